@@ -1,0 +1,209 @@
+//! Settings: what people write ([`Options`]) and what the protocol reads ([`Config`]).
+
+mod error;
+mod profile;
+
+use core::time::Duration;
+
+pub use self::error::ConfigError;
+use crate::limits::USER_EVENT_BYTES_MAX;
+use crate::wire::Codec;
+
+/// Every setting of the protocol. Start from a profile and change what you need:
+///
+/// ```
+/// use core::time::Duration;
+/// use serf_proto::{Config, Options};
+///
+/// let config = Config::new(Options { probe_interval: Duration::from_secs(2), ..Options::lan() })?;
+/// # Ok::<(), serf_proto::ConfigError>(())
+/// ```
+///
+/// The profiles [`lan`](Self::lan), [`wan`](Self::wan) and [`local`](Self::local) hold HashiCorp's values.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Options {
+    /// The codec that we write.
+    pub codec: Codec,
+    /// How often one member is probed. Longer: failures are noticed later. Default 1 s.
+    pub probe_interval: Duration,
+    /// How long a probe waits for its ack before it asks others. Must be below `probe_interval`; too short
+    /// means needless indirect probes on a busy host. Default 500 ms.
+    pub probe_timeout: Duration,
+    /// How many members are asked to probe a silent one. Default 3.
+    pub indirect_probes: u32,
+    /// Whether a silent member is also pinged over a stream, which tells a dead member from a network that
+    /// loses datagrams. Default true.
+    pub stream_pings: bool,
+    /// Times `log10(n)` times `probe_interval`: how long a suspect may refute at the least. Default 4.
+    pub suspicion_mult: u32,
+    /// How many times longer than that a suspicion lasts while nobody confirms it (Lifeguard). Default 6.
+    pub suspicion_max_timeout_mult: u32,
+    /// The health score stays below this (Lifeguard): an unhealthy node probes up to this many times slower.
+    /// Default 8.
+    pub awareness_max_multiplier: u32,
+    /// How often broadcasts are sent. Nothing is sent while there is nothing to tell. Default 200 ms.
+    pub gossip_interval: Duration,
+    /// To how many members they are sent each time. Default 3.
+    pub gossip_nodes: u32,
+    /// How many packets each of those members may get at a time while there is a backlog. 1 is what HashiCorp's
+    /// nodes do; any value is compatible. More makes large joins faster and the bursts larger. Default 1.
+    pub gossip_packets_per_tick: u32,
+    /// How long the dead are still gossiped to, so that they may refute. Default 30 s.
+    pub gossip_to_the_dead_time: Duration,
+    /// Times `ceil(log10(n + 1))`: how often each broadcast is sent. Default 4.
+    pub retransmit_mult: u32,
+    /// How often the whole state is exchanged with one random member; scaled up from 33 members on.
+    /// Default 30 s.
+    pub push_pull_interval: Duration,
+    /// How long an exchange on a stream may take in all. Default 10 s.
+    pub stream_timeout: Duration,
+    /// Packets are filled up to this size. Default 1400 bytes.
+    pub packet_bytes: u32,
+    /// How long a name must have been dead until another address may take it; zero: never, only a name that
+    /// left may be taken. Default zero.
+    pub dead_node_reclaim_time: Duration,
+
+    /// How long a leave waits for its messages to go out. Default 5 s.
+    pub broadcast_timeout: Duration,
+    /// How long a node that left still answers probes, so that nobody takes it for failed. Default 1 s.
+    pub leave_propagate_delay: Duration,
+    /// How often failed and left members are checked for their age. Default 15 s.
+    pub reap_interval: Duration,
+    /// How often we try to reach a failed member again. Default 30 s.
+    pub reconnect_interval: Duration,
+    /// How long a failed member is remembered. Default 24 h.
+    pub reconnect_timeout: Duration,
+    /// How long a member that left is remembered. Default 24 h.
+    pub tombstone_timeout: Duration,
+    /// How long a join or leave intent is kept for a member that we do not know yet. Default 5 min.
+    pub recent_intent_timeout: Duration,
+    /// How many Lamport times back user events are recognised as seen. Default 512.
+    pub event_buffer: u32,
+    /// The largest user event, name and payload together and also as encoded. At most 9216. Default 512 bytes.
+    pub user_event_bytes_max: u32,
+    /// The most intents, and the most user events, that wait to be gossiped; the most often sent are dropped
+    /// beyond. Default 4096.
+    pub queue_depth_max: u32,
+}
+
+/// Proven settings: the only way to them is [`Config::new`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    options: Options,
+}
+
+impl Config {
+    /// Checks `options` against each other.
+    ///
+    /// # Errors
+    ///
+    /// Names the first setting that is out of its range.
+    pub fn new(options: Options) -> Result<Self, ConfigError> {
+        let o = &options;
+        for (name, value) in [
+            ("probe_interval", o.probe_interval),
+            ("probe_timeout", o.probe_timeout),
+            ("gossip_interval", o.gossip_interval),
+            ("push_pull_interval", o.push_pull_interval),
+            ("stream_timeout", o.stream_timeout),
+            ("reap_interval", o.reap_interval),
+            ("reconnect_interval", o.reconnect_interval),
+        ] {
+            if value.is_zero() {
+                return Err(ConfigError::Zero { name });
+            }
+        }
+        for (name, value) in [
+            ("suspicion_mult", o.suspicion_mult),
+            ("suspicion_max_timeout_mult", o.suspicion_max_timeout_mult),
+            ("awareness_max_multiplier", o.awareness_max_multiplier),
+            ("gossip_nodes", o.gossip_nodes),
+            ("gossip_packets_per_tick", o.gossip_packets_per_tick),
+            ("retransmit_mult", o.retransmit_mult),
+            ("event_buffer", o.event_buffer),
+            ("queue_depth_max", o.queue_depth_max),
+        ] {
+            if value == 0 {
+                return Err(ConfigError::Zero { name });
+            }
+            if value > COUNT_MAX {
+                return Err(ConfigError::TooLarge { name, value, limit: COUNT_MAX });
+            }
+        }
+        if o.probe_timeout >= o.probe_interval {
+            return Err(ConfigError::ProbeTimeout { timeout: o.probe_timeout, interval: o.probe_interval });
+        }
+        if !(PACKET_BYTES_LEAST..=PACKET_BYTES_MOST).contains(&o.packet_bytes) {
+            return Err(ConfigError::PacketBytes {
+                value: o.packet_bytes,
+                least: PACKET_BYTES_LEAST,
+                most: PACKET_BYTES_MOST,
+            });
+        }
+        if o.user_event_bytes_max as usize > USER_EVENT_BYTES_MAX {
+            return Err(ConfigError::TooLarge {
+                name: "user_event_bytes_max",
+                value: o.user_event_bytes_max,
+                limit: 9 * 1024,
+            });
+        }
+        Ok(Self { options })
+    }
+
+    /// The settings as they were given.
+    pub const fn options(&self) -> &Options {
+        &self.options
+    }
+}
+
+impl core::ops::Deref for Config {
+    type Target = Options;
+
+    fn deref(&self) -> &Options {
+        &self.options
+    }
+}
+
+/// Counts beyond this are a slip of the finger; it keeps every product of two counts within 32 bits.
+const COUNT_MAX: u32 = 32_768;
+
+/// Room for the longest name, the largest metadata and the rest of one alive message.
+const PACKET_BYTES_LEAST: u32 = 900;
+
+/// The largest UDP payload.
+const PACKET_BYTES_MOST: u32 = 65_507;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_profile_is_valid() {
+        for options in [Options::lan(), Options::wan(), Options::local()] {
+            assert!(Config::new(options).is_ok());
+        }
+    }
+
+    #[test]
+    fn a_probe_timeout_that_is_not_below_the_interval_is_refused() {
+        let options = Options { probe_timeout: Duration::from_secs(1), ..Options::lan() };
+        assert_eq!(
+            Config::new(options),
+            Err(ConfigError::ProbeTimeout { timeout: Duration::from_secs(1), interval: Duration::from_secs(1) })
+        );
+    }
+
+    #[test]
+    fn zero_intervals_and_counts_are_refused_by_name() {
+        let options = Options { gossip_interval: Duration::ZERO, ..Options::lan() };
+        assert_eq!(Config::new(options), Err(ConfigError::Zero { name: "gossip_interval" }));
+        let options = Options { gossip_nodes: 0, ..Options::lan() };
+        assert_eq!(Config::new(options), Err(ConfigError::Zero { name: "gossip_nodes" }));
+    }
+
+    #[test]
+    fn a_user_event_limit_above_the_hard_cap_is_refused() {
+        let options = Options { user_event_bytes_max: 9217, ..Options::lan() };
+        assert!(matches!(Config::new(options), Err(ConfigError::TooLarge { name: "user_event_bytes_max", .. })));
+    }
+}

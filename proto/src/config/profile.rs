@@ -1,0 +1,72 @@
+//! The three timing profiles, with the values of memberlist's `DefaultLANConfig`, `DefaultWANConfig` and
+//! `DefaultLocalConfig`, and of serf's `DefaultConfig`.
+
+use core::time::Duration;
+
+use super::Options;
+use crate::wire::Codec;
+
+impl Options {
+    /// For nodes in one data centre.
+    pub fn lan() -> Self {
+        Self {
+            codec: Codec::Native,
+            probe_interval: Duration::from_secs(1),
+            probe_timeout: Duration::from_millis(500),
+            indirect_probes: 3,
+            stream_pings: true,
+            suspicion_mult: 4,
+            suspicion_max_timeout_mult: 6,
+            awareness_max_multiplier: 8,
+            gossip_interval: Duration::from_millis(200),
+            gossip_nodes: 3,
+            gossip_packets_per_tick: 1,
+            gossip_to_the_dead_time: Duration::from_secs(30),
+            retransmit_mult: 4,
+            push_pull_interval: Duration::from_secs(30),
+            stream_timeout: Duration::from_secs(10),
+            packet_bytes: 1400,
+            dead_node_reclaim_time: Duration::ZERO,
+            broadcast_timeout: Duration::from_secs(5),
+            leave_propagate_delay: Duration::from_secs(1),
+            reap_interval: Duration::from_secs(15),
+            reconnect_interval: Duration::from_secs(30),
+            reconnect_timeout: Duration::from_secs(24 * 3600),
+            tombstone_timeout: Duration::from_secs(24 * 3600),
+            recent_intent_timeout: Duration::from_secs(5 * 60),
+            event_buffer: 512,
+            user_event_bytes_max: 512,
+            queue_depth_max: 4096,
+        }
+    }
+
+    /// For nodes far apart: slower probes, longer waits.
+    pub fn wan() -> Self {
+        Self {
+            stream_timeout: Duration::from_secs(30),
+            suspicion_mult: 6,
+            push_pull_interval: Duration::from_secs(60),
+            probe_timeout: Duration::from_secs(3),
+            probe_interval: Duration::from_secs(5),
+            gossip_nodes: 4,
+            gossip_interval: Duration::from_millis(500),
+            gossip_to_the_dead_time: Duration::from_secs(60),
+            ..Self::lan()
+        }
+    }
+
+    /// For nodes on one host: everything faster.
+    pub fn local() -> Self {
+        Self {
+            stream_timeout: Duration::from_secs(1),
+            indirect_probes: 1,
+            retransmit_mult: 2,
+            suspicion_mult: 3,
+            push_pull_interval: Duration::from_secs(15),
+            probe_timeout: Duration::from_millis(200),
+            gossip_interval: Duration::from_millis(100),
+            gossip_to_the_dead_time: Duration::from_secs(15),
+            ..Self::lan()
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! What a layer may touch besides its own state.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+use core::time::Duration;
+
+use crate::config::Config;
+use crate::event::Event;
+use crate::rng::{Rng, Seed};
+use crate::roster::{Directory, MemberIdx, Name, Roster};
+use crate::stats::Stats;
+use crate::time::Instant;
+use crate::timer::{Many, Slot, Timers};
+
+/// Lent to the layers. `now` is set once per call, so that no layer function takes it.
+#[derive(Clone, Debug)]
+pub(crate) struct Core {
+    pub(crate) now: Instant,
+    pub(crate) cfg: Arc<Config>,
+    pub(crate) rng: Streams,
+    pub(crate) roster: Roster,
+    pub(crate) timers: Timers,
+    /// Messages to one address, sent when the call ends.
+    pub(crate) unicasts: Vec<Unicast>,
+    /// What membership tells whoever is above it.
+    pub(crate) notifications: Vec<Notification>,
+    /// What the application is told, in order.
+    pub(crate) events: Vec<Event>,
+    pub(crate) stats: Stats,
+}
+
+impl Core {
+    pub(crate) fn new(cfg: Arc<Config>, seed: &Seed, directory: Directory, now: Instant) -> Self {
+        let mut rng = Streams::new(seed);
+        let hash_key = rng.jitter.next_u64();
+        Self {
+            now,
+            cfg,
+            rng,
+            roster: Roster::new(directory, hash_key),
+            timers: Timers::new(),
+            unicasts: Vec::new(),
+            notifications: Vec::new(),
+            events: Vec::new(),
+            stats: Stats::default(),
+        }
+    }
+
+    pub(crate) fn arm(&mut self, after: Duration, slot: Slot) {
+        self.timers.set(slot, self.now + after);
+    }
+
+    pub(crate) fn arm_many(&mut self, after: Duration, timer: Many) {
+        self.timers.push(self.now + after, timer);
+    }
+
+    pub(crate) fn notify(&mut self, notification: Notification) {
+        self.notifications.push(notification);
+    }
+}
+
+/// One stream of luck a concern, so that a change in one does not shift the others.
+#[derive(Clone, Debug)]
+pub(crate) struct Streams {
+    pub(crate) probe: Rng,
+    pub(crate) gossip: Rng,
+    pub(crate) jitter: Rng,
+}
+
+impl Streams {
+    fn new(seed: &Seed) -> Self {
+        Self { probe: Rng::stream(seed, 1), gossip: Rng::stream(seed, 2), jitter: Rng::stream(seed, 3) }
+    }
+}
+
+/// A message to one address, sent once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Unicast {
+    pub(crate) to: SocketAddr,
+    /// Who listens there, if we know: decides codec and checksum.
+    pub(crate) peer: Option<MemberIdx>,
+    pub(crate) body: Body,
+}
+
+/// What a unicast says. Indices, not names: the names are written when the packet is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Body {
+    /// A ping of `target`; with `accusing` also the suspicion, so that the target can refute at once.
+    Ping {
+        seq: u32,
+        target: Target,
+        accusing: bool,
+    },
+    IndirectPing {
+        seq: u32,
+        target: MemberIdx,
+        nack: bool,
+    },
+    Ack {
+        seq: u32,
+    },
+    Nack {
+        seq: u32,
+    },
+}
+
+/// Whom a ping names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Target {
+    Member(MemberIdx),
+    /// Somebody that another member asked us to ping and that we may not know.
+    Named(Name),
+}
+
+/// What membership tells whoever is above it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Notification {
+    /// The member is alive and was not before.
+    Joined(MemberIdx),
+    /// The member announces other metadata.
+    Updated(MemberIdx),
+    /// The member is gone: failed or left, as far as membership can tell.
+    Gone(MemberIdx),
+    /// Every copy of our own farewell was sent.
+    FarewellSent,
+    /// An exchange on a stream is wanted.
+    Wants { with: SocketAddr, ask: Ask, until: Instant },
+}
+
+/// What an exchange is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ask {
+    /// Periodic anti-entropy, or, as a join, an attempt to reach a failed member.
+    PushPull { join: bool },
+    /// A join, for the application.
+    Join { id: crate::event::JoinId, seed: u32 },
+    /// A ping of a member that does not answer datagrams.
+    Ping { seq: u32, target: MemberIdx },
+}

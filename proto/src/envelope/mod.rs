@@ -1,0 +1,103 @@
+//! Datagrams to frames and back: the only code that knows in which order the layers of a packet lie.
+//!
+//! From the outside in: checksum, compound, frame. Nothing here knows a message.
+
+mod checksum;
+mod compound;
+
+use alloc::vec::Vec;
+
+pub(crate) use self::compound::Parts;
+use crate::outbox::Outbox;
+use crate::stats::DropReason;
+use crate::wire::{Full, Writer};
+
+/// What to put around the frames for one destination.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Caps {
+    /// Whether the destination checks checksums.
+    pub(crate) checksum: bool,
+}
+
+/// Takes the outer layers off a datagram and returns what they protect: one frame, or a compound of frames.
+pub(crate) fn open(datagram: &[u8]) -> Result<&[u8], DropReason> {
+    checksum::open(datagram).ok_or(DropReason::Checksum)
+}
+
+/// The frames in `message`: itself, or if it is a compound its parts.
+pub(crate) fn split(message: &[u8]) -> Result<Parts<'_>, DropReason> {
+    compound::split(message).ok_or(DropReason::Compound)
+}
+
+/// Puts the layers around `frames`, which lie in the outbox's scratch buffer, and queues the datagram.
+pub(crate) fn seal(frames: Packed, to: core::net::SocketAddr, caps: Caps, out: &mut Outbox) -> usize {
+    let mut header = [0; HEADER_BYTES_MAX];
+    let (scratch, lengths) = out.scratch();
+    let inner = compound::header(lengths, &mut header[checksum::BYTES..]);
+    let mut start = checksum::BYTES;
+    let end = start + inner;
+    if caps.checksum {
+        let sum = checksum::compute(&[&header[start..end], &scratch[..frames.bytes]]);
+        start = 0;
+        header[..checksum::BYTES].copy_from_slice(&sum);
+    }
+    out.push_datagram(to, &header[start..end], frames.bytes);
+    end - start + frames.bytes
+}
+
+/// Frames that [`Packer`] has gathered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Packed {
+    bytes: usize,
+}
+
+/// Gathers frames for one packet, as long as they fit.
+#[derive(Debug)]
+pub(crate) struct Packer<'a> {
+    buf: &'a mut [u8],
+    lengths: &'a mut Vec<u16>,
+    used: usize,
+    /// How much room the frames may take, each with its two bytes of length.
+    budget: usize,
+}
+
+impl<'a> Packer<'a> {
+    /// Packs up to `packet_bytes` in all, layers included.
+    pub(crate) fn new(out: &'a mut Outbox, packet_bytes: u32) -> Self {
+        let (buf, lengths) = out.scratch();
+        lengths.clear();
+        let layers = checksum::BYTES + compound::HEADER_BYTES;
+        Self { buf, lengths, used: 0, budget: (packet_bytes as usize).saturating_sub(layers) }
+    }
+
+    /// Adds the frame that `write` writes, or nothing when it does not fit.
+    pub(crate) fn frame(&mut self, write: impl FnOnce(&mut Writer<'_>) -> Result<(), Full>) -> Result<(), Full> {
+        if self.lengths.len() == crate::limits::COMPOUND_PARTS_MAX {
+            return Err(Full);
+        }
+        let overhead = (self.lengths.len() + 1) * compound::LENGTH_BYTES;
+        let room = self.budget.saturating_sub(self.used + overhead);
+        let mut writer = Writer::new(&mut self.buf[self.used..self.used + room]);
+        write(&mut writer)?;
+        let len = writer.len();
+        debug_assert!(len > 0, "HashiCorp's older nodes crash on an empty part");
+        self.lengths.push(u16::try_from(len).map_err(|_| Full)?);
+        self.used += len;
+        Ok(())
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.lengths.is_empty()
+    }
+
+    pub(crate) fn finish(self) -> Packed {
+        Packed { bytes: self.used }
+    }
+}
+
+/// Room for a checksum and for the table of the largest compound.
+const HEADER_BYTES_MAX: usize =
+    checksum::BYTES + compound::HEADER_BYTES + compound::LENGTH_BYTES * crate::limits::COMPOUND_PARTS_MAX;
+
+#[cfg(test)]
+mod tests;

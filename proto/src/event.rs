@@ -1,0 +1,222 @@
+//! What a node tells its application.
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+use core::net::SocketAddr;
+
+use bytes::Bytes;
+
+use crate::roster::{Name, Peer};
+use crate::serf::Tags;
+
+/// Something the application may want to know. Events come in the order in which they happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// A member joined, left, failed, changed or was forgotten.
+    Member(MemberEvent),
+    /// A user event, ours or another member's; each is delivered at most once.
+    User(UserEvent),
+    /// A join ended, well or not.
+    Joined(JoinReport),
+    /// Our own graceful leave is complete: the node may be dropped.
+    LeftCluster(LeaveReport),
+    /// We began to suspect a member, by our own probe or because another told us.
+    Suspected {
+        /// Who is suspected.
+        member: Arc<Peer>,
+        /// Who says so; our own name when our probe failed.
+        accuser: Name,
+    },
+    /// Two nodes claim one name.
+    NameConflict {
+        /// The member as we know it.
+        existing: Arc<Peer>,
+        /// The address that the other claimant announces.
+        other: SocketAddr,
+    },
+}
+
+/// What happened to a member. The words are Serf's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum MemberEventKind {
+    /// The member is alive and was not before.
+    Join,
+    /// The member left gracefully.
+    Leave,
+    /// The member failed: it neither answers nor refutes.
+    Failed,
+    /// The member's tags or address changed.
+    Update,
+    /// The member was failed or left for so long that we forgot it.
+    Reap,
+}
+
+impl fmt::Display for MemberEventKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Join => "member-join",
+            Self::Leave => "member-leave",
+            Self::Failed => "member-failed",
+            Self::Update => "member-update",
+            Self::Reap => "member-reap",
+        })
+    }
+}
+
+/// A change of one member.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemberEvent {
+    /// What happened.
+    pub kind: MemberEventKind,
+    /// The member after the change.
+    pub member: Member,
+}
+
+/// A member as the application sees it: a cheap copy of what we know at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    pub(crate) peer: Arc<Peer>,
+    pub(crate) status: Status,
+    pub(crate) status_ltime: u64,
+}
+
+impl Member {
+    /// The name, unique in the cluster.
+    pub fn name(&self) -> &str {
+        self.peer.name()
+    }
+
+    /// The name as a shared string, for keeping.
+    pub fn shared_name(&self) -> Name {
+        self.peer.shared_name()
+    }
+
+    /// Where the member listens, for packets and streams alike.
+    pub fn addr(&self) -> SocketAddr {
+        self.peer.addr()
+    }
+
+    /// The member's tags; empty when it announces something that is not tags.
+    pub fn tags(&self) -> Tags {
+        Tags::decode(self.peer.meta())
+    }
+
+    /// Whether the member is alive, leaving, left or failed.
+    pub fn status(&self) -> Status {
+        self.status
+    }
+
+    /// The Lamport time of the newest join or leave intent that we know of the member; 0 when none.
+    pub fn status_ltime(&self) -> u64 {
+        self.status_ltime
+    }
+
+    /// Everything the member announces about itself.
+    pub fn peer(&self) -> &Arc<Peer> {
+        &self.peer
+    }
+}
+
+/// The status of a member. The words and numbers are Serf's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Status {
+    /// In the cluster, as far as we know.
+    Alive = 1,
+    /// Has announced that it leaves.
+    Leaving = 2,
+    /// Left gracefully.
+    Left = 3,
+    /// Failed.
+    Failed = 4,
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Alive => "alive",
+            Self::Leaving => "leaving",
+            Self::Left => "left",
+            Self::Failed => "failed",
+        })
+    }
+}
+
+/// A user event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UserEvent {
+    /// The Lamport time at which it was sent.
+    pub ltime: u64,
+    /// Its name.
+    pub name: Box<str>,
+    /// Its payload, opaque to us.
+    pub payload: Bytes,
+    /// Whether the sender allows events of this name to be coalesced.
+    pub coalesce: bool,
+}
+
+/// Identifies one call of [`Node::join`](crate::Node::join).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct JoinId(pub(crate) u32);
+
+/// How a join went.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JoinReport {
+    /// Which join.
+    pub id: JoinId,
+    /// How many seeds answered and were merged. None means that the join failed.
+    pub contacted: u32,
+    /// The seeds that did not.
+    pub failed: Vec<SeedFailure>,
+}
+
+/// Why one seed of a join did not help.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SeedFailure {
+    /// The seed.
+    pub addr: SocketAddr,
+    /// What went wrong.
+    pub cause: SeedFailureCause,
+}
+
+/// What can go wrong with a seed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum SeedFailureCause {
+    /// No stream could be opened.
+    Unreachable,
+    /// The stream ended before the answer was whole.
+    Closed,
+    /// No whole answer came within the stream timeout.
+    TimedOut,
+    /// The answer could not be read.
+    Malformed,
+    /// The answer could be read, but its versions and ours do not go together.
+    Refused,
+}
+
+impl fmt::Display for SeedFailureCause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Unreachable => "cannot be reached",
+            Self::Closed => "closed the stream early",
+            Self::TimedOut => "did not answer in time",
+            Self::Malformed => "sent an answer that cannot be read",
+            Self::Refused => "speaks versions that do not go with ours",
+        })
+    }
+}
+
+/// How a graceful leave went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LeaveReport {
+    /// How many copies of the leave intent were sent.
+    pub intents_sent: u32,
+    /// How many copies of the final message were sent.
+    pub farewells_sent: u32,
+    /// Whether every copy was sent before the broadcast timeout. If not, some members may see a failure.
+    pub complete: bool,
+}

@@ -1,0 +1,93 @@
+//! Every input of a node as one value, to be recorded, replayed and fuzzed.
+
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::node::{Node, OldEvents};
+use crate::outbox::{Outbox, StreamId};
+use crate::serf::Tags;
+use crate::stream::StreamInput;
+use crate::time::Instant;
+
+/// One input, owned. Nothing in this crate matches on it but [`Node::apply`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Input {
+    /// [`Node::handle_datagram`].
+    Datagram {
+        /// The sender.
+        from: SocketAddr,
+        /// The payload.
+        bytes: Vec<u8>,
+    },
+    /// [`Node::handle_timeout`].
+    Timeout,
+    /// [`Node::accept`].
+    Accept {
+        /// The peer.
+        from: SocketAddr,
+    },
+    /// A stream is open.
+    StreamOpened(StreamId),
+    /// Bytes came on a stream.
+    StreamData(StreamId, Vec<u8>),
+    /// The peer closed a stream.
+    StreamClosed(StreamId),
+    /// A stream failed.
+    StreamFailed(StreamId),
+    /// [`Node::join`].
+    Join {
+        /// Whom to join through.
+        seeds: Vec<SocketAddr>,
+        /// Whether to be told of old events.
+        old: OldEvents,
+    },
+    /// [`Node::user_event`].
+    UserEvent {
+        /// The event's name.
+        name: String,
+        /// Its payload.
+        payload: Vec<u8>,
+        /// Whether it may be coalesced.
+        coalesce: bool,
+    },
+    /// [`Node::set_tags`].
+    SetTags(BTreeMap<String, String>),
+    /// [`Node::force_leave`].
+    ForceLeave {
+        /// Who.
+        name: String,
+        /// Whether to forget it.
+        prune: bool,
+    },
+    /// [`Node::leave`].
+    Leave,
+}
+
+impl Node {
+    /// Gives the node one recorded input. A command that the node refuses does nothing, as it did when it was recorded.
+    pub fn apply(&mut self, now: Instant, input: &Input, out: &mut Outbox) {
+        match input {
+            Input::Datagram { from, bytes } => self.handle_datagram(now, *from, bytes, out),
+            Input::Timeout => self.handle_timeout(now, out),
+            Input::Accept { from } => {
+                let _stream = self.accept(now, *from, out);
+            }
+            Input::StreamOpened(id) => self.handle_stream(now, *id, StreamInput::Opened, out),
+            Input::StreamData(id, bytes) => self.handle_stream(now, *id, StreamInput::Data(bytes), out),
+            Input::StreamClosed(id) => self.handle_stream(now, *id, StreamInput::Closed, out),
+            Input::StreamFailed(id) => self.handle_stream(now, *id, StreamInput::Failed, out),
+            Input::Join { seeds, old } => _ = self.join(now, seeds, *old, out),
+            Input::UserEvent { name, payload, coalesce } => {
+                _ = self.user_event(now, name, payload, *coalesce, out);
+            }
+            Input::SetTags(tags) => _ = self.set_tags(now, &tags.clone().into_iter().collect::<Tags>(), out),
+            Input::ForceLeave { name, prune } => _ = self.force_leave(now, name, *prune, out),
+            Input::Leave => _ = self.leave(now, out),
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! Every bound that more than one module knows, with its unit, its origin and what happens at it.
+
+/// Encoded metadata (tags) of a member, in bytes. Origin: `MetaMaxSize` in memberlist. Checked for our own tags;
+/// more from a peer is refused and counted as malformed.
+pub const META_BYTES_MAX: usize = 512;
+
+/// A node's name, in bytes. Ours: memberlist has no bound, but a name beyond the packet budget could never be
+/// gossiped. Longer names from a peer are refused and counted as malformed.
+pub const NAME_BYTES_MAX: usize = 255;
+
+/// The name of a user event together with its payload, in bytes, whatever the configuration says. Origin:
+/// `UserEventSizeLimit` in serf.
+pub const USER_EVENT_BYTES_MAX: usize = 9 * 1024;
+
+/// One message on a stream, in bytes. Origin: `maxPushStateBytes` in memberlist. A longer one closes the stream.
+pub const STREAM_MESSAGE_BYTES_MAX: usize = 20 * 1024 * 1024;
+
+/// Member states in one push/pull. Origin: memberlist's limit since v0.6. More closes the stream.
+pub const PUSH_PULL_NODES_MAX: usize = 1 << 20;
+
+/// Streams that peers have opened to us and that are not finished. Origin: memberlist refuses the 128th
+/// concurrent push/pull. One more is refused at accept.
+pub const STREAMS_INBOUND_MAX: usize = 128;
+
+/// Messages in one compound packet: its count is one byte.
+pub const COMPOUND_PARTS_MAX: usize = 255;
+
+/// Compound messages inside compound messages. Ours, against stacks that never end; HashiCorp nests none.
+pub const COMPOUND_DEPTH_MAX: u8 = 4;
+
+/// Bytes of the buffer in which one packet is composed: the largest UDP payload.
+pub const PACKET_BYTES_MAX: usize = 65_507;
+
+/// Probes that we relay for others at one time. Ours: each holds a timer. One more is refused and counted.
+pub const RELAYS_MAX: usize = 1024;
+
+/// Members and names that one node remembers at one time. Ours, at memberlist's bound on one push/pull, so that
+/// a hostile peer cannot grow our tables without end. One more is ignored and counted.
+pub const MEMBERS_MAX: usize = PUSH_PULL_NODES_MAX;
+
+/// How far ahead of our clock a Lamport time from a peer may be before it is refused, so that no peer can wrap
+/// everybody's clock.
+pub const LAMPORT_AHEAD_MAX: u64 = 1 << 32;
+
+/// The greatest Lamport time: times share a word with other fields of a member's row.
+pub const LAMPORT_TIME_MAX: u64 = (1 << 52) - 1;
+
+/// The greatest incarnation that is accepted about a member whose incarnation is not already near it. Ours: an
+/// accusation with the greatest number could otherwise never be refuted.
+pub const INCARNATION_MAX: u32 = 1 << 31;

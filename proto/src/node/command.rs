@@ -1,0 +1,248 @@
+//! What the application asks for. Misuse is an error and changes nothing; progress comes as events.
+
+use core::fmt;
+use core::net::SocketAddr;
+
+use super::leave::Leaving;
+use super::{Join, Node, OldEvents};
+use crate::core::{Ask, Notification};
+use crate::event::JoinId;
+use crate::limits::META_BYTES_MAX;
+use crate::outbox::Outbox;
+use crate::serf::Tags;
+use crate::time::Instant;
+use crate::wire::swim::PeerRef;
+
+impl Node {
+    /// Joins a cluster through `seeds`, all at once. [`Event::Joined`](crate::Event::Joined) follows when the last of them
+    /// has answered or failed; the join succeeded if any answered.
+    ///
+    /// # Errors
+    ///
+    /// When no seed is given, or the node has begun to leave.
+    pub fn join(
+        &mut self,
+        now: Instant,
+        seeds: &[SocketAddr],
+        old: OldEvents,
+        out: &mut Outbox,
+    ) -> Result<JoinId, JoinError> {
+        if self.leaving != Leaving::No {
+            return Err(JoinError::Leaving);
+        }
+        if seeds.is_empty() {
+            return Err(JoinError::NoSeeds);
+        }
+        self.enter(now);
+        self.joins_last = self.joins_last.wrapping_add(1);
+        let id = JoinId(self.joins_last);
+        self.joins.insert(id, Join::new(seeds, old));
+        let until = self.core.now + self.core.cfg.stream_timeout;
+        for (&with, seed) in seeds.iter().zip(0_u32..) {
+            self.core.notify(Notification::Wants { with, ask: Ask::Join { id, seed }, until });
+        }
+        self.settle(out);
+        Ok(id)
+    }
+
+    /// Sends a user event to every member, ourselves included.
+    ///
+    /// # Errors
+    ///
+    /// When the event is too large, or the node has begun to leave.
+    pub fn user_event(
+        &mut self,
+        now: Instant,
+        name: &str,
+        payload: &[u8],
+        coalesce: bool,
+        out: &mut Outbox,
+    ) -> Result<(), UserEventError> {
+        if self.leaving != Leaving::No {
+            return Err(UserEventError::Leaving);
+        }
+        self.enter(now);
+        let sent = self.serf.user_event(&mut self.core, name, payload, coalesce);
+        self.settle(out);
+        sent.map_err(|error| UserEventError::TooLarge { bytes: error.bytes, limit: error.limit })
+    }
+
+    /// Replaces our tags and announces them.
+    ///
+    /// # Errors
+    ///
+    /// When the tags are too large, or the node has begun to leave.
+    pub fn set_tags(&mut self, now: Instant, tags: &Tags, out: &mut Outbox) -> Result<(), SetTagsError> {
+        if self.leaving != Leaving::No {
+            return Err(SetTagsError::Leaving);
+        }
+        let meta = tags.encode();
+        if meta.len() > META_BYTES_MAX {
+            return Err(SetTagsError::TooLarge { bytes: meta.len(), limit: META_BYTES_MAX });
+        }
+        self.enter(now);
+        let (me, local) = (self.swim.me(), self.local().clone());
+        if local.meta() != meta {
+            self.core.roster.set_peer(me, PeerRef { meta: &meta, ..local.announced() });
+            self.core.notify(Notification::Updated(me));
+        }
+        self.swim.announce();
+        self.settle(out);
+        Ok(())
+    }
+
+    /// Declares that a member which failed is gone for good. A live member refutes. With `prune` it is forgotten at once.
+    ///
+    /// # Errors
+    ///
+    /// When the name is ours, or the node has begun to leave.
+    pub fn force_leave(
+        &mut self,
+        now: Instant,
+        name: &str,
+        prune: bool,
+        out: &mut Outbox,
+    ) -> Result<(), ForceLeaveError> {
+        if self.leaving != Leaving::No {
+            return Err(ForceLeaveError::Leaving);
+        }
+        if self.local().name() == name {
+            return Err(ForceLeaveError::Ourselves);
+        }
+        self.enter(now);
+        self.serf.force_leave(&mut self.core, name, prune);
+        self.settle(out);
+        Ok(())
+    }
+
+    /// Leaves the cluster gracefully. Keep the node running until [`Event::LeftCluster`](crate::Event::LeftCluster): it tells
+    /// the others, and answers their probes until they know. There is no way back; to return, start a new node.
+    ///
+    /// # Errors
+    ///
+    /// When a leave has begun before.
+    pub fn leave(&mut self, now: Instant, out: &mut Outbox) -> Result<(), LeaveError> {
+        match self.leaving {
+            Leaving::No => {}
+            Leaving::Left => return Err(LeaveError::Left),
+            _ => return Err(LeaveError::InProgress),
+        }
+        self.enter(now);
+        self.begin_leave();
+        self.settle(out);
+        Ok(())
+    }
+}
+
+/// Why a join was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum JoinError {
+    /// The node has begun to leave.
+    Leaving,
+    /// There is nobody to join through.
+    NoSeeds,
+}
+
+/// Why a user event was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum UserEventError {
+    /// The node has begun to leave.
+    Leaving,
+    /// Name and payload, or the event as HashiCorp's nodes encode it, exceed the limit.
+    TooLarge {
+        /// The size.
+        bytes: usize,
+        /// The limit.
+        limit: usize,
+    },
+}
+
+/// Why tags were refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SetTagsError {
+    /// The node has begun to leave.
+    Leaving,
+    /// The tags do not fit into a message.
+    TooLarge {
+        /// Their encoded size.
+        bytes: usize,
+        /// The limit.
+        limit: usize,
+    },
+}
+
+/// Why a forced leave was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ForceLeaveError {
+    /// The node has begun to leave.
+    Leaving,
+    /// The name is our own; [`Node::leave`] is for that.
+    Ourselves,
+}
+
+/// Why a leave was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LeaveError {
+    /// It has begun before and is not complete.
+    InProgress,
+    /// It is complete.
+    Left,
+}
+
+const LEAVING: &str = "the node has begun to leave the cluster";
+
+impl fmt::Display for JoinError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Leaving => LEAVING,
+            Self::NoSeeds => "a join needs the address of at least one member",
+        })
+    }
+}
+
+impl fmt::Display for UserEventError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Leaving => f.write_str(LEAVING),
+            Self::TooLarge { bytes, limit } => write!(f, "the user event takes {bytes} bytes, the limit is {limit}"),
+        }
+    }
+}
+
+impl fmt::Display for SetTagsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Leaving => f.write_str(LEAVING),
+            Self::TooLarge { bytes, limit } => write!(f, "the tags take {bytes} bytes encoded, the limit is {limit}"),
+        }
+    }
+}
+
+impl fmt::Display for ForceLeaveError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Leaving => LEAVING,
+            Self::Ourselves => "a node does not force itself to leave; it leaves",
+        })
+    }
+}
+
+impl fmt::Display for LeaveError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::InProgress => "a leave is already in progress",
+            Self::Left => "the node has already left the cluster",
+        })
+    }
+}
+
+impl core::error::Error for JoinError {}
+impl core::error::Error for UserEventError {}
+impl core::error::Error for SetTagsError {}
+impl core::error::Error for ForceLeaveError {}
+impl core::error::Error for LeaveError {}

@@ -1,0 +1,281 @@
+//! The node: the only place that names both layers. It routes inputs to them and turns what they want into outputs.
+
+mod command;
+mod exchange;
+mod join;
+mod leave;
+mod packet;
+mod view;
+
+#[cfg(test)]
+mod tests;
+
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
+use core::net::SocketAddr;
+use core::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+pub use self::command::{ForceLeaveError, JoinError, LeaveError, SetTagsError, UserEventError};
+use self::join::Join;
+use self::leave::Leaving;
+pub use self::view::{Clocks, QueueDepths};
+use crate::config::Config;
+use crate::core::{Core, Notification};
+use crate::envelope;
+use crate::event::JoinId;
+use crate::limits::COMPOUND_DEPTH_MAX;
+use crate::outbox::{Outbox, Output, StreamId};
+use crate::rng::Seed;
+use crate::roster::{Directory, Identity};
+use crate::serf::Serf;
+use crate::stats::DropReason;
+use crate::stream::{StreamInput, Streams};
+use crate::swim::{Swim, next_on_grid};
+use crate::time::Instant;
+use crate::timer::{Fired, Many, Slot};
+use crate::wire::native;
+use crate::wire::swim::Message;
+
+/// One member of a cluster, as a state machine. See the [crate's documentation](crate) for the loop around it.
+///
+/// It can be cloned: a simulation can fork a world and try several futures from it.
+#[derive(Clone, Debug)]
+pub struct Node {
+    core: Core,
+    swim: Swim,
+    serf: Serf,
+    streams: Streams,
+    joins: BTreeMap<JoinId, Join>,
+    joins_last: u32,
+    leaving: Leaving,
+    /// Gossip ticks lie on a grid that begins at a random point, however seldom there is something to tell.
+    gossip_phase: Duration,
+}
+
+/// What a node knows when it starts.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Start {
+    /// Peers that this node shares with others of its process; see [`Directory`].
+    pub directory: Directory,
+    /// Begin as a member of a cluster of everybody in the directory, in which nothing is left to tell. For simulations that
+    /// are not about joining.
+    pub converged: bool,
+}
+
+impl Start {
+    /// A node that knows nobody.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// With a shared directory.
+    #[must_use]
+    pub fn with_directory(self, directory: Directory) -> Self {
+        Self { directory, ..self }
+    }
+
+    /// As a member of a cluster of everybody in the directory.
+    #[must_use]
+    pub const fn converged(mut self) -> Self {
+        self.converged = true;
+        self
+    }
+}
+
+/// What to do with the user events that a cluster has seen before we joined it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum OldEvents {
+    /// Deliver those that members still remember.
+    Deliver,
+    /// Deliver none of them.
+    Ignore,
+}
+
+/// Where a node is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NodeState {
+    /// It takes part.
+    Alive,
+    /// It is on its way out.
+    Leaving,
+    /// It has left; it may be dropped.
+    Left,
+}
+
+impl Node {
+    /// A new node. It does nothing before it is told to [`join`](Self::join), but it can be joined.
+    pub fn new(
+        cfg: Arc<Config>,
+        identity: &Identity,
+        seed: &Seed,
+        now: Instant,
+        start: Start,
+        out: &mut Outbox,
+    ) -> Self {
+        let mut core = Core::new(cfg, seed, start.directory, now);
+        let gossip_phase = core.rng.jitter.duration_below(core.cfg.gossip_interval);
+        let swim = Swim::new(&mut core, identity, start.converged);
+        let mut serf = Serf::new(swim.me());
+        if start.converged {
+            serf.assume_converged(&mut core);
+        }
+        let mut node = Self {
+            core,
+            swim,
+            serf,
+            streams: Streams::default(),
+            joins: BTreeMap::new(),
+            joins_last: 0,
+            leaving: Leaving::No,
+            gossip_phase,
+        };
+        node.settle(out);
+        node
+    }
+
+    /// Takes a datagram that came from `from`. What cannot be used is counted in [`Stats::dropped`](crate::Stats::dropped).
+    pub fn handle_datagram(&mut self, now: Instant, from: SocketAddr, datagram: &[u8], out: &mut Outbox) {
+        self.enter(now);
+        let stats = &mut self.core.stats;
+        stats.datagrams_in += 1;
+        stats.bytes_in += datagram.len() as u64;
+        match envelope::open(datagram) {
+            Ok(message) => self.handle_frames(from, message, 0),
+            Err(reason) => self.core.stats.drop(reason),
+        }
+        self.settle(out);
+    }
+
+    /// Takes a stream that a peer wants to open. `None`: there are too many, close it.
+    pub fn accept(&mut self, now: Instant, from: SocketAddr, out: &mut Outbox) -> Option<StreamId> {
+        self.enter(now);
+        let stream = self.streams.accept(from);
+        match stream {
+            Some(stream) => self.core.arm_many(self.core.cfg.stream_timeout, Many::Stream(stream)),
+            None => self.core.stats.drop(DropReason::Limit),
+        }
+        self.settle(out);
+        stream
+    }
+
+    /// Takes what happened to a stream. An input for a stream that is over means nothing.
+    pub fn handle_stream(&mut self, now: Instant, id: StreamId, input: StreamInput<'_>, out: &mut Outbox) {
+        self.enter(now);
+        if let StreamInput::Data(data) = input {
+            self.core.stats.stream_bytes_in += data.len() as u64;
+        }
+        let step = self.streams.handle(id, input);
+        self.step(id, step, out);
+        self.settle(out);
+    }
+
+    /// Does everything that is due at `now`.
+    pub fn handle_timeout(&mut self, now: Instant, out: &mut Outbox) {
+        self.enter(now);
+        // Ends: a timer that fires is set again later than `now`, or not at all.
+        while let Some(fired) = self.core.timers.pop_due(now) {
+            match fired {
+                Fired::Slot(Slot::Gossip) => self.gossip(out),
+                Fired::Slot(Slot::Leave) => self.leave_waited(),
+                Fired::Slot(slot @ (Slot::Reap | Slot::Reconnect)) => self.serf.handle_slot(&mut self.core, slot),
+                Fired::Slot(slot) => self.swim.handle_slot(&mut self.core, slot),
+                Fired::Many(Many::Stream(id)) => {
+                    let step = self.streams.expire(id);
+                    self.step(id, step, out);
+                }
+                Fired::Many(timer @ Many::Prune(_)) => self.serf.handle_many(&mut self.core, timer),
+                Fired::Many(timer) => self.swim.handle_many(&mut self.core, timer),
+            }
+            self.settle(out);
+        }
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) must be called next; `None`: not before something else comes.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.core.timers.next()
+    }
+
+    /// Notes the time. A clock that goes back is held.
+    fn enter(&mut self, now: Instant) {
+        debug_assert!(now >= self.core.now, "the caller's clock goes back");
+        self.core.now = self.core.now.max(now);
+    }
+
+    /// Takes a message, which may be a compound of messages.
+    fn handle_frames(&mut self, from: SocketAddr, message: &[u8], depth: u8) {
+        let mut parts = match envelope::split(message) {
+            Ok(parts) if depth < COMPOUND_DEPTH_MAX => parts,
+            Ok(_) => return self.core.stats.drop(DropReason::Compound),
+            Err(reason) => return self.core.stats.drop(reason),
+        };
+        if parts.is_compound() {
+            for part in &mut parts {
+                self.handle_frames(from, part, depth + 1);
+            }
+        } else if let Some(frame) = parts.next() {
+            self.handle_frame(from, frame);
+        }
+        if parts.damaged() {
+            self.core.stats.drop(DropReason::Compound);
+        }
+    }
+
+    fn handle_frame(&mut self, from: SocketAddr, frame: &[u8]) {
+        self.core.stats.messages_in += 1;
+        if let Some(unread) = native::peek_alive(frame)
+            && self.swim.is_repeat(&self.core, &unread)
+        {
+            self.core.stats.repeats_in += 1;
+            return;
+        }
+        match native::decode(frame) {
+            Ok(Message::User(body)) => self.serf.handle(&mut self.core, body),
+            Ok(message) => self.swim.handle(&mut self.core, from, &message),
+            Err(_) if frame.first().is_some_and(|kind| kind & native::NATIVE == 0) => {
+                self.core.stats.drop(DropReason::Codec);
+            }
+            Err(_) => self.core.stats.drop(DropReason::Malformed),
+        }
+    }
+
+    /// Carries everything that the layers left in the core to where it belongs, until nothing moves.
+    ///
+    /// Ends: a notification makes events and wishes, never more notifications of its kind than there are members.
+    fn settle(&mut self, out: &mut Outbox) {
+        while !self.core.notifications.is_empty() || !self.core.unicasts.is_empty() {
+            self.deliver_notifications(out);
+            self.send_unicasts(out);
+        }
+        self.proceed_leave(out);
+        for event in self.core.events.drain(..) {
+            out.push(Output::Event(event));
+        }
+        self.arm_gossip();
+    }
+
+    /// Tells the Serf layer what membership noticed, and opens the streams that either layer wants.
+    fn deliver_notifications(&mut self, out: &mut Outbox) {
+        let mut at = 0;
+        while let Some(&notification) = self.core.notifications.get(at) {
+            at += 1;
+            match notification {
+                Notification::Wants { with, ask, until } => self.dial(with, ask, until, out),
+                Notification::FarewellSent => self.leaving.farewell_sent(),
+                _ => self.serf.notified(&mut self.core, notification),
+            }
+        }
+        self.core.notifications.clear();
+    }
+
+    /// Sets the gossip timer if there is something to tell and somebody to tell it to.
+    fn arm_gossip(&mut self) {
+        let wanted = (self.serf.wants_gossip() && self.swim.has_listeners()) || self.swim.wants_gossip();
+        if wanted && !self.core.timers.is_set(Slot::Gossip) {
+            let at = next_on_grid(self.core.now, self.gossip_phase, self.core.cfg.gossip_interval);
+            self.core.timers.set(Slot::Gossip, at);
+        }
+    }
+}

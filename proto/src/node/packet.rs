@@ -1,0 +1,121 @@
+//! Packets out: a message of its own if there is one, and as many broadcasts as fit.
+
+use core::net::SocketAddr;
+
+use super::Node;
+use crate::core::{Body, Core, Target, Unicast};
+use crate::envelope::{Caps, Packer, seal};
+use crate::outbox::Outbox;
+use crate::roster::MemberIdx;
+use crate::wire::Full;
+use crate::wire::native;
+use crate::wire::swim::{Accusation, Ack, IndirectPing, Message, Ping, Source};
+
+impl Node {
+    /// Sends what the layers have to say to single addresses.
+    pub(super) fn send_unicasts(&mut self, out: &mut Outbox) {
+        let mut unicasts = core::mem::take(&mut self.core.unicasts);
+        for unicast in unicasts.drain(..) {
+            self.send_unicast(&unicast, out);
+        }
+        debug_assert!(self.core.unicasts.is_empty(), "packing makes no new unicasts");
+        self.core.unicasts = unicasts;
+    }
+
+    fn send_unicast(&mut self, unicast: &Unicast, out: &mut Outbox) {
+        let Unicast { to, peer, body } = unicast;
+        let mut packer = Packer::new(out, self.core.cfg.packet_bytes);
+        if write_body(&self.core, self.swim.me(), body, &mut packer).is_err() {
+            debug_assert!(false, "a single message always fits into a packet");
+            return;
+        }
+        let accusing = match *body {
+            Body::Ping { target: Target::Member(idx), accusing: true, .. } => Some(idx),
+            _ => None,
+        };
+        if let Some(idx) = accusing {
+            // Alone with the accusation, so that the target can refute at once (Lifeguard's buddy system).
+            let incarnation = self.swim.incarnation_of(idx).unwrap_or_default();
+            let (node, from) = (self.core.roster.name_ref(idx), self.core.roster.name_ref(self.swim.me()));
+            let suspect = Message::Suspect(Accusation { incarnation, node, from });
+            let fits = packer.frame(|w| native::encode(&suspect, w));
+            debug_assert!(fits.is_ok(), "a ping and an accusation fit into a packet");
+        } else {
+            self.swim.fill(&mut self.core, &mut packer);
+            self.serf.fill(&self.core, &mut packer);
+        }
+        let packed = packer.finish();
+        let caps = self.caps(*peer);
+        let bytes = seal(packed, *to, caps, out);
+        self.count_datagram(bytes);
+    }
+
+    /// A gossip tick: broadcasts to a few random members, each of them other broadcasts. A backlog may go out in several
+    /// packets a member.
+    pub(super) fn gossip(&mut self, out: &mut Outbox) {
+        let packets_max = self.core.cfg.gossip_packets_per_tick;
+        for target in self.swim.gossip_targets(&mut self.core) {
+            let Some(to) = self.core.roster.peer(target).map(|peer| peer.addr()) else { continue };
+            let Some(sends) = self.next_sends() else { return };
+            for _ in 0..packets_max {
+                self.send_gossip(to, target, out);
+                // What has been sent more often than the first of these is in those packets already.
+                if self.next_sends().is_none_or(|next| next > sends) {
+                    break;
+                }
+            }
+        }
+    }
+
+    fn send_gossip(&mut self, to: SocketAddr, target: MemberIdx, out: &mut Outbox) {
+        let mut packer = Packer::new(out, self.core.cfg.packet_bytes);
+        self.swim.fill(&mut self.core, &mut packer);
+        self.serf.fill(&self.core, &mut packer);
+        if packer.is_empty() {
+            return;
+        }
+        let packed = packer.finish();
+        let caps = self.caps(Some(target));
+        let bytes = seal(packed, to, caps, out);
+        self.count_datagram(bytes);
+    }
+
+    /// How often the next broadcast of either layer has been sent before.
+    fn next_sends(&self) -> Option<usize> {
+        [self.swim.next_sends(), self.serf.next_sends()].into_iter().flatten().min()
+    }
+
+    fn caps(&self, peer: Option<MemberIdx>) -> Caps {
+        let versions = peer.and_then(|idx| self.core.roster.peer(idx)).map(|peer| peer.versions());
+        Caps { checksum: versions.is_some_and(|versions| versions.protocol_max() >= PROTOCOL_CHECKSUM) }
+    }
+
+    fn count_datagram(&mut self, bytes: usize) {
+        self.core.stats.datagrams_out += 1;
+        self.core.stats.bytes_out += bytes as u64;
+    }
+}
+
+fn write_body(core: &Core, me: MemberIdx, body: &Body, packer: &mut Packer<'_>) -> Result<(), Full> {
+    let source = core.roster.peer(me).map(|peer| Source { addr: peer.announced_addr(), node: peer.name() });
+    let message = match body {
+        Body::Ping { seq, target, .. } => {
+            let node = match target {
+                Target::Member(idx) => core.roster.name_ref(*idx),
+                Target::Named(name) => name,
+            };
+            Message::Ping(Ping { seq: *seq, node, source })
+        }
+        Body::IndirectPing { seq, target, nack } => {
+            let Some(peer) = core.roster.peer(*target) else { return Err(Full) };
+            let (node, target) = (peer.name(), peer.announced_addr());
+            Message::IndirectPing(IndirectPing { seq: *seq, target, node, nack: *nack, source })
+        }
+        Body::Ack { seq } => Message::Ack(Ack { seq: *seq, payload: &[] }),
+        Body::Nack { seq } => Message::Nack { seq: *seq },
+    };
+    packer.frame(|w| native::encode(&message, w))
+}
+
+/// The protocol version from which a member checks checksums.
+const PROTOCOL_CHECKSUM: u8 = 5;

@@ -1,0 +1,390 @@
+//! A few nodes on a perfect network, with virtual time: the wiring of the layers, from packets to events.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+
+use super::*;
+use crate::event::{Event, MemberEventKind, Status};
+use crate::{JoinId, LeaveReport, Options, Tags};
+
+/// What is on its way to a node, in the order of delivery.
+type Mail = BTreeMap<(Instant, u64), (usize, Delivery)>;
+
+enum Delivery {
+    Datagram(SocketAddr, Bytes),
+    /// The connecting node and its stream.
+    Accept(usize, StreamId),
+    Stream(StreamId, Chunk),
+}
+
+enum Chunk {
+    Opened,
+    Data(Bytes),
+    Closed,
+    Failed,
+}
+
+/// Nodes, and a network that delivers everything after a millisecond.
+struct Cluster {
+    nodes: Vec<Option<Node>>,
+    now: Instant,
+    sent: u64,
+    mail: Mail,
+    /// Which stream of which node is the other end.
+    ends: BTreeMap<(usize, StreamId), (usize, StreamId)>,
+    events: Vec<Vec<Event>>,
+    /// Nodes that no datagram reaches.
+    deaf: BTreeSet<usize>,
+}
+
+fn addr(at: usize) -> SocketAddr {
+    format!("10.0.0.{}:7946", at + 1).parse().unwrap()
+}
+
+fn index(addr: SocketAddr) -> usize {
+    let SocketAddr::V4(addr) = addr else { panic!("the cluster is IPv4") };
+    usize::from(addr.ip().octets()[3]) - 1
+}
+
+impl Cluster {
+    fn new(count: usize) -> Self {
+        let mut cluster = Self {
+            nodes: Vec::new(),
+            now: Instant::ZERO,
+            sent: 0,
+            mail: BTreeMap::new(),
+            ends: BTreeMap::new(),
+            events: Vec::new(),
+            deaf: BTreeSet::new(),
+        };
+        for at in 0..count {
+            cluster.nodes.push(None);
+            cluster.events.push(Vec::new());
+            cluster.start(at, Options::lan());
+        }
+        cluster
+    }
+
+    fn joined(count: usize) -> Self {
+        let mut cluster = Self::new(count);
+        for at in 1..count {
+            cluster.command(at, |node, now, out| node.join(now, &[addr(0)], OldEvents::Deliver, out)).unwrap();
+        }
+        cluster.run(Duration::from_secs(5));
+        for at in 0..count {
+            assert_eq!(cluster.alive(at), count, "node {at} sees all");
+        }
+        cluster
+    }
+
+    fn start(&mut self, at: usize, options: Options) {
+        let identity = Identity::new(&format!("node-{at}"), addr(at), &Tags::default()).unwrap();
+        let mut out = Outbox::new();
+        let cfg = Arc::new(Config::new(options).unwrap());
+        let seed = Seed::from_u64(7).child(at as u64);
+        let node = Node::new(cfg, &identity, &seed, self.now, Start::new(), &mut out);
+        self.nodes[at] = Some(node);
+        self.route(at, &mut out);
+    }
+
+    fn command<T>(&mut self, at: usize, act: impl FnOnce(&mut Node, Instant, &mut Outbox) -> T) -> T {
+        let mut out = Outbox::new();
+        let result = act(self.nodes[at].as_mut().unwrap(), self.now, &mut out);
+        self.route(at, &mut out);
+        result
+    }
+
+    fn post(&mut self, to: usize, delivery: Delivery) {
+        self.sent += 1;
+        self.mail.insert((self.now + Duration::from_millis(1), self.sent), (to, delivery));
+    }
+
+    fn route(&mut self, from: usize, out: &mut Outbox) {
+        while let Some(output) = out.pop() {
+            match output {
+                Output::Datagram { to, bytes } => self.post(index(to), Delivery::Datagram(addr(from), bytes)),
+                Output::Connect { stream, to } => self.post(index(to), Delivery::Accept(from, stream)),
+                Output::Write { stream, bytes } => self.post_end(from, stream, Chunk::Data(bytes)),
+                Output::Close { stream } => {
+                    self.post_end(from, stream, Chunk::Closed);
+                    self.ends.remove(&(from, stream));
+                }
+                Output::Event(event) => self.events[from].push(event),
+            }
+        }
+    }
+
+    fn post_end(&mut self, from: usize, stream: StreamId, chunk: Chunk) {
+        if let Some(&(to, stream)) = self.ends.get(&(from, stream)) {
+            self.post(to, Delivery::Stream(stream, chunk));
+        }
+    }
+
+    fn deliver(&mut self, to: usize, delivery: Delivery) {
+        let mut out = Outbox::new();
+        let now = self.now;
+        let Some(node) = self.nodes[to].as_mut() else {
+            if let Delivery::Accept(from, stream) = delivery {
+                self.post(from, Delivery::Stream(stream, Chunk::Failed));
+            }
+            return;
+        };
+        match delivery {
+            Delivery::Datagram(..) if self.deaf.contains(&to) => {}
+            Delivery::Datagram(from, bytes) => node.handle_datagram(now, from, &bytes, &mut out),
+            Delivery::Stream(id, Chunk::Opened) => node.handle_stream(now, id, StreamInput::Opened, &mut out),
+            Delivery::Stream(id, Chunk::Data(bytes)) => {
+                node.handle_stream(now, id, StreamInput::Data(&bytes), &mut out)
+            }
+            Delivery::Stream(id, Chunk::Closed) => node.handle_stream(now, id, StreamInput::Closed, &mut out),
+            Delivery::Stream(id, Chunk::Failed) => node.handle_stream(now, id, StreamInput::Failed, &mut out),
+            Delivery::Accept(from, theirs) => match node.accept(now, addr(from), &mut out) {
+                Some(ours) => {
+                    self.ends.insert((to, ours), (from, theirs));
+                    self.ends.insert((from, theirs), (to, ours));
+                    self.post(from, Delivery::Stream(theirs, Chunk::Opened));
+                }
+                None => self.post(from, Delivery::Stream(theirs, Chunk::Failed)),
+            },
+        }
+        self.route(to, &mut out);
+    }
+
+    /// Lets `span` pass.
+    fn run(&mut self, span: Duration) {
+        let end = self.now + span;
+        loop {
+            let mail = self.mail.first_key_value().map_or(Instant::MAX, |(key, _)| key.0);
+            let wake = |node: &Option<Node>| node.as_ref().and_then(Node::poll_timeout).unwrap_or(Instant::MAX);
+            let (waker, wake) = self.nodes.iter().map(wake).enumerate().min_by_key(|&(_, at)| at).unwrap();
+            if mail.min(wake) > end {
+                self.now = end;
+                return;
+            }
+            self.now = mail.min(wake);
+            if mail <= wake {
+                let (_, (to, delivery)) = self.mail.pop_first().unwrap();
+                self.deliver(to, delivery);
+            } else {
+                self.command(waker, |node, now, out| node.handle_timeout(now, out));
+            }
+        }
+    }
+
+    fn status(&self, at: usize, of: usize) -> Option<Status> {
+        self.nodes[at].as_ref().unwrap().member(&format!("node-{of}")).map(|member| member.status())
+    }
+
+    fn alive(&self, at: usize) -> usize {
+        self.nodes[at].as_ref().unwrap().members().filter(|member| member.status() == Status::Alive).count()
+    }
+
+    fn member_events(&self, at: usize, of: usize) -> Vec<MemberEventKind> {
+        let name = format!("node-{of}");
+        let kinds = self.events[at].iter().filter_map(|event| match event {
+            Event::Member(event) if event.member.name() == name => Some(event.kind),
+            _ => None,
+        });
+        kinds.collect()
+    }
+
+    fn user_events(&self, at: usize) -> Vec<String> {
+        let names = self.events[at].iter().filter_map(|event| match event {
+            Event::User(event) => Some(event.name.to_string()),
+            _ => None,
+        });
+        names.collect()
+    }
+}
+
+#[test]
+fn a_new_node_is_a_cluster_of_itself() {
+    let cluster = Cluster::new(1);
+    assert_eq!(cluster.alive(0), 1);
+    assert_eq!(cluster.member_events(0, 0), [MemberEventKind::Join]);
+    assert_eq!(cluster.nodes[0].as_ref().unwrap().state(), NodeState::Alive);
+}
+
+#[test]
+fn nodes_that_join_through_one_seed_all_see_each_other_and_each_is_told_once() {
+    let cluster = Cluster::joined(5);
+    for at in 0..5 {
+        for of in 0..5 {
+            assert_eq!(cluster.member_events(at, of), [MemberEventKind::Join], "{at} of {of}");
+        }
+    }
+}
+
+#[test]
+fn a_join_reports_which_seeds_answered_and_why_the_others_did_not() {
+    let mut cluster = Cluster::new(3);
+    cluster.nodes[2] = None;
+    let id = cluster.command(1, |node, now, out| node.join(now, &[addr(0), addr(2)], OldEvents::Deliver, out)).unwrap();
+    cluster.run(Duration::from_secs(1));
+    let reports: Vec<_> = cluster.events[1].iter().filter(|event| matches!(event, Event::Joined(_))).collect();
+    let failed = crate::SeedFailure { addr: addr(2), cause: crate::SeedFailureCause::Unreachable };
+    let report = crate::JoinReport { id, contacted: 1, failed: [failed].into() };
+    assert_eq!(reports, [&Event::Joined(report)]);
+}
+
+#[test]
+fn a_user_event_reaches_everybody_exactly_once() {
+    let mut cluster = Cluster::joined(5);
+    cluster.command(3, |node, now, out| node.user_event(now, "deploy", b"v1", true, out)).unwrap();
+    assert_eq!(cluster.user_events(3), ["deploy"], "our own at once");
+    cluster.run(Duration::from_secs(5));
+    for at in 0..5 {
+        assert_eq!(cluster.user_events(at), ["deploy"], "node {at}");
+    }
+}
+
+#[test]
+fn a_member_that_crashes_is_failed_everywhere_within_the_bound() {
+    let mut cluster = Cluster::joined(5);
+    cluster.nodes[4] = None;
+    // Two rounds of probes, the probe itself, the longest suspicion, and gossip.
+    cluster.run(Duration::from_secs(2 * 4 + 1 + 24 + 2));
+    for at in 0..4 {
+        assert_eq!(cluster.status(at, 4), Some(Status::Failed), "node {at}");
+        assert_eq!(cluster.member_events(at, 4), [MemberEventKind::Join, MemberEventKind::Failed]);
+    }
+}
+
+#[test]
+fn a_member_that_leaves_is_left_everywhere_and_is_told_that_all_was_sent() {
+    let mut cluster = Cluster::joined(5);
+    cluster.command(4, |node, now, out| node.leave(now, out)).unwrap();
+    cluster.run(Duration::from_secs(10));
+    for at in 0..4 {
+        assert_eq!(cluster.status(at, 4), Some(Status::Left), "node {at}");
+        assert_eq!(cluster.member_events(at, 4), [MemberEventKind::Join, MemberEventKind::Leave]);
+    }
+    let leaver = cluster.nodes[4].as_ref().unwrap();
+    assert_eq!(leaver.state(), NodeState::Left);
+    let report = LeaveReport { intents_sent: 4, farewells_sent: 4, complete: true };
+    assert!(cluster.events[4].contains(&Event::LeftCluster(report)), "{:?}", cluster.events[4].last());
+}
+
+#[test]
+fn a_member_that_crashed_returns_under_its_name() {
+    let mut cluster = Cluster::joined(5);
+    cluster.nodes[4] = None;
+    cluster.run(Duration::from_secs(40));
+    assert_eq!(cluster.status(0, 4), Some(Status::Failed));
+    cluster.start(4, Options::lan());
+    cluster.command(4, |node, now, out| node.join(now, &[addr(1)], OldEvents::Deliver, out)).unwrap();
+    cluster.run(Duration::from_secs(5));
+    for at in 0..5 {
+        assert_eq!(cluster.alive(at), 5, "node {at}");
+    }
+    let kinds = [MemberEventKind::Join, MemberEventKind::Failed, MemberEventKind::Join];
+    assert_eq!(cluster.member_events(0, 4), kinds);
+}
+
+#[test]
+fn a_member_that_datagrams_do_not_reach_is_saved_by_its_stream() {
+    let mut cluster = Cluster::joined(4);
+    cluster.deaf.insert(3);
+    cluster.run(Duration::from_secs(60));
+    for at in 0..3 {
+        assert_eq!(cluster.status(at, 3), Some(Status::Alive), "node {at}");
+        assert!(cluster.nodes[at].as_ref().unwrap().stats().probes_saved_by_stream > 0);
+    }
+}
+
+#[test]
+fn new_tags_reach_everybody() {
+    let mut cluster = Cluster::joined(4);
+    let tags: Tags = [("role", "db")].into_iter().collect();
+    cluster.command(2, |node, now, out| node.set_tags(now, &tags, out)).unwrap();
+    cluster.run(Duration::from_secs(3));
+    for at in 0..4 {
+        let member = cluster.nodes[at].as_ref().unwrap().member("node-2").unwrap();
+        assert_eq!(member.tags(), tags);
+        assert_eq!(cluster.member_events(at, 2), [MemberEventKind::Join, MemberEventKind::Update]);
+    }
+}
+
+#[test]
+fn old_events_are_delivered_to_a_newcomer_in_lamport_order_unless_it_wants_none() {
+    let mut cluster = Cluster::new(3);
+    for name in ["a", "b", "c"] {
+        cluster.command(0, |node, now, out| node.user_event(now, name, b"", false, out)).unwrap();
+    }
+    cluster.command(1, |node, now, out| node.join(now, &[addr(0)], OldEvents::Deliver, out)).unwrap();
+    cluster.command(2, |node, now, out| node.join(now, &[addr(0)], OldEvents::Ignore, out)).unwrap();
+    cluster.run(Duration::from_millis(50));
+    assert_eq!(cluster.user_events(1), ["a", "b", "c"]);
+    cluster.run(Duration::from_secs(5));
+    assert_eq!(cluster.user_events(2), [""; 0]);
+    cluster.command(0, |node, now, out| node.user_event(now, "d", b"", false, out)).unwrap();
+    cluster.run(Duration::from_secs(3));
+    assert_eq!(cluster.user_events(2), ["d"]);
+}
+
+#[test]
+fn forcing_a_failed_member_out_makes_it_left_everywhere_and_pruning_forgets_it() {
+    let mut cluster = Cluster::joined(4);
+    cluster.nodes[3] = None;
+    cluster.run(Duration::from_secs(40));
+    cluster.command(0, |node, now, out| node.force_leave(now, "node-3", false, out)).unwrap();
+    cluster.run(Duration::from_secs(3));
+    for at in 0..3 {
+        assert_eq!(cluster.status(at, 3), Some(Status::Left), "node {at}");
+    }
+    cluster.command(1, |node, now, out| node.force_leave(now, "node-3", true, out)).unwrap();
+    cluster.run(Duration::from_secs(3));
+    for at in 0..3 {
+        assert_eq!(cluster.status(at, 3), None, "node {at}");
+        assert_eq!(cluster.member_events(at, 3).last(), Some(&MemberEventKind::Reap));
+    }
+}
+
+#[test]
+fn forcing_a_live_member_out_does_not_even_with_prune_and_even_between_two() {
+    for count in [2, 4] {
+        let mut cluster = Cluster::joined(count);
+        cluster.command(0, |node, now, out| node.force_leave(now, "node-1", true, out)).unwrap();
+        cluster.run(Duration::from_secs(20));
+        for at in 0..count {
+            assert_eq!(cluster.alive(at), count, "node {at} of {count}");
+        }
+    }
+}
+
+#[test]
+fn commands_that_cannot_be_carried_out_change_nothing() {
+    let mut cluster = Cluster::joined(2);
+    let before = cluster.nodes[0].as_ref().unwrap().clocks();
+    let error = cluster.command(0, |node, now, out| node.user_event(now, "x", &[0; 600], false, out));
+    assert_eq!(error, Err(UserEventError::TooLarge { bytes: 631, limit: 512 }));
+    assert_eq!(cluster.nodes[0].as_ref().unwrap().clocks(), before);
+    assert_eq!(
+        cluster.command(0, |node, now, out| node.join(now, &[], OldEvents::Deliver, out)),
+        Err(JoinError::NoSeeds)
+    );
+    let tags: Tags = [("k", "v".repeat(600))].into_iter().collect();
+    let error = cluster.command(0, |node, now, out| node.set_tags(now, &tags, out));
+    assert!(matches!(error, Err(SetTagsError::TooLarge { limit: 512, .. })));
+    let error = cluster.command(0, |node, now, out| node.force_leave(now, "node-0", false, out));
+    assert_eq!(error, Err(ForceLeaveError::Ourselves));
+    cluster.command(0, |node, now, out| node.leave(now, out)).unwrap();
+    assert_eq!(cluster.command(0, |node, now, out| node.leave(now, out)), Err(LeaveError::InProgress));
+    let error = cluster.command(0, |node, now, out| node.join(now, &[addr(1)], OldEvents::Deliver, out));
+    assert_eq!(error, Err::<JoinId, _>(JoinError::Leaving));
+}
+
+#[test]
+fn an_idle_node_wakes_for_its_probes_and_little_else() {
+    let mut cluster = Cluster::joined(8);
+    cluster.run(Duration::from_secs(60));
+    let count = |cluster: &Cluster| cluster.nodes[0].as_ref().unwrap().stats().datagrams_out;
+    let before = count(&cluster);
+    cluster.run(Duration::from_secs(60));
+    let sent = count(&cluster) - before;
+    assert!((100..=140).contains(&sent), "a ping and an ack a second, not {sent} a minute");
+}

@@ -1,0 +1,92 @@
+//! What can be read of a node.
+
+use alloc::sync::Arc;
+
+use super::{Node, NodeState};
+use crate::event::Member;
+use crate::roster::Peer;
+use crate::stats::Stats;
+
+/// A node's Lamport clocks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Clocks {
+    /// Of join and leave intents.
+    pub member: u64,
+    /// Of user events.
+    pub event: u64,
+    /// Of queries.
+    pub query: u64,
+}
+
+/// How many broadcasts wait to be gossiped.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct QueueDepths {
+    /// Members whose state others are to be told.
+    pub swim: usize,
+    /// Join and leave intents.
+    pub intents: usize,
+    /// User events.
+    pub events: usize,
+}
+
+impl Node {
+    /// Every member that we know of, ourselves included, in a fixed but unspecified order.
+    pub fn members(&self) -> impl Iterator<Item = Member> + '_ {
+        self.serf.members(&self.core)
+    }
+
+    /// One member.
+    pub fn member(&self, name: &str) -> Option<Member> {
+        let idx = self.core.roster.find(name)?;
+        self.serf.member(&self.core, idx)
+    }
+
+    /// What we announce about ourselves.
+    pub fn local(&self) -> &Arc<Peer> {
+        self.core.roster.peer(self.swim.me()).expect("we hold our own place in the roster")
+    }
+
+    /// Where the node is in its life.
+    pub const fn state(&self) -> NodeState {
+        self.leaving.state()
+    }
+
+    /// Our own incarnation: raised to refute an accusation, or to announce new tags.
+    pub const fn incarnation(&self) -> u32 {
+        self.swim.incarnation()
+    }
+
+    /// The incarnation at which membership knows a member; `None` when it knows none of that name.
+    pub fn incarnation_of(&self, name: &str) -> Option<u32> {
+        self.swim.incarnation_of(self.core.roster.find(name)?)
+    }
+
+    /// Our Lamport clocks.
+    pub fn clocks(&self) -> Clocks {
+        let (member, event, query) = self.serf.times();
+        Clocks { member, event, query }
+    }
+
+    /// Our own health (Lifeguard): 0 is well, and every point stretches the probe interval by its length once more.
+    pub const fn health_score(&self) -> u32 {
+        self.swim.health_score()
+    }
+
+    /// How many broadcasts wait to be gossiped.
+    pub fn queue_depths(&self) -> QueueDepths {
+        let (intents, events) = self.serf.queue_depths();
+        QueueDepths { swim: self.swim.queue_depth(), intents, events }
+    }
+
+    /// How many exchanges on streams are under way.
+    pub fn streams_live(&self) -> usize {
+        self.streams.len()
+    }
+
+    /// What the node has done so far.
+    pub const fn stats(&self) -> &Stats {
+        &self.core.stats
+    }
+}

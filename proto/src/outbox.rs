@@ -1,0 +1,118 @@
+//! Where a call puts what it wants done. Knows nothing of the protocol.
+
+use alloc::collections::VecDeque;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+
+use bytes::{Bytes, BytesMut};
+
+use crate::event::Event;
+use crate::limits::PACKET_BYTES_MAX;
+
+/// Names one stream between its opening and its end. `proto` hands them out, for both directions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+pub struct StreamId(pub(crate) u64);
+
+impl StreamId {
+    /// The number behind the name, for logs and traces.
+    pub const fn number(self) -> u64 {
+        self.0
+    }
+}
+
+/// One thing that a node wants done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Output {
+    /// Send a datagram.
+    Datagram {
+        /// Where to.
+        to: SocketAddr,
+        /// The whole payload.
+        bytes: Bytes,
+    },
+    /// Open a stream and report [`StreamInput::Opened`](crate::StreamInput::Opened) or `Failed`.
+    Connect {
+        /// The stream's name from now on.
+        stream: StreamId,
+        /// Where to.
+        to: SocketAddr,
+    },
+    /// Write to a stream, after everything written to it before.
+    Write {
+        /// Which stream.
+        stream: StreamId,
+        /// What to write.
+        bytes: Bytes,
+    },
+    /// Close a stream once everything before is written. Nothing more will be said of it.
+    Close {
+        /// Which stream.
+        stream: StreamId,
+    },
+    /// Tell the application.
+    Event(Event),
+}
+
+/// What calls to a [`Node`](crate::Node) want done, in order. One outbox can serve any number of nodes, as long as it is
+/// drained between them.
+#[derive(Debug)]
+pub struct Outbox {
+    queue: VecDeque<Output>,
+    arena: BytesMut,
+    packet: Vec<u8>,
+    lengths: Vec<u16>,
+}
+
+impl Outbox {
+    /// An empty outbox.
+    pub fn new() -> Self {
+        Self { queue: VecDeque::new(), arena: BytesMut::new(), packet: vec![0; PACKET_BYTES_MAX], lengths: Vec::new() }
+    }
+
+    /// Takes everything out, oldest first.
+    pub fn drain(&mut self) -> impl Iterator<Item = Output> + '_ {
+        self.queue.drain(..)
+    }
+
+    /// Takes the oldest output out.
+    pub fn pop(&mut self) -> Option<Output> {
+        self.queue.pop_front()
+    }
+
+    /// Whether nothing waits to be done.
+    pub fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    pub(crate) fn push(&mut self, output: Output) {
+        self.queue.push_back(output);
+    }
+
+    /// The buffer that packets are composed in, and the list of their parts' lengths.
+    pub(crate) fn scratch(&mut self) -> (&mut [u8], &mut Vec<u16>) {
+        (&mut self.packet, &mut self.lengths)
+    }
+
+    /// Queues a datagram whose payload is `header` and then the first `body_len` bytes of the scratch buffer.
+    pub(crate) fn push_datagram(&mut self, to: SocketAddr, header: &[u8], body_len: usize) {
+        let len = header.len() + body_len;
+        if self.arena.capacity() < len {
+            self.arena = BytesMut::with_capacity(ARENA_BYTES.max(len));
+        }
+        self.arena.extend_from_slice(header);
+        self.arena.extend_from_slice(&self.packet[..body_len]);
+        let bytes = self.arena.split().freeze();
+        self.queue.push_back(Output::Datagram { to, bytes });
+    }
+}
+
+impl Default for Outbox {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Datagrams are slices of blocks of this size, so that a packet costs a fraction of an allocation.
+const ARENA_BYTES: usize = 64 * 1024;

@@ -1,0 +1,146 @@
+//! Luck: one seed in, independent ChaCha streams out. Nothing here asks the operating system.
+
+use core::fmt;
+use core::time::Duration;
+
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
+
+/// What all of a node's luck comes from.
+///
+/// In production it must come from the operating system, anew at every start. A fixed seed is for
+/// simulations and tests, where equal seeds give equal runs.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Seed([u8; 32]);
+
+impl Seed {
+    /// A seed from 32 bytes of entropy.
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// A seed from a small number, for simulations and tests only: 64 bits can be guessed.
+    pub fn from_u64(seed: u64) -> Self {
+        let mut bytes = [0; 32];
+        bytes[..8].copy_from_slice(&seed.to_le_bytes());
+        Self(bytes)
+    }
+
+    /// An independent seed for child number `index`, such as one node of a simulation.
+    pub fn child(&self, index: u64) -> Self {
+        let mut rng = ChaCha8Rng::from_seed(self.0);
+        rng.set_stream(index.wrapping_add(CHILD_STREAMS));
+        let mut bytes = [0; 32];
+        rng.fill_bytes(&mut bytes);
+        Self(bytes)
+    }
+}
+
+impl fmt::Debug for Seed {
+    /// Does not show the bytes: nonces are drawn from a seed, so that it must not reach a log.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Seed(..)")
+    }
+}
+
+/// A stream of random draws that is the same on every platform, for equal seeds and stream numbers.
+///
+/// Each concern draws from a stream of its own, so that a change in one (encryption turned on, say)
+/// does not change the luck of another (who is probed).
+#[derive(Clone, Debug)]
+pub struct Rng(ChaCha8Rng);
+
+impl Rng {
+    /// Stream number `stream` of `seed`.
+    pub fn stream(seed: &Seed, stream: u64) -> Self {
+        let mut rng = ChaCha8Rng::from_seed(seed.0);
+        rng.set_stream(stream);
+        Self(rng)
+    }
+
+    /// 32 uniform bits.
+    pub fn next_u32(&mut self) -> u32 {
+        self.0.next_u32()
+    }
+
+    /// 64 uniform bits.
+    pub fn next_u64(&mut self) -> u64 {
+        self.0.next_u64()
+    }
+
+    /// A uniform number in `0..bound`, without bias (Lemire's method); 0 when `bound` is 0.
+    #[expect(clippy::cast_possible_truncation, reason = "the halves of a 64-bit product are meant")]
+    pub fn below(&mut self, bound: u32) -> u32 {
+        if bound == 0 {
+            return 0;
+        }
+        loop {
+            let product = u64::from(self.next_u32()) * u64::from(bound);
+            let low = product as u32;
+            if low >= bound || low >= bound.wrapping_neg() % bound {
+                return (product >> 32) as u32;
+            }
+        }
+    }
+
+    /// A uniform number in `0..bound`; 0 when `bound` is 0. The bias is below 2⁻⁶⁴·bound, fit for times.
+    pub fn below_u64(&mut self, bound: u64) -> u64 {
+        ((u128::from(self.next_u64()) * u128::from(bound)) >> 64) as u64
+    }
+
+    /// A uniform duration in `0..bound`; zero when `bound` is zero.
+    pub fn duration_below(&mut self, bound: Duration) -> Duration {
+        Duration::from_nanos(self.below_u64(u64::try_from(bound.as_nanos()).unwrap_or(u64::MAX)))
+    }
+
+    /// True with a probability of `ppm` parts per million; always from 1 000 000 on.
+    pub fn chance(&mut self, ppm: u32) -> bool {
+        ppm > 0 && self.below(1_000_000) < ppm
+    }
+
+    /// Puts `items` in a uniformly random order (Fisher–Yates).
+    pub fn shuffle<T>(&mut self, items: &mut [T]) {
+        for last in (1..items.len()).rev() {
+            let bound = u32::try_from(last + 1).unwrap_or(u32::MAX);
+            items.swap(last, self.below(bound) as usize);
+        }
+    }
+}
+
+/// Children draw from streams far from those that [`Rng::stream`] is used with.
+const CHILD_STREAMS: u64 = 1 << 63;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_seeds_give_equal_streams_and_other_streams_differ() {
+        let seed = Seed::from_u64(7);
+        let draw = |stream| Rng::stream(&seed, stream).next_u64();
+        assert_eq!(draw(1), draw(1));
+        assert_ne!(draw(1), draw(2));
+        assert_ne!(seed.child(0), seed.child(1));
+    }
+
+    #[test]
+    fn below_stays_below_and_reaches_every_value() {
+        let mut rng = Rng::stream(&Seed::from_u64(1), 0);
+        let mut seen = [0_u32; 7];
+        for _ in 0..7_000 {
+            seen[rng.below(7) as usize] += 1;
+        }
+        assert!(seen.iter().all(|&n| (850..1150).contains(&n)), "{seen:?}");
+        assert_eq!(rng.below(0), 0);
+        assert_eq!(rng.below_u64(1), 0);
+    }
+
+    #[test]
+    fn a_chance_in_parts_per_million_comes_as_often_as_it_says() {
+        let mut rng = Rng::stream(&Seed::from_u64(1), 0);
+        let hits = (0..100_000).filter(|_| rng.chance(100_000)).count();
+        assert!((9_500..10_500).contains(&hits), "{hits}");
+        assert!(!rng.chance(0));
+        assert!(rng.chance(1_000_000));
+    }
+}

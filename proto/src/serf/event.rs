@@ -1,0 +1,243 @@
+//! User events: told once to everybody, known by their time, name and payload.
+
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use alloc::vec;
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+
+use super::Serf;
+use crate::core::Core;
+use crate::event::{Event, UserEvent};
+use crate::limits::USER_EVENT_BYTES_MAX;
+use crate::stats::DropReason;
+use crate::wire::{Writer, native, serf};
+
+/// A user event that cannot be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SendError {
+    pub(crate) bytes: usize,
+    pub(crate) limit: usize,
+}
+
+/// The events of recent times, to know one that comes again.
+///
+/// A ring by time, as serf's, but only the slots in use take memory.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Ring {
+    slots: BTreeMap<u32, RingSlot>,
+}
+
+#[derive(Clone, Debug)]
+struct RingSlot {
+    ltime: u64,
+    seen: Vec<Seen>,
+}
+
+#[derive(Clone, Debug)]
+struct Seen {
+    name: Box<str>,
+    payload: Bytes,
+    coalesce: bool,
+}
+
+/// What the ring says of an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Novelty {
+    New,
+    Repeat,
+    /// Too many events share its time.
+    Crowded,
+}
+
+impl Ring {
+    fn note(&mut self, size: u32, event: &serf::UserEvent<'_>) -> Novelty {
+        let slot = u32::try_from(event.ltime % u64::from(size)).unwrap_or_default();
+        let fresh = || RingSlot { ltime: event.ltime, seen: vec![] };
+        let slot = self.slots.entry(slot).or_insert_with(fresh);
+        if slot.ltime != event.ltime {
+            *slot = fresh();
+        }
+        if slot.seen.iter().any(|seen| &*seen.name == event.name && seen.payload == event.payload) {
+            return Novelty::Repeat;
+        }
+        if slot.seen.len() >= EVENTS_PER_TIME_MAX {
+            return Novelty::Crowded;
+        }
+        let payload = Bytes::copy_from_slice(event.payload);
+        slot.seen.push(Seen { name: event.name.into(), payload, coalesce: event.coalesce });
+        Novelty::New
+    }
+
+    /// Everything in the ring, by time. serf sends its ring as it lies, and so replays events out of order.
+    pub(super) fn events_in_order(&self) -> Vec<serf::UserEvent<'_>> {
+        let mut slots: Vec<&RingSlot> = self.slots.values().collect();
+        slots.sort_unstable_by_key(|slot| slot.ltime);
+        let events = slots.into_iter().flat_map(|slot| {
+            slot.seen.iter().map(|seen| serf::UserEvent {
+                ltime: slot.ltime,
+                name: &seen.name,
+                payload: &seen.payload,
+                coalesce: seen.coalesce,
+            })
+        });
+        events.collect()
+    }
+}
+
+impl Serf {
+    /// Sends a user event. It is delivered here at once and to the others by gossip.
+    pub(crate) fn user_event(
+        &mut self,
+        core: &mut Core,
+        name: &str,
+        payload: &[u8],
+        coalesce: bool,
+    ) -> Result<(), SendError> {
+        let ltime = self.event_clock.time();
+        let event = serf::UserEvent { ltime, name, payload, coalesce };
+        check_size(core, &event)?;
+        let mut buf = vec![0; name.len() + payload.len() + ENCODED_OVERHEAD_MAX];
+        let mut writer = Writer::new(&mut buf);
+        let encoded = native::encode_serf(&serf::Message::UserEvent(event), &mut writer);
+        debug_assert!(encoded.is_ok(), "the buffer has room for the event and its overhead");
+        let len = writer.len();
+        buf.truncate(len);
+        self.event_clock.tick();
+        self.user_event_in(core, &event, &buf);
+        Ok(())
+    }
+
+    /// Takes a user event from gossip, or our own. `frame` is what others are told: the bytes as they came.
+    pub(super) fn user_event_in(&mut self, core: &mut Core, event: &serf::UserEvent<'_>, frame: &[u8]) {
+        if self.take_event(core, event) {
+            self.events.push(Bytes::copy_from_slice(frame));
+            while self.events.len() > core.cfg.queue_depth_max as usize {
+                self.events.prune();
+                core.stats.broadcasts_pruned += 1;
+            }
+        }
+    }
+
+    /// Takes a user event from a push/pull: others are not told, they will exchange states themselves.
+    pub(super) fn replayed_event(&mut self, core: &mut Core, event: &serf::UserEvent<'_>) {
+        self.take_event(core, event);
+    }
+
+    /// Delivers an event unless it is known or too old to tell (`handleUserEvent` in serf). Returns whether it was delivered.
+    fn take_event(&mut self, core: &mut Core, event: &serf::UserEvent<'_>) -> bool {
+        if self.event_clock.witness(event.ltime).is_err() {
+            core.stats.drop(DropReason::Absurd);
+            return false;
+        }
+        let size = core.cfg.event_buffer;
+        let oldest = self.event_clock.time().saturating_sub(u64::from(size));
+        if event.ltime < self.event_min {
+            return false;
+        }
+        if event.ltime < oldest {
+            core.stats.drop(DropReason::OldEvent);
+            return false;
+        }
+        match self.ring.note(size, event) {
+            Novelty::Repeat => false,
+            Novelty::Crowded => {
+                core.stats.drop(DropReason::Limit);
+                false
+            }
+            Novelty::New => {
+                core.stats.user_events += 1;
+                core.events.push(Event::User(UserEvent {
+                    ltime: event.ltime,
+                    name: event.name.into(),
+                    payload: Bytes::copy_from_slice(event.payload),
+                    coalesce: event.coalesce,
+                }));
+                true
+            }
+        }
+    }
+}
+
+/// Name and payload together, the event as HashiCorp's nodes encode it, and whether it fits into a packet at all: what one
+/// node accepts must reach every member, whoever made it.
+fn check_size(core: &Core, event: &serf::UserEvent<'_>) -> Result<(), SendError> {
+    let limit = (core.cfg.user_event_bytes_max as usize).min(USER_EVENT_BYTES_MAX);
+    let plain = event.name.len() + event.payload.len();
+    let encoded = hashicorp_bytes(event);
+    let packet = (core.cfg.packet_bytes as usize).saturating_sub(PACKET_OVERHEAD);
+    if plain > limit || encoded > limit {
+        return Err(SendError { bytes: plain.max(encoded), limit });
+    }
+    if encoded > packet {
+        return Err(SendError { bytes: encoded, limit: packet });
+    }
+    Ok(())
+}
+
+/// The size of a user event in HashiCorp's encoding: four keys, and integers and strings with the shortest heads.
+fn hashicorp_bytes(event: &serf::UserEvent<'_>) -> usize {
+    let string = |len: usize| match len {
+        0..32 => len + 1,
+        32..0x1_0000 => len + 3,
+        _ => len + 5,
+    };
+    let integer = match event.ltime {
+        0..0x80 => 1,
+        0x80..0x100 => 2,
+        0x100..0x1_0000 => 3,
+        0x1_0000..0x1_0000_0000 => 5,
+        _ => 9,
+    };
+    25 + integer + string(event.name.len()) + string(event.payload.len())
+}
+
+/// Everything in an encoded event but its name and payload: type, schema, time, two lengths and a flag.
+const ENCODED_OVERHEAD_MAX: usize = 2 + 10 + 5 + 5 + 1;
+
+/// Checksum, compound header, one length, the type byte of a user message.
+const PACKET_OVERHEAD: usize = 5 + 2 + 2 + 1;
+
+/// How many events may share one time. Ours: serf has no bound, so that a peer can grow one slot without end.
+const EVENTS_PER_TIME_MAX: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_size_in_hashicorps_encoding_is_as_the_specification_says() {
+        let event = |payload| serf::UserEvent { ltime: 17, name: "a", payload, coalesce: false };
+        assert_eq!(hashicorp_bytes(&event(&[0; 481])), 25 + 1 + 2 + 484);
+        assert_eq!(
+            hashicorp_bytes(&event(&[0; 481])),
+            512,
+            "the largest payload of a default event with a one-byte name"
+        );
+    }
+
+    #[test]
+    fn the_ring_knows_an_event_by_time_name_and_payload() {
+        let mut ring = Ring::default();
+        let event = serf::UserEvent { ltime: 5, name: "a", payload: b"x", coalesce: false };
+        assert_eq!(ring.note(4, &event), Novelty::New);
+        assert_eq!(ring.note(4, &serf::UserEvent { coalesce: true, ..event }), Novelty::Repeat);
+        assert_eq!(ring.note(4, &serf::UserEvent { payload: b"y", ..event }), Novelty::New);
+        assert_eq!(ring.note(4, &serf::UserEvent { ltime: 6, ..event }), Novelty::New);
+        assert_eq!(ring.note(4, &serf::UserEvent { ltime: 9, ..event }), Novelty::New, "takes the slot of time 5");
+        let times: Vec<u64> = ring.events_in_order().iter().map(|event| event.ltime).collect();
+        assert_eq!(times, [6, 9]);
+    }
+
+    #[test]
+    fn one_time_holds_a_bounded_number_of_events() {
+        let mut ring = Ring::default();
+        for n in 0..EVENTS_PER_TIME_MAX {
+            let payload = [u8::try_from(n).unwrap()];
+            ring.note(4, &serf::UserEvent { ltime: 5, name: "a", payload: &payload, coalesce: false });
+        }
+        let event = serf::UserEvent { ltime: 5, name: "a", payload: b"more", coalesce: false };
+        assert_eq!(ring.note(4, &event), Novelty::Crowded);
+    }
+}

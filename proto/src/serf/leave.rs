@@ -1,0 +1,42 @@
+//! Our own graceful leave, and an operator's word that another member is gone for good.
+
+use super::Serf;
+use super::intent::Via;
+use super::member::Intent;
+use crate::core::Core;
+use crate::event::Status;
+
+impl Serf {
+    /// Announces that we leave. Returns whether anybody is there to be told.
+    pub(crate) fn leave(&mut self, core: &mut Core) -> bool {
+        self.leaving = true;
+        let others_alive = self.others_alive();
+        let (me, ltime) = (core.roster.name(self.me), self.clock.tick());
+        self.intent(core, &me, ltime, Intent::Leave { prune: false }, Via::Gossip);
+        if !others_alive {
+            self.cancel_intent(self.me);
+        }
+        others_alive
+    }
+
+    /// Whether every copy of our leave intent has been sent.
+    pub(crate) fn leave_is_told(&self) -> bool {
+        self.row(self.me).sends().is_none()
+    }
+
+    /// How many copies of our leave intent have been sent.
+    pub(crate) const fn leaves_sent(&self) -> u32 {
+        self.leaves_sent
+    }
+
+    /// Says of another member that it leaves (`RemoveFailedNode` in serf). A live one refutes.
+    pub(crate) fn force_leave(&mut self, core: &mut Core, name: &str, prune: bool) {
+        let ltime = self.clock.tick();
+        self.intent(core, name, ltime, Intent::Leave { prune }, Via::Gossip);
+    }
+
+    /// Whether any other member is alive.
+    fn others_alive(&self) -> bool {
+        self.rows.iter().enumerate().any(|(idx, row)| idx != self.me.at() && row.status() == Some(Status::Alive))
+    }
+}

@@ -1,0 +1,187 @@
+//! What Serf adds to membership: Lamport clocks, join and leave intents, statuses, tags and user events.
+//!
+//! Knows the [`Core`] it is lent, the meaning of its own messages, and what membership notifies. It does not know SWIM's
+//! rows, packets, streams or the outbox.
+
+mod event;
+mod intent;
+mod lamport;
+mod leave;
+mod member;
+mod reap;
+mod sync;
+mod tags;
+#[cfg(test)]
+mod tests;
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+
+use self::event::Ring;
+use self::lamport::LamportClock;
+use self::member::{Gone, Row};
+pub use self::tags::Tags;
+use crate::broadcast::{Offer, Tiers};
+use crate::core::{Core, Notification};
+use crate::envelope::Packer;
+use crate::event::{Member, MemberEvent, MemberEventKind};
+use crate::roster::MemberIdx;
+use crate::stats::DropReason;
+use crate::swim::transmit_limit;
+use crate::time::Instant;
+use crate::timer::{Many, Slot};
+use crate::wire::native;
+use crate::wire::serf::Message;
+
+/// The Serf layer of one node.
+#[derive(Clone, Debug)]
+pub(crate) struct Serf {
+    me: MemberIdx,
+    /// Whether we have begun to leave: from then on what is said of us is not refuted.
+    leaving: bool,
+    clock: LamportClock,
+    event_clock: LamportClock,
+    query_clock: LamportClock,
+    rows: Vec<Row>,
+    /// Members in any status.
+    members: u32,
+    failed: Vec<Gone>,
+    left: Vec<Gone>,
+    /// Intents for members that we do not know yet, in the order in which they came.
+    early: VecDeque<(Instant, MemberIdx)>,
+    /// Members whose intent others are to be told of; what they are told is read from the row when it is sent.
+    intents: Tiers<MemberIdx>,
+    intents_queued: usize,
+    /// How many copies of our own leave intent have been sent.
+    leaves_sent: u32,
+    /// User events, as they came.
+    events: Tiers<Bytes>,
+    ring: Ring,
+    /// Events before this time are not delivered.
+    event_min: u64,
+}
+
+impl Serf {
+    pub(crate) fn new(me: MemberIdx) -> Self {
+        Self {
+            me,
+            leaving: false,
+            clock: LamportClock::default(),
+            event_clock: LamportClock::default(),
+            query_clock: LamportClock::default(),
+            rows: Vec::new(),
+            members: 0,
+            failed: Vec::new(),
+            left: Vec::new(),
+            early: VecDeque::new(),
+            intents: Tiers::new(),
+            intents_queued: 0,
+            leaves_sent: 0,
+            events: Tiers::new(),
+            ring: Ring::default(),
+            event_min: 0,
+        }
+    }
+
+    /// Makes everybody in the roster's directory a member, without telling the application.
+    pub(crate) fn assume_converged(&mut self, core: &mut Core) {
+        for idx in core.roster.indices() {
+            if idx != self.me {
+                self.admit(core, idx);
+            }
+        }
+    }
+
+    /// The members that the application knows of, in the order of their numbers.
+    pub(crate) fn members<'a>(&'a self, core: &'a Core) -> impl Iterator<Item = Member> + 'a {
+        (0_u32..).zip(&self.rows).filter_map(|(idx, _)| self.member(core, MemberIdx(idx)))
+    }
+
+    /// One member as the application sees it.
+    pub(crate) fn member(&self, core: &Core, idx: MemberIdx) -> Option<Member> {
+        let row = self.row(idx);
+        let peer = core.roster.peer(idx)?.clone();
+        Some(Member { peer, status: row.status()?, status_ltime: row.ltime() })
+    }
+
+    /// The Lamport times of members, events and queries.
+    pub(crate) fn times(&self) -> (u64, u64, u64) {
+        (self.clock.time(), self.event_clock.time(), self.query_clock.time())
+    }
+
+    /// How many intents and how many user events wait to be gossiped.
+    pub(crate) fn queue_depths(&self) -> (usize, usize) {
+        (self.intents_queued, self.events.len())
+    }
+
+    /// Whether gossip would tell somebody something.
+    pub(crate) fn wants_gossip(&self) -> bool {
+        self.intents_queued > 0 || !self.events.is_empty()
+    }
+
+    /// Takes what membership notifies.
+    pub(crate) fn notified(&mut self, core: &mut Core, notification: Notification) {
+        match notification {
+            Notification::Joined(idx) => self.joined(core, idx),
+            Notification::Gone(idx) => self.gone(core, idx),
+            Notification::Updated(idx) => self.tell(core, MemberEventKind::Update, idx),
+            Notification::FarewellSent | Notification::Wants { .. } => {
+                debug_assert!(false, "not for this layer");
+            }
+        }
+    }
+
+    /// Takes the body of a user message.
+    pub(crate) fn handle(&mut self, core: &mut Core, body: &[u8]) {
+        match native::decode_serf(body) {
+            Ok(Message::Join(join)) => self.join_intent(core, &join),
+            Ok(Message::Leave(leave)) => self.leave_intent(core, &leave),
+            Ok(Message::UserEvent(event)) => self.user_event_in(core, &event, body),
+            Err(_) => core.stats.drop(DropReason::Malformed),
+        }
+    }
+
+    /// Takes a timer of this layer.
+    pub(crate) fn handle_slot(&mut self, core: &mut Core, slot: Slot) {
+        match slot {
+            Slot::Reap => self.reap(core),
+            Slot::Reconnect => self.reconnect(core),
+            _ => debug_assert!(false, "not a timer of this layer"),
+        }
+    }
+
+    /// Takes a timer of this layer of which there are many.
+    pub(crate) fn handle_many(&mut self, core: &mut Core, timer: Many) {
+        match timer {
+            Many::Prune(idx) => self.prune_due(core, idx),
+            _ => debug_assert!(false, "not a timer of this layer"),
+        }
+    }
+
+    /// Adds broadcasts to a packet while they fit: intents first, then user events, as serf does.
+    pub(crate) fn fill(&mut self, core: &Core, packer: &mut Packer<'_>) {
+        let limit = transmit_limit(core.cfg.retransmit_mult, self.members);
+        self.fill_intents(core, limit, packer);
+        self.events.fill(limit, |_, event| {
+            let frame = packer.frame(|w| {
+                native::begin_user(w)?;
+                w.put(event)
+            });
+            if frame.is_err() { Offer::Full } else { Offer::Sent }
+        });
+    }
+
+    /// How often the next broadcast has been sent before; `None` when nothing is queued.
+    pub(crate) fn next_sends(&self) -> Option<usize> {
+        let intents = if self.intents_queued > 0 { self.intents.next_sends() } else { None };
+        [intents, self.events.next_sends()].into_iter().flatten().min()
+    }
+
+    fn tell(&self, core: &mut Core, kind: MemberEventKind, idx: MemberIdx) {
+        let Some(member) = self.member(core, idx) else { return };
+        tracing::info!(member = member.name(), %kind, "member event");
+        core.events.push(crate::Event::Member(MemberEvent { kind, member }));
+    }
+}

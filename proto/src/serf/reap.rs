@@ -1,0 +1,60 @@
+//! Forgetting members that have been gone for long, and trying to reach the failed until then.
+
+use super::Serf;
+use super::member::Row;
+use crate::core::{Ask, Core, Notification};
+use crate::roster::Holder;
+use crate::timer::Slot;
+
+impl Serf {
+    /// Has the reaper look after an interval. It is not woken while there is nothing to forget.
+    pub(super) fn arm_reaper(core: &mut Core) {
+        if !core.timers.is_set(Slot::Reap) {
+            core.arm(core.cfg.reap_interval, Slot::Reap);
+        }
+    }
+
+    /// Forgets whoever is due (`handleReap` in serf), then intents that waited too long for their member.
+    pub(super) fn reap(&mut self, core: &mut Core) {
+        let (now, cfg) = (core.now, core.cfg.clone());
+        let failed = self.failed.iter().filter(|gone| now - gone.since > cfg.reconnect_timeout);
+        let left = self.left.iter().filter(|gone| now - gone.since > cfg.tombstone_timeout);
+        let due: alloc::vec::Vec<_> = failed.chain(left).map(|gone| gone.idx).collect();
+        for idx in due {
+            self.erase(core, idx);
+        }
+        while let Some(&(since, idx)) = self.early.front() {
+            if now - since <= cfg.recent_intent_timeout {
+                break;
+            }
+            self.early.pop_front();
+            if self.row(idx).status().is_none() {
+                self.cancel_intent(idx);
+                *self.row_mut(core, idx) = Row::default();
+                core.roster.release(idx, Holder::Serf);
+            }
+        }
+        if !(self.failed.is_empty() && self.left.is_empty() && self.early.is_empty()) {
+            Self::arm_reaper(core);
+        }
+    }
+
+    /// Tries to reach one failed member, with a chance that grows with their number, so that the whole cluster tries each of
+    /// them about once an interval (`reconnect` in serf).
+    pub(super) fn reconnect(&self, core: &mut Core) {
+        if self.failed.is_empty() {
+            return;
+        }
+        core.arm(core.cfg.reconnect_interval, Slot::Reconnect);
+        let count = |len: usize| u32::try_from(len).unwrap_or(u32::MAX);
+        let failed = count(self.failed.len());
+        let others = self.members.saturating_sub(failed + count(self.left.len())).max(1);
+        if core.rng.gossip.below(others) >= failed {
+            return;
+        }
+        let gone = self.failed[core.rng.gossip.below(failed) as usize];
+        let Some(with) = core.roster.peer(gone.idx).map(|peer| peer.addr()) else { return };
+        let until = core.now + core.cfg.stream_timeout;
+        core.notify(Notification::Wants { with, ask: Ask::PushPull { join: true }, until });
+    }
+}

@@ -1,0 +1,67 @@
+//! Serf's part of a push/pull.
+
+use alloc::vec::Vec;
+
+use super::Serf;
+use super::intent::Via;
+use super::member::Intent;
+use crate::core::Core;
+use crate::event::Status;
+use crate::roster::MemberIdx;
+use crate::stats::DropReason;
+use crate::wire::native::{self, SerfState};
+use crate::wire::serf::{Clocks, MemberTime};
+
+impl Serf {
+    /// Writes our clocks, the time of every member and the recent user events in Lamport order.
+    pub(crate) fn write_state(&self, core: &Core, out: &mut Vec<u8>) {
+        let (member, event, query) = self.times();
+        native::begin_serf_state(out, Clocks { member, event, query }, self.members);
+        for (row, idx) in self.rows.iter().zip(0_u32..) {
+            let Some(status) = row.status() else { continue };
+            let node = core.roster.name_ref(MemberIdx(idx));
+            let left = status == Status::Left;
+            native::push_member_time(out, MemberTime { node, ltime: row.ltime(), left });
+        }
+        let events = self.ring.events_in_order();
+        native::begin_events(out, u32::try_from(events.len()).unwrap_or(u32::MAX));
+        for event in &events {
+            native::push_event(out, event);
+        }
+    }
+
+    /// About how many bytes [`write_state`](Self::write_state) writes.
+    pub(crate) fn state_bytes(&self, core: &Core) -> usize {
+        let own = core.roster.name_ref(self.me).len();
+        self.members as usize * (own + 4) + 64
+    }
+
+    /// Takes another member's part (`MergeRemoteState` in serf). With `ignore_old` its events so far are not delivered.
+    pub(crate) fn merge(&mut self, core: &mut Core, body: &[u8], ignore_old: bool) {
+        let Ok(remote) = SerfState::parse(body) else {
+            return core.stats.drop(DropReason::Malformed);
+        };
+        let clocks = remote.clocks;
+        let ours = [&mut self.clock, &mut self.event_clock, &mut self.query_clock];
+        for (clock, time) in ours.into_iter().zip([clocks.member, clocks.event, clocks.query]) {
+            if time > 0 && clock.witness(time - 1).is_err() {
+                return core.stats.drop(DropReason::Absurd);
+            }
+        }
+        for member in remote.members() {
+            if member.left {
+                // Only the time before or of the leave is known, and an equal time would mean nothing.
+                let leave = Intent::Leave { prune: false };
+                self.intent(core, member.node, member.ltime.saturating_add(1), leave, Via::PushPull);
+            } else if member.ltime > 0 {
+                self.intent(core, member.node, member.ltime, Intent::Join, Via::PushPull);
+            }
+        }
+        if ignore_old {
+            self.event_min = self.event_min.max(clocks.event);
+        }
+        for event in remote.events() {
+            self.replayed_event(core, &event);
+        }
+    }
+}

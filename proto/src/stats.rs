@@ -1,0 +1,122 @@
+//! Counters. Plain numbers, so that reading them costs nothing and a simulation can add them up.
+
+use serde::{Deserialize, Serialize};
+
+/// Why something that came from the network was not used. Each is counted in [`Stats::dropped`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[repr(u8)]
+#[non_exhaustive]
+pub enum DropReason {
+    /// The checksum did not match.
+    Checksum,
+    /// A compound packet was cut short, nested too deep or had an empty part.
+    Compound,
+    /// A message could not be decoded.
+    Malformed,
+    /// A frame in a codec that we do not speak.
+    Codec,
+    /// A message of a kind that does not belong where it came.
+    Unexpected,
+    /// A ping for another node.
+    NotForUs,
+    /// An incarnation or Lamport time that is out of all proportion.
+    Absurd,
+    /// Versions that do not go with ours.
+    Versions,
+    /// A bound of [`limits`](crate::limits) was reached.
+    Limit,
+    /// An alive message for a name that another address holds.
+    NameConflict,
+    /// A user event too old to know whether we have had it.
+    OldEvent,
+}
+
+impl DropReason {
+    /// Every reason, in the order of their numbers.
+    pub const ALL: [Self; 11] = [
+        Self::Checksum,
+        Self::Compound,
+        Self::Malformed,
+        Self::Codec,
+        Self::Unexpected,
+        Self::NotForUs,
+        Self::Absurd,
+        Self::Versions,
+        Self::Limit,
+        Self::NameConflict,
+        Self::OldEvent,
+    ];
+
+    /// A short name for reports: lower case, words joined by underscores.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Checksum => "checksum",
+            Self::Compound => "compound",
+            Self::Malformed => "malformed",
+            Self::Codec => "codec",
+            Self::Unexpected => "unexpected",
+            Self::NotForUs => "not_for_us",
+            Self::Absurd => "absurd",
+            Self::Versions => "versions",
+            Self::Limit => "limit",
+            Self::NameConflict => "name_conflict",
+            Self::OldEvent => "old_event",
+        }
+    }
+}
+
+/// What a node has done since it was made.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Datagrams handed to us.
+    pub datagrams_in: u64,
+    /// Their bytes.
+    pub bytes_in: u64,
+    /// Datagrams that we asked to be sent.
+    pub datagrams_out: u64,
+    /// Their bytes.
+    pub bytes_out: u64,
+    /// Messages in those datagrams, compounds taken apart.
+    pub messages_in: u64,
+    /// Alive messages that told us nothing new.
+    pub repeats_in: u64,
+    /// Bytes that came on streams.
+    pub stream_bytes_in: u64,
+    /// Bytes that we wrote to streams.
+    pub stream_bytes_out: u64,
+    /// Push/pulls begun by us.
+    pub push_pulls_out: u64,
+    /// Push/pulls answered by us.
+    pub push_pulls_in: u64,
+    /// Probes begun.
+    pub probes: u64,
+    /// Probes that nobody answered.
+    pub probes_failed: u64,
+    /// Probes that only a stream could answer: a sign that datagrams do not get through.
+    pub probes_saved_by_stream: u64,
+    /// Suspicions that our own probes raised.
+    pub suspicions_raised: u64,
+    /// Accusations against us that we refuted.
+    pub refutations: u64,
+    /// Times a member was declared dead by our own timer.
+    pub deaths_declared: u64,
+    /// User events delivered to the application.
+    pub user_events: u64,
+    /// Broadcasts thrown away because a queue was full.
+    pub broadcasts_pruned: u64,
+    /// Inputs that were not used, by [`DropReason`].
+    pub dropped: [u64; DropReason::ALL.len()],
+}
+
+impl Stats {
+    /// How often inputs were dropped for `reason`.
+    pub const fn dropped(&self, reason: DropReason) -> u64 {
+        self.dropped[reason as usize]
+    }
+
+    pub(crate) fn drop(&mut self, reason: DropReason) {
+        self.dropped[reason as usize] += 1;
+        tracing::debug!(reason = reason.name(), "input dropped");
+    }
+}

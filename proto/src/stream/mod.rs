@@ -1,0 +1,188 @@
+//! Exchanges: one request and one reply on one stream, for either side.
+//!
+//! Adapters move bytes; where a message ends, how long an exchange may take and how many there may be is decided here.
+//! What a request or reply means is not: [`Node`](crate::Node) composes and reads them.
+
+mod reader;
+
+use alloc::collections::BTreeMap;
+use core::net::SocketAddr;
+
+use self::reader::Reader;
+pub(crate) use self::reader::{Unit, frame};
+use crate::core::Ask;
+use crate::event::SeedFailureCause;
+use crate::limits::STREAMS_INBOUND_MAX;
+use crate::outbox::StreamId;
+
+/// What happened to a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StreamInput<'a> {
+    /// The stream that [`Output::Connect`](crate::Output::Connect) asked for is open.
+    Opened,
+    /// Bytes came, in order.
+    Data(&'a [u8]),
+    /// The peer closed it. Nothing more comes.
+    Closed,
+    /// It could not be opened, or broke.
+    Failed,
+}
+
+/// The streams of one node that are not finished.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Streams {
+    last: u64,
+    inbound: usize,
+    live: BTreeMap<StreamId, Exchange>,
+}
+
+#[derive(Clone, Debug)]
+struct Exchange {
+    role: Role,
+    reader: Reader,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    /// We asked for the stream; nothing is written yet.
+    Dialing(Ask),
+    /// Our request is written.
+    Awaiting(Ask),
+    /// The peer asked for the stream.
+    Serving { from: SocketAddr },
+}
+
+/// What a stream's input amounts to.
+#[derive(Debug)]
+pub(crate) enum Step<'a> {
+    /// Nothing yet.
+    Wait,
+    /// Write the request.
+    Request(Ask),
+    /// The peer's request is whole: answer it. The exchange is over.
+    Serve { from: SocketAddr, unit: Unit<'a> },
+    /// The reply is whole. The exchange is over.
+    Reply { ask: Ask, unit: Unit<'a> },
+    /// The exchange is over without a reply.
+    Lost { ask: Ask, cause: SeedFailureCause },
+    /// A peer's stream is over without a request; `malformed` when that is its fault.
+    Gone { malformed: bool },
+}
+
+impl Streams {
+    /// A new outgoing exchange.
+    pub(crate) fn dial(&mut self, ask: Ask) -> StreamId {
+        self.insert(Role::Dialing(ask))
+    }
+
+    /// A new incoming exchange; `None` when there are too many.
+    pub(crate) fn accept(&mut self, from: SocketAddr) -> Option<StreamId> {
+        if self.inbound == STREAMS_INBOUND_MAX {
+            return None;
+        }
+        self.inbound += 1;
+        Some(self.insert(Role::Serving { from }))
+    }
+
+    /// Takes what happened to a stream. An input for a stream that is over means nothing.
+    pub(crate) fn handle<'a>(&mut self, id: StreamId, input: StreamInput<'a>) -> Step<'a> {
+        let Some(exchange) = self.live.get_mut(&id) else { return Step::Wait };
+        match (input, exchange.role) {
+            (StreamInput::Opened, Role::Dialing(ask)) => {
+                exchange.role = Role::Awaiting(ask);
+                Step::Request(ask)
+            }
+            (StreamInput::Opened, _) => Step::Wait,
+            (StreamInput::Data(data), _) => match exchange.reader.push(data) {
+                Ok(None) => Step::Wait,
+                Ok(Some(unit)) => self.complete(id, unit),
+                Err(_) => self.end(id, SeedFailureCause::Malformed),
+            },
+            (StreamInput::Closed, _) => self.end(id, SeedFailureCause::Closed),
+            (StreamInput::Failed, Role::Awaiting(_)) => self.end(id, SeedFailureCause::Closed),
+            (StreamInput::Failed, _) => self.end(id, SeedFailureCause::Unreachable),
+        }
+    }
+
+    /// The time for a stream is up; [`Step::Wait`] when it was over before.
+    pub(crate) fn expire(&mut self, id: StreamId) -> Step<'static> {
+        if self.live.contains_key(&id) { self.end(id, SeedFailureCause::TimedOut) } else { Step::Wait }
+    }
+
+    /// How many exchanges are under way.
+    pub(crate) fn len(&self) -> usize {
+        self.live.len()
+    }
+
+    fn insert(&mut self, role: Role) -> StreamId {
+        self.last += 1;
+        let id = StreamId(self.last);
+        self.live.insert(id, Exchange { role, reader: Reader::default() });
+        id
+    }
+
+    fn remove(&mut self, id: StreamId) -> Option<Role> {
+        let role = self.live.remove(&id)?.role;
+        if matches!(role, Role::Serving { .. }) {
+            self.inbound -= 1;
+        }
+        Some(role)
+    }
+
+    fn complete<'a>(&mut self, id: StreamId, unit: Unit<'a>) -> Step<'a> {
+        match self.remove(id) {
+            Some(Role::Serving { from }) => Step::Serve { from, unit },
+            Some(Role::Awaiting(ask)) => Step::Reply { ask, unit },
+            Some(Role::Dialing(ask)) => Step::Lost { ask, cause: SeedFailureCause::Malformed },
+            None => Step::Wait,
+        }
+    }
+
+    fn end(&mut self, id: StreamId, cause: SeedFailureCause) -> Step<'static> {
+        match self.remove(id) {
+            Some(Role::Dialing(ask) | Role::Awaiting(ask)) => Step::Lost { ask, cause },
+            Some(Role::Serving { .. }) => Step::Gone { malformed: cause == SeedFailureCause::Malformed },
+            None => Step::Wait,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PING: Ask = Ask::PushPull { join: false };
+
+    #[test]
+    fn an_exchange_that_fails_before_it_opens_was_unreachable() {
+        let mut streams = Streams::default();
+        let id = streams.dial(PING);
+        let step = streams.handle(id, StreamInput::Failed);
+        assert!(matches!(step, Step::Lost { ask: PING, cause: SeedFailureCause::Unreachable }));
+        assert_eq!(streams.len(), 0);
+    }
+
+    #[test]
+    fn a_stream_that_closes_before_the_reply_is_whole_is_lost() {
+        let mut streams = Streams::default();
+        let id = streams.dial(PING);
+        assert!(matches!(streams.handle(id, StreamInput::Opened), Step::Request(PING)));
+        assert!(matches!(streams.handle(id, StreamInput::Data(&[0x46, 0, 0, 0, 9, 1])), Step::Wait));
+        let step = streams.handle(id, StreamInput::Closed);
+        assert!(matches!(step, Step::Lost { cause: SeedFailureCause::Closed, .. }));
+        assert!(matches!(streams.expire(id), Step::Wait), "the deadline of a finished stream means nothing");
+    }
+
+    #[test]
+    fn one_inbound_stream_too_many_is_refused_until_another_ends() {
+        let mut streams = Streams::default();
+        let from = "10.0.0.9:1".parse().unwrap();
+        let first = streams.accept(from).unwrap();
+        for _ in 1..STREAMS_INBOUND_MAX {
+            streams.accept(from).unwrap();
+        }
+        assert_eq!(streams.accept(from), None);
+        assert!(matches!(streams.handle(first, StreamInput::Closed), Step::Gone { malformed: false }));
+        assert!(streams.accept(from).is_some());
+    }
+}

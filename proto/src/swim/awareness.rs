@@ -1,0 +1,48 @@
+//! How well we are ourselves (Lifeguard's local health multiplier).
+
+use core::time::Duration;
+
+/// A score from 0, well, to one below the multiplier's maximum.
+///
+/// A node that fails to answer or to hear answers doubts itself before it doubts others: it waits longer before it calls a
+/// probe failed. Only the probe interval is scaled (`awareness.go` in memberlist).
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Awareness {
+    score: u32,
+    max: u32,
+}
+
+impl Awareness {
+    pub(super) const fn new(max_multiplier: u32) -> Self {
+        Self { score: 0, max: max_multiplier.saturating_sub(1) }
+    }
+
+    pub(super) const fn score(&self) -> u32 {
+        self.score
+    }
+
+    /// Makes us more ill, or with a negative `delta` better.
+    pub(super) fn apply(&mut self, delta: i32) {
+        self.score = self.score.saturating_add_signed(delta).min(self.max);
+    }
+
+    /// `interval`, stretched by our ill health.
+    pub(super) fn scale(&self, interval: Duration) -> Duration {
+        interval * (self.score + 1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_score_stays_between_zero_and_one_below_the_maximum() {
+        let mut awareness = Awareness::new(8);
+        awareness.apply(-1);
+        assert_eq!(awareness.score(), 0);
+        awareness.apply(100);
+        assert_eq!(awareness.score(), 7);
+        assert_eq!(awareness.scale(Duration::from_secs(1)), Duration::from_secs(8));
+    }
+}

@@ -1,0 +1,110 @@
+//! What is told to random members: the state of members, read from their rows when it is sent.
+//!
+//! A newer word about a member takes the place of the older one by itself, since both are the same row.
+
+use super::Swim;
+use super::member::Row;
+use crate::broadcast::Offer;
+use crate::core::{Core, Notification};
+use crate::envelope::Packer;
+use crate::roster::{MemberIdx, Roster};
+use crate::wire::native;
+use crate::wire::swim::{Accusation, Message, State};
+use crate::wire::{Full, Writer};
+
+impl Swim {
+    /// Has others told of a member's state, from the beginning if they were being told already.
+    pub(super) fn spread(&mut self, idx: MemberIdx) {
+        let row = &mut self.rows[idx.at()];
+        if row.sends == 0 {
+            return;
+        }
+        if !row.is_queued() {
+            self.queued += 1;
+        }
+        row.sends = 0;
+        self.queue.push(idx);
+        if self.queue.len() > 2 * self.queued + STALE_KEPT {
+            let rows = &self.rows;
+            let mut seen = hashbrown::HashSet::with_hasher(foldhash::fast::FixedState::default());
+            self.queue.retain(|sends, idx| usize::from(rows[idx.at()].sends) == sends && seen.insert(*idx));
+        }
+        debug_assert!(self.queue.len() >= self.queued, "a queued member has a place in the queue");
+    }
+
+    /// Adds broadcasts to a packet while they fit.
+    pub(crate) fn fill(&mut self, core: &mut Core, packer: &mut Packer<'_>) {
+        if self.queued == 0 {
+            return;
+        }
+        let limit = transmit_limit(core.cfg.retransmit_mult, self.members_known());
+        let Self { me, rows, troubles, queue, queued, farewell, .. } = self;
+        let Core { roster, notifications, .. } = core;
+        queue.fill(limit, |sends, &idx| {
+            let row = &mut rows[idx.at()];
+            if usize::from(row.sends) != sends {
+                return Offer::Stale;
+            }
+            let accuser = troubles.get(&idx).map_or("", |trouble| &*trouble.accuser);
+            if packer.frame(|w| write_state(*row, idx, accuser, roster, w)).is_err() {
+                return Offer::Full;
+            }
+            row.sends = u8::try_from(sends + 1).unwrap_or(Row::NOT_QUEUED);
+            let finished = sends + 1 >= limit;
+            if finished {
+                row.sends = Row::NOT_QUEUED;
+                *queued -= 1;
+            }
+            if idx == *me && farewell.is_said() {
+                farewell.count_copy();
+                if finished {
+                    notifications.push(Notification::FarewellSent);
+                }
+            }
+            Offer::Sent
+        });
+    }
+
+    /// How often the next broadcast has been sent before; `None` when nothing is queued.
+    pub(crate) fn next_sends(&self) -> Option<usize> {
+        if self.queued == 0 { None } else { self.queue.next_sends() }
+    }
+}
+
+fn write_state(row: Row, idx: MemberIdx, accuser: &str, roster: &Roster, w: &mut Writer<'_>) -> Result<(), Full> {
+    let (Some(state), Some(peer)) = (row.state, roster.peer(idx)) else {
+        debug_assert!(false, "a member is not forgotten while others are to be told of it");
+        return Err(Full);
+    };
+    let accusation = Accusation { incarnation: row.incarnation, node: peer.name(), from: accuser };
+    match state {
+        State::Alive => native::encode_alive(row.incarnation, peer.record(), w),
+        State::Suspect => native::encode(&Message::Suspect(accusation), w),
+        State::Dead => native::encode(&Message::Dead(accusation), w),
+        State::Left => native::encode(&Message::Dead(Accusation { from: peer.name(), ..accusation }), w),
+    }
+}
+
+/// How often a broadcast is sent: `mult` times `ceil(log10(n + 1))` (`retransmitLimit` in memberlist's util.go), but no more
+/// often than a row can count.
+pub(crate) fn transmit_limit(mult: u32, members: u32) -> usize {
+    let digits = members.checked_ilog10().map_or(0, |log| log + 1);
+    mult.saturating_mul(digits).min(TRANSMIT_LIMIT_MAX) as usize
+}
+
+/// The rows of both layers count sends in a few bits.
+const TRANSMIT_LIMIT_MAX: u32 = 60;
+
+/// How many places in the queue may be out of date before they are cleared away.
+const STALE_KEPT: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_transmit_limit_is_memberlists() {
+        let limits = [0, 1, 9, 10, 99, 100, 999, 1000, 9999, 10_000].map(|n| transmit_limit(4, n));
+        assert_eq!(limits, [0, 4, 4, 8, 8, 12, 12, 16, 16, 20]);
+    }
+}

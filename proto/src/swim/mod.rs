@@ -1,0 +1,357 @@
+//! Membership and failure detection: SWIM with Lifeguard's extensions, by memberlist's rules.
+//!
+//! Knows its own rows, the [`Core`] it is lent and the meaning of messages. It does not know Serf, packets, streams or the
+//! outbox: what should be sent it leaves in [`Core::unicasts`], what others should know in [`Core::notifications`].
+
+mod awareness;
+mod broadcasts;
+mod gossip;
+mod leave;
+mod member;
+mod order;
+mod probe;
+mod relay;
+mod suspicion;
+mod sync;
+#[cfg(test)]
+mod tests;
+mod verdict;
+
+pub(crate) use self::broadcasts::transmit_limit;
+pub(crate) use self::probe::next_on_grid;
+
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+
+use self::awareness::Awareness;
+use self::leave::Farewell;
+use self::member::{Row, Trouble};
+use self::order::ProbeOrder;
+use self::probe::Probe;
+use self::relay::Relay;
+use self::verdict::{About, Claim, Verdict, judge};
+use crate::broadcast::Tiers;
+use crate::core::{Core, Notification};
+use crate::event::Event;
+use crate::limits::INCARNATION_MAX;
+use crate::roster::{Holder, Identity, MemberIdx, canonical};
+use crate::stats::DropReason;
+use crate::wire::native::Unread;
+use crate::wire::swim::{Accusation, Alive, Message, PeerRef, State};
+
+/// The membership layer of one node.
+#[derive(Clone, Debug)]
+pub(crate) struct Swim {
+    me: MemberIdx,
+    /// Our own incarnation, which only we raise.
+    incarnation: u32,
+    farewell: Farewell,
+    rows: Vec<Row>,
+    /// Members by state; their sum is memberlist's `n`, the dead that are not yet forgotten included.
+    counts: [u32; 4],
+    /// What is known besides of members that are not simply alive. Sparse, since most are.
+    troubles: BTreeMap<MemberIdx, Trouble>,
+    /// Members that others are to be told about; what they are told is read from the row when it is sent.
+    queue: Tiers<MemberIdx>,
+    /// Members whose row says that they are queued.
+    queued: usize,
+    awareness: Awareness,
+    order: ProbeOrder,
+    probe: Option<Probe>,
+    seq: u32,
+    relays: BTreeMap<u32, Relay>,
+    /// Whether the first, random wait before push/pulls is over.
+    staggered: bool,
+}
+
+impl Swim {
+    /// A node that knows itself only, or with `converged` everybody in the roster's directory.
+    pub(crate) fn new(core: &mut Core, identity: &Identity, converged: bool) -> Self {
+        let peer = identity.peer();
+        let me = core.roster.intern(peer.name()).expect("an empty roster has room for ourselves");
+        core.roster.set_peer(me, peer.announced());
+        let mut swim = Self {
+            me,
+            incarnation: FIRST_INCARNATION,
+            farewell: Farewell::default(),
+            rows: Vec::new(),
+            counts: [0; 4],
+            troubles: BTreeMap::new(),
+            queue: Tiers::new(),
+            queued: 0,
+            awareness: Awareness::new(core.cfg.awareness_max_multiplier),
+            order: ProbeOrder::default(),
+            probe: None,
+            // Peers only echo it; a random start keeps them from guessing which acks we wait for.
+            seq: core.rng.probe.next_u32(),
+            relays: BTreeMap::new(),
+            staggered: false,
+        };
+        if converged {
+            swim.assume_converged(core);
+        }
+        swim.enter(core, me, FIRST_INCARNATION);
+        if !converged {
+            swim.spread(me);
+        }
+        core.notify(Notification::Joined(me));
+        swim.start_timers(core);
+        swim
+    }
+
+    fn assume_converged(&mut self, core: &mut Core) {
+        self.rows = alloc::vec![Row::default(); core.roster.len()];
+        for idx in core.roster.indices() {
+            if idx != self.me {
+                self.enter(core, idx, FIRST_INCARNATION);
+            }
+        }
+    }
+
+    /// Which member we are.
+    pub(crate) const fn me(&self) -> MemberIdx {
+        self.me
+    }
+
+    /// Our own incarnation.
+    pub(crate) const fn incarnation(&self) -> u32 {
+        self.incarnation
+    }
+
+    /// The incarnation at which we know a member; `None` when we do not.
+    pub(crate) fn incarnation_of(&self, idx: MemberIdx) -> Option<u32> {
+        let row = self.row(idx);
+        row.state.map(|_| row.incarnation)
+    }
+
+    /// Our health score: 0 is well.
+    pub(crate) const fn health_score(&self) -> u32 {
+        self.awareness.score()
+    }
+
+    /// memberlist's `n`: every member known, ourselves and the dead that are not yet forgotten included.
+    pub(crate) fn members_known(&self) -> u32 {
+        self.counts.iter().sum()
+    }
+
+    /// Members, besides ourselves, that are alive or suspect.
+    fn others_live(&self) -> u32 {
+        let live = self.counts[State::Alive as usize] + self.counts[State::Suspect as usize];
+        live - u32::from(matches!(self.row(self.me).state, Some(State::Alive)))
+    }
+
+    /// How many members others are to be told about.
+    pub(crate) const fn queue_depth(&self) -> usize {
+        self.queued
+    }
+
+    /// Whether gossip would tell somebody something.
+    pub(crate) fn wants_gossip(&self) -> bool {
+        self.queued > 0 && self.has_listeners()
+    }
+
+    /// Whether there is anybody to gossip to.
+    pub(crate) fn has_listeners(&self) -> bool {
+        self.others_live() > 0 || self.counts[State::Dead as usize] > 0
+    }
+
+    /// Whether an alive message that was only looked at says nothing new. Most do: everybody hears of everything many
+    /// times over. The same as [`judge`] would say, without decoding.
+    pub(crate) fn is_repeat(&self, core: &Core, unread: &Unread<'_>) -> bool {
+        let Some(idx) = core.roster.find(unread.name) else { return false };
+        let row = self.row(idx);
+        row.state.is_some()
+            && idx != self.me
+            && unread.incarnation <= row.incarnation
+            && core.roster.peer(idx).is_some_and(|known| known.record() == unread.record)
+    }
+
+    /// Takes a message that came in a packet from `from`.
+    pub(crate) fn handle(&mut self, core: &mut Core, from: SocketAddr, message: &Message<'_>) {
+        match message {
+            Message::Ping(ping) => self.answer_ping(core, from, ping),
+            Message::IndirectPing(ping) => self.relay_ping(core, from, ping),
+            Message::Ack(ack) => self.acked(core, ack.seq),
+            Message::Nack { seq } => self.nacked(*seq),
+            Message::Alive(alive) => self.alive(core, alive),
+            Message::Suspect(accusation) => self.suspect(core, accusation),
+            Message::Dead(accusation) => self.dead(core, accusation),
+            Message::User(_) => core.stats.drop(DropReason::Unexpected),
+        }
+    }
+
+    /// A member says that it is alive (`aliveNode` in memberlist's state.go).
+    fn alive(&mut self, core: &mut Core, alive: &Alive<'_>) {
+        let Alive { incarnation, peer } = *alive;
+        if !peer.versions.are_valid() {
+            return core.stats.drop(DropReason::Versions);
+        }
+        let found = core.roster.find(peer.name);
+        let row = found.map_or_else(Row::default, |idx| self.row(idx));
+        if is_absurd(row, incarnation) {
+            return core.stats.drop(DropReason::Absurd);
+        }
+        let Some(idx) = found.or_else(|| core.roster.intern(peer.name)) else {
+            return core.stats.drop(DropReason::Limit);
+        };
+        let moved = row.state.is_some() && self.has_moved(core, idx, peer);
+        if moved && !self.may_take_name(core, idx) {
+            return self.conflict(core, idx, peer);
+        }
+        let unchanged = row.state.is_some() && core.roster.peer(idx).is_some_and(|p| p.announced() == peer);
+        let claim = Claim::Alive { moved, unchanged };
+        match judge(row, claim, incarnation, self.about(idx)) {
+            Verdict::Adopt => self.adopt(core, idx, incarnation, peer),
+            Verdict::Refute => self.refute(core, incarnation),
+            _ => {
+                core.stats.repeats_in += 1;
+                if found.is_none() {
+                    core.roster.forget_unheld(idx);
+                }
+            }
+        }
+    }
+
+    /// Whether the address differs from the one we know. An IPv4 address and its IPv6-mapped form are the same.
+    fn has_moved(&self, core: &Core, idx: MemberIdx, peer: PeerRef<'_>) -> bool {
+        core.roster.peer(idx).is_some_and(|known| known.addr() != canonical(peer.addr))
+    }
+
+    /// Whether another address may take the name: its holder left, or has been dead for long enough.
+    fn may_take_name(&self, core: &Core, idx: MemberIdx) -> bool {
+        if idx == self.me {
+            return false;
+        }
+        let reclaim = core.cfg.dead_node_reclaim_time;
+        match self.row(idx).state {
+            Some(State::Left) => true,
+            Some(State::Dead) => !reclaim.is_zero() && core.now - self.trouble_since(idx) > reclaim,
+            _ => false,
+        }
+    }
+
+    fn conflict(&self, core: &mut Core, idx: MemberIdx, peer: PeerRef<'_>) {
+        core.stats.drop(DropReason::NameConflict);
+        if self.farewell.is_said() {
+            return;
+        }
+        let Some(existing) = core.roster.peer(idx).map(Arc::clone) else { return };
+        tracing::warn!(name = existing.name(), existing = %existing.addr(), other = %peer.addr, "two nodes claim one name");
+        core.events.push(Event::NameConflict { existing, other: canonical(peer.addr) });
+    }
+
+    /// Believes an alive message.
+    fn adopt(&mut self, core: &mut Core, idx: MemberIdx, incarnation: u32, peer: PeerRef<'_>) {
+        debug_assert!(idx != self.me, "nobody else raises our incarnation");
+        let before = self.row(idx).state;
+        let meta_changed = before.is_some() && core.roster.peer(idx).is_some_and(|p| p.meta() != peer.meta);
+        core.roster.set_peer(idx, peer);
+        self.enter(core, idx, incarnation);
+        self.spread(idx);
+        match before {
+            None | Some(State::Dead | State::Left) => core.notify(Notification::Joined(idx)),
+            _ if meta_changed => core.notify(Notification::Updated(idx)),
+            _ => {}
+        }
+    }
+
+    /// Makes a member alive at `incarnation`, whatever it was.
+    fn enter(&mut self, core: &mut Core, idx: MemberIdx, incarnation: u32) {
+        core.roster.hold(idx, Holder::Swim);
+        self.troubles.remove(&idx);
+        self.set_state(core, idx, State::Alive);
+        self.rows[idx.at()].incarnation = incarnation;
+    }
+
+    /// Somebody accuses a member of being suspect (`suspectNode` in memberlist's state.go).
+    fn suspect(&mut self, core: &mut Core, accusation: &Accusation<'_>) {
+        let Some((idx, row)) = self.accused(core, accusation) else { return };
+        match judge(row, Claim::Suspect, accusation.incarnation, self.about(idx)) {
+            Verdict::Suspect => self.begin_suspicion(core, idx, accusation),
+            Verdict::Confirm => self.confirm(core, idx, accusation),
+            Verdict::Refute => self.refute(core, accusation.incarnation),
+            Verdict::Raise => self.raise(idx, accusation.incarnation),
+            _ => {}
+        }
+    }
+
+    /// Somebody declares a member dead, or says farewell (`deadNode` in memberlist's state.go).
+    fn dead(&mut self, core: &mut Core, accusation: &Accusation<'_>) {
+        let Some((idx, row)) = self.accused(core, accusation) else { return };
+        match judge(row, Claim::Dead, accusation.incarnation, self.about(idx)) {
+            Verdict::Bury => self.bury(core, idx, accusation),
+            Verdict::Refute => self.refute(core, accusation.incarnation),
+            Verdict::Raise => self.raise(idx, accusation.incarnation),
+            _ => {}
+        }
+    }
+
+    /// The accused, if we know it and the accusation is within reason.
+    fn accused(&self, core: &mut Core, accusation: &Accusation<'_>) -> Option<(MemberIdx, Row)> {
+        let idx = core.roster.find(accusation.node)?;
+        let row = self.row(idx);
+        row.state?;
+        if is_absurd(row, accusation.incarnation) {
+            core.stats.drop(DropReason::Absurd);
+            return None;
+        }
+        Some((idx, row))
+    }
+
+    /// Keeps a row's incarnation from lagging behind what was said of it, though nothing else changes. Otherwise a
+    /// delayed alive message could raise the dead.
+    fn raise(&mut self, idx: MemberIdx, incarnation: u32) {
+        let row = &mut self.rows[idx.at()];
+        row.incarnation = row.incarnation.max(incarnation);
+    }
+
+    fn bury(&mut self, core: &mut Core, idx: MemberIdx, accusation: &Accusation<'_>) {
+        let state = if accusation.node == accusation.from { State::Left } else { State::Dead };
+        self.raise(idx, accusation.incarnation);
+        self.set_state(core, idx, state);
+        let from = self.name_of(core, accusation.from);
+        self.troubles.insert(idx, Trouble::new(core.now, from));
+        self.spread(idx);
+        core.notify(Notification::Gone(idx));
+    }
+
+    /// Contradicts what was said of us, with an incarnation above it (`refute` in memberlist's state.go).
+    fn refute(&mut self, core: &mut Core, accused: u32) {
+        self.incarnation = self.incarnation.max(accused).saturating_add(1);
+        self.rows[self.me.at()].incarnation = self.incarnation;
+        self.awareness.apply(1);
+        core.stats.refutations += 1;
+        if self.incarnation == u32::MAX {
+            tracing::error!("our incarnation has reached its greatest value: we cannot refute any more");
+        }
+        self.spread(self.me);
+    }
+
+    /// Announces what the roster now says of us.
+    pub(crate) fn announce(&mut self) {
+        self.incarnation = self.incarnation.saturating_add(1);
+        self.rows[self.me.at()].incarnation = self.incarnation;
+        self.spread(self.me);
+    }
+
+    fn about(&self, idx: MemberIdx) -> About {
+        match (idx == self.me, self.farewell.is_said()) {
+            (false, _) => About::Another,
+            (true, false) => About::Me,
+            (true, true) => About::MeLeaving,
+        }
+    }
+}
+
+/// Whether an incarnation is out of all proportion: with the greatest number an accusation could never be refuted.
+fn is_absurd(row: Row, incarnation: u32) -> bool {
+    incarnation > INCARNATION_MAX && incarnation > row.incarnation.saturating_add(INCARNATION_STEP_MAX)
+}
+
+/// memberlist starts here too; it never sends 0.
+const FIRST_INCARNATION: u32 = 1;
+
+/// How far beyond [`INCARNATION_MAX`] an incarnation may rise at a time.
+const INCARNATION_STEP_MAX: u32 = 1 << 10;

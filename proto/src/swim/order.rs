@@ -1,0 +1,99 @@
+//! In which order members are probed: a random permutation, a new one each round.
+//!
+//! SWIM bounds the time until a failure is noticed by probing everybody once a round, in random order. memberlist shuffles
+//! a list and puts newcomers at random places in it. Here the permutation is computed, not stored (a Feistel network over
+//! the row numbers): no memory per member, no shuffling, and a newcomer's row number has a random place in it by itself.
+
+use crate::rng::Rng;
+use crate::roster::MemberIdx;
+
+/// A walk through all row numbers.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct ProbeOrder {
+    keys: [u32; ROUNDS],
+    /// Half the bits of the domain, which is at least as large as the number of rows.
+    half_bits: u32,
+    position: u64,
+}
+
+impl ProbeOrder {
+    /// The next row number below `rows` in this round; `None` when the round is over.
+    pub(super) fn next(&mut self, rows: usize) -> Option<MemberIdx> {
+        let size = 1_u64 << (2 * self.half_bits);
+        while self.position < size {
+            let image = self.permute(self.position);
+            self.position += 1;
+            if image < rows as u64 {
+                return u32::try_from(image).ok().map(MemberIdx);
+            }
+        }
+        None
+    }
+
+    /// Begins a new round over at least `rows` rows. Rows that come into being later take part if they fit, and wait for
+    /// the next round if not.
+    pub(super) fn restart(&mut self, rows: usize, rng: &mut Rng) {
+        let bits = usize::BITS - rows.next_power_of_two().leading_zeros() - 1;
+        self.half_bits = bits.div_ceil(2).max(1);
+        self.keys = core::array::from_fn(|_| rng.next_u32());
+        self.position = 0;
+    }
+
+    /// Maps `0..4^half_bits` onto itself.
+    #[expect(clippy::cast_possible_truncation, reason = "both halves are below 2^32")]
+    fn permute(&self, position: u64) -> u64 {
+        let mask = (1_u64 << self.half_bits) - 1;
+        let (mut left, mut right) = ((position >> self.half_bits) as u32, (position & mask) as u32);
+        for key in self.keys {
+            let mixed = (right ^ key).wrapping_mul(0x9e37_79b1);
+            let mixed = (mixed ^ (mixed >> 15)).wrapping_mul(0x85eb_ca77);
+            (left, right) = (right, left ^ ((mixed >> 16 ^ mixed) & mask as u32));
+        }
+        (u64::from(left) << self.half_bits) | u64::from(right)
+    }
+}
+
+/// Four rounds make a Feistel network a pseudo-random permutation.
+const ROUNDS: usize = 4;
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec::Vec;
+
+    use super::*;
+    use crate::Seed;
+
+    fn round(order: &mut ProbeOrder, rows: usize) -> Vec<u32> {
+        core::iter::from_fn(|| order.next(rows)).map(|idx| idx.0).collect()
+    }
+
+    #[test]
+    fn a_round_visits_every_row_once_and_rounds_differ() {
+        let mut rng = Rng::stream(&Seed::from_u64(1), 0);
+        let mut order = ProbeOrder::default();
+        for rows in [1, 2, 3, 5, 16, 100, 1000] {
+            order.restart(rows, &mut rng);
+            let first = round(&mut order, rows);
+            let mut sorted = first.clone();
+            sorted.sort_unstable();
+            assert!(sorted.iter().copied().eq(0..u32::try_from(rows).unwrap()));
+            assert_eq!(order.next(rows), None);
+            order.restart(rows, &mut rng);
+            assert!(rows < 16 || round(&mut order, rows) != first);
+        }
+    }
+
+    #[test]
+    fn a_newcomer_may_be_visited_in_the_round_in_which_it_came() {
+        let mut rng = Rng::stream(&Seed::from_u64(1), 0);
+        let visited = (0..200).filter(|_| {
+            let mut order = ProbeOrder::default();
+            order.restart(12, &mut rng);
+            for _ in 0..6 {
+                order.next(12);
+            }
+            round(&mut order, 13).contains(&12)
+        });
+        assert!((60..140).contains(&visited.count()), "its place is random, so about half the time");
+    }
+}

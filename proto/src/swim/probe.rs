@@ -1,0 +1,221 @@
+//! Is it there? One member is probed at a time, everybody in turn (`probe` and `probeNode` in memberlist's state.go).
+//!
+//! A direct ping; if no ack comes within the probe timeout, indirect pings through a few others and a ping over a stream;
+//! if none of these is answered within the probe interval, stretched by our own ill health, the member is suspect.
+
+use core::net::SocketAddr;
+use core::time::Duration;
+
+use super::Swim;
+use crate::core::{Ask, Body, Core, Notification, Target, Unicast};
+use crate::roster::MemberIdx;
+use crate::stats::DropReason;
+use crate::time::Instant;
+use crate::timer::{Many, Slot};
+use crate::wire::swim::{Accusation, Ping, Source, State};
+
+/// The probe that is running.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Probe {
+    seq: u32,
+    target: MemberIdx,
+    /// The target's incarnation when the probe began: what it is accused at.
+    incarnation: u32,
+    ends_at: Instant,
+    nacks_expected: u32,
+    nacks: u32,
+    answered_by_stream: bool,
+}
+
+impl Swim {
+    /// Each loop begins after a random wait, so that nodes started together do not tick together.
+    pub(super) fn start_timers(&self, core: &mut Core) {
+        let wait = core.rng.jitter.duration_below(core.cfg.probe_interval);
+        core.arm(wait, Slot::Probe);
+        let wait = core.rng.jitter.duration_below(core.cfg.push_pull_interval);
+        core.arm(wait, Slot::PushPull);
+    }
+
+    /// Takes a timer of this layer.
+    pub(crate) fn handle_slot(&mut self, core: &mut Core, slot: Slot) {
+        match slot {
+            Slot::Probe => self.probe_next(core),
+            Slot::AckDue => self.ask_others(core),
+            Slot::ProbeEnd => self.end_probe(core),
+            Slot::PushPull => self.push_pull_due(core),
+            _ => debug_assert!(false, "not a timer of this layer"),
+        }
+    }
+
+    /// Takes a timer of this layer of which there are many.
+    pub(crate) fn handle_many(&mut self, core: &mut Core, timer: Many) {
+        match timer {
+            Many::Suspicion(idx) => self.suspicion_due(core, idx),
+            Many::Relay(seq) => self.relay_due(core, seq),
+            _ => debug_assert!(false, "not a timer of this layer"),
+        }
+    }
+
+    /// Starts the next probe. Does nothing while one runs, or when nobody can be probed.
+    fn probe_next(&mut self, core: &mut Core) {
+        core.arm(core.cfg.probe_interval, Slot::Probe);
+        if self.probe.is_some() {
+            return;
+        }
+        let Some(target) = self.next_target(core) else { return };
+        let row = self.row(target);
+        let (seq, interval) = (self.next_seq(), self.awareness.scale(core.cfg.probe_interval));
+        self.probe = Some(Probe {
+            seq,
+            target,
+            incarnation: row.incarnation,
+            ends_at: core.now + interval,
+            nacks_expected: 0,
+            nacks: 0,
+            answered_by_stream: false,
+        });
+        core.stats.probes += 1;
+        let Some(to) = core.roster.peer(target).map(|peer| peer.addr()) else { return };
+        let accusing = row.state == Some(State::Suspect);
+        let body = Body::Ping { seq, target: Target::Member(target), accusing };
+        core.unicasts.push(Unicast { to, peer: Some(target), body });
+        core.arm(core.cfg.probe_timeout, Slot::AckDue);
+        core.arm(interval, Slot::ProbeEnd);
+    }
+
+    /// The next member in the order that can be probed. When a round is over the dead are forgotten and the next begins;
+    /// a round without anybody to probe ends the search.
+    fn next_target(&mut self, core: &mut Core) -> Option<MemberIdx> {
+        if self.others_live() == 0 && self.troubles.is_empty() {
+            return None;
+        }
+        for _ in 0..2 {
+            while let Some(idx) = self.order.next(self.rows.len()) {
+                if idx != self.me && matches!(self.row(idx).state, Some(State::Alive | State::Suspect)) {
+                    return Some(idx);
+                }
+            }
+            self.reap(core);
+            self.order.restart(self.rows.len(), &mut core.rng.probe);
+        }
+        None
+    }
+
+    /// The direct ping was not answered in time: others, and a stream, are to try.
+    fn ask_others(&mut self, core: &mut Core) {
+        let Some(Probe { seq, target, ends_at, .. }) = self.probe else { return };
+        let count = core.cfg.indirect_probes as usize;
+        let helpers = self
+            .choose(&mut core.rng.probe, count, |swim, idx| idx != target && swim.row(idx).state == Some(State::Alive));
+        let mut nacks_expected = 0;
+        for helper in helpers {
+            let Some(peer) = core.roster.peer(helper) else { continue };
+            let nack = peer.versions().protocol_max() >= PROTOCOL_NACK;
+            nacks_expected += u32::from(nack);
+            let body = Body::IndirectPing { seq, target, nack };
+            core.unicasts.push(Unicast { to: peer.addr(), peer: Some(helper), body });
+        }
+        if let Some(probe) = &mut self.probe {
+            probe.nacks_expected = nacks_expected;
+        }
+        let Some(peer) = core.roster.peer(target) else { return };
+        if core.cfg.stream_pings && peer.versions().protocol_max() >= PROTOCOL_STREAM_PING {
+            let (with, ask) = (peer.addr(), Ask::Ping { seq, target });
+            core.notify(Notification::Wants { with, ask, until: ends_at });
+        }
+    }
+
+    /// The probe is over and no ack came.
+    fn end_probe(&mut self, core: &mut Core) {
+        let Some(probe) = self.probe.take() else { return };
+        core.timers.clear(Slot::AckDue);
+        if probe.answered_by_stream {
+            core.stats.probes_saved_by_stream += 1;
+            tracing::debug!("a member answers streams but not datagrams");
+            self.awareness.apply(-1);
+            return;
+        }
+        let missing = probe.nacks_expected.saturating_sub(probe.nacks);
+        self.awareness.apply(if probe.nacks_expected > 0 { i32::try_from(missing).unwrap_or(i32::MAX) } else { 1 });
+        core.stats.probes_failed += 1;
+        if self.row(probe.target).state.is_none() {
+            return;
+        }
+        core.stats.suspicions_raised += 1;
+        let (node, me) = (core.roster.name(probe.target), core.roster.name(self.me));
+        self.suspect(core, &Accusation { incarnation: probe.incarnation, node: &node, from: &me });
+    }
+
+    /// An ack came, for our own probe or for one that we relay.
+    pub(super) fn acked(&mut self, core: &mut Core, seq: u32) {
+        if self.probe.is_some_and(|probe| probe.seq == seq) {
+            self.probe = None;
+            core.timers.clear(Slot::AckDue);
+            core.timers.clear(Slot::ProbeEnd);
+            self.awareness.apply(-1);
+        } else {
+            self.relay_acked(core, seq);
+        }
+    }
+
+    pub(super) fn nacked(&mut self, seq: u32) {
+        if let Some(probe) = &mut self.probe
+            && probe.seq == seq
+        {
+            probe.nacks += 1;
+        }
+    }
+
+    /// The target of our probe answered a ping over a stream. That does not end the probe, but decides it.
+    pub(crate) fn stream_acked(&mut self, seq: u32) {
+        if let Some(probe) = &mut self.probe
+            && probe.seq == seq
+        {
+            probe.answered_by_stream = true;
+        }
+    }
+
+    /// Answers a ping, unless it is for somebody else.
+    pub(super) fn answer_ping(&self, core: &mut Core, from: SocketAddr, ping: &Ping<'_>) {
+        if !self.is_for_us(core, ping.node) {
+            return core.stats.drop(DropReason::NotForUs);
+        }
+        let (to, peer) = reply_to(core, from, ping.source);
+        core.unicasts.push(Unicast { to, peer, body: Body::Ack { seq: ping.seq } });
+    }
+
+    /// Whether a ping that names `node` is for us: it names us, or nobody.
+    pub(crate) fn is_for_us(&self, core: &Core, node: &str) -> bool {
+        node.is_empty() || core.roster.peer(self.me).is_some_and(|me| me.name() == node)
+    }
+
+    pub(super) fn next_seq(&mut self) -> u32 {
+        self.seq = self.seq.wrapping_add(1);
+        self.seq
+    }
+}
+
+/// Where an answer goes: to the address that the message names if that is the sender's host or a member's own, else to where
+/// it came from. Otherwise anybody could have our answers sent to a victim.
+pub(super) fn reply_to(core: &Core, from: SocketAddr, source: Option<Source<'_>>) -> (SocketAddr, Option<MemberIdx>) {
+    let Some(source) = source else { return (from, None) };
+    let addr = crate::roster::canonical(source.addr);
+    let member = core.roster.find(source.node);
+    let is_members = member.and_then(|idx| core.roster.peer(idx)).is_some_and(|peer| peer.addr() == addr);
+    if is_members || addr.ip() == from.ip().to_canonical() { (addr, member) } else { (from, member) }
+}
+
+/// The protocol version from which a member answers pings over a stream.
+const PROTOCOL_STREAM_PING: u8 = 3;
+
+/// The protocol version from which a member sends nacks.
+const PROTOCOL_NACK: u8 = 4;
+
+/// The next point on the grid `phase`, `phase + interval`, … that is after `now`.
+pub(crate) fn next_on_grid(now: Instant, phase: Duration, interval: Duration) -> Instant {
+    let nanos = |d: Duration| u64::try_from(d.as_nanos()).unwrap_or(u64::MAX);
+    let (phase, interval) = (nanos(phase), nanos(interval).max(1));
+    let since = now.as_nanos().saturating_sub(phase);
+    let steps = if now.as_nanos() < phase { 0 } else { since / interval + 1 };
+    Instant::from_nanos(phase.saturating_add(steps.saturating_mul(interval)))
+}

@@ -1,0 +1,175 @@
+//! How long a suspect may refute (Lifeguard's dynamic suspicion timeout).
+
+use alloc::boxed::Box;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use super::Swim;
+use super::member::Trouble;
+use crate::config::Options;
+use crate::core::Core;
+use crate::event::Event;
+use crate::roster::{MemberIdx, Name};
+use crate::time::Instant;
+use crate::timer::Many;
+use crate::wire::swim::{Accusation, State};
+
+/// A suspicion that has not been refuted yet. The more members confirm it, the sooner it ends.
+#[derive(Clone, Debug)]
+pub(super) struct Suspicion {
+    started: Instant,
+    /// How many confirmations bring the wait down to its least.
+    wanted: u32,
+    least: Duration,
+    most: Duration,
+    /// Whoever said so, the first included.
+    accusers: Vec<Name>,
+}
+
+impl Suspicion {
+    fn new(options: &Options, members: u32, started: Instant, accuser: Name) -> Self {
+        let least = least_timeout(options, members);
+        let wanted = options.suspicion_mult.saturating_sub(2);
+        Self {
+            started,
+            // With fewer others than confirmations wanted there is nothing to wait for.
+            wanted: if members.saturating_sub(2) < wanted { 0 } else { wanted },
+            least,
+            most: least * options.suspicion_max_timeout_mult,
+            accusers: vec![accuser],
+        }
+    }
+
+    fn confirmations(&self) -> u32 {
+        u32::try_from(self.accusers.len()).unwrap_or(u32::MAX) - 1
+    }
+
+    /// Counts one more accuser; false when it does not count.
+    fn confirm(&mut self, accuser: Name) -> bool {
+        if self.confirmations() >= self.wanted || self.accusers.contains(&accuser) {
+            return false;
+        }
+        self.accusers.push(accuser);
+        true
+    }
+
+    /// When the suspect is declared dead, unless somebody else confirms or it refutes.
+    fn deadline(&self) -> Instant {
+        self.started + timeout(self.confirmations(), self.wanted, self.least, self.most)
+    }
+}
+
+impl Swim {
+    pub(super) fn begin_suspicion(&mut self, core: &mut Core, idx: MemberIdx, accusation: &Accusation<'_>) {
+        let accuser = self.name_of(core, accusation.from);
+        let suspicion = Suspicion::new(&core.cfg, self.members_known(), core.now, accuser.clone());
+        core.timers.push(suspicion.deadline(), Many::Suspicion(idx));
+        self.raise(idx, accusation.incarnation);
+        self.set_state(core, idx, State::Suspect);
+        let suspicion = Some(Box::new(suspicion));
+        self.troubles.insert(idx, Trouble { since: core.now, accuser: accuser.clone(), suspicion });
+        self.spread(idx);
+        if let Some(member) = core.roster.peer(idx).cloned() {
+            core.events.push(Event::Suspected { member, accuser });
+        }
+    }
+
+    pub(super) fn confirm(&mut self, core: &mut Core, idx: MemberIdx, accusation: &Accusation<'_>) {
+        self.raise(idx, accusation.incarnation);
+        let accuser = self.name_of(core, accusation.from);
+        let Some(trouble) = self.troubles.get_mut(&idx) else { return };
+        let Some(suspicion) = &mut trouble.suspicion else { return };
+        if !suspicion.confirm(accuser.clone()) {
+            return;
+        }
+        trouble.accuser = accuser;
+        let deadline = suspicion.deadline();
+        if deadline <= core.now {
+            self.suspicion_due(core, idx);
+        } else {
+            core.timers.push(deadline, Many::Suspicion(idx));
+            self.spread(idx);
+        }
+    }
+
+    /// A suspicion may have run out. Means nothing if it was refuted, or began anew.
+    pub(super) fn suspicion_due(&mut self, core: &mut Core, idx: MemberIdx) {
+        let Some(suspicion) = self.troubles.get(&idx).and_then(|t| t.suspicion.as_ref()) else { return };
+        if suspicion.deadline() > core.now {
+            return;
+        }
+        debug_assert_eq!(self.row(idx).state, Some(State::Suspect), "only suspects have a suspicion");
+        core.stats.deaths_declared += 1;
+        let (node, me) = (core.roster.name(idx), core.roster.name(self.me));
+        tracing::info!(member = &*node, "suspect did not refute in time: it is dead");
+        let incarnation = self.row(idx).incarnation;
+        self.dead(core, &Accusation { incarnation, node: &node, from: &me });
+    }
+}
+
+/// `suspicionTimeout` in memberlist's util.go: the interval is counted in milliseconds first.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a logarithm of a count, below 20 000")]
+fn least_timeout(options: &Options, members: u32) -> Duration {
+    let scale = libm::log10(f64::from(members.max(1))).max(1.0);
+    let per_mille = (1000.0 * scale) as u32;
+    options.probe_interval * options.suspicion_mult * per_mille / 1000
+}
+
+/// `remainingSuspicionTime` in memberlist's suspicion.go, counted from the start: falls from `most` to `least` with the
+/// logarithm of the confirmations.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "milliseconds of a bounded duration")]
+fn timeout(confirmations: u32, wanted: u32, least: Duration, most: Duration) -> Duration {
+    if wanted < 1 {
+        return least;
+    }
+    let share = libm::log(f64::from(confirmations) + 1.0) / libm::log(f64::from(wanted) + 1.0);
+    let seconds = most.as_secs_f64() - share * (most.as_secs_f64() - least.as_secs_f64());
+    Duration::from_millis(libm::floor(seconds * 1000.0).max(0.0) as u64).max(least)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_least_timeout_is_memberlists() {
+        let lan = Options::lan();
+        let ms = |n| least_timeout(&lan, n).as_millis();
+        let expected = [(1, 4000), (9, 4000), (10, 4000), (33, 6072), (64, 7224), (65, 7248), (99, 7980), (100, 8000)];
+        for (members, timeout) in expected {
+            assert_eq!(ms(members), timeout, "{members} members");
+        }
+        for (members, timeout) in [(129, 8440), (999, 11_996), (1000, 12_000), (5000, 14_792), (10_000, 16_000)] {
+            assert_eq!(ms(members), timeout, "{members} members");
+        }
+    }
+
+    #[test]
+    fn confirmations_shorten_the_wait_as_memberlists_do() {
+        let (least, most) = (Duration::from_secs(4), Duration::from_secs(24));
+        let table = |wanted| (0..=wanted).map(|c| timeout(c, wanted, least, most).as_millis()).collect::<Vec<_>>();
+        assert_eq!(table(2), [24_000, 11_381, 4000]);
+        assert_eq!(table(3), [24_000, 14_000, 8150, 4000]);
+        assert_eq!(table(4), [24_000, 15_386, 10_347, 6772, 4000]);
+        assert_eq!(table(0), [4000]);
+    }
+
+    #[test]
+    fn an_accuser_counts_once_and_no_more_than_wanted_count() {
+        let mut suspicion = Suspicion::new(&Options::lan(), 100, Instant::ZERO, "a".into());
+        assert!(!suspicion.confirm("a".into()));
+        assert!(suspicion.confirm("b".into()));
+        assert!(!suspicion.confirm("b".into()));
+        assert!(suspicion.confirm("c".into()));
+        assert!(!suspicion.confirm("d".into()), "two confirmations are all that lan wants");
+    }
+
+    #[test]
+    fn a_cluster_of_three_does_not_wait_for_confirmations() {
+        let suspicion = Suspicion::new(&Options::lan(), 3, Instant::ZERO, "a".into());
+        assert_eq!(suspicion.deadline(), Instant::ZERO + Duration::from_secs(4));
+        let suspicion = Suspicion::new(&Options::lan(), 4, Instant::ZERO, "a".into());
+        assert_eq!(suspicion.deadline(), Instant::ZERO + Duration::from_secs(24));
+    }
+}

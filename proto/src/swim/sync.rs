@@ -1,0 +1,167 @@
+//! Anti-entropy: the whole state, exchanged with one random member now and then (push/pull).
+
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use super::Swim;
+use crate::core::{Ask, Core, Notification};
+use crate::stats::DropReason;
+use crate::timer::Slot;
+use crate::wire::Versions;
+use crate::wire::native::{self, PushPull};
+use crate::wire::swim::{Accusation, Alive, State};
+
+/// The other side's versions do not go with ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Refused;
+
+impl Swim {
+    pub(super) fn push_pull_due(&mut self, core: &mut Core) {
+        if self.staggered {
+            self.push_pull_with_anybody(core);
+        }
+        self.staggered = true;
+        core.arm(scaled_interval(core.cfg.push_pull_interval, self.members_known()), Slot::PushPull);
+    }
+
+    fn push_pull_with_anybody(&self, core: &mut Core) {
+        let chosen = self.choose(&mut core.rng.gossip, 1, |swim, idx| swim.row(idx).state == Some(State::Alive));
+        let Some(with) = chosen.first().and_then(|&idx| core.roster.peer(idx)).map(|peer| peer.addr()) else { return };
+        let until = core.now + core.cfg.stream_timeout;
+        core.notify(Notification::Wants { with, ask: Ask::PushPull { join: false }, until });
+    }
+
+    /// Writes every member that we know, in every state, ourselves included.
+    pub(crate) fn write_states(&self, core: &Core, join: bool, out: &mut Vec<u8>) {
+        native::begin_push_pull(out, join, self.members_known());
+        let rows = self.rows.iter().zip(0_u32..);
+        for (row, idx) in rows {
+            let Some(state) = row.state else { continue };
+            let Some(peer) = core.roster.peer(crate::roster::MemberIdx(idx)) else { continue };
+            native::push_state(out, state, row.incarnation, peer.record());
+        }
+    }
+
+    /// About how many bytes [`write_states`](Self::write_states) writes.
+    pub(crate) fn states_bytes(&self, core: &Core) -> usize {
+        let own = core.roster.peer(self.me).map_or(0, |peer| peer.record().len());
+        (self.members_known() as usize) * (own + 12) + 16
+    }
+
+    /// Takes another member's states (`mergeState` in memberlist's state.go). Nothing is taken when the versions of the live
+    /// among them do not go with ours.
+    ///
+    /// A member that the other side holds for dead is only suspected here, so that it may refute.
+    pub(crate) fn merge(&mut self, core: &mut Core, remote: &PushPull<'_>) -> Result<(), Refused> {
+        if !versions_agree(remote) {
+            core.stats.drop(DropReason::Versions);
+            return Err(Refused);
+        }
+        let me = core.roster.name(self.me);
+        for entry in remote.states() {
+            let unread = entry.unread;
+            let accusation = Accusation { incarnation: unread.incarnation, node: unread.name, from: unread.name };
+            match entry.state {
+                Some(State::Alive) if self.is_repeat(core, &unread) => core.stats.repeats_in += 1,
+                Some(State::Alive) => match native::decode_record(unread.record) {
+                    Ok(peer) => self.alive(core, &Alive { incarnation: unread.incarnation, peer }),
+                    Err(_) => core.stats.drop(DropReason::Malformed),
+                },
+                Some(State::Left) => self.dead(core, &accusation),
+                Some(State::Dead | State::Suspect) => self.suspect(core, &Accusation { from: &me, ..accusation }),
+                None => core.stats.drop(DropReason::Unexpected),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether every live member of `remote`, and we, speak versions that all of them understand (`verifyProtocol` in
+/// memberlist). Only the live are asked, and only those that came: one odd record in our own table must not keep us from
+/// ever exchanging states again.
+fn versions_agree(remote: &PushPull<'_>) -> bool {
+    let ours = Versions::OURS;
+    let mut range = Range::of(ours);
+    let mut last = ours;
+    let live = || remote.states().filter(|entry| entry.state == Some(State::Alive)).map(|entry| entry.versions);
+    for versions in live() {
+        if versions != last {
+            range.narrow(versions);
+            last = versions;
+        }
+    }
+    last = ours;
+    range.contains(ours)
+        && live().all(|versions| core::mem::replace(&mut last, versions) == versions || range.contains(versions))
+}
+
+/// The versions that everybody understands.
+struct Range {
+    protocol: (u8, u8),
+    delegate: (u8, u8),
+}
+
+impl Range {
+    fn of(v: Versions) -> Self {
+        Self { protocol: (v.protocol_min(), v.protocol_max()), delegate: (v.delegate_min(), v.delegate_max()) }
+    }
+
+    fn narrow(&mut self, v: Versions) {
+        self.protocol = (self.protocol.0.max(v.protocol_min()), self.protocol.1.min(v.protocol_max()));
+        self.delegate = (self.delegate.0.max(v.delegate_min()), self.delegate.1.min(v.delegate_max()));
+    }
+
+    fn contains(&self, v: Versions) -> bool {
+        (self.protocol.0..=self.protocol.1).contains(&v.protocol_current())
+            && (self.delegate.0..=self.delegate.1).contains(&v.delegate_current())
+    }
+}
+
+/// `pushPullScale` in memberlist's util.go: the same load on the network, however many members there are.
+fn scaled_interval(interval: Duration, members: u32) -> Duration {
+    if members <= PUSH_PULL_SCALE_FROM {
+        return interval;
+    }
+    let log2_rounded_up = (members - 1).ilog2() + 1;
+    interval * (log2_rounded_up - 5 + 1)
+}
+
+/// Up to this many members the interval is as configured.
+const PUSH_PULL_SCALE_FROM: u32 = 32;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_push_pull_interval_is_memberlists() {
+        let seconds =
+            [1, 32, 33, 64, 65, 129, 1000, 5000, 10_000].map(|n| scaled_interval(Duration::from_secs(30), n).as_secs());
+        assert_eq!(seconds, [30, 30, 60, 60, 90, 120, 180, 270, 300]);
+    }
+
+    fn remote(states: &[(State, [u8; 6])]) -> Vec<u8> {
+        let mut body = Vec::new();
+        native::begin_push_pull(&mut body, false, u32::try_from(states.len()).unwrap());
+        for &(state, versions) in states {
+            let addr = "10.0.0.1:1".parse().unwrap();
+            let peer = crate::wire::swim::PeerRef { name: "a", addr, meta: &[], versions: Versions(versions) };
+            native::push_state(&mut body, state, 1, &native::encode_record(peer));
+        }
+        body
+    }
+
+    fn agree(states: &[(State, [u8; 6])]) -> bool {
+        versions_agree(&PushPull::parse(&remote(states)).unwrap())
+    }
+
+    #[test]
+    fn versions_that_do_not_overlap_are_refused_only_among_the_live() {
+        const SERF_0_9: [u8; 6] = [1, 5, 2, 2, 5, 5];
+        const NO_DELEGATE: [u8; 6] = [1, 5, 2, 0, 0, 0];
+        assert!(agree(&[(State::Alive, SERF_0_9), (State::Alive, Versions::OURS.0)]));
+        assert!(!agree(&[(State::Alive, SERF_0_9), (State::Alive, NO_DELEGATE)]));
+        assert!(agree(&[(State::Alive, SERF_0_9), (State::Dead, NO_DELEGATE)]));
+        assert!(!agree(&[(State::Alive, [3, 5, 3, 2, 5, 5])]), "it does not understand what we speak");
+    }
+}

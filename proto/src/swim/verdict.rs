@@ -1,0 +1,176 @@
+//! The rules of SWIM as one pure function: the row before, the claim, the verdict. No clock, no queue.
+//!
+//! `aliveNode`, `suspectNode` and `deadNode` in memberlist's state.go, with one difference: a claim that changes nothing
+//! else still raises the incarnation, so that what was once said cannot be undone by an older message.
+
+use super::member::Row;
+use crate::wire::swim::State;
+
+/// What is said of a member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Claim {
+    /// It says that it is alive: from another address than the one known, which it may take, or with nothing but perhaps
+    /// the incarnation changed.
+    Alive { moved: bool, unchanged: bool },
+    /// Somebody suspects it.
+    Suspect,
+    /// Somebody declares it dead, or it says farewell.
+    Dead,
+}
+
+/// Whom it is said of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum About {
+    Another,
+    Me,
+    /// Me, and I have said farewell.
+    MeLeaving,
+}
+
+/// What to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Nothing.
+    Ignore,
+    /// Believe that it is alive.
+    Adopt,
+    /// Begin to suspect it.
+    Suspect,
+    /// Count one more accuser.
+    Confirm,
+    /// Believe that it is dead or left.
+    Bury,
+    /// Only note the higher incarnation.
+    Raise,
+    /// Contradict it: it is about us and wrong.
+    Refute,
+}
+
+/// Judges a claim at `incarnation`.
+pub(super) fn judge(row: Row, claim: Claim, incarnation: u32, about: About) -> Verdict {
+    let Some(state) = row.state else {
+        let is_new = matches!(claim, Claim::Alive { .. }) && incarnation > 0;
+        return if is_new { Verdict::Adopt } else { Verdict::Ignore };
+    };
+    match claim {
+        Claim::Alive { moved, unchanged } => match about {
+            About::MeLeaving => Verdict::Ignore,
+            About::Me if incarnation < row.incarnation => Verdict::Ignore,
+            About::Me if incarnation == row.incarnation && unchanged => Verdict::Ignore,
+            About::Me => Verdict::Refute,
+            About::Another if moved || incarnation > row.incarnation => Verdict::Adopt,
+            About::Another => Verdict::Ignore,
+        },
+        _ if incarnation < row.incarnation => Verdict::Ignore,
+        Claim::Suspect => match (state, about) {
+            (State::Suspect, _) => Verdict::Confirm,
+            (State::Dead | State::Left, _) => Verdict::Raise,
+            (State::Alive, About::Another) => Verdict::Suspect,
+            (State::Alive, _) => Verdict::Refute,
+        },
+        Claim::Dead => match (state, about) {
+            (State::Dead | State::Left, _) => Verdict::Raise,
+            (_, About::Me) => Verdict::Refute,
+            (_, About::Another | About::MeLeaving) => Verdict::Bury,
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn row(state: Option<State>, incarnation: u32) -> Row {
+        Row { state, incarnation, ..Row::default() }
+    }
+
+    const ALIVE: Claim = Claim::Alive { moved: false, unchanged: false };
+
+    /// Every state against every claim about another member: with a lower, the same and a higher incarnation.
+    #[test]
+    fn the_table_for_another_member() {
+        use State::{Alive, Dead, Left, Suspect};
+        use Verdict::{Adopt, Bury, Confirm, Ignore, Raise};
+        for (state, claim, expected) in [
+            (None, ALIVE, [Adopt, Adopt, Adopt]),
+            (None, Claim::Suspect, [Ignore, Ignore, Ignore]),
+            (None, Claim::Dead, [Ignore, Ignore, Ignore]),
+            (Some(Alive), ALIVE, [Ignore, Ignore, Adopt]),
+            (Some(Alive), Claim::Suspect, [Ignore, Verdict::Suspect, Verdict::Suspect]),
+            (Some(Alive), Claim::Dead, [Ignore, Bury, Bury]),
+            (Some(Suspect), ALIVE, [Ignore, Ignore, Adopt]),
+            (Some(Suspect), Claim::Suspect, [Ignore, Confirm, Confirm]),
+            (Some(Suspect), Claim::Dead, [Ignore, Bury, Bury]),
+            (Some(Dead), ALIVE, [Ignore, Ignore, Adopt]),
+            (Some(Dead), Claim::Suspect, [Ignore, Raise, Raise]),
+            (Some(Dead), Claim::Dead, [Ignore, Raise, Raise]),
+            (Some(Left), ALIVE, [Ignore, Ignore, Adopt]),
+            (Some(Left), Claim::Suspect, [Ignore, Raise, Raise]),
+            (Some(Left), Claim::Dead, [Ignore, Raise, Raise]),
+        ] {
+            let verdicts = [4, 5, 6].map(|incarnation| judge(row(state, 5), claim, incarnation, About::Another));
+            assert_eq!(verdicts, expected, "{state:?} against {claim:?}");
+        }
+    }
+
+    #[test]
+    fn we_refute_what_is_said_of_us_unless_it_is_old_or_we_are_leaving() {
+        let me = row(Some(State::Alive), 5);
+        for claim in [ALIVE, Claim::Suspect, Claim::Dead] {
+            assert_eq!(judge(me, claim, 4, About::Me), Verdict::Ignore);
+            assert_eq!(judge(me, claim, 5, About::Me), Verdict::Refute);
+            assert_eq!(judge(me, claim, 6, About::Me), Verdict::Refute);
+        }
+        let echo = Claim::Alive { moved: false, unchanged: true };
+        assert_eq!(judge(me, echo, 5, About::Me), Verdict::Ignore, "our own words");
+        assert_eq!(judge(me, Claim::Dead, 5, About::MeLeaving), Verdict::Bury);
+        assert_eq!(judge(row(Some(State::Left), 5), ALIVE, 9, About::MeLeaving), Verdict::Ignore);
+    }
+
+    #[test]
+    fn a_name_that_may_be_taken_is_taken_whatever_the_incarnation() {
+        let moved = Claim::Alive { moved: true, unchanged: false };
+        assert_eq!(judge(row(Some(State::Left), 5), moved, 1, About::Another), Verdict::Adopt);
+    }
+
+    #[test]
+    fn an_unknown_member_with_incarnation_zero_is_nobody() {
+        assert_eq!(judge(row(None, 0), ALIVE, 0, About::Another), Verdict::Ignore);
+    }
+
+    fn any_state() -> impl Strategy<Value = Option<State>> {
+        prop::option::of((0_u8..4).prop_map(|n| State::from_u8(n).unwrap()))
+    }
+
+    fn any_claim() -> impl Strategy<Value = Claim> {
+        prop_oneof![
+            any::<bool>().prop_map(|unchanged| Claim::Alive { moved: false, unchanged }),
+            Just(Claim::Suspect),
+            Just(Claim::Dead)
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn an_older_claim_never_changes_a_member(state in any_state(), claim in any_claim(), known in 1_u32.., older in any::<u32>()) {
+            prop_assume!(state.is_some());
+            prop_assert_eq!(judge(row(state, known), claim, older % known, About::Another), Verdict::Ignore);
+        }
+
+        #[test]
+        fn the_gone_come_back_only_with_a_newer_incarnation(gone in 2_u8..4, claim in any_claim(), known: u32, said: u32) {
+            let verdict = judge(row(State::from_u8(gone), known), claim, said, About::Another);
+            if verdict == Verdict::Adopt {
+                prop_assert!(said > known);
+            }
+            prop_assert!(verdict != Verdict::Suspect && verdict != Verdict::Confirm && verdict != Verdict::Bury);
+        }
+
+        #[test]
+        fn only_what_is_said_of_us_is_refuted(state in any_state(), claim in any_claim(), known: u32, said: u32) {
+            prop_assert_ne!(judge(row(state, known), claim, said, About::Another), Verdict::Refute);
+        }
+    }
+}

@@ -1,0 +1,515 @@
+//! Our own codec: postcard bodies.
+//!
+//! A frame is `0x40 | type`, a schema number, and the body. What a node announces about itself, its *record*, stands at
+//! the end of an alive message and is byte for byte the same in every message about that node; so it is encoded once, when
+//! the record is learnt, and compared before it is decoded.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::net::{IpAddr, SocketAddr};
+
+use serde::{Deserialize, Serialize};
+
+use super::swim::{Accusation, Ack, Alive, IndirectPing, Message, PeerRef, Ping, Source, State};
+use super::{DecodeError, Full, Versions, Writer, serf};
+use crate::limits::{META_BYTES_MAX, NAME_BYTES_MAX, PUSH_PULL_NODES_MAX};
+
+/// Set in the type byte of every native frame, so that one byte tells the codecs apart.
+pub(crate) const NATIVE: u8 = 0x40;
+
+const PING: u8 = NATIVE;
+const INDIRECT_PING: u8 = NATIVE | 1;
+const ACK: u8 = NATIVE | 2;
+const SUSPECT: u8 = NATIVE | 3;
+const ALIVE: u8 = NATIVE | 4;
+const DEAD: u8 = NATIVE | 5;
+const PUSH_PULL: u8 = NATIVE | 6;
+const USER: u8 = NATIVE | 8;
+const NACK: u8 = NATIVE | 11;
+
+const SERF_LEAVE: u8 = NATIVE;
+const SERF_JOIN: u8 = NATIVE | 1;
+const SERF_USER_EVENT: u8 = NATIVE | 3;
+
+/// The layout of bodies. A new layout gets a new number; a reader refuses those it does not know.
+const SCHEMA: u8 = 1;
+
+/// A frame as postcard sees it.
+#[derive(Serialize, Deserialize)]
+struct Address {
+    ip: IpAddr,
+    port: u16,
+}
+
+impl From<SocketAddr> for Address {
+    fn from(addr: SocketAddr) -> Self {
+        Self { ip: addr.ip(), port: addr.port() }
+    }
+}
+
+impl From<Address> for SocketAddr {
+    fn from(addr: Address) -> Self {
+        Self::new(addr.ip, addr.port)
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct SourceBody<'a> {
+    addr: Address,
+    node: &'a str,
+}
+
+#[derive(Serialize, Deserialize)]
+struct PingBody<'a> {
+    seq: u32,
+    node: &'a str,
+    #[serde(borrow)]
+    source: Option<SourceBody<'a>>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct IndirectPingBody<'a> {
+    seq: u32,
+    target: Address,
+    node: &'a str,
+    nack: bool,
+    #[serde(borrow)]
+    source: Option<SourceBody<'a>>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct AckBody<'a> {
+    seq: u32,
+    payload: &'a [u8],
+}
+
+#[derive(Serialize, Deserialize)]
+struct AccusationBody<'a> {
+    incarnation: u32,
+    node: &'a str,
+    from: &'a str,
+}
+
+/// Versions and name come first, so that both can be read without the rest.
+#[derive(Serialize, Deserialize)]
+struct Record<'a> {
+    versions: [u8; 6],
+    name: &'a str,
+    addr: Address,
+    meta: &'a [u8],
+}
+
+#[derive(Serialize, Deserialize)]
+struct LeaveBody<'a> {
+    ltime: u64,
+    node: &'a str,
+    prune: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+struct JoinBody<'a> {
+    ltime: u64,
+    node: &'a str,
+}
+
+#[derive(Serialize, Deserialize)]
+struct UserEventBody<'a> {
+    ltime: u64,
+    name: &'a str,
+    payload: &'a [u8],
+    coalesce: bool,
+}
+
+fn source_body<'a>(source: Option<Source<'a>>) -> Option<SourceBody<'a>> {
+    source.map(|s| SourceBody { addr: s.addr.into(), node: s.node })
+}
+
+fn source<'a>(body: Option<SourceBody<'a>>) -> Option<Source<'a>> {
+    body.map(|s| Source { addr: s.addr.into(), node: s.node })
+}
+
+fn put<T: Serialize>(w: &mut Writer<'_>, tag: u8, body: &T) -> Result<(), Full> {
+    w.put(&[tag, SCHEMA])?;
+    w.fill(|room| postcard::to_slice(body, room).ok().map(|used| used.len()))
+}
+
+/// Writes one frame.
+pub(crate) fn encode(message: &Message<'_>, w: &mut Writer<'_>) -> Result<(), Full> {
+    match *message {
+        Message::Ping(Ping { seq, node, source }) => put(w, PING, &PingBody { seq, node, source: source_body(source) }),
+        Message::IndirectPing(IndirectPing { seq, target, node, nack, source }) => {
+            let source = source_body(source);
+            put(w, INDIRECT_PING, &IndirectPingBody { seq, target: target.into(), node, nack, source })
+        }
+        Message::Ack(Ack { seq, payload }) => put(w, ACK, &AckBody { seq, payload }),
+        Message::Nack { seq } => put(w, NACK, &seq),
+        Message::Suspect(accusation) => put_accusation(w, SUSPECT, accusation),
+        Message::Dead(accusation) => put_accusation(w, DEAD, accusation),
+        Message::Alive(Alive { incarnation, peer }) => encode_alive(incarnation, &encode_record(peer), w),
+        Message::User(bytes) => {
+            w.put_u8(USER)?;
+            w.put(bytes)
+        }
+    }
+}
+
+fn put_accusation(w: &mut Writer<'_>, tag: u8, a: Accusation<'_>) -> Result<(), Full> {
+    put(w, tag, &AccusationBody { incarnation: a.incarnation, node: a.node, from: a.from })
+}
+
+/// Writes an alive message about the node whose record is `record`.
+pub(crate) fn encode_alive(incarnation: u32, record: &[u8], w: &mut Writer<'_>) -> Result<(), Full> {
+    let mut head = [ALIVE, SCHEMA, 0, 0, 0, 0, 0];
+    let used = varint(u64::from(incarnation), &mut head[2..]);
+    w.put(&head[..2 + used])?;
+    w.put(record)
+}
+
+/// What a node announces about itself, encoded.
+pub(crate) fn encode_record(peer: PeerRef<'_>) -> Box<[u8]> {
+    let record = Record { versions: peer.versions.0, name: peer.name, addr: peer.addr.into(), meta: peer.meta };
+    postcard::to_allocvec(&record).expect("a vector has room for any record").into_boxed_slice()
+}
+
+/// Reads one frame.
+pub(crate) fn decode(frame: &[u8]) -> Result<Message<'_>, DecodeError> {
+    let (&tag, body) = frame.split_first().ok_or(DecodeError::Empty)?;
+    decode_body(tag, body)
+}
+
+/// Reads the body of a frame of type `tag`.
+pub(crate) fn decode_body(tag: u8, body: &[u8]) -> Result<Message<'_>, DecodeError> {
+    if tag == USER {
+        return Ok(Message::User(body));
+    }
+    let body = schema(body)?;
+    Ok(match tag {
+        PING => {
+            let b: PingBody<'_> = whole(body)?;
+            Message::Ping(Ping { seq: b.seq, node: b.node, source: source(b.source) })
+        }
+        INDIRECT_PING => {
+            let b: IndirectPingBody<'_> = whole(body)?;
+            let target = b.target.into();
+            Message::IndirectPing(IndirectPing {
+                seq: b.seq,
+                target,
+                node: b.node,
+                nack: b.nack,
+                source: source(b.source),
+            })
+        }
+        ACK => {
+            let b: AckBody<'_> = whole(body)?;
+            Message::Ack(Ack { seq: b.seq, payload: b.payload })
+        }
+        NACK => Message::Nack { seq: whole(body)? },
+        SUSPECT => Message::Suspect(accusation(body)?),
+        DEAD => Message::Dead(accusation(body)?),
+        ALIVE => {
+            let mut rest = body;
+            let incarnation = take_incarnation(&mut rest)?;
+            Message::Alive(Alive { incarnation, peer: decode_record(rest)? })
+        }
+        _ => return Err(DecodeError::Unknown),
+    })
+}
+
+fn accusation(body: &[u8]) -> Result<Accusation<'_>, DecodeError> {
+    let b: AccusationBody<'_> = whole(body)?;
+    Ok(Accusation { incarnation: b.incarnation, node: b.node, from: b.from })
+}
+
+/// Reads a record, to its end and no further.
+pub(crate) fn decode_record(record: &[u8]) -> Result<PeerRef<'_>, DecodeError> {
+    let r: Record<'_> = whole(record)?;
+    if r.name.is_empty() || r.name.len() > NAME_BYTES_MAX || r.meta.len() > META_BYTES_MAX {
+        return Err(DecodeError::Malformed);
+    }
+    Ok(PeerRef { name: r.name, addr: r.addr.into(), meta: r.meta, versions: Versions(r.versions) })
+}
+
+/// A record that has not been decoded, with an incarnation; what most alive messages need to be recognised as old.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Unread<'a> {
+    pub(crate) incarnation: u32,
+    pub(crate) name: &'a str,
+    pub(crate) record: &'a [u8],
+}
+
+/// Looks at an alive message without decoding it; `None` when the frame is anything else.
+pub(crate) fn peek_alive(frame: &[u8]) -> Option<Unread<'_>> {
+    let mut rest = frame.strip_prefix(&[ALIVE, SCHEMA])?;
+    let incarnation = take_incarnation(&mut rest).ok()?;
+    Some(Unread { incarnation, name: name_of_record(rest)?, record: rest })
+}
+
+/// The versions and name at the head of a record.
+fn name_of_record(record: &[u8]) -> Option<&str> {
+    let mut rest = record.get(6..)?;
+    let len = usize::try_from(take_varint(&mut rest)?).ok()?;
+    core::str::from_utf8(rest.get(..len)?).ok()
+}
+
+/// Writes one frame of the Serf layer.
+pub(crate) fn encode_serf(message: &serf::Message<'_>, w: &mut Writer<'_>) -> Result<(), Full> {
+    match *message {
+        serf::Message::Leave(serf::Leave { ltime, node, prune }) => {
+            put(w, SERF_LEAVE, &LeaveBody { ltime, node, prune })
+        }
+        serf::Message::Join(serf::Join { ltime, node }) => put(w, SERF_JOIN, &JoinBody { ltime, node }),
+        serf::Message::UserEvent(serf::UserEvent { ltime, name, payload, coalesce }) => {
+            put(w, SERF_USER_EVENT, &UserEventBody { ltime, name, payload, coalesce })
+        }
+    }
+}
+
+/// Starts a user message, whose body the layer above writes.
+pub(crate) fn begin_user(w: &mut Writer<'_>) -> Result<(), Full> {
+    w.put_u8(USER)
+}
+
+/// Reads one frame of the Serf layer.
+pub(crate) fn decode_serf(frame: &[u8]) -> Result<serf::Message<'_>, DecodeError> {
+    let (&tag, body) = frame.split_first().ok_or(DecodeError::Empty)?;
+    let body = schema(body)?;
+    Ok(match tag {
+        SERF_LEAVE => {
+            let b: LeaveBody<'_> = whole(body)?;
+            serf::Message::Leave(serf::Leave { ltime: b.ltime, node: b.node, prune: b.prune })
+        }
+        SERF_JOIN => {
+            let b: JoinBody<'_> = whole(body)?;
+            serf::Message::Join(serf::Join { ltime: b.ltime, node: b.node })
+        }
+        SERF_USER_EVENT => serf::Message::UserEvent(user_event(whole(body)?)),
+        _ => return Err(DecodeError::Unknown),
+    })
+}
+
+fn user_event(b: UserEventBody<'_>) -> serf::UserEvent<'_> {
+    serf::UserEvent { ltime: b.ltime, name: b.name, payload: b.payload, coalesce: b.coalesce }
+}
+
+fn schema(body: &[u8]) -> Result<&[u8], DecodeError> {
+    match body.split_first() {
+        Some((&SCHEMA, rest)) => Ok(rest),
+        Some(_) => Err(DecodeError::Unknown),
+        None => Err(DecodeError::Malformed),
+    }
+}
+
+/// Decodes all of `body`; bytes left over are as wrong as bytes missing.
+fn whole<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, DecodeError> {
+    match postcard::take_from_bytes(body) {
+        Ok((value, [])) => Ok(value),
+        _ => Err(DecodeError::Malformed),
+    }
+}
+
+// Push/pull. The body of the stream message is: schema, join flag, number of states, each state with its length before
+// it, and the layer above's part to the end.
+
+/// The type byte of a push/pull on a stream.
+pub(crate) const STREAM_PUSH_PULL: u8 = PUSH_PULL;
+/// The type byte of a ping on a stream.
+pub(crate) const STREAM_PING: u8 = PING;
+/// The type byte of an ack on a stream.
+pub(crate) const STREAM_ACK: u8 = ACK;
+
+/// Starts the body of a push/pull with `nodes` states.
+pub(crate) fn begin_push_pull(out: &mut Vec<u8>, join: bool, nodes: u32) {
+    out.extend_from_slice(&[SCHEMA, u8::from(join)]);
+    push_varint(out, u64::from(nodes));
+}
+
+/// Adds one state. `record` is as from [`encode_record`].
+pub(crate) fn push_state(out: &mut Vec<u8>, state: State, incarnation: u32, record: &[u8]) {
+    let mut head = [state as u8, 0, 0, 0, 0, 0];
+    let used = 1 + varint(u64::from(incarnation), &mut head[1..]);
+    push_varint(out, (used + record.len()) as u64);
+    out.extend_from_slice(&head[..used]);
+    out.extend_from_slice(record);
+}
+
+/// A push/pull whose outline is known to be sound.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PushPull<'a> {
+    pub(crate) join: bool,
+    states: &'a [u8],
+    count: usize,
+    /// The layer above's part.
+    pub(crate) user: &'a [u8],
+}
+
+/// One member in a push/pull.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PushEntry<'a> {
+    /// `None` for a state that we do not know.
+    pub(crate) state: Option<State>,
+    pub(crate) versions: Versions,
+    pub(crate) unread: Unread<'a>,
+}
+
+impl<'a> PushPull<'a> {
+    /// Checks the outline: the number of states, and the length, incarnation, versions and name of each.
+    pub(crate) fn parse(body: &'a [u8]) -> Result<Self, DecodeError> {
+        let mut rest = schema(body)?;
+        let (&join, tail) = rest.split_first().ok_or(DecodeError::Malformed)?;
+        rest = tail;
+        let count = usize::try_from(take_varint(&mut rest).ok_or(DecodeError::Malformed)?).unwrap_or(usize::MAX);
+        if join > 1 || count > PUSH_PULL_NODES_MAX {
+            return Err(DecodeError::Malformed);
+        }
+        let states = rest;
+        for _ in 0..count {
+            take_entry(&mut rest).ok_or(DecodeError::Malformed)?;
+        }
+        let states = &states[..states.len() - rest.len()];
+        Ok(Self { join: join == 1, states, count, user: rest })
+    }
+
+    pub(crate) fn states(&self) -> impl Iterator<Item = PushEntry<'a>> + use<'a> {
+        let mut rest = self.states;
+        (0..self.count).map_while(move |_| take_entry(&mut rest))
+    }
+}
+
+fn take_entry<'a>(rest: &mut &'a [u8]) -> Option<PushEntry<'a>> {
+    let mut entry = take_bytes(rest)?;
+    let (&state, tail) = entry.split_first()?;
+    entry = tail;
+    let incarnation = take_incarnation(&mut entry).ok()?;
+    let versions = Versions(*entry.first_chunk()?);
+    let name = name_of_record(entry)?;
+    Some(PushEntry { state: State::from_u8(state), versions, unread: Unread { incarnation, name, record: entry } })
+}
+
+// Serf's part of a push/pull: schema, three clocks, number of members, then for each its time (shifted left by one, with
+// the lowest bit set if it left) and name; number of events, then the events.
+
+/// Writes the head of Serf's part; members and then events follow.
+pub(crate) fn begin_serf_state(out: &mut Vec<u8>, clocks: serf::Clocks, members: u32) {
+    out.push(SCHEMA);
+    for time in [clocks.member, clocks.event, clocks.query, u64::from(members)] {
+        push_varint(out, time);
+    }
+}
+
+/// Adds one member.
+pub(crate) fn push_member_time(out: &mut Vec<u8>, member: serf::MemberTime<'_>) {
+    push_varint(out, (member.ltime << 1) | u64::from(member.left));
+    push_varint(out, member.node.len() as u64);
+    out.extend_from_slice(member.node.as_bytes());
+}
+
+/// Says how many events follow.
+pub(crate) fn begin_events(out: &mut Vec<u8>, events: u32) {
+    push_varint(out, u64::from(events));
+}
+
+/// Adds one event.
+pub(crate) fn push_event(out: &mut Vec<u8>, event: &serf::UserEvent<'_>) {
+    let serf::UserEvent { ltime, name, payload, coalesce } = *event;
+    let body = postcard::to_allocvec(&UserEventBody { ltime, name, payload, coalesce });
+    out.extend_from_slice(&body.expect("a vector has room for any event"));
+}
+
+/// Serf's part of a push/pull, known to be sound from end to end.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SerfState<'a> {
+    pub(crate) clocks: serf::Clocks,
+    members: (usize, &'a [u8]),
+    events: (usize, &'a [u8]),
+}
+
+impl<'a> SerfState<'a> {
+    /// Checks everything, so that a damaged state changes nothing.
+    pub(crate) fn parse(body: &'a [u8]) -> Result<Self, DecodeError> {
+        Self::take(schema(body)?).ok_or(DecodeError::Malformed)
+    }
+
+    fn take(mut rest: &'a [u8]) -> Option<Self> {
+        let rest = &mut rest;
+        let clocks = serf::Clocks { member: take_varint(rest)?, event: take_varint(rest)?, query: take_varint(rest)? };
+        let count = usize::try_from(take_varint(rest)?).ok()?;
+        let members = (count, *rest);
+        for _ in 0..count {
+            take_member(rest)?;
+        }
+        let count = usize::try_from(take_varint(rest)?).ok()?;
+        let events = (count, *rest);
+        for _ in 0..count {
+            take_event(rest)?;
+        }
+        rest.is_empty().then_some(Self { clocks, members, events })
+    }
+
+    pub(crate) fn members(&self) -> impl Iterator<Item = serf::MemberTime<'a>> + use<'a> {
+        let (count, mut rest) = self.members;
+        (0..count).map_while(move |_| take_member(&mut rest))
+    }
+
+    pub(crate) fn events(&self) -> impl Iterator<Item = serf::UserEvent<'a>> + use<'a> {
+        let (count, mut rest) = self.events;
+        (0..count).map_while(move |_| take_event(&mut rest))
+    }
+}
+
+fn take_member<'a>(rest: &mut &'a [u8]) -> Option<serf::MemberTime<'a>> {
+    let time = take_varint(rest)?;
+    let node = core::str::from_utf8(take_bytes(rest)?).ok()?;
+    Some(serf::MemberTime { node, ltime: time >> 1, left: time & 1 == 1 })
+}
+
+fn take_event<'a>(rest: &mut &'a [u8]) -> Option<serf::UserEvent<'a>> {
+    let (body, tail) = postcard::take_from_bytes(rest).ok()?;
+    *rest = tail;
+    Some(user_event(body))
+}
+
+// Variable-length integers as postcard writes them: seven bits a byte, lowest first.
+
+fn varint(mut value: u64, out: &mut [u8]) -> usize {
+    let mut used = 0;
+    while value >= 0x80 {
+        out[used] = value.to_le_bytes()[0] | 0x80;
+        value >>= 7;
+        used += 1;
+    }
+    out[used] = value.to_le_bytes()[0];
+    used + 1
+}
+
+fn push_varint(out: &mut Vec<u8>, value: u64) {
+    let mut bytes = [0; 10];
+    let used = varint(value, &mut bytes);
+    out.extend_from_slice(&bytes[..used]);
+}
+
+fn take_varint(rest: &mut &[u8]) -> Option<u64> {
+    let mut value = 0_u64;
+    for (at, &byte) in rest.iter().take(10).enumerate() {
+        if at == 9 && byte > 1 {
+            return None;
+        }
+        value |= u64::from(byte & 0x7f) << (7 * at);
+        if byte < 0x80 {
+            *rest = &rest[at + 1..];
+            return Some(value);
+        }
+    }
+    None
+}
+
+fn take_incarnation(rest: &mut &[u8]) -> Result<u32, DecodeError> {
+    let value = take_varint(rest).ok_or(DecodeError::Malformed)?;
+    u32::try_from(value).map_err(|_| DecodeError::Malformed)
+}
+
+fn take_bytes<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let len = usize::try_from(take_varint(rest)?).ok()?;
+    let (bytes, tail) = rest.split_at_checked(len)?;
+    *rest = tail;
+    Some(bytes)
+}
