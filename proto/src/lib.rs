@@ -26,7 +26,7 @@ extern crate alloc;
 mod broadcast;
 mod config;
 mod core;
-mod envelope;
+pub mod envelope;
 mod event;
 mod input;
 pub mod limits;
@@ -40,7 +40,7 @@ mod stream;
 mod swim;
 mod time;
 mod timer;
-mod wire;
+pub mod wire;
 
 pub use config::{Config, ConfigError, Options};
 pub use event::{

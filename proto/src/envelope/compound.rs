@@ -25,7 +25,7 @@ pub(super) fn header(lengths: &[u16], out: &mut [u8]) -> usize {
 
 /// The frames of a message. An empty or truncated frame ends the iteration with [`Parts::damaged`] set.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Parts<'a> {
+pub struct Parts<'a> {
     lengths: &'a [[u8; LENGTH_BYTES]],
     rest: &'a [u8],
     single: bool,
@@ -34,12 +34,12 @@ pub(crate) struct Parts<'a> {
 
 impl<'a> Parts<'a> {
     /// Whether the message was a compound.
-    pub(crate) const fn is_compound(&self) -> bool {
+    pub const fn is_compound(&self) -> bool {
         !self.single
     }
 
     /// Whether a frame was empty or cut short. The frames before it are good, as memberlist has it.
-    pub(crate) const fn damaged(&self) -> bool {
+    pub const fn damaged(&self) -> bool {
         self.damaged
     }
 }

@@ -7,30 +7,30 @@ mod compound;
 
 use alloc::vec::Vec;
 
-pub(crate) use self::compound::Parts;
+pub use self::compound::Parts;
 use crate::outbox::Outbox;
 use crate::stats::DropReason;
 use crate::wire::{Full, Writer};
 
 /// What to put around the frames for one destination.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Caps {
+pub struct Caps {
     /// Whether the destination checks checksums.
-    pub(crate) checksum: bool,
+    pub checksum: bool,
 }
 
 /// Takes the outer layers off a datagram and returns what they protect: one frame, or a compound of frames.
-pub(crate) fn open(datagram: &[u8]) -> Result<&[u8], DropReason> {
+pub fn open(datagram: &[u8]) -> Result<&[u8], DropReason> {
     checksum::open(datagram).ok_or(DropReason::Checksum)
 }
 
 /// The frames in `message`: itself, or if it is a compound its parts.
-pub(crate) fn split(message: &[u8]) -> Result<Parts<'_>, DropReason> {
+pub fn split(message: &[u8]) -> Result<Parts<'_>, DropReason> {
     compound::split(message).ok_or(DropReason::Compound)
 }
 
 /// Puts the layers around `frames`, which lie in the outbox's scratch buffer, and queues the datagram.
-pub(crate) fn seal(frames: Packed, to: core::net::SocketAddr, caps: Caps, out: &mut Outbox) -> usize {
+pub fn seal(frames: Packed, to: core::net::SocketAddr, caps: Caps, out: &mut Outbox) -> usize {
     let mut header = [0; HEADER_BYTES_MAX];
     let (scratch, lengths) = out.scratch();
     let inner = compound::header(lengths, &mut header[checksum::BYTES..]);
@@ -47,13 +47,13 @@ pub(crate) fn seal(frames: Packed, to: core::net::SocketAddr, caps: Caps, out: &
 
 /// Frames that [`Packer`] has gathered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Packed {
+pub struct Packed {
     bytes: usize,
 }
 
 /// Gathers frames for one packet, as long as they fit.
 #[derive(Debug)]
-pub(crate) struct Packer<'a> {
+pub struct Packer<'a> {
     buf: &'a mut [u8],
     lengths: &'a mut Vec<u16>,
     used: usize,
@@ -63,7 +63,7 @@ pub(crate) struct Packer<'a> {
 
 impl<'a> Packer<'a> {
     /// Packs up to `packet_bytes` in all, layers included.
-    pub(crate) fn new(out: &'a mut Outbox, packet_bytes: u32) -> Self {
+    pub fn new(out: &'a mut Outbox, packet_bytes: u32) -> Self {
         let (buf, lengths) = out.scratch();
         lengths.clear();
         let layers = checksum::BYTES + compound::HEADER_BYTES;
@@ -71,7 +71,7 @@ impl<'a> Packer<'a> {
     }
 
     /// Adds the frame that `write` writes, or nothing when it does not fit.
-    pub(crate) fn frame(&mut self, write: impl FnOnce(&mut Writer<'_>) -> Result<(), Full>) -> Result<(), Full> {
+    pub fn frame(&mut self, write: impl FnOnce(&mut Writer<'_>) -> Result<(), Full>) -> Result<(), Full> {
         if self.lengths.len() == crate::limits::COMPOUND_PARTS_MAX {
             return Err(Full);
         }
@@ -86,11 +86,13 @@ impl<'a> Packer<'a> {
         Ok(())
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
+    /// Whether no frame has been added.
+    pub fn is_empty(&self) -> bool {
         self.lengths.is_empty()
     }
 
-    pub(crate) fn finish(self) -> Packed {
+    /// The frames, to be sealed.
+    pub fn finish(self) -> Packed {
         Packed { bytes: self.used }
     }
 }

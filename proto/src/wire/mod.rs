@@ -3,9 +3,9 @@
 //! A *frame* is one message: a type byte and a body. The [`Codec`] decides what the body looks like; the types and what
 //! they mean are the same in every codec.
 
-pub(crate) mod native;
-pub(crate) mod serf;
-pub(crate) mod swim;
+pub mod native;
+pub mod serf;
+pub mod swim;
 
 use core::fmt;
 
@@ -21,39 +21,56 @@ pub enum Codec {
 
 /// A frame that does not fit where it should be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Full;
+pub struct Full;
 
 /// A cursor over a slice of fixed room. Running out is an `Err`, so that "does this still fit?" is "try it".
 #[derive(Debug)]
-pub(crate) struct Writer<'a> {
+pub struct Writer<'a> {
     buf: &'a mut [u8],
     len: usize,
 }
 
 impl<'a> Writer<'a> {
-    pub(crate) const fn new(buf: &'a mut [u8]) -> Self {
+    /// A cursor at the start of `buf`.
+    pub const fn new(buf: &'a mut [u8]) -> Self {
         Self { buf, len: 0 }
     }
 
-    pub(crate) const fn len(&self) -> usize {
+    /// Whether nothing has been written.
+    pub const fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// How many bytes have been written.
+    pub const fn len(&self) -> usize {
         self.len
     }
 
-    pub(crate) fn put(&mut self, bytes: &[u8]) -> Result<(), Full> {
+    /// Writes `bytes`, all or none.
+    ///
+    /// # Errors
+    ///
+    /// When they do not fit.
+    pub fn put(&mut self, bytes: &[u8]) -> Result<(), Full> {
         let room = self.buf.get_mut(self.len..self.len + bytes.len()).ok_or(Full)?;
         room.copy_from_slice(bytes);
         self.len += bytes.len();
         Ok(())
     }
 
-    pub(crate) fn put_u8(&mut self, byte: u8) -> Result<(), Full> {
+    /// Writes one byte.
+    ///
+    /// # Errors
+    ///
+    /// When it does not fit.
+    pub fn put_u8(&mut self, byte: u8) -> Result<(), Full> {
         *self.buf.get_mut(self.len).ok_or(Full)? = byte;
         self.len += 1;
         Ok(())
     }
 
     /// The room that is left, and then how much of it was used.
-    pub(crate) fn fill(&mut self, write: impl FnOnce(&mut [u8]) -> Option<usize>) -> Result<(), Full> {
+    pub fn fill(&mut self, write: impl FnOnce(&mut [u8]) -> Option<usize>) -> Result<(), Full> {
         self.len += write(&mut self.buf[self.len..]).ok_or(Full)?;
         Ok(())
     }
@@ -62,7 +79,7 @@ impl<'a> Writer<'a> {
 /// Why a frame could not be decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub(crate) enum DecodeError {
+pub enum DecodeError {
     /// The frame is empty.
     Empty,
     /// A type or schema number that we do not know.
@@ -74,7 +91,7 @@ pub(crate) enum DecodeError {
 /// The versions that a node understands and speaks: least, greatest and current, of memberlist's protocol and then of
 /// the delegate's, that is Serf's.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Versions(pub(crate) [u8; 6]);
+pub struct Versions(pub [u8; 6]);
 
 impl Versions {
     /// What we announce. The greatest delegate version, 6, says that we read native frames; HashiCorp's nodes compare
@@ -123,7 +140,7 @@ impl Versions {
     }
 
     /// Whether these can be the versions of a node at all (`aliveNode` in memberlist's state.go).
-    pub(crate) const fn are_valid(self) -> bool {
+    pub const fn are_valid(self) -> bool {
         self.0[0] != 0 && self.0[1] != 0 && self.0[0] <= self.0[1]
     }
 }

@@ -15,7 +15,7 @@ use super::{DecodeError, Full, Versions, Writer, serf};
 use crate::limits::{META_BYTES_MAX, NAME_BYTES_MAX, PUSH_PULL_NODES_MAX};
 
 /// Set in the type byte of every native frame, so that one byte tells the codecs apart.
-pub(crate) const NATIVE: u8 = 0x40;
+pub const NATIVE: u8 = 0x40;
 
 const PING: u8 = NATIVE;
 const INDIRECT_PING: u8 = NATIVE | 1;
@@ -134,7 +134,7 @@ fn put<T: Serialize>(w: &mut Writer<'_>, tag: u8, body: &T) -> Result<(), Full> 
 }
 
 /// Writes one frame.
-pub(crate) fn encode(message: &Message<'_>, w: &mut Writer<'_>) -> Result<(), Full> {
+pub fn encode(message: &Message<'_>, w: &mut Writer<'_>) -> Result<(), Full> {
     match *message {
         Message::Ping(Ping { seq, node, source }) => put(w, PING, &PingBody { seq, node, source: source_body(source) }),
         Message::IndirectPing(IndirectPing { seq, target, node, nack, source }) => {
@@ -158,7 +158,7 @@ fn put_accusation(w: &mut Writer<'_>, tag: u8, a: Accusation<'_>) -> Result<(), 
 }
 
 /// Writes an alive message about the node whose record is `record`.
-pub(crate) fn encode_alive(incarnation: u32, record: &[u8], w: &mut Writer<'_>) -> Result<(), Full> {
+pub fn encode_alive(incarnation: u32, record: &[u8], w: &mut Writer<'_>) -> Result<(), Full> {
     let mut head = [ALIVE, SCHEMA, 0, 0, 0, 0, 0];
     let used = varint(u64::from(incarnation), &mut head[2..]);
     w.put(&head[..2 + used])?;
@@ -166,19 +166,19 @@ pub(crate) fn encode_alive(incarnation: u32, record: &[u8], w: &mut Writer<'_>) 
 }
 
 /// What a node announces about itself, encoded.
-pub(crate) fn encode_record(peer: PeerRef<'_>) -> Box<[u8]> {
+pub fn encode_record(peer: PeerRef<'_>) -> Box<[u8]> {
     let record = Record { versions: peer.versions.0, name: peer.name, addr: peer.addr.into(), meta: peer.meta };
     postcard::to_allocvec(&record).expect("a vector has room for any record").into_boxed_slice()
 }
 
 /// Reads one frame.
-pub(crate) fn decode(frame: &[u8]) -> Result<Message<'_>, DecodeError> {
+pub fn decode(frame: &[u8]) -> Result<Message<'_>, DecodeError> {
     let (&tag, body) = frame.split_first().ok_or(DecodeError::Empty)?;
     decode_body(tag, body)
 }
 
 /// Reads the body of a frame of type `tag`.
-pub(crate) fn decode_body(tag: u8, body: &[u8]) -> Result<Message<'_>, DecodeError> {
+pub fn decode_body(tag: u8, body: &[u8]) -> Result<Message<'_>, DecodeError> {
     if tag == USER {
         return Ok(Message::User(body));
     }
@@ -221,7 +221,7 @@ fn accusation(body: &[u8]) -> Result<Accusation<'_>, DecodeError> {
 }
 
 /// Reads a record, to its end and no further.
-pub(crate) fn decode_record(record: &[u8]) -> Result<PeerRef<'_>, DecodeError> {
+pub fn decode_record(record: &[u8]) -> Result<PeerRef<'_>, DecodeError> {
     let r: Record<'_> = whole(record)?;
     if r.name.is_empty() || r.name.len() > NAME_BYTES_MAX || r.meta.len() > META_BYTES_MAX {
         return Err(DecodeError::Malformed);
@@ -231,14 +231,17 @@ pub(crate) fn decode_record(record: &[u8]) -> Result<PeerRef<'_>, DecodeError> {
 
 /// A record that has not been decoded, with an incarnation; what most alive messages need to be recognised as old.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Unread<'a> {
-    pub(crate) incarnation: u32,
-    pub(crate) name: &'a str,
-    pub(crate) record: &'a [u8],
+pub struct Unread<'a> {
+    /// The incarnation of the member that this is about.
+    pub incarnation: u32,
+    /// Its name.
+    pub name: &'a str,
+    /// What it announces, encoded.
+    pub record: &'a [u8],
 }
 
 /// Looks at an alive message without decoding it; `None` when the frame is anything else.
-pub(crate) fn peek_alive(frame: &[u8]) -> Option<Unread<'_>> {
+pub fn peek_alive(frame: &[u8]) -> Option<Unread<'_>> {
     let mut rest = frame.strip_prefix(&[ALIVE, SCHEMA])?;
     let incarnation = take_incarnation(&mut rest).ok()?;
     Some(Unread { incarnation, name: name_of_record(rest)?, record: rest })
@@ -252,7 +255,7 @@ fn name_of_record(record: &[u8]) -> Option<&str> {
 }
 
 /// Writes one frame of the Serf layer.
-pub(crate) fn encode_serf(message: &serf::Message<'_>, w: &mut Writer<'_>) -> Result<(), Full> {
+pub fn encode_serf(message: &serf::Message<'_>, w: &mut Writer<'_>) -> Result<(), Full> {
     match *message {
         serf::Message::Leave(serf::Leave { ltime, node, prune }) => {
             put(w, SERF_LEAVE, &LeaveBody { ltime, node, prune })
@@ -265,12 +268,12 @@ pub(crate) fn encode_serf(message: &serf::Message<'_>, w: &mut Writer<'_>) -> Re
 }
 
 /// Starts a user message, whose body the layer above writes.
-pub(crate) fn begin_user(w: &mut Writer<'_>) -> Result<(), Full> {
+pub fn begin_user(w: &mut Writer<'_>) -> Result<(), Full> {
     w.put_u8(USER)
 }
 
 /// Reads one frame of the Serf layer.
-pub(crate) fn decode_serf(frame: &[u8]) -> Result<serf::Message<'_>, DecodeError> {
+pub fn decode_serf(frame: &[u8]) -> Result<serf::Message<'_>, DecodeError> {
     let (&tag, body) = frame.split_first().ok_or(DecodeError::Empty)?;
     let body = schema(body)?;
     Ok(match tag {
@@ -311,20 +314,20 @@ fn whole<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, DecodeError> {
 // it, and the layer above's part to the end.
 
 /// The type byte of a push/pull on a stream.
-pub(crate) const STREAM_PUSH_PULL: u8 = PUSH_PULL;
+pub const STREAM_PUSH_PULL: u8 = PUSH_PULL;
 /// The type byte of a ping on a stream.
-pub(crate) const STREAM_PING: u8 = PING;
+pub const STREAM_PING: u8 = PING;
 /// The type byte of an ack on a stream.
-pub(crate) const STREAM_ACK: u8 = ACK;
+pub const STREAM_ACK: u8 = ACK;
 
 /// Starts the body of a push/pull with `nodes` states.
-pub(crate) fn begin_push_pull(out: &mut Vec<u8>, join: bool, nodes: u32) {
+pub fn begin_push_pull(out: &mut Vec<u8>, join: bool, nodes: u32) {
     out.extend_from_slice(&[SCHEMA, u8::from(join)]);
     push_varint(out, u64::from(nodes));
 }
 
 /// Adds one state. `record` is as from [`encode_record`].
-pub(crate) fn push_state(out: &mut Vec<u8>, state: State, incarnation: u32, record: &[u8]) {
+pub fn push_state(out: &mut Vec<u8>, state: State, incarnation: u32, record: &[u8]) {
     let mut head = [state as u8, 0, 0, 0, 0, 0];
     let used = 1 + varint(u64::from(incarnation), &mut head[1..]);
     push_varint(out, (used + record.len()) as u64);
@@ -334,26 +337,29 @@ pub(crate) fn push_state(out: &mut Vec<u8>, state: State, incarnation: u32, reco
 
 /// A push/pull whose outline is known to be sound.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct PushPull<'a> {
-    pub(crate) join: bool,
+pub struct PushPull<'a> {
+    /// Whether the asker joins.
+    pub join: bool,
     states: &'a [u8],
     count: usize,
     /// The layer above's part.
-    pub(crate) user: &'a [u8],
+    pub user: &'a [u8],
 }
 
 /// One member in a push/pull.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct PushEntry<'a> {
+pub struct PushEntry<'a> {
     /// `None` for a state that we do not know.
-    pub(crate) state: Option<State>,
-    pub(crate) versions: Versions,
-    pub(crate) unread: Unread<'a>,
+    pub state: Option<State>,
+    /// The versions that the member understands and speaks.
+    pub versions: Versions,
+    /// The rest.
+    pub unread: Unread<'a>,
 }
 
 impl<'a> PushPull<'a> {
     /// Checks the outline: the number of states, and the length, incarnation, versions and name of each.
-    pub(crate) fn parse(body: &'a [u8]) -> Result<Self, DecodeError> {
+    pub fn parse(body: &'a [u8]) -> Result<Self, DecodeError> {
         let mut rest = schema(body)?;
         let (&join, tail) = rest.split_first().ok_or(DecodeError::Malformed)?;
         rest = tail;
@@ -369,7 +375,8 @@ impl<'a> PushPull<'a> {
         Ok(Self { join: join == 1, states, count, user: rest })
     }
 
-    pub(crate) fn states(&self) -> impl Iterator<Item = PushEntry<'a>> + use<'a> {
+    /// Every member in it.
+    pub fn states(&self) -> impl Iterator<Item = PushEntry<'a>> + use<'a> {
         let mut rest = self.states;
         (0..self.count).map_while(move |_| take_entry(&mut rest))
     }
@@ -389,7 +396,7 @@ fn take_entry<'a>(rest: &mut &'a [u8]) -> Option<PushEntry<'a>> {
 // the lowest bit set if it left) and name; number of events, then the events.
 
 /// Writes the head of Serf's part; members and then events follow.
-pub(crate) fn begin_serf_state(out: &mut Vec<u8>, clocks: serf::Clocks, members: u32) {
+pub fn begin_serf_state(out: &mut Vec<u8>, clocks: serf::Clocks, members: u32) {
     out.push(SCHEMA);
     for time in [clocks.member, clocks.event, clocks.query, u64::from(members)] {
         push_varint(out, time);
@@ -397,19 +404,19 @@ pub(crate) fn begin_serf_state(out: &mut Vec<u8>, clocks: serf::Clocks, members:
 }
 
 /// Adds one member.
-pub(crate) fn push_member_time(out: &mut Vec<u8>, member: serf::MemberTime<'_>) {
+pub fn push_member_time(out: &mut Vec<u8>, member: serf::MemberTime<'_>) {
     push_varint(out, (member.ltime << 1) | u64::from(member.left));
     push_varint(out, member.node.len() as u64);
     out.extend_from_slice(member.node.as_bytes());
 }
 
 /// Says how many events follow.
-pub(crate) fn begin_events(out: &mut Vec<u8>, events: u32) {
+pub fn begin_events(out: &mut Vec<u8>, events: u32) {
     push_varint(out, u64::from(events));
 }
 
 /// Adds one event.
-pub(crate) fn push_event(out: &mut Vec<u8>, event: &serf::UserEvent<'_>) {
+pub fn push_event(out: &mut Vec<u8>, event: &serf::UserEvent<'_>) {
     let serf::UserEvent { ltime, name, payload, coalesce } = *event;
     let body = postcard::to_allocvec(&UserEventBody { ltime, name, payload, coalesce });
     out.extend_from_slice(&body.expect("a vector has room for any event"));
@@ -417,15 +424,16 @@ pub(crate) fn push_event(out: &mut Vec<u8>, event: &serf::UserEvent<'_>) {
 
 /// Serf's part of a push/pull, known to be sound from end to end.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct SerfState<'a> {
-    pub(crate) clocks: serf::Clocks,
+pub struct SerfState<'a> {
+    /// The sender's clocks.
+    pub clocks: serf::Clocks,
     members: (usize, &'a [u8]),
     events: (usize, &'a [u8]),
 }
 
 impl<'a> SerfState<'a> {
     /// Checks everything, so that a damaged state changes nothing.
-    pub(crate) fn parse(body: &'a [u8]) -> Result<Self, DecodeError> {
+    pub fn parse(body: &'a [u8]) -> Result<Self, DecodeError> {
         Self::take(schema(body)?).ok_or(DecodeError::Malformed)
     }
 
@@ -445,12 +453,14 @@ impl<'a> SerfState<'a> {
         rest.is_empty().then_some(Self { clocks, members, events })
     }
 
-    pub(crate) fn members(&self) -> impl Iterator<Item = serf::MemberTime<'a>> + use<'a> {
+    /// The time of every member.
+    pub fn members(&self) -> impl Iterator<Item = serf::MemberTime<'a>> + use<'a> {
         let (count, mut rest) = self.members;
         (0..count).map_while(move |_| take_member(&mut rest))
     }
 
-    pub(crate) fn events(&self) -> impl Iterator<Item = serf::UserEvent<'a>> + use<'a> {
+    /// The recent user events.
+    pub fn events(&self) -> impl Iterator<Item = serf::UserEvent<'a>> + use<'a> {
         let (count, mut rest) = self.events;
         (0..count).map_while(move |_| take_event(&mut rest))
     }

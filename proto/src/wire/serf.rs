@@ -2,7 +2,7 @@
 
 /// A message of the Serf layer in a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Message<'a> {
+pub enum Message<'a> {
     /// A member leaves, or was told to.
     Leave(Leave<'a>),
     /// A member joined.
@@ -13,43 +13,55 @@ pub(crate) enum Message<'a> {
 
 /// `node` leaves at `ltime`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Leave<'a> {
-    pub(crate) ltime: u64,
-    pub(crate) node: &'a str,
+pub struct Leave<'a> {
+    /// The Lamport time.
+    pub ltime: u64,
+    /// The name of the member.
+    pub node: &'a str,
     /// Whether to forget it at once.
-    pub(crate) prune: bool,
+    pub prune: bool,
 }
 
 /// `node` joined at `ltime`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Join<'a> {
-    pub(crate) ltime: u64,
-    pub(crate) node: &'a str,
+pub struct Join<'a> {
+    /// The Lamport time.
+    pub ltime: u64,
+    /// The name of the member.
+    pub node: &'a str,
 }
 
 /// A user event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct UserEvent<'a> {
-    pub(crate) ltime: u64,
-    pub(crate) name: &'a str,
-    pub(crate) payload: &'a [u8],
+pub struct UserEvent<'a> {
+    /// The Lamport time.
+    pub ltime: u64,
+    /// The name of the event.
+    pub name: &'a str,
+    /// Its payload.
+    pub payload: &'a [u8],
     /// Whether it may be coalesced.
-    pub(crate) coalesce: bool,
+    pub coalesce: bool,
 }
 
 /// The clocks at the head of Serf's part of a push/pull.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Clocks {
-    pub(crate) member: u64,
-    pub(crate) event: u64,
-    pub(crate) query: u64,
+pub struct Clocks {
+    /// Of join and leave intents.
+    pub member: u64,
+    /// Of user events.
+    pub event: u64,
+    /// Of queries.
+    pub query: u64,
 }
 
 /// What a push/pull says of one member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct MemberTime<'a> {
-    pub(crate) node: &'a str,
+pub struct MemberTime<'a> {
+    /// The name of the member.
+    pub node: &'a str,
     /// The time of the newest intent known.
-    pub(crate) ltime: u64,
-    pub(crate) left: bool,
+    pub ltime: u64,
+    /// Whether it left.
+    pub left: bool,
 }

@@ -6,7 +6,7 @@ use super::Versions;
 
 /// A message in a packet, borrowing the buffer it was decoded from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Message<'a> {
+pub enum Message<'a> {
     /// Are you there?
     Ping(Ping<'a>),
     /// Ask another whether it is there.
@@ -14,7 +14,10 @@ pub(crate) enum Message<'a> {
     /// Yes, to the ping with this number.
     Ack(Ack<'a>),
     /// I asked for you and got no answer.
-    Nack { seq: u32 },
+    Nack {
+        /// The number of the request.
+        seq: u32,
+    },
     /// A member may have failed.
     Suspect(Accusation<'a>),
     /// A member is alive.
@@ -27,74 +30,98 @@ pub(crate) enum Message<'a> {
 
 /// Asks the node at the address whether it is `node` and there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Ping<'a> {
-    pub(crate) seq: u32,
+pub struct Ping<'a> {
+    /// The number that the answer echoes.
+    pub seq: u32,
     /// Whom the ping is for; others must not answer. Empty: whoever gets it.
-    pub(crate) node: &'a str,
-    pub(crate) source: Option<Source<'a>>,
+    pub node: &'a str,
+    /// Where the answer should go.
+    pub source: Option<Source<'a>>,
 }
 
 /// Asks a member to ping `node` at `target`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct IndirectPing<'a> {
-    pub(crate) seq: u32,
-    pub(crate) target: SocketAddr,
-    pub(crate) node: &'a str,
+pub struct IndirectPing<'a> {
+    /// The number that the answer echoes.
+    pub seq: u32,
+    /// Where the member to be pinged listens.
+    pub target: SocketAddr,
+    /// The name of the node meant.
+    pub node: &'a str,
     /// Whether a nack is wanted when the target does not answer.
-    pub(crate) nack: bool,
-    pub(crate) source: Option<Source<'a>>,
+    pub nack: bool,
+    /// Where the answer should go.
+    pub source: Option<Source<'a>>,
 }
 
 /// Where the answer should go, when not to the address that the packet came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Source<'a> {
-    pub(crate) addr: SocketAddr,
-    pub(crate) node: &'a str,
+pub struct Source<'a> {
+    /// The address, as announced.
+    pub addr: SocketAddr,
+    /// The name of the node meant.
+    pub node: &'a str,
 }
 
 /// The answer to a ping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Ack<'a> {
-    pub(crate) seq: u32,
-    pub(crate) payload: &'a [u8],
+pub struct Ack<'a> {
+    /// The number that the answer echoes.
+    pub seq: u32,
+    /// For the layer above.
+    pub payload: &'a [u8],
 }
 
 /// `from` says that `node`, at this incarnation, is suspect or dead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Accusation<'a> {
-    pub(crate) incarnation: u32,
-    pub(crate) node: &'a str,
-    pub(crate) from: &'a str,
+pub struct Accusation<'a> {
+    /// The incarnation of the member that this is about.
+    pub incarnation: u32,
+    /// The name of the node meant.
+    pub node: &'a str,
+    /// Who says so.
+    pub from: &'a str,
 }
 
 /// A node says of itself that it is alive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Alive<'a> {
-    pub(crate) incarnation: u32,
-    pub(crate) peer: PeerRef<'a>,
+pub struct Alive<'a> {
+    /// The incarnation of the member that this is about.
+    pub incarnation: u32,
+    /// What it announces.
+    pub peer: PeerRef<'a>,
 }
 
 /// What a node announces about itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct PeerRef<'a> {
-    pub(crate) name: &'a str,
-    pub(crate) addr: SocketAddr,
-    pub(crate) meta: &'a [u8],
-    pub(crate) versions: Versions,
+pub struct PeerRef<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// The address, as announced.
+    pub addr: SocketAddr,
+    /// Its metadata; for Serf the encoded tags.
+    pub meta: &'a [u8],
+    /// The versions that it understands and speaks.
+    pub versions: Versions,
 }
 
 /// The state of a member. The numbers are memberlist's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
-pub(crate) enum State {
+pub enum State {
+    /// It answers.
     Alive = 0,
+    /// It may have failed.
     Suspect = 1,
+    /// It failed.
     Dead = 2,
+    /// It left gracefully.
     Left = 3,
 }
 
 impl State {
-    pub(crate) const fn from_u8(byte: u8) -> Option<Self> {
+    /// The state with this number.
+    pub const fn from_u8(byte: u8) -> Option<Self> {
         match byte {
             0 => Some(Self::Alive),
             1 => Some(Self::Suspect),
