@@ -28,7 +28,7 @@ pub(crate) struct Tiers<T> {
     moved: Vec<(usize, T)>,
 }
 
-impl<T> Tiers<T> {
+impl<T: PartialEq> Tiers<T> {
     pub(crate) const fn new() -> Self {
         Self { stacks: Vec::new(), lowest: 0, len: 0, moved: Vec::new() }
     }
@@ -52,16 +52,31 @@ impl<T> Tiers<T> {
         (self.lowest..self.stacks.len()).find(|&sends| !self.stacks[sends].is_empty())
     }
 
+    /// The items that would be offered first, at least while they have been sent equally often.
+    pub(crate) fn upcoming(&self) -> impl Iterator<Item = &T> {
+        self.next_sends().map_or(&[][..], |sends| &self.stacks[sends]).iter().rev()
+    }
+
     /// Offers items until one is `Full` or all were offered, each at most once. `offer` is told how often the item
     /// has been sent. An item that has now been sent `limit` times is dropped.
+    ///
+    /// An item that was pushed again while it was in the queue has two places, of which the older is forgotten when they
+    /// meet.
     pub(crate) fn fill(&mut self, limit: usize, mut offer: impl FnMut(usize, &T) -> Offer) {
         let mut sends = self.lowest;
+        // Where in `moved` the items lie that are on their way to the stack that is being offered.
+        let mut arriving = 0..0;
         while sends < self.stacks.len() {
             let Some(item) = self.stacks[sends].pop() else {
                 self.shrink(sends);
                 sends += 1;
+                arriving = arriving.end..self.moved.len();
                 continue;
             };
+            if self.moved[arriving.clone()].iter().any(|(_, moved)| *moved == item) {
+                self.len -= 1;
+                continue;
+            }
             match offer(sends, &item) {
                 Offer::Sent if sends + 1 < limit => self.moved.push((sends + 1, item)),
                 Offer::Sent | Offer::Stale => self.len -= 1,
@@ -89,11 +104,12 @@ impl<T> Tiers<T> {
         }
     }
 
-    /// Takes out the item that is worth the least: sent most often, and among those the oldest.
-    pub(crate) fn prune(&mut self) -> Option<T> {
-        let stack = self.stacks.iter_mut().rfind(|stack| !stack.is_empty())?;
+    /// Takes out the item that is worth the least, sent most often and among those the oldest, and says how often it has
+    /// been sent.
+    pub(crate) fn prune(&mut self) -> Option<(usize, T)> {
+        let sends = self.stacks.iter().rposition(|stack| !stack.is_empty())?;
         self.len -= 1;
-        Some(stack.swap_remove(0))
+        Some((sends, self.stacks[sends].remove(0)))
     }
 
     fn put(&mut self, sends: usize, item: T) {
@@ -123,6 +139,8 @@ const STACK_KEPT_MAX: usize = 256;
 #[cfg(test)]
 mod tests {
     use alloc::vec;
+
+    use proptest::prelude::*;
 
     use super::*;
 
@@ -171,16 +189,138 @@ mod tests {
     }
 
     #[test]
+    fn an_item_that_was_pushed_again_goes_once_a_packet_and_its_older_place_is_forgotten() {
+        let mut queue = Tiers::new();
+        queue.push('a');
+        assert_eq!(take(&mut queue, 4, 9), ['a']);
+        queue.push('a');
+        assert_eq!((take(&mut queue, 4, 9), queue.len()), (vec!['a'], 1));
+    }
+
+    #[test]
     fn pruning_drops_the_most_sent_and_oldest() {
         let mut queue = Tiers::new();
         queue.push('a');
         queue.push('b');
         assert_eq!(take(&mut queue, 4, 2), ['b', 'a']);
         queue.push('c');
-        assert_eq!(queue.prune(), Some('b'));
-        assert_eq!(queue.prune(), Some('a'));
-        assert_eq!(queue.prune(), Some('c'));
-        assert_eq!(queue.prune(), None);
+        queue.push('d');
+        queue.push('e');
+        let pruned: Vec<_> = core::iter::from_fn(|| queue.prune()).collect();
+        assert_eq!(pruned, [(1, 'b'), (1, 'a'), (0, 'c'), (0, 'd'), (0, 'e')]);
         assert_eq!(queue.len(), 0);
+    }
+
+    /// The same queue without stacks: every item with what decides its turn.
+    #[derive(Default)]
+    struct Model {
+        items: Vec<Waiting>,
+        placed: u32,
+    }
+
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    struct Waiting {
+        sends: usize,
+        /// Greater for what came to its number of sends later.
+        placed: u32,
+        item: u16,
+    }
+
+    impl Model {
+        fn place(&mut self, sends: usize, item: u16) {
+            self.placed += 1;
+            self.items.push(Waiting { sends, placed: self.placed, item });
+        }
+
+        fn fill(&mut self, limit: usize, mut offer: impl FnMut(usize, u16) -> Offer) {
+            let mut turn = self.items.clone();
+            turn.sort_by_key(|waiting| (waiting.sends, core::cmp::Reverse(waiting.placed)));
+            let mut moved = vec![];
+            for waiting in turn {
+                let offered = offer(waiting.sends, waiting.item);
+                if offered == Offer::Full {
+                    break;
+                }
+                self.items.retain(|other| *other != waiting);
+                if offered == Offer::Sent && waiting.sends + 1 < limit {
+                    moved.push(waiting);
+                }
+            }
+            for Waiting { sends, item, .. } in moved {
+                self.place(sends + 1, item);
+            }
+        }
+
+        fn prune(&mut self) -> Option<(usize, u16)> {
+            let worst = *self.items.iter().max_by_key(|waiting| (waiting.sends, core::cmp::Reverse(waiting.placed)))?;
+            self.items.retain(|other| *other != worst);
+            Some((worst.sends, worst.item))
+        }
+
+        fn retain(&mut self, keep: impl Fn(u16) -> bool) {
+            self.items.retain(|waiting| keep(waiting.item));
+        }
+    }
+
+    #[derive(Clone, Debug)]
+    enum Act {
+        Push(u8),
+        /// Room for so many items; every item that the number divides is stale.
+        Fill {
+            limit: usize,
+            room: usize,
+            stale: u16,
+        },
+        Prune,
+        /// Items that the number divides go.
+        Retain(u16),
+    }
+
+    fn act() -> impl Strategy<Value = Act> {
+        prop_oneof![
+            4 => (1_u8..8).prop_map(Act::Push),
+            6 => (1_usize..6, 0_usize..8, 2_u16..30).prop_map(|(limit, room, stale)| Act::Fill { limit, room, stale }),
+            1 => Just(Act::Prune),
+            1 => (2_u16..10).prop_map(Act::Retain),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn the_stacks_behave_as_a_sorted_list_would(acts in prop::collection::vec(act(), 1..60)) {
+            let (mut queue, mut model, mut last) = (Tiers::new(), Model::default(), 0);
+            for act in acts {
+                match act {
+                    Act::Push(count) => for _ in 0..count {
+                        last += 1;
+                        queue.push(last);
+                        model.place(0, last);
+                    },
+                    Act::Fill { limit, room, stale } => {
+                        let decide = |sent: &mut Vec<(usize, u16)>, sends, item: u16| {
+                            if item % stale == 0 {
+                                return Offer::Stale;
+                            }
+                            if sent.len() == room {
+                                return Offer::Full;
+                            }
+                            sent.push((sends, item));
+                            Offer::Sent
+                        };
+                        let (mut sent, mut expected) = (vec![], vec![]);
+                        queue.fill(limit, |sends, &item| decide(&mut sent, sends, item));
+                        model.fill(limit, |sends, item| decide(&mut expected, sends, item));
+                        prop_assert_eq!(sent, expected);
+                    }
+                    Act::Prune => prop_assert_eq!(queue.prune(), model.prune()),
+                    Act::Retain(divisor) => {
+                        queue.retain(|_, item| item % divisor != 0);
+                        model.retain(|item| item % divisor != 0);
+                    }
+                }
+                prop_assert_eq!((queue.len(), queue.is_empty()), (model.items.len(), model.items.is_empty()));
+                prop_assert_eq!(queue.next_sends(), model.items.iter().map(|waiting| waiting.sends).min());
+            }
+        }
     }
 }

@@ -47,6 +47,13 @@ impl Core {
         }
     }
 
+    /// Lets go of room that only something large needed, such as the merge of a whole cluster's state.
+    pub(crate) fn give_back_memory(&mut self) {
+        self.unicasts.shrink_to(BUFFERED_KEPT);
+        self.notifications.shrink_to(BUFFERED_KEPT);
+        self.events.shrink_to(BUFFERED_KEPT);
+    }
+
     pub(crate) fn arm(&mut self, after: Duration, slot: Slot) {
         self.timers.set(slot, self.now + after);
     }
@@ -59,6 +66,9 @@ impl Core {
         self.notifications.push(notification);
     }
 }
+
+/// The buffers between calls keep room for this many items.
+const BUFFERED_KEPT: usize = 4;
 
 /// One stream of luck a concern, so that a change in one does not shift the others.
 #[derive(Clone, Debug)]

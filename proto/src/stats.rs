@@ -103,7 +103,7 @@ pub struct Stats {
     pub deaths_declared: u64,
     /// User events delivered to the application.
     pub user_events: u64,
-    /// Broadcasts thrown away because a queue was full.
+    /// Broadcasts thrown away because a queue was full, or because no packet of ours has room for them.
     pub broadcasts_pruned: u64,
     /// Inputs that were not used, by [`DropReason`].
     pub dropped: [u64; DropReason::ALL.len()],

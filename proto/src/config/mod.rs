@@ -167,8 +167,8 @@ impl core::ops::Deref for Config {
 /// Counts beyond this are a slip of the finger; it keeps every product of two counts within 32 bits.
 const COUNT_MAX: u32 = 32_768;
 
-/// Room for the longest name, the largest metadata and the rest of one alive message.
-const PACKET_BYTES_LEAST: u32 = 900;
+/// Room for the largest messages: an alive message, or a ping with the accusation that it carries.
+const PACKET_BYTES_LEAST: u32 = 1100;
 
 /// The largest UDP payload.
 const PACKET_BYTES_MOST: u32 = 65_507;
@@ -199,6 +199,31 @@ mod tests {
         assert_eq!(Config::new(options), Err(ConfigError::Zero { name: "gossip_interval" }));
         let options = Options { gossip_nodes: 0, ..Options::lan() };
         assert_eq!(Config::new(options), Err(ConfigError::Zero { name: "gossip_nodes" }));
+    }
+
+    #[test]
+    fn the_smallest_packet_has_room_for_the_largest_messages() {
+        use crate::Outbox;
+        use crate::envelope::Packer;
+        use crate::limits::{META_BYTES_MAX, NAME_BYTES_MAX};
+        use crate::wire::swim::{Accusation, Alive, IndirectPing, Message, PeerRef, Ping, Source};
+        use crate::wire::{Versions, native};
+
+        let name = &*"n".repeat(NAME_BYTES_MAX);
+        let addr = "[2001:db8::1]:65535".parse().unwrap();
+        let source = Some(Source { addr, node: name });
+        let peer = PeerRef { name, addr, meta: &[0; META_BYTES_MAX], versions: Versions::OURS };
+        let alive = Message::Alive(Alive { incarnation: u32::MAX, peer });
+        let indirect = IndirectPing { seq: u32::MAX, target: addr, node: name, nack: true, source };
+        let ping = Message::Ping(Ping { seq: u32::MAX, node: name, source });
+        let suspect = Message::Suspect(Accusation { incarnation: u32::MAX, node: name, from: name });
+        for messages in [&[alive][..], &[Message::IndirectPing(indirect)], &[ping, suspect]] {
+            let mut out = Outbox::new();
+            let mut packer = Packer::new(&mut out, PACKET_BYTES_LEAST);
+            for message in messages {
+                assert_eq!(packer.frame(|w| native::encode(message, w)), Ok(()), "{message:?}");
+            }
+        }
     }
 
     #[test]

@@ -23,19 +23,19 @@ use self::leave::Leaving;
 pub use self::view::{Clocks, QueueDepths};
 use crate::config::Config;
 use crate::core::{Core, Notification};
-use crate::envelope;
+use crate::envelope::{self, Parts};
 use crate::event::JoinId;
 use crate::limits::COMPOUND_DEPTH_MAX;
 use crate::outbox::{Outbox, Output, StreamId};
 use crate::rng::Seed;
-use crate::roster::{Directory, Identity};
+use crate::roster::{Directory, Identity, MemberIdx};
 use crate::serf::Serf;
 use crate::stats::DropReason;
 use crate::stream::{StreamInput, Streams};
 use crate::swim::{Swim, next_on_grid};
 use crate::time::Instant;
 use crate::timer::{Fired, Many, Slot};
-use crate::wire::native;
+use crate::wire::native::{self, Glance, Unread};
 use crate::wire::swim::Message;
 
 /// One member of a cluster, as a state machine. See the [crate's documentation](crate) for the loop around it.
@@ -212,9 +212,7 @@ impl Node {
             Err(reason) => return self.core.stats.drop(reason),
         };
         if parts.is_compound() {
-            for part in &mut parts {
-                self.handle_frames(from, part, depth + 1);
-            }
+            self.handle_parts(from, &mut parts, depth);
         } else if let Some(frame) = parts.next() {
             self.handle_frame(from, frame);
         }
@@ -223,14 +221,49 @@ impl Node {
         }
     }
 
+    /// Takes the parts of a compound, a few at a time: first all are looked at and the rows of their members read, then each
+    /// is handled. The rows lie far apart, and one after the other each would be waited for; read together, the waits
+    /// overlap. Most parts turn out to say nothing new and need not be decoded.
+    fn handle_parts(&mut self, from: SocketAddr, parts: &mut Parts<'_>, depth: u8) {
+        let mut glances = [const { None }; PARTS_AHEAD];
+        loop {
+            let mut touched = 0;
+            let ahead = *parts;
+            for (slot, frame) in glances.iter_mut().zip(ahead) {
+                *slot = self.glance(frame);
+                touched ^= slot.map_or(0, |(idx, glance)| match glance {
+                    Glance::Alive(_) => u64::from(self.swim.touch(idx)),
+                    Glance::Intent { .. } => self.serf.touch(idx),
+                });
+            }
+            core::hint::black_box(touched);
+            for slot in &mut glances {
+                let Some(frame) = parts.next() else { return };
+                if slot.take().is_some_and(|(idx, glance)| self.is_repeat(idx, glance)) {
+                    self.core.stats.messages_in += 1;
+                    self.core.stats.repeats_in += 1;
+                } else {
+                    self.handle_frames(from, frame, depth + 1);
+                }
+            }
+        }
+    }
+
+    fn glance<'a>(&self, frame: &'a [u8]) -> Option<(MemberIdx, Glance<'a>)> {
+        let glance = native::glance(frame)?;
+        let (Glance::Alive(Unread { name, .. }) | Glance::Intent { name, .. }) = glance;
+        Some((self.core.roster.find_bytes(name)?, glance))
+    }
+
+    fn is_repeat(&self, idx: MemberIdx, glance: Glance<'_>) -> bool {
+        match glance {
+            Glance::Alive(unread) => self.swim.is_repeat_of(&self.core, idx, &unread),
+            Glance::Intent { ltime, .. } => self.serf.is_repeat(idx, ltime),
+        }
+    }
+
     fn handle_frame(&mut self, from: SocketAddr, frame: &[u8]) {
         self.core.stats.messages_in += 1;
-        if let Some(unread) = native::peek_alive(frame)
-            && self.swim.is_repeat(&self.core, &unread)
-        {
-            self.core.stats.repeats_in += 1;
-            return;
-        }
         match native::decode(frame) {
             Ok(Message::User(body)) => self.serf.handle(&mut self.core, body),
             Ok(message) => self.swim.handle(&mut self.core, from, &message),
@@ -253,6 +286,7 @@ impl Node {
         for event in self.core.events.drain(..) {
             out.push(Output::Event(event));
         }
+        self.core.give_back_memory();
         self.arm_gossip();
     }
 
@@ -279,3 +313,6 @@ impl Node {
         }
     }
 }
+
+/// How many parts of a compound are looked at together.
+const PARTS_AHEAD: usize = 16;

@@ -111,12 +111,18 @@ impl Serf {
 
     /// Takes a user event from gossip, or our own. `frame` is what others are told: the bytes as they came.
     pub(super) fn user_event_in(&mut self, core: &mut Core, event: &serf::UserEvent<'_>, frame: &[u8]) {
-        if self.take_event(core, event) {
-            self.events.push(Bytes::copy_from_slice(frame));
-            while self.events.len() > core.cfg.queue_depth_max as usize {
-                self.events.prune();
-                core.stats.broadcasts_pruned += 1;
-            }
+        if !self.take_event(core, event) {
+            return;
+        }
+        // A peer may send larger packets than we do. What fits into none of ours would stand in the way of all the rest.
+        if frame.len() > packet_room(core) {
+            core.stats.broadcasts_pruned += 1;
+            return;
+        }
+        self.events.push(Bytes::copy_from_slice(frame));
+        while self.events.len() > core.cfg.queue_depth_max as usize {
+            self.events.prune();
+            core.stats.broadcasts_pruned += 1;
         }
     }
 
@@ -166,7 +172,7 @@ fn check_size(core: &Core, event: &serf::UserEvent<'_>) -> Result<(), SendError>
     let limit = (core.cfg.user_event_bytes_max as usize).min(USER_EVENT_BYTES_MAX);
     let plain = event.name.len() + event.payload.len();
     let encoded = hashicorp_bytes(event);
-    let packet = (core.cfg.packet_bytes as usize).saturating_sub(PACKET_OVERHEAD);
+    let packet = packet_room(core);
     if plain > limit || encoded > limit {
         return Err(SendError { bytes: plain.max(encoded), limit });
     }
@@ -174,6 +180,11 @@ fn check_size(core: &Core, event: &serf::UserEvent<'_>) -> Result<(), SendError>
         return Err(SendError { bytes: encoded, limit: packet });
     }
     Ok(())
+}
+
+/// The room for one event in a packet of ours.
+fn packet_room(core: &Core) -> usize {
+    (core.cfg.packet_bytes as usize).saturating_sub(PACKET_OVERHEAD)
 }
 
 /// The size of a user event in HashiCorp's encoding: four keys, and integers and strings with the shortest heads.

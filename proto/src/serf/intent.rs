@@ -99,8 +99,11 @@ impl Serf {
                 self.spread_intent(core, idx);
             }
             // What is queued is older. Of the same kind it may go out with the newer time; another kind is void.
-            Via::PushPull if row.intent() != Some(intent) => self.cancel_intent(idx),
-            Via::PushPull => {}
+            Via::PushPull if row.intent().is_some_and(|told| (told != Intent::Join) == is_leave) => {}
+            Via::PushPull => {
+                self.cancel_intent(idx);
+                self.row_mut(core, idx).set_intent(Some(intent));
+            }
         }
         if intent == (Intent::Leave { prune: true }) {
             self.prune(core, idx, ltime, via);
@@ -137,8 +140,11 @@ impl Serf {
         }
     }
 
+    /// Erases a member that is gone, unless it has refuted in between: then its newest intent is another.
     pub(super) fn prune_due(&mut self, core: &mut Core, idx: MemberIdx) {
-        if matches!(self.row(idx).status(), Some(Status::Left | Status::Failed)) {
+        let row = self.row(idx);
+        let gone = matches!(row.status(), Some(Status::Left | Status::Failed));
+        if gone && row.intent() == Some(Intent::Leave { prune: true }) {
             self.erase(core, idx);
         }
     }
@@ -165,13 +171,13 @@ impl Serf {
 
     /// Makes room: the intent that has been sent most often goes.
     fn prune_intents(&mut self, core: &mut Core) {
-        let Some(idx) = self.intents.prune() else {
+        let Some((sends, idx)) = self.intents.prune() else {
             debug_assert!(false, "a queued intent has a place in the queue");
             self.intents_queued = 0;
             return;
         };
         // A place may be out of date; then nothing is lost.
-        if self.row(idx).sends().is_some() {
+        if self.row(idx).sends() == Some(sends as u64) {
             self.cancel_intent(idx);
             core.stats.broadcasts_pruned += 1;
         }
@@ -190,6 +196,9 @@ impl Serf {
         if self.intents_queued == 0 {
             return;
         }
+        // The rows lie far apart: read together, the waits for them overlap.
+        let upcoming = self.intents.upcoming().take(PER_PACKET);
+        core::hint::black_box(upcoming.fold(0, |sum, &idx| sum ^ self.touch(idx)));
         let Self { me, leaving, rows, intents, intents_queued, leaves_sent, .. } = self;
         intents.fill(limit, |sends, &idx| {
             let row = &mut rows[idx.at()];
@@ -228,6 +237,9 @@ fn credible(status: Status, ltime: u64, known: u64) -> bool {
 
 /// How many intents may wait for members that we do not know yet. Ours: each takes a place in the roster.
 const EARLY_INTENTS_MAX: usize = 1 << 16;
+
+/// About how many intents fit into one packet.
+const PER_PACKET: usize = 80;
 
 /// How many places in the queue may be out of date before they are cleared away.
 const STALE_KEPT: usize = 64;

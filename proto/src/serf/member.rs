@@ -178,6 +178,7 @@ impl Serf {
         self.members -= 1;
         self.failed.retain(|gone| gone.idx != idx);
         self.left.retain(|gone| gone.idx != idx);
+        self.early.retain(|&(_, early)| early != idx);
         core.roster.release(idx, Holder::Serf);
     }
 }

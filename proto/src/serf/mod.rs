@@ -143,6 +143,18 @@ impl Serf {
         }
     }
 
+    /// Whether an intent about `idx` that was only looked at says nothing new, neither of the member nor of the time.
+    pub(crate) fn is_repeat(&self, idx: MemberIdx, ltime: u64) -> bool {
+        let row = self.row(idx);
+        let known = row.status().is_some() || row.intent().is_some();
+        known && ltime <= row.ltime() && ltime < self.clock.time()
+    }
+
+    /// Reads a member's row for no other reason than to have it in the cache.
+    pub(crate) fn touch(&self, idx: MemberIdx) -> u64 {
+        self.row(idx).ltime()
+    }
+
     /// Takes a timer of this layer.
     pub(crate) fn handle_slot(&mut self, core: &mut Core, slot: Slot) {
         match slot {

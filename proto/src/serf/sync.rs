@@ -42,12 +42,13 @@ impl Serf {
             return core.stats.drop(DropReason::Malformed);
         };
         let clocks = remote.clocks;
-        let ours = [&mut self.clock, &mut self.event_clock, &mut self.query_clock];
-        for (clock, time) in ours.into_iter().zip([clocks.member, clocks.event, clocks.query]) {
+        let mut ours = [self.clock, self.event_clock, self.query_clock];
+        for (clock, time) in ours.iter_mut().zip([clocks.member, clocks.event, clocks.query]) {
             if time > 0 && clock.witness(time - 1).is_err() {
                 return core.stats.drop(DropReason::Absurd);
             }
         }
+        [self.clock, self.event_clock, self.query_clock] = ours;
         for member in remote.members() {
             if member.left {
                 // Only the time before or of the leave is known, and an equal time would mean nothing.

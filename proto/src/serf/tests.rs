@@ -1,1 +1,200 @@
+//! The Serf layer with a [`Core`] only: notifications, messages and time in; events and broadcasts out.
 
+mod events;
+mod exchanges;
+mod intents;
+mod reaping;
+mod table;
+
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::sync::Arc;
+use alloc::vec;
+use core::mem;
+use core::net::SocketAddr;
+use core::time::Duration;
+
+use super::*;
+use crate::core::Ask;
+use crate::envelope::{Caps, Packer, seal, split};
+use crate::event::{Event, Status};
+use crate::outbox::{Outbox, Output};
+use crate::roster::{Directory, Holder};
+use crate::timer::Fired;
+use crate::wire::serf::{Clocks, Join, Leave, MemberTime, UserEvent};
+use crate::wire::swim::{Message as SwimMessage, PeerRef};
+use crate::wire::{Versions, Writer};
+use crate::{Config, Options, Seed};
+
+/// The Serf layer and the core that it is lent, with nobody around them. Our own name is `a`.
+#[derive(Clone, Debug)]
+struct Lone {
+    core: Core,
+    serf: Serf,
+}
+
+const fn secs(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+fn addr(name: &str) -> SocketAddr {
+    SocketAddr::from(([10, 0, 0, name.as_bytes()[0]], 7946))
+}
+
+fn encode(message: &Message<'_>) -> Vec<u8> {
+    let mut buf = vec![0; 64 * 1024];
+    let mut writer = Writer::new(&mut buf);
+    native::encode_serf(message, &mut writer).unwrap();
+    let len = writer.len();
+    buf.truncate(len);
+    buf
+}
+
+impl Lone {
+    fn new(options: Options) -> Self {
+        let cfg = Arc::new(Config::new(options).unwrap());
+        let mut core = Core::new(cfg, &Seed::from_u64(7), Directory::default(), Instant::ZERO);
+        let me = core.roster.intern("a").unwrap();
+        let mut lone = Self { serf: Serf::new(me), core };
+        lone.alive("a");
+        lone.events();
+        lone
+    }
+
+    /// With these members besides itself, all alive.
+    fn lan(others: &[&str]) -> Self {
+        Self::with(Options::lan(), others)
+    }
+
+    fn with(options: Options, others: &[&str]) -> Self {
+        let mut lone = Self::new(options);
+        for name in others {
+            lone.alive(name);
+        }
+        lone.events();
+        lone
+    }
+
+    /// Membership says that a member is alive.
+    fn alive(&mut self, name: &str) {
+        let idx = self.core.roster.intern(name).unwrap();
+        self.core.roster.hold(idx, Holder::Swim);
+        self.core.roster.set_peer(idx, PeerRef { name, addr: addr(name), meta: b"\xff\x80", versions: Versions::OURS });
+        self.serf.notified(&mut self.core, Notification::Joined(idx));
+    }
+
+    /// Membership says that a member is gone.
+    fn gone(&mut self, name: &str) {
+        let idx = self.idx(name);
+        self.serf.notified(&mut self.core, Notification::Gone(idx));
+    }
+
+    /// Membership has forgotten a member.
+    fn forgotten_by_swim(&mut self, name: &str) {
+        let idx = self.idx(name);
+        self.core.roster.release(idx, Holder::Swim);
+    }
+
+    fn hear_join(&mut self, node: &str, ltime: u64) {
+        self.serf.handle(&mut self.core, &encode(&Message::Join(Join { ltime, node })));
+    }
+
+    fn hear_leave(&mut self, node: &str, ltime: u64) {
+        self.serf.handle(&mut self.core, &encode(&Message::Leave(Leave { ltime, node, prune: false })));
+    }
+
+    fn hear_prune(&mut self, node: &str, ltime: u64) {
+        self.serf.handle(&mut self.core, &encode(&Message::Leave(Leave { ltime, node, prune: true })));
+    }
+
+    fn hear_event(&mut self, ltime: u64, name: &str, payload: &[u8]) {
+        let event = UserEvent { ltime, name, payload, coalesce: false };
+        self.serf.handle(&mut self.core, &encode(&Message::UserEvent(event)));
+    }
+
+    /// Takes a push/pull that says this of the members: name, time, whether it left.
+    fn merge(&mut self, clocks: Clocks, members: &[(&str, u64, bool)], events: &[UserEvent<'_>], ignore_old: bool) {
+        let mut body = vec![];
+        native::begin_serf_state(&mut body, clocks, u32::try_from(members.len()).unwrap());
+        for &(node, ltime, left) in members {
+            native::push_member_time(&mut body, MemberTime { node, ltime, left });
+        }
+        native::begin_events(&mut body, u32::try_from(events.len()).unwrap());
+        for event in events {
+            native::push_event(&mut body, event);
+        }
+        self.serf.merge(&mut self.core, &body, ignore_old);
+    }
+
+    fn merge_members(&mut self, members: &[(&str, u64, bool)]) {
+        self.merge(Clocks { member: 1, event: 1, query: 1 }, members, &[], false);
+    }
+
+    /// Lets `span` pass and does everything that is due.
+    fn run(&mut self, span: Duration) {
+        let end = self.core.now + span;
+        while let Some(at) = self.core.timers.next().filter(|&at| at <= end) {
+            self.core.now = at;
+            match self.core.timers.pop_due(at) {
+                Some(Fired::Slot(slot)) => self.serf.handle_slot(&mut self.core, slot),
+                Some(Fired::Many(timer)) => self.serf.handle_many(&mut self.core, timer),
+                None => {}
+            }
+        }
+        self.core.now = end;
+    }
+
+    /// The events since the last look: `join b`, `user deploy`.
+    fn events(&mut self) -> Vec<String> {
+        let events = mem::take(&mut self.core.events).into_iter().map(|event| match event {
+            Event::Member(event) => format!("{} {}", &event.kind.to_string()["member-".len()..], event.member.name()),
+            Event::User(event) => format!("user {}", event.name),
+            other => panic!("not an event of this layer: {other:?}"),
+        });
+        events.collect()
+    }
+
+    /// What the next packet of broadcasts says: `leave b@5`.
+    fn packet(&mut self) -> Vec<String> {
+        let mut out = Outbox::new();
+        let mut packer = Packer::new(&mut out, self.core.cfg.packet_bytes);
+        self.serf.fill(&self.core, &mut packer);
+        if packer.is_empty() {
+            return vec![];
+        }
+        let packed = packer.finish();
+        seal(packed, addr("z"), Caps { checksum: false }, &mut out);
+        let Some(Output::Datagram { bytes, .. }) = out.pop() else { panic!("a datagram was queued") };
+        let words = split(&bytes).unwrap().map(|frame| {
+            let Ok(SwimMessage::User(body)) = native::decode(frame) else { panic!("a user message was packed") };
+            match native::decode_serf(body).unwrap() {
+                Message::Join(Join { ltime, node }) => format!("join {node}@{ltime}"),
+                Message::Leave(Leave { ltime, node, prune: false }) => format!("leave {node}@{ltime}"),
+                Message::Leave(Leave { ltime, node, prune: true }) => format!("prune {node}@{ltime}"),
+                Message::UserEvent(event) => format!("user {}@{}", event.name, event.ltime),
+            }
+        });
+        words.collect()
+    }
+
+    /// Tells everything that is to be told, to the last copy.
+    fn talk(&mut self) {
+        while !self.packet().is_empty() {}
+    }
+
+    fn idx(&self, name: &str) -> MemberIdx {
+        self.core.roster.find(name).expect("it is known")
+    }
+
+    fn status(&self, name: &str) -> Option<Status> {
+        self.serf.row(self.core.roster.find(name)?).status()
+    }
+
+    fn ltime(&self, name: &str) -> u64 {
+        self.core.roster.find(name).map_or(0, |idx| self.serf.row(idx).ltime())
+    }
+
+    fn dropped(&self, reason: DropReason) -> u64 {
+        self.core.stats.dropped(reason)
+    }
+}

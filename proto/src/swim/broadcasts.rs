@@ -38,6 +38,9 @@ impl Swim {
             return;
         }
         let limit = transmit_limit(core.cfg.retransmit_mult, self.members_known());
+        // The rows lie far apart: read together, the waits for them overlap.
+        let upcoming = self.queue.upcoming().take(PER_PACKET);
+        core::hint::black_box(upcoming.fold(0, |sum, &idx| sum ^ self.touch(idx)));
         let Self { me, rows, troubles, queue, queued, farewell, .. } = self;
         let Core { roster, notifications, .. } = core;
         queue.fill(limit, |sends, &idx| {
@@ -94,6 +97,9 @@ pub(crate) fn transmit_limit(mult: u32, members: u32) -> usize {
 
 /// The rows of both layers count sends in a few bits.
 const TRANSMIT_LIMIT_MAX: u32 = 60;
+
+/// About how many members' states fit into one packet.
+const PER_PACKET: usize = 24;
 
 /// How many places in the queue may be out of date before they are cleared away.
 const STALE_KEPT: usize = 64;

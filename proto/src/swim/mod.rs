@@ -157,15 +157,19 @@ impl Swim {
         self.others_live() > 0 || self.counts[State::Dead as usize] > 0
     }
 
-    /// Whether an alive message that was only looked at says nothing new. Most do: everybody hears of everything many
-    /// times over. The same as [`judge`] would say, without decoding.
-    pub(crate) fn is_repeat(&self, core: &Core, unread: &Unread<'_>) -> bool {
-        let Some(idx) = core.roster.find(unread.name) else { return false };
+    /// Whether an alive message about `idx` that was only looked at says nothing new. Most do: everybody hears of everything
+    /// many times over. The same as [`judge`] would say, without decoding.
+    pub(crate) fn is_repeat_of(&self, core: &Core, idx: MemberIdx, unread: &Unread<'_>) -> bool {
         let row = self.row(idx);
         row.state.is_some()
             && idx != self.me
             && unread.incarnation <= row.incarnation
-            && core.roster.peer(idx).is_some_and(|known| known.record() == unread.record)
+            && core.roster.record(idx) == unread.record
+    }
+
+    /// Reads a member's row for no other reason than to have it in the cache.
+    pub(crate) fn touch(&self, idx: MemberIdx) -> u32 {
+        self.rows.get(idx.at()).map_or(0, |row| row.incarnation)
     }
 
     /// Takes a message that came in a packet from `from`.

@@ -8,7 +8,7 @@ use core::time::Duration;
 
 use super::Swim;
 use crate::core::{Ask, Body, Core, Notification, Target, Unicast};
-use crate::roster::MemberIdx;
+use crate::roster::{MemberIdx, canonical};
 use crate::stats::DropReason;
 use crate::time::Instant;
 use crate::timer::{Many, Slot};
@@ -180,7 +180,7 @@ impl Swim {
         if !self.is_for_us(core, ping.node) {
             return core.stats.drop(DropReason::NotForUs);
         }
-        let (to, peer) = reply_to(core, from, ping.source);
+        let (to, peer) = self.reply_to(core, from, ping.source);
         core.unicasts.push(Unicast { to, peer, body: Body::Ack { seq: ping.seq } });
     }
 
@@ -189,20 +189,25 @@ impl Swim {
         node.is_empty() || core.roster.peer(self.me).is_some_and(|me| me.name() == node)
     }
 
+    /// Where an answer goes: to the address that the message names if that is the sender's host or a member's own, else to
+    /// where it came from. Otherwise anybody could have our answers sent to a victim.
+    pub(super) fn reply_to(
+        &self,
+        core: &Core,
+        from: SocketAddr,
+        source: Option<Source<'_>>,
+    ) -> (SocketAddr, Option<MemberIdx>) {
+        let Some(source) = source else { return (from, None) };
+        let addr = canonical(source.addr);
+        let member = core.roster.find(source.node).filter(|&idx| self.row(idx).state.is_some());
+        let is_members = member.and_then(|idx| core.roster.peer(idx)).is_some_and(|peer| peer.addr() == addr);
+        if is_members || addr.ip() == from.ip().to_canonical() { (addr, member) } else { (from, member) }
+    }
+
     pub(super) fn next_seq(&mut self) -> u32 {
         self.seq = self.seq.wrapping_add(1);
         self.seq
     }
-}
-
-/// Where an answer goes: to the address that the message names if that is the sender's host or a member's own, else to where
-/// it came from. Otherwise anybody could have our answers sent to a victim.
-pub(super) fn reply_to(core: &Core, from: SocketAddr, source: Option<Source<'_>>) -> (SocketAddr, Option<MemberIdx>) {
-    let Some(source) = source else { return (from, None) };
-    let addr = crate::roster::canonical(source.addr);
-    let member = core.roster.find(source.node);
-    let is_members = member.and_then(|idx| core.roster.peer(idx)).is_some_and(|peer| peer.addr() == addr);
-    if is_members || addr.ip() == from.ip().to_canonical() { (addr, member) } else { (from, member) }
 }
 
 /// The protocol version from which a member answers pings over a stream.

@@ -3,7 +3,6 @@
 use core::net::SocketAddr;
 
 use super::Swim;
-use super::probe::reply_to;
 use crate::core::{Body, Core, Target, Unicast};
 use crate::limits::RELAYS_MAX;
 use crate::roster::{MemberIdx, canonical};
@@ -27,7 +26,7 @@ impl Swim {
         if self.relays.len() >= RELAYS_MAX {
             return core.stats.drop(DropReason::Limit);
         }
-        let (requester, peer) = reply_to(core, from, ping.source);
+        let (requester, peer) = self.reply_to(core, from, ping.source);
         let seq = self.next_seq();
         self.relays.insert(seq, Relay { seq: ping.seq, requester, peer, nack: ping.nack });
         core.arm_many(core.cfg.probe_timeout, Many::Relay(seq));

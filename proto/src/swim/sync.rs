@@ -8,7 +8,7 @@ use crate::core::{Ask, Core, Notification};
 use crate::stats::DropReason;
 use crate::timer::Slot;
 use crate::wire::Versions;
-use crate::wire::native::{self, PushPull};
+use crate::wire::native::{self, PushPull, Unread};
 use crate::wire::swim::{Accusation, Alive, State};
 
 /// The other side's versions do not go with ours.
@@ -60,7 +60,11 @@ impl Swim {
         let me = core.roster.name(self.me);
         for entry in remote.states() {
             let unread = entry.unread;
-            let accusation = Accusation { incarnation: unread.incarnation, node: unread.name, from: unread.name };
+            let Ok(name) = core::str::from_utf8(unread.name) else {
+                core.stats.drop(DropReason::Malformed);
+                continue;
+            };
+            let accusation = Accusation { incarnation: unread.incarnation, node: name, from: name };
             match entry.state {
                 Some(State::Alive) if self.is_repeat(core, &unread) => core.stats.repeats_in += 1,
                 Some(State::Alive) => match native::decode_record(unread.record) {
@@ -73,6 +77,13 @@ impl Swim {
             }
         }
         Ok(())
+    }
+}
+
+impl Swim {
+    /// Whether an alive message that was only looked at says nothing new.
+    pub(super) fn is_repeat(&self, core: &Core, unread: &Unread<'_>) -> bool {
+        core.roster.find_bytes(unread.name).is_some_and(|idx| self.is_repeat_of(core, idx, unread))
     }
 }
 

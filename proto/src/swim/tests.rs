@@ -1,1 +1,234 @@
+//! The membership layer with a [`Core`] only: messages and time in; unicasts, notifications and events out.
 
+mod accusations;
+mod broadcasts;
+mod invariants;
+mod members;
+mod probes;
+mod relays;
+mod states;
+
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec;
+use core::mem;
+use core::time::Duration;
+
+use super::*;
+use crate::core::{Ask, Body, Target, Unicast};
+use crate::envelope::{Caps, Packer, seal, split};
+use crate::outbox::{Outbox, Output};
+use crate::roster::Directory;
+use crate::time::Instant;
+use crate::timer::{Fired, Slot};
+use crate::wire::native::{self, PushPull};
+use crate::wire::swim::Ack;
+use crate::wire::{Versions, Writer};
+use crate::{Config, Options, Seed, Tags};
+
+/// Membership and the core that it is lent, with nobody around them. Our own name is `a`.
+#[derive(Clone, Debug)]
+struct Lone {
+    core: Core,
+    swim: Swim,
+}
+
+const fn ms(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+const fn secs(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+/// What every member of these tests announces: no tags.
+const NO_TAGS: &[u8] = b"\xff\x80";
+
+/// `b` is at 10.0.0.98, `m7` at 10.0.1.7.
+fn addr(name: &str) -> SocketAddr {
+    let ip = match name.get(1..).and_then(|number| number.parse::<u8>().ok()) {
+        Some(number) => [10, 0, 1, number],
+        None => [10, 0, 0, name.as_bytes()[0]],
+    };
+    SocketAddr::from((ip, 7946))
+}
+
+fn announcement(name: &str) -> PeerRef<'_> {
+    PeerRef { name, addr: addr(name), meta: NO_TAGS, versions: Versions::OURS }
+}
+
+fn alive(name: &str, incarnation: u32) -> Message<'_> {
+    Message::Alive(Alive { incarnation, peer: announcement(name) })
+}
+
+fn suspect<'a>(node: &'a str, incarnation: u32, from: &'a str) -> Message<'a> {
+    Message::Suspect(Accusation { incarnation, node, from })
+}
+
+fn dead<'a>(node: &'a str, incarnation: u32, from: &'a str) -> Message<'a> {
+    Message::Dead(Accusation { incarnation, node, from })
+}
+
+fn ack(seq: u32) -> Message<'static> {
+    Message::Ack(Ack { seq, payload: &[] })
+}
+
+impl Lone {
+    fn new(options: Options) -> Self {
+        let cfg = Arc::new(Config::new(options).unwrap());
+        let mut core = Core::new(cfg, &Seed::from_u64(7), Directory::default(), Instant::ZERO);
+        let identity = Identity::new("a", addr("a"), &Tags::default()).unwrap();
+        let swim = Swim::new(&mut core, &identity, false);
+        core.notifications.clear();
+        Self { core, swim }
+    }
+
+    /// Knows these besides itself, all alive at incarnation 1, and has nothing left to tell. Its probes and push/pulls go on.
+    fn probing(options: Options, others: &[&str]) -> Self {
+        let mut lone = Self::new(options);
+        for name in others {
+            lone.hear(alive(name, 1));
+        }
+        while !lone.packet().is_empty() {}
+        lone.told();
+        lone
+    }
+
+    /// The same, but it probes nobody and exchanges nothing: only what it hears makes it act.
+    fn still(options: Options, others: &[&str]) -> Self {
+        let mut lone = Self::probing(options, others);
+        lone.core.timers.clear(Slot::Probe);
+        lone.core.timers.clear(Slot::PushPull);
+        lone
+    }
+
+    fn lan(others: &[&str]) -> Self {
+        Self::still(Options::lan(), others)
+    }
+
+    /// Takes a message from a stranger.
+    fn hear(&mut self, message: Message<'_>) {
+        self.hear_from(addr("z"), message);
+    }
+
+    fn hear_from(&mut self, from: SocketAddr, message: Message<'_>) {
+        self.swim.handle(&mut self.core, from, &message);
+    }
+
+    /// Lets `span` pass and does everything that is due.
+    fn run(&mut self, span: Duration) {
+        let end = self.core.now + span;
+        while let Some(at) = self.core.timers.next().filter(|&at| at <= end) {
+            self.fire(at);
+        }
+        self.core.now = end;
+    }
+
+    fn fire(&mut self, at: Instant) {
+        self.core.now = at;
+        while let Some(fired) = self.core.timers.pop_due(at) {
+            match fired {
+                Fired::Slot(slot) => self.swim.handle_slot(&mut self.core, slot),
+                Fired::Many(timer) => self.swim.handle_many(&mut self.core, timer),
+            }
+        }
+    }
+
+    /// Lets time pass until a probe begins: who is probed, and under which number.
+    fn next_probe(&mut self) -> (String, u32) {
+        loop {
+            let at = self.core.timers.next().expect("a probe is always due");
+            self.fire(at);
+            for unicast in self.sent() {
+                if let Body::Ping { seq, target: Target::Member(idx), .. } = unicast.body {
+                    return (self.core.roster.name_ref(idx).to_string(), seq);
+                }
+            }
+        }
+    }
+
+    /// The unicasts since the last look.
+    fn sent(&mut self) -> Vec<Unicast> {
+        mem::take(&mut self.core.unicasts)
+    }
+
+    /// The notifications since the last look, wishes for exchanges left out.
+    fn told(&mut self) -> Vec<String> {
+        let told = mem::take(&mut self.core.notifications).into_iter().filter_map(|notification| {
+            let (what, idx) = match notification {
+                Notification::Joined(idx) => ("joined", idx),
+                Notification::Updated(idx) => ("updated", idx),
+                Notification::Gone(idx) => ("gone", idx),
+                Notification::FarewellSent => ("farewell sent", self.swim.me),
+                Notification::Wants { .. } => return None,
+            };
+            Some(format!("{what} {}", self.core.roster.name_ref(idx)))
+        });
+        told.collect()
+    }
+
+    /// The exchanges wished for since the last look.
+    fn wanted(&mut self) -> Vec<(SocketAddr, Ask, Instant)> {
+        let wishes =
+            mem::take(&mut self.core.notifications).into_iter().filter_map(|notification| match notification {
+                Notification::Wants { with, ask, until } => Some((with, ask, until)),
+                _ => None,
+            });
+        wishes.collect()
+    }
+
+    /// What the next packet of broadcasts says.
+    fn packet(&mut self) -> Vec<String> {
+        self.packet_of(1400)
+    }
+
+    fn packet_of(&mut self, bytes: u32) -> Vec<String> {
+        let mut out = Outbox::new();
+        let mut packer = Packer::new(&mut out, bytes);
+        self.swim.fill(&mut self.core, &mut packer);
+        if packer.is_empty() {
+            return vec![];
+        }
+        let packed = packer.finish();
+        seal(packed, addr("z"), Caps { checksum: false }, &mut out);
+        let Some(Output::Datagram { bytes, .. }) = out.pop() else { panic!("a datagram was queued") };
+        let frames = split(&bytes).unwrap();
+        frames.map(|frame| describe(native::decode(frame).unwrap())).collect()
+    }
+
+    /// Everything that is still to be told, each once, in the order of its places.
+    fn queued(&self) -> Vec<String> {
+        self.clone().packet_of(60_000)
+    }
+
+    fn idx(&self, name: &str) -> MemberIdx {
+        self.core.roster.find(name).expect("it is known")
+    }
+
+    fn state(&self, name: &str) -> Option<State> {
+        self.swim.row(self.core.roster.find(name)?).state
+    }
+
+    fn incarnation(&self, name: &str) -> u32 {
+        self.swim.row(self.idx(name)).incarnation
+    }
+
+    fn score(&self) -> u32 {
+        self.swim.health_score()
+    }
+
+    fn dropped(&self, reason: DropReason) -> u64 {
+        self.core.stats.dropped(reason)
+    }
+}
+
+/// A message in few words: `suspect b@1 by c`.
+fn describe(message: Message<'_>) -> String {
+    match message {
+        Message::Alive(Alive { incarnation, peer }) => format!("alive {}@{incarnation}", peer.name),
+        Message::Suspect(Accusation { incarnation, node, from }) => format!("suspect {node}@{incarnation} by {from}"),
+        Message::Dead(Accusation { incarnation, node, from }) if node == from => format!("left {node}@{incarnation}"),
+        Message::Dead(Accusation { incarnation, node, from }) => format!("dead {node}@{incarnation} by {from}"),
+        other => panic!("no broadcast: {other:?}"),
+    }
+}

@@ -154,9 +154,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn an_older_claim_never_changes_a_member(state in any_state(), claim in any_claim(), known in 1_u32.., older in any::<u32>()) {
-            prop_assume!(state.is_some());
-            prop_assert_eq!(judge(row(state, known), claim, older % known, About::Another), Verdict::Ignore);
+        fn an_older_claim_never_changes_a_member(state in 0_u8..4, claim in any_claim(), known in 1_u32.., older in any::<u32>()) {
+            let row = row(State::from_u8(state), known);
+            prop_assert_eq!(judge(row, claim, older % known, About::Another), Verdict::Ignore);
         }
 
         #[test]

@@ -6,6 +6,8 @@
 pub mod native;
 pub mod serf;
 pub mod swim;
+#[cfg(test)]
+mod tests;
 
 use core::fmt;
 

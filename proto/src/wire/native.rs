@@ -31,6 +31,9 @@ const SERF_LEAVE: u8 = NATIVE;
 const SERF_JOIN: u8 = NATIVE | 1;
 const SERF_USER_EVENT: u8 = NATIVE | 3;
 
+/// A record begins with the member's versions.
+const VERSIONS_BYTES: usize = 6;
+
 /// The layout of bodies. A new layout gets a new number; a reader refuses those it does not know.
 const SCHEMA: u8 = 1;
 
@@ -124,8 +127,18 @@ fn source_body<'a>(source: Option<Source<'a>>) -> Option<SourceBody<'a>> {
     source.map(|s| SourceBody { addr: s.addr.into(), node: s.node })
 }
 
-fn source<'a>(body: Option<SourceBody<'a>>) -> Option<Source<'a>> {
-    body.map(|s| Source { addr: s.addr.into(), node: s.node })
+fn source<'a>(body: Option<SourceBody<'a>>) -> Result<Option<Source<'a>>, DecodeError> {
+    body.map(|s| Ok(Source { addr: s.addr.into(), node: name_or_none(s.node)? })).transpose()
+}
+
+/// A name that fits into a packet. What is longer could be told to nobody, and would stand in the way of what can.
+fn name(name: &str) -> Result<&str, DecodeError> {
+    if name.is_empty() { Err(DecodeError::Malformed) } else { name_or_none(name) }
+}
+
+/// A name that fits into a packet, or the empty one that stands for nobody.
+fn name_or_none(name: &str) -> Result<&str, DecodeError> {
+    if name.len() > NAME_BYTES_MAX { Err(DecodeError::Malformed) } else { Ok(name) }
 }
 
 fn put<T: Serialize>(w: &mut Writer<'_>, tag: u8, body: &T) -> Result<(), Full> {
@@ -186,7 +199,7 @@ pub fn decode_body(tag: u8, body: &[u8]) -> Result<Message<'_>, DecodeError> {
     Ok(match tag {
         PING => {
             let b: PingBody<'_> = whole(body)?;
-            Message::Ping(Ping { seq: b.seq, node: b.node, source: source(b.source) })
+            Message::Ping(Ping { seq: b.seq, node: name_or_none(b.node)?, source: source(b.source)? })
         }
         INDIRECT_PING => {
             let b: IndirectPingBody<'_> = whole(body)?;
@@ -194,9 +207,9 @@ pub fn decode_body(tag: u8, body: &[u8]) -> Result<Message<'_>, DecodeError> {
             Message::IndirectPing(IndirectPing {
                 seq: b.seq,
                 target,
-                node: b.node,
+                node: name_or_none(b.node)?,
                 nack: b.nack,
-                source: source(b.source),
+                source: source(b.source)?,
             })
         }
         ACK => {
@@ -217,16 +230,16 @@ pub fn decode_body(tag: u8, body: &[u8]) -> Result<Message<'_>, DecodeError> {
 
 fn accusation(body: &[u8]) -> Result<Accusation<'_>, DecodeError> {
     let b: AccusationBody<'_> = whole(body)?;
-    Ok(Accusation { incarnation: b.incarnation, node: b.node, from: b.from })
+    Ok(Accusation { incarnation: b.incarnation, node: name_or_none(b.node)?, from: name_or_none(b.from)? })
 }
 
 /// Reads a record, to its end and no further.
 pub fn decode_record(record: &[u8]) -> Result<PeerRef<'_>, DecodeError> {
     let r: Record<'_> = whole(record)?;
-    if r.name.is_empty() || r.name.len() > NAME_BYTES_MAX || r.meta.len() > META_BYTES_MAX {
+    if r.meta.len() > META_BYTES_MAX {
         return Err(DecodeError::Malformed);
     }
-    Ok(PeerRef { name: r.name, addr: r.addr.into(), meta: r.meta, versions: Versions(r.versions) })
+    Ok(PeerRef { name: name(r.name)?, addr: r.addr.into(), meta: r.meta, versions: Versions(r.versions) })
 }
 
 /// A record that has not been decoded, with an incarnation; what most alive messages need to be recognised as old.
@@ -235,7 +248,7 @@ pub struct Unread<'a> {
     /// The incarnation of the member that this is about.
     pub incarnation: u32,
     /// Its name.
-    pub name: &'a str,
+    pub name: &'a [u8],
     /// What it announces, encoded.
     pub record: &'a [u8],
 }
@@ -247,11 +260,42 @@ pub fn peek_alive(frame: &[u8]) -> Option<Unread<'_>> {
     Some(Unread { incarnation, name: name_of_record(rest)?, record: rest })
 }
 
-/// The versions and name at the head of a record.
-fn name_of_record(record: &[u8]) -> Option<&str> {
-    let mut rest = record.get(6..)?;
-    let len = usize::try_from(take_varint(&mut rest)?).ok()?;
-    core::str::from_utf8(rest.get(..len)?).ok()
+/// What a frame is about, as far as can be told at a glance, for those frames of which many come in one packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Glance<'a> {
+    /// A member says that it is alive.
+    Alive(Unread<'a>),
+    /// A member joined or leaves.
+    Intent {
+        /// When.
+        ltime: u64,
+        /// Its name, which has not been found to be text.
+        name: &'a [u8],
+    },
+}
+
+/// Looks at a frame without decoding it. `None` says nothing about the frame, only that it must be decoded.
+pub fn glance(frame: &[u8]) -> Option<Glance<'_>> {
+    match frame {
+        [ALIVE, ..] => peek_alive(frame).map(Glance::Alive),
+        [USER, SERF_JOIN, SCHEMA, rest @ ..] => {
+            let mut rest = rest;
+            let (ltime, name) = (take_varint(&mut rest)?, take_bytes(&mut rest)?);
+            rest.is_empty().then_some(Glance::Intent { ltime, name })
+        }
+        _ => None,
+    }
+}
+
+/// Where in a record a name of this length starts: after the versions and its own length.
+pub fn name_start(name_len: usize) -> usize {
+    VERSIONS_BYTES + if name_len < 0x80 { 1 } else { 2 }
+}
+
+/// The name in a record, which comes after the versions. It has not been found to be text.
+pub fn name_of_record(record: &[u8]) -> Option<&[u8]> {
+    let mut rest = record.get(VERSIONS_BYTES..)?;
+    take_bytes(&mut rest)
 }
 
 /// Writes one frame of the Serf layer.
@@ -279,11 +323,11 @@ pub fn decode_serf(frame: &[u8]) -> Result<serf::Message<'_>, DecodeError> {
     Ok(match tag {
         SERF_LEAVE => {
             let b: LeaveBody<'_> = whole(body)?;
-            serf::Message::Leave(serf::Leave { ltime: b.ltime, node: b.node, prune: b.prune })
+            serf::Message::Leave(serf::Leave { ltime: b.ltime, node: name(b.node)?, prune: b.prune })
         }
         SERF_JOIN => {
             let b: JoinBody<'_> = whole(body)?;
-            serf::Message::Join(serf::Join { ltime: b.ltime, node: b.node })
+            serf::Message::Join(serf::Join { ltime: b.ltime, node: name(b.node)? })
         }
         SERF_USER_EVENT => serf::Message::UserEvent(user_event(whole(body)?)),
         _ => return Err(DecodeError::Unknown),
@@ -468,7 +512,7 @@ impl<'a> SerfState<'a> {
 
 fn take_member<'a>(rest: &mut &'a [u8]) -> Option<serf::MemberTime<'a>> {
     let time = take_varint(rest)?;
-    let node = core::str::from_utf8(take_bytes(rest)?).ok()?;
+    let node = name(core::str::from_utf8(take_bytes(rest)?).ok()?).ok()?;
     Some(serf::MemberTime { node, ltime: time >> 1, left: time & 1 == 1 })
 }
 
@@ -497,7 +541,19 @@ fn push_varint(out: &mut Vec<u8>, value: u64) {
     out.extend_from_slice(&bytes[..used]);
 }
 
+#[inline]
 fn take_varint(rest: &mut &[u8]) -> Option<u64> {
+    // Nearly every length and time is below 128.
+    if let Some((&byte, tail)) = rest.split_first()
+        && byte < 0x80
+    {
+        *rest = tail;
+        return Some(u64::from(byte));
+    }
+    take_long_varint(rest)
+}
+
+fn take_long_varint(rest: &mut &[u8]) -> Option<u64> {
     let mut value = 0_u64;
     for (at, &byte) in rest.iter().take(10).enumerate() {
         if at == 9 && byte > 1 {
@@ -517,6 +573,7 @@ fn take_incarnation(rest: &mut &[u8]) -> Result<u32, DecodeError> {
     u32::try_from(value).map_err(|_| DecodeError::Malformed)
 }
 
+#[inline]
 fn take_bytes<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
     let len = usize::try_from(take_varint(rest)?).ok()?;
     let (bytes, tail) = rest.split_at_checked(len)?;

@@ -4,217 +4,21 @@
 //! is what lets a row be eight bytes. A [`Directory`] is a part of the roster that many nodes share: in a simulation
 //! every node knows the same members, and their names and addresses exist once, not once per node.
 
-use alloc::boxed::Box;
+mod directory;
+mod identity;
+
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::hash::BuildHasher;
-use core::net::SocketAddr;
 
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 
-use crate::limits::{MEMBERS_MAX, META_BYTES_MAX, NAME_BYTES_MAX};
+pub use self::directory::Directory;
+pub(crate) use self::identity::canonical;
+pub use self::identity::{Identity, IdentityError, Name, Peer};
+use crate::limits::MEMBERS_MAX;
 use crate::wire::swim::PeerRef;
-use crate::wire::{Versions, native};
-
-/// A member's name, shared and not empty.
-pub type Name = Arc<str>;
-
-/// Everything a member announces about itself, except its incarnation.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Peer {
-    name: Name,
-    addr: SocketAddr,
-    meta: Box<[u8]>,
-    versions: Versions,
-    record: Box<[u8]>,
-}
-
-impl Peer {
-    pub(crate) fn new(name: Name, peer: PeerRef<'_>) -> Self {
-        debug_assert!(&*name == peer.name, "the shared name is the announced one");
-        Self {
-            name,
-            addr: peer.addr,
-            meta: peer.meta.into(),
-            versions: peer.versions,
-            record: native::encode_record(peer),
-        }
-    }
-
-    /// The name, unique in the cluster.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// The name as a shared string, for keeping.
-    pub fn shared_name(&self) -> Name {
-        Arc::clone(&self.name)
-    }
-
-    /// The address as announced; an IPv4 address may be in IPv6-mapped form.
-    pub const fn announced_addr(&self) -> SocketAddr {
-        self.addr
-    }
-
-    /// The address to send to: mapped IPv4 addresses in their plain form.
-    pub fn addr(&self) -> SocketAddr {
-        canonical(self.addr)
-    }
-
-    /// The metadata as announced; for Serf the encoded tags.
-    pub const fn meta(&self) -> &[u8] {
-        &self.meta
-    }
-
-    /// The protocol versions that the member understands and speaks.
-    pub const fn versions(&self) -> Versions {
-        self.versions
-    }
-
-    /// The native encoding of all of this, as it stands in every native message about the member.
-    pub(crate) const fn record(&self) -> &[u8] {
-        &self.record
-    }
-
-    pub(crate) fn announced(&self) -> PeerRef<'_> {
-        PeerRef { name: &self.name, addr: self.addr, meta: &self.meta, versions: self.versions }
-    }
-}
-
-/// `addr` with an IPv4-mapped IPv6 address turned into plain IPv4. HashiCorp's nodes announce themselves either way.
-pub(crate) fn canonical(addr: SocketAddr) -> SocketAddr {
-    SocketAddr::new(addr.ip().to_canonical(), addr.port())
-}
-
-/// Who a node is: what it announces about itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Identity {
-    pub(crate) peer: Arc<Peer>,
-}
-
-impl Identity {
-    /// A node named `name`, reachable at `addr`, with `tags`.
-    ///
-    /// # Errors
-    ///
-    /// When the name is empty or too long, when the address is one that nobody can send to, or when the tags do not fit
-    /// in a message.
-    pub fn new(name: &str, addr: SocketAddr, tags: &crate::Tags) -> Result<Self, IdentityError> {
-        if name.is_empty() {
-            return Err(IdentityError::NameEmpty);
-        }
-        if name.len() > NAME_BYTES_MAX {
-            return Err(IdentityError::NameTooLong { bytes: name.len(), limit: NAME_BYTES_MAX });
-        }
-        if addr.ip().is_unspecified() || addr.port() == 0 {
-            return Err(IdentityError::AddrUnspecified { addr });
-        }
-        let meta = tags.encode();
-        if meta.len() > META_BYTES_MAX {
-            return Err(IdentityError::TagsTooLarge { bytes: meta.len(), limit: META_BYTES_MAX });
-        }
-        let versions = Versions::OURS;
-        let peer = Peer::new(name.into(), PeerRef { name, addr, meta: &meta, versions });
-        Ok(Self { peer: Arc::new(peer) })
-    }
-
-    /// What the node announces.
-    pub const fn peer(&self) -> &Arc<Peer> {
-        &self.peer
-    }
-}
-
-/// Why an [`Identity`] or new tags were refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum IdentityError {
-    /// A node must have a name.
-    NameEmpty,
-    /// The name is too long to be gossiped.
-    NameTooLong {
-        /// Its length.
-        bytes: usize,
-        /// The limit.
-        limit: usize,
-    },
-    /// Nobody can send to this address: it is `0.0.0.0`, `::`, or its port is 0.
-    AddrUnspecified {
-        /// The address.
-        addr: SocketAddr,
-    },
-    /// The tags are too large to be gossiped.
-    TagsTooLarge {
-        /// Their encoded length.
-        bytes: usize,
-        /// The limit.
-        limit: usize,
-    },
-}
-
-impl core::fmt::Display for IdentityError {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        match self {
-            Self::NameEmpty => f.write_str("a node needs a name"),
-            Self::NameTooLong { bytes, limit } => write!(f, "the name has {bytes} bytes, the limit is {limit}"),
-            Self::AddrUnspecified { addr } => {
-                write!(f, "{addr} cannot be advertised: no other node can send to it")
-            }
-            Self::TagsTooLarge { bytes, limit } => {
-                write!(f, "the tags take {bytes} bytes encoded, the limit is {limit}")
-            }
-        }
-    }
-}
-
-impl core::error::Error for IdentityError {}
-
-/// Peers that many nodes of one process may meet, stored once and shared by all of them.
-///
-/// Only an optimisation, for simulations: a node with a directory behaves exactly as one without, but a member that is
-/// as the directory says takes no memory of its own.
-#[derive(Clone, Debug, Default)]
-pub struct Directory(Arc<DirectoryInner>);
-
-#[derive(Debug, Default)]
-struct DirectoryInner {
-    peers: Vec<Arc<Peer>>,
-    by_name: HashTable<u32>,
-}
-
-impl Directory {
-    /// A directory of `identities`. Of two with one name the first is kept.
-    pub fn new(identities: impl IntoIterator<Item = Identity>) -> Self {
-        let mut inner = DirectoryInner::default();
-        for Identity { peer } in identities {
-            let hash = hash(&SHARED_HASH, peer.name());
-            if inner.by_name.find(hash, |&i| inner.peers[i as usize].name() == peer.name()).is_some() {
-                continue;
-            }
-            let idx = u32::try_from(inner.peers.len()).expect("a directory holds fewer than 2^32 peers");
-            inner.peers.push(peer);
-            let peers = &inner.peers;
-            inner.by_name.insert_unique(hash, idx, |&i| self::hash(&SHARED_HASH, peers[i as usize].name()));
-        }
-        Self(Arc::new(inner))
-    }
-
-    /// How many peers it holds.
-    pub fn len(&self) -> usize {
-        self.0.peers.len()
-    }
-
-    /// Whether it holds none.
-    pub fn is_empty(&self) -> bool {
-        self.0.peers.is_empty()
-    }
-
-    fn find(&self, name: &str) -> Option<MemberIdx> {
-        let inner = &*self.0;
-        let found = inner.by_name.find(hash(&SHARED_HASH, name), |&i| inner.peers[i as usize].name() == name);
-        found.map(|&i| MemberIdx(i))
-    }
-}
 
 /// Stands for a name within one node. Dense: rows are indexed by it. Reused once every holder has let go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -277,6 +81,11 @@ impl Roster {
 
     /// The index of `name`, if any layer holds it or the directory has it.
     pub(crate) fn find(&self, name: &str) -> Option<MemberIdx> {
+        self.find_bytes(name.as_bytes())
+    }
+
+    /// The index of a name that has not been found to be text.
+    pub(crate) fn find_bytes(&self, name: &[u8]) -> Option<MemberIdx> {
         if let Some(idx) = self.directory.find(name) {
             return Some(idx);
         }
@@ -284,8 +93,9 @@ impl Roster {
             return None;
         }
         let base = self.directory.len();
-        let found =
-            self.by_name.find(hash(&self.hash, name), |&i| self.own[i as usize - base].name.as_deref() == Some(name));
+        let found = self.by_name.find(hash(&self.hash, name), |&i| {
+            self.own[i as usize - base].name.as_deref().map(str::as_bytes) == Some(name)
+        });
         found.map(|&i| MemberIdx(i))
     }
 
@@ -306,7 +116,7 @@ impl Roster {
         self.own[idx as usize - base].name = Some(name.into());
         let Self { own, by_name, hash: state, .. } = self;
         let key = |i: u32| own[i as usize - base].name.as_deref().unwrap_or_default();
-        by_name.insert_unique(hash(state, name), idx, |&i| hash(state, key(i)));
+        by_name.insert_unique(hash(state, name.as_bytes()), idx, |&i| hash(state, key(i).as_bytes()));
         Some(MemberIdx(idx))
     }
 
@@ -325,7 +135,7 @@ impl Roster {
             return;
         }
         let Some(name) = core::mem::take(slot).name else { return };
-        if let Ok(entry) = self.by_name.find_entry(hash(&self.hash, &name), |&i| i == idx.0) {
+        if let Ok(entry) = self.by_name.find_entry(hash(&self.hash, name.as_bytes()), |&i| i == idx.0) {
             entry.remove();
             self.free.push(idx.0);
         }
@@ -340,7 +150,7 @@ impl Roster {
     pub(crate) fn name(&self, idx: MemberIdx) -> Name {
         match self.own.get(idx.at().wrapping_sub(self.directory.len())) {
             Some(slot) => slot.name.clone().expect("an index in use has a name"),
-            None => self.directory.0.peers[idx.at()].shared_name(),
+            None => self.directory.peer(idx).shared_name(),
         }
     }
 
@@ -348,7 +158,7 @@ impl Roster {
     pub(crate) fn name_ref(&self, idx: MemberIdx) -> &str {
         match self.own.get(idx.at().wrapping_sub(self.directory.len())) {
             Some(slot) => slot.name.as_deref().expect("an index in use has a name"),
-            None => self.directory.0.peers[idx.at()].name(),
+            None => self.directory.peer(idx).name(),
         }
     }
 
@@ -366,7 +176,19 @@ impl Roster {
         }
         match self.changed.get(idx.at()) {
             Some(Some(peer)) => Some(peer),
-            _ => Some(&self.directory.0.peers[idx.at()]),
+            _ => Some(self.directory.peer(idx)),
+        }
+    }
+
+    /// What the member announces, as it stands in native messages; empty when we know only its name.
+    pub(crate) fn record(&self, idx: MemberIdx) -> &[u8] {
+        let base = self.directory.len();
+        if idx.at() >= base {
+            return self.own[idx.at() - base].peer.as_ref().map_or(&[], |peer| peer.record());
+        }
+        match self.changed.get(idx.at()) {
+            Some(Some(peer)) => peer.record(),
+            _ => self.directory.record(idx),
         }
     }
 
@@ -382,7 +204,7 @@ impl Roster {
             self.own[idx.at() - base].peer = Some(new);
             return;
         }
-        let same_as_shared = self.directory.0.peers[idx.at()].announced() == peer;
+        let same_as_shared = self.directory.peer(idx).announced() == peer;
         let change = if same_as_shared { None } else { Some(new()) };
         if self.changed.is_empty() {
             self.changed.resize(base, None);
@@ -396,12 +218,9 @@ impl Roster {
     }
 }
 
-fn hash(state: &FixedState, name: &str) -> u64 {
-    state.hash_one(name.as_bytes())
+fn hash(state: &FixedState, name: &[u8]) -> u64 {
+    state.hash_one(name)
 }
-
-/// The directory's names come from this process, so that its hash needs no secret.
-static SHARED_HASH: FixedState = FixedState::with_seed(0x5e1f);
 
 #[cfg(test)]
 mod tests {

@@ -1,0 +1,161 @@
+//! What a node announces about itself.
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use core::net::SocketAddr;
+
+use crate::limits::{META_BYTES_MAX, NAME_BYTES_MAX};
+use crate::wire::swim::PeerRef;
+use crate::wire::{Versions, native};
+
+/// A member's name, shared and not empty.
+pub type Name = Arc<str>;
+
+/// Everything a member announces about itself, except its incarnation.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Peer {
+    name: Name,
+    addr: SocketAddr,
+    meta: Box<[u8]>,
+    versions: Versions,
+    record: Box<[u8]>,
+}
+
+impl Peer {
+    pub(crate) fn new(name: Name, peer: PeerRef<'_>) -> Self {
+        debug_assert!(&*name == peer.name, "the shared name is the announced one");
+        Self {
+            name,
+            addr: peer.addr,
+            meta: peer.meta.into(),
+            versions: peer.versions,
+            record: native::encode_record(peer),
+        }
+    }
+
+    /// The name, unique in the cluster.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The name as a shared string, for keeping.
+    pub fn shared_name(&self) -> Name {
+        Arc::clone(&self.name)
+    }
+
+    /// The address as announced; an IPv4 address may be in IPv6-mapped form.
+    pub const fn announced_addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// The address to send to: mapped IPv4 addresses in their plain form.
+    pub fn addr(&self) -> SocketAddr {
+        canonical(self.addr)
+    }
+
+    /// The metadata as announced; for Serf the encoded tags.
+    pub const fn meta(&self) -> &[u8] {
+        &self.meta
+    }
+
+    /// The protocol versions that the member understands and speaks.
+    pub const fn versions(&self) -> Versions {
+        self.versions
+    }
+
+    /// The native encoding of all of this, as it stands in every native message about the member.
+    pub(crate) const fn record(&self) -> &[u8] {
+        &self.record
+    }
+
+    pub(crate) fn announced(&self) -> PeerRef<'_> {
+        PeerRef { name: &self.name, addr: self.addr, meta: &self.meta, versions: self.versions }
+    }
+}
+
+/// `addr` with an IPv4-mapped IPv6 address turned into plain IPv4. HashiCorp's nodes announce themselves either way.
+pub(crate) fn canonical(addr: SocketAddr) -> SocketAddr {
+    SocketAddr::new(addr.ip().to_canonical(), addr.port())
+}
+
+/// Who a node is: what it announces about itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    pub(crate) peer: Arc<Peer>,
+}
+
+impl Identity {
+    /// A node named `name`, reachable at `addr`, with `tags`.
+    ///
+    /// # Errors
+    ///
+    /// When the name is empty or too long, when the address is one that nobody can send to, or when the tags do not fit
+    /// in a message.
+    pub fn new(name: &str, addr: SocketAddr, tags: &crate::Tags) -> Result<Self, IdentityError> {
+        if name.is_empty() {
+            return Err(IdentityError::NameEmpty);
+        }
+        if name.len() > NAME_BYTES_MAX {
+            return Err(IdentityError::NameTooLong { bytes: name.len(), limit: NAME_BYTES_MAX });
+        }
+        if addr.ip().is_unspecified() || addr.port() == 0 {
+            return Err(IdentityError::AddrUnspecified { addr });
+        }
+        let meta = tags.encode();
+        if meta.len() > META_BYTES_MAX {
+            return Err(IdentityError::TagsTooLarge { bytes: meta.len(), limit: META_BYTES_MAX });
+        }
+        let versions = Versions::OURS;
+        let peer = Peer::new(name.into(), PeerRef { name, addr, meta: &meta, versions });
+        Ok(Self { peer: Arc::new(peer) })
+    }
+
+    /// What the node announces.
+    pub const fn peer(&self) -> &Arc<Peer> {
+        &self.peer
+    }
+}
+
+/// Why an [`Identity`] or new tags were refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum IdentityError {
+    /// A node must have a name.
+    NameEmpty,
+    /// The name is too long to be gossiped.
+    NameTooLong {
+        /// Its length.
+        bytes: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// Nobody can send to this address: it is `0.0.0.0`, `::`, or its port is 0.
+    AddrUnspecified {
+        /// The address.
+        addr: SocketAddr,
+    },
+    /// The tags are too large to be gossiped.
+    TagsTooLarge {
+        /// Their encoded length.
+        bytes: usize,
+        /// The limit.
+        limit: usize,
+    },
+}
+
+impl core::fmt::Display for IdentityError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::NameEmpty => f.write_str("a node needs a name"),
+            Self::NameTooLong { bytes, limit } => write!(f, "the name has {bytes} bytes, the limit is {limit}"),
+            Self::AddrUnspecified { addr } => {
+                write!(f, "{addr} cannot be advertised: no other node can send to it")
+            }
+            Self::TagsTooLarge { bytes, limit } => {
+                write!(f, "the tags take {bytes} bytes encoded, the limit is {limit}")
+            }
+        }
+    }
+}
+
+impl core::error::Error for IdentityError {}

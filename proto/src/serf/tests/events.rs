@@ -1,0 +1,120 @@
+use super::*;
+use crate::serf::event::SendError;
+
+#[test]
+fn an_event_is_delivered_and_told_once_however_often_it_is_heard() {
+    let mut lone = Lone::lan(&["b"]);
+    for _ in 0..3 {
+        lone.hear_event(5, "deploy", b"v1");
+    }
+    assert_eq!(lone.events(), ["user deploy"]);
+    assert_eq!((lone.serf.times().1, lone.serf.queue_depths().1), (6, 1));
+    for _ in 0..4 {
+        assert_eq!(lone.packet(), ["user deploy@5"]);
+    }
+    lone.hear_event(5, "deploy", b"v1");
+    assert_eq!((lone.packet(), lone.events()), (vec![], vec![]), "known even when it is not queued any more");
+}
+
+#[test]
+fn events_differ_by_time_name_or_payload() {
+    let mut lone = Lone::lan(&["b"]);
+    for (ltime, name, payload) in [(5, "a", "x"), (6, "a", "x"), (5, "b", "x"), (5, "a", "y"), (5, "a", "x")] {
+        lone.hear_event(ltime, name, payload.as_bytes());
+    }
+    assert_eq!(lone.events(), ["user a", "user a", "user b", "user a"]);
+}
+
+#[test]
+fn an_event_from_before_the_buffer_is_dropped_and_counted_and_the_oldest_in_it_is_not() {
+    let mut lone = Lone::with(Options { event_buffer: 8, ..Options::lan() }, &["b"]);
+    lone.hear_event(19, "now", b"");
+    lone.hear_event(11, "too old", b"");
+    assert_eq!(lone.dropped(DropReason::OldEvent), 1);
+    lone.hear_event(12, "oldest", b"");
+    assert_eq!(lone.events(), ["user now", "user oldest"]);
+    assert_eq!(lone.serf.times().1, 20);
+}
+
+#[test]
+fn our_own_event_is_delivered_at_once_at_a_time_of_its_own() {
+    let mut lone = Lone::lan(&["b"]);
+    for name in ["x", "x", "y"] {
+        lone.serf.user_event(&mut lone.core, name, b"", true).unwrap();
+    }
+    assert_eq!(lone.events(), ["user x", "user x", "user y"]);
+    assert_eq!(lone.packet(), ["user y@3", "user x@2", "user x@1"]);
+    assert_eq!(lone.core.stats.user_events, 3);
+}
+
+#[test]
+fn of_an_event_that_is_too_large_nothing_is_sent_and_the_clock_stands() {
+    let mut lone = Lone::lan(&["b"]);
+    let mut send = |name_bytes: usize, payload_bytes: usize| {
+        lone.serf.user_event(&mut lone.core, &"n".repeat(name_bytes), &vec![0; payload_bytes], false)
+    };
+    assert_eq!(send(1, 482), Err(SendError { bytes: 513, limit: 512 }));
+    assert_eq!(send(1, 600), Err(SendError { bytes: 631, limit: 512 }));
+    assert_eq!(send(1, 481), Ok(()));
+    assert_eq!((lone.serf.times().1, lone.events().len(), lone.packet().len()), (2, 1, 1));
+}
+
+#[test]
+fn an_event_must_also_fit_into_a_packet() {
+    let options = Options { user_event_bytes_max: 9216, packet_bytes: 1400, ..Options::lan() };
+    let mut lone = Lone::with(options, &["b"]);
+    let largest = (0..2000)
+        .rev()
+        .find(|&bytes| lone.clone().serf.user_event(&mut lone.clone().core, "n", &vec![0; bytes], false).is_ok())
+        .unwrap();
+    assert_eq!(
+        lone.serf.user_event(&mut lone.core, "n", &vec![0; largest + 1], false),
+        Err(SendError { bytes: 1391, limit: 1390 })
+    );
+    lone.serf.user_event(&mut lone.core, "n", &vec![0; largest], false).unwrap();
+    assert_eq!(lone.packet(), ["user n@1"], "what is accepted can be sent");
+}
+
+#[test]
+fn an_event_that_our_packets_have_no_room_for_is_delivered_and_does_not_block_the_others() {
+    let mut lone = Lone::with(Options { packet_bytes: 1400, ..Options::lan() }, &["b"]);
+    lone.hear_event(5, "large", &[0; 2000]);
+    lone.hear_event(4, "small", b"");
+    assert_eq!(lone.events(), ["user large", "user small"]);
+    assert_eq!(lone.packet(), ["user small@4"]);
+    lone.hear_event(6, "large", &[0; 2000]);
+    lone.talk();
+    assert_eq!(lone.serf.queue_depths(), (0, 0));
+}
+
+#[test]
+fn the_queue_of_events_is_bounded_and_the_untold_stay() {
+    let mut lone = Lone::with(Options { queue_depth_max: 3, ..Options::lan() }, &["b"]);
+    lone.hear_event(1, "a", b"");
+    lone.hear_event(2, "b", b"");
+    lone.packet();
+    for (ltime, name) in [(3, "c"), (4, "d"), (5, "e")] {
+        lone.hear_event(ltime, name, b"");
+        assert!(lone.serf.queue_depths().1 <= 3);
+    }
+    assert_eq!(lone.packet(), ["user e@5", "user d@4", "user c@3"]);
+    assert_eq!(lone.core.stats.broadcasts_pruned, 2);
+}
+
+#[test]
+fn more_events_at_one_time_than_the_limit_are_dropped_and_counted() {
+    let mut lone = Lone::lan(&["b"]);
+    for n in 0..65_u8 {
+        lone.hear_event(5, "x", &[n]);
+    }
+    assert_eq!((lone.events().len(), lone.dropped(DropReason::Limit)), (64, 1));
+    assert_eq!(lone.serf.queue_depths().1, 64);
+}
+
+#[test]
+fn intents_go_before_events() {
+    let mut lone = Lone::lan(&["b"]);
+    lone.hear_join("b", 5);
+    lone.hear_event(5, "x", b"");
+    assert_eq!(lone.packet(), ["join b@5", "user x@5"]);
+}

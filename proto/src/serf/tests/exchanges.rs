@@ -1,0 +1,179 @@
+use super::*;
+
+const fn clocks(member: u64, event: u64, query: u64) -> Clocks {
+    Clocks { member, event, query }
+}
+
+const fn event(ltime: u64, name: &str) -> UserEvent<'_> {
+    UserEvent { ltime, name, payload: b"", coalesce: true }
+}
+
+impl Lone {
+    fn state(&self) -> Vec<u8> {
+        let mut body = vec![];
+        self.serf.write_state(&self.core, &mut body);
+        body
+    }
+}
+
+/// Both take what the other said before.
+fn exchange(one: &mut Lone, other: &mut Lone) {
+    let (from_one, from_other) = (one.state(), other.state());
+    one.serf.merge(&mut one.core, &from_other, false);
+    other.serf.merge(&mut other.core, &from_one, false);
+}
+
+#[test]
+fn each_clock_takes_the_others_time_as_its_own_and_none_goes_back() {
+    let mut lone = Lone::lan(&["b"]);
+    lone.merge(clocks(7, 8, 9), &[], &[], false);
+    assert_eq!(lone.serf.times(), (7, 8, 9));
+    lone.merge(clocks(3, 0, 1), &[], &[], false);
+    assert_eq!(lone.serf.times(), (7, 8, 9));
+}
+
+#[test]
+fn one_absurd_clock_refuses_everything() {
+    let mut lone = Lone::lan(&["b"]);
+    lone.merge(clocks(7, u64::MAX, 9), &[("b", 5, true)], &[event(1, "x")], false);
+    assert_eq!((lone.serf.times(), lone.status("b")), ((1, 1, 1), Some(Status::Alive)));
+    assert_eq!((lone.events(), lone.dropped(DropReason::Absurd)), (vec![], 1));
+}
+
+#[test]
+fn a_damaged_state_changes_nothing() {
+    let mut lone = Lone::lan(&["b"]);
+    let mut sender = Lone::lan(&["b"]);
+    sender.hear_leave("b", 5);
+    sender.gone("b");
+    sender.hear_event(5, "x", b"");
+    let whole = sender.state();
+    for cut in 0..whole.len() {
+        lone.serf.merge(&mut lone.core, &whole[..cut], false);
+    }
+    assert_eq!((lone.serf.times(), lone.status("b"), lone.events()), ((1, 1, 1), Some(Status::Alive), vec![]));
+    assert_eq!(lone.dropped(DropReason::Malformed), whole.len() as u64);
+    lone.serf.merge(&mut lone.core, &whole, false);
+    assert_eq!((lone.serf.times(), lone.status("b")), ((7, 6, 1), Some(Status::Leaving)));
+}
+
+#[test]
+fn a_state_names_every_member_and_replays_events_in_order_of_time() {
+    let mut lone = Lone::lan(&["b", "c"]);
+    lone.hear_leave("b", 5);
+    lone.gone("b");
+    lone.hear_join("c", 6);
+    lone.hear_join("stranger", 7);
+    for (ltime, name) in [(9, "late"), (3, "early"), (600, "latest")] {
+        lone.hear_event(ltime, name, b"");
+    }
+    let body = lone.state();
+    let state = native::SerfState::parse(&body).unwrap();
+    assert_eq!(state.clocks, clocks(8, 601, 1));
+    let members: Vec<_> = state.members().map(|m| (m.node, m.ltime, m.left)).collect();
+    assert_eq!(members, [("a", 0, false), ("b", 5, true), ("c", 6, false)], "of a stranger nothing is said");
+    let times: Vec<u64> = state.events().map(|event| event.ltime).collect();
+    assert_eq!(times, [3, 9, 600]);
+}
+
+#[test]
+fn two_nodes_with_a_tombstone_do_not_raise_it_however_often_they_exchange() {
+    let (mut one, mut other) = (Lone::lan(&["b"]), Lone::lan(&["b"]));
+    for (lone, ltime) in [(&mut one, 5), (&mut other, 6)] {
+        lone.hear_leave("b", ltime);
+        lone.gone("b");
+    }
+    // Each learns the other's time.
+    exchange(&mut one, &mut other);
+    exchange(&mut one, &mut other);
+    let before = (one.ltime("b"), other.ltime("b"), one.serf.times(), other.serf.times());
+    for _ in 0..100 {
+        exchange(&mut one, &mut other);
+    }
+    let after = (one.ltime("b"), other.ltime("b"), one.serf.times(), other.serf.times());
+    assert_eq!(after, before);
+    assert!(one.serf.times().0 <= 8, "{:?}", one.serf.times());
+}
+
+#[test]
+fn two_nodes_of_which_one_missed_the_leave_agree_and_then_rest() {
+    let (mut one, mut other) = (Lone::lan(&["b"]), Lone::lan(&["b"]));
+    one.hear_leave("b", 5);
+    one.gone("b");
+    other.gone("b");
+    assert_eq!(other.status("b"), Some(Status::Failed));
+    exchange(&mut one, &mut other);
+    assert_eq!(other.status("b"), Some(Status::Left));
+    for _ in 0..100 {
+        exchange(&mut one, &mut other);
+    }
+    assert!(one.ltime("b") <= 6 && other.ltime("b") <= 6, "{} {}", one.ltime("b"), other.ltime("b"));
+    assert!(one.serf.times().0 <= 8);
+}
+
+#[test]
+fn a_stale_tombstone_does_not_make_a_live_member_leave() {
+    let mut lone = Lone::lan(&["b"]);
+    lone.hear_leave("b", 5);
+    lone.gone("b");
+    lone.alive("b");
+    lone.merge_members(&[("b", 5, true)]);
+    assert_eq!(lone.status("b"), Some(Status::Alive), "that is the leave we know of");
+    lone.merge_members(&[("b", 6, true)]);
+    assert_eq!(lone.status("b"), Some(Status::Leaving), "and that is a later one");
+}
+
+#[test]
+fn a_member_that_leaves_here_and_has_joined_later_there_is_alive() {
+    let mut lone = Lone::lan(&["b"]);
+    lone.hear_leave("b", 5);
+    lone.merge_members(&[("b", 6, false)]);
+    assert_eq!((lone.status("b"), lone.ltime("b")), (Some(Status::Alive), 6));
+}
+
+#[test]
+fn members_at_time_zero_say_nothing() {
+    let mut lone = Lone::lan(&[]);
+    lone.merge_members(&[("stranger", 0, false)]);
+    assert_eq!(lone.core.roster.find("stranger"), None);
+}
+
+#[test]
+fn replayed_events_are_delivered_once_and_not_told_on() {
+    let mut lone = Lone::lan(&["b"]);
+    lone.hear_event(3, "known", b"");
+    lone.talk();
+    lone.events();
+    lone.merge(clocks(1, 9, 1), &[], &[event(3, "known"), event(8, "new")], false);
+    lone.merge(clocks(1, 9, 1), &[], &[event(3, "known"), event(8, "new")], false);
+    assert_eq!((lone.events(), lone.packet()), (vec!["user new".to_string()], vec![]));
+}
+
+#[test]
+fn who_ignores_old_events_gets_none_from_before_its_join_by_any_way_and_all_after() {
+    let mut lone = Lone::lan(&["b"]);
+    lone.merge(clocks(1, 9, 1), &[], &[event(7, "old"), event(8, "older")], true);
+    lone.hear_event(6, "old by gossip", b"");
+    lone.merge(clocks(1, 10, 1), &[], &[event(5, "old again"), event(9, "new")], false);
+    assert_eq!(lone.events(), ["user new"]);
+    lone.merge(clocks(1, 4, 1), &[], &[], true);
+    lone.hear_event(8, "still old", b"");
+    assert_eq!(lone.events(), [""; 0], "the bound never goes back");
+}
+
+#[test]
+fn the_coalesce_flag_survives_the_ring() {
+    let mut lone = Lone::lan(&["b"]);
+    lone.serf.user_event(&mut lone.core, "x", b"p", true).unwrap();
+    lone.serf.user_event(&mut lone.core, "y", b"p", false).unwrap();
+    let body = lone.state();
+    let flags: Vec<bool> = native::SerfState::parse(&body).unwrap().events().map(|event| event.coalesce).collect();
+    assert_eq!(flags, [true, false]);
+}
+
+#[test]
+fn the_room_reserved_for_a_state_is_about_what_it_takes() {
+    let lone = Lone::lan(&["b", "c", "d"]);
+    let (written, reserved) = (lone.state().len(), lone.serf.state_bytes(&lone.core));
+    assert!((written..written + 128).contains(&reserved), "{reserved} for {written}");
+}

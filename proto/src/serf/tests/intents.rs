@@ -1,0 +1,251 @@
+use super::*;
+
+#[test]
+fn every_time_that_is_heard_is_witnessed_even_if_the_intent_means_nothing() {
+    let mut lone = Lone::lan(&["b"]);
+    lone.hear_join("b", 7);
+    lone.hear_join("stranger", 9);
+    assert_eq!(lone.serf.times(), (10, 1, 1));
+    lone.hear_leave("stranger", 3);
+    assert_eq!(lone.serf.times(), (10, 1, 1));
+}
+
+#[test]
+fn a_time_far_ahead_is_dropped_counted_and_not_passed_on() {
+    let mut lone = Lone::lan(&["b"]);
+    for ltime in [u64::MAX, 1 << 52, (1 << 32) + 2] {
+        lone.hear_leave("b", ltime);
+        lone.hear_join("stranger", ltime);
+        lone.hear_event(ltime, "x", b"");
+    }
+    assert_eq!((lone.dropped(DropReason::Absurd), lone.serf.times()), (9, (1, 1, 1)));
+    assert_eq!((lone.status("b"), lone.packet(), lone.events()), (Some(Status::Alive), vec![], vec![]));
+}
+
+#[test]
+fn of_early_intents_the_newest_holds_and_of_equally_new_ones_the_first() {
+    let mut lone = Lone::lan(&[]);
+    lone.hear_join("b", 5);
+    lone.hear_leave("b", 5);
+    assert_eq!(lone.packet(), ["join b@5"]);
+    lone.hear_leave("b", 6);
+    assert_eq!(lone.packet(), ["leave b@6"]);
+    lone.hear_join("b", 4);
+    lone.alive("b");
+    assert_eq!((lone.status("b"), lone.ltime("b")), (Some(Status::Leaving), 6));
+    assert_eq!(lone.events(), ["join b"]);
+}
+
+#[test]
+fn an_early_join_gives_its_time_to_the_newcomer() {
+    let mut lone = Lone::lan(&[]);
+    lone.hear_join("b", 5);
+    lone.alive("b");
+    assert_eq!((lone.status("b"), lone.ltime("b")), (Some(Status::Alive), 5));
+}
+
+#[test]
+fn an_early_intent_expires_after_its_timeout_and_its_name_is_free_again() {
+    let mut lone = Lone::lan(&[]);
+    lone.hear_leave("b", 5);
+    lone.talk();
+    lone.run(secs(5 * 60));
+    assert!(lone.core.roster.find("b").is_some(), "not older than the timeout yet");
+    lone.run(secs(15));
+    assert_eq!((lone.core.roster.find("b"), lone.serf.early.len()), (None, 0));
+    lone.alive("b");
+    assert_eq!((lone.status("b"), lone.ltime("b")), (Some(Status::Alive), 0));
+    assert_eq!(lone.core.timers.next(), None, "nobody is left to be reaped");
+}
+
+#[test]
+fn an_expired_intent_is_not_told_any_more() {
+    let mut lone = Lone::lan(&["c"]);
+    lone.hear_leave("b", 5);
+    lone.run(secs(6 * 60));
+    assert_eq!((lone.packet(), lone.serf.queue_depths()), (vec![], (0, 0)));
+}
+
+#[test]
+fn a_member_that_came_in_time_outlives_its_early_intent() {
+    let mut lone = Lone::lan(&[]);
+    lone.hear_join("b", 5);
+    lone.alive("b");
+    lone.forgotten_by_swim("b");
+    lone.run(secs(6 * 60));
+    assert_eq!((lone.status("b"), lone.ltime("b")), (Some(Status::Alive), 5));
+}
+
+#[test]
+fn an_intent_is_told_as_often_as_the_number_of_members_asks_for() {
+    let mut lone = Lone::lan(&["b", "c"]);
+    lone.hear_leave("b", 5);
+    for _ in 0..4 {
+        assert_eq!(lone.packet(), ["leave b@5"]);
+    }
+    assert_eq!(lone.packet(), [""; 0]);
+}
+
+#[test]
+fn a_newer_intent_takes_the_place_of_the_older_and_stands_once_in_a_packet() {
+    let mut lone = Lone::lan(&["b", "c"]);
+    lone.hear_leave("b", 5);
+    assert_eq!(lone.packet(), ["leave b@5"]);
+    lone.hear_join("b", 6);
+    for _ in 0..4 {
+        assert_eq!(lone.packet(), ["join b@6"]);
+    }
+    assert_eq!(lone.packet(), [""; 0]);
+}
+
+#[test]
+fn at_the_depth_of_the_queue_the_intents_that_were_told_most_go_and_are_counted() {
+    let mut lone = Lone::with(Options { queue_depth_max: 3, ..Options::lan() }, &[]);
+    lone.hear_join("b", 5);
+    lone.hear_join("c", 5);
+    assert_eq!(lone.packet(), ["join c@5", "join b@5"]);
+    for name in ["d", "e", "f"] {
+        lone.hear_join(name, 5);
+        assert!(lone.serf.queue_depths().0 <= 3);
+    }
+    assert_eq!(lone.packet(), ["join f@5", "join e@5", "join d@5"]);
+    assert_eq!(lone.core.stats.broadcasts_pruned, 2);
+}
+
+#[test]
+fn making_room_does_not_void_an_intent_that_has_become_newer() {
+    let mut lone = Lone::with(Options { queue_depth_max: 2, ..Options::lan() }, &[]);
+    lone.hear_join("b", 5);
+    lone.hear_join("c", 5);
+    assert_eq!(lone.packet(), ["join c@5", "join b@5"]);
+    // Now `b` has a place among the untold and an old one among the told.
+    lone.hear_join("b", 6);
+    lone.hear_join("d", 5);
+    assert_eq!(lone.packet(), ["join d@5", "join b@6"], "the one that has been told makes room");
+}
+
+#[test]
+fn no_more_strangers_than_the_limit_are_remembered() {
+    let mut lone = Lone::lan(&[]);
+    for n in 0..1 << 16 {
+        lone.hear_join(&format!("name-{n}"), 5);
+    }
+    assert_eq!(lone.dropped(DropReason::Limit), 0);
+    lone.hear_join("one too many", 5);
+    assert_eq!((lone.dropped(DropReason::Limit), lone.core.roster.find("one too many")), (1, None));
+}
+
+#[test]
+fn forcing_a_failed_member_out_makes_it_left_and_is_told() {
+    let mut lone = Lone::lan(&["b", "c"]);
+    lone.gone("b");
+    lone.events();
+    lone.serf.force_leave(&mut lone.core, "b", false);
+    assert_eq!((lone.status("b"), lone.events()), (Some(Status::Left), vec!["leave b".to_string()]));
+    assert_eq!(lone.packet(), ["leave b@1"]);
+    assert_eq!(lone.serf.times().0, 2);
+}
+
+#[test]
+fn pruning_the_failed_and_the_left_forgets_them_at_once_and_is_told() {
+    let mut lone = Lone::lan(&["b", "c", "d"]);
+    lone.gone("b");
+    lone.hear_leave("c", 3);
+    lone.gone("c");
+    lone.talk();
+    lone.events();
+    lone.hear_prune("b", 5);
+    lone.hear_prune("c", 6);
+    assert_eq!(lone.events(), ["leave b", "reap b", "reap c"]);
+    assert_eq!((lone.status("b"), lone.status("c"), lone.serf.members), (None, None, 2));
+    assert_eq!(lone.packet(), ["prune c@6", "prune b@5"]);
+    lone.hear_prune("b", 5);
+    assert_eq!(lone.events(), [""; 0], "the echo finds nobody, and is known");
+}
+
+#[test]
+fn a_pruned_member_that_is_back_is_alive() {
+    let mut lone = Lone::lan(&["b"]);
+    lone.gone("b");
+    lone.hear_prune("b", 5);
+    lone.events();
+    lone.alive("b");
+    assert_eq!((lone.status("b"), lone.events()), (Some(Status::Alive), vec!["join b".to_string()]));
+    lone.run(secs(3600));
+    assert_eq!(lone.status("b"), Some(Status::Alive));
+}
+
+#[test]
+fn pruning_a_live_member_forgets_it_only_if_it_is_gone_by_the_time_in_which_it_could_refute() {
+    let mut lone = Lone::lan(&["b", "c"]);
+    lone.hear_prune("b", 5);
+    assert_eq!(lone.status("b"), Some(Status::Leaving));
+    lone.run(secs(1));
+    lone.gone("b");
+    assert_eq!(lone.status("b"), Some(Status::Left));
+    lone.run(secs(5));
+    assert_eq!((lone.status("b"), lone.events()), (None, vec!["leave b".to_string(), "reap b".to_string()]));
+
+    lone.hear_prune("c", 7);
+    lone.hear_join("c", 8);
+    lone.run(secs(60));
+    assert_eq!(lone.status("c"), Some(Status::Alive));
+}
+
+#[test]
+fn a_member_that_refuted_a_prune_and_then_goes_is_not_forgotten_by_it() {
+    for pulled in [false, true] {
+        let mut lone = Lone::lan(&["b", "c"]);
+        lone.hear_prune("b", 5);
+        if pulled {
+            lone.merge_members(&[("b", 6, false)]);
+        } else {
+            lone.hear_join("b", 6);
+        }
+        lone.run(secs(1));
+        lone.gone("b");
+        assert_eq!(lone.status("b"), Some(Status::Failed));
+        lone.run(secs(60));
+        assert_eq!(lone.status("b"), Some(Status::Failed), "it may come back");
+    }
+}
+
+#[test]
+fn our_own_leave_is_told_and_its_copies_counted() {
+    let mut lone = Lone::lan(&["b"]);
+    lone.serf.announce_join(&mut lone.core);
+    assert_eq!(lone.packet(), ["join a@1"]);
+    assert!(lone.serf.leave(&mut lone.core));
+    assert!(!lone.serf.leave_is_told());
+    lone.talk();
+    assert_eq!((lone.serf.leave_is_told(), lone.serf.leaves_sent()), (true, 4));
+}
+
+#[test]
+fn with_nobody_alive_our_own_leave_is_told_to_nobody() {
+    let mut lone = Lone::lan(&["b"]);
+    lone.gone("b");
+    assert!(!lone.serf.leave(&mut lone.core));
+    assert_eq!((lone.serf.leave_is_told(), lone.packet()), (true, vec![]));
+}
+
+#[test]
+fn each_announcement_of_our_join_is_later_than_the_last_and_than_all_we_heard() {
+    let mut lone = Lone::lan(&["b"]);
+    lone.serf.announce_join(&mut lone.core);
+    assert_eq!(lone.ltime("a"), 1);
+    lone.hear_join("b", 40);
+    lone.serf.announce_join(&mut lone.core);
+    assert_eq!(lone.ltime("a"), 41);
+}
+
+#[test]
+fn a_message_that_cannot_be_read_is_counted() {
+    let mut lone = Lone::lan(&["b"]);
+    for body in [&b""[..], b"\x41", b"\x41\x01", b"\x7f\x01\x00"] {
+        lone.serf.handle(&mut lone.core, body);
+    }
+    lone.hear_join("", 5);
+    lone.hear_join(&"x".repeat(256), 5);
+    assert_eq!((lone.dropped(DropReason::Malformed), lone.packet()), (6, vec![]));
+}

@@ -1,0 +1,123 @@
+use super::*;
+
+#[test]
+fn the_failed_are_forgotten_after_the_reconnect_timeout_and_the_left_after_the_tombstone_timeout() {
+    let options = Options { reconnect_timeout: secs(100), tombstone_timeout: secs(50), ..Options::lan() };
+    let mut lone = Lone::with(options, &["b", "c", "d"]);
+    lone.gone("b");
+    lone.hear_leave("c", 5);
+    lone.gone("c");
+    lone.events();
+    // The reaper looks every 15 s; whoever is exactly as old as the timeout stays.
+    lone.run(secs(45));
+    assert_eq!(lone.events(), [""; 0]);
+    lone.run(secs(15));
+    assert_eq!(lone.events(), ["reap c"]);
+    lone.run(secs(40));
+    assert_eq!(lone.events(), [""; 0]);
+    lone.run(secs(5));
+    assert_eq!(lone.events(), ["reap b"]);
+    assert_eq!((lone.serf.members, lone.serf.failed.len(), lone.serf.left.len()), (2, 0, 0));
+    lone.forgotten_by_swim("b");
+    assert_eq!(lone.core.roster.find("b"), None, "both layers have let go");
+}
+
+#[test]
+fn exactly_at_the_timeout_nobody_is_forgotten() {
+    let options = Options { reconnect_timeout: secs(30), ..Options::lan() };
+    let mut lone = Lone::with(options, &["b"]);
+    lone.gone("b");
+    lone.run(secs(30));
+    assert_eq!(lone.status("b"), Some(Status::Failed));
+    lone.run(secs(15));
+    assert_eq!(lone.status("b"), None);
+}
+
+#[test]
+fn a_member_that_is_back_is_not_forgotten() {
+    let options = Options { reconnect_timeout: secs(50), tombstone_timeout: secs(50), ..Options::lan() };
+    let mut lone = Lone::with(options, &["b", "c"]);
+    lone.gone("b");
+    lone.hear_leave("c", 5);
+    lone.gone("c");
+    lone.run(secs(40));
+    lone.alive("b");
+    lone.alive("c");
+    lone.run(secs(600));
+    assert_eq!((lone.status("b"), lone.status("c")), (Some(Status::Alive), Some(Status::Alive)));
+}
+
+#[test]
+fn the_reaper_sleeps_while_there_is_nobody_to_forget() {
+    let mut lone = Lone::lan(&["b"]);
+    assert_eq!(lone.core.timers.next(), None);
+    lone.gone("b");
+    assert_eq!(lone.core.timers.next(), Some(lone.core.now + secs(15)));
+    lone.alive("b");
+    lone.run(secs(31));
+    assert_eq!(lone.core.timers.next(), None);
+}
+
+/// How often in `rounds` intervals a cluster of `members`, us included, `failed` of them failed, tries to reach somebody.
+fn tries(members: u8, failed: u8, rounds: u64) -> Vec<SocketAddr> {
+    let names: Vec<String> = (1..members).map(|n| char::from(b'a' + n).to_string()).collect();
+    let mut lone = Lone::lan(&names.iter().map(String::as_str).collect::<Vec<_>>());
+    for name in &names[..usize::from(failed)] {
+        lone.gone(name);
+    }
+    let mut tried = vec![];
+    for _ in 0..rounds {
+        lone.run(secs(30));
+        let wishes = mem::take(&mut lone.core.notifications);
+        for wish in wishes {
+            let Notification::Wants { with, ask: Ask::PushPull { join: true }, until } = wish else {
+                panic!("{wish:?}")
+            };
+            assert_eq!(until, lone.core.now + secs(10));
+            tried.push(with);
+        }
+    }
+    tried
+}
+
+#[test]
+fn a_failed_member_is_tried_about_once_an_interval_by_the_whole_cluster() {
+    let tried = tries(11, 1, 1000).len();
+    assert!((60..140).contains(&tried), "1 of 10 each time, not {tried} of 1000");
+    let tried = tries(11, 2, 1000).len();
+    assert!((180..270).contains(&tried), "2 of 9 each time, not {tried} of 1000");
+}
+
+#[test]
+fn with_as_many_failed_as_live_members_one_is_tried_every_time_and_each_as_often() {
+    let tried = tries(6, 3, 300);
+    assert_eq!(tried.len(), 300);
+    for name in ["b", "c", "d"] {
+        let count = tried.iter().filter(|&&to| to == addr(name)).count();
+        assert!((70..130).contains(&count), "{name} {count}");
+    }
+}
+
+#[test]
+fn nobody_is_tried_when_nobody_failed_any_more() {
+    let mut lone = Lone::lan(&["b"]);
+    lone.gone("b");
+    lone.alive("b");
+    lone.run(secs(600));
+    assert_eq!((lone.core.notifications.len(), lone.core.timers.next()), (0, None));
+}
+
+#[test]
+fn a_name_whose_early_intent_was_taken_up_and_that_is_heard_of_early_again_waits_its_whole_time() {
+    let mut lone = Lone::lan(&[]);
+    lone.hear_join("b", 5);
+    lone.alive("b");
+    lone.gone("b");
+    lone.run(secs(200));
+    // Forgotten by both layers, and then heard of again.
+    lone.hear_prune("b", 6);
+    lone.run(secs(200));
+    assert_eq!(lone.ltime("b"), 6, "the second intent is 200 s old, the first 400 s");
+    lone.run(secs(150));
+    assert_eq!(lone.ltime("b"), 0);
+}

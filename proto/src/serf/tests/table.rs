@@ -1,0 +1,212 @@
+//! The table of statuses and stimuli, row by row.
+
+use super::*;
+
+/// What reaches the layer about a member.
+#[derive(Clone, Copy, Debug)]
+enum Stimulus {
+    /// Membership: it is alive.
+    Alive,
+    /// Membership: it is gone.
+    Gone,
+    /// Membership: it announces other tags.
+    Updated,
+    /// A join intent at this time, by gossip.
+    Join(u64),
+    /// A leave intent at this time, by gossip.
+    Leave(u64),
+    /// The same two, by push/pull.
+    PulledJoin(u64),
+    PulledLeave(u64),
+}
+
+use Status::{Alive, Failed, Leaving, Left};
+use Stimulus::{Gone, Join, Leave, PulledJoin, PulledLeave, Updated};
+
+/// What came of it: status, time of the newest intent, what others are told, the event.
+type Outcome<'a> = (Option<Status>, u64, &'a str, &'a str);
+
+/// `b` in this status, its newest intent at time 5, with nothing left to tell.
+fn lone_with_b(status: Option<Status>) -> Lone {
+    let mut lone = Lone::lan(&["c"]);
+    if let Some(status) = status {
+        lone.alive("b");
+        match status {
+            Alive | Failed => lone.hear_join("b", 5),
+            Leaving | Left => lone.hear_leave("b", 5),
+        }
+        if matches!(status, Failed | Left) {
+            lone.run(secs(1));
+            lone.gone("b");
+        }
+        assert_eq!((lone.status("b"), lone.ltime("b")), (Some(status), 5));
+    }
+    lone.talk();
+    lone.events();
+    lone
+}
+
+fn apply(lone: &mut Lone, stimulus: Stimulus) {
+    match stimulus {
+        Stimulus::Alive => lone.alive("b"),
+        Gone if lone.core.roster.find("b").is_none() => {}
+        Gone => lone.gone("b"),
+        Updated => {
+            let idx = lone.core.roster.find("b").unwrap();
+            lone.serf.notified(&mut lone.core, Notification::Updated(idx));
+        }
+        Join(ltime) => lone.hear_join("b", ltime),
+        Leave(ltime) => lone.hear_leave("b", ltime),
+        PulledJoin(ltime) => lone.merge_members(&[("b", ltime, false)]),
+        // What a tombstone at a time says is a leave one later.
+        PulledLeave(ltime) => lone.merge_members(&[("b", ltime - 1, true)]),
+    }
+}
+
+fn check(status: Option<Status>, stimulus: Stimulus, expected: Outcome<'_>) {
+    let mut lone = lone_with_b(status);
+    apply(&mut lone, stimulus);
+    let (told, events) = (lone.packet().join(", "), lone.events().join(", "));
+    assert_eq!((lone.status("b"), lone.ltime("b"), &*told, &*events), expected, "{status:?} and {stimulus:?}");
+}
+
+#[test]
+fn membership_decides_between_alive_and_gone_and_intents_between_failed_and_left() {
+    for (status, stimulus, expected) in [
+        (None, Stimulus::Alive, (Some(Alive), 0, "", "join b")),
+        (None, Gone, (None, 0, "", "")),
+        (Some(Alive), Stimulus::Alive, (Some(Alive), 5, "", "join b")),
+        (Some(Alive), Gone, (Some(Failed), 5, "", "failed b")),
+        (Some(Alive), Updated, (Some(Alive), 5, "", "update b")),
+        (Some(Leaving), Stimulus::Alive, (Some(Alive), 5, "", "join b")),
+        (Some(Leaving), Gone, (Some(Left), 5, "", "leave b")),
+        (Some(Leaving), Updated, (Some(Leaving), 5, "", "update b")),
+        (Some(Failed), Stimulus::Alive, (Some(Alive), 5, "", "join b")),
+        (Some(Failed), Gone, (Some(Failed), 5, "", "")),
+        (Some(Failed), Updated, (Some(Failed), 5, "", "update b")),
+        (Some(Left), Stimulus::Alive, (Some(Alive), 5, "", "join b")),
+        (Some(Left), Gone, (Some(Left), 5, "", "")),
+        (Some(Left), Updated, (Some(Left), 5, "", "update b")),
+    ] {
+        check(status, stimulus, expected);
+    }
+}
+
+#[test]
+fn a_newer_intent_moves_a_member_and_is_passed_on() {
+    for (status, stimulus, expected) in [
+        (None, Join(6), (None, 6, "join b@6", "")),
+        (None, Leave(6), (None, 6, "leave b@6", "")),
+        (Some(Alive), Join(6), (Some(Alive), 6, "join b@6", "")),
+        (Some(Alive), Leave(6), (Some(Leaving), 6, "leave b@6", "")),
+        (Some(Leaving), Join(6), (Some(Alive), 6, "join b@6", "")),
+        (Some(Leaving), Leave(6), (Some(Leaving), 6, "leave b@6", "")),
+        (Some(Failed), Join(6), (Some(Failed), 6, "join b@6", "")),
+        (Some(Failed), Leave(6), (Some(Left), 6, "leave b@6", "leave b")),
+        (Some(Left), Join(6), (Some(Left), 6, "join b@6", "")),
+        (Some(Left), Leave(6), (Some(Left), 6, "leave b@6", "")),
+    ] {
+        check(status, stimulus, expected);
+    }
+}
+
+#[test]
+fn an_intent_that_is_not_newer_means_nothing_in_any_status() {
+    for status in [Alive, Leaving, Failed, Left] {
+        for stimulus in [Join(5), Leave(5), Join(4), Leave(4), Join(0), Leave(0)] {
+            check(Some(status), stimulus, (Some(status), 5, "", ""));
+        }
+        for stimulus in [PulledJoin(5), PulledLeave(5), PulledJoin(4), PulledLeave(4), PulledLeave(1)] {
+            check(Some(status), stimulus, (Some(status), 5, "", ""));
+        }
+    }
+}
+
+#[test]
+fn what_a_push_pull_says_moves_a_member_too_but_is_not_passed_on() {
+    for (status, stimulus, expected) in [
+        (None, PulledJoin(6), (None, 6, "", "")),
+        (None, PulledLeave(6), (None, 6, "", "")),
+        (Some(Alive), PulledJoin(6), (Some(Alive), 6, "", "")),
+        (Some(Alive), PulledLeave(7), (Some(Leaving), 7, "", "")),
+        (Some(Leaving), PulledJoin(6), (Some(Alive), 6, "", "")),
+        (Some(Leaving), PulledLeave(6), (Some(Leaving), 6, "", "")),
+        (Some(Failed), PulledJoin(6), (Some(Failed), 6, "", "")),
+        (Some(Failed), PulledLeave(6), (Some(Left), 6, "", "leave b")),
+        (Some(Left), PulledJoin(6), (Some(Left), 6, "", "")),
+    ] {
+        check(status, stimulus, expected);
+    }
+}
+
+#[test]
+fn a_tombstone_at_the_time_of_the_members_own_join_is_stale_and_one_on_a_tombstone_does_not_raise_it() {
+    check(Some(Alive), PulledLeave(6), (Some(Alive), 5, "", ""));
+    check(Some(Left), PulledLeave(9), (Some(Left), 5, "", ""));
+}
+
+#[test]
+fn the_age_of_a_failed_member_that_turns_out_to_have_left_counts_from_its_failure() {
+    let mut lone = lone_with_b(Some(Failed));
+    let failed_at = lone.serf.failed[0].since;
+    lone.run(secs(100));
+    lone.hear_leave("b", 6);
+    assert_eq!((lone.serf.failed.len(), lone.serf.left.len(), lone.serf.left[0].since), (0, 1, failed_at));
+}
+
+#[test]
+fn the_lists_of_the_failed_and_the_left_hold_exactly_those() {
+    for (status, failed, left) in [(Alive, 0, 0), (Leaving, 0, 0), (Failed, 1, 0), (Left, 0, 1)] {
+        let mut lone = lone_with_b(Some(status));
+        assert_eq!((lone.serf.failed.len(), lone.serf.left.len()), (failed, left), "{status}");
+        lone.alive("b");
+        assert_eq!((lone.serf.failed.len(), lone.serf.left.len()), (0, 0), "{status}, then back");
+    }
+}
+
+#[test]
+fn a_member_that_is_back_is_not_passed_on_as_what_it_was() {
+    let mut lone = lone_with_b(Some(Alive));
+    lone.hear_leave("b", 6);
+    assert_eq!(lone.packet(), ["leave b@6"]);
+    lone.merge_members(&[("b", 7, false)]);
+    assert_eq!((lone.status("b"), lone.packet()), (Some(Alive), vec![]), "the queued leave is void");
+}
+
+// Ourselves.
+
+#[test]
+fn told_that_we_leave_we_say_that_we_joined_later_than_that() {
+    for via_gossip in [true, false] {
+        let mut lone = Lone::lan(&["b"]);
+        if via_gossip {
+            lone.hear_leave("a", 9);
+        } else {
+            lone.merge_members(&[("a", 8, true)]);
+        }
+        assert_eq!((lone.status("a"), lone.ltime("a")), (Some(Alive), 10));
+        assert_eq!((lone.packet(), lone.events()), (vec!["join a@10".to_string()], vec![]));
+        lone.hear_leave("a", 10);
+        assert_eq!(lone.ltime("a"), 10, "what is not newer is not even refuted");
+        lone.hear_prune("a", 11);
+        assert_eq!((lone.status("a"), lone.ltime("a")), (Some(Alive), 12));
+    }
+}
+
+#[test]
+fn while_we_leave_we_do_not_refute() {
+    let mut lone = Lone::lan(&["b"]);
+    assert!(lone.serf.leave(&mut lone.core));
+    assert_eq!((lone.status("a"), lone.ltime("a"), lone.packet()), (Some(Leaving), 1, vec!["leave a@1".to_string()]));
+    lone.hear_leave("a", 9);
+    assert_eq!((lone.status("a"), lone.ltime("a"), lone.packet()), (Some(Leaving), 9, vec!["leave a@9".to_string()]));
+    lone.gone("a");
+    assert_eq!((lone.status("a"), lone.events()), (Some(Left), vec!["leave a".to_string()]));
+}
+
+#[test]
+fn a_join_intent_about_ourselves_only_raises_our_time() {
+    let mut lone = Lone::lan(&["b"]);
+    lone.hear_join("a", 9);
+    assert_eq!((lone.status("a"), lone.ltime("a"), lone.packet()), (Some(Alive), 9, vec!["join a@9".to_string()]));
+}

@@ -1,0 +1,227 @@
+use super::*;
+
+const FIVE: [&str; 5] = ["b", "c", "d", "e", "f"];
+
+/// How long after `from` a member is dead, in milliseconds.
+fn dead_after(lone: &mut Lone, name: &str, from: Instant) -> u128 {
+    while lone.state(name) != Some(State::Dead) {
+        let at = lone.core.timers.next().expect("a suspicion has a timer");
+        lone.fire(at);
+    }
+    (lone.core.now - from).as_millis()
+}
+
+#[test]
+fn a_suspect_that_nobody_else_accuses_is_dead_after_the_longest_wait() {
+    let mut lone = Lone::lan(&FIVE);
+    lone.hear(suspect("b", 1, "c"));
+    assert_eq!(lone.state("b"), Some(State::Suspect));
+    assert_eq!(dead_after(&mut lone, "b", Instant::ZERO), 24_000);
+    assert_eq!(lone.told(), ["gone b"]);
+    assert_eq!(lone.queued(), ["dead b@1 by a"], "we declare it");
+    assert_eq!(lone.core.stats.deaths_declared, 1);
+}
+
+#[test]
+fn each_confirmation_by_another_shortens_the_wait_counted_from_the_first_accusation() {
+    let mut lone = Lone::lan(&FIVE);
+    lone.hear(suspect("b", 1, "c"));
+    lone.run(secs(1));
+    lone.hear(suspect("b", 1, "d"));
+    assert_eq!(dead_after(&mut lone.clone(), "b", Instant::ZERO), 11_381);
+    lone.run(secs(1));
+    lone.hear(suspect("b", 1, "e"));
+    assert_eq!(dead_after(&mut lone, "b", Instant::ZERO), 4000);
+}
+
+#[test]
+fn a_confirmation_that_comes_when_the_shortened_wait_is_over_kills_at_once() {
+    let mut lone = Lone::lan(&FIVE);
+    lone.hear(suspect("b", 1, "c"));
+    lone.hear(suspect("b", 1, "d"));
+    lone.run(secs(5));
+    lone.hear(suspect("b", 1, "e"));
+    assert_eq!(lone.state("b"), Some(State::Dead));
+    assert_eq!(lone.queued(), ["dead b@1 by a"]);
+}
+
+#[test]
+fn the_same_accuser_again_neither_counts_nor_is_passed_on() {
+    let mut lone = Lone::lan(&FIVE);
+    lone.hear(suspect("b", 1, "c"));
+    lone.hear(suspect("b", 1, "d"));
+    while !lone.packet().is_empty() {}
+    lone.hear(suspect("b", 1, "c"));
+    lone.hear(suspect("b", 1, "d"));
+    assert_eq!(lone.queued(), [""; 0]);
+    assert_eq!(dead_after(&mut lone, "b", Instant::ZERO), 11_381);
+}
+
+#[test]
+fn a_confirmation_is_passed_on_in_the_name_of_the_newest_accuser_until_enough_have_spoken() {
+    let mut lone = Lone::lan(&FIVE);
+    lone.hear(suspect("b", 1, "c"));
+    assert_eq!(lone.packet(), ["suspect b@1 by c"]);
+    lone.hear(suspect("b", 1, "d"));
+    assert_eq!(lone.packet(), ["suspect b@1 by d"]);
+    lone.hear(suspect("b", 1, "e"));
+    while !lone.packet().is_empty() {}
+    lone.hear(suspect("b", 1, "f"));
+    assert_eq!(lone.packet(), [""; 0], "two confirmations are all that lan wants");
+}
+
+#[test]
+fn in_a_cluster_of_three_the_shortest_wait_holds_at_once() {
+    let mut lone = Lone::lan(&["b", "c"]);
+    lone.hear(suspect("b", 1, "c"));
+    assert_eq!(dead_after(&mut lone, "b", Instant::ZERO), 4000);
+}
+
+#[test]
+fn a_suspect_that_refutes_is_alive_without_an_event_and_its_timer_means_nothing() {
+    let mut lone = Lone::lan(&FIVE);
+    lone.hear(suspect("b", 1, "c"));
+    lone.run(secs(10));
+    lone.hear(alive("b", 2));
+    assert_eq!(lone.state("b"), Some(State::Alive));
+    assert_eq!(lone.queued(), ["alive b@2"]);
+    lone.run(secs(60));
+    assert_eq!((lone.state("b"), lone.told()), (Some(State::Alive), vec![]));
+}
+
+#[test]
+fn a_suspicion_that_began_anew_runs_its_whole_time_whatever_timers_the_old_one_left() {
+    let mut lone = Lone::lan(&FIVE);
+    lone.hear(suspect("b", 1, "c"));
+    lone.run(secs(20));
+    lone.hear(alive("b", 2));
+    lone.hear(suspect("b", 2, "c"));
+    let begun = lone.core.now;
+    assert_eq!(dead_after(&mut lone, "b", begun), 24_000);
+}
+
+#[test]
+fn an_alive_message_with_the_accused_incarnation_does_not_refute() {
+    let mut lone = Lone::lan(&FIVE);
+    lone.hear(suspect("b", 1, "c"));
+    lone.hear(alive("b", 1));
+    assert_eq!(lone.state("b"), Some(State::Suspect));
+    lone.hear(suspect("b", 5, "c"));
+    lone.hear(alive("b", 5));
+    assert_eq!((lone.state("b"), lone.incarnation("b")), (Some(State::Suspect), 5), "a repeated accusation counts too");
+}
+
+#[test]
+fn old_accusations_and_those_of_strangers_mean_nothing() {
+    let mut lone = Lone::lan(&["b", "c"]);
+    lone.hear(alive("b", 5));
+    while !lone.packet().is_empty() {}
+    for message in [suspect("b", 4, "c"), dead("b", 4, "c"), suspect("x", 9, "c"), dead("x", 9, "x")] {
+        lone.hear(message);
+    }
+    assert_eq!((lone.state("b"), lone.state("x")), (Some(State::Alive), None));
+    assert_eq!((lone.queued(), lone.told(), lone.core.events.len()), (vec![], vec![], 0));
+}
+
+#[test]
+fn accused_ourselves_we_answer_with_a_higher_incarnation_and_doubt_our_health() {
+    for accusation in [suspect("a", 1, "b"), dead("a", 1, "b"), dead("a", 1, "a")] {
+        let mut lone = Lone::lan(&["b"]);
+        lone.hear(accusation);
+        assert_eq!((lone.state("a"), lone.swim.incarnation()), (Some(State::Alive), 2));
+        assert_eq!((lone.score(), lone.core.stats.refutations), (1, 1));
+        assert_eq!(lone.queued(), ["alive a@2"]);
+        assert_eq!(lone.told(), [""; 0]);
+    }
+}
+
+#[test]
+fn a_refutation_is_above_whatever_we_were_accused_at() {
+    let mut lone = Lone::lan(&["b"]);
+    lone.hear(suspect("a", 40, "b"));
+    assert_eq!(lone.swim.incarnation(), 41);
+    lone.hear(suspect("a", 40, "c"));
+    assert_eq!((lone.swim.incarnation(), lone.score()), (41, 1), "that is refuted already");
+    lone.hear(dead("a", 41, "b"));
+    assert_eq!((lone.swim.incarnation(), lone.incarnation("a")), (42, 42));
+}
+
+#[test]
+fn what_an_earlier_life_of_ours_said_is_refuted_and_our_own_echo_is_not() {
+    let mut lone = Lone::lan(&["b"]);
+    lone.hear(alive("a", 1));
+    assert_eq!((lone.swim.incarnation(), lone.core.stats.refutations), (1, 0));
+    lone.hear(alive("a", 7));
+    assert_eq!((lone.swim.incarnation(), lone.core.stats.refutations), (8, 1));
+    let other_tags = PeerRef { meta: b"\xff\x81\xa1k\xa1v", ..announcement("a") };
+    lone.hear(Message::Alive(Alive { incarnation: 8, peer: other_tags }));
+    assert_eq!(lone.swim.incarnation(), 9, "the same incarnation with other tags");
+    assert_eq!(lone.core.roster.peer(lone.swim.me).unwrap().meta(), NO_TAGS);
+}
+
+#[test]
+fn an_absurd_incarnation_is_dropped_and_counted_unless_the_member_is_near_it() {
+    let mut lone = Lone::lan(&["b"]);
+    let absurd = INCARNATION_MAX + 1;
+    for message in [alive("b", absurd), alive("x", u32::MAX), suspect("b", absurd, "c"), dead("b", absurd, "c")] {
+        lone.hear(message);
+    }
+    lone.hear(suspect("a", u32::MAX, "b"));
+    assert_eq!(lone.dropped(DropReason::Absurd), 5);
+    assert_eq!((lone.state("b"), lone.state("x"), lone.swim.incarnation()), (Some(State::Alive), None, 1));
+    lone.hear(alive("b", INCARNATION_MAX));
+    lone.hear(alive("b", absurd));
+    lone.hear(alive("b", absurd + 1024));
+    assert_eq!(lone.incarnation("b"), absurd + 1024);
+    lone.hear(alive("b", absurd + 1024 + 1025));
+    assert_eq!((lone.incarnation("b"), lone.dropped(DropReason::Absurd)), (absurd + 1024, 6));
+}
+
+#[test]
+fn who_says_it_itself_left_and_who_others_say_it_of_is_dead() {
+    let mut lone = Lone::lan(&["b", "c"]);
+    lone.hear(dead("b", 1, "c"));
+    lone.hear(dead("c", 1, "c"));
+    assert_eq!((lone.state("b"), lone.state("c")), (Some(State::Dead), Some(State::Left)));
+    assert_eq!(lone.told(), ["gone b", "gone c"]);
+    assert_eq!(lone.queued(), ["left c@1", "dead b@1 by c"]);
+    lone.hear(dead("b", 1, "b"));
+    lone.hear(dead("c", 1, "b"));
+    assert_eq!((lone.state("b"), lone.state("c")), (Some(State::Dead), Some(State::Left)), "and so it stays");
+    assert_eq!(lone.told(), [""; 0]);
+}
+
+#[test]
+fn the_dead_stay_dead_until_they_are_newer_than_anything_said_of_them() {
+    for later in [dead("b", 10, "c"), suspect("b", 10, "c"), dead("b", 10, "b")] {
+        let mut lone = Lone::lan(&["b", "c"]);
+        lone.hear(dead("b", 1, "c"));
+        lone.hear(later);
+        lone.told();
+        lone.hear(alive("b", 2));
+        lone.hear(alive("b", 10));
+        assert_eq!((lone.state("b"), lone.told()), (Some(State::Dead), vec![]), "after {later:?}");
+        lone.hear(alive("b", 11));
+        assert_eq!((lone.state("b"), lone.told()), (Some(State::Alive), vec!["joined b".to_string()]));
+    }
+}
+
+#[test]
+fn death_ends_a_suspicion() {
+    let mut lone = Lone::lan(&FIVE);
+    lone.hear(suspect("b", 1, "c"));
+    lone.hear(dead("b", 1, "d"));
+    lone.run(secs(60));
+    assert_eq!((lone.told(), lone.core.stats.deaths_declared), (vec!["gone b".to_string()], 0));
+    assert_eq!(lone.queued(), ["dead b@1 by d"]);
+}
+
+#[test]
+fn at_the_greatest_incarnation_we_stay_alive_and_do_not_wrap() {
+    let mut lone = Lone::lan(&["b"]);
+    lone.swim.incarnation = u32::MAX - 1;
+    lone.swim.rows[lone.swim.me.at()].incarnation = u32::MAX - 1;
+    lone.hear(suspect("a", u32::MAX, "b"));
+    lone.hear(suspect("a", u32::MAX, "b"));
+    assert_eq!((lone.swim.incarnation(), lone.state("a")), (u32::MAX, Some(State::Alive)));
+}

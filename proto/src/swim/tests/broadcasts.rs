@@ -1,0 +1,140 @@
+use super::*;
+
+#[test]
+fn a_broadcast_is_sent_as_often_as_the_number_of_members_asks_for() {
+    for (others, copies) in [(1, 4), (8, 4), (9, 8), (98, 8), (99, 12)] {
+        let names: Vec<String> = (0..others).map(|n| format!("m{n}")).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let mut lone = Lone::lan(&names);
+        lone.hear(suspect("m0", 1, "x"));
+        let sent = core::iter::from_fn(|| Some(lone.packet()).filter(|packet| !packet.is_empty()));
+        assert_eq!(sent.count(), copies, "{} members", others + 1);
+        assert_eq!(lone.swim.queue_depth(), 0);
+    }
+}
+
+#[test]
+fn a_newer_word_takes_the_place_of_the_older_and_is_told_from_the_beginning() {
+    let mut lone = Lone::lan(&["b", "c"]);
+    lone.hear(suspect("b", 1, "c"));
+    assert_eq!(lone.packet(), ["suspect b@1 by c"]);
+    assert_eq!(lone.packet(), ["suspect b@1 by c"]);
+    lone.hear(alive("b", 2));
+    for _ in 0..4 {
+        assert_eq!(lone.packet(), ["alive b@2"]);
+    }
+    assert_eq!(lone.packet(), [""; 0]);
+}
+
+#[test]
+fn a_member_stands_once_in_a_packet_however_often_its_state_changed() {
+    let mut lone = Lone::lan(&["b", "c"]);
+    lone.hear(alive("b", 2));
+    assert_eq!(lone.packet(), ["alive b@2"]);
+    lone.hear(alive("b", 3));
+    for _ in 0..4 {
+        assert_eq!(lone.packet(), ["alive b@3"]);
+    }
+    assert_eq!(lone.packet(), [""; 0]);
+}
+
+#[test]
+fn the_newest_word_goes_first_and_what_was_sent_less_before_what_was_sent_more() {
+    let mut lone = Lone::lan(&["b", "c", "d"]);
+    lone.hear(alive("b", 2));
+    lone.hear(alive("c", 2));
+    assert_eq!(lone.packet(), ["alive c@2", "alive b@2"]);
+    lone.hear(alive("d", 2));
+    assert_eq!(lone.packet()[0], "alive d@2");
+}
+
+#[test]
+fn what_does_not_fit_waits_for_the_next_packet() {
+    let mut lone = Lone::lan(&["b", "c", "d"]);
+    for name in ["b", "c", "d"] {
+        lone.hear(alive(name, 2));
+    }
+    assert_eq!(lone.packet_of(44), ["alive d@2"]);
+    assert_eq!(lone.packet_of(44), ["alive c@2"]);
+    assert_eq!(lone.packet_of(44), ["alive b@2"]);
+    assert_eq!(lone.swim.next_sends(), Some(1));
+}
+
+#[test]
+fn many_changes_of_few_members_do_not_let_the_queue_grow() {
+    let mut lone = Lone::lan(&["b", "c"]);
+    for incarnation in 2..2000 {
+        lone.hear(alive("b", incarnation));
+        lone.packet();
+    }
+    assert!(lone.swim.queue.len() <= 2 * lone.swim.queue_depth() + 64, "{}", lone.swim.queue.len());
+    assert_eq!(lone.swim.queue_depth(), 1);
+}
+
+#[test]
+fn gossip_goes_to_the_live_the_suspect_and_the_recently_dead_but_not_to_the_left() {
+    let mut lone = Lone::lan(&["b", "c", "d", "e", "f"]);
+    lone.hear(suspect("c", 1, "b"));
+    lone.hear(dead("d", 1, "b"));
+    lone.hear(dead("e", 1, "e"));
+    let names = |lone: &mut Lone| {
+        let mut seen = alloc::collections::BTreeSet::new();
+        for _ in 0..100 {
+            let targets = lone.swim.gossip_targets(&mut lone.core);
+            assert_eq!(targets.len(), 3);
+            seen.extend(targets.into_iter().map(|idx| lone.core.roster.name_ref(idx).to_string()));
+        }
+        seen.into_iter().collect::<Vec<_>>()
+    };
+    assert_eq!(names(&mut lone), ["b", "c", "d", "f"]);
+    lone.core.now = Instant::ZERO + secs(30);
+    assert_eq!(names(&mut lone), ["b", "c", "d", "f"]);
+    lone.core.now = Instant::ZERO + ms(30_001);
+    assert_eq!(names(&mut lone), ["b", "c", "f"]);
+}
+
+#[test]
+fn every_target_is_another_and_each_is_as_likely() {
+    let others: Vec<String> = (0..20).map(|n| format!("m{n}")).collect();
+    let mut lone = Lone::lan(&others.iter().map(String::as_str).collect::<Vec<_>>());
+    let mut hits = vec![0_u32; lone.swim.rows.len()];
+    for _ in 0..4000 {
+        let mut targets = lone.swim.gossip_targets(&mut lone.core);
+        targets.sort_unstable();
+        targets.dedup();
+        assert_eq!(targets.len(), 3);
+        for idx in targets {
+            hits[idx.at()] += 1;
+        }
+    }
+    assert_eq!(hits[lone.swim.me.at()], 0);
+    let hits: Vec<u32> = hits.into_iter().filter(|&n| n > 0).collect();
+    assert!(hits.len() == 20 && hits.iter().all(|n| (500..700).contains(n)), "{hits:?}");
+}
+
+#[test]
+fn with_fewer_members_than_targets_all_of_them_are_chosen() {
+    let mut lone = Lone::lan(&["b", "c"]);
+    for _ in 0..50 {
+        assert_eq!(lone.swim.gossip_targets(&mut lone.core).len(), 2);
+    }
+    let mut alone = Lone::lan(&[]);
+    assert_eq!(alone.swim.gossip_targets(&mut alone.core), []);
+    assert!(!alone.swim.has_listeners());
+}
+
+#[test]
+fn an_accuser_with_a_name_that_no_packet_has_room_for_does_not_stop_the_queue() {
+    let mut lone = Lone::lan(&["b", "c"]);
+    let long = "x".repeat(2000);
+    let mut frame = vec![0; 4000];
+    let mut writer = Writer::new(&mut frame);
+    native::encode(&suspect("b", 1, &long), &mut writer).unwrap();
+    let len = writer.len();
+    if let Ok(message) = native::decode(&frame[..len]) {
+        lone.hear(message);
+    }
+    lone.hear(alive("c", 2));
+    while !lone.packet().is_empty() {}
+    assert_eq!(lone.swim.queue_depth(), 0);
+}

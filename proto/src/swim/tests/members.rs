@@ -1,0 +1,249 @@
+use super::*;
+
+fn moved(name: &str, incarnation: u32, to: SocketAddr) -> Message<'_> {
+    Message::Alive(Alive { incarnation, peer: PeerRef { addr: to, ..announcement(name) } })
+}
+
+fn elsewhere() -> SocketAddr {
+    "10.9.9.9:7946".parse().unwrap()
+}
+
+#[test]
+fn a_newcomer_joins_and_is_told_on() {
+    let mut lone = Lone::lan(&["b"]);
+    lone.hear(alive("c", 3));
+    assert_eq!((lone.state("c"), lone.incarnation("c")), (Some(State::Alive), 3));
+    assert_eq!(lone.told(), ["joined c"]);
+    assert_eq!(lone.queued(), ["alive c@3"]);
+    lone.hear(alive("c", 3));
+    lone.hear(alive("c", 2));
+    assert_eq!((lone.told(), lone.core.stats.repeats_in), (vec![], 2));
+}
+
+#[test]
+fn a_newcomer_with_incarnation_zero_leaves_no_trace() {
+    let mut lone = Lone::lan(&["b"]);
+    lone.hear(alive("c", 0));
+    assert_eq!((lone.state("c"), lone.core.roster.find("c")), (None, None));
+    assert_eq!((lone.told(), lone.swim.members_known()), (vec![], 2));
+}
+
+#[test]
+fn versions_that_cannot_be_are_dropped_and_counted() {
+    let mut lone = Lone::lan(&["b"]);
+    for versions in [[0, 5, 2, 2, 5, 5], [1, 0, 2, 2, 5, 5], [3, 2, 2, 2, 5, 5]] {
+        let peer = PeerRef { versions: Versions(versions), ..announcement("c") };
+        lone.hear(Message::Alive(Alive { incarnation: 1, peer }));
+    }
+    assert_eq!((lone.state("c"), lone.dropped(DropReason::Versions)), (None, 3));
+}
+
+#[test]
+fn other_metadata_is_an_update_and_only_a_newer_incarnation_brings_it() {
+    let mut lone = Lone::lan(&["b"]);
+    let tagged = PeerRef { meta: b"\xff\x81\xa1k\xa1v", ..announcement("b") };
+    lone.hear(Message::Alive(Alive { incarnation: 1, peer: tagged }));
+    assert_eq!(lone.told(), [""; 0]);
+    lone.hear(Message::Alive(Alive { incarnation: 2, peer: tagged }));
+    assert_eq!(lone.told(), ["updated b"]);
+    lone.hear(Message::Alive(Alive { incarnation: 3, peer: tagged }));
+    assert_eq!(lone.told(), [""; 0], "only the incarnation is new");
+    lone.hear(suspect("b", 3, "c"));
+    lone.hear(alive("b", 4));
+    assert_eq!(lone.told(), ["updated b"], "a refutation may bring other tags");
+}
+
+#[test]
+fn the_same_member_dead_and_back_joins_again() {
+    let mut lone = Lone::lan(&["b", "c"]);
+    lone.hear(dead("b", 1, "c"));
+    lone.hear(dead("c", 1, "c"));
+    lone.told();
+    lone.hear(alive("b", 2));
+    lone.hear(alive("c", 1));
+    lone.hear(alive("c", 2));
+    assert_eq!(lone.told(), ["joined b", "joined c"]);
+}
+
+#[test]
+fn another_address_for_a_live_name_is_a_conflict_whatever_the_incarnation() {
+    let mut lone = Lone::lan(&["b"]);
+    for (incarnation, prepare) in [(1, None), (9, None), (9, Some(suspect("b", 1, "c")))] {
+        if let Some(message) = prepare {
+            lone.hear(message);
+        }
+        lone.core.events.clear();
+        lone.hear(moved("b", incarnation, elsewhere()));
+        let existing = Arc::clone(lone.core.roster.peer(lone.idx("b")).unwrap());
+        assert_eq!(existing.addr(), addr("b"));
+        assert_eq!(lone.core.events, [Event::NameConflict { existing, other: elsewhere() }]);
+        assert_eq!((lone.incarnation("b"), lone.told()), (1, vec![]));
+    }
+    assert_eq!(lone.dropped(DropReason::NameConflict), 3);
+}
+
+#[test]
+fn another_address_for_our_own_name_is_a_conflict_until_we_have_left() {
+    let mut lone = Lone::lan(&["b"]);
+    lone.hear(moved("a", 9, elsewhere()));
+    assert!(matches!(lone.core.events[..], [Event::NameConflict { .. }]));
+    assert_eq!(lone.swim.incarnation(), 1);
+    lone.core.events.clear();
+    lone.swim.leave(&mut lone.core);
+    lone.hear(moved("a", 9, elsewhere()));
+    assert_eq!((lone.core.events.len(), lone.state("a")), (0, Some(State::Left)));
+}
+
+#[test]
+fn an_ipv4_address_and_its_mapped_form_are_one() {
+    let mut lone = Lone::lan(&["b"]);
+    let SocketAddr::V4(v4) = addr("b") else { panic!("it is IPv4") };
+    lone.hear(moved("b", 2, SocketAddr::from((v4.ip().to_ipv6_mapped(), 7946))));
+    assert_eq!((lone.incarnation("b"), lone.core.events.len()), (2, 0));
+    assert_eq!(lone.core.roster.peer(lone.idx("b")).unwrap().addr(), addr("b"));
+}
+
+#[test]
+fn the_name_of_a_member_that_left_may_be_taken_at_once_even_with_a_lower_incarnation() {
+    let mut lone = Lone::lan(&["b"]);
+    lone.hear(alive("b", 5));
+    lone.hear(dead("b", 5, "b"));
+    lone.told();
+    lone.hear(moved("b", 1, elsewhere()));
+    assert_eq!((lone.state("b"), lone.incarnation("b")), (Some(State::Alive), 1));
+    assert_eq!(lone.told(), ["joined b"]);
+    assert_eq!(lone.core.roster.peer(lone.idx("b")).unwrap().addr(), elsewhere());
+}
+
+#[test]
+fn the_name_of_a_dead_member_may_be_taken_only_after_the_reclaim_time_and_by_default_never() {
+    let mut lone = Lone::lan(&["b"]);
+    lone.hear(dead("b", 1, "c"));
+    lone.run(secs(3600));
+    lone.hear(moved("b", 9, elsewhere()));
+    assert_eq!(lone.state("b"), Some(State::Dead));
+    assert_eq!(lone.dropped(DropReason::NameConflict), 1);
+
+    let options = Options { dead_node_reclaim_time: secs(10), ..Options::lan() };
+    let mut lone = Lone::still(options, &["b"]);
+    lone.hear(dead("b", 1, "c"));
+    lone.run(secs(10));
+    lone.hear(moved("b", 9, elsewhere()));
+    assert_eq!(lone.state("b"), Some(State::Dead), "older than the time, not as old");
+    lone.run(ms(1));
+    lone.hear(moved("b", 1, elsewhere()));
+    assert_eq!(lone.state("b"), Some(State::Alive));
+}
+
+#[test]
+fn the_dead_and_left_are_forgotten_at_the_end_of_a_round_once_they_are_old_enough() {
+    let mut lone = Lone::probing(Options::lan(), &["b", "c", "d"]);
+    let dies = lone.core.now;
+    lone.hear(dead("b", 1, "d"));
+    lone.hear(dead("c", 1, "c"));
+    while !lone.packet().is_empty() {}
+    while lone.state("b").is_some() {
+        let (_, seq) = lone.next_probe();
+        lone.hear(ack(seq));
+    }
+    let age = lone.core.now - dies;
+    assert!(age > secs(30) && age <= secs(32), "after {age:?}");
+    assert_eq!((lone.state("c"), lone.swim.members_known()), (None, 2));
+    assert_eq!((lone.core.roster.find("b"), lone.core.roster.find("c")), (None, None));
+    lone.hear(alive("b", 1));
+    assert_eq!(lone.state("b"), Some(State::Alive), "nothing is remembered of it");
+}
+
+#[test]
+fn nobody_is_forgotten_exactly_at_the_age_nor_while_others_are_to_be_told() {
+    let mut lone = Lone::lan(&["b"]);
+    lone.hear(dead("b", 1, "c"));
+    lone.run(secs(31));
+    lone.swim.reap(&mut lone.core);
+    assert_eq!(lone.state("b"), Some(State::Dead), "it is queued");
+    while !lone.packet().is_empty() {}
+    let mut exact = lone.clone();
+    exact.core.now = Instant::ZERO + secs(30);
+    exact.swim.reap(&mut exact.core);
+    assert_eq!(exact.state("b"), Some(State::Dead));
+    lone.swim.reap(&mut lone.core);
+    assert_eq!(lone.state("b"), None);
+}
+
+#[test]
+fn we_do_not_forget_ourselves_after_we_left() {
+    let mut lone = Lone::lan(&["b"]);
+    lone.swim.leave(&mut lone.core);
+    while !lone.packet().is_empty() {}
+    lone.run(secs(120));
+    lone.swim.reap(&mut lone.core);
+    assert_eq!(lone.state("a"), Some(State::Left));
+}
+
+#[test]
+fn after_our_farewell_nothing_that_is_said_of_us_is_refuted() {
+    let mut lone = Lone::lan(&["b"]);
+    lone.swim.leave(&mut lone.core);
+    assert_eq!(lone.told(), ["gone a"]);
+    for message in [alive("a", 9), suspect("a", 9, "b"), dead("a", 9, "b")] {
+        lone.hear(message);
+    }
+    assert_eq!((lone.state("a"), lone.swim.incarnation(), lone.score()), (Some(State::Left), 1, 0));
+    assert_eq!((lone.told(), lone.core.stats.refutations), (vec![], 0));
+}
+
+#[test]
+fn the_farewell_is_sent_when_every_copy_of_it_is() {
+    let mut lone = Lone::lan(&["b", "c"]);
+    lone.swim.leave(&mut lone.core);
+    lone.told();
+    for copy in 1..=4 {
+        assert_eq!(lone.told(), [""; 0], "{copy}");
+        assert_eq!(lone.packet(), ["left a@1"]);
+        assert_eq!(lone.swim.farewells_sent(), copy);
+    }
+    assert_eq!(lone.told(), ["farewell sent a"]);
+    assert_eq!(lone.packet(), [""; 0]);
+}
+
+#[test]
+fn copies_of_our_alive_message_are_not_copies_of_the_farewell() {
+    let mut lone = Lone::lan(&["b"]);
+    lone.swim.announce();
+    assert_eq!(lone.packet(), ["alive a@2"]);
+    lone.swim.leave(&mut lone.core);
+    assert_eq!(lone.swim.farewells_sent(), 0);
+    while !lone.packet().is_empty() {}
+    assert_eq!(lone.swim.farewells_sent(), 4);
+    assert_eq!(lone.told(), ["gone a", "farewell sent a"]);
+}
+
+#[test]
+fn with_nobody_to_be_told_the_farewell_is_sent_at_once() {
+    let mut lone = Lone::lan(&["b"]);
+    lone.hear(dead("b", 1, "c"));
+    lone.told();
+    lone.swim.leave(&mut lone.core);
+    assert_eq!(lone.told(), ["gone a", "farewell sent a"]);
+    lone.swim.leave(&mut lone.core);
+    assert_eq!(lone.told(), [""; 0], "once");
+}
+
+#[test]
+fn announcing_raises_our_incarnation() {
+    let mut lone = Lone::lan(&["b"]);
+    lone.swim.announce();
+    assert_eq!((lone.swim.incarnation(), lone.incarnation("a"), lone.queued()), (2, 2, vec!["alive a@2".to_string()]));
+}
+
+#[test]
+fn one_member_too_many_is_ignored_and_counted() {
+    let mut lone = Lone::lan(&["b"]);
+    for number in 0..crate::limits::MEMBERS_MAX {
+        if lone.core.roster.intern(&format!("name-{number}")).is_none() {
+            break;
+        }
+    }
+    lone.hear(alive("c", 1));
+    assert_eq!((lone.state("c"), lone.dropped(DropReason::Limit)), (None, 1));
+}

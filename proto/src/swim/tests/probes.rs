@@ -1,0 +1,255 @@
+use super::*;
+
+const FIVE: [&str; 5] = ["b", "c", "d", "e", "f"];
+
+/// A probe that has just begun, with nothing else going on.
+fn probed(options: Options, others: &[&str]) -> (Lone, String, u32) {
+    let mut lone = Lone::probing(options, others);
+    let (target, seq) = lone.next_probe();
+    lone.wanted();
+    (lone, target, seq)
+}
+
+fn versions_until(protocol_max: u8) -> Versions {
+    Versions([1, protocol_max, 2, 2, 5, 5])
+}
+
+#[test]
+fn an_ack_in_time_ends_the_probe_and_makes_us_better() {
+    let (mut lone, target, seq) = probed(Options::lan(), &FIVE);
+    lone.swim.awareness.apply(2);
+    lone.hear_from(addr(&target), ack(seq));
+    assert_eq!(lone.score(), 1);
+    lone.run(ms(999));
+    assert_eq!(lone.sent(), [], "nobody is asked for help, and the next probe is not due");
+    assert_eq!(lone.state(&target), Some(State::Alive));
+}
+
+#[test]
+fn an_ack_that_nobody_waits_for_changes_nothing() {
+    let (mut lone, target, seq) = probed(Options::lan(), &FIVE);
+    lone.swim.awareness.apply(2);
+    lone.hear(ack(seq.wrapping_add(1)));
+    assert_eq!(lone.score(), 2);
+    lone.hear(ack(seq));
+    lone.hear(ack(seq));
+    assert_eq!(lone.score(), 1, "the second ack is of no probe");
+    lone.run(ms(600));
+    assert_eq!((lone.state(&target), lone.sent()), (Some(State::Alive), vec![]));
+}
+
+#[test]
+fn without_an_ack_others_and_a_stream_try_at_the_probe_timeout_under_the_same_number() {
+    let (mut lone, target, seq) = probed(Options::lan(), &FIVE);
+    let begun = lone.core.now;
+    lone.run(ms(499));
+    assert_eq!(lone.sent(), []);
+    lone.run(ms(1));
+    let sent = lone.sent();
+    assert_eq!(sent.len(), 3);
+    for unicast in &sent {
+        assert_eq!(unicast.body, Body::IndirectPing { seq, target: lone.idx(&target), nack: true });
+        let helper = unicast.peer.expect("a helper is a member");
+        assert!(helper != lone.swim.me && helper != lone.idx(&target));
+        assert_eq!(unicast.to, addr(lone.core.roster.name_ref(helper)));
+    }
+    let mut helpers: Vec<_> = sent.iter().map(|unicast| unicast.to).collect();
+    helpers.sort_unstable();
+    helpers.dedup();
+    assert_eq!(helpers.len(), 3, "three different helpers");
+    let ask = Ask::Ping { seq, target: lone.idx(&target) };
+    assert_eq!(lone.wanted(), [(addr(&target), ask, begun + secs(1))]);
+}
+
+#[test]
+fn a_probe_that_nobody_answers_ends_in_a_suspicion_by_us() {
+    let (mut lone, target, _) = probed(Options::lan(), &FIVE);
+    lone.run(ms(999));
+    assert_eq!(lone.state(&target), Some(State::Alive));
+    lone.run(ms(1));
+    assert_eq!(lone.state(&target), Some(State::Suspect));
+    assert_eq!(lone.queued(), [format!("suspect {target}@1 by a")]);
+    let member = Arc::clone(lone.core.roster.peer(lone.idx(&target)).unwrap());
+    assert_eq!(lone.core.events, [Event::Suspected { member, accuser: "a".into() }]);
+    assert_eq!((lone.core.stats.probes_failed, lone.core.stats.suspicions_raised), (1, 1));
+}
+
+#[test]
+fn ill_health_stretches_the_probe_but_not_the_wait_for_the_direct_ack() {
+    let mut lone = Lone::probing(Options::lan(), &FIVE);
+    lone.swim.awareness.apply(2);
+    let (target, _) = lone.next_probe();
+    lone.run(ms(499));
+    assert_eq!(lone.sent(), []);
+    lone.run(ms(1));
+    assert_eq!(lone.sent().len(), 3, "500 ms, whatever the score");
+    lone.run(ms(2499));
+    assert_eq!(lone.sent(), [], "one probe at a time: the ticks in between begin none");
+    assert_eq!(lone.state(&target), Some(State::Alive));
+    lone.run(ms(1));
+    assert_eq!(lone.state(&target), Some(State::Suspect), "three intervals after it began");
+    let next = lone.sent();
+    assert!(matches!(next[..], [Unicast { body: Body::Ping { .. }, .. }]), "and the next begins at once: {next:?}");
+}
+
+#[test]
+fn a_relayed_ack_ends_the_probe_however_late() {
+    let (mut lone, target, seq) = probed(Options::lan(), &FIVE);
+    lone.run(ms(999));
+    lone.hear_from(addr("c"), ack(seq));
+    lone.run(ms(500));
+    assert_eq!(lone.state(&target), Some(State::Alive));
+    assert_eq!(lone.core.stats.probes_failed, 0);
+}
+
+#[test]
+fn an_ack_after_the_end_of_the_probe_does_not_save_the_member() {
+    let (mut lone, target, seq) = probed(Options::lan(), &FIVE);
+    lone.run(ms(1000));
+    lone.hear_from(addr(&target), ack(seq));
+    assert_eq!(lone.state(&target), Some(State::Suspect));
+}
+
+/// Fails a probe of which `nacks` helpers say that they tried, and returns how much more ill that makes us.
+fn ill_after(options: Options, others: &[&str], nacks: u32) -> u32 {
+    let (mut lone, _, seq) = probed(options, others);
+    lone.run(ms(600));
+    for _ in 0..nacks {
+        lone.hear(Message::Nack { seq });
+        lone.hear(Message::Nack { seq: seq.wrapping_add(1) });
+    }
+    lone.run(ms(400));
+    assert_eq!(lone.core.stats.probes_failed, 1);
+    lone.score()
+}
+
+#[test]
+fn every_nack_that_is_missing_makes_us_more_ill() {
+    assert_eq!([0, 1, 2, 3, 4].map(|nacks| ill_after(Options::lan(), &FIVE, nacks)), [3, 2, 1, 0, 0]);
+    let one_helper = Options { indirect_probes: 1, ..Options::lan() };
+    assert_eq!(ill_after(one_helper, &FIVE, 0), 1);
+}
+
+#[test]
+fn a_failed_probe_without_anybody_who_could_nack_makes_us_more_ill_by_one() {
+    assert_eq!(ill_after(Options::lan(), &["b"], 0), 1, "nobody to ask");
+    assert_eq!(ill_after(Options { indirect_probes: 0, ..Options::lan() }, &FIVE, 0), 1);
+}
+
+#[test]
+fn helpers_that_are_too_old_for_nacks_are_not_expected_to_send_any() {
+    let mut lone = Lone::probing(Options::lan(), &[]);
+    for name in FIVE {
+        let peer = PeerRef { versions: versions_until(3), ..announcement(name) };
+        lone.hear(Message::Alive(Alive { incarnation: 1, peer }));
+    }
+    let (target, seq) = lone.next_probe();
+    lone.wanted();
+    lone.run(ms(500));
+    for unicast in lone.sent() {
+        assert_eq!(unicast.body, Body::IndirectPing { seq, target: lone.idx(&target), nack: false });
+    }
+    assert_eq!(lone.wanted().len(), 1, "version 3 answers stream pings");
+    lone.run(ms(500));
+    assert_eq!(lone.score(), 1);
+}
+
+#[test]
+fn a_member_too_old_for_stream_pings_gets_none_and_neither_does_anybody_when_they_are_off() {
+    let mut lone = Lone::probing(Options::lan(), &[]);
+    let peer = PeerRef { versions: versions_until(2), ..announcement("b") };
+    lone.hear(Message::Alive(Alive { incarnation: 1, peer }));
+    lone.next_probe();
+    lone.wanted();
+    lone.run(ms(500));
+    assert_eq!(lone.wanted(), []);
+    let (mut lone, ..) = probed(Options { stream_pings: false, ..Options::lan() }, &FIVE);
+    lone.run(ms(500));
+    assert_eq!(lone.sent().len(), 3);
+    assert_eq!(lone.wanted(), []);
+}
+
+#[test]
+fn a_member_that_answers_on_a_stream_stays_alive_and_makes_us_better_when_the_probe_ends() {
+    let (mut lone, target, seq) = probed(Options::lan(), &FIVE);
+    lone.swim.awareness.apply(2);
+    lone.run(ms(600));
+    lone.swim.stream_acked(seq);
+    assert_eq!(lone.score(), 2, "a stream alone does not end the wait");
+    lone.run(ms(400));
+    assert_eq!((lone.state(&target), lone.score()), (Some(State::Alive), 1));
+    assert_eq!((lone.core.stats.probes_saved_by_stream, lone.core.stats.probes_failed), (1, 0));
+}
+
+#[test]
+fn an_answer_on_a_stream_of_an_earlier_probe_saves_nobody() {
+    let (mut lone, target, seq) = probed(Options::lan(), &FIVE);
+    lone.swim.stream_acked(seq.wrapping_sub(1));
+    lone.run(secs(1));
+    assert_eq!(lone.state(&target), Some(State::Suspect));
+}
+
+#[test]
+fn the_ping_of_a_suspect_carries_the_accusation_and_that_of_a_live_member_does_not() {
+    let mut lone = Lone::probing(Options::lan(), &["b", "c", "d", "e"]);
+    lone.hear(suspect("c", 1, "d"));
+    let mut seen = vec![];
+    while seen.len() < 8 {
+        let at = lone.core.timers.next().unwrap();
+        lone.fire(at);
+        for unicast in lone.sent() {
+            let Body::Ping { seq, target: Target::Member(idx), accusing } = unicast.body else { continue };
+            let name = lone.core.roster.name_ref(idx).to_string();
+            assert_eq!(accusing, name == "c", "{name}");
+            lone.hear(ack(seq));
+            seen.push(name);
+        }
+    }
+    assert!(seen.iter().any(|name| name == "c"), "{seen:?}");
+}
+
+#[test]
+fn a_member_that_refutes_during_the_probe_is_not_suspected_by_it() {
+    let (mut lone, target, _) = probed(Options::lan(), &FIVE);
+    lone.hear(suspect(&target, 1, "f"));
+    lone.hear(alive(&target, 2));
+    lone.run(secs(1));
+    assert_eq!((lone.state(&target), lone.incarnation(&target)), (Some(State::Alive), 2));
+}
+
+#[test]
+fn the_dead_and_the_left_are_not_probed_and_everybody_else_once_a_round() {
+    let mut lone = Lone::probing(Options::lan(), &FIVE);
+    lone.hear(dead("c", 1, "b"));
+    lone.hear(dead("e", 1, "e"));
+    // Before the first round is made the order is empty; it begins with the first probe.
+    for _ in 0..5 {
+        let mut round: Vec<String> = (0..3)
+            .map(|_| {
+                let (target, seq) = lone.next_probe();
+                lone.hear(ack(seq));
+                target
+            })
+            .collect();
+        round.sort_unstable();
+        assert_eq!(round, ["b", "d", "f"]);
+    }
+}
+
+#[test]
+fn whoever_is_alone_probes_nobody() {
+    let mut lone = Lone::probing(Options::lan(), &[]);
+    lone.run(secs(60));
+    assert_eq!((lone.sent(), lone.core.stats.probes), (vec![], 0));
+}
+
+#[test]
+fn a_member_that_is_forgotten_while_it_is_probed_is_not_suspected() {
+    let (mut lone, target, _) = probed(Options::lan(), &["b"]);
+    let idx = lone.idx(&target);
+    lone.swim.rows[idx.at()].state = None;
+    lone.swim.counts = [1, 0, 0, 0];
+    lone.run(secs(1));
+    assert_eq!(lone.core.stats.suspicions_raised, 0);
+    assert_eq!(lone.core.stats.probes_failed, 1);
+}

@@ -1,0 +1,142 @@
+use super::*;
+use crate::limits::RELAYS_MAX;
+use crate::wire::swim::{IndirectPing, Ping, Source};
+
+fn indirect<'a>(seq: u32, node: &'a str, nack: bool, source: Option<Source<'a>>) -> Message<'a> {
+    Message::IndirectPing(IndirectPing { seq, target: addr(node), node, nack, source })
+}
+
+fn source_of(name: &str) -> Option<Source<'_>> {
+    Some(Source { addr: addr(name), node: name })
+}
+
+/// Has `b` ask for a ping of `node`, and returns the number under which that was sent on.
+fn relayed(lone: &mut Lone, node: &str, nack: bool) -> u32 {
+    lone.hear_from(addr("b"), indirect(77, node, nack, source_of("b")));
+    let sent = lone.sent();
+    let [Unicast { to, body: Body::Ping { seq, accusing: false, .. }, .. }] = &sent[..] else { panic!("{sent:?}") };
+    assert_eq!(*to, addr(node));
+    assert_ne!(*seq, 77, "the ping that we send has a number of ours");
+    *seq
+}
+
+fn answer(lone: &Lone, body: Body) -> Unicast {
+    Unicast { to: addr("b"), peer: Some(lone.idx("b")), body }
+}
+
+#[test]
+fn an_ack_in_time_goes_back_to_whoever_asked_under_its_number() {
+    let mut lone = Lone::lan(&["b", "c"]);
+    let seq = relayed(&mut lone, "c", true);
+    lone.run(ms(499));
+    lone.hear_from(addr("c"), ack(seq));
+    assert_eq!(lone.sent(), [answer(&lone, Body::Ack { seq: 77 })]);
+    lone.hear_from(addr("c"), ack(seq));
+    lone.run(secs(2));
+    assert_eq!(lone.sent(), [], "once, and no nack after it");
+}
+
+#[test]
+fn without_an_ack_whoever_asked_gets_a_nack_at_the_probe_timeout_and_a_late_ack_is_not_relayed() {
+    let mut lone = Lone::lan(&["b", "c"]);
+    let seq = relayed(&mut lone, "c", true);
+    lone.run(ms(499));
+    assert_eq!(lone.sent(), []);
+    lone.run(ms(1));
+    assert_eq!(lone.sent(), [answer(&lone, Body::Nack { seq: 77 })]);
+    lone.hear_from(addr("c"), ack(seq));
+    assert_eq!(lone.sent(), []);
+}
+
+#[test]
+fn whoever_wants_no_nack_gets_none() {
+    let mut lone = Lone::lan(&["b", "c"]);
+    relayed(&mut lone, "c", false);
+    lone.run(secs(1));
+    assert_eq!(lone.sent(), []);
+}
+
+#[test]
+fn somebody_that_we_do_not_know_is_pinged_by_the_name_that_was_asked_for() {
+    let mut lone = Lone::lan(&["b"]);
+    lone.hear_from(addr("b"), indirect(1, "x", true, None));
+    let sent = lone.sent();
+    assert!(
+        matches!(&sent[..], [Unicast { peer: None, body: Body::Ping { target: Target::Named(name), .. }, .. }] if &**name == "x")
+    );
+    assert_eq!(lone.state("x"), None);
+}
+
+#[test]
+fn an_acked_relay_is_not_taken_for_a_probe_of_ours_and_the_reverse() {
+    let mut lone = Lone::probing(Options::lan(), &["b", "c"]);
+    let (target, own) = lone.next_probe();
+    let seq = relayed(&mut lone, "c", true);
+    lone.swim.awareness.apply(3);
+    lone.hear(ack(seq));
+    assert_eq!(lone.score(), 3);
+    assert_eq!(lone.sent().len(), 1);
+    lone.hear(ack(own));
+    assert_eq!(lone.score(), 2);
+    assert_eq!((lone.sent(), lone.state(&target)), (vec![], Some(State::Alive)));
+}
+
+#[test]
+fn no_more_probes_than_the_limit_are_relayed_at_a_time() {
+    let mut lone = Lone::lan(&["b", "c"]);
+    for _ in 0..RELAYS_MAX {
+        lone.hear_from(addr("b"), indirect(1, "c", true, None));
+    }
+    assert_eq!((lone.sent().len(), lone.dropped(DropReason::Limit)), (RELAYS_MAX, 0));
+    lone.hear_from(addr("b"), indirect(1, "c", true, None));
+    assert_eq!((lone.sent().len(), lone.dropped(DropReason::Limit)), (0, 1));
+    lone.run(ms(500));
+    assert_eq!(lone.sent().len(), RELAYS_MAX, "a nack for each");
+    lone.hear_from(addr("b"), indirect(1, "c", true, None));
+    assert_eq!(lone.sent().len(), 1, "and there is room again");
+}
+
+/// Where the answer goes to a ping that came from `from` and names `source`.
+fn answered_at(from: SocketAddr, source: Option<Source<'_>>) -> SocketAddr {
+    let mut lone = Lone::lan(&["b"]);
+    lone.hear_from(from, Message::Ping(Ping { seq: 5, node: "a", source }));
+    let sent = lone.sent();
+    let [Unicast { to, body: Body::Ack { seq: 5 }, .. }] = sent[..] else { panic!("{sent:?}") };
+    to
+}
+
+#[test]
+fn an_answer_goes_to_the_address_that_a_ping_names_only_if_it_is_the_senders_host_or_the_members_own() {
+    let nat: SocketAddr = "192.0.2.1:50000".parse().unwrap();
+    assert_eq!(answered_at(nat, None), nat);
+    assert_eq!(answered_at(nat, source_of("b")), addr("b"), "a member's own address");
+    let victim = "203.0.113.1:53".parse().unwrap();
+    assert_eq!(answered_at(nat, Some(Source { addr: victim, node: "b" })), nat, "not that member's");
+    assert_eq!(answered_at(nat, Some(Source { addr: victim, node: "stranger" })), nat, "nobody's");
+    assert_eq!(answered_at(nat, Some(Source { addr: addr("b"), node: "stranger" })), nat, "another's");
+    let same_host = "192.0.2.1:7946".parse().unwrap();
+    assert_eq!(answered_at(nat, Some(Source { addr: same_host, node: "stranger" })), same_host);
+    let mapped = "[::ffff:192.0.2.1]:7946".parse().unwrap();
+    assert_eq!(answered_at(nat, Some(Source { addr: mapped, node: "stranger" })), same_host);
+}
+
+#[test]
+fn a_name_that_only_the_directory_has_is_nobodys() {
+    let identity = |name: &str| Identity::new(name, addr(name), &Tags::default()).unwrap();
+    let cfg = Arc::new(Config::new(Options::lan()).unwrap());
+    let directory = Directory::new([identity("a"), identity("b")]);
+    let mut core = Core::new(cfg, &Seed::from_u64(7), directory, Instant::ZERO);
+    let mut swim = Swim::new(&mut core, &identity("a"), false);
+    let nat = "192.0.2.1:50000".parse().unwrap();
+    swim.handle(&mut core, nat, &Message::Ping(Ping { seq: 5, node: "a", source: source_of("b") }));
+    assert_eq!(core.unicasts, [Unicast { to: nat, peer: None, body: Body::Ack { seq: 5 } }]);
+}
+
+#[test]
+fn a_ping_for_somebody_else_is_dropped_and_counted_and_one_for_nobody_is_answered() {
+    let mut lone = Lone::lan(&["b"]);
+    lone.hear_from(addr("b"), Message::Ping(Ping { seq: 5, node: "b", source: None }));
+    assert_eq!((lone.sent(), lone.dropped(DropReason::NotForUs)), (vec![], 1));
+    lone.hear_from(addr("b"), Message::Ping(Ping { seq: 5, node: "", source: None }));
+    assert_eq!(lone.sent(), [Unicast { to: addr("b"), peer: None, body: Body::Ack { seq: 5 } }]);
+}

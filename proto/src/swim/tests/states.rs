@@ -1,0 +1,144 @@
+use super::*;
+
+/// The body of a push/pull with these states.
+fn body(states: &[(State, u32, PeerRef<'_>)]) -> Vec<u8> {
+    let mut body = vec![];
+    native::begin_push_pull(&mut body, false, u32::try_from(states.len()).unwrap());
+    for &(state, incarnation, peer) in states {
+        native::push_state(&mut body, state, incarnation, &native::encode_record(peer));
+    }
+    body
+}
+
+impl Lone {
+    fn merge(&mut self, states: &[(State, u32, PeerRef<'_>)]) -> Result<(), sync::Refused> {
+        let body = body(states);
+        self.swim.merge(&mut self.core, &PushPull::parse(&body).unwrap())
+    }
+
+    fn own_states(&self) -> Vec<u8> {
+        let mut body = vec![];
+        self.swim.write_states(&self.core, true, &mut body);
+        body
+    }
+}
+
+#[test]
+fn the_live_are_adopted_and_told_on() {
+    let mut lone = Lone::lan(&["b"]);
+    let result = lone.merge(&[(State::Alive, 4, announcement("b")), (State::Alive, 2, announcement("c"))]);
+    assert_eq!(result, Ok(()));
+    assert_eq!((lone.incarnation("b"), lone.incarnation("c")), (4, 2));
+    assert_eq!(lone.told(), ["joined c"]);
+    assert_eq!(lone.queued(), ["alive c@2", "alive b@4"]);
+}
+
+#[test]
+fn the_dead_of_another_are_only_suspected_and_by_us() {
+    let mut lone = Lone::lan(&["b", "c"]);
+    assert_eq!(lone.merge(&[(State::Dead, 1, announcement("b")), (State::Suspect, 1, announcement("c"))]), Ok(()));
+    assert_eq!((lone.state("b"), lone.state("c")), (Some(State::Suspect), Some(State::Suspect)));
+    assert_eq!(lone.queued(), ["suspect c@1 by a", "suspect b@1 by a"]);
+    assert_eq!(lone.told(), [""; 0]);
+}
+
+#[test]
+fn the_left_of_another_left() {
+    let mut lone = Lone::lan(&["b"]);
+    assert_eq!(lone.merge(&[(State::Left, 1, announcement("b"))]), Ok(()));
+    assert_eq!((lone.state("b"), lone.told()), (Some(State::Left), vec!["gone b".to_string()]));
+    assert_eq!(lone.queued(), ["left b@1"]);
+}
+
+#[test]
+fn a_newcomer_learns_of_no_tombstones() {
+    let mut lone = Lone::lan(&[]);
+    let states = [State::Dead, State::Left, State::Suspect].map(|state| (state, 3, announcement("b")));
+    assert_eq!(lone.merge(&states), Ok(()));
+    assert_eq!((lone.state("b"), lone.told(), lone.core.roster.find("b")), (None, vec![], None));
+}
+
+#[test]
+fn what_others_hold_of_us_from_an_earlier_life_is_refuted() {
+    for (state, incarnation) in [(State::Dead, 100), (State::Suspect, 100), (State::Left, 100), (State::Alive, 100)] {
+        let mut lone = Lone::lan(&["b"]);
+        assert_eq!(lone.merge(&[(state, incarnation, announcement("a"))]), Ok(()));
+        assert_eq!((lone.state("a"), lone.swim.incarnation()), (Some(State::Alive), 101), "{state:?}");
+    }
+}
+
+#[test]
+fn versions_that_do_not_go_with_ours_change_nothing() {
+    let mut lone = Lone::lan(&["b"]);
+    let future = PeerRef { versions: Versions([3, 9, 9, 2, 5, 5]), ..announcement("d") };
+    let before = format!("{:?} {:?}", lone.swim, lone.core.roster);
+    let states = [(State::Alive, 9, announcement("c")), (State::Left, 1, announcement("b")), (State::Alive, 1, future)];
+    assert_eq!(lone.merge(&states), Err(sync::Refused));
+    assert_eq!(format!("{:?} {:?}", lone.swim, lone.core.roster), before);
+    assert_eq!((lone.told(), lone.dropped(DropReason::Versions)), (vec![], 1));
+    let states = [(State::Alive, 9, announcement("c")), (State::Dead, 1, future)];
+    assert_eq!(lone.merge(&states), Ok(()), "the dead are not asked");
+}
+
+#[test]
+fn one_state_that_cannot_be_read_does_not_keep_the_others_out() {
+    let mut lone = Lone::lan(&["b"]);
+    let mut damaged = native::encode_record(announcement("c")).into_vec();
+    damaged.pop();
+    let mut body = vec![];
+    native::begin_push_pull(&mut body, false, 2);
+    native::push_state(&mut body, State::Alive, 1, &damaged);
+    native::push_state(&mut body, State::Alive, 1, &native::encode_record(announcement("d")));
+    assert_eq!(lone.swim.merge(&mut lone.core, &PushPull::parse(&body).unwrap()), Ok(()));
+    assert_eq!((lone.state("c"), lone.state("d")), (None, Some(State::Alive)));
+    assert_eq!(lone.dropped(DropReason::Malformed), 1);
+}
+
+#[test]
+fn what_is_written_is_every_member_in_its_state_and_a_second_merge_of_it_changes_nothing() {
+    let mut lone = Lone::lan(&["b", "c", "d", "e"]);
+    lone.hear(suspect("b", 1, "e"));
+    lone.hear(dead("c", 1, "e"));
+    lone.hear(dead("d", 1, "d"));
+    let body = lone.own_states();
+    let parsed = PushPull::parse(&body).unwrap();
+    let mut states: Vec<_> =
+        parsed.states().map(|entry| (entry.unread.name, entry.state.unwrap(), entry.unread.incarnation)).collect();
+    states.sort_unstable();
+    let expected =
+        [(b"a", State::Alive), (b"b", State::Suspect), (b"c", State::Dead), (b"d", State::Left), (b"e", State::Alive)];
+    assert_eq!(states, expected.map(|(name, state)| (&name[..], state, 1)));
+    assert!(parsed.join && parsed.user.is_empty());
+
+    let mut other = Lone::lan(&["b", "c", "d", "e"]);
+    other.swim.merge(&mut other.core, &parsed).unwrap();
+    other.told();
+    while !other.packet().is_empty() {}
+    other.core.events.clear();
+    other.swim.merge(&mut other.core, &parsed).unwrap();
+    assert_eq!((other.told(), other.queued(), other.core.events.len()), (vec![], vec![], 0));
+}
+
+#[test]
+fn the_room_reserved_for_the_states_is_about_what_they_take() {
+    let lone = Lone::lan(&["b", "c", "d", "e"]);
+    let (written, reserved) = (lone.own_states().len(), lone.swim.states_bytes(&lone.core));
+    assert!((written..2 * written).contains(&reserved), "{reserved} for {written}");
+}
+
+#[test]
+fn one_live_member_at_a_time_is_asked_for_its_state_and_not_before_a_whole_interval() {
+    let mut lone = Lone::probing(Options::lan(), &["b", "c", "d"]);
+    lone.core.timers.clear(Slot::Probe);
+    lone.hear(dead("c", 1, "b"));
+    lone.hear(suspect("d", 1, "b"));
+    lone.told();
+    lone.run(secs(30));
+    assert_eq!(lone.wanted(), [], "the first wait is random, and a whole interval follows it");
+    lone.run(secs(30));
+    let wanted = lone.wanted();
+    let [(with, Ask::PushPull { join: false }, _)] = wanted[..] else { panic!("{wanted:?}") };
+    assert_eq!(with, addr("b"), "the only one that is alive");
+    lone.run(secs(300));
+    assert_eq!(lone.wanted().len(), 10);
+}

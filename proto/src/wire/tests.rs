@@ -1,0 +1,402 @@
+//! Whatever is written can be read, whatever is cut short cannot, and nothing that arrives makes a reader panic.
+
+use alloc::string::String;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::net::{IpAddr, SocketAddr};
+
+use proptest::prelude::*;
+
+use super::native::{self, PushPull, SerfState};
+use super::swim::{Accusation, Ack, Alive, IndirectPing, Message, PeerRef, Ping, Source, State};
+use super::{DecodeError, Full, Versions, Writer, serf};
+use crate::limits::{META_BYTES_MAX, NAME_BYTES_MAX};
+
+/// An owned message of the membership layer.
+#[derive(Clone, Debug)]
+enum Owned {
+    Ping { seq: u32, node: String, source: Option<(SocketAddr, String)> },
+    IndirectPing { seq: u32, target: SocketAddr, node: String, nack: bool, source: Option<(SocketAddr, String)> },
+    Ack { seq: u32, payload: Vec<u8> },
+    Nack { seq: u32 },
+    Suspect { incarnation: u32, node: String, from: String },
+    Dead { incarnation: u32, node: String, from: String },
+    Alive { incarnation: u32, peer: OwnedPeer },
+}
+
+#[derive(Clone, Debug)]
+struct OwnedPeer {
+    name: String,
+    addr: SocketAddr,
+    meta: Vec<u8>,
+    versions: [u8; 6],
+}
+
+impl OwnedPeer {
+    fn borrow(&self) -> PeerRef<'_> {
+        PeerRef { name: &self.name, addr: self.addr, meta: &self.meta, versions: Versions(self.versions) }
+    }
+}
+
+fn source_of(source: &Option<(SocketAddr, String)>) -> Option<Source<'_>> {
+    source.as_ref().map(|(addr, node)| Source { addr: *addr, node })
+}
+
+impl Owned {
+    fn borrow(&self) -> Message<'_> {
+        match self {
+            Self::Ping { seq, node, source: s } => Message::Ping(Ping { seq: *seq, node, source: source_of(s) }),
+            Self::IndirectPing { seq, target, node, nack, source: s } => {
+                let source = source_of(s);
+                Message::IndirectPing(IndirectPing { seq: *seq, target: *target, node, nack: *nack, source })
+            }
+            Self::Ack { seq, payload } => Message::Ack(Ack { seq: *seq, payload }),
+            Self::Nack { seq } => Message::Nack { seq: *seq },
+            Self::Suspect { incarnation, node, from } => {
+                Message::Suspect(Accusation { incarnation: *incarnation, node, from })
+            }
+            Self::Dead { incarnation, node, from } => {
+                Message::Dead(Accusation { incarnation: *incarnation, node, from })
+            }
+            Self::Alive { incarnation, peer } => {
+                Message::Alive(Alive { incarnation: *incarnation, peer: peer.borrow() })
+            }
+        }
+    }
+}
+
+fn addr() -> impl Strategy<Value = SocketAddr> {
+    (any::<IpAddr>(), any::<u16>()).prop_map(SocketAddr::from)
+}
+
+fn name() -> impl Strategy<Value = String> {
+    prop_oneof![8 => "[a-z0-9.-]{1,20}", 1 => "\\PC{1,60}", 1 => "[a-z]{127,255}"]
+}
+
+fn name_or_none() -> impl Strategy<Value = String> {
+    prop_oneof![4 => name(), 1 => Just(String::new())]
+}
+
+fn bytes(most: usize) -> impl Strategy<Value = Vec<u8>> {
+    prop::collection::vec(any::<u8>(), 0..=most)
+}
+
+fn peer() -> impl Strategy<Value = OwnedPeer> {
+    (name(), addr(), bytes(META_BYTES_MAX), any::<[u8; 6]>()).prop_map(|(name, addr, meta, versions)| OwnedPeer {
+        name,
+        addr,
+        meta,
+        versions,
+    })
+}
+
+fn message() -> impl Strategy<Value = Owned> {
+    let source = || prop::option::of((addr(), name_or_none()));
+    prop_oneof![
+        (any::<u32>(), name_or_none(), source()).prop_map(|(seq, node, source)| Owned::Ping { seq, node, source }),
+        (any::<u32>(), addr(), name_or_none(), any::<bool>(), source())
+            .prop_map(|(seq, target, node, nack, source)| Owned::IndirectPing { seq, target, node, nack, source }),
+        (any::<u32>(), bytes(200)).prop_map(|(seq, payload)| Owned::Ack { seq, payload }),
+        any::<u32>().prop_map(|seq| Owned::Nack { seq }),
+        (any::<u32>(), name(), name_or_none()).prop_map(|(incarnation, node, from)| Owned::Suspect {
+            incarnation,
+            node,
+            from
+        }),
+        (any::<u32>(), name(), name_or_none()).prop_map(|(incarnation, node, from)| Owned::Dead {
+            incarnation,
+            node,
+            from
+        }),
+        (any::<u32>(), peer()).prop_map(|(incarnation, peer)| Owned::Alive { incarnation, peer }),
+    ]
+}
+
+fn written(write: impl FnOnce(&mut Writer<'_>) -> Result<(), Full>) -> Vec<u8> {
+    let mut buf = vec![0; 8 * 1024];
+    let mut writer = Writer::new(&mut buf);
+    write(&mut writer).unwrap();
+    let len = writer.len();
+    buf.truncate(len);
+    buf
+}
+
+fn encode(message: &Message<'_>) -> Vec<u8> {
+    written(|w| native::encode(message, w))
+}
+
+fn encode_serf(message: &serf::Message<'_>) -> Vec<u8> {
+    written(|w| native::encode_serf(message, w))
+}
+
+/// Every strict prefix of `whole`, and `whole` with something after it, must be refused.
+fn check_ends<T>(whole: &[u8], read: impl Fn(&[u8]) -> Result<T, DecodeError>) -> Result<(), TestCaseError> {
+    for cut in 0..whole.len() {
+        prop_assert!(read(&whole[..cut]).is_err(), "cut to {} of {}", cut, whole.len());
+    }
+    for tail in [0, 1, 0xff] {
+        let mut longer = whole.to_vec();
+        longer.push(tail);
+        prop_assert!(read(&longer).is_err(), "with {tail:#x} after it");
+    }
+    Ok(())
+}
+
+/// An owned message of the Serf layer.
+#[derive(Clone, Debug)]
+enum OwnedSerf {
+    Leave { ltime: u64, node: String, prune: bool },
+    Join { ltime: u64, node: String },
+    UserEvent { ltime: u64, name: String, payload: Vec<u8>, coalesce: bool },
+}
+
+impl OwnedSerf {
+    fn borrow(&self) -> serf::Message<'_> {
+        match self {
+            &Self::Leave { ltime, ref node, prune } => serf::Message::Leave(serf::Leave { ltime, node, prune }),
+            &Self::Join { ltime, ref node } => serf::Message::Join(serf::Join { ltime, node }),
+            &Self::UserEvent { ltime, ref name, ref payload, coalesce } => {
+                serf::Message::UserEvent(serf::UserEvent { ltime, name, payload, coalesce })
+            }
+        }
+    }
+}
+
+fn serf_message() -> impl Strategy<Value = OwnedSerf> {
+    prop_oneof![
+        (any::<u64>(), name(), any::<bool>()).prop_map(|(ltime, node, prune)| OwnedSerf::Leave { ltime, node, prune }),
+        (any::<u64>(), name()).prop_map(|(ltime, node)| OwnedSerf::Join { ltime, node }),
+        (any::<u64>(), ".{0,40}", bytes(300), any::<bool>())
+            .prop_map(|(ltime, name, payload, coalesce)| OwnedSerf::UserEvent { ltime, name, payload, coalesce }),
+    ]
+}
+
+type States = Vec<(u8, u32, OwnedPeer)>;
+
+fn states() -> impl Strategy<Value = States> {
+    prop::collection::vec((0_u8..4, any::<u32>(), peer()), 0..6)
+}
+
+fn push_pull(join: bool, states: &States, user: &[u8]) -> Vec<u8> {
+    let mut body = vec![];
+    native::begin_push_pull(&mut body, join, u32::try_from(states.len()).unwrap());
+    for (state, incarnation, peer) in states {
+        let state = State::from_u8(*state).unwrap();
+        native::push_state(&mut body, state, *incarnation, &native::encode_record(peer.borrow()));
+    }
+    body.extend_from_slice(user);
+    body
+}
+
+fn serf_state(clocks: serf::Clocks, members: &[(String, u64, bool)], events: &[OwnedSerf]) -> Vec<u8> {
+    let mut body = vec![];
+    native::begin_serf_state(&mut body, clocks, u32::try_from(members.len()).unwrap());
+    for &(ref node, ltime, left) in members {
+        native::push_member_time(&mut body, serf::MemberTime { node, ltime, left });
+    }
+    native::begin_events(&mut body, u32::try_from(events.len()).unwrap());
+    for event in events {
+        let serf::Message::UserEvent(event) = event.borrow() else { continue };
+        native::push_event(&mut body, &event);
+    }
+    body
+}
+
+fn members() -> impl Strategy<Value = Vec<(String, u64, bool)>> {
+    prop::collection::vec((name(), 0..crate::limits::LAMPORT_TIME_MAX, any::<bool>()), 0..6)
+}
+
+fn event() -> impl Strategy<Value = OwnedSerf> {
+    (any::<u64>(), ".{0,20}", bytes(60), any::<bool>())
+        .prop_map(|(ltime, name, payload, coalesce)| OwnedSerf::UserEvent { ltime, name, payload, coalesce })
+}
+
+fn clocks() -> impl Strategy<Value = serf::Clocks> {
+    any::<[u64; 3]>().prop_map(|[member, event, query]| serf::Clocks { member, event, query })
+}
+
+proptest! {
+    #[test]
+    fn every_message_comes_back_as_it_was(message in message()) {
+        let frame = encode(&message.borrow());
+        prop_assert_eq!(native::decode(&frame), Ok(message.borrow()));
+    }
+
+    #[test]
+    fn a_message_that_is_cut_short_or_goes_on_is_refused(message in message()) {
+        check_ends(&encode(&message.borrow()), |frame| native::decode(frame).map(|_| ()))?;
+    }
+
+    #[test]
+    fn a_message_is_written_whole_or_not_at_all(message in message()) {
+        let whole = encode(&message.borrow());
+        for room in [0, 1, 2, whole.len() / 2, whole.len() - 1] {
+            let mut buf = vec![0; room];
+            prop_assert_eq!(native::encode(&message.borrow(), &mut Writer::new(&mut buf)), Err(Full));
+        }
+        let mut buf = vec![0; whole.len()];
+        prop_assert_eq!(native::encode(&message.borrow(), &mut Writer::new(&mut buf)), Ok(()));
+    }
+
+    #[test]
+    fn a_user_message_is_whatever_comes_after_its_type(body in bytes(100)) {
+        let frame = encode(&Message::User(&body));
+        prop_assert_eq!(native::decode(&frame), Ok(Message::User(&body)));
+    }
+
+    #[test]
+    fn every_message_of_the_layer_above_comes_back_and_is_refused_when_damaged(message in serf_message()) {
+        let frame = encode_serf(&message.borrow());
+        prop_assert_eq!(native::decode_serf(&frame), Ok(message.borrow()));
+        check_ends(&frame, |frame| native::decode_serf(frame).map(|_| ()))?;
+    }
+
+    #[test]
+    fn a_look_at_an_alive_message_says_what_decoding_it_says(incarnation: u32, peer in peer()) {
+        let frame = encode(&Message::Alive(Alive { incarnation, peer: peer.borrow() }));
+        let unread = native::peek_alive(&frame).unwrap();
+        prop_assert_eq!((unread.incarnation, unread.name), (incarnation, peer.name.as_bytes()));
+        prop_assert_eq!(unread.record, &*native::encode_record(peer.borrow()));
+        prop_assert_eq!(native::decode_record(unread.record), Ok(peer.borrow()));
+    }
+
+    #[test]
+    fn a_look_at_any_bytes_agrees_with_decoding_them(damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4), incarnation: u32, peer in peer()) {
+        let mut frame = encode(&Message::Alive(Alive { incarnation, peer: peer.borrow() }));
+        for (at, byte) in damage {
+            let at = at.index(frame.len());
+            frame[at] = byte;
+        }
+        if let Ok(Message::Alive(alive)) = native::decode(&frame) {
+            let unread = native::peek_alive(&frame).unwrap();
+            prop_assert_eq!((unread.incarnation, unread.name), (alive.incarnation, alive.peer.name.as_bytes()));
+        }
+    }
+
+    #[test]
+    fn a_push_pull_comes_back_as_it_was(join: bool, states in states(), user in bytes(40)) {
+        let body = push_pull(join, &states, &user);
+        let parsed = PushPull::parse(&body).unwrap();
+        prop_assert_eq!((parsed.join, parsed.user), (join, &*user));
+        let read: Vec<_> = parsed.states().collect();
+        prop_assert_eq!(read.len(), states.len());
+        for (entry, (state, incarnation, peer)) in read.iter().zip(&states) {
+            prop_assert_eq!(entry.state, State::from_u8(*state));
+            prop_assert_eq!(entry.versions, Versions(peer.versions));
+            prop_assert_eq!((entry.unread.incarnation, entry.unread.name), (*incarnation, peer.name.as_bytes()));
+            prop_assert_eq!(native::decode_record(entry.unread.record), Ok(peer.borrow()));
+        }
+    }
+
+    #[test]
+    fn a_push_pull_that_is_cut_short_within_its_states_is_refused(join: bool, states in states()) {
+        let body = push_pull(join, &states, &[]);
+        for cut in 0..body.len() {
+            prop_assert!(PushPull::parse(&body[..cut]).is_err(), "cut to {} of {}", cut, body.len());
+        }
+    }
+
+    #[test]
+    fn the_state_of_the_layer_above_comes_back_and_is_refused_when_damaged(clocks in clocks(), members in members(), events in prop::collection::vec(event(), 0..4)) {
+        let body = serf_state(clocks, &members, &events);
+        let state = SerfState::parse(&body).unwrap();
+        prop_assert_eq!(state.clocks, clocks);
+        let read: Vec<_> = state.members().map(|m| (String::from(m.node), m.ltime, m.left)).collect();
+        prop_assert_eq!(read, members);
+        let read: Vec<_> = state.events().map(serf::Message::UserEvent).collect();
+        prop_assert_eq!(read, events.iter().map(OwnedSerf::borrow).collect::<Vec<_>>());
+        check_ends(&body, |body| SerfState::parse(body).map(|_| ()))?;
+    }
+
+    #[test]
+    fn any_bytes_are_read_without_a_panic(bytes in bytes(400), tag in 0x40_u8..0x50, schema in prop::bool::weighted(0.9)) {
+        let mut frame = vec![tag, u8::from(schema)];
+        frame.extend_from_slice(&bytes);
+        for frame in [&bytes[..], &frame[..], &frame[1..]] {
+            let _ = native::decode(frame);
+            let _ = native::decode_serf(frame);
+            let _ = native::decode_record(frame);
+            let _ = native::peek_alive(frame);
+            if let Ok(parsed) = PushPull::parse(frame) {
+                for entry in parsed.states() {
+                    let _ = native::decode_record(entry.unread.record);
+                }
+            }
+            if let Ok(state) = SerfState::parse(frame) {
+                prop_assert!(state.members().count() + state.events().count() <= frame.len());
+            }
+        }
+    }
+
+    #[test]
+    fn damaged_states_are_read_without_a_panic(states in states(), members in members(), damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4)) {
+        let clocks = serf::Clocks { member: 1, event: 1, query: 1 };
+        let mut body = push_pull(true, &states, &serf_state(clocks, &members, &[]));
+        for (at, byte) in damage {
+            let at = at.index(body.len());
+            body[at] = byte;
+        }
+        if let Ok(parsed) = PushPull::parse(&body) {
+            prop_assert!(parsed.states().map(|entry| entry.unread.record.len()).sum::<usize>() <= body.len());
+            let _ = SerfState::parse(parsed.user);
+        }
+    }
+}
+
+#[test]
+fn a_count_that_promises_more_than_there_is_is_refused_at_once() {
+    let mut body = vec![1, 0];
+    body.extend_from_slice(&[0xff, 0xff, 0x3f]);
+    assert!(PushPull::parse(&body).is_err());
+    let mut body = vec![1, 1, 1, 1];
+    body.extend_from_slice(&[0xff; 9]);
+    body.push(1);
+    assert!(SerfState::parse(&body).is_err());
+}
+
+#[test]
+fn names_and_metadata_beyond_their_limits_are_refused() {
+    let addr = "10.0.0.1:1".parse().unwrap();
+    let longest = "n".repeat(NAME_BYTES_MAX);
+    let too_long = "n".repeat(NAME_BYTES_MAX + 1);
+    let alive = |name, meta| {
+        let peer = PeerRef { name, addr, meta, versions: Versions::OURS };
+        encode(&Message::Alive(Alive { incarnation: 1, peer }))
+    };
+    assert!(native::decode(&alive(&longest, &[0; META_BYTES_MAX])).is_ok());
+    assert!(native::decode(&alive(&too_long, &[])).is_err());
+    assert!(native::decode(&alive("", &[])).is_err());
+    assert!(native::decode(&alive("a", &[0; META_BYTES_MAX + 1])).is_err());
+    for (node, readable) in [(&longest, true), (&too_long, false)] {
+        let source = Some(Source { addr, node });
+        for message in [
+            Message::Ping(Ping { seq: 1, node, source: None }),
+            Message::Ping(Ping { seq: 1, node: "a", source }),
+            Message::IndirectPing(IndirectPing { seq: 1, target: addr, node, nack: true, source: None }),
+            Message::Suspect(Accusation { incarnation: 1, node, from: "a" }),
+            Message::Suspect(Accusation { incarnation: 1, node: "a", from: node }),
+            Message::Dead(Accusation { incarnation: 1, node: "a", from: node }),
+        ] {
+            assert_eq!(native::decode(&encode(&message)).is_ok(), readable, "{message:?}");
+        }
+        for message in [
+            serf::Message::Join(serf::Join { ltime: 1, node }),
+            serf::Message::Leave(serf::Leave { ltime: 1, node, prune: false }),
+        ] {
+            assert_eq!(native::decode_serf(&encode_serf(&message)).is_ok(), readable, "{message:?}");
+        }
+        let clocks = serf::Clocks { member: 1, event: 1, query: 1 };
+        assert_eq!(SerfState::parse(&serf_state(clocks, &[(node.clone(), 1, false)], &[])).is_ok(), readable);
+    }
+}
+
+#[test]
+fn types_and_schemas_that_we_do_not_know_are_told_from_damage() {
+    assert_eq!(native::decode(&[]), Err(DecodeError::Empty));
+    assert_eq!(native::decode(&[native::NATIVE | 0x3f, 1]), Err(DecodeError::Unknown));
+    assert_eq!(native::decode(&[native::NATIVE, 9, 0]), Err(DecodeError::Unknown), "another schema");
+    assert_eq!(native::decode(&[native::NATIVE]), Err(DecodeError::Malformed));
+    assert_eq!(native::decode(&[0, 1, 2]), Err(DecodeError::Unknown), "HashiCorp's codec");
+    assert_eq!(native::decode_serf(&[]), Err(DecodeError::Empty));
+    assert_eq!(native::decode_serf(&[native::NATIVE | 2, 1]), Err(DecodeError::Unknown));
+}

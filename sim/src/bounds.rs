@@ -1,0 +1,93 @@
+//! How long each phase may take, derived from the nodes' settings.
+
+use core::time::Duration;
+
+use serf_proto::Config;
+
+/// The deadlines of the phases for clusters of a given size.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    /// Four push/pulls of everybody, with which what gossip missed is made up for: memberlist scales
+    /// the interval with the size. Everybody begins one each interval and is, on average, chosen for another.
+    anti_entropy: Duration,
+    /// As long as a suspicion lasts when nobody confirms it: `SuspicionMult × max(1, log10 n) × ProbeInterval`,
+    /// `SuspicionMaxTimeoutMult` times.
+    suspicion_max: Duration,
+    probe_interval: Duration,
+    leave: Duration,
+}
+
+impl Bounds {
+    pub(crate) fn new(nodes: u32, config: &Config) -> Self {
+        Self {
+            anti_entropy: 4 * push_pull_interval(nodes, config),
+            suspicion_max: suspicion_max(nodes, config),
+            probe_interval: config.probe_interval,
+            leave: 2 * config.broadcast_timeout + config.leave_propagate_delay,
+        }
+    }
+
+    /// From the last start until all know all: gossip, then anti-entropy for what it missed.
+    pub(crate) fn join(&self) -> Duration {
+        GOSSIP + self.anti_entropy
+    }
+
+    /// Until all have an event: gossip, then anti-entropy, which carries recent events too.
+    pub(crate) fn event(&self) -> Duration {
+        GOSSIP + self.anti_entropy
+    }
+
+    /// Until all know of a crash. Somebody must probe the dead: that nobody does within `PROBES` intervals has odds
+    /// of e^-20 for each of the dead. Then an unconfirmed suspicion, gossip and anti-entropy.
+    pub(crate) fn crash(&self) -> Duration {
+        PROBES * self.probe_interval + self.suspicion_max + GOSSIP + self.anti_entropy
+    }
+
+    /// Until all know of a leave: the leave itself, then as for a crash, for those whom the farewell missed.
+    pub(crate) fn leave(&self) -> Duration {
+        self.leave + self.crash()
+    }
+
+    /// Until all see the returned alive: as for a join; a suspicion that stems from their absence may come between.
+    pub(crate) fn rejoin(&self) -> Duration {
+        self.suspicion_max + self.join()
+    }
+}
+
+/// memberlist's `pushPullScale`: the base up to 32 nodes, then once more for each doubling.
+fn push_pull_interval(nodes: u32, config: &Config) -> Duration {
+    let doublings = nodes.max(1).next_power_of_two().ilog2();
+    config.push_pull_interval * (doublings.saturating_sub(5) + 1)
+}
+
+fn suspicion_max(nodes: u32, config: &Config) -> Duration {
+    let scale = f64::from(nodes.max(1)).log10().max(1.0);
+    (config.probe_interval * config.suspicion_mult * config.suspicion_max_timeout_mult).mul_f64(scale)
+}
+
+/// Far more than gossip takes to go silent. Covers retries of joins too.
+const GOSSIP: Duration = Duration::from_secs(60);
+
+/// See [`Bounds::crash`].
+const PROBES: u32 = 20;
+
+#[cfg(test)]
+mod tests {
+    use serf_proto::Options;
+
+    use super::*;
+
+    #[test]
+    fn the_push_pull_interval_grows_as_memberlists() {
+        let config = Config::new(Options::lan()).unwrap();
+        let seconds = |nodes| push_pull_interval(nodes, &config).as_secs();
+        assert_eq!([1, 32, 33, 64, 65, 5_000].map(seconds), [30, 30, 60, 60, 90, 270]);
+    }
+
+    #[test]
+    fn an_unconfirmed_suspicion_lasts_24_seconds_in_a_small_lan() {
+        let config = Config::new(Options::lan()).unwrap();
+        assert_eq!(suspicion_max(5, &config), Duration::from_secs(24));
+        assert_eq!(suspicion_max(1_000, &config), Duration::from_secs(72));
+    }
+}

@@ -1,0 +1,154 @@
+//! One simulated host: a node, if its process runs, and what the simulator keeps about it.
+
+use std::collections::VecDeque;
+
+use serf_proto::{Instant, Node, Rng, Status};
+
+use crate::check::Witness;
+use crate::digest::Digest;
+use crate::happening::{Happening, Key, What};
+use crate::net::stream::Ends;
+
+/// One simulated host.
+#[derive(Debug)]
+pub(crate) struct Cell {
+    /// The process; none before its start and after its end.
+    pub(crate) node: Option<Node>,
+    /// How often the process has started.
+    pub(crate) lives: u32,
+    /// What waits for a stalled process; none while it runs.
+    pub(crate) backlog: Option<Box<Backlog>>,
+    /// The time of the wake-up that is in the queue and counts; any other is outdated.
+    pub(crate) wake_at: Instant,
+    /// All inputs so far.
+    pub(crate) digest: Digest,
+    /// The way out of this host.
+    pub(crate) outlet: Outlet,
+    /// Its ends of streams.
+    pub(crate) ends: Ends,
+    /// Which members its events say are not alive.
+    pub(crate) fallen: FallenMembers,
+    /// The checkers.
+    pub(crate) witness: Witness,
+    /// How often the node was called.
+    pub(crate) calls: u64,
+    /// Through whom it joins; drawn when empty.
+    pub(crate) contacts: Vec<u32>,
+    /// How often it tried to join.
+    pub(crate) joins_tried: u32,
+    /// Whether it has delivered the event that the phase waits for.
+    pub(crate) has_heard: bool,
+}
+
+/// The way out of a host: its luck on the network, its traffic, and the count that orders what it causes.
+#[derive(Debug)]
+pub(crate) struct Outlet {
+    /// Every draw about what this host sends comes from here, and nothing else does.
+    pub(crate) luck: Rng,
+    /// When the link has sent all that was written to streams.
+    pub(crate) free_at: Instant,
+    /// Datagrams sent in this phase.
+    pub(crate) datagrams: u64,
+    /// Their bytes, without the 28 bytes of IP and UDP headers.
+    pub(crate) datagram_bytes: u64,
+    caused: u32,
+}
+
+impl Outlet {
+    /// The key of the next thing that host `source` causes.
+    pub(crate) const fn key(&mut self, source: u32, at: Instant) -> Key {
+        self.caused += 1;
+        Key { at, source, n: self.caused }
+    }
+}
+
+impl Cell {
+    pub(crate) fn new(luck: Rng) -> Self {
+        Self {
+            node: None,
+            lives: 0,
+            backlog: None,
+            wake_at: Instant::MAX,
+            digest: Digest::default(),
+            outlet: Outlet { luck, free_at: Instant::ZERO, datagrams: 0, datagram_bytes: 0, caused: 0 },
+            ends: Ends::default(),
+            fallen: FallenMembers::default(),
+            witness: Witness::default(),
+            calls: 0,
+            contacts: Vec::new(),
+            joins_tried: 0,
+            has_heard: false,
+        }
+    }
+}
+
+/// What waits for a stalled process, in the order of arrival.
+#[derive(Debug, Default)]
+pub(crate) struct Backlog {
+    pub(crate) held: VecDeque<Happening>,
+    datagram_bytes: usize,
+}
+
+impl Backlog {
+    /// Keeps what arrives, as the kernel would. False when the socket's buffer is full and a datagram is lost.
+    pub(crate) fn hold(&mut self, happening: Happening) -> bool {
+        if let What::Datagram(bytes) = &happening.what {
+            if self.datagram_bytes + bytes.len() > SOCKET_BUFFER_BYTES {
+                return false;
+            }
+            self.datagram_bytes += bytes.len();
+        }
+        self.held.push_back(happening);
+        true
+    }
+}
+
+/// What one node's events say about members that are not alive. Sparse: nearly all are.
+#[derive(Debug, Default)]
+pub(crate) struct FallenMembers(Vec<(u32, Status)>);
+
+impl FallenMembers {
+    /// Notes the member's new status and returns the one before; `None` when the member was new.
+    pub(crate) fn change(&mut self, member: u32, status: Status) -> Option<Status> {
+        match (self.0.binary_search_by_key(&member, |(fallen, _)| *fallen), status) {
+            (Ok(at), Status::Alive) => Some(self.0.remove(at).1),
+            (Ok(at), _) => Some(core::mem::replace(&mut self.0[at].1, status)),
+            (Err(_), Status::Alive) => None,
+            (Err(at), _) => {
+                self.0.insert(at, (member, status));
+                Some(Status::Alive)
+            }
+        }
+    }
+}
+
+/// A common size of a UDP socket's receive buffer for a server that asks for it; memberlist asks for 2 MiB.
+const SOCKET_BUFFER_BYTES: usize = 2 * 1024 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    #[test]
+    fn a_stalled_process_loses_datagrams_beyond_its_socket_buffer() {
+        let mut backlog = Backlog::default();
+        let datagram = |n| Happening {
+            key: Key { at: Instant::ZERO, source: 0, n },
+            target: 0,
+            what: What::Datagram(Bytes::from(vec![0; 1024])),
+        };
+        let held = (0..3_000).filter(|n| backlog.hold(datagram(*n))).count();
+        assert_eq!(held, 2_048);
+    }
+
+    #[test]
+    fn the_status_before_is_told_from_the_events_alone() {
+        let mut fallen = FallenMembers::default();
+        assert_eq!(fallen.change(1, Status::Alive), None);
+        assert_eq!(fallen.change(1, Status::Failed), Some(Status::Alive));
+        assert_eq!(fallen.change(1, Status::Left), Some(Status::Failed));
+        assert_eq!(fallen.change(1, Status::Alive), Some(Status::Left));
+    }
+}

@@ -1,0 +1,24 @@
+use super::Finding;
+use crate::truth::Truth;
+
+/// Nobody is said to have left but those that leave.
+pub(super) fn check(truth: &Truth, member: u32) -> Option<Finding> {
+    (!truth.ever_left(member)).then_some(Finding::NeverLeft { member })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::truth::Standing;
+
+    #[test]
+    fn a_leave_of_a_member_that_did_not_leave_is_found() {
+        let mut truth = Truth::new(3);
+        truth.set(0, Standing::Up);
+        truth.set(1, Standing::Crashed);
+        truth.set(2, Standing::Leaving);
+        assert_eq!(check(&truth, 0), Some(Finding::NeverLeft { member: 0 }));
+        assert_eq!(check(&truth, 1), Some(Finding::NeverLeft { member: 1 }), "a crash is not a leave");
+        assert_eq!(check(&truth, 2), None);
+    }
+}

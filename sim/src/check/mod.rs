@@ -1,0 +1,188 @@
+//! What must always hold, whatever the network does. Each checker is fed with what one node says and does, and answers
+//! with a [`Finding`] when a rule is broken.
+
+mod agreement;
+mod departure;
+mod event;
+mod incarnation;
+mod lamport;
+mod queue;
+mod resurrection;
+
+use core::fmt;
+
+use serf_proto::{Event, Instant, MemberEvent, MemberEventKind, Node, Status, UserEvent};
+
+pub(crate) use self::agreement::disagreement;
+use self::event::EventCheck;
+use self::incarnation::IncarnationCheck;
+use self::lamport::LamportCheck;
+pub(crate) use self::queue::QueueBounds;
+pub(crate) use self::resurrection::Moment;
+use self::resurrection::ResurrectionCheck;
+use crate::addressing::name_of;
+use crate::shared::Shared;
+
+/// A rule that was broken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Finding {
+    /// A node's own incarnation went back.
+    IncarnationWentBack {
+        /// What it was.
+        from: u32,
+        /// What it is now.
+        to: u32,
+    },
+    /// A Lamport clock went back.
+    ClockWentBack {
+        /// Which clock.
+        clock: &'static str,
+        /// What it showed.
+        from: u64,
+        /// What it shows now.
+        to: u64,
+    },
+    /// A member that had failed or left is alive again without a newer incarnation.
+    Resurrected {
+        /// The member.
+        member: u32,
+        /// The incarnation at which it failed or left.
+        fell_at: u32,
+        /// The incarnation that it has now.
+        rose_at: u32,
+    },
+    /// A node delivered one user event twice.
+    EventTwice {
+        /// The event's name.
+        name: Box<str>,
+        /// Its Lamport time.
+        ltime: u64,
+    },
+    /// A queue is longer than its bound.
+    QueueTooLong {
+        /// Which queue.
+        queue: &'static str,
+        /// How many wait in it.
+        depth: usize,
+        /// How many may.
+        bound: usize,
+    },
+    /// A member is said to have left, but it never did.
+    NeverLeft {
+        /// The member.
+        member: u32,
+    },
+    /// Faults are over, the time to settle too, and a node still sees a member otherwise than it is.
+    Disagreement {
+        /// The member.
+        member: u32,
+        /// How the node sees it.
+        seen: Option<Status>,
+        /// How it should.
+        expected: Option<Status>,
+    },
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::IncarnationWentBack { from, to } => write!(f, "its incarnation went back from {from} to {to}"),
+            Self::ClockWentBack { clock, from, to } => write!(f, "its {clock} clock went back from {from} to {to}"),
+            Self::Resurrected { member, fell_at, rose_at } => {
+                write!(f, "sees {} alive at incarnation {rose_at} although it fell at {fell_at}", name_of(*member))
+            }
+            Self::EventTwice { name, ltime } => write!(f, "delivered event {name:?} of Lamport time {ltime} twice"),
+            Self::QueueTooLong { queue, depth, bound } => {
+                write!(f, "its {queue} queue holds {depth}, the bound is {bound}")
+            }
+            Self::NeverLeft { member } => write!(f, "says that {} left, which it did not", name_of(*member)),
+            Self::Disagreement { member, seen, expected } => {
+                write!(f, "sees {} as {}, it should be {}", name_of(*member), shown(*seen), shown(*expected))
+            }
+        }
+    }
+}
+
+fn shown(status: Option<Status>) -> String {
+    status.map_or_else(|| "unknown".to_owned(), |status| status.to_string())
+}
+
+/// A broken rule, and where and when it was broken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// The virtual time.
+    pub at: Instant,
+    /// The node at which it showed.
+    pub node: u32,
+    /// What happened.
+    pub finding: Finding,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "at {:.6} s {}: {}", self.at.as_secs_f64(), name_of(self.node), self.finding)
+    }
+}
+
+/// Watches one life of one node with all the checkers.
+#[derive(Debug, Default)]
+pub(crate) struct Witness {
+    incarnation: IncarnationCheck,
+    lamport: LamportCheck,
+    resurrection: ResurrectionCheck,
+    events: EventCheck,
+}
+
+impl Witness {
+    /// Looks at the node after a call.
+    pub(crate) fn after_call(&mut self, node: &Node) -> Option<Finding> {
+        self.incarnation.observe(node.incarnation()).or_else(|| self.lamport.observe(node.clocks()))
+    }
+
+    /// Looks at one event. `member` is whom a member event is about.
+    pub(crate) fn event(
+        &mut self,
+        node: &Node,
+        shared: &Shared,
+        moment: Moment,
+        event: &Event,
+        member: Option<u32>,
+    ) -> Option<Finding> {
+        match (event, member) {
+            (Event::Member(event), Some(member)) => self.member_event(node, shared, moment, event, member),
+            (Event::User(UserEvent { ltime, name, payload, .. }), _) => self.events.deliver(*ltime, name, payload),
+            _ => None,
+        }
+    }
+
+    fn member_event(
+        &mut self,
+        node: &Node,
+        shared: &Shared,
+        moment: Moment,
+        event: &MemberEvent,
+        member: u32,
+    ) -> Option<Finding> {
+        let incarnation = || node.incarnation_of(event.member.name()).unwrap_or(0);
+        match event.kind {
+            MemberEventKind::Join => {
+                let memory = shared.config.gossip_to_the_dead_time;
+                self.resurrection.rise(member, moment, memory, incarnation)
+            }
+            MemberEventKind::Failed => {
+                self.resurrection.fall(member, moment, incarnation());
+                None
+            }
+            MemberEventKind::Leave => {
+                self.resurrection.fall(member, moment, incarnation());
+                departure::check(&shared.truth, member)
+            }
+            MemberEventKind::Reap => {
+                self.resurrection.forget(member);
+                None
+            }
+            MemberEventKind::Update => None,
+        }
+    }
+}

@@ -1,0 +1,49 @@
+use serf_proto::{Config, QueueDepths};
+
+use super::Finding;
+
+/// How long a node's queues of broadcasts may become.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct QueueBounds {
+    swim: usize,
+    serf: usize,
+}
+
+impl QueueBounds {
+    /// The bounds for a world of `nodes`: one membership broadcast a name, since a newer one replaces the older; and of
+    /// Serf's own what the configuration says, or two a member when that is more.
+    pub(crate) fn new(nodes: u32, config: &Config) -> Self {
+        Self { swim: nodes as usize, serf: config.queue_depth_max.max(nodes.saturating_mul(2)) as usize }
+    }
+
+    pub(crate) fn check(self, depths: QueueDepths) -> Option<Finding> {
+        [
+            ("membership", depths.swim, self.swim),
+            ("intent", depths.intents, self.serf),
+            ("event", depths.events, self.serf),
+        ]
+        .into_iter()
+        .find(|(_, depth, bound)| depth > bound)
+        .map(|(queue, depth, bound)| Finding::QueueTooLong { queue, depth, bound })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serf_proto::Options;
+
+    use super::*;
+
+    #[test]
+    fn a_queue_beyond_its_bound_is_found() {
+        let config = Config::new(Options { queue_depth_max: 10, ..Options::lan() }).unwrap();
+        let bounds = QueueBounds::new(3, &config);
+        let mut depths = QueueDepths::default();
+        (depths.swim, depths.intents, depths.events) = (3, 10, 10);
+        assert_eq!(bounds.check(depths), None);
+        depths.swim = 4;
+        assert_eq!(bounds.check(depths), Some(Finding::QueueTooLong { queue: "membership", depth: 4, bound: 3 }));
+        (depths.swim, depths.events) = (0, 11);
+        assert_eq!(bounds.check(depths), Some(Finding::QueueTooLong { queue: "event", depth: 11, bound: 10 }));
+    }
+}

@@ -1,0 +1,109 @@
+use core::time::Duration;
+
+use serf_proto::Instant;
+
+use super::Finding;
+
+/// A member that failed or left comes back only with a newer incarnation, as long as the observer's SWIM layer remembers
+/// it: memberlist forgets the dead after a while (`GossipToTheDeadTime`), and then knows no incarnation to compare with.
+///
+/// Remembers only members that are down, so that a healthy cluster costs nothing per pair.
+#[derive(Debug, Default)]
+pub(super) struct ResurrectionCheck {
+    /// Sorted by member.
+    fallen: Vec<Fallen>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Fallen {
+    member: u32,
+    incarnation: u32,
+    moment: Moment,
+}
+
+/// When something happened at one observer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Moment {
+    pub(crate) at: Instant,
+    /// Counts the node's calls: events of one call are seen only after it.
+    pub(crate) call: u64,
+}
+
+impl ResurrectionCheck {
+    /// The member failed or left.
+    pub(super) fn fall(&mut self, member: u32, moment: Moment, incarnation: u32) {
+        let fallen = Fallen { member, incarnation, moment };
+        match self.find(member) {
+            // A failed member whose leave becomes known: what counts is the newer of both.
+            Ok(at) => self.fallen[at] = fallen,
+            Err(at) => self.fallen.insert(at, fallen),
+        }
+    }
+
+    /// The member is alive. The observer remembers the dead for `memory`.
+    pub(super) fn rise(
+        &mut self,
+        member: u32,
+        moment: Moment,
+        memory: Duration,
+        incarnation: impl FnOnce() -> u32,
+    ) -> Option<Finding> {
+        let at = self.find(member).ok()?;
+        let fell = self.fallen.remove(at);
+        // When both happened in one call, the incarnation is known only as it was afterwards.
+        if fell.moment.call == moment.call || moment.at - fell.moment.at > memory {
+            return None;
+        }
+        let rose_at = incarnation();
+        (rose_at <= fell.incarnation).then_some(Finding::Resurrected { member, fell_at: fell.incarnation, rose_at })
+    }
+
+    /// The observer has forgotten the member.
+    pub(super) fn forget(&mut self, member: u32) {
+        if let Ok(at) = self.find(member) {
+            self.fallen.remove(at);
+        }
+    }
+
+    fn find(&self, member: u32) -> Result<usize, usize> {
+        self.fallen.binary_search_by_key(&member, |fallen| fallen.member)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MEMORY: Duration = Duration::from_secs(30);
+
+    fn moment(call: u64) -> Moment {
+        Moment { at: Instant::ZERO + Duration::from_secs(call), call }
+    }
+
+    #[test]
+    fn rising_at_the_incarnation_of_the_fall_is_found() {
+        let mut check = ResurrectionCheck::default();
+        check.fall(7, moment(1), 4);
+        let finding = Finding::Resurrected { member: 7, fell_at: 4, rose_at: 4 };
+        assert_eq!(check.rise(7, moment(2), MEMORY, || 4), Some(finding));
+    }
+
+    #[test]
+    fn rising_with_a_newer_incarnation_or_without_a_fall_is_fine() {
+        let mut check = ResurrectionCheck::default();
+        assert_eq!(check.rise(7, moment(1), MEMORY, || 0), None, "a first join");
+        check.fall(7, moment(2), 4);
+        check.fall(3, moment(2), 1);
+        assert_eq!(check.rise(7, moment(3), MEMORY, || 5), None);
+        assert_eq!(check.rise(7, moment(4), MEMORY, || 5), None, "the fall is over");
+        check.forget(3);
+        assert_eq!(check.rise(3, moment(5), MEMORY, || 1), None, "forgotten members may come as new");
+    }
+
+    #[test]
+    fn rising_after_the_observer_may_have_forgotten_is_fine() {
+        let mut check = ResurrectionCheck::default();
+        check.fall(7, moment(1), 4);
+        assert_eq!(check.rise(7, moment(32), MEMORY, || 4), None);
+    }
+}

@@ -1,0 +1,259 @@
+use core::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use serf_proto::{Config, Options};
+
+use super::parse::{LatencyRange, duration, latency_range, positive, share, share_of_some};
+use crate::net::LinkModel;
+use crate::phase::{Phase, PhaseSettings};
+use crate::report::Setup;
+use crate::scenario::Scenario;
+use crate::world::WorldOptions;
+
+/// Runs thousands of virtual Serf nodes on one virtual network and reports how fast they find each other, spread an
+/// event, and notice crashes, departures and returns.
+///
+/// Every node is the real protocol with real packets; only time and network are virtual. Equal seeds give equal
+/// runs, whatever the number of threads. Durations are written as 20us, 1.5ms, 2s, 3m or 1h.
+#[derive(Debug, Parser)]
+#[command(name = "sim", version, args_conflicts_with_subcommands = true, max_term_width = 120)]
+pub(super) struct Cli {
+    #[command(subcommand)]
+    pub(super) order: Option<Order>,
+    #[command(flatten)]
+    pub(super) run: RunOptions,
+}
+
+#[derive(Clone, Copy, Debug, Subcommand)]
+pub(super) enum Order {
+    /// Measures the simulator itself at several sizes and prints one table. Takes a minute or two.
+    Bench,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(super) struct RunOptions {
+    /// How many nodes. Memory grows with the square.
+    #[arg(long, value_name = "COUNT", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=NODES_MAX))]
+    pub(super) nodes: u32,
+
+    /// Share of datagrams that are lost, from 0 to 1. Streams do not lose anything: TCP sends again.
+    #[arg(long, value_name = "SHARE", default_value = "0", value_parser = share)]
+    loss: u32,
+
+    /// What all luck is drawn from. Equal seeds give equal runs.
+    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
+    seed: u64,
+
+    /// How many threads. [default: one for each processor, but at most one for each 1000 nodes]
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    threads: Option<u32>,
+
+    /// The nodes' timing: lan for one data centre, wan for far apart, local for one host.
+    #[arg(long, value_name = "NAME", value_enum, default_value_t = Profile::Lan)]
+    profile: Profile,
+
+    /// One-way latency of every packet, drawn uniformly from this range. The least must be above zero.
+    #[arg(long, value_name = "MIN..MAX", default_value = "1ms..20ms", value_parser = latency_range)]
+    latency: LatencyRange,
+
+    /// Share of datagrams that arrive twice, from 0 to 1.
+    #[arg(long, value_name = "SHARE", default_value = "0", value_parser = share)]
+    duplicate: u32,
+
+    /// Share of datagrams that are held up, by up to five times the greatest latency, so that later ones overtake
+    /// them; from 0 to 1.
+    #[arg(long, value_name = "SHARE", default_value = "0", value_parser = share)]
+    reorder: u32,
+
+    /// Share of stream chunks (up to 64 KiB each) that reset their stream, from 0 to 1.
+    #[arg(long, value_name = "SHARE", default_value = "0", value_parser = share)]
+    stream_reset: u32,
+
+    /// How fast each node can send on streams, in Mbit/s.
+    #[arg(long, value_name = "MBIT/S", default_value = "1000", value_parser = positive)]
+    bandwidth: u64,
+
+    /// How many gossip packets a node may send to one other in one tick while it has a backlog. 1 is what HashiCorp's
+    /// nodes do; more makes large joins faster.
+    #[arg(long, value_name = "COUNT", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=255))]
+    gossip_packets: u32,
+
+    /// How nodes start: cold, one after another and joining through others, or converged, all knowing all.
+    #[arg(long, value_name = "HOW", value_enum, default_value_t = StartKind::Cold)]
+    start: StartKind,
+
+    /// Over how much virtual time the nodes of a cold start arrive.
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration)]
+    join_spread: Duration,
+
+    /// Which phases to run, in the order join, event, crash, leave, rejoin, idle. A cold start needs join.
+    /// [default: all, idle only with --idle]
+    #[arg(long, value_name = "NAME", value_enum, num_args = 1.., value_delimiter = ',')]
+    phase: Vec<Phase>,
+
+    /// Share of the nodes that crash in the crash phase, above 0 and up to 1; at least one does, and never all.
+    #[arg(long, value_name = "SHARE", default_value = "0.01", value_parser = share_of_some)]
+    crash_fraction: u32,
+
+    /// Share of the nodes that leave in the leave phase, above 0 and up to 1; at least one does, and never all.
+    #[arg(long, value_name = "SHARE", default_value = "0.01", value_parser = share_of_some)]
+    leave_fraction: u32,
+
+    /// Payload of the user event, in bytes.
+    #[arg(long, value_name = "BYTES", default_value_t = 32, value_parser = clap::value_parser!(u32).range(0..=400))]
+    event_bytes: u32,
+
+    /// Ends the run with an idle phase of this virtual length.
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    idle: Option<Duration>,
+
+    /// Ends the run after this virtual time, whatever it is about. [default: no limit but the phases' own deadlines]
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    max_virtual: Option<Duration>,
+
+    /// Does not watch for broken rules of the protocol. A little faster.
+    #[arg(long)]
+    no_checks: bool,
+
+    /// Prints everything that goes in and comes out of this node (from 0) to the standard error stream.
+    #[arg(long, value_name = "NODE")]
+    pub(super) trace: Option<u32>,
+
+    /// Prints the report as one JSON object.
+    #[arg(long)]
+    pub(super) json: bool,
+
+    /// Shows no progress and no remarks, only the report.
+    #[arg(long)]
+    pub(super) quiet: bool,
+
+    /// Starts even if memory is not expected to suffice.
+    #[arg(long)]
+    pub(super) force: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Profile {
+    Lan,
+    Wan,
+    Local,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum StartKind {
+    Cold,
+    Converged,
+}
+
+/// What options amount to.
+#[derive(Debug)]
+pub(super) struct Plan {
+    pub(super) world: WorldOptions,
+    pub(super) scenario: Scenario,
+    pub(super) setup: Setup,
+}
+
+impl RunOptions {
+    pub(super) fn is_converged(&self) -> bool {
+        self.start == StartKind::Converged
+    }
+
+    /// Puts the options together, or says in one line why they do not go together.
+    pub(super) fn plan(&self) -> Result<Plan, String> {
+        if let Some(node) = self.trace.filter(|node| *node >= self.nodes) {
+            return Err(format!("--trace {node}: nodes are numbered from 0 to {}", self.nodes - 1));
+        }
+        let threads = self.threads.unwrap_or_else(|| default_threads(self.nodes));
+        let model =
+            LinkModel::new(self.latency.min, self.latency.max).map_err(|error| format!("--latency: {error}"))?;
+        let model = model
+            .with_loss_ppm(self.loss)
+            .with_duplicate_ppm(self.duplicate)
+            .with_reorder_ppm(self.reorder)
+            .with_stream_reset_ppm(self.stream_reset)
+            .with_bits_per_second(self.bandwidth.saturating_mul(1_000_000));
+        let world = WorldOptions {
+            nodes: self.nodes,
+            seed: self.seed,
+            threads,
+            config: self.config()?,
+            model,
+            has_checks: !self.no_checks,
+        };
+        let scenario = Scenario {
+            phases: self.phases()?,
+            settings: PhaseSettings {
+                join_spread: self.join_spread,
+                crash_ppm: self.crash_fraction,
+                leave_ppm: self.leave_fraction,
+                event_bytes: self.event_bytes,
+                idle: self.idle.unwrap_or_default(),
+            },
+            is_converged: self.is_converged(),
+            virtual_max: self.max_virtual,
+        };
+        Ok(Plan { world, scenario, setup: self.setup(threads) })
+    }
+
+    fn config(&self) -> Result<Config, String> {
+        let profile = match self.profile {
+            Profile::Lan => Options::lan(),
+            Profile::Wan => Options::wan(),
+            Profile::Local => Options::local(),
+        };
+        let options = Options { gossip_packets_per_tick: self.gossip_packets, ..profile };
+        Config::new(options).map_err(|error| error.to_string())
+    }
+
+    fn phases(&self) -> Result<Vec<Phase>, String> {
+        let mut phases = if self.phase.is_empty() { Phase::DEFAULT.to_vec() } else { self.phase.clone() };
+        if phases.contains(&Phase::Idle) && self.idle.is_none() {
+            return Err("--phase idle needs --idle, which says for how long".to_owned());
+        }
+        if self.idle.is_some() {
+            phases.push(Phase::Idle);
+        }
+        if !self.is_converged() {
+            phases.push(Phase::Join);
+        }
+        phases.sort_unstable();
+        phases.dedup();
+        Ok(phases)
+    }
+
+    fn setup(&self, threads: u32) -> Setup {
+        let share = |ppm: u32| f64::from(ppm) / 1e6;
+        Setup {
+            nodes: self.nodes,
+            seed: self.seed,
+            threads: threads.min(self.nodes),
+            profile: match self.profile {
+                Profile::Lan => "lan",
+                Profile::Wan => "wan",
+                Profile::Local => "local",
+            },
+            start: match self.start {
+                StartKind::Cold => "cold",
+                StartKind::Converged => "converged",
+            },
+            loss: share(self.loss),
+            duplicate: share(self.duplicate),
+            reorder: share(self.reorder),
+            latency_min_s: self.latency.min.as_secs_f64(),
+            latency_max_s: self.latency.max.as_secs_f64(),
+            gossip_packets: self.gossip_packets,
+            checks: !self.no_checks,
+        }
+    }
+}
+
+/// Small worlds are faster on one thread: their windows hold less work than a meeting of threads costs.
+fn default_threads(nodes: u32) -> u32 {
+    let processors = std::thread::available_parallelism().map_or(1, |count| u32::try_from(count.get()).unwrap_or(1));
+    processors.min((nodes / NODES_PER_THREAD).max(1))
+}
+
+const NODES_PER_THREAD: u32 = 1_000;
+
+/// What one node can remember: `MEMBERS_MAX` of `serf_proto::limits`.
+const NODES_MAX: i64 = 1 << 20;

@@ -1,0 +1,108 @@
+//! Values of options: durations, ranges, shares. Messages are one line and say what would be right.
+
+use core::time::Duration;
+
+/// Least and greatest one-way latency.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct LatencyRange {
+    pub(super) min: Duration,
+    pub(super) max: Duration,
+}
+
+/// A duration such as `20us`, `1.5ms`, `2s`, `3m` or `1h`. Only zero may do without a unit.
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("{text:?} is not a duration such as 20us, 1.5ms, 2s, 3m or 1h");
+    let unit_at = text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(unit_at);
+    let number: f64 = number.parse().map_err(|_| wrong())?;
+    let seconds = match unit {
+        "ns" => 1e-9,
+        "us" => 1e-6,
+        "ms" => 1e-3,
+        "s" => 1.0,
+        "m" | "min" => 60.0,
+        "h" => 3600.0,
+        "" if number == 0.0 => 1.0,
+        _ => return Err(wrong()),
+    };
+    let duration = Duration::try_from_secs_f64(number * seconds).map_err(|_| wrong())?;
+    if duration > DURATION_MAX {
+        return Err(format!("{text:?} is more than a year"));
+    }
+    Ok(duration)
+}
+
+/// A range of latencies such as `1ms..20ms`.
+pub(super) fn latency_range(text: &str) -> Result<LatencyRange, String> {
+    let Some((min, max)) = text.split_once("..").filter(|(min, max)| !min.is_empty() && !max.is_empty()) else {
+        return Err("it is written MIN..MAX, such as 1ms..20ms".to_owned());
+    };
+    let (min, max) = (duration(min)?, duration(max)?);
+    if min.is_zero() {
+        return Err("the least latency must be above zero".to_owned());
+    }
+    if min > max {
+        return Err("the least latency is above the greatest".to_owned());
+    }
+    Ok(LatencyRange { min, max })
+}
+
+/// A share from 0 to 1, as parts per million.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 0 to a million after the check")]
+pub(super) fn share(text: &str) -> Result<u32, String> {
+    let share: f64 = text.parse().map_err(|_| "it is a number from 0 to 1".to_owned())?;
+    if !(0.0..=1.0).contains(&share) {
+        return Err("it is a share from 0 to 1; 0.1 is 10 %".to_owned());
+    }
+    Ok((share * 1e6).round() as u32)
+}
+
+/// A share above 0, as parts per million.
+pub(super) fn share_of_some(text: &str) -> Result<u32, String> {
+    match share(text)? {
+        0 => Err("it is a share above 0 and up to 1; 0.1 is 10 %".to_owned()),
+        ppm => Ok(ppm),
+    }
+}
+
+/// A whole number above zero.
+pub(super) fn positive(text: &str) -> Result<u64, String> {
+    text.parse().ok().filter(|number| *number > 0).ok_or_else(|| "it is a whole number above 0".to_owned())
+}
+
+const DURATION_MAX: Duration = Duration::from_secs(366 * 24 * 3600);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_have_units() {
+        assert_eq!(duration("1.5ms"), Ok(Duration::from_micros(1500)));
+        assert_eq!(duration("20us"), Ok(Duration::from_micros(20)));
+        assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
+        assert_eq!(duration("0"), Ok(Duration::ZERO));
+        for text in ["", "5", "ms", "-1s", "1 week", "nan", "1e300h", "10000h"] {
+            assert!(duration(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn latencies_are_ranges_above_zero() {
+        let range = LatencyRange { min: Duration::from_millis(1), max: Duration::from_millis(20) };
+        assert_eq!(latency_range("1ms..20ms"), Ok(range));
+        for text in ["5ms..1ms", "0..5ms", "0..", "..5ms", "5ms", ""] {
+            assert!(latency_range(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn shares_are_from_zero_to_one() {
+        assert_eq!(share("0.1"), Ok(100_000));
+        assert_eq!(share("1"), Ok(1_000_000));
+        for text in ["1.5", "-0.1", "nan", "ten"] {
+            assert!(share(text).is_err(), "{text:?}");
+        }
+        assert!(share_of_some("0").is_err());
+    }
+}

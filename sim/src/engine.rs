@@ -1,0 +1,171 @@
+//! Runs shards window by window, on one thread or several, with the same result.
+//!
+//! A window `[T, T + L)` starts at the first pending happening and lasts the least latency: nothing that one node sends
+//! within it can reach another node within it, so shards need not know of each other until its end. Where windows begin
+//! and end depends on what is pending and never on threads.
+
+use core::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use serf_proto::Instant;
+
+use crate::barrier::SpinBarrier;
+use crate::happening::Happening;
+use crate::shard::Shard;
+use crate::shared::Shared;
+
+/// Why a run stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stop {
+    /// Its goal is reached.
+    Reached,
+    /// Its time is over.
+    TimeOver,
+    /// The monitor wants no more.
+    Halted,
+}
+
+/// How far a run is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Beat {
+    /// The virtual time.
+    pub now: Instant,
+    /// How much of the goal is done.
+    pub done: i64,
+}
+
+/// Runs until the goal is reached, `until` has come or `on_beat` answers true, which it is asked now and then.
+/// Returns where the last window ended.
+pub(crate) fn run(
+    shards: &mut [Shard],
+    shared: &Shared,
+    start: Instant,
+    until: Instant,
+    goal: Option<i64>,
+    on_beat: &mut dyn FnMut(Beat) -> bool,
+) -> (Instant, Stop) {
+    let meeting = Meeting::new(shards.len());
+    let plan = Plan { shared, meeting: &meeting, start, until, goal, window: shared.network.model.latency_min() };
+    let Some((first, others)) = shards.split_first_mut() else { return (until, Stop::TimeOver) };
+    std::thread::scope(|scope| {
+        for shard in others {
+            let plan = &plan;
+            scope.spawn(move || work(shard, plan, &mut |_| false));
+        }
+        work(first, &plan, on_beat)
+    })
+}
+
+struct Plan<'a> {
+    shared: &'a Shared,
+    meeting: &'a Meeting,
+    start: Instant,
+    until: Instant,
+    goal: Option<i64>,
+    window: Duration,
+}
+
+/// What one thread does. All threads see the same numbers after each meeting, so all decide the same.
+fn work(shard: &mut Shard, plan: &Plan<'_>, on_beat: &mut dyn FnMut(Beat) -> bool) -> (Instant, Stop) {
+    let _guard = plan.meeting.barrier.guard();
+    let mut now = plan.start;
+    let mut is_halted = false;
+    let mut round = 0;
+    loop {
+        let seen = plan.meeting.meet(round, shard, is_halted);
+        if plan.goal.is_some_and(|goal| seen.done >= goal) {
+            return (now, Stop::Reached);
+        }
+        if seen.is_halted {
+            return (now, Stop::Halted);
+        }
+        let from = seen.least.max(now);
+        if from >= plan.until {
+            return (plan.until, Stop::TimeOver);
+        }
+        now = (from + plan.window).min(plan.until);
+        shard.run_window(plan.shared, now);
+        round += 1;
+        if round % BEAT_WINDOWS == 0 {
+            is_halted = on_beat(Beat { now, done: seen.done });
+        }
+    }
+}
+
+/// Where threads exchange mail and numbers. Everything is there twice, so that one wait a round is enough: who is
+/// already in the next round writes to the other half.
+#[derive(Debug)]
+struct Meeting {
+    barrier: SpinBarrier,
+    halves: [Half; 2],
+}
+
+#[derive(Debug)]
+struct Half {
+    slots: Vec<Slot>,
+    /// From each shard to each, in rows by sender.
+    bags: Vec<Mutex<Vec<Happening>>>,
+}
+
+/// What one shard says to the others. On a cache line of its own.
+#[derive(Debug, Default)]
+#[repr(align(64))]
+struct Slot {
+    least: AtomicU64,
+    done: AtomicI64,
+    is_halted: AtomicBool,
+}
+
+/// What all shards together say.
+struct Seen {
+    least: Instant,
+    done: i64,
+    is_halted: bool,
+}
+
+impl Meeting {
+    fn new(shards: usize) -> Self {
+        let half = || Half {
+            slots: (0..shards).map(|_| Slot::default()).collect(),
+            bags: (0..shards * shards).map(|_| Mutex::default()).collect(),
+        };
+        let parties = u32::try_from(shards).expect("there are few threads");
+        Self { barrier: SpinBarrier::new(parties), halves: [half(), half()] }
+    }
+
+    /// Hands over the shard's mail and numbers, waits for all others, and takes theirs.
+    fn meet(&self, round: u32, shard: &mut Shard, is_halted: bool) -> Seen {
+        let half = &self.halves[(round % 2) as usize];
+        let (me, shards) = (shard.index as usize, half.slots.len());
+        let slot = &half.slots[me];
+        slot.least.store(shard.post.least().as_nanos(), Ordering::Relaxed);
+        slot.done.store(shard.tally.done, Ordering::Relaxed);
+        slot.is_halted.store(is_halted, Ordering::Relaxed);
+        for to in (0..shards).filter(|to| *to != me) {
+            shard.post.hand_over(to, &mut locked(&half.bags[me * shards + to]));
+        }
+        shard.post.all_handed_over();
+        self.barrier.wait();
+        for from in (0..shards).filter(|from| *from != me) {
+            for happening in locked(&half.bags[from * shards + me]).drain(..) {
+                shard.post.queue.push(happening);
+            }
+        }
+        let mut seen = Seen { least: Instant::MAX, done: 0, is_halted: false };
+        for slot in &half.slots {
+            seen.least = seen.least.min(Instant::from_nanos(slot.least.load(Ordering::Relaxed)));
+            seen.done += slot.done.load(Ordering::Relaxed);
+            seen.is_halted |= slot.is_halted.load(Ordering::Relaxed);
+        }
+        seen
+    }
+}
+
+/// Nobody waits for this lock: the barrier says whose turn it is.
+fn locked(bag: &Mutex<Vec<Happening>>) -> std::sync::MutexGuard<'_, Vec<Happening>> {
+    bag.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// How many windows pass between two beats: some milliseconds of work.
+const BEAT_WINDOWS: u32 = 64;

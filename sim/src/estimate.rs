@@ -1,0 +1,36 @@
+//! How much memory a run will need, so that one that cannot end well does not start.
+
+/// What a run of `nodes` nodes needs at its peak, in bytes.
+pub(crate) fn memory_bytes(nodes: u32, is_converged: bool) -> u64 {
+    let nodes = u64::from(nodes);
+    let pair = if is_converged { PAIR_BYTES_CONVERGED } else { PAIR_BYTES_COLD };
+    BASE_BYTES + nodes * NODE_BYTES + nodes * nodes * pair
+}
+
+/// `bytes` in the largest unit that leaves something before the point.
+#[expect(clippy::cast_precision_loss, reason = "for people to read")]
+pub(crate) fn readable(bytes: u64) -> String {
+    let mib = bytes as f64 / f64::from(1 << 20);
+    if mib < 1024.0 { format!("{mib:.0} MiB") } else { format!("{:.1} GiB", mib / 1024.0) }
+}
+
+/// The member rows of a node, and in a join storm its queue of broadcasts; measured.
+const PAIR_BYTES_COLD: u64 = 72;
+const PAIR_BYTES_CONVERGED: u64 = 20;
+
+/// Generators, timers, buffers, packets in flight; measured.
+const NODE_BYTES: u64 = 32 * 1024;
+
+/// The event queue and the program.
+const BASE_BYTES: u64 = 8 * 1024 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_readable() {
+        assert_eq!(readable(5 << 20), "5 MiB");
+        assert_eq!(readable(3 << 29), "1.5 GiB");
+    }
+}

@@ -1,0 +1,57 @@
+//! Runs thousands of virtual Serf nodes in one process, reproducibly.
+//!
+//! Every node is the real protocol of [`serf_proto`], with real packets; virtual are only time and the network. A
+//! [`World`] holds the nodes and lets time pass; a [`Scenario`] does things to them in phases and measures how long the
+//! cluster takes to notice; checkers watch every node for broken rules all the while.
+//!
+//! Equal seeds give equal runs, whatever the number of threads: [`World::trace_hash`] tells.
+//!
+//! # The parts
+//!
+//! `queue` holds what is pending; `engine` runs it window by window; a `shard` is one thread's part of the nodes; `net`
+//! decides what becomes of packets; `phase` and `scenario` are what is done; `check` is what must hold; `report` is what
+//! is told.
+
+#![forbid(unsafe_code)]
+
+mod addressing;
+mod allocations;
+mod barrier;
+mod bench;
+mod bounds;
+mod cell;
+mod check;
+mod cli;
+mod digest;
+mod engine;
+mod estimate;
+mod happening;
+mod histogram;
+mod net;
+mod observe;
+mod phase;
+mod post;
+mod progress;
+mod queue;
+mod recorder;
+mod report;
+mod route;
+mod scenario;
+mod shard;
+mod shared;
+mod swarm;
+mod tally;
+mod truth;
+mod usage;
+mod world;
+
+pub use check::{Finding, Violation};
+pub use cli::main;
+pub use engine::Beat;
+pub use net::{Effect, LinkModel, LinkModelError, NodeSet, Rule};
+pub use phase::{Phase, PhaseSettings};
+pub use recorder::Recording;
+pub use report::{Cost, Outcome, PhaseReport, Reached, Report, Setup, Spread};
+pub use scenario::{Monitor, Scenario, Unwatched};
+pub use swarm::{SwarmReport, swarm};
+pub use world::{Fault, World, WorldOptions};

@@ -1,0 +1,9 @@
+//! The simulator's command line.
+
+#![forbid(unsafe_code)]
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    sim::main()
+}

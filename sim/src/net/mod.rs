@@ -1,0 +1,155 @@
+//! The virtual network: what becomes of each packet, as a function of rules, time and the sender's own luck.
+
+mod model;
+mod rule;
+pub(crate) mod stream;
+
+use core::time::Duration;
+
+use serf_proto::{Instant, Rng};
+
+pub use self::model::{LinkModel, LinkModelError};
+pub use self::rule::{Effect, NodeSet, Rule};
+
+/// The network between the nodes. Only ever changed between windows.
+#[derive(Clone, Debug)]
+pub(crate) struct Network {
+    pub(crate) model: LinkModel,
+    pub(crate) rules: Vec<Rule>,
+}
+
+/// What becomes of a datagram.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// It arrives after `after`, and a second time after `copy_after`.
+    Arrives { after: Duration, copy_after: Option<Duration> },
+    /// It is lost by chance.
+    Lost,
+    /// A rule forbids it.
+    Cut,
+}
+
+impl Network {
+    pub(crate) const fn new(model: LinkModel) -> Self {
+        Self { model, rules: Vec::new() }
+    }
+
+    /// The fate of a datagram sent now. Draws from the sender's luck only, so that no other node's traffic and no
+    /// thread changes it.
+    pub(crate) fn judge(&self, luck: &mut Rng, now: Instant, from: u32, to: u32) -> Fate {
+        let mut detour = Duration::ZERO;
+        for effect in self.effects(now, from, to) {
+            match effect {
+                Effect::Drop => return Fate::Cut,
+                Effect::Loss { ppm } => {
+                    if luck.chance(ppm) {
+                        return Fate::Lost;
+                    }
+                }
+                Effect::Delay(delay) => detour += delay,
+            }
+        }
+        if luck.chance(self.model.loss_ppm()) {
+            return Fate::Lost;
+        }
+        let mut after = self.model.draw_latency(luck) + detour;
+        if luck.chance(self.model.reorder_ppm()) {
+            after += self.model.draw_reorder_delay(luck);
+        }
+        let copy_after = luck.chance(self.model.duplicate_ppm()).then(|| self.model.draw_latency(luck) + detour);
+        Fate::Arrives { after, copy_after }
+    }
+
+    /// How long a part of a stream travels; `None` when a rule forbids it. Loss does not show: TCP sends again.
+    pub(crate) fn segment_latency(&self, luck: &mut Rng, now: Instant, from: u32, to: u32) -> Option<Duration> {
+        let mut detour = Duration::ZERO;
+        for effect in self.effects(now, from, to) {
+            match effect {
+                Effect::Drop => return None,
+                Effect::Loss { .. } => {}
+                Effect::Delay(delay) => detour += delay,
+            }
+        }
+        Some(self.model.draw_latency(luck) + detour)
+    }
+
+    fn effects(&self, now: Instant, from: u32, to: u32) -> impl Iterator<Item = Effect> + '_ {
+        self.rules.iter().filter(move |rule| rule.applies(now, from, to)).map(|rule| rule.effect)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serf_proto::Seed;
+
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    fn luck() -> Rng {
+        Rng::stream(&Seed::from_u64(1), 0)
+    }
+
+    fn fates(network: &Network, count: u32) -> Vec<Fate> {
+        let mut luck = luck();
+        (0..count).map(|_| network.judge(&mut luck, Instant::ZERO, 0, 1)).collect()
+    }
+
+    #[test]
+    fn datagrams_are_lost_and_doubled_as_often_as_the_model_says() {
+        let model = LinkModel::new(MS, 20 * MS).unwrap().with_loss_ppm(100_000).with_duplicate_ppm(50_000);
+        let fates = fates(&Network::new(model), 100_000);
+        let lost = fates.iter().filter(|fate| **fate == Fate::Lost).count();
+        let doubled = fates.iter().filter(|fate| matches!(fate, Fate::Arrives { copy_after: Some(_), .. })).count();
+        assert!((9_500..10_500).contains(&lost), "{lost}");
+        assert!((4_200..4_800).contains(&doubled), "5 % of those that arrive: {doubled}");
+    }
+
+    #[test]
+    fn no_datagram_is_faster_than_the_least_latency() {
+        let model = LinkModel::new(MS, 2 * MS).unwrap().with_reorder_ppm(500_000).with_duplicate_ppm(500_000);
+        for fate in fates(&Network::new(model), 1_000) {
+            let Fate::Arrives { after, copy_after } = fate else { panic!("{fate:?}") };
+            assert!(after >= MS && copy_after.is_none_or(|after| after >= MS));
+        }
+    }
+
+    #[test]
+    fn a_reordered_datagram_is_overtaken() {
+        let model = LinkModel::new(MS, 2 * MS).unwrap().with_reorder_ppm(1_000_000);
+        for fate in fates(&Network::new(model), 100) {
+            let Fate::Arrives { after, .. } = fate else { panic!("{fate:?}") };
+            assert!(after > 2 * MS, "later than any that is not reordered: {after:?}");
+        }
+    }
+
+    #[test]
+    fn rules_cut_one_direction_for_a_time() {
+        let mut network = Network::new(LinkModel::new(MS, 2 * MS).unwrap());
+        let until = Instant::ZERO + 10 * MS;
+        network.rules.push(Rule {
+            from: NodeSet::One(0),
+            to: NodeSet::Range(1..3),
+            effect: Effect::Drop,
+            during: Some((Instant::ZERO, until)),
+        });
+        let mut luck = luck();
+        assert_eq!(network.judge(&mut luck, Instant::ZERO, 0, 1), Fate::Cut);
+        assert_eq!(network.segment_latency(&mut luck, Instant::ZERO, 0, 1), None);
+        for (now, from, to) in [(until, 0, 1), (Instant::ZERO, 1, 0), (Instant::ZERO, 0, 3)] {
+            assert!(matches!(network.judge(&mut luck, now, from, to), Fate::Arrives { .. }));
+        }
+    }
+
+    #[test]
+    fn a_delay_is_added_and_loss_spares_streams() {
+        let mut network = Network::new(LinkModel::new(MS, 2 * MS).unwrap());
+        let rule = |effect| Rule { from: NodeSet::All, to: NodeSet::All, effect, during: None };
+        network.rules.push(rule(Effect::Delay(100 * MS)));
+        network.rules.push(rule(Effect::Loss { ppm: 1_000_000 }));
+        let mut luck = luck();
+        assert_eq!(network.judge(&mut luck, Instant::ZERO, 0, 1), Fate::Lost);
+        let latency = network.segment_latency(&mut luck, Instant::ZERO, 0, 1).unwrap();
+        assert!(latency >= 101 * MS && latency <= 102 * MS, "{latency:?}");
+    }
+}

@@ -1,0 +1,98 @@
+//! What a node's events mean for the run: progress, false alarms, broken rules.
+
+use core::time::Duration;
+
+use serf_proto::{Event, MemberEvent, MemberEventKind};
+
+use crate::addressing::node_at;
+use crate::cell::Cell;
+use crate::check::{Finding, Moment, Violation};
+use crate::happening::{Command, What};
+use crate::route::Scene;
+use crate::truth::{Aim, status_after};
+
+/// What the shard has to do after an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Next {
+    GoOn,
+    /// The node has left: its process ends.
+    End,
+}
+
+impl Scene<'_> {
+    /// Takes note of one event.
+    pub(crate) fn observe(&mut self, cell: &mut Cell, event: &Event) -> Next {
+        let about = match event {
+            Event::Member(event) => node_at(event.member.addr(), self.shared.nodes),
+            _ => None,
+        };
+        if self.shared.checks.is_some()
+            && let Some(node) = &cell.node
+        {
+            let moment = Moment { at: self.at, call: cell.calls };
+            let finding = cell.witness.event(node, self.shared, moment, event, about);
+            self.report(finding);
+        }
+        match event {
+            Event::Member(event) => {
+                if let Some(member) = about {
+                    self.observe_member(cell, event, member);
+                }
+            }
+            Event::User(event) => {
+                if let Aim::Event { name } = &self.shared.goal.aim
+                    && **name == *event.name
+                    && !core::mem::replace(&mut cell.has_heard, true)
+                {
+                    self.progress(1);
+                }
+            }
+            Event::Suspected { member, .. } => {
+                if let Some(member) = node_at(member.addr(), self.shared.nodes)
+                    && self.shared.truth.is_up(member)
+                {
+                    self.tally.false_suspicions += 1;
+                    self.tally.falsely_suspected.insert(member);
+                }
+            }
+            Event::Joined(report) if report.contacted == 0 => {
+                let contacts = cell.contacts.clone();
+                self.schedule_here(cell, JOIN_RETRY, What::Command(Box::new(Command::Join { contacts })));
+            }
+            Event::LeftCluster(_) => return Next::End,
+            _ => {}
+        }
+        Next::GoOn
+    }
+
+    fn observe_member(&mut self, cell: &mut Cell, event: &MemberEvent, member: u32) {
+        if event.kind == MemberEventKind::Failed && self.shared.truth.is_up(member) {
+            self.tally.false_failures += 1;
+            self.tally.falsely_failed.insert(member);
+        }
+        let Some(status) = status_after(event.kind) else { return };
+        let before = cell.fallen.change(member, status);
+        if let Aim::Views { status: wanted, watch } = &self.shared.goal.aim
+            && watch.covers(&self.shared.truth, self.host, member)
+        {
+            let delta = i64::from(status == *wanted) - i64::from(before == Some(*wanted));
+            if delta != 0 {
+                self.progress(delta);
+            }
+        }
+    }
+
+    /// Notes a broken rule, if there is one.
+    pub(crate) fn report(&mut self, finding: Option<Finding>) {
+        if let Some(finding) = finding {
+            self.tally.violate(Violation { at: self.at, node: self.host, finding });
+        }
+    }
+
+    fn progress(&mut self, delta: i64) {
+        self.tally.progress(self.shared.goal.since, self.at, delta);
+    }
+}
+
+/// How long after a join that reached nobody the next is tried.
+const JOIN_RETRY: Duration = Duration::from_secs(1);

@@ -1,0 +1,243 @@
+//! The event queue: a calendar (Brown, CACM 1988) for the near future, a heap for the rest.
+//!
+//! Nearly everything pending is a packet that arrives within milliseconds or a probe within the second. A ring of
+//! buckets takes those in constant time; each is sorted only when it is reached. A binary heap would pay
+//! `log n` cache misses for each of them.
+
+use core::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use serf_proto::Instant;
+
+use crate::happening::{Happening, Key};
+
+/// Pending happenings, taken out in the order of their keys.
+#[derive(Debug)]
+pub(crate) struct Calendar {
+    /// Buckets `reached + 1 ..= reached + RING`, each at its number modulo `RING`, unsorted.
+    ring: Box<[Vec<Happening>]>,
+    /// One bit per bucket of the ring that holds something.
+    occupied: Box<[u64]>,
+    /// What is due in bucket `reached` or was pushed for an earlier one, last first.
+    current: Vec<Happening>,
+    /// The number of the bucket that `current` came from.
+    reached: u64,
+    /// What lies beyond the ring.
+    far: BinaryHeap<Reverse<ByKey>>,
+    /// Emptied buckets, whose memory is used again.
+    spare: Vec<Vec<Happening>>,
+}
+
+impl Calendar {
+    pub(crate) fn new() -> Self {
+        Self {
+            ring: (0..RING).map(|_| Vec::new()).collect(),
+            occupied: vec![0; slot(RING - 1) / 64 + 1].into(),
+            current: Vec::new(),
+            reached: 0,
+            far: BinaryHeap::new(),
+            spare: Vec::new(),
+        }
+    }
+
+    /// Adds a happening, which must not be earlier than those already taken out.
+    pub(crate) fn push(&mut self, happening: Happening) {
+        let bucket = bucket(happening.key.at);
+        if bucket <= self.reached {
+            let at = self.current.partition_point(|h| h.key > happening.key);
+            self.current.insert(at, happening);
+        } else if bucket <= self.reached + RING {
+            self.file(bucket, happening);
+        } else {
+            self.far.push(Reverse(ByKey(happening)));
+        }
+    }
+
+    /// Takes the first happening out, if it is before `end`.
+    pub(crate) fn pop_before(&mut self, end: Instant) -> Option<Happening> {
+        loop {
+            if let Some(first) = self.current.last() {
+                return if first.key.at < end { self.current.pop() } else { None };
+            }
+            let next = self.next_bucket()?;
+            if next > bucket(Instant::from_nanos(end.as_nanos().saturating_sub(1))) {
+                // Advancing further would send what is pushed meanwhile into `current`, which is slow when it is long.
+                return None;
+            }
+            self.advance(next);
+        }
+    }
+
+    /// When the first happening is due.
+    pub(crate) fn least(&self) -> Option<Instant> {
+        if let Some(first) = self.current.last() {
+            return Some(first.key.at);
+        }
+        let near = self.next_occupied().and_then(|b| self.ring[slot(b)].iter().map(|h| h.key.at).min());
+        let far = self.far.peek().map(|Reverse(first)| first.0.key.at);
+        near.into_iter().chain(far).min()
+    }
+
+    fn file(&mut self, bucket: u64, happening: Happening) {
+        let slot = slot(bucket);
+        self.occupied[slot / 64] |= 1 << (slot % 64);
+        let entries = &mut self.ring[slot];
+        if entries.capacity() == 0
+            && let Some(spare) = self.spare.pop()
+        {
+            *entries = spare;
+        }
+        entries.push(happening);
+    }
+
+    fn next_bucket(&self) -> Option<u64> {
+        let far = self.far.peek().map(|Reverse(first)| bucket(first.0.key.at));
+        self.next_occupied().into_iter().chain(far).min()
+    }
+
+    /// The first bucket of the ring that holds something.
+    fn next_occupied(&self) -> Option<u64> {
+        let first = self.reached + 1;
+        let words = self.occupied.len();
+        let (word, bit) = (slot(first) / 64, slot(first) % 64);
+        // The word of the start is looked at twice: first the bits from the start on, at last those before it.
+        for step in 0..=words {
+            let mut bits = self.occupied[(word + step) % words];
+            if step == 0 {
+                bits &= u64::MAX << bit;
+            } else if step == words {
+                bits &= !(u64::MAX << bit);
+            }
+            if bits != 0 {
+                let found = ((word + step) % words * 64) as u64 + u64::from(bits.trailing_zeros());
+                return Some(first + (found + RING - first % RING) % RING);
+            }
+        }
+        None
+    }
+
+    /// Makes bucket `next` the current one. Everything before it is empty.
+    fn advance(&mut self, next: u64) {
+        debug_assert!(self.current.is_empty() && next > self.reached, "time goes forward");
+        self.reached = next;
+        let slot = slot(next);
+        self.occupied[slot / 64] &= !(1 << (slot % 64));
+        let emptied = core::mem::replace(&mut self.current, core::mem::take(&mut self.ring[slot]));
+        if emptied.capacity() > 0 {
+            self.spare.push(emptied);
+        }
+        while let Some(Reverse(first)) = self.far.peek()
+            && bucket(first.0.key.at) <= self.reached + RING
+        {
+            let Some(Reverse(ByKey(happening))) = self.far.pop() else { break };
+            let bucket = bucket(happening.key.at);
+            if bucket == self.reached {
+                self.current.push(happening);
+            } else {
+                self.file(bucket, happening);
+            }
+        }
+        self.current.sort_unstable_by_key(|h| Reverse(h.key));
+    }
+}
+
+/// A happening ordered by its key alone; keys are unique.
+#[derive(Debug)]
+struct ByKey(Happening);
+
+impl ByKey {
+    const fn key(&self) -> Key {
+        self.0.key
+    }
+}
+
+impl PartialEq for ByKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.key() == other.key()
+    }
+}
+
+impl Eq for ByKey {}
+
+impl PartialOrd for ByKey {
+    fn partial_cmp(&self, other: &Self) -> Option<core::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for ByKey {
+    fn cmp(&self, other: &Self) -> core::cmp::Ordering {
+        self.key().cmp(&other.key())
+    }
+}
+
+const fn bucket(at: Instant) -> u64 {
+    at.as_nanos() >> BUCKET_SHIFT
+}
+
+const fn slot(bucket: u64) -> usize {
+    (bucket % RING) as usize
+}
+
+/// Buckets are 2^17 ns = 131 µs wide: about a dozen packets each in a join storm of 5000 nodes.
+const BUCKET_SHIFT: u32 = 17;
+
+/// 2^14 buckets reach 2.1 s ahead: beyond a probe interval.
+const RING: u64 = 1 << 14;
+
+#[cfg(test)]
+mod tests {
+    use serf_proto::{Rng, Seed};
+
+    use super::*;
+    use crate::happening::What;
+
+    fn at(nanos: u64, n: u32) -> Happening {
+        Happening { key: Key { at: Instant::from_nanos(nanos), source: 0, n }, target: 0, what: What::Wake }
+    }
+
+    /// Pushes and pops at random, near and far, against a sorted list.
+    #[test]
+    fn happenings_come_out_in_the_order_of_their_keys() {
+        let mut rng = Rng::stream(&Seed::from_u64(1), 0);
+        let mut queue = Calendar::new();
+        let mut model: Vec<Key> = Vec::new();
+        let (mut now, mut n) = (0, 0);
+        for _ in 0..20_000 {
+            for _ in 0..rng.below(4) {
+                let ahead = match rng.below(4) {
+                    0 => rng.below_u64(1_000),
+                    1 => rng.below_u64(20_000_000),
+                    2 => rng.below_u64(2_200_000_000),
+                    _ => rng.below_u64(60_000_000_000),
+                };
+                n += 1;
+                model.push(at(now + ahead, n).key);
+                queue.push(at(now + ahead, n));
+            }
+            model.sort_unstable_by_key(|key| Reverse(*key));
+            assert_eq!(queue.least(), model.last().map(|key| key.at));
+            let shift = rng.below(20);
+            let end = now + rng.below_u64(2_000_000_000 >> shift);
+            for _ in 0..rng.below(4) {
+                let expected = model.last().copied().filter(|key| key.at.as_nanos() < end);
+                let popped = queue.pop_before(Instant::from_nanos(end));
+                assert_eq!(popped.map(|h| h.key), expected);
+                if let Some(key) = expected {
+                    model.pop();
+                    now = key.at.as_nanos();
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn memory_of_emptied_buckets_is_used_again() {
+        let mut queue = Calendar::new();
+        for n in 0..10_000 {
+            queue.push(at(u64::from(n) << BUCKET_SHIFT, n));
+            assert!(queue.pop_before(Instant::MAX).is_some());
+        }
+        assert!(queue.spare.len() <= 2, "{}", queue.spare.len());
+    }
+}

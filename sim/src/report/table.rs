@@ -1,0 +1,196 @@
+//! The report as text.
+
+use core::fmt;
+
+use super::{Outcome, PhaseReport, Report};
+use crate::phase::Phase;
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write_setup(f)?;
+        self.write_times(f)?;
+        self.write_alarms(f)?;
+        self.write_traffic(f)?;
+        self.write_drops(f)?;
+        self.write_cost(f)?;
+        self.write_verdict(f)
+    }
+}
+
+impl Report {
+    fn write_setup(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let setup = &self.setup;
+        writeln!(
+            f,
+            "{} nodes, {} profile, {} start, loss {} %, one-way latency {} to {} ms, seed {}",
+            setup.nodes,
+            setup.profile,
+            setup.start,
+            setup.loss * 100.0,
+            setup.latency_min_s * 1e3,
+            setup.latency_max_s * 1e3,
+            setup.seed,
+        )
+    }
+
+    fn write_times(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "\nVirtual seconds until a share of all pairs of nodes (event: of all nodes) had noticed:")?;
+        writeln!(
+            f,
+            "  {:7} {:42} {:>9} {:>9} {:>9} {:>9} {:>9}",
+            "phase", "until", "50 %", "90 %", "99 %", "99.9 %", "all"
+        )?;
+        for phase in &self.phases {
+            write!(f, "  {:7} {:42}", phase.phase.name(), phase.goal)?;
+            match &phase.outcome {
+                Outcome::Skipped { why } => write!(f, " skipped: {why}")?,
+                _ if phase.phase == Phase::Idle => write!(f, " {} s passed", phase.took_s)?,
+                _ => {
+                    let reached = phase.reached_s;
+                    for share in [reached.p50, reached.p90, reached.p99, reached.p99_9, reached.p100] {
+                        write!(f, " {:>9}", share.map_or_else(|| "-".to_owned(), |s| format!("{s:.2}")))?;
+                    }
+                }
+            }
+            writeln!(f)?;
+        }
+        if let Some(crash) = self.phases.iter().find(|phase| phase.phase == Phase::Crash && phase.total > 0) {
+            let shown = |share: Option<f64>| share.map_or_else(|| "-".to_owned(), |s| format!("{s:.2} s"));
+            writeln!(
+                f,
+                "  crash detection latency: p50 {}, p99 {}, max {}",
+                shown(crash.reached_s.p50),
+                shown(crash.reached_s.p99),
+                shown(crash.reached_s.p100)
+            )?;
+        }
+        Ok(())
+    }
+
+    fn write_alarms(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "\nFalse alarms about nodes that were up (each observer counted, and how many nodes it hit):")?;
+        writeln!(f, "  {:7} {:>24} {:>24}", "phase", "suspected (nodes)", "marked failed (nodes)")?;
+        for phase in self.ran() {
+            let suspected = format!("{} ({})", phase.false_suspicions, phase.falsely_suspected_nodes);
+            let failed = format!("{} ({})", phase.false_failures, phase.falsely_failed_nodes);
+            writeln!(f, "  {:7} {suspected:>24} {failed:>24}", phase.phase.name())?;
+        }
+        Ok(())
+    }
+
+    fn write_traffic(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "\nDatagrams sent per node and second (payload bytes, without IP and UDP headers):")?;
+        writeln!(
+            f,
+            "  {:7} {:>12} {:>12} {:>12} {:>12} {:>14} {:>14}",
+            "phase", "mean", "p99", "bytes mean", "bytes p99", "datagrams", "stream bytes"
+        )?;
+        for phase in self.ran() {
+            let (datagrams, bytes) = (phase.datagrams_per_node_second, phase.bytes_per_node_second);
+            writeln!(
+                f,
+                "  {:7} {:>12.2} {:>12.2} {:>12.0} {:>12.0} {:>14} {:>14}",
+                phase.phase.name(),
+                datagrams.mean,
+                datagrams.p99,
+                bytes.mean,
+                bytes.p99,
+                phase.datagrams_sent,
+                phase.stream_bytes
+            )?;
+        }
+        Ok(())
+    }
+
+    fn write_drops(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f)?;
+        let mut network = std::collections::BTreeMap::new();
+        for (reason, count) in self.phases.iter().flat_map(|phase| &phase.network_dropped) {
+            *network.entry(*reason).or_insert(0) += count;
+        }
+        writeln!(f, "Not delivered by the network: {}", counts(&network))?;
+        writeln!(f, "Dropped by nodes:             {}", counts(&self.node_dropped))
+    }
+
+    fn write_cost(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let cost = &self.cost;
+        let delivered: u64 = self.phases.iter().map(|phase| phase.datagrams_delivered).sum();
+        writeln!(f, "\nWhat the run cost (differs from run to run; all above and the trace hash do not):")?;
+        write!(f, "  {:.2} s wall", cost.wall_s)?;
+        if let Some(cpu) = cost.cpu_s {
+            write!(f, ", {cpu:.2} s processor")?;
+        }
+        writeln!(f, ", {} threads, for {:.2} virtual s", self.setup.threads, self.virtual_s)?;
+        write!(f, "  {delivered} datagrams delivered, {:.0} per wall second", cost.datagrams_per_wall_second)?;
+        if let Some(ns) = cost.cpu_ns_per_datagram {
+            write!(f, ", {ns:.0} ns of processor time each")?;
+        }
+        if let Some(allocations) = cost.allocations_per_datagram {
+            write!(f, ", {allocations:.3} allocations each")?;
+        }
+        writeln!(f)?;
+        if let Some(node_seconds) = cost.node_seconds_per_cpu_second {
+            writeln!(f, "  {node_seconds:.0} node-seconds simulated per processor second")?;
+        }
+        if let (Some(peak), Some(pair)) = (cost.peak_memory_bytes, cost.bytes_per_pair) {
+            write!(f, "  {} MiB of memory at the peak", peak >> 20)?;
+            // What is there once would drown what grows with the square.
+            if self.setup.nodes >= NODES_FOR_PAIRS {
+                write!(f, ", {pair:.1} bytes per node and known member")?;
+            }
+            writeln!(f)?;
+        }
+        writeln!(f, "\nseed {}, trace hash {}", self.setup.seed, self.trace_hash)
+    }
+
+    fn write_verdict(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for phase in &self.phases {
+            match &phase.outcome {
+                Outcome::Missing { count, examples, deadline_s } => writeln!(
+                    f,
+                    "FAILED: {}: after {deadline_s:.0} virtual s {count} of {} are missing, such as {}",
+                    phase.phase,
+                    phase.total,
+                    examples.join(", ")
+                )?,
+                Outcome::CutShort => {
+                    writeln!(f, "Ended during {} as told, {} of {} done.", phase.phase, phase.done, phase.total)?;
+                }
+                Outcome::Halted => {
+                    writeln!(f, "Stopped during {}, {} of {} done.", phase.phase, phase.done, phase.total)?;
+                }
+                Outcome::Done | Outcome::Skipped { .. } => {}
+            }
+            if phase.violation_count > 0 {
+                writeln!(
+                    f,
+                    "BROKEN RULES: {} during {} (seed {}), such as:",
+                    phase.violation_count, phase.phase, self.setup.seed
+                )?;
+                for violation in &phase.violations {
+                    writeln!(f, "  {violation}")?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn ran(&self) -> impl Iterator<Item = &PhaseReport> {
+        self.phases.iter().filter(|phase| !matches!(phase.outcome, Outcome::Skipped { .. }))
+    }
+}
+
+/// What was counted, most first; "nothing" when nothing was.
+fn counts(by_reason: &std::collections::BTreeMap<&'static str, u64>) -> String {
+    let mut seen: Vec<(&str, u64)> = by_reason.iter().map(|(reason, count)| (*reason, *count)).collect();
+    seen.retain(|(_, count)| *count > 0);
+    seen.sort_by_key(|(reason, count)| (core::cmp::Reverse(*count), *reason));
+    if seen.is_empty() {
+        return "nothing".to_owned();
+    }
+    let words: Vec<String> =
+        seen.iter().map(|(reason, count)| format!("{count} {}", reason.replace('_', " "))).collect();
+    words.join(", ")
+}
+
+const NODES_FOR_PAIRS: u32 = 500;

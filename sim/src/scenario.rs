@@ -1,0 +1,158 @@
+//! Runs the phases one after another and reports each.
+
+use core::time::Duration;
+
+use serf_proto::{Config, Instant};
+
+use crate::addressing::name_of;
+use crate::bounds::Bounds;
+use crate::engine::{Beat, Stop};
+use crate::phase::{Begun, Phase, PhaseSettings};
+use crate::report::{Outcome, PhaseReport, Reached, Spread};
+use crate::tally::{NetDrop, Tally};
+use crate::truth::Standing;
+use crate::world::World;
+
+/// What to do with a world.
+#[derive(Clone, Debug)]
+pub struct Scenario {
+    /// The phases, in order.
+    pub phases: Vec<Phase>,
+    /// Their settings.
+    pub settings: PhaseSettings,
+    /// Whether nodes know each other from the start.
+    pub is_converged: bool,
+    /// After how much virtual time the run ends whatever it is about.
+    pub virtual_max: Option<Duration>,
+}
+
+/// Is told how a run goes, and may stop it.
+pub trait Monitor {
+    /// A phase begins; `total` is how much there is to do, 0 when it just takes its time.
+    fn phase_begins(&mut self, phase: Phase, total: i64, until: Instant);
+
+    /// Time passed. True stops the run.
+    fn beat(&mut self, beat: Beat) -> bool;
+
+    /// The phase that began last has ended.
+    fn phase_ends(&mut self);
+}
+
+/// Watches nothing and stops nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Unwatched;
+
+impl Monitor for Unwatched {
+    fn phase_begins(&mut self, _: Phase, _: i64, _: Instant) {}
+
+    fn beat(&mut self, _: Beat) -> bool {
+        false
+    }
+
+    fn phase_ends(&mut self) {}
+}
+
+impl Scenario {
+    /// Runs the phases until all are done, one fails, or the monitor stops them.
+    pub fn run(&self, world: &mut World, config: &Config, monitor: &mut dyn Monitor) -> Vec<PhaseReport> {
+        let bounds = Bounds::new(world.nodes(), config);
+        let end = self.virtual_max.map_or(Instant::MAX, |max| Instant::ZERO + max);
+        if self.is_converged {
+            world.start_converged();
+            // Let them start before anything is done to them.
+            world.run_for(Duration::from_nanos(1));
+        }
+        let mut reports = Vec::new();
+        for &phase in &self.phases {
+            let report = self.run_phase(phase, world, &bounds, end, monitor);
+            let goes_on = matches!(report.outcome, Outcome::Done | Outcome::Skipped { .. });
+            reports.push(report);
+            if !goes_on {
+                break;
+            }
+        }
+        reports
+    }
+
+    fn run_phase(
+        &self,
+        phase: Phase,
+        world: &mut World,
+        bounds: &Bounds,
+        end: Instant,
+        monitor: &mut dyn Monitor,
+    ) -> PhaseReport {
+        let started_at = world.now();
+        let deadline = match phase.begin(world, &self.settings, bounds) {
+            Begun::Until(deadline) => deadline,
+            Begun::Skipped(why) => return PhaseReport::skipped(phase, started_at, why),
+        };
+        let until = (started_at + deadline).min(end);
+        monitor.phase_begins(phase, world.goal().total, until);
+        let stop = world.run(until, &mut |beat| monitor.beat(beat));
+        monitor.phase_ends();
+        world.settle_departures();
+        let outcome = match stop {
+            Stop::Reached => Outcome::Done,
+            Stop::Halted => Outcome::Halted,
+            Stop::TimeOver if until == end => Outcome::CutShort,
+            Stop::TimeOver if phase == Phase::Idle => Outcome::Done,
+            Stop::TimeOver => missing(phase, world, deadline),
+        };
+        summarize(phase, world, started_at, deadline, outcome)
+    }
+}
+
+fn missing(phase: Phase, world: &World, deadline: Duration) -> Outcome {
+    let (count, examples) = world.missing(EXAMPLES);
+    let examples = examples
+        .into_iter()
+        .map(|(observer, member)| match phase {
+            Phase::Event => name_of(observer),
+            _ => format!("{} about {}", name_of(observer), name_of(member)),
+        })
+        .collect();
+    Outcome::Missing { count, examples, deadline_s: deadline.as_secs_f64() }
+}
+
+fn summarize(phase: Phase, world: &World, started_at: Instant, deadline: Duration, outcome: Outcome) -> PhaseReport {
+    let tally = world.tally();
+    let took = world.now() - started_at;
+    let total = world.goal().total;
+    let (mut datagrams, mut bytes): (Vec<u64>, Vec<u64>) = world.traffic().unzip();
+    PhaseReport {
+        phase,
+        goal: phase.goal(),
+        started_at_s: started_at.as_secs_f64(),
+        took_s: took.as_secs_f64(),
+        deadline_s: deadline.as_secs_f64(),
+        total,
+        done: tally.done,
+        nodes_up: world.all(Standing::Up).len(),
+        reached_s: reached(&tally, total),
+        datagrams_per_node_second: Spread::of(&mut datagrams, took),
+        bytes_per_node_second: Spread::of(&mut bytes, took),
+        datagrams_sent: datagrams.iter().sum(),
+        datagrams_delivered: tally.delivered,
+        stream_bytes: tally.stream_bytes,
+        false_suspicions: tally.false_suspicions,
+        falsely_suspected_nodes: tally.falsely_suspected.len(),
+        false_failures: tally.false_failures,
+        falsely_failed_nodes: tally.falsely_failed.len(),
+        network_dropped: NetDrop::ALL.iter().map(|reason| (reason.name(), tally.drops[*reason as usize])).collect(),
+        violation_count: tally.violation_count,
+        violations: tally.violations.iter().map(ToString::to_string).collect(),
+        outcome,
+    }
+}
+
+fn reached(tally: &Tally, total: i64) -> Reached {
+    let at = |per_mille: i64| {
+        let count = (total * per_mille + 999) / 1_000;
+        if total == 0 { None } else { tally.times.reached(count).map(|time| time.as_secs_f64()) }
+    };
+    Reached { p50: at(500), p90: at(900), p99: at(990), p99_9: at(999), p100: at(1_000) }
+}
+
+/// How many of the missing are named.
+const EXAMPLES: usize = 5;

@@ -1,0 +1,369 @@
+//! A part of the nodes, run by one thread: takes what is due, calls nodes, routes what they want.
+
+use bytes::Bytes;
+use serf_proto::{DropReason, Input, Instant, Node, OldEvents, Outbox, Output, StreamInput};
+
+use crate::addressing::{addr_of, connection_addr};
+use crate::cell::{Backlog, Cell};
+use crate::digest::Digest;
+use crate::happening::{Command, Happening, Key, Segment, What};
+use crate::observe::Next;
+use crate::post::Post;
+use crate::recorder::Recorder;
+use crate::route::Scene;
+use crate::shared::Shared;
+use crate::tally::{NetDrop, Tally};
+
+/// Every `shards`-th node, from number `index` on.
+#[derive(Debug)]
+pub(crate) struct Shard {
+    pub(crate) index: u32,
+    pub(crate) cells: Vec<Cell>,
+    pub(crate) post: Post,
+    pub(crate) tally: Tally,
+    pub(crate) recorder: Option<Recorder>,
+    /// What processes that have ended had dropped.
+    pub(crate) dropped_by_the_dead: [u64; DropReason::ALL.len()],
+    out: Outbox,
+}
+
+impl Shard {
+    pub(crate) fn new(index: u32, shared: &Shared) -> Self {
+        let numbers = (index..shared.nodes).step_by(shared.shards as usize);
+        Self {
+            index,
+            cells: numbers.map(|node| Cell::new(shared.link_luck(node))).collect(),
+            post: Post::new(index, shared.shards),
+            tally: Tally::default(),
+            recorder: None,
+            dropped_by_the_dead: [0; DropReason::ALL.len()],
+            out: Outbox::new(),
+        }
+    }
+
+    /// Runs everything that is due before `end`.
+    pub(crate) fn run_window(&mut self, shared: &Shared, end: Instant) {
+        while let Some(happening) = self.post.queue.pop_before(end) {
+            self.strike(shared, happening);
+        }
+    }
+
+    /// Plans a command for one of our nodes.
+    pub(crate) fn command(&mut self, shared: &Shared, node: u32, at: Instant, command: Command) {
+        let key = self.cells[shared.local(node)].outlet.key(node, at);
+        self.post.send(Happening { key, target: node, what: What::Command(Box::new(command)) });
+    }
+
+    fn strike(&mut self, shared: &Shared, happening: Happening) {
+        let Happening { key, target, .. } = happening;
+        let local = shared.local(target);
+        let cell = &mut self.cells[local];
+        if let Some(backlog) = &mut cell.backlog
+            && !reaches_the_stalled(&happening.what)
+        {
+            if let What::Wake = happening.what {
+                // It will ask again when it resumes.
+                if key.at == cell.wake_at {
+                    cell.wake_at = Instant::MAX;
+                }
+            } else if !backlog.hold(happening) {
+                self.tally.drop_datagram(NetDrop::Overflow);
+            }
+            return;
+        }
+        match happening.what {
+            What::Wake => self.wake(shared, local, target, key.at),
+            What::Datagram(bytes) => self.deliver(shared, local, target, key, &bytes),
+            What::Segment(segment) => self.segment(shared, local, target, key, segment),
+            What::Command(command) => self.obey(shared, local, target, key.at, *command),
+        }
+    }
+
+    fn wake(&mut self, shared: &Shared, local: usize, host: u32, at: Instant) {
+        let cell = &mut self.cells[local];
+        if cell.wake_at != at {
+            return;
+        }
+        cell.wake_at = Instant::MAX;
+        let Some(node) = &mut cell.node else { return };
+        if node.poll_timeout().is_some_and(|due| due <= at) {
+            cell.digest.fold(at.as_nanos());
+            cell.digest.fold(KIND_TIMEOUT);
+            if let Some(recorder) = watching(&mut self.recorder, host) {
+                recorder.input(at, Input::Timeout);
+            }
+            node.handle_timeout(at, &mut self.out);
+            debug_assert!(node.poll_timeout().is_none_or(|due| due > at), "all that was due has been handled");
+            if let Some(bounds) = shared.checks {
+                let finding = bounds.check(node.queue_depths());
+                scene(shared, &mut self.post, &mut self.tally, host, at).report(finding);
+            }
+            self.settle(shared, local, host, at);
+        } else {
+            self.arm(local, host, at);
+        }
+    }
+
+    fn deliver(&mut self, shared: &Shared, local: usize, host: u32, key: Key, bytes: &Bytes) {
+        let Key { at, source, .. } = key;
+        let cell = &mut self.cells[local];
+        let Some(node) = &mut cell.node else {
+            self.tally.drop_datagram(NetDrop::Down);
+            return;
+        };
+        cell.digest.fold(at.as_nanos());
+        cell.digest.fold(KIND_DATAGRAM | u64::from(source));
+        cell.digest.fold_bytes(bytes);
+        if let Some(recorder) = watching(&mut self.recorder, host) {
+            recorder.input(at, Input::Datagram { from: addr_of(source), bytes: bytes.to_vec() });
+        }
+        node.handle_datagram(at, addr_of(source), bytes, &mut self.out);
+        self.tally.delivered += 1;
+        self.settle(shared, local, host, at);
+    }
+
+    fn segment(&mut self, shared: &Shared, local: usize, host: u32, key: Key, segment: Segment) {
+        let Key { at, source, .. } = key;
+        match segment {
+            Segment::Syn { port } => self.accept(shared, local, host, key, port),
+            Segment::Accepted { port, peer_port } => {
+                let cell = &mut self.cells[local];
+                let Some(end) = cell.ends.by_port(port) else {
+                    let mut scene = scene(shared, &mut self.post, &mut self.tally, host, at);
+                    scene.send_segment(cell, source, Segment::Reset { port: peer_port });
+                    return;
+                };
+                end.peer_port = Some(peer_port);
+                let (stream, early) = (end.stream, core::mem::take(&mut end.early));
+                let mut scene = scene(shared, &mut self.post, &mut self.tally, host, at);
+                for bytes in early {
+                    scene.write(cell, stream, bytes);
+                }
+                self.feed(shared, local, host, at, Input::StreamOpened(stream));
+            }
+            Segment::Data { port, bytes } => {
+                let cell = &mut self.cells[local];
+                let Some((stream, node)) = cell.ends.by_port(port).map(|end| end.stream).zip(cell.node.as_mut()) else {
+                    return;
+                };
+                cell.digest.fold(at.as_nanos());
+                cell.digest.fold(KIND_STREAM | stream.number());
+                cell.digest.fold_bytes(&bytes);
+                if let Some(recorder) = watching(&mut self.recorder, host) {
+                    recorder.input(at, Input::StreamData(stream, bytes.to_vec()));
+                }
+                self.tally.stream_bytes += bytes.len() as u64;
+                node.handle_stream(at, stream, StreamInput::Data(&bytes), &mut self.out);
+                self.settle(shared, local, host, at);
+            }
+            Segment::Fin { port } => {
+                if let Some(end) = self.cells[local].ends.close_port(port) {
+                    self.feed(shared, local, host, at, Input::StreamClosed(end.stream));
+                }
+            }
+            Segment::Reset { port } => {
+                if let Some(end) = self.cells[local].ends.close_port(port) {
+                    self.feed(shared, local, host, at, Input::StreamFailed(end.stream));
+                }
+            }
+        }
+    }
+
+    /// A connection from `key.source` arrives. A host whose process is down refuses it.
+    fn accept(&mut self, shared: &Shared, local: usize, host: u32, key: Key, peer_port: u32) {
+        let Key { at, source, .. } = key;
+        let cell = &mut self.cells[local];
+        let mut accepted = None;
+        if let Some(node) = &mut cell.node {
+            let from = connection_addr(source, peer_port);
+            cell.digest.fold(at.as_nanos());
+            cell.digest.fold(KIND_ACCEPT | u64::from(source));
+            if let Some(recorder) = watching(&mut self.recorder, host) {
+                recorder.input(at, Input::Accept { from });
+            }
+            accepted = node.accept(at, from, &mut self.out);
+        }
+        let mut scene = scene(shared, &mut self.post, &mut self.tally, host, at);
+        let Some(stream) = accepted else {
+            scene.send_segment(cell, source, Segment::Reset { port: peer_port });
+            self.settle(shared, local, host, at);
+            return;
+        };
+        let port = cell.ends.open(stream, source, Some(peer_port)).port;
+        let arrival = scene.send_segment(cell, source, Segment::Accepted { port: peer_port, peer_port: port });
+        if let Some(end) = cell.ends.by_port(port) {
+            end.stalled = arrival.is_none();
+            end.last_arrival = arrival.unwrap_or(Instant::ZERO);
+        }
+        self.settle(shared, local, host, at);
+    }
+
+    fn obey(&mut self, shared: &Shared, local: usize, host: u32, at: Instant, command: Command) {
+        let cell = &mut self.cells[local];
+        match command {
+            Command::Start { converged } => self.start(shared, local, host, at, converged),
+            Command::Crash => self.end(shared, local, host, at),
+            Command::Pause => cell.backlog = cell.node.is_some().then(Box::<Backlog>::default),
+            Command::Resume => self.resume(shared, local, host, at),
+            Command::Join { contacts } => {
+                let seeds = if contacts.is_empty() {
+                    shared.draw_contacts(host, cell.joins_tried)
+                } else {
+                    contacts.iter().map(|node| addr_of(*node)).collect()
+                };
+                cell.joins_tried += 1;
+                cell.contacts = contacts;
+                if !seeds.is_empty() {
+                    self.feed(shared, local, host, at, Input::Join { seeds, old: OldEvents::Deliver });
+                }
+            }
+            Command::UserEvent { name, payload } => {
+                self.feed(shared, local, host, at, Input::UserEvent { name, payload, coalesce: false });
+            }
+            Command::Leave => self.feed(shared, local, host, at, Input::Leave),
+        }
+    }
+
+    fn start(&mut self, shared: &Shared, local: usize, host: u32, at: Instant, is_converged: bool) {
+        let cell = &mut self.cells[local];
+        if cell.node.is_some() {
+            return;
+        }
+        cell.digest.fold(at.as_nanos());
+        cell.digest.fold(KIND_START);
+        if let Some(recorder) = watching(&mut self.recorder, host) {
+            recorder.start(at, cell.lives, is_converged);
+        }
+        cell.node = Some(shared.spawn(host, cell.lives, at, is_converged, &mut self.out));
+        cell.lives += 1;
+        self.settle(shared, local, host, at);
+    }
+
+    /// The process ends, and with it all that it knew. Its kernel resets its streams.
+    fn end(&mut self, shared: &Shared, local: usize, host: u32, at: Instant) {
+        let cell = &mut self.cells[local];
+        let Some(node) = cell.node.take() else { return };
+        cell.digest.fold(at.as_nanos());
+        cell.digest.fold(KIND_END);
+        if let Some(recorder) = watching(&mut self.recorder, host) {
+            recorder.stop(at);
+        }
+        for (sum, dropped) in self.dropped_by_the_dead.iter_mut().zip(node.stats().dropped) {
+            *sum += dropped;
+        }
+        (cell.wake_at, cell.backlog) = (Instant::MAX, None);
+        (cell.fallen, cell.witness) = Default::default();
+        let mut scene = scene(shared, &mut self.post, &mut self.tally, host, at);
+        for end in cell.ends.close_all() {
+            scene.reset_peer(cell, &end);
+        }
+    }
+
+    /// The process goes on with what has piled up, late.
+    fn resume(&mut self, shared: &Shared, local: usize, host: u32, at: Instant) {
+        let Some(backlog) = self.cells[local].backlog.take() else { return };
+        self.arm(local, host, at);
+        for mut happening in backlog.held {
+            happening.key.at = at;
+            self.strike(shared, happening);
+        }
+    }
+
+    /// Gives the node one of the rarer inputs.
+    fn feed(&mut self, shared: &Shared, local: usize, host: u32, at: Instant, input: Input) {
+        let cell = &mut self.cells[local];
+        let Some(node) = &mut cell.node else { return };
+        cell.digest.fold(at.as_nanos());
+        fold_input(&mut cell.digest, &input);
+        node.apply(at, &input, &mut self.out);
+        if let Some(recorder) = watching(&mut self.recorder, host) {
+            recorder.input(at, input);
+        }
+        self.settle(shared, local, host, at);
+    }
+
+    /// Does everything that the node wants done after a call.
+    fn settle(&mut self, shared: &Shared, local: usize, host: u32, at: Instant) {
+        let cell = &mut self.cells[local];
+        cell.calls += 1;
+        let mut scene = scene(shared, &mut self.post, &mut self.tally, host, at);
+        let mut next = Next::GoOn;
+        while let Some(output) = self.out.pop() {
+            if let Some(recorder) = watching(&mut self.recorder, host) {
+                recorder.output(at, &output);
+            }
+            match output {
+                Output::Datagram { to, bytes } => scene.send_datagram(cell, to, bytes),
+                Output::Connect { stream, to } => scene.connect(cell, stream, to),
+                Output::Write { stream, bytes } => scene.write(cell, stream, bytes),
+                Output::Close { stream } => scene.close(cell, stream),
+                Output::Event(event) => {
+                    if scene.observe(cell, &event) == Next::End {
+                        next = Next::End;
+                    }
+                }
+                _ => debug_assert!(false, "every output is routed"),
+            }
+        }
+        if shared.checks.is_some()
+            && let Some(node) = &cell.node
+        {
+            let finding = cell.witness.after_call(node);
+            scene.report(finding);
+        }
+        match next {
+            Next::GoOn => self.arm(local, host, at),
+            Next::End => self.end(shared, local, host, at),
+        }
+    }
+
+    /// Makes sure that the node is woken in time. A wake-up that comes too early is found out when it comes; to
+    /// move it later at once would leave an outdated one in the queue for nearly every packet.
+    fn arm(&mut self, local: usize, host: u32, at: Instant) {
+        let cell = &mut self.cells[local];
+        let Some(due) = cell.node.as_ref().and_then(Node::poll_timeout) else { return };
+        let due = due.max(at);
+        if due < cell.wake_at {
+            cell.wake_at = due;
+            let key = cell.outlet.key(host, due);
+            self.post.queue.push(Happening { key, target: host, what: What::Wake });
+        }
+    }
+}
+
+const fn scene<'a>(shared: &'a Shared, post: &'a mut Post, tally: &'a mut Tally, host: u32, at: Instant) -> Scene<'a> {
+    Scene { shared, post, tally, host, at }
+}
+
+/// The recorder, if it watches `node`.
+fn watching(recorder: &mut Option<Recorder>, node: u32) -> Option<&mut Recorder> {
+    recorder.as_mut().filter(|recorder| recorder.node == node)
+}
+
+/// What does not wait for a stalled process to go on.
+fn reaches_the_stalled(what: &What) -> bool {
+    matches!(what, What::Command(command) if matches!(**command, Command::Crash | Command::Pause | Command::Resume))
+}
+
+fn fold_input(digest: &mut Digest, input: &Input) {
+    let (kind, stream) = match input {
+        Input::StreamOpened(id) => (1, id.number()),
+        Input::StreamClosed(id) => (2, id.number()),
+        Input::StreamFailed(id) => (3, id.number()),
+        Input::Join { seeds, .. } => (4, seeds.len() as u64),
+        Input::UserEvent { payload, .. } => (5, payload.len() as u64),
+        Input::Leave => (6, 0),
+        _ => (7, 0),
+    };
+    digest.fold(KIND_OTHER | kind);
+    digest.fold(stream);
+}
+
+/// Kinds of inputs in digests.
+const KIND_TIMEOUT: u64 = 1 << 56;
+const KIND_DATAGRAM: u64 = 2 << 56;
+const KIND_STREAM: u64 = 3 << 56;
+const KIND_ACCEPT: u64 = 4 << 56;
+const KIND_START: u64 = 5 << 56;
+const KIND_END: u64 = 6 << 56;
+const KIND_OTHER: u64 = 7 << 56;

@@ -1,0 +1,153 @@
+//! What all shards read and none writes while a window runs.
+
+use core::net::SocketAddr;
+use std::sync::Arc;
+
+use serf_proto::{Config, Directory, Identity, Instant, Node, Outbox, Rng, Seed, Start, Tags};
+
+use crate::addressing::{addr_of, name_of};
+use crate::check::QueueBounds;
+use crate::net::{LinkModel, Network};
+use crate::truth::{Goal, Truth};
+
+/// What all shards read.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) nodes: u32,
+    pub(crate) shards: u32,
+    pub(crate) config: Arc<Config>,
+    pub(crate) network: Network,
+    pub(crate) truth: Truth,
+    pub(crate) goal: Goal,
+    /// Whom nodes join through that were given nobody.
+    pub(crate) contacts: Contacts,
+    /// None when checks are off.
+    pub(crate) checks: Option<QueueBounds>,
+    identities: Vec<Identity>,
+    directory: Directory,
+    seed: Seed,
+}
+
+/// Whom a node joins through.
+#[derive(Clone, Debug)]
+pub(crate) enum Contacts {
+    /// Nodes with smaller numbers: those that started earlier.
+    Earlier,
+    /// Some of these.
+    These(Vec<u32>),
+}
+
+impl Shared {
+    pub(crate) fn new(nodes: u32, shards: u32, seed: u64, config: Config, model: LinkModel, has_checks: bool) -> Self {
+        let tags: Tags = [("role", "web")].into_iter().collect();
+        let identity = |node| {
+            let made = Identity::new(&name_of(node), addr_of(node), &tags);
+            made.expect("short names, real addresses and small tags are fine")
+        };
+        let identities: Vec<Identity> = (0..nodes).map(identity).collect();
+        let directory = Directory::new(identities.iter().cloned());
+        Self {
+            nodes,
+            shards,
+            checks: has_checks.then(|| QueueBounds::new(nodes, &config)),
+            config: Arc::new(config),
+            network: Network::new(model),
+            truth: Truth::new(nodes),
+            goal: Goal::none(Instant::ZERO),
+            contacts: Contacts::Earlier,
+            identities,
+            directory,
+            seed: Seed::from_u64(seed),
+        }
+    }
+
+    /// The position of a node within its shard.
+    pub(crate) const fn local(&self, node: u32) -> usize {
+        (node / self.shards) as usize
+    }
+
+    /// The shard of a node.
+    pub(crate) const fn shard(&self, node: u32) -> usize {
+        (node % self.shards) as usize
+    }
+
+    /// What everything about the plan of a run is drawn from.
+    pub(crate) fn plan_luck(&self) -> Rng {
+        Rng::stream(&self.seed.child(CHILD_PLAN), 0)
+    }
+
+    /// What the fate of all that a host sends is drawn from.
+    pub(crate) fn link_luck(&self, node: u32) -> Rng {
+        Rng::stream(&self.seed.child(CHILD_LINKS), u64::from(node))
+    }
+
+    /// A node at the start of its `life`-th life.
+    pub(crate) fn spawn(&self, node: u32, life: u32, now: Instant, is_converged: bool, out: &mut Outbox) -> Node {
+        let seed = self.seed.child(CHILD_NODES).child(u64::from(node)).child(u64::from(life));
+        let mut start = Start::new();
+        (start.directory, start.converged) = (self.directory.clone(), is_converged);
+        Node::new(Arc::clone(&self.config), &self.identities[node as usize], &seed, now, start, out)
+    }
+
+    /// Whom a node without given contacts tries to join through, at its `attempt`-th try.
+    pub(crate) fn draw_contacts(&self, node: u32, attempt: u32) -> Vec<SocketAddr> {
+        let mut luck = Rng::stream(&self.seed.child(CHILD_JOINS), u64::from(node) << 32 | u64::from(attempt));
+        let pool = match &self.contacts {
+            Contacts::Earlier => node,
+            Contacts::These(list) => u32::try_from(list.len()).expect("nodes are counted in 32 bits"),
+        };
+        draw_distinct(&mut luck, pool, JOIN_CONTACTS)
+            .into_iter()
+            .map(|drawn| match &self.contacts {
+                Contacts::Earlier => drawn,
+                Contacts::These(list) => list[drawn as usize],
+            })
+            .map(addr_of)
+            .collect()
+    }
+}
+
+/// Up to `count` different numbers below `pool`, in the order drawn.
+pub(crate) fn draw_distinct(luck: &mut Rng, pool: u32, count: u32) -> Vec<u32> {
+    let mut drawn: Vec<u32> = Vec::new();
+    if count.saturating_mul(2) >= pool {
+        drawn.extend(0..pool);
+        luck.shuffle(&mut drawn);
+        drawn.truncate(count as usize);
+        return drawn;
+    }
+    // At least every other draw is new, so this ends soon.
+    while drawn.len() < count as usize {
+        let candidate = luck.below(pool);
+        if !drawn.contains(&candidate) {
+            drawn.push(candidate);
+        }
+    }
+    drawn
+}
+
+/// A few, as people write into their configuration.
+const JOIN_CONTACTS: u32 = 3;
+
+/// One child of the world's seed for each concern, so that none shifts another's luck.
+const CHILD_PLAN: u64 = 0;
+const CHILD_LINKS: u64 = 1;
+const CHILD_NODES: u64 = 2;
+const CHILD_JOINS: u64 = 3;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn draws_are_distinct_and_as_many_as_there_are() {
+        let mut luck = Rng::stream(&Seed::from_u64(1), 0);
+        for (pool, count) in [(0, 3), (1, 3), (3, 3), (4, 3), (1_000, 3), (1_000, 600)] {
+            let mut drawn = draw_distinct(&mut luck, pool, count);
+            drawn.sort_unstable();
+            drawn.dedup();
+            assert_eq!(drawn.len(), pool.min(count) as usize);
+            assert!(drawn.iter().all(|node| *node < pool));
+        }
+    }
+}

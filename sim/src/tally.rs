@@ -1,0 +1,107 @@
+//! What one shard counts during one phase. Sums over shards are the same for every number of threads.
+
+use std::collections::BTreeSet;
+
+use serf_proto::Instant;
+
+use crate::check::Violation;
+use crate::histogram::Histogram;
+
+/// Why the network did not deliver a datagram.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum NetDrop {
+    /// Lost by chance.
+    Loss,
+    /// Cut by a rule, such as a partition.
+    Cut,
+    /// The receiver's process is down.
+    Down,
+    /// The receiver stalls and its socket buffer is full.
+    Overflow,
+    /// Nobody has this address.
+    NoHost,
+}
+
+impl NetDrop {
+    pub(crate) const ALL: [Self; 5] = [Self::Loss, Self::Cut, Self::Down, Self::Overflow, Self::NoHost];
+
+    /// A stable name for reports.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Loss => "loss",
+            Self::Cut => "partition",
+            Self::Down => "receiver_down",
+            Self::Overflow => "socket_buffer_full",
+            Self::NoHost => "no_such_host",
+        }
+    }
+}
+
+/// What a shard counts.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Tally {
+    /// How much of the phase's goal is done.
+    pub(crate) done: i64,
+    /// When it was done.
+    pub(crate) times: Histogram,
+    /// Suspicions of nodes that were up, one for each observer's.
+    pub(crate) false_suspicions: u64,
+    /// Who was so suspected.
+    pub(crate) falsely_suspected: BTreeSet<u32>,
+    /// Nodes that were up and were marked failed, one for each observer's.
+    pub(crate) false_failures: u64,
+    /// Who was so marked.
+    pub(crate) falsely_failed: BTreeSet<u32>,
+    /// Datagrams that reached a node.
+    pub(crate) delivered: u64,
+    /// Bytes that reached nodes on streams.
+    pub(crate) stream_bytes: u64,
+    /// Datagrams and stream parts that did not arrive, by [`NetDrop`].
+    pub(crate) drops: [u64; NetDrop::ALL.len()],
+    /// Rules that were broken, the first few of them.
+    pub(crate) violations: Vec<Violation>,
+    /// How many rules were broken.
+    pub(crate) violation_count: u64,
+}
+
+impl Tally {
+    /// Counts towards the goal.
+    pub(crate) fn progress(&mut self, since: Instant, at: Instant, delta: i64) {
+        self.done += delta;
+        self.times.add(at - since, delta);
+    }
+
+    pub(crate) fn drop_datagram(&mut self, reason: NetDrop) {
+        self.drops[reason as usize] += 1;
+    }
+
+    pub(crate) fn violate(&mut self, violation: Violation) {
+        self.violation_count += 1;
+        if self.violations.len() < VIOLATIONS_KEPT {
+            self.violations.push(violation);
+        }
+    }
+
+    /// Adds what `other` counted.
+    pub(crate) fn merge(&mut self, other: &Self) {
+        self.done += other.done;
+        self.times.merge(&other.times);
+        self.false_suspicions += other.false_suspicions;
+        self.falsely_suspected.extend(&other.falsely_suspected);
+        self.false_failures += other.false_failures;
+        self.falsely_failed.extend(&other.falsely_failed);
+        self.delivered += other.delivered;
+        self.stream_bytes += other.stream_bytes;
+        for (mine, theirs) in self.drops.iter_mut().zip(other.drops) {
+            *mine += theirs;
+        }
+        self.violation_count += other.violation_count;
+        self.violations.extend_from_slice(&other.violations);
+        self.violations.sort_by_key(|violation| (violation.at, violation.node));
+        self.violations.truncate(VIOLATIONS_KEPT);
+    }
+}
+
+/// Enough to see the pattern; a broken rule tends to break many times.
+const VIOLATIONS_KEPT: usize = 20;

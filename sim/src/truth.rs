@@ -1,0 +1,185 @@
+//! What is really so: who is up, who left, and which pairs of nodes a phase waits for. The nodes never see this; it is
+//! what their views are judged by. Changed only between windows.
+
+use serf_proto::{Instant, MemberEventKind, Status};
+
+/// How a node really is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// Has not started yet.
+    Unborn,
+    /// Runs.
+    Up,
+    /// Stalls.
+    Paused,
+    /// Has been told to leave.
+    Leaving,
+    /// Has left, and its process ended.
+    Left,
+    /// Its process died.
+    Crashed,
+}
+
+/// What is true of every node.
+#[derive(Clone, Debug)]
+pub(crate) struct Truth {
+    standings: Vec<Standing>,
+    /// Who ever was told to leave: old news of it may come late.
+    ever_left: Vec<bool>,
+    /// Whom the current phase is about.
+    subjects: Vec<bool>,
+}
+
+impl Truth {
+    pub(crate) fn new(nodes: u32) -> Self {
+        let nodes = nodes as usize;
+        Self { standings: vec![Standing::Unborn; nodes], ever_left: vec![false; nodes], subjects: vec![false; nodes] }
+    }
+
+    pub(crate) fn set(&mut self, node: u32, standing: Standing) {
+        self.standings[node as usize] = standing;
+        if standing == Standing::Leaving {
+            self.ever_left[node as usize] = true;
+        }
+    }
+
+    /// Makes these nodes, and no others, the subjects of the phase.
+    pub(crate) fn set_subjects(&mut self, subjects: &[u32]) {
+        self.subjects.fill(false);
+        for &node in subjects {
+            self.subjects[node as usize] = true;
+        }
+    }
+
+    pub(crate) fn standing(&self, node: u32) -> Standing {
+        self.standings[node as usize]
+    }
+
+    pub(crate) fn is_up(&self, node: u32) -> bool {
+        self.standing(node) == Standing::Up
+    }
+
+    pub(crate) fn ever_left(&self, node: u32) -> bool {
+        self.ever_left[node as usize]
+    }
+
+    pub(crate) fn is_subject(&self, node: u32) -> bool {
+        self.subjects[node as usize]
+    }
+
+    /// The nodes with this standing, in order.
+    pub(crate) fn all(&self, standing: Standing) -> impl Iterator<Item = u32> + '_ {
+        (0_u32..).zip(&self.standings).filter(move |(_, is)| **is == standing).map(|(node, _)| node)
+    }
+
+    /// How members should see `node`; `None` when they need not know it.
+    pub(crate) fn expected_status(&self, node: u32) -> Option<Status> {
+        match self.standing(node) {
+            Standing::Unborn => None,
+            Standing::Up | Standing::Paused => Some(Status::Alive),
+            Standing::Leaving | Standing::Left => Some(Status::Left),
+            Standing::Crashed => Some(Status::Failed),
+        }
+    }
+}
+
+/// What a phase waits for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Goal {
+    pub(crate) aim: Aim,
+    /// How many pairs, or deliveries, complete it.
+    pub(crate) total: i64,
+    /// When the phase began.
+    pub(crate) since: Instant,
+}
+
+/// What counts towards a goal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Aim {
+    /// Nothing: time just passes.
+    Nothing,
+    /// Every watched pair: the first sees the second with this status.
+    Views { status: Status, watch: Watch },
+    /// Every node delivers the user event of this name.
+    Event { name: Box<str> },
+}
+
+/// Which pairs of an observer and a member are watched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Watch {
+    /// All of them, a node and itself included.
+    Everyone,
+    /// How the others that are up see the subjects.
+    SubjectsByOthers,
+    /// How all that are up see the subjects, and how the subjects see all that are up.
+    SubjectsAndAll,
+}
+
+impl Watch {
+    pub(crate) fn covers(self, truth: &Truth, observer: u32, member: u32) -> bool {
+        match self {
+            Self::Everyone => true,
+            Self::SubjectsByOthers => truth.is_subject(member) && !truth.is_subject(observer) && truth.is_up(observer),
+            Self::SubjectsAndAll => {
+                (truth.is_subject(member) || truth.is_subject(observer)) && truth.is_up(observer) && truth.is_up(member)
+            }
+        }
+    }
+}
+
+impl Goal {
+    pub(crate) const fn none(since: Instant) -> Self {
+        Self { aim: Aim::Nothing, total: 0, since }
+    }
+}
+
+/// The status that an event says the member now has; `None` when it says nothing about it.
+pub(crate) const fn status_after(kind: MemberEventKind) -> Option<Status> {
+    match kind {
+        MemberEventKind::Join => Some(Status::Alive),
+        MemberEventKind::Leave => Some(Status::Left),
+        MemberEventKind::Failed => Some(Status::Failed),
+        MemberEventKind::Update | MemberEventKind::Reap => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_crash_is_watched_by_those_that_are_up() {
+        let mut truth = Truth::new(4);
+        for node in 0..4 {
+            truth.set(node, Standing::Up);
+        }
+        truth.set(2, Standing::Crashed);
+        truth.set(3, Standing::Left);
+        truth.set_subjects(&[2]);
+        let watch = Watch::SubjectsByOthers;
+        assert!(watch.covers(&truth, 0, 2));
+        assert!(!watch.covers(&truth, 0, 1), "not about the living");
+        assert!(!watch.covers(&truth, 2, 2), "not by the dead");
+        assert!(!watch.covers(&truth, 3, 2), "not by those that left");
+    }
+
+    #[test]
+    fn a_return_is_watched_from_both_sides() {
+        let mut truth = Truth::new(3);
+        truth.set(0, Standing::Up);
+        truth.set(1, Standing::Up);
+        truth.set(2, Standing::Left);
+        truth.set_subjects(&[1]);
+        let watch = Watch::SubjectsAndAll;
+        assert!(watch.covers(&truth, 0, 1) && watch.covers(&truth, 1, 0) && watch.covers(&truth, 1, 1));
+        assert!(!watch.covers(&truth, 0, 0) && !watch.covers(&truth, 1, 2));
+    }
+
+    #[test]
+    fn having_left_is_never_forgotten() {
+        let mut truth = Truth::new(1);
+        truth.set(0, Standing::Leaving);
+        truth.set(0, Standing::Up);
+        assert!(truth.ever_left(0));
+    }
+}

@@ -1,0 +1,410 @@
+//! The simulated world, as its owner sees it: time passes, nodes are commanded, faults strike.
+
+use core::time::Duration;
+
+use serf_proto::{Config, DropReason, Instant, Node, Outbox, Output, Rng, Status};
+
+use crate::addressing::name_of;
+use crate::check::{Violation, disagreement};
+use crate::digest::Digest;
+use crate::engine::{self, Beat, Stop};
+use crate::happening::Command;
+use crate::net::{LinkModel, Rule};
+use crate::recorder::{Recorder, Recording};
+use crate::shard::Shard;
+use crate::shared::{Contacts, Shared, draw_distinct};
+use crate::tally::Tally;
+use crate::truth::{Aim, Goal, Standing, Watch};
+
+/// What a world is made of.
+#[derive(Clone, Debug)]
+pub struct WorldOptions {
+    /// How many nodes there are. At least 1.
+    pub nodes: u32,
+    /// What all luck comes from: equal seeds give equal runs.
+    pub seed: u64,
+    /// How many threads run it. The result does not depend on it.
+    pub threads: u32,
+    /// The nodes' settings.
+    pub config: Config,
+    /// How links behave.
+    pub model: LinkModel,
+    /// Whether the checkers watch.
+    pub has_checks: bool,
+}
+
+/// A number of hosts with a node each, and the network between them.
+#[derive(Debug)]
+pub struct World {
+    shared: Shared,
+    shards: Vec<Shard>,
+    now: Instant,
+    luck: Rng,
+    /// Faults and changes planned for later, in the order of their times.
+    planned: Vec<(Instant, Fault)>,
+}
+
+/// Something that befalls nodes or the network.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Fault {
+    /// The process dies.
+    Crash(u32),
+    /// The process starts anew, without memory, and joins through nodes that are up.
+    Restart(u32),
+    /// The process stalls.
+    Pause(u32),
+    /// The process goes on.
+    Resume(u32),
+    /// The node leaves gracefully.
+    Leave(u32),
+    /// A rule of the network begins to apply.
+    Rule(Rule),
+    /// All rules of the network end.
+    Heal,
+}
+
+impl World {
+    /// A world in which no node has started yet.
+    pub fn new(options: WorldOptions) -> Self {
+        let WorldOptions { nodes, seed, threads, config, model, has_checks } = options;
+        let shards = threads.clamp(1, nodes.max(1));
+        let shared = Shared::new(nodes.max(1), shards, seed, config, model, has_checks);
+        Self {
+            shards: (0..shards).map(|index| Shard::new(index, &shared)).collect(),
+            luck: shared.plan_luck(),
+            shared,
+            now: Instant::ZERO,
+            planned: Vec::new(),
+        }
+    }
+
+    /// Starts all nodes: node 0 now, the others spread evenly over `spread`, each joining through up to three
+    /// that started earlier.
+    pub fn start_cold(&mut self, spread: Duration) {
+        let nodes = self.shared.nodes;
+        for node in 0..nodes {
+            let offset = spread.as_nanos() * u128::from(node) / u128::from(nodes);
+            let at = self.now + Duration::from_nanos(u64::try_from(offset).unwrap_or(u64::MAX));
+            self.command_at(node, at, Command::Start { converged: false });
+            if node > 0 {
+                self.command_at(node, at, Command::Join { contacts: Vec::new() });
+            }
+            self.shared.truth.set(node, Standing::Up);
+        }
+    }
+
+    /// Starts all nodes at once, each knowing all others already.
+    pub fn start_converged(&mut self) {
+        for node in 0..self.shared.nodes {
+            self.command(node, Command::Start { converged: true });
+            self.shared.truth.set(node, Standing::Up);
+        }
+    }
+
+    /// Starts one node, which joins through `contacts`.
+    pub fn start(&mut self, node: u32, contacts: &[u32]) {
+        self.command(node, Command::Start { converged: false });
+        if !contacts.is_empty() {
+            self.command(node, Command::Join { contacts: contacts.to_vec() });
+        }
+        self.shared.truth.set(node, Standing::Up);
+    }
+
+    /// Lets a fault strike now. What makes no sense, such as the crash of a dead process, does nothing.
+    pub fn strike(&mut self, fault: Fault) {
+        use Standing::{Crashed, Leaving, Left, Paused, Up};
+        match fault {
+            Fault::Crash(node) => self.change(node, &[Up, Paused, Leaving], Command::Crash, Crashed),
+            Fault::Pause(node) => self.change(node, &[Up], Command::Pause, Paused),
+            Fault::Resume(node) => self.change(node, &[Paused], Command::Resume, Up),
+            Fault::Leave(node) => self.change(node, &[Up], Command::Leave, Leaving),
+            Fault::Restart(node) => {
+                if matches!(self.shared.truth.standing(node), Crashed | Left) {
+                    let up = self.shared.truth.all(Up).collect();
+                    self.restart_through(node, Contacts::These(up));
+                }
+            }
+            Fault::Rule(rule) => self.shared.network.rules.push(rule),
+            Fault::Heal => self.shared.network.rules.clear(),
+        }
+    }
+
+    /// Lets a fault strike later.
+    pub fn plan(&mut self, at: Instant, fault: Fault) {
+        debug_assert!(at >= self.now, "what is planned lies ahead");
+        let place = self.planned.partition_point(|(planned, _)| *planned <= at);
+        self.planned.insert(place, (at, fault));
+    }
+
+    /// Lets a node send a user event.
+    pub fn user_event(&mut self, node: u32, name: &str, payload: &[u8]) {
+        self.command(node, Command::UserEvent { name: name.to_owned(), payload: payload.to_vec() });
+    }
+
+    /// Keeps all that goes in and comes out of a node from its next start on.
+    pub fn record(&mut self, node: u32) {
+        self.watch_node(node, false);
+    }
+
+    /// Prints all that goes in and comes out of a node to the standard error stream.
+    pub fn print_trace(&mut self, node: u32) {
+        self.watch_node(node, true);
+    }
+
+    /// Lets virtual time pass.
+    pub fn run_for(&mut self, time: Duration) {
+        let until = self.now + time;
+        while self.run(until, &mut |_| false) != Stop::TimeOver {}
+    }
+
+    /// The virtual time.
+    pub const fn now(&self) -> Instant {
+        self.now
+    }
+
+    /// How many hosts there are.
+    pub const fn nodes(&self) -> u32 {
+        self.shared.nodes
+    }
+
+    /// The node of a host, if its process runs.
+    pub fn node(&self, node: u32) -> Option<&Node> {
+        self.shards[self.shared.shard(node)].cells[self.shared.local(node)].node.as_ref()
+    }
+
+    /// A hash of everything that went into every node so far. Equal seeds give equal hashes for every number of threads.
+    pub fn trace_hash(&self) -> u64 {
+        (0..self.shared.nodes).fold(0, |sum, node| {
+            let cell = &self.shards[self.shared.shard(node)].cells[self.shared.local(node)];
+            let mut digest = Digest::default();
+            digest.fold(u64::from(node) + 1);
+            digest.fold(cell.digest.value());
+            sum.wrapping_add(digest.value())
+        })
+    }
+
+    /// What was recorded of the node that [`World::record`] was told.
+    pub fn recording(&self) -> Option<&Recording> {
+        self.shards.iter().find_map(|shard| shard.recorder.as_ref()?.recording())
+    }
+
+    /// What a node gives that starts as the recorded one did and gets the same inputs, without a world around it.
+    pub fn replay(&self, recording: &Recording) -> Vec<Output> {
+        let mut out = Outbox::new();
+        let Recording { node, life, started_at, is_converged, .. } = *recording;
+        let mut node = self.shared.spawn(node, life, started_at, is_converged, &mut out);
+        let mut outputs: Vec<Output> = out.drain().collect();
+        for (at, input) in &recording.inputs {
+            node.apply(*at, input, &mut out);
+            outputs.extend(out.drain());
+        }
+        outputs
+    }
+
+    /// The rules that were broken so far, the first few of them.
+    pub fn violations(&self) -> Vec<Violation> {
+        self.tally().violations
+    }
+
+    /// Every view that is not as it should be once everything has settled, up to `limit`.
+    pub fn disagreements(&self, limit: usize) -> Vec<Violation> {
+        let observers = (0..self.shared.nodes).filter(|node| self.shared.truth.is_up(*node));
+        observers
+            .filter_map(|observer| Some((observer, self.node(observer)?)))
+            .flat_map(|(observer, node)| {
+                (0..self.shared.nodes).filter_map(move |member| {
+                    let seen = node.member(&name_of(member)).map(|member| member.status());
+                    let finding = disagreement(&self.shared.truth, member, seen)?;
+                    Some(Violation { at: self.now, node: observer, finding })
+                })
+            })
+            .take(limit)
+            .collect()
+    }
+
+    // What phases use.
+
+    /// Begins to count towards `aim`, which pairs that are already so count for.
+    pub(crate) fn begin(&mut self, aim: Aim) {
+        for shard in &mut self.shards {
+            shard.tally = Tally::default();
+            for cell in &mut shard.cells {
+                cell.has_heard = false;
+                (cell.outlet.datagrams, cell.outlet.datagram_bytes) = (0, 0);
+            }
+        }
+        let up = self.shared.truth.all(Standing::Up).count();
+        let (total, done) = match &aim {
+            Aim::Nothing => (0, 0),
+            Aim::Event { .. } => (up, 0),
+            Aim::Views { status, watch } => {
+                let (status, watch) = (*status, *watch);
+                let (total, missing) = self.pairs(watch).fold((0, 0), |(total, missing), (observer, member)| {
+                    (total + 1, missing + usize::from(self.status_seen(observer, member) != Some(status)))
+                });
+                (total, total - missing)
+            }
+        };
+        let count = |n: usize| i64::try_from(n).expect("pairs are counted in 63 bits");
+        self.shared.goal = Goal { aim, total: count(total), since: self.now };
+        if done > 0 {
+            self.shards[0].tally.progress(self.now, self.now, count(done));
+        }
+    }
+
+    /// Runs until `until`, or until the goal is reached. Stops at what is planned and goes on.
+    pub(crate) fn run(&mut self, until: Instant, on_beat: &mut dyn FnMut(Beat) -> bool) -> Stop {
+        let goal = (self.shared.goal.aim != Aim::Nothing).then_some(self.shared.goal.total);
+        loop {
+            while let Some((at, _)) = self.planned.first()
+                && *at <= self.now
+            {
+                let (_, fault) = self.planned.remove(0);
+                self.strike(fault);
+            }
+            let cut = self.planned.first().map_or(until, |(at, _)| until.min(*at));
+            let (now, stop) = engine::run(&mut self.shards, &self.shared, self.now, cut, goal, on_beat);
+            self.now = now;
+            if stop != Stop::TimeOver || now >= until {
+                return stop;
+            }
+        }
+    }
+
+    /// The goal that is being counted towards.
+    pub(crate) const fn goal(&self) -> &Goal {
+        &self.shared.goal
+    }
+
+    /// What all shards counted since the phase began.
+    pub(crate) fn tally(&self) -> Tally {
+        let mut sum = Tally::default();
+        for shard in &self.shards {
+            sum.merge(&shard.tally);
+        }
+        sum
+    }
+
+    /// Datagrams and bytes that each host sent since the phase began whose process ran at some time of it.
+    pub(crate) fn traffic(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
+        let cells = self.shards.iter().flat_map(|shard| &shard.cells);
+        let active = cells.filter(|cell| cell.node.is_some() || cell.outlet.datagrams > 0);
+        active.map(|cell| (cell.outlet.datagrams, cell.outlet.datagram_bytes))
+    }
+
+    /// Inputs that nodes dropped since the world began.
+    pub(crate) fn node_drops(&self) -> [u64; DropReason::ALL.len()] {
+        let mut sum = [0; DropReason::ALL.len()];
+        let living = self.shards.iter().flat_map(|shard| &shard.cells).filter_map(|cell| cell.node.as_ref());
+        let dead = self.shards.iter().map(|shard| &shard.dropped_by_the_dead);
+        for dropped in living.map(|node| &node.stats().dropped).chain(dead) {
+            for (sum, dropped) in sum.iter_mut().zip(dropped) {
+                *sum += dropped;
+            }
+        }
+        sum
+    }
+
+    /// The pairs, or nodes, that the goal still lacks, and how many they are. For an event both of a pair are the node.
+    pub(crate) fn missing(&self, limit: usize) -> (u64, Vec<(u32, u32)>) {
+        let mut examples = Vec::new();
+        let mut count = 0;
+        let mut note = |pair| {
+            count += 1;
+            if examples.len() < limit {
+                examples.push(pair);
+            }
+        };
+        match &self.shared.goal.aim {
+            Aim::Nothing => {}
+            Aim::Event { .. } => {
+                for node in self.shared.truth.all(Standing::Up) {
+                    let cell = &self.shards[self.shared.shard(node)].cells[self.shared.local(node)];
+                    if !cell.has_heard {
+                        note((node, node));
+                    }
+                }
+            }
+            Aim::Views { status, watch } => {
+                for (observer, member) in self.pairs(*watch) {
+                    if self.status_seen(observer, member) != Some(*status) {
+                        note((observer, member));
+                    }
+                }
+            }
+        }
+        (count, examples)
+    }
+
+    /// Nodes of one standing.
+    pub(crate) fn all(&self, standing: Standing) -> Vec<u32> {
+        self.shared.truth.all(standing).collect()
+    }
+
+    /// Up to `count` of the nodes that are up, by luck.
+    pub(crate) fn draw_up(&mut self, count: u32) -> Vec<u32> {
+        let up = self.all(Standing::Up);
+        let pool = u32::try_from(up.len()).expect("nodes are counted in 32 bits");
+        draw_distinct(&mut self.luck, pool, count).into_iter().map(|drawn| up[drawn as usize]).collect()
+    }
+
+    /// Makes these nodes the subjects of the phase.
+    pub(crate) fn set_subjects(&mut self, subjects: &[u32]) {
+        self.shared.truth.set_subjects(subjects);
+    }
+
+    /// Notes that those who were leaving have left.
+    pub(crate) fn settle_departures(&mut self) {
+        for node in self.all(Standing::Leaving) {
+            if self.node(node).is_none() {
+                self.shared.truth.set(node, Standing::Left);
+            }
+        }
+    }
+
+    /// Starts a node's process anew. From now on nodes without contacts of their own join through `contacts`.
+    pub(crate) fn restart_through(&mut self, node: u32, contacts: Contacts) {
+        self.shared.contacts = contacts;
+        self.command(node, Command::Start { converged: false });
+        self.command(node, Command::Join { contacts: Vec::new() });
+        self.shared.truth.set(node, Standing::Up);
+    }
+
+    /// Commands a node whose standing is one of `from`, and notes its new standing.
+    fn change(&mut self, node: u32, from: &[Standing], command: Command, to: Standing) {
+        if from.contains(&self.shared.truth.standing(node)) {
+            self.command(node, command);
+            self.shared.truth.set(node, to);
+        }
+    }
+
+    fn command(&mut self, node: u32, command: Command) {
+        self.command_at(node, self.now, command);
+    }
+
+    fn command_at(&mut self, node: u32, at: Instant, command: Command) {
+        self.shards[self.shared.shard(node)].command(&self.shared, node, at, command);
+    }
+
+    fn watch_node(&mut self, node: u32, is_printing: bool) {
+        let recorder = Recorder::new(node, self.shared.nodes, is_printing);
+        let shard = self.shared.shard(node);
+        self.shards[shard].recorder = Some(recorder);
+    }
+
+    fn status_seen(&self, observer: u32, member: u32) -> Option<Status> {
+        Some(self.node(observer)?.member(&name_of(member))?.status())
+    }
+
+    fn pairs(&self, watch: Watch) -> impl Iterator<Item = (u32, u32)> + '_ {
+        let truth = &self.shared.truth;
+        let members = 0..self.shared.nodes;
+        (0..self.shared.nodes).flat_map(move |observer| {
+            members
+                .clone()
+                .filter(move |member| watch.covers(truth, observer, *member))
+                .map(move |member| (observer, member))
+        })
+    }
+}

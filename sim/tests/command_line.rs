@@ -1,0 +1,84 @@
+//! The command line: nonsense is refused in one line, sense is run.
+
+use std::process::{Command, Output};
+
+fn sim(options: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_sim")).args(options).output().expect("the program is built for this test")
+}
+
+#[test]
+fn nonsense_is_refused_in_one_line_and_with_code_2() {
+    for options in [
+        &["--nodes", "0"][..],
+        &["--nodes", "many"],
+        &["--nodes", "1048576"],
+        &["--loss", "1.5"],
+        &["--loss", "-0.1"],
+        &["--latency", "5ms..1ms"],
+        &["--latency", "0..1ms"],
+        &["--latency", "5ms"],
+        &["--phase", "sleep"],
+        &["--phase", "idle"],
+        &["--profile", "moon"],
+        &["--trace", "1000"],
+        &["--threads", "0"],
+        &["--bandwidth", "0"],
+        &["--crash-fraction", "0"],
+        &["--no-such-option"],
+        &["nonsense"],
+    ] {
+        let Output { status, stdout, stderr } = sim(options);
+        let stderr = String::from_utf8_lossy(&stderr);
+        assert_eq!(status.code(), Some(2), "{options:?}: {stderr}");
+        assert_eq!(stderr.lines().count(), 1, "{options:?}: {stderr}");
+        assert!(stderr.starts_with("sim: ") && stderr.len() > 20, "{options:?}: {stderr}");
+        assert!(stdout.is_empty(), "{options:?}");
+    }
+}
+
+#[test]
+fn a_small_run_reports_every_phase_and_its_trace_hash() {
+    let Output { status, stdout, .. } = sim(&["--nodes", "20", "--quiet"]);
+    let stdout = String::from_utf8_lossy(&stdout);
+    assert!(status.success(), "{stdout}");
+    for word in ["join", "event", "crash", "leave", "rejoin", "trace hash", "crash detection latency"] {
+        assert!(stdout.contains(word), "{word}: {stdout}");
+    }
+}
+
+#[test]
+fn the_json_report_has_stable_keys() {
+    let Output { status, stdout, stderr } = sim(&["--nodes", "20", "--json", "--phase", "event", "--idle", "5s"]);
+    assert!(status.success());
+    assert!(stderr.is_empty(), "{}", String::from_utf8_lossy(&stderr));
+    let report: serde_json::Value = serde_json::from_slice(&stdout).expect("it is JSON");
+    assert_eq!(report["setup"]["nodes"], 20);
+    let phases: Vec<&str> =
+        report["phases"].as_array().expect("a list").iter().filter_map(|phase| phase["phase"].as_str()).collect();
+    assert_eq!(phases, ["join", "event", "idle"], "a cold start needs join");
+    assert_eq!(report["phases"][0]["outcome"]["outcome"], "done");
+    assert!(report["phases"][1]["reached_s"]["p99"].is_f64());
+    assert!(report["phases"][2]["datagrams_per_node_second"]["mean"].as_f64() > Some(1.0));
+    assert_eq!(report["trace_hash"].as_str().map(str::len), Some(16));
+}
+
+#[test]
+fn a_trace_shows_what_goes_in_and_out_of_one_node() {
+    let Output { status, stderr, .. } = sim(&["--nodes", "5", "--quiet", "--trace", "2", "--phase", "join"]);
+    let stderr = String::from_utf8_lossy(&stderr);
+    assert!(status.success());
+    assert!(stderr.lines().all(|line| line.contains(" node-00002 ")), "{stderr}");
+    for word in ["start", "<- datagram from node-", "-> datagram to node-", "-> member-join node-00001"] {
+        assert!(stderr.contains(word), "{word}: {stderr}");
+    }
+}
+
+#[test]
+fn help_explains_every_option() {
+    let Output { status, stdout, .. } = sim(&["--help"]);
+    let stdout = String::from_utf8_lossy(&stdout);
+    assert!(status.success());
+    for option in ["--nodes", "--loss", "--latency", "--trace", "--json", "--phase", "--max-virtual", "bench"] {
+        assert!(stdout.contains(option), "{option}");
+    }
+}
