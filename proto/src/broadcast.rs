@@ -133,6 +133,16 @@ impl<T: PartialEq> Tiers<T> {
     }
 }
 
+/// How often a broadcast is sent: `mult` times `ceil(log10(n + 1))` (`retransmitLimit` in memberlist's util.go), but no more
+/// often than a row can count.
+pub(crate) fn transmit_limit(mult: u32, members: u32) -> usize {
+    let digits = members.checked_ilog10().map_or(0, |log| log + 1);
+    mult.saturating_mul(digits).min(TRANSMIT_LIMIT_MAX) as usize
+}
+
+/// The rows of both layers count sends in a few bits.
+const TRANSMIT_LIMIT_MAX: u32 = 60;
+
 /// An empty stack keeps room for this many items at the most.
 const STACK_KEPT_MAX: usize = 256;
 
@@ -154,6 +164,12 @@ mod tests {
             Offer::Sent
         });
         taken
+    }
+
+    #[test]
+    fn the_transmit_limit_is_memberlists() {
+        let limits = [0, 1, 9, 10, 99, 100, 999, 1000, 9999, 10_000].map(|n| transmit_limit(4, n));
+        assert_eq!(limits, [0, 4, 4, 8, 8, 12, 12, 16, 16, 20]);
     }
 
     #[test]

@@ -59,9 +59,30 @@ impl fmt::Display for Instant {
     }
 }
 
+/// The next point on the grid `phase`, `phase + interval`, … that is after `now`.
+pub(crate) fn next_on_grid(now: Instant, phase: Duration, interval: Duration) -> Instant {
+    let nanos = |d: Duration| u64::try_from(d.as_nanos()).unwrap_or(u64::MAX);
+    let (phase, interval) = (nanos(phase), nanos(interval).max(1));
+    let since = now.as_nanos().saturating_sub(phase);
+    let steps = if now.as_nanos() < phase { 0 } else { since / interval + 1 };
+    Instant::from_nanos(phase.saturating_add(steps.saturating_mul(interval)))
+}
+
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn the_next_point_on_a_grid_is_on_it_after_now_and_within_one_interval(now in 0_u64..1 << 50, phase in 0_u64..1 << 40, interval in 1_u64..1 << 40) {
+            let (at, now) = (next_on_grid(Instant(now), Duration::from_nanos(phase), Duration::from_nanos(interval)).0, now);
+            prop_assert!(at > now || at == phase && now < phase);
+            prop_assert_eq!((at - phase) % interval, 0);
+            prop_assert!(at <= phase.max(now + interval));
+        }
+    }
 
     #[test]
     fn never_stays_never_however_much_is_added() {

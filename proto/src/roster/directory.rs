@@ -77,6 +77,10 @@ impl Directory {
         &self.0.peers[idx.at()]
     }
 
+    pub(super) fn name(&self, idx: MemberIdx) -> &[u8] {
+        self.0.name(idx.at())
+    }
+
     pub(super) fn record(&self, idx: MemberIdx) -> &[u8] {
         self.0.record(idx.at())
     }

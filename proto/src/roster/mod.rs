@@ -99,6 +99,15 @@ impl Roster {
         found.map(|&i| MemberIdx(i))
     }
 
+    /// The index of `name`, which is likely to come after `previous`: two nodes often have their members in one order.
+    pub(crate) fn find_after(&self, previous: Option<MemberIdx>, name: &[u8]) -> Option<MemberIdx> {
+        let next = MemberIdx(previous.map_or(0, |idx| idx.0.wrapping_add(1)));
+        if next.at() < self.directory.len() && self.directory.name(next) == name {
+            return Some(next);
+        }
+        self.find_bytes(name)
+    }
+
     /// The index of `name`, made when there is none; `None` when [`MEMBERS_MAX`] names are held.
     pub(crate) fn intern(&mut self, name: &str) -> Option<MemberIdx> {
         if let Some(idx) = self.find(name) {

@@ -19,7 +19,7 @@ impl Serf {
         native::begin_serf_state(out, Clocks { member, event, query }, self.members);
         for (row, idx) in self.rows.iter().zip(0_u32..) {
             let Some(status) = row.status() else { continue };
-            let node = core.roster.name_ref(MemberIdx(idx));
+            let node = core.roster.name_ref(MemberIdx(idx)).as_bytes();
             let left = status == Status::Left;
             native::push_member_time(out, MemberTime { node, ltime: row.ltime(), left });
         }
@@ -49,13 +49,23 @@ impl Serf {
             }
         }
         [self.clock, self.event_clock, self.query_clock] = ours;
+        let mut previous = None;
         for member in remote.members() {
+            let found = core.roster.find_after(previous, member.node);
+            previous = found.or(previous);
+            if !member.left && (member.ltime == 0 || found.is_some_and(|idx| self.is_repeat(idx, member.ltime))) {
+                continue;
+            }
+            let Ok(node) = core::str::from_utf8(member.node) else {
+                core.stats.drop(DropReason::Malformed);
+                continue;
+            };
             if member.left {
                 // Only the time before or of the leave is known, and an equal time would mean nothing.
                 let leave = Intent::Leave { prune: false };
-                self.intent(core, member.node, member.ltime.saturating_add(1), leave, Via::PushPull);
-            } else if member.ltime > 0 {
-                self.intent(core, member.node, member.ltime, Intent::Join, Via::PushPull);
+                self.intent(core, node, member.ltime.saturating_add(1), leave, Via::PushPull);
+            } else {
+                self.intent(core, node, member.ltime, Intent::Join, Via::PushPull);
             }
         }
         if ignore_old {

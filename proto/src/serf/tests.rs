@@ -3,6 +3,7 @@
 mod events;
 mod exchanges;
 mod intents;
+mod invariants;
 mod reaping;
 mod table;
 
@@ -117,7 +118,7 @@ impl Lone {
         let mut body = vec![];
         native::begin_serf_state(&mut body, clocks, u32::try_from(members.len()).unwrap());
         for &(node, ltime, left) in members {
-            native::push_member_time(&mut body, MemberTime { node, ltime, left });
+            native::push_member_time(&mut body, MemberTime { node: node.as_bytes(), ltime, left });
         }
         native::begin_events(&mut body, u32::try_from(events.len()).unwrap());
         for event in events {

@@ -4,7 +4,7 @@
 
 use super::Swim;
 use super::member::Row;
-use crate::broadcast::Offer;
+use crate::broadcast::{Offer, transmit_limit};
 use crate::core::{Core, Notification};
 use crate::envelope::Packer;
 use crate::roster::{MemberIdx, Roster};
@@ -88,29 +88,8 @@ fn write_state(row: Row, idx: MemberIdx, accuser: &str, roster: &Roster, w: &mut
     }
 }
 
-/// How often a broadcast is sent: `mult` times `ceil(log10(n + 1))` (`retransmitLimit` in memberlist's util.go), but no more
-/// often than a row can count.
-pub(crate) fn transmit_limit(mult: u32, members: u32) -> usize {
-    let digits = members.checked_ilog10().map_or(0, |log| log + 1);
-    mult.saturating_mul(digits).min(TRANSMIT_LIMIT_MAX) as usize
-}
-
-/// The rows of both layers count sends in a few bits.
-const TRANSMIT_LIMIT_MAX: u32 = 60;
-
 /// About how many members' states fit into one packet.
 const PER_PACKET: usize = 24;
 
 /// How many places in the queue may be out of date before they are cleared away.
 const STALE_KEPT: usize = 64;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_transmit_limit_is_memberlists() {
-        let limits = [0, 1, 9, 10, 99, 100, 999, 1000, 9999, 10_000].map(|n| transmit_limit(4, n));
-        assert_eq!(limits, [0, 4, 4, 8, 8, 12, 12, 16, 16, 20]);
-    }
-}

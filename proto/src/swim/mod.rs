@@ -17,9 +17,6 @@ mod sync;
 mod tests;
 mod verdict;
 
-pub(crate) use self::broadcasts::transmit_limit;
-pub(crate) use self::probe::next_on_grid;
-
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -165,6 +162,12 @@ impl Swim {
             && idx != self.me
             && unread.incarnation <= row.incarnation
             && core.roster.record(idx) == unread.record
+    }
+
+    /// The same, for whoever has not looked the member up.
+    #[cfg(test)]
+    fn is_repeat(&self, core: &Core, unread: &Unread<'_>) -> bool {
+        core.roster.find_bytes(unread.name).is_some_and(|idx| self.is_repeat_of(core, idx, unread))
     }
 
     /// Reads a member's row for no other reason than to have it in the cache.

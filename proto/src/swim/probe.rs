@@ -4,7 +4,6 @@
 //! if none of these is answered within the probe interval, stretched by our own ill health, the member is suspect.
 
 use core::net::SocketAddr;
-use core::time::Duration;
 
 use super::Swim;
 use crate::core::{Ask, Body, Core, Notification, Target, Unicast};
@@ -215,12 +214,3 @@ const PROTOCOL_STREAM_PING: u8 = 3;
 
 /// The protocol version from which a member sends nacks.
 const PROTOCOL_NACK: u8 = 4;
-
-/// The next point on the grid `phase`, `phase + interval`, … that is after `now`.
-pub(crate) fn next_on_grid(now: Instant, phase: Duration, interval: Duration) -> Instant {
-    let nanos = |d: Duration| u64::try_from(d.as_nanos()).unwrap_or(u64::MAX);
-    let (phase, interval) = (nanos(phase), nanos(interval).max(1));
-    let since = now.as_nanos().saturating_sub(phase);
-    let steps = if now.as_nanos() < phase { 0 } else { since / interval + 1 };
-    Instant::from_nanos(phase.saturating_add(steps.saturating_mul(interval)))
-}

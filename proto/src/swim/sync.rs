@@ -8,7 +8,7 @@ use crate::core::{Ask, Core, Notification};
 use crate::stats::DropReason;
 use crate::timer::Slot;
 use crate::wire::Versions;
-use crate::wire::native::{self, PushPull, Unread};
+use crate::wire::native::{self, PushPull};
 use crate::wire::swim::{Accusation, Alive, State};
 
 /// The other side's versions do not go with ours.
@@ -58,15 +58,22 @@ impl Swim {
             return Err(Refused);
         }
         let me = core.roster.name(self.me);
+        let mut previous = None;
         for entry in remote.states() {
             let unread = entry.unread;
+            let found = core.roster.find_after(previous, unread.name);
+            previous = found.or(previous);
+            let known = found.is_some_and(|idx| self.is_repeat_of(core, idx, &unread));
+            if known && entry.state == Some(State::Alive) {
+                core.stats.repeats_in += 1;
+                continue;
+            }
             let Ok(name) = core::str::from_utf8(unread.name) else {
                 core.stats.drop(DropReason::Malformed);
                 continue;
             };
             let accusation = Accusation { incarnation: unread.incarnation, node: name, from: name };
             match entry.state {
-                Some(State::Alive) if self.is_repeat(core, &unread) => core.stats.repeats_in += 1,
                 Some(State::Alive) => match native::decode_record(unread.record) {
                     Ok(peer) => self.alive(core, &Alive { incarnation: unread.incarnation, peer }),
                     Err(_) => core.stats.drop(DropReason::Malformed),
@@ -80,52 +87,13 @@ impl Swim {
     }
 }
 
-impl Swim {
-    /// Whether an alive message that was only looked at says nothing new.
-    pub(super) fn is_repeat(&self, core: &Core, unread: &Unread<'_>) -> bool {
-        core.roster.find_bytes(unread.name).is_some_and(|idx| self.is_repeat_of(core, idx, unread))
-    }
-}
-
 /// Whether every live member of `remote`, and we, speak versions that all of them understand (`verifyProtocol` in
 /// memberlist). Only the live are asked, and only those that came: one odd record in our own table must not keep us from
 /// ever exchanging states again.
 fn versions_agree(remote: &PushPull<'_>) -> bool {
-    let ours = Versions::OURS;
-    let mut range = Range::of(ours);
-    let mut last = ours;
-    let live = || remote.states().filter(|entry| entry.state == Some(State::Alive)).map(|entry| entry.versions);
-    for versions in live() {
-        if versions != last {
-            range.narrow(versions);
-            last = versions;
-        }
-    }
-    last = ours;
-    range.contains(ours)
-        && live().all(|versions| core::mem::replace(&mut last, versions) == versions || range.contains(versions))
-}
-
-/// The versions that everybody understands.
-struct Range {
-    protocol: (u8, u8),
-    delegate: (u8, u8),
-}
-
-impl Range {
-    fn of(v: Versions) -> Self {
-        Self { protocol: (v.protocol_min(), v.protocol_max()), delegate: (v.delegate_min(), v.delegate_max()) }
-    }
-
-    fn narrow(&mut self, v: Versions) {
-        self.protocol = (self.protocol.0.max(v.protocol_min()), self.protocol.1.min(v.protocol_max()));
-        self.delegate = (self.delegate.0.max(v.delegate_min()), self.delegate.1.min(v.delegate_max()));
-    }
-
-    fn contains(&self, v: Versions) -> bool {
-        (self.protocol.0..=self.protocol.1).contains(&v.protocol_current())
-            && (self.delegate.0..=self.delegate.1).contains(&v.delegate_current())
-    }
+    let mut common = remote.live_versions;
+    common.add(Versions::OURS);
+    common.agrees()
 }
 
 /// `pushPullScale` in memberlist's util.go: the same load on the network, however many members there are.
@@ -156,7 +124,8 @@ mod tests {
         native::begin_push_pull(&mut body, false, u32::try_from(states.len()).unwrap());
         for &(state, versions) in states {
             let addr = "10.0.0.1:1".parse().unwrap();
-            let peer = crate::wire::swim::PeerRef { name: "a", addr, meta: &[], versions: Versions(versions) };
+            let peer =
+                crate::wire::swim::PeerRef { name: "a", addr, meta: &[], versions: Versions::from_bytes(versions) };
             native::push_state(&mut body, state, 1, &native::encode_record(peer));
         }
         body
@@ -170,7 +139,7 @@ mod tests {
     fn versions_that_do_not_overlap_are_refused_only_among_the_live() {
         const SERF_0_9: [u8; 6] = [1, 5, 2, 2, 5, 5];
         const NO_DELEGATE: [u8; 6] = [1, 5, 2, 0, 0, 0];
-        assert!(agree(&[(State::Alive, SERF_0_9), (State::Alive, Versions::OURS.0)]));
+        assert!(agree(&[(State::Alive, SERF_0_9), (State::Alive, Versions::OURS.to_bytes())]));
         assert!(!agree(&[(State::Alive, SERF_0_9), (State::Alive, NO_DELEGATE)]));
         assert!(agree(&[(State::Alive, SERF_0_9), (State::Dead, NO_DELEGATE)]));
         assert!(!agree(&[(State::Alive, [3, 5, 3, 2, 5, 5])]), "it does not understand what we speak");

@@ -8,10 +8,11 @@ pub mod serf;
 pub mod swim;
 #[cfg(test)]
 mod tests;
-
-use core::fmt;
+mod versions;
 
 use serde::{Deserialize, Serialize};
+
+pub use self::versions::{Common, Versions};
 
 /// How message bodies are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -88,68 +89,4 @@ pub enum DecodeError {
     Unknown,
     /// The body ends early or says something that cannot be.
     Malformed,
-}
-
-/// The versions that a node understands and speaks: least, greatest and current, of memberlist's protocol and then of
-/// the delegate's, that is Serf's.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Versions(pub [u8; 6]);
-
-impl Versions {
-    /// What we announce. The greatest delegate version, 6, says that we read native frames; HashiCorp's nodes compare
-    /// ranges and accept it.
-    pub const OURS: Self = Self([1, 5, 2, 2, 6, 5]);
-
-    /// From the six bytes of an alive message.
-    pub const fn from_bytes(bytes: [u8; 6]) -> Self {
-        Self(bytes)
-    }
-
-    /// The six bytes of an alive message.
-    pub const fn to_bytes(self) -> [u8; 6] {
-        self.0
-    }
-
-    /// The least memberlist protocol version understood.
-    pub const fn protocol_min(self) -> u8 {
-        self.0[0]
-    }
-
-    /// The greatest memberlist protocol version understood. From 3 on a node answers stream pings, from 4 on it sends
-    /// nacks, from 5 on it checks checksums.
-    pub const fn protocol_max(self) -> u8 {
-        self.0[1]
-    }
-
-    /// The memberlist protocol version spoken.
-    pub const fn protocol_current(self) -> u8 {
-        self.0[2]
-    }
-
-    /// The least Serf protocol version understood.
-    pub const fn delegate_min(self) -> u8 {
-        self.0[3]
-    }
-
-    /// The greatest Serf protocol version understood.
-    pub const fn delegate_max(self) -> u8 {
-        self.0[4]
-    }
-
-    /// The Serf protocol version spoken.
-    pub const fn delegate_current(self) -> u8 {
-        self.0[5]
-    }
-
-    /// Whether these can be the versions of a node at all (`aliveNode` in memberlist's state.go).
-    pub const fn are_valid(self) -> bool {
-        self.0[0] != 0 && self.0[1] != 0 && self.0[0] <= self.0[1]
-    }
-}
-
-impl fmt::Debug for Versions {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [a, b, c, d, e, g] = self.0;
-        write!(f, "protocol {a}..{b} now {c}, delegate {d}..{e} now {g}")
-    }
 }

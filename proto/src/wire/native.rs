@@ -11,7 +11,8 @@ use core::net::{IpAddr, SocketAddr};
 use serde::{Deserialize, Serialize};
 
 use super::swim::{Accusation, Ack, Alive, IndirectPing, Message, PeerRef, Ping, Source, State};
-use super::{DecodeError, Full, Versions, Writer, serf};
+use super::versions::{Common, Versions};
+use super::{DecodeError, Full, Writer, serf};
 use crate::limits::{META_BYTES_MAX, NAME_BYTES_MAX, PUSH_PULL_NODES_MAX};
 
 /// Set in the type byte of every native frame, so that one byte tells the codecs apart.
@@ -386,6 +387,8 @@ pub struct PushPull<'a> {
     pub join: bool,
     states: &'a [u8],
     count: usize,
+    /// The versions of the live members in it.
+    pub live_versions: Common,
     /// The layer above's part.
     pub user: &'a [u8],
 }
@@ -412,11 +415,15 @@ impl<'a> PushPull<'a> {
             return Err(DecodeError::Malformed);
         }
         let states = rest;
+        let mut live_versions = Common::default();
         for _ in 0..count {
-            take_entry(&mut rest).ok_or(DecodeError::Malformed)?;
+            let entry = take_entry(&mut rest).ok_or(DecodeError::Malformed)?;
+            if entry.state == Some(State::Alive) {
+                live_versions.add(entry.versions);
+            }
         }
         let states = &states[..states.len() - rest.len()];
-        Ok(Self { join: join == 1, states, count, user: rest })
+        Ok(Self { join: join == 1, states, count, live_versions, user: rest })
     }
 
     /// Every member in it.
@@ -451,7 +458,7 @@ pub fn begin_serf_state(out: &mut Vec<u8>, clocks: serf::Clocks, members: u32) {
 pub fn push_member_time(out: &mut Vec<u8>, member: serf::MemberTime<'_>) {
     push_varint(out, (member.ltime << 1) | u64::from(member.left));
     push_varint(out, member.node.len() as u64);
-    out.extend_from_slice(member.node.as_bytes());
+    out.extend_from_slice(member.node);
 }
 
 /// Says how many events follow.
@@ -512,7 +519,7 @@ impl<'a> SerfState<'a> {
 
 fn take_member<'a>(rest: &mut &'a [u8]) -> Option<serf::MemberTime<'a>> {
     let time = take_varint(rest)?;
-    let node = name(core::str::from_utf8(take_bytes(rest)?).ok()?).ok()?;
+    let node = take_bytes(rest).filter(|node| (1..=NAME_BYTES_MAX).contains(&node.len()))?;
     Some(serf::MemberTime { node, ltime: time >> 1, left: time & 1 == 1 })
 }
 

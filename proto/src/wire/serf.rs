@@ -58,8 +58,8 @@ pub struct Clocks {
 /// What a push/pull says of one member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MemberTime<'a> {
-    /// The name of the member.
-    pub node: &'a str,
+    /// The name of the member, which has not been found to be text.
+    pub node: &'a [u8],
     /// The time of the newest intent known.
     pub ltime: u64,
     /// Whether it left.

@@ -192,7 +192,7 @@ fn serf_state(clocks: serf::Clocks, members: &[(String, u64, bool)], events: &[O
     let mut body = vec![];
     native::begin_serf_state(&mut body, clocks, u32::try_from(members.len()).unwrap());
     for &(ref node, ltime, left) in members {
-        native::push_member_time(&mut body, serf::MemberTime { node, ltime, left });
+        native::push_member_time(&mut body, serf::MemberTime { node: node.as_bytes(), ltime, left });
     }
     native::begin_events(&mut body, u32::try_from(events.len()).unwrap());
     for event in events {
@@ -301,7 +301,7 @@ proptest! {
         let body = serf_state(clocks, &members, &events);
         let state = SerfState::parse(&body).unwrap();
         prop_assert_eq!(state.clocks, clocks);
-        let read: Vec<_> = state.members().map(|m| (String::from(m.node), m.ltime, m.left)).collect();
+        let read: Vec<_> = state.members().map(|m| (String::from_utf8(m.node.to_vec()).unwrap(), m.ltime, m.left)).collect();
         prop_assert_eq!(read, members);
         let read: Vec<_> = state.events().map(serf::Message::UserEvent).collect();
         prop_assert_eq!(read, events.iter().map(OwnedSerf::borrow).collect::<Vec<_>>());

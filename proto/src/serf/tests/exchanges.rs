@@ -71,7 +71,7 @@ fn a_state_names_every_member_and_replays_events_in_order_of_time() {
     let state = native::SerfState::parse(&body).unwrap();
     assert_eq!(state.clocks, clocks(8, 601, 1));
     let members: Vec<_> = state.members().map(|m| (m.node, m.ltime, m.left)).collect();
-    assert_eq!(members, [("a", 0, false), ("b", 5, true), ("c", 6, false)], "of a stranger nothing is said");
+    assert_eq!(members, [(&b"a"[..], 0, false), (b"b", 5, true), (b"c", 6, false)], "of a stranger nothing is said");
     let times: Vec<u64> = state.events().map(|event| event.ltime).collect();
     assert_eq!(times, [3, 9, 600]);
 }

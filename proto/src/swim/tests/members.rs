@@ -32,7 +32,7 @@ fn a_newcomer_with_incarnation_zero_leaves_no_trace() {
 fn versions_that_cannot_be_are_dropped_and_counted() {
     let mut lone = Lone::lan(&["b"]);
     for versions in [[0, 5, 2, 2, 5, 5], [1, 0, 2, 2, 5, 5], [3, 2, 2, 2, 5, 5]] {
-        let peer = PeerRef { versions: Versions(versions), ..announcement("c") };
+        let peer = PeerRef { versions: Versions::from_bytes(versions), ..announcement("c") };
         lone.hear(Message::Alive(Alive { incarnation: 1, peer }));
     }
     assert_eq!((lone.state("c"), lone.dropped(DropReason::Versions)), (None, 3));

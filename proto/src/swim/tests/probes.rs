@@ -11,7 +11,7 @@ fn probed(options: Options, others: &[&str]) -> (Lone, String, u32) {
 }
 
 fn versions_until(protocol_max: u8) -> Versions {
-    Versions([1, protocol_max, 2, 2, 5, 5])
+    Versions::from_bytes([1, protocol_max, 2, 2, 5, 5])
 }
 
 #[test]

@@ -70,7 +70,7 @@ fn what_others_hold_of_us_from_an_earlier_life_is_refuted() {
 #[test]
 fn versions_that_do_not_go_with_ours_change_nothing() {
     let mut lone = Lone::lan(&["b"]);
-    let future = PeerRef { versions: Versions([3, 9, 9, 2, 5, 5]), ..announcement("d") };
+    let future = PeerRef { versions: Versions::from_bytes([3, 9, 9, 2, 5, 5]), ..announcement("d") };
     let before = format!("{:?} {:?}", lone.swim, lone.core.roster);
     let states = [(State::Alive, 9, announcement("c")), (State::Left, 1, announcement("b")), (State::Alive, 1, future)];
     assert_eq!(lone.merge(&states), Err(sync::Refused));

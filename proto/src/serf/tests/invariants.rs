@@ -1,0 +1,195 @@
+//! What must hold whatever is heard, in whatever order.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::event::MemberEventKind;
+
+/// Something that happens. Names are `a` (ourselves) to `d`.
+#[derive(Clone, Debug)]
+enum Happening {
+    /// Membership: alive if it was not, gone if it was alive.
+    Turns(char),
+    /// Membership has forgotten it, if it is gone.
+    Forgotten(char),
+    Join(char, u64),
+    Leave(char, u64, bool),
+    Event(u64, char),
+    Merge {
+        clocks: [u64; 3],
+        members: Vec<(char, u64, bool)>,
+        events: Vec<u64>,
+        ignore_old: bool,
+    },
+    Pass(u64),
+    Packet,
+    OwnEvent,
+    AnnounceJoin,
+    ForceLeave(char, bool),
+    LeaveOurselves,
+}
+
+fn name() -> impl Strategy<Value = char> {
+    prop::sample::select(vec!['a', 'b', 'c', 'd'])
+}
+
+fn other() -> impl Strategy<Value = char> {
+    prop::sample::select(vec!['b', 'c', 'd'])
+}
+
+fn ltime() -> impl Strategy<Value = u64> {
+    prop_oneof![20 => 0_u64..30, 1 => Just(u64::MAX), 1 => Just(1_u64 << 40), 1 => Just((1_u64 << 52) - 1)]
+}
+
+fn happening() -> impl Strategy<Value = Happening> {
+    let member = (name(), 0_u64..30, any::<bool>());
+    let merge =
+        (any::<[u8; 3]>(), prop::collection::vec(member, 0..5), prop::collection::vec(0_u64..30, 0..3), any::<bool>());
+    prop_oneof![
+        8 => other().prop_map(Happening::Turns),
+        3 => other().prop_map(Happening::Forgotten),
+        6 => (name(), ltime()).prop_map(|(name, ltime)| Happening::Join(name, ltime)),
+        6 => (name(), ltime(), any::<bool>()).prop_map(|(name, ltime, prune)| Happening::Leave(name, ltime, prune)),
+        3 => (ltime(), name()).prop_map(|(ltime, name)| Happening::Event(ltime, name)),
+        3 => merge.prop_map(|(clocks, members, events, ignore_old)| {
+            Happening::Merge { clocks: clocks.map(|time| u64::from(time % 32)), members, events, ignore_old }
+        }),
+        4 => prop_oneof![0_u64..20, Just(400), Just(100_000)].prop_map(Happening::Pass),
+        5 => Just(Happening::Packet),
+        1 => Just(Happening::OwnEvent),
+        1 => Just(Happening::AnnounceJoin),
+        2 => (other(), any::<bool>()).prop_map(|(name, prune)| Happening::ForceLeave(name, prune)),
+        1 => prop::bool::weighted(0.2).prop_map(|leave| if leave { Happening::LeaveOurselves } else { Happening::Packet }),
+    ]
+}
+
+/// Which members membership holds, and whether for alive. It tells of a change once, and never of one that is none.
+type Membership = BTreeMap<char, bool>;
+
+fn happen(lone: &mut Lone, membership: &mut Membership, happening: &Happening) {
+    let text = ToString::to_string;
+    match happening {
+        Happening::Turns(name) if membership.get(name) == Some(&true) => {
+            membership.insert(*name, false);
+            lone.gone(&text(name));
+        }
+        Happening::Turns(name) => {
+            membership.insert(*name, true);
+            lone.alive(&text(name));
+        }
+        Happening::Forgotten(name) => {
+            if membership.get(name) == Some(&false) {
+                membership.remove(name);
+                lone.forgotten_by_swim(&text(name));
+            }
+        }
+        Happening::Join(name, ltime) => hear_join(lone, &text(name), *ltime),
+        Happening::Leave(name, ltime, false) => lone.hear_leave(&text(name), *ltime),
+        Happening::Leave(name, ltime, true) => lone.hear_prune(&text(name), *ltime),
+        Happening::Event(ltime, name) => lone.hear_event(*ltime, &text(name), b""),
+        Happening::Merge { clocks: [member, event, query], members, events, ignore_old } => {
+            let clocks = Clocks { member: *member, event: *event, query: *query };
+            let names: Vec<String> = members.iter().map(|(name, ..)| text(name)).collect();
+            let members: Vec<_> = names.iter().zip(members).map(|(name, (_, l, left))| (&**name, *l, *left)).collect();
+            let events: Vec<_> =
+                events.iter().map(|&ltime| UserEvent { ltime, name: "b", payload: b"", coalesce: false }).collect();
+            lone.merge(clocks, &members, &events, *ignore_old);
+        }
+        Happening::Pass(seconds) => lone.run(secs(*seconds)),
+        Happening::Packet => {
+            let packet = lone.packet();
+            let members: Vec<&String> = packet.iter().filter(|word| !word.starts_with("user")).collect();
+            let mut names: Vec<_> = members.iter().map(|word| word.split(['@', ' ']).nth(1)).collect();
+            names.sort_unstable();
+            names.dedup();
+            assert_eq!(names.len(), members.len(), "a member stands once in a packet: {packet:?}");
+        }
+        Happening::OwnEvent => lone.serf.user_event(&mut lone.core, "own", b"", false).unwrap(),
+        Happening::AnnounceJoin if !lone.serf.leaving => lone.serf.announce_join(&mut lone.core),
+        Happening::AnnounceJoin => {}
+        Happening::ForceLeave(name, prune) => lone.serf.force_leave(&mut lone.core, &text(name), *prune),
+        Happening::LeaveOurselves if !lone.serf.leaving => {
+            lone.serf.leave(&mut lone.core);
+        }
+        Happening::LeaveOurselves => {}
+    }
+}
+
+/// Hears a join intent as a node does: what is a repeat is not decoded. If the layer says that it is one, handling it must
+/// change nothing.
+fn hear_join(lone: &mut Lone, name: &str, ltime: u64) {
+    let repeat = lone.core.roster.find(name).is_some_and(|idx| lone.serf.is_repeat(idx, ltime));
+    if !repeat {
+        return lone.hear_join(name, ltime);
+    }
+    let mut clone = lone.clone();
+    clone.hear_join(name, ltime);
+    assert_eq!(format!("{clone:?}"), format!("{lone:?}"), "a repeat changes nothing");
+}
+
+fn check(lone: &Lone, membership: &Membership) {
+    let serf = &lone.serf;
+    let of = |status| {
+        let rows = serf.rows.iter().zip(0_u32..).filter(move |(row, _)| row.status() == Some(status));
+        rows.map(|(_, idx)| MemberIdx(idx)).collect::<BTreeSet<_>>()
+    };
+    let counted = [Status::Alive, Status::Leaving, Status::Left, Status::Failed].map(|status| of(status).len());
+    assert_eq!(serf.members as usize, counted.iter().sum::<usize>());
+    for (list, status) in [(&serf.failed, Status::Failed), (&serf.left, Status::Left)] {
+        let listed: BTreeSet<_> = list.iter().map(|gone| gone.idx).collect();
+        assert_eq!((list.len(), &listed), (listed.len(), &of(status)), "{status}");
+    }
+    assert_eq!(serf.intents_queued, serf.rows.iter().filter(|row| row.sends().is_some()).count());
+    assert!(serf.intents.len() >= serf.intents_queued);
+    let clock = serf.times().0;
+    for (row, idx) in serf.rows.iter().zip(0_u32..) {
+        assert!(row.ltime() < clock || row.ltime() == 0, "the clock is after every time that it has seen");
+        let waits = serf.early.iter().filter(|(_, early)| early.0 == idx).count();
+        assert!(waits <= 1, "nobody waits twice");
+        assert!(row.status().is_some() || row.intent().is_some() == (waits == 1), "who is heard of early waits");
+        assert!(row.status().is_some() || row.intent().is_some() || *row == Row::default());
+    }
+    for (&name, &alive) in membership {
+        let status = lone.status(&name.to_string());
+        let live = matches!(status, Some(Status::Alive | Status::Leaving));
+        assert_eq!(live, alive, "{name} is {status:?}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn the_table_stays_sound_whatever_happens(happenings in prop::collection::vec(happening(), 1..80), depth in 1_u32..6) {
+        let mut lone = Lone::with(Options { queue_depth_max: depth, event_buffer: 8, ..Options::lan() }, &[]);
+        let mut membership = Membership::from([('a', true)]);
+        let mut delivered = BTreeSet::new();
+        for happening in &happenings {
+            let before = lone.serf.times();
+            happen(&mut lone, &mut membership, happening);
+            if lone.serf.leaving {
+                membership.remove(&'a');
+            }
+            check(&lone, &membership);
+            let after = lone.serf.times();
+            prop_assert!(after.0 >= before.0 && after.1 >= before.1 && after.2 >= before.2, "no clock goes back");
+            let (intents, events) = lone.serf.queue_depths();
+            prop_assert!(intents <= depth as usize && events <= depth as usize);
+            for event in mem::take(&mut lone.core.events) {
+                match event {
+                    Event::User(event) => {
+                        let identity = (event.ltime, event.name.clone(), event.payload.clone());
+                        prop_assert!(delivered.insert(identity), "twice: {event:?}");
+                    }
+                    Event::Member(event) => {
+                        let ends = matches!(event.kind, MemberEventKind::Leave | MemberEventKind::Failed);
+                        let gone = matches!(event.member.status(), Status::Left | Status::Failed);
+                        prop_assert!(!ends || gone, "{event:?}");
+                    }
+                    other => prop_assert!(false, "{other:?}"),
+                }
+            }
+            lone.core.notifications.clear();
+        }
+    }
+}

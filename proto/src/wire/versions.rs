@@ -1,0 +1,125 @@
+//! Protocol versions: what a node understands and speaks, and what a group of nodes has in common.
+
+use core::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// The versions that a node understands and speaks: least, greatest and current, of memberlist's protocol and then of
+/// the delegate's, that is Serf's.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Versions(pub(super) [u8; 6]);
+
+impl Versions {
+    /// What we announce. The greatest delegate version, 6, says that we read native frames; HashiCorp's nodes compare
+    /// ranges and accept it.
+    pub const OURS: Self = Self([1, 5, 2, 2, 6, 5]);
+
+    /// From the six bytes of an alive message.
+    pub const fn from_bytes(bytes: [u8; 6]) -> Self {
+        Self(bytes)
+    }
+
+    /// The six bytes of an alive message.
+    pub const fn to_bytes(self) -> [u8; 6] {
+        self.0
+    }
+
+    /// The least memberlist protocol version understood.
+    pub const fn protocol_min(self) -> u8 {
+        self.0[0]
+    }
+
+    /// The greatest memberlist protocol version understood. From 3 on a node answers stream pings, from 4 on it sends
+    /// nacks, from 5 on it checks checksums.
+    pub const fn protocol_max(self) -> u8 {
+        self.0[1]
+    }
+
+    /// The memberlist protocol version spoken.
+    pub const fn protocol_current(self) -> u8 {
+        self.0[2]
+    }
+
+    /// The least Serf protocol version understood.
+    pub const fn delegate_min(self) -> u8 {
+        self.0[3]
+    }
+
+    /// The greatest Serf protocol version understood.
+    pub const fn delegate_max(self) -> u8 {
+        self.0[4]
+    }
+
+    /// The Serf protocol version spoken.
+    pub const fn delegate_current(self) -> u8 {
+        self.0[5]
+    }
+
+    /// Whether these can be the versions of a node at all (`aliveNode` in memberlist's state.go).
+    pub const fn are_valid(self) -> bool {
+        self.0[0] != 0 && self.0[1] != 0 && self.0[0] <= self.0[1]
+    }
+}
+
+impl fmt::Debug for Versions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [a, b, c, d, e, g] = self.0;
+        write!(f, "protocol {a}..{b} now {c}, delegate {d}..{e} now {g}")
+    }
+}
+
+/// What a group of nodes has in common: the versions that all of them understand, and the range of those that they speak.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Common(Option<Bounds>);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Bounds {
+    /// The last that was added: mostly the next is the same.
+    last: Versions,
+    protocol: Layer,
+    delegate: Layer,
+}
+
+/// One layer's versions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Layer {
+    understood: (u8, u8),
+    spoken: (u8, u8),
+}
+
+impl Layer {
+    const fn of(min: u8, max: u8, current: u8) -> Self {
+        Self { understood: (min, max), spoken: (current, current) }
+    }
+
+    fn add(&mut self, other: Self) {
+        self.understood = (self.understood.0.max(other.understood.0), self.understood.1.min(other.understood.1));
+        self.spoken = (self.spoken.0.min(other.spoken.0), self.spoken.1.max(other.spoken.1));
+    }
+
+    const fn agrees(self) -> bool {
+        self.understood.0 <= self.spoken.0 && self.spoken.1 <= self.understood.1
+    }
+}
+
+impl Common {
+    /// Adds a node to the group.
+    pub fn add(&mut self, versions: Versions) {
+        let [p_min, p_max, p_current, d_min, d_max, d_current] = versions.0;
+        let (protocol, delegate) = (Layer::of(p_min, p_max, p_current), Layer::of(d_min, d_max, d_current));
+        match &mut self.0 {
+            Some(bounds) if bounds.last == versions => {}
+            Some(bounds) => {
+                bounds.last = versions;
+                bounds.protocol.add(protocol);
+                bounds.delegate.add(delegate);
+            }
+            None => self.0 = Some(Bounds { last: versions, protocol, delegate }),
+        }
+    }
+
+    /// Whether everybody understands what anybody speaks.
+    pub fn agrees(self) -> bool {
+        self.0.is_none_or(|bounds| bounds.protocol.agrees() && bounds.delegate.agrees())
+    }
+}

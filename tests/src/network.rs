@@ -1,0 +1,313 @@
+//! A few nodes, virtual time, and a network that does what it is told.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use serf_proto::{
+    Config, Event, Identity, Instant, MemberEventKind, Node, OldEvents, Options, Outbox, Output, Seed, Start, StreamId,
+    StreamInput, Tags,
+};
+
+/// Where the node with this handle listens.
+pub(crate) fn address(handle: char) -> SocketAddr {
+    SocketAddr::from(([10, 0, 0, (handle as u8) - b'a' + 1], PORT))
+}
+
+fn handle_at(addr: SocketAddr) -> Option<char> {
+    let SocketAddr::V4(addr) = addr else { return None };
+    Some(char::from(addr.ip().octets()[3].checked_add(b'a' - 1)?))
+}
+
+/// What is on its way to a node.
+#[derive(Debug)]
+enum Delivery {
+    Datagram {
+        from: char,
+        bytes: Bytes,
+    },
+    /// A stream that another node wants to open, by its name there.
+    Connect {
+        from: char,
+        stream: StreamId,
+    },
+    Opened {
+        stream: StreamId,
+    },
+    Data {
+        stream: StreamId,
+        bytes: Bytes,
+    },
+    Closed {
+        stream: StreamId,
+    },
+    Failed {
+        stream: StreamId,
+    },
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Network {
+    now: Instant,
+    nodes: BTreeMap<char, Node>,
+    /// What each node has reported, line by line.
+    reports: BTreeMap<char, String>,
+    /// By time of arrival, then in the order in which it was sent.
+    mail: BTreeMap<(Instant, u64), (char, Delivery)>,
+    sent: u64,
+    started: u64,
+    /// For one end of a stream the other.
+    ends: BTreeMap<(char, StreamId), (char, StreamId)>,
+    /// Nodes that datagrams do not reach.
+    deaf: BTreeSet<char>,
+    /// Pairs between which nothing passes.
+    cuts: BTreeSet<(char, char)>,
+}
+
+impl Network {
+    pub(crate) fn new() -> Self {
+        Self::default()
+    }
+
+    pub(crate) fn start(&mut self, handle: char, name: &str) -> Result<(), String> {
+        if self.nodes.contains_key(&handle) {
+            return Err(format!("{handle} runs already"));
+        }
+        let identity = Identity::new(name, address(handle), &Tags::default()).map_err(|error| error.to_string())?;
+        let config = Config::new(Options::lan()).map_err(|error| error.to_string())?;
+        self.started += 1;
+        let seed = Seed::from_u64(SEED).child(self.started);
+        self.report(handle, if name == handle.to_string() { "starts".into() } else { format!("starts as {name}") });
+        let mut out = Outbox::new();
+        let node = Node::new(Arc::new(config), &identity, &seed, self.now, Start::new(), &mut out);
+        self.nodes.insert(handle, node);
+        self.route(handle, &mut out);
+        Ok(())
+    }
+
+    pub(crate) fn join(&mut self, handle: char, seeds: &[SocketAddr], old: OldEvents) -> Result<(), String> {
+        self.act(handle, |node, now, out| node.join(now, seeds, old, out))
+    }
+
+    pub(crate) fn leave(&mut self, handle: char) -> Result<(), String> {
+        self.act(handle, |node, now, out| node.leave(now, out))
+    }
+
+    pub(crate) fn user_event(&mut self, handle: char, name: &str, payload: &str) -> Result<(), String> {
+        self.act(handle, |node, now, out| node.user_event(now, name, payload.as_bytes(), false, out))
+    }
+
+    pub(crate) fn set_tags(&mut self, handle: char, tags: Vec<(&str, &str)>) -> Result<(), String> {
+        let tags = tags.into_iter().collect();
+        self.act(handle, |node, now, out| node.set_tags(now, &tags, out))
+    }
+
+    pub(crate) fn force_leave(&mut self, handle: char, name: &str, prune: bool) -> Result<(), String> {
+        self.act(handle, |node, now, out| node.force_leave(now, name, prune, out))
+    }
+
+    pub(crate) fn crash(&mut self, handle: char) -> Result<(), String> {
+        self.nodes.remove(&handle).ok_or_else(|| format!("{handle} does not run"))?;
+        self.report(handle, "crashes".into());
+        let open: Vec<_> = self.ends.iter().filter(|((end, _), _)| *end == handle).map(|(a, b)| (*a, *b)).collect();
+        for (ours, (peer, stream)) in open {
+            self.ends.remove(&ours);
+            self.ends.remove(&(peer, stream));
+            self.post(handle, peer, Delivery::Failed { stream });
+        }
+        self.mail.retain(|_, (to, _)| *to != handle);
+        Ok(())
+    }
+
+    pub(crate) fn deafen(&mut self, handle: char) -> Result<(), String> {
+        self.deaf.insert(handle);
+        Ok(())
+    }
+
+    pub(crate) fn cut(&mut self, one: char, other: char) -> Result<(), String> {
+        self.cuts.extend([(one, other), (other, one)]);
+        Ok(())
+    }
+
+    pub(crate) fn heal(&mut self) {
+        self.deaf.clear();
+        self.cuts.clear();
+    }
+
+    pub(crate) fn report_members(&mut self, handle: char) -> Result<(), String> {
+        let node = self.nodes.get(&handle).ok_or_else(|| format!("{handle} does not run"))?;
+        let mut members: Vec<String> =
+            node.members().map(|member| format!("{} {}", member.name(), member.status())).collect();
+        members.sort_unstable();
+        self.report(handle, format!("knows: {}", members.join(", ")));
+        Ok(())
+    }
+
+    /// Lets time pass.
+    pub(crate) fn pass(&mut self, span: Duration) {
+        let end = self.now + span;
+        loop {
+            let mail = self.mail.first_key_value().map_or(Instant::MAX, |(&(at, _), _)| at);
+            let wake = self.nodes.iter().filter_map(|(&handle, node)| Some((node.poll_timeout()?, handle))).min();
+            let timer = wake.map_or(Instant::MAX, |(at, _)| at);
+            if mail.min(timer) > end {
+                self.now = end;
+                return;
+            }
+            self.now = mail.min(timer);
+            match wake {
+                Some((_, handle)) if timer < mail => self.give(handle, |node, now, out| node.handle_timeout(now, out)),
+                _ => {
+                    let Some((_, (to, delivery))) = self.mail.pop_first() else { return };
+                    self.deliver(to, delivery);
+                }
+            }
+        }
+    }
+
+    /// Everything that was reported, node by node.
+    pub(crate) fn reports(&self) -> String {
+        let mut all = String::new();
+        for (handle, lines) in &self.reports {
+            let blank = if all.is_empty() { "" } else { "\n" };
+            let _ = write!(all, "{blank}{handle}\n{lines}");
+        }
+        all
+    }
+
+    fn act<T, E: std::error::Error>(
+        &mut self,
+        handle: char,
+        command: impl FnOnce(&mut Node, Instant, &mut Outbox) -> Result<T, E>,
+    ) -> Result<(), String> {
+        let node = self.nodes.get_mut(&handle).ok_or_else(|| format!("{handle} does not run"))?;
+        let mut out = Outbox::new();
+        let result = command(node, self.now, &mut out).map(|_| ()).map_err(|error| error.to_string());
+        self.route(handle, &mut out);
+        result
+    }
+
+    /// Gives a node an input. One that has crashed takes none.
+    fn give(&mut self, handle: char, input: impl FnOnce(&mut Node, Instant, &mut Outbox)) {
+        let Some(node) = self.nodes.get_mut(&handle) else { return };
+        let mut out = Outbox::new();
+        input(node, self.now, &mut out);
+        self.route(handle, &mut out);
+    }
+
+    fn deliver(&mut self, to: char, delivery: Delivery) {
+        match delivery {
+            Delivery::Datagram { bytes, from } => {
+                self.give(to, |node, now, out| node.handle_datagram(now, address(from), &bytes, out));
+            }
+            Delivery::Connect { from, stream } => self.accept(to, from, stream),
+            Delivery::Opened { stream } => self.stream(to, stream, StreamInput::Opened),
+            Delivery::Data { stream, bytes } => self.stream(to, stream, StreamInput::Data(&bytes)),
+            Delivery::Closed { stream } => self.stream(to, stream, StreamInput::Closed),
+            Delivery::Failed { stream } => self.stream(to, stream, StreamInput::Failed),
+        }
+    }
+
+    fn stream(&mut self, to: char, stream: StreamId, input: StreamInput<'_>) {
+        self.give(to, |node, now, out| node.handle_stream(now, stream, input, out));
+    }
+
+    fn accept(&mut self, to: char, from: char, theirs: StreamId) {
+        let mut ours = None;
+        self.give(to, |node, now, out| ours = node.accept(now, address(from), out));
+        match ours {
+            Some(ours) => {
+                self.ends.insert((to, ours), (from, theirs));
+                self.ends.insert((from, theirs), (to, ours));
+                self.post(to, from, Delivery::Opened { stream: theirs });
+            }
+            None => self.post(to, from, Delivery::Failed { stream: theirs }),
+        }
+    }
+
+    fn route(&mut self, from: char, out: &mut Outbox) {
+        while let Some(output) = out.pop() {
+            match output {
+                Output::Datagram { to, bytes } => {
+                    if let Some(to) = handle_at(to).filter(|to| !self.deaf.contains(to)) {
+                        self.post(from, to, Delivery::Datagram { from, bytes });
+                    }
+                }
+                Output::Connect { stream, to } => {
+                    if let Some(to) = handle_at(to) {
+                        self.post(from, to, Delivery::Connect { from, stream });
+                    }
+                }
+                Output::Write { stream, bytes } => {
+                    self.post_to_peer(from, stream, |stream| Delivery::Data { stream, bytes });
+                }
+                Output::Close { stream } => {
+                    self.post_to_peer(from, stream, |stream| Delivery::Closed { stream });
+                    self.ends.remove(&(from, stream));
+                }
+                Output::Event(event) => self.report(from, describe(&event)),
+                other => unreachable!("an output that this network does not know: {other:?}"),
+            }
+        }
+    }
+
+    fn post_to_peer(&mut self, from: char, stream: StreamId, delivery: impl FnOnce(StreamId) -> Delivery) {
+        if let Some(&(peer, stream)) = self.ends.get(&(from, stream)) {
+            self.post(from, peer, delivery(stream));
+        }
+    }
+
+    /// Sends something on its way. To a node that does not run a stream is refused, and all else is lost.
+    fn post(&mut self, from: char, to: char, delivery: Delivery) {
+        if self.cuts.contains(&(from, to)) {
+            return;
+        }
+        let at = self.now + LATENCY;
+        let entry = match delivery {
+            Delivery::Connect { stream, .. } if !self.nodes.contains_key(&to) => (from, Delivery::Failed { stream }),
+            delivery => (to, delivery),
+        };
+        self.sent += 1;
+        self.mail.insert((at, self.sent), entry);
+    }
+
+    fn report(&mut self, handle: char, what: String) {
+        let tenths = (self.now.as_nanos() + 50_000_000) / 100_000_000;
+        let time = format!("{}.{}s", tenths / 10, tenths % 10);
+        let _ = writeln!(self.reports.entry(handle).or_default(), "{time:>8}  {what}");
+    }
+}
+
+fn describe(event: &Event) -> String {
+    match event {
+        Event::Member(event) if event.kind == MemberEventKind::Update => {
+            let tags: Vec<String> = event.member.tags().iter().map(|(key, value)| format!("{key}={value}")).collect();
+            format!("{} {} {}", event.kind, event.member.name(), tags.join(" "))
+        }
+        Event::Member(event) => format!("{} {}", event.kind, event.member.name()),
+        Event::User(event) => {
+            format!("user event {} {}", event.name, String::from_utf8_lossy(&event.payload)).trim_end().into()
+        }
+        Event::Joined(report) => {
+            let failed: Vec<String> =
+                report.failed.iter().map(|failure| format!(", {} {}", failure.addr, failure.cause)).collect();
+            format!("joined through {}{}", report.contacted, failed.concat())
+        }
+        Event::LeftCluster(report) => format!("left, {}", if report.complete { "and all is told" } else { "untold" }),
+        Event::Suspected { member, accuser } => format!("suspects {}, says {accuser}", member.name()),
+        Event::NameConflict { existing, other } => {
+            format!("name conflict: {} at {} and {other}", existing.name(), existing.addr())
+        }
+        other => format!("{other:?}"),
+    }
+}
+
+const PORT: u16 = 7946;
+
+/// How long everything takes to arrive.
+const LATENCY: Duration = Duration::from_millis(1);
+
+const SEED: u64 = 1;
