@@ -4,7 +4,7 @@
 //! and among those the newest, which is memberlist's order (`TransmitLimitedQueue` in queue.go) without its tree.
 
 use alloc::vec::Vec;
-use core::mem;
+use core::ops::Range;
 
 /// What became of an item that was offered a place in a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,18 +24,22 @@ pub(crate) struct Tiers<T> {
     /// No stack below this one has items.
     lowest: usize,
     len: usize,
-    /// Items on their way to the next stack; empty between calls.
-    moved: Vec<(usize, T)>,
 }
 
 impl<T: PartialEq> Tiers<T> {
     pub(crate) const fn new() -> Self {
-        Self { stacks: Vec::new(), lowest: 0, len: 0, moved: Vec::new() }
+        Self { stacks: Vec::new(), lowest: 0, len: 0 }
     }
 
     /// Adds an item that has not been sent.
     pub(crate) fn push(&mut self, item: T) {
-        self.put(0, item);
+        if self.stacks.is_empty() {
+            self.stacks.push(Vec::new());
+        }
+        grow(&mut self.stacks[0], 1);
+        self.stacks[0].push(item);
+        self.len += 1;
+        self.lowest = 0;
     }
 
     /// How many items there are, stale ones included.
@@ -64,35 +68,56 @@ impl<T: PartialEq> Tiers<T> {
     /// meet.
     pub(crate) fn fill(&mut self, limit: usize, mut offer: impl FnMut(usize, &T) -> Offer) {
         let mut sends = self.lowest;
-        // Where in `moved` the items lie that are on their way to the stack that is being offered.
-        let mut arriving = 0..0;
-        while sends < self.stacks.len() {
-            let Some(item) = self.stacks[sends].pop() else {
-                self.shrink(sends);
-                sends += 1;
-                arriving = arriving.end..self.moved.len();
-                continue;
-            };
-            if self.moved[arriving.clone()].iter().any(|(_, moved)| *moved == item) {
-                self.len -= 1;
-                continue;
-            }
-            match offer(sends, &item) {
-                Offer::Sent if sends + 1 < limit => self.moved.push((sends + 1, item)),
-                Offer::Sent | Offer::Stale => self.len -= 1,
-                Offer::Full => {
-                    self.stacks[sends].push(item);
-                    break;
+        // How many items at the top of the stack have just come from the one below.
+        let mut arrived = 0;
+        let mut full = false;
+        while sends < self.stacks.len() && !full {
+            let stack = &mut self.stacks[sends];
+            let (mut top, mut at) = (stack.len() - arrived, stack.len() - arrived);
+            while at > 0 && !full {
+                let (waiting, came) = (&stack[at - 1], &stack[stack.len() - arrived..]);
+                let offered = if came.contains(waiting) { Offer::Stale } else { offer(sends, waiting) };
+                match offered {
+                    Offer::Sent => at -= 1,
+                    Offer::Stale => {
+                        stack.remove(at - 1);
+                        (at, top, self.len) = (at - 1, top - 1, self.len - 1);
+                    }
+                    Offer::Full => full = true,
                 }
             }
+            arrived = self.promote(sends, at..top, limit);
+            sends += 1;
         }
-        self.lowest = sends;
-        let mut moved = mem::take(&mut self.moved);
-        self.len -= moved.len();
-        for (sends, item) in moved.drain(..) {
-            self.put(sends, item);
+        self.find_lowest();
+    }
+
+    /// Moves items of one stack to the next, or drops them if they have now been sent often enough. Returns how many moved.
+    fn promote(&mut self, sends: usize, items: Range<usize>, limit: usize) -> usize {
+        let count = items.len();
+        if count == 0 {
+            return 0;
         }
-        self.moved = moved;
+        if sends + 1 >= limit {
+            self.stacks[sends].drain(items);
+            self.len -= count;
+            return 0;
+        }
+        if self.stacks.len() == sends + 1 {
+            self.stacks.push(Vec::new());
+        }
+        let (below, above) = self.stacks.split_at_mut(sends + 1);
+        grow(&mut above[0], count);
+        above[0].extend(below[sends].drain(items));
+        count
+    }
+
+    /// Finds the lowest stack that has items, and gives back the memory of those below.
+    fn find_lowest(&mut self) {
+        while self.lowest < self.stacks.len() && self.stacks[self.lowest].is_empty() {
+            self.shrink(self.lowest);
+            self.lowest += 1;
+        }
     }
 
     /// Drops the items that `keep` refuses. It is told how often each has been sent.
@@ -112,20 +137,6 @@ impl<T: PartialEq> Tiers<T> {
         Some((sends, self.stacks[sends].remove(0)))
     }
 
-    fn put(&mut self, sends: usize, item: T) {
-        if self.stacks.len() <= sends {
-            self.stacks.resize_with(sends + 1, Vec::new);
-        }
-        let stack = &mut self.stacks[sends];
-        if stack.len() == stack.capacity() {
-            // A join storm queues every member at every node: doubling would waste up to half of the memory.
-            stack.reserve_exact(stack.len() / 4 + 16);
-        }
-        stack.push(item);
-        self.len += 1;
-        self.lowest = self.lowest.min(sends);
-    }
-
     fn shrink(&mut self, sends: usize) {
         if self.stacks[sends].capacity() > STACK_KEPT_MAX {
             self.stacks[sends] = Vec::new();
@@ -142,6 +153,14 @@ pub(crate) fn transmit_limit(mult: u32, members: u32) -> usize {
 
 /// The rows of both layers count sends in a few bits.
 const TRANSMIT_LIMIT_MAX: u32 = 60;
+
+/// Makes room for `more` items. A join storm queues every member at every node: doubling would waste up to half of the
+/// memory.
+fn grow<T>(stack: &mut Vec<T>, more: usize) {
+    if stack.capacity() - stack.len() < more {
+        stack.reserve_exact((stack.len() / 4 + 16).max(more));
+    }
+}
 
 /// An empty stack keeps room for this many items at the most.
 const STACK_KEPT_MAX: usize = 256;
@@ -180,7 +199,7 @@ mod tests {
         assert_eq!(take(&mut queue, 3, 1), ['b']);
         assert_eq!(take(&mut queue, 3, 1), ['a']);
         queue.push('c');
-        assert_eq!(take(&mut queue, 3, 9), ['c', 'a', 'b']);
+        assert_eq!(take(&mut queue, 3, 9), ['c', 'a', 'b'], "b was sent before a");
     }
 
     #[test]
@@ -223,7 +242,7 @@ mod tests {
         queue.push('d');
         queue.push('e');
         let pruned: Vec<_> = core::iter::from_fn(|| queue.prune()).collect();
-        assert_eq!(pruned, [(1, 'b'), (1, 'a'), (0, 'c'), (0, 'd'), (0, 'e')]);
+        assert_eq!(pruned, [(1, 'a'), (1, 'b'), (0, 'c'), (0, 'd'), (0, 'e')]);
         assert_eq!(queue.len(), 0);
     }
 
@@ -262,7 +281,7 @@ mod tests {
                     moved.push(waiting);
                 }
             }
-            for Waiting { sends, item, .. } in moved {
+            for Waiting { sends, item, .. } in moved.into_iter().rev() {
                 self.place(sends + 1, item);
             }
         }
@@ -314,7 +333,7 @@ mod tests {
                     },
                     Act::Fill { limit, room, stale } => {
                         let decide = |sent: &mut Vec<(usize, u16)>, sends, item: u16| {
-                            if item % stale == 0 {
+                            if item.is_multiple_of(stale) {
                                 return Offer::Stale;
                             }
                             if sent.len() == room {
@@ -330,8 +349,8 @@ mod tests {
                     }
                     Act::Prune => prop_assert_eq!(queue.prune(), model.prune()),
                     Act::Retain(divisor) => {
-                        queue.retain(|_, item| item % divisor != 0);
-                        model.retain(|item| item % divisor != 0);
+                        queue.retain(|_, item| !item.is_multiple_of(divisor));
+                        model.retain(|item| !item.is_multiple_of(divisor));
                     }
                 }
                 prop_assert_eq!((queue.len(), queue.is_empty()), (model.items.len(), model.items.is_empty()));

@@ -225,20 +225,22 @@ impl Node {
     /// is handled. The rows lie far apart, and one after the other each would be waited for; read together, the waits
     /// overlap. Most parts turn out to say nothing new and need not be decoded.
     fn handle_parts(&mut self, from: SocketAddr, parts: &mut Parts<'_>, depth: u8) {
-        let mut glances = [const { None }; PARTS_AHEAD];
+        let mut glances = [Glanced::Unread; PARTS_AHEAD];
         loop {
-            let ahead = *parts;
-            for (slot, frame) in glances.iter_mut().zip(ahead) {
-                *slot = self.glance(frame);
+            let mut ahead = *parts;
+            for glance in &mut glances {
+                *glance = ahead.next().map_or(Glanced::Unread, |frame| self.glance(frame));
             }
+            let generation = self.core.roster.generation();
             // A loop of its own: with more work between the reads the processor would not get far enough ahead.
-            core::hint::black_box(glances.iter().flatten().fold(0, |touched, (idx, glance)| match glance {
-                Glance::Alive(_) => touched ^ u64::from(self.swim.touch(*idx)),
-                Glance::Intent { .. } => touched ^ self.serf.touch(*idx),
+            core::hint::black_box(glances.iter().fold(0, |touched, glance| match glance {
+                Glanced::Alive { idx, .. } => touched ^ u64::from(self.swim.touch(*idx)),
+                Glanced::Intent { idx, .. } => touched ^ self.serf.touch(*idx),
+                Glanced::Unread => touched,
             }));
-            for slot in &mut glances {
+            for glance in &glances {
                 let Some(frame) = parts.next() else { return };
-                if slot.take().is_some_and(|(idx, glance)| self.is_repeat(idx, glance)) {
+                if self.core.roster.generation() == generation && self.is_repeat(glance) {
                     self.core.stats.messages_in += 1;
                     self.core.stats.repeats_in += 1;
                 } else {
@@ -248,16 +250,27 @@ impl Node {
         }
     }
 
-    fn glance<'a>(&self, frame: &'a [u8]) -> Option<(MemberIdx, Glance<'a>)> {
-        let glance = native::glance(frame)?;
-        let (Glance::Alive(Unread { name, .. }) | Glance::Intent { name, .. }) = glance;
-        Some((self.core.roster.find_bytes(name)?, glance))
+    fn glance(&self, frame: &[u8]) -> Glanced {
+        match native::glance(frame) {
+            Some(Glance::Alive(Unread { incarnation, name, record })) => {
+                match self.core.roster.find_record(name, record) {
+                    Some((idx, true)) => Glanced::Alive { idx, incarnation },
+                    _ => Glanced::Unread,
+                }
+            }
+            Some(Glance::Intent { ltime, name }) => match self.core.roster.find_bytes(name) {
+                Some(idx) => Glanced::Intent { idx, ltime },
+                None => Glanced::Unread,
+            },
+            None => Glanced::Unread,
+        }
     }
 
-    fn is_repeat(&self, idx: MemberIdx, glance: Glance<'_>) -> bool {
-        match glance {
-            Glance::Alive(unread) => self.swim.is_repeat_of(&self.core, idx, &unread),
-            Glance::Intent { ltime, .. } => self.serf.is_repeat(idx, ltime),
+    fn is_repeat(&self, glance: &Glanced) -> bool {
+        match *glance {
+            Glanced::Alive { idx, incarnation } => self.swim.is_repeat(idx, incarnation),
+            Glanced::Intent { idx, ltime } => self.serf.is_repeat(idx, ltime),
+            Glanced::Unread => false,
         }
     }
 
@@ -311,6 +324,17 @@ impl Node {
             self.core.timers.set(Slot::Gossip, at);
         }
     }
+}
+
+/// What a glance at a frame told.
+#[derive(Clone, Copy, Debug)]
+enum Glanced {
+    /// Nothing: it must be decoded.
+    Unread,
+    /// A member is alive and announces what we know.
+    Alive { idx: MemberIdx, incarnation: u32 },
+    /// A member joined.
+    Intent { idx: MemberIdx, ltime: u64 },
 }
 
 /// How many parts of a compound are looked at together.

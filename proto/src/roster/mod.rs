@@ -59,6 +59,7 @@ pub(crate) struct Roster {
     by_name: HashTable<u32>,
     free: Vec<u32>,
     hash: FixedState,
+    generation: u64,
 }
 
 impl Roster {
@@ -71,6 +72,7 @@ impl Roster {
             by_name: HashTable::new(),
             free: Vec::new(),
             hash: FixedState::with_seed(hash_key),
+            generation: 0,
         }
     }
 
@@ -97,6 +99,22 @@ impl Roster {
             self.own[i as usize - base].name.as_deref().map(str::as_bytes) == Some(name)
         });
         found.map(|&i| MemberIdx(i))
+    }
+
+    /// The index of the name in a record, and whether the record is what its peer announces.
+    pub(crate) fn find_record(&self, name: &[u8], record: &[u8]) -> Option<(MemberIdx, bool)> {
+        if self.changed.is_empty()
+            && let Some(found) = self.directory.find_record(name, record)
+        {
+            return Some(found);
+        }
+        let idx = self.find_bytes(name)?;
+        Some((idx, self.record(idx) == record))
+    }
+
+    /// Changes whenever an index comes to stand for another name, or a peer announces something else.
+    pub(crate) const fn generation(&self) -> u64 {
+        self.generation
     }
 
     /// The index of `name`, which is likely to come after `previous`: two nodes often have their members in one order.
@@ -147,6 +165,7 @@ impl Roster {
         if let Ok(entry) = self.by_name.find_entry(hash(&self.hash, name.as_bytes()), |&i| i == idx.0) {
             entry.remove();
             self.free.push(idx.0);
+            self.generation += 1;
         }
     }
 
@@ -206,6 +225,7 @@ impl Roster {
         if self.peer(idx).is_some_and(|known| known.announced() == peer) {
             return;
         }
+        self.generation += 1;
         let base = self.directory.len();
         let new = || Arc::new(Peer::new(self.name(idx), peer));
         if idx.at() >= base {

@@ -35,7 +35,6 @@ use crate::event::Event;
 use crate::limits::INCARNATION_MAX;
 use crate::roster::{Holder, Identity, MemberIdx, canonical};
 use crate::stats::DropReason;
-use crate::wire::native::Unread;
 use crate::wire::swim::{Accusation, Alive, Message, PeerRef, State};
 
 /// The membership layer of one node.
@@ -154,20 +153,11 @@ impl Swim {
         self.others_live() > 0 || self.counts[State::Dead as usize] > 0
     }
 
-    /// Whether an alive message about `idx` that was only looked at says nothing new. Most do: everybody hears of everything
-    /// many times over. The same as [`judge`] would say, without decoding.
-    pub(crate) fn is_repeat_of(&self, core: &Core, idx: MemberIdx, unread: &Unread<'_>) -> bool {
+    /// Whether an alive message of a member that announces what we know says nothing new. Most do: everybody hears of
+    /// everything many times over. The same as [`judge`] would say, without decoding.
+    pub(crate) fn is_repeat(&self, idx: MemberIdx, incarnation: u32) -> bool {
         let row = self.row(idx);
-        row.state.is_some()
-            && idx != self.me
-            && unread.incarnation <= row.incarnation
-            && core.roster.record(idx) == unread.record
-    }
-
-    /// The same, for whoever has not looked the member up.
-    #[cfg(test)]
-    fn is_repeat(&self, core: &Core, unread: &Unread<'_>) -> bool {
-        core.roster.find_bytes(unread.name).is_some_and(|idx| self.is_repeat_of(core, idx, unread))
+        row.state.is_some() && idx != self.me && incarnation <= row.incarnation
     }
 
     /// Reads a member's row for no other reason than to have it in the cache.

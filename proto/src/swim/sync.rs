@@ -63,7 +63,8 @@ impl Swim {
             let unread = entry.unread;
             let found = core.roster.find_after(previous, unread.name);
             previous = found.or(previous);
-            let known = found.is_some_and(|idx| self.is_repeat_of(core, idx, &unread));
+            let known = found
+                .is_some_and(|idx| core.roster.record(idx) == unread.record && self.is_repeat(idx, unread.incarnation));
             if known && entry.state == Some(State::Alive) {
                 core.stats.repeats_in += 1;
                 continue;

@@ -152,10 +152,10 @@ enum OwnedSerf {
 
 impl OwnedSerf {
     fn borrow(&self) -> serf::Message<'_> {
-        match self {
-            &Self::Leave { ltime, ref node, prune } => serf::Message::Leave(serf::Leave { ltime, node, prune }),
-            &Self::Join { ltime, ref node } => serf::Message::Join(serf::Join { ltime, node }),
-            &Self::UserEvent { ltime, ref name, ref payload, coalesce } => {
+        match *self {
+            Self::Leave { ltime, ref node, prune } => serf::Message::Leave(serf::Leave { ltime, node, prune }),
+            Self::Join { ltime, ref node } => serf::Message::Join(serf::Join { ltime, node }),
+            Self::UserEvent { ltime, ref name, ref payload, coalesce } => {
                 serf::Message::UserEvent(serf::UserEvent { ltime, name, payload, coalesce })
             }
         }

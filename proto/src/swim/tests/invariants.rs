@@ -63,7 +63,8 @@ fn hear_alive(lone: &mut Lone, incarnation: u32, peer: PeerRef<'_>) {
     native::encode(&message, &mut writer).unwrap();
     let len = writer.len();
     let unread = native::peek_alive(&frame[..len]).unwrap();
-    if lone.swim.is_repeat(&lone.core, &unread) {
+    let found = lone.core.roster.find_record(unread.name, unread.record);
+    if found.is_some_and(|(idx, same)| same && lone.swim.is_repeat(idx, unread.incarnation)) {
         let mut clone = lone.clone();
         clone.hear(message);
         clone.core.stats = lone.core.stats.clone();

@@ -62,6 +62,24 @@ fn without_an_ack_others_and_a_stream_try_at_the_probe_timeout_under_the_same_nu
 }
 
 #[test]
+fn neither_the_probed_nor_the_suspect_the_dead_and_the_left_are_asked_for_help() {
+    let mut lone = Lone::probing(Options::lan(), &["b", "c", "d", "e", "f", "g"]);
+    lone.hear(suspect("c", 1, "b"));
+    lone.hear(dead("d", 1, "b"));
+    lone.hear(dead("e", 1, "e"));
+    for _ in 0..20 {
+        let (target, seq) = lone.next_probe();
+        lone.run(ms(500));
+        let mut helpers: Vec<_> =
+            lone.sent().iter().map(|unicast| lone.core.roster.name(unicast.peer.unwrap())).collect();
+        helpers.sort_unstable();
+        let expected: Vec<&str> = ["b", "f", "g"].into_iter().filter(|name| *name != target).collect();
+        assert_eq!(helpers.iter().map(|name| &**name).collect::<Vec<_>>(), expected);
+        lone.hear(ack(seq));
+    }
+}
+
+#[test]
 fn a_probe_that_nobody_answers_ends_in_a_suspicion_by_us() {
     let (mut lone, target, _) = probed(Options::lan(), &FIVE);
     lone.run(ms(999));

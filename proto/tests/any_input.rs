@@ -1,0 +1,402 @@
+//! Whatever reaches a node, it neither panics nor says more than it may; and the same inputs always give the same outputs.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot build its inputs has failed")]
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use proptest::prelude::*;
+use proptest::sample::Index;
+use serf_proto::envelope::{Caps, Packer, seal};
+use serf_proto::wire::native;
+use serf_proto::wire::serf::{self, Clocks, MemberTime};
+use serf_proto::wire::swim::{Accusation, Ack, Alive, IndirectPing, Message, PeerRef, Ping, Source, State};
+use serf_proto::wire::{Versions, Writer};
+use serf_proto::{
+    Config, Identity, Input, Instant, Node, OldEvents, Options, Outbox, Output, Seed, Start, StreamId, Tags,
+};
+
+/// One message that a peer may send. Names and addresses are numbers into small tables.
+#[derive(Clone, Debug)]
+enum Word {
+    Ping { seq: u32, node: Index, source: Option<Index> },
+    IndirectPing { seq: u32, node: Index, nack: bool },
+    Ack { seq: u32 },
+    Nack { seq: u32 },
+    Alive { incarnation: u32, node: Index, addr: Index, meta: Vec<u8>, versions: bool },
+    Suspect { incarnation: u32, node: Index, from: Index },
+    Dead { incarnation: u32, node: Index, from: Index },
+    Join { ltime: u64, node: Index },
+    Leave { ltime: u64, node: Index, prune: bool },
+    UserEvent { ltime: u64, payload: Vec<u8> },
+    Noise(Vec<u8>),
+}
+
+/// Something that happens to the node.
+#[derive(Clone, Debug)]
+enum Happening {
+    Packet {
+        words: Vec<Word>,
+        checksum: bool,
+        nested: u8,
+        damage: Option<(Index, u8)>,
+    },
+    Pass(u64),
+    Accept,
+    /// On one of the streams that are there.
+    Opened(Index),
+    Closed(Index),
+    Failed(Index),
+    PushPull {
+        stream: Index,
+        join: bool,
+        states: Vec<(u8, Word)>,
+        times: Vec<(Index, u64, bool)>,
+        cut: Option<Index>,
+    },
+    StreamNoise {
+        stream: Index,
+        bytes: Vec<u8>,
+    },
+    Command(Command),
+}
+
+#[derive(Clone, Debug)]
+enum Command {
+    Join { seeds: u8, ignore_old: bool },
+    Event(usize),
+    Tags(usize),
+    ForceLeave { node: Index, prune: bool },
+    Leave,
+}
+
+/// Ourselves, a few others, one as long as names may be, one longer, and none.
+fn names() -> Vec<String> {
+    let mut names: Vec<String> = ["me", "b", "c", "d"].map(String::from).into();
+    names.extend(["n".repeat(255), "n".repeat(300), String::new()]);
+    names
+}
+
+fn addresses() -> Vec<SocketAddr> {
+    ["10.0.0.1:7946", "10.0.0.2:7946", "[::ffff:10.0.0.2]:7946", "[2001:db8::1]:65535", "0.0.0.0:0"]
+        .map(|addr| addr.parse().unwrap())
+        .into()
+}
+
+fn small() -> impl Strategy<Value = u32> {
+    prop_oneof![20 => 0_u32..8, 1 => Just(u32::MAX), 1 => Just((1 << 31) + 1)]
+}
+
+fn ltime() -> impl Strategy<Value = u64> {
+    prop_oneof![20 => 0_u64..40, 1 => Just(u64::MAX), 1 => Just(1 << 52), 1 => Just(1 << 40)]
+}
+
+fn bytes(most: usize) -> impl Strategy<Value = Vec<u8>> {
+    prop::collection::vec(any::<u8>(), 0..=most)
+}
+
+fn word() -> impl Strategy<Value = Word> {
+    let index = any::<Index>;
+    prop_oneof![
+        (any::<u32>(), index(), prop::option::of(index())).prop_map(|(seq, node, source)| Word::Ping {
+            seq,
+            node,
+            source
+        }),
+        (any::<u32>(), index(), any::<bool>()).prop_map(|(seq, node, nack)| Word::IndirectPing { seq, node, nack }),
+        any::<u32>().prop_map(|seq| Word::Ack { seq }),
+        any::<u32>().prop_map(|seq| Word::Nack { seq }),
+        alive(),
+        (small(), index(), index()).prop_map(|(incarnation, node, from)| Word::Suspect { incarnation, node, from }),
+        (small(), index(), index()).prop_map(|(incarnation, node, from)| Word::Dead { incarnation, node, from }),
+        (ltime(), index()).prop_map(|(ltime, node)| Word::Join { ltime, node }),
+        (ltime(), index(), any::<bool>()).prop_map(|(ltime, node, prune)| Word::Leave { ltime, node, prune }),
+        (ltime(), prop_oneof![bytes(40), bytes(3000)]).prop_map(|(ltime, payload)| Word::UserEvent { ltime, payload }),
+        bytes(40).prop_map(Word::Noise),
+    ]
+}
+
+fn alive() -> impl Strategy<Value = Word> {
+    (small(), any::<Index>(), any::<Index>(), prop_oneof![bytes(20), bytes(512)], prop::bool::weighted(0.9))
+        .prop_map(|(incarnation, node, addr, meta, versions)| Word::Alive { incarnation, node, addr, meta, versions })
+}
+
+fn happening() -> impl Strategy<Value = Happening> {
+    let index = any::<Index>;
+    let damage = prop::option::weighted(0.1, (index(), any::<u8>()));
+    let states = prop::collection::vec((0_u8..5, alive()), 0..6);
+    let times = prop::collection::vec((index(), ltime(), any::<bool>()), 0..6);
+    prop_oneof![
+        8 => (prop::collection::vec(word(), 0..8), any::<bool>(), 0_u8..7, damage)
+            .prop_map(|(words, checksum, nested, damage)| Happening::Packet { words, checksum, nested, damage }),
+        6 => prop_oneof![0_u64..2_000, Just(6_000), Just(40_000)].prop_map(Happening::Pass),
+        2 => Just(Happening::Accept),
+        2 => index().prop_map(Happening::Opened),
+        1 => index().prop_map(Happening::Closed),
+        1 => index().prop_map(Happening::Failed),
+        3 => (index(), any::<bool>(), states, times, prop::option::weighted(0.3, index())).prop_map(
+            |(stream, join, states, times, cut)| Happening::PushPull { stream, join, states, times, cut }
+        ),
+        1 => (index(), bytes(40)).prop_map(|(stream, bytes)| Happening::StreamNoise { stream, bytes }),
+        2 => command().prop_map(Happening::Command),
+    ]
+}
+
+fn command() -> impl Strategy<Value = Command> {
+    prop_oneof![
+        4 => (0_u8..4, any::<bool>()).prop_map(|(seeds, ignore_old)| Command::Join { seeds, ignore_old }),
+        4 => (0_usize..700).prop_map(Command::Event),
+        2 => (0_usize..600).prop_map(Command::Tags),
+        4 => (any::<Index>(), any::<bool>()).prop_map(|(node, prune)| Command::ForceLeave { node, prune }),
+        1 => Just(Command::Leave),
+    ]
+}
+
+/// Writes a word as a frame; those that cannot be written are empty.
+fn frame(word: &Word) -> Vec<u8> {
+    let (names, addresses) = (names(), addresses());
+    let name = |at: &Index| at.get(&names).as_str();
+    let mut buf = vec![0; 8 * 1024];
+    let mut w = Writer::new(&mut buf);
+    let accusation =
+        |incarnation: &u32, node, from| Accusation { incarnation: *incarnation, node: name(node), from: name(from) };
+    let source = |at: &Index| Source { addr: *at.get(&addresses), node: name(at) };
+    let result = match word {
+        Word::Ping { seq, node, source: s } => {
+            native::encode(&Message::Ping(Ping { seq: *seq, node: name(node), source: s.as_ref().map(source) }), &mut w)
+        }
+        Word::IndirectPing { seq, node, nack } => {
+            let (target, source) = (*node.get(&addresses), Some(source(node)));
+            let ping = IndirectPing { seq: *seq, target, node: name(node), nack: *nack, source };
+            native::encode(&Message::IndirectPing(ping), &mut w)
+        }
+        Word::Ack { seq } => native::encode(&Message::Ack(Ack { seq: *seq, payload: b"payload" }), &mut w),
+        Word::Nack { seq } => native::encode(&Message::Nack { seq: *seq }, &mut w),
+        Word::Alive { incarnation, node, addr, meta, versions } => {
+            let versions = if *versions { Versions::OURS } else { Versions::from_bytes([9, 1, 0, 0, 0, 0]) };
+            let peer = PeerRef { name: name(node), addr: *addr.get(&addresses), meta, versions };
+            native::encode(&Message::Alive(Alive { incarnation: *incarnation, peer }), &mut w)
+        }
+        Word::Suspect { incarnation, node, from } => {
+            native::encode(&Message::Suspect(accusation(incarnation, node, from)), &mut w)
+        }
+        Word::Dead { incarnation, node, from } => {
+            native::encode(&Message::Dead(accusation(incarnation, node, from)), &mut w)
+        }
+        Word::Join { ltime, node } => {
+            user(&serf::Message::Join(serf::Join { ltime: *ltime, node: name(node) }), &mut w)
+        }
+        Word::Leave { ltime, node, prune } => {
+            user(&serf::Message::Leave(serf::Leave { ltime: *ltime, node: name(node), prune: *prune }), &mut w)
+        }
+        Word::UserEvent { ltime, payload } => {
+            let event = serf::UserEvent { ltime: *ltime, name: "e", payload, coalesce: true };
+            user(&serf::Message::UserEvent(event), &mut w)
+        }
+        Word::Noise(noise) => w.put(noise),
+    };
+    result.unwrap();
+    let len = w.len();
+    buf.truncate(len);
+    buf
+}
+
+fn user(message: &serf::Message<'_>, w: &mut Writer<'_>) -> Result<(), serf_proto::wire::Full> {
+    native::begin_user(w)?;
+    native::encode_serf(message, w)
+}
+
+/// A datagram of these words, in so many compounds one inside the other.
+fn datagram(words: &[Word], checksum: bool, nested: u8) -> Vec<u8> {
+    let mut frames: Vec<Vec<u8>> = words.iter().map(frame).filter(|frame| !frame.is_empty()).collect();
+    for _ in 1..nested {
+        frames = vec![sealed(&frames, false), vec![0x4b, 1, 7]];
+    }
+    sealed(&frames, checksum)
+}
+
+fn sealed(frames: &[Vec<u8>], checksum: bool) -> Vec<u8> {
+    let mut out = Outbox::new();
+    let mut packer = Packer::new(&mut out, 60_000);
+    for frame in frames {
+        packer.frame(|w| w.put(frame)).unwrap();
+    }
+    let packed = packer.finish();
+    seal(packed, addresses()[0], Caps { checksum }, &mut out);
+    let Some(Output::Datagram { bytes, .. }) = out.pop() else { panic!("a datagram was queued") };
+    bytes.to_vec()
+}
+
+fn push_pull(join: bool, states: &[(u8, Word)], times: &[(Index, u64, bool)]) -> Vec<u8> {
+    let names = names();
+    let mut body = vec![];
+    native::begin_push_pull(&mut body, join, u32::try_from(states.len()).unwrap());
+    for (state, word) in states {
+        let Word::Alive { incarnation, node, addr, meta, .. } = word else { continue };
+        let (name, versions) = (node.get(&names).as_str(), Versions::OURS);
+        let record = native::encode_record(PeerRef { name, addr: *addr.get(&addresses()), meta, versions });
+        native::push_state(&mut body, State::from_u8(*state).unwrap_or(State::Dead), *incarnation, &record);
+    }
+    native::begin_serf_state(&mut body, Clocks { member: 9, event: 9, query: 9 }, u32::try_from(times.len()).unwrap());
+    for &(node, ltime, left) in times {
+        native::push_member_time(&mut body, MemberTime { node: node.get(&names).as_bytes(), ltime: ltime >> 1, left });
+    }
+    native::begin_events(&mut body, 0);
+    let mut message = vec![native::STREAM_PUSH_PULL];
+    message.extend_from_slice(&u32::try_from(body.len()).unwrap().to_be_bytes());
+    message.extend_from_slice(&body);
+    message
+}
+
+fn options() -> Options {
+    Options { packet_bytes: 1100, queue_depth_max: 4, reconnect_timeout: Duration::from_secs(60), ..Options::lan() }
+}
+
+fn node(out: &mut Outbox) -> Node {
+    let identity = Identity::new("me", addresses()[0], &Tags::default()).unwrap();
+    Node::new(
+        Arc::new(Config::new(options()).unwrap()),
+        &identity,
+        &Seed::from_u64(3),
+        Instant::ZERO,
+        Start::new(),
+        out,
+    )
+}
+
+/// A node, what was put into it, and what came of it.
+struct Witness {
+    node: Node,
+    now: Instant,
+    /// Streams that have been opened, by either side, and not closed by the node.
+    streams: Vec<StreamId>,
+    inputs: Vec<(Instant, Input)>,
+    outputs: Vec<Output>,
+}
+
+impl Witness {
+    fn new() -> Self {
+        let mut out = Outbox::new();
+        let node = node(&mut out);
+        let mut witness = Self { node, now: Instant::ZERO, streams: vec![], inputs: vec![], outputs: vec![] };
+        witness.collect(&mut out);
+        witness
+    }
+
+    fn give(&mut self, input: Input) {
+        let mut out = Outbox::new();
+        if let Input::Accept { from } = input {
+            self.streams.extend(self.node.accept(self.now, from, &mut out));
+        } else {
+            self.node.apply(self.now, &input, &mut out);
+        }
+        self.inputs.push((self.now, input));
+        self.collect(&mut out);
+    }
+
+    fn collect(&mut self, out: &mut Outbox) {
+        let before = self.outputs.len();
+        for output in out.drain() {
+            match &output {
+                Output::Datagram { bytes, .. } => assert!(!bytes.is_empty() && bytes.len() <= 1100, "{}", bytes.len()),
+                Output::Connect { stream, .. } => self.streams.push(*stream),
+                Output::Close { stream } => self.streams.retain(|other| other != stream),
+                _ => {}
+            }
+            self.outputs.push(output);
+        }
+        assert!(self.outputs.len() - before < 200, "one input does not ask for so much");
+    }
+
+    fn happen(&mut self, happening: &Happening) {
+        let from = addresses()[1];
+        let stream = |at: &Index| (!self.streams.is_empty()).then(|| *at.get(&self.streams));
+        match happening {
+            Happening::Packet { words, checksum, nested, damage } => {
+                let mut bytes = datagram(words, *checksum, *nested);
+                if let Some((at, byte)) = damage {
+                    let at = at.index(bytes.len());
+                    bytes[at] = *byte;
+                }
+                self.give(Input::Datagram { from, bytes });
+            }
+            Happening::Pass(millis) => self.pass(Duration::from_millis(*millis)),
+            Happening::Accept => self.give(Input::Accept { from }),
+            Happening::Opened(at) => {
+                if let Some(stream) = stream(at) {
+                    self.give(Input::StreamOpened(stream));
+                }
+            }
+            Happening::Closed(at) => {
+                if let Some(stream) = stream(at) {
+                    self.give(Input::StreamClosed(stream));
+                }
+            }
+            Happening::Failed(at) => {
+                if let Some(stream) = stream(at) {
+                    self.give(Input::StreamFailed(stream));
+                }
+            }
+            Happening::PushPull { stream: at, join, states, times, cut } => {
+                let Some(stream) = stream(at) else { return };
+                let message = push_pull(*join, states, times);
+                let cut = cut.map_or(message.len(), |cut| cut.index(message.len()));
+                self.give(Input::StreamData(stream, message[..cut].to_vec()));
+                self.give(Input::StreamData(stream, message[cut..].to_vec()));
+            }
+            Happening::StreamNoise { stream: at, bytes } => {
+                if let Some(stream) = stream(at) {
+                    self.give(Input::StreamData(stream, bytes.clone()));
+                }
+            }
+            Happening::Command(command) => self.give(input(command)),
+        }
+    }
+
+    /// Lets time pass, and wakes the node whenever it wants to be woken.
+    fn pass(&mut self, span: Duration) {
+        let end = self.now + span;
+        while let Some(at) = self.node.poll_timeout().filter(|&at| at <= end) {
+            assert!(at >= self.now, "it wants to be woken in the past");
+            self.now = at;
+            self.give(Input::Timeout);
+            assert!(self.node.poll_timeout().is_none_or(|next| next > at), "all that was due is done");
+        }
+        self.now = end;
+    }
+}
+
+fn input(command: &Command) -> Input {
+    match command {
+        Command::Join { seeds, ignore_old } => Input::Join {
+            seeds: addresses().into_iter().take(usize::from(*seeds)).collect(),
+            old: if *ignore_old { OldEvents::Ignore } else { OldEvents::Deliver },
+        },
+        Command::Event(bytes) => Input::UserEvent { name: "e".into(), payload: vec![0; *bytes], coalesce: false },
+        Command::Tags(bytes) => Input::SetTags([("k".into(), "v".repeat(*bytes))].into()),
+        Command::ForceLeave { node, prune } => Input::ForceLeave { name: node.get(&names()).clone(), prune: *prune },
+        Command::Leave => Input::Leave,
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_input_harms_a_node_and_a_replay_of_its_inputs_gives_the_same_outputs(happenings in prop::collection::vec(happening(), 1..60)) {
+        let mut witness = Witness::new();
+        for happening in &happenings {
+            witness.happen(happening);
+            let depths = witness.node.queue_depths();
+            prop_assert!(depths.intents <= 4 && depths.events <= 4, "{depths:?}");
+            prop_assert!(depths.swim <= 8, "there are no more members: {depths:?}");
+        }
+
+        let mut out = Outbox::new();
+        let mut replayed = node(&mut out);
+        for (now, input) in &witness.inputs {
+            replayed.apply(*now, input, &mut out);
+        }
+        prop_assert_eq!(out.drain().collect::<Vec<_>>(), witness.outputs);
+        prop_assert_eq!(format!("{replayed:?}"), format!("{:?}", witness.node));
+    }
+}
