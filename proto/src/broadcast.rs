@@ -56,9 +56,9 @@ impl<T: PartialEq> Tiers<T> {
         (self.lowest..self.stacks.len()).find(|&sends| !self.stacks[sends].is_empty())
     }
 
-    /// The items that would be offered first, at least while they have been sent equally often.
+    /// The items in the order in which they would be offered.
     pub(crate) fn upcoming(&self) -> impl Iterator<Item = &T> {
-        self.next_sends().map_or(&[][..], |sends| &self.stacks[sends]).iter().rev()
+        self.stacks[self.lowest.min(self.stacks.len())..].iter().flat_map(|stack| stack.iter().rev())
     }
 
     /// Offers items until one is `Full` or all were offered, each at most once. `offer` is told how often the item

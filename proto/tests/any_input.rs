@@ -71,10 +71,10 @@ enum Command {
     Leave,
 }
 
-/// Ourselves, a few others, one as long as names may be, one longer, and none.
+/// Ourselves, a few others, one as long as names may be, one longer than a packet, and none.
 fn names() -> Vec<String> {
     let mut names: Vec<String> = ["me", "b", "c", "d"].map(String::from).into();
-    names.extend(["n".repeat(255), "n".repeat(300), String::new()]);
+    names.extend(["n".repeat(255), "n".repeat(2000), String::new()]);
     names
 }
 

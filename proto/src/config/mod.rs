@@ -130,6 +130,9 @@ impl Config {
                 return Err(ConfigError::TooLarge { name, value, limit: COUNT_MAX });
             }
         }
+        if o.indirect_probes > COUNT_MAX {
+            return Err(ConfigError::TooLarge { name: "indirect_probes", value: o.indirect_probes, limit: COUNT_MAX });
+        }
         if o.probe_timeout >= o.probe_interval {
             return Err(ConfigError::ProbeTimeout { timeout: o.probe_timeout, interval: o.probe_interval });
         }
@@ -199,6 +202,15 @@ mod tests {
         assert_eq!(Config::new(options), Err(ConfigError::Zero { name: "gossip_interval" }));
         let options = Options { gossip_nodes: 0, ..Options::lan() };
         assert_eq!(Config::new(options), Err(ConfigError::Zero { name: "gossip_nodes" }));
+    }
+
+    #[test]
+    fn counts_beyond_all_reason_are_refused_and_indirect_probes_may_be_none() {
+        let options = Options { indirect_probes: u32::MAX, ..Options::lan() };
+        assert!(matches!(Config::new(options), Err(ConfigError::TooLarge { name: "indirect_probes", .. })));
+        assert!(Config::new(Options { indirect_probes: 0, ..Options::lan() }).is_ok());
+        let options = Options { gossip_nodes: 40_000, ..Options::lan() };
+        assert!(matches!(Config::new(options), Err(ConfigError::TooLarge { name: "gossip_nodes", .. })));
     }
 
     #[test]

@@ -72,11 +72,7 @@ impl<'a> Packer<'a> {
 
     /// Adds the frame that `write` writes, or nothing when it does not fit.
     pub fn frame(&mut self, write: impl FnOnce(&mut Writer<'_>) -> Result<(), Full>) -> Result<(), Full> {
-        if self.lengths.len() == crate::limits::COMPOUND_PARTS_MAX {
-            return Err(Full);
-        }
-        let overhead = (self.lengths.len() + 1) * compound::LENGTH_BYTES;
-        let room = self.budget.saturating_sub(self.used + overhead);
+        let room = self.room();
         let mut writer = Writer::new(&mut self.buf[self.used..self.used + room]);
         write(&mut writer)?;
         let len = writer.len();
@@ -84,6 +80,30 @@ impl<'a> Packer<'a> {
         self.lengths.push(u16::try_from(len).map_err(|_| Full)?);
         self.used += len;
         Ok(())
+    }
+
+    /// Adds the frame that is `head` and then `tail`, or nothing when it does not fit.
+    pub fn copy(&mut self, head: &[u8], tail: &[u8]) -> Result<(), Full> {
+        let len = head.len() + tail.len();
+        if len > self.room() {
+            return Err(Full);
+        }
+        debug_assert!(len > 0, "HashiCorp's older nodes crash on an empty part");
+        let (first, second) = self.buf[self.used..self.used + len].split_at_mut(head.len());
+        first.copy_from_slice(head);
+        second.copy_from_slice(tail);
+        self.lengths.push(u16::try_from(len).map_err(|_| Full)?);
+        self.used += len;
+        Ok(())
+    }
+
+    /// How long the next frame may be.
+    pub fn room(&self) -> usize {
+        if self.lengths.len() == crate::limits::COMPOUND_PARTS_MAX {
+            return 0;
+        }
+        let overhead = (self.lengths.len() + 1) * compound::LENGTH_BYTES;
+        self.budget.saturating_sub(self.used + overhead)
     }
 
     /// Whether no frame has been added.

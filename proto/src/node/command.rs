@@ -7,7 +7,7 @@ use super::leave::Leaving;
 use super::{Join, Node, OldEvents};
 use crate::core::{Ask, Notification};
 use crate::event::JoinId;
-use crate::limits::META_BYTES_MAX;
+use crate::limits::{META_BYTES_MAX, NAME_BYTES_MAX};
 use crate::outbox::Outbox;
 use crate::serf::Tags;
 use crate::time::Instant;
@@ -95,7 +95,7 @@ impl Node {
     ///
     /// # Errors
     ///
-    /// When the name is ours, or the node has begun to leave.
+    /// When the name is ours or nobody's, or the node has begun to leave.
     pub fn force_leave(
         &mut self,
         now: Instant,
@@ -108,6 +108,9 @@ impl Node {
         }
         if self.local().name() == name {
             return Err(ForceLeaveError::Ourselves);
+        }
+        if name.is_empty() || name.len() > NAME_BYTES_MAX {
+            return Err(ForceLeaveError::Nobody { bytes: name.len(), limit: NAME_BYTES_MAX });
         }
         self.enter(now);
         self.serf.force_leave(&mut self.core, name, prune);
@@ -182,6 +185,13 @@ pub enum ForceLeaveError {
     Leaving,
     /// The name is our own; [`Node::leave`] is for that.
     Ourselves,
+    /// No node can have this name: it is empty, or too long.
+    Nobody {
+        /// Its length.
+        bytes: usize,
+        /// The limit.
+        limit: usize,
+    },
 }
 
 /// Why a leave was refused.
@@ -225,10 +235,13 @@ impl fmt::Display for SetTagsError {
 
 impl fmt::Display for ForceLeaveError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Leaving => LEAVING,
-            Self::Ourselves => "a node does not force itself to leave; it leaves",
-        })
+        match self {
+            Self::Leaving => f.write_str(LEAVING),
+            Self::Ourselves => f.write_str("a node does not force itself to leave; it leaves"),
+            Self::Nobody { bytes, limit } => {
+                write!(f, "no node has a name of {bytes} bytes, they have from 1 to {limit}")
+            }
+        }
     }
 }
 

@@ -238,16 +238,25 @@ impl Node {
                 Glanced::Intent { idx, .. } => touched ^ self.serf.touch(*idx),
                 Glanced::Unread => touched,
             }));
-            for glance in &glances {
+            for &glance in &glances {
                 let Some(frame) = parts.next() else { return };
-                if self.core.roster.generation() == generation && self.is_repeat(glance) {
-                    self.core.stats.messages_in += 1;
-                    self.core.stats.repeats_in += 1;
-                } else {
+                let is_valid = self.core.roster.generation() == generation;
+                if !(is_valid && self.handle_glanced(glance)) {
                     self.handle_frames(from, frame, depth + 1);
                 }
             }
         }
+    }
+
+    /// Handles a frame as far as a glance at it is enough, and says whether it was.
+    fn handle_glanced(&mut self, glance: Glanced) -> bool {
+        match glance {
+            Glanced::Alive { idx, incarnation } => self.swim.alive_as_known(&mut self.core, idx, incarnation),
+            Glanced::Intent { idx, ltime } if self.serf.is_repeat(idx, ltime) => self.core.stats.repeats_in += 1,
+            Glanced::Intent { .. } | Glanced::Unread => return false,
+        }
+        self.core.stats.messages_in += 1;
+        true
     }
 
     fn glance(&self, frame: &[u8]) -> Glanced {
@@ -263,14 +272,6 @@ impl Node {
                 None => Glanced::Unread,
             },
             None => Glanced::Unread,
-        }
-    }
-
-    fn is_repeat(&self, glance: &Glanced) -> bool {
-        match *glance {
-            Glanced::Alive { idx, incarnation } => self.swim.is_repeat(idx, incarnation),
-            Glanced::Intent { idx, ltime } => self.serf.is_repeat(idx, ltime),
-            Glanced::Unread => false,
         }
     }
 

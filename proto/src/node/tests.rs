@@ -372,6 +372,11 @@ fn commands_that_cannot_be_carried_out_change_nothing() {
     assert!(matches!(error, Err(SetTagsError::TooLarge { limit: 512, .. })));
     let error = cluster.command(0, |node, now, out| node.force_leave(now, "node-0", false, out));
     assert_eq!(error, Err(ForceLeaveError::Ourselves));
+    for bytes in [0, 256] {
+        let error = cluster.command(0, |node, now, out| node.force_leave(now, &"x".repeat(bytes), false, out));
+        assert_eq!(error, Err(ForceLeaveError::Nobody { bytes, limit: 255 }));
+    }
+    assert_eq!(cluster.nodes[0].as_ref().unwrap().clocks(), before);
     cluster.command(0, |node, now, out| node.leave(now, out)).unwrap();
     assert_eq!(cluster.command(0, |node, now, out| node.leave(now, out)), Err(LeaveError::InProgress));
     let error = cluster.command(0, |node, now, out| node.join(now, &[addr(1)], OldEvents::Deliver, out));

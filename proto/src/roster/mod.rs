@@ -190,6 +190,11 @@ impl Roster {
         }
     }
 
+    /// The bytes of the name behind `idx`.
+    pub(crate) fn name_bytes(&self, idx: MemberIdx) -> &[u8] {
+        if idx.at() < self.directory.len() { self.directory.name(idx) } else { self.name_ref(idx).as_bytes() }
+    }
+
     /// The index of every peer in the directory.
     pub(crate) fn indices(&self) -> impl Iterator<Item = MemberIdx> + use<> {
         let count = u32::try_from(self.directory.len()).unwrap_or(u32::MAX);

@@ -197,21 +197,21 @@ impl Serf {
             return;
         }
         // The rows lie far apart: read together, the waits for them overlap.
-        let upcoming = self.intents.upcoming().take(PER_PACKET);
+        let upcoming = self.intents.upcoming().take(packer.room() / INTENT_BYTES);
         core::hint::black_box(upcoming.fold(0, |sum, &idx| sum ^ self.touch(idx)));
         let Self { me, leaving, rows, intents, intents_queued, leaves_sent, .. } = self;
         intents.fill(limit, |sends, &idx| {
             let row = &mut rows[idx.at()];
             let (true, Some(intent)) = (row.sends() == Some(sends as u64), row.intent()) else { return Offer::Stale };
-            let node = core.roster.name_ref(idx);
-            let message = match intent {
-                Intent::Join => Message::Join(Join { ltime: row.ltime(), node }),
-                Intent::Leave { prune } => Message::Leave(Leave { ltime: row.ltime(), node, prune }),
+            let (name, ltime) = (core.roster.name_bytes(idx), row.ltime());
+            let frame = match intent {
+                Intent::Join => packer.copy(native::join_head(ltime, name.len()).bytes(), name),
+                Intent::Leave { prune } => packer.frame(|w| {
+                    let node = core.roster.name_ref(idx);
+                    native::begin_user(w)?;
+                    native::encode_serf(&Message::Leave(Leave { ltime, node, prune }), w)
+                }),
             };
-            let frame = packer.frame(|w| {
-                native::begin_user(w)?;
-                native::encode_serf(&message, w)
-            });
             if frame.is_err() {
                 return Offer::Full;
             }
@@ -238,8 +238,8 @@ fn credible(status: Status, ltime: u64, known: u64) -> bool {
 /// How many intents may wait for members that we do not know yet. Ours: each takes a place in the roster.
 const EARLY_INTENTS_MAX: usize = 1 << 16;
 
-/// About how many intents fit into one packet.
-const PER_PACKET: usize = 80;
+/// About how many bytes an intent takes, at the least.
+const INTENT_BYTES: usize = 12;
 
 /// How many places in the queue may be out of date before they are cleared away.
 const STALE_KEPT: usize = 64;

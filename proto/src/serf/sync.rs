@@ -19,7 +19,7 @@ impl Serf {
         native::begin_serf_state(out, Clocks { member, event, query }, self.members);
         for (row, idx) in self.rows.iter().zip(0_u32..) {
             let Some(status) = row.status() else { continue };
-            let node = core.roster.name_ref(MemberIdx(idx)).as_bytes();
+            let node = core.roster.name_bytes(MemberIdx(idx));
             let left = status == Status::Left;
             native::push_member_time(out, MemberTime { node, ltime: row.ltime(), left });
         }

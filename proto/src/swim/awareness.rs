@@ -28,7 +28,7 @@ impl Awareness {
 
     /// `interval`, stretched by our ill health.
     pub(super) fn scale(&self, interval: Duration) -> Duration {
-        interval * (self.score + 1)
+        interval.saturating_mul(self.score + 1)
     }
 }
 

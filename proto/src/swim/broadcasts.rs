@@ -2,15 +2,17 @@
 //!
 //! A newer word about a member takes the place of the older one by itself, since both are the same row.
 
+use alloc::collections::BTreeMap;
+
 use super::Swim;
-use super::member::Row;
+use super::member::{Row, Trouble};
 use crate::broadcast::{Offer, transmit_limit};
 use crate::core::{Core, Notification};
 use crate::envelope::Packer;
 use crate::roster::{MemberIdx, Roster};
+use crate::wire::Full;
 use crate::wire::native;
 use crate::wire::swim::{Accusation, Message, State};
-use crate::wire::{Full, Writer};
 
 impl Swim {
     /// Has others told of a member's state, from the beginning if they were being told already.
@@ -39,7 +41,7 @@ impl Swim {
         }
         let limit = transmit_limit(core.cfg.retransmit_mult, self.members_known());
         // The rows lie far apart: read together, the waits for them overlap.
-        let upcoming = self.queue.upcoming().take(PER_PACKET);
+        let upcoming = self.queue.upcoming().take(packer.room() / STATE_BYTES);
         core::hint::black_box(upcoming.fold(0, |sum, &idx| sum ^ self.touch(idx)));
         let Self { me, rows, troubles, queue, queued, farewell, .. } = self;
         let Core { roster, notifications, .. } = core;
@@ -48,8 +50,7 @@ impl Swim {
             if usize::from(row.sends) != sends {
                 return Offer::Stale;
             }
-            let accuser = troubles.get(&idx).map_or("", |trouble| &*trouble.accuser);
-            if packer.frame(|w| write_state(*row, idx, accuser, roster, w)).is_err() {
+            if pack_state(*row, idx, troubles, roster, packer).is_err() {
                 return Offer::Full;
             }
             row.sends = u8::try_from(sends + 1).unwrap_or(Row::NOT_QUEUED);
@@ -74,22 +75,31 @@ impl Swim {
     }
 }
 
-fn write_state(row: Row, idx: MemberIdx, accuser: &str, roster: &Roster, w: &mut Writer<'_>) -> Result<(), Full> {
-    let (Some(state), Some(peer)) = (row.state, roster.peer(idx)) else {
-        debug_assert!(false, "a member is not forgotten while others are to be told of it");
-        return Err(Full);
+fn pack_state(
+    row: Row,
+    idx: MemberIdx,
+    troubles: &BTreeMap<MemberIdx, Trouble>,
+    roster: &Roster,
+    packer: &mut Packer<'_>,
+) -> Result<(), Full> {
+    let state = match row.state {
+        Some(State::Alive) => return packer.copy(native::alive_head(row.incarnation).bytes(), roster.record(idx)),
+        Some(state) => state,
+        None => {
+            debug_assert!(false, "a member is not forgotten while others are to be told of it");
+            return Err(Full);
+        }
     };
-    let accusation = Accusation { incarnation: row.incarnation, node: peer.name(), from: accuser };
-    match state {
-        State::Alive => native::encode_alive(row.incarnation, peer.record(), w),
-        State::Suspect => native::encode(&Message::Suspect(accusation), w),
-        State::Dead => native::encode(&Message::Dead(accusation), w),
-        State::Left => native::encode(&Message::Dead(Accusation { from: peer.name(), ..accusation }), w),
-    }
+    let node = roster.name_ref(idx);
+    let from = if state == State::Left { node } else { troubles.get(&idx).map_or("", |trouble| &*trouble.accuser) };
+    let accusation = Accusation { incarnation: row.incarnation, node, from };
+    let suspect = state == State::Suspect;
+    let message = if suspect { Message::Suspect(accusation) } else { Message::Dead(accusation) };
+    packer.frame(|w| native::encode(&message, w))
 }
 
-/// About how many members' states fit into one packet.
-const PER_PACKET: usize = 24;
+/// About how many bytes a member's state takes, at the least.
+const STATE_BYTES: usize = 48;
 
 /// How many places in the queue may be out of date before they are cleared away.
 const STALE_KEPT: usize = 64;

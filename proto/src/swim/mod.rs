@@ -78,7 +78,7 @@ impl Swim {
             queue: Tiers::new(),
             queued: 0,
             awareness: Awareness::new(core.cfg.awareness_max_multiplier),
-            order: ProbeOrder::default(),
+            order: ProbeOrder::new(),
             probe: None,
             // Peers only echo it; a random start keeps them from guessing which acks we wait for.
             seq: core.rng.probe.next_u32(),
@@ -153,13 +153,6 @@ impl Swim {
         self.others_live() > 0 || self.counts[State::Dead as usize] > 0
     }
 
-    /// Whether an alive message of a member that announces what we know says nothing new. Most do: everybody hears of
-    /// everything many times over. The same as [`judge`] would say, without decoding.
-    pub(crate) fn is_repeat(&self, idx: MemberIdx, incarnation: u32) -> bool {
-        let row = self.row(idx);
-        row.state.is_some() && idx != self.me && incarnation <= row.incarnation
-    }
-
     /// Reads a member's row for no other reason than to have it in the cache.
     pub(crate) fn touch(&self, idx: MemberIdx) -> u32 {
         self.rows.get(idx.at()).map_or(0, |row| row.incarnation)
@@ -211,6 +204,21 @@ impl Swim {
         }
     }
 
+    /// A member that announces what the roster has of it says that it is alive. The same as [`alive`](Self::alive), without
+    /// decoding: in most messages everything but perhaps the incarnation is known, and mostly that is too.
+    pub(crate) fn alive_as_known(&mut self, core: &mut Core, idx: MemberIdx, incarnation: u32) {
+        let row = self.row(idx);
+        if is_absurd(row, incarnation) {
+            return core.stats.drop(DropReason::Absurd);
+        }
+        let claim = Claim::Alive { moved: false, unchanged: row.state.is_some() };
+        match judge(row, claim, incarnation, self.about(idx)) {
+            Verdict::Adopt => self.revive(core, idx, incarnation),
+            Verdict::Refute => self.refute(core, incarnation),
+            _ => core.stats.repeats_in += 1,
+        }
+    }
+
     /// Whether the address differs from the one we know. An IPv4 address and its IPv6-mapped form are the same.
     fn has_moved(&self, core: &Core, idx: MemberIdx, peer: PeerRef<'_>) -> bool {
         core.roster.peer(idx).is_some_and(|known| known.addr() != canonical(peer.addr))
@@ -241,16 +249,23 @@ impl Swim {
 
     /// Believes an alive message.
     fn adopt(&mut self, core: &mut Core, idx: MemberIdx, incarnation: u32, peer: PeerRef<'_>) {
+        let is_member = matches!(self.row(idx).state, Some(State::Alive | State::Suspect));
+        let meta_changed = is_member && core.roster.peer(idx).is_some_and(|p| p.meta() != peer.meta);
+        core.roster.set_peer(idx, peer);
+        self.revive(core, idx, incarnation);
+        if meta_changed {
+            core.notify(Notification::Updated(idx));
+        }
+    }
+
+    /// Believes that a member is alive, as what the roster has of it.
+    fn revive(&mut self, core: &mut Core, idx: MemberIdx, incarnation: u32) {
         debug_assert!(idx != self.me, "nobody else raises our incarnation");
         let before = self.row(idx).state;
-        let meta_changed = before.is_some() && core.roster.peer(idx).is_some_and(|p| p.meta() != peer.meta);
-        core.roster.set_peer(idx, peer);
         self.enter(core, idx, incarnation);
         self.spread(idx);
-        match before {
-            None | Some(State::Dead | State::Left) => core.notify(Notification::Joined(idx)),
-            _ if meta_changed => core.notify(Notification::Updated(idx)),
-            _ => {}
+        if matches!(before, None | Some(State::Dead | State::Left)) {
+            core.notify(Notification::Joined(idx));
         }
     }
 

@@ -8,7 +8,7 @@ use crate::rng::Rng;
 use crate::roster::MemberIdx;
 
 /// A walk through all row numbers.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct ProbeOrder {
     keys: [u32; ROUNDS],
     /// Half the bits of the domain, which is at least as large as the number of rows.
@@ -17,6 +17,11 @@ pub(super) struct ProbeOrder {
 }
 
 impl ProbeOrder {
+    /// A round that is over: before the first there is nobody to visit.
+    pub(super) const fn new() -> Self {
+        Self { keys: [0; ROUNDS], half_bits: 0, position: u64::MAX }
+    }
+
     /// The next row number below `rows` in this round; `None` when the round is over.
     pub(super) fn next(&mut self, rows: usize) -> Option<MemberIdx> {
         let size = 1_u64 << (2 * self.half_bits);
@@ -70,7 +75,8 @@ mod tests {
     #[test]
     fn a_round_visits_every_row_once_and_rounds_differ() {
         let mut rng = Rng::stream(&Seed::from_u64(1), 0);
-        let mut order = ProbeOrder::default();
+        let mut order = ProbeOrder::new();
+        assert_eq!(order.next(1000), None, "the first round has not begun");
         for rows in [1, 2, 3, 5, 16, 100, 1000] {
             order.restart(rows, &mut rng);
             let first = round(&mut order, rows);
@@ -87,7 +93,7 @@ mod tests {
     fn a_newcomer_may_be_visited_in_the_round_in_which_it_came() {
         let mut rng = Rng::stream(&Seed::from_u64(1), 0);
         let visited = (0..200).filter(|_| {
-            let mut order = ProbeOrder::default();
+            let mut order = ProbeOrder::new();
             order.restart(12, &mut rng);
             for _ in 0..6 {
                 order.next(12);

@@ -36,7 +36,7 @@ impl Suspicion {
             // With fewer others than confirmations wanted there is nothing to wait for.
             wanted: if members.saturating_sub(2) < wanted { 0 } else { wanted },
             least,
-            most: least * options.suspicion_max_timeout_mult,
+            most: least.saturating_mul(options.suspicion_max_timeout_mult),
             accusers: vec![accuser],
         }
     }
@@ -113,7 +113,7 @@ impl Swim {
 fn least_timeout(options: &Options, members: u32) -> Duration {
     let scale = libm::log10(f64::from(members.max(1))).max(1.0);
     let per_mille = (1000.0 * scale) as u32;
-    options.probe_interval * options.suspicion_mult * per_mille / 1000
+    options.probe_interval.saturating_mul(options.suspicion_mult).saturating_mul(per_mille) / 1000
 }
 
 /// `remainingSuspicionTime` in memberlist's suspicion.go, counted from the start: falls from `most` to `least` with the

@@ -5,6 +5,7 @@ use core::time::Duration;
 
 use super::Swim;
 use crate::core::{Ask, Core, Notification};
+use crate::roster::MemberIdx;
 use crate::stats::DropReason;
 use crate::timer::Slot;
 use crate::wire::Versions;
@@ -37,8 +38,7 @@ impl Swim {
         let rows = self.rows.iter().zip(0_u32..);
         for (row, idx) in rows {
             let Some(state) = row.state else { continue };
-            let Some(peer) = core.roster.peer(crate::roster::MemberIdx(idx)) else { continue };
-            native::push_state(out, state, row.incarnation, peer.record());
+            native::push_state(out, state, row.incarnation, core.roster.record(MemberIdx(idx)));
         }
     }
 
@@ -63,10 +63,11 @@ impl Swim {
             let unread = entry.unread;
             let found = core.roster.find_after(previous, unread.name);
             previous = found.or(previous);
-            let known = found
-                .is_some_and(|idx| core.roster.record(idx) == unread.record && self.is_repeat(idx, unread.incarnation));
-            if known && entry.state == Some(State::Alive) {
-                core.stats.repeats_in += 1;
+            if let Some(idx) = found
+                && entry.state == Some(State::Alive)
+                && core.roster.record(idx) == unread.record
+            {
+                self.alive_as_known(core, idx, unread.incarnation);
                 continue;
             }
             let Ok(name) = core::str::from_utf8(unread.name) else {
@@ -103,7 +104,7 @@ fn scaled_interval(interval: Duration, members: u32) -> Duration {
         return interval;
     }
     let log2_rounded_up = (members - 1).ilog2() + 1;
-    interval * (log2_rounded_up - 5 + 1)
+    interval.saturating_mul(log2_rounded_up - 5 + 1)
 }
 
 /// Up to this many members the interval is as configured.
@@ -118,6 +119,7 @@ mod tests {
         let seconds =
             [1, 32, 33, 64, 65, 129, 1000, 5000, 10_000].map(|n| scaled_interval(Duration::from_secs(30), n).as_secs());
         assert_eq!(seconds, [30, 30, 60, 60, 90, 120, 180, 270, 300]);
+        assert_eq!(scaled_interval(Duration::MAX, 5000), Duration::MAX, "never stays never");
     }
 
     fn remote(states: &[(State, [u8; 6])]) -> Vec<u8> {

@@ -171,11 +171,45 @@ fn put_accusation(w: &mut Writer<'_>, tag: u8, a: Accusation<'_>) -> Result<(), 
     put(w, tag, &AccusationBody { incarnation: a.incarnation, node: a.node, from: a.from })
 }
 
+/// The beginning of a frame whose rest is at hand.
+#[derive(Clone, Copy, Debug)]
+pub struct Head {
+    bytes: [u8; Self::BYTES_MAX],
+    len: usize,
+}
+
+impl Head {
+    /// Three bytes of types and schema, a time, a length.
+    const BYTES_MAX: usize = 3 + 10 + 3;
+
+    fn new(start: &[u8], numbers: &[u64]) -> Self {
+        let mut head = Self { bytes: [0; Self::BYTES_MAX], len: start.len() };
+        head.bytes[..start.len()].copy_from_slice(start);
+        for &number in numbers {
+            head.len += varint(number, &mut head.bytes[head.len..]);
+        }
+        head
+    }
+
+    /// The bytes.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+}
+
+/// What goes before a node's record in an alive message.
+pub fn alive_head(incarnation: u32) -> Head {
+    Head::new(&[ALIVE, SCHEMA], &[u64::from(incarnation)])
+}
+
+/// What goes before a member's name in a user message with its join intent.
+pub fn join_head(ltime: u64, name_len: usize) -> Head {
+    Head::new(&[USER, SERF_JOIN, SCHEMA], &[ltime, name_len as u64])
+}
+
 /// Writes an alive message about the node whose record is `record`.
 pub fn encode_alive(incarnation: u32, record: &[u8], w: &mut Writer<'_>) -> Result<(), Full> {
-    let mut head = [ALIVE, SCHEMA, 0, 0, 0, 0, 0];
-    let used = varint(u64::from(incarnation), &mut head[2..]);
-    w.put(&head[..2 + used])?;
+    w.put(alive_head(incarnation).bytes())?;
     w.put(record)
 }
 

@@ -355,6 +355,20 @@ fn a_count_that_promises_more_than_there_is_is_refused_at_once() {
 }
 
 #[test]
+fn a_number_beyond_64_bits_is_refused() {
+    let state = |last: u8| {
+        let mut body = vec![1];
+        body.extend_from_slice(&[0xff; 9]);
+        body.extend_from_slice(&[last, 1, 1, 0, 0]);
+        SerfState::parse(&body).map(|state| state.clocks.member)
+    };
+    assert_eq!(state(1), Ok(u64::MAX));
+    for last in [2, 3, 0x7f, 0x81] {
+        assert_eq!(state(last), Err(DecodeError::Malformed));
+    }
+}
+
+#[test]
 fn names_and_metadata_beyond_their_limits_are_refused() {
     let addr = "10.0.0.1:1".parse().unwrap();
     let longest = "n".repeat(NAME_BYTES_MAX);

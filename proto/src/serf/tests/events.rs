@@ -88,6 +88,22 @@ fn an_event_that_our_packets_have_no_room_for_is_delivered_and_does_not_block_th
 }
 
 #[test]
+fn the_largest_event_that_fits_into_a_packet_is_told_on_and_one_byte_more_is_not() {
+    // Checksum, head of a compound, length of the frame, type of a user message.
+    let room = 1400 - (5 + 2 + 2 + 1);
+    for (bytes, told) in [(room, 1), (room + 1, 0)] {
+        let mut lone = Lone::with(Options { packet_bytes: 1400, ..Options::lan() }, &["b"]);
+        let frame =
+            |payload: &[u8]| encode(&Message::UserEvent(UserEvent { ltime: 5, name: "x", payload, coalesce: false }));
+        let payload = vec![0; bytes - frame(&[0; 1000]).len() + 1000];
+        assert_eq!(frame(&payload).len(), bytes);
+        lone.hear_event(5, "x", &payload);
+        assert_eq!((lone.events().len(), lone.packet().len(), lone.serf.queue_depths().1), (1, told, told));
+        assert_eq!(lone.core.stats.broadcasts_pruned, 1 - told as u64);
+    }
+}
+
+#[test]
 fn the_queue_of_events_is_bounded_and_the_untold_stay() {
     let mut lone = Lone::with(Options { queue_depth_max: 3, ..Options::lan() }, &["b"]);
     lone.hear_event(1, "a", b"");
