@@ -21,7 +21,7 @@ use serf_proto::{
 #[derive(Clone, Debug)]
 enum Word {
     Ping { seq: u32, node: Index, source: Option<Index> },
-    IndirectPing { seq: u32, node: Index, nack: bool },
+    IndirectPing { seq: u32, node: Index, nack: bool, source: Index },
     Ack { seq: u32 },
     Nack { seq: u32 },
     Alive { incarnation: u32, node: Index, addr: Index, meta: Vec<u8>, versions: bool },
@@ -104,7 +104,12 @@ fn word() -> impl Strategy<Value = Word> {
             node,
             source
         }),
-        (any::<u32>(), index(), any::<bool>()).prop_map(|(seq, node, nack)| Word::IndirectPing { seq, node, nack }),
+        (any::<u32>(), index(), any::<bool>(), index()).prop_map(|(seq, node, nack, source)| Word::IndirectPing {
+            seq,
+            node,
+            nack,
+            source
+        }),
         any::<u32>().prop_map(|seq| Word::Ack { seq }),
         any::<u32>().prop_map(|seq| Word::Nack { seq }),
         alive(),
@@ -166,8 +171,8 @@ fn frame(word: &Word) -> Vec<u8> {
         Word::Ping { seq, node, source: s } => {
             native::encode(&Message::Ping(Ping { seq: *seq, node: name(node), source: s.as_ref().map(source) }), &mut w)
         }
-        Word::IndirectPing { seq, node, nack } => {
-            let (target, source) = (*node.get(&addresses), Some(source(node)));
+        Word::IndirectPing { seq, node, nack, source: s } => {
+            let (target, source) = (*s.get(&addresses), Some(source(s)));
             let ping = IndirectPing { seq: *seq, target, node: name(node), nack: *nack, source };
             native::encode(&Message::IndirectPing(ping), &mut w)
         }

@@ -68,6 +68,11 @@ impl Calendar {
         }
     }
 
+    /// The happenings that come next, as far as they are sorted.
+    pub(crate) fn upcoming(&self) -> impl Iterator<Item = &Happening> {
+        self.current.iter().rev()
+    }
+
     /// When the first happening is due.
     pub(crate) fn least(&self) -> Option<Instant> {
         if let Some(first) = self.current.last() {

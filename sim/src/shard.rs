@@ -43,9 +43,27 @@ impl Shard {
 
     /// Runs everything that is due before `end`.
     pub(crate) fn run_window(&mut self, shared: &Shared, end: Instant) {
+        let mut touched = 0;
         while let Some(happening) = self.post.queue.pop_before(end) {
+            if touched == 0 {
+                touched = self.touch_upcoming(shared);
+            } else {
+                touched -= 1;
+            }
             self.strike(shared, happening);
         }
+    }
+
+    /// Has the memory of those fetched whose turn comes next, all together. Every event is at another node, and thousands
+    /// of nodes do not fit into the cache.
+    fn touch_upcoming(&self, shared: &Shared) -> usize {
+        let mut count = 0;
+        let upcoming = self.post.queue.upcoming().take(TOUCHED_AHEAD);
+        core::hint::black_box(upcoming.fold(0, |sum, happening| {
+            count += 1;
+            sum ^ self.cells[shared.local(happening.target)].touch()
+        }));
+        count
     }
 
     /// Plans a command for one of our nodes.
@@ -358,6 +376,9 @@ fn fold_input(digest: &mut Digest, input: &Input) {
     digest.fold(KIND_OTHER | kind);
     digest.fold(stream);
 }
+
+/// Events whose nodes' memory is fetched together.
+const TOUCHED_AHEAD: usize = 8;
 
 /// Kinds of inputs in digests.
 const KIND_TIMEOUT: u64 = 1 << 56;

@@ -149,6 +149,12 @@ impl Serf {
         known && ltime <= row.ltime() && ltime < self.clock.time()
     }
 
+    /// Reads what a packet needs of the queues for no other reason than to have it in the cache.
+    pub(crate) fn touch_queues(&self) -> u64 {
+        let next = self.intents.upcoming().next().map_or(0, |idx| idx.0);
+        u64::from(next) ^ self.clock.time() ^ self.rows.len() as u64 ^ self.events.len() as u64
+    }
+
     /// Reads a member's row for no other reason than to have it in the cache.
     pub(crate) fn touch(&self, idx: MemberIdx) -> u64 {
         self.row(idx).ltime()

@@ -153,6 +153,12 @@ impl Swim {
         self.others_live() > 0 || self.counts[State::Dead as usize] > 0
     }
 
+    /// Reads what a packet needs of the queue for no other reason than to have it in the cache.
+    pub(crate) fn touch_queue(&self) -> u64 {
+        let next = self.queue.upcoming().next().map_or(0, |idx| idx.0);
+        u64::from(next) ^ u64::from(self.incarnation ^ self.counts[0] ^ self.seq) ^ self.rows.len() as u64
+    }
+
     /// Reads a member's row for no other reason than to have it in the cache.
     pub(crate) fn touch(&self, idx: MemberIdx) -> u32 {
         self.rows.get(idx.at()).map_or(0, |row| row.incarnation)
