@@ -68,7 +68,7 @@ impl Core {
 }
 
 /// The buffers between calls keep room for this many items.
-const BUFFERED_KEPT: usize = 4;
+const BUFFERED_KEPT: usize = 8;
 
 /// One stream of luck a concern, so that a change in one does not shift the others.
 #[derive(Clone, Debug)]

@@ -61,13 +61,15 @@ pub(crate) enum Fired {
 pub(crate) struct Timers {
     slots: [Instant; SLOTS.len()],
     heap: BinaryHeap<Reverse<(Instant, u32, Many)>>,
+    /// When the first on the heap is due, so that asking does not touch the heap.
+    heap_next: Instant,
     /// Timers of one instant fire in the order in which they were set.
     order: u32,
 }
 
 impl Timers {
     pub(crate) fn new() -> Self {
-        Self { slots: [Instant::MAX; SLOTS.len()], heap: BinaryHeap::new(), order: 0 }
+        Self { slots: [Instant::MAX; SLOTS.len()], heap: BinaryHeap::new(), heap_next: Instant::MAX, order: 0 }
     }
 
     pub(crate) fn set(&mut self, slot: Slot, at: Instant) {
@@ -85,13 +87,13 @@ impl Timers {
     pub(crate) fn push(&mut self, at: Instant, timer: Many) {
         self.order = self.order.wrapping_add(1);
         self.heap.push(Reverse((at, self.order, timer)));
+        self.heap_next = self.heap_next.min(at);
     }
 
     /// When the next timer fires.
     pub(crate) fn next(&self) -> Option<Instant> {
         let slot = self.slots.iter().copied().min().unwrap_or(Instant::MAX);
-        let heap = self.heap.peek().map_or(Instant::MAX, |Reverse((at, ..))| *at);
-        let at = slot.min(heap);
+        let at = slot.min(self.heap_next);
         (at != Instant::MAX).then_some(at)
     }
 
@@ -104,7 +106,7 @@ impl Timers {
             }
         }
         let slot_at = self.slots[slot as usize];
-        let heap_at = self.heap.peek().map_or(Instant::MAX, |Reverse((at, ..))| *at);
+        let heap_at = self.heap_next;
         if slot_at.min(heap_at) > now || slot_at.min(heap_at) == Instant::MAX {
             return None;
         }
@@ -112,7 +114,9 @@ impl Timers {
             self.clear(slot);
             return Some(Fired::Slot(slot));
         }
-        self.heap.pop().map(|Reverse((.., timer))| Fired::Many(timer))
+        let fired = self.heap.pop().map(|Reverse((.., timer))| Fired::Many(timer));
+        self.heap_next = self.heap.peek().map_or(Instant::MAX, |Reverse((at, ..))| *at);
+        fired
     }
 }
 

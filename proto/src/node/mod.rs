@@ -339,4 +339,4 @@ enum Glanced {
 }
 
 /// How many parts of a compound are looked at together.
-const PARTS_AHEAD: usize = 16;
+const PARTS_AHEAD: usize = 32;

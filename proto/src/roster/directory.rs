@@ -16,26 +16,14 @@ pub struct Directory(Arc<Inner>);
 struct Inner {
     peers: Vec<Arc<Peer>>,
     by_name: Names,
-    /// The peers' records one after the other: what is looked at for nearly every message, packed to stay in cache.
-    records: Vec<u8>,
-    places: Vec<Place>,
-}
-
-/// Where a peer's record lies, and in it its name.
-#[derive(Clone, Copy, Debug)]
-struct Place {
-    at: u32,
-    len: u16,
-    name_at: u8,
-    name_len: u8,
+    /// A block a peer, of equal size: its head and its record. What is looked at for nearly every message is one block, which
+    /// is mostly one cache line.
+    blocks: Vec<u8>,
+    block_bytes: usize,
 }
 
 impl Directory {
     /// A directory of `identities`. Of two with one name the first is kept.
-    ///
-    /// # Panics
-    ///
-    /// When their records take 4 GiB or more.
     pub fn new(identities: impl IntoIterator<Item = Identity>) -> Self {
         let mut inner = Inner::default();
         for Identity { peer } in identities {
@@ -44,12 +32,11 @@ impl Directory {
             if inner.by_name.find(hash(name), taken).is_some() {
                 continue;
             }
-            let size = |len| u32::try_from(len).expect("a directory's records take less than 4 GiB");
-            inner.by_name.insert(hash(name), size(inner.peers.len()));
-            inner.places.push(Place::new(size(inner.records.len()), peer.record(), name.len()));
-            inner.records.extend_from_slice(peer.record());
+            let idx = u32::try_from(inner.peers.len()).expect("a directory holds fewer than 2^32 peers");
+            inner.by_name.insert(hash(name), idx);
             inner.peers.push(peer);
         }
+        inner.lay_out();
         Self(Arc::new(inner))
     }
 
@@ -92,28 +79,43 @@ impl Directory {
 }
 
 impl Inner {
-    fn name(&self, at: usize) -> &[u8] {
-        let Place { at, name_at, name_len, .. } = self.places[at];
-        &self.records[at as usize + usize::from(name_at)..][..usize::from(name_len)]
-    }
-
-    fn record(&self, at: usize) -> &[u8] {
-        let Place { at, len, .. } = self.places[at];
-        &self.records[at as usize..][..usize::from(len)]
-    }
-}
-
-impl Place {
-    fn new(at: u32, record: &[u8], name_len: usize) -> Self {
-        let bounded = "names and metadata are bounded, so that a record is short and begins with versions and name";
-        Self {
-            at,
-            len: u16::try_from(record.len()).expect(bounded),
-            name_at: u8::try_from(native::name_start(name_len)).expect(bounded),
-            name_len: u8::try_from(name_len).expect(bounded),
+    fn lay_out(&mut self) {
+        let longest = self.peers.iter().map(|peer| peer.record().len()).max().unwrap_or(0);
+        self.block_bytes = (HEAD_BYTES + longest).next_multiple_of(CACHE_LINE_BYTES);
+        self.blocks = alloc::vec![0; self.block_bytes * self.peers.len()];
+        for (peer, block) in self.peers.iter().zip(self.blocks.chunks_exact_mut(self.block_bytes)) {
+            let record = peer.record();
+            let bounded = "names and metadata are bounded, so that a record is short";
+            let [high, low] = u16::try_from(record.len()).expect(bounded).to_be_bytes();
+            let name_len = peer.name().len();
+            let name_at = u8::try_from(HEAD_BYTES + native::name_start(name_len)).expect(bounded);
+            block[..HEAD_BYTES].copy_from_slice(&[high, low, name_at, u8::try_from(name_len).expect(bounded)]);
+            block[HEAD_BYTES..][..record.len()].copy_from_slice(record);
         }
     }
+
+    #[inline]
+    fn block(&self, at: usize) -> &[u8] {
+        &self.blocks[at * self.block_bytes..][..self.block_bytes]
+    }
+
+    #[inline]
+    fn name(&self, at: usize) -> &[u8] {
+        let block = self.block(at);
+        &block[usize::from(block[2])..][..usize::from(block[3])]
+    }
+
+    #[inline]
+    fn record(&self, at: usize) -> &[u8] {
+        let block = self.block(at);
+        &block[HEAD_BYTES..][..usize::from(u16::from_be_bytes([block[0], block[1]]))]
+    }
 }
+
+/// A block begins with the length of the record, and where in the block the name is and how long.
+const HEAD_BYTES: usize = 4;
+
+const CACHE_LINE_BYTES: usize = 64;
 
 /// Which number a name has: a hash table with linear probing, never more than half full. It is asked for nearly every message
 /// of a simulation, by many nodes in turn, so that it must be small and quick; names are never removed.
