@@ -15,7 +15,7 @@ pub(crate) fn readable(bytes: u64) -> String {
 }
 
 /// The member rows of a node, and in a join storm its queue of broadcasts; measured.
-const PAIR_BYTES_COLD: u64 = 72;
+const PAIR_BYTES_COLD: u64 = 30;
 const PAIR_BYTES_CONVERGED: u64 = 20;
 
 /// Generators, timers, buffers, packets in flight; measured.
