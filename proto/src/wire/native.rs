@@ -32,6 +32,9 @@ const SERF_LEAVE: u8 = NATIVE;
 const SERF_JOIN: u8 = NATIVE | 1;
 const SERF_USER_EVENT: u8 = NATIVE | 3;
 
+/// The longest record of a member within our limits: versions, name, address and metadata, with their lengths.
+const RECORD_BYTES_MAX: usize = VERSIONS_BYTES + 2 + NAME_BYTES_MAX + 20 + 2 + META_BYTES_MAX;
+
 /// A record begins with the member's versions.
 const VERSIONS_BYTES: usize = 6;
 
@@ -216,7 +219,12 @@ pub fn encode_alive(incarnation: u32, record: &[u8], w: &mut Writer<'_>) -> Resu
 /// What a node announces about itself, encoded.
 pub fn encode_record(peer: PeerRef<'_>) -> Box<[u8]> {
     let record = Record { versions: peer.versions.0, name: peer.name, addr: peer.addr.into(), meta: peer.meta };
-    postcard::to_allocvec(&record).expect("a vector has room for any record").into_boxed_slice()
+    // Composed on the stack, so that it is allocated once and at its size.
+    let mut room = [0; RECORD_BYTES_MAX];
+    match postcard::to_slice(&record, &mut room) {
+        Ok(bytes) => Box::from(&*bytes),
+        Err(_) => postcard::to_allocvec(&record).expect("a vector has room for any record").into_boxed_slice(),
+    }
 }
 
 /// Reads one frame.
