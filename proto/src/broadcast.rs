@@ -4,6 +4,7 @@
 //! and among those the newest, which is memberlist's order (`TransmitLimitedQueue` in queue.go) without its tree.
 
 use alloc::vec::Vec;
+use core::hash::Hash;
 use core::ops::Range;
 
 /// What became of an item that was offered a place in a packet.
@@ -153,6 +154,21 @@ pub(crate) fn transmit_limit(mult: u32, members: u32) -> usize {
 
 /// The rows of both layers count sends in a few bits.
 const TRANSMIT_LIMIT_MAX: u32 = 60;
+
+impl<T: Copy + Eq + Hash> Tiers<T> {
+    /// Clears away places that are out of date once they outnumber the `live` items. `is_current` says whether an item has
+    /// been sent as often as its place says; of several such places one stays.
+    pub(crate) fn clear_stale(&mut self, live: usize, is_current: impl Fn(usize, T) -> bool) {
+        if self.len <= 2 * live + STALE_KEPT {
+            return;
+        }
+        let mut seen = hashbrown::HashSet::with_hasher(foldhash::fast::FixedState::default());
+        self.retain(|sends, &item| is_current(sends, item) && seen.insert(item));
+    }
+}
+
+/// How many places may be out of date before they are cleared away.
+const STALE_KEPT: usize = 64;
 
 /// Makes room for `more` items. A join storm queues every member at every node: doubling would waste up to half of the
 /// memory.

@@ -38,7 +38,7 @@ impl Node {
             }
             Step::Serve { from, unit } => self.serve(id, from, &unit, out),
             Step::Reply { ask, unit } => self.reply(ask, &unit, out),
-            Step::Lost { ask, cause } => self.lost(ask, cause, out),
+            Step::Lost { ask, cause } => self.lost(ask, cause),
             Step::Gone { malformed } => {
                 if malformed {
                     self.core.stats.drop(DropReason::Malformed);
@@ -55,13 +55,9 @@ impl Node {
 
     fn request(&mut self, ask: Ask) -> Option<Vec<u8>> {
         match ask {
-            Ask::PushPull { join } => {
+            Ask::PushPull { .. } | Ask::Join { .. } => {
                 self.core.stats.push_pulls_out += 1;
-                self.push_pull(join)
-            }
-            Ask::Join { .. } => {
-                self.core.stats.push_pulls_out += 1;
-                self.push_pull(true)
+                self.push_pull(!matches!(ask, Ask::PushPull { join: false }))
             }
             Ask::Ping { seq, target } => {
                 let node = self.core.roster.name_ref(target);
@@ -141,7 +137,7 @@ impl Node {
         }
     }
 
-    fn lost(&mut self, ask: Ask, cause: SeedFailureCause, _out: &mut Outbox) {
+    fn lost(&mut self, ask: Ask, cause: SeedFailureCause) {
         tracing::debug!(?ask, %cause, "an exchange failed");
         if let Ask::Join { id, seed } = ask {
             self.seed_done(id, seed, Err(cause));

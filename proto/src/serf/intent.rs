@@ -162,11 +162,8 @@ impl Serf {
         while self.intents_queued > core.cfg.queue_depth_max as usize {
             self.prune_intents(core);
         }
-        if self.intents.len() > 2 * self.intents_queued + STALE_KEPT {
-            let rows = &self.rows;
-            let mut seen = hashbrown::HashSet::with_hasher(foldhash::fast::FixedState::default());
-            self.intents.retain(|sends, idx| rows[idx.at()].sends() == Some(sends as u64) && seen.insert(*idx));
-        }
+        let rows = &self.rows;
+        self.intents.clear_stale(self.intents_queued, |sends, idx| rows[idx.at()].sends() == Some(sends as u64));
     }
 
     /// Makes room: the intent that has been sent most often goes.
@@ -240,6 +237,3 @@ const EARLY_INTENTS_MAX: usize = 1 << 16;
 
 /// About how many bytes an intent takes, at the least.
 const INTENT_BYTES: usize = 12;
-
-/// How many places in the queue may be out of date before they are cleared away.
-const STALE_KEPT: usize = 64;

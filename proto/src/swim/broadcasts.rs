@@ -26,11 +26,8 @@ impl Swim {
         }
         row.sends = 0;
         self.queue.push(idx);
-        if self.queue.len() > 2 * self.queued + STALE_KEPT {
-            let rows = &self.rows;
-            let mut seen = hashbrown::HashSet::with_hasher(foldhash::fast::FixedState::default());
-            self.queue.retain(|sends, idx| usize::from(rows[idx.at()].sends) == sends && seen.insert(*idx));
-        }
+        let rows = &self.rows;
+        self.queue.clear_stale(self.queued, |sends, idx| usize::from(rows[idx.at()].sends) == sends);
         debug_assert!(self.queue.len() >= self.queued, "a queued member has a place in the queue");
     }
 
@@ -100,6 +97,3 @@ fn pack_state(
 
 /// About how many bytes a member's state takes, at the least.
 const STATE_BYTES: usize = 48;
-
-/// How many places in the queue may be out of date before they are cleared away.
-const STALE_KEPT: usize = 64;
