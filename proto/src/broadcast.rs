@@ -152,8 +152,8 @@ pub(crate) fn transmit_limit(mult: u32, members: u32) -> usize {
     mult.saturating_mul(digits).min(TRANSMIT_LIMIT_MAX) as usize
 }
 
-/// The rows of both layers count sends in a few bits.
-const TRANSMIT_LIMIT_MAX: u32 = 60;
+/// The rows of both layers count sends in a few bits. Serf's default for ten million members is 28.
+pub(crate) const TRANSMIT_LIMIT_MAX: u32 = 30;
 
 impl<T: Copy + Eq + Hash> Tiers<T> {
     /// Clears away places that are out of date once they outnumber the `live` items. `is_current` says whether an item has

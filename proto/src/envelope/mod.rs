@@ -82,8 +82,21 @@ impl<'a> Packer<'a> {
         Ok(())
     }
 
+    /// Adds a frame, or nothing when it does not fit.
+    #[inline]
+    pub fn copy(&mut self, frame: &[u8]) -> Result<(), Full> {
+        debug_assert!(!frame.is_empty(), "HashiCorp's older nodes crash on an empty part");
+        if frame.len() > self.room() {
+            return Err(Full);
+        }
+        self.buf[self.used..self.used + frame.len()].copy_from_slice(frame);
+        self.lengths.push(u16::try_from(frame.len()).map_err(|_| Full)?);
+        self.used += frame.len();
+        Ok(())
+    }
+
     /// Adds the frame that is `head` and then `tail`, or nothing when it does not fit.
-    pub fn copy(&mut self, head: &[u8], tail: &[u8]) -> Result<(), Full> {
+    pub fn join(&mut self, head: &[u8], tail: &[u8]) -> Result<(), Full> {
         let len = head.len() + tail.len();
         if len > self.room() {
             return Err(Full);

@@ -36,7 +36,7 @@ use crate::swim::Swim;
 use crate::time::{Instant, next_on_grid};
 use crate::timer::{Fired, Many, Slot};
 use crate::wire::native::{self, Glance, Unread};
-use crate::wire::swim::Message;
+use crate::wire::swim::{FIRST_INCARNATION, Message};
 
 /// One member of a cluster, as a state machine. See the [crate's documentation](crate) for the loop around it.
 ///
@@ -225,30 +225,36 @@ impl Node {
     /// is handled. The rows lie far apart, and one after the other each would be waited for; read together, the waits
     /// overlap. Most parts turn out to say nothing new and need not be decoded.
     fn handle_parts(&mut self, from: SocketAddr, parts: &mut Parts<'_>, depth: u8) {
-        let mut glances = [Glanced::Unread; PARTS_AHEAD];
         loop {
-            let mut ahead = *parts;
-            for glance in &mut glances {
-                *glance = ahead.next().map_or(Glanced::Unread, |frame| self.glance(frame));
+            let mut frames: [&[u8]; PARTS_AHEAD] = [&[]; PARTS_AHEAD];
+            let mut glances = [Glanced::Unread; PARTS_AHEAD];
+            let mut count = 0;
+            for frame in parts.by_ref().take(PARTS_AHEAD) {
+                (frames[count], glances[count]) = (frame, self.glance(frame));
+                count += 1;
             }
-            let generation = self.core.roster.generation();
+            let (frames, glances) = (&frames[..count], &glances[..count]);
             // A loop of its own: with more work between the reads the processor would not get far enough ahead.
             core::hint::black_box(glances.iter().fold(0, |touched, glance| match glance {
                 Glanced::Alive { idx, .. } => touched ^ u64::from(self.swim.touch(*idx)),
                 Glanced::Intent { idx, .. } => touched ^ self.serf.touch(*idx),
                 Glanced::Unread => touched,
             }));
-            for &glance in &glances {
-                let Some(frame) = parts.next() else { return };
+            let generation = self.core.roster.generation();
+            for (&glance, frame) in glances.iter().zip(frames) {
                 let is_valid = self.core.roster.generation() == generation;
                 if !(is_valid && self.handle_glanced(glance)) {
                     self.handle_frames(from, frame, depth + 1);
                 }
             }
+            if count < PARTS_AHEAD {
+                return;
+            }
         }
     }
 
     /// Handles a frame as far as a glance at it is enough, and says whether it was.
+    #[inline]
     fn handle_glanced(&mut self, glance: Glanced) -> bool {
         match glance {
             Glanced::Alive { idx, incarnation } => self.swim.alive_as_known(&mut self.core, idx, incarnation),
@@ -259,7 +265,16 @@ impl Node {
         true
     }
 
+    #[inline]
     fn glance(&self, frame: &[u8]) -> Glanced {
+        // Most messages of a join storm.
+        if let Some(idx) = self.core.roster.find_first_alive(frame) {
+            return Glanced::Alive { idx, incarnation: FIRST_INCARNATION };
+        }
+        self.glance_at_any(frame)
+    }
+
+    fn glance_at_any(&self, frame: &[u8]) -> Glanced {
         match native::glance(frame) {
             Some(Glance::Alive(Unread { incarnation, name, record })) => {
                 match self.core.roster.find_record(name, record) {

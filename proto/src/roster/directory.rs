@@ -16,8 +16,8 @@ pub struct Directory(Arc<Inner>);
 struct Inner {
     peers: Vec<Arc<Peer>>,
     by_name: Names,
-    /// A block a peer, of equal size: its head and its record. What is looked at for nearly every message is one block, which
-    /// is mostly one cache line.
+    /// A block a peer, of equal size: its head and the native alive message with which it began, which ends with its record.
+    /// What is looked at for nearly every message is one block, which is mostly one cache line.
     blocks: Vec<u8>,
     block_bytes: usize,
 }
@@ -55,7 +55,22 @@ impl Directory {
         inner.by_name.find(hash(name), |idx| inner.name(idx as usize) == name).map(MemberIdx)
     }
 
+    /// The peer that began with this alive message.
+    #[inline]
+    pub(super) fn find_first_alive(&self, frame: &[u8]) -> Option<MemberIdx> {
+        let inner = &*self.0;
+        let name = native::name_in_first_alive(frame)?;
+        inner.by_name.find(hash(name), |idx| inner.first_alive(idx as usize) == frame).map(MemberIdx)
+    }
+
+    /// The alive message with which a peer began.
+    #[inline]
+    pub(super) fn first_alive(&self, idx: MemberIdx) -> &[u8] {
+        self.0.first_alive(idx.at())
+    }
+
     /// The peer named in a record, and whether the record is the peer's.
+    #[inline]
     pub(super) fn find_record(&self, name: &[u8], record: &[u8]) -> Option<(MemberIdx, bool)> {
         let (inner, mut same) = (&*self.0, false);
         let found = inner.by_name.find(hash(name), |idx| {
@@ -81,16 +96,17 @@ impl Directory {
 impl Inner {
     fn lay_out(&mut self) {
         let longest = self.peers.iter().map(|peer| peer.record().len()).max().unwrap_or(0);
-        self.block_bytes = (HEAD_BYTES + longest).next_multiple_of(CACHE_LINE_BYTES);
+        self.block_bytes = (RECORD_AT + longest).next_multiple_of(CACHE_LINE_BYTES);
         self.blocks = alloc::vec![0; self.block_bytes * self.peers.len()];
         for (peer, block) in self.peers.iter().zip(self.blocks.chunks_exact_mut(self.block_bytes)) {
             let record = peer.record();
             let bounded = "names and metadata are bounded, so that a record is short";
-            let [high, low] = u16::try_from(record.len()).expect(bounded).to_be_bytes();
+            let [high, low] = u16::try_from(RECORD_AT + record.len()).expect(bounded).to_be_bytes();
             let name_len = peer.name().len();
-            let name_at = u8::try_from(HEAD_BYTES + native::name_start(name_len)).expect(bounded);
+            let name_at = u8::try_from(RECORD_AT + native::name_start(name_len)).expect(bounded);
             block[..HEAD_BYTES].copy_from_slice(&[high, low, name_at, u8::try_from(name_len).expect(bounded)]);
-            block[HEAD_BYTES..][..record.len()].copy_from_slice(record);
+            block[HEAD_BYTES..RECORD_AT].copy_from_slice(&native::FIRST_ALIVE_HEAD);
+            block[RECORD_AT..][..record.len()].copy_from_slice(record);
         }
     }
 
@@ -107,13 +123,21 @@ impl Inner {
 
     #[inline]
     fn record(&self, at: usize) -> &[u8] {
+        &self.first_alive(at)[native::FIRST_ALIVE_HEAD.len()..]
+    }
+
+    #[inline]
+    fn first_alive(&self, at: usize) -> &[u8] {
         let block = self.block(at);
-        &block[HEAD_BYTES..][..usize::from(u16::from_be_bytes([block[0], block[1]]))]
+        &block[HEAD_BYTES..usize::from(u16::from_be_bytes([block[0], block[1]]))]
     }
 }
 
-/// A block begins with the length of the record, and where in the block the name is and how long.
+/// A block begins with where the message in it ends, and where in the block the name is and how long.
 const HEAD_BYTES: usize = 4;
+
+/// Where in a block the record begins.
+const RECORD_AT: usize = HEAD_BYTES + native::FIRST_ALIVE_HEAD.len();
 
 const CACHE_LINE_BYTES: usize = 64;
 
@@ -139,6 +163,7 @@ impl Slot {
 }
 
 impl Names {
+    #[inline]
     fn find(&self, hash: u64, mut is_it: impl FnMut(u32) -> bool) -> Option<u32> {
         let mask = self.slots.len().checked_sub(1)?;
         let (tag, mut at) = split(hash);
@@ -183,17 +208,30 @@ const fn split(hash: u64) -> (u32, usize) {
     (tag, tag as usize)
 }
 
-/// Mixes a name. The names in a directory come from this process, not from peers, so that the hash needs no secret.
+/// Mixes a name, in few steps. The names in a directory come from this process, not from peers, so that the hash needs no secret.
+#[inline]
 fn hash(name: &[u8]) -> u64 {
-    let mix = |hash: u64, word: u64| (hash ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29);
-    let mut hash = name.len() as u64;
-    let (words, rest) = name.as_chunks::<8>();
-    for word in words {
-        hash = mix(hash, u64::from_le_bytes(*word));
+    let mut hash = SALT ^ name.len() as u64;
+    let Some(last) = name.last_chunk::<8>() else {
+        return fold(hash ^ name.iter().fold(0, |word, &byte| (word << 8) | u64::from(byte)));
+    };
+    // The last word overlaps the one before it, so that no name of eight bytes or more is read byte by byte.
+    for word in name[..name.len() - 1].as_chunks::<8>().0 {
+        hash = fold(hash ^ u64::from_le_bytes(*word));
     }
-    let last = rest.iter().fold(0, |last, &byte| (last << 8) | u64::from(byte));
-    mix(mix(hash, last), 0)
+    fold(hash ^ u64::from_le_bytes(*last))
 }
+
+/// Multiplies, and folds the upper half of the product into the lower.
+fn fold(word: u64) -> u64 {
+    let product = u128::from(word) * u128::from(MULTIPLIER);
+    let upper = u64::try_from(product >> u64::BITS).expect("half of it is left");
+    word.wrapping_mul(MULTIPLIER) ^ upper
+}
+
+/// The golden ratio's fraction, and that of pi: numbers without a pattern.
+const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
+const SALT: u64 = 0x243f_6a88_85a3_08d3;
 
 #[cfg(test)]
 mod tests {

@@ -112,6 +112,20 @@ impl Roster {
         Some((idx, self.record(idx) == record))
     }
 
+    /// The member that began with this native alive message and has announced nothing else since, as far as the directory
+    /// can tell.
+    #[inline]
+    pub(crate) fn find_first_alive(&self, frame: &[u8]) -> Option<MemberIdx> {
+        if self.changed.is_empty() { self.directory.find_first_alive(frame) } else { None }
+    }
+
+    /// The native alive message with which a member began, if it has announced nothing else since and the directory has it.
+    #[inline]
+    pub(crate) fn first_alive(&self, idx: MemberIdx) -> Option<&[u8]> {
+        let shared = self.changed.is_empty() && idx.at() < self.directory.len();
+        shared.then(|| self.directory.first_alive(idx))
+    }
+
     /// Changes whenever an index comes to stand for another name, or a peer announces something else.
     pub(crate) const fn generation(&self) -> u64 {
         self.generation

@@ -202,7 +202,7 @@ impl Serf {
             let (true, Some(intent)) = (row.sends() == Some(sends as u64), row.intent()) else { return Offer::Stale };
             let (name, ltime) = (core.roster.name_bytes(idx), row.ltime());
             let frame = match intent {
-                Intent::Join => packer.copy(native::join_head(ltime, name.len()).bytes(), name),
+                Intent::Join => packer.join(native::join_head(ltime, name.len()).bytes(), name),
                 Intent::Leave { prune } => packer.frame(|w| {
                     let node = core.roster.name_ref(idx);
                     native::begin_user(w)?;

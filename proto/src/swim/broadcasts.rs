@@ -5,29 +5,28 @@
 use alloc::collections::BTreeMap;
 
 use super::Swim;
-use super::member::{Row, Trouble};
+use super::member::Trouble;
+use super::rows::Row;
 use crate::broadcast::{Offer, transmit_limit};
 use crate::core::{Core, Notification};
 use crate::envelope::Packer;
 use crate::roster::{MemberIdx, Roster};
 use crate::wire::Full;
 use crate::wire::native;
-use crate::wire::swim::{Accusation, Message, State};
+use crate::wire::swim::{Accusation, FIRST_INCARNATION, Message, State};
 
 impl Swim {
     /// Has others told of a member's state, from the beginning if they were being told already.
     pub(super) fn spread(&mut self, idx: MemberIdx) {
-        let row = &mut self.rows[idx.at()];
-        if row.sends == 0 {
-            return;
+        match self.rows.sends(idx) {
+            Some(0) => return,
+            Some(_) => {}
+            None => self.queued += 1,
         }
-        if !row.is_queued() {
-            self.queued += 1;
-        }
-        row.sends = 0;
+        self.rows.set_sends(idx, Some(0));
         self.queue.push(idx);
         let rows = &self.rows;
-        self.queue.clear_stale(self.queued, |sends, idx| usize::from(rows[idx.at()].sends) == sends);
+        self.queue.clear_stale(self.queued, |sends, idx| rows.sends(idx).map(usize::from) == Some(sends));
         debug_assert!(self.queue.len() >= self.queued, "a queued member has a place in the queue");
     }
 
@@ -43,19 +42,21 @@ impl Swim {
         let Self { me, rows, troubles, queue, queued, farewell, .. } = self;
         let Core { roster, notifications, .. } = core;
         queue.fill(limit, |sends, &idx| {
-            let row = &mut rows[idx.at()];
-            if usize::from(row.sends) != sends {
+            if rows.sends(idx).map(usize::from) != Some(sends) {
                 return Offer::Stale;
             }
-            if pack_state(*row, idx, troubles, roster, packer).is_err() {
+            let began = rows.is_surely_alive(idx, FIRST_INCARNATION);
+            let packed = match roster.first_alive(idx) {
+                Some(frame) if began => packer.copy(frame),
+                _ => pack_state(rows.get(idx), idx, troubles, roster, packer),
+            };
+            if packed.is_err() {
                 return Offer::Full;
             }
-            row.sends = u8::try_from(sends + 1).unwrap_or(Row::NOT_QUEUED);
             let finished = sends + 1 >= limit;
-            if finished {
-                row.sends = Row::NOT_QUEUED;
-                *queued -= 1;
-            }
+            let more = u8::try_from(sends + 1).expect("the transmit limit fits into a row");
+            rows.set_sends(idx, (!finished).then_some(more));
+            *queued -= usize::from(finished);
             if idx == *me && farewell.is_said() {
                 farewell.count_copy();
                 if finished {
@@ -80,7 +81,7 @@ fn pack_state(
     packer: &mut Packer<'_>,
 ) -> Result<(), Full> {
     let state = match row.state {
-        Some(State::Alive) => return packer.copy(native::alive_head(row.incarnation).bytes(), roster.record(idx)),
+        Some(State::Alive) => return packer.join(native::alive_head(row.incarnation).bytes(), roster.record(idx)),
         Some(state) => state,
         None => {
             debug_assert!(false, "a member is not forgotten while others are to be told of it");

@@ -11,6 +11,7 @@ mod member;
 mod order;
 mod probe;
 mod relay;
+mod rows;
 mod suspicion;
 mod sync;
 #[cfg(test)]
@@ -19,15 +20,15 @@ mod verdict;
 
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 use core::net::SocketAddr;
 
 use self::awareness::Awareness;
 use self::leave::Farewell;
-use self::member::{Row, Trouble};
+use self::member::Trouble;
 use self::order::ProbeOrder;
 use self::probe::Probe;
 use self::relay::Relay;
+use self::rows::{Row, Rows};
 use self::verdict::{About, Claim, Verdict, judge};
 use crate::broadcast::Tiers;
 use crate::core::{Core, Notification};
@@ -35,7 +36,7 @@ use crate::event::Event;
 use crate::limits::INCARNATION_MAX;
 use crate::roster::{Holder, Identity, MemberIdx, canonical};
 use crate::stats::DropReason;
-use crate::wire::swim::{Accusation, Alive, Message, PeerRef, State};
+use crate::wire::swim::{Accusation, Alive, FIRST_INCARNATION, Message, PeerRef, State};
 
 /// The membership layer of one node.
 #[derive(Clone, Debug)]
@@ -44,7 +45,7 @@ pub(crate) struct Swim {
     /// Our own incarnation, which only we raise.
     incarnation: u32,
     farewell: Farewell,
-    rows: Vec<Row>,
+    rows: Rows,
     /// Members by state; their sum is memberlist's `n`, the dead that are not yet forgotten included.
     counts: [u32; 4],
     /// What is known besides of members that are not simply alive. Sparse, since most are.
@@ -72,7 +73,7 @@ impl Swim {
             me,
             incarnation: FIRST_INCARNATION,
             farewell: Farewell::default(),
-            rows: Vec::new(),
+            rows: Rows::default(),
             counts: [0; 4],
             troubles: BTreeMap::new(),
             queue: Tiers::new(),
@@ -98,7 +99,7 @@ impl Swim {
     }
 
     fn assume_converged(&mut self, core: &mut Core) {
-        self.rows = alloc::vec![Row::default(); core.roster.len()];
+        self.rows.grow(core.roster.len());
         for idx in core.roster.indices() {
             if idx != self.me {
                 self.enter(core, idx, FIRST_INCARNATION);
@@ -160,8 +161,9 @@ impl Swim {
     }
 
     /// Reads a member's row for no other reason than to have it in the cache.
-    pub(crate) fn touch(&self, idx: MemberIdx) -> u32 {
-        self.rows.get(idx.at()).map_or(0, |row| row.incarnation)
+    #[inline]
+    pub(crate) fn touch(&self, idx: MemberIdx) -> u8 {
+        self.rows.touch(idx)
     }
 
     /// Takes a message that came in a packet from `from`.
@@ -185,7 +187,7 @@ impl Swim {
             return core.stats.drop(DropReason::Versions);
         }
         let found = core.roster.find(peer.name);
-        let row = found.map_or_else(Row::default, |idx| self.row(idx));
+        let row = found.map_or(Row::NOBODY, |idx| self.row(idx));
         if is_absurd(row, incarnation) {
             return core.stats.drop(DropReason::Absurd);
         }
@@ -212,7 +214,16 @@ impl Swim {
 
     /// A member that announces what the roster has of it says that it is alive. The same as [`alive`](Self::alive), without
     /// decoding: in most messages everything but perhaps the incarnation is known, and mostly that is too.
+    #[inline]
     pub(crate) fn alive_as_known(&mut self, core: &mut Core, idx: MemberIdx, incarnation: u32) {
+        if self.rows.is_surely_alive(idx, incarnation) {
+            core.stats.repeats_in += 1;
+        } else {
+            self.alive_unchanged(core, idx, incarnation);
+        }
+    }
+
+    fn alive_unchanged(&mut self, core: &mut Core, idx: MemberIdx, incarnation: u32) {
         let row = self.row(idx);
         if is_absurd(row, incarnation) {
             return core.stats.drop(DropReason::Absurd);
@@ -280,7 +291,7 @@ impl Swim {
         core.roster.hold(idx, Holder::Swim);
         self.troubles.remove(&idx);
         self.set_state(core, idx, State::Alive);
-        self.rows[idx.at()].incarnation = incarnation;
+        self.rows.change(idx, |row| row.incarnation = incarnation);
     }
 
     /// Somebody accuses a member of being suspect (`suspectNode` in memberlist's state.go).
@@ -321,8 +332,7 @@ impl Swim {
     /// Keeps a row's incarnation from lagging behind what was said of it, though nothing else changes. Otherwise a
     /// delayed alive message could raise the dead.
     fn raise(&mut self, idx: MemberIdx, incarnation: u32) {
-        let row = &mut self.rows[idx.at()];
-        row.incarnation = row.incarnation.max(incarnation);
+        self.rows.change(idx, |row| row.incarnation = row.incarnation.max(incarnation));
     }
 
     fn bury(&mut self, core: &mut Core, idx: MemberIdx, accusation: &Accusation<'_>) {
@@ -338,7 +348,7 @@ impl Swim {
     /// Contradicts what was said of us, with an incarnation above it (`refute` in memberlist's state.go).
     fn refute(&mut self, core: &mut Core, accused: u32) {
         self.incarnation = self.incarnation.max(accused).saturating_add(1);
-        self.rows[self.me.at()].incarnation = self.incarnation;
+        self.rows.change(self.me, |row| row.incarnation = self.incarnation);
         self.awareness.apply(1);
         core.stats.refutations += 1;
         if self.incarnation == u32::MAX {
@@ -350,7 +360,7 @@ impl Swim {
     /// Announces what the roster now says of us.
     pub(crate) fn announce(&mut self) {
         self.incarnation = self.incarnation.saturating_add(1);
-        self.rows[self.me.at()].incarnation = self.incarnation;
+        self.rows.change(self.me, |row| row.incarnation = self.incarnation);
         self.spread(self.me);
     }
 
@@ -367,9 +377,6 @@ impl Swim {
 fn is_absurd(row: Row, incarnation: u32) -> bool {
     incarnation > INCARNATION_MAX && incarnation > row.incarnation.saturating_add(INCARNATION_STEP_MAX)
 }
-
-/// memberlist starts here too; it never sends 0.
-const FIRST_INCARNATION: u32 = 1;
 
 /// How far beyond [`INCARNATION_MAX`] an incarnation may rise at a time.
 const INCARNATION_STEP_MAX: u32 = 1 << 10;

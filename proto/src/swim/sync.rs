@@ -5,7 +5,6 @@ use core::time::Duration;
 
 use super::Swim;
 use crate::core::{Ask, Core, Notification};
-use crate::roster::MemberIdx;
 use crate::stats::DropReason;
 use crate::timer::Slot;
 use crate::wire::Versions;
@@ -35,10 +34,9 @@ impl Swim {
     /// Writes every member that we know, in every state, ourselves included.
     pub(crate) fn write_states(&self, core: &Core, join: bool, out: &mut Vec<u8>) {
         native::begin_push_pull(out, join, self.members_known());
-        let rows = self.rows.iter().zip(0_u32..);
-        for (row, idx) in rows {
+        for (idx, row) in self.rows.iter() {
             let Some(state) = row.state else { continue };
-            native::push_state(out, state, row.incarnation, core.roster.record(MemberIdx(idx)));
+            native::push_state(out, state, row.incarnation, core.roster.record(idx));
         }
     }
 

@@ -3,7 +3,7 @@
 //! `aliveNode`, `suspectNode` and `deadNode` in memberlist's state.go, with one difference: a claim that changes nothing
 //! else still raises the incarnation, so that what was once said cannot be undone by an older message.
 
-use super::member::Row;
+use super::rows::Row;
 use crate::wire::swim::State;
 
 /// What is said of a member.
@@ -83,7 +83,7 @@ mod tests {
     use super::*;
 
     fn row(state: Option<State>, incarnation: u32) -> Row {
-        Row { state, incarnation, ..Row::default() }
+        Row { state, incarnation, ..Row::NOBODY }
     }
 
     const ALIVE: Claim = Claim::Alive { moved: false, unchanged: false };

@@ -205,6 +205,18 @@ pub fn alive_head(incarnation: u32) -> Head {
     Head::new(&[ALIVE, SCHEMA], &[u64::from(incarnation)])
 }
 
+/// The same for a node that has not changed since it began, as most have not.
+pub const FIRST_ALIVE_HEAD: [u8; 3] = [ALIVE, SCHEMA, 1];
+
+/// The name in an alive message that begins with [`FIRST_ALIVE_HEAD`]; `None` when it does not, or the name is long.
+#[inline]
+pub fn name_in_first_alive(frame: &[u8]) -> Option<&[u8]> {
+    const NAME_LEN_AT: usize = FIRST_ALIVE_HEAD.len() + VERSIONS_BYTES;
+    let (head, rest) = frame.split_first_chunk::<{ NAME_LEN_AT + 1 }>()?;
+    let is_first = head[..FIRST_ALIVE_HEAD.len()] == FIRST_ALIVE_HEAD;
+    if is_first && head[NAME_LEN_AT] < 0x80 { rest.get(..usize::from(head[NAME_LEN_AT])) } else { None }
+}
+
 /// What goes before a member's name in a user message with its join intent.
 pub fn join_head(ltime: u64, name_len: usize) -> Head {
     Head::new(&[USER, SERF_JOIN, SCHEMA], &[ltime, name_len as u64])
@@ -297,6 +309,7 @@ pub struct Unread<'a> {
 }
 
 /// Looks at an alive message without decoding it; `None` when the frame is anything else.
+#[inline]
 pub fn peek_alive(frame: &[u8]) -> Option<Unread<'_>> {
     let mut rest = frame.strip_prefix(&[ALIVE, SCHEMA])?;
     let incarnation = take_incarnation(&mut rest).ok()?;
@@ -318,6 +331,7 @@ pub enum Glance<'a> {
 }
 
 /// Looks at a frame without decoding it. `None` says nothing about the frame, only that it must be decoded.
+#[inline]
 pub fn glance(frame: &[u8]) -> Option<Glance<'_>> {
     match frame {
         [ALIVE, ..] => peek_alive(frame).map(Glance::Alive),
@@ -336,6 +350,7 @@ pub fn name_start(name_len: usize) -> usize {
 }
 
 /// The name in a record, which comes after the versions. It has not been found to be text.
+#[inline]
 pub fn name_of_record(record: &[u8]) -> Option<&[u8]> {
     let mut rest = record.get(VERSIONS_BYTES..)?;
     take_bytes(&mut rest)
@@ -602,6 +617,7 @@ fn take_varint(rest: &mut &[u8]) -> Option<u64> {
     take_long_varint(rest)
 }
 
+#[cold]
 fn take_long_varint(rest: &mut &[u8]) -> Option<u64> {
     let mut value = 0_u64;
     for (at, &byte) in rest.iter().take(10).enumerate() {
@@ -617,6 +633,7 @@ fn take_long_varint(rest: &mut &[u8]) -> Option<u64> {
     None
 }
 
+#[inline]
 fn take_incarnation(rest: &mut &[u8]) -> Result<u32, DecodeError> {
     let value = take_varint(rest).ok_or(DecodeError::Malformed)?;
     u32::try_from(value).map_err(|_| DecodeError::Malformed)

@@ -92,6 +92,9 @@ pub struct Alive<'a> {
     pub peer: PeerRef<'a>,
 }
 
+/// The incarnation with which a node begins. memberlist begins with it too; it never sends 0.
+pub const FIRST_INCARNATION: u32 = 1;
+
 /// What a node announces about itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PeerRef<'a> {

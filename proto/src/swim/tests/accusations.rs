@@ -220,7 +220,8 @@ fn death_ends_a_suspicion() {
 fn at_the_greatest_incarnation_we_stay_alive_and_do_not_wrap() {
     let mut lone = Lone::lan(&["b"]);
     lone.swim.incarnation = u32::MAX - 1;
-    lone.swim.rows[lone.swim.me.at()].incarnation = u32::MAX - 1;
+    let me = lone.swim.me;
+    lone.swim.rows.change(me, |row| row.incarnation = u32::MAX - 1);
     lone.hear(suspect("a", u32::MAX, "b"));
     lone.hear(suspect("a", u32::MAX, "b"));
     assert_eq!((lone.swim.incarnation(), lone.state("a")), (u32::MAX, Some(State::Alive)));

@@ -111,8 +111,7 @@ fn happen(lone: &mut Lone, happening: &Happening) {
 type View = BTreeMap<MemberIdx, (State, u32, SocketAddr)>;
 
 fn view(lone: &Lone) -> View {
-    let rows = lone.swim.rows.iter().zip(0_u32..).filter_map(|(row, idx)| {
-        let idx = MemberIdx(idx);
+    let rows = lone.swim.rows.iter().filter_map(|(idx, row)| {
         Some((idx, (row.state?, row.incarnation, lone.core.roster.peer(idx).unwrap().addr())))
     });
     rows.collect()
@@ -139,15 +138,15 @@ fn check_step(before: &View, after: &View, forgotten: impl Fn(MemberIdx) -> bool
 
 fn check(lone: &Lone) {
     let swim = &lone.swim;
-    let count = |state| u32::try_from(swim.rows.iter().filter(|row| row.state == Some(state)).count()).unwrap();
+    let count = |state| u32::try_from(swim.rows.iter().filter(|(_, row)| row.state == Some(state)).count()).unwrap();
     assert_eq!(swim.counts, [State::Alive, State::Suspect, State::Dead, State::Left].map(count));
-    assert_eq!(swim.queued, swim.rows.iter().filter(|row| row.is_queued()).count());
+    assert_eq!(swim.queued, swim.rows.iter().filter(|(_, row)| row.sends.is_some()).count());
     assert!(swim.queue.len() >= swim.queued && swim.queue.len() <= 2 * swim.queued + 64 + swim.rows.len());
-    for (row, idx) in swim.rows.iter().zip(0_u32..) {
-        let trouble = swim.troubles.get(&MemberIdx(idx));
+    for (idx, row) in swim.rows.iter() {
+        let trouble = swim.troubles.get(&idx);
         assert_eq!(trouble.is_some(), row.state.is_some_and(|state| state != State::Alive), "{row:?}");
         assert_eq!(trouble.is_some_and(|t| t.suspicion.is_some()), row.state == Some(State::Suspect));
-        assert!(row.state.is_some() || !row.is_queued(), "who is nobody is not told of");
+        assert!(row.state.is_some() || row.sends.is_none(), "who is nobody is not told of");
     }
     let expected = if swim.farewell.is_said() { State::Left } else { State::Alive };
     assert_eq!(swim.row(swim.me).state, Some(expected));

@@ -265,7 +265,7 @@ fn whoever_is_alone_probes_nobody() {
 fn a_member_that_is_forgotten_while_it_is_probed_is_not_suspected() {
     let (mut lone, target, _) = probed(Options::lan(), &["b"]);
     let idx = lone.idx(&target);
-    lone.swim.rows[idx.at()].state = None;
+    lone.swim.rows.change(idx, |row| row.state = None);
     lone.swim.counts = [1, 0, 0, 0];
     lone.run(secs(1));
     assert_eq!(lone.core.stats.suspicions_raised, 0);
