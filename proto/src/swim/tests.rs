@@ -10,6 +10,7 @@ mod states;
 
 use alloc::format;
 use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 use alloc::vec;
 use core::mem;
 use core::time::Duration;
