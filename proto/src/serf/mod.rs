@@ -138,6 +138,7 @@ impl Serf {
             Ok(Message::Join(join)) => self.join_intent(core, &join),
             Ok(Message::Leave(leave)) => self.leave_intent(core, &leave),
             Ok(Message::UserEvent(event)) => self.user_event_in(core, &event, body),
+            Ok(_) => core.stats.drop(DropReason::Unexpected),
             Err(_) => core.stats.drop(DropReason::Malformed),
         }
     }

@@ -173,6 +173,7 @@ impl Lone {
                 Message::Leave(Leave { ltime, node, prune: false }) => format!("leave {node}@{ltime}"),
                 Message::Leave(Leave { ltime, node, prune: true }) => format!("prune {node}@{ltime}"),
                 Message::UserEvent(event) => format!("user {}@{}", event.name, event.ltime),
+                other => panic!("{other:?} is not gossiped"),
             }
         });
         words.collect()

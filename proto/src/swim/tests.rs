@@ -10,8 +10,8 @@ mod states;
 
 use alloc::format;
 use alloc::string::{String, ToString};
-use alloc::vec::Vec;
 use alloc::vec;
+use alloc::vec::Vec;
 use core::mem;
 use core::time::Duration;
 

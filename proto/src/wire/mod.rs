@@ -3,6 +3,7 @@
 //! A *frame* is one message: a type byte and a body. The [`Codec`] decides what the body looks like; the types and what
 //! they mean are the same in every codec.
 
+mod list;
 pub mod native;
 pub mod serf;
 pub mod swim;

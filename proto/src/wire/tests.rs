@@ -3,114 +3,15 @@
 use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
-use core::net::{IpAddr, SocketAddr};
+mod samples;
 
 use proptest::prelude::*;
 
+use self::samples::*;
 use super::native::{self, PushPull, SerfState};
-use super::swim::{Accusation, Ack, Alive, IndirectPing, Message, PeerRef, Ping, Source, State};
+use super::swim::{Accusation, Alive, IndirectPing, Message, PeerRef, Ping, Source, State};
 use super::{DecodeError, Full, Versions, Writer, serf};
 use crate::limits::{META_BYTES_MAX, NAME_BYTES_MAX};
-
-/// An owned message of the membership layer.
-#[derive(Clone, Debug)]
-enum Owned {
-    Ping { seq: u32, node: String, source: Option<(SocketAddr, String)> },
-    IndirectPing { seq: u32, target: SocketAddr, node: String, nack: bool, source: Option<(SocketAddr, String)> },
-    Ack { seq: u32, payload: Vec<u8> },
-    Nack { seq: u32 },
-    Suspect { incarnation: u32, node: String, from: String },
-    Dead { incarnation: u32, node: String, from: String },
-    Alive { incarnation: u32, peer: OwnedPeer },
-}
-
-#[derive(Clone, Debug)]
-struct OwnedPeer {
-    name: String,
-    addr: SocketAddr,
-    meta: Vec<u8>,
-    versions: [u8; 6],
-}
-
-impl OwnedPeer {
-    fn borrow(&self) -> PeerRef<'_> {
-        PeerRef { name: &self.name, addr: self.addr, meta: &self.meta, versions: Versions(self.versions) }
-    }
-}
-
-fn source_of(source: &Option<(SocketAddr, String)>) -> Option<Source<'_>> {
-    source.as_ref().map(|(addr, node)| Source { addr: *addr, node })
-}
-
-impl Owned {
-    fn borrow(&self) -> Message<'_> {
-        match self {
-            Self::Ping { seq, node, source: s } => Message::Ping(Ping { seq: *seq, node, source: source_of(s) }),
-            Self::IndirectPing { seq, target, node, nack, source: s } => {
-                let source = source_of(s);
-                Message::IndirectPing(IndirectPing { seq: *seq, target: *target, node, nack: *nack, source })
-            }
-            Self::Ack { seq, payload } => Message::Ack(Ack { seq: *seq, payload }),
-            Self::Nack { seq } => Message::Nack { seq: *seq },
-            Self::Suspect { incarnation, node, from } => {
-                Message::Suspect(Accusation { incarnation: *incarnation, node, from })
-            }
-            Self::Dead { incarnation, node, from } => {
-                Message::Dead(Accusation { incarnation: *incarnation, node, from })
-            }
-            Self::Alive { incarnation, peer } => {
-                Message::Alive(Alive { incarnation: *incarnation, peer: peer.borrow() })
-            }
-        }
-    }
-}
-
-fn addr() -> impl Strategy<Value = SocketAddr> {
-    (any::<IpAddr>(), any::<u16>()).prop_map(SocketAddr::from)
-}
-
-fn name() -> impl Strategy<Value = String> {
-    prop_oneof![8 => "[a-z0-9.-]{1,20}", 1 => "\\PC{1,60}", 1 => "[a-z]{127,255}"]
-}
-
-fn name_or_none() -> impl Strategy<Value = String> {
-    prop_oneof![4 => name(), 1 => Just(String::new())]
-}
-
-fn bytes(most: usize) -> impl Strategy<Value = Vec<u8>> {
-    prop::collection::vec(any::<u8>(), 0..=most)
-}
-
-fn peer() -> impl Strategy<Value = OwnedPeer> {
-    (name(), addr(), bytes(META_BYTES_MAX), any::<[u8; 6]>()).prop_map(|(name, addr, meta, versions)| OwnedPeer {
-        name,
-        addr,
-        meta,
-        versions,
-    })
-}
-
-fn message() -> impl Strategy<Value = Owned> {
-    let source = || prop::option::of((addr(), name_or_none()));
-    prop_oneof![
-        (any::<u32>(), name_or_none(), source()).prop_map(|(seq, node, source)| Owned::Ping { seq, node, source }),
-        (any::<u32>(), addr(), name_or_none(), any::<bool>(), source())
-            .prop_map(|(seq, target, node, nack, source)| Owned::IndirectPing { seq, target, node, nack, source }),
-        (any::<u32>(), bytes(200)).prop_map(|(seq, payload)| Owned::Ack { seq, payload }),
-        any::<u32>().prop_map(|seq| Owned::Nack { seq }),
-        (any::<u32>(), name(), name_or_none()).prop_map(|(incarnation, node, from)| Owned::Suspect {
-            incarnation,
-            node,
-            from
-        }),
-        (any::<u32>(), name(), name_or_none()).prop_map(|(incarnation, node, from)| Owned::Dead {
-            incarnation,
-            node,
-            from
-        }),
-        (any::<u32>(), peer()).prop_map(|(incarnation, peer)| Owned::Alive { incarnation, peer }),
-    ]
-}
 
 fn written(write: impl FnOnce(&mut Writer<'_>) -> Result<(), Full>) -> Vec<u8> {
     let mut buf = vec![0; 8 * 1024];
@@ -142,41 +43,6 @@ fn check_ends<T>(whole: &[u8], read: impl Fn(&[u8]) -> Result<T, DecodeError>) -
     Ok(())
 }
 
-/// An owned message of the Serf layer.
-#[derive(Clone, Debug)]
-enum OwnedSerf {
-    Leave { ltime: u64, node: String, prune: bool },
-    Join { ltime: u64, node: String },
-    UserEvent { ltime: u64, name: String, payload: Vec<u8>, coalesce: bool },
-}
-
-impl OwnedSerf {
-    fn borrow(&self) -> serf::Message<'_> {
-        match *self {
-            Self::Leave { ltime, ref node, prune } => serf::Message::Leave(serf::Leave { ltime, node, prune }),
-            Self::Join { ltime, ref node } => serf::Message::Join(serf::Join { ltime, node }),
-            Self::UserEvent { ltime, ref name, ref payload, coalesce } => {
-                serf::Message::UserEvent(serf::UserEvent { ltime, name, payload, coalesce })
-            }
-        }
-    }
-}
-
-fn serf_message() -> impl Strategy<Value = OwnedSerf> {
-    prop_oneof![
-        (any::<u64>(), name(), any::<bool>()).prop_map(|(ltime, node, prune)| OwnedSerf::Leave { ltime, node, prune }),
-        (any::<u64>(), name()).prop_map(|(ltime, node)| OwnedSerf::Join { ltime, node }),
-        (any::<u64>(), ".{0,40}", bytes(300), any::<bool>())
-            .prop_map(|(ltime, name, payload, coalesce)| OwnedSerf::UserEvent { ltime, name, payload, coalesce }),
-    ]
-}
-
-type States = Vec<(u8, u32, OwnedPeer)>;
-
-fn states() -> impl Strategy<Value = States> {
-    prop::collection::vec((0_u8..4, any::<u32>(), peer()), 0..6)
-}
-
 fn push_pull(join: bool, states: &States, user: &[u8]) -> Vec<u8> {
     let mut body = vec![];
     native::begin_push_pull(&mut body, join, u32::try_from(states.len()).unwrap());
@@ -188,7 +54,7 @@ fn push_pull(join: bool, states: &States, user: &[u8]) -> Vec<u8> {
     body
 }
 
-fn serf_state(clocks: serf::Clocks, members: &[(String, u64, bool)], events: &[OwnedSerf]) -> Vec<u8> {
+fn serf_state(clocks: serf::Clocks, members: &[(String, u64, bool)], events: &[OwnedEvent]) -> Vec<u8> {
     let mut body = vec![];
     native::begin_serf_state(&mut body, clocks, u32::try_from(members.len()).unwrap());
     for &(ref node, ltime, left) in members {
@@ -196,23 +62,9 @@ fn serf_state(clocks: serf::Clocks, members: &[(String, u64, bool)], events: &[O
     }
     native::begin_events(&mut body, u32::try_from(events.len()).unwrap());
     for event in events {
-        let serf::Message::UserEvent(event) = event.borrow() else { continue };
-        native::push_event(&mut body, &event);
+        native::push_event(&mut body, &event.borrow());
     }
     body
-}
-
-fn members() -> impl Strategy<Value = Vec<(String, u64, bool)>> {
-    prop::collection::vec((name(), 0..crate::limits::LAMPORT_TIME_MAX, any::<bool>()), 0..6)
-}
-
-fn event() -> impl Strategy<Value = OwnedSerf> {
-    (any::<u64>(), ".{0,20}", bytes(60), any::<bool>())
-        .prop_map(|(ltime, name, payload, coalesce)| OwnedSerf::UserEvent { ltime, name, payload, coalesce })
-}
-
-fn clocks() -> impl Strategy<Value = serf::Clocks> {
-    any::<[u64; 3]>().prop_map(|[member, event, query]| serf::Clocks { member, event, query })
 }
 
 proptest! {
@@ -246,9 +98,26 @@ proptest! {
 
     #[test]
     fn every_message_of_the_layer_above_comes_back_and_is_refused_when_damaged(message in serf_message()) {
-        let frame = encode_serf(&message.borrow());
-        prop_assert_eq!(native::decode_serf(&frame), Ok(message.borrow()));
-        check_ends(&frame, |frame| native::decode_serf(frame).map(|_| ()))?;
+        message.with(|message| {
+            let frame = encode_serf(&message);
+            prop_assert_eq!(native::decode_serf(&frame), Ok(message));
+            Ok(())
+        })?;
+        let frame = message.with(|message| encode_serf(&message));
+        if message.open_end().is_none() {
+            check_ends(&frame, |frame| native::decode_serf(frame).map(|_| ()))?;
+        }
+        for cut in 0..frame.len() - message.open_end().unwrap_or_default() {
+            prop_assert!(native::decode_serf(&frame[..cut]).is_err(), "cut to {} of {}", cut, frame.len());
+        }
+    }
+
+    #[test]
+    fn a_coordinate_comes_back_as_it_was_and_is_refused_when_damaged(vec in prop::collection::vec(any::<f64>(), 0..12), [error, adjustment, height] in any::<[f64; 3]>()) {
+        let coordinate = serf::Coordinate { vec: serf::List::new(&vec), error, adjustment, height };
+        let payload = written(|w| native::encode_coordinate(&coordinate, w));
+        prop_assert_eq!(native::decode_coordinate(&payload), Ok(coordinate));
+        check_ends(&payload, |payload| native::decode_coordinate(payload).map(|_| ()))?;
     }
 
     #[test]
@@ -303,8 +172,8 @@ proptest! {
         prop_assert_eq!(state.clocks, clocks);
         let read: Vec<_> = state.members().map(|m| (String::from_utf8(m.node.to_vec()).unwrap(), m.ltime, m.left)).collect();
         prop_assert_eq!(read, members);
-        let read: Vec<_> = state.events().map(serf::Message::UserEvent).collect();
-        prop_assert_eq!(read, events.iter().map(OwnedSerf::borrow).collect::<Vec<_>>());
+        let read: Vec<_> = state.events().collect();
+        prop_assert_eq!(read, events.iter().map(OwnedEvent::borrow).collect::<Vec<_>>());
         check_ends(&body, |body| SerfState::parse(body).map(|_| ()))?;
     }
 
@@ -314,7 +183,12 @@ proptest! {
         frame.extend_from_slice(&bytes);
         for frame in [&bytes[..], &frame[..], &frame[1..]] {
             let _ = native::decode(frame);
-            let _ = native::decode_serf(frame);
+            if let Ok(message) = native::decode_serf(frame) {
+                // Walks every list.
+                let mut room = [0; 1024];
+                let _ = native::encode_serf(&message, &mut Writer::new(&mut room));
+            }
+            let _ = native::decode_coordinate(frame);
             let _ = native::decode_record(frame);
             let _ = native::peek_alive(frame);
             if let Ok(parsed) = PushPull::parse(frame) {

@@ -1,0 +1,93 @@
+//! Serf's part of a push/pull: schema, three clocks, number of members, then for each its time (shifted left by one, with
+//! the lowest bit set if it left) and name; number of events, then the events.
+
+use alloc::vec::Vec;
+
+use super::serf::{UserEventBody, user_event};
+use super::varint::{push_varint, take_bytes, take_varint};
+use super::{SCHEMA, schema};
+use crate::limits::NAME_BYTES_MAX;
+use crate::wire::{DecodeError, serf};
+
+/// Writes the head of Serf's part; members and then events follow.
+pub fn begin_serf_state(out: &mut Vec<u8>, clocks: serf::Clocks, members: u32) {
+    out.push(SCHEMA);
+    for time in [clocks.member, clocks.event, clocks.query, u64::from(members)] {
+        push_varint(out, time);
+    }
+}
+
+/// Adds one member.
+pub fn push_member_time(out: &mut Vec<u8>, member: serf::MemberTime<'_>) {
+    push_varint(out, (member.ltime << 1) | u64::from(member.left));
+    push_varint(out, member.node.len() as u64);
+    out.extend_from_slice(member.node);
+}
+
+/// Says how many events follow.
+pub fn begin_events(out: &mut Vec<u8>, events: u32) {
+    push_varint(out, u64::from(events));
+}
+
+/// Adds one event.
+pub fn push_event(out: &mut Vec<u8>, event: &serf::UserEvent<'_>) {
+    let serf::UserEvent { ltime, name, payload, coalesce } = *event;
+    let body = postcard::to_allocvec(&UserEventBody { ltime, name, payload, coalesce });
+    out.extend_from_slice(&body.expect("a vector has room for any event"));
+}
+
+/// Serf's part of a push/pull, known to be sound from end to end.
+#[derive(Clone, Copy, Debug)]
+pub struct SerfState<'a> {
+    /// The sender's clocks.
+    pub clocks: serf::Clocks,
+    members: (usize, &'a [u8]),
+    events: (usize, &'a [u8]),
+}
+
+impl<'a> SerfState<'a> {
+    /// Checks everything, so that a damaged state changes nothing.
+    pub fn parse(body: &'a [u8]) -> Result<Self, DecodeError> {
+        Self::take(schema(body)?).ok_or(DecodeError::Malformed)
+    }
+
+    fn take(mut rest: &'a [u8]) -> Option<Self> {
+        let rest = &mut rest;
+        let clocks = serf::Clocks { member: take_varint(rest)?, event: take_varint(rest)?, query: take_varint(rest)? };
+        let count = usize::try_from(take_varint(rest)?).ok()?;
+        let members = (count, *rest);
+        for _ in 0..count {
+            take_member(rest)?;
+        }
+        let count = usize::try_from(take_varint(rest)?).ok()?;
+        let events = (count, *rest);
+        for _ in 0..count {
+            take_event(rest)?;
+        }
+        rest.is_empty().then_some(Self { clocks, members, events })
+    }
+
+    /// The time of every member.
+    pub fn members(&self) -> impl Iterator<Item = serf::MemberTime<'a>> + use<'a> {
+        let (count, mut rest) = self.members;
+        (0..count).map_while(move |_| take_member(&mut rest))
+    }
+
+    /// The recent user events.
+    pub fn events(&self) -> impl Iterator<Item = serf::UserEvent<'a>> + use<'a> {
+        let (count, mut rest) = self.events;
+        (0..count).map_while(move |_| take_event(&mut rest))
+    }
+}
+
+fn take_member<'a>(rest: &mut &'a [u8]) -> Option<serf::MemberTime<'a>> {
+    let time = take_varint(rest)?;
+    let node = take_bytes(rest).filter(|node| (1..=NAME_BYTES_MAX).contains(&node.len()))?;
+    Some(serf::MemberTime { node, ltime: time >> 1, left: time & 1 == 1 })
+}
+
+fn take_event<'a>(rest: &mut &'a [u8]) -> Option<serf::UserEvent<'a>> {
+    let (body, tail) = postcard::take_from_bytes(rest).ok()?;
+    *rest = tail;
+    Some(user_event(body))
+}
