@@ -4,7 +4,7 @@ use core::fmt;
 use core::iter::FusedIterator;
 
 use super::serf::Filter;
-use super::{Codec, native};
+use super::{Codec, hashicorp, native};
 
 /// A list in a message: values at hand, or values still encoded, which are decoded one by one as they are asked for.
 ///
@@ -118,6 +118,7 @@ impl<'a> Item<'a> for &'a str {
     fn take(codec: Codec, rest: &mut &'a [u8]) -> Option<Self> {
         match codec {
             Codec::Native => native::take_text(rest),
+            Codec::HashiCorp => hashicorp::take_text(rest),
         }
     }
 }
@@ -132,6 +133,7 @@ impl<'a> Item<'a> for f64 {
     fn take(codec: Codec, rest: &mut &'a [u8]) -> Option<Self> {
         match codec {
             Codec::Native => native::take_float(rest),
+            Codec::HashiCorp => hashicorp::take_float(rest),
         }
     }
 }
@@ -140,6 +142,7 @@ impl<'a> Item<'a> for Filter<'a> {
     fn take(codec: Codec, rest: &mut &'a [u8]) -> Option<Self> {
         match codec {
             Codec::Native => native::take_filter(rest),
+            Codec::HashiCorp => hashicorp::take_filter(rest),
         }
     }
 }

@@ -161,6 +161,12 @@ pub(in crate::wire) enum OwnedFilter {
     Unreadable(Vec<u8>),
 }
 
+impl OwnedFilter {
+    fn names(&self) -> Vec<&str> {
+        if let Self::Nodes(names) = self { texts(names) } else { vec![] }
+    }
+}
+
 #[derive(Clone, Debug)]
 pub(in crate::wire) struct OwnedMember {
     name: String,
@@ -174,13 +180,9 @@ pub(in crate::wire) fn texts(texts: &[String]) -> Vec<&str> {
     texts.iter().map(String::as_str).collect()
 }
 
-fn names(filter: &OwnedFilter) -> Vec<&str> {
-    if let OwnedFilter::Nodes(names) = filter { texts(names) } else { vec![] }
-}
-
 impl OwnedQuery {
     pub(in crate::wire) fn with<R>(&self, use_it: impl FnOnce(serf::Query<'_>) -> R) -> R {
-        let names: Vec<_> = self.filters.iter().map(names).collect();
+        let names: Vec<_> = self.filters.iter().map(OwnedFilter::names).collect();
         let filters = self.filters.iter().zip(&names).map(|(filter, names)| match filter {
             OwnedFilter::Nodes(_) => serf::Filter::Nodes(serf::List::new(names)),
             OwnedFilter::Tag(tag, expr) => serf::Filter::Tag { tag, expr },

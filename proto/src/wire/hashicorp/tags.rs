@@ -1,0 +1,32 @@
+//! A member's tags in its metadata: byte 0xff and a map of strings (`encodeTags` in serf).
+
+use alloc::vec::Vec;
+
+use super::reader::Reader;
+use super::writer::{Out, map, raw};
+use crate::wire::Full;
+
+/// The first byte of metadata that holds tags.
+const MAGIC: u8 = 0xff;
+
+/// Appends tags as metadata, in the order in which they come.
+pub fn push_tags<'t>(out: &mut Vec<u8>, tags: impl ExactSizeIterator<Item = (&'t str, &'t str)>) {
+    let written = put_tags(out, tags);
+    debug_assert_eq!(written, Ok(()), "a vector has room");
+}
+
+fn put_tags<'t>(out: &mut impl Out, tags: impl ExactSizeIterator<Item = (&'t str, &'t str)>) -> Result<(), Full> {
+    out.put(&[MAGIC])?;
+    map(out, tags.len())?;
+    for text in tags.flat_map(|(key, value)| [key, value]) {
+        raw(out, text.as_bytes())?;
+    }
+    Ok(())
+}
+
+/// The tags in metadata, up to the first that is damaged, as in serf; `None` when the metadata holds none but is a role.
+pub fn tags(meta: &[u8]) -> Option<impl Iterator<Item = (&[u8], &[u8])>> {
+    let mut r = Reader::new(meta.strip_prefix(&[MAGIC])?);
+    let count = r.map().unwrap_or_default();
+    Some((0..count).map_while(move |_| Some((r.bytes()?, r.bytes()?))))
+}
