@@ -12,11 +12,14 @@ use crate::roster::{Directory, MemberIdx, Name, Roster};
 use crate::stats::Stats;
 use crate::time::Instant;
 use crate::timer::{Many, Slot, Timers};
+use crate::wire::Codec;
 
 /// Lent to the layers. `now` is set once per call, so that no layer function takes it.
 #[derive(Clone, Debug)]
 pub(crate) struct Core {
     pub(crate) now: Instant,
+    /// The codec of the message that is being handled.
+    pub(crate) heard_in: Codec,
     pub(crate) cfg: Arc<Config>,
     pub(crate) rng: Streams,
     pub(crate) roster: Roster,
@@ -36,6 +39,7 @@ impl Core {
         let hash_key = rng.jitter.next_u64();
         Self {
             now,
+            heard_in: Codec::Native,
             cfg,
             rng,
             roster: Roster::new(directory, hash_key),
@@ -90,6 +94,8 @@ pub(crate) struct Unicast {
     pub(crate) to: SocketAddr,
     /// Who listens there, if we know: decides codec and checksum.
     pub(crate) peer: Option<MemberIdx>,
+    /// The codec of the message that this answers, if it does: whoever wrote it reads it.
+    pub(crate) answers: Option<Codec>,
     pub(crate) body: Body,
 }
 

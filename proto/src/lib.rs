@@ -42,7 +42,7 @@ mod time;
 mod timer;
 pub mod wire;
 
-pub use config::{Config, ConfigError, Options};
+pub use config::{CodecChoice, Config, ConfigError, Options};
 pub use event::{
     Event, JoinId, JoinReport, LeaveReport, Member, MemberEvent, MemberEventKind, SeedFailure, SeedFailureCause,
     Status, UserEvent,

@@ -5,9 +5,58 @@ mod profile;
 
 use core::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 pub use self::error::ConfigError;
 use crate::limits::USER_EVENT_BYTES_MAX;
-use crate::wire::Codec;
+use crate::wire::{Codec, Versions};
+
+/// Which codecs a node writes and reads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum CodecChoice {
+    /// Writes our own codec to members that announce that they understand it, answers in the codec of what it answers, and writes
+    /// HashiCorp's to everybody else: strangers and HashiCorp's nodes. Reads both. A cluster of both kinds of nodes needs no
+    /// other setting.
+    #[default]
+    Auto,
+    /// Writes and reads only our own codec.
+    Native,
+    /// Writes and reads only HashiCorp's codec, and announces no more than HashiCorp's nodes do.
+    HashiCorp,
+}
+
+impl CodecChoice {
+    /// Whether messages in this codec are read.
+    pub const fn reads(self, codec: Codec) -> bool {
+        match self {
+            Self::Auto => true,
+            Self::Native => matches!(codec, Codec::Native),
+            Self::HashiCorp => matches!(codec, Codec::HashiCorp),
+        }
+    }
+
+    /// In which codec to write to somebody: `versions` are theirs, if we know them, and `answers` is the codec of what is
+    /// answered, if anything is.
+    pub fn writes(self, versions: Option<Versions>, answers: Option<Codec>) -> Codec {
+        match self {
+            Self::Native => Codec::Native,
+            Self::HashiCorp => Codec::HashiCorp,
+            Self::Auto => answers.unwrap_or_else(|| match versions {
+                Some(versions) if versions.reads_native() => Codec::Native,
+                _ => Codec::HashiCorp,
+            }),
+        }
+    }
+
+    /// What a node that makes this choice announces.
+    pub const fn versions(self) -> Versions {
+        match self {
+            Self::Auto | Self::Native => Versions::OURS,
+            Self::HashiCorp => Versions::HASHICORP,
+        }
+    }
+}
 
 /// Every setting of the protocol. Start from a profile and change what you need:
 ///
@@ -22,8 +71,8 @@ use crate::wire::Codec;
 /// The profiles [`lan`](Self::lan), [`wan`](Self::wan) and [`local`](Self::local) hold HashiCorp's values.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Options {
-    /// The codec that we write.
-    pub codec: Codec,
+    /// Which codecs we write and read. Default [`CodecChoice::Auto`].
+    pub codec: CodecChoice,
     /// How often one member is probed. Longer: failures are noticed later. Default 1 s.
     pub probe_interval: Duration,
     /// How long a probe waits for its ack before it asks others. Must be below `probe_interval`; too short
@@ -171,7 +220,7 @@ impl core::ops::Deref for Config {
 const COUNT_MAX: u32 = 32_768;
 
 /// Room for the largest messages: an alive message, or a ping with the accusation that it carries.
-const PACKET_BYTES_LEAST: u32 = 1100;
+const PACKET_BYTES_LEAST: u32 = 1200;
 
 /// The largest UDP payload.
 const PACKET_BYTES_MOST: u32 = 65_507;
@@ -219,7 +268,7 @@ mod tests {
         use crate::envelope::Packer;
         use crate::limits::{META_BYTES_MAX, NAME_BYTES_MAX};
         use crate::wire::swim::{Accusation, Alive, IndirectPing, Message, PeerRef, Ping, Source};
-        use crate::wire::{Versions, native};
+        use crate::wire::{Codec, Versions};
 
         let name = &*"n".repeat(NAME_BYTES_MAX);
         let addr = "[2001:db8::1]:65535".parse().unwrap();
@@ -230,10 +279,12 @@ mod tests {
         let ping = Message::Ping(Ping { seq: u32::MAX, node: name, source });
         let suspect = Message::Suspect(Accusation { incarnation: u32::MAX, node: name, from: name });
         for messages in [&[alive][..], &[Message::IndirectPing(indirect)], &[ping, suspect]] {
-            let mut out = Outbox::new();
-            let mut packer = Packer::new(&mut out, PACKET_BYTES_LEAST);
-            for message in messages {
-                assert_eq!(packer.frame(|w| native::encode(message, w)), Ok(()), "{message:?}");
+            for codec in [Codec::Native, Codec::HashiCorp] {
+                let mut out = Outbox::new();
+                let mut packer = Packer::new(&mut out, PACKET_BYTES_LEAST);
+                for message in messages {
+                    assert_eq!(packer.frame(|w| codec.encode(message, w)), Ok(()), "{codec:?}: {message:?}");
+                }
             }
         }
     }

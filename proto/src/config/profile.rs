@@ -3,14 +3,13 @@
 
 use core::time::Duration;
 
-use super::Options;
-use crate::wire::Codec;
+use super::{CodecChoice, Options};
 
 impl Options {
     /// For nodes in one data centre.
     pub fn lan() -> Self {
         Self {
-            codec: Codec::Native,
+            codec: CodecChoice::Auto,
             probe_interval: Duration::from_secs(1),
             probe_timeout: Duration::from_millis(500),
             indirect_probes: 3,

@@ -13,9 +13,9 @@ use crate::stats::DropReason;
 use crate::stream::{Step, Unit, frame};
 use crate::time::Instant;
 use crate::timer::Many;
-use crate::wire::Writer;
-use crate::wire::native::{self, PushPull, STREAM_ACK, STREAM_PING, STREAM_PUSH_PULL};
+use crate::wire::native::{self, STREAM_ACK, STREAM_PING, STREAM_PUSH_PULL};
 use crate::wire::swim::{Ack, Message, Ping};
+use crate::wire::{Codec, PushPull, Writer};
 
 impl Node {
     /// Opens a stream to somebody, for an exchange that must be over at `until`.
@@ -68,10 +68,11 @@ impl Node {
 
     /// Everything that we know.
     fn push_pull(&self, join: bool) -> Option<Vec<u8>> {
-        let room = self.swim.states_bytes(&self.core) + self.serf.state_bytes(&self.core);
+        let room = self.swim.states_bytes(&self.core, Codec::Native) + self.serf.state_bytes(&self.core);
         frame(STREAM_PUSH_PULL, room, |body| {
-            self.swim.write_states(&self.core, join, body);
-            self.serf.write_state(&self.core, body);
+            native::begin_push_pull(body, join, self.swim.members_known());
+            self.swim.write_states(&self.core, Codec::Native, body);
+            self.serf.write_state(&self.core, Codec::Native, body);
         })
     }
 
@@ -79,10 +80,10 @@ impl Node {
     /// exchange their states do not echo them.
     fn serve(&mut self, id: StreamId, from: SocketAddr, unit: &Unit<'_>, out: &mut Outbox) {
         match unit.kind {
-            STREAM_PUSH_PULL => match PushPull::parse(unit.body()) {
+            STREAM_PUSH_PULL => match PushPull::parse(Codec::Native, unit.body()) {
                 Ok(remote) => {
                     self.core.stats.push_pulls_in += 1;
-                    if let Some(reply) = self.push_pull(remote.join) {
+                    if let Some(reply) = self.push_pull(remote.join()) {
                         self.write(id, reply, out);
                     }
                     let _refused = self.merge(&remote, false, out);
@@ -113,13 +114,15 @@ impl Node {
     /// Takes the reply to a request of ours.
     fn reply(&mut self, ask: Ask, unit: &Unit<'_>, out: &mut Outbox) {
         let result = match (ask, unit.kind) {
-            (Ask::PushPull { .. } | Ask::Join { .. }, STREAM_PUSH_PULL) => match PushPull::parse(unit.body()) {
-                Ok(remote) => {
-                    let ignore_old = self.ignores_old_events(ask);
-                    self.merge(&remote, ignore_old, out)
+            (Ask::PushPull { .. } | Ask::Join { .. }, STREAM_PUSH_PULL) => {
+                match PushPull::parse(Codec::Native, unit.body()) {
+                    Ok(remote) => {
+                        let ignore_old = self.ignores_old_events(ask);
+                        self.merge(&remote, ignore_old, out)
+                    }
+                    Err(_) => Err(SeedFailureCause::Malformed),
                 }
-                Err(_) => Err(SeedFailureCause::Malformed),
-            },
+            }
             (Ask::Ping { seq, .. }, STREAM_ACK) => match native::decode_body(STREAM_ACK, unit.body()) {
                 Ok(Message::Ack(ack)) if ack.seq == seq => {
                     self.swim.stream_acked(seq);
@@ -150,10 +153,10 @@ impl Node {
             return Err(SeedFailureCause::Refused);
         }
         self.deliver_notifications(out);
-        if !remote.user.is_empty() {
+        if !remote.user().is_empty() {
             // Of two sides that join each other, either may want to hear nothing old.
-            let ignore_old = ignore_old || (remote.join && self.joins_ignore_old());
-            self.serf.merge(&mut self.core, remote.user, ignore_old);
+            let ignore_old = ignore_old || (remote.join() && self.joins_ignore_old());
+            self.serf.merge(&mut self.core, remote.codec(), remote.user(), ignore_old);
         }
         Ok(())
     }

@@ -35,6 +35,7 @@ use crate::stream::{StreamInput, Streams};
 use crate::swim::Swim;
 use crate::time::{Instant, next_on_grid};
 use crate::timer::{Fired, Many, Slot};
+use crate::wire::Codec;
 use crate::wire::native::{self, Glance, Unread};
 use crate::wire::swim::{FIRST_INCARNATION, Message};
 
@@ -267,6 +268,9 @@ impl Node {
 
     #[inline]
     fn glance(&self, frame: &[u8]) -> Glanced {
+        if !self.core.cfg.codec.reads(Codec::Native) {
+            return Glanced::Unread;
+        }
         // Most messages of a join storm.
         if let Some(idx) = self.core.roster.find_first_alive(frame) {
             return Glanced::Alive { idx, incarnation: FIRST_INCARNATION };
@@ -292,12 +296,14 @@ impl Node {
 
     fn handle_frame(&mut self, from: SocketAddr, frame: &[u8]) {
         self.core.stats.messages_in += 1;
-        match native::decode(frame) {
+        let Some(codec) = frame.first().map(|&kind| Codec::of(kind)).filter(|codec| self.core.cfg.codec.reads(*codec))
+        else {
+            return self.core.stats.drop(DropReason::Codec);
+        };
+        self.core.heard_in = codec;
+        match Codec::decode(frame) {
             Ok(Message::User(body)) => self.serf.handle(&mut self.core, body),
             Ok(message) => self.swim.handle(&mut self.core, from, &message),
-            Err(_) if frame.first().is_some_and(|kind| kind & native::NATIVE == 0) => {
-                self.core.stats.drop(DropReason::Codec);
-            }
             Err(_) => self.core.stats.drop(DropReason::Malformed),
         }
     }

@@ -7,9 +7,8 @@ use crate::core::{Body, Core, Target, Unicast};
 use crate::envelope::{Caps, Packer, seal};
 use crate::outbox::Outbox;
 use crate::roster::MemberIdx;
-use crate::wire::Full;
-use crate::wire::native;
 use crate::wire::swim::{Accusation, Ack, IndirectPing, Message, Ping, Source};
+use crate::wire::{Codec, Full};
 
 impl Node {
     /// Sends what the layers have to say to single addresses.
@@ -23,9 +22,10 @@ impl Node {
     }
 
     fn send_unicast(&mut self, unicast: &Unicast, out: &mut Outbox) {
-        let Unicast { to, peer, body } = unicast;
+        let Unicast { to, peer, answers, body } = unicast;
+        let codec = self.codec(*peer, *answers);
         let mut packer = Packer::new(out, self.core.cfg.packet_bytes);
-        if write_body(&self.core, self.swim.me(), body, &mut packer).is_err() {
+        if write_body(&self.core, self.swim.me(), body, codec, &mut packer).is_err() {
             debug_assert!(false, "a single message always fits into a packet");
             return;
         }
@@ -38,11 +38,11 @@ impl Node {
             let incarnation = self.swim.incarnation_of(idx).unwrap_or_default();
             let (node, from) = (self.core.roster.name_ref(idx), self.core.roster.name_ref(self.swim.me()));
             let suspect = Message::Suspect(Accusation { incarnation, node, from });
-            let fits = packer.frame(|w| native::encode(&suspect, w));
+            let fits = packer.frame(|w| codec.encode(&suspect, w));
             debug_assert!(fits.is_ok(), "a ping and an accusation fit into a packet");
         } else {
-            self.swim.fill(&mut self.core, &mut packer);
-            self.serf.fill(&self.core, &mut packer);
+            self.swim.fill(&mut self.core, codec, &mut packer);
+            self.serf.fill(&self.core, codec, &mut packer);
         }
         let packed = packer.finish();
         let caps = self.caps(*peer);
@@ -69,8 +69,9 @@ impl Node {
 
     fn send_gossip(&mut self, to: SocketAddr, target: MemberIdx, out: &mut Outbox) {
         let mut packer = Packer::new(out, self.core.cfg.packet_bytes);
-        self.swim.fill(&mut self.core, &mut packer);
-        self.serf.fill(&self.core, &mut packer);
+        let codec = self.codec(Some(target), None);
+        self.swim.fill(&mut self.core, codec, &mut packer);
+        self.serf.fill(&self.core, codec, &mut packer);
         if packer.is_empty() {
             return;
         }
@@ -85,6 +86,12 @@ impl Node {
         [self.swim.next_sends(), self.serf.next_sends()].into_iter().flatten().min()
     }
 
+    /// In which codec to write to somebody.
+    fn codec(&self, peer: Option<MemberIdx>, answers: Option<Codec>) -> Codec {
+        let versions = peer.and_then(|idx| self.core.roster.peer(idx)).map(|peer| peer.versions());
+        self.core.cfg.codec.writes(versions, answers)
+    }
+
     fn caps(&self, peer: Option<MemberIdx>) -> Caps {
         let versions = peer.and_then(|idx| self.core.roster.peer(idx)).map(|peer| peer.versions());
         Caps { checksum: versions.is_some_and(|versions| versions.protocol_max() >= PROTOCOL_CHECKSUM) }
@@ -96,7 +103,7 @@ impl Node {
     }
 }
 
-fn write_body(core: &Core, me: MemberIdx, body: &Body, packer: &mut Packer<'_>) -> Result<(), Full> {
+fn write_body(core: &Core, me: MemberIdx, body: &Body, codec: Codec, packer: &mut Packer<'_>) -> Result<(), Full> {
     let source = core.roster.peer(me).map(|peer| Source { addr: peer.announced_addr(), node: peer.name() });
     let message = match body {
         Body::Ping { seq, target, .. } => {
@@ -114,7 +121,7 @@ fn write_body(core: &Core, me: MemberIdx, body: &Body, packer: &mut Packer<'_>) 
         Body::Ack { seq } => Message::Ack(Ack { seq: *seq, payload: &[] }),
         Body::Nack { seq } => Message::Nack { seq: *seq },
     };
-    packer.frame(|w| native::encode(&message, w))
+    packer.frame(|w| codec.encode(&message, w))
 }
 
 /// The protocol version from which a member checks checksums.

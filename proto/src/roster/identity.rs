@@ -5,6 +5,7 @@ use alloc::sync::Arc;
 use core::net::SocketAddr;
 
 use crate::limits::{META_BYTES_MAX, NAME_BYTES_MAX};
+use crate::wire::hashicorp::Announcement;
 use crate::wire::swim::PeerRef;
 use crate::wire::{Versions, native};
 
@@ -66,6 +67,13 @@ impl Peer {
     /// The native encoding of all of this, as it stands in every native message about the member.
     pub(crate) const fn record(&self) -> &[u8] {
         &self.record
+    }
+
+    /// Whether this is what an announcement says, word for word.
+    pub(crate) fn announces(&self, fields: &Announcement<'_>) -> bool {
+        let &Announcement { name, ip, port, meta, versions, .. } = fields;
+        let address = ip == Some(self.addr.ip()) && port == self.addr.port();
+        address && versions == Some(self.versions) && *meta == *self.meta && *name == *self.name.as_bytes()
     }
 
     pub(crate) fn announced(&self) -> PeerRef<'_> {

@@ -18,6 +18,7 @@ pub use self::directory::Directory;
 pub(crate) use self::identity::canonical;
 pub use self::identity::{Identity, IdentityError, Name, Peer};
 use crate::limits::MEMBERS_MAX;
+use crate::wire::Announced;
 use crate::wire::swim::PeerRef;
 
 /// Stands for a name within one node. Dense: rows are indexed by it. Reused once every holder has let go.
@@ -236,6 +237,14 @@ impl Roster {
         match self.changed.get(idx.at()) {
             Some(Some(peer)) => peer.record(),
             _ => self.directory.record(idx),
+        }
+    }
+
+    /// Whether a member announces just this. An announcement that cannot be read is nobody's.
+    pub(crate) fn announces(&self, idx: MemberIdx, announced: &Announced<'_>) -> bool {
+        match announced {
+            Announced::Record(record) => self.record(idx) == *record,
+            Announced::Fields(fields) => self.peer(idx).is_some_and(|peer| peer.announces(fields)),
         }
     }
 

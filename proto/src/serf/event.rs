@@ -115,7 +115,7 @@ impl Serf {
             return;
         }
         // A peer may send larger packets than we do. What fits into none of ours would stand in the way of all the rest.
-        if frame.len() > packet_room(core) {
+        if frame.len().max(hashicorp_bytes(event)) > packet_room(core) {
             core.stats.broadcasts_pruned += 1;
             return;
         }

@@ -9,8 +9,8 @@ use crate::event::Status;
 use crate::roster::{Holder, MemberIdx};
 use crate::stats::DropReason;
 use crate::timer::Many;
-use crate::wire::native;
 use crate::wire::serf::{Join, Leave, Message};
+use crate::wire::{Codec, native};
 
 /// Where an intent comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +19,15 @@ pub(super) enum Via {
     Gossip,
     /// A push/pull: others are not told, they will exchange states themselves.
     PushPull,
+}
+
+impl Intent {
+    const fn message(self, ltime: u64, node: &str) -> Message<'_> {
+        match self {
+            Self::Join => Message::Join(Join { ltime, node }),
+            Self::Leave { prune } => Message::Leave(Leave { ltime, node, prune }),
+        }
+    }
 }
 
 impl Serf {
@@ -189,7 +198,7 @@ impl Serf {
         }
     }
 
-    pub(super) fn fill_intents(&mut self, core: &Core, limit: usize, packer: &mut Packer<'_>) {
+    pub(super) fn fill_intents(&mut self, core: &Core, limit: usize, codec: Codec, packer: &mut Packer<'_>) {
         if self.intents_queued == 0 {
             return;
         }
@@ -200,13 +209,15 @@ impl Serf {
         intents.fill(limit, |sends, &idx| {
             let row = &mut rows[idx.at()];
             let (true, Some(intent)) = (row.sends() == Some(sends as u64), row.intent()) else { return Offer::Stale };
-            let (name, ltime) = (core.roster.name_bytes(idx), row.ltime());
+            let ltime = row.ltime();
             let frame = match intent {
-                Intent::Join => packer.join(native::join_head(ltime, name.len()).bytes(), name),
-                Intent::Leave { prune } => packer.frame(|w| {
-                    let node = core.roster.name_ref(idx);
-                    native::begin_user(w)?;
-                    native::encode_serf(&Message::Leave(Leave { ltime, node, prune }), w)
+                Intent::Join if codec == Codec::Native => {
+                    let name = core.roster.name_bytes(idx);
+                    packer.join(native::join_head(ltime, name.len()).bytes(), name)
+                }
+                _ => packer.frame(|w| {
+                    codec.begin_user(w)?;
+                    codec.encode_serf(&intent.message(ltime, core.roster.name_ref(idx)), w)
                 }),
             };
             if frame.is_err() {

@@ -31,7 +31,7 @@ use crate::roster::MemberIdx;
 use crate::stats::DropReason;
 use crate::time::Instant;
 use crate::timer::{Many, Slot};
-use crate::wire::native;
+use crate::wire::Codec;
 use crate::wire::serf::Message;
 
 /// The Serf layer of one node.
@@ -134,7 +134,7 @@ impl Serf {
 
     /// Takes the body of a user message.
     pub(crate) fn handle(&mut self, core: &mut Core, body: &[u8]) {
-        match native::decode_serf(body) {
+        match Codec::decode_serf(body) {
             Ok(Message::Join(join)) => self.join_intent(core, &join),
             Ok(Message::Leave(leave)) => self.leave_intent(core, &leave),
             Ok(Message::UserEvent(event)) => self.user_event_in(core, &event, body),
@@ -179,13 +179,13 @@ impl Serf {
     }
 
     /// Adds broadcasts to a packet while they fit: intents first, then user events, as serf does.
-    pub(crate) fn fill(&mut self, core: &Core, packer: &mut Packer<'_>) {
+    pub(crate) fn fill(&mut self, core: &Core, codec: Codec, packer: &mut Packer<'_>) {
         let limit = transmit_limit(core.cfg.retransmit_mult, self.members);
-        self.fill_intents(core, limit, packer);
+        self.fill_intents(core, limit, codec, packer);
         self.events.fill(limit, |_, event| {
             let frame = packer.frame(|w| {
-                native::begin_user(w)?;
-                w.put(event)
+                codec.begin_user(w)?;
+                codec.translate_serf(event, w)
             });
             if frame.is_err() { Offer::Full } else { Offer::Sent }
         });

@@ -9,25 +9,40 @@ use crate::core::Core;
 use crate::event::Status;
 use crate::roster::MemberIdx;
 use crate::stats::DropReason;
-use crate::wire::native::{self, SerfState};
-use crate::wire::serf::{Clocks, MemberTime};
+use crate::wire::serf::{Clocks, MemberTime, UserEvent};
+use crate::wire::{Codec, hashicorp, native};
 
 impl Serf {
     /// Writes our clocks, the time of every member and the recent user events in Lamport order.
-    pub(crate) fn write_state(&self, core: &Core, out: &mut Vec<u8>) {
+    pub(crate) fn write_state(&self, core: &Core, codec: Codec, out: &mut Vec<u8>) {
+        match codec {
+            Codec::Native => self.write_native_state(core, out),
+            Codec::HashiCorp => {
+                let (member, event, query) = self.times();
+                let clocks = Clocks { member, event, query };
+                hashicorp::push_serf_state(out, clocks, &self.ring.events_in_order(), self.member_times(core));
+            }
+        }
+    }
+
+    fn write_native_state(&self, core: &Core, out: &mut Vec<u8>) {
         let (member, event, query) = self.times();
         native::begin_serf_state(out, Clocks { member, event, query }, self.members);
-        for (row, idx) in self.rows.iter().zip(0_u32..) {
-            let Some(status) = row.status() else { continue };
-            let node = core.roster.name_bytes(MemberIdx(idx));
-            let left = status == Status::Left;
-            native::push_member_time(out, MemberTime { node, ltime: row.ltime(), left });
+        for member in self.member_times(core) {
+            native::push_member_time(out, member);
         }
         let events = self.ring.events_in_order();
         native::begin_events(out, u32::try_from(events.len()).unwrap_or(u32::MAX));
         for event in &events {
             native::push_event(out, event);
         }
+    }
+
+    fn member_times<'a>(&'a self, core: &'a Core) -> impl Iterator<Item = MemberTime<'a>> + Clone {
+        self.rows.iter().zip(0_u32..).filter_map(|(row, idx)| {
+            let left = row.status()? == Status::Left;
+            Some(MemberTime { node: core.roster.name_bytes(MemberIdx(idx)), ltime: row.ltime(), left })
+        })
     }
 
     /// About how many bytes [`write_state`](Self::write_state) writes.
@@ -37,11 +52,28 @@ impl Serf {
     }
 
     /// Takes another member's part (`MergeRemoteState` in serf). With `ignore_old` its events so far are not delivered.
-    pub(crate) fn merge(&mut self, core: &mut Core, body: &[u8], ignore_old: bool) {
-        let Ok(remote) = SerfState::parse(body) else {
-            return core.stats.drop(DropReason::Malformed);
+    pub(crate) fn merge(&mut self, core: &mut Core, codec: Codec, body: &[u8], ignore_old: bool) {
+        let parsed = match codec {
+            Codec::Native => native::SerfState::parse(body).map(|remote| {
+                self.merge_state(core, remote.clocks, remote.members(), remote.events(), ignore_old);
+            }),
+            Codec::HashiCorp => hashicorp::SerfState::parse(body).map(|remote| {
+                self.merge_state(core, remote.clocks, remote.members(), remote.events(), ignore_old);
+            }),
         };
-        let clocks = remote.clocks;
+        if parsed.is_err() {
+            core.stats.drop(DropReason::Malformed);
+        }
+    }
+
+    fn merge_state<'a>(
+        &mut self,
+        core: &mut Core,
+        clocks: Clocks,
+        members: impl Iterator<Item = MemberTime<'a>>,
+        events: impl Iterator<Item = UserEvent<'a>>,
+        ignore_old: bool,
+    ) {
         let mut ours = [self.clock, self.event_clock, self.query_clock];
         for (clock, time) in ours.iter_mut().zip([clocks.member, clocks.event, clocks.query]) {
             if time > 0 && clock.witness(time - 1).is_err() {
@@ -50,7 +82,7 @@ impl Serf {
         }
         [self.clock, self.event_clock, self.query_clock] = ours;
         let mut previous = None;
-        for member in remote.members() {
+        for member in members {
             let found = core.roster.find_after(previous, member.node);
             previous = found.or(previous);
             if !member.left && (member.ltime == 0 || found.is_some_and(|idx| self.is_repeat(idx, member.ltime))) {
@@ -71,7 +103,7 @@ impl Serf {
         if ignore_old {
             self.event_min = self.event_min.max(clocks.event);
         }
-        for event in remote.events() {
+        for event in events {
             self.replayed_event(core, &event);
         }
     }

@@ -24,7 +24,7 @@ use crate::roster::{Directory, Holder};
 use crate::timer::Fired;
 use crate::wire::serf::{Clocks, Join, Leave, MemberTime, UserEvent};
 use crate::wire::swim::{Message as SwimMessage, PeerRef};
-use crate::wire::{Versions, Writer};
+use crate::wire::{Versions, Writer, native};
 use crate::{Config, Options, Seed};
 
 /// The Serf layer and the core that it is lent, with nobody around them. Our own name is `a`.
@@ -43,9 +43,13 @@ fn addr(name: &str) -> SocketAddr {
 }
 
 fn encode(message: &Message<'_>) -> Vec<u8> {
+    encode_in(Codec::Native, message)
+}
+
+fn encode_in(codec: Codec, message: &Message<'_>) -> Vec<u8> {
     let mut buf = vec![0; 64 * 1024];
     let mut writer = Writer::new(&mut buf);
-    native::encode_serf(message, &mut writer).unwrap();
+    codec.encode_serf(message, &mut writer).unwrap();
     let len = writer.len();
     buf.truncate(len);
     buf
@@ -124,7 +128,7 @@ impl Lone {
         for event in events {
             native::push_event(&mut body, event);
         }
-        self.serf.merge(&mut self.core, &body, ignore_old);
+        self.serf.merge(&mut self.core, Codec::Native, &body, ignore_old);
     }
 
     fn merge_members(&mut self, members: &[(&str, u64, bool)]) {
@@ -159,7 +163,7 @@ impl Lone {
     fn packet(&mut self) -> Vec<String> {
         let mut out = Outbox::new();
         let mut packer = Packer::new(&mut out, self.core.cfg.packet_bytes);
-        self.serf.fill(&self.core, &mut packer);
+        self.serf.fill(&self.core, Codec::Native, &mut packer);
         if packer.is_empty() {
             return vec![];
         }

@@ -11,9 +11,8 @@ use crate::broadcast::{Offer, transmit_limit};
 use crate::core::{Core, Notification};
 use crate::envelope::Packer;
 use crate::roster::{MemberIdx, Roster};
-use crate::wire::Full;
-use crate::wire::native;
 use crate::wire::swim::{Accusation, FIRST_INCARNATION, Message, State};
+use crate::wire::{Codec, Full, hashicorp, native};
 
 impl Swim {
     /// Has others told of a member's state, from the beginning if they were being told already.
@@ -31,7 +30,7 @@ impl Swim {
     }
 
     /// Adds broadcasts to a packet while they fit.
-    pub(crate) fn fill(&mut self, core: &mut Core, packer: &mut Packer<'_>) {
+    pub(crate) fn fill(&mut self, core: &mut Core, codec: Codec, packer: &mut Packer<'_>) {
         if self.queued == 0 {
             return;
         }
@@ -45,10 +44,10 @@ impl Swim {
             if rows.sends(idx).map(usize::from) != Some(sends) {
                 return Offer::Stale;
             }
-            let began = rows.is_surely_alive(idx, FIRST_INCARNATION);
+            let began = codec == Codec::Native && rows.is_surely_alive(idx, FIRST_INCARNATION);
             let packed = match roster.first_alive(idx) {
                 Some(frame) if began => packer.copy(frame),
-                _ => pack_state(rows.get(idx), idx, troubles, roster, packer),
+                _ => pack_state(rows.get(idx), idx, troubles, roster, codec, packer),
             };
             if packed.is_err() {
                 return Offer::Full;
@@ -78,10 +77,11 @@ fn pack_state(
     idx: MemberIdx,
     troubles: &BTreeMap<MemberIdx, Trouble>,
     roster: &Roster,
+    codec: Codec,
     packer: &mut Packer<'_>,
 ) -> Result<(), Full> {
     let state = match row.state {
-        Some(State::Alive) => return packer.join(native::alive_head(row.incarnation).bytes(), roster.record(idx)),
+        Some(State::Alive) => return pack_alive(row.incarnation, idx, roster, codec, packer),
         Some(state) => state,
         None => {
             debug_assert!(false, "a member is not forgotten while others are to be told of it");
@@ -93,7 +93,23 @@ fn pack_state(
     let accusation = Accusation { incarnation: row.incarnation, node, from };
     let suspect = state == State::Suspect;
     let message = if suspect { Message::Suspect(accusation) } else { Message::Dead(accusation) };
-    packer.frame(|w| native::encode(&message, w))
+    packer.frame(|w| codec.encode(&message, w))
+}
+
+fn pack_alive(
+    incarnation: u32,
+    idx: MemberIdx,
+    roster: &Roster,
+    codec: Codec,
+    packer: &mut Packer<'_>,
+) -> Result<(), Full> {
+    match codec {
+        Codec::Native => packer.join(native::alive_head(incarnation).bytes(), roster.record(idx)),
+        Codec::HashiCorp => {
+            let peer = roster.peer(idx).ok_or(Full)?.announced();
+            packer.frame(|w| hashicorp::encode_alive(incarnation, peer, w))
+        }
+    }
 }
 
 /// About how many bytes a member's state takes, at the least.

@@ -77,7 +77,7 @@ impl Swim {
         let Some(to) = core.roster.peer(target).map(|peer| peer.addr()) else { return };
         let accusing = row.state == Some(State::Suspect);
         let body = Body::Ping { seq, target: Target::Member(target), accusing };
-        core.unicasts.push(Unicast { to, peer: Some(target), body });
+        core.unicasts.push(Unicast { to, peer: Some(target), answers: None, body });
         core.arm(core.cfg.probe_timeout, Slot::AckDue);
         core.arm(interval, Slot::ProbeEnd);
     }
@@ -112,7 +112,7 @@ impl Swim {
             let nack = peer.versions().protocol_max() >= PROTOCOL_NACK;
             nacks_expected += u32::from(nack);
             let body = Body::IndirectPing { seq, target, nack };
-            core.unicasts.push(Unicast { to: peer.addr(), peer: Some(helper), body });
+            core.unicasts.push(Unicast { to: peer.addr(), peer: Some(helper), answers: None, body });
         }
         if let Some(probe) = &mut self.probe {
             probe.nacks_expected = nacks_expected;
@@ -180,7 +180,8 @@ impl Swim {
             return core.stats.drop(DropReason::NotForUs);
         }
         let (to, peer) = self.reply_to(core, from, ping.source);
-        core.unicasts.push(Unicast { to, peer, body: Body::Ack { seq: ping.seq } });
+        let answers = Some(core.heard_in);
+        core.unicasts.push(Unicast { to, peer, answers, body: Body::Ack { seq: ping.seq } });
     }
 
     /// Whether a ping that names `node` is for us: it names us, or nobody.

@@ -8,6 +8,7 @@ use crate::limits::RELAYS_MAX;
 use crate::roster::{MemberIdx, canonical};
 use crate::stats::DropReason;
 use crate::timer::Many;
+use crate::wire::Codec;
 use crate::wire::swim::IndirectPing;
 
 /// A ping that we sent for another member.
@@ -17,7 +18,15 @@ pub(super) struct Relay {
     seq: u32,
     requester: SocketAddr,
     peer: Option<MemberIdx>,
+    /// The codec of the request.
+    heard_in: Codec,
     nack: bool,
+}
+
+impl Relay {
+    fn answer(self, body: Body) -> Unicast {
+        Unicast { to: self.requester, peer: self.peer, answers: Some(self.heard_in), body }
+    }
 }
 
 impl Swim {
@@ -28,19 +37,18 @@ impl Swim {
         }
         let (requester, peer) = self.reply_to(core, from, ping.source);
         let seq = self.next_seq();
-        self.relays.insert(seq, Relay { seq: ping.seq, requester, peer, nack: ping.nack });
+        self.relays.insert(seq, Relay { seq: ping.seq, requester, peer, heard_in: core.heard_in, nack: ping.nack });
         core.arm_many(core.cfg.probe_timeout, Many::Relay(seq));
         let known = core.roster.find(ping.node).filter(|&idx| self.row(idx).state.is_some());
         let target = known.map_or_else(|| Target::Named(ping.node.into()), Target::Member);
         let body = Body::Ping { seq, target, accusing: false };
-        core.unicasts.push(Unicast { to: canonical(ping.target), peer: known, body });
+        core.unicasts.push(Unicast { to: canonical(ping.target), peer: known, answers: None, body });
     }
 
     /// The target answered in time.
     pub(super) fn relay_acked(&mut self, core: &mut Core, seq: u32) {
         if let Some(relay) = self.relays.remove(&seq) {
-            let body = Body::Ack { seq: relay.seq };
-            core.unicasts.push(Unicast { to: relay.requester, peer: relay.peer, body });
+            core.unicasts.push(relay.answer(Body::Ack { seq: relay.seq }));
         }
     }
 
@@ -49,8 +57,7 @@ impl Swim {
         if let Some(relay) = self.relays.remove(&seq)
             && relay.nack
         {
-            let body = Body::Nack { seq: relay.seq };
-            core.unicasts.push(Unicast { to: relay.requester, peer: relay.peer, body });
+            core.unicasts.push(relay.answer(Body::Nack { seq: relay.seq }));
         }
     }
 }

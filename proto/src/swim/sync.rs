@@ -7,9 +7,8 @@ use super::Swim;
 use crate::core::{Ask, Core, Notification};
 use crate::stats::DropReason;
 use crate::timer::Slot;
-use crate::wire::Versions;
-use crate::wire::native::{self, PushPull};
 use crate::wire::swim::{Accusation, Alive, State};
+use crate::wire::{Codec, MemberState, PushPull, Versions, hashicorp, native};
 
 /// The other side's versions do not go with ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,18 +31,24 @@ impl Swim {
     }
 
     /// Writes every member that we know, in every state, ourselves included.
-    pub(crate) fn write_states(&self, core: &Core, join: bool, out: &mut Vec<u8>) {
-        native::begin_push_pull(out, join, self.members_known());
+    pub(crate) fn write_states(&self, core: &Core, codec: Codec, out: &mut Vec<u8>) {
         for (idx, row) in self.rows.iter() {
             let Some(state) = row.state else { continue };
-            native::push_state(out, state, row.incarnation, core.roster.record(idx));
+            match codec {
+                Codec::Native => native::push_state(out, state, row.incarnation, core.roster.record(idx)),
+                Codec::HashiCorp => {
+                    let Some(peer) = core.roster.peer(idx) else { continue };
+                    hashicorp::push_state(out, state, row.incarnation, peer.announced());
+                }
+            }
         }
     }
 
     /// About how many bytes [`write_states`](Self::write_states) writes.
-    pub(crate) fn states_bytes(&self, core: &Core) -> usize {
+    pub(crate) fn states_bytes(&self, core: &Core, codec: Codec) -> usize {
         let own = core.roster.peer(self.me).map_or(0, |peer| peer.record().len());
-        (self.members_known() as usize) * (own + 12) + 16
+        let overhead = if codec == Codec::Native { 12 } else { HASHICORP_OVERHEAD_BYTES };
+        (self.members_known() as usize) * (own + overhead) + 16
     }
 
     /// Takes another member's states (`mergeState` in memberlist's state.go). Nothing is taken when the versions of the live
@@ -51,31 +56,38 @@ impl Swim {
     ///
     /// A member that the other side holds for dead is only suspected here, so that it may refute.
     pub(crate) fn merge(&mut self, core: &mut Core, remote: &PushPull<'_>) -> Result<(), Refused> {
-        if !versions_agree(remote) {
+        if !versions_agree(core.cfg.codec.versions(), remote) {
             core.stats.drop(DropReason::Versions);
             return Err(Refused);
         }
+        match remote {
+            PushPull::Native(remote) => self.merge_states(core, remote.states().map(MemberState::from)),
+            PushPull::HashiCorp(remote) => self.merge_states(core, remote.states().map(MemberState::from)),
+        }
+        Ok(())
+    }
+
+    fn merge_states<'a>(&mut self, core: &mut Core, states: impl Iterator<Item = MemberState<'a>>) {
         let me = core.roster.name(self.me);
         let mut previous = None;
-        for entry in remote.states() {
-            let unread = entry.unread;
-            let found = core.roster.find_after(previous, unread.name);
+        for MemberState { state, incarnation, name, announced } in states {
+            let found = core.roster.find_after(previous, name);
             previous = found.or(previous);
             if let Some(idx) = found
-                && entry.state == Some(State::Alive)
-                && core.roster.record(idx) == unread.record
+                && state == Some(State::Alive)
+                && core.roster.announces(idx, &announced)
             {
-                self.alive_as_known(core, idx, unread.incarnation);
+                self.alive_as_known(core, idx, incarnation);
                 continue;
             }
-            let Ok(name) = core::str::from_utf8(unread.name) else {
+            let Ok(name) = core::str::from_utf8(name) else {
                 core.stats.drop(DropReason::Malformed);
                 continue;
             };
-            let accusation = Accusation { incarnation: unread.incarnation, node: name, from: name };
-            match entry.state {
-                Some(State::Alive) => match native::decode_record(unread.record) {
-                    Ok(peer) => self.alive(core, &Alive { incarnation: unread.incarnation, peer }),
+            let accusation = Accusation { incarnation, node: name, from: name };
+            match state {
+                Some(State::Alive) => match announced.peer() {
+                    Ok(peer) => self.alive(core, &Alive { incarnation, peer }),
                     Err(_) => core.stats.drop(DropReason::Malformed),
                 },
                 Some(State::Left) => self.dead(core, &accusation),
@@ -83,16 +95,15 @@ impl Swim {
                 None => core.stats.drop(DropReason::Unexpected),
             }
         }
-        Ok(())
     }
 }
 
 /// Whether every live member of `remote`, and we, speak versions that all of them understand (`verifyProtocol` in
 /// memberlist). Only the live are asked, and only those that came: one odd record in our own table must not keep us from
 /// ever exchanging states again.
-fn versions_agree(remote: &PushPull<'_>) -> bool {
-    let mut common = remote.live_versions;
-    common.add(Versions::OURS);
+fn versions_agree(ours: Versions, remote: &PushPull<'_>) -> bool {
+    let mut common = remote.live_versions();
+    common.add(ours);
     common.agrees()
 }
 
@@ -104,6 +115,9 @@ fn scaled_interval(interval: Duration, members: u32) -> Duration {
     let log2_rounded_up = (members - 1).ilog2() + 1;
     interval.saturating_mul(log2_rounded_up - 5 + 1)
 }
+
+/// What a state takes in HashiCorp's codec besides what the native record holds: the keys.
+const HASHICORP_OVERHEAD_BYTES: usize = 64;
 
 /// Up to this many members the interval is as configured.
 const PUSH_PULL_SCALE_FROM: u32 = 32;
@@ -133,7 +147,7 @@ mod tests {
     }
 
     fn agree(states: &[(State, [u8; 6])]) -> bool {
-        versions_agree(&PushPull::parse(&remote(states)).unwrap())
+        versions_agree(Versions::OURS, &PushPull::parse(Codec::Native, &remote(states)).unwrap())
     }
 
     #[test]

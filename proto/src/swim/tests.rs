@@ -22,8 +22,9 @@ use crate::outbox::{Outbox, Output};
 use crate::roster::Directory;
 use crate::time::Instant;
 use crate::timer::{Fired, Slot};
-use crate::wire::native::{self, PushPull};
+use crate::wire::Codec;
 use crate::wire::swim::Ack;
+use crate::wire::{PushPull, native};
 use crate::wire::{Versions, Writer};
 use crate::{Config, Options, Seed, Tags};
 
@@ -186,7 +187,7 @@ impl Lone {
     fn packet_of(&mut self, bytes: u32) -> Vec<String> {
         let mut out = Outbox::new();
         let mut packer = Packer::new(&mut out, bytes);
-        self.swim.fill(&mut self.core, &mut packer);
+        self.swim.fill(&mut self.core, Codec::Native, &mut packer);
         if packer.is_empty() {
             return vec![];
         }

@@ -6,6 +6,7 @@
 pub mod hashicorp;
 mod list;
 pub mod native;
+mod push_pull;
 pub mod serf;
 pub mod swim;
 #[cfg(test)]
@@ -14,6 +15,7 @@ mod versions;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::push_pull::{Announced, MemberState, PushPull};
 pub use self::versions::{Common, Versions};
 
 /// How message bodies are written.
@@ -53,6 +55,18 @@ impl Codec {
         match self {
             Self::Native => native::encode_serf(message, w),
             Self::HashiCorp => hashicorp::encode_serf(message, w),
+        }
+    }
+
+    /// Writes a frame of the Serf layer that is in either codec: as it is if it is in this one.
+    ///
+    /// # Errors
+    ///
+    /// When it does not fit, or cannot be read.
+    pub fn translate_serf(self, frame: &[u8], w: &mut Writer<'_>) -> Result<(), Full> {
+        match frame.first() {
+            Some(&kind) if Self::of(kind) == self => w.put(frame),
+            _ => self.encode_serf(&Self::decode_serf(frame).map_err(|_| Full)?, w),
         }
     }
 

@@ -12,7 +12,13 @@ pub struct Versions(pub(super) [u8; 6]);
 impl Versions {
     /// What we announce. The greatest delegate version, 6, says that we read native frames; HashiCorp's nodes compare
     /// ranges and accept it.
-    pub const OURS: Self = Self([1, 5, 2, 2, 6, 5]);
+    pub const OURS: Self = Self([1, 5, 2, 2, Self::NATIVE, 5]);
+
+    /// What HashiCorp's nodes announce since Serf 0.8.
+    pub const HASHICORP: Self = Self([1, 5, 2, 2, 5, 5]);
+
+    /// From this delegate version on a node reads native frames. It is, by our definition, Serf's version 5 with native bodies.
+    const NATIVE: u8 = 6;
 
     /// From the six bytes of an alive message.
     pub const fn from_bytes(bytes: [u8; 6]) -> Self {
@@ -53,6 +59,11 @@ impl Versions {
     /// The Serf protocol version spoken.
     pub const fn delegate_current(self) -> u8 {
         self.0[5]
+    }
+
+    /// Whether a node with these reads native frames.
+    pub const fn reads_native(self) -> bool {
+        self.delegate_max() >= Self::NATIVE
     }
 
     /// Whether these can be the versions of a node at all (`aliveNode` in memberlist's state.go).

@@ -11,7 +11,7 @@ const fn event(ltime: u64, name: &str) -> UserEvent<'_> {
 impl Lone {
     fn state(&self) -> Vec<u8> {
         let mut body = vec![];
-        self.serf.write_state(&self.core, &mut body);
+        self.serf.write_state(&self.core, Codec::Native, &mut body);
         body
     }
 }
@@ -19,8 +19,8 @@ impl Lone {
 /// Both take what the other said before.
 fn exchange(one: &mut Lone, other: &mut Lone) {
     let (from_one, from_other) = (one.state(), other.state());
-    one.serf.merge(&mut one.core, &from_other, false);
-    other.serf.merge(&mut other.core, &from_one, false);
+    one.serf.merge(&mut one.core, Codec::Native, &from_other, false);
+    other.serf.merge(&mut other.core, Codec::Native, &from_one, false);
 }
 
 #[test]
@@ -49,11 +49,11 @@ fn a_damaged_state_changes_nothing() {
     sender.hear_event(5, "x", b"");
     let whole = sender.state();
     for cut in 0..whole.len() {
-        lone.serf.merge(&mut lone.core, &whole[..cut], false);
+        lone.serf.merge(&mut lone.core, Codec::Native, &whole[..cut], false);
     }
     assert_eq!((lone.serf.times(), lone.status("b"), lone.events()), ((1, 1, 1), Some(Status::Alive), vec![]));
     assert_eq!(lone.dropped(DropReason::Malformed), whole.len() as u64);
-    lone.serf.merge(&mut lone.core, &whole, false);
+    lone.serf.merge(&mut lone.core, Codec::Native, &whole, false);
     assert_eq!((lone.serf.times(), lone.status("b")), ((7, 6, 1), Some(Status::Leaving)));
 }
 

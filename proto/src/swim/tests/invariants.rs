@@ -89,7 +89,7 @@ fn happen(lone: &mut Lone, happening: &Happening) {
                     &native::encode_record(peer(&text(name), false, false)),
                 );
             }
-            lone.swim.merge(&mut lone.core, &PushPull::parse(&body).unwrap()).unwrap();
+            lone.swim.merge(&mut lone.core, &PushPull::parse(Codec::Native, &body).unwrap()).unwrap();
         }
         Happening::Ack => lone.hear(ack(lone.swim.seq)),
         Happening::Nack => lone.hear(Message::Nack { seq: lone.swim.seq }),

@@ -21,7 +21,7 @@ fn relayed(lone: &mut Lone, node: &str, nack: bool) -> u32 {
 }
 
 fn answer(lone: &Lone, body: Body) -> Unicast {
-    Unicast { to: addr("b"), peer: Some(lone.idx("b")), body }
+    Unicast { to: addr("b"), peer: Some(lone.idx("b")), answers: Some(Codec::Native), body }
 }
 
 #[test]
@@ -129,7 +129,10 @@ fn a_name_that_only_the_directory_has_is_nobodys() {
     let mut swim = Swim::new(&mut core, &identity("a"), false);
     let nat = "192.0.2.1:50000".parse().unwrap();
     swim.handle(&mut core, nat, &Message::Ping(Ping { seq: 5, node: "a", source: source_of("b") }));
-    assert_eq!(core.unicasts, [Unicast { to: nat, peer: None, body: Body::Ack { seq: 5 } }]);
+    assert_eq!(
+        core.unicasts,
+        [Unicast { to: nat, peer: None, answers: Some(Codec::Native), body: Body::Ack { seq: 5 } }]
+    );
 }
 
 #[test]
@@ -138,5 +141,8 @@ fn a_ping_for_somebody_else_is_dropped_and_counted_and_one_for_nobody_is_answere
     lone.hear_from(addr("b"), Message::Ping(Ping { seq: 5, node: "b", source: None }));
     assert_eq!((lone.sent(), lone.dropped(DropReason::NotForUs)), (vec![], 1));
     lone.hear_from(addr("b"), Message::Ping(Ping { seq: 5, node: "", source: None }));
-    assert_eq!(lone.sent(), [Unicast { to: addr("b"), peer: None, body: Body::Ack { seq: 5 } }]);
+    assert_eq!(
+        lone.sent(),
+        [Unicast { to: addr("b"), peer: None, answers: Some(Codec::Native), body: Body::Ack { seq: 5 } }]
+    );
 }

@@ -13,12 +13,13 @@ fn body(states: &[(State, u32, PeerRef<'_>)]) -> Vec<u8> {
 impl Lone {
     fn merge(&mut self, states: &[(State, u32, PeerRef<'_>)]) -> Result<(), sync::Refused> {
         let body = body(states);
-        self.swim.merge(&mut self.core, &PushPull::parse(&body).unwrap())
+        self.swim.merge(&mut self.core, &PushPull::parse(Codec::Native, &body).unwrap())
     }
 
     fn own_states(&self) -> Vec<u8> {
         let mut body = vec![];
-        self.swim.write_states(&self.core, true, &mut body);
+        native::begin_push_pull(&mut body, true, self.swim.members_known());
+        self.swim.write_states(&self.core, Codec::Native, &mut body);
         body
     }
 }
@@ -89,7 +90,7 @@ fn one_state_that_cannot_be_read_does_not_keep_the_others_out() {
     native::begin_push_pull(&mut body, false, 2);
     native::push_state(&mut body, State::Alive, 1, &damaged);
     native::push_state(&mut body, State::Alive, 1, &native::encode_record(announcement("d")));
-    assert_eq!(lone.swim.merge(&mut lone.core, &PushPull::parse(&body).unwrap()), Ok(()));
+    assert_eq!(lone.swim.merge(&mut lone.core, &PushPull::parse(Codec::Native, &body).unwrap()), Ok(()));
     assert_eq!((lone.state("c"), lone.state("d")), (None, Some(State::Alive)));
     assert_eq!(lone.dropped(DropReason::Malformed), 1);
 }
@@ -101,14 +102,15 @@ fn what_is_written_is_every_member_in_its_state_and_a_second_merge_of_it_changes
     lone.hear(dead("c", 1, "e"));
     lone.hear(dead("d", 1, "d"));
     let body = lone.own_states();
-    let parsed = PushPull::parse(&body).unwrap();
+    let parsed = PushPull::parse(Codec::Native, &body).unwrap();
+    let PushPull::Native(written) = &parsed else { panic!("as it was parsed") };
     let mut states: Vec<_> =
-        parsed.states().map(|entry| (entry.unread.name, entry.state.unwrap(), entry.unread.incarnation)).collect();
+        written.states().map(|entry| (entry.unread.name, entry.state.unwrap(), entry.unread.incarnation)).collect();
     states.sort_unstable();
     let expected =
         [(b"a", State::Alive), (b"b", State::Suspect), (b"c", State::Dead), (b"d", State::Left), (b"e", State::Alive)];
     assert_eq!(states, expected.map(|(name, state)| (&name[..], state, 1)));
-    assert!(parsed.join && parsed.user.is_empty());
+    assert!(parsed.join() && parsed.user().is_empty());
 
     let mut other = Lone::lan(&["b", "c", "d", "e"]);
     other.swim.merge(&mut other.core, &parsed).unwrap();
@@ -122,7 +124,7 @@ fn what_is_written_is_every_member_in_its_state_and_a_second_merge_of_it_changes
 #[test]
 fn the_room_reserved_for_the_states_is_about_what_they_take() {
     let lone = Lone::lan(&["b", "c", "d", "e"]);
-    let (written, reserved) = (lone.own_states().len(), lone.swim.states_bytes(&lone.core));
+    let (written, reserved) = (lone.own_states().len(), lone.swim.states_bytes(&lone.core, Codec::Native));
     assert!((written..2 * written).contains(&reserved), "{reserved} for {written}");
 }
 
