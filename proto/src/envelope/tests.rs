@@ -76,8 +76,9 @@ fn a_short_table_is_refused_and_a_frame_past_the_end_ends_the_packet() {
 }
 
 #[test]
-fn an_empty_frame_is_damage() {
-    let mut parts = split(&[7, 1, 0, 0]).unwrap();
+fn an_empty_frame_is_left_out_and_is_damage() {
+    let mut parts = split(&[7, 3, 0, 0, 0, 1, 0, 0, 9]).unwrap();
+    assert_eq!(parts.next(), Some(&[9][..]));
     assert_eq!(parts.next(), None);
     assert!(parts.damaged());
 }
