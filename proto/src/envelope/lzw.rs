@@ -312,8 +312,24 @@ mod tests {
     }
 
     #[test]
+    fn a_table_that_fills_is_cleared_where_go_clears_it() {
+        // The vector `compress_stress` of HashiCorp's nodes: a generator's output, long enough for several tables.
+        let mut x = 1_u32;
+        let mut next = || {
+            x = x.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            x.to_be_bytes()[0] & 0x3f
+        };
+        let bytes: Vec<u8> = (0..20_000).map(|_| next()).collect();
+        let out = encoded(&bytes);
+        assert_eq!(out.len(), 20_957 - 15, "without the header of the message");
+        assert_eq!(crc32fast::hash(&out), 0xdd0a_4295, "of the bytes whose SHA-256 the vector has");
+        assert_eq!(decoded(&out, bytes.len()), Ok(bytes));
+    }
+
+    #[test]
     fn an_encoder_gives_up_at_its_limit() {
-        let noise: Vec<u8> = (0..4_000_u32).map(|at| at.wrapping_mul(2_654_435_761).to_be_bytes()[0]).collect();
+        let mut rng = crate::rng::Rng::stream(&crate::rng::Seed::from_u64(1), 0);
+        let noise: [u8; 4_000] = rng.bytes();
         assert!(!encode([&noise, &[]], 3_000, &mut vec![], &mut vec![]));
     }
 
