@@ -49,7 +49,7 @@ fn open(id: &str) -> Result<Vec<u8>, DropReason> {
 fn frames(message: &[u8]) -> (Vec<Vec<u8>>, bool) {
     let mut parts = split(message).unwrap();
     let mut frames = vec![];
-    while let Some(frame) = parts.next() {
+    for frame in parts.by_ref() {
         frames.push(frame.to_vec());
     }
     (frames, parts.damaged())

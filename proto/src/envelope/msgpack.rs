@@ -139,7 +139,7 @@ fn string(value: &[u8]) -> Result<&[u8], Damaged> {
 fn integer(value: &[u8]) -> Result<u64, Damaged> {
     match *value.first().ok_or(Damaged)? {
         small @ 0..=0x7f => Ok(u64::from(small)),
-        0xcc..=0xcf | 0xd0..=0xd3 => number(value, value.len() - 1).ok_or(Damaged),
+        0xcc..=0xd3 => number(value, value.len() - 1).ok_or(Damaged),
         0xc0 => Ok(0),
         _ => Err(Damaged),
     }

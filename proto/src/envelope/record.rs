@@ -168,3 +168,97 @@ const ENCRYPTED: u8 = 10;
 
 /// Type byte and length.
 const HEADER_BYTES: usize = 5;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::envelope::{EnvelopeConfig, Key, Keyring, Label};
+    use crate::rng::Seed;
+
+    fn unhex(text: &str) -> Vec<u8> {
+        (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap()).collect()
+    }
+
+    /// The message in a stream that one of HashiCorp's nodes wrote, however late its last byte comes.
+    fn opened(stream: &str, label: &str) -> Vec<u8> {
+        let stream = unhex(stream);
+        let is_encrypted = stream[label.len() + if label.is_empty() { 0 } else { 2 }] == ENCRYPTED;
+        let keys = is_encrypted.then(|| Key::new(b"0123456789abcdef").unwrap());
+        let (keyring, label) = (Keyring::new(keys).unwrap(), Label::parse(label).unwrap());
+        let config = EnvelopeConfig { keyring, label, ..EnvelopeConfig::default() };
+        let envelope = Envelope::new(config, &Seed::from_u64(1));
+        let mut progress = Progress::default();
+        for len in 0..stream.len() {
+            assert_eq!(envelope.record(&mut progress, &stream[..len], Direction::Request), Ok(None), "{len} bytes");
+        }
+        let record = envelope.record(&mut progress, &stream, Direction::Request);
+        let Ok(Some(Record::Layered { start, end })) = record else { panic!("{record:?}") };
+        assert_eq!(end, stream.len());
+        envelope.open_record(&stream[start..end]).unwrap()
+    }
+
+    #[test]
+    fn what_hashicorp_wrote_to_streams_is_opened() {
+        for stream in [PING_COMPRESSED, PING_COMPRESSED_ENCRYPTED] {
+            assert_eq!(opened(stream, ""), unhex(PING));
+        }
+        assert_eq!(opened(PING_LABELLED_ENCRYPTED, "dc1"), unhex(PING));
+        assert_eq!(opened(PUSH_PULL_COMPRESSED, ""), unhex(PUSH_PULL));
+        assert_eq!(opened(PUSH_PULL_ENCRYPTED, ""), unhex(PUSH_PULL));
+        assert_eq!(opened(PUSH_PULL_PADDED, ""), unhex(PUSH_PULL));
+        assert_eq!(opened(PUSH_PULL_LABELLED_ENCRYPTED, "dc1"), unhex(PUSH_PULL));
+    }
+
+    // From `tests/vectors/memberlist.json`, with the names that they have there.
+    /// `stream_ping_plain`.
+    const PING: &str = "\
+        0085a44e6f6465a66e6f64652d62a55365714e6f2aaa536f7572636541646472a40a000001aa536f757263654e6f6465a66e\
+        6f64652d61aa536f75726365506f7274cd1f0a";
+    /// `stream_ping_compressed`.
+    const PING_COMPRESSED: &str = "\
+        0982a4416c676f00a3427566da004100011422e5e40d9932a6dc182cd3424ca92965e21454a16aca9b3a72c6940942868c1c\
+        520a00000850f162c632050f265cd8224c498c1aa1bc9143a7d907050101";
+    /// `stream_ping_compressed_enc_v1`.
+    const PING_COMPRESSED_ENCRYPTED: &str = "\
+        0a0000006d01a0a1a2a3a4a5a6a7a8a9aaabcc38d3e386bb52e9d4023f20b0c5a9810da270e2de29f627bd4cf9a86cdd8aec\
+        99a391e032de32377fff602628cfa37ccc6ccb0f2d381715a6d76ec02bc59f9dbad933bdeb224b5d423eadadc80efc1cfad3\
+        3d7a35395d4af7259837393e9d92";
+    /// `stream_label_ping_enc_v1`.
+    const PING_LABELLED_ENCRYPTED: &str = "\
+        f4036463310a0000006201a0a1a2a3a4a5a6a7a8a9aaabc53fd3ec85b8584f192f2e2347a74dd269c71c68108e3c7a6ee282\
+        e1fefba23714cc73f467d50b9291b77185f2a9859fe61ef66148157eef04dadd804dafe9ae108fb2eb6d46ef0c5d6c9a69d7\
+        813227ff7c781b56";
+    /// `pushpull_plain`.
+    const PUSH_PULL: &str = "\
+        0683a44a6f696ec3a54e6f64657302ac5573657253746174654c656e0a87a441646472a40a000001ab496e6361726e617469\
+        6f6e01a44d657461a26d31a44e616d65a66e6f64652d61a4506f7274cd1f0aa5537461746500a356736ea601050200000087\
+        a441646472a40a000002ab496e6361726e6174696f6e04a44d657461c0a44e616d65a66e6f64652d62a4506f7274cd1f0aa5\
+        537461746503a356736ea6010502000000757365722d7374617465";
+    /// `pushpull_compressed`.
+    const PUSH_PULL_COMPRESSED: &str = "\
+        0982a4416c676f00a3427566da009e000d0c22a5e44d1a37c34a397943a6cc1c01acaacc2923670a9d3074ca3029e346c121\
+        5241c89091434a0100000156257133268c1c3718d3bc7113805493321745b58941ca499836654cb96158a645185250dec8a1\
+        d3ec8382521631960130caca1c37a60214107012c0c790234b9e14a092a54b987464ba2160136718603d7f061ddab08518a4\
+        4a993a857a31e380aa57b36eed5a67a29c1673fa960908";
+    /// `pushpull_encrypted_v1`.
+    const PUSH_PULL_ENCRYPTED: &str = "\
+        0a000000ce01a0a1a2a3a4a5a6a7a8a9aaabc339d3e885b5532ad20e25220fb6ea2d59c5377569500e617edc84eab5186204\
+        d4a201506c7f58fc4f8c7c83ddb48f9b3419f66b2c9c522023d40a9f1f6ef7a00f9ed99a085c8fccb2d95a1bbd7f30029694\
+        04ba103165f42e30038a946f40bb53b1fc7363cfaee30c4e2f7ade89b6fda0bc56cb43619c7a6e76e45155b934b71f608939\
+        c2b21ae88684337f8e0e6a0e34c4947f40623e06020a56020f88c29ded21967b98aaa4155861ee74e8fb7c6a8ad4ffee4087\
+        3452d967abc730806528f3";
+    /// `pushpull_encrypted_v0`.
+    const PUSH_PULL_PADDED: &str = "\
+        0a000000dd00a0a1a2a3a4a5a6a7a8a9aaabc339d3e885b5532ad20e25220fb6ea2d59c5377569500e617edc84eab5186204\
+        d4a201506c7f58fc4f8c7c83ddb48f9b3419f66b2c9c522023d40a9f1f6ef7a00f9ed99a085c8fccb2d95a1bbd7f30029694\
+        04ba103165f42e30038a946f40bb53b1fc7363cfaee30c4e2f7ade89b6fda0bc56cb43619c7a6e76e45155b934b71f608939\
+        c2b21ae88684337f8e0e6a0e34c4947f40623e06020a56020f88c29ded21967b98aaa4155861ee74e8fb7c6a8a7404f31738\
+        1fae108618007044e712ea8bfed3e573a9de08b97b9fbc2dcb24";
+    /// `pushpull_label_encrypted_v1`.
+    const PUSH_PULL_LABELLED_ENCRYPTED: &str = "\
+        f4036463310a000000ce01a0a1a2a3a4a5a6a7a8a9aaabc339d3e885b5532ad20e25220fb6ea2d59c5377569500e617edc84\
+        eab5186204d4a201506c7f58fc4f8c7c83ddb48f9b3419f66b2c9c522023d40a9f1f6ef7a00f9ed99a085c8fccb2d95a1bbd\
+        7f3002969404ba103165f42e30038a946f40bb53b1fc7363cfaee30c4e2f7ade89b6fda0bc56cb43619c7a6e76e45155b934\
+        b71f608939c2b21ae88684337f8e0e6a0e34c4947f40623e06020a56020f88c29ded21967b98aaa4155861ee74e8fb7c6a8a\
+        033c0749689b80f33166fa8005194e3f";
+}
