@@ -48,3 +48,19 @@ pub const LAMPORT_TIME_MAX: u64 = (1 << 52) - 1;
 /// The greatest incarnation that is accepted about a member whose incarnation is not already near it. Ours: an
 /// accusation with the greatest number could otherwise never be refuted.
 pub const INCARNATION_MAX: u32 = 1 << 31;
+
+/// A cluster's label, in bytes: its length is one byte. Origin: `LabelMaxSize` in memberlist. A longer one is refused
+/// by the configuration.
+pub const LABEL_BYTES_MAX: usize = 255;
+
+/// Keys in one keyring. Ours: a packet that no key opens costs time for each. One more is refused.
+pub const KEYS_MAX: usize = 32;
+
+/// What all that a compressed packet inflates to may have, in bytes. Ours: the largest packet that a socket delivers. HashiCorp's
+/// nodes fill packets before they compress them; their own limit is 40 MiB. More is refused and counted before
+/// it is written anywhere.
+pub const PACKET_INFLATED_BYTES_MAX: usize = 1 << 16;
+
+/// What a compressed message on a stream may inflate to, in bytes. Origin: twice `maxPushStateBytes` in memberlist. More
+/// closes the stream.
+pub const STREAM_INFLATED_BYTES_MAX: usize = 2 * STREAM_MESSAGE_BYTES_MAX;

@@ -61,14 +61,35 @@ pub enum Output {
 pub struct Outbox {
     queue: VecDeque<Output>,
     arena: BytesMut,
-    packet: Vec<u8>,
-    lengths: Vec<u16>,
+    scratch: Scratch,
+}
+
+/// Buffers for whoever composes a packet or takes one apart. What is in them means nothing to the next.
+#[derive(Debug)]
+pub(crate) struct Scratch {
+    /// The parts of a packet, one after the other.
+    pub(crate) packet: Vec<u8>,
+    /// How long each of them is.
+    pub(crate) lengths: Vec<u16>,
+    /// A packet decrypted.
+    pub(crate) opened: Vec<u8>,
+    /// A packet inflated, or deflated.
+    pub(crate) inflated: Vec<u8>,
+    /// What compression remembers.
+    pub(crate) table: Vec<u32>,
 }
 
 impl Outbox {
     /// An empty outbox.
     pub fn new() -> Self {
-        Self { queue: VecDeque::new(), arena: BytesMut::new(), packet: vec![0; PACKET_BYTES_MAX], lengths: Vec::new() }
+        let scratch = Scratch {
+            packet: vec![0; PACKET_BYTES_MAX],
+            lengths: Vec::new(),
+            opened: Vec::new(),
+            inflated: Vec::new(),
+            table: Vec::new(),
+        };
+        Self { queue: VecDeque::new(), arena: BytesMut::new(), scratch }
     }
 
     /// Takes everything out, oldest first.
@@ -90,21 +111,27 @@ impl Outbox {
         self.queue.push_back(output);
     }
 
-    /// The buffer that packets are composed in, and the list of their parts' lengths.
-    pub(crate) fn scratch(&mut self) -> (&mut [u8], &mut Vec<u16>) {
-        (&mut self.packet, &mut self.lengths)
+    /// The buffers to compose packets in, and to take them apart.
+    pub(crate) const fn scratch(&mut self) -> &mut Scratch {
+        &mut self.scratch
     }
 
-    /// Queues a datagram whose payload is `header` and then the first `body_len` bytes of the scratch buffer.
-    pub(crate) fn push_datagram(&mut self, to: SocketAddr, header: &[u8], body_len: usize) {
-        let len = header.len() + body_len;
-        if self.arena.capacity() < len {
-            self.arena = BytesMut::with_capacity(ARENA_BYTES.max(len));
+    /// Queues a datagram whose payload is what `write` appends, which may be read from the scratch buffers and should not be
+    /// longer than `room`. Returns how long it is.
+    pub(crate) fn push_datagram(
+        &mut self,
+        to: SocketAddr,
+        room: usize,
+        write: impl FnOnce(&mut BytesMut, &Scratch),
+    ) -> usize {
+        if self.arena.capacity() < room {
+            self.arena = BytesMut::with_capacity(ARENA_BYTES.max(room));
         }
-        self.arena.extend_from_slice(header);
-        self.arena.extend_from_slice(&self.packet[..body_len]);
+        write(&mut self.arena, &self.scratch);
         let bytes = self.arena.split().freeze();
+        let len = bytes.len();
         self.queue.push_back(Output::Datagram { to, bytes });
+        len
     }
 }
 

@@ -68,6 +68,13 @@ impl Rng {
         self.0.next_u64()
     }
 
+    /// So many uniform bytes.
+    pub fn bytes<const N: usize>(&mut self) -> [u8; N] {
+        let mut bytes = [0; N];
+        self.0.fill_bytes(&mut bytes);
+        bytes
+    }
+
     /// A uniform number in `0..bound`, without bias (Lemire's method); 0 when `bound` is 0.
     #[expect(clippy::cast_possible_truncation, reason = "the halves of a 64-bit product are meant")]
     pub fn below(&mut self, bound: u32) -> u32 {

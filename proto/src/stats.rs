@@ -29,11 +29,19 @@ pub enum DropReason {
     NameConflict,
     /// A user event too old to know whether we have had it.
     OldEvent,
+    /// A label that is not ours, or none where we have one.
+    Label,
+    /// Something that was not encrypted, or could be nothing but that, while we demand encryption.
+    Unencrypted,
+    /// Something encrypted that none of our keys opens: other keys, or a forgery.
+    Key,
+    /// Something compressed that cannot be inflated, or not within its limit.
+    Inflate,
 }
 
 impl DropReason {
     /// Every reason, in the order of their numbers.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 15] = [
         Self::Checksum,
         Self::Compound,
         Self::Malformed,
@@ -45,6 +53,10 @@ impl DropReason {
         Self::Limit,
         Self::NameConflict,
         Self::OldEvent,
+        Self::Label,
+        Self::Unencrypted,
+        Self::Key,
+        Self::Inflate,
     ];
 
     /// A short name for reports: lower case, words joined by underscores.
@@ -61,6 +73,10 @@ impl DropReason {
             Self::Limit => "limit",
             Self::NameConflict => "name_conflict",
             Self::OldEvent => "old_event",
+            Self::Label => "label",
+            Self::Unencrypted => "unencrypted",
+            Self::Key => "key",
+            Self::Inflate => "inflate",
         }
     }
 }

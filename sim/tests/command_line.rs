@@ -82,3 +82,20 @@ fn help_explains_every_option() {
         assert!(stdout.contains(option), "{option}");
     }
 }
+
+#[test]
+fn an_encrypted_compressed_and_labelled_cluster_does_all_that_a_plain_one_does() {
+    let Output { status, stdout, stderr } =
+        sim(&["--nodes", "20", "--json", "--encrypt", "--compress", "--label", "dc1"]);
+    assert!(status.success(), "{}", String::from_utf8_lossy(&stderr));
+    let report: serde_json::Value = serde_json::from_slice(&stdout).expect("it is JSON");
+    let outcomes = report["phases"].as_array().expect("a list").iter().map(|phase| &phase["outcome"]["outcome"]);
+    assert_eq!(outcomes.filter(|outcome| *outcome == "done").count(), 5, "{report}");
+}
+
+#[test]
+fn a_label_beyond_its_limit_is_refused() {
+    let Output { status, stderr, .. } = sim(&["--label", &"x".repeat(256)]);
+    assert_eq!(status.code(), Some(2));
+    assert_eq!(String::from_utf8_lossy(&stderr), "sim: label is 256, the limit is 255\n");
+}

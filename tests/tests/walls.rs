@@ -17,14 +17,31 @@ const WALLS: &[(&str, &[&str])] = &[
     ("stats", &[]),
     ("broadcast", &[]),
     ("wire", &["limits"]),
-    ("config", &["limits", "wire::Codec"]),
+    (
+        "config",
+        &["envelope::EnvelopeConfig", "envelope::Key", "envelope::Keyring", "envelope::Label", "limits", "wire::Codec"],
+    ),
     ("roster", &["limits", "serf::Tags", "wire"]),
     ("event", &["roster", "serf::Tags"]),
     ("outbox", &["event", "limits"]),
-    ("envelope", &["limits", "outbox::Outbox", "stats::DropReason", "wire::Full", "wire::Writer"]),
+    (
+        "envelope",
+        &["limits", "outbox::Outbox", "outbox::Scratch", "rng", "stats::DropReason", "wire::Full", "wire::Writer"],
+    ),
     ("timer", &["outbox::StreamId", "roster::MemberIdx", "time"]),
     ("core", &["config", "event", "rng", "roster", "stats", "time", "timer"]),
-    ("stream", &["core::Ask", "event::SeedFailureCause", "limits", "outbox::StreamId", "wire"]),
+    (
+        "stream",
+        &[
+            "core::Ask",
+            "envelope",
+            "event::SeedFailureCause",
+            "limits",
+            "outbox::StreamId",
+            "stats::DropReason",
+            "wire",
+        ],
+    ),
     (
         "swim",
         &[

@@ -1,62 +1,17 @@
 //! Settings: what people write ([`Options`]) and what the protocol reads ([`Config`]).
 
+mod codec;
 mod error;
 mod profile;
 
+use alloc::string::String;
+use alloc::vec::Vec;
 use core::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
+pub use self::codec::CodecChoice;
 pub use self::error::ConfigError;
-use crate::limits::USER_EVENT_BYTES_MAX;
-use crate::wire::{Codec, Versions};
-
-/// Which codecs a node writes and reads.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[non_exhaustive]
-pub enum CodecChoice {
-    /// Writes our own codec to members that announce that they understand it, answers in the codec of what it answers, and writes
-    /// HashiCorp's to everybody else: strangers and HashiCorp's nodes. Reads both. A cluster of both kinds of nodes needs no
-    /// other setting.
-    #[default]
-    Auto,
-    /// Writes and reads only our own codec.
-    Native,
-    /// Writes and reads only HashiCorp's codec, and announces no more than HashiCorp's nodes do.
-    HashiCorp,
-}
-
-impl CodecChoice {
-    /// Whether messages in this codec are read.
-    pub const fn reads(self, codec: Codec) -> bool {
-        match self {
-            Self::Auto => true,
-            Self::Native => matches!(codec, Codec::Native),
-            Self::HashiCorp => matches!(codec, Codec::HashiCorp),
-        }
-    }
-
-    /// In which codec to write to somebody: `versions` are theirs, if we know them, and `answers` is the codec of what is
-    /// answered, if anything is.
-    pub fn writes(self, versions: Option<Versions>, answers: Option<Codec>) -> Codec {
-        match self {
-            Self::Native => Codec::Native,
-            Self::HashiCorp => Codec::HashiCorp,
-            Self::Auto => answers.unwrap_or_else(|| match versions {
-                Some(versions) if versions.reads_native() => Codec::Native,
-                _ => Codec::HashiCorp,
-            }),
-        }
-    }
-
-    /// What a node that makes this choice announces.
-    pub const fn versions(self) -> Versions {
-        match self {
-            Self::Auto | Self::Native => Versions::OURS,
-            Self::HashiCorp => Versions::HASHICORP,
-        }
-    }
-}
+use crate::envelope::{EnvelopeConfig, Key, Keyring, Label};
+use crate::limits::{KEYS_MAX, LABEL_BYTES_MAX, USER_EVENT_BYTES_MAX};
 
 /// Every setting of the protocol. Start from a profile and change what you need:
 ///
@@ -108,6 +63,23 @@ pub struct Options {
     pub stream_timeout: Duration,
     /// Packets are filled up to this size. Default 1400 bytes.
     pub packet_bytes: u32,
+    /// The cluster's name. Packets and streams with another, or with none, are dropped; it keeps clusters apart that
+    /// share addresses. At most 255 bytes; default none. HashiCorp's nodes know labels since memberlist 0.3.
+    pub label: String,
+    /// Something outside takes the label off what comes in, and puts it on what goes out of others: what still has one
+    /// is dropped. Default false.
+    pub skip_inbound_label_check: bool,
+    /// The keys, the first one to encrypt with, each of them to decrypt with. None: no encryption. At most 32; default
+    /// none.
+    pub encrypt_keys: Vec<Key>,
+    /// With keys: drop what comes in unencrypted. Off only while encryption is introduced to a running cluster.
+    /// Default true.
+    pub encrypt_verify_incoming: bool,
+    /// With keys: encrypt what goes out. Off only while encryption is introduced to a running cluster. Default true.
+    pub encrypt_verify_outgoing: bool,
+    /// Compress packets and streams where that makes them shorter. It costs more time than all else that is done
+    /// to a packet. Compressed ones are understood in any case. Default false.
+    pub compression: bool,
     /// How long a name must have been dead until another address may take it; zero: never, only a name that
     /// left may be taken. Default zero.
     pub dead_node_reclaim_time: Duration,
@@ -139,6 +111,7 @@ pub struct Options {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     options: Options,
+    envelope: EnvelopeConfig,
 }
 
 impl Config {
@@ -185,12 +158,11 @@ impl Config {
         if o.probe_timeout >= o.probe_interval {
             return Err(ConfigError::ProbeTimeout { timeout: o.probe_timeout, interval: o.probe_interval });
         }
-        if !(PACKET_BYTES_LEAST..=PACKET_BYTES_MOST).contains(&o.packet_bytes) {
-            return Err(ConfigError::PacketBytes {
-                value: o.packet_bytes,
-                least: PACKET_BYTES_LEAST,
-                most: PACKET_BYTES_MOST,
-            });
+        let envelope = envelope(o)?;
+        let least =
+            PACKET_BYTES_LEAST + u32::try_from(envelope.overhead_bytes()).unwrap_or(u32::MAX - PACKET_BYTES_LEAST);
+        if !(least..=PACKET_BYTES_MOST).contains(&o.packet_bytes) {
+            return Err(ConfigError::PacketBytes { value: o.packet_bytes, least, most: PACKET_BYTES_MOST });
         }
         if o.user_event_bytes_max as usize > USER_EVENT_BYTES_MAX {
             return Err(ConfigError::TooLarge {
@@ -199,7 +171,17 @@ impl Config {
                 limit: 9 * 1024,
             });
         }
-        Ok(Self { options })
+        Ok(Self { options, envelope })
+    }
+
+    /// Which layers go around everything.
+    pub const fn envelope(&self) -> &EnvelopeConfig {
+        &self.envelope
+    }
+
+    /// How much of a packet is left beside its label and its encryption, in bytes.
+    pub fn packet_room(&self) -> usize {
+        (self.options.packet_bytes as usize).saturating_sub(self.envelope.overhead_bytes())
     }
 
     /// The settings as they were given.
@@ -216,10 +198,29 @@ impl core::ops::Deref for Config {
     }
 }
 
+/// What `o` says about the layers.
+fn envelope(o: &Options) -> Result<EnvelopeConfig, ConfigError> {
+    let too_large = |name, value: usize, limit: usize| ConfigError::TooLarge {
+        name,
+        value: u32::try_from(value).unwrap_or(u32::MAX),
+        limit: u32::try_from(limit).unwrap_or(u32::MAX),
+    };
+    let label = Label::parse(&o.label).ok_or_else(|| too_large("label", o.label.len(), LABEL_BYTES_MAX))?;
+    let keyring = Keyring::new(o.encrypt_keys.iter().cloned());
+    Ok(EnvelopeConfig {
+        label,
+        skip_inbound_label_check: o.skip_inbound_label_check,
+        keyring: keyring.map_err(|_| too_large("encrypt_keys", o.encrypt_keys.len(), KEYS_MAX))?,
+        verify_incoming: o.encrypt_verify_incoming,
+        verify_outgoing: o.encrypt_verify_outgoing,
+        compression: o.compression,
+    })
+}
+
 /// Counts beyond this are a slip of the finger; it keeps every product of two counts within 32 bits.
 const COUNT_MAX: u32 = 32_768;
 
-/// Room for the largest messages: an alive message, or a ping with the accusation that it carries.
+/// Room, beside label and encryption, for the largest messages: an alive message, or a ping with the accusation that it carries.
 const PACKET_BYTES_LEAST: u32 = 1200;
 
 /// The largest UDP payload.
@@ -287,6 +288,27 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn the_smallest_packet_grows_with_label_and_encryption() {
+        let keys = [Key::new(&[1; 16]).unwrap()];
+        let options = Options { packet_bytes: 1133, label: "dc1".into(), encrypt_keys: keys.into(), ..Options::lan() };
+        assert_eq!(
+            Config::new(options.clone()),
+            Err(ConfigError::PacketBytes { value: 1133, least: 1134, most: PACKET_BYTES_MOST })
+        );
+        let config = Config::new(Options { packet_bytes: 1134, ..options }).unwrap();
+        assert_eq!(config.packet_room(), 1100);
+    }
+
+    #[test]
+    fn too_long_a_label_and_too_many_keys_are_refused() {
+        let options = Options { label: "x".repeat(256), ..Options::lan() };
+        assert_eq!(Config::new(options), Err(ConfigError::TooLarge { name: "label", value: 256, limit: 255 }));
+        let encrypt_keys = (0..33).map(|byte| Key::new(&[byte; 16]).unwrap()).collect();
+        let options = Options { encrypt_keys, ..Options::lan() };
+        assert_eq!(Config::new(options), Err(ConfigError::TooLarge { name: "encrypt_keys", value: 33, limit: 32 }));
     }
 
     #[test]

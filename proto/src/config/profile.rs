@@ -1,6 +1,8 @@
 //! The three timing profiles, with the values of memberlist's `DefaultLANConfig`, `DefaultWANConfig` and
 //! `DefaultLocalConfig`, and of serf's `DefaultConfig`.
 
+use alloc::string::String;
+use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::{CodecChoice, Options};
@@ -25,6 +27,12 @@ impl Options {
             push_pull_interval: Duration::from_secs(30),
             stream_timeout: Duration::from_secs(10),
             packet_bytes: 1400,
+            label: String::new(),
+            skip_inbound_label_check: false,
+            encrypt_keys: Vec::new(),
+            encrypt_verify_incoming: true,
+            encrypt_verify_outgoing: true,
+            compression: false,
             dead_node_reclaim_time: Duration::ZERO,
             broadcast_timeout: Duration::from_secs(5),
             leave_propagate_delay: Duration::from_secs(1),

@@ -6,6 +6,9 @@ pub(super) const HEADER_BYTES: usize = 2;
 /// One length.
 pub(super) const LENGTH_BYTES: usize = 2;
 
+/// Room for the header of the largest compound.
+pub(super) const TABLE_BYTES_MAX: usize = HEADER_BYTES + LENGTH_BYTES * crate::limits::COMPOUND_PARTS_MAX;
+
 const TYPE: u8 = 7;
 
 /// Writes what goes before the frames of these lengths, and returns how long that is. One frame goes bare.
@@ -23,7 +26,7 @@ pub(super) fn header(lengths: &[u16], out: &mut [u8]) -> usize {
     used
 }
 
-/// The frames of a message. An empty or truncated frame ends the iteration with [`Parts::damaged`] set.
+/// The frames of a message. Empty frames are left out and a truncated one is the end; either sets [`Parts::damaged`].
 #[derive(Clone, Copy, Debug)]
 pub struct Parts<'a> {
     lengths: &'a [[u8; LENGTH_BYTES]],
@@ -38,7 +41,7 @@ impl<'a> Parts<'a> {
         !self.single
     }
 
-    /// Whether a frame was empty or cut short. The frames before it are good, as memberlist has it.
+    /// Whether a frame was empty or cut short. The other frames are good, as memberlist has it.
     pub const fn damaged(&self) -> bool {
         self.damaged
     }
@@ -53,17 +56,19 @@ impl<'a> Iterator for Parts<'a> {
             let frame = core::mem::take(&mut self.rest);
             return (!frame.is_empty()).then_some(frame);
         }
-        let (length, lengths) = self.lengths.split_first()?;
-        self.lengths = lengths;
-        match self.rest.split_at_checked(usize::from(u16::from_be_bytes(*length))) {
-            Some((frame, rest)) if !frame.is_empty() => {
-                self.rest = rest;
-                Some(frame)
-            }
-            _ => {
-                self.damaged = true;
-                self.lengths = &[];
-                None
+        loop {
+            let (length, lengths) = self.lengths.split_first()?;
+            self.lengths = lengths;
+            match self.rest.split_at_checked(usize::from(u16::from_be_bytes(*length))) {
+                Some((frame, rest)) if !frame.is_empty() => {
+                    self.rest = rest;
+                    return Some(frame);
+                }
+                Some(_) => self.damaged = true,
+                None => {
+                    self.damaged = true;
+                    self.lengths = &[];
+                }
             }
         }
     }

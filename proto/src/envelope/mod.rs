@@ -1,14 +1,33 @@
-//! Datagrams to frames and back: the only code that knows in which order the layers of a packet lie.
+//! Datagrams to frames and back, and the same layers on streams: the only code that knows in which order they lie.
 //!
-//! From the outside in: checksum, compound, frame. Nothing here knows a message.
+//! ```text
+//! datagram = label? ( encryption? ( checksum? ( compression? ( compound | frame ))))
+//! request  = label? unit        reply = unit
+//! unit     = message | compressed message | encryption ( message | compressed message )
+//! ```
+//!
+//! Nothing here knows a message, but the one that wraps compressed bytes.
 
 mod checksum;
 mod compound;
+mod compress;
+mod crypt;
+mod keyring;
+mod label;
+mod lzw;
+mod msgpack;
+mod record;
 
 use alloc::vec::Vec;
+use core::net::SocketAddr;
 
 pub use self::compound::Parts;
-use crate::outbox::Outbox;
+pub use self::keyring::{Key, KeyError, Keyring, KeyringError};
+pub use self::label::Label;
+pub(crate) use self::record::{Direction, Progress, Record};
+use crate::limits::{COMPOUND_DEPTH_MAX, PACKET_INFLATED_BYTES_MAX};
+use crate::outbox::{Outbox, Scratch};
+use crate::rng::{Rng, Seed};
 use crate::stats::DropReason;
 use crate::wire::{Full, Writer};
 
@@ -19,30 +38,188 @@ pub struct Caps {
     pub checksum: bool,
 }
 
-/// Takes the outer layers off a datagram and returns what they protect: one frame, or a compound of frames.
+/// Which layers a node puts on and demands.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EnvelopeConfig {
+    /// The cluster's name; other clusters' packets and streams are dropped.
+    pub label: Label,
+    /// Something outside takes the label off what comes in; one that is still there is wrong.
+    pub skip_inbound_label_check: bool,
+    /// The keys that the node starts with. Empty: no encryption.
+    pub keyring: Keyring,
+    /// Drop what comes in unencrypted. Off only while encryption is introduced to a running cluster.
+    pub verify_incoming: bool,
+    /// Encrypt what goes out. Off only while encryption is introduced to a running cluster.
+    pub verify_outgoing: bool,
+    /// Compress what goes out, where that makes it shorter.
+    pub compression: bool,
+}
+
+impl EnvelopeConfig {
+    /// How much of a packet the label and the encryption take.
+    pub fn overhead_bytes(&self) -> usize {
+        let encrypts = self.verify_outgoing && !self.keyring.is_empty();
+        self.label.header().len() + if encrypts { crypt::OVERHEAD_BYTES } else { 0 }
+    }
+}
+
+impl Default for EnvelopeConfig {
+    /// No layer but the checksum.
+    fn default() -> Self {
+        Self {
+            label: Label::default(),
+            skip_inbound_label_check: false,
+            keyring: Keyring::default(),
+            verify_incoming: true,
+            verify_outgoing: true,
+            compression: false,
+        }
+    }
+}
+
+/// The layers around everything that a node sends and receives.
+#[derive(Clone, Debug)]
+pub struct Envelope {
+    config: EnvelopeConfig,
+    /// A stream of its own, so that turning encryption on changes no other draw.
+    nonces: Rng,
+}
+
+impl Envelope {
+    /// Draws its nonces from `seed`, which therefore must never come again with the same keys.
+    pub fn new(config: EnvelopeConfig, seed: &Seed) -> Self {
+        Self { config, nonces: Rng::stream(seed, NONCE_STREAM) }
+    }
+
+    /// Takes the outer layers off a datagram and returns what they protect: one frame, or a compound of frames. What had to
+    /// be decrypted or inflated lies in a buffer of `out`; nothing is copied where there is nothing to do.
+    ///
+    /// # Errors
+    ///
+    /// Says which layer was wrong. Before a packet has been authenticated nothing in it is looked at but label, version and
+    /// length.
+    pub fn open<'a>(&self, datagram: &'a [u8], out: &'a mut Outbox) -> Result<&'a [u8], DropReason> {
+        let EnvelopeConfig { label, skip_inbound_label_check: skip, keyring, verify_incoming, .. } = &self.config;
+        let scratch = out.scratch();
+        let sealed = label.open(datagram, *skip).ok_or(DropReason::Label)?;
+        let opened = if keyring.is_empty() {
+            sealed
+        } else if crypt::open(keyring, label.name(), sealed, &mut scratch.opened) {
+            &scratch.opened
+        } else if *verify_incoming {
+            return Err(refusal(sealed));
+        } else {
+            sealed
+        };
+        let message = checksum::open(opened).ok_or(DropReason::Checksum)?;
+        if message.first() != Some(&compress::TYPE) {
+            return Ok(message);
+        }
+        inflate(message, &mut scratch.inflated, &mut scratch.table)
+    }
+
+    /// Puts the layers around `frames`, which lie in the outbox's scratch buffer, and queues the datagram. Returns how long it
+    /// is: never more than what the [`Packer`] was made for.
+    pub fn seal(&mut self, frames: Packed, to: SocketAddr, caps: Caps, out: &mut Outbox) -> usize {
+        let mut table = [0; compound::TABLE_BYTES_MAX];
+        let scratch = out.scratch();
+        let table_len = compound::header(&scratch.lengths, &mut table);
+        let table = &table[..table_len];
+        let compressed = if self.config.compression { pack(table, frames.bytes, scratch) } else { None };
+        let inner = table_len + frames.bytes;
+        let len = self.config.overhead_bytes() + checksum::BYTES + inner;
+        let Self { config, nonces } = self;
+        out.push_datagram(to, len, |datagram, scratch| {
+            let parts = match compressed {
+                Some(start) => [&scratch.inflated[start..], &[][..]],
+                None => [table, &scratch.packet[..frames.bytes]],
+            };
+            datagram.extend_from_slice(config.label.header());
+            let cipher = if config.verify_outgoing { config.keyring.primary() } else { None };
+            let nonce = cipher.map(|_| nonces.bytes());
+            let header = nonce.map(|nonce| crypt::header(&nonce));
+            datagram.extend_from_slice(header.as_ref().map_or(&[], |header| &header[..]));
+            let text = datagram.len();
+            if caps.checksum {
+                datagram.extend_from_slice(&checksum::compute(&parts));
+            }
+            datagram.extend_from_slice(parts[0]);
+            datagram.extend_from_slice(parts[1]);
+            if let (Some(cipher), Some(nonce)) = (cipher, nonce) {
+                let tag = cipher.encrypt(&nonce, config.label.name(), &mut datagram[text..]);
+                datagram.extend_from_slice(&tag);
+            }
+        })
+    }
+
+    /// A packer for datagrams of up to `packet_bytes`, all layers included.
+    pub fn packer<'a>(&self, out: &'a mut Outbox, packet_bytes: u32) -> Packer<'a> {
+        let overhead = u32::try_from(self.config.overhead_bytes()).unwrap_or(u32::MAX);
+        Packer::new(out, packet_bytes.saturating_sub(overhead))
+    }
+
+    /// The keys in use, to change them.
+    pub const fn keyring_mut(&mut self) -> &mut Keyring {
+        &mut self.config.keyring
+    }
+
+    /// The keys in use.
+    pub const fn keyring(&self) -> &Keyring {
+        &self.config.keyring
+    }
+}
+
+/// Why something is refused that no key opens: it can be told from its first byte whether it was meant to be encrypted. The bytes
+/// of the two encryption versions are also those of HashiCorp's pings, which count as encrypted with another key.
+fn refusal(sealed: &[u8]) -> DropReason {
+    if sealed.first().is_some_and(|first| *first > 1) { DropReason::Unencrypted } else { DropReason::Key }
+}
+
+/// Compresses a compound's table and the frames, and says where the result begins in the scratch buffer; `None` if it is not shorter.
+fn pack(table: &[u8], frames: usize, scratch: &mut Scratch) -> Option<usize> {
+    let Scratch { packet, inflated, table: strings, .. } = scratch;
+    compress::pack([table, &packet[..frames]], strings, inflated)
+}
+
+/// Inflates a message, and what comes of it if that is compressed too, as HashiCorp's nodes do. All of it together may have no
+/// more bytes than a packet that was never compressed.
+fn inflate<'a>(message: &[u8], out: &'a mut Vec<u8>, table: &mut Vec<u32>) -> Result<&'a [u8], DropReason> {
+    out.clear();
+    let mut start = 0;
+    compress::unpack(message, PACKET_INFLATED_BYTES_MAX, table, out).map_err(|_| DropReason::Inflate)?;
+    for _ in 1..COMPOUND_DEPTH_MAX {
+        if out[start] != compress::TYPE {
+            return Ok(&out[start..]);
+        }
+        let again = out[start..].to_vec();
+        start = out.len();
+        let limit = PACKET_INFLATED_BYTES_MAX - start;
+        compress::unpack(&again, limit, table, out).map_err(|_| DropReason::Inflate)?;
+    }
+    if out[start] == compress::TYPE { Err(DropReason::Inflate) } else { Ok(&out[start..]) }
+}
+
+/// Takes the checksum off a datagram that has no other layer around its frames.
+///
+/// # Errors
+///
+/// When the checksum does not match.
 pub fn open(datagram: &[u8]) -> Result<&[u8], DropReason> {
     checksum::open(datagram).ok_or(DropReason::Checksum)
 }
 
 /// The frames in `message`: itself, or if it is a compound its parts.
+///
+/// # Errors
+///
+/// When it is empty, or a compound whose table is cut short.
 pub fn split(message: &[u8]) -> Result<Parts<'_>, DropReason> {
     compound::split(message).ok_or(DropReason::Compound)
 }
 
-/// Puts the layers around `frames`, which lie in the outbox's scratch buffer, and queues the datagram.
-pub fn seal(frames: Packed, to: core::net::SocketAddr, caps: Caps, out: &mut Outbox) -> usize {
-    let mut header = [0; HEADER_BYTES_MAX];
-    let (scratch, lengths) = out.scratch();
-    let inner = compound::header(lengths, &mut header[checksum::BYTES..]);
-    let mut start = checksum::BYTES;
-    let end = start + inner;
-    if caps.checksum {
-        let sum = checksum::compute(&[&header[start..end], &scratch[..frames.bytes]]);
-        start = 0;
-        header[..checksum::BYTES].copy_from_slice(&sum);
-    }
-    out.push_datagram(to, &header[start..end], frames.bytes);
-    end - start + frames.bytes
+/// Puts a checksum at the most around `frames`, which lie in the outbox's scratch buffer, and queues the datagram.
+pub fn seal(frames: Packed, to: SocketAddr, caps: Caps, out: &mut Outbox) -> usize {
+    Envelope::new(EnvelopeConfig::default(), &Seed::from_u64(0)).seal(frames, to, caps, out)
 }
 
 /// Frames that [`Packer`] has gathered.
@@ -62,12 +239,12 @@ pub struct Packer<'a> {
 }
 
 impl<'a> Packer<'a> {
-    /// Packs up to `packet_bytes` in all, layers included.
+    /// Packs up to `packet_bytes` in all, checksum and compound included.
     pub fn new(out: &'a mut Outbox, packet_bytes: u32) -> Self {
-        let (buf, lengths) = out.scratch();
+        let Scratch { packet, lengths, .. } = out.scratch();
         lengths.clear();
         let layers = checksum::BYTES + compound::HEADER_BYTES;
-        Self { buf, lengths, used: 0, budget: (packet_bytes as usize).saturating_sub(layers) }
+        Self { buf: packet, lengths, used: 0, budget: (packet_bytes as usize).saturating_sub(layers) }
     }
 
     /// Adds the frame that `write` writes, or nothing when it does not fit.
@@ -130,9 +307,8 @@ impl<'a> Packer<'a> {
     }
 }
 
-/// Room for a checksum and for the table of the largest compound.
-const HEADER_BYTES_MAX: usize =
-    checksum::BYTES + compound::HEADER_BYTES + compound::LENGTH_BYTES * crate::limits::COMPOUND_PARTS_MAX;
+/// The stream of luck that nonces are drawn from; the others are named in `core.rs`.
+const NONCE_STREAM: u64 = 4;
 
 #[cfg(test)]
 mod tests;

@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use super::{Node, OldEvents};
 use crate::core::Ask;
+use crate::envelope::Direction;
 use crate::event::SeedFailureCause;
 use crate::outbox::{Outbox, Output, StreamId};
 use crate::stats::DropReason;
@@ -31,26 +32,34 @@ impl Node {
             Step::Wait => return,
             Step::Request(ask) => {
                 if let Some(request) = self.request(ask) {
-                    return self.write(id, request, out);
+                    return self.write(id, request, Direction::Request, out);
                 }
                 // Too long for any peer to accept: the exchange ends at its deadline.
                 return;
             }
             Step::Serve { from, unit } => self.serve(id, from, &unit, out),
             Step::Reply { ask, unit } => self.reply(ask, &unit, out),
-            Step::Lost { ask, cause } => self.lost(ask, cause),
-            Step::Gone { malformed } => {
-                if malformed {
-                    self.core.stats.drop(DropReason::Malformed);
-                }
+            Step::Lost { ask, cause, fault } => {
+                self.blame(fault);
+                self.lost(ask, cause);
             }
+            Step::Gone { fault } => self.blame(fault),
         }
         out.push(Output::Close { stream: id });
     }
 
-    fn write(&mut self, stream: StreamId, message: Vec<u8>, out: &mut Outbox) {
-        self.core.stats.stream_bytes_out += message.len() as u64;
-        out.push(Output::Write { stream, bytes: Bytes::from(message) });
+    /// Counts what was wrong with what came.
+    fn blame(&mut self, fault: Option<DropReason>) {
+        if let Some(reason) = fault {
+            self.core.stats.drop(reason);
+        }
+    }
+
+    /// Writes a message, unless it is too long for any peer to accept.
+    fn write(&mut self, stream: StreamId, message: Vec<u8>, direction: Direction, out: &mut Outbox) {
+        let Some(unit) = self.envelope.seal_record(message, direction) else { return };
+        self.core.stats.stream_bytes_out += unit.len() as u64;
+        out.push(Output::Write { stream, bytes: Bytes::from(unit) });
     }
 
     fn request(&mut self, ask: Ask) -> Option<Vec<u8>> {
@@ -84,7 +93,7 @@ impl Node {
                 Ok(remote) => {
                     self.core.stats.push_pulls_in += 1;
                     if let Some(reply) = self.push_pull(remote.join()) {
-                        self.write(id, reply, out);
+                        self.write(id, reply, Direction::Reply, out);
                     }
                     let _refused = self.merge(&remote, false, out);
                 }
@@ -103,7 +112,7 @@ impl Node {
             Ok(Message::Ping(ping)) if self.swim.is_for_us(&self.core, ping.node) => {
                 let ack = Message::Ack(Ack { seq: ping.seq, payload: &[] });
                 if let Some(reply) = stream_message(STREAM_ACK, &ack) {
-                    self.write(id, reply, out);
+                    self.write(id, reply, Direction::Reply, out);
                 }
             }
             Ok(_) => self.core.stats.drop(DropReason::NotForUs),

@@ -3,6 +3,7 @@
 mod command;
 mod exchange;
 mod join;
+mod keys;
 mod leave;
 mod packet;
 mod view;
@@ -23,7 +24,7 @@ use self::leave::Leaving;
 pub use self::view::{Clocks, QueueDepths};
 use crate::config::Config;
 use crate::core::{Core, Notification};
-use crate::envelope::{self, Parts};
+use crate::envelope::{self, Envelope, Parts};
 use crate::event::JoinId;
 use crate::limits::COMPOUND_DEPTH_MAX;
 use crate::outbox::{Outbox, Output, StreamId};
@@ -47,6 +48,7 @@ pub struct Node {
     core: Core,
     swim: Swim,
     serf: Serf,
+    envelope: Envelope,
     streams: Streams,
     joins: BTreeMap<JoinId, Join>,
     joins_last: u32,
@@ -116,6 +118,7 @@ impl Node {
         start: Start,
         out: &mut Outbox,
     ) -> Self {
+        let envelope = Envelope::new(cfg.envelope().clone(), seed);
         let mut core = Core::new(cfg, seed, start.directory, now);
         let gossip_phase = core.rng.jitter.duration_below(core.cfg.gossip_interval);
         let swim = Swim::new(&mut core, identity, start.converged);
@@ -127,6 +130,7 @@ impl Node {
             core,
             swim,
             serf,
+            envelope,
             streams: Streams::default(),
             joins: BTreeMap::new(),
             joins_last: 0,
@@ -143,7 +147,7 @@ impl Node {
         let stats = &mut self.core.stats;
         stats.datagrams_in += 1;
         stats.bytes_in += datagram.len() as u64;
-        match envelope::open(datagram) {
+        match self.envelope.open(datagram, out) {
             Ok(message) => self.handle_frames(from, message, 0),
             Err(reason) => self.core.stats.drop(reason),
         }
@@ -168,7 +172,7 @@ impl Node {
         if let StreamInput::Data(data) = input {
             self.core.stats.stream_bytes_in += data.len() as u64;
         }
-        let step = self.streams.handle(id, input);
+        let step = self.streams.handle(id, input, &self.envelope);
         self.step(id, step, out);
         self.settle(out);
     }

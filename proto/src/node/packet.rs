@@ -4,7 +4,7 @@ use core::net::SocketAddr;
 
 use super::Node;
 use crate::core::{Body, Core, Target, Unicast};
-use crate::envelope::{Caps, Packer, seal};
+use crate::envelope::{Caps, Packer};
 use crate::outbox::Outbox;
 use crate::roster::MemberIdx;
 use crate::wire::swim::{Accusation, Ack, IndirectPing, Message, Ping, Source};
@@ -24,7 +24,7 @@ impl Node {
     fn send_unicast(&mut self, unicast: &Unicast, out: &mut Outbox) {
         let Unicast { to, peer, answers, body } = unicast;
         let codec = self.codec(*peer, *answers);
-        let mut packer = Packer::new(out, self.core.cfg.packet_bytes);
+        let mut packer = self.envelope.packer(out, self.core.cfg.packet_bytes);
         if write_body(&self.core, self.swim.me(), body, codec, &mut packer).is_err() {
             debug_assert!(false, "a single message always fits into a packet");
             return;
@@ -46,7 +46,7 @@ impl Node {
         }
         let packed = packer.finish();
         let caps = self.caps(*peer);
-        let bytes = seal(packed, *to, caps, out);
+        let bytes = self.envelope.seal(packed, *to, caps, out);
         self.count_datagram(bytes);
     }
 
@@ -68,7 +68,7 @@ impl Node {
     }
 
     fn send_gossip(&mut self, to: SocketAddr, target: MemberIdx, out: &mut Outbox) {
-        let mut packer = Packer::new(out, self.core.cfg.packet_bytes);
+        let mut packer = self.envelope.packer(out, self.core.cfg.packet_bytes);
         let codec = self.codec(Some(target), None);
         self.swim.fill(&mut self.core, codec, &mut packer);
         self.serf.fill(&self.core, codec, &mut packer);
@@ -77,7 +77,7 @@ impl Node {
         }
         let packed = packer.finish();
         let caps = self.caps(Some(target));
-        let bytes = seal(packed, to, caps, out);
+        let bytes = self.envelope.seal(packed, to, caps, out);
         self.count_datagram(bytes);
     }
 

@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 
 use super::*;
+use crate::envelope::{Key, KeyringError};
 use crate::event::{Event, MemberEventKind, Status};
 use crate::{JoinId, LeaveReport, Options, Tags};
 
@@ -392,4 +393,109 @@ fn an_idle_node_wakes_for_its_probes_and_little_else() {
     cluster.run(Duration::from_secs(60));
     let sent = count(&cluster) - before;
     assert!((100..=140).contains(&sent), "a ping and an ack a second, not {sent} a minute");
+}
+
+fn key(byte: u8) -> Key {
+    Key::new(&[byte; 16]).unwrap()
+}
+
+/// Two nodes with these settings, of which the second has tried to join the first.
+fn pair(first: Options, second: Options) -> Cluster {
+    let mut cluster = Cluster::new(2);
+    cluster.start(0, first);
+    cluster.start(1, second);
+    cluster.command(1, |node, now, out| node.join(now, &[addr(0)], OldEvents::Deliver, out)).unwrap();
+    cluster.run(Duration::from_secs(5));
+    cluster
+}
+
+fn with_keys(bytes: &[u8]) -> Options {
+    Options { encrypt_keys: bytes.iter().copied().map(key).collect(), ..Options::lan() }
+}
+
+fn dropped(cluster: &Cluster, at: usize, reason: DropReason) -> u64 {
+    cluster.nodes[at].as_ref().unwrap().stats().dropped(reason)
+}
+
+#[test]
+fn nodes_join_and_gossip_through_every_combination_of_layers() {
+    for layers in 0..8_u8 {
+        let options = Options {
+            label: if layers & 1 > 0 { "dc1".into() } else { String::new() },
+            encrypt_keys: if layers & 2 > 0 { [key(1)].into() } else { [].into() },
+            compression: layers & 4 > 0,
+            ..Options::lan()
+        };
+        let mut cluster = pair(options.clone(), options);
+        cluster.command(1, |node, now, out| node.user_event(now, "deploy", b"v1", false, out)).unwrap();
+        cluster.run(Duration::from_secs(20));
+        assert_eq!((cluster.alive(0), cluster.alive(1)), (2, 2), "layers {layers}");
+        assert_eq!(cluster.user_events(0), ["deploy"], "layers {layers}");
+        for at in 0..2 {
+            assert_eq!(cluster.nodes[at].as_ref().unwrap().stats().dropped, [0; DropReason::ALL.len()]);
+        }
+    }
+}
+
+#[test]
+fn nodes_with_different_keys_never_meet() {
+    let cluster = pair(with_keys(&[1]), with_keys(&[2]));
+    assert_eq!((cluster.alive(0), cluster.alive(1)), (1, 1));
+    assert_eq!(dropped(&cluster, 0, DropReason::Key), 1, "the request on the stream");
+}
+
+#[test]
+fn nodes_whose_rings_hold_each_others_primary_key_meet() {
+    let cluster = pair(with_keys(&[1, 2]), with_keys(&[2, 1]));
+    assert_eq!((cluster.alive(0), cluster.alive(1)), (2, 2));
+}
+
+#[test]
+fn a_plain_node_is_let_in_only_while_encryption_is_not_demanded() {
+    let cluster = pair(with_keys(&[1]), Options::lan());
+    assert_eq!((cluster.alive(0), cluster.alive(1)), (1, 1));
+    assert_eq!(dropped(&cluster, 0, DropReason::Unencrypted), 1);
+    let lenient = Options { encrypt_verify_incoming: false, encrypt_verify_outgoing: false, ..with_keys(&[1]) };
+    let cluster = pair(lenient.clone(), Options::lan());
+    assert_eq!((cluster.alive(0), cluster.alive(1)), (2, 2));
+    // The next step of introducing encryption: some encrypt already.
+    let cluster = pair(lenient.clone(), Options { encrypt_verify_outgoing: true, ..lenient });
+    assert_eq!((cluster.alive(0), cluster.alive(1)), (2, 2));
+}
+
+#[test]
+fn a_node_of_another_label_is_dropped_and_counted_on_streams_and_datagrams() {
+    let label = |label: &str| Options { label: label.into(), ..Options::lan() };
+    let mut cluster = pair(label("dc1"), label("dc2"));
+    assert_eq!((cluster.alive(0), cluster.alive(1)), (1, 1));
+    assert_eq!(dropped(&cluster, 0, DropReason::Label), 1);
+    cluster.command(0, |node, now, out| node.handle_datagram(now, addr(1), b"\xf4\x03dc2\x44", out));
+    assert_eq!(dropped(&cluster, 0, DropReason::Label), 2);
+}
+
+#[test]
+fn keys_are_exchanged_while_the_cluster_runs_and_nobody_is_lost() {
+    let mut cluster = pair(with_keys(&[1]), with_keys(&[1]));
+    let steps: [fn(&mut Node) -> Result<(), KeyringError>; 3] =
+        [|node| node.install_key(&key(2)), |node| node.use_key(&key(2)), |node| node.remove_key(&key(1))];
+    for step in steps {
+        for at in 0..2 {
+            cluster.command(at, |node, _, _| step(node)).unwrap();
+            cluster.run(Duration::from_secs(10));
+        }
+    }
+    for at in 0..2 {
+        assert_eq!(cluster.alive(at), 2);
+        assert_eq!(dropped(&cluster, at, DropReason::Key), 0);
+        let node = cluster.nodes[at].as_ref().unwrap();
+        assert_eq!(node.keys().collect::<Vec<_>>(), [&key(2)]);
+        assert_eq!(node.stats().probes_failed, 0);
+    }
+}
+
+#[test]
+fn encryption_cannot_be_turned_on_in_a_node_that_was_started_without_keys() {
+    let mut cluster = Cluster::new(1);
+    let result = cluster.command(0, |node, _, _| node.install_key(&key(1)));
+    assert_eq!(result, Err(KeyringError::Disabled));
 }

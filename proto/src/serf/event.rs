@@ -184,7 +184,7 @@ fn check_size(core: &Core, event: &serf::UserEvent<'_>) -> Result<(), SendError>
 
 /// The room for one event in a packet of ours.
 fn packet_room(core: &Core) -> usize {
-    (core.cfg.packet_bytes as usize).saturating_sub(PACKET_OVERHEAD)
+    core.cfg.packet_room().saturating_sub(PACKET_OVERHEAD)
 }
 
 /// The size of a user event in HashiCorp's encoding: four keys, and integers and strings with the shortest heads.

@@ -3,6 +3,7 @@
 //! Adapters move bytes; where a message ends, how long an exchange may take and how many there may be is decided here.
 //! What a request or reply means is not: [`Node`](crate::Node) composes and reads them.
 
+mod framing;
 mod reader;
 
 use alloc::collections::BTreeMap;
@@ -11,9 +12,11 @@ use core::net::SocketAddr;
 use self::reader::Reader;
 pub(crate) use self::reader::{Unit, frame};
 use crate::core::Ask;
+use crate::envelope::{Direction, Envelope};
 use crate::event::SeedFailureCause;
 use crate::limits::STREAMS_INBOUND_MAX;
 use crate::outbox::StreamId;
+use crate::stats::DropReason;
 
 /// What happened to a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +55,16 @@ enum Role {
     Serving { from: SocketAddr },
 }
 
+impl Role {
+    /// Which way goes what we read.
+    const fn incoming(self) -> Direction {
+        match self {
+            Self::Dialing(_) | Self::Awaiting(_) => Direction::Reply,
+            Self::Serving { .. } => Direction::Request,
+        }
+    }
+}
+
 /// What a stream's input amounts to.
 #[derive(Debug)]
 pub(crate) enum Step<'a> {
@@ -63,10 +76,10 @@ pub(crate) enum Step<'a> {
     Serve { from: SocketAddr, unit: Unit<'a> },
     /// The reply is whole. The exchange is over.
     Reply { ask: Ask, unit: Unit<'a> },
-    /// The exchange is over without a reply.
-    Lost { ask: Ask, cause: SeedFailureCause },
-    /// A peer's stream is over without a request; `malformed` when that is its fault.
-    Gone { malformed: bool },
+    /// The exchange is over without a reply; `fault` when that is because of what came.
+    Lost { ask: Ask, cause: SeedFailureCause, fault: Option<DropReason> },
+    /// A peer's stream is over without a request.
+    Gone { fault: Option<DropReason> },
 }
 
 impl Streams {
@@ -84,8 +97,9 @@ impl Streams {
         Some(self.insert(Role::Serving { from }))
     }
 
-    /// Takes what happened to a stream. An input for a stream that is over means nothing.
-    pub(crate) fn handle<'a>(&mut self, id: StreamId, input: StreamInput<'a>) -> Step<'a> {
+    /// Takes what happened to a stream, of whose data `envelope` takes the layers off. An input for a stream that is over means
+    /// nothing.
+    pub(crate) fn handle<'a>(&mut self, id: StreamId, input: StreamInput<'a>, envelope: &Envelope) -> Step<'a> {
         let Some(exchange) = self.live.get_mut(&id) else { return Step::Wait };
         match (input, exchange.role) {
             (StreamInput::Opened, Role::Dialing(ask)) => {
@@ -93,20 +107,20 @@ impl Streams {
                 Step::Request(ask)
             }
             (StreamInput::Opened, _) => Step::Wait,
-            (StreamInput::Data(data), _) => match exchange.reader.push(data) {
+            (StreamInput::Data(data), role) => match exchange.reader.push(data, role.incoming(), envelope) {
                 Ok(None) => Step::Wait,
                 Ok(Some(unit)) => self.complete(id, unit),
-                Err(_) => self.end(id, SeedFailureCause::Malformed),
+                Err(fault) => self.end(id, SeedFailureCause::Malformed, Some(fault)),
             },
-            (StreamInput::Closed, _) => self.end(id, SeedFailureCause::Closed),
-            (StreamInput::Failed, Role::Awaiting(_)) => self.end(id, SeedFailureCause::Closed),
-            (StreamInput::Failed, _) => self.end(id, SeedFailureCause::Unreachable),
+            (StreamInput::Closed, _) => self.end(id, SeedFailureCause::Closed, None),
+            (StreamInput::Failed, Role::Awaiting(_)) => self.end(id, SeedFailureCause::Closed, None),
+            (StreamInput::Failed, _) => self.end(id, SeedFailureCause::Unreachable, None),
         }
     }
 
     /// The time for a stream is up; [`Step::Wait`] when it was over before.
     pub(crate) fn expire(&mut self, id: StreamId) -> Step<'static> {
-        if self.live.contains_key(&id) { self.end(id, SeedFailureCause::TimedOut) } else { Step::Wait }
+        if self.live.contains_key(&id) { self.end(id, SeedFailureCause::TimedOut, None) } else { Step::Wait }
     }
 
     /// How many exchanges are under way.
@@ -133,15 +147,18 @@ impl Streams {
         match self.remove(id) {
             Some(Role::Serving { from }) => Step::Serve { from, unit },
             Some(Role::Awaiting(ask)) => Step::Reply { ask, unit },
-            Some(Role::Dialing(ask)) => Step::Lost { ask, cause: SeedFailureCause::Malformed },
+            Some(Role::Dialing(ask)) => {
+                let fault = Some(DropReason::Unexpected);
+                Step::Lost { ask, cause: SeedFailureCause::Malformed, fault }
+            }
             None => Step::Wait,
         }
     }
 
-    fn end(&mut self, id: StreamId, cause: SeedFailureCause) -> Step<'static> {
+    fn end(&mut self, id: StreamId, cause: SeedFailureCause, fault: Option<DropReason>) -> Step<'static> {
         match self.remove(id) {
-            Some(Role::Dialing(ask) | Role::Awaiting(ask)) => Step::Lost { ask, cause },
-            Some(Role::Serving { .. }) => Step::Gone { malformed: cause == SeedFailureCause::Malformed },
+            Some(Role::Dialing(ask) | Role::Awaiting(ask)) => Step::Lost { ask, cause, fault },
+            Some(Role::Serving { .. }) => Step::Gone { fault },
             None => Step::Wait,
         }
     }
@@ -151,14 +168,23 @@ impl Streams {
 mod tests {
     use super::*;
 
+    use crate::envelope::EnvelopeConfig;
+    use crate::rng::Seed;
+
+    impl Streams {
+        fn input<'a>(&mut self, id: StreamId, input: StreamInput<'a>) -> Step<'a> {
+            self.handle(id, input, &Envelope::new(EnvelopeConfig::default(), &Seed::from_u64(1)))
+        }
+    }
+
     const PING: Ask = Ask::PushPull { join: false };
 
     #[test]
     fn an_exchange_that_fails_before_it_opens_was_unreachable() {
         let mut streams = Streams::default();
         let id = streams.dial(PING);
-        let step = streams.handle(id, StreamInput::Failed);
-        assert!(matches!(step, Step::Lost { ask: PING, cause: SeedFailureCause::Unreachable }));
+        let step = streams.input(id, StreamInput::Failed);
+        assert!(matches!(step, Step::Lost { ask: PING, cause: SeedFailureCause::Unreachable, fault: None }));
         assert_eq!(streams.len(), 0);
     }
 
@@ -166,9 +192,9 @@ mod tests {
     fn a_stream_that_closes_before_the_reply_is_whole_is_lost() {
         let mut streams = Streams::default();
         let id = streams.dial(PING);
-        assert!(matches!(streams.handle(id, StreamInput::Opened), Step::Request(PING)));
-        assert!(matches!(streams.handle(id, StreamInput::Data(&[0x46, 0, 0, 0, 9, 1])), Step::Wait));
-        let step = streams.handle(id, StreamInput::Closed);
+        assert!(matches!(streams.input(id, StreamInput::Opened), Step::Request(PING)));
+        assert!(matches!(streams.input(id, StreamInput::Data(&[0x46, 0, 0, 0, 9, 1])), Step::Wait));
+        let step = streams.input(id, StreamInput::Closed);
         assert!(matches!(step, Step::Lost { cause: SeedFailureCause::Closed, .. }));
         assert!(matches!(streams.expire(id), Step::Wait), "the deadline of a finished stream means nothing");
     }
@@ -182,7 +208,7 @@ mod tests {
             streams.accept(from).unwrap();
         }
         assert_eq!(streams.accept(from), None);
-        assert!(matches!(streams.handle(first, StreamInput::Closed), Step::Gone { malformed: false }));
+        assert!(matches!(streams.input(first, StreamInput::Closed), Step::Gone { fault: None }));
         assert!(streams.accept(from).is_some());
     }
 }

@@ -1,70 +1,104 @@
 //! Finds the end of a message in a stream of bytes that comes in arbitrary pieces.
 //!
-//! A native message is a type byte, the length of its body in four bytes, big-endian, and the body.
+//! What arrives is looked at in place as long as it comes in one piece without layers; else it is gathered, and every byte is looked at
+//! once. Nothing is kept beyond the limits, and a record with layers is not looked into before it is whole.
 
 use alloc::borrow::Cow;
 use alloc::vec::Vec;
 use core::mem;
 
+use super::framing::{Framing, HEADER_BYTES};
+use crate::envelope::{Direction, Envelope, Progress, Record};
 use crate::limits::STREAM_MESSAGE_BYTES_MAX;
-use crate::wire::native::NATIVE;
+use crate::stats::DropReason;
 
 /// One whole message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Unit<'a> {
     pub(crate) kind: u8,
-    /// Borrowed when the message came in one piece.
-    body: Cow<'a, [u8]>,
+    /// Borrowed when the message came in one piece, without layers.
+    message: Cow<'a, [u8]>,
+    /// Where the body lies in it.
+    body: (usize, usize),
 }
 
-impl Unit<'_> {
+impl<'a> Unit<'a> {
+    /// The message from `start` to `end` of `bytes`, whose body begins `header` bytes after its start.
+    pub(super) fn new(bytes: Cow<'a, [u8]>, start: usize, header: usize, end: usize) -> Self {
+        Self { kind: bytes[start], message: bytes, body: (start + header, end) }
+    }
+
     pub(crate) fn body(&self) -> &[u8] {
-        match &self.body {
-            Cow::Borrowed(body) => body,
-            Cow::Owned(message) => &message[HEADER_BYTES..],
-        }
+        &self.message[self.body.0..self.body.1]
     }
 }
-
-/// The bytes cannot be a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Malformed;
 
 /// What has come so far.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Reader {
     buf: Vec<u8>,
+    progress: Progress,
+    framing: Framing,
+}
+
+/// What lies whole in the bytes that have come.
+enum Found {
+    Message { start: usize, end: usize },
+    Layered { start: usize, end: usize },
 }
 
 impl Reader {
     /// Takes the next piece. Everything after the first whole message is ignored: there is one a direction.
-    pub(crate) fn push<'a>(&mut self, data: &'a [u8]) -> Result<Option<Unit<'a>>, Malformed> {
-        if self.buf.is_empty()
-            && let Some(len) = message_len(data)?
-            && let Some(message) = data.get(..len)
-        {
-            return Ok(Some(Unit { kind: message[0], body: Cow::Borrowed(&message[HEADER_BYTES..]) }));
+    pub(crate) fn push<'a>(
+        &mut self,
+        data: &'a [u8],
+        direction: Direction,
+        envelope: &Envelope,
+    ) -> Result<Option<Unit<'a>>, DropReason> {
+        if !self.buf.is_empty() {
+            self.buf.extend_from_slice(data);
         }
-        self.buf.extend_from_slice(data);
-        match message_len(&self.buf)? {
-            Some(len) if self.buf.len() >= len => {
-                self.buf.truncate(len);
-                let message = mem::take(&mut self.buf);
-                Ok(Some(Unit { kind: message[0], body: Cow::Owned(message) }))
+        let bytes = if self.buf.is_empty() { data } else { &self.buf };
+        let Some(found) = find(&mut self.progress, &mut self.framing, bytes, direction, envelope)? else {
+            if self.buf.is_empty() {
+                self.buf.extend_from_slice(data);
             }
-            _ => Ok(None),
+            return Ok(None);
+        };
+        match found {
+            Found::Message { start, end } if self.buf.is_empty() => {
+                Ok(Some(self.framing.unit(Cow::Borrowed(data), start, end)))
+            }
+            Found::Message { start, end } => {
+                Ok(Some(self.framing.unit(Cow::Owned(mem::take(&mut self.buf)), start, end)))
+            }
+            Found::Layered { start, end } => {
+                let message = envelope.open_record(&bytes[start..end])?;
+                self.buf = Vec::new();
+                let mut framing = Framing::default();
+                let end = framing.end(&message)?.filter(|end| *end <= message.len()).ok_or(DropReason::Malformed)?;
+                Ok(Some(framing.unit(Cow::Owned(message), 0, end)))
+            }
         }
     }
 }
 
-/// How long the message at the start of `bytes` is; `None` when too few have come to tell.
-fn message_len(bytes: &[u8]) -> Result<Option<usize>, Malformed> {
-    if bytes.first().is_some_and(|kind| kind & NATIVE == 0) {
-        return Err(Malformed);
+/// What is whole in `bytes`; `Ok(None)` when more must come.
+fn find(
+    progress: &mut Progress,
+    framing: &mut Framing,
+    bytes: &[u8],
+    direction: Direction,
+    envelope: &Envelope,
+) -> Result<Option<Found>, DropReason> {
+    match envelope.record(progress, bytes, direction)? {
+        None => Ok(None),
+        Some(Record::Layered { start, end }) => Ok(Some(Found::Layered { start, end })),
+        Some(Record::Message(start)) => {
+            let end = framing.end(&bytes[start..])?.map(|end| start + end).filter(|end| *end <= bytes.len());
+            Ok(end.map(|end| Found::Message { start, end }))
+        }
     }
-    let Some([_, len @ ..]) = bytes.first_chunk::<HEADER_BYTES>() else { return Ok(None) };
-    let len = u32::from_be_bytes(*len) as usize;
-    if len > STREAM_MESSAGE_BYTES_MAX { Err(Malformed) } else { Ok(Some(HEADER_BYTES + len)) }
 }
 
 /// A whole message of type `kind`, whose body `write` appends. `None` when it would be too long for a peer to accept.
@@ -81,8 +115,6 @@ pub(crate) fn frame(kind: u8, room: usize, write: impl FnOnce(&mut Vec<u8>)) -> 
     Some(message)
 }
 
-const HEADER_BYTES: usize = 5;
-
 #[cfg(test)]
 mod tests {
     use alloc::vec;
@@ -90,37 +122,167 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::envelope::{EnvelopeConfig, Key, Keyring, Label};
+    use crate::rng::Seed;
 
-    #[test]
-    fn a_length_beyond_the_limit_is_refused_before_anything_is_kept() {
-        let mut reader = Reader::default();
-        assert_eq!(reader.push(&[0x46, 0xff, 0xff, 0xff, 0xff]), Err(Malformed));
+    fn envelope(key: Option<u8>, label: &str, compression: bool) -> Envelope {
+        let keyring = Keyring::new(key.map(|byte| Key::new(&[byte; 16]).unwrap())).unwrap();
+        let label = Label::parse(label).unwrap();
+        Envelope::new(EnvelopeConfig { label, keyring, compression, ..EnvelopeConfig::default() }, &Seed::from_u64(1))
+    }
+
+    fn plain() -> Envelope {
+        envelope(None, "", false)
+    }
+
+    fn message(body: &[u8]) -> Vec<u8> {
+        frame(0x46, 0, |out| out.extend_from_slice(body)).unwrap()
+    }
+
+    fn read(bytes: &[u8], direction: Direction, envelope: &Envelope) -> Result<Option<Vec<u8>>, DropReason> {
+        let unit = Reader::default().push(bytes, direction, envelope)?;
+        Ok(unit.map(|unit| unit.body().to_vec()))
     }
 
     #[test]
-    fn a_first_byte_that_is_not_native_is_refused_at_once() {
-        assert_eq!(Reader::default().push(&[6]), Err(Malformed));
-        assert_eq!(Reader::default().push(b"\x16\x03\x01"), Err(Malformed), "TLS");
+    fn a_length_beyond_the_limit_is_refused_before_anything_is_kept() {
+        for bytes in [&[0x46, 0xff, 0xff, 0xff, 0xff][..], &[10, 0x01, 0x40, 0, 1], &[10, 0, 0, 0, 29]] {
+            let mut reader = Reader::default();
+            assert_eq!(reader.push(bytes, Direction::Request, &plain()), Err(DropReason::Malformed));
+            assert_eq!(reader.buf.capacity(), 0);
+        }
+        let compressed = b"\x09\x82\xa4Algo\x00\xa3Buf\xdb\x7f\xff\xff\xff";
+        assert_eq!(read(compressed, Direction::Request, &plain()), Err(DropReason::Inflate));
+    }
+
+    #[test]
+    fn a_first_byte_that_begins_no_message_is_refused_at_once() {
+        assert_eq!(read(b"\x16\x03\x01", Direction::Request, &plain()), Err(DropReason::Malformed), "TLS");
+        assert_eq!(read(b"GET / HTTP/1.1", Direction::Reply, &plain()), Err(DropReason::Malformed));
+    }
+
+    #[test]
+    fn the_label_is_demanded_of_requests_and_refused_in_replies() {
+        let mut ours = envelope(None, "dc1", false);
+        let request = ours.seal_record(message(b"hello"), Direction::Request).unwrap();
+        assert!(request.starts_with(b"\xf4\x03dc1"));
+        assert_eq!(read(&request, Direction::Request, &ours), Ok(Some(b"hello".to_vec())));
+        assert_eq!(read(&request, Direction::Reply, &ours), Err(DropReason::Malformed));
+        for other in [plain(), envelope(None, "dc2", false)] {
+            assert_eq!(read(&request, Direction::Request, &other), Err(DropReason::Label));
+        }
+        let reply = ours.seal_record(message(b"hello"), Direction::Reply).unwrap();
+        assert_eq!(reply, message(b"hello"));
+        assert_eq!(read(&reply, Direction::Request, &ours), Err(DropReason::Label));
+        assert_eq!(read(&reply, Direction::Reply, &ours), Ok(Some(b"hello".to_vec())));
+    }
+
+    #[test]
+    fn a_label_is_authenticated_in_both_directions() {
+        for direction in [Direction::Request, Direction::Reply] {
+            let mut ours = envelope(Some(1), "dc1", false);
+            let sealed = ours.seal_record(message(b"hello"), direction).unwrap();
+            assert_eq!(read(&sealed, direction, &ours), Ok(Some(b"hello".to_vec())));
+            let relabelled = match direction {
+                Direction::Request => [b"\xf4\x03dc2", &sealed[5..]].concat(),
+                Direction::Reply => sealed,
+            };
+            assert_eq!(read(&relabelled, direction, &envelope(Some(1), "dc2", false)), Err(DropReason::Key));
+        }
+    }
+
+    #[test]
+    fn what_is_not_encrypted_is_refused_at_its_first_byte_when_encryption_is_demanded() {
+        let ours = envelope(Some(1), "", false);
+        for first in [0x46, 9, 0, 6] {
+            assert_eq!(read(&[first], Direction::Request, &ours), Err(DropReason::Unencrypted));
+        }
+        let lenient =
+            EnvelopeConfig { keyring: ours.keyring().clone(), verify_incoming: false, ..EnvelopeConfig::default() };
+        let lenient = Envelope::new(lenient, &Seed::from_u64(1));
+        assert_eq!(read(&message(b"hello"), Direction::Request, &lenient), Ok(Some(b"hello".to_vec())));
+    }
+
+    #[test]
+    fn an_encrypted_record_for_a_node_without_keys_or_with_others_is_refused() {
+        let sealed = envelope(Some(1), "", false).seal_record(message(b"hello"), Direction::Request).unwrap();
+        assert_eq!(read(&sealed, Direction::Request, &plain()), Err(DropReason::Key));
+        assert_eq!(read(&sealed, Direction::Request, &envelope(Some(2), "", false)), Err(DropReason::Key));
+    }
+
+    #[test]
+    fn layers_of_one_kind_lie_not_inside_each_other() {
+        let mut ours = envelope(Some(1), "", true);
+        let once = ours.seal_record(message(&[7; 500]), Direction::Request).unwrap();
+        let twice = ours.seal_record(once, Direction::Request).unwrap();
+        assert_eq!(read(&twice, Direction::Request, &ours), Err(DropReason::Malformed));
+        let mut squeezing = envelope(None, "", true);
+        let mut once = squeezing.seal_record(message(&[7; 500]), Direction::Request).unwrap();
+        // What follows the record is ignored, but makes it worth compressing again.
+        once.resize(1_000, 0);
+        let twice = squeezing.seal_record(once.clone(), Direction::Request).unwrap();
+        assert!(once[0] == 9 && twice[0] == 9 && twice.len() < once.len(), "{} {}", once.len(), twice.len());
+        assert_eq!(read(&twice, Direction::Request, &squeezing), Err(DropReason::Malformed));
+    }
+
+    #[test]
+    fn a_record_that_holds_less_than_a_message_is_refused() {
+        let mut ours = envelope(Some(1), "", false);
+        let sealed = ours.seal_record(vec![0x46, 0, 0, 0, 9, 1], Direction::Request).unwrap();
+        assert_eq!(read(&sealed, Direction::Request, &ours), Err(DropReason::Malformed));
+    }
+
+    #[test]
+    fn a_bomb_on_a_stream_is_refused() {
+        let mut squeezing = envelope(None, "", true);
+        let bomb = message(&vec![0; STREAM_MESSAGE_BYTES_MAX]);
+        let sealed = squeezing.seal_record(bomb, Direction::Request).unwrap();
+        assert!(sealed.len() < 30_000, "{}", sealed.len());
+        assert!(read(&sealed, Direction::Request, &plain()).is_ok(), "as much as may come plain");
+        let bomb = vec![0x46; 2 * STREAM_MESSAGE_BYTES_MAX + 1];
+        let sealed = squeezing.seal_record(bomb, Direction::Request).unwrap();
+        assert_eq!(read(&sealed, Direction::Request, &plain()), Err(DropReason::Inflate));
     }
 
     proptest! {
         #[test]
-        fn a_message_is_found_however_it_is_cut(body in prop::collection::vec(any::<u8>(), 0..200), cuts in prop::collection::vec(1_usize..40, 1..50)) {
-            let message = frame(0x46, 0, |out| out.extend_from_slice(&body)).unwrap();
+        fn a_message_is_found_however_it_is_cut_and_whatever_is_around_it(
+            body in prop::collection::vec(0_u8..4, 0..200),
+            cuts in prop::collection::vec(1_usize..40, 1..50),
+            key in prop::option::of(1_u8..3),
+            label in prop_oneof![Just(""), Just("dc1")],
+            compression: bool,
+            is_request: bool,
+        ) {
+            let direction = if is_request { Direction::Request } else { Direction::Reply };
+            let mut envelope = envelope(key, label, compression);
+            let mut sealed = envelope.seal_record(message(&body), direction).unwrap();
+            sealed.extend_from_slice(b"ignored");
             let mut reader = Reader::default();
-            let mut rest = &message[..];
-            let mut found = vec![];
+            let mut rest = &sealed[..];
+            let mut found = None;
             for cut in cuts.iter().cycle() {
                 let (piece, tail) = rest.split_at((*cut).min(rest.len()));
-                if let Some(unit) = reader.push(piece).unwrap() {
-                    found.push((unit.kind, unit.body().to_vec()));
+                if let Some(unit) = reader.push(piece, direction, &envelope).unwrap() {
+                    found = Some((unit.kind, unit.body().to_vec()));
+                    break;
                 }
                 rest = tail;
                 if rest.is_empty() {
                     break;
                 }
             }
-            prop_assert_eq!(found, vec![(0x46, body)]);
+            prop_assert_eq!(found, Some((0x46, body)));
+        }
+
+        #[test]
+        fn any_bytes_are_a_message_or_an_error_or_the_beginning_of_one(
+            bytes in prop::collection::vec(prop_oneof![Just(9_u8), Just(10), Just(0x46), Just(0xf4), any::<u8>()], 0..80),
+            key in prop::option::of(1_u8..3),
+        ) {
+            for direction in [Direction::Request, Direction::Reply] {
+                let _any = read(&bytes, direction, &envelope(key, "", false));
+            }
         }
     }
 }

@@ -1,7 +1,8 @@
 use core::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use serf_proto::{Config, Options};
+use serf_proto::envelope::Key;
+use serf_proto::{Config, Options, Rng, Seed};
 
 use super::parse::{LatencyRange, duration, latency_range, positive, share, share_of_some};
 use crate::net::LinkModel;
@@ -77,6 +78,18 @@ pub(super) struct RunOptions {
     /// nodes do; more makes large joins faster.
     #[arg(long, value_name = "COUNT", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=255))]
     gossip_packets: u32,
+
+    /// Encrypts everything, with a key of 16 bytes that comes from the seed.
+    #[arg(long)]
+    encrypt: bool,
+
+    /// Compresses packets and streams where that makes them shorter.
+    #[arg(long)]
+    compress: bool,
+
+    /// The cluster's label, in front of every packet and stream; at most 255 bytes. [default: none]
+    #[arg(long, value_name = "NAME")]
+    label: Option<String>,
 
     /// How nodes start: cold, one after another and joining through others, or converged, all knowing all.
     #[arg(long, value_name = "HOW", value_enum, default_value_t = StartKind::Cold)]
@@ -201,7 +214,13 @@ impl RunOptions {
             Profile::Wan => Options::wan(),
             Profile::Local => Options::local(),
         };
-        let options = Options { gossip_packets_per_tick: self.gossip_packets, ..profile };
+        let options = Options {
+            gossip_packets_per_tick: self.gossip_packets,
+            encrypt_keys: self.encrypt.then(|| key(self.seed)).into_iter().collect(),
+            compression: self.compress,
+            label: self.label.clone().unwrap_or_default(),
+            ..profile
+        };
         Config::new(options).map_err(|error| error.to_string())
     }
 
@@ -246,6 +265,15 @@ impl RunOptions {
         }
     }
 }
+
+/// The key of all nodes of a world.
+fn key(seed: u64) -> Key {
+    let bytes: [u8; 16] = Rng::stream(&Seed::from_u64(seed), KEY_STREAM).bytes();
+    Key::new(&bytes).expect("a key may have 16 bytes")
+}
+
+/// The stream of the world's luck that its key is drawn from; nodes have seeds of their own.
+const KEY_STREAM: u64 = 0x6b65_7900;
 
 /// Small worlds are faster on one thread: their windows hold less work than a meeting of threads costs.
 fn default_threads(nodes: u32) -> u32 {

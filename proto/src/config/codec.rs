@@ -1,0 +1,52 @@
+//! In which codec a node speaks, and to whom.
+
+use serde::{Deserialize, Serialize};
+
+use crate::wire::{Codec, Versions};
+
+/// Which codecs a node writes and reads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum CodecChoice {
+    /// Writes our own codec to members that announce that they understand it, answers in the codec of what it answers, and writes
+    /// HashiCorp's to everybody else: strangers and HashiCorp's nodes. Reads both. A cluster of both kinds of nodes needs no
+    /// other setting.
+    #[default]
+    Auto,
+    /// Writes and reads only our own codec.
+    Native,
+    /// Writes and reads only HashiCorp's codec, and announces no more than HashiCorp's nodes do.
+    HashiCorp,
+}
+
+impl CodecChoice {
+    /// Whether messages in this codec are read.
+    pub const fn reads(self, codec: Codec) -> bool {
+        match self {
+            Self::Auto => true,
+            Self::Native => matches!(codec, Codec::Native),
+            Self::HashiCorp => matches!(codec, Codec::HashiCorp),
+        }
+    }
+
+    /// In which codec to write to somebody: `versions` are theirs, if we know them, and `answers` is the codec of what is
+    /// answered, if anything is.
+    pub fn writes(self, versions: Option<Versions>, answers: Option<Codec>) -> Codec {
+        match self {
+            Self::Native => Codec::Native,
+            Self::HashiCorp => Codec::HashiCorp,
+            Self::Auto => answers.unwrap_or_else(|| match versions {
+                Some(versions) if versions.reads_native() => Codec::Native,
+                _ => Codec::HashiCorp,
+            }),
+        }
+    }
+
+    /// What a node that makes this choice announces.
+    pub const fn versions(self) -> Versions {
+        match self {
+            Self::Auto | Self::Native => Versions::OURS,
+            Self::HashiCorp => Versions::HASHICORP,
+        }
+    }
+}

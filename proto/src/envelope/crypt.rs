@@ -1,0 +1,194 @@
+//! AES-GCM around a packet or a stream record (`encryptPayload` and `decryptPayload` in memberlist's security.go): version,
+//! nonce of 12 bytes, ciphertext, tag of 16 bytes. In version 0 the plaintext is padded to whole blocks (PKCS #7), in version 1
+//! it is not.
+//!
+//! A key is expanded once, when it enters the ring; the processor's AES instructions are used where they are found.
+
+use alloc::vec::Vec;
+use core::fmt;
+
+use aes_gcm::aead::consts::U12;
+use aes_gcm::aead::inout::InOutBuf;
+use aes_gcm::aead::{AeadInOut, KeyInit};
+use aes_gcm::aes::Aes192;
+use aes_gcm::{Aes128Gcm, Aes256Gcm, AesGcm};
+
+use super::keyring::{Key, Keyring};
+
+/// What a packet grows by when it is sealed in version 1.
+pub(super) const OVERHEAD_BYTES: usize = VERSION_BYTES + NONCE_BYTES + TAG_BYTES;
+/// What is written before the ciphertext.
+pub(super) const HEADER_BYTES: usize = VERSION_BYTES + NONCE_BYTES;
+
+/// Never used twice with one key.
+pub(super) type Nonce = [u8; NONCE_BYTES];
+/// What proves that nothing was changed.
+pub(super) type Tag = [u8; TAG_BYTES];
+
+/// A key that is ready for use.
+pub(super) struct Cipher {
+    key: Key,
+    aes: Aes,
+}
+
+enum Aes {
+    Of128(Aes128Gcm),
+    Of192(AesGcm<Aes192, U12>),
+    Of256(Aes256Gcm),
+}
+
+impl Cipher {
+    pub(super) fn new(key: Key) -> Self {
+        let bytes = key.as_bytes();
+        let aes = if let Ok(aes) = Aes128Gcm::new_from_slice(bytes) {
+            Aes::Of128(aes)
+        } else if let Ok(aes) = AesGcm::new_from_slice(bytes) {
+            Aes::Of192(aes)
+        } else {
+            Aes::Of256(Aes256Gcm::new_from_slice(bytes).expect("a key has 16, 24 or 32 bytes"))
+        };
+        Self { key, aes }
+    }
+
+    pub(super) const fn key(&self) -> &Key {
+        &self.key
+    }
+
+    /// Encrypts `text` where it lies.
+    pub(super) fn encrypt(&self, nonce: &Nonce, associated: &[u8], text: &mut [u8]) -> Tag {
+        let (nonce, text) = (nonce.into(), InOutBuf::from(text));
+        let tag = match &self.aes {
+            Aes::Of128(aes) => aes.encrypt_inout_detached(nonce, associated, text),
+            Aes::Of192(aes) => aes.encrypt_inout_detached(nonce, associated, text),
+            Aes::Of256(aes) => aes.encrypt_inout_detached(nonce, associated, text),
+        };
+        tag.expect("AES-GCM takes 64 GiB, and no message has that much").into()
+    }
+
+    /// Decrypts into `text`, which is as long as `ciphertext`; false, and nothing is written, if it was not encrypted with
+    /// this key.
+    fn decrypt(&self, nonce: &Nonce, associated: &[u8], ciphertext: &[u8], tag: &Tag, text: &mut [u8]) -> bool {
+        let Ok(inout) = InOutBuf::new(ciphertext, text) else { return false };
+        let (nonce, tag) = (nonce.into(), tag.into());
+        let result = match &self.aes {
+            Aes::Of128(aes) => aes.decrypt_inout_detached(nonce, associated, inout, tag),
+            Aes::Of192(aes) => aes.decrypt_inout_detached(nonce, associated, inout, tag),
+            Aes::Of256(aes) => aes.decrypt_inout_detached(nonce, associated, inout, tag),
+        };
+        result.is_ok()
+    }
+}
+
+impl fmt::Debug for Cipher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.key.fmt(f)
+    }
+}
+
+/// What precedes a ciphertext of version 1, the only one that we write: nodes that speak memberlist's protocol 2 or later,
+/// which all of Serf's do.
+pub(super) fn header(nonce: &Nonce) -> [u8; HEADER_BYTES] {
+    let mut header = [UNPADDED; HEADER_BYTES];
+    header[VERSION_BYTES..].copy_from_slice(nonce);
+    header
+}
+
+/// Opens `sealed` with the first key of `ring` that fits and puts the plaintext into `text`; false if none does.
+///
+/// Before the tag is checked only the version and the length decide anything.
+pub(super) fn open(ring: &Keyring, associated: &[u8], sealed: &[u8], text: &mut Vec<u8>) -> bool {
+    let Some((&[version, ref nonce @ ..], rest)) = sealed.split_first_chunk::<HEADER_BYTES>() else { return false };
+    let Some((ciphertext, tag)) = rest.split_last_chunk::<TAG_BYTES>() else { return false };
+    if version > UNPADDED || (version == PADDED && ciphertext.len() < BLOCK_BYTES) {
+        return false;
+    }
+    text.clear();
+    text.resize(ciphertext.len(), 0);
+    if !ring.ciphers().any(|cipher| cipher.decrypt(nonce, associated, ciphertext, tag, text)) {
+        return false;
+    }
+    version == UNPADDED || unpad(text)
+}
+
+/// Takes the padding off; false when it is none. HashiCorp's nodes do not check, and a peer with the key can crash them.
+fn unpad(text: &mut Vec<u8>) -> bool {
+    let Some(&padding) = text.last() else { return false };
+    let Some(len) = text.len().checked_sub(usize::from(padding)) else { return false };
+    let fits = (1..=BLOCK_BYTES).contains(&usize::from(padding)) && text[len..].iter().all(|byte| *byte == padding);
+    text.truncate(len);
+    fits
+}
+
+const VERSION_BYTES: usize = 1;
+const NONCE_BYTES: usize = 12;
+const TAG_BYTES: usize = 16;
+const BLOCK_BYTES: usize = 16;
+
+/// Encryption version 0: of nodes that speak memberlist's protocol 1.
+const PADDED: u8 = 0;
+/// Encryption version 1.
+const UNPADDED: u8 = 1;
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+
+    use super::*;
+
+    const NONCE: Nonce = [0xa5; NONCE_BYTES];
+
+    fn ring(bytes: &[u8]) -> Keyring {
+        Keyring::new([Key::new(bytes).unwrap()]).unwrap()
+    }
+
+    /// `text` with a padding of whatever bytes, sealed in version 0.
+    fn padded(ring: &Keyring, text: &[u8], padding: &[u8]) -> Vec<u8> {
+        let mut sealed = header(&NONCE).to_vec();
+        sealed[0] = PADDED;
+        sealed.extend_from_slice(text);
+        sealed.extend_from_slice(padding);
+        let cipher = ring.primary().unwrap();
+        let tag = cipher.encrypt(&NONCE, b"dc1", &mut sealed[HEADER_BYTES..]);
+        sealed.extend_from_slice(&tag);
+        sealed
+    }
+
+    fn opened(ring: &Keyring, sealed: &[u8]) -> Option<Vec<u8>> {
+        let mut text = vec![];
+        open(ring, b"dc1", sealed, &mut text).then_some(text)
+    }
+
+    #[test]
+    fn keys_of_every_length_open_what_they_sealed() {
+        for len in [16, 24, 32] {
+            let ring = ring(&[7; 32][..len]);
+            let mut sealed = header(&NONCE).to_vec();
+            sealed.extend_from_slice(b"hello");
+            let tag = ring.primary().unwrap().encrypt(&NONCE, b"dc1", &mut sealed[HEADER_BYTES..]);
+            sealed.extend_from_slice(&tag);
+            assert_eq!(opened(&ring, &sealed).as_deref(), Some(&b"hello"[..]));
+            sealed[0] = 2;
+            assert_eq!(opened(&ring, &sealed), None, "there is no version 2");
+        }
+    }
+
+    #[test]
+    fn a_padding_is_taken_off_whatever_its_length() {
+        let ring = ring(&[7; 16]);
+        for len in 0..40_usize {
+            let padding = BLOCK_BYTES - len % BLOCK_BYTES;
+            let text = vec![b'x'; len];
+            let sealed = padded(&ring, &text, &vec![u8::try_from(padding).unwrap(); padding]);
+            assert_eq!(opened(&ring, &sealed), Some(text));
+        }
+    }
+
+    #[test]
+    fn a_padding_that_lies_is_refused() {
+        let ring = ring(&[7; 16]);
+        for padding in [&[0; 16][..], &[17; 16], &[255; 16], &[1, 2, 2, 3], &[16; 15]] {
+            assert_eq!(opened(&ring, &padded(&ring, b"hello, world", padding)), None, "{padding:?}");
+        }
+        assert_eq!(opened(&ring, &padded(&ring, b"", &[4; 4])), None, "less than a block");
+    }
+}

@@ -1,0 +1,298 @@
+//! Keys, and the ring of those that are in use (memberlist's keyring.go).
+
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+
+use base64::prelude::{BASE64_STANDARD, Engine as _};
+use zeroize::Zeroize;
+
+use super::crypt::Cipher;
+use crate::limits::KEYS_MAX;
+
+/// A secret key of AES-128, AES-192 or AES-256. Its bytes are wiped when it is dropped, and not shown by `Debug`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Key {
+    bytes: [u8; KEY_BYTES_MAX],
+    len: usize,
+}
+
+impl Key {
+    /// A key of 16, 24 or 32 bytes.
+    ///
+    /// # Errors
+    ///
+    /// When it has another length (`ValidateKey` in security.go).
+    pub fn new(bytes: &[u8]) -> Result<Self, KeyError> {
+        let len = bytes.len();
+        if !matches!(len, 16 | 24 | KEY_BYTES_MAX) {
+            return Err(KeyError::Length { bytes: len });
+        }
+        let mut key = Self { bytes: [0; KEY_BYTES_MAX], len };
+        key.bytes[..len].copy_from_slice(bytes);
+        Ok(key)
+    }
+
+    /// Reads the form in which people write keys: base64 with its padding, as `serf keygen` prints it.
+    ///
+    /// # Errors
+    ///
+    /// When it is not base64, or of another length than a key has.
+    pub fn from_base64(text: &str) -> Result<Self, KeyError> {
+        let mut bytes = BASE64_STANDARD.decode(text).map_err(|_| KeyError::Base64)?;
+        let key = Self::new(&bytes);
+        bytes.zeroize();
+        key
+    }
+
+    /// The form in which people write keys. It shows the secret.
+    pub fn to_base64(&self) -> String {
+        BASE64_STANDARD.encode(self.as_bytes())
+    }
+
+    /// The secret.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+}
+
+impl Drop for Key {
+    fn drop(&mut self) {
+        self.bytes.zeroize();
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Key({} bytes)", self.len)
+    }
+}
+
+/// Why something is no key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum KeyError {
+    /// It has not 16, 24 or 32 bytes.
+    Length {
+        /// How many it has.
+        bytes: usize,
+    },
+    /// It is not base64.
+    Base64,
+}
+
+impl fmt::Display for KeyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Length { bytes } => write!(f, "a key has 16, 24 or 32 bytes, not {bytes}"),
+            Self::Base64 => f.write_str("a key is written in base64"),
+        }
+    }
+}
+
+impl core::error::Error for KeyError {}
+
+/// The keys in use. The first one, the primary, seals; all of them open. An empty ring means no encryption.
+#[derive(Clone, Debug, Default)]
+pub struct Keyring {
+    /// Expanded once, and shared by all nodes of a simulation.
+    ciphers: Vec<Arc<Cipher>>,
+}
+
+impl Keyring {
+    /// A ring of these keys, the primary first. A key that comes again is one key.
+    ///
+    /// # Errors
+    ///
+    /// When there are more than [`KEYS_MAX`].
+    pub fn new(keys: impl IntoIterator<Item = Key>) -> Result<Self, KeyringError> {
+        let mut ring = Self::default();
+        for key in keys {
+            ring.install(&key)?;
+        }
+        Ok(ring)
+    }
+
+    /// Adds a key, behind the others; one that is there already stays where it is (`AddKey`).
+    ///
+    /// # Errors
+    ///
+    /// When the ring is full.
+    pub fn install(&mut self, key: &Key) -> Result<(), KeyringError> {
+        if self.position(key).is_some() {
+            return Ok(());
+        }
+        if self.ciphers.len() == KEYS_MAX {
+            return Err(KeyringError::Full { limit: KEYS_MAX });
+        }
+        self.ciphers.push(Arc::new(Cipher::new(key.clone())));
+        Ok(())
+    }
+
+    /// Makes a key of the ring the primary (`UseKey`).
+    ///
+    /// # Errors
+    ///
+    /// When the ring does not have it.
+    pub fn use_key(&mut self, key: &Key) -> Result<(), KeyringError> {
+        let at = self.position(key).ok_or(KeyringError::Unknown)?;
+        self.ciphers[..=at].rotate_right(1);
+        Ok(())
+    }
+
+    /// Takes a key away; one that is not there is gone already (`RemoveKey`).
+    ///
+    /// # Errors
+    ///
+    /// When it is the primary.
+    pub fn remove(&mut self, key: &Key) -> Result<(), KeyringError> {
+        match self.position(key) {
+            Some(0) => Err(KeyringError::Primary),
+            Some(at) => {
+                self.ciphers.remove(at);
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// The keys, the primary first.
+    pub fn keys(&self) -> impl ExactSizeIterator<Item = &Key> {
+        self.ciphers.iter().map(|cipher| cipher.key())
+    }
+
+    /// Whether there is no key, and so no encryption.
+    pub const fn is_empty(&self) -> bool {
+        self.ciphers.is_empty()
+    }
+
+    /// What seals.
+    pub(super) fn primary(&self) -> Option<&Cipher> {
+        self.ciphers.first().map(|cipher| &**cipher)
+    }
+
+    /// What opens, in the order in which it is tried.
+    pub(super) fn ciphers(&self) -> impl Iterator<Item = &Cipher> {
+        self.ciphers.iter().map(|cipher| &**cipher)
+    }
+
+    fn position(&self, key: &Key) -> Option<usize> {
+        self.keys().position(|other| other == key)
+    }
+}
+
+impl PartialEq for Keyring {
+    /// Rings of the same keys in the same order are equal.
+    fn eq(&self, other: &Self) -> bool {
+        self.keys().eq(other.keys())
+    }
+}
+
+/// Why a keyring was not changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum KeyringError {
+    /// The primary key cannot be removed: use another one first.
+    Primary,
+    /// The ring does not have this key.
+    Unknown,
+    /// The ring is full.
+    Full {
+        /// How many keys it may have.
+        limit: usize,
+    },
+    /// The node has no key at all: it was started without encryption, which cannot be turned on while it runs.
+    Disabled,
+}
+
+impl fmt::Display for KeyringError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Primary => f.write_str("the primary key cannot be removed"),
+            Self::Unknown => f.write_str("the key is not in the keyring"),
+            Self::Full { limit } => write!(f, "the keyring has {limit} keys, which is the limit"),
+            Self::Disabled => f.write_str("encryption is not enabled"),
+        }
+    }
+}
+
+impl core::error::Error for KeyringError {}
+
+/// Of AES-256.
+const KEY_BYTES_MAX: usize = 32;
+
+#[cfg(test)]
+mod tests {
+    use alloc::format;
+
+    use super::*;
+
+    fn key(byte: u8) -> Key {
+        Key::new(&[byte; 16]).unwrap()
+    }
+
+    fn bytes(ring: &Keyring) -> Vec<u8> {
+        ring.keys().map(|key| key.as_bytes()[0]).collect()
+    }
+
+    #[test]
+    fn a_key_has_16_24_or_32_bytes() {
+        for len in 0..40 {
+            assert_eq!(Key::new(&[1; 40][..len]).is_ok(), matches!(len, 16 | 24 | 32), "{len}");
+        }
+    }
+
+    #[test]
+    fn a_key_is_read_from_base64_and_written_the_same() {
+        let text = "MDEyMzQ1Njc4OWFiY2RlZg==";
+        let key = Key::from_base64(text).unwrap();
+        assert_eq!(key.as_bytes(), b"0123456789abcdef");
+        assert_eq!(key.to_base64(), text);
+        assert_eq!(Key::from_base64("MDEyMzQ1Njc4OWFiY2RlZg"), Err(KeyError::Base64), "without its padding");
+        assert_eq!(Key::from_base64("not base64!"), Err(KeyError::Base64));
+        assert_eq!(Key::from_base64("MDEy"), Err(KeyError::Length { bytes: 3 }));
+    }
+
+    #[test]
+    fn a_secret_is_not_shown_by_debug() {
+        let ring = Keyring::new([key(b'!')]).unwrap();
+        assert_eq!(format!("{ring:?}"), "Keyring { ciphers: [Key(16 bytes)] }");
+    }
+
+    #[test]
+    fn keys_are_installed_behind_the_primary_and_twice_is_once() {
+        let mut ring = Keyring::new([key(1), key(2), key(1)]).unwrap();
+        ring.install(&key(3)).unwrap();
+        ring.install(&key(2)).unwrap();
+        assert_eq!(bytes(&ring), [1, 2, 3]);
+    }
+
+    #[test]
+    fn using_a_key_moves_it_to_the_front_and_needs_it_in_the_ring() {
+        let mut ring = Keyring::new([key(1), key(2), key(3)]).unwrap();
+        ring.use_key(&key(3)).unwrap();
+        assert_eq!(bytes(&ring), [3, 1, 2]);
+        assert_eq!(ring.use_key(&key(9)), Err(KeyringError::Unknown));
+        assert_eq!(bytes(&ring), [3, 1, 2]);
+    }
+
+    #[test]
+    fn the_primary_cannot_be_removed_others_can_and_strangers_are_gone_already() {
+        let mut ring = Keyring::new([key(1), key(2)]).unwrap();
+        assert_eq!(ring.remove(&key(1)), Err(KeyringError::Primary));
+        ring.remove(&key(9)).unwrap();
+        ring.remove(&key(2)).unwrap();
+        assert_eq!(bytes(&ring), [1]);
+        assert_eq!(ring.remove(&key(1)), Err(KeyringError::Primary), "not even the last one");
+    }
+
+    #[test]
+    fn a_ring_has_a_limit() {
+        let keys = |count: usize| (0..count).map(|at| key(u8::try_from(at).unwrap()));
+        let mut ring = Keyring::new(keys(KEYS_MAX)).unwrap();
+        assert_eq!(ring.install(&key(200)), Err(KeyringError::Full { limit: KEYS_MAX }));
+        ring.install(&key(0)).unwrap();
+        assert!(Keyring::new(keys(KEYS_MAX + 1)).is_err());
+    }
+}

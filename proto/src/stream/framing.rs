@@ -1,0 +1,56 @@
+//! Where a message ends, by the codec that its type byte tells.
+//!
+//! A native message is a type byte, the length of its body in four bytes, big-endian, and the body.
+
+use alloc::borrow::Cow;
+
+use super::reader::Unit;
+use crate::limits::STREAM_MESSAGE_BYTES_MAX;
+use crate::stats::DropReason;
+use crate::wire::native::NATIVE;
+
+/// How the end of a message is found. It keeps its place between pieces, so that every byte is looked at once.
+#[derive(Clone, Debug, Default)]
+pub(super) enum Framing {
+    /// No byte has come.
+    #[default]
+    Unknown,
+    /// By its length.
+    Native,
+}
+
+impl Framing {
+    /// How long `message` is, of which there is what has come so far; `Ok(None)` while too little has come to tell. The end may
+    /// lie beyond what has come.
+    pub(super) fn end(&mut self, message: &[u8]) -> Result<Option<usize>, DropReason> {
+        if let (Self::Unknown, Some(kind)) = (&self, message.first()) {
+            *self = Self::of(*kind)?;
+        }
+        match self {
+            Self::Unknown => Ok(None),
+            Self::Native => native_end(message),
+        }
+    }
+
+    /// The message that lies from `start` to `end`.
+    pub(super) fn unit<'a>(&self, bytes: Cow<'a, [u8]>, start: usize, end: usize) -> Unit<'a> {
+        let header = match self {
+            Self::Unknown => 0,
+            Self::Native => HEADER_BYTES,
+        };
+        Unit::new(bytes, start, header, end)
+    }
+
+    fn of(kind: u8) -> Result<Self, DropReason> {
+        if kind & NATIVE == 0 { Err(DropReason::Malformed) } else { Ok(Self::Native) }
+    }
+}
+
+fn native_end(message: &[u8]) -> Result<Option<usize>, DropReason> {
+    let Some([_, len @ ..]) = message.first_chunk::<HEADER_BYTES>() else { return Ok(None) };
+    let len = u32::from_be_bytes(*len) as usize;
+    if len > STREAM_MESSAGE_BYTES_MAX { Err(DropReason::Malformed) } else { Ok(Some(HEADER_BYTES + len)) }
+}
+
+/// What precedes the body of a native message.
+pub(super) const HEADER_BYTES: usize = 5;
