@@ -131,6 +131,87 @@ mod message {
     }
 }
 
+/// The same messages in HashiCorp's codec.
+mod hashicorp {
+    use serf_proto::wire::hashicorp::{self, PushPull, Scanner};
+
+    use super::*;
+
+    fn peer<'a>(name: &'a str, at: u32, meta: &'a [u8]) -> PeerRef<'a> {
+        PeerRef { name, addr: addr(at), meta, versions: Versions::OURS }
+    }
+
+    /// A push/pull of so many members, without anything of the layer above.
+    fn push_pull(members: u32) -> Vec<u8> {
+        let meta = tags().encode();
+        let mut message = Vec::new();
+        hashicorp::begin_push_pull(&mut message, false, members, 0);
+        for at in 0..members {
+            hashicorp::push_state(&mut message, State::Alive, at + 1, peer(&name(at), at, &meta));
+        }
+        message
+    }
+
+    #[divan::bench]
+    fn encode_alive(bencher: Bencher<'_, '_>) {
+        let (name, meta) = (name(1), tags().encode());
+        let peer = peer(&name, 1, &meta);
+        let mut buf = [0; 200];
+        bencher.bench_local(|| {
+            let mut writer = Writer::new(&mut buf);
+            hashicorp::encode_alive(black_box(1), black_box(peer), &mut writer).unwrap();
+            writer.len()
+        });
+    }
+
+    #[divan::bench]
+    fn decode_alive(bencher: Bencher<'_, '_>) {
+        let (name, meta) = (name(1), tags().encode());
+        let mut buf = [0; 200];
+        let mut writer = Writer::new(&mut buf);
+        hashicorp::encode_alive(1, peer(&name, 1, &meta), &mut writer).unwrap();
+        let len = writer.len();
+        let frame = &buf[..len];
+        bencher.bench(|| {
+            let message = hashicorp::decode(black_box(frame)).unwrap();
+            assert!(matches!(message, Message::Alive(Alive { incarnation: 1, .. })));
+        });
+    }
+
+    #[divan::bench]
+    fn encode_push_pull_of_5000(bencher: Bencher<'_, '_>) {
+        let (names, meta) = ((0..MEMBERS).map(name).collect::<Vec<_>>(), tags().encode());
+        let mut message = Vec::with_capacity(MEMBERS as usize * 120);
+        bencher.counter(ItemsCount::new(MEMBERS)).bench_local(|| {
+            message.clear();
+            hashicorp::begin_push_pull(&mut message, false, MEMBERS, 0);
+            for (name, at) in names.iter().zip(0..) {
+                hashicorp::push_state(&mut message, State::Alive, at + 1, peer(name, at, &meta));
+            }
+            message.len()
+        });
+    }
+
+    #[divan::bench]
+    fn decode_push_pull_of_5000(bencher: Bencher<'_, '_>) {
+        let message = push_pull(MEMBERS);
+        bencher.counter(ItemsCount::new(MEMBERS)).bench(|| {
+            let parsed = PushPull::parse(black_box(&message[1..])).unwrap();
+            parsed.states().map(|entry| entry.peer().unwrap().name.len()).sum::<usize>()
+        });
+    }
+
+    #[divan::bench(args = [100, 1400])]
+    fn find_the_end_of_a_push_pull_of_5000_in_pieces(bencher: Bencher<'_, '_>, piece: usize) {
+        let message = push_pull(MEMBERS);
+        bencher.counter(ItemsCount::new(MEMBERS)).bench(|| {
+            let mut scanner = Scanner::default();
+            let mut ends = (0..message.len()).step_by(piece).chain([message.len()]);
+            ends.find_map(|come| scanner.scan(black_box(&message[..come])).unwrap())
+        });
+    }
+}
+
 mod packet {
     use super::*;
 

@@ -3,6 +3,7 @@
 use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
+mod hashicorp;
 mod samples;
 
 use proptest::prelude::*;

@@ -1,7 +1,7 @@
 //! HashiCorp's codec, byte for byte: a type byte and a msgpack map with its keys in the order of their bytes.
 //!
 //! Written is what memberlist 0.6 and Serf 0.10 write, except that lengths are in the shortest unsigned form, as in every
-//! version before. Read is all that their decoders read ([`reader`]), and bytes after a message mean nothing, as there.
+//! version before. Read is all that their decoders read, and bytes after a message mean nothing, as there.
 //! What a message must have to mean anything is refused when it is missing: a member's name, its address, six versions.
 
 mod announcement;

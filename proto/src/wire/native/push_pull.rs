@@ -23,7 +23,7 @@ pub fn begin_push_pull(out: &mut Vec<u8>, join: bool, nodes: u32) {
     push_varint(out, u64::from(nodes));
 }
 
-/// Adds one state. `record` is as from [`encode_record`].
+/// Adds one state. `record` is as from [`encode_record`](super::encode_record).
 pub fn push_state(out: &mut Vec<u8>, state: State, incarnation: u32, record: &[u8]) {
     let mut head = [state as u8, 0, 0, 0, 0, 0];
     let used = 1 + varint(u64::from(incarnation), &mut head[1..]);

@@ -135,6 +135,10 @@ pub(in crate::wire) struct OwnedEvent {
 }
 
 impl OwnedEvent {
+    pub(in crate::wire) fn ltime(&self) -> u64 {
+        self.ltime
+    }
+
     pub(in crate::wire) fn borrow(&self) -> serf::UserEvent<'_> {
         let Self { ltime, ref name, ref payload, coalesce } = *self;
         serf::UserEvent { ltime, name, payload, coalesce }
