@@ -55,7 +55,7 @@ pub use node::{
 pub use outbox::{Outbox, Output, StreamId};
 pub use rng::{Rng, Seed};
 pub use roster::{Directory, Identity, IdentityError, Name, Peer};
-pub use serf::Tags;
+pub use serf::{Coordinate, CoordinateError, LatencyFilter, Tags, Vivaldi};
 pub use stats::{DropReason, Stats};
 pub use stream::StreamInput;
 pub use time::Instant;

@@ -81,6 +81,9 @@ pub struct Options {
     pub event_buffer: u32,
     /// The largest user event, name and payload together and also as encoded. At most 9216. Default 512 bytes.
     pub user_event_bytes_max: u32,
+    /// Whether acks carry network coordinates, and we find our own from those of others. Off: acks carry nothing, and what
+    /// others carry is not looked at. Default true.
+    pub coordinates: bool,
     /// The most intents, and the most user events, that wait to be gossiped; the most often sent are dropped
     /// beyond. Default 4096.
     pub queue_depth_max: u32,

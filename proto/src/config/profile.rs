@@ -36,6 +36,7 @@ impl Options {
             recent_intent_timeout: Duration::from_secs(5 * 60),
             event_buffer: 512,
             user_event_bytes_max: 512,
+            coordinates: true,
             queue_depth_max: 4096,
         }
     }

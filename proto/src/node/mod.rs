@@ -118,7 +118,7 @@ impl Node {
         let mut core = Core::new(cfg, seed, start.directory, now);
         let gossip_phase = core.rng.jitter.duration_below(core.cfg.gossip_interval);
         let swim = Swim::new(&mut core, identity, start.converged);
-        let mut serf = Serf::new(swim.me());
+        let mut serf = Serf::new(swim.me(), &core.cfg);
         if start.converged {
             serf.assume_converged(&mut core);
         }
@@ -279,6 +279,11 @@ impl Node {
         self.core.stats.messages_in += 1;
         match native::decode(frame) {
             Ok(Message::User(body)) => self.serf.handle(&mut self.core, body),
+            Ok(Message::Ack(ack)) => {
+                if let Some((member, rtt)) = self.swim.acked(&mut self.core, ack.seq) {
+                    self.serf.pinged(&mut self.core, member, rtt, ack.payload);
+                }
+            }
             Ok(message) => self.swim.handle(&mut self.core, from, &message),
             Err(_) if frame.first().is_some_and(|kind| kind & native::NATIVE == 0) => {
                 self.core.stats.drop(DropReason::Codec);

@@ -1,5 +1,7 @@
 //! A few nodes on a perfect network, with virtual time: the wiring of the layers, from packets to events.
 
+mod coordinates;
+
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::{String, ToString};
