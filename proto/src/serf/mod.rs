@@ -3,14 +3,20 @@
 //! Knows the [`Core`] it is lent, the meaning of its own messages, and what membership notifies. It does not know SWIM's
 //! rows, packets, streams or the outbox.
 
+mod coalesce;
 mod coordinate;
+mod deliver;
 mod event;
+mod filter;
 mod intent;
 mod lamport;
 mod leave;
 mod member;
+mod pattern;
 mod ping;
 mod reap;
+mod record;
+mod snapshot;
 mod sync;
 mod tags;
 #[cfg(test)]
@@ -24,10 +30,15 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 
 pub use self::coordinate::{Coordinate, CoordinateError};
+pub(crate) use self::deliver::Delivered;
+use self::deliver::Delivery;
 use self::event::Ring;
+pub use self::filter::Filter;
 use self::lamport::LamportClock;
 use self::member::{Gone, Row};
+pub use self::pattern::{Pattern, PatternError};
 use self::ping::Coordinates;
+pub use self::snapshot::{AfterLeave, Record, Replay, Snapshot};
 pub use self::tags::Tags;
 pub use self::vivaldi::{LatencyFilter, Vivaldi};
 use crate::broadcast::{Offer, Tiers, transmit_limit};
@@ -70,6 +81,8 @@ pub(crate) struct Serf {
     event_min: u64,
     /// `None` when coordinates are off.
     coordinates: Option<Box<Coordinates>>,
+    /// `None` when events go to the application as they are.
+    delivery: Option<Box<Delivery>>,
 }
 
 impl Serf {
@@ -92,6 +105,7 @@ impl Serf {
             ring: Ring::default(),
             event_min: 0,
             coordinates: Coordinates::new(cfg.coordinates),
+            delivery: Delivery::new(cfg),
         }
     }
 
