@@ -77,6 +77,8 @@ pub struct Options {
     pub tombstone_timeout: Duration,
     /// How long a join or leave intent is kept for a member that we do not know yet. Default 5 min.
     pub recent_intent_timeout: Duration,
+    /// A failed member that is back before this is counted as flapping. Default 60 s.
+    pub flap_timeout: Duration,
     /// How many Lamport times back user events are recognised as seen. Default 512.
     pub event_buffer: u32,
     /// The largest user event, name and payload together and also as encoded. At most 9216. Default 512 bytes.

@@ -224,6 +224,14 @@ impl Serf {
     fn tell(&self, core: &mut Core, kind: MemberEventKind, idx: MemberIdx) {
         let Some(member) = self.member(core, idx) else { return };
         tracing::info!(member = member.name(), %kind, "member event");
+        let stats = &mut core.stats;
+        *match kind {
+            MemberEventKind::Join => &mut stats.member_joins,
+            MemberEventKind::Leave => &mut stats.member_leaves,
+            MemberEventKind::Failed => &mut stats.member_failures,
+            MemberEventKind::Update => &mut stats.member_updates,
+            MemberEventKind::Reap => &mut stats.member_reaps,
+        } += 1;
         core.events.push(crate::Event::Member(MemberEvent { kind, member }));
     }
 }
