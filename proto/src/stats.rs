@@ -119,6 +119,24 @@ pub struct Stats {
     pub deaths_declared: u64,
     /// User events delivered to the application.
     pub user_events: u64,
+    /// Members that joined, ourselves and those that came back included.
+    pub member_joins: u64,
+    /// Members that left gracefully.
+    pub member_leaves: u64,
+    /// Members that failed.
+    pub member_failures: u64,
+    /// Members whose tags or address changed.
+    pub member_updates: u64,
+    /// Members that were forgotten.
+    pub member_reaps: u64,
+    /// Members that came back within the flap timeout of their failure.
+    pub member_flaps: u64,
+    /// Answers to our probes whose coordinate or round-trip time was out of bounds.
+    pub coordinates_rejected: u64,
+    /// Answers to our probes that took no time at all.
+    pub coordinates_zero_rtt: u64,
+    /// Times our own coordinate went out of bounds and we began anew at the origin.
+    pub coordinate_resets: u64,
     /// Broadcasts thrown away because a queue was full, or because no packet of ours has room for them.
     pub broadcasts_pruned: u64,
     /// Inputs that were not used, by [`DropReason`].

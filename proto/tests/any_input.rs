@@ -255,7 +255,17 @@ fn push_pull(join: bool, states: &[(u8, Word)], times: &[(Index, u64, bool)]) ->
 }
 
 fn options() -> Options {
-    Options { packet_bytes: 1100, queue_depth_max: 4, reconnect_timeout: Duration::from_secs(60), ..Options::lan() }
+    Options {
+        packet_bytes: 1100,
+        queue_depth_max: 4,
+        reconnect_timeout: Duration::from_secs(60),
+        snapshot: true,
+        coalesce_period: Duration::from_secs(3),
+        quiescent_period: Duration::from_secs(1),
+        user_coalesce_period: Duration::from_secs(3),
+        user_quiescent_period: Duration::from_secs(1),
+        ..Options::lan()
+    }
 }
 
 fn node(out: &mut Outbox) -> Node {

@@ -23,7 +23,7 @@ const WALLS: &[(&str, &[&str])] = &[
     ),
     ("roster", &["limits", "serf::Tags", "wire"]),
     ("event", &["roster", "serf::Tags"]),
-    ("outbox", &["event", "limits"]),
+    ("outbox", &["event", "limits", "serf::Record"]),
     (
         "envelope",
         &["limits", "outbox::Outbox", "outbox::Scratch", "rng", "stats::DropReason", "wire::Full", "wire::Writer"],

@@ -41,8 +41,15 @@ impl Options {
             reconnect_timeout: Duration::from_secs(24 * 3600),
             tombstone_timeout: Duration::from_secs(24 * 3600),
             recent_intent_timeout: Duration::from_secs(5 * 60),
+            flap_timeout: Duration::from_secs(60),
             event_buffer: 512,
             user_event_bytes_max: 512,
+            coalesce_period: Duration::ZERO,
+            quiescent_period: Duration::ZERO,
+            user_coalesce_period: Duration::ZERO,
+            user_quiescent_period: Duration::ZERO,
+            snapshot: false,
+            coordinates: true,
             queue_depth_max: 4096,
         }
     }

@@ -127,6 +127,8 @@ impl Serf {
     /// Membership says that the member is alive (`handleNodeJoin` in serf).
     pub(super) fn joined(&mut self, core: &mut Core, idx: MemberIdx) {
         if !self.admit(core, idx) {
+            let flap = |gone: &Gone| gone.idx == idx && core.now - gone.since < core.cfg.flap_timeout;
+            core.stats.member_flaps += u64::from(self.failed.iter().any(flap));
             self.row_mut(core, idx).set_status(Status::Alive);
             self.failed.retain(|gone| gone.idx != idx);
             self.left.retain(|gone| gone.idx != idx);
@@ -179,6 +181,9 @@ impl Serf {
         self.failed.retain(|gone| gone.idx != idx);
         self.left.retain(|gone| gone.idx != idx);
         self.early.retain(|&(_, early)| early != idx);
+        if let Some(coordinates) = &mut self.coordinates {
+            coordinates.forget(idx);
+        }
         core.roster.release(idx, Holder::Serf);
     }
 }

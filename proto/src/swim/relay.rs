@@ -48,7 +48,7 @@ impl Swim {
     /// The target answered in time.
     pub(super) fn relay_acked(&mut self, core: &mut Core, seq: u32) {
         if let Some(relay) = self.relays.remove(&seq) {
-            core.unicasts.push(relay.answer(Body::Ack { seq: relay.seq }));
+            core.unicasts.push(relay.answer(Body::RelayedAck { seq: relay.seq }));
         }
     }
 

@@ -121,3 +121,22 @@ fn a_name_whose_early_intent_was_taken_up_and_that_is_heard_of_early_again_waits
     lone.run(secs(150));
     assert_eq!(lone.ltime("b"), 0);
 }
+
+#[test]
+fn every_change_of_a_member_is_counted_and_a_quick_return_as_a_flap() {
+    let mut lone = Lone::lan(&["b", "c"]);
+    lone.gone("b");
+    lone.run(secs(59));
+    lone.alive("b");
+    lone.gone("c");
+    lone.run(secs(61));
+    lone.alive("c");
+    lone.hear_leave("b", 9);
+    lone.gone("b");
+    let idx = lone.idx("b");
+    lone.serf.notified(&mut lone.core, Notification::Updated(idx));
+    lone.serf.erase(&mut lone.core, idx);
+    let stats = &lone.core.stats;
+    assert_eq!((stats.member_joins, stats.member_failures, stats.member_flaps), (5, 2, 1));
+    assert_eq!((stats.member_leaves, stats.member_updates, stats.member_reaps), (1, 1, 1));
+}

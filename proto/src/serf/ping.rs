@@ -1,0 +1,200 @@
+//! What an ack carries for this layer: the coordinate of whoever answers.
+//!
+//! For membership these are opaque bytes (`AckPayload` and `NotifyPingComplete` in serf's ping_delegate.go).
+
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use core::time::Duration;
+
+use super::Serf;
+use super::coordinate::{Coordinate, CoordinateError};
+use super::vivaldi::{LatencyFilter, Vivaldi};
+use crate::core::Core;
+use crate::roster::MemberIdx;
+use crate::stats::DropReason;
+use crate::wire::serf::{self as wire, List};
+use crate::wire::{Codec, DecodeError, Writer};
+
+/// Our own coordinate, and those of the members that answered our probes.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Coordinates {
+    vivaldi: Vivaldi,
+    others: BTreeMap<MemberIdx, Measured>,
+}
+
+/// What we know of a member from its answers.
+#[derive(Clone, Debug)]
+struct Measured {
+    filter: LatencyFilter,
+    coordinate: Coordinate,
+}
+
+impl Coordinates {
+    /// Only a configuration that wants coordinates has any.
+    pub(super) fn new(wanted: bool) -> Option<Box<Self>> {
+        wanted.then(Box::default)
+    }
+
+    pub(super) fn forget(&mut self, idx: MemberIdx) {
+        self.others.remove(&idx);
+    }
+}
+
+impl Serf {
+    /// What our acks carry: our coordinate, or nothing when coordinates are off.
+    pub(crate) fn ack_payload(&self, codec: Codec) -> AckPayload {
+        self.coordinates.as_ref().map_or(AckPayload::EMPTY, |own| encode(codec, own.vivaldi.coordinate()))
+    }
+
+    /// A member answered our own direct ping within the probe timeout, with this payload.
+    pub(crate) fn pinged(&mut self, core: &mut Core, idx: MemberIdx, rtt: Duration, payload: &[u8]) {
+        // A member that has just been forgotten would be remembered for ever.
+        let is_member = self.row(idx).status().is_some();
+        let Some(own) = self.coordinates.as_mut().filter(|_| is_member && !payload.is_empty()) else { return };
+        let other = match decode(payload) {
+            Ok(other) => other,
+            Err(PayloadError::Version) => return core.stats.drop(DropReason::Versions),
+            Err(PayloadError::Malformed) => return core.stats.drop(DropReason::Malformed),
+            Err(PayloadError::Coordinate(_)) => return core.stats.coordinates_rejected += 1,
+        };
+        let Coordinates { vivaldi, others } = &mut **own;
+        let known = others.get(&idx).map_or_else(LatencyFilter::default, |known| known.filter);
+        let mut filter = known;
+        if vivaldi.update(&mut filter, &other, rtt, &mut core.rng.coordinate).is_err() {
+            core.stats.coordinates_rejected += 1;
+            return;
+        }
+        others.insert(idx, Measured { filter, coordinate: other });
+        core.stats.coordinates_zero_rtt += u64::from(rtt.is_zero());
+        core.stats.coordinate_resets = vivaldi.resets();
+    }
+
+    /// Where a member is, by its own word; of others only when they have answered a probe of ours. `None` also when
+    /// coordinates are off.
+    pub(crate) fn coordinate(&self, idx: MemberIdx) -> Option<Coordinate> {
+        let own = self.coordinates.as_ref()?;
+        if idx == self.me {
+            return Some(*own.vivaldi.coordinate());
+        }
+        Some(own.others.get(&idx)?.coordinate)
+    }
+}
+
+/// The bytes of a payload, on the stack.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AckPayload {
+    bytes: [u8; PAYLOAD_BYTES_MAX],
+    len: usize,
+}
+
+impl AckPayload {
+    const EMPTY: Self = Self { bytes: [0; PAYLOAD_BYTES_MAX], len: 0 };
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+}
+
+/// Why a payload was not used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum PayloadError {
+    /// Another version than ours.
+    Version,
+    /// It cannot be read.
+    Malformed,
+    /// What it says is no coordinate.
+    Coordinate(CoordinateError),
+}
+
+fn encode(codec: Codec, coordinate: &Coordinate) -> AckPayload {
+    let mut payload = AckPayload::EMPTY;
+    let mut writer = Writer::new(&mut payload.bytes);
+    let written = codec.encode_coordinate(
+        &wire::Coordinate {
+            vec: List::new(coordinate.vec()),
+            error: coordinate.error(),
+            adjustment: coordinate.adjustment(),
+            height: coordinate.height(),
+        },
+        &mut writer,
+    );
+    debug_assert!(written.is_ok(), "a coordinate is always about as long");
+    payload.len = writer.len();
+    payload
+}
+
+fn decode(payload: &[u8]) -> Result<Coordinate, PayloadError> {
+    let read = Codec::decode_coordinate(payload).map_err(|error| match error {
+        DecodeError::Unknown => PayloadError::Version,
+        _ => PayloadError::Malformed,
+    })?;
+    let mut vec = [0.0; Coordinate::DIMENSIONS];
+    if read.vec.len() != vec.len() {
+        return Err(PayloadError::Coordinate(CoordinateError::Dimensions { count: read.vec.len() }));
+    }
+    for (x, value) in vec.iter_mut().zip(read.vec.iter()) {
+        *x = value;
+    }
+    Coordinate::new(&vec, read.error, read.adjustment, read.height).map_err(PayloadError::Coordinate)
+}
+
+/// Eleven floats, four keys, the heads and the version, in HashiCorp's codec; the native one needs less.
+const PAYLOAD_BYTES_MAX: usize = 11 * 9 + (11 + 6 + 7 + 4) + 2 + 1;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn the_payload_of_a_node_that_knows_nothing_is_as_serf_writes_it() {
+        let zero = "cb0000000000000000";
+        let expected = alloc::format!(
+            "0184aa41646a7573746d656e74{zero}a54572726f72cb3ff8000000000000a6486569676874cb3ee4f8b588e368f1a356656398{}",
+            zero.repeat(8)
+        );
+        let hex: alloc::string::String = encode(Codec::HashiCorp, &Coordinate::ORIGIN)
+            .bytes()
+            .iter()
+            .map(|byte| alloc::format!("{byte:02x}"))
+            .collect();
+        assert_eq!(hex, expected);
+    }
+
+    #[test]
+    fn keys_may_come_in_any_order_and_numbers_in_any_width() {
+        let mut payload = b"\x01\x83\xa6Height\xca\x3f\x00\x00\x00\xa3Vec\x98".to_vec();
+        payload.extend_from_slice(&[1, 0, 0, 0, 0, 0, 0, 2]);
+        payload.extend_from_slice(b"\xa5Error\x01");
+        let expected = Coordinate::new(&[1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 2.0], 1.0, 0.0, 0.5).unwrap();
+        assert_eq!(decode(&payload), Ok(expected));
+    }
+
+    #[test]
+    fn other_versions_and_other_dimensions_are_told_from_damage() {
+        assert_eq!(decode(b"\x02\x80"), Err(PayloadError::Version));
+        assert_eq!(decode(b"\x01\x91"), Err(PayloadError::Malformed));
+        let seven = PayloadError::Coordinate(CoordinateError::Dimensions { count: 7 });
+        assert_eq!(decode(b"\x01\x81\xa3Vec\x97\x00\x00\x00\x00\x00\x00\x00"), Err(seven));
+    }
+
+    proptest! {
+        #[test]
+        fn a_coordinate_comes_back_as_it_was_and_never_cut(vec in prop::array::uniform8(-10.0..=10.0), error in 0.0..=1.5, adjustment in -10.0..=10.0, height in 0.0..=10.0) {
+            let coordinate = Coordinate::new(&vec, error, adjustment, height).unwrap();
+            for codec in [Codec::Native, Codec::HashiCorp] {
+                let payload = encode(codec, &coordinate);
+                prop_assert_eq!(decode(payload.bytes()), Ok(coordinate));
+                for len in 0..payload.bytes().len() {
+                    prop_assert!(decode(&payload.bytes()[..len]).is_err());
+                }
+            }
+        }
+
+        #[test]
+        fn any_payload_decodes_without_a_panic(payload in prop::collection::vec(any::<u8>(), 0..200)) {
+            _ = decode(&payload);
+        }
+    }
+}
