@@ -58,6 +58,13 @@ impl Core {
         self.events.shrink_to(BUFFERED_KEPT);
     }
 
+    /// In which codec to write to somebody: a member if we know which, else a stranger. `answers` is the codec of what is
+    /// answered, if anything is.
+    pub(crate) fn codec(&self, peer: Option<MemberIdx>, answers: Option<Codec>) -> Codec {
+        let versions = peer.and_then(|idx| self.roster.peer(idx)).map(|peer| peer.versions());
+        self.cfg.codec.writes(versions, answers)
+    }
+
     pub(crate) fn arm(&mut self, after: Duration, slot: Slot) {
         self.timers.set(slot, self.now + after);
     }
@@ -155,9 +162,9 @@ pub(crate) enum Notification {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ask {
     /// Periodic anti-entropy, or, as a join, an attempt to reach a failed member.
-    PushPull { join: bool },
+    PushPull { join: bool, codec: Codec },
     /// A join, for the application.
     Join { id: crate::event::JoinId, seed: u32 },
     /// A ping of a member that does not answer datagrams.
-    Ping { seq: u32, target: MemberIdx },
+    Ping { seq: u32, target: MemberIdx, codec: Codec },
 }

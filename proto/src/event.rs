@@ -216,6 +216,8 @@ pub enum SeedFailureCause {
     TimedOut,
     /// The answer could not be read.
     Malformed,
+    /// It answered that it could not read our request: its key, its label or its settings are others.
+    Rejected,
     /// The answer could be read, but its versions and ours do not go together.
     Refused,
 }
@@ -227,6 +229,7 @@ impl fmt::Display for SeedFailureCause {
             Self::Closed => "closed the stream early",
             Self::TimedOut => "did not answer in time",
             Self::Malformed => "sent an answer that cannot be read",
+            Self::Rejected => "could not read our request: does it have our key and our label?",
             Self::Refused => "speaks versions that do not go with ours",
         })
     }

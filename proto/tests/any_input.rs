@@ -256,7 +256,7 @@ fn push_pull(join: bool, states: &[(u8, Word)], times: &[(Index, u64, bool)]) ->
 
 fn options() -> Options {
     Options {
-        packet_bytes: 1100,
+        packet_bytes: 1200,
         queue_depth_max: 4,
         reconnect_timeout: Duration::from_secs(60),
         snapshot: true,
@@ -314,7 +314,7 @@ impl Witness {
         let before = self.outputs.len();
         for output in out.drain() {
             match &output {
-                Output::Datagram { bytes, .. } => assert!(!bytes.is_empty() && bytes.len() <= 1100, "{}", bytes.len()),
+                Output::Datagram { bytes, .. } => assert!(!bytes.is_empty() && bytes.len() <= 1200, "{}", bytes.len()),
                 Output::Connect { stream, .. } => self.streams.push(*stream),
                 Output::Close { stream } => self.streams.retain(|other| other != stream),
                 _ => {}

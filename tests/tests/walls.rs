@@ -19,7 +19,15 @@ const WALLS: &[(&str, &[&str])] = &[
     ("wire", &["limits"]),
     (
         "config",
-        &["envelope::EnvelopeConfig", "envelope::Key", "envelope::Keyring", "envelope::Label", "limits", "wire::Codec"],
+        &[
+            "envelope::EnvelopeConfig",
+            "envelope::Key",
+            "envelope::Keyring",
+            "envelope::Label",
+            "limits",
+            "wire::Codec",
+            "wire::Versions",
+        ],
     ),
     ("roster", &["limits", "serf::Tags", "wire"]),
     ("event", &["roster", "serf::Tags"]),
@@ -29,7 +37,7 @@ const WALLS: &[(&str, &[&str])] = &[
         &["limits", "outbox::Outbox", "outbox::Scratch", "rng", "stats::DropReason", "wire::Full", "wire::Writer"],
     ),
     ("timer", &["outbox::StreamId", "roster::MemberIdx", "time"]),
-    ("core", &["config", "event", "rng", "roster", "stats", "time", "timer"]),
+    ("core", &["config", "event", "rng", "roster", "stats", "time", "timer", "wire::Codec"]),
     (
         "stream",
         &[

@@ -314,7 +314,7 @@ mod tests {
             Err(ConfigError::PacketBytes { value: 1233, least: 1234, most: PACKET_BYTES_MOST })
         );
         let config = Config::new(Options { packet_bytes: 1234, ..options }).unwrap();
-        assert_eq!(config.packet_room(), PACKET_BYTES_LEAST);
+        assert_eq!(config.packet_room(), PACKET_BYTES_LEAST as usize);
     }
 
     #[test]

@@ -9,14 +9,15 @@ use super::{Node, OldEvents};
 use crate::core::Ask;
 use crate::envelope::Direction;
 use crate::event::SeedFailureCause;
+use crate::limits::STREAM_MESSAGE_BYTES_MAX;
 use crate::outbox::{Outbox, Output, StreamId};
 use crate::stats::DropReason;
 use crate::stream::{Step, Unit, frame};
 use crate::time::Instant;
 use crate::timer::Many;
-use crate::wire::native::{self, STREAM_ACK, STREAM_PING, STREAM_PUSH_PULL};
+use crate::wire::hashicorp::{self, ACK, PING, PUSH_PULL, USER};
 use crate::wire::swim::{Ack, Message, Ping};
-use crate::wire::{Codec, PushPull, Writer};
+use crate::wire::{Codec, PushPull, Writer, native};
 
 impl Node {
     /// Opens a stream to somebody, for an exchange that must be over at `until`.
@@ -43,7 +44,10 @@ impl Node {
                 self.blame(fault);
                 self.lost(ask, cause);
             }
-            Step::Gone { fault } => self.blame(fault),
+            Step::Gone { fault } => {
+                self.blame(fault);
+                self.complain(id, fault, out);
+            }
         }
         out.push(Output::Close { stream: id });
     }
@@ -52,6 +56,20 @@ impl Node {
     fn blame(&mut self, fault: Option<DropReason>) {
         if let Some(reason) = fault {
             self.core.stats.drop(reason);
+        }
+    }
+
+    /// Answers a request that could not be opened, so that its sender can tell its operator why (`handleConn` in memberlist's
+    /// net.go).
+    fn complain(&mut self, id: StreamId, fault: Option<DropReason>, out: &mut Outbox) {
+        let Some(text) = fault.and_then(complaint).filter(|_| self.core.cfg.codec.reads(Codec::HashiCorp)) else {
+            return;
+        };
+        let mut buf = [0; SMALL_MESSAGE_BYTES_MAX];
+        let mut writer = Writer::new(&mut buf);
+        if hashicorp::encode_error(text, &mut writer).is_ok() {
+            let len = writer.len();
+            self.write(id, Vec::from(&buf[..len]), Direction::Reply, out);
         }
     }
 
@@ -64,54 +82,76 @@ impl Node {
 
     fn request(&mut self, ask: Ask) -> Option<Vec<u8>> {
         match ask {
-            Ask::PushPull { .. } | Ask::Join { .. } => {
-                self.core.stats.push_pulls_out += 1;
-                self.push_pull(!matches!(ask, Ask::PushPull { join: false }))
-            }
-            Ask::Ping { seq, target } => {
+            Ask::PushPull { join, codec } => self.request_push_pull(codec, join),
+            Ask::Join { .. } => self.request_push_pull(self.core.codec(None, None), true),
+            Ask::Ping { seq, target, codec } => {
                 let node = self.core.roster.name_ref(target);
-                stream_message(STREAM_PING, &Message::Ping(Ping { seq, node, source: None }))
+                stream_message(codec, &Message::Ping(Ping { seq, node, source: None }))
             }
         }
     }
 
-    /// Everything that we know.
-    fn push_pull(&self, join: bool) -> Option<Vec<u8>> {
-        let room = self.swim.states_bytes(&self.core, Codec::Native) + self.serf.state_bytes(&self.core);
-        frame(STREAM_PUSH_PULL, room, |body| {
-            native::begin_push_pull(body, join, self.swim.members_known());
-            self.swim.write_states(&self.core, Codec::Native, body);
-            self.serf.write_state(&self.core, Codec::Native, body);
-        })
+    fn request_push_pull(&mut self, codec: Codec, join: bool) -> Option<Vec<u8>> {
+        self.core.stats.push_pulls_out += 1;
+        self.push_pull(codec, join)
     }
 
-    /// Answers a request. The answer is written before the request is merged, as memberlist has it, so that two nodes that
-    /// exchange their states do not echo them.
+    /// Everything that we know.
+    fn push_pull(&self, codec: Codec, join: bool) -> Option<Vec<u8>> {
+        let Self { core, swim, serf, .. } = self;
+        let nodes = swim.members_known();
+        let room = swim.states_bytes(core, codec);
+        match codec {
+            Codec::Native => frame(native::STREAM_PUSH_PULL, room + serf.state_bytes(core), |body| {
+                native::begin_push_pull(body, join, nodes);
+                swim.write_states(core, codec, body);
+                serf.write_state(core, codec, body);
+            }),
+            Codec::HashiCorp => {
+                let mut user = Vec::with_capacity(serf.state_bytes(core));
+                serf.write_state(core, codec, &mut user);
+                let mut message = Vec::with_capacity(room + user.len());
+                hashicorp::begin_push_pull(&mut message, join, nodes, u32::try_from(user.len()).ok()?);
+                swim.write_states(core, codec, &mut message);
+                message.extend_from_slice(&user);
+                (message.len() <= STREAM_MESSAGE_BYTES_MAX).then_some(message)
+            }
+        }
+    }
+
+    /// Answers a request, in the codec that it came in. The answer to a push/pull is written before the request is merged, as
+    /// memberlist has it, so that two nodes that exchange their states do not echo them.
     fn serve(&mut self, id: StreamId, from: SocketAddr, unit: &Unit<'_>, out: &mut Outbox) {
-        match unit.kind {
-            STREAM_PUSH_PULL => match PushPull::parse(Codec::Native, unit.body()) {
+        let codec = unit.codec();
+        if !self.core.cfg.codec.reads(codec) {
+            return self.core.stats.drop(DropReason::Codec);
+        }
+        if unit.is(PUSH_PULL) {
+            match PushPull::parse(codec, unit.body()) {
                 Ok(remote) => {
                     self.core.stats.push_pulls_in += 1;
-                    if let Some(reply) = self.push_pull(remote.join()) {
+                    if let Some(reply) = self.push_pull(codec, remote.join()) {
                         self.write(id, reply, Direction::Reply, out);
                     }
                     let _refused = self.merge(&remote, false, out);
                 }
                 Err(_) => self.core.stats.drop(DropReason::Malformed),
-            },
-            STREAM_PING => self.serve_ping(id, unit.body(), out),
-            _ => {
-                tracing::debug!(%from, kind = unit.kind, "a stream began with a message that does not belong there");
-                self.core.stats.drop(DropReason::Unexpected);
             }
+        } else if unit.is(PING) {
+            self.serve_ping(id, unit, out);
+        } else if unit.is(USER) {
+            self.take_user(codec, unit.body());
+        } else {
+            tracing::debug!(%from, kind = unit.kind, "a stream began with a message that does not belong there");
+            self.core.stats.drop(DropReason::Unexpected);
         }
     }
 
-    fn serve_ping(&mut self, id: StreamId, body: &[u8], out: &mut Outbox) {
-        match native::decode_body(STREAM_PING, body) {
+    fn serve_ping(&mut self, id: StreamId, unit: &Unit<'_>, out: &mut Outbox) {
+        match Codec::decode_body(unit.kind, unit.body()) {
             Ok(Message::Ping(ping)) if self.swim.is_for_us(&self.core, ping.node) => {
                 let ack = Message::Ack(Ack { seq: ping.seq, payload: &[] });
-                if let Some(reply) = stream_message(STREAM_ACK, &ack) {
+                if let Some(reply) = stream_message(unit.codec(), &ack) {
                     self.write(id, reply, Direction::Reply, out);
                 }
             }
@@ -120,11 +160,33 @@ impl Node {
         }
     }
 
+    /// Takes a message for the layer above that came on a stream, because it was too long for a packet. It is not answered.
+    fn take_user(&mut self, codec: Codec, body: &[u8]) {
+        let message = match codec {
+            Codec::Native => Ok(body),
+            Codec::HashiCorp => hashicorp::decode_user(body),
+        };
+        match message {
+            Ok(message) if !message.is_empty() => {
+                self.core.heard_in = codec;
+                self.serf.handle(&mut self.core, message);
+            }
+            Ok(_) => {}
+            Err(_) => self.core.stats.drop(DropReason::Malformed),
+        }
+    }
+
     /// Takes the reply to a request of ours.
     fn reply(&mut self, ask: Ask, unit: &Unit<'_>, out: &mut Outbox) {
-        let result = match (ask, unit.kind) {
-            (Ask::PushPull { .. } | Ask::Join { .. }, STREAM_PUSH_PULL) => {
-                match PushPull::parse(Codec::Native, unit.body()) {
+        let result = match ask {
+            _ if !self.core.cfg.codec.reads(unit.codec()) => Err(SeedFailureCause::Malformed),
+            _ if unit.kind == hashicorp::ERROR => {
+                let text = hashicorp::decode_error(unit.body()).unwrap_or_default();
+                tracing::warn!(error = ?text.escape_ascii(), "a node could not read our request");
+                Err(SeedFailureCause::Rejected)
+            }
+            Ask::PushPull { .. } | Ask::Join { .. } if unit.is(PUSH_PULL) => {
+                match PushPull::parse(unit.codec(), unit.body()) {
                     Ok(remote) => {
                         let ignore_old = self.ignores_old_events(ask);
                         self.merge(&remote, ignore_old, out)
@@ -132,7 +194,7 @@ impl Node {
                     Err(_) => Err(SeedFailureCause::Malformed),
                 }
             }
-            (Ask::Ping { seq, .. }, STREAM_ACK) => match native::decode_body(STREAM_ACK, unit.body()) {
+            Ask::Ping { seq, .. } if unit.is(ACK) => match Codec::decode_body(unit.kind, unit.body()) {
                 Ok(Message::Ack(ack)) if ack.seq == seq => {
                     self.swim.stream_acked(seq);
                     Ok(())
@@ -176,13 +238,27 @@ impl Node {
 }
 
 /// A message that is one frame, on a stream.
-fn stream_message(kind: u8, message: &Message<'_>) -> Option<Vec<u8>> {
+fn stream_message(codec: Codec, message: &Message<'_>) -> Option<Vec<u8>> {
     let mut buf = [0; SMALL_MESSAGE_BYTES_MAX];
     let mut writer = Writer::new(&mut buf);
-    native::encode(message, &mut writer).ok()?;
+    codec.encode(message, &mut writer).ok()?;
     let len = writer.len();
-    frame(kind, len, |body| body.extend_from_slice(&buf[1..len]))
+    match codec {
+        Codec::Native => frame(buf[0], len, |body| body.extend_from_slice(&buf[1..len])),
+        Codec::HashiCorp => Some(Vec::from(&buf[..len])),
+    }
 }
 
-/// Room for a ping with the longest name.
+/// What to tell a peer whose request could not be opened; its words are for people. Nothing when nobody would understand them.
+const fn complaint(fault: DropReason) -> Option<&'static str> {
+    match fault {
+        DropReason::Label => Some("the label of the stream is not that of this cluster"),
+        DropReason::Unencrypted => Some("this cluster is encrypted and the stream is not"),
+        DropReason::Key => Some("no key of this node opens the stream"),
+        DropReason::Inflate => Some("the stream cannot be decompressed"),
+        _ => None,
+    }
+}
+
+/// Room for a ping with the longest name, or a complaint.
 const SMALL_MESSAGE_BYTES_MAX: usize = 512;

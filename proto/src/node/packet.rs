@@ -23,7 +23,7 @@ impl Node {
 
     fn send_unicast(&mut self, unicast: &Unicast, out: &mut Outbox) {
         let Unicast { to, peer, answers, body } = unicast;
-        let codec = self.codec(*peer, *answers);
+        let codec = self.core.codec(*peer, *answers);
         let mut packer = self.envelope.packer(out, self.core.cfg.packet_bytes);
         if self.write_body(body, codec, &mut packer).is_err() {
             debug_assert!(false, "a single message always fits into a packet");
@@ -69,7 +69,7 @@ impl Node {
 
     fn send_gossip(&mut self, to: SocketAddr, target: MemberIdx, out: &mut Outbox) {
         let mut packer = self.envelope.packer(out, self.core.cfg.packet_bytes);
-        let codec = self.codec(Some(target), None);
+        let codec = self.core.codec(Some(target), None);
         self.swim.fill(&mut self.core, codec, &mut packer);
         self.serf.fill(&self.core, codec, &mut packer);
         if packer.is_empty() {
@@ -84,12 +84,6 @@ impl Node {
     /// How often the next broadcast of either layer has been sent before.
     fn next_sends(&self) -> Option<usize> {
         [self.swim.next_sends(), self.serf.next_sends()].into_iter().flatten().min()
-    }
-
-    /// In which codec to write to somebody.
-    fn codec(&self, peer: Option<MemberIdx>, answers: Option<Codec>) -> Codec {
-        let versions = peer.and_then(|idx| self.core.roster.peer(idx)).map(|peer| peer.versions());
-        self.core.cfg.codec.writes(versions, answers)
     }
 
     fn caps(&self, peer: Option<MemberIdx>) -> Caps {

@@ -55,6 +55,7 @@ impl Serf {
         let gone = self.failed[core.rng.gossip.below(failed) as usize];
         let Some(with) = core.roster.peer(gone.idx).map(|peer| peer.addr()) else { return };
         let until = core.now + core.cfg.stream_timeout;
-        core.notify(Notification::Wants { with, ask: Ask::PushPull { join: true }, until });
+        let ask = Ask::PushPull { join: true, codec: core.codec(Some(gone.idx), None) };
+        core.notify(Notification::Wants { with, ask, until });
     }
 }

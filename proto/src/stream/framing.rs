@@ -1,13 +1,15 @@
 //! Where a message ends, by the codec that its type byte tells.
 //!
-//! A native message is a type byte, the length of its body in four bytes, big-endian, and the body.
+//! A native message is a type byte, the length of its body in four bytes, big-endian, and the body. A message of HashiCorp's is a
+//! type byte and msgpack that nothing tells the length of: it must be followed to its end.
 
 use alloc::borrow::Cow;
 
 use super::reader::Unit;
 use crate::limits::STREAM_MESSAGE_BYTES_MAX;
 use crate::stats::DropReason;
-use crate::wire::native::NATIVE;
+use crate::wire::Codec;
+use crate::wire::hashicorp::Scanner;
 
 /// How the end of a message is found. It keeps its place between pieces, so that every byte is looked at once.
 #[derive(Clone, Debug, Default)]
@@ -17,6 +19,8 @@ pub(super) enum Framing {
     Unknown,
     /// By its length.
     Native,
+    /// By following it.
+    HashiCorp(Scanner),
 }
 
 impl Framing {
@@ -24,11 +28,12 @@ impl Framing {
     /// lie beyond what has come.
     pub(super) fn end(&mut self, message: &[u8]) -> Result<Option<usize>, DropReason> {
         if let (Self::Unknown, Some(kind)) = (&self, message.first()) {
-            *self = Self::of(*kind)?;
+            *self = Self::of(*kind);
         }
         match self {
             Self::Unknown => Ok(None),
             Self::Native => native_end(message),
+            Self::HashiCorp(scanner) => scanner.scan(message).map_err(|_| DropReason::Malformed),
         }
     }
 
@@ -37,12 +42,16 @@ impl Framing {
         let header = match self {
             Self::Unknown => 0,
             Self::Native => HEADER_BYTES,
+            Self::HashiCorp(_) => 1,
         };
         Unit::new(bytes, start, header, end)
     }
 
-    fn of(kind: u8) -> Result<Self, DropReason> {
-        if kind & NATIVE == 0 { Err(DropReason::Malformed) } else { Ok(Self::Native) }
+    fn of(kind: u8) -> Self {
+        match Codec::of(kind) {
+            Codec::Native => Self::Native,
+            Codec::HashiCorp => Self::HashiCorp(Scanner::default()),
+        }
     }
 }
 

@@ -177,7 +177,7 @@ mod tests {
         }
     }
 
-    const PING: Ask = Ask::PushPull { join: false };
+    const PING: Ask = Ask::PushPull { join: false, codec: crate::wire::Codec::Native };
 
     #[test]
     fn an_exchange_that_fails_before_it_opens_was_unreachable() {

@@ -11,6 +11,8 @@ use super::framing::{Framing, HEADER_BYTES};
 use crate::envelope::{Direction, Envelope, Progress, Record};
 use crate::limits::STREAM_MESSAGE_BYTES_MAX;
 use crate::stats::DropReason;
+use crate::wire::Codec;
+use crate::wire::native::NATIVE;
 
 /// One whole message.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +25,15 @@ pub(crate) struct Unit<'a> {
 }
 
 impl<'a> Unit<'a> {
+    pub(crate) const fn codec(&self) -> Codec {
+        Codec::of(self.kind)
+    }
+
+    /// The message's type, which is the same in both codecs.
+    pub(crate) fn is(&self, kind: u8) -> bool {
+        self.kind & !NATIVE == kind
+    }
+
     /// The message from `start` to `end` of `bytes`, whose body begins `header` bytes after its start.
     pub(super) fn new(bytes: Cow<'a, [u8]>, start: usize, header: usize, end: usize) -> Self {
         Self { kind: bytes[start], message: bytes, body: (start + header, end) }

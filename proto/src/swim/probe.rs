@@ -122,7 +122,7 @@ impl Swim {
         }
         let Some(peer) = core.roster.peer(target) else { return };
         if core.cfg.stream_pings && peer.versions().protocol_max() >= PROTOCOL_STREAM_PING {
-            let (with, ask) = (peer.addr(), Ask::Ping { seq, target });
+            let (with, ask) = (peer.addr(), Ask::Ping { seq, target, codec: core.codec(Some(target), None) });
             core.notify(Notification::Wants { with, ask, until: ends_at });
         }
     }

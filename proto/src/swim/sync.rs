@@ -25,9 +25,11 @@ impl Swim {
 
     fn push_pull_with_anybody(&self, core: &mut Core) {
         let chosen = self.choose(&mut core.rng.gossip, 1, |swim, idx| swim.row(idx).state == Some(State::Alive));
-        let Some(with) = chosen.first().and_then(|&idx| core.roster.peer(idx)).map(|peer| peer.addr()) else { return };
+        let Some(&idx) = chosen.first() else { return };
+        let Some(with) = core.roster.peer(idx).map(|peer| peer.addr()) else { return };
+        let ask = Ask::PushPull { join: false, codec: core.codec(Some(idx), None) };
         let until = core.now + core.cfg.stream_timeout;
-        core.notify(Notification::Wants { with, ask: Ask::PushPull { join: false }, until });
+        core.notify(Notification::Wants { with, ask, until });
     }
 
     /// Writes every member that we know, in every state, ourselves included.

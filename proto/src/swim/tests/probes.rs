@@ -57,7 +57,7 @@ fn without_an_ack_others_and_a_stream_try_at_the_probe_timeout_under_the_same_nu
     helpers.sort_unstable();
     helpers.dedup();
     assert_eq!(helpers.len(), 3, "three different helpers");
-    let ask = Ask::Ping { seq, target: lone.idx(&target) };
+    let ask = Ask::Ping { seq, target: lone.idx(&target), codec: Codec::Native };
     assert_eq!(lone.wanted(), [(addr(&target), ask, begun + secs(1))]);
 }
 
