@@ -25,6 +25,7 @@
 //! | `heal` | ends every `cut` and `deafen` |
 //! | `members a` | `a` reports whom it knows, with status |
 
+pub mod embedding;
 mod network;
 mod script;
 
