@@ -59,9 +59,9 @@ impl Smol {
 }
 
 impl Net for Smol {
-    type Udp = Async<UdpSocket>;
-    type Listener = Async<TcpListener>;
-    type Stream = Async<TcpStream>;
+    type Udp = Datagrams;
+    type Listener = Streams;
+    type Stream = Connected;
     type Task = Task<()>;
 
     fn current() -> io::Result<Self> {
@@ -91,64 +91,76 @@ impl Net for Smol {
         smol::unblock(move || Ok((host, port).to_socket_addrs()?.collect())).await
     }
 
-    fn udp(&self, socket: UdpSocket) -> io::Result<Async<UdpSocket>> {
-        Async::new_nonblocking(socket)
+    fn udp(&self, socket: UdpSocket) -> io::Result<Datagrams> {
+        Async::new_nonblocking(socket).map(Datagrams)
     }
 
-    fn listener(&self, socket: TcpListener) -> io::Result<Async<TcpListener>> {
-        Async::new_nonblocking(socket)
+    fn listener(&self, socket: TcpListener) -> io::Result<Streams> {
+        Async::new_nonblocking(socket).map(Streams)
     }
 
-    fn connect(&self, to: SocketAddr) -> impl Future<Output = io::Result<Async<TcpStream>>> + Send {
-        Async::<TcpStream>::connect(to)
+    async fn connect(&self, to: SocketAddr) -> io::Result<Connected> {
+        Async::<TcpStream>::connect(to).await.map(Connected)
     }
 }
 
-/// The trait's methods have the names of the type's own.
-macro_rules! readiness {
-    () => {
-        fn readable(&self) -> impl Future<Output = io::Result<()>> + Send {
-            Self::readable(self)
-        }
+/// A socket for datagrams.
+#[derive(Debug)]
+pub struct Datagrams(Async<UdpSocket>);
 
-        fn writable(&self) -> impl Future<Output = io::Result<()>> + Send {
-            Self::writable(self)
-        }
-    };
-}
+/// A socket that streams come in on.
+#[derive(Debug)]
+pub struct Streams(Async<TcpListener>);
 
-impl Udp for Async<UdpSocket> {
-    readiness!();
+/// A stream.
+#[derive(Debug)]
+pub struct Connected(Async<TcpStream>);
+
+impl Udp for Datagrams {
+    fn readable(&self) -> impl Future<Output = io::Result<()>> + Send {
+        self.0.readable()
+    }
+
+    fn writable(&self) -> impl Future<Output = io::Result<()>> + Send {
+        self.0.writable()
+    }
 
     fn try_recv(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        self.get_ref().recv_from(buffer)
+        self.0.get_ref().recv_from(buffer)
     }
 
     fn try_send(&self, datagram: &[u8], to: SocketAddr) -> io::Result<usize> {
-        self.get_ref().send_to(datagram, to)
+        self.0.get_ref().send_to(datagram, to)
     }
 }
 
-impl Listener for Async<TcpListener> {
-    type Stream = Async<TcpStream>;
+impl Listener for Streams {
+    type Stream = Connected;
 
-    fn accept(&self) -> impl Future<Output = io::Result<(Async<TcpStream>, SocketAddr)>> + Send {
-        Self::accept(self)
+    async fn accept(&self) -> io::Result<(Connected, SocketAddr)> {
+        let (stream, from) = self.0.accept().await?;
+        Ok((Connected(stream), from))
     }
 }
 
-impl Stream for Async<TcpStream> {
-    readiness!();
+impl Stream for Connected {
+    fn readable(&self) -> impl Future<Output = io::Result<()>> + Send {
+        self.0.readable()
+    }
+
+    fn writable(&self) -> impl Future<Output = io::Result<()>> + Send {
+        self.0.writable()
+    }
 
     fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        io::Read::read(&mut self.get_ref(), buffer)
+        io::Read::read(&mut self.0.get_ref(), buffer)
     }
 
     fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
-        io::Write::write(&mut self.get_ref(), bytes)
+        io::Write::write(&mut self.0.get_ref(), bytes)
     }
 
     fn shutdown_write(&self) -> io::Result<()> {
-        self.get_ref().shutdown(Shutdown::Write)
+        self.0.get_ref().shutdown(Shutdown::Write)
     }
 }

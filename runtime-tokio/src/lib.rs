@@ -67,9 +67,9 @@ impl Drop for Task {
 }
 
 impl Net for Tokio {
-    type Udp = UdpSocket;
-    type Listener = TcpListener;
-    type Stream = TcpStream;
+    type Udp = Datagrams;
+    type Listener = Streams;
+    type Stream = Connected;
     type Task = Task;
 
     fn current() -> io::Result<Self> {
@@ -97,66 +97,78 @@ impl Net for Tokio {
         found.await.map_err(io::Error::other)?
     }
 
-    fn udp(&self, socket: std::net::UdpSocket) -> io::Result<UdpSocket> {
+    fn udp(&self, socket: std::net::UdpSocket) -> io::Result<Datagrams> {
         let _runtime = self.handle.enter();
-        UdpSocket::from_std(socket)
+        UdpSocket::from_std(socket).map(Datagrams)
     }
 
-    fn listener(&self, socket: std::net::TcpListener) -> io::Result<TcpListener> {
+    fn listener(&self, socket: std::net::TcpListener) -> io::Result<Streams> {
         let _runtime = self.handle.enter();
-        TcpListener::from_std(socket)
+        TcpListener::from_std(socket).map(Streams)
     }
 
-    fn connect(&self, to: SocketAddr) -> impl Future<Output = io::Result<TcpStream>> + Send {
-        TcpStream::connect(to)
+    async fn connect(&self, to: SocketAddr) -> io::Result<Connected> {
+        TcpStream::connect(to).await.map(Connected)
     }
 }
 
-/// The trait's methods have the names of the types' own.
-macro_rules! readiness {
-    ($socket:ty) => {
-        fn readable(&self) -> impl Future<Output = io::Result<()>> + Send {
-            <$socket>::readable(self)
-        }
+/// A socket for datagrams.
+#[derive(Debug)]
+pub struct Datagrams(UdpSocket);
 
-        fn writable(&self) -> impl Future<Output = io::Result<()>> + Send {
-            <$socket>::writable(self)
-        }
-    };
-}
+/// A socket that streams come in on.
+#[derive(Debug)]
+pub struct Streams(TcpListener);
 
-impl Udp for UdpSocket {
-    readiness!(Self);
+/// A stream.
+#[derive(Debug)]
+pub struct Connected(TcpStream);
+
+impl Udp for Datagrams {
+    fn readable(&self) -> impl Future<Output = io::Result<()>> + Send {
+        self.0.readable()
+    }
+
+    fn writable(&self) -> impl Future<Output = io::Result<()>> + Send {
+        self.0.writable()
+    }
 
     fn try_recv(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        self.try_recv_from(buffer)
+        self.0.try_recv_from(buffer)
     }
 
     fn try_send(&self, datagram: &[u8], to: SocketAddr) -> io::Result<usize> {
-        self.try_send_to(datagram, to)
+        self.0.try_send_to(datagram, to)
     }
 }
 
-impl Listener for TcpListener {
-    type Stream = TcpStream;
+impl Listener for Streams {
+    type Stream = Connected;
 
-    fn accept(&self) -> impl Future<Output = io::Result<(TcpStream, SocketAddr)>> + Send {
-        Self::accept(self)
+    async fn accept(&self) -> io::Result<(Connected, SocketAddr)> {
+        let (stream, from) = self.0.accept().await?;
+        Ok((Connected(stream), from))
     }
 }
 
-impl Stream for TcpStream {
-    readiness!(Self);
+impl Stream for Connected {
+    fn readable(&self) -> impl Future<Output = io::Result<()>> + Send {
+        self.0.readable()
+    }
+
+    fn writable(&self) -> impl Future<Output = io::Result<()>> + Send {
+        self.0.writable()
+    }
 
     fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        Self::try_read(self, buffer)
+        self.0.try_read(buffer)
     }
 
     fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
-        Self::try_write(self, bytes)
+        self.0.try_write(bytes)
     }
 
     fn shutdown_write(&self) -> io::Result<()> {
-        socket2::SockRef::from(self).shutdown(Shutdown::Write)
+        socket2::SockRef::from(&self.0).shutdown(Shutdown::Write)
     }
 }

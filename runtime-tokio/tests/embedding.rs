@@ -5,4 +5,4 @@ fn block_on(test: impl Future<Output = ()>) {
     runtime.expect("a runtime can be built").block_on(test);
 }
 
-serf_tests::embedding_tests!(serf_tokio::Tokio, crate::block_on);
+serf_tests::embedding_tests!(serf_tokio::Tokio, block_on);

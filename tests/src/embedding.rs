@@ -142,7 +142,7 @@ async fn user_events<N: Net>(events: &mut Events, count: usize) -> Vec<String> {
 pub async fn two_nodes_that_join_know_each_other<N: Net>() {
     let tags: Tags = [("role", "db")].into_iter().collect();
     let a: Serf<N> = Serf::start(Options { tags: tags.clone(), ..options("a") }).unwrap();
-    let b = start("b");
+    let b = start::<N>("b");
     let mut events = a.events();
     soon::<N, _>(b.join(&at(&a))).await.unwrap();
     let member = wait_for::<N>(&mut events, MemberEventKind::Join, "b").await;
@@ -198,6 +198,7 @@ pub async fn who_leaves_is_seen_to_leave<N: Net>() {
 pub async fn who_is_dropped_without_leaving_is_seen_to_fail_and_can_be_forced_out<N: Net>() {
     let mut quick = options("b");
     quick.protocol.probe_interval = Duration::from_millis(200);
+    quick.protocol.probe_timeout = Duration::from_millis(100);
     let a = start::<N>("a");
     let b = Serf::<N>::start(quick).unwrap();
     soon::<N, _>(b.join(&at(&a))).await.unwrap();
@@ -216,7 +217,13 @@ pub async fn who_is_dropped_without_leaving_is_seen_to_fail_and_can_be_forced_ou
 
 /// Many nodes, one process.
 pub async fn fifty_nodes_in_one_process_find_each_other<N: Net>() {
-    let nodes: Vec<Serf<N>> = (0..50).map(|n| start(&format!("node-{n}"))).collect();
+    let node = |n| {
+        let mut options = options(&format!("node-{n}"));
+        // What gossip misses the next exchange of states brings; by the profile that would be half a minute later.
+        options.protocol.push_pull_interval = Duration::from_secs(1);
+        Serf::start(options).unwrap()
+    };
+    let nodes: Vec<Serf<N>> = (0..50).map(node).collect();
     for node in &nodes[1..] {
         soon::<N, _>(node.join(&at(&nodes[0]))).await.unwrap();
     }
@@ -241,7 +248,7 @@ pub async fn a_slow_subscriber_is_told_and_can_resync_and_holds_nobody_up<N: Net
     }
     assert_eq!(slow.next().await, Some(Err(Lagged(42))));
     assert_eq!(user_events::<N>(&mut slow, 8).await.first().unwrap(), "event-42");
-    let b = start("b");
+    let b = start::<N>("b");
     soon::<N, _>(b.join(&at(&a))).await.unwrap();
     until(&a, |members| members.len() == 2).await;
     assert_eq!(a.resync(&mut slow).len(), 2);
