@@ -26,7 +26,8 @@ pub struct Options {
     pub tags: Tags,
     /// How many events wait for a subscriber before it loses the oldest. Default 4096.
     pub subscriber_events_max: usize,
-    /// The settings of the protocol: intervals, timeouts, limits.
+    /// The settings of the protocol: intervals, timeouts, limits. The profiles are those of HashiCorp's nodes, but that news
+    /// goes out at once after a quiet time, and a backlog in up to eight packets at a time.
     pub protocol: serf_proto::Options,
 }
 
@@ -47,6 +48,7 @@ impl Options {
     }
 
     fn new(name: String, protocol: serf_proto::Options) -> Self {
+        let protocol = serf_proto::Options { gossip_early: true, gossip_packets_per_tick: 8, ..protocol };
         Self {
             name,
             bind: SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), DEFAULT_PORT),

@@ -133,6 +133,10 @@ async fn flow<N: Net>(per_second: usize) -> Result<()> {
         lost.push(total - names.len());
     }
     let cpu = (cpu_time()? - cpu).as_secs_f64();
+    for node in &nodes {
+        let stats = node.stats().protocol;
+        println!("pruned {} dropped {:?}", stats.broadcasts_pruned, stats.dropped);
+    }
     println!(
         "flow: {:.0} user events per second for {FLOW_SECONDS} s, lost at the two others: {lost:?}, {cpu:.2} s of processor",
         as_f64(sent) / seconds

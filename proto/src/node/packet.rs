@@ -54,6 +54,7 @@ impl Node {
     /// packets a member.
     pub(super) fn gossip(&mut self, out: &mut Outbox) {
         let packets_max = self.core.cfg.gossip_packets_per_tick;
+        self.gossip_rest = self.core.now + self.core.cfg.gossip_interval;
         for target in self.swim.gossip_targets(&mut self.core) {
             let Some(to) = self.core.roster.peer(target).map(|peer| peer.addr()) else { continue };
             let Some(sends) = self.next_sends() else { return };
