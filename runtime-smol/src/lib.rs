@@ -27,9 +27,9 @@ use std::io;
 use std::net::{Shutdown, TcpListener, TcpStream, ToSocketAddrs, UdpSocket};
 use std::sync::Arc;
 
-pub use serf_runtime::*;
 use serf_runtime::net::{Listener, Net, Stream, Udp};
 use serf_runtime::serf_proto::Instant;
+pub use serf_runtime::*;
 use smol::{Async, Executor, Task, Timer};
 
 /// A member of a cluster, running on smol. See [`serf_runtime::Serf`].

@@ -28,9 +28,9 @@ use core::time::Duration;
 use std::io;
 use std::net::{Shutdown, ToSocketAddrs};
 
-pub use serf_runtime::*;
 use serf_runtime::net::{Listener, Net, Stream, Udp};
 use serf_runtime::serf_proto::Instant;
+pub use serf_runtime::*;
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::runtime::Handle;
 

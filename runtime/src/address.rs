@@ -105,7 +105,10 @@ mod tests {
 
     #[test]
     fn nothing_is_announced_that_nobody_could_reach() {
-        assert!(matches!(chosen(Some("0.0.0.0:7946"), "0.0.0.0:7946", &[]), Err(StartError::AdvertiseUnspecified { .. })));
+        assert!(matches!(
+            chosen(Some("0.0.0.0:7946"), "0.0.0.0:7946", &[]),
+            Err(StartError::AdvertiseUnspecified { .. })
+        ));
         let none = chosen(None, "0.0.0.0:7946", &["203.0.113.9", "fd00::1"]);
         assert!(matches!(none, Err(StartError::NoPrivateAddress { found, .. }) if found.len() == 2));
     }

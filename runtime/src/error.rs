@@ -79,7 +79,10 @@ impl fmt::Display for StartError {
                 }
             }
             Self::AdvertiseUnspecified { addr } => {
-                write!(f, "{addr} cannot be advertised, no other node can send to it: advertise an address of this host")
+                write!(
+                    f,
+                    "{addr} cannot be advertised, no other node can send to it: advertise an address of this host"
+                )
             }
             Self::NoPrivateAddress { bind, found } => {
                 write!(f, "bound to {bind}, but this host has no private address to advertise (it has {found:?}): ")?;
@@ -146,7 +149,9 @@ impl fmt::Display for JoinError {
             Self::Stopped => f.write_str(STOPPED),
             Self::NobodyAnswered(report) => {
                 write!(f, "none of {} seeds let us in", report.failed.len())?;
-                for (failure, separator) in report.failed.iter().zip(core::iter::once(": ").chain(core::iter::repeat("; "))) {
+                for (failure, separator) in
+                    report.failed.iter().zip(core::iter::once(": ").chain(core::iter::repeat("; ")))
+                {
                     write!(f, "{separator}{failure}")?;
                 }
                 Ok(())

@@ -28,7 +28,11 @@ pub struct Lagged(pub u64);
 
 impl fmt::Display for Lagged {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the subscriber was too slow for {} events, which are lost to it; resync to know the members again", self.0)
+        write!(
+            f,
+            "the subscriber was too slow for {} events, which are lost to it; resync to know the members again",
+            self.0
+        )
     }
 }
 

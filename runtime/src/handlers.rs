@@ -207,10 +207,7 @@ mod tests {
     #[test]
     fn handlers_of_a_name_run_in_their_order_and_before_those_for_all() {
         let called = calls(&["x", "y", "x"], |note| {
-            Handlers::new()
-                .on_any_user(note.user('a'))
-                .on_user("x", note.user('b'))
-                .on_user("x", note.user('c'))
+            Handlers::new().on_any_user(note.user('a')).on_user("x", note.user('b')).on_user("x", note.user('c'))
         });
         assert_eq!(called, "b:x c:x a:y b:x c:x");
     }

@@ -44,12 +44,7 @@ enum Order {
 }
 
 impl<N: Net> Carrier<N> {
-    pub(crate) fn spawn(
-        shared: &Arc<Shared<N>>,
-        id: StreamId,
-        start: Start<N>,
-        alive: Sender<Infallible>,
-    ) -> Self {
+    pub(crate) fn spawn(shared: &Arc<Shared<N>>, id: StreamId, start: Start<N>, alive: Sender<Infallible>) -> Self {
         let (orders, todo) = async_channel::unbounded();
         let (closing, is_inbound) = (Arc::new(Signal::default()), start.is_inbound());
         let work = Work { shared: Arc::clone(shared), id, todo, closing: Arc::clone(&closing) };
@@ -135,9 +130,8 @@ impl<N: Net> Work<N> {
         let mut is_open = true;
         loop {
             let order = async { self.todo.recv().await.map_or(Next::Abandoned, Next::Order) };
-            let readable = async {
-                if is_open { Next::Readable(stream.readable().await) } else { core::future::pending().await }
-            };
+            let readable =
+                async { if is_open { Next::Readable(stream.readable().await) } else { core::future::pending().await } };
             match or(order, readable).await {
                 Next::Order(Order::Write(bytes)) => write_all(stream, &bytes).await?,
                 Next::Order(Order::Close) => return stream.shutdown_write(),

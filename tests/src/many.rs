@@ -54,7 +54,10 @@ async fn idle<N: Net>(count: usize) -> Result<()> {
     let per_node = millis / since.elapsed().as_secs_f64() / as_f64(count);
     println!("idle: {count} nodes, {per_node:.3} ms of processor per node and second");
     let memory = memory_kib()?.saturating_sub(empty);
-    println!("idle: {:.1} kB of memory per node, {memory} kB more than an empty process", as_f64(memory) / as_f64(count));
+    println!(
+        "idle: {:.1} kB of memory per node, {memory} kB more than an empty process",
+        as_f64(memory) / as_f64(count)
+    );
     cluster.end(false).await
 }
 
@@ -63,7 +66,10 @@ async fn join<N: Net>(count: usize) -> Result<()> {
     let (cpu, since) = (cpu_time()?, Instant::now());
     let cluster = Cluster::<N>::join(count, Duration::from_secs(10)).await?;
     let cpu = (cpu_time()? - cpu).as_secs_f64();
-    println!("join: {count} nodes see each other after {:.1} s, {cpu:.2} s of processor", since.elapsed().as_secs_f64());
+    println!(
+        "join: {count} nodes see each other after {:.1} s, {cpu:.2} s of processor",
+        since.elapsed().as_secs_f64()
+    );
     cluster.end(true).await
 }
 
@@ -85,7 +91,9 @@ async fn event<N: Net>(count: usize) -> Result<()> {
     }
     times.sort_unstable_by(f64::total_cmp);
     let (median, last) = (times[times.len() / 2], times[times.len() - 1]);
-    println!("event: {count} nodes, the last has it after {median:.2} s (median of {EVENT_ROUNDS}), at worst {last:.2} s");
+    println!(
+        "event: {count} nodes, the last has it after {median:.2} s (median of {EVENT_ROUNDS}), at worst {last:.2} s"
+    );
     cluster.end(false).await
 }
 
@@ -133,10 +141,6 @@ async fn flow<N: Net>(per_second: usize) -> Result<()> {
         lost.push(total - names.len());
     }
     let cpu = (cpu_time()? - cpu).as_secs_f64();
-    for node in &nodes {
-        let stats = node.stats().protocol;
-        println!("pruned {} dropped {:?}", stats.broadcasts_pruned, stats.dropped);
-    }
     println!(
         "flow: {:.0} user events per second for {FLOW_SECONDS} s, lost at the two others: {lost:?}, {cpu:.2} s of processor",
         as_f64(sent) / seconds
@@ -157,9 +161,11 @@ impl<N: Net> Cluster<N> {
         let mut cluster = Self { nodes: Vec::new(), failures: Vec::new() };
         for n in 0..count {
             let node = Serf::start(options(&format!("node-{n}")))?;
-            cluster.failures.push(node.events_where(|event| {
-                matches!(event, Event::Member(event) if event.kind == MemberEventKind::Failed)
-            }));
+            cluster.failures.push(
+                node.events_where(
+                    |event| matches!(event, Event::Member(event) if event.kind == MemberEventKind::Failed),
+                ),
+            );
             if let Some(first) = cluster.nodes.first() {
                 let seeds = [Serf::bound_addr(first).to_string()];
                 let joining = node.clone();

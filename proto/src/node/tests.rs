@@ -393,3 +393,21 @@ fn an_idle_node_wakes_for_its_probes_and_little_else() {
     let sent = count(&cluster) - before;
     assert!((100..=140).contains(&sent), "a ping and an ack a second, not {sent} a minute");
 }
+
+#[test]
+fn early_gossip_tells_news_after_a_quiet_time_at_once_and_ticks_no_more_often() {
+    let mut cluster = Cluster::new(2);
+    for at in 0..2 {
+        cluster.start(at, Options { gossip_early: true, ..Options::lan() });
+    }
+    cluster.command(1, |node, now, out| node.join(now, &[addr(0)], OldEvents::Deliver, out)).unwrap();
+    cluster.run(Duration::from_secs(60));
+    let send = |cluster: &mut Cluster, name| {
+        cluster.command(0, |node, now, out| node.user_event(now, name, b"", false, out)).unwrap();
+    };
+    send(&mut cluster, "early");
+    cluster.run(Duration::from_millis(10));
+    assert_eq!(cluster.user_events(1), ["early"], "five milliseconds to gather, one to travel");
+    let ticks_at = cluster.nodes[0].as_ref().unwrap().gossip_rest;
+    assert_eq!((ticks_at - cluster.now).as_millis(), 194, "the next tick is an interval after that one");
+}
