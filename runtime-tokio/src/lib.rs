@@ -172,3 +172,8 @@ impl Stream for Connected {
         socket2::SockRef::from(&self.0).shutdown(Shutdown::Write)
     }
 }
+
+/// Runs the examples in the project's README as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

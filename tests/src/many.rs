@@ -119,7 +119,7 @@ async fn flow<N: Net>(per_second: usize) -> Result<()> {
     let (since, cpu) = (Instant::now(), cpu_time()?);
     let (mut sent, total) = (0, per_second * FLOW_SECONDS);
     while sent < total {
-        let due = (since.elapsed().as_secs_f64() * as_f64(per_second)) as usize;
+        let due = usize::try_from(since.elapsed().as_millis())? * per_second / 1000;
         while sent < due.min(total) {
             nodes[0].user_event(&format!("event-{sent}"), b"some payload", false)?;
             sent += 1;
