@@ -35,7 +35,7 @@ fn envelope(is_encrypted: bool, compression: bool) -> Envelope {
 fn seal(envelope: &mut Envelope, frames: &[Vec<u8>], out: &mut Outbox) -> Output {
     let mut packer = envelope.packer(out, PACKET_BYTES);
     for frame in frames {
-        packer.copy(frame, &[]).unwrap();
+        packer.copy(frame).unwrap();
     }
     let packed = packer.finish();
     envelope.seal(packed, addr(), Caps { checksum: false }, out);

@@ -25,11 +25,14 @@ pub(crate) struct Tiers<T> {
     /// No stack below this one has items.
     lowest: usize,
     len: usize,
+    /// How many items at the top of each stack have come from the one below in this round.
+    arrived: Vec<usize>,
+    in_round: bool,
 }
 
 impl<T: PartialEq> Tiers<T> {
     pub(crate) const fn new() -> Self {
-        Self { stacks: Vec::new(), lowest: 0, len: 0 }
+        Self { stacks: Vec::new(), lowest: 0, len: 0, arrived: Vec::new(), in_round: false }
     }
 
     /// Adds an item that has not been sent.
@@ -53,6 +56,7 @@ impl<T: PartialEq> Tiers<T> {
     }
 
     /// How often the next item has been sent; `None` when there is none.
+    #[cfg(test)]
     pub(crate) fn next_sends(&self) -> Option<usize> {
         (self.lowest..self.stacks.len()).find(|&sends| !self.stacks[sends].is_empty())
     }
@@ -62,17 +66,32 @@ impl<T: PartialEq> Tiers<T> {
         self.stacks[self.lowest.min(self.stacks.len())..].iter().flat_map(|stack| stack.iter().rev())
     }
 
-    /// Offers items until one is `Full` or all were offered, each at most once. `offer` is told how often the item
-    /// has been sent. An item that has now been sent `limit` times is dropped.
+    /// Begins a round of several packets to one member: until it ends each item is offered once, and nothing but
+    /// [`fill`](Self::fill) is called.
+    pub(crate) fn begin_round(&mut self) {
+        self.arrived.clear();
+        self.in_round = true;
+    }
+
+    /// Ends a round.
+    pub(crate) fn end_round(&mut self) {
+        self.arrived.clear();
+        self.in_round = false;
+    }
+
+    /// Offers items until one is `Full` or all were offered, each at most once a packet, or a round if there is one. `offer` is
+    /// told how often the item has been sent. An item that has now been sent `limit` times is dropped.
     ///
     /// An item that was pushed again while it was in the queue has two places, of which the older is forgotten when they
     /// meet.
     pub(crate) fn fill(&mut self, limit: usize, mut offer: impl FnMut(usize, &T) -> Offer) {
+        if !self.in_round {
+            self.arrived.clear();
+        }
         let mut sends = self.lowest;
-        // How many items at the top of the stack have just come from the one below.
-        let mut arrived = 0;
         let mut full = false;
         while sends < self.stacks.len() && !full {
+            let arrived = self.arrived.get(sends).copied().unwrap_or(0);
             let stack = &mut self.stacks[sends];
             let (mut top, mut at) = (stack.len() - arrived, stack.len() - arrived);
             while at > 0 && !full {
@@ -87,8 +106,12 @@ impl<T: PartialEq> Tiers<T> {
                     Offer::Full => full = true,
                 }
             }
-            arrived = self.promote(sends, at..top, limit);
+            let promoted = self.promote(sends, at..top, limit);
             sends += 1;
+            if promoted > 0 {
+                self.arrived.resize(self.arrived.len().max(sends + 1), 0);
+                self.arrived[sends] += promoted;
+            }
         }
         self.find_lowest();
     }
@@ -227,6 +250,20 @@ mod tests {
         assert_eq!(take(&mut queue, 3, 9), ['a']);
         assert!(queue.is_empty());
         assert_eq!(take(&mut queue, 3, 9), []);
+    }
+
+    #[test]
+    fn in_a_round_of_several_packets_an_item_is_sent_once_and_none_is_passed_over() {
+        let mut queue = Tiers::new();
+        ['a', 'b', 'c'].into_iter().for_each(|item| queue.push(item));
+        assert_eq!(take(&mut queue, 3, 2), ['c', 'b'], "these have been sent to somebody");
+        queue.push('d');
+        queue.begin_round();
+        assert_eq!(take(&mut queue, 3, 3), ['d', 'a', 'c']);
+        assert_eq!(take(&mut queue, 3, 3), ['b'], "though a and d have been sent less often by now");
+        assert_eq!(take(&mut queue, 3, 3), []);
+        queue.end_round();
+        assert_eq!(take(&mut queue, 3, 9), ['d', 'a', 'b', 'c']);
     }
 
     #[test]

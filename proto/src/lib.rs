@@ -63,8 +63,3 @@ pub use stats::{DropReason, Stats};
 pub use stream::StreamInput;
 pub use time::Instant;
 pub use wire::{Codec, Versions};
-
-/// Runs the example in the project's README as a test.
-#[cfg(doctest)]
-#[doc = include_str!("../../README.md")]
-struct Readme;

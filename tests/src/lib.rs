@@ -25,6 +25,8 @@
 //! | `heal` | ends every `cut` and `deafen` |
 //! | `members a` | `a` reports whom it knows, with status |
 
+pub mod embedding;
+pub mod many;
 mod network;
 mod script;
 

@@ -281,7 +281,40 @@ fn walked_tables(code: &str) -> Vec<String> {
     walked
 }
 
+/// Which of our crates each crate may know, tests and examples aside.
+const CRATES: &[(&str, &[&str])] = &[
+    ("proto", &[]),
+    ("sim", &["serf-proto"]),
+    ("runtime", &["serf-proto"]),
+    ("runtime-tokio", &["serf-runtime"]),
+    ("runtime-smol", &["serf-runtime"]),
+];
+
+#[test]
+fn every_crate_knows_only_those_below_it() {
+    for (dir, allowed) in CRATES {
+        let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(dir).join("Cargo.toml");
+        for used in our_crates(&fs::read_to_string(manifest).unwrap()) {
+            assert!(allowed.contains(&used.as_str()), "{dir} knows {used}");
+        }
+    }
+}
+
+/// Our crates among the dependencies of a manifest.
+fn our_crates(manifest: &str) -> Vec<String> {
+    let dependencies = manifest.split("\n[dependencies]\n").nth(1).unwrap_or_default();
+    let dependencies = dependencies.split("\n[").next().unwrap_or_default();
+    let names = dependencies.lines().filter_map(|line| line.split(['.', ' ', '=']).next());
+    names.filter(|name| name.starts_with("serf-") || *name == "sim").map(str::to_owned).collect()
+}
+
 // The tests of the tests.
+
+#[test]
+fn our_crates_are_found_among_the_dependencies_only() {
+    let manifest = "[package]\nname = \"x\"\n\n[dependencies]\nbytes = \"1\"\nserf-proto.workspace = true\nsim = { path = \"\" }\n\n[dev-dependencies]\nserf-tests = \"\"\n";
+    assert_eq!(our_crates(manifest), ["serf-proto", "sim"]);
+}
 
 #[test]
 fn a_breach_is_found_however_it_is_written() {

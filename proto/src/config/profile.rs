@@ -22,6 +22,7 @@ impl Options {
             gossip_interval: Duration::from_millis(200),
             gossip_nodes: 3,
             gossip_packets_per_tick: 1,
+            gossip_early: false,
             gossip_to_the_dead_time: Duration::from_secs(30),
             retransmit_mult: 4,
             push_pull_interval: Duration::from_secs(30),

@@ -58,6 +58,8 @@ pub struct Node {
     leaving: Leaving,
     /// Gossip ticks lie on a grid that begins at a random point, however seldom there is something to tell.
     gossip_phase: Duration,
+    /// Before this there is no other tick, if ticks need not lie on the grid.
+    gossip_rest: Instant,
 }
 
 /// What a node knows when it starts.
@@ -154,6 +156,7 @@ impl Node {
             previous,
             leaving: Leaving::No,
             gossip_phase,
+            gossip_rest: now,
         };
         node.settle(out);
         node
@@ -368,7 +371,12 @@ impl Node {
     fn arm_gossip(&mut self) {
         let wanted = (self.serf.wants_gossip() && self.swim.has_listeners()) || self.swim.wants_gossip();
         if wanted && !self.core.timers.is_set(Slot::Gossip) {
-            let at = next_on_grid(self.core.now, self.gossip_phase, self.core.cfg.gossip_interval);
+            let (now, interval) = (self.core.now, self.core.cfg.gossip_interval);
+            let at = if self.core.cfg.gossip_early {
+                self.gossip_rest.max(now + interval / GATHERING_PART)
+            } else {
+                next_on_grid(now, self.gossip_phase, interval)
+            };
             self.core.timers.set(Slot::Gossip, at);
         }
     }
@@ -393,6 +401,9 @@ enum Glanced {
     /// A member joined.
     Intent { idx: MemberIdx, ltime: u64 },
 }
+
+/// Which part of a gossip interval early news waits for more, so that what happens together is told together.
+const GATHERING_PART: u32 = 40;
 
 /// How many parts of a compound are looked at together.
 const PARTS_AHEAD: usize = 32;

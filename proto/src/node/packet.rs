@@ -54,36 +54,34 @@ impl Node {
     /// packets a member.
     pub(super) fn gossip(&mut self, out: &mut Outbox) {
         let packets_max = self.core.cfg.gossip_packets_per_tick;
+        self.gossip_rest = self.core.now + self.core.cfg.gossip_interval;
         for target in self.swim.gossip_targets(&mut self.core) {
             let Some(to) = self.core.roster.peer(target).map(|peer| peer.addr()) else { continue };
-            let Some(sends) = self.next_sends() else { return };
-            for _ in 0..packets_max {
-                self.send_gossip(to, target, out);
-                // What has been sent more often than the first of these is in those packets already.
-                if self.next_sends().is_none_or(|next| next > sends) {
-                    break;
-                }
+            self.swim.begin_round();
+            self.serf.begin_round();
+            let sent = (0..packets_max).take_while(|_| self.send_gossip(to, target, out)).count();
+            self.swim.end_round();
+            self.serf.end_round();
+            if sent == 0 {
+                return;
             }
         }
     }
 
-    fn send_gossip(&mut self, to: SocketAddr, target: MemberIdx, out: &mut Outbox) {
+    /// Sends one packet of broadcasts; false when there is nothing to tell.
+    fn send_gossip(&mut self, to: SocketAddr, target: MemberIdx, out: &mut Outbox) -> bool {
         let mut packer = self.envelope.packer(out, self.core.cfg.packet_bytes);
         let codec = self.core.codec(Some(target), None);
         self.swim.fill(&mut self.core, codec, &mut packer);
         self.serf.fill(&self.core, codec, &mut packer);
         if packer.is_empty() {
-            return;
+            return false;
         }
         let packed = packer.finish();
         let caps = self.caps(Some(target));
         let bytes = self.envelope.seal(packed, to, caps, out);
         self.count_datagram(bytes);
-    }
-
-    /// How often the next broadcast of either layer has been sent before.
-    fn next_sends(&self) -> Option<usize> {
-        [self.swim.next_sends(), self.serf.next_sends()].into_iter().flatten().min()
+        true
     }
 
     fn caps(&self, peer: Option<MemberIdx>) -> Caps {

@@ -483,7 +483,8 @@ fn a_node_of_another_label_is_dropped_and_counted_on_streams_and_datagrams() {
 #[test]
 fn keys_are_exchanged_while_the_cluster_runs_and_nobody_is_lost() {
     let mut cluster = pair(with_keys(&[1]), with_keys(&[1]));
-    let steps: [fn(&mut Node) -> Result<(), KeyringError>; 3] =
+    type Step = fn(&mut Node) -> Result<(), KeyringError>;
+    let steps: [Step; 3] =
         [|node| node.install_key(&key(2)), |node| node.use_key(&key(2)), |node| node.remove_key(&key(1))];
     for step in steps {
         for at in 0..2 {
@@ -505,4 +506,22 @@ fn encryption_cannot_be_turned_on_in_a_node_that_was_started_without_keys() {
     let mut cluster = Cluster::new(1);
     let result = cluster.command(0, |node, _, _| node.install_key(&key(1)));
     assert_eq!(result, Err(KeyringError::Disabled));
+}
+
+#[test]
+fn early_gossip_tells_news_after_a_quiet_time_at_once_and_ticks_no_more_often() {
+    let mut cluster = Cluster::new(2);
+    for at in 0..2 {
+        cluster.start(at, Options { gossip_early: true, ..Options::lan() });
+    }
+    cluster.command(1, |node, now, out| node.join(now, &[addr(0)], OldEvents::Deliver, out)).unwrap();
+    cluster.run(Duration::from_secs(60));
+    let send = |cluster: &mut Cluster, name| {
+        cluster.command(0, |node, now, out| node.user_event(now, name, b"", false, out)).unwrap();
+    };
+    send(&mut cluster, "early");
+    cluster.run(Duration::from_millis(10));
+    assert_eq!(cluster.user_events(1), ["early"], "five milliseconds to gather, one to travel");
+    let ticks_at = cluster.nodes[0].as_ref().unwrap().gossip_rest;
+    assert_eq!((ticks_at - cluster.now).as_millis(), 195, "the next tick is an interval after that one");
 }

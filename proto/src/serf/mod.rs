@@ -216,10 +216,16 @@ impl Serf {
         });
     }
 
-    /// How often the next broadcast has been sent before; `None` when nothing is queued.
-    pub(crate) fn next_sends(&self) -> Option<usize> {
-        let intents = if self.intents_queued > 0 { self.intents.next_sends() } else { None };
-        [intents, self.events.next_sends()].into_iter().flatten().min()
+    /// Begins a round of several packets to one member, which is told nothing twice.
+    pub(crate) fn begin_round(&mut self) {
+        self.intents.begin_round();
+        self.events.begin_round();
+    }
+
+    /// Ends the round.
+    pub(crate) fn end_round(&mut self) {
+        self.intents.end_round();
+        self.events.end_round();
     }
 
     fn tell(&self, core: &mut Core, kind: MemberEventKind, idx: MemberIdx) {

@@ -1,0 +1,44 @@
+//! A service that knows its peers. Start one, then others that join it:
+//!
+//! ```text
+//! cargo run -p serf-tokio --example service_tokio -- one 127.0.0.1:7001
+//! cargo run -p serf-tokio --example service_tokio -- two 127.0.0.1:7002 127.0.0.1:7001
+//! ```
+//!
+//! What is typed goes to all as a user event. The end of the input, or ctrl-d, leaves the cluster.
+
+use std::io::BufRead;
+
+use serf_tokio::{Handlers, MemberEventKind, Options, Serf};
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn core::error::Error>> {
+    let mut args = std::env::args().skip(1);
+    let (Some(name), Some(bind)) = (args.next(), args.next()) else { return Err("usage: NAME BIND [SEED...]".into()) };
+    let seeds: Vec<String> = args.collect();
+
+    let serf = Serf::start(Options { bind: bind.parse()?, ..Options::lan(name) })?;
+    serf.handle(
+        Handlers::new()
+            .on_member(MemberEventKind::Join, |event| async move { println!("+ {}", event.member.name()) })
+            .on_any_member(|event| async move { println!("- {}: {}", event.member.name(), event.kind) })
+            .on_user("said", |event| async move { println!("{}", String::from_utf8_lossy(&event.payload)) }),
+    );
+    if !seeds.is_empty() {
+        let report = serf.join(&seeds).await?;
+        println!("joined through {} of {} seeds", report.contacted, seeds.len());
+    }
+
+    let says = serf.clone();
+    tokio::task::spawn_blocking(move || {
+        for line in std::io::stdin().lock().lines().map_while(Result::ok) {
+            let text = format!("{}: {line}", says.local().name());
+            if let Err(error) = says.user_event("said", text.as_bytes(), false) {
+                eprintln!("{error}");
+            }
+        }
+    })
+    .await?;
+    serf.leave().await?;
+    Ok(())
+}

@@ -1,0 +1,215 @@
+//! What can go wrong around a node. What the node itself refuses has its own types in `serf_proto`.
+
+use core::error::Error;
+use core::fmt;
+use core::net::{IpAddr, SocketAddr};
+use std::io;
+
+use serf_proto::{ConfigError, IdentityError, SeedFailureCause};
+
+use crate::seed::SeedError;
+use crate::serf::JoinReport;
+
+/// Why a node could not start.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The settings of the protocol do not go together.
+    Config(ConfigError),
+    /// The name, the address or the tags cannot be announced.
+    Identity(IdentityError),
+    /// The address cannot be listened on.
+    Bind {
+        /// For which transport.
+        transport: Transport,
+        /// Which address.
+        addr: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The node was told to announce `0.0.0.0` or `::`.
+    AdvertiseUnspecified {
+        /// The address.
+        addr: SocketAddr,
+    },
+    /// The node listens on every address, was not told which to announce, and the host has no private one.
+    NoPrivateAddress {
+        /// Where it listens.
+        bind: SocketAddr,
+        /// The addresses that the host has, besides loopback.
+        found: Vec<IpAddr>,
+    },
+    /// The operating system gave no entropy.
+    Entropy(getrandom::Error),
+    /// The async runtime is missing, or cannot wait for sockets.
+    Runtime(io::Error),
+}
+
+/// One of the two ways in which nodes speak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// Datagrams: probes and gossip.
+    Udp,
+    /// Streams: joins and exchanges of whole states.
+    Tcp,
+}
+
+impl fmt::Display for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Udp => "UDP",
+            Self::Tcp => "TCP",
+        })
+    }
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Config(error) => write!(f, "the protocol's options are refused: {error}"),
+            Self::Identity(error) => write!(f, "{error}"),
+            Self::Bind { transport, addr, source } => {
+                write!(f, "cannot listen on {transport} {addr}: {source}")?;
+                match source.kind() {
+                    io::ErrorKind::AddrInUse => {
+                        f.write_str("; another node may run there: choose another port, or port 0 for any that is free")
+                    }
+                    io::ErrorKind::AddrNotAvailable => f.write_str("; bind to an address of this host, or to 0.0.0.0"),
+                    _ => Ok(()),
+                }
+            }
+            Self::AdvertiseUnspecified { addr } => {
+                write!(
+                    f,
+                    "{addr} cannot be advertised, no other node can send to it: advertise an address of this host"
+                )
+            }
+            Self::NoPrivateAddress { bind, found } => {
+                write!(f, "bound to {bind}, but this host has no private address to advertise (it has {found:?}): ")?;
+                f.write_str("set `advertise`, or bind to one address")
+            }
+            Self::Entropy(error) => write!(f, "the operating system gives no entropy: {error}"),
+            Self::Runtime(error) => write!(f, "start the node within its async runtime: {error}"),
+        }
+    }
+}
+
+impl Error for StartError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Config(error) => Some(error),
+            Self::Identity(error) => Some(error),
+            Self::Bind { source, .. } => Some(source),
+            Self::Entropy(error) => Some(error),
+            Self::Runtime(error) => Some(error),
+            Self::AdvertiseUnspecified { .. } | Self::NoPrivateAddress { .. } => None,
+        }
+    }
+}
+
+/// Why a command was not carried out. Nothing has changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CommandError<E> {
+    /// The node was shut down. Start a new one.
+    Stopped,
+    /// The node refused.
+    Refused(E),
+}
+
+impl<E: fmt::Display> fmt::Display for CommandError<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stopped => f.write_str(STOPPED),
+            Self::Refused(error) => write!(f, "{error}"),
+        }
+    }
+}
+
+impl<E: Error + 'static> Error for CommandError<E> {}
+
+/// Why a join led to nobody.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum JoinError {
+    /// No seed was given.
+    NoSeeds,
+    /// The node has begun to leave. Start a new one to return.
+    Leaving,
+    /// The node was shut down, before or meanwhile.
+    Stopped,
+    /// None of the seeds let us in. The report says why each did not.
+    NobodyAnswered(JoinReport),
+}
+
+impl fmt::Display for JoinError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoSeeds => f.write_str("a join needs at least one seed"),
+            Self::Leaving => f.write_str("the node has begun to leave the cluster; start a new one to return"),
+            Self::Stopped => f.write_str(STOPPED),
+            Self::NobodyAnswered(report) => {
+                write!(f, "none of {} seeds let us in", report.failed.len())?;
+                for (failure, separator) in
+                    report.failed.iter().zip(core::iter::once(": ").chain(core::iter::repeat("; ")))
+                {
+                    write!(f, "{separator}{failure}")?;
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+impl Error for JoinError {}
+
+/// A seed that did not help to join.
+#[derive(Debug)]
+pub struct SeedFailure {
+    /// The seed as it was given.
+    pub seed: String,
+    /// The address that it stood for, when it got that far.
+    pub addr: Option<SocketAddr>,
+    /// What went wrong.
+    pub cause: SeedCause,
+}
+
+/// What can go wrong with a seed.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum SeedCause {
+    /// What was given is not an address.
+    Malformed(SeedError),
+    /// The name could not be resolved.
+    Unresolved(io::Error),
+    /// The name has addresses of the other kind only: we are bound to IPv4 and they are IPv6, or the reverse.
+    OtherKind {
+        /// Where we are bound.
+        bound: SocketAddr,
+    },
+    /// It was tried, and failed.
+    Exchange(SeedFailureCause),
+}
+
+impl fmt::Display for SeedFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.seed)?;
+        if let Some(addr) = self.addr
+            && addr.to_string() != self.seed
+        {
+            write!(f, " ({addr})")?;
+        }
+        match &self.cause {
+            SeedCause::Malformed(error) => write!(f, " {error}"),
+            SeedCause::Unresolved(error) => write!(f, " cannot be resolved: {error}"),
+            SeedCause::OtherKind { bound } => {
+                write!(f, " cannot be reached from {bound}: one is IPv4, the other IPv6; bind to [::] for both")
+            }
+            SeedCause::Exchange(SeedFailureCause::Unreachable) => {
+                f.write_str(" cannot be reached: is a node listening there, and is TCP let through?")
+            }
+            SeedCause::Exchange(cause) => write!(f, " {cause}"),
+        }
+    }
+}
+
+const STOPPED: &str = "the node was shut down; start a new one";

@@ -1,0 +1,242 @@
+//! Functions that are called for events, in the manner of Serfer: registered by kind and name.
+
+use core::fmt;
+use core::future::Future;
+use core::pin::Pin;
+
+use serf_proto::{Event, MemberEvent, MemberEventKind, UserEvent};
+
+use crate::events::{Events, Lagged};
+
+/// What to call for which event.
+///
+/// For an event the handlers that name it run, in the order in which they were added; if none does, those for all events of its
+/// kind; if there are none either, those for [anything else](Self::otherwise). Each is awaited before the next, and all of one
+/// event before the next event: handlers see events in the order in which they happened. Whoever wants to work longer spawns a
+/// task. When they fall behind by more than [`subscriber_events_max`](crate::Options::subscriber_events_max) events, the oldest
+/// are lost to them and [`on_lagged`](Self::on_lagged) is called.
+///
+/// ```
+/// use serf_runtime::{Handlers, MemberEventKind};
+///
+/// let handlers = Handlers::new()
+///     .on_member(MemberEventKind::Failed, |event| async move { println!("lost {}", event.member.name()) })
+///     .on_user("deploy", |event| async move { println!("deploy {:?}", event.payload) })
+///     .on_any_user(|event| async move { println!("what is {}?", event.name) });
+/// ```
+#[derive(Default)]
+pub struct Handlers {
+    routes: Vec<(Key, Handler)>,
+    lagged: Vec<Box<dyn FnMut(Lagged) -> Work + Send>>,
+}
+
+type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
+type Handler = Box<dyn FnMut(&Event) -> Option<Work> + Send>;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Key {
+    Member(MemberEventKind),
+    AnyMember,
+    User(Box<str>),
+    AnyUser,
+    Otherwise,
+}
+
+impl Handlers {
+    /// None yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// For member events of one kind.
+    #[must_use]
+    pub fn on_member<F>(self, kind: MemberEventKind, handler: impl FnMut(MemberEvent) -> F + Send + 'static) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.member(Key::Member(kind), handler)
+    }
+
+    /// For member events of every kind that has no handler of its own.
+    #[must_use]
+    pub fn on_any_member<F>(self, handler: impl FnMut(MemberEvent) -> F + Send + 'static) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.member(Key::AnyMember, handler)
+    }
+
+    /// For user events of one name.
+    #[must_use]
+    pub fn on_user<F>(self, name: &str, handler: impl FnMut(UserEvent) -> F + Send + 'static) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.user(Key::User(name.into()), handler)
+    }
+
+    /// For user events of every name that has no handler of its own.
+    #[must_use]
+    pub fn on_any_user<F>(self, handler: impl FnMut(UserEvent) -> F + Send + 'static) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.user(Key::AnyUser, handler)
+    }
+
+    /// For every event that has no other handler.
+    #[must_use]
+    pub fn otherwise<F>(self, mut handler: impl FnMut(Event) -> F + Send + 'static) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.add(Key::Otherwise, move |event| Some(Box::pin(handler(event.clone()))))
+    }
+
+    /// For events that were lost because the handlers were too slow.
+    #[must_use]
+    pub fn on_lagged<F>(mut self, mut handler: impl FnMut(Lagged) -> F + Send + 'static) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.lagged.push(Box::new(move |lagged| Box::pin(handler(lagged))));
+        self
+    }
+
+    /// Calls the handlers until `events` ends. [`Serf::handle`](crate::Serf::handle) does this in the background; call it
+    /// yourself to choose the task, or the events.
+    pub async fn run(mut self, mut events: Events) {
+        while let Some(event) = events.next().await {
+            match event {
+                Ok(event) => self.dispatch(&event).await,
+                Err(lagged) => {
+                    for handler in &mut self.lagged {
+                        handler(lagged).await;
+                    }
+                }
+            }
+        }
+    }
+
+    async fn dispatch(&mut self, event: &Event) {
+        let keys = match event {
+            Event::Member(member) => [Key::Member(member.kind), Key::AnyMember, Key::Otherwise],
+            Event::User(user) => [Key::User(user.name.clone()), Key::AnyUser, Key::Otherwise],
+            _ => [Key::Otherwise, Key::Otherwise, Key::Otherwise],
+        };
+        let Some(key) = keys.iter().find(|key| self.routes.iter().any(|(route, _)| route == *key)) else { return };
+        for (_, handler) in self.routes.iter_mut().filter(|(route, _)| route == key) {
+            if let Some(work) = handler(event) {
+                work.await;
+            }
+        }
+    }
+
+    fn member<F>(self, key: Key, mut handler: impl FnMut(MemberEvent) -> F + Send + 'static) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.add(key, move |event| match event {
+            Event::Member(event) => Some(Box::pin(handler(event.clone()))),
+            _ => None,
+        })
+    }
+
+    fn user<F>(self, key: Key, mut handler: impl FnMut(UserEvent) -> F + Send + 'static) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.add(key, move |event| match event {
+            Event::User(event) => Some(Box::pin(handler(event.clone()))),
+            _ => None,
+        })
+    }
+
+    fn add(mut self, key: Key, handler: impl FnMut(&Event) -> Option<Work> + Send + 'static) -> Self {
+        self.routes.push((key, Box::new(handler)));
+        self
+    }
+}
+
+impl fmt::Debug for Handlers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.routes.iter().map(|(key, _)| key)).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use futures_lite::future::block_on;
+
+    use super::*;
+    use crate::events::Subscribers;
+
+    fn user(name: &str) -> Event {
+        Event::User(UserEvent { ltime: 1, name: name.into(), payload: bytes::Bytes::new(), coalesce: false })
+    }
+
+    /// What handlers that write down their letter and the event's name are called with.
+    fn calls(events: &[&str], handlers: impl FnOnce(Note) -> Handlers) -> String {
+        let note = Note::default();
+        let mut subscribers = Subscribers::default();
+        let stream = subscribers.subscribe(3, |_| true);
+        events.iter().for_each(|name| subscribers.publish(&user(name)));
+        subscribers.close();
+        block_on(handlers(note.clone()).run(stream));
+        note.0.lock().unwrap().join(" ")
+    }
+
+    #[derive(Clone, Default)]
+    struct Note(Arc<Mutex<Vec<String>>>);
+
+    impl Note {
+        fn user(&self, letter: char) -> impl FnMut(UserEvent) -> Work + Send + 'static {
+            let notes = Arc::clone(&self.0);
+            move |event| {
+                let notes = Arc::clone(&notes);
+                Box::pin(async move {
+                    futures_lite::future::yield_now().await;
+                    notes.lock().unwrap().push(format!("{letter}:{}", event.name));
+                })
+            }
+        }
+    }
+
+    #[test]
+    fn handlers_of_a_name_run_in_their_order_and_before_those_for_all() {
+        let called = calls(&["x", "y", "x"], |note| {
+            Handlers::new().on_any_user(note.user('a')).on_user("x", note.user('b')).on_user("x", note.user('c'))
+        });
+        assert_eq!(called, "b:x c:x a:y b:x c:x");
+    }
+
+    #[test]
+    fn what_has_no_handler_goes_to_the_last_resort_if_there_is_one() {
+        let called = calls(&["x", "y"], |note| {
+            let rest = Arc::clone(&note.0);
+            Handlers::new().on_user("x", note.user('a')).otherwise(move |event| {
+                let rest = Arc::clone(&rest);
+                async move {
+                    let Event::User(event) = event else { panic!("only user events were sent") };
+                    rest.lock().unwrap().push(format!("rest:{}", event.name));
+                }
+            })
+        });
+        assert_eq!(called, "a:x rest:y");
+        assert_eq!(calls(&["z"], |note| Handlers::new().on_user("x", note.user('a'))), "");
+    }
+
+    #[test]
+    fn slow_handlers_are_told_how_many_events_they_missed() {
+        let called = calls(&["1", "2", "3", "4", "5"], |note| {
+            let lagged = Arc::clone(&note.0);
+            Handlers::new().on_any_user(note.user('a')).on_lagged(move |Lagged(missed)| {
+                lagged.lock().unwrap().push(format!("missed {missed}"));
+                async {}
+            })
+        });
+        assert_eq!(called, "missed 2 a:3 a:4 a:5");
+    }
+}

@@ -1,0 +1,75 @@
+//! From what people write to addresses, before a join begins.
+
+use core::future::{Future, poll_fn};
+use core::net::SocketAddr;
+use core::pin::Pin;
+use core::task::Poll;
+use std::io;
+
+use crate::address::{canonical, reaches};
+use crate::error::{SeedCause, SeedFailure};
+use crate::net::Net;
+use crate::seed::{Host, Seed};
+
+/// The addresses of all seeds, each once, with the seed that it comes from; and the seeds that have none. Names are resolved
+/// side by side, so that a slow one does not hold up the others.
+pub(crate) async fn resolve<N: Net>(
+    net: &N,
+    bound: SocketAddr,
+    seeds: Vec<String>,
+) -> (Vec<(SocketAddr, String)>, Vec<SeedFailure>) {
+    let lookups = seeds.iter().map(|seed| Box::pin(lookup(net, bound, seed)) as Lookup<'_>).collect();
+    let (mut addrs, mut failed): (Vec<(SocketAddr, String)>, _) = (Vec::new(), Vec::new());
+    for (result, seed) in all(lookups).await.into_iter().zip(&seeds) {
+        let found = result.and_then(|found| reachable(found, bound));
+        match found {
+            Ok(found) => addrs.extend(found.into_iter().map(|addr| (addr, seed.clone()))),
+            Err(cause) => failed.push(SeedFailure { seed: seed.clone(), addr: None, cause }),
+        }
+    }
+    let mut seen = Vec::new();
+    addrs.retain(|(addr, _)| {
+        let is_new = !seen.contains(addr);
+        seen.push(*addr);
+        is_new
+    });
+    (addrs, failed)
+}
+
+type Lookup<'a> = Pin<Box<dyn Future<Output = Result<Vec<SocketAddr>, SeedCause>> + Send + 'a>>;
+
+async fn lookup<N: Net>(net: &N, bound: SocketAddr, seed: &str) -> Result<Vec<SocketAddr>, SeedCause> {
+    let seed = Seed::parse(seed, bound.port()).map_err(SeedCause::Malformed)?;
+    if let Some(addr) = seed.addr() {
+        return Ok(vec![addr]);
+    }
+    let Host::Name(name) = seed.host else { return Ok(Vec::new()) };
+    match net.resolve(name, seed.port).await {
+        Ok(found) if found.is_empty() => Err(SeedCause::Unresolved(io::ErrorKind::NotFound.into())),
+        Ok(found) => Ok(found),
+        Err(error) => Err(SeedCause::Unresolved(error)),
+    }
+}
+
+/// Those of the addresses that our socket can send to.
+fn reachable(found: Vec<SocketAddr>, bound: SocketAddr) -> Result<Vec<SocketAddr>, SeedCause> {
+    let usable: Vec<SocketAddr> = found.into_iter().map(canonical).filter(|addr| reaches(bound, *addr)).collect();
+    if usable.is_empty() { Err(SeedCause::OtherKind { bound }) } else { Ok(usable) }
+}
+
+/// Runs all lookups side by side; the results are in their order.
+async fn all(mut lookups: Vec<Lookup<'_>>) -> Vec<Result<Vec<SocketAddr>, SeedCause>> {
+    let mut results: Vec<Option<_>> = lookups.iter().map(|_| None).collect();
+    poll_fn(|cx| {
+        for (lookup, result) in lookups.iter_mut().zip(&mut results) {
+            if result.is_none()
+                && let Poll::Ready(found) = lookup.as_mut().poll(cx)
+            {
+                *result = Some(found);
+            }
+        }
+        if results.iter().all(Option::is_some) { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+    results.into_iter().flatten().collect()
+}

@@ -1,0 +1,54 @@
+//! A Serf node in your own service: membership, failure detection and user events, on any async runtime.
+//!
+//! Use it through `serf-tokio` or `serf-smol`, which export everything here and name their [`Serf`]. The parts:
+//!
+//! - [`Options`] say how a node is set up; [`Serf::start`] starts it.
+//! - [`Serf`] is the handle: [join](Serf::join), [look at the members](Serf::members), [send a user event](Serf::user_event),
+//!   [change the tags](Serf::set_tags), [leave](Serf::leave). Dropping the last handle stops the node.
+//! - [`Events`] is what happens, as a stream; [`Handlers`] calls functions for it.
+//! - [`Net`](net::Net) is what a runtime has to provide, for whoever wants to bring another.
+//!
+//! The protocol itself is [`serf_proto`], a state machine without IO; this crate gives it sockets, time and luck. A node is
+//! locked for as long as one input or command takes, a few microseconds, and never across an await. Whatever waits is bounded:
+//! packets that the socket does not take, events that a subscriber does not take, streams that a peer does not read.
+
+#![forbid(unsafe_code)]
+
+mod address;
+mod desk;
+mod driver;
+mod engine;
+mod error;
+mod events;
+mod handlers;
+mod join;
+mod mail;
+pub mod net;
+mod options;
+mod seed;
+mod serf;
+mod signal;
+mod socket;
+mod stats;
+mod stream;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+pub use serf_proto;
+pub use serf_proto::{
+    Event, ForceLeaveError, LeaveReport, Member, MemberEvent, MemberEventKind, NodeState, OldEvents, Peer,
+    SeedFailureCause, SetTagsError, Status, Tags, UserEvent, UserEventError,
+};
+
+pub use crate::error::{CommandError, JoinError, SeedCause, SeedFailure, StartError, Transport};
+pub use crate::events::{Events, Lagged};
+pub use crate::handlers::Handlers;
+pub use crate::options::{DEFAULT_PORT, Options};
+pub use crate::seed::SeedError;
+pub use crate::serf::{JoinReport, Serf, Stopped, WeakSerf};
+pub use crate::stats::Stats;
+
+/// Locks. A panic in another task, which only a bug can cause, is not made worse by refusing to go on in this one.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,76 @@
+//! Datagrams that the socket had no room for.
+
+use core::net::SocketAddr;
+use core::sync::atomic::{AtomicU64, Ordering};
+use std::collections::VecDeque;
+use std::sync::Mutex;
+
+use bytes::Bytes;
+
+use crate::lock;
+use crate::signal::Signal;
+
+/// A bounded queue between whoever calls the node and the send loop. Full means that a packet is lost, as it would be in a full
+/// socket buffer.
+#[derive(Debug, Default)]
+pub(crate) struct Mail {
+    queue: Mutex<VecDeque<(SocketAddr, Bytes)>>,
+    pub(crate) posted: Signal,
+    lost: AtomicU64,
+}
+
+impl Mail {
+    /// Whether something waits: what comes now is to wait behind it.
+    pub(crate) fn is_waiting(&self) -> bool {
+        !lock(&self.queue).is_empty()
+    }
+
+    /// Keeps a datagram. A copy, for it is a slice of a block that many datagrams share.
+    pub(crate) fn post(&self, to: SocketAddr, datagram: &[u8]) {
+        let mut queue = lock(&self.queue);
+        if queue.len() >= DATAGRAMS_MAX {
+            self.lost.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        queue.push_back((to, Bytes::copy_from_slice(datagram)));
+        drop(queue);
+        self.posted.raise();
+    }
+
+    /// The datagram that has waited longest.
+    pub(crate) fn oldest(&self) -> Option<(SocketAddr, Bytes)> {
+        lock(&self.queue).front().cloned()
+    }
+
+    /// The oldest was sent, or cannot be.
+    pub(crate) fn forget_oldest(&self) {
+        lock(&self.queue).pop_front();
+    }
+
+    /// How many were lost because too many waited.
+    pub(crate) fn lost(&self) -> u64 {
+        self.lost.load(Ordering::Relaxed)
+    }
+}
+
+/// Packets of 1400 bytes: less than half a megabyte waits.
+const DATAGRAMS_MAX: usize = 256;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mail_beyond_the_bound_is_lost_and_counted_and_the_oldest_goes_first() {
+        let mail = Mail::default();
+        let to = "10.0.0.1:1".parse().unwrap();
+        for n in 0..DATAGRAMS_MAX + 2 {
+            mail.post(to, &n.to_be_bytes());
+        }
+        assert_eq!(mail.lost(), 2);
+        assert_eq!(mail.oldest().unwrap().1, 0_usize.to_be_bytes()[..]);
+        mail.forget_oldest();
+        assert_eq!(mail.oldest().unwrap().1, 1_usize.to_be_bytes()[..]);
+        assert!(mail.is_waiting());
+    }
+}

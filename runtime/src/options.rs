@@ -1,0 +1,64 @@
+//! How a node is set up.
+
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use serf_proto::Tags;
+
+/// Everything that [`Serf::start`](crate::Serf::start) needs to know. Start from a profile and change what you need:
+///
+/// ```
+/// use serf_runtime::Options;
+///
+/// let options = Options { bind: "10.0.0.7:7946".parse()?, ..Options::lan("web-1") };
+/// # Ok::<(), core::net::AddrParseError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct Options {
+    /// The node's name, unique in the cluster, 1 to 255 bytes. The host name is a common choice.
+    pub name: String,
+    /// Where to listen, for UDP and TCP alike. `0.0.0.0` is every IPv4 address of the host, `[::]` every address of either
+    /// kind. Port 0 is any port that is free for both. Default `0.0.0.0:7946`.
+    pub bind: SocketAddr,
+    /// Where the others reach the node. Port 0 stands for the port that the node listens on. Default: the address in `bind`,
+    /// or, when that is every address, the host's first private one.
+    pub advertise: Option<SocketAddr>,
+    /// What the node announces about itself. At most 512 bytes encoded. Default none.
+    pub tags: Tags,
+    /// How many events wait for a subscriber before it loses the oldest. Default 4096.
+    pub subscriber_events_max: usize,
+    /// The settings of the protocol: intervals, timeouts, limits. The profiles are those of HashiCorp's nodes, but that news
+    /// goes out at once after a quiet time, and a backlog in up to eight packets at a time.
+    pub protocol: serf_proto::Options,
+}
+
+impl Options {
+    /// A node in a data centre.
+    pub fn lan(name: impl Into<String>) -> Self {
+        Self::new(name.into(), serf_proto::Options::lan())
+    }
+
+    /// A node whose peers are far apart.
+    pub fn wan(name: impl Into<String>) -> Self {
+        Self::new(name.into(), serf_proto::Options::wan())
+    }
+
+    /// A node whose peers are on the same host.
+    pub fn local(name: impl Into<String>) -> Self {
+        Self::new(name.into(), serf_proto::Options::local())
+    }
+
+    fn new(name: String, protocol: serf_proto::Options) -> Self {
+        let protocol = serf_proto::Options { gossip_early: true, gossip_packets_per_tick: 8, ..protocol };
+        Self {
+            name,
+            bind: SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), DEFAULT_PORT),
+            advertise: None,
+            tags: Tags::default(),
+            subscriber_events_max: 4096,
+            protocol,
+        }
+    }
+}
+
+/// Where Serf listens unless told otherwise, and where seeds are looked for that name no port.
+pub const DEFAULT_PORT: u16 = 7946;

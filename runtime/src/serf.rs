@@ -1,0 +1,342 @@
+//! The handle.
+
+use core::fmt;
+use core::net::SocketAddr;
+use core::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
+
+use serf_proto::{
+    Config, Event, ForceLeaveError, Identity, LeaveReport, Member, Node, NodeState, OldEvents, Outbox, Peer, Seed,
+    SetTagsError, Start, Tags, UserEventError,
+};
+
+use crate::driver::Shared;
+use crate::engine::Engine;
+use crate::error::{CommandError, JoinError, SeedCause, SeedFailure, StartError};
+use crate::events::Events;
+use crate::handlers::Handlers;
+use crate::net::Net;
+use crate::options::Options;
+use crate::stats::Stats;
+use crate::{address, join, socket};
+
+/// A member of a cluster, running on an async runtime.
+///
+/// This is a handle: cloning it is cheap, and all clones are the same node. When the last is dropped the node stops, and the
+/// others will find that it failed; [`leave`](Self::leave) first, and they know that it left. Every method may be called from
+/// any thread. Those that are not `async` return at once: they never wait for the network.
+pub struct Serf<N: Net>(Arc<Owner<N>>);
+
+/// What the handles have in common.
+struct Owner<N: Net> {
+    shared: Arc<Shared<N>>,
+}
+
+impl<N: Net> Drop for Owner<N> {
+    fn drop(&mut self) {
+        self.shared.stop();
+    }
+}
+
+/// A handle that does not keep the node running, for a task or a handler that should end with it.
+pub struct WeakSerf<N: Net>(Weak<Owner<N>>);
+
+/// How a join went.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct JoinReport {
+    /// How many addresses answered and let us in.
+    pub contacted: u32,
+    /// The seeds that did not, with the reason.
+    pub failed: Vec<SeedFailure>,
+}
+
+/// Starting and stopping.
+impl<N: Net> Serf<N> {
+    /// Starts a node on the runtime that the caller runs on. It is alone until it [joins](Self::join) or is joined.
+    ///
+    /// # Errors
+    ///
+    /// When the options do not go together, the address cannot be listened on, there is none to advertise, or the caller does
+    /// not run on the runtime. Nothing is left behind.
+    pub fn start(options: Options) -> Result<Self, StartError> {
+        Self::start_on(N::current().map_err(StartError::Runtime)?, options)
+    }
+
+    /// Starts a node on a runtime of the caller's choice.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start).
+    pub fn start_on(net: N, options: Options) -> Result<Self, StartError> {
+        let config = Arc::new(Config::new(options.protocol).map_err(StartError::Config)?);
+        let mut entropy = [0; 32];
+        getrandom::fill(&mut entropy).map_err(StartError::Entropy)?;
+        let seed = Seed::from_bytes(entropy);
+        let sockets = socket::bind(options.bind)?;
+        let bound = sockets.addr;
+        let advertised = address::advertised(options.advertise, bound, address::of_host)?;
+        let identity = Identity::new(&options.name, advertised, &options.tags).map_err(StartError::Identity)?;
+        let sockets = (
+            net.udp(sockets.udp).map_err(StartError::Runtime)?,
+            net.listener(sockets.tcp).map_err(StartError::Runtime)?,
+        );
+        let bounds = (config.stream_timeout, options.subscriber_events_max);
+        let shared = Shared::start(net, bound, sockets, bounds, |now, out| {
+            Node::new(config, &identity, &seed, now, Start::new(), out)
+        });
+        Ok(Self(Arc::new(Owner { shared })))
+    }
+
+    /// Joins a cluster through `seeds`: members' addresses as `host`, `host:port`, `[ipv6]:port`, or each of these after
+    /// `name/`. Names are resolved to all their addresses; without a port, ours is assumed. All are asked at once, one is
+    /// enough. User events from before the join are not delivered.
+    ///
+    /// Returns when every seed has answered or failed, at the latest after the stream timeout. Dropping the future does not
+    /// undo the join, one only is not told of its end.
+    ///
+    /// # Errors
+    ///
+    /// When no seed let us in, or the node is leaving or stopped.
+    pub async fn join<S: AsRef<str>>(&self, seeds: &[S]) -> Result<JoinReport, JoinError> {
+        self.join_with(seeds, OldEvents::Ignore).await
+    }
+
+    /// As [`join`](Self::join), with a say in whether user events from before it are delivered.
+    ///
+    /// # Errors
+    ///
+    /// As [`join`](Self::join).
+    pub async fn join_with<S: AsRef<str>>(&self, seeds: &[S], old: OldEvents) -> Result<JoinReport, JoinError> {
+        let seeds = seeds.iter().map(|seed| seed.as_ref().to_owned()).collect();
+        let shared = self.shared();
+        let (addrs, mut failed) = join::resolve(&shared.net, shared.bound, seeds).await;
+        if addrs.is_empty() {
+            let empty = JoinReport { contacted: 0, failed };
+            return Err(if empty.failed.is_empty() { JoinError::NoSeeds } else { JoinError::NobodyAnswered(empty) });
+        }
+        let only_addrs: Vec<SocketAddr> = addrs.iter().map(|(addr, _)| *addr).collect();
+        let (done, waiting) = async_channel::bounded(1);
+        let begun = shared.call(|engine, now, out| {
+            let id = engine.node.join(now, &only_addrs, old, out)?;
+            engine.joins.insert(id, done);
+            Ok(id)
+        });
+        match begun {
+            Some(Ok(_)) => {}
+            Some(Err(serf_proto::JoinError::NoSeeds)) => return Err(JoinError::NoSeeds),
+            Some(Err(_)) => return Err(JoinError::Leaving),
+            None => return Err(JoinError::Stopped),
+        }
+        let report = waiting.recv().await.map_err(|_| JoinError::Stopped)?;
+        failed.extend(report.failed.into_iter().map(|failure| {
+            let of = addrs.iter().find(|(addr, _)| *addr == failure.addr);
+            let seed = of.map_or_else(|| failure.addr.to_string(), |(_, seed)| seed.clone());
+            SeedFailure { seed, addr: Some(failure.addr), cause: SeedCause::Exchange(failure.cause) }
+        }));
+        let report = JoinReport { contacted: report.contacted, failed };
+        if report.contacted == 0 { Err(JoinError::NobodyAnswered(report)) } else { Ok(report) }
+    }
+
+    /// Leaves the cluster gracefully and waits until the others were told, or it took too long to tell them. Then
+    /// [`shutdown`](Self::shutdown), or drop the handle. Calling it again waits for the same leave; dropping the future does
+    /// not stop it. There is no way back: to return, start a new node.
+    ///
+    /// # Errors
+    ///
+    /// When the node was shut down, before or meanwhile.
+    pub async fn leave(&self) -> Result<LeaveReport, Stopped> {
+        let (done, waiting) = async_channel::bounded(1);
+        let left = self.shared().call(|engine, now, out| {
+            // Refused when a leave has begun before: then we wait for that one.
+            _ = engine.node.leave(now, out);
+            if engine.leave.report.is_none() {
+                engine.leave.waiting.push(done);
+            }
+            engine.leave.report
+        });
+        match left.ok_or(Stopped)? {
+            Some(report) => Ok(report),
+            None => waiting.recv().await.map_err(|_| Stopped),
+        }
+    }
+
+    /// Stops the node at once and waits until its sockets are closed. Without a [`leave`](Self::leave) before, the others will
+    /// find that it failed. Streams of [events](Self::events) end; calls that wait fail. Does nothing when it has stopped
+    /// before.
+    pub async fn shutdown(&self) {
+        self.shared().stop();
+        // Nothing is ever sent: this ends when the last task has dropped its sender.
+        _ = self.shared().gone.recv().await;
+    }
+
+    /// A handle that does not keep the node running.
+    pub fn downgrade(&self) -> WeakSerf<N> {
+        WeakSerf(Arc::downgrade(&self.0))
+    }
+}
+
+/// Looking.
+impl<N: Net> Serf<N> {
+    /// Every member that we know of, ourselves included, in whatever status, as of one moment. In a fixed but unspecified
+    /// order. A copy costs about ten nanoseconds a member.
+    pub fn members(&self) -> Vec<Member> {
+        self.shared().lock().node.members().collect()
+    }
+
+    /// One member; none if nobody of that name is known.
+    pub fn member(&self, name: &str) -> Option<Member> {
+        self.shared().lock().node.member(name)
+    }
+
+    /// What we announce about ourselves: name, address, tags.
+    pub fn local(&self) -> Arc<Peer> {
+        Arc::clone(self.shared().lock().node.local())
+    }
+
+    /// Where the node is in its life. A node that was shut down stays in the state that it was in.
+    pub fn state(&self) -> NodeState {
+        self.shared().lock().node.state()
+    }
+
+    /// Counters and gauges.
+    pub fn stats(&self) -> Stats {
+        let shared = self.shared();
+        let engine = shared.lock();
+        let node = &engine.node;
+        Stats {
+            protocol: node.stats().clone(),
+            clocks: node.clocks(),
+            queues: node.queue_depths(),
+            health_score: node.health_score(),
+            streams_live: node.streams_live(),
+            datagrams_lost: shared.mail.lost(),
+            socket_errors: shared.counters.socket_errors.load(Ordering::Relaxed),
+            streams_refused: shared.counters.streams_refused.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Where the node listens, with the port that the system chose if it was to choose.
+    pub fn bound_addr(&self) -> SocketAddr {
+        self.shared().bound
+    }
+}
+
+/// Listening.
+impl<N: Net> Serf<N> {
+    /// All events from now on: members that join, leave, fail, change or are forgotten; user events; suspicions; name
+    /// conflicts. See [`Events`] for what happens to slow listeners.
+    pub fn events(&self) -> Events {
+        self.events_where(|_| true)
+    }
+
+    /// The events that `wanted` accepts. It is called while the node is locked: it should look at the event and no more.
+    pub fn events_where(&self, wanted: impl Fn(&Event) -> bool + Send + Sync + 'static) -> Events {
+        let shared = self.shared();
+        shared.lock().subscribers.subscribe(shared.subscriber_events_max, wanted)
+    }
+
+    /// The members as they are, from which the member events that `events` gives next lead on without a gap: those that
+    /// are queued are in the list and are dropped. For a subscriber that has [lagged](crate::Lagged), or that begins.
+    pub fn resync(&self, events: &mut Events) -> Vec<Member> {
+        let engine = self.shared().lock();
+        events.inbox().forget_members();
+        engine.node.members().collect()
+    }
+
+    /// Runs handlers for the events from now on, one after the other and in order, in the background, until the node stops. A
+    /// handler that needs the node should hold a [`WeakSerf`]: with a [`Serf`] in its own handler it would never stop.
+    pub fn handle(&self, handlers: Handlers) {
+        let net = &self.shared().net;
+        let events = self.events();
+        net.detach(net.spawn(handlers.run(events)));
+    }
+}
+
+/// Speaking.
+impl<N: Net> Serf<N> {
+    /// Sends a user event to every member, ourselves included. With `coalesce`, receivers may take only the newest of several
+    /// events of this name.
+    ///
+    /// # Errors
+    ///
+    /// When it is too large, or the node is leaving or stopped.
+    pub fn user_event(&self, name: &str, payload: &[u8], coalesce: bool) -> Result<(), CommandError<UserEventError>> {
+        self.command(|engine, now, out| engine.node.user_event(now, name, payload, coalesce, out))
+    }
+
+    /// Replaces our tags and tells everybody.
+    ///
+    /// # Errors
+    ///
+    /// When they take more than 512 bytes, or the node is leaving or stopped.
+    pub fn set_tags(&self, tags: &Tags) -> Result<(), CommandError<SetTagsError>> {
+        self.command(|engine, now, out| engine.node.set_tags(now, tags, out))
+    }
+
+    /// Declares that a failed member is gone for good, so that nobody tries to reach it any more. With `prune` it is also
+    /// forgotten at once. A live member refutes.
+    ///
+    /// # Errors
+    ///
+    /// When the name is our own or nobody's, or the node is leaving or stopped.
+    pub fn force_leave(&self, name: &str, prune: bool) -> Result<(), CommandError<ForceLeaveError>> {
+        self.command(|engine, now, out| engine.node.force_leave(now, name, prune, out))
+    }
+}
+
+impl<N: Net> Serf<N> {
+    fn shared(&self) -> &Arc<Shared<N>> {
+        &self.0.shared
+    }
+
+    fn command<E>(
+        &self,
+        command: impl FnOnce(&mut Engine<N>, serf_proto::Instant, &mut Outbox) -> Result<(), E>,
+    ) -> Result<(), CommandError<E>> {
+        self.shared().call(command).ok_or(CommandError::Stopped)?.map_err(CommandError::Refused)
+    }
+}
+
+impl<N: Net> WeakSerf<N> {
+    /// The node, if somebody keeps it running.
+    pub fn upgrade(&self) -> Option<Serf<N>> {
+        self.0.upgrade().map(Serf)
+    }
+}
+
+impl<N: Net> Clone for Serf<N> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<N: Net> Clone for WeakSerf<N> {
+    fn clone(&self) -> Self {
+        Self(Weak::clone(&self.0))
+    }
+}
+
+impl<N: Net> fmt::Debug for Serf<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Serf").field("local", &self.local()).finish_non_exhaustive()
+    }
+}
+
+impl<N: Net> fmt::Debug for WeakSerf<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WeakSerf").finish_non_exhaustive()
+    }
+}
+
+/// The node was shut down. Start a new one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stopped;
+
+impl fmt::Display for Stopped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the node was shut down; start a new one")
+    }
+}
+
+impl core::error::Error for Stopped {}

@@ -1,0 +1,504 @@
+//! What a service may expect of a node that it embeds: one body of tests, which each runtime's crate runs on real sockets of this
+//! host. Ports are the system's choice.
+
+#![expect(clippy::unwrap_used, clippy::missing_panics_doc, reason = "these functions are tests")]
+
+use core::future::Future;
+use core::net::SocketAddr;
+use core::pin::pin;
+use core::time::Duration;
+use std::io::{Read, Write};
+use std::net::{TcpStream, UdpSocket};
+use std::sync::{Arc, Mutex};
+
+use futures_lite::future::{or, poll_once};
+use serf_runtime::net::Net;
+use serf_runtime::serf_proto::{DropReason, UserEventError, limits};
+use serf_runtime::{
+    CommandError, Event, Events, Handlers, JoinError, Lagged, Member, MemberEventKind, NodeState, Options, SeedCause,
+    SeedFailureCause, Serf, StartError, Status, Tags, Transport,
+};
+
+/// Runs every test of this module on one runtime: its name, and how to run a future on it.
+#[macro_export]
+macro_rules! embedding_tests {
+    ($net:ty, $block_on:path) => {
+        $crate::embedding_tests!($net, $block_on:
+            two_nodes_that_join_know_each_other
+            a_user_event_reaches_everybody_once
+            changed_tags_are_announced
+            who_leaves_is_seen_to_leave
+            who_is_dropped_without_leaving_is_seen_to_fail_and_can_be_forced_out
+            fifty_nodes_in_one_process_find_each_other
+            a_slow_subscriber_is_told_and_can_resync_and_holds_nobody_up
+            a_subscription_hears_only_what_it_asked_for
+            handlers_are_called_in_order_and_by_name
+            a_join_says_for_every_seed_why_it_did_not_help
+            one_good_seed_among_bad_ones_is_enough
+            a_name_is_resolved
+            nobody_joins_without_seeds
+            a_port_in_use_is_named
+            what_nobody_could_reach_is_not_advertised
+            ipv6_is_as_good_as_ipv4
+            a_socket_for_both_kinds_speaks_to_ipv4
+            a_cancelled_join_still_joins_and_does_no_harm
+            a_cancelled_leave_still_leaves
+            a_leave_that_is_asked_for_twice_is_one_leave
+            the_last_handle_stops_the_node
+            a_stopped_node_frees_its_port_and_refuses_commands
+            garbage_is_counted_and_harms_nobody
+            streams_that_say_nothing_are_bounded_and_end
+        );
+    };
+    ($net:ty, $block_on:path: $($test:ident)*) => {
+        $(
+            #[test]
+            fn $test() {
+                $block_on($crate::embedding::$test::<$net>());
+            }
+        )*
+    };
+}
+
+/// A node on loopback, with a port of the system's choice.
+fn start<N: Net>(name: &str) -> Serf<N> {
+    Serf::start(options(name)).unwrap()
+}
+
+fn options(name: &str) -> Options {
+    Options { bind: loopback(), ..Options::local(name) }
+}
+
+fn loopback() -> SocketAddr {
+    "127.0.0.1:0".parse().unwrap()
+}
+
+fn at<N: Net>(serf: &Serf<N>) -> [String; 1] {
+    [serf.bound_addr().to_string()]
+}
+
+/// Two nodes of one cluster.
+async fn pair<N: Net>(names: [&str; 2]) -> [Serf<N>; 2] {
+    let nodes = names.map(start);
+    let report = soon::<N, _>(nodes[1].join(&at(&nodes[0]))).await.unwrap();
+    assert_eq!((report.contacted, report.failed.len()), (1, 0));
+    nodes
+}
+
+/// What should happen soon. A minute is long, but this host may be busy.
+async fn soon<N: Net, T>(future: impl Future<Output = T>) -> T {
+    let net = N::current().unwrap();
+    let too_late = async {
+        net.sleep(Duration::from_secs(60)).await;
+        panic!("it did not happen within a minute");
+    };
+    or(future, too_late).await
+}
+
+async fn next<N: Net>(events: &mut Events) -> Event {
+    soon::<N, _>(events.next()).await.expect("the node runs").expect("nothing was missed")
+}
+
+/// Waits until a node's members are as they should be. Event by event: no time is waited.
+async fn until<N: Net>(serf: &Serf<N>, are_so: impl Fn(&[Member]) -> bool) {
+    let mut events = serf.events();
+    while !are_so(&serf.resync(&mut events)) {
+        next::<N>(&mut events).await;
+    }
+}
+
+fn count(members: &[Member], status: Status) -> usize {
+    members.iter().filter(|member| member.status() == status).count()
+}
+
+fn status_of<N: Net>(serf: &Serf<N>, name: &str) -> Option<Status> {
+    serf.member(name).map(|member| member.status())
+}
+
+/// The next event about a member that is of one kind.
+async fn wait_for<N: Net>(events: &mut Events, kind: MemberEventKind, name: &str) -> Member {
+    loop {
+        if let Event::Member(event) = next::<N>(events).await
+            && event.kind == kind
+            && event.member.name() == name
+        {
+            return event.member;
+        }
+    }
+}
+
+/// The names of the next user events.
+async fn user_events<N: Net>(events: &mut Events, count: usize) -> Vec<String> {
+    let mut names = Vec::new();
+    while names.len() < count {
+        if let Event::User(event) = next::<N>(events).await {
+            names.push(event.name.to_string());
+        }
+    }
+    names
+}
+
+/// Joining, seen from both sides.
+pub async fn two_nodes_that_join_know_each_other<N: Net>() {
+    let tags: Tags = [("role", "db")].into_iter().collect();
+    let a: Serf<N> = Serf::start(Options { tags: tags.clone(), ..options("a") }).unwrap();
+    let b = start::<N>("b");
+    let mut events = a.events();
+    soon::<N, _>(b.join(&at(&a))).await.unwrap();
+    let member = wait_for::<N>(&mut events, MemberEventKind::Join, "b").await;
+    assert_eq!(member.addr(), b.bound_addr());
+    let known = b.member("a").unwrap();
+    assert_eq!((known.status(), known.tags(), known.addr()), (Status::Alive, tags, a.bound_addr()));
+    assert_eq!((b.local().name(), b.state(), b.members().len()), ("b", NodeState::Alive, 2));
+    assert_eq!(b.stats().protocol.push_pulls_out, 1);
+}
+
+/// A user event with its payload, at its sender and at another node.
+pub async fn a_user_event_reaches_everybody_once<N: Net>() {
+    let [a, b] = pair::<N>(["a", "b"]).await;
+    let (mut at_a, mut at_b) = (a.events(), b.events());
+    for name in ["one", "two"] {
+        a.user_event(name, name.as_bytes(), false).unwrap();
+        for events in [&mut at_a, &mut at_b] {
+            let event = loop {
+                if let Event::User(event) = next::<N>(events).await {
+                    break event;
+                }
+            };
+            assert_eq!((&*event.name, &event.payload[..]), (name, name.as_bytes()), "and nothing a second time");
+        }
+    }
+    let too_large = a.user_event("large", &[0; 600], false);
+    assert!(matches!(too_large, Err(CommandError::Refused(UserEventError::TooLarge { limit: 512, .. }))));
+}
+
+/// New tags travel.
+pub async fn changed_tags_are_announced<N: Net>() {
+    let [a, b] = pair::<N>(["a", "b"]).await;
+    let mut events = b.events();
+    let tags: Tags = [("role", "web"), ("dc", "eu")].into_iter().collect();
+    a.set_tags(&tags).unwrap();
+    assert_eq!(wait_for::<N>(&mut events, MemberEventKind::Update, "a").await.tags(), tags);
+    assert!(a.set_tags(&[("k", "v".repeat(600))].into_iter().collect()).is_err());
+}
+
+/// A graceful leave.
+pub async fn who_leaves_is_seen_to_leave<N: Net>() {
+    let [a, b] = pair::<N>(["a", "b"]).await;
+    let mut events = b.events();
+    let report = soon::<N, _>(a.leave()).await.unwrap();
+    assert!(report.complete);
+    assert_eq!(a.state(), NodeState::Left);
+    assert_eq!(wait_for::<N>(&mut events, MemberEventKind::Leave, "a").await.status(), Status::Left);
+    assert_eq!(a.user_event("late", b"", false), Err(CommandError::Refused(UserEventError::Leaving)));
+    assert!(matches!(a.join(&at(&b)).await, Err(JoinError::Leaving)));
+}
+
+/// A crash, and what an operator does about it.
+pub async fn who_is_dropped_without_leaving_is_seen_to_fail_and_can_be_forced_out<N: Net>() {
+    let mut quick = options("b");
+    quick.protocol.probe_interval = Duration::from_millis(200);
+    quick.protocol.probe_timeout = Duration::from_millis(100);
+    let a = start::<N>("a");
+    let b = Serf::<N>::start(quick).unwrap();
+    soon::<N, _>(b.join(&at(&a))).await.unwrap();
+    until(&b, |members| count(members, Status::Alive) == 2).await;
+    let mut events = b.events();
+    drop(a);
+    wait_for::<N>(&mut events, MemberEventKind::Failed, "a").await;
+    assert_eq!(status_of(&b, "a"), Some(Status::Failed));
+    b.force_leave("a", false).unwrap();
+    wait_for::<N>(&mut events, MemberEventKind::Leave, "a").await;
+    b.force_leave("a", true).unwrap();
+    wait_for::<N>(&mut events, MemberEventKind::Reap, "a").await;
+    assert_eq!(status_of(&b, "a"), None);
+    assert!(b.force_leave("b", false).is_err(), "that is oneself");
+}
+
+/// Many nodes, one process.
+pub async fn fifty_nodes_in_one_process_find_each_other<N: Net>() {
+    let node = |n| {
+        let mut options = options(&format!("node-{n}"));
+        // What gossip misses the next exchange of states brings; by the profile that would be half a minute later.
+        options.protocol.push_pull_interval = Duration::from_secs(1);
+        Serf::start(options).unwrap()
+    };
+    let nodes: Vec<Serf<N>> = (0..50).map(node).collect();
+    for node in &nodes[1..] {
+        soon::<N, _>(node.join(&at(&nodes[0]))).await.unwrap();
+    }
+    for node in &nodes {
+        until(node, |members| count(members, Status::Alive) == 50).await;
+    }
+    let mut events: Vec<Events> = nodes.iter().map(Serf::events).collect();
+    nodes[17].user_event("hello", b"", false).unwrap();
+    for events in &mut events {
+        assert_eq!(user_events::<N>(events, 1).await, ["hello"]);
+    }
+}
+
+/// Back-pressure, or rather the lack of it.
+pub async fn a_slow_subscriber_is_told_and_can_resync_and_holds_nobody_up<N: Net>() {
+    let a = Serf::<N>::start(Options { subscriber_events_max: 8, ..options("a") }).unwrap();
+    let mut slow = a.events();
+    for n in 0..50 {
+        let mut quick = a.events();
+        a.user_event(&format!("event-{n}"), b"", false).unwrap();
+        assert_eq!(user_events::<N>(&mut quick, 1).await, [format!("event-{n}")], "the quick are not held up");
+    }
+    assert_eq!(slow.next().await, Some(Err(Lagged(42))));
+    assert_eq!(user_events::<N>(&mut slow, 8).await.first().unwrap(), "event-42");
+    let b = start::<N>("b");
+    soon::<N, _>(b.join(&at(&a))).await.unwrap();
+    until(&a, |members| members.len() == 2).await;
+    assert_eq!(a.resync(&mut slow).len(), 2);
+    a.user_event("after", b"", false).unwrap();
+    assert_eq!(user_events::<N>(&mut slow, 1).await, ["after"], "what is in the list is not told again");
+}
+
+/// Filters.
+pub async fn a_subscription_hears_only_what_it_asked_for<N: Net>() {
+    let a = start::<N>("a");
+    let mut events = a.events_where(|event| matches!(event, Event::User(user) if &*user.name == "wanted"));
+    for name in ["unwanted", "wanted", "unwanted", "wanted"] {
+        a.user_event(name, b"", false).unwrap();
+    }
+    assert_eq!(user_events::<N>(&mut events, 2).await, ["wanted", "wanted"]);
+    assert!(poll_once(events.next()).await.is_none());
+}
+
+/// Handlers on a running node.
+pub async fn handlers_are_called_in_order_and_by_name<N: Net>() {
+    let [a, b] = ["a", "b"].map(start::<N>);
+    let calls = Arc::new(Mutex::new(Vec::new()));
+    let (ended, end) = call_and_wait();
+    let note = |what: &'static str| {
+        let calls = Arc::clone(&calls);
+        move |name: &str| calls.lock().unwrap().push(format!("{what} {name}"))
+    };
+    let (joined, deployed, other) = (note("joined"), note("deploy"), note("other"));
+    a.handle(
+        Handlers::new()
+            .on_member(MemberEventKind::Join, move |event| {
+                joined(event.member.name());
+                async {}
+            })
+            .on_user("deploy", move |event| {
+                deployed(&String::from_utf8_lossy(&event.payload));
+                async {}
+            })
+            .on_any_user(move |event| {
+                other(&event.name);
+                let ended = (&*event.name == "end").then(|| ended.clone());
+                async move {
+                    if let Some(ended) = ended {
+                        ended();
+                    }
+                }
+            }),
+    );
+    soon::<N, _>(b.join(&at(&a))).await.unwrap();
+    until(&a, |members| members.len() == 2).await;
+    for (name, payload) in [("deploy", "1"), ("else", ""), ("deploy", "2"), ("end", "")] {
+        a.user_event(name, payload.as_bytes(), false).unwrap();
+    }
+    soon::<N, _>(end).await;
+    assert_eq!(*calls.lock().unwrap(), ["joined b", "deploy 1", "other else", "deploy 2", "other end"]);
+}
+
+/// Something to call, and something to wait for until it is called.
+fn call_and_wait() -> (Arc<dyn Fn() + Send + Sync>, impl Future<Output = ()>) {
+    let (sender, receiver) = async_channel::bounded(1);
+    let call = Arc::new(move || sender.try_send(()).unwrap());
+    (call, async move { receiver.recv().await.unwrap() })
+}
+
+/// Seeds that do not help.
+pub async fn a_join_says_for_every_seed_why_it_did_not_help<N: Net>() {
+    let a = start::<N>("a");
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let seeds = [&closed, "[::1]:7946", "host:port"];
+    let Err(JoinError::NobodyAnswered(report)) = soon::<N, _>(a.join(&seeds)).await else { panic!("joined whom?") };
+    let cause = |seed: &str| &report.failed.iter().find(|failure| failure.seed == seed).unwrap().cause;
+    assert!(matches!(cause(&closed), SeedCause::Exchange(SeedFailureCause::Unreachable)));
+    assert!(matches!(cause("[::1]:7946"), SeedCause::OtherKind { .. }));
+    assert!(matches!(cause("host:port"), SeedCause::Malformed(_)));
+    let text = JoinError::NobodyAnswered(report).to_string();
+    assert!(text.contains(&format!("{closed} cannot be reached")), "{text}");
+    assert!(text.starts_with("none of 3 seeds let us in: "), "{text}");
+}
+
+/// A partly failed join.
+pub async fn one_good_seed_among_bad_ones_is_enough<N: Net>() {
+    let [a, b] = ["a", "b"].map(start::<N>);
+    let good = a.bound_addr().to_string();
+    let seeds = ["host:port", &good, &format!("again/{good}")];
+    let report = soon::<N, _>(b.join(&seeds)).await.unwrap();
+    assert_eq!((report.contacted, report.failed.len()), (1, 1), "an address counts once");
+    assert_eq!(b.members().len(), 2);
+}
+
+/// Names of hosts.
+pub async fn a_name_is_resolved<N: Net>() {
+    let [a, b] = ["a", "b"].map(start::<N>);
+    let report = soon::<N, _>(b.join(&[format!("localhost:{}", a.bound_addr().port())])).await.unwrap();
+    assert_eq!(report.contacted, 1);
+    let Err(JoinError::NobodyAnswered(report)) = soon::<N, _>(b.join(&["no-such-host.invalid"])).await else {
+        panic!("that name is reserved")
+    };
+    assert!(matches!(report.failed[0].cause, SeedCause::Unresolved(_)));
+}
+
+/// Misuse.
+pub async fn nobody_joins_without_seeds<N: Net>() {
+    let seeds: [&str; 0] = [];
+    assert!(matches!(start::<N>("a").join(&seeds).await, Err(JoinError::NoSeeds)));
+}
+
+/// A second node on one port.
+pub async fn a_port_in_use_is_named<N: Net>() {
+    let a = start::<N>("a");
+    let error = Serf::<N>::start(Options { bind: a.bound_addr(), ..options("b") }).unwrap_err();
+    assert!(matches!(error, StartError::Bind { transport: Transport::Tcp, addr, .. } if addr == a.bound_addr()));
+    let text = error.to_string();
+    assert!(text.contains(&a.bound_addr().to_string()) && text.contains("choose another port"), "{text}");
+}
+
+/// Addresses that cannot be announced, and one that can.
+pub async fn what_nobody_could_reach_is_not_advertised<N: Net>() {
+    let everywhere = || Options { bind: "0.0.0.0:0".parse().unwrap(), ..options("a") };
+    let nowhere = Options { advertise: Some("0.0.0.0:7946".parse().unwrap()), ..everywhere() };
+    assert!(matches!(Serf::<N>::start(nowhere), Err(StartError::AdvertiseUnspecified { .. })));
+    let here = Options { advertise: Some(loopback()), ..everywhere() };
+    let a = Serf::<N>::start(here).unwrap();
+    assert_eq!(a.local().addr(), SocketAddr::new(loopback().ip(), a.bound_addr().port()));
+}
+
+/// IPv6. A host without it cannot run this test, and says so.
+pub async fn ipv6_is_as_good_as_ipv4<N: Net>() {
+    if UdpSocket::bind("[::1]:0").is_err() {
+        eprintln!("this host has no IPv6");
+        return;
+    }
+    let v6 = |name| Serf::<N>::start(Options { bind: "[::1]:0".parse().unwrap(), ..options(name) }).unwrap();
+    let (a, b) = (v6("a"), v6("b"));
+    let mut events = b.events();
+    soon::<N, _>(b.join(&at(&a))).await.unwrap();
+    assert_eq!(b.member("a").unwrap().addr(), a.bound_addr());
+    a.user_event("six", b"", false).unwrap();
+    assert_eq!(user_events::<N>(&mut events, 1).await, ["six"]);
+}
+
+/// One socket, both kinds of addresses.
+pub async fn a_socket_for_both_kinds_speaks_to_ipv4<N: Net>() {
+    let dual = Options { bind: "[::]:0".parse().unwrap(), advertise: Some(loopback()), ..options("a") };
+    let Ok(a) = Serf::<N>::start(dual) else {
+        assert!(UdpSocket::bind("[::]:0").is_err(), "only a host without IPv6 may refuse");
+        return;
+    };
+    let b = start::<N>("b");
+    let (mut at_a, mut at_b) = (a.events(), b.events());
+    soon::<N, _>(a.join(&at(&b))).await.unwrap();
+    b.user_event("to-both", b"", false).unwrap();
+    assert_eq!(user_events::<N>(&mut at_a, 1).await, ["to-both"]);
+    a.user_event("from-both", b"", false).unwrap();
+    assert_eq!(user_events::<N>(&mut at_b, 2).await, ["to-both", "from-both"]);
+    assert_eq!(b.member("a").unwrap().addr().ip(), loopback().ip());
+}
+
+/// A caller that loses patience.
+pub async fn a_cancelled_join_still_joins_and_does_no_harm<N: Net>() {
+    let [a, b] = ["a", "b"].map(start::<N>);
+    let seeds = at(&a);
+    assert!(poll_once(pin!(b.join(&seeds))).await.is_none(), "that was too quick to be cancelled");
+    until(&b, |members| members.len() == 2).await;
+    soon::<N, _>(b.join(&seeds)).await.unwrap();
+}
+
+/// A caller that loses patience while leaving.
+pub async fn a_cancelled_leave_still_leaves<N: Net>() {
+    let [a, b] = pair::<N>(["a", "b"]).await;
+    let mut events = b.events();
+    assert!(poll_once(pin!(a.leave())).await.is_none());
+    wait_for::<N>(&mut events, MemberEventKind::Leave, "a").await;
+}
+
+/// Two callers, one leave.
+pub async fn a_leave_that_is_asked_for_twice_is_one_leave<N: Net>() {
+    let [a, _b] = pair::<N>(["a", "b"]).await;
+    let (first, second) = soon::<N, _>(futures_lite::future::zip(a.leave(), a.leave())).await;
+    assert_eq!(first.unwrap(), second.unwrap());
+    assert_eq!(a.leave().await, first);
+}
+
+/// Handles.
+pub async fn the_last_handle_stops_the_node<N: Net>() {
+    let a = start::<N>("a");
+    let (mut events, weak) = (a.events(), a.downgrade());
+    let other = a.clone();
+    drop(a);
+    weak.upgrade().unwrap().user_event("still", b"", false).unwrap();
+    assert_eq!(user_events::<N>(&mut events, 1).await, ["still"]);
+    drop(other);
+    assert!(weak.upgrade().is_none());
+    assert_eq!(soon::<N, _>(events.next()).await, None);
+}
+
+/// After the end.
+pub async fn a_stopped_node_frees_its_port_and_refuses_commands<N: Net>() {
+    let [a, b] = pair::<N>(["a", "b"]).await;
+    let (addr, mut events) = (a.bound_addr(), a.events());
+    soon::<N, _>(a.shutdown()).await;
+    soon::<N, _>(a.shutdown()).await;
+    assert_eq!(soon::<N, _>(events.next()).await, None);
+    assert_eq!(a.user_event("late", b"", false), Err(CommandError::Stopped));
+    assert!(matches!(a.join(&at(&b)).await, Err(JoinError::Stopped)));
+    assert!(a.leave().await.is_err());
+    assert_eq!(a.members().len(), 2, "what it knew can still be read");
+    let again = Serf::<N>::start(Options { bind: addr, ..options("a") }).unwrap();
+    soon::<N, _>(again.join(&at(&b))).await.unwrap();
+}
+
+/// What is not Serf.
+pub async fn garbage_is_counted_and_harms_nobody<N: Net>() {
+    let [a, b] = ["a", "b"].map(start::<N>);
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    for garbage in [&[0x7f_u8; 40][..], b"GET / HTTP/1.1\r\n\r\n", &[]] {
+        socket.send_to(garbage, a.bound_addr()).unwrap();
+    }
+    let mut stream = TcpStream::connect(a.bound_addr()).unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
+    // Closed by the node: this returns.
+    _ = stream.read_to_end(&mut Vec::new());
+    soon::<N, _>(b.join(&at(&a))).await.unwrap();
+    let stats = a.stats().protocol;
+    assert!(stats.dropped.iter().sum::<u64>() >= 2, "{stats:?}");
+    assert!(stats.dropped(DropReason::Malformed) >= 1, "{stats:?}");
+}
+
+/// Peers that take places and do not use them.
+pub async fn streams_that_say_nothing_are_bounded_and_end<N: Net>() {
+    let a = start::<N>("a");
+    let mut silent: Vec<TcpStream> =
+        (0..limits::STREAMS_INBOUND_MAX + 5).map(|_| TcpStream::connect(a.bound_addr()).unwrap()).collect();
+    // The last ones are refused at once, the first when their time is up.
+    let last = silent.pop().unwrap();
+    let first = silent.swap_remove(0);
+    let net = N::current().unwrap();
+    for mut stream in [last, first] {
+        stream.set_nonblocking(true).unwrap();
+        let closed = async {
+            while matches!(stream.read(&mut [0]), Err(error) if error.kind() == std::io::ErrorKind::WouldBlock) {
+                net.sleep(Duration::from_millis(20)).await;
+            }
+        };
+        soon::<N, _>(closed).await;
+    }
+    assert!(a.stats().streams_refused >= 5, "{:?}", a.stats());
+    drop(silent);
+    let b = start::<N>("b");
+    let mut joined = b.join(&at(&a)).await;
+    while joined.is_err() {
+        joined = b.join(&at(&a)).await;
+    }
+}
