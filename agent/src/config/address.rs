@@ -53,7 +53,7 @@ pub(super) fn resolve(text: &str) -> Result<SocketAddr, AddressError> {
         return Ok((ip, port).into());
     }
     let found: Vec<_> = (host, port).to_socket_addrs().map(Iterator::collect).unwrap_or_default();
-    let first = found.iter().find(|addr| addr.is_ipv4()).or(found.first());
+    let first = found.iter().find(|addr| addr.is_ipv4()).or_else(|| found.first());
     first.copied().ok_or_else(|| AddressError::Lookup { host: host.into() })
 }
 

@@ -178,7 +178,10 @@ pub fn decode_stats(from: &mut Decoder<'_>) -> Result<Stats, DecodeError> {
 /// Writes the answer to `get-coordinate`.
 pub fn encode_coordinate(coordinate: Option<&Coordinate>, to: &mut Encoder<'_>) {
     to.map(2).text("Coord");
-    coordinate.unwrap_or(&Coordinate::default()).encode(to);
+    match coordinate {
+        Some(coordinate) => coordinate.encode(to),
+        None => Coordinate::default().encode(to),
+    }
     to.text("Ok").bool(coordinate.is_some());
 }
 
