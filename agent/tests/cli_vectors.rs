@@ -162,6 +162,68 @@ fn a_silent_agent_is_given_up() {
     assert!(matches!(error, ClientError::Silent { command: "handshake", .. }), "{error}");
 }
 
+#[test]
+fn a_refused_greeting_is_told_as_a_failed_connection() {
+    let refusal = |seq: u8, why: &str| {
+        [
+            &[0x82, 0xa5],
+            b"Error".as_slice(),
+            &[0xa0 | u8::try_from(why.len()).expect("is short")],
+            why.as_bytes(),
+            &[0xa3],
+            b"Seq",
+            &[seq],
+        ]
+        .concat()
+    };
+    let ok = refusal(1, "");
+    let token = "Invalid authentication token";
+    // The agent of HashiCorp's that wants no token refuses it and answers the command all the same.
+    let mut tokenless = [ok.clone(), refusal(2, token), refusal(3, "")].concat();
+    tokenless.extend(b"\x81\xa7Members\x90");
+    for (answers, why) in [
+        (refusal(1, "Unsupported IPC version"), "Unsupported IPC version"),
+        (tokenless, token),
+        ([ok.clone(), refusal(2, token), refusal(3, "Authentication required")].concat(), token),
+        (Vec::new(), "client closed"),
+    ] {
+        for command in ["members", "info", "leave"] {
+            let (address, agent) = play(answers.clone());
+            let ran = serf(&[command.into(), "-rpc-auth=x".into()], &address);
+            let got = agent.join().expect("the agent does not panic");
+            assert_eq!((ran.code, ran.out), (1, format!("Error connecting to Serf agent: {why}\n")), "{command}");
+            assert!(
+                command != "leave" || !got.windows(5).any(|bytes| bytes == b"leave"),
+                "nothing changes on a refusal"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_missing_token_is_told_by_the_command() {
+    let answers = b"\x82\xa5Error\xa0\xa3Seq\x01\x82\xa5Error\xb7Authentication required\xa3Seq\x02".to_vec();
+    for (args, prefix) in [
+        (["members"].as_slice(), "Error retrieving members: "),
+        (&["event", "x", "payload"], "Error sending event: "),
+        (&["join", "127.0.0.1:1"], "Error joining the cluster: "),
+        (&["leave"], "Error leaving: "),
+        (&["monitor"], "Error starting stream: "),
+        (&["query", "x"], "Error sending query: "),
+        (&["reachability"], "Error getting members: "),
+        (&["rtt", "n1"], "Error querying agent: "),
+        (&["tags", "-set", "a=b"], "Error setting tags: "),
+        (&["info"], "Error querying agent: "),
+        (&["keys", "-list"], "==> Asking all members for installed keys...\n\nFailed to gather member keys: "),
+        (&["force-leave", "x"], "Error force leaving: "),
+    ] {
+        let (address, agent) = play(answers.clone());
+        let ran = serf(&args.iter().map(|arg| (*arg).to_owned()).collect::<Vec<_>>(), &address);
+        agent.join().expect("the agent does not panic");
+        assert_eq!((ran.code, ran.out), (1, format!("{prefix}Authentication required\n")), "{args:?}");
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn an_agent_may_listen_on_a_unix_socket() {

@@ -12,7 +12,7 @@ pub(super) const COMMAND: Command = Command { name: "info", synopsis: "Shows fig
 fn run(args: &[OsString], env: &Environment, terminal: &mut Terminal<'_>) -> Outcome {
     let (mut rpc, mut format) = (Rpc::new(env), "text".to_owned());
     rpc.parse(vec![("format", Slot::Text(&mut format))], args)?;
-    let stats = rpc.connect()?.stats().map_err(because("Error querying agent: "))?;
+    let stats = rpc.connect_eagerly()?.stats().map_err(because("Error querying agent: "))?;
     Format::parse(&format)?.print(terminal, || text(&stats), || json(&stats));
     Ok(())
 }

@@ -32,7 +32,7 @@ fn run(args: &[OsString], env: &Environment, terminal: &mut Terminal<'_>) -> Out
         terminal.line("Deprecation warning: 'Role' has been replaced with 'Tags'");
         filter.tags.insert("role".into(), role);
     }
-    let mut members = rpc.connect()?.members_filtered(filter).map_err(because("Error retrieving members: "))?;
+    let mut members = rpc.connect_eagerly()?.members_filtered(filter).map_err(because("Error retrieving members: "))?;
     // The agent's order means nothing.
     members.sort_unstable_by(|a, b| a.name.cmp(&b.name));
     Format::parse(&format)?.print(terminal, || text(&members, detailed), || json(&members));

@@ -183,7 +183,10 @@ impl From<FlagError> for Failure {
 
 /// Puts `prefix` before what the agent said.
 fn because(prefix: &'static str) -> impl Fn(ClientError) -> Failure {
-    move |error| Failure::Said(format!("{prefix}{error}"))
+    move |error| {
+        let prefix = if matches!(error, ClientError::Greeting(_)) { CONNECTING } else { prefix };
+        Failure::Said(format!("{prefix}{error}"))
+    }
 }
 
 /// The flags that name the agent.
@@ -212,7 +215,12 @@ impl Rpc {
     }
 
     fn connect(&self) -> Result<Client, Failure> {
-        Client::connect(&self.options).map_err(because("Error connecting to Serf agent: "))
+        Client::connect(&self.options).map_err(because(CONNECTING))
+    }
+
+    /// Connects for a command that changes nothing and checks nothing in between, and so need not wait for the handshake.
+    fn connect_eagerly(&self) -> Result<Client, Failure> {
+        Client::connect_eagerly(&self.options).map_err(because(CONNECTING))
     }
 }
 
@@ -266,6 +274,8 @@ fn print_commands(terminal: &mut Terminal<'_>) {
     }
     terminal.error_line("");
 }
+
+const CONNECTING: &str = "Error connecting to Serf agent: ";
 
 const TOO_MANY_ARGUMENTS: &str = "Too many command line arguments. Only a name and payload must be specified.";
 

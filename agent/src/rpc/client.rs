@@ -1,25 +1,18 @@
 //! A client for programs and for our own command line. It blocks; one thread per client is plenty.
 
 use core::fmt;
-use std::collections::VecDeque;
-use std::io::{self, Read, Write};
-use std::net::TcpStream;
-#[cfg(unix)]
-use std::os::unix::net::UnixStream;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use super::address::{RpcAddress, dial_tcp};
 use super::decode::{DecodeError, Decoder};
-use super::frame::Framer;
 use super::member::{Coordinate, Member};
 use super::reply::{
     EventRecord, KeyReport, QueryRecord, ReplyHeader, Stats, decode_coordinate, decode_join_count, decode_log,
     decode_members, decode_stats,
 };
 use super::request::{MemberFilter, Query, Request, UserEvent};
+use super::wire::Wire;
 use super::{AUTHENTICATION_REQUIRED, DEFAULT_ADDRESS, IPC_VERSION};
-#[cfg(unix)]
-use crate::endpoint::go_words;
 
 /// How to reach an agent, and how long to wait for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,6 +60,10 @@ impl Default for ClientOptions {
 pub struct Client {
     wire: Wire,
     seq_next: u64,
+    /// The handshake and the token, until they are sent with the first command.
+    greeting: Vec<u8>,
+    /// Parts of the greeting that were not answered yet.
+    greetings: VecDeque<(u64, &'static str)>,
     subscriptions: Vec<(u64, Kind)>,
     /// Records that came while an answer was awaited.
     records: VecDeque<(u64, Record)>,
@@ -98,6 +95,8 @@ pub enum Record {
 pub enum ClientError {
     /// No connection: whom we dialled, and why not.
     Dial(String),
+    /// The connection is there, but the handshake or the token failed, see [`Client::connect_eagerly`].
+    Greeting(Box<Self>),
     /// The agent refused, in its own words.
     Refused(String),
     /// The agent failed at a change to the keys; the report says where.
@@ -119,6 +118,7 @@ impl fmt::Display for ClientError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Dial(why) | Self::Refused(why) | Self::Keys(why, _) => f.write_str(why),
+            Self::Greeting(error) => error.fmt(f),
             Self::Closed => f.write_str("client closed"),
             Self::Silent { command, waited } => write!(f, "no answer to {command} within {} s", waited.as_secs()),
             Self::Decode(error) => write!(f, "the other side sent no Serf record: {error}"),
@@ -141,18 +141,37 @@ impl Client {
     ///
     /// The agent cannot be reached or refuses.
     pub fn connect(options: &ClientOptions) -> Result<Self, ClientError> {
+        let mut client = Self::connect_eagerly(options)?;
+        let greeting = core::mem::take(&mut client.greeting);
+        client.wire.send(&greeting)?;
+        client.settle()?;
+        Ok(client)
+    }
+
+    /// Connects, and shakes hands together with the first command, which saves a round trip. What the agent has against
+    /// that is the command's error, [`ClientError::Greeting`].
+    ///
+    /// The agent does not run the command then, but for one case: given a token although it wants none, it complains and
+    /// goes on. So with a token this is for commands that change nothing.
+    ///
+    /// # Errors
+    ///
+    /// The agent cannot be reached.
+    pub fn connect_eagerly(options: &ClientOptions) -> Result<Self, ClientError> {
         let mut client = Self {
             wire: Wire::dial(options)?,
             seq_next: 1,
+            greeting: Vec::with_capacity(256),
+            greetings: VecDeque::new(),
             subscriptions: Vec::new(),
             records: VecDeque::new(),
             dropped: 0,
             reply_timeout: options.reply_timeout,
             broadcast_timeout: options.broadcast_timeout,
         };
-        client.command(&Request::Handshake { version: IPC_VERSION })?;
+        client.greet(&Request::Handshake { version: IPC_VERSION });
         if !options.auth_key.is_empty() {
-            client.command(&Request::Auth { key: options.auth_key.clone() })?;
+            client.greet(&Request::Auth { key: options.auth_key.clone() });
         }
         Ok(client)
     }
@@ -207,11 +226,7 @@ impl Client {
     /// # Errors
     ///
     /// As [`members`](Self::members).
-    pub fn update_tags(
-        &mut self,
-        set: std::collections::BTreeMap<String, String>,
-        delete: Vec<String>,
-    ) -> Result<(), ClientError> {
+    pub fn update_tags(&mut self, set: BTreeMap<String, String>, delete: Vec<String>) -> Result<(), ClientError> {
         self.command(&Request::Tags { set, delete })
     }
 
@@ -395,10 +410,27 @@ impl Client {
         Ok(seq)
     }
 
+    fn greet(&mut self, request: &Request) {
+        self.greetings.push_back((self.seq_next, request.command()));
+        request.encode(self.seq_next, &mut self.greeting);
+        self.seq_next += 1;
+    }
+
+    /// Waits for the answers to the greeting.
+    fn settle(&mut self) -> Result<(), ClientError> {
+        while let Some((seq, command)) = self.greetings.pop_front() {
+            let header = self.await_header(seq, &Patience::new(command, Some(self.reply_timeout)))?;
+            if !header.error.is_empty() {
+                return Err(ClientError::Refused(header.error));
+            }
+        }
+        Ok(())
+    }
+
     fn send(&mut self, request: &Request) -> Result<u64, ClientError> {
         let seq = self.seq_next;
         self.seq_next += 1;
-        let mut bytes = Vec::with_capacity(128);
+        let mut bytes = core::mem::take(&mut self.greeting);
         request.encode(seq, &mut bytes);
         self.wire.send(&bytes)?;
         Ok(seq)
@@ -411,14 +443,15 @@ impl Client {
             Request::Tags { .. } | Request::ForceLeave { .. } => Some(self.broadcast_timeout),
             _ => Some(self.reply_timeout),
         };
-        Patience {
-            command: request.command(),
-            timeout: timeout.unwrap_or_default(),
-            deadline: timeout.map(|timeout| Instant::now() + timeout),
-        }
+        Patience::new(request.command(), timeout)
     }
 
     fn await_reply(&mut self, seq: u64, patience: &Patience) -> Result<ReplyHeader, ClientError> {
+        self.settle().map_err(|error| ClientError::Greeting(Box::new(error)))?;
+        self.await_header(seq, patience)
+    }
+
+    fn await_header(&mut self, seq: u64, patience: &Patience) -> Result<ReplyHeader, ClientError> {
         loop {
             let header = self.wire.receive(patience.deadline)?.ok_or_else(|| patience.lost())?;
             let header = ReplyHeader::decode(&mut Decoder::new(header))?;
@@ -469,6 +502,11 @@ struct Patience {
 }
 
 impl Patience {
+    fn new(command: &'static str, timeout: Option<Duration>) -> Self {
+        let deadline = timeout.map(|timeout| Instant::now() + timeout);
+        Self { command, timeout: timeout.unwrap_or_default(), deadline }
+    }
+
     const fn lost(&self) -> ClientError {
         ClientError::Silent { command: self.command, waited: self.timeout }
     }
@@ -482,127 +520,5 @@ enum Kind {
     Query,
 }
 
-/// The bytes below: a socket and what was read of it.
-struct Wire {
-    socket: Socket,
-    buffer: Vec<u8>,
-    /// What of the buffer was taken.
-    taken: usize,
-    /// The deadline that the socket knows, to save calls.
-    read_timeout: Option<Duration>,
-    framer: Framer,
-}
-
-enum Socket {
-    Tcp(TcpStream),
-    #[cfg(unix)]
-    Unix(UnixStream),
-}
-
-impl Wire {
-    fn dial(options: &ClientOptions) -> Result<Self, ClientError> {
-        let address =
-            RpcAddress::parse(&options.address).map_err(|error| ClientError::Dial(format!("dial tcp: {error}")))?;
-        let socket = match &address {
-            RpcAddress::Tcp { host, port } => {
-                let stream = dial_tcp(host, *port, options.dial_timeout).map_err(ClientError::Dial)?;
-                _ = stream.set_nodelay(true);
-                _ = stream.set_write_timeout(Some(options.write_timeout));
-                Socket::Tcp(stream)
-            }
-            #[cfg(unix)]
-            RpcAddress::Unix(path) => {
-                let stream = UnixStream::connect(path).map_err(|error| {
-                    ClientError::Dial(format!("dial unix {}: connect: {}", path.display(), go_words(&error)))
-                })?;
-                _ = stream.set_write_timeout(Some(options.write_timeout));
-                Socket::Unix(stream)
-            }
-            #[cfg(not(unix))]
-            RpcAddress::Unix(path) => {
-                return Err(ClientError::Dial(format!("dial unix {}: not on this system", path.display())));
-            }
-        };
-        Ok(Self { socket, buffer: Vec::new(), taken: 0, read_timeout: None, framer: Framer::new(OBJECT_BYTES_MAX) })
-    }
-
-    /// A broken pipe is told as a closed connection, since that is what happened.
-    fn send(&mut self, bytes: &[u8]) -> Result<(), ClientError> {
-        match &mut self.socket {
-            Socket::Tcp(stream) => stream.write_all(bytes),
-            #[cfg(unix)]
-            Socket::Unix(stream) => stream.write_all(bytes),
-        }
-        .map_err(|_| ClientError::Closed)
-    }
-
-    /// The next object, `None` when the deadline passed.
-    fn receive(&mut self, deadline: Option<Instant>) -> Result<Option<&[u8]>, ClientError> {
-        loop {
-            let unread = &self.buffer[self.taken..];
-            if let Some(length) = self.framer.next(unread).map_err(DecodeError::from)? {
-                let start = self.taken;
-                self.taken += length;
-                return Ok(Some(&self.buffer[start..start + length]));
-            }
-            if self.taken > 0 {
-                self.buffer.drain(..self.taken);
-                self.taken = 0;
-            }
-            if !self.fill(deadline)? {
-                return Ok(None);
-            }
-        }
-    }
-
-    /// Reads once; false when the deadline passed.
-    fn fill(&mut self, deadline: Option<Instant>) -> Result<bool, ClientError> {
-        loop {
-            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-            if left.is_some_and(|left| left.is_zero()) {
-                return Ok(false);
-            }
-            self.set_read_timeout(left);
-            let start = self.buffer.len();
-            self.buffer.resize(start + READ_BYTES, 0);
-            let room = &mut self.buffer[start..];
-            let read = match &mut self.socket {
-                Socket::Tcp(stream) => stream.read(room),
-                #[cfg(unix)]
-                Socket::Unix(stream) => stream.read(room),
-            };
-            self.buffer.truncate(start + *read.as_ref().unwrap_or(&0));
-            match read {
-                Ok(0) => return Err(ClientError::Closed),
-                Ok(_) => return Ok(true),
-                Err(error) => match error.kind() {
-                    io::ErrorKind::Interrupted => {}
-                    // Then the loop looks at the clock.
-                    io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut if deadline.is_some() => {}
-                    _ => return Err(ClientError::Closed),
-                },
-            }
-        }
-    }
-
-    fn set_read_timeout(&mut self, timeout: Option<Duration>) {
-        if self.read_timeout == timeout {
-            return;
-        }
-        self.read_timeout = timeout;
-        // It fails for a zero timeout only, which was ruled out.
-        _ = match &self.socket {
-            Socket::Tcp(stream) => stream.set_read_timeout(timeout),
-            #[cfg(unix)]
-            Socket::Unix(stream) => stream.set_read_timeout(timeout),
-        };
-    }
-}
-
-/// The longest object an agent may send. 5000 members with full tags are below 5 MB.
-const OBJECT_BYTES_MAX: usize = 256 << 20;
-
 /// Records kept while an answer is awaited.
 const RECORDS_MAX: usize = 4096;
-
-const READ_BYTES: usize = 16 << 10;

@@ -13,6 +13,7 @@ mod frame;
 mod member;
 mod reply;
 mod request;
+mod wire;
 
 pub use self::address::{AddressError, RpcAddress};
 pub use self::client::{Client, ClientError, ClientOptions, Record};
