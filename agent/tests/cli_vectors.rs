@@ -141,6 +141,28 @@ fn commands_without_an_agent_end_as_recorded() {
     }
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn an_agent_with_wrong_flags_ends_as_recorded() {
+    let entries = vectors("agent.json");
+    let entries = entries.as_array().expect("is a list");
+    assert!(entries.len() > 20);
+    for entry in entries {
+        let ran = serf(&argv(entry)[1..], "");
+        let without_usage = |text: &str| text.lines().take_while(|line| !line.starts_with("==> Usage")).count();
+        let expected = text(entry, "stdout");
+        assert_eq!(ran.code.to_string(), entry["rc"].to_string(), "{}", entry["argv"]);
+        assert_eq!(ran.err, text(entry, "stderr"), "{}", entry["argv"]);
+        match expected.starts_with("==> Usage: serf agent [options]") {
+            true => assert_eq!(
+                (without_usage(&ran.out), ran.out.starts_with("==> Usage: serf agent [options]\n")),
+                (0, true)
+            ),
+            false => assert_eq!(ran.out, expected, "{}", entry["argv"]),
+        }
+    }
+}
+
 #[test]
 fn keys_are_32_random_bytes_in_base64() {
     let key = || serf(&["keygen".into()], "").out;

@@ -6,7 +6,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use base64::Engine;
+use base64::alphabet::STANDARD;
+use base64::engine::{GeneralPurpose, GeneralPurposeConfig};
+use base64::{DecodeError, Engine};
 
 use super::address::{self, AddressError};
 use super::draft::Draft;
@@ -270,18 +272,19 @@ impl Config {
     }
 }
 
-/// Decodes base64 with padding.
+/// Decodes base64 with padding as Go does: ends of lines are skipped, and unused bits may be set.
 ///
 /// # Errors
 ///
 /// Says at which byte it went wrong.
 pub(super) fn decode_base64(text: &str) -> Result<Vec<u8>, usize> {
-    use base64::DecodeError;
-    base64::engine::general_purpose::STANDARD.decode(text).map_err(|error| match error {
+    const LENIENT: GeneralPurpose =
+        GeneralPurpose::new(&STANDARD, GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true));
+    let text = text.replace(['\r', '\n'], "");
+    LENIENT.decode(&text).map_err(|error| match error {
         DecodeError::InvalidByte(offset, _) | DecodeError::InvalidLastSymbol { offset, .. } => offset,
-        // Go finds a missing end where the last whole group starts.
-        DecodeError::InvalidLength(length) => length / 4 * 4,
-        DecodeError::InvalidPadding => text.len(),
+        // A missing end shows where the last group starts.
+        DecodeError::InvalidLength(_) | DecodeError::InvalidPadding => text.len() / 4 * 4,
     })
 }
 
@@ -414,5 +417,16 @@ mod tests {
     fn the_protocol_keeps_its_lowest_8_bits() {
         assert_eq!(resolve(&["-protocol=256"]).expect("is valid").0.protocol, 0);
         assert_eq!(resolve(&["-protocol=-3"]).expect("is valid").0.protocol, 5);
+    }
+
+    #[test]
+    fn base64_is_read_as_in_go() {
+        assert_eq!(decode_base64("AQID"), Ok(vec![1, 2, 3]));
+        assert_eq!(decode_base64("AQ\nID\r\n"), Ok(vec![1, 2, 3]));
+        assert_eq!(decode_base64("AR=="), Ok(vec![1]), "the last bits do not count");
+        assert_eq!(decode_base64("!!!"), Err(0));
+        assert_eq!(decode_base64("zzz"), Err(0));
+        assert_eq!(decode_base64("AAAAA"), Err(4));
+        assert_eq!(decode_base64("AAAA!AAA"), Err(4));
     }
 }

@@ -83,3 +83,34 @@ fn directory(path: &Path) -> io::Result<Vec<PathBuf>> {
 fn open_failure(path: &str, error: &io::Error) -> String {
     format!("open {path}: {}", go_words(error))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::keyring::tests::Directory;
+
+    #[test]
+    fn files_of_a_directory_are_read_by_name_and_win_in_that_order() {
+        let dir = Directory::new("source");
+        let write = |name: &str, text: &str| fs::write(dir.file(name), text).expect("can be written");
+        write("b.json", "{\"node_name\": \"b\", \"start_join\": [\"b\"]}");
+        write("a.json", "{\"node_name\": \"a\", \"start_join\": [\"a\"], \"profile\": \"wan\"}");
+        write(".hidden.json", "{\"start_join\": [\"hidden\"]}");
+        write("not.txt", "no JSON");
+        fs::create_dir_all(dir.file("deep.json")).expect("can be made");
+        let path = dir.file("").display().to_string();
+        let layer = read(&[path]).expect("is valid");
+        assert_eq!((layer.node_name.as_str(), layer.profile.as_str()), ("b", "wan"));
+        assert_eq!(layer.start_join, ["hidden", "a", "b"]);
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_used_is_named() {
+        let dir = Directory::new("bad-source");
+        let path = dir.file("x").display().to_string();
+        let error = |path: &String| read(core::slice::from_ref(path)).expect_err("cannot be used").to_string();
+        assert_eq!(error(&path), format!("Error reading '{path}': open {path}: no such file or directory"));
+        fs::write(&path, "{").expect("can be written");
+        assert_eq!(error(&path), format!("Error decoding '{path}': unexpected EOF"));
+    }
+}

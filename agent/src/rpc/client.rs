@@ -17,7 +17,7 @@ use super::{AUTHENTICATION_REQUIRED, DEFAULT_ADDRESS, IPC_VERSION};
 /// How to reach an agent, and how long to wait for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientOptions {
-    /// Its address, see [`RpcAddress::parse`]. Default `127.0.0.1:7373`.
+    /// Its address, see [`RpcAddress::parse`](super::RpcAddress::parse). Default `127.0.0.1:7373`.
     pub address: String,
     /// Its token; empty for an agent without one. Default empty.
     pub auth_key: String,
