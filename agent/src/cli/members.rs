@@ -1,0 +1,95 @@
+//! `serf members`
+
+use std::ffi::OsString;
+
+use super::columns::columnize;
+use super::{Command, Environment, Failure, Format, Outcome, Rpc, Terminal, because};
+use crate::flags::Slot;
+use crate::json::Json;
+use crate::rpc::{Member, MemberFilter};
+use crate::tags;
+
+pub(super) const COMMAND: Command =
+    Command { name: "members", synopsis: "Lists the members of the cluster", usage: USAGE, run };
+
+fn run(args: &[OsString], env: &Environment, terminal: &mut Terminal<'_>) -> Outcome {
+    let mut rpc = Rpc::new(env);
+    let (mut detailed, mut format, mut tags) = (false, "text".to_owned(), Vec::new());
+    let (mut role, mut filter) = (String::new(), MemberFilter::default());
+    rpc.parse(
+        vec![
+            ("detailed", Slot::Bool(&mut detailed)),
+            ("format", Slot::Text(&mut format)),
+            ("name", Slot::Text(&mut filter.name)),
+            ("role", Slot::Text(&mut role)),
+            ("status", Slot::Text(&mut filter.status)),
+            ("tag", Slot::Texts(&mut tags)),
+        ],
+        args,
+    )?;
+    filter.tags = tags::parse(&tags).map_err(|error| Failure::Said(format!("Error: {error}")))?;
+    if !role.is_empty() {
+        terminal.line("Deprecation warning: 'Role' has been replaced with 'Tags'");
+        filter.tags.insert("role".into(), role);
+    }
+    let mut members = rpc.connect_eagerly()?.members_filtered(filter).map_err(because("Error retrieving members: "))?;
+    // The agent's order means nothing.
+    members.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+    Format::parse(&format)?.print(terminal, || text(&members, detailed), || json(&members));
+    Ok(())
+}
+
+fn text(members: &[Member], detailed: bool) -> String {
+    let row = |member: &Member| {
+        let mut row = vec![member.name.clone(), member.endpoint(), member.status.clone(), tags::join(&member.tags)];
+        if detailed {
+            let serf = member.delegate;
+            row.push(format!("Protocol Version: {}", serf.current));
+            row.push(format!("Available Protocol Range: [{}, {}]", serf.min, serf.max));
+        }
+        row
+    };
+    columnize(&members.iter().map(row).collect::<Vec<_>>())
+}
+
+fn json(members: &[Member]) -> Json {
+    let protocol = |member: &Member| {
+        let serf = member.delegate;
+        let fields = [("max", serf.max), ("min", serf.min), ("version", serf.current)];
+        Json::Object(fields.map(|(key, version)| (key.into(), Json::Number(version.into()))).into())
+    };
+    let member = |member: &Member| {
+        Json::Object(vec![
+            ("name".into(), Json::text(&member.name)),
+            ("addr".into(), Json::text(&member.endpoint())),
+            ("port".into(), Json::Number(member.port.into())),
+            ("tags".into(), Json::texts(&member.tags)),
+            ("status".into(), Json::text(&member.status)),
+            ("protocol".into(), protocol(member)),
+        ])
+    };
+    let members = if members.is_empty() { Json::Null } else { Json::List(members.iter().map(member).collect()) };
+    Json::Object(vec![("members".into(), members)])
+}
+
+const USAGE: &str = "
+Usage: serf members [options]
+
+  Lists the members that the agent knows, also those that failed or left
+  not long ago. Patterns are regular expressions and must match from start
+  to end.
+
+Options:
+
+  -detailed                 Shows protocol versions, too. Only in text.
+  -format=text              How to show the list: 'text' or 'json'.
+  -name=<regexp>            Lists only members with such a name.
+  -role=<regexp>            Lists only members with such a tag 'role'. Write
+                            '-tag role=<regexp>' instead.
+  -status=<regexp>          Lists only members with such a status: alive,
+                            leaving, left or failed.
+  -tag <key>=<regexp>       Lists only members with such a tag. Can be given
+                            several times; all must match.
+  -rpc-addr=127.0.0.1:7373  Address of the agent's RPC.
+  -rpc-auth=\"\"              Token of the agent's RPC.
+";

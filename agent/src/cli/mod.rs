@@ -1,0 +1,298 @@
+//! The command line: one file per command.
+
+mod agent;
+mod columns;
+mod event;
+mod force_leave;
+mod info;
+mod join;
+mod keygen;
+mod keys;
+mod leave;
+mod members;
+mod monitor;
+mod query;
+mod reachability;
+mod rtt;
+mod tags;
+mod version;
+
+use std::ffi::OsString;
+use std::fmt;
+use std::io::Write;
+
+use crate::flags::{self, Flag, FlagError, Slot};
+use crate::json::Json;
+use crate::rpc::{Client, ClientError, ClientOptions, DEFAULT_ADDRESS};
+
+/// What the environment says; flags win.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Environment {
+    /// `SERF_RPC_ADDR`: the agent's address.
+    pub rpc_addr: Option<String>,
+    /// `SERF_RPC_AUTH`: the agent's token.
+    pub rpc_auth: Option<String>,
+}
+
+impl Environment {
+    /// The variables of this process.
+    pub fn of_process() -> Self {
+        let text = |name| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned());
+        Self { rpc_addr: text("SERF_RPC_ADDR"), rpc_auth: text("SERF_RPC_AUTH") }
+    }
+}
+
+/// Where a command writes. All that a command says goes to `out`, errors as well, which scripts rely on; only help and
+/// complaints about flags go to `err`.
+pub struct Terminal<'t> {
+    out: &'t mut dyn Write,
+    err: &'t mut dyn Write,
+    /// Whether a write failed: nobody reads any more. A command that would write for ever ends then.
+    deserted: bool,
+}
+
+impl<'t> Terminal<'t> {
+    /// Writes to these.
+    pub fn new(out: &'t mut dyn Write, err: &'t mut dyn Write) -> Self {
+        Self { out, err, deserted: false }
+    }
+
+    /// Writes a line at once.
+    fn line(&mut self, line: impl fmt::Display) {
+        self.bytes(format!("{line}\n").as_bytes());
+    }
+
+    fn bytes(&mut self, bytes: &[u8]) {
+        self.deserted |= self.out.write_all(bytes).and_then(|()| self.out.flush()).is_err();
+    }
+
+    fn error_line(&mut self, line: impl fmt::Display) {
+        _ = self.err.write_all(format!("{line}\n").as_bytes());
+    }
+}
+
+impl fmt::Debug for Terminal<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Terminal")
+    }
+}
+
+/// Runs `serf` with the arguments after its name, and returns its exit code: 0, 1 for any failure, 127 when there is no
+/// such command.
+pub fn run(args: &[OsString], env: &Environment, terminal: &mut Terminal<'_>) -> u8 {
+    if args.iter().any(|arg| arg == "-v" || arg == "--version") {
+        version::print(terminal);
+        return 0;
+    }
+    let invocation = Invocation::read(args);
+    let Some(command) = invocation.command.and_then(|name| COMMANDS.iter().find(|command| command.name == name)) else {
+        print_commands(terminal);
+        return if invocation.help && invocation.command.is_none() { 0 } else { 127 };
+    };
+    if invocation.help {
+        terminal.error_line(command.usage.trim());
+        return 0;
+    }
+    if invocation.flags_before {
+        terminal.error_line("Invalid flags before the subcommand. If these flags are for");
+        terminal.error_line("the subcommand, please put them after the subcommand.\n");
+        terminal.error_line(command.usage.trim());
+        return 1;
+    }
+    match (command.run)(invocation.args, env, terminal) {
+        Ok(()) => 0,
+        Err(failure) => {
+            command.report(failure, terminal);
+            1
+        }
+    }
+}
+
+/// The arguments as the `cli` package of HashiCorp's takes them apart.
+struct Invocation<'a> {
+    command: Option<&'a str>,
+    args: &'a [OsString],
+    flags_before: bool,
+    help: bool,
+}
+
+impl<'a> Invocation<'a> {
+    fn read(args: &'a [OsString]) -> Self {
+        let end = args.iter().position(|arg| arg == "--").unwrap_or(args.len());
+        let is_flag = |arg: &OsString| arg.as_encoded_bytes().starts_with(b"-");
+        let at = args[..end].iter().position(|arg| !is_flag(arg));
+        let is_help = |arg: &OsString| arg == "-h" || arg == "-help" || arg == "--help";
+        Self {
+            // What is not UTF-8 is no command either.
+            command: at.map(|at| args[at].to_str().unwrap_or("")),
+            args: at.map_or(&[], |at| &args[at + 1..]),
+            flags_before: args[..at.unwrap_or(0)].iter().any(|arg| is_flag(arg) && !is_help(arg)),
+            help: args[..end].iter().any(is_help),
+        }
+    }
+}
+
+/// A command of `serf`.
+struct Command {
+    name: &'static str,
+    synopsis: &'static str,
+    usage: &'static str,
+    run: fn(&[OsString], &Environment, &mut Terminal<'_>) -> Outcome,
+}
+
+impl Command {
+    fn report(&self, failure: Failure, terminal: &mut Terminal<'_>) {
+        let usage = self.usage.trim();
+        match failure {
+            Failure::Flag(error) => {
+                terminal.error_line(error);
+                // The agent marks all of its output.
+                let mark = if self.name == "agent" { "==> " } else { "" };
+                terminal.line(format_args!("{mark}{usage}"));
+            }
+            Failure::Usage => terminal.line(usage),
+            Failure::Misuse(why) => terminal.line(format_args!("{why}\n\n{usage}")),
+            Failure::Said(what) => terminal.line(what),
+            Failure::Told => {}
+        }
+    }
+}
+
+/// How a command ended.
+type Outcome = Result<(), Failure>;
+
+/// Why a command ended with exit code 1.
+enum Failure {
+    /// The flags make no sense.
+    Flag(String),
+    /// Something is missing: the usage says what.
+    Usage,
+    /// The arguments make no sense.
+    Misuse(&'static str),
+    /// This.
+    Said(String),
+    /// The user knows already.
+    Told,
+}
+
+impl From<FlagError> for Failure {
+    fn from(error: FlagError) -> Self {
+        Self::Flag(error.to_string())
+    }
+}
+
+/// Puts `prefix` before what the agent said.
+fn because(prefix: &'static str) -> impl Fn(ClientError) -> Failure {
+    move |error| {
+        let prefix = if matches!(error, ClientError::Greeting(_)) { CONNECTING } else { prefix };
+        Failure::Said(format!("{prefix}{error}"))
+    }
+}
+
+/// The flags that name the agent.
+struct Rpc {
+    options: ClientOptions,
+}
+
+impl Rpc {
+    fn new(env: &Environment) -> Self {
+        let address = env.rpc_addr.clone().filter(|address| !address.is_empty());
+        let address = address.unwrap_or_else(|| DEFAULT_ADDRESS.into());
+        let auth_key = env.rpc_auth.clone().unwrap_or_default();
+        Self { options: ClientOptions { address, auth_key, ..ClientOptions::default() } }
+    }
+
+    fn flags(&mut self) -> [Flag<'_>; 2] {
+        let options = &mut self.options;
+        [("rpc-addr", Slot::Text(&mut options.address)), ("rpc-auth", Slot::Text(&mut options.auth_key))]
+    }
+
+    /// Reads these flags and those of `more`.
+    fn parse<'a>(&mut self, more: Vec<Flag<'_>>, args: &'a [OsString]) -> Result<&'a [OsString], FlagError> {
+        let mut flags: Vec<Flag<'_>> = self.flags().into();
+        flags.extend(more);
+        flags::parse(&mut flags, args)
+    }
+
+    fn connect(&self) -> Result<Client, Failure> {
+        Client::connect(&self.options).map_err(because(CONNECTING))
+    }
+
+    /// Connects for a command that changes nothing and checks nothing in between, and so need not wait for the handshake.
+    fn connect_eagerly(&self) -> Result<Client, Failure> {
+        Client::connect_eagerly(&self.options).map_err(because(CONNECTING))
+    }
+}
+
+/// How `members` and `info` show their answer.
+enum Format {
+    Text,
+    Json,
+}
+
+impl Format {
+    fn parse(text: &str) -> Result<Self, Failure> {
+        match text {
+            "text" => Ok(Self::Text),
+            "json" => Ok(Self::Json),
+            _ => {
+                let text = crate::quote::quote(text.as_bytes());
+                Err(Failure::Said(format!("Encoding error: Invalid output format {text}")))
+            }
+        }
+    }
+
+    /// Writes the answer, as text trimmed.
+    fn print(&self, terminal: &mut Terminal<'_>, text: impl FnOnce() -> String, json: impl FnOnce() -> Json) {
+        match self {
+            Self::Text => terminal.line(text().trim()),
+            Self::Json => terminal.line(json().render()),
+        }
+    }
+}
+
+fn texts(args: &[OsString]) -> Vec<String> {
+    args.iter().map(|arg| arg.to_string_lossy().into_owned()).collect()
+}
+
+/// The bytes of an argument, valid UTF-8 or not.
+fn raw(arg: &OsString) -> Vec<u8> {
+    #[cfg(unix)]
+    {
+        std::os::unix::ffi::OsStrExt::as_bytes(arg.as_os_str()).to_vec()
+    }
+    #[cfg(not(unix))]
+    {
+        arg.to_string_lossy().into_owned().into_bytes()
+    }
+}
+
+fn print_commands(terminal: &mut Terminal<'_>) {
+    terminal.error_line("Usage: serf [--version] [--help] <command> [<args>]\n\nAvailable commands are:");
+    for command in COMMANDS {
+        terminal.error_line(format_args!("    {:<12}    {}", command.name, command.synopsis));
+    }
+    terminal.error_line("");
+}
+
+const CONNECTING: &str = "Error connecting to Serf agent: ";
+
+const TOO_MANY_ARGUMENTS: &str = "Too many command line arguments. Only a name and payload must be specified.";
+
+const COMMANDS: &[Command] = &[
+    agent::COMMAND,
+    event::COMMAND,
+    force_leave::COMMAND,
+    info::COMMAND,
+    join::COMMAND,
+    keygen::COMMAND,
+    keys::COMMAND,
+    leave::COMMAND,
+    members::COMMAND,
+    monitor::COMMAND,
+    query::COMMAND,
+    reachability::COMMAND,
+    rtt::COMMAND,
+    tags::COMMAND,
+    version::COMMAND,
+];

@@ -1,0 +1,111 @@
+//! `serf reachability`
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::time::{Duration, Instant};
+
+use super::query::collect;
+use super::{Command, Environment, Failure, Outcome, Rpc, Terminal, because};
+use crate::flags::Slot;
+use crate::rpc::{Query, QueryRecord};
+
+pub(super) const COMMAND: Command =
+    Command { name: "reachability", synopsis: "Tests whether all members can be reached", usage: USAGE, run };
+
+fn run(args: &[OsString], env: &Environment, terminal: &mut Terminal<'_>) -> Outcome {
+    let (mut rpc, mut verbose) = (Rpc::new(env), false);
+    rpc.parse(vec![("verbose", Slot::Bool(&mut verbose))], args)?;
+    let mut client = rpc.connect()?;
+    let members = client.members().map_err(because("Error getting members: "))?;
+    let mut live: BTreeSet<String> = BTreeSet::new();
+    live.extend(members.iter().filter(|member| member.status == "alive").map(|member| member.name.clone()));
+    terminal.line(format_args!("Total members: {}, live members: {}", members.len(), live.len()));
+
+    _ = ctrlc::set_handler(|| {
+        println!("Test interrupted");
+        std::process::exit(1);
+    });
+    let started = Instant::now();
+    let ping = Query { name: "_serf_ping".into(), request_ack: true, ..Query::default() };
+    client.query(ping).map_err(because("Error sending query: "))?;
+    terminal.line("Starting reachability test...");
+    let mut acks = Acks::default();
+    let collected = collect(&mut client, |record| {
+        if let QueryRecord::Ack { from } = record {
+            if verbose {
+                terminal.line(format_args!("\tAck from '{from}'"));
+            }
+            acks.add(from, started.elapsed());
+        }
+    });
+    collected.map_err(because("Error collecting answers: "))?;
+    if verbose {
+        let (whole, last) = (started.elapsed().as_secs_f64(), acks.last.as_secs_f64());
+        terminal.line(format_args!("Query time: {whole:.2} sec, time to last response: {last:.2} sec"));
+    }
+    acks.judge(&live, terminal)
+}
+
+/// Who confirmed the query.
+#[derive(Default)]
+struct Acks {
+    from: BTreeSet<String>,
+    twice: Vec<String>,
+    /// When the last came, after the start.
+    last: Duration,
+}
+
+impl Acks {
+    fn add(&mut self, from: String, at: Duration) {
+        self.last = at;
+        if let Some(known) = self.from.replace(from) {
+            self.twice.push(known);
+        }
+    }
+
+    fn judge(&self, live: &BTreeSet<String>, terminal: &mut Terminal<'_>) -> Outcome {
+        for name in &self.twice {
+            terminal.line(format_args!("Duplicate response from '{name}'"));
+        }
+        if !self.twice.is_empty() {
+            terminal.line("Two members may have one name, or packets arrive twice.");
+        }
+        let missing: Vec<_> = live.difference(&self.from).collect();
+        let surplus: Vec<_> = self.from.difference(live).collect();
+        if !missing.is_empty() {
+            terminal.line("Received less acks than live nodes! Missing acks from:");
+            missing.iter().for_each(|name| terminal.line(format_args!("\t{name}")));
+            terminal.line(ADVICE);
+        }
+        if !surplus.is_empty() {
+            terminal.line("Received more acks than live nodes! Acks from non-live nodes:");
+            surplus.iter().for_each(|name| terminal.line(format_args!("\t{name}")));
+            terminal.line("They may have just joined or come back. Try again in a few seconds.");
+        }
+        if self.twice.is_empty() && missing.is_empty() && surplus.is_empty() {
+            terminal.line("Successfully contacted all live nodes");
+            return Ok(());
+        }
+        Err(Failure::Told)
+    }
+}
+
+const ADVICE: &str = "They may have failed just now: try again in a few seconds. If they are still missing:
+
+  * they must be up, and their clocks and processors not stalled
+  * UDP and TCP must pass between all members in both directions, on the gossip
+    port (7946 unless configured)
+  * every member must advertise an address that the others can reach";
+
+const USAGE: &str = "
+Usage: serf reachability [options]
+
+  Asks all members to confirm a query and tells who did not. Takes as long
+  as a query: 3 seconds, longer in larger clusters.
+
+Options:
+
+  -verbose                  Shows every confirmation and the times.
+  -rpc-addr=127.0.0.1:7373  Address of the agent's RPC.
+  -rpc-auth=\"\"              Token of the agent's RPC.
+";

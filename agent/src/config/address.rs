@@ -1,0 +1,85 @@
+//! The addresses to bind and to advertise.
+
+use core::fmt;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
+
+use crate::endpoint::{self, EndpointError, MISSING_PORT};
+
+/// Why a text is no address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum AddressError {
+    /// It is not of the form `host` or `host:port`.
+    Endpoint(EndpointError),
+    /// Nobody knows the host.
+    Lookup {
+        /// The host.
+        host: String,
+    },
+}
+
+impl fmt::Display for AddressError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Endpoint(error) => error.fmt(f),
+            Self::Lookup { host } => write!(f, "lookup {host}: no such host"),
+        }
+    }
+}
+
+impl core::error::Error for AddressError {}
+
+/// Reads `ip`, `host`, `ip:port`, `[v6]` or `[v6]:port`, and looks the host up, IPv4 first. Without a port 7946 is meant
+/// (`AddrParts` in `config.go`).
+///
+/// # Errors
+///
+/// See [`AddressError`].
+pub(super) fn resolve(text: &str) -> Result<SocketAddr, AddressError> {
+    let completed;
+    let (host, port) = match endpoint::split(text) {
+        Err(error) if error.why == MISSING_PORT => {
+            completed = format!("{text}:{GOSSIP_PORT}");
+            endpoint::split(&completed)
+        }
+        split => split,
+    }
+    .map_err(AddressError::Endpoint)?;
+    let port = endpoint::port(port).map_err(AddressError::Endpoint)?;
+    if host.is_empty() {
+        return Ok((Ipv4Addr::UNSPECIFIED, port).into());
+    }
+    if let Ok(ip) = host.parse::<IpAddr>() {
+        return Ok((ip, port).into());
+    }
+    let found: Vec<_> = (host, port).to_socket_addrs().map(Iterator::collect).unwrap_or_default();
+    let first = found.iter().find(|addr| addr.is_ipv4()).or_else(|| found.first());
+    first.copied().ok_or_else(|| AddressError::Lookup { host: host.into() })
+}
+
+/// Where gossip goes unless told otherwise.
+const GOSSIP_PORT: u16 = 7946;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_need_no_port() {
+        let addr = |text| resolve(text).expect(text).to_string();
+        assert_eq!(addr("127.0.0.1"), "127.0.0.1:7946");
+        assert_eq!(addr("127.0.0.1:80"), "127.0.0.1:80");
+        assert_eq!(addr("[::1]"), "[::1]:7946");
+        assert_eq!(addr("[::1]:80"), "[::1]:80");
+        assert_eq!(addr(":80"), "0.0.0.0:80");
+    }
+
+    #[test]
+    fn other_texts_are_refused_as_by_hashicorps_agent() {
+        let error = |text| resolve(text).expect_err(text).to_string();
+        assert_eq!(error("127.0.0.1:99999"), "address 99999: invalid port");
+        assert_eq!(error("a:b:c"), "address a:b:c: too many colons in address");
+        assert_eq!(error("::1"), "address ::1: too many colons in address");
+        assert_eq!(error("300.1.1.1"), "lookup 300.1.1.1: no such host");
+    }
+}

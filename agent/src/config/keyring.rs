@@ -1,0 +1,203 @@
+//! The file that keeps the keys.
+
+use core::fmt;
+use std::fs;
+use std::io::{self, Write};
+use std::path::Path;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::Value;
+
+use super::resolve::decode_base64;
+use crate::endpoint::go_words;
+use crate::json::Json;
+
+/// Why a keyring file cannot be used. Shown in the words of HashiCorp's agent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum KeyringError {
+    /// It is not there.
+    Missing {
+        /// Its path.
+        path: String,
+        /// The system's answer.
+        why: String,
+    },
+    /// It cannot be read.
+    Read(String),
+    /// It holds no JSON list of texts.
+    Decode(String),
+    /// A key is no base64.
+    Key {
+        /// Where in the key that shows.
+        offset: usize,
+    },
+    /// It holds no key.
+    Empty,
+    /// A key is neither 16, 24 nor 32 bytes long.
+    Size,
+}
+
+impl fmt::Display for KeyringError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing { path, why } => write!(f, "stat {path}: {why}"),
+            Self::Read(why) => write!(f, "Failed to read keyring file: {why}"),
+            Self::Decode(why) => write!(f, "Failed to decode keyring file: {why}"),
+            Self::Key { offset } => {
+                write!(f, "Failed to decode key from keyring: illegal base64 data at input byte {offset}")
+            }
+            Self::Empty => write!(f, "Keyring file contains no keys"),
+            Self::Size => write!(f, "Failed to restore keyring: key size must be 16, 24 or 32 bytes"),
+        }
+    }
+}
+
+impl core::error::Error for KeyringError {}
+
+/// Reads the keys, the primary one first; there is at least one (`loadKeyringFile` in `agent.go`).
+///
+/// # Errors
+///
+/// See [`KeyringError`].
+pub fn read_keyring(path: &Path) -> Result<Vec<Vec<u8>>, KeyringError> {
+    let text = fs::read(path).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => KeyringError::Missing { path: path.display().to_string(), why: go_words(&error) },
+        _ => KeyringError::Read(go_words(&error)),
+    })?;
+    let texts = match parse_json(&text).map_err(KeyringError::Decode)? {
+        Value::Null => Vec::new(),
+        Value::Array(items) => items,
+        _ => return Err(KeyringError::Decode("expected a list of texts".into())),
+    };
+    let mut keys = Vec::new();
+    for text in &texts {
+        let text = text.as_str().ok_or_else(|| KeyringError::Decode("a key is no text".into()))?;
+        keys.push(decode_base64(text).map_err(|offset| KeyringError::Key { offset })?);
+    }
+    if keys.is_empty() {
+        return Err(KeyringError::Empty);
+    }
+    if keys.iter().any(|key| !matches!(key.len(), 16 | 24 | 32)) {
+        return Err(KeyringError::Size);
+    }
+    Ok(keys)
+}
+
+/// Replaces the file in one step by one with these keys, the primary one first (`WriteKeyringFile` in `keymanager.go` of
+/// Serf writes in place). A new file can be read by its owner only.
+///
+/// # Errors
+///
+/// The file cannot be written.
+pub fn write_keyring<'k>(path: &Path, keys: impl IntoIterator<Item = &'k [u8]>) -> io::Result<()> {
+    let keys = keys.into_iter().map(|key| Json::text(&STANDARD.encode(key))).collect();
+    replace(path, Json::List(keys).render().as_bytes())
+}
+
+/// Parses JSON, with Go's words for a text that ends too early.
+pub(super) fn parse_json(text: &[u8]) -> Result<Value, String> {
+    serde_json::from_slice(text)
+        .map_err(|error| if error.is_eof() { "unexpected end of JSON input".into() } else { error.to_string() })
+}
+
+/// Writes beside `path` and renames; keeps the permissions of a file that is replaced, a new one is its owner's alone.
+pub(super) fn replace(path: &Path, contents: &[u8]) -> io::Result<()> {
+    // A link stays a link: what it points to is replaced.
+    let path = &fs::canonicalize(path).unwrap_or_else(|_| path.into());
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".new");
+    let beside = path.with_file_name(name);
+    _ = fs::remove_file(&beside);
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(&beside)?;
+    let written = (|| {
+        if let Ok(old) = fs::metadata(path) {
+            file.set_permissions(old.permissions())?;
+        }
+        file.write_all(contents)?;
+        file.sync_all()?;
+        fs::rename(&beside, path)
+    })();
+    if written.is_err() {
+        _ = fs::remove_file(&beside);
+    }
+    written
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+
+    /// A directory of one test's own, removed with it.
+    pub(in super::super) struct Directory(PathBuf);
+
+    impl Directory {
+        pub(in super::super) fn new(name: &str) -> Self {
+            let path = std::env::temp_dir().join(format!("serf-agent-{}-{name}", std::process::id()));
+            fs::create_dir_all(&path).expect("can be made");
+            Self(path)
+        }
+
+        pub(in super::super) fn file(&self, name: &str) -> PathBuf {
+            self.0.join(name)
+        }
+    }
+
+    impl Drop for Directory {
+        fn drop(&mut self) {
+            _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    #[test]
+    fn keys_survive_a_file_which_looks_like_hashicorps() {
+        let dir = Directory::new("keyring");
+        let path = dir.file("keys.json");
+        let keys: [&[u8]; 2] = [&[0; 16], &[1; 32]];
+        write_keyring(&path, keys).expect("can be written");
+        assert_eq!(
+            fs::read_to_string(&path).expect("was written"),
+            "[\n  \"AAAAAAAAAAAAAAAAAAAAAA==\",\n  \"AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=\"\n]"
+        );
+        assert_eq!(read_keyring(&path), Ok(keys.map(<[u8]>::to_vec).into()));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_new_file_is_its_owners_and_an_old_one_keeps_its_mode() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = Directory::new("mode");
+        let path = dir.file("keys.json");
+        let mode = || fs::metadata(&path).expect("is there").permissions().mode() & 0o777;
+        let write = || write_keyring(&path, [[0; 16].as_slice()]).expect("can be written");
+        write();
+        assert_eq!(mode(), 0o600);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).expect("is ours");
+        write();
+        assert_eq!(mode(), 0o640);
+    }
+
+    #[test]
+    fn other_files_are_refused_as_by_hashicorps_agent() {
+        let dir = Directory::new("bad-keyring");
+        let path = dir.file("keys.json");
+        let missing = read_keyring(&path).expect_err("is missing").to_string();
+        assert_eq!(missing, format!("stat {}: no such file or directory", path.display()));
+        for (text, message) in [
+            ("[]", "Keyring file contains no keys"),
+            ("[\"AAAA\"", "Failed to decode keyring file: unexpected end of JSON input"),
+            ("[\"!!\"]", "Failed to decode key from keyring: illegal base64 data at input byte 0"),
+            ("[\"AAAA\"]", "Failed to restore keyring: key size must be 16, 24 or 32 bytes"),
+        ] {
+            fs::write(&path, text).expect("can be written");
+            assert_eq!(read_keyring(&path).expect_err(text).to_string(), message);
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! The files that settings come from.
+
+use core::fmt;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::decode::{DecodeError, decode};
+use super::layer::Layer;
+use crate::endpoint::go_words;
+
+/// A file that cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SourceError {
+    /// It cannot be read.
+    Read {
+        /// Its path as it was given.
+        path: String,
+        /// What was tried, and the system's answer.
+        why: String,
+    },
+    /// It is no configuration.
+    Decode {
+        /// Its path.
+        path: String,
+        /// What is wrong.
+        why: DecodeError,
+    },
+}
+
+impl fmt::Display for SourceError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Read { path, why } => write!(f, "Error reading '{path}': {why}"),
+            Self::Decode { path, why } => write!(f, "Error decoding '{path}': {why}"),
+        }
+    }
+}
+
+impl core::error::Error for SourceError {}
+
+/// Reads files in this order and puts them together. Of a directory all files are read whose names end in `.json`, sorted by
+/// name; what lies deeper is not (`ReadConfigPaths` in `config.go`).
+///
+/// # Errors
+///
+/// Names the first file that cannot be used.
+pub fn read(paths: &[String]) -> Result<Layer, SourceError> {
+    let mut layer = Layer::default();
+    for path in paths {
+        let failed = |error: io::Error| SourceError::Read { path: path.clone(), why: open_failure(path, &error) };
+        if !fs::metadata(path).map_err(failed)?.is_dir() {
+            layer.merge(read_file(Path::new(path))?);
+            continue;
+        }
+        for file in directory(Path::new(path)).map_err(failed)? {
+            layer.merge(read_file(&file)?);
+        }
+    }
+    Ok(layer)
+}
+
+fn read_file(path: &Path) -> Result<Layer, SourceError> {
+    let shown = path.display().to_string();
+    let text =
+        fs::read(path).map_err(|error| SourceError::Read { path: shown.clone(), why: open_failure(&shown, &error) })?;
+    decode(&text).map_err(|why| SourceError::Decode { path: shown, why })
+}
+
+fn directory(path: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(path)? {
+        let entry = entry?;
+        if !entry.file_type()?.is_dir() && entry.file_name().as_encoded_bytes().ends_with(b".json") {
+            files.push(entry.path());
+        }
+    }
+    files.sort_unstable_by(|a, b| a.file_name().cmp(&b.file_name()));
+    Ok(files)
+}
+
+fn open_failure(path: &str, error: &io::Error) -> String {
+    format!("open {path}: {}", go_words(error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::keyring::tests::Directory;
+
+    #[test]
+    fn files_of_a_directory_are_read_by_name_and_win_in_that_order() {
+        let dir = Directory::new("source");
+        let write = |name: &str, text: &str| fs::write(dir.file(name), text).expect("can be written");
+        write("b.json", "{\"node_name\": \"b\", \"start_join\": [\"b\"]}");
+        write("a.json", "{\"node_name\": \"a\", \"start_join\": [\"a\"], \"profile\": \"wan\"}");
+        write(".hidden.json", "{\"start_join\": [\"hidden\"]}");
+        write("not.txt", "no JSON");
+        fs::create_dir_all(dir.file("deep.json")).expect("can be made");
+        let path = dir.file("").display().to_string();
+        let layer = read(&[path]).expect("is valid");
+        assert_eq!((layer.node_name.as_str(), layer.profile.as_str()), ("b", "wan"));
+        assert_eq!(layer.start_join, ["hidden", "a", "b"]);
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_used_is_named() {
+        let dir = Directory::new("bad-source");
+        let path = dir.file("x").display().to_string();
+        let error = |path: &String| read(core::slice::from_ref(path)).expect_err("cannot be used").to_string();
+        assert_eq!(error(&path), format!("Error reading '{path}': open {path}: no such file or directory"));
+        fs::write(&path, "{").expect("can be written");
+        assert_eq!(error(&path), format!("Error decoding '{path}': unexpected EOF"));
+    }
+}

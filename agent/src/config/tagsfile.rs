@@ -1,0 +1,101 @@
+//! The file that keeps tags which were set while the agent ran.
+
+use core::fmt;
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::keyring::replace;
+use crate::json::Json;
+
+/// Why a tags file cannot be used.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum TagsFileError {
+    /// It cannot be read.
+    Read(io::Error),
+    /// It holds no JSON object of texts.
+    Decode(String),
+}
+
+impl fmt::Display for TagsFileError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Read(error) => write!(f, "Failed to read tags file: {error}"),
+            Self::Decode(why) => write!(f, "Failed to decode tags file: {why}"),
+        }
+    }
+}
+
+impl core::error::Error for TagsFileError {}
+
+/// Reads tags, `None` when there is no such file yet (`loadTagsFile` in `agent.go`).
+///
+/// # Errors
+///
+/// See [`TagsFileError`].
+pub fn read_tags_file(path: &Path) -> Result<Option<BTreeMap<String, String>>, TagsFileError> {
+    let text = match fs::read(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(TagsFileError::Read(error)),
+    };
+    let value = super::keyring::parse_json(&text).map_err(TagsFileError::Decode)?;
+    let object = match value {
+        Value::Null => return Ok(Some(BTreeMap::new())),
+        Value::Object(object) => object,
+        _ => return Err(TagsFileError::Decode("expected an object of texts".into())),
+    };
+    let tags = object.into_iter().map(|(key, value)| match value {
+        Value::String(value) => Ok((key, value)),
+        Value::Null => Ok((key, String::new())),
+        _ => Err(TagsFileError::Decode(format!("the value of tag '{key}' is no text"))),
+    });
+    tags.collect::<Result<_, _>>().map(Some)
+}
+
+/// Replaces the file in one step, so that a crash leaves the old or the new tags (`writeTagsFile` in `agent.go` writes in
+/// place). A new file can be read by its owner only.
+///
+/// # Errors
+///
+/// The file cannot be written.
+pub fn write_tags_file(path: &Path, tags: &BTreeMap<String, String>) -> io::Result<()> {
+    replace(path, Json::texts(tags).render().as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tags_survive_a_file_which_looks_like_hashicorps() {
+        let dir = crate::config::keyring::tests::Directory::new("tags");
+        let path = dir.file("tags.json");
+        assert_eq!(read_tags_file(&path).expect("may be missing"), None);
+        let tags = BTreeMap::from([("z".into(), "1".into()), ("a".into(), "<&>".into())]);
+        write_tags_file(&path, &tags).expect("can be written");
+        let text = fs::read_to_string(&path).expect("was written");
+        assert_eq!(text, "{\n  \"a\": \"\\u003c\\u0026\\u003e\",\n  \"z\": \"1\"\n}");
+        assert_eq!(read_tags_file(&path).expect("is valid"), Some(tags));
+    }
+
+    #[test]
+    fn other_contents_are_refused() {
+        let dir = crate::config::keyring::tests::Directory::new("bad-tags");
+        for (text, why) in [
+            ("", "unexpected end of JSON input"),
+            ("{\"a\"", "unexpected end of JSON input"),
+            ("{\"a\": 1}", "the value of tag 'a' is no text"),
+            ("[]", "expected an object of texts"),
+        ] {
+            let path = dir.file("tags.json");
+            fs::write(&path, text).expect("can be written");
+            let error = read_tags_file(&path).expect_err(text).to_string();
+            assert_eq!(error, format!("Failed to decode tags file: {why}"));
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! `host:port` as Go reads it, with Go's complaints.
+
+use core::fmt;
+use std::io;
+
+/// Why a text is no `host:port` (`AddrError` of Go's `net`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndpointError {
+    /// The text, or the part of it that is wrong.
+    pub text: String,
+    /// What is wrong with it.
+    pub why: &'static str,
+}
+
+impl fmt::Display for EndpointError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "address {}: {}", self.text, self.why)
+    }
+}
+
+impl core::error::Error for EndpointError {}
+
+/// Splits `host:port`, `[v6]:port` or `:port` (`SplitHostPort` in Go's `net`).
+///
+/// # Errors
+///
+/// The port is missing, or the colons and brackets make no sense.
+pub(crate) fn split(text: &str) -> Result<(&str, &str), EndpointError> {
+    let fail = |why| EndpointError { text: text.into(), why };
+    let colon = text.rfind(':').ok_or_else(|| fail(MISSING_PORT))?;
+    let (host, skipped) = if let Some(inner) = text.strip_prefix('[') {
+        let length = inner.find(']').ok_or_else(|| fail("missing ']' in address"))?;
+        let end = length + 1;
+        match text.as_bytes().get(end + 1) {
+            Some(b':') if end + 1 == colon => {}
+            Some(b':') => return Err(fail(TOO_MANY_COLONS)),
+            _ => return Err(fail(MISSING_PORT)),
+        }
+        (&inner[..length], end + 1)
+    } else {
+        let host = &text[..colon];
+        if host.contains(':') {
+            return Err(fail(TOO_MANY_COLONS));
+        }
+        (host, 0)
+    };
+    let skip_open = usize::from(skipped > 0);
+    if text[skip_open..].contains('[') {
+        return Err(fail("unexpected '[' in address"));
+    }
+    if text[skipped..].contains(']') {
+        return Err(fail("unexpected ']' in address"));
+    }
+    Ok((host, &text[colon + 1..]))
+}
+
+/// Reads the number of a port.
+///
+/// # Errors
+///
+/// It is not one, or above 65535.
+pub(crate) fn port(text: &str) -> Result<u16, EndpointError> {
+    if text.is_empty() {
+        return Ok(0);
+    }
+    let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
+    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(EndpointError { text: format!("tcp/{text}"), why: "unknown port" });
+    }
+    text.parse().map_err(|_| EndpointError { text: text.into(), why: "invalid port" })
+}
+
+/// The system's message as Go prints it: without the number and without the capital.
+pub(crate) fn go_words(error: &io::Error) -> String {
+    let text = error.to_string();
+    let text = text.split(" (os error").next().unwrap_or_default();
+    let mut letters = text.chars();
+    letters.next().map(|first| first.to_lowercase().chain(letters).collect()).unwrap_or_default()
+}
+
+/// No port: [`split`] could do with one added.
+pub(crate) const MISSING_PORT: &str = "missing port in address";
+const TOO_MANY_COLONS: &str = "too many colons in address";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_split_and_fail_as_in_go() {
+        let why = |text| split(text).expect_err("splits").why;
+        assert_eq!(split("127.0.0.1:80"), Ok(("127.0.0.1", "80")));
+        assert_eq!(split(":80"), Ok(("", "80")));
+        assert_eq!(split("[::1]:80"), Ok(("::1", "80")));
+        assert_eq!(split("host:"), Ok(("host", "")));
+        assert_eq!(why("127.0.0.1"), MISSING_PORT);
+        assert_eq!(why("[::1]"), MISSING_PORT);
+        assert_eq!(why("::1"), TOO_MANY_COLONS);
+        assert_eq!(why("bad:::x"), TOO_MANY_COLONS);
+        assert_eq!(why("[::1]:1:2"), TOO_MANY_COLONS);
+        assert_eq!(why("[::1:80"), "missing ']' in address");
+        assert_eq!(why("a[b:80"), "unexpected '[' in address");
+        assert_eq!(why("a]b:80"), "unexpected ']' in address");
+    }
+
+    #[test]
+    fn ports_are_numbers_up_to_65535() {
+        assert_eq!(port("7373"), Ok(7373));
+        assert_eq!(port("99999").expect_err("is a port").to_string(), "address 99999: invalid port");
+        assert_eq!(port("x").expect_err("is a port").to_string(), "address tcp/x: unknown port");
+    }
+
+    #[test]
+    fn messages_of_the_system_lose_number_and_capital() {
+        assert_eq!(go_words(&io::Error::from_raw_os_error(111)), "connection refused");
+    }
+}

@@ -1,0 +1,229 @@
+//! Flags as Go's `flag` package reads them: `-name=value`, `-name value`, with one dash or two.
+
+use core::cell::RefCell;
+use core::fmt;
+use std::ffi::OsString;
+
+use crate::duration;
+use crate::quote::quote;
+
+/// Where the value of a flag goes.
+pub(crate) enum Slot<'v> {
+    /// True when given without a value.
+    Bool(&'v mut bool),
+    /// The last one counts.
+    Text(&'v mut String),
+    /// Each is added.
+    Texts(&'v mut Vec<String>),
+    /// Each is added to a list that several flags share.
+    Shared(&'v RefCell<Vec<String>>),
+    /// In decimal, or in another base with a prefix.
+    Int(&'v mut i64),
+    /// A duration, in nanoseconds.
+    Nanos(&'v mut i64),
+}
+
+/// A flag's name without dashes and its slot.
+pub(crate) type Flag<'v> = (&'static str, Slot<'v>);
+
+/// Why flags cannot be read, in the words of Go's `flag`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum FlagError {
+    Syntax(String),
+    Unknown(String),
+    NeedsValue(&'static str),
+    Bool(&'static str, String),
+    Value(&'static str, String, &'static str),
+}
+
+impl fmt::Display for FlagError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Syntax(arg) => write!(f, "bad flag syntax: {arg}"),
+            Self::Unknown(name) => write!(f, "flag provided but not defined: -{name}"),
+            Self::NeedsValue(name) => write!(f, "flag needs an argument: -{name}"),
+            Self::Bool(name, value) => {
+                write!(f, "invalid boolean value {} for -{name}: parse error", quote(value.as_bytes()))
+            }
+            Self::Value(name, value, why) => {
+                write!(f, "invalid value {} for flag -{name}: {why}", quote(value.as_bytes()))
+            }
+        }
+    }
+}
+
+/// Reads flags up to the first argument that is none, and returns that and the rest. `--` ends the flags, too.
+pub(crate) fn parse<'a>(flags: &mut [Flag<'_>], args: &'a [OsString]) -> Result<&'a [OsString], FlagError> {
+    let mut rest = args;
+    while let Some((arg, after)) = rest.split_first() {
+        let text = arg.to_string_lossy();
+        let Some(name) = text.strip_prefix('-').filter(|name| !name.is_empty()) else { return Ok(rest) };
+        rest = after;
+        let name = name.strip_prefix('-').unwrap_or(name);
+        if name.is_empty() {
+            return Ok(rest);
+        }
+        if name.starts_with(['-', '=']) {
+            return Err(FlagError::Syntax(text.into_owned()));
+        }
+        let (name, value) = name.split_once('=').map_or((name, None), |(name, value)| (name, Some(value.to_owned())));
+        let (name, slot) =
+            flags.iter_mut().find(|flag| flag.0 == name).ok_or_else(|| FlagError::Unknown(name.into()))?;
+        if let Slot::Bool(target) = slot {
+            let value = value.unwrap_or_else(|| "true".into());
+            **target = parse_bool(&value).ok_or(FlagError::Bool(name, value))?;
+            continue;
+        }
+        let value = match (value, rest.split_first()) {
+            (Some(value), _) => value,
+            (None, Some((value, after))) => {
+                rest = after;
+                value.to_string_lossy().into_owned()
+            }
+            (None, None) => return Err(FlagError::NeedsValue(name)),
+        };
+        set(name, slot, value)?;
+    }
+    Ok(rest)
+}
+
+fn set(name: &'static str, slot: &mut Slot<'_>, value: String) -> Result<(), FlagError> {
+    match slot {
+        Slot::Bool(target) => **target = parse_bool(&value).ok_or(FlagError::Bool(name, value))?,
+        Slot::Text(target) => **target = value,
+        Slot::Texts(target) => target.push(value),
+        Slot::Shared(target) => target.borrow_mut().push(value),
+        Slot::Int(target) => **target = parse_int(&value).map_err(|why| FlagError::Value(name, value, why))?,
+        Slot::Nanos(target) => {
+            **target = duration::parse(&value).map_err(|_| FlagError::Value(name, value, PARSE_ERROR))?;
+        }
+    }
+    Ok(())
+}
+
+fn parse_bool(text: &str) -> Option<bool> {
+    match text {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
+        _ => None,
+    }
+}
+
+/// Reads an integer with Go's prefixes for its base (`ParseInt` with base 0).
+fn parse_int(text: &str) -> Result<i64, &'static str> {
+    let (negative, digits) = match text.strip_prefix('-') {
+        Some(digits) => (true, digits),
+        None => (false, text.strip_prefix('+').unwrap_or(text)),
+    };
+    let lower = digits.to_ascii_lowercase();
+    let (base, digits, prefixed) = match lower.as_bytes() {
+        [b'0', b'x', ..] => (16, &lower[2..], true),
+        [b'0', b'o', ..] => (8, &lower[2..], true),
+        [b'0', b'b', ..] => (2, &lower[2..], true),
+        [b'0', _, ..] => (8, &lower[1..], true),
+        _ => (10, lower.as_str(), false),
+    };
+    if !underscores_are_between_digits(digits, prefixed) {
+        return Err(PARSE_ERROR);
+    }
+    let digits = digits.replace('_', "");
+    if digits.is_empty() || !digits.chars().all(|digit| digit.is_digit(base)) {
+        return Err(PARSE_ERROR);
+    }
+    let value = i128::from_str_radix(&digits, base).map_err(|_| RANGE_ERROR)?;
+    i64::try_from(if negative { -value } else { value }).map_err(|_| RANGE_ERROR)
+}
+
+/// An underscore may separate digits, and the base's prefix from the digits.
+fn underscores_are_between_digits(digits: &str, prefixed: bool) -> bool {
+    let outer = if prefixed { digits.strip_prefix('_').unwrap_or(digits) } else { digits };
+    !(outer.starts_with('_') || outer.ends_with('_') || outer.contains("__"))
+}
+
+const PARSE_ERROR: &str = "parse error";
+const RANGE_ERROR: &str = "value out of range";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn args(texts: &[&str]) -> Vec<OsString> {
+        texts.iter().map(OsString::from).collect()
+    }
+
+    #[derive(Default, Debug, PartialEq)]
+    struct Parsed {
+        on: bool,
+        name: String,
+        tags: Vec<String>,
+        count: i64,
+        wait: i64,
+        rest: Vec<OsString>,
+    }
+
+    fn parsed(texts: &[&str]) -> Result<Parsed, FlagError> {
+        let mut p = Parsed::default();
+        let args = args(texts);
+        let rest = parse(
+            &mut [
+                ("on", Slot::Bool(&mut p.on)),
+                ("name", Slot::Text(&mut p.name)),
+                ("tag", Slot::Texts(&mut p.tags)),
+                ("count", Slot::Int(&mut p.count)),
+                ("wait", Slot::Nanos(&mut p.wait)),
+            ],
+            &args,
+        )?;
+        p.rest = rest.to_vec();
+        Ok(p)
+    }
+
+    #[test]
+    fn one_dash_or_two_and_both_ways_to_give_a_value() {
+        let expected = Parsed { on: true, name: "n".into(), count: 2, wait: 3_000_000_000, ..Parsed::default() };
+        assert_eq!(parsed(&["-on", "-name=n", "--count", "0x2", "--wait=3s"]), Ok(expected));
+        assert_eq!(parsed(&["-tag", "a=b", "--tag=c=d"]).expect("parses").tags, ["a=b", "c=d"]);
+        assert_eq!(parsed(&["-name=a", "-name="]).expect("parses").name, "");
+    }
+
+    #[test]
+    fn flags_end_at_the_first_other_argument_and_at_two_dashes() {
+        assert_eq!(parsed(&["-on", "x", "-name=n"]).expect("parses").rest, args(&["x", "-name=n"]));
+        assert_eq!(parsed(&["-on", "--", "-name=n"]).expect("parses").rest, args(&["-name=n"]));
+        assert_eq!(parsed(&["-", "-on"]).expect("parses").rest, args(&["-", "-on"]));
+        let separate = parsed(&["-on", "false"]).expect("parses");
+        assert!(separate.on, "a boolean takes no separate value");
+        assert_eq!(separate.rest, args(&["false"]));
+    }
+
+    #[test]
+    fn mistakes_are_told_in_gos_words() {
+        for (arg, message) in [
+            ("-bogus", "flag provided but not defined: -bogus"),
+            ("--bogus", "flag provided but not defined: -bogus"),
+            ("-name", "flag needs an argument: -name"),
+            ("-on=maybe", "invalid boolean value \"maybe\" for -on: parse error"),
+            ("-wait=1", "invalid value \"1\" for flag -wait: parse error"),
+            ("-count=x", "invalid value \"x\" for flag -count: parse error"),
+            (
+                "-count=99999999999999999999",
+                "invalid value \"99999999999999999999\" for flag -count: value out of range",
+            ),
+            ("---x", "bad flag syntax: ---x"),
+            ("-=", "bad flag syntax: -="),
+        ] {
+            assert_eq!(parsed(&[arg]).expect_err(arg).to_string(), message);
+        }
+    }
+
+    #[test]
+    fn integers_have_gos_prefixes_and_underscores() {
+        for (text, value) in [("-1", -1), ("017", 15), ("0b11", 3), ("0o7", 7), ("0x_f", 15), ("1_000", 1000), ("0", 0)]
+        {
+            assert_eq!(parse_int(text), Ok(value), "{text}");
+        }
+        for text in ["1__0", "_1", "1_", "08", "0x", "", "+-1"] {
+            assert_eq!(parse_int(text), Err(PARSE_ERROR), "{text}");
+        }
+    }
+}

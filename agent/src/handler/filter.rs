@@ -1,0 +1,140 @@
+//! Which events a handler or a stream wants.
+
+use core::fmt;
+
+use super::event::{Event, MemberChange};
+
+/// One element of a filter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum EventFilter {
+    /// Everything.
+    Any,
+    /// Changes of members.
+    Members(MemberChange),
+    /// User events with this name, with any when empty.
+    User(String),
+    /// Queries with this name, with any when empty.
+    Query(String),
+}
+
+/// The element that is no filter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FilterError(pub String);
+
+impl fmt::Display for FilterError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Invalid event filter: '{}'", self.0)
+    }
+}
+
+impl core::error::Error for FilterError {}
+
+impl EventFilter {
+    /// Reads a list such as `member-join,user:deploy`. An empty text means everything; blanks are not trimmed
+    /// (`ParseEventFilter` in `event_handler.go`).
+    ///
+    /// # Errors
+    ///
+    /// Names the first element that is none.
+    pub fn parse_list(text: &str) -> Result<Vec<Self>, FilterError> {
+        if text.is_empty() {
+            return Ok(vec![Self::Any]);
+        }
+        text.split(',').map(Self::parse).collect()
+    }
+
+    fn parse(element: &str) -> Result<Self, FilterError> {
+        if let Some(name) = element.strip_prefix("user:") {
+            return Ok(Self::User(name.into()));
+        }
+        if let Some(name) = element.strip_prefix("query:") {
+            return Ok(Self::Query(name.into()));
+        }
+        match element {
+            "*" => Ok(Self::Any),
+            "user" => Ok(Self::User(String::new())),
+            "query" => Ok(Self::Query(String::new())),
+            _ => {
+                let change = MemberChange::ALL.into_iter().find(|change| change.name() == element);
+                change.map(Self::Members).ok_or_else(|| FilterError(element.into()))
+            }
+        }
+    }
+
+    /// Whether it wants `event`.
+    pub fn matches(&self, event: &Event) -> bool {
+        let named = |wanted: &String, name: &String| wanted.is_empty() || wanted == name;
+        match (self, event) {
+            (Self::Any, _) => true,
+            (Self::Members(wanted), Event::Members { change, .. }) => wanted == change,
+            (Self::User(wanted), Event::User { name, .. }) | (Self::Query(wanted), Event::Query { name, .. }) => {
+                named(wanted, name)
+            }
+            _ => false,
+        }
+    }
+
+    /// Its kind and name as `stats` lists them: `query:load`, `user:`, `*:`.
+    pub fn label(&self) -> String {
+        match self {
+            Self::Any => "*:".into(),
+            Self::Members(change) => format!("{}:", change.name()),
+            Self::User(name) => format!("user:{name}"),
+            Self::Query(name) => format!("query:{name}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn user(name: &str) -> Event {
+        Event::User { name: name.into(), lamport: 1, payload: vec![], coalesce: false }
+    }
+
+    fn query(name: &str) -> Event {
+        Event::Query { name: name.into(), lamport: 1, payload: vec![] }
+    }
+
+    fn wants(filter: &str, event: &Event) -> usize {
+        let filters = EventFilter::parse_list(filter).expect("is a filter");
+        filters.iter().filter(|filter| filter.matches(event)).count()
+    }
+
+    #[test]
+    fn filters_want_kinds_and_names() {
+        let failed = Event::Members { change: MemberChange::Failed, members: vec![] };
+        for (filter, deploy, load, failure) in [
+            ("", 1, 1, 1),
+            ("*", 1, 1, 1),
+            ("user", 1, 0, 0),
+            ("user:", 1, 0, 0),
+            ("user:deploy", 1, 0, 0),
+            ("user:other", 0, 0, 0),
+            ("query:load", 0, 1, 0),
+            ("query", 0, 1, 0),
+            ("member-failed", 0, 0, 1),
+            ("member-join", 0, 0, 0),
+            ("member-failed,user:deploy", 1, 0, 1),
+            ("user,user:deploy", 2, 0, 0),
+        ] {
+            let found = [wants(filter, &user("deploy")), wants(filter, &query("load")), wants(filter, &failed)];
+            assert_eq!(found, [deploy, load, failure], "{filter}");
+        }
+    }
+
+    #[test]
+    fn other_elements_are_refused() {
+        for (text, element) in [
+            ("FOO", "FOO"),
+            ("member-join:x", "member-join:x"),
+            ("user, query", " query"),
+            ("user,", ""),
+            ("user,bogus", "bogus"),
+        ] {
+            assert_eq!(EventFilter::parse_list(text), Err(FilterError(element.into())));
+        }
+    }
+}

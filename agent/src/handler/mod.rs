@@ -1,0 +1,15 @@
+//! Event handlers: scripts that the agent runs when something happens.
+//!
+//! Everything here is a pure function of the event; who runs the scripts is not decided here.
+
+mod event;
+mod filter;
+mod input;
+mod output;
+mod script;
+
+pub use self::event::{Event, MemberChange};
+pub use self::filter::{EventFilter, FilterError};
+pub use self::input::{environment, stdin};
+pub use self::output::{OutputTail, answer};
+pub use self::script::{EventHandler, HandlerError};

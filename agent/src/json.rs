@@ -1,0 +1,116 @@
+//! JSON as Go's `json.MarshalIndent` writes it with two blanks, which scripts compare.
+
+use std::collections::BTreeMap;
+
+/// A document to be written.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Json {
+    /// Nothing.
+    Null,
+    /// A number.
+    Number(i64),
+    /// Text; bytes that are not UTF-8 are replaced.
+    Text(Vec<u8>),
+    /// A list.
+    List(Vec<Self>),
+    /// An object, its keys in this order.
+    Object(Vec<(String, Self)>),
+}
+
+impl Json {
+    /// Text that is valid.
+    pub(crate) fn text(text: &str) -> Self {
+        Self::Text(text.as_bytes().to_vec())
+    }
+
+    /// A map of texts, which Go sorts.
+    pub(crate) fn texts(map: &BTreeMap<String, String>) -> Self {
+        Self::Object(map.iter().map(|(key, value)| (key.clone(), Self::text(value))).collect())
+    }
+
+    /// The document without a newline at its end.
+    pub(crate) fn render(&self) -> String {
+        let mut out = String::new();
+        self.write(&mut out, 0);
+        out
+    }
+
+    fn write(&self, out: &mut String, depth: usize) {
+        match self {
+            Self::Null => out.push_str("null"),
+            Self::Number(number) => out.push_str(&number.to_string()),
+            Self::Text(bytes) => quote(bytes, out),
+            Self::List(items) => {
+                block(out, depth, ['[', ']'], items, |item, out, depth| item.write(out, depth));
+            }
+            Self::Object(fields) => block(out, depth, ['{', '}'], fields, |(key, value), out, depth| {
+                quote(key.as_bytes(), out);
+                out.push_str(": ");
+                value.write(out, depth);
+            }),
+        }
+    }
+}
+
+fn block<T>(out: &mut String, depth: usize, [open, close]: [char; 2], items: &[T], write: fn(&T, &mut String, usize)) {
+    let line = |out: &mut String, depth: usize| {
+        out.push('\n');
+        (0..depth).for_each(|_| out.push_str("  "));
+    };
+    out.push(open);
+    for (idx, item) in items.iter().enumerate() {
+        if idx > 0 {
+            out.push(',');
+        }
+        line(out, depth + 1);
+        write(item, out, depth + 1);
+    }
+    if !items.is_empty() {
+        line(out, depth);
+    }
+    out.push(close);
+}
+
+fn quote(bytes: &[u8], out: &mut String) {
+    out.push('"');
+    for chunk in bytes.utf8_chunks() {
+        for letter in chunk.valid().chars() {
+            match letter {
+                '"' => out.push_str("\\\""),
+                '\\' => out.push_str("\\\\"),
+                '\n' => out.push_str("\\n"),
+                '\r' => out.push_str("\\r"),
+                '\t' => out.push_str("\\t"),
+                '\0'..='\x1f' | '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => {
+                    out.push_str(&format!("\\u{:04x}", u32::from(letter)));
+                }
+                _ => out.push(letter),
+            }
+        }
+        chunk.invalid().iter().for_each(|_| out.push_str("\\ufffd"));
+    }
+    out.push('"');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn documents_look_like_gos() {
+        let map = BTreeMap::from([("z".into(), "1".into()), ("a".into(), "<&>\u{8}\u{2028}\"\\".into())]);
+        assert_eq!(
+            Json::texts(&map).render(),
+            "{\n  \"a\": \"\\u003c\\u0026\\u003e\\u0008\\u2028\\\"\\\\\",\n  \"z\": \"1\"\n}"
+        );
+        let nested = Json::Object(vec![
+            ("none".into(), Json::Null),
+            ("empty".into(), Json::List(vec![])),
+            ("list".into(), Json::List(vec![Json::Number(-1), Json::Text(b"\xff\xc3\xe9z".to_vec())])),
+        ]);
+        assert_eq!(
+            nested.render(),
+            "{\n  \"none\": null,\n  \"empty\": [],\n  \"list\": [\n    -1,\n    \"\\ufffd\\ufffd\\ufffdz\"\n  ]\n}"
+        );
+    }
+}

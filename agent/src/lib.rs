@@ -1,0 +1,15 @@
+//! The `serf` binary as a library: the RPC protocol and its client, the configuration, event handlers and the log of an
+//! agent, and the command line.
+
+pub mod cli;
+pub mod config;
+pub mod duration;
+pub mod endpoint;
+pub mod handler;
+pub mod log;
+pub mod rpc;
+pub mod tags;
+
+mod flags;
+mod json;
+mod quote;

@@ -1,0 +1,136 @@
+//! The last log records, for those who come late, and the queues of those who follow.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::Level;
+
+/// Keeps the last 512 records of all levels and hands new ones to followers (`logWriter` in
+/// `cmd/serf/command/agent/log_writer.go`).
+///
+/// What a slow follower misses is counted, never logged per record: a notice about a dropped record would be a record to be
+/// dropped, which made HashiCorp's agent write without end.
+#[derive(Debug, Default)]
+pub struct LogRing {
+    records: VecDeque<Arc<str>>,
+    followers: Vec<(u64, Follower)>,
+    follower_next: u64,
+}
+
+#[derive(Debug)]
+struct Follower {
+    level: Level,
+    queue: VecDeque<Arc<str>>,
+    dropped: u64,
+}
+
+/// Names a follower of a [`LogRing`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FollowerId(u64);
+
+impl LogRing {
+    /// An empty ring.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a record, which has no newline at its end.
+    pub fn push(&mut self, record: Arc<str>) {
+        for (_, follower) in &mut self.followers {
+            follower.push(&record);
+        }
+        if self.records.len() == RECORDS_MAX {
+            self.records.pop_front();
+        }
+        self.records.push_back(record);
+    }
+
+    /// Starts to queue records from `level` on, first those that are kept.
+    pub fn follow(&mut self, level: Level) -> FollowerId {
+        let mut follower = Follower { level, queue: VecDeque::new(), dropped: 0 };
+        self.records.iter().for_each(|record| follower.push(record));
+        let id = self.follower_next;
+        self.follower_next += 1;
+        self.followers.push((id, follower));
+        FollowerId(id)
+    }
+
+    /// Takes the oldest queued record of a follower.
+    pub fn poll(&mut self, id: FollowerId) -> Option<Arc<str>> {
+        self.follower(id)?.queue.pop_front()
+    }
+
+    /// Takes the number of records that the follower missed because 512 were waiting already.
+    pub fn take_dropped(&mut self, id: FollowerId) -> u64 {
+        self.follower(id).map_or(0, |follower| core::mem::take(&mut follower.dropped))
+    }
+
+    /// Ends a follower.
+    pub fn unfollow(&mut self, id: FollowerId) {
+        self.followers.retain(|(other, _)| *other != id.0);
+    }
+
+    fn follower(&mut self, id: FollowerId) -> Option<&mut Follower> {
+        self.followers.iter_mut().find(|(other, _)| *other == id.0).map(|(_, follower)| follower)
+    }
+}
+
+impl Follower {
+    fn push(&mut self, record: &Arc<str>) {
+        if !self.level.passes(record) {
+            return;
+        }
+        if self.queue.len() == QUEUE_MAX {
+            self.dropped += 1;
+        } else {
+            self.queue.push_back(Arc::clone(record));
+        }
+    }
+}
+
+/// Kept for `monitor`.
+const RECORDS_MAX: usize = 512;
+
+/// Queued per follower; newer records are dropped beyond.
+const QUEUE_MAX: usize = 512;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn push(ring: &mut LogRing, record: &str) {
+        ring.push(record.into());
+    }
+
+    #[test]
+    fn a_follower_gets_the_past_and_the_future_from_its_level_on() {
+        let mut ring = LogRing::new();
+        push(&mut ring, "[INFO] past");
+        push(&mut ring, "[DEBUG] past detail");
+        let info = ring.follow(Level::Info);
+        let debug = ring.follow(Level::Debug);
+        push(&mut ring, "[DEBUG] detail");
+        push(&mut ring, "[ERR] now");
+        let mut all = |id| core::iter::from_fn(|| ring.poll(id)).map(|record| record.to_string()).collect::<Vec<_>>();
+        assert_eq!(all(info), ["[INFO] past", "[ERR] now"]);
+        assert_eq!(all(debug), ["[INFO] past", "[DEBUG] past detail", "[DEBUG] detail", "[ERR] now"]);
+    }
+
+    #[test]
+    fn the_oldest_records_are_forgotten_and_the_newest_are_dropped_for_a_slow_follower() {
+        let mut ring = LogRing::new();
+        for n in 0..600 {
+            push(&mut ring, &format!("[INFO] {n}"));
+        }
+        let slow = ring.follow(Level::Trace);
+        push(&mut ring, "[INFO] 600");
+        assert_eq!(ring.take_dropped(slow), 1);
+        assert_eq!(ring.take_dropped(slow), 0, "taken");
+        assert_eq!(ring.poll(slow).as_deref(), Some("[INFO] 88"));
+        push(&mut ring, "[INFO] 601");
+        let rest: Vec<_> = core::iter::from_fn(|| ring.poll(slow)).collect();
+        assert_eq!((rest.len(), rest.last().map(|last| &**last)), (512, Some("[INFO] 601")));
+        ring.unfollow(slow);
+        assert_eq!(ring.poll(slow), None);
+    }
+}

@@ -1,0 +1,352 @@
+//! Reads msgpack as tolerantly as HashiCorp's agents do, 0.9 and 0.10 taken together.
+
+use core::fmt;
+use std::collections::BTreeMap;
+
+use super::frame::{FrameError, Framer};
+
+/// A cursor over one or more complete msgpack objects.
+///
+/// Each reader takes what a Go decoder would take for that type: nil is the zero value, any width and signedness of a
+/// number will do, and text and bytes stand for each other, because clients differ in what they write.
+#[derive(Clone, Debug)]
+pub struct Decoder<'a> {
+    bytes: &'a [u8],
+    depth: u32,
+}
+
+/// Any object, as far as its first header tells.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Head<'a> {
+    /// Nothing.
+    Nil,
+    /// A truth value.
+    Bool(bool),
+    /// An unsigned number of the formats `uint8` to `uint64`.
+    Uint(u64),
+    /// A signed number, or one that fits into its tag.
+    Int(i64),
+    /// A float.
+    Float(f64),
+    /// A string, which need not be valid UTF-8.
+    Text(&'a [u8]),
+    /// Bytes.
+    Bytes(&'a [u8]),
+    /// A list; as many objects follow.
+    List(u32),
+    /// A map; as many pairs of objects follow.
+    Map(u32),
+    /// An extension. None of them means anything here.
+    Extension,
+}
+
+impl<'a> Decoder<'a> {
+    /// Reads from the start of `bytes`.
+    pub const fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, depth: 0 }
+    }
+
+    /// Reads the next header, and the contents of all but lists and maps.
+    ///
+    /// # Errors
+    ///
+    /// The bytes end too early or are no msgpack.
+    pub fn head(&mut self) -> Result<Head<'a>, DecodeError> {
+        let tag = self.take(1)?[0];
+        Ok(match tag {
+            0x00..=0x7f => Head::Int(i64::from(tag)),
+            0x80..=0x8f => Head::Map(u32::from(tag & 0x0f)),
+            0x90..=0x9f => Head::List(u32::from(tag & 0x0f)),
+            0xa0..=0xbf => Head::Text(self.take(usize::from(tag & 0x1f))?),
+            0xc0 => Head::Nil,
+            0xc1 => return Err(DecodeError::Tag(tag)),
+            0xc2 => Head::Bool(false),
+            0xc3 => Head::Bool(true),
+            0xc4..=0xc6 => {
+                let length = self.length(tag - 0xc4)?;
+                Head::Bytes(self.take(length as usize)?)
+            }
+            0xc7..=0xc9 => {
+                let length = self.length(tag - 0xc7)? as usize;
+                self.take(length.saturating_add(1))?;
+                Head::Extension
+            }
+            0xca => Head::Float(f64::from(f32::from_be_bytes(self.array()?))),
+            0xcb => Head::Float(f64::from_be_bytes(self.array()?)),
+            0xcc => Head::Uint(u64::from(u8::from_be_bytes(self.array()?))),
+            0xcd => Head::Uint(u64::from(u16::from_be_bytes(self.array()?))),
+            0xce => Head::Uint(u64::from(u32::from_be_bytes(self.array()?))),
+            0xcf => Head::Uint(u64::from_be_bytes(self.array()?)),
+            0xd0 => Head::Int(i64::from(i8::from_be_bytes(self.array()?))),
+            0xd1 => Head::Int(i64::from(i16::from_be_bytes(self.array()?))),
+            0xd2 => Head::Int(i64::from(i32::from_be_bytes(self.array()?))),
+            0xd3 => Head::Int(i64::from_be_bytes(self.array()?)),
+            0xd4..=0xd8 => {
+                self.take(1 + (1 << (tag - 0xd4)))?;
+                Head::Extension
+            }
+            0xd9..=0xdb => {
+                let length = self.length(tag - 0xd9)?;
+                Head::Text(self.take(length as usize)?)
+            }
+            0xdc | 0xdd => Head::List(self.length(tag - 0xdc + 1)?),
+            0xde | 0xdf => Head::Map(self.length(tag - 0xde + 1)?),
+            0xe0..=0xff => Head::Int(i64::from(tag.cast_signed())),
+        })
+    }
+
+    /// Reads a map with text keys; `field` reads the value of each key that it knows and returns false for others, which
+    /// are skipped. Nil is a map without keys.
+    ///
+    /// # Errors
+    ///
+    /// This is no map, or a field could not be read.
+    pub fn fields(
+        &mut self,
+        mut field: impl FnMut(&'a [u8], &mut Self) -> Result<bool, DecodeError>,
+    ) -> Result<(), DecodeError> {
+        let pairs = match self.head()? {
+            Head::Nil => return Ok(()),
+            Head::Map(pairs) => pairs,
+            _ => return Err(DecodeError::Expected("a map")),
+        };
+        for _ in 0..pairs {
+            let key = self.raw("a key")?;
+            if !field(key, self)? {
+                self.skip()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Passes over the next object.
+    ///
+    /// # Errors
+    ///
+    /// The bytes end too early or are no msgpack.
+    pub fn skip(&mut self) -> Result<(), DecodeError> {
+        let end = Framer::new(usize::MAX).next(self.bytes)?.ok_or(DecodeError::Short)?;
+        self.bytes = &self.bytes[end..];
+        Ok(())
+    }
+
+    /// Reads a list of whatever `item` reads. Nil is an empty list.
+    ///
+    /// # Errors
+    ///
+    /// This is no list, or an item could not be read.
+    pub fn list<T>(
+        &mut self,
+        mut item: impl FnMut(&mut Self) -> Result<T, DecodeError>,
+    ) -> Result<Vec<T>, DecodeError> {
+        match self.head()? {
+            Head::Nil => Ok(Vec::new()),
+            // Nothing is reserved: the count is only a claim until the items were read.
+            Head::List(items) => (0..items).map(|_| item(self)).collect(),
+            _ => Err(DecodeError::Expected("a list")),
+        }
+    }
+
+    /// Reads a map from text to whatever `value` reads, `None` for nil. Of equal keys the last counts.
+    ///
+    /// # Errors
+    ///
+    /// This is no map, or a value could not be read.
+    pub fn table<T>(
+        &mut self,
+        mut value: impl FnMut(&mut Self) -> Result<T, DecodeError>,
+    ) -> Result<Option<BTreeMap<String, T>>, DecodeError> {
+        match self.head()? {
+            Head::Nil => Ok(None),
+            Head::Map(pairs) => {
+                (0..pairs).map(|_| Ok((self.text()?, value(self)?))).collect::<Result<_, _>>().map(Some)
+            }
+            _ => Err(DecodeError::Expected("a map")),
+        }
+    }
+
+    /// Reads a map from text to text; nil is an empty one.
+    ///
+    /// # Errors
+    ///
+    /// This is no such map.
+    pub fn texts(&mut self) -> Result<BTreeMap<String, String>, DecodeError> {
+        Ok(self.table(Self::text)?.unwrap_or_default())
+    }
+
+    /// Reads text. Nil is an empty one; what is not UTF-8 is replaced.
+    ///
+    /// # Errors
+    ///
+    /// This is neither text nor bytes.
+    pub fn text(&mut self) -> Result<String, DecodeError> {
+        Ok(String::from_utf8_lossy(self.raw("text")?).into_owned())
+    }
+
+    /// Reads bytes: also text, and a list of numbers below 256. Nil is `None`.
+    ///
+    /// # Errors
+    ///
+    /// This is none of that.
+    pub fn bytes(&mut self) -> Result<Option<Vec<u8>>, DecodeError> {
+        match self.head()? {
+            Head::Nil => Ok(None),
+            Head::Text(bytes) | Head::Bytes(bytes) => Ok(Some(bytes.to_vec())),
+            Head::List(items) => (0..items).map(|_| self.uint_below("a byte")).collect::<Result<_, _>>().map(Some),
+            _ => Err(DecodeError::Expected("bytes")),
+        }
+    }
+
+    /// Reads a truth value; a number is true unless 0, nil is false.
+    ///
+    /// # Errors
+    ///
+    /// This is neither.
+    pub fn bool(&mut self) -> Result<bool, DecodeError> {
+        match self.head()? {
+            Head::Nil => Ok(false),
+            Head::Bool(value) => Ok(value),
+            Head::Uint(value) => Ok(value != 0),
+            Head::Int(value) => Ok(value != 0),
+            _ => Err(DecodeError::Expected("a truth value")),
+        }
+    }
+
+    /// Reads a number from 0 on; nil is 0.
+    ///
+    /// # Errors
+    ///
+    /// This is no such number.
+    pub fn uint(&mut self) -> Result<u64, DecodeError> {
+        self.uint_below("a number from 0 on")
+    }
+
+    /// Reads a number from 0 on that fits into a narrower type, called `what` in the error.
+    ///
+    /// # Errors
+    ///
+    /// This is no such number.
+    pub fn uint_below<T: TryFrom<u64>>(&mut self, what: &'static str) -> Result<T, DecodeError> {
+        let value = match self.head()? {
+            Head::Nil => Some(0),
+            Head::Uint(value) => Some(value),
+            Head::Int(value) => u64::try_from(value).ok(),
+            _ => None,
+        };
+        value.and_then(|value| T::try_from(value).ok()).ok_or(DecodeError::Expected(what))
+    }
+
+    /// Reads any integer; nil is 0.
+    ///
+    /// # Errors
+    ///
+    /// This is none, or too large.
+    pub fn int(&mut self) -> Result<i64, DecodeError> {
+        let value = match self.head()? {
+            Head::Nil => Some(0),
+            Head::Uint(value) => i64::try_from(value).ok(),
+            Head::Int(value) => Some(value),
+            _ => None,
+        };
+        value.ok_or(DecodeError::Expected("an integer"))
+    }
+
+    /// Reads a float of any width or a number; nil is 0.
+    ///
+    /// # Errors
+    ///
+    /// This is none.
+    pub fn float(&mut self) -> Result<f64, DecodeError> {
+        match self.head()? {
+            Head::Nil => Ok(0.0),
+            Head::Float(value) => Ok(value),
+            Head::Uint(value) => Ok(value as f64),
+            Head::Int(value) => Ok(value as f64),
+            _ => Err(DecodeError::Expected("a float")),
+        }
+    }
+
+    /// Enters an object inside another one, for callers that walk objects of any shape.
+    ///
+    /// # Errors
+    ///
+    /// Objects are nested too deeply for a walk by recursion.
+    pub fn enter(&mut self) -> Result<(), DecodeError> {
+        self.depth += 1;
+        if self.depth > DEPTH_MAX { Err(DecodeError::Deep) } else { Ok(()) }
+    }
+
+    /// Leaves what [`enter`](Self::enter) entered.
+    pub const fn leave(&mut self) {
+        self.depth -= 1;
+    }
+
+    fn raw(&mut self, what: &'static str) -> Result<&'a [u8], DecodeError> {
+        match self.head()? {
+            Head::Nil => Ok(&[]),
+            Head::Text(bytes) | Head::Bytes(bytes) => Ok(bytes),
+            _ => Err(DecodeError::Expected(what)),
+        }
+    }
+
+    fn take(&mut self, length: usize) -> Result<&'a [u8], DecodeError> {
+        let (head, rest) = self.bytes.split_at_checked(length).ok_or(DecodeError::Short)?;
+        self.bytes = rest;
+        Ok(head)
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
+        Ok(*self.take(N)?.first_chunk().expect("as many were taken"))
+    }
+
+    /// Reads a length of 1, 2 or 4 bytes for `class` 0, 1 or 2.
+    fn length(&mut self, class: u8) -> Result<u32, DecodeError> {
+        Ok(match class {
+            0 => u32::from(u8::from_be_bytes(self.array()?)),
+            1 => u32::from(u16::from_be_bytes(self.array()?)),
+            _ => u32::from_be_bytes(self.array()?),
+        })
+    }
+}
+
+/// Why an object is not what it should be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DecodeError {
+    /// The bytes end inside of an object.
+    Short,
+    /// This byte starts no object.
+    Tag(u8),
+    /// Something else is here.
+    Expected(&'static str),
+    /// Objects are nested more than 64 times.
+    Deep,
+    /// The command is not one of Serf's.
+    Command,
+}
+
+impl fmt::Display for DecodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Short => write!(f, "object is cut short"),
+            Self::Tag(tag) => write!(f, "no msgpack object starts with byte {tag:#04x}"),
+            Self::Expected(what) => write!(f, "expected {what}"),
+            Self::Deep => write!(f, "objects are nested more than {DEPTH_MAX} times"),
+            Self::Command => write!(f, "unknown command"),
+        }
+    }
+}
+
+impl core::error::Error for DecodeError {}
+
+impl From<FrameError> for DecodeError {
+    fn from(error: FrameError) -> Self {
+        match error {
+            FrameError::TooLong { .. } => Self::Short,
+            FrameError::Tag(tag) => Self::Tag(tag),
+        }
+    }
+}
+
+/// No record of ours nests more than 4 times; a walk by recursion must end somewhere.
+const DEPTH_MAX: u32 = 64;

@@ -1,0 +1,171 @@
+//! Members and coordinates as they cross the wire.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use super::decode::{DecodeError, Decoder};
+use super::encode::Encoder;
+
+/// A member of the cluster as the agent knows it (`Member` in `cmd/serf/command/agent/ipc.go`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// Its name.
+    pub name: String,
+    /// Its address; `None` when the agent sent none that is 4 or 16 bytes long.
+    pub addr: Option<IpAddr>,
+    /// Its gossip port.
+    pub port: u16,
+    /// Its tags.
+    pub tags: BTreeMap<String, String>,
+    /// `alive`, `leaving`, `left`, `failed` or `none`.
+    pub status: String,
+    /// The memberlist protocol it understands at the least, at the most, and speaks.
+    pub protocol: Versions,
+    /// The Serf protocol it understands at the least, at the most, and speaks.
+    pub delegate: Versions,
+}
+
+/// A range of protocol versions and the one in use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Versions {
+    /// The oldest that is understood.
+    pub min: u8,
+    /// The newest that is understood.
+    pub max: u8,
+    /// The one that is spoken.
+    pub current: u8,
+}
+
+impl Member {
+    /// Writes the member with its keys in HashiCorp's order.
+    pub fn encode(&self, to: &mut Encoder<'_>) {
+        to.map(11);
+        to.text("Addr");
+        match self.addr {
+            Some(IpAddr::V4(ip)) => to.bytes(Some(&ip.octets())),
+            Some(IpAddr::V6(ip)) => to.bytes(Some(&ip.octets())),
+            None => to.nil(),
+        };
+        to.text("DelegateCur").uint(self.delegate.current.into());
+        to.text("DelegateMax").uint(self.delegate.max.into());
+        to.text("DelegateMin").uint(self.delegate.min.into());
+        to.text("Name").text(&self.name);
+        to.text("Port").uint(self.port.into());
+        to.text("ProtocolCur").uint(self.protocol.current.into());
+        to.text("ProtocolMax").uint(self.protocol.max.into());
+        to.text("ProtocolMin").uint(self.protocol.min.into());
+        to.text("Status").text(&self.status);
+        to.text("Tags").texts(&self.tags);
+    }
+
+    /// Reads a member; what is missing is empty or 0.
+    ///
+    /// # Errors
+    ///
+    /// A value has the wrong type.
+    pub fn decode(from: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+        let mut member = Self {
+            name: String::new(),
+            addr: None,
+            port: 0,
+            tags: BTreeMap::new(),
+            status: String::new(),
+            protocol: Versions::default(),
+            delegate: Versions::default(),
+        };
+        from.fields(|key, from| {
+            match key {
+                b"Addr" => member.addr = from.bytes()?.and_then(|bytes| parse_ip(&bytes)),
+                b"DelegateCur" => member.delegate.current = from.uint_below("a version")?,
+                b"DelegateMax" => member.delegate.max = from.uint_below("a version")?,
+                b"DelegateMin" => member.delegate.min = from.uint_below("a version")?,
+                b"Name" => member.name = from.text()?,
+                b"Port" => member.port = from.uint_below("a port")?,
+                b"ProtocolCur" => member.protocol.current = from.uint_below("a version")?,
+                b"ProtocolMax" => member.protocol.max = from.uint_below("a version")?,
+                b"ProtocolMin" => member.protocol.min = from.uint_below("a version")?,
+                b"Status" => member.status = from.text()?,
+                b"Tags" => member.tags = from.texts()?,
+                _ => return Ok(false),
+            }
+            Ok(true)
+        })?;
+        Ok(member)
+    }
+
+    /// Its address and port as people write them.
+    pub fn endpoint(&self) -> String {
+        match self.addr {
+            Some(ip) => SocketAddr::new(ip, self.port).to_string(),
+            None => format!("<nil>:{}", self.port),
+        }
+    }
+}
+
+/// A network coordinate: a place in a space where distance is round trip time.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Coordinate {
+    /// Where, in seconds; 8 numbers, none when unknown.
+    pub vec: Vec<f64>,
+    /// How sure that is; 1.5 at first, less when surer. No unit.
+    pub error: f64,
+    /// Added to every distance, in seconds.
+    pub adjustment: f64,
+    /// The way from the host to that space, in seconds.
+    pub height: f64,
+}
+
+impl Coordinate {
+    /// The estimated round trip time to `other`, in seconds (`DistanceTo` in `coordinate/coordinate.go`).
+    pub fn seconds_to(&self, other: &Self) -> f64 {
+        let squares: f64 = self.vec.iter().zip(&other.vec).map(|(a, b)| (a - b) * (a - b)).sum();
+        let distance = squares.sqrt() + self.height + other.height;
+        let adjusted = distance + self.adjustment + other.adjustment;
+        if adjusted > 0.0 { adjusted } else { distance }
+    }
+
+    /// Writes the coordinate.
+    pub fn encode(&self, to: &mut Encoder<'_>) {
+        to.map(4);
+        to.text("Adjustment").float(self.adjustment);
+        to.text("Error").float(self.error);
+        to.text("Height").float(self.height);
+        to.text("Vec");
+        if self.vec.is_empty() {
+            to.nil();
+            return;
+        }
+        to.list(self.vec.len());
+        for &axis in &self.vec {
+            to.float(axis);
+        }
+    }
+
+    /// Reads a coordinate.
+    ///
+    /// # Errors
+    ///
+    /// A value has the wrong type.
+    pub fn decode(from: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+        let mut coordinate = Self::default();
+        from.fields(|key, from| {
+            match key {
+                b"Adjustment" => coordinate.adjustment = from.float()?,
+                b"Error" => coordinate.error = from.float()?,
+                b"Height" => coordinate.height = from.float()?,
+                b"Vec" => coordinate.vec = from.list(Decoder::float)?,
+                _ => return Ok(false),
+            }
+            Ok(true)
+        })?;
+        Ok(coordinate)
+    }
+}
+
+/// An address of 4 or 16 bytes; one of 16 that stands for an address of 4 is taken for it, as Go prints it.
+fn parse_ip(bytes: &[u8]) -> Option<IpAddr> {
+    if let Ok(octets) = <[u8; 4]>::try_from(bytes) {
+        return Some(Ipv4Addr::from(octets).into());
+    }
+    <[u8; 16]>::try_from(bytes).ok().map(|octets| IpAddr::from(Ipv6Addr::from(octets)).to_canonical())
+}

@@ -1,0 +1,37 @@
+//! The RPC protocol between an agent and its clients: msgpack objects over TCP or a unix socket.
+//!
+//! Every request is a [`RequestHeader`] and, for most commands, a body; every answer a [`ReplyHeader`] and, for some, a
+//! body. Subscriptions ([`Request::Stream`], [`Request::Monitor`], [`Request::Query`]) are answered and then send records
+//! with the number of the request, each with a header of its own. HashiCorp calls this IPC; its version is 1 in every
+//! release. [`Client`] speaks it for programs, the [`Encoder`], [`Decoder`] and [`Framer`] serve both ends.
+
+mod address;
+mod client;
+mod decode;
+mod encode;
+mod frame;
+mod member;
+mod reply;
+mod request;
+mod wire;
+
+pub use self::address::{AddressError, RpcAddress};
+pub use self::client::{Client, ClientError, ClientOptions, Record};
+pub use self::decode::{DecodeError, Decoder, Head};
+pub use self::encode::Encoder;
+pub use self::frame::{FrameError, Framer};
+pub use self::member::{Coordinate, Member, Versions};
+pub use self::reply::{
+    EventRecord, KeyReport, QueryRecord, ReplyHeader, Stats, decode_coordinate, decode_join_count, decode_log,
+    decode_members, decode_stats, encode_coordinate, encode_join_count, encode_log, encode_members, encode_stats,
+};
+pub use self::request::{MemberFilter, Query, Request, RequestHeader, UserEvent};
+
+/// The version of this protocol, the only one there is.
+pub const IPC_VERSION: i64 = 1;
+
+/// Where an agent listens unless told otherwise.
+pub const DEFAULT_ADDRESS: &str = "127.0.0.1:7373";
+
+/// The answer to a command that came before the token. The one error after which no body follows whatever the command.
+pub const AUTHENTICATION_REQUIRED: &str = "Authentication required";

@@ -1,0 +1,428 @@
+//! What clients ask of an agent.
+
+use std::collections::BTreeMap;
+
+use super::decode::{DecodeError, Decoder};
+use super::encode::Encoder;
+
+/// The first object of every request.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RequestHeader {
+    /// The name of the command.
+    pub command: String,
+    /// Chosen by the client and echoed in every record that belongs to the request.
+    pub seq: u64,
+}
+
+impl RequestHeader {
+    /// Writes the header.
+    pub fn encode(&self, to: &mut Encoder<'_>) {
+        to.map(2).text("Command").text(&self.command).text("Seq").uint(self.seq);
+    }
+
+    /// Reads a header, also one written as a list. What is missing is empty, unlike in HashiCorp's agent, which takes the
+    /// value of the request before.
+    ///
+    /// # Errors
+    ///
+    /// This is neither map nor list, or a value has the wrong type.
+    pub fn decode(from: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+        let mut header = Self::default();
+        let mut listed = from.clone();
+        if let Ok(super::decode::Head::List(items)) = listed.head() {
+            header.command = if items > 0 { listed.text()? } else { String::new() };
+            header.seq = if items > 1 { listed.uint()? } else { 0 };
+            from.skip()?;
+            return Ok(header);
+        }
+        from.fields(|key, from| {
+            match key {
+                b"Command" => header.command = from.text()?,
+                b"Seq" => header.seq = from.uint()?,
+                _ => return Ok(false),
+            }
+            Ok(true)
+        })?;
+        Ok(header)
+    }
+}
+
+/// A command with its arguments.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Request {
+    /// Must come first and names the version of this protocol, 1.
+    Handshake {
+        /// The version that the client speaks.
+        version: i64,
+    },
+    /// Shows the token of an agent that wants one.
+    Auth {
+        /// The token.
+        key: String,
+    },
+    /// Fires a user event.
+    Event(UserEvent),
+    /// Declares a failed member gone.
+    ForceLeave {
+        /// The member's name.
+        node: String,
+        /// Whether to forget it at once, too.
+        prune: bool,
+    },
+    /// Joins a cluster.
+    Join {
+        /// Addresses of members.
+        existing: Vec<String>,
+        /// Whether to deliver old user events.
+        replay: bool,
+    },
+    /// Asks for all members.
+    Members,
+    /// Asks for the members that match.
+    MembersFiltered(MemberFilter),
+    /// Changes the agent's own tags.
+    Tags {
+        /// To be set; wins over `delete`.
+        set: BTreeMap<String, String>,
+        /// To be dropped.
+        delete: Vec<String>,
+    },
+    /// Asks for the agent's figures.
+    Stats,
+    /// Asks for a member's coordinate.
+    Coordinate {
+        /// The member's name.
+        node: String,
+    },
+    /// Leaves the cluster and ends the agent.
+    Leave,
+    /// Ends a stream or monitor of this connection.
+    Stop {
+        /// The number of the request that started it.
+        seq: u64,
+    },
+    /// Adds a key to every keyring of the cluster.
+    InstallKey {
+        /// The key in base64.
+        key: String,
+    },
+    /// Makes an installed key the one to encrypt with.
+    UseKey {
+        /// The key in base64.
+        key: String,
+    },
+    /// Drops a key from every keyring.
+    RemoveKey {
+        /// The key in base64.
+        key: String,
+    },
+    /// Counts the keys of all keyrings.
+    ListKeys,
+    /// Asks the cluster a question.
+    Query(Query),
+    /// Answers a query that came over a stream of this connection.
+    Respond {
+        /// The query, as the stream's record named it.
+        id: u64,
+        /// The answer.
+        payload: Option<Vec<u8>>,
+    },
+    /// Subscribes to events.
+    Stream {
+        /// Which, in the grammar of event handlers; empty is all.
+        filter: String,
+    },
+    /// Subscribes to the agent's log.
+    Monitor {
+        /// From which level on.
+        level: String,
+    },
+}
+
+/// A user event to be fired.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UserEvent {
+    /// Its name.
+    pub name: String,
+    /// Its payload.
+    pub payload: Option<Vec<u8>>,
+    /// Whether receivers may merge it with others of the same name.
+    pub coalesce: bool,
+}
+
+/// Which members to list. Every pattern must match from start to end; an empty one matches all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MemberFilter {
+    /// Tags and the pattern that each must match; a member without the tag has an empty one.
+    pub tags: BTreeMap<String, String>,
+    /// A pattern for the status.
+    pub status: String,
+    /// A pattern for the name.
+    pub name: String,
+}
+
+/// A question to the cluster.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Query {
+    /// Only these members are asked; all when empty.
+    pub filter_nodes: Vec<String>,
+    /// Only members with matching tags are asked. `None` and an empty map mean the same and differ on the wire.
+    pub filter_tags: Option<BTreeMap<String, String>>,
+    /// Whether members confirm that they got the query.
+    pub request_ack: bool,
+    /// Over how many other members each answer is sent a second time.
+    pub relay_factor: u8,
+    /// How long answers are collected, in nanoseconds; 0 is the agent's default.
+    pub timeout_ns: i64,
+    /// Its name.
+    pub name: String,
+    /// Its payload.
+    pub payload: Option<Vec<u8>>,
+}
+
+impl Request {
+    /// The command's name on the wire.
+    pub const fn command(&self) -> &'static str {
+        match self {
+            Self::Handshake { .. } => "handshake",
+            Self::Auth { .. } => "auth",
+            Self::Event(_) => "event",
+            Self::ForceLeave { .. } => "force-leave",
+            Self::Join { .. } => "join",
+            Self::Members => "members",
+            Self::MembersFiltered(_) => "members-filtered",
+            Self::Tags { .. } => "tags",
+            Self::Stats => "stats",
+            Self::Coordinate { .. } => "get-coordinate",
+            Self::Leave => "leave",
+            Self::Stop { .. } => "stop",
+            Self::InstallKey { .. } => "install-key",
+            Self::UseKey { .. } => "use-key",
+            Self::RemoveKey { .. } => "remove-key",
+            Self::ListKeys => "list-keys",
+            Self::Query(_) => "query",
+            Self::Respond { .. } => "respond",
+            Self::Stream { .. } => "stream",
+            Self::Monitor { .. } => "monitor",
+        }
+    }
+
+    /// Whether a body follows the header of this command, `None` for unknown commands.
+    pub fn has_body(command: &str) -> Option<bool> {
+        match command {
+            "members" | "stats" | "leave" | "list-keys" => Some(false),
+            "handshake" | "auth" | "event" | "force-leave" | "join" | "members-filtered" | "tags"
+            | "get-coordinate" | "stop" | "install-key" | "use-key" | "remove-key" | "query" | "respond" | "stream"
+            | "monitor" => Some(true),
+            _ => None,
+        }
+    }
+
+    /// Appends header and body to `out`.
+    pub fn encode(&self, seq: u64, out: &mut Vec<u8>) {
+        let to = &mut Encoder::new(out);
+        RequestHeader { command: self.command().into(), seq }.encode(to);
+        self.encode_body(to);
+    }
+
+    fn encode_body(&self, to: &mut Encoder<'_>) {
+        match self {
+            Self::Members | Self::Stats | Self::Leave | Self::ListKeys => {}
+            Self::Handshake { version } => _ = to.map(1).text("Version").int(*version),
+            Self::Auth { key } => _ = to.map(1).text("AuthKey").text(key),
+            Self::Event(event) => event.encode(to),
+            Self::ForceLeave { node, prune } => _ = to.map(2).text("Node").text(node).text("Prune").bool(*prune),
+            Self::Join { existing, replay } => {
+                texts(to.map(2).text("Existing"), existing);
+                to.text("Replay").bool(*replay);
+            }
+            Self::MembersFiltered(filter) => {
+                to.map(3).text("Name").text(&filter.name);
+                to.text("Status").text(&filter.status).text("Tags").texts(&filter.tags);
+            }
+            Self::Tags { set, delete } => {
+                texts(to.map(2).text("DeleteTags"), delete);
+                to.text("Tags").texts(set);
+            }
+            Self::Coordinate { node } => _ = to.map(1).text("Node").text(node),
+            Self::Stop { seq } => _ = to.map(1).text("Stop").uint(*seq),
+            Self::InstallKey { key } | Self::UseKey { key } | Self::RemoveKey { key } => {
+                to.map(1).text("Key").text(key);
+            }
+            Self::Query(query) => query.encode(to),
+            Self::Respond { id, payload } => {
+                to.map(2).text("ID").uint(*id).text("Payload").bytes(payload.as_deref());
+            }
+            Self::Stream { filter } => _ = to.map(1).text("Type").text(filter),
+            Self::Monitor { level } => _ = to.map(1).text("LogLevel").text(level),
+        }
+    }
+
+    /// Reads the body of `command`; nothing is read for a command without one.
+    ///
+    /// # Errors
+    ///
+    /// The command is unknown, the body is no map, or a value has the wrong type.
+    pub fn decode(command: &str, from: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+        Ok(match command {
+            "handshake" => Self::Handshake { version: field(from, b"Version", Decoder::int)? },
+            "auth" => Self::Auth { key: field(from, b"AuthKey", Decoder::text)? },
+            "event" => Self::Event(UserEvent::decode(from)?),
+            "force-leave" => {
+                let (node, prune) = fields2(from, b"Node", Decoder::text, b"Prune", Decoder::bool)?;
+                Self::ForceLeave { node, prune }
+            }
+            "join" => {
+                let (existing, replay) = fields2(from, b"Existing", list_of_texts, b"Replay", Decoder::bool)?;
+                Self::Join { existing, replay }
+            }
+            "members" => Self::Members,
+            "members-filtered" => Self::MembersFiltered(MemberFilter::decode(from)?),
+            "tags" => {
+                let (set, delete) = fields2(from, b"Tags", Decoder::texts, b"DeleteTags", list_of_texts)?;
+                Self::Tags { set, delete }
+            }
+            "stats" => Self::Stats,
+            "get-coordinate" => Self::Coordinate { node: field(from, b"Node", Decoder::text)? },
+            "leave" => Self::Leave,
+            "stop" => Self::Stop { seq: field(from, b"Stop", Decoder::uint)? },
+            "install-key" => Self::InstallKey { key: field(from, b"Key", Decoder::text)? },
+            "use-key" => Self::UseKey { key: field(from, b"Key", Decoder::text)? },
+            "remove-key" => Self::RemoveKey { key: field(from, b"Key", Decoder::text)? },
+            "list-keys" => Self::ListKeys,
+            "query" => Self::Query(Query::decode(from)?),
+            "respond" => {
+                let (id, payload) = fields2(from, b"ID", Decoder::uint, b"Payload", Decoder::bytes)?;
+                Self::Respond { id, payload }
+            }
+            "stream" => Self::Stream { filter: field(from, b"Type", Decoder::text)? },
+            "monitor" => Self::Monitor { level: field(from, b"LogLevel", Decoder::text)? },
+            _ => return Err(DecodeError::Command),
+        })
+    }
+}
+
+impl UserEvent {
+    fn encode(&self, to: &mut Encoder<'_>) {
+        to.map(3).text("Coalesce").bool(self.coalesce);
+        to.text("Name").text(&self.name).text("Payload").bytes(self.payload.as_deref());
+    }
+
+    fn decode(from: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+        let mut event = Self::default();
+        from.fields(|key, from| {
+            match key {
+                b"Coalesce" => event.coalesce = from.bool()?,
+                b"Name" => event.name = from.text()?,
+                b"Payload" => event.payload = from.bytes()?,
+                _ => return Ok(false),
+            }
+            Ok(true)
+        })?;
+        Ok(event)
+    }
+}
+
+impl MemberFilter {
+    fn decode(from: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+        let mut filter = Self::default();
+        from.fields(|key, from| {
+            match key {
+                b"Name" => filter.name = from.text()?,
+                b"Status" => filter.status = from.text()?,
+                b"Tags" => filter.tags = from.texts()?,
+                _ => return Ok(false),
+            }
+            Ok(true)
+        })?;
+        Ok(filter)
+    }
+}
+
+impl Query {
+    fn encode(&self, to: &mut Encoder<'_>) {
+        texts(to.map(7).text("FilterNodes"), &self.filter_nodes);
+        to.text("FilterTags");
+        match &self.filter_tags {
+            Some(tags) => to.texts(tags),
+            None => to.nil(),
+        };
+        to.text("Name").text(&self.name).text("Payload").bytes(self.payload.as_deref());
+        to.text("RelayFactor").uint(self.relay_factor.into()).text("RequestAck").bool(self.request_ack);
+        to.text("Timeout").int(self.timeout_ns);
+    }
+
+    fn decode(from: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+        let mut query = Self::default();
+        from.fields(|key, from| {
+            match key {
+                b"FilterNodes" => query.filter_nodes = list_of_texts(from)?,
+                b"FilterTags" => query.filter_tags = from.table(Decoder::text)?,
+                b"RequestAck" => query.request_ack = from.bool()?,
+                b"RelayFactor" => query.relay_factor = from.uint_below("a relay factor")?,
+                b"Timeout" => query.timeout_ns = from.int()?,
+                b"Name" => query.name = from.text()?,
+                b"Payload" => query.payload = from.bytes()?,
+                _ => return Ok(false),
+            }
+            Ok(true)
+        })?;
+        Ok(query)
+    }
+}
+
+/// Writes a list; an empty one is nil, since Go's command line never makes an empty slice.
+fn texts(to: &mut Encoder<'_>, list: &[String]) {
+    if list.is_empty() {
+        to.nil();
+        return;
+    }
+    to.list(list.len());
+    for text in list {
+        to.text(text);
+    }
+}
+
+fn list_of_texts(from: &mut Decoder<'_>) -> Result<Vec<String>, DecodeError> {
+    from.list(Decoder::text)
+}
+
+/// Reads a map of which one key counts.
+fn field<'a, T: Default>(
+    from: &mut Decoder<'a>,
+    name: &[u8],
+    mut read: impl FnMut(&mut Decoder<'a>) -> Result<T, DecodeError>,
+) -> Result<T, DecodeError> {
+    let mut value = T::default();
+    from.fields(|key, from| {
+        let known = key == name;
+        if known {
+            value = read(from)?;
+        }
+        Ok(known)
+    })?;
+    Ok(value)
+}
+
+/// Reads a map of which two keys count.
+fn fields2<'a, A: Default, B: Default>(
+    from: &mut Decoder<'a>,
+    name_a: &[u8],
+    mut read_a: impl FnMut(&mut Decoder<'a>) -> Result<A, DecodeError>,
+    name_b: &[u8],
+    mut read_b: impl FnMut(&mut Decoder<'a>) -> Result<B, DecodeError>,
+) -> Result<(A, B), DecodeError> {
+    let mut values = (A::default(), B::default());
+    from.fields(|key, from| {
+        if key == name_a {
+            values.0 = read_a(from)?;
+        } else if key == name_b {
+            values.1 = read_b(from)?;
+        } else {
+            return Ok(false);
+        }
+        Ok(true)
+    })?;
+    Ok(values)
+}

@@ -1,0 +1,136 @@
+//! A client's socket, cut into objects.
+
+use std::io::{self, Read, Write};
+use std::net::TcpStream;
+#[cfg(unix)]
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+
+use super::address::{RpcAddress, dial_tcp};
+use super::client::{ClientError, ClientOptions};
+use super::decode::DecodeError;
+use super::frame::Framer;
+#[cfg(unix)]
+use crate::endpoint::go_words;
+
+/// A socket and what was read of it.
+pub(super) struct Wire {
+    socket: Socket,
+    buffer: Vec<u8>,
+    /// What of the buffer was taken.
+    taken: usize,
+    /// The deadline that the socket knows, to save calls.
+    read_timeout: Option<Duration>,
+    framer: Framer,
+}
+
+enum Socket {
+    Tcp(TcpStream),
+    #[cfg(unix)]
+    Unix(UnixStream),
+}
+
+impl Wire {
+    pub(super) fn dial(options: &ClientOptions) -> Result<Self, ClientError> {
+        let address =
+            RpcAddress::parse(&options.address).map_err(|error| ClientError::Dial(format!("dial tcp: {error}")))?;
+        let socket = match &address {
+            RpcAddress::Tcp { host, port } => {
+                let stream = dial_tcp(host, *port, options.dial_timeout).map_err(ClientError::Dial)?;
+                _ = stream.set_nodelay(true);
+                _ = stream.set_write_timeout(Some(options.write_timeout));
+                Socket::Tcp(stream)
+            }
+            #[cfg(unix)]
+            RpcAddress::Unix(path) => {
+                let stream = UnixStream::connect(path).map_err(|error| {
+                    ClientError::Dial(format!("dial unix {}: connect: {}", path.display(), go_words(&error)))
+                })?;
+                _ = stream.set_write_timeout(Some(options.write_timeout));
+                Socket::Unix(stream)
+            }
+            #[cfg(not(unix))]
+            RpcAddress::Unix(path) => {
+                return Err(ClientError::Dial(format!("dial unix {}: not on this system", path.display())));
+            }
+        };
+        Ok(Self { socket, buffer: Vec::new(), taken: 0, read_timeout: None, framer: Framer::new(OBJECT_BYTES_MAX) })
+    }
+
+    /// A broken pipe is told as a closed connection, since that is what happened.
+    pub(super) fn send(&mut self, bytes: &[u8]) -> Result<(), ClientError> {
+        match &mut self.socket {
+            Socket::Tcp(stream) => stream.write_all(bytes),
+            #[cfg(unix)]
+            Socket::Unix(stream) => stream.write_all(bytes),
+        }
+        .map_err(|_| ClientError::Closed)
+    }
+
+    /// The next object, `None` when the deadline passed.
+    pub(super) fn receive(&mut self, deadline: Option<Instant>) -> Result<Option<&[u8]>, ClientError> {
+        loop {
+            let unread = &self.buffer[self.taken..];
+            if let Some(length) = self.framer.next(unread).map_err(DecodeError::from)? {
+                let start = self.taken;
+                self.taken += length;
+                return Ok(Some(&self.buffer[start..start + length]));
+            }
+            if self.taken > 0 {
+                self.buffer.drain(..self.taken);
+                self.taken = 0;
+            }
+            if !self.fill(deadline)? {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Reads once; false when the deadline passed.
+    fn fill(&mut self, deadline: Option<Instant>) -> Result<bool, ClientError> {
+        loop {
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            if left.is_some_and(|left| left.is_zero()) {
+                return Ok(false);
+            }
+            self.set_read_timeout(left);
+            let start = self.buffer.len();
+            self.buffer.resize(start + READ_BYTES, 0);
+            let room = &mut self.buffer[start..];
+            let read = match &mut self.socket {
+                Socket::Tcp(stream) => stream.read(room),
+                #[cfg(unix)]
+                Socket::Unix(stream) => stream.read(room),
+            };
+            self.buffer.truncate(start + *read.as_ref().unwrap_or(&0));
+            match read {
+                Ok(0) => return Err(ClientError::Closed),
+                Ok(_) => return Ok(true),
+                Err(error) => match error.kind() {
+                    io::ErrorKind::Interrupted => {}
+                    // Then the loop looks at the clock.
+                    io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut if deadline.is_some() => {}
+                    _ => return Err(ClientError::Closed),
+                },
+            }
+        }
+    }
+
+    fn set_read_timeout(&mut self, timeout: Option<Duration>) {
+        if self.read_timeout == timeout {
+            return;
+        }
+        self.read_timeout = timeout;
+        // It fails for a zero timeout only, which was ruled out.
+        _ = match &self.socket {
+            Socket::Tcp(stream) => stream.set_read_timeout(timeout),
+            #[cfg(unix)]
+            Socket::Unix(stream) => stream.set_read_timeout(timeout),
+        };
+    }
+}
+
+/// The longest object an agent may send. 5000 members with full tags are below 5 MB.
+const OBJECT_BYTES_MAX: usize = 256 << 20;
+
+const READ_BYTES: usize = 16 << 10;

@@ -1,0 +1,37 @@
+//! Tags as people write them: `key=value`.
+
+use core::fmt;
+use std::collections::BTreeMap;
+
+/// A text that is no `key=value`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TagError(pub String);
+
+impl fmt::Display for TagError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Invalid tag: '{}'", self.0)
+    }
+}
+
+impl core::error::Error for TagError {}
+
+/// Reads tags. The value may contain `=` and may be empty, the key not; of equal keys the last counts.
+///
+/// # Errors
+///
+/// Names the first text that is no tag.
+pub fn parse(texts: &[String]) -> Result<BTreeMap<String, String>, TagError> {
+    texts
+        .iter()
+        .map(|text| match text.split_once('=') {
+            Some((key, value)) if !key.is_empty() => Ok((key.into(), value.into())),
+            _ => Err(TagError(text.clone())),
+        })
+        .collect()
+}
+
+/// The tags as `k=v,k=v`, sorted.
+pub fn join(tags: &BTreeMap<String, String>) -> String {
+    let pairs: Vec<_> = tags.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    pairs.join(",")
+}
