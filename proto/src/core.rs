@@ -76,11 +76,13 @@ pub(crate) struct Streams {
     pub(crate) probe: Rng,
     pub(crate) gossip: Rng,
     pub(crate) jitter: Rng,
+    pub(crate) coordinate: Rng,
 }
 
 impl Streams {
     fn new(seed: &Seed) -> Self {
-        Self { probe: Rng::stream(seed, 1), gossip: Rng::stream(seed, 2), jitter: Rng::stream(seed, 3) }
+        let stream = |number| Rng::stream(seed, number);
+        Self { probe: stream(1), gossip: stream(2), jitter: stream(3), coordinate: stream(4) }
     }
 }
 
@@ -107,7 +109,12 @@ pub(crate) enum Body {
         target: MemberIdx,
         nack: bool,
     },
+    /// The answer to a ping of us, which carries what the layer above has to say.
     Ack {
+        seq: u32,
+    },
+    /// Another member answered the ping that we relayed.
+    RelayedAck {
         seq: u32,
     },
     Nack {

@@ -17,6 +17,8 @@ use crate::serf::Tags;
 pub enum Event {
     /// A member joined, left, failed, changed or was forgotten.
     Member(MemberEvent),
+    /// The same happened to several members. Only with coalescing.
+    Members(MembersEvent),
     /// A user event, ours or another member's; each is delivered at most once.
     User(UserEvent),
     /// A join ended, well or not.
@@ -66,6 +68,17 @@ impl fmt::Display for MemberEventKind {
     }
 }
 
+impl Event {
+    /// What happened to which members, if the event is about members.
+    pub const fn members(&self) -> Option<(MemberEventKind, &[Member])> {
+        match self {
+            Self::Member(MemberEvent { kind, member }) => Some((*kind, core::slice::from_ref(member))),
+            Self::Members(MembersEvent { kind, members }) => Some((*kind, members.as_slice())),
+            _ => None,
+        }
+    }
+}
+
 /// A change of one member.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MemberEvent {
@@ -73,6 +86,15 @@ pub struct MemberEvent {
     pub kind: MemberEventKind,
     /// The member after the change.
     pub member: Member,
+}
+
+/// The same change of several members.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MembersEvent {
+    /// What happened.
+    pub kind: MemberEventKind,
+    /// The members after the change, two or more, each once.
+    pub members: Vec<Member>,
 }
 
 /// A member as the application sees it: a cheap copy of what we know at one moment.

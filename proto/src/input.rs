@@ -46,6 +46,11 @@ pub enum Input {
         /// Whether to be told of old events.
         old: OldEvents,
     },
+    /// [`Node::rejoin`].
+    Rejoin {
+        /// Whether to be told of old events.
+        old: OldEvents,
+    },
     /// [`Node::user_event`].
     UserEvent {
         /// The event's name.
@@ -82,6 +87,7 @@ impl Node {
             Input::StreamClosed(id) => self.handle_stream(now, *id, StreamInput::Closed, out),
             Input::StreamFailed(id) => self.handle_stream(now, *id, StreamInput::Failed, out),
             Input::Join { seeds, old } => _ = self.join(now, seeds, *old, out),
+            Input::Rejoin { old } => _ = self.rejoin(now, *old, out),
             Input::UserEvent { name, payload, coalesce } => {
                 _ = self.user_event(now, name, payload, *coalesce, out);
             }

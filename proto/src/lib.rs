@@ -44,8 +44,8 @@ pub mod wire;
 
 pub use config::{Config, ConfigError, Options};
 pub use event::{
-    Event, JoinId, JoinReport, LeaveReport, Member, MemberEvent, MemberEventKind, SeedFailure, SeedFailureCause,
-    Status, UserEvent,
+    Event, JoinId, JoinReport, LeaveReport, Member, MemberEvent, MemberEventKind, MembersEvent, SeedFailure,
+    SeedFailureCause, Status, UserEvent,
 };
 pub use input::Input;
 pub use node::{
@@ -55,7 +55,10 @@ pub use node::{
 pub use outbox::{Outbox, Output, StreamId};
 pub use rng::{Rng, Seed};
 pub use roster::{Directory, Identity, IdentityError, Name, Peer};
-pub use serf::Tags;
+pub use serf::{
+    AfterLeave, Coordinate, CoordinateError, Filter, LatencyFilter, Pattern, PatternError, Record, Replay, Snapshot,
+    Tags, Vivaldi,
+};
 pub use stats::{DropReason, Stats};
 pub use stream::StreamInput;
 pub use time::Instant;

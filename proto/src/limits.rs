@@ -38,6 +38,17 @@ pub const RELAYS_MAX: usize = 1024;
 /// a hostile peer cannot grow our tables without end. One more is ignored and counted.
 pub const MEMBERS_MAX: usize = PUSH_PULL_NODES_MAX;
 
+/// Failed members whose addresses a snapshot keeps, to rejoin through when nobody else answers. Ours: serf keeps none.
+/// Beyond, the oldest is forgotten.
+pub const FAILED_REMEMBERED_MAX: usize = 64;
+
+/// A regular expression, in bytes. Ours: the default limit of a whole query in serf. A longer one matches nobody.
+pub const PATTERN_BYTES_MAX: usize = 1024;
+
+/// A compiled regular expression, in bytes. Ours: RE2's own limit is for servers, and a peer may send us one in every packet. A
+/// larger one matches nobody.
+pub const PATTERN_PROGRAM_BYTES_MAX: usize = 256 * 1024;
+
 /// How far ahead of our clock a Lamport time from a peer may be before it is refused, so that no peer can wrap
 /// everybody's clock.
 pub const LAMPORT_AHEAD_MAX: u64 = 1 << 32;

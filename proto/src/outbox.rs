@@ -9,6 +9,7 @@ use bytes::{Bytes, BytesMut};
 
 use crate::event::Event;
 use crate::limits::PACKET_BYTES_MAX;
+use crate::serf::Record;
 
 /// Names one stream between its opening and its end. `proto` hands them out, for both directions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
@@ -53,6 +54,9 @@ pub enum Output {
     },
     /// Tell the application.
     Event(Event),
+    /// Append to the snapshot, before the application is told of what comes after. Only with
+    /// [`Options::snapshot`](crate::Options::snapshot).
+    Persist(Record),
 }
 
 /// What calls to a [`Node`](crate::Node) want done, in order. One outbox can serve any number of nodes, as long as it is

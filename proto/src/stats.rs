@@ -103,6 +103,12 @@ pub struct Stats {
     pub deaths_declared: u64,
     /// User events delivered to the application.
     pub user_events: u64,
+    /// Answers to our probes whose coordinate or round-trip time was out of bounds.
+    pub coordinates_rejected: u64,
+    /// Answers to our probes that took no time at all.
+    pub coordinates_zero_rtt: u64,
+    /// Times our own coordinate went out of bounds and we began anew at the origin.
+    pub coordinate_resets: u64,
     /// Broadcasts thrown away because a queue was full, or because no packet of ours has room for them.
     pub broadcasts_pruned: u64,
     /// Inputs that were not used, by [`DropReason`].

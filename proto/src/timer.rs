@@ -31,10 +31,21 @@ pub(crate) enum Slot {
     Reconnect,
     /// A step of our own leave has taken long enough.
     Leave,
+    /// Something is held back for the application or the snapshot.
+    Deliver,
 }
 
-const SLOTS: [Slot; 8] =
-    [Slot::AckDue, Slot::ProbeEnd, Slot::Probe, Slot::Gossip, Slot::PushPull, Slot::Reap, Slot::Reconnect, Slot::Leave];
+const SLOTS: [Slot; 9] = [
+    Slot::AckDue,
+    Slot::ProbeEnd,
+    Slot::Probe,
+    Slot::Gossip,
+    Slot::PushPull,
+    Slot::Reap,
+    Slot::Reconnect,
+    Slot::Leave,
+    Slot::Deliver,
+];
 
 /// A timer there may be many of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -20,7 +20,7 @@ const WALLS: &[(&str, &[&str])] = &[
     ("config", &["limits", "wire::Codec"]),
     ("roster", &["limits", "serf::Tags", "wire"]),
     ("event", &["roster", "serf::Tags"]),
-    ("outbox", &["event", "limits"]),
+    ("outbox", &["event", "limits", "serf::Record"]),
     ("envelope", &["limits", "outbox::Outbox", "stats::DropReason", "wire::Full", "wire::Writer"]),
     ("timer", &["outbox::StreamId", "roster::MemberIdx", "time"]),
     ("core", &["config", "event", "rng", "roster", "stats", "time", "timer"]),

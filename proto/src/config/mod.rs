@@ -81,6 +81,19 @@ pub struct Options {
     pub event_buffer: u32,
     /// The largest user event, name and payload together and also as encoded. At most 9216. Default 512 bytes.
     pub user_event_bytes_max: u32,
+    /// How long member events are held back at the most, so that many become few. Zero: they are not. Default zero.
+    pub coalesce_period: Duration,
+    /// After how long without a member event those held back are passed on. Zero: none is held back. Default zero.
+    pub quiescent_period: Duration,
+    /// How long user events that may be coalesced are held back at the most. Zero: they are not. Default zero.
+    pub user_coalesce_period: Duration,
+    /// After how long without such a user event those held back are passed on. Zero: none is held back. Default zero.
+    pub user_quiescent_period: Duration,
+    /// Whether the node says what its snapshot should record, as [`Output::Persist`](crate::Output::Persist). Default false.
+    pub snapshot: bool,
+    /// Whether acks carry network coordinates, and we find our own from those of others. Off: acks carry nothing, and what
+    /// others carry is not looked at. Default true.
+    pub coordinates: bool,
     /// The most intents, and the most user events, that wait to be gossiped; the most often sent are dropped
     /// beyond. Default 4096.
     pub queue_depth_max: u32,

@@ -36,6 +36,12 @@ impl Options {
             recent_intent_timeout: Duration::from_secs(5 * 60),
             event_buffer: 512,
             user_event_bytes_max: 512,
+            coalesce_period: Duration::ZERO,
+            quiescent_period: Duration::ZERO,
+            user_coalesce_period: Duration::ZERO,
+            user_quiescent_period: Duration::ZERO,
+            snapshot: false,
+            coordinates: true,
             queue_depth_max: 4096,
         }
     }

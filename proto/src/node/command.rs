@@ -5,7 +5,7 @@ use core::net::SocketAddr;
 
 use super::leave::Leaving;
 use super::{Join, Node, OldEvents};
-use crate::core::{Ask, Notification};
+use crate::core::Notification;
 use crate::event::JoinId;
 use crate::limits::{META_BYTES_MAX, NAME_BYTES_MAX};
 use crate::outbox::Outbox;
@@ -34,13 +34,28 @@ impl Node {
             return Err(JoinError::NoSeeds);
         }
         self.enter(now);
-        self.joins_last = self.joins_last.wrapping_add(1);
-        let id = JoinId(self.joins_last);
-        self.joins.insert(id, Join::new(seeds, old));
-        let until = self.core.now + self.core.cfg.stream_timeout;
-        for (&with, seed) in seeds.iter().zip(0_u32..) {
-            self.core.notify(Notification::Wants { with, ask: Ask::Join { id, seed }, until });
+        let id = self.begin_join(Join::all(seeds.to_vec(), old));
+        self.settle(out);
+        Ok(id)
+    }
+
+    /// Joins the cluster of an earlier life, which [`Start::with_snapshot`](super::Start::with_snapshot) told of: through the
+    /// members that were alive, in random order, a few at a time until one answers; after them those that had failed, which
+    /// may be the only ones left where everybody has moved. [`Event::Joined`](crate::Event::Joined) follows; when nobody was
+    /// contacted it is up to the caller to try again later.
+    ///
+    /// # Errors
+    ///
+    /// When no member of an earlier life is known, or the node has begun to leave.
+    pub fn rejoin(&mut self, now: Instant, old: OldEvents, out: &mut Outbox) -> Result<JoinId, JoinError> {
+        if self.leaving != Leaving::No {
+            return Err(JoinError::Leaving);
         }
+        if self.previous.is_empty() {
+            return Err(JoinError::NoSeeds);
+        }
+        self.enter(now);
+        let id = self.begin_join(Join::until_one_answers(self.previous.clone(), old));
         self.settle(out);
         Ok(id)
     }
@@ -131,7 +146,7 @@ impl Node {
             _ => return Err(LeaveError::InProgress),
         }
         self.enter(now);
-        self.begin_leave();
+        self.begin_leave(out);
         self.settle(out);
         Ok(())
     }

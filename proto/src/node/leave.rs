@@ -44,8 +44,11 @@ impl Leaving {
 }
 
 impl Node {
-    /// Begins to leave.
-    pub(super) fn begin_leave(&mut self) {
+    /// Begins to leave. The snapshot is told first: what follows is not the cluster's doing.
+    pub(super) fn begin_leave(&mut self, out: &mut Outbox) {
+        if let Some(record) = self.serf.record_leave() {
+            out.push(Output::Persist(record));
+        }
         let anybody = self.serf.leave(&mut self.core);
         self.core.arm(self.core.cfg.broadcast_timeout, Slot::Leave);
         self.leaving = Leaving::Intent { waited: !anybody };
@@ -81,14 +84,11 @@ impl Node {
         }
         if let Leaving::Lingering { complete, waited: true } = self.leaving {
             self.leaving = Leaving::Left;
-            for event in self.core.events.drain(..) {
-                out.push(Output::Event(event));
-            }
-            out.push(Output::Event(Event::LeftCluster(LeaveReport {
+            self.core.events.push(Event::LeftCluster(LeaveReport {
                 intents_sent: self.serf.leaves_sent(),
                 farewells_sent: self.swim.farewells_sent(),
                 complete,
-            })));
+            }));
         }
     }
 }

@@ -12,6 +12,7 @@ mod tests;
 
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::net::SocketAddr;
 use core::time::Duration;
 
@@ -29,7 +30,7 @@ use crate::limits::COMPOUND_DEPTH_MAX;
 use crate::outbox::{Outbox, Output, StreamId};
 use crate::rng::Seed;
 use crate::roster::{Directory, Identity, MemberIdx};
-use crate::serf::Serf;
+use crate::serf::{Delivered, Serf, Snapshot};
 use crate::stats::DropReason;
 use crate::stream::{StreamInput, Streams};
 use crate::swim::Swim;
@@ -49,6 +50,8 @@ pub struct Node {
     streams: Streams,
     joins: BTreeMap<JoinId, Join>,
     joins_last: u32,
+    /// Where the members of an earlier life were, in the order in which they are tried.
+    previous: Vec<SocketAddr>,
     leaving: Leaving,
     /// Gossip ticks lie on a grid that begins at a random point, however seldom there is something to tell.
     gossip_phase: Duration,
@@ -63,6 +66,8 @@ pub struct Start {
     /// Begin as a member of a cluster of everybody in the directory, in which nothing is left to tell. For simulations that
     /// are not about joining.
     pub converged: bool,
+    /// What an earlier life of this node left behind.
+    pub snapshot: Option<Snapshot>,
 }
 
 impl Start {
@@ -75,6 +80,13 @@ impl Start {
     #[must_use]
     pub fn with_directory(self, directory: Directory) -> Self {
         Self { directory, ..self }
+    }
+
+    /// As a node that was a member before. It knows the clocks of its earlier life and delivers none of the events that it saw
+    /// in it; call [`Node::rejoin`] to find the cluster again.
+    #[must_use]
+    pub fn with_snapshot(self, snapshot: Snapshot) -> Self {
+        Self { snapshot: Some(snapshot), ..self }
     }
 
     /// As a member of a cluster of everybody in the directory.
@@ -118,9 +130,14 @@ impl Node {
         let mut core = Core::new(cfg, seed, start.directory, now);
         let gossip_phase = core.rng.jitter.duration_below(core.cfg.gossip_interval);
         let swim = Swim::new(&mut core, identity, start.converged);
-        let mut serf = Serf::new(swim.me());
+        let mut serf = Serf::new(swim.me(), &core.cfg);
         if start.converged {
             serf.assume_converged(&mut core);
+        }
+        let mut previous = Vec::new();
+        if let Some(snapshot) = &start.snapshot {
+            serf.resume(snapshot);
+            previous = join::previous(snapshot, identity, &mut core.rng.jitter);
         }
         let mut node = Self {
             core,
@@ -129,6 +146,7 @@ impl Node {
             streams: Streams::default(),
             joins: BTreeMap::new(),
             joins_last: 0,
+            previous,
             leaving: Leaving::No,
             gossip_phase,
         };
@@ -180,6 +198,7 @@ impl Node {
             match fired {
                 Fired::Slot(Slot::Gossip) => self.gossip(out),
                 Fired::Slot(Slot::Leave) => self.leave_waited(),
+                Fired::Slot(Slot::Deliver) => self.serf.deliver_due(&self.core, |delivered| out.push(delivered.into())),
                 Fired::Slot(slot @ (Slot::Reap | Slot::Reconnect)) => self.serf.handle_slot(&mut self.core, slot),
                 Fired::Slot(slot) => self.swim.handle_slot(&mut self.core, slot),
                 Fired::Many(Many::Stream(id)) => {
@@ -294,6 +313,11 @@ impl Node {
         self.core.stats.messages_in += 1;
         match native::decode(frame) {
             Ok(Message::User(body)) => self.serf.handle(&mut self.core, body),
+            Ok(Message::Ack(ack)) => {
+                if let Some((member, rtt)) = self.swim.acked(&mut self.core, ack.seq) {
+                    self.serf.pinged(&mut self.core, member, rtt, ack.payload);
+                }
+            }
             Ok(message) => self.swim.handle(&mut self.core, from, &message),
             Err(_) if frame.first().is_some_and(|kind| kind & native::NATIVE == 0) => {
                 self.core.stats.drop(DropReason::Codec);
@@ -311,9 +335,7 @@ impl Node {
             self.send_unicasts(out);
         }
         self.proceed_leave(out);
-        for event in self.core.events.drain(..) {
-            out.push(Output::Event(event));
-        }
+        self.serf.deliver(&mut self.core, |delivered| out.push(delivered.into()));
         self.core.give_back_memory();
         self.arm_gossip();
     }
@@ -338,6 +360,15 @@ impl Node {
         if wanted && !self.core.timers.is_set(Slot::Gossip) {
             let at = next_on_grid(self.core.now, self.gossip_phase, self.core.cfg.gossip_interval);
             self.core.timers.set(Slot::Gossip, at);
+        }
+    }
+}
+
+impl From<Delivered> for Output {
+    fn from(delivered: Delivered) -> Self {
+        match delivered {
+            Delivered::Record(record) => Self::Persist(record),
+            Delivered::Event(event) => Self::Event(event),
         }
     }
 }

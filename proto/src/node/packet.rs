@@ -3,7 +3,7 @@
 use core::net::SocketAddr;
 
 use super::Node;
-use crate::core::{Body, Core, Target, Unicast};
+use crate::core::{Body, Target, Unicast};
 use crate::envelope::{Caps, Packer, seal};
 use crate::outbox::Outbox;
 use crate::roster::MemberIdx;
@@ -25,7 +25,7 @@ impl Node {
     fn send_unicast(&mut self, unicast: &Unicast, out: &mut Outbox) {
         let Unicast { to, peer, body } = unicast;
         let mut packer = Packer::new(out, self.core.cfg.packet_bytes);
-        if write_body(&self.core, self.swim.me(), body, &mut packer).is_err() {
+        if self.write_body(body, &mut packer).is_err() {
             debug_assert!(false, "a single message always fits into a packet");
             return;
         }
@@ -90,31 +90,37 @@ impl Node {
         Caps { checksum: versions.is_some_and(|versions| versions.protocol_max() >= PROTOCOL_CHECKSUM) }
     }
 
+    fn write_body(&self, body: &Body, packer: &mut Packer<'_>) -> Result<(), Full> {
+        let (core, me) = (&self.core, self.swim.me());
+        let source = core.roster.peer(me).map(|peer| Source { addr: peer.announced_addr(), node: peer.name() });
+        let payload;
+        let message = match body {
+            Body::Ping { seq, target, .. } => {
+                let node = match target {
+                    Target::Member(idx) => core.roster.name_ref(*idx),
+                    Target::Named(name) => name,
+                };
+                Message::Ping(Ping { seq: *seq, node, source })
+            }
+            Body::IndirectPing { seq, target, nack } => {
+                let Some(peer) = core.roster.peer(*target) else { return Err(Full) };
+                let (node, target) = (peer.name(), peer.announced_addr());
+                Message::IndirectPing(IndirectPing { seq: *seq, target, node, nack: *nack, source })
+            }
+            Body::Ack { seq } => {
+                payload = self.serf.ack_payload();
+                Message::Ack(Ack { seq: *seq, payload: payload.bytes() })
+            }
+            Body::RelayedAck { seq } => Message::Ack(Ack { seq: *seq, payload: &[] }),
+            Body::Nack { seq } => Message::Nack { seq: *seq },
+        };
+        packer.frame(|w| native::encode(&message, w))
+    }
+
     fn count_datagram(&mut self, bytes: usize) {
         self.core.stats.datagrams_out += 1;
         self.core.stats.bytes_out += bytes as u64;
     }
-}
-
-fn write_body(core: &Core, me: MemberIdx, body: &Body, packer: &mut Packer<'_>) -> Result<(), Full> {
-    let source = core.roster.peer(me).map(|peer| Source { addr: peer.announced_addr(), node: peer.name() });
-    let message = match body {
-        Body::Ping { seq, target, .. } => {
-            let node = match target {
-                Target::Member(idx) => core.roster.name_ref(*idx),
-                Target::Named(name) => name,
-            };
-            Message::Ping(Ping { seq: *seq, node, source })
-        }
-        Body::IndirectPing { seq, target, nack } => {
-            let Some(peer) = core.roster.peer(*target) else { return Err(Full) };
-            let (node, target) = (peer.name(), peer.announced_addr());
-            Message::IndirectPing(IndirectPing { seq: *seq, target, node, nack: *nack, source })
-        }
-        Body::Ack { seq } => Message::Ack(Ack { seq: *seq, payload: &[] }),
-        Body::Nack { seq } => Message::Nack { seq: *seq },
-    };
-    packer.frame(|w| native::encode(&message, w))
 }
 
 /// The protocol version from which a member checks checksums.

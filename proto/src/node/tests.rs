@@ -1,5 +1,8 @@
 //! A few nodes on a perfect network, with virtual time: the wiring of the layers, from packets to events.
 
+mod coordinates;
+mod records;
+
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -9,7 +12,7 @@ use bytes::Bytes;
 
 use super::*;
 use crate::event::{Event, MemberEventKind, Status};
-use crate::{JoinId, LeaveReport, Options, Tags};
+use crate::{JoinId, LeaveReport, Options, Record, Tags};
 
 /// What is on its way to a node, in the order of delivery.
 type Mail = BTreeMap<(Instant, u64), (usize, Delivery)>;
@@ -37,6 +40,7 @@ struct Cluster {
     /// Which stream of which node is the other end.
     ends: BTreeMap<(usize, StreamId), (usize, StreamId)>,
     events: Vec<Vec<Event>>,
+    records: Vec<Vec<Record>>,
     /// Nodes that no datagram reaches.
     deaf: BTreeSet<usize>,
 }
@@ -59,11 +63,13 @@ impl Cluster {
             mail: BTreeMap::new(),
             ends: BTreeMap::new(),
             events: Vec::new(),
+            records: Vec::new(),
             deaf: BTreeSet::new(),
         };
         for at in 0..count {
             cluster.nodes.push(None);
             cluster.events.push(Vec::new());
+            cluster.records.push(Vec::new());
             cluster.start(at, Options::lan());
         }
         cluster
@@ -114,6 +120,7 @@ impl Cluster {
                     self.ends.remove(&(from, stream));
                 }
                 Output::Event(event) => self.events[from].push(event),
+                Output::Persist(record) => self.records[from].push(record),
             }
         }
     }

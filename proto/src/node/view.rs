@@ -5,6 +5,7 @@ use alloc::sync::Arc;
 use super::{Node, NodeState};
 use crate::event::Member;
 use crate::roster::Peer;
+use crate::serf::Coordinate;
 use crate::stats::Stats;
 use crate::time::Instant;
 
@@ -42,6 +43,17 @@ impl Node {
     pub fn member(&self, name: &str) -> Option<Member> {
         let idx = self.core.roster.find(name)?;
         self.serf.member(&self.core, idx)
+    }
+
+    /// Where we are in the network; `None` when coordinates are off.
+    pub fn coordinate(&self) -> Option<Coordinate> {
+        self.serf.coordinate(self.swim.me())
+    }
+
+    /// Where a member is, as it said in its last answer to a probe of ours; `None` while there was none, or when coordinates
+    /// are off.
+    pub fn coordinate_of(&self, name: &str) -> Option<Coordinate> {
+        self.serf.coordinate(self.core.roster.find(name)?)
     }
 
     /// What we announce about ourselves.

@@ -22,6 +22,11 @@ impl LamportClock {
         before
     }
 
+    /// Goes on after a time that an earlier life saw.
+    pub(super) fn resume(&mut self, seen: u64) {
+        self.0 = self.0.max(seen.saturating_add(1)).min(LAMPORT_TIME_MAX);
+    }
+
     /// Takes note of a time from elsewhere, so that ours is after it.
     pub(super) fn witness(&mut self, time: u64) -> Result<(), TooFarAhead> {
         if time > self.0 + LAMPORT_AHEAD_MAX || time >= LAMPORT_TIME_MAX {

@@ -179,6 +179,9 @@ impl Serf {
         self.failed.retain(|gone| gone.idx != idx);
         self.left.retain(|gone| gone.idx != idx);
         self.early.retain(|&(_, early)| early != idx);
+        if let Some(coordinates) = &mut self.coordinates {
+            coordinates.forget(idx);
+        }
         core.roster.release(idx, Holder::Serf);
     }
 }

@@ -1,5 +1,7 @@
 //! The Serf layer with a [`Core`] only: notifications, messages and time in; events and broadcasts out.
 
+mod coalescing;
+mod coordinates;
 mod events;
 mod exchanges;
 mod intents;
@@ -56,7 +58,7 @@ impl Lone {
         let cfg = Arc::new(Config::new(options).unwrap());
         let mut core = Core::new(cfg, &Seed::from_u64(7), Directory::default(), Instant::ZERO);
         let me = core.roster.intern("a").unwrap();
-        let mut lone = Self { serf: Serf::new(me), core };
+        let mut lone = Self { serf: Serf::new(me, &core.cfg), core };
         lone.alive("a");
         lone.events();
         lone

@@ -171,7 +171,7 @@ impl Swim {
         match message {
             Message::Ping(ping) => self.answer_ping(core, from, ping),
             Message::IndirectPing(ping) => self.relay_ping(core, from, ping),
-            Message::Ack(ack) => self.acked(core, ack.seq),
+            Message::Ack(ack) => _ = self.acked(core, ack.seq),
             Message::Nack { seq } => self.nacked(*seq),
             Message::Alive(alive) => self.alive(core, alive),
             Message::Suspect(accusation) => self.suspect(core, accusation),

@@ -4,6 +4,7 @@
 //! if none of these is answered within the probe interval, stretched by our own ill health, the member is suspect.
 
 use core::net::SocketAddr;
+use core::time::Duration;
 
 use super::Swim;
 use crate::core::{Ask, Body, Core, Notification, Target, Unicast};
@@ -20,6 +21,7 @@ pub(super) struct Probe {
     target: MemberIdx,
     /// The target's incarnation when the probe began: what it is accused at.
     incarnation: u32,
+    sent_at: Instant,
     ends_at: Instant,
     nacks_expected: u32,
     nacks: u32,
@@ -68,6 +70,7 @@ impl Swim {
             seq,
             target,
             incarnation: row.incarnation,
+            sent_at: core.now,
             ends_at: core.now + interval,
             nacks_expected: 0,
             nacks: 0,
@@ -145,16 +148,18 @@ impl Swim {
         self.suspect(core, &Accusation { incarnation: probe.incarnation, node: &node, from: &me });
     }
 
-    /// An ack came, for our own probe or for one that we relay.
-    pub(super) fn acked(&mut self, core: &mut Core, seq: u32) {
-        if self.probe.is_some_and(|probe| probe.seq == seq) {
-            self.probe = None;
-            core.timers.clear(Slot::AckDue);
-            core.timers.clear(Slot::ProbeEnd);
-            self.awareness.apply(-1);
-        } else {
+    /// An ack came, for our own probe or for one that we relay. Returns who answered and how long that took when it answers our
+    /// own direct ping within the probe timeout: later it may have come through another member.
+    pub(crate) fn acked(&mut self, core: &mut Core, seq: u32) -> Option<(MemberIdx, Duration)> {
+        let Some(probe) = self.probe.take_if(|probe| probe.seq == seq) else {
             self.relay_acked(core, seq);
-        }
+            return None;
+        };
+        let is_direct = core.timers.is_set(Slot::AckDue);
+        core.timers.clear(Slot::AckDue);
+        core.timers.clear(Slot::ProbeEnd);
+        self.awareness.apply(-1);
+        is_direct.then(|| (probe.target, core.now - probe.sent_at))
     }
 
     pub(super) fn nacked(&mut self, seq: u32) {

@@ -39,7 +39,7 @@ impl Swim {
     /// The target answered in time.
     pub(super) fn relay_acked(&mut self, core: &mut Core, seq: u32) {
         if let Some(relay) = self.relays.remove(&seq) {
-            let body = Body::Ack { seq: relay.seq };
+            let body = Body::RelayedAck { seq: relay.seq };
             core.unicasts.push(Unicast { to: relay.requester, peer: relay.peer, body });
         }
     }

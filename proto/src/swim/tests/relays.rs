@@ -30,7 +30,7 @@ fn an_ack_in_time_goes_back_to_whoever_asked_under_its_number() {
     let seq = relayed(&mut lone, "c", true);
     lone.run(ms(499));
     lone.hear_from(addr("c"), ack(seq));
-    assert_eq!(lone.sent(), [answer(&lone, Body::Ack { seq: 77 })]);
+    assert_eq!(lone.sent(), [answer(&lone, Body::RelayedAck { seq: 77 })]);
     lone.hear_from(addr("c"), ack(seq));
     lone.run(secs(2));
     assert_eq!(lone.sent(), [], "once, and no nack after it");

@@ -1,0 +1,152 @@
+use super::*;
+use crate::serf::{AfterLeave, Snapshot};
+
+fn keeping() -> Options {
+    Options { snapshot: true, ..Options::lan() }
+}
+
+impl Cluster {
+    /// What a node's snapshot says.
+    fn snapshot(&self, at: usize) -> Snapshot {
+        let file: String = self.records[at].iter().map(Record::line).collect();
+        Snapshot::replay(file.as_bytes(), AfterLeave::Forget).snapshot
+    }
+
+    /// The node stops at once and starts again, with what its snapshot says.
+    fn restart(&mut self, at: usize) {
+        let identity = Identity::new(&format!("node-{at}"), addr(at), &Tags::default()).unwrap();
+        let mut out = Outbox::new();
+        let cfg = Arc::new(Config::new(keeping()).unwrap());
+        let start = Start::new().with_snapshot(self.snapshot(at));
+        let node = Node::new(cfg, &identity, &Seed::from_u64(99), self.now, start, &mut out);
+        self.nodes[at] = Some(node);
+        self.events[at].clear();
+        self.route(at, &mut out);
+    }
+
+    /// Three nodes that know each other; the first keeps a snapshot.
+    fn with_snapshot() -> Self {
+        let mut cluster = Self::new(3);
+        cluster.start(0, keeping());
+        for at in 1..3 {
+            cluster.command(at, |node, now, out| node.join(now, &[addr(0)], OldEvents::Deliver, out)).unwrap();
+        }
+        cluster.run(Duration::from_secs(5));
+        cluster
+    }
+
+    fn event(&mut self, from: usize, name: &str) {
+        self.command(from, |node, now, out| node.user_event(now, name, b"", false, out)).unwrap();
+        self.run(Duration::from_secs(5));
+    }
+}
+
+#[test]
+fn a_snapshot_says_who_is_alive_who_failed_and_how_late_it_is() {
+    let mut cluster = Cluster::with_snapshot();
+    cluster.event(1, "deploy");
+    let names = |snapshot: &Snapshot| snapshot.alive().map(|(name, _)| name.to_string()).collect::<Vec<_>>();
+    let snapshot = cluster.snapshot(0);
+    assert_eq!(names(&snapshot), ["node-0", "node-1", "node-2"]);
+    let clocks = cluster.nodes[0].as_ref().unwrap().clocks();
+    assert_eq!((snapshot.clock() + 1, snapshot.event_clock() + 1), (clocks.member, clocks.event));
+    cluster.nodes[1] = None;
+    cluster.run(Duration::from_secs(60));
+    let snapshot = cluster.snapshot(0);
+    assert_eq!(names(&snapshot), ["node-0", "node-2"]);
+    assert_eq!(snapshot.failed_members().map(|(_, addr)| addr).collect::<Vec<_>>(), [addr(1)]);
+}
+
+#[test]
+fn a_record_comes_before_the_event_that_it_is_about() {
+    let mut out = Outbox::new();
+    let identity = Identity::new("node-0", addr(0), &Tags::default()).unwrap();
+    let cfg = Arc::new(Config::new(keeping()).unwrap());
+    Node::new(cfg, &identity, &Seed::from_u64(7), Instant::ZERO, Start::new(), &mut out);
+    let outputs: Vec<Output> = out.drain().collect();
+    let [Output::Persist(Record::Alive { name, .. }), Output::Event(event)] = &outputs[..] else {
+        panic!("{outputs:?}")
+    };
+    assert_eq!((&**name, event.members().unwrap().0), ("node-0", MemberEventKind::Join));
+}
+
+#[test]
+fn a_node_that_crashed_finds_its_cluster_again_and_hears_no_event_twice() {
+    let mut cluster = Cluster::with_snapshot();
+    cluster.event(1, "before");
+    cluster.nodes[0] = None;
+    cluster.event(1, "meanwhile");
+    let clocks = cluster.snapshot(0);
+    cluster.restart(0);
+    assert_eq!(cluster.nodes[0].as_ref().unwrap().clocks().member, clocks.clock() + 1);
+    cluster.command(0, |node, now, out| node.rejoin(now, OldEvents::Deliver, out)).unwrap();
+    cluster.run(Duration::from_secs(10));
+    assert_eq!(cluster.alive(0), 3);
+    assert_eq!(cluster.user_events(0), ["meanwhile"]);
+    assert_eq!(cluster.status(1, 0), Some(Status::Alive));
+}
+
+#[test]
+fn a_rejoin_goes_on_to_the_failed_when_nobody_else_answers_and_stops_with_the_first_answer() {
+    let mut snapshot = Snapshot::default();
+    let member = |at: usize| (format!("node-{at}").into(), addr(at));
+    for at in [0, 4, 5, 6, 7, 8] {
+        let (name, addr) = member(at);
+        snapshot.apply(&Record::Alive { name, addr });
+    }
+    for at in [2, 1] {
+        let (name, addr) = member(at);
+        snapshot.apply(&Record::Failed { name, addr });
+    }
+    let mut cluster = Cluster::new(9);
+    for at in 4..9 {
+        cluster.nodes[at] = None;
+    }
+    cluster.records[0] = vec_of(&snapshot);
+    cluster.restart(0);
+    cluster.command(0, |node, now, out| node.rejoin(now, OldEvents::Deliver, out)).unwrap();
+    cluster.run(Duration::from_secs(20));
+    assert!(cluster.status(0, 1) == Some(Status::Alive) || cluster.status(0, 2) == Some(Status::Alive));
+    let report = cluster.events[0].iter().find_map(|event| match event {
+        Event::Joined(report) => Some(report.clone()),
+        _ => None,
+    });
+    let report = report.expect("the rejoin ended");
+    assert!(report.contacted >= 1 && report.failed.len() == 5, "{report:?}");
+}
+
+fn vec_of(snapshot: &Snapshot) -> Vec<Record> {
+    let alive = snapshot.alive().map(|(name, addr)| Record::Alive { name: name.clone(), addr });
+    let failed: Vec<_> = snapshot.failed_members().collect();
+    let failed = failed.into_iter().rev().map(|(name, addr)| Record::Failed { name: name.clone(), addr });
+    alive.chain(failed).collect()
+}
+
+#[test]
+fn a_node_without_an_earlier_life_has_nobody_to_rejoin() {
+    let mut cluster = Cluster::new(1);
+    let error = cluster.command(0, |node, now, out| node.rejoin(now, OldEvents::Deliver, out));
+    assert_eq!(error, Err(JoinError::NoSeeds));
+}
+
+#[test]
+fn a_leave_is_the_last_record_and_its_snapshot_says_nothing_else() {
+    let mut cluster = Cluster::with_snapshot();
+    cluster.command(0, |node, now, out| node.leave(now, out)).unwrap();
+    cluster.run(Duration::from_secs(20));
+    assert_eq!(cluster.records[0].last(), Some(&Record::Leave));
+    let snapshot = cluster.snapshot(0);
+    assert!(snapshot.left());
+    assert_eq!((snapshot.alive().count(), snapshot.clock()), (0, 0));
+}
+
+#[test]
+fn the_clock_is_recorded_within_half_a_second_though_no_member_event_comes() {
+    let mut cluster = Cluster::with_snapshot();
+    cluster.records[0].clear();
+    // An intent about nobody moves the clock and makes no event.
+    cluster.command(1, |node, now, out| node.force_leave(now, "nobody", false, out)).unwrap();
+    cluster.run(Duration::from_secs(5));
+    let clock = cluster.nodes[0].as_ref().unwrap().clocks().member - 1;
+    assert_eq!(cluster.records[0], [Record::Clock(clock)]);
+}

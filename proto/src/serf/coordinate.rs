@@ -1,0 +1,170 @@
+//! Network coordinates: where a node is, if distance is the time that a packet takes there and back.
+//!
+//! A coordinate is a point in a space of eight dimensions, plus a height: the time over the node's own access link, which
+//! every path to it shares and which no space can express. The distance of two nodes is that of their points and both heights.
+//! The adjustment is a late correction for what the model gets wrong about a node all the time. How a node finds its
+//! coordinate is [`Vivaldi`](super::Vivaldi)'s business.
+
+use core::fmt;
+use core::time::Duration;
+
+/// A node's network coordinate. All of it is in seconds but the error, which has no unit.
+///
+/// It is valid by construction: finite, and within bounds that no honest node exceeds. HashiCorp's nodes take any finite
+/// numbers from a peer, so that one with a coordinate of 1e308 resets all others again and again.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Coordinate {
+    pub(super) vec: [f64; Self::DIMENSIONS],
+    pub(super) error: f64,
+    pub(super) adjustment: f64,
+    pub(super) height: f64,
+}
+
+impl Coordinate {
+    /// The dimensions of the space (`Dimensionality` in the package coordinate).
+    pub const DIMENSIONS: usize = 8;
+
+    /// Where a node is that knows nothing: in the middle, and as wrong as can be.
+    pub const ORIGIN: Self =
+        Self { vec: [0.0; Self::DIMENSIONS], error: ERROR_MAX, adjustment: 0.0, height: HEIGHT_MIN };
+
+    /// A coordinate from its parts.
+    ///
+    /// # Errors
+    ///
+    /// When it has another number of dimensions, or a part is not a number or beyond its bounds: 10 s for the point, the
+    /// height and the adjustment, where the height cannot be negative; 0 to 1.5 for the error.
+    pub fn new(vec: &[f64], error: f64, adjustment: f64, height: f64) -> Result<Self, CoordinateError> {
+        let vec = vec.try_into().map_err(|_| CoordinateError::Dimensions { count: vec.len() })?;
+        let coordinate = Self { vec, error, adjustment, height };
+        if coordinate.is_valid() { Ok(coordinate) } else { Err(CoordinateError::OutOfBounds) }
+    }
+
+    /// The point, in seconds.
+    pub const fn vec(&self) -> &[f64; Self::DIMENSIONS] {
+        &self.vec
+    }
+
+    /// How far off the coordinate may be, relative to a distance: 0 is exact, 1.5 is ignorance.
+    pub const fn error(&self) -> f64 {
+        self.error
+    }
+
+    /// What is added to every distance, in seconds; may be negative.
+    pub const fn adjustment(&self) -> f64 {
+        self.adjustment
+    }
+
+    /// The node's own part of every distance, in seconds.
+    pub const fn height(&self) -> f64 {
+        self.height
+    }
+
+    /// The estimated round-trip time between two nodes, in whole nanoseconds (`DistanceTo` in the package coordinate).
+    pub fn distance_to(&self, other: &Self) -> Duration {
+        let raw = self.raw_distance_to(other);
+        let adjusted = raw + self.adjustment + other.adjustment;
+        let seconds = if adjusted > 0.0 { adjusted } else { raw };
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "cut to whole nanoseconds, as in Go"
+        )]
+        Duration::from_nanos((seconds * 1e9) as u64)
+    }
+
+    /// The distance without the adjustments, in seconds.
+    pub(super) fn raw_distance_to(&self, other: &Self) -> f64 {
+        magnitude(&self.difference(other)) + self.height + other.height
+    }
+
+    pub(super) fn difference(&self, other: &Self) -> [f64; Self::DIMENSIONS] {
+        core::array::from_fn(|axis| self.vec[axis] - other.vec[axis])
+    }
+
+    pub(super) fn is_valid(&self) -> bool {
+        // A comparison with what is not a number is false.
+        self.vec.iter().all(|x| x.abs() <= SECONDS_MAX)
+            && (0.0..=ERROR_MAX).contains(&self.error)
+            && self.adjustment.abs() <= SECONDS_MAX
+            && (0.0..=SECONDS_MAX).contains(&self.height)
+    }
+}
+
+/// Why numbers are no coordinate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CoordinateError {
+    /// The point has another number of dimensions than [`Coordinate::DIMENSIONS`].
+    Dimensions {
+        /// How many it has.
+        count: usize,
+    },
+    /// A part is not a number, or none that an honest node has.
+    OutOfBounds,
+    /// The measured time is longer than 10 s.
+    Rtt(Duration),
+}
+
+impl fmt::Display for CoordinateError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Dimensions { count } => {
+                write!(f, "the coordinate has {count} dimensions, it must have {}", Coordinate::DIMENSIONS)
+            }
+            Self::OutOfBounds => f.write_str("a part of the coordinate is not a number or out of bounds"),
+            Self::Rtt(rtt) => write!(f, "the round-trip time of {rtt:?} is above 10 s"),
+        }
+    }
+}
+
+impl core::error::Error for CoordinateError {}
+
+/// The length of a vector. Summed in the order of the axes, so that every platform and Go get the same bits.
+pub(super) fn magnitude(vec: &[f64; Coordinate::DIMENSIONS]) -> f64 {
+    libm::sqrt(vec.iter().fold(0.0, |sum, x| sum + x * x))
+}
+
+/// The error of a node that knows nothing (`VivaldiErrorMax`).
+pub(super) const ERROR_MAX: f64 = 1.5;
+
+/// The least height (`HeightMin`), in seconds.
+pub(super) const HEIGHT_MIN: f64 = 10e-6;
+
+/// The bound of every time in a coordinate: that of a measured round trip.
+const SECONDS_MAX: f64 = 10.0;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_no_honest_node_has_is_no_coordinate() {
+        let at = |vec: &[f64], error, adjustment, height| Coordinate::new(vec, error, adjustment, height);
+        let zero = [0.0; 8];
+        assert!(at(&zero, 1.5, -10.0, 10.0).is_ok());
+        assert_eq!(at(&zero[..7], 1.0, 0.0, 0.0), Err(CoordinateError::Dimensions { count: 7 }));
+        let mut far = zero;
+        for x in [1e308, f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -10.1] {
+            far[3] = x;
+            assert_eq!(at(&far, 1.0, 0.0, 0.0), Err(CoordinateError::OutOfBounds), "{x}");
+            assert_eq!(at(&zero, x, 0.0, 0.0), Err(CoordinateError::OutOfBounds), "{x}");
+            assert_eq!(at(&zero, 1.0, x, 0.0), Err(CoordinateError::OutOfBounds), "{x}");
+            assert_eq!(at(&zero, 1.0, 0.0, x), Err(CoordinateError::OutOfBounds), "{x}");
+        }
+        assert_eq!(at(&zero, 1.0, 0.0, -1e-9), Err(CoordinateError::OutOfBounds));
+        assert_eq!(at(&zero, 1.6, 0.0, 0.0), Err(CoordinateError::OutOfBounds));
+    }
+
+    #[test]
+    fn a_distance_counts_heights_always_and_adjustments_unless_they_make_it_negative() {
+        let mut vec = [0.0; 8];
+        let here = Coordinate::new(&vec, 1.0, 0.001, 0.002).unwrap();
+        (vec[0], vec[1]) = (0.03, 0.04);
+        let there = Coordinate::new(&vec, 1.0, 0.003, 0.004).unwrap();
+        assert_eq!(here.distance_to(&there), Duration::from_micros(60_000));
+        assert_eq!(there.distance_to(&here), here.distance_to(&there));
+        let there = Coordinate::new(&vec, 1.0, -1.0, 0.004).unwrap();
+        assert_eq!(here.distance_to(&there), Duration::from_micros(56_000));
+    }
+}

@@ -1,0 +1,478 @@
+//! Regular expressions as Go writes them.
+//!
+//! serf's filters are Go's RE2 dialect; the crate `regex` has the same engine family and nearly the same language. Where the two
+//! differ a pattern is rewritten: Go's `\d`, `\w`, `\s` and `\b` are ASCII; `\Q…\E`, octal escapes and escaped punctuation do
+//! not exist in the crate or mean something else; sets within sets and stacked repetitions do not exist in Go.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt::{self, Write as _};
+use core::iter::Peekable;
+use core::str::Chars;
+
+use crate::limits::{PATTERN_BYTES_MAX, PATTERN_PROGRAM_BYTES_MAX};
+
+/// A compiled regular expression in Go's dialect (RE2), searched for anywhere in a text. Matching takes time linear in the
+/// text's length.
+#[derive(Clone, Debug)]
+pub struct Pattern(regex::Regex);
+
+impl Pattern {
+    /// Compiles an expression.
+    ///
+    /// # Errors
+    ///
+    /// When it is not an expression in Go's dialect, or it or its compiled form is too large.
+    pub fn new(expression: &str) -> Result<Self, PatternError> {
+        if expression.len() > PATTERN_BYTES_MAX {
+            return Err(PatternError::TooLong { bytes: expression.len(), limit: PATTERN_BYTES_MAX });
+        }
+        let mut builder = regex::RegexBuilder::new(&translate(expression)?);
+        builder.size_limit(PATTERN_PROGRAM_BYTES_MAX).nest_limit(NEST_MAX);
+        match builder.build() {
+            Ok(regex) => Ok(Self(regex)),
+            Err(regex::Error::CompiledTooBig(limit)) => Err(PatternError::TooComplex { limit }),
+            Err(_) => Err(PatternError::Syntax),
+        }
+    }
+
+    /// Whether it matches anywhere in `text`. `^` and `$` tie it to the ends.
+    pub fn is_match(&self, text: &str) -> bool {
+        self.0.is_match(text)
+    }
+}
+
+/// Why an expression was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PatternError {
+    /// It is longer than [`limits::PATTERN_BYTES_MAX`](crate::limits::PATTERN_BYTES_MAX).
+    TooLong {
+        /// Its length.
+        bytes: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// It is not an expression in Go's dialect.
+    Syntax,
+    /// Its compiled form is too large.
+    TooComplex {
+        /// How many bytes that may take.
+        limit: usize,
+    },
+}
+
+impl fmt::Display for PatternError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooLong { bytes, limit } => write!(f, "the expression takes {bytes} bytes, the limit is {limit}"),
+            Self::Syntax => f.write_str("not a regular expression in Go's dialect"),
+            Self::TooComplex { limit } => write!(f, "the compiled expression takes more than {limit} bytes"),
+        }
+    }
+}
+
+impl core::error::Error for PatternError {}
+
+/// The same expression for the crate.
+fn translate(expression: &str) -> Result<String, PatternError> {
+    let mut translator = Translator { rest: expression.chars().peekable(), out: String::new(), names: Vec::new() };
+    translator.expression()?;
+    Ok(translator.out)
+}
+
+struct Translator<'a> {
+    rest: Peekable<Chars<'a>>,
+    out: String,
+    /// The names of groups so far: each may be given once.
+    names: Vec<String>,
+}
+
+impl Translator<'_> {
+    fn expression(&mut self) -> Result<(), PatternError> {
+        let mut repeated = false;
+        while let Some(c) = self.rest.next() {
+            let repeats = matches!(c, '*' | '+' | '?') || (c == '{' && self.is_count());
+            if repeats && repeated {
+                return Err(PatternError::Syntax);
+            }
+            match c {
+                _ if repeats => self.repetition(c),
+                '\\' => self.escape()?,
+                '[' => self.class()?,
+                '(' => self.group()?,
+                ')' | '|' | '.' | '^' | '$' => self.out.push(c),
+                _ => self.literal(c),
+            }
+            repeated = repeats;
+        }
+        Ok(())
+    }
+
+    /// Whether what follows a brace makes it a count: `{2}`, `{2,}`, `{2,3}`. Otherwise it stands for itself.
+    fn is_count(&self) -> bool {
+        let mut rest = self.rest.clone();
+        let digits = |rest: &mut Peekable<Chars<'_>>| {
+            let mut count = 0;
+            while rest.next_if(char::is_ascii_digit).is_some() {
+                count += 1;
+            }
+            count
+        };
+        if digits(&mut rest) == 0 {
+            return false;
+        }
+        if rest.next_if_eq(&',').is_some() {
+            digits(&mut rest);
+        }
+        rest.next() == Some('}')
+    }
+
+    fn repetition(&mut self, c: char) {
+        self.out.push(c);
+        if c == '{' {
+            for c in self.rest.by_ref() {
+                self.out.push(c);
+                if c == '}' {
+                    break;
+                }
+            }
+        }
+        if self.rest.next_if_eq(&'?').is_some() {
+            self.out.push('?');
+        }
+    }
+
+    /// After an opening parenthesis. What a group captures nobody asks for.
+    fn group(&mut self) -> Result<(), PatternError> {
+        if self.rest.next_if_eq(&'?').is_none() {
+            self.out.push_str("(?:");
+            return Ok(());
+        }
+        let is_named = self.rest.next_if_eq(&'P').is_some();
+        if is_named || self.rest.peek() == Some(&'<') {
+            return self.group_name();
+        }
+        self.out.push_str("(?");
+        for c in self.rest.by_ref() {
+            self.out.push(c);
+            match c {
+                ':' | ')' => return Ok(()),
+                'i' | 'm' | 's' | 'U' | '-' => {}
+                _ => break,
+            }
+        }
+        Err(PatternError::Syntax)
+    }
+
+    fn group_name(&mut self) -> Result<(), PatternError> {
+        self.rest.next_if_eq(&'<').ok_or(PatternError::Syntax)?;
+        let name: String = self.rest.by_ref().take_while(|&c| c != '>').collect();
+        let is_valid = !name.is_empty() && name.chars().all(|c| c == '_' || c.is_ascii_alphanumeric());
+        if !is_valid || self.names.contains(&name) {
+            return Err(PatternError::Syntax);
+        }
+        self.names.push(name);
+        self.out.push_str("(?:");
+        Ok(())
+    }
+
+    /// After a backslash, outside of a set.
+    fn escape(&mut self) -> Result<(), PatternError> {
+        match self.rest.next_if(|&c| matches!(c, 'Q' | 'A' | 'z' | 'b' | 'B')) {
+            Some('Q') => self.quoted(),
+            Some('A') => self.out.push_str("\\A"),
+            Some('z') => self.out.push_str("\\z"),
+            Some('b') => self.out.push_str("(?-u:\\b)"),
+            Some('B') => self.out.push_str("(?-u:\\B)"),
+            _ if self.set_escape()? => {}
+            _ => {
+                let c = self.char_escape()?;
+                self.literal(c);
+            }
+        }
+        Ok(())
+    }
+
+    /// Everything up to `\E`, or to the end, stands for itself.
+    fn quoted(&mut self) {
+        while let Some(c) = self.rest.next() {
+            if c == '\\' && self.rest.next_if_eq(&'E').is_some() {
+                return;
+            }
+            self.literal(c);
+        }
+    }
+
+    /// Takes the escape of a set of characters, within a set or not. Returns whether it was one.
+    fn set_escape(&mut self) -> Result<bool, PatternError> {
+        let Some(c) = self.rest.next_if(|&c| matches!(c, 'd' | 'D' | 's' | 'S' | 'w' | 'W' | 'p' | 'P')) else {
+            return Ok(false);
+        };
+        self.out.push_str(match c {
+            'd' => "[0-9]",
+            'D' => "[^0-9]",
+            's' => "[\\t\\n\\x0C\\r ]",
+            'S' => "[^\\t\\n\\x0C\\r ]",
+            'w' => "[0-9A-Za-z_]",
+            'W' => "[^0-9A-Za-z_]",
+            _ => return self.unicode_set(c == 'P').map(|()| true),
+        });
+        Ok(true)
+    }
+
+    /// After `\p` or `\P`: a letter, or a name in braces.
+    fn unicode_set(&mut self, mut negated: bool) -> Result<(), PatternError> {
+        let mut name = String::new();
+        match self.rest.next() {
+            Some('{') => loop {
+                match self.rest.next() {
+                    Some('}') => break,
+                    Some('^') if name.is_empty() => negated = !negated,
+                    Some(c) if c.is_ascii_alphanumeric() || c == '_' => name.push(c),
+                    _ => return Err(PatternError::Syntax),
+                }
+            },
+            Some(c) if c.is_ascii_alphabetic() => name.push(c),
+            _ => return Err(PatternError::Syntax),
+        }
+        let kind = if negated { 'P' } else { 'p' };
+        write!(self.out, "\\{kind}{{{name}}}").map_err(|_| PatternError::Syntax)
+    }
+
+    /// After a backslash: the escape of one character.
+    fn char_escape(&mut self) -> Result<char, PatternError> {
+        let c = self.rest.next().ok_or(PatternError::Syntax)?;
+        let is_octal = |c: &char| ('0'..='7').contains(c);
+        match c {
+            'a' => Ok('\x07'),
+            'f' => Ok('\x0c'),
+            'n' => Ok('\n'),
+            'r' => Ok('\r'),
+            't' => Ok('\t'),
+            'v' => Ok('\x0b'),
+            'x' => self.hex(),
+            // A single digit would be a reference to a group, which no expression in linear time can have.
+            '1'..='7' if !self.rest.peek().is_some_and(is_octal) => Err(PatternError::Syntax),
+            '0'..='7' => {
+                let mut code = c.to_digit(8).unwrap_or_default();
+                for _ in 0..2 {
+                    let Some(digit) = self.rest.next_if(is_octal) else { break };
+                    code = code * 8 + digit.to_digit(8).unwrap_or_default();
+                }
+                char::from_u32(code).ok_or(PatternError::Syntax)
+            }
+            _ if c.is_ascii() && !c.is_ascii_alphanumeric() => Ok(c),
+            _ => Err(PatternError::Syntax),
+        }
+    }
+
+    /// After `\x`: two digits, or any number of them in braces.
+    fn hex(&mut self) -> Result<char, PatternError> {
+        let digit = |c: Option<char>| c.and_then(|c| c.to_digit(16)).ok_or(PatternError::Syntax);
+        let mut code = 0;
+        if self.rest.next_if_eq(&'{').is_some() {
+            loop {
+                code = code * 16 + digit(self.rest.next())?;
+                if code > u32::from(char::MAX) {
+                    return Err(PatternError::Syntax);
+                }
+                if self.rest.next_if_eq(&'}').is_some() {
+                    break;
+                }
+            }
+        } else {
+            code = digit(self.rest.next())? * 16 + digit(self.rest.next())?;
+        }
+        char::from_u32(code).ok_or(PatternError::Syntax)
+    }
+
+    /// After an opening bracket: a set. A bracket within stands for itself, unless it begins a named set.
+    fn class(&mut self) -> Result<(), PatternError> {
+        self.out.push('[');
+        if self.rest.next_if_eq(&'^').is_some() {
+            self.out.push('^');
+        }
+        let mut first = true;
+        loop {
+            match self.rest.next().ok_or(PatternError::Syntax)? {
+                ']' if !first => break,
+                '[' if self.rest.peek() == Some(&':') && self.named_set()? => {}
+                '\\' if self.set_escape()? => {}
+                c => self.range(c)?,
+            }
+            first = false;
+        }
+        self.out.push(']');
+        Ok(())
+    }
+
+    /// Takes a named set such as `[:alpha:]`. Returns whether it was one: without `:]` it is not.
+    fn named_set(&mut self) -> Result<bool, PatternError> {
+        let rest: String = self.rest.clone().skip(1).collect();
+        let Some((name, _)) = rest.split_once(":]") else { return Ok(false) };
+        if !NAMED_SETS.contains(&name.strip_prefix('^').unwrap_or(name)) {
+            return Err(PatternError::Syntax);
+        }
+        write!(self.out, "[:{name}:]").map_err(|_| PatternError::Syntax)?;
+        self.rest.by_ref().take(name.len() + 3).for_each(drop);
+        Ok(true)
+    }
+
+    /// A character of a set, or a range of them.
+    fn range(&mut self, first: char) -> Result<(), PatternError> {
+        let low = self.class_char(first)?;
+        let mut ahead = self.rest.clone();
+        let is_range = ahead.next() == Some('-') && ahead.next().is_some_and(|c| c != ']');
+        self.literal(low);
+        if is_range {
+            self.rest.next();
+            let last = self.rest.next().ok_or(PatternError::Syntax)?;
+            let high = self.class_char(last)?;
+            if high < low {
+                return Err(PatternError::Syntax);
+            }
+            self.out.push('-');
+            self.literal(high);
+        }
+        Ok(())
+    }
+
+    fn class_char(&mut self, c: char) -> Result<char, PatternError> {
+        if c == '\\' { self.char_escape() } else { Ok(c) }
+    }
+
+    /// A character that stands for itself, whatever the crate would take it for.
+    fn literal(&mut self, c: char) {
+        if c.is_ascii_alphanumeric() || !c.is_ascii() {
+            self.out.push(c);
+        } else {
+            let written = write!(self.out, "\\x{:02X}", u32::from(c));
+            debug_assert!(written.is_ok(), "a string takes everything");
+        }
+    }
+}
+
+/// The sets that have a name (POSIX).
+const NAMED_SETS: [&str; 14] = [
+    "alnum", "alpha", "ascii", "blank", "cntrl", "digit", "graph", "lower", "print", "punct", "space", "upper", "word",
+    "xdigit",
+];
+
+/// How deep groups may be nested: deeper than the longest expression can.
+const NEST_MAX: u32 = 1000;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn matches(expression: &str, text: &str) -> bool {
+        Pattern::new(expression).unwrap_or_else(|error| panic!("{expression}: {error}")).is_match(text)
+    }
+
+    #[test]
+    fn an_expression_matches_anywhere_unless_it_is_tied_to_the_ends() {
+        assert!(matches("d", "db"));
+        assert!(matches("", ""));
+        assert!(!matches("^d$", "db"));
+        assert!(matches("^web[0-9]+$", "web12"));
+        assert!(matches("^a|b$", "ax"), "as an agent wraps a pattern: without a group");
+    }
+
+    #[test]
+    fn classes_and_boundaries_are_ascii() {
+        for (expression, text) in [("\\d", "٣"), ("\\w", "é"), ("\\s", "\u{a0}"), ("[\\w]", "é"), ("\\s", "\x0b")] {
+            assert!(!matches(expression, text), "{expression} {text}");
+        }
+        assert!(matches("é\\b", "éa"), "é is no word character, so that a begins a word");
+        assert!(!matches("\\bé", "é"));
+        assert!(matches("a\\B", "ab") && !matches("a\\B", "aé"));
+        assert!(matches("^\\D\\W\\S$", "éé\u{a0}"));
+        assert!(matches("^.$", "é"), "but a character is a character");
+        assert!(matches("(?i)^É$", "é"));
+        assert!(matches("^[\\D]$", "x") && !matches("^[\\D]$", "3"));
+        assert!(matches("^\\pL\\p{Greek}\\PL\\p{^Greek}$", "xλ1x"));
+    }
+
+    #[test]
+    fn what_only_go_knows_is_known() {
+        assert!(matches("^\\Qa.b*\\E+$", "a.b***") && !matches("^\\Qa.b\\E$", "axb"));
+        assert!(matches("^\\Q[(", "[("), "a quotation may last to the end");
+        assert!(matches("^\\101\\x42\\x{43}\\07$", "ABC\x07"));
+        assert!(matches("^\\<\\_\\-\\>$", "<_->"), "escaped punctuation stands for itself");
+        assert!(matches("^a{,2}$", "a{,2}") && matches("^a{$", "a{") && matches("^x{2,3}$", "xx"));
+        assert!(matches("^[[a]$", "[") && matches("^[a&&b]+$", "&ab") && matches("^[]a]+$", "]a"));
+        assert!(matches("^[+--]$", ","), "a range from plus to minus");
+        assert!(matches("^[[:alpha:][:^ascii:]_-]+$", "aé_-"));
+        assert!(matches("(?P<n>a)(?<m>b)(?i:C)(?U)d+", "abcd"));
+        assert!(matches("(?s)a.b", "a\nb") && !matches("a.b", "a\nb") && matches("(?m)^b$", "a\nb\nc"));
+    }
+
+    #[test]
+    fn what_go_refuses_is_refused() {
+        for expression in [
+            "a**",
+            "a+*",
+            "a*??",
+            "a{2}{3}",
+            "*a",
+            "(",
+            ")",
+            "[a",
+            "\\1",
+            "\\8",
+            "\\C",
+            "\\Z",
+            "\\E",
+            "\\y",
+            "\\é",
+            "a\\",
+            "(?x)a",
+            "(?=a)",
+            "(?<n>a)(?<n>b)",
+            "(?P<>a)",
+            "(?P=n)",
+            "[z-a]",
+            "[a-\\d]",
+            "[[:foo:]]",
+            "\\pX",
+            "\\p{Nope}",
+            "\\x{110000}",
+            "\\xg0",
+            "(?i",
+            "a{3,2}",
+        ] {
+            assert_eq!(Pattern::new(expression).err(), Some(PatternError::Syntax), "{expression}");
+        }
+    }
+
+    #[test]
+    fn long_and_costly_expressions_are_refused() {
+        let long = "a".repeat(PATTERN_BYTES_MAX + 1);
+        let error = PatternError::TooLong { bytes: PATTERN_BYTES_MAX + 1, limit: PATTERN_BYTES_MAX };
+        assert_eq!(Pattern::new(&long).err(), Some(error));
+        assert!(matches!(Pattern::new("((a{100}){100}){100}"), Err(PatternError::TooComplex { .. })));
+        assert!(matches!(Pattern::new("(\\pL{1000}){1000}"), Err(PatternError::TooComplex { .. })));
+        let nested = "(".repeat(PATTERN_BYTES_MAX / 2) + &")".repeat(PATTERN_BYTES_MAX / 2);
+        assert!(matches(&nested, ""));
+        assert!(matches("^\\pL+\\pN{1,3}$", "aé123"));
+    }
+
+    proptest! {
+        #[test]
+        fn any_expression_is_compiled_or_refused_without_a_panic(expression in "[a-c\\\\\\[\\](){}*+?^$.|:<>PQEdbpx0-9,&~-]{0,24}|.{0,24}", text in "[a-c]{0,5}") {
+            if let Ok(pattern) = Pattern::new(&expression) {
+                pattern.is_match(&text);
+            }
+        }
+
+        #[test]
+        fn a_text_in_quotes_matches_itself_and_nothing_else(text in "[ -\\[\\]-~é]{1,20}", other in "[ -\\[\\]-~é]{1,20}") {
+            let pattern = Pattern::new(&alloc::format!("^\\Q{text}\\E$")).unwrap();
+            prop_assert!(pattern.is_match(&text));
+            prop_assert_eq!(pattern.is_match(&other), text == other);
+        }
+    }
+}

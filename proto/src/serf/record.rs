@@ -1,0 +1,84 @@
+//! What of all that happens is worth a line of the snapshot.
+
+use super::lamport::LamportClock;
+use super::snapshot::{Record, Snapshot};
+use crate::event::{Event, MemberEvent, MemberEventKind};
+use crate::time::Instant;
+
+/// Notes what happens, in the words of the snapshot (`processMemberEvent` and its like in serf's snapshot.go).
+#[derive(Clone, Debug, Default)]
+pub(super) struct Recorder {
+    /// The last times written.
+    clock: u64,
+    event_clock: u64,
+    query_clock: u64,
+    /// When the member clock is written though no member event comes.
+    pub(super) due: Option<Instant>,
+    /// Whether we have left: after that nothing is worth keeping.
+    left: bool,
+}
+
+impl Recorder {
+    /// Goes on with a file that says this.
+    pub(super) fn resume(&mut self, snapshot: &Snapshot) {
+        self.clock = snapshot.clock();
+        self.event_clock = snapshot.event_clock();
+        self.query_clock = snapshot.query_clock();
+    }
+
+    /// Writes what an event is worth, with the member clock as it is after it.
+    pub(super) fn note(&mut self, event: &Event, clock: LamportClock, mut write: impl FnMut(Record)) {
+        if self.left {
+            return;
+        }
+        match event {
+            Event::Member(MemberEvent { kind, member }) => {
+                let name = || member.shared_name();
+                match kind {
+                    MemberEventKind::Join => put(Record::Alive { name: name(), addr: member.addr() }, &mut write),
+                    MemberEventKind::Leave => put(Record::NotAlive { name: name() }, &mut write),
+                    MemberEventKind::Failed => {
+                        put(Record::NotAlive { name: name() }, &mut write);
+                        put(Record::Failed { name: name(), addr: member.addr() }, &mut write);
+                    }
+                    MemberEventKind::Update | MemberEventKind::Reap => {}
+                }
+                self.note_clock(clock, write);
+            }
+            Event::User(event) if event.ltime > self.event_clock => {
+                self.event_clock = event.ltime;
+                write(Record::EventClock(event.ltime));
+            }
+            _ => {}
+        }
+    }
+
+    /// Writes the member clock if it has moved.
+    pub(super) fn note_clock(&mut self, clock: LamportClock, mut write: impl FnMut(Record)) {
+        self.due = None;
+        if self.is_behind(clock) {
+            self.clock = clock.time() - 1;
+            write(Record::Clock(self.clock));
+        }
+    }
+
+    /// We leave: the last record, and the first of all that the leave brings about.
+    pub(super) fn leave(&mut self) -> Record {
+        (self.left, self.due) = (true, None);
+        Record::Leave
+    }
+
+    /// Whether the member clock has moved since it was written.
+    pub(super) const fn is_behind(&self, clock: LamportClock) -> bool {
+        !self.left && clock.time() - 1 > self.clock
+    }
+}
+
+/// Writes a record unless its name would break the file.
+fn put(record: Record, write: &mut impl FnMut(Record)) {
+    if record.is_writable() {
+        write(record);
+    } else {
+        tracing::warn!("a member's name has control characters: it cannot be in the snapshot");
+    }
+}

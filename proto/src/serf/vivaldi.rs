@@ -1,0 +1,265 @@
+//! How a node finds its coordinate (Dabek et al., "Vivaldi: a decentralized network coordinate system", 2004).
+//!
+//! Think of a spring between us and every node that we measure, whose rest length is the measured round-trip time: each
+//! measurement lets one spring push or pull us a little. How much depends on how sure both ends are of themselves. Three things
+//! are added, all from Ledlie et al., "Network coordinates in the wild", 2007: a filter over the last measurements of
+//! each node, so that one slow packet moves nothing; an adjustment, the mean of what the model got wrong lately; and gravity
+//! towards the origin, so that the whole cloud of nodes does not drift away.
+//!
+//! The order of every operation is that of HashiCorp's `coordinate.Client`, so that the same measurements give the same bits.
+
+use core::time::Duration;
+
+use super::coordinate::{Coordinate, CoordinateError, ERROR_MAX, HEIGHT_MIN, magnitude};
+use crate::rng::Rng;
+
+/// Finds a node's coordinate from measurements of round-trip times.
+#[derive(Clone, Debug)]
+pub struct Vivaldi {
+    own: Coordinate,
+    /// The latest errors of the model, in seconds, in a ring.
+    samples: [f64; ADJUSTMENT_WINDOW],
+    samples_at: usize,
+    resets: u64,
+}
+
+/// The latest round-trip times of one node, to find their median.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct LatencyFilter {
+    rtts: [f64; LATENCY_FILTER],
+    len: usize,
+}
+
+impl Vivaldi {
+    /// A node that knows nothing, at [`Coordinate::ORIGIN`].
+    pub const fn new() -> Self {
+        Self { own: Coordinate::ORIGIN, samples: [0.0; ADJUSTMENT_WINDOW], samples_at: 0, resets: 0 }
+    }
+
+    /// Where we are.
+    pub const fn coordinate(&self) -> &Coordinate {
+        &self.own
+    }
+
+    /// How often our own coordinate went out of bounds and we began anew.
+    pub const fn resets(&self) -> u64 {
+        self.resets
+    }
+
+    /// Takes the round-trip time to a node that says it is at `other` (`Client.Update`). `filter` belongs to that node;
+    /// `rng` decides where to go from a node at the same point.
+    ///
+    /// # Errors
+    ///
+    /// When the time is above 10 s; nothing changes.
+    pub fn update(
+        &mut self,
+        filter: &mut LatencyFilter,
+        other: &Coordinate,
+        rtt: Duration,
+        rng: &mut Rng,
+    ) -> Result<(), CoordinateError> {
+        if rtt > RTT_MAX {
+            return Err(CoordinateError::Rtt(rtt));
+        }
+        let rtt = filter.median_with(rtt.as_secs_f64());
+        self.spring(other, rtt, rng);
+        self.adjust(other, rtt);
+        self.fall(rng);
+        if !self.own.is_valid() {
+            // Begins wholly anew: HashiCorp's nodes keep the window, and with one bad sample in it reset 19 times more.
+            *self = Self { resets: self.resets + 1, ..Self::new() };
+        }
+        Ok(())
+    }
+
+    /// Lets the spring between us and `other` act (`updateVivaldi`).
+    fn spring(&mut self, other: &Coordinate, rtt: f64, rng: &mut Rng) {
+        let distance = self.own.distance_to(other).as_secs_f64();
+        let rtt = rtt.max(ZERO);
+        let wrongness = (distance - rtt).abs() / rtt;
+        let total_error = (self.own.error + other.error).max(ZERO);
+        let weight = self.own.error / total_error;
+        self.own.error = (CE * weight * wrongness + self.own.error * (1.0 - CE * weight)).min(ERROR_MAX);
+        self.push(CC * weight * (rtt - distance), other, rng);
+    }
+
+    /// Takes note of what the model gets wrong (`updateAdjustment`).
+    fn adjust(&mut self, other: &Coordinate, rtt: f64) {
+        self.samples[self.samples_at] = rtt - self.own.raw_distance_to(other);
+        self.samples_at = (self.samples_at + 1) % ADJUSTMENT_WINDOW;
+        let sum = self.samples.iter().fold(0.0, |sum, sample| sum + sample);
+        self.own.adjustment = sum / (2.0 * ADJUSTMENT_WINDOW as f64);
+    }
+
+    /// Lets gravity act (`updateGravity`).
+    fn fall(&mut self, rng: &mut Rng) {
+        let distance = Coordinate::ORIGIN.distance_to(&self.own).as_secs_f64();
+        let pull = distance / GRAVITY_RHO;
+        self.push(-(pull * pull), &Coordinate::ORIGIN, rng);
+    }
+
+    /// Moves us by `force` seconds away from `other` (`ApplyForce`).
+    fn push(&mut self, force: f64, other: &Coordinate, rng: &mut Rng) {
+        let (unit, distance) = unit_vector(&self.own, other, rng);
+        for (x, direction) in self.own.vec.iter_mut().zip(unit) {
+            *x += direction * force;
+        }
+        if distance > ZERO {
+            let height = (self.own.height + other.height) * force / distance + self.own.height;
+            self.own.height = height.max(HEIGHT_MIN);
+        }
+    }
+}
+
+impl Default for Vivaldi {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl LatencyFilter {
+    /// Takes a round-trip time in seconds and returns the median of the last three; of two the larger (`latencyFilter`).
+    fn median_with(&mut self, rtt: f64) -> f64 {
+        if self.len == LATENCY_FILTER {
+            self.rtts.rotate_left(1);
+            self.len -= 1;
+        }
+        self.rtts[self.len] = rtt;
+        self.len += 1;
+        let mut sorted = self.rtts;
+        sorted[..self.len].sort_unstable_by(f64::total_cmp);
+        sorted[self.len / 2]
+    }
+}
+
+/// The direction from `from` to `own`, and how far that is; at the same point a random direction and zero.
+fn unit_vector(own: &Coordinate, from: &Coordinate, rng: &mut Rng) -> ([f64; Coordinate::DIMENSIONS], f64) {
+    let difference = own.difference(from);
+    let distance = magnitude(&difference);
+    if distance > ZERO {
+        return (difference.map(|x| x * (1.0 / distance)), distance);
+    }
+    let random: [f64; Coordinate::DIMENSIONS] = core::array::from_fn(|_| uniform(rng) - 0.5);
+    let length = magnitude(&random);
+    if length > ZERO {
+        return (random.map(|x| x * (1.0 / length)), 0.0);
+    }
+    let mut first = [0.0; Coordinate::DIMENSIONS];
+    first[0] = 1.0;
+    (first, 0.0)
+}
+
+/// A uniform number in [0, 1).
+#[expect(clippy::cast_precision_loss, reason = "53 bits fit")]
+fn uniform(rng: &mut Rng) -> f64 {
+    (rng.next_u64() >> 11) as f64 / (1_u64 << 53) as f64
+}
+
+/// How strongly a measurement changes our own error (`VivaldiCE`).
+const CE: f64 = 0.25;
+
+/// How strongly a measurement moves us (`VivaldiCC`).
+const CC: f64 = 0.25;
+
+/// Over how many measurements the adjustment is the mean (`AdjustmentWindowSize`).
+const ADJUSTMENT_WINDOW: usize = 20;
+
+/// Of how many measurements of a node the median is taken (`LatencyFilterSize`).
+const LATENCY_FILTER: usize = 3;
+
+/// How far from the origin gravity begins to be felt, in seconds (`GravityRho`).
+const GRAVITY_RHO: f64 = 150.0;
+
+/// Less than this is nothing: of a distance or time in seconds, or of an error.
+const ZERO: f64 = 1e-6;
+
+/// The longest round-trip time that is believed.
+const RTT_MAX: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::rng::{Rng, Seed};
+
+    fn rng() -> Rng {
+        Rng::stream(&Seed::from_u64(7), 0)
+    }
+
+    #[test]
+    fn the_filter_gives_the_median_of_the_last_three_and_of_two_the_larger() {
+        let mut filter = LatencyFilter::default();
+        let medians = [0.2, 0.1, 0.9, 0.3, 0.05].map(|rtt| filter.median_with(rtt));
+        assert_eq!(medians, [0.2, 0.2, 0.2, 0.3, 0.3]);
+    }
+
+    #[test]
+    fn a_time_above_ten_seconds_is_refused_and_changes_nothing() {
+        let (mut vivaldi, mut filter) = (Vivaldi::new(), LatencyFilter::default());
+        let too_long = RTT_MAX + Duration::from_nanos(1);
+        let result = vivaldi.update(&mut filter, &Coordinate::ORIGIN, too_long, &mut rng());
+        assert_eq!(result, Err(CoordinateError::Rtt(too_long)));
+        assert_eq!((vivaldi.own, filter), (Coordinate::ORIGIN, LatencyFilter::default()));
+        assert_eq!(vivaldi.update(&mut filter, &Coordinate::ORIGIN, RTT_MAX, &mut rng()), Ok(()));
+    }
+
+    #[test]
+    fn nodes_at_one_point_part_in_a_direction_that_the_stream_decides() {
+        let moved = |seed| {
+            let (mut vivaldi, mut filter) = (Vivaldi::new(), LatencyFilter::default());
+            let mut rng = Rng::stream(&Seed::from_u64(seed), 0);
+            vivaldi.update(&mut filter, &Coordinate::ORIGIN, Duration::from_millis(10), &mut rng).unwrap();
+            *vivaldi.coordinate()
+        };
+        assert!(magnitude(&moved(1).vec) > 1e-3);
+        assert_eq!(moved(1), moved(1));
+        assert_ne!(moved(1), moved(2));
+    }
+
+    #[test]
+    fn a_reset_forgets_the_window_of_samples() {
+        let (mut vivaldi, mut filter) = (Vivaldi::new(), LatencyFilter::default());
+        vivaldi.own.vec[0] = f64::INFINITY;
+        let other = Coordinate::new(&[0.01; 8], 0.5, 0.0, 1e-5).unwrap();
+        vivaldi.update(&mut filter, &other, Duration::from_millis(10), &mut rng()).unwrap();
+        assert_eq!((vivaldi.resets, vivaldi.own), (1, Coordinate::ORIGIN));
+        for _ in 0..30 {
+            vivaldi.update(&mut filter, &other, Duration::from_millis(10), &mut rng()).unwrap();
+        }
+        assert_eq!(vivaldi.resets, 1, "no measurement of a well-behaved node resets us");
+    }
+
+    #[test]
+    fn a_line_of_nodes_learns_its_distances() {
+        // The true distances: 10 ms a step, on a line.
+        let mut rng = rng();
+        let mut nodes: [Vivaldi; 6] = core::array::from_fn(|_| Vivaldi::new());
+        let mut filters = [[LatencyFilter::default(); 6]; 6];
+        let rtt = |a: usize, b: usize| Duration::from_millis(10 * a.abs_diff(b) as u64);
+        for _ in 0..4_000 {
+            let (a, b) = (rng.below(6) as usize, rng.below(6) as usize);
+            if a != b {
+                let other = nodes[b].own;
+                nodes[a].update(&mut filters[a][b], &other, rtt(a, b), &mut rng).unwrap();
+            }
+        }
+        for (a, b) in [(0, 5), (0, 1), (2, 4)] {
+            let (learnt, truth) = (nodes[a].own.distance_to(&nodes[b].own).as_secs_f64(), rtt(a, b).as_secs_f64());
+            assert!((learnt - truth).abs() < 0.15 * truth, "{a} to {b}: {learnt} for {truth}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_valid_peers_say_we_stay_valid(peers in prop::collection::vec((prop::array::uniform8(-10.0..=10.0), 0.0..=1.5, -10.0..=10.0, 0.0..=10.0, 0_u64..=10_000_000_000), 1..60)) {
+            let (mut vivaldi, mut filter, mut rng) = (Vivaldi::new(), LatencyFilter::default(), rng());
+            for (vec, error, adjustment, height, rtt) in peers {
+                let other = Coordinate::new(&vec, error, adjustment, height).unwrap();
+                vivaldi.update(&mut filter, &other, Duration::from_nanos(rtt), &mut rng).unwrap();
+                prop_assert!(vivaldi.own.is_valid());
+            }
+        }
+    }
+}
