@@ -59,3 +59,9 @@ pub const LAMPORT_TIME_MAX: u64 = (1 << 52) - 1;
 /// The greatest incarnation that is accepted about a member whose incarnation is not already near it. Ours: an
 /// accusation with the greatest number could otherwise never be refuted.
 pub const INCARNATION_MAX: u32 = 1 << 31;
+
+/// Queries of our own that are under way at one time. Ours; one more is refused.
+pub const QUERIES_ASKED_MAX: usize = 1024;
+
+/// Queries of others that can still be answered, at one time. Ours: the oldest is forgotten for one more.
+pub const QUERIES_OPEN_MAX: usize = 1024;

@@ -19,10 +19,10 @@ const WALLS: &[(&str, &[&str])] = &[
     ("wire", &["limits"]),
     ("config", &["limits", "wire::Codec"]),
     ("roster", &["limits", "serf::Tags", "wire"]),
-    ("event", &["roster", "serf::Tags"]),
+    ("event", &["roster", "serf::Tags", "time"]),
     ("outbox", &["event", "limits", "serf::Record"]),
     ("envelope", &["limits", "outbox::Outbox", "stats::DropReason", "wire::Full", "wire::Writer"]),
-    ("timer", &["outbox::StreamId", "roster::MemberIdx", "time"]),
+    ("timer", &["event::JoinId", "outbox::StreamId", "roster::MemberIdx", "time"]),
     ("core", &["config", "event", "rng", "roster", "stats", "time", "timer"]),
     ("stream", &["core::Ask", "event::SeedFailureCause", "limits", "outbox::StreamId", "wire"]),
     (
@@ -59,7 +59,7 @@ const WALLS: &[(&str, &[&str])] = &[
             "wire",
         ],
     ),
-    ("input", &["node", "outbox", "serf::Tags", "stream::StreamInput", "time"]),
+    ("input", &["event", "node", "outbox", "serf::Question", "serf::Tags", "stream::StreamInput", "time"]),
 ];
 
 /// What stays out of a module though a wider rule would let it in.

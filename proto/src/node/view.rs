@@ -29,6 +29,8 @@ pub struct QueueDepths {
     pub swim: usize,
     /// Join and leave intents.
     pub intents: usize,
+    /// Queries.
+    pub queries: usize,
     /// User events.
     pub events: usize,
 }
@@ -89,8 +91,8 @@ impl Node {
 
     /// How many broadcasts wait to be gossiped.
     pub fn queue_depths(&self) -> QueueDepths {
-        let (intents, events) = self.serf.queue_depths();
-        QueueDepths { swim: self.swim.queue_depth(), intents, events }
+        let [intents, queries, events] = self.serf.queue_depths();
+        QueueDepths { swim: self.swim.queue_depth(), intents, queries, events }
     }
 
     /// How many exchanges on streams are under way.

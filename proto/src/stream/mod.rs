@@ -6,6 +6,7 @@
 mod reader;
 
 use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
 use core::net::SocketAddr;
 
 use self::reader::Reader;
@@ -107,6 +108,15 @@ impl Streams {
     /// The time for a stream is up; [`Step::Wait`] when it was over before.
     pub(crate) fn expire(&mut self, id: StreamId) -> Step<'static> {
         if self.live.contains_key(&id) { self.end(id, SeedFailureCause::TimedOut) } else { Step::Wait }
+    }
+
+    /// Forgets the exchanges of our own that `is_void` says, and names their streams.
+    pub(crate) fn abandon(&mut self, is_void: impl Fn(&Ask) -> bool) -> Vec<StreamId> {
+        let void = self.live.extract_if(.., |_, exchange| match &exchange.role {
+            Role::Dialing(ask) | Role::Awaiting(ask) => is_void(ask),
+            Role::Serving { .. } => false,
+        });
+        void.map(|(id, _)| id).collect()
     }
 
     /// How many exchanges are under way.
