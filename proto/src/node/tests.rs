@@ -1,6 +1,9 @@
 //! A few nodes on a perfect network, with virtual time: the wiring of the layers, from packets to events.
 
 mod coordinates;
+mod joins;
+mod names;
+mod queries;
 mod records;
 
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -43,6 +46,8 @@ struct Cluster {
     records: Vec<Vec<Record>>,
     /// Nodes that no datagram reaches.
     deaf: BTreeSet<usize>,
+    /// From whom to whom datagrams are lost.
+    lost_ways: BTreeSet<(usize, usize)>,
 }
 
 fn addr(at: usize) -> SocketAddr {
@@ -65,6 +70,7 @@ impl Cluster {
             events: Vec::new(),
             records: Vec::new(),
             deaf: BTreeSet::new(),
+            lost_ways: BTreeSet::new(),
         };
         for at in 0..count {
             cluster.nodes.push(None);
@@ -142,6 +148,7 @@ impl Cluster {
         };
         match delivery {
             Delivery::Datagram(..) if self.deaf.contains(&to) => {}
+            Delivery::Datagram(from, _) if self.lost_ways.contains(&(index(from), to)) => {}
             Delivery::Datagram(from, bytes) => node.handle_datagram(now, from, &bytes, &mut out),
             Delivery::Stream(id, Chunk::Opened) => node.handle_stream(now, id, StreamInput::Opened, &mut out),
             Delivery::Stream(id, Chunk::Data(bytes)) => {
@@ -234,7 +241,7 @@ fn a_join_reports_which_seeds_answered_and_why_the_others_did_not() {
     cluster.run(Duration::from_secs(1));
     let reports: Vec<_> = cluster.events[1].iter().filter(|event| matches!(event, Event::Joined(_))).collect();
     let failed = crate::SeedFailure { addr: addr(2), cause: crate::SeedFailureCause::Unreachable };
-    let report = crate::JoinReport { id, contacted: 1, failed: [failed].into() };
+    let report = crate::JoinReport { id, contacted: 1, failed: [failed].into(), attempts: 1, cancelled: false };
     assert_eq!(reports, [&Event::Joined(report)]);
 }
 

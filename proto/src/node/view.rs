@@ -91,8 +91,8 @@ impl Node {
 
     /// How many broadcasts wait to be gossiped.
     pub fn queue_depths(&self) -> QueueDepths {
-        let [intents, queries, events] = self.serf.queue_depths();
-        QueueDepths { swim: self.swim.queue_depth(), intents, queries, events }
+        let (intents, events) = self.serf.queue_depths();
+        QueueDepths { swim: self.swim.queue_depth(), intents, queries: self.serf.queries_queued(), events }
     }
 
     /// How many exchanges on streams are under way.

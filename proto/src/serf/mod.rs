@@ -147,9 +147,14 @@ impl Serf {
         (self.clock.time(), self.event_clock.time(), self.query_clock.time())
     }
 
-    /// How many intents, queries and user events wait to be gossiped.
-    pub(crate) fn queue_depths(&self) -> [usize; 3] {
-        [self.intents_queued, self.queries.queue.len(), self.events.len()]
+    /// How many intents and how many user events wait to be gossiped.
+    pub(crate) fn queue_depths(&self) -> (usize, usize) {
+        (self.intents_queued, self.events.len())
+    }
+
+    /// How many queries wait to be gossiped.
+    pub(crate) fn queries_queued(&self) -> usize {
+        self.queries.queue.len()
     }
 
     /// Whether no other member is in the cluster, as far as we know.

@@ -6,6 +6,8 @@ mod events;
 mod exchanges;
 mod intents;
 mod invariants;
+mod keys;
+mod queries;
 mod reaping;
 mod table;
 
@@ -152,6 +154,15 @@ impl Lone {
         let events = mem::take(&mut self.core.events).into_iter().map(|event| match event {
             Event::Member(event) => format!("{} {}", &event.kind.to_string()["member-".len()..], event.member.name()),
             Event::User(event) => format!("user {}", event.name),
+            Event::Query(query) => format!("query {}", query.name),
+            Event::QueryAck { from, .. } => format!("ack {from}"),
+            Event::QueryResponse { from, payload, .. } => {
+                format!("answer {from} {}", String::from_utf8_lossy(&payload))
+            }
+            Event::QueryEnded(report) => {
+                let silent: Vec<&str> = report.silent.iter().map(|name| &**name).collect();
+                format!("ended {}/{} {} [{}]", report.acks, report.responses, report.complete, silent.join(" "))
+            }
             other => panic!("not an event of this layer: {other:?}"),
         });
         events.collect()
@@ -175,6 +186,7 @@ impl Lone {
                 Message::Leave(Leave { ltime, node, prune: false }) => format!("leave {node}@{ltime}"),
                 Message::Leave(Leave { ltime, node, prune: true }) => format!("prune {node}@{ltime}"),
                 Message::UserEvent(event) => format!("user {}@{}", event.name, event.ltime),
+                Message::Query(query) => format!("query {}@{}", query.name, query.ltime),
                 other => panic!("{other:?} is not gossiped"),
             }
         });

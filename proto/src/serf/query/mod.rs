@@ -32,7 +32,7 @@ pub(super) struct Queries {
     /// To know one that comes again.
     ring: Ring,
     /// Those of others, and of ourselves, that can be answered here.
-    open: BTreeMap<QueryId, Open>,
+    pub(super) open: BTreeMap<QueryId, Open>,
     /// Those of our own that are under way.
     pub(super) asked: BTreeMap<QueryId, Asked>,
     /// Those that others are to be told of, as they came.

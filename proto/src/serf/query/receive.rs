@@ -16,7 +16,7 @@ use crate::wire::serf::{Filter, Query};
 
 /// A query that the application may answer.
 #[derive(Clone, Debug)]
-pub(super) struct Open {
+pub(in crate::serf) struct Open {
     pub(super) asker: Asker,
     pub(super) deadline: Instant,
     pub(super) answered: bool,
