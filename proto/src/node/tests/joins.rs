@@ -103,6 +103,8 @@ fn a_node_that_has_lost_everybody_finds_them_again_even_after_it_has_forgotten_t
 
 #[test]
 fn a_node_that_never_had_company_seeks_none() {
-    let cluster = Cluster::new(1);
-    assert_eq!(cluster.nodes[0].as_ref().unwrap().poll_timeout(), None);
+    let mut cluster = Cluster::new(1);
+    cluster.run(Duration::from_secs(600));
+    assert!(!cluster.nodes[0].as_ref().unwrap().core.timers.is_set(Slot::Alone));
+    assert_eq!(cluster.nodes[0].as_ref().unwrap().stats().push_pulls_out, 0);
 }
