@@ -33,7 +33,7 @@ enum Word {
     UserEvent { ltime: u64, payload: Vec<u8> },
     Query { ltime: u64, id: u32, source: Index, filter: u8, relays: u8, timeout: u64, name: Index, payload: Vec<u8> },
     Answer { ltime: u64, id: u32, from: Index, ack: bool, payload: Vec<u8> },
-    Relay { to: Index, node: Index, inner: Box<Word> },
+    Relay { to: Index, node: Index, inner: Box<Self> },
     Noise(Vec<u8>),
 }
 
@@ -259,7 +259,7 @@ fn frame(word: &Word) -> Vec<u8> {
                 flags: u32::from(filter % 4),
                 relay_factor: *relays,
                 timeout: Duration::from_nanos(*timeout),
-                name: n.get(&QUERIES),
+                name: QUERIES[n.index(QUERIES.len())],
                 payload,
             };
             user(&serf::Message::Query(query), &mut w)

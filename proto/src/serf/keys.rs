@@ -130,7 +130,11 @@ fn shorten(total: usize, message: &str, limit: usize, fits: impl Fn(usize, &str)
     }
     let most = total.min(limit / KEY_BYTES_LEAST);
     let cut = |count| format!("{CUT}, showing first {count} of {total} keys").into_boxed_str();
-    (0..=most).rev().map(|count| (count, cut(count))).find(|(count, text)| fits(*count, text)).unwrap_or((0, cut(0)))
+    (0..=most)
+        .rev()
+        .map(|count| (count, cut(count)))
+        .find(|(count, text)| fits(*count, text))
+        .unwrap_or_else(|| (0, cut(0)))
 }
 
 /// How many keys a member has that could not tell them all; its message says so.

@@ -112,11 +112,13 @@ impl Streams {
 
     /// Forgets the exchanges of our own that `is_void` says, and names their streams.
     pub(crate) fn abandon(&mut self, is_void: impl Fn(&Ask) -> bool) -> Vec<StreamId> {
-        let void = self.live.extract_if(.., |_, exchange| match &exchange.role {
+        let void = self.live.iter().filter(|(_, exchange)| match &exchange.role {
             Role::Dialing(ask) | Role::Awaiting(ask) => is_void(ask),
             Role::Serving { .. } => false,
         });
-        void.map(|(id, _)| id).collect()
+        let void: Vec<StreamId> = void.map(|(id, _)| *id).collect();
+        self.live.retain(|id, _| !void.contains(id));
+        void
     }
 
     /// How many exchanges are under way.

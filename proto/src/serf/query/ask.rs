@@ -175,12 +175,15 @@ impl Serf {
         core.cfg.gossip_interval.saturating_mul(core.cfg.query_timeout_mult.saturating_mul(digits))
     }
 
-    /// Who can answer, as far as we know.
+    /// Whose answers are waited for: of all who can answer, as far as we know.
     fn expected(&self, core: &Core, filters: &[Filter], purpose: &Purpose) -> BTreeSet<MemberIdx> {
-        let live = (0..).map(MemberIdx).zip(&self.rows).filter_map(|(idx, row)| {
-            let answers = matches!(row.status(), Some(Status::Alive | Status::Leaving));
-            (answers && purpose.asks(idx == self.me)).then_some(idx)
-        });
+        if !purpose.ends_early() {
+            return BTreeSet::new();
+        }
+        let live = (0..)
+            .map(MemberIdx)
+            .zip(&self.rows)
+            .filter_map(|(idx, row)| matches!(row.status(), Some(Status::Alive | Status::Leaving)).then_some(idx));
         live.filter(|&idx| filters.is_empty() || self.meets(core, idx, filters)).collect()
     }
 

@@ -46,9 +46,10 @@ pub(in crate::serf) enum Purpose {
 }
 
 impl Purpose {
-    /// Whether a member is asked too: ourselves, or another.
-    pub(super) const fn asks(&self, ourselves: bool) -> bool {
-        !(ourselves && matches!(self, Self::Conflict(_)))
+    /// Whether it is over when all have answered of whom we know. Whoever has just come under a name that is not its own
+    /// knows few of the others yet; a vote waits for them all.
+    pub(super) const fn ends_early(&self) -> bool {
+        !matches!(self, Self::Conflict(_))
     }
 }
 
