@@ -167,7 +167,8 @@ impl Node {
         }
         self.ask_seeds(id);
         if self.joins.get(&id).is_some_and(|join| join.pending == 0) && !self.retry_join(id) {
-            self.end_join(id, false);
+            let persists = self.joins.get(&id).is_some_and(|join| join.contacted == 0 && join.retry.is_some());
+            self.end_join(id, persists && self.leaving != Leaving::No);
         }
     }
 

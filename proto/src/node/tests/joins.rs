@@ -81,7 +81,7 @@ fn a_leave_ends_a_join_that_goes_on() {
     cluster.command(0, |node, now, out| node.leave(now, out)).unwrap();
     cluster.run(Duration::from_secs(60));
     let [report] = &cluster.joined_reports(0)[..] else { panic!("{:?}", cluster.events[0]) };
-    assert!(report.contacted == 0);
+    assert!(report.contacted == 0 && report.cancelled);
 }
 
 #[test]
