@@ -4,7 +4,7 @@ mod alone;
 mod command;
 mod exchange;
 mod join;
-mod keys;
+mod key_demands;
 mod leave;
 mod packet;
 mod query;
