@@ -1,18 +1,21 @@
 //! What a layer may touch besides its own state.
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 use core::time::Duration;
 
+use bytes::Bytes;
+
 use crate::config::Config;
-use crate::event::Event;
+use crate::event::{Event, KeyOperation, QueryId};
 use crate::rng::{Rng, Seed};
 use crate::roster::{Directory, MemberIdx, Name, Roster};
 use crate::stats::Stats;
 use crate::time::Instant;
 use crate::timer::{Many, Slot, Timers};
-use crate::wire::Codec;
+use crate::wire::{Codec, Versions};
 
 /// Lent to the layers. `now` is set once per call, so that no layer function takes it.
 #[derive(Clone, Debug)]
@@ -30,6 +33,8 @@ pub(crate) struct Core {
     pub(crate) notifications: Vec<Notification>,
     /// What the application is told, in order.
     pub(crate) events: Vec<Event>,
+    /// What members want done with our keys.
+    pub(crate) key_demands: Vec<KeyDemand>,
     pub(crate) stats: Stats,
 }
 
@@ -47,6 +52,7 @@ impl Core {
             unicasts: Vec::new(),
             notifications: Vec::new(),
             events: Vec::new(),
+            key_demands: Vec::new(),
             stats: Stats::default(),
         }
     }
@@ -63,6 +69,16 @@ impl Core {
     pub(crate) fn codec(&self, peer: Option<MemberIdx>, answers: Option<Codec>) -> Codec {
         let versions = peer.and_then(|idx| self.roster.peer(idx)).map(|peer| peer.versions());
         self.cfg.codec.writes(versions, answers)
+    }
+
+    /// The codec of what is kept to be told to many; it is translated for those who read another.
+    pub(crate) fn codec_kept(&self) -> Codec {
+        self.cfg.codec.writes(Some(Versions::OURS), None)
+    }
+
+    /// The codec of what lies inside of messages and is never translated: everybody must read it.
+    pub(crate) fn codec_for_all(&self) -> Codec {
+        self.cfg.codec.writes(None, None)
     }
 
     pub(crate) fn arm(&mut self, after: Duration, slot: Slot) {
@@ -88,12 +104,21 @@ pub(crate) struct Streams {
     pub(crate) gossip: Rng,
     pub(crate) jitter: Rng,
     pub(crate) coordinate: Rng,
+    pub(crate) query: Rng,
+    pub(crate) join: Rng,
 }
 
 impl Streams {
     fn new(seed: &Seed) -> Self {
         let stream = |number| Rng::stream(seed, number);
-        Self { probe: stream(1), gossip: stream(2), jitter: stream(3), coordinate: stream(4) }
+        Self {
+            probe: stream(1),
+            gossip: stream(2),
+            jitter: stream(3),
+            coordinate: stream(4),
+            query: stream(5),
+            join: stream(6),
+        }
     }
 }
 
@@ -133,6 +158,9 @@ pub(crate) enum Body {
     Nack {
         seq: u32,
     },
+    /// A message of the Serf layer, whole. It goes alone: the answers to a query all go to one member, which would be the only
+    /// one to hear of the broadcasts that rode along.
+    User(Bytes),
 }
 
 /// Whom a ping names.
@@ -152,10 +180,48 @@ pub(crate) enum Notification {
     Updated(MemberIdx),
     /// The member is gone: failed or left, as far as membership can tell.
     Gone(MemberIdx),
+    /// Another node claims the member's name.
+    Conflict(MemberIdx),
     /// Every copy of our own farewell was sent.
     FarewellSent,
     /// An exchange on a stream is wanted.
     Wants { with: SocketAddr, ask: Ask, until: Instant },
+}
+
+/// Who asked something, and how to answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Asker {
+    pub(crate) id: QueryId,
+    pub(crate) addr: SocketAddr,
+    /// Empty from members of old versions.
+    pub(crate) node: Box<str>,
+    pub(crate) relay_factor: u8,
+}
+
+/// What a member wants done with our keys. The layer that has them does it, and the Serf layer answers.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct KeyDemand {
+    pub(crate) asker: Asker,
+    pub(crate) operation: KeyOperation,
+    /// Which key; means nothing when they are to be listed.
+    pub(crate) key: Box<[u8]>,
+}
+
+impl core::fmt::Debug for KeyDemand {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        // A key does not belong into any log.
+        write!(f, "KeyDemand {{ {}, key: {} bytes }}", self.operation, self.key.len())
+    }
+}
+
+/// What came of a demand.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct KeyOutcome {
+    pub(crate) done: bool,
+    /// What to tell whoever asked.
+    pub(crate) message: Box<str>,
+    /// The keys in base64, the primary first, when they were to be listed.
+    pub(crate) keys: Vec<Box<str>>,
 }
 
 /// What an exchange is for.

@@ -1,5 +1,7 @@
 //! What a node tells its application.
 
+mod query;
+
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -8,6 +10,7 @@ use core::net::SocketAddr;
 
 use bytes::Bytes;
 
+pub use self::query::{KeyAnswer, KeyOperation, KeyReport, NameVerdict, NameVote, Query, QueryId, QueryReport};
 use crate::roster::{Name, Peer};
 use crate::serf::Tags;
 
@@ -21,6 +24,30 @@ pub enum Event {
     Members(MembersEvent),
     /// A user event, ours or another member's; each is delivered at most once.
     User(UserEvent),
+    /// A query that is for us; each is delivered at most once.
+    Query(Query),
+    /// A member has received a query of ours.
+    QueryAck {
+        /// The query.
+        id: QueryId,
+        /// The member; each is told of at most once.
+        from: Name,
+    },
+    /// A member answered a query of ours.
+    QueryResponse {
+        /// The query.
+        id: QueryId,
+        /// The member; each is told of at most once.
+        from: Name,
+        /// The answer.
+        payload: Bytes,
+    },
+    /// A query of ours is over: nothing more will be said of it.
+    QueryEnded(QueryReport),
+    /// An operation on the keys of every member is over.
+    Keys(KeyReport),
+    /// A vote on our name, which another node claims too, is over.
+    NameVote(NameVote),
     /// A join ended, well or not.
     Joined(JoinReport),
     /// Our own graceful leave is complete: the node may be dropped.
@@ -181,7 +208,7 @@ pub struct UserEvent {
 }
 
 /// Identifies one call of [`Node::join`](crate::Node::join).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 pub struct JoinId(pub(crate) u32);
 
 /// How a join went.
@@ -191,8 +218,12 @@ pub struct JoinReport {
     pub id: JoinId,
     /// How many seeds answered and were merged. None means that the join failed.
     pub contacted: u32,
-    /// The seeds that did not.
+    /// The seeds that did not, at the last attempt.
     pub failed: Vec<SeedFailure>,
+    /// How many attempts were made.
+    pub attempts: u32,
+    /// Whether it was given up by [`Node::cancel_join`](crate::Node::cancel_join), or because the node began to leave.
+    pub cancelled: bool,
 }
 
 /// Why one seed of a join did not help.

@@ -4,12 +4,14 @@ use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
+use core::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::node::{Node, OldEvents};
+use crate::event::{JoinId, KeyOperation, QueryId};
+use crate::node::{Node, OldEvents, Retry};
 use crate::outbox::{Outbox, StreamId};
-use crate::serf::Tags;
+use crate::serf::{Question, Tags};
 use crate::stream::StreamInput;
 use crate::time::Instant;
 
@@ -60,6 +62,50 @@ pub enum Input {
         /// Whether it may be coalesced.
         coalesce: bool,
     },
+    /// [`Node::join_until`].
+    JoinUntil {
+        /// Whom to join through.
+        seeds: Vec<SocketAddr>,
+        /// Whether to be told of old events.
+        old: OldEvents,
+        /// When to try again.
+        retry: Retry,
+    },
+    /// [`Node::cancel_join`].
+    CancelJoin(JoinId),
+    /// [`Node::query`].
+    Query {
+        /// The query's name.
+        name: String,
+        /// Its payload.
+        payload: Vec<u8>,
+        /// Names that it is for; none: all.
+        nodes: Vec<String>,
+        /// Tags and the expressions that they must match.
+        tags: Vec<(String, String)>,
+        /// Whether acknowledgements are wanted.
+        acks: bool,
+        /// Over how many others each answer goes.
+        relay_factor: u8,
+        /// How long it may be answered; zero: the default.
+        timeout: Duration,
+    },
+    /// [`Node::respond`].
+    Respond {
+        /// Which query.
+        to: QueryId,
+        /// The answer.
+        payload: Vec<u8>,
+    },
+    /// [`Node::change_all_keys`].
+    ChangeAllKeys {
+        /// What is to be done.
+        operation: KeyOperation,
+        /// With which key.
+        key: Vec<u8>,
+        /// Over how many others each answer goes.
+        relay_factor: u8,
+    },
     /// [`Node::set_tags`].
     SetTags(BTreeMap<String, String>),
     /// [`Node::force_leave`].
@@ -90,6 +136,19 @@ impl Node {
             Input::Rejoin { old } => _ = self.rejoin(now, *old, out),
             Input::UserEvent { name, payload, coalesce } => {
                 _ = self.user_event(now, name, payload, *coalesce, out);
+            }
+            Input::JoinUntil { seeds, old, retry } => _ = self.join_until(now, seeds, *old, *retry, out),
+            Input::CancelJoin(id) => _ = self.cancel_join(now, *id, out),
+            Input::Query { name, payload, nodes, tags, acks, relay_factor, timeout } => {
+                let nodes: Vec<&str> = nodes.iter().map(String::as_str).collect();
+                let tags: Vec<(&str, &str)> = tags.iter().map(|(tag, expr)| (&**tag, &**expr)).collect();
+                let question = Question::new(name).with_payload(payload).of_nodes(&nodes).of_tags(&tags);
+                let question = question.relayed(*relay_factor).for_at_most(*timeout);
+                _ = self.query(now, &if *acks { question.with_acks() } else { question }, out);
+            }
+            Input::Respond { to, payload } => _ = self.respond(now, *to, payload, out),
+            Input::ChangeAllKeys { operation, key, relay_factor } => {
+                _ = self.change_all_keys(now, *operation, key, *relay_factor, out);
             }
             Input::SetTags(tags) => _ = self.set_tags(now, &tags.clone().into_iter().collect::<Tags>(), out),
             Input::ForceLeave { name, prune } => _ = self.force_leave(now, name, *prune, out),

@@ -44,20 +44,20 @@ pub mod wire;
 
 pub use config::{CodecChoice, Config, ConfigError, Options};
 pub use event::{
-    Event, JoinId, JoinReport, LeaveReport, Member, MemberEvent, MemberEventKind, MembersEvent, SeedFailure,
-    SeedFailureCause, Status, UserEvent,
+    Event, JoinId, JoinReport, KeyAnswer, KeyOperation, KeyReport, LeaveReport, Member, MemberEvent, MemberEventKind,
+    MembersEvent, NameVerdict, NameVote, Query, QueryId, QueryReport, SeedFailure, SeedFailureCause, Status, UserEvent,
 };
 pub use input::Input;
 pub use node::{
-    Clocks, ForceLeaveError, JoinError, LeaveError, Node, NodeState, OldEvents, QueueDepths, SetTagsError, Start,
-    UserEventError,
+    Clocks, ForceLeaveError, JoinError, LeaveError, Node, NodeState, OldEvents, QueueDepths, Retry, SetTagsError,
+    Start, UserEventError,
 };
 pub use outbox::{Outbox, Output, StreamId};
 pub use rng::{Rng, Seed};
 pub use roster::{Directory, Identity, IdentityError, Name, Peer};
 pub use serf::{
-    AfterLeave, Coordinate, CoordinateError, Filter, LatencyFilter, Pattern, PatternError, Record, Replay, Snapshot,
-    Tags, Vivaldi,
+    AfterLeave, Coordinate, CoordinateError, Filter, KeysError, LatencyFilter, Pattern, PatternError, QueryError,
+    Question, Record, Replay, RespondError, Snapshot, Tags, Vivaldi,
 };
 pub use stats::{DropReason, Stats};
 pub use stream::StreamInput;

@@ -75,3 +75,8 @@ pub const PACKET_INFLATED_BYTES_MAX: usize = 1 << 16;
 /// What a compressed message on a stream may inflate to, in bytes. Origin: twice `maxPushStateBytes` in memberlist. More
 /// closes the stream.
 pub const STREAM_INFLATED_BYTES_MAX: usize = 2 * STREAM_MESSAGE_BYTES_MAX;
+/// Queries of our own that are under way at one time. Ours; one more is refused.
+pub const QUERIES_ASKED_MAX: usize = 1024;
+
+/// Queries of others that can still be answered, at one time. Ours: the oldest is forgotten for one more.
+pub const QUERIES_OPEN_MAX: usize = 1024;

@@ -7,6 +7,7 @@ use core::net::SocketAddr;
 
 use bytes::{Bytes, BytesMut};
 
+use crate::envelope::Key;
 use crate::event::Event;
 use crate::limits::PACKET_BYTES_MAX;
 use crate::serf::Record;
@@ -57,6 +58,8 @@ pub enum Output {
     /// Append to the snapshot, before the application is told of what comes after. Only with
     /// [`Options::snapshot`](crate::Options::snapshot).
     Persist(Record),
+    /// Other members have changed our keys: these are all of them, the primary first. Whoever keeps them in a file writes it anew.
+    Keyring(Vec<Key>),
 }
 
 /// What calls to a [`Node`](crate::Node) want done, in order. One outbox can serve any number of nodes, as long as it is

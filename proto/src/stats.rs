@@ -27,7 +27,7 @@ pub enum DropReason {
     Limit,
     /// An alive message for a name that another address holds.
     NameConflict,
-    /// A user event too old to know whether we have had it.
+    /// A user event or query too old to know whether we have had it.
     OldEvent,
     /// A label that is not ours, or none where we have one.
     Label,
@@ -137,6 +137,18 @@ pub struct Stats {
     pub coordinates_zero_rtt: u64,
     /// Times our own coordinate went out of bounds and we began anew at the origin.
     pub coordinate_resets: u64,
+    /// Queries delivered to the application.
+    pub queries: u64,
+    /// Acknowledgements of our queries, each member's once.
+    pub query_acks: u64,
+    /// Answers to our queries, each member's once.
+    pub query_responses: u64,
+    /// Acknowledgements and answers that had come before, by another way.
+    pub query_duplicates: u64,
+    /// Acknowledgements and answers to queries that were over, or that we never asked.
+    pub query_late: u64,
+    /// Answers of others that we passed on.
+    pub query_relays: u64,
     /// Broadcasts thrown away because a queue was full, or because no packet of ours has room for them.
     pub broadcasts_pruned: u64,
     /// Inputs that were not used, by [`DropReason`].

@@ -7,6 +7,7 @@
 use alloc::collections::BinaryHeap;
 use core::cmp::Reverse;
 
+use crate::event::JoinId;
 use crate::outbox::StreamId;
 use crate::roster::MemberIdx;
 use crate::time::Instant;
@@ -33,9 +34,13 @@ pub(crate) enum Slot {
     Leave,
     /// Something is held back for the application or the snapshot.
     Deliver,
+    /// A query of ours is over.
+    Query,
+    /// We are the only member that is alive: look for the others.
+    Alone,
 }
 
-const SLOTS: [Slot; 9] = [
+const SLOTS: [Slot; 11] = [
     Slot::AckDue,
     Slot::ProbeEnd,
     Slot::Probe,
@@ -45,6 +50,8 @@ const SLOTS: [Slot; 9] = [
     Slot::Reconnect,
     Slot::Leave,
     Slot::Deliver,
+    Slot::Query,
+    Slot::Alone,
 ];
 
 /// A timer there may be many of.
@@ -58,6 +65,8 @@ pub(crate) enum Many {
     Stream(StreamId),
     /// A member may have waited long enough to be erased.
     Prune(MemberIdx),
+    /// A join that reached nobody is to be tried again.
+    Join(JoinId),
 }
 
 /// A timer that fired.

@@ -14,7 +14,8 @@ use serf_proto::wire::serf::{self, Clocks, MemberTime};
 use serf_proto::wire::swim::{Accusation, Ack, Alive, IndirectPing, Message, PeerRef, Ping, Source, State};
 use serf_proto::wire::{Versions, Writer};
 use serf_proto::{
-    Config, Identity, Input, Instant, Node, OldEvents, Options, Outbox, Output, Seed, Start, StreamId, Tags,
+    Config, Event, Identity, Input, Instant, KeyOperation, Node, OldEvents, Options, Outbox, Output, QueryId, Retry,
+    Seed, Start, StreamId, Tags,
 };
 
 /// One message that a peer may send. Names and addresses are numbers into small tables.
@@ -30,6 +31,9 @@ enum Word {
     Join { ltime: u64, node: Index },
     Leave { ltime: u64, node: Index, prune: bool },
     UserEvent { ltime: u64, payload: Vec<u8> },
+    Query { ltime: u64, id: u32, source: Index, filter: u8, relays: u8, timeout: u64, name: Index, payload: Vec<u8> },
+    Answer { ltime: u64, id: u32, from: Index, ack: bool, payload: Vec<u8> },
+    Relay { to: Index, node: Index, inner: Box<Self> },
     Noise(Vec<u8>),
 }
 
@@ -69,6 +73,10 @@ enum Command {
     Tags(usize),
     ForceLeave { node: Index, prune: bool },
     Leave,
+    Ask { bytes: usize, filter: u8, acks: bool },
+    Respond(Index, usize),
+    JoinUntil(u8),
+    Keys(u8),
 }
 
 /// Ourselves, a few others, one as long as names may be, one longer than a packet, and none.
@@ -118,8 +126,38 @@ fn word() -> impl Strategy<Value = Word> {
         (ltime(), index()).prop_map(|(ltime, node)| Word::Join { ltime, node }),
         (ltime(), index(), any::<bool>()).prop_map(|(ltime, node, prune)| Word::Leave { ltime, node, prune }),
         (ltime(), prop_oneof![bytes(40), bytes(3000)]).prop_map(|(ltime, payload)| Word::UserEvent { ltime, payload }),
+        query(),
+        answer(),
+        (index(), index(), prop_oneof![answer(), query(), alive()]).prop_map(|(to, node, inner)| Word::Relay {
+            to,
+            node,
+            inner: Box::new(inner)
+        }),
         bytes(40).prop_map(Word::Noise),
     ]
+}
+
+fn query() -> impl Strategy<Value = Word> {
+    let timeout = prop_oneof![4 => 0_u64..8_000_000_000, 1 => Just(u64::MAX)];
+    let (source, name) = (any::<Index>(), any::<Index>());
+    let payload = prop_oneof![bytes(40), bytes(3000)];
+    (ltime(), small(), source, any::<u8>(), 0_u8..4, timeout, name, payload).prop_map(
+        |(ltime, id, source, filter, relays, timeout, name, payload)| Word::Query {
+            ltime,
+            id,
+            source,
+            filter,
+            relays,
+            timeout,
+            name,
+            payload,
+        },
+    )
+}
+
+fn answer() -> impl Strategy<Value = Word> {
+    (ltime(), small(), any::<Index>(), any::<bool>(), bytes(1200))
+        .prop_map(|(ltime, id, from, ack, payload)| Word::Answer { ltime, id, from, ack, payload })
 }
 
 fn alive() -> impl Strategy<Value = Word> {
@@ -155,6 +193,11 @@ fn command() -> impl Strategy<Value = Command> {
         2 => (0_usize..600).prop_map(Command::Tags),
         4 => (any::<Index>(), any::<bool>()).prop_map(|(node, prune)| Command::ForceLeave { node, prune }),
         1 => Just(Command::Leave),
+        4 => (0_usize..1100, any::<u8>(), any::<bool>())
+            .prop_map(|(bytes, filter, acks)| Command::Ask { bytes, filter, acks }),
+        4 => (any::<Index>(), 0_usize..1100).prop_map(|(to, bytes)| Command::Respond(to, bytes)),
+        1 => (0_u8..4).prop_map(Command::JoinUntil),
+        1 => (0_u8..4).prop_map(Command::Keys),
     ]
 }
 
@@ -199,6 +242,41 @@ fn frame(word: &Word) -> Vec<u8> {
             let event = serf::UserEvent { ltime: *ltime, name: "e", payload, coalesce: true };
             user(&serf::Message::UserEvent(event), &mut w)
         }
+        Word::Query { ltime, id, source: s, filter, relays, timeout, name: n, payload } => {
+            let nodes = ["me", "b"];
+            let filters = [
+                serf::Filter::Nodes(serf::List::new(&nodes)),
+                serf::Filter::Tag { tag: "k", expr: "v*" },
+                serf::Filter::Tag { tag: "k", expr: "(" },
+                serf::Filter::Unreadable(&[]),
+            ];
+            let filters = &filters[..usize::from(filter / 4 % 5)];
+            let query = serf::Query {
+                ltime: *ltime,
+                id: *id,
+                source: serf::Source { addr: *s.get(&addresses), node: shortened(name(s)) },
+                filters: serf::List::new(filters),
+                flags: u32::from(filter % 4),
+                relay_factor: *relays,
+                timeout: Duration::from_nanos(*timeout),
+                name: QUERIES[n.index(QUERIES.len())],
+                payload,
+            };
+            user(&serf::Message::Query(query), &mut w)
+        }
+        Word::Answer { ltime, id, from, ack, payload } => {
+            let from = shortened(name(from));
+            let answer = serf::QueryResponse { ltime: *ltime, id: *id, from, flags: u32::from(*ack), payload };
+            user(&serf::Message::QueryResponse(answer), &mut w)
+        }
+        Word::Relay { to, node, inner } => {
+            let inner = frame(inner);
+            let inner = inner.get(1..).unwrap_or_default();
+            user(
+                &serf::Message::Relay(serf::Relay { addr: *to.get(&addresses), node: shortened(name(node)), inner }),
+                &mut w,
+            )
+        }
         Word::Noise(noise) => w.put(noise),
     };
     result.unwrap();
@@ -206,6 +284,15 @@ fn frame(word: &Word) -> Vec<u8> {
     buf.truncate(len);
     buf
 }
+
+/// A name that the decoder takes.
+fn shortened(name: &str) -> &str {
+    &name[..name.len().min(255)]
+}
+
+/// Names of queries.
+const QUERIES: [&str; 7] =
+    ["uptime", "", "_serf_ping", "_serf_conflict", "_serf_install-key", "_serf_list-keys", "_serf_nonsense"];
 
 fn user(message: &serf::Message<'_>, w: &mut Writer<'_>) -> Result<(), serf_proto::wire::Full> {
     native::begin_user(w)?;
@@ -286,6 +373,8 @@ struct Witness {
     now: Instant,
     /// Streams that have been opened, by either side, and not closed by the node.
     streams: Vec<StreamId>,
+    /// Queries that were delivered.
+    queries: Vec<QueryId>,
     inputs: Vec<(Instant, Input)>,
     outputs: Vec<Output>,
 }
@@ -294,7 +383,8 @@ impl Witness {
     fn new() -> Self {
         let mut out = Outbox::new();
         let node = node(&mut out);
-        let mut witness = Self { node, now: Instant::ZERO, streams: vec![], inputs: vec![], outputs: vec![] };
+        let mut witness =
+            Self { node, now: Instant::ZERO, streams: vec![], queries: vec![], inputs: vec![], outputs: vec![] };
         witness.collect(&mut out);
         witness
     }
@@ -316,6 +406,7 @@ impl Witness {
             match &output {
                 Output::Datagram { bytes, .. } => assert!(!bytes.is_empty() && bytes.len() <= 1200, "{}", bytes.len()),
                 Output::Connect { stream, .. } => self.streams.push(*stream),
+                Output::Event(Event::Query(query)) => self.queries.push(query.id),
                 Output::Close { stream } => self.streams.retain(|other| other != stream),
                 _ => {}
             }
@@ -365,6 +456,11 @@ impl Witness {
                     self.give(Input::StreamData(stream, bytes.clone()));
                 }
             }
+            Happening::Command(Command::Respond(to, bytes)) => {
+                if let Some(to) = (!self.queries.is_empty()).then(|| *to.get(&self.queries)) {
+                    self.give(Input::Respond { to, payload: vec![0; *bytes] });
+                }
+            }
             Happening::Command(command) => self.give(input(command)),
         }
     }
@@ -392,6 +488,25 @@ fn input(command: &Command) -> Input {
         Command::Tags(bytes) => Input::SetTags([("k".into(), "v".repeat(*bytes))].into()),
         Command::ForceLeave { node, prune } => Input::ForceLeave { name: node.get(&names()).clone(), prune: *prune },
         Command::Leave => Input::Leave,
+        Command::Ask { bytes, filter, acks } => Input::Query {
+            name: "q".into(),
+            payload: vec![0; *bytes],
+            nodes: if filter % 2 == 0 { vec![] } else { vec!["b".into(), "me".into()] },
+            tags: if filter % 3 == 0 { vec![("k".into(), "v*(".into())] } else { vec![] },
+            acks: *acks,
+            relay_factor: filter % 5,
+            timeout: Duration::ZERO,
+        },
+        Command::Respond(..) => unreachable!("given by name"),
+        Command::JoinUntil(seeds) => Input::JoinUntil {
+            seeds: addresses().into_iter().take(usize::from(*seeds)).collect(),
+            old: OldEvents::Deliver,
+            retry: Retry::default(),
+        },
+        Command::Keys(kind) => {
+            let operation = [KeyOperation::List, KeyOperation::Install][usize::from(kind % 2)];
+            Input::ChangeAllKeys { operation, key: vec![7; usize::from(kind / 2) * 16], relay_factor: *kind }
+        }
     }
 }
 
@@ -402,7 +517,7 @@ proptest! {
         for happening in &happenings {
             witness.happen(happening);
             let depths = witness.node.queue_depths();
-            prop_assert!(depths.intents <= 4 && depths.events <= 4, "{depths:?}");
+            prop_assert!(depths.intents <= 4 && depths.events <= 4 && depths.queries <= 4, "{depths:?}");
             prop_assert!(depths.swim <= 8, "there are no more members: {depths:?}");
         }
 

@@ -34,6 +34,11 @@ pub(crate) fn name_of(node: u32) -> String {
     format!("node-{node:05}")
 }
 
+/// The number of the node of this name.
+pub(crate) fn node_of(name: &str) -> Option<u32> {
+    name.strip_prefix("node-")?.parse().ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -44,6 +49,14 @@ mod tests {
             assert_eq!(node_at(addr_of(node), u32::MAX), Some(node));
         }
         assert_eq!(addr_of(0), "10.0.0.1:7946".parse().unwrap());
+    }
+
+    #[test]
+    fn every_node_is_found_by_its_name() {
+        for node in [0, 7, 99_999, 100_000] {
+            assert_eq!(node_of(&name_of(node)), Some(node));
+        }
+        assert_eq!(node_of("elsewhere"), None);
     }
 
     #[test]

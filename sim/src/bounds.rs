@@ -15,6 +15,7 @@ pub(crate) struct Bounds {
     suspicion_max: Duration,
     probe_interval: Duration,
     leave: Duration,
+    query: Duration,
 }
 
 impl Bounds {
@@ -24,6 +25,7 @@ impl Bounds {
             suspicion_max: suspicion_max(nodes, config),
             probe_interval: config.probe_interval,
             leave: 2 * config.broadcast_timeout + config.leave_propagate_delay,
+            query: config.gossip_interval * config.query_timeout_mult * (nodes.max(1).ilog10() + 1),
         }
     }
 
@@ -35,6 +37,11 @@ impl Bounds {
     /// Until all have an event: gossip, then anti-entropy, which carries recent events too.
     pub(crate) fn event(&self) -> Duration {
         GOSSIP + self.anti_entropy
+    }
+
+    /// Until so many rounds of asking are over, each as long as a query lasts that does not say.
+    pub(crate) fn query(&self, rounds: u32) -> Duration {
+        self.query * rounds
     }
 
     /// Until all know of a crash. Somebody must probe the dead: that nobody does within `PROBES` intervals has odds

@@ -1,6 +1,6 @@
 //! One simulated host: a node, if its process runs, and what the simulator keeps about it.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use serf_proto::{Instant, Node, Rng, Status};
 
@@ -8,6 +8,7 @@ use crate::check::Witness;
 use crate::digest::Digest;
 use crate::happening::{Happening, Key, What};
 use crate::net::stream::Ends;
+use crate::world::Inquiry;
 
 /// One simulated host.
 #[derive(Debug)]
@@ -38,6 +39,10 @@ pub(crate) struct Cell {
     pub(crate) joins_tried: u32,
     /// Whether it has delivered the event that the phase waits for.
     pub(crate) has_heard: bool,
+    /// Whose answers to the phase's queries have come, while this is the asker.
+    pub(crate) answered: BTreeSet<u32>,
+    /// How it asks.
+    pub(crate) inquiry: Inquiry,
 }
 
 /// The way out of a host: its luck on the network, its traffic, and the count that orders what it causes.
@@ -84,6 +89,8 @@ impl Cell {
             contacts: Vec::new(),
             joins_tried: 0,
             has_heard: false,
+            answered: BTreeSet::new(),
+            inquiry: Inquiry::default(),
         }
     }
 }

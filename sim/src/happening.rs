@@ -1,7 +1,9 @@
 //! What is pending in the simulated world, and the order in which it happens.
 
 use bytes::Bytes;
-use serf_proto::Instant;
+use serf_proto::{Instant, QueryId};
+
+use crate::world::Inquiry;
 
 /// The total order of everything that happens. It depends on who caused what and when, never on which thread ran first:
 /// `n` counts what `source` has caused.
@@ -58,6 +60,10 @@ pub(crate) enum Command {
     Join { contacts: Vec<u32> },
     /// Send a user event.
     UserEvent { name: String, payload: Vec<u8> },
+    /// Ask these nodes, or all when there are none.
+    Query { inquiry: Inquiry, nodes: Vec<String> },
+    /// Answer a query with so many bytes.
+    Respond { to: QueryId, bytes: u32 },
     /// Leave gracefully.
     Leave,
     /// The process dies; its host stays up and refuses connections.

@@ -54,4 +54,4 @@ pub use recorder::Recording;
 pub use report::{Cost, Outcome, PhaseReport, Reached, Report, Setup, Spread};
 pub use scenario::{Monitor, Scenario, Unwatched};
 pub use swarm::{SwarmReport, swarm};
-pub use world::{Fault, World, WorldOptions};
+pub use world::{Fault, Inquiry, World, WorldOptions};

@@ -2,9 +2,9 @@
 
 use core::time::Duration;
 
-use serf_proto::{Event, MemberEvent, MemberEventKind};
+use serf_proto::{Event, MemberEvent, MemberEventKind, QueryReport};
 
-use crate::addressing::node_at;
+use crate::addressing::{node_at, node_of};
 use crate::cell::Cell;
 use crate::check::{Finding, Moment, Violation};
 use crate::happening::{Command, What};
@@ -59,10 +59,40 @@ impl Scene<'_> {
                 let contacts = cell.contacts.clone();
                 self.schedule_here(cell, JOIN_RETRY, What::Command(Box::new(Command::Join { contacts })));
             }
+            Event::Query(query) => {
+                // What an application does takes it a moment.
+                let bytes = u32::from_le_bytes(query.payload.first_chunk().copied().unwrap_or_default());
+                let respond = Command::Respond { to: query.id, bytes };
+                self.schedule_here(cell, THINKING, What::Command(Box::new(respond)));
+            }
+            Event::QueryResponse { from, .. } => {
+                if self.shared.goal.aim == (Aim::Answers { asker: self.host })
+                    && let Some(node) = node_of(from)
+                    && self.shared.truth.is_up(node)
+                    && cell.answered.insert(node)
+                {
+                    self.progress(1);
+                }
+            }
+            Event::QueryEnded(report) => self.ask_the_silent(cell, report),
             Event::LeftCluster(_) => return Next::End,
             _ => {}
         }
         Next::GoOn
+    }
+
+    /// Asks those again who did not answer: all by name while the names fit into a query, else everybody.
+    fn ask_the_silent(&mut self, cell: &mut Cell, report: &QueryReport) {
+        self.tally.queries += 1;
+        self.tally.query_answers += u64::from(report.responses);
+        let is_asker = self.shared.goal.aim == (Aim::Answers { asker: self.host });
+        if !is_asker || report.silent.is_empty() {
+            return;
+        }
+        let nodes = if report.silent.len() > NAMES_MAX { Vec::new() } else { report.silent.clone() };
+        let nodes = nodes.iter().map(ToString::to_string).collect();
+        let again = Command::Query { inquiry: cell.inquiry, nodes };
+        self.schedule_here(cell, THINKING, What::Command(Box::new(again)));
     }
 
     fn observe_member(&mut self, cell: &mut Cell, event: &MemberEvent, member: u32) {
@@ -93,6 +123,12 @@ impl Scene<'_> {
         self.tally.progress(self.shared.goal.since, self.at, delta);
     }
 }
+
+/// How long an application takes to answer, or to ask again.
+const THINKING: Duration = Duration::from_millis(1);
+
+/// As many names fit into a query.
+const NAMES_MAX: usize = 40;
 
 /// How long after a join that reached nobody the next is tried.
 const JOIN_RETRY: Duration = Duration::from_secs(1);

@@ -108,7 +108,7 @@ fn missing(phase: Phase, world: &World, deadline: Duration) -> Outcome {
     let examples = examples
         .into_iter()
         .map(|(observer, member)| match phase {
-            Phase::Event => name_of(observer),
+            Phase::Event | Phase::Query => name_of(observer),
             _ => format!("{} about {}", name_of(observer), name_of(member)),
         })
         .collect();
@@ -135,6 +135,8 @@ fn summarize(phase: Phase, world: &World, started_at: Instant, deadline: Duratio
         datagrams_sent: datagrams.iter().sum(),
         datagrams_delivered: tally.delivered,
         stream_bytes: tally.stream_bytes,
+        queries: tally.queries,
+        query_answers: tally.query_answers,
         false_suspicions: tally.false_suspicions,
         falsely_suspected_nodes: tally.falsely_suspected.len(),
         false_failures: tally.false_failures,

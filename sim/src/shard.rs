@@ -1,5 +1,7 @@
 //! A part of the nodes, run by one thread: takes what is due, calls nodes, routes what they want.
 
+use core::time::Duration;
+
 use bytes::Bytes;
 use serf_proto::{DropReason, Input, Instant, Node, OldEvents, Outbox, Output, StreamInput};
 
@@ -238,6 +240,22 @@ impl Shard {
             Command::UserEvent { name, payload } => {
                 self.feed(shared, local, host, at, Input::UserEvent { name, payload, coalesce: false });
             }
+            Command::Query { inquiry, nodes } => {
+                cell.inquiry = inquiry;
+                let query = Input::Query {
+                    name: "roll-call".to_owned(),
+                    payload: inquiry.answer_bytes.to_le_bytes().to_vec(),
+                    nodes,
+                    tags: Vec::new(),
+                    acks: false,
+                    relay_factor: inquiry.relay_factor,
+                    timeout: Duration::ZERO,
+                };
+                self.feed(shared, local, host, at, query);
+            }
+            Command::Respond { to, bytes } => {
+                self.feed(shared, local, host, at, Input::Respond { to, payload: vec![b'x'; bytes as usize] });
+            }
             Command::Leave => self.feed(shared, local, host, at, Input::Leave),
         }
     }
@@ -371,6 +389,8 @@ fn fold_input(digest: &mut Digest, input: &Input) {
         Input::Join { seeds, .. } => (4, seeds.len() as u64),
         Input::UserEvent { payload, .. } => (5, payload.len() as u64),
         Input::Leave => (6, 0),
+        Input::Query { nodes, .. } => (8, nodes.len() as u64),
+        Input::Respond { to, .. } => (9, to.ltime()),
         _ => (7, 0),
     };
     digest.fold(KIND_OTHER | kind);

@@ -53,6 +53,10 @@ pub(crate) struct Tally {
     pub(crate) false_failures: u64,
     /// Who was so marked.
     pub(crate) falsely_failed: BTreeSet<u32>,
+    /// Queries that ended.
+    pub(crate) queries: u64,
+    /// Answers to them, each node's once a query.
+    pub(crate) query_answers: u64,
     /// Datagrams that reached a node.
     pub(crate) delivered: u64,
     /// Bytes that reached nodes on streams.
@@ -91,6 +95,8 @@ impl Tally {
         self.falsely_suspected.extend(&other.falsely_suspected);
         self.false_failures += other.false_failures;
         self.falsely_failed.extend(&other.falsely_failed);
+        self.queries += other.queries;
+        self.query_answers += other.query_answers;
         self.delivered += other.delivered;
         self.stream_bytes += other.stream_bytes;
         for (mine, theirs) in self.drops.iter_mut().zip(other.drops) {

@@ -102,6 +102,8 @@ pub(crate) enum Aim {
     Views { status: Status, watch: Watch },
     /// Every node delivers the user event of this name.
     Event { name: Box<str> },
+    /// Every node's answer to a query comes to the asker.
+    Answers { asker: u32 },
 }
 
 /// Which pairs of an observer and a member are watched.

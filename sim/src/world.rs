@@ -44,6 +44,15 @@ pub struct World {
     planned: Vec<(Instant, Fault)>,
 }
 
+/// How a node asks all others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Inquiry {
+    /// Over how many other nodes each answer goes besides the direct way.
+    pub relay_factor: u8,
+    /// How many bytes each answer carries.
+    pub answer_bytes: u32,
+}
+
 /// Something that befalls nodes or the network.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -142,6 +151,11 @@ impl World {
         self.command(node, Command::UserEvent { name: name.to_owned(), payload: payload.to_vec() });
     }
 
+    /// Lets a node ask all, who answer. While that is what a phase is about, those who do not are asked again.
+    pub fn inquire(&mut self, node: u32, inquiry: Inquiry) {
+        self.command(node, Command::Query { inquiry, nodes: Vec::new() });
+    }
+
     /// Keeps all that goes in and comes out of a node from its next start on.
     pub fn record(&mut self, node: u32) {
         self.watch_node(node, false);
@@ -231,13 +245,14 @@ impl World {
             shard.tally = Tally::default();
             for cell in &mut shard.cells {
                 cell.has_heard = false;
+                cell.answered.clear();
                 (cell.outlet.datagrams, cell.outlet.datagram_bytes) = (0, 0);
             }
         }
         let up = self.shared.truth.all(Standing::Up).count();
         let (total, done) = match &aim {
             Aim::Nothing => (0, 0),
-            Aim::Event { .. } => (up, 0),
+            Aim::Event { .. } | Aim::Answers { .. } => (up, 0),
             Aim::Views { status, watch } => {
                 let (status, watch) = (*status, *watch);
                 let (total, missing) = self.pairs(watch).fold((0, 0), |(total, missing), (observer, member)| {
@@ -322,6 +337,14 @@ impl World {
                 for node in self.shared.truth.all(Standing::Up) {
                     let cell = &self.shards[self.shared.shard(node)].cells[self.shared.local(node)];
                     if !cell.has_heard {
+                        note((node, node));
+                    }
+                }
+            }
+            Aim::Answers { asker } => {
+                let cell = &self.shards[self.shared.shard(*asker)].cells[self.shared.local(*asker)];
+                for node in self.shared.truth.all(Standing::Up) {
+                    if !cell.answered.contains(&node) {
                         note((node, node));
                     }
                 }

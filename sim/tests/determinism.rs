@@ -44,3 +44,14 @@ fn a_node_alone_gives_the_same_outputs_for_its_recorded_inputs() {
     assert!(recording.outputs.len() > 200, "{} outputs", recording.outputs.len());
     assert_eq!(world.replay(recording), recording.outputs);
 }
+
+#[test]
+fn queries_are_the_same_for_any_number_of_threads() {
+    let run = |threads| {
+        let model = model().with_loss_ppm(100_000);
+        let (world, reports) =
+            run(options(60, 5, threads, model), &[Phase::Join, Phase::Query, Phase::Crash, Phase::Query]);
+        (world.trace_hash(), format!("{reports:?}"))
+    };
+    assert_eq!(run(1), run(3));
+}

@@ -74,3 +74,34 @@ fn an_idle_cluster_only_probes() {
     assert_eq!(world.violations(), []);
     assert_eq!(world.disagreements(1), []);
 }
+
+#[test]
+fn every_node_answers_a_query_and_it_takes_one() {
+    for seed in 1..=3 {
+        let (_, reports) = run(options(60, seed, 2, model()), &[Phase::Query]);
+        let [report] = &reports[..] else { panic!("{reports:#?}") };
+        assert!(report.outcome == Outcome::Done && report.is_fine(), "seed {seed}: {report:#?}");
+        assert_eq!((report.done, report.queries, report.query_answers), (60, 1, 60), "seed {seed}");
+        assert!(report.took_s < 6.4, "it ended before its deadline: {report:#?}");
+    }
+}
+
+#[test]
+fn with_loss_the_silent_are_asked_again_until_all_have_answered_and_relays_make_that_rarer() {
+    let asked = |relays| {
+        let mut queries = 0;
+        for seed in 1..=4 {
+            let options = options(60, seed, 2, model().with_loss_ppm(200_000));
+            let config = options.config.clone();
+            let mut world = World::new(options);
+            let settings = PhaseSettings { query_relays: relays, ..PhaseSettings::default() };
+            let scenario = Scenario { phases: vec![Phase::Query], settings, is_converged: true, virtual_max: None };
+            let reports = scenario.run(&mut world, &config, &mut Unwatched);
+            assert!(reports[0].outcome == Outcome::Done && reports[0].is_fine(), "{:#?}", reports[0]);
+            queries += reports[0].queries;
+        }
+        queries
+    };
+    let (direct, relayed) = (asked(0), asked(4));
+    assert!(relayed < direct, "{relayed} queries with relays, {direct} without");
+}

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use serf_proto::{
-    Config, Event, Identity, Instant, MemberEventKind, Node, OldEvents, Options, Outbox, Output, Seed, Start, StreamId,
-    StreamInput, Tags,
+    Config, Event, Identity, Instant, MemberEventKind, Node, OldEvents, Options, Outbox, Output, Question, Retry, Seed,
+    Start, StreamId, StreamInput, Tags,
 };
 
 /// Where the node with this handle listens.
@@ -98,6 +98,20 @@ impl Network {
 
     pub(crate) fn user_event(&mut self, handle: char, name: &str, payload: &str) -> Result<(), String> {
         self.act(handle, |node, now, out| node.user_event(now, name, payload.as_bytes(), false, out))
+    }
+
+    pub(crate) fn query(&mut self, handle: char, name: &str, filters: &[&str]) -> Result<(), String> {
+        let pairs: Vec<(&str, &str)> = filters.iter().filter_map(|filter| filter.split_once('=')).collect();
+        let relays = pairs.iter().find(|(key, _)| *key == "relay").map_or(Ok(0), |(_, count)| count.parse());
+        let relays = relays.map_err(|_| "over how many?".to_owned())?;
+        let tags: Vec<(&str, &str)> = pairs.into_iter().filter(|(key, _)| *key != "relay").collect();
+        let question = Question::new(name).of_tags(&tags).with_acks().relayed(relays);
+        self.act(handle, |node, now, out| node.query(now, &question, out))
+    }
+
+    pub(crate) fn join_until(&mut self, handle: char, seeds: &[SocketAddr]) -> Result<(), String> {
+        let (old, retry) = (OldEvents::Deliver, Retry::default());
+        self.act(handle, |node, now, out| node.join_until(now, seeds, old, retry, out))
     }
 
     pub(crate) fn set_tags(&mut self, handle: char, tags: Vec<(&str, &str)>) -> Result<(), String> {
@@ -228,7 +242,9 @@ impl Network {
         }
     }
 
+    /// Does what a node wants. Every node answers every query at once, with its handle.
     fn route(&mut self, from: char, out: &mut Outbox) {
+        let mut queries = Vec::new();
         while let Some(output) = out.pop() {
             match output {
                 Output::Datagram { to, bytes } => {
@@ -248,9 +264,17 @@ impl Network {
                     self.post_to_peer(from, stream, |stream| Delivery::Closed { stream });
                     self.ends.remove(&(from, stream));
                 }
-                Output::Event(event) => self.report(from, describe(&event)),
+                Output::Event(event) => {
+                    self.report(from, describe(&event));
+                    if let Event::Query(query) = event {
+                        queries.push(query.id);
+                    }
+                }
                 other => unreachable!("an output that this network does not know: {other:?}"),
             }
+        }
+        for id in queries {
+            self.give(from, |node, now, out| _ = node.respond(now, id, from.to_string().as_bytes(), out));
         }
     }
 
@@ -290,6 +314,22 @@ fn describe(event: &Event) -> String {
         Event::Member(event) => format!("{} {}", event.kind, event.member.name()),
         Event::User(event) => {
             format!("user event {} {}", event.name, String::from_utf8_lossy(&event.payload)).trim_end().into()
+        }
+        Event::Query(query) => format!("query {} from {}", query.name, query.source),
+        Event::QueryAck { from, .. } => format!("acknowledged by {from}"),
+        Event::QueryResponse { from, payload, .. } => {
+            format!("answered by {from}: {}", String::from_utf8_lossy(payload))
+        }
+        Event::QueryEnded(report) if report.complete => format!("all {} have answered", report.responses),
+        Event::QueryEnded(report) => {
+            format!(
+                "the time is up: {} answers, none from {}",
+                report.responses,
+                report.silent.iter().map(|name| &**name).collect::<Vec<_>>().join(" ")
+            )
+        }
+        Event::NameVote(vote) => {
+            format!("vote on our name: {} for us, {} against: {:?}", vote.for_us, vote.against, vote.verdict)
         }
         Event::Joined(report) => {
             let failed: Vec<String> =

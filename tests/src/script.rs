@@ -1,6 +1,7 @@
 //! Reads a script and plays it.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use serf_proto::OldEvents;
@@ -75,6 +76,7 @@ fn command(network: &mut Network, words: &[&str]) -> Result<(), String> {
         ["start", handle, "as", name] => network.start(handle_of(handle)?, name),
         ["start", ref handles @ ..] => each(handles, |handle| network.start(handle, &handle.to_string())),
         ["join", ref rest @ ..] => join(network, rest, OldEvents::Deliver),
+        ["join-until", ref rest @ ..] => join_with(rest, |handle, seeds| network.join_until(handle, seeds)),
         ["join-anew", ref rest @ ..] => join(network, rest, OldEvents::Ignore),
         ["after", span] => {
             network.pass(duration(span)?);
@@ -84,6 +86,7 @@ fn command(network: &mut Network, words: &[&str]) -> Result<(), String> {
         ["leave", ref handles @ ..] => each(handles, |handle| network.leave(handle)),
         ["event", handle, name] => network.user_event(handle_of(handle)?, name, ""),
         ["event", handle, name, payload] => network.user_event(handle_of(handle)?, name, payload),
+        ["query", handle, name, ref filters @ ..] => network.query(handle_of(handle)?, name, filters),
         ["tags", handle, ref tags @ ..] => {
             let tags = tags.iter().map(|tag| tag.split_once('=').ok_or_else(|| format!("{tag} is not key=value")));
             network.set_tags(handle_of(handle)?, tags.collect::<Result<_, _>>()?)
@@ -106,10 +109,14 @@ fn each(handles: &[&str], mut act: impl FnMut(char) -> Result<(), String>) -> Re
 }
 
 fn join(network: &mut Network, words: &[&str], old: OldEvents) -> Result<(), String> {
+    join_with(words, |handle, seeds| network.join(handle, seeds, old))
+}
+
+fn join_with(words: &[&str], mut join: impl FnMut(char, &[SocketAddr]) -> Result<(), String>) -> Result<(), String> {
     let Some(via) = words.iter().position(|&word| word == "via") else { return Err("through whom?".into()) };
     let seeds = words[via + 1..].iter().map(|handle| handle_of(handle).map(address));
     let seeds = seeds.collect::<Result<Vec<_>, _>>()?;
-    each(&words[..via], |handle| network.join(handle, &seeds, old))
+    each(&words[..via], |handle| join(handle, &seeds))
 }
 
 fn cut(network: &mut Network, words: &[&str]) -> Result<(), String> {

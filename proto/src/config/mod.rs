@@ -108,6 +108,16 @@ pub struct Options {
     pub event_buffer: u32,
     /// The largest user event, name and payload together and also as encoded. At most 9216. Default 512 bytes.
     pub user_event_bytes_max: u32,
+    /// How many Lamport times back queries are recognised as seen. Default 512.
+    pub query_buffer: u32,
+    /// The largest query as HashiCorp's nodes encode it, in bytes. Default 1024.
+    pub query_bytes_max: u32,
+    /// The largest answer to a query as HashiCorp's nodes encode it, in bytes. Default 1024.
+    pub query_response_bytes_max: u32,
+    /// Times `gossip_interval` times `ceil(log10(n + 1))`: how long a query may be answered that does not say. Default 16.
+    pub query_timeout_mult: u32,
+    /// Whether the others are asked whose our name is when another node claims it too. Default true.
+    pub name_conflict_resolution: bool,
     /// How long member events are held back at the most, so that many become few. Zero: they are not. Default zero.
     pub coalesce_period: Duration,
     /// After how long without a member event those held back are passed on. Zero: none is held back. Default zero.
@@ -162,6 +172,8 @@ impl Config {
             ("gossip_packets_per_tick", o.gossip_packets_per_tick),
             ("retransmit_mult", o.retransmit_mult),
             ("event_buffer", o.event_buffer),
+            ("query_buffer", o.query_buffer),
+            ("query_timeout_mult", o.query_timeout_mult),
             ("queue_depth_max", o.queue_depth_max),
         ] {
             if value == 0 {

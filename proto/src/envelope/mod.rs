@@ -308,7 +308,7 @@ impl<'a> Packer<'a> {
 }
 
 /// The stream of luck that nonces are drawn from; the others are named in `core.rs`.
-const NONCE_STREAM: u64 = 5;
+const NONCE_STREAM: u64 = 7;
 
 #[cfg(test)]
 mod tests;

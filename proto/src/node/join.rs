@@ -2,13 +2,39 @@
 
 use alloc::vec::Vec;
 use core::net::SocketAddr;
+use core::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
+use super::leave::Leaving;
 use super::{Node, OldEvents};
 use crate::core::{Ask, Notification};
 use crate::event::{Event, JoinId, JoinReport, SeedFailure, SeedFailureCause};
+use crate::outbox::{Outbox, Output};
 use crate::rng::Rng;
 use crate::roster::{Identity, Name};
 use crate::serf::Snapshot;
+use crate::time::Instant;
+use crate::timer::Many;
+
+/// How a join goes on after an attempt that reached nobody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Retry {
+    /// The pause after the first attempt; it doubles with each. Of each pause up to a half is left out at random, so that
+    /// nodes that start together do not come together.
+    pub pause: Duration,
+    /// The longest pause.
+    pub pause_max: Duration,
+    /// When no more attempts are made, counted from the beginning; `None`: never.
+    pub give_up_after: Option<Duration>,
+}
+
+impl Default for Retry {
+    /// After one second, then two, up to half a minute, for ever. Serf's agent tries every 30 s (`-retry-join`).
+    fn default() -> Self {
+        Self { pause: Duration::from_secs(1), pause_max: Duration::from_secs(30), give_up_after: None }
+    }
+}
 
 /// A join that is under way.
 #[derive(Clone, Debug)]
@@ -22,18 +48,58 @@ pub(super) struct Join {
     pending: usize,
     contacted: u32,
     failed: Vec<SeedFailure>,
+    attempts: u32,
+    retry: Option<Retrying>,
+    /// Whether the application did not ask for it and is not told of its end.
+    is_ours: bool,
+}
+
+/// When a join is tried again.
+#[derive(Clone, Copy, Debug)]
+struct Retrying {
+    pause: Duration,
+    pause_max: Duration,
+    give_up_at: Instant,
 }
 
 impl Join {
     /// Through all seeds at once.
     pub(super) fn all(seeds: Vec<SocketAddr>, old: OldEvents) -> Self {
         let at_once = seeds.len();
-        Self { old, seeds, asked: 0, at_once, pending: 0, contacted: 0, failed: Vec::new() }
+        Self {
+            old,
+            seeds,
+            asked: 0,
+            at_once,
+            pending: 0,
+            contacted: 0,
+            failed: Vec::new(),
+            attempts: 1,
+            retry: None,
+            is_ours: false,
+        }
     }
 
     /// Through a few seeds at a time, and no more once one has answered.
     pub(super) fn until_one_answers(seeds: Vec<SocketAddr>, old: OldEvents) -> Self {
         Self { at_once: SEEDS_AT_ONCE, ..Self::all(seeds, old) }
+    }
+
+    /// Again and again, until a seed answers.
+    pub(super) fn persistent(self, now: Instant, retry: Retry) -> Self {
+        let give_up_at = retry.give_up_after.map_or(Instant::MAX, |after| now + after);
+        let retry = Retrying { pause: retry.pause.max(PAUSE_LEAST), pause_max: retry.pause_max, give_up_at };
+        Self { retry: Some(retry), ..self }
+    }
+
+    /// Without a word to the application.
+    pub(super) fn ours(self) -> Self {
+        Self { is_ours: true, ..self }
+    }
+
+    /// Whether seeds are being asked at this moment.
+    pub(super) const fn is_under_way(&self) -> bool {
+        self.pending > 0
     }
 
     /// The next seed to be asked now.
@@ -69,7 +135,8 @@ impl Node {
     /// Asks as many seeds of a join as may be asked now.
     fn ask_seeds(&mut self, id: JoinId) {
         let Some(join) = self.joins.get_mut(&id) else { return };
-        let until = self.core.now + self.core.cfg.stream_timeout;
+        let give_up_at = join.retry.map_or(Instant::MAX, |retry| retry.give_up_at);
+        let until = (self.core.now + self.core.cfg.stream_timeout).min(give_up_at);
         while let Some((seed, with)) = join.next_seed() {
             self.core.notify(Notification::Wants { with, ask: Ask::Join { id, seed }, until });
         }
@@ -85,29 +152,77 @@ impl Node {
 
     /// One seed of a join has answered, or has not. After each that has, everybody is told that we joined: its state may
     /// have brought news of an earlier life of ours, and the intent must be newer than that. After the last the application
-    /// is told.
+    /// is told, unless nobody was reached and the join is to be tried again.
     pub(super) fn seed_done(&mut self, id: JoinId, seed: u32, result: Result<(), SeedFailureCause>) {
         let Some(join) = self.joins.get_mut(&id) else { return };
         join.pending -= 1;
+        let addr = join.seeds.get(seed as usize).copied();
         match result {
             Ok(()) => join.contacted += 1,
-            Err(cause) => {
-                if let Some(&addr) = join.seeds.get(seed as usize) {
-                    join.failed.push(SeedFailure { addr, cause });
-                }
-            }
+            Err(cause) => join.failed.extend(addr.map(|addr| SeedFailure { addr, cause })),
         }
         if result.is_ok() {
             self.serf.announce_join(&mut self.core);
+            self.company.remember(addr);
         }
         self.ask_seeds(id);
-        let finished = self.joins.get(&id).is_some_and(|join| join.pending == 0);
-        if finished && let Some(join) = self.joins.remove(&id) {
-            let Join { contacted, failed, .. } = join;
-            self.core.events.push(Event::Joined(JoinReport { id, contacted, failed }));
+        if self.joins.get(&id).is_some_and(|join| join.pending == 0) && !self.retry_join(id) {
+            let persists = self.joins.get(&id).is_some_and(|join| join.contacted == 0 && join.retry.is_some());
+            self.end_join(id, persists && self.leaving != Leaving::No);
         }
+    }
+
+    /// Sets the timer for another attempt, if nobody was reached and there is time.
+    fn retry_join(&mut self, id: JoinId) -> bool {
+        let Some(join) = self.joins.get_mut(&id).filter(|join| join.contacted == 0) else { return false };
+        let Some(retry) = &mut join.retry else { return false };
+        let pause = retry.pause - self.core.rng.join.duration_below(retry.pause / 2);
+        retry.pause = retry.pause.saturating_mul(2).min(retry.pause_max.max(PAUSE_LEAST));
+        let at = self.core.now + pause;
+        if at >= retry.give_up_at || self.leaving != Leaving::No {
+            return false;
+        }
+        self.core.timers.push(at, Many::Join(id));
+        true
+    }
+
+    /// The pause after an attempt is over.
+    pub(super) fn join_again(&mut self, id: JoinId) {
+        if self.leaving != Leaving::No {
+            return self.end_join(id, true);
+        }
+        let Some(join) = self.joins.get_mut(&id) else { return };
+        (join.asked, join.attempts) = (0, join.attempts.saturating_add(1));
+        join.failed.clear();
+        self.ask_seeds(id);
+    }
+
+    /// Ends a join, and tells the application how it went.
+    fn end_join(&mut self, id: JoinId, cancelled: bool) {
+        let Some(Join { contacted, failed, attempts, is_ours, .. }) = self.joins.remove(&id) else { return };
+        if !is_ours {
+            self.core.events.push(Event::Joined(JoinReport { id, contacted, failed, attempts, cancelled }));
+        }
+    }
+
+    /// Gives up a join: its streams are closed and no more attempts are made. [`Event::Joined`] tells how far it came. False
+    /// when it was over before.
+    pub fn cancel_join(&mut self, now: Instant, id: JoinId, out: &mut Outbox) -> bool {
+        self.enter(now);
+        if self.joins.get(&id).is_none_or(|join| join.is_ours) {
+            return false;
+        }
+        for stream in self.streams.abandon(|ask| matches!(ask, Ask::Join { id: of, .. } if *of == id)) {
+            out.push(Output::Close { stream });
+        }
+        self.end_join(id, true);
+        self.settle(out);
+        true
     }
 }
 
 /// How many seeds of a rejoin are asked at the same time. serf asks one; a dead one then costs a whole stream timeout.
 const SEEDS_AT_ONCE: usize = 3;
+
+/// A join is not tried more often, whatever it was told.
+const PAUSE_LEAST: Duration = Duration::from_millis(100);

@@ -1,11 +1,14 @@
 //! The node: the only place that names both layers. It routes inputs to them and turns what they want into outputs.
 
+mod alone;
 mod command;
 mod exchange;
 mod join;
+mod key_demands;
 mod keys;
 mod leave;
 mod packet;
+mod query;
 mod view;
 
 #[cfg(test)]
@@ -19,8 +22,10 @@ use core::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use self::alone::Company;
 pub use self::command::{ForceLeaveError, JoinError, LeaveError, SetTagsError, UserEventError};
 use self::join::Join;
+pub use self::join::Retry;
 use self::leave::Leaving;
 pub use self::view::{Clocks, QueueDepths};
 use crate::config::Config;
@@ -56,6 +61,7 @@ pub struct Node {
     /// Where the members of an earlier life were, in the order in which they are tried.
     previous: Vec<SocketAddr>,
     leaving: Leaving,
+    company: Company,
     /// Gossip ticks lie on a grid that begins at a random point, however seldom there is something to tell.
     gossip_phase: Duration,
     /// Before this there is no other tick, if ticks need not lie on the grid.
@@ -135,7 +141,8 @@ impl Node {
         let envelope = Envelope::new(cfg.envelope().clone(), seed);
         let mut core = Core::new(cfg, seed, start.directory, now);
         let gossip_phase = core.rng.jitter.duration_below(core.cfg.gossip_interval);
-        let swim = Swim::new(&mut core, identity, start.converged);
+        let identity = identity.clone().with_versions(core.cfg.codec.versions());
+        let swim = Swim::new(&mut core, &identity, start.converged);
         let mut serf = Serf::new(swim.me(), &core.cfg);
         if start.converged {
             serf.assume_converged(&mut core);
@@ -143,7 +150,7 @@ impl Node {
         let mut previous = Vec::new();
         if let Some(snapshot) = &start.snapshot {
             serf.resume(snapshot);
-            previous = join::previous(snapshot, identity, &mut core.rng.jitter);
+            previous = join::previous(snapshot, &identity, &mut core.rng.jitter);
         }
         let mut node = Self {
             core,
@@ -155,6 +162,7 @@ impl Node {
             joins_last: 0,
             previous,
             leaving: Leaving::No,
+            company: Company::default(),
             gossip_phase,
             gossip_rest: now,
         };
@@ -206,13 +214,17 @@ impl Node {
             match fired {
                 Fired::Slot(Slot::Gossip) => self.gossip(out),
                 Fired::Slot(Slot::Leave) => self.leave_waited(),
+                Fired::Slot(Slot::Alone) => self.seek_company(),
                 Fired::Slot(Slot::Deliver) => self.serf.deliver_due(&self.core, |delivered| out.push(delivered.into())),
-                Fired::Slot(slot @ (Slot::Reap | Slot::Reconnect)) => self.serf.handle_slot(&mut self.core, slot),
+                Fired::Slot(slot @ (Slot::Reap | Slot::Reconnect | Slot::Query)) => {
+                    self.serf.handle_slot(&mut self.core, slot)
+                }
                 Fired::Slot(slot) => self.swim.handle_slot(&mut self.core, slot),
                 Fired::Many(Many::Stream(id)) => {
                     let step = self.streams.expire(id);
                     self.step(id, step, out);
                 }
+                Fired::Many(Many::Join(id)) => self.join_again(id),
                 Fired::Many(timer @ Many::Prune(_)) => self.serf.handle_many(&mut self.core, timer),
                 Fired::Many(timer) => self.swim.handle_many(&mut self.core, timer),
             }
@@ -343,11 +355,14 @@ impl Node {
     ///
     /// Ends: a notification makes events and wishes, never more notifications of its kind than there are members.
     fn settle(&mut self, out: &mut Outbox) {
-        while !self.core.notifications.is_empty() || !self.core.unicasts.is_empty() {
+        while !self.core.notifications.is_empty() || !self.core.unicasts.is_empty() || !self.core.key_demands.is_empty()
+        {
             self.deliver_notifications(out);
+            self.meet_key_demands(out);
             self.send_unicasts(out);
         }
         self.proceed_leave(out);
+        self.mind_company();
         self.serf.deliver(&mut self.core, |delivered| out.push(delivered.into()));
         self.core.give_back_memory();
         self.arm_gossip();

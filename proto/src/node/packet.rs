@@ -4,7 +4,7 @@ use core::net::SocketAddr;
 
 use super::Node;
 use crate::core::{Body, Target, Unicast};
-use crate::envelope::{Caps, Packer};
+use crate::envelope::{Caps, Packed, Packer};
 use crate::outbox::Outbox;
 use crate::roster::MemberIdx;
 use crate::wire::swim::{Accusation, Ack, IndirectPing, Message, Ping, Source};
@@ -29,6 +29,9 @@ impl Node {
             debug_assert!(false, "a single message always fits into a packet");
             return;
         }
+        if matches!(body, Body::User(_)) {
+            return self.seal_packet(packer.finish(), *to, *peer, out);
+        }
         let accusing = match *body {
             Body::Ping { target: Target::Member(idx), accusing: true, .. } => Some(idx),
             _ => None,
@@ -44,9 +47,12 @@ impl Node {
             self.swim.fill(&mut self.core, codec, &mut packer);
             self.serf.fill(&self.core, codec, &mut packer);
         }
-        let packed = packer.finish();
-        let caps = self.caps(*peer);
-        let bytes = self.envelope.seal(packed, *to, caps, out);
+        self.seal_packet(packer.finish(), *to, *peer, out);
+    }
+
+    fn seal_packet(&mut self, packed: Packed, to: SocketAddr, peer: Option<MemberIdx>, out: &mut Outbox) {
+        let caps = self.caps(peer);
+        let bytes = self.envelope.seal(packed, to, caps, out);
         self.count_datagram(bytes);
     }
 
@@ -77,10 +83,7 @@ impl Node {
         if packer.is_empty() {
             return false;
         }
-        let packed = packer.finish();
-        let caps = self.caps(Some(target));
-        let bytes = self.envelope.seal(packed, to, caps, out);
-        self.count_datagram(bytes);
+        self.seal_packet(packer.finish(), to, Some(target), out);
         true
     }
 
@@ -112,6 +115,7 @@ impl Node {
             }
             Body::RelayedAck { seq } => Message::Ack(Ack { seq: *seq, payload: &[] }),
             Body::Nack { seq } => Message::Nack { seq: *seq },
+            Body::User(message) => Message::User(message),
         };
         packer.frame(|w| codec.encode(&message, w))
     }

@@ -1,19 +1,23 @@
 //! A few nodes on a perfect network, with virtual time: the wiring of the layers, from packets to events.
 
 mod coordinates;
+mod joins;
+mod names;
+mod queries;
 mod records;
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::{String, ToString};
+use alloc::vec;
 use alloc::vec::Vec;
 
 use bytes::Bytes;
 
 use super::*;
 use crate::envelope::{Key, KeyringError};
-use crate::event::{Event, MemberEventKind, Status};
-use crate::{JoinId, LeaveReport, Options, Record, Tags};
+use crate::event::{Event, KeyOperation, MemberEventKind, Status};
+use crate::{CodecChoice, JoinId, LeaveReport, Options, Record, Tags};
 
 /// What is on its way to a node, in the order of delivery.
 type Mail = BTreeMap<(Instant, u64), (usize, Delivery)>;
@@ -42,8 +46,12 @@ struct Cluster {
     ends: BTreeMap<(usize, StreamId), (usize, StreamId)>,
     events: Vec<Vec<Event>>,
     records: Vec<Vec<Record>>,
+    /// What each node last wanted its keyring file to hold.
+    keyrings: BTreeMap<usize, Vec<Key>>,
     /// Nodes that no datagram reaches.
     deaf: BTreeSet<usize>,
+    /// From whom to whom datagrams are lost.
+    lost_ways: BTreeSet<(usize, usize)>,
 }
 
 fn addr(at: usize) -> SocketAddr {
@@ -65,7 +73,9 @@ impl Cluster {
             ends: BTreeMap::new(),
             events: Vec::new(),
             records: Vec::new(),
+            keyrings: BTreeMap::new(),
             deaf: BTreeSet::new(),
+            lost_ways: BTreeSet::new(),
         };
         for at in 0..count {
             cluster.nodes.push(None);
@@ -122,6 +132,7 @@ impl Cluster {
                 }
                 Output::Event(event) => self.events[from].push(event),
                 Output::Persist(record) => self.records[from].push(record),
+                Output::Keyring(keys) => drop(self.keyrings.insert(from, keys)),
             }
         }
     }
@@ -143,6 +154,7 @@ impl Cluster {
         };
         match delivery {
             Delivery::Datagram(..) if self.deaf.contains(&to) => {}
+            Delivery::Datagram(from, _) if self.lost_ways.contains(&(index(from), to)) => {}
             Delivery::Datagram(from, bytes) => node.handle_datagram(now, from, &bytes, &mut out),
             Delivery::Stream(id, Chunk::Opened) => node.handle_stream(now, id, StreamInput::Opened, &mut out),
             Delivery::Stream(id, Chunk::Data(bytes)) => {
@@ -235,7 +247,7 @@ fn a_join_reports_which_seeds_answered_and_why_the_others_did_not() {
     cluster.run(Duration::from_secs(1));
     let reports: Vec<_> = cluster.events[1].iter().filter(|event| matches!(event, Event::Joined(_))).collect();
     let failed = crate::SeedFailure { addr: addr(2), cause: crate::SeedFailureCause::Unreachable };
-    let report = crate::JoinReport { id, contacted: 1, failed: [failed].into() };
+    let report = crate::JoinReport { id, contacted: 1, failed: [failed].into(), attempts: 1, cancelled: false };
     assert_eq!(reports, [&Event::Joined(report)]);
 }
 
@@ -414,6 +426,43 @@ fn pair(first: Options, second: Options) -> Cluster {
     cluster.command(1, |node, now, out| node.join(now, &[addr(0)], OldEvents::Deliver, out)).unwrap();
     cluster.run(Duration::from_secs(5));
     cluster
+}
+
+/// What came of an operation on the keys of the whole cluster that a node asked for: how many did it, and what the others said.
+fn change_all(cluster: &mut Cluster, at: usize, operation: KeyOperation, key: &[u8]) -> (usize, Vec<String>) {
+    cluster.events[at].clear();
+    cluster.command(at, |node, now, out| node.change_all_keys(now, operation, key, 0, out)).unwrap();
+    cluster.run(Duration::from_secs(10));
+    let report = cluster.events[at].iter().find_map(|event| match event {
+        Event::Keys(report) => Some(report),
+        _ => None,
+    });
+    let report = report.unwrap();
+    let failures: Vec<String> = report.failures().map(|answer| answer.message.to_string()).collect();
+    (report.answers.len() - failures.len(), failures)
+}
+
+#[test]
+fn the_keys_of_a_cluster_of_both_codecs_are_exchanged_by_one_node_and_kept_by_each() {
+    let mut cluster = Cluster::new(3);
+    for (at, codec) in [(0, CodecChoice::Auto), (1, CodecChoice::HashiCorp), (2, CodecChoice::Auto)] {
+        cluster.start(at, Options { codec, ..with_keys(&[1]) });
+    }
+    for at in 1..3 {
+        cluster.command(at, |node, now, out| node.join(now, &[addr(0)], OldEvents::Deliver, out)).unwrap();
+    }
+    cluster.run(Duration::from_secs(5));
+    assert_eq!(change_all(&mut cluster, 2, KeyOperation::Install, &[2; 16]), (3, vec![]));
+    assert_eq!(change_all(&mut cluster, 1, KeyOperation::Use, &[2; 16]), (3, vec![]));
+    assert_eq!(change_all(&mut cluster, 0, KeyOperation::Remove, &[1; 16]), (3, vec![]));
+    let primary = "removing the primary key is not allowed".to_string();
+    assert_eq!(change_all(&mut cluster, 1, KeyOperation::Remove, &[2; 16]), (0, vec![primary; 3]));
+    let unknown = "requested key is not in the keyring".to_string();
+    assert_eq!(change_all(&mut cluster, 2, KeyOperation::Use, &[1; 16]), (0, vec![unknown; 3]));
+    for at in 0..3 {
+        assert_eq!(cluster.keyrings[&at], [key(2)], "what the file holds");
+        assert_eq!(cluster.alive(at), 3);
+    }
 }
 
 fn with_keys(bytes: &[u8]) -> Options {

@@ -29,6 +29,8 @@ pub struct QueueDepths {
     pub swim: usize,
     /// Join and leave intents.
     pub intents: usize,
+    /// Queries.
+    pub queries: usize,
     /// User events.
     pub events: usize,
 }
@@ -90,7 +92,7 @@ impl Node {
     /// How many broadcasts wait to be gossiped.
     pub fn queue_depths(&self) -> QueueDepths {
         let (intents, events) = self.serf.queue_depths();
-        QueueDepths { swim: self.swim.queue_depth(), intents, events }
+        QueueDepths { swim: self.swim.queue_depth(), intents, queries: self.serf.queries_queued(), events }
     }
 
     /// How many exchanges on streams are under way.

@@ -118,6 +118,16 @@ impl Identity {
         Ok(Self { peer: Arc::new(peer) })
     }
 
+    /// The same, announcing `versions` instead of ours.
+    #[must_use]
+    pub fn with_versions(self, versions: Versions) -> Self {
+        if self.peer.versions == versions {
+            return self;
+        }
+        let peer = Peer::new(self.peer.shared_name(), PeerRef { versions, ..self.peer.announced() });
+        Self { peer: Arc::new(peer) }
+    }
+
     /// What the node announces.
     pub const fn peer(&self) -> &Arc<Peer> {
         &self.peer

@@ -81,6 +81,7 @@ impl Serf {
         self.event_clock.resume(snapshot.event_clock());
         self.query_clock.resume(snapshot.query_clock());
         self.event_min = snapshot.event_clock() + 1;
+        self.queries.time_min = snapshot.query_clock() + 1;
         if let Some(recorder) = self.delivery.as_mut().and_then(|delivery| delivery.recorder.as_mut()) {
             recorder.resume(snapshot);
         }
@@ -96,6 +97,9 @@ impl Serf {
                 recorder.note(&event, self.clock, |record| sink(Delivered::Record(record)));
             }
             delivery.coalesce(core.now, event, &mut sink);
+        }
+        if let Some(recorder) = &mut delivery.recorder {
+            recorder.note_query(self.queries.newest, |record| sink(Delivered::Record(record)));
         }
         if let Some(recorder) = &mut delivery.recorder
             && recorder.due.is_none()

@@ -12,7 +12,7 @@ use crate::core::Core;
 use crate::event::{Event, UserEvent};
 use crate::limits::USER_EVENT_BYTES_MAX;
 use crate::stats::DropReason;
-use crate::wire::{Writer, native, serf};
+use crate::wire::{Writer, serf};
 
 /// A user event that cannot be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,7 +100,7 @@ impl Serf {
         check_size(core, &event)?;
         let mut buf = vec![0; name.len() + payload.len() + ENCODED_OVERHEAD_MAX];
         let mut writer = Writer::new(&mut buf);
-        let encoded = native::encode_serf(&serf::Message::UserEvent(event), &mut writer);
+        let encoded = core.codec_kept().encode_serf(&serf::Message::UserEvent(event), &mut writer);
         debug_assert!(encoded.is_ok(), "the buffer has room for the event and its overhead");
         let len = writer.len();
         buf.truncate(len);
@@ -183,7 +183,7 @@ fn check_size(core: &Core, event: &serf::UserEvent<'_>) -> Result<(), SendError>
 }
 
 /// The room for one event in a packet of ours.
-fn packet_room(core: &Core) -> usize {
+pub(super) fn packet_room(core: &Core) -> usize {
     core.cfg.packet_room().saturating_sub(PACKET_OVERHEAD)
 }
 

@@ -139,6 +139,7 @@ impl Serf {
     /// Membership says that the member is gone (`handleNodeLeave` in serf). Whether it left or failed, only its intent
     /// tells.
     pub(super) fn gone(&mut self, core: &mut Core, idx: MemberIdx) {
+        self.stop_waiting_for(core, idx);
         let gone = Gone { idx, since: core.now };
         match self.row(idx).status() {
             Some(Status::Leaving) => {

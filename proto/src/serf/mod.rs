@@ -1,19 +1,23 @@
-//! What Serf adds to membership: Lamport clocks, join and leave intents, statuses, tags and user events.
+//! What Serf adds to membership: Lamport clocks, join and leave intents, statuses, tags, user events and queries.
 //!
 //! Knows the [`Core`] it is lent, the meaning of its own messages, and what membership notifies. It does not know SWIM's
 //! rows, packets, streams or the outbox.
 
 mod coalesce;
+mod conflict;
 mod coordinate;
 mod deliver;
 mod event;
 mod filter;
 mod intent;
+mod internal;
+mod keys;
 mod lamport;
 mod leave;
 mod member;
 mod pattern;
 mod ping;
+mod query;
 mod reap;
 mod record;
 mod snapshot;
@@ -29,15 +33,19 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 
+use self::conflict::Conflict;
 pub use self::coordinate::{Coordinate, CoordinateError};
 pub(crate) use self::deliver::Delivered;
 use self::deliver::Delivery;
 use self::event::Ring;
 pub use self::filter::Filter;
+pub use self::keys::KeysError;
 use self::lamport::LamportClock;
 use self::member::{Gone, Row};
 pub use self::pattern::{Pattern, PatternError};
 use self::ping::Coordinates;
+use self::query::Queries;
+pub use self::query::{QueryError, Question, RespondError};
 pub use self::snapshot::{AfterLeave, Record, Replay, Snapshot};
 pub use self::tags::Tags;
 pub use self::vivaldi::{LatencyFilter, Vivaldi};
@@ -79,6 +87,8 @@ pub(crate) struct Serf {
     ring: Ring,
     /// Events before this time are not delivered.
     event_min: u64,
+    queries: Queries,
+    conflict: Conflict,
     /// `None` when coordinates are off.
     coordinates: Option<Box<Coordinates>>,
     /// `None` when events go to the application as they are.
@@ -104,6 +114,8 @@ impl Serf {
             events: Tiers::new(),
             ring: Ring::default(),
             event_min: 0,
+            queries: Queries::new(),
+            conflict: Conflict::default(),
             coordinates: Coordinates::new(cfg.coordinates),
             delivery: Delivery::new(cfg),
         }
@@ -140,9 +152,24 @@ impl Serf {
         (self.intents_queued, self.events.len())
     }
 
+    /// How many queries wait to be gossiped.
+    pub(crate) fn queries_queued(&self) -> usize {
+        self.queries.queue.len()
+    }
+
+    /// Whether no other member is in the cluster, as far as we know.
+    pub(crate) fn is_alone(&self) -> bool {
+        self.members as usize <= 1 + self.failed.len() + self.left.len()
+    }
+
+    /// The members that failed, as they are remembered.
+    pub(crate) fn failed(&self) -> impl Iterator<Item = MemberIdx> {
+        self.failed.iter().map(|gone| gone.idx)
+    }
+
     /// Whether gossip would tell somebody something.
     pub(crate) fn wants_gossip(&self) -> bool {
-        self.intents_queued > 0 || !self.events.is_empty()
+        self.intents_queued > 0 || !self.queries.queue.is_empty() || !self.events.is_empty()
     }
 
     /// Takes what membership notifies.
@@ -151,6 +178,8 @@ impl Serf {
             Notification::Joined(idx) => self.joined(core, idx),
             Notification::Gone(idx) => self.gone(core, idx),
             Notification::Updated(idx) => self.tell(core, MemberEventKind::Update, idx),
+            Notification::Conflict(idx) if idx == self.me => self.name_conflict(core),
+            Notification::Conflict(_) => {}
             Notification::FarewellSent | Notification::Wants { .. } => {
                 debug_assert!(false, "not for this layer");
             }
@@ -163,7 +192,12 @@ impl Serf {
             Ok(Message::Join(join)) => self.join_intent(core, &join),
             Ok(Message::Leave(leave)) => self.leave_intent(core, &leave),
             Ok(Message::UserEvent(event)) => self.user_event_in(core, &event, body),
-            Ok(_) => core.stats.drop(DropReason::Unexpected),
+            Ok(Message::Query(query)) => self.query_in(core, &query, body),
+            Ok(Message::QueryResponse(response)) => self.response_in(core, &response),
+            Ok(Message::Relay(relay)) => self.relay_in(core, &relay),
+            Ok(Message::ConflictResponse(_) | Message::KeyRequest(_) | Message::KeyResponse(_)) => {
+                core.stats.drop(DropReason::Unexpected);
+            }
             Err(_) => core.stats.drop(DropReason::Malformed),
         }
     }
@@ -191,6 +225,7 @@ impl Serf {
         match slot {
             Slot::Reap => self.reap(core),
             Slot::Reconnect => self.reconnect(core),
+            Slot::Query => self.queries_due(core),
             _ => debug_assert!(false, "not a timer of this layer"),
         }
     }
@@ -203,28 +238,32 @@ impl Serf {
         }
     }
 
-    /// Adds broadcasts to a packet while they fit: intents first, then user events, as serf does.
+    /// Adds broadcasts to a packet while they fit: intents first, then queries, then user events, as serf does.
     pub(crate) fn fill(&mut self, core: &Core, codec: Codec, packer: &mut Packer<'_>) {
         let limit = transmit_limit(core.cfg.retransmit_mult, self.members);
         self.fill_intents(core, limit, codec, packer);
-        self.events.fill(limit, |_, event| {
-            let frame = packer.frame(|w| {
-                codec.begin_user(w)?;
-                codec.translate_serf(event, w)
+        for queue in [&mut self.queries.queue, &mut self.events] {
+            queue.fill(limit, |_, message| {
+                let frame = packer.frame(|w| {
+                    codec.begin_user(w)?;
+                    codec.translate_serf(message, w)
+                });
+                if frame.is_err() { Offer::Full } else { Offer::Sent }
             });
-            if frame.is_err() { Offer::Full } else { Offer::Sent }
-        });
+        }
     }
 
     /// Begins a round of several packets to one member, which is told nothing twice.
     pub(crate) fn begin_round(&mut self) {
         self.intents.begin_round();
+        self.queries.queue.begin_round();
         self.events.begin_round();
     }
 
     /// Ends the round.
     pub(crate) fn end_round(&mut self) {
         self.intents.end_round();
+        self.queries.queue.end_round();
         self.events.end_round();
     }
 

@@ -53,6 +53,14 @@ impl Recorder {
         }
     }
 
+    /// Writes the time of the newest query, internal ones included, if it has moved.
+    pub(super) fn note_query(&mut self, newest: u64, mut write: impl FnMut(Record)) {
+        if !self.left && newest > self.query_clock {
+            self.query_clock = newest;
+            write(Record::QueryClock(newest));
+        }
+    }
+
     /// Writes the member clock if it has moved.
     pub(super) fn note_clock(&mut self, clock: LamportClock, mut write: impl FnMut(Record)) {
         self.due = None;

@@ -6,6 +6,8 @@ mod events;
 mod exchanges;
 mod intents;
 mod invariants;
+mod keys;
+mod queries;
 mod reaping;
 mod table;
 
@@ -156,6 +158,15 @@ impl Lone {
         let events = mem::take(&mut self.core.events).into_iter().map(|event| match event {
             Event::Member(event) => format!("{} {}", &event.kind.to_string()["member-".len()..], event.member.name()),
             Event::User(event) => format!("user {}", event.name),
+            Event::Query(query) => format!("query {}", query.name),
+            Event::QueryAck { from, .. } => format!("ack {from}"),
+            Event::QueryResponse { from, payload, .. } => {
+                format!("answer {from} {}", String::from_utf8_lossy(&payload))
+            }
+            Event::QueryEnded(report) => {
+                let silent: Vec<&str> = report.silent.iter().map(|name| &**name).collect();
+                format!("ended {}/{} {} [{}]", report.acks, report.responses, report.complete, silent.join(" "))
+            }
             other => panic!("not an event of this layer: {other:?}"),
         });
         events.collect()
@@ -174,11 +185,12 @@ impl Lone {
         let Some(Output::Datagram { bytes, .. }) = out.pop() else { panic!("a datagram was queued") };
         let words = split(&bytes).unwrap().map(|frame| {
             let Ok(SwimMessage::User(body)) = native::decode(frame) else { panic!("a user message was packed") };
-            match native::decode_serf(body).unwrap() {
+            match Codec::decode_serf(body).unwrap() {
                 Message::Join(Join { ltime, node }) => format!("join {node}@{ltime}"),
                 Message::Leave(Leave { ltime, node, prune: false }) => format!("leave {node}@{ltime}"),
                 Message::Leave(Leave { ltime, node, prune: true }) => format!("prune {node}@{ltime}"),
                 Message::UserEvent(event) => format!("user {}@{}", event.name, event.ltime),
+                Message::Query(query) => format!("query {}@{}", query.name, query.ltime),
                 other => panic!("{other:?} is not gossiped"),
             }
         });

@@ -7,6 +7,7 @@ mod framing;
 mod reader;
 
 use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
 use core::net::SocketAddr;
 
 use self::reader::Reader;
@@ -121,6 +122,17 @@ impl Streams {
     /// The time for a stream is up; [`Step::Wait`] when it was over before.
     pub(crate) fn expire(&mut self, id: StreamId) -> Step<'static> {
         if self.live.contains_key(&id) { self.end(id, SeedFailureCause::TimedOut, None) } else { Step::Wait }
+    }
+
+    /// Forgets the exchanges of our own that `is_void` says, and names their streams.
+    pub(crate) fn abandon(&mut self, is_void: impl Fn(&Ask) -> bool) -> Vec<StreamId> {
+        let void = self.live.iter().filter(|(_, exchange)| match &exchange.role {
+            Role::Dialing(ask) | Role::Awaiting(ask) => is_void(ask),
+            Role::Serving { .. } => false,
+        });
+        let void: Vec<StreamId> = void.map(|(id, _)| *id).collect();
+        self.live.retain(|id, _| !void.contains(id));
+        void
     }
 
     /// How many exchanges are under way.

@@ -262,6 +262,7 @@ impl Swim {
         let Some(existing) = core.roster.peer(idx).map(Arc::clone) else { return };
         tracing::warn!(name = existing.name(), existing = %existing.addr(), other = %peer.addr, "two nodes claim one name");
         core.events.push(Event::NameConflict { existing, other: canonical(peer.addr) });
+        core.notify(Notification::Conflict(idx));
     }
 
     /// Believes an alive message.

@@ -162,7 +162,7 @@ impl Lone {
                 Notification::Updated(idx) => ("updated", idx),
                 Notification::Gone(idx) => ("gone", idx),
                 Notification::FarewellSent => ("farewell sent", self.swim.me),
-                Notification::Wants { .. } => return None,
+                Notification::Conflict(_) | Notification::Wants { .. } => return None,
             };
             Some(format!("{what} {}", self.core.roster.name_ref(idx)))
         });

@@ -6,17 +6,19 @@ mod departure;
 mod event;
 mod incarnation;
 mod lamport;
+mod query;
 mod queue;
 mod resurrection;
 
 use core::fmt;
 
-use serf_proto::{Event, Instant, MemberEvent, MemberEventKind, Node, Status, UserEvent};
+use serf_proto::{Event, Instant, MemberEvent, MemberEventKind, Node, QueryId, Status, UserEvent};
 
 pub(crate) use self::agreement::disagreement;
 use self::event::EventCheck;
 use self::incarnation::IncarnationCheck;
 use self::lamport::LamportCheck;
+use self::query::QueryCheck;
 pub(crate) use self::queue::QueueBounds;
 pub(crate) use self::resurrection::Moment;
 use self::resurrection::ResurrectionCheck;
@@ -59,6 +61,27 @@ pub enum Finding {
         /// Its Lamport time.
         ltime: u64,
     },
+    /// A node delivered one query twice.
+    QueryTwice {
+        /// The query.
+        id: QueryId,
+    },
+    /// A node told one member's answer to a query twice, or after the end of the query.
+    AnswerTwice {
+        /// The query.
+        id: QueryId,
+        /// The member.
+        from: Box<str>,
+    },
+    /// A query ended twice, or with wrong numbers.
+    QueryEndWrong {
+        /// The query.
+        id: QueryId,
+        /// How many answers were told one by one.
+        told: usize,
+        /// How many were counted at the end.
+        counted: u32,
+    },
     /// A queue is longer than its bound.
     QueueTooLong {
         /// Which queue.
@@ -93,6 +116,11 @@ impl fmt::Display for Finding {
                 write!(f, "sees {} alive at incarnation {rose_at} although it fell at {fell_at}", name_of(*member))
             }
             Self::EventTwice { name, ltime } => write!(f, "delivered event {name:?} of Lamport time {ltime} twice"),
+            Self::QueryTwice { id } => write!(f, "delivered query {id} twice"),
+            Self::AnswerTwice { id, from } => write!(f, "told of {from}'s answer to query {id} twice or too late"),
+            Self::QueryEndWrong { id, told, counted } => {
+                write!(f, "ended query {id} with {counted} answers, of which it told {told}")
+            }
             Self::QueueTooLong { queue, depth, bound } => {
                 write!(f, "its {queue} queue holds {depth}, the bound is {bound}")
             }
@@ -132,6 +160,7 @@ pub(crate) struct Witness {
     lamport: LamportCheck,
     resurrection: ResurrectionCheck,
     events: EventCheck,
+    queries: QueryCheck,
 }
 
 impl Witness {
@@ -152,6 +181,9 @@ impl Witness {
         match (event, member) {
             (Event::Member(event), Some(member)) => self.member_event(node, shared, moment, event, member),
             (Event::User(UserEvent { ltime, name, payload, .. }), _) => self.events.deliver(*ltime, name, payload),
+            (Event::Query(query), _) => self.queries.deliver(query.id),
+            (Event::QueryResponse { id, from, .. }, _) => self.queries.answer(*id, from),
+            (Event::QueryEnded(report), _) => self.queries.end(report),
             _ => None,
         }
     }

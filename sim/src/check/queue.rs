@@ -20,6 +20,7 @@ impl QueueBounds {
         [
             ("membership", depths.swim, self.swim),
             ("intent", depths.intents, self.serf),
+            ("query", depths.queries, self.serf),
             ("event", depths.events, self.serf),
         ]
         .into_iter()

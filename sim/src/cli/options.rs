@@ -99,7 +99,7 @@ pub(super) struct RunOptions {
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration)]
     join_spread: Duration,
 
-    /// Which phases to run, in the order join, event, crash, leave, rejoin, idle. A cold start needs join.
+    /// Which phases to run, in the order join, event, query, crash, leave, rejoin, idle. A cold start needs join.
     /// [default: all, idle only with --idle]
     #[arg(long, value_name = "NAME", value_enum, num_args = 1.., value_delimiter = ',')]
     phase: Vec<Phase>,
@@ -115,6 +115,14 @@ pub(super) struct RunOptions {
     /// Payload of the user event, in bytes.
     #[arg(long, value_name = "BYTES", default_value_t = 32, value_parser = clap::value_parser!(u32).range(0..=400))]
     event_bytes: u32,
+
+    /// Over how many other nodes each answer of the query phase goes, besides the direct way.
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    query_relays: u8,
+
+    /// How many bytes each answer of the query phase carries.
+    #[arg(long, default_value_t = 32, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(..=512))]
+    query_answer_bytes: u32,
 
     /// Ends the run with an idle phase of this virtual length.
     #[arg(long, value_name = "DURATION", value_parser = duration)]
@@ -200,6 +208,8 @@ impl RunOptions {
                 crash_ppm: self.crash_fraction,
                 leave_ppm: self.leave_fraction,
                 event_bytes: self.event_bytes,
+                query_relays: self.query_relays,
+                query_answer_bytes: self.query_answer_bytes,
                 idle: self.idle.unwrap_or_default(),
             },
             is_converged: self.is_converged(),

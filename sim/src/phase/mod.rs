@@ -5,6 +5,7 @@ mod event;
 mod idle;
 mod join;
 mod leave;
+mod query;
 mod rejoin;
 
 use core::fmt;
@@ -22,6 +23,8 @@ pub enum Phase {
     Join,
     /// One node sends a user event, until every node has delivered it.
     Event,
+    /// One node asks all, until every node's answer has come. Not among the phases of a run that does not say which.
+    Query,
     /// Some nodes crash at once, until every survivor has marked each of them failed.
     Crash,
     /// Some nodes leave gracefully, until every other node has marked each of them left.
@@ -41,6 +44,7 @@ impl Phase {
         match self {
             Self::Join => "join",
             Self::Event => "event",
+            Self::Query => "query",
             Self::Crash => "crash",
             Self::Leave => "leave",
             Self::Rejoin => "rejoin",
@@ -53,6 +57,7 @@ impl Phase {
         match self {
             Self::Join => "every node sees every node alive",
             Self::Event => "every node has delivered one user event",
+            Self::Query => "every node's answer has come to the asker",
             Self::Crash => "every survivor sees the crashed as failed",
             Self::Leave => "all others see the leavers as left",
             Self::Rejoin => "returned and others see each other alive",
@@ -78,6 +83,10 @@ pub struct PhaseSettings {
     pub leave_ppm: u32,
     /// How many bytes the user event carries.
     pub event_bytes: u32,
+    /// Over how many other nodes each answer to the query goes.
+    pub query_relays: u8,
+    /// How many bytes each answer to the query carries.
+    pub query_answer_bytes: u32,
     /// How long the idle phase lasts.
     pub idle: Duration,
 }
@@ -89,6 +98,8 @@ impl Default for PhaseSettings {
             crash_ppm: 10_000,
             leave_ppm: 10_000,
             event_bytes: 32,
+            query_relays: 0,
+            query_answer_bytes: 32,
             idle: Duration::ZERO,
         }
     }
@@ -108,6 +119,7 @@ impl Phase {
         match self {
             Self::Join => join::begin(world, settings, bounds),
             Self::Event => event::begin(world, settings, bounds),
+            Self::Query => query::begin(world, settings, bounds),
             Self::Crash => crash::begin(world, settings, bounds),
             Self::Leave => leave::begin(world, settings, bounds),
             Self::Rejoin => rejoin::begin(world, bounds),

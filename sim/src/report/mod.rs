@@ -94,6 +94,10 @@ pub struct PhaseReport {
     pub datagrams_delivered: u64,
     /// Bytes that reached nodes on streams.
     pub stream_bytes: u64,
+    /// Queries that ended.
+    pub queries: u64,
+    /// Answers to them, each node's once a query.
+    pub query_answers: u64,
     /// Suspicions of nodes that were up, one for each observer.
     pub false_suspicions: u64,
     /// How many nodes were so suspected.
@@ -219,6 +223,8 @@ impl PhaseReport {
             datagrams_sent: 0,
             datagrams_delivered: 0,
             stream_bytes: 0,
+            queries: 0,
+            query_answers: 0,
             false_suspicions: 0,
             falsely_suspected_nodes: 0,
             false_failures: 0,

@@ -54,6 +54,9 @@ impl Report {
             }
             writeln!(f)?;
         }
+        if let Some(query) = self.phases.iter().find(|phase| phase.queries > 0) {
+            writeln!(f, "  queries that ended: {}, with {} answers in all", query.queries, query.query_answers)?;
+        }
         if let Some(crash) = self.phases.iter().find(|phase| phase.phase == Phase::Crash && phase.total > 0) {
             let shown = |share: Option<f64>| share.map_or_else(|| "-".to_owned(), |s| format!("{s:.2} s"));
             writeln!(

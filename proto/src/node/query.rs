@@ -1,0 +1,72 @@
+//! Asking the cluster something, and answering what it asks.
+
+use core::time::Duration;
+
+use super::Node;
+use super::leave::Leaving;
+use crate::event::{KeyOperation, QueryId};
+use crate::outbox::Outbox;
+use crate::serf::{KeysError, QueryError, Question, RespondError};
+use crate::time::Instant;
+
+impl Node {
+    /// Asks every member something, or those that meet the question's filters, ourselves included.
+    ///
+    /// Members are told by gossip. As they come, their acknowledgements and answers are
+    /// [`Event::QueryAck`](crate::Event::QueryAck) and [`Event::QueryResponse`](crate::Event::QueryResponse);
+    /// [`Event::QueryEnded`](crate::Event::QueryEnded) follows when everybody who can has answered, at the latest at the
+    /// deadline. Datagrams get lost: who did not answer may not have been reached, or has been and its answer was lost.
+    ///
+    /// # Errors
+    ///
+    /// When the query is too large, a filter cannot be used, too many queries are under way, or the node has begun to leave.
+    pub fn query(&mut self, now: Instant, question: &Question<'_>, out: &mut Outbox) -> Result<QueryId, QueryError> {
+        if self.leaving != Leaving::No {
+            return Err(QueryError::Leaving);
+        }
+        self.enter(now);
+        let asked = self.serf.query(&mut self.core, question);
+        self.settle(out);
+        asked
+    }
+
+    /// Answers a query that was delivered as [`Event::Query`](crate::Event::Query), once.
+    ///
+    /// # Errors
+    ///
+    /// When the answer is too large, the query has been answered, its time is over, or there is no such query.
+    pub fn respond(&mut self, now: Instant, to: QueryId, payload: &[u8], out: &mut Outbox) -> Result<(), RespondError> {
+        self.enter(now);
+        let responded = self.serf.respond(&mut self.core, to, payload);
+        self.settle(out);
+        responded
+    }
+
+    /// Has every member install, use or remove a key, or list its keys. [`Event::Keys`](crate::Event::Keys) tells what each
+    /// did. `key` is the key itself, and empty for a list. Each answer goes over `relay_factor` other members too.
+    ///
+    /// # Errors
+    ///
+    /// When the key has a length that no key has, keys are being changed already, or the query cannot be asked.
+    pub fn change_all_keys(
+        &mut self,
+        now: Instant,
+        operation: KeyOperation,
+        key: &[u8],
+        relay_factor: u8,
+        out: &mut Outbox,
+    ) -> Result<QueryId, KeysError> {
+        if self.leaving != Leaving::No {
+            return Err(KeysError::Query(QueryError::Leaving));
+        }
+        self.enter(now);
+        let asked = self.serf.ask_keys(&mut self.core, operation, key, relay_factor);
+        self.settle(out);
+        asked
+    }
+
+    /// How long a query may be answered that does not say: it grows with the logarithm of the number of members.
+    pub fn default_query_timeout(&self) -> Duration {
+        self.serf.query_timeout(&self.core)
+    }
+}

@@ -1,0 +1,110 @@
+use super::*;
+use crate::{JoinReport, Retry};
+
+impl Cluster {
+    fn join_until(&mut self, at: usize, seeds: &[usize], retry: Retry) -> JoinId {
+        let seeds: Vec<SocketAddr> = seeds.iter().map(|&seed| addr(seed)).collect();
+        self.command(at, |node, now, out| node.join_until(now, &seeds, OldEvents::Deliver, retry, out)).unwrap()
+    }
+
+    fn joined_reports(&self, at: usize) -> Vec<JoinReport> {
+        let reports = self.events[at].iter().filter_map(|event| match event {
+            Event::Joined(report) => Some(report.clone()),
+            _ => None,
+        });
+        reports.collect()
+    }
+}
+
+#[test]
+fn a_join_goes_on_until_a_seed_is_there() {
+    let mut cluster = Cluster::new(3);
+    cluster.nodes[0] = None;
+    cluster.nodes[1] = None;
+    let id = cluster.join_until(2, &[0, 1], Retry::default());
+    cluster.run(Duration::from_secs(120));
+    assert_eq!(cluster.joined_reports(2), []);
+    cluster.start(1, Options::lan());
+    cluster.run(Duration::from_secs(35));
+    let [report] = &cluster.joined_reports(2)[..] else { panic!("{:?}", cluster.events[2]) };
+    assert_eq!((report.id, report.contacted, report.cancelled), (id, 1, false));
+    assert_eq!(report.failed.iter().map(|failure| failure.addr).collect::<Vec<_>>(), [addr(0)]);
+    assert!((6..=14).contains(&report.attempts), "the pauses grow to half a minute: {}", report.attempts);
+    assert_eq!(cluster.alive(2), 2);
+}
+
+#[test]
+fn a_join_gives_up_when_its_time_is_over() {
+    let mut cluster = Cluster::new(2);
+    cluster.nodes[1] = None;
+    let retry = Retry { give_up_after: Some(Duration::from_secs(10)), ..Retry::default() };
+    let id = cluster.join_until(0, &[1], retry);
+    cluster.run(Duration::from_secs(10));
+    let [report] = &cluster.joined_reports(0)[..] else { panic!("{:?}", cluster.events[0]) };
+    assert_eq!((report.id, report.contacted, report.failed.len(), report.cancelled), (id, 0, 1, false));
+    assert!((3..=6).contains(&report.attempts), "{}", report.attempts);
+    cluster.run(Duration::from_secs(60));
+    assert_eq!(cluster.joined_reports(0).len(), 1);
+}
+
+#[test]
+fn a_join_that_is_cancelled_ends_at_once_and_for_good() {
+    let mut cluster = Cluster::new(2);
+    cluster.nodes[1] = None;
+    let id = cluster.join_until(0, &[1], Retry::default());
+    cluster.run(Duration::from_secs(5));
+    assert!(cluster.command(0, |node, now, out| node.cancel_join(now, id, out)));
+    assert!(!cluster.command(0, |node, now, out| node.cancel_join(now, id, out)));
+    cluster.start(1, Options::lan());
+    cluster.run(Duration::from_secs(120));
+    let [report] = &cluster.joined_reports(0)[..] else { panic!("{:?}", cluster.events[0]) };
+    assert!(report.cancelled && report.contacted == 0);
+    assert_eq!(cluster.alive(0), 1);
+}
+
+#[test]
+fn cancelling_closes_the_streams_that_are_open() {
+    let mut cluster = Cluster::new(2);
+    let id = cluster.join_until(0, &[1], Retry::default());
+    assert_eq!(cluster.nodes[0].as_ref().unwrap().streams_live(), 1);
+    assert!(cluster.command(0, |node, now, out| node.cancel_join(now, id, out)));
+    assert_eq!(cluster.nodes[0].as_ref().unwrap().streams_live(), 0);
+    cluster.run(Duration::from_secs(5));
+    assert_eq!((cluster.alive(0), cluster.alive(1)), (1, 1));
+}
+
+#[test]
+fn a_leave_ends_a_join_that_goes_on() {
+    let mut cluster = Cluster::new(2);
+    cluster.nodes[1] = None;
+    cluster.join_until(0, &[1], Retry::default());
+    cluster.command(0, |node, now, out| node.leave(now, out)).unwrap();
+    cluster.run(Duration::from_secs(60));
+    let [report] = &cluster.joined_reports(0)[..] else { panic!("{:?}", cluster.events[0]) };
+    assert!(report.contacted == 0 && report.cancelled);
+}
+
+#[test]
+fn a_node_that_has_lost_everybody_finds_them_again_even_after_it_has_forgotten_them() {
+    let mut cluster = Cluster::new(2);
+    let forgetful = || Options { reconnect_timeout: Duration::from_secs(60), ..Options::lan() };
+    cluster.start(1, forgetful());
+    cluster.command(1, |node, now, out| node.join(now, &[addr(0)], OldEvents::Deliver, out)).unwrap();
+    cluster.run(Duration::from_secs(5));
+    cluster.nodes[0] = None;
+    cluster.run(Duration::from_secs(300));
+    assert_eq!(cluster.status(1, 0), None, "failed, and forgotten");
+    let before = cluster.joined_reports(1).len();
+    cluster.start(0, Options::lan());
+    cluster.run(Duration::from_secs(45));
+    assert_eq!((cluster.alive(0), cluster.alive(1)), (2, 2));
+    assert_eq!(cluster.joined_reports(1).len(), before, "the application did not ask for it");
+}
+
+#[test]
+fn a_node_that_never_had_company_seeks_none() {
+    let mut cluster = Cluster::new(1);
+    cluster.run(Duration::from_secs(600));
+    assert!(!cluster.nodes[0].as_ref().unwrap().core.timers.is_set(Slot::Alone));
+    assert_eq!(cluster.nodes[0].as_ref().unwrap().stats().push_pulls_out, 0);
+}

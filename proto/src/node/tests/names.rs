@@ -1,0 +1,59 @@
+use super::*;
+use crate::{NameVerdict, NameVote};
+
+impl Cluster {
+    /// Starts another node under the name of one that runs, and joins it.
+    fn impostor(&mut self, at: usize, name: &str, via: usize) {
+        let identity = Identity::new(name, addr(at), &Tags::default()).unwrap();
+        let mut out = Outbox::new();
+        let cfg = Arc::new(Config::new(Options::lan()).unwrap());
+        let node = Node::new(cfg, &identity, &Seed::from_u64(50), self.now, Start::new(), &mut out);
+        self.nodes[at] = Some(node);
+        self.route(at, &mut out);
+        self.command(at, |node, now, out| node.join(now, &[addr(via)], OldEvents::Deliver, out)).unwrap();
+    }
+
+    fn votes(&self, at: usize) -> Vec<NameVote> {
+        let votes = self.events[at].iter().filter_map(|event| match event {
+            Event::NameVote(vote) => Some(*vote),
+            _ => None,
+        });
+        votes.collect()
+    }
+}
+
+#[test]
+fn of_two_that_claim_one_name_the_one_whom_most_know_keeps_it_and_the_other_is_told_that_it_lost() {
+    let mut cluster = Cluster::joined(5);
+    cluster.nodes.push(None);
+    cluster.events.push(Vec::new());
+    cluster.records.push(Vec::new());
+    cluster.impostor(5, "node-1", 0);
+    cluster.run(Duration::from_secs(8));
+    // Whose name it is need not hear of the other; if it does, it asks too, once for however many conflicts.
+    for _ in 0..3 {
+        cluster.command(1, |node, now, out| {
+            node.enter(now);
+            node.core.notify(Notification::Conflict(node.swim.me()));
+            node.settle(out);
+        });
+    }
+    cluster.run(Duration::from_secs(4));
+    let verdicts = |at| cluster.votes(at).iter().map(|vote| vote.verdict).collect::<Vec<_>>();
+    assert_eq!(verdicts(1), [NameVerdict::Kept], "one vote");
+    assert_eq!(verdicts(5), [NameVerdict::Lost]);
+    assert_eq!(cluster.votes(1)[0].against, 0);
+}
+
+#[test]
+fn two_claimants_alone_do_not_shut_each_other_down() {
+    let mut cluster = Cluster::new(2);
+    cluster.impostor(1, "node-0", 0);
+    cluster.command(0, |node, now, out| node.join(now, &[addr(1)], OldEvents::Deliver, out)).unwrap();
+    cluster.run(Duration::from_secs(8));
+    for at in 0..2 {
+        let votes = cluster.votes(at);
+        assert!(!votes.is_empty(), "node {at} asked");
+        assert!(votes.iter().all(|vote| vote.verdict == NameVerdict::Undecided), "node {at}: {votes:?}");
+    }
+}

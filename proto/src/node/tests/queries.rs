@@ -1,0 +1,114 @@
+use super::*;
+use crate::{KeyOperation, QueryId, QueryReport, Question};
+
+impl Cluster {
+    fn ask(&mut self, at: usize, question: &Question<'_>) -> QueryId {
+        self.command(at, |node, now, out| node.query(now, question, out)).unwrap()
+    }
+
+    /// Every node answers every query that it has been delivered and has not answered, with its name.
+    fn answer_all(&mut self) -> usize {
+        let mut answered = 0;
+        for at in 0..self.nodes.len() {
+            let queries = self.events[at].iter().filter_map(|event| match event {
+                Event::Query(query) => Some(query.id),
+                _ => None,
+            });
+            for id in queries.collect::<Vec<_>>() {
+                let payload = format!("node-{at}");
+                let responded = self.command(at, |node, now, out| node.respond(now, id, payload.as_bytes(), out));
+                answered += usize::from(responded.is_ok());
+            }
+        }
+        answered
+    }
+
+    fn query_events(&self, at: usize) -> (Vec<String>, Vec<String>, Option<QueryReport>) {
+        let (mut acks, mut answers, mut end) = (Vec::new(), Vec::new(), None);
+        for event in &self.events[at] {
+            match event {
+                Event::QueryAck { from, .. } => acks.push(from.to_string()),
+                Event::QueryResponse { from, payload, .. } => {
+                    assert_eq!(from.as_bytes(), payload);
+                    answers.push(from.to_string());
+                }
+                Event::QueryEnded(report) => end = Some(report.clone()),
+                _ => {}
+            }
+        }
+        acks.sort_unstable();
+        answers.sort_unstable();
+        (acks, answers, end)
+    }
+}
+
+fn all(count: usize) -> Vec<String> {
+    (0..count).map(|at| format!("node-{at}")).collect()
+}
+
+#[test]
+fn everybody_acknowledges_and_answers_and_the_query_ends_long_before_its_deadline() {
+    let mut cluster = Cluster::joined(6);
+    let asked_at = cluster.now;
+    cluster.ask(2, &Question::new("uptime").with_acks());
+    for _ in 0..20 {
+        cluster.run(Duration::from_millis(100));
+        cluster.answer_all();
+    }
+    let (acks, answers, end) = cluster.query_events(2);
+    assert_eq!((acks, answers), (all(6), all(6)));
+    let end = end.expect("the query is over after two seconds of 3.2");
+    assert!(end.complete && end.silent.is_empty() && end.responses == 6 && end.acks == 6, "{end:?}");
+    assert!(cluster.now - asked_at < cluster.nodes[2].as_ref().unwrap().default_query_timeout());
+}
+
+#[test]
+fn a_member_that_cannot_reach_the_asker_answers_over_others() {
+    // Datagrams from node 3 to node 0 are lost: the direct way fails.
+    for (relay_factor, arrives) in [(0, false), (3, true)] {
+        let mut cluster = Cluster::joined(6);
+        cluster.lost_ways.insert((3, 0));
+        cluster.ask(0, &Question::new("uptime").relayed(relay_factor));
+        for _ in 0..40 {
+            cluster.run(Duration::from_millis(100));
+            cluster.answer_all();
+        }
+        let (_, answers, end) = cluster.query_events(0);
+        assert_eq!(answers.contains(&"node-3".to_string()), arrives, "{relay_factor}");
+        assert_eq!(end.unwrap().silent.len(), usize::from(!arrives));
+    }
+}
+
+#[test]
+fn a_node_without_encryption_says_so_to_whoever_asks_for_its_keys() {
+    let mut cluster = Cluster::joined(3);
+    let id = cluster.command(1, |node, now, out| node.change_all_keys(now, KeyOperation::List, &[], 0, out)).unwrap();
+    cluster.run(Duration::from_secs(4));
+    let report = cluster.events[1].iter().find_map(|event| match event {
+        Event::Keys(report) => Some(report.clone()),
+        _ => None,
+    });
+    let report = report.unwrap();
+    assert_eq!((report.id, report.answers.len(), report.silent.len()), (id, 3, 0));
+    assert!(report.failures().all(|answer| &*answer.message == "Keyring is empty (encryption not enabled)"));
+    assert_eq!(report.failures().count(), 3);
+}
+
+#[test]
+fn a_node_that_has_begun_to_leave_asks_nothing() {
+    let mut cluster = Cluster::joined(2);
+    cluster.command(0, |node, now, out| node.leave(now, out)).unwrap();
+    let refused = cluster.command(0, |node, now, out| node.query(now, &Question::new("uptime"), out));
+    assert_eq!(refused, Err(crate::QueryError::Leaving));
+}
+
+#[test]
+fn the_time_of_a_query_is_recorded_also_of_one_that_the_application_never_sees() {
+    let mut cluster = Cluster::new(2);
+    cluster.start(0, Options { snapshot: true, ..Options::lan() });
+    cluster.command(1, |node, now, out| node.join(now, &[addr(0)], OldEvents::Deliver, out)).unwrap();
+    cluster.run(Duration::from_secs(2));
+    let id = cluster.ask(1, &Question::new("_serf_ping").with_acks());
+    cluster.run(Duration::from_secs(2));
+    assert!(cluster.records[0].contains(&Record::QueryClock(id.ltime())), "{:?}", cluster.records[0]);
+}

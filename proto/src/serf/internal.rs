@@ -1,0 +1,67 @@
+//! Queries that members ask of each other and that the application never sees.
+
+use alloc::vec::Vec;
+
+use super::Serf;
+use super::query::encode;
+use crate::core::{Asker, Core, KeyDemand, KeyOutcome};
+use crate::event::KeyOperation;
+use crate::stats::DropReason;
+use crate::wire::Codec;
+use crate::wire::serf::{List, MemberRecord, Message};
+
+impl Serf {
+    /// Takes a query by the rest of its name.
+    pub(super) fn internal_query(&mut self, core: &mut Core, asker: Asker, name: &str, payload: &[u8]) {
+        match name {
+            // The acknowledgement is the answer.
+            "ping" => {}
+            "conflict" => self.say_who(core, &asker, payload),
+            "install-key" => self.demand_key(core, asker, KeyOperation::Install, payload),
+            "use-key" => self.demand_key(core, asker, KeyOperation::Use, payload),
+            "remove-key" => self.demand_key(core, asker, KeyOperation::Remove, payload),
+            "list-keys" => core.key_demands.push(KeyDemand { asker, operation: KeyOperation::List, key: [].into() }),
+            _ => core.stats.drop(DropReason::Unexpected),
+        }
+    }
+
+    /// Tells whom we know under a name (`handleConflict` in serf). Of our own name we are not to judge.
+    fn say_who(&mut self, core: &mut Core, asker: &Asker, name: &[u8]) {
+        let Ok(name) = core::str::from_utf8(name) else { return core.stats.drop(DropReason::Malformed) };
+        let known = core.roster.find(name);
+        if known == Some(self.me) {
+            return;
+        }
+        let payload = match known.and_then(|idx| self.member(core, idx)) {
+            None => encode(core.codec_for_all(), &Message::ConflictResponse(None)),
+            Some(member) => {
+                let tags = member.tags();
+                let tags: Vec<(&str, &str)> = tags.iter().collect();
+                encode(
+                    core.codec_for_all(),
+                    &Message::ConflictResponse(Some(MemberRecord {
+                        name: member.name(),
+                        addr: Some(member.peer().announced_addr()),
+                        tags: List::new(&tags),
+                        status: member.status() as u8,
+                        versions: member.peer().versions(),
+                    })),
+                )
+            }
+        };
+        self.answer(core, asker, &payload);
+    }
+
+    /// Has something done with a key. A request that cannot be read is refused; serf's nodes crash on an empty one.
+    fn demand_key(&mut self, core: &mut Core, asker: Asker, operation: KeyOperation, payload: &[u8]) {
+        match Codec::decode_serf(payload) {
+            Ok(Message::KeyRequest(request)) if !request.key.is_empty() => {
+                core.key_demands.push(KeyDemand { asker, operation, key: request.key.into() });
+            }
+            _ => {
+                core.stats.drop(DropReason::Malformed);
+                self.answer_key(core, &asker, &KeyOutcome::default());
+            }
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! Keys of the whole cluster: asking every member to install, use, remove or list them, and answering such requests.
+
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::vec::Vec;
+use core::fmt;
+
+use super::Serf;
+use super::query::{Purpose, QueryError, Question, encode, key_response_bytes, response_bytes, response_limit};
+use crate::core::{Asker, Core, KeyOutcome};
+use crate::event::{KeyAnswer, KeyOperation, KeyReport, QueryId};
+use crate::roster::Name;
+use crate::wire::Codec;
+use crate::wire::serf::{KeyRequest, KeyResponse, List, Message, QueryResponse};
+
+/// Why an operation on the keys of every member was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum KeysError {
+    /// A key has 16, 24 or 32 bytes, and this one has not; or keys are to be listed and one is given.
+    Length {
+        /// How many it has.
+        bytes: usize,
+    },
+    /// Another operation that changes keys is under way.
+    Busy,
+    /// The query could not be asked.
+    Query(QueryError),
+}
+
+impl fmt::Display for KeysError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Length { bytes } => write!(f, "a key has 16, 24 or 32 bytes, not {bytes}"),
+            Self::Busy => f.write_str("keys are being changed already"),
+            Self::Query(error) => error.fmt(f),
+        }
+    }
+}
+
+impl core::error::Error for KeysError {}
+
+/// The answers to an operation so far.
+#[derive(Clone, Debug)]
+pub(super) struct KeyTally {
+    operation: KeyOperation,
+    answers: Vec<KeyAnswer>,
+}
+
+impl KeyTally {
+    /// Takes what one member says.
+    pub(super) fn note(&mut self, from: Name, payload: &[u8]) {
+        self.answers.push(match Codec::decode_serf(payload) {
+            Ok(Message::KeyResponse(response)) => KeyAnswer {
+                from,
+                done: response.result,
+                message: response.message.into(),
+                keys: response.keys.iter().map(Box::from).collect(),
+                primary: (!response.primary_key.is_empty()).then(|| response.primary_key.into()),
+                cut_from: cut_from(response.message, response.keys.len()),
+            },
+            _ => KeyAnswer {
+                from,
+                done: false,
+                message: "the answer cannot be read".into(),
+                keys: Vec::new(),
+                primary: None,
+                cut_from: None,
+            },
+        });
+    }
+
+    pub(super) fn report(self, id: QueryId, silent: Vec<Name>) -> KeyReport {
+        KeyReport { id, operation: self.operation, answers: self.answers, silent }
+    }
+}
+
+impl Serf {
+    /// Asks every member to do something with a key (`handleKeyRequest` of serf's key manager).
+    pub(crate) fn ask_keys(
+        &mut self,
+        core: &mut Core,
+        operation: KeyOperation,
+        key: &[u8],
+        relay_factor: u8,
+    ) -> Result<QueryId, KeysError> {
+        let fits = if operation == KeyOperation::List { key.is_empty() } else { matches!(key.len(), 16 | 24 | 32) };
+        if !fits {
+            return Err(KeysError::Length { bytes: key.len() });
+        }
+        let changes =
+            |purpose: &Purpose| matches!(purpose, Purpose::Keys(tally) if tally.operation != KeyOperation::List);
+        if operation != KeyOperation::List && self.queries.asked.values().any(|asked| changes(&asked.purpose)) {
+            return Err(KeysError::Busy);
+        }
+        let name = format!("_serf_{operation}");
+        let payload = encode(core.codec_for_all(), &Message::KeyRequest(KeyRequest { key }));
+        let question = Question::new(&name).with_payload(&payload).relayed(relay_factor);
+        let tally = KeyTally { operation, answers: Vec::new() };
+        self.ask(core, &question, Purpose::Keys(tally)).map_err(KeysError::Query)
+    }
+
+    /// Tells whoever asked what came of it.
+    pub(crate) fn answer_key(&mut self, core: &mut Core, asker: &Asker, outcome: &KeyOutcome) {
+        let me = core.roster.name(self.me);
+        let limit = response_limit(core);
+        let keys: Vec<&str> = outcome.keys.iter().map(|key| &**key).collect();
+        let fits = |count: usize, message: &str| {
+            let lengths: Vec<usize> = keys[..count].iter().map(|key| key.len()).collect();
+            let payload = key_response_bytes(&lengths, message.len(), keys.first().map_or(0, |key| key.len()));
+            let head = QueryResponse { ltime: asker.id.ltime, id: asker.id.id, from: &me, flags: 0, payload: &[] };
+            // The empty payload takes one byte for its length, this one takes three at the most.
+            response_bytes(&head) + payload + if payload < 32 { 0 } else { 2 } <= limit
+        };
+        let (count, message) = shorten(keys.len(), &outcome.message, limit, fits);
+        let payload = encode(
+            core.codec_for_all(),
+            &Message::KeyResponse(KeyResponse {
+                result: outcome.done,
+                message: &message,
+                keys: List::new(&keys[..count]),
+                primary_key: keys.first().copied().unwrap_or_default(),
+            }),
+        );
+        self.answer(core, asker, &payload);
+    }
+}
+
+/// How many of the keys can be told, and with what message (`keyListResponseWithCorrectSize` in serf).
+fn shorten(total: usize, message: &str, limit: usize, fits: impl Fn(usize, &str) -> bool) -> (usize, Box<str>) {
+    if fits(total, message) {
+        return (total, message.into());
+    }
+    let most = total.min(limit / KEY_BYTES_LEAST);
+    let cut = |count| format!("{CUT}, showing first {count} of {total} keys").into_boxed_str();
+    (0..=most)
+        .rev()
+        .map(|count| (count, cut(count)))
+        .find(|(count, text)| fits(*count, text))
+        .unwrap_or_else(|| (0, cut(0)))
+}
+
+/// How many keys a member has that could not tell them all; its message says so.
+fn cut_from(message: &str, told: usize) -> Option<u32> {
+    let rest = message.strip_prefix(CUT)?;
+    let total = rest.rsplit_once(" of ").and_then(|(_, total)| total.strip_suffix(" keys")?.parse().ok());
+    Some(total.unwrap_or_else(|| u32::try_from(told).unwrap_or(u32::MAX).saturating_add(1)))
+}
+
+/// How a message begins that says that there are more keys.
+const CUT: &str = "truncated key list response";
+
+/// The shortest key in base64 with its length (`minEncodedKeyLength` in serf).
+const KEY_BYTES_LEAST: usize = 25;

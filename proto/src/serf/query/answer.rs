@@ -1,0 +1,206 @@
+//! Answering: straight to the asker, and over other members if it wants that.
+
+use alloc::vec::Vec;
+use core::fmt;
+use core::net::SocketAddr;
+
+use bytes::Bytes;
+
+use super::{encode, size};
+use crate::core::{Asker, Body, Core, Unicast};
+use crate::event::{QueryId, Status};
+use crate::roster::{MemberIdx, canonical};
+use crate::serf::Serf;
+use crate::serf::event::packet_room;
+use crate::stats::DropReason;
+use crate::wire::Codec;
+use crate::wire::serf::{Message, QueryResponse, Relay};
+
+/// Why an answer was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RespondError {
+    /// As HashiCorp's nodes encode it, it exceeds the limit, or it fits into no packet of ours.
+    TooLarge {
+        /// The size.
+        bytes: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// The query has been answered: each node answers once.
+    Answered,
+    /// The time for answers is over.
+    Late,
+    /// There was no such query, or it was long ago.
+    Unknown,
+}
+
+impl fmt::Display for RespondError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooLarge { bytes, limit } => write!(f, "the answer takes {bytes} bytes, the limit is {limit}"),
+            Self::Answered => f.write_str("the query has been answered before"),
+            Self::Late => f.write_str("the time for answers to the query is over"),
+            Self::Unknown => f.write_str("there is no such query"),
+        }
+    }
+}
+
+impl core::error::Error for RespondError {}
+
+impl Serf {
+    /// Answers a query that was delivered (`Respond` in serf).
+    pub(crate) fn respond(&mut self, core: &mut Core, to: QueryId, payload: &[u8]) -> Result<(), RespondError> {
+        let me = core.roster.name(self.me);
+        let response = QueryResponse { ltime: to.ltime, id: to.id, from: &me, flags: 0, payload };
+        let (bytes, limit) = (size::response_bytes(&response), response_limit(core));
+        if bytes > limit {
+            return Err(RespondError::TooLarge { bytes, limit });
+        }
+        let known = self.queries.ring.knows(core.cfg.query_buffer, to);
+        let Some(open) = self.queries.open.get_mut(&to) else {
+            return Err(if known { RespondError::Late } else { RespondError::Unknown });
+        };
+        if open.answered {
+            return Err(RespondError::Answered);
+        }
+        if core.now >= open.deadline {
+            return Err(RespondError::Late);
+        }
+        open.answered = true;
+        let asker = open.asker.clone();
+        self.send_response(core, &asker, &response);
+        Ok(())
+    }
+
+    /// Says that a query has come.
+    pub(super) fn acknowledge(&mut self, core: &mut Core, asker: &Asker) {
+        let me = core.roster.name(self.me);
+        let QueryId { ltime, id } = asker.id;
+        let ack = QueryResponse { ltime, id, from: &me, flags: QueryResponse::FLAG_ACK, payload: &[] };
+        self.send_response(core, asker, &ack);
+    }
+
+    /// Answers a query that the application never sees. What is too large is not said.
+    pub(in crate::serf) fn answer(&mut self, core: &mut Core, asker: &Asker, payload: &[u8]) {
+        let me = core.roster.name(self.me);
+        let response = QueryResponse { ltime: asker.id.ltime, id: asker.id.id, from: &me, flags: 0, payload };
+        if size::response_bytes(&response) <= response_limit(core) {
+            self.send_response(core, asker, &response);
+        } else {
+            tracing::warn!(query = %asker.id, "the answer is too large to be sent");
+        }
+    }
+
+    /// Sends to the asker, and then over as many others as it wants. A relay that would be too large is left out: the direct
+    /// way is taken all the same.
+    fn send_response(&mut self, core: &mut Core, asker: &Asker, response: &QueryResponse<'_>) {
+        if self.is_here(core, asker.addr) {
+            return self.response_in(core, response);
+        }
+        if !is_usable(asker.addr) {
+            return core.stats.drop(DropReason::Malformed);
+        }
+        let reader = peer_at(core, canonical(asker.addr), &asker.node);
+        let inner = encode(core.codec(reader, None), &Message::QueryResponse(*response));
+        let relay = Relay { addr: asker.addr, node: &asker.node, inner: &inner };
+        let relayed = size::relay_bytes(&relay, size::response_bytes(response)) <= response_limit(core);
+        let wanted = if relayed { asker.relay_factor } else { 0 };
+        let relays = self.draw_relays(core, wanted, asker);
+        let message = (!relays.is_empty()).then(|| encode(core.codec_kept(), &Message::Relay(relay)));
+        send(core, asker.addr, &asker.node, inner);
+        for (idx, message) in relays.into_iter().zip(message.iter().cycle()) {
+            let Some(to) = core.roster.peer(idx).map(|peer| peer.addr()) else { continue };
+            core.unicasts.push(Unicast { to, peer: Some(idx), answers: None, body: Body::User(message.clone()) });
+        }
+    }
+
+    /// Whom to send over: up to `wanted` different members that are alive and can do it, neither we nor the asker
+    /// (`kRandomMembers` in serf, which may also choose the asker).
+    fn draw_relays(&self, core: &mut Core, wanted: u8, asker: &Asker) -> Vec<MemberIdx> {
+        let mut drawn = Vec::new();
+        let wanted = usize::from(wanted);
+        let rows = u32::try_from(self.rows.len()).unwrap_or(u32::MAX);
+        if wanted == 0 || (self.members as usize) <= wanted {
+            return drawn;
+        }
+        for _ in 0..rows.saturating_mul(DRAWS_PER_MEMBER) {
+            let idx = MemberIdx(core.rng.query.below(rows));
+            let can = self.row(idx).status() == Some(Status::Alive)
+                && idx != self.me
+                && core.roster.peer(idx).is_some_and(|peer| {
+                    let knows_how = peer.versions().protocol_max() >= PROTOCOL_RELAY;
+                    knows_how && peer.addr() != canonical(asker.addr)
+                });
+            if can && !drawn.contains(&idx) {
+                drawn.push(idx);
+            }
+            if drawn.len() == wanted {
+                break;
+            }
+        }
+        drawn
+    }
+
+    /// Passes an answer on (`relayResponse`'s other end in serf, which passes anything on to anybody). Only answers, and only to
+    /// members.
+    pub(in crate::serf) fn relay_in(&mut self, core: &mut Core, relay: &Relay<'_>) {
+        let Ok(Message::QueryResponse(response)) = Codec::decode_serf(relay.inner) else {
+            return core.stats.drop(DropReason::Unexpected);
+        };
+        if self.is_here(core, relay.addr) {
+            return self.response_in(core, &response);
+        }
+        if relay.inner.len() > packet_room(core) {
+            return core.stats.drop(DropReason::Limit);
+        }
+        if !self.is_member(core, relay.addr, relay.node) {
+            return core.stats.drop(DropReason::Unexpected);
+        }
+        core.stats.query_relays += 1;
+        send(core, relay.addr, relay.node, Bytes::copy_from_slice(relay.inner));
+    }
+
+    /// Whether a member of this name, or of any if it is empty, listens there.
+    fn is_member(&self, core: &Core, addr: SocketAddr, node: &str) -> bool {
+        let addr = canonical(addr);
+        let listens = |idx: MemberIdx| {
+            self.row(idx).status().is_some() && core.roster.peer(idx).is_some_and(|peer| peer.addr() == addr)
+        };
+        if node.is_empty() {
+            return (0..).zip(&self.rows).any(|(idx, _)| listens(MemberIdx(idx)));
+        }
+        core.roster.find(node).is_some_and(listens)
+    }
+
+    /// Whether the address is our own.
+    fn is_here(&self, core: &Core, addr: SocketAddr) -> bool {
+        core.roster.peer(self.me).is_some_and(|me| me.addr() == canonical(addr))
+    }
+}
+
+fn send(core: &mut Core, to: SocketAddr, node: &str, message: Bytes) {
+    let to = canonical(to);
+    let peer = peer_at(core, to, node);
+    core.unicasts.push(Unicast { to, peer, answers: None, body: Body::User(message) });
+}
+
+/// The member of this name, if it listens there.
+fn peer_at(core: &Core, addr: SocketAddr, node: &str) -> Option<MemberIdx> {
+    core.roster.find(node).filter(|&idx| core.roster.peer(idx).is_some_and(|peer| peer.addr() == addr))
+}
+
+fn is_usable(addr: SocketAddr) -> bool {
+    addr.port() != 0 && !addr.ip().is_unspecified() && !addr.ip().is_multicast()
+}
+
+/// The largest answer.
+pub(in crate::serf) fn response_limit(core: &Core) -> usize {
+    (core.cfg.query_response_bytes_max as usize).min(packet_room(core))
+}
+
+/// memberlist's protocol version from which a member passes answers on.
+const PROTOCOL_RELAY: u8 = 5;
+
+/// How often it is tried to draw a relay, for each member, before it is done with fewer than wanted.
+const DRAWS_PER_MEMBER: u32 = 3;

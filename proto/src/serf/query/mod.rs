@@ -1,0 +1,78 @@
+//! Queries: told to everybody like user events, and answered by each member that meets the filters, straight to the asker.
+
+mod answer;
+mod ask;
+mod collect;
+mod receive;
+mod ring;
+mod size;
+
+use alloc::collections::BTreeMap;
+use alloc::vec;
+
+use bytes::Bytes;
+
+pub use self::answer::RespondError;
+pub(super) use self::answer::response_limit;
+pub use self::ask::{QueryError, Question};
+pub(super) use self::collect::{Asked, Purpose};
+use self::receive::Open;
+use self::ring::Ring;
+pub(super) use self::size::{key_response_bytes, response_bytes};
+use crate::broadcast::Tiers;
+use crate::event::QueryId;
+use crate::limits::PACKET_BYTES_MAX;
+use crate::wire::serf::Message;
+use crate::wire::{Codec, Writer};
+
+/// The queries that a node has to do with.
+#[derive(Clone, Debug)]
+pub(super) struct Queries {
+    /// To know one that comes again.
+    ring: Ring,
+    /// Those of others, and of ourselves, that can be answered here.
+    pub(super) open: BTreeMap<QueryId, Open>,
+    /// Those of our own that are under way.
+    pub(super) asked: BTreeMap<QueryId, Asked>,
+    /// Those that others are to be told of, as they came.
+    pub(super) queue: Tiers<Bytes>,
+    /// Queries before this time are not taken.
+    pub(super) time_min: u64,
+    /// The greatest time of a query taken, for the snapshot; 0 when none.
+    pub(super) newest: u64,
+}
+
+impl Queries {
+    pub(super) const fn new() -> Self {
+        Self {
+            ring: Ring::new(),
+            open: BTreeMap::new(),
+            asked: BTreeMap::new(),
+            queue: Tiers::new(),
+            time_min: 0,
+            newest: 0,
+        }
+    }
+}
+
+/// A message as it goes over the network.
+pub(super) fn encode(codec: Codec, message: &Message<'_>) -> Bytes {
+    let mut small = [0; ENCODED_BYTES_SMALL];
+    let mut writer = Writer::new(&mut small);
+    if codec.encode_serf(message, &mut writer).is_ok() {
+        let len = writer.len();
+        return Bytes::copy_from_slice(&small[..len]);
+    }
+    let mut large = vec![0; PACKET_BYTES_MAX];
+    let mut writer = Writer::new(&mut large);
+    let encoded = codec.encode_serf(message, &mut writer);
+    debug_assert!(encoded.is_ok(), "whoever encodes has checked the size");
+    let len = writer.len();
+    Bytes::copy_from_slice(&large[..len])
+}
+
+/// Names of queries that members ask of each other and that the application never sees begin so (`InternalQueryPrefix`).
+pub(super) const INTERNAL_PREFIX: &str = "_serf_";
+
+/// Room for nearly every message.
+const ENCODED_BYTES_SMALL: usize = 1536;

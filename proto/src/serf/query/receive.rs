@@ -1,0 +1,124 @@
+//! Queries that come, our own included.
+
+use alloc::boxed::Box;
+
+use bytes::Bytes;
+
+use super::INTERNAL_PREFIX;
+use super::ring::Novelty;
+use crate::core::{Asker, Core};
+use crate::event::{self, Event, QueryId};
+use crate::limits::QUERIES_OPEN_MAX;
+use crate::serf::event::packet_room;
+use crate::serf::{Pattern, Serf};
+use crate::stats::DropReason;
+use crate::time::Instant;
+use crate::wire::serf::{Filter, Query};
+
+/// A query that the application may answer.
+#[derive(Clone, Debug)]
+pub(in crate::serf) struct Open {
+    pub(super) asker: Asker,
+    pub(super) deadline: Instant,
+    pub(super) answered: bool,
+}
+
+impl Serf {
+    /// Takes a query from gossip, or our own (`handleQuery` in serf). `frame` is what others are told: the bytes as they came.
+    pub(in crate::serf) fn query_in(&mut self, core: &mut Core, query: &Query<'_>, frame: &[u8]) {
+        if !self.is_news(core, query) {
+            return;
+        }
+        self.queries.newest = self.queries.newest.max(query.ltime);
+        if !query.is_not_for_broadcast() {
+            self.spread_query(core, frame);
+        }
+        if !self.is_for_us(core, query) {
+            return;
+        }
+        let id = QueryId { ltime: query.ltime, id: query.id };
+        let (addr, node) = (query.source.addr, query.source.node.into());
+        let asker = Asker { id, addr, node, relay_factor: query.relay_factor };
+        if query.wants_acks() {
+            self.acknowledge(core, &asker);
+        }
+        match query.name.strip_prefix(INTERNAL_PREFIX) {
+            Some(name) => self.internal_query(core, asker, name, query.payload),
+            None => self.deliver_query(core, asker, query),
+        }
+    }
+
+    /// Whether a query is new and not too old to know.
+    fn is_news(&mut self, core: &mut Core, query: &Query<'_>) -> bool {
+        if self.query_clock.witness(query.ltime).is_err() {
+            core.stats.drop(DropReason::Absurd);
+            return false;
+        }
+        let size = core.cfg.query_buffer;
+        if query.ltime < self.queries.time_min {
+            return false;
+        }
+        if query.ltime < self.query_clock.time().saturating_sub(u64::from(size)) {
+            core.stats.drop(DropReason::OldEvent);
+            return false;
+        }
+        let id = QueryId { ltime: query.ltime, id: query.id };
+        match self.queries.ring.note(size, id) {
+            Novelty::New => true,
+            Novelty::Repeat => false,
+            Novelty::Crowded => {
+                core.stats.drop(DropReason::Limit);
+                false
+            }
+        }
+    }
+
+    fn spread_query(&mut self, core: &mut Core, frame: &[u8]) {
+        // A peer may send larger packets than we do. What fits into none of ours would stand in the way of all the rest.
+        if frame.len() > packet_room(core) {
+            core.stats.broadcasts_pruned += 1;
+            return;
+        }
+        self.queries.queue.push(Bytes::copy_from_slice(frame));
+        while self.queries.queue.len() > core.cfg.queue_depth_max as usize {
+            self.queries.queue.prune();
+            core.stats.broadcasts_pruned += 1;
+        }
+    }
+
+    /// Whether we meet every filter (`shouldProcessQuery` in serf). A filter that cannot be read or used is met by nobody.
+    fn is_for_us(&self, core: &Core, query: &Query<'_>) -> bool {
+        if query.filters.is_empty() {
+            return true;
+        }
+        let Some(me) = self.member(core, self.me) else { return false };
+        let tags = me.tags();
+        query.filters.iter().all(|filter| match filter {
+            Filter::Nodes(nodes) => nodes.iter().any(|node| node == me.name()),
+            Filter::Tag { tag, expr } => {
+                Pattern::new(expr).is_ok_and(|pattern| pattern.is_match(tags.get(tag).unwrap_or_default()))
+            }
+            Filter::Unreadable(_) => false,
+        })
+    }
+
+    fn deliver_query(&mut self, core: &mut Core, asker: Asker, query: &Query<'_>) {
+        let deadline = core.now + query.timeout;
+        core.stats.queries += 1;
+        core.events.push(Event::Query(event::Query {
+            id: asker.id,
+            name: query.name.into(),
+            payload: Bytes::copy_from_slice(query.payload),
+            source: Box::clone(&asker.node),
+            source_addr: asker.addr,
+            deadline,
+        }));
+        let open = &mut self.queries.open;
+        open.retain(|_, open| open.deadline > core.now);
+        if open.len() >= QUERIES_OPEN_MAX {
+            open.pop_first();
+            core.stats.drop(DropReason::Limit);
+        }
+        open.insert(asker.id, Open { asker, deadline, answered: false });
+    }
+}

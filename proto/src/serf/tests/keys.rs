@@ -1,0 +1,164 @@
+use super::*;
+use crate::core::{Asker, Body, KeyOutcome};
+use crate::event::{KeyOperation, KeyReport, QueryId};
+use crate::serf::KeysError;
+use crate::wire::serf::{KeyRequest, KeyResponse, List, Query, QueryResponse, Source};
+
+fn asker(node: &str) -> Asker {
+    Asker { id: QueryId { ltime: 5, id: 1 << 30 }, addr: addr(node), node: node.into(), relay_factor: 0 }
+}
+
+/// So many keys of so many bytes, in base64.
+fn keys(count: u8, bytes: usize) -> Vec<Box<str>> {
+    (0..count).map(|n| format!("{n:0>width$}", width = bytes.div_ceil(3) * 4).into()).collect()
+}
+
+impl Lone {
+    /// A node with this name, in whose answers the length of names counts.
+    fn named(name: &str) -> Self {
+        let mut lone = Self::new(Options::lan());
+        let me = lone.core.roster.intern(name).unwrap();
+        lone.serf = Serf::new(me, &lone.core.cfg);
+        lone.alive(name);
+        lone.alive("b");
+        lone.events();
+        lone
+    }
+
+    fn hear_demand(&mut self, name: &str, payload: &[u8]) {
+        let query = Query {
+            ltime: 5,
+            id: 1 << 30,
+            source: Source { addr: addr("b"), node: "b" },
+            filters: List::EMPTY,
+            flags: 0,
+            relay_factor: 0,
+            timeout: secs(3),
+            name,
+            payload,
+        };
+        self.serf.handle(&mut self.core, &encode(&Message::Query(query)));
+    }
+
+    /// The last answer to a demand: done, message, number of keys, primary key.
+    fn told(&mut self) -> (bool, String, usize, String) {
+        let unicast = self.core.unicasts.pop().expect("an answer was sent");
+        let Body::User(message) = unicast.body else { panic!("a message of this layer") };
+        let Ok(Message::QueryResponse(response)) = Codec::decode_serf(&message) else { panic!("an answer") };
+        let Ok(Message::KeyResponse(told)) = Codec::decode_serf(response.payload) else { panic!("about keys") };
+        (told.result, told.message.into(), told.keys.len(), told.primary_key.into())
+    }
+
+    fn hear_told(&mut self, to: QueryId, from: &str, told: KeyResponse<'_>) {
+        let payload = encode(&Message::KeyResponse(told));
+        let response = QueryResponse { ltime: to.ltime, id: to.id, from, flags: 0, payload: &payload };
+        self.serf.handle(&mut self.core, &encode(&Message::QueryResponse(response)));
+    }
+
+    fn report(&mut self) -> KeyReport {
+        let mut reports = mem::take(&mut self.core.events).into_iter().filter_map(|event| match event {
+            Event::Keys(report) => Some(report),
+            _ => None,
+        });
+        reports.next().expect("the operation is over")
+    }
+}
+
+#[test]
+fn a_list_of_keys_that_is_too_long_is_cut_to_what_serf_tells() {
+    for (bytes, fit) in [(16, 34), (32, 17)] {
+        let mut lone = Lone::named("node-a");
+        let outcome = KeyOutcome { done: true, message: "".into(), keys: keys(60, bytes) };
+        lone.serf.answer_key(&mut lone.core, &asker("b"), &outcome);
+        let text = format!("truncated key list response, showing first {fit} of 60 keys");
+        assert_eq!(lone.told(), (true, text, fit, outcome.keys[0].to_string()), "{bytes}");
+    }
+}
+
+#[test]
+fn a_list_of_keys_that_fits_is_told_whole() {
+    let mut lone = Lone::named("node-a");
+    let outcome = KeyOutcome { done: true, message: "".into(), keys: keys(3, 32) };
+    lone.serf.answer_key(&mut lone.core, &asker("b"), &outcome);
+    assert_eq!(lone.told(), (true, String::new(), 3, outcome.keys[0].to_string()));
+}
+
+#[test]
+fn a_request_without_a_key_is_refused_and_harms_nobody() {
+    for name in ["_serf_install-key", "_serf_use-key", "_serf_remove-key"] {
+        let empty_key = encode(&Message::KeyRequest(KeyRequest { key: &[] }));
+        for payload in [&b""[..], b"\x07", &empty_key, b"nonsense"] {
+            let mut lone = Lone::lan(&["b"]);
+            lone.hear_demand(name, payload);
+            assert_eq!(lone.told(), (false, String::new(), 0, String::new()), "{name} {payload:?}");
+            assert!(lone.core.key_demands.is_empty());
+        }
+    }
+}
+
+#[test]
+fn a_request_is_handed_to_whoever_has_the_keys() {
+    let mut lone = Lone::lan(&["b"]);
+    lone.hear_demand("_serf_use-key", &encode(&Message::KeyRequest(KeyRequest { key: &[7; 16] })));
+    let [demand] = &lone.core.key_demands[..] else { panic!("{:?}", lone.core.key_demands) };
+    assert_eq!((demand.operation, &*demand.key), (KeyOperation::Use, &[7; 16][..]));
+    assert_eq!(&*demand.asker.node, "b");
+    assert!(!format!("{demand:?}").contains("[7, 7"), "no key in a log");
+}
+
+#[test]
+fn an_operation_tells_what_each_member_did_and_who_did_not_answer() {
+    let mut lone = Lone::lan(&["b", "c", "d"]);
+    let id = lone.serf.ask_keys(&mut lone.core, KeyOperation::Install, &[7; 16], 0).unwrap();
+    let demand = lone.core.key_demands.pop().expect("we are asked too");
+    let done = KeyOutcome { done: true, ..KeyOutcome::default() };
+    lone.serf.answer_key(&mut lone.core, &demand.asker, &done);
+    let refusal = KeyResponse { result: false, message: "no room", keys: List::EMPTY, primary_key: "" };
+    lone.hear_told(id, "b", refusal);
+    let response = QueryResponse { ltime: id.ltime, id: id.id, from: "c", flags: 0, payload: b"nonsense" };
+    lone.serf.handle(&mut lone.core, &encode(&Message::QueryResponse(response)));
+    lone.run(secs(4));
+    let report = lone.report();
+    let answers: Vec<_> = report.answers.iter().map(|answer| (&*answer.from, answer.done, &*answer.message)).collect();
+    assert_eq!(answers, [("a", true, ""), ("b", false, "no room"), ("c", false, "the answer cannot be read")]);
+    assert_eq!(report.silent.iter().map(|name| &**name).collect::<Vec<_>>(), ["d"]);
+    assert!(!report.is_done());
+    assert!(report.answers.iter().all(|answer| answer.primary.is_none()), "an empty primary key is none");
+}
+
+#[test]
+fn a_list_names_who_lacks_a_key_and_of_whom_it_is_not_known() {
+    let mut lone = Lone::lan(&["b", "c", "d"]);
+    let id = lone.serf.ask_keys(&mut lone.core, KeyOperation::List, &[], 0).unwrap();
+    lone.hear_told(
+        id,
+        "a",
+        KeyResponse { result: true, message: "", keys: List::new(&["new", "old"]), primary_key: "new" },
+    );
+    lone.hear_told(id, "b", KeyResponse { result: true, message: "", keys: List::new(&["old"]), primary_key: "old" });
+    let cut = "truncated key list response, showing first 1 of 9 keys";
+    lone.hear_told(id, "c", KeyResponse { result: true, message: cut, keys: List::new(&["old"]), primary_key: "old" });
+    lone.run(secs(4));
+    let report = lone.report();
+    let names = |names: Vec<&crate::Name>| names.into_iter().map(ToString::to_string).collect::<Vec<_>>();
+    assert_eq!(report.keys(), ["new", "old"]);
+    assert_eq!(names(report.holders("new").collect()), ["a"]);
+    assert_eq!(names(report.lacking("new").collect()), ["b"]);
+    assert_eq!(names(report.uncertain("new").collect()), ["c", "d"]);
+    assert_eq!(names(report.users("old").collect()), ["b", "c"]);
+    assert_eq!(report.answers[2].cut_from, Some(9));
+}
+
+#[test]
+fn keys_are_changed_by_one_operation_at_a_time_and_listed_at_any() {
+    let mut lone = Lone::lan(&["b"]);
+    let mut ask = |operation, key: &[u8]| lone.serf.ask_keys(&mut lone.core, operation, key, 0);
+    assert_eq!(ask(KeyOperation::Install, &[7; 15]), Err(KeysError::Length { bytes: 15 }));
+    assert_eq!(ask(KeyOperation::Use, &[]), Err(KeysError::Length { bytes: 0 }));
+    assert_eq!(ask(KeyOperation::List, &[7; 16]), Err(KeysError::Length { bytes: 16 }));
+    assert!(ask(KeyOperation::Install, &[7; 16]).is_ok());
+    assert_eq!(ask(KeyOperation::Use, &[7; 16]), Err(KeysError::Busy));
+    assert!(ask(KeyOperation::List, &[]).is_ok());
+    lone.run(secs(4));
+    assert!(lone.serf.ask_keys(&mut lone.core, KeyOperation::Use, &[7; 16], 0).is_ok());
+}
