@@ -59,7 +59,7 @@ pub use serf::{
     AfterLeave, Coordinate, CoordinateError, Filter, KeysError, LatencyFilter, Pattern, PatternError, QueryError,
     Question, Record, Replay, RespondError, Snapshot, Tags, Vivaldi,
 };
-pub use stats::{DropReason, Stats};
+pub use stats::{DropReason, Sent, Stats};
 pub use stream::StreamInput;
 pub use time::Instant;
-pub use wire::{Codec, Versions};
+pub use wire::{Codec, MessageKind, Versions};

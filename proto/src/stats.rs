@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::wire::MessageKind;
+
 /// Why something that came from the network was not used. Each is counted in [`Stats::dropped`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[repr(u8)]
@@ -81,6 +83,24 @@ impl DropReason {
     }
 }
 
+/// How much was sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Sent {
+    /// How many messages.
+    pub messages: u64,
+    /// Their bytes, before compression and without what is around them.
+    pub bytes: u64,
+}
+
+impl Sent {
+    /// Adds as much again as `more` says.
+    pub const fn add(&mut self, more: Self) {
+        self.messages += more.messages;
+        self.bytes += more.bytes;
+    }
+}
+
 /// What a node has done since it was made.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -93,7 +113,9 @@ pub struct Stats {
     pub datagrams_out: u64,
     /// Their bytes.
     pub bytes_out: u64,
-    /// Messages in those datagrams, compounds taken apart.
+    /// The messages in those, by their kind; see [`Stats::sent`].
+    pub messages_out: [Sent; MessageKind::ALL.len()],
+    /// Messages in the datagrams handed to us, compounds taken apart.
     pub messages_in: u64,
     /// Alive messages that told us nothing new.
     pub repeats_in: u64,
@@ -156,6 +178,17 @@ pub struct Stats {
 }
 
 impl Stats {
+    /// How much of one kind of message was sent in datagrams.
+    pub const fn sent(&self, kind: MessageKind) -> Sent {
+        self.messages_out[kind as usize]
+    }
+
+    /// Counts a message that goes out.
+    #[inline]
+    pub(crate) const fn count_out(&mut self, frame: &[u8]) {
+        self.messages_out[MessageKind::of(frame) as usize].add(Sent { messages: 1, bytes: frame.len() as u64 });
+    }
+
     /// How often inputs were dropped for `reason`.
     pub const fn dropped(&self, reason: DropReason) -> u64 {
         self.dropped[reason as usize]

@@ -56,6 +56,7 @@ fn measure(phase: Phase, nodes: u32) -> Result<String, ConfigError> {
         seed: 1,
         threads: 1,
         config: config.clone(),
+        mixed_codecs: false,
         model: model.with_loss_ppm(100_000),
         has_checks: false,
     });

@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use bytes::Bytes;
-use serf_proto::{DropReason, Input, Instant, Node, OldEvents, Outbox, Output, StreamInput};
+use serf_proto::{DropReason, Input, Instant, MessageKind, Node, OldEvents, Outbox, Output, Sent, StreamInput};
 
 use crate::addressing::{addr_of, connection_addr};
 use crate::cell::{Backlog, Cell};
@@ -26,6 +26,8 @@ pub(crate) struct Shard {
     pub(crate) recorder: Option<Recorder>,
     /// What processes that have ended had dropped.
     pub(crate) dropped_by_the_dead: [u64; DropReason::ALL.len()],
+    /// What was sent by those whose process has ended.
+    pub(crate) sent_by_the_dead: [Sent; MessageKind::ALL.len()],
     out: Outbox,
 }
 
@@ -39,6 +41,7 @@ impl Shard {
             tally: Tally::default(),
             recorder: None,
             dropped_by_the_dead: [0; DropReason::ALL.len()],
+            sent_by_the_dead: [Sent::default(); MessageKind::ALL.len()],
             out: Outbox::new(),
         }
     }
@@ -286,6 +289,9 @@ impl Shard {
         }
         for (sum, dropped) in self.dropped_by_the_dead.iter_mut().zip(node.stats().dropped) {
             *sum += dropped;
+        }
+        for (sum, sent) in self.sent_by_the_dead.iter_mut().zip(node.stats().messages_out) {
+            sum.add(sent);
         }
         (cell.wake_at, cell.backlog) = (Instant::MAX, None);
         (cell.fallen, cell.witness) = Default::default();

@@ -3,7 +3,7 @@
 use core::net::SocketAddr;
 use std::sync::Arc;
 
-use serf_proto::{Config, Directory, Identity, Instant, Node, Outbox, Rng, Seed, Start, Tags};
+use serf_proto::{CodecChoice, Config, Directory, Identity, Instant, Node, Options, Outbox, Rng, Seed, Start, Tags};
 
 use crate::addressing::{addr_of, name_of};
 use crate::check::QueueBounds;
@@ -15,7 +15,7 @@ use crate::truth::{Goal, Truth};
 pub(crate) struct Shared {
     pub(crate) nodes: u32,
     pub(crate) shards: u32,
-    pub(crate) config: Arc<Config>,
+    pub(crate) settings: Settings,
     pub(crate) network: Network,
     pub(crate) truth: Truth,
     pub(crate) goal: Goal,
@@ -28,6 +28,30 @@ pub(crate) struct Shared {
     seed: Seed,
 }
 
+/// The settings of all nodes.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    all: Arc<Config>,
+    /// Of every second node, when they differ.
+    odd: Option<Arc<Config>>,
+}
+
+impl Settings {
+    /// With `mixed_codecs` every second node speaks HashiCorp's codec only.
+    pub(crate) fn new(config: Config, mixed_codecs: bool) -> Self {
+        let hashicorp = || Options { codec: CodecChoice::HashiCorp, ..config.options().clone() };
+        let odd = mixed_codecs.then(|| Config::new(hashicorp()).expect("the codec makes no other setting wrong"));
+        Self { odd: odd.map(Arc::new), all: Arc::new(config) }
+    }
+
+    pub(crate) const fn of(&self, node: u32) -> &Arc<Config> {
+        match &self.odd {
+            Some(odd) if node % 2 == 1 => odd,
+            _ => &self.all,
+        }
+    }
+}
+
 /// Whom a node joins through.
 #[derive(Clone, Debug)]
 pub(crate) enum Contacts {
@@ -38,19 +62,27 @@ pub(crate) enum Contacts {
 }
 
 impl Shared {
-    pub(crate) fn new(nodes: u32, shards: u32, seed: u64, config: Config, model: LinkModel, has_checks: bool) -> Self {
+    pub(crate) fn new(
+        nodes: u32,
+        shards: u32,
+        seed: u64,
+        settings: Settings,
+        model: LinkModel,
+        has_checks: bool,
+    ) -> Self {
         let tags: Tags = [("role", "web")].into_iter().collect();
         let identity = |node| {
             let made = Identity::new(&name_of(node), addr_of(node), &tags);
-            made.expect("short names, real addresses and small tags are fine")
+            let made = made.expect("short names, real addresses and small tags are fine");
+            made.with_versions(settings.of(node).codec.versions())
         };
         let identities: Vec<Identity> = (0..nodes).map(identity).collect();
         let directory = Directory::new(identities.iter().cloned());
         Self {
             nodes,
             shards,
-            checks: has_checks.then(|| QueueBounds::new(nodes, &config)),
-            config: Arc::new(config),
+            checks: has_checks.then(|| QueueBounds::new(nodes, settings.of(0))),
+            settings,
             network: Network::new(model),
             truth: Truth::new(nodes),
             goal: Goal::none(Instant::ZERO),
@@ -86,7 +118,7 @@ impl Shared {
         let seed = self.seed.child(CHILD_NODES).child(u64::from(node)).child(u64::from(life));
         let mut start = Start::new();
         (start.directory, start.converged) = (self.directory.clone(), is_converged);
-        Node::new(Arc::clone(&self.config), &self.identities[node as usize], &seed, now, start, out)
+        Node::new(Arc::clone(self.settings.of(node)), &self.identities[node as usize], &seed, now, start, out)
     }
 
     /// Whom a node without given contacts tries to join through, at its `attempt`-th try.

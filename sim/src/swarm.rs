@@ -36,6 +36,7 @@ pub fn swarm(seed: u64, config: &Config) -> SwarmReport {
         seed,
         threads: 1,
         config: config.clone(),
+        mixed_codecs: false,
         model: draw_model(&mut luck),
         has_checks: true,
     });

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use serf_proto::{Config, DropReason, Instant, Node, Outbox, Output, Rng, Status};
+use serf_proto::{Config, DropReason, Instant, MessageKind, Node, Outbox, Output, Rng, Sent, Status};
 
 use crate::addressing::name_of;
 use crate::check::{Violation, disagreement};
@@ -12,7 +12,7 @@ use crate::happening::Command;
 use crate::net::{LinkModel, Rule};
 use crate::recorder::{Recorder, Recording};
 use crate::shard::Shard;
-use crate::shared::{Contacts, Shared, draw_distinct};
+use crate::shared::{Contacts, Settings, Shared, draw_distinct};
 use crate::tally::Tally;
 use crate::truth::{Aim, Goal, Standing, Watch};
 
@@ -27,6 +27,8 @@ pub struct WorldOptions {
     pub threads: u32,
     /// The nodes' settings.
     pub config: Config,
+    /// Whether every second node speaks HashiCorp's codec only, whatever the settings say.
+    pub mixed_codecs: bool,
     /// How links behave.
     pub model: LinkModel,
     /// Whether the checkers watch.
@@ -76,9 +78,9 @@ pub enum Fault {
 impl World {
     /// A world in which no node has started yet.
     pub fn new(options: WorldOptions) -> Self {
-        let WorldOptions { nodes, seed, threads, config, model, has_checks } = options;
+        let WorldOptions { nodes, seed, threads, config, mixed_codecs, model, has_checks } = options;
         let shards = threads.clamp(1, nodes.max(1));
-        let shared = Shared::new(nodes.max(1), shards, seed, config, model, has_checks);
+        let shared = Shared::new(nodes.max(1), shards, seed, Settings::new(config, mixed_codecs), model, has_checks);
         Self {
             shards: (0..shards).map(|index| Shard::new(index, &shared)).collect(),
             luck: shared.plan_luck(),
@@ -316,6 +318,19 @@ impl World {
         for dropped in living.map(|node| &node.stats().dropped).chain(dead) {
             for (sum, dropped) in sum.iter_mut().zip(dropped) {
                 *sum += dropped;
+            }
+        }
+        sum
+    }
+
+    /// What nodes sent in datagrams since the world began, by kind of message.
+    pub(crate) fn sent(&self) -> [Sent; MessageKind::ALL.len()] {
+        let mut sum = [Sent::default(); MessageKind::ALL.len()];
+        let living = self.shards.iter().flat_map(|shard| &shard.cells).filter_map(|cell| cell.node.as_ref());
+        let dead = self.shards.iter().map(|shard| &shard.sent_by_the_dead);
+        for sent in living.map(|node| &node.stats().messages_out).chain(dead) {
+            for (sum, sent) in sum.iter_mut().zip(sent) {
+                sum.add(*sent);
             }
         }
         sum

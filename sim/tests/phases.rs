@@ -105,3 +105,33 @@ fn with_loss_the_silent_are_asked_again_until_all_have_answered_and_relays_make_
     let (direct, relayed) = (asked(0), asked(4));
     assert!(relayed < direct, "{relayed} queries with relays, {direct} without");
 }
+
+#[test]
+fn every_codec_and_every_layer_carries_a_cluster_through_every_phase() {
+    use serf_proto::envelope::Key;
+    use serf_proto::{CodecChoice, Config, Options};
+    let plain = Options::lan();
+    let sealed = Options {
+        encrypt_keys: [Key::new(&[7; 16]).unwrap()].into(),
+        compression: true,
+        label: "dc1".into(),
+        ..Options::lan()
+    };
+    for layers in [plain, sealed] {
+        for (codec, mixed_codecs) in [
+            (CodecChoice::Auto, false),
+            (CodecChoice::Native, false),
+            (CodecChoice::HashiCorp, false),
+            (CodecChoice::Auto, true),
+        ] {
+            let config = Config::new(Options { codec, ..layers.clone() }).unwrap();
+            let options =
+                sim::WorldOptions { config, mixed_codecs, ..options(60, 1, 2, model().with_loss_ppm(100_000)) };
+            let (world, reports) = run(options, &[Phase::Join, Phase::Event, Phase::Query, Phase::Crash, Phase::Leave]);
+            for report in &reports {
+                assert!(report.is_fine() && report.outcome == Outcome::Done, "{codec:?} {mixed_codecs}: {report:#?}");
+            }
+            assert_eq!(world.disagreements(10), [], "{codec:?} {mixed_codecs}");
+        }
+    }
+}

@@ -14,7 +14,7 @@ const WALLS: &[(&str, &[&str])] = &[
     ("limits", &[]),
     ("time", &[]),
     ("rng", &[]),
-    ("stats", &[]),
+    ("stats", &["wire::MessageKind"]),
     ("broadcast", &[]),
     ("wire", &["limits"]),
     (

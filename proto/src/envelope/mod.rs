@@ -228,6 +228,19 @@ pub struct Packed {
     bytes: usize,
 }
 
+impl Packed {
+    /// The frames, which lie in the outbox's scratch buffer.
+    pub(crate) fn frames<'a>(&self, out: &'a mut Outbox) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+        let Scratch { packet, lengths, .. } = out.scratch();
+        let mut rest = &packet[..self.bytes];
+        lengths.iter().map_while(move |&length| {
+            let (frame, tail) = rest.split_at_checked(usize::from(length))?;
+            rest = tail;
+            Some(frame)
+        })
+    }
+}
+
 /// Gathers frames for one packet, as long as they fit.
 #[derive(Debug)]
 pub struct Packer<'a> {

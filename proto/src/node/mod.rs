@@ -42,9 +42,10 @@ use crate::stream::{StreamInput, Streams};
 use crate::swim::Swim;
 use crate::time::{Instant, next_on_grid};
 use crate::timer::{Fired, Many, Slot};
-use crate::wire::Codec;
+use crate::wire::hashicorp;
 use crate::wire::native::{self, Glance, Unread};
 use crate::wire::swim::{FIRST_INCARNATION, Message};
+use crate::wire::{Announced, Codec};
 
 /// One member of a cluster, as a state machine. See the [crate's documentation](crate) for the loop around it.
 ///
@@ -307,7 +308,7 @@ impl Node {
     #[inline]
     fn glance(&self, frame: &[u8]) -> Glanced {
         if !self.core.cfg.codec.reads(Codec::Native) {
-            return Glanced::Unread;
+            return self.glance_at_hashicorp(frame);
         }
         // Most messages of a join storm.
         if let Some(idx) = self.core.roster.find_first_alive(frame) {
@@ -328,7 +329,19 @@ impl Node {
                 Some(idx) => Glanced::Intent { idx, ltime },
                 None => Glanced::Unread,
             },
+            None if self.core.cfg.codec.reads(Codec::HashiCorp) => self.glance_at_hashicorp(frame),
             None => Glanced::Unread,
+        }
+    }
+
+    fn glance_at_hashicorp(&self, frame: &[u8]) -> Glanced {
+        let Some(announced) = hashicorp::peek_alive(frame) else { return Glanced::Unread };
+        let incarnation = announced.incarnation;
+        match self.core.roster.find_bytes(announced.name) {
+            Some(idx) if self.core.roster.announces(idx, &Announced::Fields(announced)) => {
+                Glanced::Alive { idx, incarnation }
+            }
+            _ => Glanced::Unread,
         }
     }
 

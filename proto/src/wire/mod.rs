@@ -4,6 +4,7 @@
 //! they mean are the same in every codec.
 
 pub mod hashicorp;
+mod kind;
 mod list;
 pub mod native;
 mod push_pull;
@@ -15,6 +16,7 @@ mod versions;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::kind::MessageKind;
 pub use self::push_pull::{Announced, MemberState, PushPull};
 pub use self::versions::{Common, Versions};
 

@@ -199,7 +199,7 @@ impl Witness {
         let incarnation = || node.incarnation_of(event.member.name()).unwrap_or(0);
         match event.kind {
             MemberEventKind::Join => {
-                let memory = shared.config.gossip_to_the_dead_time;
+                let memory = shared.settings.of(0).gossip_to_the_dead_time;
                 self.resurrection.rise(member, moment, memory, incarnation)
             }
             MemberEventKind::Failed => {

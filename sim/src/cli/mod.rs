@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use clap::Parser as _;
 use clap::error::ErrorKind;
-use serf_proto::DropReason;
+use serf_proto::{DropReason, MessageKind};
 
 use self::options::{Cli, Order, RunOptions};
 use crate::progress::Progress;
@@ -62,6 +62,7 @@ fn run(options: &RunOptions) -> Result<ExitCode, String> {
     let report = Report {
         setup: plan.setup,
         phases,
+        sent: MessageKind::ALL.iter().map(|kind| kind.name()).zip(world.sent()).collect(),
         node_dropped: DropReason::ALL.iter().map(|reason| reason.name()).zip(world.node_drops()).collect(),
         virtual_s: world.now().as_secs_f64(),
         cost,

@@ -2,7 +2,7 @@ use core::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use serf_proto::envelope::Key;
-use serf_proto::{Config, Options, Rng, Seed};
+use serf_proto::{CodecChoice, Config, Options, Rng, Seed};
 
 use super::parse::{LatencyRange, duration, latency_range, positive, share, share_of_some};
 use crate::net::LinkModel;
@@ -78,6 +78,11 @@ pub(super) struct RunOptions {
     /// nodes do; more makes large joins faster.
     #[arg(long, value_name = "COUNT", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=255))]
     gossip_packets: u32,
+
+    /// What nodes speak: auto, our own codec with those who announce it and HashiCorp's with strangers; native, only our own;
+    /// hashicorp, only HashiCorp's; mixed, every second node only HashiCorp's and the others auto.
+    #[arg(long, value_name = "CODEC", value_enum, default_value_t = CodecKind::Auto)]
+    codec: CodecKind,
 
     /// Encrypts everything, with a key of 16 bytes that comes from the seed.
     #[arg(long)]
@@ -166,6 +171,33 @@ enum StartKind {
     Converged,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum CodecKind {
+    Auto,
+    Native,
+    Hashicorp,
+    Mixed,
+}
+
+impl CodecKind {
+    const fn choice(self) -> CodecChoice {
+        match self {
+            Self::Auto | Self::Mixed => CodecChoice::Auto,
+            Self::Native => CodecChoice::Native,
+            Self::Hashicorp => CodecChoice::HashiCorp,
+        }
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Native => "native",
+            Self::Hashicorp => "hashicorp",
+            Self::Mixed => "mixed",
+        }
+    }
+}
+
 /// What options amount to.
 #[derive(Debug)]
 pub(super) struct Plan {
@@ -198,6 +230,7 @@ impl RunOptions {
             seed: self.seed,
             threads,
             config: self.config()?,
+            mixed_codecs: self.codec == CodecKind::Mixed,
             model,
             has_checks: !self.no_checks,
         };
@@ -225,6 +258,7 @@ impl RunOptions {
             Profile::Local => Options::local(),
         };
         let options = Options {
+            codec: self.codec.choice(),
             gossip_packets_per_tick: self.gossip_packets,
             encrypt_keys: self.encrypt.then(|| key(self.seed)).into_iter().collect(),
             compression: self.compress,
@@ -265,6 +299,9 @@ impl RunOptions {
                 StartKind::Cold => "cold",
                 StartKind::Converged => "converged",
             },
+            codec: self.codec.name(),
+            encrypted: self.encrypt,
+            compressed: self.compress,
             loss: share(self.loss),
             duplicate: share(self.duplicate),
             reorder: share(self.reorder),

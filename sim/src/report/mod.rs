@@ -6,7 +6,7 @@ use core::time::Duration;
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use serf_proto::Instant;
+use serf_proto::{Instant, Sent};
 
 use crate::phase::Phase;
 use crate::{allocations, usage};
@@ -21,6 +21,8 @@ pub struct Report {
     pub phases: Vec<PhaseReport>,
     /// Inputs that nodes dropped in all phases, by reason.
     pub node_dropped: BTreeMap<&'static str, u64>,
+    /// What nodes sent in datagrams in all phases, by kind of message.
+    pub sent: BTreeMap<&'static str, Sent>,
     /// Virtual seconds in all.
     pub virtual_s: f64,
     /// What it cost.
@@ -43,6 +45,12 @@ pub struct Setup {
     pub profile: &'static str,
     /// How nodes started.
     pub start: &'static str,
+    /// What nodes spoke.
+    pub codec: &'static str,
+    /// Whether all was encrypted.
+    pub encrypted: bool,
+    /// Whether all was compressed.
+    pub compressed: bool,
     /// The share of datagrams that were lost.
     pub loss: f64,
     /// The share of datagrams that were doubled.

@@ -11,6 +11,7 @@ impl fmt::Display for Report {
         self.write_times(f)?;
         self.write_alarms(f)?;
         self.write_traffic(f)?;
+        self.write_kinds(f)?;
         self.write_drops(f)?;
         self.write_cost(f)?;
         self.write_verdict(f)
@@ -101,6 +102,18 @@ impl Report {
                 phase.datagrams_sent,
                 phase.stream_bytes
             )?;
+        }
+        Ok(())
+    }
+
+    /// Message by message, so that what a codec saves can be read off.
+    fn write_kinds(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "\nMessages in those datagrams, all phases (before compression and encryption):")?;
+        writeln!(f, "  {:14} {:>14} {:>16} {:>14}", "kind", "messages", "bytes", "bytes each")?;
+        for (kind, sent) in self.sent.iter().filter(|(_, sent)| sent.messages > 0) {
+            let kind = kind.replace('_', " ");
+            let each = sent.bytes as f64 / sent.messages as f64;
+            writeln!(f, "  {kind:14} {:>14} {:>16} {each:>14.1}", sent.messages, sent.bytes)?;
         }
         Ok(())
     }

@@ -22,6 +22,10 @@ use self::reader::Reader;
 pub(super) use self::reader::{take_float, take_text};
 pub use self::scanner::Scanner;
 pub(super) use self::serf::take_filter;
+pub(super) use self::serf::{JOIN as SERF_JOIN, LEAVE as SERF_LEAVE, QUERY as SERF_QUERY};
+pub(super) use self::serf::{
+    QUERY_RESPONSE as SERF_QUERY_RESPONSE, RELAY as SERF_RELAY, USER_EVENT as SERF_USER_EVENT,
+};
 pub use self::serf::{decode_coordinate, decode_serf, encode_coordinate, encode_serf};
 pub use self::serf_state::{
     SerfState, begin_left, begin_serf_state, begin_times, push_hole, push_left, push_serf_state, push_slot, push_time,
@@ -38,19 +42,19 @@ use crate::limits::NAME_BYTES_MAX;
 
 /// The type byte of a ping, in a packet or on a stream.
 pub const PING: u8 = 0;
-const INDIRECT_PING: u8 = 1;
+pub(super) const INDIRECT_PING: u8 = 1;
 /// The type byte of an ack, in a packet or on a stream.
 pub const ACK: u8 = 2;
-const SUSPECT: u8 = 3;
-const ALIVE: u8 = 4;
-const DEAD: u8 = 5;
+pub(super) const SUSPECT: u8 = 3;
+pub(super) const ALIVE: u8 = 4;
+pub(super) const DEAD: u8 = 5;
 /// The type byte of a push/pull on a stream.
 pub const PUSH_PULL: u8 = 6;
 /// The type byte of a user message, in a packet or on a stream.
 pub const USER: u8 = 8;
 /// The type byte of a compressed message, in a packet or on a stream.
 pub const COMPRESSED: u8 = 9;
-const NACK: u8 = 11;
+pub(super) const NACK: u8 = 11;
 /// The type byte of an error, the reply on a stream.
 pub const ERROR: u8 = 13;
 

@@ -14,17 +14,17 @@ use crate::wire::serf::{
 };
 use crate::wire::{DecodeError, Full, Versions, Writer};
 
-const LEAVE: u8 = 0;
-const JOIN: u8 = 1;
+pub(in crate::wire) const LEAVE: u8 = 0;
+pub(in crate::wire) const JOIN: u8 = 1;
 /// Serf's part of a push/pull.
 pub(super) const STATE: u8 = 2;
-const USER_EVENT: u8 = 3;
-const QUERY: u8 = 4;
-const QUERY_RESPONSE: u8 = 5;
+pub(in crate::wire) const USER_EVENT: u8 = 3;
+pub(in crate::wire) const QUERY: u8 = 4;
+pub(in crate::wire) const QUERY_RESPONSE: u8 = 5;
 const CONFLICT_RESPONSE: u8 = 6;
 const KEY_REQUEST: u8 = 7;
 const KEY_RESPONSE: u8 = 8;
-const RELAY: u8 = 9;
+pub(in crate::wire) const RELAY: u8 = 9;
 
 const FILTER_NODES: u8 = 0;
 const FILTER_TAG: u8 = 1;

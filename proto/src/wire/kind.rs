@@ -1,0 +1,138 @@
+//! What a message is about, told from its first bytes.
+
+use serde::{Deserialize, Serialize};
+
+use super::{hashicorp, native};
+
+/// What a message in a packet is about, whatever its codec.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[repr(u8)]
+#[non_exhaustive]
+pub enum MessageKind {
+    /// A ping, direct or for another.
+    Ping,
+    /// An ack or a nack.
+    Ack,
+    /// A member is alive.
+    Alive,
+    /// A member is suspect.
+    Suspect,
+    /// A member failed or left.
+    Dead,
+    /// A join intent.
+    Join,
+    /// A leave intent.
+    Leave,
+    /// A user event.
+    UserEvent,
+    /// A query.
+    Query,
+    /// An answer to a query, or its acknowledgement, also on its way over a relay.
+    QueryResponse,
+    /// Anything else.
+    Other,
+}
+
+impl MessageKind {
+    /// Every kind, in the order of their numbers.
+    pub const ALL: [Self; 11] = [
+        Self::Ping,
+        Self::Ack,
+        Self::Alive,
+        Self::Suspect,
+        Self::Dead,
+        Self::Join,
+        Self::Leave,
+        Self::UserEvent,
+        Self::Query,
+        Self::QueryResponse,
+        Self::Other,
+    ];
+
+    /// The kind of a frame. The type bytes of both codecs differ in one bit.
+    #[inline]
+    pub const fn of(frame: &[u8]) -> Self {
+        const NUMBER: u8 = !native::NATIVE;
+        match *frame {
+            [kind, ..] if kind & NUMBER == hashicorp::ALIVE => Self::Alive,
+            [kind, message, ..] if kind & NUMBER == hashicorp::USER => Self::of_serf(message & NUMBER),
+            [kind, ..] => match kind & NUMBER {
+                hashicorp::PING | hashicorp::INDIRECT_PING => Self::Ping,
+                hashicorp::ACK | hashicorp::NACK => Self::Ack,
+                hashicorp::SUSPECT => Self::Suspect,
+                hashicorp::DEAD => Self::Dead,
+                _ => Self::Other,
+            },
+            [] => Self::Other,
+        }
+    }
+
+    const fn of_serf(message: u8) -> Self {
+        match message {
+            hashicorp::SERF_LEAVE => Self::Leave,
+            hashicorp::SERF_JOIN => Self::Join,
+            hashicorp::SERF_USER_EVENT => Self::UserEvent,
+            hashicorp::SERF_QUERY => Self::Query,
+            hashicorp::SERF_QUERY_RESPONSE | hashicorp::SERF_RELAY => Self::QueryResponse,
+            _ => Self::Other,
+        }
+    }
+
+    /// A short name for reports: lower case, words joined by underscores.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ping => "ping",
+            Self::Ack => "ack",
+            Self::Alive => "alive",
+            Self::Suspect => "suspect",
+            Self::Dead => "dead",
+            Self::Join => "join",
+            Self::Leave => "leave",
+            Self::UserEvent => "user_event",
+            Self::Query => "query",
+            Self::QueryResponse => "query_response",
+            Self::Other => "other",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::swim::{Ack, Message};
+    use crate::wire::{Codec, Writer, serf};
+
+    #[test]
+    fn both_codecs_tell_the_kind() {
+        for codec in [Codec::Native, Codec::HashiCorp] {
+            let kind = |message: &Message<'_>| {
+                let mut buf = [0; 100];
+                codec.encode(message, &mut Writer::new(&mut buf)).unwrap();
+                MessageKind::of(&buf)
+            };
+            let serf_kind = |message: &serf::Message<'_>| {
+                let mut buf = [0; 100];
+                let mut writer = Writer::new(&mut buf);
+                codec.begin_user(&mut writer).unwrap();
+                codec.encode_serf(message, &mut writer).unwrap();
+                MessageKind::of(&buf)
+            };
+            assert_eq!(kind(&Message::Ack(Ack { seq: 1, payload: &[] })), MessageKind::Ack);
+            assert_eq!(kind(&Message::Nack { seq: 1 }), MessageKind::Ack);
+            assert_eq!(serf_kind(&serf::Message::Join(serf::Join { ltime: 1, node: "a" })), MessageKind::Join);
+            let leave = serf::Leave { ltime: 1, node: "a", prune: false };
+            assert_eq!(serf_kind(&serf::Message::Leave(leave)), MessageKind::Leave);
+            let relay = serf::Relay { addr: "10.0.0.1:1".parse().unwrap(), node: "a", inner: &[5] };
+            assert_eq!(serf_kind(&serf::Message::Relay(relay)), MessageKind::QueryResponse);
+        }
+        assert_eq!(MessageKind::of(&[]), MessageKind::Other);
+        assert_eq!(MessageKind::of(&[8]), MessageKind::Other);
+    }
+
+    #[test]
+    fn the_kinds_are_numbered_in_their_order() {
+        for (number, kind) in MessageKind::ALL.into_iter().enumerate() {
+            assert_eq!(kind as usize, number);
+        }
+    }
+}
