@@ -142,7 +142,7 @@ mod hashicorp {
     }
 
     /// A push/pull of so many members, without anything of the layer above.
-    fn push_pull(members: u32) -> Vec<u8> {
+    fn push_pull_of(members: u32) -> Vec<u8> {
         let meta = tags().encode();
         let mut message = Vec::new();
         hashicorp::begin_push_pull(&mut message, false, members, 0);
@@ -194,16 +194,64 @@ mod hashicorp {
 
     #[divan::bench]
     fn decode_push_pull_of_5000(bencher: Bencher<'_, '_>) {
-        let message = push_pull(MEMBERS);
+        let message = push_pull_of(MEMBERS);
         bencher.counter(ItemsCount::new(MEMBERS)).bench(|| {
             let parsed = PushPull::parse(black_box(&message[1..])).unwrap();
             parsed.states().map(|entry| entry.peer().unwrap().name.len()).sum::<usize>()
         });
     }
 
+    /// Everything: finding the end, the check of the outline, the merge. What the merge itself takes is this less the decoding.
+    #[divan::bench(sample_count = 50)]
+    fn node_merges_5000_states_with_nothing_new(bencher: Bencher<'_, '_>) {
+        let meta = tags().encode();
+        let mut message = Vec::new();
+        hashicorp::begin_push_pull(&mut message, false, MEMBERS, 0);
+        for at in 0..MEMBERS {
+            hashicorp::push_state(&mut message, State::Alive, 1, peer(&name(at), at, &meta));
+        }
+        let (asking, stream) = push_pull::asking();
+        bencher.counter(ItemsCount::new(MEMBERS)).with_inputs(|| (asking.clone(), Outbox::new())).bench_local_refs(
+            |(node, out)| {
+                node.handle_stream(NOW, stream, StreamInput::Data(&message), out);
+                assert!(matches!(out.drain().last(), Some(Output::Event(_))), "the join is over");
+            },
+        );
+    }
+
+    #[divan::bench]
+    fn pack_and_seal_ten_alives_with_checksum(bencher: Bencher<'_, '_>) {
+        let (names, meta) = ((1..=10).map(name).collect::<Vec<_>>(), tags().encode());
+        let mut out = Outbox::new();
+        bencher.counter(ItemsCount::new(10_u32)).bench_local(|| {
+            let mut packer = Packer::new(&mut out, PACKET_BYTES);
+            for (name, at) in names.iter().zip(1..) {
+                packer.frame(|w| hashicorp::encode_alive(1, peer(name, at, &meta), w)).unwrap();
+            }
+            seal(packer.finish(), addr(0), Caps { checksum: true }, &mut out);
+            out.pop()
+        });
+    }
+
+    #[divan::bench]
+    fn open_and_decode_ten_alives_with_checksum(bencher: Bencher<'_, '_>) {
+        let (names, meta) = ((1..=10).map(name).collect::<Vec<_>>(), tags().encode());
+        let mut out = Outbox::new();
+        let mut packer = Packer::new(&mut out, PACKET_BYTES);
+        for (name, at) in names.iter().zip(1..) {
+            packer.frame(|w| hashicorp::encode_alive(1, peer(name, at, &meta), w)).unwrap();
+        }
+        seal(packer.finish(), addr(0), Caps { checksum: true }, &mut out);
+        let packet = payload(&mut out);
+        bencher.counter(ItemsCount::new(10_u32)).bench(|| {
+            let parts = split(open(black_box(&packet)).unwrap()).unwrap();
+            assert_eq!(parts.map(hashicorp::decode).filter(Result::is_ok).count(), 10);
+        });
+    }
+
     #[divan::bench(args = [100, 1400])]
     fn find_the_end_of_a_push_pull_of_5000_in_pieces(bencher: Bencher<'_, '_>, piece: usize) {
-        let message = push_pull(MEMBERS);
+        let message = push_pull_of(MEMBERS);
         bencher.counter(ItemsCount::new(MEMBERS)).bench(|| {
             let mut scanner = Scanner::default();
             let mut ends = (0..message.len()).step_by(piece).chain([message.len()]);
@@ -301,7 +349,7 @@ mod push_pull {
     }
 
     /// A node of a converged cluster that has asked for another's state and awaits the reply.
-    fn asking() -> (Node, StreamId) {
+    pub(super) fn asking() -> (Node, StreamId) {
         let mut node = node(Start::new().with_directory(directory(MEMBERS)).converged());
         let mut out = Outbox::new();
         node.join(NOW, &[addr(1)], OldEvents::Deliver, &mut out).unwrap();
