@@ -183,10 +183,18 @@ impl Stats {
         self.messages_out[kind as usize]
     }
 
-    /// Counts a message that goes out.
-    #[inline]
-    pub(crate) const fn count_out(&mut self, frame: &[u8]) {
-        self.messages_out[MessageKind::of(frame) as usize].add(Sent { messages: 1, bytes: frame.len() as u64 });
+    /// Counts messages that go out. Mostly many of one kind stand together, and are added at once.
+    pub(crate) fn count_out<'a>(&mut self, frames: impl Iterator<Item = &'a [u8]>) {
+        let (mut kind, mut run) = (MessageKind::Alive, Sent::default());
+        for frame in frames {
+            let next = MessageKind::of(frame);
+            if next as u8 != kind as u8 {
+                self.messages_out[kind as usize].add(run);
+                (kind, run) = (next, Sent::default());
+            }
+            run.add(Sent { messages: 1, bytes: frame.len() as u64 });
+        }
+        self.messages_out[kind as usize].add(run);
     }
 
     /// How often inputs were dropped for `reason`.

@@ -266,11 +266,12 @@ impl Node {
     /// overlap. Most parts turn out to say nothing new and need not be decoded.
     fn handle_parts(&mut self, from: SocketAddr, parts: &mut Parts<'_>, depth: u8) {
         loop {
+            let reads_native = self.core.cfg.codec.reads(Codec::Native);
             let mut frames: [&[u8]; PARTS_AHEAD] = [&[]; PARTS_AHEAD];
             let mut glances = [Glanced::Unread; PARTS_AHEAD];
             let mut count = 0;
             for frame in parts.by_ref().take(PARTS_AHEAD) {
-                (frames[count], glances[count]) = (frame, self.glance(frame));
+                (frames[count], glances[count]) = (frame, self.glance(frame, reads_native));
                 count += 1;
             }
             let (frames, glances) = (&frames[..count], &glances[..count]);
@@ -305,9 +306,9 @@ impl Node {
         true
     }
 
-    #[inline]
-    fn glance(&self, frame: &[u8]) -> Glanced {
-        if !self.core.cfg.codec.reads(Codec::Native) {
+    #[inline(always)]
+    fn glance(&self, frame: &[u8], reads_native: bool) -> Glanced {
+        if !reads_native {
             return self.glance_at_hashicorp(frame);
         }
         // Most messages of a join storm.

@@ -51,9 +51,7 @@ impl Node {
     }
 
     fn seal_packet(&mut self, packed: Packed, to: SocketAddr, peer: Option<MemberIdx>, out: &mut Outbox) {
-        for frame in packed.frames(out) {
-            self.core.stats.count_out(frame);
-        }
+        self.core.stats.count_out(packed.frames(out));
         let caps = self.caps(peer);
         let bytes = self.envelope.seal(packed, to, caps, out);
         self.count_datagram(bytes);

@@ -110,23 +110,23 @@ impl Inner {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn block(&self, at: usize) -> &[u8] {
         &self.blocks[at * self.block_bytes..][..self.block_bytes]
     }
 
-    #[inline]
+    #[inline(always)]
     fn name(&self, at: usize) -> &[u8] {
         let block = self.block(at);
         &block[usize::from(block[2])..][..usize::from(block[3])]
     }
 
-    #[inline]
+    #[inline(always)]
     fn record(&self, at: usize) -> &[u8] {
         &self.first_alive(at)[native::FIRST_ALIVE_HEAD.len()..]
     }
 
-    #[inline]
+    #[inline(always)]
     fn first_alive(&self, at: usize) -> &[u8] {
         let block = self.block(at);
         &block[HEAD_BYTES..usize::from(u16::from_be_bytes([block[0], block[1]]))]
