@@ -6,7 +6,7 @@ use core::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 
 use serf_proto::{
-    Config, Event, ForceLeaveError, Identity, LeaveReport, Member, Node, NodeState, OldEvents, Outbox, Peer, Seed,
+    Config, Coordinate, Event, ForceLeaveError, Identity, LeaveReport, Member, Node, NodeState, OldEvents, Outbox, Peer, Seed,
     SetTagsError, Start, Tags, UserEventError,
 };
 
@@ -187,6 +187,16 @@ impl<N: Net> Serf<N> {
     /// One member; none if nobody of that name is known.
     pub fn member(&self, name: &str) -> Option<Member> {
         self.shared().lock().node.member(name)
+    }
+
+    /// Where we believe to be in the space of network coordinates; none when coordinates are off.
+    pub fn coordinate(&self) -> Option<Coordinate> {
+        self.shared().lock().node.coordinate()
+    }
+
+    /// Where a member said to be when it last answered a probe of ours; none before that, or when coordinates are off.
+    pub fn coordinate_of(&self, name: &str) -> Option<Coordinate> {
+        self.shared().lock().node.coordinate_of(name)
     }
 
     /// What we announce about ourselves: name, address, tags.

@@ -1,0 +1,97 @@
+//! Encryption, and keys that change.
+
+use serf_tokio::serf_proto::DropReason;
+use serf_tokio::serf_proto::envelope::Key;
+
+use crate::harness::{Agent, Heard, Ours, Sees, until_or};
+
+fn key(byte: u8, len: usize) -> (Key, String) {
+    let key = Key::new(&vec![byte; len]).unwrap();
+    let text = key.to_base64();
+    (key, text)
+}
+
+fn with_keys(name: &str, keys: &[&Key]) -> Ours {
+    Ours::start_with(name, |options| options.protocol.encrypt_keys = keys.iter().copied().cloned().collect())
+}
+
+/// An event in each direction.
+fn speak(ours: &Ours, theirs: &Agent, name: &str) {
+    let mut watch = theirs.watch();
+    let (from_ours, from_theirs) = (format!("{name}-ours"), format!("{name}-theirs"));
+    ours.serf.user_event(&from_ours, &[0xff; 200], false).unwrap();
+    theirs.user_event(&from_theirs, &[0xff; 200], false).unwrap();
+    let has = |found: &[Heard], name: &str| found.iter().any(|event| event.name == name && event.payload == [0xff; 200]);
+    until_or("theirs hears ours", || watch.user_events(), |found| has(found, &from_ours));
+    until_or("ours hears theirs", || ours.user_events(), |found| has(found, &from_theirs));
+}
+
+pub(crate) fn keys_of_every_size_encrypt_between_both() {
+    for len in [16, 24, 32] {
+        let (key, text) = key(7, len);
+        let theirs = Agent::start("theirs", &[&format!("-encrypt={text}")]);
+        let ours = with_keys("ours", &[&key]);
+        assert_eq!(ours.join(&[theirs.addr]), 1);
+        theirs.sees_alive(2);
+        assert_eq!(theirs.stat("encrypted"), "true");
+        speak(&ours, &theirs, "secret");
+        let plain = Agent::start("late", &[&format!("-encrypt={text}"), "-disable-compression"]);
+        assert_eq!(plain.join(&[ours.addr]), 1);
+        plain.sees_alive(3);
+        ours.sees_alive(3);
+    }
+}
+
+pub(crate) fn a_rotation_by_theirs_is_followed_by_ours() {
+    let ((first, first_text), (second, second_text)) = (key(1, 16), key(2, 32));
+    let theirs = Agent::start("theirs", &[&format!("-encrypt={first_text}")]);
+    let other = Agent::start("other", &[&format!("-encrypt={first_text}"), &format!("-join={}", theirs.addr)]);
+    let ours = with_keys("ours", &[&first]);
+    ours.join(&[theirs.addr]);
+    theirs.sees_alive(3);
+    other.sees_alive(3);
+    ours.sees_alive(3);
+    let held_by_all = |text: &str| {
+        let list = theirs.command(&["keys", "-list"]).unwrap();
+        let line = list.lines().find(|line| line.contains(text)).map(str::to_owned);
+        line.is_some_and(|line| line.contains("[3/3]"))
+    };
+    assert!(held_by_all(&first_text) && !held_by_all(&second_text));
+    theirs.command(&["keys", "-install", &second_text]).unwrap();
+    assert!(held_by_all(&first_text) && held_by_all(&second_text));
+    theirs.command(&["keys", "-use", &second_text]).unwrap();
+    speak(&ours, &theirs, "between");
+    // What all refuse, ours refuses too.
+    let refused = theirs.command(&["keys", "-remove", &second_text]).unwrap_err();
+    assert!(refused.contains("3/3 nodes reported failure"), "{refused}");
+    theirs.command(&["keys", "-remove", &first_text]).unwrap();
+    assert!(held_by_all(&second_text) && !held_by_all(&first_text));
+    speak(&ours, &theirs, "after");
+
+    // Those that know only the new key speak to those that were told of it.
+    let late = with_keys("late", &[&second]);
+    late.join(&[other.addr]);
+    let late_theirs = Agent::start("late-theirs", &[&format!("-encrypt={second_text}")]);
+    assert_eq!(late_theirs.join(&[ours.addr]), 1);
+    late_theirs.sees_alive(5);
+    late.sees_alive(5);
+    ours.sees_alive(5);
+}
+
+pub(crate) fn another_key_is_kept_out_by_both() {
+    let ((right, right_text), (wrong, wrong_text)) = (key(1, 16), key(2, 16));
+    let mut theirs = Agent::start("theirs", &[&format!("-encrypt={right_text}")]);
+    let mut ours = with_keys("ours", &[&right]);
+    ours.join(&[theirs.addr]);
+    theirs.sees_alive(2);
+    let mut stranger = Agent::start("stranger", &[&format!("-encrypt={wrong_text}")]);
+    stranger.may_say("");
+    theirs.may_say("No installed keys could decrypt the message");
+    ours.may_drop(DropReason::Key);
+    assert!(stranger.try_join(&[ours.addr]).is_err());
+    let our_stranger = with_keys("our-stranger", &[&wrong]);
+    let refused = our_stranger.try_join(&[theirs.addr]).unwrap_err().to_string();
+    assert!(refused.contains("could not read our request"), "{refused}");
+    theirs.sees_alive(2);
+    ours.sees_alive(2);
+}
