@@ -36,7 +36,7 @@ pub(crate) fn user_events_arrive_with_every_byte_and_the_coalesce_flag() {
 }
 
 pub(crate) fn the_largest_user_event_is_the_same_for_both() {
-    let theirs = Agent::start("theirs", &[]);
+    let mut theirs = Agent::start("theirs", &[]);
     let ours = Ours::start("ours");
     ours.join(&[theirs.addr]);
     theirs.sees_alive(2);
@@ -46,6 +46,7 @@ pub(crate) fn the_largest_user_event_is_the_same_for_both() {
     until_or("theirs hears it", || watch.user_events(), |found| *found == [heard("o", &largest, false)]);
     theirs.user_event("t", &largest, false).unwrap();
     until_or("ours hears it", || ours.user_events(), |found| found.contains(&heard("t", &largest, false)));
+    theirs.may_say("encoded user event exceeds configured limit of 512 bytes");
     let larger = vec![0xc1; 482];
     assert!(ours.serf.user_event("o", &larger, false).is_err());
     assert!(theirs.user_event("t", &larger, false).is_err());

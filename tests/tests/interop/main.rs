@@ -13,6 +13,7 @@ mod harness;
 mod keys;
 mod many;
 mod membership;
+mod queries;
 
 use libtest_mimic::{Arguments, Trial};
 
@@ -41,9 +42,17 @@ fn main() {
             compressed_and_plain_nodes_understand_each_other
             who_joins_ours_hears_of_old_events_if_it_wants_to
         }
+        queries {
+            ours_asks_both_and_both_answer
+            theirs_asks_both_and_both_answer
+            filters_mean_the_same_to_both
+            answers_come_over_members_of_the_other_kind_too
+            the_largest_query_is_the_same_for_both
+        }
         keys {
             keys_of_every_size_encrypt_between_both
             a_rotation_by_theirs_is_followed_by_ours
+            a_rotation_by_ours_is_followed_by_theirs
             another_key_is_kept_out_by_both
         }
         many {

@@ -1,19 +1,19 @@
 //! Agents of HashiCorp's: processes that end with the test, and whose logs must not complain of us.
 
-use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, OnceLock};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rmpv::Value;
 use serf_tokio::Tags;
 
 use super::rpc::{Body, Rpc, bytes, field, map, text};
-use super::{Seen, View, until};
+use super::{Answers, Seen, View, answer, until};
 
 /// HashiCorp's binary: what `SERF_HASHICORP` names, or else `serf` on the path, if that is HashiCorp's.
 pub(crate) fn binary() -> Option<&'static PathBuf> {
@@ -46,6 +46,7 @@ pub(crate) struct Agent {
     rpc: SocketAddr,
     process: Child,
     log: Arc<Mutex<Vec<String>>>,
+    readers: Vec<JoinHandle<()>>,
     may_say: Vec<&'static str>,
 }
 
@@ -55,13 +56,6 @@ pub(crate) struct Heard {
     pub(crate) name: String,
     pub(crate) payload: Vec<u8>,
     pub(crate) coalesce: bool,
-}
-
-/// What came of a query that an agent asked.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Answers {
-    pub(crate) acks: Vec<String>,
-    pub(crate) responses: BTreeMap<String, Vec<u8>>,
 }
 
 /// Events as an agent streams them.
@@ -106,34 +100,37 @@ impl Agent {
             .spawn()
             .map_err(|error| error.to_string())?;
         let log = Arc::new(Mutex::new(Vec::new()));
-        if let (Some(stdout), Some(stderr)) = (process.stdout.take(), process.stderr.take()) {
-            record(&log, stdout);
-            record(&log, stderr);
-        }
-        let mut agent = Self { name: name.to_owned(), addr, rpc, process, log, may_say: Vec::new() };
+        let mut readers = Vec::new();
+        readers.extend(process.stdout.take().map(|stdout| record(&log, stdout)));
+        readers.extend(process.stderr.take().map(|stderr| record(&log, stderr)));
+        let mut agent = Self { name: name.to_owned(), addr, rpc, process, log, readers, may_say: Vec::new() };
         let deadline = Instant::now() + Duration::from_secs(30);
         while Instant::now() < deadline {
             if agent.said("Serf agent running") && Rpc::connect(rpc).is_ok() {
                 return Ok(agent);
             }
             if let Ok(Some(_)) = agent.process.try_wait() {
-                // Its last words may still be on their way.
-                until("the log ends", || Arc::strong_count(&agent.log) == 1);
-                return Err(agent.quietly().log());
+                break;
             }
             std::thread::sleep(super::PATIENCE);
         }
-        Err(agent.quietly().log())
+        agent.may_say("");
+        agent.end();
+        Err(agent.log())
+    }
+
+    /// Kills the process and reads what is left of its log.
+    fn end(&mut self) {
+        _ = self.process.kill();
+        _ = self.process.wait();
+        for reader in self.readers.drain(..) {
+            _ = reader.join();
+        }
     }
 
     /// Lets the agent log warnings and errors that have this text in them.
     pub(crate) fn may_say(&mut self, part: &'static str) -> &mut Self {
         self.may_say.push(part);
-        self
-    }
-
-    fn quietly(mut self) -> Self {
-        self.may_say.push("");
         self
     }
 
@@ -228,30 +225,22 @@ impl Agent {
         vec.filter(|_| field(&answer, "Ok").as_bool() == Some(true))
     }
 
-    /// All events from now on. Queries are answered with what `answer` makes of their names and payloads.
-    pub(crate) fn watch_and(&self, answer: impl Fn(&str, &[u8]) -> Option<Vec<u8>> + Send + 'static) -> Watch {
+    /// All events from now on. As long as somebody watches, queries are answered, with [`answer`].
+    pub(crate) fn watch(&self) -> Watch {
         let records = Rpc::connect(self.rpc).expect("the agent runs").events(answer).expect("events are streamed");
         Watch { records, seen: Vec::new() }
     }
 
-    /// All events from now on.
-    pub(crate) fn watch(&self) -> Watch {
-        self.watch_and(|_, _| None)
-    }
-
     /// Asks all members, or those that the filters let pass, and waits for its end.
-    pub(crate) fn query(&self, name: &str, payload: &[u8], nodes: &[&str], tags: &[(&str, &str)], relays: u8) -> Answers {
-        let nodes = nodes.iter().map(|&node| node.into()).collect();
-        let tags = tags.iter().map(|&(tag, expr)| (tag.into(), expr.into())).collect();
-        let request = map([
-            ("Name", name.into()),
-            ("Payload", Value::Binary(payload.to_vec())),
-            ("FilterNodes", Value::Array(nodes)),
-            ("FilterTags", Value::Map(tags)),
-            ("RequestAck", true.into()),
-            ("RelayFactor", relays.into()),
-            ("Timeout", 3_000_000_000_u64.into()),
-        ]);
+    pub(crate) fn query(
+        &self,
+        name: &str,
+        payload: &[u8],
+        nodes: &[&str],
+        tags: &[(&str, &str)],
+        relays: u8,
+    ) -> Answers {
+        let request = question(name, payload, nodes, tags, relays);
         let rpc = Rpc::connect(self.rpc).expect("the agent runs");
         let records = rpc.stream("query", request).unwrap_or_else(|error| panic!("the query is refused: {error}"));
         let mut answers = Answers::default();
@@ -267,6 +256,11 @@ impl Agent {
         answers
     }
 
+    /// Asks all members, and does not wait for their answers.
+    pub(crate) fn try_query(&self, name: &str, payload: &[u8]) -> Result<(), String> {
+        self.ask("query", Some(question(name, payload, &[], &[], 0)), Body::None).map(drop)
+    }
+
     /// Runs HashiCorp's command line against this agent. `Err` when it fails.
     pub(crate) fn command(&self, args: &[&str]) -> Result<String, String> {
         let mut command = Command::new(binary().expect("tests run only with it"));
@@ -279,9 +273,10 @@ impl Agent {
     /// The warnings and errors that it has logged and the test does not expect.
     fn complaints(&self) -> Vec<String> {
         let is_complaint = |line: &&String| {
-            // Its RPC clients, which are the tests, come and go as they like.
+            // Its RPC clients, which are the tests, come and go as they like; and it is told to leave.
             (line.contains("[WARN]") || line.contains("[ERR]") || line.contains("panic:"))
                 && !line.contains("agent.ipc")
+                && !line.ends_with("Serf shutdown detected, quitting")
                 && !self.may_say.iter().any(|part| line.contains(part))
         };
         self.log.lock().expect("no reader panics").iter().filter(is_complaint).cloned().collect()
@@ -290,8 +285,7 @@ impl Agent {
 
 impl Drop for Agent {
     fn drop(&mut self) {
-        _ = self.process.kill();
-        _ = self.process.wait();
+        self.end();
         if std::thread::panicking() {
             eprintln!("--- log of {}:\n{}", self.name, self.log());
         } else {
@@ -326,6 +320,21 @@ impl Watch {
     }
 }
 
+fn question(name: &str, payload: &[u8], nodes: &[&str], tags: &[(&str, &str)], relays: u8) -> Value {
+    let nodes = nodes.iter().map(|&node| node.into()).collect();
+    let tags = tags.iter().map(|&(tag, expr)| (tag.into(), expr.into())).collect();
+    map([
+        ("Name", name.into()),
+        ("Payload", Value::Binary(payload.to_vec())),
+        ("FilterNodes", Value::Array(nodes)),
+        ("FilterTags", Value::Map(tags)),
+        ("RequestAck", true.into()),
+        ("RelayFactor", relays.into()),
+        // An agent waits for it to pass, whoever has answered.
+        ("Timeout", 1_500_000_000_u64.into()),
+    ])
+}
+
 fn seen(member: &Value) -> Seen {
     let pairs = field(member, "Tags").as_map().cloned().unwrap_or_default();
     let pair = |(key, value): (Value, Value)| Some((key.as_str()?.to_owned(), value.as_str()?.to_owned()));
@@ -356,11 +365,11 @@ fn free() -> SocketAddr {
 }
 
 /// Reads a log on a thread, so that the agent never stops at a full pipe.
-fn record(log: &Arc<Mutex<Vec<String>>>, from: impl Read + Send + 'static) {
+fn record(log: &Arc<Mutex<Vec<String>>>, from: impl Read + Send + 'static) -> JoinHandle<()> {
     let log = Arc::clone(log);
     std::thread::spawn(move || {
         for line in BufReader::new(from).lines().map_while(Result::ok) {
             log.lock().expect("nobody panics while holding it").push(line);
         }
-    });
+    })
 }

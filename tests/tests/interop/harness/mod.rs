@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use serf_tokio::Tags;
 
 pub(crate) use self::agent::{Agent, Heard, Watch, binary};
-pub(crate) use self::ours::Ours;
+pub(crate) use self::ours::{Ours, runtime};
 
 /// The members that a node knows, by name, in words that both kinds of nodes share.
 pub(crate) type View = BTreeMap<String, Seen>;
@@ -22,6 +22,22 @@ pub(crate) struct Seen {
     pub(crate) status: String,
     pub(crate) tags: Tags,
     pub(crate) addr: SocketAddr,
+}
+
+/// What came of a query.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Answers {
+    /// Who acknowledged it, in the order of the names.
+    pub(crate) acks: Vec<String>,
+    /// Who answered what.
+    pub(crate) responses: BTreeMap<String, Vec<u8>>,
+    /// Who should have answered and did not; only our nodes tell.
+    pub(crate) silent: Vec<String>,
+}
+
+/// What nodes of either kind answer to queries: to `reverse` the payload backwards, else nothing.
+pub(crate) fn answer(name: &str, payload: &[u8]) -> Option<Vec<u8>> {
+    (name == "reverse").then(|| payload.iter().rev().copied().collect())
 }
 
 /// A node of either kind.
@@ -72,7 +88,11 @@ pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
 }
 
 /// Waits until `look` shows what it should; what it shows instead is in the complaint.
-pub(crate) fn until_or<T: core::fmt::Debug>(what: &str, mut look: impl FnMut() -> T, mut is_so: impl FnMut(&T) -> bool) {
+pub(crate) fn until_or<T: core::fmt::Debug>(
+    what: &str,
+    mut look: impl FnMut() -> T,
+    mut is_so: impl FnMut(&T) -> bool,
+) {
     let deadline = Instant::now() + Duration::from_secs(45);
     loop {
         let found = look();

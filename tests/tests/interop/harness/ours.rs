@@ -4,12 +4,12 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-use serf_tokio::serf_proto::DropReason;
-use serf_tokio::{Event, JoinError, OldEvents, Options, Serf};
+use serf_tokio::serf_proto::{DropReason, Question};
+use serf_tokio::{Event, JoinError, OldEvents, Options, Reply, Serf};
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinHandle;
 
-use super::{Heard, Seen, View};
+use super::{Answers, Heard, Seen, View, answer};
 
 /// A running node of ours. Dropping it stops it without a word to the others, and fails the test if the node could not make
 /// use of something that it was sent.
@@ -34,10 +34,16 @@ impl Ours {
         let _runtime = runtime().enter();
         let serf = Serf::start(options).unwrap_or_else(|error| panic!("{name} does not start: {error}"));
         let events = Arc::new(Mutex::new(Vec::new()));
-        let (mut stream, list) = (serf.events(), Arc::clone(&events));
+        let (mut stream, list, handle) = (serf.events(), Arc::clone(&events), serf.downgrade());
         let listener = runtime().spawn(async move {
             while let Some(event) = stream.next().await {
-                list.lock().expect("no reader panics").push(event.expect("the listener keeps up"));
+                let event = event.expect("the listener keeps up");
+                if let (Event::Query(query), Some(serf)) = (&event, handle.upgrade())
+                    && let Some(answer) = answer(&query.name, &query.payload)
+                {
+                    serf.respond(query.id, &answer).expect("the query is new");
+                }
+                list.lock().expect("no reader panics").push(event);
             }
         });
         Self { name: name.to_owned(), addr: serf.bound_addr(), serf, events, listener, may_drop: Vec::new() }
@@ -79,6 +85,26 @@ impl Ours {
         runtime().block_on(self.serf.shutdown());
     }
 
+    /// Asks a question and waits for its end, which does not wait for the time when everybody has answered.
+    pub(crate) fn ask(&self, question: &Question<'_>) -> Answers {
+        let mut answers = Answers::default();
+        let mut replies = self.serf.query(question).expect("the question is small");
+        runtime().block_on(async {
+            while let Some(reply) = replies.next().await {
+                match reply.expect("the reader keeps up") {
+                    Reply::Ack(from) => answers.acks.push(from.to_string()),
+                    Reply::Response { from, payload } => {
+                        _ = answers.responses.insert(from.to_string(), payload.to_vec());
+                    }
+                    Reply::Ended(report) => answers.silent = report.silent.iter().map(ToString::to_string).collect(),
+                    _ => {}
+                }
+            }
+        });
+        answers.acks.sort();
+        answers
+    }
+
     /// The members that it knows.
     pub(crate) fn view(&self) -> View {
         let seen = |member: serf_tokio::Member| {
@@ -96,11 +122,9 @@ impl Ours {
     /// The user events since it was started.
     pub(crate) fn user_events(&self) -> Vec<Heard> {
         let heard = |event: Event| match event {
-            Event::User(event) => Some(Heard {
-                name: event.name.into(),
-                payload: event.payload.to_vec(),
-                coalesce: event.coalesce,
-            }),
+            Event::User(event) => {
+                Some(Heard { name: event.name.into(), payload: event.payload.to_vec(), coalesce: event.coalesce })
+            }
             _ => None,
         };
         self.events().into_iter().filter_map(heard).collect()

@@ -76,11 +76,12 @@ impl Rpc {
                     continue;
                 }
                 let Ok(record) = self.read() else { break };
-                if let Some(response) = respond(&record) {
-                    self.send("respond", Some(response));
-                }
+                let response = respond(&record);
                 if sender.send(record).is_err() {
                     break;
+                }
+                if let Some(response) = response {
+                    self.send("respond", Some(response));
                 }
             }
         });
