@@ -1,0 +1,113 @@
+//! Queries: asked by either, answered by both.
+
+use core::time::Duration;
+
+use serf_tokio::serf_proto::Question;
+
+use crate::harness::{Agent, Answers, Ours, Sees, Watch, until};
+
+/// Two of each with tags, all in one cluster, and all answering `reverse`.
+struct Cluster {
+    ours: [Ours; 2],
+    theirs: [Agent; 2],
+    _answering: [Watch; 2],
+}
+
+impl Cluster {
+    fn start() -> Self {
+        let theirs = ["h1", "h2"].map(|name| Agent::start(name, &["-tag=kind=theirs", &format!("-tag=name={name}")]));
+        let ours = ["o1", "o2"].map(|name| {
+            Ours::start_with(name, |options| options.tags = [("kind", "ours"), ("name", name)].into_iter().collect())
+        });
+        assert_eq!(theirs[1].join(&[theirs[0].addr]), 1);
+        ours.iter().for_each(|ours| assert_eq!(ours.join(&[theirs[0].addr]), 1));
+        ours.iter().for_each(|ours| ours.sees_alive(4));
+        theirs.iter().for_each(|theirs| theirs.sees_alive(4));
+        let answering = [theirs[0].watch(), theirs[1].watch()];
+        Self { ours, theirs, _answering: answering }
+    }
+}
+
+/// What should come of a query with this payload that is for these.
+fn of(names: &[&str], payload: &[u8]) -> Answers {
+    let reversed: Vec<u8> = payload.iter().rev().copied().collect();
+    Answers {
+        acks: names.iter().map(|&name| name.to_owned()).collect(),
+        responses: names.iter().map(|&name| (name.to_owned(), reversed.clone())).collect(),
+        silent: Vec::new(),
+    }
+}
+
+const EVERYBODY: &[&str] = &["h1", "h2", "o1", "o2"];
+
+fn every_byte() -> Vec<u8> {
+    (0..=255).collect()
+}
+
+pub(crate) fn ours_asks_both_and_both_answer() {
+    let cluster = Cluster::start();
+    let payload = every_byte();
+    let question = Question::new("reverse").with_payload(&payload).with_acks();
+    assert_eq!(cluster.ours[0].ask(&question), of(EVERYBODY, &payload));
+    assert_eq!(cluster.ours[1].ask(&Question::new("reverse").with_acks()), of(EVERYBODY, b""), "and an empty one");
+    // Without acks asked for, none come; who has nothing to say is silent.
+    let unanswered = cluster.ours[0].ask(&Question::new("other").for_at_most(Duration::from_secs(1)));
+    assert_eq!((unanswered.acks.len(), unanswered.responses.len(), unanswered.silent.len()), (0, 0, 4));
+}
+
+pub(crate) fn theirs_asks_both_and_both_answer() {
+    let cluster = Cluster::start();
+    let payload = every_byte();
+    assert_eq!(cluster.theirs[0].query("reverse", &payload, &[], &[], 0), of(EVERYBODY, &payload));
+    assert_eq!(cluster.theirs[1].query("reverse", b"", &[], &[], 0), of(EVERYBODY, b""), "and an empty one");
+    let unanswered = cluster.theirs[0].query("other", b"\xff", &[], &[], 0);
+    assert_eq!((unanswered.acks, unanswered.responses.len()), (of(EVERYBODY, b"").acks, 0));
+}
+
+pub(crate) fn filters_mean_the_same_to_both() {
+    let cluster = Cluster::start();
+    let filters: [(&[&str], &[(&str, &str)], &[&str]); 6] = [
+        (&["o1", "h2", "nobody"], &[], &["h2", "o1"]),
+        (&[], &[("kind", "theirs")], &["h1", "h2"]),
+        (&[], &[("kind", "^our")], &["o1", "o2"]),
+        (&[], &[("name", r"^\w[1\x{20}]\z")], &["h1", "o1"]),
+        (&[], &[("kind", "(?i)THEIRS|OURS"), ("name", "2"), ("absent", "^$")], EVERYBODY_TWO),
+        (&["h1", "o2"], &[("kind", "ours")], &["o2"]),
+    ];
+    for (nodes, tags, expected) in filters {
+        let question = Question::new("reverse").with_payload(b"ab").of_nodes(nodes).of_tags(tags).with_acks();
+        assert_eq!(cluster.ours[0].ask(&question), of(expected, b"ab"), "{nodes:?} {tags:?}");
+        let answers = cluster.theirs[0].query("reverse", b"ab", nodes, tags, 0);
+        assert_eq!(answers, of(expected, b"ab"), "{nodes:?} {tags:?}");
+    }
+}
+
+const EVERYBODY_TWO: &[&str] = &["h2", "o2"];
+
+pub(crate) fn answers_come_over_members_of_the_other_kind_too() {
+    let cluster = Cluster::start();
+    let question = Question::new("reverse").with_payload(b"over").with_acks().relayed(3);
+    assert_eq!(cluster.ours[0].ask(&question), of(EVERYBODY, b"over"));
+    assert_eq!(cluster.theirs[0].query("reverse", b"over", &[], &[], 3), of(EVERYBODY, b"over"));
+    let stats = || cluster.ours.each_ref().map(|ours| ours.serf.stats().protocol);
+    until("ours passed answers on", || stats().iter().any(|stats| stats.query_relays > 0));
+    until("ours got answers a second time", || {
+        // When everybody has answered the query is over, and what comes then is late.
+        stats().iter().any(|stats| stats.query_duplicates + stats.query_late > 0)
+    });
+}
+
+pub(crate) fn the_largest_query_is_the_same_for_both() {
+    let mut cluster = Cluster::start();
+    let theirs = &mut cluster.theirs[0];
+    let takes = |agent: &Agent, len: usize| agent.try_query("q", &vec![0xc1; len]).is_ok();
+    theirs.may_say("query exceeds limit of 1024 bytes");
+    // The timeouts, ports and numbers in a query differ in length by a few bytes.
+    assert!(takes(theirs, 880) && !takes(theirs, 930));
+    let asks = |len: usize| cluster.ours[0].serf.query(&Question::new("q").with_payload(&vec![0xc1; len])).is_ok();
+    assert!(asks(880) && !asks(930));
+    let payload = vec![0xfe; 880];
+    let answers = cluster.ours[0].ask(&Question::new("reverse").with_payload(&payload).with_acks());
+    assert_eq!(answers, of(EVERYBODY, &payload));
+    assert_eq!(cluster.theirs[0].query("reverse", &payload, &[], &[], 0), of(EVERYBODY, &payload));
+}
