@@ -2,17 +2,17 @@
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
-use alloc::vec;
 use alloc::vec::Vec;
 
 use bytes::Bytes;
 
 use super::Serf;
+use super::query::encode;
 use crate::core::Core;
 use crate::event::{Event, UserEvent};
 use crate::limits::USER_EVENT_BYTES_MAX;
 use crate::stats::DropReason;
-use crate::wire::{Writer, serf};
+use crate::wire::serf;
 
 /// A user event that cannot be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +54,7 @@ enum Novelty {
 impl Ring {
     fn note(&mut self, size: u32, event: &serf::UserEvent<'_>) -> Novelty {
         let slot = u32::try_from(event.ltime % u64::from(size)).unwrap_or_default();
-        let fresh = || RingSlot { ltime: event.ltime, seen: vec![] };
+        let fresh = || RingSlot { ltime: event.ltime, seen: Vec::new() };
         let slot = self.slots.entry(slot).or_insert_with(fresh);
         if slot.ltime != event.ltime {
             *slot = fresh();
@@ -98,14 +98,9 @@ impl Serf {
         let ltime = self.event_clock.time();
         let event = serf::UserEvent { ltime, name, payload, coalesce };
         check_size(core, &event)?;
-        let mut buf = vec![0; name.len() + payload.len() + ENCODED_OVERHEAD_MAX];
-        let mut writer = Writer::new(&mut buf);
-        let encoded = core.codec_kept().encode_serf(&serf::Message::UserEvent(event), &mut writer);
-        debug_assert!(encoded.is_ok(), "the buffer has room for the event and its overhead");
-        let len = writer.len();
-        buf.truncate(len);
+        let frame = encode(core.codec_kept(), &serf::Message::UserEvent(event));
         self.event_clock.tick();
-        self.user_event_in(core, &event, &buf);
+        self.user_event_in(core, &event, &frame);
         Ok(())
     }
 
@@ -203,9 +198,6 @@ fn hashicorp_bytes(event: &serf::UserEvent<'_>) -> usize {
     };
     25 + integer + string(event.name.len()) + string(event.payload.len())
 }
-
-/// Everything in an encoded event but its name and payload: type, schema, time, two lengths and a flag.
-const ENCODED_OVERHEAD_MAX: usize = 2 + 10 + 5 + 5 + 1;
 
 /// Checksum, compound header, one length, the type byte of a user message.
 const PACKET_OVERHEAD: usize = 5 + 2 + 2 + 1;
