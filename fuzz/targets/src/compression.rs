@@ -1,0 +1,71 @@
+//! Compression: no bytes inflate to more than they may, and three ways of compressing mean the same.
+
+use serf_proto::envelope::{Caps, Envelope, EnvelopeConfig};
+use serf_proto::limits::PACKET_INFLATED_BYTES_MAX;
+use serf_proto::wire::hashicorp::{decode_compressed, encode_compressed};
+use serf_proto::{Outbox, Output, Seed};
+use weezl::BitOrder;
+
+const COMPRESSED_TYPE: u8 = 9;
+/// What begins a layer and no frame: a compressed message, a checksum, a label.
+const LAYER_TYPES: [u8; 3] = [COMPRESSED_TYPE, 12, 244];
+const LITERAL_BITS: u8 = 8;
+/// The longest frame that is compressed here: one that fits into a packet.
+const FRAME_BYTES_MAX: usize = 60_000;
+
+/// Bytes as a datagram, as what is in a compressed message, and as what is to be compressed.
+pub fn compression(data: &[u8]) {
+    inflate(data);
+    inflate(&wrapped(data));
+    if data.len() <= FRAME_BYTES_MAX && data.first().is_some_and(|kind| !LAYER_TYPES.contains(kind)) {
+        deflate(data);
+    }
+}
+
+/// A compressed message that holds this.
+fn wrapped(lzw: &[u8]) -> Vec<u8> {
+    let mut message = vec![];
+    encode_compressed(lzw, &mut message).expect("a vector has room");
+    message
+}
+
+fn envelope(compression: bool) -> Envelope {
+    Envelope::new(EnvelopeConfig { compression, ..EnvelopeConfig::default() }, &Seed::from_u64(1))
+}
+
+fn open(datagram: &[u8]) -> Option<Vec<u8>> {
+    envelope(false).open(datagram, &mut Outbox::new()).ok().map(<[u8]>::to_vec)
+}
+
+fn inflate(datagram: &[u8]) {
+    let Some(message) = open(datagram) else { return };
+    if datagram.first() == Some(&COMPRESSED_TYPE) {
+        assert!(!message.is_empty() && message.len() <= PACKET_INFLATED_BYTES_MAX, "{} bytes", message.len());
+        assert_ne!(message[0], COMPRESSED_TYPE, "all layers are taken off");
+    }
+}
+
+/// What we compress others read, and what others compress we read.
+fn deflate(frame: &[u8]) {
+    let ours = sealed(frame, true);
+    assert!(ours.len() <= sealed(frame, false).len(), "compressed only where that makes it shorter");
+    assert_eq!(open(&ours).as_deref(), Some(frame));
+    if ours.first() == Some(&COMPRESSED_TYPE) {
+        let (_, lzw) = decode_compressed(&ours[1..]).expect("we have written it");
+        let theirs = weezl::decode::Decoder::new(BitOrder::Lsb, LITERAL_BITS).decode(lzw);
+        assert_eq!(theirs.as_deref().ok(), Some(frame), "another decoder");
+    }
+    let theirs = weezl::encode::Encoder::new(BitOrder::Lsb, LITERAL_BITS).encode(frame).expect("any bytes");
+    assert_eq!(open(&wrapped(&theirs)).as_deref(), Some(frame), "another encoder");
+}
+
+fn sealed(frame: &[u8], compression: bool) -> Vec<u8> {
+    let mut envelope = envelope(compression);
+    let mut out = Outbox::new();
+    let mut packer = envelope.packer(&mut out, 65_000);
+    packer.copy(frame).expect("it fits");
+    let packed = packer.finish();
+    envelope.seal(packed, ([10, 0, 0, 1], 1).into(), Caps { checksum: false }, &mut out);
+    let Some(Output::Datagram { bytes, .. }) = out.pop() else { panic!("a datagram was queued") };
+    bytes.to_vec()
+}

@@ -1,0 +1,40 @@
+//! A life of a node: inputs and the pauses between them.
+
+use std::time::Duration;
+
+use serf_proto::{CodecChoice, Input};
+
+use crate::subject::{Kind, Subject};
+
+/// A pause in milliseconds, and then an input.
+pub type Step = (u16, Input);
+
+/// How many steps are taken at the most.
+const STEPS_MAX: usize = 64;
+
+/// A sequence of steps, in postcard, to a node with a label and a key or, if the first byte is even, without.
+pub fn node_inputs(data: &[u8]) {
+    let Some((how, mut rest)) = data.split_first() else { return };
+    let mut subject = Subject::new(Kind { codec: CodecChoice::Auto, is_sealed: how & 1 != 0 });
+    for _ in 0..STEPS_MAX {
+        let Ok(((pause, input), tail)) = postcard::take_from_bytes::<Step>(rest) else { break };
+        rest = tail;
+        subject.pass(Duration::from_millis(pause.into()));
+        subject.give(input);
+    }
+    subject.pass(Duration::from_secs(5));
+    subject.check_replay();
+}
+
+/// The bytes that [`node_inputs`] takes for these steps.
+///
+/// # Panics
+///
+/// Never: a vector has room.
+pub fn encode_steps(has_key: bool, steps: &[Step]) -> Vec<u8> {
+    let mut data = vec![u8::from(has_key)];
+    for step in steps {
+        data.extend(postcard::to_allocvec(step).expect("a vector has room"));
+    }
+    data
+}

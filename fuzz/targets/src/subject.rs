@@ -1,0 +1,254 @@
+//! A node that is watched: what must hold whatever it is given.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serf_proto::envelope::{Envelope, Key, split};
+use serf_proto::limits::{META_BYTES_MAX, NAME_BYTES_MAX};
+use serf_proto::wire::swim::{Alive, Message, PeerRef};
+use serf_proto::wire::{Codec, Writer};
+use serf_proto::{
+    CodecChoice, Config, Identity, Input, Instant, Node, OldEvents, Options, Outbox, Output, Question, Seed, Start,
+    StreamId, Tags,
+};
+
+use crate::sealed::{KEY, LABEL};
+
+/// Fills packets up to this size.
+const PACKET_BYTES: u32 = 1400;
+/// How many broadcasts of a kind may wait.
+const QUEUE_DEPTH_MAX: usize = 4;
+/// How often a node is woken at the most, so that no input takes long.
+const WAKES_MAX: usize = 3_000;
+
+/// What a subject is like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Kind {
+    pub(crate) codec: CodecChoice,
+    /// Whether it has a label and a key.
+    pub(crate) is_sealed: bool,
+}
+
+/// A node, all that it was given, and all that came of it.
+pub(crate) struct Subject {
+    kind: Kind,
+    pub(crate) node: Node,
+    now: Instant,
+    inputs: Vec<(Instant, Input)>,
+    pub(crate) outputs: Vec<Output>,
+    wakes: usize,
+}
+
+impl Subject {
+    /// A node that knows two others, probes them, and has a query and an event of its own under way.
+    pub(crate) fn new(kind: Kind) -> Self {
+        let (node, now) = settled(kind);
+        Self { kind, node, now, inputs: vec![], outputs: vec![], wakes: 0 }
+    }
+
+    /// Gives it an input, and looks at what came of it.
+    pub(crate) fn give(&mut self, input: Input) {
+        let mut out = Outbox::new();
+        let before = Marks::of(&self.node);
+        self.node.apply(self.now, &input, &mut out);
+        self.look(&before, given_bytes(&input), &mut out);
+        self.inputs.push((self.now, input));
+    }
+
+    /// Has a peer open a stream, and returns its name.
+    pub(crate) fn accept(&mut self) -> StreamId {
+        let mut out = Outbox::new();
+        let before = Marks::of(&self.node);
+        let stream = self.node.accept(self.now, addr(2), &mut out).expect("there is room for one stream");
+        self.look(&before, 0, &mut out);
+        self.inputs.push((self.now, Input::Accept { from: addr(2) }));
+        stream
+    }
+
+    /// Has it ask a peer for the whole state, and returns the stream, on which the request has been written.
+    pub(crate) fn ask(&mut self) -> StreamId {
+        self.give(Input::Join { seeds: vec![addr(9)], old: OldEvents::Deliver });
+        let stream = self.outputs.iter().find_map(|output| match output {
+            Output::Connect { stream, to } if *to == addr(9) => Some(*stream),
+            _ => None,
+        });
+        let stream = stream.expect("a join opens a stream");
+        self.give(Input::StreamOpened(stream));
+        stream
+    }
+
+    /// Lets time pass, and wakes it whenever it wants to be woken.
+    pub(crate) fn pass(&mut self, span: Duration) {
+        let end = self.now + span;
+        while let Some(at) = self.node.poll_timeout().filter(|at| *at <= end) {
+            self.wakes += 1;
+            if self.wakes > WAKES_MAX {
+                return;
+            }
+            assert!(at >= self.now, "it wants to be woken in the past");
+            self.now = at;
+            self.give(Input::Timeout);
+            assert!(self.node.poll_timeout().is_none_or(|next| next > at), "all that was due is done");
+        }
+        self.now = end;
+    }
+
+    /// Whether another node that is given the same does the same.
+    pub(crate) fn check_replay(&self) {
+        let (mut node, _) = settled(self.kind);
+        let mut out = Outbox::new();
+        for (now, input) in &self.inputs {
+            node.apply(*now, input, &mut out);
+        }
+        assert!(out.drain().eq(self.outputs.iter().cloned()), "a replay says something else");
+        assert_eq!(node.stats(), self.node.stats());
+    }
+
+    fn look(&mut self, before: &Marks, given: usize, out: &mut Outbox) {
+        let mut said = 0;
+        for output in out.drain() {
+            if let Output::Datagram { bytes, .. } = &output {
+                self.check_datagram(bytes);
+            }
+            self.outputs.push(output);
+            said += 1;
+        }
+        let known = self.node.members().count();
+        assert!(said <= 64 + given + 8 * known, "{said} outputs of {given} bytes, with {known} members");
+        self.check_node(before);
+    }
+
+    /// Whatever it sends, its like can read.
+    fn check_datagram(&self, bytes: &[u8]) {
+        assert!(!bytes.is_empty() && bytes.len() <= PACKET_BYTES as usize, "a packet of {} bytes", bytes.len());
+        let envelope = Envelope::new(config(self.kind).envelope().clone(), &Seed::from_u64(1));
+        let mut scratch = Outbox::new();
+        let message = envelope.open(bytes, &mut scratch).expect("it opens its own packets");
+        let mut parts = split(message).expect("it splits its own packets");
+        for frame in parts.by_ref() {
+            assert!(self.kind.codec.reads(Codec::of(frame[0])), "a frame in a codec that it would not read");
+            let read = Codec::decode(frame);
+            let Ok(message) = read else { panic!("it sent {frame:x?}: {read:?}") };
+            if let Message::User(body) = message {
+                assert!(Codec::decode_serf(body).is_ok(), "it sent {body:x?}");
+            }
+        }
+        assert!(!parts.damaged());
+    }
+
+    fn check_node(&self, before: &Marks) {
+        let (node, after) = (&self.node, Marks::of(&self.node));
+        assert!(after.incarnation >= before.incarnation, "its incarnation goes back");
+        let times = |marks: &Marks| [marks.clocks.member, marks.clocks.event, marks.clocks.query];
+        assert!(times(before).iter().zip(times(&after)).all(|(before, after)| *before <= after), "a clock goes back");
+        assert!(after.dropped >= before.dropped);
+        assert!(node.poll_timeout().is_none_or(|at| at >= self.now), "it is late");
+        let depths = node.queue_depths();
+        assert!(depths.intents.max(depths.events).max(depths.queries) <= QUEUE_DEPTH_MAX, "{depths:?}");
+        assert_eq!(node.local().name(), "me");
+        for member in node.members() {
+            let (name, meta) = (member.name(), member.peer().meta());
+            assert!((1..=NAME_BYTES_MAX).contains(&name.len()) && meta.len() <= META_BYTES_MAX, "{member:?}");
+        }
+    }
+}
+
+/// What only ever grows.
+struct Marks {
+    incarnation: u32,
+    clocks: serf_proto::Clocks,
+    dropped: u64,
+}
+
+impl Marks {
+    fn of(node: &Node) -> Self {
+        let dropped = node.stats().dropped.iter().sum();
+        Self { incarnation: node.incarnation(), clocks: node.clocks(), dropped }
+    }
+}
+
+/// How much an input brings along.
+fn given_bytes(input: &Input) -> usize {
+    match input {
+        Input::Datagram { bytes, .. } | Input::StreamData(_, bytes) => bytes.len(),
+        Input::Join { seeds, .. } | Input::JoinUntil { seeds, .. } => seeds.len(),
+        _ => 0,
+    }
+}
+
+pub(crate) fn addr(host: u8) -> SocketAddr {
+    ([10, 0, 0, host], 7946).into()
+}
+
+fn config(kind: Kind) -> Arc<Config> {
+    thread_local! {
+        static CONFIGS: std::cell::RefCell<std::collections::HashMap<Kind, Arc<Config>>> = std::cell::RefCell::default();
+    }
+    CONFIGS.with_borrow_mut(|configs| {
+        configs
+            .entry(kind)
+            .or_insert_with(|| Arc::new(Config::new(options(kind)).expect("the settings are sound")))
+            .clone()
+    })
+}
+
+fn options(kind: Kind) -> Options {
+    let (label, encrypt_keys) = if kind.is_sealed {
+        (LABEL.to_owned(), vec![Key::new(&KEY).expect("a key of 16 bytes")])
+    } else {
+        (String::new(), vec![])
+    };
+    Options {
+        codec: kind.codec,
+        label,
+        encrypt_keys,
+        packet_bytes: PACKET_BYTES,
+        queue_depth_max: QUEUE_DEPTH_MAX.try_into().expect("it is 4"),
+        reconnect_timeout: Duration::from_secs(60),
+        snapshot: true,
+        coalesce_period: Duration::from_secs(3),
+        quiescent_period: Duration::from_secs(1),
+        user_coalesce_period: Duration::from_secs(3),
+        user_quiescent_period: Duration::from_secs(1),
+        ..Options::lan()
+    }
+}
+
+/// The node that every run begins with, made once.
+fn settled(kind: Kind) -> (Node, Instant) {
+    thread_local! {
+        static NODES: std::cell::RefCell<std::collections::HashMap<Kind, (Node, Instant)>> = std::cell::RefCell::default();
+    }
+    NODES.with_borrow_mut(|nodes| nodes.entry(kind).or_insert_with(|| settle(kind)).clone())
+}
+
+fn settle(kind: Kind) -> (Node, Instant) {
+    let mut out = Outbox::new();
+    let identity = Identity::new("me", addr(1), &Tags::default()).expect("a sound name");
+    let mut now = Instant::ZERO;
+    let mut node = Node::new(config(kind), &identity, &Seed::from_u64(3), now, Start::new(), &mut out);
+    for (name, host) in [("node-a", 2), ("node-b", 3)] {
+        let bytes = announcement(kind, name, host);
+        node.handle_datagram(now, addr(host), &bytes, &mut out);
+    }
+    assert_eq!(node.members().count(), 3, "{:?}", node.stats());
+    node.user_event(now, "deploy", b"v1", true, &mut out).expect("a small event");
+    node.query(now, &Question::new("q").with_acks(), &mut out).expect("a small query");
+    let end = now + Duration::from_millis(1_200);
+    while let Some(at) = node.poll_timeout().filter(|at| *at <= end) {
+        now = at;
+        node.handle_timeout(now, &mut out);
+    }
+    (node, now)
+}
+
+fn announcement(kind: Kind, name: &str, host: u8) -> Vec<u8> {
+    let codec = if kind.codec.reads(Codec::Native) { Codec::Native } else { Codec::HashiCorp };
+    let peer = PeerRef { name, addr: addr(host), meta: b"\xff\x80", versions: kind.codec.versions() };
+    let mut room = [0; 512];
+    let mut writer = Writer::new(&mut room);
+    codec.encode(&Message::Alive(Alive { incarnation: 1, peer }), &mut writer).expect("it is small");
+    let len = writer.len();
+    if kind.is_sealed { crate::sealed::datagram(1, &room[..len]) } else { room[..len].to_vec() }
+}
