@@ -117,7 +117,8 @@ impl<N: Net> Serf<N> {
         Ok((serf, events))
     }
 
-    /// Leaves the cluster gracefully and waits until the others were told, or it took too long to tell them. Then
+    /// Leaves the cluster gracefully and waits until the others were told, or it took too long to tell them, and the
+    /// snapshot is on the disk. Then
     /// [`shutdown`](Self::shutdown), or drop the handle. Calling it again waits for the same leave; dropping the future does
     /// not stop it. There is no way back: to return, start a new node.
     ///
@@ -134,16 +135,15 @@ impl<N: Net> Serf<N> {
             }
             engine.leave.report
         });
-        match left.ok_or(Stopped)? {
-            Some(report) => Ok(report),
-            None => {
-                let report = waiting.recv().await.map_err(|_| Stopped)?;
-                if let Some(snapshot) = &self.shared().files.snapshot {
-                    _ = snapshot.sync().recv().await;
-                }
-                Ok(report)
-            }
+        let report = match left.ok_or(Stopped)? {
+            Some(report) => report,
+            None => waiting.recv().await.map_err(|_| Stopped)?,
+        };
+        // That we left is to be known to the next life.
+        if let Some(snapshot) = &self.shared().files.snapshot {
+            _ = snapshot.sync().recv().await;
         }
+        Ok(report)
     }
 
     /// Stops the node at once and waits until its sockets are closed and its files written. Without a [`leave`](Self::leave) before, the others will
