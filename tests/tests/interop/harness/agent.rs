@@ -91,7 +91,7 @@ impl Agent {
     fn try_start(name: &str, addr: SocketAddr, more: &[&str]) -> Result<Self, String> {
         let rpc = free();
         let mut process = Command::new(binary().expect("tests run only with it"))
-            .args(["agent", "-node", name, "-profile=local", "-log-level=debug"])
+            .args(["agent", "-node", name, "-profile=lan", "-log-level=debug"])
             .args([&format!("-bind={addr}"), &format!("-rpc-addr={rpc}")])
             .args(more)
             .stdin(Stdio::null())
