@@ -277,6 +277,7 @@ impl Agent {
             (line.contains("[WARN]") || line.contains("[ERR]") || line.contains("panic:"))
                 && !line.contains("agent.ipc")
                 && !line.ends_with("Serf shutdown detected, quitting")
+                && !line.ends_with("use of closed network connection")
                 && !self.may_say.iter().any(|part| line.contains(part))
         };
         self.log.lock().expect("no reader panics").iter().filter(is_complaint).cloned().collect()
