@@ -86,9 +86,14 @@ impl Lone {
 
     /// Membership says that a member is alive.
     fn alive(&mut self, name: &str) {
+        self.alive_with(name, Versions::OURS);
+    }
+
+    /// Membership says that a member is alive, and which versions it speaks.
+    fn alive_with(&mut self, name: &str, versions: Versions) {
         let idx = self.core.roster.intern(name).unwrap();
         self.core.roster.hold(idx, Holder::Swim);
-        self.core.roster.set_peer(idx, PeerRef { name, addr: addr(name), meta: b"\xff\x80", versions: Versions::OURS });
+        self.core.roster.set_peer(idx, PeerRef { name, addr: addr(name), meta: b"\xff\x80", versions });
         self.serf.notified(&mut self.core, Notification::Joined(idx));
     }
 

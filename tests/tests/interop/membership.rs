@@ -6,8 +6,8 @@ use crate::harness::{Agent, Ours, Sees, until, until_or};
 
 /// One of each, two more of each that they can ask and that can confirm, all in one cluster.
 fn two_of_each() -> ([Ours; 2], [Agent; 2]) {
-    let theirs = ["h1", "h2"].map(|name| Agent::start(name, &[]));
-    let ours = ["o1", "o2"].map(Ours::start);
+    let theirs = ["h1", "h2"].map(|name| Agent::start(name, &["-profile=local"]));
+    let ours = ["o1", "o2"].map(Ours::start_quick);
     assert_eq!(theirs[1].join(&[theirs[0].addr]), 1);
     for ours in &ours {
         assert_eq!(ours.join(&[theirs[0].addr]), 1);

@@ -66,12 +66,12 @@ pub(crate) fn theirs_asks_both_and_both_answer() {
 
 pub(crate) fn filters_mean_the_same_to_both() {
     let cluster = Cluster::start();
-    let filters: [(&[&str], &[(&str, &str)], &[&str]); 6] = [
+    let filters: [Filtered; 6] = [
         (&["o1", "h2", "nobody"], &[], &["h2", "o1"]),
         (&[], &[("kind", "theirs")], &["h1", "h2"]),
         (&[], &[("kind", "^our")], &["o1", "o2"]),
         (&[], &[("name", r"^\w[1\x{20}]\z")], &["h1", "o1"]),
-        (&[], &[("kind", "(?i)THEIRS|OURS"), ("name", "2"), ("absent", "^$")], EVERYBODY_TWO),
+        (&[], &[("kind", "(?i)THEIRS|OURS"), ("name", "2"), ("absent", "^$")], THE_SECOND_ONES),
         (&["h1", "o2"], &[("kind", "ours")], &["o2"]),
     ];
     for (nodes, tags, expected) in filters {
@@ -82,7 +82,10 @@ pub(crate) fn filters_mean_the_same_to_both() {
     }
 }
 
-const EVERYBODY_TWO: &[&str] = &["h2", "o2"];
+/// Names, tags with their expressions, and who is meant by both together.
+type Filtered = (&'static [&'static str], &'static [(&'static str, &'static str)], &'static [&'static str]);
+
+const THE_SECOND_ONES: &[&str] = &["h2", "o2"];
 
 pub(crate) fn answers_come_over_members_of_the_other_kind_too() {
     let cluster = Cluster::start();
@@ -106,7 +109,7 @@ pub(crate) fn the_largest_query_is_the_same_for_both() {
     assert!(takes(theirs, 880) && !takes(theirs, 930));
     let asks = |len: usize| cluster.ours[0].serf.query(&Question::new("q").with_payload(&vec![0xc1; len])).is_ok();
     assert!(asks(880) && !asks(930));
-    let payload = vec![0xfe; 880];
+    let payload = [0xfe; 880];
     let answers = cluster.ours[0].ask(&Question::new("reverse").with_payload(&payload).with_acks());
     assert_eq!(answers, of(EVERYBODY, &payload));
     assert_eq!(cluster.theirs[0].query("reverse", &payload, &[], &[], 0), of(EVERYBODY, &payload));

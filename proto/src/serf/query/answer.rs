@@ -107,11 +107,12 @@ impl Serf {
         let relayed = size::relay_bytes(&relay, size::response_bytes(response)) <= response_limit(core);
         let wanted = if relayed { asker.relay_factor } else { 0 };
         let relays = self.draw_relays(core, wanted, asker);
-        let message = (!relays.is_empty()).then(|| encode(core.codec_kept(), &Message::Relay(relay)));
-        send(core, asker.addr, &asker.node, inner);
-        for (idx, message) in relays.into_iter().zip(message.iter().cycle()) {
+        send(core, asker.addr, &asker.node, inner.clone());
+        for idx in relays {
             let Some(to) = core.roster.peer(idx).map(|peer| peer.addr()) else { continue };
-            core.unicasts.push(Unicast { to, peer: Some(idx), answers: None, body: Body::User(message.clone()) });
+            // The relay must read what is around the answer, the asker the answer, and they need not read the same.
+            let message = encode(core.codec(Some(idx), None), &Message::Relay(relay));
+            core.unicasts.push(Unicast { to, peer: Some(idx), answers: None, body: Body::User(message) });
         }
     }
 

@@ -169,6 +169,26 @@ fn an_answer_goes_over_so_many_others_too_but_over_neither_asker_nor_ourselves_n
 }
 
 #[test]
+fn an_answer_is_written_for_the_asker_and_what_is_around_it_for_each_relay() {
+    for (asker, theirs) in [("b", Codec::Native), ("d", Codec::HashiCorp)] {
+        let mut lone = Lone::lan(&["b", "c"]);
+        lone.alive_with("d", Versions::HASHICORP);
+        lone.alive_with("e", Versions::HASHICORP);
+        let source = Source { addr: addr(asker), node: asker };
+        lone.hear_query(&Query { relay_factor: 3, source, ..query("uptime", &[]) });
+        lone.respond(ID, b"1h").unwrap();
+        for Unicast { to, body, .. } in mem::take(&mut lone.core.unicasts) {
+            let Body::User(message) = body else { panic!("the Serf layer sends its own messages only") };
+            let codec = if [addr("b"), addr("c")].contains(&to) { Codec::Native } else { Codec::HashiCorp };
+            assert_eq!(Codec::of(message[0]), codec, "to {to}");
+            if let Ok(Message::Relay(relay)) = Codec::decode_serf(&message) {
+                assert_eq!(Codec::of(relay.inner[0]), theirs, "over {to}");
+            }
+        }
+    }
+}
+
+#[test]
 fn a_relay_that_would_be_too_large_is_left_out_and_the_answer_counts_as_given() {
     let mut lone = Lone::lan(&["b", "c", "d"]);
     lone.hear_query(&Query { relay_factor: 2, ..query("uptime", &[]) });

@@ -2,7 +2,7 @@
 
 use std::io::{BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use rmpv::Value;
@@ -48,7 +48,8 @@ impl Rpc {
     /// Sends a command that is answered with any number of records, and gives them as they come.
     pub(crate) fn stream(mut self, command: &str, request: Value) -> Result<Receiver<Value>, String> {
         self.ask(command, Some(request), Body::None)?;
-        Ok(self.records(|_| None))
+        let seq = self.seq;
+        Ok(self.records(seq, channel().0, |_| None))
     }
 
     /// Listens to all events; `answer` may answer a query by its name and payload.
@@ -57,22 +58,34 @@ impl Rpc {
         answer: impl Fn(&str, &[u8]) -> Option<Vec<u8>> + Send + 'static,
     ) -> Result<Receiver<Value>, String> {
         self.ask("stream", Some(map([("Type", "*".into())])), Body::None)?;
-        Ok(self.records(move |record| {
+        let seq = self.seq;
+        // The agent answers before it begins to listen; when it takes the next command it does.
+        self.send("stop", Some(map([("Stop", 0.into())])));
+        let (ready, listens) = channel();
+        let records = self.records(seq, ready, move |record| {
             let is_query = text(record, "Event") == "query";
             let payload = is_query.then(|| answer(&text(record, "Name"), &bytes(record, "Payload")))??;
             Some(map([("ID", field(record, "ID").clone()), ("Payload", Value::Binary(payload))]))
-        }))
+        });
+        listens.recv().map_err(|error| error.to_string())?;
+        Ok(records)
     }
 
-    /// Reads records on a thread, until the agent ends.
-    fn records(mut self, respond: impl Fn(&Value) -> Option<Value> + Send + 'static) -> Receiver<Value> {
+    /// Reads the records of `seq` on a thread, until the agent ends; tells of every answer to another command.
+    fn records(
+        mut self,
+        seq: u64,
+        answered: Sender<()>,
+        respond: impl Fn(&Value) -> Option<Value> + Send + 'static,
+    ) -> Receiver<Value> {
         let (sender, receiver) = channel();
-        let seq = self.seq;
         _ = self.reader.get_ref().set_read_timeout(None);
         std::thread::spawn(move || {
             while let Ok(header) = self.read() {
                 if field(&header, "Seq").as_u64() != Some(seq) {
-                    assert_eq!(text(&header, "Error"), "", "the answer to a query is taken");
+                    assert_eq!(text(&header, "Error"), "", "an agent takes what it is told");
+                    // Whoever waited has stopped waiting after the first.
+                    _ = answered.send(());
                     continue;
                 }
                 let Ok(record) = self.read() else { break };
