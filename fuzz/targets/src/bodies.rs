@@ -84,13 +84,24 @@ fn serf_message(decode: for<'a> fn(&'a [u8]) -> Result<serf::Message<'a>, Decode
     for other in [codec, another(codec)] {
         let frame = written(data, |w| other.encode_serf(&message, w));
         assert_eq!(Codec::of(frame[0]), other);
-        let again = Codec::decode_serf(&frame);
-        let is_same = again == Ok(message) || other != codec && has_unreadable_filter(&message);
+        let again = Codec::decode_serf(&frame).expect("it was written");
+        let is_same = means_the_same(&message, &again) || other != codec && has_unreadable_filter(&message);
         assert!(is_same, "{message:?} is read as {again:?}");
         if !matches!(message, serf::Message::Relay(_)) {
             check_cuts(&frame, |frame| Codec::decode_serf(frame).is_ok());
         }
     }
+}
+
+/// One filter that nobody can read is like another: HashiCorp's codec never writes an empty one.
+fn means_the_same(one: &serf::Message<'_>, other: &serf::Message<'_>) -> bool {
+    let (serf::Message::Query(one), serf::Message::Query(other)) = (one, other) else { return one == other };
+    let are_same = one.filters.len() == other.filters.len()
+        && one.filters.iter().zip(other.filters.iter()).all(|pair| match pair {
+            (Filter::Unreadable(_), Filter::Unreadable(_)) => true,
+            (one, other) => one == other,
+        });
+    are_same && serf::Query { filters: other.filters, ..*one } == *other
 }
 
 /// A filter that is said to be unreadable in one codec may be readable in the other.
