@@ -206,7 +206,11 @@ impl<N: Net> Shared<N> {
     pub(crate) fn stop(&self) {
         let mut engine = self.lock();
         let running = engine.running.take();
-        let waiting = (core::mem::take(&mut engine.joins), core::mem::take(&mut engine.leave.waiting));
+        let waiting = (
+            core::mem::take(&mut engine.joins),
+            core::mem::take(&mut engine.keys),
+            core::mem::take(&mut engine.leave.waiting),
+        );
         engine.subscribers.close();
         drop(engine);
         drop((running, waiting));

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use async_channel::Sender;
 use serf_proto::limits::STREAMS_INBOUND_MAX;
-use serf_proto::{Event, Instant, JoinId, JoinReport, LeaveReport, Node, Output, StreamId};
+use serf_proto::{Event, Instant, JoinId, JoinReport, KeyReport, LeaveReport, Node, Output, QueryId, StreamId};
 
 use crate::desk::Desk;
 use crate::driver::Shared;
@@ -22,6 +22,8 @@ pub(crate) struct Engine<N: Net> {
     pub(crate) subscribers: Subscribers,
     /// Who waits for the end of a join.
     pub(crate) joins: BTreeMap<JoinId, Sender<JoinReport>>,
+    /// Who waits for the end of an operation on keys.
+    pub(crate) keys: BTreeMap<QueryId, Sender<KeyReport>>,
     pub(crate) leave: Leave,
     /// When the timekeeper will wake.
     pub(crate) wake_at: Instant,
@@ -77,6 +79,7 @@ impl<N: Net> Engine<N> {
             running: Some(running),
             subscribers: Subscribers::default(),
             joins: BTreeMap::new(),
+            keys: BTreeMap::new(),
             leave: Leave::default(),
             wake_at: Instant::MAX,
         }
@@ -118,6 +121,11 @@ impl<N: Net> Engine<N> {
             // Whoever asked may have stopped waiting.
             Event::Joined(report) => {
                 if let Some(waiting) = self.joins.remove(&report.id) {
+                    _ = waiting.try_send(report);
+                }
+            }
+            Event::Keys(report) => {
+                if let Some(waiting) = self.keys.remove(&report.id) {
                     _ = waiting.try_send(report);
                 }
             }

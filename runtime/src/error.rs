@@ -7,8 +7,8 @@ use std::io;
 
 use serf_proto::{ConfigError, IdentityError, SeedFailureCause};
 
+use crate::joining::JoinReport;
 use crate::seed::SeedError;
-use crate::serf::JoinReport;
 
 /// Why a node could not start.
 #[derive(Debug)]

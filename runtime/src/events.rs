@@ -11,6 +11,7 @@ use futures_lite::Stream;
 use serf_proto::Event;
 
 use crate::lock;
+use crate::query::Responder;
 
 /// Events of a node, in the order in which they happened, from the moment of subscribing on.
 ///
@@ -20,6 +21,7 @@ use crate::lock;
 #[derive(Debug)]
 pub struct Events {
     inbox: Arc<Inbox>,
+    responder: Option<Responder>,
 }
 
 /// How many events a subscriber was too slow for. They are lost to it.
@@ -44,6 +46,15 @@ impl Events {
     /// The same as [`Stream`]'s, without a trait to import. Nothing is lost when the future is dropped.
     pub async fn next(&mut self) -> Option<Result<Event, Lagged>> {
         poll_fn(|cx| self.inbox.poll(cx)).await
+    }
+
+    /// With a way to answer the queries among them.
+    pub(crate) fn with_responder(self, responder: Responder) -> Self {
+        Self { responder: Some(responder), ..self }
+    }
+
+    pub(crate) const fn responder(&self) -> Option<&Responder> {
+        self.responder.as_ref()
     }
 
     pub(crate) fn inbox(&self) -> &Inbox {
@@ -78,7 +89,7 @@ impl Inbox {
     /// Forgets what was queued about members, because its subscriber is about to see them all.
     pub(crate) fn forget_members(&self) {
         let mut state = lock(&self.state);
-        state.queue.retain(|event| !matches!(event, Event::Member(_)));
+        state.queue.retain(|event| event.members().is_none());
         state.lost = 0;
     }
 
@@ -152,7 +163,7 @@ impl Subscribers {
             self.inboxes.retain(|inbox| inbox.strong_count() > 0);
             self.inboxes.push(Arc::downgrade(&inbox));
         }
-        Events { inbox }
+        Events { inbox, responder: None }
     }
 
     pub(crate) fn publish(&mut self, event: &Event) {

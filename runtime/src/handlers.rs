@@ -4,16 +4,17 @@ use core::fmt;
 use core::future::Future;
 use core::pin::Pin;
 
-use serf_proto::{Event, MemberEvent, MemberEventKind, UserEvent};
+use serf_proto::{Event, MemberEvent, MemberEventKind, MembersEvent, Query, UserEvent};
 
 use crate::events::{Events, Lagged};
+use crate::query::Responder;
 
 /// What to call for which event.
 ///
 /// For an event the handlers that name it run, in the order in which they were added; if none does, those for all events of its
 /// kind; if there are none either, those for [anything else](Self::otherwise). Each is awaited before the next, and all of one
 /// event before the next event: handlers see events in the order in which they happened. Whoever wants to work longer spawns a
-/// task. When they fall behind by more than [`subscriber_events_max`](crate::Options::subscriber_events_max) events, the oldest
+/// task. Members that [come together](Event::Members) are given to the handlers for members one by one. When handlers fall behind by more than [`subscriber_events_max`](crate::Options::subscriber_events_max) events, the oldest
 /// are lost to them and [`on_lagged`](Self::on_lagged) is called.
 ///
 /// ```
@@ -22,7 +23,8 @@ use crate::events::{Events, Lagged};
 /// let handlers = Handlers::new()
 ///     .on_member(MemberEventKind::Failed, |event| async move { println!("lost {}", event.member.name()) })
 ///     .on_user("deploy", |event| async move { println!("deploy {:?}", event.payload) })
-///     .on_any_user(|event| async move { println!("what is {}?", event.name) });
+///     .on_any_user(|event| async move { println!("what is {}?", event.name) })
+///     .on_query("uptime", |_query| async move { Some(b"three days".to_vec()) });
 /// ```
 #[derive(Default)]
 pub struct Handlers {
@@ -31,7 +33,7 @@ pub struct Handlers {
 }
 
 type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
-type Handler = Box<dyn FnMut(&Event) -> Option<Work> + Send>;
+type Handler = Box<dyn FnMut(&Event, Option<&Responder>) -> Option<Work> + Send>;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Key {
@@ -39,6 +41,8 @@ enum Key {
     AnyMember,
     User(Box<str>),
     AnyUser,
+    Query(Box<str>),
+    AnyQuery,
     Otherwise,
 }
 
@@ -84,13 +88,32 @@ impl Handlers {
         self.user(Key::AnyUser, handler)
     }
 
+    /// For queries of one name. What the handler returns is the answer; `None`: there is none from here, or it comes later by
+    /// [`Serf::respond`](crate::Serf::respond). Of several handlers of a query the first that answers does.
+    #[must_use]
+    pub fn on_query<F>(self, name: &str, handler: impl FnMut(Query) -> F + Send + 'static) -> Self
+    where
+        F: Future<Output = Option<Vec<u8>>> + Send + 'static,
+    {
+        self.query(Key::Query(name.into()), handler)
+    }
+
+    /// For queries of every name that has no handler of its own.
+    #[must_use]
+    pub fn on_any_query<F>(self, handler: impl FnMut(Query) -> F + Send + 'static) -> Self
+    where
+        F: Future<Output = Option<Vec<u8>>> + Send + 'static,
+    {
+        self.query(Key::AnyQuery, handler)
+    }
+
     /// For every event that has no other handler.
     #[must_use]
     pub fn otherwise<F>(self, mut handler: impl FnMut(Event) -> F + Send + 'static) -> Self
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        self.add(Key::Otherwise, move |event| Some(Box::pin(handler(event.clone()))))
+        self.add(Key::Otherwise, move |event, _| Some(Box::pin(handler(event.clone()))))
     }
 
     /// For events that were lost because the handlers were too slow.
@@ -108,7 +131,7 @@ impl Handlers {
     pub async fn run(mut self, mut events: Events) {
         while let Some(event) = events.next().await {
             match event {
-                Ok(event) => self.dispatch(&event).await,
+                Ok(event) => self.dispatch(&event, events.responder()).await,
                 Err(lagged) => {
                     for handler in &mut self.lagged {
                         handler(lagged).await;
@@ -118,25 +141,58 @@ impl Handlers {
         }
     }
 
-    async fn dispatch(&mut self, event: &Event) {
+    async fn dispatch(&mut self, event: &Event, responder: Option<&Responder>) {
         let keys = match event {
-            Event::Member(member) => [Key::Member(member.kind), Key::AnyMember, Key::Otherwise],
+            Event::Member(MemberEvent { kind, .. }) | Event::Members(MembersEvent { kind, .. }) => {
+                [Key::Member(*kind), Key::AnyMember, Key::Otherwise]
+            }
             Event::User(user) => [Key::User(user.name.clone()), Key::AnyUser, Key::Otherwise],
+            Event::Query(query) => [Key::Query(query.name.clone()), Key::AnyQuery, Key::Otherwise],
             _ => [Key::Otherwise, Key::Otherwise, Key::Otherwise],
         };
         let Some(key) = keys.iter().find(|key| self.routes.iter().any(|(route, _)| route == *key)) else { return };
+        match event {
+            // The handlers for members take one at a time.
+            Event::Members(MembersEvent { kind, members }) if *key != Key::Otherwise => {
+                for member in members {
+                    let event = Event::Member(MemberEvent { kind: *kind, member: member.clone() });
+                    self.call(key, &event, responder).await;
+                }
+            }
+            event => self.call(key, event, responder).await,
+        }
+    }
+
+    async fn call(&mut self, key: &Key, event: &Event, responder: Option<&Responder>) {
         for (_, handler) in self.routes.iter_mut().filter(|(route, _)| route == key) {
-            if let Some(work) = handler(event) {
+            if let Some(work) = handler(event, responder) {
                 work.await;
             }
         }
+    }
+
+    fn query<F>(self, key: Key, mut handler: impl FnMut(Query) -> F + Send + 'static) -> Self
+    where
+        F: Future<Output = Option<Vec<u8>>> + Send + 'static,
+    {
+        self.add(key, move |event, responder| match event {
+            Event::Query(query) => {
+                let (to, answer, responder) = (query.id, handler(query.clone()), responder.cloned());
+                Some(Box::pin(async move {
+                    if let (Some(answer), Some(responder)) = (answer.await, responder) {
+                        responder.respond(to, &answer);
+                    }
+                }))
+            }
+            _ => None,
+        })
     }
 
     fn member<F>(self, key: Key, mut handler: impl FnMut(MemberEvent) -> F + Send + 'static) -> Self
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        self.add(key, move |event| match event {
+        self.add(key, move |event, _| match event {
             Event::Member(event) => Some(Box::pin(handler(event.clone()))),
             _ => None,
         })
@@ -146,13 +202,17 @@ impl Handlers {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        self.add(key, move |event| match event {
+        self.add(key, move |event, _| match event {
             Event::User(event) => Some(Box::pin(handler(event.clone()))),
             _ => None,
         })
     }
 
-    fn add(mut self, key: Key, handler: impl FnMut(&Event) -> Option<Work> + Send + 'static) -> Self {
+    fn add(
+        mut self,
+        key: Key,
+        handler: impl FnMut(&Event, Option<&Responder>) -> Option<Work> + Send + 'static,
+    ) -> Self {
         self.routes.push((key, Box::new(handler)));
         self
     }

@@ -22,9 +22,12 @@ mod error;
 mod events;
 mod handlers;
 mod join;
+mod joining;
+mod keys;
 mod mail;
 pub mod net;
 mod options;
+mod query;
 mod seed;
 mod serf;
 mod signal;
@@ -35,17 +38,22 @@ mod stream;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use serf_proto;
+pub use serf_proto::envelope::{Key, KeyError};
 pub use serf_proto::{
-    Event, ForceLeaveError, LeaveReport, Member, MemberEvent, MemberEventKind, NodeState, OldEvents, Peer,
-    SeedFailureCause, SetTagsError, Status, Tags, UserEvent, UserEventError,
+    CodecChoice, Coordinate, Event, ForceLeaveError, KeyAnswer, KeyOperation, KeyReport, KeysError, LeaveReport,
+    Member, MemberEvent, MemberEventKind, MembersEvent, Name, NodeState, OldEvents, Peer, Query, QueryError, QueryId,
+    QueryReport, Question, RespondError, Retry, SeedFailureCause, SetTagsError, Status, Tags, UserEvent,
+    UserEventError,
 };
 
 pub use crate::error::{CommandError, JoinError, SeedCause, SeedFailure, StartError, Transport};
 pub use crate::events::{Events, Lagged};
 pub use crate::handlers::Handlers;
+pub use crate::joining::JoinReport;
 pub use crate::options::{DEFAULT_PORT, Options};
+pub use crate::query::{QueryStream, Reply};
 pub use crate::seed::SeedError;
-pub use crate::serf::{JoinReport, Serf, Stopped, WeakSerf};
+pub use crate::serf::{Serf, Stopped, WeakSerf};
 pub use crate::stats::Stats;
 
 /// Locks. A panic in another task, which only a bug can cause, is not made worse by refusing to go on in this one.

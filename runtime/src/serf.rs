@@ -3,22 +3,24 @@
 use core::fmt;
 use core::net::SocketAddr;
 use core::sync::atomic::Ordering;
+use core::time::Duration;
 use std::sync::{Arc, Weak};
 
 use serf_proto::{
-    Config, Event, ForceLeaveError, Identity, LeaveReport, Member, Node, NodeState, OldEvents, Outbox, Peer, Seed,
+    Config, Coordinate, Event, ForceLeaveError, Identity, LeaveReport, Member, Node, NodeState, Outbox, Peer, Seed,
     SetTagsError, Start, Tags, UserEventError,
 };
 
 use crate::driver::Shared;
 use crate::engine::Engine;
-use crate::error::{CommandError, JoinError, SeedCause, SeedFailure, StartError};
+use crate::error::{CommandError, StartError};
 use crate::events::Events;
 use crate::handlers::Handlers;
 use crate::net::Net;
 use crate::options::Options;
+use crate::query::{Responder, replied_to};
 use crate::stats::Stats;
-use crate::{address, join, socket};
+use crate::{address, socket};
 
 /// A member of a cluster, running on an async runtime.
 ///
@@ -40,16 +42,6 @@ impl<N: Net> Drop for Owner<N> {
 
 /// A handle that does not keep the node running, for a task or a handler that should end with it.
 pub struct WeakSerf<N: Net>(Weak<Owner<N>>);
-
-/// How a join went.
-#[derive(Debug)]
-#[non_exhaustive]
-pub struct JoinReport {
-    /// How many addresses answered and let us in.
-    pub contacted: u32,
-    /// The seeds that did not, with the reason.
-    pub failed: Vec<SeedFailure>,
-}
 
 /// Starting and stopping.
 impl<N: Net> Serf<N> {
@@ -86,56 +78,6 @@ impl<N: Net> Serf<N> {
             Node::new(config, &identity, &seed, now, Start::new(), out)
         });
         Ok(Self(Arc::new(Owner { shared })))
-    }
-
-    /// Joins a cluster through `seeds`: members' addresses as `host`, `host:port`, `[ipv6]:port`, or each of these after
-    /// `name/`. Names are resolved to all their addresses; without a port, ours is assumed. All are asked at once, one is
-    /// enough. User events from before the join are not delivered.
-    ///
-    /// Returns when every seed has answered or failed, at the latest after the stream timeout. Dropping the future does not
-    /// undo the join, one only is not told of its end.
-    ///
-    /// # Errors
-    ///
-    /// When no seed let us in, or the node is leaving or stopped.
-    pub async fn join<S: AsRef<str>>(&self, seeds: &[S]) -> Result<JoinReport, JoinError> {
-        self.join_with(seeds, OldEvents::Ignore).await
-    }
-
-    /// As [`join`](Self::join), with a say in whether user events from before it are delivered.
-    ///
-    /// # Errors
-    ///
-    /// As [`join`](Self::join).
-    pub async fn join_with<S: AsRef<str>>(&self, seeds: &[S], old: OldEvents) -> Result<JoinReport, JoinError> {
-        let seeds = seeds.iter().map(|seed| seed.as_ref().to_owned()).collect();
-        let shared = self.shared();
-        let (addrs, mut failed) = join::resolve(&shared.net, shared.bound, seeds).await;
-        if addrs.is_empty() {
-            let empty = JoinReport { contacted: 0, failed };
-            return Err(if empty.failed.is_empty() { JoinError::NoSeeds } else { JoinError::NobodyAnswered(empty) });
-        }
-        let only_addrs: Vec<SocketAddr> = addrs.iter().map(|(addr, _)| *addr).collect();
-        let (done, waiting) = async_channel::bounded(1);
-        let begun = shared.call(|engine, now, out| {
-            let id = engine.node.join(now, &only_addrs, old, out)?;
-            engine.joins.insert(id, done);
-            Ok(id)
-        });
-        match begun {
-            Some(Ok(_)) => {}
-            Some(Err(serf_proto::JoinError::NoSeeds)) => return Err(JoinError::NoSeeds),
-            Some(Err(_)) => return Err(JoinError::Leaving),
-            None => return Err(JoinError::Stopped),
-        }
-        let report = waiting.recv().await.map_err(|_| JoinError::Stopped)?;
-        failed.extend(report.failed.into_iter().map(|failure| {
-            let of = addrs.iter().find(|(addr, _)| *addr == failure.addr);
-            let seed = of.map_or_else(|| failure.addr.to_string(), |(_, seed)| seed.clone());
-            SeedFailure { seed, addr: Some(failure.addr), cause: SeedCause::Exchange(failure.cause) }
-        }));
-        let report = JoinReport { contacted: report.contacted, failed };
-        if report.contacted == 0 { Err(JoinError::NobodyAnswered(report)) } else { Ok(report) }
     }
 
     /// Leaves the cluster gracefully and waits until the others were told, or it took too long to tell them. Then
@@ -216,6 +158,23 @@ impl<N: Net> Serf<N> {
         }
     }
 
+    /// Where we are in the network; none when [coordinates](serf_proto::Options::coordinates) are off.
+    pub fn coordinate(&self) -> Option<Coordinate> {
+        self.shared().lock().node.coordinate()
+    }
+
+    /// Where a member is, as it said when it last answered a probe of ours; none while it has not, or when coordinates are off.
+    pub fn coordinate_of(&self, name: &str) -> Option<Coordinate> {
+        self.shared().lock().node.coordinate_of(name)
+    }
+
+    /// How long a packet is thought to take from one member to another and back; none while we do not know where both are.
+    pub fn rtt(&self, a: &str, b: &str) -> Option<Duration> {
+        let engine = self.shared().lock();
+        let (a, b) = (engine.node.coordinate_of(a)?, engine.node.coordinate_of(b)?);
+        Some(a.distance_to(&b))
+    }
+
     /// Where the node listens, with the port that the system chose if it was to choose.
     pub fn bound_addr(&self) -> SocketAddr {
         self.shared().bound
@@ -224,16 +183,18 @@ impl<N: Net> Serf<N> {
 
 /// Listening.
 impl<N: Net> Serf<N> {
-    /// All events from now on: members that join, leave, fail, change or are forgotten; user events; suspicions; name
-    /// conflicts. See [`Events`] for what happens to slow listeners.
+    /// All events from now on: members that join, leave, fail, change or are forgotten; user events; queries to us; suspicions; name
+    /// conflicts. Replies to our own queries are not among them: they come on the query's own [stream](crate::QueryStream). See
+    /// [`Events`] for what happens to slow listeners.
     pub fn events(&self) -> Events {
-        self.events_where(|_| true)
+        self.events_where(|event| replied_to(event).is_none())
     }
 
-    /// The events that `wanted` accepts. It is called while the node is locked: it should look at the event and no more.
+    /// The events that `wanted` accepts, of all that there are. It is called while the node is locked: it should look at the event and no more.
     pub fn events_where(&self, wanted: impl Fn(&Event) -> bool + Send + Sync + 'static) -> Events {
         let shared = self.shared();
-        shared.lock().subscribers.subscribe(shared.subscriber_events_max, wanted)
+        let events = shared.lock().subscribers.subscribe(shared.subscriber_events_max, wanted);
+        events.with_responder(Responder::of(self))
     }
 
     /// The members as they are, from which the member events that `events` gives next lead on without a gap: those that
@@ -286,11 +247,11 @@ impl<N: Net> Serf<N> {
 }
 
 impl<N: Net> Serf<N> {
-    fn shared(&self) -> &Arc<Shared<N>> {
+    pub(crate) fn shared(&self) -> &Arc<Shared<N>> {
         &self.0.shared
     }
 
-    fn command<E>(
+    pub(crate) fn command<E>(
         &self,
         command: impl FnOnce(&mut Engine<N>, serf_proto::Instant, &mut Outbox) -> Result<(), E>,
     ) -> Result<(), CommandError<E>> {

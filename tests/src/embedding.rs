@@ -15,8 +15,9 @@ use futures_lite::future::{or, poll_once};
 use serf_runtime::net::Net;
 use serf_runtime::serf_proto::{DropReason, UserEventError, limits};
 use serf_runtime::{
-    CommandError, Event, Events, Handlers, JoinError, Lagged, Member, MemberEventKind, NodeState, Options, SeedCause,
-    SeedFailureCause, Serf, StartError, Status, Tags, Transport,
+    CommandError, Event, Events, Handlers, JoinError, Lagged, Member, MemberEventKind, NodeState, OldEvents, Options,
+    Query, QueryError, QueryReport, QueryStream, Question, Reply, RespondError, Retry, SeedCause, SeedFailureCause,
+    Serf, StartError, Status, Tags, Transport,
 };
 
 /// Runs every test of this module on one runtime: its name, and how to run a future on it.
@@ -48,6 +49,13 @@ macro_rules! embedding_tests {
             a_stopped_node_frees_its_port_and_refuses_commands
             garbage_is_counted_and_harms_nobody
             streams_that_say_nothing_are_bounded_and_end
+            a_query_is_acknowledged_and_answered_and_ends_early
+            a_query_reaches_only_those_that_its_filters_meet
+            a_query_may_be_abandoned_and_an_answer_may_be_late
+            a_slow_reader_of_replies_loses_the_oldest_and_never_the_report
+            a_join_goes_on_until_somebody_is_there
+            a_join_that_goes_on_gives_up_when_its_time_is_over_or_nobody_waits
+            members_know_how_far_they_are_apart
         );
     };
     ($net:ty, $block_on:path: $($test:ident)*) => {
@@ -501,4 +509,182 @@ pub async fn streams_that_say_nothing_are_bounded_and_end<N: Net>() {
     while joined.is_err() {
         joined = b.join(&at(&a)).await;
     }
+}
+
+/// All replies of a query, as `ack NAME`, `NAME: ANSWER` in the order of their letters, and the report.
+async fn replies<N: Net>(mut query: QueryStream) -> (Vec<String>, QueryReport) {
+    let mut replies = Vec::new();
+    loop {
+        match soon::<N, _>(query.next()).await.expect("the report comes last").expect("nothing was missed") {
+            Reply::Ack(from) => replies.push(format!("ack {from}")),
+            Reply::Response { from, payload } => replies.push(format!("{from}: {}", String::from_utf8_lossy(&payload))),
+            Reply::Ended(report) => {
+                assert_eq!(soon::<N, _>(query.next()).await, None);
+                replies.sort_unstable();
+                return (replies, report);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// Asking everybody, with answers from handlers.
+pub async fn a_query_is_acknowledged_and_answered_and_ends_early<N: Net>() {
+    let [a, b] = pair::<N>(["a", "b"]).await;
+    until(&a, |members| count(members, Status::Alive) == 2).await;
+    for (serf, answer) in [(&a, "here"), (&b, "there")] {
+        serf.handle(
+            Handlers::new()
+                .on_query(
+                    "where",
+                    move |query| async move { Some([answer.as_bytes(), b" ", &query.payload[..]].concat()) },
+                )
+                .on_any_query(|query| async move { (&*query.name == "who").then(|| query.source.as_bytes().to_vec()) }),
+        );
+    }
+    let question = Question::new("where").with_payload(b"now").with_acks().for_at_most(Duration::from_secs(50));
+    let (said, report) = replies::<N>(a.query(&question).unwrap()).await;
+    assert_eq!(said, ["a: here now", "ack a", "ack b", "b: there now"]);
+    assert_eq!((report.acks, report.responses, report.complete), (2, 2, true));
+    let (said, _) = replies::<N>(b.query(&Question::new("who")).unwrap()).await;
+    assert_eq!(said, ["a: b", "b: b"]);
+    let mut events = a.events();
+    a.user_event("after", b"", false).unwrap();
+    assert!(matches!(next::<N>(&mut events).await, Event::User(_)), "replies go to whoever asked");
+    let too_large = a.query(&Question::new("large").with_payload(&[0; 1100]));
+    assert!(matches!(too_large, Err(CommandError::Refused(QueryError::TooLarge { limit: 1024, .. }))));
+}
+
+/// Filters.
+pub async fn a_query_reaches_only_those_that_its_filters_meet<N: Net>() {
+    let tags = |role: &str| [("role", role)].into_iter().collect::<Tags>();
+    let a = Serf::<N>::start(Options { tags: tags("web"), ..options("a") }).unwrap();
+    let b = Serf::<N>::start(Options { tags: tags("db"), ..options("b") }).unwrap();
+    soon::<N, _>(b.join(&at(&a))).await.unwrap();
+    until(&a, |members| count(members, Status::Alive) == 2).await;
+    for serf in [&a, &b] {
+        serf.handle(Handlers::new().on_any_query(|_| async { Some(b"yes".to_vec()) }));
+    }
+    let role = |role| [("role", role)];
+    for (question, who) in [
+        (Question::new("q").of_tags(&role("^db$")), "b: yes"),
+        (Question::new("q").of_tags(&role("w.b")), "a: yes"),
+        (Question::new("q").of_nodes(&["b", "c"]), "b: yes"),
+    ] {
+        let (said, report) = replies::<N>(a.query(&question).unwrap()).await;
+        assert_eq!((said, report.complete), (vec![who.to_owned()], true), "{question:?}");
+    }
+    let bad = a.query(&Question::new("q").of_tags(&role("(")));
+    assert!(matches!(bad, Err(CommandError::Refused(QueryError::Filter(_)))));
+}
+
+/// The next query that comes.
+async fn next_query<N: Net>(events: &mut Events) -> Query {
+    loop {
+        if let Event::Query(query) = next::<N>(events).await {
+            return query;
+        }
+    }
+}
+
+/// Askers and answerers that lose interest.
+pub async fn a_query_may_be_abandoned_and_an_answer_may_be_late<N: Net>() {
+    let [a, b] = pair::<N>(["a", "b"]).await;
+    let mut events = b.events();
+    drop(a.query(&Question::new("dropped").for_at_most(Duration::from_secs(50))).unwrap());
+    let dropped = next_query::<N>(&mut events).await;
+    assert_eq!((&*dropped.name, &*dropped.source), ("dropped", "a"));
+    assert!(b.time_left(&dropped) > Duration::from_secs(40));
+    b.respond(dropped.id, b"to nobody").unwrap();
+    let twice = b.respond(dropped.id, b"again");
+    assert_eq!(twice, Err(CommandError::Refused(RespondError::Answered)));
+
+    let short = a.query(&Question::new("short").of_nodes(&["b"]).for_at_most(Duration::from_millis(300))).unwrap();
+    let query = next_query::<N>(&mut events).await;
+    let (said, report) = replies::<N>(short).await;
+    assert_eq!((said.len(), report.responses, report.complete), (0, 0, false));
+    assert_eq!(report.silent, ["b".into()]);
+    // Its time began when it came, a little later than it was asked.
+    let net = N::current().unwrap();
+    while !b.time_left(&query).is_zero() {
+        net.sleep(b.time_left(&query)).await;
+    }
+    assert_eq!(b.respond(query.id, b"late"), Err(CommandError::Refused(RespondError::Late)));
+}
+
+/// Back-pressure of replies.
+pub async fn a_slow_reader_of_replies_loses_the_oldest_and_never_the_report<N: Net>() {
+    let a = Serf::<N>::start(Options { subscriber_events_max: 1, ..options("a") }).unwrap();
+    let mut queries = a.events();
+    let mut slow = a.query(&Question::new("q").with_acks().for_at_most(Duration::from_secs(50))).unwrap();
+    let query = next_query::<N>(&mut queries).await;
+    a.respond(query.id, b"answer").unwrap();
+    assert_eq!(soon::<N, _>(slow.next()).await, Some(Err(Lagged(2))));
+    assert!(matches!(soon::<N, _>(slow.next()).await, Some(Ok(Reply::Ended(report))) if report.complete));
+    let unfinished = a.query(&Question::new("q").for_at_most(Duration::from_secs(50))).unwrap();
+    a.shutdown().await;
+    assert!(unfinished.report().await.is_err(), "a stream ends with its node");
+    assert!(matches!(a.query(&Question::new("q")), Err(CommandError::Stopped)));
+}
+
+/// A seed that comes up later than the node that needs it.
+pub async fn a_join_goes_on_until_somebody_is_there<N: Net>() {
+    let b = start::<N>("b");
+    let later = start::<N>("a");
+    let addr = later.bound_addr();
+    soon::<N, _>(later.shutdown()).await;
+    let retry = Retry { pause: Duration::from_millis(100), pause_max: Duration::from_secs(1), give_up_after: None };
+    let seeds = [addr.to_string()];
+    let mut events = b.events();
+    let start_late = async {
+        while !matches!(next::<N>(&mut events).await, Event::Joined(report) if report.contacted == 0) {}
+        Serf::<N>::start(Options { bind: addr, ..options("a") }).unwrap()
+    };
+    let join = b.join_until(&seeds, OldEvents::Ignore, retry);
+    let (report, a) = soon::<N, _>(futures_lite::future::zip(join, start_late)).await;
+    let report = report.unwrap();
+    assert_eq!((report.contacted, report.failed.len()), (1, 0));
+    assert!(report.attempts >= 2, "{report:?}");
+    until(&a, |members| count(members, Status::Alive) == 2).await;
+}
+
+/// The other ends of a join that goes on.
+pub async fn a_join_that_goes_on_gives_up_when_its_time_is_over_or_nobody_waits<N: Net>() {
+    let b = start::<N>("b");
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let pause = Duration::from_millis(100);
+    let retry = Retry { pause, pause_max: pause, give_up_after: Some(Duration::from_millis(400)) };
+    let result = soon::<N, _>(b.join_until(&[&closed, "host:port"], OldEvents::Ignore, retry)).await;
+    let Err(JoinError::NobodyAnswered(report)) = result else { panic!("{result:?}") };
+    assert!(report.attempts >= 3 && report.failed.len() == 2, "{report:?}");
+    let forever = Retry { give_up_after: None, ..retry };
+    let nobody: [&str; 0] = [];
+    assert!(matches!(b.join_until(&nobody, OldEvents::Ignore, forever).await, Err(JoinError::NoSeeds)));
+    let seeds = [closed];
+    let waiting =
+        soon::<N, _>(futures_lite::future::zip(b.join_until(&seeds, OldEvents::Ignore, forever), b.shutdown()));
+    assert!(matches!(waiting.await.0, Err(JoinError::Stopped)));
+}
+
+/// Network coordinates.
+pub async fn members_know_how_far_they_are_apart<N: Net>() {
+    let quick = |name: &str| {
+        let mut options = options(name);
+        options.protocol.probe_interval = Duration::from_millis(100);
+        options.protocol.probe_timeout = Duration::from_millis(90);
+        Serf::<N>::start(options).unwrap()
+    };
+    let [a, b] = ["a", "b"].map(quick);
+    soon::<N, _>(b.join(&at(&a))).await.unwrap();
+    assert!(a.coordinate().is_some() && a.rtt("a", "nobody").is_none());
+    let net = N::current().unwrap();
+    soon::<N, _>(async {
+        while a.rtt("a", "b").is_none() {
+            net.sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+    assert_eq!(a.rtt("a", "b"), a.rtt("b", "a"));
+    assert!(a.rtt("a", "b").unwrap() < Duration::from_secs(1));
+    assert_eq!(a.coordinate_of("a"), a.coordinate());
 }

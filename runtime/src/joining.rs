@@ -1,0 +1,237 @@
+//! Joins: one attempt, and attempts that go on.
+
+use core::future::Future;
+use core::net::SocketAddr;
+use core::pin::Pin;
+use core::time::Duration;
+use std::sync::Arc;
+
+use futures_lite::future::or;
+use serf_proto::{Instant, JoinId, Node, OldEvents, Outbox, Retry, Rng, Seed, Status};
+
+use crate::driver::Shared;
+use crate::error::{JoinError, SeedCause, SeedFailure};
+use crate::join;
+use crate::net::Net;
+use crate::serf::Serf;
+
+/// How a join went.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct JoinReport {
+    /// How many addresses answered and let us in.
+    pub contacted: u32,
+    /// The seeds that did not, with the reason; of the last attempt.
+    pub failed: Vec<SeedFailure>,
+    /// How many attempts were made.
+    pub attempts: u32,
+}
+
+/// Joining.
+impl<N: Net> Serf<N> {
+    /// Joins a cluster through `seeds`: members' addresses as `host`, `host:port`, `[ipv6]:port`, or each of these after
+    /// `name/`. Names are resolved to all their addresses; without a port, ours is assumed. All are asked at once, one is
+    /// enough. User events from before the join are not delivered.
+    ///
+    /// Returns when every seed has answered or failed, at the latest after the stream timeout. Dropping the future does not
+    /// undo the join, one only is not told of its end.
+    ///
+    /// # Errors
+    ///
+    /// When no seed let us in, or the node is leaving or stopped.
+    pub async fn join<S: AsRef<str>>(&self, seeds: &[S]) -> Result<JoinReport, JoinError> {
+        self.join_with(seeds, OldEvents::Ignore).await
+    }
+
+    /// As [`join`](Self::join), with a say in whether user events from before it are delivered.
+    ///
+    /// # Errors
+    ///
+    /// As [`join`](Self::join).
+    pub async fn join_with<S: AsRef<str>>(&self, seeds: &[S], old: OldEvents) -> Result<JoinReport, JoinError> {
+        attempt(self.shared(), &owned(seeds), old).await
+    }
+
+    /// As [`join_with`](Self::join_with), again and again until a seed lets us in. Names are resolved anew for each attempt, so that
+    /// seeds may come up, or move, later than this node. Dropping the future gives up: no more attempts are made.
+    ///
+    /// # Errors
+    ///
+    /// When the time of `retry` is over, there is no seed at all, or the node is leaving or stopped.
+    pub async fn join_until<S: AsRef<str>>(
+        &self,
+        seeds: &[S],
+        old: OldEvents,
+        retry: Retry,
+    ) -> Result<JoinReport, JoinError> {
+        let (shared, seeds) = (Arc::clone(self.shared()), owned(seeds));
+        let (done, ended) = async_channel::bounded(1);
+        // A task of its own, for only tasks may wait for time; it ends with this future.
+        let task = self.shared().net.spawn(async move {
+            let next = || {
+                let (shared, seeds) = (Arc::clone(&shared), seeds.clone());
+                Box::pin(async move { attempt(&shared, &seeds, old).await }) as Attempt
+            };
+            _ = done.try_send(persist(&shared, retry, next).await);
+        });
+        let result = ended.recv().await.unwrap_or(Err(JoinError::Stopped));
+        drop(task);
+        result
+    }
+
+    /// Joins the cluster of an earlier life, of which the [snapshot](crate::Options::snapshot) told: through the members that were
+    /// alive, a few at a time until one answers, then those that had failed. A node with a snapshot does this by itself when it
+    /// starts.
+    ///
+    /// # Errors
+    ///
+    /// [`JoinError::NoSeeds`] when no member of an earlier life is known; otherwise as [`join`](Self::join).
+    pub async fn rejoin(&self, old: OldEvents) -> Result<JoinReport, JoinError> {
+        rejoin(self.shared(), old).await
+    }
+}
+
+type Attempt = Pin<Box<dyn Future<Output = Result<JoinReport, JoinError>> + Send>>;
+
+fn owned<S: AsRef<str>>(seeds: &[S]) -> Vec<String> {
+    seeds.iter().map(|seed| seed.as_ref().to_owned()).collect()
+}
+
+/// Resolves the seeds and asks them all.
+async fn attempt<N: Net>(shared: &Arc<Shared<N>>, seeds: &[String], old: OldEvents) -> Result<JoinReport, JoinError> {
+    let (addrs, failed) = join::resolve(&shared.net, shared.bound, seeds.to_vec()).await;
+    if addrs.is_empty() {
+        let empty = JoinReport { contacted: 0, failed, attempts: 1 };
+        return Err(if empty.failed.is_empty() { JoinError::NoSeeds } else { JoinError::NobodyAnswered(empty) });
+    }
+    let only_addrs: Vec<SocketAddr> = addrs.iter().map(|(addr, _)| *addr).collect();
+    let mut report = ended(shared, |node, now, out| node.join(now, &only_addrs, old, out), &addrs).await?;
+    report.failed.splice(..0, failed);
+    if report.contacted == 0 { Err(JoinError::NobodyAnswered(report)) } else { Ok(report) }
+}
+
+async fn rejoin<N: Net>(shared: &Arc<Shared<N>>, old: OldEvents) -> Result<JoinReport, JoinError> {
+    let report = ended(shared, |node, now, out| node.rejoin(now, old, out), &[]).await?;
+    if report.contacted == 0 { Err(JoinError::NobodyAnswered(report)) } else { Ok(report) }
+}
+
+/// Rejoins until there is company, whoever found whom.
+pub(crate) async fn rejoin_until_found<N: Net>(shared: Arc<Shared<N>>) {
+    let next = || {
+        let shared = Arc::clone(&shared);
+        Box::pin(async move {
+            let others = |shared: &Shared<N>| {
+                let engine = shared.lock();
+                engine.node.members().filter(|member| member.status() == Status::Alive).count() > 1
+            };
+            if others(&shared) {
+                return Ok(JoinReport { contacted: 0, failed: Vec::new(), attempts: 0 });
+            }
+            rejoin(&shared, OldEvents::Deliver).await
+        }) as Attempt
+    };
+    match persist(&shared, Retry::default(), next).await {
+        Ok(report) => tracing::info!(attempts = report.attempts, "found the cluster of an earlier life"),
+        Err(error) => tracing::info!(%error, "the cluster of an earlier life is looked for no more"),
+    }
+}
+
+/// Begins a join and waits for its end. `names` are the seeds that the addresses come from.
+async fn ended<N: Net>(
+    shared: &Arc<Shared<N>>,
+    begin: impl FnOnce(&mut Node, Instant, &mut Outbox) -> Result<JoinId, serf_proto::JoinError>,
+    names: &[(SocketAddr, String)],
+) -> Result<JoinReport, JoinError> {
+    let (done, waiting) = async_channel::bounded(1);
+    let begun = shared.call(|engine, now, out| {
+        let id = begin(&mut engine.node, now, out)?;
+        engine.joins.insert(id, done);
+        Ok(())
+    });
+    match begun {
+        Some(Ok(())) => {}
+        Some(Err(serf_proto::JoinError::NoSeeds)) => return Err(JoinError::NoSeeds),
+        Some(Err(_)) => return Err(JoinError::Leaving),
+        None => return Err(JoinError::Stopped),
+    }
+    let report = waiting.recv().await.map_err(|_| JoinError::Stopped)?;
+    let failed = report.failed.into_iter().map(|failure| {
+        let of = names.iter().find(|(addr, _)| *addr == failure.addr);
+        let seed = of.map_or_else(|| failure.addr.to_string(), |(_, seed)| seed.clone());
+        SeedFailure { seed, addr: Some(failure.addr), cause: SeedCause::Exchange(failure.cause) }
+    });
+    Ok(JoinReport { contacted: report.contacted, failed: failed.collect(), attempts: 1 })
+}
+
+/// Makes attempts until one reaches somebody, with growing pauses. For spawned tasks only.
+async fn persist<N: Net>(
+    shared: &Arc<Shared<N>>,
+    retry: Retry,
+    mut attempt: impl FnMut() -> Attempt,
+) -> Result<JoinReport, JoinError> {
+    let give_up_at = retry.give_up_after.map_or(Instant::MAX, |after| shared.net.now() + after);
+    let mut pauses = Pauses::new(&retry);
+    for attempts in 1.. {
+        let failed = match attempt().await {
+            Ok(report) => return Ok(JoinReport { attempts, ..report }),
+            Err(JoinError::NobodyAnswered(report)) => JoinError::NobodyAnswered(JoinReport { attempts, ..report }),
+            Err(error) => return Err(error),
+        };
+        let pause = pauses.next();
+        if shared.net.now() + pause >= give_up_at {
+            return Err(failed);
+        }
+        tracing::warn!(%failed, attempts, ?pause, "will try again");
+        let stopped = async { _ = shared.gone.recv().await };
+        or(shared.net.sleep(pause), stopped).await;
+    }
+    Err(JoinError::Stopped)
+}
+
+/// Pauses that double, each shortened by up to a half at random, so that nodes that start together do not come together.
+struct Pauses {
+    pause: Duration,
+    pause_max: Duration,
+    rng: Rng,
+}
+
+impl Pauses {
+    fn new(retry: &Retry) -> Self {
+        let mut entropy = [0; 32];
+        // Without entropy the pauses are those of everybody: no reason not to try again.
+        _ = getrandom::fill(&mut entropy);
+        let rng = Rng::stream(&Seed::from_bytes(entropy), 0);
+        let pause_max = retry.pause_max.max(PAUSE_LEAST);
+        Self { pause: retry.pause.clamp(PAUSE_LEAST, pause_max), pause_max, rng }
+    }
+
+    fn next(&mut self) -> Duration {
+        let pause = self.pause - self.rng.duration_below(self.pause / 2);
+        self.pause = self.pause.saturating_mul(2).min(self.pause_max);
+        pause
+    }
+}
+
+/// A join is not tried more often, whatever it was told.
+const PAUSE_LEAST: Duration = Duration::from_millis(100);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_up_to_the_longest_and_half_of_each_may_be_left_out() {
+        let [pause, pause_max] = [1, 10].map(Duration::from_secs);
+        let mut pauses = Pauses::new(&Retry { pause, pause_max, give_up_after: None });
+        for whole in [1, 2, 4, 8, 10, 10].map(Duration::from_secs) {
+            let pause = pauses.next();
+            assert!((whole / 2..=whole).contains(&pause), "{pause:?} of {whole:?}");
+        }
+    }
+
+    #[test]
+    fn no_pause_is_so_short_that_it_would_be_a_flood() {
+        let mut pauses = Pauses::new(&Retry { pause: Duration::ZERO, pause_max: Duration::ZERO, give_up_after: None });
+        assert!(pauses.next() >= PAUSE_LEAST / 2 && pauses.next() <= PAUSE_LEAST);
+    }
+}
