@@ -38,8 +38,7 @@ pub(super) async fn retry(agent: Arc<Agent>, retry: Retry) {
         agent.log.info("agent", format_args!("Joining cluster...(replay: {})", retry.replay));
         let why = match agent.join(&retry.addrs, retry.replay).await {
             Ok(count) => {
-                let text = format_args!("Join completed. Synced with {count} initial agents");
-                return agent.log.info("agent", text);
+                return agent.log.info("agent", format_args!("Join completed. Synced with {count} initial agents"));
             }
             Err(why) => why,
         };
@@ -48,8 +47,7 @@ pub(super) async fn retry(agent: Arc<Agent>, retry: Retry) {
             agent.log.error("agent", "maximum retry join attempts made, exiting");
             return agent.stop(Stop::NobodyAnswers);
         }
-        let text = format_args!("Join failed: {why}, retrying in {:?}", retry.interval);
-        agent.log.warn("agent", text);
+        agent.log.warn("agent", format_args!("Join failed: {why}, retrying in {:?}", retry.interval));
         tokio::time::sleep(retry.interval).await;
     }
 }

@@ -37,6 +37,8 @@ pub(crate) struct Agent {
     scripts: Scripts,
     /// The Serf protocol that we speak.
     protocol: u8,
+    /// Whether the others are asked when another node has our name.
+    resolves_names: bool,
     size_limits: SizeLimits,
     /// The file that keeps tags; held while tags change, so that file and cluster agree.
     tags_file: Mutex<Option<PathBuf>>,

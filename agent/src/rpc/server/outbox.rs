@@ -183,11 +183,9 @@ impl Outbox {
     pub(crate) async fn below(&self, bytes: usize) {
         loop {
             let emptied = self.emptied.notified();
-            let state = self.lock();
-            if state.queue_bytes < bytes {
+            if self.lock().queue_bytes < bytes {
                 return;
             }
-            drop(state);
             emptied.await;
         }
     }
