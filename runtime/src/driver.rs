@@ -15,10 +15,14 @@ use serf_proto::{Instant, Node, Outbox};
 use crate::address::{canonical, for_socket};
 use crate::desk::{Desk, with_buffer, with_desk};
 use crate::engine::{Engine, Running};
+use crate::events::Events;
+use crate::keyring_file::KeyringFile;
 use crate::lock;
 use crate::mail::Mail;
 use crate::net::{Listener, Net, Udp};
+use crate::query::replied_to;
 use crate::signal::Signal;
+use crate::snapshot::SnapshotWriter;
 use crate::socket::is_dual;
 use crate::stream::Start;
 
@@ -31,11 +35,27 @@ pub(crate) struct Shared<N: Net> {
     pub(crate) subscriber_events_max: usize,
     pub(crate) mail: Mail,
     pub(crate) counters: Counters,
+    pub(crate) files: Files,
     engine: Mutex<Engine<N>>,
     /// Raised when the node wants to be woken earlier than the timekeeper sleeps.
     earlier: Signal,
     /// Closed when all tasks are gone.
     pub(crate) gone: Receiver<Infallible>,
+}
+
+/// What is kept on disk.
+#[derive(Debug)]
+pub(crate) struct Files {
+    pub(crate) snapshot: Option<SnapshotWriter>,
+    pub(crate) keyring: Option<KeyringFile>,
+}
+
+impl Files {
+    /// How often writing one of them failed.
+    pub(crate) fn errors(&self) -> u64 {
+        let keyring = self.keyring.as_ref().map_or(0, |file| file.errors.load(Ordering::Relaxed));
+        keyring + self.snapshot.as_ref().map_or(0, SnapshotWriter::errors)
+    }
 }
 
 /// What only the driver knows.
@@ -46,14 +66,15 @@ pub(crate) struct Counters {
 }
 
 impl<N: Net> Shared<N> {
-    /// Starts the loops around a new node, and does what it wants done first.
+    /// Starts the loops around a new node, and does what it wants done first. Gives all its events, from the very first on.
     pub(crate) fn start(
         net: N,
         bound: SocketAddr,
         sockets: (N::Udp, N::Listener),
         (linger, subscriber_events_max): (Duration, usize),
+        files: Files,
         new_node: impl FnOnce(Instant, &mut Outbox) -> Node,
-    ) -> Arc<Self> {
+    ) -> (Arc<Self>, Events) {
         let (alive, gone) = async_channel::bounded(1);
         let (udp, listener) = (Arc::new(sockets.0), sockets.1);
         with_desk(|desk| {
@@ -61,10 +82,13 @@ impl<N: Net> Shared<N> {
             let engine = Mutex::new(Engine::new(node, Running::new(Arc::clone(&udp), alive.clone())));
             let (mail, counters, earlier) = (Mail::default(), Counters::default(), Signal::default());
             let shared =
-                Arc::new(Self { net, bound, linger, subscriber_events_max, mail, counters, engine, earlier, gone });
+                Self { net, bound, linger, subscriber_events_max, mail, counters, files, engine, earlier, gone };
+            let shared = Arc::new(shared);
             let mut engine = shared.lock();
+            let events = engine.subscribers.subscribe(subscriber_events_max, |event| replied_to(event).is_none());
             engine.route(&shared, desk);
             desk.mail.clear();
+            desk.keyring = None;
             let spawn = |task| {
                 let alive = alive.clone();
                 shared.net.spawn(async move {
@@ -82,7 +106,7 @@ impl<N: Net> Shared<N> {
                 ];
             }
             drop(engine);
-            shared
+            (shared, events)
         })
     }
 
@@ -138,13 +162,17 @@ impl<N: Net> Shared<N> {
         Some(result)
     }
 
-    /// Unlocks the node and sends what it laid aside.
+    /// Unlocks the node, and writes and sends what it laid aside.
     fn send_mail(&self, engine: MutexGuard<'_, Engine<N>>, desk: &mut Desk) {
-        if desk.mail.is_empty() {
+        if desk.mail.is_empty() && desk.keyring.is_none() {
             return;
         }
         let udp = engine.running.as_ref().map(|running| Arc::clone(&running.udp));
         drop(engine);
+        // Before the answer that says so. It is seldom, and done without the lock: only this thread waits for the disk.
+        if let (Some((version, keys)), Some(file)) = (desk.keyring.take(), &self.files.keyring) {
+            file.write(version, &keys);
+        }
         for (to, datagram) in desk.mail.drain(..) {
             if let Some(udp) = &udp {
                 self.send_now_or_later(udp, to, &datagram);
@@ -213,6 +241,9 @@ impl<N: Net> Shared<N> {
         );
         engine.subscribers.close();
         drop(engine);
+        if let Some(snapshot) = &self.files.snapshot {
+            snapshot.close();
+        }
         drop((running, waiting));
     }
 }

@@ -25,6 +25,8 @@ pub(crate) struct Engine<N: Net> {
     /// Who waits for the end of an operation on keys.
     pub(crate) keys: BTreeMap<QueryId, Sender<KeyReport>>,
     pub(crate) leave: Leave,
+    /// How often our keys have changed.
+    keyring_version: u64,
     /// When the timekeeper will wake.
     pub(crate) wake_at: Instant,
 }
@@ -81,6 +83,7 @@ impl<N: Net> Engine<N> {
             joins: BTreeMap::new(),
             keys: BTreeMap::new(),
             leave: Leave::default(),
+            keyring_version: 0,
             wake_at: Instant::MAX,
         }
     }
@@ -105,6 +108,15 @@ impl<N: Net> Engine<N> {
                     if let Some(carrier) = self.carrier(stream) {
                         carrier.close();
                     }
+                }
+                Output::Persist(record) => {
+                    if let Some(snapshot) = &shared.files.snapshot {
+                        snapshot.append(&record);
+                    }
+                }
+                Output::Keyring(keys) => {
+                    self.keyring_version += 1;
+                    desk.keyring = Some((self.keyring_version, keys));
                 }
                 other => debug_assert!(false, "nobody does {other:?}"),
             }

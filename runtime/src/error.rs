@@ -4,6 +4,7 @@ use core::error::Error;
 use core::fmt;
 use core::net::{IpAddr, SocketAddr};
 use std::io;
+use std::path::PathBuf;
 
 use serf_proto::{ConfigError, IdentityError, SeedFailureCause};
 
@@ -38,6 +39,13 @@ pub enum StartError {
         bind: SocketAddr,
         /// The addresses that the host has, besides loopback.
         found: Vec<IpAddr>,
+    },
+    /// The snapshot cannot be read, or not be written to.
+    Snapshot {
+        /// Which file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
     },
     /// The operating system gave no entropy.
     Entropy(getrandom::Error),
@@ -88,6 +96,7 @@ impl fmt::Display for StartError {
                 write!(f, "bound to {bind}, but this host has no private address to advertise (it has {found:?}): ")?;
                 f.write_str("set `advertise`, or bind to one address")
             }
+            Self::Snapshot { path, source } => write!(f, "cannot use the snapshot {}: {source}", path.display()),
             Self::Entropy(error) => write!(f, "the operating system gives no entropy: {error}"),
             Self::Runtime(error) => write!(f, "start the node within its async runtime: {error}"),
         }
@@ -99,7 +108,7 @@ impl Error for StartError {
         match self {
             Self::Config(error) => Some(error),
             Self::Identity(error) => Some(error),
-            Self::Bind { source, .. } => Some(source),
+            Self::Bind { source, .. } | Self::Snapshot { source, .. } => Some(source),
             Self::Entropy(error) => Some(error),
             Self::Runtime(error) => Some(error),
             Self::AdvertiseUnspecified { .. } | Self::NoPrivateAddress { .. } => None,

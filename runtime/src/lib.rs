@@ -4,13 +4,14 @@
 //!
 //! - [`Options`] say how a node is set up; [`Serf::start`] starts it.
 //! - [`Serf`] is the handle: [join](Serf::join), [look at the members](Serf::members), [send a user event](Serf::user_event),
-//!   [change the tags](Serf::set_tags), [leave](Serf::leave). Dropping the last handle stops the node.
+//!   [ask a query](Serf::query), [change the tags](Serf::set_tags) or [the keys](Serf::install_key), [leave](Serf::leave). Dropping the last handle stops the node.
 //! - [`Events`] is what happens, as a stream; [`Handlers`] calls functions for it.
 //! - [`Net`](net::Net) is what a runtime has to provide, for whoever wants to bring another.
 //!
 //! The protocol itself is [`serf_proto`], a state machine without IO; this crate gives it sockets, time and luck. A node is
 //! locked for as long as one input or command takes, a few microseconds, and never across an await. Whatever waits is bounded:
-//! packets that the socket does not take, events that a subscriber does not take, streams that a peer does not read.
+//! packets that the socket does not take, events that a subscriber does not take, streams that a peer does not read, lines that a disk
+//! does not take.
 
 #![forbid(unsafe_code)]
 
@@ -23,14 +24,17 @@ mod events;
 mod handlers;
 mod join;
 mod joining;
+mod keyring_file;
 mod keys;
 mod mail;
 pub mod net;
 mod options;
 mod query;
+mod replace;
 mod seed;
 mod serf;
 mod signal;
+mod snapshot;
 mod socket;
 mod stats;
 mod stream;
@@ -50,6 +54,7 @@ pub use crate::error::{CommandError, JoinError, SeedCause, SeedFailure, StartErr
 pub use crate::events::{Events, Lagged};
 pub use crate::handlers::Handlers;
 pub use crate::joining::JoinReport;
+pub use crate::keyring_file::{KeyringFileError, read_keyring_file, write_keyring_file};
 pub use crate::options::{DEFAULT_PORT, Options};
 pub use crate::query::{QueryStream, Reply};
 pub use crate::seed::SeedError;

@@ -1,6 +1,7 @@
 //! How a node is set up.
 
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 
 use serf_proto::Tags;
 
@@ -26,6 +27,15 @@ pub struct Options {
     pub tags: Tags,
     /// How many events wait for a subscriber before it loses the oldest. Default 4096.
     pub subscriber_events_max: usize,
+    /// Where the node keeps what it needs to find its cluster again after a restart: whom it knew, and which events it has had. It
+    /// rejoins by itself when it starts, and is told no event twice. The format is that of HashiCorp's serf. Two nodes cannot
+    /// share a file. Default none.
+    pub snapshot: Option<PathBuf>,
+    /// With a snapshot: return to the cluster also after a graceful leave, not only after a crash. Default false.
+    pub rejoin_after_leave: bool,
+    /// Where the keys are written to whenever members change them; [`read_keyring_file`](crate::read_keyring_file) reads them for
+    /// [`encrypt_keys`](serf_proto::Options::encrypt_keys). Without it such changes are forgotten at the end. Default none.
+    pub keyring_file: Option<PathBuf>,
     /// The settings of the protocol: intervals, timeouts, limits. The profiles are those of HashiCorp's nodes, but that news
     /// goes out at once after a quiet time, and a backlog in up to eight packets at a time.
     pub protocol: serf_proto::Options,
@@ -55,6 +65,9 @@ impl Options {
             advertise: None,
             tags: Tags::default(),
             subscriber_events_max: 4096,
+            snapshot: None,
+            rejoin_after_leave: false,
+            keyring_file: None,
             protocol,
         }
     }

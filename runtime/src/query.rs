@@ -150,7 +150,9 @@ impl<N: Net> Serf<N> {
 
 /// How a handler answers, without a handle of the node.
 #[derive(Clone)]
-pub(crate) struct Responder(Arc<dyn Fn(QueryId, &[u8]) -> Result<(), CommandError<RespondError>> + Send + Sync>);
+pub(crate) struct Responder(Arc<Respond>);
+
+type Respond = dyn Fn(QueryId, &[u8]) -> Result<(), CommandError<RespondError>> + Send + Sync;
 
 impl Responder {
     pub(crate) fn of<N: Net>(serf: &Serf<N>) -> Self {

@@ -4,21 +4,25 @@ use core::fmt;
 use core::net::SocketAddr;
 use core::sync::atomic::Ordering;
 use core::time::Duration;
+use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 
 use serf_proto::{
-    Config, Coordinate, Event, ForceLeaveError, Identity, LeaveReport, Member, Node, NodeState, Outbox, Peer, Seed,
-    SetTagsError, Start, Tags, UserEventError,
+    AfterLeave, Config, Coordinate, Event, ForceLeaveError, Identity, LeaveReport, Member, Node, NodeState, Outbox,
+    Peer, Seed, SetTagsError, Start, Tags, UserEventError,
 };
 
-use crate::driver::Shared;
+use crate::driver::{Files, Shared};
 use crate::engine::Engine;
 use crate::error::{CommandError, StartError};
 use crate::events::Events;
 use crate::handlers::Handlers;
+use crate::joining::rejoin_until_found;
+use crate::keyring_file::KeyringFile;
 use crate::net::Net;
 use crate::options::Options;
 use crate::query::{Responder, replied_to};
+use crate::snapshot::{Opened, SnapshotWriter};
 use crate::stats::Stats;
 use crate::{address, socket};
 
@@ -61,7 +65,29 @@ impl<N: Net> Serf<N> {
     ///
     /// As [`start`](Self::start).
     pub fn start_on(net: N, options: Options) -> Result<Self, StartError> {
-        let config = Arc::new(Config::new(options.protocol).map_err(StartError::Config)?);
+        Self::start_with_events_on(net, options).map(|(serf, _events)| serf)
+    }
+
+    /// Starts a node and gives its [events](Self::events) from the very first on: our own joining, and, for a node with a
+    /// [snapshot](Options::snapshot), those that it missed while it was gone. A subscription that begins later may come too late for
+    /// them.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start).
+    pub fn start_with_events(options: Options) -> Result<(Self, Events), StartError> {
+        Self::start_with_events_on(N::current().map_err(StartError::Runtime)?, options)
+    }
+
+    /// As [`start_with_events`](Self::start_with_events), on a runtime of the caller's choice.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start).
+    pub fn start_with_events_on(net: N, options: Options) -> Result<(Self, Events), StartError> {
+        let keeps = options.snapshot.is_some();
+        let protocol = serf_proto::Options { snapshot: keeps || options.protocol.snapshot, ..options.protocol };
+        let config = Arc::new(Config::new(protocol).map_err(StartError::Config)?);
         let mut entropy = [0; 32];
         getrandom::fill(&mut entropy).map_err(StartError::Entropy)?;
         let seed = Seed::from_bytes(entropy);
@@ -74,13 +100,25 @@ impl<N: Net> Serf<N> {
             net.listener(sockets.tcp).map_err(StartError::Runtime)?,
         );
         let bounds = (config.stream_timeout, options.subscriber_events_max);
-        let shared = Shared::start(net, bound, sockets, bounds, |now, out| {
-            Node::new(config, &identity, &seed, now, Start::new(), out)
+        // Last of all that can fail: from here on the file is ours.
+        let after_leave = if options.rejoin_after_leave { AfterLeave::Rejoin } else { AfterLeave::Forget };
+        let opened = options.snapshot.map(|path| open_snapshot(path, after_leave)).transpose()?;
+        let (start, snapshot) = opened.map_or((Start::new(), None), |(start, writer)| (start, Some(writer)));
+        let was_member = start.snapshot.as_ref().is_some_and(|snapshot| snapshot.alive().count() > 0);
+        let files = Files { snapshot, keyring: options.keyring_file.map(KeyringFile::new) };
+        let (shared, events) = Shared::start(net, bound, sockets, bounds, files, |now, out| {
+            Node::new(config, &identity, &seed, now, start, out)
         });
-        Ok(Self(Arc::new(Owner { shared })))
+        if was_member {
+            shared.net.detach(shared.net.spawn(rejoin_until_found(Arc::clone(&shared))));
+        }
+        let serf = Self(Arc::new(Owner { shared }));
+        let events = events.with_responder(Responder::of(&serf));
+        Ok((serf, events))
     }
 
-    /// Leaves the cluster gracefully and waits until the others were told, or it took too long to tell them. Then
+    /// Leaves the cluster gracefully and waits until the others were told, or it took too long to tell them, and the
+    /// snapshot is on the disk. Then
     /// [`shutdown`](Self::shutdown), or drop the handle. Calling it again waits for the same leave; dropping the future does
     /// not stop it. There is no way back: to return, start a new node.
     ///
@@ -97,19 +135,27 @@ impl<N: Net> Serf<N> {
             }
             engine.leave.report
         });
-        match left.ok_or(Stopped)? {
-            Some(report) => Ok(report),
-            None => waiting.recv().await.map_err(|_| Stopped),
+        let report = match left.ok_or(Stopped)? {
+            Some(report) => report,
+            None => waiting.recv().await.map_err(|_| Stopped)?,
+        };
+        // That we left is to be known to the next life.
+        if let Some(snapshot) = &self.shared().files.snapshot {
+            _ = snapshot.sync().recv().await;
         }
+        Ok(report)
     }
 
-    /// Stops the node at once and waits until its sockets are closed. Without a [`leave`](Self::leave) before, the others will
+    /// Stops the node at once and waits until its sockets are closed and its files written. Without a [`leave`](Self::leave) before, the others will
     /// find that it failed. Streams of [events](Self::events) end; calls that wait fail. Does nothing when it has stopped
     /// before.
     pub async fn shutdown(&self) {
         self.shared().stop();
         // Nothing is ever sent: this ends when the last task has dropped its sender.
         _ = self.shared().gone.recv().await;
+        if let Some(snapshot) = &self.shared().files.snapshot {
+            _ = snapshot.ended.recv().await;
+        }
     }
 
     /// A handle that does not keep the node running.
@@ -154,6 +200,7 @@ impl<N: Net> Serf<N> {
             streams_live: node.streams_live(),
             datagrams_lost: shared.mail.lost(),
             socket_errors: shared.counters.socket_errors.load(Ordering::Relaxed),
+            file_errors: shared.files.errors(),
             streams_refused: shared.counters.streams_refused.load(Ordering::Relaxed),
         }
     }
@@ -288,6 +335,14 @@ impl<N: Net> fmt::Debug for WeakSerf<N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("WeakSerf").finish_non_exhaustive()
     }
+}
+
+fn open_snapshot(path: PathBuf, after_leave: AfterLeave) -> Result<(Start, SnapshotWriter), StartError> {
+    let opened = Opened::read(&path, after_leave).and_then(|opened| {
+        let start = Start::new().with_snapshot(opened.snapshot.clone());
+        Ok((start, SnapshotWriter::start(opened)?))
+    });
+    opened.map_err(|source| StartError::Snapshot { path, source })
 }
 
 /// The node was shut down. Start a new one.

@@ -20,6 +20,8 @@ pub struct Stats {
     pub datagrams_lost: u64,
     /// Sending, receiving or accepting that failed; each is also a `tracing` event.
     pub socket_errors: u64,
+    /// Writing the snapshot or the keyring file that failed. Each is also a `tracing` event; the snapshot is tried again.
+    pub file_errors: u64,
     /// Streams of peers that were closed at once because there were too many.
     pub streams_refused: u64,
 }

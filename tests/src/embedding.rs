@@ -9,15 +9,17 @@ use core::pin::pin;
 use core::time::Duration;
 use std::io::{Read, Write};
 use std::net::{TcpStream, UdpSocket};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use futures_lite::future::{or, poll_once};
 use serf_runtime::net::Net;
-use serf_runtime::serf_proto::{DropReason, UserEventError, limits};
+use serf_runtime::serf_proto::{AfterLeave, DropReason, Snapshot, UserEventError, limits};
 use serf_runtime::{
-    CommandError, Event, Events, Handlers, JoinError, Lagged, Member, MemberEventKind, NodeState, OldEvents, Options,
-    Query, QueryError, QueryReport, QueryStream, Question, Reply, RespondError, Retry, SeedCause, SeedFailureCause,
-    Serf, StartError, Status, Tags, Transport,
+    CodecChoice, CommandError, Event, Events, Handlers, JoinError, Key, KeyOperation, KeysError, Lagged, Member,
+    MemberEventKind, NodeState, OldEvents, Options, Query, QueryError, QueryReport, QueryStream, Question, Reply,
+    RespondError, Retry, SeedCause, SeedFailureCause, Serf, StartError, Status, Tags, Transport, read_keyring_file,
+    write_keyring_file,
 };
 
 /// Runs every test of this module on one runtime: its name, and how to run a future on it.
@@ -56,6 +58,14 @@ macro_rules! embedding_tests {
             a_join_goes_on_until_somebody_is_there
             a_join_that_goes_on_gives_up_when_its_time_is_over_or_nobody_waits
             members_know_how_far_they_are_apart
+            keys_are_exchanged_by_the_whole_cluster_and_kept_in_files
+            nodes_without_the_key_are_not_let_in
+            a_node_that_crashed_rejoins_by_itself_and_is_told_no_event_twice
+            a_torn_snapshot_still_leads_back
+            after_a_leave_a_node_returns_only_if_it_was_told_to
+            a_snapshot_that_cannot_be_used_is_named
+            nodes_speak_hashicorps_codec_if_they_are_told_to
+            many_members_come_together_and_handlers_get_them_one_by_one
         );
     };
     ($net:ty, $block_on:path: $($test:ident)*) => {
@@ -687,4 +697,239 @@ pub async fn members_know_how_far_they_are_apart<N: Net>() {
     assert_eq!(a.rtt("a", "b"), a.rtt("b", "a"));
     assert!(a.rtt("a", "b").unwrap() < Duration::from_secs(1));
     assert_eq!(a.coordinate_of("a"), a.coordinate());
+}
+
+/// A directory of its own for a test, removed at its end.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(test: &str) -> Self {
+        // One process runs a test on one runtime only.
+        let path = std::env::temp_dir().join(format!("serf-{test}-{}", std::process::id()));
+        _ = std::fs::remove_dir_all(&path);
+        std::fs::create_dir(&path).unwrap();
+        Self(path)
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn key(byte: u8) -> Key {
+    Key::new(&[byte; 32]).unwrap()
+}
+
+/// A node with keys.
+fn secret(name: &str, keys: &[Key]) -> Options {
+    let mut options = options(name);
+    options.protocol.encrypt_keys = keys.to_vec();
+    options
+}
+
+/// Rotation.
+pub async fn keys_are_exchanged_by_the_whole_cluster_and_kept_in_files<N: Net>() {
+    let scratch = Scratch::new("keyrings");
+    let names = ["a", "b", "c"];
+    let start = |name: &str| {
+        let file = scratch.file(name);
+        let mut options = secret(name, &read_keyring_file(&file).unwrap());
+        options.keyring_file = Some(file);
+        Serf::<N>::start(options).unwrap()
+    };
+    names.iter().for_each(|name| write_keyring_file(scratch.file(name), &[key(1)]).unwrap());
+    let nodes = names.map(start);
+    for node in &nodes[1..] {
+        soon::<N, _>(node.join(&at(&nodes[0]))).await.unwrap();
+    }
+    for node in &nodes {
+        until(node, |members| count(members, Status::Alive) == 3).await;
+    }
+    let [a, b, c] = nodes;
+    let in_files = || names.map(|name| read_keyring_file(scratch.file(name)).unwrap());
+    let done = soon::<N, _>(a.install_key(&key(2))).await.unwrap();
+    assert!(done.is_done() && done.answers.len() == 3, "{done:?}");
+    assert_eq!(in_files(), [(); 3].map(|()| vec![key(1), key(2)]), "written before it is answered");
+    assert!(soon::<N, _>(b.use_key(&key(2))).await.unwrap().is_done());
+    let refused = soon::<N, _>(b.remove_key(&key(2))).await.unwrap();
+    assert_eq!((refused.is_done(), refused.failures().count()), (false, 3), "{refused:?}");
+    assert!(soon::<N, _>(c.remove_key(&key(1))).await.unwrap().is_done());
+    assert_eq!(in_files(), [(); 3].map(|()| vec![key(2)]));
+    let list = soon::<N, _>(a.list_keys()).await.unwrap();
+    let text = key(2).to_base64();
+    assert_eq!((list.keys(), list.users(&text).count()), (vec![&*text], 3), "{list:?}");
+    assert_eq!(a.keys(), [key(2)]);
+    let short = soon::<N, _>(a.change_keys(KeyOperation::Install, b"short", 0)).await;
+    assert_eq!(short, Err(CommandError::Refused(KeysError::Length { bytes: 5 })));
+    soon::<N, _>(c.shutdown()).await;
+    let c = start("c");
+    assert_eq!(soon::<N, _>(c.join(&at(&a))).await.unwrap().contacted, 1);
+    assert_eq!(a.stats().file_errors + b.stats().file_errors, 0);
+}
+
+/// Encryption, on and off.
+pub async fn nodes_without_the_key_are_not_let_in<N: Net>() {
+    let a = Serf::<N>::start(secret("a", &[key(1)])).unwrap();
+    for stranger in [options("b"), secret("b", &[key(2)])] {
+        let b = Serf::<N>::start(stranger).unwrap();
+        let result = soon::<N, _>(b.join(&at(&a))).await;
+        assert!(matches!(result, Err(JoinError::NobodyAnswered(_))), "{result:?}");
+        assert_eq!((a.members().len(), b.members().len()), (1, 1));
+    }
+    let stats = a.stats().protocol;
+    assert!(stats.dropped(DropReason::Unencrypted) >= 1 && stats.dropped(DropReason::Key) >= 1, "{stats:?}");
+    let c = Serf::<N>::start(secret("c", &[key(1)])).unwrap();
+    let mut events = c.events();
+    soon::<N, _>(c.join(&at(&a))).await.unwrap();
+    a.user_event("secret", b"", false).unwrap();
+    assert_eq!(user_events::<N>(&mut events, 1).await, ["secret"]);
+    let plain = start::<N>("plain");
+    let list = soon::<N, _>(plain.list_keys()).await.unwrap();
+    assert!(!list.is_done() && list.failures().count() == 1 && plain.keys().is_empty(), "{list:?}");
+}
+
+/// A node with a snapshot, on the port that it had before.
+fn lasting(name: &str, scratch: &Scratch, bind: SocketAddr) -> Options {
+    Options { bind, snapshot: Some(scratch.file("snapshot")), ..options(name) }
+}
+
+/// A crash, as the others see it, and the life after.
+pub async fn a_node_that_crashed_rejoins_by_itself_and_is_told_no_event_twice<N: Net>() {
+    let scratch = Scratch::new("crash");
+    let (a, mut events) = Serf::<N>::start_with_events(lasting("a", &scratch, loopback())).unwrap();
+    let b = start::<N>("b");
+    assert_eq!(wait_for::<N>(&mut events, MemberEventKind::Join, "a").await.name(), "a", "the very first event");
+    soon::<N, _>(b.join(&at(&a))).await.unwrap();
+    b.user_event("before", b"", false).unwrap();
+    assert_eq!(user_events::<N>(&mut events, 1).await, ["before"]);
+    let addr = a.bound_addr();
+    soon::<N, _>(a.shutdown()).await;
+    b.user_event("meanwhile", b"", false).unwrap();
+    let (a, mut events) = Serf::<N>::start_with_events(lasting("a", &scratch, addr)).unwrap();
+    assert_eq!(user_events::<N>(&mut events, 1).await, ["meanwhile"]);
+    until(&a, |members| count(members, Status::Alive) == 2).await;
+    b.user_event("after", b"", false).unwrap();
+    assert_eq!(user_events::<N>(&mut events, 1).await, ["after"]);
+    assert_eq!(a.stats().file_errors, 0);
+}
+
+/// What a crash leaves of a file.
+pub async fn a_torn_snapshot_still_leads_back<N: Net>() {
+    let scratch = Scratch::new("torn");
+    let b = start::<N>("b");
+    let file = scratch.file("snapshot");
+    let whole = format!("alive: b {}\nevent-clock: 41\n", b.bound_addr());
+    std::fs::write(&file, format!("{whole}alive: c 10.0.0.3:79")).unwrap();
+    let a = Serf::<N>::start(lasting("a", &scratch, loopback())).unwrap();
+    until(&b, |members| count(members, Status::Alive) == 2).await;
+    until(&a, |members| count(members, Status::Alive) == 2).await;
+    assert_eq!(a.stats().clocks.event, 42);
+    soon::<N, _>(a.shutdown()).await;
+    let text = std::fs::read_to_string(&file).unwrap();
+    assert!(text.starts_with(&format!("{whole}alive: a ")), "{text}");
+    let replay = Snapshot::replay(text.as_bytes(), AfterLeave::Forget);
+    let alive: Vec<&str> = replay.snapshot.alive().map(|(name, _)| &**name).collect();
+    assert_eq!((alive, replay.lines_skipped, replay.intact_bytes), (vec!["a", "b"], 0, text.len()));
+}
+
+/// A leave is remembered.
+pub async fn after_a_leave_a_node_returns_only_if_it_was_told_to<N: Net>() {
+    let scratch = Scratch::new("left");
+    let b = start::<N>("b");
+    let a = Serf::<N>::start(lasting("a", &scratch, loopback())).unwrap();
+    let none = a.rejoin(OldEvents::Ignore).await;
+    assert!(matches!(none, Err(JoinError::NoSeeds)), "there was no earlier life");
+    soon::<N, _>(a.join(&at(&b))).await.unwrap();
+    soon::<N, _>(a.leave()).await.unwrap();
+    let text = std::fs::read_to_string(scratch.file("snapshot")).unwrap();
+    assert!(text.ends_with("\nleave\n"), "{text}");
+    soon::<N, _>(a.shutdown()).await;
+
+    let a = Serf::<N>::start(lasting("a", &scratch, loopback())).unwrap();
+    assert!(matches!(a.rejoin(OldEvents::Ignore).await, Err(JoinError::NoSeeds)));
+    soon::<N, _>(a.shutdown()).await;
+
+    std::fs::write(scratch.file("snapshot"), &text).unwrap();
+    let returning = Options { rejoin_after_leave: true, ..lasting("a", &scratch, loopback()) };
+    let a = Serf::<N>::start(returning).unwrap();
+    until(&a, |members| count(members, Status::Alive) == 2).await;
+    assert_eq!(soon::<N, _>(a.rejoin(OldEvents::Ignore)).await.unwrap().contacted, 1, "once more does no harm");
+}
+
+/// A path that is none.
+pub async fn a_snapshot_that_cannot_be_used_is_named<N: Net>() {
+    let path = PathBuf::from("/no/such/directory/snapshot");
+    let error = Serf::<N>::start(Options { snapshot: Some(path), ..options("a") }).unwrap_err();
+    assert!(matches!(error, StartError::Snapshot { .. }));
+    assert!(error.to_string().contains("/no/such/directory/snapshot"), "{error}");
+}
+
+/// The other wire format, alone and beside our own.
+pub async fn nodes_speak_hashicorps_codec_if_they_are_told_to<N: Net>() {
+    for others in [CodecChoice::HashiCorp, CodecChoice::Auto] {
+        let start = |name: &str, codec| {
+            let mut options = options(name);
+            options.protocol.codec = codec;
+            Serf::<N>::start(options).unwrap()
+        };
+        let (a, b) = (start("a", CodecChoice::HashiCorp), start("b", others));
+        soon::<N, _>(b.join(&at(&a))).await.unwrap();
+        until(&a, |members| count(members, Status::Alive) == 2).await;
+        for serf in [&a, &b] {
+            serf.handle(Handlers::new().on_query("q", |_| async { Some(b"yes".to_vec()) }));
+        }
+        for asker in [&a, &b] {
+            let (said, _) = replies::<N>(asker.query(&Question::new("q").with_acks()).unwrap()).await;
+            assert_eq!(said, ["a: yes", "ack a", "ack b", "b: yes"], "{others:?}");
+        }
+        assert_eq!(a.stats().protocol.dropped(DropReason::Codec), 0);
+    }
+    let native = |name: &str| {
+        let mut options = options(name);
+        options.protocol.codec = CodecChoice::Native;
+        Serf::<N>::start(options).unwrap()
+    };
+    let a = native("a");
+    let mut options = options("b");
+    options.protocol.codec = CodecChoice::HashiCorp;
+    let b = Serf::<N>::start(options).unwrap();
+    assert!(soon::<N, _>(b.join(&at(&a))).await.is_err());
+}
+
+/// Coalescing.
+pub async fn many_members_come_together_and_handlers_get_them_one_by_one<N: Net>() {
+    let mut coalescing = options("a");
+    coalescing.protocol.coalesce_period = Duration::from_secs(20);
+    coalescing.protocol.quiescent_period = Duration::from_secs(2);
+    let (a, mut events) = Serf::<N>::start_with_events(coalescing).unwrap();
+    let joined = Arc::new(Mutex::new(Vec::new()));
+    let (ended, end) = call_and_wait();
+    let names = Arc::clone(&joined);
+    a.handle(Handlers::new().on_member(MemberEventKind::Join, move |event| {
+        let mut names = names.lock().unwrap();
+        names.push(event.member.name().to_owned());
+        if names.len() == 3 {
+            ended();
+        }
+        async {}
+    }));
+    let [b, c] = ["b", "c"].map(start::<N>);
+    for node in [&b, &c] {
+        soon::<N, _>(node.join(&at(&a))).await.unwrap();
+    }
+    let together = loop {
+        if let Event::Members(together) = next::<N>(&mut events).await {
+            break together;
+        }
+    };
+    let of_event: Vec<&str> = together.members.iter().map(Member::name).collect();
+    assert_eq!((together.kind, of_event), (MemberEventKind::Join, vec!["a", "b", "c"]));
+    soon::<N, _>(end).await;
+    assert_eq!(*joined.lock().unwrap(), ["a", "b", "c"]);
 }

@@ -1,0 +1,168 @@
+//! The file that keeps the keys: a JSON list of keys in base64, the primary first, as HashiCorp's agent has it.
+
+use core::fmt;
+use core::sync::atomic::{AtomicU64, Ordering};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use serf_proto::envelope::{Key, KeyError};
+
+use crate::lock;
+use crate::replace::replace;
+
+/// Reads a keyring file, for [`encrypt_keys`](serf_proto::Options::encrypt_keys): the primary key first, at least one.
+///
+/// ```no_run
+/// use serf_runtime::{Options, read_keyring_file};
+///
+/// let path = "/etc/serf/keyring.json";
+/// let mut options = Options { keyring_file: Some(path.into()), ..Options::lan("web-1") };
+/// options.protocol.encrypt_keys = read_keyring_file(path)?;
+/// # Ok::<(), serf_runtime::KeyringFileError>(())
+/// ```
+///
+/// # Errors
+///
+/// When it cannot be read, is no list of keys, or has none.
+pub fn read_keyring_file(path: impl AsRef<Path>) -> Result<Vec<Key>, KeyringFileError> {
+    let text = fs::read(path).map_err(KeyringFileError::Read)?;
+    let texts: Vec<String> = serde_json::from_slice(&text).map_err(|_| KeyringFileError::Malformed)?;
+    let key =
+        |(at, text): (usize, &String)| Key::from_base64(text).map_err(|error| KeyringFileError::Key { at, error });
+    let keys = texts.iter().enumerate().map(key).collect::<Result<Vec<Key>, _>>()?;
+    if keys.is_empty() { Err(KeyringFileError::Empty) } else { Ok(keys) }
+}
+
+/// Writes a keyring file, in one step: a reader, or a crash, sees the old one or the new one. A new file may be read by its owner
+/// only; one that is there keeps its permissions.
+///
+/// # Errors
+///
+/// The operating system's.
+pub fn write_keyring_file(path: impl AsRef<Path>, keys: &[Key]) -> io::Result<()> {
+    let texts: Vec<String> = keys.iter().map(Key::to_base64).collect();
+    let json = serde_json::to_string_pretty(&texts).map_err(io::Error::other)?;
+    replace(path.as_ref(), ".new", true, json.as_bytes()).map(drop)
+}
+
+/// Why a keyring file cannot be used.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum KeyringFileError {
+    /// It cannot be read.
+    Read(io::Error),
+    /// It is no JSON list of strings.
+    Malformed,
+    /// One of them is no key.
+    Key {
+        /// Which, counted from 0.
+        at: usize,
+        /// What is wrong with it.
+        error: KeyError,
+    },
+    /// There is no key in it.
+    Empty,
+}
+
+impl fmt::Display for KeyringFileError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Read(error) => write!(f, "the keyring file cannot be read: {error}"),
+            Self::Malformed => f.write_str("the keyring file is no JSON list of strings"),
+            Self::Key { at, error } => write!(f, "number {at} in the keyring file is no key: {error}"),
+            Self::Empty => f.write_str("there is no key in the keyring file"),
+        }
+    }
+}
+
+impl core::error::Error for KeyringFileError {}
+
+/// A running node's keyring file.
+#[derive(Debug)]
+pub(crate) struct KeyringFile {
+    path: PathBuf,
+    /// Which of the node's keyrings it holds.
+    version: Mutex<u64>,
+    pub(crate) errors: AtomicU64,
+}
+
+impl KeyringFile {
+    pub(crate) fn new(path: PathBuf) -> Self {
+        Self { path, version: Mutex::new(0), errors: AtomicU64::new(0) }
+    }
+
+    /// Writes the keys, unless newer ones are in the file: keyrings are counted under the node's lock and written without it.
+    pub(crate) fn write(&self, version: u64, keys: &[Key]) {
+        let mut written = lock(&self.version);
+        if version <= *written {
+            return;
+        }
+        match write_keyring_file(&self.path, keys) {
+            Ok(()) => *written = version,
+            Err(error) => {
+                self.errors.fetch_add(1, Ordering::Relaxed);
+                tracing::error!(path = %self.path.display(), %error, "the keyring cannot be written: keys will be lost");
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(byte: u8) -> Key {
+        Key::new(&[byte; 16]).unwrap()
+    }
+
+    fn scratch(name: &str) -> PathBuf {
+        let path = std::env::temp_dir().join(format!("serf-{name}-{}", std::process::id()));
+        _ = fs::remove_file(&path);
+        path
+    }
+
+    #[test]
+    fn a_keyring_is_written_in_serfs_format_for_its_owner_only_and_read_again() {
+        let path = scratch("keyring-format");
+        write_keyring_file(&path, &[key(1), key(2)]).unwrap();
+        let text = fs::read_to_string(&path).unwrap();
+        assert_eq!(text, "[\n  \"AQEBAQEBAQEBAQEBAQEBAQ==\",\n  \"AgICAgICAgICAgICAgICAg==\"\n]");
+        assert_eq!(read_keyring_file(&path).unwrap(), [key(1), key(2)]);
+        #[cfg(unix)]
+        assert_eq!(std::os::unix::fs::MetadataExt::mode(&fs::metadata(&path).unwrap()) & 0o777, 0o600);
+        fs::remove_file(path).unwrap();
+    }
+
+    #[test]
+    fn what_is_no_keyring_is_refused_with_what_is_wrong_about_it() {
+        let path = scratch("keyring-bad");
+        assert!(matches!(read_keyring_file(&path), Err(KeyringFileError::Read(_))));
+        type Check = fn(&KeyringFileError) -> bool;
+        let cases: [(&str, Check); 4] = [
+            ("[]", |error| matches!(error, KeyringFileError::Empty)),
+            ("{}", |error| matches!(error, KeyringFileError::Malformed)),
+            ("[1]", |error| matches!(error, KeyringFileError::Malformed)),
+            ("[\"AQEBAQEBAQEBAQEBAQEBAQ==\", \"AQ==\"]", |error| {
+                matches!(error, KeyringFileError::Key { at: 1, error: KeyError::Length { bytes: 1 } })
+            }),
+        ];
+        for (text, is_right) in cases {
+            fs::write(&path, text).unwrap();
+            let error = read_keyring_file(&path).unwrap_err();
+            assert!(is_right(&error), "{text}: {error}");
+        }
+        fs::remove_file(path).unwrap();
+    }
+
+    #[test]
+    fn an_older_keyring_never_replaces_a_newer_one() {
+        let path = scratch("keyring-order");
+        let file = KeyringFile::new(path.clone());
+        file.write(2, &[key(2)]);
+        file.write(1, &[key(1)]);
+        assert_eq!(read_keyring_file(&path).unwrap(), [key(2)]);
+        fs::remove_file(path).unwrap();
+    }
+}

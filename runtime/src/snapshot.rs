@@ -1,0 +1,394 @@
+//! The snapshot's file. What its lines mean, and when it is to be compacted, is the protocol's business
+//! ([`Snapshot`]); here is a thread that writes them, so that no disk ever holds up a node.
+
+use core::convert::Infallible;
+use core::sync::atomic::{AtomicU64, Ordering};
+use core::time::Duration;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use async_channel::{Receiver, Sender};
+use serf_proto::{AfterLeave, Record, Snapshot};
+
+use crate::lock;
+use crate::replace::{beside, replace};
+
+/// A snapshot's file that was read and is ready to be appended to.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    pub(crate) snapshot: Snapshot,
+    log: Log,
+}
+
+impl Opened {
+    /// Reads the file, or makes a new one, and cuts off what a crash has torn.
+    pub(crate) fn read(path: &Path, after_leave: AfterLeave) -> io::Result<Self> {
+        // HashiCorp's nodes remove the old file before they rename the new one; a crash in between leaves only that.
+        let compacted = beside(path, COMPACTED);
+        if !path.exists() && compacted.exists() {
+            fs::rename(compacted, path)?;
+        }
+        let mut file = open(path)?;
+        let mut contents = Vec::new();
+        file.read_to_end(&mut contents)?;
+        let replay = Snapshot::replay(&contents, after_leave);
+        if replay.intact_bytes < contents.len() {
+            file.set_len(replay.intact_bytes as u64)?;
+        }
+        let log = Log { path: path.to_owned(), file, bytes: replay.intact_bytes as u64, compact_not_before: None };
+        Ok(Self { snapshot: replay.snapshot, log })
+    }
+}
+
+/// The node's end: takes records in order and never waits for the disk.
+#[derive(Debug)]
+pub(crate) struct SnapshotWriter {
+    desk: Arc<Desk>,
+    /// Closed when everything is on the disk and the thread has ended.
+    pub(crate) ended: Receiver<Infallible>,
+}
+
+/// What node and thread share.
+#[derive(Debug)]
+struct Desk {
+    state: Mutex<State>,
+    changed: Condvar,
+    errors: AtomicU64,
+}
+
+#[derive(Debug)]
+struct State {
+    /// What the file says once everything is written.
+    snapshot: Snapshot,
+    /// Lines that are to be appended.
+    lines: String,
+    /// When set, the file has not got all records, and is to be written whole at that time.
+    whole_at: Option<Instant>,
+    /// Who waits until everything is on the disk.
+    waiting: Vec<Sender<Infallible>>,
+    is_closed: bool,
+}
+
+/// What is to be done next.
+struct Job {
+    lines: String,
+    whole: Option<String>,
+    /// Let go of when everything is on the disk.
+    waiting: Vec<Sender<Infallible>>,
+    is_last: bool,
+}
+
+impl SnapshotWriter {
+    /// Starts the thread.
+    pub(crate) fn start(opened: Opened) -> io::Result<Self> {
+        let Opened { snapshot, log } = opened;
+        let state = State { snapshot, lines: String::new(), whole_at: None, waiting: Vec::new(), is_closed: false };
+        let desk = Arc::new(Desk { state: Mutex::new(state), changed: Condvar::new(), errors: AtomicU64::new(0) });
+        let (alive, ended) = async_channel::bounded(1);
+        let theirs = Arc::clone(&desk);
+        let thread = std::thread::Builder::new().name("serf-snapshot".to_owned()).spawn(move || {
+            let _alive = alive;
+            theirs.write_all(log);
+        });
+        thread.map(|_detached| Self { desk, ended })
+    }
+
+    /// Has a record appended.
+    pub(crate) fn append(&self, record: &Record) {
+        let mut state = lock(&self.desk.state);
+        state.snapshot.apply(record);
+        if state.whole_at.is_none() {
+            state.lines.push_str(&record.line());
+            if state.lines.len() > LINES_BYTES_MAX {
+                // The disk is stuck. What the records come to is remembered in less room than they take.
+                state.lines = String::new();
+                state.whole_at = Some(Instant::now());
+            }
+        }
+        if record.must_be_synced() {
+            // Nobody need wait for it: that somebody could is enough to have it done.
+            state.waiting.push(async_channel::bounded(1).0);
+        }
+        drop(state);
+        self.desk.changed.notify_one();
+    }
+
+    /// Has everything up to now brought to the disk. The receiver closes when it is, or cannot be.
+    pub(crate) fn sync(&self) -> Receiver<Infallible> {
+        let (waiting, synced) = async_channel::bounded(1);
+        let mut state = lock(&self.desk.state);
+        if !state.is_closed {
+            state.waiting.push(waiting);
+        }
+        drop(state);
+        self.desk.changed.notify_one();
+        synced
+    }
+
+    /// Nothing more will come.
+    pub(crate) fn close(&self) {
+        lock(&self.desk.state).is_closed = true;
+        self.desk.changed.notify_one();
+    }
+
+    /// How often writing failed.
+    pub(crate) fn errors(&self) -> u64 {
+        self.desk.errors.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for SnapshotWriter {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl Desk {
+    /// The thread.
+    fn write_all(&self, mut log: Log) {
+        loop {
+            let Job { lines, whole, waiting, is_last } = self.next_job();
+            let written = match whole {
+                Some(whole) => log.replace(&whole),
+                None => log.append(&lines),
+            };
+            let synced = if waiting.is_empty() && !is_last { Ok(()) } else { log.file.sync_all() };
+            if let Err(error) = written.and(synced) {
+                self.note_error(&log, &error);
+                let mut state = lock(&self.state);
+                state.lines = String::new();
+                state.whole_at = Some(Instant::now() + PAUSE_AFTER_ERROR);
+            } else if !is_last {
+                self.compact(&mut log);
+            }
+            drop(waiting);
+            if is_last {
+                return;
+            }
+        }
+    }
+
+    /// Waits until there is something to do.
+    fn next_job(&self) -> Job {
+        let mut state = lock(&self.state);
+        loop {
+            let now = Instant::now();
+            let must = state.is_closed || !state.waiting.is_empty();
+            let whole_is_due = state.whole_at.is_some_and(|at| at <= now || must);
+            if must || whole_is_due || !state.lines.is_empty() {
+                let whole = whole_is_due.then(|| state.snapshot.compacted());
+                if whole_is_due {
+                    state.whole_at = None;
+                }
+                return Job {
+                    lines: core::mem::take(&mut state.lines),
+                    whole,
+                    waiting: core::mem::take(&mut state.waiting),
+                    is_last: state.is_closed,
+                };
+            }
+            let timeout = state.whole_at.map(|at| at.saturating_duration_since(now));
+            state = self.wait(state, timeout);
+        }
+    }
+
+    fn wait<'a>(&self, state: MutexGuard<'a, State>, timeout: Option<Duration>) -> MutexGuard<'a, State> {
+        match timeout {
+            None => self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
+            Some(timeout) => self.changed.wait_timeout(state, timeout).unwrap_or_else(PoisonError::into_inner).0,
+        }
+    }
+
+    /// Writes the file anew if it says what it says at too great length.
+    fn compact(&self, log: &mut Log) {
+        let mut state = lock(&self.state);
+        if !state.snapshot.wants_compaction(log.bytes) || log.compact_not_before.is_some_and(|at| at > Instant::now()) {
+            return;
+        }
+        let (whole, lines) = (state.snapshot.compacted(), core::mem::take(&mut state.lines));
+        drop(state);
+        if let Err(error) = log.replace(&whole) {
+            // The old file is whole: it goes on growing, and that is tried again later.
+            self.note_error(log, &error);
+            log.compact_not_before = Some(Instant::now() + PAUSE_AFTER_ERROR);
+            lock(&self.state).lines.insert_str(0, &lines);
+        }
+    }
+
+    fn note_error(&self, log: &Log, error: &io::Error) {
+        self.errors.fetch_add(1, Ordering::Relaxed);
+        tracing::error!(path = %log.path.display(), %error, "the snapshot cannot be written; will try again");
+    }
+}
+
+/// The file itself.
+#[derive(Debug)]
+struct Log {
+    path: PathBuf,
+    file: File,
+    bytes: u64,
+    compact_not_before: Option<Instant>,
+}
+
+impl Log {
+    fn append(&mut self, lines: &str) -> io::Result<()> {
+        self.file.write_all(lines.as_bytes())?;
+        self.bytes += lines.len() as u64;
+        Ok(())
+    }
+
+    fn replace(&mut self, whole: &str) -> io::Result<()> {
+        self.file = replace(&self.path, COMPACTED, false, whole.as_bytes())?;
+        self.bytes = whole.len() as u64;
+        Ok(())
+    }
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).append(true).create(true).open(path)
+}
+
+/// Where a file is written anew (`tmpExt` in serf's snapshot.go).
+const COMPACTED: &str = ".compact";
+
+/// How many bytes wait for the disk before only what they come to is remembered.
+const LINES_BYTES_MAX: usize = 1024 * 1024;
+
+/// How long after an error the file is written anew (`snapshotErrorRecoveryInterval` in serf).
+const PAUSE_AFTER_ERROR: Duration = Duration::from_secs(30);
+
+#[cfg(test)]
+mod tests {
+    use core::net::SocketAddr;
+
+    use futures_lite::future::block_on;
+
+    use super::*;
+
+    /// A directory that is removed at the end.
+    struct Scratch(PathBuf);
+
+    impl Scratch {
+        fn new(name: &str) -> Self {
+            let path = std::env::temp_dir().join(format!("serf-snapshot-{name}-{}", std::process::id()));
+            _ = fs::remove_dir_all(&path);
+            fs::create_dir(&path).unwrap();
+            Self(path)
+        }
+
+        fn file(&self) -> PathBuf {
+            self.0.join("snapshot")
+        }
+    }
+
+    impl Drop for Scratch {
+        fn drop(&mut self) {
+            _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    fn start(path: &Path) -> SnapshotWriter {
+        SnapshotWriter::start(Opened::read(path, AfterLeave::Forget).unwrap()).unwrap()
+    }
+
+    fn synced(writer: &SnapshotWriter) {
+        _ = block_on(writer.sync().recv());
+    }
+
+    fn ended(writer: &SnapshotWriter) {
+        writer.close();
+        _ = block_on(writer.ended.recv());
+    }
+
+    fn alive(at: u16) -> Record {
+        Record::Alive { name: format!("n{at}").into(), addr: SocketAddr::from(([10, 0, 0, 1], at)) }
+    }
+
+    #[test]
+    fn records_are_appended_in_order_behind_whole_lines_only() {
+        let scratch = Scratch::new("order");
+        fs::write(scratch.file(), "alive: old 10.0.0.1:1\nalive: torn 10.0").unwrap();
+        let writer = start(&scratch.file());
+        for at in 1..4 {
+            writer.append(&alive(at));
+        }
+        writer.append(&Record::EventClock(7));
+        synced(&writer);
+        let lines = "alive: n1 10.0.0.1:1\nalive: n2 10.0.0.1:2\nalive: n3 10.0.0.1:3\nevent-clock: 7\n";
+        assert_eq!(fs::read_to_string(scratch.file()).unwrap(), format!("alive: old 10.0.0.1:1\n{lines}"));
+    }
+
+    #[test]
+    fn what_was_appended_is_written_though_nothing_else_comes_and_when_it_ends() {
+        let scratch = Scratch::new("quiet");
+        let writer = start(&scratch.file());
+        writer.append(&alive(1));
+        // Nobody asks for it.
+        while fs::read(scratch.file()).unwrap().is_empty() {
+            std::thread::yield_now();
+        }
+        writer.append(&alive(2));
+        ended(&writer);
+        assert_eq!(Opened::read(&scratch.file(), AfterLeave::Forget).unwrap().snapshot.alive().count(), 2);
+    }
+
+    #[test]
+    fn a_file_that_grew_too_long_is_compacted_and_appended_to() {
+        let scratch = Scratch::new("compact");
+        let writer = start(&scratch.file());
+        writer.append(&alive(1));
+        for time in 0..20_000 {
+            writer.append(&Record::EventClock(time));
+            if time % 1000 == 0 {
+                synced(&writer);
+            }
+        }
+        ended(&writer);
+        let len = fs::metadata(scratch.file()).unwrap().len();
+        assert!(len < 200 * 1024, "{len} bytes");
+        assert!(!beside(&scratch.file(), COMPACTED).exists());
+        let snapshot = Opened::read(&scratch.file(), AfterLeave::Forget).unwrap().snapshot;
+        assert_eq!((snapshot.alive().count(), snapshot.event_clock()), (1, 19_999));
+        assert_eq!(writer.errors(), 0);
+    }
+
+    #[test]
+    fn records_beyond_the_bound_are_remembered_by_what_they_come_to() {
+        let scratch = Scratch::new("stuck");
+        let writer = start(&scratch.file());
+        {
+            // The thread cannot take any while we hold this.
+            let mut state = lock(&writer.desk.state);
+            state.lines = "#".repeat(LINES_BYTES_MAX) + "\n";
+            state.snapshot.apply(&alive(1));
+        }
+        writer.append(&alive(2));
+        ended(&writer);
+        assert_eq!(Opened::read(&scratch.file(), AfterLeave::Forget).unwrap().snapshot.alive().count(), 2);
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_written_is_counted_and_made_up_for() {
+        let scratch = Scratch::new("errors");
+        let mut opened = Opened::read(&scratch.file(), AfterLeave::Forget).unwrap();
+        // Appending to it fails.
+        opened.log.file = File::open(scratch.file()).unwrap();
+        let writer = SnapshotWriter::start(opened).unwrap();
+        writer.append(&alive(1));
+        synced(&writer);
+        assert_eq!(writer.errors(), 1);
+        writer.append(&alive(2));
+        ended(&writer);
+        assert_eq!(Opened::read(&scratch.file(), AfterLeave::Forget).unwrap().snapshot.alive().count(), 2);
+    }
+
+    #[test]
+    fn a_compacted_file_that_was_never_renamed_is_taken() {
+        let scratch = Scratch::new("orphan");
+        fs::write(beside(&scratch.file(), COMPACTED), "alive: a 10.0.0.1:1\n").unwrap();
+        assert_eq!(Opened::read(&scratch.file(), AfterLeave::Forget).unwrap().snapshot.alive().count(), 1);
+    }
+}
