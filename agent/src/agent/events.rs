@@ -1,9 +1,10 @@
 //! From the node's events to those of handlers and clients.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use serf_tokio::serf_proto::{NameVerdict, NameVote};
-use serf_tokio::{Event as NodeEvent, Events, Lagged, MemberEventKind, Query};
+use serf_tokio::{Event as NodeEvent, Events, Lagged, MemberEventKind, Name, Query};
 
 use super::{Agent, Stop};
 use crate::handler::{Event, MemberChange};
@@ -18,11 +19,21 @@ pub(crate) struct Happening {
     pub(crate) query: Option<Query>,
 }
 
-/// Takes the node's events until it stops. Nothing in here waits: handlers and clients have queues of their own.
-pub(super) async fn pump(agent: Arc<Agent>, mut events: Events) {
+/// Takes the node's events until it stops. Nothing in here waits: handlers and clients have queues of their own. `previous` are
+/// the members of an earlier life, of which the first that is seen again is told.
+pub(super) async fn pump(agent: Arc<Agent>, mut events: Events, mut previous: Vec<(Name, SocketAddr)>) {
     while let Some(event) = events.next().await {
         match event {
-            Ok(event) => agent.handle(event),
+            Ok(event) => {
+                if let Some((MemberEventKind::Join, members)) = event.members().filter(|_| !previous.is_empty())
+                    && let Some(known) = members.iter().find(|it| previous.iter().any(|(name, _)| **name == *it.name()))
+                {
+                    let text = format_args!("Re-joined to previously known node: {}: {}", known.name(), known.addr());
+                    agent.log.info("serf", text);
+                    previous.clear();
+                }
+                agent.handle(event);
+            }
             Err(Lagged(count)) => agent.log.warn("agent", format_args!("{count} events came too fast and are lost")),
         }
     }

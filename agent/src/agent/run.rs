@@ -64,10 +64,14 @@ async fn live(config: Config, args: &[OsString], log: &Arc<Log>) -> Result<bool,
     let files = Files::read(&config, log).map_err(|why| format!("Failed to setup the Serf agent: {why}"))?;
     log.info("agent", "Serf agent starting");
     let options = setup::options(&config, files);
-    let serf = options.and_then(|options| Serf::start(options).map_err(setup::start_failure));
-    let serf = serf.map_err(|why| format!("Failed to start the Serf agent: Error creating Serf: {why}"))?;
+    let previous = setup::previously_known(&config);
+    let started = options.and_then(|options| Serf::start_with_events(options).map_err(setup::start_failure));
+    let (serf, events) = started.map_err(|why| format!("Failed to start the Serf agent: Error creating Serf: {why}"))?;
+    for (name, addr) in previous.iter().take(REJOINS_TOLD_MAX) {
+        log.info("serf", format_args!("Attempting re-join to previously known node: {name}: {addr}"));
+    }
     let (agent, stop) = Agent::new(&config, serf, Arc::clone(log));
-    tokio::spawn(events::pump(Arc::clone(&agent), agent.serf.events()));
+    tokio::spawn(events::pump(Arc::clone(&agent), events, previous));
     let listener = Listener::bind(&config.rpc_addr).await;
     let listener = listener.map_err(|why| format!("Error starting RPC listener: {why}"))?;
     log.output("Starting Serf agent RPC...");
@@ -280,5 +284,8 @@ impl Agent {
 
 /// How long a leave may take that a signal has caused.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// In a log of a large cluster the rest would drown.
+const REJOINS_TOLD_MAX: usize = 16;
 
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(500);

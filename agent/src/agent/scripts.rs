@@ -24,8 +24,9 @@ pub(super) struct Scripts {
     log: Arc<Log>,
 }
 
+/// Handlers with the same script share a worker, so that a script sees its events in order.
 struct Worker {
-    handler: EventHandler,
+    handlers: Vec<EventHandler>,
     queue: mpsc::Sender<Arc<Happening>>,
     /// The queue was full when the last event came.
     is_dropping: bool,
@@ -38,32 +39,45 @@ impl Scripts {
 
     /// Runs these handlers from the next event on. Those before finish what they have begun and what is queued for them.
     pub(super) fn replace(&self, handlers: Vec<EventHandler>) {
-        let start = |handler: EventHandler| {
+        let mut workers: Vec<Worker> = Vec::new();
+        for handler in handlers {
+            if let Some(worker) = workers.iter_mut().find(|worker| worker.script() == handler.script) {
+                worker.handlers.push(handler);
+                continue;
+            }
             let (queue, events) = mpsc::channel(EVENTS_MAX);
             tokio::spawn(work(self.agent.clone(), handler.script.clone(), events));
-            Worker { handler, queue, is_dropping: false }
-        };
-        let workers = handlers.into_iter().map(start).collect();
+            workers.push(Worker { handlers: vec![handler], queue, is_dropping: false });
+        }
         *self.workers.lock().unwrap_or_else(PoisonError::into_inner) = workers;
     }
 
     /// Queues an event for every handler that wants it.
     pub(super) fn dispatch(&self, happening: &Arc<Happening>) {
         let mut workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
-        for worker in workers.iter_mut().filter(|worker| worker.handler.wants(&happening.event)) {
-            let is_full = worker.queue.try_send(Arc::clone(happening)).is_err();
-            if is_full && !worker.is_dropping {
-                let text = format_args!("Script '{}' is too slow, dropping its events", worker.handler.script);
-                self.log.warn("agent", text);
+        for worker in workers.iter_mut() {
+            for _ in worker.handlers.iter().filter(|handler| handler.wants(&happening.event)) {
+                let is_full = worker.queue.try_send(Arc::clone(happening)).is_err();
+                if is_full && !worker.is_dropping {
+                    let text = format_args!("Script '{}' is too slow, dropping its events", worker.script());
+                    self.log.warn("agent", text);
+                }
+                worker.is_dropping = is_full;
             }
-            worker.is_dropping = is_full;
         }
     }
 
     /// The handlers: what for, and the script.
     pub(super) fn list(&self) -> Vec<(String, String)> {
         let workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
-        workers.iter().map(|worker| (worker.handler.filter.label(), worker.handler.script.clone())).collect()
+        let handlers = workers.iter().flat_map(|worker| &worker.handlers);
+        handlers.map(|handler| (handler.filter.label(), handler.script.clone())).collect()
+    }
+}
+
+impl Worker {
+    fn script(&self) -> &str {
+        self.handlers.first().map_or("", |handler| &handler.script)
     }
 }
 

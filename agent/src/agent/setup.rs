@@ -1,9 +1,11 @@
 //! From the agent's settings to those of its node.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
-use serf_tokio::serf_proto::{ConfigError, IdentityError};
+use serf_tokio::Name;
+use serf_tokio::serf_proto::{AfterLeave, ConfigError, IdentityError, Snapshot};
 use serf_tokio::{CodecChoice, Key, Options, StartError, Transport};
 
 use super::commands::TAGS_TOO_LONG;
@@ -59,6 +61,9 @@ pub(super) fn options(config: &Config, files: Files) -> Result<Options, String> 
     };
     options.bind = config.bind;
     options.advertise = config.advertise;
+    options.snapshot.clone_from(&config.snapshot_path);
+    options.rejoin_after_leave = config.rejoin_after_leave;
+    options.keyring_file.clone_from(&config.keyring_file);
     options.tags = files.tags.into_iter().collect();
     let keys = files.keys.iter().map(|key| Key::new(key)).collect::<Result<Vec<_>, _>>();
     let protocol = &mut options.protocol;
@@ -107,8 +112,23 @@ pub(super) fn start_failure(error: StartError) -> String {
         StartError::NoPrivateAddress { .. } => "Failed to create memberlist: Failed to get final advertise address: \
                                                 No private IP address found, and explicit IP not provided"
             .into(),
+        StartError::Snapshot { path, source } => {
+            let (path, why) = (path.display(), go_words(&source));
+            format!("Failed to setup snapshot: failed to open snapshot: open {path}: {why}")
+        }
         error => format!("Failed to create memberlist: {error}"),
     }
+}
+
+/// The members that were alive in an earlier life, but for ourselves.
+pub(super) fn previously_known(config: &Config) -> Vec<(Name, SocketAddr)> {
+    let Some(contents) = config.snapshot_path.as_ref().and_then(|path| std::fs::read(path).ok()) else {
+        return Vec::new();
+    };
+    let after_leave = if config.rejoin_after_leave { AfterLeave::Rejoin } else { AfterLeave::Forget };
+    let snapshot = Snapshot::replay(&contents, after_leave).snapshot;
+    let others = snapshot.alive().filter(|(name, _)| ***name != *config.node_name);
+    others.map(|(name, addr)| (name.clone(), addr)).collect()
 }
 
 const COALESCE_PERIOD: core::time::Duration = core::time::Duration::from_secs(3);

@@ -93,6 +93,7 @@ impl Fields {
             "suspect did not refute in time: it is dead" => {
                 format!("Marking {member} as failed, suspect timeout reached")
             }
+            "will try again" => "Failed to re-join any previously known node".into(),
             _ if all.is_empty() => message,
             _ => format!("{message}:{all}"),
         };
