@@ -13,8 +13,10 @@ pub(crate) struct Metrics {
 
 #[derive(Default)]
 struct State {
+    /// Figures of the node as they were taken last.
+    taken: BTreeMap<&'static str, u64>,
     intervals: VecDeque<Interval>,
-    sink: Option<mpsc::Sender<String>>,
+    sinks: Vec<mpsc::Sender<String>>,
     /// Inserted into the names of gauges, if they go to a server.
     host: String,
 }
@@ -63,15 +65,15 @@ impl Aggregate {
 }
 
 impl Metrics {
-    /// Counts for itself and, if there is one, for `sink`.
-    pub(super) fn new(sink: Option<mpsc::Sender<String>>, host: &str) -> Self {
-        let host = if sink.is_some() { format!("{host}.") } else { String::new() };
-        Self { state: Mutex::new(State { sink, host, ..State::default() }) }
+    /// Counts for itself and for `sinks`.
+    pub(super) fn new(sinks: Vec<mpsc::Sender<String>>, host: &str) -> Self {
+        let host = if sinks.is_empty() { String::new() } else { format!("{host}.") };
+        Self { state: Mutex::new(State { sinks, host, ..State::default() }) }
     }
 
     /// Whether a server wants the figures as they come.
     pub(super) fn has_sink(&self) -> bool {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).sink.is_some()
+        !self.state.lock().unwrap_or_else(PoisonError::into_inner).sinks.is_empty()
     }
 
     /// Something happened once.
@@ -86,6 +88,16 @@ impl Metrics {
             state.send(&name, times, "c");
             state.interval().counters.entry(name).or_default().add(times);
         });
+    }
+
+    /// A figure of the node that only grows: what was added since it was last taken is counted.
+    pub(super) fn total(&self, name: &'static str, total: u64) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = state.taken.insert(name, total).unwrap_or(0);
+        drop(state);
+        if total > before {
+            self.add(name, f64::from(u32::try_from(total - before).unwrap_or(u32::MAX)));
+        }
     }
 
     /// Something took so long.
@@ -131,10 +143,13 @@ impl Metrics {
 
 impl State {
     fn send(&self, name: &str, value: f64, kind: &str) {
-        if let Some(sink) = &self.sink {
+        if !self.sinks.is_empty() {
             let name: String = name.chars().map(|letter| if " :|".contains(letter) { '_' } else { letter }).collect();
             // A server that is slow loses figures; nobody waits for it.
-            _ = sink.try_send(format!("{name}:{value:.6}|{kind}\n"));
+            let line = format!("{name}:{value:.6}|{kind}\n");
+            for sink in &self.sinks {
+                _ = sink.try_send(line.clone());
+            }
         }
     }
 

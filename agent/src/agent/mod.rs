@@ -11,6 +11,7 @@ mod run;
 mod scripts;
 mod setup;
 mod signals;
+mod sinks;
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -14,7 +14,7 @@ use super::metrics::Metrics;
 use super::scripts::Scripts;
 use super::setup::{self, Files};
 use super::signals::{Signal, Signals};
-use super::{Agent, Stop, events};
+use super::{Agent, Stop, events, sinks};
 use crate::config::{Config, Draft};
 use crate::log::{Level, Log, Syslog, TraceLog};
 use crate::rpc::server::{Listener, Streams, serve};
@@ -95,6 +95,18 @@ async fn live(config: Config, args: &[OsString], log: &Arc<Log>) -> Result<bool,
     log.release();
     if !config.retry_join.is_empty() {
         tokio::spawn(joining::retry(Arc::clone(&life.agent), Retry::new(&config)));
+    }
+    if life.agent.metrics.has_sink() {
+        let agent = Arc::clone(&life.agent);
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(MEASURE_INTERVAL).await;
+                agent.measure();
+            }
+        });
+    }
+    if config.mdns.is_some() {
+        log.warn("agent.mdns", "Discovery by mDNS is not in this build: members are found by joins only");
     }
     let ended_well = life.run(&mut signals).await;
     clients.abort();
@@ -217,7 +229,11 @@ impl Life<'_> {
 impl Agent {
     fn new(config: &Config, serf: Serf, log: Arc<Log>) -> (Arc<Self>, watch::Receiver<Option<Stop>>) {
         let (stop, stopped) = watch::channel(None);
-        let metrics = Arc::new(Metrics::new(None, &config.node_name));
+        let statsd = config.statsd_addr.clone().map(|addr| sinks::statsd(addr, Arc::clone(&log)));
+        let statsite = config.statsite_addr.clone().map(|addr| sinks::statsite(addr, Arc::clone(&log)));
+        let host = gethostname::gethostname();
+        let sinks = statsd.into_iter().chain(statsite).collect();
+        let metrics = Arc::new(Metrics::new(sinks, &host.to_string_lossy()));
         let agent = Arc::new_cyclic(|agent| Self {
             serf,
             metrics,
@@ -277,8 +293,36 @@ impl Agent {
     /// Takes the figures that are not counted as they come.
     fn measure(&self) {
         let stats = self.serf.stats();
-        let figure = |value: u32| f64::from(value);
-        self.metrics.gauge("memberlist.health.score", figure(stats.health_score));
+        let node = &stats.protocol;
+        for (name, total) in [
+            ("serf.member.join", node.member_joins),
+            ("serf.member.left", node.member_leaves),
+            ("serf.member.failed", node.member_failures),
+            ("serf.member.update", node.member_updates),
+            ("serf.member.flap", node.member_flaps),
+            ("serf.query_acks", node.query_acks),
+            ("serf.query_responses", node.query_responses),
+            ("serf.query_duplicates", node.query_duplicates),
+            ("serf.coordinate.rejected", node.coordinates_rejected),
+            ("memberlist.msg.suspect", node.suspicions_raised),
+            ("memberlist.msg.dead", node.deaths_declared),
+            ("memberlist.degraded.probe", node.probes_saved_by_stream),
+            ("memberlist.udp.sent", node.bytes_out),
+            ("memberlist.udp.received", node.bytes_in),
+            ("memberlist.tcp.sent", node.stream_bytes_out),
+            ("memberlist.tcp.accept", node.push_pulls_in),
+            ("memberlist.tcp.connect", node.push_pulls_out),
+        ] {
+            self.metrics.total(name, total);
+        }
+        let gauge = |name, value: usize| {
+            self.metrics.gauge(name, f64::from(u32::try_from(value).unwrap_or(u32::MAX)));
+        };
+        gauge("memberlist.health.score", stats.health_score as usize);
+        gauge("serf.queue.Intent", stats.queues.intents);
+        gauge("serf.queue.Event", stats.queues.events);
+        gauge("serf.queue.Query", stats.queues.queries);
+        gauge("runtime.num_goroutines", tokio::runtime::Handle::current().metrics().num_alive_tasks());
     }
 }
 
@@ -287,5 +331,8 @@ const LEAVE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// In a log of a large cluster the rest would drown.
 const REJOINS_TOLD_MAX: usize = 16;
+
+/// How often a server is told the figures that are not sent as they change.
+const MEASURE_INTERVAL: Duration = Duration::from_secs(1);
 
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(500);
