@@ -43,7 +43,8 @@ impl Agent {
             return Err("Feature not supported".into());
         }
         let nodes: Vec<&str> = query.filter_nodes.iter().map(String::as_str).collect();
-        let tags: Vec<(&str, &str)> = query.filter_tags.iter().flatten().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+        let tags: Vec<(&str, &str)> =
+            query.filter_tags.iter().flatten().map(|(k, v)| (k.as_str(), v.as_str())).collect();
         let question = Question::new(&query.name).with_payload(payload).of_nodes(&nodes).of_tags(&tags);
         let question = question.relayed(query.relay_factor).for_at_most(timeout.clamp(TIMEOUT_LEAST, TIMEOUT_MAX));
         let question = if query.request_ack { question.with_acks() } else { question };
@@ -63,12 +64,7 @@ impl Agent {
 }
 
 /// Passes on what comes back until the deadline.
-async fn collect(
-    outbox: std::sync::Weak<Outbox>,
-    seq: u64,
-    mut replies: Option<QueryStream>,
-    deadline: Instant,
-) {
+async fn collect(outbox: std::sync::Weak<Outbox>, seq: u64, mut replies: Option<QueryStream>, deadline: Instant) {
     let send = |record: &QueryRecord| {
         let Some(outbox) = outbox.upgrade() else { return false };
         outbox.reply(seq, "", |to| record.encode(to));

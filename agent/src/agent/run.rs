@@ -60,13 +60,20 @@ async fn live(config: Config, args: &[OsString], log: &Arc<Log>) -> Result<bool,
         let syslog = Syslog::connect(facility);
         log.set_syslog(syslog.map_err(|_| "Syslog setup failed: Unix syslog delivery error".to_owned())?);
     }
+    if config.mdns.is_some() {
+        // An agent that finds nobody would be worse than none.
+        return Err(
+            "Error starting mDNS listener: this build has no discovery by mDNS, use -join or -retry-join".into()
+        );
+    }
     log.output("Starting Serf agent...");
     let files = Files::read(&config, log).map_err(|why| format!("Failed to setup the Serf agent: {why}"))?;
     log.info("agent", "Serf agent starting");
     let options = setup::options(&config, files);
     let previous = setup::previously_known(&config);
     let started = options.and_then(|options| Serf::start_with_events(options).map_err(setup::start_failure));
-    let (serf, events) = started.map_err(|why| format!("Failed to start the Serf agent: Error creating Serf: {why}"))?;
+    let (serf, events) =
+        started.map_err(|why| format!("Failed to start the Serf agent: Error creating Serf: {why}"))?;
     for (name, addr) in previous.iter().take(REJOINS_TOLD_MAX) {
         log.info("serf", format_args!("Attempting re-join to previously known node: {name}: {addr}"));
     }
@@ -104,9 +111,6 @@ async fn live(config: Config, args: &[OsString], log: &Arc<Log>) -> Result<bool,
                 agent.measure();
             }
         });
-    }
-    if config.mdns.is_some() {
-        log.warn("agent.mdns", "Discovery by mDNS is not in this build: members are found by joins only");
     }
     let ended_well = life.run(&mut signals).await;
     clients.abort();
@@ -175,9 +179,7 @@ impl Life<'_> {
     /// Leaves the cluster, but not for longer than people wait, nor after they say again that it should end.
     async fn leave(&self, signals: &mut Signals) -> bool {
         self.agent.log.output("Gracefully shutting down agent...");
-        let again = async {
-            while signals.next().await == Signal::Dump {}
-        };
+        let again = async { while signals.next().await == Signal::Dump {} };
         tokio::select! {
             left = timeout(LEAVE_TIMEOUT, self.agent.leave()) => match left {
                 Ok(Ok(())) => true,
@@ -210,9 +212,7 @@ impl Life<'_> {
             Some(level) => log.set_level(level),
             None => {
                 let name = layer.log_level.to_uppercase();
-                log.output(&format!(
-                    "Invalid log level: {name}. Valid log levels are: [TRACE DEBUG INFO WARN ERR]"
-                ));
+                log.output(&format!("Invalid log level: {name}. Valid log levels are: [TRACE DEBUG INFO WARN ERR]"));
             }
         }
         self.agent.scripts.replace(handlers);
@@ -265,9 +265,6 @@ impl Agent {
         line("Snapshot", &config.snapshot_path.is_some().to_string());
         line("Profile", config.profile.name());
         line("Message Compression Enabled", &config.compression.to_string());
-        if let Some(mdns) = &config.mdns {
-            line("mDNS cluster", &mdns.cluster);
-        }
     }
 
     async fn start_join(&self, config: &Config) -> Result<(), String> {

@@ -9,9 +9,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use super::Outbox;
 use crate::agent::{Agent, commands};
 use crate::log::Log;
-use crate::rpc::{
-    AUTHENTICATION_REQUIRED, DecodeError, Decoder, Framer, IPC_VERSION, Request, RequestHeader,
-};
+use crate::rpc::{AUTHENTICATION_REQUIRED, DecodeError, Decoder, Framer, IPC_VERSION, Request, RequestHeader};
 
 /// Serves a client in a task of its own.
 pub(super) fn spawn(
@@ -112,7 +110,8 @@ impl<R: AsyncRead + Unpin> Connection<'_, R> {
 
     async fn serve(&mut self) -> Result<(), End> {
         let Some(object) = self.input.next().await.map_err(End::Header)? else { return Err(End::Quiet) };
-        let header = RequestHeader::decode(&mut Decoder::new(object)).map_err(|error| End::Header(error.to_string()))?;
+        let header =
+            RequestHeader::decode(&mut Decoder::new(object)).map_err(|error| End::Header(error.to_string()))?;
         self.agent.metrics.count("agent.ipc.command");
         // One client of long standing sends a blank before one of its commands.
         let (command, seq) = (header.command.trim(), header.seq);

@@ -55,19 +55,26 @@ impl Listener {
                     Ok(found) => found.collect(),
                     Err(_) => {
                         let source = io::Error::other("no such host");
-                        return Err(ListenError::Listen { network: "tcp", addr: addr.into(), step: "lookup: ", source });
+                        return Err(ListenError::Listen {
+                            network: "tcp",
+                            addr: addr.into(),
+                            step: "lookup: ",
+                            source,
+                        });
                     }
                 };
                 // IPv4 first, as everywhere.
                 let first = found.iter().find(|addr| addr.is_ipv4()).or_else(|| found.first()).copied();
                 let target = first.ok_or(ListenError::Address(AddressError::Missing))?;
-                let failed = |source| ListenError::Listen { network: "tcp", addr: target.to_string(), step: "bind: ", source };
+                let failed =
+                    |source| ListenError::Listen { network: "tcp", addr: target.to_string(), step: "bind: ", source };
                 TcpListener::bind(target).await.map(Self::Tcp).map_err(failed)
             }
             #[cfg(unix)]
             RpcAddress::Unix(path) => {
                 let shown = path.display().to_string();
-                let failed = |source| ListenError::Listen { network: "unix", addr: shown.clone(), step: "bind: ", source };
+                let failed =
+                    |source| ListenError::Listen { network: "unix", addr: shown.clone(), step: "bind: ", source };
                 Ok(Self::Unix(bind_unix(&path).map_err(failed)?, path))
             }
             #[cfg(not(unix))]

@@ -209,8 +209,7 @@ impl Outbox {
     fn deliver(&self, happening: &Happening, shared: &mut Option<Arc<[u8]>>) {
         let mut state = self.lock();
         let wanted = |stream: &Stream| stream.filters.iter().any(|filter| filter.matches(&happening.event));
-        let seqs: Vec<u64> =
-            state.streams.iter().filter(|(_, stream)| wanted(stream)).map(|(seq, _)| *seq).collect();
+        let seqs: Vec<u64> = state.streams.iter().filter(|(_, stream)| wanted(stream)).map(|(seq, _)| *seq).collect();
         for seq in seqs {
             let Some(stream) = state.streams.get_mut(&seq) else { continue };
             if stream.queued >= STREAM_RECORDS_MAX {
