@@ -159,10 +159,16 @@ impl Agent {
         self.announce_tags(file.as_deref(), tags).await
     }
 
-    /// Replaces our tags.
-    pub(super) async fn replace_tags(&self, tags: BTreeMap<String, String>) -> Result<(), String> {
-        let file = self.tags_file.lock().await;
-        self.announce_tags(file.as_deref(), tags).await
+    /// Takes over what has changed in the settings. Tags that clients have set stay.
+    pub(super) async fn reload_tags(
+        &self,
+        before: &BTreeMap<String, String>,
+        after: &BTreeMap<String, String>,
+    ) -> Result<(), String> {
+        let gone: Vec<String> = before.keys().filter(|key| !after.contains_key(*key)).cloned().collect();
+        let changed = after.iter().filter(|(key, value)| before.get(*key) != Some(value));
+        let changed = changed.map(|(key, value)| (key.clone(), value.clone())).collect();
+        self.change_tags(changed, &gone).await
     }
 
     /// Writes tags to their file, then tells the cluster.

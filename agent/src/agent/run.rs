@@ -1,5 +1,6 @@
 //! The life of an agent, from its settings to its exit code.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io;
 use std::sync::Arc;
@@ -85,7 +86,7 @@ async fn live(config: Config, args: &[OsString], log: &Arc<Log>) -> Result<bool,
     let rpc_addr = listener.shown(&config.rpc_addr);
     let clients = tokio::spawn(serve(Arc::clone(&agent), listener));
     agent.banner(&config, &rpc_addr);
-    let mut life = Life { agent, args, stop, leaves: Leaves::of(&config) };
+    let mut life = Life { agent, args, stop, leaves: Leaves::of(&config), tags: config.tags.clone() };
     let begun = tokio::select! {
         joined = life.agent.start_join(&config) => joined,
         signal = first(&mut signals) => {
@@ -149,6 +150,8 @@ struct Life<'a> {
     args: &'a [OsString],
     stop: watch::Receiver<Option<Stop>>,
     leaves: Leaves,
+    /// The tags in the settings.
+    tags: BTreeMap<String, String>,
 }
 
 impl Life<'_> {
@@ -218,10 +221,11 @@ impl Life<'_> {
         self.agent.scripts.replace(handlers);
         self.leaves = Leaves { on_interrupt: !layer.skip_leave_on_interrupt, on_terminate: layer.leave_on_terminate };
         // Tags in a file were set while we ran. They are not in the settings, and must not be lost with them.
-        if layer.tags_file.is_empty()
-            && let Err(why) = self.agent.replace_tags(layer.tags).await
-        {
-            self.agent.log.output(&format!("Failed to update tags: {why}"));
+        if layer.tags_file.is_empty() {
+            let before = core::mem::replace(&mut self.tags, layer.tags);
+            if let Err(why) = self.agent.reload_tags(&before, &self.tags).await {
+                self.agent.log.output(&format!("Failed to update tags: {why}"));
+            }
         }
     }
 }
