@@ -49,10 +49,12 @@ pub(super) fn statsite(addr: String, log: Arc<Log>) -> mpsc::Sender<String> {
                     Err(_) => warn(&log, &mut is_told, "statsite", &addr, "i/o timeout"),
                 }
             }
-            match &mut stream {
-                Some(connected) if connected.write_all(packet.as_bytes()).await.is_ok() => {}
-                Some(_) => stream = None,
-                None => sleep(REDIAL_PAUSE).await,
+            let Some(connected) = &mut stream else {
+                sleep(REDIAL_PAUSE).await;
+                continue;
+            };
+            if connected.write_all(packet.as_bytes()).await.is_err() {
+                stream = None;
             }
         }
     });
