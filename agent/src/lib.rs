@@ -1,6 +1,7 @@
 //! The `serf` binary as a library: the RPC protocol and its client, the configuration, event handlers and the log of an
-//! agent, and the command line.
+//! agent, the command line, and the agent itself.
 
+mod agent;
 pub mod cli;
 pub mod config;
 pub mod duration;

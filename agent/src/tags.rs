@@ -30,6 +30,11 @@ pub fn parse(texts: &[String]) -> Result<BTreeMap<String, String>, TagError> {
         .collect()
 }
 
+/// The tags of a node.
+pub(crate) fn of_node(tags: &serf_tokio::Tags) -> BTreeMap<String, String> {
+    tags.iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
+}
+
 /// The tags as `k=v,k=v`, sorted.
 pub fn join(tags: &BTreeMap<String, String>) -> String {
     let pairs: Vec<_> = tags.iter().map(|(key, value)| format!("{key}={value}")).collect();

@@ -18,9 +18,10 @@ pub const STREAM_MESSAGE_BYTES_MAX: usize = 20 * 1024 * 1024;
 /// Member states in one push/pull. Origin: memberlist's limit since v0.6. More closes the stream.
 pub const PUSH_PULL_NODES_MAX: usize = 1 << 20;
 
-/// Streams that peers have opened to us and that are not finished. Origin: memberlist refuses the 128th
-/// concurrent push/pull. One more is refused at accept.
-pub const STREAMS_INBOUND_MAX: usize = 128;
+/// Streams that peers have opened to us and that are not finished, whether they have said anything or not. Origin: ours.
+/// memberlist refuses the 128th concurrent push/pull and has no limit for streams that say nothing, so that idle ones keep
+/// nobody out. One more is refused at accept.
+pub const STREAMS_INBOUND_MAX: usize = 512;
 
 /// Messages in one compound packet: its count is one byte.
 pub const COMPOUND_PARTS_MAX: usize = 255;

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 
 use super::{Command, Environment, Failure, Outcome, Terminal};
+use crate::agent;
 use crate::config::{Config, Draft, DraftError, FlagsError};
 use crate::log::output;
 
@@ -16,11 +17,11 @@ fn run(args: &[OsString], _env: &Environment, terminal: &mut Terminal<'_>) -> Ou
     for warning in &draft.warnings {
         terminal.line(output(warning));
     }
-    let (_config, notices) = Config::resolve(draft).map_err(|error| Failure::Said(output(&error.to_string())))?;
+    let (config, notices) = Config::resolve(draft).map_err(|error| Failure::Said(output(&error.to_string())))?;
     for notice in &notices {
         terminal.line(output(notice));
     }
-    Err(Failure::Said(output("The settings are valid, but this build has no node to run them")))
+    if agent::run(config, args) { Ok(()) } else { Err(Failure::Told) }
 }
 
 const USAGE: &str = "

@@ -19,6 +19,7 @@ pub use self::draft::{Draft, DraftError};
 pub use self::flags::{Flags, FlagsError};
 pub use self::keyring::{KeyringError, read_keyring, write_keyring};
 pub use self::layer::{Layer, MdnsLayer};
+pub(crate) use self::resolve::decode_base64;
 pub use self::resolve::{Config, ConfigError, Mdns, Profile, SizeLimits};
 pub use self::source::{SourceError, read};
 pub use self::tagsfile::{TagsFileError, read_tags_file, write_tags_file};

@@ -277,7 +277,7 @@ impl Config {
 /// # Errors
 ///
 /// Says at which byte it went wrong.
-pub(super) fn decode_base64(text: &str) -> Result<Vec<u8>, usize> {
+pub(crate) fn decode_base64(text: &str) -> Result<Vec<u8>, usize> {
     const LENIENT: GeneralPurpose =
         GeneralPurpose::new(&STANDARD, GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true));
     let text = text.replace(['\r', '\n'], "");

@@ -2,6 +2,9 @@
 
 mod level;
 mod ring;
+mod sink;
+mod syslog;
+mod trace;
 
 use core::fmt;
 
@@ -9,6 +12,9 @@ use jiff::civil::DateTime;
 
 pub use self::level::Level;
 pub use self::ring::{FollowerId, LogRing};
+pub use self::sink::Log;
+pub use self::syslog::Syslog;
+pub use self::trace::TraceLog;
 
 /// A record as the agent prints it: `2026/11/21 02:20:12 [INFO] agent: Serf agent starting`, without newline.
 ///

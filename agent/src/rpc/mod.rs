@@ -13,6 +13,7 @@ mod frame;
 mod member;
 mod reply;
 mod request;
+pub(crate) mod server;
 mod wire;
 
 pub use self::address::{AddressError, RpcAddress};

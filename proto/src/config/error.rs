@@ -19,6 +19,11 @@ pub enum ConfigError {
         /// What it may be at the most.
         limit: u32,
     },
+    /// There is no such version of Serf's protocol.
+    ProtocolVersion {
+        /// The version.
+        value: u8,
+    },
     /// The probe timeout leaves no time for indirect probes.
     ProbeTimeout {
         /// The timeout given.
@@ -42,6 +47,7 @@ impl fmt::Display for ConfigError {
         match self {
             Self::Zero { name } => write!(f, "{name} must be above zero"),
             Self::TooLarge { name, value, limit } => write!(f, "{name} is {value}, the limit is {limit}"),
+            Self::ProtocolVersion { value } => write!(f, "protocol_version is {value}, it must be from 2 to 5"),
             Self::ProbeTimeout { timeout, interval } => {
                 write!(f, "probe_timeout ({timeout:?}) must be below probe_interval ({interval:?})")
             }

@@ -28,6 +28,9 @@ use crate::limits::{KEYS_MAX, LABEL_BYTES_MAX, USER_EVENT_BYTES_MAX};
 pub struct Options {
     /// Which codecs we write and read. Default [`CodecChoice::Auto`].
     pub codec: CodecChoice,
+    /// The version of Serf's protocol that we announce to speak, 2 to 5. Nothing that we send depends on it: HashiCorp's nodes
+    /// answer no queries of a cluster below 4. Default 5.
+    pub protocol_version: u8,
     /// How often one member is probed. Longer: failures are noticed later. Default 1 s.
     pub probe_interval: Duration,
     /// How long a probe waits for its ack before it asks others. Must be below `probe_interval`; too short
@@ -186,6 +189,9 @@ impl Config {
         if o.indirect_probes > COUNT_MAX {
             return Err(ConfigError::TooLarge { name: "indirect_probes", value: o.indirect_probes, limit: COUNT_MAX });
         }
+        if !(PROTOCOL_VERSION_MIN..=PROTOCOL_VERSION_MAX).contains(&o.protocol_version) {
+            return Err(ConfigError::ProtocolVersion { value: o.protocol_version });
+        }
         if o.probe_timeout >= o.probe_interval {
             return Err(ConfigError::ProbeTimeout { timeout: o.probe_timeout, interval: o.probe_interval });
         }
@@ -250,6 +256,10 @@ fn envelope(o: &Options) -> Result<EnvelopeConfig, ConfigError> {
 
 /// Counts beyond this are a slip of the finger; it keeps every product of two counts within 32 bits.
 const COUNT_MAX: u32 = 32_768;
+
+/// The versions of Serf's protocol that can be spoken.
+const PROTOCOL_VERSION_MIN: u8 = 2;
+pub(super) const PROTOCOL_VERSION_MAX: u8 = 5;
 
 /// Room, beside label and encryption, for the largest messages: an alive message, or a ping with the accusation that it carries.
 const PACKET_BYTES_LEAST: u32 = 1200;
@@ -340,6 +350,15 @@ mod tests {
         let encrypt_keys = (0..33).map(|byte| Key::new(&[byte; 16]).unwrap()).collect();
         let options = Options { encrypt_keys, ..Options::lan() };
         assert_eq!(Config::new(options), Err(ConfigError::TooLarge { name: "encrypt_keys", value: 33, limit: 32 }));
+    }
+
+    #[test]
+    fn a_version_that_does_not_exist_is_refused() {
+        for value in [0, 1, 6] {
+            let options = Options { protocol_version: value, ..Options::lan() };
+            assert_eq!(Config::new(options), Err(ConfigError::ProtocolVersion { value }));
+        }
+        assert!(Config::new(Options { protocol_version: 2, ..Options::lan() }).is_ok());
     }
 
     #[test]

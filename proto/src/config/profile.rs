@@ -5,13 +5,14 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use super::{CodecChoice, Options};
+use super::{CodecChoice, Options, PROTOCOL_VERSION_MAX};
 
 impl Options {
     /// For nodes in one data centre.
     pub fn lan() -> Self {
         Self {
             codec: CodecChoice::Auto,
+            protocol_version: PROTOCOL_VERSION_MAX,
             probe_interval: Duration::from_secs(1),
             probe_timeout: Duration::from_millis(500),
             indirect_probes: 3,

@@ -67,7 +67,11 @@ impl Node {
         if self.joins.values().any(Join::is_under_way) {
             return;
         }
-        let addr = |idx| self.core.roster.peer(idx).map(|peer| peer.addr());
+        let addr = |idx| {
+            let peer = self.core.roster.peer(idx)?;
+            tracing::info!(member = peer.name(), addr = %peer.addr(), "attempting reconnect");
+            Some(peer.addr())
+        };
         let mut known: Vec<SocketAddr> = self.serf.failed().filter_map(addr).collect();
         self.core.rng.join.shuffle(&mut known);
         let others = self.previous.iter().chain(self.company.seeds.iter().rev());

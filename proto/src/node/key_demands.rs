@@ -47,8 +47,8 @@ impl Node {
         };
         match changed {
             Ok(()) => KeyOutcome { done: true, ..KeyOutcome::default() },
-            Err(KeyringError::Primary) => refused("removing the primary key is not allowed"),
-            Err(KeyringError::Unknown) => refused("requested key is not in the keyring"),
+            Err(KeyringError::Primary) => refused("Removing the primary key is not allowed"),
+            Err(KeyringError::Unknown) => refused("Requested key is not in the keyring"),
             Err(error) => refused(&alloc::string::ToString::to_string(&error)),
         }
     }

@@ -142,7 +142,7 @@ impl Node {
         let envelope = Envelope::new(cfg.envelope().clone(), seed);
         let mut core = Core::new(cfg, seed, start.directory, now);
         let gossip_phase = core.rng.jitter.duration_below(core.cfg.gossip_interval);
-        let identity = identity.clone().with_versions(core.cfg.codec.versions());
+        let identity = identity.clone().with_versions(core.cfg.codec.versions().speaking(core.cfg.protocol_version));
         let swim = Swim::new(&mut core, &identity, start.converged);
         let mut serf = Serf::new(swim.me(), &core.cfg);
         if start.converged {

@@ -455,9 +455,9 @@ fn the_keys_of_a_cluster_of_both_codecs_are_exchanged_by_one_node_and_kept_by_ea
     assert_eq!(change_all(&mut cluster, 2, KeyOperation::Install, &[2; 16]), (3, vec![]));
     assert_eq!(change_all(&mut cluster, 1, KeyOperation::Use, &[2; 16]), (3, vec![]));
     assert_eq!(change_all(&mut cluster, 0, KeyOperation::Remove, &[1; 16]), (3, vec![]));
-    let primary = "removing the primary key is not allowed".to_string();
+    let primary = "Removing the primary key is not allowed".to_string();
     assert_eq!(change_all(&mut cluster, 1, KeyOperation::Remove, &[2; 16]), (0, vec![primary; 3]));
-    let unknown = "requested key is not in the keyring".to_string();
+    let unknown = "Requested key is not in the keyring".to_string();
     assert_eq!(change_all(&mut cluster, 2, KeyOperation::Use, &[1; 16]), (0, vec![unknown; 3]));
     for at in 0..3 {
         assert_eq!(cluster.keyrings[&at], [key(2)], "what the file holds");

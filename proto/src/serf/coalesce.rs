@@ -5,9 +5,10 @@
 //!
 //! # What is passed on
 //!
-//! Of member events: for each member what has changed since the application was last told, at most one event of it; one event
+//! Of member events: for each member what has changed since the application was last told, otherwise at most one event of it; one event
 //! for each kind, in the order join, leave, failed, update, reap, and in each the members in the order in which they first
-//! appeared in the window. A member that came and changed its tags is reported as joined, with the new tags; one that
+//! appeared in the window. A member that came and changed its tags is reported as joined and as updated, both with the new tags,
+//! so that nobody misses what it waits for; one that
 //! failed and came back not at all, unless its announcement changed: then it is an update. HashiCorp's nodes report the last
 //! event only, so that a join can be lost behind an update, and report an update again in every later window.
 //!
@@ -73,6 +74,8 @@ struct HeldMember {
     order: usize,
     /// The last thing that was not an update.
     kind: Option<MemberEventKind>,
+    /// There was an update after that.
+    is_updated: bool,
     member: Member,
 }
 
@@ -90,8 +93,10 @@ impl MemberCoalescer {
         let held = self.held.entry(member.shared_name()).or_insert_with(|| HeldMember {
             order,
             kind: None,
+            is_updated: false,
             member: member.clone(),
         });
+        held.is_updated = kind.is_none();
         held.kind = kind.or(held.kind);
         held.member = member;
     }
@@ -109,7 +114,11 @@ impl MemberCoalescer {
         for held in held {
             let Some(kind) = self.net_effect(&held) else { continue };
             self.report(kind, &held.member);
-            groups.entry(rank(kind)).or_insert((kind, Vec::new())).1.push(held.member);
+            let mut group = |kind, member| groups.entry(rank(kind)).or_insert((kind, Vec::new())).1.push(member);
+            if kind == MemberEventKind::Join && held.is_updated {
+                group(MemberEventKind::Update, held.member.clone());
+            }
+            group(kind, held.member);
         }
         for (kind, mut members) in groups.into_values() {
             match members.pop() {

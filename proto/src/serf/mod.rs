@@ -269,7 +269,7 @@ impl Serf {
 
     fn tell(&self, core: &mut Core, kind: MemberEventKind, idx: MemberIdx) {
         let Some(member) = self.member(core, idx) else { return };
-        tracing::info!(member = member.name(), %kind, "member event");
+        tracing::info!(member = member.name(), addr = %member.addr(), %kind, "member event");
         let stats = &mut core.stats;
         *match kind {
             MemberEventKind::Join => &mut stats.member_joins,

@@ -53,7 +53,9 @@ impl Serf {
             return;
         }
         let gone = self.failed[core.rng.gossip.below(failed) as usize];
-        let Some(with) = core.roster.peer(gone.idx).map(|peer| peer.addr()) else { return };
+        let Some(peer) = core.roster.peer(gone.idx) else { return };
+        let with = peer.addr();
+        tracing::info!(member = peer.name(), addr = %with, "attempting reconnect");
         let until = core.now + core.cfg.stream_timeout;
         let ask = Ask::PushPull { join: true, codec: core.codec(Some(gone.idx), None) };
         core.notify(Notification::Wants { with, ask, until });

@@ -20,6 +20,12 @@ impl Versions {
     /// From this delegate version on a node reads native frames. It is, by our definition, Serf's version 5 with native bodies.
     const NATIVE: u8 = 6;
 
+    /// The same, speaking `delegate` of Serf's protocol.
+    pub(crate) const fn speaking(self, delegate: u8) -> Self {
+        let [a, b, c, d, e, _] = self.0;
+        Self([a, b, c, d, e, delegate])
+    }
+
     /// From the six bytes of an alive message.
     pub const fn from_bytes(bytes: [u8; 6]) -> Self {
         Self(bytes)

@@ -112,11 +112,11 @@ fn kinds_are_told_in_a_fixed_order_and_each_member_once() {
 }
 
 #[test]
-fn a_join_is_not_lost_behind_an_update() {
+fn a_join_and_an_update_after_it_are_both_told() {
     let mut lone = Lone::coalescing();
     lone.alive("b");
     lone.retag("b", "x");
-    assert_eq!(lone.pass_on(secs(2)), ["1000: member-join b"]);
+    assert_eq!(lone.pass_on(secs(2)), ["1000: member-join b", "1000: member-update b"]);
 }
 
 #[test]

@@ -1,0 +1,241 @@
+//! What clients can have the agent do.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serf_tokio::serf_proto::{Pattern, PatternError};
+use serf_tokio::{CommandError, ForceLeaveError, KeyOperation, NodeState, SetTagsError, UserEventError};
+
+use super::events::member;
+use super::{Agent, Stop};
+use crate::config::write_tags_file;
+use crate::handler::EventFilter;
+use crate::log::Level;
+use crate::quote::quote;
+use crate::rpc::server::Outbox;
+use crate::rpc::{
+    Coordinate, Member, MemberFilter, Request, UserEvent, encode_coordinate, encode_join_count, encode_members,
+    encode_stats,
+};
+use crate::tags;
+
+/// The connection is to be closed.
+pub(crate) struct Hangup;
+
+/// Does what a client asks, and queues the answer. Returns when it is done: the next request waits for it.
+pub(crate) async fn serve(agent: &Arc<Agent>, outbox: &Arc<Outbox>, seq: u64, request: Request) -> Result<(), Hangup> {
+    let done = |result: Result<(), String>| outbox.reply(seq, result.err().as_deref().unwrap_or_default(), |_| {});
+    match request {
+        // The connection answers these.
+        Request::Handshake { .. } | Request::Auth { .. } => {}
+        Request::Event(event) => done(agent.user_event(&event)),
+        Request::ForceLeave { node, prune } => done(agent.force_leave(&node, prune)),
+        Request::Join { existing, replay } => {
+            let joined = agent.join(&existing, replay).await;
+            let (error, count) = joined.map_or_else(|why| (why, 0), |count| (String::new(), count));
+            outbox.reply(seq, &error, |to| encode_join_count(count.into(), to));
+        }
+        Request::Members => agent.members(outbox, seq, |_| true),
+        Request::MembersFiltered(filter) => {
+            // There the client gets no answer, and libraries count on that.
+            let filter = Filter::new(&filter).map_err(|_| Hangup)?;
+            agent.members(outbox, seq, |member| filter.wants(member));
+        }
+        Request::Tags { set, delete } => done(agent.change_tags(set, &delete).await),
+        Request::Stats => outbox.reply(seq, "", |to| encode_stats(&agent.figures(), to)),
+        Request::Coordinate { node } => {
+            let coordinate = agent.coordinate(&node);
+            outbox.reply(seq, "", |to| encode_coordinate(coordinate.as_ref(), to));
+        }
+        Request::Leave => return leave(agent, outbox, seq).await,
+        Request::Stop { seq: stopped } => {
+            outbox.stop(stopped);
+            done(Ok(()));
+        }
+        Request::InstallKey { key } => keys(agent, outbox, seq, KeyOperation::Install, &key).await,
+        Request::UseKey { key } => keys(agent, outbox, seq, KeyOperation::Use, &key).await,
+        Request::RemoveKey { key } => keys(agent, outbox, seq, KeyOperation::Remove, &key).await,
+        Request::ListKeys => keys(agent, outbox, seq, KeyOperation::List, "").await,
+        Request::Query(query) => agent.ask(outbox, seq, &query),
+        Request::Respond { id, payload } => done(agent.respond(outbox, id, &payload.unwrap_or_default())),
+        Request::Stream { filter } => stream(agent, outbox, seq, &filter),
+        Request::Monitor { level } => monitor(outbox, seq, &level),
+    }
+    Ok(())
+}
+
+async fn keys(agent: &Agent, outbox: &Outbox, seq: u64, operation: KeyOperation, key: &str) {
+    let (error, report) = agent.keys(operation, key).await;
+    outbox.reply(seq, &error, |to| report.encode(to));
+}
+
+/// Leaves the cluster, answers, and ends the agent.
+async fn leave(agent: &Agent, outbox: &Outbox, seq: u64) -> Result<(), Hangup> {
+    agent.log.info("agent.ipc", "Graceful leave triggered");
+    if agent.serf.state() == NodeState::Leaving {
+        outbox.reply(seq, "Leave already in progress", |_| {});
+        return Ok(());
+    }
+    let left = agent.leave().await;
+    outbox.reply(seq, left.err().as_deref().unwrap_or_default(), |_| {});
+    // The client is to get its answer before the end.
+    _ = tokio::time::timeout(ANSWER_TIMEOUT, outbox.below(1)).await;
+    tokio::task::yield_now().await;
+    agent.stop(Stop::Left);
+    Err(Hangup)
+}
+
+fn stream(agent: &Agent, outbox: &Arc<Outbox>, seq: u64, filter: &str) {
+    let error = match EventFilter::parse_list(filter) {
+        Ok(filters) => match outbox.begin_stream(&agent.streams, seq, filters) {
+            Ok(()) => return,
+            Err(_) => "Stream with given sequence exists",
+        },
+        Err(_) => "Invalid event filter",
+    };
+    outbox.reply(seq, error, |_| {});
+}
+
+fn monitor(outbox: &Outbox, seq: u64, level: &str) {
+    let error = match Level::parse(level) {
+        Some(level) => match outbox.begin_monitor(seq, level) {
+            Ok(()) => return,
+            Err(_) => "Monitor already exists".into(),
+        },
+        None => format!("Unknown log level: {}", level.to_uppercase()),
+    };
+    outbox.reply(seq, &error, |_| {});
+}
+
+impl Agent {
+    fn user_event(&self, event: &UserEvent) -> Result<(), String> {
+        let payload = event.payload.as_deref().unwrap_or_default();
+        self.log.debug(
+            "agent",
+            format_args!(
+                "Requesting user event send: {}. Coalesced: {}. Payload: {}",
+                event.name,
+                event.coalesce,
+                quote(payload)
+            ),
+        );
+        let (bytes, limit) = (event.name.len() + payload.len(), self.size_limits.user_event_bytes_max);
+        if bytes > limit as usize {
+            return Err(format!("user event exceeds configured limit of {limit} bytes before encoding"));
+        }
+        self.serf.user_event(&event.name, payload, event.coalesce).map_err(|error| match error {
+            CommandError::Refused(UserEventError::TooLarge { .. }) => {
+                format!("encoded user event exceeds configured limit of {limit} bytes after encoding")
+            }
+            error => error.to_string(),
+        })
+    }
+
+    fn force_leave(&self, node: &str, prune: bool) -> Result<(), String> {
+        let how = if prune { " (prune)" } else { "" };
+        self.log.info("agent", format_args!("Force leaving node{how}: {node}"));
+        match self.serf.force_leave(node, prune) {
+            // A name that nobody can have is one that nobody has, which is no error.
+            Ok(()) | Err(CommandError::Refused(ForceLeaveError::Nobody { .. })) => Ok(()),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    /// Every member that is wanted, by name.
+    fn members(&self, outbox: &Outbox, seq: u64, wants: impl Fn(&Member) -> bool) {
+        let mut members: Vec<Member> = self.serf.members().iter().map(member).filter(wants).collect();
+        members.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        outbox.reply(seq, "", |to| encode_members(members.iter(), to));
+    }
+
+    /// What is set wins over what is deleted.
+    async fn change_tags(&self, set: BTreeMap<String, String>, delete: &[String]) -> Result<(), String> {
+        let file = self.tags_file.lock().await;
+        let mut tags = tags::of_node(&serf_tokio::Tags::decode(self.serf.local().meta()));
+        tags.retain(|key, _| !delete.contains(key));
+        tags.extend(set);
+        self.announce_tags(file.as_deref(), tags).await
+    }
+
+    /// Takes over what has changed in the settings. Tags that clients have set stay.
+    pub(super) async fn reload_tags(
+        &self,
+        before: &BTreeMap<String, String>,
+        after: &BTreeMap<String, String>,
+    ) -> Result<(), String> {
+        let gone: Vec<String> = before.keys().filter(|key| !after.contains_key(*key)).cloned().collect();
+        let changed = after.iter().filter(|(key, value)| before.get(*key) != Some(value));
+        let changed = changed.map(|(key, value)| (key.clone(), value.clone())).collect();
+        self.change_tags(changed, &gone).await
+    }
+
+    /// Writes tags to their file, then tells the cluster.
+    async fn announce_tags(&self, file: Option<&Path>, tags: BTreeMap<String, String>) -> Result<(), String> {
+        let announced: serf_tokio::Tags = tags.iter().collect();
+        if announced.encode().len() > serf_tokio::serf_proto::limits::META_BYTES_MAX {
+            return Err(TAGS_TOO_LONG.into());
+        }
+        if let Some(file) = file {
+            let file = file.to_owned();
+            // A disk may take its time.
+            let written = tokio::task::spawn_blocking(move || write_tags_file(&file, &tags)).await;
+            let failure = |why: &dyn core::fmt::Display| format!("Failed to write tags file: {why}");
+            written.map_err(|error| failure(&error))?.map_err(|error| failure(&error))?;
+        }
+        self.serf.set_tags(&announced).map_err(|error| match error {
+            CommandError::Refused(SetTagsError::TooLarge { .. }) => TAGS_TOO_LONG.into(),
+            error => error.to_string(),
+        })
+    }
+
+    fn coordinate(&self, node: &str) -> Option<Coordinate> {
+        let found = self.serf.coordinate_of(node)?;
+        let (error, adjustment, height) = (found.error(), found.adjustment(), found.height());
+        Some(Coordinate { vec: found.vec().to_vec(), error, adjustment, height })
+    }
+
+    fn respond(&self, outbox: &Outbox, id: u64, payload: &[u8]) -> Result<(), String> {
+        let is_open = |query: &serf_tokio::Query| !self.serf.time_left(query).is_zero();
+        let query = outbox.query(id, is_open).ok_or("No pending queries matching ID")?;
+        self.serf.respond(query.id, payload).map_err(|error| self.respond_failure(error))
+    }
+
+    /// Leaves the cluster and waits until it is done.
+    pub(super) async fn leave(&self) -> Result<(), String> {
+        self.log.info("agent", "requesting graceful leave from Serf");
+        let left = self.serf.leave().await;
+        left.map(drop).map_err(|_| "Leave called after Shutdown".into())
+    }
+}
+
+/// Patterns that members must match from start to end.
+struct Filter<'a> {
+    name: Option<Pattern>,
+    status: Option<Pattern>,
+    tags: Vec<(&'a str, Pattern)>,
+}
+
+impl<'a> Filter<'a> {
+    fn new(filter: &'a MemberFilter) -> Result<Self, PatternError> {
+        // Without brackets, as there: `a|b` means `^a` or `b$`.
+        let whole = |text: &str| Pattern::new(&format!("^{text}$"));
+        let given = |text: &str| (!text.is_empty()).then(|| whole(text)).transpose();
+        let tags = filter.tags.iter().map(|(tag, text)| Ok((tag.as_str(), whole(text)?)));
+        Ok(Self { name: given(&filter.name)?, status: given(&filter.status)?, tags: tags.collect::<Result<_, _>>()? })
+    }
+
+    /// A tag that a member does not have is empty.
+    fn wants(&self, member: &Member) -> bool {
+        let matches = |pattern: &Option<Pattern>, text: &str| pattern.as_ref().is_none_or(|it| it.is_match(text));
+        let tag = |(tag, pattern): &(&str, Pattern)| {
+            pattern.is_match(member.tags.get(*tag).map(String::as_str).unwrap_or_default())
+        };
+        matches(&self.name, &member.name) && matches(&self.status, &member.status) && self.tags.iter().all(tag)
+    }
+}
+
+pub(super) const TAGS_TOO_LONG: &str = "Encoded length of tags exceeds limit of 512 bytes";
+
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);

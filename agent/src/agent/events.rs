@@ -1,0 +1,152 @@
+//! From the node's events to those of handlers and clients.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use serf_tokio::serf_proto::{NameVerdict, NameVote};
+use serf_tokio::{Event as NodeEvent, Events, Lagged, MemberEventKind, Name, Query};
+
+use super::{Agent, Stop};
+use crate::handler::{Event, MemberChange};
+use crate::rpc::{Member, Versions};
+use crate::tags;
+
+/// An event, and how to answer it.
+#[derive(Debug)]
+pub(crate) struct Happening {
+    pub(crate) event: Event,
+    /// The query to answer, if it is one.
+    pub(crate) query: Option<Query>,
+}
+
+/// Takes the node's events until it stops. Nothing in here waits: handlers and clients have queues of their own. `previous` are
+/// the members of an earlier life, of which the first that is seen again is told.
+pub(super) async fn pump(agent: Arc<Agent>, mut events: Events, mut previous: Vec<(Name, SocketAddr)>) {
+    while let Some(event) = events.next().await {
+        match event {
+            Ok(event) => {
+                if let Some((MemberEventKind::Join, members)) = event.members().filter(|_| !previous.is_empty())
+                    && let Some(known) = members.iter().find(|it| previous.iter().any(|(name, _)| **name == *it.name()))
+                {
+                    let text = format_args!("Re-joined to previously known node: {}: {}", known.name(), known.addr());
+                    agent.log.info("serf", text);
+                    previous.clear();
+                }
+                agent.handle(event);
+            }
+            Err(Lagged(count)) => agent.log.warn("agent", format_args!("{count} events came too fast and are lost")),
+        }
+    }
+}
+
+impl Agent {
+    fn handle(&self, event: NodeEvent) {
+        if let Some((kind, members)) = event.members() {
+            let members = members.iter().map(member).collect();
+            return self.dispatch(Happening { event: Event::Members { change: change(kind), members }, query: None });
+        }
+        match event {
+            NodeEvent::User(user) => {
+                self.metrics.count("serf.events");
+                self.metrics.count(&format!("serf.events.{}", user.name));
+                let event = Event::User {
+                    name: user.name.into(),
+                    lamport: user.ltime,
+                    payload: user.payload.to_vec(),
+                    coalesce: user.coalesce,
+                };
+                self.dispatch(Happening { event, query: None });
+            }
+            NodeEvent::Query(query) => {
+                self.metrics.count("serf.queries");
+                self.metrics.count(&format!("serf.queries.{}", query.name));
+                let event = Event::Query {
+                    name: query.name.to_string(),
+                    lamport: query.id.ltime(),
+                    payload: query.payload.to_vec(),
+                };
+                self.dispatch(Happening { event, query: Some(query) });
+            }
+            NodeEvent::Suspected { member, accuser } if *accuser == *self.serf.local().name() => {
+                let text = format_args!("Suspect {} has failed, no acks received", member.name());
+                self.log.info("memberlist", text);
+            }
+            NodeEvent::NameConflict { existing, other } if existing.name() == self.serf.local().name() => {
+                let text = format_args!(
+                    "Node name conflicts with another node at {other}. Names must be unique! (Resolution enabled: {})",
+                    self.resolves_names
+                );
+                self.log.error("serf", text);
+            }
+            NodeEvent::NameConflict { existing, other } => {
+                let (name, addr) = (existing.name(), existing.addr());
+                let text = format_args!("Name conflict for '{name}' both {addr} and {other} are claiming");
+                self.log.warn("serf", text);
+            }
+            NodeEvent::NameVote(vote) => self.vote_over(vote),
+            _ => {}
+        }
+    }
+
+    fn dispatch(&self, happening: Happening) {
+        self.log.info("agent", format_args!("Received event: {}", happening.event.description()));
+        let happening = Arc::new(happening);
+        self.streams.deliver(&happening);
+        self.scripts.dispatch(&happening);
+    }
+
+    fn vote_over(&self, vote: NameVote) {
+        let all = vote.for_us + vote.against;
+        match vote.verdict {
+            NameVerdict::Lost => {
+                let text = format_args!("minority in name conflict resolution, quitting [{} / {all}]", vote.for_us);
+                self.log.warn("serf", text);
+                self.stop(Stop::NameLost);
+            }
+            NameVerdict::Kept => {
+                let text = format_args!("majority in name conflict resolution [{} / {all}]", vote.for_us);
+                self.log.info("serf", text);
+            }
+            NameVerdict::Undecided => self.log.info("serf", "no majority in name conflict resolution"),
+        }
+    }
+}
+
+const fn change(kind: MemberEventKind) -> MemberChange {
+    match kind {
+        MemberEventKind::Join => MemberChange::Join,
+        MemberEventKind::Leave => MemberChange::Leave,
+        MemberEventKind::Failed => MemberChange::Failed,
+        MemberEventKind::Update => MemberChange::Update,
+        MemberEventKind::Reap => MemberChange::Reap,
+    }
+}
+
+/// A member as clients know it.
+pub(super) fn member(member: &serf_tokio::Member) -> Member {
+    let versions = member.peer().versions();
+    Member {
+        name: member.name().into(),
+        addr: Some(member.addr().ip()),
+        port: member.addr().port(),
+        tags: tags::of_node(&member.tags()),
+        status: member.status().to_string(),
+        protocol: Versions {
+            min: versions.protocol_min(),
+            max: versions.protocol_max(),
+            current: versions.protocol_current(),
+        },
+        delegate: Versions {
+            min: versions.delegate_min(),
+            // Nodes of ours announce one more, by which they know each other. To users that is version 5.
+            max: versions.delegate_max().min(PROTOCOL_MAX),
+            current: versions.delegate_current(),
+        },
+    }
+}
+
+/// The newest of Serf's protocols.
+pub(super) const PROTOCOL_MAX: u8 = 5;
+
+/// The oldest of Serf's protocols that is understood.
+pub(super) const PROTOCOL_MIN: u8 = 2;

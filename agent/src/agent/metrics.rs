@@ -1,0 +1,177 @@
+//! What the agent counts, and measures.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc;
+
+/// Counters, samples and gauges of the last minute, in intervals of ten seconds, and a way to a statistics server.
+pub(crate) struct Metrics {
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Figures of the node as they were taken last.
+    taken: BTreeMap<&'static str, u64>,
+    intervals: VecDeque<Interval>,
+    sinks: Vec<mpsc::Sender<String>>,
+    /// Inserted into the names of gauges, if they go to a server.
+    host: String,
+}
+
+struct Interval {
+    begun: Instant,
+    wall: jiff::Zoned,
+    counters: BTreeMap<String, Aggregate>,
+    samples: BTreeMap<String, Aggregate>,
+    gauges: BTreeMap<String, f64>,
+}
+
+#[derive(Default)]
+struct Aggregate {
+    count: u64,
+    sum: f64,
+    squares: f64,
+    min: f64,
+    max: f64,
+}
+
+impl Aggregate {
+    fn add(&mut self, value: f64) {
+        let is_first = self.count == 0;
+        self.min = if is_first { value } else { self.min.min(value) };
+        self.max = if is_first { value } else { self.max.max(value) };
+        self.count += 1;
+        self.sum += value;
+        self.squares += value * value;
+    }
+
+    fn render(&self, wall: &jiff::Zoned) -> String {
+        let (count, sum) = (self.count, self.sum);
+        let updated = wall.strftime("%a %b %e %H:%M:%S %z %Z %Y");
+        if count <= 1 || self.min == self.max {
+            return format!("Count: {count} Sum: {sum:.3} LastUpdated: {updated}");
+        }
+        let number = f64::from(u32::try_from(count).unwrap_or(u32::MAX));
+        let mean = sum / number;
+        let deviation = ((self.squares - sum * mean) / (number - 1.0)).max(0.0).sqrt();
+        let (min, max) = (self.min, self.max);
+        format!(
+            "Count: {count} Min: {min:.3} Mean: {mean:.3} Max: {max:.3} Stddev: {deviation:.3} Sum: {sum:.3} LastUpdated: {updated}"
+        )
+    }
+}
+
+impl Metrics {
+    /// Counts for itself and for `sinks`.
+    pub(super) fn new(sinks: Vec<mpsc::Sender<String>>, host: &str) -> Self {
+        let host = if sinks.is_empty() { String::new() } else { format!("{host}.") };
+        Self { state: Mutex::new(State { sinks, host, ..State::default() }) }
+    }
+
+    /// Whether a server wants the figures as they come.
+    pub(super) fn has_sink(&self) -> bool {
+        !self.state.lock().unwrap_or_else(PoisonError::into_inner).sinks.is_empty()
+    }
+
+    /// Something happened once.
+    pub(crate) fn count(&self, name: &str) {
+        self.add(name, 1.0);
+    }
+
+    /// Something happened, or came, so often.
+    pub(super) fn add(&self, name: &str, times: f64) {
+        self.with(|state| {
+            let name = format!("{PREFIX}.{name}");
+            state.send(&name, times, "c");
+            state.interval().counters.entry(name).or_default().add(times);
+        });
+    }
+
+    /// A figure of the node that only grows: what was added since it was last taken is counted.
+    pub(super) fn total(&self, name: &'static str, total: u64) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = state.taken.insert(name, total).unwrap_or(0);
+        drop(state);
+        if total > before {
+            self.add(name, f64::from(u32::try_from(total - before).unwrap_or(u32::MAX)));
+        }
+    }
+
+    /// Something took so long.
+    pub(crate) fn sample(&self, name: &str, took: Duration) {
+        self.with(|state| {
+            let (name, millis) = (format!("{PREFIX}.{name}"), took.as_secs_f64() * 1000.0);
+            state.send(&name, millis, "ms");
+            state.interval().samples.entry(name).or_default().add(millis);
+        });
+    }
+
+    /// Something is so much now.
+    pub(super) fn gauge(&self, name: &str, value: f64) {
+        self.with(|state| {
+            let name = format!("{PREFIX}.{}{name}", state.host);
+            state.send(&name, value, "g");
+            state.interval().gauges.insert(name, value);
+        });
+    }
+
+    /// The intervals that are over, in the form of `go-metrics` (`InmemSignal`).
+    pub(super) fn dump(&self) -> String {
+        let mut text = String::new();
+        self.with(|state| {
+            let now = Instant::now();
+            for interval in state.intervals.iter().filter(|interval| now - interval.begun >= INTERVAL) {
+                let at = interval.wall.strftime("%Y-%m-%d %H:%M:%S %z %Z");
+                let mut line = |kind: char, name: &str, value: String| {
+                    text.push_str(&format!("[{at}][{kind}] '{name}': {value}\n"));
+                };
+                interval.gauges.iter().for_each(|(name, value)| line('G', name, format!("{value:.3}")));
+                interval.counters.iter().for_each(|(name, it)| line('C', name, it.render(&interval.wall)));
+                interval.samples.iter().for_each(|(name, it)| line('S', name, it.render(&interval.wall)));
+            }
+        });
+        text
+    }
+
+    fn with(&self, work: impl FnOnce(&mut State)) {
+        work(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+impl State {
+    fn send(&self, name: &str, value: f64, kind: &str) {
+        if !self.sinks.is_empty() {
+            let name: String = name.chars().map(|letter| if " :|".contains(letter) { '_' } else { letter }).collect();
+            // A server that is slow loses figures; nobody waits for it.
+            let line = format!("{name}:{value:.6}|{kind}\n");
+            for sink in &self.sinks {
+                _ = sink.try_send(line.clone());
+            }
+        }
+    }
+
+    /// The current interval.
+    fn interval(&mut self) -> &mut Interval {
+        let now = Instant::now();
+        if self.intervals.back().is_none_or(|interval| now - interval.begun >= INTERVAL) {
+            while self.intervals.len() >= INTERVALS_MAX {
+                self.intervals.pop_front();
+            }
+            self.intervals.push_back(Interval {
+                begun: now,
+                wall: jiff::Zoned::now(),
+                counters: BTreeMap::new(),
+                samples: BTreeMap::new(),
+                gauges: BTreeMap::new(),
+            });
+        }
+        self.intervals.back_mut().expect("one was just added")
+    }
+}
+
+const PREFIX: &str = "serf-agent";
+const INTERVAL: Duration = Duration::from_secs(10);
+const INTERVALS_MAX: usize = 7;

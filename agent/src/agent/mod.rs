@@ -1,0 +1,72 @@
+//! The agent: a node, and everything around it that people and programs see.
+
+pub(crate) mod commands;
+mod events;
+mod figures;
+mod joining;
+mod keys;
+mod metrics;
+mod queries;
+mod run;
+mod scripts;
+mod setup;
+mod signals;
+mod sinks;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serf_tokio::Serf;
+use tokio::sync::{Mutex, watch};
+
+pub(crate) use self::events::Happening;
+use self::metrics::Metrics;
+pub(crate) use self::run::run;
+use self::scripts::Scripts;
+use crate::config::SizeLimits;
+use crate::log::Log;
+use crate::rpc::server::Streams;
+
+/// What all parts of a running agent share.
+pub(crate) struct Agent {
+    pub(crate) serf: Serf,
+    pub(crate) log: Arc<Log>,
+    pub(crate) metrics: Arc<Metrics>,
+    /// The token that clients must show; empty for none.
+    pub(crate) rpc_auth: String,
+    pub(crate) streams: Streams,
+    scripts: Scripts,
+    /// The Serf protocol that we speak.
+    protocol: u8,
+    /// Whether the others are asked when another node has our name.
+    resolves_names: bool,
+    size_limits: SizeLimits,
+    /// The file that keeps tags; held while tags change, so that file and cluster agree.
+    tags_file: Mutex<Option<PathBuf>>,
+    /// One operation on keys at a time.
+    key_operation: Mutex<()>,
+    /// Why the agent is to end.
+    stop: watch::Sender<Option<Stop>>,
+}
+
+/// Why an agent ends by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stop {
+    /// A client had it leave.
+    Left,
+    /// Another node has its name.
+    NameLost,
+    /// Nobody answered its joins.
+    NobodyAnswers,
+}
+
+impl Agent {
+    /// Ends the agent, unless it ends already.
+    fn stop(&self, why: Stop) {
+        self.stop.send_if_modified(|stop| {
+            let is_first = stop.is_none();
+            stop.get_or_insert(why);
+            is_first
+        });
+    }
+}

@@ -1,0 +1,104 @@
+//! Queries that clients ask.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serf_tokio::{CommandError, QueryError, QueryStream, Question, Reply};
+use tokio::time::{Instant, timeout_at};
+
+use super::Agent;
+use crate::quote::quote;
+use crate::rpc::server::Outbox;
+use crate::rpc::{Query, QueryRecord};
+
+impl Agent {
+    /// Asks, and answers the client: first whether the question could be asked, then with what comes back, at last at the
+    /// deadline that nothing more will.
+    pub(super) fn ask(self: &Arc<Self>, outbox: &Arc<Outbox>, seq: u64, query: &Query) {
+        let payload = query.payload.as_deref().unwrap_or_default();
+        let shown = quote(payload);
+        self.log.debug("agent", format_args!("Requesting query send: {}. Payload: {shown}", query.name));
+        let timeout = match u64::try_from(query.timeout_ns) {
+            Ok(0) => self.serf.default_query_timeout(),
+            Ok(nanos) => Duration::from_nanos(nanos),
+            Err(_) => Duration::ZERO,
+        };
+        match self.begin_query(query, payload, timeout) {
+            Ok(replies) => {
+                outbox.reply(seq, "", |_| {});
+                let deadline = Instant::now() + timeout.min(TIMEOUT_MAX);
+                // It ends with the client, whose writer owns the outbox.
+                tokio::spawn(collect(Arc::downgrade(outbox), seq, replies, deadline));
+            }
+            Err(why) => outbox.reply(seq, &why, |_| {}),
+        }
+    }
+
+    /// `None` when nobody can answer.
+    fn begin_query(&self, query: &Query, payload: &[u8], timeout: Duration) -> Result<Option<QueryStream>, String> {
+        if query.name.starts_with(INTERNAL) && !(query.name == PING && payload.is_empty()) {
+            return Err(format!("Queries cannot contain the '{INTERNAL}' prefix"));
+        }
+        if self.protocol < PROTOCOL_QUERIES {
+            return Err("Feature not supported".into());
+        }
+        let nodes: Vec<&str> = query.filter_nodes.iter().map(String::as_str).collect();
+        let tags: Vec<(&str, &str)> =
+            query.filter_tags.iter().flatten().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+        let question = Question::new(&query.name).with_payload(payload).of_nodes(&nodes).of_tags(&tags);
+        let question = question.relayed(query.relay_factor).for_at_most(timeout.clamp(TIMEOUT_LEAST, TIMEOUT_MAX));
+        let question = if query.request_ack { question.with_acks() } else { question };
+        match self.serf.query(&question) {
+            Ok(replies) => Ok(Some(replies)),
+            // There the query goes out, and every node finds that it cannot be for it.
+            Err(CommandError::Refused(QueryError::Filter(error))) => {
+                self.log.warn("serf", format_args!("A query has a filter that no node can meet: {error}"));
+                Ok(None)
+            }
+            Err(CommandError::Refused(QueryError::TooLarge { .. })) => {
+                Err(format!("query exceeds limit of {} bytes", self.size_limits.query_bytes_max))
+            }
+            Err(error) => Err(error.to_string()),
+        }
+    }
+}
+
+/// Passes on what comes back until the deadline.
+async fn collect(outbox: std::sync::Weak<Outbox>, seq: u64, mut replies: Option<QueryStream>, deadline: Instant) {
+    let send = |record: &QueryRecord| {
+        let Some(outbox) = outbox.upgrade() else { return false };
+        outbox.reply(seq, "", |to| record.encode(to));
+        true
+    };
+    while let Some(stream) = &mut replies {
+        let record = match timeout_at(deadline, stream.next()).await {
+            Ok(Some(Ok(Reply::Ack(from)))) => QueryRecord::Ack { from: from.to_string() },
+            Ok(Some(Ok(Reply::Response { from, payload }))) => {
+                let payload = (!payload.is_empty()).then(|| payload.to_vec());
+                QueryRecord::Response { from: from.to_string(), payload }
+            }
+            Ok(Some(Ok(Reply::Ended(_)))) | Ok(None) | Err(_) => break,
+            Ok(Some(_)) => continue,
+        };
+        if !send(&record) {
+            return;
+        }
+    }
+    // Clients count on it that the end is not told before its time.
+    tokio::time::sleep_until(deadline).await;
+    send(&QueryRecord::Done);
+}
+
+/// Names of queries that are not users'.
+const INTERNAL: &str = "_serf_";
+
+/// The one that users may ask all the same.
+const PING: &str = "_serf_ping";
+
+/// From this protocol on there are queries.
+pub(super) const PROTOCOL_QUERIES: u8 = 4;
+
+/// Zero would be the default.
+const TIMEOUT_LEAST: Duration = Duration::from_nanos(1);
+
+const TIMEOUT_MAX: Duration = Duration::from_secs(366 * 24 * 3600);

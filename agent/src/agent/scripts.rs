@@ -1,0 +1,230 @@
+//! Runs event handlers.
+
+use std::io;
+use std::process::{ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use serf_tokio::{CommandError, RespondError};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::process::Command;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
+
+use super::{Agent, Happening};
+use crate::endpoint::go_words;
+use crate::handler::{EventHandler, OutputTail, answer, environment, stdin};
+use crate::log::Log;
+use crate::tags;
+
+/// The handlers, each with a queue and a worker of its own: a slow one delays its own events and nothing else.
+pub(super) struct Scripts {
+    workers: Mutex<Vec<Worker>>,
+    agent: Weak<Agent>,
+    log: Arc<Log>,
+}
+
+/// Handlers with the same script share a worker, so that a script sees its events in order.
+struct Worker {
+    handlers: Vec<EventHandler>,
+    queue: mpsc::Sender<Arc<Happening>>,
+    /// The queue was full when the last event came.
+    is_dropping: bool,
+}
+
+impl Scripts {
+    pub(super) const fn new(agent: Weak<Agent>, log: Arc<Log>) -> Self {
+        Self { workers: Mutex::new(Vec::new()), agent, log }
+    }
+
+    /// Runs these handlers from the next event on. Those before finish what they have begun and what is queued for them.
+    pub(super) fn replace(&self, handlers: Vec<EventHandler>) {
+        let mut workers: Vec<Worker> = Vec::new();
+        for handler in handlers {
+            if let Some(worker) = workers.iter_mut().find(|worker| worker.script() == handler.script) {
+                worker.handlers.push(handler);
+                continue;
+            }
+            let (queue, events) = mpsc::channel(EVENTS_MAX);
+            tokio::spawn(work(self.agent.clone(), handler.script.clone(), events));
+            workers.push(Worker { handlers: vec![handler], queue, is_dropping: false });
+        }
+        *self.workers.lock().unwrap_or_else(PoisonError::into_inner) = workers;
+    }
+
+    /// Queues an event for every handler that wants it.
+    pub(super) fn dispatch(&self, happening: &Arc<Happening>) {
+        let mut workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
+        for worker in workers.iter_mut() {
+            for _ in worker.handlers.iter().filter(|handler| handler.wants(&happening.event)) {
+                let is_full = worker.queue.try_send(Arc::clone(happening)).is_err();
+                if is_full && !worker.is_dropping {
+                    let text = format_args!("Script '{}' is too slow, dropping its events", worker.script());
+                    self.log.warn("agent", text);
+                }
+                worker.is_dropping = is_full;
+            }
+        }
+    }
+
+    /// The handlers: what for, and the script.
+    pub(super) fn list(&self) -> Vec<(String, String)> {
+        let workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
+        let handlers = workers.iter().flat_map(|worker| &worker.handlers);
+        handlers.map(|handler| (handler.filter.label(), handler.script.clone())).collect()
+    }
+}
+
+impl Worker {
+    fn script(&self) -> &str {
+        self.handlers.first().map_or("", |handler| &handler.script)
+    }
+}
+
+/// Runs a script for one event after the other.
+async fn work(agent: Weak<Agent>, script: String, mut events: mpsc::Receiver<Arc<Happening>>) {
+    while let Some(happening) = events.recv().await {
+        let Some(agent) = agent.upgrade() else { return };
+        let begun = Instant::now();
+        if let Err(why) = run(&agent, &script, &happening).await {
+            agent.log.error("agent", format_args!("Error invoking script '{script}': {why}"));
+        }
+        agent.metrics.sample(&format!("agent.invoke.{script}"), begun.elapsed());
+    }
+}
+
+/// Runs a script once (`invokeEventScript` in `invoke.go`).
+async fn run(agent: &Agent, script: &str, happening: &Happening) -> Result<(), String> {
+    let local = agent.serf.local();
+    let own = tags::of_node(&serf_tokio::Tags::decode(local.meta()));
+    let (output, pipe) = io::pipe().map_err(|error| go_words(&error))?;
+    let also = pipe.try_clone().map_err(|error| go_words(&error))?;
+    let mut command = shell(script);
+    command.envs(environment(&happening.event, local.name(), &own));
+    command.stdin(Stdio::piped()).stdout(pipe).stderr(also);
+    let mut child = command.spawn().map_err(|error| go_words(&error))?;
+    // It holds our ends of the pipe.
+    drop(command);
+    if let Some(mut to) = child.stdin.take() {
+        let input = stdin(&happening.event);
+        // A script need not read. It is fed on the side, since it may print before it reads.
+        tokio::spawn(async move { to.write_all(&input).await });
+    }
+    let slow = async {
+        sleep_until(Instant::now() + SLOW_AFTER).await;
+        agent.log.warn("agent", format_args!("Script '{script}' slow, execution exceeding {SLOW_AFTER:?}"));
+        core::future::pending().await
+    };
+    let ended = async {
+        let tail = read_all(output).await;
+        (tail, child.wait().await)
+    };
+    let (tail, status) = tokio::select! {
+        ended = ended => ended,
+        never = slow => never,
+    };
+    report(agent, script, happening, tail, status)
+}
+
+fn report(
+    agent: &Agent,
+    script: &str,
+    happening: &Happening,
+    tail: OutputTail,
+    status: io::Result<ExitStatus>,
+) -> Result<(), String> {
+    if tail.is_truncated() {
+        let text = format_args!("Script '{script}' generated {} bytes of output, the last 8192 are kept", tail.bytes());
+        agent.log.warn("agent", text);
+    }
+    let output = tail.into_bytes();
+    let shown = String::from_utf8_lossy(&output);
+    let shown = shown.strip_suffix('\n').unwrap_or(&shown);
+    agent.log.debug("agent", format_args!("Event '{}' script output: {shown}", happening.event.kind()));
+    let status = status.map_err(|error| go_words(&error))?;
+    if let Some(query) = &happening.query
+        && let Some(payload) = answer(status.success(), &output)
+        && let Err(error) = agent.serf.respond(query.id, payload)
+    {
+        let why = agent.respond_failure(error);
+        let text = format_args!("Failed to respond to query '{}': {why}", happening.event.description());
+        agent.log.warn("agent", text);
+    }
+    if status.success() { Ok(()) } else { Err(ending(status)) }
+}
+
+impl Agent {
+    /// Why an answer was refused, in the words that clients know.
+    pub(super) fn respond_failure(&self, error: CommandError<RespondError>) -> String {
+        let why = match error {
+            CommandError::Stopped => "the agent is stopping".into(),
+            CommandError::Refused(RespondError::TooLarge { .. }) => {
+                format!("response exceeds limit of {} bytes", self.size_limits.query_response_bytes_max)
+            }
+            CommandError::Refused(RespondError::Answered) => "response already sent".into(),
+            CommandError::Refused(_) => "response is past the deadline".into(),
+        };
+        format!("failed to respond to key query: {why}")
+    }
+}
+
+/// Reads until the script and all that it has started have closed their output.
+async fn read_all(output: io::PipeReader) -> OutputTail {
+    let mut tail = OutputTail::new();
+    #[cfg(unix)]
+    {
+        let Ok(mut output) = tokio::net::unix::pipe::Receiver::from_owned_fd(output.into()) else { return tail };
+        let mut chunk = [0; 4096];
+        while let Ok(read) = output.read(&mut chunk).await
+            && read > 0
+        {
+            tail.push(&chunk[..read]);
+        }
+    }
+    #[cfg(not(unix))]
+    {
+        let mut output = output;
+        let read = tokio::task::spawn_blocking(move || {
+            let mut all = Vec::new();
+            _ = io::Read::read_to_end(&mut output, &mut all);
+            all
+        });
+        tail.push(&read.await.unwrap_or_default());
+    }
+    tail
+}
+
+fn shell(script: &str) -> Command {
+    #[cfg(unix)]
+    let (shell, flag) = ("/bin/sh", "-c");
+    #[cfg(not(unix))]
+    let (shell, flag) = ("cmd", "/C");
+    let mut command = Command::new(shell);
+    command.arg(flag).arg(script);
+    command
+}
+
+/// How a script failed, in Go's words.
+fn ending(status: ExitStatus) -> String {
+    #[cfg(unix)]
+    if let Some(signal) = std::os::unix::process::ExitStatusExt::signal(&status) {
+        let name = match signal {
+            1 => "hangup",
+            2 => "interrupt",
+            3 => "quit",
+            6 => "aborted",
+            9 => "killed",
+            11 => "segmentation fault",
+            13 => "broken pipe",
+            15 => "terminated",
+            _ => return format!("signal: signal {signal}"),
+        };
+        return format!("signal: {name}");
+    }
+    format!("exit status {}", status.code().unwrap_or(-1))
+}
+
+/// Events that wait for a handler; newer ones are dropped beyond.
+const EVENTS_MAX: usize = 1024;
+
+const SLOW_AFTER: Duration = Duration::from_secs(1);

@@ -1,0 +1,135 @@
+//! From the agent's settings to those of its node.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use serf_tokio::Name;
+use serf_tokio::serf_proto::{AfterLeave, ConfigError, IdentityError, Snapshot};
+use serf_tokio::{CodecChoice, Key, Options, StartError, Transport};
+
+use super::commands::TAGS_TOO_LONG;
+use super::events::{PROTOCOL_MAX, PROTOCOL_MIN};
+use crate::config::{Config, Profile, read_keyring, read_tags_file};
+use crate::endpoint::go_words;
+use crate::log::Log;
+
+/// The tags and keys to start with, of which files may tell (`loadTagsFile` and `loadKeyringFile` in `agent.go`).
+pub(super) struct Files {
+    tags: BTreeMap<String, String>,
+    keys: Vec<Vec<u8>>,
+}
+
+impl Files {
+    /// Reads the files; the error says what is wrong with them.
+    pub(super) fn read(config: &Config, log: &Arc<Log>) -> Result<Self, String> {
+        let mut files = Self { tags: config.tags.clone(), keys: config.encrypt_key.iter().cloned().collect() };
+        if let Some(path) = &config.tags_file {
+            if !config.tags.is_empty() {
+                return Err("Tags config not allowed while using tag files".into());
+            }
+            if let Some(tags) = read_tags_file(path).map_err(|error| error.to_string())? {
+                log.info("agent", format_args!("Restored {} tag(s) from {}", tags.len(), path.display()));
+                files.tags = tags;
+            }
+        }
+        if let Some(path) = &config.keyring_file {
+            if !files.keys.is_empty() {
+                return Err("Encryption key not allowed while using a keyring".into());
+            }
+            files.keys = read_keyring(path).map_err(|error| error.to_string())?;
+            log.info("agent", format_args!("Restored keyring with {} keys from {}", files.keys.len(), path.display()));
+        }
+        Ok(files)
+    }
+}
+
+/// The settings of the node; the error says why there can be none with these.
+pub(super) fn options(config: &Config, files: Files) -> Result<Options, String> {
+    if config.protocol > PROTOCOL_MAX || config.protocol < PROTOCOL_MIN {
+        let how = if config.protocol > PROTOCOL_MAX { "high" } else { "low" };
+        return Err(format!(
+            "Protocol version '{}' too {how}. Must be in range: [{PROTOCOL_MIN}, {PROTOCOL_MAX}]",
+            config.protocol
+        ));
+    }
+    let name = config.node_name.clone();
+    let mut options = match config.profile {
+        Profile::Lan => Options::lan(name),
+        Profile::Wan => Options::wan(name),
+        Profile::Local => Options::local(name),
+    };
+    options.bind = config.bind;
+    options.advertise = config.advertise;
+    options.snapshot.clone_from(&config.snapshot_path);
+    options.rejoin_after_leave = config.rejoin_after_leave;
+    options.keyring_file.clone_from(&config.keyring_file);
+    options.tags = files.tags.into_iter().collect();
+    let keys = files.keys.iter().map(|key| Key::new(key)).collect::<Result<Vec<_>, _>>();
+    let protocol = &mut options.protocol;
+    protocol.encrypt_keys =
+        keys.map_err(|_| "Failed to create memberlist: key size must be 16, 24 or 32 bytes".to_owned())?;
+    protocol.codec = CodecChoice::Auto;
+    protocol.protocol_version = config.protocol;
+    protocol.compression = config.compression;
+    protocol.broadcast_timeout = config.broadcast_timeout;
+    protocol.reconnect_interval = config.reconnect_interval;
+    protocol.reconnect_timeout = config.reconnect_timeout;
+    protocol.tombstone_timeout = config.tombstone_timeout;
+    protocol.user_event_bytes_max = config.size_limits.user_event_bytes_max;
+    protocol.query_bytes_max = config.size_limits.query_bytes_max;
+    protocol.query_response_bytes_max = config.size_limits.query_response_bytes_max;
+    protocol.name_conflict_resolution = !config.disable_name_resolution;
+    protocol.coordinates = !config.disable_coordinates;
+    // As the agent of HashiCorp has it; their library coalesces nothing unless told.
+    protocol.coalesce_period = COALESCE_PERIOD;
+    protocol.quiescent_period = QUIESCENT_PERIOD;
+    protocol.user_coalesce_period = COALESCE_PERIOD;
+    protocol.user_quiescent_period = QUIESCENT_PERIOD;
+    Ok(options)
+}
+
+/// Why the node did not start, in the words that people know.
+pub(super) fn start_failure(error: StartError) -> String {
+    match error {
+        StartError::Identity(IdentityError::TagsTooLarge { .. }) => TAGS_TOO_LONG.into(),
+        StartError::Config(ConfigError::TooLarge { name: "user_event_bytes_max", .. }) => {
+            "user event size limit exceeds limit of 9216 bytes".into()
+        }
+        StartError::Bind { transport, addr, source } => {
+            let (name, verb) = match transport {
+                Transport::Tcp => ("TCP", "tcp"),
+                Transport::Udp => ("UDP", "udp"),
+            };
+            let why = go_words(&source);
+            format!(
+                "Failed to create memberlist: Could not set up network transport: failed to obtain an address: \
+                 Failed to start {name} listener on \"{}\" port {}: listen {verb} {addr}: bind: {why}",
+                addr.ip(),
+                addr.port()
+            )
+        }
+        StartError::NoPrivateAddress { .. } => "Failed to create memberlist: Failed to get final advertise address: \
+                                                No private IP address found, and explicit IP not provided"
+            .into(),
+        StartError::Snapshot { path, source } => {
+            let (path, why) = (path.display(), go_words(&source));
+            format!("Failed to setup snapshot: failed to open snapshot: open {path}: {why}")
+        }
+        error => format!("Failed to create memberlist: {error}"),
+    }
+}
+
+/// The members that were alive in an earlier life, but for ourselves.
+pub(super) fn previously_known(config: &Config) -> Vec<(Name, SocketAddr)> {
+    let Some(contents) = config.snapshot_path.as_ref().and_then(|path| std::fs::read(path).ok()) else {
+        return Vec::new();
+    };
+    let after_leave = if config.rejoin_after_leave { AfterLeave::Rejoin } else { AfterLeave::Forget };
+    let snapshot = Snapshot::replay(&contents, after_leave).snapshot;
+    let others = snapshot.alive().filter(|(name, _)| ***name != *config.node_name);
+    others.map(|(name, addr)| (name.clone(), addr)).collect()
+}
+
+const COALESCE_PERIOD: core::time::Duration = core::time::Duration::from_secs(3);
+const QUIESCENT_PERIOD: core::time::Duration = core::time::Duration::from_secs(1);

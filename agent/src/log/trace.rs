@@ -1,0 +1,150 @@
+//! What the node says through `tracing`, in the words of HashiCorp's log.
+
+use core::fmt::{self, Write as _};
+use std::sync::Arc;
+
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Metadata, Subscriber};
+
+use super::{Level, Log};
+
+/// Turns events of the node into records.
+#[derive(Debug)]
+pub struct TraceLog(Arc<Log>);
+
+impl TraceLog {
+    /// Adds records to `log`.
+    pub const fn new(log: Arc<Log>) -> Self {
+        Self(log)
+    }
+}
+
+impl Subscriber for TraceLog {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        *metadata.level() <= tracing::Level::DEBUG && metadata.target().starts_with("serf_")
+    }
+
+    fn max_level_hint(&self) -> Option<tracing::level_filters::LevelFilter> {
+        Some(tracing::level_filters::LevelFilter::DEBUG)
+    }
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+    fn event(&self, event: &Event<'_>) {
+        let mut fields = Fields::default();
+        event.record(&mut fields);
+        let metadata = event.metadata();
+        let (level, component, text) = fields.phrase(level(*metadata.level()), component(metadata.target()));
+        self.0.add(level, component, text);
+    }
+
+    fn enter(&self, _: &Id) {}
+
+    fn exit(&self, _: &Id) {}
+}
+
+fn level(level: tracing::Level) -> Level {
+    match level {
+        tracing::Level::ERROR => Level::Err,
+        tracing::Level::WARN => Level::Warn,
+        tracing::Level::INFO => Level::Info,
+        tracing::Level::DEBUG => Level::Debug,
+        tracing::Level::TRACE => Level::Trace,
+    }
+}
+
+/// The part of HashiCorp's program that does the same.
+fn component(target: &str) -> &'static str {
+    if target.starts_with("serf_proto::serf") { "serf" } else { "memberlist" }
+}
+
+/// What an event says.
+#[derive(Debug, Default)]
+struct Fields {
+    message: String,
+    member: String,
+    addr: String,
+    kind: String,
+    /// All but the message, as `key=value`.
+    all: String,
+}
+
+impl Fields {
+    /// Scripts know some records by their words.
+    fn phrase(self, level: Level, component: &'static str) -> (Level, &'static str, String) {
+        let Self { message, member, addr, kind, all } = self;
+        let ip = addr.rsplit_once(':').map_or(&*addr, |(ip, _)| ip).trim_matches(['[', ']']);
+        let text = match message.as_str() {
+            "member event" => match kind.as_str() {
+                "member-join" => format!("EventMemberJoin: {member} {ip}"),
+                "member-leave" => format!("EventMemberLeave: {member} {ip}"),
+                "member-failed" => format!("EventMemberFailed: {member} {ip}"),
+                "member-update" => format!("EventMemberUpdate: {member}"),
+                _ => format!("EventMemberReap: {member}"),
+            },
+            "attempting reconnect" => format!("attempting reconnect to {member} {addr}"),
+            "suspect did not refute in time: it is dead" => {
+                format!("Marking {member} as failed, suspect timeout reached")
+            }
+            "will try again" => "Failed to re-join any previously known node".into(),
+            _ if all.is_empty() => message,
+            _ => format!("{message}:{all}"),
+        };
+        (level, component, text)
+    }
+}
+
+impl Visit for Fields {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.record_debug(field, &format_args!("{value}"));
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        let target = match field.name() {
+            "message" => &mut self.message,
+            name => {
+                _ = write!(self.all, " {name}={value:?}");
+                match name {
+                    "member" => &mut self.member,
+                    "addr" => &mut self.addr,
+                    "kind" => &mut self.kind,
+                    _ => return,
+                }
+            }
+        };
+        _ = write!(target, "{value:?}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn phrase(message: &str, kind: &str) -> String {
+        let fields = Fields {
+            message: message.into(),
+            member: "n1".into(),
+            addr: "[::1]:7946".into(),
+            kind: kind.into(),
+            all: " member=n1".into(),
+        };
+        fields.phrase(Level::Info, "serf").2
+    }
+
+    #[test]
+    fn what_scripts_look_for_is_said_in_the_words_they_know() {
+        assert_eq!(phrase("member event", "member-join"), "EventMemberJoin: n1 ::1");
+        assert_eq!(phrase("member event", "member-reap"), "EventMemberReap: n1");
+        assert_eq!(phrase("attempting reconnect", ""), "attempting reconnect to n1 [::1]:7946");
+        assert_eq!(phrase("something else", ""), "something else: member=n1");
+        assert_eq!(component("serf_proto::serf::reap"), "serf");
+        assert_eq!(component("serf_proto::swim::probe"), "memberlist");
+    }
+}

@@ -1,0 +1,236 @@
+//! One client.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+use super::Outbox;
+use crate::agent::{Agent, commands};
+use crate::log::Log;
+use crate::rpc::{AUTHENTICATION_REQUIRED, DecodeError, Decoder, Framer, IPC_VERSION, Request, RequestHeader};
+
+/// Serves a client in a task of its own.
+pub(super) fn spawn(
+    agent: &Arc<Agent>,
+    peer: String,
+    reader: impl AsyncRead + Unpin + Send + 'static,
+    writer: impl AsyncWrite + Unpin + Send + 'static,
+) {
+    agent.log.info("agent.ipc", format_args!("Accepted client: {peer}"));
+    agent.metrics.count("agent.ipc.accept");
+    let outbox = Outbox::new(peer, Arc::clone(&agent.log));
+    let agent = Arc::clone(agent);
+    tokio::spawn(async move {
+        let reading = async {
+            let mut connection = Connection {
+                agent: &agent,
+                outbox: &outbox,
+                input: Input { reader, buffer: Vec::new(), taken: 0, framer: Framer::new(GREETING_BYTES_MAX) },
+                is_greeted: false,
+                is_known: agent.rpc_auth.is_empty(),
+            };
+            connection.run().await;
+            outbox.close();
+            // A client that does not read its last answers is not waited for.
+            tokio::time::sleep(LAST_WORDS_TIMEOUT).await;
+        };
+        tokio::select! {
+            () = reading => {}
+            _ = write(&outbox, writer) => {}
+        }
+    });
+}
+
+/// Writes what is queued, until nothing more is to come.
+async fn write(outbox: &Outbox, mut writer: impl AsyncWrite + Unpin) -> io::Result<()> {
+    let mut bytes = Vec::new();
+    loop {
+        outbox.take(&mut bytes, WRITE_BYTES);
+        if bytes.is_empty() {
+            if outbox.is_closing() {
+                return writer.shutdown().await;
+            }
+            // Idle connections are many, and should cost little.
+            bytes = Vec::new();
+            outbox.filled.notified().await;
+            continue;
+        }
+        writer.write_all(&bytes).await?;
+        bytes.clear();
+    }
+}
+
+struct Connection<'a, R> {
+    agent: &'a Arc<Agent>,
+    outbox: &'a Arc<Outbox>,
+    input: Input<R>,
+    /// There was a handshake.
+    is_greeted: bool,
+    /// The token was right, or none is needed.
+    is_known: bool,
+}
+
+/// Why a connection ends.
+enum End {
+    /// The client went, or was told why.
+    Quiet,
+    /// What it sent makes no sense.
+    Header(String),
+    /// What it sent after the header makes no sense.
+    Body(String),
+}
+
+impl<R: AsyncRead + Unpin> Connection<'_, R> {
+    /// Requests are served strictly one after the other.
+    async fn run(&mut self) {
+        loop {
+            // A client that asks and does not read is not served any further.
+            self.outbox.below(REPLY_BYTES_MAX).await;
+            let end = match self.serve().await {
+                Ok(()) => {
+                    // A client with much to say shares the thread with all others.
+                    tokio::task::yield_now().await;
+                    continue;
+                }
+                Err(end) => end,
+            };
+            let log: &Log = &self.agent.log;
+            match end {
+                End::Quiet => {}
+                End::Header(why) => log.error("agent.ipc", format_args!("failed to decode request header: {why}")),
+                End::Body(why) => {
+                    log.error("agent.ipc", format_args!("Failed to evaluate request: decode failed: {why}"));
+                }
+            }
+            return;
+        }
+    }
+
+    async fn serve(&mut self) -> Result<(), End> {
+        let Some(object) = self.input.next().await.map_err(End::Header)? else { return Err(End::Quiet) };
+        let header =
+            RequestHeader::decode(&mut Decoder::new(object)).map_err(|error| End::Header(error.to_string()))?;
+        self.agent.metrics.count("agent.ipc.command");
+        // One client of long standing sends a blank before one of its commands.
+        let (command, seq) = (header.command.trim(), header.seq);
+        let refuse = |why: &str| self.outbox.reply(seq, why, |_| {});
+        if !self.is_greeted && command != "handshake" {
+            refuse("Handshake required");
+            return Err(End::Quiet);
+        }
+        let has_body = Request::has_body(command);
+        if !self.is_known && has_body.is_none() {
+            refuse(AUTHENTICATION_REQUIRED);
+            return Ok(());
+        }
+        let Some(has_body) = has_body else {
+            refuse("Unsupported command");
+            return Err(End::Quiet);
+        };
+        let body = if has_body {
+            self.input.next().await.map_err(End::Body)?.ok_or_else(|| End::Body("EOF".into()))?
+        } else {
+            &[]
+        };
+        let request = Request::decode(command, &mut Decoder::new(body));
+        let request = request.map_err(|error: DecodeError| End::Body(error.to_string()))?;
+        match request {
+            Request::Handshake { version } => self.greet(seq, version),
+            Request::Auth { key } => self.authenticate(seq, &key),
+            _ if !self.is_known => self.outbox.reply(seq, AUTHENTICATION_REQUIRED, |_| {}),
+            request => commands::serve(self.agent, self.outbox, seq, request).await.map_err(|_| End::Quiet)?,
+        }
+        if self.is_greeted && self.is_known {
+            self.input.framer = Framer::new(REQUEST_BYTES_MAX);
+        }
+        Ok(())
+    }
+
+    fn greet(&mut self, seq: u64, version: i64) {
+        let error = if version != IPC_VERSION {
+            "Unsupported IPC version"
+        } else if self.is_greeted {
+            "Handshake already performed"
+        } else {
+            self.is_greeted = true;
+            ""
+        };
+        self.outbox.reply(seq, error, |_| {});
+    }
+
+    /// A wrong token after a right one takes nothing away.
+    fn authenticate(&mut self, seq: u64, key: &str) {
+        let is_right = is_same(key.as_bytes(), self.agent.rpc_auth.as_bytes());
+        self.is_known |= is_right;
+        self.outbox.reply(seq, if is_right { "" } else { "Invalid authentication token" }, |_| {});
+    }
+}
+
+/// Compares without telling by its time where the two differ.
+fn is_same(a: &[u8], b: &[u8]) -> bool {
+    let differing = a.iter().zip(b).fold(0, |differing, (a, b)| differing | (a ^ b));
+    core::hint::black_box(differing) == 0 && a.len() == b.len()
+}
+
+/// What a client sends, cut into objects.
+struct Input<R> {
+    reader: R,
+    buffer: Vec<u8>,
+    /// What of the buffer was taken.
+    taken: usize,
+    framer: Framer,
+}
+
+impl<R: AsyncRead + Unpin> Input<R> {
+    /// The next object, `None` at the end.
+    async fn next(&mut self) -> Result<Option<&[u8]>, String> {
+        loop {
+            let found = self.framer.next(&self.buffer[self.taken..]).map_err(|error| error.to_string())?;
+            if let Some(length) = found {
+                let start = self.taken;
+                self.taken += length;
+                return Ok(Some(&self.buffer[start..start + length]));
+            }
+            self.buffer.drain(..self.taken);
+            self.taken = 0;
+            if self.buffer.is_empty() {
+                self.buffer = Vec::new();
+            }
+            let mut chunk = [0; READ_BYTES];
+            match self.reader.read(&mut chunk).await {
+                Ok(0) if self.buffer.is_empty() => return Ok(None),
+                Ok(0) => return Err("unexpected EOF".into()),
+                Ok(read) => self.buffer.extend_from_slice(&chunk[..read]),
+                Err(_) => return Ok(None),
+            }
+        }
+    }
+}
+
+/// The longest object before handshake and token.
+const GREETING_BYTES_MAX: usize = 64 * 1024;
+
+/// The longest object of a request. What can be gossiped is far shorter.
+const REQUEST_BYTES_MAX: usize = 4 << 20;
+
+const READ_BYTES: usize = 2048;
+
+const WRITE_BYTES: usize = 64 * 1024;
+
+/// Answers that may wait before the next request is served.
+const REPLY_BYTES_MAX: usize = 256 * 1024;
+
+const LAST_WORDS_TIMEOUT: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_are_the_same_only_when_all_of_them_is() {
+        assert!(is_same(b"", b"") && is_same(b"s3cret", b"s3cret"));
+        assert!(!is_same(b"s3cret", b"s3creT") && !is_same(b"s3cret", b"s3cre") && !is_same(b"", b"s"));
+    }
+}
