@@ -66,7 +66,7 @@ impl Log {
         let record = record(jiff::Zoned::now().datetime(), level, component, text);
         let mut state = self.lock();
         if level >= state.level {
-            if let Some(syslog) = &mut state.syslog {
+            if let Some(syslog) = &state.syslog {
                 syslog.send(level, &record);
             }
             let line = info(&record);
@@ -243,7 +243,9 @@ mod tests {
     /// Without the time.
     fn lines(page: &Page) -> Vec<String> {
         let text = page.text();
-        text.lines().map(|line| line.split_once('[').map_or(line.into(), |(_, rest)| format!("[{rest}"))).collect()
+        text.lines()
+            .map(|line| line.split_once('[').map_or_else(|| line.into(), |(_, rest)| format!("[{rest}")))
+            .collect()
     }
 
     #[test]

@@ -43,7 +43,7 @@ impl Syslog {
     }
 
     /// Sends a record. After a restart of the daemon the socket is connected again; what cannot be sent is lost.
-    pub(super) fn send(&mut self, level: Level, record: &str) {
+    pub(super) fn send(&self, level: Level, record: &str) {
         let priority = self.facility * 8 + syslog_severity(level);
         let time = jiff::Zoned::now();
         let time = time.strftime("%b %e %H:%M:%S");
