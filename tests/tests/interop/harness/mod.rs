@@ -93,7 +93,8 @@ pub(crate) fn until_or<T: core::fmt::Debug>(
     mut look: impl FnMut() -> T,
     mut is_so: impl FnMut(&T) -> bool,
 ) {
-    let deadline = Instant::now() + Duration::from_secs(45);
+    // What gossip misses comes with an exchange of states: the first within a minute, by the lan profile.
+    let deadline = Instant::now() + Duration::from_secs(75);
     loop {
         let found = look();
         if is_so(&found) {
