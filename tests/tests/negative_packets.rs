@@ -12,9 +12,12 @@ use serf_proto::wire::swim::{Message, Ping};
 use serf_proto::wire::{Writer, hashicorp};
 use serf_proto::{Config, DropReason, Identity, Instant, Node, Options, Outbox, Output, Seed, Start, Stats, Tags};
 
+/// Why messages were dropped, and how many.
+type Dropped = &'static [(DropReason, u64)];
+
 /// Every negative entry: how many of its messages are taken, and why the rest is not. The recorded messages are user messages of
 /// which the layer above can make nothing, so that each that gets there is counted as malformed.
-const EXPECTED: &[(&str, u64, &[(DropReason, u64)])] = &[
+const EXPECTED: &[(&str, u64, Dropped)] = &[
     ("neg_compound_last_truncated", 2, &[(DropReason::Compound, 1), (DropReason::Malformed, 2)]),
     ("neg_compound_len_table_short", 0, &[(DropReason::Compound, 1)]),
     ("neg_compound_trailing", 1, &[(DropReason::Malformed, 1)]),
