@@ -7,7 +7,7 @@ use std::time::Duration;
 use serf_proto::envelope::{Envelope, EnvelopeConfig, Key, Keyring, split};
 use serf_proto::limits::{META_BYTES_MAX, NAME_BYTES_MAX};
 use serf_proto::wire::swim::{Alive, Message, PeerRef};
-use serf_proto::wire::{Codec, Writer};
+use serf_proto::wire::{Codec, Versions, Writer};
 use serf_proto::{
     Clocks, CodecChoice, Config, Identity, Input, Instant, Node, OldEvents, Options, Outbox, Output, Question, Seed,
     Start, StreamId, Tags,
@@ -233,8 +233,11 @@ fn settle(kind: Kind) -> (Node, Instant) {
     let identity = Identity::new("me", addr(1), &Tags::default()).expect("a sound name");
     let mut now = Instant::ZERO;
     let mut node = Node::new(config(kind), &identity, &Seed::from_u64(3), now, Start::new(), &mut out);
-    for (name, host) in [("node-a", 2), ("node-b", 3)] {
-        let bytes = announcement(kind, name, host);
+    // Where both codecs are spoken, one of the others reads only HashiCorp's, so that everything is translated too.
+    let other = if kind.codec == CodecChoice::Auto { Versions::HASHICORP } else { kind.codec.versions() };
+    for (name, host, versions) in [("node-a", 2, kind.codec.versions()), ("node-b", 3, other)] {
+        let peer = PeerRef { name, addr: addr(host), meta: b"\xff\x80", versions };
+        let bytes = announcement(kind, peer);
         node.handle_datagram(now, addr(host), &bytes, &mut out);
     }
     assert_eq!(node.members().count(), 3, "{:?}", node.stats());
@@ -248,9 +251,8 @@ fn settle(kind: Kind) -> (Node, Instant) {
     (node, now)
 }
 
-fn announcement(kind: Kind, name: &str, host: u8) -> Vec<u8> {
+fn announcement(kind: Kind, peer: PeerRef<'_>) -> Vec<u8> {
     let codec = if kind.codec.reads(Codec::Native) { Codec::Native } else { Codec::HashiCorp };
-    let peer = PeerRef { name, addr: addr(host), meta: b"\xff\x80", versions: kind.codec.versions() };
     let mut room = [0; 512];
     let mut writer = Writer::new(&mut room);
     codec.encode(&Message::Alive(Alive { incarnation: 1, peer }), &mut writer).expect("it is small");
