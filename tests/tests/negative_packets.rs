@@ -6,18 +6,20 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::Value;
-use serf_proto::wire::swim::{Message, Ping};
-use serf_proto::wire::{Writer, hashicorp};
+use serf_proto::wire::serf::{self, List};
+use serf_proto::wire::swim::{Alive, Message, PeerRef, Ping};
+use serf_proto::wire::{Codec, Full, Versions, Writer, hashicorp};
 use serf_proto::{Config, DropReason, Identity, Instant, Node, Options, Outbox, Output, Seed, Start, Stats, Tags};
 
-/// Why messages were dropped, and how many.
-type Dropped = &'static [(DropReason, u64)];
+/// A negative entry: its name, how many of its messages are taken, and what is counted.
+type Expected = (&'static str, u64, &'static [(DropReason, u64)]);
 
 /// Every negative entry: how many of its messages are taken, and why the rest is not. The recorded messages are user messages of
 /// which the layer above can make nothing, so that each that gets there is counted as malformed.
-const EXPECTED: &[(&str, u64, Dropped)] = &[
+const EXPECTED: &[Expected] = &[
     ("neg_compound_last_truncated", 2, &[(DropReason::Compound, 1), (DropReason::Malformed, 2)]),
     ("neg_compound_len_table_short", 0, &[(DropReason::Compound, 1)]),
     ("neg_compound_trailing", 1, &[(DropReason::Malformed, 1)]),
@@ -40,15 +42,23 @@ fn unhex(text: &str) -> Vec<u8> {
     (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap()).collect()
 }
 
+fn addr(host: u8) -> SocketAddr {
+    ([10, 0, 0, host], 7946).into()
+}
+
+fn node(label: &str, out: &mut Outbox) -> Node {
+    let config = Arc::new(Config::new(Options { label: label.to_owned(), ..Options::lan() }).unwrap());
+    let identity = Identity::new("node-b", addr(1), &Tags::default()).unwrap();
+    let node = Node::new(config, &identity, &Seed::from_u64(1), Instant::ZERO, Start::new(), out);
+    out.drain().for_each(drop);
+    node
+}
+
 /// What a node that got this datagram has counted, and how many datagrams it answered with.
 fn receive(datagram: &[u8], label: &str) -> (Stats, usize) {
     let mut out = Outbox::new();
-    let config = Arc::new(Config::new(Options { label: label.to_owned(), ..Options::lan() }).unwrap());
-    let addr: SocketAddr = "10.0.0.1:7946".parse().unwrap();
-    let identity = Identity::new("node-b", addr, &Tags::default()).unwrap();
-    let mut node = Node::new(config, &identity, &Seed::from_u64(1), Instant::ZERO, Start::new(), &mut out);
-    out.drain().for_each(drop);
-    node.handle_datagram(Instant::ZERO, "10.0.0.2:7946".parse().unwrap(), datagram, &mut out);
+    let mut node = node(label, &mut out);
+    node.handle_datagram(Instant::ZERO, addr(2), datagram, &mut out);
     assert_eq!(node.members().count(), 1, "nobody was believed");
     let answers = out.drain().filter(|output| matches!(output, Output::Datagram { .. })).count();
     (node.stats().clone(), answers)
@@ -59,13 +69,18 @@ fn dropped(stats: &Stats) -> Vec<(DropReason, u64)> {
     counts.filter(|(_, count)| *count > 0).collect()
 }
 
+fn written(write: impl FnOnce(&mut Writer<'_>) -> Result<(), Full>) -> Vec<u8> {
+    let mut room = vec![0; 4096];
+    let mut w = Writer::new(&mut room);
+    write(&mut w).unwrap();
+    let len = w.len();
+    room.truncate(len);
+    room
+}
+
 /// A ping for the node, which it answers.
 fn ping() -> Vec<u8> {
-    let mut room = [0; 64];
-    let mut w = Writer::new(&mut room);
-    hashicorp::encode(&Message::Ping(Ping { seq: 1, node: "node-b", source: None }), &mut w).unwrap();
-    let len = w.len();
-    room[..len].to_vec()
+    written(|w| hashicorp::encode(&Message::Ping(Ping { seq: 1, node: "node-b", source: None }), w))
 }
 
 /// A compound whose table says these lengths, and these bytes after it.
@@ -111,4 +126,35 @@ fn good_messages_around_the_damage_are_answered() {
         assert_eq!((stats.messages_in, answers), (survivors, usize::try_from(survivors).unwrap()), "{what}");
         assert_eq!(dropped(&stats), reasons, "{what}");
     }
+}
+
+#[test]
+fn a_query_that_fits_into_no_packet_in_the_other_codec_holds_up_no_later_one() {
+    let mut out = Outbox::new();
+    let mut node = node("", &mut out);
+    // A member that reads HashiCorp's codec only.
+    let peer = PeerRef { name: "node-a", addr: addr(2), meta: b"\xff\x80", versions: Versions::HASHICORP };
+    let alive = written(|w| hashicorp::encode(&Message::Alive(Alive { incarnation: 1, peer }), w));
+    node.handle_datagram(Instant::ZERO, addr(2), &alive, &mut out);
+    // A query in the native codec, which is longer in the other by its keys.
+    let query = serf::Query {
+        ltime: 1,
+        id: 1,
+        source: serf::Source { addr: addr(3), node: "node-c" },
+        filters: List::EMPTY,
+        flags: 0,
+        relay_factor: 0,
+        timeout: Duration::from_secs(5),
+        name: "q",
+        payload: &[0; 1300],
+    };
+    let frame = written(|w| {
+        Codec::Native.begin_user(w)?;
+        Codec::Native.encode_serf(&serf::Message::Query(query), w)
+    });
+    assert!(frame.len() < 1380, "it comes in one packet");
+    node.handle_datagram(Instant::ZERO, addr(3), &frame, &mut out);
+    assert_eq!(node.stats().queries, 1, "it is delivered");
+    assert_eq!(node.queue_depths().queries, 0, "it is not passed on");
+    assert_eq!(node.stats().broadcasts_pruned, 1);
 }

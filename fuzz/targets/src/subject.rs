@@ -4,13 +4,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serf_proto::envelope::{Envelope, Key, split};
+use serf_proto::envelope::{Envelope, EnvelopeConfig, Key, Keyring, split};
 use serf_proto::limits::{META_BYTES_MAX, NAME_BYTES_MAX};
 use serf_proto::wire::swim::{Alive, Message, PeerRef};
-use serf_proto::wire::{Codec, Writer};
+use serf_proto::wire::{Codec, Versions, Writer};
 use serf_proto::{
-    CodecChoice, Config, Identity, Input, Instant, Node, OldEvents, Options, Outbox, Output, Question, Seed, Start,
-    StreamId, Tags,
+    Clocks, CodecChoice, Config, Identity, Input, Instant, Node, OldEvents, Options, Outbox, Output, Question, Seed,
+    Start, StreamId, Tags,
 };
 
 use crate::sealed::{KEY, LABEL};
@@ -109,7 +109,7 @@ impl Subject {
         let mut said = 0;
         for output in out.drain() {
             if let Output::Datagram { bytes, .. } = &output {
-                self.check_datagram(bytes);
+                self.check_datagram(before, bytes);
             }
             self.outputs.push(output);
             said += 1;
@@ -120,9 +120,12 @@ impl Subject {
     }
 
     /// Whatever it sends, its like can read.
-    fn check_datagram(&self, bytes: &[u8]) {
+    fn check_datagram(&self, before: &Marks, bytes: &[u8]) {
         assert!(!bytes.is_empty() && bytes.len() <= PACKET_BYTES as usize, "a packet of {} bytes", bytes.len());
-        let envelope = Envelope::new(config(self.kind).envelope().clone(), &Seed::from_u64(1));
+        // The input may have changed the keys, before the packet or after it.
+        let keyring = Keyring::new(before.keys.iter().chain(self.node.keys()).cloned()).expect("there are few keys");
+        let config = EnvelopeConfig { keyring, ..config(self.kind).envelope().clone() };
+        let envelope = Envelope::new(config, &Seed::from_u64(1));
         let mut scratch = Outbox::new();
         let message = envelope.open(bytes, &mut scratch).expect("it opens its own packets");
         let mut parts = split(message).expect("it splits its own packets");
@@ -154,17 +157,19 @@ impl Subject {
     }
 }
 
-/// What only ever grows.
+/// What only ever grows, and the keys, which change.
 struct Marks {
     incarnation: u32,
-    clocks: serf_proto::Clocks,
+    clocks: Clocks,
     dropped: u64,
+    keys: Vec<Key>,
 }
 
 impl Marks {
     fn of(node: &Node) -> Self {
         let dropped = node.stats().dropped.iter().sum();
-        Self { incarnation: node.incarnation(), clocks: node.clocks(), dropped }
+        let keys = node.keys().cloned().collect();
+        Self { incarnation: node.incarnation(), clocks: node.clocks(), dropped, keys }
     }
 }
 
@@ -228,8 +233,11 @@ fn settle(kind: Kind) -> (Node, Instant) {
     let identity = Identity::new("me", addr(1), &Tags::default()).expect("a sound name");
     let mut now = Instant::ZERO;
     let mut node = Node::new(config(kind), &identity, &Seed::from_u64(3), now, Start::new(), &mut out);
-    for (name, host) in [("node-a", 2), ("node-b", 3)] {
-        let bytes = announcement(kind, name, host);
+    // Where both codecs are spoken, one of the others reads only HashiCorp's, so that everything is translated too.
+    let other = if kind.codec == CodecChoice::Auto { Versions::HASHICORP } else { kind.codec.versions() };
+    for (name, host, versions) in [("node-a", 2, kind.codec.versions()), ("node-b", 3, other)] {
+        let peer = PeerRef { name, addr: addr(host), meta: b"\xff\x80", versions };
+        let bytes = announcement(kind, peer);
         node.handle_datagram(now, addr(host), &bytes, &mut out);
     }
     assert_eq!(node.members().count(), 3, "{:?}", node.stats());
@@ -243,9 +251,8 @@ fn settle(kind: Kind) -> (Node, Instant) {
     (node, now)
 }
 
-fn announcement(kind: Kind, name: &str, host: u8) -> Vec<u8> {
+fn announcement(kind: Kind, peer: PeerRef<'_>) -> Vec<u8> {
     let codec = if kind.codec.reads(Codec::Native) { Codec::Native } else { Codec::HashiCorp };
-    let peer = PeerRef { name, addr: addr(host), meta: b"\xff\x80", versions: kind.codec.versions() };
     let mut room = [0; 512];
     let mut writer = Writer::new(&mut room);
     codec.encode(&Message::Alive(Alive { incarnation: 1, peer }), &mut writer).expect("it is small");

@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use super::INTERNAL_PREFIX;
 use super::ring::Novelty;
+use super::size::query_bytes;
 use crate::core::{Asker, Core};
 use crate::event::{self, Event, QueryId};
 use crate::limits::QUERIES_OPEN_MAX;
@@ -31,7 +32,7 @@ impl Serf {
         }
         self.queries.newest = self.queries.newest.max(query.ltime);
         if !query.is_not_for_broadcast() {
-            self.spread_query(core, frame);
+            self.spread_query(core, query, frame);
         }
         if !self.is_for_us(core, query) {
             return;
@@ -73,9 +74,10 @@ impl Serf {
         }
     }
 
-    fn spread_query(&mut self, core: &mut Core, frame: &[u8]) {
-        // A peer may send larger packets than we do. What fits into none of ours would stand in the way of all the rest.
-        if frame.len() > packet_room(core) {
+    fn spread_query(&mut self, core: &mut Core, query: &Query<'_>, frame: &[u8]) {
+        // A peer may send larger packets than we do, or in the shorter codec. What fits into none of ours would stand in the way
+        // of all the rest.
+        if frame.len().max(query_bytes(query)) > packet_room(core) {
             core.stats.broadcasts_pruned += 1;
             return;
         }

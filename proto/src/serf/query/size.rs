@@ -42,7 +42,8 @@ fn filter_bytes(filter: Filter<'_>) -> usize {
     match filter {
         Filter::Nodes(nodes) => 1 + array(nodes.len()) + nodes.iter().map(|node| raw(node.len())).sum::<usize>(),
         Filter::Tag { tag, expr } => 1 + 1 + raw(4) + raw(expr.len()) + raw(3) + raw(tag.len()),
-        Filter::Unreadable(bytes) => bytes.len(),
+        // An empty one is written as one byte.
+        Filter::Unreadable(bytes) => bytes.len().max(1),
     }
 }
 
@@ -126,5 +127,7 @@ mod tests {
         let plain = query_bytes(&query(&[], &[]));
         assert_eq!(query_bytes(&query(&[], &by_name)) - plain, 1 + 16);
         assert_eq!(query_bytes(&query(&[], &by_tag)) - plain, 1 + 28);
+        // a1 ff, which is what an empty filter is written as.
+        assert_eq!(query_bytes(&query(&[], &[Filter::Unreadable(&[])])) - plain, 2);
     }
 }

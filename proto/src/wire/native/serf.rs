@@ -208,6 +208,10 @@ pub(super) fn user_event(b: UserEventBody<'_>) -> UserEvent<'_> {
 
 fn query(body: &[u8]) -> Result<Query<'_>, DecodeError> {
     let (b, rest): (QueryHead<'_>, _) = part(body)?;
+    // The other codec could not say it.
+    if i64::try_from(b.timeout).is_err() {
+        return Err(DecodeError::Malformed);
+    }
     Ok(Query {
         ltime: b.ltime,
         id: b.id,
