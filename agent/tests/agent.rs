@@ -369,3 +369,28 @@ fn figures_reach_a_statsd_server() {
             .then_some(())
     });
 }
+
+#[test]
+fn a_second_signal_does_not_wait_for_the_leave() {
+    let mut agent = Agent::start(&[]);
+    agent.signal("INT");
+    agent.wait("==> Gracefully shutting down agent...");
+    agent.signal("INT");
+    assert_eq!(agent.exit_code(), 1);
+    agent.wait("[WARN] serf: Shutdown without a Leave");
+}
+
+#[test]
+fn a_client_that_sends_no_more_is_gone() {
+    let agent = Agent::start(&[]);
+    let mut requests = Vec::new();
+    Request::Handshake { version: 1 }.encode(1, &mut requests);
+    Request::Stream { filter: "*".into() }.encode(2, &mut requests);
+    let mut socket = TcpStream::connect(&agent.rpc).expect("listens");
+    socket.write_all(&requests).expect("takes it");
+    socket.shutdown(std::net::Shutdown::Write).expect("is open");
+    socket.set_read_timeout(Some(Duration::from_secs(10))).expect("is set");
+    let mut answers = Vec::new();
+    socket.read_to_end(&mut answers).expect("is closed soon");
+    assert_eq!(answers.len(), 26, "what was asked before is answered");
+}
