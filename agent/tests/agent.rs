@@ -4,7 +4,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
@@ -43,25 +43,29 @@ struct Agent {
     output: Arc<Mutex<String>>,
 }
 
-fn free_address() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
-    listener.local_addr().expect("is bound").to_string()
-}
+/// Any port that is free; the banner says which.
+const ANY_PORT: &str = "127.0.0.1:0";
 
 impl Agent {
     fn start(args: &[&str]) -> Self {
-        Self::start_at(&free_address(), args)
+        Self::start_at(ANY_PORT, args)
     }
 
     fn start_at(rpc: &str, args: &[&str]) -> Self {
-        let agent = Self::spawn(rpc, args);
+        let mut agent = Self::spawn(rpc, args);
         agent.wait("Log data will now stream in");
+        let output = agent.output();
+        let (_, shown) = output.split_once("RPC addr: '").expect("is in the banner");
+        agent.rpc = shown.split('\'').next().expect("is quoted").into();
+        if rpc.starts_with("unix:") {
+            assert_eq!(agent.rpc, rpc);
+        }
         agent
     }
 
     fn spawn(rpc: &str, args: &[&str]) -> Self {
         let mut process = Command::new(env!("CARGO_BIN_EXE_serf"))
-            .args(["agent", "-node=one", "-bind", &free_address(), "-rpc-addr", rpc, "-log-level=debug"])
+            .args(["agent", "-node=one", "-bind", ANY_PORT, "-rpc-addr", rpc, "-log-level=debug"])
             .args(args)
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -171,7 +175,7 @@ fn the_banner_says_what_scripts_read() {
     );
     agent.signal("TERM");
     assert_eq!(agent.exit_code(), 1, "it did not leave");
-    assert!(agent.output().contains("[WARN] serf: Shutdown without a Leave"));
+    agent.wait("[WARN] serf: Shutdown without a Leave");
 }
 
 #[test]
@@ -179,6 +183,7 @@ fn an_interrupt_leaves_and_ends_well() {
     let mut agent = Agent::start(&[]);
     agent.signal("INT");
     assert_eq!(agent.exit_code(), 0);
+    agent.wait("agent: shutdown complete");
     let output = agent.output();
     assert!(output.contains("==> Gracefully shutting down agent...") && output.contains("EventMemberLeave: one"));
     assert!(output.contains("Received event: member-leave") && !output.contains("without a Leave"));
@@ -186,7 +191,7 @@ fn an_interrupt_leaves_and_ends_well() {
 
 #[test]
 fn what_was_logged_is_shown_when_the_start_fails() {
-    let mut agent = Agent::spawn(&free_address(), &["-join", "127.0.0.1:1"]);
+    let mut agent = Agent::spawn(ANY_PORT, &["-join", "127.0.0.1:1"]);
     assert_eq!(agent.exit_code(), 1);
     agent.wait("Failed to join 127.0.0.1: dial tcp 127.0.0.1:1: connect: connection refused");
     agent.wait("[INFO] agent: Serf agent starting");
@@ -363,4 +368,29 @@ fn figures_reach_a_statsd_server() {
         (wanted.iter().all(|line| all.contains(line)) && all.contains(".memberlist.health.score:0.000000|g\n"))
             .then_some(())
     });
+}
+
+#[test]
+fn a_second_signal_does_not_wait_for_the_leave() {
+    let mut agent = Agent::start(&[]);
+    agent.signal("INT");
+    agent.wait("==> Gracefully shutting down agent...");
+    agent.signal("INT");
+    assert_eq!(agent.exit_code(), 1);
+    agent.wait("[WARN] serf: Shutdown without a Leave");
+}
+
+#[test]
+fn a_client_that_sends_no_more_is_gone() {
+    let agent = Agent::start(&[]);
+    let mut requests = Vec::new();
+    Request::Handshake { version: 1 }.encode(1, &mut requests);
+    Request::Stream { filter: "*".into() }.encode(2, &mut requests);
+    let mut socket = TcpStream::connect(&agent.rpc).expect("listens");
+    socket.write_all(&requests).expect("takes it");
+    socket.shutdown(std::net::Shutdown::Write).expect("is open");
+    socket.set_read_timeout(Some(Duration::from_secs(10))).expect("is set");
+    let mut answers = Vec::new();
+    socket.read_to_end(&mut answers).expect("is closed soon");
+    assert_eq!(answers.len(), 26, "what was asked before is answered");
 }

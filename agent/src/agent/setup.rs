@@ -69,7 +69,8 @@ pub(super) fn options(config: &Config, files: Files) -> Result<Options, String> 
     let protocol = &mut options.protocol;
     protocol.encrypt_keys =
         keys.map_err(|_| "Failed to create memberlist: key size must be 16, 24 or 32 bytes".to_owned())?;
-    protocol.codec = CodecChoice::Auto;
+    // An agent is in the place of HashiCorp's, whose commands show what it announces; and whose operators compare.
+    protocol.codec = CodecChoice::HashiCorp;
     protocol.protocol_version = config.protocol;
     protocol.compression = config.compression;
     protocol.broadcast_timeout = config.broadcast_timeout;
