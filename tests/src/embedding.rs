@@ -84,7 +84,10 @@ fn start<N: Net>(name: &str) -> Serf<N> {
 }
 
 fn options(name: &str) -> Options {
-    Options { bind: loopback(), ..Options::local(name) }
+    let mut options = Options { bind: loopback(), ..Options::local(name) };
+    // The profile's two copies of each message do not reach everybody when a packet is lost.
+    options.protocol.retransmit_mult = 4;
+    options
 }
 
 fn loopback() -> SocketAddr {
