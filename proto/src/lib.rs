@@ -52,7 +52,7 @@ pub use node::{
     Clocks, ForceLeaveError, JoinError, LeaveError, Node, NodeState, OldEvents, QueueDepths, Retry, SetTagsError,
     Start, UserEventError,
 };
-pub use outbox::{Outbox, Output, StreamId};
+pub use outbox::{KeyringChange, Outbox, Output, StreamId};
 pub use rng::{Rng, Seed};
 pub use roster::{Directory, Identity, IdentityError, Name, Peer};
 pub use serf::{

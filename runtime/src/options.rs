@@ -34,7 +34,8 @@ pub struct Options {
     /// With a snapshot: return to the cluster also after a graceful leave, not only after a crash. Default false.
     pub rejoin_after_leave: bool,
     /// Where the keys are written to whenever members change them; [`read_keyring_file`](crate::read_keyring_file) reads them for
-    /// [`encrypt_keys`](serf_proto::Options::encrypt_keys). Without it such changes are forgotten at the end. Default none.
+    /// [`encrypt_keys`](serf_proto::Options::encrypt_keys). A member that cannot
+    /// write it says so in its answer. Without it such changes are forgotten at the end. Default none.
     pub keyring_file: Option<PathBuf>,
     /// The settings of the protocol: intervals, timeouts, limits. The profiles are those of HashiCorp's nodes, but that news
     /// goes out at once after a quiet time, and a backlog in up to eight packets at a time.

@@ -86,7 +86,11 @@ impl<N: Net> Serf<N> {
     /// As [`start`](Self::start).
     pub fn start_with_events_on(net: N, options: Options) -> Result<(Self, Events), StartError> {
         let keeps = options.snapshot.is_some();
-        let protocol = serf_proto::Options { snapshot: keeps || options.protocol.snapshot, ..options.protocol };
+        let protocol = serf_proto::Options {
+            snapshot: keeps || options.protocol.snapshot,
+            keyring_kept: options.keyring_file.is_some(),
+            ..options.protocol
+        };
         let config = Arc::new(Config::new(protocol).map_err(StartError::Config)?);
         let mut entropy = [0; 32];
         getrandom::fill(&mut entropy).map_err(StartError::Entropy)?;

@@ -59,6 +59,7 @@ macro_rules! embedding_tests {
             a_join_that_goes_on_gives_up_when_its_time_is_over_or_nobody_waits
             members_know_how_far_they_are_apart
             keys_are_exchanged_by_the_whole_cluster_and_kept_in_files
+            a_keyring_file_that_cannot_be_written_is_told_to_whoever_changes_keys
             nodes_without_the_key_are_not_let_in
             a_node_that_crashed_rejoins_by_itself_and_is_told_no_event_twice
             a_torn_snapshot_still_leads_back
@@ -774,6 +775,31 @@ pub async fn keys_are_exchanged_by_the_whole_cluster_and_kept_in_files<N: Net>()
     let c = start("c");
     assert_eq!(soon::<N, _>(c.join(&at(&a))).await.unwrap().contacted, 1);
     assert_eq!(a.stats().file_errors + b.stats().file_errors, 0);
+}
+
+/// A disk that does not take what it is given.
+pub async fn a_keyring_file_that_cannot_be_written_is_told_to_whoever_changes_keys<N: Net>() {
+    let scratch = Scratch::new("keyring-lost");
+    let directory = scratch.file("gone");
+    std::fs::create_dir(&directory).unwrap();
+    let file = directory.join("keyring");
+    write_keyring_file(&file, &[key(1)]).unwrap();
+    let a = Serf::<N>::start(Options { keyring_file: Some(file.clone()), ..secret("a", &[key(1)]) }).unwrap();
+    let b = Serf::<N>::start(secret("b", &[key(1)])).unwrap();
+    soon::<N, _>(b.join(&at(&a))).await.unwrap();
+    until(&b, |members| count(members, Status::Alive) == 2).await;
+    std::fs::remove_dir_all(&directory).unwrap();
+    let report = soon::<N, _>(b.install_key(&key(2))).await.unwrap();
+    assert!(!report.is_done() && report.answers.len() == 2, "{report:?}");
+    let failures: Vec<_> = report.failures().map(|answer| (&*answer.from, &*answer.message)).collect();
+    let [("a", message)] = failures[..] else { panic!("{failures:?}") };
+    let wanted = format!("Failed to write keyring file: {}: ", file.display());
+    assert!(message.starts_with(&wanted), "{message}");
+    assert_eq!((a.keys().len(), a.stats().file_errors), (2, 1), "it is in force all the same");
+
+    std::fs::create_dir(&directory).unwrap();
+    assert!(soon::<N, _>(b.install_key(&key(2))).await.unwrap().is_done(), "what failed can be repeated");
+    assert_eq!(read_keyring_file(&file).unwrap(), [key(1), key(2)]);
 }
 
 /// Encryption, on and off.
