@@ -30,6 +30,10 @@ macro_rules! embedding_tests {
             two_nodes_that_join_know_each_other
             a_user_event_reaches_everybody_once
             changed_tags_are_announced
+            one_tag_is_set_and_another_removed_and_the_rest_stays
+            handlers_from_the_start_see_the_first_event_and_all_of_one_name_are_called
+            whoever_waits_is_told_of_the_leave_or_the_stop
+            a_node_finds_the_members_that_it_was_started_with_whenever_they_come
             who_leaves_is_seen_to_leave
             who_is_dropped_without_leaving_is_seen_to_fail_and_can_be_forced_out
             fifty_nodes_in_one_process_find_each_other
@@ -52,6 +56,7 @@ macro_rules! embedding_tests {
             garbage_is_counted_and_harms_nobody
             streams_that_say_nothing_are_bounded_and_end
             a_query_is_acknowledged_and_answered_and_ends_early
+            all_answers_of_a_query_come_together_if_they_are_wanted_so
             a_query_reaches_only_those_that_its_filters_meet
             a_query_may_be_abandoned_and_an_answer_may_be_late
             a_slow_reader_of_replies_loses_the_oldest_and_never_the_report
@@ -202,6 +207,89 @@ pub async fn changed_tags_are_announced<N: Net>() {
     a.set_tags(&tags).unwrap();
     assert_eq!(wait_for::<N>(&mut events, MemberEventKind::Update, "a").await.tags(), tags);
     assert!(a.set_tags(&[("k", "v".repeat(600))].into_iter().collect()).is_err());
+}
+
+/// Single tags.
+pub async fn one_tag_is_set_and_another_removed_and_the_rest_stays<N: Net>() {
+    let tags: Tags = [("role", "web"), ("state", "up"), ("leader", "yes")].into_iter().collect();
+    let a = Serf::<N>::start(Options { tags, ..options("a") }).unwrap();
+    let b = start::<N>("b");
+    soon::<N, _>(b.join(&at(&a))).await.unwrap();
+    let mut events = b.events();
+    a.update_tags(|tags| {
+        tags.set("state", "draining");
+        tags.remove("leader");
+    })
+    .unwrap();
+    let expected: Tags = [("role", "web"), ("state", "draining")].into_iter().collect();
+    assert_eq!(a.tags(), expected);
+    assert_eq!(wait_for::<N>(&mut events, MemberEventKind::Update, "a").await.tags(), expected);
+    assert!(a.update_tags(|tags| tags.set("k", "v".repeat(600))).is_err());
+    assert_eq!(a.tags(), expected, "what is refused changes nothing");
+}
+
+/// Handlers that begin with the node.
+pub async fn handlers_from_the_start_see_the_first_event_and_all_of_one_name_are_called<N: Net>() {
+    let calls = Arc::new(Mutex::new(Vec::new()));
+    let note = |who: &'static str| {
+        let calls = Arc::clone(&calls);
+        move |text: String| calls.lock().unwrap().push(format!("{who} {text}"))
+    };
+    let (joined, first, second, ended) = (note("joined"), note("first"), note("second"), call_and_wait());
+    let handlers = Handlers::new()
+        .on_member(MemberEventKind::Join, move |event| {
+            joined(event.member.name().to_owned());
+            async {}
+        })
+        .on_user("deploy", move |event| {
+            first(String::from_utf8_lossy(&event.payload).into_owned());
+            async {}
+        })
+        .on_user("deploy", move |event| {
+            second(String::from_utf8_lossy(&event.payload).into_owned());
+            ended.0();
+            async {}
+        });
+    let a = Serf::<N>::start_with_handlers(options("a"), handlers).unwrap();
+    a.user_event("deploy", b"v1", false).unwrap();
+    soon::<N, _>(ended.1).await;
+    assert_eq!(*calls.lock().unwrap(), ["joined a", "first v1", "second v1"]);
+}
+
+/// Services that are nothing but a node.
+pub async fn whoever_waits_is_told_of_the_leave_or_the_stop<N: Net>() {
+    let [a, b] = pair::<N>(["a", "b"]).await;
+    let mut waiting = pin!(a.wait());
+    assert!(poll_once(&mut waiting).await.is_none(), "it runs");
+    let report = soon::<N, _>(a.leave()).await.unwrap();
+    assert_eq!(soon::<N, _>(waiting).await, Some(report));
+    assert_eq!(soon::<N, _>(a.wait()).await, Some(report), "also whoever comes late");
+    let mut waiting = pin!(b.wait());
+    assert!(poll_once(&mut waiting).await.is_none());
+    b.shutdown().await;
+    assert_eq!(soon::<N, _>(waiting).await, None);
+    assert_eq!(soon::<N, _>(b.wait()).await, None);
+}
+
+/// One list of addresses for all, and nobody there at first.
+pub async fn a_node_finds_the_members_that_it_was_started_with_whenever_they_come<N: Net>() {
+    let later = start::<N>("b");
+    let addr = later.bound_addr();
+    soon::<N, _>(later.shutdown()).await;
+    let a = loop {
+        let free = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let join = vec![free.to_string(), addr.to_string()];
+        // Between our look and the start another test may have taken the port.
+        match Serf::<N>::start(Options { bind: free, join, ..options("a") }) {
+            Err(StartError::Bind { .. }) => {}
+            started => break started.unwrap(),
+        }
+    };
+    let mut events = a.events();
+    while !matches!(next::<N>(&mut events).await, Event::Joined(_)) {}
+    assert_eq!(a.members().len(), 1, "it reached but itself");
+    let _b = Serf::<N>::start(Options { bind: addr, ..options("b") }).unwrap();
+    until(&a, |members| count(members, Status::Alive) == 2).await;
 }
 
 /// A graceful leave.
@@ -567,6 +655,23 @@ pub async fn a_query_is_acknowledged_and_answered_and_ends_early<N: Net>() {
     assert!(matches!(next::<N>(&mut events).await, Event::User(_)), "replies go to whoever asked");
     let too_large = a.query(&Question::new("large").with_payload(&[0; 1100]));
     assert!(matches!(too_large, Err(CommandError::Refused(QueryError::TooLarge { limit: 1024, .. }))));
+}
+
+/// A query for those who do not care in which order answers come.
+pub async fn all_answers_of_a_query_come_together_if_they_are_wanted_so<N: Net>() {
+    let [a, b] = pair::<N>(["a", "b"]).await;
+    until(&a, |members| count(members, Status::Alive) == 2).await;
+    b.handle(Handlers::new().on_query("status", |_| async { Some(b"fine".to_vec()) }));
+    a.handle(Handlers::new().on_query("status", |_| async { None }));
+    let question = Question::new("status").with_acks().for_at_most(Duration::from_secs(2));
+    let mut answers = soon::<N, _>(a.query(&question).unwrap().answers()).await.unwrap();
+    answers.acks.sort();
+    assert_eq!(answers.acks, ["a".into(), "b".into()]);
+    assert_eq!(answers.responses.into_iter().collect::<Vec<_>>(), [("b".into(), b"fine"[..].into())]);
+    assert_eq!((answers.report.silent, answers.lost), (vec!["a".into()], 0));
+    let unfinished = a.query(&Question::new("status").for_at_most(Duration::from_secs(50))).unwrap();
+    a.shutdown().await;
+    assert!(unfinished.answers().await.is_err());
 }
 
 /// Filters.
