@@ -12,7 +12,7 @@ use std::net::{TcpStream, UdpSocket};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-use futures_lite::future::{or, poll_once};
+use futures_lite::future::{or, poll_once, zip};
 use serf_runtime::net::Net;
 use serf_runtime::serf_proto::{AfterLeave, DropReason, Snapshot, UserEventError, limits};
 use serf_runtime::{
@@ -21,6 +21,8 @@ use serf_runtime::{
     RespondError, Retry, SeedCause, SeedFailureCause, Serf, StartError, Status, Tags, Transport, read_keyring_file,
     write_keyring_file,
 };
+
+use crate::guardian;
 
 /// Runs every test of this module on one runtime: its name, and how to run a future on it.
 #[macro_export]
@@ -71,6 +73,7 @@ macro_rules! embedding_tests {
             after_a_leave_a_node_returns_only_if_it_was_told_to
             a_snapshot_that_cannot_be_used_is_named
             nodes_speak_hashicorps_codec_if_they_are_told_to
+            a_guardian_tells_and_asks_all_nodes_of_its_encrypted_cluster
             many_members_come_together_and_handlers_get_them_one_by_one
         );
     };
@@ -536,7 +539,7 @@ pub async fn a_cancelled_leave_still_leaves<N: Net>() {
 /// Two callers, one leave.
 pub async fn a_leave_that_is_asked_for_twice_is_one_leave<N: Net>() {
     let [a, _b] = pair::<N>(["a", "b"]).await;
-    let (first, second) = soon::<N, _>(futures_lite::future::zip(a.leave(), a.leave())).await;
+    let (first, second) = soon::<N, _>(zip(a.leave(), a.leave())).await;
     assert_eq!(first.unwrap(), second.unwrap());
     assert_eq!(a.leave().await, first);
 }
@@ -760,7 +763,7 @@ pub async fn a_join_goes_on_until_somebody_is_there<N: Net>() {
         Serf::<N>::start(Options { bind: addr, ..options("a") }).unwrap()
     };
     let join = b.join_until(&seeds, OldEvents::Ignore, retry);
-    let (report, a) = soon::<N, _>(futures_lite::future::zip(join, start_late)).await;
+    let (report, a) = soon::<N, _>(zip(join, start_late)).await;
     let report = report.unwrap();
     assert_eq!((report.contacted, report.failed.len()), (1, 0));
     assert!(report.attempts >= 2, "{report:?}");
@@ -780,8 +783,7 @@ pub async fn a_join_that_goes_on_gives_up_when_its_time_is_over_or_nobody_waits<
     let nobody: [&str; 0] = [];
     assert!(matches!(b.join_until(&nobody, OldEvents::Ignore, forever).await, Err(JoinError::NoSeeds)));
     let seeds = [closed];
-    let waiting =
-        soon::<N, _>(futures_lite::future::zip(b.join_until(&seeds, OldEvents::Ignore, forever), b.shutdown()));
+    let waiting = soon::<N, _>(zip(b.join_until(&seeds, OldEvents::Ignore, forever), b.shutdown()));
     assert!(matches!(waiting.await.0, Err(JoinError::Stopped)));
 }
 
@@ -1034,6 +1036,57 @@ pub async fn nodes_speak_hashicorps_codec_if_they_are_told_to<N: Net>() {
     options.protocol.codec = CodecChoice::HashiCorp;
     let b = Serf::<N>::start(options).unwrap();
     assert!(soon::<N, _>(b.join(&at(&a))).await.is_err());
+}
+
+/// The example that is run by this very code, with shorter pauses; its lines are its answers.
+pub async fn a_guardian_tells_and_asks_all_nodes_of_its_encrypted_cluster<N: Net>() {
+    let key = format!("-key={}", key(7).to_base64());
+    let run = |line: String| {
+        let (say, said) = async_channel::unbounded();
+        let (stop, stopped) = async_channel::bounded::<()>(1);
+        let args: Vec<String> = line.split(' ').map(str::to_owned).chain([key.clone()]).collect();
+        let example = async move {
+            let stopped = async { _ = stopped.recv().await };
+            let say = move |line: String| _ = say.try_send(line);
+            guardian::run::<N>(args.into_iter(), say, stopped).await.unwrap();
+        };
+        (example, said, stop)
+    };
+    /// Waits for a line that begins so, and gives the rest.
+    async fn line(said: &async_channel::Receiver<String>, beginning: &str) -> String {
+        loop {
+            let line = said.recv().await.expect("the example runs");
+            if let Some(rest) = line.strip_prefix(beginning) {
+                return rest.to_owned();
+            }
+        }
+    }
+    let (one, one_said, stop_one) = run("node one 127.0.0.1:0".into());
+    let story = async {
+        let addr = line(&one_said, "listening on ").await;
+        let (two, two_said, stop_two) = run(format!("node two 127.0.0.1:0 {addr}"));
+        let guardian = format!("guardian three 127.0.0.1:0 {addr} -event-every=200 -query-every=300");
+        let (three, three_said, stop_three) = run(guardian);
+        let story = async {
+            line(&one_said, "two has joined").await;
+            line(&one_said, "three has joined").await;
+            for said in [&one_said, &two_said] {
+                assert!(line(said, "useless: ").await.starts_with("event "));
+            }
+            for name in ["one", "three", "two"] {
+                assert_eq!(line(&three_said, &format!("{name}: ")).await, "all is well");
+            }
+            drop((stop_three, stop_two, stop_one));
+        };
+        zip(zip(two, three), story).await;
+    };
+    soon::<N, _>(zip(one, story)).await;
+    let none: [&str; 0] = [];
+    for nonsense in [&none[..], &["node", "a"], &["queen", "a", "127.0.0.1:0"], &["node", "a", "127.0.0.1:0", "-x=y"]] {
+        let args = nonsense.iter().map(|&arg| arg.to_owned());
+        let error = guardian::run::<N>(args, |_| {}, async {}).await.unwrap_err();
+        assert_eq!(error.to_string(), guardian::USAGE);
+    }
 }
 
 /// Coalescing.
