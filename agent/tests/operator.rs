@@ -118,3 +118,40 @@ fn lines_of_the_log_are_whole_however_many_write_at_once() {
     let broken: Vec<&str> = log.lines().skip(2).filter(|line| !is_whole(line)).collect();
     assert!(broken.is_empty(), "{broken:#?}");
 }
+
+#[test]
+fn what_debians_units_do_starts_reloads_and_ends_it() {
+    let dir = Directory::new("units");
+    dir.file("serf.json.example", "{ this one is not read");
+    let settings = |tag: &str| {
+        format!(
+            "{{\"node_name\": \"unit\", \"bind\": \"127.0.0.1:0\", \"rpc_addr\": \"127.0.0.1:0\", \"profile\": \"wan\", \
+             \"log_level\": \"info\", \"tags\": {{\"t\": \"{tag}\"}}}}"
+        )
+    };
+    let folder = format!("{}/", dir.0.display());
+    for (args, signal, code) in [
+        // systemd: ExecStart, KillSignal.
+        (vec!["agent".to_owned(), format!("-config-dir={folder}")], "-INT", 0),
+        // The init script: DAEMON_ARGS, do_reload, do_stop.
+        (vec!["agent".to_owned(), "-config-dir".to_owned(), folder.clone()], "-TERM", 1),
+    ] {
+        dir.file("serf.json", &settings("before"));
+        let agent = Command::new(env!("CARGO_BIN_EXE_serf")).args(&args).stdout(Stdio::piped()).spawn();
+        let mut agent = Process(agent.expect("can be started"));
+        let mut lines = BufReader::new(agent.0.stdout.take().expect("was piped")).lines().map_while(Result::ok);
+        assert!(lines.any(|line| line.contains("Node name: 'unit'")));
+        assert!(lines.any(|line| line.contains("Log data will now stream in")));
+        let send = |signal: &str| {
+            let sent = Command::new("kill").args([signal, &agent.0.id().to_string()]).status();
+            assert!(sent.expect("kill is there").success());
+        };
+        dir.file("serf.json", &settings("after"));
+        send("-1");
+        assert!(lines.any(|line| line.contains("EventMemberUpdate: unit")), "the new tags are taken over");
+        send(signal);
+        thread::spawn(move || lines.for_each(drop));
+        let status = eventually("its end", || agent.0.try_wait().expect("is ours"));
+        assert_eq!(status.code(), Some(code), "{args:?}");
+    }
+}
