@@ -80,3 +80,12 @@ fn serfio_makes_all_its_calls() {
         run("serfio_calls.py", &packages);
     }
 }
+
+#[test]
+fn asyncserf_makes_its_calls() {
+    // It needs the libraries of its day.
+    let day = ["asyncserf==0.21.1", "anyio==3.7.1", "async_generator==1.10", "msgpack==0.6.2"];
+    if let Some(packages) = packages("asyncserf", &day) {
+        run("asyncserf_calls.py", &packages);
+    }
+}
