@@ -12,6 +12,7 @@ mod scripts;
 mod setup;
 mod signals;
 mod sinks;
+mod supervisor;
 
 use std::path::PathBuf;
 use std::sync::Arc;

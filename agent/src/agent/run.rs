@@ -15,6 +15,7 @@ use super::metrics::Metrics;
 use super::scripts::Scripts;
 use super::setup::{self, Files};
 use super::signals::{Signal, Signals};
+use super::supervisor::{self, Phase};
 use super::{Agent, Stop, events, sinks};
 use crate::config::{Config, Draft};
 use crate::log::{Level, Log, Syslog, TraceLog};
@@ -113,6 +114,7 @@ async fn live(config: Config, args: &[OsString], log: &Arc<Log>) -> Result<bool,
             }
         });
     }
+    supervisor::tell(Phase::Ready, log);
     let ended_well = life.run(&mut signals).await;
     clients.abort();
     // Drops the listener, which removes its socket file.
@@ -161,7 +163,9 @@ impl Life<'_> {
             let signal = tokio::select! {
                 signal = signals.next() => signal,
                 stop = self.stop.wait_for(Option::is_some) => {
-                    return stop.is_ok_and(|stop| *stop != Some(Stop::NobodyAnswers));
+                    let ended_well = stop.is_ok_and(|stop| *stop != Some(Stop::NobodyAnswers));
+                    supervisor::tell(Phase::Stopping, &self.agent.log);
+                    return ended_well;
                 }
             };
             if signal == Signal::Dump {
@@ -171,12 +175,18 @@ impl Life<'_> {
                 continue;
             }
             self.agent.log.output(&format!("Caught signal: {}", signal.name()));
-            match signal {
-                Signal::Hangup => self.reload().await,
-                Signal::Interrupt if self.leaves.on_interrupt => return self.leave(signals).await,
-                Signal::Terminate if self.leaves.on_terminate => return self.leave(signals).await,
-                _ => return false,
+            if signal == Signal::Hangup {
+                supervisor::tell(Phase::Reloading, &self.agent.log);
+                self.reload().await;
+                supervisor::tell(Phase::Ready, &self.agent.log);
+                continue;
             }
+            supervisor::tell(Phase::Stopping, &self.agent.log);
+            return match signal {
+                Signal::Interrupt if self.leaves.on_interrupt => self.leave(signals).await,
+                Signal::Terminate if self.leaves.on_terminate => self.leave(signals).await,
+                _ => false,
+            };
         }
     }
 
