@@ -5,4 +5,5 @@
 #[path = "../support/process.rs"]
 mod process;
 
+mod discovery;
 mod supervisor;
