@@ -134,6 +134,8 @@ pub(crate) async fn rejoin_until_found<N: Net>(shared: Arc<Shared<N>>) {
     };
     match persist(&shared, Retry::default(), next).await {
         Ok(report) => tracing::info!(attempts = report.attempts, "found the cluster of an earlier life"),
+        // Nobody was there, or nobody is to be found any more.
+        Err(JoinError::NoSeeds | JoinError::Stopped | JoinError::Leaving) => {}
         Err(error) => tracing::info!(%error, "the cluster of an earlier life is looked for no more"),
     }
 }

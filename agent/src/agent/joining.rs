@@ -4,13 +4,14 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serf_tokio::{JoinError, NodeState, OldEvents, SeedCause, SeedFailure, SeedFailureCause, Status};
+use serf_tokio::{JoinError, NodeState, OldEvents, SeedCause, SeedError, SeedFailure, SeedFailureCause, Status};
 
 use tokio::task::JoinHandle;
 
 use super::{Agent, Stop};
 use crate::config::{Config, Layer};
 use crate::endpoint::go_words;
+use crate::quote::quote;
 
 impl Agent {
     /// Joins through any of `addrs`; how many answered, or why none did, in the words that scripts know.
@@ -160,7 +161,13 @@ fn one(failure: &SeedFailure, encrypted: bool) -> String {
     let addr = failure.addr.map_or_else(|| seed.clone(), |addr| addr.to_string());
     let ip = failure.addr.map_or_else(|| seed.clone(), |addr| addr.ip().to_string());
     match &failure.cause {
-        SeedCause::Malformed(error) => format!("Failed to resolve {seed}: {error}"),
+        SeedCause::Malformed(SeedError::Port(port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => {
+            format!(
+                "Failed to resolve {seed}: strconv.ParseUint: parsing {}: value out of range",
+                quote(port.as_bytes())
+            )
+        }
+        SeedCause::Malformed(_) => format!("Failed to resolve {seed}: lookup {seed}: no such host"),
         SeedCause::Unresolved(error) if error.raw_os_error().is_some() => {
             format!("Failed to resolve {seed}: lookup {seed}: {}", go_words(error))
         }

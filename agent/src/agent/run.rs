@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -69,8 +70,9 @@ async fn live(config: Config, args: &[OsString], log: &Arc<Log>) -> Result<bool,
     let files = Files::read(&config, log).map_err(|why| format!("Failed to setup the Serf agent: {why}"))?;
     log.info("agent", "Serf agent starting");
     let options = setup::options(&config, files);
-    let previous = setup::previously_known(&config);
-    let started = options.and_then(|options| Serf::start_with_events(options).map_err(setup::start_failure));
+    let previous = setup::previously_known(&config, log);
+    let started = options
+        .and_then(|options| Serf::start_with_events(options).map_err(|error| setup::start_failure(error, config.bind)));
     let (serf, events) =
         started.map_err(|why| format!("Failed to start the Serf agent: Error creating Serf: {why}"))?;
     for (name, addr) in previous.iter().take(REJOINS_TOLD_MAX) {
@@ -85,6 +87,8 @@ async fn live(config: Config, args: &[OsString], log: &Arc<Log>) -> Result<bool,
     let (clients, rpc_addr) = agent.listen(&config).await?;
     let (watchers, metrics_addr) = agent.listen_for_watchers(&config).await?;
     agent.banner(&config, &rpc_addr, metrics_addr.as_deref());
+    // Whoever gets an answer finds the banner printed; no task has run yet.
+    log.flush();
     let begun = tokio::select! {
         joined = agent.start_join(&config) => joined,
         signal = first(&mut signals) => {
@@ -180,7 +184,7 @@ impl Agent {
         let RpcAddress::Tcp { host, port } = parsed else {
             return Err("Error starting metrics listener: it must be on a TCP port".into());
         };
-        let listener = listen(addr, host, port).await.map_err(failed)?;
+        let listener = listen(host, port).await.map_err(failed)?;
         let shown = listener.local_addr().map_or_else(|_| addr.clone(), |addr| addr.to_string());
         Ok((tokio::spawn(web::serve(Arc::clone(self), listener)), Some(shown)))
     }
@@ -189,7 +193,8 @@ impl Agent {
         let line = |label: &str, value: &str| self.log.detail(&format!("{label:>27}: {value}"));
         self.log.output("Serf agent running!");
         line("Node name", &format!("'{}'", config.node_name));
-        line("Bind addr", &format!("'{}'", self.serf.bound_addr()));
+        let bound = SocketAddr::new(config.bind.ip(), self.serf.bound_addr().port());
+        line("Bind addr", &format!("'{bound}'"));
         if let Some(addr) = config.advertise {
             self.log.detail(&format!("Advertise addr: '{addr}'"));
         }

@@ -186,8 +186,8 @@ impl Reader {
 
     fn list(&mut self, key: &str, value: &Value, target: &mut Vec<String>) {
         let Value::Array(items) = value else {
-            let kind = kind(value);
-            self.mistakes.push(format!("'{key}': source data must be an array or slice, got {kind}"));
+            let shape = shape(value);
+            self.mistakes.push(format!("'{key}': source data must be an array or slice, got {shape}"));
             return;
         };
         for (idx, item) in items.iter().enumerate() {
@@ -358,6 +358,7 @@ mod tests {
             error("{\"event_handlers\": \"x\"}"),
             one("'event_handlers': source data must be an array or slice, got string")
         );
+        assert_eq!(error("{\"start_join\": {}}"), one("'start_join': source data must be an array or slice, got map"));
         assert!(error("// no\n{}").contains("expected value"), "comments are mistakes");
         assert_eq!(error("{\"zz\": null}"), one("'' has invalid keys: zz"));
         assert!(error("{\"protocol\": true, \"zz\": 1}").starts_with("2 error(s) decoding:\n\n* '' has"));

@@ -75,6 +75,8 @@ impl Log {
     /// Adds a record that also says something in values, of which only lines of JSON have a use.
     pub(super) fn add_with(&self, level: Level, component: &str, text: &str, fields: &[(&'static str, String)]) {
         let now = jiff::Zoned::now();
+        // As in Go, a record ends its line, and one that does so itself has no need of it.
+        let text = text.strip_suffix('\n').unwrap_or(text);
         let record = record(now.datetime(), level, component, text);
         let mut state = self.lock();
         if level >= state.level {

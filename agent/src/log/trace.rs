@@ -40,6 +40,9 @@ impl Subscriber for TraceLog {
     fn event(&self, event: &Event<'_>) {
         let mut fields = Fields::default();
         event.record(&mut fields);
+        if fields.message == TOLD_BY_THE_AGENT {
+            return;
+        }
         let metadata = event.metadata();
         let text = fields.phrase();
         self.0.add_with(level(*metadata.level()), component(metadata.target()), &text, &fields.values);
@@ -62,8 +65,12 @@ fn level(level: tracing::Level) -> Level {
 
 /// The part of HashiCorp's program that does the same.
 fn component(target: &str) -> &'static str {
-    if target.starts_with("serf_proto::serf") { "serf" } else { "memberlist" }
+    let is_serf = ["serf_proto::serf", "serf_runtime::joining"].iter().any(|of_serf| target.starts_with(of_serf));
+    if is_serf { "serf" } else { "memberlist" }
 }
+
+/// The agent names the lines.
+const TOLD_BY_THE_AGENT: &str = "parts of the snapshot cannot be read and are passed over";
 
 /// What an event says.
 #[derive(Debug, Default)]

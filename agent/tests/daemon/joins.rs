@@ -37,3 +37,29 @@ fn a_reload_joins_through_addresses_that_are_new() {
     let joins = agent.output().matches("Joining cluster...").count();
     assert_eq!(joins, 2, "the list that did not change is not joined again");
 }
+
+#[test]
+fn where_every_address_is_meant_those_of_ipv6_are_meant_as_well() {
+    if std::net::TcpListener::bind("[::1]:0").is_err() {
+        return eprintln!("NOT RUN: this host has no IPv6");
+    }
+    let everywhere = Agent::start(&["-node=everywhere", "-bind=0.0.0.0:0", "-advertise=127.0.0.1"]);
+    let addr = bound(&everywhere);
+    let port = addr.strip_prefix("0.0.0.0:").expect("is shown as it was given");
+    let agent = Agent::start(&["-bind=[::1]:0", &format!("-join=[::1]:{port}")]);
+    assert!(agent.output().contains("Join completed. Synced with 1 initial agents"));
+    let agent = Agent::start(&["-node=two", &format!("-join=127.0.0.1:{port}")]);
+    assert!(agent.output().contains("Join completed. Synced with 1 initial agents"));
+}
+
+#[test]
+fn what_is_odd_about_a_snapshot_is_told() {
+    let dir = Directory::new("odd");
+    let path = dir.file("s", "bogus line\nalive: gone 127.0.0.1:1\nclock: x\nleave\n");
+    let agent = Agent::start(&["-rejoin", "-snapshot", &path]);
+    agent.wait("[WARN] serf: Unrecognized snapshot line: bogus line\n");
+    agent.wait("[WARN] serf: 1 lines of the snapshot cannot be read\n");
+    agent.wait("[INFO] serf: Ignoring previous leave in snapshot\n");
+    agent.wait("[INFO] serf: Attempting re-join to previously known node: gone: 127.0.0.1:1\n");
+    agent.wait("[WARN] serf: Failed to re-join any previously known node\n");
+}

@@ -30,6 +30,8 @@ pub(crate) enum Listener {
 pub(crate) enum ListenError {
     /// The address is none.
     Address(AddressError),
+    /// Nobody knows the host.
+    Lookup { host: String },
     /// It cannot be listened on.
     Listen { network: &'static str, addr: String, step: &'static str, source: io::Error },
 }
@@ -38,6 +40,7 @@ impl fmt::Display for ListenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Address(error) => write!(f, "listen tcp: {error}"),
+            Self::Lookup { host } => write!(f, "listen tcp: lookup {host}: no such host"),
             Self::Listen { network, addr, step, source } => {
                 write!(f, "listen {network} {addr}: {step}{}", go_words(source))
             }
@@ -49,7 +52,7 @@ impl Listener {
     /// Listens on `addr`, see [`RpcAddress`].
     pub(crate) async fn bind(addr: &str) -> Result<Self, ListenError> {
         match RpcAddress::parse(addr).map_err(ListenError::Address)? {
-            RpcAddress::Tcp { host, port } => listen(addr, host, port).await.map(Self::Tcp),
+            RpcAddress::Tcp { host, port } => listen(host, port).await.map(Self::Tcp),
             #[cfg(unix)]
             RpcAddress::Unix(path) => {
                 let shown = path.display().to_string();
@@ -102,16 +105,13 @@ impl Drop for Listener {
     }
 }
 
-/// Listens on a TCP port; `addr` is it as it was configured.
-pub(crate) async fn listen(addr: &str, host: String, port: u16) -> Result<TcpListener, ListenError> {
+/// Listens on a TCP port.
+pub(crate) async fn listen(host: String, port: u16) -> Result<TcpListener, ListenError> {
     // As Go does it, no host is every address of this machine.
     let host = if host.is_empty() { "::".into() } else { host };
     let found: Vec<_> = match tokio::net::lookup_host((host.as_str(), port)).await {
         Ok(found) => found.collect(),
-        Err(_) => {
-            let source = io::Error::other("no such host");
-            return Err(ListenError::Listen { network: "tcp", addr: addr.into(), step: "lookup: ", source });
-        }
+        Err(_) => return Err(ListenError::Lookup { host: host.clone() }),
     };
     // IPv4 first, as everywhere.
     let first = found.iter().find(|addr| addr.is_ipv4()).or_else(|| found.first()).copied();
