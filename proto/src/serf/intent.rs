@@ -98,7 +98,10 @@ impl Serf {
         self.row_mut(core, idx).set_ltime(ltime);
         match (intent, status) {
             (Intent::Join, Status::Leaving) => self.row_mut(core, idx).set_status(Status::Alive),
-            (Intent::Leave { .. }, Status::Alive) => self.row_mut(core, idx).set_status(Status::Leaving),
+            (Intent::Leave { .. }, Status::Alive) => {
+                self.row_mut(core, idx).set_status(Status::Leaving);
+                self.departs(core, idx);
+            }
             (Intent::Leave { .. }, Status::Failed) => self.failed_has_left(core, idx),
             _ => {}
         }
