@@ -22,6 +22,15 @@ enum Stimulus {
     PulledLeave(u64),
 }
 
+impl Stimulus {
+    fn ltime(self) -> u64 {
+        match self {
+            Join(ltime) | Leave(ltime) | Prune(ltime) | PulledJoin(ltime) | PulledLeave(ltime) => ltime,
+            Self::Alive | Gone | Updated => 0,
+        }
+    }
+}
+
 use Status::{Alive, Failed, Leaving, Left};
 use Stimulus::{Gone, Join, Leave, Prune, PulledJoin, PulledLeave, Updated};
 
@@ -147,9 +156,11 @@ fn of_a_member_that_has_not_been_seen_the_newest_intent_waits_whatever_its_kind(
         for (second, told) in [(Join(6), "join b@6"), (Leave(6), "leave b@6"), (Prune(6), "prune b@6")] {
             check_early(first, second, (None, 6, told, ""));
         }
-        for second in [PulledJoin(6), PulledLeave(6)] {
-            check_early(first, second, (None, 6, "", ""));
+        for second in [PulledJoin(6), PulledLeave(7)] {
+            check_early(first, second, (None, second.ltime(), "", ""));
         }
+        let tombstone_of_the_same = if matches!(first, Join(_)) { 6 } else { 5 };
+        check_early(first, PulledLeave(6), (None, tombstone_of_the_same, "", ""));
         for second in [Join(5), Leave(5), Prune(5), Join(4), Leave(4), Prune(4), PulledJoin(5), PulledLeave(5)] {
             check_early(first, second, (None, 5, "", ""));
         }
@@ -186,7 +197,7 @@ fn what_a_push_pull_says_moves_a_member_too_but_is_not_passed_on() {
         (Some(Alive), PulledJoin(6), (Some(Alive), 6, "", "")),
         (Some(Alive), PulledLeave(7), (Some(Leaving), 7, "", "")),
         (Some(Leaving), PulledJoin(6), (Some(Alive), 6, "", "")),
-        (Some(Leaving), PulledLeave(6), (Some(Leaving), 6, "", "")),
+        (Some(Leaving), PulledLeave(7), (Some(Leaving), 7, "", "")),
         (Some(Failed), PulledJoin(6), (Some(Failed), 6, "", "")),
         (Some(Failed), PulledLeave(6), (Some(Left), 6, "", "leave b")),
         (Some(Left), PulledJoin(6), (Some(Left), 6, "", "")),
@@ -198,7 +209,23 @@ fn what_a_push_pull_says_moves_a_member_too_but_is_not_passed_on() {
 #[test]
 fn a_tombstone_at_the_time_of_the_members_own_join_is_stale_and_one_on_a_tombstone_does_not_raise_it() {
     check(Some(Alive), PulledLeave(6), (Some(Alive), 5, "", ""));
+    check(Some(Leaving), PulledLeave(6), (Some(Leaving), 5, "", ""));
     check(Some(Left), PulledLeave(9), (Some(Left), 5, "", ""));
+}
+
+#[test]
+fn a_leave_that_is_being_passed_on_does_not_go_out_anew_because_a_state_has_its_tombstone() {
+    let mut lone = lone_with_b(Some(Alive));
+    lone.hear_leave("b", 6);
+    lone.merge_members(&[("b", 6, true)]);
+    assert_eq!((lone.ltime("b"), lone.packet()), (6, vec!["leave b@6".to_string()]));
+    // Nor that of a member that we have not seen.
+    lone.hear_leave("stranger", 7);
+    lone.merge_members(&[("stranger", 7, true)]);
+    assert_eq!(lone.packet(), ["leave stranger@7", "leave b@6"]);
+    lone.hear_join("other", 8);
+    lone.merge_members(&[("other", 8, true)]);
+    assert_eq!(lone.packet(), ["leave stranger@7", "leave b@6"], "what waits to be told of a join is void");
 }
 
 #[test]
