@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 
 use serf_proto::{
-    AfterLeave, Config, Coordinate, Event, ForceLeaveError, Identity, LeaveReport, Member, Node, NodeState, Outbox,
-    Peer, Seed, SetTagsError, Start, Tags, UserEventError,
+    AfterLeave, Config, Coordinate, Event, ForceLeaveError, Identity, Instant, LeaveReport, Member, Node, NodeState,
+    Outbox, Peer, Question, Seed, SetTagsError, Start, Tags, UserEventError, Why,
 };
 
 use crate::driver::{Files, Shared};
@@ -228,6 +228,17 @@ impl<N: Net> Serf<N> {
         self.shared().lock().node.state()
     }
 
+    /// Why a member is suspected, failed or left: who accuses it, and how we know. None when it is simply alive, unknown, or its
+    /// case is long forgotten. Its moments are of [our clock](Self::now).
+    pub fn why(&self, name: &str) -> Option<Why> {
+        self.shared().lock().node.why(name)
+    }
+
+    /// The node's clock: what the moments in events and reports are compared with.
+    pub fn now(&self) -> Instant {
+        self.shared().net.now()
+    }
+
     /// Counters and gauges.
     pub fn stats(&self) -> Stats {
         let shared = self.shared();
@@ -235,6 +246,7 @@ impl<N: Net> Serf<N> {
         let node = &engine.node;
         Stats {
             protocol: node.stats().clone(),
+            members: node.member_counts(),
             clocks: node.clocks(),
             queues: node.queue_depths(),
             health_score: node.health_score(),
@@ -314,6 +326,16 @@ impl<N: Net> Serf<N> {
         self.command(|engine, now, out| engine.node.user_event(now, name, payload, coalesce, out))
     }
 
+    /// The largest payload that a user event of this name may have, in bytes; none when not even an empty one may.
+    pub fn user_event_payload_max(&self, name: &str) -> Option<usize> {
+        self.shared().lock().node.user_event_payload_max(name)
+    }
+
+    /// The largest payload that this question may have, in bytes; none when not even an empty one may.
+    pub fn query_payload_max(&self, question: &Question<'_>) -> Option<usize> {
+        self.shared().lock().node.query_payload_max(question)
+    }
+
     /// Replaces our tags and tells everybody.
     ///
     /// # Errors
@@ -372,7 +394,7 @@ impl<N: Net> Serf<N> {
 
     pub(crate) fn command<E>(
         &self,
-        command: impl FnOnce(&mut Engine<N>, serf_proto::Instant, &mut Outbox) -> Result<(), E>,
+        command: impl FnOnce(&mut Engine<N>, Instant, &mut Outbox) -> Result<(), E>,
     ) -> Result<(), CommandError<E>> {
         self.shared().call(command).ok_or(CommandError::Stopped)?.map_err(CommandError::Refused)
     }

@@ -10,6 +10,7 @@ mod leave;
 mod packet;
 mod query;
 mod view;
+mod why;
 
 #[cfg(test)]
 mod tests;
@@ -27,10 +28,11 @@ pub use self::command::{ForceLeaveError, JoinError, LeaveError, SetTagsError, Us
 use self::join::Join;
 pub use self::join::Retry;
 use self::key_demands::Unwritten;
-use self::leave::Leaving;
-pub use self::view::{Clocks, QueueDepths};
+use self::leave::{Leaving, Told};
+pub use self::view::{Clocks, MemberCounts, QueueDepths};
+pub use self::why::{Evidence, Source, Why};
 use crate::config::Config;
-use crate::core::{Core, Notification};
+use crate::core::{Core, HeardFrom, Notification};
 use crate::envelope::{self, Envelope, Parts};
 use crate::event::JoinId;
 use crate::limits::COMPOUND_DEPTH_MAX;
@@ -64,6 +66,7 @@ pub struct Node {
     /// Where the members of an earlier life were, in the order in which they are tried.
     previous: Vec<SocketAddr>,
     leaving: Leaving,
+    told: Told,
     company: Company,
     /// Gossip ticks lie on a grid that begins at a random point, however seldom there is something to tell.
     gossip_phase: Duration,
@@ -166,6 +169,7 @@ impl Node {
             unwritten: Unwritten::default(),
             previous,
             leaving: Leaving::No,
+            told: Told::default(),
             company: Company::default(),
             gossip_phase,
             gossip_rest: now,
@@ -177,6 +181,7 @@ impl Node {
     /// Takes a datagram that came from `from`. What cannot be used is counted in [`Stats::dropped`](crate::Stats::dropped).
     pub fn handle_datagram(&mut self, now: Instant, from: SocketAddr, datagram: &[u8], out: &mut Outbox) {
         self.enter(now);
+        self.core.heard_from = HeardFrom::Packet(from);
         let stats = &mut self.core.stats;
         stats.datagrams_in += 1;
         stats.bytes_in += datagram.len() as u64;
@@ -245,6 +250,7 @@ impl Node {
     fn enter(&mut self, now: Instant) {
         debug_assert!(now >= self.core.now, "the caller's clock goes back");
         self.core.now = self.core.now.max(now);
+        self.core.heard_from = HeardFrom::Nobody;
     }
 
     /// Takes a message, which may be a compound of messages.
