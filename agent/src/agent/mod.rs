@@ -12,6 +12,7 @@ mod scripts;
 mod setup;
 mod signals;
 mod sinks;
+mod why;
 
 use std::path::PathBuf;
 use std::sync::Arc;

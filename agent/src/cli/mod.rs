@@ -20,6 +20,7 @@ mod rtt;
 mod tags;
 mod usage;
 mod version;
+mod why;
 
 use std::ffi::OsString;
 use std::fmt;
@@ -354,4 +355,5 @@ const COMMANDS: &[Command] = &[
     rtt::COMMAND,
     tags::COMMAND,
     version::COMMAND,
+    why::COMMAND,
 ];
