@@ -39,8 +39,13 @@ fn shape(line: &str) -> String {
     let mut shape = String::new();
     for letter in line.trim_end().chars() {
         let letter = if letter.is_ascii_digit() { '#' } else { letter };
-        let is_repeated = matches!(letter, '#' | ' ') && shape.ends_with(letter);
-        if !is_repeated && !(letter == '.' && shape.ends_with('#')) {
+        // `0.5` is as much a number as `12`.
+        let is_more_of_it = match letter {
+            '#' | ' ' => shape.ends_with(letter),
+            '.' => shape.ends_with('#'),
+            _ => false,
+        };
+        if !is_more_of_it {
             shape.push(letter);
         }
     }
