@@ -99,6 +99,12 @@ const SERVICES: [(&str, u16); 14] = [
     ("telnet", 23),
 ];
 
+/// Why a file could not be read, in the words of Go's `os.ReadFile`.
+pub(crate) fn read_failure(path: &std::path::Path, error: &io::Error) -> String {
+    let step = if error.kind() == io::ErrorKind::IsADirectory { "read" } else { "open" };
+    format!("{step} {}: {}", path.display(), go_words(error))
+}
+
 /// No port: [`split`] could do with one added.
 pub(crate) const MISSING_PORT: &str = "missing port in address";
 const TOO_MANY_COLONS: &str = "too many colons in address";

@@ -14,4 +14,5 @@ pub mod tags;
 mod doctor;
 mod flags;
 mod json;
+mod mdns;
 mod quote;
