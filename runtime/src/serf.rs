@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 
 use serf_proto::{
-    AfterLeave, Config, Coordinate, Event, ForceLeaveError, Identity, LeaveReport, Member, Node, NodeState, Outbox,
-    Peer, Seed, SetTagsError, Start, Tags, UserEventError,
+    AfterLeave, Config, Coordinate, Event, ForceLeaveError, Identity, Instant, LeaveReport, Member, Node, NodeState,
+    Outbox, Peer, Seed, SetTagsError, Start, Tags, UserEventError, Why,
 };
 
 use crate::driver::{Files, Shared};
@@ -187,6 +187,17 @@ impl<N: Net> Serf<N> {
         self.shared().lock().node.state()
     }
 
+    /// Why a member is suspected, failed or left: who accuses it, and how we know. None when it is simply alive, unknown, or its
+    /// case is long forgotten. Its moments are of [our clock](Self::now).
+    pub fn why(&self, name: &str) -> Option<Why> {
+        self.shared().lock().node.why(name)
+    }
+
+    /// The node's clock: what the moments in events and reports are compared with.
+    pub fn now(&self) -> Instant {
+        self.shared().net.now()
+    }
+
     /// Counters and gauges.
     pub fn stats(&self) -> Stats {
         let shared = self.shared();
@@ -194,6 +205,7 @@ impl<N: Net> Serf<N> {
         let node = &engine.node;
         Stats {
             protocol: node.stats().clone(),
+            members: node.member_counts(),
             clocks: node.clocks(),
             queues: node.queue_depths(),
             health_score: node.health_score(),
@@ -300,7 +312,7 @@ impl<N: Net> Serf<N> {
 
     pub(crate) fn command<E>(
         &self,
-        command: impl FnOnce(&mut Engine<N>, serf_proto::Instant, &mut Outbox) -> Result<(), E>,
+        command: impl FnOnce(&mut Engine<N>, Instant, &mut Outbox) -> Result<(), E>,
     ) -> Result<(), CommandError<E>> {
         self.shared().call(command).ok_or(CommandError::Stopped)?.map_err(CommandError::Refused)
     }

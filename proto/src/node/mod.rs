@@ -10,6 +10,7 @@ mod leave;
 mod packet;
 mod query;
 mod view;
+mod why;
 
 #[cfg(test)]
 mod tests;
@@ -27,9 +28,10 @@ pub use self::command::{ForceLeaveError, JoinError, LeaveError, SetTagsError, Us
 use self::join::Join;
 pub use self::join::Retry;
 use self::leave::Leaving;
-pub use self::view::{Clocks, QueueDepths};
+pub use self::view::{Clocks, MemberCounts, QueueDepths};
+pub use self::why::{Evidence, Source, Why};
 use crate::config::Config;
-use crate::core::{Core, Notification};
+use crate::core::{Core, HeardFrom, Notification};
 use crate::envelope::{self, Envelope, Parts};
 use crate::event::JoinId;
 use crate::limits::COMPOUND_DEPTH_MAX;
@@ -174,6 +176,7 @@ impl Node {
     /// Takes a datagram that came from `from`. What cannot be used is counted in [`Stats::dropped`](crate::Stats::dropped).
     pub fn handle_datagram(&mut self, now: Instant, from: SocketAddr, datagram: &[u8], out: &mut Outbox) {
         self.enter(now);
+        self.core.heard_from = HeardFrom::Packet(from);
         let stats = &mut self.core.stats;
         stats.datagrams_in += 1;
         stats.bytes_in += datagram.len() as u64;
@@ -242,6 +245,7 @@ impl Node {
     fn enter(&mut self, now: Instant) {
         debug_assert!(now >= self.core.now, "the caller's clock goes back");
         self.core.now = self.core.now.max(now);
+        self.core.heard_from = HeardFrom::Nobody;
     }
 
     /// Takes a message, which may be a compound of messages.

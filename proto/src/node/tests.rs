@@ -5,6 +5,7 @@ mod joins;
 mod names;
 mod queries;
 mod records;
+mod why;
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;

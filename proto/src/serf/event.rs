@@ -100,6 +100,7 @@ impl Serf {
         check_size(core, &event)?;
         let frame = encode(core.codec_kept(), &serf::Message::UserEvent(event));
         self.event_clock.tick();
+        core.stats.user_events_sent += 1;
         self.user_event_in(core, &event, &frame);
         Ok(())
     }
@@ -111,13 +112,13 @@ impl Serf {
         }
         // A peer may send larger packets than we do. What fits into none of ours would stand in the way of all the rest.
         if frame.len().max(hashicorp_bytes(event)) > packet_room(core) {
-            core.stats.broadcasts_pruned += 1;
+            core.stats.events_pruned.too_large += 1;
             return;
         }
         self.events.push(Bytes::copy_from_slice(frame));
         while self.events.len() > core.cfg.queue_depth_max as usize {
             self.events.prune();
-            core.stats.broadcasts_pruned += 1;
+            core.stats.events_pruned.full += 1;
         }
     }
 
@@ -142,7 +143,10 @@ impl Serf {
             return false;
         }
         match self.ring.note(size, event) {
-            Novelty::Repeat => false,
+            Novelty::Repeat => {
+                core.stats.user_event_repeats += 1;
+                false
+            }
             Novelty::Crowded => {
                 core.stats.drop(DropReason::Limit);
                 false

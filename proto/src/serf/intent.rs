@@ -185,7 +185,7 @@ impl Serf {
         // A place may be out of date; then nothing is lost.
         if self.row(idx).sends() == Some(sends as u64) {
             self.cancel_intent(idx);
-            core.stats.broadcasts_pruned += 1;
+            core.stats.intents_pruned.full += 1;
         }
     }
 

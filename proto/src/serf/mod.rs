@@ -147,6 +147,11 @@ impl Serf {
         (self.clock.time(), self.event_clock.time(), self.query_clock.time())
     }
 
+    /// How many members are known in any status, how many of them failed, and how many left.
+    pub(crate) const fn counts(&self) -> (usize, usize, usize) {
+        (self.members as usize, self.failed.len(), self.left.len())
+    }
+
     /// How many intents and how many user events wait to be gossiped.
     pub(crate) fn queue_depths(&self) -> (usize, usize) {
         (self.intents_queued, self.events.len())

@@ -160,6 +160,7 @@ impl Serf {
         check_size(core, &query)?;
         query.id = core.rng.query.next_u32() & QUERY_NUMBER_MAX;
         self.query_clock.tick();
+        core.stats.queries_asked += 1;
         let id = QueryId { ltime: query.ltime, id: query.id };
         let waiting = self.expected(core, &filters, &purpose);
         self.queries.asked.insert(id, Asked::new(core.now + timeout, question.acks, waiting, purpose));
