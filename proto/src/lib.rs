@@ -52,7 +52,7 @@ pub use node::{
     Clocks, Evidence, ForceLeaveError, JoinError, LeaveError, MemberCounts, Node, NodeState, OldEvents, QueueDepths,
     Retry, SetTagsError, Source, Start, UserEventError, Why,
 };
-pub use outbox::{Outbox, Output, StreamId};
+pub use outbox::{KeyringChange, Outbox, Output, StreamId};
 pub use rng::{Rng, Seed};
 pub use roster::{Directory, Identity, IdentityError, Name, Peer};
 pub use serf::{

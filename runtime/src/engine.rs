@@ -25,8 +25,6 @@ pub(crate) struct Engine<N: Net> {
     /// Who waits for the end of an operation on keys.
     pub(crate) keys: BTreeMap<QueryId, Sender<KeyReport>>,
     pub(crate) leave: Leave,
-    /// How often our keys have changed.
-    keyring_version: u64,
     /// When the timekeeper will wake.
     pub(crate) wake_at: Instant,
 }
@@ -83,7 +81,6 @@ impl<N: Net> Engine<N> {
             joins: BTreeMap::new(),
             keys: BTreeMap::new(),
             leave: Leave::default(),
-            keyring_version: 0,
             wake_at: Instant::MAX,
         }
     }
@@ -114,10 +111,7 @@ impl<N: Net> Engine<N> {
                         snapshot.append(&record);
                     }
                 }
-                Output::Keyring(keys) => {
-                    self.keyring_version += 1;
-                    desk.keyring = Some((self.keyring_version, keys));
-                }
+                Output::Keyring { change, keys } => desk.keyrings.push((change, keys)),
                 other => debug_assert!(false, "nobody does {other:?}"),
             }
         }

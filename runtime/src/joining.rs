@@ -119,21 +119,48 @@ async fn rejoin<N: Net>(shared: &Arc<Shared<N>>, old: OldEvents) -> Result<JoinR
 pub(crate) async fn rejoin_until_found<N: Net>(shared: Arc<Shared<N>>) {
     let next = || {
         let shared = Arc::clone(&shared);
-        Box::pin(async move {
-            let others = |shared: &Shared<N>| {
-                let engine = shared.lock();
-                engine.node.members().filter(|member| member.status() == Status::Alive).count() > 1
-            };
-            if others(&shared) {
-                return Ok(JoinReport { contacted: 0, failed: Vec::new(), attempts: 0 });
-            }
-            rejoin(&shared, OldEvents::Deliver).await
-        }) as Attempt
+        Box::pin(async move { rejoin(&shared, OldEvents::Deliver).await }) as Attempt
     };
-    match persist(&shared, Retry::default(), next).await {
+    match until_found(&shared, next).await {
         Ok(report) => tracing::info!(attempts = report.attempts, "found the cluster of an earlier life"),
         Err(error) => tracing::info!(%error, "the cluster of an earlier life is looked for no more"),
     }
+}
+
+/// Joins until there is company, whoever found whom. The seeds may be those of the whole cluster, ourselves among them: that we
+/// reached ourselves is no company.
+pub(crate) async fn join_until_found<N: Net>(shared: Arc<Shared<N>>, seeds: Vec<String>) {
+    let next = || {
+        let (shared, seeds) = (Arc::clone(&shared), seeds.clone());
+        Box::pin(async move { attempt(&shared, &seeds, OldEvents::Ignore).await }) as Attempt
+    };
+    match until_found(&shared, next).await {
+        Ok(report) => tracing::info!(attempts = report.attempts, "found the cluster"),
+        Err(error) => tracing::info!(%error, "the cluster is looked for no more"),
+    }
+}
+
+/// Makes attempts until another member is known to be alive.
+async fn until_found<N: Net>(
+    shared: &Arc<Shared<N>>,
+    mut attempt: impl FnMut() -> Attempt,
+) -> Result<JoinReport, JoinError> {
+    let next = || {
+        let (shared, attempt) = (Arc::clone(shared), attempt());
+        Box::pin(async move {
+            if has_company(&shared) {
+                return Ok(JoinReport { contacted: 0, failed: Vec::new(), attempts: 0 });
+            }
+            let report = attempt.await?;
+            if has_company(&shared) { Ok(report) } else { Err(JoinError::NobodyAnswered(report)) }
+        }) as Attempt
+    };
+    persist(shared, Retry::default(), next).await
+}
+
+fn has_company<N: Net>(shared: &Shared<N>) -> bool {
+    let engine = shared.lock();
+    engine.node.members().filter(|member| member.status() == Status::Alive).nth(1).is_some()
 }
 
 /// Begins a join and waits for its end. `names` are the seeds that the addresses come from.

@@ -17,7 +17,7 @@ use crate::engine::Engine;
 use crate::error::{CommandError, StartError};
 use crate::events::Events;
 use crate::handlers::Handlers;
-use crate::joining::rejoin_until_found;
+use crate::joining::{join_until_found, rejoin_until_found};
 use crate::keyring_file::KeyringFile;
 use crate::net::Net;
 use crate::options::Options;
@@ -86,7 +86,11 @@ impl<N: Net> Serf<N> {
     /// As [`start`](Self::start).
     pub fn start_with_events_on(net: N, options: Options) -> Result<(Self, Events), StartError> {
         let keeps = options.snapshot.is_some();
-        let protocol = serf_proto::Options { snapshot: keeps || options.protocol.snapshot, ..options.protocol };
+        let protocol = serf_proto::Options {
+            snapshot: keeps || options.protocol.snapshot,
+            keyring_kept: options.keyring_file.is_some(),
+            ..options.protocol
+        };
         let config = Arc::new(Config::new(protocol).map_err(StartError::Config)?);
         let mut entropy = [0; 32];
         getrandom::fill(&mut entropy).map_err(StartError::Entropy)?;
@@ -112,9 +116,44 @@ impl<N: Net> Serf<N> {
         if was_member {
             shared.net.detach(shared.net.spawn(rejoin_until_found(Arc::clone(&shared))));
         }
+        if !options.join.is_empty() {
+            shared.net.detach(shared.net.spawn(join_until_found(Arc::clone(&shared), options.join)));
+        }
         let serf = Self(Arc::new(Owner { shared }));
         let events = events.with_responder(Responder::of(&serf));
         Ok((serf, events))
+    }
+
+    /// Starts a node with handlers that miss nothing: they are called for its events from the very first on, and otherwise as with
+    /// [`handle`](Self::handle). A service that is nothing but handlers then [waits](Self::wait).
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start).
+    pub fn start_with_handlers(options: Options, handlers: Handlers) -> Result<Self, StartError> {
+        let (serf, events) = Self::start_with_events(options)?;
+        let net = &serf.shared().net;
+        net.detach(net.spawn(handlers.run(events)));
+        Ok(serf)
+    }
+
+    /// Waits until the node has left its cluster or was shut down, by whichever handle. Says how the leave went; `None`: the node was
+    /// shut down without one. The handle that waits keeps the node running.
+    pub async fn wait(&self) -> Option<LeaveReport> {
+        let (done, waiting) = async_channel::bounded(1);
+        let left = self.shared().call(|engine, _, _| {
+            engine.leave.waiting.retain(|waiting| !waiting.is_closed());
+            if engine.leave.report.is_none() {
+                engine.leave.waiting.push(done);
+            }
+            engine.leave.report
+        });
+        let report = match left? {
+            Some(report) => report,
+            None => waiting.recv().await.ok()?,
+        };
+        self.sync_snapshot().await;
+        Some(report)
     }
 
     /// Leaves the cluster gracefully and waits until the others were told, or it took too long to tell them, and the
@@ -139,10 +178,7 @@ impl<N: Net> Serf<N> {
             Some(report) => report,
             None => waiting.recv().await.map_err(|_| Stopped)?,
         };
-        // That we left is to be known to the next life.
-        if let Some(snapshot) = &self.shared().files.snapshot {
-            _ = snapshot.sync().recv().await;
-        }
+        self.sync_snapshot().await;
         Ok(report)
     }
 
@@ -180,6 +216,11 @@ impl<N: Net> Serf<N> {
     /// What we announce about ourselves: name, address, tags.
     pub fn local(&self) -> Arc<Peer> {
         Arc::clone(self.shared().lock().node.local())
+    }
+
+    /// The tags that we announce.
+    pub fn tags(&self) -> Tags {
+        Tags::decode(self.local().meta())
     }
 
     /// Where the node is in its life. A node that was shut down stays in the state that it was in.
@@ -294,6 +335,30 @@ impl<N: Net> Serf<N> {
         self.command(|engine, now, out| engine.node.set_tags(now, tags, out))
     }
 
+    /// Changes some of our tags and tells everybody. `change` is called while the node is locked, so that of changes made at the same
+    /// time none is lost:
+    ///
+    /// ```
+    /// # use serf_runtime::{CommandError, Serf, SetTagsError, net::Net};
+    /// # fn drain<N: Net>(serf: &Serf<N>) -> Result<(), CommandError<SetTagsError>> {
+    /// serf.update_tags(|tags| {
+    ///     tags.set("state", "draining");
+    ///     tags.remove("leader");
+    /// })
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`set_tags`](Self::set_tags).
+    pub fn update_tags(&self, change: impl FnOnce(&mut Tags)) -> Result<(), CommandError<SetTagsError>> {
+        self.command(|engine, now, out| {
+            let mut tags = Tags::decode(engine.node.local().meta());
+            change(&mut tags);
+            engine.node.set_tags(now, &tags, out)
+        })
+    }
+
     /// Declares that a failed member is gone for good, so that nobody tries to reach it any more. With `prune` it is also
     /// forgotten at once. A live member refutes.
     ///
@@ -306,6 +371,13 @@ impl<N: Net> Serf<N> {
 }
 
 impl<N: Net> Serf<N> {
+    /// That we left is to be known to the next life.
+    async fn sync_snapshot(&self) {
+        if let Some(snapshot) = &self.shared().files.snapshot {
+            _ = snapshot.sync().recv().await;
+        }
+    }
+
     pub(crate) fn shared(&self) -> &Arc<Shared<N>> {
         &self.0.shared
     }

@@ -131,6 +131,9 @@ pub struct Options {
     pub user_quiescent_period: Duration,
     /// Whether the node says what its snapshot should record, as [`Output::Persist`](crate::Output::Persist). Default false.
     pub snapshot: bool,
+    /// Whether the keys are kept, so that changes survive the node: each that members make is then given as
+    /// [`Output::Keyring`](crate::Output::Keyring), and confirmed only when it was written. Default false.
+    pub keyring_kept: bool,
     /// Whether acks carry network coordinates, and we find our own from those of others. Off: acks carry nothing, and what
     /// others carry is not looked at. Default true.
     pub coordinates: bool,

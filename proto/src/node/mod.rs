@@ -27,6 +27,7 @@ use self::alone::Company;
 pub use self::command::{ForceLeaveError, JoinError, LeaveError, SetTagsError, UserEventError};
 use self::join::Join;
 pub use self::join::Retry;
+use self::key_demands::Unwritten;
 use self::leave::Leaving;
 pub use self::view::{Clocks, MemberCounts, QueueDepths};
 pub use self::why::{Evidence, Source, Why};
@@ -61,6 +62,7 @@ pub struct Node {
     streams: Streams,
     joins: BTreeMap<JoinId, Join>,
     joins_last: u32,
+    unwritten: Unwritten,
     /// Where the members of an earlier life were, in the order in which they are tried.
     previous: Vec<SocketAddr>,
     leaving: Leaving,
@@ -163,6 +165,7 @@ impl Node {
             streams: Streams::default(),
             joins: BTreeMap::new(),
             joins_last: 0,
+            unwritten: Unwritten::default(),
             previous,
             leaving: Leaving::No,
             company: Company::default(),

@@ -49,6 +49,8 @@ struct Cluster {
     records: Vec<Vec<Record>>,
     /// What each node last wanted its keyring file to hold.
     keyrings: BTreeMap<usize, Vec<Key>>,
+    /// Nodes that cannot write their keys.
+    full_disks: BTreeSet<usize>,
     /// Nodes that no datagram reaches.
     deaf: BTreeSet<usize>,
     /// From whom to whom datagrams are lost.
@@ -75,6 +77,7 @@ impl Cluster {
             events: Vec::new(),
             records: Vec::new(),
             keyrings: BTreeMap::new(),
+            full_disks: BTreeSet::new(),
             deaf: BTreeSet::new(),
             lost_ways: BTreeSet::new(),
         };
@@ -133,7 +136,13 @@ impl Cluster {
                 }
                 Output::Event(event) => self.events[from].push(event),
                 Output::Persist(record) => self.records[from].push(record),
-                Output::Keyring(keys) => drop(self.keyrings.insert(from, keys)),
+                Output::Keyring { change, keys } => {
+                    let result = if self.full_disks.contains(&from) { Err("the disk is full") } else { Ok(()) };
+                    self.keyrings.insert(from, keys);
+                    let (node, mut more) = (self.nodes[from].as_mut().unwrap(), Outbox::new());
+                    node.keyring_written(self.now, change, result, &mut more);
+                    self.route(from, &mut more);
+                }
             }
         }
     }
@@ -447,7 +456,7 @@ fn change_all(cluster: &mut Cluster, at: usize, operation: KeyOperation, key: &[
 fn the_keys_of_a_cluster_of_both_codecs_are_exchanged_by_one_node_and_kept_by_each() {
     let mut cluster = Cluster::new(3);
     for (at, codec) in [(0, CodecChoice::Auto), (1, CodecChoice::HashiCorp), (2, CodecChoice::Auto)] {
-        cluster.start(at, Options { codec, ..with_keys(&[1]) });
+        cluster.start(at, Options { codec, keyring_kept: true, ..with_keys(&[1]) });
     }
     for at in 1..3 {
         cluster.command(at, |node, now, out| node.join(now, &[addr(0)], OldEvents::Deliver, out)).unwrap();
@@ -464,6 +473,44 @@ fn the_keys_of_a_cluster_of_both_codecs_are_exchanged_by_one_node_and_kept_by_ea
         assert_eq!(cluster.keyrings[&at], [key(2)], "what the file holds");
         assert_eq!(cluster.alive(at), 3);
     }
+}
+
+#[test]
+fn a_change_of_keys_that_cannot_be_written_is_in_force_and_reported_as_failed() {
+    let mut cluster = Cluster::new(3);
+    // The third keeps no keys: it has nothing to wait for.
+    for (at, keyring_kept) in [(0, true), (1, true), (2, false)] {
+        cluster.start(at, Options { keyring_kept, ..with_keys(&[1]) });
+    }
+    for at in 1..3 {
+        cluster.command(at, |node, now, out| node.join(now, &[addr(0)], OldEvents::Deliver, out)).unwrap();
+    }
+    cluster.run(Duration::from_secs(5));
+    cluster.full_disks.insert(1);
+    assert_eq!(change_all(&mut cluster, 0, KeyOperation::Install, &[2; 16]), (2, vec!["the disk is full".into()]));
+    assert_eq!(cluster.nodes[1].as_ref().unwrap().keys().len(), 2);
+    assert!(!cluster.keyrings.contains_key(&2));
+    cluster.full_disks.clear();
+    assert_eq!(change_all(&mut cluster, 0, KeyOperation::Install, &[2; 16]), (3, vec![]), "it is asked for again");
+}
+
+#[test]
+fn a_member_is_answered_only_when_the_change_of_keys_was_written_and_once() {
+    let mut cluster = Cluster::new(1);
+    cluster.start(0, Options { keyring_kept: true, ..with_keys(&[1]) });
+    let (now, mut out) = (cluster.now, Outbox::new());
+    let node = cluster.nodes[0].as_mut().unwrap();
+    node.change_all_keys(now, KeyOperation::Install, &[2; 16], 0, &mut out).unwrap();
+    let changes = |out: &mut Outbox| -> Vec<Output> { out.drain().collect() };
+    let outputs = changes(&mut out);
+    let [Output::Keyring { change, .. }] = outputs[..] else { panic!("{outputs:?}") };
+    let text = "é".repeat(400);
+    node.keyring_written(now, change, Err(&text), &mut out);
+    let outputs = changes(&mut out);
+    let [Output::Event(Event::Keys(report))] = &outputs[..] else { panic!("{outputs:?}") };
+    assert_eq!(*report.answers[0].message, text[..512]);
+    node.keyring_written(now, change, Ok(()), &mut out);
+    assert!(out.is_empty());
 }
 
 fn with_keys(bytes: &[u8]) -> Options {
