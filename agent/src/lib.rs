@@ -13,4 +13,5 @@ pub mod tags;
 
 mod flags;
 mod json;
+mod mdns;
 mod quote;

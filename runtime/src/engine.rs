@@ -9,6 +9,7 @@ use serf_proto::limits::STREAMS_INBOUND_MAX;
 use serf_proto::{Event, Instant, JoinId, JoinReport, KeyReport, LeaveReport, Node, Output, QueryId, StreamId};
 
 use crate::desk::Desk;
+use crate::dials::Dials;
 use crate::driver::Shared;
 use crate::events::Subscribers;
 use crate::net::Net;
@@ -22,6 +23,8 @@ pub(crate) struct Engine<N: Net> {
     pub(crate) subscribers: Subscribers,
     /// Who waits for the end of a join.
     pub(crate) joins: BTreeMap<JoinId, Sender<JoinReport>>,
+    /// How the streams were opened that joins wait for.
+    pub(crate) dials: Dials,
     /// Who waits for the end of an operation on keys.
     pub(crate) keys: BTreeMap<QueryId, Sender<KeyReport>>,
     pub(crate) leave: Leave,
@@ -79,6 +82,7 @@ impl<N: Net> Engine<N> {
             running: Some(running),
             subscribers: Subscribers::default(),
             joins: BTreeMap::new(),
+            dials: Dials::default(),
             keys: BTreeMap::new(),
             leave: Leave::default(),
             wake_at: Instant::MAX,

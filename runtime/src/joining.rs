@@ -10,7 +10,7 @@ use futures_lite::future::or;
 use serf_proto::{Instant, JoinId, Node, OldEvents, Outbox, Retry, Rng, Seed, Status};
 
 use crate::driver::Shared;
-use crate::error::{JoinError, SeedCause, SeedFailure};
+use crate::error::{JoinError, SeedFailure};
 use crate::join;
 use crate::net::Net;
 use crate::serf::Serf;
@@ -182,10 +182,14 @@ async fn ended<N: Net>(
         None => return Err(JoinError::Stopped),
     }
     let report = waiting.recv().await.map_err(|_| JoinError::Stopped)?;
-    let failed = report.failed.into_iter().map(|failure| {
+    let mut failed = report.failed;
+    // They come in the order in which they ended; people have the one in mind in which they were given.
+    failed.sort_by_key(|failure| names.iter().position(|(addr, _)| *addr == failure.addr));
+    let dials = &mut shared.lock().dials;
+    let failed = failed.into_iter().map(|failure| {
         let of = names.iter().find(|(addr, _)| *addr == failure.addr);
         let seed = of.map_or_else(|| failure.addr.to_string(), |(_, seed)| seed.clone());
-        SeedFailure { seed, addr: Some(failure.addr), cause: SeedCause::Exchange(failure.cause) }
+        SeedFailure { seed, addr: Some(failure.addr), cause: dials.cause(&failure) }
     });
     Ok(JoinReport { contacted: report.contacted, failed: failed.collect(), attempts: 1 })
 }

@@ -31,6 +31,7 @@
 
 mod address;
 mod desk;
+mod dials;
 mod driver;
 mod engine;
 mod error;

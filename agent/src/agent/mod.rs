@@ -1,6 +1,7 @@
 //! The agent: a node, and everything around it that people and programs see.
 
 pub(crate) mod commands;
+mod discovery;
 mod events;
 mod figures;
 mod joining;
@@ -12,6 +13,7 @@ mod scripts;
 mod setup;
 mod signals;
 mod sinks;
+mod supervisor;
 
 use std::path::PathBuf;
 use std::sync::Arc;

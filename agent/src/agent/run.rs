@@ -15,7 +15,8 @@ use super::metrics::Metrics;
 use super::scripts::Scripts;
 use super::setup::{self, Files};
 use super::signals::{Signal, Signals};
-use super::{Agent, Stop, events, sinks};
+use super::supervisor::{self, Phase};
+use super::{Agent, Stop, discovery, events, sinks};
 use crate::config::{Config, Draft};
 use crate::log::{Level, Log, Syslog, TraceLog};
 use crate::rpc::server::{Listener, Streams, serve};
@@ -61,12 +62,6 @@ async fn live(config: Config, args: &[OsString], log: &Arc<Log>) -> Result<bool,
         let syslog = Syslog::connect(facility);
         log.set_syslog(syslog.map_err(|_| "Syslog setup failed: Unix syslog delivery error".to_owned())?);
     }
-    if config.mdns.is_some() {
-        // An agent that finds nobody would be worse than none.
-        return Err(
-            "Error starting mDNS listener: this build has no discovery by mDNS, use -join or -retry-join".into()
-        );
-    }
     log.output("Starting Serf agent...");
     let files = Files::read(&config, log).map_err(|why| format!("Failed to setup the Serf agent: {why}"))?;
     log.info("agent", "Serf agent starting");
@@ -80,6 +75,10 @@ async fn live(config: Config, args: &[OsString], log: &Arc<Log>) -> Result<bool,
     }
     let (agent, stop) = Agent::new(&config, serf, Arc::clone(log));
     tokio::spawn(events::pump(Arc::clone(&agent), events, previous));
+    if let Some(mdns) = &config.mdns {
+        let found = discovery::start(&agent, mdns, config.replay_on_join);
+        found.map_err(|why| format!("Error starting mDNS listener: {why}"))?;
+    }
     let listener = Listener::bind(&config.rpc_addr).await;
     let listener = listener.map_err(|why| format!("Error starting RPC listener: {why}"))?;
     log.output("Starting Serf agent RPC...");
@@ -113,6 +112,7 @@ async fn live(config: Config, args: &[OsString], log: &Arc<Log>) -> Result<bool,
             }
         });
     }
+    supervisor::tell(Phase::Ready, log);
     let ended_well = life.run(&mut signals).await;
     clients.abort();
     // Drops the listener, which removes its socket file.
@@ -161,7 +161,9 @@ impl Life<'_> {
             let signal = tokio::select! {
                 signal = signals.next() => signal,
                 stop = self.stop.wait_for(Option::is_some) => {
-                    return stop.is_ok_and(|stop| *stop != Some(Stop::NobodyAnswers));
+                    let ended_well = stop.is_ok_and(|stop| *stop != Some(Stop::NobodyAnswers));
+                    supervisor::tell(Phase::Stopping, &self.agent.log);
+                    return ended_well;
                 }
             };
             if signal == Signal::Dump {
@@ -171,12 +173,18 @@ impl Life<'_> {
                 continue;
             }
             self.agent.log.output(&format!("Caught signal: {}", signal.name()));
-            match signal {
-                Signal::Hangup => self.reload().await,
-                Signal::Interrupt if self.leaves.on_interrupt => return self.leave(signals).await,
-                Signal::Terminate if self.leaves.on_terminate => return self.leave(signals).await,
-                _ => return false,
+            if signal == Signal::Hangup {
+                supervisor::tell(Phase::Reloading, &self.agent.log);
+                self.reload().await;
+                supervisor::tell(Phase::Ready, &self.agent.log);
+                continue;
             }
+            supervisor::tell(Phase::Stopping, &self.agent.log);
+            return match signal {
+                Signal::Interrupt if self.leaves.on_interrupt => self.leave(signals).await,
+                Signal::Terminate if self.leaves.on_terminate => self.leave(signals).await,
+                _ => false,
+            };
         }
     }
 
@@ -270,6 +278,9 @@ impl Agent {
         line("Snapshot", &config.snapshot_path.is_some().to_string());
         line("Profile", config.profile.name());
         line("Message Compression Enabled", &config.compression.to_string());
+        if let Some(mdns) = &config.mdns {
+            line("mDNS cluster", &mdns.cluster);
+        }
     }
 
     async fn start_join(&self, config: &Config) -> Result<(), String> {

@@ -113,7 +113,7 @@ impl Streams {
             (StreamInput::Data(data), role) => match exchange.reader.push(data, role.incoming(), envelope) {
                 Ok(None) => Step::Wait,
                 Ok(Some(unit)) => self.complete(id, unit),
-                Err(fault) => self.end(id, SeedFailureCause::Malformed, Some(fault)),
+                Err(fault) => self.end(id, cause_of(fault), Some(fault)),
             },
             (StreamInput::Closed, _) => self.end(id, SeedFailureCause::Closed, None),
             (StreamInput::Failed, Role::Awaiting(_)) => self.end(id, SeedFailureCause::Closed, None),
@@ -175,6 +175,16 @@ impl Streams {
             Some((_, Role::Serving)) => Step::Gone { fault },
             None => Step::Wait,
         }
+    }
+}
+
+/// What an answer that was refused says about its sender.
+const fn cause_of(fault: DropReason) -> SeedFailureCause {
+    match fault {
+        DropReason::Key => SeedFailureCause::Key,
+        DropReason::Unencrypted => SeedFailureCause::Unencrypted,
+        DropReason::Label => SeedFailureCause::Label,
+        _ => SeedFailureCause::Malformed,
     }
 }
 

@@ -1,0 +1,9 @@
+//! The agent as a daemon: what its operator, its supervisor and its network see of it.
+
+#![cfg(unix)]
+
+#[path = "../support/process.rs"]
+mod process;
+
+mod discovery;
+mod supervisor;
