@@ -54,6 +54,8 @@ impl fmt::Display for FlagError {
 
 /// Reads flags up to the first argument that is none, and returns that and the rest. `--` ends the flags, too.
 pub(crate) fn parse<'a>(flags: &mut [Flag<'_>], args: &'a [OsString]) -> Result<&'a [OsString], FlagError> {
+    #[cfg(test)]
+    tests::NAMES.with_borrow_mut(|names| names.extend(flags.iter().map(|flag| flag.0)));
     let mut rest = args;
     while let Some((arg, after)) = rest.split_first() {
         let text = arg.to_string_lossy();
@@ -144,8 +146,13 @@ const PARSE_ERROR: &str = "parse error";
 const RANGE_ERROR: &str = "value out of range";
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+
+    thread_local! {
+        /// The names of all flags that were looked for.
+        pub(crate) static NAMES: RefCell<Vec<&'static str>> = const { RefCell::new(Vec::new()) };
+    }
 
     fn args(texts: &[&str]) -> Vec<OsString> {
         texts.iter().map(OsString::from).collect()

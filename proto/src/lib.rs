@@ -60,6 +60,6 @@ pub use serf::{
     Question, Record, Replay, RespondError, Snapshot, Tags, Vivaldi,
 };
 pub use stats::{DropReason, Metric, Pruned, Sent, Stats};
-pub use stream::StreamInput;
+pub use stream::{Inquiry, Reply, StreamInput};
 pub use time::Instant;
 pub use wire::{Codec, MessageKind, Versions};

@@ -14,6 +14,7 @@ mod source;
 mod tagsfile;
 
 pub use self::address::AddressError;
+pub(crate) use self::address::resolve as resolve_address;
 pub use self::decode::{DecodeError, decode};
 pub use self::draft::{Draft, DraftError};
 pub use self::flags::{Flags, FlagsError};

@@ -4,12 +4,14 @@
 //! What a request or reply means is not: [`Node`](crate::Node) composes and reads them.
 
 mod framing;
+mod inquiry;
 mod reader;
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
+pub use self::inquiry::{Inquiry, Reply};
 use self::reader::Reader;
 pub(crate) use self::reader::{Unit, frame};
 use crate::core::Ask;
