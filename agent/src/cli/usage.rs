@@ -79,7 +79,9 @@ fn options(block: &str) -> Vec<OptionHelp> {
         let (flag, help) = line.split_at_checked(HELP_COLUMN).unwrap_or((line, ""));
         // A long flag pushes its help to the right.
         let (flag, help) = match help.strip_prefix(|c: char| c != ' ') {
-            Some(_) if !flag.ends_with(' ') => line.trim_start().split_once("  ").unwrap_or((line.trim_start(), "")),
+            Some(_) if !flag.ends_with(' ') => {
+                line.trim_start().split_once("  ").unwrap_or_else(|| (line.trim_start(), ""))
+            }
             _ => (flag, help),
         };
         options.push(option(flag.trim(), help));

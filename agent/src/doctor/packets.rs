@@ -31,7 +31,7 @@ impl Pings<'_> {
             let Ok(seq) = self.probe.ping("", 0) else { continue };
             if let Some((_, from)) = self.await_ack(&[seq], started + self.timeout / PINGS) {
                 times.push(started.elapsed());
-                elsewhere = elsewhere.or((from != to).then_some(from));
+                elsewhere = elsewhere.or_else(|| (from != to).then_some(from));
             }
         }
         if let Some(from) = elsewhere {

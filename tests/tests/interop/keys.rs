@@ -131,7 +131,7 @@ pub(crate) fn whoever_cannot_write_the_keyring_file_is_told_of_by_both() {
     std::fs::create_dir(&directory).unwrap();
     let file = |name: &str| {
         let file = directory.join(name);
-        write_keyring_file(&file, &[first.clone()]).unwrap();
+        write_keyring_file(&file, core::slice::from_ref(&first)).unwrap();
         file
     };
     let (of_theirs, of_ours) = (file("theirs"), file("ours"));
