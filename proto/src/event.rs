@@ -277,11 +277,17 @@ impl fmt::Display for SeedFailureCause {
 
 /// How a graceful leave went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct LeaveReport {
     /// How many copies of the leave intent were sent.
     pub intents_sent: u32,
+    /// To how many different members the leave intent was sent. They tell the others.
+    pub intent_peers: u32,
     /// How many copies of the final message were sent.
     pub farewells_sent: u32,
-    /// Whether every copy was sent before the broadcast timeout. If not, some members may see a failure.
+    /// To how many different members the final message was sent.
+    pub farewell_peers: u32,
+    /// Whether enough different members were told, of both, before the broadcast timeout: so many that it cannot get lost. If
+    /// not, some members may see a failure.
     pub complete: bool,
 }

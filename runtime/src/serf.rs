@@ -9,7 +9,7 @@ use std::sync::{Arc, Weak};
 
 use serf_proto::{
     AfterLeave, Config, Coordinate, Event, ForceLeaveError, Identity, Instant, LeaveReport, Member, Node, NodeState,
-    Outbox, Peer, Seed, SetTagsError, Start, Tags, UserEventError, Why,
+    Outbox, Peer, Question, Seed, SetTagsError, Start, Tags, UserEventError, Why,
 };
 
 use crate::driver::{Files, Shared};
@@ -324,6 +324,16 @@ impl<N: Net> Serf<N> {
     /// When it is too large, or the node is leaving or stopped.
     pub fn user_event(&self, name: &str, payload: &[u8], coalesce: bool) -> Result<(), CommandError<UserEventError>> {
         self.command(|engine, now, out| engine.node.user_event(now, name, payload, coalesce, out))
+    }
+
+    /// The largest payload that a user event of this name may have, in bytes; none when not even an empty one may.
+    pub fn user_event_payload_max(&self, name: &str) -> Option<usize> {
+        self.shared().lock().node.user_event_payload_max(name)
+    }
+
+    /// The largest payload that this question may have, in bytes; none when not even an empty one may.
+    pub fn query_payload_max(&self, question: &Question<'_>) -> Option<usize> {
+        self.shared().lock().node.query_payload_max(question)
     }
 
     /// Replaces our tags and tells everybody.

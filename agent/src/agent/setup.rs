@@ -78,6 +78,10 @@ pub(super) fn options(config: &Config, files: Files) -> Result<Options, String> 
     protocol.reconnect_timeout = config.reconnect_timeout;
     protocol.tombstone_timeout = config.tombstone_timeout;
     protocol.user_event_bytes_max = config.size_limits.user_event_bytes_max;
+    // HashiCorp's agents take limits that no packet has room for; such events are refused when they are sent.
+    if let Err(ConfigError::UserEventBytes { room, .. }) = serf_tokio::serf_proto::Config::new(protocol.clone()) {
+        protocol.user_event_bytes_max = room;
+    }
     protocol.query_bytes_max = config.size_limits.query_bytes_max;
     protocol.query_response_bytes_max = config.size_limits.query_response_bytes_max;
     protocol.name_conflict_resolution = !config.disable_name_resolution;

@@ -208,8 +208,11 @@ impl Node {
         if result == Err(SeedFailureCause::Malformed) {
             self.core.stats.drop(DropReason::Malformed);
         }
-        if let Ask::Join { id, seed } = ask {
-            self.seed_done(id, seed, result);
+        match ask {
+            Ask::Join { id, seed } => self.seed_done(id, seed, result),
+            // A failed member was reached again. Its side may hold tombstones of us, from the time in which it thought us gone.
+            Ask::PushPull { join: true, .. } if result.is_ok() => self.serf.announce_join(&mut self.core),
+            Ask::PushPull { .. } | Ask::Ping { .. } => {}
         }
     }
 

@@ -28,7 +28,7 @@ pub use self::command::{ForceLeaveError, JoinError, LeaveError, SetTagsError, Us
 use self::join::Join;
 pub use self::join::Retry;
 use self::key_demands::Unwritten;
-use self::leave::Leaving;
+use self::leave::{Leaving, Told};
 pub use self::view::{Clocks, MemberCounts, QueueDepths};
 pub use self::why::{Evidence, Source, Why};
 use crate::config::Config;
@@ -66,6 +66,7 @@ pub struct Node {
     /// Where the members of an earlier life were, in the order in which they are tried.
     previous: Vec<SocketAddr>,
     leaving: Leaving,
+    told: Told,
     company: Company,
     /// Gossip ticks lie on a grid that begins at a random point, however seldom there is something to tell.
     gossip_phase: Duration,
@@ -168,6 +169,7 @@ impl Node {
             unwritten: Unwritten::default(),
             previous,
             leaving: Leaving::No,
+            told: Told::default(),
             company: Company::default(),
             gossip_phase,
             gossip_rest: now,

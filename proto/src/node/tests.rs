@@ -16,9 +16,10 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 
 use super::*;
+use crate::core::Ask;
 use crate::envelope::{Key, KeyringError};
 use crate::event::{Event, KeyOperation, MemberEventKind, Status};
-use crate::{CodecChoice, JoinId, LeaveReport, Options, Record, Tags};
+use crate::{CodecChoice, JoinId, Options, Record, Tags};
 
 /// What is on its way to a node, in the order of delivery.
 type Mail = BTreeMap<(Instant, u64), (usize, Delivery)>;
@@ -295,8 +296,41 @@ fn a_member_that_leaves_is_left_everywhere_and_is_told_that_all_was_sent() {
     }
     let leaver = cluster.nodes[4].as_ref().unwrap();
     assert_eq!(leaver.state(), NodeState::Left);
-    let report = LeaveReport { intents_sent: 4, farewells_sent: 4, complete: true };
-    assert!(cluster.events[4].contains(&Event::LeftCluster(report)), "{:?}", cluster.events[4].last());
+    let Some(Event::LeftCluster(report)) = cluster.events[4].last() else { panic!("{:?}", cluster.events[4].last()) };
+    assert_eq!((report.intents_sent, report.farewells_sent, report.complete), (4, 4, true));
+    assert!((1..=4).contains(&report.intent_peers) && (1..=4).contains(&report.farewell_peers), "{report:?}");
+}
+
+#[test]
+fn in_a_large_cluster_a_leave_goes_on_when_enough_are_told_and_the_other_copies_follow() {
+    let mut cluster = Cluster::joined(110);
+    cluster.command(109, |node, now, out| node.leave(now, out)).unwrap();
+    let leaver = |cluster: &Cluster| cluster.nodes[109].clone().unwrap();
+    while matches!(leaver(&cluster).leaving, Leaving::Intent { .. }) {
+        cluster.run(Duration::from_millis(1));
+    }
+    let told = leaver(&cluster).serf.leaves_sent();
+    assert!((6..12).contains(&told) && leaver(&cluster).told.intent.len() >= 6, "{told} copies");
+    cluster.run(Duration::from_secs(10));
+    let Some(Event::LeftCluster(report)) = cluster.events[109].last() else { panic!() };
+    assert!(report.complete && report.intent_peers >= 6 && report.farewell_peers >= 6, "{report:?}");
+    assert_eq!(report.intents_sent, 12, "nothing is held back");
+    for at in 0..109 {
+        assert_eq!(cluster.status(at, 109), Some(Status::Left), "node {at}");
+    }
+}
+
+#[test]
+fn a_leave_that_runs_out_of_time_is_not_complete_and_says_how_far_it_came() {
+    let mut cluster = Cluster::joined(3);
+    let hasty = Duration::from_millis(1);
+    cluster.start(2, Options { broadcast_timeout: hasty, leave_propagate_delay: hasty, ..Options::lan() });
+    cluster.command(2, |node, now, out| node.join(now, &[addr(0)], OldEvents::Deliver, out)).unwrap();
+    cluster.run(Duration::from_secs(5));
+    cluster.command(2, |node, now, out| node.leave(now, out)).unwrap();
+    cluster.run(Duration::from_millis(5));
+    let Some(Event::LeftCluster(report)) = cluster.events[2].last() else { panic!() };
+    assert!(!report.complete && report.intents_sent < 4, "{report:?}");
 }
 
 #[test]
@@ -391,7 +425,7 @@ fn commands_that_cannot_be_carried_out_change_nothing() {
     let mut cluster = Cluster::joined(2);
     let before = cluster.nodes[0].as_ref().unwrap().clocks();
     let error = cluster.command(0, |node, now, out| node.user_event(now, "x", &[0; 600], false, out));
-    assert_eq!(error, Err(UserEventError::TooLarge { bytes: 631, limit: 512 }));
+    assert_eq!(error, Err(UserEventError::TooLarge { bytes: 631, limit: 512, payload_max: Some(481) }));
     assert_eq!(cluster.nodes[0].as_ref().unwrap().clocks(), before);
     assert_eq!(
         cluster.command(0, |node, now, out| node.join(now, &[], OldEvents::Deliver, out)),

@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 
 use super::Serf;
-use super::query::encode;
+use super::query::{encode, longest};
 use crate::core::Core;
 use crate::event::{Event, UserEvent};
 use crate::limits::USER_EVENT_BYTES_MAX;
@@ -105,6 +105,16 @@ impl Serf {
         Ok(())
     }
 
+    /// The largest payload that a user event of this name may have now; `None` when not even an empty one may.
+    pub(crate) fn user_event_payload_max(&self, core: &Core, name: &str) -> Option<usize> {
+        let event = serf::UserEvent { ltime: self.event_clock.time(), name, payload: &[], coalesce: false };
+        let limit = (core.cfg.user_event_bytes_max as usize).min(USER_EVENT_BYTES_MAX);
+        // An empty payload takes one byte.
+        let head = hashicorp_bytes(&event) - 1;
+        let encoded = limit.min(packet_room(core)).checked_sub(head).and_then(longest)?;
+        Some(encoded.min(limit.checked_sub(name.len())?))
+    }
+
     /// Takes a user event from gossip, or our own. `frame` is what others are told: the bytes as they came.
     pub(super) fn user_event_in(&mut self, core: &mut Core, event: &serf::UserEvent<'_>, frame: &[u8]) {
         if !self.take_event(core, event) {
@@ -183,7 +193,7 @@ fn check_size(core: &Core, event: &serf::UserEvent<'_>) -> Result<(), SendError>
 
 /// The room for one event in a packet of ours.
 pub(super) fn packet_room(core: &Core) -> usize {
-    core.cfg.packet_room().saturating_sub(PACKET_OVERHEAD)
+    core.cfg.message_room()
 }
 
 /// The size of a user event in HashiCorp's encoding: four keys, and integers and strings with the shortest heads.
@@ -202,9 +212,6 @@ fn hashicorp_bytes(event: &serf::UserEvent<'_>) -> usize {
     };
     25 + integer + string(event.name.len()) + string(event.payload.len())
 }
-
-/// Checksum, compound header, one length, the type byte of a user message.
-const PACKET_OVERHEAD: usize = 5 + 2 + 2 + 1;
 
 /// How many events may share one time. Ours: serf has no bound, so that a peer can grow one slot without end.
 const EVENTS_PER_TIME_MAX: usize = 64;

@@ -64,6 +64,17 @@ impl Serf {
         if row.intent().is_some() && ltime <= row.ltime() {
             return;
         }
+        let was_leave = row.intent().is_some_and(|waiting| waiting != Intent::Join);
+        if via == Via::PushPull {
+            let is_leave = intent != Intent::Join;
+            if was_leave && is_leave && ltime == row.ltime() + 1 {
+                // The tombstone of the very leave that waits.
+                return;
+            }
+            if was_leave != is_leave {
+                self.cancel_intent(idx);
+            }
+        }
         if row.intent().is_none() {
             if self.early.len() >= EARLY_INTENTS_MAX {
                 return core.stats.drop(DropReason::Limit);
@@ -98,7 +109,10 @@ impl Serf {
         self.row_mut(core, idx).set_ltime(ltime);
         match (intent, status) {
             (Intent::Join, Status::Leaving) => self.row_mut(core, idx).set_status(Status::Alive),
-            (Intent::Leave { .. }, Status::Alive) => self.row_mut(core, idx).set_status(Status::Leaving),
+            (Intent::Leave { .. }, Status::Alive) => {
+                self.row_mut(core, idx).set_status(Status::Leaving);
+                self.departs(core, idx);
+            }
             (Intent::Leave { .. }, Status::Failed) => self.failed_has_left(core, idx),
             _ => {}
         }
@@ -233,13 +247,13 @@ impl Serf {
 }
 
 /// Whether a leave that a push/pull implies is to be believed. Its time is one above the tombstone's, so that two nodes with a
-/// tombstone would raise it by one at every exchange, for ever; and a tombstone from before the member's last join would make a
-/// live member leave.
+/// tombstone would raise it by one at every exchange, for ever; a tombstone from before the member's last join would make a
+/// live member leave; and one of the leave that we are just passing on would go out again as a newer one, to everybody.
 fn credible(status: Status, ltime: u64, known: u64) -> bool {
     match status {
         Status::Left => false,
-        Status::Alive => ltime > known + 1,
-        Status::Leaving | Status::Failed => true,
+        Status::Alive | Status::Leaving => ltime > known + 1,
+        Status::Failed => true,
     }
 }
 

@@ -75,6 +75,8 @@ pub(crate) struct Serf {
     members: u32,
     failed: Vec<Gone>,
     left: Vec<Gone>,
+    /// Members that were about to leave, in the order in which that became known.
+    departing: VecDeque<Gone>,
     /// Intents for members that we do not know yet, in the order in which they came.
     early: VecDeque<(Instant, MemberIdx)>,
     /// Members whose intent others are to be told of; what they are told is read from the row when it is sent.
@@ -107,6 +109,7 @@ impl Serf {
             members: 0,
             failed: Vec::new(),
             left: Vec::new(),
+            departing: VecDeque::new(),
             early: VecDeque::new(),
             intents: Tiers::new(),
             intents_queued: 0,

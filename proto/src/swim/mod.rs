@@ -145,7 +145,7 @@ impl Swim {
     }
 
     /// Members, besides ourselves, that are alive or suspect.
-    fn others_live(&self) -> u32 {
+    pub(crate) fn others_live(&self) -> u32 {
         let live = self.counts[State::Alive as usize] + self.counts[State::Suspect as usize];
         live - u32::from(matches!(self.row(self.me).state, Some(State::Alive)))
     }

@@ -150,6 +150,15 @@ fn replayed_events_are_delivered_once_and_not_told_on() {
 }
 
 #[test]
+fn events_that_come_in_the_order_of_a_ring_are_delivered_in_the_order_of_their_times() {
+    let mut lone = Lone::lan(&["b"]);
+    // What a ring of four slots holds after six events; of one time, the order stays.
+    let ring = [event(4, "d"), event(5, "e"), event(5, "a"), event(6, "f"), event(3, "c")];
+    lone.merge(clocks(1, 7, 1), &[], &ring, false);
+    assert_eq!(lone.events(), ["user c", "user d", "user e", "user a", "user f"]);
+}
+
+#[test]
 fn who_ignores_old_events_gets_none_from_before_its_join_by_any_way_and_all_after() {
     let mut lone = Lone::lan(&["b"]);
     lone.merge(clocks(1, 9, 1), &[], &[event(7, "old"), event(8, "older")], true);

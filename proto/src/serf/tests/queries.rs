@@ -315,6 +315,24 @@ fn queries_that_cannot_be_asked_change_nothing() {
 }
 
 #[test]
+fn the_largest_payload_of_a_question_is_told_and_no_larger_one_is_accepted() {
+    let lone = Lone::lan(&["b"]);
+    let tags = [("role", "^web")];
+    for question in [Question::new("q"), Question::new("q").of_nodes(&["b", "c"]).of_tags(&tags).with_acks().relayed(3)]
+    {
+        let most = lone.serf.query_payload_max(&lone.core, &question).unwrap();
+        let ask = |bytes| {
+            let payload = vec![0; bytes];
+            lone.clone().serf.query(&mut lone.clone().core, &question.with_payload(&payload)).is_ok()
+        };
+        assert!(ask(most) && !ask(most + 1), "{most}");
+        assert_eq!(lone.serf.query_payload_max(&lone.core, &question.with_payload(b"x")), Some(most));
+    }
+    let long = "q".repeat(1000);
+    assert_eq!(lone.serf.query_payload_max(&lone.core, &Question::new(&long)), None);
+}
+
+#[test]
 fn there_is_a_bound_on_our_own_queries_and_on_those_that_can_be_answered() {
     let mut lone = Lone::lan(&["b"]);
     for _ in 0..crate::limits::QUERIES_ASKED_MAX {
