@@ -7,7 +7,7 @@ use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use serf_agent::rpc::{Client, ClientError, ClientOptions};
@@ -40,6 +40,7 @@ pub(crate) struct Agent {
     pub(crate) process: Child,
     pub(crate) rpc: String,
     output: Arc<Mutex<String>>,
+    reader: Option<JoinHandle<()>>,
 }
 
 /// Any port that is free; the banner says which.
@@ -86,18 +87,24 @@ impl Agent {
         let lines = BufReader::new(process.stdout.take().expect("was piped")).lines();
         let output = Arc::new(Mutex::new(String::new()));
         let page = Arc::clone(&output);
-        thread::spawn(move || {
+        let reader = thread::spawn(move || {
             for line in lines.map_while(Result::ok) {
                 let mut page = page.lock().expect("no panic");
                 page.push_str(&line);
                 page.push('\n');
             }
         });
-        Self { process, rpc: rpc.into(), output }
+        Self { process, rpc: rpc.into(), output, reader: Some(reader) }
     }
 
     pub(crate) fn output(&self) -> String {
         self.output.lock().expect("no panic").clone()
+    }
+
+    /// Everything that an agent has written that was killed.
+    pub(crate) fn output_to_the_end(&mut self) -> String {
+        self.reader.take().expect("is asked for once").join().expect("no panic");
+        self.output()
     }
 
     pub(crate) fn wait(&self, text: &str) {
