@@ -78,6 +78,12 @@ pub(crate) fn go_words(error: &io::Error) -> String {
     letters.next().map(|first| first.to_lowercase().chain(letters).collect()).unwrap_or_default()
 }
 
+/// Why a file could not be read, in the words of Go's `os.ReadFile`.
+pub(crate) fn read_failure(path: &std::path::Path, error: &io::Error) -> String {
+    let step = if error.kind() == io::ErrorKind::IsADirectory { "read" } else { "open" };
+    format!("{step} {}: {}", path.display(), go_words(error))
+}
+
 /// No port: [`split`] could do with one added.
 pub(crate) const MISSING_PORT: &str = "missing port in address";
 const TOO_MANY_COLONS: &str = "too many colons in address";

@@ -106,7 +106,9 @@ async fn attempt<N: Net>(shared: &Arc<Shared<N>>, seeds: &[String], old: OldEven
     }
     let only_addrs: Vec<SocketAddr> = addrs.iter().map(|(addr, _)| *addr).collect();
     let mut report = ended(shared, |node, now, out| node.join(now, &only_addrs, old, out), &addrs).await?;
-    report.failed.splice(..0, failed);
+    report.failed.extend(failed);
+    // They come in the order in which they ended; people have the one in mind in which they were given.
+    report.failed.sort_by_key(|failure| seeds.iter().position(|seed| *seed == failure.seed));
     if report.contacted == 0 { Err(JoinError::NobodyAnswered(report)) } else { Ok(report) }
 }
 
@@ -123,6 +125,8 @@ pub(crate) async fn rejoin_until_found<N: Net>(shared: Arc<Shared<N>>) {
     };
     match until_found(&shared, next).await {
         Ok(report) => tracing::info!(attempts = report.attempts, "found the cluster of an earlier life"),
+        // Nobody was there, or nobody is to be found any more.
+        Err(JoinError::NoSeeds | JoinError::Stopped | JoinError::Leaving) => {}
         Err(error) => tracing::info!(%error, "the cluster of an earlier life is looked for no more"),
     }
 }
@@ -182,11 +186,8 @@ async fn ended<N: Net>(
         None => return Err(JoinError::Stopped),
     }
     let report = waiting.recv().await.map_err(|_| JoinError::Stopped)?;
-    let mut failed = report.failed;
-    // They come in the order in which they ended; people have the one in mind in which they were given.
-    failed.sort_by_key(|failure| names.iter().position(|(addr, _)| *addr == failure.addr));
     let dials = &mut shared.lock().dials;
-    let failed = failed.into_iter().map(|failure| {
+    let failed = report.failed.into_iter().map(|failure| {
         let of = names.iter().find(|(addr, _)| *addr == failure.addr);
         let seed = of.map_or_else(|| failure.addr.to_string(), |(_, seed)| seed.clone());
         SeedFailure { seed, addr: Some(failure.addr), cause: dials.cause(&failure) }

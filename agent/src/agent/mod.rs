@@ -3,9 +3,12 @@
 pub(crate) mod commands;
 mod discovery;
 mod events;
+mod exposition;
 mod figures;
+mod health;
 mod joining;
 mod keys;
+mod life;
 mod metrics;
 mod queries;
 mod run;
@@ -14,6 +17,8 @@ mod setup;
 mod signals;
 mod sinks;
 mod supervisor;
+mod tally;
+mod web;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -22,9 +27,11 @@ use serf_tokio::Serf;
 use tokio::sync::{Mutex, watch};
 
 pub(crate) use self::events::Happening;
+use self::health::Health;
 use self::metrics::Metrics;
 pub(crate) use self::run::run;
 use self::scripts::Scripts;
+pub(crate) use self::tally::Tally;
 use crate::config::SizeLimits;
 use crate::log::Log;
 use crate::rpc::server::Streams;
@@ -34,6 +41,8 @@ pub(crate) struct Agent {
     pub(crate) serf: Serf,
     pub(crate) log: Arc<Log>,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) tally: Arc<Tally>,
+    health: Health,
     /// The token that clients must show; empty for none.
     pub(crate) rpc_auth: String,
     pub(crate) streams: Streams,

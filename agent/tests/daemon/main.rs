@@ -5,5 +5,11 @@
 #[path = "../support/process.rs"]
 mod process;
 
+mod clients;
 mod discovery;
+mod environment;
+mod handlers;
+mod joins;
+mod log;
+mod metrics;
 mod supervisor;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use serf_tokio::Query;
 use tokio::sync::Notify;
 
-use crate::agent::Happening;
+use crate::agent::{Happening, Tally};
 use crate::handler::EventFilter;
 use crate::log::{FollowerId, Log};
 use crate::rpc::{Encoder, ReplyHeader, encode_log};
@@ -17,6 +17,7 @@ pub(crate) struct Outbox {
     /// The client's address.
     pub(crate) peer: String,
     log: Arc<Log>,
+    tally: Arc<Tally>,
     state: Mutex<State>,
     /// Something was queued.
     pub(crate) filled: Arc<Notify>,
@@ -85,8 +86,8 @@ pub(crate) struct StreamExists;
 pub(crate) struct MonitorExists;
 
 impl Outbox {
-    pub(crate) fn new(peer: String, log: Arc<Log>) -> Arc<Self> {
-        Arc::new(Self { peer, log, state: Mutex::default(), filled: Arc::default(), emptied: Notify::new() })
+    pub(crate) fn new(peer: String, log: Arc<Log>, tally: Arc<Tally>) -> Arc<Self> {
+        Arc::new(Self { peer, log, tally, state: Mutex::default(), filled: Arc::default(), emptied: Notify::new() })
     }
 
     /// Queues an answer: a header, and a body if `body` writes one.
@@ -174,6 +175,7 @@ impl Outbox {
         // Told when the client reads again, so that the notice does not drown with the rest.
         let dropped = self.log.take_dropped(follower);
         if dropped > 0 {
+            self.tally.monitor_records_dropped.add(dropped);
             let text = format_args!("Dropping logs to ipc.client: {} ({dropped} records)", self.peer);
             self.log.warn("agent.ipc", text);
         }
@@ -214,6 +216,7 @@ impl Outbox {
             let Some(stream) = state.streams.get_mut(&seq) else { continue };
             if stream.queued >= STREAM_RECORDS_MAX {
                 stream.dropped += 1;
+                self.tally.stream_records_dropped.bump();
                 if stream.dropped == 1 {
                     self.log.warn("agent.ipc", format_args!("Dropping event to ipc.client: {}", self.peer));
                 }
