@@ -19,6 +19,7 @@ mod sinks;
 mod supervisor;
 mod tally;
 mod web;
+mod why;
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -122,8 +122,10 @@ fn bash() -> String {
     format!(
         r#"# Completions of serf for bash: source this, or put it into the directory of bash-completion as "serf".
 
+# Failures are told on the output, too.
 _serf_members() {{
-    serf members 2>/dev/null | sed 's/  .*//'
+    local members
+    members=$(serf members 2>/dev/null) && sed 's/  .*//' <<<"$members"
 }}
 
 _serf() {{
@@ -176,8 +178,10 @@ fn zsh() -> String {
         r#"#compdef serf
 # Completions of serf for zsh: put this into a directory of $fpath as "_serf".
 
+# Failures are told on the output, too.
 _serf_members() {{
-    serf members 2>/dev/null | sed 's/  .*//'
+    local members
+    members=$(serf members 2>/dev/null) && sed 's/  .*//' <<<"$members"
 }}
 
 _serf() {{
@@ -214,11 +218,7 @@ _serf "$@"
 
 fn fish() -> String {
     let quoted = |text: &str| text.replace('\\', "\\\\").replace('\'', "\\'");
-    let mut out = String::from(
-        "# Completions of serf for fish: put this into ~/.config/fish/completions as \"serf.fish\".\n\n\
-         function __serf_members\n    serf members 2>/dev/null | string replace -r '  .*' ''\nend\n\n\
-         complete -c serf -f\n",
-    );
+    let mut out = String::from(FISH_HEAD);
     for command in COMMANDS {
         let (name, synopsis) = (command.name, quoted(command.synopsis));
         out.push_str(&format!("complete -c serf -n __fish_use_subcommand -a {name} -d '{synopsis}'\n"));
@@ -238,6 +238,17 @@ fn fish() -> String {
     }
     out
 }
+
+const FISH_HEAD: &str = r#"# Completions of serf for fish: put this into ~/.config/fish/completions as "serf.fish".
+
+# Failures are told on the output, too.
+function __serf_members
+    set -l members (serf members 2>/dev/null)
+    and string replace -r '  .*' '' -- $members
+end
+
+complete -c serf -f
+"#;
 
 const USAGE: &str = "
 Usage: serf completions bash|zsh|fish

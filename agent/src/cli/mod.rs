@@ -20,6 +20,7 @@ mod rtt;
 mod tags;
 mod usage;
 mod version;
+mod why;
 
 use std::ffi::OsString;
 use std::fmt;
@@ -161,7 +162,9 @@ impl Command {
         let usage = self.usage.trim();
         match failure {
             Failure::Flag(error) => {
-                terminal.error_line(error);
+                if !error.is_empty() {
+                    terminal.error_line(error);
+                }
                 // The agent marks all of its output.
                 let mark = if self.name == "agent" { "==> " } else { "" };
                 terminal.line(format_args!("{mark}{usage}"));
@@ -186,7 +189,7 @@ type Outcome = Result<(), Failure>;
 
 /// Why a command ended with exit code 1.
 enum Failure {
-    /// The flags make no sense.
+    /// The flags make no sense, or only ask for help: then there are no words.
     Flag(String),
     /// Something is missing: the usage says what.
     Usage,
@@ -354,4 +357,5 @@ const COMMANDS: &[Command] = &[
     rtt::COMMAND,
     tags::COMMAND,
     version::COMMAND,
+    why::COMMAND,
 ];

@@ -74,6 +74,7 @@ impl Acks {
 
     /// The same as [`judge`](Self::judge), in JSON.
     fn show(&self, members: usize, live: &BTreeSet<String>, whole: Duration, terminal: &mut Terminal<'_>) -> Outcome {
+        let seconds = |it: Duration| Json::Float((it.as_secs_f64() * 1e3).round() / 1e3);
         let count = |count: usize| Json::Number(i64::try_from(count).unwrap_or(i64::MAX));
         let (missing, surplus) = (live.difference(&self.from), self.from.difference(live));
         let is_well = self.twice.is_empty() && *live == self.from;
@@ -85,8 +86,8 @@ impl Acks {
             ("missing", Json::names(missing)),
             ("surplus", Json::names(surplus)),
             ("twice", Json::names(&self.twice)),
-            ("seconds", Json::Float(whole.as_secs_f64())),
-            ("last_ack_seconds", Json::Float(self.last.as_secs_f64())),
+            ("seconds", seconds(whole)),
+            ("last_ack_seconds", seconds(self.last)),
         ]));
         if is_well { Ok(()) } else { Err(Failure::Told) }
     }

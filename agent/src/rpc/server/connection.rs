@@ -11,7 +11,9 @@ use tokio::time::{Instant, timeout_at};
 use super::Outbox;
 use crate::agent::{Agent, commands};
 use crate::log::Log;
-use crate::rpc::{AUTHENTICATION_REQUIRED, DecodeError, Decoder, Framer, IPC_VERSION, Request, RequestHeader};
+use crate::rpc::{
+    AUTHENTICATION_REQUIRED, DecodeError, Decoder, Framer, IPC_VERSION, Request, RequestHeader, UNSUPPORTED_COMMAND,
+};
 
 /// Serves a client in a task of its own.
 pub(super) fn spawn(
@@ -143,7 +145,7 @@ impl<R: AsyncRead + Unpin> Connection<'_, R> {
             return Ok(());
         }
         let Some(has_body) = has_body else {
-            refuse("Unsupported command");
+            refuse(UNSUPPORTED_COMMAND);
             return Err(End::Quiet);
         };
         let body = if has_body {
