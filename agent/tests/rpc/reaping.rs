@@ -30,7 +30,7 @@ fn who_is_forgotten_is_told_of_with_the_status_it_had() {
         let members = agent.client().members().expect("answers");
         members.iter().any(|member| member.name == "two" && member.status == status).then_some(())
     };
-    eventually("all are members", || sees(&patient, "alive").and(sees(&agent, "alive")));
+    eventually("all are members", || sees(&patient, "alive").and_then(|()| sees(&agent, "alive")));
     let [mut quick, mut pruning] = [agent.client(), patient.client()];
     quick.stream("member-reap").expect("subscribes");
     pruning.stream("member-reap").expect("subscribes");
