@@ -81,6 +81,11 @@ pub(crate) fn go_words(error: &io::Error) -> String {
     letters.next().map(|first| first.to_lowercase().chain(letters).collect()).unwrap_or_default()
 }
 
+/// Why a file could not be read, in the words of Go's `os.ReadFile`.
+pub(crate) fn read_failure(path: &std::path::Path, error: &io::Error) -> String {
+    let step = if error.kind() == io::ErrorKind::IsADirectory { "read" } else { "open" };
+    format!("{step} {}: {}", path.display(), go_words(error))
+}
 /// Services whose names Go takes for ports on every system.
 const SERVICES: [(&str, u16); 14] = [
     ("domain", 53),
@@ -98,12 +103,6 @@ const SERVICES: [(&str, u16); 14] = [
     ("ssh", 22),
     ("telnet", 23),
 ];
-
-/// Why a file could not be read, in the words of Go's `os.ReadFile`.
-pub(crate) fn read_failure(path: &std::path::Path, error: &io::Error) -> String {
-    let step = if error.kind() == io::ErrorKind::IsADirectory { "read" } else { "open" };
-    format!("{step} {}: {}", path.display(), go_words(error))
-}
 
 /// No port: [`split`] could do with one added.
 pub(crate) const MISSING_PORT: &str = "missing port in address";

@@ -14,6 +14,9 @@ pub(crate) struct Bounds {
     /// `SuspicionMaxTimeoutMult` times.
     suspicion_max: Duration,
     probe_interval: Duration,
+    /// How many times slower an unhealthy node probes at the most.
+    awareness_max: u32,
+    reconnect_interval: Duration,
     leave: Duration,
     query: Duration,
 }
@@ -24,6 +27,8 @@ impl Bounds {
             anti_entropy: 4 * push_pull_interval(nodes, config),
             suspicion_max: suspicion_max(nodes, config),
             probe_interval: config.probe_interval,
+            awareness_max: config.awareness_max_multiplier,
+            reconnect_interval: config.reconnect_interval,
             leave: 2 * config.broadcast_timeout + config.leave_propagate_delay,
             query: config.gossip_interval * config.query_timeout_mult * (nodes.max(1).ilog10() + 1),
         }
@@ -59,6 +64,32 @@ impl Bounds {
     pub(crate) fn rejoin(&self) -> Duration {
         self.suspicion_max + self.join()
     }
+
+    /// Until two sides have given each other up: as for a crash, but with so many probes failing every node may think itself ill, and
+    /// probe as slowly as it can.
+    pub(crate) fn apart(&self) -> Duration {
+        PROBES * self.awareness_max * self.probe_interval + self.crash()
+    }
+
+    /// Until two sides that have given each other up are one again: somebody must try to reconnect, then all as for a return.
+    pub(crate) fn heal(&self) -> Duration {
+        self.reconnects() + self.rejoin()
+    }
+
+    /// Until somebody has reached one of those that it gave up: each node tries one an interval, with a chance of failed to live.
+    pub(crate) fn reconnects(&self) -> Duration {
+        RECONNECTS * self.reconnect_interval
+    }
+
+    /// How long a suspicion lasts that nobody confirms.
+    pub(crate) const fn suspicion_max(&self) -> Duration {
+        self.suspicion_max
+    }
+
+    /// How long a healthy node takes for one probe.
+    pub(crate) const fn probes(&self) -> Duration {
+        self.probe_interval
+    }
 }
 
 /// memberlist's `pushPullScale`: the base up to 32 nodes, then once more for each doubling.
@@ -74,6 +105,9 @@ fn suspicion_max(nodes: u32, config: &Config) -> Duration {
 
 /// Far more than gossip takes to go silent. Covers retries of joins too.
 const GOSSIP: Duration = Duration::from_secs(60);
+
+/// See [`Bounds::reconnects`].
+const RECONNECTS: u32 = 10;
 
 /// See [`Bounds::crash`].
 const PROBES: u32 = 20;

@@ -6,9 +6,10 @@ use serf_proto::{Instant, Node, Rng, Status};
 
 use crate::check::Witness;
 use crate::digest::Digest;
+use crate::disk::Disk;
 use crate::happening::{Happening, Key, What};
 use crate::net::stream::Ends;
-use crate::world::Inquiry;
+use crate::world::{Inquiry, KeyChange};
 
 /// One simulated host.
 #[derive(Debug)]
@@ -33,16 +34,20 @@ pub(crate) struct Cell {
     pub(crate) witness: Witness,
     /// How often the node was called.
     pub(crate) calls: u64,
-    /// Through whom it joins; drawn when empty.
-    pub(crate) contacts: Vec<u32>,
+    /// What outlives the process.
+    pub(crate) disk: Disk,
+    /// Through whom it joins, drawn when empty; none: through the members of its earlier life.
+    pub(crate) contacts: Option<Vec<u32>>,
     /// How often it tried to join.
     pub(crate) joins_tried: u32,
-    /// Whether it has delivered the event that the phase waits for.
-    pub(crate) has_heard: bool,
+    /// How many of the events that are listened for it has delivered.
+    pub(crate) heard: u32,
     /// Whose answers to the phase's queries have come, while this is the asker.
     pub(crate) answered: BTreeSet<u32>,
     /// How it asks.
     pub(crate) inquiry: Inquiry,
+    /// What it asks all to do to their keys.
+    pub(crate) key_change: Option<KeyChange>,
 }
 
 /// The way out of a host: its luck on the network, its traffic, and the count that orders what it causes.
@@ -70,7 +75,7 @@ impl Outlet {
 impl Cell {
     /// Reads a little of all that the next event will need, and tells nothing.
     pub(crate) fn touch(&self) -> u64 {
-        let here = self.wake_at.as_nanos() ^ self.outlet.datagrams ^ self.calls ^ u64::from(self.has_heard);
+        let here = self.wake_at.as_nanos() ^ self.outlet.datagrams ^ self.calls ^ u64::from(self.heard);
         here ^ self.node.as_ref().map_or(0, Node::touch)
     }
 
@@ -86,11 +91,13 @@ impl Cell {
             fallen: FallenMembers::default(),
             witness: Witness::default(),
             calls: 0,
-            contacts: Vec::new(),
+            disk: Disk::default(),
+            contacts: Some(Vec::new()),
             joins_tried: 0,
-            has_heard: false,
+            heard: 0,
             answered: BTreeSet::new(),
             inquiry: Inquiry::default(),
+            key_change: None,
         }
     }
 }

@@ -1,10 +1,11 @@
 //! How much memory a run will need, so that one that cannot end well does not start.
 
 /// What a run of `nodes` nodes needs at its peak, in bytes.
-pub(crate) fn memory_bytes(nodes: u32, is_converged: bool) -> u64 {
+pub(crate) fn memory_bytes(nodes: u32, is_converged: bool, has_snapshots: bool) -> u64 {
     let nodes = u64::from(nodes);
     let pair = if is_converged { PAIR_BYTES_CONVERGED } else { PAIR_BYTES_COLD };
-    BASE_BYTES + nodes * NODE_BYTES + nodes * nodes * pair
+    let recorded = if has_snapshots { PAIR_BYTES_RECORDED } else { 0 };
+    BASE_BYTES + nodes * NODE_BYTES + nodes * nodes * (pair + recorded)
 }
 
 /// `bytes` in the largest unit that leaves something before the point.
@@ -17,6 +18,9 @@ pub(crate) fn readable(bytes: u64) -> String {
 /// The member rows of a node, and in a join storm its queue of broadcasts; measured.
 const PAIR_BYTES_COLD: u64 = 30;
 const PAIR_BYTES_CONVERGED: u64 = 20;
+
+/// A name and an address in a snapshot.
+const PAIR_BYTES_RECORDED: u64 = 80;
 
 /// Generators, timers, buffers, packets in flight; measured.
 const NODE_BYTES: u64 = 32 * 1024;

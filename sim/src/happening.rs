@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use serf_proto::{Instant, QueryId};
 
-use crate::world::Inquiry;
+use crate::world::{Inquiry, KeyChange};
 
 /// The total order of everything that happens. It depends on who caused what and when, never on which thread ran first:
 /// `n` counts what `source` has caused.
@@ -54,16 +54,22 @@ pub(crate) enum Segment {
 /// What the simulator does to a node. Only the node itself is touched, so no thread needs another's nodes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Command {
-    /// The process starts, without memory of an earlier life.
-    Start { converged: bool },
+    /// The process starts.
+    Start(Birth),
     /// Join through these nodes, or through drawn ones when there are none.
     Join { contacts: Vec<u32> },
+    /// Find the cluster of the earlier life again, or join through drawn nodes when none of it is known.
+    Rejoin,
     /// Send a user event.
     UserEvent { name: String, payload: Vec<u8> },
     /// Ask these nodes, or all when there are none.
     Query { inquiry: Inquiry, nodes: Vec<String> },
     /// Answer a query with so many bytes.
     Respond { to: QueryId, bytes: u32 },
+    /// Ask all to do something to their keys.
+    ChangeKeys(KeyChange),
+    /// Announce another role.
+    SetRole(u32),
     /// Leave gracefully.
     Leave,
     /// The process dies; its host stays up and refuses connections.
@@ -72,6 +78,17 @@ pub(crate) enum Command {
     Pause,
     /// The process goes on.
     Resume,
+}
+
+/// What a process knows when it starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Birth {
+    /// Nothing.
+    Blank,
+    /// Everybody.
+    Converged,
+    /// What the disk says of its earlier life.
+    FromDisk,
 }
 
 #[cfg(test)]

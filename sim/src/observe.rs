@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use serf_proto::{Event, MemberEvent, MemberEventKind, QueryReport};
+use serf_proto::{Event, KeyReport, MemberEvent, MemberEventKind, QueryReport};
 
 use crate::addressing::{node_at, node_of};
 use crate::cell::Cell;
@@ -39,25 +39,28 @@ impl Scene<'_> {
                     self.observe_member(cell, event, member);
                 }
             }
-            Event::User(event) => {
-                if let Aim::Event { name } = &self.shared.goal.aim
-                    && **name == *event.name
-                    && !core::mem::replace(&mut cell.has_heard, true)
-                {
+            Event::User(event) if self.shared.listened_for.as_deref() == Some(&*event.name) => {
+                cell.heard += 1;
+                if matches!(self.shared.goal.aim, Aim::Events { count } if cell.heard <= count) {
                     self.progress(1);
                 }
             }
             Event::Suspected { member, .. } => {
+                let truth = &self.shared.truth;
                 if let Some(member) = node_at(member.addr(), self.shared.nodes)
-                    && self.shared.truth.is_up(member)
+                    && truth.is_alarm_false(self.host, member)
                 {
                     self.tally.false_suspicions += 1;
                     self.tally.falsely_suspected.insert(member);
+                    self.tally.suspicion_blame.count(truth.is_subject(self.host), truth.is_subject(member));
                 }
             }
             Event::Joined(report) if report.contacted == 0 => {
-                let contacts = cell.contacts.clone();
-                self.schedule_here(cell, JOIN_RETRY, What::Command(Box::new(Command::Join { contacts })));
+                let again = match &cell.contacts {
+                    Some(contacts) => Command::Join { contacts: contacts.clone() },
+                    None => Command::Rejoin,
+                };
+                self.schedule_here(cell, JOIN_RETRY, What::Command(Box::new(again)));
             }
             Event::Query(query) => {
                 // What an application does takes it a moment.
@@ -75,6 +78,7 @@ impl Scene<'_> {
                 }
             }
             Event::QueryEnded(report) => self.ask_the_silent(cell, report),
+            Event::Keys(report) => self.note_keys(cell, report),
             Event::LeftCluster(_) => return Next::End,
             _ => {}
         }
@@ -95,10 +99,38 @@ impl Scene<'_> {
         self.schedule_here(cell, THINKING, What::Command(Box::new(again)));
     }
 
+    /// Counts who did to its keys what it was asked for, and asks all again while somebody is missing, as an operator would.
+    fn note_keys(&mut self, cell: &mut Cell, report: &KeyReport) {
+        if self.shared.goal.aim != (Aim::Keys { asker: self.host }) {
+            return;
+        }
+        self.tally.queries += 1;
+        self.tally.query_answers += report.answers.len() as u64;
+        for answer in report.answers.iter().filter(|answer| answer.done) {
+            if let Some(node) = node_of(&answer.from)
+                && self.shared.truth.is_up(node)
+                && cell.answered.insert(node)
+            {
+                self.progress(1);
+            }
+        }
+        if i64::try_from(cell.answered.len()).is_ok_and(|answered| answered < self.shared.goal.total)
+            && let Some(change) = cell.key_change.clone()
+        {
+            self.schedule_here(cell, THINKING, What::Command(Box::new(Command::ChangeKeys(change))));
+        }
+    }
+
     fn observe_member(&mut self, cell: &mut Cell, event: &MemberEvent, member: u32) {
-        if event.kind == MemberEventKind::Failed && self.shared.truth.is_up(member) {
-            self.tally.false_failures += 1;
-            self.tally.falsely_failed.insert(member);
+        if event.kind == MemberEventKind::Failed {
+            let truth = &self.shared.truth;
+            if truth.is_alarm_false(self.host, member) {
+                self.tally.false_failures += 1;
+                self.tally.falsely_failed.insert(member);
+                self.tally.failure_blame.count(truth.is_subject(self.host), truth.is_subject(member));
+            } else {
+                self.tally.true_failures += 1;
+            }
         }
         let Some(status) = status_after(event.kind) else { return };
         let before = cell.fallen.change(member, status);

@@ -5,6 +5,7 @@ use core::fmt::Write as _;
 use serf_proto::{Event, Input, Instant, Output};
 
 use crate::addressing::{name_of, node_at};
+use crate::disk::Found;
 
 /// Everything that went into one life of a node, and everything that came out.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +21,8 @@ pub struct Recording {
     /// What came out, from the start on.
     pub outputs: Vec<Output>,
     pub(crate) life: u32,
+    /// What it found on its disk.
+    pub(crate) found: Found,
 }
 
 /// Watches one node.
@@ -36,12 +39,12 @@ impl Recorder {
         Self { node, is_printing, recording: None, nodes }
     }
 
-    pub(crate) fn start(&mut self, started_at: Instant, life: u32, is_converged: bool) {
+    pub(crate) fn start(&mut self, started_at: Instant, life: u32, is_converged: bool, found: Found) {
         self.line(started_at, "start", "");
         let (node, inputs, outputs) = (self.node, Vec::new(), Vec::new());
         // Kept only for replays: a printed trace may be long.
         if !self.is_printing {
-            self.recording = Some(Recording { node, started_at, is_converged, inputs, outputs, life });
+            self.recording = Some(Recording { node, started_at, is_converged, inputs, outputs, life, found });
         }
     }
 

@@ -7,10 +7,10 @@ use serf_proto::{Config, Instant};
 use crate::addressing::name_of;
 use crate::bounds::Bounds;
 use crate::engine::{Beat, Stop};
-use crate::phase::{Begun, Phase, PhaseSettings};
-use crate::report::{Outcome, PhaseReport, Reached, Spread};
+use crate::phase::{Begun, Course, Figures, Phase, PhaseSettings, Step};
+use crate::report::{Outcome, PhaseReport, Reached, Spread, StepReport};
 use crate::tally::{NetDrop, Tally};
-use crate::truth::Standing;
+use crate::truth::{Aim, Standing};
 use crate::world::World;
 
 /// What to do with a world.
@@ -28,7 +28,7 @@ pub struct Scenario {
 
 /// Is told how a run goes, and may stop it.
 pub trait Monitor {
-    /// A phase begins; `total` is how much there is to do, 0 when it just takes its time.
+    /// A phase, or the next step of it, begins; `total` is how much there is to do, 0 when it just takes its time.
     fn phase_begins(&mut self, phase: Phase, total: i64, until: Instant);
 
     /// Time passed. True stops the run.
@@ -83,40 +83,98 @@ impl Scenario {
         monitor: &mut dyn Monitor,
     ) -> PhaseReport {
         let started_at = world.now();
-        let deadline = match phase.begin(world, &self.settings, bounds) {
-            Begun::Until(deadline) => deadline,
+        world.begin_phase();
+        let mut course: Box<dyn Course> = match phase.begin(world, &self.settings, bounds) {
+            Begun::Until(within) => Box::new(Single { step: Some(Step { name: "", goal: phase.goal(), within }) }),
+            Begun::Course(course) => course,
             Begun::Skipped(why) => return PhaseReport::skipped(phase, started_at, why),
         };
-        let until = (started_at + deadline).min(end);
-        monitor.phase_begins(phase, world.goal().total, until);
-        let stop = world.run(until, &mut |beat| monitor.beat(beat));
-        monitor.phase_ends();
-        world.settle_departures();
-        let outcome = match stop {
-            Stop::Reached => Outcome::Done,
-            Stop::Halted => Outcome::Halted,
-            Stop::TimeOver if until == end => Outcome::CutShort,
-            Stop::TimeOver if phase == Phase::Idle => Outcome::Done,
-            Stop::TimeOver => missing(phase, world, deadline),
-        };
-        summarize(phase, world, started_at, deadline, outcome)
+        let mut ran = Ran { started_at, steps: Vec::new(), last: Tally::default(), sum: Tally::default() };
+        let mut outcome = Outcome::Done;
+        while outcome == Outcome::Done
+            && let Some(step) = course.next(world)
+        {
+            let began_at = world.now();
+            outcome = run_step(phase, &step, world, end, monitor);
+            let counted = world.tally();
+            let figures = course.end(world, &counted);
+            // What the course itself found broken is counted now, too.
+            ran.last = world.tally();
+            ran.sum.merge_counts(&ran.last);
+            ran.steps.push(report_step(&step, world, began_at, &ran.last, figures));
+        }
+        summarize(phase, world, ran, outcome)
     }
 }
 
-fn missing(phase: Phase, world: &World, deadline: Duration) -> Outcome {
+/// A phase of one step, which has begun already.
+struct Single {
+    step: Option<Step>,
+}
+
+impl Course for Single {
+    fn next(&mut self, _: &mut World) -> Option<Step> {
+        self.step.take()
+    }
+}
+
+/// What a phase has come to.
+struct Ran {
+    started_at: Instant,
+    steps: Vec<StepReport>,
+    /// What was counted in the last step.
+    last: Tally,
+    /// What was counted in all.
+    sum: Tally,
+}
+
+fn run_step(phase: Phase, step: &Step, world: &mut World, end: Instant, monitor: &mut dyn Monitor) -> Outcome {
+    let until = (world.now() + step.within).min(end);
+    monitor.phase_begins(phase, world.goal().total, until);
+    let stop = world.run(until, &mut |beat| monitor.beat(beat));
+    monitor.phase_ends();
+    world.settle_departures();
+    match stop {
+        Stop::Reached => Outcome::Done,
+        Stop::Halted => Outcome::Halted,
+        Stop::TimeOver if until == end => Outcome::CutShort,
+        Stop::TimeOver if world.goal().aim == Aim::Nothing => Outcome::Done,
+        Stop::TimeOver => missing(world, step.within),
+    }
+}
+
+fn missing(world: &World, deadline: Duration) -> Outcome {
     let (count, examples) = world.missing(EXAMPLES);
     let examples = examples
         .into_iter()
-        .map(|(observer, member)| match phase {
-            Phase::Event | Phase::Query => name_of(observer),
-            _ => format!("{} about {}", name_of(observer), name_of(member)),
+        .map(|(observer, member)| match world.goal().aim {
+            Aim::Views { .. } | Aim::Nothing => format!("{} about {}", name_of(observer), name_of(member)),
+            Aim::Events { .. } | Aim::Answers { .. } | Aim::Keys { .. } => name_of(observer),
         })
         .collect();
     Outcome::Missing { count, examples, deadline_s: deadline.as_secs_f64() }
 }
 
-fn summarize(phase: Phase, world: &World, started_at: Instant, deadline: Duration, outcome: Outcome) -> PhaseReport {
-    let tally = world.tally();
+fn report_step(step: &Step, world: &World, began_at: Instant, tally: &Tally, figures: Figures) -> StepReport {
+    let total = world.goal().total;
+    StepReport {
+        step: step.name,
+        goal: step.goal,
+        took_s: (world.now() - began_at).as_secs_f64(),
+        deadline_s: step.within.as_secs_f64(),
+        total,
+        done: tally.done,
+        reached_s: reached(tally, total),
+        false_suspicions: tally.false_suspicions,
+        false_failures: tally.false_failures,
+        datagrams_delivered: tally.delivered,
+        figures,
+    }
+}
+
+/// The goal and its times are those of the last step; what is counted is counted over all.
+fn summarize(phase: Phase, world: &World, ran: Ran, outcome: Outcome) -> PhaseReport {
+    let Ran { started_at, steps, last, sum } = ran;
     let took = world.now() - started_at;
     let total = world.goal().total;
     let (mut datagrams, mut bytes): (Vec<u64>, Vec<u64>) = world.traffic().unzip();
@@ -125,25 +183,26 @@ fn summarize(phase: Phase, world: &World, started_at: Instant, deadline: Duratio
         goal: phase.goal(),
         started_at_s: started_at.as_secs_f64(),
         took_s: took.as_secs_f64(),
-        deadline_s: deadline.as_secs_f64(),
+        deadline_s: steps.iter().map(|step| step.deadline_s).sum(),
         total,
-        done: tally.done,
+        done: last.done,
         nodes_up: world.all(Standing::Up).len(),
-        reached_s: reached(&tally, total),
+        reached_s: reached(&last, total),
         datagrams_per_node_second: Spread::of(&mut datagrams, took),
         bytes_per_node_second: Spread::of(&mut bytes, took),
         datagrams_sent: datagrams.iter().sum(),
-        datagrams_delivered: tally.delivered,
-        stream_bytes: tally.stream_bytes,
-        queries: tally.queries,
-        query_answers: tally.query_answers,
-        false_suspicions: tally.false_suspicions,
-        falsely_suspected_nodes: tally.falsely_suspected.len(),
-        false_failures: tally.false_failures,
-        falsely_failed_nodes: tally.falsely_failed.len(),
-        network_dropped: NetDrop::ALL.iter().map(|reason| (reason.name(), tally.drops[*reason as usize])).collect(),
-        violation_count: tally.violation_count,
-        violations: tally.violations.iter().map(ToString::to_string).collect(),
+        datagrams_delivered: sum.delivered,
+        stream_bytes: sum.stream_bytes,
+        queries: sum.queries,
+        query_answers: sum.query_answers,
+        false_suspicions: sum.false_suspicions,
+        falsely_suspected_nodes: sum.falsely_suspected.len(),
+        false_failures: sum.false_failures,
+        falsely_failed_nodes: sum.falsely_failed.len(),
+        network_dropped: NetDrop::ALL.iter().map(|reason| (reason.name(), sum.drops[*reason as usize])).collect(),
+        violation_count: sum.violation_count,
+        violations: sum.violations.iter().map(ToString::to_string).collect(),
+        steps: steps.into_iter().filter(|step| !step.step.is_empty()).collect(),
         outcome,
     }
 }

@@ -1,20 +1,23 @@
 //! A part of the nodes, run by one thread: takes what is due, calls nodes, routes what they want.
 
 use core::time::Duration;
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use serf_proto::{DropReason, Input, Instant, MessageKind, Node, OldEvents, Outbox, Output, Sent, StreamInput};
+use serf_proto::{DropReason, Input, Instant, MessageKind, Node, OldEvents, Outbox, Output, Sent, Status, StreamInput};
 
-use crate::addressing::{addr_of, connection_addr};
-use crate::cell::{Backlog, Cell};
+use crate::addressing::{addr_of, connection_addr, node_of};
+use crate::cell::{Backlog, Cell, FallenMembers};
+use crate::check::Witness;
 use crate::digest::Digest;
-use crate::happening::{Command, Happening, Key, Segment, What};
+use crate::happening::{Birth, Command, Happening, Key, Segment, What};
 use crate::observe::Next;
 use crate::post::Post;
 use crate::recorder::Recorder;
 use crate::route::Scene;
 use crate::shared::Shared;
 use crate::tally::{NetDrop, Tally};
+use crate::world::KeyChange;
 
 /// Every `shards`-th node, from number `index` on.
 #[derive(Debug)]
@@ -224,7 +227,7 @@ impl Shard {
     fn obey(&mut self, shared: &Shared, local: usize, host: u32, at: Instant, command: Command) {
         let cell = &mut self.cells[local];
         match command {
-            Command::Start { converged } => self.start(shared, local, host, at, converged),
+            Command::Start(birth) => self.start(shared, local, host, at, birth),
             Command::Crash => self.end(shared, local, host, at),
             Command::Pause => cell.backlog = cell.node.is_some().then(Box::<Backlog>::default),
             Command::Resume => self.resume(shared, local, host, at),
@@ -235,7 +238,7 @@ impl Shard {
                     contacts.iter().map(|node| addr_of(*node)).collect()
                 };
                 cell.joins_tried += 1;
-                cell.contacts = contacts;
+                cell.contacts = Some(contacts);
                 if !seeds.is_empty() {
                     self.feed(shared, local, host, at, Input::Join { seeds, old: OldEvents::Deliver });
                 }
@@ -259,21 +262,60 @@ impl Shard {
             Command::Respond { to, bytes } => {
                 self.feed(shared, local, host, at, Input::Respond { to, payload: vec![b'x'; bytes as usize] });
             }
+            Command::Rejoin => self.rejoin(shared, local, host, at),
+            Command::ChangeKeys(change) => {
+                let KeyChange { operation, key, relay_factor } = change.clone();
+                cell.key_change = Some(change);
+                self.feed(shared, local, host, at, Input::ChangeAllKeys { operation, key, relay_factor });
+            }
+            Command::SetRole(role) => {
+                let tags = BTreeMap::from([("role".to_owned(), format!("role-{role}"))]);
+                self.feed(shared, local, host, at, Input::SetTags(tags));
+            }
             Command::Leave => self.feed(shared, local, host, at, Input::Leave),
         }
     }
 
-    fn start(&mut self, shared: &Shared, local: usize, host: u32, at: Instant, is_converged: bool) {
+    /// Looks for the cluster of the earlier life until there is company, whoever found whom; joins through others when nobody is
+    /// known. So does `serf-runtime`.
+    fn rejoin(&mut self, shared: &Shared, local: usize, host: u32, at: Instant) {
+        let cell = &mut self.cells[local];
+        cell.contacts = None;
+        let Some(node) = &cell.node else { return };
+        if node.members().filter(|member| member.status() == Status::Alive).take(2).count() > 1 {
+            return;
+        }
+        if cell.disk.snapshot().alive().all(|(name, _)| node_of(name) == Some(host)) {
+            self.obey(shared, local, host, at, Command::Join { contacts: Vec::new() });
+        } else {
+            self.feed(shared, local, host, at, Input::Rejoin { old: OldEvents::Deliver });
+        }
+    }
+
+    fn start(&mut self, shared: &Shared, local: usize, host: u32, at: Instant, birth: Birth) {
         let cell = &mut self.cells[local];
         if cell.node.is_some() {
             return;
         }
         cell.digest.fold(at.as_nanos());
         cell.digest.fold(KIND_START);
+        let found = match birth {
+            Birth::FromDisk => cell.disk.read(),
+            Birth::Blank => {
+                cell.disk.forget_cluster();
+                cell.witness = Witness::default();
+                cell.disk.read_keys()
+            }
+            Birth::Converged => {
+                cell.disk.clone_from(&shared.converged_disk);
+                cell.disk.read_keys()
+            }
+        };
+        let is_converged = birth == Birth::Converged;
         if let Some(recorder) = watching(&mut self.recorder, host) {
-            recorder.start(at, cell.lives, is_converged);
+            recorder.start(at, cell.lives, is_converged, found.clone());
         }
-        cell.node = Some(shared.spawn(host, cell.lives, at, is_converged, &mut self.out));
+        cell.node = Some(shared.spawn(host, cell.lives, at, is_converged, found, &mut self.out));
         cell.lives += 1;
         self.settle(shared, local, host, at);
     }
@@ -294,7 +336,8 @@ impl Shard {
             sum.add(sent);
         }
         (cell.wake_at, cell.backlog) = (Instant::MAX, None);
-        (cell.fallen, cell.witness) = Default::default();
+        cell.fallen = FallenMembers::default();
+        cell.witness.end_life();
         let mut scene = scene(shared, &mut self.post, &mut self.tally, host, at);
         for end in cell.ends.close_all() {
             scene.reset_peer(cell, &end);
@@ -330,6 +373,7 @@ impl Shard {
         cell.calls += 1;
         let mut scene = scene(shared, &mut self.post, &mut self.tally, host, at);
         let mut next = Next::GoOn;
+        let mut written = Vec::new();
         while let Some(output) = self.out.pop() {
             if let Some(recorder) = watching(&mut self.recorder, host) {
                 recorder.output(at, &output);
@@ -344,6 +388,11 @@ impl Shard {
                         next = Next::End;
                     }
                 }
+                Output::Persist(record) => cell.disk.append(&record),
+                Output::Keyring { change, keys } => {
+                    cell.disk.keep_keys(keys);
+                    written.push(change);
+                }
                 _ => debug_assert!(false, "every output is routed"),
             }
         }
@@ -356,6 +405,9 @@ impl Shard {
         match next {
             Next::GoOn => self.arm(local, host, at),
             Next::End => self.end(shared, local, host, at),
+        }
+        for change in written {
+            self.feed(shared, local, host, at, Input::KeyringWritten { change, failure: None });
         }
     }
 
@@ -397,6 +449,9 @@ fn fold_input(digest: &mut Digest, input: &Input) {
         Input::Leave => (6, 0),
         Input::Query { nodes, .. } => (8, nodes.len() as u64),
         Input::Respond { to, .. } => (9, to.ltime()),
+        Input::Rejoin { .. } => (10, 0),
+        Input::ChangeAllKeys { key, .. } => (11, key.len() as u64),
+        Input::SetTags(tags) => (12, tags.len() as u64),
         _ => (7, 0),
     };
     digest.fold(KIND_OTHER | kind);

@@ -3,10 +3,14 @@
 use core::net::SocketAddr;
 use std::sync::Arc;
 
-use serf_proto::{CodecChoice, Config, Directory, Identity, Instant, Node, Options, Outbox, Rng, Seed, Start, Tags};
+use serf_proto::envelope::Key;
+use serf_proto::{
+    CodecChoice, Config, Directory, Identity, Instant, Node, Options, Outbox, Record, Rng, Seed, Start, Tags,
+};
 
 use crate::addressing::{addr_of, name_of};
 use crate::check::QueueBounds;
+use crate::disk::{Disk, Found};
 use crate::net::{LinkModel, Network};
 use crate::truth::{Goal, Truth};
 
@@ -19,10 +23,14 @@ pub(crate) struct Shared {
     pub(crate) network: Network,
     pub(crate) truth: Truth,
     pub(crate) goal: Goal,
+    /// The name of the user events that are counted.
+    pub(crate) listened_for: Option<Box<str>>,
     /// Whom nodes join through that were given nobody.
     pub(crate) contacts: Contacts,
     /// None when checks are off.
     pub(crate) checks: Option<QueueBounds>,
+    /// What is on the disk of a node that starts as one who knows everybody.
+    pub(crate) converged_disk: Disk,
     identities: Vec<Identity>,
     directory: Directory,
     seed: Seed,
@@ -42,6 +50,16 @@ impl Settings {
         let hashicorp = || Options { codec: CodecChoice::HashiCorp, ..config.options().clone() };
         let odd = mixed_codecs.then(|| Config::new(hashicorp()).expect("the codec makes no other setting wrong"));
         Self { odd: odd.map(Arc::new), all: Arc::new(config) }
+    }
+
+    /// The settings of a node whose keyring is this; as at first when it is empty.
+    fn with_keys(&self, node: u32, keys: Vec<Key>) -> Arc<Config> {
+        let settings = self.of(node);
+        if keys.is_empty() {
+            return Arc::clone(settings);
+        }
+        let options = Options { encrypt_keys: keys, ..settings.options().clone() };
+        Arc::new(Config::new(options).expect("a node's own keyring is within its limits"))
     }
 
     pub(crate) const fn of(&self, node: u32) -> &Arc<Config> {
@@ -78,18 +96,23 @@ impl Shared {
         };
         let identities: Vec<Identity> = (0..nodes).map(identity).collect();
         let directory = Directory::new(identities.iter().cloned());
+        let seed = Seed::from_u64(seed);
+        let everybody = if settings.of(0).snapshot { 0..nodes } else { 0..0 };
+        let alive = |node| Record::Alive { name: name_of(node).as_str().into(), addr: addr_of(node) };
         Self {
             nodes,
             shards,
             checks: has_checks.then(|| QueueBounds::new(nodes, settings.of(0))),
             settings,
-            network: Network::new(model),
+            network: Network::new(model, nodes, &seed.child(CHILD_PLACES)),
             truth: Truth::new(nodes),
             goal: Goal::none(Instant::ZERO),
+            listened_for: None,
+            converged_disk: Disk::of(everybody.map(alive)),
             contacts: Contacts::Earlier,
             identities,
             directory,
-            seed: Seed::from_u64(seed),
+            seed,
         }
     }
 
@@ -114,11 +137,19 @@ impl Shared {
     }
 
     /// A node at the start of its `life`-th life.
-    pub(crate) fn spawn(&self, node: u32, life: u32, now: Instant, is_converged: bool, out: &mut Outbox) -> Node {
+    pub(crate) fn spawn(
+        &self,
+        node: u32,
+        life: u32,
+        now: Instant,
+        is_converged: bool,
+        found: Found,
+        out: &mut Outbox,
+    ) -> Node {
         let seed = self.seed.child(CHILD_NODES).child(u64::from(node)).child(u64::from(life));
         let mut start = Start::new();
-        (start.directory, start.converged) = (self.directory.clone(), is_converged);
-        Node::new(Arc::clone(self.settings.of(node)), &self.identities[node as usize], &seed, now, start, out)
+        (start.directory, start.converged, start.snapshot) = (self.directory.clone(), is_converged, found.snapshot);
+        Node::new(self.settings.with_keys(node, found.keys), &self.identities[node as usize], &seed, now, start, out)
     }
 
     /// Whom a node without given contacts tries to join through, at its `attempt`-th try.
@@ -166,6 +197,7 @@ const CHILD_PLAN: u64 = 0;
 const CHILD_LINKS: u64 = 1;
 const CHILD_NODES: u64 = 2;
 const CHILD_JOINS: u64 = 3;
+const CHILD_PLACES: u64 = 4;
 
 #[cfg(test)]
 mod tests {

@@ -38,6 +38,33 @@ impl NetDrop {
     }
 }
 
+/// False alarms by who raised them and about whom, where the subjects of a phase are the ones to blame.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Blame {
+    /// About subjects.
+    pub(crate) of_subjects: u64,
+    /// About others, by subjects.
+    pub(crate) by_subjects: u64,
+    /// About others, by others.
+    pub(crate) among_others: u64,
+}
+
+impl Blame {
+    pub(crate) const fn count(&mut self, by_subject: bool, of_subject: bool) {
+        match (of_subject, by_subject) {
+            (true, _) => self.of_subjects += 1,
+            (false, true) => self.by_subjects += 1,
+            (false, false) => self.among_others += 1,
+        }
+    }
+
+    const fn merge(&mut self, other: &Self) {
+        self.of_subjects += other.of_subjects;
+        self.by_subjects += other.by_subjects;
+        self.among_others += other.among_others;
+    }
+}
+
 /// What a shard counts.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tally {
@@ -53,6 +80,12 @@ pub(crate) struct Tally {
     pub(crate) false_failures: u64,
     /// Who was so marked.
     pub(crate) falsely_failed: BTreeSet<u32>,
+    /// Who raised those suspicions, about whom.
+    pub(crate) suspicion_blame: Blame,
+    /// Who marked them failed.
+    pub(crate) failure_blame: Blame,
+    /// Nodes that were marked failed and were not up, or out of reach; one for each observer's.
+    pub(crate) true_failures: u64,
     /// Queries that ended.
     pub(crate) queries: u64,
     /// Answers to them, each node's once a query.
@@ -91,10 +124,18 @@ impl Tally {
     pub(crate) fn merge(&mut self, other: &Self) {
         self.done += other.done;
         self.times.merge(&other.times);
+        self.merge_counts(other);
+    }
+
+    /// Adds what `other` counted but what it did towards its goal, which is another.
+    pub(crate) fn merge_counts(&mut self, other: &Self) {
         self.false_suspicions += other.false_suspicions;
         self.falsely_suspected.extend(&other.falsely_suspected);
         self.false_failures += other.false_failures;
         self.falsely_failed.extend(&other.falsely_failed);
+        self.suspicion_blame.merge(&other.suspicion_blame);
+        self.failure_blame.merge(&other.failure_blame);
+        self.true_failures += other.true_failures;
         self.queries += other.queries;
         self.query_answers += other.query_answers;
         self.delivered += other.delivered;

@@ -28,12 +28,19 @@ pub(crate) struct Truth {
     ever_left: Vec<bool>,
     /// Whom the current phase is about.
     subjects: Vec<bool>,
+    /// Whether a partition keeps the subjects from all others.
+    is_split: bool,
 }
 
 impl Truth {
     pub(crate) fn new(nodes: u32) -> Self {
         let nodes = nodes as usize;
-        Self { standings: vec![Standing::Unborn; nodes], ever_left: vec![false; nodes], subjects: vec![false; nodes] }
+        Self {
+            standings: vec![Standing::Unborn; nodes],
+            ever_left: vec![false; nodes],
+            subjects: vec![false; nodes],
+            is_split: false,
+        }
     }
 
     pub(crate) fn set(&mut self, node: u32, standing: Standing) {
@@ -51,6 +58,11 @@ impl Truth {
         }
     }
 
+    /// Notes that a partition begins or ends to keep the subjects from all others.
+    pub(crate) const fn set_split(&mut self, is_split: bool) {
+        self.is_split = is_split;
+    }
+
     pub(crate) fn standing(&self, node: u32) -> Standing {
         self.standings[node as usize]
     }
@@ -65,6 +77,11 @@ impl Truth {
 
     pub(crate) fn is_subject(&self, node: u32) -> bool {
         self.subjects[node as usize]
+    }
+
+    /// Whether it is wrong to hold `member` for failed: it runs, and no partition keeps `observer` from it.
+    pub(crate) fn is_alarm_false(&self, observer: u32, member: u32) -> bool {
+        self.is_up(member) && !(self.is_split && self.is_subject(observer) != self.is_subject(member))
     }
 
     /// The nodes with this standing, in order.
@@ -100,10 +117,12 @@ pub(crate) enum Aim {
     Nothing,
     /// Every watched pair: the first sees the second with this status.
     Views { status: Status, watch: Watch },
-    /// Every node delivers the user event of this name.
-    Event { name: Box<str> },
+    /// Every node delivers so many of the user events that are listened for.
+    Events { count: u32 },
     /// Every node's answer to a query comes to the asker.
     Answers { asker: u32 },
+    /// Every node has done to its keys what the asker asks for, and the asker knows.
+    Keys { asker: u32 },
 }
 
 /// Which pairs of an observer and a member are watched.
@@ -115,6 +134,10 @@ pub(crate) enum Watch {
     SubjectsByOthers,
     /// How all that are up see the subjects, and how the subjects see all that are up.
     SubjectsAndAll,
+    /// How the subjects that are up see the others that are up, and the reverse: the two sides of a partition.
+    OtherSide,
+    /// How all that are up see each other, a node and itself included.
+    AllUp,
 }
 
 impl Watch {
@@ -125,6 +148,10 @@ impl Watch {
             Self::SubjectsAndAll => {
                 (truth.is_subject(member) || truth.is_subject(observer)) && truth.is_up(observer) && truth.is_up(member)
             }
+            Self::OtherSide => {
+                truth.is_subject(member) != truth.is_subject(observer) && truth.is_up(observer) && truth.is_up(member)
+            }
+            Self::AllUp => truth.is_up(observer) && truth.is_up(member),
         }
     }
 }
@@ -175,6 +202,23 @@ mod tests {
         let watch = Watch::SubjectsAndAll;
         assert!(watch.covers(&truth, 0, 1) && watch.covers(&truth, 1, 0) && watch.covers(&truth, 1, 1));
         assert!(!watch.covers(&truth, 0, 0) && !watch.covers(&truth, 1, 2));
+    }
+
+    #[test]
+    fn a_partition_is_watched_across_and_makes_alarms_across_true() {
+        let mut truth = Truth::new(4);
+        for node in 0..4 {
+            truth.set(node, Standing::Up);
+        }
+        truth.set_subjects(&[2, 3]);
+        assert!(Watch::OtherSide.covers(&truth, 0, 2) && Watch::OtherSide.covers(&truth, 3, 1));
+        assert!(!Watch::OtherSide.covers(&truth, 0, 1) && !Watch::OtherSide.covers(&truth, 2, 3));
+        assert!(truth.is_alarm_false(0, 2), "no partition yet");
+        truth.set_split(true);
+        assert!(!truth.is_alarm_false(0, 2) && !truth.is_alarm_false(2, 0));
+        assert!(truth.is_alarm_false(0, 1) && truth.is_alarm_false(2, 3), "within a side");
+        truth.set(1, Standing::Crashed);
+        assert!(!truth.is_alarm_false(0, 1) && !Watch::AllUp.covers(&truth, 0, 1));
     }
 
     #[test]

@@ -2,14 +2,15 @@
 
 use core::time::Duration;
 
-use serf_proto::{Config, DropReason, Instant, MessageKind, Node, Outbox, Output, Rng, Sent, Status};
+use serf_proto::{Config, DropReason, Instant, KeyOperation, MessageKind, Node, Outbox, Output, Rng, Sent, Status};
 
 use crate::addressing::name_of;
-use crate::check::{Violation, disagreement};
+use crate::cell::Cell;
+use crate::check::{Finding, Violation, disagreement};
 use crate::digest::Digest;
 use crate::engine::{self, Beat, Stop};
-use crate::happening::Command;
-use crate::net::{LinkModel, Rule};
+use crate::happening::{Birth, Command};
+use crate::net::{Effect, LinkModel, NodeSet, Rule};
 use crate::recorder::{Recorder, Recording};
 use crate::shard::Shard;
 use crate::shared::{Contacts, Settings, Shared, draw_distinct};
@@ -44,6 +45,8 @@ pub struct World {
     luck: Rng,
     /// Faults and changes planned for later, in the order of their times.
     planned: Vec<(Instant, Fault)>,
+    /// Tells events and roles apart.
+    commands_given: u32,
 }
 
 /// How a node asks all others.
@@ -55,6 +58,17 @@ pub struct Inquiry {
     pub answer_bytes: u32,
 }
 
+/// What a node asks all to do to their keys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyChange {
+    /// What.
+    pub operation: KeyOperation,
+    /// With which key.
+    pub key: Vec<u8>,
+    /// Over how many other nodes each answer goes besides the direct way.
+    pub relay_factor: u8,
+}
+
 /// Something that befalls nodes or the network.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -63,16 +77,45 @@ pub enum Fault {
     Crash(u32),
     /// The process starts anew, without memory, and joins through nodes that are up.
     Restart(u32),
+    /// The process starts anew and finds the cluster again with what its snapshot says. Without one, as [`Fault::Restart`].
+    Return(u32),
     /// The process stalls.
     Pause(u32),
     /// The process goes on.
     Resume(u32),
     /// The node leaves gracefully.
     Leave(u32),
+    /// The node sends a user event of its own.
+    Event(u32),
+    /// The node asks all others.
+    Query(u32),
+    /// The node announces another role.
+    Role(u32),
     /// A rule of the network begins to apply.
     Rule(Rule),
     /// All rules of the network end.
     Heal,
+}
+
+impl Fault {
+    /// Its kind, in a word or two.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Crash(_) => "crashes",
+            Self::Restart(_) => "blank restarts",
+            Self::Return(_) => "returns from snapshots",
+            Self::Pause(_) => "stalls",
+            Self::Resume(_) => "ends of stalls",
+            Self::Leave(_) => "leaves",
+            Self::Event(_) => "events",
+            Self::Query(_) => "queries",
+            Self::Role(_) => "changes of tags",
+            Self::Rule(Rule { effect: Effect::Drop, .. }) => "cuts",
+            Self::Rule(Rule { effect: Effect::Loss { .. }, .. }) => "bursts of loss",
+            Self::Rule(Rule { effect: Effect::Delay(_), .. }) => "delays",
+            Self::Heal => "ends of all rules",
+        }
+    }
 }
 
 impl World {
@@ -87,6 +130,7 @@ impl World {
             shared,
             now: Instant::ZERO,
             planned: Vec::new(),
+            commands_given: 0,
         }
     }
 
@@ -97,7 +141,7 @@ impl World {
         for node in 0..nodes {
             let offset = spread.as_nanos() * u128::from(node) / u128::from(nodes);
             let at = self.now + Duration::from_nanos(u64::try_from(offset).unwrap_or(u64::MAX));
-            self.command_at(node, at, Command::Start { converged: false });
+            self.command_at(node, at, Command::Start(Birth::Blank));
             if node > 0 {
                 self.command_at(node, at, Command::Join { contacts: Vec::new() });
             }
@@ -108,14 +152,14 @@ impl World {
     /// Starts all nodes at once, each knowing all others already.
     pub fn start_converged(&mut self) {
         for node in 0..self.shared.nodes {
-            self.command(node, Command::Start { converged: true });
+            self.command(node, Command::Start(Birth::Converged));
             self.shared.truth.set(node, Standing::Up);
         }
     }
 
     /// Starts one node, which joins through `contacts`.
     pub fn start(&mut self, node: u32, contacts: &[u32]) {
-        self.command(node, Command::Start { converged: false });
+        self.command(node, Command::Start(Birth::Blank));
         if !contacts.is_empty() {
             self.command(node, Command::Join { contacts: contacts.to_vec() });
         }
@@ -131,10 +175,31 @@ impl World {
             Fault::Resume(node) => self.change(node, &[Paused], Command::Resume, Up),
             Fault::Leave(node) => self.change(node, &[Up], Command::Leave, Leaving),
             Fault::Restart(node) => {
+                self.settle_departures();
                 if matches!(self.shared.truth.standing(node), Crashed | Left) {
                     let up = self.shared.truth.all(Up).collect();
                     self.restart_through(node, Contacts::These(up));
                 }
+            }
+            Fault::Return(node) => {
+                self.settle_departures();
+                if matches!(self.shared.truth.standing(node), Crashed | Left) {
+                    self.shared.contacts = Contacts::These(self.shared.truth.all(Up).collect());
+                    self.return_after(node, Duration::ZERO);
+                }
+            }
+            Fault::Event(node) => {
+                self.commands_given += 1;
+                let payload = self.commands_given.to_le_bytes();
+                self.change(node, &[Up], Command::UserEvent { name: LOAD.to_owned(), payload: payload.to_vec() }, Up);
+            }
+            Fault::Query(node) => {
+                let inquiry = Inquiry { relay_factor: 1, answer_bytes: 8 };
+                self.change(node, &[Up], Command::Query { inquiry, nodes: Vec::new() }, Up);
+            }
+            Fault::Role(node) => {
+                self.commands_given += 1;
+                self.change(node, &[Up], Command::SetRole(self.commands_given), Up);
             }
             Fault::Rule(rule) => self.shared.network.rules.push(rule),
             Fault::Heal => self.shared.network.rules.clear(),
@@ -186,13 +251,13 @@ impl World {
 
     /// The node of a host, if its process runs.
     pub fn node(&self, node: u32) -> Option<&Node> {
-        self.shards[self.shared.shard(node)].cells[self.shared.local(node)].node.as_ref()
+        self.cell(node).node.as_ref()
     }
 
     /// A hash of everything that went into every node so far. Equal seeds give equal hashes for every number of threads.
     pub fn trace_hash(&self) -> u64 {
         (0..self.shared.nodes).fold(0, |sum, node| {
-            let cell = &self.shards[self.shared.shard(node)].cells[self.shared.local(node)];
+            let cell = self.cell(node);
             let mut digest = Digest::default();
             digest.fold(u64::from(node) + 1);
             digest.fold(cell.digest.value());
@@ -209,7 +274,8 @@ impl World {
     pub fn replay(&self, recording: &Recording) -> Vec<Output> {
         let mut out = Outbox::new();
         let Recording { node, life, started_at, is_converged, .. } = *recording;
-        let mut node = self.shared.spawn(node, life, started_at, is_converged, &mut out);
+        let found = recording.found.clone();
+        let mut node = self.shared.spawn(node, life, started_at, is_converged, found, &mut out);
         let mut outputs: Vec<Output> = out.drain().collect();
         for (at, input) in &recording.inputs {
             node.apply(*at, input, &mut out);
@@ -239,22 +305,75 @@ impl World {
             .collect()
     }
 
+    /// Every view that is not as it should be after faults of all kinds, up to `limit`. More is fine than with
+    /// [`World::disagreements`]: whoever left while nobody could hear it may be held for failed, if all hold it for that. And less:
+    /// tags must be right, too.
+    pub fn discords(&self, limit: usize) -> Vec<Violation> {
+        let observers = || (0..self.shared.nodes).filter(|node| self.shared.truth.is_up(*node));
+        let is_failed_for_all = |member| {
+            observers().all(|observer| matches!(self.status_seen(observer, member), None | Some(Status::Failed)))
+        };
+        let is_fine = |violation: &Violation| match violation.finding {
+            Finding::Disagreement { member, seen: Some(Status::Failed), .. } => {
+                self.shared.truth.standing(member) == Standing::Left && is_failed_for_all(member)
+            }
+            _ => false,
+        };
+        let mut wrong = self.disagreements(usize::MAX);
+        wrong.retain(|violation| !is_fine(violation));
+        for member in observers() {
+            let Some(tags) = self.node(member).map(|node| node.local().meta()) else { continue };
+            let name = name_of(member);
+            let sees_others = |observer: &u32| {
+                self.node(*observer).and_then(|node| node.member(&name)).is_some_and(|seen| seen.peer().meta() != tags)
+            };
+            let finding = Finding::TagsDisagree { member };
+            let at = self.now;
+            wrong.extend(observers().filter(sees_others).map(|node| Violation { at, node, finding: finding.clone() }));
+        }
+        wrong.truncate(limit);
+        wrong
+    }
+
     // What phases use.
 
-    /// Begins to count towards `aim`, which pairs that are already so count for.
+    /// Nodes that are up and have delivered fewer of the events that are listened for.
+    pub(crate) fn not_heard(&self, count: u32) -> Vec<u32> {
+        self.shared.truth.all(Standing::Up).filter(|node| self.cell(*node).heard < count).collect()
+    }
+
+    /// Begins to count what hosts send.
+    pub(crate) fn begin_phase(&mut self) {
+        for cell in self.shards.iter_mut().flat_map(|shard| &mut shard.cells) {
+            (cell.outlet.datagrams, cell.outlet.datagram_bytes) = (0, 0);
+        }
+    }
+
+    /// Begins to count deliveries of user events of this name.
+    pub(crate) fn listen_for(&mut self, name: &str) {
+        self.shared.listened_for = Some(name.into());
+        for cell in self.shards.iter_mut().flat_map(|shard| &mut shard.cells) {
+            cell.heard = 0;
+        }
+    }
+
+    /// Begins to count towards `aim`, which pairs and deliveries that are already so count for.
     pub(crate) fn begin(&mut self, aim: Aim) {
         for shard in &mut self.shards {
             shard.tally = Tally::default();
             for cell in &mut shard.cells {
-                cell.has_heard = false;
                 cell.answered.clear();
-                (cell.outlet.datagrams, cell.outlet.datagram_bytes) = (0, 0);
             }
         }
         let up = self.shared.truth.all(Standing::Up).count();
         let (total, done) = match &aim {
             Aim::Nothing => (0, 0),
-            Aim::Event { .. } | Aim::Answers { .. } => (up, 0),
+            Aim::Events { count } => {
+                let count = *count as usize;
+                let heard = |node| (self.cell(node).heard as usize).min(count);
+                (up * count, self.shared.truth.all(Standing::Up).map(heard).sum())
+            }
+            Aim::Answers { .. } | Aim::Keys { .. } => (up, 0),
             Aim::Views { status, watch } => {
                 let (status, watch) = (*status, *watch);
                 let (total, missing) = self.pairs(watch).fold((0, 0), |(total, missing), (observer, member)| {
@@ -348,16 +467,11 @@ impl World {
         };
         match &self.shared.goal.aim {
             Aim::Nothing => {}
-            Aim::Event { .. } => {
-                for node in self.shared.truth.all(Standing::Up) {
-                    let cell = &self.shards[self.shared.shard(node)].cells[self.shared.local(node)];
-                    if !cell.has_heard {
-                        note((node, node));
-                    }
-                }
+            Aim::Events { count } => {
+                self.not_heard(*count).into_iter().for_each(|node| note((node, node)));
             }
-            Aim::Answers { asker } => {
-                let cell = &self.shards[self.shared.shard(*asker)].cells[self.shared.local(*asker)];
+            Aim::Answers { asker } | Aim::Keys { asker } => {
+                let cell = self.cell(*asker);
                 for node in self.shared.truth.all(Standing::Up) {
                     if !cell.answered.contains(&node) {
                         note((node, node));
@@ -401,10 +515,68 @@ impl World {
         }
     }
 
+    /// Starts a node's process anew after `pause`, with what its disk says.
+    pub(crate) fn return_after(&mut self, node: u32, pause: Duration) {
+        let at = self.now + pause;
+        if self.shared.settings.of(node).snapshot {
+            self.command_at(node, at, Command::Start(Birth::FromDisk));
+            self.command_at(node, at, Command::Rejoin);
+        } else {
+            self.command_at(node, at, Command::Start(Birth::Blank));
+            self.command_at(node, at, Command::Join { contacts: Vec::new() });
+        }
+        self.shared.truth.set(node, Standing::Up);
+    }
+
+    /// Lets a node's process stall from now plus `pause` on for `time`. It still counts as up.
+    pub(crate) fn stall_after(&mut self, node: u32, pause: Duration, time: Duration) {
+        self.command_at(node, self.now + pause, Command::Pause);
+        self.command_at(node, self.now + pause + time, Command::Resume);
+    }
+
+    /// Lets a node send a user event after `pause`.
+    pub(crate) fn user_event_after(&mut self, node: u32, pause: Duration, name: &str, payload: &[u8]) {
+        let event = Command::UserEvent { name: name.to_owned(), payload: payload.to_vec() };
+        self.command_at(node, self.now + pause, event);
+    }
+
+    /// Lets a node ask all to do something to their keys, again and again while that is what a step is about.
+    pub(crate) fn change_keys(&mut self, node: u32, change: KeyChange) {
+        self.command(node, Command::ChangeKeys(change));
+    }
+
+    /// Begins or ends a partition that keeps the subjects from all others.
+    pub(crate) fn set_split(&mut self, is_split: bool) {
+        self.shared.truth.set_split(is_split);
+        self.shared.network.rules.clear();
+        if is_split {
+            let sides = |is_subject| {
+                NodeSet::of((0..self.shared.nodes).filter(|node| self.shared.truth.is_subject(*node) == is_subject))
+            };
+            self.shared.network.rules.extend(Rule::partition(sides(true), sides(false), None));
+        }
+    }
+
+    /// Notes a rule that was found broken from outside.
+    pub(crate) fn violate(&mut self, node: u32, finding: Finding) {
+        let at = self.now;
+        self.shards[0].tally.violate(Violation { at, node, finding });
+    }
+
+    /// The luck of what is done to the world.
+    pub(crate) const fn luck(&mut self) -> &mut Rng {
+        &mut self.luck
+    }
+
+    /// The mean time of a round trip between two nodes.
+    pub(crate) fn round_trip_mean(&self, a: u32, b: u32) -> Duration {
+        self.shared.network.round_trip_mean(a, b)
+    }
+
     /// Starts a node's process anew. From now on nodes without contacts of their own join through `contacts`.
     pub(crate) fn restart_through(&mut self, node: u32, contacts: Contacts) {
         self.shared.contacts = contacts;
-        self.command(node, Command::Start { converged: false });
+        self.command(node, Command::Start(Birth::Blank));
         self.command(node, Command::Join { contacts: Vec::new() });
         self.shared.truth.set(node, Standing::Up);
     }
@@ -415,6 +587,10 @@ impl World {
             self.command(node, command);
             self.shared.truth.set(node, to);
         }
+    }
+
+    fn cell(&self, node: u32) -> &Cell {
+        &self.shards[self.shared.shard(node)].cells[self.shared.local(node)]
     }
 
     fn command(&mut self, node: u32, command: Command) {
@@ -446,3 +622,6 @@ impl World {
         })
     }
 }
+
+/// The name of the events of [`Fault::Event`].
+const LOAD: &str = "load";

@@ -152,7 +152,7 @@ impl Log {
     }
 
     /// How many lines nobody read in time.
-    pub fn lines_lost(&self) -> u64 {
+    pub fn lines_lost_total(&self) -> u64 {
         self.lock().lines_lost_total
     }
 

@@ -96,6 +96,39 @@ pub enum Finding {
         /// The member.
         member: u32,
     },
+    /// The highest incarnation that anybody knows of a node went back.
+    IncarnationForgotten {
+        /// The member.
+        member: u32,
+        /// What it was.
+        from: u32,
+        /// What it is now.
+        to: u32,
+    },
+    /// A node has other keys than it should.
+    WrongKeys {
+        /// How many it has.
+        count: usize,
+        /// Whether it encrypts with the right one.
+        is_primary_right: bool,
+    },
+    /// Nodes dropped what they could not decrypt although nobody's keys were in the way.
+    Undecryptable {
+        /// How many packets.
+        packets: u64,
+    },
+    /// Estimated round-trip times are further from the true ones than they may be.
+    RoundTripsWrong {
+        /// The median of the relative errors, in thousandths.
+        median_per_mille: u32,
+        /// What it may be, in thousandths.
+        bound_per_mille: u32,
+    },
+    /// Faults are over, the time to settle too, and a node still sees other tags of a member than those that it announces.
+    TagsDisagree {
+        /// The member.
+        member: u32,
+    },
     /// Faults are over, the time to settle too, and a node still sees a member otherwise than it is.
     Disagreement {
         /// The member.
@@ -124,6 +157,20 @@ impl fmt::Display for Finding {
             Self::QueueTooLong { queue, depth, bound } => {
                 write!(f, "its {queue} queue holds {depth}, the bound is {bound}")
             }
+            Self::IncarnationForgotten { member, from, to } => {
+                write!(f, "{}'s highest incarnation anywhere went back from {from} to {to}", name_of(*member))
+            }
+            Self::WrongKeys { count, is_primary_right } => {
+                let primary =
+                    if *is_primary_right { "encrypts with the right one" } else { "encrypts with a wrong one" };
+                write!(f, "has {count} keys instead of one and {primary}")
+            }
+            Self::Undecryptable { packets } => write!(f, "and others dropped {packets} packets that no key opened"),
+            Self::RoundTripsWrong { median_per_mille, bound_per_mille } => write!(
+                f,
+                "and others estimate round trips with a median error of {median_per_mille} per mille, it may be {bound_per_mille}"
+            ),
+            Self::TagsDisagree { member } => write!(f, "sees other tags of {} than it announces", name_of(*member)),
             Self::NeverLeft { member } => write!(f, "says that {} left, which it did not", name_of(*member)),
             Self::Disagreement { member, seen, expected } => {
                 write!(f, "sees {} as {}, it should be {}", name_of(*member), shown(*seen), shown(*expected))
@@ -164,6 +211,12 @@ pub(crate) struct Witness {
 }
 
 impl Witness {
+    /// The process ends. What it delivered counts for the next life too, unless that knows nothing of this one.
+    pub(crate) fn end_life(&mut self) {
+        let Self { events, queries, .. } = core::mem::take(self);
+        (self.events, self.queries) = (events, queries);
+    }
+
     /// Looks at the node after a call.
     pub(crate) fn after_call(&mut self, node: &Node) -> Option<Finding> {
         self.incarnation.observe(node.incarnation()).or_else(|| self.lamport.observe(node.clocks()))

@@ -1,5 +1,7 @@
 //! The command line: options in, report out, and an exit code that scripts can use.
 
+mod chaos;
+mod list;
 mod options;
 mod parse;
 
@@ -30,6 +32,11 @@ pub fn main() -> ExitCode {
     };
     match &cli.order {
         Some(Order::Bench) => bench::run(),
+        Some(Order::Chaos(options)) => chaos::run(options).unwrap_or_else(|reason| refuse(&reason)),
+        None if cli.run.list => {
+            let _closed = write!(std::io::stdout(), "{}", list::list());
+            ExitCode::SUCCESS
+        }
         None => match run(&cli.run) {
             Ok(code) => code,
             Err(reason) => refuse(&reason),
@@ -92,7 +99,7 @@ fn print(report: &Report, options: &RunOptions) -> Result<(), String> {
 
 /// Refuses what would not fit, and says what is expected.
 fn check_memory(options: &RunOptions) -> Result<(), String> {
-    let needed = estimate::memory_bytes(options.nodes, options.is_converged());
+    let needed = estimate::memory_bytes(options.nodes, options.is_converged(), options.keeps_snapshots());
     let Some(available) = usage::available_memory_bytes() else { return Ok(()) };
     let (needed_text, available_text) = (estimate::readable(needed), estimate::readable(available));
     if needed > available && !options.force {

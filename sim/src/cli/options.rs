@@ -4,6 +4,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use serf_proto::envelope::Key;
 use serf_proto::{CodecChoice, Config, Options, Rng, Seed};
 
+use super::chaos::ChaosCli;
 use super::parse::{LatencyRange, duration, latency_range, positive, share, share_of_some};
 use crate::net::LinkModel;
 use crate::phase::{Phase, PhaseSettings};
@@ -25,8 +26,10 @@ pub(super) struct Cli {
     pub(super) run: RunOptions,
 }
 
-#[derive(Clone, Copy, Debug, Subcommand)]
+#[derive(Clone, Debug, Subcommand)]
 pub(super) enum Order {
+    /// Runs many small worlds that are drawn by luck, with random faults of all kinds, after which all must agree.
+    Chaos(ChaosCli),
     /// Measures the simulator itself at several sizes and prints one table. Takes a minute or two.
     Bench,
 }
@@ -104,8 +107,8 @@ pub(super) struct RunOptions {
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration)]
     join_spread: Duration,
 
-    /// Which phases to run, in the order join, event, query, crash, leave, rejoin, idle. A cold start needs join.
-    /// [default: all, idle only with --idle]
+    /// Which phases to run; --list names them, and that is their order. A cold start needs join. [default: join, event, crash,
+    /// leave, rejoin]
     #[arg(long, value_name = "NAME", value_enum, num_args = 1.., value_delimiter = ',')]
     phase: Vec<Phase>,
 
@@ -121,13 +124,75 @@ pub(super) struct RunOptions {
     #[arg(long, value_name = "BYTES", default_value_t = 32, value_parser = clap::value_parser!(u32).range(0..=400))]
     event_bytes: u32,
 
-    /// Over how many other nodes each answer of the query phase goes, besides the direct way.
+    /// Over how many other nodes each answer of the query phase and of the rotate phase goes, besides the direct way.
     #[arg(long, default_value_t = 0, value_name = "N")]
     query_relays: u8,
 
     /// How many bytes each answer of the query phase carries.
     #[arg(long, default_value_t = 32, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(..=512))]
     query_answer_bytes: u32,
+
+    /// Share of the nodes that the partition phase cuts off from the others, above 0 and up to 1; never all.
+    #[arg(long, value_name = "SHARE", default_value = "0.5", value_parser = share_of_some, help_heading = PARTITION)]
+    partition_fraction: u32,
+
+    /// How long the partition lasts. [default: until both sides have given each other up]
+    #[arg(long, value_name = "DURATION", value_parser = duration, help_heading = PARTITION)]
+    partition_for: Option<Duration>,
+
+    /// Share of the nodes that stop and start again in the restart phase, above 0 and up to 1.
+    #[arg(long, value_name = "SHARE", default_value = "1", value_parser = share_of_some, help_heading = RESTART)]
+    restart_fraction: u32,
+
+    /// How long they stay down.
+    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = duration, help_heading = RESTART)]
+    restart_down: Duration,
+
+    /// Over how much virtual time they start again.
+    #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = duration, help_heading = RESTART)]
+    restart_spread: Duration,
+
+    /// Share of the nodes that are slow in the slow phase, above 0 and up to 1; never all.
+    #[arg(long, value_name = "SHARE", default_value = "0.1", value_parser = share_of_some, help_heading = SLOW)]
+    slow_fraction: u32,
+
+    /// How long a slow node stalls each time. What comes for it waits, and is handled late.
+    #[arg(long, value_name = "DURATION", default_value = "16s", value_parser = duration, help_heading = SLOW)]
+    slow_by: Duration,
+
+    /// How long it runs between two stalls.
+    #[arg(long, value_name = "DURATION", default_value = "64ms", value_parser = duration, help_heading = SLOW)]
+    slow_gap: Duration,
+
+    /// How long nodes are slow.
+    #[arg(long, value_name = "DURATION", default_value = "2m", value_parser = duration, help_heading = SLOW)]
+    slow_for: Duration,
+
+    /// Does without Lifeguard: no node probes slower because it is slow itself, and no suspicion lasts longer because nobody
+    /// confirms it.
+    #[arg(long, help_heading = SLOW)]
+    no_lifeguard: bool,
+
+    /// Share of the nodes that crash and return again and again in the flap phase, above 0 and up to 1; never all.
+    #[arg(long, value_name = "SHARE", default_value = "0.01", value_parser = share_of_some, help_heading = FLAP)]
+    flap_fraction: u32,
+
+    /// How often each of them crashes.
+    #[arg(long, value_name = "COUNT", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=10_000), help_heading = FLAP)]
+    flap_count: u32,
+
+    /// How long it is from crash to crash, about; a node is down for half of it.
+    #[arg(long, value_name = "DURATION", default_value = "40s", value_parser = duration, help_heading = FLAP)]
+    flap_every: Duration,
+
+    /// Spreads the nodes over a square whose side a packet crosses in this time, which comes on top of --latency. [default: all
+    /// in one place; 50ms for the rtt phase]
+    #[arg(long, value_name = "DURATION", value_parser = duration, help_heading = RTT)]
+    geometry: Option<Duration>,
+
+    /// What the median of the relative errors of estimated round trips may be at the end of the rtt phase.
+    #[arg(long, value_name = "SHARE", default_value = "0.2", value_parser = share_of_some, help_heading = RTT)]
+    rtt_error: u32,
 
     /// Ends the run with an idle phase of this virtual length.
     #[arg(long, value_name = "DURATION", value_parser = duration)]
@@ -144,6 +209,10 @@ pub(super) struct RunOptions {
     /// Prints everything that goes in and comes out of this node (from 0) to the standard error stream.
     #[arg(long, value_name = "NODE")]
     pub(super) trace: Option<u32>,
+
+    /// Names every phase, what else can be run, and the options of each, and runs nothing.
+    #[arg(long)]
+    pub(super) list: bool,
 
     /// Prints the report as one JSON object.
     #[arg(long)]
@@ -224,7 +293,8 @@ impl RunOptions {
             .with_duplicate_ppm(self.duplicate)
             .with_reorder_ppm(self.reorder)
             .with_stream_reset_ppm(self.stream_reset)
-            .with_bits_per_second(self.bandwidth.saturating_mul(1_000_000));
+            .with_bits_per_second(self.bandwidth.saturating_mul(1_000_000))
+            .with_square_side(self.square_side());
         let world = WorldOptions {
             nodes: self.nodes,
             seed: self.seed,
@@ -243,12 +313,39 @@ impl RunOptions {
                 event_bytes: self.event_bytes,
                 query_relays: self.query_relays,
                 query_answer_bytes: self.query_answer_bytes,
+                partition_ppm: self.partition_fraction,
+                partition_for: self.partition_for.unwrap_or_default(),
+                restart_ppm: self.restart_fraction,
+                restart_down: self.restart_down,
+                restart_spread: self.restart_spread,
+                slow_ppm: self.slow_fraction,
+                slow_by: self.slow_by,
+                slow_gap: self.slow_gap,
+                slow_for: self.slow_for,
+                flap_ppm: self.flap_fraction,
+                flap_count: self.flap_count,
+                flap_every: self.flap_every,
+                rtt_error_ppm: self.rtt_error,
                 idle: self.idle.unwrap_or_default(),
             },
             is_converged: self.is_converged(),
             virtual_max: self.max_virtual,
         };
         Ok(Plan { world, scenario, setup: self.setup(threads) })
+    }
+
+    /// Whether a phase is about processes that start again with what their disks say.
+    pub(super) fn keeps_snapshots(&self) -> bool {
+        self.phase.iter().any(|phase| matches!(phase, Phase::Restart | Phase::Flap))
+    }
+
+    fn is_encrypted(&self) -> bool {
+        self.encrypt || self.phase.contains(&Phase::Rotate)
+    }
+
+    fn square_side(&self) -> Duration {
+        let default = if self.phase.contains(&Phase::Rtt) { GEOMETRY } else { Duration::ZERO };
+        self.geometry.unwrap_or(default)
     }
 
     fn config(&self) -> Result<Config, String> {
@@ -260,11 +357,14 @@ impl RunOptions {
         let options = Options {
             codec: self.codec.choice(),
             gossip_packets_per_tick: self.gossip_packets,
-            encrypt_keys: self.encrypt.then(|| key(self.seed)).into_iter().collect(),
+            snapshot: self.keeps_snapshots(),
+            keyring_kept: true,
+            encrypt_keys: self.is_encrypted().then(|| key(self.seed)).into_iter().collect(),
             compression: self.compress,
             label: self.label.clone().unwrap_or_default(),
             ..profile
         };
+        let options = if self.no_lifeguard { without_lifeguard(options) } else { options };
         Config::new(options).map_err(|error| error.to_string())
     }
 
@@ -300,17 +400,25 @@ impl RunOptions {
                 StartKind::Converged => "converged",
             },
             codec: self.codec.name(),
-            encrypted: self.encrypt,
+            encrypted: self.is_encrypted(),
             compressed: self.compress,
             loss: share(self.loss),
             duplicate: share(self.duplicate),
             reorder: share(self.reorder),
             latency_min_s: self.latency.min.as_secs_f64(),
             latency_max_s: self.latency.max.as_secs_f64(),
+            geometry_s: self.square_side().as_secs_f64(),
+            lifeguard: !self.no_lifeguard,
             gossip_packets: self.gossip_packets,
             checks: !self.no_checks,
         }
     }
+}
+
+/// SWIM without what the Lifeguard paper adds: health scores and suspicions that wait for confirmation. What cannot be turned
+/// off is that a suspect is told so with the next ping.
+fn without_lifeguard(options: Options) -> Options {
+    Options { awareness_max_multiplier: 1, suspicion_max_timeout_mult: 1, ..options }
 }
 
 /// The key of all nodes of a world.
@@ -327,6 +435,16 @@ fn default_threads(nodes: u32) -> u32 {
     let processors = std::thread::available_parallelism().map_or(1, |count| u32::try_from(count.get()).unwrap_or(1));
     processors.min((nodes / NODES_PER_THREAD).max(1))
 }
+
+/// The square of the rtt phase.
+const GEOMETRY: Duration = Duration::from_millis(50);
+
+/// Groups of options in the help.
+const PARTITION: &str = "Options of the partition phase";
+const RESTART: &str = "Options of the restart phase";
+const SLOW: &str = "Options of the slow phase";
+const FLAP: &str = "Options of the flap phase";
+const RTT: &str = "Options of the rtt phase";
 
 const NODES_PER_THREAD: u32 = 1_000;
 

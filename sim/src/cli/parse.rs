@@ -9,6 +9,24 @@ pub(super) struct LatencyRange {
     pub(super) max: Duration,
 }
 
+/// Least and greatest number of nodes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct NodesRange {
+    pub(super) min: u32,
+    pub(super) max: u32,
+}
+
+/// A range of numbers of nodes such as `4..40`, or one number; each of them at least 2.
+pub(super) fn nodes_range(text: &str) -> Result<NodesRange, String> {
+    let (min, max) = text.split_once("..").unwrap_or((text, text));
+    let number = |text: &str| text.parse().map_err(|_| "it is written MIN..MAX, such as 4..40".to_owned());
+    let range = NodesRange { min: number(min)?, max: number(max)? };
+    if !(2..=range.max).contains(&range.min) || range.max > CHAOS_NODES_MAX {
+        return Err(format!("it goes from at least 2 to at most {CHAOS_NODES_MAX}, the lesser first"));
+    }
+    Ok(range)
+}
+
 /// A duration such as `20us`, `1.5ms`, `2s`, `3m` or `1h`. Only zero may do without a unit.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let wrong = || format!("{text:?} is not a duration such as 20us, 1.5ms, 2s, 3m or 1h");
@@ -70,6 +88,9 @@ pub(super) fn positive(text: &str) -> Result<u64, String> {
     text.parse().ok().filter(|number| *number > 0).ok_or_else(|| "it is a whole number above 0".to_owned())
 }
 
+/// Beyond this, faults drawn one by one hit too few nodes to matter.
+const CHAOS_NODES_MAX: u32 = 5_000;
+
 const DURATION_MAX: Duration = Duration::from_secs(366 * 24 * 3600);
 
 #[cfg(test)]
@@ -93,6 +114,15 @@ mod tests {
         assert_eq!(latency_range("1ms..20ms"), Ok(range));
         for text in ["5ms..1ms", "0..5ms", "0..", "..5ms", "5ms", ""] {
             assert!(latency_range(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn numbers_of_nodes_are_ranges_from_two_on() {
+        assert_eq!(nodes_range("4..40"), Ok(NodesRange { min: 4, max: 40 }));
+        assert_eq!(nodes_range("7"), Ok(NodesRange { min: 7, max: 7 }));
+        for text in ["1..4", "9..4", "4..", "..4", "some", "4..5001"] {
+            assert!(nodes_range(text).is_err(), "{text:?}");
         }
     }
 

@@ -1,14 +1,16 @@
 //! The virtual network: what becomes of each packet, as a function of rules, time and the sender's own luck.
 
 mod model;
+mod places;
 mod rule;
 pub(crate) mod stream;
 
 use core::time::Duration;
 
-use serf_proto::{Instant, Rng};
+use serf_proto::{Instant, Rng, Seed};
 
 pub use self::model::{LinkModel, LinkModelError};
+use self::places::Places;
 pub use self::rule::{Effect, NodeSet, Rule};
 
 /// The network between the nodes. Only ever changed between windows.
@@ -16,6 +18,7 @@ pub use self::rule::{Effect, NodeSet, Rule};
 pub(crate) struct Network {
     pub(crate) model: LinkModel,
     pub(crate) rules: Vec<Rule>,
+    places: Places,
 }
 
 /// What becomes of a datagram.
@@ -30,14 +33,20 @@ pub(crate) enum Fate {
 }
 
 impl Network {
-    pub(crate) const fn new(model: LinkModel) -> Self {
-        Self { model, rules: Vec::new() }
+    pub(crate) fn new(model: LinkModel, nodes: u32, seed: &Seed) -> Self {
+        let places = Places::draw(nodes, model.square_side(), seed);
+        Self { model, rules: Vec::new(), places }
+    }
+
+    /// The mean time of a round trip between two nodes, when no rule makes it longer.
+    pub(crate) fn round_trip_mean(&self, a: u32, b: u32) -> Duration {
+        self.model.latency_min() + self.model.latency_max() + 2 * self.places.between(a, b)
     }
 
     /// The fate of a datagram sent now. Draws from the sender's luck only, so that no other node's traffic and no
     /// thread changes it.
     pub(crate) fn judge(&self, luck: &mut Rng, now: Instant, from: u32, to: u32) -> Fate {
-        let mut detour = Duration::ZERO;
+        let mut detour = self.places.between(from, to);
         for effect in self.effects(now, from, to) {
             match effect {
                 Effect::Drop => return Fate::Cut,
@@ -62,7 +71,7 @@ impl Network {
 
     /// How long a part of a stream travels; `None` when a rule forbids it. Loss does not show: TCP sends again.
     pub(crate) fn segment_latency(&self, luck: &mut Rng, now: Instant, from: u32, to: u32) -> Option<Duration> {
-        let mut detour = Duration::ZERO;
+        let mut detour = self.places.between(from, to);
         for effect in self.effects(now, from, to) {
             match effect {
                 Effect::Drop => return None,
@@ -80,14 +89,16 @@ impl Network {
 
 #[cfg(test)]
 mod tests {
-    use serf_proto::Seed;
-
     use super::*;
 
     const MS: Duration = Duration::from_millis(1);
 
     fn luck() -> Rng {
         Rng::stream(&Seed::from_u64(1), 0)
+    }
+
+    fn network(model: LinkModel) -> Network {
+        Network::new(model, 4, &Seed::from_u64(1))
     }
 
     fn fates(network: &Network, count: u32) -> Vec<Fate> {
@@ -98,7 +109,7 @@ mod tests {
     #[test]
     fn datagrams_are_lost_and_doubled_as_often_as_the_model_says() {
         let model = LinkModel::new(MS, 20 * MS).unwrap().with_loss_ppm(100_000).with_duplicate_ppm(50_000);
-        let fates = fates(&Network::new(model), 100_000);
+        let fates = fates(&network(model), 100_000);
         let lost = fates.iter().filter(|fate| **fate == Fate::Lost).count();
         let doubled = fates.iter().filter(|fate| matches!(fate, Fate::Arrives { copy_after: Some(_), .. })).count();
         assert!((9_500..10_500).contains(&lost), "{lost}");
@@ -108,7 +119,7 @@ mod tests {
     #[test]
     fn no_datagram_is_faster_than_the_least_latency() {
         let model = LinkModel::new(MS, 2 * MS).unwrap().with_reorder_ppm(500_000).with_duplicate_ppm(500_000);
-        for fate in fates(&Network::new(model), 1_000) {
+        for fate in fates(&network(model), 1_000) {
             let Fate::Arrives { after, copy_after } = fate else { panic!("{fate:?}") };
             assert!(after >= MS && copy_after.is_none_or(|after| after >= MS));
         }
@@ -117,7 +128,7 @@ mod tests {
     #[test]
     fn a_reordered_datagram_is_overtaken() {
         let model = LinkModel::new(MS, 2 * MS).unwrap().with_reorder_ppm(1_000_000);
-        for fate in fates(&Network::new(model), 100) {
+        for fate in fates(&network(model), 100) {
             let Fate::Arrives { after, .. } = fate else { panic!("{fate:?}") };
             assert!(after > 2 * MS, "later than any that is not reordered: {after:?}");
         }
@@ -125,7 +136,7 @@ mod tests {
 
     #[test]
     fn rules_cut_one_direction_for_a_time() {
-        let mut network = Network::new(LinkModel::new(MS, 2 * MS).unwrap());
+        let mut network = network(LinkModel::new(MS, 2 * MS).unwrap());
         let until = Instant::ZERO + 10 * MS;
         network.rules.push(Rule {
             from: NodeSet::One(0),
@@ -142,8 +153,27 @@ mod tests {
     }
 
     #[test]
+    fn nodes_in_a_square_are_as_far_apart_as_their_round_trips_say() {
+        let far = network(LinkModel::new(MS, 2 * MS).unwrap().with_square_side(100 * MS));
+        let (mut luck, mut seen) = (luck(), Vec::new());
+        for (a, b) in [(0, 1), (1, 2), (2, 3), (3, 0)] {
+            let mut there_and_back = || {
+                let ways = [(a, b), (b, a)].map(|(from, to)| far.judge(&mut luck, Instant::ZERO, from, to));
+                let [Fate::Arrives { after: there, .. }, Fate::Arrives { after: back, .. }] = ways else {
+                    panic!("{ways:?}")
+                };
+                there + back
+            };
+            let mean = (0..100).map(|_| there_and_back()).sum::<Duration>() / 100;
+            assert!(mean.abs_diff(far.round_trip_mean(a, b)) < MS, "{mean:?}");
+            seen.push(mean);
+        }
+        assert!(seen.iter().max() > seen.iter().min().map(|least| *least + 10 * MS).as_ref(), "{seen:?}");
+    }
+
+    #[test]
     fn a_delay_is_added_and_loss_spares_streams() {
-        let mut network = Network::new(LinkModel::new(MS, 2 * MS).unwrap());
+        let mut network = network(LinkModel::new(MS, 2 * MS).unwrap());
         let rule = |effect| Rule { from: NodeSet::All, to: NodeSet::All, effect, during: None };
         network.rules.push(rule(Effect::Delay(100 * MS)));
         network.rules.push(rule(Effect::Loss { ppm: 1_000_000 }));

@@ -13,6 +13,7 @@ pub struct LinkModel {
     reorder_ppm: u32,
     stream_reset_ppm: u32,
     bits_per_second: u64,
+    square_side: Duration,
 }
 
 /// Why a latency range was refused.
@@ -62,6 +63,7 @@ impl LinkModel {
             reorder_ppm: 0,
             stream_reset_ppm: 0,
             bits_per_second: BITS_PER_SECOND,
+            square_side: Duration::ZERO,
         })
     }
 
@@ -95,12 +97,19 @@ impl LinkModel {
         Self { bits_per_second: bits_per_second.max(1), ..self }
     }
 
+    /// Nodes are spread evenly over a square, whose side a packet crosses in `square_side`; the time between two of them comes on
+    /// top of what is drawn. Zero: all are in one place.
+    #[must_use]
+    pub const fn with_square_side(self, square_side: Duration) -> Self {
+        Self { square_side, ..self }
+    }
+
     /// The least one-way latency.
     pub const fn latency_min(&self) -> Duration {
         self.latency_min
     }
 
-    /// The greatest one-way latency of a packet that is not reordered.
+    /// The greatest one-way latency of a packet that is not reordered, between nodes in one place.
     pub const fn latency_max(&self) -> Duration {
         self.latency_max
     }
@@ -108,6 +117,11 @@ impl LinkModel {
     /// How many datagrams of a million are lost.
     pub const fn loss_ppm(&self) -> u32 {
         self.loss_ppm
+    }
+
+    /// How long a packet takes to cross the square in which nodes are; zero when they are in one place.
+    pub const fn square_side(&self) -> Duration {
+        self.square_side
     }
 
     pub(crate) const fn duplicate_ppm(&self) -> u32 {

@@ -6,7 +6,8 @@ use crate::world::World;
 /// One user event from one node.
 pub(super) fn begin(world: &mut World, settings: &PhaseSettings, bounds: &Bounds) -> Begun {
     let Some(&sender) = world.draw_up(1).first() else { return Begun::Skipped("no node is up") };
-    world.begin(Aim::Event { name: NAME.into() });
+    world.listen_for(NAME);
+    world.begin(Aim::Events { count: 1 });
     world.user_event(sender, NAME, &vec![b'x'; settings.event_bytes as usize]);
     Begun::Until(bounds.event())
 }

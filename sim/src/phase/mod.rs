@@ -1,19 +1,29 @@
 //! The phases of a run: each does something to the cluster and waits until all have noticed.
 
+mod course;
 mod crash;
 mod event;
+mod flap;
 mod idle;
 mod join;
 mod leave;
+mod partition;
 mod query;
 mod rejoin;
+mod restart;
+mod rotate;
+mod rtt;
+mod slow;
 
 use core::fmt;
 use core::time::Duration;
 
 use clap::ValueEnum;
 
+pub use self::course::Figures;
+pub(crate) use self::course::{Course, Step};
 use crate::bounds::Bounds;
+use crate::truth::Standing;
 use crate::world::World;
 
 /// One phase of a run.
@@ -31,6 +41,19 @@ pub enum Phase {
     Leave,
     /// The crashed nodes return under their old names, until they and all others see each other alive.
     Rejoin,
+    /// A part of the nodes is cut off until both sides have given each other up, then the network heals, until every node
+    /// sees every node alive.
+    Partition,
+    /// All nodes stop at once and start again with nothing but their snapshots, until every node sees every node alive.
+    Restart,
+    /// Some nodes stall again and again, for the time that `--slow-for` says; then they recover.
+    Slow,
+    /// Some nodes crash and return again and again, until every node sees every node alive.
+    Flap,
+    /// The key of the whole cluster is exchanged while events are sent, until everybody has the new one only.
+    Rotate,
+    /// Nodes find their coordinates, and the round trips that these stand for are compared with the true ones.
+    Rtt,
     /// Nothing is done, for the time that `--idle` says.
     Idle,
 }
@@ -48,11 +71,60 @@ impl Phase {
             Self::Crash => "crash",
             Self::Leave => "leave",
             Self::Rejoin => "rejoin",
+            Self::Partition => "partition",
+            Self::Restart => "restart",
+            Self::Slow => "slow",
+            Self::Flap => "flap",
+            Self::Rotate => "rotate",
+            Self::Rtt => "rtt",
             Self::Idle => "idle",
         }
     }
 
-    /// What is waited for, in a few words.
+    /// Every phase, in the order in which they are run.
+    pub fn all() -> &'static [Self] {
+        Self::value_variants()
+    }
+
+    /// What happens, in a line.
+    pub const fn summary(self) -> &'static str {
+        match self {
+            Self::Join => "nodes arrive one after another and join, until every node sees every node",
+            Self::Event => "one node sends a user event, until every node has delivered it",
+            Self::Query => "one node asks all, until every answer has come; the silent are asked again",
+            Self::Crash => "some nodes stop at once, until every survivor has marked them failed",
+            Self::Leave => "some nodes leave gracefully, until all others have marked them left",
+            Self::Rejoin => "the crashed return under their old names, until all see each other",
+            Self::Partition => "the network is cut in two until both sides have given each other up, then it heals",
+            Self::Restart => "all nodes stop at once and find each other again by their snapshots alone",
+            Self::Slow => "some nodes stall again and again; who is taken for failed, with and without Lifeguard?",
+            Self::Flap => "some nodes crash and return again and again",
+            Self::Rotate => "the cluster's key is exchanged while events are sent",
+            Self::Rtt => "how well the nodes' coordinates estimate round-trip times",
+            Self::Idle => "nothing is done for a time",
+        }
+    }
+
+    /// The options that are for it alone.
+    pub const fn options(self) -> &'static str {
+        match self {
+            Self::Join => "--join-spread",
+            Self::Event => "--event-bytes",
+            Self::Query => "--query-relays --query-answer-bytes",
+            Self::Crash => "--crash-fraction",
+            Self::Leave => "--leave-fraction",
+            Self::Rejoin => "",
+            Self::Partition => "--partition-fraction --partition-for",
+            Self::Restart => "--restart-fraction --restart-down --restart-spread",
+            Self::Slow => "--slow-fraction --slow-by --slow-gap --slow-for --no-lifeguard",
+            Self::Flap => "--flap-fraction --flap-count --flap-every",
+            Self::Rotate => "--query-relays",
+            Self::Rtt => "--geometry --rtt-error",
+            Self::Idle => "--idle",
+        }
+    }
+
+    /// What is waited for in the end, in a few words.
     pub const fn goal(self) -> &'static str {
         match self {
             Self::Join => "every node sees every node alive",
@@ -61,6 +133,9 @@ impl Phase {
             Self::Crash => "every survivor sees the crashed as failed",
             Self::Leave => "all others see the leavers as left",
             Self::Rejoin => "returned and others see each other alive",
+            Self::Partition | Self::Restart | Self::Slow | Self::Flap => "every node sees every node alive",
+            Self::Rotate => "every node has delivered every event",
+            Self::Rtt => "nothing, nodes probe each other",
             Self::Idle => "nothing, time just passes",
         }
     }
@@ -87,6 +162,32 @@ pub struct PhaseSettings {
     pub query_relays: u8,
     /// How many bytes each answer to the query carries.
     pub query_answer_bytes: u32,
+    /// How many nodes of a million a partition cuts off; at least one, and never all.
+    pub partition_ppm: u32,
+    /// How long the partition lasts; zero: until both sides have given each other up.
+    pub partition_for: Duration,
+    /// How many nodes of a million stop and start again; at least one does.
+    pub restart_ppm: u32,
+    /// How long they stay down.
+    pub restart_down: Duration,
+    /// Over how much time they start again.
+    pub restart_spread: Duration,
+    /// How many nodes of a million are slow; at least one is, and never all.
+    pub slow_ppm: u32,
+    /// How long a slow node stalls each time.
+    pub slow_by: Duration,
+    /// How long it runs between two stalls.
+    pub slow_gap: Duration,
+    /// How long nodes are slow.
+    pub slow_for: Duration,
+    /// How many nodes of a million crash and return again and again; at least one does, and never all.
+    pub flap_ppm: u32,
+    /// How often each of them crashes.
+    pub flap_count: u32,
+    /// How long it is from crash to crash, about; a node is down for half of it.
+    pub flap_every: Duration,
+    /// What the median relative error of estimated round trips may be in the end, in parts per million.
+    pub rtt_error_ppm: u32,
     /// How long the idle phase lasts.
     pub idle: Duration,
 }
@@ -100,16 +201,30 @@ impl Default for PhaseSettings {
             event_bytes: 32,
             query_relays: 0,
             query_answer_bytes: 32,
+            partition_ppm: 500_000,
+            partition_for: Duration::ZERO,
+            restart_ppm: 1_000_000,
+            restart_down: Duration::from_secs(1),
+            restart_spread: Duration::from_secs(2),
+            slow_ppm: 100_000,
+            slow_by: Duration::from_secs(16),
+            slow_gap: Duration::from_millis(64),
+            slow_for: Duration::from_secs(120),
+            flap_ppm: 10_000,
+            flap_count: 4,
+            flap_every: Duration::from_secs(40),
+            rtt_error_ppm: 200_000,
             idle: Duration::ZERO,
         }
     }
 }
 
 /// How a phase began.
-#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Begun {
     /// It runs until its goal is reached, at the latest for this long.
     Until(Duration),
+    /// It goes step by step.
+    Course(Box<dyn Course>),
     /// It makes no sense here, and why.
     Skipped(&'static str),
 }
@@ -123,6 +238,12 @@ impl Phase {
             Self::Crash => crash::begin(world, settings, bounds),
             Self::Leave => leave::begin(world, settings, bounds),
             Self::Rejoin => rejoin::begin(world, bounds),
+            Self::Partition => partition::begin(world, settings, bounds),
+            Self::Restart => restart::begin(world, settings, bounds),
+            Self::Slow => slow::begin(world, settings, bounds),
+            Self::Flap => flap::begin(world, settings, bounds),
+            Self::Rotate => rotate::begin(world, settings, bounds),
+            Self::Rtt => rtt::begin(world, settings, bounds),
             Self::Idle => idle::begin(world, settings),
         }
     }
@@ -130,8 +251,14 @@ impl Phase {
 
 /// Some of those that are up: `ppm` of a million of all nodes, at least one, and never the last one.
 fn draw_victims(world: &mut World, ppm: u32) -> Vec<u32> {
-    let up = u32::try_from(world.all(crate::truth::Standing::Up).len()).unwrap_or(u32::MAX);
+    let up = u32::try_from(world.all(Standing::Up).len()).unwrap_or(u32::MAX);
     let share = u64::from(world.nodes()) * u64::from(ppm) / 1_000_000;
     let wanted = u32::try_from(share).unwrap_or(u32::MAX).max(1);
     world.draw_up(wanted.min(up.saturating_sub(1)))
+}
+
+/// How many nodes `ppm` of a million of those that are up come to, at least one if there is any.
+fn share_of_up(world: &World, ppm: u32) -> usize {
+    let up = world.all(Standing::Up).len();
+    (up * ppm as usize / 1_000_000).max(1).min(up)
 }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serf_proto::{Instant, Sent};
 
-use crate::phase::Phase;
+use crate::phase::{Figures, Phase};
 use crate::{allocations, usage};
 
 /// Everything about a run. The keys of its JSON form are stable: they may be added to, not changed.
@@ -61,6 +61,10 @@ pub struct Setup {
     pub latency_min_s: f64,
     /// The greatest one-way latency.
     pub latency_max_s: f64,
+    /// The one-way time across the square over which nodes are spread; 0 when they are in one place.
+    pub geometry_s: f64,
+    /// Whether nodes do as Lifeguard says.
+    pub lifeguard: bool,
     /// Gossip packets to one node in one tick.
     pub gossip_packets: u32,
     /// Whether the checkers watched.
@@ -120,6 +124,37 @@ pub struct PhaseReport {
     pub violation_count: u64,
     /// The first of them.
     pub violations: Vec<String>,
+    /// The steps of a phase that has several, in order. What is counted above is counted over all of them; the goal and its
+    /// times are those of the last.
+    pub steps: Vec<StepReport>,
+}
+
+/// One step of a phase that has several.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct StepReport {
+    /// Its name.
+    pub step: &'static str,
+    /// What was waited for.
+    pub goal: &'static str,
+    /// How long it took, in virtual seconds.
+    pub took_s: f64,
+    /// How long it was allowed to take, in virtual seconds.
+    pub deadline_s: f64,
+    /// How many pairs of nodes, or deliveries, complete it; 0 when time just passes.
+    pub total: i64,
+    /// How many were complete at its end.
+    pub done: i64,
+    /// When shares of the total were complete, in virtual seconds since it began.
+    pub reached_s: Reached,
+    /// Suspicions of nodes that were up and in reach, one for each observer.
+    pub false_suspicions: u64,
+    /// Nodes that were up and in reach and were marked failed, one for each observer.
+    pub false_failures: u64,
+    /// Datagrams that reached a node.
+    pub datagrams_delivered: u64,
+    /// What only this kind of step counts.
+    pub figures: Figures,
 }
 
 /// How a phase ended.
@@ -240,6 +275,7 @@ impl PhaseReport {
             network_dropped: BTreeMap::new(),
             violation_count: 0,
             violations: Vec::new(),
+            steps: Vec::new(),
         }
     }
 

@@ -2,13 +2,14 @@
 
 use core::fmt;
 
-use super::{Outcome, PhaseReport, Report};
+use super::{Outcome, PhaseReport, Reached, Report};
 use crate::phase::Phase;
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.write_setup(f)?;
         self.write_times(f)?;
+        self.write_steps(f)?;
         self.write_alarms(f)?;
         self.write_traffic(f)?;
         self.write_kinds(f)?;
@@ -45,13 +46,8 @@ impl Report {
             write!(f, "  {:7} {:42}", phase.phase.name(), phase.goal)?;
             match &phase.outcome {
                 Outcome::Skipped { why } => write!(f, " skipped: {why}")?,
-                _ if phase.phase == Phase::Idle => write!(f, " {} s passed", phase.took_s)?,
-                _ => {
-                    let reached = phase.reached_s;
-                    for share in [reached.p50, reached.p90, reached.p99, reached.p99_9, reached.p100] {
-                        write!(f, " {:>9}", share.map_or_else(|| "-".to_owned(), |s| format!("{s:.2}")))?;
-                    }
-                }
+                _ if phase.total == 0 => write!(f, " {} s passed", phase.took_s)?,
+                _ => write_shares(f, &phase.reached_s)?,
             }
             writeln!(f)?;
         }
@@ -67,6 +63,28 @@ impl Report {
                 shown(crash.reached_s.p99),
                 shown(crash.reached_s.p100)
             )?;
+        }
+        Ok(())
+    }
+
+    fn write_steps(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for phase in self.phases.iter().filter(|phase| !phase.steps.is_empty()) {
+            writeln!(f, "\nThe steps of {}, virtual seconds since each began:", phase.phase)?;
+            for step in &phase.steps {
+                write!(f, "  {:7} {:42}", step.step, step.goal)?;
+                if step.total == 0 {
+                    write!(f, " {:.2} s passed", step.took_s)?;
+                } else {
+                    write_shares(f, &step.reached_s)?;
+                }
+                writeln!(f)?;
+                let figures =
+                    step.figures.iter().map(|(name, value)| format!("{} {}", name.replace('_', " "), shown(value)));
+                let alarms = [("false suspicions", step.false_suspicions), ("false failures", step.false_failures)];
+                let alarms = alarms.iter().map(|(name, count)| format!("{name} {count}"));
+                let packets = core::iter::once(format!("packets {}", step.datagrams_delivered));
+                write_wrapped(f, figures.chain(alarms).chain(packets))?;
+            }
         }
         Ok(())
     }
@@ -196,6 +214,33 @@ impl Report {
     }
 }
 
+fn write_shares(f: &mut fmt::Formatter<'_>, reached: &Reached) -> fmt::Result {
+    for share in [reached.p50, reached.p90, reached.p99, reached.p99_9, reached.p100] {
+        write!(f, " {:>9}", share.map_or_else(|| "-".to_owned(), |s| format!("{s:.2}")))?;
+    }
+    Ok(())
+}
+
+/// Words behind each other, as many as fit into a line.
+fn write_wrapped(f: &mut fmt::Formatter<'_>, words: impl Iterator<Item = String>) -> fmt::Result {
+    let mut column = LINE_COLUMNS;
+    for word in words {
+        if column + word.len() + 2 > LINE_COLUMNS {
+            write!(f, "{}{:10}{word}", if column == LINE_COLUMNS { "" } else { ",\n" }, "")?;
+            column = 10 + word.len();
+        } else {
+            write!(f, ", {word}")?;
+            column += 2 + word.len();
+        }
+    }
+    writeln!(f)
+}
+
+/// A count as it is, anything else with three places.
+fn shown(value: f64) -> String {
+    if value.fract() == 0.0 { format!("{value}") } else { format!("{value:.3}") }
+}
+
 /// What was counted, most first; "nothing" when nothing was.
 fn counts(by_reason: &std::collections::BTreeMap<&'static str, u64>) -> String {
     let mut seen: Vec<(&str, u64)> = by_reason.iter().map(|(reason, count)| (*reason, *count)).collect();
@@ -208,5 +253,8 @@ fn counts(by_reason: &std::collections::BTreeMap<&'static str, u64>) -> String {
         seen.iter().map(|(reason, count)| format!("{count} {}", reason.replace('_', " "))).collect();
     words.join(", ")
 }
+
+/// How long a line may be.
+const LINE_COLUMNS: usize = 110;
 
 const NODES_FOR_PAIRS: u32 = 500;

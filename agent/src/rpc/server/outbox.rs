@@ -92,11 +92,9 @@ impl Outbox {
 
     /// Queues an answer: a header, and a body if `body` writes one.
     pub(crate) fn reply(&self, seq: u64, error: &str, body: impl FnOnce(&mut Encoder<'_>)) {
-        let mut head = Vec::new();
-        let to = &mut Encoder::new(&mut head);
-        ReplyHeader { error: error.into(), seq }.encode(to);
-        body(to);
-        self.push(Item { head, body: None, stream: None });
+        let item = Item::reply(seq, error, body);
+        self.lock().push(item);
+        self.filled.notify_one();
     }
 
     /// Begins a stream, after an answer that is queued first.
@@ -110,10 +108,12 @@ impl Outbox {
         if state.streams.contains_key(&seq) {
             return Err(StreamExists);
         }
+        // The answer first: a record in front of it would be taken for the answer.
+        state.push(Item::reply(seq, "", |_| {}));
         state.streams.insert(seq, Stream { filters, queued: 0, dropped: 0 });
         drop(state);
+        self.filled.notify_one();
         streams.add(self);
-        self.reply(seq, "", |_| {});
         Ok(())
     }
 
@@ -243,18 +243,8 @@ impl Outbox {
                 };
                 Some(Arc::clone(shared.get_or_insert_with(encode)))
             };
-            let item = Item { head, body, stream: Some(seq) };
-            state.queue_bytes += item.bytes();
-            state.queue.push_back(item);
+            state.push(Item { head, body, stream: Some(seq) });
         }
-        drop(state);
-        self.filled.notify_one();
-    }
-
-    fn push(&self, item: Item) {
-        let mut state = self.lock();
-        state.queue_bytes += item.bytes();
-        state.queue.push_back(item);
         drop(state);
         self.filled.notify_one();
     }
@@ -264,7 +254,22 @@ impl Outbox {
     }
 }
 
+impl State {
+    fn push(&mut self, item: Item) {
+        self.queue_bytes += item.bytes();
+        self.queue.push_back(item);
+    }
+}
+
 impl Item {
+    fn reply(seq: u64, error: &str, body: impl FnOnce(&mut Encoder<'_>)) -> Self {
+        let mut head = Vec::new();
+        let to = &mut Encoder::new(&mut head);
+        ReplyHeader { error: error.into(), seq }.encode(to);
+        body(to);
+        Self { head, body: None, stream: None }
+    }
+
     fn bytes(&self) -> usize {
         self.head.len() + self.body.as_ref().map_or(0, |body| body.len())
     }

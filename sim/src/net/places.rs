@@ -1,0 +1,54 @@
+use core::time::Duration;
+
+use serf_proto::{Rng, Seed};
+
+/// Where nodes are: points of a square, drawn from the seed. Packets take the time that is between two points, besides what
+/// the link model draws.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Places {
+    /// In nanoseconds along each side; empty when all nodes are in one place.
+    points: Vec<[u32; 2]>,
+}
+
+impl Places {
+    /// Points for `nodes` nodes of a square whose side a packet crosses in `side`, of which up to four seconds count.
+    pub(crate) fn draw(nodes: u32, side: Duration, seed: &Seed) -> Self {
+        let side = u32::try_from(side.as_nanos()).unwrap_or(u32::MAX);
+        if side == 0 {
+            return Self::default();
+        }
+        let mut luck = Rng::stream(seed, 0);
+        Self { points: (0..nodes).map(|_| [luck.below(side), luck.below(side)]).collect() }
+    }
+
+    /// The one-way time between two nodes. Whole numbers only, so that every platform gets the same.
+    pub(crate) fn between(&self, a: u32, b: u32) -> Duration {
+        let (Some(a), Some(b)) = (self.points.get(a as usize), self.points.get(b as usize)) else {
+            return Duration::ZERO;
+        };
+        let square = |axis: usize| u128::from(a[axis].abs_diff(b[axis])).pow(2);
+        Duration::from_nanos(u64::try_from((square(0) + square(1)).isqrt()).unwrap_or(u64::MAX))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn distances_are_those_of_a_square() {
+        let places = Places { points: vec![[0, 0], [30_000_000, 40_000_000], [u32::MAX, u32::MAX]] };
+        assert_eq!(places.between(0, 1), Duration::from_millis(50));
+        assert_eq!(places.between(1, 0), places.between(0, 1));
+        assert_eq!(places.between(1, 1), Duration::ZERO);
+        assert_eq!(places.between(0, 2), Duration::from_nanos(6_074_000_998));
+        let drawn = Places::draw(100, Duration::from_millis(50), &Seed::from_u64(1));
+        let far = (0..100).map(|node| drawn.between(0, node)).max().unwrap();
+        assert!(far > Duration::from_millis(25) && far < Duration::from_millis(71), "{far:?}");
+    }
+
+    #[test]
+    fn without_a_side_all_are_in_one_place() {
+        assert_eq!(Places::draw(3, Duration::ZERO, &Seed::from_u64(1)).between(0, 2), Duration::ZERO);
+    }
+}
