@@ -28,7 +28,6 @@ use std::net::{Shutdown, TcpListener, TcpStream, ToSocketAddrs, UdpSocket};
 use std::sync::Arc;
 
 use serf_runtime::net::{Listener, Net, Stream, Udp};
-use serf_runtime::serf_proto::Instant;
 pub use serf_runtime::*;
 use smol::{Async, Executor, Task, Timer};
 

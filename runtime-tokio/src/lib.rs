@@ -29,7 +29,6 @@ use std::io;
 use std::net::{Shutdown, ToSocketAddrs};
 
 use serf_runtime::net::{Listener, Net, Stream, Udp};
-use serf_runtime::serf_proto::Instant;
 pub use serf_runtime::*;
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::runtime::Handle;
