@@ -34,8 +34,8 @@ fn clients_that_follow_the_log_get_text_all_the_same() {
     eventually("the banner", || agent.output().contains("Log data will now stream").then_some(()));
     let banner = lines(&agent);
     let rpc = banner.iter().find_map(|line| line["message"].as_str()?.strip_prefix("RPC addr: '")?.strip_suffix('\''));
-    let mut options = serf_agent::rpc::ClientOptions::default();
-    options.address = rpc.expect("is in the banner").into();
+    let address = rpc.expect("is in the banner").into();
+    let options = serf_agent::rpc::ClientOptions { address, ..Default::default() };
     let mut client = serf_agent::rpc::Client::connect(&options).expect("lets us in");
     client.monitor("info").expect("subscribes");
     let record = client.next_record(Some(std::time::Duration::from_secs(10))).expect("is connected").expect("comes").1;
