@@ -226,7 +226,9 @@ impl Node {
                     self.step(id, step, out);
                 }
                 Fired::Many(Many::Join(id)) => self.join_again(id),
-                Fired::Many(timer @ Many::Prune(_)) => self.serf.handle_many(&mut self.core, timer),
+                Fired::Many(timer @ (Many::Prune(_) | Many::Leaving(_))) => {
+                    self.serf.handle_many(&mut self.core, timer)
+                }
                 Fired::Many(timer) => self.swim.handle_many(&mut self.core, timer),
             }
             self.settle(out);

@@ -121,6 +121,9 @@ impl Serf {
         let leaving = row.intent() == Some(Intent::Leave { prune: false });
         row.set_status(if leaving { Status::Leaving } else { Status::Alive });
         self.members += 1;
+        if leaving {
+            Self::doubt_later(core, idx);
+        }
         true
     }
 

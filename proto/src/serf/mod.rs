@@ -234,6 +234,7 @@ impl Serf {
     pub(crate) fn handle_many(&mut self, core: &mut Core, timer: Many) {
         match timer {
             Many::Prune(idx) => self.prune_due(core, idx),
+            Many::Leaving(idx) => self.doubt_leave(core, idx),
             _ => debug_assert!(false, "not a timer of this layer"),
         }
     }

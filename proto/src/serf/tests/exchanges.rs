@@ -33,6 +33,76 @@ fn each_clock_takes_the_others_time_as_its_own_and_none_goes_back() {
 }
 
 #[test]
+fn a_member_that_leaves_and_stays_is_told_so_until_it_refutes() {
+    let mut lone = Lone::lan(&["b"]);
+    lone.hear_join("b", 5);
+    lone.talk();
+    lone.merge_members(&[("b", 9, true)]);
+    assert_eq!((lone.status("b"), lone.packet()), (Some(Status::Leaving), vec![]));
+    for _ in 0..3 {
+        lone.run(secs(30));
+        assert_eq!(lone.packet(), ["leave b@9"]);
+        lone.talk();
+    }
+    lone.hear_join("b", 11);
+    lone.talk();
+    lone.run(secs(60));
+    assert_eq!((lone.status("b"), lone.packet()), (Some(Status::Alive), vec![]));
+}
+
+#[test]
+fn a_tombstone_that_came_before_its_member_is_told_when_the_member_turns_out_to_live() {
+    let mut lone = Lone::lan(&[]);
+    lone.merge_members(&[("b", 9, true)]);
+    lone.run(secs(30));
+    assert_eq!(lone.packet(), [""; 0], "nobody is there who could refute");
+    lone.alive("b");
+    lone.run(secs(30));
+    assert_eq!((lone.status("b"), lone.packet()), (Some(Status::Leaving), vec![String::from("leave b@9")]));
+}
+
+#[test]
+fn of_a_member_that_leaves_and_goes_nothing_more_is_told() {
+    let mut lone = Lone::lan(&["b"]);
+    lone.hear_leave("b", 5);
+    lone.talk();
+    lone.gone("b");
+    lone.run(secs(60));
+    assert_eq!((lone.status("b"), lone.packet()), (Some(Status::Left), vec![]));
+}
+
+#[test]
+fn a_join_at_the_next_time_after_a_tombstone_is_newer_than_it() {
+    let mut lone = Lone::lan(&["b"]);
+    lone.merge_members(&[("b", 9, true), ("c", 9, true)]);
+    lone.hear_join("b", 10);
+    lone.hear_join("c", 10);
+    lone.alive("c");
+    assert_eq!([lone.status("b"), lone.status("c")], [Some(Status::Alive); 2]);
+}
+
+#[test]
+fn a_leave_at_the_time_of_our_own_join_is_refuted() {
+    let mut lone = Lone::lan(&["b"]);
+    lone.serf.announce_join(&mut lone.core);
+    assert_eq!(lone.packet(), ["join a@1"]);
+    lone.hear_leave("a", 1);
+    assert_eq!(lone.packet(), ["join a@2"]);
+}
+
+#[test]
+fn who_hears_in_an_exchange_of_a_later_time_of_its_own_joins_at_a_time_after_it() {
+    let mut lone = Lone::lan(&["b"]);
+    lone.merge_members(&[("a", 9, false)]);
+    assert_eq!(lone.packet(), ["join a@10"]);
+    lone.talk();
+    lone.merge_members(&[("a", 9, false), ("a", 10, false)]);
+    assert_eq!(lone.packet(), [""; 0]);
+    lone.merge_members(&[("a", 10, true)]);
+    assert_eq!(lone.packet(), ["join a@12"], "a tombstone too");
+}
+
+#[test]
 fn one_absurd_clock_refuses_everything() {
     let mut lone = Lone::lan(&["b"]);
     lone.merge(clocks(7, u64::MAX, 9), &[("b", 5, true)], &[event(1, "x")], false);
