@@ -160,7 +160,7 @@ fn a_key_is_exchanged_under_load_and_nothing_is_lost_to_it() {
 
 #[test]
 fn a_rotation_that_does_not_reach_everybody_stops_before_it_locks_anybody_out() {
-    let options = world_options(Phase::Rotate, 20, 1, 1);
+    let options = world_options(Phase::Rotate, 20, 2, 1);
     let config = options.config.clone();
     let mut world = World::new(options);
     for rule in sim::Rule::partition(sim::NodeSet::One(3), sim::NodeSet::All, None) {
