@@ -63,6 +63,9 @@ pub(crate) fn port(text: &str) -> Result<u16, EndpointError> {
     if text.is_empty() {
         return Ok(0);
     }
+    if let Some((_, port)) = SERVICES.iter().find(|(name, _)| text.eq_ignore_ascii_case(name)) {
+        return Ok(*port);
+    }
     let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
     if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(EndpointError { text: format!("tcp/{text}"), why: "unknown port" });
@@ -77,6 +80,29 @@ pub(crate) fn go_words(error: &io::Error) -> String {
     let mut letters = text.chars();
     letters.next().map(|first| first.to_lowercase().chain(letters).collect()).unwrap_or_default()
 }
+
+/// Why a file could not be read, in the words of Go's `os.ReadFile`.
+pub(crate) fn read_failure(path: &std::path::Path, error: &io::Error) -> String {
+    let step = if error.kind() == io::ErrorKind::IsADirectory { "read" } else { "open" };
+    format!("{step} {}: {}", path.display(), go_words(error))
+}
+/// Services whose names Go takes for ports on every system.
+const SERVICES: [(&str, u16); 14] = [
+    ("domain", 53),
+    ("ftp", 21),
+    ("ftps", 990),
+    ("gopher", 70),
+    ("http", 80),
+    ("https", 443),
+    ("imap2", 143),
+    ("imap3", 220),
+    ("imaps", 993),
+    ("pop3", 110),
+    ("pop3s", 995),
+    ("smtp", 25),
+    ("ssh", 22),
+    ("telnet", 23),
+];
 
 /// No port: [`split`] could do with one added.
 pub(crate) const MISSING_PORT: &str = "missing port in address";
@@ -106,6 +132,7 @@ mod tests {
     #[test]
     fn ports_are_numbers_up_to_65535() {
         assert_eq!(port("7373"), Ok(7373));
+        assert_eq!(port("HTTP"), Ok(80));
         assert_eq!(port("99999").expect_err("is a port").to_string(), "address 99999: invalid port");
         assert_eq!(port("x").expect_err("is a port").to_string(), "address tcp/x: unknown port");
     }

@@ -29,6 +29,8 @@ pub(crate) type Flag<'v> = (&'static str, Slot<'v>);
 /// Why flags cannot be read, in the words of Go's `flag`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum FlagError {
+    /// No mistake: `-h` or `-help`, which every command has, with a value or behind other arguments. There are no words for it.
+    Help,
     Syntax(String),
     Unknown(String),
     NeedsValue(&'static str),
@@ -39,6 +41,7 @@ pub(crate) enum FlagError {
 impl fmt::Display for FlagError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Help => Ok(()),
             Self::Syntax(arg) => write!(f, "bad flag syntax: {arg}"),
             Self::Unknown(name) => write!(f, "flag provided but not defined: -{name}"),
             Self::NeedsValue(name) => write!(f, "flag needs an argument: -{name}"),
@@ -54,6 +57,8 @@ impl fmt::Display for FlagError {
 
 /// Reads flags up to the first argument that is none, and returns that and the rest. `--` ends the flags, too.
 pub(crate) fn parse<'a>(flags: &mut [Flag<'_>], args: &'a [OsString]) -> Result<&'a [OsString], FlagError> {
+    #[cfg(test)]
+    tests::NAMES.with_borrow_mut(|names| names.extend(flags.iter().map(|flag| flag.0)));
     let mut rest = args;
     while let Some((arg, after)) = rest.split_first() {
         let text = arg.to_string_lossy();
@@ -67,8 +72,8 @@ pub(crate) fn parse<'a>(flags: &mut [Flag<'_>], args: &'a [OsString]) -> Result<
             return Err(FlagError::Syntax(text.into_owned()));
         }
         let (name, value) = name.split_once('=').map_or((name, None), |(name, value)| (name, Some(value.to_owned())));
-        let (name, slot) =
-            flags.iter_mut().find(|flag| flag.0 == name).ok_or_else(|| FlagError::Unknown(name.into()))?;
+        let unknown = || if matches!(name, "h" | "help") { FlagError::Help } else { FlagError::Unknown(name.into()) };
+        let (name, slot) = flags.iter_mut().find(|flag| flag.0 == name).ok_or_else(unknown)?;
         if let Slot::Bool(target) = slot {
             let value = value.unwrap_or_else(|| "true".into());
             **target = parse_bool(&value).ok_or(FlagError::Bool(name, value))?;
@@ -144,8 +149,13 @@ const PARSE_ERROR: &str = "parse error";
 const RANGE_ERROR: &str = "value out of range";
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+
+    thread_local! {
+        /// The names of all flags that were looked for.
+        pub(crate) static NAMES: RefCell<Vec<&'static str>> = const { RefCell::new(Vec::new()) };
+    }
 
     fn args(texts: &[&str]) -> Vec<OsString> {
         texts.iter().map(OsString::from).collect()
@@ -209,6 +219,8 @@ mod tests {
                 "-count=99999999999999999999",
                 "invalid value \"99999999999999999999\" for flag -count: value out of range",
             ),
+            ("-h=false", ""),
+            ("--help=1", ""),
             ("---x", "bad flag syntax: ---x"),
             ("-=", "bad flag syntax: -="),
         ] {

@@ -7,8 +7,12 @@ use std::collections::BTreeMap;
 pub(crate) enum Json {
     /// Nothing.
     Null,
+    /// True or false.
+    Bool(bool),
     /// A number.
     Number(i64),
+    /// A number with a fraction; one that is none (`NaN`) is nothing.
+    Float(f64),
     /// Text; bytes that are not UTF-8 are replaced.
     Text(Vec<u8>),
     /// A list.
@@ -28,6 +32,47 @@ impl Json {
         Self::Object(map.iter().map(|(key, value)| (key.clone(), Self::text(value))).collect())
     }
 
+    /// An object with these fields, in this order.
+    pub(crate) fn object<'k>(fields: impl IntoIterator<Item = (&'k str, Self)>) -> Self {
+        Self::Object(fields.into_iter().map(|(key, value)| (key.into(), value)).collect())
+    }
+
+    /// A list of texts.
+    pub(crate) fn names<'n>(names: impl IntoIterator<Item = &'n String>) -> Self {
+        Self::List(names.into_iter().map(|name| Self::text(name)).collect())
+    }
+
+    /// The document on one line, without blanks between.
+    pub(crate) fn render_line(&self) -> String {
+        let mut out = String::new();
+        self.write_line(&mut out);
+        out
+    }
+
+    fn write_line(&self, out: &mut String) {
+        match self {
+            Self::List(items) => {
+                out.push('[');
+                for (idx, item) in items.iter().enumerate() {
+                    out.push_str(if idx > 0 { "," } else { "" });
+                    item.write_line(out);
+                }
+                out.push(']');
+            }
+            Self::Object(fields) => {
+                out.push('{');
+                for (idx, (key, value)) in fields.iter().enumerate() {
+                    out.push_str(if idx > 0 { "," } else { "" });
+                    quote(key.as_bytes(), out);
+                    out.push(':');
+                    value.write_line(out);
+                }
+                out.push('}');
+            }
+            single => single.write(out, 0),
+        }
+    }
+
     /// The document without a newline at its end.
     pub(crate) fn render(&self) -> String {
         let mut out = String::new();
@@ -38,6 +83,9 @@ impl Json {
     fn write(&self, out: &mut String, depth: usize) {
         match self {
             Self::Null => out.push_str("null"),
+            Self::Bool(value) => out.push_str(if *value { "true" } else { "false" }),
+            Self::Float(number) if number.is_finite() => out.push_str(&number.to_string()),
+            Self::Float(_) => out.push_str("null"),
             Self::Number(number) => out.push_str(&number.to_string()),
             Self::Text(bytes) => quote(bytes, out),
             Self::List(items) => {
@@ -103,6 +151,13 @@ mod tests {
             Json::texts(&map).render(),
             "{\n  \"a\": \"\\u003c\\u0026\\u003e\\u0008\\u2028\\\"\\\\\",\n  \"z\": \"1\"\n}"
         );
+        let values = Json::object([
+            ("yes", Json::Bool(true)),
+            ("half", Json::Float(0.5)),
+            ("nan", Json::Float(f64::NAN)),
+            ("list", Json::List(vec![Json::Number(1), Json::Null])),
+        ]);
+        assert_eq!(values.render_line(), "{\"yes\":true,\"half\":0.5,\"nan\":null,\"list\":[1,null]}");
         let nested = Json::Object(vec![
             ("none".into(), Json::Null),
             ("empty".into(), Json::List(vec![])),

@@ -11,6 +11,8 @@ pub mod log;
 pub mod rpc;
 pub mod tags;
 
+mod doctor;
 mod flags;
 mod json;
+mod mdns;
 mod quote;

@@ -2,141 +2,18 @@
 
 #![cfg(unix)]
 
+#[path = "support/process.rs"]
+mod process;
+
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex};
-use std::thread;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-use serf_agent::rpc::{Client, ClientError, ClientOptions, EventRecord, MemberFilter, Record, Request, UserEvent};
+use process::{ANY_PORT, Agent, Directory, eventually};
 
-/// A directory of one test's own, removed with it.
-struct Directory(PathBuf);
-
-impl Directory {
-    fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("serf-agent-it-{}-{name}", std::process::id()));
-        fs::create_dir_all(&path).expect("can be made");
-        Self(path)
-    }
-
-    fn file(&self, name: &str, text: &str) -> String {
-        let path = self.0.join(name);
-        fs::write(&path, text).expect("can be written");
-        path.display().to_string()
-    }
-}
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        _ = fs::remove_dir_all(&self.0);
-    }
-}
-
-/// A running agent, ended with the test.
-struct Agent {
-    process: Child,
-    rpc: String,
-    output: Arc<Mutex<String>>,
-}
-
-/// Any port that is free; the banner says which.
-const ANY_PORT: &str = "127.0.0.1:0";
-
-impl Agent {
-    fn start(args: &[&str]) -> Self {
-        Self::start_at(ANY_PORT, args)
-    }
-
-    fn start_at(rpc: &str, args: &[&str]) -> Self {
-        let mut agent = Self::spawn(rpc, args);
-        agent.wait("Log data will now stream in");
-        let output = agent.output();
-        let (_, shown) = output.split_once("RPC addr: '").expect("is in the banner");
-        agent.rpc = shown.split('\'').next().expect("is quoted").into();
-        if rpc.starts_with("unix:") {
-            assert_eq!(agent.rpc, rpc);
-        }
-        agent
-    }
-
-    fn spawn(rpc: &str, args: &[&str]) -> Self {
-        let mut process = Command::new(env!("CARGO_BIN_EXE_serf"))
-            .args(["agent", "-node=one", "-bind", ANY_PORT, "-rpc-addr", rpc, "-log-level=debug"])
-            .args(args)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("can be started");
-        let lines = BufReader::new(process.stdout.take().expect("was piped")).lines();
-        let output = Arc::new(Mutex::new(String::new()));
-        let page = Arc::clone(&output);
-        thread::spawn(move || {
-            for line in lines.map_while(Result::ok) {
-                let mut page = page.lock().expect("no panic");
-                page.push_str(&line);
-                page.push('\n');
-            }
-        });
-        Self { process, rpc: rpc.into(), output }
-    }
-
-    fn output(&self) -> String {
-        self.output.lock().expect("no panic").clone()
-    }
-
-    fn wait(&self, text: &str) {
-        eventually(text, || self.output().contains(text).then_some(()));
-    }
-
-    fn client(&self) -> Client {
-        self.client_with("").expect("lets us in")
-    }
-
-    fn client_with(&self, token: &str) -> Result<Client, ClientError> {
-        Client::connect(&ClientOptions {
-            address: self.rpc.clone(),
-            auth_key: token.into(),
-            ..ClientOptions::default()
-        })
-    }
-
-    fn tags(&self) -> String {
-        let members = self.client().members().expect("answers");
-        let tags: Vec<_> = members[0].tags.iter().map(|(key, value)| format!("{key}={value}")).collect();
-        tags.join(",")
-    }
-
-    fn signal(&self, name: &str) {
-        let sent = Command::new("kill").args([&format!("-{name}"), &self.process.id().to_string()]).status();
-        assert!(sent.expect("kill is there").success());
-    }
-
-    fn exit_code(&mut self) -> i32 {
-        eventually("its end", || self.process.try_wait().expect("is our child")).code().expect("was not killed")
-    }
-}
-
-impl Drop for Agent {
-    fn drop(&mut self) {
-        _ = self.process.kill();
-        _ = self.process.wait();
-    }
-}
-
-fn eventually<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + Duration::from_secs(20);
-    loop {
-        if let Some(found) = probe() {
-            return found;
-        }
-        assert!(Instant::now() < deadline, "not in time: {what}");
-        thread::sleep(Duration::from_millis(20));
-    }
-}
+use serf_agent::rpc::{Client, ClientError, EventRecord, MemberFilter, Record, Request, UserEvent};
 
 fn event(name: &str) -> UserEvent {
     UserEvent { name: name.into(), payload: Some(b"x".to_vec()), coalesce: false }

@@ -23,6 +23,8 @@ pub(crate) struct Core {
     pub(crate) now: Instant,
     /// The codec of the message that is being handled.
     pub(crate) heard_in: Codec,
+    /// From whom it comes.
+    pub(crate) heard_from: HeardFrom,
     pub(crate) cfg: Arc<Config>,
     pub(crate) rng: Streams,
     pub(crate) roster: Roster,
@@ -45,6 +47,7 @@ impl Core {
         Self {
             now,
             heard_in: Codec::Native,
+            heard_from: HeardFrom::Nobody,
             cfg,
             rng,
             roster: Roster::new(directory, hash_key),
@@ -96,6 +99,17 @@ impl Core {
 
 /// The buffers between calls keep room for this many items.
 const BUFFERED_KEPT: usize = 8;
+
+/// What the layers act upon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum HeardFrom {
+    /// A timer, or the application.
+    Nobody,
+    /// A packet from there.
+    Packet(SocketAddr),
+    /// An exchange of states with whoever is there.
+    Exchange(SocketAddr),
+}
 
 /// One stream of luck a concern, so that a change in one does not shift the others.
 #[derive(Clone, Debug)]

@@ -247,6 +247,12 @@ pub enum SeedFailureCause {
     TimedOut,
     /// The answer could not be read.
     Malformed,
+    /// The answer is encrypted, and no key of ours opens it.
+    Key,
+    /// The answer is not encrypted, while we demand that.
+    Unencrypted,
+    /// The answer has another label than ours, or only one of us has any.
+    Label,
     /// It answered that it could not read our request: its key, its label or its settings are others.
     Rejected,
     /// The answer could be read, but its versions and ours do not go together.
@@ -260,6 +266,9 @@ impl fmt::Display for SeedFailureCause {
             Self::Closed => "closed the stream early",
             Self::TimedOut => "did not answer in time",
             Self::Malformed => "sent an answer that cannot be read",
+            Self::Key => "sent an answer that none of our keys opens",
+            Self::Unencrypted => "sent an answer that is not encrypted",
+            Self::Label => "sent an answer with another label than ours",
             Self::Rejected => "could not read our request: does it have our key and our label?",
             Self::Refused => "speaks versions that do not go with ours",
         })
@@ -268,11 +277,17 @@ impl fmt::Display for SeedFailureCause {
 
 /// How a graceful leave went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct LeaveReport {
     /// How many copies of the leave intent were sent.
     pub intents_sent: u32,
+    /// To how many different members the leave intent was sent. They tell the others.
+    pub intent_peers: u32,
     /// How many copies of the final message were sent.
     pub farewells_sent: u32,
-    /// Whether every copy was sent before the broadcast timeout. If not, some members may see a failure.
+    /// To how many different members the final message was sent.
+    pub farewell_peers: u32,
+    /// Whether enough different members were told, of both, before the broadcast timeout: so many that it cannot get lost. If
+    /// not, some members may see a failure.
     pub complete: bool,
 }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::{JoinId, KeyOperation, QueryId};
 use crate::node::{Node, OldEvents, Retry};
-use crate::outbox::{Outbox, StreamId};
+use crate::outbox::{KeyringChange, Outbox, StreamId};
 use crate::serf::{Question, Tags};
 use crate::stream::StreamInput;
 use crate::time::Instant;
@@ -106,6 +106,13 @@ pub enum Input {
         /// Over how many others each answer goes.
         relay_factor: u8,
     },
+    /// [`Node::keyring_written`].
+    KeyringWritten {
+        /// Which change of the keys.
+        change: KeyringChange,
+        /// What went wrong; `None`: nothing.
+        failure: Option<String>,
+    },
     /// [`Node::set_tags`].
     SetTags(BTreeMap<String, String>),
     /// [`Node::force_leave`].
@@ -149,6 +156,9 @@ impl Node {
             Input::Respond { to, payload } => _ = self.respond(now, *to, payload, out),
             Input::ChangeAllKeys { operation, key, relay_factor } => {
                 _ = self.change_all_keys(now, *operation, key, *relay_factor, out);
+            }
+            Input::KeyringWritten { change, failure } => {
+                self.keyring_written(now, *change, failure.as_deref().map_or(Ok(()), Err), out);
             }
             Input::SetTags(tags) => _ = self.set_tags(now, &tags.clone().into_iter().collect::<Tags>(), out),
             Input::ForceLeave { name, prune } => _ = self.force_leave(now, name, *prune, out),

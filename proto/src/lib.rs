@@ -49,17 +49,17 @@ pub use event::{
 };
 pub use input::Input;
 pub use node::{
-    Clocks, ForceLeaveError, JoinError, LeaveError, Node, NodeState, OldEvents, QueueDepths, Retry, SetTagsError,
-    Start, UserEventError,
+    Clocks, Evidence, ForceLeaveError, JoinError, LeaveError, MemberCounts, Node, NodeState, OldEvents, QueueDepths,
+    Retry, SetTagsError, Source, Start, UserEventError, Why,
 };
-pub use outbox::{Outbox, Output, StreamId};
+pub use outbox::{KeyringChange, Outbox, Output, StreamId};
 pub use rng::{Rng, Seed};
 pub use roster::{Directory, Identity, IdentityError, Name, Peer};
 pub use serf::{
     AfterLeave, Coordinate, CoordinateError, Filter, KeysError, LatencyFilter, Pattern, PatternError, QueryError,
     Question, Record, Replay, RespondError, Snapshot, Tags, Vivaldi,
 };
-pub use stats::{DropReason, Sent, Stats};
-pub use stream::StreamInput;
+pub use stats::{DropReason, Metric, Pruned, Sent, Stats};
+pub use stream::{Inquiry, Reply, StreamInput};
 pub use time::Instant;
 pub use wire::{Codec, MessageKind, Versions};

@@ -58,8 +58,26 @@ pub enum Output {
     /// Append to the snapshot, before the application is told of what comes after. Only with
     /// [`Options::snapshot`](crate::Options::snapshot).
     Persist(Record),
-    /// Other members have changed our keys: these are all of them, the primary first. Whoever keeps them in a file writes it anew.
-    Keyring(Vec<Key>),
+    /// Members have changed our keys. Write them to where they are kept, and say with
+    /// [`Node::keyring_written`](crate::Node::keyring_written) how it went: only then they are told that it is done. Only with
+    /// [`Options::keyring_kept`](crate::Options::keyring_kept).
+    Keyring {
+        /// Which change. A later one has a greater number.
+        change: KeyringChange,
+        /// All keys after it, the primary first.
+        keys: Vec<Key>,
+    },
+}
+
+/// Names one change of our keys, in the order in which they were made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+pub struct KeyringChange(pub(crate) u64);
+
+impl KeyringChange {
+    /// The number behind the name; a later change has a greater one.
+    pub const fn number(self) -> u64 {
+        self.0
+    }
 }
 
 /// What calls to a [`Node`](crate::Node) want done, in order. One outbox can serve any number of nodes, as long as it is

@@ -1,7 +1,10 @@
 //! Counters. Plain numbers, so that reading them costs nothing and a simulation can add them up.
 
+mod metric;
+
 use serde::{Deserialize, Serialize};
 
+pub use self::metric::Metric;
 use crate::wire::MessageKind;
 
 /// Why something that came from the network was not used. Each is counted in [`Stats::dropped`].
@@ -101,80 +104,143 @@ impl Sent {
     }
 }
 
-/// What a node has done since it was made.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// Broadcasts of one queue that were thrown away before they had been sent as often as they should.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
-pub struct Stats {
-    /// Datagrams handed to us.
-    pub datagrams_in: u64,
-    /// Their bytes.
-    pub bytes_in: u64,
-    /// Datagrams that we asked to be sent.
-    pub datagrams_out: u64,
-    /// Their bytes.
-    pub bytes_out: u64,
-    /// The messages in those, by their kind; see [`Stats::sent`].
-    pub messages_out: [Sent; MessageKind::ALL.len()],
-    /// Messages in the datagrams handed to us, compounds taken apart.
-    pub messages_in: u64,
-    /// Alive messages that told us nothing new.
-    pub repeats_in: u64,
-    /// Bytes that came on streams.
-    pub stream_bytes_in: u64,
-    /// Bytes that we wrote to streams.
-    pub stream_bytes_out: u64,
-    /// Push/pulls begun by us.
-    pub push_pulls_out: u64,
-    /// Push/pulls answered by us.
-    pub push_pulls_in: u64,
-    /// Probes begun.
-    pub probes: u64,
-    /// Probes that nobody answered.
-    pub probes_failed: u64,
-    /// Probes that only a stream could answer: a sign that datagrams do not get through.
-    pub probes_saved_by_stream: u64,
-    /// Suspicions that our own probes raised.
-    pub suspicions_raised: u64,
-    /// Accusations against us that we refuted.
-    pub refutations: u64,
-    /// Times a member was declared dead by our own timer.
-    pub deaths_declared: u64,
-    /// User events delivered to the application.
-    pub user_events: u64,
-    /// Members that joined, ourselves and those that came back included.
-    pub member_joins: u64,
-    /// Members that left gracefully.
-    pub member_leaves: u64,
-    /// Members that failed.
-    pub member_failures: u64,
-    /// Members whose tags or address changed.
-    pub member_updates: u64,
-    /// Members that were forgotten.
-    pub member_reaps: u64,
-    /// Members that came back within the flap timeout of their failure.
-    pub member_flaps: u64,
-    /// Answers to our probes whose coordinate or round-trip time was out of bounds.
-    pub coordinates_rejected: u64,
-    /// Answers to our probes that took no time at all.
-    pub coordinates_zero_rtt: u64,
-    /// Times our own coordinate went out of bounds and we began anew at the origin.
-    pub coordinate_resets: u64,
-    /// Queries delivered to the application.
-    pub queries: u64,
-    /// Acknowledgements of our queries, each member's once.
-    pub query_acks: u64,
-    /// Answers to our queries, each member's once.
-    pub query_responses: u64,
-    /// Acknowledgements and answers that had come before, by another way.
-    pub query_duplicates: u64,
-    /// Acknowledgements and answers to queries that were over, or that we never asked.
-    pub query_late: u64,
-    /// Answers of others that we passed on.
-    pub query_relays: u64,
-    /// Broadcasts thrown away because a queue was full, or because no packet of ours has room for them.
-    pub broadcasts_pruned: u64,
-    /// Inputs that were not used, by [`DropReason`].
-    pub dropped: [u64; DropReason::ALL.len()],
+pub struct Pruned {
+    /// Because the queue was full; it is those that have been sent most often that go.
+    pub full: u64,
+    /// Because no packet of ours has room for them: a member with larger packets made them.
+    pub too_large: u64,
+}
+
+impl Pruned {
+    /// For both reasons.
+    pub const fn total(self) -> u64 {
+        self.full + self.too_large
+    }
+}
+
+/// Makes the struct of counters and the list of them from one text, so that none is missing in the other.
+macro_rules! counters {
+    (
+        $(#[$meta:meta])*
+        pub struct Stats {
+            $($(#[doc = $help:literal])+ pub $name:ident: u64,)*
+            ..
+            $($(#[doc = $more_help:literal])+ pub $more:ident: $More:ty,)*
+        }
+    ) => {
+        $(#[$meta])*
+        pub struct Stats {
+            $($(#[doc = $help])+ pub $name: u64,)*
+            $($(#[doc = $more_help])+ pub $more: $More,)*
+        }
+
+        impl Stats {
+            fn plain(&self) -> impl Iterator<Item = Metric> + use<> {
+                [$(Metric::plain(stringify!($name), concat!($($help),+), self.$name)),*].into_iter()
+            }
+        }
+    };
+}
+
+counters! {
+    /// What a node has done since it was made: numbers that only grow.
+    #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+    #[non_exhaustive]
+    pub struct Stats {
+        /// Datagrams handed to us.
+        pub datagrams_in: u64,
+        /// Bytes of the datagrams handed to us.
+        pub bytes_in: u64,
+        /// Datagrams that we asked to be sent.
+        pub datagrams_out: u64,
+        /// Bytes of the datagrams that we asked to be sent.
+        pub bytes_out: u64,
+        /// Messages in the datagrams handed to us, compounds taken apart.
+        pub messages_in: u64,
+        /// Alive messages and join intents that told us nothing new.
+        pub repeats_in: u64,
+        /// Bytes that came on streams.
+        pub stream_bytes_in: u64,
+        /// Bytes that we wrote to streams.
+        pub stream_bytes_out: u64,
+        /// Push/pulls begun by us.
+        pub push_pulls_out: u64,
+        /// Push/pulls answered by us.
+        pub push_pulls_in: u64,
+        /// Probes begun.
+        pub probes: u64,
+        /// Probes that nobody answered.
+        pub probes_failed: u64,
+        /// Probes that only a stream could answer: a sign that datagrams do not get through.
+        pub probes_saved_by_stream: u64,
+        /// Suspicions that our own probes raised.
+        pub suspicions_raised: u64,
+        /// Accusations against us that we refuted.
+        pub refutations: u64,
+        /// Times a member was declared dead by our own timer.
+        pub deaths_declared: u64,
+        /// Members that joined, ourselves and those that came back included.
+        pub member_joins: u64,
+        /// Members that left gracefully.
+        pub member_leaves: u64,
+        /// Members that failed.
+        pub member_failures: u64,
+        /// Members whose tags or address changed.
+        pub member_updates: u64,
+        /// Members that were forgotten.
+        pub member_reaps: u64,
+        /// Members that came back within the flap timeout of their failure.
+        pub member_flaps: u64,
+        /// User events that we sent.
+        pub user_events_sent: u64,
+        /// User events delivered to the application, our own included.
+        pub user_events: u64,
+        /// User events that came again, by another way.
+        pub user_event_repeats: u64,
+        /// Queries that we asked, those that the application never sees included.
+        pub queries_asked: u64,
+        /// Queries delivered to the application, our own included.
+        pub queries: u64,
+        /// Queries that came again, by another way.
+        pub query_repeats: u64,
+        /// Acknowledgements of our queries, each member's once.
+        pub query_acks: u64,
+        /// Answers to our queries, each member's once.
+        pub query_responses: u64,
+        /// Acknowledgements that had come before, by another way.
+        pub query_duplicate_acks: u64,
+        /// Answers that had come before, by another way.
+        pub query_duplicate_responses: u64,
+        /// Acknowledgements and answers to queries that were over, or that we never asked.
+        pub query_late: u64,
+        /// Answers of others that we passed on.
+        pub query_relays: u64,
+        /// Answers to our probes from which our coordinate learned.
+        pub coordinate_updates: u64,
+        /// How far our own coordinate has moved in all, in nanoseconds: the distances from where it was before each update to
+        /// where it was after.
+        pub coordinate_moved_nanos: u64,
+        /// Answers to our probes whose coordinate or round-trip time was out of bounds.
+        pub coordinates_rejected: u64,
+        /// Answers to our probes that took no time at all.
+        pub coordinates_zero_rtt: u64,
+        /// Times our own coordinate went out of bounds and we began anew at the origin.
+        pub coordinate_resets: u64,
+        ..
+        /// Messages in the datagrams that we asked to be sent, by their kind; see [`Stats::sent`].
+        pub messages_out: [Sent; MessageKind::ALL.len()],
+        /// Join and leave intents thrown away.
+        pub intents_pruned: Pruned,
+        /// Queries thrown away.
+        pub queries_pruned: Pruned,
+        /// User events thrown away.
+        pub events_pruned: Pruned,
+        /// Inputs that were not used, by [`DropReason`]; see [`Stats::dropped`].
+        pub dropped: [u64; DropReason::ALL.len()],
+    }
 }
 
 impl Stats {
@@ -197,6 +263,60 @@ impl Stats {
         self.messages_out[kind as usize].add(run);
     }
 
+    /// How many broadcasts were thrown away, of whatever queue and for whatever reason.
+    pub const fn broadcasts_pruned(&self) -> u64 {
+        self.intents_pruned.total() + self.queries_pruned.total() + self.events_pruned.total()
+    }
+
+    /// Every counter there is, with its name and what it counts: to show or export them all without naming each. Those of one
+    /// name stand together and differ in their label.
+    ///
+    /// ```
+    /// # use serf_proto::Stats;
+    /// for counter in Stats::default().counters() {
+    ///     match counter.label {
+    ///         Some((label, value)) => println!("serf_{}_total{{{label}={value:?}}} {}", counter.name, counter.value),
+    ///         None => println!("serf_{}_total {}", counter.name, counter.value),
+    ///     }
+    /// }
+    /// ```
+    pub fn counters(&self) -> impl Iterator<Item = Metric> + use<> {
+        self.plain().chain(self.by_kind()).chain(self.by_queue()).chain(self.by_reason())
+    }
+
+    fn by_kind(&self) -> impl Iterator<Item = Metric> + use<> {
+        let of = |name, help, kind: MessageKind, value| Metric::labelled(name, help, ("kind", kind.name()), value);
+        let messages = MessageKind::ALL.map(|kind| {
+            of("messages_out", "Messages in the datagrams that we asked to be sent.", kind, self.sent(kind).messages)
+        });
+        let bytes = MessageKind::ALL.map(|kind| {
+            let help = "Bytes of those messages, before compression and without what is around them.";
+            of("messages_out_bytes", help, kind, self.sent(kind).bytes)
+        });
+        messages.into_iter().chain(bytes)
+    }
+
+    fn by_queue(&self) -> impl Iterator<Item = Metric> + use<> {
+        let queues =
+            [("intents", self.intents_pruned), ("queries", self.queries_pruned), ("events", self.events_pruned)];
+        let full = queues.map(|(queue, pruned)| {
+            let help = "Broadcasts thrown away because their queue was full.";
+            Metric::labelled("broadcasts_pruned_full", help, ("queue", queue), pruned.full)
+        });
+        let too_large = queues.map(|(queue, pruned)| {
+            let help = "Broadcasts thrown away because no packet of ours has room for them.";
+            Metric::labelled("broadcasts_pruned_too_large", help, ("queue", queue), pruned.too_large)
+        });
+        full.into_iter().chain(too_large)
+    }
+
+    fn by_reason(&self) -> impl Iterator<Item = Metric> + use<> {
+        let dropped = DropReason::ALL.map(|reason| {
+            Metric::labelled("dropped", "Inputs that were not used.", ("reason", reason.name()), self.dropped(reason))
+        });
+        dropped.into_iter()
+    }
+
     /// How often inputs were dropped for `reason`.
     pub const fn dropped(&self, reason: DropReason) -> u64 {
         self.dropped[reason as usize]
@@ -205,5 +325,40 @@ impl Stats {
     pub(crate) fn drop(&mut self, reason: DropReason) {
         self.dropped[reason as usize] += 1;
         tracing::debug!(reason = reason.name(), "input dropped");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::collections::BTreeSet;
+    use alloc::vec::Vec;
+
+    use super::*;
+
+    #[test]
+    fn every_counter_is_listed_once_with_its_value_and_what_it_counts() {
+        let mut stats = Stats { probes: 7, query_acks: 9, ..Stats::default() };
+        stats.messages_out[MessageKind::Join as usize] = Sent { messages: 3, bytes: 40 };
+        stats.queries_pruned = Pruned { full: 1, too_large: 2 };
+        stats.drop(DropReason::Inflate);
+        let counters: Vec<Metric> = stats.counters().collect();
+        let names: BTreeSet<_> = counters.iter().map(|counter| (counter.name, counter.label)).collect();
+        assert_eq!(names.len(), counters.len(), "no two are the same");
+        assert!(counters.iter().all(|counter| counter.help.ends_with('.') && !counter.help.starts_with(' ')));
+        let nonzero: BTreeSet<_> = counters
+            .iter()
+            .filter(|counter| counter.value > 0)
+            .map(|counter| (counter.name, counter.label.map(|(_, value)| value), counter.value))
+            .collect();
+        let expected = [
+            ("broadcasts_pruned_full", Some("queries"), 1),
+            ("broadcasts_pruned_too_large", Some("queries"), 2),
+            ("dropped", Some("inflate"), 1),
+            ("messages_out", Some("join"), 3),
+            ("messages_out_bytes", Some("join"), 40),
+            ("probes", None, 7),
+            ("query_acks", None, 9),
+        ];
+        assert_eq!(nonzero, expected.into());
     }
 }

@@ -65,8 +65,6 @@ pub(crate) enum Many {
     Stream(StreamId),
     /// A member may have waited long enough to be erased.
     Prune(MemberIdx),
-    /// A member should have left by now.
-    Leaving(MemberIdx),
     /// A join that reached nobody is to be tried again.
     Join(JoinId),
 }

@@ -28,8 +28,9 @@ use std::net::{Shutdown, TcpListener, TcpStream, ToSocketAddrs, UdpSocket};
 use std::sync::Arc;
 
 use serf_runtime::net::{Listener, Net, Stream, Udp};
-use serf_runtime::serf_proto::Instant;
 pub use serf_runtime::*;
+/// The runtime, of the version that nodes run on: a program needs no other dependency.
+pub use smol;
 use smol::{Async, Executor, Task, Timer};
 
 /// A member of a cluster, running on smol. See [`serf_runtime::Serf`].

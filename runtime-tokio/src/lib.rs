@@ -29,8 +29,9 @@ use std::io;
 use std::net::{Shutdown, ToSocketAddrs};
 
 use serf_runtime::net::{Listener, Net, Stream, Udp};
-use serf_runtime::serf_proto::Instant;
 pub use serf_runtime::*;
+/// The runtime, of the version that nodes run on. `#[tokio::main]` needs a dependency on tokio with its features.
+pub use tokio;
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::runtime::Handle;
 

@@ -88,7 +88,6 @@ impl<N: Net> Shared<N> {
             let events = engine.subscribers.subscribe(subscriber_events_max, |event| replied_to(event).is_none());
             engine.route(&shared, desk);
             desk.mail.clear();
-            desk.keyring = None;
             let spawn = |task| {
                 let alive = alive.clone();
                 shared.net.spawn(async move {
@@ -163,20 +162,25 @@ impl<N: Net> Shared<N> {
     }
 
     /// Unlocks the node, and writes and sends what it laid aside.
-    fn send_mail(&self, engine: MutexGuard<'_, Engine<N>>, desk: &mut Desk) {
-        if desk.mail.is_empty() && desk.keyring.is_none() {
+    fn send_mail(self: &Arc<Self>, engine: MutexGuard<'_, Engine<N>>, desk: &mut Desk) {
+        if desk.mail.is_empty() && desk.keyrings.is_empty() {
             return;
         }
         let udp = engine.running.as_ref().map(|running| Arc::clone(&running.udp));
         drop(engine);
-        // Before the answer that says so. It is seldom, and done without the lock: only this thread waits for the disk.
-        if let (Some((version, keys)), Some(file)) = (desk.keyring.take(), &self.files.keyring) {
-            file.write(version, &keys);
-        }
         for (to, datagram) in desk.mail.drain(..) {
             if let Some(udp) = &udp {
                 self.send_now_or_later(udp, to, &datagram);
             }
+        }
+        // It is seldom, and done without the lock: only this thread waits for the disk.
+        for (change, keys) in desk.keyrings.drain(..) {
+            let written = self.files.keyring.as_ref().map_or(Ok(()), |file| file.write(change.number(), &keys));
+            let result = match &written {
+                Ok(()) => Ok(()),
+                Err(failure) => Err(&**failure),
+            };
+            self.call(|engine, now, out| engine.node.keyring_written(now, change, result, out));
         }
     }
 

@@ -9,6 +9,7 @@ use serf_proto::limits::STREAMS_INBOUND_MAX;
 use serf_proto::{Event, Instant, JoinId, JoinReport, KeyReport, LeaveReport, Node, Output, QueryId, StreamId};
 
 use crate::desk::Desk;
+use crate::dials::Dials;
 use crate::driver::Shared;
 use crate::events::Subscribers;
 use crate::net::Net;
@@ -22,11 +23,11 @@ pub(crate) struct Engine<N: Net> {
     pub(crate) subscribers: Subscribers,
     /// Who waits for the end of a join.
     pub(crate) joins: BTreeMap<JoinId, Sender<JoinReport>>,
+    /// How the streams were opened that joins wait for.
+    pub(crate) dials: Dials,
     /// Who waits for the end of an operation on keys.
     pub(crate) keys: BTreeMap<QueryId, Sender<KeyReport>>,
     pub(crate) leave: Leave,
-    /// How often our keys have changed.
-    keyring_version: u64,
     /// When the timekeeper will wake.
     pub(crate) wake_at: Instant,
 }
@@ -81,9 +82,9 @@ impl<N: Net> Engine<N> {
             running: Some(running),
             subscribers: Subscribers::default(),
             joins: BTreeMap::new(),
+            dials: Dials::default(),
             keys: BTreeMap::new(),
             leave: Leave::default(),
-            keyring_version: 0,
             wake_at: Instant::MAX,
         }
     }
@@ -114,10 +115,7 @@ impl<N: Net> Engine<N> {
                         snapshot.append(&record);
                     }
                 }
-                Output::Keyring(keys) => {
-                    self.keyring_version += 1;
-                    desk.keyring = Some((self.keyring_version, keys));
-                }
+                Output::Keyring { change, keys } => desk.keyrings.push((change, keys)),
                 other => debug_assert!(false, "nobody does {other:?}"),
             }
         }

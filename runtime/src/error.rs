@@ -195,7 +195,9 @@ pub enum SeedCause {
         /// Where we are bound.
         bound: SocketAddr,
     },
-    /// It was tried, and failed.
+    /// No connection could be opened, for this reason.
+    Unreachable(io::Error),
+    /// A connection was opened, and what followed failed.
     Exchange(SeedFailureCause),
 }
 
@@ -213,8 +215,8 @@ impl fmt::Display for SeedFailure {
             SeedCause::OtherKind { bound } => {
                 write!(f, " cannot be reached from {bound}: one is IPv4, the other IPv6; bind to [::] for both")
             }
-            SeedCause::Exchange(SeedFailureCause::Unreachable) => {
-                f.write_str(" cannot be reached: is a node listening there, and is TCP let through?")
+            SeedCause::Unreachable(error) => {
+                write!(f, " cannot be reached: {error}: is a node listening there, and is TCP let through?")
             }
             SeedCause::Exchange(cause) => write!(f, " {cause}"),
         }

@@ -10,7 +10,7 @@ use futures_lite::future::or;
 use serf_proto::{Instant, JoinId, Node, OldEvents, Outbox, Retry, Rng, Seed, Status};
 
 use crate::driver::Shared;
-use crate::error::{JoinError, SeedCause, SeedFailure};
+use crate::error::{JoinError, SeedFailure};
 use crate::join;
 use crate::net::Net;
 use crate::serf::Serf;
@@ -106,7 +106,9 @@ async fn attempt<N: Net>(shared: &Arc<Shared<N>>, seeds: &[String], old: OldEven
     }
     let only_addrs: Vec<SocketAddr> = addrs.iter().map(|(addr, _)| *addr).collect();
     let mut report = ended(shared, |node, now, out| node.join(now, &only_addrs, old, out), &addrs).await?;
-    report.failed.splice(..0, failed);
+    report.failed.extend(failed);
+    // They come in the order in which they ended; people have the one in mind in which they were given.
+    report.failed.sort_by_key(|failure| seeds.iter().position(|seed| *seed == failure.seed));
     if report.contacted == 0 { Err(JoinError::NobodyAnswered(report)) } else { Ok(report) }
 }
 
@@ -119,21 +121,50 @@ async fn rejoin<N: Net>(shared: &Arc<Shared<N>>, old: OldEvents) -> Result<JoinR
 pub(crate) async fn rejoin_until_found<N: Net>(shared: Arc<Shared<N>>) {
     let next = || {
         let shared = Arc::clone(&shared);
-        Box::pin(async move {
-            let others = |shared: &Shared<N>| {
-                let engine = shared.lock();
-                engine.node.members().filter(|member| member.status() == Status::Alive).count() > 1
-            };
-            if others(&shared) {
-                return Ok(JoinReport { contacted: 0, failed: Vec::new(), attempts: 0 });
-            }
-            rejoin(&shared, OldEvents::Deliver).await
-        }) as Attempt
+        Box::pin(async move { rejoin(&shared, OldEvents::Deliver).await }) as Attempt
     };
-    match persist(&shared, Retry::default(), next).await {
+    match until_found(&shared, next).await {
         Ok(report) => tracing::info!(attempts = report.attempts, "found the cluster of an earlier life"),
+        // Nobody was there, or nobody is to be found any more.
+        Err(JoinError::NoSeeds | JoinError::Stopped | JoinError::Leaving) => {}
         Err(error) => tracing::info!(%error, "the cluster of an earlier life is looked for no more"),
     }
+}
+
+/// Joins until there is company, whoever found whom. The seeds may be those of the whole cluster, ourselves among them: that we
+/// reached ourselves is no company.
+pub(crate) async fn join_until_found<N: Net>(shared: Arc<Shared<N>>, seeds: Vec<String>) {
+    let next = || {
+        let (shared, seeds) = (Arc::clone(&shared), seeds.clone());
+        Box::pin(async move { attempt(&shared, &seeds, OldEvents::Ignore).await }) as Attempt
+    };
+    match until_found(&shared, next).await {
+        Ok(report) => tracing::info!(attempts = report.attempts, "found the cluster"),
+        Err(error) => tracing::info!(%error, "the cluster is looked for no more"),
+    }
+}
+
+/// Makes attempts until another member is known to be alive.
+async fn until_found<N: Net>(
+    shared: &Arc<Shared<N>>,
+    mut attempt: impl FnMut() -> Attempt,
+) -> Result<JoinReport, JoinError> {
+    let next = || {
+        let (shared, attempt) = (Arc::clone(shared), attempt());
+        Box::pin(async move {
+            if has_company(&shared) {
+                return Ok(JoinReport { contacted: 0, failed: Vec::new(), attempts: 0 });
+            }
+            let report = attempt.await?;
+            if has_company(&shared) { Ok(report) } else { Err(JoinError::NobodyAnswered(report)) }
+        }) as Attempt
+    };
+    persist(shared, Retry::default(), next).await
+}
+
+fn has_company<N: Net>(shared: &Shared<N>) -> bool {
+    let engine = shared.lock();
+    engine.node.members().filter(|member| member.status() == Status::Alive).nth(1).is_some()
 }
 
 /// Begins a join and waits for its end. `names` are the seeds that the addresses come from.
@@ -155,10 +186,11 @@ async fn ended<N: Net>(
         None => return Err(JoinError::Stopped),
     }
     let report = waiting.recv().await.map_err(|_| JoinError::Stopped)?;
+    let dials = &mut shared.lock().dials;
     let failed = report.failed.into_iter().map(|failure| {
         let of = names.iter().find(|(addr, _)| *addr == failure.addr);
         let seed = of.map_or_else(|| failure.addr.to_string(), |(_, seed)| seed.clone());
-        SeedFailure { seed, addr: Some(failure.addr), cause: SeedCause::Exchange(failure.cause) }
+        SeedFailure { seed, addr: Some(failure.addr), cause: dials.cause(&failure) }
     });
     Ok(JoinReport { contacted: report.contacted, failed: failed.collect(), attempts: 1 })
 }

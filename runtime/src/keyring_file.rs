@@ -83,29 +83,34 @@ impl core::error::Error for KeyringFileError {}
 #[derive(Debug)]
 pub(crate) struct KeyringFile {
     path: PathBuf,
-    /// Which of the node's keyrings it holds.
-    version: Mutex<u64>,
+    /// The number of the last change that was written; 0: none.
+    newest: Mutex<u64>,
     pub(crate) errors: AtomicU64,
 }
 
 impl KeyringFile {
     pub(crate) fn new(path: PathBuf) -> Self {
-        Self { path, version: Mutex::new(0), errors: AtomicU64::new(0) }
+        Self { path, newest: Mutex::default(), errors: AtomicU64::new(0) }
     }
 
-    /// Writes the keys, unless newer ones are in the file: keyrings are counted under the node's lock and written without it.
-    pub(crate) fn write(&self, version: u64, keys: &[Key]) {
-        let mut written = lock(&self.version);
-        if version <= *written {
-            return;
+    /// Writes the keys, unless newer ones are in the file: changes are made under the node's lock and written without it.
+    ///
+    /// # Errors
+    ///
+    /// What to tell whoever changed the keys. It begins as HashiCorp's does.
+    pub(crate) fn write(&self, change: u64, keys: &[Key]) -> Result<(), String> {
+        let mut newest = lock(&self.newest);
+        if change <= *newest {
+            return Ok(());
         }
-        match write_keyring_file(&self.path, keys) {
-            Ok(()) => *written = version,
-            Err(error) => {
-                self.errors.fetch_add(1, Ordering::Relaxed);
-                tracing::error!(path = %self.path.display(), %error, "the keyring cannot be written: keys will be lost");
-            }
-        }
+        let path = self.path.display();
+        write_keyring_file(&self.path, keys).map_err(|error| {
+            self.errors.fetch_add(1, Ordering::Relaxed);
+            tracing::error!(%path, %error, "the keyring cannot be written: keys will be lost");
+            format!("Failed to write keyring file: {path}: {error}")
+        })?;
+        *newest = change;
+        Ok(())
     }
 }
 
@@ -160,8 +165,8 @@ mod tests {
     fn an_older_keyring_never_replaces_a_newer_one() {
         let path = scratch("keyring-order");
         let file = KeyringFile::new(path.clone());
-        file.write(2, &[key(2)]);
-        file.write(1, &[key(1)]);
+        file.write(2, &[key(2)]).unwrap();
+        file.write(1, &[key(1)]).unwrap();
         assert_eq!(read_keyring_file(&path).unwrap(), [key(2)]);
         fs::remove_file(path).unwrap();
     }

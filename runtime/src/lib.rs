@@ -8,6 +8,20 @@
 //! - [`Events`] is what happens, as a stream; [`Handlers`] calls functions for it.
 //! - [`Net`](net::Net) is what a runtime has to provide, for whoever wants to bring another.
 //!
+//! # For users of Serfer
+//!
+//! | [Serfer](https://github.com/johandry/serfer) | here |
+//! |---|---|
+//! | `New`, `NewDefault`, `NewSecure` with leaders, tags, keys | [`Options`] with [`join`](Options::join), [`tags`](Options::tags), [`encrypt_keys`](serf_proto::Options::encrypt_keys) |
+//! | `Start` with a handler; `StartAndWait` | [`Serf::start_with_handlers`]; then [`Serf::wait`] |
+//! | `Leave`, `Close`, `ForceLeave` | [`Serf::leave`], [`Serf::shutdown`] or dropping the last handle, [`Serf::force_leave`] |
+//! | `MemberEventHandle`, `UserEventHandle`, `QueryEventHandle`; `*`; `NotFound` | [`Handlers::on_member`], [`on_user`](Handlers::on_user), [`on_query`](Handlers::on_query); `on_any_…`; [`otherwise`](Handlers::otherwise). In order, one after the other |
+//! | `Event2UserEvent` and the like | `match` on [`Event`] |
+//! | `Event`; `Query` and `GetResponse` | [`Serf::user_event`]; [`Serf::query`] and [`QueryStream::answers`], which ends when all have answered |
+//! | `q.Respond` | what the handler returns, or [`Serf::respond`] |
+//! | `Tags`, `Tag`, `SetTag`, `BindTags` | [`Serf::tags`], [`Serf::update_tags`], [`Serf::set_tags`] |
+//! | `GetKeys`, `InstallKey`, `UseKey`, `RemoveKey`, `ListKeys` | [`Serf::keys`], [`Serf::install_key`], [`use_key`](Serf::use_key), [`remove_key`](Serf::remove_key), [`list_keys`](Serf::list_keys) |
+//!
 //! The protocol itself is [`serf_proto`], a state machine without IO; this crate gives it sockets, time and luck. A node is
 //! locked for as long as one input or command takes, a few microseconds, and never across an await. Whatever waits is bounded:
 //! packets that the socket does not take, events that a subscriber does not take, streams that a peer does not read, lines that a disk
@@ -17,6 +31,7 @@
 
 mod address;
 mod desk;
+mod dials;
 mod driver;
 mod engine;
 mod error;
@@ -44,10 +59,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 pub use serf_proto;
 pub use serf_proto::envelope::{Key, KeyError};
 pub use serf_proto::{
-    CodecChoice, Coordinate, Event, ForceLeaveError, KeyAnswer, KeyOperation, KeyReport, KeysError, LeaveReport,
-    Member, MemberEvent, MemberEventKind, MembersEvent, Name, NodeState, OldEvents, Peer, Query, QueryError, QueryId,
-    QueryReport, Question, RespondError, Retry, SeedFailureCause, SetTagsError, Status, Tags, UserEvent,
-    UserEventError,
+    CodecChoice, Coordinate, Event, Evidence, ForceLeaveError, Instant, KeyAnswer, KeyOperation, KeyReport, KeysError,
+    LeaveReport, Member, MemberCounts, MemberEvent, MemberEventKind, MembersEvent, Metric, Name, NodeState, OldEvents,
+    Peer, Query, QueryError, QueryId, QueryReport, Question, RespondError, Retry, SeedFailureCause, SetTagsError,
+    Source, Status, Tags, UserEvent, UserEventError, Why,
 };
 
 pub use crate::error::{CommandError, JoinError, SeedCause, SeedFailure, StartError, Transport};
@@ -56,7 +71,7 @@ pub use crate::handlers::Handlers;
 pub use crate::joining::JoinReport;
 pub use crate::keyring_file::{KeyringFileError, read_keyring_file, write_keyring_file};
 pub use crate::options::{DEFAULT_PORT, Options};
-pub use crate::query::{QueryStream, Reply};
+pub use crate::query::{Answers, QueryStream, Reply};
 pub use crate::seed::SeedError;
 pub use crate::serf::{Serf, Stopped, WeakSerf};
 pub use crate::stats::Stats;

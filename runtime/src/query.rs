@@ -5,6 +5,7 @@ use core::future::poll_fn;
 use core::pin::Pin;
 use core::task::{Context, Poll};
 use core::time::Duration;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -45,6 +46,20 @@ pub enum Reply {
     Ended(QueryReport),
 }
 
+/// Everything that came back of a query.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Answers {
+    /// Who acknowledged it, in the order in which they did. None if no acknowledgements were asked for.
+    pub acks: Vec<Name>,
+    /// Who answered what.
+    pub responses: BTreeMap<Name, Bytes>,
+    /// How it ended, and who was silent.
+    pub report: QueryReport,
+    /// How many replies came too quickly for us and are not among these; see [`QueryStream`].
+    pub lost: u64,
+}
+
 impl QueryStream {
     /// Which query.
     pub const fn id(&self) -> QueryId {
@@ -55,6 +70,24 @@ impl QueryStream {
     /// Nothing is lost when the future is dropped.
     pub async fn next(&mut self) -> Option<Result<Reply, Lagged>> {
         poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
+    }
+
+    /// Waits for the end of the query, and gives everything that came back and was not taken before.
+    ///
+    /// # Errors
+    ///
+    /// When the node was shut down meanwhile, or the report was taken before.
+    pub async fn answers(mut self) -> Result<Answers, Stopped> {
+        let (mut acks, mut responses, mut lost) = (Vec::new(), BTreeMap::new(), 0);
+        while let Some(reply) = self.next().await {
+            match reply {
+                Ok(Reply::Ack(from)) => acks.push(from),
+                Ok(Reply::Response { from, payload }) => _ = responses.insert(from, payload),
+                Ok(Reply::Ended(report)) => return Ok(Answers { acks, responses, report, lost }),
+                Err(Lagged(missed)) => lost += missed,
+            }
+        }
+        Err(Stopped)
     }
 
     /// Waits for the end of the query, whatever comes before.

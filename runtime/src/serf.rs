@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 
 use serf_proto::{
-    AfterLeave, Config, Coordinate, Event, ForceLeaveError, Identity, LeaveReport, Member, Node, NodeState, Outbox,
-    Peer, Seed, SetTagsError, Start, Tags, UserEventError,
+    AfterLeave, Config, Coordinate, Event, ForceLeaveError, Identity, Instant, LeaveReport, Member, Node, NodeState,
+    Outbox, Peer, Question, Seed, SetTagsError, Start, Tags, UserEventError, Why,
 };
 
 use crate::driver::{Files, Shared};
@@ -17,7 +17,7 @@ use crate::engine::Engine;
 use crate::error::{CommandError, StartError};
 use crate::events::Events;
 use crate::handlers::Handlers;
-use crate::joining::rejoin_until_found;
+use crate::joining::{join_until_found, rejoin_until_found};
 use crate::keyring_file::KeyringFile;
 use crate::net::Net;
 use crate::options::Options;
@@ -86,7 +86,11 @@ impl<N: Net> Serf<N> {
     /// As [`start`](Self::start).
     pub fn start_with_events_on(net: N, options: Options) -> Result<(Self, Events), StartError> {
         let keeps = options.snapshot.is_some();
-        let protocol = serf_proto::Options { snapshot: keeps || options.protocol.snapshot, ..options.protocol };
+        let protocol = serf_proto::Options {
+            snapshot: keeps || options.protocol.snapshot,
+            keyring_kept: options.keyring_file.is_some(),
+            ..options.protocol
+        };
         let config = Arc::new(Config::new(protocol).map_err(StartError::Config)?);
         let mut entropy = [0; 32];
         getrandom::fill(&mut entropy).map_err(StartError::Entropy)?;
@@ -112,9 +116,44 @@ impl<N: Net> Serf<N> {
         if was_member {
             shared.net.detach(shared.net.spawn(rejoin_until_found(Arc::clone(&shared))));
         }
+        if !options.join.is_empty() {
+            shared.net.detach(shared.net.spawn(join_until_found(Arc::clone(&shared), options.join)));
+        }
         let serf = Self(Arc::new(Owner { shared }));
         let events = events.with_responder(Responder::of(&serf));
         Ok((serf, events))
+    }
+
+    /// Starts a node with handlers that miss nothing: they are called for its events from the very first on, and otherwise as with
+    /// [`handle`](Self::handle). A service that is nothing but handlers then [waits](Self::wait).
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start).
+    pub fn start_with_handlers(options: Options, handlers: Handlers) -> Result<Self, StartError> {
+        let (serf, events) = Self::start_with_events(options)?;
+        let net = &serf.shared().net;
+        net.detach(net.spawn(handlers.run(events)));
+        Ok(serf)
+    }
+
+    /// Waits until the node has left its cluster or was shut down, by whichever handle. Says how the leave went; `None`: the node was
+    /// shut down without one. The handle that waits keeps the node running.
+    pub async fn wait(&self) -> Option<LeaveReport> {
+        let (done, waiting) = async_channel::bounded(1);
+        let left = self.shared().call(|engine, _, _| {
+            engine.leave.waiting.retain(|waiting| !waiting.is_closed());
+            if engine.leave.report.is_none() {
+                engine.leave.waiting.push(done);
+            }
+            engine.leave.report
+        });
+        let report = match left? {
+            Some(report) => report,
+            None => waiting.recv().await.ok()?,
+        };
+        self.sync_snapshot().await;
+        Some(report)
     }
 
     /// Leaves the cluster gracefully and waits until the others were told, or it took too long to tell them, and the
@@ -139,10 +178,7 @@ impl<N: Net> Serf<N> {
             Some(report) => report,
             None => waiting.recv().await.map_err(|_| Stopped)?,
         };
-        // That we left is to be known to the next life.
-        if let Some(snapshot) = &self.shared().files.snapshot {
-            _ = snapshot.sync().recv().await;
-        }
+        self.sync_snapshot().await;
         Ok(report)
     }
 
@@ -182,9 +218,25 @@ impl<N: Net> Serf<N> {
         Arc::clone(self.shared().lock().node.local())
     }
 
+    /// The tags that we announce.
+    pub fn tags(&self) -> Tags {
+        Tags::decode(self.local().meta())
+    }
+
     /// Where the node is in its life. A node that was shut down stays in the state that it was in.
     pub fn state(&self) -> NodeState {
         self.shared().lock().node.state()
+    }
+
+    /// Why a member is suspected, failed or left: who accuses it, and how we know. None when it is simply alive, unknown, or its
+    /// case is long forgotten. Its moments are of [our clock](Self::now).
+    pub fn why(&self, name: &str) -> Option<Why> {
+        self.shared().lock().node.why(name)
+    }
+
+    /// The node's clock: what the moments in events and reports are compared with.
+    pub fn now(&self) -> Instant {
+        self.shared().net.now()
     }
 
     /// Counters and gauges.
@@ -194,6 +246,7 @@ impl<N: Net> Serf<N> {
         let node = &engine.node;
         Stats {
             protocol: node.stats().clone(),
+            members: node.member_counts(),
             clocks: node.clocks(),
             queues: node.queue_depths(),
             health_score: node.health_score(),
@@ -273,6 +326,16 @@ impl<N: Net> Serf<N> {
         self.command(|engine, now, out| engine.node.user_event(now, name, payload, coalesce, out))
     }
 
+    /// The largest payload that a user event of this name may have, in bytes; none when not even an empty one may.
+    pub fn user_event_payload_max(&self, name: &str) -> Option<usize> {
+        self.shared().lock().node.user_event_payload_max(name)
+    }
+
+    /// The largest payload that this question may have, in bytes; none when not even an empty one may.
+    pub fn query_payload_max(&self, question: &Question<'_>) -> Option<usize> {
+        self.shared().lock().node.query_payload_max(question)
+    }
+
     /// Replaces our tags and tells everybody.
     ///
     /// # Errors
@@ -280,6 +343,30 @@ impl<N: Net> Serf<N> {
     /// When they take more than 512 bytes, or the node is leaving or stopped.
     pub fn set_tags(&self, tags: &Tags) -> Result<(), CommandError<SetTagsError>> {
         self.command(|engine, now, out| engine.node.set_tags(now, tags, out))
+    }
+
+    /// Changes some of our tags and tells everybody. `change` is called while the node is locked, so that of changes made at the same
+    /// time none is lost:
+    ///
+    /// ```
+    /// # use serf_runtime::{CommandError, Serf, SetTagsError, net::Net};
+    /// # fn drain<N: Net>(serf: &Serf<N>) -> Result<(), CommandError<SetTagsError>> {
+    /// serf.update_tags(|tags| {
+    ///     tags.set("state", "draining");
+    ///     tags.remove("leader");
+    /// })
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`set_tags`](Self::set_tags).
+    pub fn update_tags(&self, change: impl FnOnce(&mut Tags)) -> Result<(), CommandError<SetTagsError>> {
+        self.command(|engine, now, out| {
+            let mut tags = Tags::decode(engine.node.local().meta());
+            change(&mut tags);
+            engine.node.set_tags(now, &tags, out)
+        })
     }
 
     /// Declares that a failed member is gone for good, so that nobody tries to reach it any more. With `prune` it is also
@@ -294,13 +381,20 @@ impl<N: Net> Serf<N> {
 }
 
 impl<N: Net> Serf<N> {
+    /// That we left is to be known to the next life.
+    async fn sync_snapshot(&self) {
+        if let Some(snapshot) = &self.shared().files.snapshot {
+            _ = snapshot.sync().recv().await;
+        }
+    }
+
     pub(crate) fn shared(&self) -> &Arc<Shared<N>> {
         &self.0.shared
     }
 
     pub(crate) fn command<E>(
         &self,
-        command: impl FnOnce(&mut Engine<N>, serf_proto::Instant, &mut Outbox) -> Result<(), E>,
+        command: impl FnOnce(&mut Engine<N>, Instant, &mut Outbox) -> Result<(), E>,
     ) -> Result<(), CommandError<E>> {
         self.shared().call(command).ok_or(CommandError::Stopped)?.map_err(CommandError::Refused)
     }

@@ -1,6 +1,6 @@
 //! What a running node has done, and how it is.
 
-use serf_proto::{Clocks, QueueDepths};
+use serf_proto::{Clocks, MemberCounts, Metric, QueueDepths};
 
 /// Counters and gauges of a running node, all of one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -8,6 +8,8 @@ use serf_proto::{Clocks, QueueDepths};
 pub struct Stats {
     /// What the protocol counts: packets, probes, refutations, and what was dropped for which reason.
     pub protocol: serf_proto::Stats,
+    /// The members known.
+    pub members: MemberCounts,
     /// The Lamport clocks.
     pub clocks: Clocks,
     /// Broadcasts that wait to be gossiped.
@@ -24,4 +26,80 @@ pub struct Stats {
     pub file_errors: u64,
     /// Streams of peers that were closed at once because there were too many.
     pub streams_refused: u64,
+}
+
+impl Stats {
+    /// Every counter there is, those of the protocol first: to show or export them without naming each.
+    pub fn counters(&self) -> impl Iterator<Item = Metric> + use<> {
+        let ours = [
+            Metric::plain(
+                "datagrams_lost",
+                "Packets lost because the socket had no room for them.",
+                self.datagrams_lost,
+            ),
+            Metric::plain("socket_errors", "Sending, receiving or accepting that failed.", self.socket_errors),
+            Metric::plain("file_errors", "Writing the snapshot or the keyring file that failed.", self.file_errors),
+            Metric::plain(
+                "streams_refused",
+                "Streams closed at once because there were too many.",
+                self.streams_refused,
+            ),
+        ];
+        self.protocol.counters().chain(ours)
+    }
+
+    /// Every gauge there is: figures that rise and fall.
+    pub fn gauges(&self) -> impl Iterator<Item = Metric> + use<> {
+        let Self { members, clocks, queues, health_score, streams_live, .. } = self;
+        let many = |name, help, label, of: &[(&'static str, u64)]| {
+            of.iter().map(|&(value, figure)| Metric::labelled(name, help, (label, value), figure)).collect::<Vec<_>>()
+        };
+        let statuses = [
+            ("live", members.live as u64),
+            ("failed", members.failed as u64),
+            ("left", members.left as u64),
+            ("suspected", members.suspected as u64),
+        ];
+        let times = [("member", clocks.member), ("event", clocks.event), ("query", clocks.query)];
+        let depths = [
+            ("swim", queues.swim as u64),
+            ("intents", queues.intents as u64),
+            ("queries", queues.queries as u64),
+            ("events", queues.events as u64),
+        ];
+        let mut gauges = many("members", "Members known; the suspected are live too.", "status", &statuses);
+        gauges.extend(many("lamport_time", "The Lamport clocks.", "clock", &times));
+        gauges.extend(many("queue_depth", "Broadcasts that wait to be gossiped.", "queue", &depths));
+        gauges.push(Metric::plain("health_score", "Lifeguard's score: 0 is well.", u64::from(*health_score)));
+        gauges.push(Metric::plain("streams_live", "Exchanges on streams under way.", *streams_live as u64));
+        gauges.into_iter()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_counter_and_gauge_is_listed_once() {
+        let stats = Stats {
+            protocol: serf_proto::Stats::default(),
+            members: MemberCounts::default(),
+            clocks: Clocks::default(),
+            queues: QueueDepths::default(),
+            health_score: 1,
+            streams_live: 2,
+            datagrams_lost: 3,
+            socket_errors: 4,
+            file_errors: 5,
+            streams_refused: 6,
+        };
+        let all: Vec<Metric> = stats.counters().chain(stats.gauges()).collect();
+        let names: BTreeSet<_> = all.iter().map(|metric| (metric.name, metric.label)).collect();
+        assert_eq!(names.len(), all.len());
+        let values: BTreeSet<u64> = all.iter().map(|metric| metric.value).collect();
+        assert_eq!(values, (0..=6).collect());
+    }
 }

@@ -112,13 +112,16 @@ impl<N: Net> Work<N> {
             self.closing.wait().await;
             None
         };
+        self.shared.lock().dials.begin(to);
         match or(async { Some(self.shared.net.connect(to).await) }, unwanted).await? {
             Ok(stream) => {
+                self.shared.lock().dials.opened(to);
                 self.tell(StreamInput::Opened);
                 Some(stream)
             }
             Err(error) => {
                 tracing::debug!(%to, %error, "cannot open a stream");
+                self.shared.lock().dials.failed(to, error);
                 self.tell(StreamInput::Failed);
                 None
             }

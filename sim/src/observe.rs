@@ -39,12 +39,10 @@ impl Scene<'_> {
                     self.observe_member(cell, event, member);
                 }
             }
-            Event::User(event) => {
-                if self.shared.listened_for.as_deref() == Some(&*event.name) {
-                    cell.heard += 1;
-                    if matches!(self.shared.goal.aim, Aim::Events { count } if cell.heard <= count) {
-                        self.progress(1);
-                    }
+            Event::User(event) if self.shared.listened_for.as_deref() == Some(&*event.name) => {
+                cell.heard += 1;
+                if matches!(self.shared.goal.aim, Aim::Events { count } if cell.heard <= count) {
+                    self.progress(1);
                 }
             }
             Event::Suspected { member, .. } => {

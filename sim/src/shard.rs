@@ -379,6 +379,7 @@ impl Shard {
         cell.calls += 1;
         let mut scene = scene(shared, &mut self.post, &mut self.tally, host, at);
         let mut next = Next::GoOn;
+        let mut written = Vec::new();
         while let Some(output) = self.out.pop() {
             if let Some(recorder) = watching(&mut self.recorder, host) {
                 recorder.output(at, &output);
@@ -394,7 +395,10 @@ impl Shard {
                     }
                 }
                 Output::Persist(record) => cell.disk.append(&record),
-                Output::Keyring(keys) => cell.disk.keep_keys(keys),
+                Output::Keyring { change, keys } => {
+                    cell.disk.keep_keys(keys);
+                    written.push(change);
+                }
                 _ => debug_assert!(false, "every output is routed"),
             }
         }
@@ -407,6 +411,9 @@ impl Shard {
         match next {
             Next::GoOn => self.arm(local, host, at),
             Next::End => self.end(shared, local, host, at),
+        }
+        for change in written {
+            self.feed(shared, local, host, at, Input::KeyringWritten { change, failure: None });
         }
     }
 

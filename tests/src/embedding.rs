@@ -12,15 +12,16 @@ use std::net::{TcpStream, UdpSocket};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-use futures_lite::future::{or, poll_once};
+use futures_lite::future::{or, poll_once, zip};
 use serf_runtime::net::Net;
 use serf_runtime::serf_proto::{AfterLeave, DropReason, Snapshot, UserEventError, limits};
 use serf_runtime::{
     CodecChoice, CommandError, Event, Events, Handlers, JoinError, Key, KeyOperation, KeysError, Lagged, Member,
     MemberEventKind, NodeState, OldEvents, Options, Query, QueryError, QueryReport, QueryStream, Question, Reply,
-    RespondError, Retry, SeedCause, SeedFailureCause, Serf, StartError, Status, Tags, Transport, read_keyring_file,
-    write_keyring_file,
+    RespondError, Retry, SeedCause, Serf, StartError, Status, Tags, Transport, read_keyring_file, write_keyring_file,
 };
+
+use crate::guardian;
 
 /// Runs every test of this module on one runtime: its name, and how to run a future on it.
 #[macro_export]
@@ -30,6 +31,10 @@ macro_rules! embedding_tests {
             two_nodes_that_join_know_each_other
             a_user_event_reaches_everybody_once
             changed_tags_are_announced
+            one_tag_is_set_and_another_removed_and_the_rest_stays
+            handlers_from_the_start_see_the_first_event_and_all_of_one_name_are_called
+            whoever_waits_is_told_of_the_leave_or_the_stop
+            a_node_finds_the_members_that_it_was_started_with_whenever_they_come
             who_leaves_is_seen_to_leave
             who_is_dropped_without_leaving_is_seen_to_fail_and_can_be_forced_out
             fifty_nodes_in_one_process_find_each_other
@@ -52,6 +57,7 @@ macro_rules! embedding_tests {
             garbage_is_counted_and_harms_nobody
             streams_that_say_nothing_are_bounded_and_end
             a_query_is_acknowledged_and_answered_and_ends_early
+            all_answers_of_a_query_come_together_if_they_are_wanted_so
             a_query_reaches_only_those_that_its_filters_meet
             a_query_may_be_abandoned_and_an_answer_may_be_late
             a_slow_reader_of_replies_loses_the_oldest_and_never_the_report
@@ -59,12 +65,14 @@ macro_rules! embedding_tests {
             a_join_that_goes_on_gives_up_when_its_time_is_over_or_nobody_waits
             members_know_how_far_they_are_apart
             keys_are_exchanged_by_the_whole_cluster_and_kept_in_files
+            a_keyring_file_that_cannot_be_written_is_told_to_whoever_changes_keys
             nodes_without_the_key_are_not_let_in
             a_node_that_crashed_rejoins_by_itself_and_is_told_no_event_twice
             a_torn_snapshot_still_leads_back
             after_a_leave_a_node_returns_only_if_it_was_told_to
             a_snapshot_that_cannot_be_used_is_named
             nodes_speak_hashicorps_codec_if_they_are_told_to
+            a_guardian_tells_and_asks_all_nodes_of_its_encrypted_cluster
             many_members_come_together_and_handlers_get_them_one_by_one
         );
     };
@@ -201,6 +209,89 @@ pub async fn changed_tags_are_announced<N: Net>() {
     a.set_tags(&tags).unwrap();
     assert_eq!(wait_for::<N>(&mut events, MemberEventKind::Update, "a").await.tags(), tags);
     assert!(a.set_tags(&[("k", "v".repeat(600))].into_iter().collect()).is_err());
+}
+
+/// Single tags.
+pub async fn one_tag_is_set_and_another_removed_and_the_rest_stays<N: Net>() {
+    let tags: Tags = [("role", "web"), ("state", "up"), ("leader", "yes")].into_iter().collect();
+    let a = Serf::<N>::start(Options { tags, ..options("a") }).unwrap();
+    let b = start::<N>("b");
+    soon::<N, _>(b.join(&at(&a))).await.unwrap();
+    let mut events = b.events();
+    a.update_tags(|tags| {
+        tags.set("state", "draining");
+        tags.remove("leader");
+    })
+    .unwrap();
+    let expected: Tags = [("role", "web"), ("state", "draining")].into_iter().collect();
+    assert_eq!(a.tags(), expected);
+    assert_eq!(wait_for::<N>(&mut events, MemberEventKind::Update, "a").await.tags(), expected);
+    assert!(a.update_tags(|tags| tags.set("k", "v".repeat(600))).is_err());
+    assert_eq!(a.tags(), expected, "what is refused changes nothing");
+}
+
+/// Handlers that begin with the node.
+pub async fn handlers_from_the_start_see_the_first_event_and_all_of_one_name_are_called<N: Net>() {
+    let calls = Arc::new(Mutex::new(Vec::new()));
+    let note = |who: &'static str| {
+        let calls = Arc::clone(&calls);
+        move |text: String| calls.lock().unwrap().push(format!("{who} {text}"))
+    };
+    let (joined, first, second, ended) = (note("joined"), note("first"), note("second"), call_and_wait());
+    let handlers = Handlers::new()
+        .on_member(MemberEventKind::Join, move |event| {
+            joined(event.member.name().to_owned());
+            async {}
+        })
+        .on_user("deploy", move |event| {
+            first(String::from_utf8_lossy(&event.payload).into_owned());
+            async {}
+        })
+        .on_user("deploy", move |event| {
+            second(String::from_utf8_lossy(&event.payload).into_owned());
+            ended.0();
+            async {}
+        });
+    let a = Serf::<N>::start_with_handlers(options("a"), handlers).unwrap();
+    a.user_event("deploy", b"v1", false).unwrap();
+    soon::<N, _>(ended.1).await;
+    assert_eq!(*calls.lock().unwrap(), ["joined a", "first v1", "second v1"]);
+}
+
+/// Services that are nothing but a node.
+pub async fn whoever_waits_is_told_of_the_leave_or_the_stop<N: Net>() {
+    let [a, b] = pair::<N>(["a", "b"]).await;
+    let mut waiting = pin!(a.wait());
+    assert!(poll_once(&mut waiting).await.is_none(), "it runs");
+    let report = soon::<N, _>(a.leave()).await.unwrap();
+    assert_eq!(soon::<N, _>(waiting).await, Some(report));
+    assert_eq!(soon::<N, _>(a.wait()).await, Some(report), "also whoever comes late");
+    let mut waiting = pin!(b.wait());
+    assert!(poll_once(&mut waiting).await.is_none());
+    b.shutdown().await;
+    assert_eq!(soon::<N, _>(waiting).await, None);
+    assert_eq!(soon::<N, _>(b.wait()).await, None);
+}
+
+/// One list of addresses for all, and nobody there at first.
+pub async fn a_node_finds_the_members_that_it_was_started_with_whenever_they_come<N: Net>() {
+    let later = start::<N>("b");
+    let addr = later.bound_addr();
+    soon::<N, _>(later.shutdown()).await;
+    let a = loop {
+        let free = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let join = vec![free.to_string(), addr.to_string()];
+        // Between our look and the start another test may have taken the port.
+        match Serf::<N>::start(Options { bind: free, join, ..options("a") }) {
+            Err(StartError::Bind { .. }) => {}
+            started => break started.unwrap(),
+        }
+    };
+    let mut events = a.events();
+    while !matches!(next::<N>(&mut events).await, Event::Joined(_)) {}
+    assert_eq!(a.members().len(), 1, "it reached but itself");
+    let _b = Serf::<N>::start(Options { bind: addr, ..options("b") }).unwrap();
+    until(&a, |members| count(members, Status::Alive) == 2).await;
 }
 
 /// A graceful leave.
@@ -341,7 +432,7 @@ pub async fn a_join_says_for_every_seed_why_it_did_not_help<N: Net>() {
     let seeds = [&closed, "[::1]:7946", "host:port"];
     let Err(JoinError::NobodyAnswered(report)) = soon::<N, _>(a.join(&seeds)).await else { panic!("joined whom?") };
     let cause = |seed: &str| &report.failed.iter().find(|failure| failure.seed == seed).unwrap().cause;
-    assert!(matches!(cause(&closed), SeedCause::Exchange(SeedFailureCause::Unreachable)));
+    assert!(matches!(cause(&closed), SeedCause::Unreachable(_)));
     assert!(matches!(cause("[::1]:7946"), SeedCause::OtherKind { .. }));
     assert!(matches!(cause("host:port"), SeedCause::Malformed(_)));
     let text = JoinError::NobodyAnswered(report).to_string();
@@ -447,7 +538,7 @@ pub async fn a_cancelled_leave_still_leaves<N: Net>() {
 /// Two callers, one leave.
 pub async fn a_leave_that_is_asked_for_twice_is_one_leave<N: Net>() {
     let [a, _b] = pair::<N>(["a", "b"]).await;
-    let (first, second) = soon::<N, _>(futures_lite::future::zip(a.leave(), a.leave())).await;
+    let (first, second) = soon::<N, _>(zip(a.leave(), a.leave())).await;
     assert_eq!(first.unwrap(), second.unwrap());
     assert_eq!(a.leave().await, first);
 }
@@ -568,6 +659,23 @@ pub async fn a_query_is_acknowledged_and_answered_and_ends_early<N: Net>() {
     assert!(matches!(too_large, Err(CommandError::Refused(QueryError::TooLarge { limit: 1024, .. }))));
 }
 
+/// A query for those who do not care in which order answers come.
+pub async fn all_answers_of_a_query_come_together_if_they_are_wanted_so<N: Net>() {
+    let [a, b] = pair::<N>(["a", "b"]).await;
+    until(&a, |members| count(members, Status::Alive) == 2).await;
+    b.handle(Handlers::new().on_query("status", |_| async { Some(b"fine".to_vec()) }));
+    a.handle(Handlers::new().on_query("status", |_| async { None }));
+    let question = Question::new("status").with_acks().for_at_most(Duration::from_secs(2));
+    let mut answers = soon::<N, _>(a.query(&question).unwrap().answers()).await.unwrap();
+    answers.acks.sort();
+    assert_eq!(answers.acks, ["a".into(), "b".into()]);
+    assert_eq!(answers.responses.into_iter().collect::<Vec<_>>(), [("b".into(), b"fine"[..].into())]);
+    assert_eq!((answers.report.silent, answers.lost), (vec!["a".into()], 0));
+    let unfinished = a.query(&Question::new("status").for_at_most(Duration::from_secs(50))).unwrap();
+    a.shutdown().await;
+    assert!(unfinished.answers().await.is_err());
+}
+
 /// Filters.
 pub async fn a_query_reaches_only_those_that_its_filters_meet<N: Net>() {
     let tags = |role: &str| [("role", role)].into_iter().collect::<Tags>();
@@ -654,7 +762,7 @@ pub async fn a_join_goes_on_until_somebody_is_there<N: Net>() {
         Serf::<N>::start(Options { bind: addr, ..options("a") }).unwrap()
     };
     let join = b.join_until(&seeds, OldEvents::Ignore, retry);
-    let (report, a) = soon::<N, _>(futures_lite::future::zip(join, start_late)).await;
+    let (report, a) = soon::<N, _>(zip(join, start_late)).await;
     let report = report.unwrap();
     assert_eq!((report.contacted, report.failed.len()), (1, 0));
     assert!(report.attempts >= 2, "{report:?}");
@@ -674,8 +782,7 @@ pub async fn a_join_that_goes_on_gives_up_when_its_time_is_over_or_nobody_waits<
     let nobody: [&str; 0] = [];
     assert!(matches!(b.join_until(&nobody, OldEvents::Ignore, forever).await, Err(JoinError::NoSeeds)));
     let seeds = [closed];
-    let waiting =
-        soon::<N, _>(futures_lite::future::zip(b.join_until(&seeds, OldEvents::Ignore, forever), b.shutdown()));
+    let waiting = soon::<N, _>(zip(b.join_until(&seeds, OldEvents::Ignore, forever), b.shutdown()));
     assert!(matches!(waiting.await.0, Err(JoinError::Stopped)));
 }
 
@@ -774,6 +881,31 @@ pub async fn keys_are_exchanged_by_the_whole_cluster_and_kept_in_files<N: Net>()
     let c = start("c");
     assert_eq!(soon::<N, _>(c.join(&at(&a))).await.unwrap().contacted, 1);
     assert_eq!(a.stats().file_errors + b.stats().file_errors, 0);
+}
+
+/// A disk that does not take what it is given.
+pub async fn a_keyring_file_that_cannot_be_written_is_told_to_whoever_changes_keys<N: Net>() {
+    let scratch = Scratch::new("keyring-lost");
+    let directory = scratch.file("gone");
+    std::fs::create_dir(&directory).unwrap();
+    let file = directory.join("keyring");
+    write_keyring_file(&file, &[key(1)]).unwrap();
+    let a = Serf::<N>::start(Options { keyring_file: Some(file.clone()), ..secret("a", &[key(1)]) }).unwrap();
+    let b = Serf::<N>::start(secret("b", &[key(1)])).unwrap();
+    soon::<N, _>(b.join(&at(&a))).await.unwrap();
+    until(&b, |members| count(members, Status::Alive) == 2).await;
+    std::fs::remove_dir_all(&directory).unwrap();
+    let report = soon::<N, _>(b.install_key(&key(2))).await.unwrap();
+    assert!(!report.is_done() && report.answers.len() == 2, "{report:?}");
+    let failures: Vec<_> = report.failures().map(|answer| (&*answer.from, &*answer.message)).collect();
+    let [("a", message)] = failures[..] else { panic!("{failures:?}") };
+    let wanted = format!("Failed to write keyring file: {}: ", file.display());
+    assert!(message.starts_with(&wanted), "{message}");
+    assert_eq!((a.keys().len(), a.stats().file_errors), (2, 1), "it is in force all the same");
+
+    std::fs::create_dir(&directory).unwrap();
+    assert!(soon::<N, _>(b.install_key(&key(2))).await.unwrap().is_done(), "what failed can be repeated");
+    assert_eq!(read_keyring_file(&file).unwrap(), [key(1), key(2)]);
 }
 
 /// Encryption, on and off.
@@ -903,6 +1035,59 @@ pub async fn nodes_speak_hashicorps_codec_if_they_are_told_to<N: Net>() {
     options.protocol.codec = CodecChoice::HashiCorp;
     let b = Serf::<N>::start(options).unwrap();
     assert!(soon::<N, _>(b.join(&at(&a))).await.is_err());
+}
+
+/// The example that is run by this very code, with shorter pauses; its lines are its answers.
+pub async fn a_guardian_tells_and_asks_all_nodes_of_its_encrypted_cluster<N: Net>() {
+    let key = format!("-key={}", key(7).to_base64());
+    let run = |line: String| {
+        let (say, said) = async_channel::unbounded();
+        let (stop, stopped) = async_channel::bounded::<()>(1);
+        let args: Vec<String> = line.split(' ').map(str::to_owned).chain([key.clone()]).collect();
+        let example = async move {
+            let stopped = async { _ = stopped.recv().await };
+            let say = move |line: String| _ = say.try_send(line);
+            guardian::run::<N>(args.into_iter(), say, stopped).await.unwrap();
+        };
+        (example, said, stop)
+    };
+    /// Waits for a line that begins so, and gives the rest.
+    async fn line(said: &async_channel::Receiver<String>, beginning: &str) -> String {
+        loop {
+            let line = said.recv().await.expect("the example runs");
+            if let Some(rest) = line.strip_prefix(beginning) {
+                return rest.to_owned();
+            }
+        }
+    }
+    let (one, one_said, stop_one) = run("node one 127.0.0.1:0".into());
+    let story = async {
+        let addr = line(&one_said, "listening on ").await;
+        let (two, two_said, stop_two) = run(format!("node two 127.0.0.1:0 {addr}"));
+        let guardian = format!("guardian three 127.0.0.1:0 {addr} -event-every=200 -query-every=300");
+        let (three, three_said, stop_three) = run(guardian);
+        let story = async {
+            line(&one_said, "one has joined").await;
+            // The others come in either order.
+            let joined = [line(&one_said, "t").await, line(&one_said, "t").await];
+            assert!(joined.iter().all(|rest| rest.ends_with(" has joined")) && joined[0] != joined[1], "{joined:?}");
+            for said in [&one_said, &two_said] {
+                assert!(line(said, "useless: ").await.starts_with("event "));
+            }
+            for name in ["one", "three", "two"] {
+                assert_eq!(line(&three_said, &format!("{name}: ")).await, "all is well");
+            }
+            drop((stop_three, stop_two, stop_one));
+        };
+        zip(zip(two, three), story).await;
+    };
+    soon::<N, _>(zip(one, story)).await;
+    let none: [&str; 0] = [];
+    for nonsense in [&none[..], &["node", "a"], &["queen", "a", "127.0.0.1:0"], &["node", "a", "127.0.0.1:0", "-x=y"]] {
+        let args = nonsense.iter().map(|&arg| arg.to_owned());
+        let error = guardian::run::<N>(args, |_| {}, async {}).await.unwrap_err();
+        assert_eq!(error.to_string(), guardian::USAGE);
+    }
 }
 
 /// Coalescing.

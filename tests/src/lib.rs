@@ -26,6 +26,7 @@
 //! | `members a` | `a` reports whom it knows, with status |
 
 pub mod embedding;
+pub mod guardian;
 pub mod many;
 mod network;
 mod script;

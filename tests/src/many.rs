@@ -102,7 +102,6 @@ async fn flow<N: Net>(per_second: usize) -> Result<()> {
     let options = |name: &str| {
         let mut options = options(name);
         options.subscriber_events_max = 1_000_000;
-        options.protocol.gossip_packets_per_tick = 32;
         options
     };
     let nodes: Vec<Serf<N>> =

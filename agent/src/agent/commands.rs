@@ -49,6 +49,10 @@ pub(crate) async fn serve(agent: &Arc<Agent>, outbox: &Arc<Outbox>, seq: u64, re
             let coordinate = agent.coordinate(&node);
             outbox.reply(seq, "", |to| encode_coordinate(coordinate.as_ref(), to));
         }
+        Request::Why { node } => {
+            let why = agent.why(&node);
+            outbox.reply(seq, "", |to| why.encode(to));
+        }
         Request::Leave => return leave(agent, outbox, seq).await,
         Request::Stop { seq: stopped } => {
             outbox.stop(stopped);

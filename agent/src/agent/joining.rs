@@ -1,13 +1,17 @@
 //! Joins: of clients, at the start, and until somebody answers.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serf_tokio::{JoinError, OldEvents, SeedCause, SeedFailure, SeedFailureCause};
+use serf_tokio::{JoinError, NodeState, OldEvents, SeedCause, SeedError, SeedFailure, SeedFailureCause, Status};
+
+use tokio::task::JoinHandle;
 
 use super::{Agent, Stop};
-use crate::config::Config;
+use crate::config::{Config, Layer};
 use crate::endpoint::go_words;
+use crate::quote::quote;
 
 impl Agent {
     /// Joins through any of `addrs`; how many answered, or why none did, in the words that scripts know.
@@ -23,7 +27,7 @@ impl Agent {
                 Ok(report.contacted)
             }
             Err(error) => {
-                let why = why(error);
+                let why = why(error, !self.serf.keys().is_empty());
                 self.log.warn("agent", format_args!("error joining: {why}"));
                 Err(why)
             }
@@ -31,14 +35,16 @@ impl Agent {
     }
 }
 
-/// Joins until somebody answers, or it was tried often enough (`retryJoin` in `command.go`).
-pub(super) async fn retry(agent: Arc<Agent>, retry: Retry) {
+/// Joins until somebody answers, or it was tried often enough (`retryJoin` in `command.go`). Afterwards, whenever everybody else
+/// is gone, tries again: those at these addresses may be others by then.
+async fn retry(agent: Arc<Agent>, retry: Retry) {
     let mut failures = 0;
     loop {
         agent.log.info("agent", format_args!("Joining cluster...(replay: {})", retry.replay));
         let why = match agent.join(&retry.addrs, retry.replay).await {
             Ok(count) => {
-                return agent.log.info("agent", format_args!("Join completed. Synced with {count} initial agents"));
+                agent.log.info("agent", format_args!("Join completed. Synced with {count} initial agents"));
+                break;
             }
             Err(why) => why,
         };
@@ -50,10 +56,21 @@ pub(super) async fn retry(agent: Arc<Agent>, retry: Retry) {
         agent.log.warn("agent", format_args!("Join failed: {why}, retrying in {:?}", retry.interval));
         tokio::time::sleep(retry.interval).await;
     }
+    let mut pause = retry.interval.max(ALONE_PAUSE_LEAST);
+    loop {
+        tokio::time::sleep(pause).await;
+        if agent.serf.state() != NodeState::Alive {
+            return;
+        }
+        let is_alone = agent.serf.members().iter().filter(|member| member.status() == Status::Alive).count() <= 1;
+        let has_failed = is_alone && agent.join(&retry.addrs, false).await.is_err();
+        pause = if has_failed { (pause * 2).min(ALONE_PAUSE_MAX) } else { retry.interval.max(ALONE_PAUSE_LEAST) };
+    }
 }
 
 /// How to join until somebody answers.
-pub(super) struct Retry {
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Retry {
     addrs: Vec<String>,
     replay: bool,
     interval: Duration,
@@ -61,7 +78,7 @@ pub(super) struct Retry {
 }
 
 impl Retry {
-    pub(super) fn new(config: &Config) -> Self {
+    fn new(config: &Config) -> Self {
         Self {
             addrs: config.retry_join.clone(),
             replay: config.replay_on_join,
@@ -69,45 +86,141 @@ impl Retry {
             failures_max: config.retry_attempts_max,
         }
     }
+
+    /// As settings say that were read again.
+    fn of_layer(layer: &Layer) -> Self {
+        Self {
+            addrs: layer.retry_join.clone(),
+            replay: layer.replay_on_join,
+            interval: Duration::from_nanos(u64::try_from(layer.retry_interval).unwrap_or_default()),
+            failures_max: u32::try_from(layer.retry_max_attempts.max(0)).unwrap_or(u32::MAX),
+        }
+    }
+}
+
+/// The addresses to join, as they are in the settings.
+pub(super) struct Joins {
+    start: Vec<String>,
+    retry: Retry,
+    /// Tries until somebody answers.
+    task: Option<JoinHandle<()>>,
+}
+
+impl Joins {
+    /// The joins at the start are over; those that go on begin.
+    pub(super) fn begin(agent: &Arc<Agent>, config: &Config) -> Self {
+        let retry = Retry::new(config);
+        Self { start: config.start_join.clone(), task: spawn(agent, &retry), retry }
+    }
+
+    /// Joins through addresses that are new in the settings. To one of `start_join` that does not answer nothing else happens.
+    pub(super) fn reload(&mut self, agent: &Arc<Agent>, layer: &Layer) {
+        let before = core::mem::replace(&mut self.start, layer.start_join.clone());
+        let new: Vec<String> = self.start.iter().filter(|addr| !before.contains(addr)).cloned().collect();
+        if !new.is_empty() {
+            let (agent, replay) = (Arc::clone(agent), layer.replay_on_join);
+            tokio::spawn(async move { agent.join(&new, replay).await });
+        }
+        let retry = Retry::of_layer(layer);
+        if retry != self.retry {
+            if let Some(task) = self.task.take() {
+                task.abort();
+            }
+            self.task = spawn(agent, &retry);
+            self.retry = retry;
+        }
+    }
+}
+
+fn spawn(agent: &Arc<Agent>, to: &Retry) -> Option<JoinHandle<()>> {
+    (!to.addrs.is_empty()).then(|| tokio::spawn(retry(Arc::clone(agent), to.clone())))
 }
 
 /// Why a join failed, as `multierror` of Go prints it.
-fn why(error: JoinError) -> String {
+fn why(error: JoinError, encrypted: bool) -> String {
     match error {
-        JoinError::NobodyAnswered(report) => multiple(&report.failed),
+        JoinError::NobodyAnswered(report) => multiple(&report.failed, encrypted),
         JoinError::Leaving | JoinError::Stopped => "Serf can't Join after Leave or Shutdown".into(),
         error => error.to_string(),
     }
 }
 
-fn multiple(failures: &[SeedFailure]) -> String {
+fn multiple(failures: &[SeedFailure], encrypted: bool) -> String {
     let count = failures.len();
     let mut text = format!("{count} error{} occurred:\n", if count == 1 { "" } else { "s" });
     for failure in failures {
-        text.push_str(&format!("\t* {}\n", one(failure)));
+        text.push_str(&format!("\t* {}\n", one(failure, encrypted)));
     }
     text.push('\n');
     text
 }
 
-fn one(failure: &SeedFailure) -> String {
+/// Whether we have keys decides how a difference of keys is told.
+fn one(failure: &SeedFailure, encrypted: bool) -> String {
     let seed = &failure.seed;
     let addr = failure.addr.map_or_else(|| seed.clone(), |addr| addr.to_string());
     let ip = failure.addr.map_or_else(|| seed.clone(), |addr| addr.ip().to_string());
     match &failure.cause {
-        SeedCause::Malformed(error) => format!("Failed to resolve {seed}: {error}"),
+        SeedCause::Malformed(SeedError::Port(port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => {
+            format!(
+                "Failed to resolve {seed}: strconv.ParseUint: parsing {}: value out of range",
+                quote(port.as_bytes())
+            )
+        }
+        SeedCause::Malformed(_) => format!("Failed to resolve {seed}: lookup {seed}: no such host"),
         SeedCause::Unresolved(error) if error.raw_os_error().is_some() => {
             format!("Failed to resolve {seed}: lookup {seed}: {}", go_words(error))
         }
         SeedCause::Unresolved(_) => format!("Failed to resolve {seed}: lookup {seed}: no such host"),
-        SeedCause::Exchange(SeedFailureCause::Unreachable) => {
-            format!("Failed to join {ip}: dial tcp {addr}: connect: connection refused")
+        SeedCause::Unreachable(error) if error.kind() == io::ErrorKind::TimedOut && error.raw_os_error().is_none() => {
+            format!("Failed to join {ip}: dial tcp {addr}: i/o timeout")
         }
-        SeedCause::Exchange(SeedFailureCause::TimedOut) => format!("Failed to join {ip}: dial tcp {addr}: i/o timeout"),
-        SeedCause::Exchange(cause) => format!("Failed to join {ip}: {cause}"),
+        SeedCause::Unreachable(error) => format!("Failed to join {ip}: dial tcp {addr}: connect: {}", go_words(error)),
+        SeedCause::Exchange(cause) => {
+            let why = match cause {
+                SeedFailureCause::TimedOut => &format!("read tcp {addr}: i/o timeout"),
+                SeedFailureCause::Key if encrypted => "No installed keys could decrypt the message",
+                SeedFailureCause::Key => "Remote state is encrypted and encryption is not configured",
+                SeedFailureCause::Unencrypted => "Encryption is configured but remote state is not encrypted",
+                cause => &cause.to_string(),
+            };
+            format!("Failed to join {ip}: {why}")
+        }
         SeedCause::OtherKind { bound } => {
             format!("Failed to join {seed}: cannot be reached from {bound}, one is IPv4 and the other IPv6")
         }
         _ => format!("Failed to join {seed}: {failure}"),
+    }
+}
+
+/// How long we are alone before we look for others again.
+const ALONE_PAUSE_LEAST: Duration = Duration::from_secs(30);
+const ALONE_PAUSE_MAX: Duration = Duration::from_secs(600);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_is_told_in_the_words_of_hashicorps_agent() {
+        let text = |cause, encrypted| {
+            let failure = SeedFailure { seed: "n".into(), addr: "10.0.0.1:7946".parse().ok(), cause };
+            one(&failure, encrypted).replace("Failed to join 10.0.0.1: ", "")
+        };
+        let os = |code| SeedCause::Unreachable(io::Error::from_raw_os_error(code));
+        assert_eq!(text(os(111), false), "dial tcp 10.0.0.1:7946: connect: connection refused");
+        assert_eq!(text(os(113), false), "dial tcp 10.0.0.1:7946: connect: no route to host");
+        let late = SeedCause::Unreachable(io::ErrorKind::TimedOut.into());
+        assert_eq!(text(late, false), "dial tcp 10.0.0.1:7946: i/o timeout");
+        let exchange = |cause, encrypted| text(SeedCause::Exchange(cause), encrypted);
+        assert_eq!(exchange(SeedFailureCause::Key, true), "No installed keys could decrypt the message");
+        assert_eq!(
+            exchange(SeedFailureCause::Key, false),
+            "Remote state is encrypted and encryption is not configured"
+        );
+        assert_eq!(
+            exchange(SeedFailureCause::Unencrypted, true),
+            "Encryption is configured but remote state is not encrypted"
+        );
     }
 }

@@ -118,12 +118,12 @@ impl Metrics {
         });
     }
 
-    /// The intervals that are over, in the form of `go-metrics` (`InmemSignal`).
+    /// All intervals, in the form of `go-metrics` (`InmemSignal`), which leaves out the one that is not over yet: then whoever asks
+    /// has to ask again to see what is so now.
     pub(super) fn dump(&self) -> String {
         let mut text = String::new();
         self.with(|state| {
-            let now = Instant::now();
-            for interval in state.intervals.iter().filter(|interval| now - interval.begun >= INTERVAL) {
+            for interval in &state.intervals {
                 let at = interval.wall.strftime("%Y-%m-%d %H:%M:%S %z %Z");
                 let mut line = |kind: char, name: &str, value: String| {
                     text.push_str(&format!("[{at}][{kind}] '{name}': {value}\n"));

@@ -1,10 +1,14 @@
 //! The agent: a node, and everything around it that people and programs see.
 
 pub(crate) mod commands;
+mod discovery;
 mod events;
+mod exposition;
 mod figures;
+mod health;
 mod joining;
 mod keys;
+mod life;
 mod metrics;
 mod queries;
 mod run;
@@ -12,6 +16,10 @@ mod scripts;
 mod setup;
 mod signals;
 mod sinks;
+mod supervisor;
+mod tally;
+mod web;
+mod why;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -20,9 +28,11 @@ use serf_tokio::Serf;
 use tokio::sync::{Mutex, watch};
 
 pub(crate) use self::events::Happening;
+use self::health::Health;
 use self::metrics::Metrics;
 pub(crate) use self::run::run;
 use self::scripts::Scripts;
+pub(crate) use self::tally::Tally;
 use crate::config::SizeLimits;
 use crate::log::Log;
 use crate::rpc::server::Streams;
@@ -32,6 +42,8 @@ pub(crate) struct Agent {
     pub(crate) serf: Serf,
     pub(crate) log: Arc<Log>,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) tally: Arc<Tally>,
+    health: Health,
     /// The token that clients must show; empty for none.
     pub(crate) rpc_auth: String,
     pub(crate) streams: Streams,

@@ -1,24 +1,28 @@
 //! The life of an agent, from its settings to its exit code.
 
-use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::io::{self, Write};
+use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serf_tokio::Serf;
 use tokio::sync::{Mutex, watch};
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use super::joining::{self, Retry};
+use super::health::Health;
+use super::life::Life;
 use super::metrics::Metrics;
 use super::scripts::Scripts;
 use super::setup::{self, Files};
 use super::signals::{Signal, Signals};
-use super::{Agent, Stop, events, sinks};
-use crate::config::{Config, Draft};
-use crate::log::{Level, Log, Syslog, TraceLog};
-use crate::rpc::server::{Listener, Streams, serve};
+use super::supervisor::{self, Phase};
+use super::{Agent, Stop, discovery, events, sinks, web};
+use crate::config::Config;
+use crate::log::{Log, Syslog, TraceLog};
+use crate::rpc::RpcAddress;
+use crate::rpc::server::{ListenError, Listener, Streams, listen, serve};
 
 /// Runs an agent until it is told to end. `args` are read again for a reload. Whether it ended well;
 /// if not, it has said why.
@@ -30,6 +34,7 @@ pub(crate) fn run(config: Config, args: &[OsString]) -> bool {
             return false;
         }
     };
+    log.set_format(config.log_format);
     // A second agent in one process, which only tests have, leaves the node's words to the first.
     _ = tracing::subscriber::set_global_default(TraceLog::new(Arc::clone(&log)));
     let ended = tokio::runtime::Builder::new_current_thread().enable_all().build().map(|runtime| {
@@ -61,18 +66,13 @@ async fn live(config: Config, args: &[OsString], log: &Arc<Log>) -> Result<bool,
         let syslog = Syslog::connect(facility);
         log.set_syslog(syslog.map_err(|_| "Syslog setup failed: Unix syslog delivery error".to_owned())?);
     }
-    if config.mdns.is_some() {
-        // An agent that finds nobody would be worse than none.
-        return Err(
-            "Error starting mDNS listener: this build has no discovery by mDNS, use -join or -retry-join".into()
-        );
-    }
     log.output("Starting Serf agent...");
     let files = Files::read(&config, log).map_err(|why| format!("Failed to setup the Serf agent: {why}"))?;
     log.info("agent", "Serf agent starting");
     let options = setup::options(&config, files);
-    let previous = setup::previously_known(&config);
-    let started = options.and_then(|options| Serf::start_with_events(options).map_err(setup::start_failure));
+    let previous = setup::previously_known(&config, log);
+    let started = options
+        .and_then(|options| Serf::start_with_events(options).map_err(|error| setup::start_failure(error, config.bind)));
     let (serf, events) =
         started.map_err(|why| format!("Failed to start the Serf agent: Error creating Serf: {why}"))?;
     for (name, addr) in previous.iter().take(REJOINS_TOLD_MAX) {
@@ -80,32 +80,31 @@ async fn live(config: Config, args: &[OsString], log: &Arc<Log>) -> Result<bool,
     }
     let (agent, stop) = Agent::new(&config, serf, Arc::clone(log));
     tokio::spawn(events::pump(Arc::clone(&agent), events, previous));
-    let listener = Listener::bind(&config.rpc_addr).await;
-    let listener = listener.map_err(|why| format!("Error starting RPC listener: {why}"))?;
-    log.output("Starting Serf agent RPC...");
-    let rpc_addr = listener.shown(&config.rpc_addr);
-    let clients = tokio::spawn(serve(Arc::clone(&agent), listener));
-    agent.banner(&config, &rpc_addr);
-    let mut life = Life { agent, args, stop, leaves: Leaves::of(&config), tags: config.tags.clone() };
+    if let Some(mdns) = &config.mdns {
+        let found = discovery::start(&agent, mdns, config.replay_on_join);
+        found.map_err(|why| format!("Error starting mDNS listener: {why}"))?;
+    }
+    let (clients, rpc_addr) = agent.listen(&config).await?;
+    let (watchers, metrics_addr) = agent.listen_for_watchers(&config).await?;
+    agent.banner(&config, &rpc_addr, metrics_addr.as_deref());
+    // Whoever gets an answer finds the banner printed; no task has run yet.
+    log.flush();
     let begun = tokio::select! {
-        joined = life.agent.start_join(&config) => joined,
+        joined = agent.start_join(&config) => joined,
         signal = first(&mut signals) => {
             log.output(&format!("Caught signal: {}", signal.name()));
             Err(String::new())
         }
     };
     if let Err(why) = begun {
-        life.agent.end().await;
+        agent.end().await;
         return if why.is_empty() { Ok(false) } else { Err(why) };
     }
     log.detail("");
     log.output("Log data will now stream in as it occurs:\n");
     log.release();
-    if !config.retry_join.is_empty() {
-        tokio::spawn(joining::retry(Arc::clone(&life.agent), Retry::new(&config)));
-    }
-    if life.agent.metrics.has_sink() {
-        let agent = Arc::clone(&life.agent);
+    if agent.metrics.has_sink() {
+        let agent = Arc::clone(&agent);
         tokio::spawn(async move {
             loop {
                 tokio::time::sleep(MEASURE_INTERVAL).await;
@@ -113,11 +112,14 @@ async fn live(config: Config, args: &[OsString], log: &Arc<Log>) -> Result<bool,
             }
         });
     }
+    let mut life = Life::begin(Arc::clone(&agent), args, stop, &config);
+    supervisor::tell(Phase::Ready, log);
     let ended_well = life.run(&mut signals).await;
+    watchers.abort();
     clients.abort();
     // Drops the listener, which removes its socket file.
     _ = clients.await;
-    life.agent.end().await;
+    agent.end().await;
     Ok(ended_well)
 }
 
@@ -127,106 +129,6 @@ async fn first(signals: &mut Signals) -> Signal {
         let signal = signals.next().await;
         if matches!(signal, Signal::Interrupt | Signal::Terminate) {
             return signal;
-        }
-    }
-}
-
-/// Which signals leave the cluster.
-#[derive(Clone, Copy, Debug)]
-struct Leaves {
-    on_interrupt: bool,
-    on_terminate: bool,
-}
-
-impl Leaves {
-    const fn of(config: &Config) -> Self {
-        Self { on_interrupt: !config.skip_leave_on_interrupt, on_terminate: config.leave_on_terminate }
-    }
-}
-
-/// An agent that runs.
-struct Life<'a> {
-    agent: Arc<Agent>,
-    args: &'a [OsString],
-    stop: watch::Receiver<Option<Stop>>,
-    leaves: Leaves,
-    /// The tags in the settings.
-    tags: BTreeMap<String, String>,
-}
-
-impl Life<'_> {
-    /// Until the end; whether it is a good one.
-    async fn run(&mut self, signals: &mut Signals) -> bool {
-        loop {
-            let signal = tokio::select! {
-                signal = signals.next() => signal,
-                stop = self.stop.wait_for(Option::is_some) => {
-                    return stop.is_ok_and(|stop| *stop != Some(Stop::NobodyAnswers));
-                }
-            };
-            if signal == Signal::Dump {
-                self.agent.measure();
-                // Nobody may read it.
-                _ = io::stderr().write_all(self.agent.metrics.dump().as_bytes());
-                continue;
-            }
-            self.agent.log.output(&format!("Caught signal: {}", signal.name()));
-            match signal {
-                Signal::Hangup => self.reload().await,
-                Signal::Interrupt if self.leaves.on_interrupt => return self.leave(signals).await,
-                Signal::Terminate if self.leaves.on_terminate => return self.leave(signals).await,
-                _ => return false,
-            }
-        }
-    }
-
-    /// Leaves the cluster, but not for longer than people wait, nor after they say again that it should end.
-    async fn leave(&self, signals: &mut Signals) -> bool {
-        self.agent.log.output("Gracefully shutting down agent...");
-        let again = async { while signals.next().await == Signal::Dump {} };
-        tokio::select! {
-            left = timeout(LEAVE_TIMEOUT, self.agent.leave()) => match left {
-                Ok(Ok(())) => true,
-                Ok(Err(why)) => {
-                    self.agent.log.output(&format!("Error: {why}"));
-                    false
-                }
-                Err(_) => false,
-            },
-            () = again => false,
-        }
-    }
-
-    /// Reads the settings again, and takes over those that can change (`handleReload` in `command.go`).
-    async fn reload(&mut self) {
-        let log = &self.agent.log;
-        log.output("Reloading configuration...");
-        let draft = match Draft::read(self.args) {
-            Ok(draft) => draft,
-            Err(error) => {
-                log.output(&error.to_string());
-                return log.output("Failed to reload configs");
-            }
-        };
-        for warning in &draft.warnings {
-            log.output(warning);
-        }
-        let Draft { layer, handlers, .. } = draft;
-        match Level::parse(&layer.log_level) {
-            Some(level) => log.set_level(level),
-            None => {
-                let name = layer.log_level.to_uppercase();
-                log.output(&format!("Invalid log level: {name}. Valid log levels are: [TRACE DEBUG INFO WARN ERR]"));
-            }
-        }
-        self.agent.scripts.replace(handlers);
-        self.leaves = Leaves { on_interrupt: !layer.skip_leave_on_interrupt, on_terminate: layer.leave_on_terminate };
-        // Tags in a file were set while we ran. They are not in the settings, and must not be lost with them.
-        if layer.tags_file.is_empty() {
-            let before = core::mem::replace(&mut self.tags, layer.tags);
-            if let Err(why) = self.agent.reload_tags(&before, &self.tags).await {
-                self.agent.log.output(&format!("Failed to update tags: {why}"));
-            }
         }
     }
 }
@@ -242,6 +144,8 @@ impl Agent {
         let agent = Arc::new_cyclic(|agent| Self {
             serf,
             metrics,
+            tally: Arc::default(),
+            health: Health::default(),
             rpc_auth: config.rpc_auth.clone(),
             streams: Streams::default(),
             scripts: Scripts::new(agent.clone(), Arc::clone(&log)),
@@ -253,15 +157,44 @@ impl Agent {
             key_operation: Mutex::default(),
             stop,
         });
-        agent.scripts.replace(config.event_handlers.clone());
+        agent.scripts.replace(config.event_handlers.clone(), config.handler_timeout);
         (agent, stopped)
     }
 
-    fn banner(&self, config: &Config, rpc_addr: &str) {
+    /// Serves clients, unless nobody is to connect. Gives the task, and the address as the banner shows it.
+    async fn listen(self: &Arc<Self>, config: &Config) -> Result<(JoinHandle<()>, String), String> {
+        if config.rpc_addr == NO_RPC {
+            return Ok((tokio::spawn(core::future::ready(())), NO_RPC.into()));
+        }
+        let listener = Listener::bind(&config.rpc_addr).await;
+        let listener = listener.map_err(|why| format!("Error starting RPC listener: {why}"))?;
+        self.log.output("Starting Serf agent RPC...");
+        let shown = listener.shown(&config.rpc_addr);
+        Ok((tokio::spawn(serve(Arc::clone(self), listener)), shown))
+    }
+
+    /// Serves those who watch, if there is an address for them.
+    async fn listen_for_watchers(
+        self: &Arc<Self>,
+        config: &Config,
+    ) -> Result<(JoinHandle<()>, Option<String>), String> {
+        let Some(addr) = &config.metrics_addr else { return Ok((tokio::spawn(core::future::ready(())), None)) };
+        let failed = |why: ListenError| format!("Error starting metrics listener: {why}");
+        let parsed = RpcAddress::parse(addr).map_err(|error| failed(ListenError::Address(error)))?;
+        let RpcAddress::Tcp { host, port } = parsed else {
+            return Err("Error starting metrics listener: it must be on a TCP port".into());
+        };
+        let listener = listen(host, port).await.map_err(failed)?;
+        let shown = listener.local_addr().map_or_else(|_| addr.clone(), |addr| addr.to_string());
+        Ok((tokio::spawn(web::serve(Arc::clone(self), listener)), Some(shown)))
+    }
+
+    fn banner(&self, config: &Config, rpc_addr: &str, metrics_addr: Option<&str>) {
         let line = |label: &str, value: &str| self.log.detail(&format!("{label:>27}: {value}"));
         self.log.output("Serf agent running!");
         line("Node name", &format!("'{}'", config.node_name));
-        line("Bind addr", &format!("'{}'", self.serf.bound_addr()));
+        let bound = SocketAddr::new(config.bind.ip(), self.serf.bound_addr().port());
+        line("Bind addr", &format!("'{bound}'"));
         if let Some(addr) = config.advertise {
             self.log.detail(&format!("Advertise addr: '{addr}'"));
         }
@@ -270,6 +203,12 @@ impl Agent {
         line("Snapshot", &config.snapshot_path.is_some().to_string());
         line("Profile", config.profile.name());
         line("Message Compression Enabled", &config.compression.to_string());
+        if let Some(mdns) = &config.mdns {
+            line("mDNS cluster", &mdns.cluster);
+        }
+        if let Some(addr) = metrics_addr {
+            line("Metrics addr", &format!("'{addr}'"));
+        }
     }
 
     async fn start_join(&self, config: &Config) -> Result<(), String> {
@@ -293,7 +232,7 @@ impl Agent {
     }
 
     /// Takes the figures that are not counted as they come.
-    fn measure(&self) {
+    pub(super) fn measure(&self) {
         let stats = self.serf.stats();
         let node = &stats.protocol;
         for (name, total) in [
@@ -304,7 +243,8 @@ impl Agent {
             ("serf.member.flap", node.member_flaps),
             ("serf.query_acks", node.query_acks),
             ("serf.query_responses", node.query_responses),
-            ("serf.query_duplicates", node.query_duplicates),
+            ("serf.query_duplicate_acks", node.query_duplicate_acks),
+            ("serf.query_duplicate_responses", node.query_duplicate_responses),
             ("serf.coordinate.rejected", node.coordinates_rejected),
             ("memberlist.msg.suspect", node.suspicions_raised),
             ("memberlist.msg.dead", node.deaths_declared),
@@ -328,13 +268,13 @@ impl Agent {
     }
 }
 
-/// How long a leave may take that a signal has caused.
-const LEAVE_TIMEOUT: Duration = Duration::from_secs(3);
-
 /// In a log of a large cluster the rest would drown.
 const REJOINS_TOLD_MAX: usize = 16;
 
 /// How often a server is told the figures that are not sent as they change.
 const MEASURE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// In place of an address: no client can connect.
+const NO_RPC: &str = "none";
 
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(500);

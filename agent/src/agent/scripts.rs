@@ -2,16 +2,17 @@
 
 use std::io;
 use std::process::{ExitStatus, Stdio};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use serf_tokio::{CommandError, RespondError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::Command;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::{Agent, Happening};
+use crate::config::SECRETS;
 use crate::endpoint::go_words;
 use crate::handler::{EventHandler, OutputTail, answer, environment, stdin};
 use crate::log::Log;
@@ -19,9 +20,16 @@ use crate::tags;
 
 /// The handlers, each with a queue and a worker of its own: a slow one delays its own events and nothing else.
 pub(super) struct Scripts {
-    workers: Mutex<Vec<Worker>>,
+    state: Mutex<State>,
     agent: Weak<Agent>,
     log: Arc<Log>,
+}
+
+#[derive(Default)]
+struct State {
+    workers: Vec<Worker>,
+    /// After how long a run is ended.
+    timeout: Option<Duration>,
 }
 
 /// Handlers with the same script share a worker, so that a script sees its events in order.
@@ -33,31 +41,40 @@ struct Worker {
 }
 
 impl Scripts {
-    pub(super) const fn new(agent: Weak<Agent>, log: Arc<Log>) -> Self {
-        Self { workers: Mutex::new(Vec::new()), agent, log }
+    pub(super) fn new(agent: Weak<Agent>, log: Arc<Log>) -> Self {
+        Self { state: Mutex::default(), agent, log }
     }
 
-    /// Runs these handlers from the next event on. Those before finish what they have begun and what is queued for them.
-    pub(super) fn replace(&self, handlers: Vec<EventHandler>) {
+    /// Runs these handlers from the next event on, each run for no longer than `timeout`. Those before finish what they have begun
+    /// and what is queued for them; a script that stays sees old and new events in order.
+    pub(super) fn replace(&self, handlers: Vec<EventHandler>, timeout: Option<Duration>) {
+        let mut state = self.lock();
+        let mut before = core::mem::take(&mut state.workers);
         let mut workers: Vec<Worker> = Vec::new();
         for handler in handlers {
             if let Some(worker) = workers.iter_mut().find(|worker| worker.script() == handler.script) {
                 worker.handlers.push(handler);
                 continue;
             }
+            if let Some(idx) = before.iter().position(|worker| worker.script() == handler.script) {
+                workers.push(Worker { handlers: vec![handler], ..before.swap_remove(idx) });
+                continue;
+            }
             let (queue, events) = mpsc::channel(EVENTS_MAX);
             tokio::spawn(work(self.agent.clone(), handler.script.clone(), events));
             workers.push(Worker { handlers: vec![handler], queue, is_dropping: false });
         }
-        *self.workers.lock().unwrap_or_else(PoisonError::into_inner) = workers;
+        *state = State { workers, timeout };
     }
 
     /// Queues an event for every handler that wants it.
     pub(super) fn dispatch(&self, happening: &Arc<Happening>) {
-        let mut workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
-        for worker in workers.iter_mut() {
+        for worker in &mut self.lock().workers {
             for _ in worker.handlers.iter().filter(|handler| handler.wants(&happening.event)) {
                 let is_full = worker.queue.try_send(Arc::clone(happening)).is_err();
+                if is_full && let Some(agent) = self.agent.upgrade() {
+                    agent.tally.handler_events_dropped.bump();
+                }
                 if is_full && !worker.is_dropping {
                     let text = format_args!("Script '{}' is too slow, dropping its events", worker.script());
                     self.log.warn("agent", text);
@@ -69,9 +86,13 @@ impl Scripts {
 
     /// The handlers: what for, and the script.
     pub(super) fn list(&self) -> Vec<(String, String)> {
-        let workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
-        let handlers = workers.iter().flat_map(|worker| &worker.handlers);
+        let state = self.lock();
+        let handlers = state.workers.iter().flat_map(|worker| &worker.handlers);
         handlers.map(|handler| (handler.filter.label(), handler.script.clone())).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -86,22 +107,33 @@ async fn work(agent: Weak<Agent>, script: String, mut events: mpsc::Receiver<Arc
     while let Some(happening) = events.recv().await {
         let Some(agent) = agent.upgrade() else { return };
         let begun = Instant::now();
-        if let Err(why) = run(&agent, &script, &happening).await {
+        let timeout = agent.scripts.lock().timeout;
+        if let Err(why) = run(&agent, &script, &happening, timeout).await {
+            agent.tally.handler_failures.bump();
             agent.log.error("agent", format_args!("Error invoking script '{script}': {why}"));
         }
-        agent.metrics.sample(&format!("agent.invoke.{script}"), begun.elapsed());
+        let took = begun.elapsed();
+        agent.tally.handler_runs.add(took);
+        agent.metrics.sample(&format!("agent.invoke.{script}"), took);
     }
 }
 
 /// Runs a script once (`invokeEventScript` in `invoke.go`).
-async fn run(agent: &Agent, script: &str, happening: &Happening) -> Result<(), String> {
+async fn run(agent: &Agent, script: &str, happening: &Happening, timeout: Option<Duration>) -> Result<(), String> {
     let local = agent.serf.local();
     let own = tags::of_node(&serf_tokio::Tags::decode(local.meta()));
     let (output, pipe) = io::pipe().map_err(|error| go_words(&error))?;
     let also = pipe.try_clone().map_err(|error| go_words(&error))?;
     let mut command = shell(script);
+    // What is for us alone; a script that asks an agent with a token has its own copy of it.
+    SECRETS.iter().chain(&["NOTIFY_SOCKET"]).for_each(|name| _ = command.env_remove(name));
     command.envs(environment(&happening.event, local.name(), &own));
     command.stdin(Stdio::piped()).stdout(pipe).stderr(also);
+    #[cfg(unix)]
+    if timeout.is_some() {
+        // So that all that it starts can be ended with it. Without a timeout it stays with us, and with the terminal.
+        command.process_group(0);
+    }
     let mut child = command.spawn().map_err(|error| go_words(&error))?;
     // It holds our ends of the pipe.
     drop(command);
@@ -115,15 +147,49 @@ async fn run(agent: &Agent, script: &str, happening: &Happening) -> Result<(), S
         agent.log.warn("agent", format_args!("Script '{script}' slow, execution exceeding {SLOW_AFTER:?}"));
         core::future::pending().await
     };
+    let group = child.id();
     let ended = async {
         let tail = read_all(output).await;
         (tail, child.wait().await)
     };
+    tokio::pin!(ended);
+    let late = async {
+        match timeout {
+            Some(timeout) => sleep(timeout).await,
+            None => core::future::pending().await,
+        }
+    };
     let (tail, status) = tokio::select! {
-        ended = ended => ended,
+        ended = &mut ended => ended,
         never = slow => never,
+        () = late => {
+            agent.tally.handler_timeouts.bump();
+            // The first is a request, which a script can trap to clean up.
+            for (force, patience) in [(false, END_TIMEOUT), (true, KILL_TIMEOUT)] {
+                end(group, force);
+                if tokio::time::timeout(patience, &mut ended).await.is_ok() {
+                    break;
+                }
+            }
+            return Err(format!("it took longer than {:?} and was ended", timeout.unwrap_or_default()));
+        }
     };
     report(agent, script, happening, tail, status)
+}
+
+/// Ends a script and all that it has started, unless that has gone its own way.
+fn end(group: Option<u32>, force: bool) {
+    #[cfg(unix)]
+    if let Some(group) = group.and_then(|group| i32::try_from(group).ok()) {
+        use nix::sys::signal::{Signal, killpg};
+        let signal = if force { Signal::SIGKILL } else { Signal::SIGTERM };
+        // It may be gone just now.
+        _ = killpg(nix::unistd::Pid::from_raw(group), signal);
+    }
+    #[cfg(not(unix))]
+    {
+        _ = (group, force);
+    }
 }
 
 fn report(
@@ -228,3 +294,9 @@ fn ending(status: ExitStatus) -> String {
 const EVENTS_MAX: usize = 1024;
 
 const SLOW_AFTER: Duration = Duration::from_secs(1);
+
+/// How long a script may take to end when it is asked to, before it is made to.
+const END_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long the end is waited for then. Who holds the script's output and has left its group is not.
+const KILL_TIMEOUT: Duration = Duration::from_secs(1);

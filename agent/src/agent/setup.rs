@@ -1,7 +1,7 @@
 //! From the agent's settings to those of its node.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use serf_tokio::Name;
@@ -59,7 +59,7 @@ pub(super) fn options(config: &Config, files: Files) -> Result<Options, String> 
         Profile::Wan => Options::wan(name),
         Profile::Local => Options::local(name),
     };
-    options.bind = config.bind;
+    options.bind = of_both_kinds(config.bind);
     options.advertise = config.advertise;
     options.snapshot.clone_from(&config.snapshot_path);
     options.rejoin_after_leave = config.rejoin_after_leave;
@@ -78,6 +78,10 @@ pub(super) fn options(config: &Config, files: Files) -> Result<Options, String> 
     protocol.reconnect_timeout = config.reconnect_timeout;
     protocol.tombstone_timeout = config.tombstone_timeout;
     protocol.user_event_bytes_max = config.size_limits.user_event_bytes_max;
+    // HashiCorp's agents take limits that no packet has room for; such events are refused when they are sent.
+    if let Err(ConfigError::UserEventBytes { room, .. }) = serf_tokio::serf_proto::Config::new(protocol.clone()) {
+        protocol.user_event_bytes_max = room;
+    }
     protocol.query_bytes_max = config.size_limits.query_bytes_max;
     protocol.query_response_bytes_max = config.size_limits.query_response_bytes_max;
     protocol.name_conflict_resolution = !config.disable_name_resolution;
@@ -91,13 +95,14 @@ pub(super) fn options(config: &Config, files: Files) -> Result<Options, String> 
 }
 
 /// Why the node did not start, in the words that people know.
-pub(super) fn start_failure(error: StartError) -> String {
+pub(super) fn start_failure(error: StartError, bind: SocketAddr) -> String {
     match error {
         StartError::Identity(IdentityError::TagsTooLarge { .. }) => TAGS_TOO_LONG.into(),
         StartError::Config(ConfigError::TooLarge { name: "user_event_bytes_max", .. }) => {
             "user event size limit exceeds limit of 9216 bytes".into()
         }
-        StartError::Bind { transport, addr, source } => {
+        StartError::Bind { transport, source, .. } => {
+            let addr = bind;
             let (name, verb) = match transport {
                 Transport::Tcp => ("TCP", "tcp"),
                 Transport::Udp => ("UDP", "udp"),
@@ -121,16 +126,54 @@ pub(super) fn start_failure(error: StartError) -> String {
     }
 }
 
-/// The members that were alive in an earlier life, but for ourselves.
-pub(super) fn previously_known(config: &Config) -> Vec<(Name, SocketAddr)> {
+/// The members that were alive in an earlier life, but for ourselves. What is odd about the file is told.
+pub(super) fn previously_known(config: &Config, log: &Log) -> Vec<(Name, SocketAddr)> {
     let Some(contents) = config.snapshot_path.as_ref().and_then(|path| std::fs::read(path).ok()) else {
         return Vec::new();
     };
     let after_leave = if config.rejoin_after_leave { AfterLeave::Rejoin } else { AfterLeave::Forget };
-    let snapshot = Snapshot::replay(&contents, after_leave).snapshot;
+    let replay = Snapshot::replay(&contents, after_leave);
+    let unknown: Vec<_> =
+        contents[..replay.intact_bytes].split(|byte| *byte == b'\n').filter(|it| !is_known(it)).collect();
+    for line in unknown.iter().take(LINES_TOLD_MAX) {
+        log.warn("serf", format_args!("Unrecognized snapshot line: {}", String::from_utf8_lossy(line)));
+    }
+    let others = replay.lines_skipped.saturating_sub(unknown.len().min(LINES_TOLD_MAX));
+    if others > 0 {
+        log.warn("serf", format_args!("{others} lines of the snapshot cannot be read"));
+    }
+    if config.rejoin_after_leave && contents.split(|byte| *byte == b'\n').any(|line| line == b"leave") {
+        log.info("serf", "Ignoring previous leave in snapshot");
+    }
+    let snapshot = replay.snapshot;
     let others = snapshot.alive().filter(|(name, _)| ***name != *config.node_name);
     others.map(|(name, addr)| (name.clone(), addr)).collect()
 }
+
+/// Whether a line of a snapshot is of a kind that there is.
+fn is_known(line: &[u8]) -> bool {
+    const KINDS: [&[u8]; 8] = [
+        b"alive: ",
+        b"not-alive: ",
+        b"failed: ",
+        b"clock: ",
+        b"event-clock: ",
+        b"query-clock: ",
+        b"coordinate: ",
+        b"#",
+    ];
+    line.is_empty() || line == b"leave" || KINDS.iter().any(|kind| line.starts_with(kind))
+}
+
+/// Where every address of the host is meant, those of IPv6 are meant as well, as Go has it.
+fn of_both_kinds(bind: SocketAddr) -> SocketAddr {
+    let both = SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), 0);
+    let is_any = bind.ip() == Ipv4Addr::UNSPECIFIED && std::net::TcpListener::bind(both).is_ok();
+    if is_any { SocketAddr::new(both.ip(), bind.port()) } else { bind }
+}
+
+/// In a file that is none the rest would drown.
+const LINES_TOLD_MAX: usize = 16;
 
 const COALESCE_PERIOD: core::time::Duration = core::time::Duration::from_secs(3);
 const QUIESCENT_PERIOD: core::time::Duration = core::time::Duration::from_secs(1);

@@ -49,6 +49,8 @@ Options:
                             in base64, see 'serf keygen'.
   -event-handler=spec       Runs a script when something happens, see below. Can
                             be given several times.
+  -handler-timeout=0s       Ends a handler and all that it has started after so
+                            long; 0 for never.
   -iface=name               Network interface to bind to, instead of -bind or to
                             check it. Also the interface for -discover.
   -join=addr                Joins the member at this address, or does not start.
@@ -56,10 +58,13 @@ Options:
                             enough.
   -keyring-file=path        Keeps the keys of encrypted gossip in this file. It
                             must exist and hold a JSON list of keys.
+  -log-format=text          How to log: text, or json for an object a line.
   -log-level=info           What to log: trace, debug, info, warn or err.
   -mdns-disable-ipv4        Does not discover over IPv4.
   -mdns-disable-ipv6        Does not discover over IPv6.
   -mdns-iface=name          Network interface for -discover.
+  -metrics-addr=addr        Serves /metrics for Prometheus and /healthz there
+                            over HTTP; off unless given.
   -node=name                Name of this member, the host's unless given. No two
                             members may share one.
   -profile=lan              Timing: lan, wan or local.
@@ -73,7 +78,7 @@ Options:
   -retry-max=0              After how many failed tries to give up; 0 for never.
   -role=name                Write '-tag role=name' instead.
   -rpc-addr=127.0.0.1:7373  Address for the other commands of serf and for other
-                            clients.
+                            clients; also unix:// and a path, or none.
   -snapshot=path            Remembers members and events in this file, to find
                             the cluster again after a restart.
   -syslog                   Also logs to syslog.

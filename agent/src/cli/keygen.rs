@@ -5,15 +5,17 @@ use std::ffi::OsString;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use super::{Command, Environment, Failure, Outcome, Terminal};
+use super::{Command, Environment, Failure, Format, Outcome, Terminal};
+use crate::json::Json;
 
 pub(super) const COMMAND: Command =
     Command { name: "keygen", synopsis: "Makes a key for encrypted gossip", usage: USAGE, run };
 
-fn run(_args: &[OsString], _env: &Environment, terminal: &mut Terminal<'_>) -> Outcome {
+fn run(args: &[OsString], _env: &Environment, terminal: &mut Terminal<'_>) -> Outcome {
     let mut key = [0; KEY_BYTES];
     getrandom::fill(&mut key).map_err(|error| Failure::Said(format!("Error reading random data: {error}")))?;
-    terminal.line(STANDARD.encode(key));
+    let key = STANDARD.encode(key);
+    Format::glean(args).tell(terminal, &key, || Json::object([("key", Json::text(&key))]));
     Ok(())
 }
 
@@ -25,4 +27,8 @@ Usage: serf keygen
 
   Prints a new random key for -encrypt, for a keyring file or for
   'serf keys -install'.
+
+Options:
+
+  -format=text              How to show it: 'text' or 'json'.
 ";

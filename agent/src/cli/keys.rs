@@ -3,15 +3,16 @@
 use std::ffi::OsString;
 
 use super::columns::columnize;
-use super::{Command, Environment, Failure, Outcome, Rpc, Terminal};
+use super::{Command, Environment, Failure, Format, Outcome, Rpc, TEXT, Terminal};
 use crate::flags::Slot;
+use crate::json::Json;
 use crate::rpc::{Client, ClientError, KeyReport};
 
 pub(super) const COMMAND: Command =
     Command { name: "keys", synopsis: "Changes the encryption keys of all members", usage: USAGE, run };
 
 fn run(args: &[OsString], env: &Environment, terminal: &mut Terminal<'_>) -> Outcome {
-    let mut rpc = Rpc::new(env);
+    let (mut rpc, mut format) = (Rpc::new(env), TEXT.to_owned());
     let (mut install, mut activate, mut remove, mut list) = (String::new(), String::new(), String::new(), false);
     rpc.parse(
         vec![
@@ -19,9 +20,11 @@ fn run(args: &[OsString], env: &Environment, terminal: &mut Terminal<'_>) -> Out
             ("use", Slot::Text(&mut activate)),
             ("remove", Slot::Text(&mut remove)),
             ("list", Slot::Bool(&mut list)),
+            ("format", Slot::Text(&mut format)),
         ],
         args,
     )?;
+    let format = Format::choose(&format, terminal)?;
     let given = [!install.is_empty(), !activate.is_empty(), !remove.is_empty(), list];
     let action = match given {
         [false, false, false, false] => return Err(Failure::Usage),
@@ -32,6 +35,9 @@ fn run(args: &[OsString], env: &Environment, terminal: &mut Terminal<'_>) -> Out
         _ => return Err(Failure::Said("Only one of -install, -use, -remove, or -list allowed".into())),
     };
     let mut client = rpc.connect()?;
+    if format == Format::Json {
+        return in_json(action.perform(&mut client), terminal);
+    }
     terminal.line(format_args!("==> {}", action.announcement()));
     match action.perform(&mut client) {
         Ok(report) => {
@@ -51,6 +57,25 @@ fn run(args: &[OsString], env: &Environment, terminal: &mut Terminal<'_>) -> Out
             Err(Failure::Told)
         }
     }
+}
+
+/// Shows what members said, also when some failed.
+fn in_json(result: Result<KeyReport, ClientError>, terminal: &mut Terminal<'_>) -> Outcome {
+    let (error, report) = match result {
+        Ok(report) => (None, report),
+        Err(ClientError::Keys(why, report)) => (Some(why), *report),
+        Err(error) => return Err(Failure::Said(error.to_string())),
+    };
+    let mut fields: Vec<_> = error.iter().map(|why| ("error", Json::text(why))).collect();
+    if let Some(keys) = &report.keys {
+        let keys = keys.iter().map(|(key, count)| (key.as_str(), Json::Number(*count)));
+        fields.push(("keys", Json::object(keys)));
+    }
+    fields.push(("messages", Json::texts(&report.messages)));
+    let counts = [("nodes", report.nodes), ("responses", report.responses), ("errors", report.errors)];
+    fields.extend(counts.map(|(name, count)| (name, Json::Number(count))));
+    terminal.json(&Json::object(fields));
+    if error.is_some() { Err(Failure::Told) } else { Ok(()) }
 }
 
 /// What to do to the keys.
@@ -129,6 +154,7 @@ Options:
                             lack it cannot follow any more.
   -remove=<key>             Drops a key. The primary key cannot be dropped.
   -list                     Shows all keys and how many members have each.
+  -format=text              How to show the result: 'text' or 'json'.
   -rpc-addr=127.0.0.1:7373  Address of the agent's RPC.
   -rpc-auth=\"\"              Token of the agent's RPC.
 ";

@@ -2,16 +2,19 @@
 
 use std::ffi::OsString;
 
-use super::{Command, Environment, Outcome, Rpc, Terminal, because};
+use super::{Command, Environment, Format, Outcome, Rpc, TEXT, Terminal, because};
+use crate::flags::Slot;
+use crate::json::Json;
 
 pub(super) const COMMAND: Command =
     Command { name: "leave", synopsis: "Makes the agent leave its cluster and end", usage: USAGE, run };
 
 fn run(args: &[OsString], env: &Environment, terminal: &mut Terminal<'_>) -> Outcome {
-    let mut rpc = Rpc::new(env);
-    rpc.parse(Vec::new(), args)?;
+    let (mut rpc, mut format) = (Rpc::new(env), TEXT.to_owned());
+    rpc.parse(vec![("format", Slot::Text(&mut format))], args)?;
+    let format = Format::choose(&format, terminal)?;
     rpc.connect()?.leave().map_err(because("Error leaving: "))?;
-    terminal.line("Graceful leave complete");
+    format.tell(terminal, "Graceful leave complete", || Json::object([("left", Json::Bool(true))]));
     Ok(())
 }
 
@@ -22,6 +25,7 @@ Usage: serf leave
 
 Options:
 
+  -format=text              How to show the result: 'text' or 'json'.
   -rpc-addr=127.0.0.1:7373  Address of the agent's RPC.
   -rpc-auth=\"\"              Token of the agent's RPC.
 ";

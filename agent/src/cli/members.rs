@@ -53,23 +53,25 @@ fn text(members: &[Member], detailed: bool) -> String {
 }
 
 fn json(members: &[Member]) -> Json {
+    let members = if members.is_empty() { Json::Null } else { Json::List(members.iter().map(member_json).collect()) };
+    Json::object([("members", members)])
+}
+
+/// A member as scripts know it.
+pub(super) fn member_json(member: &Member) -> Json {
     let protocol = |member: &Member| {
         let serf = member.delegate;
         let fields = [("max", serf.max), ("min", serf.min), ("version", serf.current)];
         Json::Object(fields.map(|(key, version)| (key.into(), Json::Number(version.into()))).into())
     };
-    let member = |member: &Member| {
-        Json::Object(vec![
-            ("name".into(), Json::text(&member.name)),
-            ("addr".into(), Json::text(&member.endpoint())),
-            ("port".into(), Json::Number(member.port.into())),
-            ("tags".into(), Json::texts(&member.tags)),
-            ("status".into(), Json::text(&member.status)),
-            ("protocol".into(), protocol(member)),
-        ])
-    };
-    let members = if members.is_empty() { Json::Null } else { Json::List(members.iter().map(member).collect()) };
-    Json::Object(vec![("members".into(), members)])
+    Json::object([
+        ("name", Json::text(&member.name)),
+        ("addr", Json::text(&member.endpoint())),
+        ("port", Json::Number(member.port.into())),
+        ("tags", Json::texts(&member.tags)),
+        ("status", Json::text(&member.status)),
+        ("protocol", protocol(member)),
+    ])
 }
 
 const USAGE: &str = "

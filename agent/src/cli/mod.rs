@@ -2,6 +2,8 @@
 
 mod agent;
 mod columns;
+mod completions;
+mod doctor;
 mod event;
 mod force_leave;
 mod info;
@@ -9,18 +11,22 @@ mod join;
 mod keygen;
 mod keys;
 mod leave;
+mod man;
 mod members;
 mod monitor;
 mod query;
 mod reachability;
 mod rtt;
 mod tags;
+mod usage;
 mod version;
+mod why;
 
 use std::ffi::OsString;
 use std::fmt;
 use std::io::Write;
 
+use self::usage::Usage;
 use crate::flags::{self, Flag, FlagError, Slot};
 use crate::json::Json;
 use crate::rpc::{Client, ClientError, ClientOptions, DEFAULT_ADDRESS};
@@ -49,12 +55,14 @@ pub struct Terminal<'t> {
     err: &'t mut dyn Write,
     /// Whether a write failed: nobody reads any more. A command that would write for ever ends then.
     deserted: bool,
+    /// Whether what is told of a failure must be JSON, too.
+    tells_failures_in_json: bool,
 }
 
 impl<'t> Terminal<'t> {
     /// Writes to these.
     pub fn new(out: &'t mut dyn Write, err: &'t mut dyn Write) -> Self {
-        Self { out, err, deserted: false }
+        Self { out, err, deserted: false, tells_failures_in_json: false }
     }
 
     /// Writes a line at once.
@@ -64,6 +72,10 @@ impl<'t> Terminal<'t> {
 
     fn bytes(&mut self, bytes: &[u8]) {
         self.deserted |= self.out.write_all(bytes).and_then(|()| self.out.flush()).is_err();
+    }
+
+    fn json(&mut self, document: &Json) {
+        self.line(document.render());
     }
 
     fn error_line(&mut self, line: impl fmt::Display) {
@@ -81,7 +93,7 @@ impl fmt::Debug for Terminal<'_> {
 /// such command.
 pub fn run(args: &[OsString], env: &Environment, terminal: &mut Terminal<'_>) -> u8 {
     if args.iter().any(|arg| arg == "-v" || arg == "--version") {
-        version::print(terminal);
+        version::print(Format::Text, terminal);
         return 0;
     }
     let invocation = Invocation::read(args);
@@ -141,15 +153,24 @@ struct Command {
 }
 
 impl Command {
+    /// What it does and takes, for completions and manual pages.
+    fn described(&self) -> Usage {
+        Usage::parse(if self.usage.is_empty() { version::DESCRIPTION } else { self.usage })
+    }
+
     fn report(&self, failure: Failure, terminal: &mut Terminal<'_>) {
         let usage = self.usage.trim();
         match failure {
             Failure::Flag(error) => {
-                terminal.error_line(error);
+                if !error.is_empty() {
+                    terminal.error_line(error);
+                }
                 // The agent marks all of its output.
                 let mark = if self.name == "agent" { "==> " } else { "" };
                 terminal.line(format_args!("{mark}{usage}"));
             }
+            Failure::Misuse(why) if terminal.tells_failures_in_json => terminal.json(&told(why)),
+            Failure::Said(what) if terminal.tells_failures_in_json => terminal.json(&told(&what)),
             Failure::Usage => terminal.line(usage),
             Failure::Misuse(why) => terminal.line(format_args!("{why}\n\n{usage}")),
             Failure::Said(what) => terminal.line(what),
@@ -158,12 +179,17 @@ impl Command {
     }
 }
 
+/// A failure in JSON.
+fn told(why: &str) -> Json {
+    Json::object([("error", Json::text(why.trim_end()))])
+}
+
 /// How a command ended.
 type Outcome = Result<(), Failure>;
 
 /// Why a command ended with exit code 1.
 enum Failure {
-    /// The flags make no sense.
+    /// The flags make no sense, or only ask for help: then there are no words.
     Flag(String),
     /// Something is missing: the usage says what.
     Usage,
@@ -224,13 +250,43 @@ impl Rpc {
     }
 }
 
-/// How `members` and `info` show their answer.
+/// How commands show their answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Format {
     Text,
     Json,
 }
 
 impl Format {
+    /// Reads the flag of commands that have it only here. With 'json' all that they write from now on is JSON, failures as
+    /// `{"error": "..."}`.
+    fn choose(text: &str, terminal: &mut Terminal<'_>) -> Result<Self, Failure> {
+        match text {
+            "text" => Ok(Self::Text),
+            "json" => {
+                terminal.tells_failures_in_json = true;
+                Ok(Self::Json)
+            }
+            _ => Err(Failure::Said(format!("Invalid format: {text}"))),
+        }
+    }
+
+    /// The same for commands that ignore their arguments, also ones that make no sense.
+    fn glean(args: &[OsString]) -> Self {
+        let mut format = String::new();
+        _ = flags::parse(&mut [("format", Slot::Text(&mut format))], args);
+        if format == "json" { Self::Json } else { Self::Text }
+    }
+
+    /// Writes the answer.
+    fn tell(self, terminal: &mut Terminal<'_>, text: impl fmt::Display, json: impl FnOnce() -> Json) {
+        match self {
+            Self::Text => terminal.line(text),
+            Self::Json => terminal.json(&json()),
+        }
+    }
+
+    /// Reads the flag of `members` and `info`, whose failures are text, as HashiCorp's are.
     fn parse(text: &str) -> Result<Self, Failure> {
         match text {
             "text" => Ok(Self::Text),
@@ -243,7 +299,7 @@ impl Format {
     }
 
     /// Writes the answer, as text trimmed.
-    fn print(&self, terminal: &mut Terminal<'_>, text: impl FnOnce() -> String, json: impl FnOnce() -> Json) {
+    fn print(self, terminal: &mut Terminal<'_>, text: impl FnOnce() -> String, json: impl FnOnce() -> Json) {
         match self {
             Self::Text => terminal.line(text().trim()),
             Self::Json => terminal.line(json().render()),
@@ -275,12 +331,17 @@ fn print_commands(terminal: &mut Terminal<'_>) {
     terminal.error_line("");
 }
 
+/// What commands that can show JSON use unless told otherwise.
+const TEXT: &str = "text";
+
 const CONNECTING: &str = "Error connecting to Serf agent: ";
 
 const TOO_MANY_ARGUMENTS: &str = "Too many command line arguments. Only a name and payload must be specified.";
 
 const COMMANDS: &[Command] = &[
     agent::COMMAND,
+    completions::COMMAND,
+    doctor::COMMAND,
     event::COMMAND,
     force_leave::COMMAND,
     info::COMMAND,
@@ -288,6 +349,7 @@ const COMMANDS: &[Command] = &[
     keygen::COMMAND,
     keys::COMMAND,
     leave::COMMAND,
+    man::COMMAND,
     members::COMMAND,
     monitor::COMMAND,
     query::COMMAND,
@@ -295,4 +357,5 @@ const COMMANDS: &[Command] = &[
     rtt::COMMAND,
     tags::COMMAND,
     version::COMMAND,
+    why::COMMAND,
 ];

@@ -2,23 +2,38 @@
 
 use std::ffi::OsString;
 
-use super::{Command, Environment, Failure, Outcome, Rpc, Terminal, because};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+use super::members::member_json;
+use super::{Command, Environment, Failure, Format, Outcome, Rpc, TEXT, Terminal, because};
 use crate::flags::Slot;
+use crate::json::Json;
 use crate::quote::quote;
-use crate::rpc::{DecodeError, Decoder, Head, Record};
+use crate::rpc::{DecodeError, Decoder, EventRecord, Head, Record};
 
 pub(super) const COMMAND: Command =
     Command { name: "monitor", synopsis: "Shows the agent's log and events as they come", usage: USAGE, run };
 
 fn run(args: &[OsString], env: &Environment, terminal: &mut Terminal<'_>) -> Outcome {
-    let (mut rpc, mut level) = (Rpc::new(env), "INFO".to_owned());
-    rpc.parse(vec![("log-level", Slot::Text(&mut level))], args)?;
+    let (mut rpc, mut level, mut format) = (Rpc::new(env), "INFO".to_owned(), TEXT.to_owned());
+    rpc.parse(vec![("log-level", Slot::Text(&mut level)), ("format", Slot::Text(&mut format))], args)?;
+    let format = Format::choose(&format, terminal)?;
     let mut client = rpc.connect()?;
     _ = ctrlc::set_handler(|| std::process::exit(0));
     client.stream("*").map_err(because("Error starting stream: "))?;
     client.monitor(&level).map_err(because("Error starting monitor: "))?;
     while !terminal.deserted {
         match client.next_record(None) {
+            Ok(Some((_, record))) if format == Format::Json => {
+                if let Some(json) = record_json(&record) {
+                    terminal.line(json.render_line());
+                }
+            }
+            Err(_) if format == Format::Json => {
+                terminal.line(super::told("Remote side ended the monitor").render_line());
+                return Err(Failure::Told);
+            }
             Ok(Some((_, Record::Log(line)))) => terminal.line(line),
             Ok(Some((_, Record::Event { body, .. }))) => {
                 terminal.line(format_args!("Event Info:{}", describe(&body).unwrap_or_default()));
@@ -32,6 +47,47 @@ fn run(args: &[OsString], env: &Environment, terminal: &mut Terminal<'_>) -> Out
         }
     }
     Ok(())
+}
+
+/// A log line or an event, for a line of its own. An event of a kind that we do not know is left out.
+fn record_json(record: &Record) -> Option<Json> {
+    Some(match record {
+        Record::Log(line) => Json::object([("log", Json::text(line))]),
+        Record::Event { event, .. } => match event.as_ref()? {
+            EventRecord::Members { event, members } => {
+                let members = Json::List(members.iter().map(member_json).collect());
+                Json::object([("event", Json::text(event)), ("members", members)])
+            }
+            EventRecord::User { lamport, name, payload, coalesce } => Json::object([
+                ("event", Json::text("user")),
+                ("ltime", time(*lamport)),
+                ("name", Json::text(name)),
+                payload_json(payload.as_deref()),
+                ("coalesce", Json::Bool(*coalesce)),
+            ]),
+            EventRecord::Query { id, lamport, name, payload } => Json::object([
+                ("event", Json::text("query")),
+                ("id", time(*id)),
+                ("ltime", time(*lamport)),
+                ("name", Json::text(name)),
+                payload_json(payload.as_deref()),
+            ]),
+        },
+        Record::Query(_) => return None,
+    })
+}
+
+fn time(number: u64) -> Json {
+    Json::Number(i64::try_from(number).unwrap_or(i64::MAX))
+}
+
+/// Nothing is lost: what is no text comes in base64, under another key.
+fn payload_json(payload: Option<&[u8]>) -> (&'static str, Json) {
+    let payload = payload.unwrap_or_default();
+    match core::str::from_utf8(payload) {
+        Ok(text) => ("payload", Json::text(text)),
+        Err(_) => ("payload_base64", Json::text(&STANDARD.encode(payload))),
+    }
 }
 
 /// The fields of an event, each on a line of its own, values as Go's `%#v` shows what it decoded without knowing types.
@@ -88,6 +144,7 @@ Usage: serf monitor [options]
 Options:
 
   -log-level=info           From which level on: trace, debug, info, warn, err.
+  -format=text              How to show the result: 'text' or 'json'.
   -rpc-addr=127.0.0.1:7373  Address of the agent's RPC.
   -rpc-auth=\"\"              Token of the agent's RPC.
 ";
@@ -106,6 +163,26 @@ mod tests {
             "\n\tEvent: \"user\"\n\tLTime: 0x9b\n\tPayload: []byte{0x76, 0x1}\n\tCoalesce: true\
              \n\tM: []interface {}{map[interface {}]interface {}{\"Addr\":[]uint8{0x7f}, \"B\":interface {}(nil)}}"
         );
+    }
+
+    #[test]
+    fn records_in_json_are_a_line_each_and_lose_no_byte() {
+        let user = |payload: &[u8]| Record::Event {
+            event: Some(EventRecord::User {
+                lamport: 5,
+                name: "deploy".into(),
+                payload: Some(payload.to_vec()),
+                coalesce: true,
+            }),
+            body: Vec::new(),
+        };
+        let line = |record: &Record| record_json(record).expect("is shown").render_line();
+        assert_eq!(
+            line(&user(b"v1\n")),
+            r#"{"event":"user","ltime":5,"name":"deploy","payload":"v1\n","coalesce":true}"#
+        );
+        assert!(line(&user(b"\xff")).contains(r#""payload_base64":"/w==""#));
+        assert_eq!(line(&Record::Log("a\nb".into())), r#"{"log":"a\nb"}"#);
     }
 
     #[test]

@@ -27,14 +27,14 @@ fn run(args: &[OsString], env: &Environment, terminal: &mut Terminal<'_>) -> Out
         args,
     )?;
     let tags = crate::tags::parse(&tags).map_err(|error| Failure::Said(format!("Error: {error}")))?;
-    let relay_factor =
-        u8::try_from(relay_factor).map_err(|_| Failure::Said("Relay factor must be between 0 and 255".into()))?;
     let (name, payload) = match args {
         [] => return Err(Failure::Misuse("A query name must be specified.")),
         [name] => (name, None),
         [name, payload] => (name, Some(raw(payload))),
         _ => return Err(Failure::Misuse(super::TOO_MANY_ARGUMENTS)),
     };
+    let relay_factor =
+        u8::try_from(relay_factor).map_err(|_| Failure::Said("Relay factor must be between 0 and 255".into()))?;
     let query = Query {
         filter_nodes: nodes,
         filter_tags: Some(tags),

@@ -5,40 +5,49 @@ use std::ffi::OsString;
 use std::time::{Duration, Instant};
 
 use super::query::collect;
-use super::{Command, Environment, Failure, Outcome, Rpc, Terminal, because};
+use super::{Command, Environment, Failure, Format, Outcome, Rpc, TEXT, Terminal, because};
 use crate::flags::Slot;
+use crate::json::Json;
 use crate::rpc::{Query, QueryRecord};
 
 pub(super) const COMMAND: Command =
     Command { name: "reachability", synopsis: "Tests whether all members can be reached", usage: USAGE, run };
 
 fn run(args: &[OsString], env: &Environment, terminal: &mut Terminal<'_>) -> Outcome {
-    let (mut rpc, mut verbose) = (Rpc::new(env), false);
-    rpc.parse(vec![("verbose", Slot::Bool(&mut verbose))], args)?;
+    let (mut rpc, mut verbose, mut format) = (Rpc::new(env), false, TEXT.to_owned());
+    rpc.parse(vec![("verbose", Slot::Bool(&mut verbose)), ("format", Slot::Text(&mut format))], args)?;
+    let says = Format::choose(&format, terminal)? == Format::Text;
     let mut client = rpc.connect()?;
     let members = client.members().map_err(because("Error getting members: "))?;
     let mut live: BTreeSet<String> = BTreeSet::new();
     live.extend(members.iter().filter(|member| member.status == "alive").map(|member| member.name.clone()));
-    terminal.line(format_args!("Total members: {}, live members: {}", members.len(), live.len()));
-
-    _ = ctrlc::set_handler(|| {
-        println!("Test interrupted");
+    if says {
+        terminal.line(format_args!("Total members: {}, live members: {}", members.len(), live.len()));
+    }
+    let interrupted = if says { "Test interrupted".into() } else { super::told("Test interrupted").render() };
+    _ = ctrlc::set_handler(move || {
+        println!("{interrupted}");
         std::process::exit(1);
     });
     let started = Instant::now();
     let ping = Query { name: "_serf_ping".into(), request_ack: true, ..Query::default() };
     client.query(ping).map_err(because("Error sending query: "))?;
-    terminal.line("Starting reachability test...");
+    if says {
+        terminal.line("Starting reachability test...");
+    }
     let mut acks = Acks::default();
     let collected = collect(&mut client, |record| {
         if let QueryRecord::Ack { from } = record {
-            if verbose {
+            if verbose && says {
                 terminal.line(format_args!("\tAck from '{from}'"));
             }
             acks.add(from, started.elapsed());
         }
     });
     collected.map_err(because("Error collecting answers: "))?;
+    if !says {
+        return acks.show(members.len(), &live, started.elapsed(), terminal);
+    }
     if verbose {
         let (whole, last) = (started.elapsed().as_secs_f64(), acks.last.as_secs_f64());
         terminal.line(format_args!("Query time: {whole:.2} sec, time to last response: {last:.2} sec"));
@@ -61,6 +70,26 @@ impl Acks {
         if let Some(known) = self.from.replace(from) {
             self.twice.push(known);
         }
+    }
+
+    /// The same as [`judge`](Self::judge), in JSON.
+    fn show(&self, members: usize, live: &BTreeSet<String>, whole: Duration, terminal: &mut Terminal<'_>) -> Outcome {
+        let seconds = |it: Duration| Json::Float((it.as_secs_f64() * 1e3).round() / 1e3);
+        let count = |count: usize| Json::Number(i64::try_from(count).unwrap_or(i64::MAX));
+        let (missing, surplus) = (live.difference(&self.from), self.from.difference(live));
+        let is_well = self.twice.is_empty() && *live == self.from;
+        terminal.json(&Json::object([
+            ("reachable", Json::Bool(is_well)),
+            ("members", count(members)),
+            ("live", count(live.len())),
+            ("acks", Json::names(&self.from)),
+            ("missing", Json::names(missing)),
+            ("surplus", Json::names(surplus)),
+            ("twice", Json::names(&self.twice)),
+            ("seconds", seconds(whole)),
+            ("last_ack_seconds", seconds(self.last)),
+        ]));
+        if is_well { Ok(()) } else { Err(Failure::Told) }
     }
 
     fn judge(&self, live: &BTreeSet<String>, terminal: &mut Terminal<'_>) -> Outcome {
@@ -106,6 +135,7 @@ Usage: serf reachability [options]
 Options:
 
   -verbose                  Shows every confirmation and the times.
+  -format=text              How to show the result: 'text' or 'json'.
   -rpc-addr=127.0.0.1:7373  Address of the agent's RPC.
   -rpc-auth=\"\"              Token of the agent's RPC.
 ";

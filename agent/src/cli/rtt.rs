@@ -2,7 +2,9 @@
 
 use std::ffi::OsString;
 
-use super::{Command, Environment, Failure, Outcome, Rpc, Terminal, because, texts};
+use super::{Command, Environment, Failure, Format, Outcome, Rpc, TEXT, Terminal, because, texts};
+use crate::flags::Slot;
+use crate::json::Json;
 use crate::quote::quote;
 use crate::rpc::{Client, Coordinate};
 
@@ -10,8 +12,9 @@ pub(super) const COMMAND: Command =
     Command { name: "rtt", synopsis: "Estimates the round trip time between two members", usage: USAGE, run };
 
 fn run(args: &[OsString], env: &Environment, terminal: &mut Terminal<'_>) -> Outcome {
-    let mut rpc = Rpc::new(env);
-    let args = texts(rpc.parse(Vec::new(), args)?);
+    let (mut rpc, mut format) = (Rpc::new(env), TEXT.to_owned());
+    let args = texts(rpc.parse(vec![("format", Slot::Text(&mut format))], args)?);
+    let format = Format::choose(&format, terminal)?;
     let mut client = rpc.connect()?;
     let (from, to) = match args.as_slice() {
         [node] => (node.clone(), own_name(&mut client)?),
@@ -21,7 +24,9 @@ fn run(args: &[OsString], env: &Environment, terminal: &mut Terminal<'_>) -> Out
     let distance = coordinate(&mut client, &from)?.seconds_to(&coordinate(&mut client, &to)?);
     // Go's durations are whole nanoseconds.
     let millis = (distance * 1e9).trunc() / 1e6;
-    terminal.line(format_args!("Estimated {from} <-> {to} rtt: {millis:.3} ms"));
+    format.tell(terminal, format_args!("Estimated {from} <-> {to} rtt: {millis:.3} ms"), || {
+        Json::object([("from", Json::text(&from)), ("to", Json::text(&to)), ("rtt_ms", Json::Float(millis))])
+    });
     Ok(())
 }
 
@@ -45,6 +50,7 @@ Usage: serf rtt [options] node1 [node2]
 
 Options:
 
+  -format=text              How to show the result: 'text' or 'json'.
   -rpc-addr=127.0.0.1:7373  Address of the agent's RPC.
   -rpc-auth=\"\"              Token of the agent's RPC.
 ";

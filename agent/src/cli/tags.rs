@@ -2,22 +2,29 @@
 
 use std::ffi::OsString;
 
-use super::{Command, Environment, Failure, Outcome, Rpc, Terminal, because};
+use super::{Command, Environment, Failure, Format, Outcome, Rpc, TEXT, Terminal, because};
 use crate::flags::Slot;
+use crate::json::Json;
 
 pub(super) const COMMAND: Command =
     Command { name: "tags", synopsis: "Changes the tags of the agent", usage: USAGE, run };
 
 fn run(args: &[OsString], env: &Environment, terminal: &mut Terminal<'_>) -> Outcome {
-    let (mut rpc, mut set, mut delete) = (Rpc::new(env), Vec::new(), Vec::new());
-    rpc.parse(vec![("set", Slot::Texts(&mut set)), ("delete", Slot::Texts(&mut delete))], args)?;
+    let (mut rpc, mut format) = (Rpc::new(env), TEXT.to_owned());
+    let (mut set, mut delete) = (Vec::new(), Vec::new());
+    rpc.parse(
+        vec![("set", Slot::Texts(&mut set)), ("delete", Slot::Texts(&mut delete)), ("format", Slot::Text(&mut format))],
+        args,
+    )?;
+    let format = Format::choose(&format, terminal)?;
     if set.is_empty() && delete.is_empty() {
         return Err(Failure::Usage);
     }
     let mut client = rpc.connect()?;
     let set = crate::tags::parse(&set).map_err(|error| Failure::Said(format!("Error: {error}")))?;
+    let json = Json::object([("set", Json::texts(&set)), ("deleted", Json::names(&delete))]);
     client.update_tags(set, delete).map_err(because("Error setting tags: "))?;
-    terminal.line("Successfully updated agent tags");
+    format.tell(terminal, "Successfully updated agent tags", || json);
     Ok(())
 }
 
@@ -31,6 +38,7 @@ Options:
 
   -set key=value            Sets a tag. Can be given several times.
   -delete key               Drops a tag. Can be given several times.
+  -format=text              How to show the result: 'text' or 'json'.
   -rpc-addr=127.0.0.1:7373  Address of the agent's RPC.
   -rpc-auth=\"\"              Token of the agent's RPC.
 ";

@@ -2,18 +2,40 @@
 
 use std::ffi::OsString;
 
-use super::{Command, Environment, Outcome, Terminal};
+use super::{Command, Environment, Format, Outcome, Terminal};
+use crate::json::Json;
 
 pub(super) const COMMAND: Command =
     Command { name: "version", synopsis: "Shows the version of this program", usage: "", run };
 
-fn run(_args: &[OsString], _env: &Environment, terminal: &mut Terminal<'_>) -> Outcome {
-    print(terminal);
+fn run(args: &[OsString], _env: &Environment, terminal: &mut Terminal<'_>) -> Outcome {
+    print(Format::glean(args), terminal);
     Ok(())
 }
 
 /// The second line is read by scripts.
-pub(super) fn print(terminal: &mut Terminal<'_>) {
-    terminal.line(env!("CARGO_PKG_VERSION"));
-    terminal.line("Agent Protocol: 5 (Understands back to: 2)");
+pub(super) fn print(format: Format, terminal: &mut Terminal<'_>) {
+    let text = format!("{VERSION}\nAgent Protocol: {PROTOCOL} (Understands back to: {PROTOCOL_MIN})");
+    format.tell(terminal, text, || {
+        let protocol = Json::object([("version", Json::Number(PROTOCOL)), ("min", Json::Number(PROTOCOL_MIN))]);
+        Json::object([("version", Json::text(VERSION)), ("protocol", protocol)])
+    });
 }
+
+/// As a usage text. HashiCorp's command has an empty one, which it shows.
+pub(super) const DESCRIPTION: &str = "
+Usage: serf version [options]
+
+  Shows the version of this program, and of the protocol that its agents
+  speak.
+
+Options:
+
+  -format=text              How to show it: 'text' or 'json'.
+";
+
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// The version of Serf's protocol that agents speak.
+const PROTOCOL: i64 = 5;
+/// The oldest one that they understand.
+const PROTOCOL_MIN: i64 = 2;

@@ -35,7 +35,7 @@ impl core::error::Error for AddressError {}
 /// # Errors
 ///
 /// See [`AddressError`].
-pub(super) fn resolve(text: &str) -> Result<SocketAddr, AddressError> {
+pub(crate) fn resolve(text: &str) -> Result<SocketAddr, AddressError> {
     let completed;
     let (host, port) = match endpoint::split(text) {
         Err(error) if error.why == MISSING_PORT => {

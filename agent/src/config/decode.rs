@@ -186,8 +186,8 @@ impl Reader {
 
     fn list(&mut self, key: &str, value: &Value, target: &mut Vec<String>) {
         let Value::Array(items) = value else {
-            let kind = kind(value);
-            self.mistakes.push(format!("'{key}': source data must be an array or slice, got {kind}"));
+            let shape = shape(value);
+            self.mistakes.push(format!("'{key}': source data must be an array or slice, got {shape}"));
             return;
         };
         for (idx, item) in items.iter().enumerate() {
@@ -225,7 +225,7 @@ fn is_key(key: &str) -> bool {
     Reader::default().field(&mut Layer::default(), &key.to_lowercase(), &Value::Null)
 }
 
-fn text_field<'l>(layer: &'l mut Layer, key: &str) -> Option<&'l mut String> {
+pub(super) fn text_field<'l>(layer: &'l mut Layer, key: &str) -> Option<&'l mut String> {
     Some(match key {
         "node_name" => &mut layer.node_name,
         "role" => &mut layer.role,
@@ -235,6 +235,8 @@ fn text_field<'l>(layer: &'l mut Layer, key: &str) -> Option<&'l mut String> {
         "encrypt_key" => &mut layer.encrypt_key,
         "keyring_file" => &mut layer.keyring_file,
         "log_level" => &mut layer.log_level,
+        "log_format" => &mut layer.log_format,
+        "metrics_addr" => &mut layer.metrics_addr,
         "rpc_addr" => &mut layer.rpc_addr,
         "rpc_auth" => &mut layer.rpc_auth,
         "profile" => &mut layer.profile,
@@ -248,7 +250,7 @@ fn text_field<'l>(layer: &'l mut Layer, key: &str) -> Option<&'l mut String> {
     })
 }
 
-fn bool_field<'l>(layer: &'l mut Layer, key: &str) -> Option<&'l mut bool> {
+pub(super) fn bool_field<'l>(layer: &'l mut Layer, key: &str) -> Option<&'l mut bool> {
     Some(match key {
         "disable_coordinates" => &mut layer.disable_coordinates,
         "replay_on_join" => &mut layer.replay_on_join,
@@ -262,7 +264,7 @@ fn bool_field<'l>(layer: &'l mut Layer, key: &str) -> Option<&'l mut bool> {
     })
 }
 
-fn int_field<'l>(layer: &'l mut Layer, key: &str) -> Option<&'l mut i64> {
+pub(super) fn int_field<'l>(layer: &'l mut Layer, key: &str) -> Option<&'l mut i64> {
     Some(match key {
         "protocol" => &mut layer.protocol,
         "query_response_size_limit" => &mut layer.query_response_size_limit,
@@ -273,18 +275,19 @@ fn int_field<'l>(layer: &'l mut Layer, key: &str) -> Option<&'l mut i64> {
     })
 }
 
-fn nanos_field<'l>(layer: &'l mut Layer, key: &str) -> Option<&'l mut i64> {
+pub(super) fn nanos_field<'l>(layer: &'l mut Layer, key: &str) -> Option<&'l mut i64> {
     Some(match key {
         "reconnect_interval" => &mut layer.reconnect_interval,
         "reconnect_timeout" => &mut layer.reconnect_timeout,
         "tombstone_timeout" => &mut layer.tombstone_timeout,
         "retry_interval" => &mut layer.retry_interval,
         "broadcast_timeout" => &mut layer.broadcast_timeout,
+        "handler_timeout" => &mut layer.handler_timeout,
         _ => return None,
     })
 }
 
-fn list_field<'l>(layer: &'l mut Layer, key: &str) -> Option<&'l mut Vec<String>> {
+pub(super) fn list_field<'l>(layer: &'l mut Layer, key: &str) -> Option<&'l mut Vec<String>> {
     Some(match key {
         "start_join" => &mut layer.start_join,
         "event_handlers" => &mut layer.event_handlers,
@@ -355,6 +358,7 @@ mod tests {
             error("{\"event_handlers\": \"x\"}"),
             one("'event_handlers': source data must be an array or slice, got string")
         );
+        assert_eq!(error("{\"start_join\": {}}"), one("'start_join': source data must be an array or slice, got map"));
         assert!(error("// no\n{}").contains("expected value"), "comments are mistakes");
         assert_eq!(error("{\"zz\": null}"), one("'' has invalid keys: zz"));
         assert!(error("{\"protocol\": true, \"zz\": 1}").starts_with("2 error(s) decoding:\n\n* '' has"));
@@ -378,6 +382,8 @@ mod tests {
             "encrypt_key",
             "keyring_file",
             "log_level",
+            "log_format",
+            "metrics_addr",
             "rpc_addr",
             "rpc_auth",
             "profile",
@@ -406,8 +412,14 @@ mod tests {
             "user_event_size_limit",
             "retry_max_attempts",
         ];
-        let nanos =
-            ["reconnect_interval", "reconnect_timeout", "tombstone_timeout", "retry_interval", "broadcast_timeout"];
+        let nanos = [
+            "reconnect_interval",
+            "reconnect_timeout",
+            "tombstone_timeout",
+            "retry_interval",
+            "broadcast_timeout",
+            "handler_timeout",
+        ];
         let lists = ["start_join", "event_handlers", "retry_join"];
         let mut seen = vec![Layer::default()];
         let mut check = |text: String| {

@@ -3,6 +3,7 @@
 use core::fmt;
 use std::ffi::OsString;
 
+use super::environment::{self, EnvironmentError};
 use super::flags::{Flags, FlagsError};
 use super::layer::Layer;
 use super::source::{self, SourceError};
@@ -10,7 +11,8 @@ use crate::handler::{EventHandler, HandlerError};
 
 /// All sources put together and checked, with what an operator should know.
 ///
-/// A reload applies of this: the level, the handlers, the tags and the two settings about signals.
+/// A reload applies of this: the level, the handlers and their timeout, the tags, the addresses to join, and the two settings
+/// about signals.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Draft {
     /// The settings, defaults filled in.
@@ -29,6 +31,8 @@ pub enum DraftError {
     Flags(FlagsError),
     /// A file cannot.
     Source(SourceError),
+    /// The environment cannot.
+    Environment(EnvironmentError),
     /// A handler cannot.
     Handler(HandlerError),
     /// There is no such network interface.
@@ -46,6 +50,7 @@ impl fmt::Display for DraftError {
         match self {
             Self::Flags(error) => error.fmt(f),
             Self::Source(error) => error.fmt(f),
+            Self::Environment(error) => error.fmt(f),
             Self::Handler(error) => error.fmt(f),
             Self::Interface => write!(f, "Invalid network interface: {NO_INTERFACE}"),
             Self::MdnsInterface => write!(f, "Invalid mDNS network interface: {NO_INTERFACE}"),
@@ -58,7 +63,7 @@ impl fmt::Display for DraftError {
 impl core::error::Error for DraftError {}
 
 impl Draft {
-    /// Reads flags, the files that they name, and checks both (`readConfig` in `command.go`).
+    /// Reads flags, the files that they name and the environment, and checks all (`readConfig` in `command.go`).
     ///
     /// # Errors
     ///
@@ -67,6 +72,7 @@ impl Draft {
         let flags = Flags::parse(args).map_err(DraftError::Flags)?;
         let mut layer = defaults();
         layer.merge(source::read(&flags.paths).map_err(DraftError::Source)?);
+        layer.merge(environment::read(std::env::vars_os()).map_err(DraftError::Environment)?);
         layer.merge(flags.layer);
         if layer.node_name.is_empty() {
             layer.node_name = gethostname::gethostname().to_string_lossy().into_owned();
@@ -128,6 +134,7 @@ fn defaults() -> Layer {
     Layer {
         bind: "0.0.0.0".into(),
         log_level: "INFO".into(),
+        log_format: "text".into(),
         rpc_addr: crate::rpc::DEFAULT_ADDRESS.into(),
         protocol: 5,
         profile: "lan".into(),

@@ -57,7 +57,7 @@ impl Flags {
     pub fn parse(args: &[OsString]) -> Result<Self, FlagsError> {
         let mut layer = Layer::default();
         let (paths, mut tags, mut disable_compression) = (RefCell::default(), Vec::new(), false);
-        let (mut retry_interval, mut broadcast_timeout) = (String::new(), String::new());
+        let (mut retry_interval, mut broadcast_timeout, mut handler_timeout) = Default::default();
         let mut flags = [
             ("bind", Slot::Text(&mut layer.bind)),
             ("advertise", Slot::Text(&mut layer.advertise)),
@@ -70,6 +70,8 @@ impl Flags {
             ("join", Slot::Texts(&mut layer.start_join)),
             ("replay", Slot::Bool(&mut layer.replay_on_join)),
             ("log-level", Slot::Text(&mut layer.log_level)),
+            ("log-format", Slot::Text(&mut layer.log_format)),
+            ("metrics-addr", Slot::Text(&mut layer.metrics_addr)),
             ("node", Slot::Text(&mut layer.node_name)),
             ("protocol", Slot::Int(&mut layer.protocol)),
             ("role", Slot::Text(&mut layer.role)),
@@ -88,13 +90,16 @@ impl Flags {
             ("rejoin", Slot::Bool(&mut layer.rejoin_after_leave)),
             ("syslog", Slot::Bool(&mut layer.enable_syslog)),
             ("broadcast-timeout", Slot::Text(&mut broadcast_timeout)),
+            ("handler-timeout", Slot::Text(&mut handler_timeout)),
             ("disable-compression", Slot::Bool(&mut disable_compression)),
         ];
         flags::parse(&mut flags, args)?;
         layer.tags = tags::parse(&tags).map_err(FlagsError::Tag)?;
-        for (text, target) in
-            [(retry_interval, &mut layer.retry_interval), (broadcast_timeout, &mut layer.broadcast_timeout)]
-        {
+        for (text, target) in [
+            (retry_interval, &mut layer.retry_interval),
+            (broadcast_timeout, &mut layer.broadcast_timeout),
+            (handler_timeout, &mut layer.handler_timeout),
+        ] {
             if !text.is_empty() {
                 *target = duration::parse(&text).map_err(FlagsError::Duration)?;
             }
@@ -134,6 +139,9 @@ mod tests {
             "-join=v",
             "-replay",
             "-log-level=v",
+            "-log-format=v",
+            "-metrics-addr=v",
+            "-handler-timeout=3s",
             "-node=v",
             "-protocol=3",
             "-role=v",

@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
 use super::resolve::decode_base64;
-use crate::endpoint::go_words;
+use crate::endpoint::{go_words, read_failure};
 use crate::json::Json;
 
 /// Why a keyring file cannot be used. Shown in the words of HashiCorp's agent.
@@ -64,7 +64,7 @@ impl core::error::Error for KeyringError {}
 pub fn read_keyring(path: &Path) -> Result<Vec<Vec<u8>>, KeyringError> {
     let text = fs::read(path).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => KeyringError::Missing { path: path.display().to_string(), why: go_words(&error) },
-        _ => KeyringError::Read(go_words(&error)),
+        _ => KeyringError::Read(read_failure(path, &error)),
     })?;
     let texts = match parse_json(&text).map_err(KeyringError::Decode)? {
         Value::Null => Vec::new(),

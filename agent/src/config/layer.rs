@@ -19,6 +19,12 @@ pub struct Layer {
     pub encrypt_key: String,
     pub keyring_file: String,
     pub log_level: String,
+    /// `text`, or `json` for an object a line. HashiCorp's agent knows neither this nor the next two.
+    pub log_format: String,
+    /// Where figures are served over HTTP.
+    pub metrics_addr: String,
+    /// After how long a handler is ended, 0 for never.
+    pub handler_timeout: i64,
     pub rpc_addr: String,
     pub rpc_auth: String,
     pub protocol: i64,
@@ -75,6 +81,8 @@ impl Layer {
             (&mut self.encrypt_key, later.encrypt_key),
             (&mut self.keyring_file, later.keyring_file),
             (&mut self.log_level, later.log_level),
+            (&mut self.log_format, later.log_format),
+            (&mut self.metrics_addr, later.metrics_addr),
             (&mut self.rpc_addr, later.rpc_addr),
             (&mut self.rpc_auth, later.rpc_auth),
             (&mut self.profile, later.profile),
@@ -101,6 +109,7 @@ impl Layer {
             (&mut self.retry_max_attempts, later.retry_max_attempts),
             (&mut self.retry_interval, later.retry_interval),
             (&mut self.broadcast_timeout, later.broadcast_timeout),
+            (&mut self.handler_timeout, later.handler_timeout),
         ] {
             if theirs != 0 {
                 *mine = theirs;

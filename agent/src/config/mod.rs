@@ -6,6 +6,7 @@
 mod address;
 mod decode;
 mod draft;
+mod environment;
 mod flags;
 mod keyring;
 mod layer;
@@ -14,12 +15,14 @@ mod source;
 mod tagsfile;
 
 pub use self::address::AddressError;
+pub(crate) use self::address::resolve as resolve_address;
 pub use self::decode::{DecodeError, decode};
 pub use self::draft::{Draft, DraftError};
+pub use self::environment::{EnvironmentError, SECRETS};
 pub use self::flags::{Flags, FlagsError};
 pub use self::keyring::{KeyringError, read_keyring, write_keyring};
 pub use self::layer::{Layer, MdnsLayer};
-pub(crate) use self::resolve::decode_base64;
 pub use self::resolve::{Config, ConfigError, Mdns, Profile, SizeLimits};
+pub(crate) use self::resolve::{decode_base64, handler_timeout};
 pub use self::source::{SourceError, read};
 pub use self::tagsfile::{TagsFileError, read_tags_file, write_tags_file};

@@ -14,7 +14,7 @@ use super::address::{self, AddressError};
 use super::draft::Draft;
 use super::layer::Layer;
 use crate::handler::EventHandler;
-use crate::log::{self, Level};
+use crate::log::{self, Format, Level};
 
 /// Everything that a start of the agent needs, checked as far as that goes without starting.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,6 +62,12 @@ pub struct Config {
     pub replay_on_join: bool,
     /// What is logged.
     pub log_level: Level,
+    /// How.
+    pub log_format: Format,
+    /// Where figures are served over HTTP.
+    pub metrics_addr: Option<String>,
+    /// After how long a handler is ended with all that it has started.
+    pub handler_timeout: Option<Duration>,
     /// The number of the syslog facility, `None` without syslog.
     pub syslog_facility: Option<u8>,
     /// Whether SIGTERM leaves the cluster.
@@ -148,6 +154,8 @@ impl Profile {
 pub enum ConfigError {
     /// There is no such level; in upper case.
     LogLevel(String),
+    /// There is no such format.
+    LogFormat(String),
     /// There is no such facility.
     SyslogFacility(String),
     /// The address to bind is none.
@@ -180,6 +188,7 @@ impl fmt::Display for ConfigError {
             Self::LogLevel(name) => {
                 write!(f, "Invalid log level: {name}. Valid log levels are: [TRACE DEBUG INFO WARN ERR]")
             }
+            Self::LogFormat(name) => write!(f, "Invalid log format: {name}. Valid log formats are: [text json]"),
             Self::SyslogFacility(name) => write!(f, "Syslog setup failed: invalid syslog facility: {name}"),
             Self::Bind(error) => write!(f, "Invalid bind address: {error}"),
             Self::Advertise(error) => write!(f, "Invalid advertise address: {error}"),
@@ -215,6 +224,8 @@ impl Config {
         let Draft { layer, handlers, .. } = draft;
         let log_level =
             Level::parse(&layer.log_level).ok_or_else(|| ConfigError::LogLevel(layer.log_level.to_uppercase()))?;
+        let log_format = Format::parse(&layer.log_format);
+        let log_format = log_format.ok_or_else(|| ConfigError::LogFormat(layer.log_format.clone()))?;
         let syslog_facility = syslog_facility(&layer)?;
         let mut notices = Vec::new();
         let mut bind = address::resolve(&layer.bind).map_err(ConfigError::Bind)?;
@@ -242,6 +253,9 @@ impl Config {
             retry_attempts_max: u32::try_from(layer.retry_max_attempts.max(0)).unwrap_or(u32::MAX),
             replay_on_join: layer.replay_on_join,
             log_level,
+            log_format,
+            metrics_addr: some(&layer.metrics_addr),
+            handler_timeout: handler_timeout(&layer),
             syslog_facility,
             leave_on_terminate: layer.leave_on_terminate,
             skip_leave_on_interrupt: layer.skip_leave_on_interrupt,
@@ -333,6 +347,11 @@ fn mdns(layer: &Layer) -> Option<Mdns> {
     let interface = some(&mdns.interface).or_else(|| some(&layer.interface));
     let cluster = some(&layer.discover)?;
     Some(Mdns { cluster, interface, ipv4: !mdns.disable_ipv4, ipv6: !mdns.disable_ipv6 })
+}
+
+/// After how long a handler is ended; `None` for never.
+pub(crate) fn handler_timeout(layer: &Layer) -> Option<Duration> {
+    u64::try_from(layer.handler_timeout).ok().filter(|nanos| *nanos > 0).map(Duration::from_nanos)
 }
 
 fn positive(key: &'static str, nanos: i64) -> Result<Duration, ConfigError> {

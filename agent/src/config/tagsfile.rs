@@ -9,14 +9,15 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::keyring::replace;
+use crate::endpoint::read_failure;
 use crate::json::Json;
 
 /// Why a tags file cannot be used.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum TagsFileError {
-    /// It cannot be read.
-    Read(io::Error),
+    /// It cannot be read; what was tried, and the system's answer.
+    Read(String),
     /// It holds no JSON object of texts.
     Decode(String),
 }
@@ -24,7 +25,7 @@ pub enum TagsFileError {
 impl fmt::Display for TagsFileError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Read(error) => write!(f, "Failed to read tags file: {error}"),
+            Self::Read(why) => write!(f, "Failed to read tags file: {why}"),
             Self::Decode(why) => write!(f, "Failed to decode tags file: {why}"),
         }
     }
@@ -41,7 +42,7 @@ pub fn read_tags_file(path: &Path) -> Result<Option<BTreeMap<String, String>>, T
     let text = match fs::read(path) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(TagsFileError::Read(error)),
+        Err(error) => return Err(TagsFileError::Read(read_failure(path, &error))),
     };
     let value = super::keyring::parse_json(&text).map_err(TagsFileError::Decode)?;
     let object = match value {

@@ -1,5 +1,6 @@
 //! The agent's log: records, levels, and what `monitor` shows of them.
 
+mod format;
 mod level;
 mod ring;
 mod sink;
@@ -10,6 +11,7 @@ use core::fmt;
 
 use jiff::civil::DateTime;
 
+pub use self::format::Format;
 pub use self::level::Level;
 pub use self::ring::{FollowerId, LogRing};
 pub use self::sink::Log;

@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
+use super::format::{Format, Line as Record};
 use super::syslog::Syslog;
-use super::{FollowerId, Level, LogRing, info, output, record};
+use super::{FollowerId, Level, LogRing, record};
 
 /// The agent's log and output.
 ///
@@ -25,13 +26,16 @@ pub struct Log {
 #[derive(Debug)]
 struct State {
     level: Level,
+    format: Format,
     ring: LogRing,
     /// Who is to be woken when there is something new.
     followers: Vec<(FollowerId, Arc<Notify>)>,
     /// Lines that wait until the banner is out; `None` afterwards.
     held: Option<Vec<String>>,
     syslog: Option<Syslog>,
+    /// Since it was told last.
     lines_lost: u64,
+    lines_lost_total: u64,
 }
 
 #[derive(Debug)]
@@ -52,24 +56,35 @@ impl Log {
         thread::Builder::new().name("log".into()).stack_size(STACK_BYTES).spawn(move || write_lines(&queue, out))?;
         let state = State {
             level,
+            format: Format::default(),
             ring: LogRing::new(),
             followers: Vec::new(),
             held: Some(Vec::new()),
             syslog: None,
             lines_lost: 0,
+            lines_lost_total: 0,
         };
         Ok(Self { state: Mutex::new(state), lines })
     }
 
     /// Adds a record.
     pub fn add(&self, level: Level, component: &str, text: impl fmt::Display) {
-        let record = record(jiff::Zoned::now().datetime(), level, component, text);
+        self.add_with(level, component, &text.to_string(), &[]);
+    }
+
+    /// Adds a record that also says something in values, of which only lines of JSON have a use.
+    pub(super) fn add_with(&self, level: Level, component: &str, text: &str, fields: &[(&'static str, String)]) {
+        let now = jiff::Zoned::now();
+        // As in Go, a record ends its line, and one that does so itself has no need of it.
+        let text = text.strip_suffix('\n').unwrap_or(text);
+        let record = record(now.datetime(), level, component, text);
         let mut state = self.lock();
         if level >= state.level {
             if let Some(syslog) = &state.syslog {
                 syslog.send(level, &record);
             }
-            let line = info(&record);
+            let line = Record { at: &now, level, component, text, fields };
+            let line = state.format.record(&line, &record);
             match &mut state.held {
                 Some(held) => held.push(line),
                 None => self.write(&mut state, line),
@@ -101,12 +116,18 @@ impl Log {
 
     /// Prints what the agent does, with its mark.
     pub fn output(&self, text: &str) {
-        self.write(&mut self.lock(), output(text));
+        let mut state = self.lock();
+        if let Some(line) = state.format.output(text) {
+            self.write(&mut state, line);
+        }
     }
 
     /// Prints a detail.
     pub fn detail(&self, text: &str) {
-        self.write(&mut self.lock(), info(text));
+        let mut state = self.lock();
+        if let Some(line) = state.format.detail(text) {
+            self.write(&mut state, line);
+        }
     }
 
     /// Prints the records that were held back until the banner is out, and every one from now on.
@@ -123,6 +144,16 @@ impl Log {
         if self.lines.send(Line::Flush(done)).is_ok() {
             _ = waiting.recv_timeout(FLUSH_TIMEOUT);
         }
+    }
+
+    /// Prints lines so from now on. Followers and syslog get text all the same.
+    pub fn set_format(&self, format: Format) {
+        self.lock().format = format;
+    }
+
+    /// How many lines nobody read in time.
+    pub fn lines_lost_total(&self) -> u64 {
+        self.lock().lines_lost_total
     }
 
     /// Prints records from `level` on only.
@@ -162,11 +193,15 @@ impl Log {
     }
 
     fn write(&self, state: &mut State, line: String) {
-        if state.lines_lost > 0 && self.lines.try_send(Line::Text(lost(state.lines_lost))).is_ok() {
-            state.lines_lost = 0;
+        if state.lines_lost > 0 {
+            let notice = lost(state.lines_lost, state.format);
+            if self.lines.try_send(Line::Text(notice)).is_ok() {
+                state.lines_lost = 0;
+            }
         }
         if self.lines.try_send(Line::Text(line)).is_err() {
             state.lines_lost += 1;
+            state.lines_lost_total += 1;
         }
     }
 
@@ -175,8 +210,10 @@ impl Log {
     }
 }
 
-fn lost(lines: u64) -> String {
-    info(&format!("[WARN] agent: {lines} lines of output were lost, nobody read them in time"))
+fn lost(lines: u64, format: Format) -> String {
+    let text = format!("{lines} lines of output were lost, nobody read them in time");
+    let line = Record { at: &jiff::Zoned::now(), level: Level::Warn, component: "agent", text: &text, fields: &[] };
+    format.record(&line, &format!("[WARN] agent: {text}"))
 }
 
 /// Writes lines whole. A reader that is gone is no reason to stop.

@@ -40,9 +40,12 @@ impl Subscriber for TraceLog {
     fn event(&self, event: &Event<'_>) {
         let mut fields = Fields::default();
         event.record(&mut fields);
+        if fields.message == TOLD_BY_THE_AGENT {
+            return;
+        }
         let metadata = event.metadata();
-        let (level, component, text) = fields.phrase(level(*metadata.level()), component(metadata.target()));
-        self.0.add(level, component, text);
+        let text = fields.phrase();
+        self.0.add_with(level(*metadata.level()), component(metadata.target()), &text, &fields.values);
     }
 
     fn enter(&self, _: &Id) {}
@@ -62,27 +65,29 @@ fn level(level: tracing::Level) -> Level {
 
 /// The part of HashiCorp's program that does the same.
 fn component(target: &str) -> &'static str {
-    if target.starts_with("serf_proto::serf") { "serf" } else { "memberlist" }
+    let is_serf = ["serf_proto::serf", "serf_runtime::joining"].iter().any(|of_serf| target.starts_with(of_serf));
+    if is_serf { "serf" } else { "memberlist" }
 }
+
+/// The agent names the lines.
+const TOLD_BY_THE_AGENT: &str = "parts of the snapshot cannot be read and are passed over";
 
 /// What an event says.
 #[derive(Debug, Default)]
 struct Fields {
     message: String,
-    member: String,
-    addr: String,
-    kind: String,
-    /// All but the message, as `key=value`.
-    all: String,
+    /// All but the message.
+    values: Vec<(&'static str, String)>,
 }
 
 impl Fields {
     /// Scripts know some records by their words.
-    fn phrase(self, level: Level, component: &'static str) -> (Level, &'static str, String) {
-        let Self { message, member, addr, kind, all } = self;
-        let ip = addr.rsplit_once(':').map_or(&*addr, |(ip, _)| ip).trim_matches(['[', ']']);
-        let text = match message.as_str() {
-            "member event" => match kind.as_str() {
+    fn phrase(&self) -> String {
+        let value = |name| self.values.iter().find(|(known, _)| *known == name).map_or("", |(_, value)| value);
+        let (message, member, addr) = (&self.message, value("member"), value("addr"));
+        let ip = addr.rsplit_once(':').map_or(addr, |(ip, _)| ip).trim_matches(['[', ']']);
+        match message.as_str() {
+            "member event" => match value("kind") {
                 "member-join" => format!("EventMemberJoin: {member} {ip}"),
                 "member-leave" => format!("EventMemberLeave: {member} {ip}"),
                 "member-failed" => format!("EventMemberFailed: {member} {ip}"),
@@ -94,10 +99,15 @@ impl Fields {
                 format!("Marking {member} as failed, suspect timeout reached")
             }
             "will try again" => "Failed to re-join any previously known node".into(),
-            _ if all.is_empty() => message,
-            _ => format!("{message}:{all}"),
-        };
-        (level, component, text)
+            _ if self.values.is_empty() => message.clone(),
+            _ => {
+                let mut text = format!("{message}:");
+                for (name, value) in &self.values {
+                    _ = write!(text, " {name}={value}");
+                }
+                text
+            }
+        }
     }
 }
 
@@ -107,19 +117,10 @@ impl Visit for Fields {
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        let target = match field.name() {
-            "message" => &mut self.message,
-            name => {
-                _ = write!(self.all, " {name}={value:?}");
-                match name {
-                    "member" => &mut self.member,
-                    "addr" => &mut self.addr,
-                    "kind" => &mut self.kind,
-                    _ => return,
-                }
-            }
-        };
-        _ = write!(target, "{value:?}");
+        match field.name() {
+            "message" => _ = write!(self.message, "{value:?}"),
+            name => self.values.push((name, format!("{value:?}"))),
+        }
     }
 }
 
@@ -128,14 +129,9 @@ mod tests {
     use super::*;
 
     fn phrase(message: &str, kind: &str) -> String {
-        let fields = Fields {
-            message: message.into(),
-            member: "n1".into(),
-            addr: "[::1]:7946".into(),
-            kind: kind.into(),
-            all: " member=n1".into(),
-        };
-        fields.phrase(Level::Info, "serf").2
+        let values = [("member", "n1"), ("addr", "[::1]:7946"), ("kind", kind)];
+        let values = values.into_iter().filter(|(_, value)| !value.is_empty());
+        Fields { message: message.into(), values: values.map(|(name, value)| (name, value.into())).collect() }.phrase()
     }
 
     #[test]
@@ -143,7 +139,7 @@ mod tests {
         assert_eq!(phrase("member event", "member-join"), "EventMemberJoin: n1 ::1");
         assert_eq!(phrase("member event", "member-reap"), "EventMemberReap: n1");
         assert_eq!(phrase("attempting reconnect", ""), "attempting reconnect to n1 [::1]:7946");
-        assert_eq!(phrase("something else", ""), "something else: member=n1");
+        assert_eq!(phrase("something else", ""), "something else: member=n1 addr=[::1]:7946");
         assert_eq!(component("serf_proto::serf::reap"), "serf");
         assert_eq!(component("serf_proto::swim::probe"), "memberlist");
     }

@@ -11,8 +11,9 @@ use super::reply::{
     decode_members, decode_stats,
 };
 use super::request::{MemberFilter, Query, Request, UserEvent};
+use super::why::Why;
 use super::wire::Wire;
-use super::{AUTHENTICATION_REQUIRED, DEFAULT_ADDRESS, IPC_VERSION};
+use super::{AUTHENTICATION_REQUIRED, DEFAULT_ADDRESS, IPC_VERSION, UNSUPPORTED_COMMAND};
 
 /// How to reach an agent, and how long to wait for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -248,6 +249,15 @@ impl Client {
         self.ask(&Request::Coordinate { node: node.into() }, decode_coordinate)
     }
 
+    /// Why `node` is suspected, failed or left. Only our agents know.
+    ///
+    /// # Errors
+    ///
+    /// As [`members`](Self::members); an agent of HashiCorp's refuses with [`UNSUPPORTED_COMMAND`].
+    pub fn why(&mut self, node: &str) -> Result<Why, ClientError> {
+        self.ask(&Request::Why { node: node.into() }, Why::decode)
+    }
+
     /// Makes the agent leave the cluster and end.
     ///
     /// # Errors
@@ -391,7 +401,7 @@ impl Client {
         let seq = self.send(request)?;
         let patience = self.patience(request);
         let header = self.await_reply(seq, &patience)?;
-        if header.error == AUTHENTICATION_REQUIRED {
+        if header.error == AUTHENTICATION_REQUIRED || header.error == UNSUPPORTED_COMMAND {
             return Err(ClientError::Refused(header.error));
         }
         let body = self.wire.receive(patience.deadline)?.ok_or_else(|| patience.lost())?;

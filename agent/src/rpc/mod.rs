@@ -3,7 +3,7 @@
 //! Every request is a [`RequestHeader`] and, for most commands, a body; every answer a [`ReplyHeader`] and, for some, a
 //! body. Subscriptions ([`Request::Stream`], [`Request::Monitor`], [`Request::Query`]) are answered and then send records
 //! with the number of the request, each with a header of its own. HashiCorp calls this IPC; its version is 1 in every
-//! release. [`Client`] speaks it for programs, the [`Encoder`], [`Decoder`] and [`Framer`] serve both ends.
+//! release. One command is ours: [`Request::Why`]. [`Client`] speaks it for programs, the [`Encoder`], [`Decoder`] and [`Framer`] serve both ends.
 
 mod address;
 mod client;
@@ -14,6 +14,7 @@ mod member;
 mod reply;
 mod request;
 pub(crate) mod server;
+mod why;
 mod wire;
 
 pub use self::address::{AddressError, RpcAddress};
@@ -27,6 +28,7 @@ pub use self::reply::{
     decode_members, decode_stats, encode_coordinate, encode_join_count, encode_log, encode_members, encode_stats,
 };
 pub use self::request::{MemberFilter, Query, Request, RequestHeader, UserEvent};
+pub use self::why::{Evidence, Why};
 
 /// The version of this protocol, the only one there is.
 pub const IPC_VERSION: i64 = 1;
@@ -36,3 +38,6 @@ pub const DEFAULT_ADDRESS: &str = "127.0.0.1:7373";
 
 /// The answer to a command that came before the token. The one error after which no body follows whatever the command.
 pub const AUTHENTICATION_REQUIRED: &str = "Authentication required";
+
+/// The answer to a command that the agent does not know, before it closes the connection. HashiCorp's gives it to our `why`.
+pub const UNSUPPORTED_COMMAND: &str = "Unsupported command";

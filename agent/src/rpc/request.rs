@@ -133,6 +133,11 @@ pub enum Request {
         /// Which, in the grammar of event handlers; empty is all.
         filter: String,
     },
+    /// Asks why a member is suspected, failed or left. Ours: HashiCorp's agents know no such command.
+    Why {
+        /// The member's name.
+        node: String,
+    },
     /// Subscribes to the agent's log.
     Monitor {
         /// From which level on.
@@ -205,6 +210,7 @@ impl Request {
             Self::Respond { .. } => "respond",
             Self::Stream { .. } => "stream",
             Self::Monitor { .. } => "monitor",
+            Self::Why { .. } => "why",
         }
     }
 
@@ -214,7 +220,7 @@ impl Request {
             "members" | "stats" | "leave" | "list-keys" => Some(false),
             "handshake" | "auth" | "event" | "force-leave" | "join" | "members-filtered" | "tags"
             | "get-coordinate" | "stop" | "install-key" | "use-key" | "remove-key" | "query" | "respond" | "stream"
-            | "monitor" => Some(true),
+            | "monitor" | "why" => Some(true),
             _ => None,
         }
     }
@@ -245,7 +251,7 @@ impl Request {
                 texts(to.map(2).text("DeleteTags"), delete);
                 to.text("Tags").texts(set);
             }
-            Self::Coordinate { node } => _ = to.map(1).text("Node").text(node),
+            Self::Coordinate { node } | Self::Why { node } => _ = to.map(1).text("Node").text(node),
             Self::Stop { seq } => _ = to.map(1).text("Stop").uint(*seq),
             Self::InstallKey { key } | Self::UseKey { key } | Self::RemoveKey { key } => {
                 to.map(1).text("Key").text(key);
@@ -298,6 +304,7 @@ impl Request {
             }
             "stream" => Self::Stream { filter: field(from, b"Type", Decoder::text)? },
             "monitor" => Self::Monitor { level: field(from, b"LogLevel", Decoder::text)? },
+            "why" => Self::Why { node: field(from, b"Node", Decoder::text)? },
             _ => return Err(DecodeError::Command),
         })
     }

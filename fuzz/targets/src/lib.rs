@@ -13,6 +13,7 @@ mod compression;
 mod datagram;
 mod filters;
 mod inputs;
+mod rpc;
 mod sealed;
 mod snapshot;
 mod stream;
@@ -23,6 +24,7 @@ pub use compression::compression;
 pub use datagram::{datagram_hashicorp, datagram_native, datagram_sealed};
 pub use filters::filters;
 pub use inputs::{Step, encode_steps, node_inputs};
+pub use rpc::{rpc_replies, rpc_requests};
 pub use sealed::{KEY, LABEL, NONCE};
 pub use snapshot::snapshot;
 pub use stream::stream;
@@ -40,6 +42,8 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("hashicorp_bodies", hashicorp_bodies),
     ("native_bodies", native_bodies),
     ("node_inputs", node_inputs),
+    ("rpc_replies", rpc_replies),
+    ("rpc_requests", rpc_requests),
     ("snapshot", snapshot),
     ("stream", stream),
 ];

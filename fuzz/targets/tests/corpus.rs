@@ -94,6 +94,8 @@ replays!(
     hashicorp_bodies,
     native_bodies,
     node_inputs,
+    rpc_replies,
+    rpc_requests,
     snapshot,
     stream,
 );

@@ -4,7 +4,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot read its files has failed")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -410,6 +410,27 @@ fn lives(seeds: &mut Seeds) {
     }
 }
 
+/// What clients and HashiCorp's agent said to each other.
+fn rpc(seeds: &mut Seeds) {
+    let path = fuzz_dir().join("../agent/tests/vectors/rpc.json");
+    let recorded: Value = serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap();
+    let mut seen = BTreeSet::new();
+    for vector in recorded["vectors"].as_array().unwrap() {
+        let name: String =
+            vector["name"].as_str().unwrap().chars().map(|c| if c.is_alphanumeric() { c } else { '_' }).collect();
+        for (target, field) in [("rpc_requests", "request"), ("rpc_replies", "response")] {
+            let parts = vector[field].as_array().map_or(&[][..], Vec::as_slice);
+            let bytes: Vec<u8> = parts.iter().filter_map(Value::as_str).flat_map(unhex).collect();
+            if !bytes.is_empty() && bytes.len() <= 2000 && seen.insert((target, bytes.clone())) {
+                seeds.add(target, &format!("{name}_{}", seen.len()), [&[7], &bytes[..]].concat());
+            }
+        }
+    }
+    // Lists and maps that announce more than there is, and objects in objects.
+    seeds.add("rpc_requests", "announces_much", [1, 0xdf, 0xff, 0xff, 0xff, 0xff, 0xa3]);
+    seeds.add("rpc_replies", "nested", [&[255], &[0x91; 3000][..]].concat());
+}
+
 #[test]
 fn the_corpus_has_what_was_recorded_and_what_was_mended() {
     let mut seeds = Seeds::default();
@@ -421,6 +442,7 @@ fn the_corpus_has_what_was_recorded_and_what_was_mended() {
     expressions(&mut seeds);
     snapshots(&mut seeds);
     lives(&mut seeds);
+    rpc(&mut seeds);
     seeds.add("compression", "text", b"the quick brown fox, the quick brown fox, the quick brown fox");
     for ((target, name), data) in &seeds.0 {
         let path = fuzz_dir().join("corpus").join(target).join(name);

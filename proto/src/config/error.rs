@@ -31,6 +31,13 @@ pub enum ConfigError {
         /// The interval that it must be below.
         interval: Duration,
     },
+    /// User events of the greatest size would fit into no packet, and could never be gossiped.
+    UserEventBytes {
+        /// The limit given.
+        value: u32,
+        /// What it may be at the most, with these packets, label and keys.
+        room: u32,
+    },
     /// The packet size is out of its range.
     PacketBytes {
         /// What it is.
@@ -50,6 +57,9 @@ impl fmt::Display for ConfigError {
             Self::ProtocolVersion { value } => write!(f, "protocol_version is {value}, it must be from 2 to 5"),
             Self::ProbeTimeout { timeout, interval } => {
                 write!(f, "probe_timeout ({timeout:?}) must be below probe_interval ({interval:?})")
+            }
+            Self::UserEventBytes { value, room } => {
+                write!(f, "user_event_bytes_max is {value}, but a packet has room for {room}")
             }
             Self::PacketBytes { value, least, most } => {
                 write!(f, "packet_bytes is {value}, it must be from {least} to {most}")

@@ -99,7 +99,7 @@ pub struct Options {
     pub reap_interval: Duration,
     /// How often we try to reach a failed member again. Default 30 s.
     pub reconnect_interval: Duration,
-    /// How long a failed member is remembered. Default 24 h.
+    /// How long a failed member is remembered, and tried to be reached again. [`Duration::MAX`]: for ever. Default 24 h.
     pub reconnect_timeout: Duration,
     /// How long a member that left is remembered. Default 24 h.
     pub tombstone_timeout: Duration,
@@ -109,7 +109,8 @@ pub struct Options {
     pub flap_timeout: Duration,
     /// How many Lamport times back user events are recognised as seen. Default 512.
     pub event_buffer: u32,
-    /// The largest user event, name and payload together and also as encoded. At most 9216. Default 512 bytes.
+    /// The largest user event, name and payload together and also as encoded. At most 9216, and no more than a packet has room
+    /// for ([`Config::message_room`]): what is accepted must be possible to gossip. Default 512 bytes.
     pub user_event_bytes_max: u32,
     /// How many Lamport times back queries are recognised as seen. Default 512.
     pub query_buffer: u32,
@@ -131,6 +132,9 @@ pub struct Options {
     pub user_quiescent_period: Duration,
     /// Whether the node says what its snapshot should record, as [`Output::Persist`](crate::Output::Persist). Default false.
     pub snapshot: bool,
+    /// Whether the keys are kept, so that changes survive the node: each that members make is then given as
+    /// [`Output::Keyring`](crate::Output::Keyring), and confirmed only when it was written. Default false.
+    pub keyring_kept: bool,
     /// Whether acks carry network coordinates, and we find our own from those of others. Off: acks carry nothing, and what
     /// others carry is not looked at. Default true.
     pub coordinates: bool,
@@ -201,14 +205,16 @@ impl Config {
         if !(least..=PACKET_BYTES_MOST).contains(&o.packet_bytes) {
             return Err(ConfigError::PacketBytes { value: o.packet_bytes, least, most: PACKET_BYTES_MOST });
         }
-        if o.user_event_bytes_max as usize > USER_EVENT_BYTES_MAX {
-            return Err(ConfigError::TooLarge {
-                name: "user_event_bytes_max",
-                value: o.user_event_bytes_max,
-                limit: 9 * 1024,
-            });
+        let value = o.user_event_bytes_max;
+        if value as usize > USER_EVENT_BYTES_MAX {
+            return Err(ConfigError::TooLarge { name: "user_event_bytes_max", value, limit: 9 * 1024 });
         }
-        Ok(Self { options, envelope })
+        let config = Self { options, envelope };
+        let room = u32::try_from(config.message_room()).unwrap_or(u32::MAX);
+        if value > room {
+            return Err(ConfigError::UserEventBytes { value, room });
+        }
+        Ok(config)
     }
 
     /// Which layers go around everything.
@@ -219,6 +225,21 @@ impl Config {
     /// How much of a packet is left beside its label and its encryption, in bytes.
     pub fn packet_room(&self) -> usize {
         (self.options.packet_bytes as usize).saturating_sub(self.envelope.overhead_bytes())
+    }
+
+    /// The largest user event or query that a packet has room for, in bytes.
+    pub fn message_room(&self) -> usize {
+        self.packet_room().saturating_sub(MESSAGE_OVERHEAD)
+    }
+
+    /// The time between push/pulls in a cluster of so many members (`pushPullScale` in memberlist's util.go): the same load on
+    /// the network, however many there are.
+    pub(crate) fn push_pull_interval_of(&self, members: u32) -> Duration {
+        if members <= PUSH_PULL_SCALE_FROM {
+            return self.options.push_pull_interval;
+        }
+        let log2_rounded_up = (members - 1).ilog2() + 1;
+        self.options.push_pull_interval.saturating_mul(log2_rounded_up - 5 + 1)
     }
 
     /// The settings as they were given.
@@ -253,6 +274,12 @@ fn envelope(o: &Options) -> Result<EnvelopeConfig, ConfigError> {
         compression: o.compression,
     })
 }
+
+/// Around a user event or a query in a packet: checksum, compound header, one length, the type byte of a user message.
+const MESSAGE_OVERHEAD: usize = 5 + 2 + 2 + 1;
+
+/// Up to this many members the time between push/pulls is as configured.
+const PUSH_PULL_SCALE_FROM: u32 = 32;
 
 /// Counts beyond this are a slip of the finger; it keeps every product of two counts within 32 bits.
 const COUNT_MAX: u32 = 32_768;
@@ -359,6 +386,26 @@ mod tests {
             assert_eq!(Config::new(options), Err(ConfigError::ProtocolVersion { value }));
         }
         assert!(Config::new(Options { protocol_version: 2, ..Options::lan() }).is_ok());
+    }
+
+    #[test]
+    fn the_push_pull_interval_is_memberlists() {
+        let config = |push_pull_interval| Config::new(Options { push_pull_interval, ..Options::lan() }).unwrap();
+        let lan = config(Duration::from_secs(30));
+        let seconds =
+            [1, 32, 33, 64, 65, 129, 1000, 5000, 10_000].map(|members| lan.push_pull_interval_of(members).as_secs());
+        assert_eq!(seconds, [30, 30, 60, 60, 90, 120, 180, 270, 300]);
+        assert_eq!(config(Duration::MAX).push_pull_interval_of(5000), Duration::MAX, "never stays never");
+    }
+
+    #[test]
+    fn a_user_event_limit_that_no_packet_has_room_for_is_refused_and_the_room_is_named() {
+        let options = |user_event_bytes_max| Options { user_event_bytes_max, ..Options::lan() };
+        let refused = Config::new(options(1391));
+        assert_eq!(refused, Err(ConfigError::UserEventBytes { value: 1391, room: 1390 }));
+        assert_eq!(Config::new(options(1390)).unwrap().message_room(), 1390);
+        let keys = Options { encrypt_keys: [Key::new(&[1; 16]).unwrap()].into(), ..options(1390) };
+        assert!(matches!(Config::new(keys), Err(ConfigError::UserEventBytes { room: 0..1390, .. })));
     }
 
     #[test]

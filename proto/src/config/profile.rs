@@ -56,6 +56,7 @@ impl Options {
             user_coalesce_period: Duration::ZERO,
             user_quiescent_period: Duration::ZERO,
             snapshot: false,
+            keyring_kept: false,
             coordinates: true,
             queue_depth_max: 4096,
         }

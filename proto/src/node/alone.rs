@@ -1,7 +1,7 @@
 //! A node that has lost everybody looks for them, however long it takes.
 //!
 //! serf tries the members that failed until it forgets them; a partition that lasts longer never heals by itself. The addresses
-//! of members through which we once joined are kept for good.
+//! of members through which we once joined, and of those that failed last, are kept for good.
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -20,11 +20,16 @@ pub(super) struct Company {
     known: bool,
     /// The pause before the next search.
     pause: Duration,
-    /// Through whom we joined, the latest last.
+    /// Through whom we joined, and who failed when the last of them did; the latest last.
     seeds: VecDeque<SocketAddr>,
 }
 
 impl Company {
+    /// There was company, in an earlier life, and it has not been found again.
+    pub(super) const fn lost(&mut self) {
+        self.known = true;
+    }
+
     /// Keeps the address of a seed that answered.
     pub(super) fn remember(&mut self, seed: Option<SocketAddr>) {
         let Some(seed) = seed.filter(|seed| !self.seeds.contains(seed)) else { return };
@@ -46,6 +51,9 @@ impl Node {
         } else if self.company.known && self.leaving == Leaving::No {
             self.company.known = false;
             self.company.pause = self.core.cfg.reconnect_interval / PAUSE_SHARE;
+            let addr = |idx| self.core.roster.peer(idx).map(|peer| peer.addr());
+            // They will be forgotten one day, and those who joined through us would be found by nobody.
+            self.serf.failed().map(addr).for_each(|failed| self.company.remember(failed));
             self.wait_for_company();
         }
     }
@@ -90,7 +98,7 @@ impl Node {
 /// The first search begins after this part of the reconnect interval; the pause doubles up to the whole.
 const PAUSE_SHARE: u32 = 8;
 
-/// How many seeds are kept. Ours.
+/// How many addresses are kept. Ours.
 const SEEDS_KEPT: usize = 16;
 
 /// How many members one search tries. Ours.

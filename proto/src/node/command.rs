@@ -67,8 +67,8 @@ impl Node {
 
     /// Joins the cluster of an earlier life, which [`Start::with_snapshot`](super::Start::with_snapshot) told of: through the
     /// members that were alive, in random order, a few at a time until one answers; after them those that had failed, which
-    /// may be the only ones left where everybody has moved. [`Event::Joined`](crate::Event::Joined) follows; when nobody was
-    /// contacted it is up to the caller to try again later.
+    /// may be the only ones left where everybody has moved. [`Event::Joined`](crate::Event::Joined) follows. When nobody was
+    /// contacted, the node goes on looking for them by itself, like one that has lost everybody.
     ///
     /// # Errors
     ///
@@ -81,7 +81,7 @@ impl Node {
             return Err(JoinError::NoSeeds);
         }
         self.enter(now);
-        let id = self.begin_join(Join::until_one_answers(self.previous.clone(), old));
+        let id = self.begin_join(Join::until_one_answers(self.previous.clone(), old).rejoin());
         self.settle(out);
         Ok(id)
     }
@@ -103,9 +103,16 @@ impl Node {
             return Err(UserEventError::Leaving);
         }
         self.enter(now);
+        let payload_max = self.user_event_payload_max(name);
         let sent = self.serf.user_event(&mut self.core, name, payload, coalesce);
         self.settle(out);
-        sent.map_err(|error| UserEventError::TooLarge { bytes: error.bytes, limit: error.limit })
+        sent.map_err(|error| UserEventError::TooLarge { bytes: error.bytes, limit: error.limit, payload_max })
+    }
+
+    /// The largest payload that a user event of this name may have, in bytes; `None` when not even an empty one may. The event's
+    /// Lamport time is part of it, and takes a few bytes more as it grows.
+    pub fn user_event_payload_max(&self, name: &str) -> Option<usize> {
+        self.serf.user_event_payload_max(&self.core, name)
     }
 
     /// Replaces our tags and announces them.
@@ -200,6 +207,8 @@ pub enum UserEventError {
         bytes: usize,
         /// The limit.
         limit: usize,
+        /// The largest payload that an event of this name may have; `None` when the name alone is too long.
+        payload_max: Option<usize>,
     },
 }
 
@@ -260,7 +269,13 @@ impl fmt::Display for UserEventError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Leaving => f.write_str(LEAVING),
-            Self::TooLarge { bytes, limit } => write!(f, "the user event takes {bytes} bytes, the limit is {limit}"),
+            Self::TooLarge { bytes, limit, payload_max: Some(payload_max) } => write!(
+                f,
+                "the user event takes {bytes} bytes, the limit is {limit}; with this name its payload may have {payload_max}"
+            ),
+            Self::TooLarge { bytes, limit, payload_max: None } => {
+                write!(f, "the user event takes {bytes} bytes, the limit is {limit}; its name alone is too long")
+            }
         }
     }
 }

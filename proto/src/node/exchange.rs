@@ -6,7 +6,7 @@ use core::net::SocketAddr;
 use bytes::Bytes;
 
 use super::{Node, OldEvents};
-use crate::core::Ask;
+use crate::core::{Ask, HeardFrom};
 use crate::envelope::Direction;
 use crate::event::SeedFailureCause;
 use crate::limits::STREAM_MESSAGE_BYTES_MAX;
@@ -22,7 +22,7 @@ use crate::wire::{Codec, PushPull, Writer, native};
 impl Node {
     /// Opens a stream to somebody, for an exchange that must be over at `until`.
     pub(super) fn dial(&mut self, to: SocketAddr, ask: Ask, until: Instant, out: &mut Outbox) {
-        let stream = self.streams.dial(ask);
+        let stream = self.streams.dial(to, ask);
         self.core.timers.push(until, Many::Stream(stream));
         out.push(Output::Connect { stream, to });
     }
@@ -39,7 +39,7 @@ impl Node {
                 return;
             }
             Step::Serve { from, unit } => self.serve(id, from, &unit, out),
-            Step::Reply { ask, unit } => self.reply(ask, &unit, out),
+            Step::Reply { ask, from, unit } => self.reply(ask, from, &unit, out),
             Step::Lost { ask, cause, fault } => {
                 self.blame(fault);
                 self.lost(ask, cause);
@@ -123,6 +123,7 @@ impl Node {
     /// memberlist has it, so that two nodes that exchange their states do not echo them.
     fn serve(&mut self, id: StreamId, from: SocketAddr, unit: &Unit<'_>, out: &mut Outbox) {
         let codec = unit.codec();
+        self.core.heard_from = HeardFrom::Exchange(from);
         if !self.core.cfg.codec.reads(codec) {
             return self.core.stats.drop(DropReason::Codec);
         }
@@ -177,7 +178,8 @@ impl Node {
     }
 
     /// Takes the reply to a request of ours.
-    fn reply(&mut self, ask: Ask, unit: &Unit<'_>, out: &mut Outbox) {
+    fn reply(&mut self, ask: Ask, from: SocketAddr, unit: &Unit<'_>, out: &mut Outbox) {
+        self.core.heard_from = HeardFrom::Exchange(from);
         let result = match ask {
             _ if !self.core.cfg.codec.reads(unit.codec()) => Err(SeedFailureCause::Malformed),
             _ if unit.kind == hashicorp::ERROR => {
@@ -206,8 +208,11 @@ impl Node {
         if result == Err(SeedFailureCause::Malformed) {
             self.core.stats.drop(DropReason::Malformed);
         }
-        if let Ask::Join { id, seed } = ask {
-            self.seed_done(id, seed, result);
+        match ask {
+            Ask::Join { id, seed } => self.seed_done(id, seed, result),
+            // A failed member was reached again. Its side may hold tombstones of us, from the time in which it thought us gone.
+            Ask::PushPull { join: true, .. } if result.is_ok() => self.serf.announce_join(&mut self.core),
+            Ask::PushPull { .. } | Ask::Ping { .. } => {}
         }
     }
 

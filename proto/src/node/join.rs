@@ -52,6 +52,8 @@ pub(super) struct Join {
     retry: Option<Retrying>,
     /// Whether the application did not ask for it and is not told of its end.
     is_ours: bool,
+    /// Whether it looks for the cluster of an earlier life.
+    is_rejoin: bool,
 }
 
 /// When a join is tried again.
@@ -77,12 +79,18 @@ impl Join {
             attempts: 1,
             retry: None,
             is_ours: false,
+            is_rejoin: false,
         }
     }
 
     /// Through a few seeds at a time, and no more once one has answered.
     pub(super) fn until_one_answers(seeds: Vec<SocketAddr>, old: OldEvents) -> Self {
         Self { at_once: SEEDS_AT_ONCE, ..Self::all(seeds, old) }
+    }
+
+    /// To find the cluster of an earlier life.
+    pub(super) fn rejoin(self) -> Self {
+        Self { is_rejoin: true, ..self }
     }
 
     /// Again and again, until a seed answers.
@@ -199,7 +207,10 @@ impl Node {
 
     /// Ends a join, and tells the application how it went.
     fn end_join(&mut self, id: JoinId, cancelled: bool) {
-        let Some(Join { contacted, failed, attempts, is_ours, .. }) = self.joins.remove(&id) else { return };
+        let Some(Join { contacted, failed, attempts, is_ours, is_rejoin, .. }) = self.joins.remove(&id) else { return };
+        if is_rejoin && contacted == 0 && !cancelled {
+            self.company.lost();
+        }
         if !is_ours {
             self.core.events.push(Event::Joined(JoinReport { id, contacted, failed, attempts, cancelled }));
         }

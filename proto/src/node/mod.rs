@@ -10,6 +10,7 @@ mod leave;
 mod packet;
 mod query;
 mod view;
+mod why;
 
 #[cfg(test)]
 mod tests;
@@ -26,10 +27,12 @@ use self::alone::Company;
 pub use self::command::{ForceLeaveError, JoinError, LeaveError, SetTagsError, UserEventError};
 use self::join::Join;
 pub use self::join::Retry;
-use self::leave::Leaving;
-pub use self::view::{Clocks, QueueDepths};
+use self::key_demands::Unwritten;
+use self::leave::{Leaving, Told};
+pub use self::view::{Clocks, MemberCounts, QueueDepths};
+pub use self::why::{Evidence, Source, Why};
 use crate::config::Config;
-use crate::core::{Core, Notification};
+use crate::core::{Core, HeardFrom, Notification};
 use crate::envelope::{self, Envelope, Parts};
 use crate::event::JoinId;
 use crate::limits::COMPOUND_DEPTH_MAX;
@@ -59,9 +62,11 @@ pub struct Node {
     streams: Streams,
     joins: BTreeMap<JoinId, Join>,
     joins_last: u32,
+    unwritten: Unwritten,
     /// Where the members of an earlier life were, in the order in which they are tried.
     previous: Vec<SocketAddr>,
     leaving: Leaving,
+    told: Told,
     company: Company,
     /// Gossip ticks lie on a grid that begins at a random point, however seldom there is something to tell.
     gossip_phase: Duration,
@@ -161,8 +166,10 @@ impl Node {
             streams: Streams::default(),
             joins: BTreeMap::new(),
             joins_last: 0,
+            unwritten: Unwritten::default(),
             previous,
             leaving: Leaving::No,
+            told: Told::default(),
             company: Company::default(),
             gossip_phase,
             gossip_rest: now,
@@ -174,6 +181,7 @@ impl Node {
     /// Takes a datagram that came from `from`. What cannot be used is counted in [`Stats::dropped`](crate::Stats::dropped).
     pub fn handle_datagram(&mut self, now: Instant, from: SocketAddr, datagram: &[u8], out: &mut Outbox) {
         self.enter(now);
+        self.core.heard_from = HeardFrom::Packet(from);
         let stats = &mut self.core.stats;
         stats.datagrams_in += 1;
         stats.bytes_in += datagram.len() as u64;
@@ -226,9 +234,7 @@ impl Node {
                     self.step(id, step, out);
                 }
                 Fired::Many(Many::Join(id)) => self.join_again(id),
-                Fired::Many(timer @ (Many::Prune(_) | Many::Leaving(_))) => {
-                    self.serf.handle_many(&mut self.core, timer)
-                }
+                Fired::Many(timer @ Many::Prune(_)) => self.serf.handle_many(&mut self.core, timer),
                 Fired::Many(timer) => self.swim.handle_many(&mut self.core, timer),
             }
             self.settle(out);
@@ -244,6 +250,7 @@ impl Node {
     fn enter(&mut self, now: Instant) {
         debug_assert!(now >= self.core.now, "the caller's clock goes back");
         self.core.now = self.core.now.max(now);
+        self.core.heard_from = HeardFrom::Nobody;
     }
 
     /// Takes a message, which may be a compound of messages.

@@ -44,8 +44,7 @@ impl Node {
             let fits = packer.frame(|w| codec.encode(&suspect, w));
             debug_assert!(fits.is_ok(), "a ping and an accusation fit into a packet");
         } else {
-            self.swim.fill(&mut self.core, codec, &mut packer);
-            self.serf.fill(&self.core, codec, &mut packer);
+            self.fill(*to, codec, &mut packer);
         }
         self.seal_packet(packer.finish(), *to, *peer, out);
     }
@@ -79,8 +78,7 @@ impl Node {
     fn send_gossip(&mut self, to: SocketAddr, target: MemberIdx, out: &mut Outbox) -> bool {
         let mut packer = self.envelope.packer(out, self.core.cfg.packet_bytes);
         let codec = self.core.codec(Some(target), None);
-        self.swim.fill(&mut self.core, codec, &mut packer);
-        self.serf.fill(&self.core, codec, &mut packer);
+        self.fill(to, codec, &mut packer);
         if packer.is_empty() {
             return false;
         }

@@ -30,6 +30,12 @@ impl Node {
         asked
     }
 
+    /// The largest payload that this question may have, whatever its own is, in bytes; `None` when not even an empty one may. The
+    /// query's Lamport time is part of it, and takes a few bytes more as it grows.
+    pub fn query_payload_max(&self, question: &Question<'_>) -> Option<usize> {
+        self.serf.query_payload_max(&self.core, question)
+    }
+
     /// Answers a query that was delivered as [`Event::Query`](crate::Event::Query), once.
     ///
     /// # Errors

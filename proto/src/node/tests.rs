@@ -5,6 +5,7 @@ mod joins;
 mod names;
 mod queries;
 mod records;
+mod why;
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
@@ -15,9 +16,10 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 
 use super::*;
+use crate::core::Ask;
 use crate::envelope::{Key, KeyringError};
 use crate::event::{Event, KeyOperation, MemberEventKind, Status};
-use crate::{CodecChoice, JoinId, LeaveReport, Options, Record, Tags};
+use crate::{CodecChoice, JoinId, Options, Record, Tags};
 
 /// What is on its way to a node, in the order of delivery.
 type Mail = BTreeMap<(Instant, u64), (usize, Delivery)>;
@@ -48,6 +50,8 @@ struct Cluster {
     records: Vec<Vec<Record>>,
     /// What each node last wanted its keyring file to hold.
     keyrings: BTreeMap<usize, Vec<Key>>,
+    /// Nodes that cannot write their keys.
+    full_disks: BTreeSet<usize>,
     /// Nodes that no datagram reaches.
     deaf: BTreeSet<usize>,
     /// From whom to whom datagrams are lost.
@@ -74,6 +78,7 @@ impl Cluster {
             events: Vec::new(),
             records: Vec::new(),
             keyrings: BTreeMap::new(),
+            full_disks: BTreeSet::new(),
             deaf: BTreeSet::new(),
             lost_ways: BTreeSet::new(),
         };
@@ -132,7 +137,13 @@ impl Cluster {
                 }
                 Output::Event(event) => self.events[from].push(event),
                 Output::Persist(record) => self.records[from].push(record),
-                Output::Keyring(keys) => drop(self.keyrings.insert(from, keys)),
+                Output::Keyring { change, keys } => {
+                    let result = if self.full_disks.contains(&from) { Err("the disk is full") } else { Ok(()) };
+                    self.keyrings.insert(from, keys);
+                    let (node, mut more) = (self.nodes[from].as_mut().unwrap(), Outbox::new());
+                    node.keyring_written(self.now, change, result, &mut more);
+                    self.route(from, &mut more);
+                }
             }
         }
     }
@@ -285,8 +296,41 @@ fn a_member_that_leaves_is_left_everywhere_and_is_told_that_all_was_sent() {
     }
     let leaver = cluster.nodes[4].as_ref().unwrap();
     assert_eq!(leaver.state(), NodeState::Left);
-    let report = LeaveReport { intents_sent: 4, farewells_sent: 4, complete: true };
-    assert!(cluster.events[4].contains(&Event::LeftCluster(report)), "{:?}", cluster.events[4].last());
+    let Some(Event::LeftCluster(report)) = cluster.events[4].last() else { panic!("{:?}", cluster.events[4].last()) };
+    assert_eq!((report.intents_sent, report.farewells_sent, report.complete), (4, 4, true));
+    assert!((1..=4).contains(&report.intent_peers) && (1..=4).contains(&report.farewell_peers), "{report:?}");
+}
+
+#[test]
+fn in_a_large_cluster_a_leave_goes_on_when_enough_are_told_and_the_other_copies_follow() {
+    let mut cluster = Cluster::joined(110);
+    cluster.command(109, |node, now, out| node.leave(now, out)).unwrap();
+    let leaver = |cluster: &Cluster| cluster.nodes[109].clone().unwrap();
+    while matches!(leaver(&cluster).leaving, Leaving::Intent { .. }) {
+        cluster.run(Duration::from_millis(1));
+    }
+    let told = leaver(&cluster).serf.leaves_sent();
+    assert!((6..12).contains(&told) && leaver(&cluster).told.intent.len() >= 6, "{told} copies");
+    cluster.run(Duration::from_secs(10));
+    let Some(Event::LeftCluster(report)) = cluster.events[109].last() else { panic!() };
+    assert!(report.complete && report.intent_peers >= 6 && report.farewell_peers >= 6, "{report:?}");
+    assert_eq!(report.intents_sent, 12, "nothing is held back");
+    for at in 0..109 {
+        assert_eq!(cluster.status(at, 109), Some(Status::Left), "node {at}");
+    }
+}
+
+#[test]
+fn a_leave_that_runs_out_of_time_is_not_complete_and_says_how_far_it_came() {
+    let mut cluster = Cluster::joined(3);
+    let hasty = Duration::from_millis(1);
+    cluster.start(2, Options { broadcast_timeout: hasty, leave_propagate_delay: hasty, ..Options::lan() });
+    cluster.command(2, |node, now, out| node.join(now, &[addr(0)], OldEvents::Deliver, out)).unwrap();
+    cluster.run(Duration::from_secs(5));
+    cluster.command(2, |node, now, out| node.leave(now, out)).unwrap();
+    cluster.run(Duration::from_millis(5));
+    let Some(Event::LeftCluster(report)) = cluster.events[2].last() else { panic!() };
+    assert!(!report.complete && report.intents_sent < 4, "{report:?}");
 }
 
 #[test]
@@ -381,7 +425,7 @@ fn commands_that_cannot_be_carried_out_change_nothing() {
     let mut cluster = Cluster::joined(2);
     let before = cluster.nodes[0].as_ref().unwrap().clocks();
     let error = cluster.command(0, |node, now, out| node.user_event(now, "x", &[0; 600], false, out));
-    assert_eq!(error, Err(UserEventError::TooLarge { bytes: 631, limit: 512 }));
+    assert_eq!(error, Err(UserEventError::TooLarge { bytes: 631, limit: 512, payload_max: Some(481) }));
     assert_eq!(cluster.nodes[0].as_ref().unwrap().clocks(), before);
     assert_eq!(
         cluster.command(0, |node, now, out| node.join(now, &[], OldEvents::Deliver, out)),
@@ -446,7 +490,7 @@ fn change_all(cluster: &mut Cluster, at: usize, operation: KeyOperation, key: &[
 fn the_keys_of_a_cluster_of_both_codecs_are_exchanged_by_one_node_and_kept_by_each() {
     let mut cluster = Cluster::new(3);
     for (at, codec) in [(0, CodecChoice::Auto), (1, CodecChoice::HashiCorp), (2, CodecChoice::Auto)] {
-        cluster.start(at, Options { codec, ..with_keys(&[1]) });
+        cluster.start(at, Options { codec, keyring_kept: true, ..with_keys(&[1]) });
     }
     for at in 1..3 {
         cluster.command(at, |node, now, out| node.join(now, &[addr(0)], OldEvents::Deliver, out)).unwrap();
@@ -463,6 +507,44 @@ fn the_keys_of_a_cluster_of_both_codecs_are_exchanged_by_one_node_and_kept_by_ea
         assert_eq!(cluster.keyrings[&at], [key(2)], "what the file holds");
         assert_eq!(cluster.alive(at), 3);
     }
+}
+
+#[test]
+fn a_change_of_keys_that_cannot_be_written_is_in_force_and_reported_as_failed() {
+    let mut cluster = Cluster::new(3);
+    // The third keeps no keys: it has nothing to wait for.
+    for (at, keyring_kept) in [(0, true), (1, true), (2, false)] {
+        cluster.start(at, Options { keyring_kept, ..with_keys(&[1]) });
+    }
+    for at in 1..3 {
+        cluster.command(at, |node, now, out| node.join(now, &[addr(0)], OldEvents::Deliver, out)).unwrap();
+    }
+    cluster.run(Duration::from_secs(5));
+    cluster.full_disks.insert(1);
+    assert_eq!(change_all(&mut cluster, 0, KeyOperation::Install, &[2; 16]), (2, vec!["the disk is full".into()]));
+    assert_eq!(cluster.nodes[1].as_ref().unwrap().keys().len(), 2);
+    assert!(!cluster.keyrings.contains_key(&2));
+    cluster.full_disks.clear();
+    assert_eq!(change_all(&mut cluster, 0, KeyOperation::Install, &[2; 16]), (3, vec![]), "it is asked for again");
+}
+
+#[test]
+fn a_member_is_answered_only_when_the_change_of_keys_was_written_and_once() {
+    let mut cluster = Cluster::new(1);
+    cluster.start(0, Options { keyring_kept: true, ..with_keys(&[1]) });
+    let (now, mut out) = (cluster.now, Outbox::new());
+    let node = cluster.nodes[0].as_mut().unwrap();
+    node.change_all_keys(now, KeyOperation::Install, &[2; 16], 0, &mut out).unwrap();
+    let changes = |out: &mut Outbox| -> Vec<Output> { out.drain().collect() };
+    let outputs = changes(&mut out);
+    let [Output::Keyring { change, .. }] = outputs[..] else { panic!("{outputs:?}") };
+    let text = "é".repeat(400);
+    node.keyring_written(now, change, Err(&text), &mut out);
+    let outputs = changes(&mut out);
+    let [Output::Event(Event::Keys(report))] = &outputs[..] else { panic!("{outputs:?}") };
+    assert_eq!(*report.answers[0].message, text[..512]);
+    node.keyring_written(now, change, Ok(()), &mut out);
+    assert!(out.is_empty());
 }
 
 fn with_keys(bytes: &[u8]) -> Options {

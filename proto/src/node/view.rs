@@ -35,6 +35,22 @@ pub struct QueueDepths {
     pub events: usize,
 }
 
+/// How many members a node knows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct MemberCounts {
+    /// In any status, ourselves included.
+    pub known: usize,
+    /// Alive or about to leave.
+    pub live: usize,
+    /// Failed and not yet forgotten.
+    pub failed: usize,
+    /// Left and not yet forgotten.
+    pub left: usize,
+    /// Of the live, those that are suspected and have not refuted yet.
+    pub suspected: usize,
+}
+
 impl Node {
     /// Every member that we know of, ourselves included, in a fixed but unspecified order.
     pub fn members(&self) -> impl Iterator<Item = Member> + '_ {
@@ -93,6 +109,13 @@ impl Node {
     pub fn queue_depths(&self) -> QueueDepths {
         let (intents, events) = self.serf.queue_depths();
         QueueDepths { swim: self.swim.queue_depth(), intents, queries: self.serf.queries_queued(), events }
+    }
+
+    /// How many members we know. Costs the same however many there are.
+    pub fn member_counts(&self) -> MemberCounts {
+        let (known, failed, left) = self.serf.counts();
+        let live = known.saturating_sub(failed + left);
+        MemberCounts { known, live, failed, left, suspected: self.swim.suspects() }
     }
 
     /// How many exchanges on streams are under way.

@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 
 use super::Serf;
-use super::query::encode;
+use super::query::{encode, longest};
 use crate::core::Core;
 use crate::event::{Event, UserEvent};
 use crate::limits::USER_EVENT_BYTES_MAX;
@@ -100,8 +100,19 @@ impl Serf {
         check_size(core, &event)?;
         let frame = encode(core.codec_kept(), &serf::Message::UserEvent(event));
         self.event_clock.tick();
+        core.stats.user_events_sent += 1;
         self.user_event_in(core, &event, &frame);
         Ok(())
+    }
+
+    /// The largest payload that a user event of this name may have now; `None` when not even an empty one may.
+    pub(crate) fn user_event_payload_max(&self, core: &Core, name: &str) -> Option<usize> {
+        let event = serf::UserEvent { ltime: self.event_clock.time(), name, payload: &[], coalesce: false };
+        let limit = (core.cfg.user_event_bytes_max as usize).min(USER_EVENT_BYTES_MAX);
+        // An empty payload takes one byte.
+        let head = hashicorp_bytes(&event) - 1;
+        let encoded = limit.min(packet_room(core)).checked_sub(head).and_then(longest)?;
+        Some(encoded.min(limit.checked_sub(name.len())?))
     }
 
     /// Takes a user event from gossip, or our own. `frame` is what others are told: the bytes as they came.
@@ -111,13 +122,13 @@ impl Serf {
         }
         // A peer may send larger packets than we do. What fits into none of ours would stand in the way of all the rest.
         if frame.len().max(hashicorp_bytes(event)) > packet_room(core) {
-            core.stats.broadcasts_pruned += 1;
+            core.stats.events_pruned.too_large += 1;
             return;
         }
         self.events.push(Bytes::copy_from_slice(frame));
         while self.events.len() > core.cfg.queue_depth_max as usize {
             self.events.prune();
-            core.stats.broadcasts_pruned += 1;
+            core.stats.events_pruned.full += 1;
         }
     }
 
@@ -142,7 +153,10 @@ impl Serf {
             return false;
         }
         match self.ring.note(size, event) {
-            Novelty::Repeat => false,
+            Novelty::Repeat => {
+                core.stats.user_event_repeats += 1;
+                false
+            }
             Novelty::Crowded => {
                 core.stats.drop(DropReason::Limit);
                 false
@@ -179,7 +193,7 @@ fn check_size(core: &Core, event: &serf::UserEvent<'_>) -> Result<(), SendError>
 
 /// The room for one event in a packet of ours.
 pub(super) fn packet_room(core: &Core) -> usize {
-    core.cfg.packet_room().saturating_sub(PACKET_OVERHEAD)
+    core.cfg.message_room()
 }
 
 /// The size of a user event in HashiCorp's encoding: four keys, and integers and strings with the shortest heads.
@@ -198,9 +212,6 @@ fn hashicorp_bytes(event: &serf::UserEvent<'_>) -> usize {
     };
     25 + integer + string(event.name.len()) + string(event.payload.len())
 }
-
-/// Checksum, compound header, one length, the type byte of a user message.
-const PACKET_OVERHEAD: usize = 5 + 2 + 2 + 1;
 
 /// How many events may share one time. Ours: serf has no bound, so that a peer can grow one slot without end.
 const EVENTS_PER_TIME_MAX: usize = 64;

@@ -61,9 +61,19 @@ impl Serf {
     /// An intent for a member that we do not know yet: it waits, and others are told.
     fn early_intent(&mut self, core: &mut Core, idx: MemberIdx, ltime: u64, intent: Intent, via: Via) {
         let row = self.row(idx);
-        let ltime = if via == Via::PushPull && intent != Intent::Join { tombstone_time(ltime) } else { ltime };
         if row.intent().is_some() && ltime <= row.ltime() {
             return;
+        }
+        let was_leave = row.intent().is_some_and(|waiting| waiting != Intent::Join);
+        if via == Via::PushPull {
+            let is_leave = intent != Intent::Join;
+            if was_leave && is_leave && ltime == row.ltime() + 1 {
+                // The tombstone of the very leave that waits.
+                return;
+            }
+            if was_leave != is_leave {
+                self.cancel_intent(idx);
+            }
         }
         if row.intent().is_none() {
             if self.early.len() >= EARLY_INTENTS_MAX {
@@ -86,25 +96,22 @@ impl Serf {
     fn known_intent(&mut self, core: &mut Core, idx: MemberIdx, ltime: u64, intent: Intent, via: Via) {
         let row = self.row(idx);
         let Some(status) = row.status() else { return };
-        let is_leave = intent != Intent::Join;
-        let is_refutable = idx == self.me && !self.leaving;
-        // A leave at the time of our own join comes from an earlier life: to others they are equal, and the first of them holds.
-        if ltime < row.ltime() || (ltime == row.ltime() && !(is_refutable && is_leave)) {
+        if ltime <= row.ltime() {
             return;
         }
-        if is_refutable && (is_leave || via == Via::PushPull) {
-            return self.outdo(core);
+        let is_leave = intent != Intent::Join;
+        if is_leave && idx == self.me && !self.leaving {
+            return self.refute_leave(core);
         }
         if via == Via::PushPull && is_leave && !credible(status, ltime, row.ltime()) {
             return;
         }
-        let is_implied = is_leave && status == Status::Alive && via == Via::PushPull;
-        self.row_mut(core, idx).set_ltime(if is_implied { tombstone_time(ltime) } else { ltime });
+        self.row_mut(core, idx).set_ltime(ltime);
         match (intent, status) {
             (Intent::Join, Status::Leaving) => self.row_mut(core, idx).set_status(Status::Alive),
             (Intent::Leave { .. }, Status::Alive) => {
                 self.row_mut(core, idx).set_status(Status::Leaving);
-                Self::doubt_later(core, idx);
+                self.departs(core, idx);
             }
             (Intent::Leave { .. }, Status::Failed) => self.failed_has_left(core, idx),
             _ => {}
@@ -126,10 +133,9 @@ impl Serf {
         }
     }
 
-    /// Somebody says that we leave, and we do not; or an exchange knows of something newer than all that we have said, which is
-    /// from an earlier life of ours, and may be its leave.
-    fn outdo(&mut self, core: &mut Core) {
-        tracing::debug!("refuting an intent about ourselves that is not ours");
+    /// Somebody says that we leave, and we do not.
+    fn refute_leave(&mut self, core: &mut Core) {
+        tracing::debug!("refuting a leave intent about ourselves");
         self.announce_join(core);
     }
 
@@ -137,22 +143,6 @@ impl Serf {
     pub(crate) fn announce_join(&mut self, core: &mut Core) {
         let (me, ltime) = (core.roster.name(self.me), self.clock.time());
         self.intent(core, &me, ltime, Intent::Join, Via::Gossip);
-    }
-
-    /// Looks after a member that leaves, once it should be gone.
-    pub(super) fn doubt_later(core: &mut Core, idx: MemberIdx) {
-        core.arm_many(core.cfg.reconnect_interval, Many::Leaving(idx));
-    }
-
-    /// A member that leaves and is still there may be back from the leave, of which only a tombstone or an intent that came late
-    /// is left. It alone can refute that, so it must hear of it. In serf nobody tells it, and for some it stays leaving for ever.
-    pub(super) fn doubt_leave(&mut self, core: &mut Core, idx: MemberIdx) {
-        let row = self.row(idx);
-        let is_told = matches!(row.intent(), Some(Intent::Leave { .. }));
-        if idx != self.me && is_told && row.status() == Some(Status::Leaving) {
-            self.spread_intent(core, idx);
-            Self::doubt_later(core, idx);
-        }
     }
 
     /// Has a member erased: at once when it is gone; a live one only if it has gone by the time in which it could have
@@ -209,7 +199,7 @@ impl Serf {
         // A place may be out of date; then nothing is lost.
         if self.row(idx).sends() == Some(sends as u64) {
             self.cancel_intent(idx);
-            core.stats.broadcasts_pruned += 1;
+            core.stats.intents_pruned.full += 1;
         }
     }
 
@@ -257,20 +247,14 @@ impl Serf {
 }
 
 /// Whether a leave that a push/pull implies is to be believed. Its time is one above the tombstone's, so that two nodes with a
-/// tombstone would raise it by one at every exchange, for ever; and a tombstone from before the member's last join would make a
-/// live member leave.
+/// tombstone would raise it by one at every exchange, for ever; a tombstone from before the member's last join would make a
+/// live member leave; and one of the leave that we are just passing on would go out again as a newer one, to everybody.
 fn credible(status: Status, ltime: u64, known: u64) -> bool {
     match status {
         Status::Left => false,
-        Status::Alive => ltime > known + 1,
-        Status::Leaving | Status::Failed => true,
+        Status::Alive | Status::Leaving => ltime > known + 1,
+        Status::Failed => true,
     }
-}
-
-/// The time of the tombstone that implies a leave at `ltime`. Where the member may be alive that is what is kept: it may have
-/// joined again at the very next time.
-const fn tombstone_time(ltime: u64) -> u64 {
-    ltime.saturating_sub(1)
 }
 
 /// How many intents may wait for members that we do not know yet. Ours: each takes a place in the roster.

@@ -122,7 +122,7 @@ impl Serf {
         row.set_status(if leaving { Status::Leaving } else { Status::Alive });
         self.members += 1;
         if leaving {
-            Self::doubt_later(core, idx);
+            self.departs(core, idx);
         }
         true
     }
@@ -137,6 +137,34 @@ impl Serf {
             self.left.retain(|gone| gone.idx != idx);
         }
         self.tell(core, MemberEventKind::Join, idx);
+    }
+
+    /// A member is about to leave.
+    pub(super) fn departs(&mut self, core: &mut Core, idx: MemberIdx) {
+        if idx != self.me {
+            self.departing.push_back(Gone { idx, since: core.now });
+            Self::arm_reaper(core);
+        }
+    }
+
+    /// Members that were to leave, and that membership has found alive ever since, for longer than any leave takes, do not
+    /// leave: somebody else said so, and their word against it got lost. serf shows them as leaving for ever.
+    pub(super) fn stay(&mut self, core: &Core) {
+        let patience = core.cfg.broadcast_timeout.saturating_add(core.cfg.leave_propagate_delay);
+        let patience = patience.saturating_add(core.cfg.push_pull_interval_of(self.members));
+        while let Some(&Gone { idx, since }) = self.departing.front() {
+            let is_leaving = self.row(idx).status() == Some(Status::Leaving);
+            if is_leaving && core.now - since <= patience {
+                return;
+            }
+            self.departing.pop_front();
+            let anew = self.departing.iter().any(|later| later.idx == idx);
+            if is_leaving && !anew {
+                tracing::info!(member = core.roster.name_ref(idx), "was to leave and is still there: it stays");
+                self.cancel_intent(idx);
+                self.row_mut(core, idx).set_status(Status::Alive);
+            }
+        }
     }
 
     /// Membership says that the member is gone (`handleNodeLeave` in serf). Whether it left or failed, only its intent

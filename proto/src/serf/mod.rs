@@ -75,6 +75,8 @@ pub(crate) struct Serf {
     members: u32,
     failed: Vec<Gone>,
     left: Vec<Gone>,
+    /// Members that were about to leave, in the order in which that became known.
+    departing: VecDeque<Gone>,
     /// Intents for members that we do not know yet, in the order in which they came.
     early: VecDeque<(Instant, MemberIdx)>,
     /// Members whose intent others are to be told of; what they are told is read from the row when it is sent.
@@ -107,6 +109,7 @@ impl Serf {
             members: 0,
             failed: Vec::new(),
             left: Vec::new(),
+            departing: VecDeque::new(),
             early: VecDeque::new(),
             intents: Tiers::new(),
             intents_queued: 0,
@@ -145,6 +148,11 @@ impl Serf {
     /// The Lamport times of members, events and queries.
     pub(crate) fn times(&self) -> (u64, u64, u64) {
         (self.clock.time(), self.event_clock.time(), self.query_clock.time())
+    }
+
+    /// How many members are known in any status, how many of them failed, and how many left.
+    pub(crate) const fn counts(&self) -> (usize, usize, usize) {
+        (self.members as usize, self.failed.len(), self.left.len())
     }
 
     /// How many intents and how many user events wait to be gossiped.
@@ -234,7 +242,6 @@ impl Serf {
     pub(crate) fn handle_many(&mut self, core: &mut Core, timer: Many) {
         match timer {
             Many::Prune(idx) => self.prune_due(core, idx),
-            Many::Leaving(idx) => self.doubt_leave(core, idx),
             _ => debug_assert!(false, "not a timer of this layer"),
         }
     }

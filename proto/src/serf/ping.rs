@@ -59,12 +59,15 @@ impl Serf {
         };
         let Coordinates { vivaldi, others } = &mut **own;
         let known = others.get(&idx).map_or_else(LatencyFilter::default, |known| known.filter);
-        let mut filter = known;
+        let (mut filter, before) = (known, *vivaldi.coordinate());
         if vivaldi.update(&mut filter, &other, rtt, &mut core.rng.coordinate).is_err() {
             core.stats.coordinates_rejected += 1;
             return;
         }
         others.insert(idx, Measured { filter, coordinate: other });
+        let moved = before.distance_to(vivaldi.coordinate());
+        core.stats.coordinate_updates += 1;
+        core.stats.coordinate_moved_nanos += u64::try_from(moved.as_nanos()).unwrap_or_default();
         core.stats.coordinates_zero_rtt += u64::from(rtt.is_zero());
         core.stats.coordinate_resets = vivaldi.resets();
     }

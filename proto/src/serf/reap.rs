@@ -34,7 +34,9 @@ impl Serf {
                 core.roster.release(idx, Holder::Serf);
             }
         }
-        if !(self.failed.is_empty() && self.left.is_empty() && self.early.is_empty()) {
+        self.stay(core);
+        let waits = !(self.early.is_empty() && self.departing.is_empty());
+        if waits || !(self.failed.is_empty() && self.left.is_empty()) {
             Self::arm_reaper(core);
         }
     }

@@ -88,6 +88,15 @@ impl Serf {
             if !member.left && (member.ltime == 0 || found.is_some_and(|idx| self.is_repeat(idx, member.ltime))) {
                 continue;
             }
+            if !member.left && found == Some(self.me) && !self.leaving {
+                // It has heard something newer of us than we: a leave that we did not announce, or our earlier life.
+                if self.clock.witness(member.ltime).is_ok() {
+                    self.announce_join(core);
+                } else {
+                    core.stats.drop(DropReason::Absurd);
+                }
+                continue;
+            }
             let Ok(node) = core::str::from_utf8(member.node) else {
                 core.stats.drop(DropReason::Malformed);
                 continue;
@@ -103,8 +112,11 @@ impl Serf {
         if ignore_old {
             self.event_min = self.event_min.max(clocks.event);
         }
-        for event in events {
-            self.replayed_event(core, &event);
+        // HashiCorp's nodes send their ring as it lies in memory.
+        let mut events: Vec<UserEvent<'_>> = events.collect();
+        events.sort_by_key(|event| event.ltime);
+        for event in &events {
+            self.replayed_event(core, event);
         }
     }
 }

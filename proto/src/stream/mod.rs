@@ -4,12 +4,14 @@
 //! What a request or reply means is not: [`Node`](crate::Node) composes and reads them.
 
 mod framing;
+mod inquiry;
 mod reader;
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
+pub use self::inquiry::{Inquiry, Reply};
 use self::reader::Reader;
 pub(crate) use self::reader::{Unit, frame};
 use crate::core::Ask;
@@ -42,6 +44,8 @@ pub(crate) struct Streams {
 
 #[derive(Clone, Debug)]
 struct Exchange {
+    /// Who is at the other end.
+    peer: SocketAddr,
     role: Role,
     reader: Reader,
 }
@@ -53,7 +57,7 @@ enum Role {
     /// Our request is written.
     Awaiting(Ask),
     /// The peer asked for the stream.
-    Serving { from: SocketAddr },
+    Serving,
 }
 
 impl Role {
@@ -61,7 +65,7 @@ impl Role {
     const fn incoming(self) -> Direction {
         match self {
             Self::Dialing(_) | Self::Awaiting(_) => Direction::Reply,
-            Self::Serving { .. } => Direction::Request,
+            Self::Serving => Direction::Request,
         }
     }
 }
@@ -76,7 +80,7 @@ pub(crate) enum Step<'a> {
     /// The peer's request is whole: answer it. The exchange is over.
     Serve { from: SocketAddr, unit: Unit<'a> },
     /// The reply is whole. The exchange is over.
-    Reply { ask: Ask, unit: Unit<'a> },
+    Reply { ask: Ask, from: SocketAddr, unit: Unit<'a> },
     /// The exchange is over without a reply; `fault` when that is because of what came.
     Lost { ask: Ask, cause: SeedFailureCause, fault: Option<DropReason> },
     /// A peer's stream is over without a request.
@@ -85,8 +89,8 @@ pub(crate) enum Step<'a> {
 
 impl Streams {
     /// A new outgoing exchange.
-    pub(crate) fn dial(&mut self, ask: Ask) -> StreamId {
-        self.insert(Role::Dialing(ask))
+    pub(crate) fn dial(&mut self, to: SocketAddr, ask: Ask) -> StreamId {
+        self.insert(to, Role::Dialing(ask))
     }
 
     /// A new incoming exchange; `None` when there are too many.
@@ -95,7 +99,7 @@ impl Streams {
             return None;
         }
         self.inbound += 1;
-        Some(self.insert(Role::Serving { from }))
+        Some(self.insert(from, Role::Serving))
     }
 
     /// Takes what happened to a stream, of whose data `envelope` takes the layers off. An input for a stream that is over means
@@ -111,7 +115,7 @@ impl Streams {
             (StreamInput::Data(data), role) => match exchange.reader.push(data, role.incoming(), envelope) {
                 Ok(None) => Step::Wait,
                 Ok(Some(unit)) => self.complete(id, unit),
-                Err(fault) => self.end(id, SeedFailureCause::Malformed, Some(fault)),
+                Err(fault) => self.end(id, cause_of(fault), Some(fault)),
             },
             (StreamInput::Closed, _) => self.end(id, SeedFailureCause::Closed, None),
             (StreamInput::Failed, Role::Awaiting(_)) => self.end(id, SeedFailureCause::Closed, None),
@@ -128,7 +132,7 @@ impl Streams {
     pub(crate) fn abandon(&mut self, is_void: impl Fn(&Ask) -> bool) -> Vec<StreamId> {
         let void = self.live.iter().filter(|(_, exchange)| match &exchange.role {
             Role::Dialing(ask) | Role::Awaiting(ask) => is_void(ask),
-            Role::Serving { .. } => false,
+            Role::Serving => false,
         });
         let void: Vec<StreamId> = void.map(|(id, _)| *id).collect();
         self.live.retain(|id, _| !void.contains(id));
@@ -140,26 +144,26 @@ impl Streams {
         self.live.len()
     }
 
-    fn insert(&mut self, role: Role) -> StreamId {
+    fn insert(&mut self, peer: SocketAddr, role: Role) -> StreamId {
         self.last += 1;
         let id = StreamId(self.last);
-        self.live.insert(id, Exchange { role, reader: Reader::default() });
+        self.live.insert(id, Exchange { peer, role, reader: Reader::default() });
         id
     }
 
-    fn remove(&mut self, id: StreamId) -> Option<Role> {
-        let role = self.live.remove(&id)?.role;
-        if matches!(role, Role::Serving { .. }) {
+    fn remove(&mut self, id: StreamId) -> Option<(SocketAddr, Role)> {
+        let Exchange { peer, role, .. } = self.live.remove(&id)?;
+        if role == Role::Serving {
             self.inbound -= 1;
         }
-        Some(role)
+        Some((peer, role))
     }
 
     fn complete<'a>(&mut self, id: StreamId, unit: Unit<'a>) -> Step<'a> {
         match self.remove(id) {
-            Some(Role::Serving { from }) => Step::Serve { from, unit },
-            Some(Role::Awaiting(ask)) => Step::Reply { ask, unit },
-            Some(Role::Dialing(ask)) => {
+            Some((from, Role::Serving)) => Step::Serve { from, unit },
+            Some((from, Role::Awaiting(ask))) => Step::Reply { ask, from, unit },
+            Some((_, Role::Dialing(ask))) => {
                 let fault = Some(DropReason::Unexpected);
                 Step::Lost { ask, cause: SeedFailureCause::Malformed, fault }
             }
@@ -169,10 +173,20 @@ impl Streams {
 
     fn end(&mut self, id: StreamId, cause: SeedFailureCause, fault: Option<DropReason>) -> Step<'static> {
         match self.remove(id) {
-            Some(Role::Dialing(ask) | Role::Awaiting(ask)) => Step::Lost { ask, cause, fault },
-            Some(Role::Serving { .. }) => Step::Gone { fault },
+            Some((_, Role::Dialing(ask) | Role::Awaiting(ask))) => Step::Lost { ask, cause, fault },
+            Some((_, Role::Serving)) => Step::Gone { fault },
             None => Step::Wait,
         }
+    }
+}
+
+/// What an answer that was refused says about its sender.
+const fn cause_of(fault: DropReason) -> SeedFailureCause {
+    match fault {
+        DropReason::Key => SeedFailureCause::Key,
+        DropReason::Unencrypted => SeedFailureCause::Unencrypted,
+        DropReason::Label => SeedFailureCause::Label,
+        _ => SeedFailureCause::Malformed,
     }
 }
 
@@ -194,7 +208,7 @@ mod tests {
     #[test]
     fn an_exchange_that_fails_before_it_opens_was_unreachable() {
         let mut streams = Streams::default();
-        let id = streams.dial(PING);
+        let id = streams.dial("10.0.0.9:1".parse().unwrap(), PING);
         let step = streams.input(id, StreamInput::Failed);
         assert!(matches!(step, Step::Lost { ask: PING, cause: SeedFailureCause::Unreachable, fault: None }));
         assert_eq!(streams.len(), 0);
@@ -203,7 +217,7 @@ mod tests {
     #[test]
     fn a_stream_that_closes_before_the_reply_is_whole_is_lost() {
         let mut streams = Streams::default();
-        let id = streams.dial(PING);
+        let id = streams.dial("10.0.0.9:1".parse().unwrap(), PING);
         assert!(matches!(streams.input(id, StreamInput::Opened), Step::Request(PING)));
         assert!(matches!(streams.input(id, StreamInput::Data(&[0x46, 0, 0, 0, 9, 1])), Step::Wait));
         let step = streams.input(id, StreamInput::Closed);

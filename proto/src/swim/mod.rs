@@ -5,6 +5,7 @@
 
 mod awareness;
 mod broadcasts;
+mod case;
 mod gossip;
 mod leave;
 mod member;
@@ -23,6 +24,8 @@ use alloc::sync::Arc;
 use core::net::SocketAddr;
 
 use self::awareness::Awareness;
+pub(crate) use self::case::{Case, How, Learned};
+use self::case::{Cases, Gone};
 use self::leave::Farewell;
 use self::member::Trouble;
 use self::order::ProbeOrder;
@@ -31,10 +34,10 @@ use self::relay::Relay;
 use self::rows::{Row, Rows};
 use self::verdict::{About, Claim, Verdict, judge};
 use crate::broadcast::Tiers;
-use crate::core::{Core, Notification};
+use crate::core::{Core, HeardFrom, Notification};
 use crate::event::Event;
 use crate::limits::INCARNATION_MAX;
-use crate::roster::{Holder, Identity, MemberIdx, canonical};
+use crate::roster::{Holder, Identity, MemberIdx, Name, canonical};
 use crate::stats::DropReason;
 use crate::wire::swim::{Accusation, Alive, FIRST_INCARNATION, Message, PeerRef, State};
 
@@ -50,6 +53,8 @@ pub(crate) struct Swim {
     counts: [u32; 4],
     /// What is known besides of members that are not simply alive. Sparse, since most are.
     troubles: BTreeMap<MemberIdx, Trouble>,
+    /// What an operator can be told of those of late.
+    cases: Cases,
     /// Members that others are to be told about; what they are told is read from the row when it is sent.
     queue: Tiers<MemberIdx>,
     /// Members whose row says that they are queued.
@@ -76,6 +81,7 @@ impl Swim {
             rows: Rows::default(),
             counts: [0; 4],
             troubles: BTreeMap::new(),
+            cases: Cases::default(),
             queue: Tiers::new(),
             queued: 0,
             awareness: Awareness::new(core.cfg.awareness_max_multiplier),
@@ -128,15 +134,25 @@ impl Swim {
         self.awareness.score()
     }
 
+    /// What an operator can be told of a member in trouble; `None` when it is well, or its trouble is long forgotten.
+    pub(crate) fn case(&self, idx: MemberIdx) -> Option<&Case> {
+        self.row(idx).state.is_none_or(|state| state != State::Alive).then(|| self.cases.get(idx)).flatten()
+    }
+
     /// memberlist's `n`: every member known, ourselves and the dead that are not yet forgotten included.
     pub(crate) fn members_known(&self) -> u32 {
         self.counts.iter().sum()
     }
 
     /// Members, besides ourselves, that are alive or suspect.
-    fn others_live(&self) -> u32 {
+    pub(crate) fn others_live(&self) -> u32 {
         let live = self.counts[State::Alive as usize] + self.counts[State::Suspect as usize];
         live - u32::from(matches!(self.row(self.me).state, Some(State::Alive)))
+    }
+
+    /// How many members are suspected.
+    pub(crate) const fn suspects(&self) -> usize {
+        self.counts[State::Suspect as usize] as usize
     }
 
     /// How many members others are to be told about.
@@ -291,6 +307,7 @@ impl Swim {
     fn enter(&mut self, core: &mut Core, idx: MemberIdx, incarnation: u32) {
         core.roster.hold(idx, Holder::Swim);
         self.troubles.remove(&idx);
+        self.cases.close(idx);
         self.set_state(core, idx, State::Alive);
         self.rows.change(idx, |row| row.incarnation = incarnation);
     }
@@ -341,6 +358,15 @@ impl Swim {
         self.raise(idx, accusation.incarnation);
         self.set_state(core, idx, state);
         let from = self.name_of(core, accusation.from);
+        let suspicion = self.troubles.get(&idx).and_then(|trouble| trouble.suspicion.as_ref());
+        let ran_out = suspicion.is_some_and(|suspicion| suspicion.is_over(core.now));
+        let how = if ran_out && *from == *core.roster.name_ref(self.me) {
+            How::OwnTimer
+        } else {
+            heard(core.heard_from, How::Ourselves)
+        };
+        let gone = Gone { learned: Learned { at: core.now, how }, said_by: Name::clone(&from) };
+        self.cases.bury(idx, self.row(idx).incarnation, gone);
         self.troubles.insert(idx, Trouble::new(core.now, from));
         self.spread(idx);
         core.notify(Notification::Gone(idx));
@@ -371,6 +397,15 @@ impl Swim {
             (true, false) => About::Me,
             (true, true) => About::MeLeaving,
         }
+    }
+}
+
+/// How something became known that was heard there; `otherwise` when it was heard nowhere.
+const fn heard(from: HeardFrom, otherwise: How) -> How {
+    match from {
+        HeardFrom::Nobody => otherwise,
+        HeardFrom::Packet(from) => How::Packet(from),
+        HeardFrom::Exchange(with) => How::Exchange(with),
     }
 }
 

@@ -5,8 +5,8 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use super::Swim;
 use super::member::Trouble;
+use super::{How, Learned, Swim, heard};
 use crate::config::Options;
 use crate::core::Core;
 use crate::event::Event;
@@ -54,6 +54,11 @@ impl Suspicion {
         true
     }
 
+    /// Whether the suspect has had its time.
+    pub(super) fn is_over(&self, now: Instant) -> bool {
+        self.deadline() <= now
+    }
+
     /// When the suspect is declared dead, unless somebody else confirms or it refutes.
     fn deadline(&self) -> Instant {
         self.started + timeout(self.confirmations(), self.wanted, self.least, self.most)
@@ -67,6 +72,8 @@ impl Swim {
         core.timers.push(suspicion.deadline(), Many::Suspicion(idx));
         self.raise(idx, accusation.incarnation);
         self.set_state(core, idx, State::Suspect);
+        let learned = Learned { at: core.now, how: heard(core.heard_from, How::OwnProbe) };
+        self.cases.suspect(idx, self.row(idx).incarnation, accuser.clone(), learned);
         let suspicion = Some(Box::new(suspicion));
         self.troubles.insert(idx, Trouble { since: core.now, accuser: accuser.clone(), suspicion });
         self.spread(idx);
@@ -83,7 +90,8 @@ impl Swim {
         if !suspicion.confirm(accuser.clone()) {
             return;
         }
-        trouble.accuser = accuser;
+        trouble.accuser = Name::clone(&accuser);
+        self.cases.confirm(idx, accuser);
         let deadline = suspicion.deadline();
         if deadline <= core.now {
             self.suspicion_due(core, idx);
@@ -96,7 +104,7 @@ impl Swim {
     /// A suspicion may have run out. Means nothing if it was refuted, or began anew.
     pub(super) fn suspicion_due(&mut self, core: &mut Core, idx: MemberIdx) {
         let Some(suspicion) = self.troubles.get(&idx).and_then(|t| t.suspicion.as_ref()) else { return };
-        if suspicion.deadline() > core.now {
+        if !suspicion.is_over(core.now) {
             return;
         }
         debug_assert_eq!(self.row(idx).state, Some(State::Suspect), "only suspects have a suspicion");

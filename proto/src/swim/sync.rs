@@ -1,7 +1,6 @@
 //! Anti-entropy: the whole state, exchanged with one random member now and then (push/pull).
 
 use alloc::vec::Vec;
-use core::time::Duration;
 
 use super::Swim;
 use crate::core::{Ask, Core, Notification};
@@ -20,7 +19,7 @@ impl Swim {
             self.push_pull_with_anybody(core);
         }
         self.staggered = true;
-        core.arm(scaled_interval(core.cfg.push_pull_interval, self.members_known()), Slot::PushPull);
+        core.arm(core.cfg.push_pull_interval_of(self.members_known()), Slot::PushPull);
     }
 
     fn push_pull_with_anybody(&self, core: &mut Core) {
@@ -109,32 +108,12 @@ fn versions_agree(ours: Versions, remote: &PushPull<'_>) -> bool {
     common.agrees()
 }
 
-/// `pushPullScale` in memberlist's util.go: the same load on the network, however many members there are.
-fn scaled_interval(interval: Duration, members: u32) -> Duration {
-    if members <= PUSH_PULL_SCALE_FROM {
-        return interval;
-    }
-    let log2_rounded_up = (members - 1).ilog2() + 1;
-    interval.saturating_mul(log2_rounded_up - 5 + 1)
-}
-
 /// What a state takes in HashiCorp's codec besides what the native record holds: the keys.
 const HASHICORP_OVERHEAD_BYTES: usize = 64;
-
-/// Up to this many members the interval is as configured.
-const PUSH_PULL_SCALE_FROM: u32 = 32;
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_push_pull_interval_is_memberlists() {
-        let seconds =
-            [1, 32, 33, 64, 65, 129, 1000, 5000, 10_000].map(|n| scaled_interval(Duration::from_secs(30), n).as_secs());
-        assert_eq!(seconds, [30, 30, 60, 60, 90, 120, 180, 270, 300]);
-        assert_eq!(scaled_interval(Duration::MAX, 5000), Duration::MAX, "never stays never");
-    }
 
     fn remote(states: &[(State, [u8; 6])]) -> Vec<u8> {
         let mut body = Vec::new();

@@ -19,6 +19,7 @@ pub(super) fn world(luck: &mut Rng, seed: u64, options: &ChaosOptions) -> WorldO
     let key = Key::new(&luck.bytes::<16>()).expect("a key may have 16 bytes");
     let config = Config::new(Options {
         snapshot: has_snapshots,
+        keyring_kept: true,
         encrypt_keys: is_encrypted.then_some(key).into_iter().collect(),
         ..options.config.options().clone()
     });

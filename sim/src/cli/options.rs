@@ -358,6 +358,7 @@ impl RunOptions {
             codec: self.codec.choice(),
             gossip_packets_per_tick: self.gossip_packets,
             snapshot: self.keeps_snapshots(),
+            keyring_kept: true,
             encrypt_keys: self.is_encrypted().then(|| key(self.seed)).into_iter().collect(),
             compression: self.compress,
             label: self.label.clone().unwrap_or_default(),

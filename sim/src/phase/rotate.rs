@@ -142,7 +142,7 @@ mod tests {
         assert_eq!(wrong_keys(std::slice::from_ref(&new), &new), None);
         let finding = |count, is_primary_right| Some(Finding::WrongKeys { count, is_primary_right });
         assert_eq!(wrong_keys(&[new.clone(), old.clone()], &new), finding(2, true));
-        assert_eq!(wrong_keys(&[old.clone()], &new), finding(1, false));
+        assert_eq!(wrong_keys(core::slice::from_ref(&old), &new), finding(1, false));
         assert_eq!(wrong_keys(&[old, new.clone()], &new), finding(2, false));
     }
 }

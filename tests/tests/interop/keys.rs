@@ -2,6 +2,7 @@
 
 use serf_tokio::serf_proto::DropReason;
 use serf_tokio::serf_proto::envelope::Key;
+use serf_tokio::write_keyring_file;
 
 use crate::harness::{Agent, Heard, Ours, Sees, runtime, until_or};
 
@@ -122,4 +123,35 @@ pub(crate) fn another_key_is_kept_out_by_both() {
     our_stranger.may_drop(DropReason::Key);
     theirs.sees_alive(2);
     ours.sees_alive(2);
+}
+
+pub(crate) fn whoever_cannot_write_the_keyring_file_is_told_of_by_both() {
+    let ((first, first_text), (second, second_text)) = (key(1, 16), key(2, 32));
+    let directory = std::env::temp_dir().join(format!("serf-keyring-{}", std::process::id()));
+    std::fs::create_dir(&directory).unwrap();
+    let file = |name: &str| {
+        let file = directory.join(name);
+        write_keyring_file(&file, core::slice::from_ref(&first)).unwrap();
+        file
+    };
+    let (of_theirs, of_ours) = (file("theirs"), file("ours"));
+    let mut theirs = Agent::start("theirs", &[&format!("-keyring-file={}", of_theirs.display())]);
+    theirs.may_say("Failed to write keyring file");
+    let ours = Ours::start_with("ours", |options| {
+        options.protocol.encrypt_keys = vec![first.clone()];
+        options.keyring_file = Some(of_ours);
+    });
+    ours.join(&[theirs.addr]);
+    theirs.sees_alive(2);
+    ours.sees_alive(2);
+    std::fs::remove_dir_all(&directory).unwrap();
+    let text = theirs.command(&["keys", "-install", &second_text]).unwrap_err();
+    assert!(text.contains("2/2 nodes reported failure"), "{text}");
+    assert_eq!(text.matches("Failed to write keyring file: ").count(), 2, "{text}");
+    let report = runtime().block_on(ours.serf.install_key(&second)).unwrap();
+    let failures: Vec<&str> = report.failures().map(|answer| &*answer.message).collect();
+    assert_eq!(failures.len(), 2, "{report:?}");
+    assert!(failures.iter().all(|message| message.starts_with("Failed to write keyring file: ")), "{failures:?}");
+    assert!(theirs.command(&["keys", "-use", &first_text]).is_err());
+    speak(&ours, &theirs, "still");
 }

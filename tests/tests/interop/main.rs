@@ -14,6 +14,7 @@ mod keys;
 mod many;
 mod membership;
 mod queries;
+mod serfer;
 
 use libtest_mimic::{Arguments, Trial};
 
@@ -50,6 +51,7 @@ fn main() {
             the_largest_query_is_the_same_for_both
         }
         keys {
+            whoever_cannot_write_the_keyring_file_is_told_of_by_both
             keys_of_every_size_encrypt_between_both
             a_rotation_by_theirs_is_followed_by_ours
             a_rotation_by_ours_is_followed_by_theirs
@@ -58,6 +60,9 @@ fn main() {
         many {
             eight_of_each_see_all_sixteen
             a_cluster_of_theirs_is_replaced_by_ours_and_no_event_is_lost
+        }
+        serfer {
+            a_guardian_of_ours_tells_and_asks_theirs_and_theirs_does_the_same
         }
         coordinates {
             both_find_each_other_in_network_coordinates

@@ -96,7 +96,7 @@ pub(crate) fn answers_come_over_members_of_the_other_kind_too() {
     until("ours passed answers on", || stats().iter().any(|stats| stats.query_relays > 0));
     until("ours got answers a second time", || {
         // When everybody has answered the query is over, and what comes then is late.
-        stats().iter().any(|stats| stats.query_duplicates + stats.query_late > 0)
+        stats().iter().any(|stats| stats.query_duplicate_responses + stats.query_late > 0)
     });
 }
 

@@ -5,24 +5,32 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Instant, timeout_at};
 
 use super::Outbox;
 use crate::agent::{Agent, commands};
 use crate::log::Log;
-use crate::rpc::{AUTHENTICATION_REQUIRED, DecodeError, Decoder, Framer, IPC_VERSION, Request, RequestHeader};
+use crate::rpc::{
+    AUTHENTICATION_REQUIRED, DecodeError, Decoder, Framer, IPC_VERSION, Request, RequestHeader, UNSUPPORTED_COMMAND,
+};
 
 /// Serves a client in a task of its own.
 pub(super) fn spawn(
     agent: &Arc<Agent>,
     peer: String,
+    place: OwnedSemaphorePermit,
     reader: impl AsyncRead + Unpin + Send + 'static,
     writer: impl AsyncWrite + Unpin + Send + 'static,
 ) {
     agent.log.info("agent.ipc", format_args!("Accepted client: {peer}"));
     agent.metrics.count("agent.ipc.accept");
-    let outbox = Outbox::new(peer, Arc::clone(&agent.log));
+    agent.tally.clients_accepted.bump();
+    let outbox = Outbox::new(peer, Arc::clone(&agent.log), Arc::clone(&agent.tally));
     let agent = Arc::clone(agent);
     tokio::spawn(async move {
+        let _place = place;
+        let _open = agent.tally.clients_open.during();
         let reading = async {
             let mut connection = Connection {
                 agent: &agent,
@@ -76,6 +84,8 @@ struct Connection<'a, R> {
 enum End {
     /// The client went, or was told why.
     Quiet,
+    /// There was no handshake and no right token in time.
+    Late,
     /// What it sent makes no sense.
     Header(String),
     /// What it sent after the header makes no sense.
@@ -85,10 +95,14 @@ enum End {
 impl<R: AsyncRead + Unpin> Connection<'_, R> {
     /// Requests are served strictly one after the other.
     async fn run(&mut self) {
+        let greeting_end = Instant::now() + GREETING_TIMEOUT;
         loop {
             // A client that asks and does not read is not served any further.
             self.outbox.below(REPLY_BYTES_MAX).await;
-            let end = match self.serve().await {
+            let is_admitted = self.is_greeted && self.is_known;
+            let served =
+                if is_admitted { Ok(self.serve().await) } else { timeout_at(greeting_end, self.serve()).await };
+            let end = match served.unwrap_or(Err(End::Late)) {
                 Ok(()) => {
                     // A client with much to say shares the thread with all others.
                     tokio::task::yield_now().await;
@@ -99,6 +113,10 @@ impl<R: AsyncRead + Unpin> Connection<'_, R> {
             let log: &Log = &self.agent.log;
             match end {
                 End::Quiet => {}
+                End::Late => {
+                    let text = format_args!("Client {} did not introduce itself in time", self.outbox.peer);
+                    log.warn("agent.ipc", text);
+                }
                 End::Header(why) => log.error("agent.ipc", format_args!("failed to decode request header: {why}")),
                 End::Body(why) => {
                     log.error("agent.ipc", format_args!("Failed to evaluate request: decode failed: {why}"));
@@ -113,6 +131,7 @@ impl<R: AsyncRead + Unpin> Connection<'_, R> {
         let header =
             RequestHeader::decode(&mut Decoder::new(object)).map_err(|error| End::Header(error.to_string()))?;
         self.agent.metrics.count("agent.ipc.command");
+        self.agent.tally.requests.bump();
         // One client of long standing sends a blank before one of its commands.
         let (command, seq) = (header.command.trim(), header.seq);
         let refuse = |why: &str| self.outbox.reply(seq, why, |_| {});
@@ -126,7 +145,7 @@ impl<R: AsyncRead + Unpin> Connection<'_, R> {
             return Ok(());
         }
         let Some(has_body) = has_body else {
-            refuse("Unsupported command");
+            refuse(UNSUPPORTED_COMMAND);
             return Err(End::Quiet);
         };
         let body = if has_body {
@@ -208,6 +227,9 @@ impl<R: AsyncRead + Unpin> Input<R> {
         }
     }
 }
+
+/// How long a client may take to its handshake and its token. One that has nothing to say for longer holds a place for nothing.
+const GREETING_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// The longest object before handshake and token.
 const GREETING_BYTES_MAX: usize = 64 * 1024;

@@ -6,9 +6,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 #[cfg(unix)]
-use tokio::net::UnixListener;
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::Semaphore;
 
 use super::connection;
 use crate::agent::Agent;
@@ -29,6 +30,8 @@ pub(crate) enum Listener {
 pub(crate) enum ListenError {
     /// The address is none.
     Address(AddressError),
+    /// Nobody knows the host.
+    Lookup { host: String },
     /// It cannot be listened on.
     Listen { network: &'static str, addr: String, step: &'static str, source: io::Error },
 }
@@ -37,6 +40,7 @@ impl fmt::Display for ListenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Address(error) => write!(f, "listen tcp: {error}"),
+            Self::Lookup { host } => write!(f, "listen tcp: lookup {host}: no such host"),
             Self::Listen { network, addr, step, source } => {
                 write!(f, "listen {network} {addr}: {step}{}", go_words(source))
             }
@@ -48,28 +52,7 @@ impl Listener {
     /// Listens on `addr`, see [`RpcAddress`].
     pub(crate) async fn bind(addr: &str) -> Result<Self, ListenError> {
         match RpcAddress::parse(addr).map_err(ListenError::Address)? {
-            RpcAddress::Tcp { host, port } => {
-                // As Go does it, no host is every address of this machine.
-                let host = if host.is_empty() { "::".into() } else { host };
-                let found: Vec<_> = match tokio::net::lookup_host((host.as_str(), port)).await {
-                    Ok(found) => found.collect(),
-                    Err(_) => {
-                        let source = io::Error::other("no such host");
-                        return Err(ListenError::Listen {
-                            network: "tcp",
-                            addr: addr.into(),
-                            step: "lookup: ",
-                            source,
-                        });
-                    }
-                };
-                // IPv4 first, as everywhere.
-                let first = found.iter().find(|addr| addr.is_ipv4()).or_else(|| found.first()).copied();
-                let target = first.ok_or(ListenError::Address(AddressError::Missing))?;
-                let failed =
-                    |source| ListenError::Listen { network: "tcp", addr: target.to_string(), step: "bind: ", source };
-                TcpListener::bind(target).await.map(Self::Tcp).map_err(failed)
-            }
+            RpcAddress::Tcp { host, port } => listen(host, port).await.map(Self::Tcp),
             #[cfg(unix)]
             RpcAddress::Unix(path) => {
                 let shown = path.display().to_string();
@@ -122,21 +105,55 @@ impl Drop for Listener {
     }
 }
 
+/// Listens on a TCP port.
+pub(crate) async fn listen(host: String, port: u16) -> Result<TcpListener, ListenError> {
+    // As Go does it, no host is every address of this machine.
+    let host = if host.is_empty() { "::".into() } else { host };
+    let found: Vec<_> = match tokio::net::lookup_host((host.as_str(), port)).await {
+        Ok(found) => found.collect(),
+        Err(_) => return Err(ListenError::Lookup { host: host.clone() }),
+    };
+    // IPv4 first, as everywhere.
+    let first = found.iter().find(|addr| addr.is_ipv4()).or_else(|| found.first()).copied();
+    let target = first.ok_or(ListenError::Address(AddressError::Missing))?;
+    let failed = |source| ListenError::Listen { network: "tcp", addr: target.to_string(), step: "bind: ", source };
+    TcpListener::bind(target).await.map_err(failed)
+}
+
 /// Serves clients until the task is dropped.
 pub(crate) async fn serve(agent: Arc<Agent>, listener: Listener) {
+    let places = Arc::new(Semaphore::new(clients_max()));
+    let mut is_full = false;
     loop {
         let accepted = match &listener {
-            Listener::Tcp(tcp) => tcp.accept().await.map(|(socket, peer)| {
-                _ = socket.set_nodelay(true);
-                let (reader, writer) = socket.into_split();
-                connection::spawn(&agent, peer.to_string(), reader, writer);
-            }),
+            Listener::Tcp(tcp) => tcp.accept().await.map(|(socket, peer)| (Client::Tcp(socket), peer.to_string())),
             #[cfg(unix)]
-            Listener::Unix(unix, _) => unix.accept().await.map(|(socket, _)| {
-                let (reader, writer) = socket.into_split();
-                connection::spawn(&agent, "@".into(), reader, writer);
-            }),
+            Listener::Unix(unix, _) => unix.accept().await.map(|(socket, _)| (Client::Unix(socket), "@".into())),
         };
+        let accepted = accepted.map(|(client, peer)| {
+            let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+                agent.tally.clients_refused.bump();
+                if !is_full {
+                    let text = format_args!("Too many clients, refusing {peer} and those after it");
+                    agent.log.warn("agent.ipc", text);
+                }
+                is_full = true;
+                return;
+            };
+            is_full = false;
+            match client {
+                Client::Tcp(socket) => {
+                    _ = socket.set_nodelay(true);
+                    let (reader, writer) = socket.into_split();
+                    connection::spawn(&agent, peer, place, reader, writer);
+                }
+                #[cfg(unix)]
+                Client::Unix(socket) => {
+                    let (reader, writer) = socket.into_split();
+                    connection::spawn(&agent, peer, place, reader, writer);
+                }
+            }
+        });
         if let Err(error) = accepted {
             agent.log.error("agent.ipc", format_args!("Failed to accept client: {}", go_words(&error)));
             // Out of files, mostly: clients that go make room.
@@ -144,5 +161,29 @@ pub(crate) async fn serve(agent: Arc<Agent>, listener: Listener) {
         }
     }
 }
+
+enum Client {
+    Tcp(TcpStream),
+    #[cfg(unix)]
+    Unix(UnixStream),
+}
+
+/// How many clients there may be. They must not use up the files that gossip needs.
+fn clients_max() -> usize {
+    #[cfg(unix)]
+    let files =
+        nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE).map_or(FILES, |limit| limit.0);
+    #[cfg(not(unix))]
+    let files = FILES;
+    let clients = files.saturating_sub(FILES_RESERVED).clamp(CLIENTS_LEAST, CLIENTS_MAX);
+    usize::try_from(clients).unwrap_or(usize::MAX)
+}
+
+/// Where the system does not say how many files we may have open.
+const FILES: u64 = 1024;
+/// For gossip, handlers, the snapshot and others.
+const FILES_RESERVED: u64 = 256;
+const CLIENTS_LEAST: u64 = 64;
+const CLIENTS_MAX: u64 = 4096;
 
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

@@ -4,5 +4,5 @@ mod connection;
 mod listener;
 mod outbox;
 
-pub(crate) use self::listener::{Listener, serve};
+pub(crate) use self::listener::{ListenError, Listener, listen, serve};
 pub(crate) use self::outbox::{Outbox, Streams};

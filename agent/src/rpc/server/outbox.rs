@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use serf_tokio::Query;
 use tokio::sync::Notify;
 
-use crate::agent::Happening;
+use crate::agent::{Happening, Tally};
 use crate::handler::EventFilter;
 use crate::log::{FollowerId, Log};
 use crate::rpc::{Encoder, ReplyHeader, encode_log};
@@ -17,6 +17,7 @@ pub(crate) struct Outbox {
     /// The client's address.
     pub(crate) peer: String,
     log: Arc<Log>,
+    tally: Arc<Tally>,
     state: Mutex<State>,
     /// Something was queued.
     pub(crate) filled: Arc<Notify>,
@@ -85,17 +86,15 @@ pub(crate) struct StreamExists;
 pub(crate) struct MonitorExists;
 
 impl Outbox {
-    pub(crate) fn new(peer: String, log: Arc<Log>) -> Arc<Self> {
-        Arc::new(Self { peer, log, state: Mutex::default(), filled: Arc::default(), emptied: Notify::new() })
+    pub(crate) fn new(peer: String, log: Arc<Log>, tally: Arc<Tally>) -> Arc<Self> {
+        Arc::new(Self { peer, log, tally, state: Mutex::default(), filled: Arc::default(), emptied: Notify::new() })
     }
 
     /// Queues an answer: a header, and a body if `body` writes one.
     pub(crate) fn reply(&self, seq: u64, error: &str, body: impl FnOnce(&mut Encoder<'_>)) {
-        let mut head = Vec::new();
-        let to = &mut Encoder::new(&mut head);
-        ReplyHeader { error: error.into(), seq }.encode(to);
-        body(to);
-        self.push(Item { head, body: None, stream: None });
+        let item = Item::reply(seq, error, body);
+        self.lock().push(item);
+        self.filled.notify_one();
     }
 
     /// Begins a stream, after an answer that is queued first.
@@ -109,10 +108,12 @@ impl Outbox {
         if state.streams.contains_key(&seq) {
             return Err(StreamExists);
         }
+        // The answer first: a record in front of it would be taken for the answer.
+        state.push(Item::reply(seq, "", |_| {}));
         state.streams.insert(seq, Stream { filters, queued: 0, dropped: 0 });
         drop(state);
+        self.filled.notify_one();
         streams.add(self);
-        self.reply(seq, "", |_| {});
         Ok(())
     }
 
@@ -174,6 +175,7 @@ impl Outbox {
         // Told when the client reads again, so that the notice does not drown with the rest.
         let dropped = self.log.take_dropped(follower);
         if dropped > 0 {
+            self.tally.monitor_records_dropped.add(dropped);
             let text = format_args!("Dropping logs to ipc.client: {} ({dropped} records)", self.peer);
             self.log.warn("agent.ipc", text);
         }
@@ -214,6 +216,7 @@ impl Outbox {
             let Some(stream) = state.streams.get_mut(&seq) else { continue };
             if stream.queued >= STREAM_RECORDS_MAX {
                 stream.dropped += 1;
+                self.tally.stream_records_dropped.bump();
                 if stream.dropped == 1 {
                     self.log.warn("agent.ipc", format_args!("Dropping event to ipc.client: {}", self.peer));
                 }
@@ -240,18 +243,8 @@ impl Outbox {
                 };
                 Some(Arc::clone(shared.get_or_insert_with(encode)))
             };
-            let item = Item { head, body, stream: Some(seq) };
-            state.queue_bytes += item.bytes();
-            state.queue.push_back(item);
+            state.push(Item { head, body, stream: Some(seq) });
         }
-        drop(state);
-        self.filled.notify_one();
-    }
-
-    fn push(&self, item: Item) {
-        let mut state = self.lock();
-        state.queue_bytes += item.bytes();
-        state.queue.push_back(item);
         drop(state);
         self.filled.notify_one();
     }
@@ -261,7 +254,22 @@ impl Outbox {
     }
 }
 
+impl State {
+    fn push(&mut self, item: Item) {
+        self.queue_bytes += item.bytes();
+        self.queue.push_back(item);
+    }
+}
+
 impl Item {
+    fn reply(seq: u64, error: &str, body: impl FnOnce(&mut Encoder<'_>)) -> Self {
+        let mut head = Vec::new();
+        let to = &mut Encoder::new(&mut head);
+        ReplyHeader { error: error.into(), seq }.encode(to);
+        body(to);
+        Self { head, body: None, stream: None }
+    }
+
     fn bytes(&self) -> usize {
         self.head.len() + self.body.as_ref().map_or(0, |body| body.len())
     }

@@ -102,6 +102,37 @@ fn a_node_that_has_lost_everybody_finds_them_again_even_after_it_has_forgotten_t
 }
 
 #[test]
+fn a_node_through_which_all_others_joined_finds_them_again_too() {
+    let mut cluster = Cluster::new(2);
+    cluster.start(0, Options { reconnect_timeout: Duration::from_secs(60), ..Options::lan() });
+    cluster.command(1, |node, now, out| node.join(now, &[addr(0)], OldEvents::Deliver, out)).unwrap();
+    cluster.run(Duration::from_secs(5));
+    cluster.nodes[1] = None;
+    cluster.run(Duration::from_secs(300));
+    assert_eq!(cluster.status(0, 1), None, "failed, and forgotten");
+    cluster.start(1, Options::lan());
+    cluster.run(Duration::from_secs(45));
+    assert_eq!((cluster.alive(0), cluster.alive(1)), (2, 2));
+}
+
+#[test]
+fn whoever_reaches_a_failed_member_again_tells_everybody_that_it_joined() {
+    for join in [false, true] {
+        let mut cluster = Cluster::joined(3);
+        let time = |cluster: &Cluster| cluster.nodes[2].as_ref().unwrap().member("node-0").unwrap().status_ltime();
+        let before = time(&cluster);
+        cluster.command(0, |node, now, out| {
+            node.enter(now);
+            let ask = Ask::PushPull { join, codec: Codec::Native };
+            node.core.notify(Notification::Wants { with: addr(1), ask, until: now + Duration::from_secs(10) });
+            node.settle(out);
+        });
+        cluster.run(Duration::from_secs(3));
+        assert_eq!(time(&cluster) > before, join, "an exchange as any other changes nothing");
+    }
+}
+
+#[test]
 fn a_node_that_never_had_company_seeks_none() {
     let mut cluster = Cluster::new(1);
     cluster.run(Duration::from_secs(600));

@@ -115,6 +115,21 @@ fn a_rejoin_goes_on_to_the_failed_when_nobody_else_answers_and_stops_with_the_fi
     assert!(report.contacted >= 1 && report.failed.len() == 5, "{report:?}");
 }
 
+#[test]
+fn a_rejoin_that_finds_nobody_is_followed_by_a_search_that_ends_when_somebody_is_back() {
+    let mut cluster = Cluster::with_snapshot();
+    cluster.nodes = vec![None, None, None];
+    cluster.restart(0);
+    cluster.command(0, |node, now, out| node.rejoin(now, OldEvents::Deliver, out)).unwrap();
+    cluster.run(Duration::from_secs(300));
+    let reports = cluster.events[0].iter().filter(|event| matches!(event, Event::Joined(_))).count();
+    assert_eq!((cluster.alive(0), reports), (1, 1), "the application is told of its own join only");
+    cluster.start(2, Options::lan());
+    cluster.run(Duration::from_secs(45));
+    assert_eq!((cluster.alive(0), cluster.alive(2)), (2, 2));
+    assert!(!cluster.nodes[0].as_ref().unwrap().core.timers.is_set(Slot::Alone));
+}
+
 fn vec_of(snapshot: &Snapshot) -> Vec<Record> {
     let alive = snapshot.alive().map(|(name, addr)| Record::Alive { name: name.clone(), addr });
     let failed: Vec<_> = snapshot.failed_members().collect();

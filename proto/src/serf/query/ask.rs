@@ -11,7 +11,7 @@ use super::{encode, size};
 use crate::core::Core;
 use crate::event::{QueryId, Status};
 use crate::limits::QUERIES_ASKED_MAX;
-use crate::roster::MemberIdx;
+use crate::roster::{MemberIdx, Peer};
 use crate::serf::event::packet_room;
 use crate::serf::{Filter, PatternError, Serf};
 use crate::wire::serf::{self, List, Message};
@@ -145,21 +145,12 @@ impl Serf {
         }
         let me = Arc::clone(core.roster.peer(self.me).expect("we hold our own place in the roster"));
         let wire_filters = question.wire_filters();
-        let timeout = if question.timeout.is_zero() { self.query_timeout(core) } else { question.timeout };
-        let mut query = serf::Query {
-            ltime: self.query_clock.time(),
-            id: QUERY_NUMBER_MAX,
-            source: serf::Source { addr: me.announced_addr(), node: me.name() },
-            filters: List::new(&wire_filters),
-            flags: if question.acks { serf::Query::FLAG_ACK } else { 0 },
-            relay_factor: question.relay_factor,
-            timeout,
-            name: question.name,
-            payload: question.payload,
-        };
+        let mut query = self.composed(core, &me, question, &wire_filters);
+        let timeout = query.timeout;
         check_size(core, &query)?;
         query.id = core.rng.query.next_u32() & QUERY_NUMBER_MAX;
         self.query_clock.tick();
+        core.stats.queries_asked += 1;
         let id = QueryId { ltime: query.ltime, id: query.id };
         let waiting = self.expected(core, &filters, &purpose);
         self.queries.asked.insert(id, Asked::new(core.now + timeout, question.acks, waiting, purpose));
@@ -167,6 +158,38 @@ impl Serf {
         let frame = encode(core.codec_kept(), &Message::Query(query));
         self.query_in(core, &query, &frame);
         Ok(id)
+    }
+
+    /// The query that a question makes, but for its number.
+    fn composed<'a>(
+        &self,
+        core: &Core,
+        me: &'a Peer,
+        question: &Question<'a>,
+        filters: &'a [serf::Filter<'a>],
+    ) -> serf::Query<'a> {
+        serf::Query {
+            ltime: self.query_clock.time(),
+            id: QUERY_NUMBER_MAX,
+            source: serf::Source { addr: me.announced_addr(), node: me.name() },
+            filters: List::new(filters),
+            flags: if question.acks { serf::Query::FLAG_ACK } else { 0 },
+            relay_factor: question.relay_factor,
+            timeout: if question.timeout.is_zero() { self.query_timeout(core) } else { question.timeout },
+            name: question.name,
+            payload: question.payload,
+        }
+    }
+
+    /// The largest payload that a question may have now, whatever its own is; `None` when not even an empty one may.
+    pub(crate) fn query_payload_max(&self, core: &Core, question: &Question<'_>) -> Option<usize> {
+        let me = Arc::clone(core.roster.peer(self.me)?);
+        let question = question.with_payload(&[]);
+        let filters = question.wire_filters();
+        let query = self.composed(core, &me, &question, &filters);
+        // An empty payload takes one byte.
+        let head = size::query_bytes(&query) - 1;
+        query_limit(core).checked_sub(head).and_then(size::longest)
     }
 
     /// How long a query may be answered that does not say (`DefaultQueryTimeout` in serf).
@@ -196,9 +219,12 @@ impl Serf {
 }
 
 fn check_size(core: &Core, query: &serf::Query<'_>) -> Result<(), QueryError> {
-    let bytes = size::query_bytes(query);
-    let limit = (core.cfg.query_bytes_max as usize).min(packet_room(core));
+    let (bytes, limit) = (size::query_bytes(query), query_limit(core));
     if bytes > limit { Err(QueryError::TooLarge { bytes, limit }) } else { Ok(()) }
+}
+
+fn query_limit(core: &Core) -> usize {
+    (core.cfg.query_bytes_max as usize).min(packet_room(core))
 }
 
 /// Numbers have 31 bits, as serf's.

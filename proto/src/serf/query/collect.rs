@@ -79,7 +79,12 @@ impl Serf {
         }
         let heard = asked.heard.entry(Name::clone(&from)).or_default();
         if if response.is_ack() { heard.ack } else { heard.answer } {
-            core.stats.query_duplicates += 1;
+            let duplicates = if response.is_ack() {
+                &mut core.stats.query_duplicate_acks
+            } else {
+                &mut core.stats.query_duplicate_responses
+            };
+            *duplicates += 1;
             return;
         }
         // Whoever answers has received the query, even if we shall never see the acknowledgement.

@@ -18,7 +18,7 @@ pub use self::ask::{QueryError, Question};
 pub(super) use self::collect::{Asked, Purpose};
 use self::receive::Open;
 use self::ring::Ring;
-pub(super) use self::size::{key_response_bytes, response_bytes};
+pub(super) use self::size::{key_response_bytes, longest, response_bytes};
 use crate::broadcast::Tiers;
 use crate::event::QueryId;
 use crate::limits::PACKET_BYTES_MAX;

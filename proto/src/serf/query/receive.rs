@@ -66,7 +66,10 @@ impl Serf {
         let id = QueryId { ltime: query.ltime, id: query.id };
         match self.queries.ring.note(size, id) {
             Novelty::New => true,
-            Novelty::Repeat => false,
+            Novelty::Repeat => {
+                core.stats.query_repeats += 1;
+                false
+            }
             Novelty::Crowded => {
                 core.stats.drop(DropReason::Limit);
                 false
@@ -78,13 +81,13 @@ impl Serf {
         // A peer may send larger packets than we do, or in the shorter codec. What fits into none of ours would stand in the way
         // of all the rest.
         if frame.len().max(query_bytes(query)) > packet_room(core) {
-            core.stats.broadcasts_pruned += 1;
+            core.stats.queries_pruned.too_large += 1;
             return;
         }
         self.queries.queue.push(Bytes::copy_from_slice(frame));
         while self.queries.queue.len() > core.cfg.queue_depth_max as usize {
             self.queries.queue.prune();
-            core.stats.broadcasts_pruned += 1;
+            core.stats.queries_pruned.full += 1;
         }
     }
 

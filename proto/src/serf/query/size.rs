@@ -62,6 +62,16 @@ const fn raw(len: usize) -> usize {
     }
 }
 
+/// The longest text or bytes that take no more than `bytes`; `None` when not even empty ones do.
+pub(in crate::serf) const fn longest(bytes: usize) -> Option<usize> {
+    match bytes {
+        0 => None,
+        1..35 => Some(if bytes - 1 < 31 { bytes - 1 } else { 31 }),
+        35..0x1_0005 => Some(if bytes - 3 < 0xffff { bytes - 3 } else { 0xffff }),
+        _ => Some(bytes - 5),
+    }
+}
+
 const fn array(count: usize) -> usize {
     match count {
         0..16 => 1,
@@ -101,6 +111,15 @@ mod tests {
             timeout: Duration::from_millis(3200),
             name: "q",
             payload,
+        }
+    }
+
+    #[test]
+    fn the_longest_text_takes_no_more_than_it_may_and_one_letter_more_does() {
+        assert_eq!(longest(0), None);
+        for bytes in (1..100).chain(0xffff..0x1_0010) {
+            let len = longest(bytes).unwrap();
+            assert!(raw(len) <= bytes && raw(len + 1) > bytes, "{bytes}");
         }
     }
 

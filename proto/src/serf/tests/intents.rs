@@ -109,7 +109,7 @@ fn at_the_depth_of_the_queue_the_intents_that_were_told_most_go_and_are_counted(
         assert!(lone.serf.queue_depths().0 <= 3);
     }
     assert_eq!(lone.packet(), ["join f@5", "join e@5", "join d@5"]);
-    assert_eq!(lone.core.stats.broadcasts_pruned, 2);
+    assert_eq!(lone.core.stats.intents_pruned.full, 2);
 }
 
 #[test]

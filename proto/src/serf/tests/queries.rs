@@ -245,7 +245,7 @@ fn what_has_come_by_another_way_already_is_dropped() {
         lone.hear_answer(id, "b", 0, b"2h");
     }
     assert_eq!(lone.events(), ["ack b", "answer b 2h"]);
-    assert_eq!(lone.core.stats.query_duplicates, 4);
+    assert_eq!((lone.core.stats.query_duplicate_acks, lone.core.stats.query_duplicate_responses), (2, 2));
 }
 
 #[test]
@@ -312,6 +312,24 @@ fn queries_that_cannot_be_asked_change_nothing() {
     assert_eq!(format!("{:?}", lone.serf), before);
     assert_eq!(lone.core.rng.query.clone().next_u64(), luck.clone().next_u64());
     assert!(lone.serf.query(&mut lone.core, &Question::new("q").with_payload(&large[..916])).is_ok());
+}
+
+#[test]
+fn the_largest_payload_of_a_question_is_told_and_no_larger_one_is_accepted() {
+    let lone = Lone::lan(&["b"]);
+    let tags = [("role", "^web")];
+    for question in [Question::new("q"), Question::new("q").of_nodes(&["b", "c"]).of_tags(&tags).with_acks().relayed(3)]
+    {
+        let most = lone.serf.query_payload_max(&lone.core, &question).unwrap();
+        let ask = |bytes| {
+            let payload = vec![0; bytes];
+            lone.clone().serf.query(&mut lone.clone().core, &question.with_payload(&payload)).is_ok()
+        };
+        assert!(ask(most) && !ask(most + 1), "{most}");
+        assert_eq!(lone.serf.query_payload_max(&lone.core, &question.with_payload(b"x")), Some(most));
+    }
+    let long = "q".repeat(1000);
+    assert_eq!(lone.serf.query_payload_max(&lone.core, &Question::new(&long)), None);
 }
 
 #[test]

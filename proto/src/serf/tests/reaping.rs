@@ -123,6 +123,47 @@ fn a_name_whose_early_intent_was_taken_up_and_that_is_heard_of_early_again_waits
 }
 
 #[test]
+fn who_was_to_leave_and_is_still_there_after_any_leave_would_be_over_is_alive_again() {
+    let mut lone = Lone::lan(&["b", "c", "d"]);
+    lone.hear_leave("b", 5);
+    lone.hear_leave("c", 5);
+    lone.hear_leave("d", 5);
+    lone.run(secs(2));
+    lone.gone("c");
+    lone.events();
+    // 5 s for the leave, 1 s until it stops, 30 s until states are exchanged; looked at every 15 s.
+    lone.run(secs(34));
+    assert_eq!(lone.status("b"), Some(Status::Leaving));
+    lone.hear_join("d", 6);
+    lone.hear_leave("d", 7);
+    lone.run(secs(24));
+    assert_eq!((lone.status("b"), lone.ltime("b"), lone.events()), (Some(Status::Alive), 5, vec![]));
+    assert_eq!(lone.status("c"), Some(Status::Left));
+    assert_eq!(lone.status("d"), Some(Status::Leaving), "it began to leave anew");
+    lone.run(secs(60));
+    assert_eq!((lone.status("d"), lone.serf.departing.len()), (Some(Status::Alive), 0));
+}
+
+#[test]
+fn who_leaves_in_time_is_not_called_back() {
+    let mut lone = Lone::lan(&["b"]);
+    lone.hear_leave("b", 5);
+    lone.run(secs(2));
+    lone.gone("b");
+    lone.run(secs(600));
+    assert_eq!((lone.status("b"), lone.serf.departing.len()), (Some(Status::Left), 0));
+}
+
+#[test]
+fn a_reconnect_timeout_without_end_forgets_nobody() {
+    let options = Options { reconnect_timeout: Duration::MAX, ..Options::lan() };
+    let mut lone = Lone::with(options, &["b"]);
+    lone.gone("b");
+    lone.run(secs(40 * 24 * 3600));
+    assert_eq!(lone.status("b"), Some(Status::Failed));
+}
+
+#[test]
 fn every_change_of_a_member_is_counted_and_a_quick_return_as_a_flap() {
     let mut lone = Lone::lan(&["b", "c"]);
     lone.gone("b");

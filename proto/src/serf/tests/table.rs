@@ -15,13 +15,24 @@ enum Stimulus {
     Join(u64),
     /// A leave intent at this time, by gossip.
     Leave(u64),
+    /// The same with prune.
+    Prune(u64),
     /// The same two, by push/pull.
     PulledJoin(u64),
     PulledLeave(u64),
 }
 
+impl Stimulus {
+    fn ltime(self) -> u64 {
+        match self {
+            Join(ltime) | Leave(ltime) | Prune(ltime) | PulledJoin(ltime) | PulledLeave(ltime) => ltime,
+            Self::Alive | Gone | Updated => 0,
+        }
+    }
+}
+
 use Status::{Alive, Failed, Leaving, Left};
-use Stimulus::{Gone, Join, Leave, PulledJoin, PulledLeave, Updated};
+use Stimulus::{Gone, Join, Leave, Prune, PulledJoin, PulledLeave, Updated};
 
 /// What came of it: status, time of the newest intent, what others are told, the event.
 type Outcome<'a> = (Option<Status>, u64, &'a str, &'a str);
@@ -52,11 +63,12 @@ fn apply(lone: &mut Lone, stimulus: Stimulus) {
         Gone if lone.core.roster.find("b").is_none() => {}
         Gone => lone.gone("b"),
         Updated => {
-            let idx = lone.core.roster.find("b").unwrap();
+            let Some(idx) = lone.core.roster.find("b") else { return };
             lone.serf.notified(&mut lone.core, Notification::Updated(idx));
         }
         Join(ltime) => lone.hear_join("b", ltime),
         Leave(ltime) => lone.hear_leave("b", ltime),
+        Prune(ltime) => lone.hear_prune("b", ltime),
         PulledJoin(ltime) => lone.merge_members(&[("b", ltime, false)]),
         // What a tombstone at a time says is a leave one later.
         PulledLeave(ltime) => lone.merge_members(&[("b", ltime - 1, true)]),
@@ -75,6 +87,7 @@ fn membership_decides_between_alive_and_gone_and_intents_between_failed_and_left
     for (status, stimulus, expected) in [
         (None, Stimulus::Alive, (Some(Alive), 0, "", "join b")),
         (None, Gone, (None, 0, "", "")),
+        (None, Updated, (None, 0, "", "")),
         (Some(Alive), Stimulus::Alive, (Some(Alive), 5, "", "join b")),
         (Some(Alive), Gone, (Some(Failed), 5, "", "failed b")),
         (Some(Alive), Updated, (Some(Alive), 5, "", "update b")),
@@ -113,7 +126,7 @@ fn a_newer_intent_moves_a_member_and_is_passed_on() {
 #[test]
 fn an_intent_that_is_not_newer_means_nothing_in_any_status() {
     for status in [Alive, Leaving, Failed, Left] {
-        for stimulus in [Join(5), Leave(5), Join(4), Leave(4), Join(0), Leave(0)] {
+        for stimulus in [Join(5), Leave(5), Prune(5), Join(4), Leave(4), Prune(4), Join(0), Leave(0), Prune(0)] {
             check(Some(status), stimulus, (Some(status), 5, "", ""));
         }
         for stimulus in [PulledJoin(5), PulledLeave(5), PulledJoin(4), PulledLeave(4), PulledLeave(1)] {
@@ -123,14 +136,68 @@ fn an_intent_that_is_not_newer_means_nothing_in_any_status() {
 }
 
 #[test]
+fn a_newer_prune_is_passed_on_as_such_and_forgets_at_once_only_whoever_is_gone() {
+    for (status, expected) in [
+        (None, (None, 6, "prune b@6", "")),
+        (Some(Alive), (Some(Leaving), 6, "prune b@6", "")),
+        (Some(Leaving), (Some(Leaving), 6, "prune b@6", "")),
+        (Some(Failed), (None, 6, "prune b@6", "leave b, reap b")),
+        (Some(Left), (None, 6, "prune b@6", "reap b")),
+    ] {
+        check(status, Prune(6), expected);
+    }
+}
+
+/// What is known of a member before it is seen, the newest intent at time 5, and then another stimulus.
+#[test]
+fn of_a_member_that_has_not_been_seen_the_newest_intent_waits_whatever_its_kind() {
+    const WAITING: [Stimulus; 3] = [Join(5), Leave(5), Prune(5)];
+    for first in WAITING {
+        for (second, told) in [(Join(6), "join b@6"), (Leave(6), "leave b@6"), (Prune(6), "prune b@6")] {
+            check_early(first, second, (None, 6, told, ""));
+        }
+        for second in [PulledJoin(6), PulledLeave(7)] {
+            check_early(first, second, (None, second.ltime(), "", ""));
+        }
+        let tombstone_of_the_same = if matches!(first, Join(_)) { 6 } else { 5 };
+        check_early(first, PulledLeave(6), (None, tombstone_of_the_same, "", ""));
+        for second in [Join(5), Leave(5), Prune(5), Join(4), Leave(4), Prune(4), PulledJoin(5), PulledLeave(5)] {
+            check_early(first, second, (None, 5, "", ""));
+        }
+        for second in [Gone, Updated] {
+            check_early(first, second, (None, 5, "", ""));
+        }
+    }
+}
+
+#[test]
+fn a_member_that_appears_has_the_time_of_its_early_intent_and_only_a_plain_leave_makes_it_leaving() {
+    for (early, status) in
+        [(Join(5), Alive), (Leave(5), Leaving), (Prune(5), Alive), (PulledJoin(5), Alive), (PulledLeave(5), Leaving)]
+    {
+        check_early(early, Stimulus::Alive, (Some(status), 5, "", "join b"));
+    }
+}
+
+fn check_early(early: Stimulus, stimulus: Stimulus, expected: Outcome<'_>) {
+    let mut lone = lone_with_b(None);
+    apply(&mut lone, early);
+    lone.talk();
+    apply(&mut lone, stimulus);
+    let (told, events) = (lone.packet().join(", "), lone.events().join(", "));
+    let outcome = (lone.status("b"), lone.ltime("b"), &*told, &*events);
+    assert_eq!(outcome, expected, "{early:?} and then {stimulus:?}");
+}
+
+#[test]
 fn what_a_push_pull_says_moves_a_member_too_but_is_not_passed_on() {
     for (status, stimulus, expected) in [
         (None, PulledJoin(6), (None, 6, "", "")),
-        (None, PulledLeave(6), (None, 5, "", "")),
+        (None, PulledLeave(6), (None, 6, "", "")),
         (Some(Alive), PulledJoin(6), (Some(Alive), 6, "", "")),
-        (Some(Alive), PulledLeave(7), (Some(Leaving), 6, "", "")),
+        (Some(Alive), PulledLeave(7), (Some(Leaving), 7, "", "")),
         (Some(Leaving), PulledJoin(6), (Some(Alive), 6, "", "")),
-        (Some(Leaving), PulledLeave(6), (Some(Leaving), 6, "", "")),
+        (Some(Leaving), PulledLeave(7), (Some(Leaving), 7, "", "")),
         (Some(Failed), PulledJoin(6), (Some(Failed), 6, "", "")),
         (Some(Failed), PulledLeave(6), (Some(Left), 6, "", "leave b")),
         (Some(Left), PulledJoin(6), (Some(Left), 6, "", "")),
@@ -142,7 +209,23 @@ fn what_a_push_pull_says_moves_a_member_too_but_is_not_passed_on() {
 #[test]
 fn a_tombstone_at_the_time_of_the_members_own_join_is_stale_and_one_on_a_tombstone_does_not_raise_it() {
     check(Some(Alive), PulledLeave(6), (Some(Alive), 5, "", ""));
+    check(Some(Leaving), PulledLeave(6), (Some(Leaving), 5, "", ""));
     check(Some(Left), PulledLeave(9), (Some(Left), 5, "", ""));
+}
+
+#[test]
+fn a_leave_that_is_being_passed_on_does_not_go_out_anew_because_a_state_has_its_tombstone() {
+    let mut lone = lone_with_b(Some(Alive));
+    lone.hear_leave("b", 6);
+    lone.merge_members(&[("b", 6, true)]);
+    assert_eq!((lone.ltime("b"), lone.packet()), (6, vec!["leave b@6".to_string()]));
+    // Nor that of a member that we have not seen.
+    lone.hear_leave("stranger", 7);
+    lone.merge_members(&[("stranger", 7, true)]);
+    assert_eq!(lone.packet(), ["leave stranger@7", "leave b@6"]);
+    lone.hear_join("other", 8);
+    lone.merge_members(&[("other", 8, true)]);
+    assert_eq!(lone.packet(), ["leave stranger@7", "leave b@6"], "what waits to be told of a join is void");
 }
 
 #[test]
@@ -186,12 +269,10 @@ fn told_that_we_leave_we_say_that_we_joined_later_than_that() {
         }
         assert_eq!((lone.status("a"), lone.ltime("a")), (Some(Alive), 10));
         assert_eq!((lone.packet(), lone.events()), (vec!["join a@10".to_string()], vec![]));
-        lone.hear_leave("a", 9);
-        assert_eq!(lone.ltime("a"), 10, "what is older is not even refuted");
         lone.hear_leave("a", 10);
-        assert_eq!(lone.ltime("a"), 11, "but what is as old as our join is, since it may hold for others");
-        lone.hear_prune("a", 12);
-        assert_eq!((lone.status("a"), lone.ltime("a")), (Some(Alive), 13));
+        assert_eq!(lone.ltime("a"), 10, "what is not newer is not even refuted");
+        lone.hear_prune("a", 11);
+        assert_eq!((lone.status("a"), lone.ltime("a")), (Some(Alive), 12));
     }
 }
 
@@ -204,6 +285,20 @@ fn while_we_leave_we_do_not_refute() {
     assert_eq!((lone.status("a"), lone.ltime("a"), lone.packet()), (Some(Leaving), 9, vec!["leave a@9".to_string()]));
     lone.gone("a");
     assert_eq!((lone.status("a"), lone.events()), (Some(Left), vec!["leave a".to_string()]));
+}
+
+#[test]
+fn a_state_that_has_something_newer_of_us_than_we_is_answered_with_a_newer_join_unless_we_leave() {
+    let mut lone = Lone::lan(&["b"]);
+    lone.merge_members(&[("a", 9, false)]);
+    assert_eq!((lone.status("a"), lone.ltime("a"), lone.packet()), (Some(Alive), 10, vec!["join a@10".to_string()]));
+    lone.talk();
+    lone.merge_members(&[("a", 10, false)]);
+    assert_eq!((lone.ltime("a"), lone.packet()), (10, vec![]), "that is what we said");
+    assert!(lone.serf.leave(&mut lone.core));
+    lone.talk();
+    lone.merge_members(&[("a", 20, false)]);
+    assert_eq!(lone.packet(), [""; 0]);
 }
 
 #[test]

@@ -1,5 +1,30 @@
 use super::*;
 
+#[test]
+fn of_many_in_trouble_only_the_last_are_remembered_and_none_that_is_well_again() {
+    let names: Vec<String> = (0..70).map(|number| format!("m{number}")).collect();
+    let mut lone = Lone::lan(&names.iter().map(String::as_str).collect::<Vec<_>>());
+    names.iter().for_each(|name| lone.hear(suspect(name, 1, "m0")));
+    let known = |lone: &Lone| names.iter().filter(|name| lone.swim.case(lone.idx(name)).is_some()).count();
+    assert_eq!(known(&lone), 32);
+    assert!(lone.swim.case(lone.idx("m37")).is_none() && lone.swim.case(lone.idx("m38")).is_some());
+    lone.hear(alive("m38", 2));
+    assert_eq!(known(&lone), 31);
+}
+
+#[test]
+fn accusers_are_remembered_as_far_as_they_count_also_after_the_death() {
+    let mut lone = Lone::lan(&["b", "c", "d", "e", "f", "g"]);
+    ["c", "d", "e", "d"].iter().for_each(|from| lone.hear(suspect("b", 1, from)));
+    let accusers = ["c", "d", "e"].map(Name::from);
+    // Two confirmations are all that counts, and with them the time is up.
+    lone.run(secs(4));
+    let case = lone.swim.case(lone.idx("b")).unwrap();
+    assert_eq!(*case.accusers, accusers);
+    let gone = case.gone.as_ref().unwrap();
+    assert_eq!((gone.learned.how, &*gone.said_by), (How::OwnTimer, "a"));
+}
+
 const FIVE: [&str; 5] = ["b", "c", "d", "e", "f"];
 
 /// How long after `from` a member is dead, in milliseconds.

@@ -44,6 +44,16 @@ fn the_dead_of_another_are_only_suspected_and_by_us() {
 }
 
 #[test]
+fn what_anothers_state_says_is_remembered_as_its_word() {
+    let mut lone = Lone::lan(&["b", "c"]);
+    lone.core.heard_from = HeardFrom::Exchange(addr("c"));
+    assert_eq!(lone.merge(&[(State::Dead, 1, announcement("b"))]), Ok(()));
+    let case = lone.swim.case(lone.idx("b")).unwrap();
+    assert_eq!(case.suspected, Some(Learned { at: lone.core.now, how: How::Exchange(addr("c")) }));
+    assert_eq!((case.incarnation, &*case.accusers, case.gone.is_none()), (1, &[Name::from("a")][..], true));
+}
+
+#[test]
 fn the_left_of_another_left() {
     let mut lone = Lone::lan(&["b"]);
     assert_eq!(lone.merge(&[(State::Left, 1, announcement("b"))]), Ok(()));

@@ -1,0 +1,113 @@
+//! Figures in the text format of Prometheus, version 0.0.4.
+//!
+//! No name that the network chooses becomes a label: a cluster could make as many as it has members or events.
+
+use core::fmt::{Display, Write};
+
+use super::Agent;
+use super::tally::Tally;
+
+impl Agent {
+    /// All figures.
+    pub(super) fn exposition(&self) -> String {
+        let mut page = Page::default();
+        let version = concat!("{version=\"", env!("CARGO_PKG_VERSION"), "\"}");
+        page.family("serf_build_info", "gauge", "What runs here; always 1.");
+        page.sample("serf_build_info", version, 1);
+        page.node(&self.serf.stats());
+        page.one("serf_encrypted", "gauge", "Whether gossip is encrypted.", u64::from(!self.serf.keys().is_empty()));
+        page.tally(&self.tally);
+        let help = "Lines of output that nobody read in time.";
+        page.one("serf_log_lines_lost_total", "counter", help, self.log.lines_lost_total());
+        page.text
+    }
+}
+
+/// A page that is being written.
+#[derive(Default)]
+struct Page {
+    text: String,
+}
+
+impl Page {
+    /// What the samples that follow are.
+    fn family(&mut self, name: &str, kind: &str, help: &str) {
+        let help = help.replace('\\', "\\\\").replace('\n', "\\n");
+        _ = writeln!(self.text, "# HELP {name} {help}\n# TYPE {name} {kind}");
+    }
+
+    /// `labels` is empty, or in braces.
+    fn sample(&mut self, name: &str, labels: &str, value: impl Display) {
+        _ = writeln!(self.text, "{name}{labels} {value}");
+    }
+
+    fn one(&mut self, name: &str, kind: &str, help: &str, value: u64) {
+        self.family(name, kind, help);
+        self.sample(name, "", value);
+    }
+
+    fn node(&mut self, stats: &serf_tokio::Stats) {
+        self.all("gauge", "", stats.gauges());
+        self.all("counter", "_total", stats.counters());
+    }
+
+    /// Those of one name stand together.
+    fn all(&mut self, kind: &str, suffix: &str, metrics: impl Iterator<Item = serf_tokio::Metric>) {
+        let mut last = "";
+        for metric in metrics {
+            let name = format!("serf_{}{suffix}", metric.name);
+            if metric.name != last {
+                self.family(&name, kind, metric.help);
+                last = metric.name;
+            }
+            let labels = metric.label.map(|(label, value)| format!("{{{label}=\"{value}\"}}"));
+            self.sample(&name, &labels.unwrap_or_default(), metric.value);
+        }
+    }
+
+    fn tally(&mut self, tally: &Tally) {
+        self.one("serf_rpc_clients", "gauge", "Clients that are connected.", tally.clients_open.get());
+        for (name, help, count) in [
+            ("serf_rpc_clients_accepted_total", "Clients that have connected.", &tally.clients_accepted),
+            (
+                "serf_rpc_clients_refused_total",
+                "Clients sent away because there were too many.",
+                &tally.clients_refused,
+            ),
+            ("serf_rpc_requests_total", "Requests of clients.", &tally.requests),
+            (
+                "serf_rpc_stream_records_dropped_total",
+                "Events that a client did not read in time.",
+                &tally.stream_records_dropped,
+            ),
+            (
+                "serf_rpc_monitor_records_dropped_total",
+                "Log records that a client did not read in time.",
+                &tally.monitor_records_dropped,
+            ),
+            ("serf_handler_failures_total", "Runs of handlers that failed.", &tally.handler_failures),
+            (
+                "serf_handler_timeouts_total",
+                "Runs of handlers that took too long and were ended.",
+                &tally.handler_timeouts,
+            ),
+            (
+                "serf_handler_events_dropped_total",
+                "Events that a handler was too slow for.",
+                &tally.handler_events_dropped,
+            ),
+        ] {
+            self.one(name, "counter", help, count.get());
+        }
+        const RUNS: &str = "serf_handler_duration_seconds";
+        self.family(RUNS, "histogram", "How long handlers ran.");
+        let runs = &tally.handler_runs;
+        let bucket = format!("{RUNS}_bucket");
+        for (bound, count) in runs.cumulated() {
+            self.sample(&bucket, &format!("{{le=\"{bound}\"}}"), count);
+        }
+        self.sample(&bucket, "{le=\"+Inf\"}", runs.count());
+        self.sample(&format!("{RUNS}_sum"), "", runs.sum().as_secs_f64());
+        self.sample(&format!("{RUNS}_count"), "", runs.count());
+    }
+}

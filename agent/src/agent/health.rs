@@ -1,0 +1,56 @@
+//! Whether the agent is well, as a supervisor or a load balancer asks.
+
+use std::sync::{Mutex, PoisonError};
+
+use serf_tokio::{NodeState, Stats, Status};
+
+use super::Agent;
+
+/// What was seen when somebody asked last.
+#[derive(Debug, Default)]
+pub(super) struct Health(Mutex<Option<Sight>>);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Sight {
+    socket_errors: u64,
+    datagrams_in: u64,
+}
+
+impl Sight {
+    fn of(stats: &Stats) -> Self {
+        Self { socket_errors: stats.socket_errors, datagrams_in: stats.protocol.datagrams_in }
+    }
+
+    /// A single packet that cannot be sent is no illness: its peer may be gone. Errors while nobody is heard are one.
+    const fn is_cut_off(self, before: Self) -> bool {
+        self.socket_errors > before.socket_errors && self.datagrams_in == before.datagrams_in
+    }
+}
+
+impl Agent {
+    /// Why the agent is not well; `None` when it is.
+    pub(super) fn illness(&self) -> Option<&'static str> {
+        match self.serf.state() {
+            NodeState::Alive => {}
+            NodeState::Leaving => return Some("leaving the cluster"),
+            NodeState::Left => return Some("has left the cluster"),
+        }
+        let now = Sight::of(&self.serf.stats());
+        let before = self.health.0.lock().unwrap_or_else(PoisonError::into_inner).replace(now)?;
+        let others = || self.serf.members().iter().filter(|member| member.status() == Status::Alive).count() > 1;
+        (now.is_cut_off(before) && others()).then_some("socket errors, and no other member is heard")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_count_while_nobody_is_heard() {
+        let sight = |socket_errors, datagrams_in| Sight { socket_errors, datagrams_in };
+        assert!(sight(2, 7).is_cut_off(sight(1, 7)));
+        assert!(!sight(2, 8).is_cut_off(sight(1, 7)), "somebody is heard");
+        assert!(!sight(1, 7).is_cut_off(sight(1, 7)), "nothing went wrong, it is only quiet");
+    }
+}

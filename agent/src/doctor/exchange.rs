@@ -1,0 +1,127 @@
+//! TCP: an exchange of whole states in which we know nobody, so that the node learns nothing.
+
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+use serf_tokio::serf_proto::envelope::EnvelopeConfig;
+use serf_tokio::serf_proto::wire::hashicorp::{self, SerfState};
+use serf_tokio::serf_proto::wire::serf::Clocks;
+use serf_tokio::serf_proto::wire::swim::State;
+use serf_tokio::serf_proto::{DropReason, Inquiry, Reply};
+
+use super::fresh_seed;
+
+/// How an exchange ended.
+#[derive(Debug)]
+pub(super) enum Exchange {
+    /// No connection.
+    Unreachable(io::Error),
+    /// A connection, and no reply in time.
+    Silent,
+    /// The node closed the connection without a reply.
+    Closed,
+    /// The node says that it cannot read us.
+    Complaint(String),
+    /// A reply that none of our keys opens.
+    Sealed,
+    /// A reply that is not Serf's.
+    Nonsense,
+    /// What the node knows.
+    View(View),
+}
+
+/// What a node knows.
+#[derive(Debug)]
+pub(super) struct View {
+    pub(super) members: Vec<Seen>,
+    /// `None` of a node without the Serf layer.
+    pub(super) clocks: Option<Clocks>,
+}
+
+/// A member as the node sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Seen {
+    pub(super) name: String,
+    pub(super) addr: SocketAddr,
+    pub(super) state: State,
+}
+
+impl View {
+    pub(super) fn find(&self, name: &str) -> Option<&Seen> {
+        self.members.iter().find(|member| member.name == name)
+    }
+
+    pub(super) fn count(&self, state: State) -> usize {
+        self.members.iter().filter(|member| member.state == state).count()
+    }
+}
+
+/// Asks the node at `to` what it knows. Every step may take `timeout`.
+pub(super) fn exchange(to: SocketAddr, layers: &EnvelopeConfig, timeout: Duration) -> Exchange {
+    let mut stream = match TcpStream::connect_timeout(&to, timeout) {
+        Ok(stream) => stream,
+        Err(error) => return Exchange::Unreachable(error),
+    };
+    // What comes is to be read whatever it is, to say what is wrong with it.
+    let layers = EnvelopeConfig { verify_incoming: false, ..layers.clone() };
+    let mut inquiry = Inquiry::new(layers, &fresh_seed());
+    let mut message = Vec::new();
+    hashicorp::begin_push_pull(&mut message, false, 0, 0);
+    let Some(request) = inquiry.request(message) else { return Exchange::Nonsense };
+    let deadline = Instant::now() + timeout;
+    _ = stream.set_write_timeout(Some(timeout));
+    if stream.write_all(&request).is_err() {
+        return Exchange::Closed;
+    }
+    match receive(&mut stream, &mut inquiry, deadline) {
+        Ok(reply) => understand(&reply),
+        Err(end) => end,
+    }
+}
+
+fn receive(stream: &mut TcpStream, inquiry: &mut Inquiry, deadline: Instant) -> Result<Reply, Exchange> {
+    let mut piece = vec![0; PIECE_BYTES];
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(Exchange::Silent);
+        }
+        _ = stream.set_read_timeout(Some(left));
+        match stream.read(&mut piece) {
+            Ok(0) => return Err(Exchange::Closed),
+            Ok(len) => match inquiry.receive(&piece[..len]) {
+                Ok(Some(reply)) => return Ok(reply),
+                Ok(None) => {}
+                Err(DropReason::Key) => return Err(Exchange::Sealed),
+                Err(_) => return Err(Exchange::Nonsense),
+            },
+            Err(error) => match error.kind() {
+                // Then the loop looks at the clock.
+                io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {}
+                _ => return Err(Exchange::Closed),
+            },
+        }
+    }
+}
+
+fn understand(reply: &Reply) -> Exchange {
+    if reply.kind == hashicorp::ERROR {
+        let text = hashicorp::decode_error(&reply.body).unwrap_or_default();
+        return Exchange::Complaint(String::from_utf8_lossy(text).into_owned());
+    }
+    if reply.kind != hashicorp::PUSH_PULL {
+        return Exchange::Nonsense;
+    }
+    let Ok(states) = hashicorp::PushPull::parse(&reply.body) else { return Exchange::Nonsense };
+    let members = states.states().filter_map(|entry| {
+        let peer = entry.peer().ok()?;
+        // IPv4 may be written as IPv6.
+        let addr = SocketAddr::new(peer.addr.ip().to_canonical(), peer.addr.port());
+        Some(Seen { name: peer.name.into(), addr, state: entry.state? })
+    });
+    let clocks = SerfState::parse(states.user).ok().map(|state| state.clocks);
+    Exchange::View(View { members: members.collect(), clocks })
+}
+
+const PIECE_BYTES: usize = 64 << 10;

@@ -1,0 +1,159 @@
+//! The node compared with an agent of our own.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use serf_tokio::serf_proto::wire::swim::State;
+
+use super::exchange::View;
+use super::probe::{Heard, Probe};
+use super::report::Report;
+use crate::rpc::{Client, ClientError, ClientOptions, Member, Stats};
+
+/// What an agent says of itself.
+struct Agent {
+    name: String,
+    stats: Stats,
+    members: Vec<Member>,
+}
+
+impl Agent {
+    fn ask(options: &ClientOptions) -> Result<Self, ClientError> {
+        let mut client = Client::connect(options)?;
+        let stats = client.stats()?;
+        let name = stats.get("agent").and_then(|agent| agent.get("name")).cloned().unwrap_or_default();
+        Ok(Self { name, stats, members: client.members()? })
+    }
+
+    fn figure(&self, name: &str) -> Option<u64> {
+        self.stats.get("serf")?.get(name)?.parse().ok()
+    }
+
+    fn address(&self) -> Option<SocketAddr> {
+        self.members.iter().find(|member| member.name == self.name)?.endpoint().parse().ok()
+    }
+}
+
+/// Compares the node, by what it knows, with the agent behind `options`.
+pub(super) fn compare(
+    report: &mut Report,
+    probe: &mut Probe,
+    view: Option<&View>,
+    options: &ClientOptions,
+    timeout: Duration,
+) {
+    let agent = match Agent::ask(options) {
+        Ok(agent) => agent,
+        Err(error) => {
+            let advice = "Start the agent here, or leave -rpc-addr away.";
+            return report.failed(
+                "agent",
+                format!("the agent at {} cannot be asked: {error}", options.address),
+                advice,
+            );
+        }
+    };
+    let Some(view) = view else {
+        let encrypted = agent.stats.get("serf").and_then(|serf| serf.get("encrypted")).cloned().unwrap_or_default();
+        return report
+            .unknown("agent", format!("{} (encrypted: {encrypted}); the node's view is not seen", agent.name));
+    };
+    judge_membership(report, view, &agent);
+    judge_clocks(report, view, &agent);
+    reach_back(report, probe, &agent, timeout);
+}
+
+fn judge_membership(report: &mut Report, view: &View, agent: &Agent) {
+    let name = &agent.name;
+    match view.find(name) {
+        None => {
+            let advice = "They are in two clusters: 'serf join' one to the other.";
+            report.failed("agent", format!("the node does not know {name}"), advice);
+        }
+        Some(seen) if agent.address().is_some_and(|address| address != seen.addr) => {
+            let advice = "Two nodes have one name: rename one of them with -node.";
+            report.failed("agent", format!("the node knows a {name} at {}, which is not ours", seen.addr), advice);
+        }
+        Some(seen) if seen.state != State::Alive => {
+            let advice = format!("Ask that node's agent: 'serf why {name}'. It must reach this host over UDP and TCP.");
+            let how = if seen.state == State::Suspect { "suspected" } else { "failed or gone" };
+            report.failed("agent", format!("the node takes {name} for {how}"), advice);
+        }
+        Some(_) => match report.node.clone() {
+            None => report.ok("agent", format!("the node knows {name} as alive")),
+            Some(node) => judge_other_side(report, &node, agent),
+        },
+    }
+}
+
+fn judge_other_side(report: &mut Report, node: &str, agent: &Agent) {
+    let status = agent.members.iter().find(|member| member.name == node).map(|member| member.status.as_str());
+    if status == Some("alive") {
+        return report.ok("agent", format!("{} and {node} know each other as alive", agent.name));
+    }
+    let found = format!("{node} knows {}, which has it as {}", agent.name, status.unwrap_or("nobody"));
+    report.failed(
+        "agent",
+        found,
+        format!("Ask the agent here: 'serf why {node}'. It must reach the node over UDP and TCP."),
+    );
+}
+
+/// Lamport clocks of members run together as long as they hear of each other.
+fn judge_clocks(report: &mut Report, view: &View, agent: &Agent) {
+    let Some(clocks) = view.clocks else { return };
+    let pairs = [
+        ("members", clocks.member, agent.figure("member_time")),
+        ("events", clocks.event, agent.figure("event_time")),
+        ("queries", clocks.query, agent.figure("query_time")),
+    ];
+    let lags = pairs.map(|(name, theirs, ours)| (name, ours.map_or(0, |ours| theirs.abs_diff(ours))));
+    let found = lags.map(|(name, lag)| format!("{name} {lag}")).join(", ");
+    let found = format!("Lamport clocks of node and agent are apart by: {found}");
+    if lags[1..].iter().all(|(_, lag)| *lag <= BUFFER) {
+        return report.ok("clock-agent", found);
+    }
+    let advice = format!(
+        "More than {BUFFER} apart, events and queries of the one behind are taken for old ones and dropped. They are in two \
+         clusters, or have not exchanged states for long: 'serf join' one to the other."
+    );
+    report.failed("clock-agent", found, advice);
+}
+
+/// Has the node ping the agent, as it would if somebody suspected it.
+fn reach_back(report: &mut Report, probe: &mut Probe, agent: &Agent, timeout: Duration) {
+    let Some(address) = agent.address() else {
+        return report.unknown("agent-udp", format!("the address of {} is not known", agent.name));
+    };
+    let (mut asked, mut nacked) = (Vec::new(), false);
+    for _ in 0..TRIES {
+        let Ok(seq) = probe.ping_through(address, &agent.name) else { continue };
+        asked.push(seq);
+        let until = Instant::now() + timeout / TRIES;
+        while let Some(heard) = probe.next(until) {
+            match heard {
+                Heard::Ack { seq, .. } if asked.contains(&seq) => {
+                    return report
+                        .ok("agent-udp", format!("the node pings {} at {address} and hears the answer", agent.name));
+                }
+                Heard::Nack { seq } if asked.contains(&seq) => {
+                    nacked = true;
+                    break;
+                }
+                _ => {}
+            }
+        }
+    }
+    if nacked {
+        let advice = "Let UDP pass from the node to this address, and see that the agent here announces the right one \
+                      (-advertise).";
+        let found = format!("the node pings {} at {address} in vain", agent.name);
+        return report.failed("agent-udp", found, advice);
+    }
+    report.unknown("agent-udp", format!("the node did not say whether it reaches {}", agent.name));
+}
+
+/// How many events, and queries, a member remembers: HashiCorp's agents and ours.
+const BUFFER: u64 = 512;
+
+const TRIES: u32 = 3;

@@ -1,0 +1,173 @@
+//! Looks at a node from outside, without becoming a member: what a node needs of the network, the keys and the label, what
+//! is wrong with it, and what to do about that.
+//!
+//! Nothing stays behind. Over UDP go pings, which every node answers and nobody remembers; over TCP goes an exchange of states
+//! in which we know no member, from which the node therefore learns none.
+
+mod exchange;
+mod layers;
+mod local;
+mod packets;
+mod probe;
+mod report;
+
+use std::io;
+use std::net::{Ipv6Addr, SocketAddr, TcpStream};
+use std::time::Duration;
+
+use serf_tokio::serf_proto::Seed;
+use serf_tokio::serf_proto::envelope::{EnvelopeConfig, Keyring, Label};
+use serf_tokio::serf_proto::wire::swim::State;
+
+use self::exchange::{Exchange, View};
+use self::packets::Pings;
+use self::probe::Probe;
+pub(crate) use self::report::{Report, Verdict};
+use crate::config;
+use crate::endpoint::go_words;
+use crate::rpc::{Client, ClientOptions};
+
+/// Whom to look at, and how.
+#[derive(Debug)]
+pub(crate) struct Examination {
+    /// `host` or `host:port`.
+    pub(crate) address: String,
+    /// The keys to try, the primary one first.
+    pub(crate) keyring: Keyring,
+    pub(crate) label: Label,
+    /// How long each step may take.
+    pub(crate) timeout: Duration,
+    /// An agent to compare the node with.
+    pub(crate) local: Option<ClientOptions>,
+}
+
+impl Examination {
+    /// Makes all checks that can be made.
+    pub(crate) fn run(&self) -> Report {
+        let mut report = Report::default();
+        // A bare IPv6 address is no host:port.
+        let bracketed = self.address.parse::<Ipv6Addr>().map(|ip| format!("[{ip}]"));
+        let to = match config::resolve_address(bracketed.as_ref().unwrap_or(&self.address)) {
+            Ok(to) => to,
+            Err(error) => {
+                report.failed("address", error.to_string(), "Give host or host:port of the node's gossip address.");
+                return report;
+            }
+        };
+        report.ok("address", to.to_string());
+        let ours =
+            EnvelopeConfig { label: self.label.clone(), keyring: self.keyring.clone(), ..EnvelopeConfig::default() };
+        let first = exchange::exchange(to, &ours, self.timeout);
+        self.judge_tcp(&mut report, to, &first);
+        if matches!(first, Exchange::Closed) && self.answers_rpc(to) {
+            report.failed(
+                "gossip",
+                "this is the address of an agent's RPC",
+                "Give the node's gossip address, 'Bind addr' in the agent's banner; the RPC address is for -rpc-addr.",
+            );
+            return report;
+        }
+        let (layers, seen) = layers::judge(&mut report, to, ours, first, self.timeout);
+        let mut probe = match Probe::new(to, &layers) {
+            Ok(probe) => probe,
+            Err(error) => {
+                report.failed("udp", go_words(&error), "See that this host has a route to the node.");
+                return report;
+            }
+        };
+        let view = match &seen {
+            Exchange::View(view) => Some(view),
+            _ => None,
+        };
+        let mut pings = Pings { probe: &mut probe, report: &mut report, timeout: self.timeout };
+        if pings.answered(&seen) {
+            pings.sizes();
+            pings.way_back();
+            if let Some(view) = view {
+                pings.identify(view, to);
+            }
+        }
+        if let Some(view) = view {
+            judge_view(&mut report, view);
+        }
+        if let Some(options) = &self.local {
+            local::compare(&mut report, &mut probe, view, options, self.timeout);
+        }
+        report
+    }
+
+    fn judge_tcp(&self, report: &mut Report, to: SocketAddr, seen: &Exchange) {
+        let seconds = self.timeout.as_secs_f64();
+        match seen {
+            Exchange::Unreachable(error) if error.kind() == io::ErrorKind::ConnectionRefused => report.failed(
+                "tcp",
+                format!("nothing listens on TCP port {} of {}", to.port(), to.ip()),
+                "Start the agent there; compare the address with 'Bind addr' in its banner, which must not be a loopback \
+                 address for other hosts to reach.",
+            ),
+            Exchange::Unreachable(error) => report.failed(
+                "tcp",
+                format!("no connection within {seconds} s: {}", go_words(error)),
+                "Let TCP pass to this port: joins, exchanges of whole states, and pings where UDP fails need it.",
+            ),
+            Exchange::Silent => report.failed(
+                "tcp",
+                format!("connected, but no reply within {seconds} s"),
+                "See whether the process hangs or the host is overloaded, and whether this is the gossip port.",
+            ),
+            Exchange::Nonsense => report.failed(
+                "tcp",
+                "what answers is no Serf node",
+                "Give the node's gossip address: 'Bind addr' in the agent's banner.",
+            ),
+            Exchange::Closed => report.ok("tcp", "connected; closed without a reply"),
+            Exchange::Complaint(_) | Exchange::Sealed => report.ok("tcp", "connected; the node replies"),
+            Exchange::View(_) => report.ok("tcp", "connected; states exchanged"),
+        }
+    }
+
+    fn answers_rpc(&self, to: SocketAddr) -> bool {
+        let (address, timeout) = (to.to_string(), self.timeout);
+        let options =
+            ClientOptions { address, dial_timeout: timeout, reply_timeout: timeout, ..ClientOptions::default() };
+        TcpStream::connect_timeout(&to, timeout).is_ok() && Client::connect(&options).is_ok()
+    }
+}
+
+/// What the node says of its cluster. Wall clocks are never sent; what members share are Lamport clocks.
+fn judge_view(report: &mut Report, view: &View) {
+    let [alive, suspect, dead, left] =
+        [State::Alive, State::Suspect, State::Dead, State::Left].map(|it| view.count(it));
+    let found = format!("{alive} alive, {suspect} suspected, {dead} failed, {left} left, as the node sees it");
+    if suspect + dead == 0 {
+        report.ok("members", found);
+    } else {
+        let names: Vec<_> =
+            view.members.iter().filter(|member| matches!(member.state, State::Suspect | State::Dead)).collect();
+        let names: Vec<_> = names.iter().take(NAMES_MAX).map(|member| member.name.as_str()).collect();
+        let advice = format!("Ask its agent why: 'serf why NAME', for {}.", names.join(", "));
+        report.note("members", found, advice);
+    }
+    match view.clocks {
+        Some(clocks) => {
+            let (member, event, query) = (clocks.member, clocks.event, clocks.query);
+            report.ok("clock", format!("Lamport times: members {member}, events {event}, queries {query}"));
+        }
+        None => report.note(
+            "clock",
+            "the node sends no Lamport clocks",
+            "It is a memberlist node without Serf: events and queries will not reach it.",
+        ),
+    }
+}
+
+/// A seed that never comes again.
+fn fresh_seed() -> Seed {
+    let mut bytes = [0; 32];
+    // Without entropy there is no encryption either, but a look at a plain node is harmless.
+    _ = getrandom::fill(&mut bytes);
+    Seed::from_bytes(bytes)
+}
+
+/// How many names are given as examples.
+const NAMES_MAX: usize = 5;

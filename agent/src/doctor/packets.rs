@@ -1,0 +1,228 @@
+//! What pings tell.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use serf_tokio::serf_proto::Rng;
+use serf_tokio::serf_proto::limits::NAME_BYTES_MAX;
+use serf_tokio::serf_proto::wire::swim::State;
+
+use super::exchange::{Exchange, Seen, View};
+use super::fresh_seed;
+use super::probe::{Heard, Probe};
+use super::report::Report;
+
+/// The checks over UDP.
+pub(super) struct Pings<'a> {
+    pub(super) probe: &'a mut Probe,
+    pub(super) report: &'a mut Report,
+    pub(super) timeout: Duration,
+}
+
+impl Pings<'_> {
+    /// Whether the node answers, how often and how soon.
+    pub(super) fn answered(&mut self, seen: &Exchange) -> bool {
+        let mut times = Vec::new();
+        let mut elsewhere = None;
+        let to = self.probe.to();
+        for _ in 0..PINGS {
+            let started = Instant::now();
+            let Ok(seq) = self.probe.ping("", 0) else { continue };
+            if let Some((_, from)) = self.await_ack(&[seq], started + self.timeout / PINGS) {
+                times.push(started.elapsed());
+                elsewhere = elsewhere.or_else(|| (from != to).then_some(from));
+            }
+        }
+        if let Some(from) = elsewhere {
+            let advice = "The host has several addresses: bind the agent to one of them, or NAT is in between.";
+            self.report.note("udp-source", format!("answers come from {from}"), advice);
+        }
+        times.sort_unstable();
+        let Some(median) = times.get(times.len() / 2) else {
+            self.unanswered(seen);
+            return false;
+        };
+        let found =
+            format!("{} of {PINGS} pings answered, {:.3} ms in the middle", times.len(), median.as_secs_f64() * 1e3);
+        if times.len() < PINGS as usize {
+            let advice = "Packets get lost or the node is slow. Members bear some of that, at the price of false suspicion; \
+                          see 'health_score' in 'serf info'.";
+            self.report.note("udp", found, advice);
+        } else {
+            self.report.ok("udp", found);
+        }
+        true
+    }
+
+    fn unanswered(&mut self, seen: &Exchange) {
+        let port = self.probe.to().port();
+        if self.probe.unreadable > 0 {
+            let advice = "Give the key that the node writes under, the primary one; it understands the one given.";
+            return self.report.failed("udp", "answers come under a key that was not given", advice);
+        }
+        match seen {
+            Exchange::Sealed | Exchange::Closed | Exchange::Complaint(_) => {
+                self.report.unknown("udp", "no answer, as is to be expected with a wrong key or label");
+            }
+            _ if self.probe.is_refused(self.timeout / PINGS) => {
+                let advice = "Start the agent there; a node listens on TCP and UDP of one port.";
+                self.report.failed("udp", format!("nothing listens on UDP port {port}"), advice);
+            }
+            Exchange::View(_) => {
+                let advice = format!(
+                    "Let UDP pass to port {port} and its answers back, in firewalls, security groups and NAT. TCP alone keeps \
+                     members from failing, but gossip, events and queries go over UDP."
+                );
+                self.report.failed("udp", "no answer, although TCP works", advice);
+            }
+            _ => {
+                let advice = format!("See that the node runs and that UDP passes to port {port} and back.");
+                self.report.failed("udp", "no answer", advice);
+            }
+        }
+    }
+
+    /// How long packets to the node may be.
+    pub(super) fn sizes(&mut self) {
+        let mut open: BTreeMap<u32, usize> = BTreeMap::new();
+        let mut passed = Vec::new();
+        for _ in 0..TRIES {
+            for bytes in SIZES {
+                if passed.contains(&bytes) {
+                    continue;
+                }
+                if let Ok(seq) = self.probe.ping("", bytes) {
+                    open.insert(seq, bytes);
+                }
+            }
+            let until = Instant::now() + self.timeout / TRIES;
+            while passed.len() < SIZES.len()
+                && let Some(heard) = self.probe.next(until)
+            {
+                if let Heard::Ack { seq, .. } = heard
+                    && let Some(&bytes) = open.get(&seq)
+                    && !passed.contains(&bytes)
+                {
+                    passed.push(bytes);
+                }
+            }
+        }
+        // Larger ones count only if the smaller ones pass, too: fragments may arrive by luck.
+        let largest = SIZES.into_iter().take_while(|bytes| passed.contains(bytes)).last().unwrap_or_default();
+        let found = format!("packets of up to {largest} bytes are answered");
+        if largest >= GOSSIP_BYTES_MAX {
+            self.report.ok("packet-size", found);
+        } else {
+            let advice = format!(
+                "Gossip packets have up to {GOSSIP_BYTES_MAX} bytes. Raise the MTU on the way (tunnels and overlays lower it), or let \
+                 fragments and ICMP 'fragmentation needed' pass."
+            );
+            self.report.failed("packet-size", found, advice);
+        }
+    }
+
+    /// Whether the node can begin: it is asked to ping us, as members ask each other, and we answer.
+    pub(super) fn way_back(&mut self) {
+        let (local, name) = (self.probe.local, noise());
+        let (mut pinged, mut relayed, mut tried) = (None, false, false);
+        let mut asked = Vec::new();
+        for _ in 0..TRIES {
+            let Ok(seq) = self.probe.ping_through(local, &name) else { continue };
+            asked.push(seq);
+            let until = Instant::now() + self.timeout / TRIES;
+            while !relayed && let Some(heard) = self.probe.next(until) {
+                match heard {
+                    Heard::Ping { seq, node, bytes, answer_to } if node == name => {
+                        pinged = Some(bytes);
+                        _ = self.probe.ack(seq, answer_to);
+                    }
+                    Heard::Ack { seq, .. } if asked.contains(&seq) => relayed = true,
+                    Heard::Nack { seq } if asked.contains(&seq) => tried = true,
+                    _ => {}
+                }
+            }
+        }
+        match pinged {
+            Some(bytes) if relayed => {
+                self.report.ok("udp-back", format!("the node pings {local} ({bytes} bytes) and hears the answer"));
+            }
+            Some(_) => self.report.failed(
+                "udp-back",
+                format!("the node pings {local}, but does not hear the answer at the address that it announces"),
+                "Give that agent an address with -advertise at which other members reach it.",
+            ),
+            None => {
+                let how = if tried { "tried, and its ping did not arrive" } else { "no ping arrived" };
+                self.report.failed(
+                    "udp-back",
+                    format!("the node was asked to ping {local}: {how}"),
+                    "Let UDP pass from the node to this host. If this host is behind NAT, members here need -advertise.",
+                );
+            }
+        }
+    }
+
+    /// Which member the node is, and whether it announces the address that we use. Only the node itself answers to its name.
+    pub(super) fn identify(&mut self, view: &View, to: SocketAddr) {
+        let live = view.members.iter().filter(|member| matches!(member.state, State::Alive | State::Suspect));
+        // A node logs pings for others, so the others are tried only when they must.
+        let (here, elsewhere): (Vec<_>, Vec<_>) = live.partition(|member| member.addr == to);
+        let batches = here.chunks(BATCH).chain(elsewhere.chunks(BATCH));
+        let mut tries = batches.flat_map(|batch| (0..TRIES).map(move |_| batch));
+        let Some(node) = tries.find_map(|batch| self.whose_name(batch)) else {
+            return self.report.unknown("name", "the node answered to no name of a live member that it knows");
+        };
+        self.report.node = Some(node.name.clone());
+        if node.addr == to {
+            return self.report.ok("name", format!("{}, announced at this address", node.name));
+        }
+        let advice = format!(
+            "Members talk to it at {}, not at the address given here: that one must be reachable from all of them. Set it with \
+             -advertise.",
+            node.addr
+        );
+        self.report.note("name", format!("{}, announced at {}", node.name, node.addr), advice);
+    }
+
+    /// Pings members by name at the node's address.
+    fn whose_name<'m>(&mut self, members: &[&'m Seen]) -> Option<&'m Seen> {
+        let asked: Vec<(u32, &Seen)> =
+            members.iter().filter_map(|member| Some((self.probe.ping(&member.name, 0).ok()?, *member))).collect();
+        let seqs: Vec<u32> = asked.iter().map(|(seq, _)| *seq).collect();
+        let (seq, _) = self.await_ack(&seqs, Instant::now() + self.timeout / TRIES)?;
+        asked.into_iter().find(|(asked, _)| *asked == seq).map(|(_, member)| member)
+    }
+
+    fn await_ack(&mut self, seqs: &[u32], until: Instant) -> Option<(u32, SocketAddr)> {
+        while let Some(heard) = self.probe.next(until) {
+            if let Heard::Ack { seq, from } = heard
+                && seqs.contains(&seq)
+            {
+                return Some((seq, from));
+            }
+        }
+        None
+    }
+}
+
+/// A name as long as names may be, which no compression makes shorter.
+fn noise() -> String {
+    let mut noise = Rng::stream(&fresh_seed(), 0);
+    (0..NAME_BYTES_MAX).map(|_| char::from(b'!' + noise.bytes::<1>()[0] % 94)).collect()
+}
+
+/// How many pings are sent to see whether any gets lost.
+const PINGS: u32 = 5;
+
+/// How often the other things are tried.
+const TRIES: u32 = 3;
+
+/// How many members are pinged by name at once.
+const BATCH: usize = 32;
+
+/// The longest packet of members: memberlist's 1400 bytes, which it exceeds by up to 7.
+const GOSSIP_BYTES_MAX: usize = 1407;
+
+/// 1472 fills an Ethernet frame; what is longer goes in fragments, as large user events do.
+const SIZES: [usize; 7] = [256, 512, 1024, 1280, GOSSIP_BYTES_MAX, 1472, 9000];

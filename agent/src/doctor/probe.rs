@@ -1,0 +1,200 @@
+//! UDP: pings, as members send them.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::time::{Duration, Instant};
+
+use serf_tokio::serf_proto::envelope::{Caps, Envelope, EnvelopeConfig, split};
+use serf_tokio::serf_proto::limits::PACKET_BYTES_MAX;
+use serf_tokio::serf_proto::wire::Codec;
+use serf_tokio::serf_proto::wire::swim::{Ack, IndirectPing, Message, Ping};
+use serf_tokio::serf_proto::{Outbox, Output};
+
+use super::fresh_seed;
+
+/// A socket of our own, and whom we look at.
+pub(super) struct Probe {
+    socket: UdpSocket,
+    to: SocketAddr,
+    /// Where the node would find our socket.
+    pub(super) local: SocketAddr,
+    envelope: Envelope,
+    out: Outbox,
+    seq: u32,
+    /// Packets of the node that could not be opened.
+    pub(super) unreadable: u32,
+}
+
+/// What came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Heard {
+    /// The answer to one of our pings, and where it came from.
+    Ack { seq: u32, from: SocketAddr },
+    /// The node pinged somebody for us, in vain.
+    Nack { seq: u32 },
+    /// The node pings us.
+    Ping { seq: u32, node: String, bytes: usize, answer_to: SocketAddr },
+}
+
+impl Probe {
+    /// A socket to look at the node at `to`.
+    ///
+    /// # Errors
+    ///
+    /// The system gives no socket, or knows no way there.
+    pub(super) fn new(to: SocketAddr, layers: &EnvelopeConfig) -> io::Result<Self> {
+        let any: IpAddr = if to.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+        // Connecting sends nothing; it asks which of our addresses leads there.
+        let way = UdpSocket::bind((any, 0))?;
+        way.connect(to)?;
+        let ip = way.local_addr()?.ip();
+        let socket = UdpSocket::bind((any, 0))?;
+        let local = SocketAddr::new(ip, socket.local_addr()?.port());
+        let seed = fresh_seed();
+        // Not to be mixed up with an earlier run's.
+        let seq = u32::from(local.port()) << 8 | 1;
+        let envelope = Envelope::new(layers.clone(), &seed);
+        Ok(Self { socket, to, local, envelope, out: Outbox::new(), seq, unreadable: 0 })
+    }
+
+    /// Whom we look at.
+    pub(super) const fn to(&self) -> SocketAddr {
+        self.to
+    }
+
+    /// Pings `node`, or with an empty name whoever is there, in a packet of at least `bytes` bytes. Returns the number of the
+    /// ping.
+    pub(super) fn ping(&mut self, node: &str, bytes: usize) -> io::Result<u32> {
+        let seq = self.next_seq();
+        let datagram = self.padded(&Message::Ping(Ping { seq, node, source: None }), bytes);
+        self.socket.send_to(&datagram, self.to)?;
+        Ok(seq)
+    }
+
+    /// Has the node ping `target`, which is called `node`.
+    pub(super) fn ping_through(&mut self, target: SocketAddr, node: &str) -> io::Result<u32> {
+        let seq = self.next_seq();
+        let message = Message::IndirectPing(IndirectPing { seq, target, node, nack: true, source: None });
+        let datagram = self.padded(&message, 0);
+        self.socket.send_to(&datagram, self.to)?;
+        Ok(seq)
+    }
+
+    /// Answers a ping.
+    pub(super) fn ack(&mut self, seq: u32, to: SocketAddr) -> io::Result<()> {
+        let datagram = self.padded(&Message::Ack(Ack { seq, payload: &[] }), 0);
+        self.socket.send_to(&datagram, to).map(drop)
+    }
+
+    /// The next that comes until `deadline`.
+    pub(super) fn next(&mut self, deadline: Instant) -> Option<Heard> {
+        let mut buffer = vec![0; PACKET_BYTES_MAX];
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return None;
+            }
+            _ = self.socket.set_read_timeout(Some(left));
+            // An error is the deadline, or an ICMP message that some systems report on any socket.
+            let Ok((len, from)) = self.socket.recv_from(&mut buffer) else { continue };
+            if let Some(heard) = self.read(&buffer[..len], from) {
+                return Some(heard);
+            }
+        }
+    }
+
+    /// Whether the host says that nothing listens on the port: only a connected socket is told.
+    pub(super) fn is_refused(&mut self, timeout: Duration) -> bool {
+        let any: IpAddr = if self.to.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+        let seq = self.next_seq();
+        let datagram = self.padded(&Message::Ping(Ping { seq, node: "", source: None }), 0);
+        let refused = || -> io::Result<()> {
+            let socket = UdpSocket::bind((any, 0))?;
+            socket.connect(self.to)?;
+            socket.set_read_timeout(Some(timeout))?;
+            socket.send(&datagram)?;
+            socket.recv(&mut [0; 64]).map(drop)
+        };
+        refused().is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
+    }
+
+    fn next_seq(&mut self) -> u32 {
+        self.seq = self.seq.wrapping_add(1).max(1);
+        self.seq
+    }
+
+    fn read(&mut self, datagram: &[u8], from: SocketAddr) -> Option<Heard> {
+        let bytes = datagram.len();
+        let Ok(message) = self.envelope.open(datagram, &mut self.out) else {
+            self.unreadable += 1;
+            return None;
+        };
+        // Members add news to what they answer; it is nobody's here.
+        split(message).ok()?.find_map(|frame| match Codec::decode(frame) {
+            Ok(Message::Ack(ack)) => Some(Heard::Ack { seq: ack.seq, from }),
+            Ok(Message::Nack { seq }) => Some(Heard::Nack { seq }),
+            Ok(Message::Ping(ping)) => {
+                let answer_to = ping.source.map_or(from, |source| source.addr);
+                Some(Heard::Ping { seq: ping.seq, node: ping.node.into(), bytes, answer_to })
+            }
+            _ => None,
+        })
+    }
+
+    /// A datagram with the message, made up to `bytes` bytes by an ack that nobody waits for.
+    fn padded(&mut self, message: &Message<'_>, bytes: usize) -> Vec<u8> {
+        let bare = self.datagram(message, None);
+        if bare.len() >= bytes {
+            return bare;
+        }
+        // How much the padding costs besides its payload depends on its length.
+        let shortest = self.datagram(message, Some(0)).len();
+        let mut pad = bytes.saturating_sub(shortest);
+        loop {
+            let datagram = self.datagram(message, Some(pad));
+            if datagram.len() <= bytes || pad == 0 {
+                return datagram;
+            }
+            pad = pad.saturating_sub(datagram.len() - bytes);
+        }
+    }
+
+    fn datagram(&mut self, message: &Message<'_>, pad: Option<usize>) -> Vec<u8> {
+        let room = u32::try_from(PACKET_BYTES_MAX).unwrap_or(u32::MAX);
+        let mut packer = self.envelope.packer(&mut self.out, room);
+        let mut fits = packer.frame(|w| Codec::HashiCorp.encode(message, w)).is_ok();
+        if let Some(pad) = pad {
+            let padding = Message::Ack(Ack { seq: NOBODYS_SEQ, payload: &vec![0; pad] });
+            fits &= packer.frame(|w| Codec::HashiCorp.encode(&padding, w)).is_ok();
+        }
+        debug_assert!(fits, "nothing sent here is as long as the longest packet");
+        let packed = packer.finish();
+        self.envelope.seal(packed, self.to, Caps { checksum: false }, &mut self.out);
+        match self.out.pop() {
+            Some(Output::Datagram { bytes, .. }) => bytes.to_vec(),
+            _ => Vec::new(),
+        }
+    }
+}
+
+/// Members count their pings from 1.
+const NOBODYS_SEQ: u32 = 0;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn padded_pings_have_the_very_size_that_was_asked_for() {
+        let to: SocketAddr = "127.0.0.1:9".parse().expect("is an address");
+        let mut probe = Probe::new(to, &EnvelopeConfig::default()).expect("the loopback is there");
+        let ping = Message::Ping(Ping { seq: 7, node: "", source: None });
+        for bytes in [64, 255, 256, 1024, 1407, 9000] {
+            let datagram = probe.padded(&ping, bytes);
+            // A length field may be one byte longer than the padding saves.
+            assert!((bytes - 2..=bytes).contains(&datagram.len()), "{} instead of {bytes}", datagram.len());
+            let mut kinds = split(&datagram).expect("is a compound");
+            assert_eq!(kinds.next().map(Codec::decode), Some(Ok(ping)));
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! How lines look.
+
+use core::fmt::Write;
+
+use jiff::Zoned;
+
+use super::{Level, info, output};
+
+/// How the agent prints its lines.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Format {
+    /// As HashiCorp's agent does.
+    #[default]
+    Text,
+    /// An object a line.
+    Json,
+}
+
+/// A record for whoever prints it.
+#[derive(Debug)]
+pub(super) struct Line<'r> {
+    pub(super) at: &'r Zoned,
+    pub(super) level: Level,
+    pub(super) component: &'r str,
+    /// The record as text, without its time.
+    pub(super) text: &'r str,
+    /// What it says in values, besides the text.
+    pub(super) fields: &'r [(&'static str, String)],
+}
+
+impl Format {
+    /// Reads its name, `None` when there is no such format.
+    pub fn parse(name: &str) -> Option<Self> {
+        [Self::Text, Self::Json].into_iter().find(|format| format.name() == name)
+    }
+
+    /// Its name in the configuration.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Json => "json",
+        }
+    }
+
+    /// A record; `whole` is it as text with its time.
+    pub(super) fn record(self, line: &Line<'_>, whole: &str) -> String {
+        match self {
+            Self::Text => info(whole),
+            Self::Json => json(line),
+        }
+    }
+
+    /// What the agent does; `None` when there is nothing to print.
+    pub(super) fn output(self, text: &str) -> Option<String> {
+        match self {
+            Self::Text => Some(output(text)),
+            Self::Json => plain(text),
+        }
+    }
+
+    /// A detail of what the agent does; `None` when there is nothing to print.
+    pub(super) fn detail(self, text: &str) -> Option<String> {
+        match self {
+            Self::Text => Some(info(text)),
+            Self::Json => plain(text),
+        }
+    }
+}
+
+/// What is no record, as one.
+fn plain(text: &str) -> Option<String> {
+    let text = text.trim();
+    let line = Line { at: &Zoned::now(), level: Level::Info, component: "agent", text, fields: &[] };
+    (!text.is_empty()).then(|| json(&line))
+}
+
+fn json(line: &Line<'_>) -> String {
+    let quote = |text: &str| serde_json::Value::from(text).to_string();
+    let at = line.at.strftime("%Y-%m-%dT%H:%M:%S%.3f%:z");
+    let (level, component, message) = (line.level, quote(line.component), quote(line.text));
+    let mut text = format!("{{\"time\":\"{at}\",\"level\":\"{level}\",\"component\":{component},\"message\":{message}");
+    for (idx, (name, value)) in line.fields.iter().enumerate() {
+        let before = if idx == 0 { ",\"fields\":{" } else { "," };
+        _ = write!(text, "{before}{}:{}", quote(name), quote(value));
+    }
+    text.push_str(if line.fields.is_empty() { "}" } else { "}}" });
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_is_one_object_on_one_line_whatever_it_says() {
+        let at: Zoned = "2026-11-21T02:20:12.345678+01:00[+01:00]".parse().expect("is a time");
+        let fields = [("member", "a\"b".to_owned()), ("addr", "10.0.0.1:7946".into())];
+        let line = Line { at: &at, level: Level::Warn, component: "serf", text: "two\nlines", fields: &fields };
+        assert_eq!(
+            json(&line),
+            r#"{"time":"2026-11-21T02:20:12.345+01:00","level":"WARN","component":"serf","message":"two\nlines","fields":{"member":"a\"b","addr":"10.0.0.1:7946"}}"#
+        );
+        let line = Line { fields: &[], ..line };
+        assert!(json(&line).ends_with(r#""message":"two\nlines"}"#));
+    }
+
+    #[test]
+    fn an_empty_detail_is_an_empty_line_of_text_and_no_object() {
+        assert_eq!(Format::Text.detail("").as_deref(), Some(""));
+        assert_eq!(Format::Json.detail(" \n"), None);
+        let shown = Format::Json.detail("   Profile: lan").expect("is shown");
+        assert!(shown.ends_with(r#""level":"INFO","component":"agent","message":"Profile: lan"}"#), "{shown}");
+    }
+}

@@ -1,0 +1,187 @@
+//! Sockets, and the network interfaces that they are on.
+
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::io;
+
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use tokio::net::UdpSocket;
+
+/// Where to discover.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Scope {
+    /// The interface, all of the host's when `None`.
+    pub(crate) interface: Option<String>,
+    /// Over IPv4.
+    pub(crate) ipv4: bool,
+    /// Over IPv6.
+    pub(crate) ipv6: bool,
+}
+
+/// The sockets for one or both of IPv4 and IPv6. A host may be without either.
+pub(crate) struct Network {
+    scope: Scope,
+    v4: Option<Pair>,
+    v6: Option<Pair>,
+}
+
+/// What was received, and what to answer through.
+pub(crate) struct Received<'n> {
+    pub(crate) length: usize,
+    pub(crate) from: SocketAddr,
+    socket: &'n UdpSocket,
+}
+
+impl Received<'_> {
+    /// Sends an answer to who asked.
+    pub(crate) async fn reply(&self, packet: &[u8]) -> io::Result<()> {
+        self.socket.send_to(packet, self.from).await.map(drop)
+    }
+}
+
+struct Pair {
+    /// Hears the questions of all.
+    listener: UdpSocket,
+    /// Asks, and hears the answers, which come to it alone.
+    asker: UdpSocket,
+}
+
+impl Network {
+    /// Opens the sockets. One of the two protocols is enough.
+    ///
+    /// # Errors
+    ///
+    /// Of the last protocol that was tried, when there is none.
+    pub(crate) fn open(scope: Scope) -> io::Result<Self> {
+        let mut failure = io::Error::new(io::ErrorKind::InvalidInput, "both IPv4 and IPv6 are disabled");
+        let mut open = |is_wanted: bool, group: SocketAddr| {
+            let opened = is_wanted.then(|| Pair::open(group))?;
+            opened.map_err(|error| failure = error).ok()
+        };
+        let v4 = open(scope.ipv4, GROUP_V4);
+        let v6 = open(scope.ipv6, GROUP_V6);
+        if v4.is_none() && v6.is_none() { Err(failure) } else { Ok(Self { scope, v4, v6 }) }
+    }
+
+    /// Asks on every interface that there is now, and listens on it from now on: interfaces come and go.
+    ///
+    /// # Errors
+    ///
+    /// When the question could be sent nowhere.
+    pub(crate) async fn ask(&self, question: &[u8]) -> io::Result<()> {
+        let mut result = Err(io::Error::new(io::ErrorKind::NotFound, "no network interface to ask on"));
+        let mut asked = Vec::new();
+        for interface in if_addrs::get_if_addrs()? {
+            let index = interface.index.unwrap_or(0);
+            let is_wanted = self.scope.interface.as_ref().is_none_or(|wanted| *wanted == interface.name);
+            if !is_wanted || asked.contains(&(index, interface.ip().is_ipv4())) {
+                continue;
+            }
+            let sent = match (interface.ip(), &self.v4, &self.v6) {
+                (IpAddr::V4(ip), Some(pair), _) => pair.ask_v4(ip, question).await,
+                (IpAddr::V6(_), _, Some(pair)) if index != 0 => pair.ask_v6(index, question).await,
+                _ => continue,
+            };
+            match sent {
+                Ok(()) => {
+                    asked.push((index, interface.ip().is_ipv4()));
+                    result = Ok(());
+                }
+                Err(error) if result.is_err() => result = Err(error),
+                Err(_) => {}
+            }
+        }
+        result
+    }
+
+    /// The next packet of somebody who asks.
+    pub(crate) async fn next_question(&self, packet: &mut [u8]) -> io::Result<Received<'_>> {
+        self.next(packet, |pair| &pair.listener).await
+    }
+
+    /// The next packet of somebody who answers.
+    pub(crate) async fn next_answer(&self, packet: &mut [u8]) -> io::Result<Received<'_>> {
+        self.next(packet, |pair| &pair.asker).await
+    }
+
+    async fn next(&self, packet: &mut [u8], which: impl Fn(&Pair) -> &UdpSocket) -> io::Result<Received<'_>> {
+        let [v4, v6] = [&self.v4, &self.v6].map(|pair| pair.as_ref().map(&which));
+        loop {
+            let socket = tokio::select! {
+                socket = readable(v4) => socket?,
+                socket = readable(v6) => socket?,
+            };
+            match socket.try_recv_from(packet) {
+                Ok((length, from)) => return Ok(Received { length, from, socket }),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+async fn readable(socket: Option<&UdpSocket>) -> io::Result<&UdpSocket> {
+    match socket {
+        Some(socket) => socket.readable().await.map(|()| socket),
+        None => core::future::pending().await,
+    }
+}
+
+impl Pair {
+    fn open(group: SocketAddr) -> io::Result<Self> {
+        let any: IpAddr = if group.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+        let listener = socket(group)?;
+        // Every program on this host that speaks mDNS has this port.
+        listener.set_reuse_address(true)?;
+        #[cfg(all(unix, not(target_os = "linux")))]
+        listener.set_reuse_port(true)?;
+        // Bound to the group we get nothing that is for the others.
+        let bound = if cfg!(unix) { group } else { SocketAddr::new(any, group.port()) };
+        listener.bind(&bound.into())?;
+        let asker = socket(group)?;
+        asker.bind(&SocketAddr::new(any, 0).into())?;
+        Ok(Self { listener: UdpSocket::from_std(listener.into())?, asker: UdpSocket::from_std(asker.into())? })
+    }
+
+    async fn ask_v4(&self, interface: Ipv4Addr, question: &[u8]) -> io::Result<()> {
+        let joined = self.listener.join_multicast_v4(GROUP_V4_IP, interface);
+        joined.or_else(unless_joined)?;
+        SockRef::from(&self.asker).set_multicast_if_v4(&interface)?;
+        self.asker.send_to(question, GROUP_V4).await.map(drop)
+    }
+
+    async fn ask_v6(&self, interface: u32, question: &[u8]) -> io::Result<()> {
+        let joined = self.listener.join_multicast_v6(&GROUP_V6_IP, interface);
+        joined.or_else(unless_joined)?;
+        SockRef::from(&self.asker).set_multicast_if_v6(interface)?;
+        self.asker.send_to(question, GROUP_V6).await.map(drop)
+    }
+}
+
+/// A socket that is heard on this host, too, as others are on it.
+fn socket(group: SocketAddr) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(group), Type::DGRAM, Some(Protocol::UDP))?;
+    socket.set_nonblocking(true)?;
+    if group.is_ipv4() {
+        socket.set_multicast_loop_v4(true)?;
+        socket.set_multicast_ttl_v4(HOPS)?;
+    } else {
+        socket.set_only_v6(true)?;
+        socket.set_multicast_loop_v6(true)?;
+        socket.set_multicast_hops_v6(HOPS)?;
+    }
+    Ok(socket)
+}
+
+/// To join a group again is no mistake.
+fn unless_joined(error: io::Error) -> io::Result<()> {
+    if error.kind() == io::ErrorKind::AddrInUse { Ok(()) } else { Err(error) }
+}
+
+const GROUP_V4_IP: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 251);
+const GROUP_V6_IP: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0xfb);
+const PORT: u16 = 5353;
+const GROUP_V4: SocketAddr = SocketAddr::new(IpAddr::V4(GROUP_V4_IP), PORT);
+const GROUP_V6: SocketAddr = SocketAddr::new(IpAddr::V6(GROUP_V6_IP), PORT);
+
+/// A packet that came with fewer was forwarded, which none may be (section 11 of RFC 6762).
+const HOPS: u32 = 255;

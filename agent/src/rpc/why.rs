@@ -1,0 +1,136 @@
+//! The command `why`, which only our agents know: why a member is suspected, failed or left.
+
+use std::time::Duration;
+
+use super::decode::{DecodeError, Decoder};
+use super::encode::Encoder;
+
+/// What an agent knows about a member's trouble.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Why {
+    /// The name of the agent that says so.
+    pub agent: String,
+    /// The member's status, as in the list of members. Empty when nobody of that name is known.
+    pub status: String,
+    /// Where the member is: `ip:port`.
+    pub address: String,
+    /// The incarnation at which the member is accused.
+    pub incarnation: u32,
+    /// Since when it was suspected. `None` when it is not, or was declared dead, or left, without.
+    pub suspected: Option<Evidence>,
+    /// The members that suspect it.
+    pub accusers: Vec<String>,
+    /// Since when it is dead or left.
+    pub gone: Option<Evidence>,
+    /// Who says that it is gone. Empty when it is not.
+    pub said_by: String,
+}
+
+/// When and how the agent learned of something.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Evidence {
+    /// How long ago.
+    pub ago: Duration,
+    /// `own-probe`, `own-timer`, `ourselves`, `gossip` or `push-pull`; another word from later versions.
+    pub how: String,
+    /// Where the packet came from, or the other end of the exchange: `ip:port`. Empty for what is our own.
+    pub from: String,
+    /// The member that is there. Empty when that is not known.
+    pub member: String,
+}
+
+impl Why {
+    /// Writes the answer.
+    pub fn encode(&self, to: &mut Encoder<'_>) {
+        to.map(8).text("Accusers").list(self.accusers.len());
+        for name in &self.accusers {
+            to.text(name);
+        }
+        to.text("Address").text(&self.address).text("Agent").text(&self.agent);
+        Evidence::encode(self.gone.as_ref(), to.text("Gone"));
+        to.text("Incarnation").uint(self.incarnation.into()).text("SaidBy").text(&self.said_by);
+        to.text("Status").text(&self.status);
+        Evidence::encode(self.suspected.as_ref(), to.text("Suspected"));
+    }
+
+    /// Reads the answer.
+    ///
+    /// # Errors
+    ///
+    /// A value has the wrong type.
+    pub fn decode(from: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+        let mut why = Self::default();
+        from.fields(|key, from| {
+            match key {
+                b"Accusers" => why.accusers = from.list(Decoder::text)?,
+                b"Address" => why.address = from.text()?,
+                b"Agent" => why.agent = from.text()?,
+                b"Gone" => why.gone = Evidence::decode(from)?,
+                b"Incarnation" => why.incarnation = from.uint_below("an incarnation")?,
+                b"SaidBy" => why.said_by = from.text()?,
+                b"Status" => why.status = from.text()?,
+                b"Suspected" => why.suspected = Evidence::decode(from)?,
+                _ => return Ok(false),
+            }
+            Ok(true)
+        })?;
+        Ok(why)
+    }
+}
+
+impl Evidence {
+    fn encode(evidence: Option<&Self>, to: &mut Encoder<'_>) {
+        let Some(Self { ago, how, from, member }) = evidence else {
+            to.nil();
+            return;
+        };
+        let ago = u64::try_from(ago.as_nanos()).unwrap_or(u64::MAX);
+        to.map(4).text("Ago").uint(ago).text("From").text(from).text("How").text(how).text("Member").text(member);
+    }
+
+    /// Nil is none.
+    fn decode(from: &mut Decoder<'_>) -> Result<Option<Self>, DecodeError> {
+        let mut evidence = Self::default();
+        from.fields(|key, from| {
+            match key {
+                b"Ago" => evidence.ago = Duration::from_nanos(from.uint()?),
+                b"From" => evidence.from = from.text()?,
+                b"How" => evidence.how = from.text()?,
+                b"Member" => evidence.member = from.text()?,
+                _ => return Ok(false),
+            }
+            Ok(true)
+        })?;
+        Ok((!evidence.how.is_empty()).then_some(evidence))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read() {
+        let suspected = Evidence {
+            ago: Duration::from_millis(1500),
+            how: "gossip".into(),
+            from: "10.0.0.2:7946".into(),
+            member: "b".into(),
+        };
+        let full = Why {
+            agent: "a".into(),
+            status: "failed".into(),
+            address: "10.0.0.3:7946".into(),
+            incarnation: 3,
+            suspected: Some(suspected.clone()),
+            accusers: vec!["a".into(), "b".into()],
+            gone: Some(Evidence { how: "own-timer".into(), ..Evidence::default() }),
+            said_by: "a".into(),
+        };
+        for why in [Why::default(), full] {
+            let mut bytes = Vec::new();
+            why.encode(&mut Encoder::new(&mut bytes));
+            assert_eq!(Why::decode(&mut Decoder::new(&bytes)), Ok(why));
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! Agents that end with their test.
+
+use std::io::{BufRead, BufReader};
+use std::net::{TcpListener, UdpSocket};
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// Our binary.
+pub(crate) const OURS: &str = env!("CARGO_BIN_EXE_serf");
+
+/// HashiCorp's binary, if it is here.
+pub(crate) fn reference() -> Option<String> {
+    let path = PathBuf::from(std::env::var_os("SERF_REFERENCE").unwrap_or_else(|| "/usr/bin/serf".into()));
+    if path.exists() {
+        return Some(path.display().to_string());
+    }
+    eprintln!("PARTLY RUN: {} is not installed", path.display());
+    None
+}
+
+/// Our binary and, if it is here, HashiCorp's.
+pub(crate) fn binaries() -> Vec<String> {
+    [OURS.to_owned()].into_iter().chain(reference()).collect()
+}
+
+/// A directory of one test's own, removed with it.
+pub(crate) struct Directory(pub(crate) PathBuf);
+
+impl Directory {
+    pub(crate) fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("serf-agent-beyond-{}-{name}", std::process::id()));
+        std::fs::create_dir_all(&path).expect("can be made");
+        Self(path)
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A running agent on the loopback.
+pub(crate) struct Agent {
+    process: Child,
+    /// Where it gossips.
+    pub(crate) bind: String,
+    pub(crate) rpc: String,
+    log: Arc<Mutex<String>>,
+}
+
+impl Agent {
+    pub(crate) fn start(binary: &str, name: &str, more: &[&str]) -> Self {
+        // HashiCorp's cannot choose a port, and between our choice and its start another may take it.
+        for _ in 0..5 {
+            if let Some(agent) = Self::try_start(binary, name, more) {
+                return agent;
+            }
+        }
+        panic!("{name} did not start");
+    }
+
+    fn try_start(binary: &str, name: &str, more: &[&str]) -> Option<Self> {
+        let (bind, rpc) = (free_address(), free_address());
+        let mut process = Command::new(binary)
+            .args(["agent", "-node", name, "-profile=local", "-bind", &bind, "-rpc-addr", &rpc])
+            .args(more)
+            .env_remove("NOTIFY_SOCKET")
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("can be started");
+        let mut lines = BufReader::new(process.stdout.take().expect("was piped")).lines();
+        let is_running = lines.by_ref().map_while(Result::ok).any(|line| line.contains("Log data will now stream"));
+        if !is_running {
+            _ = process.wait();
+            return None;
+        }
+        let log = Arc::new(Mutex::new(String::new()));
+        let page = Arc::clone(&log);
+        thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                let mut page = page.lock().expect("no panic");
+                page.push_str(&line);
+                page.push('\n');
+            }
+        });
+        Some(Self { process, bind, rpc, log })
+    }
+
+    pub(crate) fn log(&self) -> String {
+        self.log.lock().expect("no panic").clone()
+    }
+
+    /// Ends it without a farewell.
+    pub(crate) fn kill(&mut self) {
+        _ = self.process.kill();
+        _ = self.process.wait();
+    }
+
+    /// Runs our program with this agent as the one to talk to.
+    pub(crate) fn ask(&self, args: &[&str]) -> Ran {
+        serf(args, &[("SERF_RPC_ADDR", &self.rpc)])
+    }
+
+    /// Waits until `name` has `status` here.
+    pub(crate) fn wait_status(&self, name: &str, status: &str) {
+        let name = format!("-name={name}");
+        eventually(status, || self.ask(&["members", &name]).out.contains(&format!("  {status}")).then_some(()));
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// What a command left behind.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    pub(crate) code: Option<i32>,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+impl Ran {
+    /// The output as JSON.
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+}
+
+impl From<Output> for Ran {
+    fn from(output: Output) -> Self {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Self { code: output.status.code(), out: text(&output.stdout), err: text(&output.stderr) }
+    }
+}
+
+/// Runs our program.
+pub(crate) fn serf(args: &[&str], env: &[(&str, &str)]) -> Ran {
+    let mut command = Command::new(OURS);
+    command.args(args).env_remove("SERF_RPC_ADDR").env_remove("SERF_RPC_AUTH").envs(env.iter().copied());
+    command.output().expect("can be run").into()
+}
+
+/// An address that was free for UDP and TCP just now.
+pub(crate) fn free_address() -> String {
+    for _ in 0..20 {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+        let address = listener.local_addr().expect("is bound");
+        if UdpSocket::bind(address).is_ok() {
+            return address.to_string();
+        }
+    }
+    panic!("no port is free for both");
+}
+
+pub(crate) fn eventually<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + Duration::from_secs(40);
+    loop {
+        if let Some(found) = probe() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "not in time: {what}");
+        thread::sleep(Duration::from_millis(50));
+    }
+}

@@ -1,0 +1,124 @@
+//! Discovery by mDNS, on real multicast: skipped, with a word about it, where this host has none.
+
+use std::net::{IpAddr, Ipv4Addr, UdpSocket};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use crate::process::{Agent, eventually};
+
+const LOOPBACK: &str = if cfg!(target_os = "macos") { "lo0" } else { "lo" };
+
+/// Whether a packet for the group of mDNS comes back on the interface of `ip`.
+fn has_multicast(ip: Ipv4Addr) -> bool {
+    let group = Ipv4Addr::new(224, 0, 0, 251);
+    let probe = || {
+        let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+        socket.set_read_timeout(Some(Duration::from_secs(2)))?;
+        socket.join_multicast_v4(&group, &ip)?;
+        let sender = UdpSocket::bind((ip, 0))?;
+        sender.send_to(b"probe", (group, socket.local_addr()?.port()))?;
+        socket.recv(&mut [0; 9])
+    };
+    let has = probe().is_ok();
+    if !has {
+        eprintln!("NOT RUN: no multicast on the interface of {ip}");
+    }
+    has
+}
+
+/// A name that no other test uses, nor another run of this one.
+fn cluster(test: &str) -> String {
+    format!("-discover=serf-test-{}-{test}", std::process::id())
+}
+
+fn alive(agent: &Agent) -> usize {
+    let members = agent.client().members().expect("answers");
+    members.iter().filter(|member| member.status == "alive").count()
+}
+
+#[test]
+fn agents_of_one_cluster_find_each_other_and_no_others() {
+    if !has_multicast(Ipv4Addr::LOCALHOST) {
+        return;
+    }
+    let iface = format!("-iface={LOOPBACK}");
+    let start = |name: &str, cluster: &str| Agent::start(&[&format!("-node={name}"), cluster, &iface]);
+    let (here, there) = (cluster("here"), cluster("there"));
+    let agents = [start("a", &here), start("b", &here)];
+    let stranger = start("c", &there);
+    assert!(
+        agents[0].output().contains(&format!("                   mDNS cluster: {}\n", &here["-discover=".len()..]))
+    );
+    for agent in &agents {
+        eventually("two members", || (alive(agent) == 2).then_some(()));
+    }
+    eventually("a word about it", || {
+        agents.iter().any(|agent| agent.output().contains("[INFO] agent.mdns: Joined 1 hosts")).then_some(())
+    });
+    assert_eq!(alive(&stranger), 1);
+}
+
+#[test]
+fn who_cannot_be_joined_is_tried_again_when_it_can() {
+    if !has_multicast(Ipv4Addr::LOCALHOST) {
+        return;
+    }
+    let (cluster, iface) = (cluster("again"), format!("-iface={LOOPBACK}"));
+    let key = "-encrypt=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+    // Its key is another, so that both fail.
+    let stranger = Agent::start(&["-node=a", &cluster, &iface]);
+    let agent = Agent::start(&["-node=b", &cluster, &iface, key]);
+    agent.wait("[ERR] agent.mdns: Failed to join:");
+    drop(stranger);
+    let _late = Agent::start(&["-node=c", &cluster, &iface, key]);
+    eventually("two members", || (alive(&agent) == 2).then_some(()));
+}
+
+#[test]
+fn an_agent_does_not_start_when_it_could_discover_nobody() {
+    let mut agent = Agent::spawn("127.0.0.1:0", &[&cluster("none"), "-mdns-disable-ipv4", "-mdns-disable-ipv6"]);
+    assert_eq!(agent.exit_code(), 1);
+    agent.wait("==> Error starting mDNS listener: both IPv4 and IPv6 are disabled");
+}
+
+/// HashiCorp's agent, ended with the test.
+struct Reference(Child);
+
+impl Drop for Reference {
+    fn drop(&mut self) {
+        _ = self.0.kill();
+        _ = self.0.wait();
+    }
+}
+
+#[test]
+fn hashicorps_agent_finds_ours_and_ours_finds_it() {
+    let reference = std::env::var_os("SERF_REFERENCE").unwrap_or_else(|| "/usr/bin/serf".into());
+    if !Path::new(&reference).exists() {
+        return eprintln!("NOT RUN: {} is not installed", Path::new(&reference).display());
+    }
+    let interfaces = if_addrs::get_if_addrs().expect("can be listed");
+    let ip = interfaces.iter().find_map(|interface| match interface.ip() {
+        IpAddr::V4(ip) if !ip.is_loopback() && !ip.is_link_local() => Some(ip),
+        _ => None,
+    });
+    let Some(ip) = ip.filter(|ip| has_multicast(*ip)) else {
+        return eprintln!("NOT RUN: HashiCorp's agent discovers on no loopback interface");
+    };
+    let (bind, ours_first, theirs_first) = (format!("-bind={ip}:0"), cluster("ours"), cluster("theirs"));
+    let ours = |cluster: &str| Agent::start(&["-node=ours", &bind, cluster]);
+    let theirs = |cluster: &str| {
+        let port = UdpSocket::bind((ip, 0)).and_then(|socket| socket.local_addr()).expect("a port is free").port();
+        let mut command = Command::new(&reference);
+        command.args(["agent", "-node=theirs", &format!("-bind={ip}:{port}"), "-rpc-addr=127.0.0.1:0", cluster]);
+        Reference(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("can be started"))
+    };
+    let one = ours(&ours_first);
+    let _two = theirs(&ours_first);
+    let _three = theirs(&theirs_first);
+    let four = ours(&theirs_first);
+    for agent in [&one, &four] {
+        eventually("two members", || (alive(agent) == 2).then_some(()));
+    }
+}

@@ -1,0 +1,65 @@
+//! Joins that fail, and joins that a reload brings.
+
+use crate::process::{ANY_PORT, Agent, Directory, eventually};
+
+fn bound(agent: &Agent) -> String {
+    let output = agent.output();
+    let (_, addr) = output.split_once("Bind addr: '").expect("is in the banner");
+    addr.split('\'').next().expect("is quoted").into()
+}
+
+#[test]
+fn a_join_that_fails_says_why_in_the_order_of_the_addresses() {
+    let encrypted = Agent::start(&["-node=seed", "-encrypt=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="]);
+    let mut agent =
+        Agent::spawn(ANY_PORT, &[&format!("-join={}", bound(&encrypted)), "-join=nobody.invalid", "-join=127.0.0.1:1"]);
+    assert_eq!(agent.exit_code(), 1);
+    agent.wait(
+        "3 errors occurred:\n\t* Failed to join 127.0.0.1: Remote state is encrypted and encryption is not configured\n\
+         \t* Failed to resolve nobody.invalid: lookup nobody.invalid: no such host\n\
+         \t* Failed to join 127.0.0.1: dial tcp 127.0.0.1:1: connect: connection refused\n",
+    );
+}
+
+#[test]
+fn a_reload_joins_through_addresses_that_are_new() {
+    let dir = Directory::new("joins");
+    let (one, two) = (Agent::start(&["-node=first"]), Agent::start(&["-node=second"]));
+    let config = |text: &str| dir.file("c.json", text);
+    let agent = Agent::start(&["-config-file", &config("{\"retry_join\": [\"127.0.0.1:1\"]}")]);
+    agent.wait("Join failed: ");
+    config(&format!("{{\"retry_join\": [\"{}\"]}}", bound(&one)));
+    agent.signal("HUP");
+    agent.wait("[INFO] agent: Join completed. Synced with 1 initial agents");
+    config(&format!("{{\"retry_join\": [\"{}\"], \"start_join\": [\"{}\"]}}", bound(&one), bound(&two)));
+    agent.signal("HUP");
+    eventually("both", || (agent.client().members().expect("answers").len() == 3).then_some(()));
+    let joins = agent.output().matches("Joining cluster...").count();
+    assert_eq!(joins, 2, "the list that did not change is not joined again");
+}
+
+#[test]
+fn where_every_address_is_meant_those_of_ipv6_are_meant_as_well() {
+    if std::net::TcpListener::bind("[::1]:0").is_err() {
+        return eprintln!("NOT RUN: this host has no IPv6");
+    }
+    let everywhere = Agent::start(&["-node=everywhere", "-bind=0.0.0.0:0", "-advertise=127.0.0.1"]);
+    let addr = bound(&everywhere);
+    let port = addr.strip_prefix("0.0.0.0:").expect("is shown as it was given");
+    let agent = Agent::start(&["-bind=[::1]:0", &format!("-join=[::1]:{port}")]);
+    assert!(agent.output().contains("Join completed. Synced with 1 initial agents"));
+    let agent = Agent::start(&["-node=two", &format!("-join=127.0.0.1:{port}")]);
+    assert!(agent.output().contains("Join completed. Synced with 1 initial agents"));
+}
+
+#[test]
+fn what_is_odd_about_a_snapshot_is_told() {
+    let dir = Directory::new("odd");
+    let path = dir.file("s", "bogus line\nalive: gone 127.0.0.1:1\nclock: x\nleave\n");
+    let agent = Agent::start(&["-rejoin", "-snapshot", &path]);
+    agent.wait("[WARN] serf: Unrecognized snapshot line: bogus line\n");
+    agent.wait("[WARN] serf: 1 lines of the snapshot cannot be read\n");
+    agent.wait("[INFO] serf: Ignoring previous leave in snapshot\n");
+    agent.wait("[INFO] serf: Attempting re-join to previously known node: gone: 127.0.0.1:1\n");
+    agent.wait("[WARN] serf: Failed to re-join any previously known node\n");
+}

@@ -1,0 +1,15 @@
+//! The agent as a daemon: what its operator, its supervisor and its network see of it.
+
+#![cfg(unix)]
+
+#[path = "../support/process.rs"]
+mod process;
+
+mod clients;
+mod discovery;
+mod environment;
+mod handlers;
+mod joins;
+mod log;
+mod metrics;
+mod supervisor;

@@ -1,0 +1,134 @@
+//! What is served to those who watch.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
+use serf_agent::rpc::UserEvent;
+
+use crate::process::{Agent, eventually};
+
+const ANY: &str = "-metrics-addr=127.0.0.1:0";
+
+/// Status and body.
+fn get(agent: &Agent, request: &str) -> (u16, String) {
+    let output = agent.output();
+    let (_, addr) = output.split_once("Metrics addr: '").expect("is in the banner");
+    let mut socket = TcpStream::connect(addr.split('\'').next().expect("is quoted")).expect("listens");
+    socket.write_all(format!("{request} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes()).expect("takes it");
+    let mut text = String::new();
+    socket.read_to_string(&mut text).expect("answers and closes");
+    let (head, body) = text.split_once("\r\n\r\n").expect("is an answer");
+    let status = head.split(' ').nth(1).expect("has a status").parse().expect("is a number");
+    (status, body.to_owned())
+}
+
+/// Every sample, with its labels, after a check of the format as `promtool check metrics` does it.
+fn samples(page: &str) -> BTreeMap<String, f64> {
+    let is_name = |name: &str| {
+        !name.is_empty()
+            && !name.starts_with(|letter: char| letter.is_ascii_digit())
+            && name.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '_')
+    };
+    let (mut samples, mut families, mut family) = (BTreeMap::new(), BTreeSet::new(), (String::new(), String::new()));
+    let mut helped = String::new();
+    assert!(page.ends_with('\n'));
+    for line in page.lines() {
+        if let Some(help) = line.strip_prefix("# HELP ") {
+            let (name, text) = help.split_once(' ').expect("has a text");
+            assert!(is_name(name) && !text.is_empty(), "{line}");
+            assert!(families.insert(name.to_owned()), "{name} is there twice");
+            helped = name.into();
+            continue;
+        }
+        if let Some(kind) = line.strip_prefix("# TYPE ") {
+            let (name, kind) = kind.split_once(' ').expect("has a type");
+            assert_eq!(name, helped, "help and type stand together");
+            assert!(["counter", "gauge", "histogram"].contains(&kind), "{line}");
+            assert_eq!(kind == "counter", name.ends_with("_total"), "{line}");
+            family = (name.into(), kind.into());
+            continue;
+        }
+        let (sample, value) = line.rsplit_once(' ').expect("has a value");
+        let (name, labels) = sample.split_once('{').unwrap_or((sample, "}"));
+        let of_histogram = ["_bucket", "_sum", "_count"].map(|suffix| format!("{}{suffix}", family.0));
+        let belongs = if family.1 == "histogram" { of_histogram.contains(&name.into()) } else { name == family.0 };
+        assert!(belongs, "{line} is not of {family:?}");
+        let labels = labels.strip_suffix('}').expect("is closed");
+        for label in labels.split(',').filter(|label| !label.is_empty()) {
+            let (label, value) = label.split_once('=').expect("has a value");
+            assert!(is_name(label) && value.len() > 1 && value.starts_with('"') && value.ends_with('"'), "{line}");
+        }
+        let value: f64 = value.parse().expect("is a number");
+        assert!(value >= 0.0, "{line}");
+        assert!(samples.insert(sample.to_owned(), value).is_none(), "{sample} is there twice");
+    }
+    samples
+}
+
+#[test]
+fn figures_are_served_in_the_format_of_prometheus() {
+    let agent = Agent::start(&[ANY, "-event-handler=user:fail=exit 3", "-event-handler=user:works=echo fine"]);
+    let mut client = agent.client();
+    for name in ["fail", "works", "a name\nof the \"network\""] {
+        client.event(UserEvent { name: name.into(), payload: None, coalesce: false }).expect("is sent");
+    }
+    let page = eventually("both runs", || {
+        let (status, page) = get(&agent, "GET /metrics");
+        assert_eq!(status, 200);
+        page.contains("serf_handler_duration_seconds_count 2\n").then_some(page)
+    });
+    let samples = samples(&page);
+    for (sample, value) in [
+        ("serf_members{status=\"live\"}", 1.0),
+        ("serf_handler_failures_total", 1.0),
+        ("serf_handler_timeouts_total", 0.0),
+        ("serf_handler_duration_seconds_bucket{le=\"+Inf\"}", 2.0),
+        ("serf_rpc_clients", 1.0),
+        ("serf_rpc_clients_accepted_total", 1.0),
+        ("serf_rpc_requests_total", 4.0),
+        ("serf_user_events_total", 3.0),
+        ("serf_queue_depth{queue=\"intents\"}", 0.0),
+        ("serf_health_score", 0.0),
+        ("serf_encrypted", 0.0),
+        ("serf_dropped_total{reason=\"malformed\"}", 0.0),
+        ("serf_file_errors_total", 0.0),
+    ] {
+        assert_eq!(samples.get(sample), Some(&value), "{sample}");
+    }
+    assert!(samples.keys().any(|sample| sample.starts_with("serf_build_info{version=")));
+    assert!(!page.contains("network"), "no name that the network chose");
+}
+
+#[test]
+fn health_ends_with_the_leave_and_other_requests_are_refused() {
+    let agent = Agent::start(&[ANY]);
+    assert_eq!(get(&agent, "GET /healthz"), (200, "ok\n".into()));
+    assert_eq!(get(&agent, "GET /other").0, 404);
+    assert_eq!(get(&agent, "POST /metrics").0, 405);
+    assert_eq!(get(&agent, "HEAD /metrics"), (200, String::new()));
+    // Alone, a leave takes a second.
+    agent.signal("INT");
+    agent.wait("requesting graceful leave");
+    assert_eq!(get(&agent, "GET /healthz"), (503, "leaving the cluster\n".into()));
+}
+
+#[test]
+fn who_watches_and_says_nothing_holds_up_nobody() {
+    let agent = Agent::start(&[ANY]);
+    let output = agent.output();
+    let (_, addr) = output.split_once("Metrics addr: '").expect("is in the banner");
+    let addr = addr.split('\'').next().expect("is quoted");
+    let idle: Vec<_> = (0..20).map(|_| TcpStream::connect(addr).expect("listens")).collect();
+    // More than are served at a time; they are sent away after a while.
+    assert_eq!(get(&agent, "GET /healthz").0, 200);
+    drop(idle);
+    assert_eq!(agent.client().members().expect("answers").len(), 1);
+}
+
+#[test]
+fn an_address_that_cannot_be_listened_on_is_told() {
+    let mut agent = Agent::spawn("127.0.0.1:0", &["-metrics-addr=127.0.0.1"]);
+    assert_eq!(agent.exit_code(), 1);
+    agent.wait("==> Error starting metrics listener: listen tcp: address 127.0.0.1: missing port in address");
+}

@@ -1,0 +1,18 @@
+//! Nodes that answer and a guardian that watches over them, in one encrypted cluster, perhaps with agents:
+//!
+//! ```text
+//! key=$(serf keygen)
+//! cargo run -p serf-tokio --example guardian_tokio -- node one 127.0.0.1:7001 -key=$key
+//! cargo run -p serf-tokio --example guardian_tokio -- node two 127.0.0.1:7002 127.0.0.1:7001 -key=$key
+//! cargo run -p serf-tokio --example guardian_tokio -- guardian three 127.0.0.1:7003 127.0.0.1:7001 -key=$key
+//! serf agent -node=four -bind=127.0.0.1:7004 -join=127.0.0.1:7001 -encrypt=$key -event-handler='query:status=echo fine'
+//! ```
+//!
+//! Every two seconds the guardian sends the user event `useless`, every five seconds it asks for the `status`. Ctrl-c leaves.
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn core::error::Error>> {
+    let stop = async { _ = tokio::signal::ctrl_c().await };
+    let args = std::env::args().skip(1);
+    serf_tests::guardian::run::<serf_tokio::Tokio>(args, |line| println!("{line}"), stop).await
+}

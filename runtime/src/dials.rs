@@ -1,0 +1,88 @@
+//! Why streams could not be opened. The node knows only that they could not; whoever waits for a join wants the system's word.
+
+use core::net::SocketAddr;
+use std::collections::BTreeMap;
+use std::io;
+
+use serf_proto::{SeedFailure, SeedFailureCause};
+
+use crate::error::SeedCause;
+
+/// How the streams to some addresses were opened, each one's last.
+#[derive(Debug, Default)]
+pub(crate) struct Dials(BTreeMap<SocketAddr, Option<io::Error>>);
+
+impl Dials {
+    /// Until it is opened, a stream is late.
+    pub(crate) fn begin(&mut self, to: SocketAddr) {
+        if self.0.len() >= DIALS_MAX {
+            self.0.clear();
+        }
+        self.0.insert(to, Some(io::ErrorKind::TimedOut.into()));
+    }
+
+    pub(crate) fn opened(&mut self, to: SocketAddr) {
+        self.0.insert(to, None);
+    }
+
+    pub(crate) fn failed(&mut self, to: SocketAddr, error: io::Error) {
+        self.0.insert(to, Some(error));
+    }
+
+    /// Why the exchange with a seed failed.
+    pub(crate) fn cause(&mut self, failure: &SeedFailure) -> SeedCause {
+        let dial = self.0.remove(&failure.addr);
+        match (failure.cause, dial) {
+            (SeedFailureCause::Unreachable | SeedFailureCause::TimedOut, Some(Some(error))) => {
+                SeedCause::Unreachable(error)
+            }
+            (SeedFailureCause::Unreachable, _) => SeedCause::Unreachable(io::ErrorKind::Other.into()),
+            (cause, _) => SeedCause::Exchange(cause),
+        }
+    }
+}
+
+/// Remembered; few joins have so many seeds.
+const DIALS_MAX: usize = 256;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kind(dials: &mut Dials, cause: SeedFailureCause) -> Result<io::ErrorKind, SeedFailureCause> {
+        match dials.cause(&SeedFailure { addr: addr(), cause }) {
+            SeedCause::Unreachable(error) => Ok(error.kind()),
+            SeedCause::Exchange(cause) => Err(cause),
+            other => panic!("has nothing to do with a dial: {other:?}"),
+        }
+    }
+
+    fn addr() -> SocketAddr {
+        "10.0.0.1:7946".parse().expect("is one")
+    }
+
+    #[test]
+    fn the_systems_word_is_kept_and_an_answer_that_is_late_is_no_dial_that_is_late() {
+        let mut dials = Dials::default();
+        dials.begin(addr());
+        dials.failed(addr(), io::ErrorKind::ConnectionRefused.into());
+        assert_eq!(kind(&mut dials, SeedFailureCause::Unreachable), Ok(io::ErrorKind::ConnectionRefused));
+        dials.begin(addr());
+        assert_eq!(kind(&mut dials, SeedFailureCause::TimedOut), Ok(io::ErrorKind::TimedOut));
+        dials.begin(addr());
+        dials.opened(addr());
+        assert_eq!(kind(&mut dials, SeedFailureCause::TimedOut), Err(SeedFailureCause::TimedOut));
+        dials.begin(addr());
+        dials.opened(addr());
+        assert_eq!(kind(&mut dials, SeedFailureCause::Key), Err(SeedFailureCause::Key));
+    }
+
+    #[test]
+    fn not_more_than_a_few_are_remembered() {
+        let mut dials = Dials::default();
+        for port in 0..2000 {
+            dials.begin(SocketAddr::new(addr().ip(), port));
+        }
+        assert!(dials.0.len() <= DIALS_MAX);
+    }
+}
