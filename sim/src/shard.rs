@@ -300,7 +300,13 @@ impl Shard {
         cell.digest.fold(at.as_nanos());
         cell.digest.fold(KIND_START);
         let found = match birth {
-            Birth::FromDisk => cell.disk.read(),
+            Birth::FromDisk => {
+                // Who left begins as if it had never been there, and may be told again what it was told then.
+                if cell.disk.snapshot().left() {
+                    cell.witness = Witness::default();
+                }
+                cell.disk.read()
+            }
             Birth::Blank => {
                 cell.disk.forget_cluster();
                 cell.witness = Witness::default();

@@ -155,19 +155,17 @@ impl Shared {
     /// Whom a node without given contacts tries to join through, at its `attempt`-th try.
     pub(crate) fn draw_contacts(&self, node: u32, attempt: u32) -> Vec<SocketAddr> {
         let mut luck = Rng::stream(&self.seed.child(CHILD_JOINS), u64::from(node) << 32 | u64::from(attempt));
-        let pool = match &self.contacts {
-            Contacts::Earlier => node,
-            Contacts::These(list) => u32::try_from(list.len()).expect("nodes are counted in 32 bits"),
+        let others: Vec<u32> = match &self.contacts {
+            Contacts::Earlier => return addrs(draw_distinct(&mut luck, node, JOIN_CONTACTS)),
+            Contacts::These(list) => list.iter().copied().filter(|other| *other != node).collect(),
         };
-        draw_distinct(&mut luck, pool, JOIN_CONTACTS)
-            .into_iter()
-            .map(|drawn| match &self.contacts {
-                Contacts::Earlier => drawn,
-                Contacts::These(list) => list[drawn as usize],
-            })
-            .map(addr_of)
-            .collect()
+        let pool = u32::try_from(others.len()).expect("nodes are counted in 32 bits");
+        addrs(draw_distinct(&mut luck, pool, JOIN_CONTACTS).into_iter().map(|drawn| others[drawn as usize]))
     }
+}
+
+fn addrs(nodes: impl IntoIterator<Item = u32>) -> Vec<SocketAddr> {
+    nodes.into_iter().map(addr_of).collect()
 }
 
 /// Up to `count` different numbers below `pool`, in the order drawn.

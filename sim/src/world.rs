@@ -306,16 +306,12 @@ impl World {
     }
 
     /// Every view that is not as it should be after faults of all kinds, up to `limit`. More is fine than with
-    /// [`World::disagreements`]: whoever left while nobody could hear it may be held for failed, if all hold it for that. And less:
-    /// tags must be right, too.
+    /// [`World::disagreements`]: whoever left while nobody could hear it may be held for failed. And less: tags must be right, too.
     pub fn discords(&self, limit: usize) -> Vec<Violation> {
         let observers = || (0..self.shared.nodes).filter(|node| self.shared.truth.is_up(*node));
-        let is_failed_for_all = |member| {
-            observers().all(|observer| matches!(self.status_seen(observer, member), None | Some(Status::Failed)))
-        };
         let is_fine = |violation: &Violation| match violation.finding {
             Finding::Disagreement { member, seen: Some(Status::Failed), .. } => {
-                self.shared.truth.standing(member) == Standing::Left && is_failed_for_all(member)
+                self.shared.truth.standing(member) == Standing::Left
             }
             _ => false,
         };
@@ -555,6 +551,12 @@ impl World {
             };
             self.shared.network.rules.extend(Rule::partition(sides(true), sides(false), None));
         }
+    }
+
+    /// From now on links lose, double, hold up and reset nothing.
+    pub(crate) const fn mend_links(&mut self) {
+        let model = self.shared.network.model.with_loss_ppm(0).with_duplicate_ppm(0).with_reorder_ppm(0);
+        self.shared.network.model = model.with_stream_reset_ppm(0);
     }
 
     /// Notes a rule that was found broken from outside.

@@ -26,6 +26,11 @@ fn nonsense_is_refused_in_one_line_and_with_code_2() {
         &["--crash-fraction", "0"],
         &["--no-such-option"],
         &["nonsense"],
+        &["--slow-fraction", "0"],
+        &["--geometry", "far"],
+        &["--flap-count", "0"],
+        &["chaos", "--nodes", "1..4"],
+        &["chaos", "--seeds", "0"],
     ] {
         let Output { status, stdout, stderr } = sim(options);
         let stderr = String::from_utf8_lossy(&stderr);
@@ -71,6 +76,47 @@ fn a_trace_shows_what_goes_in_and_out_of_one_node() {
     for word in ["start", "<- datagram from node-", "-> datagram to node-", "-> member-join node-00001"] {
         assert!(stderr.contains(word), "{word}: {stderr}");
     }
+}
+
+#[test]
+fn the_list_names_every_phase_and_order() {
+    let Output { status, stdout, .. } = sim(&["--list"]);
+    let stdout = String::from_utf8_lossy(&stdout);
+    assert!(status.success());
+    for word in sim::Phase::all().iter().map(|phase| phase.name()).chain(["sim chaos", "sim bench", "--loss"]) {
+        assert!(stdout.contains(word), "{word}: {stdout}");
+    }
+    let Output { stdout: help, .. } = sim(&["--help"]);
+    let help = String::from_utf8_lossy(&help);
+    for option in sim::Phase::all().iter().flat_map(|phase| phase.options().split_whitespace()) {
+        assert!(help.contains(option), "the list names {option}, the help does not");
+    }
+}
+
+#[test]
+fn steps_and_their_figures_are_in_the_report_and_in_its_json() {
+    let options = ["--nodes", "20", "--start", "converged", "--phase", "rotate,flap", "--flap-count", "1", "--quiet"];
+    let Output { status, stdout, .. } = sim(&options);
+    let stdout = String::from_utf8_lossy(&stdout);
+    assert!(status.success(), "{stdout}");
+    for word in ["The steps of flap", "The steps of rotate", "install", "rounds of asking", "incarnation max"] {
+        assert!(stdout.contains(word), "{word}: {stdout}");
+    }
+    let Output { stdout, .. } = sim(&[&options[..], &["--json"]].concat());
+    let report: serde_json::Value = serde_json::from_slice(&stdout).expect("it is JSON");
+    assert_eq!(report["setup"]["encrypted"], true, "rotate encrypts");
+    assert_eq!(report["phases"][0]["steps"][0]["step"], "flap");
+    assert_eq!(report["phases"][0]["steps"][0]["figures"]["flapping_nodes"], 1.0);
+    assert_eq!(report["phases"][1]["steps"][3]["done"], 20 * 30);
+}
+
+#[test]
+fn chaos_tells_what_befell_its_worlds() {
+    let Output { status, stdout, .. } = sim(&["chaos", "--seeds", "3", "--nodes", "4..12", "--json"]);
+    let report: serde_json::Value = serde_json::from_slice(&stdout).expect("it is JSON");
+    assert!(status.success(), "{report}");
+    assert_eq!((&report["seeds"], report["failed"].as_array().map(Vec::len)), (&serde_json::json!(3), Some(0)));
+    assert!(report["faults"].as_object().is_some_and(|faults| faults.len() > 5), "{report}");
 }
 
 #[test]

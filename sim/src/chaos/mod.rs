@@ -23,6 +23,8 @@ pub struct ChaosOptions {
     pub faults_time: Duration,
     /// The nodes' settings. Snapshots and a key are added by luck.
     pub config: Config,
+    /// The node whose inputs and outputs are printed to the standard error stream.
+    pub trace: Option<u32>,
 }
 
 /// What became of a world drawn by luck.
@@ -60,6 +62,9 @@ pub fn chaos(seed: u64, options: &ChaosOptions) -> ChaosReport {
     let world_options = draw::world(&mut luck, seed, options);
     let (nodes, bounds) = (world_options.nodes, Bounds::new(world_options.nodes, &world_options.config));
     let mut world = World::new(world_options);
+    if let Some(node) = options.trace.filter(|node| *node < nodes) {
+        world.print_trace(node);
+    }
     world.start_cold(JOIN_SPREAD);
     world.run_for(JOIN_SPREAD + JOIN_TIME);
     let faults = draw::faults(&mut luck, nodes, world.now(), options.faults_time);
@@ -87,9 +92,11 @@ pub fn chaos(seed: u64, options: &ChaosOptions) -> ChaosReport {
     }
 }
 
-/// Ends every fault: stalled processes go on, crashed ones return, the network is whole. Who left stays away.
+/// Ends every fault: stalled processes go on, crashed ones return, the network is whole and loses nothing more. Who left stays
+/// away.
 fn make_peace(world: &mut World) {
     world.strike(Fault::Heal);
+    world.mend_links();
     for node in world.all(Standing::Paused) {
         world.strike(Fault::Resume(node));
     }

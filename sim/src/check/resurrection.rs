@@ -32,11 +32,14 @@ pub(crate) struct Moment {
 impl ResurrectionCheck {
     /// The member failed or left.
     pub(super) fn fall(&mut self, member: u32, moment: Moment, incarnation: u32) {
-        let fallen = Fallen { member, incarnation, moment };
         match self.find(member) {
-            // A failed member whose leave becomes known: what counts is the newer of both.
-            Ok(at) => self.fallen[at] = fallen,
-            Err(at) => self.fallen.insert(at, fallen),
+            // A failed member whose leave becomes known: what counts is the newer incarnation and the call that told it, but the
+            // observer's memory may date from the earlier moment.
+            Ok(at) => {
+                let fallen = &mut self.fallen[at];
+                (fallen.incarnation, fallen.moment.call) = (incarnation, moment.call);
+            }
+            Err(at) => self.fallen.insert(at, Fallen { member, incarnation, moment }),
         }
     }
 
@@ -98,6 +101,17 @@ mod tests {
         assert_eq!(check.rise(7, moment(4), MEMORY, || 5), None, "the fall is over");
         check.forget(3);
         assert_eq!(check.rise(3, moment(5), MEMORY, || 1), None, "forgotten members may come as new");
+    }
+
+    #[test]
+    fn a_leave_that_becomes_known_late_does_not_make_the_memory_longer() {
+        let mut check = ResurrectionCheck::default();
+        check.fall(7, moment(1), 4);
+        check.fall(7, moment(20), 5);
+        assert!(check.rise(7, moment(25), MEMORY, || 5).is_some(), "still remembered");
+        check.fall(7, moment(26), 5);
+        check.fall(7, moment(50), 5);
+        assert_eq!(check.rise(7, moment(57), MEMORY, || 5), None, "31 s after the failure");
     }
 
     #[test]

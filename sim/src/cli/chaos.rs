@@ -34,6 +34,10 @@ pub(super) struct ChaosCli {
     #[arg(long = "for", value_name = "DURATION", default_value = "2m", value_parser = duration)]
     faults_time: Duration,
 
+    /// Prints everything that goes in and comes out of this node (from 0) of every world to the standard error stream. For --seeds 1.
+    #[arg(long, value_name = "NODE")]
+    trace: Option<u32>,
+
     /// Prints the report as one JSON object.
     #[arg(long)]
     json: bool,
@@ -67,7 +71,8 @@ struct Failed {
 pub(super) fn run(cli: &ChaosCli) -> Result<ExitCode, String> {
     let config = Config::new(Options::lan()).map_err(|error| error.to_string())?;
     let NodesRange { min, max } = cli.nodes;
-    let options = ChaosOptions { nodes_min: min, nodes_max: max, faults_time: cli.faults_time, config };
+    let options =
+        ChaosOptions { nodes_min: min, nodes_max: max, faults_time: cli.faults_time, config, trace: cli.trace };
     let began = Instant::now();
     let mut reports = run_all(cli, &options);
     reports.sort_by_key(|report| report.seed);

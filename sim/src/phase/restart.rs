@@ -81,7 +81,7 @@ fn send_events(world: &mut World) {
     let count = u32::try_from(senders.len()).unwrap_or(u32::MAX);
     world.begin(Aim::Events { count });
     for (nth, &sender) in (0_u32..).zip(&senders) {
-        world.user_event_after(sender, Duration::from_millis(100) * nth, NAME, &sender.to_le_bytes());
+        world.user_event_after(sender, Duration::from_secs(1) * nth, NAME, &sender.to_le_bytes());
     }
 }
 
