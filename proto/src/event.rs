@@ -247,10 +247,12 @@ pub enum SeedFailureCause {
     TimedOut,
     /// The answer could not be read.
     Malformed,
-    /// It answered that it could not read our request: its key, its label or its settings are others.
+    /// It answered that it refuses our request: its key, its label or its settings are others, or its policy is against us.
     Rejected,
     /// The answer could be read, but its versions and ours do not go together.
     Refused,
+    /// The answer could be read, but our [`Policy`](crate::Policy) has decided against a merge.
+    Vetoed,
 }
 
 impl fmt::Display for SeedFailureCause {
@@ -260,8 +262,9 @@ impl fmt::Display for SeedFailureCause {
             Self::Closed => "closed the stream early",
             Self::TimedOut => "did not answer in time",
             Self::Malformed => "sent an answer that cannot be read",
-            Self::Rejected => "could not read our request: does it have our key and our label?",
+            Self::Rejected => "refused our request: does it have our key and our label, and does it admit us?",
             Self::Refused => "speaks versions that do not go with ours",
+            Self::Vetoed => "is of a cluster with which our policy does not merge",
         })
     }
 }
