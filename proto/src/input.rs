@@ -8,6 +8,7 @@ use core::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::envelope::Key;
 use crate::event::{JoinId, KeyOperation, QueryId};
 use crate::node::{Node, OldEvents, Retry};
 use crate::outbox::{Outbox, StreamId};
@@ -106,6 +107,13 @@ pub enum Input {
         /// Over how many others each answer goes.
         relay_factor: u8,
     },
+    /// [`Node::install_key`], [`Node::use_key`] or [`Node::remove_key`]. Whoever keeps a recording with this keeps the key.
+    ChangeKey {
+        /// What is to be done. A list changes nothing.
+        operation: KeyOperation,
+        /// With which key.
+        key: Vec<u8>,
+    },
     /// [`Node::set_tags`].
     SetTags(BTreeMap<String, String>),
     /// [`Node::force_leave`].
@@ -150,9 +158,20 @@ impl Node {
             Input::ChangeAllKeys { operation, key, relay_factor } => {
                 _ = self.change_all_keys(now, *operation, key, *relay_factor, out);
             }
+            Input::ChangeKey { operation, key } => self.change_key(*operation, key),
             Input::SetTags(tags) => _ = self.set_tags(now, &tags.clone().into_iter().collect::<Tags>(), out),
             Input::ForceLeave { name, prune } => _ = self.force_leave(now, name, *prune, out),
             Input::Leave => _ = self.leave(now, out),
         }
+    }
+
+    fn change_key(&mut self, operation: KeyOperation, key: &[u8]) {
+        let Ok(key) = Key::new(key) else { return };
+        _ = match operation {
+            KeyOperation::Install => self.install_key(&key),
+            KeyOperation::Use => self.use_key(&key),
+            KeyOperation::Remove => self.remove_key(&key),
+            KeyOperation::List => Ok(()),
+        };
     }
 }
