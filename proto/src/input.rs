@@ -8,6 +8,7 @@ use core::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::envelope::Key;
 use crate::event::{JoinId, KeyOperation, QueryId};
 use crate::node::{Node, OldEvents, Retry};
 use crate::outbox::{KeyringChange, Outbox, StreamId};
@@ -113,6 +114,13 @@ pub enum Input {
         /// What went wrong; `None`: nothing.
         failure: Option<String>,
     },
+    /// [`Node::install_key`], [`Node::use_key`] or [`Node::remove_key`]. Whoever keeps a recording with this keeps the key.
+    ChangeKey {
+        /// What is to be done. A list changes nothing.
+        operation: KeyOperation,
+        /// With which key.
+        key: Vec<u8>,
+    },
     /// [`Node::set_tags`].
     SetTags(BTreeMap<String, String>),
     /// [`Node::force_leave`].
@@ -160,9 +168,20 @@ impl Node {
             Input::KeyringWritten { change, failure } => {
                 self.keyring_written(now, *change, failure.as_deref().map_or(Ok(()), Err), out);
             }
+            Input::ChangeKey { operation, key } => self.change_key(*operation, key),
             Input::SetTags(tags) => _ = self.set_tags(now, &tags.clone().into_iter().collect::<Tags>(), out),
             Input::ForceLeave { name, prune } => _ = self.force_leave(now, name, *prune, out),
             Input::Leave => _ = self.leave(now, out),
         }
+    }
+
+    fn change_key(&mut self, operation: KeyOperation, key: &[u8]) {
+        let Ok(key) = Key::new(key) else { return };
+        _ = match operation {
+            KeyOperation::Install => self.install_key(&key),
+            KeyOperation::Use => self.use_key(&key),
+            KeyOperation::Remove => self.remove_key(&key),
+            KeyOperation::List => Ok(()),
+        };
     }
 }

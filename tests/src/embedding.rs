@@ -16,9 +16,10 @@ use futures_lite::future::{or, poll_once, zip};
 use serf_runtime::net::Net;
 use serf_runtime::serf_proto::{AfterLeave, DropReason, Snapshot, UserEventError, limits};
 use serf_runtime::{
-    CodecChoice, CommandError, Event, Events, Handlers, JoinError, Key, KeyOperation, KeysError, Lagged, Member,
-    MemberEventKind, NodeState, OldEvents, Options, Query, QueryError, QueryReport, QueryStream, Question, Reply,
-    RespondError, Retry, SeedCause, Serf, StartError, Status, Tags, Transport, read_keyring_file, write_keyring_file,
+    Candidate, CodecChoice, CommandError, Event, Events, Handlers, JoinError, Key, KeyOperation, KeysError, Lagged,
+    Member, MemberEventKind, NodeState, OldEvents, Options, Policy, Query, QueryError, QueryReport, QueryStream,
+    Question, Reply, RespondError, Retry, SeedCause, SeedFailureCause, Serf, SharedPolicy, StartError, Status, Tags,
+    Transport, Veto, read_keyring_file, write_keyring_file,
 };
 
 use crate::guardian;
@@ -74,6 +75,7 @@ macro_rules! embedding_tests {
             nodes_speak_hashicorps_codec_if_they_are_told_to
             a_guardian_tells_and_asks_all_nodes_of_its_encrypted_cluster
             many_members_come_together_and_handlers_get_them_one_by_one
+            a_policy_keeps_a_member_out_and_why_tells_of_who_failed
         );
     };
     ($net:ty, $block_on:path: $($test:ident)*) => {
@@ -1120,4 +1122,29 @@ pub async fn many_members_come_together_and_handlers_get_them_one_by_one<N: Net>
     assert_eq!((together.kind, of_event), (MemberEventKind::Join, vec!["a", "b", "c"]));
     soon::<N, _>(end).await;
     assert_eq!(*joined.lock().unwrap(), ["a", "b", "c"]);
+}
+
+/// The application decides who is a member, and is told why one is not any more.
+pub async fn a_policy_keeps_a_member_out_and_why_tells_of_who_failed<N: Net>() {
+    struct NoGuests;
+    impl Policy for NoGuests {
+        fn admits(&self, candidate: &Candidate<'_>) -> Result<(), Veto> {
+            if candidate.name() == "guest" { Err(Veto::new("no guests")) } else { Ok(()) }
+        }
+    }
+    let a = Serf::<N>::start(Options { policy: Some(SharedPolicy::new(NoGuests)), ..options("a") }).unwrap();
+    let [b, guest] = ["b", "guest"].map(start::<N>);
+    let mut events = a.events();
+    soon::<N, _>(b.join(&at(&a))).await.unwrap();
+    soon::<N, _>(guest.join(&at(&b))).await.unwrap();
+    until(&b, |members| members.len() == 3).await;
+    until(&a, |members| members.len() == 2).await;
+    assert_eq!((a.member("guest"), a.why("b")), (None, None));
+    drop(b);
+    wait_for::<N>(&mut events, MemberEventKind::Failed, "b").await;
+    let why = a.why("b").unwrap();
+    assert!(why.gone.unwrap().at <= a.now() && why.said_by.is_some());
+    let counted =
+        |name| a.stats().counters().any(|counter| counter.label == Some(("reason", name)) && counter.value > 0);
+    assert!(counted("vetoed") && !counted("label"));
 }

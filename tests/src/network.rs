@@ -7,9 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use serf_proto::envelope::Key;
 use serf_proto::{
-    Config, Event, Identity, Instant, MemberEventKind, Node, OldEvents, Options, Outbox, Output, Question, Retry, Seed,
-    Start, StreamId, StreamInput, Tags,
+    Config, Event, Identity, Instant, KeyOperation, MemberEventKind, Node, OldEvents, Options, Outbox, Output,
+    Question, Retry, Seed, Start, StreamId, StreamInput, Tags,
 };
 
 /// Where the node with this handle listens.
@@ -72,12 +73,14 @@ impl Network {
         Self::default()
     }
 
-    pub(crate) fn start(&mut self, handle: char, name: &str) -> Result<(), String> {
+    /// Starts a node, with this key if any.
+    pub(crate) fn start(&mut self, handle: char, name: &str, key: Option<Key>) -> Result<(), String> {
         if self.nodes.contains_key(&handle) {
             return Err(format!("{handle} runs already"));
         }
         let identity = Identity::new(name, address(handle), &Tags::default()).map_err(|error| error.to_string())?;
-        let config = Config::new(Options::lan()).map_err(|error| error.to_string())?;
+        let options = Options { encrypt_keys: key.into_iter().collect(), ..Options::lan() };
+        let config = Config::new(options).map_err(|error| error.to_string())?;
         self.started += 1;
         let seed = Seed::from_u64(SEED).child(self.started);
         self.report(handle, if name == handle.to_string() { "starts".into() } else { format!("starts as {name}") });
@@ -121,6 +124,19 @@ impl Network {
 
     pub(crate) fn force_leave(&mut self, handle: char, name: &str, prune: bool) -> Result<(), String> {
         self.act(handle, |node, now, out| node.force_leave(now, name, prune, out))
+    }
+
+    /// Has every member change its keys.
+    pub(crate) fn change_keys(&mut self, handle: char, operation: KeyOperation, key: &Key) -> Result<(), String> {
+        self.act(handle, |node, now, out| node.change_all_keys(now, operation, key.as_bytes(), 0, out))
+    }
+
+    /// Which keys a node has, each by its first byte, the primary first.
+    pub(crate) fn report_keys(&mut self, handle: char) -> Result<(), String> {
+        let node = self.nodes.get(&handle).ok_or_else(|| format!("{handle} does not run"))?;
+        let keys: Vec<String> = node.keys().map(|key| key.as_bytes()[0].to_string()).collect();
+        self.report(handle, format!("has keys: {}", keys.join(" ")));
+        Ok(())
     }
 
     pub(crate) fn crash(&mut self, handle: char) -> Result<(), String> {
@@ -270,6 +286,7 @@ impl Network {
                         queries.push(query.id);
                     }
                 }
+                Output::Keyring(_) => {}
                 other => unreachable!("an output that this network does not know: {other:?}"),
             }
         }
@@ -327,6 +344,12 @@ fn describe(event: &Event) -> String {
                 report.responses,
                 report.silent.iter().map(|name| &**name).collect::<Vec<_>>().join(" ")
             )
+        }
+        Event::Keys(report) => {
+            let done = report.answers.iter().filter(|answer| answer.done).count();
+            let failures = report.failures().map(|answer| format!(", not by {}: {}", answer.from, answer.message));
+            let silent = report.silent.iter().map(|name| format!(", no word from {name}"));
+            format!("{}: done by {done}{}", report.operation, failures.chain(silent).collect::<String>())
         }
         Event::NameVote(vote) => {
             format!("vote on our name: {} for us, {} against: {:?}", vote.for_us, vote.against, vote.verdict)

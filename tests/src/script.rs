@@ -4,7 +4,8 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use serf_proto::OldEvents;
+use serf_proto::envelope::Key;
+use serf_proto::{KeyOperation, OldEvents};
 
 use crate::network::{Network, address};
 
@@ -73,8 +74,16 @@ impl Script {
 
 fn command(network: &mut Network, words: &[&str]) -> Result<(), String> {
     match *words {
-        ["start", handle, "as", name] => network.start(handle_of(handle)?, name),
-        ["start", ref handles @ ..] => each(handles, |handle| network.start(handle, &handle.to_string())),
+        ["start", handle, "as", name] => network.start(handle_of(handle)?, name, None),
+        ["start", ref handles @ .., "with", "key", number] => {
+            let key = key(number)?;
+            each(handles, |handle| network.start(handle, &handle.to_string(), Some(key.clone())))
+        }
+        ["start", ref handles @ ..] => each(handles, |handle| network.start(handle, &handle.to_string(), None)),
+        ["key", handle, operation, number] => {
+            network.change_keys(handle_of(handle)?, operation_of(operation)?, &key(number)?)
+        }
+        ["keys", ref handles @ ..] => each(handles, |handle| network.report_keys(handle)),
         ["join", ref rest @ ..] => join(network, rest, OldEvents::Deliver),
         ["join-until", ref rest @ ..] => join_with(rest, |handle, seeds| network.join_until(handle, seeds)),
         ["join-anew", ref rest @ ..] => join(network, rest, OldEvents::Ignore),
@@ -133,6 +142,21 @@ fn handle_of(word: &str) -> Result<char, String> {
     }
 }
 
+/// A key of sixteen times this byte.
+fn key(number: &str) -> Result<Key, String> {
+    let byte: u8 = number.parse().map_err(|_| format!("{number} is not the number of a key"))?;
+    Key::new(&[byte; 16]).map_err(|error| error.to_string())
+}
+
+fn operation_of(word: &str) -> Result<KeyOperation, String> {
+    match word {
+        "install" => Ok(KeyOperation::Install),
+        "use" => Ok(KeyOperation::Use),
+        "remove" => Ok(KeyOperation::Remove),
+        _ => Err(format!("{word} is nothing that is done with keys")),
+    }
+}
+
 fn duration(word: &str) -> Result<Duration, String> {
     let unit = word.trim_start_matches(|c: char| c.is_ascii_digit());
     let number: u64 = word[..word.len() - unit.len()].parse().map_err(|_| format!("{word} is not a duration"))?;
@@ -161,6 +185,8 @@ mod tests {
             ("after 5x", "5x is not a duration"),
             ("crash a", "a does not run"),
             ("start a\nstart a", "a runs already"),
+            ("start a with key x", "x is not the number of a key"),
+            ("start a with key 1\nkey a lose 1", "lose is nothing that is done with keys"),
             ("start a\ncut a", "a cut has two sides"),
             ("start a\nforce-leave a a", "a node does not force itself to leave; it leaves"),
         ] {

@@ -37,7 +37,22 @@ const WALLS: &[(&str, &[&str])] = &[
         &["limits", "outbox::Outbox", "outbox::Scratch", "rng", "stats::DropReason", "wire::Full", "wire::Writer"],
     ),
     ("timer", &["event::JoinId", "outbox::StreamId", "roster::MemberIdx", "time"]),
-    ("core", &["config", "event", "rng", "roster", "stats", "time", "timer", "wire::Codec", "wire::Versions"]),
+    ("policy", &["event::Member", "roster::canonical", "serf::Tags", "wire::Versions", "wire::swim"]),
+    (
+        "core",
+        &[
+            "config",
+            "event",
+            "policy::SharedPolicy",
+            "rng",
+            "roster",
+            "stats",
+            "time",
+            "timer",
+            "wire::Codec",
+            "wire::Versions",
+        ],
+    ),
     (
         "stream",
         &[
@@ -84,7 +99,10 @@ const WALLS: &[(&str, &[&str])] = &[
             "wire",
         ],
     ),
-    ("input", &["event", "node", "outbox", "serf::Question", "serf::Tags", "stream::StreamInput", "time"]),
+    (
+        "input",
+        &["envelope::Key", "event", "node", "outbox", "serf::Question", "serf::Tags", "stream::StreamInput", "time"],
+    ),
 ];
 
 /// What stays out of a module though a wider rule would let it in.

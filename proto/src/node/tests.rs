@@ -651,6 +651,22 @@ fn keys_are_exchanged_while_the_cluster_runs_and_nobody_is_lost() {
 }
 
 #[test]
+fn changes_of_our_own_keys_are_inputs_like_all_others() {
+    let mut cluster = pair(with_keys(&[1]), with_keys(&[1]));
+    let mut change = |operation, byte: u8| {
+        cluster.command(0, |node, now, out| {
+            node.apply(now, &crate::Input::ChangeKey { operation, key: vec![byte; 16] }, out);
+            node.keys().map(|key| key.as_bytes()[0]).collect::<Vec<_>>()
+        })
+    };
+    assert_eq!(change(KeyOperation::Install, 2), [1, 2]);
+    assert_eq!(change(KeyOperation::Use, 2), [2, 1]);
+    assert_eq!(change(KeyOperation::List, 1), [2, 1]);
+    assert_eq!(change(KeyOperation::Remove, 2), [2, 1], "the primary stays");
+    assert_eq!(change(KeyOperation::Remove, 1), [2]);
+}
+
+#[test]
 fn encryption_cannot_be_turned_on_in_a_node_that_was_started_without_keys() {
     let mut cluster = Cluster::new(1);
     let result = cluster.command(0, |node, _, _| node.install_key(&key(1)));

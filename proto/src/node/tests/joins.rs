@@ -1,4 +1,6 @@
 use super::*;
+use crate::wire::Versions;
+use crate::wire::swim::PeerRef;
 use crate::{JoinReport, Retry};
 
 impl Cluster {
@@ -130,6 +132,30 @@ fn whoever_reaches_a_failed_member_again_tells_everybody_that_it_joined() {
         cluster.run(Duration::from_secs(3));
         assert_eq!(time(&cluster) > before, join, "an exchange as any other changes nothing");
     }
+}
+
+#[test]
+fn a_cluster_in_which_somebody_speaks_what_we_do_not_understand_is_not_joined_and_the_join_says_why() {
+    let mut cluster = Cluster::new(3);
+    cluster.nodes[2] = None;
+    cluster.command(0, |node, now, out| {
+        let peer =
+            PeerRef { name: "odd", addr: addr(2), meta: &[], versions: Versions::from_bytes([1, 5, 2, 7, 7, 7]) };
+        let mut buf = [0; 200];
+        let mut writer = crate::wire::Writer::new(&mut buf);
+        Codec::Native.encode(&Message::Alive(crate::wire::swim::Alive { incarnation: 1, peer }), &mut writer).unwrap();
+        let len = writer.len();
+        node.enter(now);
+        node.handle_frame(addr(2), &buf[..len]);
+        node.settle(out);
+    });
+    assert!(cluster.nodes[0].as_ref().unwrap().member("odd").is_some());
+    cluster.command(1, |node, now, out| node.join(now, &[addr(0)], OldEvents::Deliver, out)).unwrap();
+    cluster.run(Duration::from_millis(20));
+    let [report] = &cluster.joined_reports(1)[..] else { panic!("{:?}", cluster.events[1]) };
+    let refused = crate::SeedFailure { addr: addr(0), cause: crate::SeedFailureCause::Refused };
+    assert_eq!((report.contacted, &report.failed[..]), (0, &[refused][..]));
+    assert_eq!((cluster.alive(1), dropped(&cluster, 1, DropReason::Versions)), (1, 1));
 }
 
 #[test]
