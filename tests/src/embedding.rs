@@ -18,8 +18,8 @@ use serf_runtime::serf_proto::{AfterLeave, DropReason, Snapshot, UserEventError,
 use serf_runtime::{
     Candidate, CodecChoice, CommandError, Event, Events, Handlers, JoinError, Key, KeyOperation, KeysError, Lagged,
     Member, MemberEventKind, NodeState, OldEvents, Options, Policy, Query, QueryError, QueryReport, QueryStream,
-    Question, Reply, RespondError, Retry, SeedCause, SeedFailureCause, Serf, SharedPolicy, StartError, Status, Tags,
-    Transport, Veto, read_keyring_file, write_keyring_file,
+    Question, Reply, RespondError, Retry, SeedCause, Serf, SharedPolicy, StartError, Status, Tags, Transport, Veto,
+    read_keyring_file, write_keyring_file,
 };
 
 use crate::guardian;

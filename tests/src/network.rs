@@ -286,7 +286,7 @@ impl Network {
                         queries.push(query.id);
                     }
                 }
-                Output::Keyring(_) => {}
+                Output::Keyring { .. } => {}
                 other => unreachable!("an output that this network does not know: {other:?}"),
             }
         }
