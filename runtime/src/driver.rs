@@ -176,10 +176,7 @@ impl<N: Net> Shared<N> {
         // It is seldom, and done without the lock: only this thread waits for the disk.
         for (change, keys) in desk.keyrings.drain(..) {
             let written = self.files.keyring.as_ref().map_or(Ok(()), |file| file.write(change.number(), &keys));
-            let result = match &written {
-                Ok(()) => Ok(()),
-                Err(failure) => Err(&**failure),
-            };
+            let result = written.as_ref().copied().map_err(String::as_str);
             self.call(|engine, now, out| engine.node.keyring_written(now, change, result, out));
         }
     }

@@ -3,7 +3,7 @@
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
-use serf_proto::Tags;
+use serf_proto::{SharedPolicy, Tags};
 
 /// Everything that [`Serf::start`](crate::Serf::start) needs to know. Start from a profile and change what you need:
 ///
@@ -42,6 +42,9 @@ pub struct Options {
     /// [`encrypt_keys`](serf_proto::Options::encrypt_keys). A member that cannot
     /// write it says so in its answer. Without it such changes are forgotten at the end. Default none.
     pub keyring_file: Option<PathBuf>,
+    /// Whom to admit, with which cluster to merge, and how long to remember whom, if the application decides that. It is called
+    /// while the node is locked, and must not call the node. Default none: everybody is admitted.
+    pub policy: Option<SharedPolicy>,
     /// The settings of the protocol: intervals, timeouts, limits. The profiles are those of HashiCorp's nodes, but that news
     /// goes out at once after a quiet time, and a backlog in up to sixteen packets at a time: enough for 1500 small user events a second.
     pub protocol: serf_proto::Options,
@@ -75,6 +78,7 @@ impl Options {
             snapshot: None,
             rejoin_after_leave: false,
             keyring_file: None,
+            policy: None,
             protocol,
         }
     }

@@ -126,15 +126,17 @@ impl Agent {
             ),
         );
         let (bytes, limit) = (event.name.len() + payload.len(), self.size_limits.user_event_bytes_max);
-        if bytes > limit as usize {
-            return Err(format!("user event exceeds configured limit of {limit} bytes before encoding"));
-        }
-        self.serf.user_event(&event.name, payload, event.coalesce).map_err(|error| match error {
-            CommandError::Refused(UserEventError::TooLarge { .. }) => {
-                format!("encoded user event exceeds configured limit of {limit} bytes after encoding")
-            }
-            error => error.to_string(),
-        })
+        let sent = if bytes > limit as usize {
+            Err(format!("user event exceeds configured limit of {limit} bytes before encoding"))
+        } else {
+            self.serf.user_event(&event.name, payload, event.coalesce).map_err(|error| match error {
+                CommandError::Refused(UserEventError::TooLarge { .. }) => {
+                    format!("encoded user event exceeds configured limit of {limit} bytes after encoding")
+                }
+                error => error.to_string(),
+            })
+        };
+        sent.inspect_err(|why| self.log.warn("agent", format_args!("failed to send user event: {why}")))
     }
 
     fn force_leave(&self, node: &str, prune: bool) -> Result<(), String> {

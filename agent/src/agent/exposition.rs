@@ -18,7 +18,7 @@ impl Agent {
         page.one("serf_encrypted", "gauge", "Whether gossip is encrypted.", u64::from(!self.serf.keys().is_empty()));
         page.tally(&self.tally);
         let help = "Lines of output that nobody read in time.";
-        page.one("serf_log_lines_lost_total", "counter", help, self.log.lines_lost_total());
+        page.one("serf_log_lines_lost_total", "counter", help, self.log.lines_lost_in_all());
         page.text
     }
 }

@@ -13,6 +13,15 @@ impl Agent {
     /// Has every member do `operation`. A report follows in any case; the text is empty when every member did it
     /// (`handleKeyRequest` in `keymanager.go`).
     pub(super) async fn keys(&self, operation: KeyOperation, key: &str) -> (String, KeyReport) {
+        self.log.info(
+            "agent",
+            match operation {
+                KeyOperation::Install => "Initiating key installation",
+                KeyOperation::Use => "Initiating primary key change",
+                KeyOperation::Remove => "Initiating key removal",
+                KeyOperation::List => "Initiating key listing",
+            },
+        );
         let _one_at_a_time = self.key_operation.lock().await;
         let nothing = KeyReport::default();
         if self.protocol < PROTOCOL_QUERIES {

@@ -102,10 +102,15 @@ impl Metrics {
 
     /// Something took so long.
     pub(crate) fn sample(&self, name: &str, took: Duration) {
+        self.observe(name, took.as_secs_f64() * 1000.0);
+    }
+
+    /// Something was so much, one time of several.
+    pub(super) fn observe(&self, name: &str, value: f64) {
         self.with(|state| {
-            let (name, millis) = (format!("{PREFIX}.{name}"), took.as_secs_f64() * 1000.0);
-            state.send(&name, millis, "ms");
-            state.interval().samples.entry(name).or_default().add(millis);
+            let name = format!("{PREFIX}.{name}");
+            state.send(&name, value, "ms");
+            state.interval().samples.entry(name).or_default().add(value);
         });
     }
 

@@ -16,8 +16,6 @@ impl Agent {
     /// deadline that nothing more will.
     pub(super) fn ask(self: &Arc<Self>, outbox: &Arc<Outbox>, seq: u64, query: &Query) {
         let payload = query.payload.as_deref().unwrap_or_default();
-        let shown = quote(payload);
-        self.log.debug("agent", format_args!("Requesting query send: {}. Payload: {shown}", query.name));
         let timeout = match u64::try_from(query.timeout_ns) {
             Ok(0) => self.serf.default_query_timeout(),
             Ok(nanos) => Duration::from_nanos(nanos),
@@ -39,6 +37,13 @@ impl Agent {
         if query.name.starts_with(INTERNAL) && !(query.name == PING && payload.is_empty()) {
             return Err(format!("Queries cannot contain the '{INTERNAL}' prefix"));
         }
+        let shown = quote(payload);
+        self.log.debug("agent", format_args!("Requesting query send: {}. Payload: {shown}", query.name));
+        let asked = self.send_query(query, payload, timeout);
+        asked.inspect_err(|why| self.log.warn("agent", format_args!("failed to start user query: {why}")))
+    }
+
+    fn send_query(&self, query: &Query, payload: &[u8], timeout: Duration) -> Result<Option<QueryStream>, String> {
         if self.protocol < PROTOCOL_QUERIES {
             return Err("Feature not supported".into());
         }

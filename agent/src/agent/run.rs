@@ -106,9 +106,12 @@ async fn live(config: Config, args: &[OsString], log: &Arc<Log>) -> Result<bool,
     if agent.metrics.has_sink() {
         let agent = Arc::clone(&agent);
         tokio::spawn(async move {
-            loop {
+            for seconds in 1_u64.. {
                 tokio::time::sleep(MEASURE_INTERVAL).await;
                 agent.measure();
+                if seconds.is_multiple_of(QUEUES_EVERY) {
+                    agent.measure_queues();
+                }
             }
         });
     }
@@ -231,6 +234,14 @@ impl Agent {
         self.log.info("agent", "shutdown complete");
     }
 
+    /// Takes the depths of the queues (`checkQueueDepth` in serf.go).
+    fn measure_queues(&self) {
+        let queues = self.serf.stats().queues;
+        for (name, depth) in [("Intent", queues.intents), ("Event", queues.events), ("Query", queues.queries)] {
+            self.metrics.observe(&format!("serf.queue.{name}"), f64::from(u32::try_from(depth).unwrap_or(u32::MAX)));
+        }
+    }
+
     /// Takes the figures that are not counted as they come.
     pub(super) fn measure(&self) {
         let stats = self.serf.stats();
@@ -261,9 +272,6 @@ impl Agent {
             self.metrics.gauge(name, f64::from(u32::try_from(value).unwrap_or(u32::MAX)));
         };
         gauge("memberlist.health.score", stats.health_score as usize);
-        gauge("serf.queue.Intent", stats.queues.intents);
-        gauge("serf.queue.Event", stats.queues.events);
-        gauge("serf.queue.Query", stats.queues.queries);
         gauge("runtime.num_goroutines", tokio::runtime::Handle::current().metrics().num_alive_tasks());
     }
 }
@@ -273,6 +281,9 @@ const REJOINS_TOLD_MAX: usize = 16;
 
 /// How often a server is told the figures that are not sent as they change.
 const MEASURE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How often, in those intervals, it is told the depths of the queues.
+const QUEUES_EVERY: u64 = 30;
 
 /// In place of an address: no client can connect.
 const NO_RPC: &str = "none";

@@ -134,6 +134,8 @@ async fn run(agent: &Agent, script: &str, happening: &Happening, timeout: Option
         // So that all that it starts can be ended with it. Without a timeout it stays with us, and with the terminal.
         command.process_group(0);
     }
+    #[cfg(not(unix))]
+    command.kill_on_drop(timeout.is_some());
     let mut child = command.spawn().map_err(|error| go_words(&error))?;
     // It holds our ends of the pipe.
     drop(command);

@@ -98,4 +98,10 @@ Event handlers:
   SERF_SELF_NAME, SERF_SELF_ROLE and SERF_TAG_...) and from its input: a line
   for each member with name, address, role and tags between tabs, or the
   payload of a user event or query. What it prints is the answer to a query.
+
+Environment:
+
+  Each setting of a file can come from a variable: SERF_ and its name in
+  capitals, such as SERF_ENCRYPT_KEY or SERF_RPC_AUTH, but for rpc_addr and
+  event_handlers. Flags win over variables, and variables over files.
 ";

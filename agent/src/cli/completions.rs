@@ -44,6 +44,7 @@ impl Values {
         Some(match (option.name.as_str(), value.text.as_str()) {
             ("format", _) => Self::Words("text json"),
             ("log-level", _) => Self::Words("trace debug info warn err"),
+            ("log-format", _) => Self::Words("text json"),
             ("profile", _) => Self::Words("lan wan local"),
             ("coalesce", _) => Self::Words("true false"),
             (_, "path") => Self::Files,

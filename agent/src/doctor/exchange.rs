@@ -4,7 +4,7 @@ use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use serf_tokio::serf_proto::envelope::EnvelopeConfig;
+use serf_tokio::serf_proto::envelope::{Envelope, EnvelopeConfig};
 use serf_tokio::serf_proto::wire::hashicorp::{self, SerfState};
 use serf_tokio::serf_proto::wire::serf::Clocks;
 use serf_tokio::serf_proto::wire::swim::State;
@@ -65,7 +65,7 @@ pub(super) fn exchange(to: SocketAddr, layers: &EnvelopeConfig, timeout: Duratio
     };
     // What comes is to be read whatever it is, to say what is wrong with it.
     let layers = EnvelopeConfig { verify_incoming: false, ..layers.clone() };
-    let mut inquiry = Inquiry::new(layers, &fresh_seed());
+    let mut inquiry = Inquiry::new(Envelope::new(layers, &fresh_seed()));
     let mut message = Vec::new();
     hashicorp::begin_push_pull(&mut message, false, 0, 0);
     let Some(request) = inquiry.request(message) else { return Exchange::Nonsense };

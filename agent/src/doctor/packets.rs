@@ -58,8 +58,8 @@ impl Pings<'_> {
     fn unanswered(&mut self, seen: &Exchange) {
         let port = self.probe.to().port();
         if self.probe.unreadable > 0 {
-            let advice = "Give the key that the node writes under, the primary one; it understands the one given.";
-            return self.report.failed("udp", "answers come under a key that was not given", advice);
+            let found = "it understands what was given, and answers under another key, its primary one";
+            return self.report.unknown("udp", found);
         }
         match seen {
             Exchange::Sealed | Exchange::Closed | Exchange::Complaint(_) => {
@@ -166,12 +166,18 @@ impl Pings<'_> {
     /// Which member the node is, and whether it announces the address that we use. Only the node itself answers to its name.
     pub(super) fn identify(&mut self, view: &View, to: SocketAddr) {
         let live = view.members.iter().filter(|member| matches!(member.state, State::Alive | State::Suspect));
-        // A node logs pings for others, so the others are tried only when they must.
-        let (here, elsewhere): (Vec<_>, Vec<_>) = live.partition(|member| member.addr == to);
+        // A node logs pings for others, so the others are tried only when they must, and not all of a large cluster. NAT mostly
+        // leaves the port as it is.
+        let (here, mut elsewhere): (Vec<_>, Vec<_>) = live.partition(|member| member.addr == to);
+        elsewhere.sort_by_key(|member| member.addr.port() != to.port());
+        elsewhere.truncate(ELSEWHERE_MAX);
         let batches = here.chunks(BATCH).chain(elsewhere.chunks(BATCH));
         let mut tries = batches.flat_map(|batch| (0..TRIES).map(move |_| batch));
         let Some(node) = tries.find_map(|batch| self.whose_name(batch)) else {
-            return self.report.unknown("name", "the node answered to no name of a live member that it knows");
+            return self.report.unknown(
+                "name",
+                "the node answers to none of the names that were tried; does it announce another address?",
+            );
         };
         self.report.node = Some(node.name.clone());
         if node.addr == to {
@@ -220,6 +226,9 @@ const TRIES: u32 = 3;
 
 /// How many members are pinged by name at once.
 const BATCH: usize = 32;
+
+/// How many members that announce another address are pinged by name at the node's address.
+const ELSEWHERE_MAX: usize = 64;
 
 /// The longest packet of members: memberlist's 1400 bytes, which it exceeds by up to 7.
 const GOSSIP_BYTES_MAX: usize = 1407;

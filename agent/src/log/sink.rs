@@ -35,7 +35,7 @@ struct State {
     syslog: Option<Syslog>,
     /// Since it was told last.
     lines_lost: u64,
-    lines_lost_total: u64,
+    lost_in_all: u64,
 }
 
 #[derive(Debug)]
@@ -62,7 +62,7 @@ impl Log {
             held: Some(Vec::new()),
             syslog: None,
             lines_lost: 0,
-            lines_lost_total: 0,
+            lost_in_all: 0,
         };
         Ok(Self { state: Mutex::new(state), lines })
     }
@@ -151,9 +151,9 @@ impl Log {
         self.lock().format = format;
     }
 
-    /// How many lines nobody read in time.
-    pub fn lines_lost_total(&self) -> u64 {
-        self.lock().lines_lost_total
+    /// How many lines nobody read in time, since the start.
+    pub fn lines_lost_in_all(&self) -> u64 {
+        self.lock().lost_in_all
     }
 
     /// Prints records from `level` on only.
@@ -201,7 +201,7 @@ impl Log {
         }
         if self.lines.try_send(Line::Text(line)).is_err() {
             state.lines_lost += 1;
-            state.lines_lost_total += 1;
+            state.lost_in_all += 1;
         }
     }
 

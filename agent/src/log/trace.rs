@@ -1,7 +1,8 @@
 //! What the node says through `tracing`, in the words of HashiCorp's log.
 
 use core::fmt::{self, Write as _};
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
@@ -11,12 +12,24 @@ use super::{Level, Log};
 
 /// Turns events of the node into records.
 #[derive(Debug)]
-pub struct TraceLog(Arc<Log>);
+pub struct TraceLog {
+    log: Arc<Log>,
+    forced: Mutex<Forced>,
+}
+
+/// What the node does only because somebody demanded it. It follows from what was said before.
+#[derive(Debug, Default)]
+struct Forced {
+    /// A leave of one of these is one of somebody who cannot say so any more.
+    failed: BTreeSet<String>,
+    /// The next reap of this one was demanded.
+    erased: Option<String>,
+}
 
 impl TraceLog {
     /// Adds records to `log`.
     pub const fn new(log: Arc<Log>) -> Self {
-        Self(log)
+        Self { log, forced: Mutex::new(Forced { failed: BTreeSet::new(), erased: None }) }
     }
 }
 
@@ -40,12 +53,13 @@ impl Subscriber for TraceLog {
     fn event(&self, event: &Event<'_>) {
         let mut fields = Fields::default();
         event.record(&mut fields);
-        if fields.message == TOLD_BY_THE_AGENT {
+        let is_forced = self.forced.lock().unwrap_or_else(PoisonError::into_inner).note(&fields);
+        if [TOLD_BY_THE_AGENT, ERASED].contains(&fields.message.as_str()) {
             return;
         }
         let metadata = event.metadata();
-        let text = fields.phrase();
-        self.0.add_with(level(*metadata.level()), component(metadata.target()), &text, &fields.values);
+        let text = fields.phrase(is_forced);
+        self.log.add_with(level(*metadata.level()), component(metadata.target()), &text, &fields.values);
     }
 
     fn enter(&self, _: &Id) {}
@@ -65,9 +79,34 @@ fn level(level: tracing::Level) -> Level {
 
 /// The part of HashiCorp's program that does the same.
 fn component(target: &str) -> &'static str {
-    let is_serf = ["serf_proto::serf", "serf_runtime::joining"].iter().any(|of_serf| target.starts_with(of_serf));
+    let is_serf = ["serf_proto::serf", "serf_proto::node::alone", "serf_runtime::joining"]
+        .iter()
+        .any(|of_serf| target.starts_with(of_serf));
     if is_serf { "serf" } else { "memberlist" }
 }
+
+impl Forced {
+    /// Whether what happened was demanded.
+    fn note(&mut self, fields: &Fields) -> bool {
+        let member = fields.value("member");
+        match (fields.message.as_str(), fields.value("kind")) {
+            (ERASED, _) => self.erased = Some(member.into()),
+            (MEMBER_EVENT, "member-failed") => _ = self.failed.insert(member.into()),
+            (MEMBER_EVENT, "member-leave") => return self.failed.remove(member),
+            (MEMBER_EVENT, "member-reap") => {
+                self.failed.remove(member);
+                return self.erased.take_if(|erased| erased == member).is_some();
+            }
+            (MEMBER_EVENT, _) => _ = self.failed.remove(member),
+            _ => {}
+        }
+        false
+    }
+}
+
+const MEMBER_EVENT: &str = "member event";
+
+const ERASED: &str = "erased on request";
 
 /// The agent names the lines.
 const TOLD_BY_THE_AGENT: &str = "parts of the snapshot cannot be read and are passed over";
@@ -81,13 +120,18 @@ struct Fields {
 }
 
 impl Fields {
+    fn value(&self, name: &str) -> &str {
+        self.values.iter().find(|(known, _)| *known == name).map_or("", |(_, value)| value)
+    }
+
     /// Scripts know some records by their words.
-    fn phrase(&self) -> String {
-        let value = |name| self.values.iter().find(|(known, _)| *known == name).map_or("", |(_, value)| value);
-        let (message, member, addr) = (&self.message, value("member"), value("addr"));
+    fn phrase(&self, is_forced: bool) -> String {
+        let (message, member, addr) = (&self.message, self.value("member"), self.value("addr"));
         let ip = addr.rsplit_once(':').map_or(addr, |(ip, _)| ip).trim_matches(['[', ']']);
         match message.as_str() {
-            "member event" => match value("kind") {
+            MEMBER_EVENT => match self.value("kind") {
+                "member-leave" if is_forced => format!("EventMemberLeave (forced): {member} {ip}"),
+                "member-reap" if is_forced => format!("EventMemberReap (forced): {member} {ip}"),
                 "member-join" => format!("EventMemberJoin: {member} {ip}"),
                 "member-leave" => format!("EventMemberLeave: {member} {ip}"),
                 "member-failed" => format!("EventMemberFailed: {member} {ip}"),
@@ -96,7 +140,8 @@ impl Fields {
             },
             "attempting reconnect" => format!("attempting reconnect to {member} {addr}"),
             "suspect did not refute in time: it is dead" => {
-                format!("Marking {member} as failed, suspect timeout reached")
+                let confirmations = self.value("confirmations");
+                format!("Marking {member} as failed, suspect timeout reached ({confirmations} peer confirmations)")
             }
             "will try again" => "Failed to re-join any previously known node".into(),
             _ if self.values.is_empty() => message.clone(),
@@ -128,10 +173,14 @@ impl Visit for Fields {
 mod tests {
     use super::*;
 
-    fn phrase(message: &str, kind: &str) -> String {
+    fn fields(message: &str, kind: &str) -> Fields {
         let values = [("member", "n1"), ("addr", "[::1]:7946"), ("kind", kind)];
         let values = values.into_iter().filter(|(_, value)| !value.is_empty());
-        Fields { message: message.into(), values: values.map(|(name, value)| (name, value.into())).collect() }.phrase()
+        Fields { message: message.into(), values: values.map(|(name, value)| (name, value.into())).collect() }
+    }
+
+    fn phrase(message: &str, kind: &str) -> String {
+        fields(message, kind).phrase(false)
     }
 
     #[test]
@@ -142,5 +191,25 @@ mod tests {
         assert_eq!(phrase("something else", ""), "something else: member=n1 addr=[::1]:7946");
         assert_eq!(component("serf_proto::serf::reap"), "serf");
         assert_eq!(component("serf_proto::swim::probe"), "memberlist");
+    }
+
+    #[test]
+    fn what_was_demanded_is_told_as_forced() {
+        let mut forced = Forced::default();
+        let mut said = |message: &str, kind: &str| {
+            let fields = fields(message, kind);
+            let is_forced = forced.note(&fields);
+            fields.phrase(is_forced)
+        };
+        assert_eq!(said(MEMBER_EVENT, "member-leave"), "EventMemberLeave: n1 ::1", "it left by itself");
+        said(MEMBER_EVENT, "member-failed");
+        assert_eq!(said(MEMBER_EVENT, "member-leave"), "EventMemberLeave (forced): n1 ::1");
+        assert_eq!(said(MEMBER_EVENT, "member-leave"), "EventMemberLeave: n1 ::1");
+        said(MEMBER_EVENT, "member-failed");
+        said(MEMBER_EVENT, "member-join");
+        assert_eq!(said(MEMBER_EVENT, "member-leave"), "EventMemberLeave: n1 ::1", "it had come back");
+        said(ERASED, "");
+        assert_eq!(said(MEMBER_EVENT, "member-reap"), "EventMemberReap (forced): n1 ::1");
+        assert_eq!(said(MEMBER_EVENT, "member-reap"), "EventMemberReap: n1");
     }
 }

@@ -2,8 +2,10 @@
 
 use std::fs;
 use std::io::Write;
+use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -135,6 +137,7 @@ impl Drop for Running {
 
 impl Running {
     /// Starts an agent with the arguments of a service, in directories of the test's own.
+    /// Its supervisor listens at `NOTIFY_SOCKET` in the directory, if it is there.
     fn start(args: &[String], directory: &Directory) -> (Self, String) {
         let root = directory.0.display().to_string();
         let (bind, rpc) = (free_address(), free_address());
@@ -145,6 +148,10 @@ impl Running {
         let more = ["-node=one", "-bind", &bind, "-rpc-addr", &rpc].map(str::to_owned);
         let mut command = Command::new(OURS);
         command.args(args).args(more).env_remove("NOTIFY_SOCKET").stdout(log);
+        let supervisor = directory.0.join("NOTIFY_SOCKET");
+        if supervisor.exists() {
+            command.env("NOTIFY_SOCKET", supervisor);
+        }
         let agent = Self(command.spawn().expect("can be started"));
         eventually("its RPC", || serf(&["info", "-rpc-addr", &rpc], &[]).out.contains("name = one").then_some(()));
         (agent, rpc)
@@ -173,12 +180,25 @@ fn what_the_systemd_unit_runs_starts_reloads_and_says_farewell() {
     let directory = Directory::new("unit");
     fs::write(directory.0.join("a.json"), r#"{"tags": {"role": "web"}}"#).expect("can be written");
     let args: Vec<_> = setting(&unit, "ExecStart").split(' ').map(str::to_owned).collect();
+    assert_eq!(setting(&unit, "Type"), "notify");
+    let supervisor = UnixDatagram::bind(directory.0.join("NOTIFY_SOCKET")).expect("can be bound");
+    supervisor.set_read_timeout(Some(Duration::from_secs(40))).expect("is not zero");
+    let told = |news: &str| {
+        let mut message = [0; 256];
+        let len = supervisor.recv(&mut message).expect(news);
+        let message = String::from_utf8_lossy(&message[..len]).into_owned();
+        assert!(message.lines().any(|line| line == news), "{message} instead of {news}");
+    };
     let (mut agent, rpc) = Running::start(&args, &directory);
+    told("READY=1");
     fs::write(directory.0.join("a.json"), r#"{"tags": {"role": "db"}}"#).expect("can be written");
     assert_eq!(setting(&unit, "ExecReload"), "/bin/kill -HUP $MAINPID");
     agent.signal("SIGHUP");
+    told("RELOADING=1");
+    told("READY=1");
     eventually("the new tag", || serf(&["members", "-rpc-addr", &rpc], &[]).out.contains("role=db").then_some(()));
     agent.signal(setting(&unit, "KillSignal"));
+    told("STOPPING=1");
     assert_eq!(agent.exit_code(), Some(0));
     let log = fs::read_to_string(directory.0.join("log")).expect("is there");
     assert!(log.contains("agent: requesting graceful leave from Serf"), "{log}");

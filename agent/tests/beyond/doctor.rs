@@ -7,7 +7,7 @@ use std::thread;
 use serde_json::Value;
 use serf_tokio::{Options, Serf};
 
-use crate::lab::{Agent, OURS, Ran, binaries, serf};
+use crate::lab::{Agent, Directory, OURS, Ran, binaries, serf};
 
 const KEY: &str = "MDEyMzQ1Njc4OWFiY2RlZg==";
 const OTHER_KEY: &str = "ZmVkY2JhOTg3NjU0MzIxMA==";
@@ -80,6 +80,40 @@ fn the_right_key_passes_and_a_wrong_one_or_none_is_told_apart() {
         assert_eq!(found(&report, "key"), "the node replies under another key than those given");
         assert_eq!(checks(&report, "unknown"), ["label", "udp"], "silence over UDP is no second fault");
     }
+}
+
+#[test]
+fn while_keys_are_exchanged_it_is_told_whether_the_node_understands_the_given_one() {
+    let directory = Directory::new("keyring");
+    let file = directory.0.join("keyring").display().to_string();
+    for binary in binaries() {
+        std::fs::write(&file, format!(r#"["{KEY}", "{OTHER_KEY}"]"#)).expect("can be written");
+        let node = Agent::start(&binary, "one", &["-keyring-file", &file]);
+        let report = assert_failed(&doctor(&["-encrypt", OTHER_KEY, &node.bind]), &["key"]);
+        assert!(found(&report, "udp").starts_with("it understands what was given"), "{report:#}");
+        assert_failed(&doctor(&["-keyring-file", &file, &node.bind]), &[]);
+        // The other way round, the first key is for writing and the second opens the answers.
+        std::fs::write(&file, format!(r#"["{OTHER_KEY}", "{KEY}"]"#)).expect("can be written");
+        assert_failed(&doctor(&["-keyring-file", &file, &node.bind]), &[]);
+    }
+}
+
+#[test]
+fn addresses_may_be_ipv6_and_names() {
+    if UdpSocket::bind("[::1]:0").is_err() {
+        return eprintln!("NOT RUN: there is no IPv6");
+    }
+    for binary in binaries() {
+        let address = crate::lab::free_address().replace("127.0.0.1", "[::1]");
+        let node = Agent::start(&binary, "one", &["-bind", &address]);
+        let report = assert_failed(&doctor(&[&address]), &[]);
+        assert_eq!(report["node"], "one");
+        assert!(found(&report, "udp-back").starts_with("the node pings [::1]:"));
+        drop(node);
+        let node = Agent::start(&binary, "one", &[]);
+        assert_failed(&doctor(&[&node.bind.replace("127.0.0.1", "localhost")]), &[]);
+    }
+    assert_eq!(found(&doctor(&["::1"]).json(), "address"), "[::1]:7946");
 }
 
 #[test]

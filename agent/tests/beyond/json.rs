@@ -56,6 +56,20 @@ fn every_command_answers_in_json() {
 }
 
 #[test]
+fn whoever_does_not_answer_is_missing_and_the_exit_code_says_so() {
+    for binary in binaries() {
+        let one = Agent::start(&binary, "one", &[]);
+        let mut two = Agent::start(&binary, "two", &["-join", &one.bind]);
+        one.wait_status("two", "alive");
+        two.kill();
+        let ran = one.ask(&["reachability", "-format=json"]);
+        let reach = ran.json();
+        assert_eq!((ran.code, &reach["reachable"]), (Some(1), &false.into()), "{reach:#}");
+        assert_eq!((&reach["live"], &reach["missing"], &reach["acks"]), (&2.into(), &json!(["two"]), &json!(["one"])));
+    }
+}
+
+#[test]
 fn commands_without_an_agent_answer_in_json() {
     let version = serf(&["version", "-format=json"], &[]).json();
     assert_eq!(version, json!({"version": env!("CARGO_PKG_VERSION"), "protocol": {"version": 5, "min": 2}}));

@@ -40,6 +40,13 @@ fn who_suspected_a_failed_member_and_when_is_told_by_those_that_remain() {
         assert!(text.ends_with(&format!("serf doctor {}\n", three.bind)), "{text}");
     }
     assert!(accused_by_probe > 0, "somebody saw it for itself");
+
+    // The doctor finds nothing wrong with one that has lost another, and says where to go on.
+    let ran = one.ask(&["doctor", "-format=json", &one.bind]);
+    let checks = ran.json()["checks"].clone();
+    let members = checks.as_array().and_then(|all| all.iter().find(|it| it["check"] == "members")).expect("is checked");
+    assert_eq!((ran.code, &members["result"]), (Some(0), &"note".into()));
+    assert_eq!(members["advice"], "Ask its agent why: 'serf why NAME', for three.");
 }
 
 #[test]

@@ -1,9 +1,13 @@
 //! Discovery by mDNS, on real multicast: skipped, with a word about it, where this host has none.
 
-use std::net::{IpAddr, Ipv4Addr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
+
+use simple_dns::rdata::{A, PTR, RData, SRV};
+use simple_dns::{CLASS, Name, Packet, ResourceRecord};
+use socket2::{Domain, Socket, Type};
 
 use crate::process::{Agent, eventually};
 
@@ -59,19 +63,50 @@ fn agents_of_one_cluster_find_each_other_and_no_others() {
     assert_eq!(alive(&stranger), 1);
 }
 
+/// Tells everybody who asks for `cluster` on the loopback interface that a member is at `addr`, until the test ends.
+fn announce(cluster: &str, addr: SocketAddr) {
+    let group = Ipv4Addr::new(224, 0, 0, 251);
+    let socket = Socket::new(Domain::IPV4, Type::DGRAM, None).expect("can be made");
+    socket.set_reuse_address(true).expect("is set");
+    socket.bind(&SocketAddr::from((group, 5353)).into()).expect("is shared");
+    socket.join_multicast_v4(&group, &Ipv4Addr::LOCALHOST).expect("has multicast");
+    let socket = UdpSocket::from(socket);
+    let IpAddr::V4(ip) = addr.ip() else { panic!("is no IPv4") };
+    let kind = format!("_serf_{cluster}._tcp.local");
+    let instance = format!("member.{kind}");
+    let mut packet = Packet::new_reply(0);
+    let mut add = |name: &str, data: RData<'static>| {
+        let name = Name::new(name).expect("is a name").into_owned();
+        packet.answers.push(ResourceRecord::new(name, CLASS::IN, 120, data));
+    };
+    let name = |text: &str| Name::new(text).expect("is a name").into_owned();
+    add(&kind, RData::PTR(PTR(name(&instance))));
+    add(&instance, RData::SRV(SRV { priority: 10, weight: 1, port: addr.port(), target: name("host") }));
+    add("host", RData::A(A { address: ip.to_bits() }));
+    let answer = packet.build_bytes_vec().expect("can be built");
+    let asked = cluster.to_owned().into_bytes();
+    std::thread::spawn(move || {
+        let mut packet = [0; 9000];
+        while let Ok((length, from)) = socket.recv_from(&mut packet) {
+            if packet[..length].windows(asked.len()).any(|part| part == asked) {
+                _ = socket.send_to(&answer, from);
+            }
+        }
+    });
+}
+
 #[test]
 fn who_cannot_be_joined_is_tried_again_when_it_can() {
     if !has_multicast(Ipv4Addr::LOCALHOST) {
         return;
     }
-    let (cluster, iface) = (cluster("again"), format!("-iface={LOOPBACK}"));
-    let key = "-encrypt=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
-    // Its key is another, so that both fail.
-    let stranger = Agent::start(&["-node=a", &cluster, &iface]);
-    let agent = Agent::start(&["-node=b", &cluster, &iface, key]);
+    let cluster = cluster("again");
+    let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("is free");
+    announce(&cluster["-discover=".len()..], port);
+    let agent = Agent::start(&["-node=b", &cluster, &format!("-iface={LOOPBACK}")]);
     agent.wait("[ERR] agent.mdns: Failed to join:");
-    drop(stranger);
-    let _late = Agent::start(&["-node=c", &cluster, &iface, key]);
+    // It does not look for anybody by itself.
+    let _member = Agent::start(&["-node=c", &format!("-bind={port}")]);
     eventually("two members", || (alive(&agent) == 2).then_some(()));
 }
 

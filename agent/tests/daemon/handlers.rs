@@ -62,7 +62,7 @@ fn a_handler_may_clean_up_before_it_is_ended_and_its_answer_does_not_count() {
 fn a_reload_loses_no_event_and_keeps_their_order() {
     let dir = Directory::new("in-flight");
     let (page, gate) = (dir.0.join("page").display().to_string(), dir.0.join("gate").display().to_string());
-    let script = format!("until [ -e {gate} ]; do sleep 0.05; done; echo $SERF_USER_EVENT >> {page}");
+    let script = format!("until [ -e {gate} ]; do sleep 0.05; done; sleep 0.3; echo $SERF_USER_EVENT >> {page}");
     let config = |handlers: &str| dir.file("c.json", &format!("{{\"event_handlers\": [{handlers}]}}"));
     let path = config(&format!("\"user={script}\", \"user:gone=echo gone >> {page}\""));
     let agent = Agent::start(&["-config-file", &path]);

@@ -22,6 +22,20 @@ fn a_join_that_fails_says_why_in_the_order_of_the_addresses() {
 }
 
 #[test]
+fn a_join_tells_apart_other_keys_and_none() {
+    let key = |letter: &str| format!("-encrypt=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA{letter}A=");
+    let (encrypted, plain) = (Agent::start(&["-node=seed", &key("A")]), Agent::start(&["-node=plain"]));
+    for (seed, why) in [
+        (&encrypted, "No installed keys could decrypt the message"),
+        (&plain, "Encryption is configured but remote state is not encrypted"),
+    ] {
+        let mut agent = Agent::spawn(ANY_PORT, &[&key("B"), &format!("-join={}", bound(seed))]);
+        assert_eq!(agent.exit_code(), 1);
+        agent.wait(&format!("\t* Failed to join 127.0.0.1: {why}\n"));
+    }
+}
+
+#[test]
 fn a_reload_joins_through_addresses_that_are_new() {
     let dir = Directory::new("joins");
     let (one, two) = (Agent::start(&["-node=first"]), Agent::start(&["-node=second"]));

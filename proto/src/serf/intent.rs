@@ -151,7 +151,7 @@ impl Serf {
         match self.row(idx).status() {
             Some(Status::Left | Status::Failed) => {
                 let name = core.roster.name(idx);
-                self.erase(core, idx);
+                self.erase_on_request(core, idx);
                 // The intent outlives the member for a while, so that others hear of it and we know it when it comes again.
                 self.intent(core, &name, ltime, Intent::Leave { prune: true }, via);
             }
@@ -168,8 +168,13 @@ impl Serf {
         let row = self.row(idx);
         let gone = matches!(row.status(), Some(Status::Left | Status::Failed));
         if gone && row.intent() == Some(Intent::Leave { prune: true }) {
-            self.erase(core, idx);
+            self.erase_on_request(core, idx);
         }
+    }
+
+    fn erase_on_request(&mut self, core: &mut Core, idx: MemberIdx) {
+        tracing::debug!(member = &*core.roster.name(idx), "erased on request");
+        self.erase(core, idx);
     }
 
     /// Has others told of a member's intent, from the beginning if they were being told already.
@@ -181,7 +186,12 @@ impl Serf {
             None => self.intents_queued += 1,
         }
         self.row_mut(core, idx).set_sends(Some(0));
-        self.intents.push(idx);
+        if idx == self.me && self.leaving {
+            // The leave waits for it. A join does not go first: it would be told to the first few that a newcomer knows only.
+            self.intents.push_urgent(idx);
+        } else {
+            self.intents.push(idx);
+        }
         while self.intents_queued > core.cfg.queue_depth_max as usize {
             self.prune_intents(core);
         }

@@ -3,8 +3,7 @@
 use alloc::vec::Vec;
 
 use super::reader::Reader;
-use crate::envelope::{Direction, Envelope, EnvelopeConfig};
-use crate::rng::Seed;
+use crate::envelope::{Direction, Envelope};
 use crate::stats::DropReason;
 use crate::wire::Codec;
 
@@ -12,11 +11,11 @@ use crate::wire::Codec;
 /// and so leaves nothing behind. Like everything here it moves no bytes itself.
 ///
 /// ```
-/// use serf_proto::envelope::EnvelopeConfig;
+/// use serf_proto::envelope::{Envelope, EnvelopeConfig};
 /// use serf_proto::wire::hashicorp;
 /// use serf_proto::{Inquiry, Seed};
 ///
-/// let mut inquiry = Inquiry::new(EnvelopeConfig::default(), &Seed::from_bytes([7; 32]));
+/// let mut inquiry = Inquiry::new(Envelope::new(EnvelopeConfig::default(), &Seed::from_bytes([7; 32])));
 /// let mut message = Vec::new();
 /// hashicorp::begin_push_pull(&mut message, false, 0, 0); // what do you know? We know nobody.
 /// let request = inquiry.request(message).expect("it is short");
@@ -46,10 +45,9 @@ impl Reply {
 }
 
 impl Inquiry {
-    /// An exchange with the layers of `config`. The nonces are drawn from `seed`, which must never come again with the same
-    /// keys.
-    pub fn new(config: EnvelopeConfig, seed: &Seed) -> Self {
-        Self { envelope: Envelope::new(config, seed), reader: Reader::default() }
+    /// An exchange in this envelope.
+    pub fn new(envelope: Envelope) -> Self {
+        Self { envelope, reader: Reader::default() }
     }
 
     /// What to write to the stream to send this message, type byte first; `None` when it is too long for any node.
@@ -72,12 +70,13 @@ impl Inquiry {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::envelope::{Key, Keyring};
+    use crate::envelope::{EnvelopeConfig, Key, Keyring};
+    use crate::rng::Seed;
     use crate::wire::hashicorp;
 
     fn inquiry(key: Option<u8>) -> Inquiry {
         let keyring = Keyring::new(key.map(|byte| Key::new(&[byte; 16]).unwrap())).unwrap();
-        Inquiry::new(EnvelopeConfig { keyring, ..EnvelopeConfig::default() }, &Seed::from_u64(1))
+        Inquiry::new(Envelope::new(EnvelopeConfig { keyring, ..EnvelopeConfig::default() }, &Seed::from_u64(1)))
     }
 
     /// A reply as a node with this key writes it: requests and replies differ in the label only, and there is none.

@@ -107,10 +107,11 @@ impl Swim {
         if !suspicion.is_over(core.now) {
             return;
         }
+        let confirmations = suspicion.confirmations();
         debug_assert_eq!(self.row(idx).state, Some(State::Suspect), "only suspects have a suspicion");
         core.stats.deaths_declared += 1;
         let (node, me) = (core.roster.name(idx), core.roster.name(self.me));
-        tracing::info!(member = &*node, "suspect did not refute in time: it is dead");
+        tracing::info!(member = &*node, confirmations, "suspect did not refute in time: it is dead");
         let incarnation = self.row(idx).incarnation;
         self.dead(core, &Accusation { incarnation, node: &node, from: &me });
     }
