@@ -31,6 +31,15 @@ fn twenty_worlds_keep_every_rule_and_agree_in_the_end() {
 }
 
 #[test]
+fn every_seed_that_ever_failed_passes() {
+    // 15: the simulator's checker held a member for forgotten too late. The others: a member that was back soon after its leave
+    // stayed leaving for some for ever.
+    for seed in [15, 24, 43, 134, 451] {
+        survives(seed);
+    }
+}
+
+#[test]
 fn a_world_can_be_repeated() {
     assert_eq!(run(3).trace_hash, run(3).trace_hash);
 }

@@ -112,21 +112,17 @@ fn without_snapshots_a_cluster_that_stops_as_a_whole_must_be_told_whom_to_join()
 #[test]
 fn slow_nodes_make_healthy_ones_look_failed_without_lifeguard_and_hardly_with_it() {
     let harmed = |has_lifeguard: bool| {
-        let mut harmed = 0.0;
-        for seed in 1..=2 {
-            let mut options = world_options(Phase::Slow, 60, seed, 2);
-            if !has_lifeguard {
-                let plain = Options { awareness_max_multiplier: 1, suspicion_max_timeout_mult: 1, ..Options::lan() };
-                options.config = Config::new(plain).expect("the settings go together");
-            }
-            let settings = PhaseSettings { slow_ppm: 200_000, ..PhaseSettings::default() };
-            let (world, report) = run(options, Phase::Slow, settings);
-            assert!(report.outcome == Outcome::Done && report.is_fine(), "{report:#?}");
-            assert_eq!(world.disagreements(5), []);
-            assert!(sum(&report, "suspicions_of_slow") > 100.0, "{report:#?}");
-            harmed += sum(&report, "failures_of_healthy_by_healthy") + sum(&report, "failures_of_healthy_by_slow");
+        let mut options = world_options(Phase::Slow, 60, 1, 2);
+        if !has_lifeguard {
+            let plain = Options { awareness_max_multiplier: 1, suspicion_max_timeout_mult: 1, ..Options::lan() };
+            options.config = Config::new(plain).expect("the settings go together");
         }
-        harmed
+        let settings = PhaseSettings { slow_ppm: 200_000, ..PhaseSettings::default() };
+        let (world, report) = run(options, Phase::Slow, settings);
+        assert!(report.outcome == Outcome::Done && report.is_fine(), "{report:#?}");
+        assert_eq!(world.disagreements(5), []);
+        assert!(sum(&report, "suspicions_of_slow") > 100.0, "{report:#?}");
+        sum(&report, "failures_of_healthy_by_healthy") + sum(&report, "failures_of_healthy_by_slow")
     };
     let (with, without) = (harmed(true), harmed(false));
     assert!(without > 10.0 && with < without / 5.0, "{with} with Lifeguard, {without} without");
@@ -204,11 +200,11 @@ fn no_phase_depends_on_the_number_of_threads() {
     for phase in [Phase::Partition, Phase::Restart, Phase::Slow, Phase::Flap, Phase::Rotate, Phase::Rtt] {
         let run = |threads| {
             let settings =
-                PhaseSettings { slow_for: Duration::from_secs(40), flap_count: 2, ..PhaseSettings::default() };
-            let (world, report) = run(world_options(phase, 30, 9, threads), phase, settings);
+                PhaseSettings { slow_for: Duration::from_secs(20), flap_count: 1, ..PhaseSettings::default() };
+            let (world, report) = run(world_options(phase, 16, 9, threads), phase, settings);
             (world.trace_hash(), format!("{report:?}"))
         };
-        assert_eq!(run(1), run(3), "{phase}");
+        assert_eq!(run(1), run(2), "{phase}");
     }
 }
 
