@@ -22,6 +22,8 @@ pub(crate) enum Offer {
 #[derive(Clone, Debug)]
 pub(crate) struct Tiers<T> {
     stacks: Vec<Vec<T>>,
+    /// An item that goes before all others until it has been sent often enough.
+    urgent: Option<Urgent<T>>,
     /// No stack below this one has items.
     lowest: usize,
     len: usize,
@@ -30,9 +32,18 @@ pub(crate) struct Tiers<T> {
     in_round: bool,
 }
 
+/// The item that does not wait its turn.
+#[derive(Clone, Debug)]
+struct Urgent<T> {
+    item: T,
+    sends: usize,
+    /// Whether it has been offered in this round.
+    offered: bool,
+}
+
 impl<T: PartialEq> Tiers<T> {
     pub(crate) const fn new() -> Self {
-        Self { stacks: Vec::new(), lowest: 0, len: 0, arrived: Vec::new(), in_round: false }
+        Self { stacks: Vec::new(), urgent: None, lowest: 0, len: 0, arrived: Vec::new(), in_round: false }
     }
 
     /// Adds an item that has not been sent.
@@ -44,6 +55,15 @@ impl<T: PartialEq> Tiers<T> {
         self.stacks[0].push(item);
         self.len += 1;
         self.lowest = 0;
+    }
+
+    /// Adds an item that has not been sent, and that goes before all others every time: there is one at a time, so that it costs
+    /// the others little, and however much waits it is told at once. It takes the place of the one before, and any other place
+    /// that it has itself.
+    pub(crate) fn push_urgent(&mut self, item: T) {
+        self.retain(|_, other| *other != item);
+        self.len += usize::from(self.urgent.is_none());
+        self.urgent = Some(Urgent { item, sends: 0, offered: false });
     }
 
     /// How many items there are, stale ones included.
@@ -58,6 +78,9 @@ impl<T: PartialEq> Tiers<T> {
     /// How often the next item has been sent; `None` when there is none.
     #[cfg(test)]
     pub(crate) fn next_sends(&self) -> Option<usize> {
+        if let Some(urgent) = &self.urgent {
+            return Some(urgent.sends);
+        }
         (self.lowest..self.stacks.len()).find(|&sends| !self.stacks[sends].is_empty())
     }
 
@@ -71,6 +94,9 @@ impl<T: PartialEq> Tiers<T> {
     pub(crate) fn begin_round(&mut self) {
         self.arrived.clear();
         self.in_round = true;
+        if let Some(urgent) = &mut self.urgent {
+            urgent.offered = false;
+        }
     }
 
     /// Ends a round.
@@ -89,7 +115,7 @@ impl<T: PartialEq> Tiers<T> {
             self.arrived.clear();
         }
         let mut sends = self.lowest;
-        let mut full = false;
+        let mut full = self.urgent.is_some() && self.fill_urgent(limit, &mut offer);
         while sends < self.stacks.len() && !full {
             let arrived = self.arrived.get(sends).copied().unwrap_or(0);
             let stack = &mut self.stacks[sends];
@@ -114,6 +140,23 @@ impl<T: PartialEq> Tiers<T> {
             }
         }
         self.find_lowest();
+    }
+
+    /// Offers the urgent item, and says whether the packet is full.
+    fn fill_urgent(&mut self, limit: usize, offer: &mut impl FnMut(usize, &T) -> Offer) -> bool {
+        let Some(urgent) = self.urgent.as_mut().filter(|urgent| !(self.in_round && urgent.offered)) else {
+            return false;
+        };
+        match offer(urgent.sends, &urgent.item) {
+            Offer::Full => return true,
+            Offer::Sent => (urgent.sends, urgent.offered) = (urgent.sends + 1, true),
+            Offer::Stale => urgent.sends = limit,
+        }
+        if urgent.sends >= limit {
+            self.urgent = None;
+            self.len -= 1;
+        }
+        false
     }
 
     /// Moves items of one stack to the next, or drops them if they have now been sent often enough. Returns how many moved.
@@ -146,7 +189,8 @@ impl<T: PartialEq> Tiers<T> {
 
     /// Drops the items that `keep` refuses. It is told how often each has been sent.
     pub(crate) fn retain(&mut self, mut keep: impl FnMut(usize, &T) -> bool) {
-        self.len = 0;
+        self.urgent.take_if(|urgent| !keep(urgent.sends, &urgent.item));
+        self.len = usize::from(self.urgent.is_some());
         for (sends, stack) in self.stacks.iter_mut().enumerate() {
             stack.retain(|item| keep(sends, item));
             self.len += stack.len();
@@ -154,9 +198,13 @@ impl<T: PartialEq> Tiers<T> {
     }
 
     /// Takes out the item that is worth the least, sent most often and among those the oldest, and says how often it has
-    /// been sent.
+    /// been sent. The urgent item is worth the most.
     pub(crate) fn prune(&mut self) -> Option<(usize, T)> {
-        let sends = self.stacks.iter().rposition(|stack| !stack.is_empty())?;
+        let Some(sends) = self.stacks.iter().rposition(|stack| !stack.is_empty()) else {
+            let urgent = self.urgent.take()?;
+            self.len -= 1;
+            return Some((urgent.sends, urgent.item));
+        };
         self.len -= 1;
         Some((sends, self.stacks[sends].remove(0)))
     }
@@ -283,6 +331,60 @@ mod tests {
         assert_eq!(take(&mut queue, 4, 9), ['a']);
         queue.push('a');
         assert_eq!((take(&mut queue, 4, 9), queue.len()), (vec!['a'], 1));
+    }
+
+    #[test]
+    fn an_urgent_item_goes_first_in_every_packet_until_it_has_been_sent_as_often_as_the_limit_says() {
+        let mut queue = Tiers::new();
+        queue.push('a');
+        queue.push_urgent('u');
+        queue.push('b');
+        assert_eq!(queue.len(), 3);
+        assert_eq!(take(&mut queue, 3, 0), [], "it does not fit, nor does anything after it");
+        assert_eq!(take(&mut queue, 3, 2), ['u', 'b']);
+        queue.push('c');
+        assert_eq!(take(&mut queue, 3, 2), ['u', 'c']);
+        assert_eq!(take(&mut queue, 3, 2), ['u', 'a']);
+        assert_eq!((take(&mut queue, 3, 1), queue.len()), (vec!['a'], 3));
+    }
+
+    #[test]
+    fn an_item_that_becomes_urgent_gives_up_its_other_places() {
+        let mut queue = Tiers::new();
+        queue.push('u');
+        queue.push('a');
+        assert_eq!(take(&mut queue, 9, 2), ['a', 'u']);
+        queue.push('u');
+        queue.push_urgent('u');
+        assert_eq!(queue.len(), 2);
+        assert_eq!(take(&mut queue, 9, 9), ['u', 'a']);
+        assert_eq!(take(&mut queue, 9, 9), ['u', 'a']);
+    }
+
+    #[test]
+    fn in_a_round_an_urgent_item_is_offered_once() {
+        let mut queue = Tiers::new();
+        queue.push('a');
+        queue.push_urgent('u');
+        queue.begin_round();
+        assert_eq!(take(&mut queue, 3, 1), ['u']);
+        assert_eq!(take(&mut queue, 3, 9), ['a']);
+        queue.end_round();
+        queue.begin_round();
+        assert_eq!(take(&mut queue, 3, 9), ['u', 'a']);
+        queue.end_round();
+    }
+
+    #[test]
+    fn an_urgent_item_makes_room_last_and_its_newer_word_begins_anew() {
+        let mut queue = Tiers::new();
+        queue.push_urgent('u');
+        assert_eq!(take(&mut queue, 3, 9), ['u']);
+        queue.push_urgent('u');
+        assert_eq!((queue.len(), queue.next_sends()), (1, Some(0)));
+        queue.push('a');
+        assert_eq!((queue.prune(), queue.prune(), queue.prune()), (Some((0, 'a')), Some((0, 'u')), None));
+        assert!(queue.is_empty());
     }
 
     #[test]

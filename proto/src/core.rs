@@ -10,6 +10,7 @@ use bytes::Bytes;
 
 use crate::config::Config;
 use crate::event::{Event, KeyOperation, QueryId};
+use crate::policy::SharedPolicy;
 use crate::rng::{Rng, Seed};
 use crate::roster::{Directory, MemberIdx, Name, Roster};
 use crate::stats::Stats;
@@ -26,6 +27,8 @@ pub(crate) struct Core {
     /// From whom it comes.
     pub(crate) heard_from: HeardFrom,
     pub(crate) cfg: Arc<Config>,
+    /// What the application decides.
+    pub(crate) policy: Option<SharedPolicy>,
     pub(crate) rng: Streams,
     pub(crate) roster: Roster,
     pub(crate) timers: Timers,
@@ -49,6 +52,7 @@ impl Core {
             heard_in: Codec::Native,
             heard_from: HeardFrom::Nobody,
             cfg,
+            policy: None,
             rng,
             roster: Roster::new(directory, hash_key),
             timers: Timers::new(),

@@ -253,10 +253,12 @@ pub enum SeedFailureCause {
     Unencrypted,
     /// The answer has another label than ours, or only one of us has any.
     Label,
-    /// It answered that it could not read our request: its key, its label or its settings are others.
+    /// It answered that it refuses our request: its key, its label or its settings are others, or its policy is against us.
     Rejected,
     /// The answer could be read, but its versions and ours do not go together.
     Refused,
+    /// The answer could be read, but our [`Policy`](crate::Policy) has decided against a merge.
+    Vetoed,
 }
 
 impl fmt::Display for SeedFailureCause {
@@ -269,8 +271,9 @@ impl fmt::Display for SeedFailureCause {
             Self::Key => "sent an answer that none of our keys opens",
             Self::Unencrypted => "sent an answer that is not encrypted",
             Self::Label => "sent an answer with another label than ours",
-            Self::Rejected => "could not read our request: does it have our key and our label?",
+            Self::Rejected => "refused our request: does it have our key and our label, and does it admit us?",
             Self::Refused => "speaks versions that do not go with ours",
+            Self::Vetoed => "is of a cluster with which our policy does not merge",
         })
     }
 }

@@ -32,6 +32,7 @@ mod input;
 pub mod limits;
 mod node;
 mod outbox;
+mod policy;
 mod rng;
 mod roster;
 mod serf;
@@ -53,6 +54,7 @@ pub use node::{
     Retry, SetTagsError, Source, Start, UserEventError, Why,
 };
 pub use outbox::{Outbox, Output, StreamId};
+pub use policy::{Candidate, Policy, SharedPolicy, Veto};
 pub use rng::{Rng, Seed};
 pub use roster::{Directory, Identity, IdentityError, Name, Peer};
 pub use serf::{

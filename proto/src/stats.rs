@@ -42,11 +42,13 @@ pub enum DropReason {
     Key,
     /// Something compressed that cannot be inflated, or not within its limit.
     Inflate,
+    /// A member or a merge against which the application's [`Policy`](crate::Policy) has decided.
+    Vetoed,
 }
 
 impl DropReason {
     /// Every reason, in the order of their numbers.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Checksum,
         Self::Compound,
         Self::Malformed,
@@ -62,6 +64,7 @@ impl DropReason {
         Self::Unencrypted,
         Self::Key,
         Self::Inflate,
+        Self::Vetoed,
     ];
 
     /// A short name for reports: lower case, words joined by underscores.
@@ -82,6 +85,7 @@ impl DropReason {
             Self::Unencrypted => "unencrypted",
             Self::Key => "key",
             Self::Inflate => "inflate",
+            Self::Vetoed => "vetoed",
         }
     }
 }

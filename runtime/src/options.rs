@@ -3,7 +3,7 @@
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
-use serf_proto::Tags;
+use serf_proto::{SharedPolicy, Tags};
 
 /// Everything that [`Serf::start`](crate::Serf::start) needs to know. Start from a profile and change what you need:
 ///
@@ -36,6 +36,9 @@ pub struct Options {
     /// Where the keys are written to whenever members change them; [`read_keyring_file`](crate::read_keyring_file) reads them for
     /// [`encrypt_keys`](serf_proto::Options::encrypt_keys). Without it such changes are forgotten at the end. Default none.
     pub keyring_file: Option<PathBuf>,
+    /// Whom to admit, with which cluster to merge, and how long to remember whom, if the application decides that. It is called
+    /// while the node is locked, and must not call the node. Default none: everybody is admitted.
+    pub policy: Option<SharedPolicy>,
     /// The settings of the protocol: intervals, timeouts, limits. The profiles are those of HashiCorp's nodes, but that news
     /// goes out at once after a quiet time, and a backlog in up to eight packets at a time.
     pub protocol: serf_proto::Options,
@@ -68,6 +71,7 @@ impl Options {
             snapshot: None,
             rejoin_after_leave: false,
             keyring_file: None,
+            policy: None,
             protocol,
         }
     }

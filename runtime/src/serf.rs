@@ -104,6 +104,10 @@ impl<N: Net> Serf<N> {
         let after_leave = if options.rejoin_after_leave { AfterLeave::Rejoin } else { AfterLeave::Forget };
         let opened = options.snapshot.map(|path| open_snapshot(path, after_leave)).transpose()?;
         let (start, snapshot) = opened.map_or((Start::new(), None), |(start, writer)| (start, Some(writer)));
+        let start = match options.policy {
+            Some(policy) => start.with_policy(policy),
+            None => start,
+        };
         let was_member = start.snapshot.as_ref().is_some_and(|snapshot| snapshot.alive().count() > 0);
         let files = Files { snapshot, keyring: options.keyring_file.map(KeyringFile::new) };
         let (shared, events) = Shared::start(net, bound, sockets, bounds, files, |now, out| {

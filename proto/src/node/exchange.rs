@@ -11,13 +11,14 @@ use crate::envelope::Direction;
 use crate::event::SeedFailureCause;
 use crate::limits::STREAM_MESSAGE_BYTES_MAX;
 use crate::outbox::{Outbox, Output, StreamId};
+use crate::policy::Candidate;
 use crate::stats::DropReason;
 use crate::stream::{Step, Unit, frame};
 use crate::time::Instant;
 use crate::timer::Many;
 use crate::wire::hashicorp::{self, ACK, PING, PUSH_PULL, USER};
-use crate::wire::swim::{Ack, Message, Ping};
-use crate::wire::{Codec, PushPull, Writer, native};
+use crate::wire::swim::{Ack, Message, Ping, State};
+use crate::wire::{Codec, MemberState, PushPull, Writer, native};
 
 impl Node {
     /// Opens a stream to somebody, for an exchange that must be over at `until`.
@@ -131,6 +132,9 @@ impl Node {
             match PushPull::parse(codec, unit.body()) {
                 Ok(remote) => {
                     self.core.stats.push_pulls_in += 1;
+                    if remote.join() && !self.admits_merge(&remote) {
+                        return self.complain(id, Some(DropReason::Vetoed), out);
+                    }
                     if let Some(reply) = self.push_pull(codec, remote.join()) {
                         self.write(id, reply, Direction::Reply, out);
                     }
@@ -189,6 +193,7 @@ impl Node {
             }
             Ask::PushPull { .. } | Ask::Join { .. } if unit.is(PUSH_PULL) => {
                 match PushPull::parse(unit.codec(), unit.body()) {
+                    Ok(remote) if is_join(ask) && !self.admits_merge(&remote) => Err(SeedFailureCause::Vetoed),
                     Ok(remote) => {
                         let ignore_old = self.ignores_old_events(ask);
                         self.merge(&remote, ignore_old, out)
@@ -237,9 +242,33 @@ impl Node {
         Ok(())
     }
 
+    /// Whether the application admits a merge with the other side's members. One that cannot be read is none.
+    fn admits_merge(&mut self, remote: &PushPull<'_>) -> bool {
+        let Some(policy) = &self.core.policy else { return true };
+        let others: Vec<Candidate<'_>> = match remote {
+            PushPull::Native(remote) => remote.states().map(MemberState::from).filter_map(candidate).collect(),
+            PushPull::HashiCorp(remote) => remote.states().map(MemberState::from).filter_map(candidate).collect(),
+        };
+        let admitted = policy.admits_merge(&others);
+        if !admitted {
+            self.core.stats.drop(DropReason::Vetoed);
+        }
+        admitted
+    }
+
     fn joins_ignore_old(&self) -> bool {
         self.joins.values().any(|join| join.old == OldEvents::Ignore)
     }
+}
+
+/// A state as it is shown to the application; `None` for one that cannot be read.
+fn candidate(member: MemberState<'_>) -> Option<Candidate<'_>> {
+    Some(Candidate::new(member.announced.peer().ok()?, member.state == Some(State::Left)))
+}
+
+/// Whether an exchange is to bring two clusters together.
+const fn is_join(ask: Ask) -> bool {
+    matches!(ask, Ask::Join { .. } | Ask::PushPull { join: true, .. })
 }
 
 /// A message that is one frame, on a stream.
@@ -261,6 +290,7 @@ const fn complaint(fault: DropReason) -> Option<&'static str> {
         DropReason::Unencrypted => Some("this cluster is encrypted and the stream is not"),
         DropReason::Key => Some("no key of this node opens the stream"),
         DropReason::Inflate => Some("the stream cannot be decompressed"),
+        DropReason::Vetoed => Some("this cluster does not merge with that of the stream"),
         _ => None,
     }
 }

@@ -4,9 +4,11 @@ use alloc::collections::BTreeSet;
 use core::net::SocketAddr;
 
 use super::{Node, NodeState};
+use crate::broadcast::transmit_limit;
 use crate::envelope::Packer;
 use crate::event::{Event, LeaveReport};
 use crate::outbox::{Outbox, Output};
+use crate::time::Instant;
 use crate::timer::Slot;
 use crate::wire::Codec;
 
@@ -51,7 +53,9 @@ impl Leaving {
 /// Who has been told of the leave. They tell the others.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Told {
-    pub(super) intent: BTreeSet<SocketAddr>,
+    /// When the step of the leave that is under way began.
+    since: Instant,
+    intent: BTreeSet<SocketAddr>,
     farewell: BTreeSet<SocketAddr>,
 }
 
@@ -78,10 +82,16 @@ impl Node {
         }
     }
 
-    /// Whether so many copies went to so many different members that the news cannot get lost, though there are more copies to
-    /// send. In a large or busy cluster the last copy goes out long after everybody knows.
+    /// Whether so many copies went to so many different members that the news cannot get lost, and twice the time has passed in
+    /// which all copies would go out if there were nothing else to tell. In a busy cluster the last copy may go out long after
+    /// everybody knows. Without that time the farewell would overtake the intent at many members, and they would see a failure
+    /// first.
     fn is_enough(&self, copies: u32, told: &BTreeSet<SocketAddr>) -> bool {
-        copies >= COPIES_ENOUGH && told.len() >= COPIES_ENOUGH.min(self.swim.others_live()) as usize
+        let cfg = &self.core.cfg;
+        let ticks = transmit_limit(cfg.retransmit_mult, self.swim.members_known()).div_ceil(cfg.gossip_nodes as usize);
+        let spread = cfg.gossip_interval.saturating_mul(u32::try_from(SPREAD_SHARE * ticks).unwrap_or(u32::MAX));
+        let everybody = told.len() >= COPIES_ENOUGH.min(self.swim.others_live()) as usize;
+        copies >= COPIES_ENOUGH && everybody && self.core.now - self.told.since >= spread
     }
 
     /// Begins to leave. The snapshot is told first: what follows is not the cluster's doing.
@@ -92,6 +102,7 @@ impl Node {
         let anybody = self.serf.leave(&mut self.core);
         self.core.arm(self.core.cfg.broadcast_timeout, Slot::Leave);
         self.leaving = Leaving::Intent { waited: !anybody };
+        self.told.since = self.core.now;
     }
 
     /// The time for a step is up.
@@ -112,6 +123,7 @@ impl Node {
                 return;
             }
             self.leaving = Leaving::Farewell { complete: told, sent: false, waited: false };
+            self.told.since = self.core.now;
             self.core.arm(self.core.cfg.broadcast_timeout, Slot::Leave);
             self.swim.leave(&mut self.core);
             self.deliver_notifications(out);
@@ -136,6 +148,9 @@ impl Node {
         }
     }
 }
+
+/// The time given to the news, in units of the time that all copies take when there is nothing else to tell.
+const SPREAD_SHARE: usize = 2;
 
 fn count(told: &BTreeSet<SocketAddr>) -> u32 {
     u32::try_from(told.len()).unwrap_or(u32::MAX)

@@ -36,6 +36,7 @@ use crate::envelope::{self, Envelope, Parts};
 use crate::event::JoinId;
 use crate::limits::COMPOUND_DEPTH_MAX;
 use crate::outbox::{Outbox, Output, StreamId};
+use crate::policy::SharedPolicy;
 use crate::rng::Seed;
 use crate::roster::{Directory, Identity, MemberIdx};
 use crate::serf::{Delivered, Serf, Snapshot};
@@ -83,6 +84,8 @@ pub struct Start {
     pub converged: bool,
     /// What an earlier life of this node left behind.
     pub snapshot: Option<Snapshot>,
+    /// What the application decides; none: nothing is decided against.
+    pub policy: Option<SharedPolicy>,
 }
 
 impl Start {
@@ -102,6 +105,12 @@ impl Start {
     #[must_use]
     pub fn with_snapshot(self, snapshot: Snapshot) -> Self {
         Self { snapshot: Some(snapshot), ..self }
+    }
+
+    /// With decisions of the application.
+    #[must_use]
+    pub fn with_policy(self, policy: SharedPolicy) -> Self {
+        Self { policy: Some(policy), ..self }
     }
 
     /// As a member of a cluster of everybody in the directory.
@@ -144,6 +153,7 @@ impl Node {
     ) -> Self {
         let envelope = Envelope::new(cfg.envelope().clone(), seed);
         let mut core = Core::new(cfg, seed, start.directory, now);
+        core.policy = start.policy;
         let gossip_phase = core.rng.jitter.duration_below(core.cfg.gossip_interval);
         let identity = identity.clone().with_versions(core.cfg.codec.versions().speaking(core.cfg.protocol_version));
         let swim = Swim::new(&mut core, &identity, start.converged);

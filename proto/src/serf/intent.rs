@@ -186,7 +186,12 @@ impl Serf {
             None => self.intents_queued += 1,
         }
         self.row_mut(core, idx).set_sends(Some(0));
-        self.intents.push(idx);
+        if idx == self.me && self.leaving {
+            // The leave waits for it. A join does not go first: it would be told to the first few that a newcomer knows only.
+            self.intents.push_urgent(idx);
+        } else {
+            self.intents.push(idx);
+        }
         while self.intents_queued > core.cfg.queue_depth_max as usize {
             self.prune_intents(core);
         }

@@ -1,7 +1,9 @@
 //! Forgetting members that have been gone for long, and trying to reach the failed until then.
 
+use core::time::Duration;
+
 use super::Serf;
-use super::member::Row;
+use super::member::{Gone, Row};
 use crate::core::{Ask, Core, Notification};
 use crate::roster::Holder;
 use crate::timer::Slot;
@@ -17,8 +19,12 @@ impl Serf {
     /// Forgets whoever is due (`handleReap` in serf), then intents that waited too long for their member.
     pub(super) fn reap(&mut self, core: &mut Core) {
         let (now, cfg) = (core.now, core.cfg.clone());
-        let failed = self.failed.iter().filter(|gone| now - gone.since > cfg.reconnect_timeout);
-        let left = self.left.iter().filter(|gone| now - gone.since > cfg.tombstone_timeout);
+        let outlived = |gone: &Gone, timeout: Duration| {
+            let member = core.policy.as_ref().and_then(|policy| Some((policy, self.member(core, gone.idx)?)));
+            now - gone.since > member.map_or(timeout, |(policy, member)| policy.reconnect_timeout(&member, timeout))
+        };
+        let failed = self.failed.iter().filter(|gone| outlived(gone, cfg.reconnect_timeout));
+        let left = self.left.iter().filter(|gone| outlived(gone, cfg.tombstone_timeout));
         let due: alloc::vec::Vec<_> = failed.chain(left).map(|gone| gone.idx).collect();
         for idx in due {
             self.erase(core, idx);

@@ -217,6 +217,11 @@ impl Swim {
         let unchanged = row.state.is_some() && core.roster.peer(idx).is_some_and(|p| p.announced() == peer);
         let claim = Claim::Alive { moved, unchanged };
         match judge(row, claim, incarnation, self.about(idx)) {
+            Verdict::Adopt if (!unchanged || is_gone(row)) && !admits(core, peer) => {
+                if found.is_none() {
+                    core.roster.forget_unheld(idx);
+                }
+            }
             Verdict::Adopt => self.adopt(core, idx, incarnation, peer),
             Verdict::Refute => self.refute(core, incarnation),
             _ => {
@@ -246,10 +251,17 @@ impl Swim {
         }
         let claim = Claim::Alive { moved: false, unchanged: row.state.is_some() };
         match judge(row, claim, incarnation, self.about(idx)) {
+            Verdict::Adopt if core.policy.is_some() && is_gone(row) && !self.may_return(core, idx) => {}
             Verdict::Adopt => self.revive(core, idx, incarnation),
             Verdict::Refute => self.refute(core, incarnation),
             _ => core.stats.repeats_in += 1,
         }
+    }
+
+    /// Whether a member that is gone, or whose name only we know, may be one again as what the roster has of it.
+    fn may_return(&self, core: &mut Core, idx: MemberIdx) -> bool {
+        let peer = core.roster.peer(idx).map(Arc::clone);
+        peer.is_none_or(|peer| admits(core, peer.announced()))
     }
 
     /// Whether the address differs from the one we know. An IPv4 address and its IPv6-mapped form are the same.
@@ -398,6 +410,20 @@ impl Swim {
             (true, true) => About::MeLeaving,
         }
     }
+}
+
+/// Whether the member is not one now: nobody, dead or left.
+const fn is_gone(row: Row) -> bool {
+    matches!(row.state, None | Some(State::Dead | State::Left))
+}
+
+/// Whether the application admits a member that announces this.
+fn admits(core: &mut Core, peer: PeerRef<'_>) -> bool {
+    let admitted = core.policy.as_ref().is_none_or(|policy| policy.admits(peer));
+    if !admitted {
+        core.stats.drop(DropReason::Vetoed);
+    }
+    admitted
 }
 
 /// How something became known that was heard there; `otherwise` when it was heard nowhere.
