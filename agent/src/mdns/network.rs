@@ -95,7 +95,12 @@ impl Network {
 
     /// The next packet of somebody who asks.
     pub(crate) async fn next_question(&self, packet: &mut [u8]) -> io::Result<Received<'_>> {
-        self.next(packet, |pair| &pair.listener).await
+        loop {
+            let received = self.next(packet, |pair| &pair.listener).await?;
+            if is_near(received.from.ip()) {
+                return Ok(received);
+            }
+        }
     }
 
     /// The next packet of somebody who answers.
@@ -134,8 +139,8 @@ impl Pair {
         listener.set_reuse_address(true)?;
         #[cfg(all(unix, not(target_os = "linux")))]
         listener.set_reuse_port(true)?;
-        // Bound to the group we get nothing that is for the others.
-        let bound = if cfg!(unix) { group } else { SocketAddr::new(any, group.port()) };
+        // Bound to the group we get nothing that is for the others. A group of IPv6 would have to be one of one link.
+        let bound = if cfg!(unix) && group.is_ipv4() { group } else { SocketAddr::new(any, group.port()) };
         listener.bind(&bound.into())?;
         let asker = socket(group)?;
         asker.bind(&SocketAddr::new(any, 0).into())?;
@@ -154,6 +159,15 @@ impl Pair {
         joined.or_else(unless_joined)?;
         SockRef::from(&self.asker).set_multicast_if_v6(interface)?;
         self.asker.send_to(question, GROUP_V6).await.map(drop)
+    }
+}
+
+/// Whether somebody may be on one of our links. Of IPv6 packets also such come that were sent to us alone, from anywhere; who is
+/// far away gets no answer (section 11 of RFC 6762).
+const fn is_near(from: IpAddr) -> bool {
+    match from {
+        IpAddr::V4(_) => true,
+        IpAddr::V6(ip) => ip.is_unicast_link_local() || ip.is_loopback() || ip.is_unique_local(),
     }
 }
 
@@ -185,3 +199,15 @@ const GROUP_V6: SocketAddr = SocketAddr::new(IpAddr::V6(GROUP_V6_IP), PORT);
 
 /// A packet that came with fewer was forwarded, which none may be (section 11 of RFC 6762).
 const HOPS: u32 = 255;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_far_away_gets_no_answer() {
+        let near = |ip: &str| is_near(ip.parse().expect("is one"));
+        assert!(near("192.0.2.1") && near("fe80::1") && near("::1") && near("fd00::1"));
+        assert!(!near("2001:db8::1"));
+    }
+}

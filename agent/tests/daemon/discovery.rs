@@ -1,6 +1,6 @@
 //! Discovery by mDNS, on real multicast: skipped, with a word about it, where this host has none.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, UdpSocket};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -61,6 +61,39 @@ fn agents_of_one_cluster_find_each_other_and_no_others() {
         agents.iter().any(|agent| agent.output().contains("[INFO] agent.mdns: Joined 1 hosts")).then_some(())
     });
     assert_eq!(alive(&stranger), 1);
+}
+
+/// An interface on which a packet for the group of mDNS comes back over IPv6.
+fn multicast_v6() -> Option<String> {
+    let group = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0xfb);
+    let works = |index: u32| {
+        let socket = UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0))?;
+        socket.set_read_timeout(Some(Duration::from_secs(2)))?;
+        socket.join_multicast_v6(&group, index)?;
+        socket.send_to(b"probe", SocketAddrV6::new(group, socket.local_addr()?.port(), 0, index))?;
+        socket.recv(&mut [0; 9])
+    };
+    let interfaces = if_addrs::get_if_addrs().expect("can be listed");
+    let of_ipv6 = interfaces.into_iter().filter(|interface| interface.ip().is_ipv6());
+    let found = of_ipv6.filter(|interface| interface.index.is_some_and(|index| works(index).is_ok()));
+    found.map(|interface| interface.name).next()
+}
+
+#[test]
+fn either_of_ipv4_and_ipv6_is_enough() {
+    let v4 = has_multicast(Ipv4Addr::LOCALHOST).then(|| LOOPBACK.to_owned());
+    for (without, interface) in [("ipv6", v4), ("ipv4", multicast_v6())] {
+        let Some(interface) = interface else {
+            eprintln!("NOT RUN: no multicast without {without}");
+            continue;
+        };
+        let (cluster, interface) = (cluster(without), format!("-mdns-iface={interface}"));
+        let off = format!("-mdns-disable-{without}");
+        let agents = ["a", "b"].map(|name| Agent::start(&[&format!("-node={name}"), &cluster, &interface, &off]));
+        for agent in &agents {
+            eventually("two members", || (alive(agent) == 2).then_some(()));
+        }
+    }
 }
 
 /// Tells everybody who asks for `cluster` on the loopback interface that a member is at `addr`, until the test ends.

@@ -12,4 +12,5 @@ mod handlers;
 mod joins;
 mod log;
 mod metrics;
+mod rules;
 mod supervisor;
