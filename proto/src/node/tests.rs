@@ -338,9 +338,9 @@ fn six_copies_to_six_members_are_enough_after_twice_the_time_that_all_copies_tak
         node.told.since = node.core.now;
         // Eight copies, or four, three at a time, every 200 ms.
         let spread = if count == 20 { 1200 } else { 800 };
-        node.core.now += Duration::from_millis(spread - 1);
+        node.core.now = node.core.now + Duration::from_millis(spread - 1);
         assert!(!node.is_enough(6, told), "too early");
-        node.core.now += Duration::from_millis(1);
+        node.core.now = node.core.now + Duration::from_millis(1);
         assert!(node.is_enough(6, told), "{count}");
         assert!(!node.is_enough(5, told) && !node.is_enough(6, fewer), "{count}");
     }
