@@ -54,7 +54,7 @@ impl Leaving {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Told {
     /// When the step of the leave that is under way began.
-    since: Instant,
+    pub(super) since: Instant,
     intent: BTreeSet<SocketAddr>,
     farewell: BTreeSet<SocketAddr>,
 }
@@ -86,7 +86,7 @@ impl Node {
     /// which all copies would go out if there were nothing else to tell. In a busy cluster the last copy may go out long after
     /// everybody knows. Without that time the farewell would overtake the intent at many members, and they would see a failure
     /// first.
-    fn is_enough(&self, copies: u32, told: &BTreeSet<SocketAddr>) -> bool {
+    pub(super) fn is_enough(&self, copies: u32, told: &BTreeSet<SocketAddr>) -> bool {
         let cfg = &self.core.cfg;
         let ticks = transmit_limit(cfg.retransmit_mult, self.swim.members_known()).div_ceil(cfg.gossip_nodes as usize);
         let spread = cfg.gossip_interval.saturating_mul(u32::try_from(SPREAD_SHARE * ticks).unwrap_or(u32::MAX));

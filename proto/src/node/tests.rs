@@ -339,6 +339,23 @@ fn in_the_middle_of_a_storm_a_leave_is_told_first_and_in_time() {
 }
 
 #[test]
+fn six_copies_to_six_members_are_enough_after_twice_the_time_that_all_copies_take_and_to_all_if_there_are_fewer() {
+    let six: BTreeSet<SocketAddr> = (1..7).map(addr).collect();
+    let three: BTreeSet<SocketAddr> = (1..4).map(addr).collect();
+    for (count, told, fewer) in [(20, &six, &three), (4, &three, &BTreeSet::new())] {
+        let mut node = Cluster::joined(count).nodes[0].clone().unwrap();
+        node.told.since = node.core.now;
+        // Eight copies, or four, three at a time, every 200 ms.
+        let spread = if count == 20 { 1200 } else { 800 };
+        node.core.now = node.core.now + Duration::from_millis(spread - 1);
+        assert!(!node.is_enough(6, told), "too early");
+        node.core.now = node.core.now + Duration::from_millis(1);
+        assert!(node.is_enough(6, told), "{count}");
+        assert!(!node.is_enough(5, told) && !node.is_enough(6, fewer), "{count}");
+    }
+}
+
+#[test]
 fn a_leave_that_runs_out_of_time_is_not_complete_and_says_how_far_it_came() {
     let mut cluster = Cluster::joined(3);
     let hasty = Duration::from_millis(1);
