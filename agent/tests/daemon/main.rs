@@ -8,9 +8,10 @@ mod process;
 mod clients;
 mod discovery;
 mod environment;
+mod force_leave;
 mod handlers;
 mod joins;
 mod log;
 mod metrics;
-mod rules;
+
 mod supervisor;
