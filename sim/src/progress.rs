@@ -57,4 +57,4 @@ impl Monitor for Progress {
     }
 }
 
-const TEMPLATE: &str = "{prefix:7} [{wide_bar}] {percent:>3} % of the goal, {msg} virtual, {elapsed} wall";
+const TEMPLATE: &str = "{prefix:9} [{wide_bar}] {percent:>3} % of the goal, {msg} virtual, {elapsed} wall";

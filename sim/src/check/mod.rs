@@ -271,3 +271,19 @@ impl Witness {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_delivered_counts_for_the_next_life_and_what_was_said_does_not() {
+        let mut witness = Witness::default();
+        assert_eq!(witness.events.deliver(1, "deploy", b"v1"), None);
+        assert_eq!(witness.incarnation.observe(7), None);
+        witness.end_life();
+        let twice = Finding::EventTwice { name: "deploy".into(), ltime: 1 };
+        assert_eq!(witness.events.deliver(1, "deploy", b"v1"), Some(twice));
+        assert_eq!(witness.incarnation.observe(1), None, "a new process begins with the first incarnation");
+    }
+}

@@ -39,11 +39,11 @@ impl Report {
         writeln!(f, "\nVirtual seconds until a share of all pairs of nodes (event: of all nodes) had noticed:")?;
         writeln!(
             f,
-            "  {:7} {:42} {:>9} {:>9} {:>9} {:>9} {:>9}",
+            "  {:9} {:42} {:>9} {:>9} {:>9} {:>9} {:>9}",
             "phase", "until", "50 %", "90 %", "99 %", "99.9 %", "all"
         )?;
         for phase in &self.phases {
-            write!(f, "  {:7} {:42}", phase.phase.name(), phase.goal)?;
+            write!(f, "  {:9} {:42}", phase.phase.name(), phase.goal)?;
             match &phase.outcome {
                 Outcome::Skipped { why } => write!(f, " skipped: {why}")?,
                 _ if phase.total == 0 => write!(f, " {} s passed", phase.took_s)?,
@@ -71,7 +71,7 @@ impl Report {
         for phase in self.phases.iter().filter(|phase| !phase.steps.is_empty()) {
             writeln!(f, "\nThe steps of {}, virtual seconds since each began:", phase.phase)?;
             for step in &phase.steps {
-                write!(f, "  {:7} {:42}", step.step, step.goal)?;
+                write!(f, "  {:9} {:42}", step.step, step.goal)?;
                 if step.total == 0 {
                     write!(f, " {:.2} s passed", step.took_s)?;
                 } else {
@@ -91,11 +91,11 @@ impl Report {
 
     fn write_alarms(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "\nFalse alarms about nodes that were up (each observer counted, and how many nodes it hit):")?;
-        writeln!(f, "  {:7} {:>24} {:>24}", "phase", "suspected (nodes)", "marked failed (nodes)")?;
+        writeln!(f, "  {:9} {:>24} {:>24}", "phase", "suspected (nodes)", "marked failed (nodes)")?;
         for phase in self.ran() {
             let suspected = format!("{} ({})", phase.false_suspicions, phase.falsely_suspected_nodes);
             let failed = format!("{} ({})", phase.false_failures, phase.falsely_failed_nodes);
-            writeln!(f, "  {:7} {suspected:>24} {failed:>24}", phase.phase.name())?;
+            writeln!(f, "  {:9} {suspected:>24} {failed:>24}", phase.phase.name())?;
         }
         Ok(())
     }
@@ -104,14 +104,14 @@ impl Report {
         writeln!(f, "\nDatagrams sent per node and second (payload bytes, without IP and UDP headers):")?;
         writeln!(
             f,
-            "  {:7} {:>12} {:>12} {:>12} {:>12} {:>14} {:>14}",
+            "  {:9} {:>12} {:>12} {:>12} {:>12} {:>14} {:>14}",
             "phase", "mean", "p99", "bytes mean", "bytes p99", "datagrams", "stream bytes"
         )?;
         for phase in self.ran() {
             let (datagrams, bytes) = (phase.datagrams_per_node_second, phase.bytes_per_node_second);
             writeln!(
                 f,
-                "  {:7} {:>12.2} {:>12.2} {:>12.0} {:>12.0} {:>14} {:>14}",
+                "  {:9} {:>12.2} {:>12.2} {:>12.0} {:>12.0} {:>14} {:>14}",
                 phase.phase.name(),
                 datagrams.mean,
                 datagrams.p99,
