@@ -107,13 +107,6 @@ pub enum Input {
         /// Over how many others each answer goes.
         relay_factor: u8,
     },
-    /// [`Node::install_key`], [`Node::use_key`] or [`Node::remove_key`]. Whoever keeps a recording with this keeps the key.
-    ChangeKey {
-        /// What is to be done. A list changes nothing.
-        operation: KeyOperation,
-        /// With which key.
-        key: Vec<u8>,
-    },
     /// [`Node::set_tags`].
     SetTags(BTreeMap<String, String>),
     /// [`Node::force_leave`].
@@ -125,6 +118,13 @@ pub enum Input {
     },
     /// [`Node::leave`].
     Leave,
+    /// [`Node::install_key`], [`Node::use_key`] or [`Node::remove_key`]. Whoever keeps a recording with this keeps the key.
+    ChangeKey {
+        /// What is to be done. A list changes nothing.
+        operation: KeyOperation,
+        /// With which key.
+        key: Vec<u8>,
+    },
 }
 
 impl Node {
