@@ -107,20 +107,6 @@ pub enum Input {
         /// Over how many others each answer goes.
         relay_factor: u8,
     },
-    /// [`Node::keyring_written`].
-    KeyringWritten {
-        /// Which change of the keys.
-        change: KeyringChange,
-        /// What went wrong; `None`: nothing.
-        failure: Option<String>,
-    },
-    /// [`Node::install_key`], [`Node::use_key`] or [`Node::remove_key`]. Whoever keeps a recording with this keeps the key.
-    ChangeKey {
-        /// What is to be done. A list changes nothing.
-        operation: KeyOperation,
-        /// With which key.
-        key: Vec<u8>,
-    },
     /// [`Node::set_tags`].
     SetTags(BTreeMap<String, String>),
     /// [`Node::force_leave`].
@@ -132,6 +118,20 @@ pub enum Input {
     },
     /// [`Node::leave`].
     Leave,
+    /// [`Node::install_key`], [`Node::use_key`] or [`Node::remove_key`]. Whoever keeps a recording with this keeps the key.
+    ChangeKey {
+        /// What is to be done. A list changes nothing.
+        operation: KeyOperation,
+        /// With which key.
+        key: Vec<u8>,
+    },
+    /// [`Node::keyring_written`].
+    KeyringWritten {
+        /// Which change of the keys.
+        change: KeyringChange,
+        /// What went wrong; `None`: nothing.
+        failure: Option<String>,
+    },
 }
 
 impl Node {
