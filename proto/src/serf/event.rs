@@ -137,6 +137,11 @@ impl Serf {
         self.take_event(core, event);
     }
 
+    /// The time of the oldest event that is still told.
+    pub(super) fn oldest_event(&self, core: &Core) -> u64 {
+        self.event_clock.time().saturating_sub(u64::from(core.cfg.event_buffer))
+    }
+
     /// Delivers an event unless it is known or too old to tell (`handleUserEvent` in serf). Returns whether it was delivered.
     fn take_event(&mut self, core: &mut Core, event: &serf::UserEvent<'_>) -> bool {
         if self.event_clock.witness(event.ltime).is_err() {
@@ -144,7 +149,7 @@ impl Serf {
             return false;
         }
         let size = core.cfg.event_buffer;
-        let oldest = self.event_clock.time().saturating_sub(u64::from(size));
+        let oldest = self.oldest_event(core);
         if event.ltime < self.event_min {
             return false;
         }
@@ -211,6 +216,11 @@ fn hashicorp_bytes(event: &serf::UserEvent<'_>) -> usize {
         _ => 9,
     };
     25 + integer + string(event.name.len()) + string(event.payload.len())
+}
+
+/// How many events the ring can hold.
+pub(super) fn ring_events_max(core: &Core) -> usize {
+    (core.cfg.event_buffer as usize).saturating_mul(EVENTS_PER_TIME_MAX)
 }
 
 /// How many events may share one time. Ours: serf has no bound, so that a peer can grow one slot without end.

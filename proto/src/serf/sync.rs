@@ -3,6 +3,7 @@
 use alloc::vec::Vec;
 
 use super::Serf;
+use super::event::ring_events_max;
 use super::intent::Via;
 use super::member::Intent;
 use crate::core::Core;
@@ -112,8 +113,24 @@ impl Serf {
         if ignore_old {
             self.event_min = self.event_min.max(clocks.event);
         }
+        // A few compressed bytes may stand for millions of events: no more are looked at than our ring could hold.
+        let oldest = self.oldest_event(core);
+        let event_min = self.event_min;
+        let mut too_old = 0_u64;
+        let mut recent = events.filter(|event| {
+            let is_recent = event.ltime >= oldest;
+            too_old += u64::from(!is_recent && event.ltime >= event_min);
+            is_recent && event.ltime >= event_min
+        });
         // HashiCorp's nodes send their ring as it lies in memory.
-        let mut events: Vec<UserEvent<'_>> = events.collect();
+        let mut events: Vec<UserEvent<'_>> = recent.by_ref().take(ring_events_max(core)).collect();
+        if recent.next().is_some() {
+            core.stats.drop(DropReason::Limit);
+        }
+        drop(recent);
+        for _ in 0..too_old {
+            core.stats.drop(DropReason::OldEvent);
+        }
         events.sort_by_key(|event| event.ltime);
         for event in &events {
             self.replayed_event(core, event);

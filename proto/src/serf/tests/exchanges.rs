@@ -186,3 +186,12 @@ fn the_room_reserved_for_a_state_is_about_what_it_takes() {
     let (written, reserved) = (lone.state().len(), lone.serf.state_bytes(&lone.core));
     assert!((written..written + 128).contains(&reserved), "{reserved} for {written}");
 }
+
+#[test]
+fn of_a_state_with_more_events_than_the_ring_can_hold_the_rest_is_not_looked_at() {
+    let mut lone = Lone::lan(&["b"]);
+    let events = vec![event(1, "x"); 40_000];
+    lone.merge(clocks(1, 1, 1), &[], &events, false);
+    assert_eq!(lone.events(), ["user x"]);
+    assert_eq!((lone.core.stats.user_event_repeats, lone.dropped(DropReason::Limit)), (512 * 64 - 1, 1));
+}
