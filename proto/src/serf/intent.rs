@@ -100,6 +100,10 @@ impl Serf {
             return;
         }
         let is_leave = intent != Intent::Join;
+        if !is_leave && idx == self.me && self.leaving {
+            // An exchange that was in flight when we began to leave does not revoke it.
+            return;
+        }
         if is_leave && idx == self.me && !self.leaving {
             return self.refute_leave(core);
         }
@@ -181,7 +185,8 @@ impl Serf {
     pub(super) fn spread_intent(&mut self, core: &mut Core, idx: MemberIdx) {
         let row = self.row_mut(core, idx);
         match row.sends() {
-            Some(0) => return,
+            // A leave in place of a join that waits unsent still has to become urgent.
+            Some(0) if !(idx == self.me && self.leaving) => return,
             Some(_) => {}
             None => self.intents_queued += 1,
         }

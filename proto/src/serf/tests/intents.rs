@@ -249,3 +249,24 @@ fn a_message_that_cannot_be_read_is_counted() {
     lone.hear_join(&"x".repeat(256), 5);
     assert_eq!((lone.dropped(DropReason::Malformed), lone.packet()), (6, vec![]));
 }
+
+#[test]
+fn nothing_that_ends_or_comes_while_we_leave_revokes_the_leave() {
+    let mut lone = Lone::lan(&["b"]);
+    lone.serf.leave(&mut lone.core);
+    let told = lone.ltime("a");
+    lone.serf.announce_join(&mut lone.core);
+    lone.merge_members(&[("a", told + 5, false)]);
+    assert_eq!((lone.status("a"), lone.ltime("a")), (Some(Status::Leaving), told));
+    assert_eq!(lone.packet(), [format!("leave a@{told}")]);
+}
+
+#[test]
+fn a_leave_is_urgent_even_if_our_join_still_waits_unsent() {
+    let mut lone = Lone::lan(&["b"]);
+    lone.serf.announce_join(&mut lone.core);
+    lone.hear_join("b", 7);
+    lone.serf.leave(&mut lone.core);
+    let packet = lone.packet();
+    assert!(packet[0].starts_with("leave a@"), "{packet:?}");
+}
