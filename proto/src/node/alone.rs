@@ -20,8 +20,10 @@ pub(super) struct Company {
     known: bool,
     /// The pause before the next search.
     pause: Duration,
-    /// Through whom we joined, and who failed when the last of them did; the latest last.
+    /// Through whom we joined, the latest last.
     seeds: VecDeque<SocketAddr>,
+    /// Who had failed when the last of them did, the latest last. Apart, so that they do not displace the seeds.
+    failed: VecDeque<SocketAddr>,
 }
 
 impl Company {
@@ -32,12 +34,22 @@ impl Company {
 
     /// Keeps the address of a seed that answered.
     pub(super) fn remember(&mut self, seed: Option<SocketAddr>) {
-        let Some(seed) = seed.filter(|seed| !self.seeds.contains(seed)) else { return };
-        if self.seeds.len() == SEEDS_KEPT {
-            self.seeds.pop_front();
-        }
-        self.seeds.push_back(seed);
+        keep(&mut self.seeds, seed);
     }
+
+    /// Keeps the address of a member that failed.
+    pub(super) fn remember_failed(&mut self, failed: Option<SocketAddr>) {
+        keep(&mut self.failed, failed);
+    }
+}
+
+/// Adds an address; of too many the oldest goes.
+fn keep(kept: &mut VecDeque<SocketAddr>, addr: Option<SocketAddr>) {
+    let Some(addr) = addr.filter(|addr| !kept.contains(addr)) else { return };
+    if kept.len() == ADDRESSES_KEPT {
+        kept.pop_front();
+    }
+    kept.push_back(addr);
 }
 
 impl Node {
@@ -53,7 +65,7 @@ impl Node {
             self.company.pause = self.core.cfg.reconnect_interval / PAUSE_SHARE;
             let addr = |idx| self.core.roster.peer(idx).map(|peer| peer.addr());
             // They will be forgotten one day, and those who joined through us would be found by nobody.
-            self.serf.failed().map(addr).for_each(|failed| self.company.remember(failed));
+            self.serf.failed().map(addr).for_each(|failed| self.company.remember_failed(failed));
             self.wait_for_company();
         }
     }
@@ -75,6 +87,14 @@ impl Node {
         if self.joins.values().any(Join::is_under_way) {
             return;
         }
+        let candidates = self.candidates();
+        if !candidates.is_empty() {
+            self.begin_join(Join::until_one_answers(candidates, OldEvents::Deliver).ours());
+        }
+    }
+
+    /// Whom one search tries. The members of an earlier life may be many: they come last, others each time.
+    pub(super) fn candidates(&mut self) -> Vec<SocketAddr> {
         let addr = |idx| {
             let peer = self.core.roster.peer(idx)?;
             tracing::info!(member = peer.name(), addr = %peer.addr(), "attempting reconnect");
@@ -82,24 +102,26 @@ impl Node {
         };
         let mut known: Vec<SocketAddr> = self.serf.failed().filter_map(addr).collect();
         self.core.rng.join.shuffle(&mut known);
-        let others = self.previous.iter().chain(self.company.seeds.iter().rev());
-        for other in others.copied().take(CANDIDATES_MAX) {
+        known.truncate(CANDIDATES_MAX);
+        self.core.rng.join.shuffle(&mut self.previous);
+        let kept = self.company.seeds.iter().rev().chain(self.company.failed.iter().rev());
+        for &other in kept.chain(&self.previous) {
+            if known.len() == CANDIDATES_MAX {
+                break;
+            }
             if !known.contains(&other) {
                 known.push(other);
             }
         }
-        known.truncate(CANDIDATES_MAX);
-        if !known.is_empty() {
-            self.begin_join(Join::until_one_answers(known, OldEvents::Deliver).ours());
-        }
+        known
     }
 }
 
 /// The first search begins after this part of the reconnect interval; the pause doubles up to the whole.
 const PAUSE_SHARE: u32 = 8;
 
-/// How many addresses are kept. Ours.
-const SEEDS_KEPT: usize = 16;
+/// How many addresses of either kind are kept. Ours.
+const ADDRESSES_KEPT: usize = 16;
 
 /// How many members one search tries. Ours.
 const CANDIDATES_MAX: usize = 64;

@@ -165,3 +165,20 @@ fn a_node_that_never_had_company_seeks_none() {
     assert!(!cluster.nodes[0].as_ref().unwrap().core.timers.is_set(Slot::Alone));
     assert_eq!(cluster.nodes[0].as_ref().unwrap().stats().push_pulls_out, 0);
 }
+
+#[test]
+fn neither_many_failed_nor_many_earlier_members_displace_a_seed() {
+    let mut cluster = Cluster::new(1);
+    let [seed, other] = [200, 201].map(|last| SocketAddr::from(([10, 9, 9, last], 7946)));
+    let (first, second) = cluster.command(0, |node, _, _| {
+        node.company.remember(Some(seed));
+        for at in 0..40 {
+            node.company.remember_failed(Some(SocketAddr::from(([10, 8, 0, at], 7946))));
+        }
+        node.previous = (0..200).map(|at| SocketAddr::from(([10, 7, 0, at], 7946))).collect();
+        (node.candidates(), node.candidates())
+    });
+    assert!(first.contains(&seed) && second.contains(&seed) && !first.contains(&other));
+    assert_eq!((first.len(), second.len()), (64, 64));
+    assert_ne!(first, second, "other members of the earlier life each time");
+}
