@@ -1,5 +1,8 @@
 //! The status of each member, and how it changes.
 
+use core::mem;
+use core::time::Duration;
+
 use super::Serf;
 use crate::core::Core;
 use crate::event::{MemberEventKind, Status};
@@ -142,7 +145,7 @@ impl Serf {
     /// A member is about to leave.
     pub(super) fn departs(&mut self, core: &mut Core, idx: MemberIdx) {
         if idx != self.me {
-            self.departing.push_back(Gone { idx, since: core.now });
+            self.departing.insert(idx, core.now);
             Self::arm_reaper(core);
         }
     }
@@ -151,20 +154,23 @@ impl Serf {
     /// leave: somebody else said so, and their word against it got lost. serf shows them as leaving for ever.
     pub(super) fn stay(&mut self, core: &Core) {
         let patience = core.cfg.broadcast_timeout.saturating_add(core.cfg.leave_propagate_delay);
-        let patience = patience.saturating_add(core.cfg.push_pull_interval_of(self.members));
-        while let Some(&Gone { idx, since }) = self.departing.front() {
-            let is_leaving = self.row(idx).status() == Some(Status::Leaving);
-            if is_leaving && core.now - since <= patience {
-                return;
+        let exchange = core.cfg.push_pull_interval_of(self.members);
+        // Without exchanges there is nothing more to wait for.
+        let patience = if exchange == Duration::MAX { patience } else { patience.saturating_add(exchange) };
+        let mut departing = mem::take(&mut self.departing);
+        departing.retain(|&idx, since| {
+            if self.row(idx).status() != Some(Status::Leaving) {
+                return false;
             }
-            self.departing.pop_front();
-            let anew = self.departing.iter().any(|later| later.idx == idx);
-            if is_leaving && !anew {
+            let waits = core.now - *since <= patience;
+            if !waits {
                 tracing::info!(member = core.roster.name_ref(idx), "was to leave and is still there: it stays");
                 self.cancel_intent(idx);
                 self.row_mut(core, idx).set_status(Status::Alive);
             }
-        }
+            waits
+        });
+        self.departing = departing;
     }
 
     /// Membership says that the member is gone (`handleNodeLeave` in serf). Whether it left or failed, only its intent

@@ -28,7 +28,7 @@ mod tests;
 mod vivaldi;
 
 use alloc::boxed::Box;
-use alloc::collections::VecDeque;
+use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 
 use bytes::Bytes;
@@ -75,8 +75,8 @@ pub(crate) struct Serf {
     members: u32,
     failed: Vec<Gone>,
     left: Vec<Gone>,
-    /// Members that were about to leave, in the order in which that became known.
-    departing: VecDeque<Gone>,
+    /// Members that were about to leave, and since when.
+    departing: BTreeMap<MemberIdx, Instant>,
     /// Intents for members that we do not know yet, in the order in which they came.
     early: VecDeque<(Instant, MemberIdx)>,
     /// Members whose intent others are to be told of; what they are told is read from the row when it is sent.
@@ -109,7 +109,7 @@ impl Serf {
             members: 0,
             failed: Vec::new(),
             left: Vec::new(),
-            departing: VecDeque::new(),
+            departing: BTreeMap::new(),
             early: VecDeque::new(),
             intents: Tiers::new(),
             intents_queued: 0,

@@ -181,3 +181,22 @@ fn every_change_of_a_member_is_counted_and_a_quick_return_as_a_flap() {
     assert_eq!((stats.member_joins, stats.member_failures, stats.member_flaps), (5, 2, 1));
     assert_eq!((stats.member_leaves, stats.member_updates, stats.member_reaps), (1, 1, 1));
 }
+
+#[test]
+fn who_is_said_to_leave_again_and_again_is_noted_once() {
+    let mut lone = Lone::lan(&["b"]);
+    for ltime in 0..50 {
+        lone.hear_leave("b", 2 * ltime + 5);
+        lone.hear_join("b", 2 * ltime + 6);
+    }
+    assert_eq!(lone.serf.departing.len(), 1);
+}
+
+#[test]
+fn who_was_to_leave_stays_even_if_states_are_never_exchanged() {
+    let options = Options { push_pull_interval: Duration::MAX, ..Options::lan() };
+    let mut lone = Lone::with(options, &["b"]);
+    lone.hear_leave("b", 5);
+    lone.run(secs(60));
+    assert_eq!(lone.status("b"), Some(Status::Alive));
+}
