@@ -133,10 +133,10 @@ pub(crate) async fn rejoin_until_found<N: Net>(shared: Arc<Shared<N>>) {
 
 /// Joins until there is company, whoever found whom. The seeds may be those of the whole cluster, ourselves among them: that we
 /// reached ourselves is no company.
-pub(crate) async fn join_until_found<N: Net>(shared: Arc<Shared<N>>, seeds: Vec<String>) {
+pub(crate) async fn join_until_found<N: Net>(shared: Arc<Shared<N>>, seeds: Vec<String>, old: OldEvents) {
     let next = || {
         let (shared, seeds) = (Arc::clone(&shared), seeds.clone());
-        Box::pin(async move { attempt(&shared, &seeds, OldEvents::Ignore).await }) as Attempt
+        Box::pin(async move { attempt(&shared, &seeds, old).await }) as Attempt
     };
     match until_found(&shared, next).await {
         Ok(report) => tracing::info!(attempts = report.attempts, "found the cluster"),

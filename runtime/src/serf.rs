@@ -9,7 +9,7 @@ use std::sync::{Arc, Weak};
 
 use serf_proto::{
     AfterLeave, Config, Coordinate, Event, ForceLeaveError, Identity, Instant, LeaveReport, Member, Node, NodeState,
-    Outbox, Peer, Question, Seed, SetTagsError, Start, Tags, UserEventError, Why,
+    OldEvents, Outbox, Peer, Question, Seed, SetTagsError, Start, Tags, UserEventError, Why,
 };
 
 use crate::driver::{Files, Shared};
@@ -121,7 +121,9 @@ impl<N: Net> Serf<N> {
             shared.net.detach(shared.net.spawn(rejoin_until_found(Arc::clone(&shared))));
         }
         if !options.join.is_empty() {
-            shared.net.detach(shared.net.spawn(join_until_found(Arc::clone(&shared), options.join)));
+            // Who was a member wants to hear what it missed, by whichever way it comes back.
+            let old = if was_member { OldEvents::Deliver } else { OldEvents::Ignore };
+            shared.net.detach(shared.net.spawn(join_until_found(Arc::clone(&shared), options.join, old)));
         }
         let serf = Self(Arc::new(Owner { shared }));
         let events = events.with_responder(Responder::of(&serf));
