@@ -15,7 +15,7 @@ use crate::wire::swim::PeerRef;
 /// is about. Give it to the node with [`Start::with_policy`](crate::Start::with_policy).
 ///
 /// A node without a policy asks nobody; one with a policy asks only when something would change. Packets that repeat what is
-/// known, which are nearly all, are never asked about. The calls come from within the node: they should be quick, and for equal
+/// known are not asked about; what was vetoed is not known, and is asked about each time that it comes. The calls come from within the node: they should be quick, and for equal
 /// arguments the same, or a recorded run would not play again as it was.
 ///
 /// ```
@@ -39,7 +39,8 @@ pub trait Policy: Send + Sync {
     ///
     /// # Errors
     ///
-    /// A veto leaves everything as it was: a stranger stays one, and a member keeps what it announced before. It is counted as
+    /// A veto leaves everything as it was: a stranger stays one, and a member keeps what it announced before. It can then not
+    /// refute here either, because it refutes with what it announces now: once suspected it is found failed. It is counted as
     /// [`DropReason::Vetoed`](crate::DropReason::Vetoed).
     fn admits(&self, candidate: &Candidate<'_>) -> Result<(), Veto> {
         let _ = candidate;
@@ -147,7 +148,7 @@ impl SharedPolicy {
     pub(crate) fn admits(&self, peer: PeerRef<'_>) -> bool {
         let verdict = self.0.admits(&Candidate::new(peer, false));
         if let Err(veto) = &verdict {
-            tracing::warn!(member = peer.name, addr = %peer.addr, %veto, "a member is not admitted");
+            tracing::debug!(member = peer.name, addr = %peer.addr, %veto, "a member is not admitted");
         }
         verdict.is_ok()
     }
@@ -155,7 +156,7 @@ impl SharedPolicy {
     pub(crate) fn admits_merge(&self, others: &[Candidate<'_>]) -> bool {
         let verdict = self.0.admits_merge(others);
         if let Err(veto) = &verdict {
-            tracing::warn!(members = others.len(), %veto, "a merge is not admitted");
+            tracing::debug!(members = others.len(), %veto, "a merge is not admitted");
         }
         verdict.is_ok()
     }
