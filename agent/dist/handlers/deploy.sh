@@ -11,7 +11,7 @@ set -eu
 
 IFS= read -r version || true
 case $version in
-    '' | *[!A-Za-z0-9._-]*)
+    '' | [-.]* | *[!A-Za-z0-9._-]*)
         echo "not a version: refused" >&2
         exit 1
         ;;

@@ -166,17 +166,36 @@ async fn run(agent: &Agent, script: &str, happening: &Happening, timeout: Option
         never = slow => never,
         () = late => {
             agent.tally.handler_timeouts.bump();
-            // The first is a request, which a script can trap to clean up.
-            for (force, patience) in [(false, END_TIMEOUT), (true, KILL_TIMEOUT)] {
-                end(group, force);
-                if tokio::time::timeout(patience, &mut ended).await.is_ok() {
-                    break;
+            // The first is a request, which a script can trap to clean up. What it has started may outlive it.
+            end(group, false);
+            let mut is_over = false;
+            let all_gone = async {
+                _ = (&mut ended).await;
+                is_over = true;
+                while is_there(group) {
+                    sleep(GROUP_PROBE_INTERVAL).await;
+                }
+            };
+            if tokio::time::timeout(END_TIMEOUT, all_gone).await.is_err() {
+                end(group, true);
+                if !is_over {
+                    _ = tokio::time::timeout(KILL_TIMEOUT, &mut ended).await;
                 }
             }
             return Err(format!("it took longer than {:?} and was ended", timeout.unwrap_or_default()));
         }
     };
     report(agent, script, happening, tail, status)
+}
+
+/// Whether anything is left of a script or of what it has started. The number is nobody else's while there is.
+fn is_there(group: Option<u32>) -> bool {
+    #[cfg(unix)]
+    if let Some(group) = group.and_then(|group| i32::try_from(group).ok()) {
+        return nix::sys::signal::killpg(nix::unistd::Pid::from_raw(group), None).is_ok();
+    }
+    _ = group;
+    false
 }
 
 /// Ends a script and all that it has started, unless that has gone its own way.
@@ -296,6 +315,9 @@ fn ending(status: ExitStatus) -> String {
 const EVENTS_MAX: usize = 1024;
 
 const SLOW_AFTER: Duration = Duration::from_secs(1);
+
+/// How often it is looked whether all that a script has started is gone.
+const GROUP_PROBE_INTERVAL: Duration = Duration::from_millis(20);
 
 /// How long a script may take to end when it is asked to, before it is made to.
 const END_TIMEOUT: Duration = Duration::from_secs(2);

@@ -67,7 +67,7 @@ impl Values {
         match self {
             Self::Words(words) => format!("COMPREPLY=($(compgen -W \"{words}\" -- \"$cur\"))"),
             Self::Files => "COMPREPLY=($(compgen -f -- \"$cur\"))".into(),
-            Self::Members => "COMPREPLY=($(compgen -W \"$(_serf_members)\" -- \"$cur\"))".into(),
+            Self::Members => "_serf_complete_members \"$cur\"".into(),
             Self::Free => ":".into(),
         }
     }
@@ -127,6 +127,14 @@ fn bash() -> String {
 _serf_members() {{
     local members
     members=$(serf members 2>/dev/null) && sed 's/  .*//' <<<"$members"
+}}
+
+# Names come from anybody who has joined: `compgen -W` would run what is in them.
+_serf_complete_members() {{
+    local name
+    while IFS= read -r name; do
+        if [[ $name == "$1"* ]]; then COMPREPLY+=("$(printf %q "$name")"); fi
+    done < <(_serf_members)
 }}
 
 _serf() {{

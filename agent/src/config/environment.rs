@@ -39,6 +39,10 @@ pub(super) fn read(variables: impl Iterator<Item = (OsString, OsString)>) -> Res
     let mut layer = Layer::default();
     for (name, value) in variables {
         let Some(key) = name.to_str().and_then(|name| name.strip_prefix(PREFIX)) else { continue };
+        // Only in capitals: so are the names of secrets that handlers do not inherit.
+        if key.chars().any(char::is_lowercase) {
+            continue;
+        }
         let key = key.to_lowercase();
         if value.is_empty() || OTHERS.contains(&key.as_str()) {
             continue;

@@ -2,10 +2,10 @@
 
 use core::fmt;
 use std::io::Write;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
@@ -141,9 +141,15 @@ impl Log {
     /// Waits until all is written, but not for long.
     pub fn flush(&self) {
         let (done, waiting) = sync_channel(1);
-        if self.lines.send(Line::Flush(done)).is_ok() {
-            _ = waiting.recv_timeout(FLUSH_TIMEOUT);
+        let give_up_at = Instant::now() + FLUSH_TIMEOUT;
+        // When nobody reads the output the queue is full, and stays so.
+        while let Err(TrySendError::Full(_)) = self.lines.try_send(Line::Flush(done.clone())) {
+            if Instant::now() >= give_up_at {
+                return;
+            }
+            thread::sleep(FLUSH_RETRY_INTERVAL);
         }
+        _ = waiting.recv_timeout(FLUSH_TIMEOUT);
     }
 
     /// Prints lines so from now on. Followers and syslog get text all the same.
@@ -252,6 +258,7 @@ const STACK_BYTES: usize = 64 * 1024;
 
 /// How long the end of the agent waits for somebody to read its last lines.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
+const FLUSH_RETRY_INTERVAL: Duration = Duration::from_millis(5);
 
 #[cfg(test)]
 mod tests {

@@ -94,11 +94,12 @@ impl Service {
             .iter()
             .filter(|record| record.name == self.kind)
             .filter_map(|record| if let RData::PTR(PTR(name)) = &record.rdata { Some(name) } else { None });
-        let servers = instances.flat_map(|instance| {
+        // Bounded at each step: a packet could name as many of each as it has room for, and each with each is too many.
+        let servers = instances.take(ADDRS_MAX).flat_map(|instance| {
             let of_instance = records.iter().filter(move |record| record.name == *instance);
             of_instance.filter_map(|record| if let RData::SRV(server) = &record.rdata { Some(server) } else { None })
         });
-        let addrs = servers.flat_map(|server| {
+        let addrs = servers.take(ADDRS_MAX).flat_map(|server| {
             let of_host = records.iter().filter(move |record| record.name == server.target);
             of_host.filter_map(move |record| Some(SocketAddr::new(ip(&record.rdata)?, server.port)))
         });

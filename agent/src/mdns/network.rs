@@ -95,12 +95,7 @@ impl Network {
 
     /// The next packet of somebody who asks.
     pub(crate) async fn next_question(&self, packet: &mut [u8]) -> io::Result<Received<'_>> {
-        loop {
-            let received = self.next(packet, |pair| &pair.listener).await?;
-            if is_near(received.from.ip()) {
-                return Ok(received);
-            }
-        }
+        self.next(packet, |pair| &pair.listener).await
     }
 
     /// The next packet of somebody who answers.
@@ -108,6 +103,7 @@ impl Network {
         self.next(packet, |pair| &pair.asker).await
     }
 
+    /// The next packet from one of our links.
     async fn next(&self, packet: &mut [u8], which: impl Fn(&Pair) -> &UdpSocket) -> io::Result<Received<'_>> {
         let [v4, v6] = [&self.v4, &self.v6].map(|pair| pair.as_ref().map(&which));
         loop {
@@ -116,7 +112,8 @@ impl Network {
                 socket = readable(v6) => socket?,
             };
             match socket.try_recv_from(packet) {
-                Ok((length, from)) => return Ok(Received { length, from, socket }),
+                Ok((length, from)) if is_near(from.ip()) => return Ok(Received { length, from, socket }),
+                Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => return Err(error),
             }

@@ -49,6 +49,11 @@ fn bash_completes_commands_flags_values_and_names() {
     let agent = Agent::start(OURS, "web-1", &[]);
     assert_eq!(offered(&["serf", "rtt", "w"], &agent.rpc), ["web-1"]);
     assert_eq!(offered(&["serf", "query", "-node", ""], &agent.rpc), ["web-1"]);
+    let name = "$(echo${IFS}PWNED>&2);x";
+    let agent = Agent::start(OURS, name, &[]);
+    let quoted = offered(&["serf", "rtt", ""], &agent.rpc).remove(0);
+    let said = run("bash", &["-c", &format!("printf %s {quoted}")]);
+    assert_eq!((said.out.as_str(), said.err.as_str()), (name, ""), "what is in a name is not run");
     let registered = run("bash", &["-c", &format!("source <({OURS} completions bash); complete -p serf")]);
     assert_eq!(registered.out, "complete -F _serf serf\n");
 }

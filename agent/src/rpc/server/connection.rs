@@ -97,11 +97,13 @@ impl<R: AsyncRead + Unpin> Connection<'_, R> {
     async fn run(&mut self) {
         let greeting_end = Instant::now() + GREETING_TIMEOUT;
         loop {
-            // A client that asks and does not read is not served any further.
-            self.outbox.below(REPLY_BYTES_MAX).await;
             let is_admitted = self.is_greeted && self.is_known;
-            let served =
-                if is_admitted { Ok(self.serve().await) } else { timeout_at(greeting_end, self.serve()).await };
+            let next = async {
+                // A client that asks and does not read is not served any further.
+                self.outbox.below(REPLY_BYTES_MAX).await;
+                self.serve().await
+            };
+            let served = if is_admitted { Ok(next.await) } else { timeout_at(greeting_end, next).await };
             let end = match served.unwrap_or(Err(End::Late)) {
                 Ok(()) => {
                     // A client with much to say shares the thread with all others.
