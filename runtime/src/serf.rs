@@ -346,7 +346,7 @@ impl<N: Net> Serf<N> {
     ///
     /// # Errors
     ///
-    /// When they take more than 512 bytes, or the node is leaving or stopped.
+    /// When they take more than 512 bytes, or the node has begun to leave or is stopped.
     pub fn set_tags(&self, tags: &Tags) -> Result<(), CommandError<SetTagsError>> {
         self.command(|engine, now, out| engine.node.set_tags(now, tags, out))
     }
@@ -380,7 +380,7 @@ impl<N: Net> Serf<N> {
     ///
     /// # Errors
     ///
-    /// When the name is our own or nobody's, or the node is leaving or stopped.
+    /// When the name is our own or nobody's, or the node is stopped.
     pub fn force_leave(&self, name: &str, prune: bool) -> Result<(), CommandError<ForceLeaveError>> {
         self.command(|engine, now, out| engine.node.force_leave(now, name, prune, out))
     }

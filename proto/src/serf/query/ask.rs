@@ -95,8 +95,6 @@ impl<'a> Question<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum QueryError {
-    /// The node has begun to leave.
-    Leaving,
     /// As HashiCorp's nodes encode it, it exceeds the limit, or it fits into no packet of ours.
     TooLarge {
         /// The size.
@@ -116,7 +114,6 @@ pub enum QueryError {
 impl fmt::Display for QueryError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Leaving => f.write_str("the node has begun to leave the cluster"),
             Self::TooLarge { bytes, limit } => write!(f, "the query takes {bytes} bytes, the limit is {limit}"),
             Self::Filter(error) => write!(f, "the filter cannot be used: {error}"),
             Self::TooMany { limit } => write!(f, "{limit} queries are under way, which is the limit"),
