@@ -309,6 +309,40 @@ pub async fn who_leaves_is_seen_to_leave<N: Net>() {
     assert!(matches!(a.join(&at(&b)).await, Err(JoinError::Leaving)));
 }
 
+/// A whole cluster is stopped.
+pub async fn nodes_that_leave_at_once_do_not_wait_for_each_other<N: Net>() {
+    // The timeout that they would wait for is longer than the test.
+    let patient = |name| {
+        let mut options = options(name);
+        options.protocol.broadcast_timeout = Duration::from_secs(300);
+        Serf::<N>::start(options).unwrap()
+    };
+    let [a, b, c] = ["a", "b", "c"].map(patient);
+    for node in [&b, &c] {
+        soon::<N, _>(node.join(&at(&a))).await.unwrap();
+    }
+    for node in [&a, &b, &c] {
+        until(node, |members| count(members, Status::Alive) == 3).await;
+    }
+    let (first, (second, third)) = soon::<N, _>(zip(a.leave(), zip(b.leave(), c.leave()))).await;
+    assert!([first, second, third].iter().all(|report| report.unwrap().complete), "{first:?} {second:?} {third:?}");
+}
+
+/// The order of a loop.
+pub async fn events_sent_at_once_arrive_in_that_order<N: Net>() {
+    let [a, b] = pair::<N>(["a", "b"]).await;
+    let mut events = b.events();
+    let names: Vec<String> = (0..50).map(|n| format!("event-{n}")).collect();
+    for name in &names {
+        a.user_event(name, b"", false).unwrap();
+    }
+    let heard = user_events::<N>(&mut events, 50).await;
+    let place = |heard: &String| names.iter().position(|name| name == heard).unwrap();
+    // A probe that is due just then takes some along, before the others.
+    let swapped = heard.windows(2).filter(|pair| place(&pair[0]) > place(&pair[1])).count();
+    assert!(swapped <= 1, "{heard:?}");
+}
+
 /// A crash, and what an operator does about it.
 pub async fn who_is_dropped_without_leaving_is_seen_to_fail_and_can_be_forced_out<N: Net>() {
     let mut quick = options("b");

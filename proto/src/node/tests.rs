@@ -396,6 +396,42 @@ fn a_member_that_datagrams_do_not_reach_is_saved_by_its_stream() {
 }
 
 #[test]
+fn members_that_leave_at_once_or_nearly_so_do_not_wait_for_each_other_and_see_no_failure() {
+    for (count, apart) in [(2, 0), (2, 300), (2, 900), (2, 1700), (3, 0), (3, 400), (5, 0), (5, 100), (12, 0), (12, 50)]
+    {
+        let mut cluster = Cluster::joined(count);
+        for at in 0..count {
+            cluster.command(at, |node, now, out| node.leave(now, out)).unwrap();
+            cluster.run(Duration::from_millis(apart));
+        }
+        cluster.run(Duration::from_millis(4000 - apart));
+        for at in 0..count {
+            let left = |event: &Event| matches!(event, Event::LeftCluster(report) if report.complete);
+            assert!(cluster.events[at].iter().any(left), "node {at} of {count}, {apart} ms apart, still waits");
+            if apart > 800 || count > 3 {
+                // The first have left by then and hear no intent; or a farewell comes by a shorter way than its intent.
+                continue;
+            }
+            let failures = (0..count).filter(|&of| cluster.member_events(at, of).contains(&MemberEventKind::Failed));
+            assert_eq!(failures.count(), 0, "node {at} of {count}, {apart} ms apart");
+        }
+    }
+}
+
+#[test]
+fn a_leave_whose_last_listener_fails_meanwhile_is_over_soon() {
+    let mut cluster = Cluster::joined(2);
+    let patient = Duration::from_secs(60);
+    cluster.start(0, Options { broadcast_timeout: patient, retransmit_mult: 30, ..Options::lan() });
+    cluster.command(0, |node, now, out| node.join(now, &[addr(1)], OldEvents::Deliver, out)).unwrap();
+    cluster.run(Duration::from_secs(5));
+    cluster.command(0, |node, now, out| node.leave(now, out)).unwrap();
+    cluster.nodes[1] = None;
+    cluster.run(Duration::from_secs(20));
+    assert_eq!(cluster.nodes[0].as_ref().unwrap().state(), NodeState::Left);
+}
+
+#[test]
 fn new_tags_reach_everybody() {
     let mut cluster = Cluster::joined(4);
     let tags: Tags = [("role", "db")].into_iter().collect();
