@@ -45,8 +45,8 @@ pub struct Options {
     /// Whom to admit, with which cluster to merge, and how long to remember whom, if the application decides that. It is called
     /// while the node is locked, and must not call the node. Default none: everybody is admitted.
     pub policy: Option<SharedPolicy>,
-    /// The settings of the protocol: intervals, timeouts, limits. The profiles are those of HashiCorp's nodes, but that news
-    /// goes out at once after a quiet time, and a backlog in up to sixteen packets at a time: enough for 1500 small user events a second.
+    /// The settings of the protocol: intervals, timeouts, limits. Those of [`Options::lan`](Self::lan) are
+    /// [`serf_proto::Options::lan`], so that either may be what a change of single settings ends with.
     pub protocol: serf_proto::Options,
 }
 
@@ -67,7 +67,6 @@ impl Options {
     }
 
     fn new(name: String, protocol: serf_proto::Options) -> Self {
-        let protocol = serf_proto::Options { gossip_early: true, gossip_packets_per_tick: 16, ..protocol };
         Self {
             name,
             bind: SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), DEFAULT_PORT),
