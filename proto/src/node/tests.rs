@@ -275,6 +275,32 @@ fn a_user_event_reaches_everybody_exactly_once() {
 }
 
 #[test]
+fn events_that_one_node_sends_at_once_arrive_in_that_order_at_every_member() {
+    let (ours, theirs) = (Options::lan(), Options::lan().hashicorp_pace());
+    for (nodes, options, count) in
+        [(2, &theirs, 50), (2, &theirs, 400), (2, &ours, 50), (3, &ours, 50), (5, &ours, 200), (2, &ours, 1000)]
+    {
+        let mut cluster = Cluster::new(nodes);
+        for at in 0..nodes {
+            cluster.start(at, options.clone());
+        }
+        for at in 1..nodes {
+            cluster.command(at, |node, now, out| node.join(now, &[addr(0)], OldEvents::Deliver, out)).unwrap();
+        }
+        // Not when a probe is due, which would take some of them along.
+        cluster.run(Duration::from_millis(5500));
+        let names: Vec<String> = (0..count).map(|n| format!("event-{n}")).collect();
+        for name in &names {
+            cluster.command(0, |node, now, out| node.user_event(now, name, b"", false, out)).unwrap();
+        }
+        cluster.run(Duration::from_secs(20));
+        for at in 0..nodes {
+            assert!(cluster.user_events(at) == names, "node {at} of {nodes}: {:?}", cluster.user_events(at));
+        }
+    }
+}
+
+#[test]
 fn a_member_that_crashes_is_failed_everywhere_within_the_bound() {
     let mut cluster = Cluster::joined(5);
     cluster.nodes[4] = None;
@@ -369,33 +395,6 @@ fn a_leave_that_runs_out_of_time_is_not_complete_and_says_how_far_it_came() {
 }
 
 #[test]
-fn a_member_that_crashed_returns_under_its_name() {
-    let mut cluster = Cluster::joined(5);
-    cluster.nodes[4] = None;
-    cluster.run(Duration::from_secs(40));
-    assert_eq!(cluster.status(0, 4), Some(Status::Failed));
-    cluster.start(4, Options::lan());
-    cluster.command(4, |node, now, out| node.join(now, &[addr(1)], OldEvents::Deliver, out)).unwrap();
-    cluster.run(Duration::from_secs(5));
-    for at in 0..5 {
-        assert_eq!(cluster.alive(at), 5, "node {at}");
-    }
-    let kinds = [MemberEventKind::Join, MemberEventKind::Failed, MemberEventKind::Join];
-    assert_eq!(cluster.member_events(0, 4), kinds);
-}
-
-#[test]
-fn a_member_that_datagrams_do_not_reach_is_saved_by_its_stream() {
-    let mut cluster = Cluster::joined(4);
-    cluster.deaf.insert(3);
-    cluster.run(Duration::from_secs(60));
-    for at in 0..3 {
-        assert_eq!(cluster.status(at, 3), Some(Status::Alive), "node {at}");
-        assert!(cluster.nodes[at].as_ref().unwrap().stats().probes_saved_by_stream > 0);
-    }
-}
-
-#[test]
 fn members_that_leave_at_once_or_nearly_so_do_not_wait_for_each_other_and_see_no_failure() {
     for (count, apart) in [(2, 0), (2, 300), (2, 900), (2, 1700), (3, 0), (3, 400), (5, 0), (5, 100), (12, 0), (12, 50)]
     {
@@ -429,6 +428,33 @@ fn a_leave_whose_last_listener_fails_meanwhile_is_over_soon() {
     cluster.nodes[1] = None;
     cluster.run(Duration::from_secs(20));
     assert_eq!(cluster.nodes[0].as_ref().unwrap().state(), NodeState::Left);
+}
+
+#[test]
+fn a_member_that_crashed_returns_under_its_name() {
+    let mut cluster = Cluster::joined(5);
+    cluster.nodes[4] = None;
+    cluster.run(Duration::from_secs(40));
+    assert_eq!(cluster.status(0, 4), Some(Status::Failed));
+    cluster.start(4, Options::lan());
+    cluster.command(4, |node, now, out| node.join(now, &[addr(1)], OldEvents::Deliver, out)).unwrap();
+    cluster.run(Duration::from_secs(5));
+    for at in 0..5 {
+        assert_eq!(cluster.alive(at), 5, "node {at}");
+    }
+    let kinds = [MemberEventKind::Join, MemberEventKind::Failed, MemberEventKind::Join];
+    assert_eq!(cluster.member_events(0, 4), kinds);
+}
+
+#[test]
+fn a_member_that_datagrams_do_not_reach_is_saved_by_its_stream() {
+    let mut cluster = Cluster::joined(4);
+    cluster.deaf.insert(3);
+    cluster.run(Duration::from_secs(60));
+    for at in 0..3 {
+        assert_eq!(cluster.status(at, 3), Some(Status::Alive), "node {at}");
+        assert!(cluster.nodes[at].as_ref().unwrap().stats().probes_saved_by_stream > 0);
+    }
 }
 
 #[test]

@@ -49,7 +49,7 @@ pub use self::query::{QueryError, Question, RespondError};
 pub use self::snapshot::{AfterLeave, Record, Replay, Snapshot};
 pub use self::tags::Tags;
 pub use self::vivaldi::{LatencyFilter, Vivaldi};
-use crate::broadcast::{Offer, Tiers, transmit_limit};
+use crate::broadcast::{Offer, Tiers, Turn, transmit_limit};
 use crate::config::Config;
 use crate::core::{Core, Notification};
 use crate::envelope::Packer;
@@ -111,10 +111,10 @@ impl Serf {
             left: Vec::new(),
             departing: BTreeMap::new(),
             early: VecDeque::new(),
-            intents: Tiers::new(),
+            intents: Tiers::new(Turn::Newest),
             intents_queued: 0,
             leaves_sent: 0,
-            events: Tiers::new(),
+            events: Tiers::new(Turn::Oldest),
             ring: Ring::default(),
             event_min: 0,
             queries: Queries::new(),

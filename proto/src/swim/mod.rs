@@ -33,7 +33,7 @@ use self::probe::Probe;
 use self::relay::Relay;
 use self::rows::{Row, Rows};
 use self::verdict::{About, Claim, Verdict, judge};
-use crate::broadcast::Tiers;
+use crate::broadcast::{Tiers, Turn};
 use crate::core::{Core, HeardFrom, Notification};
 use crate::event::Event;
 use crate::limits::INCARNATION_MAX;
@@ -82,7 +82,7 @@ impl Swim {
             counts: [0; 4],
             troubles: BTreeMap::new(),
             cases: Cases::default(),
-            queue: Tiers::new(),
+            queue: Tiers::new(Turn::Newest),
             queued: 0,
             awareness: Awareness::new(core.cfg.awareness_max_multiplier),
             order: ProbeOrder::new(),
