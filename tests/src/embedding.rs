@@ -60,6 +60,7 @@ macro_rules! embedding_tests {
             a_query_is_acknowledged_and_answered_and_ends_early
             all_answers_of_a_query_come_together_if_they_are_wanted_so
             a_query_reaches_only_those_that_its_filters_meet
+            a_question_is_built_of_variables_and_kept
             a_query_may_be_abandoned_and_an_answer_may_be_late
             a_slow_reader_of_replies_loses_the_oldest_and_never_the_report
             a_join_goes_on_until_somebody_is_there
@@ -743,6 +744,22 @@ async fn next_query<N: Net>(events: &mut Events) -> Query {
             return query;
         }
     }
+}
+
+/// Filters that come from elsewhere.
+pub async fn a_question_is_built_of_variables_and_kept<N: Net>() {
+    let a = Serf::<N>::start(Options { tags: Tags::from([("role", "db")]), ..options("a") }).unwrap();
+    let (role, names) = (String::from("^db$"), vec![String::from("a"), String::from("b")]);
+    let borrowed = Question::new("q").of_tags(&[("role", &role)]).of_nodes(&names);
+    let kept: Question<'static> = names.iter().cloned().fold(Question::new(String::from("q")), Question::with_node);
+    let kept = kept.with_tag("role", role.clone()).with_payload(b"now".to_vec());
+    a.handle(Handlers::new().on_query("q", |query| async move { Some(query.payload.to_vec()) }));
+    for (question, answer) in [(&borrowed, &b""[..]), (&kept, b"now")] {
+        let answers = soon::<N, _>(a.query(question).unwrap().answers()).await.unwrap();
+        assert_eq!(answers.responses["a"], answer);
+    }
+    let other = kept.clone().with_tag("role", "^web$");
+    assert!(soon::<N, _>(a.query(&other).unwrap().answers()).await.unwrap().responses.is_empty(), "all must match");
 }
 
 /// Askers and answerers that lose interest.
