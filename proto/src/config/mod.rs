@@ -8,6 +8,8 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use serde::Serialize;
+
 pub use self::codec::CodecChoice;
 pub use self::error::ConfigError;
 use crate::envelope::{EnvelopeConfig, Key, Keyring, Label};
@@ -79,7 +81,8 @@ pub struct Options {
     /// is dropped. Default false.
     pub skip_inbound_label_check: bool,
     /// The keys, the first one to encrypt with, each of them to decrypt with. None: no encryption. At most 32; default
-    /// none.
+    /// none. They are not serialized with the rest.
+    #[serde(skip)]
     pub encrypt_keys: Vec<Key>,
     /// With keys: drop what comes in unencrypted. Off only while encryption is introduced to a running cluster.
     /// Default true.

@@ -2,6 +2,8 @@
 
 use alloc::sync::Arc;
 
+use serde::Serialize;
+
 use super::{Node, NodeState};
 use crate::event::Member;
 use crate::roster::Peer;
@@ -10,7 +12,7 @@ use crate::stats::Stats;
 use crate::time::Instant;
 
 /// A node's Lamport clocks.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Clocks {
     /// Of join and leave intents.
@@ -22,7 +24,7 @@ pub struct Clocks {
 }
 
 /// How many broadcasts wait to be gossiped.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct QueueDepths {
     /// Members whose state others are to be told.
@@ -36,7 +38,7 @@ pub struct QueueDepths {
 }
 
 /// How many members a node knows.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct MemberCounts {
     /// In any status, ourselves included.
