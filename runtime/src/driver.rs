@@ -15,6 +15,7 @@ use serf_proto::{Instant, Node, Outbox};
 use crate::address::{canonical, for_socket};
 use crate::desk::{Desk, with_buffer, with_desk};
 use crate::engine::{Engine, Running};
+use crate::error::Plain;
 use crate::events::Events;
 use crate::keyring_file::KeyringFile;
 use crate::lock;
@@ -195,7 +196,7 @@ impl<N: Net> Shared<N> {
 
     fn note_error(&self, what: &'static str, error: &io::Error) {
         self.counters.socket_errors.fetch_add(1, Ordering::Relaxed);
-        tracing::debug!(%error, "{what}");
+        tracing::debug!(error = %Plain(error), "{what}");
     }
 
     /// A stream's task is at its end.

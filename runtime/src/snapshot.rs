@@ -13,6 +13,7 @@ use std::time::Instant;
 use async_channel::{Receiver, Sender};
 use serf_proto::{AfterLeave, Record, Snapshot};
 
+use crate::error::Plain;
 use crate::lock;
 use crate::replace::{beside, replace};
 
@@ -220,7 +221,7 @@ impl Desk {
 
     fn note_error(&self, log: &Log, error: &io::Error) {
         self.errors.fetch_add(1, Ordering::Relaxed);
-        tracing::error!(path = %log.path.display(), %error, "the snapshot cannot be written; will try again");
+        tracing::error!(path = %log.path.display(), error = %Plain(error), "the snapshot cannot be written; will try again");
     }
 }
 

@@ -13,6 +13,7 @@ use serf_proto::{StreamId, StreamInput};
 
 use crate::desk::with_buffer;
 use crate::driver::Shared;
+use crate::error::Plain;
 use crate::net::{Net, Stream};
 use crate::signal::Signal;
 
@@ -95,7 +96,7 @@ impl<N: Net> Work<N> {
                 Ok(())
             };
             if let Err(error) = or(self.carry(&stream), give_up).await {
-                tracing::debug!(stream = self.id.number(), %error, "a stream failed");
+                tracing::debug!(stream = self.id.number(), error = %Plain(&error), "a stream failed");
                 self.tell(StreamInput::Failed);
             }
         }
@@ -120,7 +121,7 @@ impl<N: Net> Work<N> {
                 Some(stream)
             }
             Err(error) => {
-                tracing::debug!(%to, %error, "cannot open a stream");
+                tracing::debug!(%to, error = %Plain(&error), "cannot open a stream");
                 self.shared.lock().dials.failed(to, error);
                 self.tell(StreamInput::Failed);
                 None

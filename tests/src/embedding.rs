@@ -37,6 +37,8 @@ macro_rules! embedding_tests {
             whoever_waits_is_told_of_the_leave_or_the_stop
             a_node_finds_the_members_that_it_was_started_with_whenever_they_come
             who_leaves_is_seen_to_leave
+            nodes_that_leave_at_once_do_not_wait_for_each_other
+            events_sent_at_once_arrive_in_that_order
             who_is_dropped_without_leaving_is_seen_to_fail_and_can_be_forced_out
             fifty_nodes_in_one_process_find_each_other
             a_slow_subscriber_is_told_and_can_resync_and_holds_nobody_up
@@ -68,6 +70,7 @@ macro_rules! embedding_tests {
             members_know_how_far_they_are_apart
             keys_are_exchanged_by_the_whole_cluster_and_kept_in_files
             a_keyring_file_that_cannot_be_written_is_told_to_whoever_changes_keys
+            a_node_with_a_keyring_file_starts_with_the_keys_in_it_and_never_in_the_clear
             nodes_without_the_key_are_not_let_in
             a_node_that_crashed_rejoins_by_itself_and_is_told_no_event_twice
             a_torn_snapshot_still_leads_back
@@ -903,9 +906,7 @@ pub async fn keys_are_exchanged_by_the_whole_cluster_and_kept_in_files<N: Net>()
     let names = ["a", "b", "c"];
     let start = |name: &str| {
         let file = scratch.file(name);
-        let mut options = secret(name, &read_keyring_file(&file).unwrap());
-        options.keyring_file = Some(file);
-        Serf::<N>::start(options).unwrap()
+        Serf::<N>::start(Options { keyring_file: Some(file), ..options(name) }).unwrap()
     };
     names.iter().for_each(|name| write_keyring_file(scratch.file(name), &[key(1)]).unwrap());
     let nodes = names.map(start);
@@ -938,6 +939,33 @@ pub async fn keys_are_exchanged_by_the_whole_cluster_and_kept_in_files<N: Net>()
 }
 
 /// A disk that does not take what it is given.
+pub async fn a_node_with_a_keyring_file_starts_with_the_keys_in_it_and_never_in_the_clear<N: Net>() {
+    let scratch = Scratch::new("keyring-read");
+    let file = scratch.file("keyring");
+    let with_file = |given: &[Key]| Options { keyring_file: Some(file.clone()), ..secret("a", given) };
+    let missing = Serf::<N>::start(with_file(&[])).unwrap_err();
+    assert!(matches!(missing, StartError::Keyring { .. }), "{missing:?}");
+    let first = Serf::<N>::start(with_file(&[key(1)])).unwrap();
+    assert_eq!(first.keys(), [key(1)], "those to begin with");
+    assert!(soon::<N, _>(first.install_key(&key(2))).await.unwrap().is_done());
+    assert!(soon::<N, _>(first.use_key(&key(2))).await.unwrap().is_done());
+    assert!(soon::<N, _>(first.remove_key(&key(1))).await.unwrap().is_done());
+    soon::<N, _>(first.shutdown()).await;
+    for given in [&[][..], &[key(1)], &[key(2)], &[key(3), key(2)]] {
+        let again = Serf::<N>::start(with_file(given)).unwrap();
+        assert_eq!(again.keys(), [key(2)], "what the cluster has agreed on since");
+        soon::<N, _>(again.shutdown()).await;
+    }
+    for text in ["", "[]", "{}", "[\"AQ==\"]"] {
+        std::fs::write(&file, text).unwrap();
+        for given in [&[][..], &[key(1)]] {
+            let refused = Serf::<N>::start(with_file(given)).unwrap_err();
+            assert!(refused.to_string().starts_with("cannot use the keyring "), "{text}: {refused}");
+        }
+    }
+}
+
+/// Keyrings that cannot be kept.
 pub async fn a_keyring_file_that_cannot_be_written_is_told_to_whoever_changes_keys<N: Net>() {
     let scratch = Scratch::new("keyring-lost");
     let directory = scratch.file("gone");
