@@ -62,6 +62,7 @@ const WALLS: &[(&str, &[&str])] = &[
             "limits",
             "outbox::StreamId",
             "stats::DropReason",
+            "time",
             "wire",
         ],
     ),

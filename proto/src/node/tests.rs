@@ -7,6 +7,7 @@ mod names;
 mod policies;
 mod queries;
 mod records;
+mod streams;
 mod why;
 
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -175,14 +176,12 @@ impl Cluster {
             }
             Delivery::Stream(id, Chunk::Closed) => node.handle_stream(now, id, StreamInput::Closed, &mut out),
             Delivery::Stream(id, Chunk::Failed) => node.handle_stream(now, id, StreamInput::Failed, &mut out),
-            Delivery::Accept(from, theirs) => match node.accept(now, addr(from), &mut out) {
-                Some(ours) => {
-                    self.ends.insert((to, ours), (from, theirs));
-                    self.ends.insert((from, theirs), (to, ours));
-                    self.post(from, Delivery::Stream(theirs, Chunk::Opened));
-                }
-                None => self.post(from, Delivery::Stream(theirs, Chunk::Failed)),
-            },
+            Delivery::Accept(from, theirs) => {
+                let ours = node.accept(now, addr(from), &mut out);
+                self.ends.insert((to, ours), (from, theirs));
+                self.ends.insert((from, theirs), (to, ours));
+                self.post(from, Delivery::Stream(theirs, Chunk::Opened));
+            }
         }
         self.route(to, &mut out);
     }
