@@ -11,6 +11,7 @@ pub mod log;
 pub mod rpc;
 pub mod tags;
 
+mod budget;
 mod doctor;
 mod flags;
 mod json;

@@ -10,6 +10,7 @@ mod joining;
 mod keys;
 mod life;
 mod metrics;
+mod panics;
 mod queries;
 mod run;
 mod scripts;

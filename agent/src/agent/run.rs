@@ -17,8 +17,8 @@ use super::metrics::Metrics;
 use super::scripts::Scripts;
 use super::setup::{self, Files};
 use super::signals::{Signal, Signals};
-use super::supervisor::{self, Phase};
-use super::{Agent, Stop, discovery, events, sinks, web};
+use super::supervisor::{Phase, Supervisor};
+use super::{Agent, Stop, discovery, events, panics, sinks, web};
 use crate::config::Config;
 use crate::log::{Log, Syslog, TraceLog};
 use crate::rpc::RpcAddress;
@@ -35,6 +35,7 @@ pub(crate) fn run(config: Config, args: &[OsString]) -> bool {
         }
     };
     log.set_format(config.log_format);
+    panics::end_the_process(&log);
     // A second agent in one process, which only tests have, leaves the node's words to the first.
     _ = tracing::subscriber::set_global_default(TraceLog::new(Arc::clone(&log)));
     let ended = tokio::runtime::Builder::new_current_thread().enable_all().build().map(|runtime| {
@@ -115,14 +116,19 @@ async fn live(config: Config, args: &[OsString], log: &Arc<Log>) -> Result<bool,
             }
         });
     }
-    let mut life = Life::begin(Arc::clone(&agent), args, stop, &config);
-    supervisor::tell(Phase::Ready, log);
-    let ended_well = life.run(&mut signals).await;
+    let supervisor = Supervisor::new(log);
+    supervisor.tell(Phase::Ready);
+    let ended_well = Life::begin(Arc::clone(&agent), &supervisor, args, stop, &config).run(&mut signals).await;
     watchers.abort();
     clients.abort();
     // Drops the listener, which removes its socket file.
     _ = clients.await;
     agent.end().await;
+    supervisor.close();
+    if *agent.stop.borrow() == Some(Stop::NameLost) {
+        // The last that is said, since it is what whoever finds the agent gone looks for.
+        log.error("agent", "The agent has ended because another node has its name; names must be unique");
+    }
     Ok(ended_well)
 }
 
