@@ -6,11 +6,13 @@ mod events;
 mod exposition;
 mod figures;
 mod health;
+mod invoke;
 mod joining;
 mod keys;
 mod life;
 mod metrics;
 mod queries;
+mod reaper;
 mod run;
 mod scripts;
 mod setup;
@@ -30,6 +32,7 @@ use tokio::sync::{Mutex, watch};
 pub(crate) use self::events::Happening;
 use self::health::Health;
 use self::metrics::Metrics;
+use self::reaper::Children;
 pub(crate) use self::run::run;
 use self::scripts::Scripts;
 pub(crate) use self::tally::Tally;
@@ -48,6 +51,7 @@ pub(crate) struct Agent {
     pub(crate) rpc_auth: String,
     pub(crate) streams: Streams,
     scripts: Scripts,
+    children: Children,
     /// The Serf protocol that we speak.
     protocol: u8,
     /// Whether the others are asked when another node has our name.

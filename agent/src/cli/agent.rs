@@ -67,6 +67,9 @@ Options:
                             over HTTP; off unless given.
   -node=name                Name of this member, the host's unless given. No two
                             members may share one.
+  -parallel-handlers        Gives each script a queue of its own: scripts for
+                            different events, and those for one event, then run
+                            side by side. Each still sees its events in order.
   -profile=lan              Timing: lan, wan or local.
   -protocol=5               Version of Serf's protocol to speak, 2 to 5.
   -rejoin                   Joins the members of the snapshot even after a leave.
@@ -98,6 +101,10 @@ Event handlers:
   SERF_SELF_NAME, SERF_SELF_ROLE and SERF_TAG_...) and from its input: a line
   for each member with name, address, role and tags between tabs, or the
   payload of a user event or query. What it prints is the answer to a query.
+
+  The scripts for an event run one after the other, in the order in which
+  they are configured, and are over before those for the next event begin.
+  Queries do not wait for other events, nor these for queries.
 
 Environment:
 

@@ -25,6 +25,8 @@ pub struct Layer {
     pub metrics_addr: String,
     /// After how long a handler is ended, 0 for never.
     pub handler_timeout: i64,
+    /// Whether each script has a queue of its own.
+    pub parallel_handlers: bool,
     pub rpc_addr: String,
     pub rpc_auth: String,
     pub protocol: i64,
@@ -126,6 +128,7 @@ impl Layer {
             (&mut self.enable_syslog, later.enable_syslog),
             (&mut self.rejoin_after_leave, later.rejoin_after_leave),
             (&mut self.validate_node_names, later.validate_node_names),
+            (&mut self.parallel_handlers, later.parallel_handlers),
         ] {
             *mine |= theirs;
         }
