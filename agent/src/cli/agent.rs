@@ -17,6 +17,9 @@ fn run(args: &[OsString], _env: &Environment, terminal: &mut Terminal<'_>) -> Ou
     for warning in &draft.warnings {
         terminal.line(output(warning));
     }
+    if !draft.variables.is_empty() {
+        terminal.line(output(&format!("Settings from the environment: {}", draft.variables.join(", "))));
+    }
     let (config, notices) = Config::resolve(draft).map_err(|error| Failure::Said(output(&error.to_string())))?;
     for notice in &notices {
         terminal.line(output(notice));
@@ -109,6 +112,8 @@ Event handlers:
 Environment:
 
   Each setting of a file can come from a variable: SERF_ and its name in
-  capitals, such as SERF_ENCRYPT_KEY or SERF_RPC_AUTH, but for rpc_addr and
-  event_handlers. Flags win over variables, and variables over files.
+  capitals, such as SERF_ENCRYPT_KEY or SERF_RPC_AUTH, but for rpc_addr,
+  event_handlers, role and mdns. Flags win over variables, and variables over
+  files; what a flag gives is not read from a variable. The agent says at its
+  start which variables it took.
 ";
