@@ -6,12 +6,14 @@ mod events;
 mod exposition;
 mod figures;
 mod health;
+mod invoke;
 mod joining;
 mod keys;
 mod life;
 mod metrics;
 mod panics;
 mod queries;
+mod reaper;
 mod run;
 mod scripts;
 mod setup;
@@ -31,6 +33,7 @@ use tokio::sync::{Mutex, watch};
 pub(crate) use self::events::Happening;
 use self::health::Health;
 use self::metrics::Metrics;
+use self::reaper::Children;
 pub(crate) use self::run::run;
 use self::scripts::Scripts;
 pub(crate) use self::tally::Tally;
@@ -49,6 +52,7 @@ pub(crate) struct Agent {
     pub(crate) rpc_auth: String,
     pub(crate) streams: Streams,
     scripts: Scripts,
+    children: Children,
     /// The Serf protocol that we speak.
     protocol: u8,
     /// Whether the others are asked when another node has our name.

@@ -14,7 +14,8 @@ use tokio::time::timeout;
 use super::health::Health;
 use super::life::Life;
 use super::metrics::Metrics;
-use super::scripts::Scripts;
+use super::reaper::Children;
+use super::scripts::{Order, Scripts};
 use super::setup::{self, Files};
 use super::signals::{Signal, Signals};
 use super::supervisor::{Phase, Supervisor};
@@ -158,6 +159,7 @@ impl Agent {
             rpc_auth: config.rpc_auth.clone(),
             streams: Streams::default(),
             scripts: Scripts::new(agent.clone(), Arc::clone(&log)),
+            children: Children::default(),
             log,
             protocol: config.protocol,
             resolves_names: !config.disable_name_resolution,
@@ -166,7 +168,9 @@ impl Agent {
             key_operation: Mutex::default(),
             stop,
         });
-        agent.scripts.replace(config.event_handlers.clone(), config.handler_timeout);
+        let order = Order { is_parallel: config.parallel_handlers, timeout: config.handler_timeout };
+        agent.scripts.replace(config.event_handlers.clone(), order);
+        agent.children.reap_orphans();
         (agent, stopped)
     }
 
@@ -237,6 +241,7 @@ impl Agent {
             self.log.warn("serf", "Shutdown without a Leave");
         }
         _ = timeout(SHUTDOWN_TIMEOUT, self.serf.shutdown()).await;
+        self.scripts.start_what_waits().await;
         self.log.info("agent", "shutdown complete");
     }
 
