@@ -40,6 +40,14 @@ pub const STREAM_SILENT_MAX: Duration = Duration::from_secs(2);
 /// most for the longest.
 pub const STREAMS_UNFINISHED_BYTES_MAX: usize = 64 * 1024 * 1024;
 
+/// Seeds of one join that are asked at one time. Ours: serf asks one after the other; each takes a socket, and a list may have
+/// thousands. The next is asked when one has answered or failed.
+pub const SEEDS_AT_ONCE_MAX: usize = 16;
+
+/// Seeds of all joins together that are asked at one time. Ours, so that many joins at once take no more sockets than a few. The
+/// join that waits for the fewest asks next.
+pub const SEEDS_AT_ONCE_TOTAL_MAX: usize = 64;
+
 /// Messages in one compound packet: its count is one byte.
 pub const COMPOUND_PARTS_MAX: usize = 255;
 

@@ -107,11 +107,15 @@ impl Cluster {
     }
 
     fn start(&mut self, at: usize, options: Options) {
+        self.start_as(at, options, Start::new());
+    }
+
+    fn start_as(&mut self, at: usize, options: Options, start: Start) {
         let identity = Identity::new(&format!("node-{at}"), addr(at), &Tags::default()).unwrap();
         let mut out = Outbox::new();
         let cfg = Arc::new(Config::new(options).unwrap());
         let seed = Seed::from_u64(7).child(at as u64);
-        let node = Node::new(cfg, &identity, &seed, self.now, Start::new(), &mut out);
+        let node = Node::new(cfg, &identity, &seed, self.now, start, &mut out);
         self.nodes[at] = Some(node);
         self.route(at, &mut out);
     }
@@ -132,6 +136,8 @@ impl Cluster {
         while let Some(output) = out.pop() {
             match output {
                 Output::Datagram { to, bytes } => self.post(index(to), Delivery::Datagram(addr(from), bytes)),
+                // Where no node can be, all packets vanish.
+                Output::Connect { to, .. } if addr(index(to)) != to => {}
                 Output::Connect { stream, to } => self.post(index(to), Delivery::Accept(from, stream)),
                 Output::Write { stream, bytes } => self.post_end(from, stream, Chunk::Data(bytes)),
                 Output::Close { stream } => {
