@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::{Agent, Happening};
+use crate::budget::{Budget, Room};
 use crate::config::SECRETS;
 use crate::endpoint::go_words;
 use crate::handler::{EventHandler, OutputTail, answer, environment, stdin};
@@ -35,7 +36,9 @@ struct State {
 /// Handlers with the same script share a worker, so that a script sees its events in order.
 struct Worker {
     handlers: Vec<EventHandler>,
-    queue: mpsc::Sender<Arc<Happening>>,
+    queue: mpsc::Sender<(Arc<Happening>, Room)>,
+    /// What the queued events take.
+    budget: Arc<Budget>,
     /// The queue was full when the last event came.
     is_dropping: bool,
 }
@@ -62,7 +65,8 @@ impl Scripts {
             }
             let (queue, events) = mpsc::channel(EVENTS_MAX);
             tokio::spawn(work(self.agent.clone(), handler.script.clone(), events));
-            workers.push(Worker { handlers: vec![handler], queue, is_dropping: false });
+            let budget = Budget::new(EVENTS_BYTES_MAX);
+            workers.push(Worker { handlers: vec![handler], queue, budget, is_dropping: false });
         }
         *state = State { workers, timeout };
     }
@@ -71,7 +75,9 @@ impl Scripts {
     pub(super) fn dispatch(&self, happening: &Arc<Happening>) {
         for worker in &mut self.lock().workers {
             for _ in worker.handlers.iter().filter(|handler| handler.wants(&happening.event)) {
-                let is_full = worker.queue.try_send(Arc::clone(happening)).is_err();
+                let room = worker.budget.take(happening.event.bytes());
+                let queued = room.is_some_and(|room| worker.queue.try_send((Arc::clone(happening), room)).is_ok());
+                let is_full = !queued;
                 if is_full && let Some(agent) = self.agent.upgrade() {
                     agent.tally.handler_events_dropped.bump();
                 }
@@ -103,8 +109,8 @@ impl Worker {
 }
 
 /// Runs a script for one event after the other.
-async fn work(agent: Weak<Agent>, script: String, mut events: mpsc::Receiver<Arc<Happening>>) {
-    while let Some(happening) = events.recv().await {
+async fn work(agent: Weak<Agent>, script: String, mut events: mpsc::Receiver<(Arc<Happening>, Room)>) {
+    while let Some((happening, _room)) = events.recv().await {
         let Some(agent) = agent.upgrade() else { return };
         let begun = Instant::now();
         let timeout = agent.scripts.lock().timeout;
@@ -313,6 +319,9 @@ fn ending(status: ExitStatus) -> String {
 
 /// Events that wait for a handler; newer ones are dropped beyond.
 const EVENTS_MAX: usize = 1024;
+
+/// What the events take that wait for a handler; newer ones are dropped beyond.
+const EVENTS_BYTES_MAX: usize = 4 << 20;
 
 const SLOW_AFTER: Duration = Duration::from_secs(1);
 
