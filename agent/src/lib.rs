@@ -16,4 +16,5 @@ mod doctor;
 mod flags;
 mod json;
 mod mdns;
+mod places;
 mod quote;

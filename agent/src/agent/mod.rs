@@ -50,6 +50,10 @@ pub(crate) struct Agent {
     health: Health,
     /// The token that clients must show; empty for none.
     pub(crate) rpc_auth: String,
+    /// Held by the client whose wrong token is answered next.
+    pub(crate) wrong_tokens: Mutex<()>,
+    /// One client's patterns are compiled at a time.
+    listing: Mutex<()>,
     pub(crate) streams: Streams,
     scripts: Scripts,
     children: Children,

@@ -157,6 +157,8 @@ impl Agent {
             tally: Arc::default(),
             health: Health::default(),
             rpc_auth: config.rpc_auth.clone(),
+            wrong_tokens: Mutex::default(),
+            listing: Mutex::default(),
             streams: Streams::default(),
             scripts: Scripts::new(agent.clone(), Arc::clone(&log)),
             children: Children::default(),

@@ -8,6 +8,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::time::{Instant, timeout};
 
 use super::{Agent, Happening, invoke};
+use crate::budget::{Budget, Room};
 use crate::handler::EventHandler;
 use crate::log::Log;
 
@@ -57,6 +58,8 @@ struct Lane {
     /// `None` for all scripts.
     script: Option<Arc<str>>,
     queue: mpsc::Sender<Job>,
+    /// What the queued events take.
+    budget: Arc<Budget>,
     /// Closed when the worker has ended.
     worker: watch::Receiver<()>,
     /// The queue was full when the last event came.
@@ -67,6 +70,7 @@ struct Lane {
 struct Job {
     happening: Arc<Happening>,
     runs: Vec<(Arc<str>, Waiting)>,
+    _room: Room,
 }
 
 /// Lets a script run for one query at a time.
@@ -75,6 +79,8 @@ struct Turn {
     /// Fair: queries get it in the order in which they came.
     turn: Arc<Semaphore>,
     places: Arc<Semaphore>,
+    /// What the waiting queries take.
+    budget: Arc<Budget>,
     is_dropping: bool,
 }
 
@@ -82,7 +88,7 @@ struct Turn {
 struct Answer {
     script: Arc<str>,
     turn: Arc<Semaphore>,
-    place: OwnedSemaphorePermit,
+    place: (OwnedSemaphorePermit, Room),
     waiting: Waiting,
 }
 
@@ -162,7 +168,9 @@ impl Scripts {
                 continue;
             }
             let count = runs.len();
-            let is_full = lane.queue.try_send(Job { happening: Arc::clone(happening), runs }).is_err();
+            let room = lane.budget.take(happening.event.bytes());
+            let job = room.map(|_room| Job { happening: Arc::clone(happening), runs, _room });
+            let is_full = job.is_none_or(|job| lane.queue.try_send(job).is_err());
             if is_full {
                 self.dropped(count, lane.script.as_deref(), lane.is_dropping);
             }
@@ -175,13 +183,14 @@ impl Scripts {
         let mut answers = Vec::new();
         for script in scripts {
             let Some(turn) = state.turns.iter_mut().find(|turn| turn.script == script) else { continue };
-            let place = Arc::clone(&turn.places).try_acquire_owned();
-            let is_full = place.is_err();
+            let place = Arc::clone(&turn.places).try_acquire_owned().ok();
+            let place = place.zip(turn.budget.take(happening.event.bytes()));
+            let is_full = place.is_none();
             if is_full {
                 self.dropped(1, Some(&script), turn.is_dropping);
             }
             turn.is_dropping = is_full;
-            if let Ok(place) = place {
+            if let Some(place) = place {
                 let waiting = Waiting::new(&self.waiting);
                 answers.push(Answer { script, turn: Arc::clone(&turn.turn), place, waiting });
             }
@@ -199,7 +208,7 @@ impl Scripts {
                 self.log.warn("agent", format_args!("Script '{script}' is too slow, dropping its events"));
             }
             None => {
-                let text = format_args!("Scripts are too slow, {EVENTS_MAX} events wait for them; dropping new ones");
+                let text = format_args!("Scripts are too slow and too many events wait for them; dropping new ones");
                 self.log.warn("agent", text);
             }
         }
@@ -240,20 +249,20 @@ impl Lane {
             work(agent, jobs).await;
             drop(alive);
         });
-        Self { script, queue, worker, is_dropping: false }
+        Self { script, queue, budget: Budget::new(EVENTS_BYTES_MAX), worker, is_dropping: false }
     }
 }
 
 impl Turn {
     fn new(script: Arc<str>) -> Self {
         let (turn, places) = (Arc::new(Semaphore::new(1)), Arc::new(Semaphore::new(EVENTS_MAX)));
-        Self { script, turn, places, is_dropping: false }
+        Self { script, turn, places, budget: Budget::new(EVENTS_BYTES_MAX), is_dropping: false }
     }
 }
 
 /// Runs the scripts for one event after the other.
 async fn work(agent: Weak<Agent>, mut jobs: mpsc::Receiver<Job>) {
-    while let Some(Job { happening, runs }) = jobs.recv().await {
+    while let Some(Job { happening, runs, _room }) = jobs.recv().await {
         for (script, waiting) in runs {
             let Some(agent) = agent.upgrade() else { return };
             run(&agent, &script, &happening, waiting).await;
@@ -286,6 +295,9 @@ async fn run(agent: &Agent, script: &str, happening: &Happening, waiting: Waitin
 
 /// Events that wait for scripts, and queries that wait for one script; newer ones are dropped beyond.
 pub(super) const EVENTS_MAX: usize = 1024;
+
+/// What the events take that wait for scripts, and the queries that wait for one script; newer ones are dropped beyond.
+const EVENTS_BYTES_MAX: usize = 4 << 20;
 
 /// How long the end of the agent waits for handlers to be started.
 const END_TIMEOUT: Duration = Duration::from_secs(1);
