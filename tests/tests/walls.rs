@@ -64,6 +64,7 @@ const WALLS: &[(&str, &[&str])] = &[
             "limits",
             "outbox::StreamId",
             "stats::DropReason",
+            "time",
             "wire",
         ],
     ),

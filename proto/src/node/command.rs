@@ -14,8 +14,9 @@ use crate::time::Instant;
 use crate::wire::swim::PeerRef;
 
 impl Node {
-    /// Joins a cluster through `seeds`, all at once. [`Event::Joined`](crate::Event::Joined) follows when the last of them
-    /// has answered or failed; the join succeeded if any answered.
+    /// Joins a cluster through `seeds`, of which up to [`SEEDS_AT_ONCE_MAX`](crate::limits::SEEDS_AT_ONCE_MAX) are asked at one
+    /// time. [`Event::Joined`](crate::Event::Joined) follows when the last of them has answered or failed; the join succeeded if
+    /// any answered.
     ///
     /// # Errors
     ///

@@ -24,9 +24,20 @@ use crate::wire::{Codec, MemberState, PushPull, Writer, native};
 impl Node {
     /// Opens a stream to somebody, for an exchange that must be over at `until`.
     pub(super) fn dial(&mut self, to: SocketAddr, ask: Ask, until: Instant, out: &mut Outbox) {
-        let stream = self.streams.dial(to, ask);
+        let stream = self.streams.dial(self.core.now, to, ask);
         self.core.timers.push(until, Many::Stream(stream));
         out.push(Output::Connect { stream, to });
+    }
+
+    /// Closes a stream because there are too many, or too much is held for them.
+    pub(super) fn evict(&mut self, id: StreamId, out: &mut Outbox) {
+        self.complain_of_drops();
+        let handled = self.core.heard_from;
+        self.heard_on(self.streams.peer(id));
+        let step = self.streams.evict(id);
+        self.step(id, step, out);
+        self.complain_of_drops();
+        self.core.heard_from = handled;
     }
 
     /// Does what a stream's input amounts to.

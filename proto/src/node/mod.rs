@@ -207,15 +207,16 @@ impl Node {
         self.settle(out);
     }
 
-    /// Takes a stream that a peer wants to open. `None`: there are too many, close it.
-    pub fn accept(&mut self, now: Instant, from: SocketAddr, out: &mut Outbox) -> Option<StreamId> {
+    /// Takes a stream that a peer has opened. When there are too many another is closed for it: the one that has brought the
+    /// least.
+    pub fn accept(&mut self, now: Instant, from: SocketAddr, out: &mut Outbox) -> StreamId {
         self.enter(now);
-        self.heard_on(Some(from));
-        let stream = self.streams.accept(from);
-        match stream {
-            Some(stream) => self.core.arm_many(self.core.cfg.stream_timeout, Many::Stream(stream)),
-            None => self.core.stats.drop(DropReason::Limit),
+        if let Some(slowest) = self.streams.in_the_way(self.core.now, from) {
+            self.evict(slowest, out);
         }
+        let stream = self.streams.accept(self.core.now, from);
+        let until = Streams::silent_until(self.core.now, self.core.cfg.stream_timeout);
+        self.core.timers.push(until, Many::Stream(stream));
         self.settle(out);
         stream
     }
@@ -229,6 +230,10 @@ impl Node {
         self.heard_on(self.streams.peer(id));
         let step = self.streams.handle(id, input, &self.envelope);
         self.step(id, step, out);
+        // Ends: each takes what it holds away.
+        while let Some(largest) = self.streams.overdrawn(self.core.now) {
+            self.evict(largest, out);
+        }
         self.settle(out);
         self.core.detail.clear();
     }
@@ -248,11 +253,14 @@ impl Node {
                     self.serf.handle_slot(&mut self.core, slot)
                 }
                 Fired::Slot(slot) => self.swim.handle_slot(&mut self.core, slot),
-                Fired::Many(Many::Stream(id)) => {
-                    self.heard_on(self.streams.peer(id));
-                    let step = self.streams.expire(id);
-                    self.step(id, step, out);
-                }
+                Fired::Many(Many::Stream(id)) => match self.streams.may_go_on(id, now, self.core.cfg.stream_timeout) {
+                    Some(until) => self.core.timers.push(until, Many::Stream(id)),
+                    None => {
+                        self.heard_on(self.streams.peer(id));
+                        let step = self.streams.expire(id);
+                        self.step(id, step, out);
+                    }
+                },
                 Fired::Many(Many::Join(id)) => self.join_again(id),
                 Fired::Many(timer @ Many::Prune(_)) => self.serf.handle_many(&mut self.core, timer),
                 Fired::Many(timer) => self.swim.handle_many(&mut self.core, timer),

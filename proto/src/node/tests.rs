@@ -8,6 +8,7 @@ mod names;
 mod policies;
 mod queries;
 mod records;
+mod streams;
 mod why;
 
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -110,15 +111,19 @@ impl Cluster {
     }
 
     fn start(&mut self, at: usize, options: Options) {
-        self.start_as(at, &format!("node-{at}"), options);
+        self.start_as(at, options, Start::new());
     }
 
-    fn start_as(&mut self, at: usize, name: &str, options: Options) {
+    fn start_as(&mut self, at: usize, options: Options, start: Start) {
+        self.start_named(at, &format!("node-{at}"), options, start);
+    }
+
+    fn start_named(&mut self, at: usize, name: &str, options: Options, start: Start) {
         let identity = Identity::new(name, addr(at), &Tags::default()).unwrap();
         let mut out = Outbox::new();
         let cfg = Arc::new(Config::new(options).unwrap());
         let seed = Seed::from_u64(7).child(at as u64);
-        let node = Node::new(cfg, &identity, &seed, self.now, Start::new(), &mut out);
+        let node = Node::new(cfg, &identity, &seed, self.now, start, &mut out);
         self.nodes[at] = Some(node);
         self.route(at, &mut out);
     }
@@ -139,6 +144,8 @@ impl Cluster {
         while let Some(output) = out.pop() {
             match output {
                 Output::Datagram { to, bytes } => self.post(index(to), Delivery::Datagram(addr(from), bytes)),
+                // Where no node can be, all packets vanish.
+                Output::Connect { to, .. } if addr(index(to)) != to => {}
                 Output::Connect { stream, to } => self.post(index(to), Delivery::Accept(from, stream)),
                 Output::Write { stream, bytes } => self.post_end(from, stream, Chunk::Data(bytes)),
                 Output::Close { stream } => {
@@ -186,14 +193,12 @@ impl Cluster {
             Delivery::Accept(from, theirs) if self.walled.contains(&to) => {
                 self.post(from, Delivery::Stream(theirs, Chunk::Failed));
             }
-            Delivery::Accept(from, theirs) => match node.accept(now, addr(from), &mut out) {
-                Some(ours) => {
-                    self.ends.insert((to, ours), (from, theirs));
-                    self.ends.insert((from, theirs), (to, ours));
-                    self.post(from, Delivery::Stream(theirs, Chunk::Opened));
-                }
-                None => self.post(from, Delivery::Stream(theirs, Chunk::Failed)),
-            },
+            Delivery::Accept(from, theirs) => {
+                let ours = node.accept(now, addr(from), &mut out);
+                self.ends.insert((to, ours), (from, theirs));
+                self.ends.insert((from, theirs), (to, ours));
+                self.post(from, Delivery::Stream(theirs, Chunk::Opened));
+            }
         }
         self.route(to, &mut out);
     }

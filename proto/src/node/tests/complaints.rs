@@ -130,7 +130,7 @@ fn a_member_that_is_gone_is_not_complained_of() {
 fn a_node_at_the_address_of_another_says_who_pings_for_whom() {
     let mut cluster = Cluster::joined(2);
     cluster.nodes[1] = None;
-    cluster.start_as(1, "other", Options::lan());
+    cluster.start_named(1, "other", Options::lan(), Start::new());
     cluster.run(Duration::from_secs(3));
     assert_eq!(cluster.complaints(1), [(refused(DropReason::NotForUs), 0)]);
 }
@@ -140,11 +140,11 @@ fn checks_of_the_port_that_send_nothing_are_not_complained_of() {
     let mut cluster = Cluster::new(1);
     cluster.datagram(0, 1, b"");
     cluster.datagram(0, 1, b"X");
-    let stream = cluster.command(0, |node, now, out| node.accept(now, addr(1), out)).unwrap();
+    let stream = cluster.command(0, |node, now, out| node.accept(now, addr(1), out));
     cluster.command(0, |node, now, out| node.handle_stream(now, stream, StreamInput::Closed, out));
-    let stream = cluster.command(0, |node, now, out| node.accept(now, addr(1), out)).unwrap();
+    let stream = cluster.command(0, |node, now, out| node.accept(now, addr(1), out));
     cluster.command(0, |node, now, out| node.handle_stream(now, stream, StreamInput::Failed, out));
-    cluster.command(0, |node, now, out| node.accept(now, addr(1), out)).unwrap();
+    cluster.command(0, |node, now, out| node.accept(now, addr(1), out));
     cluster.run(Duration::from_secs(60));
     assert_eq!(cluster.complaints(0), []);
     cluster.datagram(0, 1, b"XY");

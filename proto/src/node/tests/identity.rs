@@ -13,7 +13,7 @@ fn with_a_stranger_at_the_address_of_a_failed_member(forgotten: bool) -> Cluster
     cluster.nodes[1] = None;
     cluster.run(if forgotten { Duration::from_secs(300) } else { Duration::from_secs(40) });
     assert_eq!(cluster.status(0, 1), if forgotten { None } else { Some(Status::Failed) });
-    cluster.start_as(1, "stranger", Options::lan());
+    cluster.start_named(1, "stranger", Options::lan(), Start::new());
     cluster.command(1, |node, now, out| node.join(now, &[addr(2)], OldEvents::Deliver, out)).unwrap();
     cluster.run(Duration::from_secs(5));
     cluster
@@ -47,7 +47,7 @@ fn an_address_that_the_application_gave_is_asked_whichever_node_is_there() {
     cluster.run(Duration::from_secs(5));
     cluster.nodes[1] = None;
     cluster.run(Duration::from_secs(40));
-    cluster.start_as(1, "successor", Options::lan());
+    cluster.start_named(1, "successor", Options::lan(), Start::new());
     cluster.run(Duration::from_secs(45));
     assert_eq!((cluster.alive(0), cluster.alive(1)), (2, 2));
 }
