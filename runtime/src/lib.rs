@@ -33,10 +33,12 @@ mod address;
 mod desk;
 mod dials;
 mod driver;
+mod end;
 mod engine;
 mod error;
 mod events;
 mod handlers;
+mod interfaces;
 mod join;
 mod joining;
 mod keyring_file;
@@ -66,7 +68,10 @@ pub use serf_proto::{
     UserEvent, UserEventError, Veto, Why,
 };
 
-pub use crate::error::{CommandError, JoinError, SeedCause, SeedFailure, StartError, Transport};
+pub use crate::end::End;
+pub use crate::error::{
+    CommandError, JoinError, LeaveError, NotWritten, SeedCause, SeedFailure, StartError, Transport,
+};
 pub use crate::events::{Events, Lagged};
 pub use crate::handlers::Handlers;
 pub use crate::joining::JoinReport;

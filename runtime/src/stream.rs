@@ -35,6 +35,8 @@ pub(crate) struct Carrier<N: Net> {
     /// Raised together with the last order, for a task that is busy with an earlier one.
     closing: Arc<Signal>,
     is_inbound: bool,
+    /// How much was given it to write.
+    written_bytes: usize,
     /// Cancelled when the carrier is dropped.
     _task: N::Task,
 }
@@ -49,19 +51,25 @@ impl<N: Net> Carrier<N> {
         let (orders, todo) = async_channel::unbounded();
         let (closing, is_inbound) = (Arc::new(Signal::default()), start.is_inbound());
         let work = Work { shared: Arc::clone(shared), id, todo, closing: Arc::clone(&closing) };
+        let supervisor = Arc::clone(shared);
         let task = shared.net.spawn(async move {
             let _alive = alive;
-            work.run(start).await;
+            supervisor.supervise("stream", work.run(start)).await;
         });
-        Self { orders, closing, is_inbound, _task: task }
+        Self { orders, closing, is_inbound, written_bytes: 0, _task: task }
     }
 
     pub(crate) const fn is_inbound(&self) -> bool {
         self.is_inbound
     }
 
+    pub(crate) const fn written_bytes(&self) -> usize {
+        self.written_bytes
+    }
+
     /// Writes after everything before. The node writes one message a stream, so that the orders cannot pile up.
-    pub(crate) fn write(&self, bytes: Bytes) {
+    pub(crate) fn write(&mut self, bytes: Bytes) {
+        self.written_bytes += bytes.len();
         _ = self.orders.try_send(Order::Write(bytes));
     }
 
