@@ -57,6 +57,16 @@ pub const COMPOUND_DEPTH_MAX: u8 = 4;
 /// Bytes of the buffer in which one packet is composed: the largest UDP payload.
 pub const PACKET_BYTES_MAX: usize = 65_507;
 
+/// Peers that the log complains of at one time, each with a line when it begins, summaries, and a line at the end. Ours, against
+/// floods of forged sources. Those beyond are counted together, in one line for each kind of complaint.
+pub const COMPLAINT_PEERS_MAX: usize = 64;
+
+/// The same for one kind of complaint, so that a flood of one does not hide the others.
+pub const COMPLAINT_PEERS_OF_ONE_KIND_MAX: usize = 16;
+
+/// What a line of complaint quotes of the peer or of the operating system, in bytes. Ours. The rest is cut off.
+pub const COMPLAINT_DETAIL_BYTES_MAX: usize = 200;
+
 /// Probes that we relay for others at one time. Ours: each holds a timer. One more is refused and counted.
 pub const RELAYS_MAX: usize = 1024;
 

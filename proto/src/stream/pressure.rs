@@ -228,7 +228,10 @@ mod tests {
         assert_eq!(door.closed, [silent, dripping]);
         let young = door.accept(HOSTILE);
         door.accept(HOSTILE);
-        assert!(door.closed[2..].iter().all(|id| *id != quick && *id != young), "the two before them are as young, and older");
+        assert!(
+            door.closed[2..].iter().all(|id| *id != quick && *id != young),
+            "the two before them are as young, and older"
+        );
     }
 
     #[test]
