@@ -62,7 +62,7 @@ pub use serf_proto::{
     Candidate, CodecChoice, Coordinate, Event, Evidence, ForceLeaveError, Instant, KeyAnswer, KeyOperation, KeyReport,
     KeysError, LeaveReport, Member, MemberCounts, MemberEvent, MemberEventKind, MembersEvent, Metric, Name, NodeState,
     OldEvents, Peer, Policy, Query, QueryError, QueryId, QueryReport, Question, RespondError, Retry, SeedFailureCause,
-    SetTagsError, SharedPolicy, Source, Status, Tags, UserEvent, UserEventError, Veto, Why,
+    SetTagsError, SharedPolicy, Source, Status, Tags, Usage, UserEvent, UserEventError, Veto, Why,
 };
 
 pub use crate::error::{CommandError, JoinError, SeedCause, SeedFailure, StartError, Transport};

@@ -257,6 +257,7 @@ impl<N: Net> Serf<N> {
             queues: node.queue_depths(),
             health_score: node.health_score(),
             streams_live: node.streams_live(),
+            usage: node.usage(),
             datagrams_lost: shared.mail.lost(),
             socket_errors: shared.counters.socket_errors.load(Ordering::Relaxed),
             file_errors: shared.files.errors(),

@@ -1,6 +1,6 @@
 //! What a running node has done, and how it is.
 
-use serf_proto::{Clocks, MemberCounts, Metric, QueueDepths};
+use serf_proto::{Clocks, MemberCounts, Metric, QueueDepths, Usage};
 
 /// Counters and gauges of a running node, all of one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +18,8 @@ pub struct Stats {
     pub health_score: u32,
     /// Exchanges on streams that are under way.
     pub streams_live: usize,
+    /// How full the collections are that others fill.
+    pub usage: Vec<Usage>,
     /// Packets lost because the socket, and then the queue before it, had no room.
     pub datagrams_lost: u64,
     /// Sending, receiving or accepting that failed; each is also a `tracing` event.
@@ -50,7 +52,7 @@ impl Stats {
 
     /// Every gauge there is: figures that rise and fall.
     pub fn gauges(&self) -> impl Iterator<Item = Metric> + use<> {
-        let Self { members, clocks, queues, health_score, streams_live, .. } = self;
+        let Self { members, clocks, queues, health_score, streams_live, usage, .. } = self;
         let many = |name, help, label, of: &[(&'static str, u64)]| {
             of.iter().map(|&(value, figure)| Metric::labelled(name, help, (label, value), figure)).collect::<Vec<_>>()
         };
@@ -72,6 +74,7 @@ impl Stats {
         gauges.extend(many("queue_depth", "Broadcasts that wait to be gossiped.", "queue", &depths));
         gauges.push(Metric::plain("health_score", "Lifeguard's score: 0 is well.", u64::from(*health_score)));
         gauges.push(Metric::plain("streams_live", "Exchanges on streams under way.", *streams_live as u64));
+        gauges.extend(Usage::gauges(usage));
         gauges.into_iter()
     }
 }
@@ -91,6 +94,7 @@ mod tests {
             queues: QueueDepths::default(),
             health_score: 1,
             streams_live: 2,
+            usage: Vec::new(),
             datagrams_lost: 3,
             socket_errors: 4,
             file_errors: 5,
