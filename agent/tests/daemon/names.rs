@@ -54,8 +54,9 @@ fn strangers_names_forge_no_line_and_act_on_no_terminal() {
     }
     agent.wait("EventMemberJoin: z\\nroot  10.0.0.1:22  alive\\x1b]0;owned\\a 127.9.9.9");
     agent.wait("user-event: x\\n    2026/11/28 00:00:00 [ERR] agent: the disk is full\\x1b[2J\\u009b31m\\u202e\\u2028");
-    let acts =
-        |text: &str| text.chars().any(|it| it != '\n' && it.is_control() || ['\u{202e}', '\u{2028}'].contains(&it));
+    let acts = |text: &str| {
+        text.chars().any(|it| !['\n', '\t'].contains(&it) && it.is_control() || ['\u{202e}', '\u{2028}'].contains(&it))
+    };
     assert!(!acts(&agent.output()), "{:?}", agent.output());
     let shown = serf(&agent, &["members", "-detailed"]);
     assert!(!acts(&shown) && shown.lines().count() == 2, "{shown:?}");
