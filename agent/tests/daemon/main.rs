@@ -13,5 +13,6 @@ mod handlers;
 mod joins;
 mod log;
 mod metrics;
+mod names;
 mod stalls;
 mod supervisor;
