@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 use tokio::time::sleep;
 
 use super::Agent;
-use crate::endpoint::go_words;
+use crate::endpoint::{go_words, keep_alive};
 
 /// Serves until the task is dropped.
 pub(super) async fn serve(agent: Arc<Agent>, listener: TcpListener) {
@@ -24,6 +24,7 @@ pub(super) async fn serve(agent: Arc<Agent>, listener: TcpListener) {
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
         match listener.accept().await {
             Ok((socket, _)) => {
+                keep_alive(&socket);
                 let agent = Arc::clone(&agent);
                 tokio::spawn(async move {
                     let answer = service_fn(|request: Request<Incoming>| {

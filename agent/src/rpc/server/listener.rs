@@ -13,7 +13,7 @@ use tokio::sync::Semaphore;
 
 use super::connection;
 use crate::agent::Agent;
-use crate::endpoint::go_words;
+use crate::endpoint::{go_words, keep_alive};
 use crate::rpc::{AddressError, RpcAddress};
 
 /// A socket that clients connect to.
@@ -144,6 +144,7 @@ pub(crate) async fn serve(agent: Arc<Agent>, listener: Listener) {
             match client {
                 Client::Tcp(socket) => {
                     _ = socket.set_nodelay(true);
+                    keep_alive(&socket);
                     let (reader, writer) = socket.into_split();
                     connection::spawn(&agent, peer, place, reader, writer);
                 }
