@@ -10,12 +10,12 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use async_channel::Receiver;
 use bytes::Bytes;
 use futures_lite::future::{or, yield_now};
-use serf_proto::{Instant, Node, Outbox};
+use serf_proto::{Instant, Node, Outbox, SocketFailure};
 
 use crate::address::{Advertised, canonical, for_socket};
 use crate::desk::{Desk, with_buffer, with_desk};
 use crate::engine::{Engine, Running};
-use crate::error::NotWritten;
+use crate::error::{NotWritten, system_words};
 use crate::events::Events;
 use crate::keyring_file::KeyringFile;
 use crate::lock;
@@ -229,13 +229,14 @@ impl<N: Net> Shared<N> {
         match udp.try_send(datagram, to) {
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.mail.post(to, datagram),
-            Err(error) => self.note_error("a datagram could not be sent", &error),
+            Err(error) => self.note_error(SocketFailure::Send(canonical(to)), &error),
         }
     }
 
-    fn note_error(&self, what: &'static str, error: &io::Error) {
+    /// Counts what the system refused. The node decides whether the log is told: it may be every packet.
+    fn note_error(&self, what: SocketFailure, error: &io::Error) {
         self.counters.socket_errors.fetch_add(1, Ordering::Relaxed);
-        tracing::debug!(%error, "{what}");
+        self.lock().node.socket_failed(self.net.now(), what, &system_words(error));
     }
 
     /// A stream's task is at its end.
@@ -298,7 +299,7 @@ async fn receive<N: Net>(shared: Arc<Shared<N>>, udp: Arc<N::Udp>) {
             Ok(true) => {}
             Ok(false) => yield_now().await,
             Err(error) => {
-                shared.note_error("a datagram could not be received", &error);
+                shared.note_error(SocketFailure::Receive, &error);
                 shared.net.sleep(PAUSE_AFTER_ERROR).await;
             }
         }
@@ -317,7 +318,7 @@ async fn send<N: Net>(shared: Arc<Shared<N>>, udp: Arc<N::Udp>) {
                     }
                     continue;
                 }
-                Err(error) => shared.note_error("a datagram could not be sent", &error),
+                Err(error) => shared.note_error(SocketFailure::Send(canonical(to)), &error),
                 Ok(_) => {}
             }
             shared.mail.forget_oldest();
@@ -346,7 +347,7 @@ async fn accept<N: Net>(shared: Arc<Shared<N>>, listener: N::Listener) {
             }
             Err(error) => {
                 // Too many open files, most likely: trying at once would only burn the processor.
-                shared.note_error("a stream could not be accepted", &error);
+                shared.note_error(SocketFailure::Accept, &error);
                 shared.net.sleep(PAUSE_AFTER_ERROR).await;
             }
         }

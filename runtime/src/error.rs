@@ -255,6 +255,8 @@ pub enum SeedCause {
     },
     /// No connection could be opened, for this reason.
     Unreachable(io::Error),
+    /// States were exchanged, and a member's protocol versions do not go with the others': which member's, and which versions.
+    Incompatible(String),
     /// A connection was opened, and what followed failed.
     Exchange(SeedFailureCause),
 }
@@ -276,9 +278,18 @@ impl fmt::Display for SeedFailure {
             SeedCause::Unreachable(error) => {
                 write!(f, " cannot be reached: {error}: is a node listening there, and is TCP let through?")
             }
+            SeedCause::Incompatible(what) => write!(f, " cannot be joined: {what}"),
             SeedCause::Exchange(cause) => write!(f, " {cause}"),
         }
     }
+}
+
+/// What the system said, for the log: without the number of the error, and in lower case, as it stands in a sentence.
+pub(crate) fn system_words(error: &io::Error) -> String {
+    let text = error.to_string();
+    let words = text.split_once(" (os error ").map_or(&*text, |(words, _)| words);
+    let mut chars = words.chars();
+    chars.next().map_or_else(String::new, |first| first.to_lowercase().chain(chars).collect())
 }
 
 const STOPPED: &str = "the node was shut down; start a new one";

@@ -61,10 +61,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 pub use serf_proto;
 pub use serf_proto::envelope::{Key, KeyError};
 pub use serf_proto::{
-    Candidate, CodecChoice, Coordinate, Event, Evidence, ForceLeaveError, Instant, KeyAnswer, KeyOperation, KeyReport,
-    KeysError, LeaveReport, Member, MemberCounts, MemberEvent, MemberEventKind, MembersEvent, Metric, Name, NodeState,
-    OldEvents, Peer, Policy, Query, QueryError, QueryId, QueryReport, Question, RespondError, Retry, SeedFailureCause,
-    SetTagsError, SharedPolicy, Source, Status, Tags, UserEvent, UserEventError, Veto, Why,
+    Candidate, CodecChoice, Complaint, ComplaintKind, Coordinate, DropReason, Event, Evidence, ForceLeaveError,
+    Instant, KeyAnswer, KeyOperation, KeyReport, KeysError, LeaveReport, Member, MemberCounts, MemberEvent,
+    MemberEventKind, MembersEvent, Metric, Name, NodeState, OldEvents, Peer, Policy, Query, QueryError, QueryId,
+    QueryReport, Question, RespondError, Retry, SeedFailureCause, SetTagsError, SharedPolicy, Source, Status, Tags,
+    UserEvent, UserEventError, Veto, Why,
 };
 
 pub use crate::end::End;

@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 
 use serf_proto::{
-    AfterLeave, Config, Coordinate, Event, ForceLeaveError, Identity, Instant, LeaveReport, Member, Node, NodeState,
-    OldEvents, Outbox, Peer, Question, Seed, SetTagsError, Start, Tags, UserEventError, Why,
+    AfterLeave, Complaint, Config, Coordinate, Event, ForceLeaveError, Identity, Instant, LeaveReport, Member, Node,
+    NodeState, OldEvents, Outbox, Peer, Question, Seed, SetTagsError, Start, Tags, UserEventError, Why,
 };
 
 use crate::driver::{Files, Shared};
@@ -246,6 +246,12 @@ impl<N: Net> Serf<N> {
     /// case is long forgotten. Its moments are of [our clock](Self::now).
     pub fn why(&self, name: &str) -> Option<Why> {
         self.shared().lock().node.why(name)
+    }
+
+    /// What the log complains of and has not seen the end of: peers whose packets are refused, members that only streams reach,
+    /// what the system refuses. Empty when all is well. Its moments are of [our clock](Self::now).
+    pub fn complaints(&self) -> Vec<Complaint> {
+        self.shared().lock().node.complaints().collect()
     }
 
     /// The node's clock: what the moments in events and reports are compared with.

@@ -13,6 +13,7 @@ use serf_proto::{StreamId, StreamInput};
 
 use crate::desk::with_buffer;
 use crate::driver::Shared;
+use crate::error::system_words;
 use crate::net::{Net, Stream};
 use crate::signal::Signal;
 
@@ -104,7 +105,7 @@ impl<N: Net> Work<N> {
             };
             if let Err(error) = or(self.carry(&stream), give_up).await {
                 tracing::debug!(stream = self.id.number(), %error, "a stream failed");
-                self.tell(StreamInput::Failed);
+                self.tell_failed(&system_words(&error));
             }
         }
         self.shared.stream_over(self.id);
@@ -129,8 +130,9 @@ impl<N: Net> Work<N> {
             }
             Err(error) => {
                 tracing::debug!(%to, %error, "cannot open a stream");
+                let words = system_words(&error);
                 self.shared.lock().dials.failed(to, error);
-                self.tell(StreamInput::Failed);
+                self.tell_failed(&words);
                 None
             }
         }
@@ -169,6 +171,14 @@ impl<N: Net> Work<N> {
             Err(error) if is_temporary(&error) => Ok(true),
             Err(error) => Err(error),
         })
+    }
+
+    /// The system's words go along, for the log.
+    fn tell_failed(&self, words: &str) {
+        self.shared.call(|engine, now, out| {
+            engine.node.stream_failing(words);
+            engine.node.handle_stream(now, self.id, StreamInput::Failed, out);
+        });
     }
 
     fn tell(&self, input: StreamInput<'_>) {

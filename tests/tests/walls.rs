@@ -31,6 +31,7 @@ const WALLS: &[(&str, &[&str])] = &[
     ),
     ("roster", &["limits", "serf::Tags", "wire"]),
     ("event", &["roster", "serf::Tags", "time"]),
+    ("complaints", &["limits", "roster", "stats", "time"]),
     ("outbox", &["envelope::Key", "event", "limits", "serf::Record"]),
     (
         "envelope",
@@ -41,6 +42,7 @@ const WALLS: &[(&str, &[&str])] = &[
     (
         "core",
         &[
+            "complaints",
             "config",
             "event",
             "policy::SharedPolicy",
@@ -70,6 +72,7 @@ const WALLS: &[(&str, &[&str])] = &[
         "swim",
         &[
             "broadcast",
+            "complaints::ComplaintKind",
             "config",
             "core",
             "envelope::Packer",

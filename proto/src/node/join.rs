@@ -15,6 +15,7 @@ use crate::outbox::{Outbox, Output};
 use crate::rng::Rng;
 use crate::roster::{Identity, Name};
 use crate::serf::Snapshot;
+use crate::swim::MERGE_FAILED;
 use crate::time::Instant;
 use crate::timer::Many;
 
@@ -37,11 +38,38 @@ impl Default for Retry {
     }
 }
 
+/// An address that may lead to the cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Contact {
+    pub(super) addr: SocketAddr,
+    /// The member that is remembered there. States are exchanged only if it answers: the address may belong to a node of
+    /// another cluster by now. `None`: the application gave the address, and whichever node has it is meant.
+    pub(super) name: Option<Name>,
+}
+
+impl Contact {
+    /// The address that a member had.
+    pub(super) const fn remembered(name: Name, addr: SocketAddr) -> Self {
+        Self { addr, name: Some(name) }
+    }
+}
+
+impl From<SocketAddr> for Contact {
+    fn from(given: SocketAddr) -> Self {
+        Self { addr: given, name: None }
+    }
+}
+
+/// Addresses that the application gave.
+pub(super) fn given(addrs: &[SocketAddr]) -> Vec<Contact> {
+    addrs.iter().copied().map(Contact::from).collect()
+}
+
 /// A join that is under way.
 #[derive(Clone, Debug)]
 pub(super) struct Join {
     pub(super) old: OldEvents,
-    seeds: Vec<SocketAddr>,
+    seeds: Vec<Contact>,
     /// How many of the seeds have been asked.
     asked: usize,
     /// How many may be asked at the same time.
@@ -69,7 +97,7 @@ struct Retrying {
 
 impl Join {
     /// Through all seeds, many at the same time.
-    pub(super) fn all(seeds: Vec<SocketAddr>, old: OldEvents) -> Self {
+    pub(super) fn all(seeds: Vec<Contact>, old: OldEvents) -> Self {
         Self {
             old,
             seeds,
@@ -87,7 +115,7 @@ impl Join {
     }
 
     /// Through a few seeds at a time, more as time passes without an answer, and no more once one has answered.
-    pub(super) fn until_one_answers(seeds: Vec<SocketAddr>, old: OldEvents) -> Self {
+    pub(super) fn until_one_answers(seeds: Vec<Contact>, old: OldEvents) -> Self {
         Self { at_once: SEEDS_AT_FIRST, is_enough: true, ..Self::all(seeds, old) }
     }
 
@@ -119,28 +147,39 @@ impl Join {
         !is_over && self.asked < self.seeds.len()
     }
 
-    /// The next seed to be asked now.
-    fn next_seed(&mut self) -> Option<(u32, SocketAddr)> {
-        let &addr = self.seeds.get(self.asked)?;
+    /// The member that is remembered at a seed's address.
+    pub(super) fn remembered(&self, seed: u32) -> Option<&str> {
+        self.seeds.get(seed as usize)?.name.as_deref()
+    }
+
+    /// The next seed to be asked now, and whether a member is remembered there.
+    fn next_seed(&mut self) -> Option<(u32, SocketAddr, bool)> {
+        let Contact { addr, name } = self.seeds.get(self.asked)?;
         let seed = u32::try_from(self.asked).ok()?;
         self.asked += 1;
         self.pending += 1;
-        Some((seed, addr))
+        Some((seed, *addr, name.is_some()))
     }
 
     /// Gives up the seeds that have not been asked, for the time is over.
     fn give_up(&mut self, now: Instant) {
         if self.retry.is_some_and(|retry| retry.give_up_at <= now) {
             let unasked = self.seeds.drain(self.asked..);
-            self.failed.extend(unasked.map(|addr| SeedFailure { addr, cause: SeedFailureCause::TimedOut }));
+            self.failed.extend(unasked.map(|Contact { addr, .. }| SeedFailure {
+                addr,
+                cause: SeedFailureCause::TimedOut,
+                detail: None,
+            }));
         }
     }
 }
 
 /// Where the members of an earlier life were, ourselves left out: those alive in random order, then the failed.
-pub(super) fn previous(snapshot: &Snapshot, me: &Identity, rng: &mut Rng) -> Vec<SocketAddr> {
-    let others = |(name, addr): (&Name, SocketAddr)| (**name != *me.peer.name()).then_some(addr);
-    let mut previous: Vec<SocketAddr> = snapshot.alive().filter_map(others).collect();
+pub(super) fn previous(snapshot: &Snapshot, me: &Identity, rng: &mut Rng) -> Vec<Contact> {
+    let others = |(name, addr): (&Name, SocketAddr)| {
+        (**name != *me.peer.name()).then(|| Contact::remembered(Name::clone(name), addr))
+    };
+    let mut previous: Vec<Contact> = snapshot.alive().filter_map(others).collect();
     rng.shuffle(&mut previous);
     previous.extend(snapshot.failed_members().filter_map(others));
     previous
@@ -173,9 +212,10 @@ impl Node {
             let Some((&id, join)) = wanting.min_by_key(|(id, join)| (join.pending, **id)) else { return };
             let give_up_at = join.retry.map_or(Instant::MAX, |retry| retry.give_up_at);
             let until = (self.core.now + self.core.cfg.stream_timeout).min(give_up_at);
-            let Some((seed, with)) = join.next_seed() else { return };
+            let Some((seed, with, is_remembered)) = join.next_seed() else { return };
             pending += 1;
-            self.core.notify(Notification::Wants { with, ask: Ask::Join { id, seed }, until });
+            let ask = if is_remembered { Ask::Greet { id, seed } } else { Ask::Join { id, seed } };
+            self.core.notify(Notification::Wants { with, ask, until });
         }
     }
 
@@ -191,7 +231,7 @@ impl Node {
     pub(super) fn ignores_old_events(&self, ask: Ask) -> bool {
         match ask {
             Ask::Join { id, .. } => self.joins.get(&id).is_some_and(|join| join.old == OldEvents::Ignore),
-            Ask::PushPull { .. } | Ask::Ping { .. } => false,
+            Ask::PushPull { .. } | Ask::Ping { .. } | Ask::Greet { .. } | Ask::Reconnect { .. } => false,
         }
     }
 
@@ -201,14 +241,19 @@ impl Node {
     pub(super) fn seed_done(&mut self, id: JoinId, seed: u32, result: Result<(), SeedFailureCause>) {
         let Some(join) = self.joins.get_mut(&id) else { return };
         join.pending -= 1;
-        let addr = join.seeds.get(seed as usize).copied();
+        let contact = join.seeds.get(seed as usize);
         match result {
-            Ok(()) => join.contacted += 1,
-            Err(cause) => join.failed.extend(addr.map(|addr| SeedFailure { addr, cause })),
-        }
-        if result.is_ok() {
-            self.serf.announce_join(&mut self.core);
-            self.company.remember(addr);
+            Ok(()) => {
+                join.contacted += 1;
+                self.company.remember(contact.cloned());
+                self.serf.announce_join(&mut self.core);
+            }
+            Err(cause) => {
+                let said = &*self.core.detail;
+                let said = said.strip_prefix(MERGE_FAILED).unwrap_or(said);
+                let detail = (!said.is_empty()).then(|| said.into());
+                join.failed.extend(contact.map(|&Contact { addr, .. }| SeedFailure { addr, cause, detail }));
+            }
         }
         let Some(join) = self.joins.get_mut(&id) else { return };
         join.give_up(self.core.now);
@@ -271,7 +316,9 @@ impl Node {
         if self.joins.get(&id).is_none_or(|join| join.is_ours) {
             return false;
         }
-        for stream in self.streams.abandon(|ask| matches!(ask, Ask::Join { id: of, .. } if *of == id)) {
+        for stream in
+            self.streams.abandon(|ask| matches!(ask, Ask::Join { id: of, .. } | Ask::Greet { id: of, .. } if *of == id))
+        {
             out.push(Output::Close { stream });
         }
         self.end_join(id, true);

@@ -2,6 +2,7 @@
 
 mod alone;
 mod command;
+mod complain;
 mod exchange;
 mod join;
 mod key_demands;
@@ -25,8 +26,9 @@ use serde::{Deserialize, Serialize};
 
 use self::alone::Company;
 pub use self::command::{ForceLeaveError, JoinError, LeaveError, SetTagsError, UserEventError};
-use self::join::Join;
+pub use self::complain::SocketFailure;
 pub use self::join::Retry;
+use self::join::{Contact, Join};
 use self::key_demands::Unwritten;
 use self::leave::{Leaving, Told};
 pub use self::view::{Clocks, MemberCounts, QueueDepths};
@@ -65,7 +67,7 @@ pub struct Node {
     joins_last: u32,
     unwritten: Unwritten,
     /// Where the members of an earlier life were, in the order in which they are tried.
-    previous: Vec<SocketAddr>,
+    previous: Vec<Contact>,
     leaving: Leaving,
     told: Told,
     company: Company,
@@ -191,7 +193,9 @@ impl Node {
     /// Takes a datagram that came from `from`. What cannot be used is counted in [`Stats::dropped`](crate::Stats::dropped).
     pub fn handle_datagram(&mut self, now: Instant, from: SocketAddr, datagram: &[u8], out: &mut Outbox) {
         self.enter(now);
-        self.core.heard_from = HeardFrom::Packet(from);
+        // Checks of the port that send next to nothing are not complained of.
+        self.core.heard_from =
+            if datagram.len() > PORT_CHECK_BYTES_MAX { HeardFrom::Packet(from) } else { HeardFrom::Nobody };
         let stats = &mut self.core.stats;
         stats.datagrams_in += 1;
         stats.bytes_in += datagram.len() as u64;
@@ -199,6 +203,7 @@ impl Node {
             Ok(message) => self.handle_frames(from, message, 0),
             Err(reason) => self.core.stats.drop(reason),
         }
+        self.complain_of_datagram(datagram);
         self.settle(out);
     }
 
@@ -222,6 +227,7 @@ impl Node {
         if let StreamInput::Data(data) = input {
             self.core.stats.stream_bytes_in += data.len() as u64;
         }
+        self.heard_on(self.streams.peer(id));
         let step = self.streams.handle(id, input, &self.envelope);
         self.step(id, step, out);
         // Ends: each takes what it holds away.
@@ -229,6 +235,7 @@ impl Node {
             self.evict(largest, out);
         }
         self.settle(out);
+        self.core.detail.clear();
     }
 
     /// Does everything that is due at `now`.
@@ -236,6 +243,7 @@ impl Node {
         self.enter(now);
         // Ends: a timer that fires is set again later than `now`, or not at all.
         while let Some(fired) = self.core.timers.pop_due(now) {
+            self.core.heard_from = HeardFrom::Nobody;
             match fired {
                 Fired::Slot(Slot::Gossip) => self.gossip(out),
                 Fired::Slot(Slot::Leave) => self.leave_waited(),
@@ -248,6 +256,7 @@ impl Node {
                 Fired::Many(Many::Stream(id)) => match self.streams.may_go_on(id, now, self.core.cfg.stream_timeout) {
                     Some(until) => self.core.timers.push(until, Many::Stream(id)),
                     None => {
+                        self.heard_on(self.streams.peer(id));
                         let step = self.streams.expire(id);
                         self.step(id, step, out);
                     }
@@ -258,6 +267,7 @@ impl Node {
             }
             self.settle(out);
         }
+        self.sweep_complaints();
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) must be called next; `None`: not before something else comes.
@@ -403,6 +413,7 @@ impl Node {
             self.meet_key_demands(out);
             self.send_unicasts(out);
         }
+        self.complain_of_drops();
         self.proceed_leave(out);
         self.mind_company();
         self.serf.deliver(&mut self.core, |delivered| out.push(delivered.into()));
@@ -418,6 +429,10 @@ impl Node {
             match notification {
                 Notification::Wants { with, ask, until } => self.dial(with, ask, until, out),
                 Notification::FarewellSent => self.leaving.farewell_sent(),
+                Notification::Gone(idx) => {
+                    self.core.forget_complaints(idx);
+                    self.serf.notified(&mut self.core, notification);
+                }
                 _ => self.serf.notified(&mut self.core, notification),
             }
         }
@@ -461,6 +476,9 @@ enum Glanced {
 
 /// Which part of a gossip interval early news waits for more, so that what happens together is told together.
 const GATHERING_PART: u32 = 40;
+
+/// A datagram of so many bytes says nothing: `nc -zu` sends one, others none.
+const PORT_CHECK_BYTES_MAX: usize = 1;
 
 /// How many parts of a compound are looked at together.
 const PARTS_AHEAD: usize = 32;

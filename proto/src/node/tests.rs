@@ -1,6 +1,9 @@
 //! A few nodes on a perfect network, with virtual time: the wiring of the layers, from packets to events.
 
+mod clocks;
+mod complaints;
 mod coordinates;
+mod identity;
 mod joins;
 mod names;
 mod policies;
@@ -58,6 +61,8 @@ struct Cluster {
     deaf: BTreeSet<usize>,
     /// From whom to whom datagrams are lost.
     lost_ways: BTreeSet<(usize, usize)>,
+    /// Nodes to which no stream can be opened.
+    walled: BTreeSet<usize>,
 }
 
 fn addr(at: usize) -> SocketAddr {
@@ -83,6 +88,7 @@ impl Cluster {
             full_disks: BTreeSet::new(),
             deaf: BTreeSet::new(),
             lost_ways: BTreeSet::new(),
+            walled: BTreeSet::new(),
         };
         for at in 0..count {
             cluster.nodes.push(None);
@@ -110,7 +116,11 @@ impl Cluster {
     }
 
     fn start_as(&mut self, at: usize, options: Options, start: Start) {
-        let identity = Identity::new(&format!("node-{at}"), addr(at), &Tags::default()).unwrap();
+        self.start_named(at, &format!("node-{at}"), options, start);
+    }
+
+    fn start_named(&mut self, at: usize, name: &str, options: Options, start: Start) {
+        let identity = Identity::new(name, addr(at), &Tags::default()).unwrap();
         let mut out = Outbox::new();
         let cfg = Arc::new(Config::new(options).unwrap());
         let seed = Seed::from_u64(7).child(at as u64);
@@ -181,6 +191,9 @@ impl Cluster {
             }
             Delivery::Stream(id, Chunk::Closed) => node.handle_stream(now, id, StreamInput::Closed, &mut out),
             Delivery::Stream(id, Chunk::Failed) => node.handle_stream(now, id, StreamInput::Failed, &mut out),
+            Delivery::Accept(from, theirs) if self.walled.contains(&to) => {
+                self.post(from, Delivery::Stream(theirs, Chunk::Failed));
+            }
             Delivery::Accept(from, theirs) => {
                 let ours = node.accept(now, addr(from), &mut out);
                 self.ends.insert((to, ours), (from, theirs));
@@ -263,7 +276,7 @@ fn a_join_reports_which_seeds_answered_and_why_the_others_did_not() {
     let id = cluster.command(1, |node, now, out| node.join(now, &[addr(0), addr(2)], OldEvents::Deliver, out)).unwrap();
     cluster.run(Duration::from_secs(1));
     let reports: Vec<_> = cluster.events[1].iter().filter(|event| matches!(event, Event::Joined(_))).collect();
-    let failed = crate::SeedFailure { addr: addr(2), cause: crate::SeedFailureCause::Unreachable };
+    let failed = crate::SeedFailure { addr: addr(2), cause: crate::SeedFailureCause::Unreachable, detail: None };
     let report = crate::JoinReport { id, contacted: 1, failed: [failed].into(), attempts: 1, cancelled: false };
     assert_eq!(reports, [&Event::Joined(report)]);
 }

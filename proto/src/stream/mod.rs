@@ -170,6 +170,11 @@ impl Streams {
         void
     }
 
+    /// Who is at the other end of a stream.
+    pub(crate) fn peer(&self, id: StreamId) -> Option<SocketAddr> {
+        self.live.get(&id).map(|exchange| exchange.peer)
+    }
+
     /// How many exchanges are under way.
     pub(crate) fn len(&self) -> usize {
         self.live.len()

@@ -155,7 +155,8 @@ fn a_cluster_in_which_somebody_speaks_what_we_do_not_understand_is_not_joined_an
     cluster.command(1, |node, now, out| node.join(now, &[addr(0)], OldEvents::Deliver, out)).unwrap();
     cluster.run(Duration::from_millis(20));
     let [report] = &cluster.joined_reports(1)[..] else { panic!("{:?}", cluster.events[1]) };
-    let refused = crate::SeedFailure { addr: addr(0), cause: crate::SeedFailureCause::Refused };
+    let detail = Some("Node 'odd' delegate protocol version (7) is incompatible: [2, 5]".into());
+    let refused = crate::SeedFailure { addr: addr(0), cause: crate::SeedFailureCause::Refused, detail };
     assert_eq!((report.contacted, &report.failed[..]), (0, &[refused][..]));
     assert_eq!((cluster.alive(1), dropped(&cluster, 1, DropReason::Versions)), (1, 1));
 }
@@ -173,13 +174,15 @@ fn neither_many_failed_nor_many_earlier_members_displace_a_seed() {
     let mut cluster = Cluster::new(1);
     let [seed, other] = [200, 201].map(|last| SocketAddr::from(([10, 9, 9, last], 7946)));
     let (first, second) = cluster.command(0, |node, _, _| {
-        node.company.remember(Some(seed));
+        let member = |net, at| Contact::remembered("gone".into(), SocketAddr::from(([10, net, 0, at], 7946)));
+        node.company.remember(Some(seed.into()));
         for at in 0..40 {
-            node.company.remember_failed(Some(SocketAddr::from(([10, 8, 0, at], 7946))));
+            node.company.remember_failed(Some(member(8, at)));
         }
-        node.previous = (0..200).map(|at| SocketAddr::from(([10, 7, 0, at], 7946))).collect();
+        node.previous = (0..200).map(|at| member(7, at)).collect();
         (node.candidates(), node.candidates())
     });
+    let [seed, other] = [seed, other].map(Contact::from);
     assert!(first.contains(&seed) && second.contains(&seed) && !first.contains(&other));
     assert_eq!((first.len(), second.len()), (64, 64));
     assert_ne!(first, second, "other members of the earlier life each time");
