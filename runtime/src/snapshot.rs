@@ -120,11 +120,12 @@ impl SnapshotWriter {
     /// Has everything up to now brought to the disk, and waits until it is or cannot be.
     pub(crate) async fn sync(&self) -> Result<(), NotWritten> {
         let (waiting, synced) = async_channel::bounded(1);
-        let mut state = lock(&self.desk.state);
-        if !state.is_closed {
-            state.waiting.push(waiting);
+        {
+            let mut state = lock(&self.desk.state);
+            if !state.is_closed {
+                state.waiting.push(waiting);
+            }
         }
-        drop(state);
         self.desk.changed.notify_one();
         synced.recv().await.map_or(Ok(()), Err)
     }
