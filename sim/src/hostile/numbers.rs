@@ -16,7 +16,11 @@ pub(super) fn incarnation(luck: &mut Rng, own: u32) -> u32 {
         8 => 1 << luck.below(32),
         _ => own.saturating_add(1 << luck.below(32)),
     };
-    bound.saturating_add(luck.below(3)).saturating_sub(1)
+    match luck.below(3) {
+        0 => bound.saturating_sub(1),
+        1 => bound,
+        _ => bound.saturating_add(1),
+    }
 }
 
 /// How far accusations climb from one to the next.
@@ -34,12 +38,16 @@ pub(super) fn ltime(luck: &mut Rng, now: u64) -> u64 {
         5 => 1 << 51,
         6 => LAMPORT_TIME_MAX,
         7 => 1 << 63,
-        8 => u64::MAX - 1,
+        8 => u64::MAX,
         9 => 1 << luck.below(64),
         10 => now.saturating_add(1 << luck.below(53)),
         _ => 1,
     };
-    bound.saturating_add(luck.below_u64(3)).saturating_sub(1)
+    match luck.below(3) {
+        0 => bound.saturating_sub(1),
+        1 => bound,
+        _ => bound.saturating_add(1),
+    }
 }
 
 /// A length of what has usually at most `usual` bytes, up to `most`.
