@@ -9,7 +9,7 @@ use core::net::{IpAddr, SocketAddr};
 use std::io;
 use std::path::PathBuf;
 
-use serf_proto::{ConfigError, IdentityError, SeedFailureCause};
+use serf_proto::{ConfigError, IdentityError, LeaveReport, SeedFailureCause};
 
 use crate::joining::JoinReport;
 use crate::keyring_file::KeyringFileError;
@@ -43,6 +43,11 @@ pub enum StartError {
         bind: SocketAddr,
         /// The addresses that the host has, besides loopback.
         found: Vec<IpAddr>,
+    },
+    /// Another node, of this process or another, uses the file.
+    InUse {
+        /// Which file.
+        path: PathBuf,
     },
     /// The snapshot cannot be read, or not be written to.
     Snapshot {
@@ -88,7 +93,7 @@ impl fmt::Display for StartError {
             Self::Config(error) => write!(f, "the protocol's options are refused: {error}"),
             Self::Identity(error) => write!(f, "{error}"),
             Self::Bind { transport, addr, source } => {
-                write!(f, "cannot listen on {transport} {addr}: {}", Plain(source))?;
+                write!(f, "cannot listen on {transport} {addr}: {}", system_words(source))?;
                 match source.kind() {
                     io::ErrorKind::AddrInUse => {
                         f.write_str("; another node may run there: choose another port, or port 0 for any that is free")
@@ -107,8 +112,11 @@ impl fmt::Display for StartError {
                 write!(f, "bound to {bind}, but this host has no private address to advertise (it has {found:?}): ")?;
                 f.write_str("set `advertise`, or bind to one address")
             }
+            Self::InUse { path } => {
+                write!(f, "another node uses {}: two nodes cannot share a snapshot or a keyring file", path.display())
+            }
             Self::Snapshot { path, source } => {
-                write!(f, "cannot use the snapshot {}: {}", path.display(), Plain(source))
+                write!(f, "cannot use the snapshot {}: {}", path.display(), system_words(source))
             }
             Self::Keyring { path, source } => {
                 write!(f, "cannot use the keyring {}: {source}", path.display())?;
@@ -119,8 +127,8 @@ impl fmt::Display for StartError {
                     _ => Ok(()),
                 }
             }
-            Self::Entropy(error) => write!(f, "the operating system gives no entropy: {}", Plain(error)),
-            Self::Runtime(error) => write!(f, "start the node within its async runtime: {}", Plain(error)),
+            Self::Entropy(error) => write!(f, "the operating system gives no entropy: {}", system_words(error)),
+            Self::Runtime(error) => write!(f, "start the node within its async runtime: {}", system_words(error)),
         }
     }
 }
@@ -133,7 +141,57 @@ impl Error for StartError {
             Self::Bind { source, .. } | Self::Snapshot { source, .. } => source.source(),
             Self::Keyring { source, .. } => source.source(),
             Self::Entropy(error) | Self::Runtime(error) => error.source(),
-            Self::AdvertiseUnspecified { .. } | Self::NoPrivateAddress { .. } => None,
+            Self::AdvertiseUnspecified { .. } | Self::NoPrivateAddress { .. } | Self::InUse { .. } => None,
+        }
+    }
+}
+
+/// The snapshot is not on the disk: the next start of the node may not know what this life has come to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotWritten {
+    /// Which file.
+    pub path: PathBuf,
+    /// What the system said.
+    pub why: String,
+}
+
+impl fmt::Display for NotWritten {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the snapshot {} cannot be written: {}", self.path.display(), self.why)
+    }
+}
+
+impl Error for NotWritten {}
+
+/// What went wrong with a leave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LeaveError {
+    /// The node was shut down, before or meanwhile.
+    Stopped,
+    /// The node has left, but its snapshot does not say so: the next start rejoins as after a crash.
+    NotRecorded {
+        /// How the leave went.
+        report: LeaveReport,
+        /// What went wrong with the file.
+        source: NotWritten,
+    },
+}
+
+impl fmt::Display for LeaveError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stopped => f.write_str(STOPPED),
+            Self::NotRecorded { source, .. } => write!(f, "the node has left, but that is not recorded: {source}"),
+        }
+    }
+}
+
+impl Error for LeaveError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Stopped => None,
+            Self::NotRecorded { source, .. } => source.source(),
         }
     }
 }
@@ -226,6 +284,8 @@ pub enum SeedCause {
     },
     /// No connection could be opened, for this reason.
     Unreachable(io::Error),
+    /// States were exchanged, and a member's protocol versions do not go with the others': which member's, and which versions.
+    Incompatible(String),
     /// A connection was opened, and what followed failed.
     Exchange(SeedFailureCause),
 }
@@ -240,28 +300,28 @@ impl fmt::Display for SeedFailure {
         }
         match &self.cause {
             SeedCause::Malformed(error) => write!(f, " {error}"),
-            SeedCause::Unresolved(error) => write!(f, " cannot be resolved: {}", Plain(error)),
+            SeedCause::Unresolved(error) => write!(f, " cannot be resolved: {}", system_words(error)),
             SeedCause::OtherKind { bound } => {
                 write!(f, " cannot be reached from {bound}: one is IPv4, the other IPv6; bind to [::] for both")
             }
             SeedCause::Unreachable(error) => {
-                let error = Plain(error);
+                let error = system_words(error);
                 write!(f, " cannot be reached: {error}: is a node listening there, and is TCP let through?")
             }
+            SeedCause::Incompatible(what) => write!(f, " cannot be joined: {what}"),
             SeedCause::Exchange(cause) => write!(f, " {cause}"),
         }
     }
 }
 
-/// The operating system's word for an error, without its number, which `io::Error` shows behind it: "No space left on device".
-pub(crate) struct Plain<'a>(pub(crate) &'a io::Error);
-
-impl fmt::Display for Plain<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = self.0.to_string();
-        let number = self.0.raw_os_error().map(|number| format!(" (os error {number})"));
-        f.write_str(number.and_then(|number| text.strip_suffix(&*number)).unwrap_or(&text))
-    }
+/// What the system said, as it stands in a sentence: without the number of the error, which `io::Error` shows behind it, and in
+/// lower case.
+pub(crate) fn system_words(error: &io::Error) -> String {
+    let text = error.to_string();
+    let number = error.raw_os_error().map(|number| format!(" (os error {number})"));
+    let Some(words) = number.and_then(|number| text.strip_suffix(&*number)) else { return text };
+    let mut chars = words.chars();
+    chars.next().map_or_else(String::new, |first| first.to_lowercase().chain(chars).collect())
 }
 
 const STOPPED: &str = "the node was shut down; start a new one";
@@ -282,12 +342,12 @@ mod tests {
         let errors: [(Box<dyn Error>, &str); 10] = [
             (Box::new(StartError::Config(ConfigError::Zero { name: "gossip_nodes" })), "gossip_nodes"),
             (Box::new(StartError::Identity(IdentityError::NameEmpty)), "a node needs a name"),
-            (Box::new(StartError::Bind { transport: Transport::Udp, addr, source: io() }), "No space left"),
-            (Box::new(StartError::Snapshot { path: "s".into(), source: io() }), "No space left"),
+            (Box::new(StartError::Bind { transport: Transport::Udp, addr, source: io() }), "no space left"),
+            (Box::new(StartError::Snapshot { path: "s".into(), source: io() }), "no space left"),
             (Box::new(StartError::Keyring { path: "k".into(), source: no_key() }), "base64"),
             (Box::new(StartError::Entropy(io::Error::other("none"))), "none"),
             (Box::new(StartError::Runtime(io::Error::other("no reactor"))), "no reactor"),
-            (Box::new(KeyringFileError::Read(io())), "No space left"),
+            (Box::new(KeyringFileError::Read(io())), "no space left"),
             (Box::new(no_key()), "base64"),
             (Box::new(CommandError::Refused(QueryError::Filter(PatternError::Syntax))), &syntax),
         ];
@@ -305,11 +365,7 @@ mod tests {
 
     #[test]
     fn the_number_of_an_error_is_not_shown() {
-        assert_eq!(Plain(&io::Error::from_raw_os_error(28)).to_string(), "No space left on device");
-        assert_eq!(
-            Plain(&io::Error::other("disk (os error 28)")).to_string(),
-            "disk (os error 28)",
-            "somebody's words"
-        );
+        assert_eq!(system_words(&io::Error::from_raw_os_error(28)), "no space left on device");
+        assert_eq!(system_words(&io::Error::other("disk (os error 28)")), "disk (os error 28)", "somebody's words");
     }
 }
