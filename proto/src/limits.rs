@@ -54,8 +54,31 @@ pub const PUSH_PULL_NODES_MAX: usize = 1 << 20;
 
 /// Streams that peers have opened to us and that are not finished, whether they have said anything or not. Origin: ours.
 /// memberlist refuses the 128th concurrent push/pull and has no limit for streams that say nothing, so that idle ones keep
-/// nobody out. One more is refused at accept.
+/// nobody out. For one more the slowest is closed and counted, so that no number of idle streams keeps a peer out.
 pub const STREAMS_INBOUND_MAX: usize = 512;
+
+/// Of those, the streams of one source: an IPv4 address, or an IPv6 /64, which is what one host usually has for itself. Ours:
+/// half, so that one source leaves room for the others, and hundreds of nodes on one host or behind one NAT can still join
+/// at once. For one more the slowest of that source is closed and counted.
+pub const STREAMS_PER_SOURCE_MAX: usize = STREAMS_INBOUND_MAX / 2;
+
+/// How long a stream that a peer has opened may be silent. Ours: the request follows the handshake at once; 2 s are enough for
+/// one retransmission of it. A stream that is silent for longer is closed.
+pub const STREAM_SILENT_MAX: Duration = Duration::from_secs(2);
+
+/// What all unfinished messages on streams together may have, in bytes, in both directions and as they came: nothing in them
+/// is authenticated. Ours: three of the longest fit, so that an honest one of
+/// [`STREAM_MESSAGE_BYTES_MAX`] has room beside hostile ones. Beyond, the stream is closed and counted that holds the
+/// most for the longest.
+pub const STREAMS_UNFINISHED_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Seeds of one join that are asked at one time. Ours: serf asks one after the other; each takes a socket, and a list may have
+/// thousands. The next is asked when one has answered or failed.
+pub const SEEDS_AT_ONCE_MAX: usize = 16;
+
+/// Seeds of all joins together that are asked at one time. Ours, so that many joins at once take no more sockets than a few. The
+/// join that waits for the fewest asks next.
+pub const SEEDS_AT_ONCE_TOTAL_MAX: usize = 64;
 
 /// Messages in one compound packet: its count is one byte.
 pub const COMPOUND_PARTS_MAX: usize = 255;
@@ -65,6 +88,16 @@ pub const COMPOUND_DEPTH_MAX: u8 = 4;
 
 /// Bytes of the buffer in which one packet is composed: the largest UDP payload.
 pub const PACKET_BYTES_MAX: usize = 65_507;
+
+/// Peers that the log complains of at one time, each with a line when it begins, summaries, and a line at the end. Ours, against
+/// floods of forged sources. Those beyond are counted together, in one line for each kind of complaint.
+pub const COMPLAINT_PEERS_MAX: usize = 64;
+
+/// The same for one kind of complaint, so that a flood of one does not hide the others.
+pub const COMPLAINT_PEERS_OF_ONE_KIND_MAX: usize = 16;
+
+/// What a line of complaint quotes of the peer or of the operating system, in bytes. Ours. The rest is cut off.
+pub const COMPLAINT_DETAIL_BYTES_MAX: usize = 200;
 
 /// Probes that we relay for others at one time. Ours: each holds a timer. One more is refused and counted.
 pub const RELAYS_MAX: usize = 1024;

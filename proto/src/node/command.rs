@@ -4,7 +4,7 @@ use core::fmt;
 use core::net::SocketAddr;
 
 use super::leave::Leaving;
-use super::{Join, Node, OldEvents, Retry};
+use super::{Join, Node, OldEvents, Retry, join};
 use crate::core::Notification;
 use crate::event::JoinId;
 use crate::limits::{META_BYTES_MAX, NAME_BYTES_MAX};
@@ -14,8 +14,9 @@ use crate::time::Instant;
 use crate::wire::swim::PeerRef;
 
 impl Node {
-    /// Joins a cluster through `seeds`, all at once. [`Event::Joined`](crate::Event::Joined) follows when the last of them
-    /// has answered or failed; the join succeeded if any answered.
+    /// Joins a cluster through `seeds`, of which up to [`SEEDS_AT_ONCE_MAX`](crate::limits::SEEDS_AT_ONCE_MAX) are asked at one
+    /// time. [`Event::Joined`](crate::Event::Joined) follows when the last of them has answered or failed; the join succeeded if
+    /// any answered.
     ///
     /// # Errors
     ///
@@ -34,7 +35,7 @@ impl Node {
             return Err(JoinError::NoSeeds);
         }
         self.enter(now);
-        let id = self.begin_join(Join::all(seeds.to_vec(), old));
+        let id = self.begin_join(Join::all(join::given(seeds), old));
         self.settle(out);
         Ok(id)
     }
@@ -60,7 +61,7 @@ impl Node {
             return Err(JoinError::NoSeeds);
         }
         self.enter(now);
-        let id = self.begin_join(Join::all(seeds.to_vec(), old).persistent(self.core.now, retry));
+        let id = self.begin_join(Join::all(join::given(seeds), old).persistent(self.core.now, retry));
         self.settle(out);
         Ok(id)
     }
@@ -69,6 +70,9 @@ impl Node {
     /// members that were alive, in random order, a few at a time until one answers; after them those that had failed, which
     /// may be the only ones left where everybody has moved. [`Event::Joined`](crate::Event::Joined) follows. When nobody was
     /// contacted, the node goes on looking for them by itself, like one that has lost everybody.
+    ///
+    /// Each is pinged by name before states are exchanged, so that a node of another cluster that has its address now is left
+    /// alone ([`SeedFailureCause::OtherNode`](crate::SeedFailureCause::OtherNode)). HashiCorp's asks whichever node is there.
     ///
     /// # Errors
     ///

@@ -129,6 +129,12 @@ impl Node {
         self.streams.len()
     }
 
+    /// What is held of messages on streams that are not whole, in bytes; bounded by
+    /// [`STREAMS_UNFINISHED_BYTES_MAX`](crate::limits::STREAMS_UNFINISHED_BYTES_MAX).
+    pub const fn streams_unfinished_bytes(&self) -> usize {
+        self.streams.unfinished_bytes()
+    }
+
     /// Reads a little of all that the next input will need, and tells nothing.
     ///
     /// Thousands of nodes do not fit into a processor's cache, so that each input of a simulation waits for memory many times
