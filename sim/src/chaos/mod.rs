@@ -127,8 +127,9 @@ pub fn chaos(seed: u64, options: &ChaosOptions) -> ChaosReport {
     world.run_for(JOIN_SPREAD + JOIN_TIME);
     let mut faults =
         if has_faults { draw::faults(&mut luck, nodes, world.now(), options.faults_time) } else { Vec::new() };
-    let assaults = is_hostile
-        .then(|| Assaults::draw(&mut hostile_luck, options.hostility, world.now() + BEFRIENDED, options.faults_time - BEFRIENDED));
+    let assaults = is_hostile.then(|| {
+        Assaults::draw(&mut hostile_luck, options.hostility, world.now() + BEFRIENDED, options.faults_time - BEFRIENDED)
+    });
     let heap_before = allocations::live_bytes();
     if let Some(assaults) = &assaults {
         world.start_hostile(nodes, assaults.joins);

@@ -84,7 +84,8 @@ mod tests {
         let mut luck = Rng::stream(&Seed::from_u64(1), 0);
         let drawn: Vec<u64> = (0..20_000).map(|_| ltime(&mut luck, 9)).collect();
         let step = 1 << 32;
-        for wanted in [9 + step - 1, 9 + step, 9 + step + 1, 9 + 2 * step, (1 << 52) - 2, (1 << 52) - 1, 1 << 52, u64::MAX]
+        for wanted in
+            [9 + step - 1, 9 + step, 9 + step + 1, 9 + 2 * step, (1 << 52) - 2, (1 << 52) - 1, 1 << 52, u64::MAX]
         {
             assert!(drawn.contains(&wanted), "{wanted}");
         }
