@@ -273,6 +273,7 @@ impl<N: Net> Serf<N> {
             streams_live: node.streams_live(),
             streams_unfinished_bytes: node.streams_unfinished_bytes(),
             address_missing: shared.counters.address_missing.load(Ordering::Relaxed),
+            usage: node.usage(),
             datagrams_lost: shared.mail.lost(),
             socket_errors: shared.counters.socket_errors.load(Ordering::Relaxed),
             file_errors: shared.files.errors(),

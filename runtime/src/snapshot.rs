@@ -124,11 +124,12 @@ impl SnapshotWriter {
 
     fn begin_sync(&self) -> Receiver<NotWritten> {
         let (waiting, synced) = async_channel::bounded(1);
-        let mut state = lock(&self.desk.state);
-        if !state.is_closed {
-            state.waiting.push(waiting);
+        {
+            let mut state = lock(&self.desk.state);
+            if !state.is_closed {
+                state.waiting.push(waiting);
+            }
         }
-        drop(state);
         self.desk.changed.notify_one();
         synced
     }

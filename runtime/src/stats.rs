@@ -1,6 +1,6 @@
 //! What a running node has done, and how it is.
 
-use serf_proto::{Clocks, MemberCounts, Metric, QueueDepths};
+use serf_proto::{Clocks, MemberCounts, Metric, QueueDepths, Usage};
 
 /// Counters and gauges of a running node, all of one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +22,8 @@ pub struct Stats {
     pub streams_unfinished_bytes: usize,
     /// Whether the host has lost the address that the node chose to announce, so that nobody can reach it.
     pub address_missing: bool,
+    /// How full the collections are that others fill.
+    pub usage: Vec<Usage>,
     /// Packets lost because the socket, and then the queue before it, had no room.
     pub datagrams_lost: u64,
     /// Sending, receiving or accepting that failed; each is also a `tracing` event.
@@ -57,7 +59,7 @@ impl Stats {
 
     /// Every gauge there is: figures that rise and fall.
     pub fn gauges(&self) -> impl Iterator<Item = Metric> + use<> {
-        let Self { members, clocks, queues, health_score, streams_live, streams_unfinished_bytes, .. } = self;
+        let Self { members, clocks, queues, health_score, streams_live, streams_unfinished_bytes, usage, .. } = self;
         let many = |name, help, label, of: &[(&'static str, u64)]| {
             of.iter().map(|&(value, figure)| Metric::labelled(name, help, (label, value), figure)).collect::<Vec<_>>()
         };
@@ -86,6 +88,7 @@ impl Stats {
         ));
         let help = "Whether the host has lost the address that the node announces: 0 is well.";
         gauges.push(Metric::plain("address_missing", help, u64::from(self.address_missing)));
+        gauges.extend(Usage::gauges(usage));
         gauges.into_iter()
     }
 }
@@ -105,6 +108,7 @@ mod tests {
             queues: QueueDepths::default(),
             health_score: 9,
             streams_live: 2,
+            usage: Vec::new(),
             datagrams_lost: 3,
             socket_errors: 4,
             file_errors: 5,

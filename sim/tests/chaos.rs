@@ -10,7 +10,15 @@ fn run(seed: u64) -> ChaosReport {
     let faults_time = Duration::from_secs(120);
     chaos(
         seed,
-        &ChaosOptions { nodes_min: 4, nodes_max: 40, faults_time, config, hostility: Hostility::Never, trace: None },
+        &ChaosOptions {
+            nodes_min: 4,
+            nodes_max: 40,
+            threads: 1,
+            faults_time,
+            config,
+            hostility: Hostility::Never,
+            trace: None,
+        },
     )
 }
 

@@ -21,6 +21,8 @@ pub struct ChaosOptions {
     pub nodes_min: u32,
     /// The greatest.
     pub nodes_max: u32,
+    /// How many threads run one world. The result does not depend on it.
+    pub threads: u32,
     /// For how much virtual time faults strike.
     pub faults_time: Duration,
     /// The nodes' settings. Snapshots and a key are added by luck; in a hostile world codecs and compression too.
