@@ -193,6 +193,7 @@ fn one(failure: &SeedFailure, encrypted: bool) -> String {
             };
             format!("Failed to join {ip}: {why}")
         }
+        SeedCause::Incompatible(what) => format!("Failed to join {ip}: {what}"),
         SeedCause::OtherKind { bound } => {
             format!("Failed to join {seed}: cannot be reached from {bound}, one is IPv4 and the other IPv6")
         }

@@ -10,6 +10,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::joining::Joins;
+use super::scripts::Order;
 use super::signals::{Signal, Signals};
 use super::supervisor::{Phase, Supervisor};
 use super::{Agent, Stop};
@@ -157,7 +158,8 @@ impl<'a> Life<'a> {
                 log.output(&format!("Invalid log level: {name}. Valid log levels are: [TRACE DEBUG INFO WARN ERR]"));
             }
         }
-        self.agent.scripts.replace(handlers, handler_timeout(&layer));
+        let order = Order { is_parallel: layer.parallel_handlers, timeout: handler_timeout(&layer) };
+        self.agent.scripts.replace(handlers, order);
         self.leaves = Leaves { on_interrupt: !layer.skip_leave_on_interrupt, on_terminate: layer.leave_on_terminate };
         // Tags in a file were set while we ran. They are not in the settings, and must not be lost with them.
         if layer.tags_file.is_empty() {

@@ -11,10 +11,12 @@ use tokio::sync::{Mutex, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+use super::files::FileLimit;
 use super::health::Health;
 use super::life::Life;
 use super::metrics::Metrics;
-use super::scripts::Scripts;
+use super::reaper::Children;
+use super::scripts::{Order, Scripts};
 use super::setup::{self, Files};
 use super::signals::{Signal, Signals};
 use super::supervisor::{Phase, Supervisor};
@@ -160,6 +162,8 @@ impl Agent {
             listing: Mutex::default(),
             streams: Streams::default(),
             scripts: Scripts::new(agent.clone(), Arc::clone(&log)),
+            children: Children::default(),
+            files: FileLimit::raise(),
             log,
             protocol: config.protocol,
             resolves_names: !config.disable_name_resolution,
@@ -168,7 +172,9 @@ impl Agent {
             key_operation: Mutex::default(),
             stop,
         });
-        agent.scripts.replace(config.event_handlers.clone(), config.handler_timeout);
+        let order = Order { is_parallel: config.parallel_handlers, timeout: config.handler_timeout };
+        agent.scripts.replace(config.event_handlers.clone(), order);
+        agent.children.reap_orphans();
         (agent, stopped)
     }
 
@@ -239,6 +245,7 @@ impl Agent {
             self.log.warn("serf", "Shutdown without a Leave");
         }
         _ = timeout(SHUTDOWN_TIMEOUT, self.serf.shutdown()).await;
+        self.scripts.start_what_waits().await;
         self.log.info("agent", "shutdown complete");
     }
 

@@ -9,6 +9,7 @@ mod clients;
 mod discovery;
 mod environment;
 mod force_leave;
+mod go_runtime;
 mod handlers;
 mod joins;
 mod log;
