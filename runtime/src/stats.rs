@@ -22,6 +22,10 @@ pub struct Stats {
     pub streams_unfinished_bytes: usize,
     /// Whether the host has lost the address that the node chose to announce, so that nobody can reach it.
     pub address_missing: bool,
+    /// Whether the snapshot cannot be written at this time: a restart would not know what happened since.
+    pub snapshot_failing: bool,
+    /// Peers that the log complains of and has not seen the end of; see [`Serf::complaints`](crate::Serf::complaints).
+    pub complaints: usize,
     /// Packets lost because the socket, and then the queue before it, had no room.
     pub datagrams_lost: u64,
     /// Sending, receiving or accepting that failed; each is also a `tracing` event.
@@ -86,6 +90,10 @@ impl Stats {
         ));
         let help = "Whether the host has lost the address that the node announces: 0 is well.";
         gauges.push(Metric::plain("address_missing", help, u64::from(self.address_missing)));
+        let help = "Whether the snapshot cannot be written at this time: 0 is well.";
+        gauges.push(Metric::plain("snapshot_failing", help, u64::from(self.snapshot_failing)));
+        let help = "Peers that the log complains of and has not seen the end of: 0 is well.";
+        gauges.push(Metric::plain("complaints", help, self.complaints as u64));
         gauges.into_iter()
     }
 }
@@ -112,11 +120,13 @@ mod tests {
             handler_panics: 7,
             streams_unfinished_bytes: 8,
             address_missing: true,
+            snapshot_failing: true,
+            complaints: 10,
         };
         let all: Vec<Metric> = stats.counters().chain(stats.gauges()).collect();
         let names: BTreeSet<_> = all.iter().map(|metric| (metric.name, metric.label)).collect();
         assert_eq!(names.len(), all.len());
         let values: BTreeSet<u64> = all.iter().map(|metric| metric.value).collect();
-        assert_eq!(values, (0..=9).collect());
+        assert_eq!(values, (0..=10).collect());
     }
 }
