@@ -85,9 +85,20 @@ pub const PATTERN_BYTES_MAX: usize = 1024;
 /// larger one matches nobody.
 pub const PATTERN_PROGRAM_BYTES_MAX: usize = 256 * 1024;
 
-/// How far ahead of our clock a Lamport time from a peer may be before it is refused, so that no peer can wrap
-/// everybody's clock.
-pub const LAMPORT_AHEAD_MAX: u64 = 1 << 32;
+/// How far ahead of our clock a Lamport time from a peer may be when its budget is whole, in times. Ours: HashiCorp's nodes follow
+/// any step, so that their whole time can be used up by one message; what they have followed we must be able to follow. One
+/// further ahead is refused and counted as absurd; a push/pull is followed as far as the budget goes. Two nodes of the same
+/// history come together within `LAMPORT_BURST_MAX` / [`LAMPORT_RATE_PER_SEC`] = 256 s.
+pub const LAMPORT_BURST_MAX: u64 = 1 << 34;
+
+/// How much of the budget of a Lamport clock comes back, in times a second. Ours: no cluster sends 67 million events a second, and
+/// at this rate it takes two years of attack to use up [`LAMPORT_TIME_MAX`].
+pub const LAMPORT_RATE_PER_SEC: u64 = 1 << 26;
+
+/// The first join that reaches a member takes over the cluster's clocks if they are below this, whatever the budget. Ours: a node that
+/// starts must believe the cluster, which may have been driven for long; a year of attack is left above it. A greater
+/// time is refused and counted as absurd.
+pub const LAMPORT_JOIN_MAX: u64 = 1 << 51;
 
 /// The greatest Lamport time: times share a word with other fields of a member's row.
 pub const LAMPORT_TIME_MAX: u64 = (1 << 52) - 1;

@@ -13,5 +13,5 @@ mod handlers;
 mod joins;
 mod log;
 mod metrics;
-
+mod stalls;
 mod supervisor;

@@ -9,7 +9,7 @@ use crate::core::Notification;
 use crate::event::JoinId;
 use crate::limits::{META_BYTES_MAX, NAME_BYTES_MAX};
 use crate::outbox::Outbox;
-use crate::serf::Tags;
+use crate::serf::{Exhausted, SendError, Tags};
 use crate::time::Instant;
 use crate::wire::swim::PeerRef;
 
@@ -94,7 +94,7 @@ impl Node {
     ///
     /// # Errors
     ///
-    /// When the event is too large, or the node has begun to leave.
+    /// When the event is too large, the node has begun to leave, or its clock is at its end.
     pub fn user_event(
         &mut self,
         now: Instant,
@@ -110,7 +110,10 @@ impl Node {
         let payload_max = self.user_event_payload_max(name);
         let sent = self.serf.user_event(&mut self.core, name, payload, coalesce);
         self.settle(out);
-        sent.map_err(|error| UserEventError::TooLarge { bytes: error.bytes, limit: error.limit, payload_max })
+        sent.map_err(|error| match error {
+            SendError::TooLarge { bytes, limit } => UserEventError::TooLarge { bytes, limit, payload_max },
+            SendError::Exhausted => UserEventError::ClockExhausted,
+        })
     }
 
     /// The largest payload that a user event of this name may have, in bytes; `None` when not even an empty one may. The event's
@@ -147,7 +150,7 @@ impl Node {
     ///
     /// # Errors
     ///
-    /// When the name is ours or nobody's, or the node has begun to leave.
+    /// When the name is ours or nobody's, the node has begun to leave, or its clock is at its end.
     pub fn force_leave(
         &mut self,
         now: Instant,
@@ -165,9 +168,9 @@ impl Node {
             return Err(ForceLeaveError::Nobody { bytes: name.len(), limit: NAME_BYTES_MAX });
         }
         self.enter(now);
-        self.serf.force_leave(&mut self.core, name, prune);
+        let told = self.serf.force_leave(&mut self.core, name, prune);
         self.settle(out);
-        Ok(())
+        told.map_err(|Exhausted| ForceLeaveError::ClockExhausted)
     }
 
     /// Leaves the cluster gracefully. Keep the node running until [`Event::LeftCluster`](crate::Event::LeftCluster): it tells
@@ -214,6 +217,9 @@ pub enum UserEventError {
         /// The largest payload that an event of this name may have; `None` when the name alone is too long.
         payload_max: Option<usize>,
     },
+    /// Our clock of events is at its end ([`limits::LAMPORT_TIME_MAX`](crate::limits::LAMPORT_TIME_MAX)): every node would refuse the
+    /// event.
+    ClockExhausted,
 }
 
 /// Why tags were refused.
@@ -246,6 +252,9 @@ pub enum ForceLeaveError {
         /// The limit.
         limit: usize,
     },
+    /// Our clock of intents is at its end ([`limits::LAMPORT_TIME_MAX`](crate::limits::LAMPORT_TIME_MAX)): every node would refuse
+    /// the intent.
+    ClockExhausted,
 }
 
 /// Why a leave was refused.
@@ -259,6 +268,7 @@ pub enum LeaveError {
 }
 
 const LEAVING: &str = "the node has begun to leave the cluster";
+const CLOCK_EXHAUSTED: &str = "the Lamport clock is at its end";
 
 impl fmt::Display for JoinError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -280,6 +290,7 @@ impl fmt::Display for UserEventError {
             Self::TooLarge { bytes, limit, payload_max: None } => {
                 write!(f, "the user event takes {bytes} bytes, the limit is {limit}; its name alone is too long")
             }
+            Self::ClockExhausted => f.write_str(CLOCK_EXHAUSTED),
         }
     }
 }
@@ -301,6 +312,7 @@ impl fmt::Display for ForceLeaveError {
             Self::Nobody { bytes, limit } => {
                 write!(f, "no node has a name of {bytes} bytes, they have from 1 to {limit}")
             }
+            Self::ClockExhausted => f.write_str(CLOCK_EXHAUSTED),
         }
     }
 }

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use super::{Node, OldEvents};
 use crate::core::{Ask, HeardFrom};
 use crate::envelope::Direction;
-use crate::event::SeedFailureCause;
+use crate::event::{JoinId, SeedFailureCause};
 use crate::limits::STREAM_MESSAGE_BYTES_MAX;
 use crate::outbox::{Outbox, Output, StreamId};
 use crate::policy::Candidate;
@@ -152,7 +152,7 @@ impl Node {
                     if let Some(reply) = self.push_pull(codec, remote.join()) {
                         self.write(id, reply, Direction::Reply, out);
                     }
-                    let _refused = self.merge(&remote, false, out);
+                    let _refused = self.merge(&remote, false, None, out);
                 }
                 Err(_) => self.core.stats.drop(DropReason::Malformed),
             }
@@ -213,7 +213,8 @@ impl Node {
                     Ok(remote) if is_join(ask) && !self.admits_merge(&remote) => Err(SeedFailureCause::Vetoed),
                     Ok(remote) => {
                         let ignore_old = self.ignores_old_events(ask);
-                        self.merge(&remote, ignore_old, out)
+                        let join = if let Ask::Join { id, .. } = ask { Some(id) } else { None };
+                        self.merge(&remote, ignore_old, join, out)
                     }
                     Err(_) => Err(SeedFailureCause::Malformed),
                 }
@@ -270,7 +271,13 @@ impl Node {
     }
 
     /// Takes another node's state, membership first: what Serf says is about members.
-    fn merge(&mut self, remote: &PushPull<'_>, ignore_old: bool, out: &mut Outbox) -> Result<(), SeedFailureCause> {
+    fn merge(
+        &mut self,
+        remote: &PushPull<'_>,
+        ignore_old: bool,
+        join: Option<JoinId>,
+        out: &mut Outbox,
+    ) -> Result<(), SeedFailureCause> {
         if self.swim.merge(&mut self.core, remote).is_err() {
             return Err(SeedFailureCause::Refused);
         }
@@ -278,7 +285,7 @@ impl Node {
         if !remote.user().is_empty() {
             // Of two sides that join each other, either may want to hear nothing old.
             let ignore_old = ignore_old || (remote.join() && self.joins_ignore_old());
-            self.serf.merge(&mut self.core, remote.codec(), remote.user(), ignore_old);
+            self.serf.merge(&mut self.core, remote.codec(), remote.user(), ignore_old, join);
         }
         Ok(())
     }

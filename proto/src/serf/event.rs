@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 
 use super::Serf;
+use super::lamport::Exhausted;
 use super::query::{encode, longest};
 use crate::core::Core;
 use crate::event::{Event, UserEvent};
@@ -14,11 +15,11 @@ use crate::limits::USER_EVENT_BYTES_MAX;
 use crate::stats::DropReason;
 use crate::wire::serf;
 
-/// A user event that cannot be sent.
+/// Why a user event cannot be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct SendError {
-    pub(crate) bytes: usize,
-    pub(crate) limit: usize,
+pub(crate) enum SendError {
+    TooLarge { bytes: usize, limit: usize },
+    Exhausted,
 }
 
 /// The events of recent times, to know one that comes again.
@@ -95,11 +96,11 @@ impl Serf {
         payload: &[u8],
         coalesce: bool,
     ) -> Result<(), SendError> {
-        let ltime = self.event_clock.time();
+        let ltime = self.event_clock.check().map_err(|Exhausted| SendError::Exhausted)?;
         let event = serf::UserEvent { ltime, name, payload, coalesce };
         check_size(core, &event)?;
         let frame = encode(core.codec_kept(), &serf::Message::UserEvent(event));
-        self.event_clock.tick();
+        _ = self.event_clock.tick();
         core.stats.user_events_sent += 1;
         self.user_event_in(core, &event, &frame);
         Ok(())
@@ -144,7 +145,7 @@ impl Serf {
 
     /// Delivers an event unless it is known or too old to tell (`handleUserEvent` in serf). Returns whether it was delivered.
     fn take_event(&mut self, core: &mut Core, event: &serf::UserEvent<'_>) -> bool {
-        if self.event_clock.witness(event.ltime).is_err() {
+        if self.event_clock.witness(core.now, event.ltime).is_err() {
             core.stats.drop(DropReason::Absurd);
             return false;
         }
@@ -188,10 +189,10 @@ fn check_size(core: &Core, event: &serf::UserEvent<'_>) -> Result<(), SendError>
     let encoded = hashicorp_bytes(event);
     let packet = packet_room(core);
     if plain > limit || encoded > limit {
-        return Err(SendError { bytes: plain.max(encoded), limit });
+        return Err(SendError::TooLarge { bytes: plain.max(encoded), limit });
     }
     if encoded > packet {
-        return Err(SendError { bytes: encoded, limit: packet });
+        return Err(SendError::TooLarge { bytes: encoded, limit: packet });
     }
     Ok(())
 }

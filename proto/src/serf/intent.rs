@@ -44,7 +44,7 @@ impl Serf {
 
     /// Takes an intent about `node`, known or not.
     pub(super) fn intent(&mut self, core: &mut Core, node: &str, ltime: u64, intent: Intent, via: Via) {
-        if self.clock.witness(ltime).is_err() {
+        if self.clock.witness(core.now, ltime).is_err() {
             return core.stats.drop(DropReason::Absurd);
         }
         match core.roster.find(node) {
@@ -145,7 +145,9 @@ impl Serf {
 
     /// Tells everybody that we joined, at a time after everything that we have seen, tombstones of ourselves included.
     pub(crate) fn announce_join(&mut self, core: &mut Core) {
-        let (me, ltime) = (core.roster.name(self.me), self.clock.time());
+        // Ours is the next time, which takes nothing of the budget.
+        let Ok(ltime) = self.clock.tick() else { return };
+        let me = core.roster.name(self.me);
         self.intent(core, &me, ltime, Intent::Join, Via::Gossip);
     }
 

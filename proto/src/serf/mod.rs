@@ -38,8 +38,10 @@ pub use self::coordinate::{Coordinate, CoordinateError};
 pub(crate) use self::deliver::Delivered;
 use self::deliver::Delivery;
 use self::event::Ring;
+pub(crate) use self::event::SendError;
 pub use self::filter::Filter;
 pub use self::keys::KeysError;
+pub(crate) use self::lamport::Exhausted;
 use self::lamport::LamportClock;
 use self::member::{Gone, Row};
 pub use self::pattern::{Pattern, PatternError};
@@ -53,7 +55,7 @@ use crate::broadcast::{Offer, Tiers, transmit_limit};
 use crate::config::Config;
 use crate::core::{Core, Notification};
 use crate::envelope::Packer;
-use crate::event::{Member, MemberEvent, MemberEventKind};
+use crate::event::{JoinId, Member, MemberEvent, MemberEventKind};
 use crate::roster::MemberIdx;
 use crate::stats::DropReason;
 use crate::time::Instant;
@@ -67,6 +69,8 @@ pub(crate) struct Serf {
     me: MemberIdx,
     /// Whether we have begun to leave: from then on what is said of us is not refuted.
     leaving: bool,
+    /// The first join of ours that reached a member.
+    first_join: Option<JoinId>,
     clock: LamportClock,
     event_clock: LamportClock,
     query_clock: LamportClock,
@@ -102,6 +106,7 @@ impl Serf {
         Self {
             me,
             leaving: false,
+            first_join: None,
             clock: LamportClock::default(),
             event_clock: LamportClock::default(),
             query_clock: LamportClock::default(),

@@ -7,7 +7,7 @@ use super::event::ring_events_max;
 use super::intent::Via;
 use super::member::Intent;
 use crate::core::Core;
-use crate::event::Status;
+use crate::event::{JoinId, Status};
 use crate::roster::MemberIdx;
 use crate::stats::DropReason;
 use crate::wire::serf::{Clocks, MemberTime, UserEvent};
@@ -52,18 +52,33 @@ impl Serf {
         self.members as usize * (own + 4) + 64
     }
 
-    /// Takes another member's part (`MergeRemoteState` in serf). With `ignore_old` its events so far are not delivered.
-    pub(crate) fn merge(&mut self, core: &mut Core, codec: Codec, body: &[u8], ignore_old: bool) {
+    /// Takes another member's part (`MergeRemoteState` in serf). With `ignore_old` its events so far are not delivered. `join`
+    /// is the join of our own that it answers, if it does: the first that reaches anybody is believed the cluster's time.
+    pub(crate) fn merge(&mut self, core: &mut Core, codec: Codec, body: &[u8], ignore_old: bool, join: Option<JoinId>) {
         let parsed = match codec {
             Codec::Native => native::SerfState::parse(body).map(|remote| {
+                self.merge_clocks(core, remote.clocks, join);
                 self.merge_state(core, remote.clocks, remote.members(), remote.events(), ignore_old);
             }),
             Codec::HashiCorp => hashicorp::SerfState::parse(body).map(|remote| {
+                self.merge_clocks(core, remote.clocks, join);
                 self.merge_state(core, remote.clocks, remote.members(), remote.events(), ignore_old);
             }),
         };
         if parsed.is_err() {
             core.stats.drop(DropReason::Malformed);
+        }
+    }
+
+    /// Follows the other side's clocks. One that is too far ahead costs neither the others nor what else the state says.
+    fn merge_clocks(&mut self, core: &mut Core, clocks: Clocks, join: Option<JoinId>) {
+        let adopts = join.is_some_and(|id| *self.first_join.get_or_insert(id) == id);
+        let ours = [&mut self.clock, &mut self.event_clock, &mut self.query_clock];
+        for (clock, time) in ours.into_iter().zip([clocks.member, clocks.event, clocks.query]) {
+            let Some(seen) = time.checked_sub(1) else { continue };
+            if !(adopts && clock.adopt(seen).is_ok()) && clock.follow(core.now, seen).is_err() {
+                core.stats.drop(DropReason::Absurd);
+            }
         }
     }
 
@@ -75,13 +90,6 @@ impl Serf {
         events: impl Iterator<Item = UserEvent<'a>>,
         ignore_old: bool,
     ) {
-        let mut ours = [self.clock, self.event_clock, self.query_clock];
-        for (clock, time) in ours.iter_mut().zip([clocks.member, clocks.event, clocks.query]) {
-            if time > 0 && clock.witness(time - 1).is_err() {
-                return core.stats.drop(DropReason::Absurd);
-            }
-        }
-        [self.clock, self.event_clock, self.query_clock] = ours;
         let mut previous = None;
         for member in members {
             let found = core.roster.find_after(previous, member.node);
@@ -91,7 +99,7 @@ impl Serf {
             }
             if !member.left && found == Some(self.me) && !self.leaving {
                 // It has heard something newer of us than we: a leave that we did not announce, or our earlier life.
-                if self.clock.witness(member.ltime).is_ok() {
+                if self.clock.follow(core.now, member.ltime).is_ok() {
                     self.announce_join(core);
                 } else {
                     core.stats.drop(DropReason::Absurd);
@@ -102,16 +110,18 @@ impl Serf {
                 core.stats.drop(DropReason::Malformed);
                 continue;
             };
-            if member.left {
-                // Only the time before or of the leave is known, and an equal time would mean nothing.
-                let leave = Intent::Leave { prune: false };
-                self.intent(core, node, member.ltime.saturating_add(1), leave, Via::PushPull);
-            } else {
-                self.intent(core, node, member.ltime, Intent::Join, Via::PushPull);
-            }
+            // Of those that left only the time before or of the leave is known, and an equal time would mean nothing.
+            let told = member.ltime.saturating_add(u64::from(member.left));
+            let ltime = self.clock.follow(core.now, told).unwrap_or_else(|reached| {
+                core.stats.drop(DropReason::Absurd);
+                reached
+            });
+            let intent = if member.left { Intent::Leave { prune: false } } else { Intent::Join };
+            self.intent(core, node, ltime, intent, Via::PushPull);
         }
         if ignore_old {
-            self.event_min = self.event_min.max(clocks.event);
+            // No later than our own next event.
+            self.event_min = self.event_min.max(clocks.event.min(self.event_clock.time()));
         }
         // A few compressed bytes may stand for millions of events: no more are looked at than our ring could hold.
         let oldest = self.oldest_event(core);

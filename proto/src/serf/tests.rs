@@ -138,7 +138,7 @@ impl Lone {
         for event in events {
             native::push_event(&mut body, event);
         }
-        self.serf.merge(&mut self.core, Codec::Native, &body, ignore_old);
+        self.serf.merge(&mut self.core, Codec::Native, &body, ignore_old, None);
     }
 
     fn merge_members(&mut self, members: &[(&str, u64, bool)]) {

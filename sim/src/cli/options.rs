@@ -303,6 +303,7 @@ impl RunOptions {
             mixed_codecs: self.codec == CodecKind::Mixed,
             model,
             has_checks: !self.no_checks,
+            has_hostile: false,
         };
         let scenario = Scenario {
             phases: self.phases()?,

@@ -13,6 +13,7 @@ use crate::event::{QueryId, Status};
 use crate::limits::QUERIES_ASKED_MAX;
 use crate::roster::{MemberIdx, Peer};
 use crate::serf::event::packet_room;
+use crate::serf::lamport::Exhausted;
 use crate::serf::{Filter, PatternError, Serf};
 use crate::wire::serf::{self, List, Message};
 
@@ -111,6 +112,9 @@ pub enum QueryError {
         /// How many there may be.
         limit: usize,
     },
+    /// Our clock of queries is at its end ([`limits::LAMPORT_TIME_MAX`](crate::limits::LAMPORT_TIME_MAX)): every node would refuse
+    /// the query.
+    ClockExhausted,
 }
 
 impl fmt::Display for QueryError {
@@ -120,6 +124,7 @@ impl fmt::Display for QueryError {
             Self::TooLarge { bytes, limit } => write!(f, "the query takes {bytes} bytes, the limit is {limit}"),
             Self::Filter(error) => write!(f, "the filter cannot be used: {error}"),
             Self::TooMany { limit } => write!(f, "{limit} queries are under way, which is the limit"),
+            Self::ClockExhausted => f.write_str("the Lamport clock of queries is at its end"),
         }
     }
 }
@@ -143,13 +148,14 @@ impl Serf {
         if self.queries.asked.len() >= QUERIES_ASKED_MAX {
             return Err(QueryError::TooMany { limit: QUERIES_ASKED_MAX });
         }
+        self.query_clock.check().map_err(|Exhausted| QueryError::ClockExhausted)?;
         let me = Arc::clone(core.roster.peer(self.me).expect("we hold our own place in the roster"));
         let wire_filters = question.wire_filters();
         let mut query = self.composed(core, &me, question, &wire_filters);
         let timeout = query.timeout;
         check_size(core, &query)?;
         query.id = core.rng.query.next_u32() & QUERY_NUMBER_MAX;
-        self.query_clock.tick();
+        _ = self.query_clock.tick();
         core.stats.queries_asked += 1;
         let id = QueryId { ltime: query.ltime, id: query.id };
         let waiting = self.expected(core, &filters, &purpose);

@@ -51,7 +51,7 @@ impl Serf {
 
     /// Whether a query is new and not too old to know.
     fn is_news(&mut self, core: &mut Core, query: &Query<'_>) -> bool {
-        if self.query_clock.witness(query.ltime).is_err() {
+        if self.query_clock.witness(core.now, query.ltime).is_err() {
             core.stats.drop(DropReason::Absurd);
             return false;
         }

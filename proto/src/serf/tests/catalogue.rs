@@ -37,7 +37,7 @@ const CATALOGUE: [Entry; 20] = [
         ours: "times far ahead are refused, counted and not passed on; a snapshot's are passed over",
         shown_by: &[
             "a_time_far_ahead_is_dropped_counted_and_not_passed_on",
-            "one_absurd_clock_refuses_everything",
+            "an_absurd_clock_costs_neither_the_other_clocks_nor_members_nor_events",
             "times_out_of_all_proportion_are_dropped_and_old_queries_too",
             "absurd_times_and_names_that_would_break_the_file_are_passed_over",
         ],

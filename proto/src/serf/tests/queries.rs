@@ -3,7 +3,7 @@ use bytes::Bytes;
 use super::*;
 use crate::core::{Body, Unicast};
 use crate::event::QueryId;
-use crate::limits::{LAMPORT_TIME_MAX, QUERIES_OPEN_MAX};
+use crate::limits::{LAMPORT_BURST_MAX, LAMPORT_TIME_MAX, QUERIES_OPEN_MAX};
 use crate::serf::{PatternError, QueryError, Question, RespondError};
 use crate::wire::serf::{Filter, List, Query, QueryResponse, Relay, Source};
 
@@ -350,7 +350,7 @@ fn there_is_a_bound_on_our_own_queries_and_on_those_that_can_be_answered() {
 #[test]
 fn times_out_of_all_proportion_are_dropped_and_old_queries_too() {
     let mut lone = Lone::lan(&["b"]);
-    for ltime in [u64::MAX, LAMPORT_TIME_MAX, 1 << 40] {
+    for ltime in [u64::MAX, LAMPORT_TIME_MAX, LAMPORT_BURST_MAX + 2] {
         lone.hear_query(&Query { ltime, ..query("q", &[]) });
     }
     assert_eq!((lone.dropped(DropReason::Absurd), lone.serf.query_clock.time()), (3, 1));
