@@ -28,7 +28,8 @@ pub struct Stats {
     pub complaints: usize,
     /// Packets lost because the socket, and then the queue before it, had no room.
     pub datagrams_lost: u64,
-    /// Sending, receiving or accepting that failed; each is also a `tracing` event.
+    /// Sending, receiving or accepting that failed. The log has a line for the first of each peer, not for each; see
+    /// [`Serf::complaints`](crate::Serf::complaints).
     pub socket_errors: u64,
     /// Writing the snapshot or the keyring file that failed. Each is also a `tracing` event; the snapshot is tried again.
     pub file_errors: u64,

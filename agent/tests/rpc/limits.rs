@@ -36,7 +36,12 @@ fn long_lists_are_refused_and_the_client_goes_on() {
     assert_eq!(client.members_filtered(filtered(patterns(64, ""))).expect("is served").len(), 1);
     let why = refusal(client.members_filtered(filtered(patterns(1, &"x".repeat(4097)))));
     assert_eq!(why, "The filters have 4097 bytes, at most 4096 a request");
-    assert!(client.members_filtered(filtered(patterns(1, &format!("[{}]", "x".repeat(4094))))).expect("is served").is_empty());
+    assert!(
+        client
+            .members_filtered(filtered(patterns(1, &format!("[{}]", "x".repeat(4094)))))
+            .expect("is served")
+            .is_empty()
+    );
     // A question that no packet has room for is refused before its patterns are looked at.
     let why = refusal(client.query(question(patterns(64, &"(".repeat(100)))).map(drop));
     assert_eq!(why, "query exceeds limit of 1024 bytes");
