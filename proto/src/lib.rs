@@ -63,7 +63,7 @@ pub use serf::{
     AfterLeave, Coordinate, CoordinateError, Filter, KeysError, LatencyFilter, Pattern, PatternError, QueryError,
     Question, Record, Replay, RespondError, Snapshot, Tags, Vivaldi,
 };
-pub use stats::{DropReason, Metric, Pruned, Sent, Stats};
+pub use stats::{DropReason, Metric, Pruned, Sent, Stats, Usage};
 pub use stream::{Inquiry, Reply, StreamInput};
 pub use time::Instant;
 pub use wire::{Codec, MessageKind, Versions};

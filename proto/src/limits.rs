@@ -14,6 +14,38 @@ pub const NAME_BYTES_MAX: usize = 255;
 /// `UserEventSizeLimit` in serf.
 pub const USER_EVENT_BYTES_MAX: usize = 9 * 1024;
 
+/// One message of the Serf layer, in bytes, in a packet or on a stream. Origin: HashiCorp's nodes send them in packets only, whatever
+/// limits they are configured with. A longer one is refused and counted.
+pub const SERF_MESSAGE_BYTES_MAX: usize = PACKET_BYTES_MAX;
+
+/// The user events that a node remembers, to know one that comes again and to tell newcomers, in bytes: names, payloads and
+/// [`ITEM_BYTES`] for each. Origin: serf remembers 512 by default, of 9 KiB at the most. For more the oldest are forgotten, and
+/// what is as old as they is refused and counted as an old event.
+pub const EVENT_RING_BYTES_MAX: usize = 512 * (USER_EVENT_BYTES_MAX + ITEM_BYTES);
+
+/// User events in one push/pull. Ours: twice of what a node of ours remembers. More makes the state malformed.
+pub const PUSH_PULL_EVENTS_MAX: usize = 1 << 16;
+
+/// User events, or queries, that wait to be gossiped, in bytes: the messages and [`ITEM_BYTES`] for each. Ours: about the 4096
+/// messages of `MaxQueueDepth` in serf as they fit into packets of a LAN. For more those sent most often are thrown away and counted.
+pub const BROADCAST_QUEUE_BYTES_MAX: usize = 8 << 20;
+
+/// Intents that wait for members that we do not know yet. Ours: each takes a place in the roster. One more is refused and counted.
+pub const EARLY_INTENTS_MAX: usize = 1 << 16;
+
+/// The names of those intents, in bytes, with [`ITEM_BYTES`] for each. Ours. One more is refused and counted.
+pub const EARLY_INTENTS_BYTES_MAX: usize = 8 << 20;
+
+/// User events that a coalescer holds back, in bytes, with [`ITEM_BYTES`] for each. Ours: serf has no bound. What makes it more
+/// closes the window at once.
+pub const COALESCED_BYTES_MAX: usize = 4 << 20;
+
+/// What an item in one of these collections takes besides its text. Ours, about.
+pub const ITEM_BYTES: usize = 96;
+
+/// Keys that are taken of one member's answer when keys are listed. Ours: a packet of HashiCorp's nodes holds fewer. The rest is left out.
+pub const KEYS_TOLD_MAX: usize = 1024;
+
 /// One message on a stream, in bytes. Origin: `maxPushStateBytes` in memberlist. A longer one closes the stream.
 pub const STREAM_MESSAGE_BYTES_MAX: usize = 20 * 1024 * 1024;
 
@@ -82,8 +114,37 @@ pub const FAILED_REMEMBERED_MAX: usize = 64;
 pub const PATTERN_BYTES_MAX: usize = 1024;
 
 /// A compiled regular expression, in bytes. Ours: RE2's own limit is for servers, and a peer may send us one in every packet. A
-/// larger one matches nobody.
-pub const PATTERN_PROGRAM_BYTES_MAX: usize = 256 * 1024;
+/// larger one matches nobody. The classes of letters and numbers of Unicode, and dots repeated up to 64 times, fit.
+pub const PATTERN_PROGRAM_BYTES_MAX: usize = 40 * 1024;
+
+/// A compiled regular expression that is not large, in bytes. Ours: nearly all take less than 2 KiB.
+pub const PATTERN_PROGRAM_BYTES_SMALL: usize = 4 * 1024;
+
+/// Characters in the wide sets of a regular expression that ignores case. Ours: each costs a few nanoseconds when the set is
+/// extended by the other cases. Letters and numbers of Unicode fit. One with more matches nobody.
+pub const PATTERN_WIDE_CHARS_MAX: usize = 320_000;
+
+/// Wide sets in a regular expression. Ours: each takes time to compile. One with more matches nobody.
+pub const PATTERN_WIDE_SETS_MAX: usize = 16;
+
+/// Repetitions and alternatives in a regular expression. Ours: the time to compile grows with their square where they can be
+/// empty. One with more matches nobody.
+pub const PATTERN_OPERATORS_MAX: usize = 128;
+
+/// Filters of one query: one for names, and one for each tag. Ours: serf has no bound, and each costs time at every member. A
+/// question with more is refused; a query with more is for nobody, and counted.
+pub const QUERY_FILTERS_MAX: usize = 16;
+
+/// Large expressions in one query, of [`PATTERN_PROGRAM_BYTES_SMALL`] or more. Ours, as for filters. All expressions of a query
+/// together have at most [`PATTERN_BYTES_MAX`].
+pub const QUERY_PATTERNS_LARGE_MAX: usize = 2;
+
+/// Characters in the wide sets of all expressions of one query that ignore case. Ours, as for filters.
+pub const QUERY_PATTERNS_WIDE_MAX: usize = PATTERN_WIDE_CHARS_MAX;
+
+/// How long a query can be answered. Ours: serf has no bound, and a query of a year takes a place among those under way for a year. A
+/// question with more is refused; a query with more is answered until then.
+pub const QUERY_TIMEOUT_MAX: Duration = Duration::from_secs(3600);
 
 /// How far ahead of our clock a Lamport time from a peer may be when its budget is whole, in times. Ours: HashiCorp's nodes follow
 /// any step, so that their whole time can be used up by one message; what they have followed we must be able to follow. One

@@ -1,10 +1,12 @@
 //! Counters. Plain numbers, so that reading them costs nothing and a simulation can add them up.
 
 mod metric;
+mod usage;
 
 use serde::{Deserialize, Serialize};
 
 pub use self::metric::Metric;
+pub use self::usage::Usage;
 use crate::wire::MessageKind;
 
 /// Why something that came from the network was not used. Each is counted in [`Stats::dropped`].

@@ -65,7 +65,7 @@ pub use serf_proto::{
     Instant, KeyAnswer, KeyOperation, KeyReport, KeysError, LeaveReport, Member, MemberCounts, MemberEvent,
     MemberEventKind, MembersEvent, Metric, Name, NodeState, OldEvents, Peer, Policy, Query, QueryError, QueryId,
     QueryReport, Question, RespondError, Retry, SeedFailureCause, SetTagsError, SharedPolicy, Source, Status, Tags,
-    UserEvent, UserEventError, Veto, Why,
+    Usage, UserEvent, UserEventError, Veto, Why,
 };
 
 pub use crate::end::End;

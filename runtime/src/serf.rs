@@ -275,6 +275,7 @@ impl<N: Net> Serf<N> {
             snapshot_failing: shared.files.snapshot.as_ref().is_some_and(SnapshotWriter::is_failing),
             complaints: node.complaints().count(),
             address_missing: shared.counters.address_missing.load(Ordering::Relaxed),
+            usage: node.usage(),
             datagrams_lost: shared.mail.lost(),
             socket_errors: shared.counters.socket_errors.load(Ordering::Relaxed),
             file_errors: shared.files.errors(),

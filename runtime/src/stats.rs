@@ -1,6 +1,6 @@
 //! What a running node has done, and how it is.
 
-use serf_proto::{Clocks, MemberCounts, Metric, QueueDepths};
+use serf_proto::{Clocks, MemberCounts, Metric, QueueDepths, Usage};
 
 /// Counters and gauges of a running node, all of one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +26,8 @@ pub struct Stats {
     pub snapshot_failing: bool,
     /// Peers that the log complains of and has not seen the end of; see [`Serf::complaints`](crate::Serf::complaints).
     pub complaints: usize,
+    /// How full the collections are that others fill.
+    pub usage: Vec<Usage>,
     /// Packets lost because the socket, and then the queue before it, had no room.
     pub datagrams_lost: u64,
     /// Sending, receiving or accepting that failed. The log has a line for the first of each peer, not for each; see
@@ -62,7 +64,7 @@ impl Stats {
 
     /// Every gauge there is: figures that rise and fall.
     pub fn gauges(&self) -> impl Iterator<Item = Metric> + use<> {
-        let Self { members, clocks, queues, health_score, streams_live, streams_unfinished_bytes, .. } = self;
+        let Self { members, clocks, queues, health_score, streams_live, streams_unfinished_bytes, usage, .. } = self;
         let many = |name, help, label, of: &[(&'static str, u64)]| {
             of.iter().map(|&(value, figure)| Metric::labelled(name, help, (label, value), figure)).collect::<Vec<_>>()
         };
@@ -95,6 +97,7 @@ impl Stats {
         gauges.push(Metric::plain("snapshot_failing", help, u64::from(self.snapshot_failing)));
         let help = "Peers that the log complains of and has not seen the end of: 0 is well.";
         gauges.push(Metric::plain("complaints", help, self.complaints as u64));
+        gauges.extend(Usage::gauges(usage));
         gauges.into_iter()
     }
 }
@@ -114,6 +117,7 @@ mod tests {
             queues: QueueDepths::default(),
             health_score: 9,
             streams_live: 2,
+            usage: Vec::new(),
             datagrams_lost: 3,
             socket_errors: 4,
             file_errors: 5,

@@ -280,7 +280,13 @@ impl Shard {
                 self.feed(shared, local, host, at, query);
             }
             Command::Respond { to, bytes } => {
-                self.feed(shared, local, host, at, Input::Respond { to, payload: vec![b'x'; bytes.min(ANSWER_BYTES_MAX) as usize] });
+                self.feed(
+                    shared,
+                    local,
+                    host,
+                    at,
+                    Input::Respond { to, payload: vec![b'x'; bytes.min(ANSWER_BYTES_MAX) as usize] },
+                );
             }
             Command::Rejoin => self.rejoin(shared, local, host, at),
             Command::ChangeKeys(change) => {

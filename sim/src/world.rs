@@ -13,7 +13,7 @@ use crate::content;
 use crate::digest::Digest;
 use crate::engine::{self, Beat, Stop};
 use crate::happening::{Birth, Command};
-use crate::hostile::{Attack, Attacker, Ending};
+use crate::hostile::{Attack, Attacker, Ending, Shot, Sight};
 use crate::net::{Effect, LinkModel, NodeSet, Rule};
 use crate::recorder::{Recorder, Recording};
 use crate::shard::Shard;
@@ -380,6 +380,21 @@ impl World {
         if joins {
             self.command(host, Command::Join { contacts: vec![0] });
         }
+    }
+
+    /// What the hostile host would send in one round of an attack.
+    pub(crate) fn compose(&mut self, attack: Attack) -> Vec<Shot> {
+        let Some(host) = self.shared.hostile() else { return Vec::new() };
+        let cell = &mut self.shards[self.shared.shard(host)].cells[self.shared.local(host)];
+        let Some(mut attacker) = cell.attacker.take() else { return Vec::new() };
+        let shots = attacker.strike(Sight { shared: &self.shared, host, node: cell.node.as_ref() }, attack);
+        cell.attacker = Some(attacker);
+        shots
+    }
+
+    /// The node of a host, to give it inputs without the network. What it wants done must be done by the caller.
+    pub(crate) fn node_mut(&mut self, node: u32) -> Option<&mut Node> {
+        self.shards[self.shared.shard(node)].cells[self.shared.local(node)].node.as_mut()
     }
 
     /// Ends what the hostile host does as a member.

@@ -8,7 +8,18 @@ use sim::{ChaosOptions, ChaosReport, Fault, Hostility, chaos};
 fn run(seed: u64) -> ChaosReport {
     let config = Config::new(Options::lan()).expect("the profile is valid");
     let faults_time = Duration::from_secs(120);
-    chaos(seed, &ChaosOptions { nodes_min: 4, nodes_max: 40, faults_time, config, hostility: Hostility::Never, trace: None })
+    chaos(
+        seed,
+        &ChaosOptions {
+            nodes_min: 4,
+            nodes_max: 40,
+            threads: 1,
+            faults_time,
+            config,
+            hostility: Hostility::Never,
+            trace: None,
+        },
+    )
 }
 
 fn survives(seed: u64) -> ChaosReport {

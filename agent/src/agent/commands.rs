@@ -9,6 +9,7 @@ use serf_tokio::serf_proto::{Pattern, PatternError};
 use serf_tokio::{CommandError, ForceLeaveError, KeyOperation, NodeState, SetTagsError, UserEventError};
 
 use super::events::member;
+use super::setup::announced;
 use super::{Agent, Stop};
 use crate::config::write_tags_file;
 use crate::handler::EventFilter;
@@ -214,8 +215,8 @@ impl Agent {
 
     /// Writes tags to their file, then tells the cluster.
     async fn announce_tags(&self, file: Option<&Path>, tags: BTreeMap<String, String>) -> Result<(), String> {
-        let announced: serf_tokio::Tags = tags.iter().collect();
-        if announced.encode().len() > serf_tokio::serf_proto::limits::META_BYTES_MAX {
+        let own: serf_tokio::Tags = announced(tags.clone(), self.protocol).into_iter().collect();
+        if own.encode().len() > serf_tokio::serf_proto::limits::META_BYTES_MAX {
             return Err(TAGS_TOO_LONG.into());
         }
         if let Some(file) = file {
@@ -225,7 +226,7 @@ impl Agent {
             let failure = |why: &dyn core::fmt::Display| format!("Failed to write tags file: {why}");
             written.map_err(|error| failure(&error))?.map_err(|error| failure(&error))?;
         }
-        self.serf.set_tags(&announced).map_err(|error| match error {
+        self.serf.set_tags(&own).map_err(|error| match error {
             CommandError::Refused(SetTagsError::TooLarge { .. }) => TAGS_TOO_LONG.into(),
             error => error.to_string(),
         })

@@ -1,11 +1,10 @@
 //! Runs a script once (`invokeEventScript` in `invoke.go`).
 
 use std::io;
-use std::process::{ExitStatus, Stdio};
+use std::process::ExitStatus;
 use std::time::Duration;
 
 use serf_tokio::{CommandError, RespondError};
-use tokio::io::AsyncWriteExt;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
@@ -19,34 +18,40 @@ use crate::tags;
 
 /// Runs a script. `waiting` is dropped when it has its input. The error is why it failed.
 pub(super) async fn invoke(agent: &Agent, script: &str, happening: &Happening, waiting: Waiting) -> Result<(), String> {
-    let (pipe, output) =
-        io::pipe().and_then(|(output, pipe)| Ok((pipe, Output::new(output)?))).map_err(|error| go_words(&error))?;
-    let mut child = spawn(agent, script, happening, pipe).map_err(|error| go_words(&error))?;
+    let started = start(agent, script, happening).map_err(|error| go_words(&error))?;
+    let Started { child, output, input: to } = started;
     let group = child.id();
     let _ours = agent.children.keep(group);
-    if let Some(mut to) = child.stdin.take() {
-        let input = stdin(&happening.event);
-        // A script need not read. It is fed on the side, since it may print before it reads.
-        tokio::spawn(async move {
-            _ = to.write_all(&input).await;
-            drop(waiting);
-        });
-    }
+    let input = stdin(&happening.event);
+    // A script need not read. It is fed on the side, since it may print before it reads.
+    tokio::spawn(async move {
+        feed(to, input).await;
+        drop(waiting);
+    });
     let mut run = Run { child, output, tail: OutputTail::new() };
     let status = run.attend(agent, script, group).await?;
     run.rest(agent).await;
     report(agent, script, happening, run.tail, status)
 }
 
-fn spawn(agent: &Agent, script: &str, happening: &Happening, pipe: io::PipeWriter) -> io::Result<Child> {
+/// A script that was just started.
+struct Started {
+    child: Child,
+    output: Output,
+    input: io::PipeWriter,
+}
+
+fn start(agent: &Agent, script: &str, happening: &Happening) -> io::Result<Started> {
     let local = agent.serf.local();
     let own = tags::of_node(&serf_tokio::Tags::decode(local.meta()));
-    let also = pipe.try_clone()?;
-    let mut command = shell(script);
+    let (output, stdout) = io::pipe()?;
+    let (stdin, input) = io::pipe()?;
+    let (output, stderr) = (Output::new(output)?, stdout.try_clone()?);
+    let mut command = shell(script, agent.files.before());
     // What is for us alone; a script that asks an agent with a token has its own copy of it.
     SECRETS.iter().chain(&["NOTIFY_SOCKET"]).for_each(|name| _ = command.env_remove(name));
     command.envs(environment(&happening.event, local.name(), &own));
-    command.stdin(Stdio::piped()).stdout(pipe).stderr(also);
+    command.stdin(stdin).stdout(stdout).stderr(stderr);
     let has_timeout = agent.scripts.timeout().is_some();
     #[cfg(unix)]
     if has_timeout {
@@ -55,8 +60,22 @@ fn spawn(agent: &Agent, script: &str, happening: &Happening, pipe: io::PipeWrite
     }
     #[cfg(not(unix))]
     command.kill_on_drop(has_timeout);
-    // Our ends of the pipe are closed with the command.
-    command.spawn()
+    // Its ends of the pipes are closed here with the command.
+    let child = command.spawn()?;
+    Ok(Started { child, output, input })
+}
+
+/// Writes what a script reads.
+async fn feed(input: io::PipeWriter, bytes: Vec<u8>) {
+    #[cfg(unix)]
+    if let Ok(mut input) = tokio::net::unix::pipe::Sender::from_owned_fd(input.into()) {
+        _ = tokio::io::AsyncWriteExt::write_all(&mut input, &bytes).await;
+    }
+    #[cfg(not(unix))]
+    {
+        let mut input = input;
+        _ = tokio::task::spawn_blocking(move || io::Write::write_all(&mut input, &bytes)).await;
+    }
 }
 
 /// A script that runs.
@@ -269,14 +288,24 @@ impl Agent {
     }
 }
 
-fn shell(script: &str) -> Command {
+/// A shell with a script. With a limit of open files that another shell sets first: nothing is left of that one.
+fn shell(script: &str, files_max: Option<u64>) -> Command {
     #[cfg(unix)]
-    let (shell, flag) = ("/bin/sh", "-c");
+    {
+        let mut command = Command::new("/bin/sh");
+        match files_max {
+            Some(max) => command.arg("-c").arg(format!("ulimit -S -n {max}; exec /bin/sh -c \"$0\"")).arg(script),
+            None => command.arg("-c").arg(script),
+        };
+        command
+    }
     #[cfg(not(unix))]
-    let (shell, flag) = ("cmd", "/C");
-    let mut command = Command::new(shell);
-    command.arg(flag).arg(script);
-    command
+    {
+        _ = files_max;
+        let mut command = Command::new("cmd");
+        command.arg("/C").arg(script);
+        command
+    }
 }
 
 /// What the shell says about a command that it cannot run, for which it has codes of its own.

@@ -182,13 +182,14 @@ fn one(failure: &SeedFailure, encrypted: bool) -> String {
         }
         SeedCause::Unreachable(error) => format!("Failed to join {ip}: dial tcp {addr}: connect: {}", go_words(error)),
         SeedCause::Exchange(cause) => {
-            let why = match cause {
+            let told = cause.to_string();
+            let why: &str = match cause {
                 SeedFailureCause::TimedOut => &format!("read tcp {addr}: i/o timeout"),
                 SeedFailureCause::Key if encrypted => "No installed keys could decrypt the message",
                 SeedFailureCause::Key => "Remote state is encrypted and encryption is not configured",
                 SeedFailureCause::Unencrypted => "Encryption is configured but remote state is not encrypted",
                 // It may have the other node's words.
-                cause => &shown(&cause.to_string()).into_owned(),
+                _ => &shown(&told),
             };
             format!("Failed to join {ip}: {why}")
         }

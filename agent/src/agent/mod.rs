@@ -5,6 +5,7 @@ mod discovery;
 mod events;
 mod exposition;
 mod figures;
+mod files;
 mod health;
 mod invoke;
 mod joining;
@@ -31,6 +32,7 @@ use serf_tokio::Serf;
 use tokio::sync::{Mutex, watch};
 
 pub(crate) use self::events::Happening;
+use self::files::FileLimit;
 use self::health::Health;
 use self::metrics::Metrics;
 use self::reaper::Children;
@@ -57,6 +59,7 @@ pub(crate) struct Agent {
     pub(crate) streams: Streams,
     scripts: Scripts,
     children: Children,
+    files: FileLimit,
     /// The Serf protocol that we speak.
     protocol: u8,
     /// Whether the others are asked when another node has our name.

@@ -11,6 +11,7 @@ use tokio::sync::{Mutex, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+use super::files::FileLimit;
 use super::health::Health;
 use super::life::Life;
 use super::metrics::Metrics;
@@ -162,6 +163,7 @@ impl Agent {
             streams: Streams::default(),
             scripts: Scripts::new(agent.clone(), Arc::clone(&log)),
             children: Children::default(),
+            files: FileLimit::raise(),
             log,
             protocol: config.protocol,
             resolves_names: !config.disable_name_resolution,

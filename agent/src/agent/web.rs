@@ -13,7 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
 
 use super::Agent;
-use crate::endpoint::go_words;
+use crate::endpoint::{go_words, keep_alive};
 use crate::places::{Place, Places};
 
 /// Serves until the task is dropped. Nobody waits behind connections that say nothing: the oldest of them goes.
@@ -22,6 +22,7 @@ pub(super) async fn serve(agent: Arc<Agent>, listener: TcpListener) {
     loop {
         match listener.accept().await {
             Ok((socket, peer)) => {
+                keep_alive(&socket);
                 // Without a place it is closed.
                 let Some(place) = places.admit(Some(peer.ip())) else { continue };
                 let agent = Arc::clone(&agent);

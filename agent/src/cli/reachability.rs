@@ -98,19 +98,23 @@ impl Acks {
             terminal.line(format_args!("Duplicate response from '{}'", shown(name)));
         }
         if !self.twice.is_empty() {
-            terminal.line("Two members may have one name, or packets arrive twice.");
+            terminal.line("Duplicate responses means there is a misconfiguration. Verify that node names are unique.");
         }
         let missing: Vec<_> = live.difference(&self.from).collect();
         let surplus: Vec<_> = self.from.difference(live).collect();
         if !missing.is_empty() {
             terminal.line("Received less acks than live nodes! Missing acks from:");
             missing.iter().for_each(|name| terminal.line(format_args!("\t{}", shown(name))));
+            terminal
+                .line("This could mean Serf gossip packets are being lost due to a misconfiguration or network issue.");
             terminal.line(ADVICE);
         }
         if !surplus.is_empty() {
             terminal.line("Received more acks than live nodes! Acks from non-live nodes:");
             surplus.iter().for_each(|name| terminal.line(format_args!("\t{}", shown(name))));
-            terminal.line("They may have just joined or come back. Try again in a few seconds.");
+            terminal
+                .line("This could mean Serf is detecting false-failures due to a misconfiguration or network issue.");
+            terminal.line(ADVICE);
         }
         if self.twice.is_empty() && missing.is_empty() && surplus.is_empty() {
             terminal.line("Successfully contacted all live nodes");
@@ -120,12 +124,14 @@ impl Acks {
     }
 }
 
-const ADVICE: &str = "They may have failed just now: try again in a few seconds. If they are still missing:
-
-  * they must be up, and their clocks and processors not stalled
-  * UDP and TCP must pass between all members in both directions, on the gossip
-    port (7946 unless configured)
-  * every member must advertise an address that the others can reach";
+/// Word for word HashiCorp's, which runbooks quote.
+const ADVICE: &str = "
+Troubleshooting tips:
+* Ensure that the bind addr:port is accessible by all other nodes
+* If an advertise address is set, ensure it routes to the bind address
+* Check that no nodes are behind a NAT
+* If nodes are behind firewalls or iptables, check that Serf traffic is permitted (UDP and TCP)
+* Verify networking equipment is functional";
 
 const USAGE: &str = "
 Usage: serf reachability [options]

@@ -119,6 +119,30 @@ impl<'a> Decoder<'a> {
         Ok(())
     }
 
+    /// Reads a map as [`fields`](Self::fields) does, or a list of the values of `names`, in this order: Go's decoder takes a struct
+    /// as either. A shorter list leaves out the last ones, and what a longer one has more is skipped.
+    ///
+    /// # Errors
+    ///
+    /// This is neither, or a field could not be read.
+    pub fn record(
+        &mut self,
+        names: &[&'static [u8]],
+        mut field: impl FnMut(&[u8], &mut Self) -> Result<bool, DecodeError>,
+    ) -> Result<(), DecodeError> {
+        let mut listed = self.clone();
+        let Ok(Head::List(items)) = listed.head() else { return self.fields(|key, from| field(key, from)) };
+        *self = listed;
+        let mut names = names.iter();
+        for _ in 0..items {
+            match names.next() {
+                Some(name) if field(name, self)? => {}
+                _ => self.skip()?,
+            }
+        }
+        Ok(())
+    }
+
     /// Passes over the next object.
     ///
     /// # Errors

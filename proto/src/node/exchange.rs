@@ -120,14 +120,18 @@ impl Node {
             Codec::Native => frame(native::STREAM_PUSH_PULL, room + serf.state_bytes(core), |body| {
                 native::begin_push_pull(body, join, nodes);
                 swim.write_states(core, codec, body);
-                serf.write_state(core, codec, body);
+                let room = STREAM_MESSAGE_BYTES_MAX.saturating_sub(body.len() + STREAM_HEAD_BYTES_MAX);
+                serf.write_state(core, codec, room, body);
             }),
             Codec::HashiCorp => {
+                let mut states = Vec::with_capacity(room);
+                swim.write_states(core, codec, &mut states);
                 let mut user = Vec::with_capacity(serf.state_bytes(core));
-                serf.write_state(core, codec, &mut user);
-                let mut message = Vec::with_capacity(room + user.len());
+                let room = STREAM_MESSAGE_BYTES_MAX.saturating_sub(states.len() + STREAM_HEAD_BYTES_MAX);
+                serf.write_state(core, codec, room, &mut user);
+                let mut message = Vec::with_capacity(STREAM_HEAD_BYTES_MAX + states.len() + user.len());
                 hashicorp::begin_push_pull(&mut message, join, nodes, u32::try_from(user.len()).ok()?);
-                swim.write_states(core, codec, &mut message);
+                message.extend_from_slice(&states);
                 message.extend_from_slice(&user);
                 (message.len() <= STREAM_MESSAGE_BYTES_MAX).then_some(message)
             }
@@ -353,3 +357,6 @@ const GREETING: u32 = 1;
 
 /// Room for a ping with the longest name, or a complaint.
 const SMALL_MESSAGE_BYTES_MAX: usize = 512;
+
+/// What stands before the states in a push/pull, in either codec.
+const STREAM_HEAD_BYTES_MAX: usize = 64;

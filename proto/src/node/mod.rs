@@ -423,10 +423,11 @@ impl Node {
 
     /// Tells the Serf layer what membership noticed, and opens the streams that either layer wants.
     fn deliver_notifications(&mut self, out: &mut Outbox) {
-        let mut at = 0;
+        let (mut at, mut is_claimed) = (0, false);
         while let Some(&notification) = self.core.notifications.get(at) {
             at += 1;
             match notification {
+                Notification::Conflict(idx) => is_claimed |= idx == self.swim.me(),
                 Notification::Wants { with, ask, until } => self.dial(with, ask, until, out),
                 Notification::FarewellSent => self.leaving.farewell_sent(),
                 Notification::Gone(idx) => {
@@ -437,6 +438,10 @@ impl Node {
             }
         }
         self.core.notifications.clear();
+        // After the rest: whoever joins under a name that is taken hears of the claim and of all who know better at once.
+        if is_claimed {
+            self.serf.name_conflict(&mut self.core);
+        }
     }
 
     /// Sets the gossip timer if there is something to tell and somebody to tell it to.

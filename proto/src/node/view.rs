@@ -1,12 +1,13 @@
 //! What can be read of a node.
 
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 use super::{Node, NodeState};
 use crate::event::Member;
 use crate::roster::Peer;
 use crate::serf::Coordinate;
-use crate::stats::Stats;
+use crate::stats::{Stats, Usage};
 use crate::time::Instant;
 
 /// A node's Lamport clocks.
@@ -116,6 +117,11 @@ impl Node {
         let (known, failed, left) = self.serf.counts();
         let live = known.saturating_sub(failed + left);
         MemberCounts { known, live, failed, left, suspected: self.swim.suspects() }
+    }
+
+    /// How full the collections are that others fill, each with its limit.
+    pub fn usage(&self) -> Vec<Usage> {
+        self.serf.usage(&self.core)
     }
 
     /// How many exchanges on streams are under way.

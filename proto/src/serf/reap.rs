@@ -3,6 +3,7 @@
 use core::time::Duration;
 
 use super::Serf;
+use super::intent::early_bytes;
 use super::member::{Gone, Row};
 use crate::core::{Ask, Core, Notification};
 use crate::roster::Holder;
@@ -34,6 +35,7 @@ impl Serf {
                 break;
             }
             self.early.pop_front();
+            self.early_bytes -= early_bytes(core.roster.name_ref(idx));
             if self.row(idx).status().is_none() {
                 self.cancel_intent(idx);
                 *self.row_mut(core, idx) = Row::default();

@@ -3,40 +3,57 @@
 use alloc::vec::Vec;
 
 use super::Serf;
-use super::event::ring_events_max;
+use super::event::{events_told_bytes_max, ring_events_max};
 use super::intent::Via;
 use super::member::Intent;
 use crate::core::Core;
 use crate::event::{JoinId, Status};
+use crate::limits::{EVENT_RING_BYTES_MAX, NAME_BYTES_MAX};
 use crate::roster::MemberIdx;
 use crate::stats::DropReason;
 use crate::wire::serf::{Clocks, MemberTime, UserEvent};
 use crate::wire::{Codec, hashicorp, native};
 
 impl Serf {
-    /// Writes our clocks, the time of every member and the recent user events in Lamport order.
-    pub(crate) fn write_state(&self, core: &Core, codec: Codec, out: &mut Vec<u8>) {
-        match codec {
-            Codec::Native => self.write_native_state(core, out),
-            Codec::HashiCorp => {
-                let (member, event, query) = self.times();
-                let clocks = Clocks { member, event, query };
-                hashicorp::push_serf_state(out, clocks, &self.ring.events_in_order(), self.member_times(core));
-            }
-        }
-    }
-
-    fn write_native_state(&self, core: &Core, out: &mut Vec<u8>) {
+    /// Writes our clocks, the time of every member and the recent user events in Lamport order, in at most `room` bytes: members
+    /// as many as fit, then the newest events.
+    pub(crate) fn write_state(&self, core: &Core, codec: Codec, room: usize, out: &mut Vec<u8>) {
         let (member, event, query) = self.times();
-        native::begin_serf_state(out, Clocks { member, event, query }, self.members);
-        for member in self.member_times(core) {
+        let clocks = Clocks { member, event, query };
+        let (told, members_bytes) = self.members_told(core, room);
+        let members = self.member_times(core).take(told as usize);
+        let room = room.saturating_sub(members_bytes + HEAD_BYTES_MAX);
+        let events = self.ring.newest_in_order(room.min(events_told_bytes_max(core)));
+        if codec == Codec::HashiCorp {
+            return hashicorp::push_serf_state(out, clocks, &events, members);
+        }
+        native::begin_serf_state(out, clocks, told);
+        for member in members {
             native::push_member_time(out, member);
         }
-        let events = self.ring.events_in_order();
         native::begin_events(out, u32::try_from(events.len()).unwrap_or(u32::MAX));
         for event in &events {
             native::push_event(out, event);
         }
+    }
+
+    /// How many members fit into `room`, and what they take at the most in either codec.
+    fn members_told(&self, core: &Core, room: usize) -> (u32, usize) {
+        let most = self.members as usize * MEMBER_BYTES_MAX;
+        if most + HEAD_BYTES_MAX <= room {
+            return (self.members, most);
+        }
+        let (mut told, mut bytes) = (0, HEAD_BYTES_MAX);
+        for member in self.member_times(core) {
+            let copies = 1 + usize::from(member.left);
+            bytes += copies * (member.node.len() + 3) + 9;
+            if bytes > room {
+                tracing::warn!(told, members = self.members, "the members do not all fit into a push/pull");
+                break;
+            }
+            told += 1;
+        }
+        (told, bytes.min(room).saturating_sub(HEAD_BYTES_MAX))
     }
 
     fn member_times<'a>(&'a self, core: &'a Core) -> impl Iterator<Item = MemberTime<'a>> + Clone {
@@ -142,8 +159,21 @@ impl Serf {
             core.stats.drop(DropReason::OldEvent);
         }
         events.sort_by_key(|event| event.ltime);
-        for event in &events {
+        // The ring would forget the others at once.
+        let mut bytes = 0;
+        let fits = |event: &&UserEvent<'_>| {
+            bytes += event.name.len() + event.payload.len();
+            bytes <= EVENT_RING_BYTES_MAX
+        };
+        let newest = events.iter().rev().take_while(fits).count();
+        for event in &events[events.len() - newest..] {
             self.replayed_event(core, event);
         }
     }
 }
+
+/// What the parts of a state take that are not lists, in either codec.
+const HEAD_BYTES_MAX: usize = 128;
+
+/// What one member takes at the most: its name twice if it left, and its time.
+const MEMBER_BYTES_MAX: usize = 2 * (NAME_BYTES_MAX + 3) + 9;

@@ -1,5 +1,6 @@
 //! The Serf layer with a [`Core`] only: notifications, messages and time in; events and broadcasts out.
 
+mod bounds;
 mod catalogue;
 mod coalescing;
 mod coordinates;

@@ -24,7 +24,16 @@ pub(super) fn world(luck: &mut Rng, seed: u64, options: &ChaosOptions) -> WorldO
         ..options.config.options().clone()
     });
     let config = config.expect("neither a key nor a snapshot makes other settings wrong");
-    WorldOptions { nodes, seed, threads: 1, config, mixed_codecs, model, has_checks: true, has_hostile: false }
+    WorldOptions {
+        nodes,
+        seed,
+        threads: options.threads,
+        config,
+        mixed_codecs,
+        model,
+        has_checks: true,
+        has_hostile: false,
+    }
 }
 
 /// Makes a drawn world one for a hostile member: adds nodes that start when it is silent again, and draws what matters to an attack

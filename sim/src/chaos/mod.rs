@@ -21,6 +21,8 @@ pub struct ChaosOptions {
     pub nodes_min: u32,
     /// The greatest.
     pub nodes_max: u32,
+    /// How many threads run one world. The result does not depend on it.
+    pub threads: u32,
     /// For how much virtual time faults strike.
     pub faults_time: Duration,
     /// The nodes' settings. Snapshots and a key are added by luck; in a hostile world codecs and compression too.
@@ -127,8 +129,9 @@ pub fn chaos(seed: u64, options: &ChaosOptions) -> ChaosReport {
     world.run_for(JOIN_SPREAD + JOIN_TIME);
     let mut faults =
         if has_faults { draw::faults(&mut luck, nodes, world.now(), options.faults_time) } else { Vec::new() };
-    let assaults = is_hostile
-        .then(|| Assaults::draw(&mut hostile_luck, options.hostility, world.now() + BEFRIENDED, options.faults_time - BEFRIENDED));
+    let assaults = is_hostile.then(|| {
+        Assaults::draw(&mut hostile_luck, options.hostility, world.now() + BEFRIENDED, options.faults_time - BEFRIENDED)
+    });
     let heap_before = allocations::live_bytes();
     if let Some(assaults) = &assaults {
         world.start_hostile(nodes, assaults.joins);

@@ -106,6 +106,7 @@ pub(super) fn run(cli: &ChaosCli) -> Result<ExitCode, String> {
     let options = ChaosOptions {
         nodes_min: min,
         nodes_max: max,
+        threads: 1,
         faults_time: cli.faults_time,
         config,
         hostility: cli.hostile,

@@ -87,7 +87,13 @@ impl Desk {
     }
 
     /// What to write to a stream to send a message of Serf's.
-    pub(super) fn user(&self, codec: Codec, message: &serf::Message<'_>, room: usize, is_packed: bool) -> Option<Bytes> {
+    pub(super) fn user(
+        &self,
+        codec: Codec,
+        message: &serf::Message<'_>,
+        room: usize,
+        is_packed: bool,
+    ) -> Option<Bytes> {
         let mut body = vec![0; room + MESSAGE_ROOM];
         let mut writer = Writer::new(&mut body);
         codec.encode_serf(message, &mut writer).ok()?;

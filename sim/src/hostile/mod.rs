@@ -10,6 +10,7 @@
 
 mod attack;
 mod attacker;
+pub(crate) mod cost;
 mod desk;
 mod numbers;
 mod plan;
@@ -22,3 +23,4 @@ pub use self::attack::Attack;
 pub(crate) use self::attacker::{Attacker, Sight};
 pub use self::plan::Hostility;
 pub(crate) use self::plan::{Assaults, Ending};
+pub(crate) use self::post::Shot;

@@ -1,7 +1,7 @@
 //! Numbers at and next to every bound.
 
 use serf_proto::Rng;
-use serf_proto::limits::{LAMPORT_AHEAD_MAX, LAMPORT_TIME_MAX, USER_EVENT_BYTES_MAX};
+use serf_proto::limits::{LAMPORT_TIME_MAX, USER_EVENT_BYTES_MAX};
 
 /// An incarnation that is extreme for a member that is at `own`.
 pub(super) fn incarnation(luck: &mut Rng, own: u32) -> u32 {
@@ -16,7 +16,11 @@ pub(super) fn incarnation(luck: &mut Rng, own: u32) -> u32 {
         8 => 1 << luck.below(32),
         _ => own.saturating_add(1 << luck.below(32)),
     };
-    bound.saturating_add(luck.below(3)).saturating_sub(1)
+    match luck.below(3) {
+        0 => bound.saturating_sub(1),
+        1 => bound,
+        _ => bound.saturating_add(1),
+    }
 }
 
 /// How far accusations climb from one to the next.
@@ -28,17 +32,22 @@ pub(super) fn stride(luck: &mut Rng) -> u32 {
 /// A Lamport time that is extreme while clocks are at `now`.
 pub(super) fn ltime(luck: &mut Rng, now: u64) -> u64 {
     let bound = match luck.below(12) {
-        0..=3 => now.saturating_add(LAMPORT_AHEAD_MAX),
-        4 => now.saturating_add(2 * LAMPORT_AHEAD_MAX),
-        5 => now.saturating_add(4 * LAMPORT_AHEAD_MAX),
+        0..=2 => now.saturating_add(1 << 32),
+        3 => now.saturating_add(1 << 33),
+        4 => now.saturating_add(1 << 34),
+        5 => 1 << 51,
         6 => LAMPORT_TIME_MAX,
         7 => 1 << 63,
-        8 => u64::MAX - 1,
+        8 => u64::MAX,
         9 => 1 << luck.below(64),
         10 => now.saturating_add(1 << luck.below(53)),
         _ => 1,
     };
-    bound.saturating_add(luck.below_u64(3)).saturating_sub(1)
+    match luck.below(3) {
+        0 => bound.saturating_sub(1),
+        1 => bound,
+        _ => bound.saturating_add(1),
+    }
 }
 
 /// A length of what has usually at most `usual` bytes, up to `most`.
@@ -84,7 +93,8 @@ mod tests {
         let mut luck = Rng::stream(&Seed::from_u64(1), 0);
         let drawn: Vec<u64> = (0..20_000).map(|_| ltime(&mut luck, 9)).collect();
         let step = 1 << 32;
-        for wanted in [9 + step - 1, 9 + step, 9 + step + 1, 9 + 2 * step, (1 << 52) - 2, (1 << 52) - 1, 1 << 52, u64::MAX]
+        for wanted in
+            [9 + step - 1, 9 + step, 9 + step + 1, 9 + 2 * step, (1 << 52) - 2, (1 << 52) - 1, 1 << 52, u64::MAX]
         {
             assert!(drawn.contains(&wanted), "{wanted}");
         }

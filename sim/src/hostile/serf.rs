@@ -1,12 +1,12 @@
 //! Attacks with messages of Serf's in packets.
 
+use serf_proto::Codec;
 use serf_proto::limits::PATTERN_BYTES_MAX;
+use serf_proto::wire::Versions;
 use serf_proto::wire::serf::{
     Filter, Join, Leave, List, MemberRecord, Message, Query, QueryResponse, Relay, Source, UserEvent,
 };
 use serf_proto::wire::swim::{self, Accusation};
-use serf_proto::wire::Versions;
-use serf_proto::Codec;
 
 use super::attacker::{Attacker, Sight, nowhere};
 use super::desk::Line;
@@ -72,8 +72,7 @@ impl Attacker {
     pub(super) fn conflict(&mut self, sight: Sight<'_>) {
         let victim = self.victim();
         let name = name_of(victim);
-        let peer =
-            swim::PeerRef { name: &name, addr: nowhere(victim), meta: &self.meta(), versions: Versions::OURS };
+        let peer = swim::PeerRef { name: &name, addr: nowhere(victim), meta: &self.meta(), versions: Versions::OURS };
         let own = sight.incarnation(victim);
         let alive = swim::Alive { incarnation: own.saturating_add(self.luck.below(3)), peer };
         let mut targets = self.targets();
@@ -88,9 +87,13 @@ impl Attacker {
             for frame in self.desk.open(&packet) {
                 let Some((&kind, body)) = frame.split_first() else { continue };
                 let is_user = kind & !serf_proto::wire::native::NATIVE == serf_proto::wire::hashicorp::USER;
-                let Some(Message::Query(query)) = is_user.then(|| Codec::decode_serf(body).ok()).flatten() else { continue };
+                let Some(Message::Query(query)) = is_user.then(|| Codec::decode_serf(body).ok()).flatten() else {
+                    continue;
+                };
                 let name = core::str::from_utf8(query.payload).unwrap_or_default();
-                if let (CONFLICT, Some(asker)) = (query.name, crate::addressing::node_at(query.source.addr, sight.shared.nodes)) {
+                if let (CONFLICT, Some(asker)) =
+                    (query.name, crate::addressing::node_at(query.source.addr, sight.shared.nodes))
+                {
                     self.cast(sight, asker, &query, name);
                 }
             }
@@ -99,13 +102,8 @@ impl Attacker {
 
     fn cast(&mut self, sight: Sight<'_>, asker: u32, query: &Query<'_>, name: &str) {
         let codec = self.codec(sight, asker);
-        let record = MemberRecord {
-            name,
-            addr: Some(nowhere(asker)),
-            tags: List::EMPTY,
-            status: 1,
-            versions: Versions::OURS,
-        };
+        let record =
+            MemberRecord { name, addr: Some(nowhere(asker)), tags: List::EMPTY, status: 1, versions: Versions::OURS };
         let Ok(payload) = self.desk.inner(codec, &Message::ConflictResponse(Some(record))) else { return };
         let voters: Vec<String> = (0..VOTES).map(|n| format!("voter-{n}")).collect();
         let frames: Vec<Vec<u8>> = voters

@@ -72,7 +72,8 @@ impl Attacker {
         let left = self.luck.below(2) == 0;
         let ltime = told.clocks.member + 1;
         told.times = names.iter().map(|name| MemberTime { node: name.as_bytes(), ltime, left }).collect();
-        let length = [16, 512, USER_EVENT_BYTES_MAX - NAME_BYTES_MAX, USER_EVENT_BYTES_MAX][self.luck.below(4) as usize];
+        let length =
+            [16, 512, USER_EVENT_BYTES_MAX - NAME_BYTES_MAX, USER_EVENT_BYTES_MAX][self.luck.below(4) as usize];
         let payload = vec![b'c'; length];
         let count = (1 + self.luck.below(300)).min(u32::try_from(self.bomb_bytes / (length + 16)).unwrap_or(u32::MAX));
         self.bomb_bytes -= count as usize * length;

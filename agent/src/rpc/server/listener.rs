@@ -15,7 +15,7 @@ use tokio::net::{UnixListener, UnixStream};
 
 use super::connection;
 use crate::agent::Agent;
-use crate::endpoint::go_words;
+use crate::endpoint::{go_words, keep_alive};
 use crate::places::Places;
 use crate::rpc::{AddressError, RpcAddress};
 
@@ -162,6 +162,7 @@ pub(crate) async fn serve(agent: Arc<Agent>, listener: Listener) {
             match client {
                 Client::Tcp(socket) => {
                     _ = socket.set_nodelay(true);
+                    keep_alive(&socket);
                     let (reader, writer) = socket.into_split();
                     connection::spawn(&agent, peer, place, reader, writer);
                 }
