@@ -228,7 +228,7 @@ impl Shard {
             if let Some(recorder) = watching(&mut self.recorder, host) {
                 recorder.input(at, Input::Accept { from });
             }
-            accepted = node.accept(at, from, &mut self.out);
+            accepted = Some(node.accept(at, from, &mut self.out));
         }
         let mut scene = scene(shared, &mut self.post, &mut self.tally, host, at);
         let Some(stream) = accepted else {

@@ -1,12 +1,13 @@
 //! What can be read of a node.
 
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 use super::{Node, NodeState};
 use crate::event::Member;
 use crate::roster::Peer;
 use crate::serf::Coordinate;
-use crate::stats::Stats;
+use crate::stats::{Stats, Usage};
 use crate::time::Instant;
 
 /// A node's Lamport clocks.
@@ -118,9 +119,20 @@ impl Node {
         MemberCounts { known, live, failed, left, suspected: self.swim.suspects() }
     }
 
+    /// How full the collections are that others fill, each with its limit.
+    pub fn usage(&self) -> Vec<Usage> {
+        self.serf.usage(&self.core)
+    }
+
     /// How many exchanges on streams are under way.
     pub fn streams_live(&self) -> usize {
         self.streams.len()
+    }
+
+    /// What is held of messages on streams that are not whole, in bytes; bounded by
+    /// [`STREAMS_UNFINISHED_BYTES_MAX`](crate::limits::STREAMS_UNFINISHED_BYTES_MAX).
+    pub const fn streams_unfinished_bytes(&self) -> usize {
+        self.streams.unfinished_bytes()
     }
 
     /// Reads a little of all that the next input will need, and tells nothing.

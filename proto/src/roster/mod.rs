@@ -322,6 +322,14 @@ mod tests {
         let addr = "10.0.0.1:1".parse().unwrap();
         let tags = Tags::default();
         assert_eq!(Identity::new("", addr, &tags), Err(IdentityError::NameEmpty));
+        for letter in ['\0', '\n', '\t', '\x1b', '\x7f', '\u{85}', '\u{2028}', '\u{202e}', '\u{2066}', '\u{200f}'] {
+            let name = alloc::format!("ab{letter}c");
+            assert_eq!(Identity::new(&name, addr, &tags), Err(IdentityError::NameControl { at: 2 }), "{letter:?}");
+        }
+        assert!(
+            Identity::new("Zo\u{eb} \u{5e9}\u{4f60}'\"\\", addr, &tags).is_ok(),
+            "letters and blanks are nobody's harm"
+        );
         assert!(matches!(Identity::new(&"x".repeat(256), addr, &tags), Err(IdentityError::NameTooLong { .. })));
         let nowhere = "0.0.0.0:7946".parse().unwrap();
         assert_eq!(Identity::new("a", nowhere, &tags), Err(IdentityError::AddrUnspecified { addr: nowhere }));

@@ -7,6 +7,7 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 use super::Swim;
+use crate::complaints::ComplaintKind;
 use crate::core::{Ask, Body, Core, Notification, Target, Unicast};
 use crate::roster::{MemberIdx, canonical};
 use crate::stats::DropReason;
@@ -133,7 +134,7 @@ impl Swim {
         core.timers.clear(Slot::AckDue);
         if probe.answered_by_stream {
             core.stats.probes_saved_by_stream += 1;
-            tracing::debug!("a member answers streams but not datagrams");
+            core.complain_of(ComplaintKind::UdpBlocked, probe.target, "");
             self.awareness.apply(-1);
             return;
         }
@@ -159,6 +160,7 @@ impl Swim {
         core.timers.clear(Slot::AckDue);
         core.timers.clear(Slot::ProbeEnd);
         self.awareness.apply(-1);
+        core.probe_answered(probe.target, is_direct);
         is_direct.then(|| (probe.target, core.now - probe.sent_at))
     }
 
@@ -182,7 +184,7 @@ impl Swim {
     /// Answers a ping, unless it is for somebody else.
     pub(super) fn answer_ping(&self, core: &mut Core, from: SocketAddr, ping: &Ping<'_>) {
         if !self.is_for_us(core, ping.node) {
-            return core.stats.drop(DropReason::NotForUs);
+            return core.drop_naming(DropReason::NotForUs, format_args!("{}", ping.node));
         }
         let (to, peer) = self.reply_to(core, from, ping.source);
         let answers = Some(core.heard_in);
