@@ -36,13 +36,11 @@ impl Agent {
             NodeState::Left => return Some("has left the cluster"),
         }
         let stats = self.serf.stats();
-<<<<<<< HEAD
         if stats.address_missing {
             return Some("this host has no longer the address that the agent announces");
-=======
+        }
         if stats.snapshot_failing {
             return Some("the snapshot cannot be written");
->>>>>>> wt-log
         }
         let now = Sight::of(&stats);
         let before = self.health.0.lock().unwrap_or_else(PoisonError::into_inner).replace(now)?;
