@@ -34,18 +34,6 @@ impl Key {
         Ok(key)
     }
 
-    /// A new key of 32 bytes, as `serf keygen` makes it. It is the operating system's randomness; no [`Node`](crate::Node) asks for any.
-    ///
-    /// # Errors
-    ///
-    /// When the operating system gives none.
-    #[cfg(feature = "getrandom")]
-    pub fn generate() -> Result<Self, EntropyError> {
-        let mut key = Self { bytes: [0; KEY_BYTES_MAX], len: KEY_BYTES_MAX };
-        getrandom::fill(&mut key.bytes).map_err(|_| EntropyError)?;
-        Ok(key)
-    }
-
     /// Reads the form in which people write keys: base64 with its padding, as `serf keygen` prints it. Line breaks are passed over, as
     /// Go's decoder does.
     ///
@@ -124,21 +112,6 @@ impl fmt::Display for KeyError {
 }
 
 impl core::error::Error for KeyError {}
-
-/// The operating system gives no randomness.
-#[cfg(feature = "getrandom")]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct EntropyError;
-
-#[cfg(feature = "getrandom")]
-impl fmt::Display for EntropyError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the operating system gives no randomness for a key")
-    }
-}
-
-#[cfg(feature = "getrandom")]
-impl core::error::Error for EntropyError {}
 
 /// The keys in use. The first one, the primary, seals; all of them open. An empty ring means no encryption.
 #[derive(Clone, Debug, Default)]

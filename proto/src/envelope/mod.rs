@@ -12,6 +12,8 @@ mod checksum;
 mod compound;
 mod compress;
 mod crypt;
+#[cfg(feature = "generate")]
+mod generate;
 mod keyring;
 mod label;
 mod lzw;
@@ -22,8 +24,8 @@ use alloc::vec::Vec;
 use core::net::SocketAddr;
 
 pub use self::compound::Parts;
-#[cfg(feature = "getrandom")]
-pub use self::keyring::EntropyError;
+#[cfg(feature = "generate")]
+pub use self::generate::EntropyError;
 pub use self::keyring::{Key, KeyError, Keyring, KeyringError};
 pub use self::label::Label;
 pub(crate) use self::record::{Direction, Progress, Record};
