@@ -1,11 +1,13 @@
 //! A few nodes on a perfect network, with virtual time: the wiring of the layers, from packets to events.
 
 mod coordinates;
+mod ghosts;
 mod joins;
 mod names;
 mod policies;
 mod queries;
 mod records;
+mod strangers;
 mod why;
 
 use alloc::collections::{BTreeMap, BTreeSet};

@@ -17,9 +17,10 @@ pub type Name = Arc<str>;
 pub struct Peer {
     name: Name,
     addr: SocketAddr,
-    meta: Box<[u8]>,
     versions: Versions,
+    /// Ends with the metadata.
     record: Box<[u8]>,
+    meta_bytes: usize,
 }
 
 impl Peer {
@@ -28,9 +29,9 @@ impl Peer {
         Self {
             name,
             addr: peer.addr,
-            meta: peer.meta.into(),
             versions: peer.versions,
             record: native::encode_record(peer),
+            meta_bytes: peer.meta.len(),
         }
     }
 
@@ -56,7 +57,7 @@ impl Peer {
 
     /// The metadata as announced; for Serf the encoded tags.
     pub const fn meta(&self) -> &[u8] {
-        &self.meta
+        self.record.split_at(self.record.len() - self.meta_bytes).1
     }
 
     /// The protocol versions that the member understands and speaks.
@@ -73,11 +74,11 @@ impl Peer {
     pub(crate) fn announces(&self, fields: &Announcement<'_>) -> bool {
         let &Announcement { name, ip, port, meta, versions, .. } = fields;
         let address = ip == Some(self.addr.ip()) && port == self.addr.port();
-        address && versions == Some(self.versions) && *meta == *self.meta && *name == *self.name.as_bytes()
+        address && versions == Some(self.versions) && *meta == *self.meta() && *name == *self.name.as_bytes()
     }
 
     pub(crate) fn announced(&self) -> PeerRef<'_> {
-        PeerRef { name: &self.name, addr: self.addr, meta: &self.meta, versions: self.versions }
+        PeerRef { name: &self.name, addr: self.addr, meta: self.meta(), versions: self.versions }
     }
 }
 

@@ -184,8 +184,10 @@ impl Serf {
     pub(crate) fn notified(&mut self, core: &mut Core, notification: Notification) {
         match notification {
             Notification::Joined(idx) => self.joined(core, idx),
-            Notification::Gone(idx) => self.gone(core, idx),
+            Notification::Gone(idx) => self.gone(core, idx, false),
+            Notification::Left(idx) => self.gone(core, idx, true),
             Notification::Updated(idx) => self.tell(core, MemberEventKind::Update, idx),
+            Notification::Evicted(idx) => self.evicted(core, idx),
             Notification::Conflict(idx) if idx == self.me => self.name_conflict(core),
             Notification::Conflict(_) => {}
             Notification::FarewellSent | Notification::Wants { .. } => {
