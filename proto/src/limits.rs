@@ -40,12 +40,16 @@ pub const RELAYS_MAX: usize = 1024;
 /// a hostile peer cannot grow our tables without end. One more is ignored and counted.
 pub const MEMBERS_MAX: usize = PUSH_PULL_NODES_MAX;
 
-/// What the members and names that one node remembers cost, in bytes: for each 160, three times its name and once its metadata, which
+/// What the members that one node remembers cost, in bytes: for each 160, three times its name and once its metadata, which
 /// is no less than what stands of it in a push/pull in HashiCorp's codec, and a third or more of what it takes in memory. Ours: two
 /// MiB less than [`STREAM_MESSAGE_BYTES_MAX`], so that all that a node knows can always be told. Enough for 25 000 members with names of
 /// 20 bytes and the longest tags. Beyond, a newcomer must answer a ping, and displaces a member that never answered us; see
 /// `swim/room.rs`.
 pub const MEMBERS_BYTES_MAX: usize = STREAM_MESSAGE_BYTES_MAX - 2 * 1024 * 1024;
+
+/// What names cost of which nothing else is known, of intents that have overtaken the member, in bytes: for each 64 and itself. Ours.
+/// Intents of more are dropped and counted.
+pub const NAMES_BYTES_MAX: usize = 6 * 1024 * 1024;
 
 /// Failed members whose addresses a snapshot keeps, to rejoin through when nobody else answers. Ours: serf keeps none.
 /// Beyond, the oldest is forgotten.

@@ -118,6 +118,12 @@ impl Node {
         MemberCounts { known, live, failed, left, suspected: self.swim.suspects() }
     }
 
+    /// What members cost, in bytes: at most [`MEMBERS_BYTES_MAX`](crate::limits::MEMBERS_BYTES_MAX). Those of the directory cost
+    /// nothing.
+    pub const fn members_bytes(&self) -> usize {
+        self.core.roster.used()
+    }
+
     /// How many exchanges on streams are under way.
     pub fn streams_live(&self) -> usize {
         self.streams.len()

@@ -51,7 +51,7 @@ impl Serf {
             Some(idx) if self.row(idx).status().is_some() => self.known_intent(core, idx, ltime, intent, via),
             Some(idx) => self.early_intent(core, idx, ltime, intent, via),
             None if self.early.len() >= EARLY_INTENTS_MAX => core.stats.drop(DropReason::Limit),
-            None => match core.roster.intern(node) {
+            None => match core.roster.intern_name(node) {
                 Some(idx) => self.early_intent(core, idx, ltime, intent, via),
                 None => core.stats.drop(DropReason::Limit),
             },

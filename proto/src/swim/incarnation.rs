@@ -9,15 +9,17 @@
 //! instead of by order: hearsay changes nothing, our own probes may fail the member, and what comes from its own address
 //! makes it alive again and brings its tags. A member that is gone at the greatest number may return with any.
 
+use alloc::vec::Vec;
+
 use super::rows::Row;
+use super::suspicion::least_timeout;
 use super::{Swim, is_gone};
 use crate::core::{Core, HeardFrom};
 use crate::limits::INCARNATION_AHEAD_MAX;
 use crate::roster::{MemberIdx, canonical};
 use crate::stats::DropReason;
+use crate::time::Instant;
 use crate::wire::swim::{Accusation, State};
-
-use alloc::vec::Vec;
 
 /// Our own incarnation, which only we raise, and what keeps others from driving it up.
 #[derive(Clone, Debug)]
@@ -29,11 +31,13 @@ pub(super) struct Own {
     waiting: Option<u32>,
     /// Members that told us of an incarnation of ours that is beyond reason. They are asked for their states, in this order.
     tellers: Vec<MemberIdx>,
+    /// Before this none of them is asked: a state may be large, and a sender forged.
+    ask_at: Instant,
 }
 
 impl Own {
     pub(super) const fn new(incarnation: u32) -> Self {
-        Self { incarnation, began: incarnation, waiting: None, tellers: Vec::new() }
+        Self { incarnation, began: incarnation, waiting: None, tellers: Vec::new(), ask_at: Instant::ZERO }
     }
 }
 
@@ -77,7 +81,9 @@ impl Swim {
         if let Some(accused) = self.own.waiting.take().filter(|accused| *accused >= self.own.incarnation) {
             self.refute(core, accused);
         }
-        if !self.own.tellers.is_empty() {
+        if !self.own.tellers.is_empty() && core.now >= self.own.ask_at {
+            // Soon enough for a refutation before any suspicion runs out.
+            self.own.ask_at = core.now + least_timeout(&core.cfg, self.members_known()) / 2;
             let teller = self.own.tellers.remove(0);
             self.push_pull_with(core, teller);
         }

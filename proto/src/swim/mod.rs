@@ -216,16 +216,19 @@ impl Swim {
         }
         let found = core.roster.find(peer.name);
         let row = found.map_or(Row::NOBODY, |idx| self.row(idx));
-        if found == Some(self.me) && self.is_beyond_us(core, incarnation) {
-            return;
-        }
-        let has_room = found.is_some() || core.roster.has_room(core.roster.cost_of(peer));
-        let Some(idx) = found.or_else(|| if has_room { core.roster.intern(peer.name) } else { None }) else {
+        let growth = found.map_or_else(|| core.roster.cost_of(peer), |idx| core.roster.growth(idx, peer));
+        if row.state.is_none() && !core.roster.has_room(growth) {
             return self.knock(core, incarnation, peer);
+        }
+        let Some(idx) = found.or_else(|| core.roster.intern(peer.name)) else {
+            return core.stats.drop(DropReason::Limit);
         };
         let moved = row.state.is_some() && self.has_moved(core, idx, peer);
         if moved && !self.may_take_name(core, idx) {
             return self.conflict(core, idx, peer);
+        }
+        if idx == self.me && self.is_beyond_us(core, incarnation) {
+            return;
         }
         if moved && incarnation > 0 {
             return self.ask_holder(core, idx, incarnation, peer);
@@ -239,7 +242,7 @@ impl Swim {
                     core.roster.forget_unheld(idx);
                 }
             }
-            Verdict::Adopt if !self.make_room(core, core.roster.growth(idx, peer), Some(idx)) => {
+            Verdict::Adopt if !self.make_room(core, growth, Some(idx)) => {
                 core.stats.drop(DropReason::Limit);
             }
             Verdict::Adopt => self.adopt(core, idx, incarnation, peer),

@@ -90,7 +90,8 @@ impl Swim {
     pub(super) fn knocker_answered(&mut self, core: &mut Core, seq: u32) {
         let Some(at) = self.door.knocks.iter().position(|knock| knock.seq == seq) else { return };
         let Knock { incarnation, claim, until, .. } = self.door.knocks.swap_remove(at);
-        if core.now < until && core.roster.find(claim.name()).is_none() {
+        let is_member = core.roster.find(claim.name()).is_some_and(|idx| self.row(idx).state.is_some());
+        if core.now < until && !is_member {
             self.let_in(core, incarnation, claim.announced());
         }
     }

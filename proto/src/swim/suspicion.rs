@@ -120,7 +120,7 @@ impl Swim {
 
 /// `suspicionTimeout` in memberlist's util.go: the interval is counted in milliseconds first.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a logarithm of a count, below 20 000")]
-fn least_timeout(options: &Options, members: u32) -> Duration {
+pub(super) fn least_timeout(options: &Options, members: u32) -> Duration {
     let scale = libm::log10(f64::from(members.max(1))).max(1.0);
     let per_mille = (1000.0 * scale) as u32;
     options.probe_interval.saturating_mul(options.suspicion_mult).saturating_mul(per_mille) / 1000

@@ -88,7 +88,10 @@ impl Swim {
         };
         if let Some(Takeover { claim, .. }) = self.takeovers.remove(&idx) {
             self.conflict(core, idx, claim.announced());
-            self.push_pull_with(core, idx);
+            if let Some(to) = core.roster.peer(idx).map(|peer| peer.addr()) {
+                let body = Body::Ping { seq: self.next_seq(), target: idx, accusing: true };
+                core.unicasts.push(Unicast { to, peer: Some(idx), answers: None, body });
+            }
         }
     }
 }

@@ -200,7 +200,7 @@ fn no_more_members_than_the_bound_wait_to_be_asked_what_they_hold_of_us() {
     let names: Vec<String> = (0..9).map(|number| format!("m{number}")).collect();
     let mut lone = Lone::lan(&names.iter().map(String::as_str).collect::<Vec<_>>());
     names.iter().for_each(|name| lone.hear_from(addr(name), suspect("a", 1 << 31, "m0")));
-    for _ in 0..12 {
+    for _ in 0..20 {
         lone.tick();
     }
     let asked = lone.exchanges_wanted_with();

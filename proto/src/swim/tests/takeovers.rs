@@ -64,6 +64,10 @@ fn a_holder_that_answers_keeps_its_name_and_the_claim_is_a_conflict() {
         } else {
             lone.hear_from(addr("b"), ack(seq));
         }
+        let told = lone.sent();
+        let is_told =
+            |unicast: &Unicast| unicast.to == addr("b") && matches!(unicast.body, Body::Ping { accusing: true, .. });
+        assert!(told.iter().any(is_told), "it can refute: {told:?}");
         let existing = Arc::clone(lone.core.roster.peer(lone.idx("b")).unwrap());
         assert!(lone.core.events.contains(&Event::NameConflict { existing, other: elsewhere() }));
         lone.run(secs(5));
