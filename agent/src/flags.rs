@@ -57,6 +57,15 @@ impl fmt::Display for FlagError {
 
 /// Reads flags up to the first argument that is none, and returns that and the rest. `--` ends the flags, too.
 pub(crate) fn parse<'a>(flags: &mut [Flag<'_>], args: &'a [OsString]) -> Result<&'a [OsString], FlagError> {
+    parse_noting(flags, args, |_| {})
+}
+
+/// The same; `note` gets the name of each flag that is given.
+pub(crate) fn parse_noting<'a>(
+    flags: &mut [Flag<'_>],
+    args: &'a [OsString],
+    mut note: impl FnMut(&'static str),
+) -> Result<&'a [OsString], FlagError> {
     #[cfg(test)]
     tests::NAMES.with_borrow_mut(|names| names.extend(flags.iter().map(|flag| flag.0)));
     let mut rest = args;
@@ -74,6 +83,7 @@ pub(crate) fn parse<'a>(flags: &mut [Flag<'_>], args: &'a [OsString]) -> Result<
         let (name, value) = name.split_once('=').map_or((name, None), |(name, value)| (name, Some(value.to_owned())));
         let unknown = || if matches!(name, "h" | "help") { FlagError::Help } else { FlagError::Unknown(name.into()) };
         let (name, slot) = flags.iter_mut().find(|flag| flag.0 == name).ok_or_else(unknown)?;
+        note(name);
         if let Slot::Bool(target) = slot {
             let value = value.unwrap_or_else(|| "true".into());
             **target = parse_bool(&value).ok_or(FlagError::Bool(name, value))?;

@@ -149,10 +149,11 @@ fn a_client_that_does_not_read_loses_only_its_own_records() {
 }
 
 #[test]
-fn a_slow_script_delays_neither_other_scripts_nor_streams() {
+fn a_slow_script_delays_neither_streams_nor_queries_nor_with_parallel_handlers_other_scripts() {
     let dir = Directory::new("slow");
     let done = dir.0.join("done").display().to_string();
     let agent = Agent::start(&[
+        "-parallel-handlers",
         "-event-handler=user:go=sleep 5",
         &format!("-event-handler=user:go=cat > {done}.new && mv {done}.new {done}"),
     ]);

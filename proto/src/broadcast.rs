@@ -7,6 +7,10 @@ use alloc::vec::Vec;
 use core::hash::Hash;
 use core::ops::Range;
 
+use bytes::Bytes;
+
+use crate::limits::{BROADCAST_QUEUE_BYTES_MAX, ITEM_BYTES};
+
 /// What became of an item that was offered a place in a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Offer {
@@ -225,6 +229,29 @@ pub(crate) fn transmit_limit(mult: u32, members: u32) -> usize {
 
 /// The rows of both layers count sends in a few bits. Serf's default for ten million members is 28.
 pub(crate) const TRANSMIT_LIMIT_MAX: u32 = 30;
+
+impl Tiers<Bytes> {
+    /// What the messages take.
+    pub(crate) fn bytes(&self) -> usize {
+        let urgent = self.urgent.iter().map(|urgent| &urgent.item);
+        urgent.chain(self.stacks.iter().flatten()).map(|message| message.len() + ITEM_BYTES).sum()
+    }
+
+    /// Throws away what is too much, and says how much that was. Each message has at most `message_bytes_max`, so that they need
+    /// not all be counted each time.
+    pub(crate) fn limit(&mut self, depth_max: u32, message_bytes_max: usize) -> u64 {
+        let mut pruned = 0;
+        let is_within = |queue: &Self| {
+            queue.len() * (message_bytes_max + ITEM_BYTES) <= BROADCAST_QUEUE_BYTES_MAX
+                || queue.bytes() <= BROADCAST_QUEUE_BYTES_MAX
+        };
+        while self.len() > depth_max as usize || !is_within(self) {
+            self.prune();
+            pruned += 1;
+        }
+        pruned
+    }
+}
 
 impl<T: Copy + Eq + Hash> Tiers<T> {
     /// Clears away places that are out of date once they outnumber the `live` items. `is_current` says whether an item has

@@ -1,13 +1,17 @@
 //! What a layer may touch besides its own state.
 
 use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::fmt::{self, Write as _};
 use core::net::SocketAddr;
 use core::time::Duration;
 
 use bytes::Bytes;
 
+use crate::complaints::{ComplaintKind, Complaints, PeerAt};
 use crate::config::Config;
 use crate::event::{Event, KeyOperation, QueryId};
 use crate::limits::ANSWERS_PER_PACKET_MAX;
@@ -17,6 +21,7 @@ use crate::roster::{Directory, MemberIdx, Name, Roster};
 use crate::stats::{DropReason, Stats};
 use crate::time::Instant;
 use crate::timer::{Many, Slot, Timers};
+use crate::wire::serf::Message;
 use crate::wire::{Codec, Versions};
 
 /// Lent to the layers. `now` is set once per call, so that no layer function takes it.
@@ -46,6 +51,10 @@ pub(crate) struct Core {
     /// What members want done with our keys.
     pub(crate) key_demands: Vec<KeyDemand>,
     pub(crate) stats: Stats,
+    /// What the log says of peers that are refused or hard to reach.
+    pub(crate) complaints: Complaints,
+    /// What a complaint about the input that is handled will quote.
+    pub(crate) detail: String,
 }
 
 impl Core {
@@ -68,6 +77,8 @@ impl Core {
             events: Vec::new(),
             key_demands: Vec::new(),
             stats: Stats::default(),
+            complaints: Complaints::default(),
+            detail: String::new(),
         }
     }
 
@@ -113,6 +124,15 @@ impl Core {
         may
     }
 
+    /// Reads a message of the Serf layer, wherever it lies: in a packet, on a stream, or inside another message. Each of these has
+    /// a codec of its own, and one that we do not read may stand in none of them.
+    pub(crate) fn decode_serf<'a>(&self, frame: &'a [u8]) -> Result<Message<'a>, DropReason> {
+        match frame.first() {
+            Some(&kind) if !self.cfg.codec.reads(Codec::of(kind)) => Err(DropReason::Codec),
+            _ => Codec::decode_serf(frame).map_err(|_| DropReason::Malformed),
+        }
+    }
+
     pub(crate) fn arm(&mut self, after: Duration, slot: Slot) {
         self.timers.set(slot, self.now + after);
     }
@@ -123,6 +143,72 @@ impl Core {
 
     pub(crate) fn notify(&mut self, notification: Notification) {
         self.notifications.push(notification);
+    }
+
+    /// Counts why an input is not used, with what the log is to quote of it.
+    pub(crate) fn drop_naming(&mut self, reason: DropReason, detail: fmt::Arguments<'_>) {
+        self.stats.drop(reason);
+        self.detail.clear();
+        _ = self.detail.write_fmt(detail);
+    }
+
+    /// Counts why what is said of a peer is not used. Whoever passed it on is not to blame.
+    pub(crate) fn drop_of(&mut self, reason: DropReason, peer: SocketAddr, detail: fmt::Arguments<'_>) {
+        self.stats.drop(reason);
+        self.stats.dropped_lately &= !reason.bit();
+        self.complain(ComplaintKind::Refused(reason), PeerAt { addr: peer, listens: true }, &format!("{detail}"));
+    }
+
+    /// Has the log say what is wrong with a peer, unless it has said so already.
+    pub(crate) fn complain(&mut self, kind: ComplaintKind, peer: PeerAt, detail: &str) {
+        if let Some(line) = self.complaints.note(self.now, kind, peer, detail, &self.roster) {
+            line.log();
+        }
+    }
+
+    /// The same of a member.
+    pub(crate) fn complain_of(&mut self, kind: ComplaintKind, member: MemberIdx, detail: &str) {
+        if let Some(addr) = self.roster.peer(member).map(|peer| peer.addr()) {
+            self.complain(kind, PeerAt { addr, listens: true }, detail);
+        }
+    }
+
+    /// What was complained of is well again.
+    pub(crate) fn withdraw(&mut self, kind: ComplaintKind, peer: SocketAddr) {
+        if let Some(line) = self.complaints.withdraw(self.now, kind, peer) {
+            line.log();
+        }
+    }
+
+    /// A member is gone, and with it what was wrong with the way to it.
+    pub(crate) fn forget_complaints(&mut self, member: MemberIdx) {
+        if let Some(peer) = self.roster.peer(member).filter(|_| !self.complaints.is_empty()) {
+            self.complaints.forget(peer.addr());
+        }
+    }
+
+    /// A probe was answered in time or late, by the member itself or through another.
+    pub(crate) fn probe_answered(&mut self, member: MemberIdx, is_in_time: bool) {
+        if is_in_time && self.complaints.is_empty() {
+            return;
+        }
+        let Some(addr) = self.roster.peer(member).map(|peer| peer.addr()) else { return };
+        let is_direct = is_in_time || self.heard_from == HeardFrom::Packet(addr);
+        if self.complaints.probe_answered(member, is_direct) {
+            self.complain_of(ComplaintKind::UdpIndirect, member, "");
+        } else if is_direct {
+            self.withdraw(ComplaintKind::UdpBlocked, addr);
+            self.withdraw(ComplaintKind::UdpIndirect, addr);
+        }
+    }
+
+    /// Where the input comes from that is handled.
+    pub(crate) const fn peer_heard(&self) -> Option<PeerAt> {
+        match self.heard_from {
+            HeardFrom::Nobody => None,
+            HeardFrom::Packet(addr) => Some(PeerAt { addr, listens: true }),
+            HeardFrom::Exchange(addr) | HeardFrom::Reply(addr) => Some(PeerAt { addr, listens: false }),
+        }
     }
 }
 
@@ -264,8 +350,8 @@ pub(crate) struct KeyDemand {
     pub(crate) key: Box<[u8]>,
 }
 
-impl core::fmt::Debug for KeyDemand {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+impl fmt::Debug for KeyDemand {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // A key does not belong into any log.
         write!(f, "KeyDemand {{ {}, key: {} bytes }}", self.operation, self.key.len())
     }
@@ -284,10 +370,14 @@ pub(crate) struct KeyOutcome {
 /// What an exchange is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ask {
-    /// Periodic anti-entropy, or, as a join, an attempt to reach a failed member.
+    /// Periodic anti-entropy, or, as a join, with a failed member that answers again.
     PushPull { join: bool, codec: Codec },
     /// A join, for the application.
     Join { id: crate::event::JoinId, seed: u32 },
+    /// A ping of the member that is remembered at a seed's address: only it is asked for its state.
+    Greet { id: crate::event::JoinId, seed: u32 },
+    /// A ping of a failed member: states are exchanged when it answers, not with another node that has its address.
+    Reconnect { target: MemberIdx, codec: Codec },
     /// A ping of a member that does not answer datagrams.
     Ping { seq: u32, target: MemberIdx, codec: Codec },
 }

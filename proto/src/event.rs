@@ -233,6 +233,9 @@ pub struct SeedFailure {
     pub addr: SocketAddr,
     /// What went wrong.
     pub cause: SeedFailureCause,
+    /// In other words: what the seed or the system said, or which member's versions are incompatible. Those of a seed are
+    /// not to be trusted.
+    pub detail: Option<Box<str>>,
 }
 
 /// What can go wrong with a seed.
@@ -259,6 +262,8 @@ pub enum SeedFailureCause {
     Refused,
     /// The answer could be read, but our [`Policy`](crate::Policy) has decided against a merge.
     Vetoed,
+    /// The member that is remembered at the address did not answer a ping that names it: another node has its address now.
+    OtherNode,
 }
 
 impl fmt::Display for SeedFailureCause {
@@ -274,6 +279,7 @@ impl fmt::Display for SeedFailureCause {
             Self::Rejected => "refused our request: does it have our key and our label, and does it admit us?",
             Self::Refused => "speaks versions that do not go with ours",
             Self::Vetoed => "is of a cluster with which our policy does not merge",
+            Self::OtherNode => "is not the member that had this address",
         })
     }
 }

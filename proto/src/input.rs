@@ -132,6 +132,8 @@ pub enum Input {
         /// What went wrong; `None`: nothing.
         failure: Option<String>,
     },
+    /// [`Node::end_query`].
+    EndQuery(QueryId),
 }
 
 impl Node {
@@ -168,6 +170,7 @@ impl Node {
             Input::KeyringWritten { change, failure } => {
                 self.keyring_written(now, *change, failure.as_deref().map_or(Ok(()), Err), out);
             }
+            Input::EndQuery(id) => _ = self.end_query(now, *id, out),
             Input::ChangeKey { operation, key } => self.change_key(*operation, key),
             Input::SetTags(tags) => _ = self.set_tags(now, &tags.clone().into_iter().collect::<Tags>(), out),
             Input::ForceLeave { name, prune } => _ = self.force_leave(now, name, *prune, out),

@@ -6,7 +6,7 @@ use core::net::{IpAddr, SocketAddr};
 use std::io;
 use std::path::PathBuf;
 
-use serf_proto::{ConfigError, IdentityError, SeedFailureCause};
+use serf_proto::{ConfigError, IdentityError, LeaveReport, SeedFailureCause};
 
 use crate::joining::JoinReport;
 use crate::seed::SeedError;
@@ -39,6 +39,11 @@ pub enum StartError {
         bind: SocketAddr,
         /// The addresses that the host has, besides loopback.
         found: Vec<IpAddr>,
+    },
+    /// Another node, of this process or another, uses the file.
+    InUse {
+        /// Which file.
+        path: PathBuf,
     },
     /// The snapshot cannot be read, or not be written to.
     Snapshot {
@@ -96,6 +101,9 @@ impl fmt::Display for StartError {
                 write!(f, "bound to {bind}, but this host has no private address to advertise (it has {found:?}): ")?;
                 f.write_str("set `advertise`, or bind to one address")
             }
+            Self::InUse { path } => {
+                write!(f, "another node uses {}: two nodes cannot share a snapshot or a keyring file", path.display())
+            }
             Self::Snapshot { path, source } => write!(f, "cannot use the snapshot {}: {source}", path.display()),
             Self::Entropy(error) => write!(f, "the operating system gives no entropy: {error}"),
             Self::Runtime(error) => write!(f, "start the node within its async runtime: {error}"),
@@ -111,7 +119,57 @@ impl Error for StartError {
             Self::Bind { source, .. } | Self::Snapshot { source, .. } => Some(source),
             Self::Entropy(error) => Some(error),
             Self::Runtime(error) => Some(error),
-            Self::AdvertiseUnspecified { .. } | Self::NoPrivateAddress { .. } => None,
+            Self::AdvertiseUnspecified { .. } | Self::NoPrivateAddress { .. } | Self::InUse { .. } => None,
+        }
+    }
+}
+
+/// The snapshot is not on the disk: the next start of the node may not know what this life has come to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotWritten {
+    /// Which file.
+    pub path: PathBuf,
+    /// What the system said.
+    pub why: String,
+}
+
+impl fmt::Display for NotWritten {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the snapshot {} cannot be written: {}", self.path.display(), self.why)
+    }
+}
+
+impl Error for NotWritten {}
+
+/// What went wrong with a leave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LeaveError {
+    /// The node was shut down, before or meanwhile.
+    Stopped,
+    /// The node has left, but its snapshot does not say so: the next start rejoins as after a crash.
+    NotRecorded {
+        /// How the leave went.
+        report: LeaveReport,
+        /// What went wrong with the file.
+        source: NotWritten,
+    },
+}
+
+impl fmt::Display for LeaveError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stopped => f.write_str(STOPPED),
+            Self::NotRecorded { source, .. } => write!(f, "the node has left, but that is not recorded: {source}"),
+        }
+    }
+}
+
+impl Error for LeaveError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Stopped => None,
+            Self::NotRecorded { source, .. } => Some(source),
         }
     }
 }
@@ -197,6 +255,8 @@ pub enum SeedCause {
     },
     /// No connection could be opened, for this reason.
     Unreachable(io::Error),
+    /// States were exchanged, and a member's protocol versions do not go with the others': which member's, and which versions.
+    Incompatible(String),
     /// A connection was opened, and what followed failed.
     Exchange(SeedFailureCause),
 }
@@ -218,9 +278,18 @@ impl fmt::Display for SeedFailure {
             SeedCause::Unreachable(error) => {
                 write!(f, " cannot be reached: {error}: is a node listening there, and is TCP let through?")
             }
+            SeedCause::Incompatible(what) => write!(f, " cannot be joined: {what}"),
             SeedCause::Exchange(cause) => write!(f, " {cause}"),
         }
     }
+}
+
+/// What the system said, for the log: without the number of the error, and in lower case, as it stands in a sentence.
+pub(crate) fn system_words(error: &io::Error) -> String {
+    let text = error.to_string();
+    let words = text.split_once(" (os error ").map_or(&*text, |(words, _)| words);
+    let mut chars = words.chars();
+    chars.next().map_or_else(String::new, |first| first.to_lowercase().chain(chars).collect())
 }
 
 const STOPPED: &str = "the node was shut down; start a new one";

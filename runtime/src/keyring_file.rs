@@ -1,16 +1,22 @@
-//! The file that keeps the keys: a JSON list of keys in base64, the primary first, as HashiCorp's agent has it.
+//! The file that keeps the keys: a JSON list of keys in base64, the primary first, as HashiCorp's agent has it. A running node's is
+//! written by a thread of its own, so that no disk ever holds up a node.
 
+use core::convert::Infallible;
 use core::fmt;
 use core::sync::atomic::{AtomicU64, Ordering};
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
+use async_channel::{Receiver, Sender};
+use serf_proto::KeyringChange;
 use serf_proto::envelope::{Key, KeyError};
 
+use crate::driver::Shared;
 use crate::lock;
-use crate::replace::replace;
+use crate::net::Net;
+use crate::replace::{lock_file, replace};
 
 /// Reads a keyring file, for [`encrypt_keys`](serf_proto::Options::encrypt_keys): the primary key first, at least one.
 ///
@@ -42,9 +48,13 @@ pub fn read_keyring_file(path: impl AsRef<Path>) -> Result<Vec<Key>, KeyringFile
 ///
 /// The operating system's.
 pub fn write_keyring_file(path: impl AsRef<Path>, keys: &[Key]) -> io::Result<()> {
+    write(path.as_ref(), keys).map(drop)
+}
+
+fn write(path: &Path, keys: &[Key]) -> io::Result<File> {
     let texts: Vec<String> = keys.iter().map(Key::to_base64).collect();
     let json = serde_json::to_string_pretty(&texts).map_err(io::Error::other)?;
-    replace(path.as_ref(), ".new", true, json.as_bytes()).map(drop)
+    replace(path, ".new", true, json.as_bytes())
 }
 
 /// Why a keyring file cannot be used.
@@ -79,40 +89,119 @@ impl fmt::Display for KeyringFileError {
 
 impl core::error::Error for KeyringFileError {}
 
-/// A running node's keyring file.
+/// A running node's keyring file: the node's end. It never waits for the disk.
 #[derive(Debug)]
 pub(crate) struct KeyringFile {
+    changes: Sender<(KeyringChange, Vec<Key>)>,
+    /// What the thread needs; none once it runs.
+    work: Mutex<Option<Work>>,
+    pub(crate) errors: Arc<AtomicU64>,
+    /// Closed when the thread has ended.
+    ended: Receiver<Infallible>,
+}
+
+/// The thread's end.
+#[derive(Debug)]
+struct Work {
     path: PathBuf,
-    /// The number of the last change that was written; 0: none.
-    newest: Mutex<u64>,
-    pub(crate) errors: AtomicU64,
+    /// The file that others find, locked; none when there is none yet.
+    file: Option<File>,
+    changes: Receiver<(KeyringChange, Vec<Key>)>,
+    errors: Arc<AtomicU64>,
+    alive: Sender<Infallible>,
 }
 
 impl KeyringFile {
-    pub(crate) fn new(path: PathBuf) -> Self {
-        Self { path, newest: Mutex::default(), errors: AtomicU64::new(0) }
-    }
-
-    /// Writes the keys, unless newer ones are in the file: changes are made under the node's lock and written without it.
+    /// Locks the file, if there is one.
     ///
     /// # Errors
     ///
-    /// What to tell whoever changed the keys. It begins as HashiCorp's does.
-    pub(crate) fn write(&self, change: u64, keys: &[Key]) -> Result<(), String> {
-        let mut newest = lock(&self.newest);
-        if change <= *newest {
-            return Ok(());
-        }
-        let path = self.path.display();
-        write_keyring_file(&self.path, keys).map_err(|error| {
+    /// When another node has it. One that cannot be opened is no error before it is to be written.
+    pub(crate) fn open(path: PathBuf) -> io::Result<Self> {
+        let file = match lock_file(&path, |path| File::open(path)) {
+            Ok(file) => Some(file),
+            Err(error) if crate::replace::is_in_use(&error) => return Err(error),
+            Err(_) => None,
+        };
+        let (sender, changes) = async_channel::bounded(CHANGES_MAX);
+        let (alive, ended) = async_channel::bounded(1);
+        let errors = Arc::new(AtomicU64::new(0));
+        let work = Work { path, file, changes, errors: Arc::clone(&errors), alive };
+        Ok(Self { changes: sender, work: Mutex::new(Some(work)), errors, ended })
+    }
+
+    /// Starts the thread, which tells the node of each change that it was written. It does not keep the node running.
+    pub(crate) fn report_to<N: Net>(&self, shared: &Arc<Shared<N>>) -> io::Result<()> {
+        let Some(work) = lock(&self.work).take() else { return Ok(()) };
+        let shared = Arc::downgrade(shared);
+        let thread = std::thread::Builder::new().name("serf-keyring".to_owned());
+        let written = move |change, result: Result<(), &str>| {
+            if let Some(shared) = shared.upgrade() {
+                shared.call(|engine, now, out| engine.node.keyring_written(now, change, result, out));
+            }
+        };
+        thread.spawn(move || work.run(written)).map(drop)
+    }
+
+    /// Has the keys written after those of all changes before.
+    ///
+    /// # Errors
+    ///
+    /// What to tell whoever changed the keys, when too many changes wait for the disk.
+    pub(crate) fn write_later(&self, change: KeyringChange, keys: Vec<Key>) -> Result<(), String> {
+        self.changes.try_send((change, keys)).map_err(|_| {
             self.errors.fetch_add(1, Ordering::Relaxed);
-            tracing::error!(%path, %error, "the keyring cannot be written: keys will be lost");
-            format!("Failed to write keyring file: {path}: {error}")
-        })?;
-        *newest = change;
+            "Failed to write keyring file: too many changes wait for the disk".to_owned()
+        })
+    }
+
+    /// Nothing more will come.
+    pub(crate) fn close(&self) {
+        self.changes.close();
+        // If it never ran, nothing will end it.
+        drop(lock(&self.work).take());
+    }
+
+    /// Waits until everything is written, or cannot be.
+    pub(crate) async fn ended(&self) {
+        _ = self.ended.recv().await;
+    }
+}
+
+impl Drop for KeyringFile {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl Work {
+    fn run(mut self, written: impl Fn(KeyringChange, Result<(), &str>)) {
+        while let Ok((change, keys)) = self.changes.recv_blocking() {
+            let result = self.write(&keys);
+            written(change, result.as_ref().copied().map_err(String::as_str));
+        }
+        // Before whoever waits for the end may open it again.
+        self.file = None;
+        drop(self.alive);
+    }
+
+    /// The error is what to tell whoever changed the keys. It begins as HashiCorp's does.
+    fn write(&mut self, keys: &[Key]) -> Result<(), String> {
+        match write(&self.path, keys) {
+            Ok(file) => self.file = Some(file),
+            Err(error) => {
+                self.errors.fetch_add(1, Ordering::Relaxed);
+                let path = self.path.display();
+                tracing::error!(%path, %error, "the keyring cannot be written: keys will be lost");
+                return Err(format!("Failed to write keyring file: {path}: {error}"));
+            }
+        }
         Ok(())
     }
 }
+
+/// How many changes wait for the disk. One more is refused and in force all the same. Ours; members change keys by hand.
+const CHANGES_MAX: usize = 64;
 
 #[cfg(test)]
 mod tests {
@@ -162,12 +251,19 @@ mod tests {
     }
 
     #[test]
-    fn an_older_keyring_never_replaces_a_newer_one() {
-        let path = scratch("keyring-order");
-        let file = KeyringFile::new(path.clone());
-        file.write(2, &[key(2)]).unwrap();
-        file.write(1, &[key(1)]).unwrap();
-        assert_eq!(read_keyring_file(&path).unwrap(), [key(2)]);
+    fn a_second_node_with_the_same_keyring_is_refused_until_the_first_has_ended() {
+        let path = scratch("keyring-lock");
+        let refused = || KeyringFile::open(path.clone()).is_err_and(|error| crate::replace::is_in_use(&error));
+        write_keyring_file(&path, &[key(1)]).unwrap();
+        let first = KeyringFile::open(path.clone()).unwrap();
+        assert!(refused());
+        let mut work = lock(&first.work).take().unwrap();
+        work.write(&[key(2)]).unwrap();
+        assert!(refused(), "also after it was replaced");
+        assert_eq!(read_keyring_file(&path).unwrap(), [key(2)], "it can be read");
+        first.close();
+        work.run(|_, _| {});
+        assert!(!refused());
         fs::remove_file(path).unwrap();
     }
 }

@@ -33,10 +33,12 @@ mod address;
 mod desk;
 mod dials;
 mod driver;
+mod end;
 mod engine;
 mod error;
 mod events;
 mod handlers;
+mod interfaces;
 mod join;
 mod joining;
 mod keyring_file;
@@ -59,13 +61,17 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 pub use serf_proto;
 pub use serf_proto::envelope::{Key, KeyError};
 pub use serf_proto::{
-    Candidate, CodecChoice, Coordinate, Event, Evidence, ForceLeaveError, Instant, KeyAnswer, KeyOperation, KeyReport,
-    KeysError, LeaveReport, Member, MemberCounts, MemberEvent, MemberEventKind, MembersEvent, Metric, Name, NodeState,
-    OldEvents, Peer, Policy, Query, QueryError, QueryId, QueryReport, Question, RespondError, Retry, SeedFailureCause,
-    SetTagsError, SharedPolicy, Source, Status, Tags, UserEvent, UserEventError, Veto, Why,
+    Candidate, CodecChoice, Complaint, ComplaintKind, Coordinate, DropReason, Event, Evidence, ForceLeaveError,
+    Instant, KeyAnswer, KeyOperation, KeyReport, KeysError, LeaveReport, Member, MemberCounts, MemberEvent,
+    MemberEventKind, MembersEvent, Metric, Name, NodeState, OldEvents, Peer, Policy, Query, QueryError, QueryId,
+    QueryReport, Question, RespondError, Retry, SeedFailureCause, SetTagsError, SharedPolicy, Source, Status, Tags,
+    Usage, UserEvent, UserEventError, Veto, Why,
 };
 
-pub use crate::error::{CommandError, JoinError, SeedCause, SeedFailure, StartError, Transport};
+pub use crate::end::End;
+pub use crate::error::{
+    CommandError, JoinError, LeaveError, NotWritten, SeedCause, SeedFailure, StartError, Transport,
+};
 pub use crate::events::{Events, Lagged};
 pub use crate::handlers::Handlers;
 pub use crate::joining::JoinReport;

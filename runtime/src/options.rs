@@ -17,11 +17,14 @@ use serf_proto::{SharedPolicy, Tags};
 pub struct Options {
     /// The node's name, unique in the cluster, 1 to 255 bytes. The host name is a common choice.
     pub name: String,
-    /// Where to listen, for UDP and TCP alike. `0.0.0.0` is every IPv4 address of the host, `[::]` every address of either
-    /// kind. Port 0 is any port that is free for both. Default `0.0.0.0:7946`.
+    /// Where to listen, for UDP and TCP alike. `0.0.0.0` and `[::]` are every address of the host, of either kind if it has IPv6, as
+    /// in Go. Port 0 is any port that is free for both. Default `0.0.0.0:7946`.
     pub bind: SocketAddr,
     /// Where the others reach the node. Port 0 stands for the port that the node listens on. Default: the address in `bind`,
-    /// or, when that is every address, the host's first private one.
+    /// or, when that is every address, the first private one of the host's interfaces that are up: that of the default route first,
+    /// IPv4 before IPv6. When the host loses an address that was chosen so, [`Stats::address_missing`](crate::Stats::address_missing)
+    /// says so; when it has another in its place the node leaves, and [`Serf::wait`](crate::Serf::wait) says
+    /// [`AddressChanged`](crate::End::AddressChanged).
     pub advertise: Option<SocketAddr>,
     /// What the node announces about itself. At most 512 bytes encoded. Default none.
     pub tags: Tags,
@@ -34,13 +37,14 @@ pub struct Options {
     pub subscriber_events_max: usize,
     /// Where the node keeps what it needs to find its cluster again after a restart: whom it knew, and which events it has had. It
     /// rejoins by itself when it starts, and is told no event twice. The format is that of HashiCorp's serf. Two nodes cannot
-    /// share a file. Default none.
+    /// share a file: it is locked while the node runs. Default none.
     pub snapshot: Option<PathBuf>,
     /// With a snapshot: return to the cluster also after a graceful leave, not only after a crash. Default false.
     pub rejoin_after_leave: bool,
     /// Where the keys are written to whenever members change them; [`read_keyring_file`](crate::read_keyring_file) reads them for
     /// [`encrypt_keys`](serf_proto::Options::encrypt_keys). A member that cannot
-    /// write it says so in its answer. Without it such changes are forgotten at the end. Default none.
+    /// write it says so in its answer. It is locked while the node runs. Without it such changes are forgotten at the end. Default
+    /// none.
     pub keyring_file: Option<PathBuf>,
     /// Whom to admit, with which cluster to merge, and how long to remember whom, if the application decides that. It is called
     /// while the node is locked, and must not call the node. Default none: everybody is admitted.

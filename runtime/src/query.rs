@@ -3,6 +3,7 @@
 use core::fmt;
 use core::future::poll_fn;
 use core::pin::Pin;
+use core::sync::atomic::{AtomicU64, Ordering};
 use core::task::{Context, Poll};
 use core::time::Duration;
 use std::collections::BTreeMap;
@@ -183,7 +184,10 @@ impl<N: Net> Serf<N> {
 
 /// How a handler answers, without a handle of the node.
 #[derive(Clone)]
-pub(crate) struct Responder(Arc<Respond>);
+pub(crate) struct Responder {
+    respond: Arc<Respond>,
+    panics: Arc<AtomicU64>,
+}
 
 type Respond = dyn Fn(QueryId, &[u8]) -> Result<(), CommandError<RespondError>> + Send + Sync;
 
@@ -191,11 +195,18 @@ impl Responder {
     pub(crate) fn of<N: Net>(serf: &Serf<N>) -> Self {
         // With a handle that counted, the node would never stop while its handlers run.
         let weak = serf.downgrade();
-        Self(Arc::new(move |to, payload| weak.upgrade().ok_or(CommandError::Stopped)?.respond(to, payload)))
+        let respond =
+            Arc::new(move |to, payload: &[u8]| weak.upgrade().ok_or(CommandError::Stopped)?.respond(to, payload));
+        Self { respond, panics: Arc::clone(&serf.shared().counters.handler_panics) }
+    }
+
+    /// A handler has panicked.
+    pub(crate) fn note_panic(&self) {
+        self.panics.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn respond(&self, to: QueryId, payload: &[u8]) {
-        if let Err(error) = (self.0)(to, payload) {
+        if let Err(error) = (self.respond)(to, payload) {
             tracing::warn!(query = %to, %error, "a query is not answered");
         }
     }

@@ -1,7 +1,6 @@
 //! The snapshot's file. What its lines mean, and when it is to be compacted, is the protocol's business
 //! ([`Snapshot`]); here is a thread that writes them, so that no disk ever holds up a node.
 
-use core::convert::Infallible;
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 use std::fs::{self, File, OpenOptions};
@@ -13,8 +12,9 @@ use std::time::Instant;
 use async_channel::{Receiver, Sender};
 use serf_proto::{AfterLeave, Record, Snapshot};
 
+use crate::error::NotWritten;
 use crate::lock;
-use crate::replace::{beside, replace};
+use crate::replace::{beside, lock_file, replace};
 
 /// A snapshot's file that was read and is ready to be appended to.
 #[derive(Debug)]
@@ -31,7 +31,7 @@ impl Opened {
         if !path.exists() && compacted.exists() {
             fs::rename(compacted, path)?;
         }
-        let mut file = open(path)?;
+        let mut file = lock_file(path, open)?;
         let mut contents = Vec::new();
         file.read_to_end(&mut contents)?;
         let replay = Snapshot::replay(&contents, after_leave);
@@ -47,8 +47,8 @@ impl Opened {
 #[derive(Debug)]
 pub(crate) struct SnapshotWriter {
     desk: Arc<Desk>,
-    /// Closed when everything is on the disk and the thread has ended.
-    pub(crate) ended: Receiver<Infallible>,
+    /// Closed when the thread has ended; what it says before is why not everything is on the disk.
+    ended: Receiver<NotWritten>,
 }
 
 /// What node and thread share.
@@ -67,8 +67,8 @@ struct State {
     lines: String,
     /// When set, the file has not got all records, and is to be written whole at that time.
     whole_at: Option<Instant>,
-    /// Who waits until everything is on the disk.
-    waiting: Vec<Sender<Infallible>>,
+    /// Who waits until everything is on the disk, and is told if it cannot be brought there.
+    waiting: Vec<Sender<NotWritten>>,
     is_closed: bool,
 }
 
@@ -77,7 +77,7 @@ struct Job {
     lines: String,
     whole: Option<String>,
     /// Let go of when everything is on the disk.
-    waiting: Vec<Sender<Infallible>>,
+    waiting: Vec<Sender<NotWritten>>,
     is_last: bool,
 }
 
@@ -90,8 +90,9 @@ impl SnapshotWriter {
         let (alive, ended) = async_channel::bounded(1);
         let theirs = Arc::clone(&desk);
         let thread = std::thread::Builder::new().name("serf-snapshot".to_owned()).spawn(move || {
-            let _alive = alive;
-            theirs.write_all(log);
+            if let Err(not_written) = theirs.write_all(log) {
+                _ = alive.try_send(not_written);
+            }
         });
         thread.map(|_detached| Self { desk, ended })
     }
@@ -116,16 +117,22 @@ impl SnapshotWriter {
         self.desk.changed.notify_one();
     }
 
-    /// Has everything up to now brought to the disk. The receiver closes when it is, or cannot be.
-    pub(crate) fn sync(&self) -> Receiver<Infallible> {
+    /// Has everything up to now brought to the disk, and waits until it is or cannot be.
+    pub(crate) async fn sync(&self) -> Result<(), NotWritten> {
         let (waiting, synced) = async_channel::bounded(1);
-        let mut state = lock(&self.desk.state);
-        if !state.is_closed {
-            state.waiting.push(waiting);
+        {
+            let mut state = lock(&self.desk.state);
+            if !state.is_closed {
+                state.waiting.push(waiting);
+            }
         }
-        drop(state);
         self.desk.changed.notify_one();
-        synced
+        synced.recv().await.map_or(Ok(()), Err)
+    }
+
+    /// Waits until the thread has ended; says whether everything is on the disk.
+    pub(crate) async fn ended(&self) -> Result<(), NotWritten> {
+        self.ended.recv().await.map_or(Ok(()), Err)
     }
 
     /// Nothing more will come.
@@ -147,8 +154,8 @@ impl Drop for SnapshotWriter {
 }
 
 impl Desk {
-    /// The thread.
-    fn write_all(&self, mut log: Log) {
+    /// The thread. Whether all that it was given is on the disk at its end.
+    fn write_all(&self, mut log: Log) -> Result<(), NotWritten> {
         loop {
             let Job { lines, whole, waiting, is_last } = self.next_job();
             let written = match whole {
@@ -156,17 +163,21 @@ impl Desk {
                 None => log.append(&lines),
             };
             let synced = if waiting.is_empty() && !is_last { Ok(()) } else { log.file.sync_all() };
-            if let Err(error) = written.and(synced) {
+            let done = written.and(synced).map_err(|error| {
                 self.note_error(&log, &error);
                 let mut state = lock(&self.state);
                 state.lines = String::new();
                 state.whole_at = Some(Instant::now() + PAUSE_AFTER_ERROR);
-            } else if !is_last {
-                self.compact(&mut log);
+                NotWritten { path: log.path.clone(), why: error.to_string() }
+            });
+            match &done {
+                Ok(()) if !is_last => self.compact(&mut log),
+                Ok(()) => {}
+                Err(not_written) => waiting.iter().for_each(|it| _ = it.try_send(not_written.clone())),
             }
             drop(waiting);
             if is_last {
-                return;
+                return done;
             }
         }
     }
@@ -267,6 +278,7 @@ mod tests {
     use futures_lite::future::block_on;
 
     use super::*;
+    use crate::replace::is_in_use;
 
     /// A directory that is removed at the end.
     struct Scratch(PathBuf);
@@ -295,12 +307,12 @@ mod tests {
     }
 
     fn synced(writer: &SnapshotWriter) {
-        _ = block_on(writer.sync().recv());
+        _ = block_on(writer.sync());
     }
 
     fn ended(writer: &SnapshotWriter) {
         writer.close();
-        _ = block_on(writer.ended.recv());
+        _ = block_on(writer.ended());
     }
 
     fn alive(at: u16) -> Record {
@@ -389,6 +401,40 @@ mod tests {
     fn a_compacted_file_that_was_never_renamed_is_taken() {
         let scratch = Scratch::new("orphan");
         fs::write(beside(&scratch.file(), COMPACTED), "alive: a 10.0.0.1:1\n").unwrap();
+        assert_eq!(Opened::read(&scratch.file(), AfterLeave::Forget).unwrap().snapshot.alive().count(), 1);
+    }
+
+    #[test]
+    fn whoever_waits_for_a_file_that_cannot_be_written_is_told() {
+        let scratch = Scratch::new("told");
+        let mut opened = Opened::read(&scratch.file(), AfterLeave::Forget).unwrap();
+        opened.log.file = File::open(scratch.file()).unwrap();
+        let writer = SnapshotWriter::start(opened).unwrap();
+        writer.append(&alive(1));
+        // The directory is gone: it cannot be written anew either.
+        fs::remove_dir_all(&scratch.0).unwrap();
+        let NotWritten { path, why } = block_on(writer.sync()).unwrap_err();
+        assert!(path == scratch.file() && !why.is_empty());
+        writer.append(&alive(2));
+        writer.close();
+        assert_eq!(block_on(writer.ended()).unwrap_err().path, scratch.file());
+    }
+
+    #[test]
+    fn a_second_writer_is_refused_until_the_first_has_ended_also_after_the_file_was_replaced() {
+        let scratch = Scratch::new("twins");
+        let is_refused = || Opened::read(&scratch.file(), AfterLeave::Forget).is_err_and(|error| is_in_use(&error));
+        let writer = start(&scratch.file());
+        assert!(is_refused());
+        {
+            let mut state = lock(&writer.desk.state);
+            state.snapshot.apply(&alive(1));
+            state.whole_at = Some(Instant::now());
+        }
+        synced(&writer);
+        assert!(!fs::read(scratch.file()).unwrap().is_empty(), "it was replaced");
+        assert!(is_refused());
+        ended(&writer);
         assert_eq!(Opened::read(&scratch.file(), AfterLeave::Forget).unwrap().snapshot.alive().count(), 1);
     }
 }

@@ -59,6 +59,7 @@ fn measure(phase: Phase, nodes: u32) -> Result<String, ConfigError> {
         mixed_codecs: false,
         model: model.with_loss_ppm(100_000),
         has_checks: false,
+        has_hostile: false,
     });
     let scenario = Scenario {
         phases: vec![phase],

@@ -247,7 +247,7 @@ impl Network {
 
     fn accept(&mut self, to: char, from: char, theirs: StreamId) {
         let mut ours = None;
-        self.give(to, |node, now, out| ours = node.accept(now, address(from), out));
+        self.give(to, |node, now, out| ours = Some(node.accept(now, address(from), out)));
         match ours {
             Some(ours) => {
                 self.ends.insert((to, ours), (from, theirs));

@@ -75,6 +75,7 @@ impl Page {
                 &tally.clients_refused,
             ),
             ("serf_rpc_requests_total", "Requests of clients.", &tally.requests),
+            ("serf_rpc_wrong_tokens_total", "Wrong tokens that clients have shown.", &tally.wrong_tokens),
             (
                 "serf_rpc_stream_records_dropped_total",
                 "Events that a client did not read in time.",

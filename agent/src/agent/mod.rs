@@ -5,12 +5,16 @@ mod discovery;
 mod events;
 mod exposition;
 mod figures;
+mod files;
 mod health;
+mod invoke;
 mod joining;
 mod keys;
 mod life;
 mod metrics;
+mod panics;
 mod queries;
+mod reaper;
 mod run;
 mod scripts;
 mod setup;
@@ -28,8 +32,10 @@ use serf_tokio::Serf;
 use tokio::sync::{Mutex, watch};
 
 pub(crate) use self::events::Happening;
+use self::files::FileLimit;
 use self::health::Health;
 use self::metrics::Metrics;
+use self::reaper::Children;
 pub(crate) use self::run::run;
 use self::scripts::Scripts;
 pub(crate) use self::tally::Tally;
@@ -46,8 +52,14 @@ pub(crate) struct Agent {
     health: Health,
     /// The token that clients must show; empty for none.
     pub(crate) rpc_auth: String,
+    /// Held by the client whose wrong token is answered next.
+    pub(crate) wrong_tokens: Mutex<()>,
+    /// One client's patterns are compiled at a time.
+    listing: Mutex<()>,
     pub(crate) streams: Streams,
     scripts: Scripts,
+    children: Children,
+    files: FileLimit,
     /// The Serf protocol that we speak.
     protocol: u8,
     /// Whether the others are asked when another node has our name.

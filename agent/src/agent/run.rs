@@ -11,14 +11,16 @@ use tokio::sync::{Mutex, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+use super::files::FileLimit;
 use super::health::Health;
 use super::life::Life;
 use super::metrics::Metrics;
-use super::scripts::Scripts;
+use super::reaper::Children;
+use super::scripts::{Order, Scripts};
 use super::setup::{self, Files};
 use super::signals::{Signal, Signals};
-use super::supervisor::{self, Phase};
-use super::{Agent, Stop, discovery, events, sinks, web};
+use super::supervisor::{Phase, Supervisor};
+use super::{Agent, Stop, discovery, events, panics, sinks, web};
 use crate::config::Config;
 use crate::log::{Log, Syslog, TraceLog};
 use crate::rpc::RpcAddress;
@@ -35,6 +37,7 @@ pub(crate) fn run(config: Config, args: &[OsString]) -> bool {
         }
     };
     log.set_format(config.log_format);
+    panics::end_the_process(&log);
     // A second agent in one process, which only tests have, leaves the node's words to the first.
     _ = tracing::subscriber::set_global_default(TraceLog::new(Arc::clone(&log)));
     let ended = tokio::runtime::Builder::new_current_thread().enable_all().build().map(|runtime| {
@@ -115,14 +118,19 @@ async fn live(config: Config, args: &[OsString], log: &Arc<Log>) -> Result<bool,
             }
         });
     }
-    let mut life = Life::begin(Arc::clone(&agent), args, stop, &config);
-    supervisor::tell(Phase::Ready, log);
-    let ended_well = life.run(&mut signals).await;
+    let supervisor = Supervisor::new(log);
+    supervisor.tell(Phase::Ready);
+    let ended_well = Life::begin(Arc::clone(&agent), &supervisor, args, stop, &config).run(&mut signals).await;
     watchers.abort();
     clients.abort();
     // Drops the listener, which removes its socket file.
     _ = clients.await;
     agent.end().await;
+    supervisor.close();
+    if *agent.stop.borrow() == Some(Stop::NameLost) {
+        // The last that is said, since it is what whoever finds the agent gone looks for.
+        log.error("agent", "The agent has ended because another node has its name; names must be unique");
+    }
     Ok(ended_well)
 }
 
@@ -150,8 +158,12 @@ impl Agent {
             tally: Arc::default(),
             health: Health::default(),
             rpc_auth: config.rpc_auth.clone(),
+            wrong_tokens: Mutex::default(),
+            listing: Mutex::default(),
             streams: Streams::default(),
             scripts: Scripts::new(agent.clone(), Arc::clone(&log)),
+            children: Children::default(),
+            files: FileLimit::raise(),
             log,
             protocol: config.protocol,
             resolves_names: !config.disable_name_resolution,
@@ -160,7 +172,9 @@ impl Agent {
             key_operation: Mutex::default(),
             stop,
         });
-        agent.scripts.replace(config.event_handlers.clone(), config.handler_timeout);
+        let order = Order { is_parallel: config.parallel_handlers, timeout: config.handler_timeout };
+        agent.scripts.replace(config.event_handlers.clone(), order);
+        agent.children.reap_orphans();
         (agent, stopped)
     }
 
@@ -231,6 +245,7 @@ impl Agent {
             self.log.warn("serf", "Shutdown without a Leave");
         }
         _ = timeout(SHUTDOWN_TIMEOUT, self.serf.shutdown()).await;
+        self.scripts.start_what_waits().await;
         self.log.info("agent", "shutdown complete");
     }
 

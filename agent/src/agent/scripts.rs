@@ -1,93 +1,234 @@
-//! Runs event handlers.
+//! Queues events for the scripts of event handlers.
 
-use std::io;
-use std::process::{ExitStatus, Stdio};
+use core::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use serf_tokio::{CommandError, RespondError};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::process::Command;
-use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::time::{Instant, timeout};
 
-use super::{Agent, Happening};
-use crate::config::SECRETS;
-use crate::endpoint::go_words;
-use crate::handler::{EventHandler, OutputTail, answer, environment, stdin};
+use super::{Agent, Happening, invoke};
+use crate::budget::{Budget, Room};
+use crate::handler::EventHandler;
 use crate::log::Log;
-use crate::tags;
 
-/// The handlers, each with a queue and a worker of its own: a slow one delays its own events and nothing else.
+/// The event handlers, and what waits for their scripts.
+///
+/// Member and user events have one order: the scripts for an event run one after the other as configured, and are over before
+/// those for the next event begin, as with HashiCorp's agent. Handlers rely on it: several edit one file, without locks. With
+/// `parallel_handlers` each script has a queue of its own instead.
+///
+/// Queries are outside of that order, so that a handler may query its own node. The scripts for one query run one after the other
+/// as configured, so the first that answers is the first configured; a script runs for one query at a time.
 pub(super) struct Scripts {
     state: Mutex<State>,
     agent: Weak<Agent>,
     log: Arc<Log>,
+    /// How many runs have not been started yet.
+    waiting: watch::Sender<usize>,
 }
 
 #[derive(Default)]
 struct State {
-    workers: Vec<Worker>,
-    /// After how long a run is ended.
-    timeout: Option<Duration>,
+    handlers: Vec<Handler>,
+    /// One for all scripts, or one for each.
+    lanes: Vec<Lane>,
+    /// One for each script.
+    turns: Vec<Turn>,
+    order: Order,
 }
 
-/// Handlers with the same script share a worker, so that a script sees its events in order.
-struct Worker {
-    handlers: Vec<EventHandler>,
-    queue: mpsc::Sender<Arc<Happening>>,
+/// A handler whose script is shared with those that wait for it.
+struct Handler {
+    handler: EventHandler,
+    script: Arc<str>,
+}
+
+/// Which events a script waits for, and how long a run may take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Order {
+    /// Each script has a queue of its own.
+    pub(super) is_parallel: bool,
+    /// After how long a run is ended.
+    pub(super) timeout: Option<Duration>,
+}
+
+/// A queue of member and user events with a worker.
+struct Lane {
+    /// `None` for all scripts.
+    script: Option<Arc<str>>,
+    queue: mpsc::Sender<Job>,
+    /// What the queued events take.
+    budget: Arc<Budget>,
+    /// Closed when the worker has ended.
+    worker: watch::Receiver<()>,
     /// The queue was full when the last event came.
     is_dropping: bool,
 }
 
+/// An event with the scripts that were configured for it when it came.
+struct Job {
+    happening: Arc<Happening>,
+    runs: Vec<(Arc<str>, Waiting)>,
+    _room: Room,
+}
+
+/// Lets a script run for one query at a time.
+struct Turn {
+    script: Arc<str>,
+    /// Fair: queries get it in the order in which they came.
+    turn: Arc<Semaphore>,
+    places: Arc<Semaphore>,
+    /// What the waiting queries take.
+    budget: Arc<Budget>,
+    is_dropping: bool,
+}
+
+/// A script that is to run for a query.
+struct Answer {
+    script: Arc<str>,
+    turn: Arc<Semaphore>,
+    place: (OwnedSemaphorePermit, Room),
+    waiting: Waiting,
+}
+
+/// Counts a run that has not been started yet.
+pub(super) struct Waiting(watch::Sender<usize>);
+
+impl Waiting {
+    fn new(count: &watch::Sender<usize>) -> Self {
+        count.send_modify(|count| *count += 1);
+        Self(count.clone())
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.send_modify(|count| *count -= 1);
+    }
+}
+
 impl Scripts {
     pub(super) fn new(agent: Weak<Agent>, log: Arc<Log>) -> Self {
-        Self { state: Mutex::default(), agent, log }
+        Self { state: Mutex::default(), agent, log, waiting: watch::Sender::new(0) }
     }
 
-    /// Runs these handlers from the next event on, each run for no longer than `timeout`. Those before finish what they have begun
-    /// and what is queued for them; a script that stays sees old and new events in order.
-    pub(super) fn replace(&self, handlers: Vec<EventHandler>, timeout: Option<Duration>) {
+    /// Runs these handlers from the next event on. What is queued still runs, and before what comes now.
+    pub(super) fn replace(&self, handlers: Vec<EventHandler>, order: Order) {
         let mut state = self.lock();
-        let mut before = core::mem::take(&mut state.workers);
-        let mut workers: Vec<Worker> = Vec::new();
+        let mut scripts: Vec<Arc<str>> = Vec::new();
+        state.handlers = Vec::new();
         for handler in handlers {
-            if let Some(worker) = workers.iter_mut().find(|worker| worker.script() == handler.script) {
-                worker.handlers.push(handler);
-                continue;
-            }
-            if let Some(idx) = before.iter().position(|worker| worker.script() == handler.script) {
-                workers.push(Worker { handlers: vec![handler], ..before.swap_remove(idx) });
-                continue;
-            }
-            let (queue, events) = mpsc::channel(EVENTS_MAX);
-            tokio::spawn(work(self.agent.clone(), handler.script.clone(), events));
-            workers.push(Worker { handlers: vec![handler], queue, is_dropping: false });
+            let known = scripts.iter().find(|script| ***script == handler.script).cloned();
+            let script = known.unwrap_or_else(|| {
+                scripts.push(handler.script.as_str().into());
+                scripts[scripts.len() - 1].clone()
+            });
+            state.handlers.push(Handler { handler, script });
         }
-        *state = State { workers, timeout };
+        let mut lanes = mem::take(&mut state.lanes);
+        let before = if order.is_parallel == state.order.is_parallel { Vec::new() } else { mem::take(&mut lanes) };
+        let before: Vec<_> = before.into_iter().map(|lane| lane.worker).collect();
+        let mut lane = |script: Option<Arc<str>>| match lanes.iter().position(|lane| lane.script == script) {
+            Some(idx) => lanes.swap_remove(idx),
+            None => Lane::begin(script, self.agent.clone(), before.clone()),
+        };
+        state.lanes =
+            if order.is_parallel { scripts.iter().cloned().map(Some).map(lane).collect() } else { vec![lane(None)] };
+        let mut turns = mem::take(&mut state.turns);
+        let turn = |script: Arc<str>| match turns.iter().position(|turn| turn.script == script) {
+            Some(idx) => turns.swap_remove(idx),
+            None => Turn::new(script),
+        };
+        state.turns = scripts.into_iter().map(turn).collect();
+        state.order = order;
     }
 
     /// Queues an event for every handler that wants it.
     pub(super) fn dispatch(&self, happening: &Arc<Happening>) {
-        for worker in &mut self.lock().workers {
-            for _ in worker.handlers.iter().filter(|handler| handler.wants(&happening.event)) {
-                let is_full = worker.queue.try_send(Arc::clone(happening)).is_err();
-                if is_full && let Some(agent) = self.agent.upgrade() {
-                    agent.tally.handler_events_dropped.bump();
-                }
-                if is_full && !worker.is_dropping {
-                    let text = format_args!("Script '{}' is too slow, dropping its events", worker.script());
-                    self.log.warn("agent", text);
-                }
-                worker.is_dropping = is_full;
+        let mut state = self.lock();
+        let wanting = state.handlers.iter().filter(|handler| handler.handler.wants(&happening.event));
+        let scripts: Vec<Arc<str>> = wanting.map(|handler| Arc::clone(&handler.script)).collect();
+        if scripts.is_empty() {
+            return;
+        }
+        if happening.query.is_some() {
+            self.ask(&mut state, happening, scripts)
+        } else {
+            self.queue(&mut state, happening, &scripts)
+        }
+    }
+
+    /// Queues a member or user event.
+    fn queue(&self, state: &mut State, happening: &Arc<Happening>, scripts: &[Arc<str>]) {
+        for lane in &mut state.lanes {
+            let its = scripts.iter().filter(|script| lane.script.as_ref().is_none_or(|its| its == *script));
+            let runs: Vec<_> = its.map(|script| (Arc::clone(script), Waiting::new(&self.waiting))).collect();
+            if runs.is_empty() {
+                continue;
+            }
+            let count = runs.len();
+            let room = lane.budget.take(happening.event.bytes());
+            let job = room.map(|_room| Job { happening: Arc::clone(happening), runs, _room });
+            let is_full = job.is_none_or(|job| lane.queue.try_send(job).is_err());
+            if is_full {
+                self.dropped(count, lane.script.as_deref(), lane.is_dropping);
+            }
+            lane.is_dropping = is_full;
+        }
+    }
+
+    /// Has the scripts answer a query, beside everything else.
+    fn ask(&self, state: &mut State, happening: &Arc<Happening>, scripts: Vec<Arc<str>>) {
+        let mut answers = Vec::new();
+        for script in scripts {
+            let Some(turn) = state.turns.iter_mut().find(|turn| turn.script == script) else { continue };
+            let place = Arc::clone(&turn.places).try_acquire_owned().ok();
+            let place = place.zip(turn.budget.take(happening.event.bytes()));
+            let is_full = place.is_none();
+            if is_full {
+                self.dropped(1, Some(&script), turn.is_dropping);
+            }
+            turn.is_dropping = is_full;
+            if let Some(place) = place {
+                let waiting = Waiting::new(&self.waiting);
+                answers.push(Answer { script, turn: Arc::clone(&turn.turn), place, waiting });
             }
         }
+        tokio::spawn(answer(self.agent.clone(), Arc::clone(happening), answers));
+    }
+
+    fn dropped(&self, runs: usize, script: Option<&str>, is_told: bool) {
+        if let Some(agent) = self.agent.upgrade() {
+            agent.tally.handler_events_dropped.add(runs as u64);
+        }
+        match script {
+            _ if is_told => {}
+            Some(script) => {
+                self.log.warn("agent", format_args!("Script '{script}' is too slow, dropping its events"));
+            }
+            None => {
+                let text = format_args!("Scripts are too slow and too many events wait for them; dropping new ones");
+                self.log.warn("agent", text);
+            }
+        }
+    }
+
+    /// Waits until every run that is due has been started, but not for long: a node that leaves runs the handlers of that last.
+    pub(super) async fn start_what_waits(&self) {
+        let mut waiting = self.waiting.subscribe();
+        _ = timeout(END_TIMEOUT, waiting.wait_for(|count| *count == 0)).await;
+    }
+
+    /// After how long a run is ended.
+    pub(super) fn timeout(&self) -> Option<Duration> {
+        self.lock().order.timeout
     }
 
     /// The handlers: what for, and the script.
     pub(super) fn list(&self) -> Vec<(String, String)> {
         let state = self.lock();
-        let handlers = state.workers.iter().flat_map(|worker| &worker.handlers);
+        let handlers = state.handlers.iter().map(|handler| &handler.handler);
         handlers.map(|handler| (handler.filter.label(), handler.script.clone())).collect()
     }
 
@@ -96,231 +237,67 @@ impl Scripts {
     }
 }
 
-impl Worker {
-    fn script(&self) -> &str {
-        self.handlers.first().map_or("", |handler| &handler.script)
-    }
-}
-
-/// Runs a script for one event after the other.
-async fn work(agent: Weak<Agent>, script: String, mut events: mpsc::Receiver<Arc<Happening>>) {
-    while let Some(happening) = events.recv().await {
-        let Some(agent) = agent.upgrade() else { return };
-        let begun = Instant::now();
-        let timeout = agent.scripts.lock().timeout;
-        if let Err(why) = run(&agent, &script, &happening, timeout).await {
-            agent.tally.handler_failures.bump();
-            agent.log.error("agent", format_args!("Error invoking script '{script}': {why}"));
-        }
-        let took = begun.elapsed();
-        agent.tally.handler_runs.add(took);
-        agent.metrics.sample(&format!("agent.invoke.{script}"), took);
-    }
-}
-
-/// Runs a script once (`invokeEventScript` in `invoke.go`).
-async fn run(agent: &Agent, script: &str, happening: &Happening, timeout: Option<Duration>) -> Result<(), String> {
-    let local = agent.serf.local();
-    let own = tags::of_node(&serf_tokio::Tags::decode(local.meta()));
-    let (output, pipe) = io::pipe().map_err(|error| go_words(&error))?;
-    let also = pipe.try_clone().map_err(|error| go_words(&error))?;
-    let mut command = shell(script);
-    // What is for us alone; a script that asks an agent with a token has its own copy of it.
-    SECRETS.iter().chain(&["NOTIFY_SOCKET"]).for_each(|name| _ = command.env_remove(name));
-    command.envs(environment(&happening.event, local.name(), &own));
-    command.stdin(Stdio::piped()).stdout(pipe).stderr(also);
-    #[cfg(unix)]
-    if timeout.is_some() {
-        // So that all that it starts can be ended with it. Without a timeout it stays with us, and with the terminal.
-        command.process_group(0);
-    }
-    #[cfg(not(unix))]
-    command.kill_on_drop(timeout.is_some());
-    let mut child = command.spawn().map_err(|error| go_words(&error))?;
-    // It holds our ends of the pipe.
-    drop(command);
-    if let Some(mut to) = child.stdin.take() {
-        let input = stdin(&happening.event);
-        // A script need not read. It is fed on the side, since it may print before it reads.
-        tokio::spawn(async move { to.write_all(&input).await });
-    }
-    let slow = async {
-        sleep_until(Instant::now() + SLOW_AFTER).await;
-        agent.log.warn("agent", format_args!("Script '{script}' slow, execution exceeding {SLOW_AFTER:?}"));
-        core::future::pending().await
-    };
-    let group = child.id();
-    let ended = async {
-        let tail = read_all(output).await;
-        (tail, child.wait().await)
-    };
-    tokio::pin!(ended);
-    let late = async {
-        match timeout {
-            Some(timeout) => sleep(timeout).await,
-            None => core::future::pending().await,
-        }
-    };
-    let (tail, status) = tokio::select! {
-        ended = &mut ended => ended,
-        never = slow => never,
-        () = late => {
-            agent.tally.handler_timeouts.bump();
-            // The first is a request, which a script can trap to clean up. What it has started may outlive it.
-            end(group, false);
-            let mut is_over = false;
-            let all_gone = async {
-                _ = (&mut ended).await;
-                is_over = true;
-                while is_there(group) {
-                    sleep(GROUP_PROBE_INTERVAL).await;
-                }
-            };
-            if tokio::time::timeout(END_TIMEOUT, all_gone).await.is_err() {
-                end(group, true);
-                if !is_over {
-                    _ = tokio::time::timeout(KILL_TIMEOUT, &mut ended).await;
-                }
+impl Lane {
+    /// Starts a worker, whose first event waits for the end of the workers `before`.
+    fn begin(script: Option<Arc<str>>, agent: Weak<Agent>, before: Vec<watch::Receiver<()>>) -> Self {
+        let (queue, jobs) = mpsc::channel(EVENTS_MAX);
+        let (alive, worker) = watch::channel(());
+        tokio::spawn(async move {
+            for mut worker in before {
+                _ = worker.changed().await;
             }
-            return Err(format!("it took longer than {:?} and was ended", timeout.unwrap_or_default()));
-        }
-    };
-    report(agent, script, happening, tail, status)
-}
-
-/// Whether anything is left of a script or of what it has started. The number is nobody else's while there is.
-fn is_there(group: Option<u32>) -> bool {
-    #[cfg(unix)]
-    if let Some(group) = group.and_then(|group| i32::try_from(group).ok()) {
-        return nix::sys::signal::killpg(nix::unistd::Pid::from_raw(group), None).is_ok();
-    }
-    _ = group;
-    false
-}
-
-/// Ends a script and all that it has started, unless that has gone its own way.
-fn end(group: Option<u32>, force: bool) {
-    #[cfg(unix)]
-    if let Some(group) = group.and_then(|group| i32::try_from(group).ok()) {
-        use nix::sys::signal::{Signal, killpg};
-        let signal = if force { Signal::SIGKILL } else { Signal::SIGTERM };
-        // It may be gone just now.
-        _ = killpg(nix::unistd::Pid::from_raw(group), signal);
-    }
-    #[cfg(not(unix))]
-    {
-        _ = (group, force);
-    }
-}
-
-fn report(
-    agent: &Agent,
-    script: &str,
-    happening: &Happening,
-    tail: OutputTail,
-    status: io::Result<ExitStatus>,
-) -> Result<(), String> {
-    if tail.is_truncated() {
-        let text = format_args!("Script '{script}' generated {} bytes of output, the last 8192 are kept", tail.bytes());
-        agent.log.warn("agent", text);
-    }
-    let output = tail.into_bytes();
-    let shown = String::from_utf8_lossy(&output);
-    let shown = shown.strip_suffix('\n').unwrap_or(&shown);
-    agent.log.debug("agent", format_args!("Event '{}' script output: {shown}", happening.event.kind()));
-    let status = status.map_err(|error| go_words(&error))?;
-    if let Some(query) = &happening.query
-        && let Some(payload) = answer(status.success(), &output)
-        && let Err(error) = agent.serf.respond(query.id, payload)
-    {
-        let why = agent.respond_failure(error);
-        let text = format_args!("Failed to respond to query '{}': {why}", happening.event.description());
-        agent.log.warn("agent", text);
-    }
-    if status.success() { Ok(()) } else { Err(ending(status)) }
-}
-
-impl Agent {
-    /// Why an answer was refused, in the words that clients know.
-    pub(super) fn respond_failure(&self, error: CommandError<RespondError>) -> String {
-        let why = match error {
-            CommandError::Stopped => "the agent is stopping".into(),
-            CommandError::Refused(RespondError::TooLarge { .. }) => {
-                format!("response exceeds limit of {} bytes", self.size_limits.query_response_bytes_max)
-            }
-            CommandError::Refused(RespondError::Answered) => "response already sent".into(),
-            CommandError::Refused(_) => "response is past the deadline".into(),
-        };
-        format!("failed to respond to key query: {why}")
-    }
-}
-
-/// Reads until the script and all that it has started have closed their output.
-async fn read_all(output: io::PipeReader) -> OutputTail {
-    let mut tail = OutputTail::new();
-    #[cfg(unix)]
-    {
-        let Ok(mut output) = tokio::net::unix::pipe::Receiver::from_owned_fd(output.into()) else { return tail };
-        let mut chunk = [0; 4096];
-        while let Ok(read) = output.read(&mut chunk).await
-            && read > 0
-        {
-            tail.push(&chunk[..read]);
-        }
-    }
-    #[cfg(not(unix))]
-    {
-        let mut output = output;
-        let read = tokio::task::spawn_blocking(move || {
-            let mut all = Vec::new();
-            _ = io::Read::read_to_end(&mut output, &mut all);
-            all
+            work(agent, jobs).await;
+            drop(alive);
         });
-        tail.push(&read.await.unwrap_or_default());
+        Self { script, queue, budget: Budget::new(EVENTS_BYTES_MAX), worker, is_dropping: false }
     }
-    tail
 }
 
-fn shell(script: &str) -> Command {
-    #[cfg(unix)]
-    let (shell, flag) = ("/bin/sh", "-c");
-    #[cfg(not(unix))]
-    let (shell, flag) = ("cmd", "/C");
-    let mut command = Command::new(shell);
-    command.arg(flag).arg(script);
-    command
-}
-
-/// How a script failed, in Go's words.
-fn ending(status: ExitStatus) -> String {
-    #[cfg(unix)]
-    if let Some(signal) = std::os::unix::process::ExitStatusExt::signal(&status) {
-        let name = match signal {
-            1 => "hangup",
-            2 => "interrupt",
-            3 => "quit",
-            6 => "aborted",
-            9 => "killed",
-            11 => "segmentation fault",
-            13 => "broken pipe",
-            15 => "terminated",
-            _ => return format!("signal: signal {signal}"),
-        };
-        return format!("signal: {name}");
+impl Turn {
+    fn new(script: Arc<str>) -> Self {
+        let (turn, places) = (Arc::new(Semaphore::new(1)), Arc::new(Semaphore::new(EVENTS_MAX)));
+        Self { script, turn, places, budget: Budget::new(EVENTS_BYTES_MAX), is_dropping: false }
     }
-    format!("exit status {}", status.code().unwrap_or(-1))
 }
 
-/// Events that wait for a handler; newer ones are dropped beyond.
-const EVENTS_MAX: usize = 1024;
+/// Runs the scripts for one event after the other.
+async fn work(agent: Weak<Agent>, mut jobs: mpsc::Receiver<Job>) {
+    while let Some(Job { happening, runs, _room }) = jobs.recv().await {
+        for (script, waiting) in runs {
+            let Some(agent) = agent.upgrade() else { return };
+            run(&agent, &script, &happening, waiting).await;
+        }
+    }
+}
 
-const SLOW_AFTER: Duration = Duration::from_secs(1);
+/// Runs the scripts for a query.
+async fn answer(agent: Weak<Agent>, happening: Arc<Happening>, answers: Vec<Answer>) {
+    for Answer { script, turn, place, waiting } in answers {
+        // It is never closed.
+        let _turn = turn.acquire().await;
+        let Some(agent) = agent.upgrade() else { return };
+        run(&agent, &script, &happening, waiting).await;
+        drop(place);
+    }
+}
 
-/// How often it is looked whether all that a script has started is gone.
-const GROUP_PROBE_INTERVAL: Duration = Duration::from_millis(20);
+/// Runs a script once, and tells how that went.
+async fn run(agent: &Agent, script: &str, happening: &Happening, waiting: Waiting) {
+    let begun = Instant::now();
+    if let Err(why) = invoke::invoke(agent, script, happening, waiting).await {
+        agent.tally.handler_failures.bump();
+        agent.log.error("agent", format_args!("Error invoking script '{script}': {why}"));
+    }
+    let took = begun.elapsed();
+    agent.tally.handler_runs.add(took);
+    agent.metrics.sample(&format!("agent.invoke.{script}"), took);
+}
 
-/// How long a script may take to end when it is asked to, before it is made to.
-const END_TIMEOUT: Duration = Duration::from_secs(2);
+/// Events that wait for scripts, and queries that wait for one script; newer ones are dropped beyond.
+pub(super) const EVENTS_MAX: usize = 1024;
 
-/// How long the end is waited for then. Who holds the script's output and has left its group is not.
-const KILL_TIMEOUT: Duration = Duration::from_secs(1);
+/// What the events take that wait for scripts, and the queries that wait for one script; newer ones are dropped beyond.
+const EVENTS_BYTES_MAX: usize = 4 << 20;
+
+/// How long the end of the agent waits for handlers to be started.
+const END_TIMEOUT: Duration = Duration::from_secs(1);

@@ -64,7 +64,7 @@ pub(super) fn options(config: &Config, files: Files) -> Result<Options, String> 
     options.snapshot.clone_from(&config.snapshot_path);
     options.rejoin_after_leave = config.rejoin_after_leave;
     options.keyring_file.clone_from(&config.keyring_file);
-    options.tags = files.tags.into_iter().collect();
+    options.tags = announced(files.tags, config.protocol).into_iter().collect();
     let keys = files.keys.iter().map(|key| Key::new(key)).collect::<Result<Vec<_>, _>>();
     let protocol = &mut options.protocol;
     protocol.encrypt_keys =
@@ -92,6 +92,14 @@ pub(super) fn options(config: &Config, files: Files) -> Result<Options, String> 
     protocol.user_coalesce_period = COALESCE_PERIOD;
     protocol.user_quiescent_period = QUIESCENT_PERIOD;
     Ok(options)
+}
+
+/// The tags that a node of this protocol has: before 3 there is only the role (`encodeTags` in serf.go).
+pub(super) fn announced(mut tags: BTreeMap<String, String>, protocol: u8) -> BTreeMap<String, String> {
+    if protocol < PROTOCOL_TAGS {
+        tags.retain(|key, _| key == "role");
+    }
+    tags
 }
 
 /// Why the node did not start, in the words that people know.
@@ -174,6 +182,9 @@ fn of_both_kinds(bind: SocketAddr) -> SocketAddr {
 
 /// In a file that is none the rest would drown.
 const LINES_TOLD_MAX: usize = 16;
+
+/// From this protocol on there are tags.
+const PROTOCOL_TAGS: u8 = 3;
 
 const COALESCE_PERIOD: core::time::Duration = core::time::Duration::from_secs(3);
 const QUIESCENT_PERIOD: core::time::Duration = core::time::Duration::from_secs(1);

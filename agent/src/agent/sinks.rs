@@ -8,7 +8,7 @@ use tokio::net::{TcpStream, UdpSocket};
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
-use crate::endpoint::go_words;
+use crate::endpoint::{go_words, keep_alive};
 use crate::log::Log;
 
 /// Sends lines to a statsd server, as many in a packet as fit. The first failure in a row is told.
@@ -42,6 +42,7 @@ pub(super) fn statsite(addr: String, log: Arc<Log>) -> mpsc::Sender<String> {
             if stream.is_none() {
                 match timeout(DIAL_TIMEOUT, TcpStream::connect(&addr)).await {
                     Ok(Ok(connected)) => {
+                        keep_alive(&connected);
                         stream = Some(connected);
                         is_told = false;
                     }

@@ -17,6 +17,9 @@ fn run(args: &[OsString], _env: &Environment, terminal: &mut Terminal<'_>) -> Ou
     for warning in &draft.warnings {
         terminal.line(output(warning));
     }
+    if !draft.variables.is_empty() {
+        terminal.line(output(&format!("Settings from the environment: {}", draft.variables.join(", "))));
+    }
     let (config, notices) = Config::resolve(draft).map_err(|error| Failure::Said(output(&error.to_string())))?;
     for notice in &notices {
         terminal.line(output(notice));
@@ -67,6 +70,9 @@ Options:
                             over HTTP; off unless given.
   -node=name                Name of this member, the host's unless given. No two
                             members may share one.
+  -parallel-handlers        Gives each script a queue of its own: scripts for
+                            different events, and those for one event, then run
+                            side by side. Each still sees its events in order.
   -profile=lan              Timing: lan, wan or local.
   -protocol=5               Version of Serf's protocol to speak, 2 to 5.
   -rejoin                   Joins the members of the snapshot even after a leave.
@@ -99,9 +105,15 @@ Event handlers:
   for each member with name, address, role and tags between tabs, or the
   payload of a user event or query. What it prints is the answer to a query.
 
+  The scripts for an event run one after the other, in the order in which
+  they are configured, and are over before those for the next event begin.
+  Queries do not wait for other events, nor these for queries.
+
 Environment:
 
   Each setting of a file can come from a variable: SERF_ and its name in
-  capitals, such as SERF_ENCRYPT_KEY or SERF_RPC_AUTH, but for rpc_addr and
-  event_handlers. Flags win over variables, and variables over files.
+  capitals, such as SERF_ENCRYPT_KEY or SERF_RPC_AUTH, but for rpc_addr,
+  event_handlers, role and mdns. Flags win over variables, and variables over
+  files; what a flag gives is not read from a variable. The agent says at its
+  start which variables it took.
 ";

@@ -24,11 +24,13 @@ mod why;
 
 use std::ffi::OsString;
 use std::fmt;
-use std::io::Write;
+use std::io::{self, Write};
 
 use self::usage::Usage;
+use crate::endpoint::go_words;
 use crate::flags::{self, Flag, FlagError, Slot};
 use crate::json::Json;
+use crate::quote::shown_lines;
 use crate::rpc::{Client, ClientError, ClientOptions, DEFAULT_ADDRESS};
 
 /// What the environment says; flags win.
@@ -55,6 +57,8 @@ pub struct Terminal<'t> {
     err: &'t mut dyn Write,
     /// Whether a write failed: nobody reads any more. A command that would write for ever ends then.
     deserted: bool,
+    /// Why the output could not be written, if somebody may miss it.
+    failure: Option<io::Error>,
     /// Whether what is told of a failure must be JSON, too.
     tells_failures_in_json: bool,
 }
@@ -62,16 +66,24 @@ pub struct Terminal<'t> {
 impl<'t> Terminal<'t> {
     /// Writes to these.
     pub fn new(out: &'t mut dyn Write, err: &'t mut dyn Write) -> Self {
-        Self { out, err, deserted: false, tells_failures_in_json: false }
+        Self { out, err, deserted: false, failure: None, tells_failures_in_json: false }
     }
 
-    /// Writes a line at once.
+    /// Writes a line, or several, at once. What would act on a terminal is escaped whoever wrote the text; that none of it forges a
+    /// line is up to those who put it together ([`shown`](crate::quote::shown)).
     fn line(&mut self, line: impl fmt::Display) {
-        self.bytes(format!("{line}\n").as_bytes());
+        let text = format!("{line}\n");
+        self.bytes(shown_lines(&text).as_bytes());
     }
 
     fn bytes(&mut self, bytes: &[u8]) {
-        self.deserted |= self.out.write_all(bytes).and_then(|()| self.out.flush()).is_err();
+        if let Err(error) = self.out.write_all(bytes).and_then(|()| self.out.flush()) {
+            // Who closes a pipe has read enough. The first other failure is told.
+            if error.kind() != io::ErrorKind::BrokenPipe && self.failure.is_none() {
+                self.failure = Some(error);
+            }
+            self.deserted = true;
+        }
     }
 
     fn json(&mut self, document: &Json) {
@@ -111,10 +123,15 @@ pub fn run(args: &[OsString], env: &Environment, terminal: &mut Terminal<'_>) ->
         terminal.error_line(command.usage.trim());
         return 1;
     }
-    match (command.run)(invocation.args, env, terminal) {
-        Ok(()) => 0,
-        Err(failure) => {
-            command.report(failure, terminal);
+    let outcome = (command.run)(invocation.args, env, terminal);
+    let code = u8::from(outcome.is_err());
+    if let Err(failure) = outcome {
+        command.report(failure, terminal);
+    }
+    match terminal.failure.take() {
+        None => code,
+        Some(error) => {
+            terminal.error_line(format_args!("Error writing output: {}", go_words(&error)));
             1
         }
     }

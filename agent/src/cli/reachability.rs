@@ -8,6 +8,7 @@ use super::query::collect;
 use super::{Command, Environment, Failure, Format, Outcome, Rpc, TEXT, Terminal, because};
 use crate::flags::Slot;
 use crate::json::Json;
+use crate::quote::shown;
 use crate::rpc::{Query, QueryRecord};
 
 pub(super) const COMMAND: Command =
@@ -39,7 +40,7 @@ fn run(args: &[OsString], env: &Environment, terminal: &mut Terminal<'_>) -> Out
     let collected = collect(&mut client, |record| {
         if let QueryRecord::Ack { from } = record {
             if verbose && says {
-                terminal.line(format_args!("\tAck from '{from}'"));
+                terminal.line(format_args!("\tAck from '{}'", shown(&from)));
             }
             acks.add(from, started.elapsed());
         }
@@ -94,22 +95,26 @@ impl Acks {
 
     fn judge(&self, live: &BTreeSet<String>, terminal: &mut Terminal<'_>) -> Outcome {
         for name in &self.twice {
-            terminal.line(format_args!("Duplicate response from '{name}'"));
+            terminal.line(format_args!("Duplicate response from '{}'", shown(name)));
         }
         if !self.twice.is_empty() {
-            terminal.line("Two members may have one name, or packets arrive twice.");
+            terminal.line("Duplicate responses means there is a misconfiguration. Verify that node names are unique.");
         }
         let missing: Vec<_> = live.difference(&self.from).collect();
         let surplus: Vec<_> = self.from.difference(live).collect();
         if !missing.is_empty() {
             terminal.line("Received less acks than live nodes! Missing acks from:");
-            missing.iter().for_each(|name| terminal.line(format_args!("\t{name}")));
+            missing.iter().for_each(|name| terminal.line(format_args!("\t{}", shown(name))));
+            terminal
+                .line("This could mean Serf gossip packets are being lost due to a misconfiguration or network issue.");
             terminal.line(ADVICE);
         }
         if !surplus.is_empty() {
             terminal.line("Received more acks than live nodes! Acks from non-live nodes:");
-            surplus.iter().for_each(|name| terminal.line(format_args!("\t{name}")));
-            terminal.line("They may have just joined or come back. Try again in a few seconds.");
+            surplus.iter().for_each(|name| terminal.line(format_args!("\t{}", shown(name))));
+            terminal
+                .line("This could mean Serf is detecting false-failures due to a misconfiguration or network issue.");
+            terminal.line(ADVICE);
         }
         if self.twice.is_empty() && missing.is_empty() && surplus.is_empty() {
             terminal.line("Successfully contacted all live nodes");
@@ -119,12 +124,14 @@ impl Acks {
     }
 }
 
-const ADVICE: &str = "They may have failed just now: try again in a few seconds. If they are still missing:
-
-  * they must be up, and their clocks and processors not stalled
-  * UDP and TCP must pass between all members in both directions, on the gossip
-    port (7946 unless configured)
-  * every member must advertise an address that the others can reach";
+/// Word for word HashiCorp's, which runbooks quote.
+const ADVICE: &str = "
+Troubleshooting tips:
+* Ensure that the bind addr:port is accessible by all other nodes
+* If an advertise address is set, ensure it routes to the bind address
+* Check that no nodes are behind a NAT
+* If nodes are behind firewalls or iptables, check that Serf traffic is permitted (UDP and TCP)
+* Verify networking equipment is functional";
 
 const USAGE: &str = "
 Usage: serf reachability [options]

@@ -260,6 +260,7 @@ pub(super) fn bool_field<'l>(layer: &'l mut Layer, key: &str) -> Option<&'l mut 
         "enable_syslog" => &mut layer.enable_syslog,
         "rejoin_after_leave" => &mut layer.rejoin_after_leave,
         "validate_node_names" => &mut layer.validate_node_names,
+        "parallel_handlers" => &mut layer.parallel_handlers,
         _ => return None,
     })
 }
@@ -403,6 +404,7 @@ mod tests {
             "enable_syslog",
             "rejoin_after_leave",
             "validate_node_names",
+            "parallel_handlers",
             "enable_compression",
         ];
         let ints = [

@@ -21,6 +21,8 @@ pub struct Draft {
     pub handlers: Vec<EventHandler>,
     /// Warnings to be printed.
     pub warnings: Vec<&'static str>,
+    /// The variables of the environment that were used.
+    pub variables: Vec<String>,
 }
 
 /// Why the settings cannot be used.
@@ -69,15 +71,21 @@ impl Draft {
     ///
     /// See [`DraftError`].
     pub fn read(args: &[OsString]) -> Result<Self, DraftError> {
+        Self::read_in(args, std::env::vars_os())
+    }
+
+    /// The same with these variables.
+    fn read_in(args: &[OsString], variables: impl Iterator<Item = (OsString, OsString)>) -> Result<Self, DraftError> {
         let flags = Flags::parse(args).map_err(DraftError::Flags)?;
         let mut layer = defaults();
         layer.merge(source::read(&flags.paths).map_err(DraftError::Source)?);
-        layer.merge(environment::read(std::env::vars_os()).map_err(DraftError::Environment)?);
+        let variables = environment::apply(&mut layer, variables, |key| flags.given.contains(key));
+        let variables = variables.map_err(DraftError::Environment)?;
         layer.merge(flags.layer);
         if layer.node_name.is_empty() {
             layer.node_name = gethostname::gethostname().to_string_lossy().into_owned();
         }
-        Self::check(layer, interface_exists)
+        Ok(Self { variables, ..Self::check(layer, interface_exists)? })
     }
 
     /// Checks settings. `interface_exists` says whether the host has a network interface of that name.
@@ -95,7 +103,6 @@ impl Draft {
         let mut warnings = Vec::new();
         if !layer.role.is_empty() {
             warnings.push("Deprecation warning: 'Role' has been replaced with 'Tags'");
-            layer.tags.insert("role".into(), layer.role.clone());
         }
         if layer.retry_interval < SECOND_NS {
             warnings.push("Warning: 'RetryInterval' is too low. Setting to 1s");
@@ -108,7 +115,7 @@ impl Draft {
         if layer.rejoin_after_leave && layer.snapshot_path.is_empty() {
             warnings.push("Warning: 'RejoinAfterLeave' enabled without snapshot file");
         }
-        Ok(Self { layer, handlers, warnings })
+        Ok(Self { layer, handlers, warnings, variables: Vec::new() })
     }
 }
 
@@ -175,6 +182,78 @@ mod tests {
 
     fn error(layer: Layer) -> String {
         checked(layer).expect_err("is refused").to_string()
+    }
+
+    fn read(args: &[&str], variables: &[(&str, &str)]) -> Result<Draft, DraftError> {
+        let args: Vec<OsString> = args.iter().map(OsString::from).collect();
+        Draft::read_in(&args, variables.iter().map(|(name, value)| ((*name).into(), (*value).into())))
+    }
+
+    #[test]
+    fn flags_win_over_every_variable_whatever_it_says() {
+        for (flag, variable) in [
+            ("-advertise=1.2.3.4", "SERF_ADVERTISE"),
+            ("-bind=1.2.3.4", "SERF_BIND"),
+            ("-bind=", "SERF_BIND"),
+            ("-broadcast-timeout=9s", "SERF_BROADCAST_TIMEOUT"),
+            ("-disable-compression", "SERF_ENABLE_COMPRESSION"),
+            ("-disable-compression=false", "SERF_ENABLE_COMPRESSION"),
+            ("-discover=c", "SERF_DISCOVER"),
+            ("-encrypt=k", "SERF_ENCRYPT_KEY"),
+            ("-handler-timeout=0s", "SERF_HANDLER_TIMEOUT"),
+            ("-iface=lo", "SERF_INTERFACE"),
+            ("-join=a", "SERF_START_JOIN"),
+            ("-keyring-file=f", "SERF_KEYRING_FILE"),
+            ("-log-format=json", "SERF_LOG_FORMAT"),
+            ("-log-level=warn", "SERF_LOG_LEVEL"),
+            ("-metrics-addr=a", "SERF_METRICS_ADDR"),
+            ("-node=n", "SERF_NODE_NAME"),
+            ("-parallel-handlers=false", "SERF_PARALLEL_HANDLERS"),
+            ("-profile=wan", "SERF_PROFILE"),
+            ("-protocol=4", "SERF_PROTOCOL"),
+            ("-rejoin=false", "SERF_REJOIN_AFTER_LEAVE"),
+            ("-replay=false", "SERF_REPLAY_ON_JOIN"),
+            ("-retry-interval=30s", "SERF_RETRY_INTERVAL"),
+            ("-retry-join=a", "SERF_RETRY_JOIN"),
+            ("-retry-max=0", "SERF_RETRY_MAX_ATTEMPTS"),
+            ("-role=lb", "SERF_ROLE"),
+            ("-snapshot=", "SERF_SNAPSHOT_PATH"),
+            ("-syslog=false", "SERF_ENABLE_SYSLOG"),
+            ("-tag=role=lb", "SERF_ROLE"),
+            ("-tag=role=lb", "SERF_TAGS"),
+            ("-tags-file=f", "SERF_TAGS_FILE"),
+        ] {
+            // What wrappers have, what no setting takes, and what is another valid value.
+            for value in ["-flag value", "true", "false", "3", "30", "7s", "role=base", "a"] {
+                let layer = |variables: &[(&str, &str)]| read(&[flag], variables).map(|draft| draft.layer);
+                assert_eq!(layer(&[(variable, value)]), layer(&[]), "{flag} {variable}={value}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_variable_that_cannot_be_read_is_an_error_unless_a_flag_gives_the_same() {
+        let error = |args, variable| read(args, &[variable]).expect_err("is refused").to_string();
+        let interval = ("SERF_RETRY_INTERVAL", "30");
+        let why = "Error reading SERF_RETRY_INTERVAL from the environment: time: missing unit in duration \"30\"";
+        assert_eq!(error(&[], interval), why);
+        assert_eq!(error(&["-retry-max=3", "-tag=a=b"], interval), why);
+        assert!(read(&["-retry-interval=30s"], &[interval]).is_ok());
+        let tags = ("SERF_TAGS", "-tag dc=eu");
+        assert_eq!(
+            error(&["-retry-max=3"], tags),
+            "Error reading SERF_TAGS from the environment: it looks like a flag"
+        );
+    }
+
+    #[test]
+    fn what_was_taken_from_the_environment_is_known_by_its_names() {
+        let variables =
+            [("SERF_TAGS", "a=1"), ("SERF_PROFILE", "wan"), ("SERF_BIND", "x"), ("SERF_ROLE", "r"), ("SERF_X", "y")];
+        let draft = read(&["-bind=127.0.0.1", "-tag=b=2"], &variables).expect("is valid");
+        assert_eq!(draft.variables, ["SERF_PROFILE", "SERF_TAGS"]);
+        assert_eq!(crate::tags::join(&draft.layer.tags), "a=1,b=2");
+        assert_eq!(draft.warnings, Vec::<&str>::new());
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use core::cell::RefCell;
 use core::fmt;
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 
 use super::layer::Layer;
@@ -16,6 +17,8 @@ pub struct Flags {
     pub paths: Vec<String>,
     /// The settings.
     pub layer: Layer,
+    /// The settings that were given, by their keys in files: also with a value that is false, zero or empty.
+    pub given: BTreeSet<String>,
 }
 
 /// Why the flags cannot be used.
@@ -73,6 +76,7 @@ impl Flags {
             ("log-format", Slot::Text(&mut layer.log_format)),
             ("metrics-addr", Slot::Text(&mut layer.metrics_addr)),
             ("node", Slot::Text(&mut layer.node_name)),
+            ("parallel-handlers", Slot::Bool(&mut layer.parallel_handlers)),
             ("protocol", Slot::Int(&mut layer.protocol)),
             ("role", Slot::Text(&mut layer.role)),
             ("rpc-addr", Slot::Text(&mut layer.rpc_addr)),
@@ -93,7 +97,8 @@ impl Flags {
             ("handler-timeout", Slot::Text(&mut handler_timeout)),
             ("disable-compression", Slot::Bool(&mut disable_compression)),
         ];
-        flags::parse(&mut flags, args)?;
+        let mut given = BTreeSet::new();
+        flags::parse_noting(&mut flags, args, |name| _ = given.insert(key(name)))?;
         layer.tags = tags::parse(&tags).map_err(FlagsError::Tag)?;
         for (text, target) in [
             (retry_interval, &mut layer.retry_interval),
@@ -107,8 +112,29 @@ impl Flags {
         if disable_compression {
             layer.enable_compression = Some(false);
         }
-        Ok(Self { paths: paths.into_inner(), layer })
+        Ok(Self { paths: paths.into_inner(), layer, given })
     }
+}
+
+/// What a flag is called in files.
+fn key(flag: &str) -> String {
+    let key = match flag {
+        "disable-compression" => "enable_compression",
+        "encrypt" => "encrypt_key",
+        "event-handler" => "event_handlers",
+        "iface" => "interface",
+        "join" => "start_join",
+        "node" => "node_name",
+        "rejoin" => "rejoin_after_leave",
+        "replay" => "replay_on_join",
+        "retry-max" => "retry_max_attempts",
+        // The role is a tag.
+        "role" | "tag" => "tags",
+        "snapshot" => "snapshot_path",
+        "syslog" => "enable_syslog",
+        _ => return flag.replace('-', "_"),
+    };
+    key.into()
 }
 
 #[cfg(test)]
@@ -128,6 +154,7 @@ mod tests {
     #[test]
     fn every_flag_sets_a_field_of_its_own() {
         let mut seen = vec![Flags::default()];
+        let files = ["config_file", "config_dir", "mdns_iface", "mdns_disable_ipv4", "mdns_disable_ipv6"];
         for arg in [
             "-bind=v",
             "-advertise=v",
@@ -143,6 +170,7 @@ mod tests {
             "-metrics-addr=v",
             "-handler-timeout=3s",
             "-node=v",
+            "-parallel-handlers",
             "-protocol=3",
             "-role=v",
             "-rpc-addr=v",
@@ -163,6 +191,11 @@ mod tests {
             "-disable-compression",
         ] {
             let flags = parse(&[arg]).expect(arg);
+            let key = flags.given.first().expect("is given");
+            let document = |value| format!("{{\"{key}\": {value}}}");
+            let is_key = |value| crate::config::decode(document(value).as_bytes()).is_ok();
+            assert!(files.contains(&key.as_str()) || is_key("null"), "{arg} is called otherwise in files");
+            let flags = Flags { given: BTreeSet::new(), ..flags };
             assert!(!seen.contains(&flags), "{arg} sets nothing, or what another flag sets");
             seen.push(flags);
         }

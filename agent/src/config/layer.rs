@@ -25,6 +25,8 @@ pub struct Layer {
     pub metrics_addr: String,
     /// After how long a handler is ended, 0 for never.
     pub handler_timeout: i64,
+    /// Whether each script has a queue of its own.
+    pub parallel_handlers: bool,
     pub rpc_addr: String,
     pub rpc_auth: String,
     pub protocol: i64,
@@ -70,8 +72,11 @@ pub struct MdnsLayer {
 
 impl Layer {
     /// Adds a later source: its texts and numbers win unless empty or zero, what is true stays true, tags win one by one,
-    /// lists are appended.
-    pub fn merge(&mut self, later: Self) {
+    /// lists are appended. The role of a source is a tag of that source.
+    pub fn merge(&mut self, mut later: Self) {
+        if !later.role.is_empty() {
+            later.tags.insert("role".into(), later.role.clone());
+        }
         for (mine, theirs) in [
             (&mut self.node_name, later.node_name),
             (&mut self.role, later.role),
@@ -126,6 +131,7 @@ impl Layer {
             (&mut self.enable_syslog, later.enable_syslog),
             (&mut self.rejoin_after_leave, later.rejoin_after_leave),
             (&mut self.validate_node_names, later.validate_node_names),
+            (&mut self.parallel_handlers, later.parallel_handlers),
         ] {
             *mine |= theirs;
         }
@@ -140,6 +146,22 @@ impl Layer {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_role_of_a_source_is_a_tag_of_it_and_later_tags_win() {
+        let mut layer = Layer::default();
+        let role = |role: &str, tags: &[(&str, &str)]| Layer {
+            role: role.into(),
+            tags: tags.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect(),
+            ..Layer::default()
+        };
+        layer.merge(role("early", &[("role", "older")]));
+        assert_eq!(crate::tags::join(&layer.tags), "role=early");
+        layer.merge(role("", &[("role", "late")]));
+        assert_eq!(crate::tags::join(&layer.tags), "role=late");
+        layer.merge(role("", &[]));
+        assert_eq!((layer.role.as_str(), crate::tags::join(&layer.tags)), ("early", "role=late".into()));
+    }
 
     #[test]
     fn later_sources_win_where_they_say_something() {

@@ -68,6 +68,8 @@ pub struct Config {
     pub metrics_addr: Option<String>,
     /// After how long a handler is ended with all that it has started.
     pub handler_timeout: Option<Duration>,
+    /// Whether each script has a queue of its own.
+    pub parallel_handlers: bool,
     /// The number of the syslog facility, `None` without syslog.
     pub syslog_facility: Option<u8>,
     /// Whether SIGTERM leaves the cluster.
@@ -256,6 +258,7 @@ impl Config {
             log_format,
             metrics_addr: some(&layer.metrics_addr),
             handler_timeout: handler_timeout(&layer),
+            parallel_handlers: layer.parallel_handlers,
             syslog_facility,
             leave_on_terminate: layer.leave_on_terminate,
             skip_leave_on_interrupt: layer.skip_leave_on_interrupt,

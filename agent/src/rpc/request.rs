@@ -28,14 +28,7 @@ impl RequestHeader {
     /// This is neither map nor list, or a value has the wrong type.
     pub fn decode(from: &mut Decoder<'_>) -> Result<Self, DecodeError> {
         let mut header = Self::default();
-        let mut listed = from.clone();
-        if let Ok(super::decode::Head::List(items)) = listed.head() {
-            header.command = if items > 0 { listed.text()? } else { String::new() };
-            header.seq = if items > 1 { listed.uint()? } else { 0 };
-            from.skip()?;
-            return Ok(header);
-        }
-        from.fields(|key, from| {
+        from.record(&[b"Command", b"Seq"], |key, from| {
             match key {
                 b"Command" => header.command = from.text()?,
                 b"Seq" => header.seq = from.uint()?,
@@ -269,7 +262,7 @@ impl Request {
     ///
     /// # Errors
     ///
-    /// The command is unknown, the body is no map, or a value has the wrong type.
+    /// The command is unknown, the body is neither map nor list, or a value has the wrong type.
     pub fn decode(command: &str, from: &mut Decoder<'_>) -> Result<Self, DecodeError> {
         Ok(match command {
             "handshake" => Self::Handshake { version: field(from, b"Version", Decoder::int)? },
@@ -280,13 +273,16 @@ impl Request {
                 Self::ForceLeave { node, prune }
             }
             "join" => {
-                let (existing, replay) = fields2(from, b"Existing", list_of_texts, b"Replay", Decoder::bool)?;
+                let addresses = |from: &mut Decoder<'_>| list(from, JOIN_ADDRESSES_MAX, "addresses");
+                let (existing, replay) = fields2(from, b"Existing", addresses, b"Replay", Decoder::bool)?;
                 Self::Join { existing, replay }
             }
             "members" => Self::Members,
             "members-filtered" => Self::MembersFiltered(MemberFilter::decode(from)?),
             "tags" => {
-                let (set, delete) = fields2(from, b"Tags", Decoder::texts, b"DeleteTags", list_of_texts)?;
+                let set = |from: &mut Decoder<'_>| Ok(from.texts_up_to(TAGS_MAX, "tags")?.unwrap_or_default());
+                let delete = |from: &mut Decoder<'_>| list(from, TAGS_MAX, "tags");
+                let (set, delete) = fields2(from, b"Tags", set, b"DeleteTags", delete)?;
                 Self::Tags { set, delete }
             }
             "stats" => Self::Stats,
@@ -318,7 +314,7 @@ impl UserEvent {
 
     fn decode(from: &mut Decoder<'_>) -> Result<Self, DecodeError> {
         let mut event = Self::default();
-        from.fields(|key, from| {
+        from.record(&[b"Name", b"Payload", b"Coalesce"], |key, from| {
             match key {
                 b"Coalesce" => event.coalesce = from.bool()?,
                 b"Name" => event.name = from.text()?,
@@ -334,11 +330,11 @@ impl UserEvent {
 impl MemberFilter {
     fn decode(from: &mut Decoder<'_>) -> Result<Self, DecodeError> {
         let mut filter = Self::default();
-        from.fields(|key, from| {
+        from.record(&[b"Tags", b"Status", b"Name"], |key, from| {
             match key {
                 b"Name" => filter.name = from.text()?,
                 b"Status" => filter.status = from.text()?,
-                b"Tags" => filter.tags = from.texts()?,
+                b"Tags" => filter.tags = from.texts_up_to(PATTERNS_MAX, "tag filters")?.unwrap_or_default(),
                 _ => return Ok(false),
             }
             Ok(true)
@@ -362,10 +358,12 @@ impl Query {
 
     fn decode(from: &mut Decoder<'_>) -> Result<Self, DecodeError> {
         let mut query = Self::default();
-        from.fields(|key, from| {
+        let names: [&[u8]; 7] =
+            [b"FilterNodes", b"FilterTags", b"RequestAck", b"RelayFactor", b"Timeout", b"Name", b"Payload"];
+        from.record(&names, |key, from| {
             match key {
-                b"FilterNodes" => query.filter_nodes = list_of_texts(from)?,
-                b"FilterTags" => query.filter_tags = from.table(Decoder::text)?,
+                b"FilterNodes" => query.filter_nodes = list(from, FILTER_NODES_MAX, "node names")?,
+                b"FilterTags" => query.filter_tags = from.texts_up_to(PATTERNS_MAX, "tag filters")?,
                 b"RequestAck" => query.request_ack = from.bool()?,
                 b"RelayFactor" => query.relay_factor = from.uint_below("a relay factor")?,
                 b"Timeout" => query.timeout_ns = from.int()?,
@@ -391,18 +389,32 @@ fn texts(to: &mut Encoder<'_>, list: &[String]) {
     }
 }
 
-fn list_of_texts(from: &mut Decoder<'_>) -> Result<Vec<String>, DecodeError> {
-    from.list(Decoder::text)
+fn list(from: &mut Decoder<'_>, items_max: u32, what: &'static str) -> Result<Vec<String>, DecodeError> {
+    from.list_up_to(items_max, what, Decoder::text)
 }
 
-/// Reads a map of which one key counts.
+/// Addresses of one `join`; a request with more is refused. One that answers is enough, and addresses that nobody has take ten
+/// seconds each, sixteen at a time.
+const JOIN_ADDRESSES_MAX: u32 = 1024;
+
+/// Tags to be set, or to be dropped, of one request; a request with more is refused. More do not fit into the 512 bytes of a node's
+/// tags.
+const TAGS_MAX: u32 = 256;
+
+/// Tag patterns of one `members-filtered` or `query`; a request with more is refused. Each is compiled.
+const PATTERNS_MAX: u32 = 64;
+
+/// Names of the members that are to answer one `query`; a request with more is refused. The query's size bounds them further.
+const FILTER_NODES_MAX: u32 = 4096;
+
+/// Reads a record of which one key counts.
 fn field<'a, T: Default>(
     from: &mut Decoder<'a>,
-    name: &[u8],
+    name: &'static [u8],
     mut read: impl FnMut(&mut Decoder<'a>) -> Result<T, DecodeError>,
 ) -> Result<T, DecodeError> {
     let mut value = T::default();
-    from.fields(|key, from| {
+    from.record(&[name], |key, from| {
         let known = key == name;
         if known {
             value = read(from)?;
@@ -412,16 +424,16 @@ fn field<'a, T: Default>(
     Ok(value)
 }
 
-/// Reads a map of which two keys count.
+/// Reads a record of which two keys count.
 fn fields2<'a, A: Default, B: Default>(
     from: &mut Decoder<'a>,
-    name_a: &[u8],
+    name_a: &'static [u8],
     mut read_a: impl FnMut(&mut Decoder<'a>) -> Result<A, DecodeError>,
-    name_b: &[u8],
+    name_b: &'static [u8],
     mut read_b: impl FnMut(&mut Decoder<'a>) -> Result<B, DecodeError>,
 ) -> Result<(A, B), DecodeError> {
     let mut values = (A::default(), B::default());
-    from.fields(|key, from| {
+    from.record(&[name_a, name_b], |key, from| {
         if key == name_a {
             values.0 = read_a(from)?;
         } else if key == name_b {
@@ -432,4 +444,100 @@ fn fields2<'a, A: Default, B: Default>(
         Ok(true)
     })?;
     Ok(values)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_are_refused_one_above_their_bound_before_anything_is_read() {
+        let list = |field: &str, items: u32| {
+            let mut body = Vec::new();
+            let to = &mut Encoder::new(&mut body);
+            to.map(1).text(field).list(items as usize);
+            (0..items).for_each(|n| _ = to.text(&n.to_string()));
+            body
+        };
+        let table = |field: &str, items: u32| {
+            let mut body = Vec::new();
+            Encoder::new(&mut body)
+                .map(1)
+                .text(field)
+                .texts(&(0..items).map(|n| (n.to_string(), "x".into())).collect());
+            body
+        };
+        let decoded = |command: &str, body: &[u8]| Request::decode(command, &mut Decoder::new(body)).map(drop);
+        for (command, field, what, limit, is_list) in [
+            ("join", "Existing", "addresses", JOIN_ADDRESSES_MAX, true),
+            ("tags", "DeleteTags", "tags", TAGS_MAX, true),
+            ("tags", "Tags", "tags", TAGS_MAX, false),
+            ("members-filtered", "Tags", "tag filters", PATTERNS_MAX, false),
+            ("query", "FilterTags", "tag filters", PATTERNS_MAX, false),
+            ("query", "FilterNodes", "node names", FILTER_NODES_MAX, true),
+        ] {
+            let body = |items| if is_list { list(field, items) } else { table(field, items) };
+            for items in [limit - 1, limit] {
+                assert_eq!(decoded(command, &body(items)), Ok(()), "{command} with {items} {what}");
+            }
+            let refused = Err(DecodeError::TooMany { what, limit });
+            assert_eq!(decoded(command, &body(limit + 1)), refused, "{command}");
+            // The length alone decides: none of the items is there.
+            let mut claim = Vec::new();
+            Encoder::new(&mut claim).map(1).text(field);
+            claim.extend_from_slice(if is_list { b"\xdd\xff\xff\xff\xff" } else { b"\xdf\xff\xff\xff\xff" });
+            assert_eq!(decoded(command, &claim), refused, "{command}");
+        }
+    }
+
+    fn read(command: &str, bytes: &[u8]) -> Result<Request, DecodeError> {
+        Request::decode(command, &mut Decoder::new(bytes))
+    }
+
+    #[test]
+    fn a_body_may_be_a_list_of_its_values_in_the_order_of_hashicorps_structs() {
+        let event = UserEvent { name: "n".into(), payload: Some(b"p".to_vec()), coalesce: true };
+        assert_eq!(read("event", b"\x93\xa1n\xa1p\xc3"), Ok(Request::Event(event)));
+        assert_eq!(read("handshake", b"\x91\x01"), Ok(Request::Handshake { version: 1 }));
+        assert_eq!(read("auth", b"\x91\xa1k"), Ok(Request::Auth { key: "k".into() }));
+        assert_eq!(read("force-leave", b"\x92\xa1n\xc3"), Ok(Request::ForceLeave { node: "n".into(), prune: true }));
+        let existing = vec!["a".into()];
+        assert_eq!(read("join", b"\x92\x91\xa1a\xc3"), Ok(Request::Join { existing, replay: true }));
+        let tags: BTreeMap<String, String> = [("t".into(), "v".into())].into();
+        let filter = MemberFilter { tags: tags.clone(), status: "s".into(), name: "n".into() };
+        assert_eq!(read("members-filtered", b"\x93\x81\xa1t\xa1v\xa1s\xa1n"), Ok(Request::MembersFiltered(filter)));
+        let changed = Request::Tags { set: tags.clone(), delete: vec!["d".into()] };
+        assert_eq!(read("tags", b"\x92\x81\xa1t\xa1v\x91\xa1d"), Ok(changed));
+        let query = Query {
+            filter_nodes: vec!["f".into()],
+            filter_tags: Some(tags),
+            request_ack: true,
+            relay_factor: 2,
+            timeout_ns: 3,
+            name: "n".into(),
+            payload: Some(b"p".to_vec()),
+        };
+        assert_eq!(read("query", b"\x97\x91\xa1f\x81\xa1t\xa1v\xc3\x02\x03\xa1n\xa1p"), Ok(Request::Query(query)));
+        assert_eq!(read("respond", b"\x92\x07\xa1p"), Ok(Request::Respond { id: 7, payload: Some(b"p".to_vec()) }));
+        assert_eq!(read("stop", b"\x91\x07"), Ok(Request::Stop { seq: 7 }));
+        assert_eq!(read("stream", b"\x91\xa1*"), Ok(Request::Stream { filter: "*".into() }));
+        assert_eq!(read("monitor", b"\x91\xa5debug"), Ok(Request::Monitor { level: "debug".into() }));
+        for command in ["install-key", "use-key", "remove-key"] {
+            assert!(format!("{:?}", read(command, b"\x91\xa1k")).contains("\"k\""), "{command}");
+        }
+        assert_eq!(read("get-coordinate", b"\x91\xa1n"), Ok(Request::Coordinate { node: "n".into() }));
+    }
+
+    #[test]
+    fn a_shorter_list_leaves_the_last_values_out_and_what_a_longer_one_has_more_is_skipped() {
+        let event = |name: &str| Ok(Request::Event(UserEvent { name: name.into(), ..UserEvent::default() }));
+        assert_eq!(read("event", b"\x90"), event(""));
+        assert_eq!(read("event", b"\x91\xa1n"), event("n"));
+        let mut more = Decoder::new(b"\x95\xa1n\xc0\xc2\x81\xa1x\x01\xa1y\x2a");
+        assert_eq!(Request::decode("event", &mut more), event("n"));
+        assert_eq!(more.uint(), Ok(42), "the next object");
+        assert_eq!(read("event", b"\x92\xa1n"), Err(DecodeError::Short));
+        assert_eq!(read("event", b"\x91\xc3"), Err(DecodeError::Expected("text")));
+        assert_eq!(read("event", b"\xa1n"), Err(DecodeError::Expected("a map")));
+    }
 }

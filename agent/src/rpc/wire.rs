@@ -12,6 +12,7 @@ use super::decode::DecodeError;
 use super::frame::Framer;
 #[cfg(unix)]
 use crate::endpoint::go_words;
+use crate::endpoint::keep_alive;
 
 /// A socket and what was read of it.
 pub(super) struct Wire {
@@ -38,6 +39,7 @@ impl Wire {
             RpcAddress::Tcp { host, port } => {
                 let stream = dial_tcp(host, *port, options.dial_timeout).map_err(ClientError::Dial)?;
                 _ = stream.set_nodelay(true);
+                keep_alive(&stream);
                 _ = stream.set_write_timeout(Some(options.write_timeout));
                 Socket::Tcp(stream)
             }

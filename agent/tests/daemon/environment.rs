@@ -31,6 +31,7 @@ fn flags_win_over_the_environment_which_wins_over_files() {
     let agent = Agent::start_in(&env, &["-config-file", &file, "-tag", "t=1"]);
     assert!(agent.output().contains("Profile: local\n") && agent.output().contains("Node name: 'one'\n"));
     assert_eq!(agent.tags(), "e=1,f=1,from=environment,t=1");
+    assert!(agent.output().starts_with("==> Settings from the environment: SERF_PROFILE, SERF_TAGS\n"));
 }
 
 #[test]

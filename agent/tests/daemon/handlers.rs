@@ -58,6 +58,212 @@ fn a_handler_may_clean_up_before_it_is_ended_and_its_answer_does_not_count() {
     assert_eq!(answers, 0);
 }
 
+/// A script that writes when it begins and ends, and waits between until there is a file.
+fn gated(page: &str, name: &str, gate: &str) -> String {
+    format!("echo begin {name} >> {page}; until [ -e {gate} ]; do sleep 0.02; done; echo end {name} >> {page}")
+}
+
+fn lines(page: &str) -> Vec<String> {
+    fs::read_to_string(page).unwrap_or_default().lines().map(str::to_owned).collect()
+}
+
+/// The answers to a query until it is done.
+fn answers(client: &mut serf_agent::rpc::Client, name: &str, seconds: i64) -> Vec<String> {
+    use serf_agent::rpc::{Query, QueryRecord, Record};
+    let query = Query { name: name.into(), timeout_ns: seconds * 1_000_000_000, ..Query::default() };
+    client.query(query).expect("is asked");
+    let mut answers = Vec::new();
+    loop {
+        match client.next_record(Some(core::time::Duration::from_secs(20))).expect("is connected") {
+            Some((_, Record::Query(QueryRecord::Response { payload, .. }))) => {
+                answers.push(String::from_utf8(payload.unwrap_or_default()).expect("is text"));
+            }
+            Some((_, Record::Query(QueryRecord::Done))) => return answers,
+            Some(_) => {}
+            None => panic!("not done in time"),
+        }
+    }
+}
+
+#[test]
+fn scripts_for_one_event_run_in_configured_order_and_are_over_before_the_next_event() {
+    let dir = Directory::new("one-order");
+    let (page, gate) = (dir.0.join("page").display().to_string(), dir.0.join("gate").display().to_string());
+    let (first, second) = (gated(&page, "first", &gate), gated(&page, "second", &gate));
+    let agent = Agent::start(&[
+        &format!("-event-handler=user:a={first}"),
+        &format!("-event-handler=user,member-update=echo $SERF_EVENT $SERF_USER_EVENT >> {page}"),
+        &format!("-event-handler=user:a={second}"),
+    ]);
+    let mut client = agent.client();
+    client.event(event("a")).expect("is sent");
+    agent.wait("user-event: a");
+    client.update_tags([("t".into(), "1".into())].into(), vec![]).expect("works");
+    agent.wait("Received event: member-update");
+    client.event(event("b")).expect("is sent");
+    agent.wait("user-event: b");
+    assert_eq!(lines(&page), ["begin first"]);
+    fs::write(&gate, "").expect("can be written");
+    eventually("all", || (lines(&page).len() == 7).then_some(()));
+    let expected = ["begin first", "end first", "user a", "begin second", "end second", "member-update", "user b"];
+    assert_eq!(lines(&page).iter().map(|line| line.trim_end()).collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn a_query_waits_for_no_event_and_its_script_may_query_its_own_node() {
+    let dir = Directory::new("nested");
+    let gate = dir.0.join("gate").display().to_string();
+    let serf = env!("CARGO_BIN_EXE_serf");
+    let rpc = "127.0.0.1:$(cat ".to_owned() + &dir.0.join("port").display().to_string() + ")";
+    let agent = Agent::start(&[
+        &format!("-event-handler=user:stuck=until [ -e {gate} ]; do sleep 0.05; done"),
+        &format!("-event-handler=query:outer={serf} query -rpc-addr={rpc} -timeout=1s inner | grep Response.from"),
+        "-event-handler=query:inner=echo from inside",
+    ]);
+    dir.file("port", agent.rpc.rsplit(':').next().expect("has a port"));
+    let mut client = agent.client();
+    client.event(event("stuck")).expect("is sent");
+    agent.wait("user-event: stuck");
+    assert_eq!(answers(&mut client, "outer", 4), ["Response from 'one': from inside\n"]);
+    fs::write(&gate, "").expect("can be written");
+}
+
+#[test]
+fn of_several_scripts_for_a_query_the_first_configured_that_answers_answers() {
+    let agent = Agent::start(&[
+        "-event-handler=query:q=exit 1",
+        "-event-handler=query=sleep 0.3; true",
+        "-event-handler=query:q=sleep 0.3; echo slow",
+        "-event-handler=query:q=echo quick",
+    ]);
+    assert_eq!(answers(&mut agent.client(), "q", 3), ["slow\n"]);
+    agent.wait("failed to respond to key query: response already sent");
+}
+
+#[test]
+fn with_parallel_handlers_each_script_has_its_order_and_a_reload_to_one_order_waits_for_them() {
+    let dir = Directory::new("parallel");
+    let (page, gate) = (dir.0.join("page").display().to_string(), dir.0.join("gate").display().to_string());
+    let handlers =
+        [format!("user:a={}", gated(&page, "slow", &gate)), format!("user=echo other $SERF_USER_EVENT >> {page}")];
+    let config = |parallel: bool| {
+        let handlers = serde_json::json!({ "event_handlers": handlers, "parallel_handlers": parallel });
+        dir.file("c.json", &handlers.to_string())
+    };
+    let agent = Agent::start(&["-config-file", &config(true)]);
+    let mut client = agent.client();
+    client.event(event("a")).expect("is sent");
+    eventually("both", || (lines(&page).len() == 2).then_some(()));
+    client.event(event("b")).expect("is sent");
+    eventually("the quick one", || (lines(&page).len() == 3).then_some(()));
+    config(false);
+    agent.signal("HUP");
+    agent.wait("==> Reloading configuration...");
+    client.stats().expect("answers");
+    client.event(event("c")).expect("is sent");
+    agent.wait("user-event: c");
+    fs::write(&gate, "").expect("can be written");
+    eventually("all", || (lines(&page).len() == 5).then_some(()));
+    assert_eq!(lines(&page)[3..], ["end slow", "other c"]);
+}
+
+#[test]
+fn what_a_script_leaves_in_the_background_holds_up_nothing_and_goes_on() {
+    let dir = Directory::new("background");
+    let (page, gate) = (dir.0.join("page").display().to_string(), dir.0.join("gate").display().to_string());
+    let script = format!("(until [ -e {gate} ]; do sleep 0.05; done; echo late; echo alive >> {page}) & echo started");
+    let agent = Agent::start(&[
+        &format!("-event-handler=query:q={script}"),
+        &format!("-event-handler=user:u={script}; echo $SERF_USER_EVENT >> {page}"),
+    ]);
+    let mut client = agent.client();
+    assert_eq!(answers(&mut client, "q", 3), ["started\n"]);
+    assert_eq!(answers(&mut client, "q", 3), ["started\n"]);
+    client.event(event("u")).expect("is sent");
+    client.event(event("u")).expect("is sent");
+    eventually("both", || (lines(&page) == ["u", "u"]).then_some(()));
+    fs::write(&gate, "").expect("can be written");
+    eventually("those in the background, which can still write", || (lines(&page).len() == 6).then_some(()));
+}
+
+#[test]
+fn with_a_timeout_what_a_script_leaves_in_the_background_is_left_alone() {
+    let dir = Directory::new("background-timeout");
+    let page = dir.0.join("page").display().to_string();
+    let agent = Agent::start(&[
+        "-handler-timeout=700ms",
+        &format!("-event-handler=query:q=(sleep 2; echo alive >> {page}) & echo started"),
+    ]);
+    assert_eq!(answers(&mut agent.client(), "q", 3), ["started\n"]);
+    eventually("the process", || (lines(&page) == ["alive"]).then_some(()));
+    assert!(!agent.output().contains("was ended"));
+}
+
+#[test]
+fn a_node_that_leaves_runs_all_of_its_own_handlers_for_it() {
+    let dir = Directory::new("own-leave");
+    let page = dir.0.join("page").display().to_string();
+    let mut agent = Agent::start(&[
+        &format!("-event-handler=member-leave=sleep 0.3; cat >> {page}"),
+        &format!("-event-handler=member-leave=sed s/one/two/ >> {page}"),
+    ]);
+    agent.signal("INT");
+    assert_eq!(agent.exit_code(), 0);
+    eventually("both", || (lines(&page).len() == 2).then_some(()));
+    let names: Vec<_> =
+        lines(&page).iter().map(|line| line.split('\t').next().unwrap_or_default().to_owned()).collect();
+    assert_eq!(names, ["one", "two"]);
+}
+
+#[test]
+fn as_process_one_the_agent_reaps_what_scripts_leave_behind_and_still_learns_how_they_ended() {
+    use std::process::{Command, Stdio};
+    let unshare = |more: &[&str]| {
+        let mut command = Command::new("unshare");
+        command.args(["--map-root-user", "--pid", "--fork", "--kill-child", "--mount-proc"]).args(more);
+        command
+    };
+    if !unshare(&["true"]).stderr(Stdio::null()).status().is_ok_and(|status| status.success()) {
+        return eprintln!("NOT RUN: no namespaces of processes here");
+    }
+    let dir = Directory::new("reaper");
+    let (page, log) = (dir.0.join("page").display().to_string(), dir.0.join("log").display().to_string());
+    let zombies = "cat /proc/[0-9]*/status | grep -c '^State:.*zombie'";
+    let script = format!(
+        "for n in 1 2 3; do (sleep 0.2 &); done; sleep 1; echo $$ $({zombies}) > {page}.new; mv {page}.new {page}; exit 7"
+    );
+    let output = fs::File::create(&log).expect("can be made");
+    let serf = [env!("CARGO_BIN_EXE_serf"), "agent", "-bind=127.0.0.1:0", "-rpc-addr=none"];
+    let mut agent = unshare(&serf)
+        .arg(format!("-event-handler=member-join={script}"))
+        .stdout(output)
+        .spawn()
+        .expect("can be started");
+    let seen = eventually("the script", || fs::read_to_string(&page).ok());
+    eventually("its exit code", || fs::read_to_string(&log).expect("is there").contains("exit status 7").then_some(()));
+    agent.kill().expect("runs");
+    agent.wait().expect("is ours");
+    assert_eq!(seen.split_whitespace().nth(1), Some("0"), "zombies");
+}
+
+#[test]
+fn a_script_that_cannot_run_says_why() {
+    let dir = Directory::new("cannot-run");
+    let script = dir.file("script", "#!/bin/sh\n");
+    let agent = Agent::start(&[
+        "-event-handler=user:e=/nowhere/at/all",
+        &format!("-event-handler=user:e={script}"),
+        "-event-handler=user:e=echo said; exit 1",
+    ]);
+    agent.client().event(event("e")).expect("is sent");
+    agent.wait("Error invoking script '/nowhere/at/all': exit status 127: ");
+    agent.wait(&format!("Error invoking script '{script}': exit status 126: "));
+    agent.wait("Error invoking script 'echo said; exit 1': exit status 1\n");
+    let output = agent.output();
+    let line = output.lines().find(|line| line.contains("exit status 126")).expect("is there");
+    assert!(line.ends_with("Permission denied"), "{line}");
+}
+
 #[test]
 fn a_reload_loses_no_event_and_keeps_their_order() {
     let dir = Directory::new("in-flight");

@@ -77,3 +77,13 @@ fn what_is_odd_about_a_snapshot_is_told() {
     agent.wait("[INFO] serf: Attempting re-join to previously known node: gone: 127.0.0.1:1\n");
     agent.wait("[WARN] serf: Failed to re-join any previously known node\n");
 }
+
+#[test]
+fn a_node_of_protocol_two_announces_no_tag_but_the_role() {
+    for (protocol, before, after) in [("2", "role=web", "role=web"), ("3", "a=b,role=web", "a=b,c=d,role=web")] {
+        let agent = Agent::start(&[&format!("-protocol={protocol}"), "-tag=role=web", "-tag=a=b"]);
+        assert_eq!(agent.tags(), before);
+        agent.client().update_tags([("c".into(), "d".into())].into(), vec![]).expect("works");
+        assert_eq!(agent.tags(), after);
+    }
+}

@@ -9,9 +9,11 @@ mod clients;
 mod discovery;
 mod environment;
 mod force_leave;
+mod go_runtime;
 mod handlers;
 mod joins;
 mod log;
 mod metrics;
-
+mod names;
+mod stalls;
 mod supervisor;

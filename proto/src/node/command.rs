@@ -4,18 +4,19 @@ use core::fmt;
 use core::net::SocketAddr;
 
 use super::leave::Leaving;
-use super::{Join, Node, OldEvents, Retry};
+use super::{Join, Node, OldEvents, Retry, join};
 use crate::core::Notification;
 use crate::event::JoinId;
 use crate::limits::{META_BYTES_MAX, NAME_BYTES_MAX};
 use crate::outbox::Outbox;
-use crate::serf::Tags;
+use crate::serf::{Exhausted, SendError, Tags};
 use crate::time::Instant;
 use crate::wire::swim::PeerRef;
 
 impl Node {
-    /// Joins a cluster through `seeds`, all at once. [`Event::Joined`](crate::Event::Joined) follows when the last of them
-    /// has answered or failed; the join succeeded if any answered.
+    /// Joins a cluster through `seeds`, of which up to [`SEEDS_AT_ONCE_MAX`](crate::limits::SEEDS_AT_ONCE_MAX) are asked at one
+    /// time. [`Event::Joined`](crate::Event::Joined) follows when the last of them has answered or failed; the join succeeded if
+    /// any answered.
     ///
     /// # Errors
     ///
@@ -34,7 +35,7 @@ impl Node {
             return Err(JoinError::NoSeeds);
         }
         self.enter(now);
-        let id = self.begin_join(Join::all(seeds.to_vec(), old));
+        let id = self.begin_join(Join::all(join::given(seeds), old));
         self.settle(out);
         Ok(id)
     }
@@ -60,7 +61,7 @@ impl Node {
             return Err(JoinError::NoSeeds);
         }
         self.enter(now);
-        let id = self.begin_join(Join::all(seeds.to_vec(), old).persistent(self.core.now, retry));
+        let id = self.begin_join(Join::all(join::given(seeds), old).persistent(self.core.now, retry));
         self.settle(out);
         Ok(id)
     }
@@ -69,6 +70,9 @@ impl Node {
     /// members that were alive, in random order, a few at a time until one answers; after them those that had failed, which
     /// may be the only ones left where everybody has moved. [`Event::Joined`](crate::Event::Joined) follows. When nobody was
     /// contacted, the node goes on looking for them by itself, like one that has lost everybody.
+    ///
+    /// Each is pinged by name before states are exchanged, so that a node of another cluster that has its address now is left
+    /// alone ([`SeedFailureCause::OtherNode`](crate::SeedFailureCause::OtherNode)). HashiCorp's asks whichever node is there.
     ///
     /// # Errors
     ///
@@ -90,7 +94,7 @@ impl Node {
     ///
     /// # Errors
     ///
-    /// When the event is too large, or the node has begun to leave.
+    /// When the event is too large, the node has begun to leave, or its clock is at its end.
     pub fn user_event(
         &mut self,
         now: Instant,
@@ -106,7 +110,10 @@ impl Node {
         let payload_max = self.user_event_payload_max(name);
         let sent = self.serf.user_event(&mut self.core, name, payload, coalesce);
         self.settle(out);
-        sent.map_err(|error| UserEventError::TooLarge { bytes: error.bytes, limit: error.limit, payload_max })
+        sent.map_err(|error| match error {
+            SendError::TooLarge { bytes, limit } => UserEventError::TooLarge { bytes, limit, payload_max },
+            SendError::Exhausted => UserEventError::ClockExhausted,
+        })
     }
 
     /// The largest payload that a user event of this name may have, in bytes; `None` when not even an empty one may. The event's
@@ -143,7 +150,7 @@ impl Node {
     ///
     /// # Errors
     ///
-    /// When the name is ours or nobody's, or the node has begun to leave.
+    /// When the name is ours or nobody's, the node has begun to leave, or its clock is at its end.
     pub fn force_leave(
         &mut self,
         now: Instant,
@@ -161,9 +168,9 @@ impl Node {
             return Err(ForceLeaveError::Nobody { bytes: name.len(), limit: NAME_BYTES_MAX });
         }
         self.enter(now);
-        self.serf.force_leave(&mut self.core, name, prune);
+        let told = self.serf.force_leave(&mut self.core, name, prune);
         self.settle(out);
-        Ok(())
+        told.map_err(|Exhausted| ForceLeaveError::ClockExhausted)
     }
 
     /// Leaves the cluster gracefully. Keep the node running until [`Event::LeftCluster`](crate::Event::LeftCluster): it tells
@@ -210,6 +217,9 @@ pub enum UserEventError {
         /// The largest payload that an event of this name may have; `None` when the name alone is too long.
         payload_max: Option<usize>,
     },
+    /// Our clock of events is at its end ([`limits::LAMPORT_TIME_MAX`](crate::limits::LAMPORT_TIME_MAX)): every node would refuse the
+    /// event.
+    ClockExhausted,
 }
 
 /// Why tags were refused.
@@ -242,6 +252,9 @@ pub enum ForceLeaveError {
         /// The limit.
         limit: usize,
     },
+    /// Our clock of intents is at its end ([`limits::LAMPORT_TIME_MAX`](crate::limits::LAMPORT_TIME_MAX)): every node would refuse
+    /// the intent.
+    ClockExhausted,
 }
 
 /// Why a leave was refused.
@@ -255,6 +268,7 @@ pub enum LeaveError {
 }
 
 const LEAVING: &str = "the node has begun to leave the cluster";
+const CLOCK_EXHAUSTED: &str = "the Lamport clock is at its end";
 
 impl fmt::Display for JoinError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -276,6 +290,7 @@ impl fmt::Display for UserEventError {
             Self::TooLarge { bytes, limit, payload_max: None } => {
                 write!(f, "the user event takes {bytes} bytes, the limit is {limit}; its name alone is too long")
             }
+            Self::ClockExhausted => f.write_str(CLOCK_EXHAUSTED),
         }
     }
 }
@@ -297,6 +312,7 @@ impl fmt::Display for ForceLeaveError {
             Self::Nobody { bytes, limit } => {
                 write!(f, "no node has a name of {bytes} bytes, they have from 1 to {limit}")
             }
+            Self::ClockExhausted => f.write_str(CLOCK_EXHAUSTED),
         }
     }
 }

@@ -19,7 +19,8 @@ impl Node {
     ///
     /// # Errors
     ///
-    /// When the query is too large, a filter cannot be used, too many queries are under way, or the node has begun to leave.
+    /// When the query or its timeout is too large, it has too many filters or one that cannot be used, too many queries are under
+    /// way, the node has begun to leave, or its clock is at its end.
     pub fn query(&mut self, now: Instant, question: &Question<'_>, out: &mut Outbox) -> Result<QueryId, QueryError> {
         if self.leaving != Leaving::No {
             return Err(QueryError::Leaving);
@@ -28,6 +29,15 @@ impl Node {
         let asked = self.serf.query(&mut self.core, question);
         self.settle(out);
         asked
+    }
+
+    /// Ends a query of ours before its time, because nobody waits for its answers. [`Event::QueryEnded`](crate::Event::QueryEnded)
+    /// follows. False when there is no such query, or it is over.
+    pub fn end_query(&mut self, now: Instant, id: QueryId, out: &mut Outbox) -> bool {
+        self.enter(now);
+        let ended = self.serf.cancel_query(&mut self.core, id);
+        self.settle(out);
+        ended
     }
 
     /// The largest payload that this question may have, whatever its own is, in bytes; `None` when not even an empty one may. The

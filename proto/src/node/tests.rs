@@ -1,13 +1,18 @@
 //! A few nodes on a perfect network, with virtual time: the wiring of the layers, from packets to events.
 
+mod bounds;
+mod clocks;
+mod complaints;
 mod coordinates;
 mod ghosts;
+mod identity;
 mod joins;
 mod names;
 mod policies;
 mod queries;
 mod records;
 mod strangers;
+mod streams;
 mod why;
 
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -59,6 +64,8 @@ struct Cluster {
     deaf: BTreeSet<usize>,
     /// From whom to whom datagrams are lost.
     lost_ways: BTreeSet<(usize, usize)>,
+    /// Nodes to which no stream can be opened.
+    walled: BTreeSet<usize>,
 }
 
 fn addr(at: usize) -> SocketAddr {
@@ -84,6 +91,7 @@ impl Cluster {
             full_disks: BTreeSet::new(),
             deaf: BTreeSet::new(),
             lost_ways: BTreeSet::new(),
+            walled: BTreeSet::new(),
         };
         for at in 0..count {
             cluster.nodes.push(None);
@@ -107,11 +115,19 @@ impl Cluster {
     }
 
     fn start(&mut self, at: usize, options: Options) {
-        let identity = Identity::new(&format!("node-{at}"), addr(at), &Tags::default()).unwrap();
+        self.start_as(at, options, Start::new());
+    }
+
+    fn start_as(&mut self, at: usize, options: Options, start: Start) {
+        self.start_named(at, &format!("node-{at}"), options, start);
+    }
+
+    fn start_named(&mut self, at: usize, name: &str, options: Options, start: Start) {
+        let identity = Identity::new(name, addr(at), &Tags::default()).unwrap();
         let mut out = Outbox::new();
         let cfg = Arc::new(Config::new(options).unwrap());
         let seed = Seed::from_u64(7).child(at as u64);
-        let node = Node::new(cfg, &identity, &seed, self.now, Start::new(), &mut out);
+        let node = Node::new(cfg, &identity, &seed, self.now, start, &mut out);
         self.nodes[at] = Some(node);
         self.route(at, &mut out);
     }
@@ -132,6 +148,8 @@ impl Cluster {
         while let Some(output) = out.pop() {
             match output {
                 Output::Datagram { to, bytes } => self.post(index(to), Delivery::Datagram(addr(from), bytes)),
+                // Where no node can be, all packets vanish.
+                Output::Connect { to, .. } if addr(index(to)) != to => {}
                 Output::Connect { stream, to } => self.post(index(to), Delivery::Accept(from, stream)),
                 Output::Write { stream, bytes } => self.post_end(from, stream, Chunk::Data(bytes)),
                 Output::Close { stream } => {
@@ -176,14 +194,15 @@ impl Cluster {
             }
             Delivery::Stream(id, Chunk::Closed) => node.handle_stream(now, id, StreamInput::Closed, &mut out),
             Delivery::Stream(id, Chunk::Failed) => node.handle_stream(now, id, StreamInput::Failed, &mut out),
-            Delivery::Accept(from, theirs) => match node.accept(now, addr(from), &mut out) {
-                Some(ours) => {
-                    self.ends.insert((to, ours), (from, theirs));
-                    self.ends.insert((from, theirs), (to, ours));
-                    self.post(from, Delivery::Stream(theirs, Chunk::Opened));
-                }
-                None => self.post(from, Delivery::Stream(theirs, Chunk::Failed)),
-            },
+            Delivery::Accept(from, theirs) if self.walled.contains(&to) => {
+                self.post(from, Delivery::Stream(theirs, Chunk::Failed));
+            }
+            Delivery::Accept(from, theirs) => {
+                let ours = node.accept(now, addr(from), &mut out);
+                self.ends.insert((to, ours), (from, theirs));
+                self.ends.insert((from, theirs), (to, ours));
+                self.post(from, Delivery::Stream(theirs, Chunk::Opened));
+            }
         }
         self.route(to, &mut out);
     }
@@ -260,7 +279,7 @@ fn a_join_reports_which_seeds_answered_and_why_the_others_did_not() {
     let id = cluster.command(1, |node, now, out| node.join(now, &[addr(0), addr(2)], OldEvents::Deliver, out)).unwrap();
     cluster.run(Duration::from_secs(1));
     let reports: Vec<_> = cluster.events[1].iter().filter(|event| matches!(event, Event::Joined(_))).collect();
-    let failed = crate::SeedFailure { addr: addr(2), cause: crate::SeedFailureCause::Unreachable };
+    let failed = crate::SeedFailure { addr: addr(2), cause: crate::SeedFailureCause::Unreachable, detail: None };
     let report = crate::JoinReport { id, contacted: 1, failed: [failed].into(), attempts: 1, cancelled: false };
     assert_eq!(reports, [&Event::Joined(report)]);
 }

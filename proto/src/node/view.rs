@@ -1,12 +1,14 @@
 //! What can be read of a node.
 
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 use super::{Node, NodeState};
 use crate::event::Member;
+use crate::limits::MEMBERS_BYTES_MAX;
 use crate::roster::Peer;
 use crate::serf::Coordinate;
-use crate::stats::Stats;
+use crate::stats::{Stats, Usage};
 use crate::time::Instant;
 
 /// A node's Lamport clocks.
@@ -118,15 +120,22 @@ impl Node {
         MemberCounts { known, live, failed, left, suspected: self.swim.suspects() }
     }
 
-    /// What members cost, in bytes: at most [`MEMBERS_BYTES_MAX`](crate::limits::MEMBERS_BYTES_MAX). Those of the directory cost
-    /// nothing.
-    pub const fn members_bytes(&self) -> usize {
-        self.core.roster.used()
+    /// How full the collections are that others fill, each with its limit.
+    pub fn usage(&self) -> Vec<Usage> {
+        let mut usage = self.serf.usage(&self.core);
+        usage.push(Usage::new("members_bytes", self.core.roster.used(), MEMBERS_BYTES_MAX));
+        usage
     }
 
     /// How many exchanges on streams are under way.
     pub fn streams_live(&self) -> usize {
         self.streams.len()
+    }
+
+    /// What is held of messages on streams that are not whole, in bytes; bounded by
+    /// [`STREAMS_UNFINISHED_BYTES_MAX`](crate::limits::STREAMS_UNFINISHED_BYTES_MAX).
+    pub const fn streams_unfinished_bytes(&self) -> usize {
+        self.streams.unfinished_bytes()
     }
 
     /// Reads a little of all that the next input will need, and tells nothing.

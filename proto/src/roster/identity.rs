@@ -87,6 +87,12 @@ pub(crate) fn canonical(addr: SocketAddr) -> SocketAddr {
     SocketAddr::new(addr.ip().to_canonical(), addr.port())
 }
 
+/// Whether a terminal does something else with `letter` than to print it.
+fn acts(letter: char) -> bool {
+    letter.is_control()
+        || matches!(letter, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
 /// Who a node is: what it announces about itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
@@ -98,7 +104,7 @@ impl Identity {
     ///
     /// # Errors
     ///
-    /// When the name is empty or too long, when the address is one that nobody can send to, or when the tags do not fit
+    /// When the name is empty or too long or has control characters, when the address is one that nobody can send to, or when the tags do not fit
     /// in a message.
     pub fn new(name: &str, addr: SocketAddr, tags: &crate::Tags) -> Result<Self, IdentityError> {
         if name.is_empty() {
@@ -106,6 +112,9 @@ impl Identity {
         }
         if name.len() > NAME_BYTES_MAX {
             return Err(IdentityError::NameTooLong { bytes: name.len(), limit: NAME_BYTES_MAX });
+        }
+        if let Some(at) = name.find(acts) {
+            return Err(IdentityError::NameControl { at });
         }
         if addr.ip().is_unspecified() || addr.port() == 0 {
             return Err(IdentityError::AddrUnspecified { addr });
@@ -148,6 +157,12 @@ pub enum IdentityError {
         /// The limit.
         limit: usize,
     },
+    /// The name has a control character, a line or paragraph separator, or a mark that reorders what is read. On a terminal such a
+    /// name passes for something else. Nodes of others may have them: they are shown escaped.
+    NameControl {
+        /// Where in the name, in bytes.
+        at: usize,
+    },
     /// Nobody can send to this address: it is `0.0.0.0`, `::`, or its port is 0.
     AddrUnspecified {
         /// The address.
@@ -167,6 +182,7 @@ impl core::fmt::Display for IdentityError {
         match self {
             Self::NameEmpty => f.write_str("a node needs a name"),
             Self::NameTooLong { bytes, limit } => write!(f, "the name has {bytes} bytes, the limit is {limit}"),
+            Self::NameControl { at } => write!(f, "the name has a control character at byte {at}"),
             Self::AddrUnspecified { addr } => {
                 write!(f, "{addr} cannot be advertised: no other node can send to it")
             }

@@ -17,7 +17,7 @@ use hashbrown::HashTable;
 pub use self::directory::Directory;
 pub(crate) use self::identity::canonical;
 pub use self::identity::{Identity, IdentityError, Name, Peer};
-use crate::limits::{MEMBERS_BYTES_MAX, MEMBERS_MAX, NAMES_BYTES_MAX};
+use crate::limits::{MEMBERS_BYTES_MAX, MEMBERS_MAX};
 use crate::wire::Announced;
 use crate::wire::swim::PeerRef;
 
@@ -46,7 +46,7 @@ struct Slot {
     peer: Option<Arc<Peer>>,
     /// The name, when the directory does not have it.
     name: Option<Name>,
-    /// What it is charged with of [`Roster::used`], or of [`Roster::used_by_names`] while there is no peer.
+    /// What it is charged with of [`Roster::used`]: nothing while there is no peer.
     cost: u32,
     holders: u8,
 }
@@ -64,8 +64,6 @@ pub(crate) struct Roster {
     /// What the members beyond the directory cost, in bytes; at most [`MEMBERS_BYTES_MAX`]. The directory is this process's
     /// own and costs nothing.
     used: usize,
-    /// What names without a peer cost, in bytes; at most [`NAMES_BYTES_MAX`].
-    used_by_names: usize,
     hash: FixedState,
     generation: u64,
 }
@@ -80,7 +78,6 @@ impl Roster {
             by_name: HashTable::new(),
             free: Vec::new(),
             used: 0,
-            used_by_names: 0,
             hash: FixedState::with_seed(hash_key),
             generation: 0,
         }
@@ -150,12 +147,6 @@ impl Roster {
         self.find_bytes(name)
     }
 
-    /// The index of a name of which nothing else is known, made when there is none; `None` when there is no room for it.
-    pub(crate) fn intern_name(&mut self, name: &str) -> Option<MemberIdx> {
-        let fits = self.used_by_names + name_cost(name) as usize <= NAMES_BYTES_MAX;
-        self.find(name).or_else(|| if fits { self.intern(name) } else { None })
-    }
-
     /// The index of `name`, made when there is none; `None` when [`MEMBERS_MAX`] names are held.
     pub(crate) fn intern(&mut self, name: &str) -> Option<MemberIdx> {
         if let Some(idx) = self.find(name) {
@@ -170,9 +161,7 @@ impl Roster {
             }
             None => return None,
         };
-        let slot = &mut self.own[idx as usize - base];
-        (slot.name, slot.cost) = (Some(name.into()), name_cost(name));
-        self.used_by_names += name_cost(name) as usize;
+        self.own[idx as usize - base].name = Some(name.into());
         let Self { own, by_name, hash: state, .. } = self;
         let key = |i: u32| own[i as usize - base].name.as_deref().unwrap_or_default();
         by_name.insert_unique(hash(state, name.as_bytes()), idx, |&i| hash(state, key(i).as_bytes()));
@@ -193,8 +182,8 @@ impl Roster {
         if slot.holders != 0 {
             return;
         }
-        let Slot { name: Some(name), peer, cost, .. } = core::mem::take(slot) else { return };
-        *(if peer.is_some() { &mut self.used } else { &mut self.used_by_names }) -= cost as usize;
+        let Slot { name: Some(name), cost, .. } = core::mem::take(slot) else { return };
+        self.used -= cost as usize;
         if let Ok(entry) = self.by_name.find_entry(hash(&self.hash, name.as_bytes()), |&i| i == idx.0) {
             entry.remove();
             self.free.push(idx.0);
@@ -278,8 +267,7 @@ impl Roster {
             let new = new();
             let slot = &mut self.own[idx.at() - base];
             let cost = cost(peer.name.len(), peer.meta.len());
-            *(if slot.peer.is_some() { &mut self.used } else { &mut self.used_by_names }) -= slot.cost as usize;
-            self.used += cost as usize;
+            self.used = self.used + cost as usize - slot.cost as usize;
             (slot.peer, slot.cost) = (Some(new), cost);
             return;
         }
@@ -309,10 +297,7 @@ impl Roster {
     /// How much more a member costs once it announces this.
     pub(crate) fn growth(&self, idx: MemberIdx, peer: PeerRef<'_>) -> usize {
         let known = self.own.get(idx.at().wrapping_sub(self.directory.len()));
-        known.map_or(0, |slot| {
-            let charged = if slot.peer.is_some() { slot.cost as usize } else { 0 };
-            self.cost_of(peer).saturating_sub(charged)
-        })
+        known.map_or(0, |slot| self.cost_of(peer).saturating_sub(slot.cost as usize))
     }
 
     /// Whether forgetting a member that the Serf layer knows too would make room.
@@ -340,14 +325,6 @@ impl Roster {
 fn cost(name_bytes: usize, meta_bytes: usize) -> u32 {
     u32::try_from(MEMBER_BYTES + 3 * name_bytes + meta_bytes).unwrap_or(u32::MAX)
 }
-
-/// What a name without a peer is charged with: about what it takes in memory.
-fn name_cost(name: &str) -> u32 {
-    u32::try_from(NAME_BYTES + name.len()).unwrap_or(u32::MAX)
-}
-
-/// What is charged for a name besides itself.
-const NAME_BYTES: usize = 64;
 
 /// What is charged for a member besides its name and its metadata.
 const MEMBER_BYTES: usize = 160;
@@ -399,6 +376,14 @@ mod tests {
         let addr = "10.0.0.1:1".parse().unwrap();
         let tags = Tags::default();
         assert_eq!(Identity::new("", addr, &tags), Err(IdentityError::NameEmpty));
+        for letter in ['\0', '\n', '\t', '\x1b', '\x7f', '\u{85}', '\u{2028}', '\u{202e}', '\u{2066}', '\u{200f}'] {
+            let name = alloc::format!("ab{letter}c");
+            assert_eq!(Identity::new(&name, addr, &tags), Err(IdentityError::NameControl { at: 2 }), "{letter:?}");
+        }
+        assert!(
+            Identity::new("Zo\u{eb} \u{5e9}\u{4f60}'\"\\", addr, &tags).is_ok(),
+            "letters and blanks are nobody's harm"
+        );
         assert!(matches!(Identity::new(&"x".repeat(256), addr, &tags), Err(IdentityError::NameTooLong { .. })));
         let nowhere = "0.0.0.0:7946".parse().unwrap();
         assert_eq!(Identity::new("a", nowhere, &tags), Err(IdentityError::AddrUnspecified { addr: nowhere }));

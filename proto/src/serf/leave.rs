@@ -2,6 +2,7 @@
 
 use super::Serf;
 use super::intent::Via;
+use super::lamport::Exhausted;
 use super::member::Intent;
 use crate::core::Core;
 use crate::event::Status;
@@ -11,17 +12,20 @@ impl Serf {
     pub(crate) fn leave(&mut self, core: &mut Core) -> bool {
         self.leaving = true;
         let others_alive = self.others_alive();
-        let (me, ltime) = (core.roster.name(self.me), self.clock.tick());
-        self.intent(core, &me, ltime, Intent::Leave { prune: false }, Via::Gossip);
+        if let Ok(ltime) = self.clock.tick() {
+            let me = core.roster.name(self.me);
+            self.intent(core, &me, ltime, Intent::Leave { prune: false }, Via::Gossip);
+        }
         if !others_alive {
             self.cancel_intent(self.me);
         }
         others_alive
     }
 
-    /// Whether every copy of our leave intent has been sent.
+    /// Whether every copy of our leave intent has been sent. There is none when our clock is at its end.
     pub(crate) fn leave_is_told(&self) -> bool {
-        self.row(self.me).sends().is_none()
+        let me = self.row(self.me);
+        me.status() != Some(Status::Alive) && me.sends().is_none()
     }
 
     /// How many copies of our leave intent have been sent.
@@ -30,9 +34,10 @@ impl Serf {
     }
 
     /// Says of another member that it leaves (`RemoveFailedNode` in serf). A live one refutes.
-    pub(crate) fn force_leave(&mut self, core: &mut Core, name: &str, prune: bool) {
-        let ltime = self.clock.tick();
+    pub(crate) fn force_leave(&mut self, core: &mut Core, name: &str, prune: bool) -> Result<(), Exhausted> {
+        let ltime = self.clock.tick()?;
         self.intent(core, name, ltime, Intent::Leave { prune }, Via::Gossip);
+        Ok(())
     }
 
     /// Whether any other member is alive.

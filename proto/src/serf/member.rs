@@ -4,6 +4,7 @@ use core::mem;
 use core::time::Duration;
 
 use super::Serf;
+use super::intent::early_bytes;
 use crate::core::Core;
 use crate::event::{MemberEventKind, Status};
 use crate::limits::LAMPORT_TIME_MAX;
@@ -225,7 +226,10 @@ impl Serf {
         self.members -= 1;
         self.failed.retain(|gone| gone.idx != idx);
         self.left.retain(|gone| gone.idx != idx);
+        let waiting = self.early.len();
         self.early.retain(|&(_, early)| early != idx);
+        self.early_bytes -= (waiting - self.early.len()) * early_bytes(core.roster.name_ref(idx));
+        self.conflict.forget(idx);
         if let Some(coordinates) = &mut self.coordinates {
             coordinates.forget(idx);
         }

@@ -37,6 +37,7 @@ use self::probe::Probe;
 use self::relay::Relay;
 use self::room::Door;
 use self::rows::{Row, Rows};
+pub(crate) use self::sync::MERGE_FAILED;
 use self::takeover::Takeover;
 use self::verdict::{About, Claim, Verdict, judge};
 use crate::broadcast::Tiers;
@@ -130,6 +131,11 @@ impl Swim {
         self.me
     }
 
+    /// Whether a member is alive, or only suspected.
+    pub(crate) fn is_live(&self, idx: MemberIdx) -> bool {
+        matches!(self.row(idx).state, Some(State::Alive | State::Suspect))
+    }
+
     /// Our own incarnation.
     pub(crate) const fn incarnation(&self) -> u32 {
         self.own.incarnation
@@ -212,7 +218,11 @@ impl Swim {
     fn alive(&mut self, core: &mut Core, alive: &Alive<'_>) {
         let Alive { incarnation, peer } = *alive;
         if !peer.versions.are_valid() {
-            return core.stats.drop(DropReason::Versions);
+            let text = format_args!(
+                "Ignoring an alive message for '{}' ({}) because protocol version(s) are wrong",
+                peer.name, peer.addr
+            );
+            return core.drop_of(DropReason::Versions, peer.addr, text);
         }
         let found = core.roster.find(peer.name);
         let row = found.map_or(Row::NOBODY, |idx| self.row(idx));
@@ -307,12 +317,15 @@ impl Swim {
     }
 
     fn conflict(&self, core: &mut Core, idx: MemberIdx, peer: PeerRef<'_>) {
-        core.stats.drop(DropReason::NameConflict);
+        let Some(existing) = core.roster.peer(idx).map(Arc::clone) else {
+            return core.stats.drop(DropReason::NameConflict);
+        };
+        let (theirs, state) = (canonical(peer.addr), self.row(idx).state.map_or(0, |state| state as u8));
+        let text = format_args!("{}. Mine: {} Theirs: {theirs} Old state: {state}", peer.name, existing.addr());
+        core.drop_of(DropReason::NameConflict, theirs, text);
         if self.farewell.is_said() {
             return;
         }
-        let Some(existing) = core.roster.peer(idx).map(Arc::clone) else { return };
-        tracing::warn!(name = existing.name(), existing = %existing.addr(), other = %peer.addr, "two nodes claim one name");
         core.events.push(Event::NameConflict { existing, other: canonical(peer.addr) });
         core.notify(Notification::Conflict(idx));
     }
@@ -436,7 +449,8 @@ const fn is_gone(row: Row) -> bool {
 fn admits(core: &mut Core, peer: PeerRef<'_>) -> bool {
     let admitted = core.policy.as_ref().is_none_or(|policy| policy.admits(peer));
     if !admitted {
-        core.stats.drop(DropReason::Vetoed);
+        let text = format_args!("Ignoring an alive message for '{}': the policy does not admit it", peer.name);
+        core.drop_of(DropReason::Vetoed, peer.addr, text);
     }
     admitted
 }

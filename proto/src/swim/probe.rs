@@ -7,6 +7,7 @@ use core::net::{SocketAddr, SocketAddrV6};
 use core::time::Duration;
 
 use super::Swim;
+use crate::complaints::ComplaintKind;
 use crate::core::{Ask, Body, Core, Notification, Unicast};
 use crate::roster::{MemberIdx, canonical};
 use crate::stats::DropReason;
@@ -148,7 +149,7 @@ impl Swim {
         core.timers.clear(Slot::AckDue);
         if probe.answered_by_stream {
             core.stats.probes_saved_by_stream += 1;
-            tracing::debug!("a member answers streams but not datagrams");
+            core.complain_of(ComplaintKind::UdpBlocked, probe.target, "");
             self.awareness.apply(-1);
             return;
         }
@@ -177,6 +178,7 @@ impl Swim {
         core.timers.clear(Slot::ProbeEnd);
         self.awareness.apply(-1);
         self.door.note_answer(probe.target, true);
+        core.probe_answered(probe.target, is_direct);
         is_direct.then(|| (probe.target, core.now - probe.sent_at))
     }
 
@@ -201,7 +203,7 @@ impl Swim {
     /// Answers a ping, unless it is for somebody else.
     pub(super) fn answer_ping(&self, core: &mut Core, from: SocketAddr, ping: &Ping<'_>) {
         if !self.is_for_us(core, ping.node) {
-            return core.stats.drop(DropReason::NotForUs);
+            return core.drop_naming(DropReason::NotForUs, format_args!("{}", ping.node));
         }
         if !core.may_answer() {
             return;

@@ -1,5 +1,7 @@
 //! Anti-entropy: the whole state, exchanged with one random member now and then (push/pull).
 
+use alloc::format;
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::Swim;
@@ -64,8 +66,11 @@ impl Swim {
     ///
     /// A member that the other side holds for dead is only suspected here, so that it may refute.
     pub(crate) fn merge(&mut self, core: &mut Core, remote: &PushPull<'_>) -> Result<(), Refused> {
-        if !versions_agree(core.cfg.codec.versions(), remote) {
-            core.stats.drop(DropReason::Versions);
+        let ours = core.cfg.codec.versions();
+        if !versions_agree(ours, remote) {
+            let what = incompatible(ours, core.roster.name_ref(self.me), remote)
+                .unwrap_or_else(|| "the versions of its members do not go together".into());
+            core.drop_naming(DropReason::Versions, format_args!("{MERGE_FAILED}{what}"));
             return Err(Refused);
         }
         match remote {
@@ -114,6 +119,25 @@ fn versions_agree(ours: Versions, remote: &PushPull<'_>) -> bool {
     common.add(ours);
     common.agrees()
 }
+
+/// The first live member of `remote` that does not go with us, and why, in memberlist's words.
+fn incompatible(ours: Versions, me: &str, remote: &PushPull<'_>) -> Option<String> {
+    let check = |member: MemberState<'_>| {
+        let theirs = member.announced.peer().ok().filter(|_| member.state == Some(State::Alive))?.versions;
+        match (ours.incompatible(theirs), theirs.incompatible(ours)) {
+            (Some(what), _) => Some(format!("Node '{}' {what}", String::from_utf8_lossy(member.name))),
+            (None, Some(what)) => Some(format!("Node '{me}' {what}")),
+            (None, None) => None,
+        }
+    };
+    match remote {
+        PushPull::Native(remote) => remote.states().map(MemberState::from).find_map(check),
+        PushPull::HashiCorp(remote) => remote.states().map(MemberState::from).find_map(check),
+    }
+}
+
+/// What memberlist's log says before it says why.
+pub(crate) const MERGE_FAILED: &str = "Failed push/pull merge: ";
 
 /// What a state takes in HashiCorp's codec besides what the native record holds: the keys.
 const HASHICORP_OVERHEAD_BYTES: usize = 64;

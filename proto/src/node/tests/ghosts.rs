@@ -2,7 +2,7 @@
 
 use super::strangers::Alone;
 use super::*;
-use crate::limits::{MEMBERS_BYTES_MAX, NAMES_BYTES_MAX, STREAM_MESSAGE_BYTES_MAX};
+use crate::limits::{MEMBERS_BYTES_MAX, STREAM_MESSAGE_BYTES_MAX};
 use crate::wire::swim::{Accusation, Ack, Alive, PeerRef};
 use crate::wire::{PushPull, Versions};
 
@@ -35,7 +35,7 @@ fn newcomer(number: usize) -> String {
 }
 
 fn used(alone: &Alone) -> usize {
-    alone.node.members_bytes()
+    alone.node.core.roster.used()
 }
 
 #[test]
@@ -70,7 +70,7 @@ fn a_node_that_joins_a_large_cluster_learns_of_all_by_one_push_pull() {
     assert_eq!((seed.dropped(DropReason::Limit), seed.node.members().count()), (0, 20_004));
     let state = seed.node.push_pull(Codec::HashiCorp, true).unwrap();
     let mut fresh = Alone::new(Options::lan());
-    fresh.node.merge(&PushPull::parse(Codec::HashiCorp, &state[1..]).unwrap(), false, &mut fresh.out).unwrap();
+    fresh.node.merge(&PushPull::parse(Codec::HashiCorp, &state[1..]).unwrap(), false, None, &mut fresh.out).unwrap();
     assert_eq!((fresh.dropped(DropReason::Limit), fresh.node.members().count()), (0, 20_004));
 }
 
@@ -134,7 +134,7 @@ fn a_newcomer_that_comes_itself_over_a_stream_is_let_in_at_once_and_nobody_else_
     native_states(&mut body, &[&*newcomer(0), &*newcomer(1)]);
     alone.node.enter(alone.now);
     alone.node.core.heard_from = HeardFrom::Exchange("10.0.0.30:50000".parse().unwrap());
-    alone.node.merge(&PushPull::parse(Codec::Native, &body).unwrap(), false, &mut alone.out).unwrap();
+    alone.node.merge(&PushPull::parse(Codec::Native, &body).unwrap(), false, None, &mut alone.out).unwrap();
     assert!(alone.node.member(&newcomer(0)).is_some());
     assert!(alone.node.member(&newcomer(1)).is_none());
     assert!(used(&alone) <= MEMBERS_BYTES_MAX);
@@ -146,32 +146,6 @@ fn native_states(body: &mut Vec<u8>, names: &[&str]) {
         let peer = PeerRef { name, addr: addr(29), meta: &META, versions: Versions::OURS };
         native::push_state(body, crate::wire::swim::State::Alive, 1, &native::encode_record(peer));
     }
-}
-
-#[test]
-fn names_that_only_intents_mention_take_no_more_than_their_share() {
-    let mut alone = Alone::new(Options::lan());
-    let mut frames = 0;
-    while alone.dropped(DropReason::Limit) == 0 {
-        let name = format!("{frames:0255}");
-        let mut buf = [0; 300];
-        let mut writer = crate::wire::Writer::new(&mut buf);
-        let join = crate::wire::serf::Join { ltime: 7, node: &name };
-        Codec::HashiCorp.encode_serf(&crate::wire::serf::Message::Join(join), &mut writer).unwrap();
-        let len = writer.len();
-        alone.hear(addr(9), Codec::HashiCorp, &[Message::User(&buf[..len])]);
-        frames += 1;
-    }
-    let names = NAMES_BYTES_MAX / (64 + 255);
-    assert_eq!((frames, used(&alone)), (names + 1, used(&Alone::new(Options::lan()))));
-    alone.hear(addr(9), Codec::HashiCorp, &[alive_at("b", addr(9), 1, &META)]);
-    assert!(alone.node.member("b").is_some());
-    // A name that becomes a member's makes room for another.
-    let full = alone.dropped(DropReason::Limit);
-    alone.hear(addr(9), Codec::HashiCorp, &[alive_at(&format!("{:0255}", 0), addr(9), 1, &META)]);
-    assert!(alone.node.member(&format!("{:0255}", 0)).is_some());
-    assert!(alone.node.core.roster.intern_name(&"x".repeat(255)).is_some());
-    assert_eq!(alone.dropped(DropReason::Limit), full);
 }
 
 #[test]

@@ -7,13 +7,12 @@ use core::net::SocketAddr;
 use bytes::Bytes;
 
 use super::{encode, size};
-use crate::core::{Asker, Body, Core, Unicast};
+use crate::core::{Asker, Body, Core, HeardFrom, Unicast};
 use crate::event::{QueryId, Status};
 use crate::roster::{MemberIdx, canonical};
 use crate::serf::Serf;
 use crate::serf::event::packet_room;
 use crate::stats::DropReason;
-use crate::wire::Codec;
 use crate::wire::serf::{Message, QueryResponse, Relay};
 
 /// Why an answer was refused.
@@ -92,6 +91,21 @@ impl Serf {
         }
     }
 
+    /// Answers an asker that is no member, if the query came straight from it: no address that it could name is sent more than it
+    /// has sent itself, and only once.
+    pub(in crate::serf) fn answer_stranger(&self, core: &mut Core, asker: &Asker, payload: &[u8]) {
+        let from = canonical(asker.addr);
+        if core.heard_from != HeardFrom::Packet(asker.addr) && core.heard_from != HeardFrom::Packet(from) {
+            return core.stats.drop(DropReason::Unexpected);
+        }
+        let me = core.roster.name(self.me);
+        let response = QueryResponse { ltime: asker.id.ltime, id: asker.id.id, from: &me, flags: 0, payload };
+        if size::response_bytes(&response) <= response_limit(core) {
+            let message = encode(core.codec_for_all(), &Message::QueryResponse(response));
+            core.unicasts.push(Unicast { to: from, peer: None, answers: None, body: Body::User(message) });
+        }
+    }
+
     /// Sends to the asker, and then over as many others as it wants. A relay that would be too large is left out: the direct
     /// way is taken all the same.
     fn send_response(&mut self, core: &mut Core, asker: &Asker, response: &QueryResponse<'_>) {
@@ -100,6 +114,10 @@ impl Serf {
         }
         if !is_usable(asker.addr) {
             return core.stats.drop(DropReason::Malformed);
+        }
+        // serf's agents answer to whatever address a query names, so that one packet has a whole cluster send to a stranger.
+        if !self.is_member(core, asker.addr, &asker.node) {
+            return core.stats.drop(DropReason::Unexpected);
         }
         let reader = peer_at(core, canonical(asker.addr), &asker.node);
         let inner = encode(core.codec(reader, None), &Message::QueryResponse(*response));
@@ -146,8 +164,10 @@ impl Serf {
     /// Passes an answer on (`relayResponse`'s other end in serf, which passes anything on to anybody). Only answers, and only to
     /// members.
     pub(in crate::serf) fn relay_in(&mut self, core: &mut Core, relay: &Relay<'_>) {
-        let Ok(Message::QueryResponse(response)) = Codec::decode_serf(relay.inner) else {
-            return core.stats.drop(DropReason::Unexpected);
+        let response = match core.decode_serf(relay.inner) {
+            Ok(Message::QueryResponse(response)) => response,
+            Err(DropReason::Codec) => return core.stats.drop(DropReason::Codec),
+            _ => return core.stats.drop(DropReason::Unexpected),
         };
         if self.is_here(core, relay.addr) {
             return self.response_in(core, &response);
@@ -163,7 +183,7 @@ impl Serf {
     }
 
     /// Whether a member of this name, or of any if it is empty, listens there.
-    fn is_member(&self, core: &Core, addr: SocketAddr, node: &str) -> bool {
+    pub(in crate::serf) fn is_member(&self, core: &Core, addr: SocketAddr, node: &str) -> bool {
         let addr = canonical(addr);
         let listens = |idx: MemberIdx| {
             self.row(idx).status().is_some() && core.roster.peer(idx).is_some_and(|peer| peer.addr() == addr)

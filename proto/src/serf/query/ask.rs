@@ -6,14 +6,17 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
 
+use bytes::Bytes;
+
 use super::collect::{Asked, Purpose};
 use super::{encode, size};
 use crate::core::Core;
 use crate::event::{QueryId, Status};
-use crate::limits::QUERIES_ASKED_MAX;
+use crate::limits::{QUERIES_ASKED_MAX, QUERY_FILTERS_MAX, QUERY_TIMEOUT_MAX};
 use crate::roster::{MemberIdx, Peer};
 use crate::serf::event::packet_room;
-use crate::serf::{Filter, PatternError, Serf};
+use crate::serf::lamport::Exhausted;
+use crate::serf::{Pattern, PatternError, Serf};
 use crate::wire::serf::{self, List, Message};
 
 /// Something to ask of every member, or of some.
@@ -72,19 +75,25 @@ impl<'a> Question<'a> {
         Self { relay_factor: factor, ..self }
     }
 
-    /// How long it may be answered. Zero: [`Node::default_query_timeout`](crate::Node::default_query_timeout).
+    /// How long it may be answered, at most [`limits::QUERY_TIMEOUT_MAX`](crate::limits::QUERY_TIMEOUT_MAX). Zero: [`Node::default_query_timeout`](crate::Node::default_query_timeout).
     #[must_use]
     pub const fn for_at_most(self, timeout: Duration) -> Self {
         Self { timeout, ..self }
     }
 
-    /// The same conditions as they are checked.
-    fn filters(&self) -> Result<Vec<Filter>, PatternError> {
-        let nodes = (!self.nodes.is_empty()).then(|| Ok(Filter::nodes(self.nodes.iter().copied())));
-        nodes.into_iter().chain(self.tags.iter().map(|(tag, expr)| Filter::tag(tag, expr))).collect()
+    /// Whether there is too much of anything that can be counted.
+    fn check(&self) -> Result<(), QueryError> {
+        let filters = self.tags.len() + usize::from(!self.nodes.is_empty());
+        if filters > QUERY_FILTERS_MAX {
+            return Err(QueryError::TooManyFilters { filters, limit: QUERY_FILTERS_MAX });
+        }
+        if self.timeout > QUERY_TIMEOUT_MAX {
+            return Err(QueryError::TooLong { timeout: self.timeout, limit: QUERY_TIMEOUT_MAX });
+        }
+        Ok(())
     }
 
-    /// The same conditions as they are sent: names first, as serf does.
+    /// The conditions as they are sent: names first, as serf does.
     fn wire_filters(&self) -> Vec<serf::Filter<'a>> {
         let nodes = (!self.nodes.is_empty()).then(|| serf::Filter::Nodes(List::new(self.nodes)));
         nodes.into_iter().chain(self.tags.iter().map(|&(tag, expr)| serf::Filter::Tag { tag, expr })).collect()
@@ -106,11 +115,28 @@ pub enum QueryError {
     },
     /// The expression for a tag cannot be used.
     Filter(PatternError),
+    /// It has more filters than a query may have: one for names, and one for each tag.
+    TooManyFilters {
+        /// How many it has.
+        filters: usize,
+        /// How many it may have.
+        limit: usize,
+    },
+    /// It could be answered for too long.
+    TooLong {
+        /// How long.
+        timeout: Duration,
+        /// How long it may be.
+        limit: Duration,
+    },
     /// Too many queries of ours are under way.
     TooMany {
         /// How many there may be.
         limit: usize,
     },
+    /// Our clock of queries is at its end ([`limits::LAMPORT_TIME_MAX`](crate::limits::LAMPORT_TIME_MAX)): every node would refuse
+    /// the query.
+    ClockExhausted,
 }
 
 impl fmt::Display for QueryError {
@@ -118,8 +144,13 @@ impl fmt::Display for QueryError {
         match self {
             Self::Leaving => f.write_str("the node has begun to leave the cluster"),
             Self::TooLarge { bytes, limit } => write!(f, "the query takes {bytes} bytes, the limit is {limit}"),
+            Self::TooManyFilters { filters, limit } => {
+                write!(f, "the query has {filters} filters, the limit is {limit}")
+            }
+            Self::TooLong { timeout, limit } => write!(f, "the timeout is {timeout:?}, the limit is {limit:?}"),
             Self::Filter(error) => write!(f, "the filter cannot be used: {error}"),
             Self::TooMany { limit } => write!(f, "{limit} queries are under way, which is the limit"),
+            Self::ClockExhausted => f.write_str("the Lamport clock of queries is at its end"),
         }
     }
 }
@@ -139,25 +170,38 @@ impl Serf {
         question: &Question<'_>,
         purpose: Purpose,
     ) -> Result<QueryId, QueryError> {
-        let filters = question.filters().map_err(QueryError::Filter)?;
+        self.ask_in_frame(core, question, purpose).map(|(id, _)| id)
+    }
+
+    /// Asks, and returns also what members are told. What is cheap to judge is judged first, and patterns are compiled last.
+    pub(in crate::serf) fn ask_in_frame(
+        &mut self,
+        core: &mut Core,
+        question: &Question<'_>,
+        purpose: Purpose,
+    ) -> Result<(QueryId, Bytes), QueryError> {
+        question.check()?;
         if self.queries.asked.len() >= QUERIES_ASKED_MAX {
             return Err(QueryError::TooMany { limit: QUERIES_ASKED_MAX });
         }
+        self.query_clock.check().map_err(|Exhausted| QueryError::ClockExhausted)?;
         let me = Arc::clone(core.roster.peer(self.me).expect("we hold our own place in the roster"));
         let wire_filters = question.wire_filters();
         let mut query = self.composed(core, &me, question, &wire_filters);
         let timeout = query.timeout;
         check_size(core, &query)?;
+        let expressions = question.tags.iter().map(|(_, expr)| *expr);
+        let patterns = self.patterns.of_query(expressions).map_err(QueryError::Filter)?;
         query.id = core.rng.query.next_u32() & QUERY_NUMBER_MAX;
-        self.query_clock.tick();
+        _ = self.query_clock.tick();
         core.stats.queries_asked += 1;
         let id = QueryId { ltime: query.ltime, id: query.id };
-        let waiting = self.expected(core, &filters, &purpose);
+        let waiting = if purpose.ends_early() { self.expected(core, question, &patterns) } else { BTreeSet::new() };
         self.queries.asked.insert(id, Asked::new(core.now + timeout, question.acks, waiting, purpose));
         self.arm_queries(core);
         let frame = encode(core.codec_kept(), &Message::Query(query));
         self.query_in(core, &query, &frame);
-        Ok(id)
+        Ok((id, frame))
     }
 
     /// The query that a question makes, but for its number.
@@ -199,23 +243,27 @@ impl Serf {
         core.cfg.gossip_interval.saturating_mul(core.cfg.query_timeout_mult.saturating_mul(digits))
     }
 
-    /// Whose answers are waited for: of all who can answer, as far as we know.
-    fn expected(&self, core: &Core, filters: &[Filter], purpose: &Purpose) -> BTreeSet<MemberIdx> {
-        if !purpose.ends_early() {
-            return BTreeSet::new();
+    /// Whose answers are waited for: of all who can answer, as far as we know. `patterns` are those of the question's tags.
+    fn expected(&self, core: &Core, question: &Question<'_>, patterns: &[Pattern]) -> BTreeSet<MemberIdx> {
+        let is_live = |idx: &MemberIdx| matches!(self.row(*idx).status(), Some(Status::Alive | Status::Leaving));
+        let meets = |idx: &MemberIdx| {
+            let Some(member) = (!patterns.is_empty()).then(|| self.member(core, *idx)).flatten() else {
+                return patterns.is_empty();
+            };
+            let tags = member.tags();
+            let values = question.tags.iter().map(|(tag, _)| tags.get(tag).unwrap_or_default());
+            values.zip(patterns).all(|(value, pattern)| pattern.is_match(value))
+        };
+        if question.nodes.is_empty() {
+            return (0..self.rows.len()).filter_map(index).filter(is_live).filter(meets).collect();
         }
-        let live = (0..)
-            .map(MemberIdx)
-            .zip(&self.rows)
-            .filter_map(|(idx, row)| matches!(row.status(), Some(Status::Alive | Status::Leaving)).then_some(idx));
-        live.filter(|&idx| filters.is_empty() || self.meets(core, idx, filters)).collect()
+        // Each name is looked up: names times members would be too many to compare.
+        question.nodes.iter().filter_map(|node| core.roster.find(node)).filter(is_live).filter(meets).collect()
     }
+}
 
-    fn meets(&self, core: &Core, idx: MemberIdx, filters: &[Filter]) -> bool {
-        let Some(member) = self.member(core, idx) else { return false };
-        let tags = member.tags();
-        filters.iter().all(|filter| filter.passes(member.name(), &tags))
-    }
+fn index(at: usize) -> Option<MemberIdx> {
+    u32::try_from(at).ok().map(MemberIdx)
 }
 
 fn check_size(core: &Core, query: &serf::Query<'_>) -> Result<(), QueryError> {

@@ -53,8 +53,8 @@ fn of_an_event_that_is_too_large_nothing_is_sent_and_the_clock_stands() {
     let mut send = |name_bytes: usize, payload_bytes: usize| {
         lone.serf.user_event(&mut lone.core, &"n".repeat(name_bytes), &vec![0; payload_bytes], false)
     };
-    assert_eq!(send(1, 482), Err(SendError { bytes: 513, limit: 512 }));
-    assert_eq!(send(1, 600), Err(SendError { bytes: 631, limit: 512 }));
+    assert_eq!(send(1, 482), Err(SendError::TooLarge { bytes: 513, limit: 512 }));
+    assert_eq!(send(1, 600), Err(SendError::TooLarge { bytes: 631, limit: 512 }));
     assert_eq!(send(1, 481), Ok(()));
     assert_eq!((lone.serf.times().1, lone.events().len(), lone.packet().len()), (2, 1, 1));
 }
@@ -81,7 +81,7 @@ fn an_event_must_also_fit_into_a_packet() {
     let largest = lone.serf.user_event_payload_max(&lone.core, "n").unwrap();
     assert_eq!(
         lone.serf.user_event(&mut lone.core, "n", &vec![0; largest + 1], false),
-        Err(SendError { bytes: 1391, limit: 1390 })
+        Err(SendError::TooLarge { bytes: 1391, limit: 1390 })
     );
     lone.serf.user_event(&mut lone.core, "n", &vec![0; largest], false).unwrap();
     assert_eq!(lone.packet(), ["user n@1"], "what is accepted can be sent");

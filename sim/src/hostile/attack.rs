@@ -1,0 +1,102 @@
+/// A kind of attack. Every message of it is well-formed and could come from a member; only its content is extreme.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Attack {
+    /// Accusations at incarnations at and next to every bound, mostly to the accused itself.
+    Accuse,
+    /// Alive messages about others, at their own address, at such incarnations and with other tags.
+    Exalt,
+    /// Events, queries and intents at Lamport times far ahead.
+    Clocks,
+    /// User events and queries of up to mebibytes on streams.
+    Bombs,
+    /// Push/pulls with many of the longest events, members and names of those who left.
+    Crowds,
+    /// Members that do not exist, in gossip, in push/pulls and in intents.
+    Ghosts,
+    /// Push/pulls that hold everyone for failed, suspect or left, at extreme incarnations, with extreme clocks.
+    Denial,
+    /// Packets that were heard, again.
+    Replays,
+    /// Pings, also for third parties and from forged addresses.
+    Pings,
+    /// Requests to ping third parties.
+    Relays,
+    /// Leave intents and farewells in the name of others.
+    Leaves,
+    /// A farewell in the name of another, and then its name at another address.
+    Thefts,
+    /// Claims to the name of a live member, and votes of invented members on it.
+    Conflicts,
+    /// Queries with costly filters.
+    Filters,
+    /// Queries that name a third party as the asker, and answers nobody asked for.
+    Askers,
+    /// Compounds within compounds, compressed.
+    Nested,
+    /// Streams that say nothing, half a message, or announce more than they send.
+    Silence,
+}
+
+impl Attack {
+    /// All of them.
+    pub const ALL: [Self; 17] = [
+        Self::Accuse,
+        Self::Exalt,
+        Self::Clocks,
+        Self::Bombs,
+        Self::Crowds,
+        Self::Ghosts,
+        Self::Denial,
+        Self::Replays,
+        Self::Pings,
+        Self::Relays,
+        Self::Leaves,
+        Self::Thefts,
+        Self::Conflicts,
+        Self::Filters,
+        Self::Askers,
+        Self::Nested,
+        Self::Silence,
+    ];
+
+    /// A stable name for reports and the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Accuse => "accuse",
+            Self::Exalt => "exalt",
+            Self::Clocks => "clocks",
+            Self::Bombs => "bombs",
+            Self::Crowds => "crowds",
+            Self::Ghosts => "ghosts",
+            Self::Denial => "denial",
+            Self::Replays => "replays",
+            Self::Pings => "pings",
+            Self::Relays => "relays",
+            Self::Leaves => "leaves",
+            Self::Thefts => "thefts",
+            Self::Conflicts => "conflicts",
+            Self::Filters => "filters",
+            Self::Askers => "askers",
+            Self::Nested => "nested",
+            Self::Silence => "silence",
+        }
+    }
+
+    /// The attack of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|attack| attack.name() == name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_attack_is_found_by_its_name() {
+        for attack in Attack::ALL {
+            assert_eq!(Attack::named(attack.name()), Some(attack));
+        }
+    }
+}
