@@ -156,7 +156,7 @@ fn a_member_whose_tags_grow_displaces_a_ghost_and_not_itself() {
         alone.hear(
             addr(9),
             Codec::HashiCorp,
-            &[alive_at(name, alone.node.member(name).map_or(addr(9), |m| m.addr()), 2, &META)],
+            &[alive_at(name, alone.node.member(name).map_or_else(|| addr(9), |member| member.addr()), 2, &META)],
         );
         assert!(used(&alone) <= MEMBERS_BYTES_MAX);
     }
