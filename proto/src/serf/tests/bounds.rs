@@ -361,7 +361,7 @@ fn a_codec_that_is_not_read_is_not_read_inside_of_anything() {
 #[test]
 fn askers_without_a_name_are_looked_for_one_at_a_time() {
     let mut lone = Lone::lan(&["b", "c"]);
-    let mut ask = |lone: &mut Lone, id, addr| {
+    let ask = |lone: &mut Lone, id, addr| {
         let source = Source { addr, node: "" };
         lone.serf.handle(&mut lone.core, &encode(&Message::Query(Query { id, source, ..query("q", &[]) })));
         mem::take(&mut lone.core.unicasts).len()
