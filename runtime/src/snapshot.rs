@@ -132,6 +132,10 @@ impl SnapshotWriter {
 
     /// Has everything up to now brought to the disk, and waits until it is or cannot be.
     pub(crate) async fn sync(&self) -> Result<(), NotWritten> {
+        self.begin_sync().recv().await.map_or(Ok(()), Err)
+    }
+
+    fn begin_sync(&self) -> Receiver<NotWritten> {
         let (waiting, synced) = async_channel::bounded(1);
         {
             let mut state = lock(&self.desk.state);
@@ -140,7 +144,7 @@ impl SnapshotWriter {
             }
         }
         self.desk.changed.notify_one();
-        synced.recv().await.map_or(Ok(()), Err)
+        synced
     }
 
     /// Waits until the thread has ended; says whether everything is on the disk.

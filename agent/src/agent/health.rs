@@ -36,6 +36,9 @@ impl Agent {
             NodeState::Left => return Some("has left the cluster"),
         }
         let stats = self.serf.stats();
+        if stats.address_missing {
+            return Some("this host has no longer the address that the agent announces");
+        }
         if stats.snapshot_failing {
             return Some("the snapshot cannot be written");
         }
