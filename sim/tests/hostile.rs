@@ -6,7 +6,7 @@ use serf_proto::{Config, Options};
 use sim::{Attack, ChaosOptions, ChaosReport, Finding, Hostility, chaos};
 
 fn run(seed: u64, hostility: Hostility, threads: u32) -> ChaosReport {
-    let config = Config::new(Options::lan()).expect("the profile is valid");
+    let config = Config::new(Options::lan().hashicorp_pace()).expect("the profile is valid");
     let faults_time = Duration::from_secs(120);
     chaos(seed, &ChaosOptions { nodes_min: 4, nodes_max: 20, threads, faults_time, config, hostility, trace: None })
 }

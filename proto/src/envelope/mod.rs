@@ -22,6 +22,8 @@ use alloc::vec::Vec;
 use core::net::SocketAddr;
 
 pub use self::compound::Parts;
+#[cfg(feature = "getrandom")]
+pub use self::keyring::EntropyError;
 pub use self::keyring::{Key, KeyError, Keyring, KeyringError};
 pub use self::label::Label;
 pub(crate) use self::record::{Direction, Progress, Record};

@@ -3,6 +3,8 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use serde::Serialize;
+
 use super::{Node, NodeState};
 use crate::event::Member;
 use crate::limits::MEMBERS_BYTES_MAX;
@@ -12,7 +14,7 @@ use crate::stats::{Stats, Usage};
 use crate::time::Instant;
 
 /// A node's Lamport clocks.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Clocks {
     /// Of join and leave intents.
@@ -24,7 +26,7 @@ pub struct Clocks {
 }
 
 /// How many broadcasts wait to be gossiped.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct QueueDepths {
     /// Members whose state others are to be told.
@@ -38,7 +40,7 @@ pub struct QueueDepths {
 }
 
 /// How many members a node knows.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct MemberCounts {
     /// In any status, ourselves included.

@@ -2,7 +2,11 @@
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
+use core::fmt;
 use core::net::SocketAddr;
+
+use serde::ser::SerializeStruct as _;
+use serde::{Serialize, Serializer};
 
 use crate::limits::{META_BYTES_MAX, NAME_BYTES_MAX};
 use crate::wire::hashicorp::Announcement;
@@ -13,7 +17,7 @@ use crate::wire::{Versions, native};
 pub type Name = Arc<str>;
 
 /// Everything a member announces about itself, except its incarnation.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(PartialEq, Eq)]
 pub struct Peer {
     name: Name,
     addr: SocketAddr,
@@ -79,6 +83,26 @@ impl Peer {
 
     pub(crate) fn announced(&self) -> PeerRef<'_> {
         PeerRef { name: &self.name, addr: self.addr, meta: self.meta(), versions: self.versions }
+    }
+}
+
+/// Tags instead of their encoding, and nothing twice.
+impl fmt::Debug for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut peer = f.debug_struct("Peer");
+        peer.field("name", &self.name).field("addr", &self.addr);
+        peer.field("tags", &crate::Tags::decode(&self.meta)).field("versions", &self.versions).finish()
+    }
+}
+
+impl Serialize for Peer {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut peer = serializer.serialize_struct("Peer", 4)?;
+        peer.serialize_field("name", self.name())?;
+        peer.serialize_field("addr", &self.addr())?;
+        peer.serialize_field("tags", &crate::Tags::decode(&self.meta))?;
+        peer.serialize_field("versions", &self.versions)?;
+        peer.end()
     }
 }
 
@@ -177,8 +201,8 @@ pub enum IdentityError {
     },
 }
 
-impl core::fmt::Display for IdentityError {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+impl fmt::Display for IdentityError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NameEmpty => f.write_str("a node needs a name"),
             Self::NameTooLong { bytes, limit } => write!(f, "the name has {bytes} bytes, the limit is {limit}"),

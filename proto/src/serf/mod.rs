@@ -53,7 +53,7 @@ pub use self::query::{QueryError, Question, RespondError};
 pub use self::snapshot::{AfterLeave, Record, Replay, Snapshot};
 pub use self::tags::Tags;
 pub use self::vivaldi::{LatencyFilter, Vivaldi};
-use crate::broadcast::{Offer, Tiers, transmit_limit};
+use crate::broadcast::{Offer, Tiers, Turn, transmit_limit};
 use crate::config::Config;
 use crate::core::{Core, Notification};
 use crate::envelope::Packer;
@@ -126,10 +126,10 @@ impl Serf {
             departing: BTreeMap::new(),
             early: VecDeque::new(),
             early_bytes: 0,
-            intents: Tiers::new(),
+            intents: Tiers::new(Turn::Newest),
             intents_queued: 0,
             leaves_sent: 0,
-            events: Tiers::new(),
+            events: Tiers::new(Turn::Oldest),
             ring: Ring::default(),
             event_min: 0,
             queries: Queries::new(),

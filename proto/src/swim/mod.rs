@@ -40,7 +40,7 @@ use self::rows::{Row, Rows};
 pub(crate) use self::sync::MERGE_FAILED;
 use self::takeover::Takeover;
 use self::verdict::{About, Claim, Verdict, judge};
-use crate::broadcast::Tiers;
+use crate::broadcast::{Tiers, Turn};
 use crate::core::{Core, HeardFrom, Notification};
 use crate::event::Event;
 use crate::roster::{Holder, Identity, MemberIdx, Name, canonical};
@@ -92,7 +92,7 @@ impl Swim {
             counts: [0; 4],
             troubles: BTreeMap::new(),
             cases: Cases::default(),
-            queue: Tiers::new(),
+            queue: Tiers::new(Turn::Newest),
             queued: 0,
             awareness: Awareness::new(core.cfg.awareness_max_multiplier),
             order: ProbeOrder::new(),

@@ -66,7 +66,7 @@ fn measure(attack: Attack, rounds: u32) -> Result<String, ConfigError> {
         nodes: NODES,
         seed: 1,
         threads: 1,
-        config: Config::new(Options::lan())?,
+        config: Config::new(Options::lan().hashicorp_pace())?,
         mixed_codecs: false,
         model: model.expect("1 ms is above zero and below 20 ms"),
         has_checks: false,

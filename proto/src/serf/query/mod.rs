@@ -20,7 +20,7 @@ pub(super) use self::collect::{Asked, Purpose};
 use self::receive::Open;
 use self::ring::Ring;
 pub(super) use self::size::{key_response_bytes, longest, response_bytes};
-use crate::broadcast::Tiers;
+use crate::broadcast::{Tiers, Turn};
 use crate::event::QueryId;
 use crate::limits::PACKET_BYTES_MAX;
 use crate::time::Instant;
@@ -52,7 +52,7 @@ impl Queries {
             ring: Ring::new(),
             open: BTreeMap::new(),
             asked: BTreeMap::new(),
-            queue: Tiers::new(),
+            queue: Tiers::new(Turn::Oldest),
             searched: None,
             time_min: 0,
             newest: 0,
