@@ -272,6 +272,8 @@ impl<N: Net> Serf<N> {
             health_score: node.health_score(),
             streams_live: node.streams_live(),
             streams_unfinished_bytes: node.streams_unfinished_bytes(),
+            snapshot_failing: shared.files.snapshot.as_ref().is_some_and(SnapshotWriter::is_failing),
+            complaints: node.complaints().count(),
             address_missing: shared.counters.address_missing.load(Ordering::Relaxed),
             usage: node.usage(),
             datagrams_lost: shared.mail.lost(),

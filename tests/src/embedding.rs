@@ -268,8 +268,12 @@ pub async fn handlers_from_the_start_see_the_first_event_and_all_of_one_name_are
 
 /// Services that are nothing but a node.
 pub async fn whoever_waits_is_told_of_the_leave_or_the_stop<N: Net>() {
+    fn may_be_spawned<T: Send>(future: T) -> T {
+        future
+    }
     let [a, b] = pair::<N>(["a", "b"]).await;
-    let mut waiting = pin!(a.wait());
+    drop((may_be_spawned(a.leave()), may_be_spawned(a.shutdown())));
+    let mut waiting = pin!(may_be_spawned(a.wait()));
     assert!(poll_once(&mut waiting).await.is_none(), "it runs");
     let report = soon::<N, _>(a.leave()).await.unwrap();
     assert_eq!(soon::<N, _>(waiting).await, End::Left(report));

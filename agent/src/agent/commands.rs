@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serf_tokio::serf_proto::{Pattern, PatternError};
-use serf_tokio::{CommandError, ForceLeaveError, KeyOperation, NodeState, SetTagsError, UserEventError};
+use serf_tokio::{CommandError, ForceLeaveError, KeyOperation, LeaveError, NodeState, SetTagsError, UserEventError};
 
 use super::events::member;
 use super::setup::announced;
@@ -248,7 +248,10 @@ impl Agent {
     pub(super) async fn leave(&self) -> Result<(), String> {
         self.log.info("agent", "requesting graceful leave from Serf");
         let left = self.serf.leave().await;
-        left.map(drop).map_err(|_| "Leave called after Shutdown".into())
+        left.map(drop).map_err(|error| match error {
+            LeaveError::Stopped => "Leave called after Shutdown".into(),
+            error => error.to_string(),
+        })
     }
 }
 

@@ -82,6 +82,8 @@ enum Stop {
     NameLost,
     /// Nobody answered its joins.
     NobodyAnswers,
+    /// Its node has ended by itself.
+    NodeEnded,
 }
 
 impl Agent {

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serf_tokio::Serf;
+use serf_tokio::{End, Serf};
 use tokio::sync::{Mutex, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -82,6 +82,7 @@ async fn live(config: Config, args: &[OsString], log: &Arc<Log>) -> Result<bool,
         log.info("serf", format_args!("Attempting re-join to previously known node: {name}: {addr}"));
     }
     let (agent, stop) = Agent::new(&config, serf, Arc::clone(log));
+    tokio::spawn(end_with_node(Arc::clone(&agent)));
     tokio::spawn(events::pump(Arc::clone(&agent), events, previous));
     if let Some(mdns) = &config.mdns {
         let found = discovery::start(&agent, mdns, config.replay_on_join);
@@ -132,6 +133,17 @@ async fn live(config: Config, args: &[OsString], log: &Arc<Log>) -> Result<bool,
         log.error("agent", "The agent has ended because another node has its name; names must be unique");
     }
     Ok(ended_well)
+}
+
+/// Ends the agent when its node has ended for a reason of its own.
+async fn end_with_node(agent: Arc<Agent>) {
+    match agent.serf.wait().await {
+        End::Left(_) | End::ShutDown => {}
+        end => {
+            agent.log.error("serf", end);
+            agent.stop(Stop::NodeEnded);
+        }
+    }
 }
 
 /// The next signal that ends.
@@ -244,7 +256,9 @@ impl Agent {
         if self.serf.state() != serf_tokio::NodeState::Left {
             self.log.warn("serf", "Shutdown without a Leave");
         }
-        _ = timeout(SHUTDOWN_TIMEOUT, self.serf.shutdown()).await;
+        if let Ok(Err(why)) = timeout(SHUTDOWN_TIMEOUT, self.serf.shutdown()).await {
+            self.log.error("serf", why);
+        }
         self.scripts.start_what_waits().await;
         self.log.info("agent", "shutdown complete");
     }

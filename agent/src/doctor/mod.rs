@@ -15,9 +15,9 @@ use std::io;
 use std::net::{Ipv6Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
-use serf_tokio::serf_proto::Seed;
 use serf_tokio::serf_proto::envelope::{EnvelopeConfig, Keyring, Label};
 use serf_tokio::serf_proto::wire::swim::State;
+use serf_tokio::serf_proto::{Seed, Versions};
 
 use self::exchange::{Exchange, View};
 use self::packets::Pings;
@@ -88,6 +88,7 @@ impl Examination {
             }
         }
         if let Some(view) = view {
+            judge_versions(&mut report, view);
             judge_view(&mut report, view);
         }
         if let Some(options) = &self.local {
@@ -134,6 +135,31 @@ impl Examination {
     }
 }
 
+/// Whether the protocol versions let a node of this program in: of every live member, since a join through any of them asks all.
+fn judge_versions(report: &mut Report, view: &View) {
+    let ours = Versions::HASHICORP;
+    let live = || view.members.iter().filter(|member| matches!(member.state, State::Alive | State::Suspect));
+    let odd = live().find_map(|member| {
+        let what = ours.incompatible(member.versions).or_else(|| member.versions.incompatible(ours))?;
+        Some((member, what.is_delegate))
+    });
+    let Some((member, is_delegate)) = odd else {
+        return report.ok("versions", format!("{} live members speak what Serf's nodes understand", live().count()));
+    };
+    let of = |versions: Versions| match is_delegate {
+        true => (versions.delegate_min(), versions.delegate_max()),
+        false => (versions.protocol_min(), versions.protocol_max()),
+    };
+    let (layer, name) = (if is_delegate { "delegate" } else { "protocol" }, member.name.escape_debug());
+    let ((min, max), (least, most)) = (of(member.versions), of(ours));
+    let mut found = format!("{name} speaks {layer} versions {min} to {max}, Serf needs {least} to {most}");
+    if is_delegate && max == 0 {
+        found.push_str(": it is no Serf node");
+    }
+    let advice = "No Serf node can join while it is a member. Upgrade it, or give the address of a Serf node.";
+    report.failed("versions", found, advice);
+}
+
 /// What the node says of its cluster. Wall clocks are never sent; what members share are Lamport clocks.
 fn judge_view(report: &mut Report, view: &View) {
     let [alive, suspect, dead, left] =
@@ -171,3 +197,36 @@ fn fresh_seed() -> Seed {
 
 /// How many names are given as examples.
 const NAMES_MAX: usize = 5;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn versions(of: &[[u8; 6]]) -> Report {
+        let member = |(at, versions): (u8, &[u8; 6])| exchange::Seen {
+            name: format!("n{at}"),
+            addr: SocketAddr::from(([10, 0, 0, at], 7946)),
+            state: State::Alive,
+            versions: Versions::from_bytes(*versions),
+        };
+        let mut report = Report::default();
+        judge_versions(&mut report, &View { members: (1..).zip(of).map(member).collect(), clocks: None });
+        report
+    }
+
+    #[test]
+    fn a_node_through_which_no_serf_node_can_join_is_not_well() {
+        const SERF: [u8; 6] = [1, 5, 2, 2, 5, 5];
+        let found = |of: &[[u8; 6]]| {
+            let report = versions(of);
+            (report.is_healthy(), report.findings[0].found.clone())
+        };
+        assert!(found(&[SERF, [1, 5, 2, 2, 6, 5], [1, 4, 2, 2, 4, 4]]).0);
+        let alertmanager = "n2 speaks delegate versions 0 to 0, Serf needs 2 to 5: it is no Serf node";
+        assert_eq!(found(&[SERF, [1, 5, 2, 0, 0, 0]]), (false, alertmanager.into()));
+        let newer = "n1 speaks delegate versions 6 to 9, Serf needs 2 to 5";
+        assert_eq!(found(&[[1, 5, 2, 6, 9, 9]]), (false, newer.into()));
+        let strict = "n1 speaks protocol versions 3 to 5, Serf needs 1 to 5";
+        assert_eq!(found(&[[3, 5, 3, 2, 5, 5]]), (false, strict.into()));
+    }
+}

@@ -71,7 +71,8 @@ pub struct Options {
     /// Packets are filled up to this size. Default 1400 bytes.
     pub packet_bytes: u32,
     /// The cluster's name. Packets and streams with another, or with none, are dropped; it keeps clusters apart that
-    /// share addresses. At most 255 bytes; default none. HashiCorp's nodes know labels since memberlist 0.3.
+    /// share addresses, or that get each other's addresses as time passes: without a label or a key only the names of members
+    /// that are looked for at an old address do, and an address that is given for a join is asked whichever node is there. At most 255 bytes; default none. HashiCorp's nodes know labels since memberlist 0.3.
     pub label: String,
     /// Something outside takes the label off what comes in, and puts it on what goes out of others: what still has one
     /// is dropped. Default false.

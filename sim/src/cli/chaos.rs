@@ -226,8 +226,8 @@ fn print_hostile(hostile: &Hostile) {
     let attacks: Vec<String> = hostile.attacks.iter().map(|(name, count)| format!("{count} {name}")).collect();
     println!("Hostile members: {worlds}. What they knew: {}", attacks.join(", "));
     println!(
-        "Their {datagrams} datagrams of {bytes_in} bytes were answered at once with {bytes_out} bytes; at worst {worst_in} of a \
-         stranger with {worst_out}"
+        "Their {datagrams} datagrams of {bytes_in} bytes were answered at once with {bytes_out} bytes; at worst {worst_in} with \
+         {worst_out} to strangers"
     );
     if let Some(bytes) = hostile.heap_bytes_a_node_max {
         println!("The most that a world's heap grew by during an attack: {bytes} bytes a node");

@@ -68,7 +68,7 @@ impl Attacker {
     }
 
     pub(super) fn invent(&mut self, sight: Sight<'_>) {
-        let count = (100 << self.luck.below(6)).min(self.ghosts);
+        let count = (100 << self.luck.below(8)).min(self.ghosts);
         let is_long = self.luck.below(2) == 0;
         let names: Vec<String> = (0..count).map(|n| ghost(self.ghosts - n, is_long)).collect();
         self.ghosts -= count;
