@@ -150,6 +150,14 @@ pub const QUERY_PATTERNS_LARGE_MAX: usize = 2;
 /// Characters in the wide sets of all expressions of one query that ignore case. Ours, as for filters.
 pub const QUERY_PATTERNS_WIDE_MAX: usize = PATTERN_WIDE_CHARS_MAX;
 
+/// Units of work for expressions of others that may be compiled at once: one for a small expression, and one more for every 16
+/// operators or two wide sets, eight for a large one. Ours: a packet may hold hundreds of queries. For what is beyond a query is
+/// for nobody, and counted; expressions that were compiled a short while ago cost nothing.
+pub const PATTERN_UNITS_BURST: u32 = 64;
+
+/// How many of these units come back, a second. Ours: about 2 % of a slow processor.
+pub const PATTERN_UNITS_PER_SEC: u32 = 256;
+
 /// How long a query can be answered. Ours: serf has no bound, and a query of a year takes a place among those under way for a year. A
 /// question with more is refused; a query with more is answered until then.
 pub const QUERY_TIMEOUT_MAX: Duration = Duration::from_secs(3600);
