@@ -140,7 +140,7 @@ fn judge_versions(report: &mut Report, view: &View) {
     let ours = Versions::HASHICORP;
     let live = || view.members.iter().filter(|member| matches!(member.state, State::Alive | State::Suspect));
     let found = live().find_map(|member| {
-        let (theirs, name) = (member.versions, member.name.escape_debug());
+        let (theirs, name) = (member.versions, &member.name);
         if let Some(what) = ours.incompatible(theirs) {
             let (layer, (min, max)) = layer(theirs, what.is_delegate);
             let (least, most) = what.understood;

@@ -6,6 +6,7 @@ use core::fmt::{self, Write as _};
 use core::time::Duration;
 
 use super::{ComplaintKind, Episode};
+use crate::roster::acts;
 use crate::stats::DropReason;
 use crate::time::Instant;
 
@@ -173,12 +174,11 @@ struct Quoted<'a>(&'a str);
 
 impl fmt::Display for Quoted<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.chars().try_for_each(|char| {
-            // Besides those that control a terminal: those that turn the direction of writing.
-            let controls = char.is_control()
-                || matches!(char, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-            if controls { write!(f, "{}", char.escape_debug()) } else { f.write_char(char) }
-        })
+        self.0.chars().try_for_each(
+            |char| {
+                if acts(char) { write!(f, "{}", char.escape_debug()) } else { f.write_char(char) }
+            },
+        )
     }
 }
 

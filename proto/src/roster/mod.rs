@@ -15,8 +15,8 @@ use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 
 pub use self::directory::Directory;
-pub(crate) use self::identity::canonical;
 pub use self::identity::{Identity, IdentityError, Name, Peer};
+pub(crate) use self::identity::{acts, canonical};
 use crate::limits::{MEMBERS_BYTES_MAX, MEMBERS_MAX};
 use crate::wire::Announced;
 use crate::wire::swim::PeerRef;
