@@ -54,6 +54,9 @@ impl<'a> Peace<'a> {
     pub(super) fn examine(&mut self, is_hostile: bool) {
         self.weigh();
         self.world.run_for(self.bounds.heal() + Bounds::exorcism(self.started, self.world.ghosts(), self.config));
+        if is_hostile {
+            self.world.run_for(self.bounds.direct(self.started));
+        }
         self.agree();
         self.weigh();
         if is_hostile {
