@@ -13,6 +13,13 @@ pub(crate) struct Budget {
     bytes_max: usize,
 }
 
+/// How full something is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Level {
+    pub(crate) bytes: usize,
+    pub(crate) bytes_max: usize,
+}
+
 /// Bytes of a [`Budget`] that are taken until this is dropped.
 #[derive(Debug)]
 pub(crate) struct Room {
@@ -24,6 +31,11 @@ impl Budget {
     /// A budget of this many bytes.
     pub(crate) fn new(bytes_max: usize) -> Arc<Self> {
         Arc::new(Self { used: AtomicUsize::new(0), bytes_max })
+    }
+
+    /// How many bytes are taken, and how many there are.
+    pub(crate) fn level(&self) -> Level {
+        Level { bytes: self.used.load(Ordering::Relaxed), bytes_max: self.bytes_max }
     }
 
     /// Takes `bytes`, or `None` when fewer are left.
@@ -50,6 +62,7 @@ mod tests {
         let first = budget.take(9).expect("9 of 10");
         assert!(budget.take(2).is_none(), "one above the bound");
         let second = budget.take(1).expect("at the bound");
+        assert_eq!(budget.level(), Level { bytes: 10, bytes_max: 10 });
         assert!(budget.take(1).is_none() && budget.take(usize::MAX).is_none());
         drop(first);
         assert!(budget.take(10).is_none());

@@ -44,11 +44,13 @@ mod time;
 mod timer;
 pub mod wire;
 
+pub use bytes;
 pub use complaints::{Complaint, ComplaintKind};
 pub use config::{CodecChoice, Config, ConfigError, Options};
 pub use event::{
     Event, JoinId, JoinReport, KeyAnswer, KeyOperation, KeyReport, LeaveReport, Member, MemberEvent, MemberEventKind,
-    MembersEvent, NameVerdict, NameVote, Query, QueryId, QueryReport, SeedFailure, SeedFailureCause, Status, UserEvent,
+    MembersEvent, NameVerdict, NameVote, Query, QueryId, QueryReport, SeedFailure, SeedFailureCause, Status,
+    UnknownWord, UserEvent,
 };
 pub use input::Input;
 pub use node::{

@@ -14,20 +14,13 @@ use serf_proto::KeyringChange;
 use serf_proto::envelope::{Key, KeyError};
 
 use crate::driver::Shared;
+use crate::error::{StartError, system_words};
 use crate::lock;
 use crate::net::Net;
 use crate::replace::{lock_file, replace};
 
-/// Reads a keyring file, for [`encrypt_keys`](serf_proto::Options::encrypt_keys): the primary key first, at least one.
-///
-/// ```no_run
-/// use serf_runtime::{Options, read_keyring_file};
-///
-/// let path = "/etc/serf/keyring.json";
-/// let mut options = Options { keyring_file: Some(path.into()), ..Options::lan("web-1") };
-/// options.protocol.encrypt_keys = read_keyring_file(path)?;
-/// # Ok::<(), serf_runtime::KeyringFileError>(())
-/// ```
+/// Reads a keyring file: the primary key first, at least one. A node does this by itself with its
+/// [`keyring_file`](crate::Options::keyring_file).
 ///
 /// # Errors
 ///
@@ -79,7 +72,7 @@ pub enum KeyringFileError {
 impl fmt::Display for KeyringFileError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Read(error) => write!(f, "the keyring file cannot be read: {error}"),
+            Self::Read(error) => write!(f, "the keyring file cannot be read: {}", system_words(error)),
             Self::Malformed => f.write_str("the keyring file is no JSON list of strings"),
             Self::Key { at, error } => write!(f, "number {at} in the keyring file is no key: {error}"),
             Self::Empty => f.write_str("there is no key in the keyring file"),
@@ -87,7 +80,35 @@ impl fmt::Display for KeyringFileError {
     }
 }
 
-impl core::error::Error for KeyringFileError {}
+impl core::error::Error for KeyringFileError {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            Self::Read(error) => error.source(),
+            Self::Key { error, .. } => error.source(),
+            Self::Malformed | Self::Empty => None,
+        }
+    }
+}
+
+/// The keys that a node starts with: those of the file, which has every change that members have made, or, when there is none yet,
+/// those that were `given`. HashiCorp's library only writes the file and HashiCorp's agent only reads keys from it; here one setting
+/// does both, so that a node with a keyring never starts in the clear, nor with keys that its cluster no longer has.
+///
+/// # Errors
+///
+/// When the file is there and cannot be used, or is not there and no keys are `given`.
+pub(crate) fn keys_at_start(path: &Path, given: Vec<Key>) -> Result<Vec<Key>, StartError> {
+    match read_keyring_file(path) {
+        Err(KeyringFileError::Read(error)) if error.kind() == io::ErrorKind::NotFound && !given.is_empty() => Ok(given),
+        Err(source) => Err(StartError::Keyring { path: path.to_owned(), source }),
+        Ok(keys) => {
+            if !given.iter().all(|key| keys.contains(key)) {
+                tracing::warn!(path = %path.display(), "the keyring has other keys than encrypt_keys; those of the keyring are used");
+            }
+            Ok(keys)
+        }
+    }
+}
 
 /// A running node's keyring file: the node's end. It never waits for the disk.
 #[derive(Debug)]
@@ -191,7 +212,7 @@ impl Work {
             Ok(file) => self.file = Some(file),
             Err(error) => {
                 self.errors.fetch_add(1, Ordering::Relaxed);
-                let path = self.path.display();
+                let (path, error) = (self.path.display(), system_words(&error));
                 tracing::error!(%path, %error, "the keyring cannot be written: keys will be lost");
                 return Err(format!("Failed to write keyring file: {path}: {error}"));
             }
@@ -234,7 +255,8 @@ mod tests {
         let path = scratch("keyring-bad");
         assert!(matches!(read_keyring_file(&path), Err(KeyringFileError::Read(_))));
         type Check = fn(&KeyringFileError) -> bool;
-        let cases: [(&str, Check); 4] = [
+        let cases: [(&str, Check); 5] = [
+            ("", |error| matches!(error, KeyringFileError::Malformed)),
             ("[]", |error| matches!(error, KeyringFileError::Empty)),
             ("{}", |error| matches!(error, KeyringFileError::Malformed)),
             ("[1]", |error| matches!(error, KeyringFileError::Malformed)),

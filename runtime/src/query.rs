@@ -179,7 +179,7 @@ impl<N: Net> Serf<N> {
     ///
     /// # Errors
     ///
-    /// When the query is too large, a filter cannot be used, too many queries are under way, or the node is leaving or stopped.
+    /// When the query is too large, a filter cannot be used, too many queries are under way, or the node is stopped.
     pub fn query(&self, question: &Question<'_>) -> Result<QueryStream, CommandError<QueryError>> {
         let shared = self.shared();
         let ender = Ender::of(self);

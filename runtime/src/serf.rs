@@ -4,6 +4,7 @@ use core::fmt;
 use core::net::SocketAddr;
 use core::sync::atomic::Ordering;
 use core::time::Duration;
+use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 
@@ -19,7 +20,7 @@ use crate::error::{CommandError, LeaveError, NotWritten, StartError};
 use crate::events::Events;
 use crate::handlers::Handlers;
 use crate::joining::{join_until_found, rejoin_until_found};
-use crate::keyring_file::KeyringFile;
+use crate::keyring_file::{KeyringFile, keys_at_start};
 use crate::net::Net;
 use crate::options::Options;
 use crate::query::{Responder, replied_to};
@@ -55,8 +56,8 @@ impl<N: Net> Serf<N> {
     ///
     /// # Errors
     ///
-    /// When the options do not go together, the address cannot be listened on, there is none to advertise, another node uses the
-    /// same files, or the caller does not run on the runtime. Nothing is left behind.
+    /// When the options do not go together, the address cannot be listened on, there is none to advertise, the snapshot or the keyring
+    /// cannot be used or another node uses it, or the caller does not run on the runtime. Nothing is left behind.
     pub fn start(options: Options) -> Result<Self, StartError> {
         Self::start_on(N::current().map_err(StartError::Runtime)?, options)
     }
@@ -88,14 +89,19 @@ impl<N: Net> Serf<N> {
     /// As [`start`](Self::start).
     pub fn start_with_events_on(net: N, options: Options) -> Result<(Self, Events), StartError> {
         let keeps = options.snapshot.is_some();
+        let encrypt_keys = match &options.keyring_file {
+            Some(path) => keys_at_start(path, options.protocol.encrypt_keys)?,
+            None => options.protocol.encrypt_keys,
+        };
         let protocol = serf_proto::Options {
+            encrypt_keys,
             snapshot: keeps || options.protocol.snapshot,
             keyring_kept: options.keyring_file.is_some(),
             ..options.protocol
         };
         let config = Arc::new(Config::new(protocol).map_err(StartError::Config)?);
         let mut entropy = [0; 32];
-        getrandom::fill(&mut entropy).map_err(StartError::Entropy)?;
+        getrandom::fill(&mut entropy).map_err(|error| StartError::Entropy(io::Error::other(error.to_string())))?;
         let seed = Seed::from_bytes(entropy);
         let sockets = socket::bind(address::of_both_kinds(options.bind))?;
         let bound = sockets.addr;
@@ -272,6 +278,8 @@ impl<N: Net> Serf<N> {
             health_score: node.health_score(),
             streams_live: node.streams_live(),
             streams_unfinished_bytes: node.streams_unfinished_bytes(),
+            snapshot_failing: shared.files.snapshot.as_ref().is_some_and(SnapshotWriter::is_failing),
+            complaints: node.complaints().count(),
             address_missing: shared.counters.address_missing.load(Ordering::Relaxed),
             usage: node.usage(),
             datagrams_lost: shared.mail.lost(),
@@ -341,11 +349,16 @@ impl<N: Net> Serf<N> {
 /// Speaking.
 impl<N: Net> Serf<N> {
     /// Sends a user event to every member, ourselves included. With `coalesce`, receivers may take only the newest of several
-    /// events of this name.
+    /// events of this name. A node that leaves, or has left, still sends as long as it runs.
+    ///
+    /// Events that one node sends shortly after each other arrive in that order as a rule, but gossip does not promise it: packets
+    /// get lost and are made up for later, and a large burst reaches members by several ways. What depends on the order should look
+    /// at [`ltime`](crate::UserEvent::ltime), which grows with every event that a node has seen or sent, or put all into one event.
+    /// HashiCorp's nodes send the newest first.
     ///
     /// # Errors
     ///
-    /// When it is too large, or the node is leaving or stopped.
+    /// When it is too large, or the node is stopped.
     pub fn user_event(&self, name: &str, payload: &[u8], coalesce: bool) -> Result<(), CommandError<UserEventError>> {
         self.command(|engine, now, out| engine.node.user_event(now, name, payload, coalesce, out))
     }
@@ -364,7 +377,7 @@ impl<N: Net> Serf<N> {
     ///
     /// # Errors
     ///
-    /// When they take more than 512 bytes, or the node is leaving or stopped.
+    /// When they take more than 512 bytes, or the node has begun to leave or is stopped.
     pub fn set_tags(&self, tags: &Tags) -> Result<(), CommandError<SetTagsError>> {
         self.command(|engine, now, out| engine.node.set_tags(now, tags, out))
     }
@@ -398,7 +411,7 @@ impl<N: Net> Serf<N> {
     ///
     /// # Errors
     ///
-    /// When the name is our own or nobody's, or the node is leaving or stopped.
+    /// When the name is our own or nobody's, or the node is stopped.
     pub fn force_leave(&self, name: &str, prune: bool) -> Result<(), CommandError<ForceLeaveError>> {
         self.command(|engine, now, out| engine.node.force_leave(now, name, prune, out))
     }

@@ -1,7 +1,7 @@
 //! The snapshot's file. What its lines mean, and when it is to be compacted, is the protocol's business
 //! ([`Snapshot`]); here is a thread that writes them, so that no disk ever holds up a node.
 
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use core::time::Duration;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -12,7 +12,7 @@ use std::time::Instant;
 use async_channel::{Receiver, Sender};
 use serf_proto::{AfterLeave, Record, Snapshot};
 
-use crate::error::NotWritten;
+use crate::error::{NotWritten, system_words};
 use crate::lock;
 use crate::replace::{beside, lock_file, replace};
 
@@ -38,7 +38,13 @@ impl Opened {
         if replay.intact_bytes < contents.len() {
             file.set_len(replay.intact_bytes as u64)?;
         }
-        let log = Log { path: path.to_owned(), file, bytes: replay.intact_bytes as u64, compact_not_before: None };
+        let log = Log {
+            path: path.to_owned(),
+            file,
+            bytes: replay.intact_bytes as u64,
+            compact_not_before: None,
+            trouble: None,
+        };
         Ok(Self { snapshot: replay.snapshot, log })
     }
 }
@@ -57,6 +63,8 @@ struct Desk {
     state: Mutex<State>,
     changed: Condvar,
     errors: AtomicU64,
+    /// Whether the last attempt to write failed.
+    is_failing: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -86,7 +94,12 @@ impl SnapshotWriter {
     pub(crate) fn start(opened: Opened) -> io::Result<Self> {
         let Opened { snapshot, log } = opened;
         let state = State { snapshot, lines: String::new(), whole_at: None, waiting: Vec::new(), is_closed: false };
-        let desk = Arc::new(Desk { state: Mutex::new(state), changed: Condvar::new(), errors: AtomicU64::new(0) });
+        let desk = Arc::new(Desk {
+            state: Mutex::new(state),
+            changed: Condvar::new(),
+            errors: AtomicU64::new(0),
+            is_failing: AtomicBool::new(false),
+        });
         let (alive, ended) = async_channel::bounded(1);
         let theirs = Arc::clone(&desk);
         let thread = std::thread::Builder::new().name("serf-snapshot".to_owned()).spawn(move || {
@@ -145,6 +158,11 @@ impl SnapshotWriter {
         self.desk.changed.notify_one();
     }
 
+    /// Whether the file cannot be written at this time.
+    pub(crate) fn is_failing(&self) -> bool {
+        self.desk.is_failing.load(Ordering::Relaxed)
+    }
+
     /// How often writing failed.
     pub(crate) fn errors(&self) -> u64 {
         self.desk.errors.load(Ordering::Relaxed)
@@ -162,21 +180,25 @@ impl Desk {
     fn write_all(&self, mut log: Log) -> Result<(), NotWritten> {
         loop {
             let Job { lines, whole, waiting, is_last } = self.next_job();
-            let written = match whole {
-                Some(whole) => log.replace(&whole),
+            let written = match &whole {
+                Some(whole) => log.replace(whole),
                 None => log.append(&lines),
             };
             let synced = if waiting.is_empty() && !is_last { Ok(()) } else { log.file.sync_all() };
             let done = written.and(synced).map_err(|error| {
-                self.note_error(&log, &error);
+                self.note_error(&mut log, &error, false);
                 let mut state = lock(&self.state);
                 state.lines = String::new();
                 state.whole_at = Some(Instant::now() + PAUSE_AFTER_ERROR);
-                NotWritten { path: log.path.clone(), why: error.to_string() }
+                NotWritten { path: log.path.clone(), why: system_words(&error) }
             });
             match &done {
-                Ok(()) if !is_last => self.compact(&mut log),
-                Ok(()) => {}
+                Ok(()) => {
+                    self.note_written(&mut log, whole.is_some());
+                    if !is_last {
+                        self.compact(&mut log);
+                    }
+                }
                 Err(not_written) => waiting.iter().for_each(|it| _ = it.try_send(not_written.clone())),
             }
             drop(waiting);
@@ -227,16 +249,54 @@ impl Desk {
         drop(state);
         if let Err(error) = log.replace(&whole) {
             // The old file is whole: it goes on growing, and that is tried again later.
-            self.note_error(log, &error);
+            self.note_error(log, &error, true);
             log.compact_not_before = Some(Instant::now() + PAUSE_AFTER_ERROR);
             lock(&self.state).lines.insert_str(0, &lines);
+        } else {
+            self.note_written(log, true);
         }
     }
 
-    fn note_error(&self, log: &Log, error: &io::Error) {
+    /// Counts an error. The log has a line for the first, and for those that follow at growing pauses.
+    fn note_error(&self, log: &mut Log, error: &io::Error, in_compaction: bool) {
         self.errors.fetch_add(1, Ordering::Relaxed);
-        tracing::error!(path = %log.path.display(), %error, "the snapshot cannot be written; will try again");
+        self.is_failing.store(true, Ordering::Relaxed);
+        let (path, why, now) = (log.path.display(), system_words(error), Instant::now());
+        let Some(trouble) = &mut log.trouble else {
+            tracing::error!("Failed to update snapshot: {path}: {why}: it is tried again every {PAUSE_AFTER_ERROR:?}");
+            log.trouble = Some(Trouble { since: now, errors: 1, told_at: now, pause: LOG_PAUSE_LEAST, in_compaction });
+            return;
+        };
+        trouble.errors += 1;
+        trouble.in_compaction |= in_compaction;
+        if now - trouble.told_at >= trouble.pause {
+            let (errors, secs) = (trouble.errors, (now - trouble.since).as_secs());
+            tracing::error!("Failed to update snapshot: {path}: {why}: still, {errors} times in {secs} s");
+            (trouble.told_at, trouble.pause) = (now, (trouble.pause * 2).min(LOG_PAUSE_MAX));
+        }
     }
+
+    /// The file could be written: whole, or by lines that were appended. That lines can be appended does not say that the file
+    /// can be replaced.
+    fn note_written(&self, log: &mut Log, is_whole: bool) {
+        if let Some(trouble) = log.trouble.take_if(|trouble| is_whole || !trouble.in_compaction) {
+            self.is_failing.store(false, Ordering::Relaxed);
+            let (errors, secs) = (trouble.errors, trouble.since.elapsed().as_secs());
+            tracing::warn!("The snapshot {} is written again, after {errors} errors in {secs} s", log.path.display());
+        }
+    }
+}
+
+/// The file cannot be written, since some time.
+#[derive(Debug)]
+struct Trouble {
+    since: Instant,
+    errors: u64,
+    told_at: Instant,
+    /// How long the log says nothing after its last line.
+    pause: Duration,
+    /// Whether it is replacing the file that failed.
+    in_compaction: bool,
 }
 
 /// The file itself.
@@ -246,6 +306,7 @@ struct Log {
     file: File,
     bytes: u64,
     compact_not_before: Option<Instant>,
+    trouble: Option<Trouble>,
 }
 
 impl Log {
@@ -271,6 +332,12 @@ const COMPACTED: &str = ".compact";
 
 /// How many bytes wait for the disk before only what they come to is remembered.
 const LINES_BYTES_MAX: usize = 1024 * 1024;
+
+/// The log has the second line about a file that cannot be written after this time; each further pause is twice as long.
+const LOG_PAUSE_LEAST: Duration = Duration::from_secs(60);
+
+/// The longest of these pauses.
+const LOG_PAUSE_MAX: Duration = Duration::from_secs(3600);
 
 /// How long after an error the file is written anew (`snapshotErrorRecoveryInterval` in serf).
 const PAUSE_AFTER_ERROR: Duration = Duration::from_secs(30);
@@ -395,9 +462,10 @@ mod tests {
         let writer = SnapshotWriter::start(opened).unwrap();
         writer.append(&alive(1));
         synced(&writer);
-        assert_eq!(writer.errors(), 1);
+        assert_eq!((writer.errors(), writer.is_failing()), (1, true));
         writer.append(&alive(2));
         ended(&writer);
+        assert!(!writer.is_failing(), "it was written whole");
         assert_eq!(Opened::read(&scratch.file(), AfterLeave::Forget).unwrap().snapshot.alive().count(), 2);
     }
 

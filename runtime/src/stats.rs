@@ -22,11 +22,16 @@ pub struct Stats {
     pub streams_unfinished_bytes: usize,
     /// Whether the host has lost the address that the node chose to announce, so that nobody can reach it.
     pub address_missing: bool,
+    /// Whether the snapshot cannot be written at this time: a restart would not know what happened since.
+    pub snapshot_failing: bool,
+    /// Peers that the log complains of and has not seen the end of; see [`Serf::complaints`](crate::Serf::complaints).
+    pub complaints: usize,
     /// How full the collections are that others fill.
     pub usage: Vec<Usage>,
     /// Packets lost because the socket, and then the queue before it, had no room.
     pub datagrams_lost: u64,
-    /// Sending, receiving or accepting that failed; each is also a `tracing` event.
+    /// Sending, receiving or accepting that failed. The log has a line for the first of each peer, not for each; see
+    /// [`Serf::complaints`](crate::Serf::complaints).
     pub socket_errors: u64,
     /// Writing the snapshot or the keyring file that failed. Each is also a `tracing` event; the snapshot is tried again.
     pub file_errors: u64,
@@ -88,6 +93,10 @@ impl Stats {
         ));
         let help = "Whether the host has lost the address that the node announces: 0 is well.";
         gauges.push(Metric::plain("address_missing", help, u64::from(self.address_missing)));
+        let help = "Whether the snapshot cannot be written at this time: 0 is well.";
+        gauges.push(Metric::plain("snapshot_failing", help, u64::from(self.snapshot_failing)));
+        let help = "Peers that the log complains of and has not seen the end of: 0 is well.";
+        gauges.push(Metric::plain("complaints", help, self.complaints as u64));
         gauges.extend(Usage::gauges(usage));
         gauges.into_iter()
     }
@@ -116,11 +125,13 @@ mod tests {
             handler_panics: 7,
             streams_unfinished_bytes: 8,
             address_missing: true,
+            snapshot_failing: true,
+            complaints: 10,
         };
         let all: Vec<Metric> = stats.counters().chain(stats.gauges()).collect();
         let names: BTreeSet<_> = all.iter().map(|metric| (metric.name, metric.label)).collect();
         assert_eq!(names.len(), all.len());
         let values: BTreeSet<u64> = all.iter().map(|metric| metric.value).collect();
-        assert_eq!(values, (0..=9).collect());
+        assert_eq!(values, (0..=10).collect());
     }
 }

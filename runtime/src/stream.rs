@@ -104,8 +104,9 @@ impl<N: Net> Work<N> {
                 Ok(())
             };
             if let Err(error) = or(self.carry(&stream), give_up).await {
+                let error = system_words(&error);
                 tracing::debug!(stream = self.id.number(), %error, "a stream failed");
-                self.tell_failed(&system_words(&error));
+                self.tell_failed(&error);
             }
         }
         self.shared.stream_over(self.id);
@@ -129,8 +130,8 @@ impl<N: Net> Work<N> {
                 Some(stream)
             }
             Err(error) => {
-                tracing::debug!(%to, %error, "cannot open a stream");
                 let words = system_words(&error);
+                tracing::debug!(%to, error = words, "cannot open a stream");
                 self.shared.lock().dials.failed(to, error);
                 self.tell_failed(&words);
                 None

@@ -67,6 +67,8 @@ pub(crate) struct Outlet {
     pub(crate) datagrams: u64,
     /// Their bytes, without the 28 bytes of IP and UDP headers.
     pub(crate) datagram_bytes: u64,
+    /// Of these, what went to addresses of no live member, while a datagram of the attacker's is handled.
+    pub(crate) stranger_bytes: Option<u64>,
     caused: u32,
 }
 
@@ -92,7 +94,14 @@ impl Cell {
             backlog: None,
             wake_at: Instant::MAX,
             digest: Digest::default(),
-            outlet: Outlet { luck, free_at: Instant::ZERO, datagrams: 0, datagram_bytes: 0, caused: 0 },
+            outlet: Outlet {
+                luck,
+                free_at: Instant::ZERO,
+                datagrams: 0,
+                datagram_bytes: 0,
+                stranger_bytes: None,
+                caused: 0,
+            },
             ends: Ends::default(),
             fallen: FallenMembers::default(),
             witness: Witness::default(),

@@ -85,7 +85,7 @@ impl Scene<'_> {
             }
             Event::QueryEnded(report) => self.ask_the_silent(cell, report),
             Event::Keys(report) => self.note_keys(cell, report),
-            Event::NameVote(vote) if vote.verdict == NameVerdict::Lost => {
+            Event::NameVote(vote) if vote.verdict == NameVerdict::Lost && self.shared.names_kept => {
                 let (for_us, against) = (vote.for_us, vote.against);
                 self.report(Some(Finding::VotedOut { for_us, against }));
             }

@@ -4,7 +4,7 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 use bytes::Bytes;
-use serf_proto::{Instant, StreamId};
+use serf_proto::{Instant, Node, StreamId};
 
 use crate::addressing::node_at;
 use crate::cell::Cell;
@@ -31,6 +31,11 @@ impl Scene<'_> {
         let outlet = &mut cell.outlet;
         outlet.datagrams += 1;
         outlet.datagram_bytes += bytes.len() as u64;
+        if let Some(said) = &mut outlet.stranger_bytes
+            && !cell.node.as_ref().is_some_and(|node| is_member(node, to))
+        {
+            *said += bytes.len() as u64;
+        }
         match node_at(to, self.shared.hosts) {
             Some(target) => self.dispatch(cell, target, || What::Datagram(bytes.clone())),
             None => self.tally.drop_datagram(NetDrop::NoHost),
@@ -154,6 +159,11 @@ impl Scene<'_> {
         let key = cell.outlet.key(self.host, at);
         self.post.send(Happening { key, target, what });
     }
+}
+
+/// Whether a member that the node knows, in whatever status, listens at this address.
+fn is_member(node: &Node, addr: SocketAddr) -> bool {
+    node.members().any(|member| member.addr() == addr)
 }
 
 /// What one write to a socket takes at the most.

@@ -158,11 +158,12 @@ impl Shard {
     /// Delivers a datagram of the attacker's and weighs what the node sends at once because of it.
     fn suffer(&mut self, shared: &Shared, local: usize, host: u32, key: Key, forged: &(SocketAddr, Bytes)) {
         let (from, bytes) = forged;
-        let is_stranger = self.cells[local].node.as_ref().is_some_and(|node| !is_member(node, *from));
         let before = self.cells[local].outlet.datagram_bytes;
+        self.cells[local].outlet.stranger_bytes = Some(0);
         self.deliver(shared, local, host, key, *from, bytes);
-        let said = self.cells[local].outlet.datagram_bytes - before;
-        self.tally.hostile.count(bytes.len() as u64, said, is_stranger);
+        let outlet = &mut self.cells[local].outlet;
+        let to_strangers = outlet.stranger_bytes.take().unwrap_or_default();
+        self.tally.hostile.count(bytes.len() as u64, outlet.datagram_bytes - before, to_strangers);
     }
 
     fn segment(&mut self, shared: &Shared, local: usize, host: u32, key: Key, segment: Segment) {
@@ -471,11 +472,6 @@ const fn scene<'a>(shared: &'a Shared, post: &'a mut Post, tally: &'a mut Tally,
 /// The recorder, if it watches `node`.
 fn watching(recorder: &mut Option<Recorder>, node: u32) -> Option<&mut Recorder> {
     recorder.as_mut().filter(|recorder| recorder.node == node)
-}
-
-/// Whether a member that is alive listens at this address.
-fn is_member(node: &Node, addr: SocketAddr) -> bool {
-    node.members().any(|member| member.addr() == addr && member.status() == Status::Alive)
 }
 
 /// What does not wait for a stalled process to go on.

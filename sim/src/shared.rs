@@ -26,6 +26,8 @@ pub(crate) struct Shared {
     pub(crate) network: Network,
     pub(crate) truth: Truth,
     pub(crate) goal: Goal,
+    /// Whether no node may lose its name: none is ever out of reach, where an attacker could take it over.
+    pub(crate) names_kept: bool,
     /// The name of the user events that are counted.
     pub(crate) listened_for: Option<Box<str>>,
     /// Whom nodes join through that were given nobody.
@@ -113,6 +115,7 @@ impl Shared {
             network: Network::new(model, hosts, &seed.child(CHILD_PLACES)),
             truth: Truth::new(nodes),
             goal: Goal::none(Instant::ZERO),
+            names_kept: false,
             listened_for: None,
             converged_disk: Disk::of(everybody.map(alive)),
             contacts: Contacts::Earlier,

@@ -74,18 +74,16 @@ pub(crate) struct Echo {
     pub(crate) bytes_in: u64,
     /// How many bytes nodes sent within the same calls.
     pub(crate) bytes_out: u64,
-    /// The datagram from a stranger's address that was answered with the most bytes a byte: its bytes, and the answers'.
+    /// The datagram that was answered with the most bytes a byte to addresses of no member: its bytes, and the answers'.
     pub(crate) worst: (u64, u64),
 }
 
 impl Echo {
-    pub(crate) fn count(&mut self, bytes_in: u64, bytes_out: u64, is_stranger: bool) {
+    pub(crate) fn count(&mut self, bytes_in: u64, bytes_out: u64, to_strangers: u64) {
         self.datagrams += 1;
         self.bytes_in += bytes_in;
         self.bytes_out += bytes_out;
-        if is_stranger {
-            self.note((bytes_in, bytes_out));
-        }
+        self.note((bytes_in, to_strangers));
     }
 
     pub(crate) fn merge(&mut self, other: &Self) {

@@ -369,6 +369,13 @@ impl World {
 
     // What chaos uses.
 
+    /// How many members a node knows, and how many bytes a push/pull takes at the least to tell them.
+    pub(crate) fn members_weight(&self, node: u32) -> (usize, usize) {
+        let Some(node) = self.node(node) else { return (0, 0) };
+        let told = |member: serf_proto::Member| member.name().len() + member.peer().meta().len() + STATE_BYTES;
+        node.members().fold((0, 0), |(known, sum), member| (known + 1, sum + told(member)))
+    }
+
     /// Starts the process of the hostile host, which joins the cluster if it `joins`, and attacks the first `victims` nodes
     /// when it is told to.
     pub(crate) fn start_hostile(&mut self, victims: u32, joins: bool) {
@@ -380,6 +387,17 @@ impl World {
         if joins {
             self.command(host, Command::Join { contacts: vec![0] });
         }
+    }
+
+    /// From now on it is wrong when a node is told to give up its name.
+    pub(crate) const fn expect_names_kept(&mut self) {
+        self.shared.names_kept = true;
+    }
+
+    /// How many members the attacker has invented.
+    pub(crate) fn ghosts(&self) -> u32 {
+        let attacker = self.shared.hostile().and_then(|host| self.cell(host).attacker.as_ref());
+        attacker.map_or(0, |attacker| attacker.ghosts_invented())
     }
 
     /// What the hostile host would send in one round of an attack.
@@ -720,6 +738,9 @@ impl World {
         })
     }
 }
+
+/// A member in a push/pull besides its name and its metadata: keys, address, incarnation, versions.
+const STATE_BYTES: usize = 80;
 
 /// The name of the events of [`Fault::Event`].
 pub(crate) const LOAD: &str = "load";

@@ -6,7 +6,7 @@ use serf_proto::{Config, Options};
 use sim::{ChaosOptions, ChaosReport, Fault, Hostility, chaos};
 
 fn run(seed: u64) -> ChaosReport {
-    let config = Config::new(Options::lan()).expect("the profile is valid");
+    let config = Config::new(Options::lan().hashicorp_pace()).expect("the profile is valid");
     let faults_time = Duration::from_secs(120);
     chaos(
         seed,

@@ -3,10 +3,10 @@
 use core::time::Duration;
 
 use serf_proto::{Config, Options};
-use sim::{Attack, ChaosOptions, ChaosReport, Hostility, chaos};
+use sim::{Attack, ChaosOptions, ChaosReport, Finding, Hostility, chaos};
 
 fn run(seed: u64, hostility: Hostility, threads: u32) -> ChaosReport {
-    let config = Config::new(Options::lan()).expect("the profile is valid");
+    let config = Config::new(Options::lan().hashicorp_pace()).expect("the profile is valid");
     let faults_time = Duration::from_secs(120);
     chaos(seed, &ChaosOptions { nodes_min: 4, nodes_max: 20, threads, faults_time, config, hostility, trace: None })
 }
@@ -61,6 +61,15 @@ fn what_is_longer_than_any_honest_event_is_not_kept() {
 }
 
 #[test]
-fn members_that_do_not_exist_keep_no_one_out_and_fill_no_memory() {
+fn members_that_do_not_exist_are_given_up_and_keep_no_one_out() {
     survives(Attack::Ghosts, &[1, 2, 3, 8]);
+}
+
+#[test]
+fn members_that_do_not_exist_are_never_more_than_a_push_pull_can_tell() {
+    for seed in [1, 3, 5] {
+        let report = run(seed, Hostility::Only(Attack::Hordes), 1);
+        let too_large = report.violations.iter().find(|v| matches!(v.finding, Finding::ContentTooLarge { .. }));
+        assert_eq!(too_large, None, "seed {seed}");
+    }
 }

@@ -42,6 +42,8 @@ macro_rules! embedding_tests {
             a_second_node_with_the_same_files_is_refused_until_the_first_is_shut_down
             a_node_finds_the_members_that_it_was_started_with_whenever_they_come
             who_leaves_is_seen_to_leave
+            nodes_that_leave_at_once_do_not_wait_for_each_other
+            events_sent_at_once_arrive_in_that_order
             who_is_dropped_without_leaving_is_seen_to_fail_and_can_be_forced_out
             fifty_nodes_in_one_process_find_each_other
             a_slow_subscriber_is_told_and_can_resync_and_holds_nobody_up
@@ -66,6 +68,7 @@ macro_rules! embedding_tests {
             a_query_is_acknowledged_and_answered_and_ends_early
             all_answers_of_a_query_come_together_if_they_are_wanted_so
             a_query_reaches_only_those_that_its_filters_meet
+            a_question_is_built_of_variables_and_kept
             a_query_may_be_abandoned_and_an_answer_may_be_late
             a_slow_reader_of_replies_loses_the_oldest_and_never_the_report
             a_join_goes_on_until_somebody_is_there
@@ -73,6 +76,7 @@ macro_rules! embedding_tests {
             members_know_how_far_they_are_apart
             keys_are_exchanged_by_the_whole_cluster_and_kept_in_files
             a_keyring_file_that_cannot_be_written_is_told_to_whoever_changes_keys
+            a_node_with_a_keyring_file_starts_with_the_keys_in_it_and_never_in_the_clear
             nodes_without_the_key_are_not_let_in
             a_node_that_crashed_rejoins_by_itself_and_is_told_no_event_twice
             a_torn_snapshot_still_leads_back
@@ -394,8 +398,45 @@ pub async fn who_leaves_is_seen_to_leave<N: Net>() {
     assert!(report.complete);
     assert_eq!(a.state(), NodeState::Left);
     assert_eq!(wait_for::<N>(&mut events, MemberEventKind::Leave, "a").await.status(), Status::Left);
-    assert_eq!(a.user_event("late", b"", false), Err(CommandError::Refused(UserEventError::Leaving)));
+    a.user_event("late", b"", false).unwrap();
+    assert_eq!(user_events::<N>(&mut events, 1).await, ["late"], "as long as the node runs it speaks");
     assert!(matches!(a.join(&at(&b)).await, Err(JoinError::Leaving)));
+}
+
+/// A whole cluster is stopped.
+pub async fn nodes_that_leave_at_once_do_not_wait_for_each_other<N: Net>() {
+    // The timeout that they would wait for is longer than the test.
+    let patient = |name| {
+        let mut options = options(name);
+        options.protocol.broadcast_timeout = Duration::from_secs(300);
+        Serf::<N>::start(options).unwrap()
+    };
+    let [a, b, c] = ["a", "b", "c"].map(patient);
+    for node in [&b, &c] {
+        soon::<N, _>(node.join(&at(&a))).await.unwrap();
+    }
+    for node in [&a, &b, &c] {
+        until(node, |members| count(members, Status::Alive) == 3).await;
+    }
+    let (first, (second, third)) = soon::<N, _>(zip(a.leave(), zip(b.leave(), c.leave()))).await;
+    for report in [first, second, third] {
+        assert!(report.unwrap().complete);
+    }
+}
+
+/// The order of a loop.
+pub async fn events_sent_at_once_arrive_in_that_order<N: Net>() {
+    let [a, b] = pair::<N>(["a", "b"]).await;
+    let mut events = b.events();
+    let names: Vec<String> = (0..50).map(|n| format!("event-{n}")).collect();
+    for name in &names {
+        a.user_event(name, b"", false).unwrap();
+    }
+    let heard = user_events::<N>(&mut events, 50).await;
+    let place = |heard: &String| names.iter().position(|name| name == heard).unwrap();
+    // A probe that is due just then takes some along, before the others.
+    let swapped = heard.windows(2).filter(|pair| place(&pair[0]) > place(&pair[1])).count();
+    assert!(swapped <= 1, "{heard:?}");
 }
 
 /// A crash, and what an operator does about it.
@@ -815,6 +856,22 @@ async fn next_query<N: Net>(events: &mut Events) -> Query {
     }
 }
 
+/// Filters that come from elsewhere.
+pub async fn a_question_is_built_of_variables_and_kept<N: Net>() {
+    let a = Serf::<N>::start(Options { tags: Tags::from([("role", "db")]), ..options("a") }).unwrap();
+    let (role, names) = (String::from("^db$"), vec![String::from("a"), String::from("b")]);
+    let borrowed = Question::new("q").of_tags(&[("role", &role)]).of_nodes(&names);
+    let kept: Question<'static> = names.iter().cloned().fold(Question::new(String::from("q")), Question::with_node);
+    let kept = kept.with_tag("role", role.clone()).with_payload(b"now".to_vec());
+    a.handle(Handlers::new().on_query("q", |query| async move { Some(query.payload.to_vec()) }));
+    for (question, answer) in [(&borrowed, &b""[..]), (&kept, b"now")] {
+        let answers = soon::<N, _>(a.query(question).unwrap().answers()).await.unwrap();
+        assert_eq!(answers.responses["a"], answer);
+    }
+    let other = kept.clone().with_tag("role", "^web$");
+    assert!(soon::<N, _>(a.query(&other).unwrap().answers()).await.unwrap().responses.is_empty(), "all must match");
+}
+
 /// Askers and answerers that lose interest.
 pub async fn a_query_may_be_abandoned_and_an_answer_may_be_late<N: Net>() {
     let [a, b] = pair::<N>(["a", "b"]).await;
@@ -959,9 +1016,7 @@ pub async fn keys_are_exchanged_by_the_whole_cluster_and_kept_in_files<N: Net>()
     let names = ["a", "b", "c"];
     let start = |name: &str| {
         let file = scratch.file(name);
-        let mut options = secret(name, &read_keyring_file(&file).unwrap());
-        options.keyring_file = Some(file);
-        Serf::<N>::start(options).unwrap()
+        Serf::<N>::start(Options { keyring_file: Some(file), ..options(name) }).unwrap()
     };
     names.iter().for_each(|name| write_keyring_file(scratch.file(name), &[key(1)]).unwrap());
     let nodes = names.map(start);
@@ -994,6 +1049,33 @@ pub async fn keys_are_exchanged_by_the_whole_cluster_and_kept_in_files<N: Net>()
 }
 
 /// A disk that does not take what it is given.
+pub async fn a_node_with_a_keyring_file_starts_with_the_keys_in_it_and_never_in_the_clear<N: Net>() {
+    let scratch = Scratch::new("keyring-read");
+    let file = scratch.file("keyring");
+    let with_file = |given: &[Key]| Options { keyring_file: Some(file.clone()), ..secret("a", given) };
+    let missing = Serf::<N>::start(with_file(&[])).unwrap_err();
+    assert!(matches!(missing, StartError::Keyring { .. }), "{missing:?}");
+    let first = Serf::<N>::start(with_file(&[key(1)])).unwrap();
+    assert_eq!(first.keys(), [key(1)], "those to begin with");
+    assert!(soon::<N, _>(first.install_key(&key(2))).await.unwrap().is_done());
+    assert!(soon::<N, _>(first.use_key(&key(2))).await.unwrap().is_done());
+    assert!(soon::<N, _>(first.remove_key(&key(1))).await.unwrap().is_done());
+    soon::<N, _>(first.shutdown()).await.unwrap();
+    for given in [&[][..], &[key(1)], &[key(2)], &[key(3), key(2)]] {
+        let again = Serf::<N>::start(with_file(given)).unwrap();
+        assert_eq!(again.keys(), [key(2)], "what the cluster has agreed on since");
+        soon::<N, _>(again.shutdown()).await.unwrap();
+    }
+    for text in ["", "[]", "{}", "[\"AQ==\"]"] {
+        std::fs::write(&file, text).unwrap();
+        for given in [&[][..], &[key(1)]] {
+            let refused = Serf::<N>::start(with_file(given)).unwrap_err();
+            assert!(refused.to_string().starts_with("cannot use the keyring "), "{text}: {refused}");
+        }
+    }
+}
+
+/// Keyrings that cannot be kept.
 pub async fn a_keyring_file_that_cannot_be_written_is_told_to_whoever_changes_keys<N: Net>() {
     let scratch = Scratch::new("keyring-lost");
     let directory = scratch.file("gone");

@@ -250,6 +250,7 @@ impl Agent {
         let left = self.serf.leave().await;
         left.map(drop).map_err(|error| match error {
             LeaveError::Stopped => "Leave called after Shutdown".into(),
+            // It has left; the next start does not know.
             error => error.to_string(),
         })
     }

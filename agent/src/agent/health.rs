@@ -39,6 +39,9 @@ impl Agent {
         if stats.address_missing {
             return Some("this host has no longer the address that the agent announces");
         }
+        if stats.snapshot_failing {
+            return Some("the snapshot cannot be written");
+        }
         let now = Sight::of(&stats);
         let before = self.health.0.lock().unwrap_or_else(PoisonError::into_inner).replace(now)?;
         let others = || self.serf.members().iter().filter(|member| member.status() == Status::Alive).count() > 1;

@@ -146,7 +146,7 @@ fn why(error: JoinError, encrypted: bool) -> String {
 }
 
 /// The same for the log, where a record is a line.
-fn one_line(why: &str) -> String {
+pub(super) fn one_line(why: &str) -> String {
     why.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 

@@ -56,10 +56,9 @@ impl Agent {
         if least_bytes(query) > limit as usize {
             return Err(format!("query exceeds limit of {limit} bytes"));
         }
-        let nodes: Vec<&str> = query.filter_nodes.iter().map(String::as_str).collect();
-        let tags: Vec<(&str, &str)> =
-            query.filter_tags.iter().flatten().map(|(k, v)| (k.as_str(), v.as_str())).collect();
-        let question = Question::new(&query.name).with_payload(payload).of_nodes(&nodes).of_tags(&tags);
+        let question = Question::new(&query.name).with_payload(payload).of_nodes(&query.filter_nodes);
+        let tags = query.filter_tags.iter().flatten();
+        let question = tags.fold(question, |question, (tag, expr)| question.with_tag(tag, expr));
         let question = question.relayed(query.relay_factor).for_at_most(timeout.clamp(TIMEOUT_LEAST, TIMEOUT_MAX));
         let question = if query.request_ack { question.with_acks() } else { question };
         match self.serf.query(&question) {
@@ -134,4 +133,4 @@ const TIMEOUT_LEAST: Duration = Duration::from_nanos(1);
 
 /// How long answers are collected at the most; a longer time is cut. A node keeps 1024 queries at a time, and nobody can ask while they
 /// are open.
-const TIMEOUT_MAX: Duration = Duration::from_secs(3600);
+const TIMEOUT_MAX: Duration = serf_tokio::serf_proto::limits::QUERY_TIMEOUT_MAX;

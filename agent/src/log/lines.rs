@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::budget::{Budget, Room};
+use crate::budget::{self, Budget, Room};
 
 /// Lines on their way to an output that may block: a terminal that is stopped, a pipe that nobody reads. The queue is bounded in
 /// lines and in bytes.
@@ -39,6 +39,11 @@ impl Lines {
     pub(super) fn push(&self, line: String) -> bool {
         let room = self.budget.take(line.len());
         room.is_some_and(|room| self.queue.try_send(Line::Text(line, room)).is_ok())
+    }
+
+    /// How much waits to be written.
+    pub(super) fn level(&self) -> budget::Level {
+        self.budget.level()
     }
 
     /// Waits until all is written, but not for long.

@@ -11,6 +11,7 @@ use super::format::{Format, Line as Record};
 use super::lines::{LINES_MAX, Lines};
 use super::syslog::Syslog;
 use super::{FollowerId, Level, LogRing, record};
+use crate::budget;
 use crate::quote::{shown, start_of};
 
 /// The agent's log and output.
@@ -162,6 +163,11 @@ impl Log {
     /// Prints lines so from now on. Followers and syslog get text all the same.
     pub fn set_format(&self, format: Format) {
         self.lock().format = format;
+    }
+
+    /// How much waits for a reader of the output.
+    pub(crate) fn waiting(&self) -> budget::Level {
+        self.lines.level()
     }
 
     /// How many lines nobody read in time, since the start.

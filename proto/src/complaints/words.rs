@@ -67,7 +67,7 @@ impl Line {
 /// What is wrong, and with which peer. Without an end of sentence.
 fn headline(kind: ComplaintKind, episode: &Episode) -> String {
     let (from, whom) = (Source(episode), Whom(episode));
-    let detail = episode.detail.escape_debug();
+    let detail = Quoted(&episode.detail);
     match kind {
         ComplaintKind::Refused(DropReason::NotForUs) if episode.detail.is_empty() => {
             format!("Got ping for unexpected node {from}")
@@ -149,7 +149,7 @@ impl fmt::Display for Source<'_> {
             None => return f.write_str("from many addresses"),
         }
         match &self.0.member {
-            Some(name) => write!(f, " ({})", name.escape_debug()),
+            Some(name) => write!(f, " ({})", Quoted(name)),
             None => Ok(()),
         }
     }
@@ -161,10 +161,24 @@ struct Whom<'a>(&'a Episode);
 impl fmt::Display for Whom<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (&self.0.member, self.0.peer) {
-            (Some(name), Some(peer)) => write!(f, "{} ({peer})", name.escape_debug()),
+            (Some(name), Some(peer)) => write!(f, "{} ({peer})", Quoted(name)),
             (None, Some(peer)) => write!(f, "{peer}"),
             (_, None) => f.write_str("many members"),
         }
+    }
+}
+
+/// What a peer said: control characters must not reach a terminal.
+struct Quoted<'a>(&'a str);
+
+impl fmt::Display for Quoted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.chars().try_for_each(|char| {
+            // Besides those that control a terminal: those that turn the direction of writing.
+            let controls = char.is_control()
+                || matches!(char, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+            if controls { write!(f, "{}", char.escape_debug()) } else { f.write_char(char) }
+        })
     }
 }
 

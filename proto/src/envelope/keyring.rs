@@ -34,13 +34,29 @@ impl Key {
         Ok(key)
     }
 
-    /// Reads the form in which people write keys: base64 with its padding, as `serf keygen` prints it.
+    /// A new key of 32 bytes, as `serf keygen` makes it. It is the operating system's randomness; no [`Node`](crate::Node) asks for any.
+    ///
+    /// # Errors
+    ///
+    /// When the operating system gives none.
+    #[cfg(feature = "getrandom")]
+    pub fn generate() -> Result<Self, EntropyError> {
+        let mut key = Self { bytes: [0; KEY_BYTES_MAX], len: KEY_BYTES_MAX };
+        getrandom::fill(&mut key.bytes).map_err(|_| EntropyError)?;
+        Ok(key)
+    }
+
+    /// Reads the form in which people write keys: base64 with its padding, as `serf keygen` prints it. Line breaks are passed over, as
+    /// Go's decoder does.
     ///
     /// # Errors
     ///
     /// When it is not base64, or of another length than a key has.
     pub fn from_base64(text: &str) -> Result<Self, KeyError> {
-        let mut bytes = BASE64_STANDARD.decode(text).map_err(|_| KeyError::Base64)?;
+        let mut text: Vec<u8> = text.bytes().filter(|byte| !matches!(byte, b'\r' | b'\n')).collect();
+        let bytes = BASE64_STANDARD.decode(&text);
+        text.zeroize();
+        let mut bytes = bytes.map_err(|_| KeyError::Base64)?;
         let key = Self::new(&bytes);
         bytes.zeroize();
         key
@@ -54,6 +70,22 @@ impl Key {
     /// The secret.
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes[..self.len]
+    }
+}
+
+impl core::str::FromStr for Key {
+    type Err = KeyError;
+
+    fn from_str(text: &str) -> Result<Self, KeyError> {
+        Self::from_base64(text)
+    }
+}
+
+impl TryFrom<&[u8]> for Key {
+    type Error = KeyError;
+
+    fn try_from(bytes: &[u8]) -> Result<Self, KeyError> {
+        Self::new(bytes)
     }
 }
 
@@ -92,6 +124,21 @@ impl fmt::Display for KeyError {
 }
 
 impl core::error::Error for KeyError {}
+
+/// The operating system gives no randomness.
+#[cfg(feature = "getrandom")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EntropyError;
+
+#[cfg(feature = "getrandom")]
+impl fmt::Display for EntropyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the operating system gives no randomness for a key")
+    }
+}
+
+#[cfg(feature = "getrandom")]
+impl core::error::Error for EntropyError {}
 
 /// The keys in use. The first one, the primary, seals; all of them open. An empty ring means no encryption.
 #[derive(Clone, Debug, Default)]

@@ -90,11 +90,12 @@ impl Node {
         Ok(id)
     }
 
-    /// Sends a user event to every member, ourselves included.
+    /// Sends a user event to every member, ourselves included. A node that leaves or has left still sends, as long as it runs (so does
+    /// serf's `UserEvent`, which asks for no state): a farewell of the application must not fail because ours has begun.
     ///
     /// # Errors
     ///
-    /// When the event is too large, the node has begun to leave, or its clock is at its end.
+    /// When the event is too large, or the node's clock is at its end.
     pub fn user_event(
         &mut self,
         now: Instant,
@@ -103,9 +104,6 @@ impl Node {
         coalesce: bool,
         out: &mut Outbox,
     ) -> Result<(), UserEventError> {
-        if self.leaving != Leaving::No {
-            return Err(UserEventError::Leaving);
-        }
         self.enter(now);
         let payload_max = self.user_event_payload_max(name);
         let sent = self.serf.user_event(&mut self.core, name, payload, coalesce);
@@ -150,7 +148,7 @@ impl Node {
     ///
     /// # Errors
     ///
-    /// When the name is ours or nobody's, the node has begun to leave, or its clock is at its end.
+    /// When the name is ours or nobody's, or the node's clock is at its end.
     pub fn force_leave(
         &mut self,
         now: Instant,
@@ -158,9 +156,6 @@ impl Node {
         prune: bool,
         out: &mut Outbox,
     ) -> Result<(), ForceLeaveError> {
-        if self.leaving != Leaving::No {
-            return Err(ForceLeaveError::Leaving);
-        }
         if self.local().name() == name {
             return Err(ForceLeaveError::Ourselves);
         }
@@ -206,8 +201,6 @@ pub enum JoinError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum UserEventError {
-    /// The node has begun to leave.
-    Leaving,
     /// Name and payload, or the event as HashiCorp's nodes encode it, exceed the limit.
     TooLarge {
         /// The size.
@@ -241,8 +234,6 @@ pub enum SetTagsError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ForceLeaveError {
-    /// The node has begun to leave.
-    Leaving,
     /// The name is our own; [`Node::leave`] is for that.
     Ourselves,
     /// No node can have this name: it is empty, or too long.
@@ -282,7 +273,6 @@ impl fmt::Display for JoinError {
 impl fmt::Display for UserEventError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Leaving => f.write_str(LEAVING),
             Self::TooLarge { bytes, limit, payload_max: Some(payload_max) } => write!(
                 f,
                 "the user event takes {bytes} bytes, the limit is {limit}; with this name its payload may have {payload_max}"
@@ -307,7 +297,6 @@ impl fmt::Display for SetTagsError {
 impl fmt::Display for ForceLeaveError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Leaving => f.write_str(LEAVING),
             Self::Ourselves => f.write_str("a node does not force itself to leave; it leaves"),
             Self::Nobody { bytes, limit } => {
                 write!(f, "no node has a name of {bytes} bytes, they have from 1 to {limit}")

@@ -3,7 +3,6 @@
 use core::time::Duration;
 
 use super::Node;
-use super::leave::Leaving;
 use crate::event::{KeyOperation, QueryId};
 use crate::outbox::Outbox;
 use crate::serf::{KeysError, QueryError, Question, RespondError};
@@ -15,16 +14,14 @@ impl Node {
     /// Members are told by gossip. As they come, their acknowledgements and answers are
     /// [`Event::QueryAck`](crate::Event::QueryAck) and [`Event::QueryResponse`](crate::Event::QueryResponse);
     /// [`Event::QueryEnded`](crate::Event::QueryEnded) follows when everybody who can has answered, at the latest at the
-    /// deadline. Datagrams get lost: who did not answer may not have been reached, or has been and its answer was lost.
+    /// deadline. Datagrams get lost: who did not answer may not have been reached, or has been and its answer was lost. A node that
+    /// leaves or has left still asks, as long as it runs, as serf's does.
     ///
     /// # Errors
     ///
     /// When the query or its timeout is too large, it has too many filters or one that cannot be used, too many queries are under
-    /// way, the node has begun to leave, or its clock is at its end.
+    /// way, or the node's clock is at its end.
     pub fn query(&mut self, now: Instant, question: &Question<'_>, out: &mut Outbox) -> Result<QueryId, QueryError> {
-        if self.leaving != Leaving::No {
-            return Err(QueryError::Leaving);
-        }
         self.enter(now);
         let asked = self.serf.query(&mut self.core, question);
         self.settle(out);
@@ -72,9 +69,6 @@ impl Node {
         relay_factor: u8,
         out: &mut Outbox,
     ) -> Result<QueryId, KeysError> {
-        if self.leaving != Leaving::No {
-            return Err(KeysError::Query(QueryError::Leaving));
-        }
         self.enter(now);
         let asked = self.serf.ask_keys(&mut self.core, operation, key, relay_factor);
         self.settle(out);

@@ -4,12 +4,14 @@ mod bounds;
 mod clocks;
 mod complaints;
 mod coordinates;
+mod ghosts;
 mod identity;
 mod joins;
 mod names;
 mod policies;
 mod queries;
 mod records;
+mod strangers;
 mod streams;
 mod why;
 
@@ -294,6 +296,32 @@ fn a_user_event_reaches_everybody_exactly_once() {
 }
 
 #[test]
+fn events_that_one_node_sends_at_once_arrive_in_that_order_at_every_member() {
+    let (ours, theirs) = (Options::lan(), Options::lan().hashicorp_pace());
+    for (nodes, options, count) in
+        [(2, &theirs, 50), (2, &theirs, 400), (2, &ours, 50), (3, &ours, 50), (5, &ours, 200), (2, &ours, 1000)]
+    {
+        let mut cluster = Cluster::new(nodes);
+        for at in 0..nodes {
+            cluster.start(at, options.clone());
+        }
+        for at in 1..nodes {
+            cluster.command(at, |node, now, out| node.join(now, &[addr(0)], OldEvents::Deliver, out)).unwrap();
+        }
+        // Not when a probe is due, which would take some of them along.
+        cluster.run(Duration::from_millis(5500));
+        let names: Vec<String> = (0..count).map(|n| format!("event-{n}")).collect();
+        for name in &names {
+            cluster.command(0, |node, now, out| node.user_event(now, name, b"", false, out)).unwrap();
+        }
+        cluster.run(Duration::from_secs(20));
+        for at in 0..nodes {
+            assert!(cluster.user_events(at) == names, "node {at} of {nodes}: {:?}", cluster.user_events(at));
+        }
+    }
+}
+
+#[test]
 fn a_member_that_crashes_is_failed_everywhere_within_the_bound() {
     let mut cluster = Cluster::joined(5);
     cluster.nodes[4] = None;
@@ -385,6 +413,42 @@ fn a_leave_that_runs_out_of_time_is_not_complete_and_says_how_far_it_came() {
     cluster.run(Duration::from_millis(5));
     let Some(Event::LeftCluster(report)) = cluster.events[2].last() else { panic!() };
     assert!(!report.complete && report.intents_sent < 4, "{report:?}");
+}
+
+#[test]
+fn members_that_leave_at_once_or_nearly_so_do_not_wait_for_each_other_and_see_no_failure() {
+    for (count, apart) in [(2, 0), (2, 300), (2, 900), (2, 1700), (3, 0), (3, 400), (5, 0), (5, 100), (12, 0), (12, 50)]
+    {
+        let mut cluster = Cluster::joined(count);
+        for at in 0..count {
+            cluster.command(at, |node, now, out| node.leave(now, out)).unwrap();
+            cluster.run(Duration::from_millis(apart));
+        }
+        cluster.run(Duration::from_millis(4000 - apart));
+        for at in 0..count {
+            let left = |event: &Event| matches!(event, Event::LeftCluster(report) if report.complete);
+            assert!(cluster.events[at].iter().any(left), "node {at} of {count}, {apart} ms apart, still waits");
+            if apart > 800 || count > 3 {
+                // The first have left by then and hear no intent; or a farewell comes by a shorter way than its intent.
+                continue;
+            }
+            let failures = (0..count).filter(|&of| cluster.member_events(at, of).contains(&MemberEventKind::Failed));
+            assert_eq!(failures.count(), 0, "node {at} of {count}, {apart} ms apart");
+        }
+    }
+}
+
+#[test]
+fn a_leave_whose_last_listener_fails_meanwhile_is_over_soon() {
+    let mut cluster = Cluster::joined(2);
+    let patient = Duration::from_secs(60);
+    cluster.start(0, Options { broadcast_timeout: patient, retransmit_mult: 30, ..Options::lan() });
+    cluster.command(0, |node, now, out| node.join(now, &[addr(1)], OldEvents::Deliver, out)).unwrap();
+    cluster.run(Duration::from_secs(5));
+    cluster.command(0, |node, now, out| node.leave(now, out)).unwrap();
+    cluster.nodes[1] = None;
+    cluster.run(Duration::from_secs(20));
+    assert_eq!(cluster.nodes[0].as_ref().unwrap().state(), NodeState::Left);
 }
 
 #[test]

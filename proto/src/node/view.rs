@@ -3,15 +3,18 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use serde::Serialize;
+
 use super::{Node, NodeState};
 use crate::event::Member;
+use crate::limits::MEMBERS_BYTES_MAX;
 use crate::roster::Peer;
 use crate::serf::Coordinate;
 use crate::stats::{Stats, Usage};
 use crate::time::Instant;
 
 /// A node's Lamport clocks.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Clocks {
     /// Of join and leave intents.
@@ -23,7 +26,7 @@ pub struct Clocks {
 }
 
 /// How many broadcasts wait to be gossiped.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct QueueDepths {
     /// Members whose state others are to be told.
@@ -37,7 +40,7 @@ pub struct QueueDepths {
 }
 
 /// How many members a node knows.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct MemberCounts {
     /// In any status, ourselves included.
@@ -121,7 +124,9 @@ impl Node {
 
     /// How full the collections are that others fill, each with its limit.
     pub fn usage(&self) -> Vec<Usage> {
-        self.serf.usage(&self.core)
+        let mut usage = self.serf.usage(&self.core);
+        usage.push(Usage::new("members_bytes", self.core.roster.used(), MEMBERS_BYTES_MAX));
+        usage
     }
 
     /// How many exchanges on streams are under way.

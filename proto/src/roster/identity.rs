@@ -2,7 +2,11 @@
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
+use core::fmt;
 use core::net::SocketAddr;
+
+use serde::ser::SerializeStruct as _;
+use serde::{Serialize, Serializer};
 
 use crate::limits::{META_BYTES_MAX, NAME_BYTES_MAX};
 use crate::wire::hashicorp::Announcement;
@@ -13,13 +17,14 @@ use crate::wire::{Versions, native};
 pub type Name = Arc<str>;
 
 /// Everything a member announces about itself, except its incarnation.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(PartialEq, Eq)]
 pub struct Peer {
     name: Name,
     addr: SocketAddr,
-    meta: Box<[u8]>,
     versions: Versions,
+    /// Ends with the metadata.
     record: Box<[u8]>,
+    meta_bytes: usize,
 }
 
 impl Peer {
@@ -28,9 +33,9 @@ impl Peer {
         Self {
             name,
             addr: peer.addr,
-            meta: peer.meta.into(),
             versions: peer.versions,
             record: native::encode_record(peer),
+            meta_bytes: peer.meta.len(),
         }
     }
 
@@ -56,7 +61,7 @@ impl Peer {
 
     /// The metadata as announced; for Serf the encoded tags.
     pub const fn meta(&self) -> &[u8] {
-        &self.meta
+        self.record.split_at(self.record.len() - self.meta_bytes).1
     }
 
     /// The protocol versions that the member understands and speaks.
@@ -73,11 +78,31 @@ impl Peer {
     pub(crate) fn announces(&self, fields: &Announcement<'_>) -> bool {
         let &Announcement { name, ip, port, meta, versions, .. } = fields;
         let address = ip == Some(self.addr.ip()) && port == self.addr.port();
-        address && versions == Some(self.versions) && *meta == *self.meta && *name == *self.name.as_bytes()
+        address && versions == Some(self.versions) && *meta == *self.meta() && *name == *self.name.as_bytes()
     }
 
     pub(crate) fn announced(&self) -> PeerRef<'_> {
-        PeerRef { name: &self.name, addr: self.addr, meta: &self.meta, versions: self.versions }
+        PeerRef { name: &self.name, addr: self.addr, meta: self.meta(), versions: self.versions }
+    }
+}
+
+/// Tags instead of their encoding, and nothing twice.
+impl fmt::Debug for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut peer = f.debug_struct("Peer");
+        peer.field("name", &self.name).field("addr", &self.addr);
+        peer.field("tags", &crate::Tags::decode(&self.meta)).field("versions", &self.versions).finish()
+    }
+}
+
+impl Serialize for Peer {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut peer = serializer.serialize_struct("Peer", 4)?;
+        peer.serialize_field("name", self.name())?;
+        peer.serialize_field("addr", &self.addr())?;
+        peer.serialize_field("tags", &crate::Tags::decode(&self.meta))?;
+        peer.serialize_field("versions", &self.versions)?;
+        peer.end()
     }
 }
 
@@ -176,8 +201,8 @@ pub enum IdentityError {
     },
 }
 
-impl core::fmt::Display for IdentityError {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+impl fmt::Display for IdentityError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NameEmpty => f.write_str("a node needs a name"),
             Self::NameTooLong { bytes, limit } => write!(f, "the name has {bytes} bytes, the limit is {limit}"),

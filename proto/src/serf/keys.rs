@@ -101,7 +101,7 @@ impl Serf {
         }
         let name = format!("_serf_{operation}");
         let payload = encode(core.codec_for_all(), &Message::KeyRequest(KeyRequest { key }));
-        let question = Question::new(&name).with_payload(&payload).relayed(relay_factor);
+        let question = Question::new(&name).with_payload(&*payload).relayed(relay_factor);
         let tally = KeyTally { operation, answers: Vec::new() };
         self.ask(core, &question, Purpose::Keys(tally)).map_err(KeysError::Query)
     }

@@ -11,15 +11,15 @@ impl Serf {
     /// Announces that we leave. Returns whether anybody is there to be told.
     pub(crate) fn leave(&mut self, core: &mut Core) -> bool {
         self.leaving = true;
-        let others_alive = self.others_alive();
+        let others_live = self.others_live();
         if let Ok(ltime) = self.clock.tick() {
             let me = core.roster.name(self.me);
             self.intent(core, &me, ltime, Intent::Leave { prune: false }, Via::Gossip);
         }
-        if !others_alive {
+        if !others_live {
             self.cancel_intent(self.me);
         }
-        others_alive
+        others_live
     }
 
     /// Whether every copy of our leave intent has been sent. There is none when our clock is at its end.
@@ -40,8 +40,10 @@ impl Serf {
         Ok(())
     }
 
-    /// Whether any other member is alive.
-    fn others_alive(&self) -> bool {
-        self.rows.iter().enumerate().any(|(idx, row)| idx != self.me.at() && row.status() == Some(Status::Alive))
+    /// Whether any other member is alive, even if it is about to leave. HashiCorp's: only if it stays; a member that leaves at the
+    /// same time is then told our farewell without the intent, and its handlers see a failure.
+    fn others_live(&self) -> bool {
+        let is_live = |status| matches!(status, Some(Status::Alive | Status::Leaving));
+        self.rows.iter().enumerate().any(|(idx, row)| idx != self.me.at() && is_live(row.status()))
     }
 }

@@ -53,7 +53,7 @@ pub use self::query::{QueryError, Question, RespondError};
 pub use self::snapshot::{AfterLeave, Record, Replay, Snapshot};
 pub use self::tags::Tags;
 pub use self::vivaldi::{LatencyFilter, Vivaldi};
-use crate::broadcast::{Offer, Tiers, transmit_limit};
+use crate::broadcast::{Offer, Tiers, Turn, transmit_limit};
 use crate::config::Config;
 use crate::core::{Core, Notification};
 use crate::envelope::Packer;
@@ -126,10 +126,10 @@ impl Serf {
             departing: BTreeMap::new(),
             early: VecDeque::new(),
             early_bytes: 0,
-            intents: Tiers::new(),
+            intents: Tiers::new(Turn::Newest),
             intents_queued: 0,
             leaves_sent: 0,
-            events: Tiers::new(),
+            events: Tiers::new(Turn::Oldest),
             ring: Ring::default(),
             event_min: 0,
             queries: Queries::new(),
@@ -223,8 +223,10 @@ impl Serf {
     pub(crate) fn notified(&mut self, core: &mut Core, notification: Notification) {
         match notification {
             Notification::Joined(idx) => self.joined(core, idx),
-            Notification::Gone(idx) => self.gone(core, idx),
+            Notification::Gone(idx) => self.gone(core, idx, false),
+            Notification::Left(idx) => self.gone(core, idx, true),
             Notification::Updated(idx) => self.tell(core, MemberEventKind::Update, idx),
+            Notification::Evicted(idx) => self.evicted(core, idx),
             Notification::Conflict(_) | Notification::FarewellSent | Notification::Wants { .. } => {
                 debug_assert!(false, "not for this layer");
             }

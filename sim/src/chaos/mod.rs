@@ -76,7 +76,7 @@ pub struct HostileReport {
     pub bytes_in: u64,
     /// How many bytes of datagrams nodes sent within the calls that handled them.
     pub bytes_out: u64,
-    /// The datagram from the address of no member that was answered with the most bytes a byte: its bytes, and those of the answers.
+    /// The datagram that was answered with the most bytes a byte to addresses of no member: its bytes, and those of the answers.
     pub worst_answer: (u64, u64),
     /// How much of the heap the world took up at the end of the attack beyond what it did before, for each node, in bytes. Only when
     /// the program counts allocations, and only right when one world runs at a time.
@@ -124,6 +124,7 @@ pub fn chaos(seed: u64, options: &ChaosOptions) -> ChaosReport {
     }
     if !has_faults {
         world.mend_links();
+        world.expect_names_kept();
     }
     world.start_first(nodes, JOIN_SPREAD);
     world.run_for(JOIN_SPREAD + JOIN_TIME);

@@ -2,7 +2,8 @@
 
 use core::time::Duration;
 
-use serf_proto::{Rng, Seed};
+use serf_proto::limits::STREAM_MESSAGE_BYTES_MAX;
+use serf_proto::{Config, Rng, Seed};
 
 use crate::bounds::Bounds;
 use crate::check::{Finding, Violation};
@@ -14,6 +15,7 @@ use crate::world::{Fault, Inquiry, World, WorldOptions};
 pub(super) struct Peace<'a> {
     world: &'a mut World,
     bounds: Bounds,
+    config: &'a Config,
     /// How many nodes have started.
     started: u32,
     luck: Rng,
@@ -23,11 +25,11 @@ pub(super) struct Peace<'a> {
 }
 
 impl<'a> Peace<'a> {
-    pub(super) fn new(world: &'a mut World, options: &WorldOptions, started: u32, seed: u64) -> Self {
+    pub(super) fn new(world: &'a mut World, options: &'a WorldOptions, started: u32, seed: u64) -> Self {
         let bounds = Bounds::new(options.nodes, &options.config);
         let luck = Rng::stream(&Seed::from_u64(seed).child(CHILD_PEACE), 0);
         let (violations, deaf) = (Vec::new(), Vec::new());
-        Self { world, bounds, started, luck, violations, deaf, content_bytes_max: 0 }
+        Self { world, bounds, config: &options.config, started, luck, violations, deaf, content_bytes_max: 0 }
     }
 
     /// Ends every fault: stalled processes go on, crashed ones return, the network is whole and loses nothing more, the attacker is
@@ -50,7 +52,8 @@ impl<'a> Peace<'a> {
 
     /// Waits as long as agreement may take and looks at everything. `is_hostile`: there was an attacker.
     pub(super) fn examine(&mut self, is_hostile: bool) {
-        self.world.run_for(self.bounds.heal());
+        self.weigh();
+        self.world.run_for(self.bounds.heal() + Bounds::exorcism(self.started, self.world.ghosts(), self.config));
         self.agree();
         self.weigh();
         if is_hostile {
@@ -73,21 +76,26 @@ impl<'a> Peace<'a> {
         self.violations.extend(wrong);
     }
 
-    /// No node remembers more than it may.
+    /// No node remembers more than it may: of members as much as a push/pull can tell, and a share of it for all else.
     fn weigh(&mut self) {
         for node in self.world.all(Standing::Up) {
             let bytes = self.world.content_bytes(node);
             self.content_bytes_max = self.content_bytes_max.max(bytes);
-            if bytes > CONTENT_BYTES_MAX {
-                self.note(node, Finding::ContentTooLarge { bytes, bound: CONTENT_BYTES_MAX });
+            let (known, told) = self.world.members_weight(node);
+            let bound = CONTENT_BYTES_MAX + known * MEMBER_CONTENT_BYTES_MAX;
+            if bytes > bound {
+                self.note(node, Finding::ContentTooLarge { bytes, bound });
+            }
+            if told > STREAM_MESSAGE_BYTES_MAX {
+                self.note(node, Finding::ContentTooLarge { bytes: told, bound: STREAM_MESSAGE_BYTES_MAX });
             }
         }
     }
 
-    /// No stranger was answered with more than it sent.
+    /// No stranger was answered with more than it sent, or one ping.
     fn weigh_answers(&mut self) {
         let (bytes_in, bytes_out) = self.world.tally().hostile.worst;
-        if bytes_out > bytes_in {
+        if bytes_out > bytes_in + PING_BYTES {
             self.note(0, Finding::Amplified { bytes_in, bytes_out });
         }
     }
@@ -189,8 +197,16 @@ const ROUNDS: u32 = 5;
 
 const VIOLATIONS_SHOWN: usize = 5;
 
-/// What a node may remember in a world of at most a hundred members, with what a hostile one added.
+/// What a node may remember besides its members.
 const CONTENT_BYTES_MAX: usize = 8 << 20;
+
+/// What it may remember of a member: the longest name, in several places, and the longest metadata, of which a byte takes up to four
+/// in text.
+const MEMBER_CONTENT_BYTES_MAX: usize = 6 << 10;
+
+/// By how much a ping of the address that an alive message claims may be longer than that message: both have a name and an address, and
+/// the ping those of its sender besides.
+const PING_BYTES: u64 = 64;
 
 /// Apart from what a world draws from its seed.
 const CHILD_PEACE: u64 = 1_002;

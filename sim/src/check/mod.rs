@@ -139,7 +139,7 @@ pub enum Finding {
         /// How many may be.
         bound: usize,
     },
-    /// A datagram of the attacker's, from the address of no member, was answered with more bytes than it has.
+    /// A datagram of the attacker's was answered with more bytes than it has, to addresses of no member.
     Amplified {
         /// The datagram's bytes.
         bytes_in: u64,
@@ -226,7 +226,7 @@ impl fmt::Display for Finding {
             }
             Self::ContentTooLarge { bytes, bound } => write!(f, "remembers {bytes} bytes, the bound is {bound}"),
             Self::Amplified { bytes_in, bytes_out } => {
-                write!(f, "or another answered {bytes_in} bytes of a stranger with {bytes_out}")
+                write!(f, "or another answered {bytes_in} bytes with {bytes_out} to strangers")
             }
             Self::VotedOut { for_us, against } => {
                 write!(f, "was told to give its name up, by {against} votes against {for_us}")

@@ -38,7 +38,7 @@ pub(super) struct ChaosCli {
 
     /// Which worlds have a hostile member besides their faults: drawn, every other one by luck; always; never; or always, and its
     /// attacks are all of the kind that is named: accuse, exalt, clocks, bombs, crowds, ghosts, denial, replays, pings, relays,
-    /// leaves, thefts, conflicts, filters, askers, nested or silence.
+    /// leaves, thefts, conflicts, filters, askers, nested, silence, or hordes, which is never drawn.
     #[arg(long, value_name = "WHICH", default_value = "drawn", value_parser = hostility)]
     hostile: Hostility,
 
@@ -101,7 +101,7 @@ struct Culprit {
 
 /// Runs them all and prints what came of it.
 pub(super) fn run(cli: &ChaosCli) -> Result<ExitCode, String> {
-    let config = Config::new(Options::lan()).map_err(|error| error.to_string())?;
+    let config = Config::new(Options::lan().hashicorp_pace()).map_err(|error| error.to_string())?;
     let NodesRange { min, max } = cli.nodes;
     let options = ChaosOptions {
         nodes_min: min,
@@ -211,7 +211,7 @@ fn hostility(text: &str) -> Result<Hostility, String> {
         "always" => Ok(Hostility::Always),
         "never" => Ok(Hostility::Never),
         _ => Attack::named(text).map(Hostility::Only).ok_or_else(|| {
-            let names: Vec<&str> = Attack::ALL.into_iter().map(Attack::name).collect();
+            let names: Vec<&str> = Attack::all().map(Attack::name).collect();
             format!("it is drawn, always, never or one of {}", names.join(", "))
         }),
     }
@@ -226,8 +226,8 @@ fn print_hostile(hostile: &Hostile) {
     let attacks: Vec<String> = hostile.attacks.iter().map(|(name, count)| format!("{count} {name}")).collect();
     println!("Hostile members: {worlds}. What they knew: {}", attacks.join(", "));
     println!(
-        "Their {datagrams} datagrams of {bytes_in} bytes were answered at once with {bytes_out} bytes; at worst {worst_in} of a \
-         stranger with {worst_out}"
+        "Their {datagrams} datagrams of {bytes_in} bytes were answered at once with {bytes_out} bytes; at worst {worst_in} with \
+         {worst_out} to strangers"
     );
     if let Some(bytes) = hostile.heap_bytes_a_node_max {
         println!("The most that a world's heap grew by during an attack: {bytes} bytes a node");

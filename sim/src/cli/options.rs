@@ -370,7 +370,7 @@ impl RunOptions {
             encrypt_keys: self.is_encrypted().then(|| key(self.seed)).into_iter().collect(),
             compression: self.compress,
             label: self.label.clone().unwrap_or_default(),
-            ..profile
+            ..profile.hashicorp_pace()
         };
         let options = if self.no_lifeguard { without_lifeguard(options) } else { options };
         Config::new(options).map_err(|error| error.to_string())

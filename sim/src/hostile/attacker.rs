@@ -23,6 +23,7 @@ pub(crate) struct Attacker {
     pub(super) bomb_bytes: usize,
     /// How many ghosts it may still invent. Each has a number of its own.
     pub(super) ghosts: u32,
+    ghosts_at_first: u32,
     /// Nodes that have not started yet have this number or a greater one.
     victims: u32,
     shots: Vec<Shot>,
@@ -61,9 +62,15 @@ impl Attacker {
             dials: Dials::default(),
             bomb_bytes: WORLD_BOMB_BYTES / victims.max(1) as usize,
             ghosts: WORLD_GHOSTS / victims.max(1),
+            ghosts_at_first: WORLD_GHOSTS / victims.max(1),
             victims,
             shots: Vec::new(),
         }
+    }
+
+    /// How many members it has invented.
+    pub(crate) const fn ghosts_invented(&self) -> u32 {
+        self.ghosts_at_first - self.ghosts
     }
 
     /// Takes note of a packet that came to the host.
@@ -82,7 +89,8 @@ impl Attacker {
             Attack::Clocks => self.clocks(sight),
             Attack::Bombs => self.bombs(sight),
             Attack::Crowds => self.crowds(sight),
-            Attack::Ghosts => self.invent(sight),
+            Attack::Ghosts => self.invent(sight, GHOSTS_A_NODE * self.victims),
+            Attack::Hordes => self.invent(sight, u32::MAX),
             Attack::Denial => self.deny(sight),
             Attack::Replays => self.replay(sight),
             Attack::Pings => self.ping(sight),
@@ -181,5 +189,8 @@ const HEARD_MAX: usize = 64;
 /// What bombs may weigh in a world of one node. Every node may come to hold all of it, so a world of more nodes gets less.
 const WORLD_BOMB_BYTES: usize = 160 << 20;
 
-/// How many ghosts a world of one node gets.
-const WORLD_GHOSTS: u32 = 40_000;
+/// How many ghosts there are for each node where the others must find each other again.
+const GHOSTS_A_NODE: u32 = 2;
+
+/// How many ghosts a world of one node gets. In the smallest worlds the longest of them are more than a push/pull can tell.
+const WORLD_GHOSTS: u32 = 120_000;

@@ -22,7 +22,7 @@ pub(crate) fn run(rounds: u32) -> ExitCode {
         "  {:10} {:>9} {:>12} {:>10} {:>10} {:>10} {:>12} {:>9}",
         "attack", "messages", "bytes", "us each", "us at most", "its bytes", "answer bytes", "out/in"
     );
-    for attack in Attack::ALL {
+    for attack in Attack::all() {
         match measure(attack, rounds) {
             Ok(row) => println!("{row}"),
             Err(error) => {
@@ -66,7 +66,7 @@ fn measure(attack: Attack, rounds: u32) -> Result<String, ConfigError> {
         nodes: NODES,
         seed: 1,
         threads: 1,
-        config: Config::new(Options::lan())?,
+        config: Config::new(Options::lan().hashicorp_pace())?,
         mixed_codecs: false,
         model: model.expect("1 ms is above zero and below 20 ms"),
         has_checks: false,

@@ -10,7 +10,7 @@ pub(crate) fn model() -> LinkModel {
 }
 
 pub(crate) fn config() -> Config {
-    Config::new(Options::lan()).expect("the profile is valid")
+    Config::new(Options::lan().hashicorp_pace()).expect("the profile is valid")
 }
 
 pub(crate) fn options(nodes: u32, seed: u64, threads: u32, model: LinkModel) -> WorldOptions {

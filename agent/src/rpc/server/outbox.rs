@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use crate::agent::{Happening, Tally};
-use crate::budget::{Budget, Room};
+use crate::budget::{self, Budget, Room};
 use crate::handler::EventFilter;
 use crate::log::{FollowerId, Log};
 use crate::rpc::{Encoder, ReplyHeader, encode_log};
@@ -83,6 +83,11 @@ impl Streams {
         if !all.iter().any(|other| other.as_ptr() == Arc::as_ptr(outbox)) {
             all.push(Arc::downgrade(outbox));
         }
+    }
+
+    /// How much waits for clients that have not read it, but for what is sure for each.
+    pub(crate) fn waiting(&self) -> budget::Level {
+        self.budget.level()
     }
 
     /// Gives an event to every stream that wants it.

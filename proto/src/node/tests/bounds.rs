@@ -12,7 +12,7 @@ impl Cluster {
         let mut out = Outbox::new();
         let now = self.now;
         let node = self.nodes[at].as_mut().unwrap();
-        let stream = node.accept(now, addr(50), &mut out).unwrap();
+        let stream = node.accept(now, addr(50), &mut out);
         node.handle_stream(now, stream, StreamInput::Opened, &mut out);
         node.handle_stream(now, stream, StreamInput::Data(bytes), &mut out);
         node.handle_stream(now, stream, StreamInput::Closed, &mut out);

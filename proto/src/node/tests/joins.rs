@@ -139,6 +139,8 @@ fn whoever_reaches_a_failed_member_again_tells_everybody_that_it_joined() {
 #[test]
 fn a_cluster_in_which_somebody_speaks_what_we_do_not_understand_is_not_joined_and_the_join_says_why() {
     let mut cluster = Cluster::new(3);
+    // The joiner is to hear of the odd one by the exchange, not by gossip.
+    cluster.start(0, Options::lan().hashicorp_pace());
     cluster.nodes[2] = None;
     cluster.command(0, |node, now, out| {
         let peer =

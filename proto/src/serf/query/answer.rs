@@ -3,6 +3,7 @@
 use alloc::vec::Vec;
 use core::fmt;
 use core::net::SocketAddr;
+use core::time::Duration;
 
 use bytes::Bytes;
 
@@ -138,12 +139,12 @@ impl Serf {
     /// (`kRandomMembers` in serf, which may also choose the asker).
     fn draw_relays(&self, core: &mut Core, wanted: u8, asker: &Asker) -> Vec<MemberIdx> {
         let mut drawn = Vec::new();
-        let wanted = usize::from(wanted);
+        let wanted = usize::from(wanted).min(RELAYS_PER_ANSWER_MAX);
         let rows = u32::try_from(self.rows.len()).unwrap_or(u32::MAX);
         if wanted == 0 || (self.members as usize) <= wanted {
             return drawn;
         }
-        for _ in 0..rows.saturating_mul(DRAWS_PER_MEMBER) {
+        for _ in 0..rows.saturating_mul(DRAWS_PER_MEMBER).min(DRAWS_MAX) {
             let idx = MemberIdx(core.rng.query.below(rows));
             let can = self.row(idx).status() == Some(Status::Alive)
                 && idx != self.me
@@ -182,16 +183,24 @@ impl Serf {
         send(core, relay.addr, relay.node, Bytes::copy_from_slice(relay.inner));
     }
 
-    /// Whether a member of this name, or of any if it is empty, listens there.
-    pub(in crate::serf) fn is_member(&self, core: &Core, addr: SocketAddr, node: &str) -> bool {
+    /// Whether a member of this name, or of any if it is empty, listens there. Agents from before 2019 do not say their names, and
+    /// are looked for among all members; of several addresses in a short time only the first is.
+    pub(in crate::serf) fn is_member(&mut self, core: &Core, addr: SocketAddr, node: &str) -> bool {
         let addr = canonical(addr);
         let listens = |idx: MemberIdx| {
             self.row(idx).status().is_some() && core.roster.peer(idx).is_some_and(|peer| peer.addr() == addr)
         };
-        if node.is_empty() {
-            return (0..).zip(&self.rows).any(|(idx, _)| listens(MemberIdx(idx)));
+        if !node.is_empty() {
+            return core.roster.find(node).is_some_and(listens);
         }
-        core.roster.find(node).is_some_and(listens)
+        if let Some((at, searched, found)) = self.queries.searched
+            && core.now - at < SEARCH_PAUSE
+        {
+            return searched == addr && found;
+        }
+        let found = (0..).zip(&self.rows).any(|(idx, _)| listens(MemberIdx(idx)));
+        self.queries.searched = Some((core.now, addr, found));
+        found
     }
 
     /// Whether the address is our own.
@@ -225,3 +234,12 @@ const PROTOCOL_RELAY: u8 = 5;
 
 /// How often it is tried to draw a relay, for each member, before it is done with fewer than wanted.
 const DRAWS_PER_MEMBER: u32 = 3;
+
+/// How often at the most. Ours: among many members that are gone serf draws three times as often as there are.
+const DRAWS_MAX: u32 = 256;
+
+/// Over how many others one answer goes, at the most. Ours: serf's agents send up to 255 packets for one that they received.
+const RELAYS_PER_ANSWER_MAX: usize = 16;
+
+/// How long no other address is looked for among all members. Ours: a packet may hold hundreds of queries.
+const SEARCH_PAUSE: Duration = Duration::from_millis(10);

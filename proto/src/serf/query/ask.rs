@@ -1,5 +1,6 @@
 //! Asking: what a query says, whom it is for, and whether it fits.
 
+use alloc::borrow::Cow;
 use alloc::collections::BTreeSet;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -26,12 +27,22 @@ use crate::wire::serf::{self, List, Message};
 ///
 /// let question = Question::new("uptime").of_tags(&[("role", "^web")]).with_acks().relayed(2);
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+///
+/// What it is made of is borrowed or owned, as it is given: a question that is built of variables, or kept, takes `String`s.
+///
+/// ```
+/// # use serf_proto::Question;
+/// fn load_of(roles: &[String]) -> Question<'static> {
+///     let role = format!("^({})$", roles.join("|"));
+///     Question::new("load").with_tag("role", role).with_payload(vec![1, 2])
+/// }
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Question<'a> {
-    name: &'a str,
-    payload: &'a [u8],
-    nodes: &'a [&'a str],
-    tags: &'a [(&'a str, &'a str)],
+    name: Cow<'a, str>,
+    payload: Cow<'a, [u8]>,
+    nodes: Vec<Cow<'a, str>>,
+    tags: Vec<(Cow<'a, str>, Cow<'a, str>)>,
     acks: bool,
     relay_factor: u8,
     timeout: Duration,
@@ -39,45 +50,60 @@ pub struct Question<'a> {
 
 impl<'a> Question<'a> {
     /// For everybody, without a payload, with the default timeout.
-    pub const fn new(name: &'a str) -> Self {
-        let (nodes, tags, timeout) = (&[], &[], Duration::ZERO);
-        Self { name, payload: &[], nodes, tags, acks: false, relay_factor: 0, timeout }
+    pub fn new(name: impl Into<Cow<'a, str>>) -> Self {
+        let (payload, timeout) = (Cow::Borrowed(&[][..]), Duration::ZERO);
+        Self { name: name.into(), payload, nodes: Vec::new(), tags: Vec::new(), acks: false, relay_factor: 0, timeout }
     }
 
     /// With a payload.
     #[must_use]
-    pub const fn with_payload(self, payload: &'a [u8]) -> Self {
-        Self { payload, ..self }
+    pub fn with_payload(self, payload: impl Into<Cow<'a, [u8]>>) -> Self {
+        Self { payload: payload.into(), ..self }
     }
 
-    /// Only for members with one of these names. None: for all.
+    /// Only for members with this name, or one of the others that are given. None: for all.
     #[must_use]
-    pub const fn of_nodes(self, nodes: &'a [&'a str]) -> Self {
-        Self { nodes, ..self }
+    pub fn with_node(mut self, name: impl Into<Cow<'a, str>>) -> Self {
+        self.nodes.push(name.into());
+        self
     }
 
-    /// Only for members of which all these tags match these regular expressions, in Go's dialect, anywhere in their values. A
-    /// tag that is not set is empty.
+    /// Only for members with one of these names, or one of the others that are given. None: for all.
     #[must_use]
-    pub const fn of_tags(self, tags: &'a [(&'a str, &'a str)]) -> Self {
-        Self { tags, ..self }
+    pub fn of_nodes(self, names: &[impl Clone + Into<Cow<'a, str>>]) -> Self {
+        names.iter().cloned().fold(self, Self::with_node)
+    }
+
+    /// Only for members of which this tag, and the others that are given, matches this regular expression, in Go's dialect, anywhere
+    /// in its value. A tag that is not set is empty.
+    #[must_use]
+    pub fn with_tag(mut self, tag: impl Into<Cow<'a, str>>, expr: impl Into<Cow<'a, str>>) -> Self {
+        self.tags.push((tag.into(), expr.into()));
+        self
+    }
+
+    /// Only for members of which all these tags, and the others that are given, match these regular expressions, as with
+    /// [`with_tag`](Self::with_tag).
+    #[must_use]
+    pub fn of_tags(self, tags: &[(impl Clone + Into<Cow<'a, str>>, impl Clone + Into<Cow<'a, str>>)]) -> Self {
+        tags.iter().cloned().fold(self, |question, (tag, expr)| question.with_tag(tag, expr))
     }
 
     /// Members are to acknowledge that they have received it.
     #[must_use]
-    pub const fn with_acks(self) -> Self {
+    pub fn with_acks(self) -> Self {
         Self { acks: true, ..self }
     }
 
     /// Each answer is to come over so many other members too, in case the direct way loses it.
     #[must_use]
-    pub const fn relayed(self, factor: u8) -> Self {
+    pub fn relayed(self, factor: u8) -> Self {
         Self { relay_factor: factor, ..self }
     }
 
     /// How long it may be answered, at most [`limits::QUERY_TIMEOUT_MAX`](crate::limits::QUERY_TIMEOUT_MAX). Zero: [`Node::default_query_timeout`](crate::Node::default_query_timeout).
     #[must_use]
-    pub const fn for_at_most(self, timeout: Duration) -> Self {
+    pub fn for_at_most(self, timeout: Duration) -> Self {
         Self { timeout, ..self }
     }
 
@@ -93,10 +119,15 @@ impl<'a> Question<'a> {
         Ok(())
     }
 
-    /// The conditions as they are sent: names first, as serf does.
-    fn wire_filters(&self) -> Vec<serf::Filter<'a>> {
-        let nodes = (!self.nodes.is_empty()).then(|| serf::Filter::Nodes(List::new(self.nodes)));
-        nodes.into_iter().chain(self.tags.iter().map(|&(tag, expr)| serf::Filter::Tag { tag, expr })).collect()
+    /// The names of `of_nodes`, as they are sent.
+    fn names(&self) -> Vec<&str> {
+        self.nodes.iter().map(|name| &**name).collect()
+    }
+
+    /// The conditions as they are sent: names first, as serf does. `names` are [ours](Self::names).
+    fn wire_filters<'b>(&'b self, names: &'b [&'b str]) -> Vec<serf::Filter<'b>> {
+        let nodes = (!names.is_empty()).then(|| serf::Filter::Nodes(List::new(names)));
+        nodes.into_iter().chain(self.tags.iter().map(|(tag, expr)| serf::Filter::Tag { tag, expr })).collect()
     }
 }
 
@@ -104,8 +135,6 @@ impl<'a> Question<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum QueryError {
-    /// The node has begun to leave.
-    Leaving,
     /// As HashiCorp's nodes encode it, it exceeds the limit, or it fits into no packet of ours.
     TooLarge {
         /// The size.
@@ -142,7 +171,6 @@ pub enum QueryError {
 impl fmt::Display for QueryError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Leaving => f.write_str("the node has begun to leave the cluster"),
             Self::TooLarge { bytes, limit } => write!(f, "the query takes {bytes} bytes, the limit is {limit}"),
             Self::TooManyFilters { filters, limit } => {
                 write!(f, "the query has {filters} filters, the limit is {limit}")
@@ -186,11 +214,12 @@ impl Serf {
         }
         self.query_clock.check().map_err(|Exhausted| QueryError::ClockExhausted)?;
         let me = Arc::clone(core.roster.peer(self.me).expect("we hold our own place in the roster"));
-        let wire_filters = question.wire_filters();
-        let mut query = self.composed(core, &me, question, &wire_filters);
+        let names = question.names();
+        let wire_filters = question.wire_filters(&names);
+        let mut query = self.composed(core, &me, question, &question.payload, &wire_filters);
         let timeout = query.timeout;
         check_size(core, &query)?;
-        let expressions = question.tags.iter().map(|(_, expr)| *expr);
+        let expressions = question.tags.iter().map(|(_, expr)| &**expr);
         let patterns = self.patterns.of_query(expressions).map_err(QueryError::Filter)?;
         query.id = core.rng.query.next_u32() & QUERY_NUMBER_MAX;
         _ = self.query_clock.tick();
@@ -209,7 +238,8 @@ impl Serf {
         &self,
         core: &Core,
         me: &'a Peer,
-        question: &Question<'a>,
+        question: &'a Question<'_>,
+        payload: &'a [u8],
         filters: &'a [serf::Filter<'a>],
     ) -> serf::Query<'a> {
         serf::Query {
@@ -220,17 +250,17 @@ impl Serf {
             flags: if question.acks { serf::Query::FLAG_ACK } else { 0 },
             relay_factor: question.relay_factor,
             timeout: if question.timeout.is_zero() { self.query_timeout(core) } else { question.timeout },
-            name: question.name,
-            payload: question.payload,
+            name: &question.name,
+            payload,
         }
     }
 
     /// The largest payload that a question may have now, whatever its own is; `None` when not even an empty one may.
     pub(crate) fn query_payload_max(&self, core: &Core, question: &Question<'_>) -> Option<usize> {
         let me = Arc::clone(core.roster.peer(self.me)?);
-        let question = question.with_payload(&[]);
-        let filters = question.wire_filters();
-        let query = self.composed(core, &me, &question, &filters);
+        let names = question.names();
+        let filters = question.wire_filters(&names);
+        let query = self.composed(core, &me, question, &[], &filters);
         // An empty payload takes one byte.
         let head = size::query_bytes(&query) - 1;
         query_limit(core).checked_sub(head).and_then(size::longest)

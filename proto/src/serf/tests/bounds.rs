@@ -357,3 +357,34 @@ fn a_codec_that_is_not_read_is_not_read_inside_of_anything() {
         assert_eq!(Codec::of(answer[0]), own);
     }
 }
+
+#[test]
+fn askers_without_a_name_are_looked_for_one_at_a_time() {
+    let mut lone = Lone::lan(&["b", "c"]);
+    let ask = |lone: &mut Lone, id, addr| {
+        let source = Source { addr, node: "" };
+        lone.serf.handle(&mut lone.core, &encode(&Message::Query(Query { id, source, ..query("q", &[]) })));
+        mem::take(&mut lone.core.unicasts).len()
+    };
+    assert_eq!([ask(&mut lone, 1, addr("b")), ask(&mut lone, 2, addr("b")), ask(&mut lone, 3, addr("c"))], [1, 1, 0]);
+    lone.run(Duration::from_millis(10));
+    assert_eq!(ask(&mut lone, 4, addr("c")), 1);
+}
+
+#[test]
+fn an_answer_goes_over_a_bounded_number_of_others() {
+    let names: Vec<String> = (0..60).map(|n| format!("m{n}")).collect();
+    let mut lone = Lone::lan(&["b"]);
+    for (name, n) in names.iter().zip(1..) {
+        let idx = lone.core.roster.intern(name).unwrap();
+        lone.core.roster.hold(idx, Holder::Swim);
+        let addr = SocketAddr::from(([10, 1, 0, n], 7946));
+        lone.core.roster.set_peer(idx, PeerRef { name, addr, meta: b"\xff\x80", versions: Versions::OURS });
+        lone.serf.notified(&mut lone.core, Notification::Joined(idx));
+    }
+    for (factor, sent) in [(15, 16), (16, 17), (17, 17), (50, 17)] {
+        let asked = Query { id: factor.into(), relay_factor: factor, ..query("q", &[]) };
+        lone.serf.handle(&mut lone.core, &encode(&Message::Query(asked)));
+        assert_eq!(mem::take(&mut lone.core.unicasts).len(), sent, "{factor}");
+    }
+}

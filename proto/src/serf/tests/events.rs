@@ -43,7 +43,7 @@ fn our_own_event_is_delivered_at_once_at_a_time_of_its_own() {
         lone.serf.user_event(&mut lone.core, name, b"", true).unwrap();
     }
     assert_eq!(lone.events(), ["user x", "user x", "user y"]);
-    assert_eq!(lone.packet(), ["user y@3", "user x@2", "user x@1"]);
+    assert_eq!(lone.packet(), ["user x@1", "user x@2", "user y@3"]);
     assert_eq!(lone.core.stats.user_events, 3);
 }
 
@@ -128,7 +128,7 @@ fn the_queue_of_events_is_bounded_and_the_untold_stay() {
         lone.hear_event(ltime, name, b"");
         assert!(lone.serf.queue_depths().1 <= 3);
     }
-    assert_eq!(lone.packet(), ["user e@5", "user d@4", "user c@3"]);
+    assert_eq!(lone.packet(), ["user c@3", "user d@4", "user e@5"]);
     assert_eq!(lone.core.stats.broadcasts_pruned(), 2);
 }
 

@@ -324,10 +324,10 @@ fn the_largest_payload_of_a_question_is_told_and_no_larger_one_is_accepted() {
         let most = lone.serf.query_payload_max(&lone.core, &question).unwrap();
         let ask = |bytes| {
             let payload = vec![0; bytes];
-            lone.clone().serf.query(&mut lone.clone().core, &question.with_payload(&payload)).is_ok()
+            lone.clone().serf.query(&mut lone.clone().core, &question.clone().with_payload(&payload)).is_ok()
         };
         assert!(ask(most) && !ask(most + 1), "{most}");
-        assert_eq!(lone.serf.query_payload_max(&lone.core, &question.with_payload(b"x")), Some(most));
+        assert_eq!(lone.serf.query_payload_max(&lone.core, &question.clone().with_payload(b"x")), Some(most));
     }
     let long = "q".repeat(1000);
     assert_eq!(lone.serf.query_payload_max(&lone.core, &Question::new(&long)), None);
