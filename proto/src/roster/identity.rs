@@ -91,7 +91,7 @@ impl fmt::Debug for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut peer = f.debug_struct("Peer");
         peer.field("name", &self.name).field("addr", &self.addr);
-        peer.field("tags", &crate::Tags::decode(&self.meta)).field("versions", &self.versions).finish()
+        peer.field("tags", &crate::Tags::decode(self.meta())).field("versions", &self.versions).finish()
     }
 }
 
@@ -100,7 +100,7 @@ impl Serialize for Peer {
         let mut peer = serializer.serialize_struct("Peer", 4)?;
         peer.serialize_field("name", self.name())?;
         peer.serialize_field("addr", &self.addr())?;
-        peer.serialize_field("tags", &crate::Tags::decode(&self.meta))?;
+        peer.serialize_field("tags", &crate::Tags::decode(self.meta()))?;
         peer.serialize_field("versions", &self.versions)?;
         peer.end()
     }
