@@ -2,6 +2,8 @@
 
 use std::ffi::OsString;
 
+use serf_tokio::serf_proto::Pattern;
+
 use super::columns::columnize;
 use super::{Command, Environment, Failure, Format, Outcome, Rpc, Terminal, because};
 use crate::flags::Slot;
@@ -16,7 +18,7 @@ fn run(args: &[OsString], env: &Environment, terminal: &mut Terminal<'_>) -> Out
     let mut rpc = Rpc::new(env);
     let (mut detailed, mut format, mut tags) = (false, "text".to_owned(), Vec::new());
     let (mut role, mut filter) = (String::new(), MemberFilter::default());
-    rpc.parse(
+    rpc.parse_all(
         vec![
             ("detailed", Slot::Bool(&mut detailed)),
             ("format", Slot::Text(&mut format)),
@@ -26,17 +28,32 @@ fn run(args: &[OsString], env: &Environment, terminal: &mut Terminal<'_>) -> Out
             ("tag", Slot::Texts(&mut tags)),
         ],
         args,
+        terminal,
     )?;
     filter.tags = tags::parse(&tags).map_err(|error| Failure::Said(format!("Error: {error}")))?;
     if !role.is_empty() {
         terminal.line("Deprecation warning: 'Role' has been replaced with 'Tags'");
         filter.tags.insert("role".into(), role);
     }
-    let mut members = rpc.connect_eagerly()?.members_filtered(filter).map_err(because("Error retrieving members: "))?;
+    let patterns = filter.clone();
+    let listed = rpc.connect_eagerly()?.members_filtered(filter);
+    let mut members = listed.map_err(|error| explained(because("Error retrieving members: ")(error), &patterns))?;
     // The agent's order means nothing.
     members.sort_unstable_by(|a, b| a.name.cmp(&b.name));
     Format::parse(&format)?.print(terminal, || text(&members, detailed), || json(&members));
     Ok(())
+}
+
+/// An agent answers a pattern that is none by closing the connection. Which one that is, and why, is seen here.
+fn explained(failure: Failure, patterns: &MemberFilter) -> Failure {
+    let Failure::Said(said) = failure else { return failure };
+    let flags = [("-name".to_owned(), &patterns.name), ("-status".into(), &patterns.status)];
+    let tags = patterns.tags.iter().map(|(tag, pattern)| (format!("-tag {tag}"), pattern));
+    let wrong = flags.into_iter().chain(tags).find_map(|(flag, pattern)| Some((flag, Pattern::new(pattern).err()?)));
+    Failure::Said(match wrong {
+        Some((flag, why)) => format!("{said}\nThe pattern of {flag} is no regular expression: {why}"),
+        None => said,
+    })
 }
 
 fn text(members: &[Member], detailed: bool) -> String {

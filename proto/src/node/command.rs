@@ -86,11 +86,12 @@ impl Node {
         Ok(id)
     }
 
-    /// Sends a user event to every member, ourselves included.
+    /// Sends a user event to every member, ourselves included. A node that leaves can still say so by an event: gossip goes on until
+    /// it has left.
     ///
     /// # Errors
     ///
-    /// When the event is too large, or the node has begun to leave.
+    /// When the event is too large, or the node has left.
     pub fn user_event(
         &mut self,
         now: Instant,
@@ -99,7 +100,7 @@ impl Node {
         coalesce: bool,
         out: &mut Outbox,
     ) -> Result<(), UserEventError> {
-        if self.leaving != Leaving::No {
+        if self.leaving == Leaving::Left {
             return Err(UserEventError::Leaving);
         }
         self.enter(now);
@@ -199,7 +200,7 @@ pub enum JoinError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum UserEventError {
-    /// The node has begun to leave.
+    /// The node has left.
     Leaving,
     /// Name and payload, or the event as HashiCorp's nodes encode it, exceed the limit.
     TooLarge {
@@ -255,6 +256,7 @@ pub enum LeaveError {
 }
 
 const LEAVING: &str = "the node has begun to leave the cluster";
+const LEFT: &str = "the node has left the cluster";
 
 impl fmt::Display for JoinError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -268,7 +270,7 @@ impl fmt::Display for JoinError {
 impl fmt::Display for UserEventError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Leaving => f.write_str(LEAVING),
+            Self::Leaving => f.write_str(LEFT),
             Self::TooLarge { bytes, limit, payload_max: Some(payload_max) } => write!(
                 f,
                 "the user event takes {bytes} bytes, the limit is {limit}; with this name its payload may have {payload_max}"

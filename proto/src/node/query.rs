@@ -19,9 +19,10 @@ impl Node {
     ///
     /// # Errors
     ///
-    /// When the query is too large, a filter cannot be used, too many queries are under way, or the node has begun to leave.
+    /// When the query is too large, a filter cannot be used, too many queries are under way, or the node has left.
     pub fn query(&mut self, now: Instant, question: &Question<'_>, out: &mut Outbox) -> Result<QueryId, QueryError> {
-        if self.leaving != Leaving::No {
+        // Gossip and answers go on until then.
+        if self.leaving == Leaving::Left {
             return Err(QueryError::Leaving);
         }
         self.enter(now);

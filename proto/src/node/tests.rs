@@ -302,6 +302,29 @@ fn a_member_that_leaves_is_left_everywhere_and_is_told_that_all_was_sent() {
     assert!((1..=4).contains(&report.intent_peers) && (1..=4).contains(&report.farewell_peers), "{report:?}");
 }
 
+#[test]
+fn until_it_has_left_a_node_sends_events_and_queries_that_reach_everybody() {
+    for millis in [0, 300, 600, 1100] {
+        let mut cluster = Cluster::joined(5);
+        cluster.command(4, |node, now, out| node.leave(now, out)).unwrap();
+        cluster.run(Duration::from_millis(millis));
+        assert_eq!(cluster.nodes[4].as_ref().unwrap().state(), NodeState::Leaving, "after {millis} ms");
+        cluster.command(4, |node, now, out| node.user_event(now, "late", b"x", false, out)).unwrap();
+        let question = crate::Question::new("who").with_acks();
+        cluster.command(4, |node, now, out| node.query(now, &question, out)).unwrap();
+        cluster.run(Duration::from_secs(10));
+        for at in 0..5 {
+            assert_eq!(cluster.user_events(at), ["late"], "node {at} after {millis} ms");
+        }
+        let acks = cluster.events[4].iter().filter(|event| matches!(event, Event::QueryAck { .. })).count();
+        assert_eq!(acks, 5, "after {millis} ms");
+        let error = cluster.command(4, |node, now, out| node.user_event(now, "later", b"x", false, out));
+        assert_eq!(error, Err(UserEventError::Leaving));
+        let error = cluster.command(4, |node, now, out| node.query(now, &question, out));
+        assert_eq!(error.err(), Some(crate::QueryError::Leaving));
+    }
+}
+
 /// Has a node hear of the joins of so many members that it has never seen, which it passes on.
 fn storm(cluster: &mut Cluster, at: usize, count: u64) {
     cluster.command(at, |node, now, out| {

@@ -95,11 +95,11 @@ fn a_node_without_encryption_says_so_to_whoever_asks_for_its_keys() {
 }
 
 #[test]
-fn a_node_that_has_begun_to_leave_asks_nothing() {
+fn a_node_that_has_begun_to_leave_changes_no_keys() {
     let mut cluster = Cluster::joined(2);
     cluster.command(0, |node, now, out| node.leave(now, out)).unwrap();
-    let refused = cluster.command(0, |node, now, out| node.query(now, &Question::new("uptime"), out));
-    assert_eq!(refused, Err(crate::QueryError::Leaving));
+    let refused = cluster.command(0, |node, now, out| node.change_all_keys(now, KeyOperation::List, &[], 0, out));
+    assert_eq!(refused, Err(crate::KeysError::Query(crate::QueryError::Leaving)));
 }
 
 #[test]

@@ -95,7 +95,7 @@ impl<'a> Question<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum QueryError {
-    /// The node has begun to leave.
+    /// The node has left, or has begun to leave and keys are to be changed.
     Leaving,
     /// As HashiCorp's nodes encode it, it exceeds the limit, or it fits into no packet of ours.
     TooLarge {
