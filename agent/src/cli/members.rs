@@ -8,6 +8,7 @@ use super::columns::columnize;
 use super::{Command, Environment, Failure, Format, Outcome, Rpc, Terminal, because};
 use crate::flags::Slot;
 use crate::json::Json;
+use crate::quote::quote;
 use crate::rpc::{Member, MemberFilter};
 use crate::tags;
 
@@ -37,7 +38,8 @@ fn run(args: &[OsString], env: &Environment, terminal: &mut Terminal<'_>) -> Out
     }
     let patterns = filter.clone();
     let listed = rpc.connect_eagerly()?.members_filtered(filter);
-    let mut members = listed.map_err(|error| explained(because("Error retrieving members: ")(error), &patterns))?;
+    let mut members =
+        listed.map_err(because("Error retrieving members: ")).inspect_err(|_| explain(&patterns, terminal))?;
     // The agent's order means nothing.
     members.sort_unstable_by(|a, b| a.name.cmp(&b.name));
     Format::parse(&format)?.print(terminal, || text(&members, detailed), || json(&members));
@@ -45,15 +47,15 @@ fn run(args: &[OsString], env: &Environment, terminal: &mut Terminal<'_>) -> Out
 }
 
 /// An agent answers a pattern that is none by closing the connection. Which one that is, and why, is seen here.
-fn explained(failure: Failure, patterns: &MemberFilter) -> Failure {
-    let Failure::Said(said) = failure else { return failure };
+fn explain(patterns: &MemberFilter, terminal: &mut Terminal<'_>) {
     let flags = [("-name".to_owned(), &patterns.name), ("-status".into(), &patterns.status)];
     let tags = patterns.tags.iter().map(|(tag, pattern)| (format!("-tag {tag}"), pattern));
-    let wrong = flags.into_iter().chain(tags).find_map(|(flag, pattern)| Some((flag, Pattern::new(pattern).err()?)));
-    Failure::Said(match wrong {
-        Some((flag, why)) => format!("{said}\nThe pattern of {flag} is no regular expression: {why}"),
-        None => said,
-    })
+    for (flag, pattern) in flags.into_iter().chain(tags) {
+        if let Err(why) = Pattern::new(pattern) {
+            terminal
+                .error_line(format_args!("The pattern {} of {flag} cannot be used: {why}", quote(pattern.as_bytes())));
+        }
+    }
 }
 
 fn text(members: &[Member], detailed: bool) -> String {
