@@ -14,6 +14,7 @@ use bytes::Bytes;
 use crate::complaints::{ComplaintKind, Complaints, PeerAt};
 use crate::config::Config;
 use crate::event::{Event, KeyOperation, QueryId};
+use crate::limits::ANSWERS_PER_PACKET_MAX;
 use crate::policy::SharedPolicy;
 use crate::rng::{Rng, Seed};
 use crate::roster::{Directory, MemberIdx, Name, Roster};
@@ -31,6 +32,10 @@ pub(crate) struct Core {
     pub(crate) heard_in: Codec,
     /// From whom it comes.
     pub(crate) heard_from: HeardFrom,
+    /// How long the datagram is in which it came.
+    pub(crate) heard_bytes: usize,
+    /// How many more requests of this datagram are answered.
+    pub(crate) answers_left: u32,
     pub(crate) cfg: Arc<Config>,
     /// What the application decides.
     pub(crate) policy: Option<SharedPolicy>,
@@ -60,6 +65,8 @@ impl Core {
             now,
             heard_in: Codec::Native,
             heard_from: HeardFrom::Nobody,
+            heard_bytes: 0,
+            answers_left: 0,
             cfg,
             policy: None,
             rng,
@@ -97,6 +104,24 @@ impl Core {
     /// The codec of what lies inside of messages and is never translated: everybody must read it.
     pub(crate) fn codec_for_all(&self) -> Codec {
         self.cfg.codec.writes(None, None)
+    }
+
+    /// A datagram comes in.
+    pub(crate) const fn hear(&mut self, from: SocketAddr, bytes: usize) {
+        self.heard_from = HeardFrom::Packet(from);
+        self.heard_bytes = bytes;
+        self.answers_left = ANSWERS_PER_PACKET_MAX;
+    }
+
+    /// Whether a request in this datagram may still be answered; one that may not is counted.
+    pub(crate) fn may_answer(&mut self) -> bool {
+        let may = self.answers_left > 0;
+        if may {
+            self.answers_left -= 1;
+        } else {
+            self.stats.drop(DropReason::Limit);
+        }
+        may
     }
 
     /// Reads a message of the Serf layer, wherever it lies: in a packet, on a stream, or inside another message. Each of these has
@@ -182,7 +207,7 @@ impl Core {
         match self.heard_from {
             HeardFrom::Nobody => None,
             HeardFrom::Packet(addr) => Some(PeerAt { addr, listens: true }),
-            HeardFrom::Exchange(addr) => Some(PeerAt { addr, listens: false }),
+            HeardFrom::Exchange(addr) | HeardFrom::Reply(addr) => Some(PeerAt { addr, listens: false }),
         }
     }
 }
@@ -197,8 +222,10 @@ pub(crate) enum HeardFrom {
     Nobody,
     /// A packet from there.
     Packet(SocketAddr),
-    /// An exchange of states with whoever is there.
+    /// An exchange of states that was begun there.
     Exchange(SocketAddr),
+    /// The reply to an exchange that we began with whoever is there.
+    Reply(SocketAddr),
 }
 
 /// One stream of luck a concern, so that a change in one does not shift the others.
@@ -243,17 +270,33 @@ pub(crate) enum Body {
     /// A ping of `target`; with `accusing` also the suspicion, so that the target can refute at once.
     Ping {
         seq: u32,
-        target: Target,
+        target: MemberIdx,
         accusing: bool,
+    },
+    /// A ping of `target` that no broadcast rides on: others decide when it is sent.
+    BarePing {
+        seq: u32,
+        target: MemberIdx,
     },
     IndirectPing {
         seq: u32,
         target: MemberIdx,
         nack: bool,
     },
-    /// The answer to a ping of us, which carries what the layer above has to say.
+    /// A ping of somebody that is no member yet.
+    Knock {
+        seq: u32,
+        node: Name,
+    },
+    /// The answer to a member's ping of us, which carries what the layer above has to say.
     Ack {
         seq: u32,
+    },
+    /// The answer to a stranger's ping. It carries nothing, and has no more bytes than the datagram that it answers: anybody may
+    /// have forged the sender.
+    StrangerAck {
+        seq: u32,
+        bytes_max: usize,
     },
     /// Another member answered the ping that we relayed.
     RelayedAck {
@@ -267,14 +310,6 @@ pub(crate) enum Body {
     User(Bytes),
 }
 
-/// Whom a ping names.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Target {
-    Member(MemberIdx),
-    /// Somebody that another member asked us to ping and that we may not know.
-    Named(Name),
-}
-
 /// What membership tells whoever is above it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Notification {
@@ -282,8 +317,12 @@ pub(crate) enum Notification {
     Joined(MemberIdx),
     /// The member announces other metadata.
     Updated(MemberIdx),
-    /// The member is gone: failed or left, as far as membership can tell.
+    /// The member is gone: others say so, or we found out.
     Gone(MemberIdx),
+    /// The member is gone, and said so itself.
+    Left(MemberIdx),
+    /// Membership needs the room and has forgotten the member.
+    Evicted(MemberIdx),
     /// Another node claims the member's name.
     Conflict(MemberIdx),
     /// Every copy of our own farewell was sent.

@@ -83,8 +83,9 @@ pub const SEEDS_AT_ONCE_TOTAL_MAX: usize = 64;
 /// Messages in one compound packet: its count is one byte.
 pub const COMPOUND_PARTS_MAX: usize = 255;
 
-/// Compound messages inside compound messages. Ours, against stacks that never end; HashiCorp nests none.
-pub const COMPOUND_DEPTH_MAX: u8 = 4;
+/// Pings and requests for pings in one packet that are answered. Ours: HashiCorp's nodes and ours put one into a packet, and more
+/// would make us an amplifier for whoever forges the sender. More are refused and counted.
+pub const ANSWERS_PER_PACKET_MAX: u32 = 1;
 
 /// Bytes of the buffer in which one packet is composed: the largest UDP payload.
 pub const PACKET_BYTES_MAX: usize = 65_507;
@@ -105,6 +106,13 @@ pub const RELAYS_MAX: usize = 1024;
 /// Members and names that one node remembers at one time. Ours, at memberlist's bound on one push/pull, so that
 /// a hostile peer cannot grow our tables without end. One more is ignored and counted.
 pub const MEMBERS_MAX: usize = PUSH_PULL_NODES_MAX;
+
+/// What the members that one node remembers cost, in bytes: for each 160, three times its name and once its metadata, which
+/// is no less than what stands of it in a push/pull in HashiCorp's codec, and a third or more of what it takes in memory. Ours: two
+/// MiB less than [`STREAM_MESSAGE_BYTES_MAX`], so that all that a node knows can always be told. Enough for 25 000 members with names of
+/// 20 bytes and the longest tags. Beyond, a newcomer must answer a ping, and displaces a member that never answered us; see
+/// `swim/room.rs`.
+pub const MEMBERS_BYTES_MAX: usize = STREAM_MESSAGE_BYTES_MAX - 2 * 1024 * 1024;
 
 /// Failed members whose addresses a snapshot keeps, to rejoin through when nobody else answers. Ours: serf keeps none.
 /// Beyond, the oldest is forgotten.
@@ -142,6 +150,14 @@ pub const QUERY_PATTERNS_LARGE_MAX: usize = 2;
 /// Characters in the wide sets of all expressions of one query that ignore case. Ours, as for filters.
 pub const QUERY_PATTERNS_WIDE_MAX: usize = PATTERN_WIDE_CHARS_MAX;
 
+/// Units of work for expressions of others that may be compiled at once: one for a small expression, and one more for every 16
+/// operators or two wide sets, eight for a large one. Ours: a packet may hold hundreds of queries. For what is beyond a query is
+/// for nobody, and counted; expressions that were compiled a short while ago cost nothing.
+pub const PATTERN_UNITS_BURST: u32 = 64;
+
+/// How many of these units come back, a second. Ours: about 2 % of a slow processor.
+pub const PATTERN_UNITS_PER_SEC: u32 = 256;
+
 /// How long a query can be answered. Ours: serf has no bound, and a query of a year takes a place among those under way for a year. A
 /// question with more is refused; a query with more is answered until then.
 pub const QUERY_TIMEOUT_MAX: Duration = Duration::from_secs(3600);
@@ -164,9 +180,10 @@ pub const LAMPORT_JOIN_MAX: u64 = 1 << 51;
 /// The greatest Lamport time: times share a word with other fields of a member's row.
 pub const LAMPORT_TIME_MAX: u64 = (1 << 52) - 1;
 
-/// The greatest incarnation that is accepted about a member whose incarnation is not already near it. Ours: an
-/// accusation with the greatest number could otherwise never be refuted.
-pub const INCARNATION_MAX: u32 = 1 << 31;
+/// How far above a member's last alive message an accusation of it may be, and about how far accusations may raise our own
+/// incarnation within a probe interval. Ours: memberlist has no bound, and at the greatest number nothing can be refuted any more.
+/// More is refused and counted as absurd; about ourselves whoever says so is asked for its states.
+pub const INCARNATION_AHEAD_MAX: u32 = 1 << 10;
 
 /// A cluster's label, in bytes: its length is one byte. Origin: `LabelMaxSize` in memberlist. A longer one is refused
 /// by the configuration.

@@ -206,6 +206,8 @@ counters! {
         pub member_updates: u64,
         /// Members that were forgotten.
         pub member_reaps: u64,
+        /// Members that were forgotten because a newcomer needed their room and they had never answered, or were gone.
+        pub evictions: u64,
         /// Members that came back within the flap timeout of their failure.
         pub member_flaps: u64,
         /// User events that we sent.

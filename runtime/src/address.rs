@@ -11,8 +11,17 @@ use crate::interfaces::HostAddress;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Advertised {
     pub(crate) addr: SocketAddr,
-    /// The interface that it belongs to, when the address was not asked for but chosen among those of the host.
-    pub(crate) chosen_of: Option<String>,
+    /// When the address was not asked for but chosen among those of the host.
+    pub(crate) chosen: Option<Chosen>,
+}
+
+/// What an address was chosen among.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Chosen {
+    /// Its interface.
+    pub(crate) interface: String,
+    /// All addresses that the host had then.
+    pub(crate) known: Vec<IpAddr>,
 }
 
 /// The address that others are told, given what was asked for and where the node is bound (`GetAdvertiseAddr` and
@@ -27,10 +36,10 @@ pub(crate) fn advertised(
             return Err(StartError::AdvertiseUnspecified { addr: wanted });
         }
         let port = if wanted.port() == 0 { bound.port() } else { wanted.port() };
-        return Ok(Advertised { addr: SocketAddr::new(wanted.ip(), port), chosen_of: None });
+        return Ok(Advertised { addr: SocketAddr::new(wanted.ip(), port), chosen: None });
     }
     if !bound.ip().is_unspecified() {
-        return Ok(Advertised { addr: bound, chosen_of: None });
+        return Ok(Advertised { addr: bound, chosen: None });
     }
     let found = of_host();
     let candidates = candidates(&found, bound.is_ipv6());
@@ -47,7 +56,9 @@ pub(crate) fn advertised(
             "the host has several private addresses; advertise or bind to one to choose another"
         );
     }
-    Ok(Advertised { addr: SocketAddr::new(taken.ip, bound.port()), chosen_of: Some(taken.interface.clone()) })
+    let known = found.iter().map(|address| address.ip).collect();
+    let chosen = Chosen { interface: taken.interface.clone(), known };
+    Ok(Advertised { addr: SocketAddr::new(taken.ip, bound.port()), chosen: Some(chosen) })
 }
 
 /// The private addresses, best first: those of the interface of the default route, IPv4 before IPv6, larger networks before smaller
@@ -59,10 +70,22 @@ fn candidates(found: &[HostAddress], or_ipv6: bool) -> Vec<&HostAddress> {
     candidates
 }
 
-/// The address that takes the place of one that is gone: another of its interface, or of that of the default route. Those of any
-/// other, a bridge for containers for one, are no successors.
-pub(crate) fn successor(found: &[HostAddress], interface: &str, or_ipv6: bool) -> Option<IpAddr> {
-    let succeeds = |address: &&&HostAddress| address.is_default || address.interface == interface;
+/// The address that takes the place of one that is gone. At once only one of its kind that is new on its interface: the host was
+/// given another. When it is gone for long also any other of its interface, or of that of the default route, which a host that
+/// is just being set up anew may have had all along. Those of other interfaces, a bridge for containers for one, are no successors.
+pub(crate) fn successor(
+    found: &[HostAddress],
+    gone: IpAddr,
+    chosen: &Chosen,
+    is_gone_for_long: bool,
+    or_ipv6: bool,
+) -> Option<IpAddr> {
+    let is_its_interface = |address: &HostAddress| address.interface == chosen.interface;
+    let is_new = |ip: IpAddr| ip.is_ipv4() == gone.is_ipv4() && !chosen.known.contains(&ip);
+    let succeeds = |address: &&&HostAddress| {
+        let at_once = is_its_interface(address) && is_new(address.ip);
+        at_once || is_gone_for_long && (is_its_interface(address) || address.is_default)
+    };
     candidates(found, or_ipv6).iter().find(succeeds).map(|address| address.ip)
 }
 
@@ -181,11 +204,20 @@ mod tests {
 
     #[test]
     fn an_address_that_is_gone_is_succeeded_on_its_interface_or_on_that_of_the_default_route_only() {
-        let next = |has: &[&str]| successor(&host(has), "eth0", true).map(|ip| ip.to_string());
-        assert_eq!(next(&["docker0 172.17.0.1/16", "eth0 10.31.0.33/24"]).as_deref(), Some("10.31.0.33"));
-        assert_eq!(next(&["docker0 172.17.0.1/16", "wlan0* 10.31.0.33/24"]).as_deref(), Some("10.31.0.33"));
-        assert_eq!(next(&["docker0 172.17.0.1/16", "eth0 169.254.3.4/16"]), None);
-        assert_eq!(next(&[]), None);
+        let known = ["10.31.0.3", "10.31.0.100", "fd00::3", "172.17.0.1"].map(|ip| ip.parse().unwrap()).into();
+        let chosen = Chosen { interface: "eth0".into(), known };
+        let next = |has: &[&str]| {
+            let after = |long| successor(&host(has), chosen.known[0], &chosen, long, true).map(|ip| ip.to_string());
+            (after(false), after(true))
+        };
+        let some = |ip: &str| Some(ip.to_owned());
+        let (new, old) = (["docker0 172.17.0.1/16", "eth0 10.31.0.33/24"], ["eth0 10.31.0.100/24", "eth0 fd00::3/64"]);
+        assert_eq!(next(&new), (some("10.31.0.33"), some("10.31.0.33")), "the host was given another");
+        assert_eq!(next(&old), (None, some("10.31.0.100")), "it may be set up anew at this moment");
+        assert_eq!(next(&["eth0 fd00::33/64"]), (None, some("fd00::33")));
+        assert_eq!(next(&["docker0 172.17.0.1/16", "wlan0* 10.31.0.33/24"]), (None, some("10.31.0.33")));
+        assert_eq!(next(&["docker0 172.17.0.1/16", "docker1 172.18.0.1/16", "eth0 169.254.3.4/16"]), (None, None));
+        assert_eq!(next(&[]), (None, None));
     }
 
     #[test]

@@ -130,10 +130,8 @@ impl<N: Net> Shared<N> {
                     spawn("time", Box::pin(keep_time(this()))),
                     spawn("accept", Box::pin(accept(this(), listener))),
                 ];
-                if let Some(interface) = advertised.chosen_of {
-                    running
-                        .loops
-                        .push(spawn("address", Box::pin(this().watch_address(advertised.addr.ip(), interface))));
+                if let Some(chosen) = advertised.chosen {
+                    running.loops.push(spawn("address", Box::pin(this().watch_address(advertised.addr.ip(), chosen))));
                 }
             }
             if let Some(keyring) = &shared.files.keyring

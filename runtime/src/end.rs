@@ -11,7 +11,7 @@ use std::sync::Arc;
 use futures_lite::FutureExt;
 use serf_proto::{LeaveReport, NodeState};
 
-use crate::address::{is_of_host, successor};
+use crate::address::{Chosen, is_of_host, successor};
 use crate::driver::Shared;
 use crate::interfaces::of_host;
 use crate::net::Net;
@@ -76,40 +76,43 @@ impl<N: Net> Shared<N> {
     }
 
     /// Watches an address that was chosen among those of the host, until the node has left or stopped. One that is gone may come back:
-    /// the node is only not well. When another has taken its place the node leaves.
-    pub(crate) async fn watch_address(self: Arc<Self>, ip: IpAddr, interface: String) {
+    /// the node is only not well. When another has taken its place the node leaves, before the others take it for failed if that can be:
+    /// members let a name that has left go elsewhere, and one that has failed only when they have forgotten it.
+    pub(crate) async fn watch_address(self: Arc<Self>, ip: IpAddr, chosen: Chosen) {
         let mut missed = 0_u32;
         while self.lock().node.state() == NodeState::Alive {
             self.net.sleep(ADDRESS_CHECK_INTERVAL).await;
             if is_of_host(ip) {
-                if missed >= CHECKS_MISSED {
-                    tracing::info!(addr = %ip, "the address that this node announces is back");
-                }
+                self.address_is_back(ip);
                 missed = 0;
-                self.counters.address_missing.store(false, Ordering::Relaxed);
                 continue;
             }
             missed = missed.saturating_add(1);
-            if missed < CHECKS_MISSED {
-                continue;
-            }
-            if missed == CHECKS_MISSED {
+            if missed == CHECKS_MISSED_ERROR {
+                let interface = &chosen.interface;
                 tracing::error!(addr = %ip, interface, "this host has no longer the address that this node announces: no other member can reach it");
                 self.counters.address_missing.store(true, Ordering::Relaxed);
             }
-            if let Some(to) = self.successor(&interface).await {
+            if missed >= CHECKS_MISSED_MOMENT
+                && let Some(to) = self.successor(ip, &chosen, missed >= CHECKS_MISSED_LONG).await
+            {
                 return self.leave_for(ip, to);
             }
         }
     }
 
+    fn address_is_back(&self, ip: IpAddr) {
+        if self.counters.address_missing.swap(false, Ordering::Relaxed) {
+            tracing::info!(addr = %ip, "the address that this node announces is back");
+        }
+    }
+
     /// The address that has taken the place of ours. It is looked for by a thread of its own, which may wait for the kernel.
-    async fn successor(&self, interface: &str) -> Option<IpAddr> {
+    async fn successor(&self, gone: IpAddr, chosen: &Chosen, is_gone_for_long: bool) -> Option<IpAddr> {
         let (found, next) = async_channel::bounded(1);
-        let (interface, or_ipv6) = (interface.to_owned(), self.bound.is_ipv6());
-        let thread = std::thread::Builder::new().name("serf-address".to_owned());
-        let spawned = thread.spawn(move || _ = found.try_send(successor(&of_host(), &interface, or_ipv6)));
-        spawned.ok()?;
+        let (chosen, or_ipv6) = (chosen.clone(), self.bound.is_ipv6());
+        let look = move || _ = found.try_send(successor(&of_host(), gone, &chosen, is_gone_for_long, or_ipv6));
+        std::thread::Builder::new().name("serf-address".to_owned()).spawn(look).ok()?;
         next.recv().await.ok()?
     }
 
@@ -129,8 +132,15 @@ pub(crate) fn said(panic: &(dyn Any + Send)) -> String {
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no text").to_owned()
 }
 
-/// How often is looked whether the host still has our address.
-const ADDRESS_CHECK_INTERVAL: Duration = Duration::from_secs(5);
+/// How often is looked whether the host still has our address: one call of the kernel that sends nothing.
+const ADDRESS_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// An address is gone when it was missed so often in a row: one that is renewed is away for a moment.
-const CHECKS_MISSED: u32 = 3;
+/// An address that is renewed is away for a moment: so often it may be missed in a row and nothing is done. Others take us for
+/// failed after some five seconds.
+const CHECKS_MISSED_MOMENT: u32 = 2;
+
+/// Missed so often in a row, it is an error and the node is not well.
+const CHECKS_MISSED_ERROR: u32 = 5;
+
+/// Missed so often in a row, it is gone for long.
+const CHECKS_MISSED_LONG: u32 = 15;

@@ -2,8 +2,6 @@
 //! of its own.
 
 use core::net::IpAddr;
-#[cfg(unix)]
-use core::net::{Ipv4Addr, Ipv6Addr};
 
 /// An address of an interface that is administratively up, whether it has a carrier or not.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,8 +40,8 @@ fn listed() -> Vec<HostAddress> {
 
 #[cfg(unix)]
 fn ip_of(addr: &nix::sys::socket::SockaddrStorage) -> Option<IpAddr> {
-    let v4 = addr.as_sockaddr_in().map(|addr| Ipv4Addr::from(addr.ip()).into());
-    v4.or_else(|| addr.as_sockaddr_in6().map(|addr| Ipv6Addr::from(addr.ip()).into()))
+    let v4 = addr.as_sockaddr_in().map(|addr| IpAddr::from(addr.ip()));
+    v4.or_else(|| addr.as_sockaddr_in6().map(|addr| IpAddr::from(addr.ip())))
 }
 
 #[cfg(unix)]

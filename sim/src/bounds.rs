@@ -87,6 +87,12 @@ impl Bounds {
         turns * config.awareness_max_multiplier * config.probe_interval + all.crash()
     }
 
+    /// Until each two nodes have exchanged their states with each other, but for odds of e^-6 a pair. What a node believes at the greatest
+    /// incarnation, which nothing can be above, only the member itself can put right.
+    pub(crate) fn direct(&self, nodes: u32) -> Duration {
+        3 * nodes * (self.anti_entropy / 4)
+    }
+
     /// Until somebody has reached one of those that it gave up: each node tries one an interval, with a chance of failed to live.
     pub(crate) fn reconnects(&self) -> Duration {
         RECONNECTS * self.reconnect_interval

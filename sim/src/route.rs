@@ -4,7 +4,7 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 use bytes::Bytes;
-use serf_proto::{Instant, Node, Status, StreamId};
+use serf_proto::{Instant, Node, StreamId};
 
 use crate::addressing::node_at;
 use crate::cell::Cell;
@@ -161,9 +161,9 @@ impl Scene<'_> {
     }
 }
 
-/// Whether a member that is alive listens at this address.
+/// Whether a member that the node knows, in whatever status, listens at this address.
 fn is_member(node: &Node, addr: SocketAddr) -> bool {
-    node.members().any(|member| member.addr() == addr && member.status() == Status::Alive)
+    node.members().any(|member| member.addr() == addr)
 }
 
 /// What one write to a socket takes at the most.

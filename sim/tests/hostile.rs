@@ -61,6 +61,12 @@ fn what_is_longer_than_any_honest_event_is_not_kept() {
 }
 
 #[test]
-fn members_that_do_not_exist_keep_no_one_out_and_fill_no_memory() {
+fn members_that_do_not_exist_are_given_up_and_keep_no_one_out() {
     survives(Attack::Ghosts, &[1, 2, 3, 8]);
+}
+
+#[test]
+fn tags_forged_at_the_greatest_incarnation_are_put_right_by_the_member_itself() {
+    let report = run(12, Hostility::Always, 1);
+    assert!(report.is_fine(), "{:#?}", report.violations);
 }

@@ -876,6 +876,9 @@ pub async fn a_question_is_built_of_variables_and_kept<N: Net>() {
 pub async fn a_query_may_be_abandoned_and_an_answer_may_be_late<N: Net>() {
     let [a, b] = pair::<N>(["a", "b"]).await;
     let mut events = b.events();
+    for _ in 0..=limits::QUERIES_ASKED_MAX {
+        drop(a.query(&Question::new("").of_nodes(&["nobody"]).for_at_most(Duration::from_secs(50))).unwrap());
+    }
     drop(a.query(&Question::new("dropped").for_at_most(Duration::from_secs(50))).unwrap());
     let dropped = next_query::<N>(&mut events).await;
     assert_eq!((&*dropped.name, &*dropped.source), ("dropped", "a"));

@@ -12,6 +12,7 @@ use super::events::member;
 use super::setup::announced;
 use super::{Agent, Stop};
 use crate::config::write_tags_file;
+use crate::endpoint::go_words;
 use crate::handler::EventFilter;
 use crate::log::Level;
 use crate::quote::quote;
@@ -154,6 +155,9 @@ impl Agent {
         match self.serf.force_leave(node, prune) {
             // A name that nobody can have is one that nobody has, which is no error.
             Ok(()) | Err(CommandError::Refused(ForceLeaveError::Nobody { .. })) => Ok(()),
+            Err(CommandError::Refused(ForceLeaveError::Ourselves)) => {
+                Err("a node does not force itself to leave, use 'serf leave'".into())
+            }
             Err(error) => Err(error.to_string()),
         }
     }
@@ -222,9 +226,15 @@ impl Agent {
         if let Some(file) = file {
             let file = file.to_owned();
             // A disk may take its time.
-            let written = tokio::task::spawn_blocking(move || write_tags_file(&file, &tags)).await;
-            let failure = |why: &dyn core::fmt::Display| format!("Failed to write tags file: {why}");
-            written.map_err(|error| failure(&error))?.map_err(|error| failure(&error))?;
+            let written = match tokio::task::spawn_blocking(move || write_tags_file(&file, &tags)).await {
+                Ok(written) => written.map_err(|error| go_words(&error)),
+                Err(error) => Err(error.to_string()),
+            };
+            if let Err(why) = written {
+                let why = format!("Failed to write tags file: {why}");
+                self.log.error("agent", &why);
+                return Err(why);
+            }
         }
         self.serf.set_tags(&own).map_err(|error| match error {
             CommandError::Refused(SetTagsError::TooLarge { .. }) => TAGS_TOO_LONG.into(),
@@ -250,6 +260,7 @@ impl Agent {
         let left = self.serf.leave().await;
         left.map(drop).map_err(|error| match error {
             LeaveError::Stopped => "Leave called after Shutdown".into(),
+            // It has left; the next start does not know.
             error => error.to_string(),
         })
     }

@@ -54,7 +54,12 @@ async fn retry(agent: Arc<Agent>, retry: Retry) {
             return agent.stop(Stop::NobodyAnswers);
         }
         agent.log.warn("agent", format_args!("Join failed: {}, retrying in {:?}", one_line(&why), retry.interval));
-        tokio::time::sleep(retry.interval).await;
+        if failures == 1 && try_soon(&agent, &retry).await {
+            break;
+        }
+        if failures > 1 {
+            tokio::time::sleep(retry.interval).await;
+        }
     }
     let mut pause = retry.interval.max(ALONE_PAUSE_LEAST);
     loop {
@@ -66,6 +71,23 @@ async fn retry(agent: Arc<Agent>, retry: Retry) {
         let has_failed = is_alone && agent.join(&retry.addrs, false).await.is_err();
         pause = if has_failed { (pause * 2).min(ALONE_PAUSE_MAX) } else { retry.interval.max(ALONE_PAUSE_LEAST) };
     }
+}
+
+/// Waits for the first interval, and tries in it as well, less and less often: agents that are started together find that nobody
+/// listens yet. These tries are not counted. Whether somebody answered.
+async fn try_soon(agent: &Agent, retry: &Retry) -> bool {
+    let end = tokio::time::Instant::now() + retry.interval;
+    let mut pause = SOON_PAUSE;
+    while tokio::time::Instant::now() + pause < end {
+        tokio::time::sleep(pause).await;
+        if let Ok(count) = agent.join(&retry.addrs, retry.replay).await {
+            agent.log.info("agent", format_args!("Join completed. Synced with {count} initial agents"));
+            return true;
+        }
+        pause *= 2;
+    }
+    tokio::time::sleep_until(end).await;
+    false
 }
 
 /// How to join until somebody answers.
@@ -200,6 +222,9 @@ fn one(failure: &SeedFailure, encrypted: bool) -> String {
         _ => format!("Failed to join {seed}: {failure}"),
     }
 }
+
+/// How soon a `retry_join` is tried again after the first failure; doubled after each.
+const SOON_PAUSE: Duration = Duration::from_secs(1);
 
 /// How long we are alone before we look for others again.
 const ALONE_PAUSE_LEAST: Duration = Duration::from_secs(30);

@@ -133,4 +133,4 @@ const TIMEOUT_LEAST: Duration = Duration::from_nanos(1);
 
 /// How long answers are collected at the most; a longer time is cut. A node keeps 1024 queries at a time, and nobody can ask while they
 /// are open.
-const TIMEOUT_MAX: Duration = Duration::from_secs(3600);
+const TIMEOUT_MAX: Duration = serf_tokio::serf_proto::limits::QUERY_TIMEOUT_MAX;

@@ -22,6 +22,7 @@ use super::signals::{Signal, Signals};
 use super::supervisor::{Phase, Supervisor};
 use super::{Agent, Stop, discovery, events, panics, sinks, web};
 use crate::config::Config;
+use crate::endpoint::go_words;
 use crate::log::{Log, Syslog, TraceLog};
 use crate::rpc::RpcAddress;
 use crate::rpc::server::{ListenError, Listener, Streams, listen, serve};
@@ -32,11 +33,11 @@ pub(crate) fn run(config: Config, args: &[OsString]) -> bool {
     let log = match Log::new(config.log_level, Box::new(io::stdout())) {
         Ok(log) => Arc::new(log),
         Err(error) => {
-            eprintln!("The log cannot be started: {error}");
+            eprintln!("The log cannot be started: {}", go_words(&error));
             return false;
         }
     };
-    log.set_format(config.log_format);
+    log.set_format(config.log_format, &config.node_name);
     panics::end_the_process(&log);
     // A second agent in one process, which only tests have, leaves the node's words to the first.
     _ = tracing::subscriber::set_global_default(TraceLog::new(Arc::clone(&log)));
@@ -49,7 +50,7 @@ pub(crate) fn run(config: Config, args: &[OsString]) -> bool {
     let ended_well = match ended {
         Ok(Ok(ended_well)) => ended_well,
         Ok(Err(why)) => failed(&log, &why),
-        Err(error) => failed(&log, &format!("The runtime cannot be started: {error}")),
+        Err(error) => failed(&log, &format!("The runtime cannot be started: {}", go_words(&error))),
     };
     log.flush();
     ended_well
@@ -64,7 +65,7 @@ fn failed(log: &Log, why: &str) -> bool {
 
 /// Whether it ended well; the error is why it did not begin.
 async fn live(config: Config, args: &[OsString], log: &Arc<Log>) -> Result<bool, String> {
-    let mut signals = Signals::new().map_err(|error| format!("Signals cannot be received: {error}"))?;
+    let mut signals = Signals::new().map_err(|error| format!("Signals cannot be received: {}", go_words(&error)))?;
     if let Some(facility) = config.syslog_facility {
         let syslog = Syslog::connect(facility);
         log.set_syslog(syslog.map_err(|_| "Syslog setup failed: Unix syslog delivery error".to_owned())?);

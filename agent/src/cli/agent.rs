@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 
-use super::{Command, Environment, Failure, Outcome, Terminal};
+use super::{Command, Environment, Failure, Outcome, Terminal, texts};
 use crate::agent;
 use crate::config::{Config, Draft, DraftError, FlagsError};
 use crate::log::output;
@@ -17,12 +17,20 @@ fn run(args: &[OsString], _env: &Environment, terminal: &mut Terminal<'_>) -> Ou
     for warning in &draft.warnings {
         terminal.line(output(warning));
     }
+    if !draft.ignored.is_empty() {
+        terminal.line(output(&format!("Warning: ignored arguments: {}", texts(&draft.ignored).join(" "))));
+    }
+    let check = draft.check;
     if !draft.variables.is_empty() {
         terminal.line(output(&format!("Settings from the environment: {}", draft.variables.join(", "))));
     }
     let (config, notices) = Config::resolve(draft).map_err(|error| Failure::Said(output(&error.to_string())))?;
     for notice in &notices {
         terminal.line(output(notice));
+    }
+    if check {
+        terminal.line(output("The settings can be used"));
+        return Ok(());
     }
     if agent::run(config, args) { Ok(()) } else { Err(Failure::Told) }
 }
@@ -41,6 +49,8 @@ Options:
                             as [::1] or [::1]:7946.
   -broadcast-timeout=5s     How long a leave or another announcement may take;
                             at least 1s.
+  -check                    Only checks the settings, and says whether an agent
+                            can start with them.
   -config-dir=path          Reads all files of this directory whose names end
                             in .json, in the order of their names. Can be given
                             several times.

@@ -33,6 +33,10 @@ enum Values {
     Files,
     /// The name of a member, which the agent tells.
     Members,
+    /// The name of a tag of the agent.
+    Tags,
+    /// A network interface of this host.
+    Interfaces,
     /// Anything.
     Free,
 }
@@ -47,7 +51,10 @@ impl Values {
             ("log-format", _) => Self::Words("text json"),
             ("profile", _) => Self::Words("lan wan local"),
             ("coalesce", _) => Self::Words("true false"),
-            (_, "path") => Self::Files,
+            ("status", _) => Self::Words("alive leaving left failed"),
+            ("delete", _) => Self::Tags,
+            ("iface" | "mdns-iface", _) => Self::Interfaces,
+            ("event-handler", _) | (_, "path") => Self::Files,
             ("node", "NAME") => Self::Members,
             _ => Self::Free,
         })
@@ -66,8 +73,10 @@ impl Values {
     fn bash(self) -> String {
         match self {
             Self::Words(words) => format!("COMPREPLY=($(compgen -W \"{words}\" -- \"$cur\"))"),
-            Self::Files => "COMPREPLY=($(compgen -f -- \"$cur\"))".into(),
-            Self::Members => "_serf_complete_members \"$cur\"".into(),
+            Self::Files => "_serf_complete_files \"$cur\"".into(),
+            Self::Tags => "_serf_complete_lines \"$cur\" < <(_serf_tags)".into(),
+            Self::Interfaces => format!("_serf_complete_lines \"$cur\" < <({INTERFACES})"),
+            Self::Members => "_serf_complete_lines \"$cur\" < <(_serf_members)".into(),
             Self::Free => ":".into(),
         }
     }
@@ -76,6 +85,8 @@ impl Values {
         match self {
             Self::Words(words) => format!("compadd -- {words}"),
             Self::Files => "_files".into(),
+            Self::Tags => "compadd -- ${(f)\"$(_serf_tags)\"}".into(),
+            Self::Interfaces => format!("compadd -- ${{(f)\"$({INTERFACES})\"}}"),
             Self::Members => "compadd -- ${(f)\"$(_serf_members)\"}".into(),
             Self::Free => ":".into(),
         }
@@ -85,6 +96,8 @@ impl Values {
         match self {
             Self::Words(words) => format!(" -x -a '{words}'"),
             Self::Files => " -r -F".into(),
+            Self::Tags => " -x -a '(__serf_tags)'".into(),
+            Self::Interfaces => format!(" -x -a '({INTERFACES})'"),
             Self::Members => " -x -a '(__serf_members)'".into(),
             Self::Free => " -x".into(),
         }
@@ -129,12 +142,20 @@ _serf_members() {{
     members=$(serf members 2>/dev/null) && sed 's/  .*//' <<<"$members"
 }}
 
+{tags}
 # Names come from anybody who has joined: `compgen -W` would run what is in them.
-_serf_complete_members() {{
-    local name
-    while IFS= read -r name; do
-        if [[ $name == "$1"* ]]; then COMPREPLY+=("$(printf %q "$name")"); fi
-    done < <(_serf_members)
+_serf_complete_lines() {{
+    local line
+    while IFS= read -r line; do
+        if [[ $line == "$1"* ]]; then COMPREPLY+=("$(printf %q "$line")"); fi
+    done
+}}
+
+# A directory goes on with "/" instead of a blank.
+_serf_complete_files() {{
+    compopt -o filenames 2>/dev/null
+    local file
+    while IFS= read -r file; do COMPREPLY+=("$file"); done < <(compgen -f -- "$1")
 }}
 
 _serf() {{
@@ -150,6 +171,14 @@ _serf() {{
     elif [[ $flag == = ]]; then
         flag=${{COMP_WORDS[COMP_CWORD - 2]}}
     fi
+    # A handler has "=" and ":" of its own, at which bash divides words.
+    local line=${{COMP_LINE-}}
+    local word=${{line:0:${{COMP_POINT:-0}}}}
+    if [[ $command == agent && ${{word##* }} == -*event-handler=* ]]; then
+        [[ $cur == : ]] && cur=
+        _serf_complete_files "$cur"
+        return
+    fi
     case "$command ${{flag/#--/-}}" in
 {values}    esac
     if [[ $cur == -* ]]; then
@@ -158,12 +187,15 @@ _serf() {{
         COMPREPLY=($(compgen -W "$flags" -- "${{cur/#--/-}}"))
         return
     fi
+    # It takes one name.
+    if [[ $command == force-leave && COMP_CWORD -gt 2 && ${{COMP_WORDS[COMP_CWORD - 1]}} != -* ]]; then return; fi
     case $command in
 {arguments}    esac
 }}
 
 complete -F _serf serf
 "#,
+        tags = tags("_serf_tags()", "{", "}"),
         names = names.join(" "),
         values = value_arms(Values::bash),
         arguments = argument_arms(Values::bash),
@@ -193,6 +225,7 @@ _serf_members() {{
     members=$(serf members 2>/dev/null) && sed 's/  .*//' <<<"$members"
 }}
 
+{tags}
 _serf() {{
     local -a commands flags
     local command=${{words[2]}} flag=${{words[CURRENT-1]}}
@@ -219,6 +252,7 @@ _serf() {{
 
 _serf "$@"
 "#,
+        tags = tags("_serf_tags()", "{", "}"),
         commands = commands.join(" "),
         values = value_arms(Values::zsh),
         arguments = argument_arms(Values::zsh),
@@ -227,7 +261,7 @@ _serf "$@"
 
 fn fish() -> String {
     let quoted = |text: &str| text.replace('\\', "\\\\").replace('\'', "\\'");
-    let mut out = String::from(FISH_HEAD);
+    let mut out = format!("{FISH_HEAD}\n{}\n", tags("function __serf_tags", "", "end"));
     for command in COMMANDS {
         let (name, synopsis) = (command.name, quoted(command.synopsis));
         out.push_str(&format!("complete -c serf -n __fish_use_subcommand -a {name} -d '{synopsis}'\n"));
@@ -247,6 +281,15 @@ fn fish() -> String {
     }
     out
 }
+
+/// A function of a shell that lists the agent's tags.
+fn tags(head: &str, open: &str, close: &str) -> String {
+    let awk = "/^[^\\t]/ { on = ($0 == \"tags:\") } on && /^\\t/ { sub(/^\\t/, \"\"); sub(/ = .*/, \"\"); print }";
+    format!("{head} {open}\n    serf info 2>/dev/null | awk '{awk}'\n{close}\n")
+}
+
+/// Lists network interfaces, where the system has a directory of them.
+const INTERFACES: &str = "ls /sys/class/net 2>/dev/null";
 
 const FISH_HEAD: &str = r#"# Completions of serf for fish: put this into ~/.config/fish/completions as "serf.fish".
 

@@ -12,7 +12,7 @@ pub(super) const COMMAND: Command = Command { name: "info", synopsis: "Shows fig
 
 fn run(args: &[OsString], env: &Environment, terminal: &mut Terminal<'_>) -> Outcome {
     let (mut rpc, mut format) = (Rpc::new(env), "text".to_owned());
-    rpc.parse(vec![("format", Slot::Text(&mut format))], args)?;
+    rpc.parse_all(vec![("format", Slot::Text(&mut format))], args, terminal)?;
     let stats = rpc.connect_eagerly()?.stats().map_err(because("Error querying agent: "))?;
     Format::parse(&format)?.print(terminal, || text(&stats), || json(&stats));
     Ok(())

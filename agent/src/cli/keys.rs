@@ -14,7 +14,7 @@ pub(super) const COMMAND: Command =
 fn run(args: &[OsString], env: &Environment, terminal: &mut Terminal<'_>) -> Outcome {
     let (mut rpc, mut format) = (Rpc::new(env), TEXT.to_owned());
     let (mut install, mut activate, mut remove, mut list) = (String::new(), String::new(), String::new(), false);
-    rpc.parse(
+    rpc.parse_all(
         vec![
             ("install", Slot::Text(&mut install)),
             ("use", Slot::Text(&mut activate)),
@@ -23,6 +23,7 @@ fn run(args: &[OsString], env: &Environment, terminal: &mut Terminal<'_>) -> Out
             ("format", Slot::Text(&mut format)),
         ],
         args,
+        terminal,
     )?;
     let format = Format::choose(&format, terminal)?;
     let given = [!install.is_empty(), !activate.is_empty(), !remove.is_empty(), list];

@@ -11,7 +11,7 @@ pub(super) const COMMAND: Command =
 
 fn run(args: &[OsString], env: &Environment, terminal: &mut Terminal<'_>) -> Outcome {
     let (mut rpc, mut format) = (Rpc::new(env), TEXT.to_owned());
-    rpc.parse(vec![("format", Slot::Text(&mut format))], args)?;
+    rpc.parse_all(vec![("format", Slot::Text(&mut format))], args, terminal)?;
     let format = Format::choose(&format, terminal)?;
     rpc.connect()?.leave().map_err(because("Error leaving: "))?;
     format.tell(terminal, "Graceful leave complete", || Json::object([("left", Json::Bool(true))]));

@@ -4,10 +4,12 @@
 
 use std::ffi::OsString;
 use std::fs;
+use std::io;
 use std::path::Path;
 
 use super::usage::{OptionHelp, Usage};
 use super::{COMMANDS, Command, Environment, Failure, Outcome, Terminal};
+use crate::endpoint::go_words;
 use crate::flags;
 
 pub(super) const COMMAND: Command =
@@ -25,10 +27,13 @@ fn run(args: &[OsString], _env: &Environment, terminal: &mut Terminal<'_>) -> Ou
 }
 
 fn write_all(directory: &Path, terminal: &mut Terminal<'_>) -> Outcome {
+    let failed = |path: &Path, error: &io::Error| {
+        Failure::Said(format!("Error writing '{}': {}", path.display(), go_words(error)))
+    };
+    fs::create_dir_all(directory).map_err(|error| failed(directory, &error))?;
     let mut write = |name: String, page: String| {
         let path = directory.join(name);
-        fs::write(&path, page)
-            .map_err(|error| Failure::Said(format!("Error writing '{}': {error}", path.display())))?;
+        fs::write(&path, page).map_err(|error| failed(&path, &error))?;
         terminal.line(path.display());
         Ok(())
     };
@@ -118,7 +123,7 @@ const USAGE: &str = "
 Usage: serf man [directory]
 
   Prints the manual page of serf, or writes that and a page for each
-  command into a directory. To read it at once:
+  command into a directory, which is made if need be. To read it at once:
 
   serf man | man -l -
 ";

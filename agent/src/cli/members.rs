@@ -2,10 +2,13 @@
 
 use std::ffi::OsString;
 
+use serf_tokio::serf_proto::Pattern;
+
 use super::columns::columnize;
 use super::{Command, Environment, Failure, Format, Outcome, Rpc, Terminal, because};
 use crate::flags::Slot;
 use crate::json::Json;
+use crate::quote::quote;
 use crate::rpc::{Member, MemberFilter};
 use crate::tags;
 
@@ -16,7 +19,7 @@ fn run(args: &[OsString], env: &Environment, terminal: &mut Terminal<'_>) -> Out
     let mut rpc = Rpc::new(env);
     let (mut detailed, mut format, mut tags) = (false, "text".to_owned(), Vec::new());
     let (mut role, mut filter) = (String::new(), MemberFilter::default());
-    rpc.parse(
+    rpc.parse_all(
         vec![
             ("detailed", Slot::Bool(&mut detailed)),
             ("format", Slot::Text(&mut format)),
@@ -26,17 +29,33 @@ fn run(args: &[OsString], env: &Environment, terminal: &mut Terminal<'_>) -> Out
             ("tag", Slot::Texts(&mut tags)),
         ],
         args,
+        terminal,
     )?;
     filter.tags = tags::parse(&tags).map_err(|error| Failure::Said(format!("Error: {error}")))?;
     if !role.is_empty() {
         terminal.line("Deprecation warning: 'Role' has been replaced with 'Tags'");
         filter.tags.insert("role".into(), role);
     }
-    let mut members = rpc.connect_eagerly()?.members_filtered(filter).map_err(because("Error retrieving members: "))?;
+    let patterns = filter.clone();
+    let listed = rpc.connect_eagerly()?.members_filtered(filter);
+    let mut members =
+        listed.map_err(because("Error retrieving members: ")).inspect_err(|_| explain(&patterns, terminal))?;
     // The agent's order means nothing.
     members.sort_unstable_by(|a, b| a.name.cmp(&b.name));
     Format::parse(&format)?.print(terminal, || text(&members, detailed), || json(&members));
     Ok(())
+}
+
+/// An agent answers a pattern that is none by closing the connection. Which one that is, and why, is seen here.
+fn explain(patterns: &MemberFilter, terminal: &mut Terminal<'_>) {
+    let flags = [("-name".to_owned(), &patterns.name), ("-status".into(), &patterns.status)];
+    let tags = patterns.tags.iter().map(|(tag, pattern)| (format!("-tag {tag}"), pattern));
+    for (flag, pattern) in flags.into_iter().chain(tags) {
+        if let Err(why) = Pattern::new(pattern) {
+            terminal
+                .error_line(format_args!("The pattern {} of {flag} cannot be used: {why}", quote(pattern.as_bytes())));
+        }
+    }
 }
 
 fn text(members: &[Member], detailed: bool) -> String {

@@ -111,6 +111,9 @@ pub fn run(args: &[OsString], env: &Environment, terminal: &mut Terminal<'_>) ->
     let invocation = Invocation::read(args);
     let Some(command) = invocation.command.and_then(|name| COMMANDS.iter().find(|command| command.name == name)) else {
         print_commands(terminal);
+        if let Some(name) = invocation.command {
+            terminal.error_line(format_args!("Unknown command: {}", crate::quote::quote(name.as_bytes())));
+        }
         return if invocation.help && invocation.command.is_none() { 0 } else { 127 };
     };
     if invocation.help {
@@ -250,6 +253,17 @@ impl Rpc {
         [("rpc-addr", Slot::Text(&mut options.address)), ("rpc-auth", Slot::Text(&mut options.auth_key))]
     }
 
+    /// The same for commands without arguments: what stands there is ignored, as HashiCorp's program does, but not silently.
+    fn parse_all(
+        &mut self,
+        more: Vec<Flag<'_>>,
+        args: &[OsString],
+        terminal: &mut Terminal<'_>,
+    ) -> Result<(), FlagError> {
+        ignore(self.parse(more, args)?, terminal);
+        Ok(())
+    }
+
     /// Reads these flags and those of `more`.
     fn parse<'a>(&mut self, more: Vec<Flag<'_>>, args: &'a [OsString]) -> Result<&'a [OsString], FlagError> {
         let mut flags: Vec<Flag<'_>> = self.flags().into();
@@ -321,6 +335,13 @@ impl Format {
             Self::Text => terminal.line(text().trim()),
             Self::Json => terminal.line(json().render()),
         }
+    }
+}
+
+/// Names arguments that mean nothing. On standard error: scripts read the output.
+fn ignore(rest: &[OsString], terminal: &mut Terminal<'_>) {
+    if !rest.is_empty() {
+        terminal.error_line(format_args!("Ignored arguments: {}", texts(rest).join(" ")));
     }
 }
 

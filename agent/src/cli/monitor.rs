@@ -17,7 +17,7 @@ pub(super) const COMMAND: Command =
 
 fn run(args: &[OsString], env: &Environment, terminal: &mut Terminal<'_>) -> Outcome {
     let (mut rpc, mut level, mut format) = (Rpc::new(env), "INFO".to_owned(), TEXT.to_owned());
-    rpc.parse(vec![("log-level", Slot::Text(&mut level)), ("format", Slot::Text(&mut format))], args)?;
+    rpc.parse_all(vec![("log-level", Slot::Text(&mut level)), ("format", Slot::Text(&mut format))], args, terminal)?;
     let format = Format::choose(&format, terminal)?;
     let mut client = rpc.connect()?;
     _ = ctrlc::set_handler(|| std::process::exit(0));

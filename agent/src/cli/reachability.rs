@@ -16,7 +16,7 @@ pub(super) const COMMAND: Command =
 
 fn run(args: &[OsString], env: &Environment, terminal: &mut Terminal<'_>) -> Outcome {
     let (mut rpc, mut verbose, mut format) = (Rpc::new(env), false, TEXT.to_owned());
-    rpc.parse(vec![("verbose", Slot::Bool(&mut verbose)), ("format", Slot::Text(&mut format))], args)?;
+    rpc.parse_all(vec![("verbose", Slot::Bool(&mut verbose)), ("format", Slot::Text(&mut format))], args, terminal)?;
     let says = Format::choose(&format, terminal)? == Format::Text;
     let mut client = rpc.connect()?;
     let members = client.members().map_err(because("Error getting members: "))?;

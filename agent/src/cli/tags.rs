@@ -12,9 +12,10 @@ pub(super) const COMMAND: Command =
 fn run(args: &[OsString], env: &Environment, terminal: &mut Terminal<'_>) -> Outcome {
     let (mut rpc, mut format) = (Rpc::new(env), TEXT.to_owned());
     let (mut set, mut delete) = (Vec::new(), Vec::new());
-    rpc.parse(
+    rpc.parse_all(
         vec![("set", Slot::Texts(&mut set)), ("delete", Slot::Texts(&mut delete)), ("format", Slot::Text(&mut format))],
         args,
+        terminal,
     )?;
     let format = Format::choose(&format, terminal)?;
     if set.is_empty() && delete.is_empty() {

@@ -23,6 +23,10 @@ pub struct Draft {
     pub warnings: Vec<&'static str>,
     /// The variables of the environment that were used.
     pub variables: Vec<String>,
+    /// Whether they are only to be checked.
+    pub check: bool,
+    /// Arguments that mean nothing.
+    pub ignored: Vec<OsString>,
 }
 
 /// Why the settings cannot be used.
@@ -85,7 +89,8 @@ impl Draft {
         if layer.node_name.is_empty() {
             layer.node_name = gethostname::gethostname().to_string_lossy().into_owned();
         }
-        Ok(Self { variables, ..Self::check(layer, interface_exists)? })
+        let Flags { check, ignored, .. } = flags;
+        Ok(Self { variables, check, ignored, ..Self::check(layer, interface_exists)? })
     }
 
     /// Checks settings. `interface_exists` says whether the host has a network interface of that name.
@@ -115,7 +120,7 @@ impl Draft {
         if layer.rejoin_after_leave && layer.snapshot_path.is_empty() {
             warnings.push("Warning: 'RejoinAfterLeave' enabled without snapshot file");
         }
-        Ok(Self { layer, handlers, warnings, variables: Vec::new() })
+        Ok(Self { layer, handlers, warnings, variables: Vec::new(), check: false, ignored: Vec::new() })
     }
 }
 

@@ -17,6 +17,10 @@ pub struct Flags {
     pub paths: Vec<String>,
     /// The settings.
     pub layer: Layer,
+    /// Whether the settings are only to be checked.
+    pub check: bool,
+    /// What is no flag, and means nothing.
+    pub ignored: Vec<OsString>,
     /// The settings that were given, by their keys in files: also with a value that is false, zero or empty.
     pub given: BTreeSet<String>,
 }
@@ -60,11 +64,13 @@ impl Flags {
     pub fn parse(args: &[OsString]) -> Result<Self, FlagsError> {
         let mut layer = Layer::default();
         let (paths, mut tags, mut disable_compression) = (RefCell::default(), Vec::new(), false);
+        let mut check = false;
         let (mut retry_interval, mut broadcast_timeout, mut handler_timeout) = Default::default();
         let mut flags = [
             ("bind", Slot::Text(&mut layer.bind)),
             ("advertise", Slot::Text(&mut layer.advertise)),
             ("iface", Slot::Text(&mut layer.interface)),
+            ("check", Slot::Bool(&mut check)),
             ("config-file", Slot::Shared(&paths)),
             ("config-dir", Slot::Shared(&paths)),
             ("encrypt", Slot::Text(&mut layer.encrypt_key)),
@@ -98,7 +104,8 @@ impl Flags {
             ("disable-compression", Slot::Bool(&mut disable_compression)),
         ];
         let mut given = BTreeSet::new();
-        flags::parse_noting(&mut flags, args, |name| _ = given.insert(key(name)))?;
+        let rest = flags::parse_noting(&mut flags, args, |name| _ = given.insert(key(name)))?;
+        let ignored = rest.to_vec();
         layer.tags = tags::parse(&tags).map_err(FlagsError::Tag)?;
         for (text, target) in [
             (retry_interval, &mut layer.retry_interval),
@@ -112,7 +119,7 @@ impl Flags {
         if disable_compression {
             layer.enable_compression = Some(false);
         }
-        Ok(Self { paths: paths.into_inner(), layer, given })
+        Ok(Self { paths: paths.into_inner(), layer, check, ignored, given })
     }
 }
 
@@ -154,9 +161,10 @@ mod tests {
     #[test]
     fn every_flag_sets_a_field_of_its_own() {
         let mut seen = vec![Flags::default()];
-        let files = ["config_file", "config_dir", "mdns_iface", "mdns_disable_ipv4", "mdns_disable_ipv6"];
+        let files = ["check", "config_file", "config_dir", "mdns_iface", "mdns_disable_ipv4", "mdns_disable_ipv6"];
         for arg in [
             "-bind=v",
+            "-check",
             "-advertise=v",
             "-iface=v",
             "-config-file=v",

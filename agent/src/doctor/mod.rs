@@ -139,25 +139,37 @@ impl Examination {
 fn judge_versions(report: &mut Report, view: &View) {
     let ours = Versions::HASHICORP;
     let live = || view.members.iter().filter(|member| matches!(member.state, State::Alive | State::Suspect));
-    let odd = live().find_map(|member| {
-        let what = ours.incompatible(member.versions).or_else(|| member.versions.incompatible(ours))?;
-        Some((member, what.is_delegate))
+    let found = live().find_map(|member| {
+        let (theirs, name) = (member.versions, &member.name);
+        if let Some(what) = ours.incompatible(theirs) {
+            let (layer, (min, max)) = layer(theirs, what.is_delegate);
+            let (least, most) = what.understood;
+            let is_none = if what.is_delegate && max == 0 { ": it is no Serf node" } else { "" };
+            return Some(format!(
+                "{name} speaks {layer} versions {min} to {max}, Serf needs {least} to {most}{is_none}"
+            ));
+        }
+        let what = theirs.incompatible(ours)?;
+        let (layer, (min, max)) = layer(theirs, what.is_delegate);
+        Some(format!("{name} understands {layer} versions {min} to {max}, Serf speaks {}", what.spoken))
     });
-    let Some((member, is_delegate)) = odd else {
-        return report.ok("versions", format!("{} live members speak what Serf's nodes understand", live().count()));
-    };
-    let of = |versions: Versions| match is_delegate {
-        true => (versions.delegate_min(), versions.delegate_max()),
-        false => (versions.protocol_min(), versions.protocol_max()),
-    };
-    let (layer, name) = (if is_delegate { "delegate" } else { "protocol" }, member.name.escape_debug());
-    let ((min, max), (least, most)) = (of(member.versions), of(ours));
-    let mut found = format!("{name} speaks {layer} versions {min} to {max}, Serf needs {least} to {most}");
-    if is_delegate && max == 0 {
-        found.push_str(": it is no Serf node");
+    match found {
+        None => report.ok("versions", format!("{} live members speak what Serf's nodes understand", live().count())),
+        Some(found) => {
+            let advice = "No Serf node can join while it is a member. Upgrade it, give agents the -protocol that it \
+                          understands, or give the address of a Serf node.";
+            report.failed("versions", found, advice);
+        }
     }
-    let advice = "No Serf node can join while it is a member. Upgrade it, or give the address of a Serf node.";
-    report.failed("versions", found, advice);
+}
+
+/// The name of one of the two layers of protocols, and the least and greatest version that a node understands of it.
+const fn layer(of: Versions, is_delegate: bool) -> (&'static str, (u8, u8)) {
+    if is_delegate {
+        ("delegate", (of.delegate_min(), of.delegate_max()))
+    } else {
+        ("protocol", (of.protocol_min(), of.protocol_max()))
+    }
 }
 
 /// What the node says of its cluster. Wall clocks are never sent; what members share are Lamport clocks.
@@ -221,12 +233,14 @@ mod tests {
             let report = versions(of);
             (report.is_healthy(), report.findings[0].found.clone())
         };
-        assert!(found(&[SERF, [1, 5, 2, 2, 6, 5], [1, 4, 2, 2, 4, 4]]).0);
+        assert!(found(&[SERF, [1, 5, 2, 2, 6, 5], [1, 4, 2, 2, 5, 4]]).0);
         let alertmanager = "n2 speaks delegate versions 0 to 0, Serf needs 2 to 5: it is no Serf node";
         assert_eq!(found(&[SERF, [1, 5, 2, 0, 0, 0]]), (false, alertmanager.into()));
         let newer = "n1 speaks delegate versions 6 to 9, Serf needs 2 to 5";
         assert_eq!(found(&[[1, 5, 2, 6, 9, 9]]), (false, newer.into()));
-        let strict = "n1 speaks protocol versions 3 to 5, Serf needs 1 to 5";
+        let strict = "n1 understands protocol versions 3 to 5, Serf speaks 2";
         assert_eq!(found(&[[3, 5, 3, 2, 5, 5]]), (false, strict.into()));
+        let older = "n1 understands delegate versions 2 to 4, Serf speaks 5";
+        assert_eq!(found(&[[1, 4, 2, 2, 4, 4]]), (false, older.into()));
     }
 }

@@ -23,6 +23,8 @@ pub(super) struct Line<'r> {
     pub(super) at: &'r Zoned,
     pub(super) level: Level,
     pub(super) component: &'r str,
+    /// The name of the node.
+    pub(super) node: &'r str,
     /// The record as text, without its time.
     pub(super) text: &'r str,
     /// What it says in values, besides the text.
@@ -52,28 +54,28 @@ impl Format {
     }
 
     /// What the agent does; `None` when there is nothing to print.
-    pub(super) fn output(self, text: &str) -> Option<String> {
+    pub(super) fn output(self, text: &str, node: &str) -> Option<String> {
         let text = &shown_lines(text);
         match self {
             Self::Text => Some(output(text)),
-            Self::Json => plain(text),
+            Self::Json => plain(text, node),
         }
     }
 
     /// A detail of what the agent does; `None` when there is nothing to print.
-    pub(super) fn detail(self, text: &str) -> Option<String> {
+    pub(super) fn detail(self, text: &str, node: &str) -> Option<String> {
         let text = &shown_lines(text);
         match self {
             Self::Text => Some(info(text)),
-            Self::Json => plain(text),
+            Self::Json => plain(text, node),
         }
     }
 }
 
 /// What is no record, as one.
-fn plain(text: &str) -> Option<String> {
+fn plain(text: &str, node: &str) -> Option<String> {
     let text = text.trim();
-    let line = Line { at: &Zoned::now(), level: Level::Info, component: "agent", text, fields: &[] };
+    let line = Line { at: &Zoned::now(), level: Level::Info, component: "agent", node, text, fields: &[] };
     (!text.is_empty()).then(|| json(&line))
 }
 
@@ -83,6 +85,9 @@ fn json(line: &Line<'_>) -> String {
     let at = line.at.strftime("%Y-%m-%dT%H:%M:%S%.3f%:z");
     let (level, component, message) = (line.level, quote(line.component), quote(line.text));
     let mut text = format!("{{\"time\":\"{at}\",\"level\":\"{level}\",\"component\":{component},\"message\":{message}");
+    if !line.node.is_empty() {
+        _ = write!(text, ",\"node\":{}", quote(line.node));
+    }
     for (idx, (name, value)) in line.fields.iter().enumerate() {
         let before = if idx == 0 { ",\"fields\":{" } else { "," };
         _ = write!(text, "{before}{}:{}", quote(name), quote(value));
@@ -99,10 +104,11 @@ mod tests {
     fn a_record_is_one_object_on_one_line_whatever_it_says() {
         let at: Zoned = "2026-11-21T02:20:12.345678+01:00[+01:00]".parse().expect("is a time");
         let fields = [("member", "a\"b".to_owned()), ("addr", "10.0.0.1:7946".into())];
-        let line = Line { at: &at, level: Level::Warn, component: "serf", text: "two\nlines", fields: &fields };
+        let line =
+            Line { at: &at, level: Level::Warn, component: "serf", node: "a", text: "two\nlines", fields: &fields };
         assert_eq!(
             json(&line),
-            r#"{"time":"2026-11-21T02:20:12.345+01:00","level":"WARN","component":"serf","message":"two\nlines","fields":{"member":"a\"b","addr":"10.0.0.1:7946"}}"#
+            r#"{"time":"2026-11-21T02:20:12.345+01:00","level":"WARN","component":"serf","message":"two\nlines","node":"a","fields":{"member":"a\"b","addr":"10.0.0.1:7946"}}"#
         );
         let fields = [("member", "a\n\u{9b}\u{202e}".to_owned())];
         let line = Line { fields: &fields, ..line };
@@ -112,14 +118,14 @@ mod tests {
             json(&line)
         );
         let line = Line { fields: &[], ..line };
-        assert!(json(&line).ends_with(r#""message":"two\nlines"}"#));
+        assert!(json(&line).ends_with(r#""message":"two\nlines","node":"a"}"#));
     }
 
     #[test]
     fn an_empty_detail_is_an_empty_line_of_text_and_no_object() {
-        assert_eq!(Format::Text.detail("").as_deref(), Some(""));
-        assert_eq!(Format::Json.detail(" \n"), None);
-        let shown = Format::Json.detail("   Profile: lan").expect("is shown");
+        assert_eq!(Format::Text.detail("", "a").as_deref(), Some(""));
+        assert_eq!(Format::Json.detail(" \n", "a"), None);
+        let shown = Format::Json.detail("   Profile: lan", "").expect("is shown");
         assert!(shown.ends_with(r#""level":"INFO","component":"agent","message":"Profile: lan"}"#), "{shown}");
     }
 }

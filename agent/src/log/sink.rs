@@ -28,6 +28,8 @@ pub struct Log {
 struct State {
     level: Level,
     format: Format,
+    /// The name of the node, for lines of JSON.
+    node: Arc<str>,
     ring: LogRing,
     /// Who is to be woken when there is something new.
     followers: Vec<(FollowerId, Arc<Notify>)>,
@@ -52,6 +54,7 @@ impl Log {
         let state = State {
             level,
             format: Format::default(),
+            node: "".into(),
             ring: LogRing::new(),
             followers: Vec::new(),
             held: Some(Held::default()),
@@ -79,7 +82,8 @@ impl Log {
             if let Some(syslog) = &state.syslog {
                 syslog.send(level, &record);
             }
-            let line = Record { at: &now, level, component, text, fields };
+            let node = Arc::clone(&state.node);
+            let line = Record { at: &now, level, component, node: &node, text, fields };
             let line = state.format.record(&line, &record);
             match &mut state.held {
                 Some(held) => {
@@ -117,7 +121,7 @@ impl Log {
     /// Prints what the agent does, with its mark.
     pub fn output(&self, text: &str) {
         let mut state = self.lock();
-        if let Some(line) = state.format.output(text) {
+        if let Some(line) = state.format.output(text, &state.node) {
             self.write(&mut state, line);
         }
     }
@@ -125,7 +129,7 @@ impl Log {
     /// Prints a detail.
     pub fn detail(&self, text: &str) {
         let mut state = self.lock();
-        if let Some(line) = state.format.detail(text) {
+        if let Some(line) = state.format.detail(text, &state.node) {
             self.write(&mut state, line);
         }
     }
@@ -160,9 +164,10 @@ impl Log {
         self.lines.flush();
     }
 
-    /// Prints lines so from now on. Followers and syslog get text all the same.
-    pub fn set_format(&self, format: Format) {
-        self.lock().format = format;
+    /// Prints lines so from now on; JSON has the name of the node. Followers and syslog get text all the same.
+    pub fn set_format(&self, format: Format, node: &str) {
+        let mut state = self.lock();
+        (state.format, state.node) = (format, node.into());
     }
 
     /// How much waits for a reader of the output.
@@ -213,7 +218,7 @@ impl Log {
 
     fn write(&self, state: &mut State, line: String) {
         if state.lines_lost > 0 {
-            let notice = lost(state.lines_lost, state.format);
+            let notice = lost(state.lines_lost, state.format, &state.node);
             if self.lines.push(notice) {
                 state.lines_lost = 0;
             }
@@ -263,9 +268,10 @@ fn cut(text: &str) -> Cow<'_, str> {
     Cow::Owned(format!("{}... ({} bytes)", start_of(&line, RECORD_BYTES_MAX), text.len()))
 }
 
-fn lost(lines: u64, format: Format) -> String {
+fn lost(lines: u64, format: Format, node: &str) -> String {
     let text = format!("{lines} lines of output were lost, nobody read them in time");
-    let line = Record { at: &jiff::Zoned::now(), level: Level::Warn, component: "agent", text: &text, fields: &[] };
+    let line =
+        Record { at: &jiff::Zoned::now(), level: Level::Warn, component: "agent", node, text: &text, fields: &[] };
     format.record(&line, &format!("[WARN] agent: {text}"))
 }
 

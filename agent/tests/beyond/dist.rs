@@ -192,7 +192,16 @@ fn what_the_systemd_unit_runs_starts_reloads_and_says_farewell() {
     let (mut agent, rpc) = Running::start(&args, &directory);
     told("READY=1");
     fs::write(directory.0.join("a.json"), r#"{"tags": {"role": "db"}}"#).expect("can be written");
-    assert_eq!(setting(&unit, "ExecReload"), "/bin/kill -HUP $MAINPID");
+    let reload: Vec<_> = unit.lines().filter_map(|line| line.strip_prefix("ExecReload=")).collect();
+    let check = setting(&unit, "ExecStart").replace("serf agent ", "serf agent -check ");
+    assert_eq!(reload, [check.as_str(), "/bin/kill -HUP $MAINPID"]);
+    let config = format!("-config-dir={}", directory.0.display());
+    assert_eq!(serf(&["agent", "-check", &config], &[]).out, "==> The settings can be used\n");
+    fs::write(directory.0.join("b.json"), r#"{"event_handlers": ["bogus=x"]}"#).expect("can be written");
+    let refused = serf(&["agent", "-check", &config], &[]);
+    let why = "==> Invalid event script: Event 'bogus' invoking 'x'\n";
+    assert_eq!((refused.code, refused.out.as_str()), (Some(1), why), "so the reload fails");
+    fs::remove_file(directory.0.join("b.json")).expect("is there");
     agent.signal("SIGHUP");
     told("RELOADING=1");
     told("READY=1");
@@ -214,7 +223,7 @@ fn systemd_finds_no_fault_with_the_unit() {
     let unit = fs::read_to_string(dist("serf.service")).expect("is there").replace("/usr/bin/serf", OURS);
     let path = directory.0.join("serf.service");
     fs::write(&path, unit).expect("can be written");
-    let verify = Command::new("systemd-analyze").args(["verify", "--man=no"]).arg(&path).output().expect("can be run");
+    let verify = Command::new("systemd-analyze").args(["verify"]).arg(&path).output().expect("can be run");
     let verify = Ran::from(verify);
     assert_eq!((verify.code, verify.err.as_str()), (Some(0), ""), "{}", verify.out);
 }

@@ -20,11 +20,16 @@ fn run(program: &str, args: &[&str]) -> Ran {
 
 /// What bash offers after these words.
 fn offered(words: &[&str], rpc: &str) -> Vec<String> {
+    offered_in(&words.concat(), words, rpc)
+}
+
+/// The same, of which the whole line is this.
+fn offered_in(line: &str, words: &[&str], rpc: &str) -> Vec<String> {
     let words: Vec<_> = words.iter().map(|word| format!("'{word}'")).collect();
     let (binary, last) = (OURS, words.len() - 1);
     let script = format!(
         "set -u; source <({binary} completions bash); serf() {{ {binary} \"$@\"; }}; export SERF_RPC_ADDR={rpc}
-         COMP_WORDS=({}); COMP_CWORD={last}; _serf; printf '%s\\n' \"${{COMPREPLY[@]-}}\"",
+         COMP_WORDS=({}); COMP_CWORD={last}; COMP_LINE='{line}'; COMP_POINT=${{#COMP_LINE}}; _serf; printf '%s\\n' \"${{COMPREPLY[@]-}}\"",
         words.join(" ")
     );
     let ran = run("bash", &["-c", &script]);
@@ -49,6 +54,23 @@ fn bash_completes_commands_flags_values_and_names() {
     let agent = Agent::start(OURS, "web-1", &[]);
     assert_eq!(offered(&["serf", "rtt", "w"], &agent.rpc), ["web-1"]);
     assert_eq!(offered(&["serf", "query", "-node", ""], &agent.rpc), ["web-1"]);
+    assert_eq!(offered(&["serf", "members", "-status", ""], nobody), ["alive", "leaving", "left", "failed"]);
+    assert!(offered(&["serf", "tags", "-delete", ""], nobody).is_empty());
+    let tagged = Agent::start(OURS, "tagged", &["-tag", "role=a = b", "-tag", "rack=7"]);
+    assert_eq!(offered(&["serf", "tags", "-delete", "r"], &tagged.rpc), ["rack", "role"]);
+    assert_eq!(offered(&["serf", "force-leave", "w"], &agent.rpc), ["web-1"]);
+    assert_eq!(offered(&["serf", "force-leave", "-prune", "w"], &agent.rpc), ["web-1"]);
+    assert!(offered(&["serf", "force-leave", "web-1", ""], &agent.rpc).is_empty(), "it takes one name");
+    if std::fs::exists("/sys/class/net/lo").expect("can be looked up") {
+        assert_eq!(offered(&["serf", "agent", "-iface", "=", "lo"], nobody), ["lo"]);
+    }
+    let directory = Directory::new("bash-files");
+    std::fs::create_dir(directory.0.join("a directory")).expect("can be made");
+    let (start, found) = (format!("{}/a", directory.0.display()), format!("{}/a directory", directory.0.display()));
+    assert_eq!(offered(&["serf", "agent", "-config-dir", "=", &start], nobody), [found.as_str()]);
+    let line = format!("serf agent -event-handler=user:deploy={start}");
+    let words = ["serf", "agent", "-event-handler", "=", "user", ":", "deploy", "=", &start];
+    assert_eq!(offered_in(&line, &words, nobody), [found.as_str()]);
     let name = "$(echo${IFS}PWNED>&2);x";
     let agent = Agent::start(OURS, name, &[]);
     let quoted = offered(&["serf", "rtt", ""], &agent.rpc).remove(0);
@@ -110,7 +132,9 @@ fn manual_pages_render_without_a_complaint_and_hold_the_flags() {
         let text: String = ran.out.split_whitespace().collect::<Vec<_>>().join(" ");
         assert!(text.contains("-relay-factor=0 Over how many other members"), "{text}");
     }
-    let ran = serf(&["man", "/nowhere/at/all"], &[]);
-    assert_eq!(ran.code, Some(1));
-    assert!(ran.out.starts_with("Error writing '/nowhere/at/all/serf.1': "));
+    let made = format!("{path}/made/for/them");
+    assert_eq!(serf(&["man", &made], &[]).code, Some(0));
+    assert!(std::fs::exists(format!("{made}/serf.1")).expect("can be looked up"));
+    let ran = serf(&["man", "/dev/null/at/all"], &[]);
+    assert_eq!((ran.code, ran.out.as_str()), (Some(1), "Error writing '/dev/null/at/all': not a directory\n"));
 }

@@ -37,3 +37,30 @@ fn clients_beyond_what_the_open_files_allow_are_sent_away_until_others_go() {
     process.kill().expect("is our child");
     process.wait().expect("is our child");
 }
+
+#[test]
+fn a_pattern_that_is_none_an_unknown_command_and_arguments_that_mean_nothing_are_named() {
+    use std::process::Command;
+    let agent = Agent::start(&[]);
+    let serf = |args: &[&str]| {
+        let ran = Command::new(env!("CARGO_BIN_EXE_serf")).args(args).env("SERF_RPC_ADDR", &agent.rpc).output();
+        let ran = ran.expect("can be run");
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (ran.status.code(), text(&ran.stdout), text(&ran.stderr))
+    };
+    for (flag, name) in [("-name=[", "-name"), ("-status=(", "-status"), ("-tag=role=[", "-tag role")] {
+        let (code, out, err) = serf(&["members", flag]);
+        assert_eq!((code, out.as_str()), (Some(1), "Error retrieving members: client closed\n"), "as with HashiCorp's");
+        assert!(err.starts_with("The pattern \"") && err.contains(&format!("\" of {name} cannot be used: ")), "{err}");
+    }
+    let (code, out, err) = serf(&["member"]);
+    assert_eq!((code, out.as_str()), (Some(127), ""));
+    assert!(err.starts_with("Usage: serf") && err.ends_with("\nUnknown command: \"member\"\n"), "{err}");
+    for command in ["members", "info", "reachability"] {
+        let (code, _, err) = serf(&[command, "some", "-thing"]);
+        assert_eq!((code, err.as_str()), (Some(0), "Ignored arguments: some -thing\n"), "{command}");
+    }
+    let (code, out, _) = serf(&["agent", "-check", "join", "127.0.0.1"]);
+    assert_eq!(code, Some(0));
+    assert_eq!(out, "==> Warning: ignored arguments: join 127.0.0.1\n==> The settings can be used\n");
+}

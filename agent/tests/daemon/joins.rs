@@ -87,3 +87,56 @@ fn a_node_of_protocol_two_announces_no_tag_but_the_role() {
         assert_eq!(agent.tags(), after);
     }
 }
+
+#[test]
+fn a_retry_join_that_was_refused_is_tried_again_soon_and_that_is_no_attempt() {
+    use std::time::{Duration, Instant};
+    let free = std::net::UdpSocket::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a port is free");
+    let addr = free.to_string();
+    let begun = Instant::now();
+    let early = Agent::start(&["-node=early", &format!("-retry-join={addr}"), "-retry-interval=15s", "-retry-max=1"]);
+    early.wait("connection refused");
+    let _late = Agent::start(&["-node=late", &format!("-bind={addr}")]);
+    early.wait("Join completed. Synced with 1 initial agents");
+    assert!(begun.elapsed() < Duration::from_secs(14), "{:?}", begun.elapsed());
+
+    let mut alone = Agent::start(&["-retry-join=127.0.0.1:1", "-retry-interval=3s", "-retry-max=1"]);
+    assert_eq!(alone.exit_code(), 1);
+    let output = alone.output();
+    assert_eq!(output.matches("retrying in 3s").count(), 1, "as many attempts as with HashiCorp's");
+    assert!(output.contains("maximum retry join attempts made, exiting"));
+}
+
+#[test]
+fn an_agent_that_leaves_still_sends_events_and_queries() {
+    let stays = Agent::start(&["-node=stays", "-event-handler=query:who=echo me"]);
+    let bound = stays.output();
+    let bound = bound.split("Bind addr: '").nth(1).and_then(|rest| rest.split('\'').next()).expect("is shown");
+    let goes = Agent::start(&["-node=goes", "-join", bound]);
+    let mut client = goes.client();
+    goes.signal("INT");
+    goes.wait("Gracefully shutting down agent");
+    let event = serf_agent::rpc::UserEvent { name: "late".into(), payload: None, coalesce: false };
+    client.event(event).expect("is sent");
+    let query = serf_agent::rpc::Query { name: "who".into(), timeout_ns: 1_000_000_000, ..Default::default() };
+    client.query(query).expect("is asked");
+    stays.wait("Received event: user-event: late");
+    stays.wait("Received event: query: who");
+}
+
+#[test]
+fn who_forces_itself_to_leave_is_told_what_to_use() {
+    let error = Agent::start(&[]).client().force_leave("one", false).expect_err("is refused");
+    assert!(error.to_string().ends_with("use 'serf leave'"), "{error}");
+}
+
+#[test]
+fn tags_that_change_and_change_back_at_once_are_an_update() {
+    let agent = Agent::start(&["-tag=dc=east"]);
+    agent.wait("Received event: member-join");
+    let mut client = agent.client();
+    for dc in ["west", "east"] {
+        client.update_tags([("dc".into(), dc.into())].into(), vec![]).expect("works");
+    }
+    agent.wait("Received event: member-update");
+}

@@ -21,6 +21,7 @@ fn every_line_is_an_object_from_the_first_to_the_last() {
     let time = start["time"].as_str().expect("is text");
     assert!(time.len() == "2026-11-21T02:20:12.345+00:00".len() && time.as_bytes()[10] == b'T', "{time}");
     assert_eq!(find("Serf agent running!").expect("is output")["component"], "agent");
+    assert!(lines.iter().all(|line| line["node"] == "one"), "each says whose it is");
     assert_eq!(find("Node name: 'one'").expect("is output")["level"], "INFO");
     let joined = find("EventMemberJoin: one").expect("was logged");
     assert_eq!(joined["fields"]["member"], "one");

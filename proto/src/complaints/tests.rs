@@ -176,3 +176,10 @@ fn direct_pings_seem_blocked_only_after_several_in_a_row_that_needed_others() {
     assert!(!complaints.probe_answered(member, false), "of too many the oldest is forgotten");
     assert_eq!(complaints.indirect.len(), INDIRECT_MEMBERS_MAX);
 }
+
+#[test]
+fn what_turns_the_direction_of_writing_is_quoted_and_quotation_marks_are_not() {
+    let mut log = Log::new(&[]);
+    log.note(0, ComplaintKind::Refused(DropReason::Versions), packet("10.0.0.3:7946"), "Node 'x\u{202e}y' is old");
+    assert!(log.lines[0].starts_with(r"Node 'x\u{202e}y' is old from=10.0.0.3:7946"), "{:?}", log.lines);
+}

@@ -6,6 +6,7 @@ use core::fmt::{self, Write as _};
 use core::time::Duration;
 
 use super::{ComplaintKind, Episode};
+use crate::roster::acts;
 use crate::stats::DropReason;
 use crate::time::Instant;
 
@@ -67,7 +68,7 @@ impl Line {
 /// What is wrong, and with which peer. Without an end of sentence.
 fn headline(kind: ComplaintKind, episode: &Episode) -> String {
     let (from, whom) = (Source(episode), Whom(episode));
-    let detail = episode.detail.escape_debug();
+    let detail = Quoted(&episode.detail);
     match kind {
         ComplaintKind::Refused(DropReason::NotForUs) if episode.detail.is_empty() => {
             format!("Got ping for unexpected node {from}")
@@ -149,7 +150,7 @@ impl fmt::Display for Source<'_> {
             None => return f.write_str("from many addresses"),
         }
         match &self.0.member {
-            Some(name) => write!(f, " ({})", name.escape_debug()),
+            Some(name) => write!(f, " ({})", Quoted(name)),
             None => Ok(()),
         }
     }
@@ -161,10 +162,23 @@ struct Whom<'a>(&'a Episode);
 impl fmt::Display for Whom<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (&self.0.member, self.0.peer) {
-            (Some(name), Some(peer)) => write!(f, "{} ({peer})", name.escape_debug()),
+            (Some(name), Some(peer)) => write!(f, "{} ({peer})", Quoted(name)),
             (None, Some(peer)) => write!(f, "{peer}"),
             (_, None) => f.write_str("many members"),
         }
+    }
+}
+
+/// What a peer said: control characters must not reach a terminal.
+struct Quoted<'a>(&'a str);
+
+impl fmt::Display for Quoted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.chars().try_for_each(
+            |char| {
+                if acts(char) { write!(f, "{}", char.escape_debug()) } else { f.write_char(char) }
+            },
+        )
     }
 }
 

@@ -112,7 +112,7 @@ impl Node {
     }
 
     /// Everything that we know.
-    fn push_pull(&self, codec: Codec, join: bool) -> Option<Vec<u8>> {
+    pub(super) fn push_pull(&self, codec: Codec, join: bool) -> Option<Vec<u8>> {
         let Self { core, swim, serf, .. } = self;
         let nodes = swim.members_known();
         let room = swim.states_bytes(core, codec);
@@ -204,7 +204,7 @@ impl Node {
 
     /// Takes the reply to a request of ours.
     fn reply(&mut self, ask: Ask, from: SocketAddr, unit: &Unit<'_>, out: &mut Outbox) {
-        self.core.heard_from = HeardFrom::Exchange(from);
+        self.core.heard_from = HeardFrom::Reply(from);
         let result = match ask {
             _ if !self.core.cfg.codec.reads(unit.codec()) => Err(SeedFailureCause::Malformed),
             _ if unit.kind == hashicorp::ERROR => {
@@ -225,7 +225,7 @@ impl Node {
             }
             Ask::Ping { seq, .. } if unit.is(ACK) => match Codec::decode_body(unit.kind, unit.body()) {
                 Ok(Message::Ack(ack)) if ack.seq == seq => {
-                    self.swim.stream_acked(seq);
+                    self.swim.stream_acked(&mut self.core, seq);
                     Ok(())
                 }
                 _ => Err(SeedFailureCause::Malformed),
@@ -275,7 +275,7 @@ impl Node {
     }
 
     /// Takes another node's state, membership first: what Serf says is about members.
-    fn merge(
+    pub(super) fn merge(
         &mut self,
         remote: &PushPull<'_>,
         ignore_old: bool,

@@ -37,7 +37,6 @@ use crate::config::Config;
 use crate::core::{Core, HeardFrom, Notification};
 use crate::envelope::{self, Envelope, Parts};
 use crate::event::JoinId;
-use crate::limits::COMPOUND_DEPTH_MAX;
 use crate::outbox::{Outbox, Output, StreamId};
 use crate::policy::SharedPolicy;
 use crate::rng::Seed;
@@ -70,6 +69,8 @@ pub struct Node {
     previous: Vec<Contact>,
     leaving: Leaving,
     told: Told,
+    /// When broadcasts last rode on an ack, and to whom.
+    rode: Option<(Instant, MemberIdx)>,
     company: Company,
     /// Gossip ticks lie on a grid that begins at a random point, however seldom there is something to tell.
     gossip_phase: Duration,
@@ -183,6 +184,7 @@ impl Node {
             previous,
             leaving: Leaving::No,
             told: Told::default(),
+            rode: None,
             company: Company::default(),
             gossip_phase,
             gossip_rest: now,
@@ -194,14 +196,16 @@ impl Node {
     /// Takes a datagram that came from `from`. What cannot be used is counted in [`Stats::dropped`](crate::Stats::dropped).
     pub fn handle_datagram(&mut self, now: Instant, from: SocketAddr, datagram: &[u8], out: &mut Outbox) {
         self.enter(now);
-        // Checks of the port that send next to nothing are not complained of.
-        self.core.heard_from =
-            if datagram.len() > PORT_CHECK_BYTES_MAX { HeardFrom::Packet(from) } else { HeardFrom::Nobody };
+        self.core.hear(from, datagram.len());
+        if datagram.len() <= PORT_CHECK_BYTES_MAX {
+            // Checks of the port that send next to nothing are not complained of.
+            self.core.heard_from = HeardFrom::Nobody;
+        }
         let stats = &mut self.core.stats;
         stats.datagrams_in += 1;
         stats.bytes_in += datagram.len() as u64;
         match self.envelope.open(datagram, out) {
-            Ok(message) => self.handle_frames(from, message, 0),
+            Ok(message) => self.handle_message(from, message),
             Err(reason) => self.core.stats.drop(reason),
         }
         self.complain_of_datagram(datagram);
@@ -284,14 +288,13 @@ impl Node {
     }
 
     /// Takes a message, which may be a compound of messages.
-    fn handle_frames(&mut self, from: SocketAddr, message: &[u8], depth: u8) {
+    fn handle_message(&mut self, from: SocketAddr, message: &[u8]) {
         let mut parts = match envelope::split(message) {
-            Ok(parts) if depth < COMPOUND_DEPTH_MAX => parts,
-            Ok(_) => return self.core.stats.drop(DropReason::Compound),
+            Ok(parts) => parts,
             Err(reason) => return self.core.stats.drop(reason),
         };
         if parts.is_compound() {
-            self.handle_parts(from, &mut parts, depth);
+            self.handle_parts(from, &mut parts);
         } else if let Some(frame) = parts.next() {
             self.handle_frame(from, frame);
         }
@@ -303,7 +306,7 @@ impl Node {
     /// Takes the parts of a compound, a few at a time: first all are looked at and the rows of their members read, then each
     /// is handled. The rows lie far apart, and one after the other each would be waited for; read together, the waits
     /// overlap. Most parts turn out to say nothing new and need not be decoded.
-    fn handle_parts(&mut self, from: SocketAddr, parts: &mut Parts<'_>, depth: u8) {
+    fn handle_parts(&mut self, from: SocketAddr, parts: &mut Parts<'_>) {
         loop {
             let reads_native = self.core.cfg.codec.reads(Codec::Native);
             let mut frames: [&[u8]; PARTS_AHEAD] = [&[]; PARTS_AHEAD];
@@ -324,7 +327,7 @@ impl Node {
             for (&glance, frame) in glances.iter().zip(frames) {
                 let is_valid = self.core.roster.generation() == generation;
                 if !(is_valid && self.handle_glanced(glance)) {
-                    self.handle_frames(from, frame, depth + 1);
+                    self.handle_frame(from, frame);
                 }
             }
             if count < PARTS_AHEAD {
@@ -386,6 +389,9 @@ impl Node {
     }
 
     fn handle_frame(&mut self, from: SocketAddr, frame: &[u8]) {
+        if envelope::is_compound(frame) {
+            return self.core.stats.drop(DropReason::Compound);
+        }
         self.core.stats.messages_in += 1;
         let Some(codec) = frame.first().map(|&kind| Codec::of(kind)).filter(|codec| self.core.cfg.codec.reads(*codec))
         else {

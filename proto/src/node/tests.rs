@@ -4,12 +4,14 @@ mod bounds;
 mod clocks;
 mod complaints;
 mod coordinates;
+mod ghosts;
 mod identity;
 mod joins;
 mod names;
 mod policies;
 mod queries;
 mod records;
+mod strangers;
 mod streams;
 mod why;
 

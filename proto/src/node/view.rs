@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::{Node, NodeState};
 use crate::event::Member;
+use crate::limits::MEMBERS_BYTES_MAX;
 use crate::roster::Peer;
 use crate::serf::Coordinate;
 use crate::stats::{Stats, Usage};
@@ -123,7 +124,9 @@ impl Node {
 
     /// How full the collections are that others fill, each with its limit.
     pub fn usage(&self) -> Vec<Usage> {
-        self.serf.usage(&self.core)
+        let mut usage = self.serf.usage(&self.core);
+        usage.push(Usage::new("members_bytes", self.core.roster.used(), MEMBERS_BYTES_MAX));
+        usage
     }
 
     /// How many exchanges on streams are under way.

@@ -21,9 +21,10 @@ pub type Name = Arc<str>;
 pub struct Peer {
     name: Name,
     addr: SocketAddr,
-    meta: Box<[u8]>,
     versions: Versions,
+    /// Ends with the metadata.
     record: Box<[u8]>,
+    meta_bytes: usize,
 }
 
 impl Peer {
@@ -32,9 +33,9 @@ impl Peer {
         Self {
             name,
             addr: peer.addr,
-            meta: peer.meta.into(),
             versions: peer.versions,
             record: native::encode_record(peer),
+            meta_bytes: peer.meta.len(),
         }
     }
 
@@ -60,7 +61,7 @@ impl Peer {
 
     /// The metadata as announced; for Serf the encoded tags.
     pub const fn meta(&self) -> &[u8] {
-        &self.meta
+        self.record.split_at(self.record.len() - self.meta_bytes).1
     }
 
     /// The protocol versions that the member understands and speaks.
@@ -77,11 +78,11 @@ impl Peer {
     pub(crate) fn announces(&self, fields: &Announcement<'_>) -> bool {
         let &Announcement { name, ip, port, meta, versions, .. } = fields;
         let address = ip == Some(self.addr.ip()) && port == self.addr.port();
-        address && versions == Some(self.versions) && *meta == *self.meta && *name == *self.name.as_bytes()
+        address && versions == Some(self.versions) && *meta == *self.meta() && *name == *self.name.as_bytes()
     }
 
     pub(crate) fn announced(&self) -> PeerRef<'_> {
-        PeerRef { name: &self.name, addr: self.addr, meta: &self.meta, versions: self.versions }
+        PeerRef { name: &self.name, addr: self.addr, meta: self.meta(), versions: self.versions }
     }
 }
 
@@ -90,7 +91,7 @@ impl fmt::Debug for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut peer = f.debug_struct("Peer");
         peer.field("name", &self.name).field("addr", &self.addr);
-        peer.field("tags", &crate::Tags::decode(&self.meta)).field("versions", &self.versions).finish()
+        peer.field("tags", &crate::Tags::decode(self.meta())).field("versions", &self.versions).finish()
     }
 }
 
@@ -99,7 +100,7 @@ impl Serialize for Peer {
         let mut peer = serializer.serialize_struct("Peer", 4)?;
         peer.serialize_field("name", self.name())?;
         peer.serialize_field("addr", &self.addr())?;
-        peer.serialize_field("tags", &crate::Tags::decode(&self.meta))?;
+        peer.serialize_field("tags", &crate::Tags::decode(self.meta()))?;
         peer.serialize_field("versions", &self.versions)?;
         peer.end()
     }
@@ -111,7 +112,7 @@ pub(crate) fn canonical(addr: SocketAddr) -> SocketAddr {
 }
 
 /// Whether a terminal does something else with `letter` than to print it.
-fn acts(letter: char) -> bool {
+pub(crate) fn acts(letter: char) -> bool {
     letter.is_control()
         || matches!(letter, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }

@@ -9,7 +9,8 @@
 //! for each kind, in the order join, leave, failed, update, reap, and in each the members in the order in which they first
 //! appeared in the window. A member that came and changed its tags is reported as joined and as updated, both with the new tags,
 //! so that nobody misses what it waits for; one that
-//! failed and came back not at all, unless its announcement changed: then it is an update. HashiCorp's nodes report the last
+//! failed and came back not at all, unless its announcement changed: then it is an update. Tags that changed and changed back are an
+//! update as well, with the tags as they are. HashiCorp's nodes report the last
 //! event only, so that a join can be lost behind an update, and report an update again in every later window.
 //!
 //! Of user events that may be coalesced: for each name those with the highest Lamport time; all together in the order of
@@ -139,7 +140,8 @@ impl MemberCoalescer {
         };
         match held.kind {
             Some(kind) if kind != *reported => Some(kind),
-            _ if **peer != **held.member.peer() => Some(MemberEventKind::Update),
+            // Also tags that are what they were before: a toggle is a signal.
+            _ if held.is_updated || **peer != **held.member.peer() => Some(MemberEventKind::Update),
             _ => None,
         }
     }

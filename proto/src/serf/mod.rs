@@ -223,8 +223,10 @@ impl Serf {
     pub(crate) fn notified(&mut self, core: &mut Core, notification: Notification) {
         match notification {
             Notification::Joined(idx) => self.joined(core, idx),
-            Notification::Gone(idx) => self.gone(core, idx),
+            Notification::Gone(idx) => self.gone(core, idx, false),
+            Notification::Left(idx) => self.gone(core, idx, true),
             Notification::Updated(idx) => self.tell(core, MemberEventKind::Update, idx),
+            Notification::Evicted(idx) => self.evicted(core, idx),
             Notification::Conflict(_) | Notification::FarewellSent | Notification::Wants { .. } => {
                 debug_assert!(false, "not for this layer");
             }

@@ -22,6 +22,7 @@ pub struct Pattern {
     regex: regex::Regex,
     is_large: bool,
     wide_chars: usize,
+    units: u32,
 }
 
 impl Pattern {
@@ -41,16 +42,22 @@ impl Pattern {
         {
             return Err(too_complex);
         }
+        let units = u32::try_from(1 + operators / 16 + wide_sets / 2).unwrap_or(u32::MAX);
         let mut builder = regex::RegexBuilder::new(&expression);
         builder.nest_limit(NEST_MAX).dfa_size_limit(CACHE_BYTES_MAX);
         for (limit, is_large) in [(PATTERN_PROGRAM_BYTES_SMALL, false), (PATTERN_PROGRAM_BYTES_MAX, true)] {
             match builder.size_limit(limit).build() {
-                Ok(regex) => return Ok(Self { regex, is_large, wide_chars }),
+                Ok(regex) => return Ok(Self { regex, is_large, wide_chars, units }),
                 Err(regex::Error::CompiledTooBig(_)) => {}
                 Err(_) => return Err(PatternError::Syntax),
             }
         }
         Err(too_complex)
+    }
+
+    /// How much work it was to compile, if it is not large.
+    pub(super) const fn units(&self) -> u32 {
+        self.units
     }
 
     /// Whether its program is large.

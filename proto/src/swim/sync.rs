@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 
 use super::Swim;
 use crate::core::{Ask, Core, Notification};
+use crate::roster::MemberIdx;
 use crate::stats::DropReason;
 use crate::timer::Slot;
 use crate::wire::swim::{Accusation, Alive, State};
@@ -26,7 +27,13 @@ impl Swim {
 
     fn push_pull_with_anybody(&self, core: &mut Core) {
         let chosen = self.choose(&mut core.rng.gossip, 1, |swim, idx| swim.row(idx).state == Some(State::Alive));
-        let Some(&idx) = chosen.first() else { return };
+        if let Some(&idx) = chosen.first() {
+            self.push_pull_with(core, idx);
+        }
+    }
+
+    /// Exchanges states with a member.
+    pub(super) fn push_pull_with(&self, core: &mut Core, idx: MemberIdx) {
         let Some(with) = core.roster.peer(idx).map(|peer| peer.addr()) else { return };
         let ask = Ask::PushPull { join: false, codec: core.codec(Some(idx), None) };
         let until = core.now + core.cfg.stream_timeout;

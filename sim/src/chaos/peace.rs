@@ -54,6 +54,9 @@ impl<'a> Peace<'a> {
     pub(super) fn examine(&mut self, is_hostile: bool) {
         self.weigh();
         self.world.run_for(self.bounds.heal() + Bounds::exorcism(self.started, self.world.ghosts(), self.config));
+        if is_hostile {
+            self.world.run_for(self.bounds.direct(self.started));
+        }
         self.agree();
         self.weigh();
         if is_hostile {
@@ -92,10 +95,10 @@ impl<'a> Peace<'a> {
         }
     }
 
-    /// No stranger was answered with more than it sent.
+    /// No stranger was answered with more than it sent, or one ping.
     fn weigh_answers(&mut self) {
         let (bytes_in, bytes_out) = self.world.tally().hostile.worst;
-        if bytes_out > bytes_in {
+        if bytes_out > bytes_in + PING_BYTES {
             self.note(0, Finding::Amplified { bytes_in, bytes_out });
         }
     }
@@ -203,6 +206,10 @@ const CONTENT_BYTES_MAX: usize = 8 << 20;
 /// What it may remember of a member: the longest name, in several places, and the longest metadata, of which a byte takes up to four
 /// in text.
 const MEMBER_CONTENT_BYTES_MAX: usize = 6 << 10;
+
+/// By how much a ping of the address that an alive message claims may be longer than that message: both have a name and an address, and
+/// the ping those of its sender besides.
+const PING_BYTES: u64 = 64;
 
 /// Apart from what a world draws from its seed.
 const CHILD_PEACE: u64 = 1_002;

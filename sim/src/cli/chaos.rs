@@ -38,7 +38,7 @@ pub(super) struct ChaosCli {
 
     /// Which worlds have a hostile member besides their faults: drawn, every other one by luck; always; never; or always, and its
     /// attacks are all of the kind that is named: accuse, exalt, clocks, bombs, crowds, ghosts, denial, replays, pings, relays,
-    /// leaves, thefts, conflicts, filters, askers, nested or silence.
+    /// leaves, thefts, conflicts, filters, askers, nested, silence, or hordes, which is never drawn.
     #[arg(long, value_name = "WHICH", default_value = "drawn", value_parser = hostility)]
     hostile: Hostility,
 
@@ -211,7 +211,7 @@ fn hostility(text: &str) -> Result<Hostility, String> {
         "always" => Ok(Hostility::Always),
         "never" => Ok(Hostility::Never),
         _ => Attack::named(text).map(Hostility::Only).ok_or_else(|| {
-            let names: Vec<&str> = Attack::ALL.into_iter().map(Attack::name).collect();
+            let names: Vec<&str> = Attack::all().map(Attack::name).collect();
             format!("it is drawn, always, never or one of {}", names.join(", "))
         }),
     }

@@ -12,8 +12,12 @@ pub enum Attack {
     Bombs,
     /// Push/pulls with many of the longest events, members and names of those who left.
     Crowds,
-    /// Members that do not exist, in gossip, in push/pulls and in intents.
+    /// Members that do not exist, in gossip, in push/pulls and in intents, not many more than there are nodes.
     Ghosts,
+    /// So many of them that the nodes are lost among them, and that in a small world no push/pull can tell all. In no world unless
+    /// it is asked for: to find each other again takes longer than anybody waits, since every node probes one member at a time, and
+    /// tells what it finds to members drawn from all.
+    Hordes,
     /// Push/pulls that hold everyone for failed, suspect or left, at extreme incarnations, with extreme clocks.
     Denial,
     /// Packets that were heard, again.
@@ -39,8 +43,8 @@ pub enum Attack {
 }
 
 impl Attack {
-    /// All of them.
-    pub const ALL: [Self; 17] = [
+    /// All that worlds draw from.
+    pub const DRAWN: [Self; 17] = [
         Self::Accuse,
         Self::Exalt,
         Self::Clocks,
@@ -69,6 +73,7 @@ impl Attack {
             Self::Bombs => "bombs",
             Self::Crowds => "crowds",
             Self::Ghosts => "ghosts",
+            Self::Hordes => "hordes",
             Self::Denial => "denial",
             Self::Replays => "replays",
             Self::Pings => "pings",
@@ -85,7 +90,12 @@ impl Attack {
 
     /// The attack of this name.
     pub fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|attack| attack.name() == name)
+        Self::all().find(|attack| attack.name() == name)
+    }
+
+    /// All of them.
+    pub fn all() -> impl Iterator<Item = Self> {
+        Self::DRAWN.into_iter().chain([Self::Hordes])
     }
 }
 
@@ -95,7 +105,7 @@ mod tests {
 
     #[test]
     fn every_attack_is_found_by_its_name() {
-        for attack in Attack::ALL {
+        for attack in Attack::all() {
             assert_eq!(Attack::named(attack.name()), Some(attack));
         }
     }

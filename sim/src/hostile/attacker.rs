@@ -89,7 +89,8 @@ impl Attacker {
             Attack::Clocks => self.clocks(sight),
             Attack::Bombs => self.bombs(sight),
             Attack::Crowds => self.crowds(sight),
-            Attack::Ghosts => self.invent(sight),
+            Attack::Ghosts => self.invent(sight, GHOSTS_A_NODE * self.victims),
+            Attack::Hordes => self.invent(sight, u32::MAX),
             Attack::Denial => self.deny(sight),
             Attack::Replays => self.replay(sight),
             Attack::Pings => self.ping(sight),
@@ -187,6 +188,9 @@ const HEARD_MAX: usize = 64;
 
 /// What bombs may weigh in a world of one node. Every node may come to hold all of it, so a world of more nodes gets less.
 const WORLD_BOMB_BYTES: usize = 160 << 20;
+
+/// How many ghosts there are for each node where the others must find each other again.
+const GHOSTS_A_NODE: u32 = 2;
 
 /// How many ghosts a world of one node gets. In the smallest worlds the longest of them are more than a push/pull can tell.
 const WORLD_GHOSTS: u32 = 120_000;

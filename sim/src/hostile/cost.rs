@@ -22,7 +22,7 @@ pub(crate) fn run(rounds: u32) -> ExitCode {
         "  {:10} {:>9} {:>12} {:>10} {:>10} {:>10} {:>12} {:>9}",
         "attack", "messages", "bytes", "us each", "us at most", "its bytes", "answer bytes", "out/in"
     );
-    for attack in Attack::ALL {
+    for attack in Attack::all() {
         match measure(attack, rounds) {
             Ok(row) => println!("{row}"),
             Err(error) => {

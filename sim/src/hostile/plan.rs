@@ -50,10 +50,10 @@ impl Assaults {
     pub(crate) fn draw(luck: &mut Rng, hostility: Hostility, from: Instant, time: Duration) -> Self {
         let kinds: BTreeSet<Attack> = match hostility {
             Hostility::Only(attack) => BTreeSet::from([attack]),
-            _ if luck.below(8) == 0 => Attack::ALL.into(),
+            _ if luck.below(8) == 0 => Attack::DRAWN.into(),
             _ => {
-                let all = u32::try_from(Attack::ALL.len()).expect("there are a few");
-                (0..1 + luck.below(4)).map(|_| Attack::ALL[luck.below(all) as usize]).collect()
+                let all = u32::try_from(Attack::DRAWN.len()).expect("there are a few");
+                (0..1 + luck.below(4)).map(|_| Attack::DRAWN[luck.below(all) as usize]).collect()
             }
         };
         let mut at = Vec::new();

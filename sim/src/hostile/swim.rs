@@ -67,8 +67,10 @@ impl Attacker {
         [Versions::OURS, Versions::HASHICORP][self.luck.below(2) as usize]
     }
 
-    pub(super) fn invent(&mut self, sight: Sight<'_>) {
-        let count = (100 << self.luck.below(8)).min(self.ghosts);
+    /// Invents members, up to `most` in all.
+    pub(super) fn invent(&mut self, sight: Sight<'_>, most: u32) {
+        let left = most.saturating_sub(self.ghosts_invented()).min(self.ghosts);
+        let count = (1 << (2 + self.luck.below(12))).min(left);
         let is_long = self.luck.below(2) == 0;
         let names: Vec<String> = (0..count).map(|n| ghost(self.ghosts - n, is_long)).collect();
         self.ghosts -= count;

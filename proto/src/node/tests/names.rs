@@ -129,3 +129,50 @@ fn who_is_first_heard_of_after_the_claim_has_no_vote_on_the_name() {
     assert_eq!(cluster.votes(1).len(), 2);
     assert!(cluster.votes(1).iter().all(|vote| vote.against == 0), "{:?}", cluster.votes(1));
 }
+
+/// Has a node hear that `node-1` left, and that it is somewhere else.
+fn forge(cluster: &mut Cluster, at: usize) {
+    use crate::wire::swim::{Accusation, Alive, Message, PeerRef};
+    let peer = PeerRef { name: "node-1", addr: addr(9), meta: b"\xff\x80", versions: Versions::OURS };
+    for message in [
+        Message::Dead(Accusation { incarnation: 2, node: "node-1", from: "node-1" }),
+        Message::Alive(Alive { incarnation: 3, peer }),
+    ] {
+        let mut frame = [0; 300];
+        let mut writer = Writer::new(&mut frame);
+        Codec::HashiCorp.encode(&message, &mut writer).unwrap();
+        let len = writer.len();
+        cluster.command(at, |node, now, out| node.handle_datagram(now, addr(9), &frame[..len], out));
+    }
+}
+
+#[test]
+fn a_forged_farewell_and_a_forged_claim_do_not_take_the_name_of_a_node_that_runs() {
+    let mut cluster = Cluster::joined(4);
+    for _ in 0..3 {
+        [0, 2, 3].into_iter().for_each(|at| forge(&mut cluster, at));
+        cluster.run(Duration::from_secs(3));
+    }
+    cluster.run(Duration::from_secs(10));
+    for at in [0, 2, 3] {
+        let member = cluster.nodes[at].as_ref().unwrap().member("node-1").unwrap();
+        assert_eq!((member.status(), member.addr()), (Status::Alive, addr(1)), "at {at}");
+    }
+}
+
+#[test]
+fn a_node_that_left_is_back_at_once_under_another_address() {
+    let mut cluster = Cluster::joined(4);
+    cluster.command(1, |node, now, out| node.leave(now, out)).unwrap();
+    cluster.run(Duration::from_secs(8));
+    cluster.nodes[1] = None;
+    cluster.nodes.push(None);
+    cluster.events.push(Vec::new());
+    cluster.records.push(Vec::new());
+    cluster.impostor(4, "node-1", 0);
+    cluster.run(Duration::from_secs(3));
+    for at in [0, 2, 3] {
+        let member = cluster.nodes[at].as_ref().unwrap().member("node-1").unwrap();
+        assert_eq!((member.status(), member.addr()), (Status::Alive, addr(4)), "at {at}");
+    }
+}

@@ -220,7 +220,7 @@ impl Serf {
         let timeout = query.timeout;
         check_size(core, &query)?;
         let expressions = question.tags.iter().map(|(_, expr)| &**expr);
-        let patterns = self.patterns.of_query(expressions).map_err(QueryError::Filter)?;
+        let patterns = self.patterns.of_query(None, expressions).map_err(QueryError::Filter)?;
         query.id = core.rng.query.next_u32() & QUERY_NUMBER_MAX;
         _ = self.query_clock.tick();
         core.stats.queries_asked += 1;

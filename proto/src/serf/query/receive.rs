@@ -113,7 +113,8 @@ impl Serf {
         if !may_be {
             return false;
         }
-        match self.patterns.of_query(wanted().map(|(_, expr)| expr)) {
+        let heard_at = Some(core.now);
+        match self.patterns.of_query(heard_at, wanted().map(|(_, expr)| expr)) {
             Ok(patterns) => {
                 let tags = me.tags();
                 let values = wanted().map(|(tag, _)| tags.get(tag).unwrap_or_default());

@@ -134,6 +134,20 @@ fn a_member_that_failed_and_came_back_is_not_mentioned_unless_it_changed() {
 }
 
 #[test]
+fn tags_that_change_and_change_back_within_a_window_are_an_update() {
+    let mut lone = Lone::coalescing();
+    lone.alive("b");
+    lone.retag("b", "x");
+    lone.pass_on(secs(2));
+    for _ in 0..2 {
+        lone.retag("b", "y");
+        lone.retag("b", "x");
+        assert_eq!(lone.pass_on(secs(2)), ["1000: member-update b"]);
+    }
+    assert_eq!(lone.pass_on(secs(9)), [""; 0]);
+}
+
+#[test]
 fn an_update_is_told_once_and_not_again_in_later_windows() {
     let mut lone = Lone::coalescing();
     lone.alive("b");
