@@ -18,14 +18,17 @@ use crate::log::Log;
 /// those for the next event begin, as with HashiCorp's agent. Handlers rely on it: several edit one file, without locks. With
 /// `parallel_handlers` each script has a queue of its own instead.
 ///
-/// Queries are outside of that order, so that a handler may query its own node. The scripts for one query run one after the other
-/// as configured, so the first that answers is the first configured; a script runs for one query at a time.
+/// Queries are outside of that order, so that a handler may query its own node: a query waits for no other script. The scripts for
+/// one query run one after the other as configured, so the first that answers is the first configured; a script runs for one query
+/// at a time. A single script sees events and queries in the order in which they came, unless one is late by [`PATIENCE`].
 pub(super) struct Scripts {
     state: Mutex<State>,
     agent: Weak<Agent>,
     log: Arc<Log>,
     /// How many runs have not been started yet.
     waiting: watch::Sender<usize>,
+    /// How many lanes wait for a query to be over.
+    held: watch::Sender<usize>,
 }
 
 #[derive(Default)]
@@ -69,13 +72,24 @@ struct Lane {
 /// An event with the scripts that were configured for it when it came.
 struct Job {
     happening: Arc<Happening>,
-    runs: Vec<(Arc<str>, Waiting)>,
+    runs: Vec<Run>,
     _room: Room,
 }
 
-/// Lets a script run for one query at a time.
+/// A script that is to run for a member or user event.
+struct Run {
+    script: Arc<str>,
+    waiting: Waiting,
+    /// The queries that the script gets before.
+    queries: Earlier,
+    over: Over,
+}
+
+/// Lets a script run for one query at a time, and knows what it got before.
 struct Turn {
     script: Arc<str>,
+    events: Count,
+    queries: Count,
     /// Fair: queries get it in the order in which they came.
     turn: Arc<Semaphore>,
     places: Arc<Semaphore>,
@@ -90,9 +104,58 @@ struct Answer {
     turn: Arc<Semaphore>,
     place: (OwnedSemaphorePermit, Room),
     waiting: Waiting,
+    /// The member and user events that the script gets before.
+    events: Earlier,
+    over: Over,
 }
 
-/// Counts a run that has not been started yet.
+/// The runs of one script, for events or for queries.
+#[derive(Default)]
+struct Count {
+    queued: u64,
+    over: watch::Sender<u64>,
+}
+
+impl Count {
+    /// One more run, which is over when what is returned is dropped.
+    fn queue(&mut self) -> Over {
+        self.queued += 1;
+        Over(self.over.clone())
+    }
+
+    /// All that have been queued.
+    fn so_far(&self) -> Earlier {
+        Earlier { queued: self.queued, over: self.over.subscribe() }
+    }
+}
+
+/// Runs that were queued before another.
+struct Earlier {
+    queued: u64,
+    over: watch::Receiver<u64>,
+}
+
+impl Earlier {
+    fn are_over(&self) -> bool {
+        *self.over.borrow() >= self.queued
+    }
+
+    async fn over(&mut self) {
+        // An error is as good: none is left.
+        _ = self.over.wait_for(|over| *over >= self.queued).await;
+    }
+}
+
+/// Counts a run that is over.
+struct Over(watch::Sender<u64>);
+
+impl Drop for Over {
+    fn drop(&mut self) {
+        self.0.send_modify(|over| *over += 1);
+    }
+}
+
+/// Counts a run that has not been started yet, or a lane that waits.
 pub(super) struct Waiting(watch::Sender<usize>);
 
 impl Waiting {
@@ -110,7 +173,7 @@ impl Drop for Waiting {
 
 impl Scripts {
     pub(super) fn new(agent: Weak<Agent>, log: Arc<Log>) -> Self {
-        Self { state: Mutex::default(), agent, log, waiting: watch::Sender::new(0) }
+        Self { state: Mutex::default(), agent, log, waiting: watch::Sender::new(0), held: watch::Sender::new(0) }
     }
 
     /// Runs these handlers from the next event on. What is queued still runs, and before what comes now.
@@ -131,7 +194,7 @@ impl Scripts {
         let before: Vec<_> = before.into_iter().map(|lane| lane.worker).collect();
         let mut lane = |script: Option<Arc<str>>| match lanes.iter().position(|lane| lane.script == script) {
             Some(idx) => lanes.swap_remove(idx),
-            None => Lane::begin(script, self.agent.clone(), before.clone()),
+            None => Lane::begin(script, self.agent.clone(), self.held.clone(), before.clone()),
         };
         state.lanes =
             if order.is_parallel { scripts.iter().cloned().map(Some).map(lane).collect() } else { vec![lane(None)] };
@@ -163,7 +226,13 @@ impl Scripts {
     fn queue(&self, state: &mut State, happening: &Arc<Happening>, scripts: &[Arc<str>]) {
         for lane in &mut state.lanes {
             let its = scripts.iter().filter(|script| lane.script.as_ref().is_none_or(|its| its == *script));
-            let runs: Vec<_> = its.map(|script| (Arc::clone(script), Waiting::new(&self.waiting))).collect();
+            let turns = &mut state.turns;
+            let runs = its.filter_map(|script| {
+                let turn = turns.iter_mut().find(|turn| turn.script == *script)?;
+                let (queries, over) = (turn.queries.so_far(), turn.events.queue());
+                Some(Run { script: Arc::clone(script), waiting: Waiting::new(&self.waiting), queries, over })
+            });
+            let runs: Vec<_> = runs.collect();
             if runs.is_empty() {
                 continue;
             }
@@ -192,10 +261,11 @@ impl Scripts {
             turn.is_dropping = is_full;
             if let Some(place) = place {
                 let waiting = Waiting::new(&self.waiting);
-                answers.push(Answer { script, turn: Arc::clone(&turn.turn), place, waiting });
+                let (events, over) = (turn.events.so_far(), turn.queries.queue());
+                answers.push(Answer { script, turn: Arc::clone(&turn.turn), place, waiting, events, over });
             }
         }
-        tokio::spawn(answer(self.agent.clone(), Arc::clone(happening), answers));
+        tokio::spawn(answer(self.agent.clone(), self.held.subscribe(), Arc::clone(happening), answers));
     }
 
     fn dropped(&self, runs: usize, script: Option<&str>, is_told: bool) {
@@ -239,14 +309,19 @@ impl Scripts {
 
 impl Lane {
     /// Starts a worker, whose first event waits for the end of the workers `before`.
-    fn begin(script: Option<Arc<str>>, agent: Weak<Agent>, before: Vec<watch::Receiver<()>>) -> Self {
+    fn begin(
+        script: Option<Arc<str>>,
+        agent: Weak<Agent>,
+        held: watch::Sender<usize>,
+        before: Vec<watch::Receiver<()>>,
+    ) -> Self {
         let (queue, jobs) = mpsc::channel(EVENTS_MAX);
         let (alive, worker) = watch::channel(());
         tokio::spawn(async move {
             for mut worker in before {
                 _ = worker.changed().await;
             }
-            work(agent, jobs).await;
+            work(agent, held, jobs).await;
             drop(alive);
         });
         Self { script, queue, budget: Budget::new(EVENTS_BYTES_MAX), worker, is_dropping: false }
@@ -256,28 +331,39 @@ impl Lane {
 impl Turn {
     fn new(script: Arc<str>) -> Self {
         let (turn, places) = (Arc::new(Semaphore::new(1)), Arc::new(Semaphore::new(EVENTS_MAX)));
-        Self { script, turn, places, budget: Budget::new(EVENTS_BYTES_MAX), is_dropping: false }
+        let (events, queries) = (Count::default(), Count::default());
+        Self { script, events, queries, turn, places, budget: Budget::new(EVENTS_BYTES_MAX), is_dropping: false }
     }
 }
 
 /// Runs the scripts for one event after the other.
-async fn work(agent: Weak<Agent>, mut jobs: mpsc::Receiver<Job>) {
+async fn work(agent: Weak<Agent>, held: watch::Sender<usize>, mut jobs: mpsc::Receiver<Job>) {
     while let Some(Job { happening, runs, _room }) = jobs.recv().await {
-        for (script, waiting) in runs {
+        for Run { script, waiting, mut queries, over } in runs {
+            if !queries.are_over() {
+                let _held = Waiting::new(&held);
+                _ = timeout(PATIENCE, queries.over()).await;
+            }
             let Some(agent) = agent.upgrade() else { return };
             run(&agent, &script, &happening, waiting).await;
+            drop(over);
         }
     }
 }
 
 /// Runs the scripts for a query.
-async fn answer(agent: Weak<Agent>, happening: Arc<Happening>, answers: Vec<Answer>) {
-    for Answer { script, turn, place, waiting } in answers {
+async fn answer(agent: Weak<Agent>, mut held: watch::Receiver<usize>, happening: Arc<Happening>, answers: Vec<Answer>) {
+    for Answer { script, turn, place, waiting, mut events, over } in answers {
         // It is never closed.
         let _turn = turn.acquire().await;
+        tokio::select! {
+            _ = timeout(PATIENCE, events.over()) => {}
+            // What the events wait for may be the script that asks this.
+            _ = held.wait_for(|lanes| *lanes > 0) => {}
+        }
         let Some(agent) = agent.upgrade() else { return };
         run(&agent, &script, &happening, waiting).await;
-        drop(place);
+        drop((over, place));
     }
 }
 
@@ -298,6 +384,10 @@ pub(super) const EVENTS_MAX: usize = 1024;
 
 /// What the events take that wait for scripts, and the queries that wait for one script; newer ones are dropped beyond.
 const EVENTS_BYTES_MAX: usize = 4 << 20;
+
+/// How long a script for a query waits for the events before it, and the reverse. A script for an event that queries its own node
+/// waits for itself: then the query is answered after this.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How long the end of the agent waits for handlers to be started.
 const END_TIMEOUT: Duration = Duration::from_secs(1);
