@@ -4,7 +4,7 @@ use core::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio::time::{Instant, timeout};
 
 use super::{Agent, Happening, invoke};
@@ -18,7 +18,7 @@ use crate::log::Log;
 /// `parallel_handlers` each script has a queue of its own instead.
 ///
 /// Queries are outside of that order, so that a handler may query its own node. The scripts for one query run one after the other
-/// as configured, so the first that answers is the first configured; a script runs for one query at a time.
+/// as configured, so the first that answers is the first configured. A script that handles both sees all in the order in which they came.
 pub(super) struct Scripts {
     state: Mutex<State>,
     agent: Weak<Agent>,
@@ -66,14 +66,14 @@ struct Lane {
 /// An event with the scripts that were configured for it when it came.
 struct Job {
     happening: Arc<Happening>,
-    runs: Vec<(Arc<str>, Waiting)>,
+    runs: Vec<(Arc<str>, Ticket, Waiting)>,
 }
 
-/// Lets a script run for one query at a time.
+/// Lets a script run once at a time, for an event or a query.
 struct Turn {
     script: Arc<str>,
-    /// Fair: queries get it in the order in which they came.
-    turn: Arc<Semaphore>,
+    /// Closed when the last run that was queued is over.
+    last: Option<oneshot::Receiver<()>>,
     places: Arc<Semaphore>,
     is_dropping: bool,
 }
@@ -81,9 +81,24 @@ struct Turn {
 /// A script that is to run for a query.
 struct Answer {
     script: Arc<str>,
-    turn: Arc<Semaphore>,
+    ticket: Ticket,
     place: OwnedSemaphorePermit,
     waiting: Waiting,
+}
+
+/// The place of a run among those of its script. It must be taken to its end, or the next would begin too early.
+struct Ticket {
+    before: Option<oneshot::Receiver<()>>,
+    _over: oneshot::Sender<()>,
+}
+
+impl Ticket {
+    /// Waits for the end of the run before.
+    async fn turn(&mut self) {
+        if let Some(before) = self.before.take() {
+            _ = before.await;
+        }
+    }
 }
 
 /// Counts a run that has not been started yet.
@@ -155,16 +170,25 @@ impl Scripts {
 
     /// Queues a member or user event.
     fn queue(&self, state: &mut State, happening: &Arc<Happening>, scripts: &[Arc<str>]) {
-        for lane in &mut state.lanes {
+        let State { lanes, turns, .. } = state;
+        for lane in lanes {
             let its = scripts.iter().filter(|script| lane.script.as_ref().is_none_or(|its| its == *script));
-            let runs: Vec<_> = its.map(|script| (Arc::clone(script), Waiting::new(&self.waiting))).collect();
-            if runs.is_empty() {
+            let its: Vec<_> = its.collect();
+            if its.is_empty() {
                 continue;
             }
-            let count = runs.len();
-            let is_full = lane.queue.try_send(Job { happening: Arc::clone(happening), runs }).is_err();
-            if is_full {
-                self.dropped(count, lane.script.as_deref(), lane.is_dropping);
+            let place = lane.queue.try_reserve();
+            let is_full = place.is_err();
+            match place {
+                Ok(place) => {
+                    let ticket = |script: &Arc<str>| {
+                        let turn = turns.iter_mut().find(|turn| turn.script == *script)?;
+                        Some((Arc::clone(script), turn.ticket(), Waiting::new(&self.waiting)))
+                    };
+                    let runs = its.into_iter().filter_map(ticket).collect();
+                    place.send(Job { happening: Arc::clone(happening), runs });
+                }
+                Err(_) => self.dropped(its.len(), lane.script.as_deref(), lane.is_dropping),
             }
             lane.is_dropping = is_full;
         }
@@ -183,7 +207,7 @@ impl Scripts {
             turn.is_dropping = is_full;
             if let Ok(place) = place {
                 let waiting = Waiting::new(&self.waiting);
-                answers.push(Answer { script, turn: Arc::clone(&turn.turn), place, waiting });
+                answers.push(Answer { ticket: turn.ticket(), script, place, waiting });
             }
         }
         tokio::spawn(answer(self.agent.clone(), Arc::clone(happening), answers));
@@ -246,15 +270,21 @@ impl Lane {
 
 impl Turn {
     fn new(script: Arc<str>) -> Self {
-        let (turn, places) = (Arc::new(Semaphore::new(1)), Arc::new(Semaphore::new(EVENTS_MAX)));
-        Self { script, turn, places, is_dropping: false }
+        Self { script, last: None, places: Arc::new(Semaphore::new(EVENTS_MAX)), is_dropping: false }
+    }
+
+    /// The next place.
+    fn ticket(&mut self) -> Ticket {
+        let (over, last) = oneshot::channel();
+        Ticket { before: self.last.replace(last), _over: over }
     }
 }
 
 /// Runs the scripts for one event after the other.
 async fn work(agent: Weak<Agent>, mut jobs: mpsc::Receiver<Job>) {
     while let Some(Job { happening, runs }) = jobs.recv().await {
-        for (script, waiting) in runs {
+        for (script, mut ticket, waiting) in runs {
+            ticket.turn().await;
             let Some(agent) = agent.upgrade() else { return };
             run(&agent, &script, &happening, waiting).await;
         }
@@ -263,9 +293,8 @@ async fn work(agent: Weak<Agent>, mut jobs: mpsc::Receiver<Job>) {
 
 /// Runs the scripts for a query.
 async fn answer(agent: Weak<Agent>, happening: Arc<Happening>, answers: Vec<Answer>) {
-    for Answer { script, turn, place, waiting } in answers {
-        // It is never closed.
-        let _turn = turn.acquire().await;
+    for Answer { script, mut ticket, place, waiting } in answers {
+        ticket.turn().await;
         let Some(agent) = agent.upgrade() else { return };
         run(&agent, &script, &happening, waiting).await;
         drop(place);
