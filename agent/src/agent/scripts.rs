@@ -17,8 +17,8 @@ use crate::log::Log;
 /// those for the next event begin, as with HashiCorp's agent. Handlers rely on it: several edit one file, without locks. With
 /// `parallel_handlers` each script has a queue of its own instead.
 ///
-/// Queries are outside of that order, so that a handler may query its own node. The scripts for one query run one after the other
-/// as configured, so the first that answers is the first configured. A script that handles both sees all in the order in which they came.
+/// Queries are outside of that order, so that a handler may query its own node: the scripts for a query run side by side, and the
+/// first configured that answers answers. A script that handles both sees all in the order in which they came.
 pub(super) struct Scripts {
     state: Mutex<State>,
     agent: Weak<Agent>,
@@ -210,7 +210,15 @@ impl Scripts {
                 answers.push(Answer { ticket: turn.ticket(), script, place, waiting });
             }
         }
-        tokio::spawn(answer(self.agent.clone(), Arc::clone(happening), answers));
+        let mut before = None;
+        for it in answers {
+            let (over, next) = oneshot::channel();
+            let answered = answer(self.agent.clone(), Arc::clone(happening), it, before.replace(next));
+            tokio::spawn(async move {
+                answered.await;
+                drop(over);
+            });
+        }
     }
 
     fn dropped(&self, runs: usize, script: Option<&str>, is_told: bool) {
@@ -283,32 +291,41 @@ impl Turn {
 /// Runs the scripts for one event after the other.
 async fn work(agent: Weak<Agent>, mut jobs: mpsc::Receiver<Job>) {
     while let Some(Job { happening, runs }) = jobs.recv().await {
-        for (script, mut ticket, waiting) in runs {
-            ticket.turn().await;
+        for (script, ticket, waiting) in runs {
             let Some(agent) = agent.upgrade() else { return };
-            run(&agent, &script, &happening, waiting).await;
+            run(&agent, &script, &happening, ticket, waiting, None).await;
         }
     }
 }
 
-/// Runs the scripts for a query.
-async fn answer(agent: Weak<Agent>, happening: Arc<Happening>, answers: Vec<Answer>) {
-    for Answer { script, mut ticket, place, waiting } in answers {
-        ticket.turn().await;
-        let Some(agent) = agent.upgrade() else { return };
-        run(&agent, &script, &happening, waiting).await;
-        drop(place);
-    }
+/// Runs a script for a query. Its answer waits for those that are configured before it.
+async fn answer(agent: Weak<Agent>, happening: Arc<Happening>, answer: Answer, before: Option<oneshot::Receiver<()>>) {
+    let Some(agent) = agent.upgrade() else { return };
+    run(&agent, &answer.script, &happening, answer.ticket, answer.waiting, before).await;
+    drop(answer.place);
 }
 
-/// Runs a script once, and tells how that went.
-async fn run(agent: &Agent, script: &str, happening: &Happening, waiting: Waiting) {
+/// Runs a script once when it is its turn, and tells how that went.
+async fn run(
+    agent: &Agent,
+    script: &str,
+    happening: &Happening,
+    mut ticket: Ticket,
+    waiting: Waiting,
+    answers_after: Option<oneshot::Receiver<()>>,
+) {
+    ticket.turn().await;
     let begun = Instant::now();
-    if let Err(why) = invoke::invoke(agent, script, happening, waiting).await {
+    let ended = invoke::invoke(agent, script, happening, waiting).await;
+    let took = begun.elapsed();
+    drop(ticket);
+    if let Some(before) = answers_after {
+        _ = before.await;
+    }
+    if let Err(why) = ended.and_then(|ended| invoke::report(agent, script, happening, ended)) {
         agent.tally.handler_failures.bump();
         agent.log.error("agent", format_args!("Error invoking script '{script}': {why}"));
     }
-    let took = begun.elapsed();
     agent.tally.handler_runs.add(took);
     agent.metrics.sample(&format!("agent.invoke.{script}"), took);
 }
