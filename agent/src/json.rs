@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::quote::{acts, push_json_escape};
+
 /// A document to be written.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Json {
@@ -129,9 +131,9 @@ fn quote(bytes: &[u8], out: &mut String) {
                 '\n' => out.push_str("\\n"),
                 '\r' => out.push_str("\\r"),
                 '\t' => out.push_str("\\t"),
-                '\0'..='\x1f' | '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => {
-                    out.push_str(&format!("\\u{:04x}", u32::from(letter)));
-                }
+                '\0'..='\x1f' | '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => push_json_escape(letter, out),
+                // Ours: Go leaves these as they are. Readers get the same text, terminals do nothing with it.
+                _ if acts(letter) => push_json_escape(letter, out),
                 _ => out.push(letter),
             }
         }
@@ -151,6 +153,8 @@ mod tests {
             Json::texts(&map).render(),
             "{\n  \"a\": \"\\u003c\\u0026\\u003e\\u0008\\u2028\\\"\\\\\",\n  \"z\": \"1\"\n}"
         );
+        let hostile = Json::text("\x7f\u{9b}\u{202e}\u{e0041}").render();
+        assert_eq!(hostile, r#""\u007f\u009b\u202e\udb40\udc41""#, "as pairs beyond 16 bits");
         let values = Json::object([
             ("yes", Json::Bool(true)),
             ("half", Json::Float(0.5)),

@@ -11,8 +11,10 @@ pub mod log;
 pub mod rpc;
 pub mod tags;
 
+mod budget;
 mod doctor;
 mod flags;
 mod json;
 mod mdns;
+mod places;
 mod quote;

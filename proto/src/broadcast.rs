@@ -1,11 +1,16 @@
 //! A queue of things to tell random members until each has been told often enough. Knows no wire and no members.
 //!
-//! Items lie in stacks, one per number of times sent. The next to send is the top of the lowest stack: fewest sends first,
-//! and among those the newest, which is memberlist's order (`TransmitLimitedQueue` in queue.go) without its tree.
+//! Items lie in tiers, one per number of times sent. The next to send is in the lowest tier that has items: fewest sends first,
+//! and among those as [`Turn`] says. This is memberlist's queue (`TransmitLimitedQueue` in queue.go) without its tree.
 
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::hash::Hash;
 use core::ops::Range;
+
+use bytes::Bytes;
+
+use crate::limits::{BROADCAST_QUEUE_BYTES_MAX, ITEM_BYTES};
 
 /// What became of an item that was offered a place in a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,16 +23,29 @@ pub(crate) enum Offer {
     Stale,
 }
 
+/// Which of the items that have been sent equally often goes first. Receivers cannot tell, so that either is compatible.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// The newest, as in memberlist: for states and intents, of which the latest matters and the older may be out of date.
+    Newest,
+    /// The oldest: for messages that their sender sent in an order, as user events. HashiCorp's: the newest, so that all that one
+    /// node sends between two ticks arrives backwards, and of a burst longer than the receivers' `event_buffer` everything but
+    /// the end is refused there as too old.
+    Oldest,
+}
+
 /// The queue. `T` is small: an index, or a shared buffer.
 #[derive(Clone, Debug)]
 pub(crate) struct Tiers<T> {
-    stacks: Vec<Vec<T>>,
+    turn: Turn,
+    /// Each from the oldest to the newest.
+    tiers: Vec<VecDeque<T>>,
     /// An item that goes before all others until it has been sent often enough.
     urgent: Option<Urgent<T>>,
-    /// No stack below this one has items.
+    /// No tier below this one has items.
     lowest: usize,
     len: usize,
-    /// How many items at the top of each stack have come from the one below in this round.
+    /// How many items at the end of each tier have come from the one below in this round.
     arrived: Vec<usize>,
     in_round: bool,
 }
@@ -42,17 +60,17 @@ struct Urgent<T> {
 }
 
 impl<T: PartialEq> Tiers<T> {
-    pub(crate) const fn new() -> Self {
-        Self { stacks: Vec::new(), urgent: None, lowest: 0, len: 0, arrived: Vec::new(), in_round: false }
+    pub(crate) const fn new(turn: Turn) -> Self {
+        Self { turn, tiers: Vec::new(), urgent: None, lowest: 0, len: 0, arrived: Vec::new(), in_round: false }
     }
 
     /// Adds an item that has not been sent.
     pub(crate) fn push(&mut self, item: T) {
-        if self.stacks.is_empty() {
-            self.stacks.push(Vec::new());
+        if self.tiers.is_empty() {
+            self.tiers.push(VecDeque::new());
         }
-        grow(&mut self.stacks[0], 1);
-        self.stacks[0].push(item);
+        grow(&mut self.tiers[0], 1);
+        self.tiers[0].push_back(item);
         self.len += 1;
         self.lowest = 0;
     }
@@ -81,12 +99,13 @@ impl<T: PartialEq> Tiers<T> {
         if let Some(urgent) = &self.urgent {
             return Some(urgent.sends);
         }
-        (self.lowest..self.stacks.len()).find(|&sends| !self.stacks[sends].is_empty())
+        (self.lowest..self.tiers.len()).find(|&sends| !self.tiers[sends].is_empty())
     }
 
     /// The items in the order in which they would be offered.
     pub(crate) fn upcoming(&self) -> impl Iterator<Item = &T> {
-        self.stacks[self.lowest.min(self.stacks.len())..].iter().flat_map(|stack| stack.iter().rev())
+        let tiers = self.tiers[self.lowest.min(self.tiers.len())..].iter();
+        tiers.flat_map(|tier| (0..tier.len()).map(|nth| &tier[self.turn.place(nth, tier.len())]))
     }
 
     /// Begins a round of several packets to one member: until it ends each item is offered once, and nothing but
@@ -116,23 +135,24 @@ impl<T: PartialEq> Tiers<T> {
         }
         let mut sends = self.lowest;
         let mut full = self.urgent.is_some() && self.fill_urgent(limit, &mut offer);
-        while sends < self.stacks.len() && !full {
+        while sends < self.tiers.len() && !full {
             let arrived = self.arrived.get(sends).copied().unwrap_or(0);
-            let stack = &mut self.stacks[sends];
-            let (mut top, mut at) = (stack.len() - arrived, stack.len() - arrived);
-            while at > 0 && !full {
-                let (waiting, came) = (&stack[at - 1], &stack[stack.len() - arrived..]);
-                let offered = if came.contains(waiting) { Offer::Stale } else { offer(sends, waiting) };
+            let tier = &mut self.tiers[sends];
+            let (mut waiting, mut sent) = (tier.len() - arrived, 0);
+            while sent < waiting && !full {
+                let at = self.turn.place(sent, waiting);
+                let (item, mut came) = (&tier[at], tier.range(waiting..));
+                let offered = if came.any(|other| other == item) { Offer::Stale } else { offer(sends, item) };
                 match offered {
-                    Offer::Sent => at -= 1,
+                    Offer::Sent => sent += 1,
                     Offer::Stale => {
-                        stack.remove(at - 1);
-                        (at, top, self.len) = (at - 1, top - 1, self.len - 1);
+                        tier.remove(at);
+                        (waiting, self.len) = (waiting - 1, self.len - 1);
                     }
                     Offer::Full => full = true,
                 }
             }
-            let promoted = self.promote(sends, at..top, limit);
+            let promoted = self.promote(sends, self.turn.first(sent, waiting), limit);
             sends += 1;
             if promoted > 0 {
                 self.arrived.resize(self.arrived.len().max(sends + 1), 0);
@@ -159,29 +179,29 @@ impl<T: PartialEq> Tiers<T> {
         false
     }
 
-    /// Moves items of one stack to the next, or drops them if they have now been sent often enough. Returns how many moved.
+    /// Moves items of one tier to the next, or drops them if they have now been sent often enough. Returns how many moved.
     fn promote(&mut self, sends: usize, items: Range<usize>, limit: usize) -> usize {
         let count = items.len();
         if count == 0 {
             return 0;
         }
         if sends + 1 >= limit {
-            self.stacks[sends].drain(items);
+            self.tiers[sends].drain(items);
             self.len -= count;
             return 0;
         }
-        if self.stacks.len() == sends + 1 {
-            self.stacks.push(Vec::new());
+        if self.tiers.len() == sends + 1 {
+            self.tiers.push(VecDeque::new());
         }
-        let (below, above) = self.stacks.split_at_mut(sends + 1);
+        let (below, above) = self.tiers.split_at_mut(sends + 1);
         grow(&mut above[0], count);
         above[0].extend(below[sends].drain(items));
         count
     }
 
-    /// Finds the lowest stack that has items, and gives back the memory of those below.
+    /// Finds the lowest tier that has items, and gives back the memory of those below.
     fn find_lowest(&mut self) {
-        while self.lowest < self.stacks.len() && self.stacks[self.lowest].is_empty() {
+        while self.lowest < self.tiers.len() && self.tiers[self.lowest].is_empty() {
             self.shrink(self.lowest);
             self.lowest += 1;
         }
@@ -191,27 +211,45 @@ impl<T: PartialEq> Tiers<T> {
     pub(crate) fn retain(&mut self, mut keep: impl FnMut(usize, &T) -> bool) {
         self.urgent.take_if(|urgent| !keep(urgent.sends, &urgent.item));
         self.len = usize::from(self.urgent.is_some());
-        for (sends, stack) in self.stacks.iter_mut().enumerate() {
-            stack.retain(|item| keep(sends, item));
-            self.len += stack.len();
+        for (sends, tier) in self.tiers.iter_mut().enumerate() {
+            tier.retain(|item| keep(sends, item));
+            self.len += tier.len();
         }
     }
 
     /// Takes out the item that is worth the least, sent most often and among those the oldest, and says how often it has
     /// been sent. The urgent item is worth the most.
     pub(crate) fn prune(&mut self) -> Option<(usize, T)> {
-        let Some(sends) = self.stacks.iter().rposition(|stack| !stack.is_empty()) else {
+        let Some(sends) = self.tiers.iter().rposition(|tier| !tier.is_empty()) else {
             let urgent = self.urgent.take()?;
             self.len -= 1;
             return Some((urgent.sends, urgent.item));
         };
         self.len -= 1;
-        Some((sends, self.stacks[sends].remove(0)))
+        self.tiers[sends].pop_front().map(|item| (sends, item))
     }
 
     fn shrink(&mut self, sends: usize) {
-        if self.stacks[sends].capacity() > STACK_KEPT_MAX {
-            self.stacks[sends] = Vec::new();
+        if self.tiers[sends].capacity() > TIER_KEPT_MAX {
+            self.tiers[sends] = VecDeque::new();
+        }
+    }
+}
+
+impl Turn {
+    /// Where the item lies that is the `nth` to be sent of `len`.
+    const fn place(self, nth: usize, len: usize) -> usize {
+        match self {
+            Self::Newest => len - 1 - nth,
+            Self::Oldest => nth,
+        }
+    }
+
+    /// Where the first `count` to be sent of `len` lie.
+    const fn first(self, count: usize, len: usize) -> Range<usize> {
+        match self {
+            Self::Newest => len - count..len,
+            Self::Oldest => 0..count,
         }
     }
 }
@@ -225,6 +263,29 @@ pub(crate) fn transmit_limit(mult: u32, members: u32) -> usize {
 
 /// The rows of both layers count sends in a few bits. Serf's default for ten million members is 28.
 pub(crate) const TRANSMIT_LIMIT_MAX: u32 = 30;
+
+impl Tiers<Bytes> {
+    /// What the messages take.
+    pub(crate) fn bytes(&self) -> usize {
+        let urgent = self.urgent.iter().map(|urgent| &urgent.item);
+        urgent.chain(self.tiers.iter().flatten()).map(|message| message.len() + ITEM_BYTES).sum()
+    }
+
+    /// Throws away what is too much, and says how much that was. Each message has at most `message_bytes_max`, so that they need
+    /// not all be counted each time.
+    pub(crate) fn limit(&mut self, depth_max: u32, message_bytes_max: usize) -> u64 {
+        let mut pruned = 0;
+        let is_within = |queue: &Self| {
+            queue.len() * (message_bytes_max + ITEM_BYTES) <= BROADCAST_QUEUE_BYTES_MAX
+                || queue.bytes() <= BROADCAST_QUEUE_BYTES_MAX
+        };
+        while self.len() > depth_max as usize || !is_within(self) {
+            self.prune();
+            pruned += 1;
+        }
+        pruned
+    }
+}
 
 impl<T: Copy + Eq + Hash> Tiers<T> {
     /// Clears away places that are out of date once they outnumber the `live` items. `is_current` says whether an item has
@@ -243,14 +304,14 @@ const STALE_KEPT: usize = 64;
 
 /// Makes room for `more` items. A join storm queues every member at every node: doubling would waste up to half of the
 /// memory.
-fn grow<T>(stack: &mut Vec<T>, more: usize) {
-    if stack.capacity() - stack.len() < more {
-        stack.reserve_exact((stack.len() / 4 + 16).max(more));
+fn grow<T>(tier: &mut VecDeque<T>, more: usize) {
+    if tier.capacity() - tier.len() < more {
+        tier.reserve_exact((tier.len() / 4 + 16).max(more));
     }
 }
 
-/// An empty stack keeps room for this many items at the most.
-const STACK_KEPT_MAX: usize = 256;
+/// An empty tier keeps room for this many items at the most.
+const TIER_KEPT_MAX: usize = 256;
 
 #[cfg(test)]
 mod tests {
@@ -280,7 +341,7 @@ mod tests {
 
     #[test]
     fn the_least_sent_go_first_and_the_newest_among_them() {
-        let mut queue = Tiers::new();
+        let mut queue = Tiers::new(Turn::Newest);
         queue.push('a');
         queue.push('b');
         assert_eq!(take(&mut queue, 3, 1), ['b']);
@@ -290,8 +351,24 @@ mod tests {
     }
 
     #[test]
+    fn the_oldest_of_the_least_sent_go_first_where_the_order_matters_and_over_several_packets() {
+        let mut queue = Tiers::new(Turn::Oldest);
+        ['a', 'b', 'c', 'd'].into_iter().for_each(|item| queue.push(item));
+        assert_eq!(take(&mut queue, 3, 2), ['a', 'b']);
+        queue.push('e');
+        assert_eq!(take(&mut queue, 3, 4), ['c', 'd', 'e', 'a'], "a was sent before");
+        queue.begin_round();
+        assert_eq!(take(&mut queue, 3, 3), ['b', 'c', 'd']);
+        assert_eq!(take(&mut queue, 3, 9), ['e', 'a']);
+        assert_eq!(take(&mut queue, 3, 9), []);
+        queue.end_round();
+        let pruned: Vec<_> = core::iter::from_fn(|| queue.prune()).collect();
+        assert_eq!(pruned, [(2, 'b'), (2, 'c'), (2, 'd'), (2, 'e')]);
+    }
+
+    #[test]
     fn an_item_is_sent_as_often_as_the_limit_says_and_once_a_packet() {
-        let mut queue = Tiers::new();
+        let mut queue = Tiers::new(Turn::Newest);
         queue.push('a');
         assert_eq!(take(&mut queue, 3, 9), ['a']);
         assert_eq!(take(&mut queue, 3, 9), ['a']);
@@ -302,7 +379,7 @@ mod tests {
 
     #[test]
     fn in_a_round_of_several_packets_an_item_is_sent_once_and_none_is_passed_over() {
-        let mut queue = Tiers::new();
+        let mut queue = Tiers::new(Turn::Newest);
         ['a', 'b', 'c'].into_iter().for_each(|item| queue.push(item));
         assert_eq!(take(&mut queue, 3, 2), ['c', 'b'], "these have been sent to somebody");
         queue.push('d');
@@ -316,7 +393,7 @@ mod tests {
 
     #[test]
     fn a_full_packet_keeps_the_item_for_the_next() {
-        let mut queue = Tiers::new();
+        let mut queue = Tiers::new(Turn::Newest);
         queue.push('a');
         assert_eq!(take(&mut queue, 2, 0), []);
         assert_eq!(queue.next_sends(), Some(0));
@@ -326,7 +403,7 @@ mod tests {
 
     #[test]
     fn an_item_that_was_pushed_again_goes_once_a_packet_and_its_older_place_is_forgotten() {
-        let mut queue = Tiers::new();
+        let mut queue = Tiers::new(Turn::Newest);
         queue.push('a');
         assert_eq!(take(&mut queue, 4, 9), ['a']);
         queue.push('a');
@@ -335,7 +412,7 @@ mod tests {
 
     #[test]
     fn an_urgent_item_goes_first_in_every_packet_until_it_has_been_sent_as_often_as_the_limit_says() {
-        let mut queue = Tiers::new();
+        let mut queue = Tiers::new(Turn::Newest);
         queue.push('a');
         queue.push_urgent('u');
         queue.push('b');
@@ -350,7 +427,7 @@ mod tests {
 
     #[test]
     fn an_item_that_becomes_urgent_gives_up_its_other_places() {
-        let mut queue = Tiers::new();
+        let mut queue = Tiers::new(Turn::Newest);
         queue.push('u');
         queue.push('a');
         assert_eq!(take(&mut queue, 9, 2), ['a', 'u']);
@@ -363,7 +440,7 @@ mod tests {
 
     #[test]
     fn in_a_round_an_urgent_item_is_offered_once() {
-        let mut queue = Tiers::new();
+        let mut queue = Tiers::new(Turn::Newest);
         queue.push('a');
         queue.push_urgent('u');
         queue.begin_round();
@@ -377,7 +454,7 @@ mod tests {
 
     #[test]
     fn an_urgent_item_makes_room_last_and_its_newer_word_begins_anew() {
-        let mut queue = Tiers::new();
+        let mut queue = Tiers::new(Turn::Newest);
         queue.push_urgent('u');
         assert_eq!(take(&mut queue, 3, 9), ['u']);
         queue.push_urgent('u');
@@ -389,7 +466,7 @@ mod tests {
 
     #[test]
     fn pruning_drops_the_most_sent_and_oldest() {
-        let mut queue = Tiers::new();
+        let mut queue = Tiers::new(Turn::Newest);
         queue.push('a');
         queue.push('b');
         assert_eq!(take(&mut queue, 4, 2), ['b', 'a']);
@@ -402,8 +479,8 @@ mod tests {
     }
 
     /// The same queue without stacks: every item with what decides its turn.
-    #[derive(Default)]
     struct Model {
+        turn: Turn,
         items: Vec<Waiting>,
         placed: u32,
     }
@@ -424,7 +501,8 @@ mod tests {
 
         fn fill(&mut self, limit: usize, mut offer: impl FnMut(usize, u16) -> Offer) {
             let mut turn = self.items.clone();
-            turn.sort_by_key(|waiting| (waiting.sends, core::cmp::Reverse(waiting.placed)));
+            let newest_first = |placed: u32| if self.turn == Turn::Newest { u32::MAX - placed } else { placed };
+            turn.sort_by_key(|waiting| (waiting.sends, newest_first(waiting.placed)));
             let mut moved = vec![];
             for waiting in turn {
                 let offered = offer(waiting.sends, waiting.item);
@@ -436,7 +514,10 @@ mod tests {
                     moved.push(waiting);
                 }
             }
-            for Waiting { sends, item, .. } in moved.into_iter().rev() {
+            if self.turn == Turn::Newest {
+                moved.reverse();
+            }
+            for Waiting { sends, item, .. } in moved {
                 self.place(sends + 1, item);
             }
         }
@@ -466,6 +547,10 @@ mod tests {
         Retain(u16),
     }
 
+    fn turn() -> impl Strategy<Value = Turn> {
+        prop_oneof![Just(Turn::Newest), Just(Turn::Oldest)]
+    }
+
     fn act() -> impl Strategy<Value = Act> {
         prop_oneof![
             4 => (1_u8..8).prop_map(Act::Push),
@@ -477,8 +562,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_stacks_behave_as_a_sorted_list_would(acts in prop::collection::vec(act(), 1..60)) {
-            let (mut queue, mut model, mut last) = (Tiers::new(), Model::default(), 0);
+        fn the_tiers_behave_as_a_sorted_list_would(turn in turn(), acts in prop::collection::vec(act(), 1..60)) {
+            let (mut queue, mut last) = (Tiers::new(turn), 0);
+            let mut model = Model { turn, items: vec![], placed: 0 };
             for act in acts {
                 match act {
                     Act::Push(count) => for _ in 0..count {

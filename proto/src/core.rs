@@ -1,21 +1,27 @@
 //! What a layer may touch besides its own state.
 
 use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::fmt::{self, Write as _};
 use core::net::SocketAddr;
 use core::time::Duration;
 
 use bytes::Bytes;
 
+use crate::complaints::{ComplaintKind, Complaints, PeerAt};
 use crate::config::Config;
 use crate::event::{Event, KeyOperation, QueryId};
+use crate::limits::ANSWERS_PER_PACKET_MAX;
 use crate::policy::SharedPolicy;
 use crate::rng::{Rng, Seed};
 use crate::roster::{Directory, MemberIdx, Name, Roster};
-use crate::stats::Stats;
+use crate::stats::{DropReason, Stats};
 use crate::time::Instant;
 use crate::timer::{Many, Slot, Timers};
+use crate::wire::serf::Message;
 use crate::wire::{Codec, Versions};
 
 /// Lent to the layers. `now` is set once per call, so that no layer function takes it.
@@ -26,6 +32,10 @@ pub(crate) struct Core {
     pub(crate) heard_in: Codec,
     /// From whom it comes.
     pub(crate) heard_from: HeardFrom,
+    /// How long the datagram is in which it came.
+    pub(crate) heard_bytes: usize,
+    /// How many more requests of this datagram are answered.
+    pub(crate) answers_left: u32,
     pub(crate) cfg: Arc<Config>,
     /// What the application decides.
     pub(crate) policy: Option<SharedPolicy>,
@@ -41,6 +51,10 @@ pub(crate) struct Core {
     /// What members want done with our keys.
     pub(crate) key_demands: Vec<KeyDemand>,
     pub(crate) stats: Stats,
+    /// What the log says of peers that are refused or hard to reach.
+    pub(crate) complaints: Complaints,
+    /// What a complaint about the input that is handled will quote.
+    pub(crate) detail: String,
 }
 
 impl Core {
@@ -51,6 +65,8 @@ impl Core {
             now,
             heard_in: Codec::Native,
             heard_from: HeardFrom::Nobody,
+            heard_bytes: 0,
+            answers_left: 0,
             cfg,
             policy: None,
             rng,
@@ -61,6 +77,8 @@ impl Core {
             events: Vec::new(),
             key_demands: Vec::new(),
             stats: Stats::default(),
+            complaints: Complaints::default(),
+            detail: String::new(),
         }
     }
 
@@ -88,6 +106,33 @@ impl Core {
         self.cfg.codec.writes(None, None)
     }
 
+    /// A datagram comes in.
+    pub(crate) const fn hear(&mut self, from: SocketAddr, bytes: usize) {
+        self.heard_from = HeardFrom::Packet(from);
+        self.heard_bytes = bytes;
+        self.answers_left = ANSWERS_PER_PACKET_MAX;
+    }
+
+    /// Whether a request in this datagram may still be answered; one that may not is counted.
+    pub(crate) fn may_answer(&mut self) -> bool {
+        let may = self.answers_left > 0;
+        if may {
+            self.answers_left -= 1;
+        } else {
+            self.stats.drop(DropReason::Limit);
+        }
+        may
+    }
+
+    /// Reads a message of the Serf layer, wherever it lies: in a packet, on a stream, or inside another message. Each of these has
+    /// a codec of its own, and one that we do not read may stand in none of them.
+    pub(crate) fn decode_serf<'a>(&self, frame: &'a [u8]) -> Result<Message<'a>, DropReason> {
+        match frame.first() {
+            Some(&kind) if !self.cfg.codec.reads(Codec::of(kind)) => Err(DropReason::Codec),
+            _ => Codec::decode_serf(frame).map_err(|_| DropReason::Malformed),
+        }
+    }
+
     pub(crate) fn arm(&mut self, after: Duration, slot: Slot) {
         self.timers.set(slot, self.now + after);
     }
@@ -98,6 +143,72 @@ impl Core {
 
     pub(crate) fn notify(&mut self, notification: Notification) {
         self.notifications.push(notification);
+    }
+
+    /// Counts why an input is not used, with what the log is to quote of it.
+    pub(crate) fn drop_naming(&mut self, reason: DropReason, detail: fmt::Arguments<'_>) {
+        self.stats.drop(reason);
+        self.detail.clear();
+        _ = self.detail.write_fmt(detail);
+    }
+
+    /// Counts why what is said of a peer is not used. Whoever passed it on is not to blame.
+    pub(crate) fn drop_of(&mut self, reason: DropReason, peer: SocketAddr, detail: fmt::Arguments<'_>) {
+        self.stats.drop(reason);
+        self.stats.dropped_lately &= !reason.bit();
+        self.complain(ComplaintKind::Refused(reason), PeerAt { addr: peer, listens: true }, &format!("{detail}"));
+    }
+
+    /// Has the log say what is wrong with a peer, unless it has said so already.
+    pub(crate) fn complain(&mut self, kind: ComplaintKind, peer: PeerAt, detail: &str) {
+        if let Some(line) = self.complaints.note(self.now, kind, peer, detail, &self.roster) {
+            line.log();
+        }
+    }
+
+    /// The same of a member.
+    pub(crate) fn complain_of(&mut self, kind: ComplaintKind, member: MemberIdx, detail: &str) {
+        if let Some(addr) = self.roster.peer(member).map(|peer| peer.addr()) {
+            self.complain(kind, PeerAt { addr, listens: true }, detail);
+        }
+    }
+
+    /// What was complained of is well again.
+    pub(crate) fn withdraw(&mut self, kind: ComplaintKind, peer: SocketAddr) {
+        if let Some(line) = self.complaints.withdraw(self.now, kind, peer) {
+            line.log();
+        }
+    }
+
+    /// A member is gone, and with it what was wrong with the way to it.
+    pub(crate) fn forget_complaints(&mut self, member: MemberIdx) {
+        if let Some(peer) = self.roster.peer(member).filter(|_| !self.complaints.is_empty()) {
+            self.complaints.forget(peer.addr());
+        }
+    }
+
+    /// A probe was answered in time or late, by the member itself or through another.
+    pub(crate) fn probe_answered(&mut self, member: MemberIdx, is_in_time: bool) {
+        if is_in_time && self.complaints.is_empty() {
+            return;
+        }
+        let Some(addr) = self.roster.peer(member).map(|peer| peer.addr()) else { return };
+        let is_direct = is_in_time || self.heard_from == HeardFrom::Packet(addr);
+        if self.complaints.probe_answered(member, is_direct) {
+            self.complain_of(ComplaintKind::UdpIndirect, member, "");
+        } else if is_direct {
+            self.withdraw(ComplaintKind::UdpBlocked, addr);
+            self.withdraw(ComplaintKind::UdpIndirect, addr);
+        }
+    }
+
+    /// Where the input comes from that is handled.
+    pub(crate) const fn peer_heard(&self) -> Option<PeerAt> {
+        match self.heard_from {
+            HeardFrom::Nobody => None,
+            HeardFrom::Packet(addr) => Some(PeerAt { addr, listens: true }),
+            HeardFrom::Exchange(addr) | HeardFrom::Reply(addr) => Some(PeerAt { addr, listens: false }),
+        }
     }
 }
 
@@ -111,8 +222,10 @@ pub(crate) enum HeardFrom {
     Nobody,
     /// A packet from there.
     Packet(SocketAddr),
-    /// An exchange of states with whoever is there.
+    /// An exchange of states that was begun there.
     Exchange(SocketAddr),
+    /// The reply to an exchange that we began with whoever is there.
+    Reply(SocketAddr),
 }
 
 /// One stream of luck a concern, so that a change in one does not shift the others.
@@ -157,17 +270,33 @@ pub(crate) enum Body {
     /// A ping of `target`; with `accusing` also the suspicion, so that the target can refute at once.
     Ping {
         seq: u32,
-        target: Target,
+        target: MemberIdx,
         accusing: bool,
+    },
+    /// A ping of `target` that no broadcast rides on: others decide when it is sent.
+    BarePing {
+        seq: u32,
+        target: MemberIdx,
     },
     IndirectPing {
         seq: u32,
         target: MemberIdx,
         nack: bool,
     },
-    /// The answer to a ping of us, which carries what the layer above has to say.
+    /// A ping of somebody that is no member yet.
+    Knock {
+        seq: u32,
+        node: Name,
+    },
+    /// The answer to a member's ping of us, which carries what the layer above has to say.
     Ack {
         seq: u32,
+    },
+    /// The answer to a stranger's ping. It carries nothing, and has no more bytes than the datagram that it answers: anybody may
+    /// have forged the sender.
+    StrangerAck {
+        seq: u32,
+        bytes_max: usize,
     },
     /// Another member answered the ping that we relayed.
     RelayedAck {
@@ -181,14 +310,6 @@ pub(crate) enum Body {
     User(Bytes),
 }
 
-/// Whom a ping names.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Target {
-    Member(MemberIdx),
-    /// Somebody that another member asked us to ping and that we may not know.
-    Named(Name),
-}
-
 /// What membership tells whoever is above it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Notification {
@@ -196,8 +317,12 @@ pub(crate) enum Notification {
     Joined(MemberIdx),
     /// The member announces other metadata.
     Updated(MemberIdx),
-    /// The member is gone: failed or left, as far as membership can tell.
+    /// The member is gone: others say so, or we found out.
     Gone(MemberIdx),
+    /// The member is gone, and said so itself.
+    Left(MemberIdx),
+    /// Membership needs the room and has forgotten the member.
+    Evicted(MemberIdx),
     /// Another node claims the member's name.
     Conflict(MemberIdx),
     /// Every copy of our own farewell was sent.
@@ -225,8 +350,8 @@ pub(crate) struct KeyDemand {
     pub(crate) key: Box<[u8]>,
 }
 
-impl core::fmt::Debug for KeyDemand {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+impl fmt::Debug for KeyDemand {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // A key does not belong into any log.
         write!(f, "KeyDemand {{ {}, key: {} bytes }}", self.operation, self.key.len())
     }
@@ -245,10 +370,14 @@ pub(crate) struct KeyOutcome {
 /// What an exchange is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ask {
-    /// Periodic anti-entropy, or, as a join, an attempt to reach a failed member.
+    /// Periodic anti-entropy, or, as a join, with a failed member that answers again.
     PushPull { join: bool, codec: Codec },
     /// A join, for the application.
     Join { id: crate::event::JoinId, seed: u32 },
+    /// A ping of the member that is remembered at a seed's address: only it is asked for its state.
+    Greet { id: crate::event::JoinId, seed: u32 },
+    /// A ping of a failed member: states are exchanged when it answers, not with another node that has its address.
+    Reconnect { target: MemberIdx, codec: Codec },
     /// A ping of a member that does not answer datagrams.
     Ping { seq: u32, target: MemberIdx, codec: Codec },
 }

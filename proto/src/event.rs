@@ -3,19 +3,24 @@
 mod query;
 
 use alloc::boxed::Box;
+use alloc::string::ToString as _;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 use core::net::SocketAddr;
+use core::str::FromStr;
 
 use bytes::Bytes;
+use serde::ser::SerializeStruct as _;
+use serde::{Deserialize, Serialize, Serializer};
 
 pub use self::query::{KeyAnswer, KeyOperation, KeyReport, NameVerdict, NameVote, Query, QueryId, QueryReport};
 use crate::roster::{Name, Peer};
 use crate::serf::Tags;
 
 /// Something the application may want to know. Events come in the order in which they happened.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Event {
     /// A member joined, left, failed, changed or was forgotten.
@@ -40,6 +45,7 @@ pub enum Event {
         /// The member; each is told of at most once.
         from: Name,
         /// The answer.
+        #[serde(serialize_with = "as_bytes")]
         payload: Bytes,
     },
     /// A query of ours is over: nothing more will be said of it.
@@ -69,18 +75,27 @@ pub enum Event {
 }
 
 /// What happened to a member. The words are Serf's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum MemberEventKind {
     /// The member is alive and was not before.
+    #[serde(rename = "member-join")]
     Join,
     /// The member left gracefully.
+    #[serde(rename = "member-leave")]
     Leave,
     /// The member failed: it neither answers nor refutes.
+    #[serde(rename = "member-failed")]
     Failed,
     /// The member's tags or address changed.
+    #[serde(rename = "member-update")]
     Update,
     /// The member was failed or left for so long that we forgot it.
+    #[serde(rename = "member-reap")]
     Reap,
+}
+
+impl MemberEventKind {
+    const ALL: [Self; 5] = [Self::Join, Self::Leave, Self::Failed, Self::Update, Self::Reap];
 }
 
 impl fmt::Display for MemberEventKind {
@@ -106,8 +121,16 @@ impl Event {
     }
 }
 
+impl FromStr for MemberEventKind {
+    type Err = UnknownWord;
+
+    fn from_str(text: &str) -> Result<Self, UnknownWord> {
+        UnknownWord::or(text, Self::ALL, "member-join, member-leave, member-failed, member-update or member-reap")
+    }
+}
+
 /// A change of one member.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct MemberEvent {
     /// What happened.
     pub kind: MemberEventKind,
@@ -116,7 +139,7 @@ pub struct MemberEvent {
 }
 
 /// The same change of several members.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct MembersEvent {
     /// What happened.
     pub kind: MemberEventKind,
@@ -169,8 +192,22 @@ impl Member {
     }
 }
 
+/// A map of name, address, tags, status and its Lamport time.
+impl Serialize for Member {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut member = serializer.serialize_struct("Member", 5)?;
+        member.serialize_field("name", self.name())?;
+        member.serialize_field("addr", &self.addr())?;
+        member.serialize_field("tags", &self.tags())?;
+        member.serialize_field("status", &self.status)?;
+        member.serialize_field("status_ltime", &self.status_ltime)?;
+        member.end()
+    }
+}
+
 /// The status of a member. The words and numbers are Serf's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 #[repr(u8)]
 pub enum Status {
     /// In the cluster, as far as we know.
@@ -194,14 +231,49 @@ impl fmt::Display for Status {
     }
 }
 
+impl FromStr for Status {
+    type Err = UnknownWord;
+
+    fn from_str(text: &str) -> Result<Self, UnknownWord> {
+        let all = [Self::Alive, Self::Leaving, Self::Left, Self::Failed];
+        UnknownWord::or(text, all, "alive, leaving, left or failed")
+    }
+}
+
+/// A word that stands for none of the values that it may stand for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnknownWord {
+    expected: &'static str,
+}
+
+impl UnknownWord {
+    /// The value that is written `text`.
+    pub(crate) fn or<T: fmt::Display>(
+        text: &str,
+        all: impl IntoIterator<Item = T>,
+        expected: &'static str,
+    ) -> Result<T, Self> {
+        all.into_iter().find(|value| value.to_string() == text).ok_or(Self { expected })
+    }
+}
+
+impl fmt::Display for UnknownWord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "must be {}", self.expected)
+    }
+}
+
+impl core::error::Error for UnknownWord {}
+
 /// A user event.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct UserEvent {
     /// The Lamport time at which it was sent.
     pub ltime: u64,
     /// Its name.
     pub name: Box<str>,
     /// Its payload, opaque to us.
+    #[serde(serialize_with = "as_bytes")]
     pub payload: Bytes,
     /// Whether the sender allows events of this name to be coalesced.
     pub coalesce: bool,
@@ -212,7 +284,7 @@ pub struct UserEvent {
 pub struct JoinId(pub(crate) u32);
 
 /// How a join went.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct JoinReport {
     /// Which join.
     pub id: JoinId,
@@ -227,16 +299,20 @@ pub struct JoinReport {
 }
 
 /// Why one seed of a join did not help.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct SeedFailure {
     /// The seed.
     pub addr: SocketAddr,
     /// What went wrong.
     pub cause: SeedFailureCause,
+    /// In other words: what the seed or the system said, or which member's versions are incompatible. Those of a seed are
+    /// not to be trusted.
+    pub detail: Option<Box<str>>,
 }
 
 /// What can go wrong with a seed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum SeedFailureCause {
     /// No stream could be opened.
@@ -259,6 +335,8 @@ pub enum SeedFailureCause {
     Refused,
     /// The answer could be read, but our [`Policy`](crate::Policy) has decided against a merge.
     Vetoed,
+    /// The member that is remembered at the address did not answer a ping that names it: another node has its address now.
+    OtherNode,
 }
 
 impl fmt::Display for SeedFailureCause {
@@ -274,12 +352,13 @@ impl fmt::Display for SeedFailureCause {
             Self::Rejected => "refused our request: does it have our key and our label, and does it admit us?",
             Self::Refused => "speaks versions that do not go with ours",
             Self::Vetoed => "is of a cluster with which our policy does not merge",
+            Self::OtherNode => "is not the member that had this address",
         })
     }
 }
 
 /// How a graceful leave went.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct LeaveReport {
     /// How many copies of the leave intent were sent.
@@ -290,7 +369,64 @@ pub struct LeaveReport {
     pub farewells_sent: u32,
     /// To how many different members the final message was sent.
     pub farewell_peers: u32,
-    /// Whether enough different members were told, of both, before the broadcast timeout: so many that it cannot get lost. If
-    /// not, some members may see a failure.
+    /// Whether enough different members were told, of both, before the broadcast timeout: so many that it cannot get lost, or all
+    /// that had not left themselves by then. If not, some members may see a failure.
     pub complete: bool,
+}
+
+/// Payloads are bytes where a format has them, and in JSON an array of numbers.
+fn as_bytes<S: Serializer>(payload: &Bytes, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_bytes(payload)
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::format;
+    use alloc::vec;
+
+    use super::*;
+    use crate::Identity;
+
+    fn member() -> Member {
+        let addr = "10.0.0.7:7946".parse().unwrap();
+        let identity = Identity::new("web-1", addr, &Tags::from([("role", "web")])).unwrap();
+        Member { peer: identity.peer, status: Status::Alive, status_ltime: 3 }
+    }
+
+    #[test]
+    fn a_member_is_shown_with_its_tags_and_without_their_encoding() {
+        let shown = format!("{:?}", member());
+        assert!(shown.contains(r#"name: "web-1", addr: 10.0.0.7:7946, tags: Tags({"role": "web"})"#), "{shown}");
+        assert!(!shown.contains("meta") && !shown.contains("record") && !shown.contains("255"), "{shown}");
+    }
+
+    #[test]
+    fn events_are_serialized_in_serfs_words() {
+        let json = |event: &Event| serde_json::to_string(event).unwrap();
+        let web = r#"{"name":"web-1","addr":"10.0.0.7:7946","tags":{"role":"web"},"status":"alive","status_ltime":3}"#;
+        let joined = Event::Member(MemberEvent { kind: MemberEventKind::Join, member: member() });
+        assert_eq!(json(&joined), format!(r#"{{"member":{{"kind":"member-join","member":{web}}}}}"#));
+        let payload = Bytes::from_static(&[0, 255]);
+        let user = Event::User(UserEvent { ltime: 7, name: "deploy".into(), payload, coalesce: false });
+        assert_eq!(json(&user), r#"{"user":{"ltime":7,"name":"deploy","payload":[0,255],"coalesce":false}}"#);
+        let acked = Event::QueryAck { id: QueryId { ltime: 1, id: 2 }, from: "web-1".into() };
+        assert_eq!(json(&acked), r#"{"query_ack":{"id":{"ltime":1,"id":2},"from":"web-1"}}"#);
+    }
+
+    #[test]
+    fn what_is_shown_of_statuses_and_kinds_is_read_again_and_nothing_else() {
+        let statuses = vec![Status::Alive, Status::Leaving, Status::Left, Status::Failed];
+        assert!(statuses.is_sorted());
+        for status in statuses {
+            assert_eq!(status.to_string().parse(), Ok(status));
+            assert_eq!(serde_json::to_string(&status).unwrap(), format!("\"{status}\""));
+        }
+        for kind in MemberEventKind::ALL {
+            assert_eq!(kind.to_string().parse(), Ok(kind));
+            assert_eq!(serde_json::to_string(&kind).unwrap(), format!("\"{kind}\""));
+        }
+        let unknown = "dead".parse::<Status>().unwrap_err();
+        assert_eq!(unknown.to_string(), "must be alive, leaving, left or failed");
+        assert!("join".parse::<MemberEventKind>().is_err());
+    }
 }

@@ -132,6 +132,8 @@ pub enum Input {
         /// What went wrong; `None`: nothing.
         failure: Option<String>,
     },
+    /// [`Node::end_query`].
+    EndQuery(QueryId),
 }
 
 impl Node {
@@ -155,9 +157,8 @@ impl Node {
             Input::JoinUntil { seeds, old, retry } => _ = self.join_until(now, seeds, *old, *retry, out),
             Input::CancelJoin(id) => _ = self.cancel_join(now, *id, out),
             Input::Query { name, payload, nodes, tags, acks, relay_factor, timeout } => {
-                let nodes: Vec<&str> = nodes.iter().map(String::as_str).collect();
-                let tags: Vec<(&str, &str)> = tags.iter().map(|(tag, expr)| (&**tag, &**expr)).collect();
-                let question = Question::new(name).with_payload(payload).of_nodes(&nodes).of_tags(&tags);
+                let question = nodes.iter().fold(Question::new(name).with_payload(payload), Question::with_node);
+                let question = tags.iter().fold(question, |question, (tag, expr)| question.with_tag(tag, expr));
                 let question = question.relayed(*relay_factor).for_at_most(*timeout);
                 _ = self.query(now, &if *acks { question.with_acks() } else { question }, out);
             }
@@ -168,6 +169,7 @@ impl Node {
             Input::KeyringWritten { change, failure } => {
                 self.keyring_written(now, *change, failure.as_deref().map_or(Ok(()), Err), out);
             }
+            Input::EndQuery(id) => _ = self.end_query(now, *id, out),
             Input::ChangeKey { operation, key } => self.change_key(*operation, key),
             Input::SetTags(tags) => _ = self.set_tags(now, &tags.clone().into_iter().collect::<Tags>(), out),
             Input::ForceLeave { name, prune } => _ = self.force_leave(now, name, *prune, out),

@@ -24,6 +24,7 @@
 extern crate alloc;
 
 mod broadcast;
+mod complaints;
 mod config;
 mod core;
 pub mod envelope;
@@ -43,15 +44,18 @@ mod time;
 mod timer;
 pub mod wire;
 
+pub use bytes;
+pub use complaints::{Complaint, ComplaintKind};
 pub use config::{CodecChoice, Config, ConfigError, Options};
 pub use event::{
     Event, JoinId, JoinReport, KeyAnswer, KeyOperation, KeyReport, LeaveReport, Member, MemberEvent, MemberEventKind,
-    MembersEvent, NameVerdict, NameVote, Query, QueryId, QueryReport, SeedFailure, SeedFailureCause, Status, UserEvent,
+    MembersEvent, NameVerdict, NameVote, Query, QueryId, QueryReport, SeedFailure, SeedFailureCause, Status,
+    UnknownWord, UserEvent,
 };
 pub use input::Input;
 pub use node::{
     Clocks, Evidence, ForceLeaveError, JoinError, LeaveError, MemberCounts, Node, NodeState, OldEvents, QueueDepths,
-    Retry, SetTagsError, Source, Start, UserEventError, Why,
+    Retry, SetTagsError, SocketFailure, Source, Start, UserEventError, Why,
 };
 pub use outbox::{KeyringChange, Outbox, Output, StreamId};
 pub use policy::{Candidate, Policy, SharedPolicy, Veto};
@@ -61,7 +65,7 @@ pub use serf::{
     AfterLeave, Coordinate, CoordinateError, Filter, KeysError, LatencyFilter, Pattern, PatternError, QueryError,
     Question, Record, Replay, RespondError, Snapshot, Tags, Vivaldi,
 };
-pub use stats::{DropReason, Metric, Pruned, Sent, Stats};
+pub use stats::{DropReason, Metric, Pruned, Sent, Stats, Usage};
 pub use stream::{Inquiry, Reply, StreamInput};
 pub use time::Instant;
 pub use wire::{Codec, MessageKind, Versions};

@@ -1,14 +1,16 @@
 //! Counters. Plain numbers, so that reading them costs nothing and a simulation can add them up.
 
 mod metric;
+mod usage;
 
 use serde::{Deserialize, Serialize};
 
 pub use self::metric::Metric;
+pub use self::usage::Usage;
 use crate::wire::MessageKind;
 
 /// Why something that came from the network was not used. Each is counted in [`Stats::dropped`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[repr(u8)]
 #[non_exhaustive]
 pub enum DropReason {
@@ -66,6 +68,11 @@ impl DropReason {
         Self::Inflate,
         Self::Vetoed,
     ];
+
+    /// The bit that stands for it in a set.
+    pub(crate) const fn bit(self) -> u32 {
+        1 << self as u8
+    }
 
     /// A short name for reports: lower case, words joined by underscores.
     pub const fn name(self) -> &'static str {
@@ -139,6 +146,9 @@ macro_rules! counters {
         pub struct Stats {
             $($(#[doc = $help])+ pub $name: u64,)*
             $($(#[doc = $more_help])+ pub $more: $More,)*
+            /// The reasons for which something was dropped since this was last taken, a bit for each.
+            #[serde(skip)]
+            pub(crate) dropped_lately: u32,
         }
 
         impl Stats {
@@ -196,6 +206,8 @@ counters! {
         pub member_updates: u64,
         /// Members that were forgotten.
         pub member_reaps: u64,
+        /// Members that were forgotten because a newcomer needed their room and they had never answered, or were gone.
+        pub evictions: u64,
         /// Members that came back within the flap timeout of their failure.
         pub member_flaps: u64,
         /// User events that we sent.
@@ -328,6 +340,7 @@ impl Stats {
 
     pub(crate) fn drop(&mut self, reason: DropReason) {
         self.dropped[reason as usize] += 1;
+        self.dropped_lately |= reason.bit();
         tracing::debug!(reason = reason.name(), "input dropped");
     }
 }

@@ -61,6 +61,8 @@ pub(crate) enum Many {
     Suspicion(MemberIdx),
     /// A probe that we relay has waited long enough.
     Relay(u32),
+    /// The last holder of a name that another claims has not answered.
+    Takeover(MemberIdx),
     /// An exchange has taken too long.
     Stream(StreamId),
     /// A member may have waited long enough to be erased.

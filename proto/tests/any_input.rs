@@ -392,7 +392,7 @@ impl Witness {
     fn give(&mut self, input: Input) {
         let mut out = Outbox::new();
         if let Input::Accept { from } = input {
-            self.streams.extend(self.node.accept(self.now, from, &mut out));
+            self.streams.push(self.node.accept(self.now, from, &mut out));
         } else {
             self.node.apply(self.now, &input, &mut out);
         }

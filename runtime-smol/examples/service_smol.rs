@@ -47,7 +47,7 @@ fn main() -> Result<(), Box<dyn core::error::Error>> {
         })
         .await;
         serf.leave().await?;
-        serf.shutdown().await;
+        serf.shutdown().await?;
         printing.await;
         Ok(())
     })

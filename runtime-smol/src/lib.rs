@@ -27,6 +27,8 @@ use std::io;
 use std::net::{Shutdown, TcpListener, TcpStream, ToSocketAddrs, UdpSocket};
 use std::sync::Arc;
 
+/// The crate behind this one, for code that is generic over runtimes: `serf_runtime::Serf<N>`.
+pub use serf_runtime;
 use serf_runtime::net::{Listener, Net, Stream, Udp};
 pub use serf_runtime::*;
 /// The runtime, of the version that nodes run on: a program needs no other dependency.

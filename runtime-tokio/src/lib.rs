@@ -28,6 +28,8 @@ use core::time::Duration;
 use std::io;
 use std::net::{Shutdown, ToSocketAddrs};
 
+/// The crate behind this one, for code that is generic over runtimes: `serf_runtime::Serf<N>`.
+pub use serf_runtime;
 use serf_runtime::net::{Listener, Net, Stream, Udp};
 pub use serf_runtime::*;
 /// The runtime, of the version that nodes run on. `#[tokio::main]` needs a dependency on tokio with its features.

@@ -1,51 +1,123 @@
 //! Which address a node announces.
 
+use core::cmp::Reverse;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::UdpSocket;
 
 use crate::error::StartError;
+use crate::interfaces::HostAddress;
+
+/// The address that others are told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Advertised {
+    pub(crate) addr: SocketAddr,
+    /// When the address was not asked for but chosen among those of the host.
+    pub(crate) chosen: Option<Chosen>,
+}
+
+/// What an address was chosen among.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Chosen {
+    /// Its interface.
+    pub(crate) interface: String,
+    /// All addresses that the host had then.
+    pub(crate) known: Vec<IpAddr>,
+}
 
 /// The address that others are told, given what was asked for and where the node is bound (`GetAdvertiseAddr` and
 /// `FinalAdvertiseAddr` in memberlist's net_transport.go).
 pub(crate) fn advertised(
     wanted: Option<SocketAddr>,
     bound: SocketAddr,
-    of_host: impl FnOnce() -> Vec<IpAddr>,
-) -> Result<SocketAddr, StartError> {
+    of_host: impl FnOnce() -> Vec<HostAddress>,
+) -> Result<Advertised, StartError> {
     if let Some(wanted) = wanted {
         if wanted.ip().is_unspecified() {
             return Err(StartError::AdvertiseUnspecified { addr: wanted });
         }
         let port = if wanted.port() == 0 { bound.port() } else { wanted.port() };
-        return Ok(SocketAddr::new(wanted.ip(), port));
+        return Ok(Advertised { addr: SocketAddr::new(wanted.ip(), port), chosen: None });
     }
     if !bound.ip().is_unspecified() {
-        return Ok(bound);
+        return Ok(Advertised { addr: bound, chosen: None });
     }
     let found = of_host();
-    match first_private(&found, bound.is_ipv6()) {
-        Some(ip) => Ok(SocketAddr::new(ip, bound.port())),
-        None => Err(StartError::NoPrivateAddress { bind: bound, found }),
+    let candidates = candidates(&found, bound.is_ipv6());
+    let Some(taken) = candidates.first() else {
+        return Err(StartError::NoPrivateAddress {
+            bind: bound,
+            found: found.iter().map(|address| address.ip).collect(),
+        });
+    };
+    if candidates.len() > 1 {
+        let others: Vec<String> = candidates[1..].iter().map(|it| format!("{} ({})", it.ip, it.interface)).collect();
+        tracing::info!(
+            taken = %taken.ip, interface = %taken.interface, others = %others.join(", "),
+            "the host has several private addresses; advertise or bind to one to choose another"
+        );
+    }
+    let known = found.iter().map(|address| address.ip).collect();
+    let chosen = Chosen { interface: taken.interface.clone(), known };
+    Ok(Advertised { addr: SocketAddr::new(taken.ip, bound.port()), chosen: Some(chosen) })
+}
+
+/// The private addresses, best first: those of the interface of the default route, IPv4 before IPv6, larger networks before smaller
+/// ones, in the order of the interfaces (`GetPrivateInterfaces` of HashiCorp's go-sockaddr).
+fn candidates(found: &[HostAddress], or_ipv6: bool) -> Vec<&HostAddress> {
+    let usable = |address: &&HostAddress| is_private(address.ip) && (or_ipv6 || address.ip.is_ipv4());
+    let mut candidates: Vec<&HostAddress> = found.iter().filter(usable).collect();
+    candidates.sort_by_key(|address| (Reverse(address.is_default), address.ip.is_ipv6(), address.prefix_bits));
+    candidates
+}
+
+/// The address that takes the place of one that is gone. At once only one of its kind that is new on its interface: the host was
+/// given another. When it is gone for long also any other of its interface, or of that of the default route, which a host that
+/// is just being set up anew may have had all along. Those of other interfaces, a bridge for containers for one, are no successors.
+pub(crate) fn successor(
+    found: &[HostAddress],
+    gone: IpAddr,
+    chosen: &Chosen,
+    is_gone_for_long: bool,
+    or_ipv6: bool,
+) -> Option<IpAddr> {
+    let is_its_interface = |address: &HostAddress| address.interface == chosen.interface;
+    let is_new = |ip: IpAddr| ip.is_ipv4() == gone.is_ipv4() && !chosen.known.contains(&ip);
+    let succeeds = |address: &&&HostAddress| {
+        let at_once = is_its_interface(address) && is_new(address.ip);
+        at_once || is_gone_for_long && (is_its_interface(address) || address.is_default)
+    };
+    candidates(found, or_ipv6).iter().find(succeeds).map(|address| address.ip)
+}
+
+/// What go-sockaddr takes for private: the networks of RFC 6890 that may be forwarded, of which documentation's may not.
+fn is_private(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => match ip.octets() {
+            [10, ..] | [192, 168, ..] | [192, 88, 99, _] => true,
+            [100, second, ..] => second & 0xc0 == 64,
+            [172, second, ..] => second & 0xf0 == 16,
+            [198, second, ..] => second & 0xfe == 18,
+            _ => false,
+        },
+        IpAddr::V6(ip) => match ip.segments() {
+            [0x2001, 0x0db8, ..] => false,
+            [0x2001, second, ..] if second & 0xfff0 == 0x0010 => false,
+            [0x2001 | 0x2002, ..] | [0x64, 0xff9b, 0, 0, 0, 0, ..] | [0x100, 0, 0, 0, ..] => true,
+            _ => ip.is_unique_local(),
+        },
     }
 }
 
-/// The first private IPv4 address; or, if IPv6 is an option, the first unique local one.
-fn first_private(found: &[IpAddr], or_ipv6: bool) -> Option<IpAddr> {
-    let ipv4 = found.iter().find(|ip| matches!(ip, IpAddr::V4(ip) if is_private(*ip)));
-    let ipv6 = || found.iter().find(|ip| or_ipv6 && matches!(ip, IpAddr::V6(ip) if ip.is_unique_local()));
-    ipv4.or_else(ipv6).copied()
+/// Whether the host has an address: whether one can listen there.
+pub(crate) fn is_of_host(ip: IpAddr) -> bool {
+    UdpSocket::bind((ip, 0)).map_or_else(|error| error.kind() != std::io::ErrorKind::AddrNotAvailable, |_| true)
 }
 
-/// RFC 1918, and RFC 6598's shared space.
-fn is_private(ip: Ipv4Addr) -> bool {
-    let [first, second, ..] = ip.octets();
-    ip.is_private() || (first == 100 && (64..128).contains(&second))
-}
-
-/// The addresses of the host's interfaces that are up, without loopback.
-pub(crate) fn of_host() -> Vec<IpAddr> {
-    let interfaces = if_addrs::get_if_addrs().unwrap_or_default();
-    let up = interfaces.into_iter().filter(|interface| interface.is_oper_up() && !interface.is_loopback());
-    up.map(|interface| interface.ip()).collect()
+/// Where every IPv4 address of the host is meant, those of IPv6 are meant as well if it has any, as Go's `net.Listen` has it.
+pub(crate) fn of_both_kinds(bind: SocketAddr) -> SocketAddr {
+    let both = SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), 0);
+    let is_any = bind.ip() == Ipv4Addr::UNSPECIFIED && crate::socket::bind(both).is_ok();
+    if is_any { SocketAddr::new(both.ip(), bind.port()) } else { bind }
 }
 
 /// How a socket bound to an address of `local`'s kind writes `to`: a socket for both kinds knows IPv4 as mapped only.
@@ -74,13 +146,24 @@ pub(crate) fn reaches(bound: SocketAddr, to: SocketAddr) -> bool {
 mod tests {
     use super::*;
 
-    fn ips(text: &[&str]) -> Vec<IpAddr> {
-        text.iter().map(|ip| ip.parse().unwrap()).collect()
+    /// An address of an interface whose name is in front of it, with a star if the default route leads there.
+    fn host(text: &[&str]) -> Vec<HostAddress> {
+        let address = |text: &&str| {
+            let (interface, rest) = text.split_once(' ').unwrap_or(("eth0", text));
+            let (ip, prefix_bits) = rest.split_once('/').unwrap_or((rest, "24"));
+            HostAddress {
+                ip: ip.parse().unwrap(),
+                interface: interface.trim_end_matches('*').to_owned(),
+                prefix_bits: prefix_bits.parse().unwrap(),
+                is_default: interface.ends_with('*'),
+            }
+        };
+        text.iter().map(address).collect()
     }
 
-    fn chosen(wanted: Option<&str>, bound: &str, host: &[&str]) -> Result<String, StartError> {
+    fn chosen(wanted: Option<&str>, bound: &str, has: &[&str]) -> Result<String, StartError> {
         let wanted = wanted.map(|addr| addr.parse().unwrap());
-        advertised(wanted, bound.parse().unwrap(), || ips(host)).map(|addr| addr.to_string())
+        advertised(wanted, bound.parse().unwrap(), || host(has)).map(|it| it.addr.to_string())
     }
 
     #[test]
@@ -101,6 +184,107 @@ mod tests {
         assert_eq!(chosen(None, "0.0.0.0:7946", &host).unwrap(), "100.64.0.3:7946");
         assert_eq!(chosen(None, "[::]:7946", &host).unwrap(), "100.64.0.3:7946");
         assert_eq!(chosen(None, "[::]:7946", &host[..2]).unwrap(), "[fd00::1]:7946");
+    }
+
+    #[test]
+    fn the_side_of_the_default_route_comes_first_then_ipv4_then_the_larger_network_then_the_order_of_interfaces() {
+        for (host, best) in [
+            (&["docker0 172.17.0.1/16", "eth0* 10.20.0.1/24"][..], "10.20.0.1"),
+            (&["eth0 10.20.0.1/8", "eth1* fd00::2/64"], "fd00::2"),
+            (&["eth0* fd00::1/64", "eth0* 192.168.0.1/24"], "192.168.0.1"),
+            (&["eth0 192.168.0.1/24", "eth1 10.0.0.1/8"], "10.0.0.1"),
+            (&["eth0 192.168.0.1/24", "eth1 10.0.0.1/24"], "192.168.0.1"),
+            (&["wan* 203.0.113.9/24", "lan 10.0.0.1/24", "vpn 10.8.0.1/24"], "10.0.0.1"),
+            (&["wan* 198.51.100.1/24", "wan* 10.0.0.7/32", "lan 10.0.0.1/8"], "10.0.0.7"),
+        ] {
+            let ip: IpAddr = best.parse().unwrap();
+            assert_eq!(chosen(None, "[::]:7", host).unwrap(), SocketAddr::new(ip, 7).to_string(), "{host:?}");
+        }
+    }
+
+    #[test]
+    fn an_address_that_is_gone_is_succeeded_on_its_interface_or_on_that_of_the_default_route_only() {
+        let known = ["10.31.0.3", "10.31.0.100", "fd00::3", "172.17.0.1"].map(|ip| ip.parse().unwrap()).into();
+        let chosen = Chosen { interface: "eth0".into(), known };
+        let next = |has: &[&str]| {
+            let after = |long| successor(&host(has), chosen.known[0], &chosen, long, true).map(|ip| ip.to_string());
+            (after(false), after(true))
+        };
+        let some = |ip: &str| Some(ip.to_owned());
+        let (new, old) = (["docker0 172.17.0.1/16", "eth0 10.31.0.33/24"], ["eth0 10.31.0.100/24", "eth0 fd00::3/64"]);
+        assert_eq!(next(&new), (some("10.31.0.33"), some("10.31.0.33")), "the host was given another");
+        assert_eq!(next(&old), (None, some("10.31.0.100")), "it may be set up anew at this moment");
+        assert_eq!(next(&["eth0 fd00::33/64"]), (None, some("fd00::33")));
+        assert_eq!(next(&["docker0 172.17.0.1/16", "wlan0* 10.31.0.33/24"]), (None, some("10.31.0.33")));
+        assert_eq!(next(&["docker0 172.17.0.1/16", "docker1 172.18.0.1/16", "eth0 169.254.3.4/16"]), (None, None));
+        assert_eq!(next(&[]), (None, None));
+    }
+
+    #[test]
+    fn private_is_what_go_sockaddr_takes_for_it() {
+        let is = |text: &str| is_private(text.parse().unwrap());
+        for yes in [
+            "10.0.0.0",
+            "10.255.255.255",
+            "100.64.0.0",
+            "100.127.255.255",
+            "172.16.0.0",
+            "172.31.255.255",
+            "192.168.0.0",
+            "192.168.255.255",
+            "192.88.99.1",
+            "198.18.0.0",
+            "198.19.255.255",
+            "fc00::1",
+            "fdff::1",
+            "2001::1",
+            "2001:4860::1",
+            "2002::1",
+            "64:ff9b::1",
+            "100::1",
+        ] {
+            assert!(is(yes), "{yes}");
+        }
+        for no in [
+            "9.255.255.255",
+            "11.0.0.0",
+            "100.63.255.255",
+            "100.128.0.0",
+            "172.15.255.255",
+            "172.32.0.0",
+            "192.167.255.255",
+            "192.169.0.0",
+            "198.17.255.255",
+            "198.20.0.0",
+            "169.254.0.1",
+            "192.0.2.1",
+            "203.0.113.1",
+            "127.0.0.1",
+            "::1",
+            "fe80::1",
+            "2001:db8::1",
+            "2001:10::1",
+            "2001:1f::1",
+            "2a00::1",
+            "fe00::1",
+        ] {
+            assert!(!is(no), "{no}");
+        }
+    }
+
+    #[test]
+    fn the_host_has_its_loopback_and_not_the_addresses_of_documentation() {
+        assert!(is_of_host(Ipv4Addr::LOCALHOST.into()));
+        assert!(!is_of_host("192.0.2.77".parse().unwrap()));
+    }
+
+    #[test]
+    fn every_address_of_ipv4_is_every_address_and_one_address_is_that_one() {
+        let both = of_both_kinds("0.0.0.0:7946".parse().unwrap());
+        assert!(both.port() == 7946 && both.ip().is_unspecified());
+        for one in ["127.0.0.1:7946", "[::1]:7946", "[::]:0"] {
+            assert_eq!(of_both_kinds(one.parse().unwrap()), one.parse().unwrap());
+        }
     }
 
     #[test]

@@ -4,16 +4,13 @@ use core::cell::Cell;
 use core::net::SocketAddr;
 
 use bytes::Bytes;
-use serf_proto::envelope::Key;
-use serf_proto::{KeyringChange, Outbox};
+use serf_proto::Outbox;
 
 /// Where a node puts what it wants done, and the datagrams among it, to be sent when the node is unlocked.
 #[derive(Debug, Default)]
 pub(crate) struct Desk {
     pub(crate) out: Outbox,
     pub(crate) mail: Vec<(SocketAddr, Bytes)>,
-    /// The node's keys have changed: which change, and all of them after it. To be written when the node is unlocked.
-    pub(crate) keyrings: Vec<(KeyringChange, Vec<Key>)>,
 }
 
 thread_local! {
@@ -25,7 +22,7 @@ thread_local! {
 pub(crate) fn with_desk<R>(work: impl FnOnce(&mut Desk) -> R) -> R {
     let mut desk = DESK.take().unwrap_or_default();
     let result = work(&mut desk);
-    let is_done = desk.out.is_empty() && desk.mail.is_empty() && desk.keyrings.is_empty();
+    let is_done = desk.out.is_empty() && desk.mail.is_empty();
     debug_assert!(is_done, "what a call wants done is done before it returns");
     DESK.set(Some(desk));
     result

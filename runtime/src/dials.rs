@@ -37,6 +37,9 @@ impl Dials {
                 SeedCause::Unreachable(error)
             }
             (SeedFailureCause::Unreachable, _) => SeedCause::Unreachable(io::ErrorKind::Other.into()),
+            (SeedFailureCause::Refused, _) if failure.detail.is_some() => {
+                SeedCause::Incompatible(failure.detail.as_deref().unwrap_or_default().into())
+            }
             (cause, _) => SeedCause::Exchange(cause),
         }
     }
@@ -50,7 +53,7 @@ mod tests {
     use super::*;
 
     fn kind(dials: &mut Dials, cause: SeedFailureCause) -> Result<io::ErrorKind, SeedFailureCause> {
-        match dials.cause(&SeedFailure { addr: addr(), cause }) {
+        match dials.cause(&SeedFailure { addr: addr(), cause, detail: None }) {
             SeedCause::Unreachable(error) => Ok(error.kind()),
             SeedCause::Exchange(cause) => Err(cause),
             other => panic!("has nothing to do with a dial: {other:?}"),

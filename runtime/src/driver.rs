@@ -2,7 +2,7 @@
 
 use core::convert::Infallible;
 use core::net::SocketAddr;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use core::time::Duration;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -10,11 +10,12 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use async_channel::Receiver;
 use bytes::Bytes;
 use futures_lite::future::{or, yield_now};
-use serf_proto::{Instant, Node, Outbox};
+use serf_proto::{Instant, Node, Outbox, SocketFailure};
 
-use crate::address::{canonical, for_socket};
+use crate::address::{Advertised, canonical, for_socket};
 use crate::desk::{Desk, with_buffer, with_desk};
 use crate::engine::{Engine, Running};
+use crate::error::{NotWritten, system_words};
 use crate::events::Events;
 use crate::keyring_file::KeyringFile;
 use crate::lock;
@@ -56,6 +57,27 @@ impl Files {
         let keyring = self.keyring.as_ref().map_or(0, |file| file.errors.load(Ordering::Relaxed));
         keyring + self.snapshot.as_ref().map_or(0, SnapshotWriter::errors)
     }
+
+    /// Nothing more will come.
+    fn close(&self) {
+        if let Some(snapshot) = &self.snapshot {
+            snapshot.close();
+        }
+        if let Some(keyring) = &self.keyring {
+            keyring.close();
+        }
+    }
+
+    /// Waits until everything is on the disk; says whether it is.
+    pub(crate) async fn ended(&self) -> Result<(), NotWritten> {
+        if let Some(keyring) = &self.keyring {
+            keyring.ended().await;
+        }
+        match &self.snapshot {
+            Some(snapshot) => snapshot.ended().await,
+            None => Ok(()),
+        }
+    }
 }
 
 /// What only the driver knows.
@@ -63,6 +85,10 @@ impl Files {
 pub(crate) struct Counters {
     pub(crate) socket_errors: AtomicU64,
     pub(crate) streams_refused: AtomicU64,
+    /// Shared with what runs handlers, which does not hold the node.
+    pub(crate) handler_panics: Arc<AtomicU64>,
+    /// Whether the host has lost the address that we announce.
+    pub(crate) address_missing: AtomicBool,
 }
 
 impl<N: Net> Shared<N> {
@@ -71,6 +97,7 @@ impl<N: Net> Shared<N> {
         net: N,
         bound: SocketAddr,
         sockets: (N::Udp, N::Listener),
+        advertised: Advertised,
         (linger, subscriber_events_max): (Duration, usize),
         files: Files,
         new_node: impl FnOnce(Instant, &mut Outbox) -> Node,
@@ -88,21 +115,29 @@ impl<N: Net> Shared<N> {
             let events = engine.subscribers.subscribe(subscriber_events_max, |event| replied_to(event).is_none());
             engine.route(&shared, desk);
             desk.mail.clear();
-            let spawn = |task| {
-                let alive = alive.clone();
+            let spawn = |name, task| {
+                let (alive, this) = (alive.clone(), Arc::clone(&shared));
                 shared.net.spawn(async move {
                     let _alive = alive;
-                    task.await;
+                    this.supervise(name, task).await;
                 })
             };
             if let Some(running) = &mut engine.running {
                 let this = || Arc::clone(&shared);
                 running.loops = vec![
-                    spawn(Box::pin(receive(this(), Arc::clone(&udp))) as Task),
-                    spawn(Box::pin(send(this(), udp))),
-                    spawn(Box::pin(keep_time(this()))),
-                    spawn(Box::pin(accept(this(), listener))),
+                    spawn("receive", Box::pin(receive(this(), Arc::clone(&udp))) as Task),
+                    spawn("send", Box::pin(send(this(), udp))),
+                    spawn("time", Box::pin(keep_time(this()))),
+                    spawn("accept", Box::pin(accept(this(), listener))),
                 ];
+                if let Some(chosen) = advertised.chosen {
+                    running.loops.push(spawn("address", Box::pin(this().watch_address(advertised.addr.ip(), chosen))));
+                }
+            }
+            if let Some(keyring) = &shared.files.keyring
+                && let Err(error) = keyring.report_to(&shared)
+            {
+                tracing::error!(%error, "no thread can be started: the keyring will not be written");
             }
             drop(engine);
             (shared, events)
@@ -114,11 +149,19 @@ impl<N: Net> Shared<N> {
         lock(&self.engine)
     }
 
+    /// Stops a node that a panic has left in the middle of something, whoever called it then.
+    fn check(&self) {
+        if self.engine.is_poisoned() {
+            self.fail("call", "while the node was locked".to_owned());
+        }
+    }
+
     /// Calls the node and does what it wants done. None when it has stopped.
     pub(crate) fn call<R>(
         self: &Arc<Self>,
         input: impl FnOnce(&mut Engine<N>, Instant, &mut Outbox) -> R,
     ) -> Option<R> {
+        self.check();
         with_desk(|desk| {
             let mut engine = self.lock();
             let result = self.give(&mut engine, desk, input)?;
@@ -137,6 +180,7 @@ impl<N: Net> Shared<N> {
 
     /// Does what is due, and says until when the timekeeper may sleep. None when the node has stopped.
     fn tick(self: &Arc<Self>) -> Option<Instant> {
+        self.check();
         with_desk(|desk| {
             let mut engine = self.lock();
             self.give(&mut engine, desk, |engine, now, out| engine.node.handle_timeout(now, out))?;
@@ -161,9 +205,9 @@ impl<N: Net> Shared<N> {
         Some(result)
     }
 
-    /// Unlocks the node, and writes and sends what it laid aside.
+    /// Unlocks the node, and sends what it laid aside.
     fn send_mail(self: &Arc<Self>, engine: MutexGuard<'_, Engine<N>>, desk: &mut Desk) {
-        if desk.mail.is_empty() && desk.keyrings.is_empty() {
+        if desk.mail.is_empty() {
             return;
         }
         let udp = engine.running.as_ref().map(|running| Arc::clone(&running.udp));
@@ -172,12 +216,6 @@ impl<N: Net> Shared<N> {
             if let Some(udp) = &udp {
                 self.send_now_or_later(udp, to, &datagram);
             }
-        }
-        // It is seldom, and done without the lock: only this thread waits for the disk.
-        for (change, keys) in desk.keyrings.drain(..) {
-            let written = self.files.keyring.as_ref().map_or(Ok(()), |file| file.write(change.number(), &keys));
-            let result = written.as_ref().copied().map_err(String::as_str);
-            self.call(|engine, now, out| engine.node.keyring_written(now, change, result, out));
         }
     }
 
@@ -189,13 +227,14 @@ impl<N: Net> Shared<N> {
         match udp.try_send(datagram, to) {
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.mail.post(to, datagram),
-            Err(error) => self.note_error("a datagram could not be sent", &error),
+            Err(error) => self.note_error(SocketFailure::Send(canonical(to)), &error),
         }
     }
 
-    fn note_error(&self, what: &'static str, error: &io::Error) {
+    /// Counts what the system refused. The node decides whether the log is told: it may be every packet.
+    fn note_error(&self, what: SocketFailure, error: &io::Error) {
         self.counters.socket_errors.fetch_add(1, Ordering::Relaxed);
-        tracing::debug!(%error, "{what}");
+        self.lock().node.socket_failed(self.net.now(), what, &system_words(error));
     }
 
     /// A stream's task is at its end.
@@ -206,12 +245,11 @@ impl<N: Net> Shared<N> {
 
     fn accept(self: &Arc<Self>, stream: N::Stream, from: SocketAddr) {
         self.call(|engine, now, out| {
-            let room = engine.running.as_ref().is_some_and(Running::has_room);
-            let id = if room { engine.node.accept(now, canonical(from), out) } else { None };
-            match (id, &mut engine.running) {
-                (Some(id), Some(running)) => running.open(self, id, Start::Accepted(stream)),
-                _ => _ = self.counters.streams_refused.fetch_add(1, Ordering::Relaxed),
-            }
+            let Some(running) = &mut engine.running else { return };
+            let cut = running.make_room();
+            self.counters.streams_refused.fetch_add(u64::from(cut), Ordering::Relaxed);
+            let id = engine.node.accept(now, canonical(from), out);
+            running.open(self, id, Start::Accepted(stream));
         });
     }
 
@@ -242,9 +280,7 @@ impl<N: Net> Shared<N> {
         );
         engine.subscribers.close();
         drop(engine);
-        if let Some(snapshot) = &self.files.snapshot {
-            snapshot.close();
-        }
+        self.files.close();
         drop((running, waiting));
     }
 }
@@ -261,7 +297,7 @@ async fn receive<N: Net>(shared: Arc<Shared<N>>, udp: Arc<N::Udp>) {
             Ok(true) => {}
             Ok(false) => yield_now().await,
             Err(error) => {
-                shared.note_error("a datagram could not be received", &error);
+                shared.note_error(SocketFailure::Receive, &error);
                 shared.net.sleep(PAUSE_AFTER_ERROR).await;
             }
         }
@@ -280,7 +316,7 @@ async fn send<N: Net>(shared: Arc<Shared<N>>, udp: Arc<N::Udp>) {
                     }
                     continue;
                 }
-                Err(error) => shared.note_error("a datagram could not be sent", &error),
+                Err(error) => shared.note_error(SocketFailure::Send(canonical(to)), &error),
                 Ok(_) => {}
             }
             shared.mail.forget_oldest();
@@ -302,10 +338,14 @@ async fn keep_time<N: Net>(shared: Arc<Shared<N>>) {
 async fn accept<N: Net>(shared: Arc<Shared<N>>, listener: N::Listener) {
     loop {
         match listener.accept().await {
-            Ok((stream, from)) => shared.accept(stream, from),
+            Ok((stream, from)) => {
+                shared.accept(stream, from);
+                // What the peers of the streams before have said is read before they are taken for silent.
+                yield_now().await;
+            }
             Err(error) => {
                 // Too many open files, most likely: trying at once would only burn the processor.
-                shared.note_error("a stream could not be accepted", &error);
+                shared.note_error(SocketFailure::Accept, &error);
                 shared.net.sleep(PAUSE_AFTER_ERROR).await;
             }
         }

@@ -1,16 +1,19 @@
 //! The node under its lock, and what becomes of its outputs.
 
 use core::convert::Infallible;
+use core::sync::atomic::Ordering;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_channel::Sender;
-use serf_proto::limits::STREAMS_INBOUND_MAX;
+use bytes::Bytes;
+use serf_proto::limits::{STREAM_MESSAGE_BYTES_MAX, STREAMS_INBOUND_MAX};
 use serf_proto::{Event, Instant, JoinId, JoinReport, KeyReport, LeaveReport, Node, Output, QueryId, StreamId};
 
 use crate::desk::Desk;
 use crate::dials::Dials;
 use crate::driver::Shared;
+use crate::end::End;
 use crate::events::Subscribers;
 use crate::net::Net;
 use crate::stream::{Carrier, Start};
@@ -28,6 +31,8 @@ pub(crate) struct Engine<N: Net> {
     /// Who waits for the end of an operation on keys.
     pub(crate) keys: BTreeMap<QueryId, Sender<KeyReport>>,
     pub(crate) leave: Leave,
+    /// Why the node ends or has ended, if not because it was told to.
+    pub(crate) end: Option<End>,
     /// When the timekeeper will wake.
     pub(crate) wake_at: Instant,
 }
@@ -39,6 +44,8 @@ pub(crate) struct Running<N: Net> {
     streams: BTreeMap<StreamId, Carrier<N>>,
     /// How many of the streams peers have opened.
     inbound: usize,
+    /// The bytes of the answers on those streams, until the streams are closed.
+    answers_bytes: usize,
     /// Every task holds a clone: when all are gone, so are the sockets.
     pub(crate) alive: Sender<Infallible>,
 }
@@ -52,13 +59,34 @@ pub(crate) struct Leave {
 
 impl<N: Net> Running<N> {
     pub(crate) const fn new(udp: Arc<N::Udp>, alive: Sender<Infallible>) -> Self {
-        Self { udp, loops: Vec::new(), streams: BTreeMap::new(), inbound: 0, alive }
+        Self { udp, loops: Vec::new(), streams: BTreeMap::new(), inbound: 0, answers_bytes: 0, alive }
     }
 
-    /// Whether one more stream may come in. `proto` forgets a stream when it has answered; here it counts until the answer
-    /// is written, so that peers which do not read cannot make it many.
-    pub(crate) const fn has_room(&self) -> bool {
-        self.inbound < STREAMS_INBOUND_MAX
+    /// Makes room for one more stream of a peer; says whether one was cut off for it. `proto` forgets a stream when it has
+    /// answered; here it counts until the answer is read, so that peers which do not read cannot make it many. Of too many the one
+    /// goes that has been answered for the longest; while none has, the node decides.
+    pub(crate) fn make_room(&mut self) -> bool {
+        self.inbound >= STREAMS_INBOUND_MAX && self.cut_off_oldest()
+    }
+
+    /// Notes what is written to a stream; says how many were cut off, so that answers that nobody reads do not fill the memory.
+    pub(crate) fn write(&mut self, stream: StreamId, bytes: Bytes) -> u64 {
+        let Some(carrier) = self.streams.get_mut(&stream) else { return 0 };
+        if carrier.is_inbound() {
+            self.answers_bytes += bytes.len();
+        }
+        carrier.write(bytes);
+        let mut cut = 0;
+        while self.answers_bytes > ANSWERS_BYTES_MAX && self.cut_off_oldest() {
+            cut += 1;
+        }
+        cut
+    }
+
+    fn cut_off_oldest(&mut self) -> bool {
+        let is_answered = |carrier: &Carrier<N>| carrier.is_inbound() && carrier.written_bytes() > 0;
+        let oldest = self.streams.iter().find(|(_, carrier)| is_answered(carrier)).map(|(id, _)| *id);
+        oldest.and_then(|oldest| self.close(oldest)).is_some()
     }
 
     /// Gives a stream a task of its own.
@@ -70,7 +98,10 @@ impl<N: Net> Running<N> {
     /// Forgets a stream whose task is at its end.
     pub(crate) fn close(&mut self, stream: StreamId) -> Option<Carrier<N>> {
         let carrier = self.streams.remove(&stream)?;
-        self.inbound -= usize::from(carrier.is_inbound());
+        if carrier.is_inbound() {
+            self.inbound -= 1;
+            self.answers_bytes -= carrier.written_bytes();
+        }
         Some(carrier)
     }
 }
@@ -85,6 +116,7 @@ impl<N: Net> Engine<N> {
             dials: Dials::default(),
             keys: BTreeMap::new(),
             leave: Leave::default(),
+            end: None,
             wake_at: Instant::MAX,
         }
     }
@@ -101,9 +133,8 @@ impl<N: Net> Engine<N> {
                     }
                 }
                 Output::Write { stream, bytes } => {
-                    if let Some(carrier) = self.carrier(stream) {
-                        carrier.write(bytes);
-                    }
+                    let cut = self.running.as_mut().map_or(0, |running| running.write(stream, bytes));
+                    shared.counters.streams_refused.fetch_add(cut, Ordering::Relaxed);
                 }
                 Output::Close { stream } => {
                     if let Some(carrier) = self.carrier(stream) {
@@ -115,7 +146,12 @@ impl<N: Net> Engine<N> {
                         snapshot.append(&record);
                     }
                 }
-                Output::Keyring { change, keys } => desk.keyrings.push((change, keys)),
+                Output::Keyring { change, keys } => {
+                    let taken = shared.files.keyring.as_ref().map_or(Ok(()), |file| file.write_later(change, keys));
+                    if let Err(why) = taken {
+                        self.node.keyring_written(shared.net.now(), change, Err(&why), &mut desk.out);
+                    }
+                }
                 other => debug_assert!(false, "nobody does {other:?}"),
             }
         }
@@ -141,6 +177,7 @@ impl<N: Net> Engine<N> {
             }
             Event::LeftCluster(report) => {
                 self.leave.report = Some(report);
+                self.end.get_or_insert(End::Left(report));
                 for waiting in self.leave.waiting.drain(..) {
                     _ = waiting.try_send(report);
                 }
@@ -149,3 +186,7 @@ impl<N: Net> Engine<N> {
         }
     }
 }
+
+/// What the answers on the streams of peers may have together, in bytes, until they are read. Ours: three of the longest. Beyond, the
+/// streams are cut off that have waited for the longest.
+const ANSWERS_BYTES_MAX: usize = 3 * STREAM_MESSAGE_BYTES_MAX;

@@ -1,4 +1,7 @@
 //! What can go wrong around a node. What the node itself refuses has its own types in `serf_proto`.
+//!
+//! One rule for all errors of these crates: `Display` is the whole message, with its causes and what to do. `source()` goes on after
+//! what `Display` has said, so that a report which prints both says nothing twice. The causes themselves are in the variants.
 
 use core::error::Error;
 use core::fmt;
@@ -6,9 +9,10 @@ use core::net::{IpAddr, SocketAddr};
 use std::io;
 use std::path::PathBuf;
 
-use serf_proto::{ConfigError, IdentityError, SeedFailureCause};
+use serf_proto::{ConfigError, IdentityError, LeaveReport, SeedFailureCause};
 
 use crate::joining::JoinReport;
+use crate::keyring_file::KeyringFileError;
 use crate::seed::SeedError;
 
 /// Why a node could not start.
@@ -40,6 +44,11 @@ pub enum StartError {
         /// The addresses that the host has, besides loopback.
         found: Vec<IpAddr>,
     },
+    /// Another node, of this process or another, uses the file.
+    InUse {
+        /// Which file.
+        path: PathBuf,
+    },
     /// The snapshot cannot be read, or not be written to.
     Snapshot {
         /// Which file.
@@ -47,8 +56,15 @@ pub enum StartError {
         /// What the system said.
         source: io::Error,
     },
+    /// The keyring file cannot be used, or is not there and no keys were given in its place.
+    Keyring {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: KeyringFileError,
+    },
     /// The operating system gave no entropy.
-    Entropy(getrandom::Error),
+    Entropy(io::Error),
     /// The async runtime is missing, or cannot wait for sockets.
     Runtime(io::Error),
 }
@@ -77,7 +93,7 @@ impl fmt::Display for StartError {
             Self::Config(error) => write!(f, "the protocol's options are refused: {error}"),
             Self::Identity(error) => write!(f, "{error}"),
             Self::Bind { transport, addr, source } => {
-                write!(f, "cannot listen on {transport} {addr}: {source}")?;
+                write!(f, "cannot listen on {transport} {addr}: {}", system_words(source))?;
                 match source.kind() {
                     io::ErrorKind::AddrInUse => {
                         f.write_str("; another node may run there: choose another port, or port 0 for any that is free")
@@ -96,9 +112,23 @@ impl fmt::Display for StartError {
                 write!(f, "bound to {bind}, but this host has no private address to advertise (it has {found:?}): ")?;
                 f.write_str("set `advertise`, or bind to one address")
             }
-            Self::Snapshot { path, source } => write!(f, "cannot use the snapshot {}: {source}", path.display()),
-            Self::Entropy(error) => write!(f, "the operating system gives no entropy: {error}"),
-            Self::Runtime(error) => write!(f, "start the node within its async runtime: {error}"),
+            Self::InUse { path } => {
+                write!(f, "another node uses {}: two nodes cannot share a snapshot or a keyring file", path.display())
+            }
+            Self::Snapshot { path, source } => {
+                write!(f, "cannot use the snapshot {}: {}", path.display(), system_words(source))
+            }
+            Self::Keyring { path, source } => {
+                write!(f, "cannot use the keyring {}: {source}", path.display())?;
+                match source {
+                    KeyringFileError::Read(error) if error.kind() == io::ErrorKind::NotFound => {
+                        f.write_str("; write it, or give the first keys in `encrypt_keys`")
+                    }
+                    _ => Ok(()),
+                }
+            }
+            Self::Entropy(error) => write!(f, "the operating system gives no entropy: {}", system_words(error)),
+            Self::Runtime(error) => write!(f, "start the node within its async runtime: {}", system_words(error)),
         }
     }
 }
@@ -106,12 +136,62 @@ impl fmt::Display for StartError {
 impl Error for StartError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
-            Self::Config(error) => Some(error),
-            Self::Identity(error) => Some(error),
-            Self::Bind { source, .. } | Self::Snapshot { source, .. } => Some(source),
-            Self::Entropy(error) => Some(error),
-            Self::Runtime(error) => Some(error),
-            Self::AdvertiseUnspecified { .. } | Self::NoPrivateAddress { .. } => None,
+            Self::Config(error) => error.source(),
+            Self::Identity(error) => error.source(),
+            Self::Bind { source, .. } | Self::Snapshot { source, .. } => source.source(),
+            Self::Keyring { source, .. } => source.source(),
+            Self::Entropy(error) | Self::Runtime(error) => error.source(),
+            Self::AdvertiseUnspecified { .. } | Self::NoPrivateAddress { .. } | Self::InUse { .. } => None,
+        }
+    }
+}
+
+/// The snapshot is not on the disk: the next start of the node may not know what this life has come to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotWritten {
+    /// Which file.
+    pub path: PathBuf,
+    /// What the system said.
+    pub why: String,
+}
+
+impl fmt::Display for NotWritten {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the snapshot {} cannot be written: {}", self.path.display(), self.why)
+    }
+}
+
+impl Error for NotWritten {}
+
+/// What went wrong with a leave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LeaveError {
+    /// The node was shut down, before or meanwhile.
+    Stopped,
+    /// The node has left, but its snapshot does not say so: the next start rejoins as after a crash.
+    NotRecorded {
+        /// How the leave went.
+        report: LeaveReport,
+        /// What went wrong with the file.
+        source: NotWritten,
+    },
+}
+
+impl fmt::Display for LeaveError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stopped => f.write_str(STOPPED),
+            Self::NotRecorded { source, .. } => write!(f, "the node has left, but that is not recorded: {source}"),
+        }
+    }
+}
+
+impl Error for LeaveError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Stopped => None,
+            Self::NotRecorded { source, .. } => source.source(),
         }
     }
 }
@@ -134,7 +214,14 @@ impl<E: fmt::Display> fmt::Display for CommandError<E> {
     }
 }
 
-impl<E: Error + 'static> Error for CommandError<E> {}
+impl<E: Error + 'static> Error for CommandError<E> {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Stopped => None,
+            Self::Refused(error) => error.source(),
+        }
+    }
+}
 
 /// Why a join led to nobody.
 #[derive(Debug)]
@@ -197,6 +284,8 @@ pub enum SeedCause {
     },
     /// No connection could be opened, for this reason.
     Unreachable(io::Error),
+    /// States were exchanged, and a member's protocol versions do not go with the others': which member's, and which versions.
+    Incompatible(String),
     /// A connection was opened, and what followed failed.
     Exchange(SeedFailureCause),
 }
@@ -211,16 +300,72 @@ impl fmt::Display for SeedFailure {
         }
         match &self.cause {
             SeedCause::Malformed(error) => write!(f, " {error}"),
-            SeedCause::Unresolved(error) => write!(f, " cannot be resolved: {error}"),
+            SeedCause::Unresolved(error) => write!(f, " cannot be resolved: {}", system_words(error)),
             SeedCause::OtherKind { bound } => {
                 write!(f, " cannot be reached from {bound}: one is IPv4, the other IPv6; bind to [::] for both")
             }
             SeedCause::Unreachable(error) => {
+                let error = system_words(error);
                 write!(f, " cannot be reached: {error}: is a node listening there, and is TCP let through?")
             }
+            SeedCause::Incompatible(what) => write!(f, " cannot be joined: {what}"),
             SeedCause::Exchange(cause) => write!(f, " {cause}"),
         }
     }
 }
 
+/// What the system said, as it stands in a sentence: without the number of the error, which `io::Error` shows behind it, and in
+/// lower case.
+pub(crate) fn system_words(error: &io::Error) -> String {
+    let text = error.to_string();
+    let number = error.raw_os_error().map(|number| format!(" (os error {number})"));
+    let Some(words) = number.and_then(|number| text.strip_suffix(&*number)) else { return text };
+    let mut chars = words.chars();
+    chars.next().map_or_else(String::new, |first| first.to_lowercase().chain(chars).collect())
+}
+
 const STOPPED: &str = "the node was shut down; start a new one";
+
+#[cfg(test)]
+mod tests {
+    use serf_proto::envelope::KeyError;
+    use serf_proto::{PatternError, QueryError};
+
+    use super::*;
+
+    #[test]
+    fn an_error_and_its_sources_say_nothing_twice_and_the_error_says_all() {
+        let io = || io::Error::from_raw_os_error(28);
+        let no_key = || KeyringFileError::Key { at: 1, error: KeyError::Base64 };
+        let addr = SocketAddr::from(([10, 0, 0, 1], 7946));
+        let syntax = PatternError::Syntax.to_string();
+        let errors: [(Box<dyn Error>, &str); 10] = [
+            (Box::new(StartError::Config(ConfigError::Zero { name: "gossip_nodes" })), "gossip_nodes"),
+            (Box::new(StartError::Identity(IdentityError::NameEmpty)), "a node needs a name"),
+            (Box::new(StartError::Bind { transport: Transport::Udp, addr, source: io() }), "no space left"),
+            (Box::new(StartError::Snapshot { path: "s".into(), source: io() }), "no space left"),
+            (Box::new(StartError::Keyring { path: "k".into(), source: no_key() }), "base64"),
+            (Box::new(StartError::Entropy(io::Error::other("none"))), "none"),
+            (Box::new(StartError::Runtime(io::Error::other("no reactor"))), "no reactor"),
+            (Box::new(KeyringFileError::Read(io())), "no space left"),
+            (Box::new(no_key()), "base64"),
+            (Box::new(CommandError::Refused(QueryError::Filter(PatternError::Syntax))), &syntax),
+        ];
+        for (error, part) in errors {
+            let shown = error.to_string();
+            assert!(shown.contains(part), "{shown}");
+            assert!(!shown.contains("os error"), "{shown}");
+            let mut source = error.source();
+            while let Some(cause) = source {
+                assert!(!shown.contains(&cause.to_string()), "{shown}");
+                source = cause.source();
+            }
+        }
+    }
+
+    #[test]
+    fn the_number_of_an_error_is_not_shown() {
+        assert_eq!(system_words(&io::Error::from_raw_os_error(28)), "no space left on device");
+        assert_eq!(system_words(&io::Error::other("disk (os error 28)")), "disk (os error 28)", "somebody's words");
+    }
+}

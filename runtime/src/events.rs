@@ -13,7 +13,8 @@ use serf_proto::Event;
 use crate::lock;
 use crate::query::Responder;
 
-/// Events of a node, in the order in which they happened, from the moment of subscribing on.
+/// Events of a node, in the order in which they happened here, from the moment of subscribing on. That is the order in which user events
+/// and queries arrived, see [`Serf::user_event`](crate::Serf::user_event).
 ///
 /// A [`Stream`] which ends when the node stops. A subscriber that falls behind loses its oldest events and is told how many by
 /// [`Lagged`]; [`Serf::resync`](crate::Serf::resync) then gives it the members anew. It never holds up the node, nor other

@@ -2,10 +2,13 @@
 
 use core::fmt;
 use core::future::Future;
+use core::panic::AssertUnwindSafe;
 use core::pin::Pin;
 
+use futures_lite::FutureExt;
 use serf_proto::{Event, MemberEvent, MemberEventKind, MembersEvent, Query, UserEvent};
 
+use crate::end::said;
 use crate::events::{Events, Lagged};
 use crate::query::Responder;
 
@@ -16,6 +19,10 @@ use crate::query::Responder;
 /// event before the next event: handlers see events in the order in which they happened. Whoever wants to work longer spawns a
 /// task. Members that [come together](Event::Members) are given to the handlers for members one by one. When handlers fall behind by more than [`subscriber_events_max`](crate::Options::subscriber_events_max) events, the oldest
 /// are lost to them and [`on_lagged`](Self::on_lagged) is called.
+///
+/// A panic in a handler ends that call only: it is a `tracing` error, is counted in
+/// [`Stats::handler_panics`](crate::Stats::handler_panics), and the next handler is called. What it shares with others is as the
+/// panic has left it.
 ///
 /// ```
 /// use serf_runtime::{Handlers, MemberEventKind};
@@ -134,7 +141,7 @@ impl Handlers {
                 Ok(event) => self.dispatch(&event, events.responder()).await,
                 Err(lagged) => {
                     for handler in &mut self.lagged {
-                        handler(lagged).await;
+                        guarded("lagged", events.responder(), async { handler(lagged).await }).await;
                     }
                 }
             }
@@ -165,9 +172,12 @@ impl Handlers {
 
     async fn call(&mut self, key: &Key, event: &Event, responder: Option<&Responder>) {
         for (_, handler) in self.routes.iter_mut().filter(|(route, _)| route == key) {
-            if let Some(work) = handler(event, responder) {
-                work.await;
-            }
+            let work = async {
+                if let Some(work) = handler(event, responder) {
+                    work.await;
+                }
+            };
+            guarded(key, responder, work).await;
         }
     }
 
@@ -215,6 +225,16 @@ impl Handlers {
     ) -> Self {
         self.routes.push((key, Box::new(handler)));
         self
+    }
+}
+
+/// Runs one call of a handler, and takes note of a panic.
+async fn guarded(of: impl fmt::Debug, responder: Option<&Responder>, call: impl Future<Output = ()>) {
+    if let Err(panic) = AssertUnwindSafe(call).catch_unwind().await {
+        tracing::error!(handler = ?of, message = %said(&*panic), "a handler panicked; the next is called");
+        if let Some(responder) = responder {
+            responder.note_panic();
+        }
     }
 }
 
@@ -286,6 +306,18 @@ mod tests {
         });
         assert_eq!(called, "a:x rest:y");
         assert_eq!(calls(&["z"], |note| Handlers::new().on_user("x", note.user('a'))), "");
+    }
+
+    #[test]
+    fn a_panic_ends_one_call_and_the_next_handler_and_event_have_theirs() {
+        let called = calls(&["x", "y"], |note| {
+            Handlers::new()
+                .on_user("x", |_| -> Work { panic!("before its future") })
+                .on_user("x", |_| async { panic!("in its future: {}", 1) })
+                .on_user("x", note.user('a'))
+                .on_user("y", note.user('b'))
+        });
+        assert_eq!(called, "a:x b:y");
     }
 
     #[test]

@@ -4,7 +4,10 @@ use core::future::{Future, poll_fn};
 use core::net::SocketAddr;
 use core::pin::Pin;
 use core::task::Poll;
+use std::collections::BTreeSet;
 use std::io;
+
+use serf_proto::limits::SEEDS_AT_ONCE_MAX;
 
 use crate::address::{canonical, reaches};
 use crate::error::{SeedCause, SeedFailure};
@@ -12,27 +15,27 @@ use crate::net::Net;
 use crate::seed::{Host, Seed};
 
 /// The addresses of all seeds, each once, with the seed that it comes from; and the seeds that have none. Names are resolved
-/// side by side, so that a slow one does not hold up the others.
+/// side by side, so that a slow one does not hold up the others, but not more at a time than seeds are asked.
 pub(crate) async fn resolve<N: Net>(
     net: &N,
     bound: SocketAddr,
     seeds: Vec<String>,
 ) -> (Vec<(SocketAddr, String)>, Vec<SeedFailure>) {
-    let lookups = seeds.iter().map(|seed| Box::pin(lookup(net, bound, seed)) as Lookup<'_>).collect();
+    let mut results = Vec::new();
+    for seeds in seeds.chunks(SEEDS_AT_ONCE_MAX) {
+        let lookups = seeds.iter().map(|seed| Box::pin(lookup(net, bound, seed)) as Lookup<'_>).collect();
+        results.extend(all(lookups).await);
+    }
     let (mut addrs, mut failed): (Vec<(SocketAddr, String)>, _) = (Vec::new(), Vec::new());
-    for (result, seed) in all(lookups).await.into_iter().zip(&seeds) {
+    for (result, seed) in results.into_iter().zip(&seeds) {
         let found = result.and_then(|found| reachable(found, bound));
         match found {
             Ok(found) => addrs.extend(found.into_iter().map(|addr| (addr, seed.clone()))),
             Err(cause) => failed.push(SeedFailure { seed: seed.clone(), addr: None, cause }),
         }
     }
-    let mut seen = Vec::new();
-    addrs.retain(|(addr, _)| {
-        let is_new = !seen.contains(addr);
-        seen.push(*addr);
-        is_new
-    });
+    let mut seen = BTreeSet::new();
+    addrs.retain(|(addr, _)| seen.insert(*addr));
     (addrs, failed)
 }
 

@@ -4,6 +4,7 @@ use core::future::Future;
 use core::net::SocketAddr;
 use core::pin::Pin;
 use core::time::Duration;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures_lite::future::or;
@@ -30,11 +31,11 @@ pub struct JoinReport {
 /// Joining.
 impl<N: Net> Serf<N> {
     /// Joins a cluster through `seeds`: members' addresses as `host`, `host:port`, `[ipv6]:port`, or each of these after
-    /// `name/`. Names are resolved to all their addresses; without a port, ours is assumed. All are asked at once, one is
-    /// enough. User events from before the join are not delivered.
+    /// `name/`. Names are resolved to all their addresses; without a port, ours is assumed. All are asked, sixteen at a time, one
+    /// is enough. User events from before the join are not delivered.
     ///
-    /// Returns when every seed has answered or failed, at the latest after the stream timeout. Dropping the future does not
-    /// undo the join, one only is not told of its end.
+    /// Returns when every seed has answered or failed, which takes at most the stream timeout for each sixteen. Dropping the future
+    /// does not undo the join, one only is not told of its end.
     ///
     /// # Errors
     ///
@@ -108,7 +109,11 @@ async fn attempt<N: Net>(shared: &Arc<Shared<N>>, seeds: &[String], old: OldEven
     let mut report = ended(shared, |node, now, out| node.join(now, &only_addrs, old, out), &addrs).await?;
     report.failed.extend(failed);
     // They come in the order in which they ended; people have the one in mind in which they were given.
-    report.failed.sort_by_key(|failure| seeds.iter().position(|seed| *seed == failure.seed));
+    let mut places = BTreeMap::new();
+    for (place, seed) in seeds.iter().enumerate() {
+        places.entry(seed.as_str()).or_insert(place);
+    }
+    report.failed.sort_by_key(|failure| places.get(failure.seed.as_str()).copied());
     if report.contacted == 0 { Err(JoinError::NobodyAnswered(report)) } else { Ok(report) }
 }
 
@@ -186,10 +191,10 @@ async fn ended<N: Net>(
         None => return Err(JoinError::Stopped),
     }
     let report = waiting.recv().await.map_err(|_| JoinError::Stopped)?;
+    let names: BTreeMap<SocketAddr, &String> = names.iter().map(|(addr, seed)| (*addr, seed)).collect();
     let dials = &mut shared.lock().dials;
     let failed = report.failed.into_iter().map(|failure| {
-        let of = names.iter().find(|(addr, _)| *addr == failure.addr);
-        let seed = of.map_or_else(|| failure.addr.to_string(), |(_, seed)| seed.clone());
+        let seed = names.get(&failure.addr).map_or_else(|| failure.addr.to_string(), |seed| (*seed).clone());
         SeedFailure { seed, addr: Some(failure.addr), cause: dials.cause(&failure) }
     });
     Ok(JoinReport { contacted: report.contacted, failed: failed.collect(), attempts: 1 })

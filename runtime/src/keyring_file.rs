@@ -1,27 +1,26 @@
-//! The file that keeps the keys: a JSON list of keys in base64, the primary first, as HashiCorp's agent has it.
+//! The file that keeps the keys: a JSON list of keys in base64, the primary first, as HashiCorp's agent has it. A running node's is
+//! written by a thread of its own, so that no disk ever holds up a node.
 
+use core::convert::Infallible;
 use core::fmt;
 use core::sync::atomic::{AtomicU64, Ordering};
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
+use async_channel::{Receiver, Sender};
+use serf_proto::KeyringChange;
 use serf_proto::envelope::{Key, KeyError};
 
+use crate::driver::Shared;
+use crate::error::{StartError, system_words};
 use crate::lock;
-use crate::replace::replace;
+use crate::net::Net;
+use crate::replace::{lock_file, replace};
 
-/// Reads a keyring file, for [`encrypt_keys`](serf_proto::Options::encrypt_keys): the primary key first, at least one.
-///
-/// ```no_run
-/// use serf_runtime::{Options, read_keyring_file};
-///
-/// let path = "/etc/serf/keyring.json";
-/// let mut options = Options { keyring_file: Some(path.into()), ..Options::lan("web-1") };
-/// options.protocol.encrypt_keys = read_keyring_file(path)?;
-/// # Ok::<(), serf_runtime::KeyringFileError>(())
-/// ```
+/// Reads a keyring file: the primary key first, at least one. A node does this by itself with its
+/// [`keyring_file`](crate::Options::keyring_file).
 ///
 /// # Errors
 ///
@@ -42,9 +41,13 @@ pub fn read_keyring_file(path: impl AsRef<Path>) -> Result<Vec<Key>, KeyringFile
 ///
 /// The operating system's.
 pub fn write_keyring_file(path: impl AsRef<Path>, keys: &[Key]) -> io::Result<()> {
+    write(path.as_ref(), keys).map(drop)
+}
+
+fn write(path: &Path, keys: &[Key]) -> io::Result<File> {
     let texts: Vec<String> = keys.iter().map(Key::to_base64).collect();
     let json = serde_json::to_string_pretty(&texts).map_err(io::Error::other)?;
-    replace(path.as_ref(), ".new", true, json.as_bytes()).map(drop)
+    replace(path, ".new", true, json.as_bytes())
 }
 
 /// Why a keyring file cannot be used.
@@ -69,7 +72,7 @@ pub enum KeyringFileError {
 impl fmt::Display for KeyringFileError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Read(error) => write!(f, "the keyring file cannot be read: {error}"),
+            Self::Read(error) => write!(f, "the keyring file cannot be read: {}", system_words(error)),
             Self::Malformed => f.write_str("the keyring file is no JSON list of strings"),
             Self::Key { at, error } => write!(f, "number {at} in the keyring file is no key: {error}"),
             Self::Empty => f.write_str("there is no key in the keyring file"),
@@ -77,42 +80,149 @@ impl fmt::Display for KeyringFileError {
     }
 }
 
-impl core::error::Error for KeyringFileError {}
+impl core::error::Error for KeyringFileError {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            Self::Read(error) => error.source(),
+            Self::Key { error, .. } => error.source(),
+            Self::Malformed | Self::Empty => None,
+        }
+    }
+}
 
-/// A running node's keyring file.
+/// The keys that a node starts with: those of the file, which has every change that members have made, or, when there is none yet,
+/// those that were `given`. HashiCorp's library only writes the file and HashiCorp's agent only reads keys from it; here one setting
+/// does both, so that a node with a keyring never starts in the clear, nor with keys that its cluster no longer has.
+///
+/// # Errors
+///
+/// When the file is there and cannot be used, or is not there and no keys are `given`.
+pub(crate) fn keys_at_start(path: &Path, given: Vec<Key>) -> Result<Vec<Key>, StartError> {
+    match read_keyring_file(path) {
+        Err(KeyringFileError::Read(error)) if error.kind() == io::ErrorKind::NotFound && !given.is_empty() => Ok(given),
+        Err(source) => Err(StartError::Keyring { path: path.to_owned(), source }),
+        Ok(keys) => {
+            if !given.iter().all(|key| keys.contains(key)) {
+                tracing::warn!(path = %path.display(), "the keyring has other keys than encrypt_keys; those of the keyring are used");
+            }
+            Ok(keys)
+        }
+    }
+}
+
+/// A running node's keyring file: the node's end. It never waits for the disk.
 #[derive(Debug)]
 pub(crate) struct KeyringFile {
+    changes: Sender<(KeyringChange, Vec<Key>)>,
+    /// What the thread needs; none once it runs.
+    work: Mutex<Option<Work>>,
+    pub(crate) errors: Arc<AtomicU64>,
+    /// Closed when the thread has ended.
+    ended: Receiver<Infallible>,
+}
+
+/// The thread's end.
+#[derive(Debug)]
+struct Work {
     path: PathBuf,
-    /// The number of the last change that was written; 0: none.
-    newest: Mutex<u64>,
-    pub(crate) errors: AtomicU64,
+    /// The file that others find, locked; none when there is none yet.
+    file: Option<File>,
+    changes: Receiver<(KeyringChange, Vec<Key>)>,
+    errors: Arc<AtomicU64>,
+    alive: Sender<Infallible>,
 }
 
 impl KeyringFile {
-    pub(crate) fn new(path: PathBuf) -> Self {
-        Self { path, newest: Mutex::default(), errors: AtomicU64::new(0) }
-    }
-
-    /// Writes the keys, unless newer ones are in the file: changes are made under the node's lock and written without it.
+    /// Locks the file, if there is one.
     ///
     /// # Errors
     ///
-    /// What to tell whoever changed the keys. It begins as HashiCorp's does.
-    pub(crate) fn write(&self, change: u64, keys: &[Key]) -> Result<(), String> {
-        let mut newest = lock(&self.newest);
-        if change <= *newest {
-            return Ok(());
-        }
-        let path = self.path.display();
-        write_keyring_file(&self.path, keys).map_err(|error| {
+    /// When another node has it. One that cannot be opened is no error before it is to be written.
+    pub(crate) fn open(path: PathBuf) -> io::Result<Self> {
+        let file = match lock_file(&path, |path| File::open(path)) {
+            Ok(file) => Some(file),
+            Err(error) if crate::replace::is_in_use(&error) => return Err(error),
+            Err(_) => None,
+        };
+        let (sender, changes) = async_channel::bounded(CHANGES_MAX);
+        let (alive, ended) = async_channel::bounded(1);
+        let errors = Arc::new(AtomicU64::new(0));
+        let work = Work { path, file, changes, errors: Arc::clone(&errors), alive };
+        Ok(Self { changes: sender, work: Mutex::new(Some(work)), errors, ended })
+    }
+
+    /// Starts the thread, which tells the node of each change that it was written. It does not keep the node running.
+    pub(crate) fn report_to<N: Net>(&self, shared: &Arc<Shared<N>>) -> io::Result<()> {
+        let Some(work) = lock(&self.work).take() else { return Ok(()) };
+        let shared = Arc::downgrade(shared);
+        let thread = std::thread::Builder::new().name("serf-keyring".to_owned());
+        let written = move |change, result: Result<(), &str>| {
+            if let Some(shared) = shared.upgrade() {
+                shared.call(|engine, now, out| engine.node.keyring_written(now, change, result, out));
+            }
+        };
+        thread.spawn(move || work.run(written)).map(drop)
+    }
+
+    /// Has the keys written after those of all changes before.
+    ///
+    /// # Errors
+    ///
+    /// What to tell whoever changed the keys, when too many changes wait for the disk.
+    pub(crate) fn write_later(&self, change: KeyringChange, keys: Vec<Key>) -> Result<(), String> {
+        self.changes.try_send((change, keys)).map_err(|_| {
             self.errors.fetch_add(1, Ordering::Relaxed);
-            tracing::error!(%path, %error, "the keyring cannot be written: keys will be lost");
-            format!("Failed to write keyring file: {path}: {error}")
-        })?;
-        *newest = change;
+            "Failed to write keyring file: too many changes wait for the disk".to_owned()
+        })
+    }
+
+    /// Nothing more will come.
+    pub(crate) fn close(&self) {
+        self.changes.close();
+        // If it never ran, nothing will end it.
+        drop(lock(&self.work).take());
+    }
+
+    /// Waits until everything is written, or cannot be.
+    pub(crate) async fn ended(&self) {
+        _ = self.ended.recv().await;
+    }
+}
+
+impl Drop for KeyringFile {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl Work {
+    fn run(mut self, written: impl Fn(KeyringChange, Result<(), &str>)) {
+        while let Ok((change, keys)) = self.changes.recv_blocking() {
+            let result = self.write(&keys);
+            written(change, result.as_ref().copied().map_err(String::as_str));
+        }
+        // Before whoever waits for the end may open it again.
+        self.file = None;
+        drop(self.alive);
+    }
+
+    /// The error is what to tell whoever changed the keys. It begins as HashiCorp's does.
+    fn write(&mut self, keys: &[Key]) -> Result<(), String> {
+        match write(&self.path, keys) {
+            Ok(file) => self.file = Some(file),
+            Err(error) => {
+                self.errors.fetch_add(1, Ordering::Relaxed);
+                let (path, error) = (self.path.display(), system_words(&error));
+                tracing::error!(%path, %error, "the keyring cannot be written: keys will be lost");
+                return Err(format!("Failed to write keyring file: {path}: {error}"));
+            }
+        }
         Ok(())
     }
 }
+
+/// How many changes wait for the disk. One more is refused and in force all the same. Ours; members change keys by hand.
+const CHANGES_MAX: usize = 64;
 
 #[cfg(test)]
 mod tests {
@@ -145,7 +255,8 @@ mod tests {
         let path = scratch("keyring-bad");
         assert!(matches!(read_keyring_file(&path), Err(KeyringFileError::Read(_))));
         type Check = fn(&KeyringFileError) -> bool;
-        let cases: [(&str, Check); 4] = [
+        let cases: [(&str, Check); 5] = [
+            ("", |error| matches!(error, KeyringFileError::Malformed)),
             ("[]", |error| matches!(error, KeyringFileError::Empty)),
             ("{}", |error| matches!(error, KeyringFileError::Malformed)),
             ("[1]", |error| matches!(error, KeyringFileError::Malformed)),
@@ -162,12 +273,19 @@ mod tests {
     }
 
     #[test]
-    fn an_older_keyring_never_replaces_a_newer_one() {
-        let path = scratch("keyring-order");
-        let file = KeyringFile::new(path.clone());
-        file.write(2, &[key(2)]).unwrap();
-        file.write(1, &[key(1)]).unwrap();
-        assert_eq!(read_keyring_file(&path).unwrap(), [key(2)]);
+    fn a_second_node_with_the_same_keyring_is_refused_until_the_first_has_ended() {
+        let path = scratch("keyring-lock");
+        let refused = || KeyringFile::open(path.clone()).is_err_and(|error| crate::replace::is_in_use(&error));
+        write_keyring_file(&path, &[key(1)]).unwrap();
+        let first = KeyringFile::open(path.clone()).unwrap();
+        assert!(refused());
+        let mut work = lock(&first.work).take().unwrap();
+        work.write(&[key(2)]).unwrap();
+        assert!(refused(), "also after it was replaced");
+        assert_eq!(read_keyring_file(&path).unwrap(), [key(2)], "it can be read");
+        first.close();
+        work.run(|_, _| {});
+        assert!(!refused());
         fs::remove_file(path).unwrap();
     }
 }

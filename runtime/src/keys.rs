@@ -17,7 +17,7 @@ impl<N: Net> Serf<N> {
     ///
     /// # Errors
     ///
-    /// When keys are being changed already, the query cannot be asked, or the node is leaving or stopped.
+    /// When keys are being changed already, the query cannot be asked, or the node is stopped.
     pub async fn install_key(&self, key: &Key) -> Result<KeyReport, CommandError<KeysError>> {
         self.change_keys(KeyOperation::Install, key.as_bytes(), 0).await
     }

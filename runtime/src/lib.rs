@@ -22,7 +22,7 @@
 //! | `Tags`, `Tag`, `SetTag`, `BindTags` | [`Serf::tags`], [`Serf::update_tags`], [`Serf::set_tags`] |
 //! | `GetKeys`, `InstallKey`, `UseKey`, `RemoveKey`, `ListKeys` | [`Serf::keys`], [`Serf::install_key`], [`use_key`](Serf::use_key), [`remove_key`](Serf::remove_key), [`list_keys`](Serf::list_keys) |
 //!
-//! The protocol itself is [`serf_proto`], a state machine without IO; this crate gives it sockets, time and luck. A node is
+//! The protocol itself is [`serf_proto`], a state machine without IO; this crate gives it sockets, time and randomness. A node is
 //! locked for as long as one input or command takes, a few microseconds, and never across an await. Whatever waits is bounded:
 //! packets that the socket does not take, events that a subscriber does not take, streams that a peer does not read, lines that a disk
 //! does not take.
@@ -33,10 +33,12 @@ mod address;
 mod desk;
 mod dials;
 mod driver;
+mod end;
 mod engine;
 mod error;
 mod events;
 mod handlers;
+mod interfaces;
 mod join;
 mod joining;
 mod keyring_file;
@@ -56,16 +58,21 @@ mod stream;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+pub use bytes;
 pub use serf_proto;
-pub use serf_proto::envelope::{Key, KeyError};
+pub use serf_proto::envelope::{EntropyError, Key, KeyError};
 pub use serf_proto::{
-    Candidate, CodecChoice, Coordinate, Event, Evidence, ForceLeaveError, Instant, KeyAnswer, KeyOperation, KeyReport,
-    KeysError, LeaveReport, Member, MemberCounts, MemberEvent, MemberEventKind, MembersEvent, Metric, Name, NodeState,
-    OldEvents, Peer, Policy, Query, QueryError, QueryId, QueryReport, Question, RespondError, Retry, SeedFailureCause,
-    SetTagsError, SharedPolicy, Source, Status, Tags, UserEvent, UserEventError, Veto, Why,
+    Candidate, CodecChoice, Complaint, ComplaintKind, Coordinate, DropReason, Event, Evidence, ForceLeaveError,
+    Instant, KeyAnswer, KeyOperation, KeyReport, KeysError, LeaveReport, Member, MemberCounts, MemberEvent,
+    MemberEventKind, MembersEvent, Metric, Name, NodeState, OldEvents, Peer, Policy, Query, QueryError, QueryId,
+    QueryReport, Question, RespondError, Retry, SeedFailureCause, SetTagsError, SharedPolicy, Source, Status, Tags,
+    UnknownWord, Usage, UserEvent, UserEventError, Veto, Why,
 };
 
-pub use crate::error::{CommandError, JoinError, SeedCause, SeedFailure, StartError, Transport};
+pub use crate::end::End;
+pub use crate::error::{
+    CommandError, JoinError, LeaveError, NotWritten, SeedCause, SeedFailure, StartError, Transport,
+};
 pub use crate::events::{Events, Lagged};
 pub use crate::handlers::Handlers;
 pub use crate::joining::JoinReport;

@@ -3,25 +3,35 @@
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
+use serde::Serialize;
 use serf_proto::{SharedPolicy, Tags};
 
-/// Everything that [`Serf::start`](crate::Serf::start) needs to know. Start from a profile and change what you need:
+/// Everything that [`Serf::start`](crate::Serf::start) needs to know. Start from a profile and change what you need. Settings may be
+/// added: always end with `..` and a profile.
 ///
 /// ```
-/// use serf_runtime::Options;
+/// use serf_runtime::{Key, Options, serf_proto};
 ///
-/// let options = Options { bind: "10.0.0.7:7946".parse()?, ..Options::lan("web-1") };
-/// # Ok::<(), core::net::AddrParseError>(())
+/// let encrypt_keys = vec![Key::generate()?];
+/// let options = Options {
+///     bind: "10.0.0.7:7946".parse()?,
+///     protocol: serf_proto::Options { encrypt_keys, ..serf_proto::Options::lan() },
+///     ..Options::lan("web-1")
+/// };
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Options {
     /// The node's name, unique in the cluster, 1 to 255 bytes. The host name is a common choice.
     pub name: String,
-    /// Where to listen, for UDP and TCP alike. `0.0.0.0` is every IPv4 address of the host, `[::]` every address of either
-    /// kind. Port 0 is any port that is free for both. Default `0.0.0.0:7946`.
+    /// Where to listen, for UDP and TCP alike. `0.0.0.0` and `[::]` are every address of the host, of either kind if it has IPv6, as
+    /// in Go. Port 0 is any port that is free for both. Default `0.0.0.0:7946`.
     pub bind: SocketAddr,
     /// Where the others reach the node. Port 0 stands for the port that the node listens on. Default: the address in `bind`,
-    /// or, when that is every address, the host's first private one.
+    /// or, when that is every address, the first private one of the host's interfaces that are up: that of the default route first,
+    /// IPv4 before IPv6. When the host loses an address that was chosen so, [`Stats::address_missing`](crate::Stats::address_missing)
+    /// says so; when it has another in its place the node leaves, and [`Serf::wait`](crate::Serf::wait) says
+    /// [`AddressChanged`](crate::End::AddressChanged).
     pub advertise: Option<SocketAddr>,
     /// What the node announces about itself. At most 512 bytes encoded. Default none.
     pub tags: Tags,
@@ -34,19 +44,23 @@ pub struct Options {
     pub subscriber_events_max: usize,
     /// Where the node keeps what it needs to find its cluster again after a restart: whom it knew, and which events it has had. It
     /// rejoins by itself when it starts, and is told no event twice. The format is that of HashiCorp's serf. Two nodes cannot
-    /// share a file. Default none.
+    /// share a file: it is locked while the node runs. Default none.
     pub snapshot: Option<PathBuf>,
     /// With a snapshot: return to the cluster also after a graceful leave, not only after a crash. Default false.
     pub rejoin_after_leave: bool,
-    /// Where the keys are written to whenever members change them; [`read_keyring_file`](crate::read_keyring_file) reads them for
-    /// [`encrypt_keys`](serf_proto::Options::encrypt_keys). A member that cannot
-    /// write it says so in its answer. Without it such changes are forgotten at the end. Default none.
+    /// Where the keys are kept: read at the start, and written whenever members change them. The keys in it are used instead of
+    /// [`encrypt_keys`](serf_proto::Options::encrypt_keys), which are those to begin with while there is no file. A node does not
+    /// start without keys when this is set, nor with a file that cannot be read. A member that cannot write it says so in its
+    /// answer. It is locked while the node runs. Without it changes of keys are forgotten at the end. The format is that of
+    /// HashiCorp's agent: a JSON list of keys in base64, the primary first; [`write_keyring_file`](crate::write_keyring_file) makes
+    /// one. Default none.
     pub keyring_file: Option<PathBuf>,
     /// Whom to admit, with which cluster to merge, and how long to remember whom, if the application decides that. It is called
     /// while the node is locked, and must not call the node. Default none: everybody is admitted.
+    #[serde(skip)]
     pub policy: Option<SharedPolicy>,
-    /// The settings of the protocol: intervals, timeouts, limits. The profiles are those of HashiCorp's nodes, but that news
-    /// goes out at once after a quiet time, and a backlog in up to sixteen packets at a time: enough for 1500 small user events a second.
+    /// The settings of the protocol: intervals, timeouts, limits. Those of [`Options::lan`](Self::lan) are
+    /// [`serf_proto::Options::lan`], so that either may be what a change of single settings ends with.
     pub protocol: serf_proto::Options,
 }
 
@@ -67,7 +81,6 @@ impl Options {
     }
 
     fn new(name: String, protocol: serf_proto::Options) -> Self {
-        let protocol = serf_proto::Options { gossip_early: true, gossip_packets_per_tick: 16, ..protocol };
         Self {
             name,
             bind: SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), DEFAULT_PORT),
@@ -86,3 +99,31 @@ impl Options {
 
 /// Where Serf listens unless told otherwise, and where seeds are looked for that name no port.
 pub const DEFAULT_PORT: u16 = 7946;
+
+#[cfg(test)]
+mod tests {
+    use serf_proto::envelope::Key;
+
+    use super::*;
+
+    #[test]
+    fn the_protocols_profiles_are_the_nodes() {
+        assert_eq!(Options::lan("a").protocol, serf_proto::Options::lan());
+        assert_eq!(Options::wan("a").protocol, serf_proto::Options::wan());
+        assert_eq!(Options::local("a").protocol, serf_proto::Options::local());
+        let protocol = serf_proto::Options { label: "dc1".into(), ..serf_proto::Options::lan() };
+        assert!(protocol.gossip_early && protocol.gossip_packets_per_tick == 16);
+        assert!(!protocol.hashicorp_pace().gossip_early);
+    }
+
+    #[test]
+    fn options_are_serialized_without_their_keys() {
+        let mut options = Options::lan("a");
+        let key = Key::generate().unwrap();
+        options.protocol.encrypt_keys.push(key.clone());
+        assert!(Key::generate().unwrap() != key && key.as_bytes().len() == 32);
+        let json = serde_json::to_value(&options).unwrap();
+        assert_eq!((&json["name"], &json["protocol"]["gossip_nodes"]), (&"a".into(), &3.into()));
+        assert!(json["protocol"].get("encrypt_keys").is_none());
+    }
+}

@@ -3,6 +3,7 @@
 use core::fmt;
 use core::future::poll_fn;
 use core::pin::Pin;
+use core::sync::atomic::{AtomicU64, Ordering};
 use core::task::{Context, Poll};
 use core::time::Duration;
 use std::collections::BTreeMap;
@@ -19,14 +20,44 @@ use crate::serf::{Serf, Stopped};
 
 /// What comes back of a query, as it comes; the report is the last.
 ///
-/// A [`Stream`] which ends after [`Reply::Ended`], or when the node stops. It may be dropped at any time: the query goes on, and what
-/// comes back is lost. A reader that falls behind by more than [`subscriber_events_max`](crate::Options::subscriber_events_max) replies
+/// A [`Stream`] which ends after [`Reply::Ended`], or when the node stops. It may be dropped at any time: the query is over then, and what
+/// still comes back is lost. A reader that falls behind by more than [`subscriber_events_max`](crate::Options::subscriber_events_max) replies
 /// loses the oldest, but never the report, and is told how many; nobody else is held up.
 #[derive(Debug)]
 pub struct QueryStream {
     id: QueryId,
     events: Events,
     is_over: bool,
+    ender: Ender,
+}
+
+/// Ends a query at the node, without a handle that keeps it running.
+struct Ender(Box<dyn Fn(QueryId) + Send + Sync>);
+
+impl Ender {
+    fn of<N: Net>(serf: &Serf<N>) -> Self {
+        let weak = serf.downgrade();
+        Self(Box::new(move |id| {
+            if let Some(serf) = weak.upgrade() {
+                serf.shared().call(|engine, now, out| engine.node.end_query(now, id, out));
+            }
+        }))
+    }
+}
+
+impl fmt::Debug for Ender {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ender").finish_non_exhaustive()
+    }
+}
+
+impl Drop for QueryStream {
+    /// Nobody waits for answers any longer, so they need not be taken: those who ask and go would use up the node's queries.
+    fn drop(&mut self) {
+        if !self.is_over {
+            (self.ender.0)(self.id);
+        }
+    }
 }
 
 /// One thing that came back of a query.
@@ -148,15 +179,16 @@ impl<N: Net> Serf<N> {
     ///
     /// # Errors
     ///
-    /// When the query is too large, a filter cannot be used, too many queries are under way, or the node is leaving or stopped.
+    /// When the query is too large, a filter cannot be used, too many queries are under way, or the node is stopped.
     pub fn query(&self, question: &Question<'_>) -> Result<QueryStream, CommandError<QueryError>> {
         let shared = self.shared();
+        let ender = Ender::of(self);
         let asked = shared.call(|engine, now, out| {
             let id = engine.node.query(now, question, out)?;
             // Before the first replies, which are our own, leave the outbox.
             let mine = move |event: &Event| replied_to(event) == Some(id);
             let events = engine.subscribers.subscribe(shared.subscriber_events_max, mine);
-            Ok(QueryStream { id, events, is_over: false })
+            Ok(QueryStream { id, events, is_over: false, ender })
         });
         asked.ok_or(CommandError::Stopped)?.map_err(CommandError::Refused)
     }
@@ -183,7 +215,10 @@ impl<N: Net> Serf<N> {
 
 /// How a handler answers, without a handle of the node.
 #[derive(Clone)]
-pub(crate) struct Responder(Arc<Respond>);
+pub(crate) struct Responder {
+    respond: Arc<Respond>,
+    panics: Arc<AtomicU64>,
+}
 
 type Respond = dyn Fn(QueryId, &[u8]) -> Result<(), CommandError<RespondError>> + Send + Sync;
 
@@ -191,11 +226,18 @@ impl Responder {
     pub(crate) fn of<N: Net>(serf: &Serf<N>) -> Self {
         // With a handle that counted, the node would never stop while its handlers run.
         let weak = serf.downgrade();
-        Self(Arc::new(move |to, payload| weak.upgrade().ok_or(CommandError::Stopped)?.respond(to, payload)))
+        let respond =
+            Arc::new(move |to, payload: &[u8]| weak.upgrade().ok_or(CommandError::Stopped)?.respond(to, payload));
+        Self { respond, panics: Arc::clone(&serf.shared().counters.handler_panics) }
+    }
+
+    /// A handler has panicked.
+    pub(crate) fn note_panic(&self) {
+        self.panics.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn respond(&self, to: QueryId, payload: &[u8]) {
-        if let Err(error) = (self.0)(to, payload) {
+        if let Err(error) = (self.respond)(to, payload) {
             tracing::warn!(query = %to, %error, "a query is not answered");
         }
     }

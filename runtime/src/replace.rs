@@ -1,11 +1,13 @@
 //! Replacing a file in one step.
 
-use std::fs::{self, File, OpenOptions};
+use core::time::Duration;
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 /// Writes a new file beside `path`, has it on the disk, and renames it: whatever happens, there is the old one or the new one, whole.
-/// The permissions of the old are kept; without one, only the owner may read it if `is_secret`. Returns the file, at its end.
+/// The permissions of the old are kept; without one, only the owner may read it if `is_secret`. Returns the file, at its end, locked
+/// as by [`lock_file`]: it was before anybody else could find it.
 pub(crate) fn replace(path: &Path, suffix: &str, is_secret: bool, contents: &[u8]) -> io::Result<File> {
     // A link stays a link: what it points to is replaced.
     let path = &fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
@@ -13,6 +15,8 @@ pub(crate) fn replace(path: &Path, suffix: &str, is_secret: bool, contents: &[u8
     // One that a crash has left. Its permissions may be anything.
     _ = fs::remove_file(&beside);
     let written = create(&beside, is_secret).and_then(|mut file| {
+        // Where locks are not to be had, there are none.
+        _ = file.try_lock();
         if let Ok(old) = fs::metadata(path) {
             file.set_permissions(old.permissions())?;
         }
@@ -31,6 +35,61 @@ pub(crate) fn replace(path: &Path, suffix: &str, is_secret: bool, contents: &[u8
             Err(error)
         }
     }
+}
+
+/// Opens a file and locks it against other nodes, of this process or another, until it is dropped. The lock is advisory: other
+/// programs, HashiCorp's agent and older versions of this one among them, neither see nor respect it. Where the file system has no locks, there
+/// is none.
+///
+/// # Errors
+///
+/// The system's, and one for which [`is_in_use`] when another node has the file.
+pub(crate) fn lock_file(path: &Path, open: impl Fn(&Path) -> io::Result<File>) -> io::Result<File> {
+    let mut tries_left = LOCK_TRIES;
+    loop {
+        let file = open(path)?;
+        match file.try_lock() {
+            // Between the opening and the locking another node may have replaced it, and ended.
+            Ok(()) if !is_still_at(&file, path) => {}
+            Ok(()) | Err(TryLockError::Error(_)) => return Ok(file),
+            Err(TryLockError::WouldBlock) if tries_left == 0 => return Err(io::Error::other(InUse)),
+            // A node of this process that was dropped a moment ago may still be writing.
+            Err(TryLockError::WouldBlock) => std::thread::sleep(LOCK_PAUSE),
+        }
+        tries_left = tries_left.saturating_sub(1);
+    }
+}
+
+/// Whether opening a file failed because another node has it.
+pub(crate) fn is_in_use(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|inner| inner.is::<InUse>())
+}
+
+/// Another node has the file.
+#[derive(Debug)]
+struct InUse;
+
+impl core::fmt::Display for InUse {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("another node uses it")
+    }
+}
+
+impl core::error::Error for InUse {}
+
+#[cfg(unix)]
+fn is_still_at(file: &File, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let identity = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
+    match (file.metadata(), fs::metadata(path)) {
+        (Ok(ours), Ok(theirs)) => identity(ours) == identity(theirs),
+        _ => false,
+    }
+}
+
+#[cfg(not(unix))]
+const fn is_still_at(_: &File, _: &Path) -> bool {
+    true
 }
 
 /// The path with something at its end.
@@ -59,3 +118,7 @@ fn sync_directory(path: &Path) {
     #[cfg(not(unix))]
     let _ = path;
 }
+
+/// How often a lock that another has is tried again, and after how long.
+const LOCK_TRIES: u32 = 10;
+const LOCK_PAUSE: Duration = Duration::from_millis(50);

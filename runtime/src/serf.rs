@@ -4,27 +4,30 @@ use core::fmt;
 use core::net::SocketAddr;
 use core::sync::atomic::Ordering;
 use core::time::Duration;
+use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 
 use serf_proto::{
-    AfterLeave, Config, Coordinate, Event, ForceLeaveError, Identity, Instant, LeaveReport, Member, Node, NodeState,
-    OldEvents, Outbox, Peer, Question, Seed, SetTagsError, Start, Tags, UserEventError, Why,
+    AfterLeave, Complaint, Config, Coordinate, Event, ForceLeaveError, Identity, Instant, LeaveReport, Member, Node,
+    NodeState, OldEvents, Outbox, Peer, Question, Seed, SetTagsError, Start, Tags, UserEventError, Why,
 };
 
 use crate::driver::{Files, Shared};
+use crate::end::End;
 use crate::engine::Engine;
-use crate::error::{CommandError, StartError};
+use crate::error::{CommandError, LeaveError, NotWritten, StartError};
 use crate::events::Events;
 use crate::handlers::Handlers;
 use crate::joining::{join_until_found, rejoin_until_found};
-use crate::keyring_file::KeyringFile;
+use crate::keyring_file::{KeyringFile, keys_at_start};
 use crate::net::Net;
 use crate::options::Options;
 use crate::query::{Responder, replied_to};
+use crate::replace::is_in_use;
 use crate::snapshot::{Opened, SnapshotWriter};
 use crate::stats::Stats;
-use crate::{address, socket};
+use crate::{address, interfaces, socket};
 
 /// A member of a cluster, running on an async runtime.
 ///
@@ -53,8 +56,8 @@ impl<N: Net> Serf<N> {
     ///
     /// # Errors
     ///
-    /// When the options do not go together, the address cannot be listened on, there is none to advertise, or the caller does
-    /// not run on the runtime. Nothing is left behind.
+    /// When the options do not go together, the address cannot be listened on, there is none to advertise, the snapshot or the keyring
+    /// cannot be used or another node uses it, or the caller does not run on the runtime. Nothing is left behind.
     pub fn start(options: Options) -> Result<Self, StartError> {
         Self::start_on(N::current().map_err(StartError::Runtime)?, options)
     }
@@ -86,24 +89,30 @@ impl<N: Net> Serf<N> {
     /// As [`start`](Self::start).
     pub fn start_with_events_on(net: N, options: Options) -> Result<(Self, Events), StartError> {
         let keeps = options.snapshot.is_some();
+        let encrypt_keys = match &options.keyring_file {
+            Some(path) => keys_at_start(path, options.protocol.encrypt_keys)?,
+            None => options.protocol.encrypt_keys,
+        };
         let protocol = serf_proto::Options {
+            encrypt_keys,
             snapshot: keeps || options.protocol.snapshot,
             keyring_kept: options.keyring_file.is_some(),
             ..options.protocol
         };
         let config = Arc::new(Config::new(protocol).map_err(StartError::Config)?);
         let mut entropy = [0; 32];
-        getrandom::fill(&mut entropy).map_err(StartError::Entropy)?;
+        getrandom::fill(&mut entropy).map_err(|error| StartError::Entropy(io::Error::other(error.to_string())))?;
         let seed = Seed::from_bytes(entropy);
-        let sockets = socket::bind(options.bind)?;
+        let sockets = socket::bind(address::of_both_kinds(options.bind))?;
         let bound = sockets.addr;
-        let advertised = address::advertised(options.advertise, bound, address::of_host)?;
-        let identity = Identity::new(&options.name, advertised, &options.tags).map_err(StartError::Identity)?;
+        let advertised = address::advertised(options.advertise, bound, interfaces::of_host)?;
+        let identity = Identity::new(&options.name, advertised.addr, &options.tags).map_err(StartError::Identity)?;
         let sockets = (
             net.udp(sockets.udp).map_err(StartError::Runtime)?,
             net.listener(sockets.tcp).map_err(StartError::Runtime)?,
         );
         let bounds = (config.stream_timeout, options.subscriber_events_max);
+        let keyring = options.keyring_file.map(open_keyring).transpose()?;
         // Last of all that can fail: from here on the file is ours.
         let after_leave = if options.rejoin_after_leave { AfterLeave::Rejoin } else { AfterLeave::Forget };
         let opened = options.snapshot.map(|path| open_snapshot(path, after_leave)).transpose()?;
@@ -113,8 +122,8 @@ impl<N: Net> Serf<N> {
             None => start,
         };
         let was_member = start.snapshot.as_ref().is_some_and(|snapshot| snapshot.alive().count() > 0);
-        let files = Files { snapshot, keyring: options.keyring_file.map(KeyringFile::new) };
-        let (shared, events) = Shared::start(net, bound, sockets, bounds, files, |now, out| {
+        let files = Files { snapshot, keyring };
+        let (shared, events) = Shared::start(net, bound, sockets, advertised, bounds, files, |now, out| {
             Node::new(config, &identity, &seed, now, start, out)
         });
         if was_member {
@@ -143,9 +152,9 @@ impl<N: Net> Serf<N> {
         Ok(serf)
     }
 
-    /// Waits until the node has left its cluster or was shut down, by whichever handle. Says how the leave went; `None`: the node was
-    /// shut down without one. The handle that waits keeps the node running.
-    pub async fn wait(&self) -> Option<LeaveReport> {
+    /// Waits until the node has left its cluster, was shut down, by whichever handle, or has ended for a reason of its own, and says
+    /// which. Services should end, or start a new node, when it returns. The handle that waits keeps the node running.
+    pub async fn wait(&self) -> End {
         let (done, waiting) = async_channel::bounded(1);
         let left = self.shared().call(|engine, _, _| {
             engine.leave.waiting.retain(|waiting| !waiting.is_closed());
@@ -154,12 +163,13 @@ impl<N: Net> Serf<N> {
             }
             engine.leave.report
         });
-        let report = match left? {
-            Some(report) => report,
-            None => waiting.recv().await.ok()?,
-        };
-        self.sync_snapshot().await;
-        Some(report)
+        if left == Some(None) {
+            // Nothing comes when the node stops before it has left.
+            _ = waiting.recv().await;
+        }
+        // What went wrong with the file is told to whoever asked for the leave.
+        _ = self.sync_snapshot().await;
+        self.shared().lock().end.clone().unwrap_or(End::ShutDown)
     }
 
     /// Leaves the cluster gracefully and waits until the others were told, or it took too long to tell them, and the
@@ -169,8 +179,8 @@ impl<N: Net> Serf<N> {
     ///
     /// # Errors
     ///
-    /// When the node was shut down, before or meanwhile.
-    pub async fn leave(&self) -> Result<LeaveReport, Stopped> {
+    /// When the node was shut down, before or meanwhile; or when it has left and the snapshot could not be written.
+    pub async fn leave(&self) -> Result<LeaveReport, LeaveError> {
         let (done, waiting) = async_channel::bounded(1);
         let left = self.shared().call(|engine, now, out| {
             // Refused when a leave has begun before: then we wait for that one.
@@ -180,24 +190,28 @@ impl<N: Net> Serf<N> {
             }
             engine.leave.report
         });
-        let report = match left.ok_or(Stopped)? {
+        let report = match left.ok_or(LeaveError::Stopped)? {
             Some(report) => report,
-            None => waiting.recv().await.map_err(|_| Stopped)?,
+            None => waiting.recv().await.map_err(|_| LeaveError::Stopped)?,
         };
-        self.sync_snapshot().await;
-        Ok(report)
+        match self.sync_snapshot().await {
+            Ok(()) => Ok(report),
+            Err(source) => Err(LeaveError::NotRecorded { report, source }),
+        }
     }
 
     /// Stops the node at once and waits until its sockets are closed and its files written. Without a [`leave`](Self::leave) before, the others will
     /// find that it failed. Streams of [events](Self::events) end; calls that wait fail. Does nothing when it has stopped
     /// before.
-    pub async fn shutdown(&self) {
+    ///
+    /// # Errors
+    ///
+    /// When the node has stopped and its snapshot could not be written to the end. It is told once.
+    pub async fn shutdown(&self) -> Result<(), NotWritten> {
         self.shared().stop();
         // Nothing is ever sent: this ends when the last task has dropped its sender.
         _ = self.shared().gone.recv().await;
-        if let Some(snapshot) = &self.shared().files.snapshot {
-            _ = snapshot.ended.recv().await;
-        }
+        self.shared().files.ended().await
     }
 
     /// A handle that does not keep the node running.
@@ -240,6 +254,12 @@ impl<N: Net> Serf<N> {
         self.shared().lock().node.why(name)
     }
 
+    /// What the log complains of and has not seen the end of: peers whose packets are refused, members that only streams reach,
+    /// what the system refuses. Empty when all is well. Its moments are of [our clock](Self::now).
+    pub fn complaints(&self) -> Vec<Complaint> {
+        self.shared().lock().node.complaints().collect()
+    }
+
     /// The node's clock: what the moments in events and reports are compared with.
     pub fn now(&self) -> Instant {
         self.shared().net.now()
@@ -257,10 +277,16 @@ impl<N: Net> Serf<N> {
             queues: node.queue_depths(),
             health_score: node.health_score(),
             streams_live: node.streams_live(),
+            streams_unfinished_bytes: node.streams_unfinished_bytes(),
+            snapshot_failing: shared.files.snapshot.as_ref().is_some_and(SnapshotWriter::is_failing),
+            complaints: node.complaints().count(),
+            address_missing: shared.counters.address_missing.load(Ordering::Relaxed),
+            usage: node.usage(),
             datagrams_lost: shared.mail.lost(),
             socket_errors: shared.counters.socket_errors.load(Ordering::Relaxed),
             file_errors: shared.files.errors(),
             streams_refused: shared.counters.streams_refused.load(Ordering::Relaxed),
+            handler_panics: shared.counters.handler_panics.load(Ordering::Relaxed),
         }
     }
 
@@ -323,11 +349,16 @@ impl<N: Net> Serf<N> {
 /// Speaking.
 impl<N: Net> Serf<N> {
     /// Sends a user event to every member, ourselves included. With `coalesce`, receivers may take only the newest of several
-    /// events of this name.
+    /// events of this name. A node that leaves, or has left, still sends as long as it runs.
+    ///
+    /// Events that one node sends shortly after each other arrive in that order as a rule, but gossip does not promise it: packets
+    /// get lost and are made up for later, and a large burst reaches members by several ways. What depends on the order should look
+    /// at [`ltime`](crate::UserEvent::ltime), which grows with every event that a node has seen or sent, or put all into one event.
+    /// HashiCorp's nodes send the newest first.
     ///
     /// # Errors
     ///
-    /// When it is too large, or the node is leaving or stopped.
+    /// When it is too large, or the node is stopped.
     pub fn user_event(&self, name: &str, payload: &[u8], coalesce: bool) -> Result<(), CommandError<UserEventError>> {
         self.command(|engine, now, out| engine.node.user_event(now, name, payload, coalesce, out))
     }
@@ -346,7 +377,7 @@ impl<N: Net> Serf<N> {
     ///
     /// # Errors
     ///
-    /// When they take more than 512 bytes, or the node is leaving or stopped.
+    /// When they take more than 512 bytes, or the node has begun to leave or is stopped.
     pub fn set_tags(&self, tags: &Tags) -> Result<(), CommandError<SetTagsError>> {
         self.command(|engine, now, out| engine.node.set_tags(now, tags, out))
     }
@@ -380,7 +411,7 @@ impl<N: Net> Serf<N> {
     ///
     /// # Errors
     ///
-    /// When the name is our own or nobody's, or the node is leaving or stopped.
+    /// When the name is our own or nobody's, or the node is stopped.
     pub fn force_leave(&self, name: &str, prune: bool) -> Result<(), CommandError<ForceLeaveError>> {
         self.command(|engine, now, out| engine.node.force_leave(now, name, prune, out))
     }
@@ -388,9 +419,10 @@ impl<N: Net> Serf<N> {
 
 impl<N: Net> Serf<N> {
     /// That we left is to be known to the next life.
-    async fn sync_snapshot(&self) {
-        if let Some(snapshot) = &self.shared().files.snapshot {
-            _ = snapshot.sync().recv().await;
+    async fn sync_snapshot(&self) -> Result<(), NotWritten> {
+        match &self.shared().files.snapshot {
+            Some(snapshot) => snapshot.sync().await,
+            None => Ok(()),
         }
     }
 
@@ -442,7 +474,15 @@ fn open_snapshot(path: PathBuf, after_leave: AfterLeave) -> Result<(Start, Snaps
         let start = Start::new().with_snapshot(opened.snapshot.clone());
         Ok((start, SnapshotWriter::start(opened)?))
     });
-    opened.map_err(|source| StartError::Snapshot { path, source })
+    opened.map_err(
+        |source| {
+            if is_in_use(&source) { StartError::InUse { path } } else { StartError::Snapshot { path, source } }
+        },
+    )
+}
+
+fn open_keyring(path: PathBuf) -> Result<KeyringFile, StartError> {
+    KeyringFile::open(path.clone()).map_err(|_| StartError::InUse { path })
 }
 
 /// The node was shut down. Start a new one.

@@ -1,8 +1,7 @@
 //! The snapshot's file. What its lines mean, and when it is to be compacted, is the protocol's business
 //! ([`Snapshot`]); here is a thread that writes them, so that no disk ever holds up a node.
 
-use core::convert::Infallible;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use core::time::Duration;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -13,8 +12,9 @@ use std::time::Instant;
 use async_channel::{Receiver, Sender};
 use serf_proto::{AfterLeave, Record, Snapshot};
 
+use crate::error::{NotWritten, system_words};
 use crate::lock;
-use crate::replace::{beside, replace};
+use crate::replace::{beside, lock_file, replace};
 
 /// A snapshot's file that was read and is ready to be appended to.
 #[derive(Debug)]
@@ -31,14 +31,20 @@ impl Opened {
         if !path.exists() && compacted.exists() {
             fs::rename(compacted, path)?;
         }
-        let mut file = open(path)?;
+        let mut file = lock_file(path, open)?;
         let mut contents = Vec::new();
         file.read_to_end(&mut contents)?;
         let replay = Snapshot::replay(&contents, after_leave);
         if replay.intact_bytes < contents.len() {
             file.set_len(replay.intact_bytes as u64)?;
         }
-        let log = Log { path: path.to_owned(), file, bytes: replay.intact_bytes as u64, compact_not_before: None };
+        let log = Log {
+            path: path.to_owned(),
+            file,
+            bytes: replay.intact_bytes as u64,
+            compact_not_before: None,
+            trouble: None,
+        };
         Ok(Self { snapshot: replay.snapshot, log })
     }
 }
@@ -47,8 +53,8 @@ impl Opened {
 #[derive(Debug)]
 pub(crate) struct SnapshotWriter {
     desk: Arc<Desk>,
-    /// Closed when everything is on the disk and the thread has ended.
-    pub(crate) ended: Receiver<Infallible>,
+    /// Closed when the thread has ended; what it says before is why not everything is on the disk.
+    ended: Receiver<NotWritten>,
 }
 
 /// What node and thread share.
@@ -57,6 +63,8 @@ struct Desk {
     state: Mutex<State>,
     changed: Condvar,
     errors: AtomicU64,
+    /// Whether the last attempt to write failed.
+    is_failing: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -67,8 +75,8 @@ struct State {
     lines: String,
     /// When set, the file has not got all records, and is to be written whole at that time.
     whole_at: Option<Instant>,
-    /// Who waits until everything is on the disk.
-    waiting: Vec<Sender<Infallible>>,
+    /// Who waits until everything is on the disk, and is told if it cannot be brought there.
+    waiting: Vec<Sender<NotWritten>>,
     is_closed: bool,
 }
 
@@ -77,7 +85,7 @@ struct Job {
     lines: String,
     whole: Option<String>,
     /// Let go of when everything is on the disk.
-    waiting: Vec<Sender<Infallible>>,
+    waiting: Vec<Sender<NotWritten>>,
     is_last: bool,
 }
 
@@ -86,12 +94,18 @@ impl SnapshotWriter {
     pub(crate) fn start(opened: Opened) -> io::Result<Self> {
         let Opened { snapshot, log } = opened;
         let state = State { snapshot, lines: String::new(), whole_at: None, waiting: Vec::new(), is_closed: false };
-        let desk = Arc::new(Desk { state: Mutex::new(state), changed: Condvar::new(), errors: AtomicU64::new(0) });
+        let desk = Arc::new(Desk {
+            state: Mutex::new(state),
+            changed: Condvar::new(),
+            errors: AtomicU64::new(0),
+            is_failing: AtomicBool::new(false),
+        });
         let (alive, ended) = async_channel::bounded(1);
         let theirs = Arc::clone(&desk);
         let thread = std::thread::Builder::new().name("serf-snapshot".to_owned()).spawn(move || {
-            let _alive = alive;
-            theirs.write_all(log);
+            if let Err(not_written) = theirs.write_all(log) {
+                _ = alive.try_send(not_written);
+            }
         });
         thread.map(|_detached| Self { desk, ended })
     }
@@ -116,22 +130,37 @@ impl SnapshotWriter {
         self.desk.changed.notify_one();
     }
 
-    /// Has everything up to now brought to the disk. The receiver closes when it is, or cannot be.
-    pub(crate) fn sync(&self) -> Receiver<Infallible> {
+    /// Has everything up to now brought to the disk, and waits until it is or cannot be.
+    pub(crate) async fn sync(&self) -> Result<(), NotWritten> {
+        self.begin_sync().recv().await.map_or(Ok(()), Err)
+    }
+
+    fn begin_sync(&self) -> Receiver<NotWritten> {
         let (waiting, synced) = async_channel::bounded(1);
-        let mut state = lock(&self.desk.state);
-        if !state.is_closed {
-            state.waiting.push(waiting);
+        {
+            let mut state = lock(&self.desk.state);
+            if !state.is_closed {
+                state.waiting.push(waiting);
+            }
         }
-        drop(state);
         self.desk.changed.notify_one();
         synced
+    }
+
+    /// Waits until the thread has ended; says whether everything is on the disk.
+    pub(crate) async fn ended(&self) -> Result<(), NotWritten> {
+        self.ended.recv().await.map_or(Ok(()), Err)
     }
 
     /// Nothing more will come.
     pub(crate) fn close(&self) {
         lock(&self.desk.state).is_closed = true;
         self.desk.changed.notify_one();
+    }
+
+    /// Whether the file cannot be written at this time.
+    pub(crate) fn is_failing(&self) -> bool {
+        self.desk.is_failing.load(Ordering::Relaxed)
     }
 
     /// How often writing failed.
@@ -147,26 +176,34 @@ impl Drop for SnapshotWriter {
 }
 
 impl Desk {
-    /// The thread.
-    fn write_all(&self, mut log: Log) {
+    /// The thread. Whether all that it was given is on the disk at its end.
+    fn write_all(&self, mut log: Log) -> Result<(), NotWritten> {
         loop {
             let Job { lines, whole, waiting, is_last } = self.next_job();
-            let written = match whole {
-                Some(whole) => log.replace(&whole),
+            let written = match &whole {
+                Some(whole) => log.replace(whole),
                 None => log.append(&lines),
             };
             let synced = if waiting.is_empty() && !is_last { Ok(()) } else { log.file.sync_all() };
-            if let Err(error) = written.and(synced) {
-                self.note_error(&log, &error);
+            let done = written.and(synced).map_err(|error| {
+                self.note_error(&mut log, &error, false);
                 let mut state = lock(&self.state);
                 state.lines = String::new();
                 state.whole_at = Some(Instant::now() + PAUSE_AFTER_ERROR);
-            } else if !is_last {
-                self.compact(&mut log);
+                NotWritten { path: log.path.clone(), why: system_words(&error) }
+            });
+            match &done {
+                Ok(()) => {
+                    self.note_written(&mut log, whole.is_some());
+                    if !is_last {
+                        self.compact(&mut log);
+                    }
+                }
+                Err(not_written) => waiting.iter().for_each(|it| _ = it.try_send(not_written.clone())),
             }
             drop(waiting);
             if is_last {
-                return;
+                return done;
             }
         }
     }
@@ -212,16 +249,54 @@ impl Desk {
         drop(state);
         if let Err(error) = log.replace(&whole) {
             // The old file is whole: it goes on growing, and that is tried again later.
-            self.note_error(log, &error);
+            self.note_error(log, &error, true);
             log.compact_not_before = Some(Instant::now() + PAUSE_AFTER_ERROR);
             lock(&self.state).lines.insert_str(0, &lines);
+        } else {
+            self.note_written(log, true);
         }
     }
 
-    fn note_error(&self, log: &Log, error: &io::Error) {
+    /// Counts an error. The log has a line for the first, and for those that follow at growing pauses.
+    fn note_error(&self, log: &mut Log, error: &io::Error, in_compaction: bool) {
         self.errors.fetch_add(1, Ordering::Relaxed);
-        tracing::error!(path = %log.path.display(), %error, "the snapshot cannot be written; will try again");
+        self.is_failing.store(true, Ordering::Relaxed);
+        let (path, why, now) = (log.path.display(), system_words(error), Instant::now());
+        let Some(trouble) = &mut log.trouble else {
+            tracing::error!("Failed to update snapshot: {path}: {why}: it is tried again every {PAUSE_AFTER_ERROR:?}");
+            log.trouble = Some(Trouble { since: now, errors: 1, told_at: now, pause: LOG_PAUSE_LEAST, in_compaction });
+            return;
+        };
+        trouble.errors += 1;
+        trouble.in_compaction |= in_compaction;
+        if now - trouble.told_at >= trouble.pause {
+            let (errors, secs) = (trouble.errors, (now - trouble.since).as_secs());
+            tracing::error!("Failed to update snapshot: {path}: {why}: still, {errors} times in {secs} s");
+            (trouble.told_at, trouble.pause) = (now, (trouble.pause * 2).min(LOG_PAUSE_MAX));
+        }
     }
+
+    /// The file could be written: whole, or by lines that were appended. That lines can be appended does not say that the file
+    /// can be replaced.
+    fn note_written(&self, log: &mut Log, is_whole: bool) {
+        if let Some(trouble) = log.trouble.take_if(|trouble| is_whole || !trouble.in_compaction) {
+            self.is_failing.store(false, Ordering::Relaxed);
+            let (errors, secs) = (trouble.errors, trouble.since.elapsed().as_secs());
+            tracing::warn!("The snapshot {} is written again, after {errors} errors in {secs} s", log.path.display());
+        }
+    }
+}
+
+/// The file cannot be written, since some time.
+#[derive(Debug)]
+struct Trouble {
+    since: Instant,
+    errors: u64,
+    told_at: Instant,
+    /// How long the log says nothing after its last line.
+    pause: Duration,
+    /// Whether it is replacing the file that failed.
+    in_compaction: bool,
 }
 
 /// The file itself.
@@ -231,6 +306,7 @@ struct Log {
     file: File,
     bytes: u64,
     compact_not_before: Option<Instant>,
+    trouble: Option<Trouble>,
 }
 
 impl Log {
@@ -257,6 +333,12 @@ const COMPACTED: &str = ".compact";
 /// How many bytes wait for the disk before only what they come to is remembered.
 const LINES_BYTES_MAX: usize = 1024 * 1024;
 
+/// The log has the second line about a file that cannot be written after this time; each further pause is twice as long.
+const LOG_PAUSE_LEAST: Duration = Duration::from_secs(60);
+
+/// The longest of these pauses.
+const LOG_PAUSE_MAX: Duration = Duration::from_secs(3600);
+
 /// How long after an error the file is written anew (`snapshotErrorRecoveryInterval` in serf).
 const PAUSE_AFTER_ERROR: Duration = Duration::from_secs(30);
 
@@ -267,6 +349,7 @@ mod tests {
     use futures_lite::future::block_on;
 
     use super::*;
+    use crate::replace::is_in_use;
 
     /// A directory that is removed at the end.
     struct Scratch(PathBuf);
@@ -295,12 +378,12 @@ mod tests {
     }
 
     fn synced(writer: &SnapshotWriter) {
-        _ = block_on(writer.sync().recv());
+        _ = block_on(writer.sync());
     }
 
     fn ended(writer: &SnapshotWriter) {
         writer.close();
-        _ = block_on(writer.ended.recv());
+        _ = block_on(writer.ended());
     }
 
     fn alive(at: u16) -> Record {
@@ -379,9 +462,10 @@ mod tests {
         let writer = SnapshotWriter::start(opened).unwrap();
         writer.append(&alive(1));
         synced(&writer);
-        assert_eq!(writer.errors(), 1);
+        assert_eq!((writer.errors(), writer.is_failing()), (1, true));
         writer.append(&alive(2));
         ended(&writer);
+        assert!(!writer.is_failing(), "it was written whole");
         assert_eq!(Opened::read(&scratch.file(), AfterLeave::Forget).unwrap().snapshot.alive().count(), 2);
     }
 
@@ -389,6 +473,40 @@ mod tests {
     fn a_compacted_file_that_was_never_renamed_is_taken() {
         let scratch = Scratch::new("orphan");
         fs::write(beside(&scratch.file(), COMPACTED), "alive: a 10.0.0.1:1\n").unwrap();
+        assert_eq!(Opened::read(&scratch.file(), AfterLeave::Forget).unwrap().snapshot.alive().count(), 1);
+    }
+
+    #[test]
+    fn whoever_waits_for_a_file_that_cannot_be_written_is_told() {
+        let scratch = Scratch::new("told");
+        let mut opened = Opened::read(&scratch.file(), AfterLeave::Forget).unwrap();
+        opened.log.file = File::open(scratch.file()).unwrap();
+        let writer = SnapshotWriter::start(opened).unwrap();
+        writer.append(&alive(1));
+        // The directory is gone: it cannot be written anew either.
+        fs::remove_dir_all(&scratch.0).unwrap();
+        let NotWritten { path, why } = block_on(writer.sync()).unwrap_err();
+        assert!(path == scratch.file() && !why.is_empty());
+        writer.append(&alive(2));
+        writer.close();
+        assert_eq!(block_on(writer.ended()).unwrap_err().path, scratch.file());
+    }
+
+    #[test]
+    fn a_second_writer_is_refused_until_the_first_has_ended_also_after_the_file_was_replaced() {
+        let scratch = Scratch::new("twins");
+        let is_refused = || Opened::read(&scratch.file(), AfterLeave::Forget).is_err_and(|error| is_in_use(&error));
+        let writer = start(&scratch.file());
+        assert!(is_refused());
+        {
+            let mut state = lock(&writer.desk.state);
+            state.snapshot.apply(&alive(1));
+            state.whole_at = Some(Instant::now());
+        }
+        synced(&writer);
+        assert!(!fs::read(scratch.file()).unwrap().is_empty(), "it was replaced");
+        assert!(is_refused());
+        ended(&writer);
         assert_eq!(Opened::read(&scratch.file(), AfterLeave::Forget).unwrap().snapshot.alive().count(), 1);
     }
 }

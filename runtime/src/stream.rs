@@ -13,6 +13,7 @@ use serf_proto::{StreamId, StreamInput};
 
 use crate::desk::with_buffer;
 use crate::driver::Shared;
+use crate::error::system_words;
 use crate::net::{Net, Stream};
 use crate::signal::Signal;
 
@@ -34,6 +35,8 @@ pub(crate) struct Carrier<N: Net> {
     /// Raised together with the last order, for a task that is busy with an earlier one.
     closing: Arc<Signal>,
     is_inbound: bool,
+    /// How much was given it to write.
+    written_bytes: usize,
     /// Cancelled when the carrier is dropped.
     _task: N::Task,
 }
@@ -48,19 +51,25 @@ impl<N: Net> Carrier<N> {
         let (orders, todo) = async_channel::unbounded();
         let (closing, is_inbound) = (Arc::new(Signal::default()), start.is_inbound());
         let work = Work { shared: Arc::clone(shared), id, todo, closing: Arc::clone(&closing) };
+        let supervisor = Arc::clone(shared);
         let task = shared.net.spawn(async move {
             let _alive = alive;
-            work.run(start).await;
+            supervisor.supervise("stream", work.run(start)).await;
         });
-        Self { orders, closing, is_inbound, _task: task }
+        Self { orders, closing, is_inbound, written_bytes: 0, _task: task }
     }
 
     pub(crate) const fn is_inbound(&self) -> bool {
         self.is_inbound
     }
 
+    pub(crate) const fn written_bytes(&self) -> usize {
+        self.written_bytes
+    }
+
     /// Writes after everything before. The node writes one message a stream, so that the orders cannot pile up.
-    pub(crate) fn write(&self, bytes: Bytes) {
+    pub(crate) fn write(&mut self, bytes: Bytes) {
+        self.written_bytes += bytes.len();
         _ = self.orders.try_send(Order::Write(bytes));
     }
 
@@ -95,8 +104,9 @@ impl<N: Net> Work<N> {
                 Ok(())
             };
             if let Err(error) = or(self.carry(&stream), give_up).await {
+                let error = system_words(&error);
                 tracing::debug!(stream = self.id.number(), %error, "a stream failed");
-                self.tell(StreamInput::Failed);
+                self.tell_failed(&error);
             }
         }
         self.shared.stream_over(self.id);
@@ -120,9 +130,10 @@ impl<N: Net> Work<N> {
                 Some(stream)
             }
             Err(error) => {
-                tracing::debug!(%to, %error, "cannot open a stream");
+                let words = system_words(&error);
+                tracing::debug!(%to, error = words, "cannot open a stream");
                 self.shared.lock().dials.failed(to, error);
-                self.tell(StreamInput::Failed);
+                self.tell_failed(&words);
                 None
             }
         }
@@ -161,6 +172,14 @@ impl<N: Net> Work<N> {
             Err(error) if is_temporary(&error) => Ok(true),
             Err(error) => Err(error),
         })
+    }
+
+    /// The system's words go along, for the log.
+    fn tell_failed(&self, words: &str) {
+        self.shared.call(|engine, now, out| {
+            engine.node.stream_failing(words);
+            engine.node.handle_stream(now, self.id, StreamInput::Failed, out);
+        });
     }
 
     fn tell(&self, input: StreamInput<'_>) {

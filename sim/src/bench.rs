@@ -47,7 +47,7 @@ pub(crate) fn run() -> ExitCode {
 
 #[expect(clippy::cast_precision_loss, reason = "for people to read")]
 fn measure(phase: Phase, nodes: u32) -> Result<String, ConfigError> {
-    let config = Config::new(Options::lan())?;
+    let config = Config::new(Options::lan().hashicorp_pace())?;
     let latencies = (Duration::from_millis(1), Duration::from_millis(20));
     let model = LinkModel::new(latencies.0, latencies.1).expect("1 ms is above zero and below 20 ms");
     let memory_before = usage::memory_bytes();
@@ -59,6 +59,7 @@ fn measure(phase: Phase, nodes: u32) -> Result<String, ConfigError> {
         mixed_codecs: false,
         model: model.with_loss_ppm(100_000),
         has_checks: false,
+        has_hostile: false,
     });
     let scenario = Scenario {
         phases: vec![phase],

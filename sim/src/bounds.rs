@@ -76,6 +76,23 @@ impl Bounds {
         self.reconnects() + self.rejoin()
     }
 
+    /// Until none of so many members that do not exist is held for alive: the nodes probe all members in turn, as slowly as they can
+    /// where so many probes fail; then as for a crash in a cluster with all of them.
+    pub(crate) fn exorcism(nodes: u32, ghosts: u32, config: &Config) -> Duration {
+        if ghosts == 0 {
+            return Duration::ZERO;
+        }
+        let all = Self::new(nodes.saturating_add(ghosts), config);
+        let turns = ghosts.div_ceil(nodes.max(1)) + PROBES;
+        turns * config.awareness_max_multiplier * config.probe_interval + all.crash()
+    }
+
+    /// Until each two nodes have exchanged their states with each other, but for odds of e^-6 a pair. What a node believes at the greatest
+    /// incarnation, which nothing can be above, only the member itself can put right.
+    pub(crate) fn direct(&self, nodes: u32) -> Duration {
+        3 * nodes * (self.anti_entropy / 4)
+    }
+
     /// Until somebody has reached one of those that it gave up: each node tries one an interval, with a chance of failed to live.
     pub(crate) fn reconnects(&self) -> Duration {
         RECONNECTS * self.reconnect_interval

@@ -2,12 +2,14 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
+use bytes::Bytes;
 use serf_proto::{Instant, Node, Rng, Status};
 
 use crate::check::Witness;
 use crate::digest::Digest;
 use crate::disk::Disk;
 use crate::happening::{Happening, Key, What};
+use crate::hostile::Attacker;
 use crate::net::stream::Ends;
 use crate::world::{Inquiry, KeyChange};
 
@@ -42,12 +44,16 @@ pub(crate) struct Cell {
     pub(crate) joins_tried: u32,
     /// How many of the events that are listened for it has delivered.
     pub(crate) heard: u32,
+    /// The payloads of the events of [`Fault::Event`](crate::Fault::Event) that this life has delivered.
+    pub(crate) loads: BTreeSet<Bytes>,
     /// Whose answers to the phase's queries have come, while this is the asker.
     pub(crate) answered: BTreeSet<u32>,
     /// How it asks.
     pub(crate) inquiry: Inquiry,
     /// What it asks all to do to their keys.
     pub(crate) key_change: Option<KeyChange>,
+    /// The attacker, on the hostile host.
+    pub(crate) attacker: Option<Box<Attacker>>,
 }
 
 /// The way out of a host: its luck on the network, its traffic, and the count that orders what it causes.
@@ -61,6 +67,8 @@ pub(crate) struct Outlet {
     pub(crate) datagrams: u64,
     /// Their bytes, without the 28 bytes of IP and UDP headers.
     pub(crate) datagram_bytes: u64,
+    /// Of these, what went to addresses of no live member, while a datagram of the attacker's is handled.
+    pub(crate) stranger_bytes: Option<u64>,
     caused: u32,
 }
 
@@ -86,7 +94,14 @@ impl Cell {
             backlog: None,
             wake_at: Instant::MAX,
             digest: Digest::default(),
-            outlet: Outlet { luck, free_at: Instant::ZERO, datagrams: 0, datagram_bytes: 0, caused: 0 },
+            outlet: Outlet {
+                luck,
+                free_at: Instant::ZERO,
+                datagrams: 0,
+                datagram_bytes: 0,
+                stranger_bytes: None,
+                caused: 0,
+            },
             ends: Ends::default(),
             fallen: FallenMembers::default(),
             witness: Witness::default(),
@@ -95,9 +110,11 @@ impl Cell {
             contacts: Some(Vec::new()),
             joins_tried: 0,
             heard: 0,
+            loads: BTreeSet::new(),
             answered: BTreeSet::new(),
             inquiry: Inquiry::default(),
             key_change: None,
+            attacker: None,
         }
     }
 }
@@ -147,8 +164,6 @@ const SOCKET_BUFFER_BYTES: usize = 2 * 1024 * 1024;
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
-
     use super::*;
 
     #[test]

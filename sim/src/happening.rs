@@ -1,8 +1,11 @@
 //! What is pending in the simulated world, and the order in which it happens.
 
+use core::net::SocketAddr;
+
 use bytes::Bytes;
 use serf_proto::{Instant, QueryId};
 
+use crate::hostile::Attack;
 use crate::world::{Inquiry, KeyChange};
 
 /// The total order of everything that happens. It depends on who caused what and when, never on which thread ran first:
@@ -29,6 +32,8 @@ pub(crate) enum What {
     Wake,
     /// A datagram from the key's source arrives.
     Datagram(Bytes),
+    /// A datagram of the attacker arrives, which claims to come from this address.
+    Forged(Box<(SocketAddr, Bytes)>),
     /// A part of a virtual stream arrives.
     Segment(Segment),
     /// The simulator does something to the node.
@@ -70,6 +75,8 @@ pub(crate) enum Command {
     ChangeKeys(KeyChange),
     /// Announce another role.
     SetRole(u32),
+    /// Send what an attack consists of. Only for the hostile host.
+    Assault(Attack),
     /// Leave gracefully.
     Leave,
     /// The process dies; its host stays up and refuses connections.

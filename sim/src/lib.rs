@@ -9,7 +9,7 @@
 //! # The parts
 //!
 //! `queue` holds what is pending; `engine` runs it window by window; a `shard` is one thread's part of the nodes; `net`
-//! decides what becomes of packets; `phase` and `scenario` are what is done; `check` is what must hold; `report` is what
+//! decides what becomes of packets; `phase` and `scenario` are what is done; `check` is what must hold; `hostile` is a member gone mad; `report` is what
 //! is told.
 
 #![forbid(unsafe_code)]
@@ -23,12 +23,14 @@ mod cell;
 mod chaos;
 mod check;
 mod cli;
+mod content;
 mod digest;
 mod disk;
 mod engine;
 mod estimate;
 mod happening;
 mod histogram;
+mod hostile;
 mod net;
 mod observe;
 mod phase;
@@ -46,10 +48,11 @@ mod truth;
 mod usage;
 mod world;
 
-pub use chaos::{ChaosOptions, ChaosReport, chaos};
+pub use chaos::{ChaosOptions, ChaosReport, HostileReport, chaos};
 pub use check::{Finding, Violation};
 pub use cli::main;
 pub use engine::Beat;
+pub use hostile::{Attack, Hostility};
 pub use net::{Effect, LinkModel, LinkModelError, NodeSet, Rule};
 pub use phase::{Figures, Phase, PhaseSettings};
 pub use recorder::Recording;

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use serf_proto::{Event, KeyReport, MemberEvent, MemberEventKind, QueryReport};
+use serf_proto::{Event, KeyReport, MemberEvent, MemberEventKind, NameVerdict, QueryReport};
 
 use crate::addressing::{node_at, node_of};
 use crate::cell::Cell;
@@ -10,6 +10,7 @@ use crate::check::{Finding, Moment, Violation};
 use crate::happening::{Command, What};
 use crate::route::Scene;
 use crate::truth::{Aim, status_after};
+use crate::world::LOAD;
 
 /// What the shard has to do after an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,7 +24,9 @@ impl Scene<'_> {
     /// Takes note of one event.
     pub(crate) fn observe(&mut self, cell: &mut Cell, event: &Event) -> Next {
         let about = match event {
-            Event::Member(event) => node_at(event.member.addr(), self.shared.nodes),
+            // A hostile member may claim a node's address under another name, and the reverse.
+            Event::Member(event) => node_at(event.member.addr(), self.shared.nodes)
+                .filter(|node| node_of(event.member.name()) == Some(*node)),
             _ => None,
         };
         if self.shared.checks.is_some()
@@ -33,12 +36,15 @@ impl Scene<'_> {
             let finding = cell.witness.event(node, self.shared, moment, event, about);
             self.report(finding);
         }
+        let is_hostile = self.shared.hostile() == Some(self.host);
         match event {
+            Event::Member(_) | Event::Suspected { .. } if is_hostile => {}
             Event::Member(event) => {
                 if let Some(member) = about {
                     self.observe_member(cell, event, member);
                 }
             }
+            Event::User(event) if &*event.name == LOAD => _ = cell.loads.insert(event.payload.clone()),
             Event::User(event) if self.shared.listened_for.as_deref() == Some(&*event.name) => {
                 cell.heard += 1;
                 if matches!(self.shared.goal.aim, Aim::Events { count } if cell.heard <= count) {
@@ -79,6 +85,10 @@ impl Scene<'_> {
             }
             Event::QueryEnded(report) => self.ask_the_silent(cell, report),
             Event::Keys(report) => self.note_keys(cell, report),
+            Event::NameVote(vote) if vote.verdict == NameVerdict::Lost && self.shared.names_kept => {
+                let (for_us, against) = (vote.for_us, vote.against);
+                self.report(Some(Finding::VotedOut { for_us, against }));
+            }
             Event::LeftCluster(_) => return Next::End,
             _ => {}
         }

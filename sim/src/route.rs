@@ -4,7 +4,7 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 use bytes::Bytes;
-use serf_proto::{Instant, StreamId};
+use serf_proto::{Instant, Node, StreamId};
 
 use crate::addressing::node_at;
 use crate::cell::Cell;
@@ -31,25 +31,39 @@ impl Scene<'_> {
         let outlet = &mut cell.outlet;
         outlet.datagrams += 1;
         outlet.datagram_bytes += bytes.len() as u64;
-        let Some(target) = node_at(to, self.shared.nodes) else {
-            self.tally.drop_datagram(NetDrop::NoHost);
-            return;
-        };
-        match self.shared.network.judge(&mut outlet.luck, self.at, self.host, target) {
+        if let Some(said) = &mut outlet.stranger_bytes
+            && !cell.node.as_ref().is_some_and(|node| is_member(node, to))
+        {
+            *said += bytes.len() as u64;
+        }
+        match node_at(to, self.shared.hosts) {
+            Some(target) => self.dispatch(cell, target, || What::Datagram(bytes.clone())),
+            None => self.tally.drop_datagram(NetDrop::NoHost),
+        }
+    }
+
+    /// Sends a datagram of the attacker's that claims to come from `from`.
+    pub(crate) fn send_forged(&mut self, cell: &mut Cell, from: SocketAddr, target: u32, bytes: &Bytes) {
+        self.dispatch(cell, target, || What::Forged(Box::new((from, bytes.clone()))));
+    }
+
+    /// Lets the network decide what becomes of a datagram.
+    fn dispatch(&mut self, cell: &mut Cell, target: u32, what: impl Fn() -> What) {
+        match self.shared.network.judge(&mut cell.outlet.luck, self.at, self.host, target) {
             Fate::Lost => self.tally.drop_datagram(NetDrop::Loss),
             Fate::Cut => self.tally.drop_datagram(NetDrop::Cut),
             Fate::Arrives { after, copy_after } => {
                 if let Some(copy_after) = copy_after {
-                    self.schedule(cell, target, self.at + copy_after, What::Datagram(bytes.clone()));
+                    self.schedule(cell, target, self.at + copy_after, what());
                 }
-                self.schedule(cell, target, self.at + after, What::Datagram(bytes));
+                self.schedule(cell, target, self.at + after, what());
             }
         }
     }
 
     /// Asks for a connection.
     pub(crate) fn connect(&mut self, cell: &mut Cell, stream: StreamId, to: SocketAddr) {
-        let Some(target) = node_at(to, self.shared.nodes) else {
+        let Some(target) = node_at(to, self.shared.hosts) else {
             let port = cell.ends.open(stream, self.host, None).port;
             let round_trip = 2 * self.shared.network.model.draw_latency(&mut cell.outlet.luck);
             self.schedule(cell, self.host, self.at + round_trip, What::Segment(Segment::Reset { port }));
@@ -141,10 +155,15 @@ impl Scene<'_> {
         self.schedule(cell, self.host, self.at + after, what);
     }
 
-    fn schedule(&mut self, cell: &mut Cell, target: u32, at: Instant, what: What) {
+    pub(crate) fn schedule(&mut self, cell: &mut Cell, target: u32, at: Instant, what: What) {
         let key = cell.outlet.key(self.host, at);
         self.post.send(Happening { key, target, what });
     }
+}
+
+/// Whether a member that the node knows, in whatever status, listens at this address.
+fn is_member(node: &Node, addr: SocketAddr) -> bool {
+    node.members().any(|member| member.addr() == addr)
 }
 
 /// What one write to a socket takes at the most.

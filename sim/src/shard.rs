@@ -1,5 +1,6 @@
 //! A part of the nodes, run by one thread: takes what is due, calls nodes, routes what they want.
 
+use core::net::SocketAddr;
 use core::time::Duration;
 use std::collections::BTreeMap;
 
@@ -11,6 +12,7 @@ use crate::cell::{Backlog, Cell, FallenMembers};
 use crate::check::Witness;
 use crate::digest::Digest;
 use crate::happening::{Birth, Command, Happening, Key, Segment, What};
+use crate::hostile::Sight;
 use crate::observe::Next;
 use crate::post::Post;
 use crate::recorder::Recorder;
@@ -36,7 +38,7 @@ pub(crate) struct Shard {
 
 impl Shard {
     pub(crate) fn new(index: u32, shared: &Shared) -> Self {
-        let numbers = (index..shared.nodes).step_by(shared.shards as usize);
+        let numbers = (index..shared.hosts).step_by(shared.shards as usize);
         Self {
             index,
             cells: numbers.map(|node| Cell::new(shared.link_luck(node))).collect(),
@@ -99,7 +101,8 @@ impl Shard {
         }
         match happening.what {
             What::Wake => self.wake(shared, local, target, key.at),
-            What::Datagram(bytes) => self.deliver(shared, local, target, key, &bytes),
+            What::Datagram(bytes) => self.deliver(shared, local, target, key, addr_of(key.source), &bytes),
+            What::Forged(forged) => self.suffer(shared, local, target, key, &forged),
             What::Segment(segment) => self.segment(shared, local, target, key, segment),
             What::Command(command) => self.obey(shared, local, target, key.at, *command),
         }
@@ -121,7 +124,8 @@ impl Shard {
             node.handle_timeout(at, &mut self.out);
             debug_assert!(node.poll_timeout().is_none_or(|due| due > at), "all that was due has been handled");
             if let Some(bounds) = shared.checks {
-                let finding = bounds.check(node.queue_depths());
+                let known = if shared.hostile().is_some() { node.member_counts().known } else { 0 };
+                let finding = bounds.check(node.queue_depths(), known);
                 scene(shared, &mut self.post, &mut self.tally, host, at).report(finding);
             }
             self.settle(shared, local, host, at);
@@ -130,9 +134,12 @@ impl Shard {
         }
     }
 
-    fn deliver(&mut self, shared: &Shared, local: usize, host: u32, key: Key, bytes: &Bytes) {
+    fn deliver(&mut self, shared: &Shared, local: usize, host: u32, key: Key, from: SocketAddr, bytes: &Bytes) {
         let Key { at, source, .. } = key;
         let cell = &mut self.cells[local];
+        if let Some(attacker) = &mut cell.attacker {
+            attacker.hear(bytes);
+        }
         let Some(node) = &mut cell.node else {
             self.tally.drop_datagram(NetDrop::Down);
             return;
@@ -141,11 +148,22 @@ impl Shard {
         cell.digest.fold(KIND_DATAGRAM | u64::from(source));
         cell.digest.fold_bytes(bytes);
         if let Some(recorder) = watching(&mut self.recorder, host) {
-            recorder.input(at, Input::Datagram { from: addr_of(source), bytes: bytes.to_vec() });
+            recorder.input(at, Input::Datagram { from, bytes: bytes.to_vec() });
         }
-        node.handle_datagram(at, addr_of(source), bytes, &mut self.out);
+        node.handle_datagram(at, from, bytes, &mut self.out);
         self.tally.delivered += 1;
         self.settle(shared, local, host, at);
+    }
+
+    /// Delivers a datagram of the attacker's and weighs what the node sends at once because of it.
+    fn suffer(&mut self, shared: &Shared, local: usize, host: u32, key: Key, forged: &(SocketAddr, Bytes)) {
+        let (from, bytes) = forged;
+        let before = self.cells[local].outlet.datagram_bytes;
+        self.cells[local].outlet.stranger_bytes = Some(0);
+        self.deliver(shared, local, host, key, *from, bytes);
+        let outlet = &mut self.cells[local].outlet;
+        let to_strangers = outlet.stranger_bytes.take().unwrap_or_default();
+        self.tally.hostile.count(bytes.len() as u64, outlet.datagram_bytes - before, to_strangers);
     }
 
     fn segment(&mut self, shared: &Shared, local: usize, host: u32, key: Key, segment: Segment) {
@@ -156,6 +174,9 @@ impl Shard {
                 let cell = &mut self.cells[local];
                 let Some(end) = cell.ends.by_port(port) else {
                     let mut scene = scene(shared, &mut self.post, &mut self.tally, host, at);
+                    if scene.shoot_on(cell, port, peer_port) {
+                        return;
+                    }
                     scene.send_segment(cell, source, Segment::Reset { port: peer_port });
                     return;
                 };
@@ -207,7 +228,7 @@ impl Shard {
             if let Some(recorder) = watching(&mut self.recorder, host) {
                 recorder.input(at, Input::Accept { from });
             }
-            accepted = node.accept(at, from, &mut self.out);
+            accepted = Some(node.accept(at, from, &mut self.out));
         }
         let mut scene = scene(shared, &mut self.post, &mut self.tally, host, at);
         let Some(stream) = accepted else {
@@ -260,7 +281,13 @@ impl Shard {
                 self.feed(shared, local, host, at, query);
             }
             Command::Respond { to, bytes } => {
-                self.feed(shared, local, host, at, Input::Respond { to, payload: vec![b'x'; bytes as usize] });
+                self.feed(
+                    shared,
+                    local,
+                    host,
+                    at,
+                    Input::Respond { to, payload: vec![b'x'; bytes.min(ANSWER_BYTES_MAX) as usize] },
+                );
             }
             Command::Rejoin => self.rejoin(shared, local, host, at),
             Command::ChangeKeys(change) => {
@@ -273,6 +300,12 @@ impl Shard {
                 self.feed(shared, local, host, at, Input::SetTags(tags));
             }
             Command::Leave => self.feed(shared, local, host, at, Input::Leave),
+            Command::Assault(attack) => {
+                let Some(mut attacker) = cell.attacker.take() else { return };
+                let shots = attacker.strike(Sight { shared, host, node: cell.node.as_ref() }, attack);
+                cell.attacker = Some(attacker);
+                scene(shared, &mut self.post, &mut self.tally, host, at).shoot(cell, shots);
+            }
         }
     }
 
@@ -343,6 +376,7 @@ impl Shard {
         }
         (cell.wake_at, cell.backlog) = (Instant::MAX, None);
         cell.fallen = FallenMembers::default();
+        cell.loads.clear();
         cell.witness.end_life();
         let mut scene = scene(shared, &mut self.post, &mut self.tally, host, at);
         for end in cell.ends.close_all() {
@@ -463,6 +497,9 @@ fn fold_input(digest: &mut Digest, input: &Input) {
     digest.fold(KIND_OTHER | kind);
     digest.fold(stream);
 }
+
+/// Who asks says how long the answer should be, and may be hostile. No longer answer fits into a packet.
+const ANSWER_BYTES_MAX: u32 = 64 * 1024;
 
 /// Events whose nodes' memory is fetched together.
 const TOUCHED_AHEAD: usize = 8;

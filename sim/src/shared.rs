@@ -17,12 +17,17 @@ use crate::truth::{Goal, Truth};
 /// What all shards read.
 #[derive(Debug)]
 pub(crate) struct Shared {
+    /// Honest nodes: what is asked of nodes is asked of these.
     pub(crate) nodes: u32,
+    /// All hosts: the nodes, and the hostile one behind them if there is one.
+    pub(crate) hosts: u32,
     pub(crate) shards: u32,
     pub(crate) settings: Settings,
     pub(crate) network: Network,
     pub(crate) truth: Truth,
     pub(crate) goal: Goal,
+    /// Whether no node may lose its name: none is ever out of reach, where an attacker could take it over.
+    pub(crate) names_kept: bool,
     /// The name of the user events that are counted.
     pub(crate) listened_for: Option<Box<str>>,
     /// Whom nodes join through that were given nobody.
@@ -87,26 +92,30 @@ impl Shared {
         settings: Settings,
         model: LinkModel,
         has_checks: bool,
+        has_hostile: bool,
     ) -> Self {
+        let hosts = nodes + u32::from(has_hostile);
         let tags: Tags = [("role", "web")].into_iter().collect();
         let identity = |node| {
             let made = Identity::new(&name_of(node), addr_of(node), &tags);
             let made = made.expect("short names, real addresses and small tags are fine");
             made.with_versions(settings.of(node).codec.versions())
         };
-        let identities: Vec<Identity> = (0..nodes).map(identity).collect();
+        let identities: Vec<Identity> = (0..hosts).map(identity).collect();
         let directory = Directory::new(identities.iter().cloned());
         let seed = Seed::from_u64(seed);
         let everybody = if settings.of(0).snapshot { 0..nodes } else { 0..0 };
         let alive = |node| Record::Alive { name: name_of(node).as_str().into(), addr: addr_of(node) };
         Self {
             nodes,
+            hosts,
             shards,
             checks: has_checks.then(|| QueueBounds::new(nodes, settings.of(0))),
             settings,
-            network: Network::new(model, nodes, &seed.child(CHILD_PLACES)),
+            network: Network::new(model, hosts, &seed.child(CHILD_PLACES)),
             truth: Truth::new(nodes),
             goal: Goal::none(Instant::ZERO),
+            names_kept: false,
             listened_for: None,
             converged_disk: Disk::of(everybody.map(alive)),
             contacts: Contacts::Earlier,
@@ -124,6 +133,16 @@ impl Shared {
     /// The shard of a node.
     pub(crate) const fn shard(&self, node: u32) -> usize {
         (node % self.shards) as usize
+    }
+
+    /// The host of the attacker, if there is one.
+    pub(crate) fn hostile(&self) -> Option<u32> {
+        (self.hosts > self.nodes).then_some(self.nodes)
+    }
+
+    /// What the attacker draws from.
+    pub(crate) fn hostile_seed(&self) -> Seed {
+        self.seed.child(CHILD_HOSTILE)
     }
 
     /// What everything about the plan of a run is drawn from.
@@ -196,6 +215,7 @@ const CHILD_LINKS: u64 = 1;
 const CHILD_NODES: u64 = 2;
 const CHILD_JOINS: u64 = 3;
 const CHILD_PLACES: u64 = 4;
+const CHILD_HOSTILE: u64 = 5;
 
 #[cfg(test)]
 mod tests {

@@ -65,6 +65,42 @@ impl Blame {
     }
 }
 
+/// What nodes send at once because of the attacker's datagrams.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Echo {
+    /// How many datagrams of the attacker's nodes handled.
+    pub(crate) datagrams: u64,
+    /// Their bytes.
+    pub(crate) bytes_in: u64,
+    /// How many bytes nodes sent within the same calls.
+    pub(crate) bytes_out: u64,
+    /// The datagram that was answered with the most bytes a byte to addresses of no member: its bytes, and the answers'.
+    pub(crate) worst: (u64, u64),
+}
+
+impl Echo {
+    pub(crate) fn count(&mut self, bytes_in: u64, bytes_out: u64, to_strangers: u64) {
+        self.datagrams += 1;
+        self.bytes_in += bytes_in;
+        self.bytes_out += bytes_out;
+        self.note((bytes_in, to_strangers));
+    }
+
+    pub(crate) fn merge(&mut self, other: &Self) {
+        self.datagrams += other.datagrams;
+        self.bytes_in += other.bytes_in;
+        self.bytes_out += other.bytes_out;
+        self.note(other.worst);
+    }
+
+    /// Compares without division, so that every platform says the same.
+    fn note(&mut self, (bytes_in, bytes_out): (u64, u64)) {
+        if bytes_out * self.worst.0.max(1) > self.worst.1 * bytes_in.max(1) {
+            self.worst = (bytes_in, bytes_out);
+        }
+    }
+}
+
 /// What a shard counts.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tally {
@@ -96,6 +132,8 @@ pub(crate) struct Tally {
     pub(crate) stream_bytes: u64,
     /// Datagrams and stream parts that did not arrive, by [`NetDrop`].
     pub(crate) drops: [u64; NetDrop::ALL.len()],
+    /// What the attacker's datagrams made nodes send.
+    pub(crate) hostile: Echo,
     /// Rules that were broken, the first few of them.
     pub(crate) violations: Vec<Violation>,
     /// How many rules were broken.
@@ -143,6 +181,7 @@ impl Tally {
         for (mine, theirs) in self.drops.iter_mut().zip(other.drops) {
             *mine += theirs;
         }
+        self.hostile.merge(&other.hostile);
         self.violation_count += other.violation_count;
         self.violations.extend_from_slice(&other.violations);
         self.violations.sort_by_key(|violation| (violation.at, violation.node));

@@ -26,6 +26,8 @@ pub(crate) struct Truth {
     standings: Vec<Standing>,
     /// Who ever was told to leave: old news of it may come late.
     ever_left: Vec<bool>,
+    /// Who ever was not up since its start. A stalled process is up, too: it only is late.
+    ever_down: Vec<bool>,
     /// Whom the current phase is about.
     subjects: Vec<bool>,
     /// Whether a partition keeps the subjects from all others.
@@ -38,6 +40,7 @@ impl Truth {
         Self {
             standings: vec![Standing::Unborn; nodes],
             ever_left: vec![false; nodes],
+            ever_down: vec![false; nodes],
             subjects: vec![false; nodes],
             is_split: false,
         }
@@ -47,6 +50,9 @@ impl Truth {
         self.standings[node as usize] = standing;
         if standing == Standing::Leaving {
             self.ever_left[node as usize] = true;
+        }
+        if !matches!(standing, Standing::Up | Standing::Paused) {
+            self.ever_down[node as usize] = true;
         }
     }
 
@@ -63,8 +69,9 @@ impl Truth {
         self.is_split = is_split;
     }
 
+    /// How a node really is. Of the hostile host, which is none of the nodes, nothing is asked: as if it never started.
     pub(crate) fn standing(&self, node: u32) -> Standing {
-        self.standings[node as usize]
+        self.standings.get(node as usize).copied().unwrap_or(Standing::Unborn)
     }
 
     pub(crate) fn is_up(&self, node: u32) -> bool {
@@ -75,8 +82,13 @@ impl Truth {
         self.ever_left[node as usize]
     }
 
+    /// The nodes that are up and always were.
+    pub(crate) fn stayed(&self) -> impl Iterator<Item = u32> + '_ {
+        self.all(Standing::Up).filter(|node| !self.ever_down[*node as usize])
+    }
+
     pub(crate) fn is_subject(&self, node: u32) -> bool {
-        self.subjects[node as usize]
+        self.subjects.get(node as usize).is_some_and(|is_subject| *is_subject)
     }
 
     /// Whether it is wrong to hold `member` for failed: it runs, and no partition keeps `observer` from it.

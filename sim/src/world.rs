@@ -1,15 +1,19 @@
 //! The simulated world, as its owner sees it: time passes, nodes are commanded, faults strike.
 
 use core::time::Duration;
+use std::collections::BTreeSet;
 
+use bytes::Bytes;
 use serf_proto::{Config, DropReason, Instant, KeyOperation, MessageKind, Node, Outbox, Output, Rng, Sent, Status};
 
-use crate::addressing::name_of;
+use crate::addressing::{addr_of, name_of};
 use crate::cell::Cell;
 use crate::check::{Finding, Violation, disagreement};
+use crate::content;
 use crate::digest::Digest;
 use crate::engine::{self, Beat, Stop};
 use crate::happening::{Birth, Command};
+use crate::hostile::{Attack, Attacker, Ending, Shot, Sight};
 use crate::net::{Effect, LinkModel, NodeSet, Rule};
 use crate::recorder::{Recorder, Recording};
 use crate::shard::Shard;
@@ -34,6 +38,8 @@ pub struct WorldOptions {
     pub model: LinkModel,
     /// Whether the checkers watch.
     pub has_checks: bool,
+    /// Whether there is one more host behind the last node, from which [`Fault::Assault`] comes.
+    pub has_hostile: bool,
 }
 
 /// A number of hosts with a node each, and the network between them.
@@ -95,6 +101,8 @@ pub enum Fault {
     Rule(Rule),
     /// All rules of the network end.
     Heal,
+    /// The hostile host attacks. Without one, nothing.
+    Assault(Attack),
 }
 
 impl Fault {
@@ -114,6 +122,7 @@ impl Fault {
             Self::Rule(Rule { effect: Effect::Loss { .. }, .. }) => "bursts of loss",
             Self::Rule(Rule { effect: Effect::Delay(_), .. }) => "delays",
             Self::Heal => "ends of all rules",
+            Self::Assault(_) => "assaults",
         }
     }
 }
@@ -121,9 +130,10 @@ impl Fault {
 impl World {
     /// A world in which no node has started yet.
     pub fn new(options: WorldOptions) -> Self {
-        let WorldOptions { nodes, seed, threads, config, mixed_codecs, model, has_checks } = options;
+        let WorldOptions { nodes, seed, threads, config, mixed_codecs, model, has_checks, has_hostile } = options;
         let shards = threads.clamp(1, nodes.max(1));
-        let shared = Shared::new(nodes.max(1), shards, seed, Settings::new(config, mixed_codecs), model, has_checks);
+        let settings = Settings::new(config, mixed_codecs);
+        let shared = Shared::new(nodes.max(1), shards, seed, settings, model, has_checks, has_hostile);
         Self {
             shards: (0..shards).map(|index| Shard::new(index, &shared)).collect(),
             luck: shared.plan_luck(),
@@ -137,7 +147,11 @@ impl World {
     /// Starts all nodes: node 0 now, the others spread evenly over `spread`, each joining through up to three
     /// that started earlier.
     pub fn start_cold(&mut self, spread: Duration) {
-        let nodes = self.shared.nodes;
+        self.start_first(self.shared.nodes, spread);
+    }
+
+    /// Starts the first `nodes` nodes as [`World::start_cold`] does. The others are unknown to all until they start.
+    pub fn start_first(&mut self, nodes: u32, spread: Duration) {
         for node in 0..nodes {
             let offset = spread.as_nanos() * u128::from(node) / u128::from(nodes);
             let at = self.now + Duration::from_nanos(u64::try_from(offset).unwrap_or(u64::MAX));
@@ -203,6 +217,11 @@ impl World {
             }
             Fault::Rule(rule) => self.shared.network.rules.push(rule),
             Fault::Heal => self.shared.network.rules.clear(),
+            Fault::Assault(attack) => {
+                if let Some(host) = self.shared.hostile() {
+                    self.command(host, Command::Assault(attack));
+                }
+            }
         }
     }
 
@@ -256,7 +275,7 @@ impl World {
 
     /// A hash of everything that went into every node so far. Equal seeds give equal hashes for every number of threads.
     pub fn trace_hash(&self) -> u64 {
-        (0..self.shared.nodes).fold(0, |sum, node| {
+        (0..self.shared.hosts).fold(0, |sum, node| {
             let cell = self.cell(node);
             let mut digest = Digest::default();
             digest.fold(u64::from(node) + 1);
@@ -323,12 +342,107 @@ impl World {
             let sees_others = |observer: &u32| {
                 self.node(*observer).and_then(|node| node.member(&name)).is_some_and(|seen| seen.peer().meta() != tags)
             };
+            let moved = |observer: &u32| {
+                let seen = self.node(*observer).and_then(|node| node.member(&name))?.addr();
+                (seen != addr_of(member)).then_some((*observer, seen))
+            };
+            wrong.extend(observers().filter_map(|observer| moved(&observer)).map(|(node, seen)| Violation {
+                at: self.now,
+                node,
+                finding: Finding::AddressDisagrees { member, seen },
+            }));
             let finding = Finding::TagsDisagree { member };
             let at = self.now;
             wrong.extend(observers().filter(sees_others).map(|node| Violation { at, node, finding: finding.clone() }));
         }
         wrong.truncate(limit);
         wrong
+    }
+
+    /// How much a node remembers, in bytes: the length of all that it consists of, written as text. Every name, payload and list
+    /// shows in it with at least a byte for each of its own, so that nothing that peers can grow stays unseen, and unlike what an
+    /// allocator says it is the same in every run and on every platform. Spare room in tables and lists does not show. Zero when
+    /// the process is down.
+    pub fn content_bytes(&self, node: u32) -> usize {
+        self.node(node).map_or(0, content::bytes)
+    }
+
+    // What chaos uses.
+
+    /// How many members a node knows, and how many bytes a push/pull takes at the least to tell them.
+    pub(crate) fn members_weight(&self, node: u32) -> (usize, usize) {
+        let Some(node) = self.node(node) else { return (0, 0) };
+        let told = |member: serf_proto::Member| member.name().len() + member.peer().meta().len() + STATE_BYTES;
+        node.members().fold((0, 0), |(known, sum), member| (known + 1, sum + told(member)))
+    }
+
+    /// Starts the process of the hostile host, which joins the cluster if it `joins`, and attacks the first `victims` nodes
+    /// when it is told to.
+    pub(crate) fn start_hostile(&mut self, victims: u32, joins: bool) {
+        let Some(host) = self.shared.hostile() else { return };
+        let attacker = Box::new(Attacker::new(&self.shared, victims));
+        let shard = &mut self.shards[self.shared.shard(host)];
+        shard.cells[self.shared.local(host)].attacker = Some(attacker);
+        self.command(host, Command::Start(Birth::Blank));
+        if joins {
+            self.command(host, Command::Join { contacts: vec![0] });
+        }
+    }
+
+    /// From now on it is wrong when a node is told to give up its name.
+    pub(crate) const fn expect_names_kept(&mut self) {
+        self.shared.names_kept = true;
+    }
+
+    /// How many members the attacker has invented.
+    pub(crate) fn ghosts(&self) -> u32 {
+        let attacker = self.shared.hostile().and_then(|host| self.cell(host).attacker.as_ref());
+        attacker.map_or(0, |attacker| attacker.ghosts_invented())
+    }
+
+    /// What the hostile host would send in one round of an attack.
+    pub(crate) fn compose(&mut self, attack: Attack) -> Vec<Shot> {
+        let Some(host) = self.shared.hostile() else { return Vec::new() };
+        let cell = &mut self.shards[self.shared.shard(host)].cells[self.shared.local(host)];
+        let Some(mut attacker) = cell.attacker.take() else { return Vec::new() };
+        let shots = attacker.strike(Sight { shared: &self.shared, host, node: cell.node.as_ref() }, attack);
+        cell.attacker = Some(attacker);
+        shots
+    }
+
+    /// The node of a host, to give it inputs without the network. What it wants done must be done by the caller.
+    pub(crate) fn node_mut(&mut self, node: u32) -> Option<&mut Node> {
+        self.shards[self.shared.shard(node)].cells[self.shared.local(node)].node.as_mut()
+    }
+
+    /// Ends what the hostile host does as a member.
+    pub(crate) fn end_hostile(&mut self, ending: Ending) {
+        let Some(host) = self.shared.hostile() else { return };
+        match ending {
+            Ending::Stays => {}
+            Ending::Leaves => self.command(host, Command::Leave),
+            Ending::Crashes => self.command(host, Command::Crash),
+        }
+    }
+
+    /// Lets a node join through the nodes that it is to join through.
+    pub(crate) fn join(&mut self, node: u32) {
+        self.command(node, Command::Join { contacts: Vec::new() });
+    }
+
+    /// From now on nodes without contacts of their own join through those that are up.
+    pub(crate) fn join_through_all(&mut self) {
+        self.shared.contacts = Contacts::These(self.shared.truth.all(Standing::Up).collect());
+    }
+
+    /// Every node that stayed and missed events of [`Fault::Event`] that another such node delivered.
+    pub(crate) fn missed_events(&self) -> Vec<Violation> {
+        let heard = |node: u32| &self.cell(node).loads;
+        let all: BTreeSet<&Bytes> = self.shared.truth.stayed().flat_map(heard).collect();
+        let missed = |node: u32| all.len() - heard(node).len();
+        let stayed = self.shared.truth.stayed().filter(|node| missed(*node) > 0);
+        let finding = |node| Finding::EventsMissed { events: missed(node) };
+        stayed.map(|node| Violation { at: self.now, node, finding: finding(node) }).collect()
     }
 
     // What phases use.
@@ -625,5 +739,8 @@ impl World {
     }
 }
 
+/// A member in a push/pull besides its name and its metadata: keys, address, incarnation, versions.
+const STATE_BYTES: usize = 80;
+
 /// The name of the events of [`Fault::Event`].
-const LOAD: &str = "load";
+pub(crate) const LOAD: &str = "load";

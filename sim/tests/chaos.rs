@@ -3,12 +3,23 @@
 use core::time::Duration;
 
 use serf_proto::{Config, Options};
-use sim::{ChaosOptions, ChaosReport, Fault, chaos};
+use sim::{ChaosOptions, ChaosReport, Fault, Hostility, chaos};
 
 fn run(seed: u64) -> ChaosReport {
-    let config = Config::new(Options::lan()).expect("the profile is valid");
+    let config = Config::new(Options::lan().hashicorp_pace()).expect("the profile is valid");
     let faults_time = Duration::from_secs(120);
-    chaos(seed, &ChaosOptions { nodes_min: 4, nodes_max: 40, faults_time, config, trace: None })
+    chaos(
+        seed,
+        &ChaosOptions {
+            nodes_min: 4,
+            nodes_max: 40,
+            threads: 1,
+            faults_time,
+            config,
+            hostility: Hostility::Never,
+            trace: None,
+        },
+    )
 }
 
 fn survives(seed: u64) -> ChaosReport {

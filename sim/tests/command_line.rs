@@ -31,6 +31,8 @@ fn nonsense_is_refused_in_one_line_and_with_code_2() {
         &["--flap-count", "0"],
         &["chaos", "--nodes", "1..4"],
         &["chaos", "--seeds", "0"],
+        &["chaos", "--hostile", "kind"],
+        &["strikes", "--rounds", "0"],
     ] {
         let Output { status, stdout, stderr } = sim(options);
         let stderr = String::from_utf8_lossy(&stderr);

@@ -15,7 +15,8 @@ const LOSS_PPM: u32 = 100_000;
 fn world_options(phase: Phase, nodes: u32, seed: u64, threads: u32) -> WorldOptions {
     let encrypt_keys = (phase == Phase::Rotate).then(old_key).into_iter().collect();
     let snapshot = matches!(phase, Phase::Restart | Phase::Flap);
-    let config = Config::new(Options { encrypt_keys, snapshot, ..Options::lan() }).expect("the settings go together");
+    let config = Config::new(Options { encrypt_keys, snapshot, ..Options::lan().hashicorp_pace() })
+        .expect("the settings go together");
     let side = if phase == Phase::Rtt { Duration::from_millis(50) } else { Duration::ZERO };
     WorldOptions { config, ..options(nodes, seed, threads, model().with_loss_ppm(LOSS_PPM).with_square_side(side)) }
 }
@@ -114,7 +115,11 @@ fn slow_nodes_make_healthy_ones_look_failed_without_lifeguard_and_hardly_with_it
     let harmed = |has_lifeguard: bool| {
         let mut options = world_options(Phase::Slow, 60, 1, 2);
         if !has_lifeguard {
-            let plain = Options { awareness_max_multiplier: 1, suspicion_max_timeout_mult: 1, ..Options::lan() };
+            let plain = Options {
+                awareness_max_multiplier: 1,
+                suspicion_max_timeout_mult: 1,
+                ..Options::lan().hashicorp_pace()
+            };
             options.config = Config::new(plain).expect("the settings go together");
         }
         let settings = PhaseSettings { slow_ppm: 200_000, ..PhaseSettings::default() };

@@ -110,12 +110,12 @@ fn with_loss_the_silent_are_asked_again_until_all_have_answered_and_relays_make_
 fn every_codec_and_every_layer_carries_a_cluster_through_every_phase() {
     use serf_proto::envelope::Key;
     use serf_proto::{CodecChoice, Config, Options};
-    let plain = Options::lan();
+    let plain = Options::lan().hashicorp_pace();
     let sealed = Options {
         encrypt_keys: [Key::new(&[7; 16]).unwrap()].into(),
         compression: true,
         label: "dc1".into(),
-        ..Options::lan()
+        ..Options::lan().hashicorp_pace()
     };
     for layers in [plain, sealed] {
         for (codec, mixed_codecs) in [

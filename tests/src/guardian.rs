@@ -48,7 +48,7 @@ pub async fn run<N: Net>(
         stopped.await?;
     }
     serf.leave().await?;
-    serf.shutdown().await;
+    serf.shutdown().await?;
     Ok(())
 }
 

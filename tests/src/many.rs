@@ -200,7 +200,7 @@ impl<N: Net> Cluster<N> {
             println!("{failures} failures were seen though nobody failed");
         }
         for node in &self.nodes {
-            node.shutdown().await;
+            node.shutdown().await?;
         }
         Ok(())
     }

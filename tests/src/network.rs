@@ -79,7 +79,7 @@ impl Network {
             return Err(format!("{handle} runs already"));
         }
         let identity = Identity::new(name, address(handle), &Tags::default()).map_err(|error| error.to_string())?;
-        let options = Options { encrypt_keys: key.into_iter().collect(), ..Options::lan() };
+        let options = Options { encrypt_keys: key.into_iter().collect(), ..Options::lan().hashicorp_pace() };
         let config = Config::new(options).map_err(|error| error.to_string())?;
         self.started += 1;
         let seed = Seed::from_u64(SEED).child(self.started);
@@ -247,7 +247,7 @@ impl Network {
 
     fn accept(&mut self, to: char, from: char, theirs: StreamId) {
         let mut ours = None;
-        self.give(to, |node, now, out| ours = node.accept(now, address(from), out));
+        self.give(to, |node, now, out| ours = Some(node.accept(now, address(from), out)));
         match ours {
             Some(ours) => {
                 self.ends.insert((to, ours), (from, theirs));

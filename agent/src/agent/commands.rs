@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serf_tokio::serf_proto::{Pattern, PatternError};
-use serf_tokio::{CommandError, ForceLeaveError, KeyOperation, NodeState, SetTagsError, UserEventError};
+use serf_tokio::{CommandError, ForceLeaveError, KeyOperation, LeaveError, NodeState, SetTagsError, UserEventError};
 
 use super::events::member;
 use super::setup::announced;
@@ -16,7 +16,7 @@ use crate::endpoint::go_words;
 use crate::handler::EventFilter;
 use crate::log::Level;
 use crate::quote::quote;
-use crate::rpc::server::Outbox;
+use crate::rpc::server::{Outbox, STREAMS_MAX, StreamError};
 use crate::rpc::{
     Coordinate, Member, MemberFilter, Request, UserEvent, encode_coordinate, encode_join_count, encode_members,
     encode_stats,
@@ -40,11 +40,7 @@ pub(crate) async fn serve(agent: &Arc<Agent>, outbox: &Arc<Outbox>, seq: u64, re
             outbox.reply(seq, &error, |to| encode_join_count(count.into(), to));
         }
         Request::Members => agent.members(outbox, seq, |_| true),
-        Request::MembersFiltered(filter) => {
-            // There the client gets no answer, and libraries count on that.
-            let filter = Filter::new(&filter).map_err(|_| Hangup)?;
-            agent.members(outbox, seq, |member| filter.wants(member));
-        }
+        Request::MembersFiltered(filter) => return agent.members_filtered(outbox, seq, filter).await,
         Request::Tags { set, delete } => done(agent.change_tags(set, &delete).await),
         Request::Stats => outbox.reply(seq, "", |to| encode_stats(&agent.figures(), to)),
         Request::Coordinate { node } => {
@@ -72,6 +68,15 @@ pub(crate) async fn serve(agent: &Arc<Agent>, outbox: &Arc<Outbox>, seq: u64, re
     Ok(())
 }
 
+/// Answers a request with too long a list. Clients read a body after the errors of some commands.
+pub(crate) fn refuse(outbox: &Outbox, seq: u64, command: &str, why: &str) {
+    outbox.reply(seq, why, |to| match command {
+        "join" => encode_join_count(0, to),
+        "members-filtered" => encode_members([].iter(), to),
+        _ => {}
+    });
+}
+
 async fn keys(agent: &Agent, outbox: &Outbox, seq: u64, operation: KeyOperation, key: &str) {
     let (error, report) = agent.keys(operation, key).await;
     outbox.reply(seq, &error, |to| report.encode(to));
@@ -94,14 +99,17 @@ async fn leave(agent: &Agent, outbox: &Outbox, seq: u64) -> Result<(), Hangup> {
 }
 
 fn stream(agent: &Agent, outbox: &Arc<Outbox>, seq: u64, filter: &str) {
-    let error = match EventFilter::parse_list(filter) {
-        Ok(filters) => match outbox.begin_stream(&agent.streams, seq, filters) {
-            Ok(()) => return,
-            Err(_) => "Stream with given sequence exists",
-        },
-        Err(_) => "Invalid event filter",
+    let error = if filter.split(',').nth(STREAM_FILTERS_MAX).is_some() {
+        format!("Too many event filters, at most {STREAM_FILTERS_MAX} a stream")
+    } else {
+        match EventFilter::parse_list(filter).map(|filters| outbox.begin_stream(&agent.streams, seq, filters)) {
+            Ok(Ok(())) => return,
+            Ok(Err(StreamError::Exists)) => "Stream with given sequence exists".into(),
+            Ok(Err(StreamError::TooMany)) => format!("Too many streams, at most {STREAMS_MAX} a client"),
+            Err(_) => "Invalid event filter".into(),
+        }
     };
-    outbox.reply(seq, error, |_| {});
+    outbox.reply(seq, &error, |_| {});
 }
 
 fn monitor(outbox: &Outbox, seq: u64, level: &str) {
@@ -124,7 +132,7 @@ impl Agent {
                 "Requesting user event send: {}. Coalesced: {}. Payload: {}",
                 event.name,
                 event.coalesce,
-                quote(payload)
+                quote(&payload[..payload.len().min(PAYLOAD_SHOWN_BYTES_MAX)])
             ),
         );
         let (bytes, limit) = (event.name.len() + payload.len(), self.size_limits.user_event_bytes_max);
@@ -159,6 +167,33 @@ impl Agent {
         let mut members: Vec<Member> = self.serf.members().iter().map(member).filter(wants).collect();
         members.sort_unstable_by(|a, b| a.name.cmp(&b.name));
         outbox.reply(seq, "", |to| encode_members(members.iter(), to));
+    }
+
+    /// Every member that matches. Patterns are compiled and tried on another thread: gossip does not wait for what clients think up.
+    async fn members_filtered(&self, outbox: &Outbox, seq: u64, filter: MemberFilter) -> Result<(), Hangup> {
+        let patterns = filter.tags.values().chain([&filter.name, &filter.status]);
+        let bytes: usize = patterns.map(String::len).sum();
+        if bytes > PATTERNS_BYTES_MAX {
+            let why = format!("The filters have {bytes} bytes, at most {PATTERNS_BYTES_MAX} a request");
+            refuse(outbox, seq, "members-filtered", &why);
+            return Ok(());
+        }
+        if filter == MemberFilter::default() {
+            self.members(outbox, seq, |_| true);
+            return Ok(());
+        }
+        let _one_at_a_time = self.listing.lock().await;
+        let members = self.serf.members();
+        let listing = tokio::task::spawn_blocking(move || {
+            let filter = Filter::new(&filter).ok()?;
+            let mut members: Vec<_> = members.iter().map(member).filter(|member| filter.wants(member)).collect();
+            members.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+            Some(members)
+        });
+        // For a bad pattern the client gets no answer there, and libraries count on that.
+        let members = listing.await.ok().flatten().ok_or(Hangup)?;
+        outbox.reply(seq, "", |to| encode_members(members.iter(), to));
+        Ok(())
     }
 
     /// What is set wins over what is deleted.
@@ -223,7 +258,11 @@ impl Agent {
     pub(super) async fn leave(&self) -> Result<(), String> {
         self.log.info("agent", "requesting graceful leave from Serf");
         let left = self.serf.leave().await;
-        left.map(drop).map_err(|_| "Leave called after Shutdown".into())
+        left.map(drop).map_err(|error| match error {
+            LeaveError::Stopped => "Leave called after Shutdown".into(),
+            // It has left; the next start does not know.
+            error => error.to_string(),
+        })
     }
 }
 
@@ -256,3 +295,13 @@ impl<'a> Filter<'a> {
 pub(super) const TAGS_TOO_LONG: &str = "Encoded length of tags exceeds limit of 512 bytes";
 
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// The patterns of one `members-filtered` in bytes, with the name's and the status's; a request with more is refused. Compiling takes
+/// time that grows with them.
+const PATTERNS_BYTES_MAX: usize = 4096;
+
+/// Event filters of one stream; one with more is refused. Each is tried on every event.
+const STREAM_FILTERS_MAX: usize = 64;
+
+/// What of a payload is logged; a record is bounded, too.
+pub(super) const PAYLOAD_SHOWN_BYTES_MAX: usize = 4096;

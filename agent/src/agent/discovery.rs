@@ -9,6 +9,7 @@ use serf_tokio::{NodeState, Status};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::Agent;
+use super::joining::one_line;
 use crate::config::Mdns;
 use crate::endpoint::go_words;
 use crate::mdns::{Network, Scope, Service};
@@ -137,7 +138,7 @@ impl Finder {
             }
             Err(_) if found.is_subset(&self.failed) => {}
             Err(why) => {
-                self.agent.log.error("agent.mdns", format_args!("Failed to join: {why}"));
+                self.agent.log.error("agent.mdns", format_args!("Failed to join: {}", one_line(&why)));
                 self.failed = found;
             }
         }

@@ -2,9 +2,10 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serf_tokio::serf_proto::{NameVerdict, NameVote};
-use serf_tokio::{Event as NodeEvent, Events, Lagged, MemberEventKind, Name, Query};
+use serf_tokio::{Event as NodeEvent, Events, Instant, Lagged, MemberEventKind, Name, Query};
 
 use super::{Agent, Stop};
 use crate::handler::{Event, MemberChange};
@@ -22,8 +23,12 @@ pub(crate) struct Happening {
 /// Takes the node's events until it stops. Nothing in here waits: handlers and clients have queues of their own. `previous` are
 /// the members of an earlier life, of which the first that is seen again is told.
 pub(super) async fn pump(agent: Arc<Agent>, mut events: Events, mut previous: Vec<(Name, SocketAddr)>) {
+    let mut conflicts = Conflicts::default();
     while let Some(event) = events.next().await {
         match event {
+            // Every message of the other claimant makes one, and nothing but the log is told of it.
+            Ok(NodeEvent::NameConflict { existing, other })
+                if !conflicts.is_news(existing.name(), other, agent.serf.now()) => {}
             Ok(event) => {
                 if let Some((MemberEventKind::Join, members)) = event.members().filter(|_| !previous.is_empty())
                     && let Some(known) = members.iter().find(|it| previous.iter().any(|(name, _)| **name == *it.name()))
@@ -112,6 +117,29 @@ impl Agent {
     }
 }
 
+/// Which conflicts of names the log was told of lately.
+#[derive(Debug, Default)]
+struct Conflicts(Vec<(String, SocketAddr, Instant)>);
+
+impl Conflicts {
+    /// Whether the log is to be told: once a minute of each, and of no more than a few at one time.
+    fn is_news(&mut self, name: &str, other: SocketAddr, now: Instant) -> bool {
+        self.0.retain(|(.., told_at)| now - *told_at < CONFLICT_PAUSE);
+        let is_known = self.0.iter().any(|(known, at, _)| known == name && *at == other);
+        if is_known || self.0.len() >= CONFLICTS_MAX {
+            return false;
+        }
+        self.0.push((name.to_owned(), other, now));
+        true
+    }
+}
+
+/// A conflict that lasts is told of again after this time.
+const CONFLICT_PAUSE: Duration = Duration::from_secs(60);
+
+/// Conflicts that are told of within that time. Beyond, the node's own complaints count them together.
+const CONFLICTS_MAX: usize = 16;
+
 const fn change(kind: MemberEventKind) -> MemberChange {
     match kind {
         MemberEventKind::Join => MemberChange::Join,
@@ -150,3 +178,21 @@ pub(super) const PROTOCOL_MAX: u8 = 5;
 
 /// The oldest of Serf's protocols that is understood.
 pub(super) const PROTOCOL_MIN: u8 = 2;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_conflict_of_names_is_told_once_a_minute_and_a_flood_of_them_not_at_all() {
+        let at = |secs| Instant::ZERO + Duration::from_secs(secs);
+        let addr = |port| SocketAddr::from(([10, 0, 0, 1], port));
+        let mut conflicts = Conflicts::default();
+        assert!(conflicts.is_news("n1", addr(1), at(0)));
+        assert!(!conflicts.is_news("n1", addr(1), at(59)));
+        assert!(conflicts.is_news("n1", addr(1), at(60)));
+        assert!(conflicts.is_news("n1", addr(2), at(60)), "another claimant");
+        let told = (0..1000).filter(|at_port| conflicts.is_news("n2", addr(*at_port), at(61))).count();
+        assert_eq!((told, conflicts.0.len()), (CONFLICTS_MAX - 2, CONFLICTS_MAX));
+    }
+}

@@ -6,6 +6,7 @@ use core::fmt::{Display, Write};
 
 use super::Agent;
 use super::tally::Tally;
+use crate::budget::Level;
 
 impl Agent {
     /// All figures.
@@ -17,6 +18,7 @@ impl Agent {
         page.node(&self.serf.stats());
         page.one("serf_encrypted", "gauge", "Whether gossip is encrypted.", u64::from(!self.serf.keys().is_empty()));
         page.tally(&self.tally);
+        page.levels(&[("rpc_streams", self.streams.waiting()), ("log_lines", self.log.waiting())]);
         let help = "Lines of output that nobody read in time.";
         page.one("serf_log_lines_lost_total", "counter", help, self.log.lines_lost_in_all());
         page.text
@@ -65,6 +67,18 @@ impl Page {
         }
     }
 
+    /// How full the agent's queues are, and how full they may be.
+    fn levels(&mut self, queues: &[(&str, Level)]) {
+        self.family("serf_agent_queue_bytes", "gauge", "Bytes that wait for whoever reads them.");
+        for (queue, level) in queues {
+            self.sample("serf_agent_queue_bytes", &format!("{{queue=\"{queue}\"}}"), level.bytes);
+        }
+        self.family("serf_agent_queue_bytes_max", "gauge", "Bytes that may wait; newer ones are dropped beyond.");
+        for (queue, level) in queues {
+            self.sample("serf_agent_queue_bytes_max", &format!("{{queue=\"{queue}\"}}"), level.bytes_max);
+        }
+    }
+
     fn tally(&mut self, tally: &Tally) {
         self.one("serf_rpc_clients", "gauge", "Clients that are connected.", tally.clients_open.get());
         for (name, help, count) in [
@@ -75,6 +89,7 @@ impl Page {
                 &tally.clients_refused,
             ),
             ("serf_rpc_requests_total", "Requests of clients.", &tally.requests),
+            ("serf_rpc_wrong_tokens_total", "Wrong tokens that clients have shown.", &tally.wrong_tokens),
             (
                 "serf_rpc_stream_records_dropped_total",
                 "Events that a client did not read in time.",

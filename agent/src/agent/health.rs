@@ -35,7 +35,14 @@ impl Agent {
             NodeState::Leaving => return Some("leaving the cluster"),
             NodeState::Left => return Some("has left the cluster"),
         }
-        let now = Sight::of(&self.serf.stats());
+        let stats = self.serf.stats();
+        if stats.address_missing {
+            return Some("this host has no longer the address that the agent announces");
+        }
+        if stats.snapshot_failing {
+            return Some("the snapshot cannot be written");
+        }
+        let now = Sight::of(&stats);
         let before = self.health.0.lock().unwrap_or_else(PoisonError::into_inner).replace(now)?;
         let others = || self.serf.members().iter().filter(|member| member.status() == Status::Alive).count() > 1;
         (now.is_cut_off(before) && others()).then_some("socket errors, and no other member is heard")

@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 use super::{Agent, Stop};
 use crate::config::{Config, Layer};
 use crate::endpoint::go_words;
-use crate::quote::quote;
+use crate::quote::{quote, shown};
 
 impl Agent {
     /// Joins through any of `addrs`; how many answered, or why none did, in the words that scripts know.
@@ -28,7 +28,7 @@ impl Agent {
             }
             Err(error) => {
                 let why = why(error, !self.serf.keys().is_empty());
-                self.log.warn("agent", format_args!("error joining: {why}"));
+                self.log.warn("agent", format_args!("error joining: {}", one_line(&why)));
                 Err(why)
             }
         }
@@ -53,7 +53,7 @@ async fn retry(agent: Arc<Agent>, retry: Retry) {
             agent.log.error("agent", "maximum retry join attempts made, exiting");
             return agent.stop(Stop::NobodyAnswers);
         }
-        agent.log.warn("agent", format_args!("Join failed: {why}, retrying in {:?}", retry.interval));
+        agent.log.warn("agent", format_args!("Join failed: {}, retrying in {:?}", one_line(&why), retry.interval));
         if failures == 1 && try_soon(&agent, &retry).await {
             break;
         }
@@ -167,6 +167,11 @@ fn why(error: JoinError, encrypted: bool) -> String {
     }
 }
 
+/// The same for the log, where a record is a line.
+pub(super) fn one_line(why: &str) -> String {
+    why.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
 fn multiple(failures: &[SeedFailure], encrypted: bool) -> String {
     let count = failures.len();
     let mut text = format!("{count} error{} occurred:\n", if count == 1 { "" } else { "s" });
@@ -199,15 +204,18 @@ fn one(failure: &SeedFailure, encrypted: bool) -> String {
         }
         SeedCause::Unreachable(error) => format!("Failed to join {ip}: dial tcp {addr}: connect: {}", go_words(error)),
         SeedCause::Exchange(cause) => {
-            let why = match cause {
+            let told = cause.to_string();
+            let why: &str = match cause {
                 SeedFailureCause::TimedOut => &format!("read tcp {addr}: i/o timeout"),
                 SeedFailureCause::Key if encrypted => "No installed keys could decrypt the message",
                 SeedFailureCause::Key => "Remote state is encrypted and encryption is not configured",
                 SeedFailureCause::Unencrypted => "Encryption is configured but remote state is not encrypted",
-                cause => &cause.to_string(),
+                // It may have the other node's words.
+                _ => &shown(&told),
             };
             format!("Failed to join {ip}: {why}")
         }
+        SeedCause::Incompatible(what) => format!("Failed to join {ip}: {what}"),
         SeedCause::OtherKind { bound } => {
             format!("Failed to join {seed}: cannot be reached from {bound}, one is IPv4 and the other IPv6")
         }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serf_tokio::{CommandError, KeyOperation, KeysError, QueryError};
+use serf_tokio::{CommandError, KeyOperation, KeysError};
 
 use super::Agent;
 use super::queries::PROTOCOL_QUERIES;
@@ -36,7 +36,7 @@ impl Agent {
             Ok(report) => report,
             // There the members refuse it.
             Err(CommandError::Refused(KeysError::Length { .. })) => return self.refused_by_all(BAD_KEY),
-            Err(CommandError::Refused(KeysError::Query(QueryError::Leaving))) | Err(CommandError::Stopped) => {
+            Err(CommandError::Stopped) => {
                 return ("Serf can't Join after Leave or Shutdown".into(), nothing);
             }
             Err(CommandError::Refused(error)) => return (error.to_string(), nothing),

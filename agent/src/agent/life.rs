@@ -2,19 +2,19 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::joining::Joins;
 use super::scripts::Order;
 use super::signals::{Signal, Signals};
-use super::supervisor::{self, Phase};
+use super::supervisor::{Phase, Supervisor};
 use super::{Agent, Stop};
-use crate::config::{Config, Draft, handler_timeout};
+use crate::config::{Config, Draft, DraftError, handler_timeout};
 use crate::log::Level;
 
 /// Which signals leave the cluster.
@@ -33,8 +33,13 @@ impl Leaves {
 /// An agent that runs.
 pub(super) struct Life<'a> {
     agent: Arc<Agent>,
+    supervisor: &'a Supervisor,
     /// Where the settings come from.
     args: &'a [OsString],
+    /// The settings that are being read again. A disk may take its time, or for ever: another thread waits for it.
+    reading: Option<JoinHandle<Result<Draft, DraftError>>>,
+    /// They were asked for once more meanwhile.
+    reads_again: bool,
     stop: watch::Receiver<Option<Stop>>,
     leaves: Leaves,
     /// The tags in the settings.
@@ -46,39 +51,47 @@ impl<'a> Life<'a> {
     /// The start is over.
     pub(super) fn begin(
         agent: Arc<Agent>,
+        supervisor: &'a Supervisor,
         args: &'a [OsString],
         stop: watch::Receiver<Option<Stop>>,
         config: &Config,
     ) -> Self {
         let joins = Joins::begin(&agent, config);
-        Self { agent, args, stop, leaves: Leaves::of(config), tags: config.tags.clone(), joins }
+        let (leaves, tags) = (Leaves::of(config), config.tags.clone());
+        Self { agent, supervisor, args, reading: None, reads_again: false, stop, leaves, tags, joins }
     }
 
     /// Until the end; whether it is a good one.
     pub(super) async fn run(&mut self, signals: &mut Signals) -> bool {
         loop {
             let signal = tokio::select! {
-                signal = signals.next() => signal,
+                signal = signals.next() => Ok(signal),
+                read = finished(&mut self.reading) => Err(read),
                 stop = self.stop.wait_for(Option::is_some) => {
-                    let ended_well = stop.is_ok_and(|stop| *stop != Some(Stop::NobodyAnswers));
-                    supervisor::tell(Phase::Stopping, &self.agent.log);
+                    let ended_well = stop.is_ok_and(|stop| *stop == Some(Stop::Left));
+                    self.supervisor.tell(Phase::Stopping);
                     return ended_well;
+                }
+            };
+            let signal = match signal {
+                Ok(signal) => signal,
+                Err(read) => {
+                    self.reload(read);
+                    continue;
                 }
             };
             if signal == Signal::Dump {
                 self.agent.measure();
-                // Nobody may read it.
-                _ = io::stderr().write_all(self.agent.metrics.dump().as_bytes());
+                self.agent.log.figures(self.agent.metrics.dump());
                 continue;
             }
             self.agent.log.output(&format!("Caught signal: {}", signal.name()));
             if signal == Signal::Hangup {
-                supervisor::tell(Phase::Reloading, &self.agent.log);
-                self.reload().await;
-                supervisor::tell(Phase::Ready, &self.agent.log);
+                self.supervisor.tell(Phase::Reloading);
+                self.read_again();
                 continue;
             }
-            supervisor::tell(Phase::Stopping, &self.agent.log);
+            self.supervisor.tell(Phase::Stopping);
             return match signal {
                 Signal::Interrupt if self.leaves.on_interrupt => self.leave(signals).await,
                 Signal::Terminate if self.leaves.on_terminate => self.leave(signals).await,
@@ -104,17 +117,35 @@ impl<'a> Life<'a> {
         }
     }
 
-    /// Reads the settings again, and takes over those that can change (`handleReload` in `command.go`).
-    async fn reload(&mut self) {
-        let log = &self.agent.log;
-        log.output("Reloading configuration...");
-        let draft = match Draft::read(self.args) {
-            Ok(draft) => draft,
+    /// Begins to read the settings again, unless they are being read.
+    fn read_again(&mut self) {
+        self.agent.log.output("Reloading configuration...");
+        self.reads_again = self.reading.is_some();
+        if !self.reads_again {
+            let args = self.args.to_vec();
+            self.reading = Some(tokio::task::spawn_blocking(move || Draft::read(&args)));
+        }
+    }
+
+    /// Takes over what can change of the settings that were read again (`handleReload` in `command.go`).
+    fn reload(&mut self, read: Result<Draft, DraftError>) {
+        self.reading = None;
+        match read {
+            Ok(draft) => self.take_over(draft),
             Err(error) => {
-                log.output(&error.to_string());
-                return log.output("Failed to reload configs");
+                self.agent.log.output(&error.to_string());
+                self.agent.log.output("Failed to reload configs");
             }
-        };
+        }
+        if core::mem::take(&mut self.reads_again) {
+            self.read_again();
+        } else {
+            self.supervisor.tell(Phase::Ready);
+        }
+    }
+
+    fn take_over(&mut self, draft: Draft) {
+        let log = &self.agent.log;
         for warning in &draft.warnings {
             log.output(warning);
         }
@@ -133,10 +164,22 @@ impl<'a> Life<'a> {
         // Tags in a file were set while we ran. They are not in the settings, and must not be lost with them.
         if layer.tags_file.is_empty() {
             let before = core::mem::replace(&mut self.tags, layer.tags);
-            if let Err(why) = self.agent.reload_tags(&before, &self.tags).await {
-                self.agent.log.output(&format!("Failed to update tags: {why}"));
-            }
+            let (agent, after) = (Arc::clone(&self.agent), self.tags.clone());
+            // Clients that change tags may have to wait for a disk, and so has this.
+            tokio::spawn(async move {
+                if let Err(why) = agent.reload_tags(&before, &after).await {
+                    agent.log.output(&format!("Failed to update tags: {why}"));
+                }
+            });
         }
+    }
+}
+
+/// The settings, once they are read; never when nobody reads them.
+async fn finished(reading: &mut Option<JoinHandle<Result<Draft, DraftError>>>) -> Result<Draft, DraftError> {
+    match reading {
+        Some(reading) => reading.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic())),
+        None => core::future::pending().await,
     }
 }
 

@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
+use crate::quote::{acts, shown, start_of};
+
 /// Counters, samples and gauges of the last minute, in intervals of ten seconds, and a way to a statistics server.
 pub(crate) struct Metrics {
     state: Mutex<State>,
@@ -27,6 +29,36 @@ struct Interval {
     counters: BTreeMap<String, Aggregate>,
     samples: BTreeMap<String, Aggregate>,
     gauges: BTreeMap<String, f64>,
+    /// What the counters and samples take; [`NAMES_BYTES_MAX`].
+    names_bytes: usize,
+}
+
+impl Interval {
+    fn counter(&mut self, name: String) -> &mut Aggregate {
+        kept(&mut self.counters, &mut self.names_bytes, name)
+    }
+
+    fn sample(&mut self, name: String) -> &mut Aggregate {
+        kept(&mut self.samples, &mut self.names_bytes, name)
+    }
+}
+
+/// What is kept under `name`, or under [`OTHER`] when there is no room for another name: events and queries are counted under names
+/// that strangers choose.
+fn kept<'i>(
+    figures: &'i mut BTreeMap<String, Aggregate>,
+    names_bytes: &mut usize,
+    mut name: String,
+) -> &'i mut Aggregate {
+    if !figures.contains_key(&name) {
+        let bytes = name.len() + ENTRY_BYTES;
+        if *names_bytes + bytes <= NAMES_BYTES_MAX {
+            *names_bytes += bytes;
+        } else {
+            name = OTHER.into();
+        }
+    }
+    figures.entry(name).or_default()
 }
 
 #[derive(Default)]
@@ -84,9 +116,9 @@ impl Metrics {
     /// Something happened, or came, so often.
     pub(super) fn add(&self, name: &str, times: f64) {
         self.with(|state| {
-            let name = format!("{PREFIX}.{name}");
+            let name = full_name(name);
             state.send(&name, times, "c");
-            state.interval().counters.entry(name).or_default().add(times);
+            state.interval().counter(name).add(times);
         });
     }
 
@@ -108,9 +140,9 @@ impl Metrics {
     /// Something was so much, one time of several.
     pub(super) fn observe(&self, name: &str, value: f64) {
         self.with(|state| {
-            let name = format!("{PREFIX}.{name}");
+            let name = full_name(name);
             state.send(&name, value, "ms");
-            state.interval().samples.entry(name).or_default().add(value);
+            state.interval().sample(name).add(value);
         });
     }
 
@@ -131,7 +163,7 @@ impl Metrics {
             for interval in &state.intervals {
                 let at = interval.wall.strftime("%Y-%m-%d %H:%M:%S %z %Z");
                 let mut line = |kind: char, name: &str, value: String| {
-                    text.push_str(&format!("[{at}][{kind}] '{name}': {value}\n"));
+                    text.push_str(&format!("[{at}][{kind}] '{}': {value}\n", shown(name)));
                 };
                 interval.gauges.iter().for_each(|(name, value)| line('G', name, format!("{value:.3}")));
                 interval.counters.iter().for_each(|(name, it)| line('C', name, it.render(&interval.wall)));
@@ -146,10 +178,22 @@ impl Metrics {
     }
 }
 
+/// The name of what is counted or measured, cut where strangers made it too long.
+fn full_name(name: &str) -> String {
+    start_of(&format!("{PREFIX}.{name}"), NAME_BYTES_MAX).to_owned()
+}
+
+/// A name in a line for a server: what divides lines and their parts, and what acts on terminals, becomes an underscore
+/// (`flattenKey` in `statsd.go` of `go-metrics` leaves line ends, with which an event's name writes figures of its own).
+fn wire_name(name: &str) -> String {
+    let divides = |letter: char| " :|".contains(letter) || letter.is_whitespace() || acts(letter);
+    name.chars().map(|letter| if divides(letter) { '_' } else { letter }).collect()
+}
+
 impl State {
     fn send(&self, name: &str, value: f64, kind: &str) {
         if !self.sinks.is_empty() {
-            let name: String = name.chars().map(|letter| if " :|".contains(letter) { '_' } else { letter }).collect();
+            let name = wire_name(name);
             // A server that is slow loses figures; nobody waits for it.
             let line = format!("{name}:{value:.6}|{kind}\n");
             for sink in &self.sinks {
@@ -171,6 +215,7 @@ impl State {
                 counters: BTreeMap::new(),
                 samples: BTreeMap::new(),
                 gauges: BTreeMap::new(),
+                names_bytes: 0,
             });
         }
         self.intervals.back_mut().expect("one was just added")
@@ -180,3 +225,48 @@ impl State {
 const PREFIX: &str = "serf-agent";
 const INTERVAL: Duration = Duration::from_secs(10);
 const INTERVALS_MAX: usize = 7;
+
+/// The bytes of one name; longer ones are cut. Lines for a server have to fit into a packet.
+const NAME_BYTES_MAX: usize = 256;
+
+/// What the names of one interval take, [`ENTRY_BYTES`] for each added; more names are counted as one, [`OTHER`]. Room for about a
+/// thousand names of events.
+const NAMES_BYTES_MAX: usize = 256 * 1024;
+
+/// What a name takes besides its own bytes: an entry in a map.
+const ENTRY_BYTES: usize = 128;
+
+const OTHER: &str = "serf-agent.other";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_events_name_writes_no_figure_of_its_own_to_a_server() {
+        let (sink, mut lines) = mpsc::channel(9);
+        let metrics = Metrics::new(vec![sink], "host");
+        metrics.count("serf.events.y\nevil.metric:1|c\0\t\r\u{85}\u{2028}\u{a0}z");
+        assert_eq!(lines.recv().await.as_deref(), Some("serf-agent.serf.events.y_evil.metric_1_c______z:1.000000|c\n"));
+        metrics.count(&"n".repeat(60_000));
+        let line = lines.recv().await.expect("is sent");
+        assert_eq!(line.len(), NAME_BYTES_MAX + ":1.000000|c\n".len());
+        assert!(metrics.dump().contains("'serf-agent.serf.events.y\\nevil.metric:1|c\\x00\\t"), "{}", metrics.dump());
+    }
+
+    #[test]
+    fn names_that_strangers_choose_are_bounded_in_bytes_and_counted_as_one_beyond() {
+        let metrics = Metrics::new(Vec::new(), "host");
+        let name = |n: usize| format!("{n:0>width$}", width = NAME_BYTES_MAX - PREFIX.len() - 1);
+        let fits = NAMES_BYTES_MAX / (NAME_BYTES_MAX + ENTRY_BYTES);
+        (0..fits + 5).for_each(|n| metrics.count(&name(n)));
+        metrics.count(&name(0));
+        metrics.with(|state| {
+            let interval = state.interval();
+            assert_eq!(interval.counters.len(), fits + 1);
+            assert_eq!(interval.counters[OTHER].count, 5);
+            assert_eq!(interval.counters[&full_name(&name(0))].count, 2, "one that is known is counted under its name");
+            assert!(interval.names_bytes <= NAMES_BYTES_MAX);
+        });
+    }
+}

@@ -12,6 +12,7 @@ mod joining;
 mod keys;
 mod life;
 mod metrics;
+mod panics;
 mod queries;
 mod reaper;
 mod run;
@@ -51,6 +52,10 @@ pub(crate) struct Agent {
     health: Health,
     /// The token that clients must show; empty for none.
     pub(crate) rpc_auth: String,
+    /// Held by the client whose wrong token is answered next.
+    pub(crate) wrong_tokens: Mutex<()>,
+    /// One client's patterns are compiled at a time.
+    listing: Mutex<()>,
     pub(crate) streams: Streams,
     scripts: Scripts,
     children: Children,
@@ -77,6 +82,8 @@ enum Stop {
     NameLost,
     /// Nobody answered its joins.
     NobodyAnswers,
+    /// Its node has ended by itself.
+    NodeEnded,
 }
 
 impl Agent {

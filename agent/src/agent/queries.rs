@@ -7,8 +7,9 @@ use serf_tokio::{CommandError, QueryError, QueryStream, Question, Reply};
 use tokio::time::{Instant, timeout_at};
 
 use super::Agent;
+use super::commands::PAYLOAD_SHOWN_BYTES_MAX;
 use crate::quote::quote;
-use crate::rpc::server::Outbox;
+use crate::rpc::server::{ASKED_MAX, Outbox, REPLY_BYTES_MAX};
 use crate::rpc::{Query, QueryRecord};
 
 impl Agent {
@@ -21,12 +22,15 @@ impl Agent {
             Ok(nanos) => Duration::from_nanos(nanos),
             Err(_) => Duration::ZERO,
         };
+        if !outbox.may_ask() {
+            let why = format!("Too many queries whose answers are still collected, at most {ASKED_MAX} a client");
+            return outbox.reply(seq, &why, |_| {});
+        }
         match self.begin_query(query, payload, timeout) {
             Ok(replies) => {
                 outbox.reply(seq, "", |_| {});
                 let deadline = Instant::now() + timeout.min(TIMEOUT_MAX);
-                // It ends with the client, whose writer owns the outbox.
-                tokio::spawn(collect(Arc::downgrade(outbox), seq, replies, deadline));
+                outbox.collect(collect(Arc::downgrade(outbox), seq, replies, deadline));
             }
             Err(why) => outbox.reply(seq, &why, |_| {}),
         }
@@ -37,7 +41,7 @@ impl Agent {
         if query.name.starts_with(INTERNAL) && !(query.name == PING && payload.is_empty()) {
             return Err(format!("Queries cannot contain the '{INTERNAL}' prefix"));
         }
-        let shown = quote(payload);
+        let shown = quote(&payload[..payload.len().min(PAYLOAD_SHOWN_BYTES_MAX)]);
         self.log.debug("agent", format_args!("Requesting query send: {}. Payload: {shown}", query.name));
         let asked = self.send_query(query, payload, timeout);
         asked.inspect_err(|why| self.log.warn("agent", format_args!("failed to start user query: {why}")))
@@ -47,10 +51,14 @@ impl Agent {
         if self.protocol < PROTOCOL_QUERIES {
             return Err("Feature not supported".into());
         }
-        let nodes: Vec<&str> = query.filter_nodes.iter().map(String::as_str).collect();
-        let tags: Vec<(&str, &str)> =
-            query.filter_tags.iter().flatten().map(|(k, v)| (k.as_str(), v.as_str())).collect();
-        let question = Question::new(&query.name).with_payload(payload).of_nodes(&nodes).of_tags(&tags);
+        // Before anything is compiled. Encoded it is longer.
+        let limit = self.size_limits.query_bytes_max;
+        if least_bytes(query) > limit as usize {
+            return Err(format!("query exceeds limit of {limit} bytes"));
+        }
+        let question = Question::new(&query.name).with_payload(payload).of_nodes(&query.filter_nodes);
+        let tags = query.filter_tags.iter().flatten();
+        let question = tags.fold(question, |question, (tag, expr)| question.with_tag(tag, expr));
         let question = question.relayed(query.relay_factor).for_at_most(timeout.clamp(TIMEOUT_LEAST, TIMEOUT_MAX));
         let question = if query.request_ack { question.with_acks() } else { question };
         match self.serf.query(&question) {
@@ -61,19 +69,30 @@ impl Agent {
                 Ok(None)
             }
             Err(CommandError::Refused(QueryError::TooLarge { .. })) => {
-                Err(format!("query exceeds limit of {} bytes", self.size_limits.query_bytes_max))
+                Err(format!("query exceeds limit of {limit} bytes"))
             }
             Err(error) => Err(error.to_string()),
         }
     }
 }
 
-/// Passes on what comes back until the deadline.
+/// What a query takes at the least when it is sent.
+fn least_bytes(query: &Query) -> usize {
+    let tags = query.filter_tags.iter().flatten().map(|(tag, pattern)| tag.len() + pattern.len());
+    let filters = query.filter_nodes.iter().map(String::len).chain(tags).sum::<usize>();
+    query.name.len() + query.payload.as_ref().map_or(0, Vec::len) + filters
+}
+
+/// Passes on what comes back until the deadline, as the client reads it.
 async fn collect(outbox: std::sync::Weak<Outbox>, seq: u64, mut replies: Option<QueryStream>, deadline: Instant) {
     let send = |record: &QueryRecord| {
         let Some(outbox) = outbox.upgrade() else { return false };
         outbox.reply(seq, "", |to| record.encode(to));
         true
+    };
+    let has_room = async || {
+        let Some(outbox) = outbox.upgrade() else { return };
+        _ = timeout_at(deadline, outbox.below(REPLY_BYTES_MAX)).await;
     };
     while let Some(stream) = &mut replies {
         let record = match timeout_at(deadline, stream.next()).await {
@@ -85,10 +104,16 @@ async fn collect(outbox: std::sync::Weak<Outbox>, seq: u64, mut replies: Option<
             Ok(Some(Ok(Reply::Ended(_)))) | Ok(None) | Err(_) => break,
             Ok(Some(_)) => continue,
         };
+        has_room().await;
+        if Instant::now() >= deadline {
+            break;
+        }
         if !send(&record) {
             return;
         }
     }
+    // Nobody waits for answers that are not passed on.
+    drop(replies);
     // Clients count on it that the end is not told before its time.
     tokio::time::sleep_until(deadline).await;
     send(&QueryRecord::Done);
@@ -106,4 +131,6 @@ pub(super) const PROTOCOL_QUERIES: u8 = 4;
 /// Zero would be the default.
 const TIMEOUT_LEAST: Duration = Duration::from_nanos(1);
 
-const TIMEOUT_MAX: Duration = Duration::from_secs(366 * 24 * 3600);
+/// How long answers are collected at the most; a longer time is cut. A node keeps 1024 queries at a time, and nobody can ask while they
+/// are open.
+const TIMEOUT_MAX: Duration = serf_tokio::serf_proto::limits::QUERY_TIMEOUT_MAX;

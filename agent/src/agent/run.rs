@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serf_tokio::Serf;
+use serf_tokio::{End, Serf};
 use tokio::sync::{Mutex, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -19,8 +19,8 @@ use super::reaper::Children;
 use super::scripts::{Order, Scripts};
 use super::setup::{self, Files};
 use super::signals::{Signal, Signals};
-use super::supervisor::{self, Phase};
-use super::{Agent, Stop, discovery, events, sinks, web};
+use super::supervisor::{Phase, Supervisor};
+use super::{Agent, Stop, discovery, events, panics, sinks, web};
 use crate::config::Config;
 use crate::endpoint::go_words;
 use crate::log::{Log, Syslog, TraceLog};
@@ -38,6 +38,7 @@ pub(crate) fn run(config: Config, args: &[OsString]) -> bool {
         }
     };
     log.set_format(config.log_format, &config.node_name);
+    panics::end_the_process(&log);
     // A second agent in one process, which only tests have, leaves the node's words to the first.
     _ = tracing::subscriber::set_global_default(TraceLog::new(Arc::clone(&log)));
     let ended = tokio::runtime::Builder::new_current_thread().enable_all().build().map(|runtime| {
@@ -82,6 +83,7 @@ async fn live(config: Config, args: &[OsString], log: &Arc<Log>) -> Result<bool,
         log.info("serf", format_args!("Attempting re-join to previously known node: {name}: {addr}"));
     }
     let (agent, stop) = Agent::new(&config, serf, Arc::clone(log));
+    tokio::spawn(end_with_node(Arc::clone(&agent)));
     tokio::spawn(events::pump(Arc::clone(&agent), events, previous));
     if let Some(mdns) = &config.mdns {
         let found = discovery::start(&agent, mdns, config.replay_on_join);
@@ -118,15 +120,31 @@ async fn live(config: Config, args: &[OsString], log: &Arc<Log>) -> Result<bool,
             }
         });
     }
-    let mut life = Life::begin(Arc::clone(&agent), args, stop, &config);
-    supervisor::tell(Phase::Ready, log);
-    let ended_well = life.run(&mut signals).await;
+    let supervisor = Supervisor::new(log);
+    supervisor.tell(Phase::Ready);
+    let ended_well = Life::begin(Arc::clone(&agent), &supervisor, args, stop, &config).run(&mut signals).await;
     watchers.abort();
     clients.abort();
     // Drops the listener, which removes its socket file.
     _ = clients.await;
     agent.end().await;
+    supervisor.close();
+    if *agent.stop.borrow() == Some(Stop::NameLost) {
+        // The last that is said, since it is what whoever finds the agent gone looks for.
+        log.error("agent", "The agent has ended because another node has its name; names must be unique");
+    }
     Ok(ended_well)
+}
+
+/// Ends the agent when its node has ended for a reason of its own.
+async fn end_with_node(agent: Arc<Agent>) {
+    match agent.serf.wait().await {
+        End::Left(_) | End::ShutDown => {}
+        end => {
+            agent.log.error("serf", end);
+            agent.stop(Stop::NodeEnded);
+        }
+    }
 }
 
 /// The next signal that ends.
@@ -153,6 +171,8 @@ impl Agent {
             tally: Arc::default(),
             health: Health::default(),
             rpc_auth: config.rpc_auth.clone(),
+            wrong_tokens: Mutex::default(),
+            listing: Mutex::default(),
             streams: Streams::default(),
             scripts: Scripts::new(agent.clone(), Arc::clone(&log)),
             children: Children::default(),
@@ -237,7 +257,9 @@ impl Agent {
         if self.serf.state() != serf_tokio::NodeState::Left {
             self.log.warn("serf", "Shutdown without a Leave");
         }
-        _ = timeout(SHUTDOWN_TIMEOUT, self.serf.shutdown()).await;
+        if let Ok(Err(why)) = timeout(SHUTDOWN_TIMEOUT, self.serf.shutdown()).await {
+            self.log.error("serf", why);
+        }
         self.scripts.start_what_waits().await;
         self.log.info("agent", "shutdown complete");
     }

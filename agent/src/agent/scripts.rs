@@ -8,6 +8,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio::time::{Instant, timeout};
 
 use super::{Agent, Happening, invoke};
+use crate::budget::{Budget, Room};
 use crate::handler::EventHandler;
 use crate::log::Log;
 
@@ -57,6 +58,8 @@ struct Lane {
     /// `None` for all scripts.
     script: Option<Arc<str>>,
     queue: mpsc::Sender<Job>,
+    /// What the queued events take.
+    budget: Arc<Budget>,
     /// Closed when the worker has ended.
     worker: watch::Receiver<()>,
     /// The queue was full when the last event came.
@@ -67,6 +70,7 @@ struct Lane {
 struct Job {
     happening: Arc<Happening>,
     runs: Vec<(Arc<str>, Ticket, Waiting)>,
+    _room: Room,
 }
 
 /// Lets a script run once at a time, for an event or a query.
@@ -75,6 +79,8 @@ struct Turn {
     /// Closed when the last run that was queued is over.
     last: Option<oneshot::Receiver<()>>,
     places: Arc<Semaphore>,
+    /// What the waiting queries take.
+    budget: Arc<Budget>,
     is_dropping: bool,
 }
 
@@ -82,7 +88,7 @@ struct Turn {
 struct Answer {
     script: Arc<str>,
     ticket: Ticket,
-    place: OwnedSemaphorePermit,
+    place: (OwnedSemaphorePermit, Room),
     waiting: Waiting,
 }
 
@@ -177,18 +183,19 @@ impl Scripts {
             if its.is_empty() {
                 continue;
             }
-            let place = lane.queue.try_reserve();
-            let is_full = place.is_err();
+            // Both, before any ticket is taken: one that is dropped lets the next run begin too early.
+            let place = lane.budget.take(happening.event.bytes()).zip(lane.queue.try_reserve().ok());
+            let is_full = place.is_none();
             match place {
-                Ok(place) => {
+                Some((_room, place)) => {
                     let ticket = |script: &Arc<str>| {
                         let turn = turns.iter_mut().find(|turn| turn.script == *script)?;
                         Some((Arc::clone(script), turn.ticket(), Waiting::new(&self.waiting)))
                     };
                     let runs = its.into_iter().filter_map(ticket).collect();
-                    place.send(Job { happening: Arc::clone(happening), runs });
+                    place.send(Job { happening: Arc::clone(happening), runs, _room });
                 }
-                Err(_) => self.dropped(its.len(), lane.script.as_deref(), lane.is_dropping),
+                None => self.dropped(its.len(), lane.script.as_deref(), lane.is_dropping),
             }
             lane.is_dropping = is_full;
         }
@@ -199,13 +206,14 @@ impl Scripts {
         let mut answers = Vec::new();
         for script in scripts {
             let Some(turn) = state.turns.iter_mut().find(|turn| turn.script == script) else { continue };
-            let place = Arc::clone(&turn.places).try_acquire_owned();
-            let is_full = place.is_err();
+            let place = Arc::clone(&turn.places).try_acquire_owned().ok();
+            let place = place.zip(turn.budget.take(happening.event.bytes()));
+            let is_full = place.is_none();
             if is_full {
                 self.dropped(1, Some(&script), turn.is_dropping);
             }
             turn.is_dropping = is_full;
-            if let Ok(place) = place {
+            if let Some(place) = place {
                 let waiting = Waiting::new(&self.waiting);
                 answers.push(Answer { ticket: turn.ticket(), script, place, waiting });
             }
@@ -231,7 +239,7 @@ impl Scripts {
                 self.log.warn("agent", format_args!("Script '{script}' is too slow, dropping its events"));
             }
             None => {
-                let text = format_args!("Scripts are too slow, {EVENTS_MAX} events wait for them; dropping new ones");
+                let text = format_args!("Scripts are too slow and too many events wait for them; dropping new ones");
                 self.log.warn("agent", text);
             }
         }
@@ -272,13 +280,14 @@ impl Lane {
             work(agent, jobs).await;
             drop(alive);
         });
-        Self { script, queue, worker, is_dropping: false }
+        Self { script, queue, budget: Budget::new(EVENTS_BYTES_MAX), worker, is_dropping: false }
     }
 }
 
 impl Turn {
     fn new(script: Arc<str>) -> Self {
-        Self { script, last: None, places: Arc::new(Semaphore::new(EVENTS_MAX)), is_dropping: false }
+        let (places, budget) = (Arc::new(Semaphore::new(EVENTS_MAX)), Budget::new(EVENTS_BYTES_MAX));
+        Self { script, last: None, places, budget, is_dropping: false }
     }
 
     /// The next place.
@@ -290,7 +299,7 @@ impl Turn {
 
 /// Runs the scripts for one event after the other.
 async fn work(agent: Weak<Agent>, mut jobs: mpsc::Receiver<Job>) {
-    while let Some(Job { happening, runs }) = jobs.recv().await {
+    while let Some(Job { happening, runs, _room }) = jobs.recv().await {
         for (script, ticket, waiting) in runs {
             let Some(agent) = agent.upgrade() else { return };
             run(&agent, &script, &happening, ticket, waiting, None).await;
@@ -332,6 +341,9 @@ async fn run(
 
 /// Events that wait for scripts, and queries that wait for one script; newer ones are dropped beyond.
 pub(super) const EVENTS_MAX: usize = 1024;
+
+/// What the events take that wait for scripts, and the queries that wait for one script; newer ones are dropped beyond.
+const EVENTS_BYTES_MAX: usize = 4 << 20;
 
 /// How long the end of the agent waits for handlers to be started.
 const END_TIMEOUT: Duration = Duration::from_secs(1);

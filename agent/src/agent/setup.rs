@@ -1,7 +1,7 @@
 //! From the agent's settings to those of its node.
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use serf_tokio::Name;
@@ -59,7 +59,7 @@ pub(super) fn options(config: &Config, files: Files) -> Result<Options, String> 
         Profile::Wan => Options::wan(name),
         Profile::Local => Options::local(name),
     };
-    options.bind = of_both_kinds(config.bind);
+    options.bind = config.bind;
     options.advertise = config.advertise;
     options.snapshot.clone_from(&config.snapshot_path);
     options.rejoin_after_leave = config.rejoin_after_leave;
@@ -130,6 +130,7 @@ pub(super) fn start_failure(error: StartError, bind: SocketAddr) -> String {
             let (path, why) = (path.display(), go_words(&source));
             format!("Failed to setup snapshot: failed to open snapshot: open {path}: {why}")
         }
+        error @ StartError::InUse { .. } => error.to_string(),
         error => format!("Failed to create memberlist: {error}"),
     }
 }
@@ -171,13 +172,6 @@ fn is_known(line: &[u8]) -> bool {
         b"#",
     ];
     line.is_empty() || line == b"leave" || KINDS.iter().any(|kind| line.starts_with(kind))
-}
-
-/// Where every address of the host is meant, those of IPv6 are meant as well, as Go has it.
-fn of_both_kinds(bind: SocketAddr) -> SocketAddr {
-    let both = SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), 0);
-    let is_any = bind.ip() == Ipv4Addr::UNSPECIFIED && std::net::TcpListener::bind(both).is_ok();
-    if is_any { SocketAddr::new(both.ip(), bind.port()) } else { bind }
 }
 
 /// In a file that is none the rest would drown.

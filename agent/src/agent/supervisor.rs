@@ -1,5 +1,10 @@
 //! What a supervisor such as systemd is told (`sd_notify(3)`). Without one, nothing is.
 
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
+use std::time::Duration;
+
 use crate::log::Log;
 
 /// What the agent is about.
@@ -13,8 +18,46 @@ pub(super) enum Phase {
     Stopping,
 }
 
-/// Tells the supervisor, if `NOTIFY_SOCKET` names one.
-pub(super) fn tell(phase: Phase, log: &Log) {
+/// The way to the supervisor that `NOTIFY_SOCKET` names. A thread of its own writes: a supervisor that does not read its socket
+/// blocks the writer after some datagrams.
+pub(super) struct Supervisor {
+    /// `None` without a supervisor.
+    phases: Option<SyncSender<Phase>>,
+    ended: Receiver<()>,
+}
+
+impl Supervisor {
+    pub(super) fn new(log: &Arc<Log>) -> Self {
+        let (phases, queue) = sync_channel(PHASES_MAX);
+        let (end, ended) = sync_channel(1);
+        let log = Arc::clone(log);
+        let work = move || {
+            while let Ok(phase) = queue.recv() {
+                tell(phase, &log);
+            }
+            _ = end.send(());
+        };
+        let is_there = std::env::var_os("NOTIFY_SOCKET").is_some();
+        let started = is_there.then(|| thread::Builder::new().name("supervisor".into()).spawn(work));
+        Self { phases: started.and_then(Result::ok).map(|_| phases), ended }
+    }
+
+    /// Tells it, sooner or later. To one that does not read nothing more is told.
+    pub(super) fn tell(&self, phase: Phase) {
+        if let Some(phases) = &self.phases {
+            _ = phases.try_send(phase);
+        }
+    }
+
+    /// Waits until all is told, but not for long.
+    pub(super) fn close(mut self) {
+        if self.phases.take().is_some() {
+            _ = self.ended.recv_timeout(END_TIMEOUT);
+        }
+    }
+}
+
+fn tell(phase: Phase, log: &Log) {
     #[cfg(unix)]
     {
         use sd_notify::NotifyState;
@@ -35,3 +78,9 @@ pub(super) fn tell(phase: Phase, log: &Log) {
         _ = (phase, log);
     }
 }
+
+/// What may wait for a supervisor that does not read.
+const PHASES_MAX: usize = 16;
+
+/// How long the end of the agent waits for it.
+const END_TIMEOUT: Duration = Duration::from_secs(1);

@@ -11,6 +11,7 @@ pub(crate) struct Tally {
     /// Clients that are connected.
     pub(crate) clients_open: Count,
     pub(crate) requests: Count,
+    pub(crate) wrong_tokens: Count,
     /// Events that a client did not read in time.
     pub(crate) stream_records_dropped: Count,
     /// Log records that a client did not read in time.

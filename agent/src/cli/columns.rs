@@ -1,19 +1,25 @@
 //! Text in columns.
 
+use std::borrow::Cow;
+
+use crate::quote::shown;
+
 /// Lines of `rows`, each column but a row's last padded to its widest cell, with two blanks between. The whole is trimmed,
 /// so that the last line loses its padding (`columnize.SimpleFormat`).
 ///
-/// Widths count letters, not what a terminal makes of them.
+/// Cells come from other members: what would act on a terminal is escaped, so that none can forge a row. Widths count letters, not
+/// what a terminal makes of them.
 pub(super) fn columnize(rows: &[Vec<String>]) -> String {
+    let rows: Vec<Vec<Cow<'_, str>>> = rows.iter().map(|row| row.iter().map(|cell| shown(cell)).collect()).collect();
     let mut widths: Vec<usize> = Vec::new();
-    for row in rows {
+    for row in &rows {
         widths.resize(widths.len().max(row.len()), 0);
         for (width, cell) in widths.iter_mut().zip(row) {
             *width = (*width).max(cell.chars().count());
         }
     }
     let mut out = String::new();
-    for row in rows {
+    for row in &rows {
         let Some((last, others)) = row.split_last() else { continue };
         for (cell, width) in others.iter().zip(&widths) {
             out.push_str(&format!("{cell:<width$}  "));
@@ -35,5 +41,7 @@ mod tests {
             [row(["n2", "failed", "role=db"]), row(["\u{fc}\u{fc}\u{fc}", "alive", ""]), row(["a|b", "left", ""])];
         assert_eq!(columnize(&rows), "n2   failed  role=db\n\u{fc}\u{fc}\u{fc}  alive   \na|b  left");
         assert_eq!(columnize(&[]), "");
+        let rows = [row(["z\nroot", "10.0.0.1:22", "alive\x1b[31m"]), row(["n2", "left", ""])];
+        assert_eq!(columnize(&rows), "z\\nroot  10.0.0.1:22  alive\\x1b[31m\nn2       left");
     }
 }

@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use super::{Command, Environment, Format, Outcome, Rpc, Terminal, because};
 use crate::flags::Slot;
 use crate::json::Json;
+use crate::quote::shown;
 use crate::rpc::Stats;
 
 pub(super) const COMMAND: Command = Command { name: "info", synopsis: "Shows figures of the agent", usage: USAGE, run };
@@ -21,7 +22,9 @@ fn text(stats: &Stats) -> String {
     let mut out = String::new();
     for (group, values) in stats {
         out.push_str(&format!("{group}:\n"));
-        values.iter().for_each(|(key, value)| out.push_str(&format!("\t{key} = {value}\n")));
+        for (key, value) in values {
+            out.push_str(&format!("\t{} = {}\n", shown(key), shown(value)));
+        }
     }
     out
 }

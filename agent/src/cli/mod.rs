@@ -30,6 +30,7 @@ use self::usage::Usage;
 use crate::endpoint::go_words;
 use crate::flags::{self, Flag, FlagError, Slot};
 use crate::json::Json;
+use crate::quote::shown_lines;
 use crate::rpc::{Client, ClientError, ClientOptions, DEFAULT_ADDRESS};
 
 /// What the environment says; flags win.
@@ -68,9 +69,11 @@ impl<'t> Terminal<'t> {
         Self { out, err, deserted: false, failure: None, tells_failures_in_json: false }
     }
 
-    /// Writes a line at once.
+    /// Writes a line, or several, at once. What would act on a terminal is escaped whoever wrote the text; that none of it forges a
+    /// line is up to those who put it together ([`shown`](crate::quote::shown)).
     fn line(&mut self, line: impl fmt::Display) {
-        self.bytes(format!("{line}\n").as_bytes());
+        let text = format!("{line}\n");
+        self.bytes(shown_lines(&text).as_bytes());
     }
 
     fn bytes(&mut self, bytes: &[u8]) {

@@ -9,7 +9,7 @@ use super::members::member_json;
 use super::{Command, Environment, Failure, Format, Outcome, Rpc, TEXT, Terminal, because};
 use crate::flags::Slot;
 use crate::json::Json;
-use crate::quote::quote;
+use crate::quote::{quote, shown};
 use crate::rpc::{DecodeError, Decoder, EventRecord, Head, Record};
 
 pub(super) const COMMAND: Command =
@@ -34,7 +34,8 @@ fn run(args: &[OsString], env: &Environment, terminal: &mut Terminal<'_>) -> Out
                 terminal.line(super::told("Remote side ended the monitor").render_line());
                 return Err(Failure::Told);
             }
-            Ok(Some((_, Record::Log(line)))) => terminal.line(line),
+            // Ours is a line already; an agent of HashiCorp's logs what strangers send as it is.
+            Ok(Some((_, Record::Log(line)))) => terminal.line(shown(&line)),
             Ok(Some((_, Record::Event { body, .. }))) => {
                 terminal.line(format_args!("Event Info:{}", describe(&body).unwrap_or_default()));
             }
@@ -97,7 +98,7 @@ fn describe(body: &[u8]) -> Result<String, DecodeError> {
     let Head::Map(pairs) = from.head()? else { return Ok(lines) };
     for _ in 0..pairs {
         let key = from.text()?;
-        lines.push_str(&format!("\n\t{key}: {}", value(from, "[]byte", "<nil>")?));
+        lines.push_str(&format!("\n\t{}: {}", shown(&key), value(from, "[]byte", "<nil>")?));
     }
     Ok(lines)
 }

@@ -6,6 +6,7 @@ use std::ffi::OsString;
 use super::{Command, Environment, Failure, Outcome, Rpc, Terminal, because, raw};
 use crate::flags::Slot;
 use crate::json::Json;
+use crate::quote::{shown, shown_payload};
 use crate::rpc::{Client, ClientError, Query, QueryRecord, Record};
 
 pub(super) const COMMAND: Command =
@@ -91,20 +92,21 @@ struct TextReport {
 
 impl Report for TextReport {
     fn started(&mut self, terminal: &mut Terminal<'_>) {
-        terminal.line(format_args!("Query '{}' dispatched", self.name));
+        terminal.line(format_args!("Query '{}' dispatched", shown(&self.name)));
     }
 
     fn record(&mut self, record: QueryRecord, terminal: &mut Terminal<'_>) {
         match record {
             QueryRecord::Ack { from } => {
                 self.acks = self.acks.map(|acks| acks + 1);
-                terminal.line(format_args!("Ack from '{from}'"));
+                terminal.line(format_args!("Ack from '{}'", shown(&from)));
             }
             QueryRecord::Response { from, payload } => {
                 self.responses += 1;
                 let payload = payload.unwrap_or_default();
                 let payload = payload.strip_suffix(b"\n").unwrap_or(&payload);
-                let line = [format!("Response from '{from}': ").as_bytes(), payload, b"\n"].concat();
+                let label = format!("Response from '{}': ", shown(&from));
+                let line = [label.as_bytes(), &shown_payload(payload), b"\n"].concat();
                 terminal.bytes(&line);
             }
             QueryRecord::Done => {}

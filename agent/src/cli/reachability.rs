@@ -8,6 +8,7 @@ use super::query::collect;
 use super::{Command, Environment, Failure, Format, Outcome, Rpc, TEXT, Terminal, because};
 use crate::flags::Slot;
 use crate::json::Json;
+use crate::quote::shown;
 use crate::rpc::{Query, QueryRecord};
 
 pub(super) const COMMAND: Command =
@@ -39,7 +40,7 @@ fn run(args: &[OsString], env: &Environment, terminal: &mut Terminal<'_>) -> Out
     let collected = collect(&mut client, |record| {
         if let QueryRecord::Ack { from } = record {
             if verbose && says {
-                terminal.line(format_args!("\tAck from '{from}'"));
+                terminal.line(format_args!("\tAck from '{}'", shown(&from)));
             }
             acks.add(from, started.elapsed());
         }
@@ -94,7 +95,7 @@ impl Acks {
 
     fn judge(&self, live: &BTreeSet<String>, terminal: &mut Terminal<'_>) -> Outcome {
         for name in &self.twice {
-            terminal.line(format_args!("Duplicate response from '{name}'"));
+            terminal.line(format_args!("Duplicate response from '{}'", shown(name)));
         }
         if !self.twice.is_empty() {
             terminal.line("Duplicate responses means there is a misconfiguration. Verify that node names are unique.");
@@ -103,14 +104,14 @@ impl Acks {
         let surplus: Vec<_> = self.from.difference(live).collect();
         if !missing.is_empty() {
             terminal.line("Received less acks than live nodes! Missing acks from:");
-            missing.iter().for_each(|name| terminal.line(format_args!("\t{name}")));
+            missing.iter().for_each(|name| terminal.line(format_args!("\t{}", shown(name))));
             terminal
                 .line("This could mean Serf gossip packets are being lost due to a misconfiguration or network issue.");
             terminal.line(ADVICE);
         }
         if !surplus.is_empty() {
             terminal.line("Received more acks than live nodes! Acks from non-live nodes:");
-            surplus.iter().for_each(|name| terminal.line(format_args!("\t{name}")));
+            surplus.iter().for_each(|name| terminal.line(format_args!("\t{}", shown(name))));
             terminal
                 .line("This could mean Serf is detecting false-failures due to a misconfiguration or network issue.");
             terminal.line(ADVICE);

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use super::{Command, Environment, Failure, Format, Outcome, Rpc, TEXT, Terminal, because, texts};
 use crate::flags::Slot;
 use crate::json::Json;
-use crate::quote::quote;
+use crate::quote::{quote, shown};
 use crate::rpc::{Client, Coordinate};
 
 pub(super) const COMMAND: Command =
@@ -24,7 +24,8 @@ fn run(args: &[OsString], env: &Environment, terminal: &mut Terminal<'_>) -> Out
     let distance = coordinate(&mut client, &from)?.seconds_to(&coordinate(&mut client, &to)?);
     // Go's durations are whole nanoseconds.
     let millis = (distance * 1e9).trunc() / 1e6;
-    format.tell(terminal, format_args!("Estimated {from} <-> {to} rtt: {millis:.3} ms"), || {
+    let text = format!("Estimated {} <-> {} rtt: {millis:.3} ms", shown(&from), shown(&to));
+    format.tell(terminal, text, || {
         Json::object([("from", Json::text(&from)), ("to", Json::text(&to)), ("rtt_ms", Json::Float(millis))])
     });
     Ok(())

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{Command, Environment, Failure, Format, Outcome, Rpc, TEXT, Terminal, because};
 use crate::flags::Slot;
 use crate::json::Json;
-use crate::quote::quote;
+use crate::quote::{quote, shown};
 use crate::rpc::{ClientError, Evidence, UNSUPPORTED_COMMAND, Why};
 
 pub(super) const COMMAND: Command =
@@ -24,17 +24,19 @@ fn run(args: &[OsString], env: &Environment, terminal: &mut Terminal<'_>) -> Out
     })?;
     if why.status.is_empty() {
         let name = quote(node.as_bytes());
-        return Err(Failure::Said(format!("The agent {} knows no member with the name {name}", why.agent)));
+        let agent = shown(&why.agent);
+        return Err(Failure::Said(format!("The agent {agent} knows no member with the name {name}")));
     }
     format.tell(terminal, text(&node, &why), || json(&node, &why));
     Ok(())
 }
 
 fn text(node: &str, why: &Why) -> String {
-    let Why { agent, status, address, .. } = why;
+    let Why { status, address, said_by, .. } = why;
+    let (is_own_word, node, agent) = (said_by == node, shown(node), shown(&why.agent));
     let is_suspect = why.suspected.is_some() && why.gone.is_none();
-    let shown = if is_suspect { format!("{status}, but suspected") } else { status.clone() };
-    let mut out = format!("{node} ({address}) is {shown}, as {agent} sees it.\n");
+    let how = if is_suspect { format!("{status}, but suspected") } else { status.clone() };
+    let mut out = format!("{node} ({address}) is {how}, as {agent} sees it.\n");
     if why.suspected.is_none() && why.gone.is_none() {
         out.push_str(match status.as_str() {
             "alive" => "Nobody suspects it.",
@@ -45,21 +47,22 @@ fn text(node: &str, why: &Why) -> String {
     }
     out.push('\n');
     if let Some(evidence) = &why.suspected {
-        out.push_str(&line(evidence.ago, &format!("suspected: {}", learned(agent, evidence))));
+        out.push_str(&line(evidence.ago, &format!("suspected: {}", learned(&agent, evidence))));
     }
     if let Some(evidence) = &why.gone {
-        let what = match (status.as_str(), &why.said_by) {
-            ("left", by) if by == node => "left: it said so itself".to_owned(),
-            (_, by) if by.is_empty() => "declared failed".to_owned(),
-            (_, by) => format!("declared failed by {by}"),
+        let what = match status.as_str() {
+            "left" if is_own_word => "left: it said so itself".to_owned(),
+            _ if said_by.is_empty() => "declared failed".to_owned(),
+            _ => format!("declared failed by {}", shown(said_by)),
         };
-        out.push_str(&line(evidence.ago, &format!("{what}; {}", learned(agent, evidence))));
+        out.push_str(&line(evidence.ago, &format!("{what}; {}", learned(&agent, evidence))));
     }
     if !why.accusers.is_empty() {
-        let names = why.accusers.join(", ");
+        let names: Vec<_> = why.accusers.iter().map(|name| shown(name)).collect();
+        let names = names.join(", ");
         out.push_str(&format!("\nWho suspected it: {names} (at its incarnation {})\n", why.incarnation));
     }
-    if status == "left" && why.said_by != node {
+    if status == "left" && !is_own_word {
         out.push_str("\nSince then it was told to be gone for good, as 'serf force-leave' does.");
     }
     if is_suspect || status == "failed" {
@@ -85,7 +88,8 @@ fn rounded(duration: Duration) -> String {
 /// How the agent came to know.
 fn learned(agent: &str, evidence: &Evidence) -> String {
     let Evidence { how, from, member, .. } = evidence;
-    let whom = if member.is_empty() { from.clone() } else { format!("{member} ({from})") };
+    let (from, member) = (shown(from), shown(member));
+    let whom = if member.is_empty() { from.into_owned() } else { format!("{member} ({from})") };
     match how.as_str() {
         "own-probe" => format!("{agent} pinged it and got no answer, neither directly nor over others"),
         "own-timer" => format!("{agent} heard nobody refute that in time"),

@@ -123,10 +123,21 @@ pub(super) fn replace(path: &Path, contents: &[u8]) -> io::Result<()> {
         file.sync_all()?;
         fs::rename(&beside, path)
     })();
-    if written.is_err() {
-        _ = fs::remove_file(&beside);
+    match written {
+        Ok(()) => sync_directory(path),
+        Err(_) => _ = fs::remove_file(&beside),
     }
     written
+}
+
+/// The new name, too, is to outlive a power failure. Not every file system can promise that; the file is in its place all the same.
+fn sync_directory(path: &Path) {
+    #[cfg(unix)]
+    if let Some(directory) = path.parent() {
+        _ = fs::File::open(directory).and_then(|directory| directory.sync_all());
+    }
+    #[cfg(not(unix))]
+    let _ = path;
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use serf_tokio::serf_proto::envelope::{Envelope, EnvelopeConfig};
 use serf_tokio::serf_proto::wire::hashicorp::{self, SerfState};
 use serf_tokio::serf_proto::wire::serf::Clocks;
 use serf_tokio::serf_proto::wire::swim::State;
-use serf_tokio::serf_proto::{DropReason, Inquiry, Reply};
+use serf_tokio::serf_proto::{DropReason, Inquiry, Reply, Versions};
 
 use super::fresh_seed;
 
@@ -45,6 +45,7 @@ pub(super) struct Seen {
     pub(super) name: String,
     pub(super) addr: SocketAddr,
     pub(super) state: State,
+    pub(super) versions: Versions,
 }
 
 impl View {
@@ -118,7 +119,7 @@ fn understand(reply: &Reply) -> Exchange {
         let peer = entry.peer().ok()?;
         // IPv4 may be written as IPv6.
         let addr = SocketAddr::new(peer.addr.ip().to_canonical(), peer.addr.port());
-        Some(Seen { name: peer.name.into(), addr, state: entry.state? })
+        Some(Seen { name: peer.name.into(), addr, state: entry.state?, versions: peer.versions })
     });
     let clocks = SerfState::parse(states.user).ok().map(|state| state.clocks);
     Exchange::View(View { members: members.collect(), clocks })

@@ -15,9 +15,9 @@ use std::io;
 use std::net::{Ipv6Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
-use serf_tokio::serf_proto::Seed;
 use serf_tokio::serf_proto::envelope::{EnvelopeConfig, Keyring, Label};
 use serf_tokio::serf_proto::wire::swim::State;
+use serf_tokio::serf_proto::{Seed, Versions};
 
 use self::exchange::{Exchange, View};
 use self::packets::Pings;
@@ -88,6 +88,7 @@ impl Examination {
             }
         }
         if let Some(view) = view {
+            judge_versions(&mut report, view);
             judge_view(&mut report, view);
         }
         if let Some(options) = &self.local {
@@ -134,6 +135,43 @@ impl Examination {
     }
 }
 
+/// Whether the protocol versions let a node of this program in: of every live member, since a join through any of them asks all.
+fn judge_versions(report: &mut Report, view: &View) {
+    let ours = Versions::HASHICORP;
+    let live = || view.members.iter().filter(|member| matches!(member.state, State::Alive | State::Suspect));
+    let found = live().find_map(|member| {
+        let (theirs, name) = (member.versions, &member.name);
+        if let Some(what) = ours.incompatible(theirs) {
+            let (layer, (min, max)) = layer(theirs, what.is_delegate);
+            let (least, most) = what.understood;
+            let is_none = if what.is_delegate && max == 0 { ": it is no Serf node" } else { "" };
+            return Some(format!(
+                "{name} speaks {layer} versions {min} to {max}, Serf needs {least} to {most}{is_none}"
+            ));
+        }
+        let what = theirs.incompatible(ours)?;
+        let (layer, (min, max)) = layer(theirs, what.is_delegate);
+        Some(format!("{name} understands {layer} versions {min} to {max}, Serf speaks {}", what.spoken))
+    });
+    match found {
+        None => report.ok("versions", format!("{} live members speak what Serf's nodes understand", live().count())),
+        Some(found) => {
+            let advice = "No Serf node can join while it is a member. Upgrade it, give agents the -protocol that it \
+                          understands, or give the address of a Serf node.";
+            report.failed("versions", found, advice);
+        }
+    }
+}
+
+/// The name of one of the two layers of protocols, and the least and greatest version that a node understands of it.
+const fn layer(of: Versions, is_delegate: bool) -> (&'static str, (u8, u8)) {
+    if is_delegate {
+        ("delegate", (of.delegate_min(), of.delegate_max()))
+    } else {
+        ("protocol", (of.protocol_min(), of.protocol_max()))
+    }
+}
+
 /// What the node says of its cluster. Wall clocks are never sent; what members share are Lamport clocks.
 fn judge_view(report: &mut Report, view: &View) {
     let [alive, suspect, dead, left] =
@@ -171,3 +209,38 @@ fn fresh_seed() -> Seed {
 
 /// How many names are given as examples.
 const NAMES_MAX: usize = 5;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn versions(of: &[[u8; 6]]) -> Report {
+        let member = |(at, versions): (u8, &[u8; 6])| exchange::Seen {
+            name: format!("n{at}"),
+            addr: SocketAddr::from(([10, 0, 0, at], 7946)),
+            state: State::Alive,
+            versions: Versions::from_bytes(*versions),
+        };
+        let mut report = Report::default();
+        judge_versions(&mut report, &View { members: (1..).zip(of).map(member).collect(), clocks: None });
+        report
+    }
+
+    #[test]
+    fn a_node_through_which_no_serf_node_can_join_is_not_well() {
+        const SERF: [u8; 6] = [1, 5, 2, 2, 5, 5];
+        let found = |of: &[[u8; 6]]| {
+            let report = versions(of);
+            (report.is_healthy(), report.findings[0].found.clone())
+        };
+        assert!(found(&[SERF, [1, 5, 2, 2, 6, 5], [1, 4, 2, 2, 5, 4]]).0);
+        let alertmanager = "n2 speaks delegate versions 0 to 0, Serf needs 2 to 5: it is no Serf node";
+        assert_eq!(found(&[SERF, [1, 5, 2, 0, 0, 0]]), (false, alertmanager.into()));
+        let newer = "n1 speaks delegate versions 6 to 9, Serf needs 2 to 5";
+        assert_eq!(found(&[[1, 5, 2, 6, 9, 9]]), (false, newer.into()));
+        let strict = "n1 understands protocol versions 3 to 5, Serf speaks 2";
+        assert_eq!(found(&[[3, 5, 3, 2, 5, 5]]), (false, strict.into()));
+        let older = "n1 understands delegate versions 2 to 4, Serf speaks 5";
+        assert_eq!(found(&[[1, 4, 2, 2, 4, 4]]), (false, older.into()));
+    }
+}

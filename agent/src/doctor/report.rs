@@ -1,5 +1,7 @@
 //! What an examination found.
 
+use crate::quote::shown;
+
 /// How one check ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
@@ -62,12 +64,28 @@ impl Report {
         self.add(check, Verdict::Unknown, found.into(), None);
     }
 
+    /// Names and complaints are the node's words: they are shown such that none acts on the terminal.
     fn add(&mut self, check: &'static str, verdict: Verdict, found: String, advice: Option<String>) {
-        self.findings.push(Finding { check, verdict, found, advice });
+        let advice = advice.map(|advice| shown(&advice).into_owned());
+        self.findings.push(Finding { check, verdict, found: shown(&found).into_owned(), advice });
     }
 
     /// Whether nothing is wrong.
     pub(crate) fn is_healthy(&self) -> bool {
         self.findings.iter().all(|finding| finding.verdict != Verdict::Failed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_node_says_of_itself_acts_on_no_terminal() {
+        let mut report = Report::default();
+        report.note("name", "a\nok       label\x1b[2J", "Ask it: 'serf why a\u{202e}'.");
+        let Finding { found, advice, .. } = &report.findings[0];
+        assert_eq!(found, "a\\nok       label\\x1b[2J");
+        assert_eq!(advice.as_deref(), Some("Ask it: 'serf why a\\u202e'."));
     }
 }

@@ -85,6 +85,15 @@ impl Event {
         }
     }
 
+    /// What it takes in memory, nearly.
+    pub fn bytes(&self) -> usize {
+        let own = match self {
+            Self::Members { members, .. } => members.iter().map(Member::bytes).sum(),
+            Self::User { name, payload, .. } | Self::Query { name, payload, .. } => name.len() + payload.len(),
+        };
+        own + size_of::<Self>()
+    }
+
     /// As a stream sends it; `id` names a query in its answer.
     pub fn to_record(&self, id: u64) -> EventRecord {
         // Bytes that came through gossip are nil when there are none.

@@ -29,6 +29,8 @@ pub fn environment(event: &Event, self_name: &str, self_tags: &BTreeMap<String, 
             variables.push(("SERF_QUERY_LTIME".into(), lamport.to_string()));
         }
     }
+    // No variable can hold a NUL: with one, no script would run. Dropped, it would make a name equal to another one.
+    variables.iter_mut().for_each(|(_, value)| *value = value.replace('\0', "\\x00"));
     variables
 }
 
@@ -104,6 +106,11 @@ mod tests {
         ];
         let expected = expected.map(|(name, value)| (name.to_owned(), value.to_owned()));
         assert_eq!(environment(&event, "n1", &own), expected);
+
+        let event = Event::User { name: "deploy\0\n".into(), lamport: 1, payload: vec![], coalesce: true };
+        let variables = environment(&event, "n1", &tags(&[("a", "\0")]));
+        assert!(variables.contains(&("SERF_USER_EVENT".into(), "deploy\\x00\n".into())), "{variables:?}");
+        assert!(variables.contains(&("SERF_TAG_A".into(), "\\x00".into())), "{variables:?}");
 
         let event = Event::Query { name: "load".into(), lamport: 2, payload: vec![] };
         let variables = environment(&event, "n1", &BTreeMap::new());

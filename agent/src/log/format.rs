@@ -5,6 +5,7 @@ use core::fmt::Write;
 use jiff::Zoned;
 
 use super::{Level, info, output};
+use crate::quote::{json_escaped, shown_lines};
 
 /// How the agent prints its lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -54,6 +55,7 @@ impl Format {
 
     /// What the agent does; `None` when there is nothing to print.
     pub(super) fn output(self, text: &str, node: &str) -> Option<String> {
+        let text = &shown_lines(text);
         match self {
             Self::Text => Some(output(text)),
             Self::Json => plain(text, node),
@@ -62,6 +64,7 @@ impl Format {
 
     /// A detail of what the agent does; `None` when there is nothing to print.
     pub(super) fn detail(self, text: &str, node: &str) -> Option<String> {
+        let text = &shown_lines(text);
         match self {
             Self::Text => Some(info(text)),
             Self::Json => plain(text, node),
@@ -77,7 +80,8 @@ fn plain(text: &str, node: &str) -> Option<String> {
 }
 
 fn json(line: &Line<'_>) -> String {
-    let quote = |text: &str| serde_json::Value::from(text).to_string();
+    // What people read is shown as text shows it; what programs read is exact, and escaped as JSON can.
+    let quote = |text: &str| json_escaped(&serde_json::Value::from(text).to_string());
     let at = line.at.strftime("%Y-%m-%dT%H:%M:%S%.3f%:z");
     let (level, component, message) = (line.level, quote(line.component), quote(line.text));
     let mut text = format!("{{\"time\":\"{at}\",\"level\":\"{level}\",\"component\":{component},\"message\":{message}");
@@ -105,6 +109,13 @@ mod tests {
         assert_eq!(
             json(&line),
             r#"{"time":"2026-11-21T02:20:12.345+01:00","level":"WARN","component":"serf","message":"two\nlines","node":"a","fields":{"member":"a\"b","addr":"10.0.0.1:7946"}}"#
+        );
+        let fields = [("member", "a\n\u{9b}\u{202e}".to_owned())];
+        let line = Line { fields: &fields, ..line };
+        assert!(
+            json(&line).ends_with(r#""fields":{"member":"a\n\u009b\u202e"}}"#),
+            "exact, and harmless: {}",
+            json(&line)
         );
         let line = Line { fields: &[], ..line };
         assert!(json(&line).ends_with(r#""message":"two\nlines","node":"a"}"#));

@@ -2,6 +2,7 @@
 
 mod format;
 mod level;
+mod lines;
 mod ring;
 mod sink;
 mod syslog;

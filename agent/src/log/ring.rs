@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use super::Level;
 
-/// Keeps the last 512 records of all levels and hands new ones to followers (`logWriter` in
+/// Keeps the last 512 records of all levels, or as many as fit into 1 MiB, and hands new ones to followers (`logWriter` in
 /// `cmd/serf/command/agent/log_writer.go`).
 ///
 /// What a slow follower misses is counted, never logged per record: a notice about a dropped record would be a record to be
 /// dropped, which made HashiCorp's agent write without end.
 #[derive(Debug, Default)]
 pub struct LogRing {
-    records: VecDeque<Arc<str>>,
+    records: Records,
     followers: Vec<(u64, Follower)>,
     follower_next: u64,
 }
@@ -20,8 +20,32 @@ pub struct LogRing {
 #[derive(Debug)]
 struct Follower {
     level: Level,
-    queue: VecDeque<Arc<str>>,
+    queue: Records,
     dropped: u64,
+}
+
+/// Records in their order, and how many bytes they have.
+#[derive(Debug, Default)]
+struct Records {
+    queue: VecDeque<Arc<str>>,
+    bytes: usize,
+}
+
+impl Records {
+    fn has_room(&self, record: &str, records_max: usize, bytes_max: usize) -> bool {
+        self.queue.len() < records_max && self.bytes + record.len() <= bytes_max
+    }
+
+    fn push(&mut self, record: Arc<str>) {
+        self.bytes += record.len();
+        self.queue.push_back(record);
+    }
+
+    fn pop(&mut self) -> Option<Arc<str>> {
+        let record = self.queue.pop_front()?;
+        self.bytes -= record.len();
+        Some(record)
+    }
 }
 
 /// Names a follower of a [`LogRing`].
@@ -39,16 +63,14 @@ impl LogRing {
         for (_, follower) in &mut self.followers {
             follower.push(&record);
         }
-        if self.records.len() == RECORDS_MAX {
-            self.records.pop_front();
-        }
-        self.records.push_back(record);
+        while !self.records.has_room(&record, RECORDS_MAX, RECORDS_BYTES_MAX) && self.records.pop().is_some() {}
+        self.records.push(record);
     }
 
     /// Starts to queue records from `level` on, first those that are kept.
     pub fn follow(&mut self, level: Level) -> FollowerId {
-        let mut follower = Follower { level, queue: VecDeque::new(), dropped: 0 };
-        self.records.iter().for_each(|record| follower.push(record));
+        let mut follower = Follower { level, queue: Records::default(), dropped: 0 };
+        self.records.queue.iter().for_each(|record| follower.push(record));
         let id = self.follower_next;
         self.follower_next += 1;
         self.followers.push((id, follower));
@@ -57,10 +79,10 @@ impl LogRing {
 
     /// Takes the oldest queued record of a follower.
     pub fn poll(&mut self, id: FollowerId) -> Option<Arc<str>> {
-        self.follower(id)?.queue.pop_front()
+        self.follower(id)?.queue.pop()
     }
 
-    /// Takes the number of records that the follower missed because 512 were waiting already.
+    /// Takes the number of records that the follower missed because too many were waiting already.
     pub fn take_dropped(&mut self, id: FollowerId) -> u64 {
         self.follower(id).map_or(0, |follower| core::mem::take(&mut follower.dropped))
     }
@@ -80,10 +102,10 @@ impl Follower {
         if !self.level.passes(record) {
             return;
         }
-        if self.queue.len() == QUEUE_MAX {
-            self.dropped += 1;
+        if self.queue.has_room(record, QUEUE_MAX, QUEUE_BYTES_MAX) {
+            self.queue.push(Arc::clone(record));
         } else {
-            self.queue.push_back(Arc::clone(record));
+            self.dropped += 1;
         }
     }
 }
@@ -91,8 +113,14 @@ impl Follower {
 /// Kept for `monitor`.
 const RECORDS_MAX: usize = 512;
 
+/// Bytes of the records that are kept for `monitor`; the oldest are forgotten beyond. Ordinary records have about a hundred bytes.
+const RECORDS_BYTES_MAX: usize = 1 << 20;
+
 /// Queued per follower; newer records are dropped beyond.
 const QUEUE_MAX: usize = 512;
+
+/// Bytes queued per follower; newer records are dropped beyond.
+const QUEUE_BYTES_MAX: usize = 1 << 20;
 
 #[cfg(test)]
 mod tests {
@@ -132,5 +160,22 @@ mod tests {
         assert_eq!((rest.len(), rest.last().map(|last| &**last)), (512, Some("[INFO] 601")));
         ring.unfollow(slow);
         assert_eq!(ring.poll(slow), None);
+    }
+
+    #[test]
+    fn records_are_bounded_in_bytes() {
+        let mut ring = LogRing::new();
+        let slow = ring.follow(Level::Trace);
+        // As many as fit, and one that does not.
+        for _ in 0..64 {
+            push(&mut ring, &"x".repeat(RECORDS_BYTES_MAX / 64));
+        }
+        assert_eq!((ring.records.queue.len(), ring.records.bytes), (64, RECORDS_BYTES_MAX), "at the bound");
+        assert_eq!(ring.take_dropped(slow), 0);
+        push(&mut ring, "x");
+        assert_eq!(ring.records.queue.len(), 64, "the oldest is gone");
+        assert_eq!(ring.take_dropped(slow), 1, "the newest is dropped");
+        while ring.poll(slow).is_some() {}
+        assert_eq!(ring.follower(slow).map(|follower| follower.queue.bytes), Some(0));
     }
 }

@@ -1,26 +1,27 @@
 //! Where records go: the ring, standard output, syslog.
 
 use core::fmt;
+use std::borrow::Cow;
 use std::io::Write;
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread;
-use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
 use super::format::{Format, Line as Record};
+use super::lines::{LINES_MAX, Lines};
 use super::syslog::Syslog;
 use super::{FollowerId, Level, LogRing, record};
+use crate::budget;
+use crate::quote::{shown, start_of};
 
 /// The agent's log and output.
 ///
 /// Lines are written by a thread of its own: a terminal that is stopped, or a pipe that nobody reads, must not stop gossip.
-/// What does not fit into its queue is dropped and counted.
+/// What does not fit into its queue is dropped and counted. A record is one line, whatever remote names and payloads are in it.
 #[derive(Debug)]
 pub struct Log {
     state: Mutex<State>,
-    lines: SyncSender<Line>,
+    lines: Lines,
 }
 
 #[derive(Debug)]
@@ -33,18 +34,13 @@ struct State {
     /// Who is to be woken when there is something new.
     followers: Vec<(FollowerId, Arc<Notify>)>,
     /// Lines that wait until the banner is out; `None` afterwards.
-    held: Option<Vec<String>>,
+    held: Option<Held>,
+    /// Standard error, once figures were asked for.
+    figures: Option<Lines>,
     syslog: Option<Syslog>,
     /// Since it was told last.
     lines_lost: u64,
     lost_in_all: u64,
-}
-
-#[derive(Debug)]
-enum Line {
-    Text(String),
-    /// Answers when everything before is written.
-    Flush(SyncSender<()>),
 }
 
 impl Log {
@@ -54,15 +50,15 @@ impl Log {
     ///
     /// No thread can be started.
     pub fn new(level: Level, out: Box<dyn Write + Send>) -> std::io::Result<Self> {
-        let (lines, queue) = sync_channel(LINES_MAX);
-        thread::Builder::new().name("log".into()).stack_size(STACK_BYTES).spawn(move || write_lines(&queue, out))?;
+        let lines = Lines::spawn("log", LINES_BYTES_MAX, out)?;
         let state = State {
             level,
             format: Format::default(),
             node: "".into(),
             ring: LogRing::new(),
             followers: Vec::new(),
-            held: Some(Vec::new()),
+            held: Some(Held::default()),
+            figures: None,
             syslog: None,
             lines_lost: 0,
             lost_in_all: 0,
@@ -79,7 +75,7 @@ impl Log {
     pub(super) fn add_with(&self, level: Level, component: &str, text: &str, fields: &[(&'static str, String)]) {
         let now = jiff::Zoned::now();
         // As in Go, a record ends its line, and one that does so itself has no need of it.
-        let text = text.strip_suffix('\n').unwrap_or(text);
+        let text = &*cut(text.strip_suffix('\n').unwrap_or(text));
         let record = record(now.datetime(), level, component, text);
         let mut state = self.lock();
         if level >= state.level {
@@ -90,7 +86,11 @@ impl Log {
             let line = Record { at: &now, level, component, node: &node, text, fields };
             let line = state.format.record(&line, &record);
             match &mut state.held {
-                Some(held) => held.push(line),
+                Some(held) => {
+                    if !held.push(line) {
+                        state.lose_line();
+                    }
+                }
                 None => self.write(&mut state, line),
             }
         }
@@ -137,29 +137,42 @@ impl Log {
     /// Prints the records that were held back until the banner is out, and every one from now on.
     pub fn release(&self) {
         let mut state = self.lock();
-        for line in state.held.take().unwrap_or_default() {
+        for line in state.held.take().unwrap_or_default().lines {
             self.write(&mut state, line);
+        }
+    }
+
+    /// Writes figures to standard error, where HashiCorp's agent writes them, by a thread of their own: whoever reads the log need
+    /// not read standard error.
+    pub fn figures(&self, text: String) {
+        let is_taken = {
+            let mut state = self.lock();
+            if state.figures.is_none() {
+                state.figures = Lines::spawn("figures", FIGURES_BYTES_MAX, Box::new(std::io::stderr())).ok();
+            }
+            // The thread ends the last line.
+            let text = text.trim_end().to_owned();
+            state.figures.as_ref().is_some_and(|figures| figures.push(text))
+        };
+        if !is_taken {
+            self.warn("agent", "The figures are not written: nobody reads the standard error output");
         }
     }
 
     /// Waits until all is written, but not for long.
     pub fn flush(&self) {
-        let (done, waiting) = sync_channel(1);
-        let give_up_at = Instant::now() + FLUSH_TIMEOUT;
-        // When nobody reads the output the queue is full, and stays so.
-        while let Err(TrySendError::Full(_)) = self.lines.try_send(Line::Flush(done.clone())) {
-            if Instant::now() >= give_up_at {
-                return;
-            }
-            thread::sleep(FLUSH_RETRY_INTERVAL);
-        }
-        _ = waiting.recv_timeout(FLUSH_TIMEOUT);
+        self.lines.flush();
     }
 
     /// Prints lines so from now on; JSON has the name of the node. Followers and syslog get text all the same.
     pub fn set_format(&self, format: Format, node: &str) {
         let mut state = self.lock();
         (state.format, state.node) = (format, node.into());
+    }
+
+    /// How much waits for a reader of the output.
+    pub(crate) fn waiting(&self) -> budget::Level {
+        self.lines.level()
     }
 
     /// How many lines nobody read in time, since the start.
@@ -206,19 +219,53 @@ impl Log {
     fn write(&self, state: &mut State, line: String) {
         if state.lines_lost > 0 {
             let notice = lost(state.lines_lost, state.format, &state.node);
-            if self.lines.try_send(Line::Text(notice)).is_ok() {
+            if self.lines.push(notice) {
                 state.lines_lost = 0;
             }
         }
-        if self.lines.try_send(Line::Text(line)).is_err() {
-            state.lines_lost += 1;
-            state.lost_in_all += 1;
+        if !self.lines.push(line) {
+            state.lose_line();
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+#[derive(Debug, Default)]
+struct Held {
+    lines: Vec<String>,
+    bytes: usize,
+}
+
+impl Held {
+    /// Whether there was room.
+    fn push(&mut self, line: String) -> bool {
+        let has_room = self.lines.len() < LINES_MAX && self.bytes + line.len() <= LINES_BYTES_MAX;
+        if has_room {
+            self.bytes += line.len();
+            self.lines.push(line);
+        }
+        has_room
+    }
+}
+
+impl State {
+    const fn lose_line(&mut self) {
+        self.lines_lost += 1;
+        self.lost_in_all += 1;
+    }
+}
+
+/// The text of a record as it is shown: on one line, and not longer than a line may be.
+fn cut(text: &str) -> Cow<'_, str> {
+    let start = start_of(text, RECORD_BYTES_MAX);
+    let line = shown(start);
+    if start.len() == text.len() && line.len() <= RECORD_BYTES_MAX {
+        return line;
+    }
+    Cow::Owned(format!("{}... ({} bytes)", start_of(&line, RECORD_BYTES_MAX), text.len()))
 }
 
 fn lost(lines: u64, format: Format, node: &str) -> String {
@@ -228,43 +275,15 @@ fn lost(lines: u64, format: Format, node: &str) -> String {
     format.record(&line, &format!("[WARN] agent: {text}"))
 }
 
-/// Writes lines whole. A reader that is gone is no reason to stop.
-fn write_lines(queue: &Receiver<Line>, mut out: Box<dyn Write + Send>) {
-    let mut text = String::new();
-    while let Ok(line) = queue.recv() {
-        let mut next = Some(line);
-        let mut flushed = None;
-        while let Some(line) = next.take() {
-            match line {
-                Line::Text(line) => {
-                    text.push_str(&line);
-                    text.push('\n');
-                    if text.len() < WRITE_BYTES {
-                        next = queue.try_recv().ok();
-                    }
-                }
-                Line::Flush(done) => flushed = Some(done),
-            }
-        }
-        _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
-        text.clear();
-        if let Some(done) = flushed {
-            _ = done.send(());
-        }
-    }
-}
+/// Bytes of lines that wait to be written to the output, and of those that are held until the banner is out; newer lines are lost
+/// beyond, and counted. A busy agent writes some hundred KiB a second.
+const LINES_BYTES_MAX: usize = 4 << 20;
 
-/// Lines that wait to be written.
-const LINES_MAX: usize = 4096;
+/// Bytes of figures that wait to be written to standard error; newer ones are lost beyond.
+const FIGURES_BYTES_MAX: usize = 8 << 20;
 
-/// Written at a time.
-const WRITE_BYTES: usize = 8 * 1024;
-
-const STACK_BYTES: usize = 64 * 1024;
-
-/// How long the end of the agent waits for somebody to read its last lines.
-const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
-const FLUSH_RETRY_INTERVAL: Duration = Duration::from_millis(5);
+/// The text of one record; the rest of a longer one is left out. A script's output, of which the last 8 KiB are kept, fits.
+const RECORD_BYTES_MAX: usize = 16 * 1024;
 
 #[cfg(test)]
 mod tests {
@@ -331,24 +350,55 @@ mod tests {
 
     #[test]
     fn nobody_waits_for_an_output_that_nobody_reads() {
-        struct Stuck;
-        impl Write for Stuck {
-            fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
-                loop {
-                    thread::park();
-                }
-            }
-
-            fn flush(&mut self) -> std::io::Result<()> {
-                Ok(())
-            }
-        }
-        let log = Log::new(Level::Info, Box::new(Stuck)).expect("starts");
+        let log = Log::new(Level::Info, Box::new(super::super::lines::tests::Stuck)).expect("starts");
         log.release();
         for n in 0..2 * LINES_MAX {
             log.info("agent", n);
         }
         let lost = log.lock().lines_lost;
         assert!(lost > 0, "the queue is bounded");
+    }
+
+    #[test]
+    fn a_record_is_one_line_whatever_remote_names_are_in_it() {
+        let page = Page::default();
+        let log = Log::new(Level::Info, Box::new(page.clone())).expect("starts");
+        log.release();
+        let id = log.follow(Level::Info, Arc::default());
+        log.info(
+            "agent",
+            "Received event: x\n    2026/11/28 00:00:00 [ERR] agent: forged\x1b[2J\u{9b}1m\u{2028}\u{202e}",
+        );
+        log.output("two\nlines\x1b");
+        log.flush();
+        let record =
+            "agent: Received event: x\\n    2026/11/28 00:00:00 [ERR] agent: forged\\x1b[2J\\u009b1m\\u2028\\u202e";
+        assert_eq!(lines(&page), [&format!("[INFO] {record}"), "==> two", "lines\\x1b"]);
+        assert!(log.poll(id).is_some_and(|seen| seen.ends_with(record)));
+    }
+
+    #[test]
+    fn a_record_is_cut_at_its_bound() {
+        let bytes = |length| cut(&"x".repeat(length)).len();
+        assert_eq!((bytes(RECORD_BYTES_MAX - 1), bytes(RECORD_BYTES_MAX)), (RECORD_BYTES_MAX - 1, RECORD_BYTES_MAX));
+        let longer = cut(&"x".repeat(RECORD_BYTES_MAX + 1)).into_owned();
+        assert_eq!(longer[RECORD_BYTES_MAX..], *"... (16385 bytes)");
+        let escaped = cut(&"\x1b".repeat(RECORD_BYTES_MAX)).into_owned();
+        assert_eq!(escaped[RECORD_BYTES_MAX..], *"... (16384 bytes)");
+        assert!(cut(&"\u{4f60}".repeat(RECORD_BYTES_MAX)).ends_with("... (49152 bytes)"), "between letters");
+    }
+
+    #[test]
+    fn records_that_wait_for_the_banner_are_bounded() {
+        let log = Log::new(Level::Info, Box::new(Page::default())).expect("starts");
+        for _ in 0..LINES_MAX + 1 {
+            log.info("agent", "x");
+        }
+        assert_eq!(log.lines_lost_in_all(), 1, "by their number");
+        let log = Log::new(Level::Info, Box::new(Page::default())).expect("starts");
+        for _ in 0..LINES_BYTES_MAX / RECORD_BYTES_MAX + 1 {
+            log.info("agent", "x".repeat(RECORD_BYTES_MAX));
+        }
+        assert!((1..4).contains(&log.lines_lost_in_all()), "by their bytes: {}", log.lines_lost_in_all());
     }
 }

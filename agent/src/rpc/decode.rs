@@ -171,6 +171,39 @@ impl<'a> Decoder<'a> {
         }
     }
 
+    /// The same for a list of at most `items_max` of `what`; nothing is read of a longer one.
+    ///
+    /// # Errors
+    ///
+    /// As [`list`](Self::list), and [`DecodeError::TooMany`].
+    pub fn list_up_to<T>(
+        &mut self,
+        items_max: u32,
+        what: &'static str,
+        item: impl FnMut(&mut Self) -> Result<T, DecodeError>,
+    ) -> Result<Vec<T>, DecodeError> {
+        match self.clone().head()? {
+            Head::List(items) if items > items_max => Err(DecodeError::TooMany { what, limit: items_max }),
+            _ => self.list(item),
+        }
+    }
+
+    /// Reads a map from text to text of at most `pairs_max` of `what`, `None` for nil; nothing is read of a longer one.
+    ///
+    /// # Errors
+    ///
+    /// As [`table`](Self::table), and [`DecodeError::TooMany`].
+    pub fn texts_up_to(
+        &mut self,
+        pairs_max: u32,
+        what: &'static str,
+    ) -> Result<Option<BTreeMap<String, String>>, DecodeError> {
+        match self.clone().head()? {
+            Head::Map(pairs) if pairs > pairs_max => Err(DecodeError::TooMany { what, limit: pairs_max }),
+            _ => self.table(Self::text),
+        }
+    }
+
     /// Reads a map from text to whatever `value` reads, `None` for nil. Of equal keys the last counts.
     ///
     /// # Errors
@@ -347,6 +380,13 @@ pub enum DecodeError {
     Deep,
     /// The command is not one of Serf's.
     Command,
+    /// A list or a map is longer than it may be.
+    TooMany {
+        /// Of what.
+        what: &'static str,
+        /// How many there may be.
+        limit: u32,
+    },
 }
 
 impl fmt::Display for DecodeError {
@@ -357,6 +397,7 @@ impl fmt::Display for DecodeError {
             Self::Expected(what) => write!(f, "expected {what}"),
             Self::Deep => write!(f, "objects are nested more than {DEPTH_MAX} times"),
             Self::Command => write!(f, "unknown command"),
+            Self::TooMany { what, limit } => write!(f, "too many {what}, at most {limit} a request"),
         }
     }
 }

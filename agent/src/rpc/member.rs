@@ -37,6 +37,12 @@ pub struct Versions {
 }
 
 impl Member {
+    /// What it takes in memory, nearly.
+    pub(crate) fn bytes(&self) -> usize {
+        let tags = self.tags.iter().map(|(key, value)| key.len() + value.len() + 2 * size_of::<String>());
+        size_of::<Self>() + self.name.len() + self.status.len() + tags.sum::<usize>()
+    }
+
     /// Writes the member with its keys in HashiCorp's order.
     pub fn encode(&self, to: &mut Encoder<'_>) {
         to.map(11);

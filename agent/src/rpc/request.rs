@@ -273,13 +273,16 @@ impl Request {
                 Self::ForceLeave { node, prune }
             }
             "join" => {
-                let (existing, replay) = fields2(from, b"Existing", list_of_texts, b"Replay", Decoder::bool)?;
+                let addresses = |from: &mut Decoder<'_>| list(from, JOIN_ADDRESSES_MAX, "addresses");
+                let (existing, replay) = fields2(from, b"Existing", addresses, b"Replay", Decoder::bool)?;
                 Self::Join { existing, replay }
             }
             "members" => Self::Members,
             "members-filtered" => Self::MembersFiltered(MemberFilter::decode(from)?),
             "tags" => {
-                let (set, delete) = fields2(from, b"Tags", Decoder::texts, b"DeleteTags", list_of_texts)?;
+                let set = |from: &mut Decoder<'_>| Ok(from.texts_up_to(TAGS_MAX, "tags")?.unwrap_or_default());
+                let delete = |from: &mut Decoder<'_>| list(from, TAGS_MAX, "tags");
+                let (set, delete) = fields2(from, b"Tags", set, b"DeleteTags", delete)?;
                 Self::Tags { set, delete }
             }
             "stats" => Self::Stats,
@@ -331,7 +334,7 @@ impl MemberFilter {
             match key {
                 b"Name" => filter.name = from.text()?,
                 b"Status" => filter.status = from.text()?,
-                b"Tags" => filter.tags = from.texts()?,
+                b"Tags" => filter.tags = from.texts_up_to(PATTERNS_MAX, "tag filters")?.unwrap_or_default(),
                 _ => return Ok(false),
             }
             Ok(true)
@@ -359,8 +362,8 @@ impl Query {
             [b"FilterNodes", b"FilterTags", b"RequestAck", b"RelayFactor", b"Timeout", b"Name", b"Payload"];
         from.record(&names, |key, from| {
             match key {
-                b"FilterNodes" => query.filter_nodes = list_of_texts(from)?,
-                b"FilterTags" => query.filter_tags = from.table(Decoder::text)?,
+                b"FilterNodes" => query.filter_nodes = list(from, FILTER_NODES_MAX, "node names")?,
+                b"FilterTags" => query.filter_tags = from.texts_up_to(PATTERNS_MAX, "tag filters")?,
                 b"RequestAck" => query.request_ack = from.bool()?,
                 b"RelayFactor" => query.relay_factor = from.uint_below("a relay factor")?,
                 b"Timeout" => query.timeout_ns = from.int()?,
@@ -386,9 +389,23 @@ fn texts(to: &mut Encoder<'_>, list: &[String]) {
     }
 }
 
-fn list_of_texts(from: &mut Decoder<'_>) -> Result<Vec<String>, DecodeError> {
-    from.list(Decoder::text)
+fn list(from: &mut Decoder<'_>, items_max: u32, what: &'static str) -> Result<Vec<String>, DecodeError> {
+    from.list_up_to(items_max, what, Decoder::text)
 }
+
+/// Addresses of one `join`; a request with more is refused. One that answers is enough, and addresses that nobody has take ten
+/// seconds each, sixteen at a time.
+const JOIN_ADDRESSES_MAX: u32 = 1024;
+
+/// Tags to be set, or to be dropped, of one request; a request with more is refused. More do not fit into the 512 bytes of a node's
+/// tags.
+const TAGS_MAX: u32 = 256;
+
+/// Tag patterns of one `members-filtered` or `query`; a request with more is refused. Each is compiled.
+const PATTERNS_MAX: u32 = 64;
+
+/// Names of the members that are to answer one `query`; a request with more is refused. The query's size bounds them further.
+const FILTER_NODES_MAX: u32 = 4096;
 
 /// Reads a record of which one key counts.
 fn field<'a, T: Default>(
@@ -432,6 +449,46 @@ fn fields2<'a, A: Default, B: Default>(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lists_are_refused_one_above_their_bound_before_anything_is_read() {
+        let list = |field: &str, items: u32| {
+            let mut body = Vec::new();
+            let to = &mut Encoder::new(&mut body);
+            to.map(1).text(field).list(items as usize);
+            (0..items).for_each(|n| _ = to.text(&n.to_string()));
+            body
+        };
+        let table = |field: &str, items: u32| {
+            let mut body = Vec::new();
+            Encoder::new(&mut body)
+                .map(1)
+                .text(field)
+                .texts(&(0..items).map(|n| (n.to_string(), "x".into())).collect());
+            body
+        };
+        let decoded = |command: &str, body: &[u8]| Request::decode(command, &mut Decoder::new(body)).map(drop);
+        for (command, field, what, limit, is_list) in [
+            ("join", "Existing", "addresses", JOIN_ADDRESSES_MAX, true),
+            ("tags", "DeleteTags", "tags", TAGS_MAX, true),
+            ("tags", "Tags", "tags", TAGS_MAX, false),
+            ("members-filtered", "Tags", "tag filters", PATTERNS_MAX, false),
+            ("query", "FilterTags", "tag filters", PATTERNS_MAX, false),
+            ("query", "FilterNodes", "node names", FILTER_NODES_MAX, true),
+        ] {
+            let body = |items| if is_list { list(field, items) } else { table(field, items) };
+            for items in [limit - 1, limit] {
+                assert_eq!(decoded(command, &body(items)), Ok(()), "{command} with {items} {what}");
+            }
+            let refused = Err(DecodeError::TooMany { what, limit });
+            assert_eq!(decoded(command, &body(limit + 1)), refused, "{command}");
+            // The length alone decides: none of the items is there.
+            let mut claim = Vec::new();
+            Encoder::new(&mut claim).map(1).text(field);
+            claim.extend_from_slice(if is_list { b"\xdd\xff\xff\xff\xff" } else { b"\xdf\xff\xff\xff\xff" });
+            assert_eq!(decoded(command, &claim), refused, "{command}");
+        }
+    }
 
     fn read(command: &str, bytes: &[u8]) -> Result<Request, DecodeError> {
         Request::decode(command, &mut Decoder::new(bytes))

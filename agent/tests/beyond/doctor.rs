@@ -48,7 +48,19 @@ fn a_healthy_node_passes_every_check_and_learns_of_nobody() {
         let node = Agent::start(&binary, "one", &[]);
         let report = assert_failed(&doctor(&[&node.bind]), &[]);
         assert_eq!(report["node"], "one");
-        let all = ["address", "tcp", "label", "key", "udp", "packet-size", "udp-back", "name", "members", "clock"];
+        let all = [
+            "address",
+            "tcp",
+            "label",
+            "key",
+            "udp",
+            "packet-size",
+            "udp-back",
+            "name",
+            "versions",
+            "members",
+            "clock",
+        ];
         assert_eq!(checks(&report, "ok"), all, "{report:#}");
         assert!(found(&report, "packet-size").contains("9000"), "the loopback carries them");
         assert_eq!(node.ask(&["members"]).out.lines().count(), 1);

@@ -14,5 +14,6 @@ mod handlers;
 mod joins;
 mod log;
 mod metrics;
-
+mod names;
+mod stalls;
 mod supervisor;

@@ -8,6 +8,7 @@ mod process;
 mod addresses;
 mod crowd;
 mod keys;
+mod limits;
 mod order;
 mod queries;
 mod reaping;

@@ -76,12 +76,21 @@ impl Agent {
 
     /// With these variables besides ours.
     pub(crate) fn spawn_in(env: &[(&str, &str)], rpc: &str, args: &[&str]) -> Self {
+        Self::spawn_with(env, rpc, args, Stdio::null())
+    }
+
+    /// With a standard error of its own.
+    pub(crate) fn start_with(args: &[&str], errors: Stdio) -> Self {
+        Self::spawn_with(&[], ANY_PORT, args, errors).started(ANY_PORT)
+    }
+
+    fn spawn_with(env: &[(&str, &str)], rpc: &str, args: &[&str], errors: Stdio) -> Self {
         let mut process = Command::new(env!("CARGO_BIN_EXE_serf"))
             .envs(env.iter().copied())
             .args(["agent", "-node=one", "-bind", ANY_PORT, "-rpc-addr", rpc, "-log-level=debug"])
             .args(args)
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            .stderr(errors)
             .spawn()
             .expect("can be started");
         let lines = BufReader::new(process.stdout.take().expect("was piped")).lines();

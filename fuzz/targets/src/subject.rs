@@ -60,7 +60,7 @@ impl Subject {
     pub(crate) fn accept(&mut self) -> StreamId {
         let mut out = Outbox::new();
         let before = Marks::of(&self.node);
-        let stream = self.node.accept(self.now, addr(2), &mut out).expect("there is room for one stream");
+        let stream = self.node.accept(self.now, addr(2), &mut out);
         self.look(&before, 0, &mut out);
         self.inputs.push((self.now, Input::Accept { from: addr(2) }));
         stream

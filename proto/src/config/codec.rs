@@ -1,7 +1,11 @@
 //! In which codec a node speaks, and to whom.
 
+use core::fmt;
+use core::str::FromStr;
+
 use serde::{Deserialize, Serialize};
 
+use crate::event::UnknownWord;
 use crate::wire::{Codec, Versions};
 
 /// Which codecs a node writes and reads.
@@ -17,6 +21,24 @@ pub enum CodecChoice {
     Native,
     /// Writes and reads only HashiCorp's codec, and announces no more than HashiCorp's nodes do.
     HashiCorp,
+}
+
+impl fmt::Display for CodecChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Auto => "auto",
+            Self::Native => "native",
+            Self::HashiCorp => "hashicorp",
+        })
+    }
+}
+
+impl FromStr for CodecChoice {
+    type Err = UnknownWord;
+
+    fn from_str(text: &str) -> Result<Self, UnknownWord> {
+        UnknownWord::or(text, [Self::Auto, Self::Native, Self::HashiCorp], "auto, native or hashicorp")
+    }
 }
 
 impl CodecChoice {

@@ -1,5 +1,5 @@
 //! The three timing profiles, with the values of memberlist's `DefaultLANConfig`, `DefaultWANConfig` and
-//! `DefaultLocalConfig`, and of serf's `DefaultConfig`.
+//! `DefaultLocalConfig`, and of serf's `DefaultConfig`, but for the pace of gossip.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -22,8 +22,8 @@ impl Options {
             awareness_max_multiplier: 8,
             gossip_interval: Duration::from_millis(200),
             gossip_nodes: 3,
-            gossip_packets_per_tick: 1,
-            gossip_early: false,
+            gossip_packets_per_tick: 16,
+            gossip_early: true,
             gossip_to_the_dead_time: Duration::from_secs(30),
             retransmit_mult: 4,
             push_pull_interval: Duration::from_secs(30),
@@ -90,5 +90,12 @@ impl Options {
             gossip_to_the_dead_time: Duration::from_secs(15),
             ..Self::lan()
         }
+    }
+
+    /// With the pace of HashiCorp's nodes, to compare with them: one packet a member and tick, and ticks on a fixed grid however quiet
+    /// it was before. The simulator's default.
+    #[must_use]
+    pub fn hashicorp_pace(self) -> Self {
+        Self { gossip_packets_per_tick: 1, gossip_early: false, ..self }
     }
 }

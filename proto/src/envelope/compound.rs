@@ -74,6 +74,11 @@ impl<'a> Iterator for Parts<'a> {
     }
 }
 
+/// Whether a frame is a compound, which none within a compound is.
+pub(super) fn is_compound(frame: &[u8]) -> bool {
+    frame.first() == Some(&TYPE)
+}
+
 /// The frames in `message`; `None` when it is empty, or a compound whose table is cut short.
 pub(super) fn split(message: &[u8]) -> Option<Parts<'_>> {
     let (&kind, body) = message.split_first()?;

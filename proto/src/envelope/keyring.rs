@@ -34,13 +34,17 @@ impl Key {
         Ok(key)
     }
 
-    /// Reads the form in which people write keys: base64 with its padding, as `serf keygen` prints it.
+    /// Reads the form in which people write keys: base64 with its padding, as `serf keygen` prints it. Line breaks are passed over, as
+    /// Go's decoder does.
     ///
     /// # Errors
     ///
     /// When it is not base64, or of another length than a key has.
     pub fn from_base64(text: &str) -> Result<Self, KeyError> {
-        let mut bytes = BASE64_STANDARD.decode(text).map_err(|_| KeyError::Base64)?;
+        let mut text: Vec<u8> = text.bytes().filter(|byte| !matches!(byte, b'\r' | b'\n')).collect();
+        let bytes = BASE64_STANDARD.decode(&text);
+        text.zeroize();
+        let mut bytes = bytes.map_err(|_| KeyError::Base64)?;
         let key = Self::new(&bytes);
         bytes.zeroize();
         key
@@ -54,6 +58,22 @@ impl Key {
     /// The secret.
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes[..self.len]
+    }
+}
+
+impl core::str::FromStr for Key {
+    type Err = KeyError;
+
+    fn from_str(text: &str) -> Result<Self, KeyError> {
+        Self::from_base64(text)
+    }
+}
+
+impl TryFrom<&[u8]> for Key {
+    type Error = KeyError;
+
+    fn try_from(bytes: &[u8]) -> Result<Self, KeyError> {
+        Self::new(bytes)
     }
 }
 

@@ -12,6 +12,8 @@ mod checksum;
 mod compound;
 mod compress;
 mod crypt;
+#[cfg(feature = "generate")]
+mod generate;
 mod keyring;
 mod label;
 mod lzw;
@@ -22,10 +24,12 @@ use alloc::vec::Vec;
 use core::net::SocketAddr;
 
 pub use self::compound::Parts;
+#[cfg(feature = "generate")]
+pub use self::generate::EntropyError;
 pub use self::keyring::{Key, KeyError, Keyring, KeyringError};
 pub use self::label::Label;
 pub(crate) use self::record::{Direction, Progress, Record};
-use crate::limits::{COMPOUND_DEPTH_MAX, PACKET_INFLATED_BYTES_MAX};
+use crate::limits::PACKET_INFLATED_BYTES_MAX;
 use crate::outbox::{Outbox, Scratch};
 use crate::rng::{Rng, Seed};
 use crate::stats::DropReason;
@@ -118,6 +122,14 @@ impl Envelope {
         inflate(message, &mut scratch.inflated, &mut scratch.table)
     }
 
+    /// Whether a datagram that could not be read looks as if it were encrypted, while we have no key. The bytes of the two
+    /// encryption versions are also those of HashiCorp's pings, which are shorter.
+    pub(crate) fn may_be_encrypted(&self, datagram: &[u8]) -> bool {
+        let EnvelopeConfig { label, skip_inbound_label_check: skip, keyring, .. } = &self.config;
+        let sealed = label.open(datagram, *skip).unwrap_or(datagram);
+        keyring.is_empty() && sealed.len() > crypt::OVERHEAD_BYTES && sealed.first().is_some_and(|first| *first <= 1)
+    }
+
     /// Puts the layers around `frames`, which lie in the outbox's scratch buffer, and queues the datagram. Returns how long it
     /// is: never more than what the [`Packer`] was made for.
     pub fn seal(&mut self, frames: Packed, to: SocketAddr, caps: Caps, out: &mut Outbox) -> usize {
@@ -158,6 +170,11 @@ impl Envelope {
         Packer::new(out, packet_bytes.saturating_sub(overhead))
     }
 
+    /// How many bytes the layers around the frames of a packet take at the most, the checksum apart.
+    pub fn overhead_bytes(&self) -> usize {
+        self.config.overhead_bytes()
+    }
+
     /// The keys in use, to change them.
     pub const fn keyring_mut(&mut self) -> &mut Keyring {
         &mut self.config.keyring
@@ -181,22 +198,12 @@ fn pack(table: &[u8], frames: usize, scratch: &mut Scratch) -> Option<usize> {
     compress::pack([table, &packet[..frames]], strings, inflated)
 }
 
-/// Inflates a message, and what comes of it if that is compressed too, as HashiCorp's nodes do. All of it together may have no
-/// more bytes than a packet that was never compressed.
+/// Inflates a message, which may have no more bytes than a packet that was never compressed. HashiCorp's nodes inflate what comes
+/// of it again, but send nothing that is compressed twice.
 fn inflate<'a>(message: &[u8], out: &'a mut Vec<u8>, table: &mut Vec<u32>) -> Result<&'a [u8], DropReason> {
     out.clear();
-    let mut start = 0;
     compress::unpack(message, PACKET_INFLATED_BYTES_MAX, table, out).map_err(|_| DropReason::Inflate)?;
-    for _ in 1..COMPOUND_DEPTH_MAX {
-        if out[start] != compress::TYPE {
-            return Ok(&out[start..]);
-        }
-        let again = out[start..].to_vec();
-        start = out.len();
-        let limit = PACKET_INFLATED_BYTES_MAX - start;
-        compress::unpack(&again, limit, table, out).map_err(|_| DropReason::Inflate)?;
-    }
-    if out[start] == compress::TYPE { Err(DropReason::Inflate) } else { Ok(&out[start..]) }
+    if out[0] == compress::TYPE { Err(DropReason::Inflate) } else { Ok(out) }
 }
 
 /// Takes the checksum off a datagram that has no other layer around its frames.
@@ -217,6 +224,12 @@ pub fn split(message: &[u8]) -> Result<Parts<'_>, DropReason> {
     compound::split(message).ok_or(DropReason::Compound)
 }
 
+/// Whether a frame is a compound. None in a compound is: HashiCorp's nodes take such stacks apart, but make none, and each layer
+/// would multiply what one packet asks of us.
+pub(crate) fn is_compound(frame: &[u8]) -> bool {
+    compound::is_compound(frame)
+}
+
 /// Puts a checksum at the most around `frames`, which lie in the outbox's scratch buffer, and queues the datagram.
 pub fn seal(frames: Packed, to: SocketAddr, caps: Caps, out: &mut Outbox) -> usize {
     Envelope::new(EnvelopeConfig::default(), &Seed::from_u64(0)).seal(frames, to, caps, out)
@@ -229,6 +242,11 @@ pub struct Packed {
 }
 
 impl Packed {
+    /// How many bytes the frames have.
+    pub(crate) const fn bytes(self) -> usize {
+        self.bytes
+    }
+
     /// The frames, which lie in the outbox's scratch buffer.
     pub(crate) fn frames<'a>(&self, out: &'a mut Outbox) -> impl Iterator<Item = &'a [u8]> + use<'a> {
         let Scratch { packet, lengths, .. } = out.scratch();

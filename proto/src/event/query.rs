@@ -6,12 +6,13 @@ use core::fmt;
 use core::net::SocketAddr;
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 use crate::roster::Name;
 use crate::time::Instant;
 
 /// Identifies a query: the Lamport time at which it was asked, and a random number that tells queries of one time apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct QueryId {
     pub(crate) ltime: u64,
     pub(crate) id: u32,
@@ -36,7 +37,7 @@ impl fmt::Display for QueryId {
 }
 
 /// A query that somebody asks, perhaps ourselves. [`Node::respond`](crate::Node::respond) answers it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Query {
     /// Which.
@@ -44,6 +45,7 @@ pub struct Query {
     /// Its name.
     pub name: Box<str>,
     /// Its payload, opaque to us.
+    #[serde(serialize_with = "super::as_bytes")]
     pub payload: Bytes,
     /// The name of the asker. Empty from members of old versions.
     pub source: Box<str>,
@@ -54,7 +56,7 @@ pub struct Query {
 }
 
 /// How a query of ours ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct QueryReport {
     /// Which.
@@ -71,7 +73,7 @@ pub struct QueryReport {
 }
 
 /// What is to be done with the keys of every member.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum KeyOperation {
     /// Add a key, so that what is encrypted with it can be read.
     Install,
@@ -95,7 +97,7 @@ impl fmt::Display for KeyOperation {
 }
 
 /// What one member did with a key, or which keys it has.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct KeyAnswer {
     /// The member.
@@ -113,7 +115,7 @@ pub struct KeyAnswer {
 }
 
 /// What came of an operation on the keys of every member.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct KeyReport {
     /// The query that carried it.
@@ -177,7 +179,7 @@ impl KeyAnswer {
 }
 
 /// What the others say about a name that somebody claims besides us.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct NameVote {
     /// How many members know the name at our address.
@@ -189,7 +191,8 @@ pub struct NameVote {
 }
 
 /// What follows from a vote on our name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum NameVerdict {
     /// The majority knows us: the name is ours.
     Kept,

@@ -2,13 +2,16 @@
 //!
 //! serf tries the members that failed until it forgets them; a partition that lasts longer never heals by itself. The addresses
 //! of members through which we once joined, and of those that failed last, are kept for good.
+//!
+//! An address is no identity: by now it may belong to a node of another cluster, and an exchange of states would make one
+//! cluster of the two. The member that is remembered at an address is pinged by name first. Only addresses that the
+//! application gave are asked whichever node is there.
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
-use core::net::SocketAddr;
 use core::time::Duration;
 
-use super::join::Join;
+use super::join::{Contact, Join};
 use super::leave::Leaving;
 use super::{Node, OldEvents};
 use crate::timer::Slot;
@@ -21,9 +24,9 @@ pub(super) struct Company {
     /// The pause before the next search.
     pause: Duration,
     /// Through whom we joined, the latest last.
-    seeds: VecDeque<SocketAddr>,
+    seeds: VecDeque<Contact>,
     /// Who had failed when the last of them did, the latest last. Apart, so that they do not displace the seeds.
-    failed: VecDeque<SocketAddr>,
+    failed: VecDeque<Contact>,
 }
 
 impl Company {
@@ -33,23 +36,23 @@ impl Company {
     }
 
     /// Keeps the address of a seed that answered.
-    pub(super) fn remember(&mut self, seed: Option<SocketAddr>) {
+    pub(super) fn remember(&mut self, seed: Option<Contact>) {
         keep(&mut self.seeds, seed);
     }
 
     /// Keeps the address of a member that failed.
-    pub(super) fn remember_failed(&mut self, failed: Option<SocketAddr>) {
+    pub(super) fn remember_failed(&mut self, failed: Option<Contact>) {
         keep(&mut self.failed, failed);
     }
 }
 
 /// Adds an address; of too many the oldest goes.
-fn keep(kept: &mut VecDeque<SocketAddr>, addr: Option<SocketAddr>) {
-    let Some(addr) = addr.filter(|addr| !kept.contains(addr)) else { return };
+fn keep(kept: &mut VecDeque<Contact>, contact: Option<Contact>) {
+    let Some(contact) = contact.filter(|contact| !kept.contains(contact)) else { return };
     if kept.len() == ADDRESSES_KEPT {
         kept.pop_front();
     }
-    kept.push_back(addr);
+    kept.push_back(contact);
 }
 
 impl Node {
@@ -63,9 +66,12 @@ impl Node {
         } else if self.company.known && self.leaving == Leaving::No {
             self.company.known = false;
             self.company.pause = self.core.cfg.reconnect_interval / PAUSE_SHARE;
-            let addr = |idx| self.core.roster.peer(idx).map(|peer| peer.addr());
+            let contact = |idx| {
+                let peer = self.core.roster.peer(idx)?;
+                Some(Contact::remembered(peer.shared_name(), peer.addr()))
+            };
             // They will be forgotten one day, and those who joined through us would be found by nobody.
-            self.serf.failed().map(addr).for_each(|failed| self.company.remember_failed(failed));
+            self.serf.failed().map(contact).for_each(|failed| self.company.remember_failed(failed));
             self.wait_for_company();
         }
     }
@@ -94,23 +100,24 @@ impl Node {
     }
 
     /// Whom one search tries. The members of an earlier life may be many: they come last, others each time.
-    pub(super) fn candidates(&mut self) -> Vec<SocketAddr> {
-        let addr = |idx| {
+    pub(super) fn candidates(&mut self) -> Vec<Contact> {
+        let contact = |idx| {
             let peer = self.core.roster.peer(idx)?;
             tracing::info!(member = peer.name(), addr = %peer.addr(), "attempting reconnect");
-            Some(peer.addr())
+            Some(Contact::remembered(peer.shared_name(), peer.addr()))
         };
-        let mut known: Vec<SocketAddr> = self.serf.failed().filter_map(addr).collect();
+        let mut known: Vec<Contact> = self.serf.failed().filter_map(contact).collect();
         self.core.rng.join.shuffle(&mut known);
         known.truncate(CANDIDATES_MAX);
         self.core.rng.join.shuffle(&mut self.previous);
         let kept = self.company.seeds.iter().rev().chain(self.company.failed.iter().rev());
-        for &other in kept.chain(&self.previous) {
+        for other in kept.chain(&self.previous) {
             if known.len() == CANDIDATES_MAX {
                 break;
             }
-            if !known.contains(&other) {
-                known.push(other);
+            // The same address may be known twice: given by the application, and as that of a member.
+            if !known.contains(other) {
+                known.push(other.clone());
             }
         }
         known

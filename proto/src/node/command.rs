@@ -4,18 +4,19 @@ use core::fmt;
 use core::net::SocketAddr;
 
 use super::leave::Leaving;
-use super::{Join, Node, OldEvents, Retry};
+use super::{Join, Node, OldEvents, Retry, join};
 use crate::core::Notification;
 use crate::event::JoinId;
 use crate::limits::{META_BYTES_MAX, NAME_BYTES_MAX};
 use crate::outbox::Outbox;
-use crate::serf::Tags;
+use crate::serf::{Exhausted, SendError, Tags};
 use crate::time::Instant;
 use crate::wire::swim::PeerRef;
 
 impl Node {
-    /// Joins a cluster through `seeds`, all at once. [`Event::Joined`](crate::Event::Joined) follows when the last of them
-    /// has answered or failed; the join succeeded if any answered.
+    /// Joins a cluster through `seeds`, of which up to [`SEEDS_AT_ONCE_MAX`](crate::limits::SEEDS_AT_ONCE_MAX) are asked at one
+    /// time. [`Event::Joined`](crate::Event::Joined) follows when the last of them has answered or failed; the join succeeded if
+    /// any answered.
     ///
     /// # Errors
     ///
@@ -34,7 +35,7 @@ impl Node {
             return Err(JoinError::NoSeeds);
         }
         self.enter(now);
-        let id = self.begin_join(Join::all(seeds.to_vec(), old));
+        let id = self.begin_join(Join::all(join::given(seeds), old));
         self.settle(out);
         Ok(id)
     }
@@ -60,7 +61,7 @@ impl Node {
             return Err(JoinError::NoSeeds);
         }
         self.enter(now);
-        let id = self.begin_join(Join::all(seeds.to_vec(), old).persistent(self.core.now, retry));
+        let id = self.begin_join(Join::all(join::given(seeds), old).persistent(self.core.now, retry));
         self.settle(out);
         Ok(id)
     }
@@ -69,6 +70,9 @@ impl Node {
     /// members that were alive, in random order, a few at a time until one answers; after them those that had failed, which
     /// may be the only ones left where everybody has moved. [`Event::Joined`](crate::Event::Joined) follows. When nobody was
     /// contacted, the node goes on looking for them by itself, like one that has lost everybody.
+    ///
+    /// Each is pinged by name before states are exchanged, so that a node of another cluster that has its address now is left
+    /// alone ([`SeedFailureCause::OtherNode`](crate::SeedFailureCause::OtherNode)). HashiCorp's asks whichever node is there.
     ///
     /// # Errors
     ///
@@ -86,12 +90,12 @@ impl Node {
         Ok(id)
     }
 
-    /// Sends a user event to every member, ourselves included. A node that leaves can still say so by an event: gossip goes on until
-    /// it has left.
+    /// Sends a user event to every member, ourselves included. A node that leaves or has left still sends, as long as it runs (so does
+    /// serf's `UserEvent`, which asks for no state): a farewell of the application must not fail because ours has begun.
     ///
     /// # Errors
     ///
-    /// When the event is too large, or the node has left.
+    /// When the event is too large, or the node's clock is at its end.
     pub fn user_event(
         &mut self,
         now: Instant,
@@ -100,14 +104,14 @@ impl Node {
         coalesce: bool,
         out: &mut Outbox,
     ) -> Result<(), UserEventError> {
-        if self.leaving == Leaving::Left {
-            return Err(UserEventError::Leaving);
-        }
         self.enter(now);
         let payload_max = self.user_event_payload_max(name);
         let sent = self.serf.user_event(&mut self.core, name, payload, coalesce);
         self.settle(out);
-        sent.map_err(|error| UserEventError::TooLarge { bytes: error.bytes, limit: error.limit, payload_max })
+        sent.map_err(|error| match error {
+            SendError::TooLarge { bytes, limit } => UserEventError::TooLarge { bytes, limit, payload_max },
+            SendError::Exhausted => UserEventError::ClockExhausted,
+        })
     }
 
     /// The largest payload that a user event of this name may have, in bytes; `None` when not even an empty one may. The event's
@@ -144,7 +148,7 @@ impl Node {
     ///
     /// # Errors
     ///
-    /// When the name is ours or nobody's, or the node has begun to leave.
+    /// When the name is ours or nobody's, or the node's clock is at its end.
     pub fn force_leave(
         &mut self,
         now: Instant,
@@ -152,9 +156,6 @@ impl Node {
         prune: bool,
         out: &mut Outbox,
     ) -> Result<(), ForceLeaveError> {
-        if self.leaving != Leaving::No {
-            return Err(ForceLeaveError::Leaving);
-        }
         if self.local().name() == name {
             return Err(ForceLeaveError::Ourselves);
         }
@@ -162,9 +163,9 @@ impl Node {
             return Err(ForceLeaveError::Nobody { bytes: name.len(), limit: NAME_BYTES_MAX });
         }
         self.enter(now);
-        self.serf.force_leave(&mut self.core, name, prune);
+        let told = self.serf.force_leave(&mut self.core, name, prune);
         self.settle(out);
-        Ok(())
+        told.map_err(|Exhausted| ForceLeaveError::ClockExhausted)
     }
 
     /// Leaves the cluster gracefully. Keep the node running until [`Event::LeftCluster`](crate::Event::LeftCluster): it tells
@@ -200,8 +201,6 @@ pub enum JoinError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum UserEventError {
-    /// The node has left.
-    Leaving,
     /// Name and payload, or the event as HashiCorp's nodes encode it, exceed the limit.
     TooLarge {
         /// The size.
@@ -211,6 +210,9 @@ pub enum UserEventError {
         /// The largest payload that an event of this name may have; `None` when the name alone is too long.
         payload_max: Option<usize>,
     },
+    /// Our clock of events is at its end ([`limits::LAMPORT_TIME_MAX`](crate::limits::LAMPORT_TIME_MAX)): every node would refuse the
+    /// event.
+    ClockExhausted,
 }
 
 /// Why tags were refused.
@@ -232,8 +234,6 @@ pub enum SetTagsError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ForceLeaveError {
-    /// The node has begun to leave.
-    Leaving,
     /// The name is our own; [`Node::leave`] is for that.
     Ourselves,
     /// No node can have this name: it is empty, or too long.
@@ -243,6 +243,9 @@ pub enum ForceLeaveError {
         /// The limit.
         limit: usize,
     },
+    /// Our clock of intents is at its end ([`limits::LAMPORT_TIME_MAX`](crate::limits::LAMPORT_TIME_MAX)): every node would refuse
+    /// the intent.
+    ClockExhausted,
 }
 
 /// Why a leave was refused.
@@ -256,7 +259,7 @@ pub enum LeaveError {
 }
 
 const LEAVING: &str = "the node has begun to leave the cluster";
-const LEFT: &str = "the node has left the cluster";
+const CLOCK_EXHAUSTED: &str = "the Lamport clock is at its end";
 
 impl fmt::Display for JoinError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -270,7 +273,6 @@ impl fmt::Display for JoinError {
 impl fmt::Display for UserEventError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Leaving => f.write_str(LEFT),
             Self::TooLarge { bytes, limit, payload_max: Some(payload_max) } => write!(
                 f,
                 "the user event takes {bytes} bytes, the limit is {limit}; with this name its payload may have {payload_max}"
@@ -278,6 +280,7 @@ impl fmt::Display for UserEventError {
             Self::TooLarge { bytes, limit, payload_max: None } => {
                 write!(f, "the user event takes {bytes} bytes, the limit is {limit}; its name alone is too long")
             }
+            Self::ClockExhausted => f.write_str(CLOCK_EXHAUSTED),
         }
     }
 }
@@ -294,11 +297,11 @@ impl fmt::Display for SetTagsError {
 impl fmt::Display for ForceLeaveError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Leaving => f.write_str(LEAVING),
             Self::Ourselves => f.write_str("a node does not force itself to leave; it leaves"),
             Self::Nobody { bytes, limit } => {
                 write!(f, "no node has a name of {bytes} bytes, they have from 1 to {limit}")
             }
+            Self::ClockExhausted => f.write_str(CLOCK_EXHAUSTED),
         }
     }
 }

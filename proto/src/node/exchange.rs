@@ -1,5 +1,6 @@
 //! Exchanges on streams: what requests and replies say, and what they change.
 
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
@@ -8,7 +9,7 @@ use bytes::Bytes;
 use super::{Node, OldEvents};
 use crate::core::{Ask, HeardFrom};
 use crate::envelope::Direction;
-use crate::event::SeedFailureCause;
+use crate::event::{JoinId, SeedFailureCause};
 use crate::limits::STREAM_MESSAGE_BYTES_MAX;
 use crate::outbox::{Outbox, Output, StreamId};
 use crate::policy::Candidate;
@@ -23,9 +24,20 @@ use crate::wire::{Codec, MemberState, PushPull, Writer, native};
 impl Node {
     /// Opens a stream to somebody, for an exchange that must be over at `until`.
     pub(super) fn dial(&mut self, to: SocketAddr, ask: Ask, until: Instant, out: &mut Outbox) {
-        let stream = self.streams.dial(to, ask);
+        let stream = self.streams.dial(self.core.now, to, ask);
         self.core.timers.push(until, Many::Stream(stream));
         out.push(Output::Connect { stream, to });
+    }
+
+    /// Closes a stream because there are too many, or too much is held for them.
+    pub(super) fn evict(&mut self, id: StreamId, out: &mut Outbox) {
+        self.complain_of_drops();
+        let handled = self.core.heard_from;
+        self.heard_on(self.streams.peer(id));
+        let step = self.streams.evict(id);
+        self.step(id, step, out);
+        self.complain_of_drops();
+        self.core.heard_from = handled;
     }
 
     /// Does what a stream's input amounts to.
@@ -85,10 +97,12 @@ impl Node {
         match ask {
             Ask::PushPull { join, codec } => self.request_push_pull(codec, join),
             Ask::Join { .. } => self.request_push_pull(self.core.codec(None, None), true),
-            Ask::Ping { seq, target, codec } => {
-                let node = self.core.roster.name_ref(target);
-                stream_message(codec, &Message::Ping(Ping { seq, node, source: None }))
+            Ask::Greet { id, seed } => {
+                let node = self.joins.get(&id)?.remembered(seed)?;
+                ping_request(self.core.codec(None, None), GREETING, node)
             }
+            Ask::Reconnect { target, codec } => ping_request(codec, GREETING, self.core.roster.peer(target)?.name()),
+            Ask::Ping { seq, target, codec } => ping_request(codec, seq, self.core.roster.peer(target)?.name()),
         }
     }
 
@@ -98,7 +112,7 @@ impl Node {
     }
 
     /// Everything that we know.
-    fn push_pull(&self, codec: Codec, join: bool) -> Option<Vec<u8>> {
+    pub(super) fn push_pull(&self, codec: Codec, join: bool) -> Option<Vec<u8>> {
         let Self { core, swim, serf, .. } = self;
         let nodes = swim.members_known();
         let room = swim.states_bytes(core, codec);
@@ -106,14 +120,18 @@ impl Node {
             Codec::Native => frame(native::STREAM_PUSH_PULL, room + serf.state_bytes(core), |body| {
                 native::begin_push_pull(body, join, nodes);
                 swim.write_states(core, codec, body);
-                serf.write_state(core, codec, body);
+                let room = STREAM_MESSAGE_BYTES_MAX.saturating_sub(body.len() + STREAM_HEAD_BYTES_MAX);
+                serf.write_state(core, codec, room, body);
             }),
             Codec::HashiCorp => {
+                let mut states = Vec::with_capacity(room);
+                swim.write_states(core, codec, &mut states);
                 let mut user = Vec::with_capacity(serf.state_bytes(core));
-                serf.write_state(core, codec, &mut user);
-                let mut message = Vec::with_capacity(room + user.len());
+                let room = STREAM_MESSAGE_BYTES_MAX.saturating_sub(states.len() + STREAM_HEAD_BYTES_MAX);
+                serf.write_state(core, codec, room, &mut user);
+                let mut message = Vec::with_capacity(STREAM_HEAD_BYTES_MAX + states.len() + user.len());
                 hashicorp::begin_push_pull(&mut message, join, nodes, u32::try_from(user.len()).ok()?);
-                swim.write_states(core, codec, &mut message);
+                message.extend_from_slice(&states);
                 message.extend_from_slice(&user);
                 (message.len() <= STREAM_MESSAGE_BYTES_MAX).then_some(message)
             }
@@ -138,7 +156,7 @@ impl Node {
                     if let Some(reply) = self.push_pull(codec, remote.join()) {
                         self.write(id, reply, Direction::Reply, out);
                     }
-                    let _refused = self.merge(&remote, false, out);
+                    let _refused = self.merge(&remote, false, None, out);
                 }
                 Err(_) => self.core.stats.drop(DropReason::Malformed),
             }
@@ -160,7 +178,10 @@ impl Node {
                     self.write(id, reply, Direction::Reply, out);
                 }
             }
-            Ok(_) => self.core.stats.drop(DropReason::NotForUs),
+            Ok(Message::Ping(ping)) => {
+                self.core.drop_naming(DropReason::NotForUs, format_args!("{}", ping.node));
+            }
+            Ok(_) => self.core.stats.drop(DropReason::Unexpected),
             Err(_) => self.core.stats.drop(DropReason::Malformed),
         }
     }
@@ -183,12 +204,12 @@ impl Node {
 
     /// Takes the reply to a request of ours.
     fn reply(&mut self, ask: Ask, from: SocketAddr, unit: &Unit<'_>, out: &mut Outbox) {
-        self.core.heard_from = HeardFrom::Exchange(from);
+        self.core.heard_from = HeardFrom::Reply(from);
         let result = match ask {
             _ if !self.core.cfg.codec.reads(unit.codec()) => Err(SeedFailureCause::Malformed),
             _ if unit.kind == hashicorp::ERROR => {
                 let text = hashicorp::decode_error(unit.body()).unwrap_or_default();
-                tracing::warn!(error = ?text.escape_ascii(), "a node could not read our request");
+                self.core.detail = String::from_utf8_lossy(text).into_owned();
                 Err(SeedFailureCause::Rejected)
             }
             Ask::PushPull { .. } | Ask::Join { .. } if unit.is(PUSH_PULL) => {
@@ -196,40 +217,71 @@ impl Node {
                     Ok(remote) if is_join(ask) && !self.admits_merge(&remote) => Err(SeedFailureCause::Vetoed),
                     Ok(remote) => {
                         let ignore_old = self.ignores_old_events(ask);
-                        self.merge(&remote, ignore_old, out)
+                        let join = if let Ask::Join { id, .. } = ask { Some(id) } else { None };
+                        self.merge(&remote, ignore_old, join, out)
                     }
                     Err(_) => Err(SeedFailureCause::Malformed),
                 }
             }
             Ask::Ping { seq, .. } if unit.is(ACK) => match Codec::decode_body(unit.kind, unit.body()) {
                 Ok(Message::Ack(ack)) if ack.seq == seq => {
-                    self.swim.stream_acked(seq);
+                    self.swim.stream_acked(&mut self.core, seq);
                     Ok(())
                 }
                 _ => Err(SeedFailureCause::Malformed),
             },
+            Ask::Greet { .. } | Ask::Reconnect { .. } if unit.is(ACK) => {
+                match Codec::decode_body(unit.kind, unit.body()) {
+                    Ok(Message::Ack(ack)) if ack.seq == GREETING => Ok(()),
+                    _ => Err(SeedFailureCause::Malformed),
+                }
+            }
             _ => Err(SeedFailureCause::Malformed),
         };
         if result == Err(SeedFailureCause::Malformed) {
             self.core.stats.drop(DropReason::Malformed);
         }
+        self.exchange_ended(ask, result);
         match ask {
             Ask::Join { id, seed } => self.seed_done(id, seed, result),
             // A failed member was reached again. Its side may hold tombstones of us, from the time in which it thought us gone.
             Ask::PushPull { join: true, .. } if result.is_ok() => self.serf.announce_join(&mut self.core),
-            Ask::PushPull { .. } | Ask::Ping { .. } => {}
+            Ask::Greet { id, seed } if result.is_ok() => self.exchange_next(from, Ask::Join { id, seed }, out),
+            Ask::Greet { id, seed } => self.seed_done(id, seed, result),
+            Ask::Reconnect { codec, .. } if result.is_ok() => {
+                self.exchange_next(from, Ask::PushPull { join: true, codec }, out);
+            }
+            Ask::PushPull { .. } | Ask::Ping { .. } | Ask::Reconnect { .. } => {}
         }
+    }
+
+    /// The member that is remembered at an address has answered: states can be exchanged with it.
+    fn exchange_next(&mut self, with: SocketAddr, ask: Ask, out: &mut Outbox) {
+        let until = self.core.now + self.core.cfg.stream_timeout;
+        self.dial(with, ask, until, out);
     }
 
     fn lost(&mut self, ask: Ask, cause: SeedFailureCause) {
         tracing::debug!(?ask, %cause, "an exchange failed");
-        if let Ask::Join { id, seed } = ask {
-            self.seed_done(id, seed, Err(cause));
+        self.exchange_ended(ask, Err(cause));
+        match (ask, cause) {
+            // A ping for another node is not answered.
+            (Ask::Greet { id, seed }, SeedFailureCause::Closed) => {
+                self.seed_done(id, seed, Err(SeedFailureCause::OtherNode));
+            }
+            (Ask::Join { id, seed } | Ask::Greet { id, seed }, _) => self.seed_done(id, seed, Err(cause)),
+            _ => {}
         }
     }
 
     /// Takes another node's state, membership first: what Serf says is about members.
-    fn merge(&mut self, remote: &PushPull<'_>, ignore_old: bool, out: &mut Outbox) -> Result<(), SeedFailureCause> {
+    pub(super) fn merge(
+        &mut self,
+        remote: &PushPull<'_>,
+        ignore_old: bool,
+        join: Option<JoinId>,
+        out: &mut Outbox,
+    ) -> Result<(), SeedFailureCause> {
         if self.swim.merge(&mut self.core, remote).is_err() {
             return Err(SeedFailureCause::Refused);
         }
@@ -237,7 +289,7 @@ impl Node {
         if !remote.user().is_empty() {
             // Of two sides that join each other, either may want to hear nothing old.
             let ignore_old = ignore_old || (remote.join() && self.joins_ignore_old());
-            self.serf.merge(&mut self.core, remote.codec(), remote.user(), ignore_old);
+            self.serf.merge(&mut self.core, remote.codec(), remote.user(), ignore_old, join);
         }
         Ok(())
     }
@@ -271,6 +323,11 @@ const fn is_join(ask: Ask) -> bool {
     matches!(ask, Ask::Join { .. } | Ask::PushPull { join: true, .. })
 }
 
+/// A ping that names the node that is to answer it.
+fn ping_request(codec: Codec, seq: u32, node: &str) -> Option<Vec<u8>> {
+    stream_message(codec, &Message::Ping(Ping { seq, node, source: None }))
+}
+
 /// A message that is one frame, on a stream.
 fn stream_message(codec: Codec, message: &Message<'_>) -> Option<Vec<u8>> {
     let mut buf = [0; SMALL_MESSAGE_BYTES_MAX];
@@ -295,5 +352,11 @@ const fn complaint(fault: DropReason) -> Option<&'static str> {
     }
 }
 
+/// The sequence number of the ping before an exchange. It has a stream of its own, on which nothing else is answered.
+const GREETING: u32 = 1;
+
 /// Room for a ping with the longest name, or a complaint.
 const SMALL_MESSAGE_BYTES_MAX: usize = 512;
+
+/// What stands before the states in a push/pull, in either codec.
+const STREAM_HEAD_BYTES_MAX: usize = 64;

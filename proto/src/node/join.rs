@@ -10,10 +10,12 @@ use super::leave::Leaving;
 use super::{Node, OldEvents};
 use crate::core::{Ask, Notification};
 use crate::event::{Event, JoinId, JoinReport, SeedFailure, SeedFailureCause};
+use crate::limits::{SEEDS_AT_ONCE_MAX, SEEDS_AT_ONCE_TOTAL_MAX};
 use crate::outbox::{Outbox, Output};
 use crate::rng::Rng;
 use crate::roster::{Identity, Name};
 use crate::serf::Snapshot;
+use crate::swim::MERGE_FAILED;
 use crate::time::Instant;
 use crate::timer::Many;
 
@@ -36,15 +38,44 @@ impl Default for Retry {
     }
 }
 
+/// An address that may lead to the cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Contact {
+    pub(super) addr: SocketAddr,
+    /// The member that is remembered there. States are exchanged only if it answers: the address may belong to a node of
+    /// another cluster by now. `None`: the application gave the address, and whichever node has it is meant.
+    pub(super) name: Option<Name>,
+}
+
+impl Contact {
+    /// The address that a member had.
+    pub(super) const fn remembered(name: Name, addr: SocketAddr) -> Self {
+        Self { addr, name: Some(name) }
+    }
+}
+
+impl From<SocketAddr> for Contact {
+    fn from(given: SocketAddr) -> Self {
+        Self { addr: given, name: None }
+    }
+}
+
+/// Addresses that the application gave.
+pub(super) fn given(addrs: &[SocketAddr]) -> Vec<Contact> {
+    addrs.iter().copied().map(Contact::from).collect()
+}
+
 /// A join that is under way.
 #[derive(Clone, Debug)]
 pub(super) struct Join {
     pub(super) old: OldEvents,
-    seeds: Vec<SocketAddr>,
+    seeds: Vec<Contact>,
     /// How many of the seeds have been asked.
     asked: usize,
     /// How many may be asked at the same time.
     at_once: usize,
+    /// Whether no more are asked once one has answered.
+    is_enough: bool,
     pending: usize,
     contacted: u32,
     failed: Vec<SeedFailure>,
@@ -65,14 +96,14 @@ struct Retrying {
 }
 
 impl Join {
-    /// Through all seeds at once.
-    pub(super) fn all(seeds: Vec<SocketAddr>, old: OldEvents) -> Self {
-        let at_once = seeds.len();
+    /// Through all seeds, many at the same time.
+    pub(super) fn all(seeds: Vec<Contact>, old: OldEvents) -> Self {
         Self {
             old,
             seeds,
             asked: 0,
-            at_once,
+            at_once: SEEDS_AT_ONCE_MAX,
+            is_enough: false,
             pending: 0,
             contacted: 0,
             failed: Vec::new(),
@@ -83,9 +114,9 @@ impl Join {
         }
     }
 
-    /// Through a few seeds at a time, and no more once one has answered.
-    pub(super) fn until_one_answers(seeds: Vec<SocketAddr>, old: OldEvents) -> Self {
-        Self { at_once: SEEDS_AT_ONCE, ..Self::all(seeds, old) }
+    /// Through a few seeds at a time, more as time passes without an answer, and no more once one has answered.
+    pub(super) fn until_one_answers(seeds: Vec<Contact>, old: OldEvents) -> Self {
+        Self { at_once: SEEDS_AT_FIRST, is_enough: true, ..Self::all(seeds, old) }
     }
 
     /// To find the cluster of an earlier life.
@@ -105,26 +136,50 @@ impl Join {
         Self { is_ours: true, ..self }
     }
 
-    /// Whether seeds are being asked at this moment.
+    /// Whether seeds are being asked at this moment, or wait to be.
     pub(super) const fn is_under_way(&self) -> bool {
-        self.pending > 0
+        self.pending > 0 || self.wants_more()
     }
 
-    /// The next seed to be asked now.
-    fn next_seed(&mut self) -> Option<(u32, SocketAddr)> {
-        let wants_more = self.contacted == 0 && self.pending < self.at_once;
-        let &addr = self.seeds.get(self.asked).filter(|_| wants_more)?;
+    /// Whether another seed is to be asked, now or when there is room.
+    const fn wants_more(&self) -> bool {
+        let is_over = self.is_enough && self.contacted > 0;
+        !is_over && self.asked < self.seeds.len()
+    }
+
+    /// The member that is remembered at a seed's address.
+    pub(super) fn remembered(&self, seed: u32) -> Option<&str> {
+        self.seeds.get(seed as usize)?.name.as_deref()
+    }
+
+    /// The next seed to be asked now, and whether a member is remembered there.
+    fn next_seed(&mut self) -> Option<(u32, SocketAddr, bool)> {
+        let Contact { addr, name } = self.seeds.get(self.asked)?;
         let seed = u32::try_from(self.asked).ok()?;
         self.asked += 1;
         self.pending += 1;
-        Some((seed, addr))
+        Some((seed, *addr, name.is_some()))
+    }
+
+    /// Gives up the seeds that have not been asked, for the time is over.
+    fn give_up(&mut self, now: Instant) {
+        if self.retry.is_some_and(|retry| retry.give_up_at <= now) {
+            let unasked = self.seeds.drain(self.asked..);
+            self.failed.extend(unasked.map(|Contact { addr, .. }| SeedFailure {
+                addr,
+                cause: SeedFailureCause::TimedOut,
+                detail: None,
+            }));
+        }
     }
 }
 
 /// Where the members of an earlier life were, ourselves left out: those alive in random order, then the failed.
-pub(super) fn previous(snapshot: &Snapshot, me: &Identity, rng: &mut Rng) -> Vec<SocketAddr> {
-    let others = |(name, addr): (&Name, SocketAddr)| (**name != *me.peer.name()).then_some(addr);
-    let mut previous: Vec<SocketAddr> = snapshot.alive().filter_map(others).collect();
+pub(super) fn previous(snapshot: &Snapshot, me: &Identity, rng: &mut Rng) -> Vec<Contact> {
+    let others = |(name, addr): (&Name, SocketAddr)| {
+        (**name != *me.peer.name()).then(|| Contact::remembered(Name::clone(name), addr))
+    };
+    let mut previous: Vec<Contact> = snapshot.alive().filter_map(others).collect();
     rng.shuffle(&mut previous);
     previous.extend(snapshot.failed_members().filter_map(others));
     previous
@@ -135,18 +190,40 @@ impl Node {
     pub(super) fn begin_join(&mut self, join: Join) -> JoinId {
         self.joins_last = self.joins_last.wrapping_add(1);
         let id = JoinId(self.joins_last);
+        let grows = join.is_enough;
         self.joins.insert(id, join);
-        self.ask_seeds(id);
+        self.ask_seeds();
+        if grows {
+            self.core.arm_many(PATIENCE, Many::Join(id));
+        }
         id
     }
 
-    /// Asks as many seeds of a join as may be asked now.
-    fn ask_seeds(&mut self, id: JoinId) {
-        let Some(join) = self.joins.get_mut(&id) else { return };
-        let give_up_at = join.retry.map_or(Instant::MAX, |retry| retry.give_up_at);
-        let until = (self.core.now + self.core.cfg.stream_timeout).min(give_up_at);
-        while let Some((seed, with)) = join.next_seed() {
-            self.core.notify(Notification::Wants { with, ask: Ask::Join { id, seed }, until });
+    /// Asks as many seeds as may be asked now, those of the join first that waits for the fewest.
+    ///
+    /// Ends: each round asks one, and of those there are not more at one time than the bound.
+    fn ask_seeds(&mut self) {
+        if self.leaving != Leaving::No {
+            return self.end_waiting_joins();
+        }
+        let mut pending: usize = self.joins.values().map(|join| join.pending).sum();
+        while pending < SEEDS_AT_ONCE_TOTAL_MAX {
+            let wanting = self.joins.iter_mut().filter(|(_, join)| join.wants_more() && join.pending < join.at_once);
+            let Some((&id, join)) = wanting.min_by_key(|(id, join)| (join.pending, **id)) else { return };
+            let give_up_at = join.retry.map_or(Instant::MAX, |retry| retry.give_up_at);
+            let until = (self.core.now + self.core.cfg.stream_timeout).min(give_up_at);
+            let Some((seed, with, is_remembered)) = join.next_seed() else { return };
+            pending += 1;
+            let ask = if is_remembered { Ask::Greet { id, seed } } else { Ask::Join { id, seed } };
+            self.core.notify(Notification::Wants { with, ask, until });
+        }
+    }
+
+    /// Ends the joins that have seeds left to ask and wait for none: a node that leaves asks nobody any more.
+    fn end_waiting_joins(&mut self) {
+        let waiting = self.joins.iter().filter(|(_, join)| join.pending == 0 && join.wants_more());
+        for id in waiting.map(|(id, _)| *id).collect::<Vec<_>>() {
+            self.end_join(id, true);
         }
     }
 
@@ -154,7 +231,7 @@ impl Node {
     pub(super) fn ignores_old_events(&self, ask: Ask) -> bool {
         match ask {
             Ask::Join { id, .. } => self.joins.get(&id).is_some_and(|join| join.old == OldEvents::Ignore),
-            Ask::PushPull { .. } | Ask::Ping { .. } => false,
+            Ask::PushPull { .. } | Ask::Ping { .. } | Ask::Greet { .. } | Ask::Reconnect { .. } => false,
         }
     }
 
@@ -164,20 +241,28 @@ impl Node {
     pub(super) fn seed_done(&mut self, id: JoinId, seed: u32, result: Result<(), SeedFailureCause>) {
         let Some(join) = self.joins.get_mut(&id) else { return };
         join.pending -= 1;
-        let addr = join.seeds.get(seed as usize).copied();
+        let contact = join.seeds.get(seed as usize);
         match result {
-            Ok(()) => join.contacted += 1,
-            Err(cause) => join.failed.extend(addr.map(|addr| SeedFailure { addr, cause })),
+            Ok(()) => {
+                join.contacted += 1;
+                self.company.remember(contact.cloned());
+                self.serf.announce_join(&mut self.core);
+            }
+            Err(cause) => {
+                let said = &*self.core.detail;
+                let said = said.strip_prefix(MERGE_FAILED).unwrap_or(said);
+                let detail = (!said.is_empty()).then(|| said.into());
+                join.failed.extend(contact.map(|&Contact { addr, .. }| SeedFailure { addr, cause, detail }));
+            }
         }
-        if result.is_ok() {
-            self.serf.announce_join(&mut self.core);
-            self.company.remember(addr);
-        }
-        self.ask_seeds(id);
-        if self.joins.get(&id).is_some_and(|join| join.pending == 0) && !self.retry_join(id) {
+        let Some(join) = self.joins.get_mut(&id) else { return };
+        join.give_up(self.core.now);
+        let is_over = join.pending == 0 && !join.wants_more();
+        if is_over && !self.retry_join(id) {
             let persists = self.joins.get(&id).is_some_and(|join| join.contacted == 0 && join.retry.is_some());
             self.end_join(id, persists && self.leaving != Leaving::No);
         }
+        self.ask_seeds();
     }
 
     /// Sets the timer for another attempt, if nobody was reached and there is time.
@@ -194,15 +279,23 @@ impl Node {
         true
     }
 
-    /// The pause after an attempt is over.
+    /// The pause after an attempt is over, or nobody has answered for a while.
     pub(super) fn join_again(&mut self, id: JoinId) {
+        let Some(join) = self.joins.get_mut(&id) else { return };
+        if join.is_enough {
+            if join.wants_more() && join.at_once < SEEDS_AT_ONCE_MAX {
+                join.at_once = (join.at_once + SEEDS_AT_FIRST).min(SEEDS_AT_ONCE_MAX);
+                self.core.arm_many(PATIENCE, Many::Join(id));
+                self.ask_seeds();
+            }
+            return;
+        }
         if self.leaving != Leaving::No {
             return self.end_join(id, true);
         }
-        let Some(join) = self.joins.get_mut(&id) else { return };
         (join.asked, join.attempts) = (0, join.attempts.saturating_add(1));
         join.failed.clear();
-        self.ask_seeds(id);
+        self.ask_seeds();
     }
 
     /// Ends a join, and tells the application how it went.
@@ -223,17 +316,24 @@ impl Node {
         if self.joins.get(&id).is_none_or(|join| join.is_ours) {
             return false;
         }
-        for stream in self.streams.abandon(|ask| matches!(ask, Ask::Join { id: of, .. } if *of == id)) {
+        for stream in
+            self.streams.abandon(|ask| matches!(ask, Ask::Join { id: of, .. } | Ask::Greet { id: of, .. } if *of == id))
+        {
             out.push(Output::Close { stream });
         }
         self.end_join(id, true);
+        self.ask_seeds();
         self.settle(out);
         true
     }
 }
 
-/// How many seeds of a rejoin are asked at the same time. serf asks one; a dead one then costs a whole stream timeout.
-const SEEDS_AT_ONCE: usize = 3;
+/// How many seeds of a rejoin are asked at first. serf asks one; a dead one then costs a whole stream timeout.
+const SEEDS_AT_FIRST: usize = 3;
+
+/// How long nobody has answered before so many more are asked, up to the bound of any join: the members that are gone must not
+/// hide those that are there.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A join is not tried more often, whatever it was told.
 const PAUSE_LEAST: Duration = Duration::from_millis(100);

@@ -94,6 +94,12 @@ impl Node {
         copies >= COPIES_ENOUGH && everybody && self.core.now - self.told.since >= spread
     }
 
+    /// Whether all others have left or failed by now. Where a whole cluster is told to stop, the copies that are still to be sent
+    /// would wait for a member that does not come, until the broadcast timeout.
+    fn nobody_listens(&self) -> bool {
+        self.swim.others_live() == 0
+    }
+
     /// Begins to leave. The snapshot is told first: what follows is not the cluster's doing.
     pub(super) fn begin_leave(&mut self, out: &mut Outbox) {
         if let Some(record) = self.serf.record_leave() {
@@ -118,7 +124,8 @@ impl Node {
     /// Takes every step of the leave that can be taken now.
     pub(super) fn proceed_leave(&mut self, out: &mut Outbox) {
         if let Leaving::Intent { waited } = self.leaving {
-            let told = self.serf.leave_is_told() || self.is_enough(self.serf.leaves_sent(), &self.told.intent);
+            let enough = self.is_enough(self.serf.leaves_sent(), &self.told.intent);
+            let told = self.serf.leave_is_told() || enough || self.nobody_listens();
             if !told && !waited {
                 return;
             }
@@ -129,7 +136,8 @@ impl Node {
             self.deliver_notifications(out);
         }
         if let Leaving::Farewell { complete, sent, waited } = self.leaving {
-            let told = sent || self.is_enough(self.swim.farewells_sent(), &self.told.farewell);
+            let enough = self.is_enough(self.swim.farewells_sent(), &self.told.farewell);
+            let told = sent || enough || self.nobody_listens();
             if !told && !waited {
                 return;
             }

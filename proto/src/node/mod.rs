@@ -2,6 +2,7 @@
 
 mod alone;
 mod command;
+mod complain;
 mod exchange;
 mod join;
 mod key_demands;
@@ -25,8 +26,9 @@ use serde::{Deserialize, Serialize};
 
 use self::alone::Company;
 pub use self::command::{ForceLeaveError, JoinError, LeaveError, SetTagsError, UserEventError};
-use self::join::Join;
+pub use self::complain::SocketFailure;
 pub use self::join::Retry;
+use self::join::{Contact, Join};
 use self::key_demands::Unwritten;
 use self::leave::{Leaving, Told};
 pub use self::view::{Clocks, MemberCounts, QueueDepths};
@@ -35,7 +37,6 @@ use crate::config::Config;
 use crate::core::{Core, HeardFrom, Notification};
 use crate::envelope::{self, Envelope, Parts};
 use crate::event::JoinId;
-use crate::limits::COMPOUND_DEPTH_MAX;
 use crate::outbox::{Outbox, Output, StreamId};
 use crate::policy::SharedPolicy;
 use crate::rng::Seed;
@@ -65,9 +66,11 @@ pub struct Node {
     joins_last: u32,
     unwritten: Unwritten,
     /// Where the members of an earlier life were, in the order in which they are tried.
-    previous: Vec<SocketAddr>,
+    previous: Vec<Contact>,
     leaving: Leaving,
     told: Told,
+    /// When broadcasts last rode on an ack, and to whom.
+    rode: Option<(Instant, MemberIdx)>,
     company: Company,
     /// Gossip ticks lie on a grid that begins at a random point, however seldom there is something to tell.
     gossip_phase: Duration,
@@ -133,7 +136,8 @@ pub enum OldEvents {
 }
 
 /// Where a node is in its life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum NodeState {
     /// It takes part.
     Alive,
@@ -180,6 +184,7 @@ impl Node {
             previous,
             leaving: Leaving::No,
             told: Told::default(),
+            rode: None,
             company: Company::default(),
             gossip_phase,
             gossip_rest: now,
@@ -191,25 +196,32 @@ impl Node {
     /// Takes a datagram that came from `from`. What cannot be used is counted in [`Stats::dropped`](crate::Stats::dropped).
     pub fn handle_datagram(&mut self, now: Instant, from: SocketAddr, datagram: &[u8], out: &mut Outbox) {
         self.enter(now);
-        self.core.heard_from = HeardFrom::Packet(from);
+        self.core.hear(from, datagram.len());
+        if datagram.len() <= PORT_CHECK_BYTES_MAX {
+            // Checks of the port that send next to nothing are not complained of.
+            self.core.heard_from = HeardFrom::Nobody;
+        }
         let stats = &mut self.core.stats;
         stats.datagrams_in += 1;
         stats.bytes_in += datagram.len() as u64;
         match self.envelope.open(datagram, out) {
-            Ok(message) => self.handle_frames(from, message, 0),
+            Ok(message) => self.handle_message(from, message),
             Err(reason) => self.core.stats.drop(reason),
         }
+        self.complain_of_datagram(datagram);
         self.settle(out);
     }
 
-    /// Takes a stream that a peer wants to open. `None`: there are too many, close it.
-    pub fn accept(&mut self, now: Instant, from: SocketAddr, out: &mut Outbox) -> Option<StreamId> {
+    /// Takes a stream that a peer has opened. When there are too many another is closed for it: the one that has brought the
+    /// least.
+    pub fn accept(&mut self, now: Instant, from: SocketAddr, out: &mut Outbox) -> StreamId {
         self.enter(now);
-        let stream = self.streams.accept(from);
-        match stream {
-            Some(stream) => self.core.arm_many(self.core.cfg.stream_timeout, Many::Stream(stream)),
-            None => self.core.stats.drop(DropReason::Limit),
+        if let Some(slowest) = self.streams.in_the_way(self.core.now, from) {
+            self.evict(slowest, out);
         }
+        let stream = self.streams.accept(self.core.now, from);
+        let until = Streams::silent_until(self.core.now, self.core.cfg.stream_timeout);
+        self.core.timers.push(until, Many::Stream(stream));
         self.settle(out);
         stream
     }
@@ -220,9 +232,15 @@ impl Node {
         if let StreamInput::Data(data) = input {
             self.core.stats.stream_bytes_in += data.len() as u64;
         }
+        self.heard_on(self.streams.peer(id));
         let step = self.streams.handle(id, input, &self.envelope);
         self.step(id, step, out);
+        // Ends: each takes what it holds away.
+        while let Some(largest) = self.streams.overdrawn(self.core.now) {
+            self.evict(largest, out);
+        }
         self.settle(out);
+        self.core.detail.clear();
     }
 
     /// Does everything that is due at `now`.
@@ -230,6 +248,7 @@ impl Node {
         self.enter(now);
         // Ends: a timer that fires is set again later than `now`, or not at all.
         while let Some(fired) = self.core.timers.pop_due(now) {
+            self.core.heard_from = HeardFrom::Nobody;
             match fired {
                 Fired::Slot(Slot::Gossip) => self.gossip(out),
                 Fired::Slot(Slot::Leave) => self.leave_waited(),
@@ -239,16 +258,21 @@ impl Node {
                     self.serf.handle_slot(&mut self.core, slot)
                 }
                 Fired::Slot(slot) => self.swim.handle_slot(&mut self.core, slot),
-                Fired::Many(Many::Stream(id)) => {
-                    let step = self.streams.expire(id);
-                    self.step(id, step, out);
-                }
+                Fired::Many(Many::Stream(id)) => match self.streams.may_go_on(id, now, self.core.cfg.stream_timeout) {
+                    Some(until) => self.core.timers.push(until, Many::Stream(id)),
+                    None => {
+                        self.heard_on(self.streams.peer(id));
+                        let step = self.streams.expire(id);
+                        self.step(id, step, out);
+                    }
+                },
                 Fired::Many(Many::Join(id)) => self.join_again(id),
                 Fired::Many(timer @ Many::Prune(_)) => self.serf.handle_many(&mut self.core, timer),
                 Fired::Many(timer) => self.swim.handle_many(&mut self.core, timer),
             }
             self.settle(out);
         }
+        self.sweep_complaints();
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) must be called next; `None`: not before something else comes.
@@ -264,14 +288,13 @@ impl Node {
     }
 
     /// Takes a message, which may be a compound of messages.
-    fn handle_frames(&mut self, from: SocketAddr, message: &[u8], depth: u8) {
+    fn handle_message(&mut self, from: SocketAddr, message: &[u8]) {
         let mut parts = match envelope::split(message) {
-            Ok(parts) if depth < COMPOUND_DEPTH_MAX => parts,
-            Ok(_) => return self.core.stats.drop(DropReason::Compound),
+            Ok(parts) => parts,
             Err(reason) => return self.core.stats.drop(reason),
         };
         if parts.is_compound() {
-            self.handle_parts(from, &mut parts, depth);
+            self.handle_parts(from, &mut parts);
         } else if let Some(frame) = parts.next() {
             self.handle_frame(from, frame);
         }
@@ -283,7 +306,7 @@ impl Node {
     /// Takes the parts of a compound, a few at a time: first all are looked at and the rows of their members read, then each
     /// is handled. The rows lie far apart, and one after the other each would be waited for; read together, the waits
     /// overlap. Most parts turn out to say nothing new and need not be decoded.
-    fn handle_parts(&mut self, from: SocketAddr, parts: &mut Parts<'_>, depth: u8) {
+    fn handle_parts(&mut self, from: SocketAddr, parts: &mut Parts<'_>) {
         loop {
             let reads_native = self.core.cfg.codec.reads(Codec::Native);
             let mut frames: [&[u8]; PARTS_AHEAD] = [&[]; PARTS_AHEAD];
@@ -304,7 +327,7 @@ impl Node {
             for (&glance, frame) in glances.iter().zip(frames) {
                 let is_valid = self.core.roster.generation() == generation;
                 if !(is_valid && self.handle_glanced(glance)) {
-                    self.handle_frames(from, frame, depth + 1);
+                    self.handle_frame(from, frame);
                 }
             }
             if count < PARTS_AHEAD {
@@ -366,6 +389,9 @@ impl Node {
     }
 
     fn handle_frame(&mut self, from: SocketAddr, frame: &[u8]) {
+        if envelope::is_compound(frame) {
+            return self.core.stats.drop(DropReason::Compound);
+        }
         self.core.stats.messages_in += 1;
         let Some(codec) = frame.first().map(|&kind| Codec::of(kind)).filter(|codec| self.core.cfg.codec.reads(*codec))
         else {
@@ -394,6 +420,7 @@ impl Node {
             self.meet_key_demands(out);
             self.send_unicasts(out);
         }
+        self.complain_of_drops();
         self.proceed_leave(out);
         self.mind_company();
         self.serf.deliver(&mut self.core, |delivered| out.push(delivered.into()));
@@ -403,16 +430,25 @@ impl Node {
 
     /// Tells the Serf layer what membership noticed, and opens the streams that either layer wants.
     fn deliver_notifications(&mut self, out: &mut Outbox) {
-        let mut at = 0;
+        let (mut at, mut is_claimed) = (0, false);
         while let Some(&notification) = self.core.notifications.get(at) {
             at += 1;
             match notification {
+                Notification::Conflict(idx) => is_claimed |= idx == self.swim.me(),
                 Notification::Wants { with, ask, until } => self.dial(with, ask, until, out),
                 Notification::FarewellSent => self.leaving.farewell_sent(),
+                Notification::Gone(idx) => {
+                    self.core.forget_complaints(idx);
+                    self.serf.notified(&mut self.core, notification);
+                }
                 _ => self.serf.notified(&mut self.core, notification),
             }
         }
         self.core.notifications.clear();
+        // After the rest: whoever joins under a name that is taken hears of the claim and of all who know better at once.
+        if is_claimed {
+            self.serf.name_conflict(&mut self.core);
+        }
     }
 
     /// Sets the gossip timer if there is something to tell and somebody to tell it to.
@@ -452,6 +488,9 @@ enum Glanced {
 
 /// Which part of a gossip interval early news waits for more, so that what happens together is told together.
 const GATHERING_PART: u32 = 40;
+
+/// A datagram of so many bytes says nothing: `nc -zu` sends one, others none.
+const PORT_CHECK_BYTES_MAX: usize = 1;
 
 /// How many parts of a compound are looked at together.
 const PARTS_AHEAD: usize = 32;

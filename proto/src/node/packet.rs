@@ -3,12 +3,13 @@
 use core::net::SocketAddr;
 
 use super::Node;
-use crate::core::{Body, Target, Unicast};
+use crate::core::{Body, Unicast};
 use crate::envelope::{Caps, Packed, Packer};
 use crate::outbox::Outbox;
 use crate::roster::MemberIdx;
+use crate::stats::DropReason;
 use crate::wire::swim::{Accusation, Ack, IndirectPing, Message, Ping, Source};
-use crate::wire::{Codec, Full};
+use crate::wire::{Codec, Full, hashicorp};
 
 impl Node {
     /// Sends what the layers have to say to single addresses.
@@ -23,30 +24,64 @@ impl Node {
 
     fn send_unicast(&mut self, unicast: &Unicast, out: &mut Outbox) {
         let Unicast { to, peer, answers, body } = unicast;
+        if let Body::StrangerAck { seq, bytes_max } = *body {
+            return self.send_stranger_ack(unicast, seq, bytes_max, out);
+        }
         let codec = self.core.codec(*peer, *answers);
         let mut packer = self.envelope.packer(out, self.core.cfg.packet_bytes);
         if self.write_body(body, codec, &mut packer).is_err() {
             debug_assert!(false, "a single message always fits into a packet");
             return;
         }
-        if matches!(body, Body::User(_)) {
-            return self.seal_packet(packer.finish(), *to, *peer, out);
-        }
-        let accusing = match *body {
-            Body::Ping { target: Target::Member(idx), accusing: true, .. } => Some(idx),
-            _ => None,
-        };
-        if let Some(idx) = accusing {
-            // Alone with the accusation, so that the target can refute at once (Lifeguard's buddy system).
-            let incarnation = self.swim.incarnation_of(idx).unwrap_or_default();
-            let (node, from) = (self.core.roster.name_ref(idx), self.core.roster.name_ref(self.swim.me()));
-            let suspect = Message::Suspect(Accusation { incarnation, node, from });
-            let fits = packer.frame(|w| codec.encode(&suspect, w));
-            debug_assert!(fits.is_ok(), "a ping and an accusation fit into a packet");
-        } else {
-            self.fill(*to, codec, &mut packer);
+        match (body, *peer) {
+            (Body::Ping { target, accusing: true, .. }, _) => {
+                // Alone with the accusation, so that the target can refute at once (Lifeguard's buddy system).
+                let incarnation = self.swim.incarnation_of(*target).unwrap_or_default();
+                let (node, from) = (self.core.roster.name_ref(*target), self.core.roster.name_ref(self.swim.me()));
+                let suspect = Message::Suspect(Accusation { incarnation, node, from });
+                let fits = packer.frame(|w| codec.encode(&suspect, w));
+                debug_assert!(fits.is_ok(), "a ping and an accusation fit into a packet");
+            }
+            (Body::Ping { .. } | Body::IndirectPing { .. }, _) => self.fill(*to, codec, &mut packer),
+            (Body::Ack { .. }, Some(peer)) if self.may_ride(peer) => self.fill(*to, codec, &mut packer),
+            // A refutation goes back to the accuser at once.
+            (Body::Ack { .. }, _) => self.swim.fill_own(&self.core, codec, &mut packer),
+            _ => {}
         }
         self.seal_packet(packer.finish(), *to, *peer, out);
+    }
+
+    /// Whether broadcasts may ride on an ack to a member: once in a gossip interval, and not twice in a row to the same. Each ride
+    /// counts as told, so that a flood of pings would otherwise use up all broadcasts, at one address that its sender need not even
+    /// have.
+    fn may_ride(&mut self, peer: MemberIdx) -> bool {
+        let (now, rest) = (self.core.now, self.core.cfg.gossip_interval);
+        let may = self.rode.is_none_or(|(at, last)| last != peer && now - at >= rest);
+        if may {
+            self.rode = Some((now, peer));
+        }
+        may
+    }
+
+    /// Answers a stranger's ping, as HashiCorp's nodes do if that takes no more bytes than the datagram that asked, else in fewer
+    /// words, else not at all.
+    fn send_stranger_ack(&mut self, unicast: &Unicast, seq: u32, bytes_max: usize, out: &mut Outbox) {
+        let codec = self.core.codec(None, unicast.answers);
+        let frames_max = bytes_max.saturating_sub(self.envelope.overhead_bytes());
+        for short in [false, true] {
+            let mut packer = self.envelope.packer(out, self.core.cfg.packet_bytes);
+            let ack = Message::Ack(Ack { seq, payload: &[] });
+            let written = packer.frame(|w| match codec {
+                Codec::HashiCorp if short => hashicorp::encode_short_ack(seq, w),
+                _ => codec.encode(&ack, w),
+            });
+            debug_assert!(written.is_ok(), "an ack fits into a packet");
+            let packed = packer.finish();
+            if packed.bytes() <= frames_max {
+                return self.seal_packet(packed, unicast.to, None, out);
+            }
+        }
+        self.core.stats.drop(DropReason::Limit);
     }
 
     fn seal_packet(&mut self, packed: Packed, to: SocketAddr, peer: Option<MemberIdx>, out: &mut Outbox) {
@@ -96,13 +131,10 @@ impl Node {
         let source = core.roster.peer(me).map(|peer| Source { addr: peer.announced_addr(), node: peer.name() });
         let payload;
         let message = match body {
-            Body::Ping { seq, target, .. } => {
-                let node = match target {
-                    Target::Member(idx) => core.roster.name_ref(*idx),
-                    Target::Named(name) => name,
-                };
-                Message::Ping(Ping { seq: *seq, node, source })
+            Body::Ping { seq, target, .. } | Body::BarePing { seq, target } => {
+                Message::Ping(Ping { seq: *seq, node: core.roster.name_ref(*target), source })
             }
+            Body::Knock { seq, node } => Message::Ping(Ping { seq: *seq, node, source }),
             Body::IndirectPing { seq, target, nack } => {
                 let Some(peer) = core.roster.peer(*target) else { return Err(Full) };
                 let (node, target) = (peer.name(), peer.announced_addr());
@@ -112,7 +144,7 @@ impl Node {
                 payload = self.serf.ack_payload(codec);
                 Message::Ack(Ack { seq: *seq, payload: payload.bytes() })
             }
-            Body::RelayedAck { seq } => Message::Ack(Ack { seq: *seq, payload: &[] }),
+            Body::RelayedAck { seq } | Body::StrangerAck { seq, .. } => Message::Ack(Ack { seq: *seq, payload: &[] }),
             Body::Nack { seq } => Message::Nack { seq: *seq },
             Body::User(message) => Message::User(message),
         };

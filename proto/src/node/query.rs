@@ -3,7 +3,6 @@
 use core::time::Duration;
 
 use super::Node;
-use super::leave::Leaving;
 use crate::event::{KeyOperation, QueryId};
 use crate::outbox::Outbox;
 use crate::serf::{KeysError, QueryError, Question, RespondError};
@@ -15,20 +14,27 @@ impl Node {
     /// Members are told by gossip. As they come, their acknowledgements and answers are
     /// [`Event::QueryAck`](crate::Event::QueryAck) and [`Event::QueryResponse`](crate::Event::QueryResponse);
     /// [`Event::QueryEnded`](crate::Event::QueryEnded) follows when everybody who can has answered, at the latest at the
-    /// deadline. Datagrams get lost: who did not answer may not have been reached, or has been and its answer was lost.
+    /// deadline. Datagrams get lost: who did not answer may not have been reached, or has been and its answer was lost. A node that
+    /// leaves or has left still asks, as long as it runs, as serf's does.
     ///
     /// # Errors
     ///
-    /// When the query is too large, a filter cannot be used, too many queries are under way, or the node has left.
+    /// When the query or its timeout is too large, it has too many filters or one that cannot be used, too many queries are under
+    /// way, or the node's clock is at its end.
     pub fn query(&mut self, now: Instant, question: &Question<'_>, out: &mut Outbox) -> Result<QueryId, QueryError> {
-        // Gossip and answers go on until then.
-        if self.leaving == Leaving::Left {
-            return Err(QueryError::Leaving);
-        }
         self.enter(now);
         let asked = self.serf.query(&mut self.core, question);
         self.settle(out);
         asked
+    }
+
+    /// Ends a query of ours before its time, because nobody waits for its answers. [`Event::QueryEnded`](crate::Event::QueryEnded)
+    /// follows. False when there is no such query, or it is over.
+    pub fn end_query(&mut self, now: Instant, id: QueryId, out: &mut Outbox) -> bool {
+        self.enter(now);
+        let ended = self.serf.cancel_query(&mut self.core, id);
+        self.settle(out);
+        ended
     }
 
     /// The largest payload that this question may have, whatever its own is, in bytes; `None` when not even an empty one may. The
@@ -63,9 +69,6 @@ impl Node {
         relay_factor: u8,
         out: &mut Outbox,
     ) -> Result<QueryId, KeysError> {
-        if self.leaving != Leaving::No {
-            return Err(KeysError::Query(QueryError::Leaving));
-        }
         self.enter(now);
         let asked = self.serf.ask_keys(&mut self.core, operation, key, relay_factor);
         self.settle(out);

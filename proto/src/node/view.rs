@@ -1,16 +1,20 @@
 //! What can be read of a node.
 
 use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use serde::Serialize;
 
 use super::{Node, NodeState};
 use crate::event::Member;
+use crate::limits::MEMBERS_BYTES_MAX;
 use crate::roster::Peer;
 use crate::serf::Coordinate;
-use crate::stats::Stats;
+use crate::stats::{Stats, Usage};
 use crate::time::Instant;
 
 /// A node's Lamport clocks.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Clocks {
     /// Of join and leave intents.
@@ -22,7 +26,7 @@ pub struct Clocks {
 }
 
 /// How many broadcasts wait to be gossiped.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct QueueDepths {
     /// Members whose state others are to be told.
@@ -36,7 +40,7 @@ pub struct QueueDepths {
 }
 
 /// How many members a node knows.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct MemberCounts {
     /// In any status, ourselves included.
@@ -118,9 +122,22 @@ impl Node {
         MemberCounts { known, live, failed, left, suspected: self.swim.suspects() }
     }
 
+    /// How full the collections are that others fill, each with its limit.
+    pub fn usage(&self) -> Vec<Usage> {
+        let mut usage = self.serf.usage(&self.core);
+        usage.push(Usage::new("members_bytes", self.core.roster.used(), MEMBERS_BYTES_MAX));
+        usage
+    }
+
     /// How many exchanges on streams are under way.
     pub fn streams_live(&self) -> usize {
         self.streams.len()
+    }
+
+    /// What is held of messages on streams that are not whole, in bytes; bounded by
+    /// [`STREAMS_UNFINISHED_BYTES_MAX`](crate::limits::STREAMS_UNFINISHED_BYTES_MAX).
+    pub const fn streams_unfinished_bytes(&self) -> usize {
+        self.streams.unfinished_bytes()
     }
 
     /// Reads a little of all that the next input will need, and tells nothing.

@@ -2,7 +2,11 @@
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
+use core::fmt;
 use core::net::SocketAddr;
+
+use serde::ser::SerializeStruct as _;
+use serde::{Serialize, Serializer};
 
 use crate::limits::{META_BYTES_MAX, NAME_BYTES_MAX};
 use crate::wire::hashicorp::Announcement;
@@ -13,13 +17,14 @@ use crate::wire::{Versions, native};
 pub type Name = Arc<str>;
 
 /// Everything a member announces about itself, except its incarnation.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(PartialEq, Eq)]
 pub struct Peer {
     name: Name,
     addr: SocketAddr,
-    meta: Box<[u8]>,
     versions: Versions,
+    /// Ends with the metadata.
     record: Box<[u8]>,
+    meta_bytes: usize,
 }
 
 impl Peer {
@@ -28,9 +33,9 @@ impl Peer {
         Self {
             name,
             addr: peer.addr,
-            meta: peer.meta.into(),
             versions: peer.versions,
             record: native::encode_record(peer),
+            meta_bytes: peer.meta.len(),
         }
     }
 
@@ -56,7 +61,7 @@ impl Peer {
 
     /// The metadata as announced; for Serf the encoded tags.
     pub const fn meta(&self) -> &[u8] {
-        &self.meta
+        self.record.split_at(self.record.len() - self.meta_bytes).1
     }
 
     /// The protocol versions that the member understands and speaks.
@@ -73,17 +78,43 @@ impl Peer {
     pub(crate) fn announces(&self, fields: &Announcement<'_>) -> bool {
         let &Announcement { name, ip, port, meta, versions, .. } = fields;
         let address = ip == Some(self.addr.ip()) && port == self.addr.port();
-        address && versions == Some(self.versions) && *meta == *self.meta && *name == *self.name.as_bytes()
+        address && versions == Some(self.versions) && *meta == *self.meta() && *name == *self.name.as_bytes()
     }
 
     pub(crate) fn announced(&self) -> PeerRef<'_> {
-        PeerRef { name: &self.name, addr: self.addr, meta: &self.meta, versions: self.versions }
+        PeerRef { name: &self.name, addr: self.addr, meta: self.meta(), versions: self.versions }
+    }
+}
+
+/// Tags instead of their encoding, and nothing twice.
+impl fmt::Debug for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut peer = f.debug_struct("Peer");
+        peer.field("name", &self.name).field("addr", &self.addr);
+        peer.field("tags", &crate::Tags::decode(self.meta())).field("versions", &self.versions).finish()
+    }
+}
+
+impl Serialize for Peer {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut peer = serializer.serialize_struct("Peer", 4)?;
+        peer.serialize_field("name", self.name())?;
+        peer.serialize_field("addr", &self.addr())?;
+        peer.serialize_field("tags", &crate::Tags::decode(self.meta()))?;
+        peer.serialize_field("versions", &self.versions)?;
+        peer.end()
     }
 }
 
 /// `addr` with an IPv4-mapped IPv6 address turned into plain IPv4. HashiCorp's nodes announce themselves either way.
 pub(crate) fn canonical(addr: SocketAddr) -> SocketAddr {
     SocketAddr::new(addr.ip().to_canonical(), addr.port())
+}
+
+/// Whether a terminal does something else with `letter` than to print it.
+pub(crate) fn acts(letter: char) -> bool {
+    letter.is_control()
+        || matches!(letter, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// Who a node is: what it announces about itself.
@@ -97,7 +128,7 @@ impl Identity {
     ///
     /// # Errors
     ///
-    /// When the name is empty or too long, when the address is one that nobody can send to, or when the tags do not fit
+    /// When the name is empty or too long or has control characters, when the address is one that nobody can send to, or when the tags do not fit
     /// in a message.
     pub fn new(name: &str, addr: SocketAddr, tags: &crate::Tags) -> Result<Self, IdentityError> {
         if name.is_empty() {
@@ -105,6 +136,9 @@ impl Identity {
         }
         if name.len() > NAME_BYTES_MAX {
             return Err(IdentityError::NameTooLong { bytes: name.len(), limit: NAME_BYTES_MAX });
+        }
+        if let Some(at) = name.find(acts) {
+            return Err(IdentityError::NameControl { at });
         }
         if addr.ip().is_unspecified() || addr.port() == 0 {
             return Err(IdentityError::AddrUnspecified { addr });
@@ -147,6 +181,12 @@ pub enum IdentityError {
         /// The limit.
         limit: usize,
     },
+    /// The name has a control character, a line or paragraph separator, or a mark that reorders what is read. On a terminal such a
+    /// name passes for something else. Nodes of others may have them: they are shown escaped.
+    NameControl {
+        /// Where in the name, in bytes.
+        at: usize,
+    },
     /// Nobody can send to this address: it is `0.0.0.0`, `::`, or its port is 0.
     AddrUnspecified {
         /// The address.
@@ -161,11 +201,12 @@ pub enum IdentityError {
     },
 }
 
-impl core::fmt::Display for IdentityError {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+impl fmt::Display for IdentityError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NameEmpty => f.write_str("a node needs a name"),
             Self::NameTooLong { bytes, limit } => write!(f, "the name has {bytes} bytes, the limit is {limit}"),
+            Self::NameControl { at } => write!(f, "the name has a control character at byte {at}"),
             Self::AddrUnspecified { addr } => {
                 write!(f, "{addr} cannot be advertised: no other node can send to it")
             }

@@ -15,9 +15,9 @@ use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 
 pub use self::directory::Directory;
-pub(crate) use self::identity::canonical;
 pub use self::identity::{Identity, IdentityError, Name, Peer};
-use crate::limits::MEMBERS_MAX;
+pub(crate) use self::identity::{acts, canonical};
+use crate::limits::{MEMBERS_BYTES_MAX, MEMBERS_MAX};
 use crate::wire::Announced;
 use crate::wire::swim::PeerRef;
 
@@ -46,6 +46,8 @@ struct Slot {
     peer: Option<Arc<Peer>>,
     /// The name, when the directory does not have it.
     name: Option<Name>,
+    /// What it is charged with of [`Roster::used`]: nothing while there is no peer.
+    cost: u32,
     holders: u8,
 }
 
@@ -59,6 +61,9 @@ pub(crate) struct Roster {
     own: Vec<Slot>,
     by_name: HashTable<u32>,
     free: Vec<u32>,
+    /// What the members beyond the directory cost, in bytes; at most [`MEMBERS_BYTES_MAX`]. The directory is this process's
+    /// own and costs nothing.
+    used: usize,
     hash: FixedState,
     generation: u64,
 }
@@ -72,6 +77,7 @@ impl Roster {
             own: Vec::new(),
             by_name: HashTable::new(),
             free: Vec::new(),
+            used: 0,
             hash: FixedState::with_seed(hash_key),
             generation: 0,
         }
@@ -176,7 +182,8 @@ impl Roster {
         if slot.holders != 0 {
             return;
         }
-        let Some(name) = core::mem::take(slot).name else { return };
+        let Slot { name: Some(name), cost, .. } = core::mem::take(slot) else { return };
+        self.used -= cost as usize;
         if let Ok(entry) = self.by_name.find_entry(hash(&self.hash, name.as_bytes()), |&i| i == idx.0) {
             entry.remove();
             self.free.push(idx.0);
@@ -258,7 +265,10 @@ impl Roster {
         let new = || Arc::new(Peer::new(self.name(idx), peer));
         if idx.at() >= base {
             let new = new();
-            self.own[idx.at() - base].peer = Some(new);
+            let slot = &mut self.own[idx.at() - base];
+            let cost = cost(peer.name.len(), peer.meta.len());
+            self.used = self.used + cost as usize - slot.cost as usize;
+            (slot.peer, slot.cost) = (Some(new), cost);
             return;
         }
         let same_as_shared = self.directory.peer(idx).announced() == peer;
@@ -269,11 +279,55 @@ impl Roster {
         self.changed[idx.at()] = change;
     }
 
+    /// What members cost, in bytes.
+    pub(crate) const fn used(&self) -> usize {
+        self.used
+    }
+
+    /// Whether there is room for so many bytes more.
+    pub(crate) const fn has_room(&self, bytes: usize) -> bool {
+        self.used + bytes <= MEMBERS_BYTES_MAX
+    }
+
+    /// What a member costs that announces this.
+    pub(crate) fn cost_of(&self, peer: PeerRef<'_>) -> usize {
+        cost(peer.name.len(), peer.meta.len()) as usize
+    }
+
+    /// How much more a member costs once it announces this.
+    pub(crate) fn growth(&self, idx: MemberIdx, peer: PeerRef<'_>) -> usize {
+        let known = self.own.get(idx.at().wrapping_sub(self.directory.len()));
+        known.map_or(0, |slot| self.cost_of(peer).saturating_sub(slot.cost as usize))
+    }
+
+    /// Whether forgetting a member that the Serf layer knows too would make room.
+    pub(crate) fn makes_room(&self, idx: MemberIdx) -> bool {
+        let slot = self.own.get(idx.at().wrapping_sub(self.directory.len()));
+        slot.is_some_and(|slot| slot.peer.is_some() && slot.cost > 0 && slot.holders & Holder::Serf as u8 != 0)
+    }
+
+    /// Charges nothing any more for a member that every layer is about to forget.
+    pub(crate) fn write_off(&mut self, idx: MemberIdx) {
+        if let Some(slot) = self.own_slot(idx) {
+            let cost = core::mem::take(&mut slot.cost);
+            self.used -= cost as usize;
+        }
+    }
+
     fn own_slot(&mut self, idx: MemberIdx) -> Option<&mut Slot> {
         let base = self.directory.len();
         self.own.get_mut(idx.at().wrapping_sub(base))
     }
 }
+
+/// What a member is charged with: no less than what stands of it in a push/pull, in the larger codec and both layers, where the
+/// name stands three times if the member has left. That is also a third or more of what it takes in memory.
+fn cost(name_bytes: usize, meta_bytes: usize) -> u32 {
+    u32::try_from(MEMBER_BYTES + 3 * name_bytes + meta_bytes).unwrap_or(u32::MAX)
+}
+
+/// What is charged for a member besides its name and its metadata.
+const MEMBER_BYTES: usize = 160;
 
 fn hash(state: &FixedState, name: &[u8]) -> u64 {
     state.hash_one(name)
@@ -322,6 +376,14 @@ mod tests {
         let addr = "10.0.0.1:1".parse().unwrap();
         let tags = Tags::default();
         assert_eq!(Identity::new("", addr, &tags), Err(IdentityError::NameEmpty));
+        for letter in ['\0', '\n', '\t', '\x1b', '\x7f', '\u{85}', '\u{2028}', '\u{202e}', '\u{2066}', '\u{200f}'] {
+            let name = alloc::format!("ab{letter}c");
+            assert_eq!(Identity::new(&name, addr, &tags), Err(IdentityError::NameControl { at: 2 }), "{letter:?}");
+        }
+        assert!(
+            Identity::new("Zo\u{eb} \u{5e9}\u{4f60}'\"\\", addr, &tags).is_ok(),
+            "letters and blanks are nobody's harm"
+        );
         assert!(matches!(Identity::new(&"x".repeat(256), addr, &tags), Err(IdentityError::NameTooLong { .. })));
         let nowhere = "0.0.0.0:7946".parse().unwrap();
         assert_eq!(Identity::new("a", nowhere, &tags), Err(IdentityError::AddrUnspecified { addr: nowhere }));

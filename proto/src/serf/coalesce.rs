@@ -28,6 +28,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::event::{Event, Member, MemberEvent, MemberEventKind, MembersEvent, UserEvent};
+use crate::limits::{COALESCED_BYTES_MAX, ITEM_BYTES};
 use crate::roster::{Name, Peer};
 use crate::time::Instant;
 
@@ -180,18 +181,21 @@ pub(super) struct UserCoalescer {
     /// By name: those with the highest time, with the order in which they came.
     held: BTreeMap<Box<str>, Vec<(usize, UserEvent)>>,
     count: usize,
+    /// What has come in this window, whether it is still held or not.
+    bytes: usize,
 }
 
 impl UserCoalescer {
     pub(super) fn new(period: Duration, quiescent_period: Duration) -> Option<Self> {
         let window = Window::new(period, quiescent_period)?;
-        Some(Self { window, held: BTreeMap::new(), count: 0 })
+        Some(Self { window, held: BTreeMap::new(), count: 0, bytes: 0 })
     }
 
     pub(super) fn hold(&mut self, now: Instant, event: UserEvent) {
         self.window.hold(now);
         self.count += 1;
-        if self.count >= HELD_MAX {
+        self.bytes += event.name.len() + event.payload.len() + ITEM_BYTES;
+        if self.count >= HELD_MAX || self.bytes >= COALESCED_BYTES_MAX {
             self.window.closes_at = Some(now);
         }
         let held = self.held.entry(event.name.clone()).or_default();
@@ -209,9 +213,14 @@ impl UserCoalescer {
         self.window.due()
     }
 
+    /// What is held back, in bytes, at the most.
+    pub(super) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Closes the window.
     pub(super) fn flush(&mut self, mut pass: impl FnMut(Event)) {
-        (self.window.closes_at, self.count) = (None, 0);
+        (self.window.closes_at, self.count, self.bytes) = (None, 0, 0);
         let mut held: Vec<(usize, UserEvent)> = core::mem::take(&mut self.held).into_values().flatten().collect();
         held.sort_unstable_by_key(|(order, event)| (event.ltime, *order));
         for (_, event) in held {

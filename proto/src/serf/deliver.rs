@@ -65,6 +65,11 @@ impl Delivery {
         }
     }
 
+    /// What the coalescer of user events holds back, in bytes.
+    pub(super) fn coalesced_bytes(&self) -> usize {
+        self.users.as_ref().map_or(0, UserCoalescer::bytes)
+    }
+
     /// When something that is held back is due.
     fn due(&self) -> Option<Instant> {
         let recorder = self.recorder.as_ref().and_then(|recorder| recorder.due);

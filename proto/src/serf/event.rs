@@ -3,43 +3,53 @@
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
+use core::hash::BuildHasher as _;
 
 use bytes::Bytes;
 
 use super::Serf;
+use super::lamport::Exhausted;
 use super::query::{encode, longest};
 use crate::core::Core;
 use crate::event::{Event, UserEvent};
-use crate::limits::USER_EVENT_BYTES_MAX;
+use crate::limits::{EVENT_RING_BYTES_MAX, ITEM_BYTES, USER_EVENT_BYTES_MAX};
 use crate::stats::DropReason;
 use crate::wire::serf;
 
-/// A user event that cannot be sent.
+/// Why a user event cannot be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct SendError {
-    pub(crate) bytes: usize,
-    pub(crate) limit: usize,
+pub(crate) enum SendError {
+    TooLarge { bytes: usize, limit: usize },
+    Exhausted,
 }
 
-/// The events of recent times, to know one that comes again.
-///
-/// A ring by time, as serf's, but only the slots in use take memory.
+/// The events of recent times, to know one that comes again: as many times as serf's ring has slots, and as many bytes as
+/// [`EVENT_RING_BYTES_MAX`].
 #[derive(Clone, Debug, Default)]
 pub(super) struct Ring {
-    slots: BTreeMap<u32, RingSlot>,
-}
-
-#[derive(Clone, Debug)]
-struct RingSlot {
-    ltime: u64,
-    seen: Vec<Seen>,
+    times: BTreeMap<u64, Vec<Seen>>,
+    bytes: usize,
+    /// Of events before this time some were forgotten to make room.
+    floor: u64,
 }
 
 #[derive(Clone, Debug)]
 struct Seen {
+    /// Of name and payload, so that few of one time need to be compared.
+    digest: u64,
     name: Box<str>,
     payload: Bytes,
     coalesce: bool,
+}
+
+impl Seen {
+    fn is(&self, digest: u64, event: &serf::UserEvent<'_>) -> bool {
+        self.digest == digest && *self.name == *event.name && self.payload == event.payload
+    }
+
+    fn event(&self, ltime: u64) -> serf::UserEvent<'_> {
+        serf::UserEvent { ltime, name: &self.name, payload: &self.payload, coalesce: self.coalesce }
+    }
 }
 
 /// What the ring says of an event.
@@ -49,41 +59,72 @@ enum Novelty {
     Repeat,
     /// Too many events share its time.
     Crowded,
+    /// It is older than everything that there is room for.
+    Old,
 }
 
 impl Ring {
-    fn note(&mut self, size: u32, event: &serf::UserEvent<'_>) -> Novelty {
-        let slot = u32::try_from(event.ltime % u64::from(size)).unwrap_or_default();
-        let fresh = || RingSlot { ltime: event.ltime, seen: Vec::new() };
-        let slot = self.slots.entry(slot).or_insert_with(fresh);
-        if slot.ltime != event.ltime {
-            *slot = fresh();
+    /// Takes note of an event, and forgets those before `oldest`.
+    fn note(&mut self, oldest: u64, event: &serf::UserEvent<'_>) -> Novelty {
+        while self.oldest().is_some_and(|time| time < oldest) {
+            self.forget_oldest();
         }
-        if slot.seen.iter().any(|seen| &*seen.name == event.name && seen.payload == event.payload) {
+        let digest = foldhash::fast::FixedState::default().hash_one((event.name, event.payload));
+        let seen = self.times.get(&event.ltime).map_or(&[][..], Vec::as_slice);
+        if seen.iter().any(|seen| seen.is(digest, event)) {
             return Novelty::Repeat;
         }
-        if slot.seen.len() >= EVENTS_PER_TIME_MAX {
+        if seen.len() >= EVENTS_PER_TIME_MAX {
             return Novelty::Crowded;
         }
+        let bytes = kept_bytes(event);
+        while self.bytes + bytes > EVENT_RING_BYTES_MAX {
+            if self.oldest().is_none_or(|time| time >= event.ltime) {
+                return Novelty::Old;
+            }
+            self.floor = self.floor.max(self.forget_oldest() + 1);
+        }
+        self.bytes += bytes;
         let payload = Bytes::copy_from_slice(event.payload);
-        slot.seen.push(Seen { name: event.name.into(), payload, coalesce: event.coalesce });
+        let seen = Seen { digest, name: event.name.into(), payload, coalesce: event.coalesce };
+        self.times.entry(event.ltime).or_default().push(seen);
         Novelty::New
     }
 
-    /// Everything in the ring, by time. serf sends its ring as it lies, and so replays events out of order.
-    pub(super) fn events_in_order(&self) -> Vec<serf::UserEvent<'_>> {
-        let mut slots: Vec<&RingSlot> = self.slots.values().collect();
-        slots.sort_unstable_by_key(|slot| slot.ltime);
-        let events = slots.into_iter().flat_map(|slot| {
-            slot.seen.iter().map(|seen| serf::UserEvent {
-                ltime: slot.ltime,
-                name: &seen.name,
-                payload: &seen.payload,
-                coalesce: seen.coalesce,
-            })
-        });
-        events.collect()
+    fn oldest(&self) -> Option<u64> {
+        self.times.first_key_value().map(|(time, _)| *time)
     }
+
+    /// Forgets the events of the oldest time, and says which that was.
+    fn forget_oldest(&mut self) -> u64 {
+        let Some((time, seen)) = self.times.pop_first() else { return 0 };
+        self.bytes -= seen.iter().map(|seen| kept_bytes(&seen.event(time))).sum::<usize>();
+        time
+    }
+
+    /// The newest events that together take no more than `bytes_max` in HashiCorp's encoding, by time. serf sends its ring as it
+    /// lies, and so replays events out of order.
+    pub(super) fn newest_in_order(&self, bytes_max: usize) -> Vec<serf::UserEvent<'_>> {
+        let mut room = bytes_max;
+        let newest = self.times.iter().rev().flat_map(|(time, seen)| seen.iter().rev().map(|seen| seen.event(*time)));
+        let fits = |event: &serf::UserEvent<'_>| {
+            let left = room.checked_sub(hashicorp_bytes(event));
+            room = left.unwrap_or(0);
+            left.is_some()
+        };
+        let mut events: Vec<_> = newest.take_while(fits).collect();
+        events.reverse();
+        events
+    }
+
+    /// What is remembered, in bytes.
+    pub(super) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
+const fn kept_bytes(event: &serf::UserEvent<'_>) -> usize {
+    event.name.len() + event.payload.len() + ITEM_BYTES
 }
 
 impl Serf {
@@ -95,11 +136,11 @@ impl Serf {
         payload: &[u8],
         coalesce: bool,
     ) -> Result<(), SendError> {
-        let ltime = self.event_clock.time();
+        let ltime = self.event_clock.check().map_err(|Exhausted| SendError::Exhausted)?;
         let event = serf::UserEvent { ltime, name, payload, coalesce };
         check_size(core, &event)?;
         let frame = encode(core.codec_kept(), &serf::Message::UserEvent(event));
-        self.event_clock.tick();
+        _ = self.event_clock.tick();
         core.stats.user_events_sent += 1;
         self.user_event_in(core, &event, &frame);
         Ok(())
@@ -126,10 +167,7 @@ impl Serf {
             return;
         }
         self.events.push(Bytes::copy_from_slice(frame));
-        while self.events.len() > core.cfg.queue_depth_max as usize {
-            self.events.prune();
-            core.stats.events_pruned.full += 1;
-        }
+        core.stats.events_pruned.full += self.events.limit(core.cfg.queue_depth_max, packet_room(core));
     }
 
     /// Takes a user event from a push/pull: others are not told, they will exchange states themselves.
@@ -139,16 +177,20 @@ impl Serf {
 
     /// The time of the oldest event that is still told.
     pub(super) fn oldest_event(&self, core: &Core) -> u64 {
-        self.event_clock.time().saturating_sub(u64::from(core.cfg.event_buffer))
+        self.event_clock.time().saturating_sub(u64::from(core.cfg.event_buffer)).max(self.ring.floor)
     }
 
     /// Delivers an event unless it is known or too old to tell (`handleUserEvent` in serf). Returns whether it was delivered.
     fn take_event(&mut self, core: &mut Core, event: &serf::UserEvent<'_>) -> bool {
-        if self.event_clock.witness(event.ltime).is_err() {
+        // HashiCorp's nodes send none that is larger, whatever their configuration says.
+        if event.name.len() + event.payload.len() > USER_EVENT_BYTES_MAX {
+            core.stats.drop(DropReason::Limit);
+            return false;
+        }
+        if self.event_clock.witness(core.now, event.ltime).is_err() {
             core.stats.drop(DropReason::Absurd);
             return false;
         }
-        let size = core.cfg.event_buffer;
         let oldest = self.oldest_event(core);
         if event.ltime < self.event_min {
             return false;
@@ -157,13 +199,17 @@ impl Serf {
             core.stats.drop(DropReason::OldEvent);
             return false;
         }
-        match self.ring.note(size, event) {
+        match self.ring.note(oldest, event) {
             Novelty::Repeat => {
                 core.stats.user_event_repeats += 1;
                 false
             }
             Novelty::Crowded => {
                 core.stats.drop(DropReason::Limit);
+                false
+            }
+            Novelty::Old => {
+                core.stats.drop(DropReason::OldEvent);
                 false
             }
             Novelty::New => {
@@ -188,12 +234,18 @@ fn check_size(core: &Core, event: &serf::UserEvent<'_>) -> Result<(), SendError>
     let encoded = hashicorp_bytes(event);
     let packet = packet_room(core);
     if plain > limit || encoded > limit {
-        return Err(SendError { bytes: plain.max(encoded), limit });
+        return Err(SendError::TooLarge { bytes: plain.max(encoded), limit });
     }
     if encoded > packet {
-        return Err(SendError { bytes: encoded, limit: packet });
+        return Err(SendError::TooLarge { bytes: encoded, limit: packet });
     }
     Ok(())
+}
+
+/// What the events in a push/pull may take: as many as serf remembers, of the size that we are configured for.
+pub(super) fn events_told_bytes_max(core: &Core) -> usize {
+    let event = (core.cfg.user_event_bytes_max as usize).min(USER_EVENT_BYTES_MAX);
+    (core.cfg.event_buffer as usize).saturating_mul(event).min(EVENT_RING_BYTES_MAX)
 }
 
 /// The room for one event in a packet of ours.
@@ -249,8 +301,8 @@ mod tests {
         assert_eq!(ring.note(4, &serf::UserEvent { coalesce: true, ..event }), Novelty::Repeat);
         assert_eq!(ring.note(4, &serf::UserEvent { payload: b"y", ..event }), Novelty::New);
         assert_eq!(ring.note(4, &serf::UserEvent { ltime: 6, ..event }), Novelty::New);
-        assert_eq!(ring.note(4, &serf::UserEvent { ltime: 9, ..event }), Novelty::New, "takes the slot of time 5");
-        let times: Vec<u64> = ring.events_in_order().iter().map(|event| event.ltime).collect();
+        assert_eq!(ring.note(6, &serf::UserEvent { ltime: 9, ..event }), Novelty::New, "time 5 is forgotten");
+        let times: Vec<u64> = ring.newest_in_order(usize::MAX).iter().map(|event| event.ltime).collect();
         assert_eq!(times, [6, 9]);
     }
 
@@ -263,5 +315,38 @@ mod tests {
         }
         let event = serf::UserEvent { ltime: 5, name: "a", payload: b"more", coalesce: false };
         assert_eq!(ring.note(4, &event), Novelty::Crowded);
+    }
+
+    #[test]
+    fn the_ring_holds_a_bounded_number_of_bytes_and_takes_nothing_as_new_that_it_may_have_forgotten() {
+        let mut ring = Ring::default();
+        let payload = [0; USER_EVENT_BYTES_MAX - 1];
+        let event = |ltime| serf::UserEvent { ltime, name: "a", payload: &payload, coalesce: false };
+        for ltime in 1..=512 {
+            assert_eq!(ring.note(0, &event(ltime)), Novelty::New);
+        }
+        assert_eq!((ring.bytes(), ring.oldest(), ring.floor), (EVENT_RING_BYTES_MAX, Some(1), 0));
+        assert_eq!(ring.note(0, &event(0)), Novelty::Old, "everything else is newer");
+        assert_eq!(ring.note(0, &event(600)), Novelty::New);
+        assert_eq!((ring.bytes(), ring.oldest(), ring.floor), (EVENT_RING_BYTES_MAX, Some(2), 2));
+        let small = serf::UserEvent { ltime: 601, name: "", payload: b"", coalesce: false };
+        assert_eq!(ring.note(0, &small), Novelty::New);
+        assert_eq!((ring.oldest(), ring.floor), (Some(3), 3));
+        assert_eq!(ring.note(700, &small), Novelty::New);
+        assert_eq!(ring.bytes(), ITEM_BYTES);
+    }
+
+    #[test]
+    fn of_the_ring_the_newest_events_are_told_that_have_room() {
+        let mut ring = Ring::default();
+        let event = |ltime| serf::UserEvent { ltime, name: "a", payload: &[0; 100], coalesce: false };
+        for ltime in 1..=5 {
+            ring.note(0, &event(ltime));
+        }
+        let told = |bytes_max| ring.newest_in_order(bytes_max).iter().map(|event| event.ltime).collect::<Vec<_>>();
+        let each = hashicorp_bytes(&event(5));
+        assert_eq!(told(3 * each), [3, 4, 5]);
+        assert_eq!(told(3 * each - 1), [4, 5]);
+        assert_eq!(told(each - 1), [0; 0]);
     }
 }

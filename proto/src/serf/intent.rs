@@ -6,6 +6,7 @@ use crate::broadcast::Offer;
 use crate::core::Core;
 use crate::envelope::Packer;
 use crate::event::Status;
+use crate::limits::{EARLY_INTENTS_BYTES_MAX, EARLY_INTENTS_MAX, ITEM_BYTES};
 use crate::roster::{Holder, MemberIdx};
 use crate::stats::DropReason;
 use crate::timer::Many;
@@ -44,13 +45,13 @@ impl Serf {
 
     /// Takes an intent about `node`, known or not.
     pub(super) fn intent(&mut self, core: &mut Core, node: &str, ltime: u64, intent: Intent, via: Via) {
-        if self.clock.witness(ltime).is_err() {
+        if self.clock.witness(core.now, ltime).is_err() {
             return core.stats.drop(DropReason::Absurd);
         }
         match core.roster.find(node) {
             Some(idx) if self.row(idx).status().is_some() => self.known_intent(core, idx, ltime, intent, via),
             Some(idx) => self.early_intent(core, idx, ltime, intent, via),
-            None if self.early.len() >= EARLY_INTENTS_MAX => core.stats.drop(DropReason::Limit),
+            None if !self.has_early_room(node) => core.stats.drop(DropReason::Limit),
             None => match core.roster.intern(node) {
                 Some(idx) => self.early_intent(core, idx, ltime, intent, via),
                 None => core.stats.drop(DropReason::Limit),
@@ -76,9 +77,11 @@ impl Serf {
             }
         }
         if row.intent().is_none() {
-            if self.early.len() >= EARLY_INTENTS_MAX {
+            let name = core.roster.name_ref(idx);
+            if !self.has_early_room(name) {
                 return core.stats.drop(DropReason::Limit);
             }
+            self.early_bytes += early_bytes(name);
             core.roster.hold(idx, Holder::Serf);
             self.early.push_back((core.now, idx));
             Self::arm_reaper(core);
@@ -89,6 +92,11 @@ impl Serf {
         if via == Via::Gossip {
             self.spread_intent(core, idx);
         }
+    }
+
+    /// Whether one more intent may wait for its member.
+    fn has_early_room(&self, node: &str) -> bool {
+        self.early.len() < EARLY_INTENTS_MAX && self.early_bytes + early_bytes(node) <= EARLY_INTENTS_BYTES_MAX
     }
 
     /// The table of statuses and intents (`handleNodeJoinIntent` and `handleNodeLeaveIntent` in serf). An intent that is not
@@ -145,7 +153,9 @@ impl Serf {
 
     /// Tells everybody that we joined, at a time after everything that we have seen, tombstones of ourselves included.
     pub(crate) fn announce_join(&mut self, core: &mut Core) {
-        let (me, ltime) = (core.roster.name(self.me), self.clock.time());
+        // Ours is the next time, which takes nothing of the budget.
+        let Ok(ltime) = self.clock.tick() else { return };
+        let me = core.roster.name(self.me);
         self.intent(core, &me, ltime, Intent::Join, Via::Gossip);
     }
 
@@ -272,8 +282,10 @@ fn credible(status: Status, ltime: u64, known: u64) -> bool {
     }
 }
 
-/// How many intents may wait for members that we do not know yet. Ours: each takes a place in the roster.
-const EARLY_INTENTS_MAX: usize = 1 << 16;
+/// What an intent takes that waits for its member.
+pub(super) const fn early_bytes(node: &str) -> usize {
+    node.len() + ITEM_BYTES
+}
 
 /// About how many bytes an intent takes, at the least.
 const INTENT_BYTES: usize = 12;

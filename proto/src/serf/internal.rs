@@ -7,7 +7,6 @@ use super::query::encode;
 use crate::core::{Asker, Core, KeyDemand, KeyOutcome};
 use crate::event::KeyOperation;
 use crate::stats::DropReason;
-use crate::wire::Codec;
 use crate::wire::serf::{List, MemberRecord, Message};
 
 impl Serf {
@@ -32,11 +31,13 @@ impl Serf {
         if known == Some(self.me) {
             return;
         }
+        let is_member = self.is_member(core, asker.addr, &asker.node);
         let payload = match known.and_then(|idx| self.member(core, idx)) {
             None => encode(core.codec_for_all(), &Message::ConflictResponse(None)),
             Some(member) => {
                 let tags = member.tags();
-                let tags: Vec<(&str, &str)> = tags.iter().collect();
+                // Of use to people only, and too much for a stranger.
+                let tags: Vec<(&str, &str)> = tags.iter().filter(|_| is_member).collect();
                 encode(
                     core.codec_for_all(),
                     &Message::ConflictResponse(Some(MemberRecord {
@@ -49,12 +50,22 @@ impl Serf {
                 )
             }
         };
-        self.answer(core, asker, &payload);
+        if is_member {
+            self.answer(core, asker, &payload);
+        } else {
+            // Another node under a member's name is no member, and has to learn that the name is taken.
+            self.answer_stranger(core, asker, &payload);
+        }
     }
 
-    /// Has something done with a key. A request that cannot be read is refused; serf's nodes crash on an empty one.
+    /// Has something done with a key, for a member. A request that cannot be read is refused; serf's nodes crash on an empty one.
+    ///
+    /// A node that has just started knows no member, and its clock does not tell an old packet that is sent again from a new one.
     fn demand_key(&mut self, core: &mut Core, asker: Asker, operation: KeyOperation, payload: &[u8]) {
-        match Codec::decode_serf(payload) {
+        if !self.is_member(core, asker.addr, &asker.node) {
+            return core.stats.drop(DropReason::Unexpected);
+        }
+        match core.decode_serf(payload) {
             Ok(Message::KeyRequest(request)) if !request.key.is_empty() => {
                 core.key_demands.push(KeyDemand { asker, operation, key: request.key.into() });
             }

@@ -9,8 +9,8 @@ use super::Serf;
 use super::query::{Purpose, QueryError, Question, encode, key_response_bytes, response_bytes, response_limit};
 use crate::core::{Asker, Core, KeyOutcome};
 use crate::event::{KeyAnswer, KeyOperation, KeyReport, QueryId};
+use crate::limits::KEYS_TOLD_MAX;
 use crate::roster::Name;
-use crate::wire::Codec;
 use crate::wire::serf::{KeyRequest, KeyResponse, List, Message, QueryResponse};
 
 /// Why an operation on the keys of every member was refused.
@@ -49,13 +49,19 @@ pub(super) struct KeyTally {
 
 impl KeyTally {
     /// Takes what one member says.
-    pub(super) fn note(&mut self, from: Name, payload: &[u8]) {
-        self.answers.push(match Codec::decode_serf(payload) {
+    pub(super) fn note(&mut self, core: &Core, from: Name, payload: &[u8]) {
+        self.answers.push(match core.decode_serf(payload) {
             Ok(Message::KeyResponse(response)) => KeyAnswer {
                 from,
                 done: response.result,
                 message: response.message.into(),
-                keys: response.keys.iter().map(Box::from).collect(),
+                keys: response
+                    .keys
+                    .iter()
+                    .filter(|key| key.len() <= KEY_TEXT_BYTES_MAX)
+                    .take(KEYS_TOLD_MAX)
+                    .map(Box::from)
+                    .collect(),
                 primary: (!response.primary_key.is_empty()).then(|| response.primary_key.into()),
                 cut_from: cut_from(response.message, response.keys.len()),
             },
@@ -95,7 +101,7 @@ impl Serf {
         }
         let name = format!("_serf_{operation}");
         let payload = encode(core.codec_for_all(), &Message::KeyRequest(KeyRequest { key }));
-        let question = Question::new(&name).with_payload(&payload).relayed(relay_factor);
+        let question = Question::new(&name).with_payload(&*payload).relayed(relay_factor);
         let tally = KeyTally { operation, answers: Vec::new() };
         self.ask(core, &question, Purpose::Keys(tally)).map_err(KeysError::Query)
     }
@@ -149,6 +155,9 @@ fn cut_from(message: &str, told: usize) -> Option<u32> {
 
 /// How a message begins that says that there are more keys.
 const CUT: &str = "truncated key list response";
+
+/// The longest key in base64.
+const KEY_TEXT_BYTES_MAX: usize = 44;
 
 /// The shortest key in base64 with its length (`minEncodedKeyLength` in serf).
 const KEY_BYTES_LEAST: usize = 25;

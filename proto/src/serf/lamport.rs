@@ -1,73 +1,237 @@
 //! Logical time (Lamport, 1978): a counter that never lags behind anything its node has seen.
+//!
+//! Every member follows the greatest time that any of them tells, so that one hostile or broken member could run the cluster's
+//! time out. A bound on a single step does not help: it refuses the whole cluster to a node that starts later, and a million
+//! steps are quickly made. What is bounded is the rate: each clock has a budget that times ahead of it use up and that grows with
+//! the node's own time. All nodes have the same budget, so that what one has followed the others can follow.
 
-use crate::limits::{LAMPORT_AHEAD_MAX, LAMPORT_TIME_MAX};
+use crate::limits::{LAMPORT_BURST_MAX, LAMPORT_JOIN_MAX, LAMPORT_RATE_PER_SEC, LAMPORT_TIME_MAX};
+use crate::time::Instant;
 
 /// A Lamport clock. It starts at 1: time 0 stands for "nothing seen".
 #[derive(Clone, Copy, Debug)]
-pub(super) struct LamportClock(u64);
+pub(super) struct LamportClock {
+    time: u64,
+    /// When the budget is whole again, if nothing more is taken from it.
+    whole_at: Instant,
+}
 
-/// A time so far ahead that it cannot be honest.
+/// A time further ahead than the budget allows, or beyond the end of time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct TooFarAhead;
+pub(crate) struct TooFarAhead;
+
+/// The clock has reached [`LAMPORT_TIME_MAX`]: every node would refuse what we say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Exhausted;
 
 impl LamportClock {
     pub(super) const fn time(self) -> u64 {
-        self.0
+        self.time
     }
 
-    /// Moves on by one and returns the time before.
-    pub(super) fn tick(&mut self) -> u64 {
-        let before = self.0;
-        self.0 = (self.0 + 1).min(LAMPORT_TIME_MAX);
-        before
+    /// Moves on by one and returns the time before, which is the time of something that we say.
+    ///
+    /// # Errors
+    ///
+    /// When no time is left.
+    pub(super) fn tick(&mut self) -> Result<u64, Exhausted> {
+        let before = self.check()?;
+        self.time += 1;
+        Ok(before)
+    }
+
+    /// The time of what we say next.
+    ///
+    /// # Errors
+    ///
+    /// When no time is left.
+    pub(super) const fn check(self) -> Result<u64, Exhausted> {
+        if self.time < LAMPORT_TIME_MAX { Ok(self.time) } else { Err(Exhausted) }
     }
 
     /// Goes on after a time that an earlier life saw.
     pub(super) fn resume(&mut self, seen: u64) {
-        self.0 = self.0.max(seen.saturating_add(1)).min(LAMPORT_TIME_MAX);
+        self.time = self.time.max(seen.saturating_add(1)).min(LAMPORT_TIME_MAX);
     }
 
     /// Takes note of a time from elsewhere, so that ours is after it.
-    pub(super) fn witness(&mut self, time: u64) -> Result<(), TooFarAhead> {
-        if time > self.0 + LAMPORT_AHEAD_MAX || time >= LAMPORT_TIME_MAX {
+    pub(super) fn witness(&mut self, now: Instant, time: u64) -> Result<(), TooFarAhead> {
+        let ahead = time.saturating_sub(self.time);
+        if time >= LAMPORT_TIME_MAX || ahead > self.budget(now) {
             return Err(TooFarAhead);
         }
-        self.0 = self.0.max(time + 1);
+        self.spend(now, ahead);
+        self.time = self.time.max(time + 1);
         Ok(())
+    }
+
+    /// Follows a time that a push/pull tells as far as the budget allows, and returns how far. Members whose clocks lie further
+    /// apart than the budget come together over several push/pulls.
+    pub(super) fn follow(&mut self, now: Instant, time: u64) -> Result<u64, u64> {
+        if self.witness(now, time).is_ok() {
+            return Ok(time);
+        }
+        if time < LAMPORT_TIME_MAX {
+            let step = self.budget(now);
+            self.spend(now, step);
+            self.time += step;
+        }
+        Err(self.time - 1)
+    }
+
+    /// Takes over the time of the cluster that we join, however far ahead it is.
+    pub(super) fn adopt(&mut self, time: u64) -> Result<(), TooFarAhead> {
+        if time >= LAMPORT_JOIN_MAX {
+            return Err(TooFarAhead);
+        }
+        self.time = self.time.max(time + 1);
+        Ok(())
+    }
+
+    /// How far ahead a time may be now.
+    fn budget(self, now: Instant) -> u64 {
+        let lacking = (self.whole_at - now).as_nanos() * u128::from(LAMPORT_RATE_PER_SEC) / NANOS_PER_SEC;
+        LAMPORT_BURST_MAX.saturating_sub(u64::try_from(lacking).unwrap_or(u64::MAX))
+    }
+
+    fn spend(&mut self, now: Instant, ahead: u64) {
+        if ahead > 0 {
+            // Rounded up: many small steps are not free.
+            let nanos = (u128::from(ahead) * NANOS_PER_SEC).div_ceil(u128::from(LAMPORT_RATE_PER_SEC));
+            let nanos = u64::try_from(nanos).unwrap_or(u64::MAX);
+            self.whole_at = self.whole_at.max(now) + core::time::Duration::from_nanos(nanos);
+        }
     }
 }
 
 impl Default for LamportClock {
     fn default() -> Self {
-        Self(1)
+        Self { time: 1, whole_at: Instant::ZERO }
     }
 }
 
+const NANOS_PER_SEC: u128 = 1_000_000_000;
+
 #[cfg(test)]
 mod tests {
+    use core::time::Duration;
+
     use proptest::prelude::*;
 
     use super::*;
 
+    const NOW: Instant = Instant::from_nanos(5_000_000_000);
+
+    fn clock_at(time: u64) -> LamportClock {
+        LamportClock { time, ..LamportClock::default() }
+    }
+
     #[test]
-    fn a_time_far_ahead_is_refused_and_changes_nothing() {
+    fn a_time_beyond_the_budget_is_refused_and_changes_nothing() {
         let mut clock = LamportClock::default();
-        assert_eq!(clock.witness(u64::MAX), Err(TooFarAhead));
-        assert_eq!(clock.witness(LAMPORT_AHEAD_MAX + 2), Err(TooFarAhead));
+        for time in [u64::MAX, LAMPORT_TIME_MAX, LAMPORT_BURST_MAX + 2] {
+            assert_eq!(clock.witness(NOW, time), Err(TooFarAhead));
+        }
+        assert_eq!((clock.time(), clock.budget(NOW)), (1, LAMPORT_BURST_MAX));
+        assert_eq!(clock.witness(NOW, LAMPORT_BURST_MAX + 1), Ok(()));
+        assert_eq!((clock.time(), clock.budget(NOW)), (LAMPORT_BURST_MAX + 2, 0));
+    }
+
+    #[test]
+    fn the_budget_grows_with_our_own_time_up_to_the_burst() {
+        let mut clock = LamportClock::default();
+        clock.witness(NOW, LAMPORT_BURST_MAX + 1).unwrap();
+        let later = NOW + Duration::from_secs(1);
+        assert_eq!(clock.witness(later, clock.time() + LAMPORT_RATE_PER_SEC + 1), Err(TooFarAhead));
+        assert_eq!(clock.witness(later, clock.time() + LAMPORT_RATE_PER_SEC), Ok(()));
+        let much_later = later + Duration::from_secs(1_000_000);
+        assert_eq!(clock.witness(much_later, clock.time() + LAMPORT_BURST_MAX + 1), Err(TooFarAhead));
+        assert_eq!(clock.witness(much_later, clock.time() + LAMPORT_BURST_MAX), Ok(()));
+    }
+
+    #[test]
+    fn the_next_time_is_accepted_though_the_budget_is_used_up() {
+        let mut clock = LamportClock::default();
+        clock.witness(NOW, LAMPORT_BURST_MAX + 1).unwrap();
+        for _ in 0..1000 {
+            assert_eq!(clock.witness(NOW, clock.time()), Ok(()));
+            assert_eq!(clock.witness(NOW, clock.time() + 1), Err(TooFarAhead));
+        }
+    }
+
+    #[test]
+    fn two_clocks_further_apart_than_the_budget_come_together_over_several_push_pulls() {
+        let (mut clock, far) = (LamportClock::default(), 10 * LAMPORT_BURST_MAX);
+        let mut now = NOW;
+        assert_eq!(clock.follow(now, far), Err(LAMPORT_BURST_MAX));
+        let mut rounds = 0;
+        while clock.follow(now, far).is_err() {
+            (now, rounds) = (now + Duration::from_secs(30), rounds + 1);
+        }
+        assert_eq!((clock.time(), rounds), (far + 1, (9 * 256_u32).div_ceil(30)));
+    }
+
+    #[test]
+    fn a_time_at_the_end_of_time_is_not_followed_at_all() {
+        let mut clock = clock_at(9);
+        assert_eq!(clock.follow(NOW, LAMPORT_TIME_MAX), Err(8));
+        assert_eq!(clock.time(), 9);
+        assert_eq!(clock.follow(NOW, LAMPORT_TIME_MAX - 1), Err(8 + LAMPORT_BURST_MAX));
+    }
+
+    #[test]
+    fn the_cluster_that_we_join_is_believed_up_to_a_bound() {
+        let mut clock = LamportClock::default();
+        assert_eq!(clock.adopt(LAMPORT_JOIN_MAX), Err(TooFarAhead));
         assert_eq!(clock.time(), 1);
+        assert_eq!(clock.adopt(LAMPORT_JOIN_MAX - 1), Ok(()));
+        assert_eq!((clock.time(), clock.budget(NOW)), (LAMPORT_JOIN_MAX, LAMPORT_BURST_MAX), "for nothing");
+        assert_eq!(clock.adopt(5), Ok(()));
+        assert_eq!(clock.time(), LAMPORT_JOIN_MAX);
+    }
+
+    #[test]
+    fn at_the_end_of_time_nothing_is_said_any_more() {
+        let mut clock = clock_at(LAMPORT_TIME_MAX - 1);
+        assert_eq!(clock.tick(), Ok(LAMPORT_TIME_MAX - 1));
+        assert_eq!((clock.tick(), clock.check(), clock.time()), (Err(Exhausted), Err(Exhausted), LAMPORT_TIME_MAX));
+    }
+
+    /// The reason for the numbers: whatever comes, and however it is divided, the time lasts for about two years, and after the
+    /// worst of joins for one.
+    #[test]
+    fn the_time_cannot_be_run_out_in_less_than_two_years() {
+        const YEAR: u64 = 365 * 24 * 3600;
+        let lasts = |from| (LAMPORT_TIME_MAX - from - LAMPORT_BURST_MAX) / LAMPORT_RATE_PER_SEC;
+        assert!(lasts(0) > 2 * YEAR);
+        assert!(lasts(LAMPORT_JOIN_MAX) > YEAR);
     }
 
     proptest! {
         #[test]
-        fn the_clock_never_goes_back_and_is_after_all_it_has_seen(times in prop::collection::vec(0_u64..1 << 33, 1..50)) {
-            let mut clock = LamportClock::default();
-            for time in times {
+        fn the_clock_never_goes_back_and_is_after_all_it_has_seen(times in prop::collection::vec((0_u64..1 << 36, 0_u64..1 << 36), 1..50)) {
+            let (mut clock, mut now) = (LamportClock::default(), Instant::ZERO);
+            for (time, nanos) in times {
+                now = now + Duration::from_nanos(nanos);
                 let before = clock.time();
-                if clock.witness(time).is_ok() {
+                if clock.witness(now, time).is_ok() {
                     prop_assert!(clock.time() > time);
                 }
                 prop_assert!(clock.time() >= before);
-                prop_assert_eq!(clock.tick() + 1, clock.time());
+                prop_assert_eq!(clock.tick().unwrap() + 1, clock.time());
+            }
+        }
+
+        #[test]
+        fn no_division_into_steps_is_faster_than_the_rate(steps in prop::collection::vec((0_u64..1 << 35, 0_u64..1 << 34, any::<bool>()), 1..100)) {
+            let (mut clock, mut now, mut free) = (LamportClock::default(), Instant::ZERO, 0);
+            for (ahead, nanos, push_pull) in steps {
+                now = now + Duration::from_nanos(nanos);
+                let time = clock.time() + ahead;
+                free += 1;
+                if push_pull { _ = clock.follow(now, time) } else { _ = clock.witness(now, time) }
+                let grown = u128::from(now.as_nanos()) * u128::from(LAMPORT_RATE_PER_SEC) / NANOS_PER_SEC;
+                prop_assert!(u128::from(clock.time()) <= 1 + free + u128::from(LAMPORT_BURST_MAX) + grown);
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use super::Serf;
 use super::intent::Via;
+use super::lamport::Exhausted;
 use super::member::Intent;
 use crate::core::Core;
 use crate::event::Status;
@@ -10,18 +11,21 @@ impl Serf {
     /// Announces that we leave. Returns whether anybody is there to be told.
     pub(crate) fn leave(&mut self, core: &mut Core) -> bool {
         self.leaving = true;
-        let others_alive = self.others_alive();
-        let (me, ltime) = (core.roster.name(self.me), self.clock.tick());
-        self.intent(core, &me, ltime, Intent::Leave { prune: false }, Via::Gossip);
-        if !others_alive {
+        let others_live = self.others_live();
+        if let Ok(ltime) = self.clock.tick() {
+            let me = core.roster.name(self.me);
+            self.intent(core, &me, ltime, Intent::Leave { prune: false }, Via::Gossip);
+        }
+        if !others_live {
             self.cancel_intent(self.me);
         }
-        others_alive
+        others_live
     }
 
-    /// Whether every copy of our leave intent has been sent.
+    /// Whether every copy of our leave intent has been sent. There is none when our clock is at its end.
     pub(crate) fn leave_is_told(&self) -> bool {
-        self.row(self.me).sends().is_none()
+        let me = self.row(self.me);
+        me.status() != Some(Status::Alive) && me.sends().is_none()
     }
 
     /// How many copies of our leave intent have been sent.
@@ -30,13 +34,16 @@ impl Serf {
     }
 
     /// Says of another member that it leaves (`RemoveFailedNode` in serf). A live one refutes.
-    pub(crate) fn force_leave(&mut self, core: &mut Core, name: &str, prune: bool) {
-        let ltime = self.clock.tick();
+    pub(crate) fn force_leave(&mut self, core: &mut Core, name: &str, prune: bool) -> Result<(), Exhausted> {
+        let ltime = self.clock.tick()?;
         self.intent(core, name, ltime, Intent::Leave { prune }, Via::Gossip);
+        Ok(())
     }
 
-    /// Whether any other member is alive.
-    fn others_alive(&self) -> bool {
-        self.rows.iter().enumerate().any(|(idx, row)| idx != self.me.at() && row.status() == Some(Status::Alive))
+    /// Whether any other member is alive, even if it is about to leave. HashiCorp's: only if it stays; a member that leaves at the
+    /// same time is then told our farewell without the intent, and its handlers see a failure.
+    fn others_live(&self) -> bool {
+        let is_live = |status| matches!(status, Some(Status::Alive | Status::Leaving));
+        self.rows.iter().enumerate().any(|(idx, row)| idx != self.me.at() && is_live(row.status()))
     }
 }

@@ -4,6 +4,7 @@ use core::mem;
 use core::time::Duration;
 
 use super::Serf;
+use super::intent::early_bytes;
 use crate::core::Core;
 use crate::event::{MemberEventKind, Status};
 use crate::limits::LAMPORT_TIME_MAX;
@@ -173,24 +174,24 @@ impl Serf {
         self.departing = departing;
     }
 
-    /// Membership says that the member is gone (`handleNodeLeave` in serf). Whether it left or failed, only its intent
-    /// tells.
-    pub(super) fn gone(&mut self, core: &mut Core, idx: MemberIdx) {
+    /// Membership says that the member is gone (`handleNodeLeave` in serf). It left if its intent tells, or if it said so itself:
+    /// serf asks for the intent only, and shows a member as failed whose farewell overtakes it.
+    pub(super) fn gone(&mut self, core: &mut Core, idx: MemberIdx, said_so: bool) {
         self.stop_waiting_for(core, idx);
         let gone = Gone { idx, since: core.now };
         match self.row(idx).status() {
-            Some(Status::Leaving) => {
-                self.row_mut(core, idx).set_status(Status::Left);
-                self.left.push(gone);
-                self.tell(core, MemberEventKind::Leave, idx);
-            }
-            Some(Status::Alive) => {
+            Some(Status::Alive) if !said_so => {
                 self.row_mut(core, idx).set_status(Status::Failed);
                 self.failed.push(gone);
                 if !core.timers.is_set(Slot::Reconnect) {
                     core.arm(core.cfg.reconnect_interval, Slot::Reconnect);
                 }
                 self.tell(core, MemberEventKind::Failed, idx);
+            }
+            Some(Status::Alive | Status::Leaving) => {
+                self.row_mut(core, idx).set_status(Status::Left);
+                self.left.push(gone);
+                self.tell(core, MemberEventKind::Leave, idx);
             }
             Some(Status::Left | Status::Failed) | None => return,
         }
@@ -207,6 +208,13 @@ impl Serf {
         self.tell(core, MemberEventKind::Leave, idx);
     }
 
+    /// Membership has forgotten a member, dead or alive, since it needs the room.
+    pub(super) fn evicted(&mut self, core: &mut Core, idx: MemberIdx) {
+        self.stop_waiting_for(core, idx);
+        self.departing.remove(&idx);
+        self.erase(core, idx);
+    }
+
     /// Forgets a member, and tells the application.
     pub(super) fn erase(&mut self, core: &mut Core, idx: MemberIdx) {
         if self.row(idx).status().is_none() {
@@ -218,7 +226,10 @@ impl Serf {
         self.members -= 1;
         self.failed.retain(|gone| gone.idx != idx);
         self.left.retain(|gone| gone.idx != idx);
+        let waiting = self.early.len();
         self.early.retain(|&(_, early)| early != idx);
+        self.early_bytes -= (waiting - self.early.len()) * early_bytes(core.roster.name_ref(idx));
+        self.conflict.forget(idx);
         if let Some(coordinates) = &mut self.coordinates {
             coordinates.forget(idx);
         }

@@ -16,6 +16,7 @@ mod lamport;
 mod leave;
 mod member;
 mod pattern;
+mod patterns;
 mod ping;
 mod query;
 mod reap;
@@ -38,24 +39,31 @@ pub use self::coordinate::{Coordinate, CoordinateError};
 pub(crate) use self::deliver::Delivered;
 use self::deliver::Delivery;
 use self::event::Ring;
+pub(crate) use self::event::SendError;
 pub use self::filter::Filter;
 pub use self::keys::KeysError;
+pub(crate) use self::lamport::Exhausted;
 use self::lamport::LamportClock;
 use self::member::{Gone, Row};
 pub use self::pattern::{Pattern, PatternError};
+use self::patterns::Patterns;
 use self::ping::Coordinates;
 use self::query::Queries;
 pub use self::query::{QueryError, Question, RespondError};
 pub use self::snapshot::{AfterLeave, Record, Replay, Snapshot};
 pub use self::tags::Tags;
 pub use self::vivaldi::{LatencyFilter, Vivaldi};
-use crate::broadcast::{Offer, Tiers, transmit_limit};
+use crate::broadcast::{Offer, Tiers, Turn, transmit_limit};
 use crate::config::Config;
 use crate::core::{Core, Notification};
 use crate::envelope::Packer;
-use crate::event::{Member, MemberEvent, MemberEventKind};
+use crate::event::{JoinId, Member, MemberEvent, MemberEventKind};
+use crate::limits::{
+    BROADCAST_QUEUE_BYTES_MAX, COALESCED_BYTES_MAX, EARLY_INTENTS_BYTES_MAX, EARLY_INTENTS_MAX, EVENT_RING_BYTES_MAX,
+    MEMBERS_MAX, QUERIES_ASKED_MAX, QUERIES_OPEN_MAX, SERF_MESSAGE_BYTES_MAX,
+};
 use crate::roster::MemberIdx;
-use crate::stats::DropReason;
+use crate::stats::{DropReason, Usage};
 use crate::time::Instant;
 use crate::timer::{Many, Slot};
 use crate::wire::Codec;
@@ -67,6 +75,8 @@ pub(crate) struct Serf {
     me: MemberIdx,
     /// Whether we have begun to leave: from then on what is said of us is not refuted.
     leaving: bool,
+    /// The first join of ours that reached a member.
+    first_join: Option<JoinId>,
     clock: LamportClock,
     event_clock: LamportClock,
     query_clock: LamportClock,
@@ -79,6 +89,8 @@ pub(crate) struct Serf {
     departing: BTreeMap<MemberIdx, Instant>,
     /// Intents for members that we do not know yet, in the order in which they came.
     early: VecDeque<(Instant, MemberIdx)>,
+    /// What they take, by [`limits::EARLY_INTENTS_BYTES_MAX`](crate::limits::EARLY_INTENTS_BYTES_MAX).
+    early_bytes: usize,
     /// Members whose intent others are to be told of; what they are told is read from the row when it is sent.
     intents: Tiers<MemberIdx>,
     intents_queued: usize,
@@ -90,6 +102,7 @@ pub(crate) struct Serf {
     /// Events before this time are not delivered.
     event_min: u64,
     queries: Queries,
+    patterns: Patterns,
     conflict: Conflict,
     /// `None` when coordinates are off.
     coordinates: Option<Box<Coordinates>>,
@@ -102,6 +115,7 @@ impl Serf {
         Self {
             me,
             leaving: false,
+            first_join: None,
             clock: LamportClock::default(),
             event_clock: LamportClock::default(),
             query_clock: LamportClock::default(),
@@ -111,13 +125,15 @@ impl Serf {
             left: Vec::new(),
             departing: BTreeMap::new(),
             early: VecDeque::new(),
-            intents: Tiers::new(),
+            early_bytes: 0,
+            intents: Tiers::new(Turn::Newest),
             intents_queued: 0,
             leaves_sent: 0,
-            events: Tiers::new(),
+            events: Tiers::new(Turn::Oldest),
             ring: Ring::default(),
             event_min: 0,
             queries: Queries::new(),
+            patterns: Patterns::default(),
             conflict: Conflict::default(),
             coordinates: Coordinates::new(cfg.coordinates),
             delivery: Delivery::new(cfg),
@@ -160,6 +176,29 @@ impl Serf {
         (self.intents_queued, self.events.len())
     }
 
+    /// How full everything is that others fill.
+    pub(crate) fn usage(&self, core: &Core) -> Vec<Usage> {
+        let depth_max = core.cfg.queue_depth_max as usize;
+        let coalesced = self.delivery.as_ref().map_or(0, |delivery| delivery.coalesced_bytes());
+        let (patterns, patterns_max) = self.patterns.usage();
+        let of = Usage::new;
+        alloc::vec![
+            of("members", core.roster.len(), MEMBERS_MAX),
+            of("event_ring_bytes", self.ring.bytes(), EVENT_RING_BYTES_MAX),
+            of("event_queue", self.events.len(), depth_max),
+            of("event_queue_bytes", self.events.bytes(), BROADCAST_QUEUE_BYTES_MAX),
+            of("query_queue", self.queries.queue.len(), depth_max),
+            of("query_queue_bytes", self.queries.queue.bytes(), BROADCAST_QUEUE_BYTES_MAX),
+            of("intent_queue", self.intents_queued, depth_max),
+            of("early_intents", self.early.len(), EARLY_INTENTS_MAX),
+            of("early_intents_bytes", self.early_bytes, EARLY_INTENTS_BYTES_MAX),
+            of("queries_open", self.queries.open.len(), QUERIES_OPEN_MAX),
+            of("queries_asked", self.queries.asked.len(), QUERIES_ASKED_MAX),
+            of("coalesced_events_bytes", coalesced, COALESCED_BYTES_MAX),
+            of("patterns", patterns, patterns_max),
+        ]
+    }
+
     /// How many queries wait to be gossiped.
     pub(crate) fn queries_queued(&self) -> usize {
         self.queries.queue.len()
@@ -184,11 +223,11 @@ impl Serf {
     pub(crate) fn notified(&mut self, core: &mut Core, notification: Notification) {
         match notification {
             Notification::Joined(idx) => self.joined(core, idx),
-            Notification::Gone(idx) => self.gone(core, idx),
+            Notification::Gone(idx) => self.gone(core, idx, false),
+            Notification::Left(idx) => self.gone(core, idx, true),
             Notification::Updated(idx) => self.tell(core, MemberEventKind::Update, idx),
-            Notification::Conflict(idx) if idx == self.me => self.name_conflict(core),
-            Notification::Conflict(_) => {}
-            Notification::FarewellSent | Notification::Wants { .. } => {
+            Notification::Evicted(idx) => self.evicted(core, idx),
+            Notification::Conflict(_) | Notification::FarewellSent | Notification::Wants { .. } => {
                 debug_assert!(false, "not for this layer");
             }
         }
@@ -196,7 +235,10 @@ impl Serf {
 
     /// Takes the body of a user message.
     pub(crate) fn handle(&mut self, core: &mut Core, body: &[u8]) {
-        match Codec::decode_serf(body) {
+        if body.len() > SERF_MESSAGE_BYTES_MAX {
+            return core.stats.drop(DropReason::Limit);
+        }
+        match core.decode_serf(body) {
             Ok(Message::Join(join)) => self.join_intent(core, &join),
             Ok(Message::Leave(leave)) => self.leave_intent(core, &leave),
             Ok(Message::UserEvent(event)) => self.user_event_in(core, &event, body),
@@ -206,7 +248,7 @@ impl Serf {
             Ok(Message::ConflictResponse(_) | Message::KeyRequest(_) | Message::KeyResponse(_)) => {
                 core.stats.drop(DropReason::Unexpected);
             }
-            Err(_) => core.stats.drop(DropReason::Malformed),
+            Err(reason) => core.stats.drop(reason),
         }
     }
 

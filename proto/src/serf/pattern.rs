@@ -10,12 +10,20 @@ use core::fmt::{self, Write as _};
 use core::iter::Peekable;
 use core::str::Chars;
 
-use crate::limits::{PATTERN_BYTES_MAX, PATTERN_PROGRAM_BYTES_MAX};
+use crate::limits::{
+    PATTERN_BYTES_MAX, PATTERN_OPERATORS_MAX, PATTERN_PROGRAM_BYTES_MAX, PATTERN_PROGRAM_BYTES_SMALL,
+    PATTERN_WIDE_CHARS_MAX, PATTERN_WIDE_SETS_MAX,
+};
 
 /// A compiled regular expression in Go's dialect (RE2), searched for anywhere in a text. Matching takes time linear in the
 /// text's length.
 #[derive(Clone, Debug)]
-pub struct Pattern(regex::Regex);
+pub struct Pattern {
+    regex: regex::Regex,
+    is_large: bool,
+    wide_chars: usize,
+    units: u32,
+}
 
 impl Pattern {
     /// Compiles an expression.
@@ -27,18 +35,44 @@ impl Pattern {
         if expression.len() > PATTERN_BYTES_MAX {
             return Err(PatternError::TooLong { bytes: expression.len(), limit: PATTERN_BYTES_MAX });
         }
-        let mut builder = regex::RegexBuilder::new(&translate(expression)?);
-        builder.size_limit(PATTERN_PROGRAM_BYTES_MAX).nest_limit(NEST_MAX);
-        match builder.build() {
-            Ok(regex) => Ok(Self(regex)),
-            Err(regex::Error::CompiledTooBig(limit)) => Err(PatternError::TooComplex { limit }),
-            Err(_) => Err(PatternError::Syntax),
+        let Translated { expression, ignores_case, operators, wide_sets, wide_chars } = translate(expression)?;
+        let wide_chars = if ignores_case { wide_chars } else { 0 };
+        let too_complex = PatternError::TooComplex { limit: PATTERN_PROGRAM_BYTES_MAX };
+        if operators > PATTERN_OPERATORS_MAX || wide_sets > PATTERN_WIDE_SETS_MAX || wide_chars > PATTERN_WIDE_CHARS_MAX
+        {
+            return Err(too_complex);
         }
+        let units = u32::try_from(1 + operators / 16 + wide_sets / 2).unwrap_or(u32::MAX);
+        let mut builder = regex::RegexBuilder::new(&expression);
+        builder.nest_limit(NEST_MAX).dfa_size_limit(CACHE_BYTES_MAX);
+        for (limit, is_large) in [(PATTERN_PROGRAM_BYTES_SMALL, false), (PATTERN_PROGRAM_BYTES_MAX, true)] {
+            match builder.size_limit(limit).build() {
+                Ok(regex) => return Ok(Self { regex, is_large, wide_chars, units }),
+                Err(regex::Error::CompiledTooBig(_)) => {}
+                Err(_) => return Err(PatternError::Syntax),
+            }
+        }
+        Err(too_complex)
+    }
+
+    /// How much work it was to compile, if it is not large.
+    pub(super) const fn units(&self) -> u32 {
+        self.units
+    }
+
+    /// Whether its program is large.
+    pub(super) const fn is_large(&self) -> bool {
+        self.is_large
+    }
+
+    /// How many characters the sets have that were extended by their other cases.
+    pub(super) const fn wide_chars(&self) -> usize {
+        self.wide_chars
     }
 
     /// Whether it matches anywhere in `text`. `^` and `$` tie it to the ends.
     pub fn is_match(&self, text: &str) -> bool {
-        self.0.is_match(text)
+        self.regex.is_match(text)
     }
 }
 
@@ -74,11 +108,31 @@ impl fmt::Display for PatternError {
 
 impl core::error::Error for PatternError {}
 
+/// An expression for the crate, and what in it takes time to compile.
+struct Translated {
+    expression: String,
+    ignores_case: bool,
+    operators: usize,
+    wide_sets: usize,
+    wide_chars: usize,
+}
+
 /// The same expression for the crate.
-fn translate(expression: &str) -> Result<String, PatternError> {
-    let mut translator = Translator { rest: expression.chars().peekable(), out: String::new(), names: Vec::new() };
+fn translate(expression: &str) -> Result<Translated, PatternError> {
+    let mut translator = Translator {
+        rest: expression.chars().peekable(),
+        out: String::new(),
+        names: Vec::new(),
+        ignores_case: false,
+        operators: 0,
+        wide_sets: 0,
+        wide_chars: 0,
+        has_complement: false,
+        has_plain: false,
+    };
     translator.expression()?;
-    Ok(translator.out)
+    let Translator { out: expression, ignores_case, operators, wide_sets, wide_chars, .. } = translator;
+    Ok(Translated { expression, ignores_case, operators, wide_sets, wide_chars })
 }
 
 struct Translator<'a> {
@@ -86,6 +140,17 @@ struct Translator<'a> {
     out: String,
     /// The names of groups so far: each may be given once.
     names: Vec<String>,
+    /// Whether any part of it ignores case.
+    ignores_case: bool,
+    /// Repetitions and alternatives.
+    operators: usize,
+    /// Sets that Unicode defines, and ranges beyond ASCII.
+    wide_sets: usize,
+    /// How many characters they have, about.
+    wide_chars: usize,
+    /// Whether the set in brackets has complements of others, and whether it has characters of its own.
+    has_complement: bool,
+    has_plain: bool,
 }
 
 impl Translator<'_> {
@@ -96,6 +161,7 @@ impl Translator<'_> {
             if repeats && repeated {
                 return Err(PatternError::Syntax);
             }
+            self.operators += usize::from(repeats || c == '|');
             match c {
                 _ if repeats => self.repetition(c),
                 '\\' => self.escape()?,
@@ -156,6 +222,7 @@ impl Translator<'_> {
         self.out.push_str("(?");
         for c in self.rest.by_ref() {
             self.out.push(c);
+            self.ignores_case |= c == 'i';
             match c {
                 ':' | ')' => return Ok(()),
                 'i' | 'm' | 's' | 'U' | '-' => {}
@@ -209,6 +276,7 @@ impl Translator<'_> {
         let Some(c) = self.rest.next_if(|&c| matches!(c, 'd' | 'D' | 's' | 'S' | 'w' | 'W' | 'p' | 'P')) else {
             return Ok(false);
         };
+        self.has_complement |= matches!(c, 'D' | 'S' | 'W');
         self.out.push_str(match c {
             'd' => "[0-9]",
             'D' => "[^0-9]",
@@ -236,6 +304,9 @@ impl Translator<'_> {
             Some(c) if c.is_ascii_alphabetic() => name.push(c),
             _ => return Err(PatternError::Syntax),
         }
+        self.wide_sets += 1;
+        self.wide_chars += set_chars(&name);
+        self.has_complement |= negated;
         let kind = if negated { 'P' } else { 'p' };
         write!(self.out, "\\{kind}{{{name}}}").map_err(|_| PatternError::Syntax)
     }
@@ -293,6 +364,7 @@ impl Translator<'_> {
         if self.rest.next_if_eq(&'^').is_some() {
             self.out.push('^');
         }
+        (self.has_complement, self.has_plain) = (false, false);
         let mut first = true;
         loop {
             match self.rest.next().ok_or(PatternError::Syntax)? {
@@ -304,6 +376,10 @@ impl Translator<'_> {
             first = false;
         }
         self.out.push(']');
+        if self.has_complement && self.has_plain {
+            // Extended by the other cases as a whole.
+            self.wide_chars += u32::from(char::MAX) as usize;
+        }
         Ok(())
     }
 
@@ -314,6 +390,7 @@ impl Translator<'_> {
         if !NAMED_SETS.contains(&name.strip_prefix('^').unwrap_or(name)) {
             return Err(PatternError::Syntax);
         }
+        self.has_complement |= name.starts_with('^');
         write!(self.out, "[:{name}:]").map_err(|_| PatternError::Syntax)?;
         self.rest.by_ref().take(name.len() + 3).for_each(drop);
         Ok(true)
@@ -321,6 +398,7 @@ impl Translator<'_> {
 
     /// A character of a set, or a range of them.
     fn range(&mut self, first: char) -> Result<(), PatternError> {
+        self.has_plain = true;
         let low = self.class_char(first)?;
         let mut ahead = self.rest.clone();
         let is_range = ahead.next() == Some('-') && ahead.next().is_some_and(|c| c != ']');
@@ -331,6 +409,10 @@ impl Translator<'_> {
             let high = self.class_char(last)?;
             if high < low {
                 return Err(PatternError::Syntax);
+            }
+            if !high.is_ascii() {
+                self.wide_sets += 1;
+                self.wide_chars += (u32::from(high) - u32::from(low)) as usize;
             }
             self.out.push('-');
             self.literal(high);
@@ -358,6 +440,23 @@ const NAMED_SETS: [&str; 14] = [
     "alnum", "alpha", "ascii", "blank", "cntrl", "digit", "graph", "lower", "print", "punct", "space", "upper", "word",
     "xdigit",
 ];
+
+/// How many characters a set of Unicode has, at the most.
+fn set_chars(name: &str) -> usize {
+    let small = matches!(name.as_bytes(), [b'N' | b'M' | b'P' | b'S' | b'Z'] | [b'N' | b'M' | b'P' | b'S' | b'Z', _])
+        || matches!(name, "Lu" | "Ll" | "Lt" | "Lm");
+    let name: String = name.chars().filter(|&c| c != '_').map(|c| c.to_ascii_lowercase()).collect();
+    match &*name {
+        _ if small => 12_000,
+        "any" | "assigned" | "unassigned" | "other" => u32::from(char::MAX) as usize,
+        _ if name.starts_with('c') && name.len() <= 2 => u32::from(char::MAX) as usize,
+        // No more than all letters.
+        _ => 145_000,
+    }
+}
+
+/// What the matcher may remember of a text, in bytes, so that it is fast. Ours: the crate's default is 2 MiB.
+const CACHE_BYTES_MAX: usize = 64 * 1024;
 
 /// How deep groups may be nested: deeper than the longest expression can.
 const NEST_MAX: u32 = 1000;
@@ -445,6 +544,45 @@ mod tests {
             "a{3,2}",
         ] {
             assert_eq!(Pattern::new(expression).err(), Some(PatternError::Syntax), "{expression}");
+        }
+    }
+
+    #[test]
+    fn expressions_of_real_clusters_are_small_and_the_classes_of_unicode_fit() {
+        for (expression, is_large) in [
+            ("^web[0-9]+$", false),
+            ("^(?:web|db|cache)-(?:eu|us|ap)-[0-9]{1,4}$", false),
+            ("(?i)mode=s3|full", false),
+            (r"^(?:[0-9]{1,3}\.){3}[0-9]{1,3}$", false),
+            (r"^v?[0-9]+\.[0-9]+\.[0-9]+(?:-[0-9A-Za-z.-]+)?$", false),
+            ("^.{1,64}$", true),
+            (r"^\pL+\pN{1,3}$", true),
+            (r"(?i)^[\pL\pN_-]+$", true),
+            (r"(?i)^\p{Greek}+$", false),
+            ("(?i)[а-яё]+", false),
+        ] {
+            let pattern = Pattern::new(expression).unwrap_or_else(|error| panic!("{expression}: {error}"));
+            assert_eq!(pattern.is_large(), is_large, "{expression}");
+        }
+    }
+
+    #[test]
+    fn expressions_that_take_long_to_compile_are_refused() {
+        for (below, above) in [
+            ("a?".repeat(128), "a?".repeat(129)),
+            ("[а-б]".repeat(16), "[а-б]".repeat(17)),
+            (r"(?i)\pL\pN".into(), r"(?i)\pL\p{Lo}\p{Han}".into()),
+            (r"(?i)[b-\x{4e262}]".into(), r"(?i)[b-\x{10fff0}]".into()),
+            (r"(?i)\p{Greek}\p{Cyrillic}\p{Lu}".into(), r"(?i)\p{Greek}\p{Cyrillic}\p{Lu}\p{Han}".into()),
+            (r"\p{C}".into(), r"(?i)\p{C}".into()),
+            (r"(?i)[\s\S]".into(), r"(?i)[\Sa]".into()),
+            (r"(?i)[^\wa]".into(), r"(?i)[\Wa]".into()),
+            (r"(?i)[[:^alpha:]]".into(), r"(?i)[[:^alpha:]x]".into()),
+            (r"(?i)[^\pLa]".into(), r"(?i)[\PLa]".into()),
+        ] {
+            assert!(Pattern::new(&below).is_ok(), "{below}");
+            let error = PatternError::TooComplex { limit: PATTERN_PROGRAM_BYTES_MAX };
+            assert_eq!(Pattern::new(&above).err(), Some(error), "{above}");
         }
     }
 

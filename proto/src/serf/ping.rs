@@ -51,6 +51,9 @@ impl Serf {
         // A member that has just been forgotten would be remembered for ever.
         let is_member = self.row(idx).status().is_some();
         let Some(own) = self.coordinates.as_mut().filter(|_| is_member && !payload.is_empty()) else { return };
+        if payload.first().is_some_and(|&version| !core.cfg.codec.reads(Codec::of(version))) {
+            return core.stats.drop(DropReason::Codec);
+        }
         let other = match decode(payload) {
             Ok(other) => other,
             Err(PayloadError::Version) => return core.stats.drop(DropReason::Versions),

@@ -3,6 +3,7 @@
 use core::time::Duration;
 
 use super::Serf;
+use super::intent::early_bytes;
 use super::member::{Gone, Row};
 use crate::core::{Ask, Core, Notification};
 use crate::roster::Holder;
@@ -34,6 +35,7 @@ impl Serf {
                 break;
             }
             self.early.pop_front();
+            self.early_bytes -= early_bytes(core.roster.name_ref(idx));
             if self.row(idx).status().is_none() {
                 self.cancel_intent(idx);
                 *self.row_mut(core, idx) = Row::default();
@@ -48,7 +50,8 @@ impl Serf {
     }
 
     /// Tries to reach one failed member, with a chance that grows with their number, so that the whole cluster tries each of
-    /// them about once an interval (`reconnect` in serf).
+    /// them about once an interval (`reconnect` in serf). HashiCorp's exchanges states with whichever node has the address.
+    /// Ours: the member is pinged by name first, so that another cluster that got its address stays apart.
     pub(super) fn reconnect(&self, core: &mut Core) {
         if self.failed.is_empty() {
             return;
@@ -65,7 +68,7 @@ impl Serf {
         let with = peer.addr();
         tracing::info!(member = peer.name(), addr = %with, "attempting reconnect");
         let until = core.now + core.cfg.stream_timeout;
-        let ask = Ask::PushPull { join: true, codec: core.codec(Some(gone.idx), None) };
+        let ask = Ask::Reconnect { target: gone.idx, codec: core.codec(Some(gone.idx), None) };
         core.notify(Notification::Wants { with, ask, until });
     }
 }

@@ -14,7 +14,7 @@ pub(super) struct Recorder {
     query_clock: u64,
     /// When the member clock is written though no member event comes.
     pub(super) due: Option<Instant>,
-    /// Whether we have left: after that nothing is worth keeping.
+    /// Whether we have begun to leave: from then on members and their clock are not written.
     left: bool,
 }
 
@@ -27,11 +27,13 @@ impl Recorder {
     }
 
     /// Writes what an event is worth, with the member clock as it is after it.
+    ///
+    /// After our leave the times of events and queries are still written, so that a node which rejoins delivers none a second time.
+    /// HashiCorp's: `flushEvent` drops everything after a leave, because the members that go while we go would empty the list that
+    /// a rejoin needs. The times do not touch that list, and its reader takes them after `leave`.
     pub(super) fn note(&mut self, event: &Event, clock: LamportClock, mut write: impl FnMut(Record)) {
-        if self.left {
-            return;
-        }
         match event {
+            Event::Member(_) if self.left => {}
             Event::Member(MemberEvent { kind, member }) => {
                 let name = || member.shared_name();
                 match kind {
@@ -55,7 +57,7 @@ impl Recorder {
 
     /// Writes the time of the newest query, internal ones included, if it has moved.
     pub(super) fn note_query(&mut self, newest: u64, mut write: impl FnMut(Record)) {
-        if !self.left && newest > self.query_clock {
+        if newest > self.query_clock {
             self.query_clock = newest;
             write(Record::QueryClock(newest));
         }
@@ -70,7 +72,7 @@ impl Recorder {
         }
     }
 
-    /// We leave: the last record, and the first of all that the leave brings about.
+    /// We leave: the record comes before all that the leave brings about.
     pub(super) fn leave(&mut self) -> Record {
         (self.left, self.due) = (true, None);
         Record::Leave

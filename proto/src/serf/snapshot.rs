@@ -8,7 +8,7 @@
 //!   crash has torn would otherwise melt together with the next one;
 //! - append [`Record::line`] of every [`Output::Persist`](crate::Output::Persist) in order, and give it to [`Snapshot::apply`];
 //! - hand what it has appended to the operating system within half a second, also when nothing more comes;
-//! - have it on the disk (fsync) after [`Record::Leave`] and before it exits;
+//! - have it on the disk (fsync) after [`Record::Leave`], which need not be the last record, and before it exits;
 //! - when [`Snapshot::wants_compaction`], write [`Snapshot::compacted`] to a new file, fsync that, and rename it over the old
 //!   one, which stays valid until then.
 //!

@@ -3,40 +3,57 @@
 use alloc::vec::Vec;
 
 use super::Serf;
-use super::event::ring_events_max;
+use super::event::{events_told_bytes_max, ring_events_max};
 use super::intent::Via;
 use super::member::Intent;
 use crate::core::Core;
-use crate::event::Status;
+use crate::event::{JoinId, Status};
+use crate::limits::{EVENT_RING_BYTES_MAX, NAME_BYTES_MAX};
 use crate::roster::MemberIdx;
 use crate::stats::DropReason;
 use crate::wire::serf::{Clocks, MemberTime, UserEvent};
 use crate::wire::{Codec, hashicorp, native};
 
 impl Serf {
-    /// Writes our clocks, the time of every member and the recent user events in Lamport order.
-    pub(crate) fn write_state(&self, core: &Core, codec: Codec, out: &mut Vec<u8>) {
-        match codec {
-            Codec::Native => self.write_native_state(core, out),
-            Codec::HashiCorp => {
-                let (member, event, query) = self.times();
-                let clocks = Clocks { member, event, query };
-                hashicorp::push_serf_state(out, clocks, &self.ring.events_in_order(), self.member_times(core));
-            }
-        }
-    }
-
-    fn write_native_state(&self, core: &Core, out: &mut Vec<u8>) {
+    /// Writes our clocks, the time of every member and the recent user events in Lamport order, in at most `room` bytes: members
+    /// as many as fit, then the newest events.
+    pub(crate) fn write_state(&self, core: &Core, codec: Codec, room: usize, out: &mut Vec<u8>) {
         let (member, event, query) = self.times();
-        native::begin_serf_state(out, Clocks { member, event, query }, self.members);
-        for member in self.member_times(core) {
+        let clocks = Clocks { member, event, query };
+        let (told, members_bytes) = self.members_told(core, room);
+        let members = self.member_times(core).take(told as usize);
+        let room = room.saturating_sub(members_bytes + HEAD_BYTES_MAX);
+        let events = self.ring.newest_in_order(room.min(events_told_bytes_max(core)));
+        if codec == Codec::HashiCorp {
+            return hashicorp::push_serf_state(out, clocks, &events, members);
+        }
+        native::begin_serf_state(out, clocks, told);
+        for member in members {
             native::push_member_time(out, member);
         }
-        let events = self.ring.events_in_order();
         native::begin_events(out, u32::try_from(events.len()).unwrap_or(u32::MAX));
         for event in &events {
             native::push_event(out, event);
         }
+    }
+
+    /// How many members fit into `room`, and what they take at the most in either codec.
+    fn members_told(&self, core: &Core, room: usize) -> (u32, usize) {
+        let most = self.members as usize * MEMBER_BYTES_MAX;
+        if most + HEAD_BYTES_MAX <= room {
+            return (self.members, most);
+        }
+        let (mut told, mut bytes) = (0, HEAD_BYTES_MAX);
+        for member in self.member_times(core) {
+            let copies = 1 + usize::from(member.left);
+            bytes += copies * (member.node.len() + 3) + 9;
+            if bytes > room {
+                tracing::warn!(told, members = self.members, "the members do not all fit into a push/pull");
+                break;
+            }
+            told += 1;
+        }
+        (told, bytes.min(room).saturating_sub(HEAD_BYTES_MAX))
     }
 
     fn member_times<'a>(&'a self, core: &'a Core) -> impl Iterator<Item = MemberTime<'a>> + Clone {
@@ -52,18 +69,33 @@ impl Serf {
         self.members as usize * (own + 4) + 64
     }
 
-    /// Takes another member's part (`MergeRemoteState` in serf). With `ignore_old` its events so far are not delivered.
-    pub(crate) fn merge(&mut self, core: &mut Core, codec: Codec, body: &[u8], ignore_old: bool) {
+    /// Takes another member's part (`MergeRemoteState` in serf). With `ignore_old` its events so far are not delivered. `join`
+    /// is the join of our own that it answers, if it does: the first that reaches anybody is believed the cluster's time.
+    pub(crate) fn merge(&mut self, core: &mut Core, codec: Codec, body: &[u8], ignore_old: bool, join: Option<JoinId>) {
         let parsed = match codec {
             Codec::Native => native::SerfState::parse(body).map(|remote| {
+                self.merge_clocks(core, remote.clocks, join);
                 self.merge_state(core, remote.clocks, remote.members(), remote.events(), ignore_old);
             }),
             Codec::HashiCorp => hashicorp::SerfState::parse(body).map(|remote| {
+                self.merge_clocks(core, remote.clocks, join);
                 self.merge_state(core, remote.clocks, remote.members(), remote.events(), ignore_old);
             }),
         };
         if parsed.is_err() {
             core.stats.drop(DropReason::Malformed);
+        }
+    }
+
+    /// Follows the other side's clocks. One that is too far ahead costs neither the others nor what else the state says.
+    fn merge_clocks(&mut self, core: &mut Core, clocks: Clocks, join: Option<JoinId>) {
+        let adopts = join.is_some_and(|id| *self.first_join.get_or_insert(id) == id);
+        let ours = [&mut self.clock, &mut self.event_clock, &mut self.query_clock];
+        for (clock, time) in ours.into_iter().zip([clocks.member, clocks.event, clocks.query]) {
+            let Some(seen) = time.checked_sub(1) else { continue };
+            if !(adopts && clock.adopt(seen).is_ok()) && clock.follow(core.now, seen).is_err() {
+                core.stats.drop(DropReason::Absurd);
+            }
         }
     }
 
@@ -75,13 +107,6 @@ impl Serf {
         events: impl Iterator<Item = UserEvent<'a>>,
         ignore_old: bool,
     ) {
-        let mut ours = [self.clock, self.event_clock, self.query_clock];
-        for (clock, time) in ours.iter_mut().zip([clocks.member, clocks.event, clocks.query]) {
-            if time > 0 && clock.witness(time - 1).is_err() {
-                return core.stats.drop(DropReason::Absurd);
-            }
-        }
-        [self.clock, self.event_clock, self.query_clock] = ours;
         let mut previous = None;
         for member in members {
             let found = core.roster.find_after(previous, member.node);
@@ -91,7 +116,7 @@ impl Serf {
             }
             if !member.left && found == Some(self.me) && !self.leaving {
                 // It has heard something newer of us than we: a leave that we did not announce, or our earlier life.
-                if self.clock.witness(member.ltime).is_ok() {
+                if self.clock.follow(core.now, member.ltime).is_ok() {
                     self.announce_join(core);
                 } else {
                     core.stats.drop(DropReason::Absurd);
@@ -102,16 +127,18 @@ impl Serf {
                 core.stats.drop(DropReason::Malformed);
                 continue;
             };
-            if member.left {
-                // Only the time before or of the leave is known, and an equal time would mean nothing.
-                let leave = Intent::Leave { prune: false };
-                self.intent(core, node, member.ltime.saturating_add(1), leave, Via::PushPull);
-            } else {
-                self.intent(core, node, member.ltime, Intent::Join, Via::PushPull);
-            }
+            // Of those that left only the time before or of the leave is known, and an equal time would mean nothing.
+            let told = member.ltime.saturating_add(u64::from(member.left));
+            let ltime = self.clock.follow(core.now, told).unwrap_or_else(|reached| {
+                core.stats.drop(DropReason::Absurd);
+                reached
+            });
+            let intent = if member.left { Intent::Leave { prune: false } } else { Intent::Join };
+            self.intent(core, node, ltime, intent, Via::PushPull);
         }
         if ignore_old {
-            self.event_min = self.event_min.max(clocks.event);
+            // No later than our own next event.
+            self.event_min = self.event_min.max(clocks.event.min(self.event_clock.time()));
         }
         // A few compressed bytes may stand for millions of events: no more are looked at than our ring could hold.
         let oldest = self.oldest_event(core);
@@ -132,8 +159,21 @@ impl Serf {
             core.stats.drop(DropReason::OldEvent);
         }
         events.sort_by_key(|event| event.ltime);
-        for event in &events {
+        // The ring would forget the others at once.
+        let mut bytes = 0;
+        let fits = |event: &&UserEvent<'_>| {
+            bytes += event.name.len() + event.payload.len();
+            bytes <= EVENT_RING_BYTES_MAX
+        };
+        let newest = events.iter().rev().take_while(fits).count();
+        for event in &events[events.len() - newest..] {
             self.replayed_event(core, event);
         }
     }
 }
+
+/// What the parts of a state take that are not lists, in either codec.
+const HEAD_BYTES_MAX: usize = 128;
+
+/// What one member takes at the most: its name twice if it left, and its time.
+const MEMBER_BYTES_MAX: usize = 2 * (NAME_BYTES_MAX + 3) + 9;

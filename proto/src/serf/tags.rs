@@ -3,14 +3,18 @@
 //! They travel as a member's metadata: byte 0xff, then a msgpack map of strings, in whatever codec the rest is (`encodeTags`
 //! in serf). Metadata without that byte is the bare `role` of members from before there were tags.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, btree_map};
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::iter::Map;
+
+use serde::{Deserialize, Serialize};
 
 use crate::wire::hashicorp;
 
 /// A member's tags, in the order of their keys.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct Tags(BTreeMap<String, String>);
 
 impl Tags {
@@ -41,7 +45,7 @@ impl Tags {
 
     /// The tags in the order of their keys.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().map(|(key, value)| (&**key, &**value))
+        self.into_iter()
     }
 
     /// The tags as metadata. At most 512 bytes of it can be announced.
@@ -62,6 +66,48 @@ impl Tags {
     }
 }
 
+impl<'a> IntoIterator for &'a Tags {
+    type Item = (&'a str, &'a str);
+    type IntoIter = Map<btree_map::Iter<'a, String, String>, fn((&'a String, &'a String)) -> (&'a str, &'a str)>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.iter().map(|(key, value)| (key, value))
+    }
+}
+
+impl IntoIterator for Tags {
+    type Item = (String, String);
+    type IntoIter = btree_map::IntoIter<String, String>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
+}
+
+impl From<BTreeMap<String, String>> for Tags {
+    fn from(tags: BTreeMap<String, String>) -> Self {
+        Self(tags)
+    }
+}
+
+impl From<Tags> for BTreeMap<String, String> {
+    fn from(tags: Tags) -> Self {
+        tags.0
+    }
+}
+
+impl<K: Into<String>, V: Into<String>, const N: usize> From<[(K, V); N]> for Tags {
+    fn from(tags: [(K, V); N]) -> Self {
+        tags.into_iter().collect()
+    }
+}
+
+impl<K: Into<String>, V: Into<String>> Extend<(K, V)> for Tags {
+    fn extend<I: IntoIterator<Item = (K, V)>>(&mut self, tags: I) {
+        self.0.extend(tags.into_iter().map(|(key, value)| (key.into(), value.into())));
+    }
+}
+
 impl<K: Into<String>, V: Into<String>> FromIterator<(K, V)> for Tags {
     fn from_iter<I: IntoIterator<Item = (K, V)>>(iter: I) -> Self {
         Self(iter.into_iter().map(|(key, value)| (key.into(), value.into())).collect())
@@ -79,6 +125,23 @@ mod tests {
         let tags: Tags = [("role", "web")].into_iter().collect();
         assert_eq!(tags.encode(), b"\xff\x81\xa4role\xa3web");
         assert_eq!(Tags::default().encode(), b"\xff\x80");
+    }
+
+    #[test]
+    fn tags_are_made_of_maps_and_arrays_walked_by_reference_and_shown_as_a_map() {
+        let map: BTreeMap<String, String> = [("role".into(), "web".into()), ("dc".into(), "eu".into())].into();
+        let mut tags = Tags::from([("dc", "eu"), ("role", "web")]);
+        assert_eq!(tags, Tags::from(map.clone()));
+        let mut seen = Vec::new();
+        for (key, value) in &tags {
+            seen.push(alloc::format!("{key}={value}"));
+        }
+        assert_eq!(seen, ["dc=eu", "role=web"]);
+        let json = serde_json::to_string(&tags).unwrap();
+        assert_eq!(json, r#"{"dc":"eu","role":"web"}"#);
+        assert_eq!(serde_json::from_str::<Tags>(&json).unwrap(), tags);
+        tags.extend([("dc", "us")]);
+        assert_eq!((tags.get("dc"), BTreeMap::from(tags.clone()).len()), (Some("us"), map.len()));
     }
 
     #[test]

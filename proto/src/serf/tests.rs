@@ -1,5 +1,6 @@
 //! The Serf layer with a [`Core`] only: notifications, messages and time in; events and broadcasts out.
 
+mod bounds;
 mod catalogue;
 mod coalescing;
 mod coordinates;
@@ -138,7 +139,7 @@ impl Lone {
         for event in events {
             native::push_event(&mut body, event);
         }
-        self.serf.merge(&mut self.core, Codec::Native, &body, ignore_old);
+        self.serf.merge(&mut self.core, Codec::Native, &body, ignore_old, None);
     }
 
     fn merge_members(&mut self, members: &[(&str, u64, bool)]) {

@@ -5,11 +5,13 @@
 
 mod framing;
 mod inquiry;
+mod pressure;
 mod reader;
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
+use core::time::Duration;
 
 pub use self::inquiry::{Inquiry, Reply};
 use self::reader::Reader;
@@ -17,9 +19,10 @@ pub(crate) use self::reader::{Unit, frame};
 use crate::core::Ask;
 use crate::envelope::{Direction, Envelope};
 use crate::event::SeedFailureCause;
-use crate::limits::STREAMS_INBOUND_MAX;
+use crate::limits::STREAM_SILENT_MAX;
 use crate::outbox::StreamId;
 use crate::stats::DropReason;
+use crate::time::Instant;
 
 /// What happened to a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +41,10 @@ pub enum StreamInput<'a> {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Streams {
     last: u64,
+    /// How many of them peers have opened.
     inbound: usize,
+    /// What all readers together hold, in bytes.
+    unfinished_bytes: usize,
     live: BTreeMap<StreamId, Exchange>,
 }
 
@@ -47,6 +53,9 @@ struct Exchange {
     /// Who is at the other end.
     peer: SocketAddr,
     role: Role,
+    since: Instant,
+    /// How many bytes have come.
+    received_bytes: u64,
     reader: Reader,
 }
 
@@ -89,17 +98,14 @@ pub(crate) enum Step<'a> {
 
 impl Streams {
     /// A new outgoing exchange.
-    pub(crate) fn dial(&mut self, to: SocketAddr, ask: Ask) -> StreamId {
-        self.insert(to, Role::Dialing(ask))
+    pub(crate) fn dial(&mut self, now: Instant, to: SocketAddr, ask: Ask) -> StreamId {
+        self.insert(now, to, Role::Dialing(ask))
     }
 
-    /// A new incoming exchange; `None` when there are too many.
-    pub(crate) fn accept(&mut self, from: SocketAddr) -> Option<StreamId> {
-        if self.inbound == STREAMS_INBOUND_MAX {
-            return None;
-        }
+    /// A new incoming exchange. One that must make room for it has been [forgotten](Self::evict) before.
+    pub(crate) fn accept(&mut self, now: Instant, from: SocketAddr) -> StreamId {
         self.inbound += 1;
-        Some(self.insert(from, Role::Serving))
+        self.insert(now, from, Role::Serving)
     }
 
     /// Takes what happened to a stream, of whose data `envelope` takes the layers off. An input for a stream that is over means
@@ -112,20 +118,43 @@ impl Streams {
                 Step::Request(ask)
             }
             (StreamInput::Opened, _) => Step::Wait,
-            (StreamInput::Data(data), role) => match exchange.reader.push(data, role.incoming(), envelope) {
-                Ok(None) => Step::Wait,
-                Ok(Some(unit)) => self.complete(id, unit),
-                Err(fault) => self.end(id, cause_of(fault), Some(fault)),
-            },
+            (StreamInput::Data(data), role) => {
+                exchange.received_bytes += data.len() as u64;
+                let held = exchange.reader.held_bytes();
+                let pushed = exchange.reader.push(data, role.incoming(), envelope);
+                self.unfinished_bytes = self.unfinished_bytes - held + exchange.reader.held_bytes();
+                match pushed {
+                    Ok(None) => Step::Wait,
+                    Ok(Some(unit)) => self.complete(id, unit),
+                    Err(fault) => self.end(id, cause_of(fault), Some(fault)),
+                }
+            }
             (StreamInput::Closed, _) => self.end(id, SeedFailureCause::Closed, None),
             (StreamInput::Failed, Role::Awaiting(_)) => self.end(id, SeedFailureCause::Closed, None),
             (StreamInput::Failed, _) => self.end(id, SeedFailureCause::Unreachable, None),
         }
     }
 
+    /// When the time of a new incoming stream is up, if it says nothing.
+    pub(crate) fn silent_until(now: Instant, timeout: Duration) -> Instant {
+        now + timeout.min(STREAM_SILENT_MAX)
+    }
+
+    /// Until when a stream may go on whose time seems to be up: a peer that has begun to speak has the whole timeout.
+    pub(crate) fn may_go_on(&self, id: StreamId, now: Instant, timeout: Duration) -> Option<Instant> {
+        let exchange = self.live.get(&id).filter(|exchange| exchange.role == Role::Serving)?;
+        let until = exchange.since + timeout;
+        (exchange.received_bytes > 0 && until > now).then_some(until)
+    }
+
     /// The time for a stream is up; [`Step::Wait`] when it was over before.
     pub(crate) fn expire(&mut self, id: StreamId) -> Step<'static> {
-        if self.live.contains_key(&id) { self.end(id, SeedFailureCause::TimedOut, None) } else { Step::Wait }
+        self.end(id, SeedFailureCause::TimedOut, None)
+    }
+
+    /// Ends a stream because there are too many of them, or too much is held for them.
+    pub(crate) fn evict(&mut self, id: StreamId) -> Step<'static> {
+        self.end(id, SeedFailureCause::Closed, Some(DropReason::Limit))
     }
 
     /// Forgets the exchanges of our own that `is_void` says, and names their streams.
@@ -135,8 +164,15 @@ impl Streams {
             Role::Serving => false,
         });
         let void: Vec<StreamId> = void.map(|(id, _)| *id).collect();
-        self.live.retain(|id, _| !void.contains(id));
+        for id in &void {
+            self.remove(*id);
+        }
         void
+    }
+
+    /// Who is at the other end of a stream.
+    pub(crate) fn peer(&self, id: StreamId) -> Option<SocketAddr> {
+        self.live.get(&id).map(|exchange| exchange.peer)
     }
 
     /// How many exchanges are under way.
@@ -144,15 +180,21 @@ impl Streams {
         self.live.len()
     }
 
-    fn insert(&mut self, peer: SocketAddr, role: Role) -> StreamId {
+    /// What all unfinished messages together have, in bytes.
+    pub(crate) const fn unfinished_bytes(&self) -> usize {
+        self.unfinished_bytes
+    }
+
+    fn insert(&mut self, since: Instant, peer: SocketAddr, role: Role) -> StreamId {
         self.last += 1;
         let id = StreamId(self.last);
-        self.live.insert(id, Exchange { peer, role, reader: Reader::default() });
+        self.live.insert(id, Exchange { peer, role, since, received_bytes: 0, reader: Reader::default() });
         id
     }
 
     fn remove(&mut self, id: StreamId) -> Option<(SocketAddr, Role)> {
-        let Exchange { peer, role, .. } = self.live.remove(&id)?;
+        let Exchange { peer, role, reader, .. } = self.live.remove(&id)?;
+        self.unfinished_bytes -= reader.held_bytes();
         if role == Role::Serving {
             self.inbound -= 1;
         }
@@ -208,7 +250,7 @@ mod tests {
     #[test]
     fn an_exchange_that_fails_before_it_opens_was_unreachable() {
         let mut streams = Streams::default();
-        let id = streams.dial("10.0.0.9:1".parse().unwrap(), PING);
+        let id = streams.dial(Instant::ZERO, "10.0.0.9:1".parse().unwrap(), PING);
         let step = streams.input(id, StreamInput::Failed);
         assert!(matches!(step, Step::Lost { ask: PING, cause: SeedFailureCause::Unreachable, fault: None }));
         assert_eq!(streams.len(), 0);
@@ -217,24 +259,11 @@ mod tests {
     #[test]
     fn a_stream_that_closes_before_the_reply_is_whole_is_lost() {
         let mut streams = Streams::default();
-        let id = streams.dial("10.0.0.9:1".parse().unwrap(), PING);
+        let id = streams.dial(Instant::ZERO, "10.0.0.9:1".parse().unwrap(), PING);
         assert!(matches!(streams.input(id, StreamInput::Opened), Step::Request(PING)));
         assert!(matches!(streams.input(id, StreamInput::Data(&[0x46, 0, 0, 0, 9, 1])), Step::Wait));
         let step = streams.input(id, StreamInput::Closed);
         assert!(matches!(step, Step::Lost { cause: SeedFailureCause::Closed, .. }));
         assert!(matches!(streams.expire(id), Step::Wait), "the deadline of a finished stream means nothing");
-    }
-
-    #[test]
-    fn one_inbound_stream_too_many_is_refused_until_another_ends() {
-        let mut streams = Streams::default();
-        let from = "10.0.0.9:1".parse().unwrap();
-        let first = streams.accept(from).unwrap();
-        for _ in 1..STREAMS_INBOUND_MAX {
-            streams.accept(from).unwrap();
-        }
-        assert_eq!(streams.accept(from), None);
-        assert!(matches!(streams.input(first, StreamInput::Closed), Step::Gone { fault: None }));
-        assert!(streams.accept(from).is_some());
     }
 }

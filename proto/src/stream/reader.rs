@@ -59,6 +59,11 @@ enum Found {
 }
 
 impl Reader {
+    /// What is kept until the message is whole, in bytes.
+    pub(crate) const fn held_bytes(&self) -> usize {
+        self.buf.len()
+    }
+
     /// Takes the next piece. Everything after the first whole message is ignored: there is one a direction.
     pub(crate) fn push<'a>(
         &mut self,
@@ -135,6 +140,12 @@ mod tests {
     use super::*;
     use crate::envelope::{EnvelopeConfig, Key, Keyring, Label};
     use crate::rng::Seed;
+
+    impl Reader {
+        pub(in crate::stream) fn capacity_bytes(&self) -> usize {
+            self.buf.capacity()
+        }
+    }
 
     fn envelope(key: Option<u8>, label: &str, compression: bool) -> Envelope {
         let keyring = Keyring::new(key.map(|byte| Key::new(&[byte; 16]).unwrap())).unwrap();

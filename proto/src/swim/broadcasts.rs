@@ -66,6 +66,14 @@ impl Swim {
         });
     }
 
+    /// Adds what others are to be told about ourselves, without counting it as told.
+    pub(crate) fn fill_own(&self, core: &Core, codec: Codec, packer: &mut Packer<'_>) {
+        if self.rows.sends(self.me).is_some() {
+            // It is told by gossip if it does not fit.
+            _ = pack_state(self.row(self.me), self.me, &self.troubles, &core.roster, codec, packer);
+        }
+    }
+
     /// Begins a round of several packets to one member, which is told nothing twice.
     pub(crate) fn begin_round(&mut self) {
         self.queue.begin_round();

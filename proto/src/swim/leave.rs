@@ -30,7 +30,7 @@ impl Swim {
         }
         self.farewell.said = true;
         let me = core.roster.name(self.me);
-        self.dead(core, &Accusation { incarnation: self.incarnation, node: &me, from: &me });
+        self.dead(core, &Accusation { incarnation: self.own.incarnation, node: &me, from: &me });
         if self.others_live() == 0 {
             core.notify(Notification::FarewellSent);
         }

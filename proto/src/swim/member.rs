@@ -16,16 +16,12 @@ use crate::wire::swim::State;
 pub(super) struct Trouble {
     /// When its state changed.
     pub(super) since: Instant,
+    /// The incarnation of its last alive message.
+    pub(super) alive_at: u32,
     /// Who said so last; its own name if it left.
     pub(super) accuser: Name,
     /// Present while it is suspect.
     pub(super) suspicion: Option<Box<Suspicion>>,
-}
-
-impl Trouble {
-    pub(super) const fn new(since: Instant, accuser: Name) -> Self {
-        Self { since, accuser, suspicion: None }
-    }
 }
 
 impl Swim {
@@ -62,11 +58,16 @@ impl Swim {
     /// others are still to be told about stays, since what they are told is read from its row; and we stay.
     pub(super) fn reap(&mut self, core: &mut Core) {
         let age_max = core.cfg.gossip_to_the_dead_time;
-        let Self { me, rows, counts, troubles, .. } = self;
+        let Self { me, rows, counts, troubles, takeovers, .. } = self;
         troubles.retain(|&idx, trouble| {
             let row = rows.get(idx);
             let gone = matches!(row.state, Some(State::Dead | State::Left));
-            if !gone || idx == *me || row.sends.is_some() || core.now - trouble.since <= age_max {
+            if !gone
+                || idx == *me
+                || row.sends.is_some()
+                || takeovers.contains_key(&idx)
+                || core.now - trouble.since <= age_max
+            {
                 return true;
             }
             if let Some(state) = row.state {

@@ -7,14 +7,17 @@ mod awareness;
 mod broadcasts;
 mod case;
 mod gossip;
+mod incarnation;
 mod leave;
 mod member;
 mod order;
 mod probe;
 mod relay;
+mod room;
 mod rows;
 mod suspicion;
 mod sync;
+mod takeover;
 #[cfg(test)]
 mod tests;
 mod verdict;
@@ -26,17 +29,20 @@ use core::net::SocketAddr;
 use self::awareness::Awareness;
 pub(crate) use self::case::{Case, How, Learned};
 use self::case::{Cases, Gone};
+use self::incarnation::Own;
 use self::leave::Farewell;
 use self::member::Trouble;
 use self::order::ProbeOrder;
 use self::probe::Probe;
 use self::relay::Relay;
+use self::room::Door;
 use self::rows::{Row, Rows};
+pub(crate) use self::sync::MERGE_FAILED;
+use self::takeover::Takeover;
 use self::verdict::{About, Claim, Verdict, judge};
-use crate::broadcast::Tiers;
+use crate::broadcast::{Tiers, Turn};
 use crate::core::{Core, HeardFrom, Notification};
 use crate::event::Event;
-use crate::limits::INCARNATION_MAX;
 use crate::roster::{Holder, Identity, MemberIdx, Name, canonical};
 use crate::stats::DropReason;
 use crate::wire::swim::{Accusation, Alive, FIRST_INCARNATION, Message, PeerRef, State};
@@ -45,8 +51,7 @@ use crate::wire::swim::{Accusation, Alive, FIRST_INCARNATION, Message, PeerRef, 
 #[derive(Clone, Debug)]
 pub(crate) struct Swim {
     me: MemberIdx,
-    /// Our own incarnation, which only we raise.
-    incarnation: u32,
+    own: Own,
     farewell: Farewell,
     rows: Rows,
     /// Members by state; their sum is memberlist's `n`, the dead that are not yet forgotten included.
@@ -62,8 +67,13 @@ pub(crate) struct Swim {
     awareness: Awareness,
     order: ProbeOrder,
     probe: Option<Probe>,
+    /// A member that is accused at an incarnation at which only our own evidence counts: it is probed soon.
+    hearsay: Option<MemberIdx>,
     seq: u32,
     relays: BTreeMap<u32, Relay>,
+    door: Door,
+    /// Claims of names of members that are gone.
+    takeovers: BTreeMap<MemberIdx, Takeover>,
     /// Whether the first, random wait before push/pulls is over.
     staggered: bool,
 }
@@ -76,20 +86,23 @@ impl Swim {
         core.roster.set_peer(me, peer.announced());
         let mut swim = Self {
             me,
-            incarnation: FIRST_INCARNATION,
+            own: Own::new(FIRST_INCARNATION),
             farewell: Farewell::default(),
             rows: Rows::default(),
             counts: [0; 4],
             troubles: BTreeMap::new(),
             cases: Cases::default(),
-            queue: Tiers::new(),
+            queue: Tiers::new(Turn::Newest),
             queued: 0,
             awareness: Awareness::new(core.cfg.awareness_max_multiplier),
             order: ProbeOrder::new(),
             probe: None,
+            hearsay: None,
             // Peers only echo it; a random start keeps them from guessing which acks we wait for.
             seq: core.rng.probe.next_u32(),
             relays: BTreeMap::new(),
+            door: Door::default(),
+            takeovers: BTreeMap::new(),
             staggered: false,
         };
         if converged {
@@ -118,9 +131,14 @@ impl Swim {
         self.me
     }
 
+    /// Whether a member is alive, or only suspected.
+    pub(crate) fn is_live(&self, idx: MemberIdx) -> bool {
+        matches!(self.row(idx).state, Some(State::Alive | State::Suspect))
+    }
+
     /// Our own incarnation.
     pub(crate) const fn incarnation(&self) -> u32 {
-        self.incarnation
+        self.own.incarnation
     }
 
     /// The incarnation at which we know a member; `None` when we do not.
@@ -173,7 +191,7 @@ impl Swim {
     /// Reads what a packet needs of the queue for no other reason than to have it in the cache.
     pub(crate) fn touch_queue(&self) -> u64 {
         let next = self.queue.upcoming().next().map_or(0, |idx| idx.0);
-        u64::from(next) ^ u64::from(self.incarnation ^ self.counts[0] ^ self.seq) ^ self.rows.len() as u64
+        u64::from(next) ^ u64::from(self.own.incarnation ^ self.counts[0] ^ self.seq) ^ self.rows.len() as u64
     }
 
     /// Reads a member's row for no other reason than to have it in the cache.
@@ -200,12 +218,17 @@ impl Swim {
     fn alive(&mut self, core: &mut Core, alive: &Alive<'_>) {
         let Alive { incarnation, peer } = *alive;
         if !peer.versions.are_valid() {
-            return core.stats.drop(DropReason::Versions);
+            let text = format_args!(
+                "Ignoring an alive message for '{}' ({}) because protocol version(s) are wrong",
+                peer.name, peer.addr
+            );
+            return core.drop_of(DropReason::Versions, peer.addr, text);
         }
         let found = core.roster.find(peer.name);
         let row = found.map_or(Row::NOBODY, |idx| self.row(idx));
-        if is_absurd(row, incarnation) {
-            return core.stats.drop(DropReason::Absurd);
+        let growth = found.map_or_else(|| core.roster.cost_of(peer), |idx| core.roster.growth(idx, peer));
+        if row.state.is_none() && !core.roster.has_room(growth) {
+            return self.knock(core, incarnation, peer);
         }
         let Some(idx) = found.or_else(|| core.roster.intern(peer.name)) else {
             return core.stats.drop(DropReason::Limit);
@@ -214,13 +237,23 @@ impl Swim {
         if moved && !self.may_take_name(core, idx) {
             return self.conflict(core, idx, peer);
         }
+        if idx == self.me && self.is_beyond_us(core, incarnation) {
+            return;
+        }
+        if moved && incarnation > 0 {
+            return self.ask_holder(core, idx, incarnation, peer);
+        }
         let unchanged = row.state.is_some() && core.roster.peer(idx).is_some_and(|p| p.announced() == peer);
-        let claim = Claim::Alive { moved, unchanged };
+        let direct = row.incarnation == u32::MAX && Self::is_direct(core, idx);
+        let claim = Claim::Alive { unchanged, direct };
         match judge(row, claim, incarnation, self.about(idx)) {
             Verdict::Adopt if (!unchanged || is_gone(row)) && !admits(core, peer) => {
                 if found.is_none() {
                     core.roster.forget_unheld(idx);
                 }
+            }
+            Verdict::Adopt if !self.make_room(core, growth, Some(idx)) => {
+                core.stats.drop(DropReason::Limit);
             }
             Verdict::Adopt => self.adopt(core, idx, incarnation, peer),
             Verdict::Refute => self.refute(core, incarnation),
@@ -245,11 +278,12 @@ impl Swim {
     }
 
     fn alive_unchanged(&mut self, core: &mut Core, idx: MemberIdx, incarnation: u32) {
-        let row = self.row(idx);
-        if is_absurd(row, incarnation) {
-            return core.stats.drop(DropReason::Absurd);
+        if idx == self.me && self.is_beyond_us(core, incarnation) {
+            return;
         }
-        let claim = Claim::Alive { moved: false, unchanged: row.state.is_some() };
+        let row = self.row(idx);
+        let direct = row.incarnation == u32::MAX && Self::is_direct(core, idx);
+        let claim = Claim::Alive { unchanged: row.state.is_some(), direct };
         match judge(row, claim, incarnation, self.about(idx)) {
             Verdict::Adopt if core.policy.is_some() && is_gone(row) && !self.may_return(core, idx) => {}
             Verdict::Adopt => self.revive(core, idx, incarnation),
@@ -269,7 +303,7 @@ impl Swim {
         core.roster.peer(idx).is_some_and(|known| known.addr() != canonical(peer.addr))
     }
 
-    /// Whether another address may take the name: its holder left, or has been dead for long enough.
+    /// Whether another address may take the name if the holder does not answer: it left, or has been dead for long enough.
     fn may_take_name(&self, core: &Core, idx: MemberIdx) -> bool {
         if idx == self.me {
             return false;
@@ -283,12 +317,15 @@ impl Swim {
     }
 
     fn conflict(&self, core: &mut Core, idx: MemberIdx, peer: PeerRef<'_>) {
-        core.stats.drop(DropReason::NameConflict);
+        let Some(existing) = core.roster.peer(idx).map(Arc::clone) else {
+            return core.stats.drop(DropReason::NameConflict);
+        };
+        let (theirs, state) = (canonical(peer.addr), self.row(idx).state.map_or(0, |state| state as u8));
+        let text = format_args!("{}. Mine: {} Theirs: {theirs} Old state: {state}", peer.name, existing.addr());
+        core.drop_of(DropReason::NameConflict, theirs, text);
         if self.farewell.is_said() {
             return;
         }
-        let Some(existing) = core.roster.peer(idx).map(Arc::clone) else { return };
-        tracing::warn!(name = existing.name(), existing = %existing.addr(), other = %peer.addr, "two nodes claim one name");
         core.events.push(Event::NameConflict { existing, other: canonical(peer.addr) });
         core.notify(Notification::Conflict(idx));
     }
@@ -308,6 +345,9 @@ impl Swim {
     fn revive(&mut self, core: &mut Core, idx: MemberIdx, incarnation: u32) {
         debug_assert!(idx != self.me, "nobody else raises our incarnation");
         let before = self.row(idx).state;
+        if before.is_none() {
+            self.door.note_answer(idx, false);
+        }
         self.enter(core, idx, incarnation);
         self.spread(idx);
         if matches!(before, None | Some(State::Dead | State::Left)) {
@@ -347,16 +387,22 @@ impl Swim {
         }
     }
 
-    /// The accused, if we know it and the accusation is within reason.
-    fn accused(&self, core: &mut Core, accusation: &Accusation<'_>) -> Option<(MemberIdx, Row)> {
+    /// The accused, if we know it and the accusation can be refuted.
+    fn accused(&mut self, core: &mut Core, accusation: &Accusation<'_>) -> Option<(MemberIdx, Row)> {
         let idx = core.roster.find(accusation.node)?;
         let row = self.row(idx);
         row.state?;
-        if is_absurd(row, accusation.incarnation) {
-            core.stats.drop(DropReason::Absurd);
-            return None;
+        if idx == self.me {
+            // At the greatest number nobody of ours believes it, and nobody of HashiCorp's could hear the refutation.
+            let in_vain = accusation.incarnation == u32::MAX && self.own.incarnation < u32::MAX;
+            if !in_vain {
+                return (!self.is_beyond_us(core, accusation.incarnation)).then_some((idx, row));
+            }
+        } else if self.is_refutable(core, idx, row, accusation) {
+            return Some((idx, row));
         }
-        Some((idx, row))
+        core.stats.drop(DropReason::Absurd);
+        None
     }
 
     /// Keeps a row's incarnation from lagging behind what was said of it, though nothing else changes. Otherwise a
@@ -367,6 +413,7 @@ impl Swim {
 
     fn bury(&mut self, core: &mut Core, idx: MemberIdx, accusation: &Accusation<'_>) {
         let state = if accusation.node == accusation.from { State::Left } else { State::Dead };
+        let alive_at = self.alive_at(idx, self.row(idx));
         self.raise(idx, accusation.incarnation);
         self.set_state(core, idx, state);
         let from = self.name_of(core, accusation.from);
@@ -379,28 +426,9 @@ impl Swim {
         };
         let gone = Gone { learned: Learned { at: core.now, how }, said_by: Name::clone(&from) };
         self.cases.bury(idx, self.row(idx).incarnation, gone);
-        self.troubles.insert(idx, Trouble::new(core.now, from));
+        self.troubles.insert(idx, Trouble { since: core.now, alive_at, accuser: from, suspicion: None });
         self.spread(idx);
-        core.notify(Notification::Gone(idx));
-    }
-
-    /// Contradicts what was said of us, with an incarnation above it (`refute` in memberlist's state.go).
-    fn refute(&mut self, core: &mut Core, accused: u32) {
-        self.incarnation = self.incarnation.max(accused).saturating_add(1);
-        self.rows.change(self.me, |row| row.incarnation = self.incarnation);
-        self.awareness.apply(1);
-        core.stats.refutations += 1;
-        if self.incarnation == u32::MAX {
-            tracing::error!("our incarnation has reached its greatest value: we cannot refute any more");
-        }
-        self.spread(self.me);
-    }
-
-    /// Announces what the roster now says of us.
-    pub(crate) fn announce(&mut self) {
-        self.incarnation = self.incarnation.saturating_add(1);
-        self.rows.change(self.me, |row| row.incarnation = self.incarnation);
-        self.spread(self.me);
+        core.notify(if state == State::Left { Notification::Left(idx) } else { Notification::Gone(idx) });
     }
 
     fn about(&self, idx: MemberIdx) -> About {
@@ -421,7 +449,8 @@ const fn is_gone(row: Row) -> bool {
 fn admits(core: &mut Core, peer: PeerRef<'_>) -> bool {
     let admitted = core.policy.as_ref().is_none_or(|policy| policy.admits(peer));
     if !admitted {
-        core.stats.drop(DropReason::Vetoed);
+        let text = format_args!("Ignoring an alive message for '{}': the policy does not admit it", peer.name);
+        core.drop_of(DropReason::Vetoed, peer.addr, text);
     }
     admitted
 }
@@ -431,14 +460,6 @@ const fn heard(from: HeardFrom, otherwise: How) -> How {
     match from {
         HeardFrom::Nobody => otherwise,
         HeardFrom::Packet(from) => How::Packet(from),
-        HeardFrom::Exchange(with) => How::Exchange(with),
+        HeardFrom::Exchange(with) | HeardFrom::Reply(with) => How::Exchange(with),
     }
 }
-
-/// Whether an incarnation is out of all proportion: with the greatest number an accusation could never be refuted.
-fn is_absurd(row: Row, incarnation: u32) -> bool {
-    incarnation > INCARNATION_MAX && incarnation > row.incarnation.saturating_add(INCARNATION_STEP_MAX)
-}
-
-/// How far beyond [`INCARNATION_MAX`] an incarnation may rise at a time.
-const INCARNATION_STEP_MAX: u32 = 1 << 10;

@@ -3,11 +3,12 @@
 //! A direct ping; if no ack comes within the probe timeout, indirect pings through a few others and a ping over a stream;
 //! if none of these is answered within the probe interval, stretched by our own ill health, the member is suspect.
 
-use core::net::SocketAddr;
+use core::net::{SocketAddr, SocketAddrV6};
 use core::time::Duration;
 
 use super::Swim;
-use crate::core::{Ask, Body, Core, Notification, Target, Unicast};
+use crate::complaints::ComplaintKind;
+use crate::core::{Ask, Body, Core, Notification, Unicast};
 use crate::roster::{MemberIdx, canonical};
 use crate::stats::DropReason;
 use crate::time::Instant;
@@ -26,6 +27,12 @@ pub(super) struct Probe {
     nacks_expected: u32,
     nacks: u32,
     answered_by_stream: bool,
+}
+
+impl Probe {
+    pub(super) fn is_of(&self, idx: MemberIdx) -> bool {
+        self.target == idx
+    }
 }
 
 impl Swim {
@@ -53,6 +60,7 @@ impl Swim {
         match timer {
             Many::Suspicion(idx) => self.suspicion_due(core, idx),
             Many::Relay(seq) => self.relay_due(core, seq),
+            Many::Takeover(idx) => self.takeover_due(core, idx),
             _ => debug_assert!(false, "not a timer of this layer"),
         }
     }
@@ -60,6 +68,7 @@ impl Swim {
     /// Starts the next probe. Does nothing while one runs, or when nobody can be probed.
     fn probe_next(&mut self, core: &mut Core) {
         core.arm(core.cfg.probe_interval, Slot::Probe);
+        self.mind_own_incarnation(core);
         if self.probe.is_some() {
             return;
         }
@@ -79,7 +88,7 @@ impl Swim {
         core.stats.probes += 1;
         let Some(to) = core.roster.peer(target).map(|peer| peer.addr()) else { return };
         let accusing = row.state == Some(State::Suspect);
-        let body = Body::Ping { seq, target: Target::Member(target), accusing };
+        let body = Body::Ping { seq, target, accusing };
         core.unicasts.push(Unicast { to, peer: Some(target), answers: None, body });
         core.arm(core.cfg.probe_timeout, Slot::AckDue);
         core.arm(interval, Slot::ProbeEnd);
@@ -90,6 +99,13 @@ impl Swim {
     fn next_target(&mut self, core: &mut Core) -> Option<MemberIdx> {
         if self.others_live() == 0 && self.troubles.is_empty() {
             return None;
+        }
+        // Every other time at the most, so that hearsay keeps nobody from being probed.
+        if core.stats.probes.is_multiple_of(2)
+            && let Some(idx) = self.hearsay.take()
+            && matches!(self.row(idx).state, Some(State::Alive | State::Suspect))
+        {
+            return Some(idx);
         }
         for _ in 0..2 {
             while let Some(idx) = self.order.next(self.rows.len()) {
@@ -133,7 +149,7 @@ impl Swim {
         core.timers.clear(Slot::AckDue);
         if probe.answered_by_stream {
             core.stats.probes_saved_by_stream += 1;
-            tracing::debug!("a member answers streams but not datagrams");
+            core.complain_of(ComplaintKind::UdpBlocked, probe.target, "");
             self.awareness.apply(-1);
             return;
         }
@@ -153,12 +169,16 @@ impl Swim {
     pub(crate) fn acked(&mut self, core: &mut Core, seq: u32) -> Option<(MemberIdx, Duration)> {
         let Some(probe) = self.probe.take_if(|probe| probe.seq == seq) else {
             self.relay_acked(core, seq);
+            self.holder_answered(core, seq);
+            self.knocker_answered(core, seq);
             return None;
         };
         let is_direct = core.timers.is_set(Slot::AckDue);
         core.timers.clear(Slot::AckDue);
         core.timers.clear(Slot::ProbeEnd);
         self.awareness.apply(-1);
+        self.door.note_answer(probe.target, true);
+        core.probe_answered(probe.target, is_direct);
         is_direct.then(|| (probe.target, core.now - probe.sent_at))
     }
 
@@ -170,8 +190,9 @@ impl Swim {
         }
     }
 
-    /// The target of our probe answered a ping over a stream. That does not end the probe, but decides it.
-    pub(crate) fn stream_acked(&mut self, seq: u32) {
+    /// Whom we pinged over a stream answered. That does not end a probe, but decides it.
+    pub(crate) fn stream_acked(&mut self, core: &mut Core, seq: u32) {
+        self.holder_answered(core, seq);
         if let Some(probe) = &mut self.probe
             && probe.seq == seq
         {
@@ -182,11 +203,15 @@ impl Swim {
     /// Answers a ping, unless it is for somebody else.
     pub(super) fn answer_ping(&self, core: &mut Core, from: SocketAddr, ping: &Ping<'_>) {
         if !self.is_for_us(core, ping.node) {
-            return core.stats.drop(DropReason::NotForUs);
+            return core.drop_naming(DropReason::NotForUs, format_args!("{}", ping.node));
         }
-        let (to, peer) = self.reply_to(core, from, ping.source);
-        let answers = Some(core.heard_in);
-        core.unicasts.push(Unicast { to, peer, answers, body: Body::Ack { seq: ping.seq } });
+        if !core.may_answer() {
+            return;
+        }
+        let ReplyTo { addr: to, peer, is_member } = self.reply_to(core, from, ping.source);
+        let (seq, answers) = (ping.seq, Some(core.heard_in));
+        let body = if is_member { Body::Ack { seq } } else { Body::StrangerAck { seq, bytes_max: core.heard_bytes } };
+        core.unicasts.push(Unicast { to, peer, answers, body });
     }
 
     /// Whether a ping that names `node` is for us: it names us, or nobody.
@@ -196,22 +221,47 @@ impl Swim {
 
     /// Where an answer goes: to the address that the message names if that is the sender's host or a member's own, else to
     /// where it came from. Otherwise anybody could have our answers sent to a victim.
-    pub(super) fn reply_to(
-        &self,
-        core: &Core,
-        from: SocketAddr,
-        source: Option<Source<'_>>,
-    ) -> (SocketAddr, Option<MemberIdx>) {
-        let Some(source) = source else { return (from, None) };
+    pub(super) fn reply_to(&self, core: &Core, from: SocketAddr, source: Option<Source<'_>>) -> ReplyTo {
+        let Some(source) = source else { return ReplyTo { addr: from, peer: None, is_member: false } };
         let addr = canonical(source.addr);
-        let member = core.roster.find(source.node).filter(|&idx| self.row(idx).state.is_some());
-        let is_members = member.and_then(|idx| core.roster.peer(idx)).is_some_and(|peer| peer.addr() == addr);
-        if is_members || addr.ip() == from.ip().to_canonical() { (addr, member) } else { (from, member) }
+        let peer = core.roster.find(source.node).filter(|&idx| self.row(idx).state.is_some());
+        let is_peers = peer.and_then(|idx| core.roster.peer(idx)).is_some_and(|peer| peer.addr() == addr);
+        let is_live = |idx| matches!(self.row(idx).state, Some(State::Alive | State::Suspect));
+        let is_senders = addr.ip() == from.ip().to_canonical();
+        let addr = if is_senders {
+            with_scope_of(addr, from)
+        } else if is_peers {
+            addr
+        } else {
+            from
+        };
+        ReplyTo { addr, peer, is_member: is_peers && peer.is_some_and(is_live) }
     }
 
     pub(super) fn next_seq(&mut self) -> u32 {
         self.seq = self.seq.wrapping_add(1);
         self.seq
+    }
+}
+
+/// Where an answer goes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ReplyTo {
+    pub(super) addr: SocketAddr,
+    /// Who says that it asks.
+    pub(super) peer: Option<MemberIdx>,
+    /// Whether that is a live member and the address its own.
+    pub(super) is_member: bool,
+}
+
+/// `addr` in the zone of `from`, which has the same IP. No message names a zone, and without one nothing reaches a link-local
+/// address.
+fn with_scope_of(addr: SocketAddr, from: SocketAddr) -> SocketAddr {
+    match (addr, from) {
+        (SocketAddr::V6(addr), SocketAddr::V6(from)) => {
+            SocketAddrV6::new(*addr.ip(), addr.port(), 0, from.scope_id()).into()
+        }
+        _ => addr,
     }
 }
 

@@ -3,7 +3,8 @@
 use core::net::SocketAddr;
 
 use super::Swim;
-use crate::core::{Body, Core, Target, Unicast};
+use super::probe::ReplyTo;
+use crate::core::{Body, Core, Unicast};
 use crate::limits::RELAYS_MAX;
 use crate::roster::{MemberIdx, canonical};
 use crate::stats::DropReason;
@@ -30,19 +31,30 @@ impl Relay {
 }
 
 impl Swim {
-    /// Pings somebody because another member asked for it (`handleIndirectPing` in memberlist's net.go).
+    /// Pings a member because another member asked for it (`handleIndirectPing` in memberlist's net.go).
+    ///
+    /// Ours: only members may ask, and only members are pinged, at their own address. Others could have us send to any address. A
+    /// member that asks for somebody we do not know gets its nack, which says that at least we are well.
     pub(super) fn relay_ping(&mut self, core: &mut Core, from: SocketAddr, ping: &IndirectPing<'_>) {
         if self.relays.len() >= RELAYS_MAX {
             return core.stats.drop(DropReason::Limit);
         }
-        let (requester, peer) = self.reply_to(core, from, ping.source);
+        let ReplyTo { addr: requester, peer, is_member } = self.reply_to(core, from, ping.source);
+        if !is_member {
+            return core.stats.drop(DropReason::Unexpected);
+        }
+        if !core.may_answer() {
+            return;
+        }
         let seq = self.next_seq();
         self.relays.insert(seq, Relay { seq: ping.seq, requester, peer, heard_in: core.heard_in, nack: ping.nack });
         core.arm_many(core.cfg.probe_timeout, Many::Relay(seq));
-        let known = core.roster.find(ping.node).filter(|&idx| self.row(idx).state.is_some());
-        let target = known.map_or_else(|| Target::Named(ping.node.into()), Target::Member);
-        let body = Body::Ping { seq, target, accusing: false };
-        core.unicasts.push(Unicast { to: canonical(ping.target), peer: known, answers: None, body });
+        let to = canonical(ping.target);
+        let target = core.roster.find(ping.node).filter(|&idx| self.row(idx).state.is_some());
+        if let Some(target) = target.filter(|&idx| core.roster.peer(idx).is_some_and(|peer| peer.addr() == to)) {
+            let body = Body::BarePing { seq, target };
+            core.unicasts.push(Unicast { to, peer: Some(target), answers: None, body });
+        }
     }
 
     /// The target answered in time.

@@ -68,6 +68,7 @@ impl Suspicion {
 impl Swim {
     pub(super) fn begin_suspicion(&mut self, core: &mut Core, idx: MemberIdx, accusation: &Accusation<'_>) {
         let accuser = self.name_of(core, accusation.from);
+        let alive_at = self.alive_at(idx, self.row(idx));
         let suspicion = Suspicion::new(&core.cfg, self.members_known(), core.now, accuser.clone());
         core.timers.push(suspicion.deadline(), Many::Suspicion(idx));
         self.raise(idx, accusation.incarnation);
@@ -75,7 +76,7 @@ impl Swim {
         let learned = Learned { at: core.now, how: heard(core.heard_from, How::OwnProbe) };
         self.cases.suspect(idx, self.row(idx).incarnation, accuser.clone(), learned);
         let suspicion = Some(Box::new(suspicion));
-        self.troubles.insert(idx, Trouble { since: core.now, accuser: accuser.clone(), suspicion });
+        self.troubles.insert(idx, Trouble { since: core.now, alive_at, accuser: accuser.clone(), suspicion });
         self.spread(idx);
         if let Some(member) = core.roster.peer(idx).cloned() {
             core.events.push(Event::Suspected { member, accuser });
@@ -119,7 +120,7 @@ impl Swim {
 
 /// `suspicionTimeout` in memberlist's util.go: the interval is counted in milliseconds first.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a logarithm of a count, below 20 000")]
-fn least_timeout(options: &Options, members: u32) -> Duration {
+pub(super) fn least_timeout(options: &Options, members: u32) -> Duration {
     let scale = libm::log10(f64::from(members.max(1))).max(1.0);
     let per_mille = (1000.0 * scale) as u32;
     options.probe_interval.saturating_mul(options.suspicion_mult).saturating_mul(per_mille) / 1000

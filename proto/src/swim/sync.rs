@@ -1,9 +1,12 @@
 //! Anti-entropy: the whole state, exchanged with one random member now and then (push/pull).
 
+use alloc::format;
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::Swim;
 use crate::core::{Ask, Core, Notification};
+use crate::roster::MemberIdx;
 use crate::stats::DropReason;
 use crate::timer::Slot;
 use crate::wire::swim::{Accusation, Alive, State};
@@ -24,7 +27,13 @@ impl Swim {
 
     fn push_pull_with_anybody(&self, core: &mut Core) {
         let chosen = self.choose(&mut core.rng.gossip, 1, |swim, idx| swim.row(idx).state == Some(State::Alive));
-        let Some(&idx) = chosen.first() else { return };
+        if let Some(&idx) = chosen.first() {
+            self.push_pull_with(core, idx);
+        }
+    }
+
+    /// Exchanges states with a member.
+    pub(super) fn push_pull_with(&self, core: &mut Core, idx: MemberIdx) {
         let Some(with) = core.roster.peer(idx).map(|peer| peer.addr()) else { return };
         let ask = Ask::PushPull { join: false, codec: core.codec(Some(idx), None) };
         let until = core.now + core.cfg.stream_timeout;
@@ -57,8 +66,11 @@ impl Swim {
     ///
     /// A member that the other side holds for dead is only suspected here, so that it may refute.
     pub(crate) fn merge(&mut self, core: &mut Core, remote: &PushPull<'_>) -> Result<(), Refused> {
-        if !versions_agree(core.cfg.codec.versions(), remote) {
-            core.stats.drop(DropReason::Versions);
+        let ours = core.cfg.codec.versions();
+        if !versions_agree(ours, remote) {
+            let what = incompatible(ours, core.roster.name_ref(self.me), remote)
+                .unwrap_or_else(|| "the versions of its members do not go together".into());
+            core.drop_naming(DropReason::Versions, format_args!("{MERGE_FAILED}{what}"));
             return Err(Refused);
         }
         match remote {
@@ -107,6 +119,25 @@ fn versions_agree(ours: Versions, remote: &PushPull<'_>) -> bool {
     common.add(ours);
     common.agrees()
 }
+
+/// The first live member of `remote` that does not go with us, and why, in memberlist's words.
+fn incompatible(ours: Versions, me: &str, remote: &PushPull<'_>) -> Option<String> {
+    let check = |member: MemberState<'_>| {
+        let theirs = member.announced.peer().ok().filter(|_| member.state == Some(State::Alive))?.versions;
+        match (ours.incompatible(theirs), theirs.incompatible(ours)) {
+            (Some(what), _) => Some(format!("Node '{}' {what}", String::from_utf8_lossy(member.name))),
+            (None, Some(what)) => Some(format!("Node '{me}' {what}")),
+            (None, None) => None,
+        }
+    };
+    match remote {
+        PushPull::Native(remote) => remote.states().map(MemberState::from).find_map(check),
+        PushPull::HashiCorp(remote) => remote.states().map(MemberState::from).find_map(check),
+    }
+}
+
+/// What memberlist's log says before it says why.
+pub(crate) const MERGE_FAILED: &str = "Failed push/pull merge: ";
 
 /// What a state takes in HashiCorp's codec besides what the native record holds: the keys.
 const HASHICORP_OVERHEAD_BYTES: usize = 64;

@@ -2,11 +2,13 @@
 
 mod accusations;
 mod broadcasts;
+mod incarnations;
 mod invariants;
 mod members;
 mod probes;
 mod relays;
 mod states;
+mod takeovers;
 
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -16,7 +18,7 @@ use core::mem;
 use core::time::Duration;
 
 use super::*;
-use crate::core::{Ask, Body, Target, Unicast};
+use crate::core::{Ask, Body, Unicast};
 use crate::envelope::{Caps, Packer, seal, split};
 use crate::outbox::{Outbox, Output};
 use crate::roster::Directory;
@@ -61,6 +63,14 @@ fn announcement(name: &str) -> PeerRef<'_> {
 
 fn alive(name: &str, incarnation: u32) -> Message<'_> {
     Message::Alive(Alive { incarnation, peer: announcement(name) })
+}
+
+fn moved(name: &str, incarnation: u32, to: SocketAddr) -> Message<'_> {
+    Message::Alive(Alive { incarnation, peer: PeerRef { addr: to, ..announcement(name) } })
+}
+
+fn elsewhere() -> SocketAddr {
+    "10.9.9.9:7946".parse().unwrap()
 }
 
 fn suspect<'a>(node: &'a str, incarnation: u32, from: &'a str) -> Message<'a> {
@@ -114,7 +124,9 @@ impl Lone {
     }
 
     fn hear_from(&mut self, from: SocketAddr, message: Message<'_>) {
+        self.core.hear(from, 100);
         self.swim.handle(&mut self.core, from, &message);
+        self.core.heard_from = HeardFrom::Nobody;
     }
 
     /// Lets `span` pass and does everything that is due.
@@ -142,7 +154,7 @@ impl Lone {
             let at = self.core.timers.next().expect("a probe is always due");
             self.fire(at);
             for unicast in self.sent() {
-                if let Body::Ping { seq, target: Target::Member(idx), .. } = unicast.body {
+                if let Body::Ping { seq, target: idx, .. } = unicast.body {
                     return (self.core.roster.name_ref(idx).to_string(), seq);
                 }
             }
@@ -160,7 +172,8 @@ impl Lone {
             let (what, idx) = match notification {
                 Notification::Joined(idx) => ("joined", idx),
                 Notification::Updated(idx) => ("updated", idx),
-                Notification::Gone(idx) => ("gone", idx),
+                Notification::Gone(idx) | Notification::Left(idx) => ("gone", idx),
+                Notification::Evicted(idx) => ("evicted", idx),
                 Notification::FarewellSent => ("farewell sent", self.swim.me),
                 Notification::Conflict(_) | Notification::Wants { .. } => return None,
             };

@@ -9,9 +9,9 @@ use crate::wire::swim::State;
 /// What is said of a member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Claim {
-    /// It says that it is alive: from another address than the one known, which it may take, or with nothing but perhaps
-    /// the incarnation changed.
-    Alive { moved: bool, unchanged: bool },
+    /// It says that it is alive at the address known: with nothing but perhaps the incarnation changed; directly, from that
+    /// address.
+    Alive { unchanged: bool, direct: bool },
     /// Somebody suspects it.
     Suspect,
     /// Somebody declares it dead, or it says farewell.
@@ -53,12 +53,15 @@ pub(super) fn judge(row: Row, claim: Claim, incarnation: u32, about: About) -> V
         return if is_new { Verdict::Adopt } else { Verdict::Ignore };
     };
     match claim {
-        Claim::Alive { moved, unchanged } => match about {
+        Claim::Alive { unchanged, direct } => match about {
             About::MeLeaving => Verdict::Ignore,
             About::Me if incarnation < row.incarnation => Verdict::Ignore,
             About::Me if incarnation == row.incarnation && unchanged => Verdict::Ignore,
             About::Me => Verdict::Refute,
-            About::Another if moved || incarnation > row.incarnation => Verdict::Adopt,
+            About::Another if incarnation > row.incarnation => Verdict::Adopt,
+            About::Another if direct && counts_at_the_end(state, row.incarnation, incarnation, unchanged) => {
+                Verdict::Adopt
+            }
             About::Another => Verdict::Ignore,
         },
         _ if incarnation < row.incarnation => Verdict::Ignore,
@@ -76,6 +79,16 @@ pub(super) fn judge(row: Row, claim: Claim, incarnation: u32, about: About) -> V
     }
 }
 
+/// Whether a member's own word counts though its number is not above the row's: there is none above the greatest. Then other tags
+/// are taken, and a member that is not held for alive is, with whatever number it has by now.
+const fn counts_at_the_end(state: State, known: u32, said: u32, unchanged: bool) -> bool {
+    let news = match state {
+        State::Alive => said == known && !unchanged,
+        State::Suspect | State::Dead | State::Left => said > 0,
+    };
+    known == u32::MAX && news
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -86,7 +99,7 @@ mod tests {
         Row { state, incarnation, ..Row::NOBODY }
     }
 
-    const ALIVE: Claim = Claim::Alive { moved: false, unchanged: false };
+    const ALIVE: Claim = Claim::Alive { unchanged: false, direct: false };
 
     /// Every state against every claim about another member: with a lower, the same and a higher incarnation.
     #[test]
@@ -123,16 +136,10 @@ mod tests {
             assert_eq!(judge(me, claim, 5, About::Me), Verdict::Refute);
             assert_eq!(judge(me, claim, 6, About::Me), Verdict::Refute);
         }
-        let echo = Claim::Alive { moved: false, unchanged: true };
+        let echo = Claim::Alive { unchanged: true, direct: false };
         assert_eq!(judge(me, echo, 5, About::Me), Verdict::Ignore, "our own words");
         assert_eq!(judge(me, Claim::Dead, 5, About::MeLeaving), Verdict::Bury);
         assert_eq!(judge(row(Some(State::Left), 5), ALIVE, 9, About::MeLeaving), Verdict::Ignore);
-    }
-
-    #[test]
-    fn a_name_that_may_be_taken_is_taken_whatever_the_incarnation() {
-        let moved = Claim::Alive { moved: true, unchanged: false };
-        assert_eq!(judge(row(Some(State::Left), 5), moved, 1, About::Another), Verdict::Adopt);
     }
 
     #[test]
@@ -146,7 +153,7 @@ mod tests {
 
     fn any_claim() -> impl Strategy<Value = Claim> {
         prop_oneof![
-            any::<bool>().prop_map(|unchanged| Claim::Alive { moved: false, unchanged }),
+            any::<bool>().prop_map(|unchanged| Claim::Alive { unchanged, direct: false }),
             Just(Claim::Suspect),
             Just(Claim::Dead)
         ]

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::kind::MessageKind;
 pub use self::push_pull::{Announced, MemberState, PushPull};
-pub use self::versions::{Common, Versions};
+pub use self::versions::{Common, Incompatible, Versions};
 
 /// How message bodies are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

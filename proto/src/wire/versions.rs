@@ -72,6 +72,19 @@ impl Versions {
         self.delegate_max() >= Self::NATIVE
     }
 
+    /// What `other` speaks that a node with these does not understand.
+    pub fn incompatible(self, other: Self) -> Option<Incompatible> {
+        let [p_min, p_max, _, d_min, d_max, _] = self.0;
+        let [.., p_spoken, _, _, d_spoken] = other.0;
+        let layers = [(false, p_spoken, p_min, p_max), (true, d_spoken, d_min, d_max)];
+        let refused = layers.into_iter().find(|(_, spoken, min, max)| spoken < min || spoken > max);
+        refused.map(|(is_delegate, spoken, min, max)| {
+            // The version above is ours: to people it is Serf's last.
+            let max = if is_delegate { max.min(Self::HASHICORP.delegate_max()) } else { max };
+            Incompatible { is_delegate, spoken, understood: (min, max) }
+        })
+    }
+
     /// Whether these can be the versions of a node at all (`aliveNode` in memberlist's state.go).
     pub const fn are_valid(self) -> bool {
         self.0[0] != 0 && self.0[1] != 0 && self.0[0] <= self.0[1]
@@ -82,6 +95,26 @@ impl fmt::Debug for Versions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [a, b, c, d, e, g] = self.0;
         write!(f, "protocol {a}..{b} now {c}, delegate {d}..{e} now {g}")
+    }
+}
+
+/// What a node speaks that another does not understand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Incompatible {
+    /// Whether it is Serf's protocol, otherwise memberlist's.
+    pub is_delegate: bool,
+    /// The version that the node speaks.
+    pub spoken: u8,
+    /// The least and the greatest version that the other understands.
+    pub understood: (u8, u8),
+}
+
+impl fmt::Display for Incompatible {
+    /// In the words of `verifyProtocol` in memberlist's memberlist.go.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { is_delegate, spoken, understood: (min, max) } = self;
+        let layer = if *is_delegate { "delegate protocol" } else { "protocol" };
+        write!(f, "{layer} version ({spoken}) is incompatible: [{min}, {max}]")
     }
 }
 

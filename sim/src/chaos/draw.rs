@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use serf_proto::envelope::Key;
-use serf_proto::{Config, Instant, Options, Rng};
+use serf_proto::{CodecChoice, Config, Instant, Options, Rng};
 
 use super::ChaosOptions;
 use crate::net::{Effect, LinkModel, NodeSet, Rule};
@@ -24,7 +24,31 @@ pub(super) fn world(luck: &mut Rng, seed: u64, options: &ChaosOptions) -> WorldO
         ..options.config.options().clone()
     });
     let config = config.expect("neither a key nor a snapshot makes other settings wrong");
-    WorldOptions { nodes, seed, threads: 1, config, mixed_codecs, model, has_checks: true }
+    WorldOptions {
+        nodes,
+        seed,
+        threads: options.threads,
+        config,
+        mixed_codecs,
+        model,
+        has_checks: true,
+        has_hostile: false,
+    }
+}
+
+/// Makes a drawn world one for a hostile member: adds nodes that start when it is silent again, and draws what matters to an attack
+/// and to no fault, the codec and the compression.
+pub(super) fn make_hostile(luck: &mut Rng, world: &mut WorldOptions) {
+    let codec = match luck.below(4) {
+        _ if world.mixed_codecs => CodecChoice::Auto,
+        0 => CodecChoice::Native,
+        1 => CodecChoice::HashiCorp,
+        _ => CodecChoice::Auto,
+    };
+    let options = Options { codec, compression: luck.below(4) == 0, ..world.config.options().clone() };
+    world.config = Config::new(options).expect("neither a codec nor compression makes other settings wrong");
+    world.nodes += 1 + luck.below(2);
+    world.has_hostile = true;
 }
 
 fn model(luck: &mut Rng) -> LinkModel {

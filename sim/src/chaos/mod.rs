@@ -1,16 +1,18 @@
-//! Worlds drawn by luck: sizes, links and faults nobody would think of. First faults, while which only safety can be asked for;
-//! then peace, after which everybody must agree, and hear what one of them says.
+//! Worlds drawn by luck: sizes, links and faults nobody would think of, and in some a hostile member. First faults, while which
+//! only safety can be asked for; then peace, after which everybody must agree, and hear what one of them says.
 
 mod draw;
+mod peace;
 
 use core::time::Duration;
 
 use serf_proto::{Config, Instant, Rng, Seed};
 
-use crate::bounds::Bounds;
+use self::peace::Peace;
+use crate::allocations;
 use crate::check::Violation;
-use crate::truth::Standing;
-use crate::world::{Fault, World};
+use crate::hostile::{Assaults, Attack, Hostility};
+use crate::world::{Fault, World, WorldOptions};
 
 /// What worlds are drawn from besides their seeds.
 #[derive(Clone, Debug)]
@@ -19,10 +21,14 @@ pub struct ChaosOptions {
     pub nodes_min: u32,
     /// The greatest.
     pub nodes_max: u32,
+    /// How many threads run one world. The result does not depend on it.
+    pub threads: u32,
     /// For how much virtual time faults strike.
     pub faults_time: Duration,
-    /// The nodes' settings. Snapshots and a key are added by luck.
+    /// The nodes' settings. Snapshots and a key are added by luck; in a hostile world codecs and compression too.
     pub config: Config,
+    /// Which worlds have a hostile member besides.
+    pub hostility: Hostility,
     /// The node whose inputs and outputs are printed to the standard error stream.
     pub trace: Option<u32>,
 }
@@ -33,20 +39,48 @@ pub struct ChaosOptions {
 pub struct ChaosReport {
     /// The seed.
     pub seed: u64,
-    /// How many nodes it had.
+    /// How many nodes it had, without those that started after the faults.
     pub nodes: u32,
     /// What befell it, in order.
     pub faults: Vec<(Instant, Fault)>,
+    /// Its hostile member, if it had one.
+    pub hostile: Option<HostileReport>,
     /// Rules that were broken, and views that were still wrong at the end.
     pub violations: Vec<Violation>,
-    /// Nodes that were up at the end and did not hear the event that was sent then.
+    /// Nodes that were up at the end and did not hear the events that were sent then.
     pub deaf: Vec<u32>,
     /// How many suspicions nodes raised: proof that something happened.
     pub suspicions: u64,
+    /// The most that a node remembered when faults were over and all had settled, in bytes: see
+    /// [`World::content_bytes`].
+    pub content_bytes_max: usize,
     /// How much virtual time passed.
     pub virtual_time: Duration,
     /// The hash of all that happened.
     pub trace_hash: u64,
+}
+
+/// The hostile member of a world, and what it brought about.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct HostileReport {
+    /// The number of its host.
+    pub host: u32,
+    /// The kinds of attack that it knew.
+    pub attacks: Vec<Attack>,
+    /// Whether it had joined the cluster.
+    pub joined: bool,
+    /// How many of its datagrams nodes handled.
+    pub datagrams: u64,
+    /// Their bytes.
+    pub bytes_in: u64,
+    /// How many bytes of datagrams nodes sent within the calls that handled them.
+    pub bytes_out: u64,
+    /// The datagram that was answered with the most bytes a byte to addresses of no member: its bytes, and those of the answers.
+    pub worst_answer: (u64, u64),
+    /// How much of the heap the world took up at the end of the attack beyond what it did before, for each node, in bytes. Only when
+    /// the program counts allocations, and only right when one world runs at a time.
+    pub heap_bytes_a_node: Option<i64>,
 }
 
 impl ChaosReport {
@@ -54,56 +88,101 @@ impl ChaosReport {
     pub fn is_fine(&self) -> bool {
         self.violations.is_empty() && self.deaf.is_empty()
     }
+
+    /// What the hostile member did up to `at`, each kind once, the last first.
+    pub fn attacks_before(&self, at: Instant) -> Vec<Attack> {
+        let mut attacks = Vec::new();
+        for (_, fault) in self.faults.iter().rev().filter(|(struck_at, _)| *struck_at <= at) {
+            if let Fault::Assault(attack) = fault
+                && !attacks.contains(attack)
+            {
+                attacks.push(*attack);
+            }
+        }
+        attacks
+    }
 }
 
 /// Draws a world from `seed`, lets its faults strike, waits as long as agreement may take, and examines it.
 pub fn chaos(seed: u64, options: &ChaosOptions) -> ChaosReport {
     let mut luck = Rng::stream(&Seed::from_u64(seed).child(CHILD_CHAOS), 0);
-    let world_options = draw::world(&mut luck, seed, options);
-    let (nodes, bounds) = (world_options.nodes, Bounds::new(world_options.nodes, &world_options.config));
-    let mut world = World::new(world_options);
-    if let Some(node) = options.trace.filter(|node| *node < nodes) {
+    let mut hostile_luck = Rng::stream(&Seed::from_u64(seed).child(CHILD_HOSTILE), 0);
+    let mut world_options = draw::world(&mut luck, seed, options);
+    let nodes = world_options.nodes;
+    let is_hostile = match options.hostility {
+        Hostility::Never => false,
+        Hostility::Drawn => hostile_luck.below(2) == 0,
+        Hostility::Always | Hostility::Only(_) => true,
+    };
+    if is_hostile {
+        draw::make_hostile(&mut hostile_luck, &mut world_options);
+    }
+    let has_faults = !is_hostile || hostile_luck.below(2) == 0;
+    let mut world = World::new(world_options.clone());
+    if let Some(node) = options.trace.filter(|node| *node < world_options.hosts()) {
         world.print_trace(node);
     }
-    world.start_cold(JOIN_SPREAD);
+    if !has_faults {
+        world.mend_links();
+        world.expect_names_kept();
+    }
+    world.start_first(nodes, JOIN_SPREAD);
     world.run_for(JOIN_SPREAD + JOIN_TIME);
-    let faults = draw::faults(&mut luck, nodes, world.now(), options.faults_time);
+    let mut faults =
+        if has_faults { draw::faults(&mut luck, nodes, world.now(), options.faults_time) } else { Vec::new() };
+    let assaults = is_hostile.then(|| {
+        Assaults::draw(&mut hostile_luck, options.hostility, world.now() + BEFRIENDED, options.faults_time - BEFRIENDED)
+    });
+    let heap_before = allocations::live_bytes();
+    if let Some(assaults) = &assaults {
+        world.start_hostile(nodes, assaults.joins);
+        faults.extend(assaults.at.iter().map(|(at, attack)| (*at, Fault::Assault(*attack))));
+        faults.sort_by_key(|(at, _)| *at);
+    }
     for (at, fault) in &faults {
         world.plan(*at, fault.clone());
     }
     world.run_for(options.faults_time);
-    make_peace(&mut world);
-    world.run_for(bounds.heal());
-    let mut violations = world.discords(VIOLATIONS_SHOWN);
-    world.listen_for(PEACE);
-    world.user_event(0, PEACE, b"");
-    world.run_for(bounds.event());
-    violations.extend(world.violations());
-    let suspicions = (0..nodes).filter_map(|node| world.node(node)).map(|node| node.stats().suspicions_raised).sum();
+    let hostile = assaults.as_ref().map(|assaults| report_hostile(&world, assaults, heap_before));
+    let mut peace = Peace::new(&mut world, &world_options, nodes, seed);
+    peace.make(assaults.as_ref().map(|assaults| assaults.ending));
+    peace.examine(is_hostile);
+    let Peace { violations, deaf, content_bytes_max, .. } = peace;
+    let suspicions =
+        (0..world.nodes()).filter_map(|node| world.node(node)).map(|node| node.stats().suspicions_raised).sum();
     ChaosReport {
         seed,
         nodes,
         faults,
+        hostile,
         violations,
-        deaf: world.not_heard(1),
+        deaf,
         suspicions,
+        content_bytes_max,
         virtual_time: world.now() - Instant::ZERO,
         trace_hash: world.trace_hash(),
     }
 }
 
-/// Ends every fault: stalled processes go on, crashed ones return, the network is whole and loses nothing more. Who left stays
-/// away.
-fn make_peace(world: &mut World) {
-    world.strike(Fault::Heal);
-    world.mend_links();
-    for node in world.all(Standing::Paused) {
-        world.strike(Fault::Resume(node));
+fn report_hostile(world: &World, assaults: &Assaults, heap_before: Option<i64>) -> HostileReport {
+    let echo = world.tally().hostile;
+    let grown = allocations::live_bytes().zip(heap_before).map(|(after, before)| after - before);
+    HostileReport {
+        host: world.nodes(),
+        attacks: assaults.kinds.iter().copied().collect(),
+        joined: assaults.joins,
+        datagrams: echo.datagrams,
+        bytes_in: echo.bytes_in,
+        bytes_out: echo.bytes_out,
+        worst_answer: echo.worst,
+        heap_bytes_a_node: grown.map(|grown| grown / i64::from(world.nodes())),
     }
-    for node in world.all(Standing::Crashed) {
-        world.strike(Fault::Return(node));
+}
+
+impl WorldOptions {
+    fn hosts(&self) -> u32 {
+        self.nodes + u32::from(self.has_hostile)
     }
-    world.settle_departures();
 }
 
 const JOIN_SPREAD: Duration = Duration::from_secs(5);
@@ -111,10 +190,9 @@ const JOIN_SPREAD: Duration = Duration::from_secs(5);
 /// Most know most; those who do not are all the better.
 const JOIN_TIME: Duration = Duration::from_secs(15);
 
-/// The event that all must hear in the end.
-const PEACE: &str = "peace";
-
-const VIOLATIONS_SHOWN: usize = 5;
+/// How long the hostile member is honest: until it knows the others, and they know it.
+const BEFRIENDED: Duration = Duration::from_secs(5);
 
 /// Apart from what a world draws from its seed.
 const CHILD_CHAOS: u64 = 1_000;
+const CHILD_HOSTILE: u64 = 1_001;

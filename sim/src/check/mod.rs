@@ -11,6 +11,7 @@ mod queue;
 mod resurrection;
 
 use core::fmt;
+use core::net::SocketAddr;
 
 use serf_proto::{Event, Instant, MemberEvent, MemberEventKind, Node, QueryId, Status, UserEvent};
 
@@ -124,6 +125,56 @@ pub enum Finding {
         /// What it may be, in thousandths.
         bound_per_mille: u32,
     },
+    /// Faults are over, the time to settle too, and a node still knows a member's name at another address.
+    AddressDisagrees {
+        /// The member.
+        member: u32,
+        /// Where the node knows it.
+        seen: SocketAddr,
+    },
+    /// What a node remembers is more than it may be. See [`World::content_bytes`](crate::World::content_bytes).
+    ContentTooLarge {
+        /// How many bytes.
+        bytes: usize,
+        /// How many may be.
+        bound: usize,
+    },
+    /// A datagram of the attacker's was answered with more bytes than it has, to addresses of no member.
+    Amplified {
+        /// The datagram's bytes.
+        bytes_in: u64,
+        /// The bytes of the answers to it.
+        bytes_out: u64,
+    },
+    /// A vote on its name says that a node should end, and nobody but the attacker claimed it.
+    VotedOut {
+        /// How many members knew it at its own address.
+        for_us: u32,
+        /// How many knew it elsewhere.
+        against: u32,
+    },
+    /// Nodes that were up were held for failed although nothing was wrong any more.
+    FailedInPeace {
+        /// How many.
+        members: usize,
+        /// How often, each observer counted.
+        times: u64,
+    },
+    /// A node that was up all the time never delivered events that another such node delivered.
+    EventsMissed {
+        /// How many.
+        events: usize,
+    },
+    /// A node did not answer a query within the time in which it must, though it was asked several times.
+    NoAnswer {
+        /// Who asked.
+        asker: u32,
+    },
+    /// A node did not see a crash within the time in which it must.
+    CrashUnseen {
+        /// The member that crashed.
+        member: u32,
+    },
     /// Faults are over, the time to settle too, and a node still sees other tags of a member than those that it announces.
     TagsDisagree {
         /// The member.
@@ -170,6 +221,24 @@ impl fmt::Display for Finding {
                 f,
                 "and others estimate round trips with a median error of {median_per_mille} per mille, it may be {bound_per_mille}"
             ),
+            Self::AddressDisagrees { member, seen } => {
+                write!(f, "knows {} at {seen}, where it is not", name_of(*member))
+            }
+            Self::ContentTooLarge { bytes, bound } => write!(f, "remembers {bytes} bytes, the bound is {bound}"),
+            Self::Amplified { bytes_in, bytes_out } => {
+                write!(f, "or another answered {bytes_in} bytes with {bytes_out} to strangers")
+            }
+            Self::VotedOut { for_us, against } => {
+                write!(f, "was told to give its name up, by {against} votes against {for_us}")
+            }
+            Self::FailedInPeace { members, times } => {
+                write!(f, "and others held {members} nodes that were up for failed, {times} times, with nothing wrong")
+            }
+            Self::EventsMissed { events } => {
+                write!(f, "was up all the time and missed {events} events that another delivered")
+            }
+            Self::NoAnswer { asker } => write!(f, "did not answer the query of {}", name_of(*asker)),
+            Self::CrashUnseen { member } => write!(f, "did not see in time that {} crashed", name_of(*member)),
             Self::TagsDisagree { member } => write!(f, "sees other tags of {} than it announces", name_of(*member)),
             Self::NeverLeft { member } => write!(f, "says that {} left, which it did not", name_of(*member)),
             Self::Disagreement { member, seen, expected } => {
@@ -261,7 +330,8 @@ impl Witness {
             }
             MemberEventKind::Leave => {
                 self.resurrection.fall(member, moment, incarnation());
-                departure::check(&shared.truth, member)
+                // What a hostile member says in the name of another is believed until the other hears of it.
+                if shared.hostile().is_some() { None } else { departure::check(&shared.truth, member) }
             }
             MemberEventKind::Reap => {
                 self.resurrection.forget(member);

@@ -16,12 +16,14 @@ impl QueueBounds {
         Self { swim: nodes as usize, serf: config.queue_depth_max.max(nodes.saturating_mul(2)) as usize }
     }
 
-    pub(crate) fn check(self, depths: QueueDepths) -> Option<Finding> {
+    /// Looks at the queues of a node that knows so many members: a hostile one may tell of more than there are.
+    pub(crate) fn check(self, depths: QueueDepths, known: usize) -> Option<Finding> {
+        let serf = self.serf.max(2 * known);
         [
-            ("membership", depths.swim, self.swim),
-            ("intent", depths.intents, self.serf),
-            ("query", depths.queries, self.serf),
-            ("event", depths.events, self.serf),
+            ("membership", depths.swim, self.swim.max(known)),
+            ("intent", depths.intents, serf),
+            ("query", depths.queries, serf),
+            ("event", depths.events, serf),
         ]
         .into_iter()
         .find(|(_, depth, bound)| depth > bound)
@@ -41,10 +43,10 @@ mod tests {
         let bounds = QueueBounds::new(3, &config);
         let mut depths = QueueDepths::default();
         (depths.swim, depths.intents, depths.events) = (3, 10, 10);
-        assert_eq!(bounds.check(depths), None);
+        assert_eq!(bounds.check(depths, 0), None);
         depths.swim = 4;
-        assert_eq!(bounds.check(depths), Some(Finding::QueueTooLong { queue: "membership", depth: 4, bound: 3 }));
+        assert_eq!(bounds.check(depths, 0), Some(Finding::QueueTooLong { queue: "membership", depth: 4, bound: 3 }));
         (depths.swim, depths.events) = (0, 11);
-        assert_eq!(bounds.check(depths), Some(Finding::QueueTooLong { queue: "event", depth: 11, bound: 10 }));
+        assert_eq!(bounds.check(depths, 0), Some(Finding::QueueTooLong { queue: "event", depth: 11, bound: 10 }));
     }
 }

@@ -57,6 +57,10 @@ impl ResurrectionCheck {
         if fell.moment.call == moment.call || moment.at - fell.moment.at > memory {
             return None;
         }
+        // Nothing is newer than the greatest incarnation: what undoes a fall there is the member's own word.
+        if fell.incarnation == u32::MAX {
+            return None;
+        }
         let rose_at = incarnation();
         (rose_at <= fell.incarnation).then_some(Finding::Resurrected { member, fell_at: fell.incarnation, rose_at })
     }
@@ -89,6 +93,13 @@ mod tests {
         check.fall(7, moment(1), 4);
         let finding = Finding::Resurrected { member: 7, fell_at: 4, rose_at: 4 };
         assert_eq!(check.rise(7, moment(2), MEMORY, || 4), Some(finding));
+    }
+
+    #[test]
+    fn a_fall_at_the_greatest_incarnation_may_be_undone() {
+        let mut check = ResurrectionCheck::default();
+        check.fall(7, moment(1), u32::MAX);
+        assert_eq!(check.rise(7, moment(2), MEMORY, || u32::MAX), None);
     }
 
     #[test]

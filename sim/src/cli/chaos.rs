@@ -13,8 +13,10 @@ use serde::Serialize;
 use serf_proto::{Config, Options};
 
 use super::parse::{NodesRange, duration, nodes_range};
+use crate::addressing::name_of;
 use crate::chaos::{ChaosOptions, ChaosReport, chaos};
-use crate::usage;
+use crate::hostile::{Attack, Hostility};
+use crate::{allocations, usage};
 
 #[derive(Args, Clone, Debug)]
 pub(super) struct ChaosCli {
@@ -33,6 +35,12 @@ pub(super) struct ChaosCli {
     /// For how much virtual time faults strike.
     #[arg(long = "for", value_name = "DURATION", default_value = "2m", value_parser = duration)]
     faults_time: Duration,
+
+    /// Which worlds have a hostile member besides their faults: drawn, every other one by luck; always; never; or always, and its
+    /// attacks are all of the kind that is named: accuse, exalt, clocks, bombs, crowds, ghosts, denial, replays, pings, relays,
+    /// leaves, thefts, conflicts, filters, askers, nested, silence, or hordes, which is never drawn.
+    #[arg(long, value_name = "WHICH", default_value = "drawn", value_parser = hostility)]
+    hostile: Hostility,
 
     /// Prints everything that goes in and comes out of this node (from 0) of every world to the standard error stream. For --seeds 1.
     #[arg(long, value_name = "NODE")]
@@ -53,9 +61,23 @@ struct Summary {
     virtual_s: f64,
     faults: BTreeMap<&'static str, u64>,
     suspicions: u64,
+    hostile: Hostile,
     failed: Vec<Failed>,
     wall_s: f64,
     cpu_s: Option<f64>,
+}
+
+/// What hostile members did and brought about.
+#[derive(Debug, Default, Serialize)]
+struct Hostile {
+    worlds: u64,
+    attacks: BTreeMap<&'static str, u64>,
+    datagrams: u64,
+    bytes_in: u64,
+    bytes_out: u64,
+    worst_answer: (u64, u64),
+    content_bytes_max: usize,
+    heap_bytes_a_node_max: Option<i64>,
 }
 
 /// A world in which something was wrong.
@@ -65,14 +87,31 @@ struct Failed {
     nodes: u32,
     violations: Vec<String>,
     deaf: Vec<u32>,
+    hostile: Option<Culprit>,
+}
+
+/// The hostile member of a world in which something was wrong.
+#[derive(Debug, Serialize)]
+struct Culprit {
+    node: String,
+    joined: bool,
+    /// Of what it knew, what it had done by the time of the first violation, the last first.
+    attacks: Vec<&'static str>,
 }
 
 /// Runs them all and prints what came of it.
 pub(super) fn run(cli: &ChaosCli) -> Result<ExitCode, String> {
-    let config = Config::new(Options::lan()).map_err(|error| error.to_string())?;
+    let config = Config::new(Options::lan().hashicorp_pace()).map_err(|error| error.to_string())?;
     let NodesRange { min, max } = cli.nodes;
-    let options =
-        ChaosOptions { nodes_min: min, nodes_max: max, faults_time: cli.faults_time, config, trace: cli.trace };
+    let options = ChaosOptions {
+        nodes_min: min,
+        nodes_max: max,
+        threads: 1,
+        faults_time: cli.faults_time,
+        config,
+        hostility: cli.hostile,
+        trace: cli.trace,
+    };
     let began = Instant::now();
     let mut reports = run_all(cli, &options);
     reports.sort_by_key(|report| report.seed);
@@ -89,7 +128,9 @@ pub(super) fn run(cli: &ChaosCli) -> Result<ExitCode, String> {
 /// One world a thread: unlike the windows of one large world, they never wait for each other.
 fn run_all(cli: &ChaosCli, options: &ChaosOptions) -> Vec<ChaosReport> {
     let (next, reports) = (AtomicU64::new(0), Mutex::new(Vec::new()));
-    let threads = std::thread::available_parallelism().map_or(1, core::num::NonZero::get);
+    let processors = std::thread::available_parallelism().map_or(1, core::num::NonZero::get);
+    // All threads allocate from one heap: what one world takes of it can be told only when it is alone.
+    let threads = if allocations::live_bytes().is_some() { 1 } else { processors };
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
@@ -117,6 +158,7 @@ fn summarize(cli: &ChaosCli, reports: &[ChaosReport], wall_s: f64) -> Summary {
         nodes: report.nodes,
         violations: report.violations.iter().map(ToString::to_string).collect(),
         deaf: report.deaf.clone(),
+        hostile: culprit(report),
     });
     let seconds = |report: &ChaosReport| report.virtual_time.as_secs_f64();
     Summary {
@@ -127,9 +169,68 @@ fn summarize(cli: &ChaosCli, reports: &[ChaosReport], wall_s: f64) -> Summary {
         virtual_s: reports.iter().map(seconds).sum(),
         faults,
         suspicions: reports.iter().map(|report| report.suspicions).sum(),
+        hostile: hostile(reports),
         failed: failed.collect(),
         wall_s,
         cpu_s: usage::cpu_seconds(),
+    }
+}
+
+fn culprit(report: &ChaosReport) -> Option<Culprit> {
+    let hostile = report.hostile.as_ref()?;
+    let first = report.violations.iter().map(|violation| violation.at).min().unwrap_or(serf_proto::Instant::MAX);
+    let attacks = report.attacks_before(first).into_iter().map(Attack::name).collect();
+    Some(Culprit { node: name_of(hostile.host), joined: hostile.joined, attacks })
+}
+
+fn hostile(reports: &[ChaosReport]) -> Hostile {
+    let mut sum = Hostile::default();
+    for report in reports {
+        sum.content_bytes_max = sum.content_bytes_max.max(report.content_bytes_max);
+        let Some(hostile) = &report.hostile else { continue };
+        sum.worlds += 1;
+        for attack in &hostile.attacks {
+            *sum.attacks.entry(attack.name()).or_insert(0) += 1;
+        }
+        sum.datagrams += hostile.datagrams;
+        sum.bytes_in += hostile.bytes_in;
+        sum.bytes_out += hostile.bytes_out;
+        let (bytes_in, bytes_out) = hostile.worst_answer;
+        if bytes_out * sum.worst_answer.0.max(1) > sum.worst_answer.1 * bytes_in.max(1) {
+            sum.worst_answer = hostile.worst_answer;
+        }
+        sum.heap_bytes_a_node_max = sum.heap_bytes_a_node_max.max(hostile.heap_bytes_a_node);
+    }
+    sum
+}
+
+/// Which worlds have a hostile member, by name.
+fn hostility(text: &str) -> Result<Hostility, String> {
+    match text {
+        "drawn" => Ok(Hostility::Drawn),
+        "always" => Ok(Hostility::Always),
+        "never" => Ok(Hostility::Never),
+        _ => Attack::named(text).map(Hostility::Only).ok_or_else(|| {
+            let names: Vec<&str> = Attack::all().map(Attack::name).collect();
+            format!("it is drawn, always, never or one of {}", names.join(", "))
+        }),
+    }
+}
+
+fn print_hostile(hostile: &Hostile) {
+    let Hostile { worlds, datagrams, bytes_in, bytes_out, worst_answer: (worst_in, worst_out), .. } = hostile;
+    println!("The most that a node remembered: {} bytes", hostile.content_bytes_max);
+    if *worlds == 0 {
+        return;
+    }
+    let attacks: Vec<String> = hostile.attacks.iter().map(|(name, count)| format!("{count} {name}")).collect();
+    println!("Hostile members: {worlds}. What they knew: {}", attacks.join(", "));
+    println!(
+        "Their {datagrams} datagrams of {bytes_in} bytes were answered at once with {bytes_out} bytes; at worst {worst_in} with \
+         {worst_out} to strangers"
+    );
+    if let Some(bytes) = hostile.heap_bytes_a_node_max {
+        println!("The most that a world's heap grew by during an attack: {bytes} bytes a node");
     }
 }
 
@@ -139,12 +240,17 @@ fn print(summary: &Summary) {
     let faults: Vec<String> = summary.faults.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
     println!("What befell them: {}", faults.join(", "));
     println!("Suspicions raised: {suspicions}");
+    print_hostile(&summary.hostile);
     let cpu = summary.cpu_s.map(|cpu| format!(", {cpu:.1} s processor")).unwrap_or_default();
     println!("{wall_s:.1} s wall{cpu}");
-    for Failed { seed, nodes, violations, deaf } in &summary.failed {
+    for Failed { seed, nodes, violations, deaf, hostile } in &summary.failed {
         println!("\nFAILED: seed {seed}, {nodes} nodes");
+        if let Some(Culprit { node, joined, attacks }) = hostile {
+            let how = if *joined { "a member" } else { "no member" };
+            println!("  {node} was hostile, {how}; its attacks, the last first: {}", attacks.join(", "));
+        }
         violations.iter().for_each(|violation| println!("  {violation}"));
-        deaf.iter().for_each(|node| println!("  node {node} did not hear the event that was sent at the end"));
+        deaf.iter().for_each(|node| println!("  node {node} did not hear all the events that were sent at the end"));
     }
     let failed = summary.failed.len();
     println!(

@@ -34,7 +34,8 @@ const NETWORK: [(&str, &str); 7] = [
     ("--bandwidth MBIT/S", "how fast a node can send on streams"),
 ];
 
-const ORDERS: [(&str, &str); 2] = [
+const ORDERS: [(&str, &str); 3] = [
     ("sim chaos", "worlds drawn by luck: random faults of all kinds, then all must agree"),
+    ("sim strikes", "measures what a hostile member's messages cost a node"),
     ("sim bench", "measures the simulator itself"),
 ];

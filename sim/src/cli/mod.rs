@@ -16,6 +16,7 @@ use clap::error::ErrorKind;
 use serf_proto::{DropReason, MessageKind};
 
 use self::options::{Cli, Order, RunOptions};
+use crate::hostile::cost;
 use crate::progress::Progress;
 use crate::report::{Cost, Report};
 use crate::scenario::{Monitor as _, Scenario};
@@ -32,6 +33,7 @@ pub fn main() -> ExitCode {
     };
     match &cli.order {
         Some(Order::Bench) => bench::run(),
+        Some(Order::Strikes { rounds }) => cost::run(*rounds),
         Some(Order::Chaos(options)) => chaos::run(options).unwrap_or_else(|reason| refuse(&reason)),
         None if cli.run.list => {
             let _closed = write!(std::io::stdout(), "{}", list::list());

@@ -30,6 +30,13 @@ pub(super) struct Cli {
 pub(super) enum Order {
     /// Runs many small worlds that are drawn by luck, with random faults of all kinds, after which all must agree.
     Chaos(ChaosCli),
+    /// Measures what a hostile member's messages cost the node that gets them, by kind of attack, and prints one table. Use a
+    /// release build.
+    Strikes {
+        /// How many rounds of each attack.
+        #[arg(long, value_name = "COUNT", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+        rounds: u32,
+    },
     /// Measures the simulator itself at several sizes and prints one table. Takes a minute or two.
     Bench,
 }
@@ -303,6 +310,7 @@ impl RunOptions {
             mixed_codecs: self.codec == CodecKind::Mixed,
             model,
             has_checks: !self.no_checks,
+            has_hostile: false,
         };
         let scenario = Scenario {
             phases: self.phases()?,
@@ -362,7 +370,7 @@ impl RunOptions {
             encrypt_keys: self.is_encrypted().then(|| key(self.seed)).into_iter().collect(),
             compression: self.compress,
             label: self.label.clone().unwrap_or_default(),
-            ..profile
+            ..profile.hashicorp_pace()
         };
         let options = if self.no_lifeguard { without_lifeguard(options) } else { options };
         Config::new(options).map_err(|error| error.to_string())

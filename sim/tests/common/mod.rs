@@ -10,11 +10,20 @@ pub(crate) fn model() -> LinkModel {
 }
 
 pub(crate) fn config() -> Config {
-    Config::new(Options::lan()).expect("the profile is valid")
+    Config::new(Options::lan().hashicorp_pace()).expect("the profile is valid")
 }
 
 pub(crate) fn options(nodes: u32, seed: u64, threads: u32, model: LinkModel) -> WorldOptions {
-    WorldOptions { nodes, seed, threads, config: config(), mixed_codecs: false, model, has_checks: true }
+    WorldOptions {
+        nodes,
+        seed,
+        threads,
+        config: config(),
+        mixed_codecs: false,
+        model,
+        has_checks: true,
+        has_hostile: false,
+    }
 }
 
 /// A world in which all know all, after a second of virtual time.

@@ -15,6 +15,7 @@ mod many;
 mod membership;
 mod queries;
 mod serfer;
+mod snapshots;
 
 use libtest_mimic::{Arguments, Trial};
 
@@ -63,6 +64,9 @@ fn main() {
         }
         serfer {
             a_guardian_of_ours_tells_and_asks_theirs_and_theirs_does_the_same
+        }
+        snapshots {
+            theirs_goes_on_after_a_farewell_of_ours_and_hears_none_of_its_events_again
         }
         coordinates {
             both_find_each_other_in_network_coordinates

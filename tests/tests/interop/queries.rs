@@ -107,7 +107,7 @@ pub(crate) fn the_largest_query_is_the_same_for_both() {
     theirs.may_say("query exceeds limit of 1024 bytes");
     // The timeouts, ports and numbers in a query differ in length by a few bytes.
     assert!(takes(theirs, 880) && !takes(theirs, 930));
-    let asks = |len: usize| cluster.ours[0].serf.query(&Question::new("q").with_payload(&vec![0xc1; len])).is_ok();
+    let asks = |len: usize| cluster.ours[0].serf.query(&Question::new("q").with_payload(vec![0xc1; len])).is_ok();
     assert!(asks(880) && !asks(930));
     let payload = [0xfe; 880];
     let answers = cluster.ours[0].ask(&Question::new("reverse").with_payload(&payload).with_acks());

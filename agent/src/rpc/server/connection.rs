@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::Outbox;
+use super::outbox::REPLY_BYTES_MAX;
 use crate::agent::{Agent, commands};
 use crate::log::Log;
+use crate::places::Place;
 use crate::rpc::{
     AUTHENTICATION_REQUIRED, DecodeError, Decoder, Framer, IPC_VERSION, Request, RequestHeader, UNSUPPORTED_COMMAND,
 };
@@ -19,22 +20,23 @@ use crate::rpc::{
 pub(super) fn spawn(
     agent: &Arc<Agent>,
     peer: String,
-    place: OwnedSemaphorePermit,
+    place: Place,
     reader: impl AsyncRead + Unpin + Send + 'static,
     writer: impl AsyncWrite + Unpin + Send + 'static,
 ) {
     agent.log.info("agent.ipc", format_args!("Accepted client: {peer}"));
     agent.metrics.count("agent.ipc.accept");
     agent.tally.clients_accepted.bump();
-    let outbox = Outbox::new(peer, Arc::clone(&agent.log), Arc::clone(&agent.tally));
+    let outbox = Outbox::new(peer, &agent.log, &agent.tally, &agent.streams);
     let agent = Arc::clone(agent);
     tokio::spawn(async move {
-        let _place = place;
         let _open = agent.tally.clients_open.during();
         let reading = async {
             let mut connection = Connection {
                 agent: &agent,
                 outbox: &outbox,
+                place: &place,
+                wrong_tokens: 0,
                 input: Input { reader, buffer: Vec::new(), taken: 0, framer: Framer::new(GREETING_BYTES_MAX) },
                 is_greeted: false,
                 is_known: agent.rpc_auth.is_empty(),
@@ -42,12 +44,15 @@ pub(super) fn spawn(
             connection.run().await;
             outbox.close();
             // A client that does not read its last answers is not waited for.
-            tokio::time::sleep(LAST_WORDS_TIMEOUT).await;
+            sleep(LAST_WORDS_TIMEOUT).await;
         };
         tokio::select! {
             () = reading => {}
             _ = write(&outbox, writer) => {}
+            () = place.displaced() => agent.tally.clients_refused.bump(),
         }
+        // What it has asked for ends with it.
+        outbox.close();
     });
 }
 
@@ -73,6 +78,9 @@ async fn write(outbox: &Outbox, mut writer: impl AsyncWrite + Unpin) -> io::Resu
 struct Connection<'a, R> {
     agent: &'a Arc<Agent>,
     outbox: &'a Arc<Outbox>,
+    place: &'a Place,
+    /// Tokens that were not ours.
+    wrong_tokens: u32,
     input: Input<R>,
     /// There was a handshake.
     is_greeted: bool,
@@ -95,7 +103,12 @@ enum End {
 impl<R: AsyncRead + Unpin> Connection<'_, R> {
     /// Requests are served strictly one after the other.
     async fn run(&mut self) {
-        let greeting_end = Instant::now() + GREETING_TIMEOUT;
+        let begun = Instant::now();
+        let greeting_end = begun + GREETING_TIMEOUT;
+        // Whoever connects knows what to say. One that says nothing has come for the place.
+        if timeout_at(begun + FIRST_BYTE_TIMEOUT, self.input.fill()).await.is_err() {
+            return;
+        }
         loop {
             let is_admitted = self.is_greeted && self.is_known;
             let next = async {
@@ -155,15 +168,22 @@ impl<R: AsyncRead + Unpin> Connection<'_, R> {
         } else {
             &[]
         };
-        let request = Request::decode(command, &mut Decoder::new(body));
-        let request = request.map_err(|error: DecodeError| End::Body(error.to_string()))?;
+        let request = match Request::decode(command, &mut Decoder::new(body)) {
+            Ok(request) => request,
+            Err(error @ DecodeError::TooMany { .. }) if self.is_known => {
+                commands::refuse(self.outbox, seq, command, &error.to_string());
+                return Ok(());
+            }
+            Err(error) => return Err(End::Body(error.to_string())),
+        };
         match request {
             Request::Handshake { version } => self.greet(seq, version),
-            Request::Auth { key } => self.authenticate(seq, &key),
+            Request::Auth { key } => self.authenticate(seq, &key).await,
             _ if !self.is_known => self.outbox.reply(seq, AUTHENTICATION_REQUIRED, |_| {}),
             request => commands::serve(self.agent, self.outbox, seq, request).await.map_err(|_| End::Quiet)?,
         }
         if self.is_greeted && self.is_known {
+            self.place.settle();
             self.input.framer = Framer::new(REQUEST_BYTES_MAX);
         }
         Ok(())
@@ -181,12 +201,30 @@ impl<R: AsyncRead + Unpin> Connection<'_, R> {
         self.outbox.reply(seq, error, |_| {});
     }
 
-    /// A wrong token after a right one takes nothing away.
-    fn authenticate(&mut self, seq: u64, key: &str) {
+    /// A wrong token after a right one takes nothing away. Each wrong one is answered later than the one before, and wrong ones of all
+    /// clients together are answered one by one; a right one is answered at once.
+    async fn authenticate(&mut self, seq: u64, key: &str) {
         let is_right = is_same(key.as_bytes(), self.agent.rpc_auth.as_bytes());
         self.is_known |= is_right;
+        if !is_right {
+            self.agent.tally.wrong_tokens.bump();
+            sleep(wrong_token_pause(self.wrong_tokens)).await;
+            let one_by_one = self.agent.wrong_tokens.lock().await;
+            sleep(WRONG_TOKEN_INTERVAL).await;
+            drop(one_by_one);
+            if self.wrong_tokens == 0 && !self.agent.rpc_auth.is_empty() {
+                let text = format_args!("Client {} has shown a wrong token", self.outbox.peer);
+                self.agent.log.warn("agent.ipc", text);
+            }
+            self.wrong_tokens += 1;
+        }
         self.outbox.reply(seq, if is_right { "" } else { "Invalid authentication token" }, |_| {});
     }
+}
+
+/// How long a client waits for its answer that has shown so many wrong tokens before.
+fn wrong_token_pause(before: u32) -> Duration {
+    WRONG_TOKEN_PAUSE.saturating_mul(1 << before.min(4))
 }
 
 /// Compares without telling by its time where the two differ.
@@ -219,38 +257,58 @@ impl<R: AsyncRead + Unpin> Input<R> {
             if self.buffer.is_empty() {
                 self.buffer = Vec::new();
             }
-            let mut chunk = [0; READ_BYTES];
-            match self.reader.read(&mut chunk).await {
+            match self.fill().await {
                 Ok(0) if self.buffer.is_empty() => return Ok(None),
                 Ok(0) => return Err("unexpected EOF".into()),
-                Ok(read) => self.buffer.extend_from_slice(&chunk[..read]),
+                Ok(_) => {}
                 Err(_) => return Ok(None),
             }
         }
     }
+
+    /// Reads what is there, 0 bytes at the end.
+    async fn fill(&mut self) -> io::Result<usize> {
+        let mut chunk = [0; READ_BYTES];
+        let read = self.reader.read(&mut chunk).await?;
+        self.buffer.extend_from_slice(&chunk[..read]);
+        Ok(read)
+    }
 }
 
+/// How long a client may be silent after it has connected, before it is closed.
+const FIRST_BYTE_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// How long a client may take to its handshake and its token. One that has nothing to say for longer holds a place for nothing.
-const GREETING_TIMEOUT: Duration = Duration::from_secs(120);
+const GREETING_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The longest object before handshake and token.
-const GREETING_BYTES_MAX: usize = 64 * 1024;
+/// The longest object before handshake and token; the client is closed beyond. Some thousand clients may be at it.
+const GREETING_BYTES_MAX: usize = 8 * 1024;
 
-/// The longest object of a request. What can be gossiped is far shorter.
-const REQUEST_BYTES_MAX: usize = 4 << 20;
+/// The longest object of a request; the client is closed beyond. What can be gossiped is far shorter, the longest list of addresses to
+/// join fits.
+const REQUEST_BYTES_MAX: usize = 512 * 1024;
+
+/// How long the answer to the first wrong token of a client takes; each further one takes twice as long, up to sixteen times.
+const WRONG_TOKEN_PAUSE: Duration = Duration::from_millis(250);
+
+/// The time from one answer to a wrong token to the next, of all clients together.
+const WRONG_TOKEN_INTERVAL: Duration = Duration::from_millis(100);
 
 const READ_BYTES: usize = 2048;
 
 const WRITE_BYTES: usize = 64 * 1024;
-
-/// Answers that may wait before the next request is served.
-const REPLY_BYTES_MAX: usize = 256 * 1024;
 
 const LAST_WORDS_TIMEOUT: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_wrong_token_is_answered_later_than_the_one_before() {
+        let millis = [0, 1, 2, 3, 4, 5, u32::MAX].map(|before| wrong_token_pause(before).as_millis());
+        assert_eq!(millis, [250, 500, 1000, 2000, 4000, 4000, 4000]);
+    }
 
     #[test]
     fn tokens_are_the_same_only_when_all_of_them_is() {

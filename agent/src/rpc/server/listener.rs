@@ -2,18 +2,21 @@
 
 use core::fmt;
 use std::io;
-use std::path::PathBuf;
+#[cfg(unix)]
+use std::os::fd::OwnedFd;
+#[cfg(unix)]
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
 #[cfg(unix)]
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::Semaphore;
 
 use super::connection;
 use crate::agent::Agent;
 use crate::endpoint::{go_words, keep_alive};
+use crate::places::Places;
 use crate::rpc::{AddressError, RpcAddress};
 
 /// A socket that clients connect to.
@@ -83,7 +86,17 @@ impl Listener {
 
 /// Listens on a socket file, which only our user may open. One that a crash left behind is replaced.
 #[cfg(unix)]
-fn bind_unix(path: &PathBuf) -> io::Result<UnixListener> {
+fn bind_unix(path: &Path) -> io::Result<UnixListener> {
+    let socket = bind_private(path)?;
+    socket.listen(BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    UnixListener::from_std(OwnedFd::from(socket).into())
+}
+
+/// A socket file that only our user may open, on which nobody listens yet: until then every connection is refused, so that nobody
+/// comes in before the mode is set.
+#[cfg(unix)]
+fn bind_private(path: &Path) -> io::Result<socket2::Socket> {
     use std::os::unix::fs::{FileTypeExt, PermissionsExt};
     let is_stale = std::fs::metadata(path).is_ok_and(|found| found.file_type().is_socket())
         && std::os::unix::net::UnixStream::connect(path)
@@ -91,9 +104,10 @@ fn bind_unix(path: &PathBuf) -> io::Result<UnixListener> {
     if is_stale {
         std::fs::remove_file(path)?;
     }
-    let listener = UnixListener::bind(path)?;
+    let socket = socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None)?;
+    socket.bind(&socket2::SockAddr::unix(path)?)?;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
-    Ok(listener)
+    Ok(socket)
 }
 
 #[cfg(unix)]
@@ -122,16 +136,20 @@ pub(crate) async fn listen(host: String, port: u16) -> Result<TcpListener, Liste
 
 /// Serves clients until the task is dropped.
 pub(crate) async fn serve(agent: Arc<Agent>, listener: Listener) {
-    let places = Arc::new(Semaphore::new(clients_max()));
+    let places = Places::new(clients_max(), clients_max() / 2);
     let mut is_full = false;
     loop {
         let accepted = match &listener {
-            Listener::Tcp(tcp) => tcp.accept().await.map(|(socket, peer)| (Client::Tcp(socket), peer.to_string())),
+            Listener::Tcp(tcp) => tcp.accept().await.map(|(socket, peer)| {
+                // On this machine all clients have one address.
+                let source = Some(peer.ip()).filter(|ip| !ip.is_loopback());
+                (Client::Tcp(socket), source, peer.to_string())
+            }),
             #[cfg(unix)]
-            Listener::Unix(unix, _) => unix.accept().await.map(|(socket, _)| (Client::Unix(socket), "@".into())),
+            Listener::Unix(unix, _) => unix.accept().await.map(|(socket, _)| (Client::Unix(socket), None, "@".into())),
         };
-        let accepted = accepted.map(|(client, peer)| {
-            let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+        let accepted = accepted.map(|(client, source, peer)| {
+            let Some(place) = places.admit(source) else {
                 agent.tally.clients_refused.bump();
                 if !is_full {
                     let text = format_args!("Too many clients, refusing {peer} and those after it");
@@ -188,3 +206,30 @@ const CLIENTS_LEAST: u64 = 64;
 const CLIENTS_MAX: u64 = 4096;
 
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Clients that have connected and are not accepted yet.
+#[cfg(unix)]
+const BACKLOG: i32 = 1024;
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_socket_file_has_its_mode_before_anybody_can_connect() {
+        let path = std::env::temp_dir().join(format!("serf-agent-{}-mode.sock", std::process::id()));
+        let socket = bind_private(&path).expect("can be bound");
+        let mode = std::fs::metadata(&path).expect("is there").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        let refused = UnixStream::connect(&path).expect_err("nobody listens");
+        assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
+        drop(socket);
+        // A crash has left it behind; it is replaced, and whoever comes now gets in.
+        let _listener = bind_unix(&path).expect("can be bound again");
+        assert!(UnixStream::connect(&path).is_ok());
+        std::fs::remove_file(&path).expect("is ours");
+    }
+}

@@ -5,4 +5,4 @@ mod listener;
 mod outbox;
 
 pub(crate) use self::listener::{ListenError, Listener, listen, serve};
-pub(crate) use self::outbox::{Outbox, Streams};
+pub(crate) use self::outbox::{ASKED_MAX, Outbox, REPLY_BYTES_MAX, STREAMS_MAX, StreamError, Streams};

@@ -1,12 +1,15 @@
 //! What is queued for a client.
 
+use core::future::Future;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serf_tokio::Query;
 use tokio::sync::Notify;
+use tokio::task::JoinSet;
 
 use crate::agent::{Happening, Tally};
+use crate::budget::{self, Budget, Room};
 use crate::handler::EventFilter;
 use crate::log::{FollowerId, Log};
 use crate::rpc::{Encoder, ReplyHeader, encode_log};
@@ -18,6 +21,8 @@ pub(crate) struct Outbox {
     pub(crate) peer: String,
     log: Arc<Log>,
     tally: Arc<Tally>,
+    /// For the records of all clients.
+    budget: Arc<Budget>,
     state: Mutex<State>,
     /// Something was queued.
     pub(crate) filled: Arc<Notify>,
@@ -29,10 +34,16 @@ pub(crate) struct Outbox {
 struct State {
     queue: VecDeque<Item>,
     queue_bytes: usize,
+    /// What of that is records of streams.
+    stream_bytes: usize,
     streams: BTreeMap<u64, Stream>,
     monitor: Option<(FollowerId, u64)>,
+    /// Queries that came over streams, to be answered.
     queries: BTreeMap<u64, Query>,
+    queries_bytes: usize,
     query_last: u64,
+    /// Collects the answers to the queries that the client has asked.
+    asked: JoinSet<()>,
     is_closing: bool,
 }
 
@@ -42,6 +53,8 @@ struct Item {
     body: Option<Arc<[u8]>>,
     /// The stream that it is a record of.
     stream: Option<u64>,
+    /// What it takes of all clients' room, unless it is among the client's first.
+    _room: Option<Room>,
 }
 
 struct Stream {
@@ -52,22 +65,35 @@ struct Stream {
 }
 
 /// All clients that stream events.
-#[derive(Default)]
-pub(crate) struct Streams(Mutex<Vec<std::sync::Weak<Outbox>>>);
+pub(crate) struct Streams {
+    clients: Mutex<Vec<std::sync::Weak<Outbox>>>,
+    budget: Arc<Budget>,
+}
+
+impl Default for Streams {
+    fn default() -> Self {
+        Self { clients: Mutex::default(), budget: Budget::new(CLIENTS_BYTES_MAX) }
+    }
+}
 
 impl Streams {
     fn add(&self, outbox: &Arc<Outbox>) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         all.retain(|other| other.strong_count() > 0);
         if !all.iter().any(|other| other.as_ptr() == Arc::as_ptr(outbox)) {
             all.push(Arc::downgrade(outbox));
         }
     }
 
+    /// How much waits for clients that have not read it, but for what is sure for each.
+    pub(crate) fn waiting(&self) -> budget::Level {
+        self.budget.level()
+    }
+
     /// Gives an event to every stream that wants it.
     pub(crate) fn deliver(&self, happening: &Happening) {
         let all: Vec<_> = {
-            let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut all = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
             all.retain(|other| other.strong_count() > 0);
             all.iter().filter_map(std::sync::Weak::upgrade).collect()
         };
@@ -80,14 +106,27 @@ impl Streams {
 }
 
 /// Why a stream was not begun.
-pub(crate) struct StreamExists;
+pub(crate) enum StreamError {
+    /// There is one of this number.
+    Exists,
+    /// The client has [`STREAMS_MAX`].
+    TooMany,
+}
 
 /// Why a monitor was not begun.
 pub(crate) struct MonitorExists;
 
 impl Outbox {
-    pub(crate) fn new(peer: String, log: Arc<Log>, tally: Arc<Tally>) -> Arc<Self> {
-        Arc::new(Self { peer, log, tally, state: Mutex::default(), filled: Arc::default(), emptied: Notify::new() })
+    pub(crate) fn new(peer: String, log: &Arc<Log>, tally: &Arc<Tally>, streams: &Streams) -> Arc<Self> {
+        Arc::new(Self {
+            peer,
+            log: Arc::clone(log),
+            tally: Arc::clone(tally),
+            budget: Arc::clone(&streams.budget),
+            state: Mutex::default(),
+            filled: Arc::default(),
+            emptied: Notify::new(),
+        })
     }
 
     /// Queues an answer: a header, and a body if `body` writes one.
@@ -103,10 +142,13 @@ impl Outbox {
         streams: &Streams,
         seq: u64,
         filters: Vec<EventFilter>,
-    ) -> Result<(), StreamExists> {
+    ) -> Result<(), StreamError> {
         let mut state = self.lock();
         if state.streams.contains_key(&seq) {
-            return Err(StreamExists);
+            return Err(StreamError::Exists);
+        }
+        if state.streams.len() >= STREAMS_MAX {
+            return Err(StreamError::TooMany);
         }
         // The answer first: a record in front of it would be taken for the answer.
         state.push(Item::reply(seq, "", |_| {}));
@@ -132,8 +174,7 @@ impl Outbox {
     pub(crate) fn stop(&self, seq: u64) {
         let mut state = self.lock();
         if state.streams.remove(&seq).is_some() {
-            state.queue.retain(|item| item.stream != Some(seq));
-            state.queue_bytes = state.queue.iter().map(Item::bytes).sum();
+            state.retain(|item| item.stream != Some(seq));
         }
         if let Some((follower, _)) = state.monitor.take_if(|(_, monitor)| *monitor == seq) {
             drop(state);
@@ -145,7 +186,23 @@ impl Outbox {
     pub(crate) fn query(&self, id: u64, is_open: impl Fn(&Query) -> bool) -> Option<Query> {
         let mut state = self.lock();
         state.queries.retain(|_, query| is_open(query));
+        state.queries_bytes = state.queries.values().map(query_bytes).sum();
         state.queries.get(&id).cloned()
+    }
+
+    /// Whether the client may ask the cluster one more question.
+    pub(crate) fn may_ask(&self) -> bool {
+        let mut state = self.lock();
+        while state.asked.try_join_next().is_some() {}
+        state.asked.len() < ASKED_MAX
+    }
+
+    /// Collects the answers to a question until `collecting` ends, or the client goes.
+    pub(crate) fn collect(&self, collecting: impl Future<Output = ()> + Send + 'static) {
+        let mut state = self.lock();
+        if !state.is_closing {
+            state.asked.spawn(collecting);
+        }
     }
 
     /// Takes up to `bytes_max` bytes, or one item, to be written at once.
@@ -153,7 +210,7 @@ impl Outbox {
         let mut state = self.lock();
         while into.len() < bytes_max {
             let Some(item) = state.queue.pop_front() else { break };
-            state.queue_bytes -= item.bytes();
+            state.forget(&item);
             into.extend_from_slice(&item.head);
             into.extend_from_slice(item.body.as_deref().unwrap_or_default());
             if let Some(stream) = item.stream.and_then(|seq| state.streams.get_mut(&seq)) {
@@ -163,7 +220,7 @@ impl Outbox {
         }
         let monitor = state.monitor.filter(|_| !state.is_closing);
         drop(state);
-        self.emptied.notify_one();
+        self.emptied.notify_waiters();
         let Some((follower, seq)) = monitor else { return };
         while into.len() < bytes_max
             && let Some(record) = self.log.poll(follower)
@@ -184,7 +241,9 @@ impl Outbox {
     /// Waits until less than `bytes` are queued.
     pub(crate) async fn below(&self, bytes: usize) {
         loop {
-            let emptied = self.emptied.notified();
+            let mut emptied = core::pin::pin!(self.emptied.notified());
+            // From here on it is heard, though it comes before it is waited for.
+            emptied.as_mut().enable();
             if self.lock().queue_bytes < bytes {
                 return;
             }
@@ -196,9 +255,9 @@ impl Outbox {
     pub(crate) fn close(&self) {
         let mut state = self.lock();
         state.is_closing = true;
-        state.queue.retain(|item| item.stream.is_none());
-        state.queue_bytes = state.queue.iter().map(Item::bytes).sum();
+        state.retain(|item| item.stream.is_none());
         state.streams.clear();
+        state.asked.abort_all();
         drop(state);
         self.filled.notify_one();
     }
@@ -213,40 +272,55 @@ impl Outbox {
         let wanted = |stream: &Stream| stream.filters.iter().any(|filter| filter.matches(&happening.event));
         let seqs: Vec<u64> = state.streams.iter().filter(|(_, stream)| wanted(stream)).map(|(seq, _)| *seq).collect();
         for seq in seqs {
-            let Some(stream) = state.streams.get_mut(&seq) else { continue };
-            if stream.queued >= STREAM_RECORDS_MAX {
-                stream.dropped += 1;
-                self.tally.stream_records_dropped.bump();
-                if stream.dropped == 1 {
-                    self.log.warn("agent.ipc", format_args!("Dropping event to ipc.client: {}", self.peer));
-                }
+            let has_place = state.streams.get(&seq).is_some_and(|stream| stream.queued < STREAM_RECORDS_MAX);
+            if has_place && self.queue_record(&mut state, seq, happening, shared) {
                 continue;
             }
-            stream.queued += 1;
-            let mut head = Vec::new();
-            let to = &mut Encoder::new(&mut head);
-            ReplyHeader { error: String::new(), seq }.encode(to);
-            let body = if let Some(query) = &happening.query {
-                state.query_last += 1;
-                let id = state.query_last;
-                if state.queries.len() >= QUERIES_MAX {
-                    state.queries.pop_first();
-                }
-                state.queries.insert(id, query.clone());
-                happening.event.to_record(id).encode(to);
-                None
-            } else {
-                let encode = || {
-                    let mut body = Vec::new();
-                    happening.event.to_record(0).encode(&mut Encoder::new(&mut body));
-                    body.into()
-                };
-                Some(Arc::clone(shared.get_or_insert_with(encode)))
-            };
-            state.push(Item { head, body, stream: Some(seq) });
+            let Some(stream) = state.streams.get_mut(&seq) else { continue };
+            stream.dropped += 1;
+            self.tally.stream_records_dropped.bump();
+            if stream.dropped == 1 {
+                self.log.warn("agent.ipc", format_args!("Dropping event to ipc.client: {}", self.peer));
+            }
         }
         drop(state);
         self.filled.notify_one();
+    }
+
+    /// Queues a record for a stream. Whether there was room.
+    fn queue_record(&self, state: &mut State, seq: u64, happening: &Happening, shared: &mut Option<Arc<[u8]>>) -> bool {
+        let mut head = Vec::new();
+        let to = &mut Encoder::new(&mut head);
+        ReplyHeader { error: String::new(), seq }.encode(to);
+        let id = state.query_last + 1;
+        let body = if happening.query.is_some() {
+            happening.event.to_record(id).encode(to);
+            None
+        } else {
+            let encode = || {
+                let mut body = Vec::new();
+                happening.event.to_record(0).encode(&mut Encoder::new(&mut body));
+                body.into()
+            };
+            Some(Arc::clone(shared.get_or_insert_with(encode)))
+        };
+        let mut item = Item { head, body, stream: Some(seq), _room: None };
+        let bytes = item.bytes();
+        if state.stream_bytes + bytes > CLIENT_BYTES_MAX {
+            return false;
+        }
+        if state.stream_bytes + bytes > CLIENT_BYTES_SURE {
+            let Some(room) = self.budget.take(bytes) else { return false };
+            item._room = Some(room);
+        }
+        if let Some(query) = &happening.query {
+            state.remember(id, query.clone());
+        }
+        if let Some(stream) = state.streams.get_mut(&seq) {
+            stream.queued += 1;
+        }
+        state.push(item);
+        true
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -257,8 +331,38 @@ impl Outbox {
 impl State {
     fn push(&mut self, item: Item) {
         self.queue_bytes += item.bytes();
+        self.stream_bytes += item.stream_bytes();
         self.queue.push_back(item);
     }
+
+    /// An item is taken from the queue.
+    fn forget(&mut self, item: &Item) {
+        self.queue_bytes -= item.bytes();
+        self.stream_bytes -= item.stream_bytes();
+    }
+
+    fn retain(&mut self, keep: impl Fn(&Item) -> bool) {
+        self.queue.retain(keep);
+        self.queue_bytes = self.queue.iter().map(Item::bytes).sum();
+        self.stream_bytes = self.queue.iter().map(Item::stream_bytes).sum();
+    }
+
+    /// Remembers a query that the client can answer. The oldest make room.
+    fn remember(&mut self, id: u64, query: Query) {
+        self.query_last = id;
+        self.queries_bytes += query_bytes(&query);
+        self.queries.insert(id, query);
+        while (self.queries.len() > QUERIES_MAX || self.queries_bytes > QUERIES_BYTES_MAX)
+            && let Some((_, oldest)) = self.queries.pop_first()
+        {
+            self.queries_bytes -= query_bytes(&oldest);
+        }
+    }
+}
+
+/// What a query that can be answered takes.
+fn query_bytes(query: &Query) -> usize {
+    ITEM_BYTES + query.name.len() + query.payload.len()
 }
 
 impl Item {
@@ -267,11 +371,15 @@ impl Item {
         let to = &mut Encoder::new(&mut head);
         ReplyHeader { error: error.into(), seq }.encode(to);
         body(to);
-        Self { head, body: None, stream: None }
+        Self { head, body: None, stream: None, _room: None }
     }
 
     fn bytes(&self) -> usize {
-        self.head.len() + self.body.as_ref().map_or(0, |body| body.len())
+        ITEM_BYTES + self.head.len() + self.body.as_ref().map_or(0, |body| body.len())
+    }
+
+    fn stream_bytes(&self) -> usize {
+        if self.stream.is_some() { self.bytes() } else { 0 }
     }
 }
 
@@ -286,5 +394,123 @@ impl Drop for Outbox {
 /// Queued for a stream; newer events are dropped beyond.
 const STREAM_RECORDS_MAX: usize = 512;
 
+/// Streams of one client; more are refused. Each costs a look at its filters for every event.
+pub(crate) const STREAMS_MAX: usize = 64;
+
+/// Bytes of the records that are queued for one client, of all its streams; newer events are dropped beyond.
+const CLIENT_BYTES_MAX: usize = 1 << 20;
+
+/// Bytes of the records that are queued for all clients; newer events are dropped beyond, but for a client's first
+/// [`CLIENT_BYTES_SURE`], so that those that read lose nothing because of those that do not.
+const CLIENTS_BYTES_MAX: usize = 64 << 20;
+const CLIENT_BYTES_SURE: usize = 16 * 1024;
+
+/// What an item takes besides its bytes.
+const ITEM_BYTES: usize = 96;
+
+/// Answers that may wait before the next request is served, or the next answer to a query is passed on.
+pub(crate) const REPLY_BYTES_MAX: usize = 256 * 1024;
+
+/// Queries of one client whose answers are collected; more are refused. A node keeps 1024 in all, which one client must not take.
+pub(crate) const ASKED_MAX: usize = 256;
+
 /// Queries that a connection can answer; the oldest are forgotten beyond.
 const QUERIES_MAX: usize = 4096;
+
+/// What these queries take; the oldest are forgotten beyond.
+const QUERIES_BYTES_MAX: usize = 1 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::handler::Event;
+    use crate::log::Level;
+
+    fn log() -> Arc<Log> {
+        Arc::new(Log::new(Level::Err, Box::new(std::io::sink())).expect("starts"))
+    }
+
+    fn event(payload_bytes: usize) -> Happening {
+        let (name, payload) = ("e".to_owned(), vec![b'x'; payload_bytes]);
+        Happening { event: Event::User { name, lamport: 1, payload, coalesce: false }, query: None }
+    }
+
+    fn client(streams: &Streams, tally: &Arc<Tally>, count: usize) -> Arc<Outbox> {
+        let client = Outbox::new("@".into(), &log(), tally, streams);
+        for seq in 0..count as u64 {
+            assert!(client.begin_stream(streams, seq, vec![EventFilter::Any]).is_ok());
+        }
+        client
+    }
+
+    #[test]
+    fn a_client_has_so_many_streams_and_no_more() {
+        let (streams, tally) = (Streams::default(), Arc::default());
+        let client = client(&streams, &tally, STREAMS_MAX);
+        let begin = |seq| client.begin_stream(&streams, seq, vec![EventFilter::Any]);
+        assert!(matches!(begin(0), Err(StreamError::Exists)));
+        assert!(matches!(begin(64), Err(StreamError::TooMany)));
+        client.stop(0);
+        assert!(begin(64).is_ok());
+    }
+
+    #[test]
+    fn what_a_client_does_not_read_is_bounded_in_bytes_over_all_its_streams() {
+        let (streams, tally) = (Streams::default(), Arc::<Tally>::default());
+        let client = client(&streams, &tally, STREAMS_MAX);
+        for _ in 0..100 {
+            streams.deliver(&event(9000));
+        }
+        let queued = client.lock().stream_bytes;
+        assert!((CLIENT_BYTES_MAX - 10_000..=CLIENT_BYTES_MAX).contains(&queued), "{queued}");
+        assert!(tally.stream_records_dropped.get() > 6000);
+        // What is read makes room again.
+        let mut bytes = Vec::new();
+        client.take(&mut bytes, usize::MAX);
+        let state = client.lock();
+        assert_eq!((state.queue.len(), state.stream_bytes, state.queue_bytes), (0, 0, 0));
+        drop(state);
+        let before = tally.stream_records_dropped.get();
+        streams.deliver(&event(9000));
+        assert_eq!(tally.stream_records_dropped.get(), before);
+        client.stop(0);
+        client.close();
+        assert_eq!(client.lock().stream_bytes, 0);
+    }
+
+    #[test]
+    fn clients_that_do_not_read_take_nothing_from_those_that_do() {
+        let (streams, tally) = (Streams::default(), Arc::default());
+        let stalled: Vec<_> = (0..80).map(|_| client(&streams, &tally, STREAMS_MAX)).collect();
+        (0..10).for_each(|_| streams.deliver(&event(9000)));
+        let queued: usize = stalled.iter().map(|client| client.lock().stream_bytes).sum();
+        assert!(queued <= CLIENTS_BYTES_MAX + stalled.len() * CLIENT_BYTES_SURE, "{queued}");
+        assert!(queued > CLIENTS_BYTES_MAX - 20_000, "{queued}");
+        let reading = client(&streams, &tally, 1);
+        let mut bytes = Vec::new();
+        for _ in 0..10 {
+            streams.deliver(&event(9000));
+            reading.take(&mut bytes, usize::MAX);
+        }
+        assert!(bytes.len() > 90_000, "none is lost: {}", bytes.len());
+    }
+
+    #[tokio::test]
+    async fn what_a_client_has_asked_is_bounded_and_ends_with_it() {
+        let (streams, tally) = (Streams::default(), Arc::default());
+        let client = client(&streams, &tally, 1);
+        let (held, mut ended) = tokio::sync::mpsc::channel::<()>(1);
+        for _ in 0..ASKED_MAX {
+            assert!(client.may_ask());
+            let held = held.clone();
+            client.collect(async move {
+                let _held = held;
+                core::future::pending().await
+            });
+        }
+        assert!(!client.may_ask());
+        client.close();
+        drop(held);
+        assert_eq!(ended.recv().await, None, "all of them are gone");
+    }
+}

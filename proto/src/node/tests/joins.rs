@@ -1,4 +1,6 @@
 use super::*;
+use crate::limits::{SEEDS_AT_ONCE_MAX, SEEDS_AT_ONCE_TOTAL_MAX};
+use crate::serf::AfterLeave;
 use crate::wire::Versions;
 use crate::wire::swim::PeerRef;
 use crate::{JoinReport, Retry};
@@ -137,6 +139,8 @@ fn whoever_reaches_a_failed_member_again_tells_everybody_that_it_joined() {
 #[test]
 fn a_cluster_in_which_somebody_speaks_what_we_do_not_understand_is_not_joined_and_the_join_says_why() {
     let mut cluster = Cluster::new(3);
+    // The joiner is to hear of the odd one by the exchange, not by gossip.
+    cluster.start(0, Options::lan().hashicorp_pace());
     cluster.nodes[2] = None;
     cluster.command(0, |node, now, out| {
         let peer =
@@ -153,7 +157,8 @@ fn a_cluster_in_which_somebody_speaks_what_we_do_not_understand_is_not_joined_an
     cluster.command(1, |node, now, out| node.join(now, &[addr(0)], OldEvents::Deliver, out)).unwrap();
     cluster.run(Duration::from_millis(20));
     let [report] = &cluster.joined_reports(1)[..] else { panic!("{:?}", cluster.events[1]) };
-    let refused = crate::SeedFailure { addr: addr(0), cause: crate::SeedFailureCause::Refused };
+    let detail = Some("Node 'odd' delegate protocol version (7) is incompatible: [2, 5]".into());
+    let refused = crate::SeedFailure { addr: addr(0), cause: crate::SeedFailureCause::Refused, detail };
     assert_eq!((report.contacted, &report.failed[..]), (0, &[refused][..]));
     assert_eq!((cluster.alive(1), dropped(&cluster, 1, DropReason::Versions)), (1, 1));
 }
@@ -171,14 +176,113 @@ fn neither_many_failed_nor_many_earlier_members_displace_a_seed() {
     let mut cluster = Cluster::new(1);
     let [seed, other] = [200, 201].map(|last| SocketAddr::from(([10, 9, 9, last], 7946)));
     let (first, second) = cluster.command(0, |node, _, _| {
-        node.company.remember(Some(seed));
+        let member = |net, at| Contact::remembered("gone".into(), SocketAddr::from(([10, net, 0, at], 7946)));
+        node.company.remember(Some(seed.into()));
         for at in 0..40 {
-            node.company.remember_failed(Some(SocketAddr::from(([10, 8, 0, at], 7946))));
+            node.company.remember_failed(Some(member(8, at)));
         }
-        node.previous = (0..200).map(|at| SocketAddr::from(([10, 7, 0, at], 7946))).collect();
+        node.previous = (0..200).map(|at| member(7, at)).collect();
         (node.candidates(), node.candidates())
     });
+    let [seed, other] = [seed, other].map(Contact::from);
     assert!(first.contains(&seed) && second.contains(&seed) && !first.contains(&other));
     assert_eq!((first.len(), second.len()), (64, 64));
     assert_ne!(first, second, "other members of the earlier life each time");
+}
+
+impl Cluster {
+    fn streams(&self, at: usize) -> usize {
+        self.nodes[at].as_ref().unwrap().streams_live()
+    }
+
+    fn join_all(&mut self, at: usize, seeds: &[SocketAddr]) -> JoinId {
+        self.command(at, |node, now, out| node.join(now, seeds, OldEvents::Ignore, out)).unwrap()
+    }
+}
+
+/// Addresses at which nobody is, so that a stream to them takes its whole time.
+fn nowhere(count: usize) -> Vec<SocketAddr> {
+    (0..count).map(|at| SocketAddr::from(([10, 9, 0, 1], u16::try_from(at + 1).unwrap()))).collect()
+}
+
+#[test]
+fn a_join_asks_sixteen_seeds_at_a_time_and_all_in_the_end() {
+    for count in [SEEDS_AT_ONCE_MAX - 1, SEEDS_AT_ONCE_MAX, SEEDS_AT_ONCE_MAX + 1, 100] {
+        let mut cluster = Cluster::new(3);
+        let mut seeds = nowhere(count - 2);
+        seeds.insert(0, addr(1));
+        seeds.push(addr(2));
+        cluster.join_all(0, &seeds);
+        let mut most = 0;
+        while cluster.joined_reports(0).is_empty() {
+            most = most.max(cluster.streams(0));
+            cluster.run(Duration::from_millis(100));
+        }
+        assert_eq!(most, count.min(SEEDS_AT_ONCE_MAX));
+        let [report] = &cluster.joined_reports(0)[..] else { panic!("one join") };
+        let failed: Vec<SocketAddr> = report.failed.iter().map(|failure| failure.addr).collect();
+        assert_eq!((report.contacted, &failed[..]), (2, &seeds[1..count - 1]), "in the order in which they were given");
+    }
+}
+
+#[test]
+fn many_joins_together_ask_no_more_seeds_than_a_few_and_each_has_its_turn() {
+    let mut cluster = Cluster::new(2);
+    for _ in 0..SEEDS_AT_ONCE_TOTAL_MAX / SEEDS_AT_ONCE_MAX + 1 {
+        cluster.join_all(0, &nowhere(40));
+    }
+    assert_eq!(cluster.streams(0), SEEDS_AT_ONCE_TOTAL_MAX);
+    let last = cluster.join_all(0, &[addr(1)]);
+    cluster.run(Duration::from_secs(11));
+    let [report] = &cluster.joined_reports(0)[..] else { panic!("the others have many") };
+    assert_eq!((report.id, report.contacted), (last, 1));
+    assert!(cluster.streams(0) <= SEEDS_AT_ONCE_TOTAL_MAX);
+    cluster.run(Duration::from_secs(60));
+    let reports = cluster.joined_reports(0);
+    assert_eq!(reports.len(), 6);
+    assert!(reports[1..].iter().all(|report| report.failed.len() == 40 && !report.cancelled));
+}
+
+#[test]
+fn a_leave_asks_no_more_seeds_and_ends_the_join() {
+    let mut cluster = Cluster::new(2);
+    let joins: Vec<JoinId> = (0..5).map(|_| cluster.join_all(0, &nowhere(100))).collect();
+    cluster.command(0, |node, now, out| node.leave(now, out)).unwrap();
+    cluster.run(Duration::from_secs(11));
+    let reports = cluster.joined_reports(0);
+    assert_eq!((reports.len(), cluster.streams(0)), (joins.len(), 0));
+    assert!(reports.iter().all(|report| report.cancelled && report.failed.len() <= SEEDS_AT_ONCE_MAX));
+}
+
+#[test]
+fn seeds_that_could_not_be_asked_in_time_are_reported_and_not_asked() {
+    let mut cluster = Cluster::new(1);
+    let give_up_after = Some(Duration::from_secs(15));
+    let retry = Retry { give_up_after, ..Retry::default() };
+    let seeds = nowhere(100);
+    cluster.command(0, |node, now, out| node.join_until(now, &seeds, OldEvents::Ignore, retry, out)).unwrap();
+    cluster.run(Duration::from_secs(16));
+    let [report] = &cluster.joined_reports(0)[..] else { panic!("its time is over") };
+    assert_eq!((report.contacted, report.failed.len(), report.attempts), (0, 100, 1));
+}
+
+#[test]
+fn members_that_are_gone_hide_those_that_are_there_no_longer_than_it_takes_to_ask_sixteen_at_a_time() {
+    let mut cluster = Cluster::new(2);
+    let mut snapshot = Snapshot::new(AfterLeave::Forget);
+    let ghosts = 96;
+    for (at, ghost) in nowhere(ghosts).into_iter().enumerate() {
+        snapshot.apply(&Record::Alive { name: format!("ghost-{at}").into(), addr: ghost });
+    }
+    cluster.start_as(0, Options::lan(), Start::new().with_snapshot(snapshot));
+    cluster.command(0, |node, now, out| node.rejoin(now, OldEvents::Ignore, out)).unwrap();
+    assert_eq!(cluster.streams(0), 3, "most clusters are there, and one answer is enough");
+    cluster.run(Duration::from_secs(9));
+    assert_eq!(cluster.streams(0), SEEDS_AT_ONCE_MAX);
+    let mut rounds = 0;
+    while cluster.joined_reports(0).is_empty() {
+        cluster.run(Duration::from_secs(1));
+        rounds += 1;
+    }
+    assert!(rounds <= 10 * ghosts / SEEDS_AT_ONCE_MAX, "{rounds} s");
 }

@@ -1,7 +1,8 @@
+use alloc::boxed::Box;
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use super::*;
-use crate::{Candidate, Member, Policy, SeedFailure, SeedFailureCause, SharedPolicy, Veto};
+use crate::{Candidate, Member, Policy, SeedFailureCause, SharedPolicy, Veto};
 
 /// Admits nobody of one name, while it is strict.
 struct Against {
@@ -41,12 +42,12 @@ impl Cluster {
         self.command(at, |node, now, out| node.join(now, &[addr(via)], OldEvents::Deliver, out)).unwrap();
     }
 
-    fn seed_failures(&self, at: usize) -> Vec<SeedFailure> {
+    fn seed_failures(&self, at: usize) -> Vec<(SeedFailureCause, Option<Box<str>>)> {
         let failures = self.events[at].iter().filter_map(|event| match event {
             Event::Joined(report) => Some(report.failed.clone()),
             _ => None,
         });
-        failures.flatten().collect()
+        failures.flatten().map(|failure| (failure.cause, failure.detail)).collect()
     }
 }
 
@@ -103,7 +104,8 @@ fn a_merge_that_is_vetoed_by_whoever_is_joined_changes_nothing_there_and_is_told
     cluster.run(Duration::from_secs(5));
     cluster.join(1, 0);
     cluster.run(Duration::from_secs(1));
-    assert_eq!(cluster.seed_failures(1), [SeedFailure { addr: addr(0), cause: SeedFailureCause::Rejected }]);
+    let words = "this cluster does not merge with that of the stream";
+    assert_eq!(cluster.seed_failures(1), [(SeedFailureCause::Rejected, Some(words.into()))]);
     assert_eq!((cluster.alive(0), cluster.alive(1)), (1, 2));
     assert_eq!(dropped(&cluster, 0, DropReason::Vetoed), 1);
     cluster.join(3, 0);
@@ -119,7 +121,7 @@ fn a_merge_that_is_vetoed_by_whoever_joins_ends_its_join_with_that_cause() {
     cluster.run(Duration::from_secs(5));
     cluster.join(0, 1);
     cluster.run(Duration::from_millis(20));
-    assert_eq!(cluster.seed_failures(0), [SeedFailure { addr: addr(1), cause: SeedFailureCause::Vetoed }]);
+    assert_eq!(cluster.seed_failures(0), [(SeedFailureCause::Vetoed, None)]);
     assert_eq!(cluster.nodes[0].as_ref().unwrap().clocks(), Clocks { member: 1, event: 1, query: 1 });
 }
 

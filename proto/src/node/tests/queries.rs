@@ -95,11 +95,26 @@ fn a_node_without_encryption_says_so_to_whoever_asks_for_its_keys() {
 }
 
 #[test]
-fn a_node_that_has_begun_to_leave_changes_no_keys() {
-    let mut cluster = Cluster::joined(2);
-    cluster.command(0, |node, now, out| node.leave(now, out)).unwrap();
-    let refused = cluster.command(0, |node, now, out| node.change_all_keys(now, KeyOperation::List, &[], 0, out));
-    assert_eq!(refused, Err(crate::KeysError::Query(crate::QueryError::Leaving)));
+fn in_every_state_of_a_leave_events_queries_and_forced_leaves_are_sent_as_serf_sends_them() {
+    for after in [0, 100, 1000, 1900, 10_000] {
+        let mut cluster = Cluster::joined(3);
+        cluster.command(0, |node, now, out| node.leave(now, out)).unwrap();
+        cluster.run(Duration::from_millis(after));
+        cluster.command(0, |node, now, out| node.user_event(now, "going", b"", false, out)).unwrap();
+        let question = Question::new("uptime").with_acks();
+        let id = cluster.command(0, |node, now, out| node.query(now, &question, out)).unwrap();
+        cluster.command(0, |node, now, out| node.force_leave(now, "node-9", false, out)).unwrap();
+        cluster.run(Duration::from_secs(4));
+        let state = cluster.nodes[0].as_ref().unwrap().state();
+        for at in 1..3 {
+            assert_eq!(cluster.user_events(at), ["going"], "node {at}, {after} ms into the leave, now {state:?}");
+            let acked = cluster.events[0].iter().any(|event| match event {
+                Event::QueryAck { id: of, from } => *of == id && **from == *format!("node-{at}"),
+                _ => false,
+            });
+            assert!(acked, "node {at} acknowledged, {after} ms into the leave");
+        }
+    }
 }
 
 #[test]

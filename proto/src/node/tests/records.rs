@@ -1,4 +1,5 @@
 use super::*;
+use crate::Question;
 use crate::serf::{AfterLeave, Snapshot};
 
 fn keeping() -> Options {
@@ -8,16 +9,24 @@ fn keeping() -> Options {
 impl Cluster {
     /// What a node's snapshot says.
     fn snapshot(&self, at: usize) -> Snapshot {
+        self.snapshot_read(at, AfterLeave::Forget)
+    }
+
+    fn snapshot_read(&self, at: usize, after_leave: AfterLeave) -> Snapshot {
         let file: String = self.records[at].iter().map(Record::line).collect();
-        Snapshot::replay(file.as_bytes(), AfterLeave::Forget).snapshot
+        Snapshot::replay(file.as_bytes(), after_leave).snapshot
     }
 
     /// The node stops at once and starts again, with what its snapshot says.
     fn restart(&mut self, at: usize) {
+        self.restart_with(at, self.snapshot(at));
+    }
+
+    fn restart_with(&mut self, at: usize, snapshot: Snapshot) {
         let identity = Identity::new(&format!("node-{at}"), addr(at), &Tags::default()).unwrap();
         let mut out = Outbox::new();
         let cfg = Arc::new(Config::new(keeping()).unwrap());
-        let start = Start::new().with_snapshot(self.snapshot(at));
+        let start = Start::new().with_snapshot(snapshot);
         let node = Node::new(cfg, &identity, &Seed::from_u64(99), self.now, start, &mut out);
         self.nodes[at] = Some(node);
         self.events[at].clear();
@@ -36,8 +45,13 @@ impl Cluster {
     }
 
     fn event(&mut self, from: usize, name: &str) {
+        self.event_and_run(from, name, Duration::from_secs(5));
+    }
+
+    /// Sends an event and runs for so long.
+    fn event_and_run(&mut self, from: usize, name: &str, span: Duration) {
         self.command(from, |node, now, out| node.user_event(now, name, b"", false, out)).unwrap();
-        self.run(Duration::from_secs(5));
+        self.run(span);
     }
 }
 
@@ -145,14 +159,42 @@ fn a_node_without_an_earlier_life_has_nobody_to_rejoin() {
 }
 
 #[test]
-fn a_leave_is_the_last_record_and_its_snapshot_says_nothing_else() {
+fn after_a_leave_no_member_is_recorded_and_a_snapshot_that_forgets_says_nothing_else() {
     let mut cluster = Cluster::with_snapshot();
     cluster.command(0, |node, now, out| node.leave(now, out)).unwrap();
+    cluster.run(Duration::from_secs(1));
+    cluster.nodes[1] = None;
     cluster.run(Duration::from_secs(20));
     assert_eq!(cluster.records[0].last(), Some(&Record::Leave));
     let snapshot = cluster.snapshot(0);
     assert!(snapshot.left());
     assert_eq!((snapshot.alive().count(), snapshot.clock()), (0, 0));
+}
+
+#[test]
+fn events_and_queries_that_come_during_the_farewell_are_recorded_and_not_delivered_after_a_rejoin() {
+    let mut cluster = Cluster::with_snapshot();
+    cluster.event(1, "before");
+    cluster.command(0, |node, now, out| node.leave(now, out)).unwrap();
+    for name in ["intent", "farewell", "unheard"] {
+        cluster.event_and_run(1, name, Duration::from_millis(700));
+        cluster.command(1, |node, now, out| node.query(now, &Question::new(name), out)).unwrap();
+    }
+    cluster.run(Duration::from_secs(2));
+    let told = cluster.user_events(0);
+    assert_eq!(told, ["before", "intent", "farewell"], "who knows that we left tells us nothing");
+    let seen = cluster.nodes[0].as_ref().unwrap().clocks();
+    for after_leave in [AfterLeave::Forget, AfterLeave::Rejoin] {
+        let snapshot = cluster.snapshot_read(0, after_leave);
+        assert!(snapshot.left());
+        assert_eq!((snapshot.event_clock() + 1, snapshot.query_clock() + 1), (seen.event, seen.query));
+    }
+    cluster.nodes[0] = None;
+    cluster.event(1, "meanwhile");
+    cluster.restart_with(0, cluster.snapshot_read(0, AfterLeave::Rejoin));
+    cluster.command(0, |node, now, out| node.rejoin(now, OldEvents::Deliver, out)).unwrap();
+    cluster.run(Duration::from_secs(10));
+    assert_eq!(cluster.user_events(0), ["unheard", "meanwhile"], "and nothing a second time");
 }
 
 #[test]

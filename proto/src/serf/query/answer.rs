@@ -3,17 +3,17 @@
 use alloc::vec::Vec;
 use core::fmt;
 use core::net::SocketAddr;
+use core::time::Duration;
 
 use bytes::Bytes;
 
 use super::{encode, size};
-use crate::core::{Asker, Body, Core, Unicast};
+use crate::core::{Asker, Body, Core, HeardFrom, Unicast};
 use crate::event::{QueryId, Status};
 use crate::roster::{MemberIdx, canonical};
 use crate::serf::Serf;
 use crate::serf::event::packet_room;
 use crate::stats::DropReason;
-use crate::wire::Codec;
 use crate::wire::serf::{Message, QueryResponse, Relay};
 
 /// Why an answer was refused.
@@ -92,6 +92,21 @@ impl Serf {
         }
     }
 
+    /// Answers an asker that is no member, if the query came straight from it: no address that it could name is sent more than it
+    /// has sent itself, and only once.
+    pub(in crate::serf) fn answer_stranger(&self, core: &mut Core, asker: &Asker, payload: &[u8]) {
+        let from = canonical(asker.addr);
+        if core.heard_from != HeardFrom::Packet(asker.addr) && core.heard_from != HeardFrom::Packet(from) {
+            return core.stats.drop(DropReason::Unexpected);
+        }
+        let me = core.roster.name(self.me);
+        let response = QueryResponse { ltime: asker.id.ltime, id: asker.id.id, from: &me, flags: 0, payload };
+        if size::response_bytes(&response) <= response_limit(core) {
+            let message = encode(core.codec_for_all(), &Message::QueryResponse(response));
+            core.unicasts.push(Unicast { to: from, peer: None, answers: None, body: Body::User(message) });
+        }
+    }
+
     /// Sends to the asker, and then over as many others as it wants. A relay that would be too large is left out: the direct
     /// way is taken all the same.
     fn send_response(&mut self, core: &mut Core, asker: &Asker, response: &QueryResponse<'_>) {
@@ -100,6 +115,10 @@ impl Serf {
         }
         if !is_usable(asker.addr) {
             return core.stats.drop(DropReason::Malformed);
+        }
+        // serf's agents answer to whatever address a query names, so that one packet has a whole cluster send to a stranger.
+        if !self.is_member(core, asker.addr, &asker.node) {
+            return core.stats.drop(DropReason::Unexpected);
         }
         let reader = peer_at(core, canonical(asker.addr), &asker.node);
         let inner = encode(core.codec(reader, None), &Message::QueryResponse(*response));
@@ -120,12 +139,12 @@ impl Serf {
     /// (`kRandomMembers` in serf, which may also choose the asker).
     fn draw_relays(&self, core: &mut Core, wanted: u8, asker: &Asker) -> Vec<MemberIdx> {
         let mut drawn = Vec::new();
-        let wanted = usize::from(wanted);
+        let wanted = usize::from(wanted).min(RELAYS_PER_ANSWER_MAX);
         let rows = u32::try_from(self.rows.len()).unwrap_or(u32::MAX);
         if wanted == 0 || (self.members as usize) <= wanted {
             return drawn;
         }
-        for _ in 0..rows.saturating_mul(DRAWS_PER_MEMBER) {
+        for _ in 0..rows.saturating_mul(DRAWS_PER_MEMBER).min(DRAWS_MAX) {
             let idx = MemberIdx(core.rng.query.below(rows));
             let can = self.row(idx).status() == Some(Status::Alive)
                 && idx != self.me
@@ -146,8 +165,10 @@ impl Serf {
     /// Passes an answer on (`relayResponse`'s other end in serf, which passes anything on to anybody). Only answers, and only to
     /// members.
     pub(in crate::serf) fn relay_in(&mut self, core: &mut Core, relay: &Relay<'_>) {
-        let Ok(Message::QueryResponse(response)) = Codec::decode_serf(relay.inner) else {
-            return core.stats.drop(DropReason::Unexpected);
+        let response = match core.decode_serf(relay.inner) {
+            Ok(Message::QueryResponse(response)) => response,
+            Err(DropReason::Codec) => return core.stats.drop(DropReason::Codec),
+            _ => return core.stats.drop(DropReason::Unexpected),
         };
         if self.is_here(core, relay.addr) {
             return self.response_in(core, &response);
@@ -162,16 +183,24 @@ impl Serf {
         send(core, relay.addr, relay.node, Bytes::copy_from_slice(relay.inner));
     }
 
-    /// Whether a member of this name, or of any if it is empty, listens there.
-    fn is_member(&self, core: &Core, addr: SocketAddr, node: &str) -> bool {
+    /// Whether a member of this name, or of any if it is empty, listens there. Agents from before 2019 do not say their names, and
+    /// are looked for among all members; of several addresses in a short time only the first is.
+    pub(in crate::serf) fn is_member(&mut self, core: &Core, addr: SocketAddr, node: &str) -> bool {
         let addr = canonical(addr);
         let listens = |idx: MemberIdx| {
             self.row(idx).status().is_some() && core.roster.peer(idx).is_some_and(|peer| peer.addr() == addr)
         };
-        if node.is_empty() {
-            return (0..).zip(&self.rows).any(|(idx, _)| listens(MemberIdx(idx)));
+        if !node.is_empty() {
+            return core.roster.find(node).is_some_and(listens);
         }
-        core.roster.find(node).is_some_and(listens)
+        if let Some((at, searched, found)) = self.queries.searched
+            && core.now - at < SEARCH_PAUSE
+        {
+            return searched == addr && found;
+        }
+        let found = (0..).zip(&self.rows).any(|(idx, _)| listens(MemberIdx(idx)));
+        self.queries.searched = Some((core.now, addr, found));
+        found
     }
 
     /// Whether the address is our own.
@@ -205,3 +234,12 @@ const PROTOCOL_RELAY: u8 = 5;
 
 /// How often it is tried to draw a relay, for each member, before it is done with fewer than wanted.
 const DRAWS_PER_MEMBER: u32 = 3;
+
+/// How often at the most. Ours: among many members that are gone serf draws three times as often as there are.
+const DRAWS_MAX: u32 = 256;
+
+/// Over how many others one answer goes, at the most. Ours: serf's agents send up to 255 packets for one that they received.
+const RELAYS_PER_ANSWER_MAX: usize = 16;
+
+/// How long no other address is looked for among all members. Ours: a packet may hold hundreds of queries.
+const SEARCH_PAUSE: Duration = Duration::from_millis(10);

@@ -1,19 +1,23 @@
 //! Asking: what a query says, whom it is for, and whether it fits.
 
+use alloc::borrow::Cow;
 use alloc::collections::BTreeSet;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
 
+use bytes::Bytes;
+
 use super::collect::{Asked, Purpose};
 use super::{encode, size};
 use crate::core::Core;
 use crate::event::{QueryId, Status};
-use crate::limits::QUERIES_ASKED_MAX;
+use crate::limits::{QUERIES_ASKED_MAX, QUERY_FILTERS_MAX, QUERY_TIMEOUT_MAX};
 use crate::roster::{MemberIdx, Peer};
 use crate::serf::event::packet_room;
-use crate::serf::{Filter, PatternError, Serf};
+use crate::serf::lamport::Exhausted;
+use crate::serf::{Pattern, PatternError, Serf};
 use crate::wire::serf::{self, List, Message};
 
 /// Something to ask of every member, or of some.
@@ -23,12 +27,22 @@ use crate::wire::serf::{self, List, Message};
 ///
 /// let question = Question::new("uptime").of_tags(&[("role", "^web")]).with_acks().relayed(2);
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+///
+/// What it is made of is borrowed or owned, as it is given: a question that is built of variables, or kept, takes `String`s.
+///
+/// ```
+/// # use serf_proto::Question;
+/// fn load_of(roles: &[String]) -> Question<'static> {
+///     let role = format!("^({})$", roles.join("|"));
+///     Question::new("load").with_tag("role", role).with_payload(vec![1, 2])
+/// }
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Question<'a> {
-    name: &'a str,
-    payload: &'a [u8],
-    nodes: &'a [&'a str],
-    tags: &'a [(&'a str, &'a str)],
+    name: Cow<'a, str>,
+    payload: Cow<'a, [u8]>,
+    nodes: Vec<Cow<'a, str>>,
+    tags: Vec<(Cow<'a, str>, Cow<'a, str>)>,
     acks: bool,
     relay_factor: u8,
     timeout: Duration,
@@ -36,58 +50,84 @@ pub struct Question<'a> {
 
 impl<'a> Question<'a> {
     /// For everybody, without a payload, with the default timeout.
-    pub const fn new(name: &'a str) -> Self {
-        let (nodes, tags, timeout) = (&[], &[], Duration::ZERO);
-        Self { name, payload: &[], nodes, tags, acks: false, relay_factor: 0, timeout }
+    pub fn new(name: impl Into<Cow<'a, str>>) -> Self {
+        let (payload, timeout) = (Cow::Borrowed(&[][..]), Duration::ZERO);
+        Self { name: name.into(), payload, nodes: Vec::new(), tags: Vec::new(), acks: false, relay_factor: 0, timeout }
     }
 
     /// With a payload.
     #[must_use]
-    pub const fn with_payload(self, payload: &'a [u8]) -> Self {
-        Self { payload, ..self }
+    pub fn with_payload(self, payload: impl Into<Cow<'a, [u8]>>) -> Self {
+        Self { payload: payload.into(), ..self }
     }
 
-    /// Only for members with one of these names. None: for all.
+    /// Only for members with this name, or one of the others that are given. None: for all.
     #[must_use]
-    pub const fn of_nodes(self, nodes: &'a [&'a str]) -> Self {
-        Self { nodes, ..self }
+    pub fn with_node(mut self, name: impl Into<Cow<'a, str>>) -> Self {
+        self.nodes.push(name.into());
+        self
     }
 
-    /// Only for members of which all these tags match these regular expressions, in Go's dialect, anywhere in their values. A
-    /// tag that is not set is empty.
+    /// Only for members with one of these names, or one of the others that are given. None: for all.
     #[must_use]
-    pub const fn of_tags(self, tags: &'a [(&'a str, &'a str)]) -> Self {
-        Self { tags, ..self }
+    pub fn of_nodes(self, names: &[impl Clone + Into<Cow<'a, str>>]) -> Self {
+        names.iter().cloned().fold(self, Self::with_node)
+    }
+
+    /// Only for members of which this tag, and the others that are given, matches this regular expression, in Go's dialect, anywhere
+    /// in its value. A tag that is not set is empty.
+    #[must_use]
+    pub fn with_tag(mut self, tag: impl Into<Cow<'a, str>>, expr: impl Into<Cow<'a, str>>) -> Self {
+        self.tags.push((tag.into(), expr.into()));
+        self
+    }
+
+    /// Only for members of which all these tags, and the others that are given, match these regular expressions, as with
+    /// [`with_tag`](Self::with_tag).
+    #[must_use]
+    pub fn of_tags(self, tags: &[(impl Clone + Into<Cow<'a, str>>, impl Clone + Into<Cow<'a, str>>)]) -> Self {
+        tags.iter().cloned().fold(self, |question, (tag, expr)| question.with_tag(tag, expr))
     }
 
     /// Members are to acknowledge that they have received it.
     #[must_use]
-    pub const fn with_acks(self) -> Self {
+    pub fn with_acks(self) -> Self {
         Self { acks: true, ..self }
     }
 
     /// Each answer is to come over so many other members too, in case the direct way loses it.
     #[must_use]
-    pub const fn relayed(self, factor: u8) -> Self {
+    pub fn relayed(self, factor: u8) -> Self {
         Self { relay_factor: factor, ..self }
     }
 
-    /// How long it may be answered. Zero: [`Node::default_query_timeout`](crate::Node::default_query_timeout).
+    /// How long it may be answered, at most [`limits::QUERY_TIMEOUT_MAX`](crate::limits::QUERY_TIMEOUT_MAX). Zero: [`Node::default_query_timeout`](crate::Node::default_query_timeout).
     #[must_use]
-    pub const fn for_at_most(self, timeout: Duration) -> Self {
+    pub fn for_at_most(self, timeout: Duration) -> Self {
         Self { timeout, ..self }
     }
 
-    /// The same conditions as they are checked.
-    fn filters(&self) -> Result<Vec<Filter>, PatternError> {
-        let nodes = (!self.nodes.is_empty()).then(|| Ok(Filter::nodes(self.nodes.iter().copied())));
-        nodes.into_iter().chain(self.tags.iter().map(|(tag, expr)| Filter::tag(tag, expr))).collect()
+    /// Whether there is too much of anything that can be counted.
+    fn check(&self) -> Result<(), QueryError> {
+        let filters = self.tags.len() + usize::from(!self.nodes.is_empty());
+        if filters > QUERY_FILTERS_MAX {
+            return Err(QueryError::TooManyFilters { filters, limit: QUERY_FILTERS_MAX });
+        }
+        if self.timeout > QUERY_TIMEOUT_MAX {
+            return Err(QueryError::TooLong { timeout: self.timeout, limit: QUERY_TIMEOUT_MAX });
+        }
+        Ok(())
     }
 
-    /// The same conditions as they are sent: names first, as serf does.
-    fn wire_filters(&self) -> Vec<serf::Filter<'a>> {
-        let nodes = (!self.nodes.is_empty()).then(|| serf::Filter::Nodes(List::new(self.nodes)));
-        nodes.into_iter().chain(self.tags.iter().map(|&(tag, expr)| serf::Filter::Tag { tag, expr })).collect()
+    /// The names of `of_nodes`, as they are sent.
+    fn names(&self) -> Vec<&str> {
+        self.nodes.iter().map(|name| &**name).collect()
+    }
+
+    /// The conditions as they are sent: names first, as serf does. `names` are [ours](Self::names).
+    fn wire_filters<'b>(&'b self, names: &'b [&'b str]) -> Vec<serf::Filter<'b>> {
+        let nodes = (!names.is_empty()).then(|| serf::Filter::Nodes(List::new(names)));
+        nodes.into_iter().chain(self.tags.iter().map(|(tag, expr)| serf::Filter::Tag { tag, expr })).collect()
     }
 }
 
@@ -95,8 +135,6 @@ impl<'a> Question<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum QueryError {
-    /// The node has left, or has begun to leave and keys are to be changed.
-    Leaving,
     /// As HashiCorp's nodes encode it, it exceeds the limit, or it fits into no packet of ours.
     TooLarge {
         /// The size.
@@ -106,20 +144,41 @@ pub enum QueryError {
     },
     /// The expression for a tag cannot be used.
     Filter(PatternError),
+    /// It has more filters than a query may have: one for names, and one for each tag.
+    TooManyFilters {
+        /// How many it has.
+        filters: usize,
+        /// How many it may have.
+        limit: usize,
+    },
+    /// It could be answered for too long.
+    TooLong {
+        /// How long.
+        timeout: Duration,
+        /// How long it may be.
+        limit: Duration,
+    },
     /// Too many queries of ours are under way.
     TooMany {
         /// How many there may be.
         limit: usize,
     },
+    /// Our clock of queries is at its end ([`limits::LAMPORT_TIME_MAX`](crate::limits::LAMPORT_TIME_MAX)): every node would refuse
+    /// the query.
+    ClockExhausted,
 }
 
 impl fmt::Display for QueryError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Leaving => f.write_str("the node has begun to leave the cluster"),
             Self::TooLarge { bytes, limit } => write!(f, "the query takes {bytes} bytes, the limit is {limit}"),
+            Self::TooManyFilters { filters, limit } => {
+                write!(f, "the query has {filters} filters, the limit is {limit}")
+            }
+            Self::TooLong { timeout, limit } => write!(f, "the timeout is {timeout:?}, the limit is {limit:?}"),
             Self::Filter(error) => write!(f, "the filter cannot be used: {error}"),
             Self::TooMany { limit } => write!(f, "{limit} queries are under way, which is the limit"),
+            Self::ClockExhausted => f.write_str("the Lamport clock of queries is at its end"),
         }
     }
 }
@@ -139,25 +198,39 @@ impl Serf {
         question: &Question<'_>,
         purpose: Purpose,
     ) -> Result<QueryId, QueryError> {
-        let filters = question.filters().map_err(QueryError::Filter)?;
+        self.ask_in_frame(core, question, purpose).map(|(id, _)| id)
+    }
+
+    /// Asks, and returns also what members are told. What is cheap to judge is judged first, and patterns are compiled last.
+    pub(in crate::serf) fn ask_in_frame(
+        &mut self,
+        core: &mut Core,
+        question: &Question<'_>,
+        purpose: Purpose,
+    ) -> Result<(QueryId, Bytes), QueryError> {
+        question.check()?;
         if self.queries.asked.len() >= QUERIES_ASKED_MAX {
             return Err(QueryError::TooMany { limit: QUERIES_ASKED_MAX });
         }
+        self.query_clock.check().map_err(|Exhausted| QueryError::ClockExhausted)?;
         let me = Arc::clone(core.roster.peer(self.me).expect("we hold our own place in the roster"));
-        let wire_filters = question.wire_filters();
-        let mut query = self.composed(core, &me, question, &wire_filters);
+        let names = question.names();
+        let wire_filters = question.wire_filters(&names);
+        let mut query = self.composed(core, &me, question, &question.payload, &wire_filters);
         let timeout = query.timeout;
         check_size(core, &query)?;
+        let expressions = question.tags.iter().map(|(_, expr)| &**expr);
+        let patterns = self.patterns.of_query(None, expressions).map_err(QueryError::Filter)?;
         query.id = core.rng.query.next_u32() & QUERY_NUMBER_MAX;
-        self.query_clock.tick();
+        _ = self.query_clock.tick();
         core.stats.queries_asked += 1;
         let id = QueryId { ltime: query.ltime, id: query.id };
-        let waiting = self.expected(core, &filters, &purpose);
+        let waiting = if purpose.ends_early() { self.expected(core, question, &patterns) } else { BTreeSet::new() };
         self.queries.asked.insert(id, Asked::new(core.now + timeout, question.acks, waiting, purpose));
         self.arm_queries(core);
         let frame = encode(core.codec_kept(), &Message::Query(query));
         self.query_in(core, &query, &frame);
-        Ok(id)
+        Ok((id, frame))
     }
 
     /// The query that a question makes, but for its number.
@@ -165,7 +238,8 @@ impl Serf {
         &self,
         core: &Core,
         me: &'a Peer,
-        question: &Question<'a>,
+        question: &'a Question<'_>,
+        payload: &'a [u8],
         filters: &'a [serf::Filter<'a>],
     ) -> serf::Query<'a> {
         serf::Query {
@@ -176,17 +250,17 @@ impl Serf {
             flags: if question.acks { serf::Query::FLAG_ACK } else { 0 },
             relay_factor: question.relay_factor,
             timeout: if question.timeout.is_zero() { self.query_timeout(core) } else { question.timeout },
-            name: question.name,
-            payload: question.payload,
+            name: &question.name,
+            payload,
         }
     }
 
     /// The largest payload that a question may have now, whatever its own is; `None` when not even an empty one may.
     pub(crate) fn query_payload_max(&self, core: &Core, question: &Question<'_>) -> Option<usize> {
         let me = Arc::clone(core.roster.peer(self.me)?);
-        let question = question.with_payload(&[]);
-        let filters = question.wire_filters();
-        let query = self.composed(core, &me, &question, &filters);
+        let names = question.names();
+        let filters = question.wire_filters(&names);
+        let query = self.composed(core, &me, question, &[], &filters);
         // An empty payload takes one byte.
         let head = size::query_bytes(&query) - 1;
         query_limit(core).checked_sub(head).and_then(size::longest)
@@ -199,23 +273,27 @@ impl Serf {
         core.cfg.gossip_interval.saturating_mul(core.cfg.query_timeout_mult.saturating_mul(digits))
     }
 
-    /// Whose answers are waited for: of all who can answer, as far as we know.
-    fn expected(&self, core: &Core, filters: &[Filter], purpose: &Purpose) -> BTreeSet<MemberIdx> {
-        if !purpose.ends_early() {
-            return BTreeSet::new();
+    /// Whose answers are waited for: of all who can answer, as far as we know. `patterns` are those of the question's tags.
+    fn expected(&self, core: &Core, question: &Question<'_>, patterns: &[Pattern]) -> BTreeSet<MemberIdx> {
+        let is_live = |idx: &MemberIdx| matches!(self.row(*idx).status(), Some(Status::Alive | Status::Leaving));
+        let meets = |idx: &MemberIdx| {
+            let Some(member) = (!patterns.is_empty()).then(|| self.member(core, *idx)).flatten() else {
+                return patterns.is_empty();
+            };
+            let tags = member.tags();
+            let values = question.tags.iter().map(|(tag, _)| tags.get(tag).unwrap_or_default());
+            values.zip(patterns).all(|(value, pattern)| pattern.is_match(value))
+        };
+        if question.nodes.is_empty() {
+            return (0..self.rows.len()).filter_map(index).filter(is_live).filter(meets).collect();
         }
-        let live = (0..)
-            .map(MemberIdx)
-            .zip(&self.rows)
-            .filter_map(|(idx, row)| matches!(row.status(), Some(Status::Alive | Status::Leaving)).then_some(idx));
-        live.filter(|&idx| filters.is_empty() || self.meets(core, idx, filters)).collect()
+        // Each name is looked up: names times members would be too many to compare.
+        question.nodes.iter().filter_map(|node| core.roster.find(node)).filter(is_live).filter(meets).collect()
     }
+}
 
-    fn meets(&self, core: &Core, idx: MemberIdx, filters: &[Filter]) -> bool {
-        let Some(member) = self.member(core, idx) else { return false };
-        let tags = member.tags();
-        filters.iter().all(|filter| filter.passes(member.name(), &tags))
-    }
+fn index(at: usize) -> Option<MemberIdx> {
+    u32::try_from(at).ok().map(MemberIdx)
 }
 
 fn check_size(core: &Core, query: &serf::Query<'_>) -> Result<(), QueryError> {

@@ -25,6 +25,8 @@ pub(in crate::serf) struct Asked {
     /// somebody may be there of whom we do not know.
     waiting: BTreeSet<MemberIdx>,
     heard: BTreeMap<Name, Heard>,
+    /// How many of them are no members'.
+    strangers: u32,
     acked: u32,
     answered: u32,
     pub(in crate::serf) purpose: Purpose,
@@ -55,7 +57,7 @@ impl Purpose {
 
 impl Asked {
     pub(super) const fn new(deadline: Instant, acks: bool, waiting: BTreeSet<MemberIdx>, purpose: Purpose) -> Self {
-        Self { deadline, acks, waiting, heard: BTreeMap::new(), acked: 0, answered: 0, purpose }
+        Self { deadline, acks, waiting, heard: BTreeMap::new(), strangers: 0, acked: 0, answered: 0, purpose }
     }
 }
 
@@ -64,18 +66,22 @@ impl Serf {
     /// first.
     pub(in crate::serf) fn response_in(&mut self, core: &mut Core, response: &QueryResponse<'_>) {
         let id = QueryId { ltime: response.ltime, id: response.id };
-        let strangers = self.members as usize + STRANGERS_MAX;
+        let idx = core.roster.find(response.from);
+        let is_stranger = idx.is_none_or(|idx| self.row(idx).status().is_none());
         let Some(asked) = self.queries.asked.get_mut(&id).filter(|asked| core.now <= asked.deadline) else {
             core.stats.query_late += 1;
             return;
         };
-        if response.from.is_empty() || (response.is_ack() && !asked.acks) {
+        let is_vote = if let Purpose::Conflict(vote) = &asked.purpose { vote.admits(core, idx) } else { true };
+        if response.from.is_empty() || (response.is_ack() && !asked.acks) || !is_vote {
             return core.stats.drop(DropReason::Unexpected);
         }
-        let idx = core.roster.find(response.from);
         let from = idx.map_or_else(|| Name::from(response.from), |idx| core.roster.name(idx));
-        if !asked.heard.contains_key(&from) && asked.heard.len() >= strangers {
-            return core.stats.drop(DropReason::Limit);
+        if is_stranger && !asked.heard.contains_key(&from) {
+            if asked.strangers >= STRANGERS_MAX {
+                return core.stats.drop(DropReason::Limit);
+            }
+            asked.strangers += 1;
         }
         let heard = asked.heard.entry(Name::clone(&from)).or_default();
         if if response.is_ack() { heard.ack } else { heard.answer } {
@@ -106,8 +112,8 @@ impl Serf {
                 let payload = Bytes::copy_from_slice(response.payload);
                 core.events.push(Event::QueryResponse { id, from, payload });
             }
-            Purpose::Keys(tally) => tally.note(from, response.payload),
-            Purpose::Conflict(vote) => vote.note(response.payload),
+            Purpose::Keys(tally) => tally.note(core, from, response.payload),
+            Purpose::Conflict(vote) => vote.note(core, response.payload),
         }
         if let Some(idx) = idx
             && asked.waiting.remove(&idx)
@@ -115,6 +121,12 @@ impl Serf {
         {
             self.end_query(core, id, true);
         }
+    }
+
+    /// The first of our own queries that are under way.
+    #[cfg(test)]
+    pub(crate) fn asking(&self) -> Option<QueryId> {
+        self.queries.asked.keys().next().copied()
     }
 
     /// A member has gone: no query waits for it any longer.
@@ -144,6 +156,16 @@ impl Serf {
         }
     }
 
+    /// The application does not want to know any more. Its own queries only.
+    pub(crate) fn cancel_query(&mut self, core: &mut Core, id: QueryId) -> bool {
+        let is_applications =
+            self.queries.asked.get(&id).is_some_and(|asked| matches!(asked.purpose, Purpose::Application));
+        if is_applications {
+            self.end_query(core, id, false);
+        }
+        is_applications
+    }
+
     fn end_query(&mut self, core: &mut Core, id: QueryId, complete: bool) {
         let Some(asked) = self.queries.asked.remove(&id) else { return };
         self.arm_queries(core);
@@ -154,10 +176,10 @@ impl Serf {
                 core.events.push(Event::QueryEnded(QueryReport { id, acks, responses, silent, complete }));
             }
             Purpose::Keys(tally) => core.events.push(Event::Keys(tally.report(id, silent))),
-            Purpose::Conflict(vote) => self.vote_over(core, vote),
+            Purpose::Conflict(vote) => self.vote_over(core, &vote),
         }
     }
 }
 
 /// Names that are no members' of which one query takes answers: some may have joined a moment ago. Ours.
-const STRANGERS_MAX: usize = 64;
+const STRANGERS_MAX: u32 = 64;

@@ -9,6 +9,7 @@ mod size;
 
 use alloc::collections::BTreeMap;
 use alloc::vec;
+use core::net::SocketAddr;
 
 use bytes::Bytes;
 
@@ -19,9 +20,10 @@ pub(super) use self::collect::{Asked, Purpose};
 use self::receive::Open;
 use self::ring::Ring;
 pub(super) use self::size::{key_response_bytes, longest, response_bytes};
-use crate::broadcast::Tiers;
+use crate::broadcast::{Tiers, Turn};
 use crate::event::QueryId;
 use crate::limits::PACKET_BYTES_MAX;
+use crate::time::Instant;
 use crate::wire::serf::Message;
 use crate::wire::{Codec, Writer};
 
@@ -36,6 +38,8 @@ pub(super) struct Queries {
     pub(super) asked: BTreeMap<QueryId, Asked>,
     /// Those that others are to be told of, as they came.
     pub(super) queue: Tiers<Bytes>,
+    /// When an asker without a name was last looked for among all members, where, and whether it is one.
+    pub(super) searched: Option<(Instant, SocketAddr, bool)>,
     /// Queries before this time are not taken.
     pub(super) time_min: u64,
     /// The greatest time of a query taken, for the snapshot; 0 when none.
@@ -48,7 +52,8 @@ impl Queries {
             ring: Ring::new(),
             open: BTreeMap::new(),
             asked: BTreeMap::new(),
-            queue: Tiers::new(),
+            queue: Tiers::new(Turn::Oldest),
+            searched: None,
             time_min: 0,
             newest: 0,
         }

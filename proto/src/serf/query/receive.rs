@@ -9,9 +9,9 @@ use super::ring::Novelty;
 use super::size::query_bytes;
 use crate::core::{Asker, Core};
 use crate::event::{self, Event, QueryId};
-use crate::limits::QUERIES_OPEN_MAX;
+use crate::limits::{QUERIES_OPEN_MAX, QUERY_FILTERS_MAX, QUERY_TIMEOUT_MAX};
 use crate::serf::event::packet_room;
-use crate::serf::{Pattern, Serf};
+use crate::serf::{PatternError, Serf};
 use crate::stats::DropReason;
 use crate::time::Instant;
 use crate::wire::serf::{Filter, Query};
@@ -51,7 +51,7 @@ impl Serf {
 
     /// Whether a query is new and not too old to know.
     fn is_news(&mut self, core: &mut Core, query: &Query<'_>) -> bool {
-        if self.query_clock.witness(query.ltime).is_err() {
+        if self.query_clock.witness(core.now, query.ltime).is_err() {
             core.stats.drop(DropReason::Absurd);
             return false;
         }
@@ -85,30 +85,52 @@ impl Serf {
             return;
         }
         self.queries.queue.push(Bytes::copy_from_slice(frame));
-        while self.queries.queue.len() > core.cfg.queue_depth_max as usize {
-            self.queries.queue.prune();
-            core.stats.queries_pruned.full += 1;
-        }
+        core.stats.queries_pruned.full += self.queries.queue.limit(core.cfg.queue_depth_max, packet_room(core));
     }
 
     /// Whether we meet every filter (`shouldProcessQuery` in serf). A filter that cannot be read or used is met by nobody.
-    fn is_for_us(&self, core: &Core, query: &Query<'_>) -> bool {
+    fn is_for_us(&mut self, core: &mut Core, query: &Query<'_>) -> bool {
         if query.filters.is_empty() {
             return true;
         }
+        if query.filters.len() > QUERY_FILTERS_MAX {
+            core.stats.drop(DropReason::Limit);
+            return false;
+        }
         let Some(me) = self.member(core, self.me) else { return false };
-        let tags = me.tags();
-        query.filters.iter().all(|filter| match filter {
+        // Expressions are compiled only for whoever meets the rest.
+        let may_be = query.filters.iter().all(|filter| match filter {
             Filter::Nodes(nodes) => nodes.iter().any(|node| node == me.name()),
-            Filter::Tag { tag, expr } => {
-                Pattern::new(expr).is_ok_and(|pattern| pattern.is_match(tags.get(tag).unwrap_or_default()))
-            }
+            Filter::Tag { .. } => true,
             Filter::Unreadable(_) => false,
-        })
+        });
+        let wanted = || {
+            query.filters.iter().filter_map(|filter| match filter {
+                Filter::Tag { tag, expr } => Some((tag, expr)),
+                Filter::Nodes(_) | Filter::Unreadable(_) => None,
+            })
+        };
+        if !may_be {
+            return false;
+        }
+        let heard_at = Some(core.now);
+        match self.patterns.of_query(heard_at, wanted().map(|(_, expr)| expr)) {
+            Ok(patterns) => {
+                let tags = me.tags();
+                let values = wanted().map(|(tag, _)| tags.get(tag).unwrap_or_default());
+                values.zip(&patterns).all(|(value, pattern)| pattern.is_match(value))
+            }
+            Err(PatternError::Syntax) => false,
+            Err(PatternError::TooLong { .. } | PatternError::TooComplex { .. }) => {
+                core.stats.drop(DropReason::Limit);
+                false
+            }
+        }
     }
 
     fn deliver_query(&mut self, core: &mut Core, asker: Asker, query: &Query<'_>) {
-        let deadline = core.now + query.timeout;
+        // Whoever holds what can still be answered, we or the application, does not hold it for ever.
+        let deadline = core.now + query.timeout.min(QUERY_TIMEOUT_MAX);
         core.stats.queries += 1;
         core.events.push(Event::Query(event::Query {
             id: asker.id,

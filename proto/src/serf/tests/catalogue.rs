@@ -37,7 +37,7 @@ const CATALOGUE: [Entry; 20] = [
         ours: "times far ahead are refused, counted and not passed on; a snapshot's are passed over",
         shown_by: &[
             "a_time_far_ahead_is_dropped_counted_and_not_passed_on",
-            "one_absurd_clock_refuses_everything",
+            "an_absurd_clock_costs_neither_the_other_clocks_nor_members_nor_events",
             "times_out_of_all_proportion_are_dropped_and_old_queries_too",
             "absurd_times_and_names_that_would_break_the_file_are_passed_over",
         ],
@@ -85,9 +85,11 @@ const CATALOGUE: [Entry; 20] = [
     Entry {
         number: 8,
         serf: "a vote on a name without answers, or with answers of strangers, shuts the node down",
-        ours: "only a majority decides, one vote at a time, and it is the application that acts on it",
+        ours: "only a majority of those alive before decides, one vote at a time, and it is the application that acts on it",
         shown_by: &[
-            "only_a_majority_decides",
+            "only_a_majority_of_all_who_may_vote_takes_the_name_from_us",
+            "strangers_have_no_vote_on_a_name_whatever_names_they_answer_under",
+            "who_is_first_heard_of_after_the_claim_has_no_vote_on_the_name",
             "two_claimants_alone_do_not_shut_each_other_down",
             "of_two_that_claim_one_name_the_one_whom_most_know_keeps_it_and_the_other_is_told_that_it_lost",
         ],

@@ -43,7 +43,7 @@ fn our_own_event_is_delivered_at_once_at_a_time_of_its_own() {
         lone.serf.user_event(&mut lone.core, name, b"", true).unwrap();
     }
     assert_eq!(lone.events(), ["user x", "user x", "user y"]);
-    assert_eq!(lone.packet(), ["user y@3", "user x@2", "user x@1"]);
+    assert_eq!(lone.packet(), ["user x@1", "user x@2", "user y@3"]);
     assert_eq!(lone.core.stats.user_events, 3);
 }
 
@@ -53,8 +53,8 @@ fn of_an_event_that_is_too_large_nothing_is_sent_and_the_clock_stands() {
     let mut send = |name_bytes: usize, payload_bytes: usize| {
         lone.serf.user_event(&mut lone.core, &"n".repeat(name_bytes), &vec![0; payload_bytes], false)
     };
-    assert_eq!(send(1, 482), Err(SendError { bytes: 513, limit: 512 }));
-    assert_eq!(send(1, 600), Err(SendError { bytes: 631, limit: 512 }));
+    assert_eq!(send(1, 482), Err(SendError::TooLarge { bytes: 513, limit: 512 }));
+    assert_eq!(send(1, 600), Err(SendError::TooLarge { bytes: 631, limit: 512 }));
     assert_eq!(send(1, 481), Ok(()));
     assert_eq!((lone.serf.times().1, lone.events().len(), lone.packet().len()), (2, 1, 1));
 }
@@ -81,7 +81,7 @@ fn an_event_must_also_fit_into_a_packet() {
     let largest = lone.serf.user_event_payload_max(&lone.core, "n").unwrap();
     assert_eq!(
         lone.serf.user_event(&mut lone.core, "n", &vec![0; largest + 1], false),
-        Err(SendError { bytes: 1391, limit: 1390 })
+        Err(SendError::TooLarge { bytes: 1391, limit: 1390 })
     );
     lone.serf.user_event(&mut lone.core, "n", &vec![0; largest], false).unwrap();
     assert_eq!(lone.packet(), ["user n@1"], "what is accepted can be sent");
@@ -128,7 +128,7 @@ fn the_queue_of_events_is_bounded_and_the_untold_stay() {
         lone.hear_event(ltime, name, b"");
         assert!(lone.serf.queue_depths().1 <= 3);
     }
-    assert_eq!(lone.packet(), ["user e@5", "user d@4", "user c@3"]);
+    assert_eq!(lone.packet(), ["user c@3", "user d@4", "user e@5"]);
     assert_eq!(lone.core.stats.broadcasts_pruned(), 2);
 }
 

@@ -1,4 +1,6 @@
 use super::*;
+use crate::event::JoinId;
+use crate::limits::{LAMPORT_BURST_MAX, LAMPORT_JOIN_MAX, LAMPORT_TIME_MAX};
 
 const fn clocks(member: u64, event: u64, query: u64) -> Clocks {
     Clocks { member, event, query }
@@ -11,7 +13,7 @@ const fn event(ltime: u64, name: &str) -> UserEvent<'_> {
 impl Lone {
     fn state(&self) -> Vec<u8> {
         let mut body = vec![];
-        self.serf.write_state(&self.core, Codec::Native, &mut body);
+        self.serf.write_state(&self.core, Codec::Native, usize::MAX, &mut body);
         body
     }
 }
@@ -19,8 +21,8 @@ impl Lone {
 /// Both take what the other said before.
 fn exchange(one: &mut Lone, other: &mut Lone) {
     let (from_one, from_other) = (one.state(), other.state());
-    one.serf.merge(&mut one.core, Codec::Native, &from_other, false);
-    other.serf.merge(&mut other.core, Codec::Native, &from_one, false);
+    one.serf.merge(&mut one.core, Codec::Native, &from_other, false, None);
+    other.serf.merge(&mut other.core, Codec::Native, &from_one, false, None);
 }
 
 #[test]
@@ -33,11 +35,84 @@ fn each_clock_takes_the_others_time_as_its_own_and_none_goes_back() {
 }
 
 #[test]
-fn one_absurd_clock_refuses_everything() {
+fn an_absurd_clock_costs_neither_the_other_clocks_nor_members_nor_events() {
+    for absurd in [u64::MAX, LAMPORT_TIME_MAX + 1, 1 << 60] {
+        let mut lone = Lone::lan(&["b"]);
+        lone.merge(clocks(7, absurd, 9), &[("b", 5, true)], &[event(1, "x"), event(absurd, "y")], false);
+        assert_eq!((lone.serf.times(), lone.status("b")), ((7, 2, 9), Some(Status::Leaving)));
+        assert_eq!((lone.events(), lone.dropped(DropReason::Absurd)), (vec!["user x".to_string()], 2));
+    }
+}
+
+#[test]
+fn a_member_that_left_at_an_absurd_time_has_left_all_the_same() {
     let mut lone = Lone::lan(&["b"]);
-    lone.merge(clocks(7, u64::MAX, 9), &[("b", 5, true)], &[event(1, "x")], false);
-    assert_eq!((lone.serf.times(), lone.status("b")), ((1, 1, 1), Some(Status::Alive)));
-    assert_eq!((lone.events(), lone.dropped(DropReason::Absurd)), (vec![], 1));
+    lone.gone("b");
+    lone.merge(clocks(7, 1, 1), &[("b", 1 << 51, true), ("c", LAMPORT_TIME_MAX, false)], &[], false);
+    assert_eq!((lone.status("b"), lone.dropped(DropReason::Absurd)), (Some(Status::Left), 2));
+    assert_eq!(lone.ltime("b"), 1 + LAMPORT_BURST_MAX, "as far as our clock goes");
+}
+
+#[test]
+fn who_ignores_the_old_events_of_an_absurd_clock_delivers_the_next() {
+    let mut lone = Lone::lan(&["b"]);
+    lone.merge(clocks(1, u64::MAX, 1), &[], &[], true);
+    lone.serf.user_event(&mut lone.core, "own", b"", false).unwrap();
+    lone.hear_event(2, "other", b"");
+    assert_eq!(lone.events(), ["user own", "user other"]);
+}
+
+#[test]
+fn a_clock_beyond_the_budget_is_followed_over_several_exchanges_and_its_events_come_then() {
+    let mut lone = Lone::lan(&["b"]);
+    let far = 3 * LAMPORT_BURST_MAX;
+    let mut delivered = vec![];
+    for round in 0..20 {
+        lone.merge(clocks(far, far, far), &[], &[event(far - 2, "late")], false);
+        delivered.extend(lone.events().into_iter().map(|event| (round, event)));
+        lone.run(secs(30));
+    }
+    // Two budgets are lacking, each takes 256 s to come back.
+    assert_eq!((lone.serf.times(), delivered), ((far, far, far), vec![(18, "user late".to_string())]));
+}
+
+#[test]
+fn the_first_join_that_reaches_anybody_is_believed_whatever_its_clocks_and_no_later_one() {
+    let mut lone = Lone::lan(&["b"]);
+    let far = 1 << 50;
+    let state = |time| {
+        let mut body = vec![];
+        native::begin_serf_state(&mut body, clocks(time, time, time), 0);
+        native::begin_events(&mut body, 0);
+        body
+    };
+    let merge = |lone: &mut Lone, time, join| {
+        lone.serf.merge(&mut lone.core, Codec::Native, &state(time), false, join);
+    };
+    merge(&mut lone, 9, Some(JoinId(1)));
+    merge(&mut lone, far, Some(JoinId(1)));
+    assert_eq!(lone.serf.times(), (far, far, far), "another seed of the same join");
+    merge(&mut lone, far + (1 << 49), Some(JoinId(2)));
+    let followed = far + LAMPORT_BURST_MAX;
+    assert_eq!(lone.serf.times(), (followed, followed, followed));
+    let mut fresh = Lone::lan(&["b"]);
+    merge(&mut fresh, LAMPORT_JOIN_MAX + 1, Some(JoinId(1)));
+    assert_eq!(fresh.serf.times().0, LAMPORT_BURST_MAX + 1, "no join is believed beyond the bound");
+    assert_eq!(fresh.dropped(DropReason::Absurd), 3);
+}
+
+#[test]
+fn at_the_end_of_time_an_event_or_query_is_refused_and_not_lost() {
+    let mut lone = Lone::lan(&["b"]);
+    lone.serf.event_clock.resume(LAMPORT_TIME_MAX - 2);
+    lone.serf.query_clock.resume(LAMPORT_TIME_MAX - 2);
+    lone.serf.user_event(&mut lone.core, "last", b"", false).unwrap();
+    lone.serf.query(&mut lone.core, &Question::new("last")).unwrap();
+    assert_eq!(lone.events(), ["user last", "query last"]);
+    let sent = lone.serf.user_event(&mut lone.core, "lost", b"", false);
+    assert_eq!(sent, Err(SendError::Exhausted));
+    let asked = lone.serf.query(&mut lone.core, &Question::new("lost"));
+    assert_eq!((asked, lone.events()), (Err(QueryError::ClockExhausted), vec![]));
 }
 
 #[test]
@@ -49,11 +124,11 @@ fn a_damaged_state_changes_nothing() {
     sender.hear_event(5, "x", b"");
     let whole = sender.state();
     for cut in 0..whole.len() {
-        lone.serf.merge(&mut lone.core, Codec::Native, &whole[..cut], false);
+        lone.serf.merge(&mut lone.core, Codec::Native, &whole[..cut], false, None);
     }
     assert_eq!((lone.serf.times(), lone.status("b"), lone.events()), ((1, 1, 1), Some(Status::Alive), vec![]));
     assert_eq!(lone.dropped(DropReason::Malformed), whole.len() as u64);
-    lone.serf.merge(&mut lone.core, Codec::Native, &whole, false);
+    lone.serf.merge(&mut lone.core, Codec::Native, &whole, false, None);
     assert_eq!((lone.serf.times(), lone.status("b")), ((7, 6, 1), Some(Status::Leaving)));
 }
 
@@ -64,16 +139,16 @@ fn a_state_names_every_member_and_replays_events_in_order_of_time() {
     lone.gone("b");
     lone.hear_join("c", 6);
     lone.hear_join("stranger", 7);
-    for (ltime, name) in [(9, "late"), (3, "early"), (600, "latest")] {
+    for (ltime, name) in [(9, "late"), (3, "early"), (500, "latest")] {
         lone.hear_event(ltime, name, b"");
     }
     let body = lone.state();
     let state = native::SerfState::parse(&body).unwrap();
-    assert_eq!(state.clocks, clocks(8, 601, 1));
+    assert_eq!(state.clocks, clocks(8, 501, 1));
     let members: Vec<_> = state.members().map(|m| (m.node, m.ltime, m.left)).collect();
     assert_eq!(members, [(&b"a"[..], 0, false), (b"b", 5, true), (b"c", 6, false)], "of a stranger nothing is said");
     let times: Vec<u64> = state.events().map(|event| event.ltime).collect();
-    assert_eq!(times, [3, 9, 600]);
+    assert_eq!(times, [3, 9, 500]);
 }
 
 #[test]

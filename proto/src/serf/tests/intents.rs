@@ -1,4 +1,5 @@
 use super::*;
+use crate::limits::{LAMPORT_BURST_MAX, LAMPORT_TIME_MAX};
 
 #[test]
 fn every_time_that_is_heard_is_witnessed_even_if_the_intent_means_nothing() {
@@ -13,7 +14,7 @@ fn every_time_that_is_heard_is_witnessed_even_if_the_intent_means_nothing() {
 #[test]
 fn a_time_far_ahead_is_dropped_counted_and_not_passed_on() {
     let mut lone = Lone::lan(&["b"]);
-    for ltime in [u64::MAX, 1 << 52, (1 << 32) + 2] {
+    for ltime in [u64::MAX, 1 << 52, LAMPORT_BURST_MAX + 2] {
         lone.hear_leave("b", ltime);
         lone.hear_join("stranger", ltime);
         lone.hear_event(ltime, "x", b"");
@@ -140,7 +141,7 @@ fn forcing_a_failed_member_out_makes_it_left_and_is_told() {
     let mut lone = Lone::lan(&["b", "c"]);
     lone.gone("b");
     lone.events();
-    lone.serf.force_leave(&mut lone.core, "b", false);
+    lone.serf.force_leave(&mut lone.core, "b", false).unwrap();
     assert_eq!((lone.status("b"), lone.events()), (Some(Status::Left), vec!["leave b".to_string()]));
     assert_eq!(lone.packet(), ["leave b@1"]);
     assert_eq!(lone.serf.times().0, 2);
@@ -269,4 +270,14 @@ fn a_leave_is_urgent_even_if_our_join_still_waits_unsent() {
     lone.serf.leave(&mut lone.core);
     let packet = lone.packet();
     assert!(packet[0].starts_with("leave a@"), "{packet:?}");
+}
+
+#[test]
+fn at_the_end_of_time_nobody_is_forced_out_and_a_leave_is_not_told() {
+    let mut lone = Lone::lan(&["b"]);
+    lone.serf.clock.resume(LAMPORT_TIME_MAX);
+    assert!(lone.serf.force_leave(&mut lone.core, "b", false).is_err());
+    lone.serf.leave(&mut lone.core);
+    assert_eq!((lone.status("b"), lone.packet()), (Some(Status::Alive), vec![]));
+    assert!(!lone.serf.leave_is_told());
 }

@@ -109,7 +109,7 @@ fn happen(lone: &mut Lone, membership: &mut Membership, happening: &Happening) {
         Happening::OwnEvent => lone.serf.user_event(&mut lone.core, "own", b"", false).unwrap(),
         Happening::AnnounceJoin if !lone.serf.leaving => lone.serf.announce_join(&mut lone.core),
         Happening::AnnounceJoin => {}
-        Happening::ForceLeave(name, prune) => lone.serf.force_leave(&mut lone.core, &text(name), *prune),
+        Happening::ForceLeave(name, prune) => lone.serf.force_leave(&mut lone.core, &text(name), *prune).unwrap(),
         Happening::LeaveOurselves if !lone.serf.leaving => {
             lone.serf.leave(&mut lone.core);
         }

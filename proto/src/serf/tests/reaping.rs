@@ -70,9 +70,7 @@ fn tries(members: u8, failed: u8, rounds: u64) -> Vec<SocketAddr> {
         lone.run(secs(30));
         let wishes = mem::take(&mut lone.core.notifications);
         for wish in wishes {
-            let Notification::Wants { with, ask: Ask::PushPull { join: true, .. }, until } = wish else {
-                panic!("{wish:?}")
-            };
+            let Notification::Wants { with, ask: Ask::Reconnect { .. }, until } = wish else { panic!("{wish:?}") };
             assert_eq!(until, lone.core.now + secs(10));
             tried.push(with);
         }

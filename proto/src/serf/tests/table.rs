@@ -9,6 +9,8 @@ enum Stimulus {
     Alive,
     /// Membership: it is gone.
     Gone,
+    /// Membership: it is gone, and said so itself.
+    Farewell,
     /// Membership: it announces other tags.
     Updated,
     /// A join intent at this time, by gossip.
@@ -26,13 +28,13 @@ impl Stimulus {
     fn ltime(self) -> u64 {
         match self {
             Join(ltime) | Leave(ltime) | Prune(ltime) | PulledJoin(ltime) | PulledLeave(ltime) => ltime,
-            Self::Alive | Gone | Updated => 0,
+            Self::Alive | Gone | Farewell | Updated => 0,
         }
     }
 }
 
 use Status::{Alive, Failed, Leaving, Left};
-use Stimulus::{Gone, Join, Leave, Prune, PulledJoin, PulledLeave, Updated};
+use Stimulus::{Farewell, Gone, Join, Leave, Prune, PulledJoin, PulledLeave, Updated};
 
 /// What came of it: status, time of the newest intent, what others are told, the event.
 type Outcome<'a> = (Option<Status>, u64, &'a str, &'a str);
@@ -60,8 +62,12 @@ fn lone_with_b(status: Option<Status>) -> Lone {
 fn apply(lone: &mut Lone, stimulus: Stimulus) {
     match stimulus {
         Stimulus::Alive => lone.alive("b"),
-        Gone if lone.core.roster.find("b").is_none() => {}
+        Gone | Farewell if lone.core.roster.find("b").is_none() => {}
         Gone => lone.gone("b"),
+        Farewell => {
+            let idx = lone.idx("b");
+            lone.serf.notified(&mut lone.core, Notification::Left(idx));
+        }
         Updated => {
             let Some(idx) = lone.core.roster.find("b") else { return };
             lone.serf.notified(&mut lone.core, Notification::Updated(idx));
@@ -83,22 +89,26 @@ fn check(status: Option<Status>, stimulus: Stimulus, expected: Outcome<'_>) {
 }
 
 #[test]
-fn membership_decides_between_alive_and_gone_and_intents_between_failed_and_left() {
+fn membership_decides_between_alive_and_gone_and_intents_or_farewells_between_failed_and_left() {
     for (status, stimulus, expected) in [
         (None, Stimulus::Alive, (Some(Alive), 0, "", "join b")),
         (None, Gone, (None, 0, "", "")),
         (None, Updated, (None, 0, "", "")),
         (Some(Alive), Stimulus::Alive, (Some(Alive), 5, "", "join b")),
         (Some(Alive), Gone, (Some(Failed), 5, "", "failed b")),
+        (Some(Alive), Farewell, (Some(Left), 5, "", "leave b")),
         (Some(Alive), Updated, (Some(Alive), 5, "", "update b")),
         (Some(Leaving), Stimulus::Alive, (Some(Alive), 5, "", "join b")),
         (Some(Leaving), Gone, (Some(Left), 5, "", "leave b")),
+        (Some(Leaving), Farewell, (Some(Left), 5, "", "leave b")),
         (Some(Leaving), Updated, (Some(Leaving), 5, "", "update b")),
         (Some(Failed), Stimulus::Alive, (Some(Alive), 5, "", "join b")),
         (Some(Failed), Gone, (Some(Failed), 5, "", "")),
+        (Some(Failed), Farewell, (Some(Failed), 5, "", "")),
         (Some(Failed), Updated, (Some(Failed), 5, "", "update b")),
         (Some(Left), Stimulus::Alive, (Some(Alive), 5, "", "join b")),
         (Some(Left), Gone, (Some(Left), 5, "", "")),
+        (Some(Left), Farewell, (Some(Left), 5, "", "")),
         (Some(Left), Updated, (Some(Left), 5, "", "update b")),
     ] {
         check(status, stimulus, expected);

@@ -185,24 +185,6 @@ fn what_an_earlier_life_of_ours_said_is_refuted_and_our_own_echo_is_not() {
 }
 
 #[test]
-fn an_absurd_incarnation_is_dropped_and_counted_unless_the_member_is_near_it() {
-    let mut lone = Lone::lan(&["b"]);
-    let absurd = INCARNATION_MAX + 1;
-    for message in [alive("b", absurd), alive("x", u32::MAX), suspect("b", absurd, "c"), dead("b", absurd, "c")] {
-        lone.hear(message);
-    }
-    lone.hear(suspect("a", u32::MAX, "b"));
-    assert_eq!(lone.dropped(DropReason::Absurd), 5);
-    assert_eq!((lone.state("b"), lone.state("x"), lone.swim.incarnation()), (Some(State::Alive), None, 1));
-    lone.hear(alive("b", INCARNATION_MAX));
-    lone.hear(alive("b", absurd));
-    lone.hear(alive("b", absurd + 1024));
-    assert_eq!(lone.incarnation("b"), absurd + 1024);
-    lone.hear(alive("b", absurd + 1024 + 1025));
-    assert_eq!((lone.incarnation("b"), lone.dropped(DropReason::Absurd)), (absurd + 1024, 6));
-}
-
-#[test]
 fn who_says_it_itself_left_and_who_others_say_it_of_is_dead() {
     let mut lone = Lone::lan(&["b", "c"]);
     lone.hear(dead("b", 1, "c"));
@@ -239,15 +221,4 @@ fn death_ends_a_suspicion() {
     lone.run(secs(60));
     assert_eq!((lone.told(), lone.core.stats.deaths_declared), (vec!["gone b".to_string()], 0));
     assert_eq!(lone.queued(), ["dead b@1 by d"]);
-}
-
-#[test]
-fn at_the_greatest_incarnation_we_stay_alive_and_do_not_wrap() {
-    let mut lone = Lone::lan(&["b"]);
-    lone.swim.incarnation = u32::MAX - 1;
-    let me = lone.swim.me;
-    lone.swim.rows.change(me, |row| row.incarnation = u32::MAX - 1);
-    lone.hear(suspect("a", u32::MAX, "b"));
-    lone.hear(suspect("a", u32::MAX, "b"));
-    assert_eq!((lone.swim.incarnation(), lone.state("a")), (u32::MAX, Some(State::Alive)));
 }

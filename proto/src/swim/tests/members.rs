@@ -1,13 +1,5 @@
 use super::*;
 
-fn moved(name: &str, incarnation: u32, to: SocketAddr) -> Message<'_> {
-    Message::Alive(Alive { incarnation, peer: PeerRef { addr: to, ..announcement(name) } })
-}
-
-fn elsewhere() -> SocketAddr {
-    "10.9.9.9:7946".parse().unwrap()
-}
-
 #[test]
 fn a_newcomer_joins_and_is_told_on() {
     let mut lone = Lone::lan(&["b"]);
@@ -101,38 +93,6 @@ fn an_ipv4_address_and_its_mapped_form_are_one() {
     lone.hear(moved("b", 2, SocketAddr::from((v4.ip().to_ipv6_mapped(), 7946))));
     assert_eq!((lone.incarnation("b"), lone.core.events.len()), (2, 0));
     assert_eq!(lone.core.roster.peer(lone.idx("b")).unwrap().addr(), addr("b"));
-}
-
-#[test]
-fn the_name_of_a_member_that_left_may_be_taken_at_once_even_with_a_lower_incarnation() {
-    let mut lone = Lone::lan(&["b"]);
-    lone.hear(alive("b", 5));
-    lone.hear(dead("b", 5, "b"));
-    lone.told();
-    lone.hear(moved("b", 1, elsewhere()));
-    assert_eq!((lone.state("b"), lone.incarnation("b")), (Some(State::Alive), 1));
-    assert_eq!(lone.told(), ["joined b"]);
-    assert_eq!(lone.core.roster.peer(lone.idx("b")).unwrap().addr(), elsewhere());
-}
-
-#[test]
-fn the_name_of_a_dead_member_may_be_taken_only_after_the_reclaim_time_and_by_default_never() {
-    let mut lone = Lone::lan(&["b"]);
-    lone.hear(dead("b", 1, "c"));
-    lone.run(secs(3600));
-    lone.hear(moved("b", 9, elsewhere()));
-    assert_eq!(lone.state("b"), Some(State::Dead));
-    assert_eq!(lone.dropped(DropReason::NameConflict), 1);
-
-    let options = Options { dead_node_reclaim_time: secs(10), ..Options::lan() };
-    let mut lone = Lone::still(options, &["b"]);
-    lone.hear(dead("b", 1, "c"));
-    lone.run(secs(10));
-    lone.hear(moved("b", 9, elsewhere()));
-    assert_eq!(lone.state("b"), Some(State::Dead), "older than the time, not as old");
-    lone.run(ms(1));
-    lone.hear(moved("b", 1, elsewhere()));
-    assert_eq!(lone.state("b"), Some(State::Alive));
 }
 
 #[test]

@@ -192,7 +192,7 @@ fn a_member_that_answers_on_a_stream_stays_alive_and_makes_us_better_when_the_pr
     let (mut lone, target, seq) = probed(Options::lan(), &FIVE);
     lone.swim.awareness.apply(2);
     lone.run(ms(600));
-    lone.swim.stream_acked(seq);
+    lone.swim.stream_acked(&mut lone.core, seq);
     assert_eq!(lone.score(), 2, "a stream alone does not end the wait");
     lone.run(ms(400));
     assert_eq!((lone.state(&target), lone.score()), (Some(State::Alive), 1));
@@ -202,7 +202,7 @@ fn a_member_that_answers_on_a_stream_stays_alive_and_makes_us_better_when_the_pr
 #[test]
 fn an_answer_on_a_stream_of_an_earlier_probe_saves_nobody() {
     let (mut lone, target, seq) = probed(Options::lan(), &FIVE);
-    lone.swim.stream_acked(seq.wrapping_sub(1));
+    lone.swim.stream_acked(&mut lone.core, seq.wrapping_sub(1));
     lone.run(secs(1));
     assert_eq!(lone.state(&target), Some(State::Suspect));
 }
@@ -216,7 +216,7 @@ fn the_ping_of_a_suspect_carries_the_accusation_and_that_of_a_live_member_does_n
         let at = lone.core.timers.next().unwrap();
         lone.fire(at);
         for unicast in lone.sent() {
-            let Body::Ping { seq, target: Target::Member(idx), accusing } = unicast.body else { continue };
+            let Body::Ping { seq, target: idx, accusing } = unicast.body else { continue };
             let name = lone.core.roster.name_ref(idx).to_string();
             assert_eq!(accusing, name == "c", "{name}");
             lone.hear(ack(seq));

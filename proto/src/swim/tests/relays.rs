@@ -14,7 +14,7 @@ fn source_of(name: &str) -> Option<Source<'_>> {
 fn relayed(lone: &mut Lone, node: &str, nack: bool) -> u32 {
     lone.hear_from(addr("b"), indirect(77, node, nack, source_of("b")));
     let sent = lone.sent();
-    let [Unicast { to, body: Body::Ping { seq, accusing: false, .. }, .. }] = &sent[..] else { panic!("{sent:?}") };
+    let [Unicast { to, body: Body::BarePing { seq, .. }, .. }] = &sent[..] else { panic!("{sent:?}") };
     assert_eq!(*to, addr(node));
     assert_ne!(*seq, 77, "the ping that we send has a number of ours");
     *seq
@@ -57,14 +57,37 @@ fn whoever_wants_no_nack_gets_none() {
 }
 
 #[test]
-fn somebody_that_we_do_not_know_is_pinged_by_the_name_that_was_asked_for() {
-    let mut lone = Lone::lan(&["b"]);
-    lone.hear_from(addr("b"), indirect(1, "x", true, None));
-    let sent = lone.sent();
-    assert!(
-        matches!(&sent[..], [Unicast { peer: None, body: Body::Ping { target: Target::Named(name), .. }, .. }] if &**name == "x")
-    );
-    assert_eq!(lone.state("x"), None);
+fn only_members_may_ask_for_a_ping() {
+    let mut lone = Lone::lan(&["b", "c"]);
+    lone.hear(dead("c", 1, "b"));
+    for source in [None, source_of("x"), source_of("c"), Some(Source { addr: addr("z"), node: "b" })] {
+        lone.hear_from(addr("b"), indirect(1, "c", true, source));
+    }
+    lone.run(secs(1));
+    assert_eq!((lone.sent(), lone.dropped(DropReason::Unexpected)), (vec![], 4));
+}
+
+#[test]
+fn only_members_are_pinged_for_others_at_their_own_address_and_for_anybody_else_there_is_a_nack() {
+    let elsewhere = IndirectPing { seq: 77, target: addr("z"), node: "c", nack: true, source: source_of("b") };
+    for message in [indirect(77, "x", true, source_of("b")), Message::IndirectPing(elsewhere)] {
+        let mut lone = Lone::lan(&["b", "c"]);
+        lone.hear_from(addr("b"), message);
+        assert_eq!(lone.sent(), []);
+        lone.run(ms(500));
+        assert_eq!(lone.sent(), [answer(&lone, Body::Nack { seq: 77 })]);
+    }
+}
+
+#[test]
+fn of_all_requests_in_a_packet_one_is_answered_whoever_asks() {
+    let ping = Message::Ping(Ping { seq: 5, node: "a", source: source_of("b") });
+    let mut lone = Lone::lan(&["b", "c"]);
+    lone.core.hear(addr("b"), 100);
+    for message in [ping, ping, indirect(1, "c", true, source_of("b"))] {
+        lone.swim.handle(&mut lone.core, addr("b"), &message);
+    }
+    assert_eq!((lone.sent().len(), lone.dropped(DropReason::Limit)), (1, 2));
 }
 
 #[test]
@@ -85,14 +108,14 @@ fn an_acked_relay_is_not_taken_for_a_probe_of_ours_and_the_reverse() {
 fn no_more_probes_than_the_limit_are_relayed_at_a_time() {
     let mut lone = Lone::lan(&["b", "c"]);
     for _ in 0..RELAYS_MAX {
-        lone.hear_from(addr("b"), indirect(1, "c", true, None));
+        lone.hear_from(addr("b"), indirect(1, "c", true, source_of("b")));
     }
     assert_eq!((lone.sent().len(), lone.dropped(DropReason::Limit)), (RELAYS_MAX, 0));
-    lone.hear_from(addr("b"), indirect(1, "c", true, None));
+    lone.hear_from(addr("b"), indirect(1, "c", true, source_of("b")));
     assert_eq!((lone.sent().len(), lone.dropped(DropReason::Limit)), (0, 1));
     lone.run(ms(500));
     assert_eq!(lone.sent().len(), RELAYS_MAX, "a nack for each");
-    lone.hear_from(addr("b"), indirect(1, "c", true, None));
+    lone.hear_from(addr("b"), indirect(1, "c", true, source_of("b")));
     assert_eq!(lone.sent().len(), 1, "and there is room again");
 }
 
@@ -101,7 +124,10 @@ fn answered_at(from: SocketAddr, source: Option<Source<'_>>) -> SocketAddr {
     let mut lone = Lone::lan(&["b"]);
     lone.hear_from(from, Message::Ping(Ping { seq: 5, node: "a", source }));
     let sent = lone.sent();
-    let [Unicast { to, body: Body::Ack { seq: 5 }, .. }] = sent[..] else { panic!("{sent:?}") };
+    let [Unicast { to, ref body, .. }] = sent[..] else { panic!("{sent:?}") };
+    let to_member = to == addr("b") && source == source_of("b");
+    let expected = if to_member { Body::Ack { seq: 5 } } else { Body::StrangerAck { seq: 5, bytes_max: 100 } };
+    assert_eq!(*body, expected, "only a member at its own address is told more than a stranger");
     to
 }
 
@@ -116,6 +142,9 @@ fn an_answer_goes_to_the_address_that_a_ping_names_only_if_it_is_the_senders_hos
     assert_eq!(answered_at(nat, Some(Source { addr: addr("b"), node: "stranger" })), nat, "another's");
     let same_host = "192.0.2.1:7946".parse().unwrap();
     assert_eq!(answered_at(nat, Some(Source { addr: same_host, node: "stranger" })), same_host);
+    let zone: SocketAddr = "[fe80::1%3]:50000".parse().unwrap();
+    let link_local = Some(Source { addr: "[fe80::1]:7946".parse().unwrap(), node: "stranger" });
+    assert_eq!(answered_at(zone, link_local), "[fe80::1%3]:7946".parse().unwrap(), "in the zone it came from");
     let mapped = "[::ffff:192.0.2.1]:7946".parse().unwrap();
     assert_eq!(answered_at(nat, Some(Source { addr: mapped, node: "stranger" })), same_host);
 }
@@ -128,11 +157,10 @@ fn a_name_that_only_the_directory_has_is_nobodys() {
     let mut core = Core::new(cfg, &Seed::from_u64(7), directory, Instant::ZERO);
     let mut swim = Swim::new(&mut core, &identity("a"), false);
     let nat = "192.0.2.1:50000".parse().unwrap();
+    core.hear(nat, 40);
     swim.handle(&mut core, nat, &Message::Ping(Ping { seq: 5, node: "a", source: source_of("b") }));
-    assert_eq!(
-        core.unicasts,
-        [Unicast { to: nat, peer: None, answers: Some(Codec::Native), body: Body::Ack { seq: 5 } }]
-    );
+    let body = Body::StrangerAck { seq: 5, bytes_max: 40 };
+    assert_eq!(core.unicasts, [Unicast { to: nat, peer: None, answers: Some(Codec::Native), body }]);
 }
 
 #[test]
@@ -141,8 +169,6 @@ fn a_ping_for_somebody_else_is_dropped_and_counted_and_one_for_nobody_is_answere
     lone.hear_from(addr("b"), Message::Ping(Ping { seq: 5, node: "b", source: None }));
     assert_eq!((lone.sent(), lone.dropped(DropReason::NotForUs)), (vec![], 1));
     lone.hear_from(addr("b"), Message::Ping(Ping { seq: 5, node: "", source: None }));
-    assert_eq!(
-        lone.sent(),
-        [Unicast { to: addr("b"), peer: None, answers: Some(Codec::Native), body: Body::Ack { seq: 5 } }]
-    );
+    let body = Body::StrangerAck { seq: 5, bytes_max: 100 };
+    assert_eq!(lone.sent(), [Unicast { to: addr("b"), peer: None, answers: Some(Codec::Native), body }]);
 }

@@ -83,6 +83,12 @@ pub fn encode(message: &Message<'_>, w: &mut Writer<'_>) -> Result<(), Full> {
     }
 }
 
+/// Writes an ack without a payload in the fewest bytes: what is missing is empty to every reader.
+pub fn encode_short_ack(seq: u32, w: &mut Writer<'_>) -> Result<(), Full> {
+    w.put(b"\x02\x81\xa5SeqNo")?;
+    uint(w, seq.into())
+}
+
 fn put_ping(w: &mut Writer<'_>, &Ping { seq, node, source }: &Ping<'_>) -> Result<(), Full> {
     w.put(&[PING, 0x82 + source_fields(source)])?;
     w.put(b"\xa4Node")?;

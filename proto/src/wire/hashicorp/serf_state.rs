@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use super::reader::Reader;
 use super::serf::STATE;
 use super::writer::{Out, array, map, nil, raw, raw_or_nil, uint};
-use crate::limits::NAME_BYTES_MAX;
+use crate::limits::{NAME_BYTES_MAX, PUSH_PULL_EVENTS_MAX, PUSH_PULL_NODES_MAX};
 use crate::wire::serf::{Clocks, MemberTime, UserEvent};
 use crate::wire::{DecodeError, Full};
 
@@ -152,7 +152,7 @@ impl<'a> SerfState<'a> {
                 _ => r.skip()?,
             }
         }
-        Some(read)
+        (read.event_count()? <= PUSH_PULL_EVENTS_MAX).then_some(read)
     }
 
     /// The time of every member: first those who left, in the order of their names, then the others as they come, as
@@ -181,6 +181,11 @@ impl<'a> SerfState<'a> {
         })
     }
 
+    fn event_count(&self) -> Option<usize> {
+        let (count, mut slots) = self.slots;
+        (0..count).try_fold(0_usize, |sum, _| Some(sum + slot(&mut slots)?.1))
+    }
+
     /// The recent user events, in the order of the sender's ring. None may be coalesced: that is not told here.
     pub fn events(&self) -> impl Iterator<Item = UserEvent<'a>> + use<'a> {
         let (count, mut slots) = self.slots;
@@ -197,13 +202,13 @@ fn find(members: &[MemberTime<'_>], node: &[u8]) -> Result<usize, usize> {
     members.binary_search_by_key(&node, |member| member.node)
 }
 
-/// Steps over a list, checking each value; how many there are, and where.
+/// Steps over a list of no more than [`PUSH_PULL_NODES_MAX`] values, checking each; how many there are, and where.
 fn each<'a>(
     r: &mut Reader<'a>,
     begin: fn(&mut Reader<'a>) -> Option<usize>,
     check: impl Fn(&mut Reader<'a>) -> Option<()>,
 ) -> Option<(usize, Reader<'a>)> {
-    let count = begin(r)?;
+    let count = begin(r).filter(|count| *count <= PUSH_PULL_NODES_MAX)?;
     let values = *r;
     for _ in 0..count {
         check(r)?;

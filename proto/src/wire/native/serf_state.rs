@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use super::serf::{UserEventBody, user_event};
 use super::varint::{push_varint, take_bytes, take_varint};
 use super::{SCHEMA, schema};
-use crate::limits::NAME_BYTES_MAX;
+use crate::limits::{NAME_BYTES_MAX, PUSH_PULL_EVENTS_MAX, PUSH_PULL_NODES_MAX};
 use crate::wire::{DecodeError, serf};
 
 /// Writes the head of Serf's part; members and then events follow.
@@ -54,12 +54,12 @@ impl<'a> SerfState<'a> {
     fn take(mut rest: &'a [u8]) -> Option<Self> {
         let rest = &mut rest;
         let clocks = serf::Clocks { member: take_varint(rest)?, event: take_varint(rest)?, query: take_varint(rest)? };
-        let count = usize::try_from(take_varint(rest)?).ok()?;
+        let count = take_count(rest, PUSH_PULL_NODES_MAX)?;
         let members = (count, *rest);
         for _ in 0..count {
             take_member(rest)?;
         }
-        let count = usize::try_from(take_varint(rest)?).ok()?;
+        let count = take_count(rest, PUSH_PULL_EVENTS_MAX)?;
         let events = (count, *rest);
         for _ in 0..count {
             take_event(rest)?;
@@ -78,6 +78,10 @@ impl<'a> SerfState<'a> {
         let (count, mut rest) = self.events;
         (0..count).map_while(move |_| take_event(&mut rest))
     }
+}
+
+fn take_count(rest: &mut &[u8], most: usize) -> Option<usize> {
+    usize::try_from(take_varint(rest)?).ok().filter(|count| *count <= most)
 }
 
 fn take_member<'a>(rest: &mut &'a [u8]) -> Option<serf::MemberTime<'a>> {

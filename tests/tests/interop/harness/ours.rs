@@ -88,7 +88,7 @@ impl Ours {
 
     /// Stops at once, without a word to the others.
     pub(crate) fn crash(self) {
-        runtime().block_on(self.serf.shutdown());
+        runtime().block_on(self.serf.shutdown()).expect("no file is written");
     }
 
     /// Asks a question and waits for its end, which does not wait for the time when everybody has answered.

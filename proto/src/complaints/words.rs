@@ -1,0 +1,195 @@
+//! The lines, in HashiCorp's words where it has a line for the same: operators grep for them.
+
+use alloc::format;
+use alloc::string::String;
+use core::fmt::{self, Write as _};
+use core::time::Duration;
+
+use super::{ComplaintKind, Episode};
+use crate::roster::acts;
+use crate::stats::DropReason;
+use crate::time::Instant;
+
+/// One line of the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Line {
+    text: String,
+}
+
+impl Line {
+    /// The complaint is new: what is wrong, where, and what to do.
+    pub(super) fn begun(kind: ComplaintKind, episode: &Episode) -> Self {
+        let advice = advice(kind);
+        let text = match (episode.peer, kind) {
+            (Some(peer), ComplaintKind::Refused(_) | ComplaintKind::Encrypted) => {
+                // Nothing listens at the port of a client; without one, doctor takes the default.
+                let listens = (1..EPHEMERAL_PORTS).contains(&peer.port());
+                let doctor = if listens { format!("{peer}") } else { format!("{}", peer.ip()) };
+                format!("{}: {advice}; see also: serf doctor {doctor}", headline(kind, episode))
+            }
+            (Some(peer), ComplaintKind::UdpBlocked | ComplaintKind::UdpIndirect | ComplaintKind::Exchange) => {
+                format!("{}: {advice}; see also: serf doctor {peer}", headline(kind, episode))
+            }
+            (Some(_), _) => format!("{}: {advice}", headline(kind, episode)),
+            (None, _) => format!("{}: from here on those of all others are counted together", headline(kind, episode)),
+        };
+        Self { text }
+    }
+
+    /// The complaint lasts.
+    pub(super) fn lasts(kind: ComplaintKind, episode: &Episode, now: Instant) -> Self {
+        let (count, since) = (episode.count, Seconds(now - episode.since));
+        Self { text: format!("{}: still, {count} times in {since}", headline(kind, episode)) }
+    }
+
+    /// The complaint is over.
+    pub(super) fn over(kind: ComplaintKind, episode: &Episode, now: Instant) -> Self {
+        let (count, lasted) = (episode.count, Seconds(episode.latest - episode.since));
+        let mut text = format!("{}: over, ", headline(kind, episode));
+        _ = if kind.ends_by_silence() || episode.peer.is_none() {
+            write!(text, "none for {} ({count} times in {lasted} before)", Seconds(now - episode.latest))
+        } else {
+            write!(text, "it is well again ({count} times in {} before)", Seconds(now - episode.since))
+        };
+        Self { text }
+    }
+
+    /// Writes it to the log. As a warning in any case: the end must be seen where the beginning is.
+    pub(crate) fn log(&self) {
+        tracing::warn!("{}", self.text);
+    }
+
+    #[cfg(test)]
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+}
+
+/// What is wrong, and with which peer. Without an end of sentence.
+fn headline(kind: ComplaintKind, episode: &Episode) -> String {
+    let (from, whom) = (Source(episode), Whom(episode));
+    let detail = Quoted(&episode.detail);
+    match kind {
+        ComplaintKind::Refused(DropReason::NotForUs) if episode.detail.is_empty() => {
+            format!("Got ping for unexpected node {from}")
+        }
+        ComplaintKind::Refused(DropReason::NotForUs) => format!("Got ping for unexpected node '{detail}' {from}"),
+        ComplaintKind::Refused(DropReason::NameConflict) if !episode.detail.is_empty() => {
+            format!("Conflicting address for {detail} {from}")
+        }
+        ComplaintKind::Refused(DropReason::Versions | DropReason::Vetoed) if !episode.detail.is_empty() => {
+            format!("{detail} {from}")
+        }
+        ComplaintKind::Refused(reason) => format!("{} {from}", refusal(reason)),
+        ComplaintKind::Encrypted => format!("Remote state is encrypted and encryption is not configured {from}"),
+        ComplaintKind::UdpBlocked => {
+            format!("Was able to connect to {whom} over TCP but UDP probes failed, network may be misconfigured")
+        }
+        ComplaintKind::UdpIndirect => format!("Probes of {whom} are answered only through other members"),
+        ComplaintKind::Exchange => format!("Push/Pull with {whom} failed: {detail}"),
+        ComplaintKind::Send => format!("Failed to send to {whom}: {detail}"),
+        ComplaintKind::Receive => format!("Error reading UDP packet: {detail}"),
+        ComplaintKind::Accept => format!("Error accepting TCP connection: {detail}"),
+    }
+}
+
+const fn refusal(reason: DropReason) -> &'static str {
+    match reason {
+        DropReason::Key => "Decrypt packet failed: No installed keys could decrypt the message",
+        DropReason::Unencrypted => "Decrypt packet failed: Encryption is configured but the message is not encrypted",
+        DropReason::Label => "Discarding what has an unacceptable label",
+        DropReason::Checksum => "Got invalid checksum for UDP packet",
+        DropReason::Compound => "Failed to decode compound request",
+        DropReason::Inflate => "Failed to decompress payload",
+        DropReason::Malformed => "Failed to decode a message",
+        DropReason::Codec => "Message in a codec that is not read here",
+        DropReason::Unexpected => "Message type not supported",
+        DropReason::Absurd => "Refused an incarnation or Lamport time that is out of all proportion",
+        DropReason::Versions => "Protocol versions are incompatible",
+        DropReason::Limit => "Dropped what exceeds a limit",
+        DropReason::NameConflict => "Conflicting address",
+        DropReason::Vetoed => "Rejected by the policy of this node",
+        DropReason::NotForUs | DropReason::OldEvent => "Input dropped",
+    }
+}
+
+/// What to do.
+const fn advice(kind: ComplaintKind) -> &'static str {
+    match kind {
+        ComplaintKind::Refused(reason) => match reason {
+            DropReason::Key => "it has other keys than we; compare the keyrings, or keep it off this port",
+            DropReason::Unencrypted => "give it the cluster's key, or keep it off this port",
+            DropReason::Label => "it belongs to another cluster, or has a wrong label",
+            DropReason::NotForUs => "another node had this address, or announces it; compare -advertise there",
+            DropReason::Absurd => "that node, or the one that it repeats, is out of order; restart it",
+            DropReason::Versions => "upgrade the older node; a memberlist node without Serf cannot join",
+            DropReason::Limit => "what is too large, or too much, is lost; see the counters 'dropped'",
+            DropReason::NameConflict => "names must be unique; rename one of the two nodes",
+            DropReason::Vetoed => "see the policy of this program",
+            _ => "it is no Serf node, of another version, or what it sends is damaged on the way",
+        },
+        ComplaintKind::Encrypted => "give this node the cluster's key",
+        ComplaintKind::UdpBlocked | ComplaintKind::UdpIndirect => {
+            "let UDP pass both ways, in firewalls, security groups and NAT of both hosts"
+        }
+        ComplaintKind::Exchange => "let TCP pass to its gossip port, and compare keys, label and versions",
+        ComplaintKind::Send => "see packet filter, routes and MTU of this host",
+        ComplaintKind::Receive => "see the network interfaces of this host",
+        ComplaintKind::Accept => "raise the limit of open files of this process",
+    }
+}
+
+/// `from=10.0.0.1:7946 (name)`, as HashiCorp's has it.
+struct Source<'a>(&'a Episode);
+
+impl fmt::Display for Source<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.peer {
+            Some(peer) if peer.port() == 0 => write!(f, "from={}", peer.ip())?,
+            Some(peer) => write!(f, "from={peer}")?,
+            None => return f.write_str("from many addresses"),
+        }
+        match &self.0.member {
+            Some(name) => write!(f, " ({})", Quoted(name)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// `name (10.0.0.1:7946)`.
+struct Whom<'a>(&'a Episode);
+
+impl fmt::Display for Whom<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.0.member, self.0.peer) {
+            (Some(name), Some(peer)) => write!(f, "{} ({peer})", Quoted(name)),
+            (None, Some(peer)) => write!(f, "{peer}"),
+            (_, None) => f.write_str("many members"),
+        }
+    }
+}
+
+/// What a peer said: control characters must not reach a terminal.
+struct Quoted<'a>(&'a str);
+
+impl fmt::Display for Quoted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.chars().try_for_each(
+            |char| {
+                if acts(char) { write!(f, "{}", char.escape_debug()) } else { f.write_char(char) }
+            },
+        )
+    }
+}
+
+/// From here on ports are those of clients, on Linux.
+const EPHEMERAL_PORTS: u16 = 32_768;
+
+/// A duration in whole seconds.
+struct Seconds(Duration);
+
+impl fmt::Display for Seconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} s", self.0.as_secs())
+    }
+}

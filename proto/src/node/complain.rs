@@ -1,0 +1,121 @@
+//! What the log is told of peers that are refused or hard to reach. Which lines that makes is the business of
+//! [`complaints`](crate::complaints).
+
+use alloc::format;
+use core::net::SocketAddr;
+
+use super::Node;
+use crate::complaints::{Complaint, ComplaintKind, PeerAt};
+use crate::core::{Ask, HeardFrom};
+use crate::event::SeedFailureCause;
+use crate::roster::MemberIdx;
+use crate::stats::DropReason;
+use crate::time::Instant;
+
+/// What the operating system refuses a node's sockets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SocketFailure {
+    /// A datagram to this address could not be sent.
+    Send(SocketAddr),
+    /// No datagram could be received.
+    Receive,
+    /// No stream could be accepted.
+    Accept,
+}
+
+impl Node {
+    /// What the log complains of and has not seen the end of: by kind, then by peer. At most
+    /// [`COMPLAINT_PEERS_MAX`](crate::limits::COMPLAINT_PEERS_MAX) and one of each kind.
+    pub fn complaints(&self) -> impl Iterator<Item = Complaint> + '_ {
+        self.core.complaints.iter()
+    }
+
+    /// Takes what the operating system refused, with its words for the log. It changes nothing else.
+    pub fn socket_failed(&mut self, now: Instant, failure: SocketFailure, words: &str) {
+        self.core.now = self.core.now.max(now);
+        let here = || self.core.roster.peer(self.swim.me()).map(|me| me.addr());
+        let (kind, addr) = match failure {
+            SocketFailure::Send(to) => (ComplaintKind::Send, Some(to)),
+            SocketFailure::Receive => (ComplaintKind::Receive, here()),
+            SocketFailure::Accept => (ComplaintKind::Accept, here()),
+        };
+        if let Some(addr) = addr {
+            self.core.complain(kind, PeerAt { addr, listens: true }, words);
+        }
+    }
+
+    /// The operating system's words for the failure of a stream, for the log. [`StreamInput::Failed`](crate::StreamInput::Failed)
+    /// follows.
+    pub fn stream_failing(&mut self, words: &str) {
+        self.core.detail.clear();
+        self.core.detail.push_str(words);
+    }
+
+    /// Complains of what was dropped of an input. Costs one comparison where nothing was.
+    pub(super) fn complain_of_drops(&mut self) {
+        let reasons = core::mem::take(&mut self.core.stats.dropped_lately);
+        if reasons == 0 {
+            return;
+        }
+        let detail = core::mem::take(&mut self.core.detail);
+        let Some(peer) = self.core.peer_heard() else { return };
+        for reason in DropReason::ALL.into_iter().filter(|reason| reasons & reason.bit() != 0) {
+            let kind = match reason {
+                // It came late: nothing is wrong.
+                DropReason::OldEvent => continue,
+                DropReason::Key if self.envelope.keyring().is_empty() => ComplaintKind::Encrypted,
+                reason => ComplaintKind::Refused(reason),
+            };
+            self.core.complain(kind, peer, &detail);
+        }
+    }
+
+    /// A datagram from `from` was taken. One that was encrypted while we have no key looks like one that is damaged.
+    pub(super) fn complain_of_datagram(&mut self, datagram: &[u8]) {
+        if self.core.stats.dropped_lately != 0 && self.envelope.may_be_encrypted(datagram) {
+            self.core.stats.dropped_lately = 0;
+            self.core.detail.clear();
+            if let Some(peer) = self.core.peer_heard() {
+                self.core.complain(ComplaintKind::Encrypted, peer, "");
+            }
+        }
+    }
+
+    /// Notes with whom a stream is, for complaints.
+    pub(super) fn heard_on(&mut self, peer: Option<SocketAddr>) {
+        self.core.heard_from = peer.map_or(HeardFrom::Nobody, HeardFrom::Exchange);
+    }
+
+    /// An exchange of states with a member is over. That one with a seed or a failed member fails is no news, and is told to
+    /// whoever wants to join.
+    pub(super) fn exchange_ended(&mut self, ask: Ask, result: Result<(), SeedFailureCause>) {
+        let Some(peer) = self.core.peer_heard().filter(|_| matches!(ask, Ask::PushPull { .. })) else { return };
+        match result {
+            Ok(()) if self.core.complaints.is_empty() => {}
+            Ok(()) => self.core.withdraw(ComplaintKind::Exchange, peer.addr),
+            // These were counted as dropped.
+            Err(SeedFailureCause::Refused | SeedFailureCause::Vetoed | SeedFailureCause::Malformed) => {}
+            Err(SeedFailureCause::Key | SeedFailureCause::Unencrypted | SeedFailureCause::Label) => {}
+            Err(cause) if self.is_live_at(peer.addr) => {
+                let said = &self.core.detail;
+                let words = if said.is_empty() { format!("{cause}") } else { format!("{cause}: {said}") };
+                self.core.complain(ComplaintKind::Exchange, PeerAt { listens: true, ..peer }, &words);
+            }
+            Err(_) => {}
+        }
+    }
+
+    /// Whether a live member has this address. Walks the roster.
+    fn is_live_at(&self, addr: SocketAddr) -> bool {
+        let here = |idx: &MemberIdx| self.core.roster.peer(*idx).is_some_and(|peer| peer.addr() == addr);
+        (0..).take(self.core.roster.len()).map(MemberIdx).filter(here).any(|idx| self.swim.is_live(idx))
+    }
+
+    /// Says what is due of complaints that last or are over.
+    pub(super) fn sweep_complaints(&mut self) {
+        if self.core.complaints.is_due(self.core.now) {
+            self.core.complaints.sweep(self.core.now, crate::complaints::Line::log);
+        }
+    }
+}

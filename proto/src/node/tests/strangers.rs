@@ -1,0 +1,189 @@
+//! What those get who are no members: one short answer, and no news.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::envelope::{Caps, Envelope, Packer};
+use crate::wire::Writer;
+use crate::wire::swim::{Accusation, Alive, PeerRef, Ping, Source};
+use crate::wire::{Versions, native};
+
+const STRANGER: &str = "203.0.113.9:4000";
+
+fn stranger() -> SocketAddr {
+    STRANGER.parse().unwrap()
+}
+
+/// A node that knows `node-1`, at its own address, and others that nobody is at; and the layers that its cluster puts around packets.
+pub(super) struct Alone {
+    pub(super) node: Node,
+    pub(super) envelope: Envelope,
+    pub(super) out: Outbox,
+    pub(super) now: Instant,
+}
+
+impl Alone {
+    pub(super) fn new(options: Options) -> Self {
+        let cfg = Arc::new(Config::new(options).unwrap());
+        let envelope = Envelope::new(cfg.envelope().clone(), &Seed::from_u64(99));
+        let identity = Identity::new("node-0", addr(0), &Tags::default()).unwrap();
+        let mut out = Outbox::new();
+        let node = Node::new(cfg, &identity, &Seed::from_u64(1), Instant::ZERO, Start::new(), &mut out);
+        let mut alone = Self { node, envelope, out, now: Instant::ZERO };
+        for at in 1..4 {
+            let name = format!("node-{at}");
+            let peer = PeerRef { name: &name, addr: addr(at), meta: b"\xff\x80", versions: Versions::OURS };
+            alone.hear(addr(at), Codec::HashiCorp, &[Message::Alive(Alive { incarnation: 1, peer })]);
+        }
+        alone
+    }
+
+    fn datagram(&mut self, codec: Codec, messages: &[Message<'_>]) -> Bytes {
+        let mut packer = Packer::new(&mut self.out, 60_000);
+        for message in messages {
+            packer.frame(|w: &mut Writer<'_>| codec.encode(message, w)).unwrap();
+        }
+        let packed = packer.finish();
+        self.envelope.seal(packed, addr(0), Caps { checksum: false }, &mut self.out);
+        self.datagrams().pop().unwrap().1
+    }
+
+    /// The datagrams that are to be sent, and where; other outputs are dropped.
+    pub(super) fn datagrams(&mut self) -> Vec<(SocketAddr, Bytes)> {
+        core::iter::from_fn(|| self.out.pop())
+            .filter_map(|output| match output {
+                Output::Datagram { to, bytes } => Some((to, bytes)),
+                _ => None,
+            })
+            .collect()
+    }
+
+    pub(super) fn take(&mut self, from: SocketAddr, datagram: &[u8]) -> Vec<(SocketAddr, Bytes)> {
+        self.node.handle_datagram(self.now, from, datagram, &mut self.out);
+        self.datagrams()
+    }
+
+    pub(super) fn hear(
+        &mut self,
+        from: SocketAddr,
+        codec: Codec,
+        messages: &[Message<'_>],
+    ) -> Vec<(SocketAddr, Bytes)> {
+        let datagram = self.datagram(codec, messages);
+        self.take(from, &datagram)
+    }
+
+    /// The types of the messages in a datagram.
+    fn kinds(&self, datagram: &[u8]) -> Vec<u8> {
+        let mut out = Outbox::new();
+        envelope::split(self.envelope.open(datagram, &mut out).unwrap()).unwrap().map(|frame| frame[0]).collect()
+    }
+
+    pub(super) fn dropped(&self, reason: DropReason) -> u64 {
+        self.node.core.stats.dropped(reason)
+    }
+}
+
+fn ping(seq: u32, source: Option<Source<'_>>) -> Message<'_> {
+    Message::Ping(Ping { seq, node: "node-0", source })
+}
+
+fn from_node_1() -> Option<Source<'static>> {
+    Some(Source { addr: addr(1), node: "node-1" })
+}
+
+fn layers() -> impl Strategy<Value = Options> {
+    (any::<bool>(), any::<bool>(), any::<bool>()).prop_map(|(label, key, compression)| Options {
+        label: if label { "a label".into() } else { String::new() },
+        encrypt_keys: if key { vec![Key::new(&[7; 16]).unwrap()] } else { vec![] },
+        compression,
+        codec: CodecChoice::Auto,
+        ..Options::lan()
+    })
+}
+
+proptest! {
+    #[test]
+    fn a_stranger_gets_one_answer_of_no_more_bytes_than_it_sent(
+        options in layers(), hashicorp: bool, pings in prop::collection::vec((any::<u32>(), 0_u8..4), 1..60), repeat in 1_usize..3,
+    ) {
+        let mut alone = Alone::new(options);
+        alone.node.user_event(alone.now, "deploy", &[7; 200], false, &mut alone.out).unwrap();
+        let codec = if hashicorp { Codec::HashiCorp } else { Codec::Native };
+        let sources = [
+            None,
+            Some(Source { addr: stranger(), node: "x" }),
+            Some(Source { addr: stranger(), node: "node-1" }),
+            Some(Source { addr: addr(9), node: "x" }),
+        ];
+        let messages: Vec<_> = pings.iter().map(|&(seq, source)| ping(seq, sources[usize::from(source)])).collect();
+        let datagram = alone.datagram(codec, &messages);
+        for _ in 0..repeat {
+            let answers = alone.take(stranger(), &datagram);
+            prop_assert!(answers.len() <= 1);
+            for (to, answer) in answers {
+                prop_assert_eq!(to.ip(), stranger().ip());
+                prop_assert!(answer.len() <= datagram.len(), "{} bytes for {}", answer.len(), datagram.len());
+                prop_assert_eq!(alone.kinds(&answer).len(), 1, "no broadcast rides along");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_ping_of_two_bytes_is_not_answered_and_one_that_names_nobody_is_in_few_words() {
+    let mut alone = Alone::new(Options::lan());
+    assert_eq!((alone.take(stranger(), b"\x00\x80"), alone.dropped(DropReason::Limit)), (vec![], 1));
+    let bare = b"\x00\x82\xa4Node\xa0\xa5SeqNo\xcd\x10\x92";
+    let answers = alone.take(stranger(), bare);
+    assert_eq!(answers, [(stranger(), Bytes::from_static(b"\x02\x81\xa5SeqNo\xcd\x10\x92"))]);
+    let whole = alone.hear(stranger(), Codec::HashiCorp, &[ping(5, Some(Source { addr: stranger(), node: "x" }))]);
+    assert_eq!(whole, [(stranger(), Bytes::from_static(b"\x02\x82\xa7Payload\xc0\xa5SeqNo\x05"))], "as HashiCorp's");
+}
+
+#[test]
+fn compounds_in_a_compound_are_refused_and_nothing_in_them_is_answered() {
+    let mut alone = Alone::new(Options::lan());
+    let inner = [&[7, 2, 0, 2, 0, 2][..], &[0, 0x80, 0, 0x80]].concat();
+    let length = u8::try_from(inner.len()).unwrap();
+    let outer = [&[7, 2, 0, length, 0, length][..], &inner, &inner].concat();
+    assert_eq!(alone.take(stranger(), &outer), []);
+    assert_eq!((alone.dropped(DropReason::Compound), alone.dropped(DropReason::Limit)), (2, 0));
+}
+
+#[test]
+fn broadcasts_ride_on_acks_to_live_members_once_an_interval_and_not_twice_in_a_row_to_one() {
+    let mut alone = Alone::new(Options::lan());
+    let rides = |alone: &mut Alone, at: usize, source| {
+        alone.node.user_event(alone.now, "deploy", b"", false, &mut alone.out).unwrap();
+        let answers = alone.hear(addr(at), Codec::Native, &[ping(1, source)]);
+        assert_eq!(answers[0].0, addr(at));
+        alone.kinds(&answers[0].1).contains(&0x48)
+    };
+    assert!(rides(&mut alone, 1, from_node_1()));
+    alone.now = alone.now + Duration::from_secs(5);
+    assert!(!rides(&mut alone, 1, from_node_1()), "not twice in a row to one");
+    let from_node_2 = Some(Source { addr: addr(2), node: "node-2" });
+    assert!(rides(&mut alone, 2, from_node_2));
+    assert!(!rides(&mut alone, 1, from_node_1()), "not twice in an interval");
+    alone.now = alone.now + Duration::from_millis(200);
+    assert!(rides(&mut alone, 1, from_node_1()));
+    alone.hear(addr(2), Codec::Native, &[Message::Dead(Accusation { incarnation: 1, node: "node-2", from: "node-1" })]);
+    alone.now = alone.now + Duration::from_secs(5);
+    assert!(!rides(&mut alone, 2, from_node_2), "the dead are told by gossip");
+}
+
+#[test]
+fn an_accuser_hears_our_refutation_with_the_ack_even_when_nothing_else_may_ride() {
+    let mut alone = Alone::new(Options::lan());
+    for incarnation in 1..3 {
+        let suspect = Message::Suspect(Accusation { incarnation, node: "node-0", from: "node-1" });
+        let answers = alone.hear(addr(1), Codec::Native, &[ping(1, from_node_1()), suspect]);
+        let mut out = Outbox::new();
+        let message = alone.envelope.open(&answers[0].1, &mut out).unwrap().to_vec();
+        let told = envelope::split(&message).unwrap().any(
+            |frame| matches!(native::decode(frame), Ok(Message::Alive(alive)) if alive.incarnation == incarnation + 1),
+        );
+        assert!(told, "at {incarnation}");
+    }
+}

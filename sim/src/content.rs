@@ -1,0 +1,21 @@
+//! How much a node remembers.
+
+use core::fmt::{self, Write as _};
+
+use serf_proto::Node;
+
+/// The length of a node's debug form, which is not kept.
+pub(crate) fn bytes(node: &Node) -> usize {
+    let mut length = Length(0);
+    let _infallible = write!(length, "{node:?}");
+    length.0
+}
+
+struct Length(usize);
+
+impl fmt::Write for Length {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0 += text.len();
+        Ok(())
+    }
+}

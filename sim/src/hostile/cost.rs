@@ -1,0 +1,130 @@
+//! `sim strikes`: what hostile messages cost the node that gets them, measured and not judged: processor time differs between
+//! machines, so that no rule of a reproducible run can be about it.
+
+use core::time::Duration;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use serf_proto::{Config, ConfigError, Options, Outbox, Output, StreamInput};
+
+use super::Attack;
+use super::post::Shot;
+use crate::addressing::connection_addr;
+use crate::net::LinkModel;
+use crate::world::{World, WorldOptions};
+
+/// Measures every kind of attack and prints one table.
+pub(crate) fn run(rounds: u32) -> ExitCode {
+    println!(
+        "{NODES} nodes, lan profile, no keys; {rounds} rounds of each attack. A message is a datagram or a stream.\n"
+    );
+    println!(
+        "  {:10} {:>9} {:>12} {:>10} {:>10} {:>10} {:>12} {:>9}",
+        "attack", "messages", "bytes", "us each", "us at most", "its bytes", "answer bytes", "out/in"
+    );
+    for attack in Attack::all() {
+        match measure(attack, rounds) {
+            Ok(row) => println!("{row}"),
+            Err(error) => {
+                eprintln!("sim: {error}");
+                return ExitCode::FAILURE;
+            }
+        }
+    }
+    println!("\n  answer bytes: datagrams and writes to streams within the calls that took the messages");
+    ExitCode::SUCCESS
+}
+
+/// What the messages of one attack cost.
+#[derive(Clone, Copy, Debug, Default)]
+struct Cost {
+    messages: u32,
+    bytes: usize,
+    time: Duration,
+    time_max: Duration,
+    /// Of the message that took the most time.
+    bytes_at_max: usize,
+    answered: usize,
+}
+
+impl Cost {
+    fn add(&mut self, bytes: usize, took: Duration, answered: usize) {
+        self.messages += 1;
+        self.bytes += bytes;
+        self.time += took;
+        self.answered += answered;
+        if took > self.time_max {
+            (self.time_max, self.bytes_at_max) = (took, bytes);
+        }
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "for people to read")]
+fn measure(attack: Attack, rounds: u32) -> Result<String, ConfigError> {
+    let model = LinkModel::new(Duration::from_millis(1), Duration::from_millis(20));
+    let mut world = World::new(WorldOptions {
+        nodes: NODES,
+        seed: 1,
+        threads: 1,
+        config: Config::new(Options::lan().hashicorp_pace())?,
+        mixed_codecs: false,
+        model: model.expect("1 ms is above zero and below 20 ms"),
+        has_checks: false,
+        has_hostile: true,
+    });
+    world.start_converged();
+    world.start_hostile(NODES, true);
+    world.run_for(Duration::from_secs(10));
+    let (mut cost, mut out) = (Cost::default(), Outbox::new());
+    for _ in 0..rounds {
+        for shot in world.compose(attack) {
+            let (bytes, took) = take(&mut world, &shot, &mut out);
+            cost.add(bytes, took, out.drain().map(|output| sent(&output)).sum());
+        }
+        world.run_for(PAUSE);
+    }
+    let Cost { messages, bytes, time, time_max, bytes_at_max, answered } = cost;
+    Ok(format!(
+        "  {:10} {messages:>9} {bytes:>12} {:>10.1} {:>10.1} {bytes_at_max:>10} {answered:>12} {:>9.2}",
+        attack.name(),
+        time.as_secs_f64() * 1e6 / f64::from(messages.max(1)),
+        time_max.as_secs_f64() * 1e6,
+        answered as f64 / bytes.max(1) as f64
+    ))
+}
+
+/// Gives a message to the node that it is for, and says how many bytes it has and how long that took.
+fn take(world: &mut World, shot: &Shot, out: &mut Outbox) -> (usize, Duration) {
+    let now = world.now();
+    let (Shot::Datagram { to, bytes, .. } | Shot::Stream { to, bytes, .. }) = shot;
+    let Some(node) = world.node_mut(*to) else { return (bytes.len(), Duration::ZERO) };
+    let began = Instant::now();
+    match shot {
+        Shot::Datagram { from, bytes, .. } => node.handle_datagram(now, *from, bytes, out),
+        Shot::Stream { bytes, closes, .. } => {
+            let stream = node.accept(now, connection_addr(NODES, 1), out);
+            for chunk in bytes.chunks(CHUNK_BYTES) {
+                node.handle_stream(now, stream, StreamInput::Data(chunk), out);
+            }
+            if *closes {
+                node.handle_stream(now, stream, StreamInput::Closed, out);
+            }
+        }
+    }
+    (bytes.len(), began.elapsed())
+}
+
+fn sent(output: &Output) -> usize {
+    match output {
+        Output::Datagram { bytes, .. } | Output::Write { bytes, .. } => bytes.len(),
+        _ => 0,
+    }
+}
+
+const NODES: u32 = 8;
+
+/// Between two rounds: the nodes tell each other what they got.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// As much as a read from a socket gives at a time.
+const CHUNK_BYTES: usize = 64 * 1024;

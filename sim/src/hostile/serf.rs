@@ -1,0 +1,156 @@
+//! Attacks with messages of Serf's in packets.
+
+use serf_proto::Codec;
+use serf_proto::limits::PATTERN_BYTES_MAX;
+use serf_proto::wire::Versions;
+use serf_proto::wire::serf::{
+    Filter, Join, Leave, List, MemberRecord, Message, Query, QueryResponse, Relay, Source, UserEvent,
+};
+use serf_proto::wire::swim::{self, Accusation};
+
+use super::attacker::{Attacker, Sight, nowhere};
+use super::desk::Line;
+use super::numbers;
+use crate::addressing::{addr_of, name_of};
+
+impl Attacker {
+    /// Moves the three clocks, in steps.
+    pub(super) fn clocks(&mut self, sight: Sight<'_>) {
+        let (known, clocks) = (name_of(self.victim()), sight.clocks());
+        let mut lines = Vec::new();
+        for _ in 0..1 + self.luck.below(4) {
+            let ltime = numbers::ltime(&mut self.luck, clocks.event);
+            let event = UserEvent { ltime, name: "extreme", payload: b"", coalesce: self.luck.below(2) == 0 };
+            lines.push(Line::Serf(Message::UserEvent(event)));
+            let ltime = numbers::ltime(&mut self.luck, clocks.query);
+            lines.push(Line::Serf(Message::Query(Query { ltime, ..self.query(sight, "extreme") })));
+            let ltime = numbers::ltime(&mut self.luck, clocks.member);
+            let node = if self.luck.below(2) == 0 { "ghost" } else { &*known };
+            lines.push(Line::Serf(match self.luck.below(2) {
+                0 => Message::Join(Join { ltime, node }),
+                _ => Message::Leave(Leave { ltime, node: "ghost", prune: false }),
+            }));
+        }
+        let targets = self.targets();
+        self.mail(sight, &targets, &lines);
+    }
+
+    /// A query with nothing out of the ordinary but its timeout, flags and relays.
+    fn query<'a>(&mut self, sight: Sight<'_>, name: &'a str) -> Query<'a> {
+        let flags = self.luck.below(4);
+        let relay_factor = [0, 1, 5, u8::MAX][self.luck.below(4) as usize];
+        Query {
+            ltime: sight.clocks().query + 1,
+            id: self.luck.next_u32(),
+            source: Source { addr: addr_of(sight.host), node: "" },
+            filters: List::EMPTY,
+            flags,
+            relay_factor,
+            timeout: numbers::timeout(&mut self.luck),
+            name,
+            payload: b"",
+        }
+    }
+
+    /// Says in the name of others that they leave.
+    pub(super) fn see_off(&mut self, sight: Sight<'_>) {
+        let names: Vec<(u32, String)> = self.targets().into_iter().map(|victim| (victim, name_of(victim))).collect();
+        let mut lines = Vec::new();
+        for (victim, node) in &names {
+            let ltime = sight.clocks().member + 1 + self.luck.below_u64(3);
+            lines.push(Line::Serf(Message::Leave(Leave { ltime, node, prune: self.luck.below(4) == 0 })));
+            if self.luck.below(2) == 0 {
+                let incarnation = sight.incarnation(*victim);
+                lines.push(Line::Swim(swim::Message::Dead(Accusation { incarnation, node, from: node })));
+            }
+        }
+        let targets = self.targets();
+        self.mail(sight, &targets, &lines);
+    }
+
+    /// Claims a live member's name, and votes on it in the name of members that do not exist.
+    pub(super) fn conflict(&mut self, sight: Sight<'_>) {
+        let victim = self.victim();
+        let name = name_of(victim);
+        let peer = swim::PeerRef { name: &name, addr: nowhere(victim), meta: &self.meta(), versions: Versions::OURS };
+        let own = sight.incarnation(victim);
+        let alive = swim::Alive { incarnation: own.saturating_add(self.luck.below(3)), peer };
+        let mut targets = self.targets();
+        targets.push(victim);
+        self.mail(sight, &targets, &[Line::Swim(swim::Message::Alive(alive))]);
+        self.vote(sight);
+    }
+
+    fn vote(&mut self, sight: Sight<'_>) {
+        let heard: Vec<_> = self.heard.iter().cloned().collect();
+        for packet in heard {
+            for frame in self.desk.open(&packet) {
+                let Some((&kind, body)) = frame.split_first() else { continue };
+                let is_user = kind & !serf_proto::wire::native::NATIVE == serf_proto::wire::hashicorp::USER;
+                let Some(Message::Query(query)) = is_user.then(|| Codec::decode_serf(body).ok()).flatten() else {
+                    continue;
+                };
+                let name = core::str::from_utf8(query.payload).unwrap_or_default();
+                if let (CONFLICT, Some(asker)) =
+                    (query.name, crate::addressing::node_at(query.source.addr, sight.shared.nodes))
+                {
+                    self.cast(sight, asker, &query, name);
+                }
+            }
+        }
+    }
+
+    fn cast(&mut self, sight: Sight<'_>, asker: u32, query: &Query<'_>, name: &str) {
+        let codec = self.codec(sight, asker);
+        let record =
+            MemberRecord { name, addr: Some(nowhere(asker)), tags: List::EMPTY, status: 1, versions: Versions::OURS };
+        let Ok(payload) = self.desk.inner(codec, &Message::ConflictResponse(Some(record))) else { return };
+        let voters: Vec<String> = (0..VOTES).map(|n| format!("voter-{n}")).collect();
+        let frames: Vec<Vec<u8>> = voters
+            .iter()
+            .filter_map(|from| {
+                let vote = QueryResponse { ltime: query.ltime, id: query.id, from, flags: 0, payload: &payload };
+                self.desk.frame(codec, &Line::Serf(Message::QueryResponse(vote)))
+            })
+            .collect();
+        self.post(addr_of(sight.host), asker, &frames);
+    }
+
+    /// One query with filters that cost as much as they may.
+    pub(super) fn filter(&mut self, sight: Sight<'_>) {
+        let unit = [r"|\pL{9}", "(a*)*", "(x{9}){9}", r"\w{2}", "a?"][self.luck.below(5) as usize];
+        let length = [64, 512, PATTERN_BYTES_MAX, PATTERN_BYTES_MAX + 1][self.luck.below(4) as usize];
+        let expr: String = unit.chars().cycle().take(length - length % unit.len()).collect();
+        let filters = vec![Filter::Tag { tag: "role", expr: &expr }; 1 + self.luck.below(8) as usize];
+        let query = Query { filters: List::new(&filters), ..self.query(sight, "filtered") };
+        let to = self.victim();
+        self.mail(sight, &[to], &[Line::Serf(Message::Query(query))]);
+    }
+
+    /// Queries whose answers go to others, and answers and relays that nobody asked for.
+    pub(super) fn ask(&mut self, sight: Sight<'_>) {
+        let third = self.victim();
+        let node = name_of(third);
+        let addr = if self.luck.below(2) == 0 { addr_of(third) } else { nowhere(third) };
+        let mut lines = Vec::new();
+        for n in 0..ASKED {
+            let query = self.query(sight, "who");
+            let (ltime, flags) = (query.ltime + u64::from(n), Query::FLAG_ACK);
+            let source = Source { addr, node: &node };
+            lines.push(Line::Serf(Message::Query(Query { ltime, flags, source, ..query })));
+        }
+        let answer = QueryResponse { ltime: sight.clocks().query, id: 1, from: &node, flags: 1, payload: b"" };
+        lines.push(Line::Serf(Message::QueryResponse(answer)));
+        let Ok(inner) = self.desk.inner(Codec::HashiCorp, &Message::QueryResponse(answer)) else { return };
+        lines.push(Line::Serf(Message::Relay(Relay { addr, node: &node, inner: &inner })));
+        let targets = self.targets();
+        self.mail(sight, &targets, &lines);
+    }
+}
+
+/// Serf's internal query about a name that two claim.
+const CONFLICT: &str = "_serf_conflict";
+
+const VOTES: u32 = 20;
+
+const ASKED: u32 = 10;

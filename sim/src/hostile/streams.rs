@@ -1,0 +1,112 @@
+//! Attacks on streams.
+
+use bytes::Bytes;
+use serf_proto::limits::{NAME_BYTES_MAX, STREAM_MESSAGE_BYTES_MAX, USER_EVENT_BYTES_MAX};
+use serf_proto::wire::hashicorp;
+use serf_proto::wire::native::STREAM_PUSH_PULL;
+use serf_proto::wire::serf::{Clocks, List, MemberTime, Message, Query, Source, UserEvent};
+
+use super::attacker::{Attacker, Sight};
+use super::desk::{Told, framed};
+use super::numbers;
+use super::swim::ghost;
+use crate::addressing::addr_of;
+
+impl Attacker {
+    /// A push/pull that says nothing.
+    pub(super) fn told<'a>(&mut self, sight: Sight<'_>) -> Told<'a> {
+        let clocks = sight.clocks();
+        let clocks = Clocks { member: clocks.member, event: clocks.event, query: clocks.query };
+        let join = self.luck.below(2) == 0;
+        Told { join, states: Vec::new(), clocks, times: Vec::new(), events: Vec::new() }
+    }
+
+    /// Sends a push/pull to some.
+    pub(super) fn tell(&mut self, sight: Sight<'_>, told: &Told<'_>) {
+        for to in self.targets() {
+            let (codec, is_packed) = (self.codec(sight, to), self.packs());
+            let bytes = self.desk.push_pull(codec, told, is_packed);
+            self.write(to, bytes, true);
+        }
+    }
+
+    /// One event or query as long as a stream takes it.
+    pub(super) fn bombs(&mut self, sight: Sight<'_>) {
+        for n in 0..1 + self.luck.below(4) {
+            let length = numbers::length(&mut self.luck, (STREAM_MESSAGE_BYTES_MAX - 1024).min(self.bomb_bytes));
+            self.bomb_bytes -= length;
+            // A payload is as good as a name, and both are kept.
+            let (name, payload) = match self.luck.below(2) {
+                0 => ("bomb".to_owned(), vec![b'b'; length]),
+                _ => ("b".repeat(length), Vec::new()),
+            };
+            let clocks = sight.clocks();
+            let message = if self.luck.below(4) > 0 {
+                let ltime = clocks.event + 1 + u64::from(n);
+                Message::UserEvent(UserEvent { ltime, name: &name, payload: &payload, coalesce: false })
+            } else {
+                Message::Query(Query {
+                    ltime: clocks.query + 1 + u64::from(n),
+                    id: self.luck.next_u32(),
+                    source: Source { addr: addr_of(sight.host), node: "" },
+                    filters: List::EMPTY,
+                    flags: 0,
+                    relay_factor: 0,
+                    timeout: numbers::timeout(&mut self.luck),
+                    name: &name,
+                    payload: &payload,
+                })
+            };
+            let to = self.victim();
+            let (codec, is_packed) = (self.codec(sight, to), self.packs());
+            let bytes = self.desk.user(codec, &message, length, is_packed);
+            self.write(to, bytes, true);
+        }
+    }
+
+    /// A push/pull with many of everything that Serf says in it.
+    pub(super) fn crowds(&mut self, sight: Sight<'_>) {
+        let mut told = self.told(sight);
+        let (many, is_long) = (CROWD << self.luck.below(4), self.luck.below(2) == 0);
+        let names: Vec<String> = (0..many).map(|n| ghost(n, is_long)).collect();
+        let left = self.luck.below(2) == 0;
+        let ltime = told.clocks.member + 1;
+        told.times = names.iter().map(|name| MemberTime { node: name.as_bytes(), ltime, left }).collect();
+        let length =
+            [16, 512, USER_EVENT_BYTES_MAX - NAME_BYTES_MAX, USER_EVENT_BYTES_MAX][self.luck.below(4) as usize];
+        let payload = vec![b'c'; length];
+        let count = (1 + self.luck.below(300)).min(u32::try_from(self.bomb_bytes / (length + 16)).unwrap_or(u32::MAX));
+        self.bomb_bytes -= count as usize * length;
+        let first = told.clocks.event + 1;
+        let event = |n| UserEvent { ltime: first + n, name: "crowd", payload: &payload, coalesce: false };
+        told.events = (0..u64::from(count)).map(event).collect();
+        self.tell(sight, &told);
+    }
+
+    /// Streams that hold a place and say nothing, less than they announce, or half of what they have to say.
+    pub(super) fn be_silent(&mut self) {
+        let to = self.victim();
+        let kind = self.luck.below(4);
+        for _ in 0..50 << self.luck.below(4) {
+            let bytes = match kind {
+                0 => Bytes::new(),
+                1 => {
+                    let mut head = framed(STREAM_PUSH_PULL, &[0; 16]);
+                    let announced = u32::try_from(STREAM_MESSAGE_BYTES_MAX).expect("it has 25 bits");
+                    head[1..5].copy_from_slice(&(announced + self.luck.below(3) - 1).to_be_bytes());
+                    Bytes::from(head)
+                }
+                2 => {
+                    let mut message = Vec::new();
+                    hashicorp::begin_push_pull(&mut message, true, 1 << 20, u32::MAX);
+                    Bytes::from(message)
+                }
+                _ => Bytes::from_static(&[10, 0, 0, 1, 0]),
+            };
+            self.write(to, Some(bytes), kind > 2);
+        }
+    }
+}
+
+/// How many names make the smallest crowd.
+const CROWD: u32 = 250;

@@ -1,0 +1,66 @@
+//! One snapshot, read by the other program.
+
+use std::fs;
+
+use crate::harness::{Agent, Ours, Sees, runtime, until, until_or};
+
+fn heard(agent: &Agent, event: &str) -> bool {
+    agent.said(&format!("Received event: user-event: {event}"))
+}
+
+pub(crate) fn theirs_goes_on_after_a_farewell_of_ours_and_hears_none_of_its_events_again() {
+    let file = std::env::temp_dir().join(format!("serf-interop-farewell-{}", std::process::id()));
+    let copy = file.with_extension("copy");
+    _ = fs::remove_file(&file);
+    let peer = Agent::start("peer", &[]);
+    let ours = Ours::start_with("moves", |options| {
+        (options.snapshot, options.rejoin_after_leave) = (Some(file.clone()), true);
+    });
+    ours.join(&[peer.addr]);
+    peer.sees_alive(2);
+    let hears = |event: &str| {
+        peer.user_event(event, b"", false).unwrap();
+        let names = || ours.user_events().into_iter().map(|heard| heard.name).collect::<Vec<_>>();
+        until_or("ours hears it", names, |names| names.iter().any(|name| name == event));
+    };
+    hears("before");
+    let addr = ours.addr;
+    let leave = runtime().spawn({
+        let serf = ours.serf.clone();
+        async move { serf.leave().await }
+    });
+    until("the leave is in the file", || fs::read_to_string(&file).unwrap().ends_with("leave\n"));
+    hears("farewell");
+    let query = peer.query("uptime", b"", &[], &[], 0);
+    assert_eq!(query.acks, ["moves", "peer"], "who leaves still acknowledges");
+    assert!(runtime().block_on(leave).unwrap().unwrap().complete);
+    ours.crash();
+    peer.sees("moves", "left");
+    peer.user_event("meanwhile", b"", false).unwrap();
+
+    let lines = fs::read_to_string(&file).unwrap();
+    let after = lines.split_once("leave\n").expect("the file says that it left").1;
+    assert!(after.contains("event-clock: 2\n") && after.contains("query-clock: 1\n"), "{lines}");
+    assert!(!after.contains("alive: "), "{lines}");
+    fs::copy(&file, &copy).unwrap();
+    let option = |file: &std::path::Path| format!("-snapshot={}", file.display());
+
+    // Told to, it returns by itself and hears what it missed and nothing else.
+    let mut theirs = Agent::start_at("moves", addr, &[&option(&file), "-rejoin"]);
+    theirs.may_say("Refuting a dead message (from: moves)");
+    theirs.sees_alive(2);
+    peer.sees("moves", "alive");
+    peer.user_event("after", b"", false).unwrap();
+    until("theirs hears the new event", || heard(&theirs, "after"));
+    assert!(heard(&theirs, "meanwhile"), "{}", theirs.log());
+    assert!(!heard(&theirs, "before") && !heard(&theirs, "farewell"), "{}", theirs.log());
+    theirs.leave();
+
+    // Not told to, it stays where it is.
+    let alone = Agent::start_at("moves", addr, &[&option(&copy)]);
+    alone.user_event("alone", b"", false).unwrap();
+    until("it runs", || heard(&alone, "alone"));
+    assert!(!alone.said("Attempting re-join") && alone.view().len() == 1, "{}", alone.log());
+    _ = fs::remove_file(&file);
+    _ = fs::remove_file(&copy);
+}
