@@ -4,7 +4,7 @@ use core::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio::time::{Instant, timeout};
 
 use super::{Agent, Happening, invoke};
@@ -18,8 +18,8 @@ use crate::log::Log;
 /// those for the next event begin, as with HashiCorp's agent. Handlers rely on it: several edit one file, without locks. With
 /// `parallel_handlers` each script has a queue of its own instead.
 ///
-/// Queries are outside of that order, so that a handler may query its own node. The scripts for one query run one after the other
-/// as configured, so the first that answers is the first configured; a script runs for one query at a time.
+/// Queries are outside of that order, so that a handler may query its own node: the scripts for a query run side by side, and the
+/// first configured that answers answers. A script that handles both sees all in the order in which they came.
 pub(super) struct Scripts {
     state: Mutex<State>,
     agent: Weak<Agent>,
@@ -69,15 +69,15 @@ struct Lane {
 /// An event with the scripts that were configured for it when it came.
 struct Job {
     happening: Arc<Happening>,
-    runs: Vec<(Arc<str>, Waiting)>,
+    runs: Vec<(Arc<str>, Ticket, Waiting)>,
     _room: Room,
 }
 
-/// Lets a script run for one query at a time.
+/// Lets a script run once at a time, for an event or a query.
 struct Turn {
     script: Arc<str>,
-    /// Fair: queries get it in the order in which they came.
-    turn: Arc<Semaphore>,
+    /// Closed when the last run that was queued is over.
+    last: Option<oneshot::Receiver<()>>,
     places: Arc<Semaphore>,
     /// What the waiting queries take.
     budget: Arc<Budget>,
@@ -87,9 +87,24 @@ struct Turn {
 /// A script that is to run for a query.
 struct Answer {
     script: Arc<str>,
-    turn: Arc<Semaphore>,
+    ticket: Ticket,
     place: (OwnedSemaphorePermit, Room),
     waiting: Waiting,
+}
+
+/// The place of a run among those of its script. It must be taken to its end, or the next would begin too early.
+struct Ticket {
+    before: Option<oneshot::Receiver<()>>,
+    _over: oneshot::Sender<()>,
+}
+
+impl Ticket {
+    /// Waits for the end of the run before.
+    async fn turn(&mut self) {
+        if let Some(before) = self.before.take() {
+            _ = before.await;
+        }
+    }
 }
 
 /// Counts a run that has not been started yet.
@@ -161,18 +176,26 @@ impl Scripts {
 
     /// Queues a member or user event.
     fn queue(&self, state: &mut State, happening: &Arc<Happening>, scripts: &[Arc<str>]) {
-        for lane in &mut state.lanes {
+        let State { lanes, turns, .. } = state;
+        for lane in lanes {
             let its = scripts.iter().filter(|script| lane.script.as_ref().is_none_or(|its| its == *script));
-            let runs: Vec<_> = its.map(|script| (Arc::clone(script), Waiting::new(&self.waiting))).collect();
-            if runs.is_empty() {
+            let its: Vec<_> = its.collect();
+            if its.is_empty() {
                 continue;
             }
-            let count = runs.len();
-            let room = lane.budget.take(happening.event.bytes());
-            let job = room.map(|_room| Job { happening: Arc::clone(happening), runs, _room });
-            let is_full = job.is_none_or(|job| lane.queue.try_send(job).is_err());
-            if is_full {
-                self.dropped(count, lane.script.as_deref(), lane.is_dropping);
+            // Both, before any ticket is taken: one that is dropped lets the next run begin too early.
+            let place = lane.budget.take(happening.event.bytes()).zip(lane.queue.try_reserve().ok());
+            let is_full = place.is_none();
+            match place {
+                Some((_room, place)) => {
+                    let ticket = |script: &Arc<str>| {
+                        let turn = turns.iter_mut().find(|turn| turn.script == *script)?;
+                        Some((Arc::clone(script), turn.ticket(), Waiting::new(&self.waiting)))
+                    };
+                    let runs = its.into_iter().filter_map(ticket).collect();
+                    place.send(Job { happening: Arc::clone(happening), runs, _room });
+                }
+                None => self.dropped(its.len(), lane.script.as_deref(), lane.is_dropping),
             }
             lane.is_dropping = is_full;
         }
@@ -192,10 +215,18 @@ impl Scripts {
             turn.is_dropping = is_full;
             if let Some(place) = place {
                 let waiting = Waiting::new(&self.waiting);
-                answers.push(Answer { script, turn: Arc::clone(&turn.turn), place, waiting });
+                answers.push(Answer { ticket: turn.ticket(), script, place, waiting });
             }
         }
-        tokio::spawn(answer(self.agent.clone(), Arc::clone(happening), answers));
+        let mut before = None;
+        for it in answers {
+            let (over, next) = oneshot::channel();
+            let answered = answer(self.agent.clone(), Arc::clone(happening), it, before.replace(next));
+            tokio::spawn(async move {
+                answered.await;
+                drop(over);
+            });
+        }
     }
 
     fn dropped(&self, runs: usize, script: Option<&str>, is_told: bool) {
@@ -255,40 +286,55 @@ impl Lane {
 
 impl Turn {
     fn new(script: Arc<str>) -> Self {
-        let (turn, places) = (Arc::new(Semaphore::new(1)), Arc::new(Semaphore::new(EVENTS_MAX)));
-        Self { script, turn, places, budget: Budget::new(EVENTS_BYTES_MAX), is_dropping: false }
+        let (places, budget) = (Arc::new(Semaphore::new(EVENTS_MAX)), Budget::new(EVENTS_BYTES_MAX));
+        Self { script, last: None, places, budget, is_dropping: false }
+    }
+
+    /// The next place.
+    fn ticket(&mut self) -> Ticket {
+        let (over, last) = oneshot::channel();
+        Ticket { before: self.last.replace(last), _over: over }
     }
 }
 
 /// Runs the scripts for one event after the other.
 async fn work(agent: Weak<Agent>, mut jobs: mpsc::Receiver<Job>) {
     while let Some(Job { happening, runs, _room }) = jobs.recv().await {
-        for (script, waiting) in runs {
+        for (script, ticket, waiting) in runs {
             let Some(agent) = agent.upgrade() else { return };
-            run(&agent, &script, &happening, waiting).await;
+            run(&agent, &script, &happening, ticket, waiting, None).await;
         }
     }
 }
 
-/// Runs the scripts for a query.
-async fn answer(agent: Weak<Agent>, happening: Arc<Happening>, answers: Vec<Answer>) {
-    for Answer { script, turn, place, waiting } in answers {
-        // It is never closed.
-        let _turn = turn.acquire().await;
-        let Some(agent) = agent.upgrade() else { return };
-        run(&agent, &script, &happening, waiting).await;
-        drop(place);
-    }
+/// Runs a script for a query. Its answer waits for those that are configured before it.
+async fn answer(agent: Weak<Agent>, happening: Arc<Happening>, answer: Answer, before: Option<oneshot::Receiver<()>>) {
+    let Some(agent) = agent.upgrade() else { return };
+    run(&agent, &answer.script, &happening, answer.ticket, answer.waiting, before).await;
+    drop(answer.place);
 }
 
-/// Runs a script once, and tells how that went.
-async fn run(agent: &Agent, script: &str, happening: &Happening, waiting: Waiting) {
+/// Runs a script once when it is its turn, and tells how that went.
+async fn run(
+    agent: &Agent,
+    script: &str,
+    happening: &Happening,
+    mut ticket: Ticket,
+    waiting: Waiting,
+    answers_after: Option<oneshot::Receiver<()>>,
+) {
+    ticket.turn().await;
     let begun = Instant::now();
-    if let Err(why) = invoke::invoke(agent, script, happening, waiting).await {
+    let ended = invoke::invoke(agent, script, happening, waiting).await;
+    let took = begun.elapsed();
+    drop(ticket);
+    if let Some(before) = answers_after {
+        _ = before.await;
+    }
+    if let Err(why) = ended.and_then(|ended| invoke::report(agent, script, happening, ended)) {
         agent.tally.handler_failures.bump();
         agent.log.error("agent", format_args!("Error invoking script '{script}': {why}"));
     }
-    let took = begun.elapsed();
     agent.tally.handler_runs.add(took);
     agent.metrics.sample(&format!("agent.invoke.{script}"), took);
 }
