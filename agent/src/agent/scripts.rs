@@ -4,7 +4,7 @@ use core::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::time::{Instant, timeout};
 
 use super::{Agent, Happening, invoke};
@@ -18,14 +18,17 @@ use crate::log::Log;
 /// those for the next event begin, as with HashiCorp's agent. Handlers rely on it: several edit one file, without locks. With
 /// `parallel_handlers` each script has a queue of its own instead.
 ///
-/// Queries are outside of that order, so that a handler may query its own node: the scripts for a query run side by side, and the
-/// first configured that answers answers. A script that handles both sees all in the order in which they came.
+/// Queries are outside of that order, so that a handler may query its own node: a query waits for no other script. The scripts for
+/// one query run one after the other as configured, so the first that answers is the first configured; a script runs for one query
+/// at a time. A single script sees events and queries in the order in which they came, unless one is late by [`PATIENCE`].
 pub(super) struct Scripts {
     state: Mutex<State>,
     agent: Weak<Agent>,
     log: Arc<Log>,
     /// How many runs have not been started yet.
     waiting: watch::Sender<usize>,
+    /// How many lanes wait for a query to be over.
+    held: watch::Sender<usize>,
 }
 
 #[derive(Default)]
@@ -69,15 +72,26 @@ struct Lane {
 /// An event with the scripts that were configured for it when it came.
 struct Job {
     happening: Arc<Happening>,
-    runs: Vec<(Arc<str>, Ticket, Waiting)>,
+    runs: Vec<Run>,
     _room: Room,
 }
 
-/// Lets a script run once at a time, for an event or a query.
+/// A script that is to run for a member or user event.
+struct Run {
+    script: Arc<str>,
+    waiting: Waiting,
+    /// The queries that the script gets before.
+    queries: Earlier,
+    over: Over,
+}
+
+/// Lets a script run for one query at a time, and knows what it got before.
 struct Turn {
     script: Arc<str>,
-    /// Closed when the last run that was queued is over.
-    last: Option<oneshot::Receiver<()>>,
+    events: Count,
+    queries: Count,
+    /// Fair: queries get it in the order in which they came.
+    turn: Arc<Semaphore>,
     places: Arc<Semaphore>,
     /// What the waiting queries take.
     budget: Arc<Budget>,
@@ -87,27 +101,61 @@ struct Turn {
 /// A script that is to run for a query.
 struct Answer {
     script: Arc<str>,
-    ticket: Ticket,
+    turn: Arc<Semaphore>,
     place: (OwnedSemaphorePermit, Room),
     waiting: Waiting,
+    /// The member and user events that the script gets before.
+    events: Earlier,
+    over: Over,
 }
 
-/// The place of a run among those of its script. It must be taken to its end, or the next would begin too early.
-struct Ticket {
-    before: Option<oneshot::Receiver<()>>,
-    _over: oneshot::Sender<()>,
+/// The runs of one script, for events or for queries.
+#[derive(Default)]
+struct Count {
+    queued: u64,
+    over: watch::Sender<u64>,
 }
 
-impl Ticket {
-    /// Waits for the end of the run before.
-    async fn turn(&mut self) {
-        if let Some(before) = self.before.take() {
-            _ = before.await;
-        }
+impl Count {
+    /// One more run, which is over when what is returned is dropped.
+    fn queue(&mut self) -> Over {
+        self.queued += 1;
+        Over(self.over.clone())
+    }
+
+    /// All that have been queued.
+    fn so_far(&self) -> Earlier {
+        Earlier { queued: self.queued, over: self.over.subscribe() }
     }
 }
 
-/// Counts a run that has not been started yet.
+/// Runs that were queued before another.
+struct Earlier {
+    queued: u64,
+    over: watch::Receiver<u64>,
+}
+
+impl Earlier {
+    fn are_over(&self) -> bool {
+        *self.over.borrow() >= self.queued
+    }
+
+    async fn over(&mut self) {
+        // An error is as good: none is left.
+        _ = self.over.wait_for(|over| *over >= self.queued).await;
+    }
+}
+
+/// Counts a run that is over.
+struct Over(watch::Sender<u64>);
+
+impl Drop for Over {
+    fn drop(&mut self) {
+        self.0.send_modify(|over| *over += 1);
+    }
+}
+
+/// Counts a run that has not been started yet, or a lane that waits.
 pub(super) struct Waiting(watch::Sender<usize>);
 
 impl Waiting {
@@ -125,7 +173,7 @@ impl Drop for Waiting {
 
 impl Scripts {
     pub(super) fn new(agent: Weak<Agent>, log: Arc<Log>) -> Self {
-        Self { state: Mutex::default(), agent, log, waiting: watch::Sender::new(0) }
+        Self { state: Mutex::default(), agent, log, waiting: watch::Sender::new(0), held: watch::Sender::new(0) }
     }
 
     /// Runs these handlers from the next event on. What is queued still runs, and before what comes now.
@@ -146,7 +194,7 @@ impl Scripts {
         let before: Vec<_> = before.into_iter().map(|lane| lane.worker).collect();
         let mut lane = |script: Option<Arc<str>>| match lanes.iter().position(|lane| lane.script == script) {
             Some(idx) => lanes.swap_remove(idx),
-            None => Lane::begin(script, self.agent.clone(), before.clone()),
+            None => Lane::begin(script, self.agent.clone(), self.held.clone(), before.clone()),
         };
         state.lanes =
             if order.is_parallel { scripts.iter().cloned().map(Some).map(lane).collect() } else { vec![lane(None)] };
@@ -176,26 +224,24 @@ impl Scripts {
 
     /// Queues a member or user event.
     fn queue(&self, state: &mut State, happening: &Arc<Happening>, scripts: &[Arc<str>]) {
-        let State { lanes, turns, .. } = state;
-        for lane in lanes {
+        for lane in &mut state.lanes {
             let its = scripts.iter().filter(|script| lane.script.as_ref().is_none_or(|its| its == *script));
-            let its: Vec<_> = its.collect();
-            if its.is_empty() {
+            let turns = &mut state.turns;
+            let runs = its.filter_map(|script| {
+                let turn = turns.iter_mut().find(|turn| turn.script == *script)?;
+                let (queries, over) = (turn.queries.so_far(), turn.events.queue());
+                Some(Run { script: Arc::clone(script), waiting: Waiting::new(&self.waiting), queries, over })
+            });
+            let runs: Vec<_> = runs.collect();
+            if runs.is_empty() {
                 continue;
             }
-            // Both, before any ticket is taken: one that is dropped lets the next run begin too early.
-            let place = lane.budget.take(happening.event.bytes()).zip(lane.queue.try_reserve().ok());
-            let is_full = place.is_none();
-            match place {
-                Some((_room, place)) => {
-                    let ticket = |script: &Arc<str>| {
-                        let turn = turns.iter_mut().find(|turn| turn.script == *script)?;
-                        Some((Arc::clone(script), turn.ticket(), Waiting::new(&self.waiting)))
-                    };
-                    let runs = its.into_iter().filter_map(ticket).collect();
-                    place.send(Job { happening: Arc::clone(happening), runs, _room });
-                }
-                None => self.dropped(its.len(), lane.script.as_deref(), lane.is_dropping),
+            let count = runs.len();
+            let room = lane.budget.take(happening.event.bytes());
+            let job = room.map(|_room| Job { happening: Arc::clone(happening), runs, _room });
+            let is_full = job.is_none_or(|job| lane.queue.try_send(job).is_err());
+            if is_full {
+                self.dropped(count, lane.script.as_deref(), lane.is_dropping);
             }
             lane.is_dropping = is_full;
         }
@@ -215,18 +261,11 @@ impl Scripts {
             turn.is_dropping = is_full;
             if let Some(place) = place {
                 let waiting = Waiting::new(&self.waiting);
-                answers.push(Answer { ticket: turn.ticket(), script, place, waiting });
+                let (events, over) = (turn.events.so_far(), turn.queries.queue());
+                answers.push(Answer { script, turn: Arc::clone(&turn.turn), place, waiting, events, over });
             }
         }
-        let mut before = None;
-        for it in answers {
-            let (over, next) = oneshot::channel();
-            let answered = answer(self.agent.clone(), Arc::clone(happening), it, before.replace(next));
-            tokio::spawn(async move {
-                answered.await;
-                drop(over);
-            });
-        }
+        tokio::spawn(answer(self.agent.clone(), self.held.subscribe(), Arc::clone(happening), answers));
     }
 
     fn dropped(&self, runs: usize, script: Option<&str>, is_told: bool) {
@@ -270,14 +309,19 @@ impl Scripts {
 
 impl Lane {
     /// Starts a worker, whose first event waits for the end of the workers `before`.
-    fn begin(script: Option<Arc<str>>, agent: Weak<Agent>, before: Vec<watch::Receiver<()>>) -> Self {
+    fn begin(
+        script: Option<Arc<str>>,
+        agent: Weak<Agent>,
+        held: watch::Sender<usize>,
+        before: Vec<watch::Receiver<()>>,
+    ) -> Self {
         let (queue, jobs) = mpsc::channel(EVENTS_MAX);
         let (alive, worker) = watch::channel(());
         tokio::spawn(async move {
             for mut worker in before {
                 _ = worker.changed().await;
             }
-            work(agent, jobs).await;
+            work(agent, held, jobs).await;
             drop(alive);
         });
         Self { script, queue, budget: Budget::new(EVENTS_BYTES_MAX), worker, is_dropping: false }
@@ -286,55 +330,51 @@ impl Lane {
 
 impl Turn {
     fn new(script: Arc<str>) -> Self {
-        let (places, budget) = (Arc::new(Semaphore::new(EVENTS_MAX)), Budget::new(EVENTS_BYTES_MAX));
-        Self { script, last: None, places, budget, is_dropping: false }
-    }
-
-    /// The next place.
-    fn ticket(&mut self) -> Ticket {
-        let (over, last) = oneshot::channel();
-        Ticket { before: self.last.replace(last), _over: over }
+        let (turn, places) = (Arc::new(Semaphore::new(1)), Arc::new(Semaphore::new(EVENTS_MAX)));
+        let (events, queries) = (Count::default(), Count::default());
+        Self { script, events, queries, turn, places, budget: Budget::new(EVENTS_BYTES_MAX), is_dropping: false }
     }
 }
 
 /// Runs the scripts for one event after the other.
-async fn work(agent: Weak<Agent>, mut jobs: mpsc::Receiver<Job>) {
+async fn work(agent: Weak<Agent>, held: watch::Sender<usize>, mut jobs: mpsc::Receiver<Job>) {
     while let Some(Job { happening, runs, _room }) = jobs.recv().await {
-        for (script, ticket, waiting) in runs {
+        for Run { script, waiting, mut queries, over } in runs {
+            if !queries.are_over() {
+                let _held = Waiting::new(&held);
+                _ = timeout(PATIENCE, queries.over()).await;
+            }
             let Some(agent) = agent.upgrade() else { return };
-            run(&agent, &script, &happening, ticket, waiting, None).await;
+            run(&agent, &script, &happening, waiting).await;
+            drop(over);
         }
     }
 }
 
-/// Runs a script for a query. Its answer waits for those that are configured before it.
-async fn answer(agent: Weak<Agent>, happening: Arc<Happening>, answer: Answer, before: Option<oneshot::Receiver<()>>) {
-    let Some(agent) = agent.upgrade() else { return };
-    run(&agent, &answer.script, &happening, answer.ticket, answer.waiting, before).await;
-    drop(answer.place);
+/// Runs the scripts for a query.
+async fn answer(agent: Weak<Agent>, mut held: watch::Receiver<usize>, happening: Arc<Happening>, answers: Vec<Answer>) {
+    for Answer { script, turn, place, waiting, mut events, over } in answers {
+        // It is never closed.
+        let _turn = turn.acquire().await;
+        tokio::select! {
+            _ = timeout(PATIENCE, events.over()) => {}
+            // What the events wait for may be the script that asks this.
+            _ = held.wait_for(|lanes| *lanes > 0) => {}
+        }
+        let Some(agent) = agent.upgrade() else { return };
+        run(&agent, &script, &happening, waiting).await;
+        drop((over, place));
+    }
 }
 
-/// Runs a script once when it is its turn, and tells how that went.
-async fn run(
-    agent: &Agent,
-    script: &str,
-    happening: &Happening,
-    mut ticket: Ticket,
-    waiting: Waiting,
-    answers_after: Option<oneshot::Receiver<()>>,
-) {
-    ticket.turn().await;
+/// Runs a script once, and tells how that went.
+async fn run(agent: &Agent, script: &str, happening: &Happening, waiting: Waiting) {
     let begun = Instant::now();
-    let ended = invoke::invoke(agent, script, happening, waiting).await;
-    let took = begun.elapsed();
-    drop(ticket);
-    if let Some(before) = answers_after {
-        _ = before.await;
-    }
-    if let Err(why) = ended.and_then(|ended| invoke::report(agent, script, happening, ended)) {
+    if let Err(why) = invoke::invoke(agent, script, happening, waiting).await {
         agent.tally.handler_failures.bump();
         agent.log.error("agent", format_args!("Error invoking script '{script}': {why}"));
     }
+    let took = begun.elapsed();
     agent.tally.handler_runs.add(took);
     agent.metrics.sample(&format!("agent.invoke.{script}"), took);
 }
@@ -344,6 +384,10 @@ pub(super) const EVENTS_MAX: usize = 1024;
 
 /// What the events take that wait for scripts, and the queries that wait for one script; newer ones are dropped beyond.
 const EVENTS_BYTES_MAX: usize = 4 << 20;
+
+/// How long a script for a query waits for the events before it, and the reverse. A script for an event that queries its own node
+/// waits for itself: then the query is answered after this.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How long the end of the agent waits for handlers to be started.
 const END_TIMEOUT: Duration = Duration::from_secs(1);
