@@ -9,8 +9,8 @@ use serf_proto::limits::{META_BYTES_MAX, NAME_BYTES_MAX};
 use serf_proto::wire::swim::{Alive, Message, PeerRef};
 use serf_proto::wire::{Codec, Versions, Writer};
 use serf_proto::{
-    Clocks, CodecChoice, Config, Identity, Input, Instant, Node, OldEvents, Options, Outbox, Output, Question, Seed,
-    Start, StreamId, Tags,
+    Clocks, CodecChoice, Config, Identity, Input, Instant, Node, OldEvents, Options, Outbox, Output, QueryId, Question,
+    Seed, Start, StreamId, Tags,
 };
 
 use crate::sealed::{KEY, LABEL};
@@ -34,6 +34,8 @@ pub(crate) struct Kind {
 pub(crate) struct Subject {
     kind: Kind,
     pub(crate) node: Node,
+    /// The query that it has under way from the start.
+    pub(crate) asked: QueryId,
     now: Instant,
     inputs: Vec<(Instant, Input)>,
     pub(crate) outputs: Vec<Output>,
@@ -43,8 +45,8 @@ pub(crate) struct Subject {
 impl Subject {
     /// A node that knows two others, probes them, and has a query and an event of its own under way.
     pub(crate) fn new(kind: Kind) -> Self {
-        let (node, now) = settled(kind);
-        Self { kind, node, now, inputs: vec![], outputs: vec![], wakes: 0 }
+        let Settled { node, asked, now } = settled(kind);
+        Self { kind, node, asked, now, inputs: vec![], outputs: vec![], wakes: 0 }
     }
 
     /// Gives it an input, and looks at what came of it.
@@ -96,7 +98,7 @@ impl Subject {
 
     /// Whether another node that is given the same does the same.
     pub(crate) fn check_replay(&self) {
-        let (mut node, _) = settled(self.kind);
+        let mut node = settled(self.kind).node;
         let mut out = Outbox::new();
         for (now, input) in &self.inputs {
             node.apply(*now, input, &mut out);
@@ -220,15 +222,23 @@ fn options(kind: Kind) -> Options {
     }
 }
 
-/// The node that every run begins with, made once.
-fn settled(kind: Kind) -> (Node, Instant) {
+/// The node that every run begins with, its query, and its time.
+#[derive(Clone)]
+struct Settled {
+    node: Node,
+    asked: QueryId,
+    now: Instant,
+}
+
+/// It is made once.
+fn settled(kind: Kind) -> Settled {
     thread_local! {
-        static NODES: std::cell::RefCell<std::collections::HashMap<Kind, (Node, Instant)>> = std::cell::RefCell::default();
+        static NODES: std::cell::RefCell<std::collections::HashMap<Kind, Settled>> = std::cell::RefCell::default();
     }
     NODES.with_borrow_mut(|nodes| nodes.entry(kind).or_insert_with(|| settle(kind)).clone())
 }
 
-fn settle(kind: Kind) -> (Node, Instant) {
+fn settle(kind: Kind) -> Settled {
     let mut out = Outbox::new();
     let identity = Identity::new("me", addr(1), &Tags::default()).expect("a sound name");
     let mut now = Instant::ZERO;
@@ -242,13 +252,13 @@ fn settle(kind: Kind) -> (Node, Instant) {
     }
     assert_eq!(node.members().count(), 3, "{:?}", node.stats());
     node.user_event(now, "deploy", b"v1", true, &mut out).expect("a small event");
-    node.query(now, &Question::new("q").with_acks(), &mut out).expect("a small query");
+    let asked = node.query(now, &Question::new("q").with_acks(), &mut out).expect("a small query");
     let end = now + Duration::from_millis(1_200);
     while let Some(at) = node.poll_timeout().filter(|at| *at <= end) {
         now = at;
         node.handle_timeout(now, &mut out);
     }
-    (node, now)
+    Settled { node, asked, now }
 }
 
 fn announcement(kind: Kind, peer: PeerRef<'_>) -> Vec<u8> {

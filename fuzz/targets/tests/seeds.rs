@@ -15,7 +15,7 @@ use serf_proto::wire::hashicorp::{encode_compressed, encode_user};
 use serf_proto::wire::serf::{self, Clocks, List, MemberTime};
 use serf_proto::wire::swim::{Accusation, Ack, Alive, IndirectPing, Message, PeerRef, Ping, Source, State};
 use serf_proto::wire::{Codec, Versions, Writer, native};
-use serf_proto::{Input, KeyOperation, OldEvents, Retry, StreamId};
+use serf_proto::{Input, KeyOperation, OldEvents, QueryId, Retry, StreamId};
 use weezl::BitOrder;
 
 /// Inputs by their targets and names.
@@ -333,6 +333,8 @@ fn snapshots(seeds: &mut Seeds) {
 
 fn lives(seeds: &mut Seeds) {
     let stream = |number: u64| -> StreamId { postcard::from_bytes(&postcard::to_allocvec(&number).unwrap()).unwrap() };
+    // The number zero is that of the query which the node has under way.
+    let query_id = |id: (u64, u32)| -> QueryId { postcard::from_bytes(&postcard::to_allocvec(&id).unwrap()).unwrap() };
     let addr = |host| ([10, 0, 0, host], 7946).into();
     let frame = |message: &Message<'_>| written(|w| native::encode(message, w));
     let packet = |bytes: Vec<u8>| Input::Datagram { from: addr(2), bytes };
@@ -397,6 +399,15 @@ fn lives(seeds: &mut Seeds) {
             ],
         ),
         (
+            "ends_its_query",
+            vec![
+                (0, Input::EndQuery(query_id((1, 7)))),
+                (1, Input::EndQuery(query_id((0, 0)))),
+                (1, Input::EndQuery(query_id((0, 0)))),
+                (60_000, Input::Timeout),
+            ],
+        ),
+        (
             "changes_keys",
             vec![
                 (0, Input::ChangeAllKeys { operation: KeyOperation::Install, key: vec![7; 16], relay_factor: 1 }),
@@ -425,6 +436,21 @@ fn rpc(seeds: &mut Seeds) {
                 seeds.add(target, &format!("{name}_{}", seen.len()), [&[7], &bytes[..]].concat());
             }
         }
+    }
+    // Go's decoder takes a struct as the list of its fields, and so do we.
+    for (name, request) in [
+        ("event", &b"\x92\xa5event\x01\x93\xa1n\xa1p\xc3"[..]),
+        ("event_cut_short", b"\x92\xa5event\x01\x91\xa1n"),
+        ("event_too_long", b"\x93\xa5event\x01\xc0\x95\xa1n\xc0\xc2\x81\xa1x\x01\xa1y"),
+        ("event_mistyped", b"\x92\xa5event\x01\x91\xc3"),
+        ("handshake_and_auth", b"\x92\xa9handshake\x00\x91\x01\x92\xa4auth\x01\x91\xa1k"),
+        ("join", b"\x92\xa4join\x02\x92\x91\xa1a\xc3"),
+        ("members_filtered", b"\x92\xb0members-filtered\x03\x93\x81\xa1t\xa1v\xa1s\xa1n"),
+        ("query", b"\x92\xa5query\x04\x97\x91\xa1f\x81\xa1t\xa1v\xc3\x02\x03\xa1n\xa1p"),
+        ("tags", b"\x92\xa4tags\x05\x92\x81\xa1t\xa1v\x91\xa1d"),
+        ("nothing", b"\x90\x90"),
+    ] {
+        seeds.add("rpc_requests", &format!("list_{name}"), [&[7], request].concat());
     }
     // Lists and maps that announce more than there is, and objects in objects.
     seeds.add("rpc_requests", "announces_much", [1, 0xdf, 0xff, 0xff, 0xff, 0xff, 0xa3]);
