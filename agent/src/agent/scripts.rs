@@ -4,7 +4,8 @@ use core::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::sync::oneshot::error::TryRecvError;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio::time::{Instant, timeout};
 
 use super::{Agent, Happening, invoke};
@@ -18,16 +19,15 @@ use crate::log::Log;
 /// those for the next event begin, as with HashiCorp's agent. Handlers rely on it: several edit one file, without locks. With
 /// `parallel_handlers` each script has a queue of its own instead.
 ///
-/// Queries are outside of that order, so that a handler may query its own node: a query waits for no other script. The scripts for
-/// one query run one after the other as configured, so the first that answers is the first configured; a script runs for one query
-/// at a time. A single script sees events and queries in the order in which they came, unless one is late by [`PATIENCE`].
+/// Queries are outside of that order, so that a handler may query its own node: the scripts for a query run side by side, and the
+/// first configured that answers answers. A script that handles both sees all in the order in which they came.
 pub(super) struct Scripts {
     state: Mutex<State>,
     agent: Weak<Agent>,
     log: Arc<Log>,
     /// How many runs have not been started yet.
     waiting: watch::Sender<usize>,
-    /// How many lanes wait for a query to be over.
+    /// Whether the lane of all scripts waits for a query to be over.
     held: watch::Sender<usize>,
 }
 
@@ -72,26 +72,15 @@ struct Lane {
 /// An event with the scripts that were configured for it when it came.
 struct Job {
     happening: Arc<Happening>,
-    runs: Vec<Run>,
+    runs: Vec<(Arc<str>, Ticket, Waiting)>,
     _room: Room,
 }
 
-/// A script that is to run for a member or user event.
-struct Run {
-    script: Arc<str>,
-    waiting: Waiting,
-    /// The queries that the script gets before.
-    queries: Earlier,
-    over: Over,
-}
-
-/// Lets a script run for one query at a time, and knows what it got before.
+/// Lets a script run once at a time, for an event or a query.
 struct Turn {
     script: Arc<str>,
-    events: Count,
-    queries: Count,
-    /// Fair: queries get it in the order in which they came.
-    turn: Arc<Semaphore>,
+    /// Closed when the last run that was queued is over; and whether it is for an event.
+    last: Option<(oneshot::Receiver<()>, bool)>,
     places: Arc<Semaphore>,
     /// What the waiting queries take.
     budget: Arc<Budget>,
@@ -101,61 +90,43 @@ struct Turn {
 /// A script that is to run for a query.
 struct Answer {
     script: Arc<str>,
-    turn: Arc<Semaphore>,
+    ticket: Ticket,
     place: (OwnedSemaphorePermit, Room),
     waiting: Waiting,
-    /// The member and user events that the script gets before.
-    events: Earlier,
-    over: Over,
 }
 
-/// The runs of one script, for events or for queries.
-#[derive(Default)]
-struct Count {
-    queued: u64,
-    over: watch::Sender<u64>,
+/// The place of a run among those of its script. It must be taken to its end, or the next would begin too early.
+struct Ticket {
+    before: Option<oneshot::Receiver<()>>,
+    is_behind_event: bool,
+    _over: oneshot::Sender<()>,
 }
 
-impl Count {
-    /// One more run, which is over when what is returned is dropped.
-    fn queue(&mut self) -> Over {
-        self.queued += 1;
-        Over(self.over.clone())
+impl Ticket {
+    /// Waits for the end of the run before.
+    async fn turn(&mut self) {
+        if let Some(before) = self.before.take() {
+            _ = before.await;
+        }
     }
 
-    /// All that have been queued.
-    fn so_far(&self) -> Earlier {
-        Earlier { queued: self.queued, over: self.over.subscribe() }
-    }
-}
-
-/// Runs that were queued before another.
-struct Earlier {
-    queued: u64,
-    over: watch::Receiver<u64>,
-}
-
-impl Earlier {
-    fn are_over(&self) -> bool {
-        *self.over.borrow() >= self.queued
+    /// The same for a query. When its script's event before waits for a query, what that waits for may be this one: then it goes
+    /// first.
+    async fn turn_of_query(&mut self, mut held: watch::Receiver<usize>) {
+        let is_behind_event = self.is_behind_event;
+        tokio::select! {
+            () = self.turn() => {}
+            _ = held.wait_for(|held| *held > 0), if is_behind_event => {}
+        }
     }
 
-    async fn over(&mut self) {
-        // An error is as good: none is left.
-        _ = self.over.wait_for(|over| *over >= self.queued).await;
+    fn is_next(&mut self) -> bool {
+        self.before.take_if(|before| before.try_recv() == Err(TryRecvError::Closed));
+        self.before.is_none()
     }
 }
 
-/// Counts a run that is over.
-struct Over(watch::Sender<u64>);
-
-impl Drop for Over {
-    fn drop(&mut self) {
-        self.0.send_modify(|over| *over += 1);
-    }
-}
-
-/// Counts a run that has not been started yet, or a lane that waits.
+/// Counts a run that has not been started yet, or a lane that is held up.
 pub(super) struct Waiting(watch::Sender<usize>);
 
 impl Waiting {
@@ -224,24 +195,26 @@ impl Scripts {
 
     /// Queues a member or user event.
     fn queue(&self, state: &mut State, happening: &Arc<Happening>, scripts: &[Arc<str>]) {
-        for lane in &mut state.lanes {
+        let State { lanes, turns, .. } = state;
+        for lane in lanes {
             let its = scripts.iter().filter(|script| lane.script.as_ref().is_none_or(|its| its == *script));
-            let turns = &mut state.turns;
-            let runs = its.filter_map(|script| {
-                let turn = turns.iter_mut().find(|turn| turn.script == *script)?;
-                let (queries, over) = (turn.queries.so_far(), turn.events.queue());
-                Some(Run { script: Arc::clone(script), waiting: Waiting::new(&self.waiting), queries, over })
-            });
-            let runs: Vec<_> = runs.collect();
-            if runs.is_empty() {
+            let its: Vec<_> = its.collect();
+            if its.is_empty() {
                 continue;
             }
-            let count = runs.len();
-            let room = lane.budget.take(happening.event.bytes());
-            let job = room.map(|_room| Job { happening: Arc::clone(happening), runs, _room });
-            let is_full = job.is_none_or(|job| lane.queue.try_send(job).is_err());
-            if is_full {
-                self.dropped(count, lane.script.as_deref(), lane.is_dropping);
+            // Both, before any ticket is taken: one that is dropped lets the next run begin too early.
+            let place = lane.budget.take(happening.event.bytes()).zip(lane.queue.try_reserve().ok());
+            let is_full = place.is_none();
+            match place {
+                Some((_room, place)) => {
+                    let ticket = |script: &Arc<str>| {
+                        let turn = turns.iter_mut().find(|turn| turn.script == *script)?;
+                        Some((Arc::clone(script), turn.ticket(true), Waiting::new(&self.waiting)))
+                    };
+                    let runs = its.into_iter().filter_map(ticket).collect();
+                    place.send(Job { happening: Arc::clone(happening), runs, _room });
+                }
+                None => self.dropped(its.len(), lane.script.as_deref(), lane.is_dropping),
             }
             lane.is_dropping = is_full;
         }
@@ -261,11 +234,19 @@ impl Scripts {
             turn.is_dropping = is_full;
             if let Some(place) = place {
                 let waiting = Waiting::new(&self.waiting);
-                let (events, over) = (turn.events.so_far(), turn.queries.queue());
-                answers.push(Answer { script, turn: Arc::clone(&turn.turn), place, waiting, events, over });
+                answers.push(Answer { ticket: turn.ticket(false), script, place, waiting });
             }
         }
-        tokio::spawn(answer(self.agent.clone(), self.held.subscribe(), Arc::clone(happening), answers));
+        let mut before = None;
+        for it in answers {
+            let (over, next) = oneshot::channel();
+            let answered =
+                answer(self.agent.clone(), self.held.subscribe(), Arc::clone(happening), it, before.replace(next));
+            tokio::spawn(async move {
+                answered.await;
+                drop(over);
+            });
+        }
     }
 
     fn dropped(&self, runs: usize, script: Option<&str>, is_told: bool) {
@@ -317,6 +298,8 @@ impl Lane {
     ) -> Self {
         let (queue, jobs) = mpsc::channel(EVENTS_MAX);
         let (alive, worker) = watch::channel(());
+        // The lane of one script alone holds up no other.
+        let held = script.is_none().then_some(held);
         tokio::spawn(async move {
             for mut worker in before {
                 _ = worker.changed().await;
@@ -330,51 +313,67 @@ impl Lane {
 
 impl Turn {
     fn new(script: Arc<str>) -> Self {
-        let (turn, places) = (Arc::new(Semaphore::new(1)), Arc::new(Semaphore::new(EVENTS_MAX)));
-        let (events, queries) = (Count::default(), Count::default());
-        Self { script, events, queries, turn, places, budget: Budget::new(EVENTS_BYTES_MAX), is_dropping: false }
+        let (places, budget) = (Arc::new(Semaphore::new(EVENTS_MAX)), Budget::new(EVENTS_BYTES_MAX));
+        Self { script, last: None, places, budget, is_dropping: false }
+    }
+
+    /// The next place.
+    fn ticket(&mut self, is_event: bool) -> Ticket {
+        let (over, last) = oneshot::channel();
+        let (before, is_behind_event) = self.last.replace((last, is_event)).unzip();
+        Ticket { before, is_behind_event: is_behind_event.unwrap_or_default(), _over: over }
     }
 }
 
 /// Runs the scripts for one event after the other.
-async fn work(agent: Weak<Agent>, held: watch::Sender<usize>, mut jobs: mpsc::Receiver<Job>) {
+async fn work(agent: Weak<Agent>, held: Option<watch::Sender<usize>>, mut jobs: mpsc::Receiver<Job>) {
     while let Some(Job { happening, runs, _room }) = jobs.recv().await {
-        for Run { script, waiting, mut queries, over } in runs {
-            if !queries.are_over() {
-                let _held = Waiting::new(&held);
-                _ = timeout(PATIENCE, queries.over()).await;
-            }
+        for (script, mut ticket, waiting) in runs {
+            // Its events before are over, so it waits for a query.
+            let holds = !ticket.is_next();
+            let held = held.as_ref().filter(|_| holds).map(Waiting::new);
+            ticket.turn().await;
+            drop(held);
             let Some(agent) = agent.upgrade() else { return };
-            run(&agent, &script, &happening, waiting).await;
-            drop(over);
+            run(&agent, &script, &happening, ticket, waiting, None).await;
         }
     }
 }
 
-/// Runs the scripts for a query.
-async fn answer(agent: Weak<Agent>, mut held: watch::Receiver<usize>, happening: Arc<Happening>, answers: Vec<Answer>) {
-    for Answer { script, turn, place, waiting, mut events, over } in answers {
-        // It is never closed.
-        let _turn = turn.acquire().await;
-        tokio::select! {
-            _ = timeout(PATIENCE, events.over()) => {}
-            // What the events wait for may be the script that asks this.
-            _ = held.wait_for(|lanes| *lanes > 0) => {}
-        }
-        let Some(agent) = agent.upgrade() else { return };
-        run(&agent, &script, &happening, waiting).await;
-        drop((over, place));
-    }
+/// Runs a script for a query. Its answer waits for those that are configured before it.
+async fn answer(
+    agent: Weak<Agent>,
+    held: watch::Receiver<usize>,
+    happening: Arc<Happening>,
+    mut answer: Answer,
+    before: Option<oneshot::Receiver<()>>,
+) {
+    answer.ticket.turn_of_query(held).await;
+    let Some(agent) = agent.upgrade() else { return };
+    run(&agent, &answer.script, &happening, answer.ticket, answer.waiting, before).await;
+    drop(answer.place);
 }
 
 /// Runs a script once, and tells how that went.
-async fn run(agent: &Agent, script: &str, happening: &Happening, waiting: Waiting) {
+async fn run(
+    agent: &Agent,
+    script: &str,
+    happening: &Happening,
+    ticket: Ticket,
+    waiting: Waiting,
+    answers_after: Option<oneshot::Receiver<()>>,
+) {
     let begun = Instant::now();
-    if let Err(why) = invoke::invoke(agent, script, happening, waiting).await {
+    let ended = invoke::invoke(agent, script, happening, waiting).await;
+    let took = begun.elapsed();
+    drop(ticket);
+    if let Some(before) = answers_after {
+        _ = before.await;
+    }
+    if let Err(why) = ended.and_then(|ended| invoke::report(agent, script, happening, ended)) {
         agent.tally.handler_failures.bump();
         agent.log.error("agent", format_args!("Error invoking script '{script}': {why}"));
     }
-    let took = begun.elapsed();
     agent.tally.handler_runs.add(took);
     agent.metrics.sample(&format!("agent.invoke.{script}"), took);
 }
@@ -384,10 +383,6 @@ pub(super) const EVENTS_MAX: usize = 1024;
 
 /// What the events take that wait for scripts, and the queries that wait for one script; newer ones are dropped beyond.
 const EVENTS_BYTES_MAX: usize = 4 << 20;
-
-/// How long a script for a query waits for the events before it, and the reverse. A script for an event that queries its own node
-/// waits for itself: then the query is answered after this.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How long the end of the agent waits for handlers to be started.
 const END_TIMEOUT: Duration = Duration::from_secs(1);
