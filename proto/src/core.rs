@@ -21,7 +21,6 @@ use crate::roster::{Directory, MemberIdx, Name, Roster};
 use crate::stats::{DropReason, Stats};
 use crate::time::Instant;
 use crate::timer::{Many, Slot, Timers};
-use crate::wire::serf::Message;
 use crate::wire::{Codec, Versions};
 
 /// Lent to the layers. `now` is set once per call, so that no layer function takes it.
@@ -122,15 +121,6 @@ impl Core {
             self.stats.drop(DropReason::Limit);
         }
         may
-    }
-
-    /// Reads a message of the Serf layer, wherever it lies: in a packet, on a stream, or inside another message. Each of these has
-    /// a codec of its own, and one that we do not read may stand in none of them.
-    pub(crate) fn decode_serf<'a>(&self, frame: &'a [u8]) -> Result<Message<'a>, DropReason> {
-        match frame.first() {
-            Some(&kind) if !self.cfg.codec.reads(Codec::of(kind)) => Err(DropReason::Codec),
-            _ => Codec::decode_serf(frame).map_err(|_| DropReason::Malformed),
-        }
     }
 
     pub(crate) fn arm(&mut self, after: Duration, slot: Slot) {

@@ -15,7 +15,7 @@ const WALLS: &[(&str, &[&str])] = &[
     ("time", &[]),
     ("rng", &[]),
     ("stats", &["wire::MessageKind"]),
-    ("broadcast", &[]),
+    ("broadcast", &["limits"]),
     ("wire", &["limits"]),
     (
         "config",
@@ -46,6 +46,7 @@ const WALLS: &[(&str, &[&str])] = &[
             "complaints",
             "config",
             "event",
+            "limits::ANSWERS_PER_PACKET_MAX",
             "policy::SharedPolicy",
             "rng",
             "roster",

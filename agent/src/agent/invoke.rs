@@ -16,8 +16,19 @@ use crate::endpoint::go_words;
 use crate::handler::{OutputTail, answer, environment, stdin};
 use crate::tags;
 
+/// What a script said, and how it ended.
+pub(super) struct Ended {
+    tail: OutputTail,
+    status: io::Result<ExitStatus>,
+}
+
 /// Runs a script. `waiting` is dropped when it has its input. The error is why it failed.
-pub(super) async fn invoke(agent: &Agent, script: &str, happening: &Happening, waiting: Waiting) -> Result<(), String> {
+pub(super) async fn invoke(
+    agent: &Agent,
+    script: &str,
+    happening: &Happening,
+    waiting: Waiting,
+) -> Result<Ended, String> {
     let started = start(agent, script, happening).map_err(|error| go_words(&error))?;
     let Started { child, output, input: to } = started;
     let group = child.id();
@@ -31,7 +42,7 @@ pub(super) async fn invoke(agent: &Agent, script: &str, happening: &Happening, w
     let mut run = Run { child, output, tail: OutputTail::new() };
     let status = run.attend(agent, script, group).await?;
     run.rest(agent).await;
-    report(agent, script, happening, run.tail, status)
+    Ok(Ended { tail: run.tail, status })
 }
 
 /// A script that was just started.
@@ -246,13 +257,9 @@ fn end(group: Option<u32>, force: bool) {
     }
 }
 
-fn report(
-    agent: &Agent,
-    script: &str,
-    happening: &Happening,
-    tail: OutputTail,
-    status: io::Result<ExitStatus>,
-) -> Result<(), String> {
+/// Says how a script ended, and answers the query.
+pub(super) fn report(agent: &Agent, script: &str, happening: &Happening, ended: Ended) -> Result<(), String> {
+    let Ended { tail, status } = ended;
     if tail.is_truncated() {
         let text = format_args!("Script '{script}' generated {} bytes of output, the last 8192 are kept", tail.bytes());
         agent.log.warn("agent", text);

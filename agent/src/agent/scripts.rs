@@ -4,7 +4,8 @@ use core::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::sync::oneshot::error::TryRecvError;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio::time::{Instant, timeout};
 
 use super::{Agent, Happening, invoke};
@@ -18,14 +19,16 @@ use crate::log::Log;
 /// those for the next event begin, as with HashiCorp's agent. Handlers rely on it: several edit one file, without locks. With
 /// `parallel_handlers` each script has a queue of its own instead.
 ///
-/// Queries are outside of that order, so that a handler may query its own node. The scripts for one query run one after the other
-/// as configured, so the first that answers is the first configured; a script runs for one query at a time.
+/// Queries are outside of that order, so that a handler may query its own node: the scripts for a query run side by side, and the
+/// first configured that answers answers. A script that handles both sees all in the order in which they came.
 pub(super) struct Scripts {
     state: Mutex<State>,
     agent: Weak<Agent>,
     log: Arc<Log>,
     /// How many runs have not been started yet.
     waiting: watch::Sender<usize>,
+    /// Whether the lane of all scripts waits for a query to be over.
+    held: watch::Sender<usize>,
 }
 
 #[derive(Default)]
@@ -69,15 +72,15 @@ struct Lane {
 /// An event with the scripts that were configured for it when it came.
 struct Job {
     happening: Arc<Happening>,
-    runs: Vec<(Arc<str>, Waiting)>,
+    runs: Vec<(Arc<str>, Ticket, Waiting)>,
     _room: Room,
 }
 
-/// Lets a script run for one query at a time.
+/// Lets a script run once at a time, for an event or a query.
 struct Turn {
     script: Arc<str>,
-    /// Fair: queries get it in the order in which they came.
-    turn: Arc<Semaphore>,
+    /// Closed when the last run that was queued is over; and whether it is for an event.
+    last: Option<(oneshot::Receiver<()>, bool)>,
     places: Arc<Semaphore>,
     /// What the waiting queries take.
     budget: Arc<Budget>,
@@ -87,12 +90,43 @@ struct Turn {
 /// A script that is to run for a query.
 struct Answer {
     script: Arc<str>,
-    turn: Arc<Semaphore>,
+    ticket: Ticket,
     place: (OwnedSemaphorePermit, Room),
     waiting: Waiting,
 }
 
-/// Counts a run that has not been started yet.
+/// The place of a run among those of its script. It must be taken to its end, or the next would begin too early.
+struct Ticket {
+    before: Option<oneshot::Receiver<()>>,
+    is_behind_event: bool,
+    _over: oneshot::Sender<()>,
+}
+
+impl Ticket {
+    /// Waits for the end of the run before.
+    async fn turn(&mut self) {
+        if let Some(before) = self.before.take() {
+            _ = before.await;
+        }
+    }
+
+    /// The same for a query. When its script's event before waits for a query, what that waits for may be this one: then it goes
+    /// first.
+    async fn turn_of_query(&mut self, mut held: watch::Receiver<usize>) {
+        let is_behind_event = self.is_behind_event;
+        tokio::select! {
+            () = self.turn() => {}
+            _ = held.wait_for(|held| *held > 0), if is_behind_event => {}
+        }
+    }
+
+    fn is_next(&mut self) -> bool {
+        self.before.take_if(|before| before.try_recv() == Err(TryRecvError::Closed));
+        self.before.is_none()
+    }
+}
+
+/// Counts a run that has not been started yet, or a lane that is held up.
 pub(super) struct Waiting(watch::Sender<usize>);
 
 impl Waiting {
@@ -110,7 +144,7 @@ impl Drop for Waiting {
 
 impl Scripts {
     pub(super) fn new(agent: Weak<Agent>, log: Arc<Log>) -> Self {
-        Self { state: Mutex::default(), agent, log, waiting: watch::Sender::new(0) }
+        Self { state: Mutex::default(), agent, log, waiting: watch::Sender::new(0), held: watch::Sender::new(0) }
     }
 
     /// Runs these handlers from the next event on. What is queued still runs, and before what comes now.
@@ -131,7 +165,7 @@ impl Scripts {
         let before: Vec<_> = before.into_iter().map(|lane| lane.worker).collect();
         let mut lane = |script: Option<Arc<str>>| match lanes.iter().position(|lane| lane.script == script) {
             Some(idx) => lanes.swap_remove(idx),
-            None => Lane::begin(script, self.agent.clone(), before.clone()),
+            None => Lane::begin(script, self.agent.clone(), self.held.clone(), before.clone()),
         };
         state.lanes =
             if order.is_parallel { scripts.iter().cloned().map(Some).map(lane).collect() } else { vec![lane(None)] };
@@ -161,18 +195,26 @@ impl Scripts {
 
     /// Queues a member or user event.
     fn queue(&self, state: &mut State, happening: &Arc<Happening>, scripts: &[Arc<str>]) {
-        for lane in &mut state.lanes {
+        let State { lanes, turns, .. } = state;
+        for lane in lanes {
             let its = scripts.iter().filter(|script| lane.script.as_ref().is_none_or(|its| its == *script));
-            let runs: Vec<_> = its.map(|script| (Arc::clone(script), Waiting::new(&self.waiting))).collect();
-            if runs.is_empty() {
+            let its: Vec<_> = its.collect();
+            if its.is_empty() {
                 continue;
             }
-            let count = runs.len();
-            let room = lane.budget.take(happening.event.bytes());
-            let job = room.map(|_room| Job { happening: Arc::clone(happening), runs, _room });
-            let is_full = job.is_none_or(|job| lane.queue.try_send(job).is_err());
-            if is_full {
-                self.dropped(count, lane.script.as_deref(), lane.is_dropping);
+            // Both, before any ticket is taken: one that is dropped lets the next run begin too early.
+            let place = lane.budget.take(happening.event.bytes()).zip(lane.queue.try_reserve().ok());
+            let is_full = place.is_none();
+            match place {
+                Some((_room, place)) => {
+                    let ticket = |script: &Arc<str>| {
+                        let turn = turns.iter_mut().find(|turn| turn.script == *script)?;
+                        Some((Arc::clone(script), turn.ticket(true), Waiting::new(&self.waiting)))
+                    };
+                    let runs = its.into_iter().filter_map(ticket).collect();
+                    place.send(Job { happening: Arc::clone(happening), runs, _room });
+                }
+                None => self.dropped(its.len(), lane.script.as_deref(), lane.is_dropping),
             }
             lane.is_dropping = is_full;
         }
@@ -192,10 +234,19 @@ impl Scripts {
             turn.is_dropping = is_full;
             if let Some(place) = place {
                 let waiting = Waiting::new(&self.waiting);
-                answers.push(Answer { script, turn: Arc::clone(&turn.turn), place, waiting });
+                answers.push(Answer { ticket: turn.ticket(false), script, place, waiting });
             }
         }
-        tokio::spawn(answer(self.agent.clone(), Arc::clone(happening), answers));
+        let mut before = None;
+        for it in answers {
+            let (over, next) = oneshot::channel();
+            let answered =
+                answer(self.agent.clone(), self.held.subscribe(), Arc::clone(happening), it, before.replace(next));
+            tokio::spawn(async move {
+                answered.await;
+                drop(over);
+            });
+        }
     }
 
     fn dropped(&self, runs: usize, script: Option<&str>, is_told: bool) {
@@ -239,14 +290,21 @@ impl Scripts {
 
 impl Lane {
     /// Starts a worker, whose first event waits for the end of the workers `before`.
-    fn begin(script: Option<Arc<str>>, agent: Weak<Agent>, before: Vec<watch::Receiver<()>>) -> Self {
+    fn begin(
+        script: Option<Arc<str>>,
+        agent: Weak<Agent>,
+        held: watch::Sender<usize>,
+        before: Vec<watch::Receiver<()>>,
+    ) -> Self {
         let (queue, jobs) = mpsc::channel(EVENTS_MAX);
         let (alive, worker) = watch::channel(());
+        // The lane of one script alone holds up no other.
+        let held = script.is_none().then_some(held);
         tokio::spawn(async move {
             for mut worker in before {
                 _ = worker.changed().await;
             }
-            work(agent, jobs).await;
+            work(agent, held, jobs).await;
             drop(alive);
         });
         Self { script, queue, budget: Budget::new(EVENTS_BYTES_MAX), worker, is_dropping: false }
@@ -255,40 +313,67 @@ impl Lane {
 
 impl Turn {
     fn new(script: Arc<str>) -> Self {
-        let (turn, places) = (Arc::new(Semaphore::new(1)), Arc::new(Semaphore::new(EVENTS_MAX)));
-        Self { script, turn, places, budget: Budget::new(EVENTS_BYTES_MAX), is_dropping: false }
+        let (places, budget) = (Arc::new(Semaphore::new(EVENTS_MAX)), Budget::new(EVENTS_BYTES_MAX));
+        Self { script, last: None, places, budget, is_dropping: false }
+    }
+
+    /// The next place.
+    fn ticket(&mut self, is_event: bool) -> Ticket {
+        let (over, last) = oneshot::channel();
+        let (before, is_behind_event) = self.last.replace((last, is_event)).unzip();
+        Ticket { before, is_behind_event: is_behind_event.unwrap_or_default(), _over: over }
     }
 }
 
 /// Runs the scripts for one event after the other.
-async fn work(agent: Weak<Agent>, mut jobs: mpsc::Receiver<Job>) {
+async fn work(agent: Weak<Agent>, held: Option<watch::Sender<usize>>, mut jobs: mpsc::Receiver<Job>) {
     while let Some(Job { happening, runs, _room }) = jobs.recv().await {
-        for (script, waiting) in runs {
+        for (script, mut ticket, waiting) in runs {
+            // Its events before are over, so it waits for a query.
+            let holds = !ticket.is_next();
+            let held = held.as_ref().filter(|_| holds).map(Waiting::new);
+            ticket.turn().await;
+            drop(held);
             let Some(agent) = agent.upgrade() else { return };
-            run(&agent, &script, &happening, waiting).await;
+            run(&agent, &script, &happening, ticket, waiting, None).await;
         }
     }
 }
 
-/// Runs the scripts for a query.
-async fn answer(agent: Weak<Agent>, happening: Arc<Happening>, answers: Vec<Answer>) {
-    for Answer { script, turn, place, waiting } in answers {
-        // It is never closed.
-        let _turn = turn.acquire().await;
-        let Some(agent) = agent.upgrade() else { return };
-        run(&agent, &script, &happening, waiting).await;
-        drop(place);
-    }
+/// Runs a script for a query. Its answer waits for those that are configured before it.
+async fn answer(
+    agent: Weak<Agent>,
+    held: watch::Receiver<usize>,
+    happening: Arc<Happening>,
+    mut answer: Answer,
+    before: Option<oneshot::Receiver<()>>,
+) {
+    answer.ticket.turn_of_query(held).await;
+    let Some(agent) = agent.upgrade() else { return };
+    run(&agent, &answer.script, &happening, answer.ticket, answer.waiting, before).await;
+    drop(answer.place);
 }
 
 /// Runs a script once, and tells how that went.
-async fn run(agent: &Agent, script: &str, happening: &Happening, waiting: Waiting) {
+async fn run(
+    agent: &Agent,
+    script: &str,
+    happening: &Happening,
+    ticket: Ticket,
+    waiting: Waiting,
+    answers_after: Option<oneshot::Receiver<()>>,
+) {
     let begun = Instant::now();
-    if let Err(why) = invoke::invoke(agent, script, happening, waiting).await {
+    let ended = invoke::invoke(agent, script, happening, waiting).await;
+    let took = begun.elapsed();
+    drop(ticket);
+    if let Some(before) = answers_after {
+        _ = before.await;
+    }
+    if let Err(why) = ended.and_then(|ended| invoke::report(agent, script, happening, ended)) {
         agent.tally.handler_failures.bump();
         agent.log.error("agent", format_args!("Error invoking script '{script}': {why}"));
     }
-    let took = begun.elapsed();
     agent.tally.handler_runs.add(took);
     agent.metrics.sample(&format!("agent.invoke.{script}"), took);
 }

@@ -1,14 +1,13 @@
 //! The node compared with an agent of our own.
 
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serf_tokio::serf_proto::wire::swim::State;
 
 use super::exchange::View;
-use super::probe::{Heard, Probe};
 use super::report::Report;
-use crate::rpc::{Client, ClientError, ClientOptions, Member, Stats};
+use crate::rpc::{Client, ClientError, ClientOptions, Member, Query, QueryRecord, Record, Stats};
 
 /// What an agent says of itself.
 struct Agent {
@@ -35,13 +34,7 @@ impl Agent {
 }
 
 /// Compares the node, by what it knows, with the agent behind `options`.
-pub(super) fn compare(
-    report: &mut Report,
-    probe: &mut Probe,
-    view: Option<&View>,
-    options: &ClientOptions,
-    timeout: Duration,
-) {
+pub(super) fn compare(report: &mut Report, view: Option<&View>, options: &ClientOptions, timeout: Duration) {
     let agent = match Agent::ask(options) {
         Ok(agent) => agent,
         Err(error) => {
@@ -60,7 +53,7 @@ pub(super) fn compare(
     };
     judge_membership(report, view, &agent);
     judge_clocks(report, view, &agent);
-    reach_back(report, probe, &agent, timeout);
+    reach_back(report, &agent, options, timeout);
 }
 
 fn judge_membership(report: &mut Report, view: &View, agent: &Agent) {
@@ -120,37 +113,44 @@ fn judge_clocks(report: &mut Report, view: &View, agent: &Agent) {
     report.failed("clock-agent", found, advice);
 }
 
-/// Has the node ping the agent, as it would if somebody suspected it.
-fn reach_back(report: &mut Report, probe: &mut Probe, agent: &Agent, timeout: Duration) {
-    let Some(address) = agent.address() else {
-        return report.unknown("agent-udp", format!("the address of {} is not known", agent.name));
+/// Has the agent query the node, which confirms that over UDP, straight to the address that the agent announces.
+fn reach_back(report: &mut Report, agent: &Agent, options: &ClientOptions, timeout: Duration) {
+    let Some(node) = report.node.clone() else {
+        return report.unknown("agent-udp", "the name of the node is not known");
     };
-    let (mut asked, mut nacked) = (Vec::new(), false);
+    if !agent.members.iter().any(|member| member.name == node && member.status == "alive") {
+        return report.unknown("agent-udp", format!("{} does not know {node} as alive", agent.name));
+    }
     for _ in 0..TRIES {
-        let Ok(seq) = probe.ping_through(address, &agent.name) else { continue };
-        asked.push(seq);
-        let until = Instant::now() + timeout / TRIES;
-        while let Some(heard) = probe.next(until) {
-            match heard {
-                Heard::Ack { seq, .. } if asked.contains(&seq) => {
-                    return report
-                        .ok("agent-udp", format!("the node pings {} at {address} and hears the answer", agent.name));
-                }
-                Heard::Nack { seq } if asked.contains(&seq) => {
-                    nacked = true;
-                    break;
-                }
-                _ => {}
-            }
+        match is_confirmed(options, &node, timeout) {
+            Ok(true) => return report.ok("agent-udp", format!("{node} confirms a query of {}", agent.name)),
+            Ok(false) => {}
+            Err(error) => return report.unknown("agent-udp", format!("{} cannot query {node}: {error}", agent.name)),
         }
     }
-    if nacked {
-        let advice = "Let UDP pass from the node to this address, and see that the agent here announces the right one \
-                      (-advertise).";
-        let found = format!("the node pings {} at {address} in vain", agent.name);
-        return report.failed("agent-udp", found, advice);
+    let advice =
+        "Let UDP pass from the node to that address, and see that the agent here announces the right one (-advertise).";
+    let address = agent.address().map(|address| format!(" at {address}")).unwrap_or_default();
+    report.failed("agent-udp", format!("{node} confirms no query of {}{address}", agent.name), advice);
+}
+
+/// Whether a member confirms a query in time. No handler runs for this one.
+fn is_confirmed(options: &ClientOptions, node: &str, timeout: Duration) -> Result<bool, ClientError> {
+    let mut client = Client::connect(options)?;
+    client.query(Query {
+        name: "_serf_ping".into(),
+        filter_nodes: vec![node.to_owned()],
+        request_ack: true,
+        timeout_ns: i64::try_from(timeout.as_nanos()).unwrap_or_default(),
+        ..Query::default()
+    })?;
+    loop {
+        match client.next_record(None)? {
+            Some((_, Record::Query(QueryRecord::Ack { from }))) if from == node => return Ok(true),
+            Some((_, Record::Query(QueryRecord::Done))) => return Ok(false),
+            _ => {}
+        }
     }
-    report.unknown("agent-udp", format!("the node did not say whether it reaches {}", agent.name));
 }
 
 /// How many events, and queries, a member remembers: HashiCorp's agents and ours.

@@ -92,7 +92,7 @@ impl Examination {
             judge_view(&mut report, view);
         }
         if let Some(options) = &self.local {
-            local::compare(&mut report, &mut probe, view, options, self.timeout);
+            local::compare(&mut report, view, options, self.timeout);
         }
         report
     }

@@ -4,13 +4,10 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use serf_tokio::serf_proto::Rng;
-use serf_tokio::serf_proto::limits::NAME_BYTES_MAX;
 use serf_tokio::serf_proto::wire::swim::State;
 
 use super::exchange::{Exchange, Seen, View};
-use super::fresh_seed;
-use super::probe::{Heard, Probe};
+use super::probe::Probe;
 use super::report::Report;
 
 /// The checks over UDP.
@@ -100,8 +97,7 @@ impl Pings<'_> {
             while passed.len() < SIZES.len()
                 && let Some(heard) = self.probe.next(until)
             {
-                if let Heard::Ack { seq, .. } = heard
-                    && let Some(&bytes) = open.get(&seq)
+                if let Some(&bytes) = open.get(&heard.seq)
                     && !passed.contains(&bytes)
                 {
                     passed.push(bytes);
@@ -122,45 +118,29 @@ impl Pings<'_> {
         }
     }
 
-    /// Whether the node can begin: it is asked to ping us, as members ask each other, and we answer.
+    /// Whether packets of the node reach this host unasked, as those of members must: it is pinged from one socket and answers at
+    /// another, which has sent it nothing. A firewall or NAT that only lets answers in stops that.
+    ///
+    /// Members would ask it for a ping, but our nodes ping for members only.
     pub(super) fn way_back(&mut self) {
-        let (local, name) = (self.probe.local, noise());
-        let (mut pinged, mut relayed, mut tried) = (None, false, false);
+        let advice =
+            "Let UDP pass from the node to this host. If this host is behind NAT, members here need -advertise.";
+        let Ok(mut back) = self.probe.another() else {
+            return self.report.unknown("udp-back", "the system gives no second socket");
+        };
         let mut asked = Vec::new();
         for _ in 0..TRIES {
-            let Ok(seq) = self.probe.ping_through(local, &name) else { continue };
-            asked.push(seq);
+            asked.extend(self.probe.ping_answered_at(back.local));
             let until = Instant::now() + self.timeout / TRIES;
-            while !relayed && let Some(heard) = self.probe.next(until) {
-                match heard {
-                    Heard::Ping { seq, node, bytes, answer_to } if node == name => {
-                        pinged = Some(bytes);
-                        _ = self.probe.ack(seq, answer_to);
-                    }
-                    Heard::Ack { seq, .. } if asked.contains(&seq) => relayed = true,
-                    Heard::Nack { seq } if asked.contains(&seq) => tried = true,
-                    _ => {}
+            while let Some(heard) = back.next(until) {
+                if asked.contains(&heard.seq) {
+                    let found = format!("the node sends to {} unasked, and it arrives", back.local);
+                    return self.report.ok("udp-back", found);
                 }
             }
         }
-        match pinged {
-            Some(bytes) if relayed => {
-                self.report.ok("udp-back", format!("the node pings {local} ({bytes} bytes) and hears the answer"));
-            }
-            Some(_) => self.report.failed(
-                "udp-back",
-                format!("the node pings {local}, but does not hear the answer at the address that it announces"),
-                "Give that agent an address with -advertise at which other members reach it.",
-            ),
-            None => {
-                let how = if tried { "tried, and its ping did not arrive" } else { "no ping arrived" };
-                self.report.failed(
-                    "udp-back",
-                    format!("the node was asked to ping {local}: {how}"),
-                    "Let UDP pass from the node to this host. If this host is behind NAT, members here need -advertise.",
-                );
-            }
-        }
+        let found = format!("the node was to answer at {}, and nothing arrived", back.local);
+        self.report.failed("udp-back", found, advice);
     }
 
     /// Which member the node is, and whether it announces the address that we use. Only the node itself answers to its name.
@@ -202,20 +182,12 @@ impl Pings<'_> {
 
     fn await_ack(&mut self, seqs: &[u32], until: Instant) -> Option<(u32, SocketAddr)> {
         while let Some(heard) = self.probe.next(until) {
-            if let Heard::Ack { seq, from } = heard
-                && seqs.contains(&seq)
-            {
-                return Some((seq, from));
+            if seqs.contains(&heard.seq) {
+                return Some((heard.seq, heard.from));
             }
         }
         None
     }
-}
-
-/// A name as long as names may be, which no compression makes shorter.
-fn noise() -> String {
-    let mut noise = Rng::stream(&fresh_seed(), 0);
-    (0..NAME_BYTES_MAX).map(|_| char::from(b'!' + noise.bytes::<1>()[0] % 94)).collect()
 }
 
 /// How many pings are sent to see whether any gets lost.

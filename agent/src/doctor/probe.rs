@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serf_tokio::serf_proto::envelope::{Caps, Envelope, EnvelopeConfig, split};
 use serf_tokio::serf_proto::limits::PACKET_BYTES_MAX;
 use serf_tokio::serf_proto::wire::Codec;
-use serf_tokio::serf_proto::wire::swim::{Ack, IndirectPing, Message, Ping};
+use serf_tokio::serf_proto::wire::swim::{Ack, Message, Ping, Source};
 use serf_tokio::serf_proto::{Outbox, Output};
 
 use super::fresh_seed;
@@ -18,6 +18,7 @@ pub(super) struct Probe {
     to: SocketAddr,
     /// Where the node would find our socket.
     pub(super) local: SocketAddr,
+    layers: EnvelopeConfig,
     envelope: Envelope,
     out: Outbox,
     seq: u32,
@@ -25,15 +26,12 @@ pub(super) struct Probe {
     pub(super) unreadable: u32,
 }
 
-/// What came.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Heard {
-    /// The answer to one of our pings, and where it came from.
-    Ack { seq: u32, from: SocketAddr },
-    /// The node pinged somebody for us, in vain.
-    Nack { seq: u32 },
-    /// The node pings us.
-    Ping { seq: u32, node: String, bytes: usize, answer_to: SocketAddr },
+/// The answer to one of our pings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Heard {
+    pub(super) seq: u32,
+    /// Where it came from.
+    pub(super) from: SocketAddr,
 }
 
 impl Probe {
@@ -54,7 +52,17 @@ impl Probe {
         // Not to be mixed up with an earlier run's.
         let seq = u32::from(local.port()) << 8 | 1;
         let envelope = Envelope::new(layers.clone(), &seed);
-        Ok(Self { socket, to, local, envelope, out: Outbox::new(), seq, unreadable: 0 })
+        let layers = layers.clone();
+        Ok(Self { socket, to, local, layers, envelope, out: Outbox::new(), seq, unreadable: 0 })
+    }
+
+    /// Another socket to look at the same node, which has sent it nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new).
+    pub(super) fn another(&self) -> io::Result<Self> {
+        Self::new(self.to, &self.layers)
     }
 
     /// Whom we look at.
@@ -71,19 +79,13 @@ impl Probe {
         Ok(seq)
     }
 
-    /// Has the node ping `target`, which is called `node`.
-    pub(super) fn ping_through(&mut self, target: SocketAddr, node: &str) -> io::Result<u32> {
+    /// Pings the node and has it answer at `back`, another socket of this host.
+    pub(super) fn ping_answered_at(&mut self, back: SocketAddr) -> io::Result<u32> {
         let seq = self.next_seq();
-        let message = Message::IndirectPing(IndirectPing { seq, target, node, nack: true, source: None });
-        let datagram = self.padded(&message, 0);
+        let source = Some(Source { addr: back, node: "" });
+        let datagram = self.padded(&Message::Ping(Ping { seq, node: "", source }), 0);
         self.socket.send_to(&datagram, self.to)?;
         Ok(seq)
-    }
-
-    /// Answers a ping.
-    pub(super) fn ack(&mut self, seq: u32, to: SocketAddr) -> io::Result<()> {
-        let datagram = self.padded(&Message::Ack(Ack { seq, payload: &[] }), 0);
-        self.socket.send_to(&datagram, to).map(drop)
     }
 
     /// The next that comes until `deadline`.
@@ -124,19 +126,13 @@ impl Probe {
     }
 
     fn read(&mut self, datagram: &[u8], from: SocketAddr) -> Option<Heard> {
-        let bytes = datagram.len();
         let Ok(message) = self.envelope.open(datagram, &mut self.out) else {
             self.unreadable += 1;
             return None;
         };
         // Members add news to what they answer; it is nobody's here.
         split(message).ok()?.find_map(|frame| match Codec::decode(frame) {
-            Ok(Message::Ack(ack)) => Some(Heard::Ack { seq: ack.seq, from }),
-            Ok(Message::Nack { seq }) => Some(Heard::Nack { seq }),
-            Ok(Message::Ping(ping)) => {
-                let answer_to = ping.source.map_or(from, |source| source.addr);
-                Some(Heard::Ping { seq: ping.seq, node: ping.node.into(), bytes, answer_to })
-            }
+            Ok(Message::Ack(ack)) => Some(Heard { seq: ack.seq, from }),
             _ => None,
         })
     }

@@ -120,7 +120,7 @@ fn addresses_may_be_ipv6_and_names() {
         let node = Agent::start(&binary, "one", &["-bind", &address]);
         let report = assert_failed(&doctor(&[&address]), &[]);
         assert_eq!(report["node"], "one");
-        assert!(found(&report, "udp-back").starts_with("the node pings [::1]:"));
+        assert!(found(&report, "udp-back").starts_with("the node sends to [::1]:"));
         drop(node);
         let node = Agent::start(&binary, "one", &[]);
         assert_failed(&doctor(&[&node.bind.replace("127.0.0.1", "localhost")]), &[]);

@@ -129,6 +129,54 @@ fn a_query_waits_for_no_event_and_its_script_may_query_its_own_node() {
 }
 
 #[test]
+fn a_script_sees_events_and_queries_in_the_order_in_which_they_came() {
+    let dir = Directory::new("one-script");
+    let (page, gate) = (dir.0.join("page").display().to_string(), dir.0.join("gate").display().to_string());
+    let agent = Agent::start(&[
+        &format!("-event-handler=user:a=until [ -e {gate} ]; do sleep 0.02; done"),
+        &format!("-event-handler=user,query=echo $SERF_USER_EVENT$SERF_QUERY_NAME >> {page}"),
+    ]);
+    let mut client = agent.client();
+    for name in ["a", "b"] {
+        client.event(event(name)).expect("is sent");
+    }
+    for name in ["p", "q"] {
+        client.query(serf_agent::rpc::Query { name: name.into(), ..Default::default() }).expect("is asked");
+    }
+    client.event(event("c")).expect("is sent");
+    agent.wait("user-event: c");
+    agent.wait("query: q");
+    assert_eq!(lines(&page), [""; 0], "all wait for the script before");
+    fs::write(&gate, "").expect("can be written");
+    eventually("all", || (lines(&page).len() == 5).then_some(()));
+    assert_eq!(lines(&page), ["a", "b", "p", "q", "c"]);
+}
+
+#[test]
+fn a_querys_script_may_query_its_own_node_although_events_wait_for_it() {
+    let dir = Directory::new("nested-events");
+    let (page, gate) = (dir.0.join("page").display().to_string(), dir.0.join("gate").display().to_string());
+    let serf = env!("CARGO_BIN_EXE_serf");
+    let rpc = "127.0.0.1:$(cat ".to_owned() + &dir.0.join("port").display().to_string() + ")";
+    let asks = format!("{serf} query -rpc-addr={rpc} -timeout=2s inner | grep Response.from");
+    let agent = Agent::start(&[
+        &format!(
+            "-event-handler=query:outer,user=[ $SERF_EVENT = user ] || {{ {}; {asks}; }}",
+            gated(&page, "x", &gate)
+        ),
+        "-event-handler=query:inner,user=[ $SERF_EVENT = user ] || echo from inside",
+    ]);
+    dir.file("port", agent.rpc.rsplit(':').next().expect("has a port"));
+    let (mut client, mut asker) = (agent.client(), agent.client());
+    let asked = std::thread::spawn(move || answers(&mut asker, "outer", 4));
+    eventually("the script runs", || (lines(&page).len() == 1).then_some(()));
+    client.event(event("e")).expect("is sent");
+    agent.wait("user-event: e");
+    fs::write(&gate, "").expect("can be written");
+    assert_eq!(asked.join().expect("no panic"), ["Response from 'one': from inside\n"]);
+}
+
+#[test]
 fn of_several_scripts_for_a_query_the_first_configured_that_answers_answers() {
     let agent = Agent::start(&[
         "-event-handler=query:q=exit 1",

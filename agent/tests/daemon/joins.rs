@@ -91,8 +91,9 @@ fn a_node_of_protocol_two_announces_no_tag_but_the_role() {
 #[test]
 fn a_retry_join_that_was_refused_is_tried_again_soon_and_that_is_no_attempt() {
     use std::time::{Duration, Instant};
-    let free = std::net::UdpSocket::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a port is free");
-    let addr = free.to_string();
+    // No other test takes it before the second agent does.
+    let [.., high, low] = std::process::id().to_be_bytes();
+    let addr = format!("127.{high}.{low}.92:7946");
     let begun = Instant::now();
     let early = Agent::start(&["-node=early", &format!("-retry-join={addr}"), "-retry-interval=15s", "-retry-max=1"]);
     early.wait("connection refused");

@@ -6,7 +6,7 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 use super::Serf;
-use super::query::{Purpose, Question, encode};
+use super::query::{Purpose, Question, decode, encode};
 use crate::core::{Body, Core, HeardFrom, Unicast};
 use crate::event::{Event, NameVerdict, NameVote, Status};
 use crate::roster::{MemberIdx, canonical};
@@ -58,7 +58,7 @@ impl Vote {
 
     /// Takes one vote. Whoever does not know the name has none: serf counts it against us.
     pub(super) fn note(&mut self, core: &Core, payload: &[u8]) {
-        let Ok(Message::ConflictResponse(Some(record))) = core.decode_serf(payload) else { return };
+        let Ok(Message::ConflictResponse(Some(record))) = decode(core, payload) else { return };
         let Some(addr) = record.addr else { return };
         if canonical(addr) == self.us {
             self.for_us += 1;
@@ -105,7 +105,7 @@ impl Serf {
         // itself asks.
         for voter in voters {
             let Some(to) = core.roster.peer(voter).map(|peer| peer.addr()) else { continue };
-            let Ok(question) = core.decode_serf(&frame) else { continue };
+            let Ok(question) = decode(core, &frame) else { continue };
             let body = Body::User(encode(core.codec(Some(voter), None), &question));
             core.unicasts.push(Unicast { to, peer: Some(voter), answers: None, body });
         }

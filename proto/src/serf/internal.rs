@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use super::Serf;
-use super::query::encode;
+use super::query::{decode, encode};
 use crate::core::{Asker, Core, KeyDemand, KeyOutcome};
 use crate::event::KeyOperation;
 use crate::stats::DropReason;
@@ -65,7 +65,7 @@ impl Serf {
         if !self.is_member(core, asker.addr, &asker.node) {
             return core.stats.drop(DropReason::Unexpected);
         }
-        match core.decode_serf(payload) {
+        match decode(core, payload) {
             Ok(Message::KeyRequest(request)) if !request.key.is_empty() => {
                 core.key_demands.push(KeyDemand { asker, operation, key: request.key.into() });
             }

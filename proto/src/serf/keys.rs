@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use super::Serf;
-use super::query::{Purpose, QueryError, Question, encode, key_response_bytes, response_bytes, response_limit};
+use super::query::{Purpose, QueryError, Question, decode, encode, key_response_bytes, response_bytes, response_limit};
 use crate::core::{Asker, Core, KeyOutcome};
 use crate::event::{KeyAnswer, KeyOperation, KeyReport, QueryId};
 use crate::limits::KEYS_TOLD_MAX;
@@ -50,7 +50,7 @@ pub(super) struct KeyTally {
 impl KeyTally {
     /// Takes what one member says.
     pub(super) fn note(&mut self, core: &Core, from: Name, payload: &[u8]) {
-        self.answers.push(match core.decode_serf(payload) {
+        self.answers.push(match decode(core, payload) {
             Ok(Message::KeyResponse(response)) => KeyAnswer {
                 from,
                 done: response.result,

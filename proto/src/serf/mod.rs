@@ -48,7 +48,7 @@ use self::member::{Gone, Row};
 pub use self::pattern::{Pattern, PatternError};
 use self::patterns::Patterns;
 use self::ping::Coordinates;
-use self::query::Queries;
+use self::query::{Queries, decode};
 pub use self::query::{QueryError, Question, RespondError};
 pub use self::snapshot::{AfterLeave, Record, Replay, Snapshot};
 pub use self::tags::Tags;
@@ -238,7 +238,7 @@ impl Serf {
         if body.len() > SERF_MESSAGE_BYTES_MAX {
             return core.stats.drop(DropReason::Limit);
         }
-        match core.decode_serf(body) {
+        match decode(core, body) {
             Ok(Message::Join(join)) => self.join_intent(core, &join),
             Ok(Message::Leave(leave)) => self.leave_intent(core, &leave),
             Ok(Message::UserEvent(event)) => self.user_event_in(core, &event, body),

@@ -14,11 +14,29 @@ impl Swim {
     pub(crate) fn gossip_targets(&self, core: &mut Core) -> Vec<MemberIdx> {
         let (now, dead_age_max) = (core.now, core.cfg.gossip_to_the_dead_time);
         let count = core.cfg.gossip_nodes as usize;
-        self.choose(&mut core.rng.gossip, count, |swim, idx| match swim.row(idx).state {
+        self.choose_reliable(&mut core.rng.gossip, count, |swim, idx| match swim.row(idx).state {
             Some(State::Alive | State::Suspect) => true,
             Some(State::Dead) => now - swim.trouble_since(idx) <= dead_age_max,
             Some(State::Left) | None => false,
         })
+    }
+
+    /// As [`choose`](Self::choose), but two of three are members that have answered us while most newcomers do not exist.
+    pub(super) fn choose_reliable(
+        &self,
+        rng: &mut Rng,
+        count: usize,
+        eligible: impl Fn(&Self, MemberIdx) -> bool,
+    ) -> Vec<MemberIdx> {
+        if !self.door.has_doubts() {
+            return self.choose(rng, count, eligible);
+        }
+        let answered = |swim: &Self, idx| swim.door.has_answered(idx) && eligible(swim, idx);
+        let mut chosen = self.choose(rng, count - count / 3, answered);
+        let others = |swim: &Self, idx| !chosen.contains(&idx) && eligible(swim, idx);
+        let rest = self.choose(rng, count - chosen.len(), others);
+        chosen.extend(rest);
+        chosen
     }
 
     /// Up to `count` different members, not ourselves, that `eligible` accepts; each is as likely as any other.

@@ -107,6 +107,15 @@ impl Swim {
         {
             return Some(idx);
         }
+        // Members that are there wait no longer for their turn because many are not.
+        if self.door.has_doubts() && core.stats.probes % 4 == 1 {
+            let answered = |swim: &Self, idx| {
+                swim.door.has_answered(idx) && matches!(swim.row(idx).state, Some(State::Alive | State::Suspect))
+            };
+            if let Some(&idx) = self.choose(&mut core.rng.probe, 1, answered).first() {
+                return Some(idx);
+            }
+        }
         for _ in 0..2 {
             while let Some(idx) = self.order.next(self.rows.len()) {
                 if idx != self.me && matches!(self.row(idx).state, Some(State::Alive | State::Suspect)) {
@@ -123,8 +132,8 @@ impl Swim {
     fn ask_others(&mut self, core: &mut Core) {
         let Some(Probe { seq, target, ends_at, .. }) = self.probe else { return };
         let count = core.cfg.indirect_probes as usize;
-        let helpers = self
-            .choose(&mut core.rng.probe, count, |swim, idx| idx != target && swim.row(idx).state == Some(State::Alive));
+        let may_help = |swim: &Self, idx| idx != target && swim.row(idx).state == Some(State::Alive);
+        let helpers = self.choose_reliable(&mut core.rng.probe, count, may_help);
         let mut nacks_expected = 0;
         for helper in helpers {
             let Some(peer) = core.roster.peer(helper) else { continue };
@@ -150,11 +159,16 @@ impl Swim {
         if probe.answered_by_stream {
             core.stats.probes_saved_by_stream += 1;
             core.complain_of(ComplaintKind::UdpBlocked, probe.target, "");
+            self.door.note_answer(probe.target, true);
             self.awareness.apply(-1);
             return;
         }
-        let missing = probe.nacks_expected.saturating_sub(probe.nacks);
-        self.awareness.apply(if probe.nacks_expected > 0 { i32::try_from(missing).unwrap_or(i32::MAX) } else { 1 });
+        self.door.note_silence(probe.target);
+        // The silence of a member that does not exist says nothing of our own health.
+        if self.door.has_answered(probe.target) || !self.door.has_doubts() {
+            let missing = probe.nacks_expected.saturating_sub(probe.nacks);
+            self.awareness.apply(if probe.nacks_expected > 0 { i32::try_from(missing).unwrap_or(i32::MAX) } else { 1 });
+        }
         core.stats.probes_failed += 1;
         if self.row(probe.target).state.is_none() {
             return;

@@ -26,7 +26,8 @@ impl Swim {
     }
 
     fn push_pull_with_anybody(&self, core: &mut Core) {
-        let chosen = self.choose(&mut core.rng.gossip, 1, |swim, idx| swim.row(idx).state == Some(State::Alive));
+        let alive = |swim: &Self, idx| swim.row(idx).state == Some(State::Alive);
+        let chosen = self.choose_reliable(&mut core.rng.gossip, 1, alive);
         if let Some(&idx) = chosen.first() {
             self.push_pull_with(core, idx);
         }

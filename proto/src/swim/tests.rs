@@ -2,6 +2,7 @@
 
 mod accusations;
 mod broadcasts;
+mod doubts;
 mod incarnations;
 mod invariants;
 mod members;

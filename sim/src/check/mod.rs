@@ -319,17 +319,18 @@ impl Witness {
         member: u32,
     ) -> Option<Finding> {
         let incarnation = || node.incarnation_of(event.member.name()).unwrap_or(0);
+        let addr = event.member.addr();
         match event.kind {
             MemberEventKind::Join => {
                 let memory = shared.settings.of(0).gossip_to_the_dead_time;
-                self.resurrection.rise(member, moment, memory, incarnation)
+                self.resurrection.rise(member, addr, moment, memory, incarnation)
             }
             MemberEventKind::Failed => {
-                self.resurrection.fall(member, moment, incarnation());
+                self.resurrection.fall(member, addr, moment, incarnation());
                 None
             }
             MemberEventKind::Leave => {
-                self.resurrection.fall(member, moment, incarnation());
+                self.resurrection.fall(member, addr, moment, incarnation());
                 // What a hostile member says in the name of another is believed until the other hears of it.
                 if shared.hostile().is_some() { None } else { departure::check(&shared.truth, member) }
             }

@@ -1,3 +1,4 @@
+use core::net::SocketAddr;
 use core::time::Duration;
 
 use serf_proto::Instant;
@@ -5,7 +6,8 @@ use serf_proto::Instant;
 use super::Finding;
 
 /// A member that failed or left comes back only with a newer incarnation, as long as the observer's SWIM layer remembers
-/// it: memberlist forgets the dead after a while (`GossipToTheDeadTime`), and then knows no incarnation to compare with.
+/// it: memberlist forgets the dead after a while (`GossipToTheDeadTime`), and then knows no incarnation to compare with. A name that
+/// goes to another address is another member's, whose incarnations have nothing to do with those before (`aliveNode` in state.go).
 ///
 /// Remembers only members that are down, so that a healthy cluster costs nothing per pair.
 #[derive(Debug, Default)]
@@ -17,6 +19,7 @@ pub(super) struct ResurrectionCheck {
 #[derive(Clone, Copy, Debug)]
 struct Fallen {
     member: u32,
+    addr: SocketAddr,
     incarnation: u32,
     moment: Moment,
 }
@@ -31,15 +34,15 @@ pub(crate) struct Moment {
 
 impl ResurrectionCheck {
     /// The member failed or left.
-    pub(super) fn fall(&mut self, member: u32, moment: Moment, incarnation: u32) {
+    pub(super) fn fall(&mut self, member: u32, addr: SocketAddr, moment: Moment, incarnation: u32) {
         match self.find(member) {
             // A failed member whose leave becomes known: what counts is the newer incarnation and the call that told it, but the
             // observer's memory may date from the earlier moment.
             Ok(at) => {
                 let fallen = &mut self.fallen[at];
-                (fallen.incarnation, fallen.moment.call) = (incarnation, moment.call);
+                (fallen.addr, fallen.incarnation, fallen.moment.call) = (addr, incarnation, moment.call);
             }
-            Err(at) => self.fallen.insert(at, Fallen { member, incarnation, moment }),
+            Err(at) => self.fallen.insert(at, Fallen { member, addr, incarnation, moment }),
         }
     }
 
@@ -47,6 +50,7 @@ impl ResurrectionCheck {
     pub(super) fn rise(
         &mut self,
         member: u32,
+        addr: SocketAddr,
         moment: Moment,
         memory: Duration,
         incarnation: impl FnOnce() -> u32,
@@ -54,7 +58,7 @@ impl ResurrectionCheck {
         let at = self.find(member).ok()?;
         let fell = self.fallen.remove(at);
         // When both happened in one call, the incarnation is known only as it was afterwards.
-        if fell.moment.call == moment.call || moment.at - fell.moment.at > memory {
+        if fell.addr != addr || fell.moment.call == moment.call || moment.at - fell.moment.at > memory {
             return None;
         }
         // Nothing is newer than the greatest incarnation: what undoes a fall there is the member's own word.
@@ -82,6 +86,8 @@ mod tests {
     use super::*;
 
     const MEMORY: Duration = Duration::from_secs(30);
+    const HOME: SocketAddr = SocketAddr::new(core::net::IpAddr::V4(core::net::Ipv4Addr::LOCALHOST), 1);
+    const ELSEWHERE: SocketAddr = SocketAddr::new(core::net::IpAddr::V4(core::net::Ipv4Addr::LOCALHOST), 2);
 
     fn moment(call: u64) -> Moment {
         Moment { at: Instant::ZERO + Duration::from_secs(call), call }
@@ -90,45 +96,52 @@ mod tests {
     #[test]
     fn rising_at_the_incarnation_of_the_fall_is_found() {
         let mut check = ResurrectionCheck::default();
-        check.fall(7, moment(1), 4);
+        check.fall(7, HOME, moment(1), 4);
         let finding = Finding::Resurrected { member: 7, fell_at: 4, rose_at: 4 };
-        assert_eq!(check.rise(7, moment(2), MEMORY, || 4), Some(finding));
+        assert_eq!(check.rise(7, HOME, moment(2), MEMORY, || 4), Some(finding));
+    }
+
+    #[test]
+    fn a_name_at_another_address_begins_anew() {
+        let mut check = ResurrectionCheck::default();
+        check.fall(7, HOME, moment(1), 4);
+        assert_eq!(check.rise(7, ELSEWHERE, moment(2), MEMORY, || 1), None);
     }
 
     #[test]
     fn a_fall_at_the_greatest_incarnation_may_be_undone() {
         let mut check = ResurrectionCheck::default();
-        check.fall(7, moment(1), u32::MAX);
-        assert_eq!(check.rise(7, moment(2), MEMORY, || u32::MAX), None);
+        check.fall(7, HOME, moment(1), u32::MAX);
+        assert_eq!(check.rise(7, HOME, moment(2), MEMORY, || u32::MAX), None);
     }
 
     #[test]
     fn rising_with_a_newer_incarnation_or_without_a_fall_is_fine() {
         let mut check = ResurrectionCheck::default();
-        assert_eq!(check.rise(7, moment(1), MEMORY, || 0), None, "a first join");
-        check.fall(7, moment(2), 4);
-        check.fall(3, moment(2), 1);
-        assert_eq!(check.rise(7, moment(3), MEMORY, || 5), None);
-        assert_eq!(check.rise(7, moment(4), MEMORY, || 5), None, "the fall is over");
+        assert_eq!(check.rise(7, HOME, moment(1), MEMORY, || 0), None, "a first join");
+        check.fall(7, HOME, moment(2), 4);
+        check.fall(3, HOME, moment(2), 1);
+        assert_eq!(check.rise(7, HOME, moment(3), MEMORY, || 5), None);
+        assert_eq!(check.rise(7, HOME, moment(4), MEMORY, || 5), None, "the fall is over");
         check.forget(3);
-        assert_eq!(check.rise(3, moment(5), MEMORY, || 1), None, "forgotten members may come as new");
+        assert_eq!(check.rise(3, HOME, moment(5), MEMORY, || 1), None, "forgotten members may come as new");
     }
 
     #[test]
     fn a_leave_that_becomes_known_late_does_not_make_the_memory_longer() {
         let mut check = ResurrectionCheck::default();
-        check.fall(7, moment(1), 4);
-        check.fall(7, moment(20), 5);
-        assert!(check.rise(7, moment(25), MEMORY, || 5).is_some(), "still remembered");
-        check.fall(7, moment(26), 5);
-        check.fall(7, moment(50), 5);
-        assert_eq!(check.rise(7, moment(57), MEMORY, || 5), None, "31 s after the failure");
+        check.fall(7, HOME, moment(1), 4);
+        check.fall(7, HOME, moment(20), 5);
+        assert!(check.rise(7, HOME, moment(25), MEMORY, || 5).is_some(), "still remembered");
+        check.fall(7, HOME, moment(26), 5);
+        check.fall(7, HOME, moment(50), 5);
+        assert_eq!(check.rise(7, HOME, moment(57), MEMORY, || 5), None, "31 s after the failure");
     }
 
     #[test]
     fn rising_after_the_observer_may_have_forgotten_is_fine() {
         let mut check = ResurrectionCheck::default();
-        check.fall(7, moment(1), 4);
-        assert_eq!(check.rise(7, moment(32), MEMORY, || 4), None);
+        check.fall(7, HOME, moment(1), 4);
+        assert_eq!(check.rise(7, HOME, moment(32), MEMORY, || 4), None);
     }
 }

@@ -7,7 +7,7 @@ use core::time::Duration;
 
 use bytes::Bytes;
 
-use super::{encode, size};
+use super::{decode, encode, size};
 use crate::core::{Asker, Body, Core, HeardFrom, Unicast};
 use crate::event::{QueryId, Status};
 use crate::roster::{MemberIdx, canonical};
@@ -165,7 +165,7 @@ impl Serf {
     /// Passes an answer on (`relayResponse`'s other end in serf, which passes anything on to anybody). Only answers, and only to
     /// members.
     pub(in crate::serf) fn relay_in(&mut self, core: &mut Core, relay: &Relay<'_>) {
-        let response = match core.decode_serf(relay.inner) {
+        let response = match decode(core, relay.inner) {
             Ok(Message::QueryResponse(response)) => response,
             Err(DropReason::Codec) => return core.stats.drop(DropReason::Codec),
             _ => return core.stats.drop(DropReason::Unexpected),

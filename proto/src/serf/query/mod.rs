@@ -21,8 +21,10 @@ use self::receive::Open;
 use self::ring::Ring;
 pub(super) use self::size::{key_response_bytes, longest, response_bytes};
 use crate::broadcast::{Tiers, Turn};
+use crate::core::Core;
 use crate::event::QueryId;
 use crate::limits::PACKET_BYTES_MAX;
+use crate::stats::DropReason;
 use crate::time::Instant;
 use crate::wire::serf::Message;
 use crate::wire::{Codec, Writer};
@@ -57,6 +59,15 @@ impl Queries {
             time_min: 0,
             newest: 0,
         }
+    }
+}
+
+/// Reads a message, wherever it lies: in a packet, on a stream, or inside another message. Each of these has a codec of its own,
+/// and one that we do not read may stand in none of them.
+pub(super) fn decode<'a>(core: &Core, frame: &'a [u8]) -> Result<Message<'a>, DropReason> {
+    match frame.first() {
+        Some(&kind) if !core.cfg.codec.reads(Codec::of(kind)) => Err(DropReason::Codec),
+        _ => Codec::decode_serf(frame).map_err(|_| DropReason::Malformed),
     }
 }
 
