@@ -461,6 +461,7 @@ impl World {
 
     /// Begins to count deliveries of user events of this name.
     pub(crate) fn listen_for(&mut self, name: &str) {
+        debug_assert!(name != LOAD, "the events of faults are counted by their payloads");
         self.shared.listened_for = Some(name.into());
         for cell in self.shards.iter_mut().flat_map(|shard| &mut shard.cells) {
             cell.heard = 0;

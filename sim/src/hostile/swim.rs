@@ -187,7 +187,7 @@ impl Attacker {
         let lines = [
             Line::Serf(serf::Message::Leave(leave)),
             Line::Swim(Message::Dead(farewell)),
-            Line::Swim(Message::Alive(Alive { incarnation: own + 1 + self.luck.below(3), peer })),
+            Line::Swim(Message::Alive(Alive { incarnation: own.saturating_add(1 + self.luck.below(3)), peer })),
         ];
         let targets = self.targets();
         self.mail(sight, &targets, &lines);

@@ -128,7 +128,7 @@ fn undecryptable(world: &World) -> u64 {
 /// of packets is lost.
 const ROUNDS: u32 = 12;
 
-const NAME: &str = "load";
+const NAME: &str = "rotation";
 const EVENTS_PER_STEP: u32 = 10;
 const EVENTS_EVERY: Duration = Duration::from_secs(1);
 
