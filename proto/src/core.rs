@@ -142,7 +142,7 @@ impl Core {
         _ = self.detail.write_fmt(detail);
     }
 
-    /// Counts why what is said of a peer is not used. Whoever passed it on is not to blame.
+    /// Counts why what is said of a peer is not used. The member that passed it on is not to blame.
     pub(crate) fn drop_of(&mut self, reason: DropReason, peer: SocketAddr, detail: fmt::Arguments<'_>) {
         self.stats.drop(reason);
         self.stats.dropped_lately &= !reason.bit();
@@ -214,7 +214,7 @@ pub(crate) enum HeardFrom {
     Packet(SocketAddr),
     /// An exchange of states that was begun there.
     Exchange(SocketAddr),
-    /// The reply to an exchange that we began with whoever is there.
+    /// The reply to an exchange that we began with the peer there.
     Reply(SocketAddr),
 }
 
@@ -273,7 +273,7 @@ pub(crate) enum Body {
         target: MemberIdx,
         nack: bool,
     },
-    /// A ping of somebody that is no member yet.
+    /// A ping of a node that is no member yet.
     Knock {
         seq: u32,
         node: Name,

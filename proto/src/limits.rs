@@ -84,7 +84,7 @@ pub const SEEDS_AT_ONCE_TOTAL_MAX: usize = 64;
 pub const COMPOUND_PARTS_MAX: usize = 255;
 
 /// Pings and requests for pings in one packet that are answered. Ours: HashiCorp's nodes and ours put one into a packet, and more
-/// would make us an amplifier for whoever forges the sender. More are refused and counted.
+/// would make us an amplifier for an attacker that forges the sender. More are refused and counted.
 pub const ANSWERS_PER_PACKET_MAX: u32 = 1;
 
 /// Bytes of the buffer in which one packet is composed: the largest UDP payload.
@@ -109,7 +109,7 @@ pub const MEMBERS_MAX: usize = PUSH_PULL_NODES_MAX;
 
 /// What the members that one node remembers cost, in bytes: for each 160, three times its name and once its metadata, which
 /// is no less than what stands of it in a push/pull in HashiCorp's codec, and a third or more of what it takes in memory. Ours: two
-/// MiB less than [`STREAM_MESSAGE_BYTES_MAX`], so that all that a node knows can always be told. Enough for 25 000 members with names of
+/// MiB less than [`STREAM_MESSAGE_BYTES_MAX`], so that all that a node knows always fits into a push/pull. Enough for 25 000 members with names of
 /// 20 bytes and the longest tags. Beyond, a newcomer must answer a ping, and displaces a member that never answered us; see
 /// `swim/room.rs`.
 pub const MEMBERS_BYTES_MAX: usize = STREAM_MESSAGE_BYTES_MAX - 2 * 1024 * 1024;
@@ -122,25 +122,25 @@ pub const FAILED_REMEMBERED_MAX: usize = 64;
 pub const PATTERN_BYTES_MAX: usize = 1024;
 
 /// A compiled regular expression, in bytes. Ours: RE2's own limit is for servers, and a peer may send us one in every packet. A
-/// larger one matches nobody. The classes of letters and numbers of Unicode, and dots repeated up to 64 times, fit.
+/// larger one matches no node. The classes of letters and numbers of Unicode, and dots repeated up to 64 times, fit.
 pub const PATTERN_PROGRAM_BYTES_MAX: usize = 40 * 1024;
 
 /// A compiled regular expression that is not large, in bytes. Ours: nearly all take less than 2 KiB.
 pub const PATTERN_PROGRAM_BYTES_SMALL: usize = 4 * 1024;
 
 /// Characters in the wide sets of a regular expression that ignores case. Ours: each costs a few nanoseconds when the set is
-/// extended by the other cases. Letters and numbers of Unicode fit. One with more matches nobody.
+/// extended by the other cases. Letters and numbers of Unicode fit. One with more matches no node.
 pub const PATTERN_WIDE_CHARS_MAX: usize = 320_000;
 
-/// Wide sets in a regular expression. Ours: each takes time to compile. One with more matches nobody.
+/// Wide sets in a regular expression. Ours: each takes time to compile. One with more matches no node.
 pub const PATTERN_WIDE_SETS_MAX: usize = 16;
 
 /// Repetitions and alternatives in a regular expression. Ours: the time to compile grows with their square where they can be
-/// empty. One with more matches nobody.
+/// empty. One with more matches no node.
 pub const PATTERN_OPERATORS_MAX: usize = 128;
 
 /// Filters of one query: one for names, and one for each tag. Ours: serf has no bound, and each costs time at every member. A
-/// question with more is refused; a query with more is for nobody, and counted.
+/// question with more is refused; a query with more is ignored and counted.
 pub const QUERY_FILTERS_MAX: usize = 16;
 
 /// Large expressions in one query, of [`PATTERN_PROGRAM_BYTES_SMALL`] or more. Ours, as for filters. All expressions of a query
@@ -182,7 +182,7 @@ pub const LAMPORT_TIME_MAX: u64 = (1 << 52) - 1;
 
 /// How far above a member's last alive message an accusation of it may be, and about how far accusations may raise our own
 /// incarnation within a probe interval. Ours: memberlist has no bound, and at the greatest number nothing can be refuted any more.
-/// More is refused and counted as absurd; about ourselves whoever says so is asked for its states.
+/// More is refused and counted as absurd; a member that makes such a claim about us is asked for its states.
 pub const INCARNATION_AHEAD_MAX: u32 = 1 << 10;
 
 /// A cluster's label, in bytes: its length is one byte. Origin: `LabelMaxSize` in memberlist. A longer one is refused

@@ -7,7 +7,7 @@ use std::net::UdpSocket;
 use crate::error::StartError;
 use crate::interfaces::HostAddress;
 
-/// The address that others are told.
+/// The announced address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Advertised {
     pub(crate) addr: SocketAddr,

@@ -149,7 +149,7 @@ impl<N: Net> Shared<N> {
         lock(&self.engine)
     }
 
-    /// Stops a node that a panic has left in the middle of something, whoever called it then.
+    /// Stops a node that a panic has left inconsistent.
     fn check(&self) {
         if self.engine.is_poisoned() {
             self.fail("call", "while the node was locked".to_owned());
@@ -231,7 +231,7 @@ impl<N: Net> Shared<N> {
         }
     }
 
-    /// Counts what the system refused. The node decides whether the log is told: it may be every packet.
+    /// Counts what the system refused. The node decides whether to log it: every packet may fail.
     fn note_error(&self, what: SocketFailure, error: &io::Error) {
         self.counters.socket_errors.fetch_add(1, Ordering::Relaxed);
         self.lock().node.socket_failed(self.net.now(), what, &system_words(error));

@@ -1,4 +1,4 @@
-//! How a node ends, and what ends it though nobody asked for it.
+//! How a node ends, and what ends it without a command.
 
 use core::fmt;
 use core::net::IpAddr;

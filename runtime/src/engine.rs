@@ -31,7 +31,7 @@ pub(crate) struct Engine<N: Net> {
     /// Who waits for the end of an operation on keys.
     pub(crate) keys: BTreeMap<QueryId, Sender<KeyReport>>,
     pub(crate) leave: Leave,
-    /// Why the node ends or has ended, if not because it was told to.
+    /// Why the node ends or has ended, if not by a command.
     pub(crate) end: Option<End>,
     /// When the timekeeper will wake.
     pub(crate) wake_at: Instant,
@@ -69,7 +69,7 @@ impl<N: Net> Running<N> {
         self.inbound >= STREAMS_INBOUND_MAX && self.cut_off_oldest()
     }
 
-    /// Notes what is written to a stream; says how many were cut off, so that answers that nobody reads do not fill the memory.
+    /// Notes what is written to a stream; says how many were cut off, so that unread answers do not fill the memory.
     pub(crate) fn write(&mut self, stream: StreamId, bytes: Bytes) -> u64 {
         let Some(carrier) = self.streams.get_mut(&stream) else { return 0 };
         if carrier.is_inbound() {

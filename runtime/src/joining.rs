@@ -35,7 +35,7 @@ impl<N: Net> Serf<N> {
     /// is enough. User events from before the join are not delivered.
     ///
     /// Returns when every seed has answered or failed, which takes at most the stream timeout for each sixteen. Dropping the future
-    /// does not undo the join, one only is not told of its end.
+    /// does not undo the join, its caller only does not learn of its end.
     ///
     /// # Errors
     ///

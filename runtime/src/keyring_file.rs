@@ -151,7 +151,7 @@ impl KeyringFile {
         Ok(Self { changes: sender, work: Mutex::new(Some(work)), errors, ended })
     }
 
-    /// Starts the thread, which tells the node of each change that it was written. It does not keep the node running.
+    /// Starts the thread, which reports each written change to the node. It does not keep the node running.
     pub(crate) fn report_to<N: Net>(&self, shared: &Arc<Shared<N>>) -> io::Result<()> {
         let Some(work) = lock(&self.work).take() else { return Ok(()) };
         let shared = Arc::downgrade(shared);
@@ -168,7 +168,7 @@ impl KeyringFile {
     ///
     /// # Errors
     ///
-    /// What to tell whoever changed the keys, when too many changes wait for the disk.
+    /// The error for a key change when too many changes wait for the disk.
     pub(crate) fn write_later(&self, change: KeyringChange, keys: Vec<Key>) -> Result<(), String> {
         self.changes.try_send((change, keys)).map_err(|_| {
             self.errors.fetch_add(1, Ordering::Relaxed);
@@ -201,12 +201,12 @@ impl Work {
             let result = self.write(&keys);
             written(change, result.as_ref().copied().map_err(String::as_str));
         }
-        // Before whoever waits for the end may open it again.
+        // Before a caller that waits for the end opens it again.
         self.file = None;
         drop(self.alive);
     }
 
-    /// The error is what to tell whoever changed the keys. It begins as HashiCorp's does.
+    /// The error is the answer to the key change. It begins as HashiCorp's does.
     fn write(&mut self, keys: &[Key]) -> Result<(), String> {
         match write(&self.path, keys) {
             Ok(file) => self.file = Some(file),

@@ -52,7 +52,7 @@ impl fmt::Debug for Ender {
 }
 
 impl Drop for QueryStream {
-    /// Nobody waits for answers any longer, so they need not be taken: those who ask and go would use up the node's queries.
+    /// The answers are no longer wanted: abandoned queries would use up the node's places.
     fn drop(&mut self) {
         if !self.is_over {
             (self.ender.0)(self.id);

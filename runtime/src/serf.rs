@@ -167,7 +167,7 @@ impl<N: Net> Serf<N> {
             // Nothing comes when the node stops before it has left.
             _ = waiting.recv().await;
         }
-        // What went wrong with the file is told to whoever asked for the leave.
+        // The caller of the leave gets the error of the file.
         _ = self.sync_snapshot().await;
         self.shared().lock().end.clone().unwrap_or(End::ShutDown)
     }
@@ -206,7 +206,7 @@ impl<N: Net> Serf<N> {
     ///
     /// # Errors
     ///
-    /// When the node has stopped and its snapshot could not be written to the end. It is told once.
+    /// When the node has stopped and its snapshot could not be written to the end. Reported once.
     pub async fn shutdown(&self) -> Result<(), NotWritten> {
         self.shared().stop();
         // Nothing is ever sent: this ends when the last task has dropped its sender.

@@ -75,7 +75,7 @@ struct State {
     lines: String,
     /// When set, the file has not got all records, and is to be written whole at that time.
     whole_at: Option<Instant>,
-    /// Who waits until everything is on the disk, and is told if it cannot be brought there.
+    /// Waiters for everything to be on the disk, which also get the error.
     waiting: Vec<Sender<NotWritten>>,
     is_closed: bool,
 }

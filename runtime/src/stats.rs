@@ -20,7 +20,7 @@ pub struct Stats {
     pub streams_live: usize,
     /// What is held of messages on streams that are not whole, in bytes.
     pub streams_unfinished_bytes: usize,
-    /// Whether the host has lost the address that the node chose to announce, so that nobody can reach it.
+    /// Whether the host has lost the address that the node chose to announce, so that no peer can reach it.
     pub address_missing: bool,
     /// Whether the snapshot cannot be written at this time: a restart would not know what happened since.
     pub snapshot_failing: bool,

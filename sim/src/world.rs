@@ -389,7 +389,7 @@ impl World {
         }
     }
 
-    /// From now on it is wrong when a node is told to give up its name.
+    /// From now on a node that is voted out of its name is a finding.
     pub(crate) const fn expect_names_kept(&mut self) {
         self.shared.names_kept = true;
     }

@@ -129,7 +129,7 @@ fn slow_nodes_make_healthy_ones_look_failed_without_lifeguard_and_hardly_with_it
         assert!(sum(&report, "suspicions_of_slow") > 100.0, "{report:#?}");
         sum(&report, "failures_of_healthy_by_healthy") + sum(&report, "failures_of_healthy_by_slow")
     };
-    // One world has few failures: a refutation rides on the ack to whoever accuses, with Lifeguard and without.
+    // One world has few failures: a refutation rides on the ack to the accuser, with Lifeguard and without.
     let all = |has_lifeguard| (1..=4).map(|seed| harmed(seed, has_lifeguard)).sum::<f64>();
     let (with, without) = (all(true), all(false));
     assert!(without > 10.0 && with < without / 2.0, "{with} with Lifeguard, {without} without");

@@ -26,7 +26,7 @@ pub(super) async fn pump(agent: Arc<Agent>, mut events: Events, mut previous: Ve
     let mut conflicts = Conflicts::default();
     while let Some(event) = events.next().await {
         match event {
-            // Every message of the other claimant makes one, and nothing but the log is told of it.
+            // Every message of the other claimant causes one of these events, and only the log uses them.
             Ok(NodeEvent::NameConflict { existing, other })
                 if !conflicts.is_news(existing.name(), other, agent.serf.now()) => {}
             Ok(event) => {
@@ -117,12 +117,12 @@ impl Agent {
     }
 }
 
-/// Which conflicts of names the log was told of lately.
+/// The name conflicts that were logged recently.
 #[derive(Debug, Default)]
 struct Conflicts(Vec<(String, SocketAddr, Instant)>);
 
 impl Conflicts {
-    /// Whether the log is to be told: once a minute of each, and of no more than a few at one time.
+    /// Whether to log a conflict: once a minute for each pair, and only a few pairs at a time.
     fn is_news(&mut self, name: &str, other: SocketAddr, now: Instant) -> bool {
         self.0.retain(|(.., told_at)| now - *told_at < CONFLICT_PAUSE);
         let is_known = self.0.iter().any(|(known, at, _)| known == name && *at == other);
@@ -134,10 +134,10 @@ impl Conflicts {
     }
 }
 
-/// A conflict that lasts is told of again after this time.
+/// A conflict that lasts is logged again after this time.
 const CONFLICT_PAUSE: Duration = Duration::from_secs(60);
 
-/// Conflicts that are told of within that time. Beyond, the node's own complaints count them together.
+/// Conflicts logged within that time. The node's own complaints count the rest together.
 const CONFLICTS_MAX: usize = 16;
 
 const fn change(kind: MemberEventKind) -> MemberChange {

@@ -232,7 +232,7 @@ impl Output {
     }
 }
 
-/// Whether anything is left of a script or of what it has started. The number is nobody else's while there is.
+/// Whether the script's process group still has a process. The kernel does not reuse the group's number while it has.
 fn is_there(group: Option<u32>) -> bool {
     #[cfg(unix)]
     if let Some(group) = group.and_then(|group| i32::try_from(group).ok()) {

@@ -73,8 +73,8 @@ async fn retry(agent: Arc<Agent>, retry: Retry) {
     }
 }
 
-/// Waits for the first interval, and tries in it as well, less and less often: agents that are started together find that nobody
-/// listens yet. These tries are not counted. Whether somebody answered.
+/// Waits for the first interval, and tries in it as well, less and less often: agents that start together find that no peer
+/// listens yet. These attempts are not counted. Returns whether a peer answered.
 async fn try_soon(agent: &Agent, retry: &Retry) -> bool {
     let end = tokio::time::Instant::now() + retry.interval;
     let mut pause = SOON_PAUSE;

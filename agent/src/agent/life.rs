@@ -175,7 +175,7 @@ impl<'a> Life<'a> {
     }
 }
 
-/// The settings, once they are read; never when nobody reads them.
+/// The settings, once they are read; pending for ever while no reload runs.
 async fn finished(reading: &mut Option<JoinHandle<Result<Draft, DraftError>>>) -> Result<Draft, DraftError> {
     match reading {
         Some(reading) => reading.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic())),

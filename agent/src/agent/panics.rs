@@ -21,7 +21,7 @@ pub(super) fn end_the_process(log: &Arc<Log>) {
             thread::sleep(LAST_WORDS_TIMEOUT);
             std::process::abort();
         }
-        // Whoever panics may hold the lock of the log.
+        // The panicking thread may hold the lock of the log.
         let late = thread::Builder::new().spawn(|| {
             thread::sleep(LAST_WORDS_TIMEOUT);
             std::process::abort();

@@ -112,7 +112,7 @@ async fn collect(outbox: std::sync::Weak<Outbox>, seq: u64, mut replies: Option<
             return;
         }
     }
-    // Nobody waits for answers that are not passed on.
+    // Answers that no client can receive are not collected.
     drop(replies);
     // Clients count on it that the end is not told before its time.
     tokio::time::sleep_until(deadline).await;

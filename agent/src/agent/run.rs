@@ -130,7 +130,7 @@ async fn live(config: Config, args: &[OsString], log: &Arc<Log>) -> Result<bool,
     agent.end().await;
     supervisor.close();
     if *agent.stop.borrow() == Some(Stop::NameLost) {
-        // The last that is said, since it is what whoever finds the agent gone looks for.
+        // The last line of the log, where operators look after the agent has ended.
         log.error("agent", "The agent has ended because another node has its name; names must be unique");
     }
     Ok(ended_well)

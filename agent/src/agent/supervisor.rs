@@ -42,14 +42,14 @@ impl Supervisor {
         Self { phases: started.and_then(Result::ok).map(|_| phases), ended }
     }
 
-    /// Tells it, sooner or later. To one that does not read nothing more is told.
+    /// Queues a phase for the supervisor. One that does not read loses further phases.
     pub(super) fn tell(&self, phase: Phase) {
         if let Some(phases) = &self.phases {
             _ = phases.try_send(phase);
         }
     }
 
-    /// Waits until all is told, but not for long.
+    /// Waits until all phases are sent, for a bounded time.
     pub(super) fn close(mut self) {
         if self.phases.take().is_some() {
             _ = self.ended.recv_timeout(END_TIMEOUT);

@@ -16,7 +16,7 @@ use super::Agent;
 use crate::endpoint::{go_words, keep_alive};
 use crate::places::{Place, Places};
 
-/// Serves until the task is dropped. Nobody waits behind connections that say nothing: the oldest of them goes.
+/// Serves until the task is dropped. Silent connections block no client: the oldest of them is closed.
 pub(super) async fn serve(agent: Arc<Agent>, listener: TcpListener) {
     let places = Places::new(CONNECTIONS_MAX, OF_SOURCE_MAX);
     loop {
@@ -32,7 +32,7 @@ pub(super) async fn serve(agent: Arc<Agent>, listener: TcpListener) {
                         () = place.displaced() => {}
                     }
                 });
-                // Whoever was let in is heard before the next one can displace it.
+                // Lets the new task read once before the next connection can displace it.
                 tokio::task::yield_now().await;
             }
             Err(error) => {

@@ -78,7 +78,7 @@ impl<'t> Terminal<'t> {
 
     fn bytes(&mut self, bytes: &[u8]) {
         if let Err(error) = self.out.write_all(bytes).and_then(|()| self.out.flush()) {
-            // Who closes a pipe has read enough. The first other failure is told.
+            // Who closes a pipe has read enough. The first other failure is reported.
             if error.kind() != io::ErrorKind::BrokenPipe && self.failure.is_none() {
                 self.failure = Some(error);
             }

@@ -37,7 +37,7 @@ impl core::error::Error for EnvironmentError {}
 ///
 /// Lists have commas, but for the handlers, which have commas of their own and are not read here. `SERF_RPC_ADDR` is not read
 /// either: it says where commands find an agent, which may be another one. Nor is `SERF_ROLE`: the role is deprecated, and images
-/// use the variable. What is empty is not set, and what is no setting is somebody else's.
+/// use the variable. What is empty is not set, and a variable that names no setting is left alone.
 ///
 /// # Errors
 ///

@@ -1,4 +1,4 @@
-//! A thread that writes lines, so that no other thread waits for whoever reads them.
+//! A thread that writes lines, so that no other thread waits for the reader.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::budget::{self, Budget, Room};
 
-/// Lines on their way to an output that may block: a terminal that is stopped, a pipe that nobody reads. The queue is bounded in
+/// Lines on their way to an output that may block: a terminal that is stopped, a pipe without a reader. The queue is bounded in
 /// lines and in bytes.
 #[derive(Debug)]
 pub(super) struct Lines {
@@ -50,7 +50,7 @@ impl Lines {
     pub(super) fn flush(&self) {
         let (done, waiting) = sync_channel(1);
         let give_up_at = Instant::now() + FLUSH_TIMEOUT;
-        // When nobody reads the output the queue is full, and stays so.
+        // Without a reader the queue fills up and stays full.
         while let Err(TrySendError::Full(_)) = self.queue.try_send(Line::Flush(done.clone())) {
             if Instant::now() >= give_up_at {
                 return;
@@ -95,7 +95,7 @@ const WRITE_BYTES: usize = 8 * 1024;
 
 const STACK_BYTES: usize = 64 * 1024;
 
-/// How long the end of the agent waits for somebody to read its last lines.
+/// How long the agent waits at its end until its last lines are read.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 const FLUSH_RETRY_INTERVAL: Duration = Duration::from_millis(5);
 
@@ -103,7 +103,7 @@ const FLUSH_RETRY_INTERVAL: Duration = Duration::from_millis(5);
 pub(super) mod tests {
     use super::*;
 
-    /// An output that nobody reads.
+    /// An output without a reader.
     pub(in super::super) struct Stuck;
 
     impl Write for Stuck {

@@ -142,7 +142,7 @@ impl Log {
         }
     }
 
-    /// Writes figures to standard error, where HashiCorp's agent writes them, by a thread of their own: whoever reads the log need
+    /// Writes figures to standard error, where HashiCorp's agent writes them, by a thread of their own: the reader of the log need
     /// not read standard error.
     pub fn figures(&self, text: String) {
         let is_taken = {

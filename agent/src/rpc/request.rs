@@ -393,7 +393,7 @@ fn list(from: &mut Decoder<'_>, items_max: u32, what: &'static str) -> Result<Ve
     from.list_up_to(items_max, what, Decoder::text)
 }
 
-/// Addresses of one `join`; a request with more is refused. One that answers is enough, and addresses that nobody has take ten
+/// Addresses of one `join`; a request with more is refused. One that answers is enough, and unused addresses take ten
 /// seconds each, sixteen at a time.
 const JOIN_ADDRESSES_MAX: u32 = 1024;
 

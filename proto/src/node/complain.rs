@@ -1,5 +1,4 @@
-//! What the log is told of peers that are refused or hard to reach. Which lines that makes is the business of
-//! [`complaints`](crate::complaints).
+//! Reports peers that are refused or hard to reach to [`complaints`](crate::complaints), which decides on the lines of the log.
 
 use alloc::format;
 use core::net::SocketAddr;
@@ -82,13 +81,13 @@ impl Node {
         }
     }
 
-    /// Notes with whom a stream is, for complaints.
+    /// Sets the peer that a stream's input is attributed to.
     pub(super) fn heard_on(&mut self, peer: Option<SocketAddr>) {
         self.core.heard_from = peer.map_or(HeardFrom::Nobody, HeardFrom::Exchange);
     }
 
-    /// An exchange of states with a member is over. That one with a seed or a failed member fails is no news, and is told to
-    /// whoever wants to join.
+    /// An exchange of states with a member is over. Failures with seeds and failed members are expected, and are part of the
+    /// join's report.
     pub(super) fn exchange_ended(&mut self, ask: Ask, result: Result<(), SeedFailureCause>) {
         let Some(peer) = self.core.peer_heard().filter(|_| matches!(ask, Ask::PushPull { .. })) else { return };
         match result {

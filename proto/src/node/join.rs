@@ -219,7 +219,7 @@ impl Node {
         }
     }
 
-    /// Ends the joins that have seeds left to ask and wait for none: a node that leaves asks nobody any more.
+    /// Ends the joins that have seeds left to ask and wait for none: a node that leaves asks no more seeds.
     fn end_waiting_joins(&mut self) {
         let waiting = self.joins.iter().filter(|(_, join)| join.pending == 0 && join.wants_more());
         for id in waiting.map(|(id, _)| *id).collect::<Vec<_>>() {
@@ -279,7 +279,7 @@ impl Node {
         true
     }
 
-    /// The pause after an attempt is over, or nobody has answered for a while.
+    /// The pause after an attempt is over, or no seed has answered for a while.
     pub(super) fn join_again(&mut self, id: JoinId) {
         let Some(join) = self.joins.get_mut(&id) else { return };
         if join.is_enough {
@@ -331,7 +331,7 @@ impl Node {
 /// How many seeds of a rejoin are asked at first. serf asks one; a dead one then costs a whole stream timeout.
 const SEEDS_AT_FIRST: usize = 3;
 
-/// How long nobody has answered before so many more are asked, up to the bound of any join: the members that are gone must not
+/// How long without an answer before so many more are asked, up to the bound of any join: the members that are gone must not
 /// hide those that are there.
 const PATIENCE: Duration = Duration::from_secs(1);
 

@@ -69,7 +69,7 @@ pub struct Node {
     previous: Vec<Contact>,
     leaving: Leaving,
     told: Told,
-    /// When broadcasts last rode on an ack, and to whom.
+    /// When broadcasts last rode on an ack, and to which member.
     rode: Option<(Instant, MemberIdx)>,
     company: Company,
     /// Gossip ticks lie on a grid that begins at a random point, however seldom there is something to tell.

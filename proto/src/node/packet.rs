@@ -52,7 +52,7 @@ impl Node {
     }
 
     /// Whether broadcasts may ride on an ack to a member: once in a gossip interval, and not twice in a row to the same. Each ride
-    /// counts as told, so that a flood of pings would otherwise use up all broadcasts, at one address that its sender need not even
+    /// counts as a transmission, so that a flood of pings would otherwise use up all broadcasts, at one address that its sender need not even
     /// have.
     fn may_ride(&mut self, peer: MemberIdx) -> bool {
         let (now, rest) = (self.core.now, self.core.cfg.gossip_interval);

@@ -28,7 +28,7 @@ impl Node {
         asked
     }
 
-    /// Ends a query of ours before its time, because nobody waits for its answers. [`Event::QueryEnded`](crate::Event::QueryEnded)
+    /// Ends a query of ours before its time, because its answers are no longer wanted. [`Event::QueryEnded`](crate::Event::QueryEnded)
     /// follows. False when there is no such query, or it is over.
     pub fn end_query(&mut self, now: Instant, id: QueryId, out: &mut Outbox) -> bool {
         self.enter(now);

@@ -128,7 +128,7 @@ impl Identity {
     ///
     /// # Errors
     ///
-    /// When the name is empty or too long or has control characters, when the address is one that nobody can send to, or when the tags do not fit
+    /// When the name is empty or too long or has control characters, when the address is unreachable by nature, or when the tags do not fit
     /// in a message.
     pub fn new(name: &str, addr: SocketAddr, tags: &crate::Tags) -> Result<Self, IdentityError> {
         if name.is_empty() {

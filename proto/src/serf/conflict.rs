@@ -24,7 +24,7 @@ pub(super) struct Conflict {
     votes: u32,
     /// No vote before this.
     quiet_until: Instant,
-    /// Who was alive when the conflict began, one for each address. Whoever is first heard of later may have come to vote.
+    /// The members alive when the conflict began, one per address. A member that appears later may have joined to vote.
     electorate: Vec<MemberIdx>,
     /// When the name was last claimed.
     claimed_at: Instant,
@@ -56,7 +56,7 @@ impl Vote {
         voter.and_then(|idx| core.roster.peer(idx)).is_some_and(|peer| peer.addr() == canonical(addr))
     }
 
-    /// Takes one vote. Whoever does not know the name has none: serf counts it against us.
+    /// Takes one vote. A member that does not know the name has none; HashiCorp's counts it against us.
     pub(super) fn note(&mut self, core: &Core, payload: &[u8]) {
         let Ok(Message::ConflictResponse(Some(record))) = decode(core, payload) else { return };
         let Some(addr) = record.addr else { return };
@@ -67,8 +67,8 @@ impl Vote {
         }
     }
 
-    /// The name is lost only to a majority of all who may vote, whether they have voted or not. In serf whoever has no majority
-    /// of the answers stops, so that two claimants whom nobody knows both do, and a few strangers can stop any node.
+    /// The name is lost only to a majority of all who may vote, whether they have voted or not. HashiCorp's: a node without a majority
+    /// of the answers stops, so that two claimants that no member knows both do, and a few strangers can stop any node.
     fn verdict(&self) -> NameVerdict {
         if self.against as usize > self.voters.len() / 2 {
             NameVerdict::Lost

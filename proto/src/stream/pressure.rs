@@ -69,7 +69,7 @@ impl Exchange {
     }
 }
 
-/// To whom a stream is counted: an address of IPv4, or the half of one of IPv6 that names the network.
+/// The source that a stream counts for: an address of IPv4, or the half of one of IPv6 that names the network.
 fn source(of: SocketAddr) -> IpAddr {
     match of.ip().to_canonical() {
         IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() & !u128::from(u64::MAX)).into(),

@@ -66,10 +66,10 @@ impl Swim {
         });
     }
 
-    /// Adds what others are to be told about ourselves, without counting it as told.
+    /// Packs our own queued state, without counting a transmission.
     pub(crate) fn fill_own(&self, core: &Core, codec: Codec, packer: &mut Packer<'_>) {
         if self.rows.sends(self.me).is_some() {
-            // It is told by gossip if it does not fit.
+            // Gossip carries it if it does not fit.
             _ = pack_state(self.row(self.me), self.me, &self.troubles, &core.roster, codec, packer);
         }
     }

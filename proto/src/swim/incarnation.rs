@@ -88,14 +88,14 @@ impl Swim {
             self.push_pull_with(core, teller);
         }
         if self.own.incarnation == u32::MAX {
-            // Others believe it only from our own address, and so it is told to each of them, again and again.
+            // Others believe it only from our own address, so it is queued again in every probe interval.
             self.spread(self.me);
         }
     }
 
-    /// Whether a claim about ourselves is so far above our own incarnation that nobody can hold it who has not been deceived. Then it
-    /// is counted, and whoever told us is asked for its states: what it says on a stream that we opened is taken. A forged sender
-    /// therefore cannot use up our numbers with one packet, and whoever was deceived is still refuted.
+    /// Whether a claim about ourselves is so far above our own incarnation that only a deceived member can hold it. Then it
+    /// is counted, and the member that told us is asked for its states: what it says on a stream that we opened is taken. A forged sender
+    /// therefore cannot use up our numbers with one packet, and a deceived member is still refuted.
     pub(super) fn is_beyond_us(&mut self, core: &mut Core, incarnation: u32) -> bool {
         let near = self.own.incarnation.saturating_add(INCARNATION_AHEAD_MAX);
         if incarnation <= near || is_reply(core) {

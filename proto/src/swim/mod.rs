@@ -393,7 +393,7 @@ impl Swim {
         let row = self.row(idx);
         row.state?;
         if idx == self.me {
-            // At the greatest number nobody of ours believes it, and nobody of HashiCorp's could hear the refutation.
+            // At the greatest number no node of ours believes it, and no node of HashiCorp's could hear the refutation.
             let in_vain = accusation.incarnation == u32::MAX && self.own.incarnation < u32::MAX;
             if !in_vain {
                 return (!self.is_beyond_us(core, accusation.incarnation)).then_some((idx, row));

@@ -100,7 +100,7 @@ impl Swim {
         if self.others_live() == 0 && self.troubles.is_empty() {
             return None;
         }
-        // Every other time at the most, so that hearsay keeps nobody from being probed.
+        // Every other time at the most, so that hearsay keeps no member from being probed.
         if core.stats.probes.is_multiple_of(2)
             && let Some(idx) = self.hearsay.take()
             && matches!(self.row(idx).state, Some(State::Alive | State::Suspect))
@@ -204,7 +204,7 @@ impl Swim {
         }
     }
 
-    /// Whom we pinged over a stream answered. That does not end a probe, but decides it.
+    /// The target of a stream ping answered. That does not end the probe, but decides it.
     pub(crate) fn stream_acked(&mut self, core: &mut Core, seq: u32) {
         self.holder_answered(core, seq);
         if let Some(probe) = &mut self.probe

@@ -34,7 +34,7 @@ impl Swim {
     /// Pings a member because another member asked for it (`handleIndirectPing` in memberlist's net.go).
     ///
     /// Ours: only members may ask, and only members are pinged, at their own address. Others could have us send to any address. A
-    /// member that asks for somebody we do not know gets its nack, which says that at least we are well.
+    /// member that asks for a node that we do not know gets its nack, which says that at least we are well.
     pub(super) fn relay_ping(&mut self, core: &mut Core, from: SocketAddr, ping: &IndirectPing<'_>) {
         if self.relays.len() >= RELAYS_MAX {
             return core.stats.drop(DropReason::Limit);

@@ -33,7 +33,7 @@ pub(super) struct Door {
     knocks: Vec<Knock>,
     /// A bit for each member that has answered a probe of ours.
     answered: Vec<u64>,
-    /// Whoever came last itself over a stream: one member may come over each.
+    /// The peer of the stream over which a newcomer was last admitted: each stream admits one.
     came: Option<SocketAddr>,
     /// Rises with each probe of a member that has never answered and does not, and falls with each that is answered.
     doubt: u32,
@@ -60,16 +60,16 @@ impl Door {
         }
     }
 
-    /// Takes note of a probe that nobody answered.
+    /// Notes an unanswered probe.
     pub(super) fn note_silence(&mut self, idx: MemberIdx) {
         if !self.has_answered(idx) {
             self.doubt = DOUBT_MAX.min(self.doubt + 1);
         }
     }
 
-    /// Whether most members that we are told of turn out not to exist. Gossip, push/pulls and indirect probes that are drawn evenly
+    /// Whether most announced members turn out not to exist. Gossip, push/pulls and indirect probes that are drawn evenly
     /// among all members would then go nowhere, the news of their deaths included, so members that have answered us come first. In
-    /// a cluster that nobody floods with inventions this is seldom so, and then harmless.
+    /// a cluster without such a flood this is seldom so, and then harmless.
     pub(super) const fn has_doubts(&self) -> bool {
         self.doubt >= DOUBT_LEAST
     }

@@ -80,8 +80,8 @@ impl Swim {
         }
     }
 
-    /// An ack came that is of no probe of ours. A holder that answers is told what is said of it, so that it can refute: gossip tells
-    /// those that left nothing.
+    /// An ack came that is of no probe of ours. A holder that answers is told what is said of it, so that it can refute: gossip
+    /// does not go to members that left.
     pub(super) fn holder_answered(&mut self, core: &mut Core, seq: u32) {
         let Some(idx) = self.takeovers.iter().find(|(_, takeover)| takeover.seq == seq).map(|(idx, _)| *idx) else {
             return;

@@ -1,4 +1,4 @@
-//! Worlds drawn by luck: sizes, links and faults nobody would think of, and in some a hostile member. First faults, while which
+//! Worlds drawn at random: sizes, links and combinations of faults, and in some a hostile member. First faults, while which
 //! only safety can be asked for; then peace, after which everybody must agree, and hear what one of them says.
 
 mod draw;
@@ -25,7 +25,7 @@ pub struct ChaosOptions {
     pub threads: u32,
     /// For how much virtual time faults strike.
     pub faults_time: Duration,
-    /// The nodes' settings. Snapshots and a key are added by luck; in a hostile world codecs and compression too.
+    /// The nodes' settings. Snapshots and a key are added at random; in a hostile world codecs and compression too.
     pub config: Config,
     /// Which worlds have a hostile member besides.
     pub hostility: Hostility,

@@ -195,7 +195,7 @@ fn count(len: usize) -> u32 {
 /// The events that all must hear in the end.
 const PEACE: &str = "peace";
 
-/// How often a query is asked until all must have answered: gossip is luck.
+/// How often a query is asked until all must have answered: gossip is random.
 const ROUNDS: u32 = 5;
 
 const VIOLATIONS_SHOWN: usize = 5;

@@ -146,7 +146,7 @@ pub enum Finding {
         /// The bytes of the answers to it.
         bytes_out: u64,
     },
-    /// A vote on its name says that a node should end, and nobody but the attacker claimed it.
+    /// A vote on its name says that a node should end, and only the attacker claimed it.
     VotedOut {
         /// How many members knew it at its own address.
         for_us: u32,

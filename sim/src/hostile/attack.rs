@@ -34,7 +34,7 @@ pub enum Attack {
     Conflicts,
     /// Queries with costly filters.
     Filters,
-    /// Queries that name a third party as the asker, and answers nobody asked for.
+    /// Queries that name a third party as the asker, and unsolicited answers.
     Askers,
     /// Compounds within compounds, compressed.
     Nested,

@@ -111,7 +111,7 @@ impl Attacker {
         self.luck.below(self.victims)
     }
 
-    /// Nodes to be told something: one, a few or all.
+    /// The nodes that get a message: one, a few or all.
     pub(super) fn targets(&mut self) -> Vec<u32> {
         let count = match self.luck.below(3) {
             0 => 1,

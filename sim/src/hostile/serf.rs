@@ -127,7 +127,7 @@ impl Attacker {
         self.mail(sight, &[to], &[Line::Serf(Message::Query(query))]);
     }
 
-    /// Queries whose answers go to others, and answers and relays that nobody asked for.
+    /// Queries whose answers go to others, and unsolicited answers and relays.
     pub(super) fn ask(&mut self, sight: Sight<'_>) {
         let third = self.victim();
         let node = name_of(third);

@@ -34,7 +34,7 @@ impl Attacker {
         self.mail(sight, &targets, &lines);
     }
 
-    /// Somebody who accuses: the host, another node, or nobody.
+    /// The accuser: the host, another node, or none.
     fn accuser(&mut self, sight: Sight<'_>) -> String {
         match self.luck.below(3) {
             0 => name_of(sight.host),

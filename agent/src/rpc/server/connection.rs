@@ -105,7 +105,7 @@ impl<R: AsyncRead + Unpin> Connection<'_, R> {
     async fn run(&mut self) {
         let begun = Instant::now();
         let greeting_end = begun + GREETING_TIMEOUT;
-        // Whoever connects knows what to say. One that says nothing has come for the place.
+        // A client sends its handshake at once. A silent connection only occupies a place.
         if timeout_at(begun + FIRST_BYTE_TIMEOUT, self.input.fill()).await.is_err() {
             return;
         }

@@ -93,7 +93,7 @@ fn bind_unix(path: &Path) -> io::Result<UnixListener> {
     UnixListener::from_std(OwnedFd::from(socket).into())
 }
 
-/// A socket file that only our user may open, on which nobody listens yet: until then every connection is refused, so that nobody
+/// A socket file that only our user may open, not yet listening: until then every connection is refused, so that no client
 /// comes in before the mode is set.
 #[cfg(unix)]
 fn bind_private(path: &Path) -> io::Result<socket2::Socket> {
@@ -227,7 +227,7 @@ mod tests {
         let refused = UnixStream::connect(&path).expect_err("nobody listens");
         assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
         drop(socket);
-        // A crash has left it behind; it is replaced, and whoever comes now gets in.
+        // A crash has left it behind; it is replaced, and new clients can connect.
         let _listener = bind_unix(&path).expect("can be bound again");
         assert!(UnixStream::connect(&path).is_ok());
         std::fs::remove_file(&path).expect("is ours");

@@ -98,7 +98,7 @@ impl Serf {
             return false;
         }
         let Some(me) = self.member(core, self.me) else { return false };
-        // Expressions are compiled only for whoever meets the rest.
+        // Expressions are compiled only when the other filters pass.
         let may_be = query.filters.iter().all(|filter| match filter {
             Filter::Nodes(nodes) => nodes.iter().any(|node| node == me.name()),
             Filter::Tag { .. } => true,
@@ -129,7 +129,7 @@ impl Serf {
     }
 
     fn deliver_query(&mut self, core: &mut Core, asker: Asker, query: &Query<'_>) {
-        // Whoever holds what can still be answered, we or the application, does not hold it for ever.
+        // Bounds how long the node and the application hold a query that can be answered.
         let deadline = core.now + query.timeout.min(QUERY_TIMEOUT_MAX);
         core.stats.queries += 1;
         core.events.push(Event::Query(event::Query {
