@@ -7,7 +7,6 @@ use super::Node;
 use crate::complaints::{Complaint, ComplaintKind, PeerAt};
 use crate::core::{Ask, HeardFrom};
 use crate::event::SeedFailureCause;
-use crate::roster::MemberIdx;
 use crate::stats::DropReason;
 use crate::time::Instant;
 
@@ -96,19 +95,13 @@ impl Node {
             // These were counted as dropped.
             Err(SeedFailureCause::Refused | SeedFailureCause::Vetoed | SeedFailureCause::Malformed) => {}
             Err(SeedFailureCause::Key | SeedFailureCause::Unencrypted | SeedFailureCause::Label) => {}
-            Err(cause) if self.is_live_at(peer.addr) => {
+            Err(cause) if self.swim.live_at(&self.core, peer.addr).is_some() => {
                 let said = &self.core.detail;
                 let words = if said.is_empty() { format!("{cause}") } else { format!("{cause}: {said}") };
                 self.core.complain(ComplaintKind::Exchange, PeerAt { listens: true, ..peer }, &words);
             }
             Err(_) => {}
         }
-    }
-
-    /// Whether a live member has this address. Walks the roster.
-    fn is_live_at(&self, addr: SocketAddr) -> bool {
-        let here = |idx: &MemberIdx| self.core.roster.peer(*idx).is_some_and(|peer| peer.addr() == addr);
-        (0..).take(self.core.roster.len()).map(MemberIdx).filter(here).any(|idx| self.swim.is_live(idx))
     }
 
     /// Says what is due of complaints that last or are over.

@@ -19,7 +19,7 @@ use crate::limits::INCARNATION_AHEAD_MAX;
 use crate::roster::{MemberIdx, canonical};
 use crate::stats::DropReason;
 use crate::time::Instant;
-use crate::wire::swim::{Accusation, State};
+use crate::wire::swim::Accusation;
 
 /// Our own incarnation, which only we raise, and what keeps others from driving it up.
 #[derive(Clone, Debug)]
@@ -116,10 +116,7 @@ impl Swim {
         let (HeardFrom::Packet(from) | HeardFrom::Exchange(from) | HeardFrom::Reply(from)) = core.heard_from else {
             return None;
         };
-        let from = canonical(from);
-        let is_it = |idx: MemberIdx| core.roster.peer(idx).is_some_and(|peer| peer.addr() == from);
-        let mut live = self.rows.iter().filter(|(_, row)| matches!(row.state, Some(State::Alive | State::Suspect)));
-        live.find(|&(idx, _)| idx != self.me && is_it(idx)).map(|(idx, _)| idx)
+        self.live_at(core, canonical(from))
     }
 
     /// Whether what is being handled comes from the address of `idx` itself.

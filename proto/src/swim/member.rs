@@ -2,6 +2,7 @@
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
+use core::net::SocketAddr;
 
 use super::Swim;
 use super::rows::Row;
@@ -25,6 +26,12 @@ pub(super) struct Trouble {
 }
 
 impl Swim {
+    /// The other live member that announces this address. Walks the rows.
+    pub(crate) fn live_at(&self, core: &Core, addr: SocketAddr) -> Option<MemberIdx> {
+        let is_there = |idx: MemberIdx| core.roster.peer(idx).is_some_and(|peer| peer.addr() == addr);
+        self.rows.iter().map(|(idx, _)| idx).find(|&idx| idx != self.me && self.is_live(idx) && is_there(idx))
+    }
+
     /// The row of `idx`, whether or not it is a member.
     pub(super) fn row(&self, idx: MemberIdx) -> Row {
         self.rows.get(idx)

@@ -332,7 +332,7 @@ impl Swim {
 
     /// Believes an alive message.
     fn adopt(&mut self, core: &mut Core, idx: MemberIdx, incarnation: u32, peer: PeerRef<'_>) {
-        let is_member = matches!(self.row(idx).state, Some(State::Alive | State::Suspect));
+        let is_member = self.is_live(idx);
         let meta_changed = is_member && core.roster.peer(idx).is_some_and(|p| p.meta() != peer.meta);
         core.roster.set_peer(idx, peer);
         self.revive(core, idx, incarnation);

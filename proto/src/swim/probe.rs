@@ -103,22 +103,20 @@ impl Swim {
         // Every other time at the most, so that hearsay keeps no member from being probed.
         if core.stats.probes.is_multiple_of(2)
             && let Some(idx) = self.hearsay.take()
-            && matches!(self.row(idx).state, Some(State::Alive | State::Suspect))
+            && self.is_live(idx)
         {
             return Some(idx);
         }
         // Members that are there wait no longer for their turn because many are not.
         if self.door.has_doubts() && core.stats.probes % 4 == 1 {
-            let answered = |swim: &Self, idx| {
-                swim.door.has_answered(idx) && matches!(swim.row(idx).state, Some(State::Alive | State::Suspect))
-            };
+            let answered = |swim: &Self, idx| swim.door.has_answered(idx) && swim.is_live(idx);
             if let Some(&idx) = self.choose(&mut core.rng.probe, 1, answered).first() {
                 return Some(idx);
             }
         }
         for _ in 0..2 {
             while let Some(idx) = self.order.next(self.rows.len()) {
-                if idx != self.me && matches!(self.row(idx).state, Some(State::Alive | State::Suspect)) {
+                if idx != self.me && self.is_live(idx) {
                     return Some(idx);
                 }
             }
@@ -240,7 +238,6 @@ impl Swim {
         let addr = canonical(source.addr);
         let peer = core.roster.find(source.node).filter(|&idx| self.row(idx).state.is_some());
         let is_peers = peer.and_then(|idx| core.roster.peer(idx)).is_some_and(|peer| peer.addr() == addr);
-        let is_live = |idx| matches!(self.row(idx).state, Some(State::Alive | State::Suspect));
         let is_senders = addr.ip() == from.ip().to_canonical();
         let addr = if is_senders {
             with_scope_of(addr, from)
@@ -249,7 +246,7 @@ impl Swim {
         } else {
             from
         };
-        ReplyTo { addr, peer, is_member: is_peers && peer.is_some_and(is_live) }
+        ReplyTo { addr, peer, is_member: is_peers && peer.is_some_and(|idx| self.is_live(idx)) }
     }
 
     pub(super) fn next_seq(&mut self) -> u32 {
