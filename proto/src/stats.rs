@@ -339,8 +339,13 @@ impl Stats {
     }
 
     pub(crate) fn drop(&mut self, reason: DropReason) {
-        self.dropped[reason as usize] += 1;
         self.dropped_lately |= reason.bit();
+        self.drop_expected(reason);
+    }
+
+    /// Counts an unused input of a kind that healthy members send too, so that it is no reason for a complaint.
+    pub(crate) fn drop_expected(&mut self, reason: DropReason) {
+        self.dropped[reason as usize] += 1;
         tracing::debug!(reason = reason.name(), "input dropped");
     }
 }

@@ -60,8 +60,6 @@ impl Node {
         let Some(peer) = self.core.peer_heard() else { return };
         for reason in DropReason::ALL.into_iter().filter(|reason| reasons & reason.bit() != 0) {
             let kind = match reason {
-                // It came late: nothing is wrong.
-                DropReason::OldEvent => continue,
                 DropReason::Key if self.envelope.keyring().is_empty() => ComplaintKind::Encrypted,
                 reason => ComplaintKind::Refused(reason),
             };

@@ -196,7 +196,7 @@ impl Serf {
             return false;
         }
         if event.ltime < oldest {
-            core.stats.drop(DropReason::OldEvent);
+            core.stats.drop_expected(DropReason::OldEvent);
             return false;
         }
         match self.ring.note(oldest, event) {
@@ -209,7 +209,7 @@ impl Serf {
                 false
             }
             Novelty::Old => {
-                core.stats.drop(DropReason::OldEvent);
+                core.stats.drop_expected(DropReason::OldEvent);
                 false
             }
             Novelty::New => {

@@ -156,7 +156,7 @@ impl Serf {
         }
         drop(recent);
         for _ in 0..too_old {
-            core.stats.drop(DropReason::OldEvent);
+            core.stats.drop_expected(DropReason::OldEvent);
         }
         events.sort_by_key(|event| event.ltime);
         // The ring would forget the others at once.

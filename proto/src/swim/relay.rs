@@ -41,7 +41,8 @@ impl Swim {
         }
         let ReplyTo { addr: requester, peer, is_member } = self.reply_to(core, from, ping.source);
         if !is_member {
-            return core.stats.drop(DropReason::Unexpected);
+            // Members that have just joined ask before we hear of them.
+            return core.stats.drop_expected(DropReason::Unexpected);
         }
         if !core.may_answer() {
             return;

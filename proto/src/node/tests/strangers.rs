@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::envelope::{Caps, Envelope, Packer};
 use crate::wire::Writer;
-use crate::wire::swim::{Accusation, Alive, PeerRef, Ping, Source};
+use crate::wire::swim::{Accusation, Alive, IndirectPing, PeerRef, Ping, Source};
 use crate::wire::{Versions, native};
 
 const STRANGER: &str = "203.0.113.9:4000";
@@ -186,4 +186,14 @@ fn an_accuser_hears_our_refutation_with_the_ack_even_when_nothing_else_may_ride(
         );
         assert!(told, "at {incarnation}");
     }
+}
+
+#[test]
+fn a_newcomer_that_asks_for_an_indirect_ping_before_we_know_it_is_refused_without_a_complaint() {
+    let mut alone = Alone::new(Options::lan());
+    let source = Some(Source { addr: stranger(), node: "newcomer" });
+    let asks = IndirectPing { seq: 3, target: addr(1), node: "node-1", nack: true, source };
+    assert_eq!(alone.hear(stranger(), Codec::HashiCorp, &[Message::IndirectPing(asks)]), []);
+    assert_eq!(alone.node.stats().dropped(DropReason::Unexpected), 1);
+    assert_eq!(alone.node.complaints().count(), 0);
 }

@@ -60,7 +60,7 @@ impl Serf {
             return false;
         }
         if query.ltime < self.query_clock.time().saturating_sub(u64::from(size)) {
-            core.stats.drop(DropReason::OldEvent);
+            core.stats.drop_expected(DropReason::OldEvent);
             return false;
         }
         let id = QueryId { ltime: query.ltime, id: query.id };
