@@ -22,8 +22,10 @@ pub(super) struct Patterns {
 }
 
 impl Patterns {
-    /// Compiles the expressions of one query: one of others that comes at this time, or our own. They have one budget: so many bytes together, so many large ones and so many characters
-    /// in wide sets. What is too much for one query does not depend on what is remembered.
+    /// Compiles the expressions of one query: another member's, heard at `heard_at`, or with `None` our own.
+    ///
+    /// They share one budget of bytes, of large expressions and of characters in wide sets. Whether a query exceeds it does not depend on
+    /// which expressions are remembered.
     pub(super) fn of_query<'a>(
         &mut self,
         heard_at: Option<Instant>,
