@@ -197,9 +197,19 @@ pub const KEYS_MAX: usize = 32;
 /// it is written anywhere.
 pub const PACKET_INFLATED_BYTES_MAX: usize = 1 << 16;
 
-/// What a compressed message on a stream may inflate to, in bytes. Origin: twice `maxPushStateBytes` in memberlist. More
+/// Largest inflated size of a compressed message on a stream, in bytes. Origin: twice `maxPushStateBytes` in memberlist. More
 /// closes the stream.
 pub const STREAM_INFLATED_BYTES_MAX: usize = 2 * STREAM_MESSAGE_BYTES_MAX;
+
+/// Inflated size that a compressed message on a stream may have however short it is, in bytes; beyond it
+/// [`STREAM_INFLATION_MAX`] applies. Ours: LZW reaches 1280 to 1, so 16 KiB on the wire would cost the time of 20 MiB. An honest
+/// state inflates that far only by its ring of 512 user events of 9 KiB, 4.6 MiB when their payloads are all zeros.
+pub const STREAM_INFLATED_FREE_BYTES: usize = 5 << 20;
+
+/// How many bytes each compressed byte of a stream's message may stand for, beyond [`STREAM_INFLATED_FREE_BYTES`]. Ours: rows of
+/// members that differ in name and address only compress to about a fiftieth. More closes the stream.
+pub const STREAM_INFLATION_MAX: usize = 64;
+
 /// Queries of our own that are under way at one time. Ours; one more is refused.
 pub const QUERIES_ASKED_MAX: usize = 1024;
 

@@ -7,7 +7,10 @@ use alloc::vec::Vec;
 
 use super::compress::{self, Scan};
 use super::{Envelope, crypt};
-use crate::limits::{LABEL_BYTES_MAX, STREAM_INFLATED_BYTES_MAX, STREAM_MESSAGE_BYTES_MAX};
+use crate::limits::{
+    LABEL_BYTES_MAX, STREAM_INFLATED_BYTES_MAX, STREAM_INFLATED_FREE_BYTES, STREAM_INFLATION_MAX,
+    STREAM_MESSAGE_BYTES_MAX,
+};
 use crate::stats::DropReason;
 
 /// Which way a unit goes.
@@ -96,7 +99,7 @@ impl Envelope {
         }
         if message.first() == Some(&compress::TYPE) {
             let mut inflated = Vec::new();
-            compress::unpack(&message, STREAM_INFLATED_BYTES_MAX, &mut Vec::new(), &mut inflated)
+            compress::unpack(&message, inflated_bytes_max(message.len()), &mut Vec::new(), &mut inflated)
                 .map_err(|_| DropReason::Inflate)?;
             message = Cow::Owned(inflated);
         }
@@ -143,6 +146,13 @@ impl Envelope {
         out.extend_from_slice(&tag);
         Some(out)
     }
+}
+
+/// Largest inflated size of a compressed message of `compressed` bytes. Proportional to what the peer sent, so that its bandwidth
+/// bounds our time.
+const fn inflated_bytes_max(compressed: usize) -> usize {
+    let proportional = STREAM_INFLATED_FREE_BYTES + STREAM_INFLATION_MAX * compressed;
+    if proportional < STREAM_INFLATED_BYTES_MAX { proportional } else { STREAM_INFLATED_BYTES_MAX }
 }
 
 /// How long an encrypted record is; `Ok(None)` while its header has not come.
@@ -207,6 +217,35 @@ mod tests {
         assert_eq!(opened(PUSH_PULL_ENCRYPTED, ""), unhex(PUSH_PULL));
         assert_eq!(opened(PUSH_PULL_PADDED, ""), unhex(PUSH_PULL));
         assert_eq!(opened(PUSH_PULL_LABELLED_ENCRYPTED, "dc1"), unhex(PUSH_PULL));
+    }
+
+    #[test]
+    fn a_short_record_inflates_to_no_more_than_the_free_bytes_and_64_for_each_of_its_own() {
+        let envelope = Envelope::new(EnvelopeConfig::default(), &Seed::from_u64(1));
+        let zeros = |len: usize| {
+            let mut out = Vec::new();
+            let start = compress::pack([&alloc::vec![0; len], &[]], &mut Vec::new(), &mut out).unwrap();
+            out.split_off(start)
+        };
+        let honest_ring = zeros(512 * 9 * 1024);
+        assert_eq!(envelope.open_record(&honest_ring).map(|message| message.len()), Ok(512 * 9 * 1024));
+        let bomb = zeros(STREAM_MESSAGE_BYTES_MAX);
+        assert!(bomb.len() < 20_000, "{}", bomb.len());
+        assert_eq!(envelope.open_record(&bomb), Err(DropReason::Inflate));
+        // Ends: the compressed size grows by a byte for hundreds of inflated ones, so the bound is soon its own compressed size's.
+        let mut last = STREAM_INFLATED_FREE_BYTES;
+        while inflated_bytes_max(zeros(last).len()) > last {
+            last = inflated_bytes_max(zeros(last).len());
+        }
+        assert!(envelope.open_record(&zeros(last)).is_ok());
+        assert_eq!(envelope.open_record(&zeros(last + 1)), Err(DropReason::Inflate));
+    }
+
+    #[test]
+    fn the_inflated_size_never_exceeds_what_any_message_may_have() {
+        assert_eq!(inflated_bytes_max(0), STREAM_INFLATED_FREE_BYTES);
+        assert_eq!(inflated_bytes_max(1), STREAM_INFLATED_FREE_BYTES + STREAM_INFLATION_MAX);
+        assert_eq!(inflated_bytes_max(STREAM_MESSAGE_BYTES_MAX), STREAM_INFLATED_BYTES_MAX);
     }
 
     // From `tests/vectors/memberlist.json`, with the names that they have there.
