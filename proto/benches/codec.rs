@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use divan::counter::ItemsCount;
 use divan::{AllocProfiler, Bencher, black_box};
-use serf_proto::envelope::{Caps, Packer, open, seal, split};
+use serf_proto::envelope::{Caps, Packer, PacketBuffers, open, seal, split};
 use serf_proto::wire::native::{self, PushPull, SerfState};
 use serf_proto::wire::serf::{Clocks, MemberTime};
 use serf_proto::wire::swim::{Alive, Message, PeerRef, Ping, State};
@@ -64,21 +64,15 @@ fn alive_frame(at: u32, incarnation: u32) -> Vec<u8> {
     buf[..len].to_vec()
 }
 
-/// The payload of the one datagram in `out`.
-fn payload(out: &mut Outbox) -> Vec<u8> {
-    let Some(Output::Datagram { bytes, .. }) = out.pop() else { panic!("a datagram was queued") };
-    bytes.to_vec()
-}
-
 /// A packet of alive messages about the members from `first` on: as many as fit, or `most`. Also how many they are.
 fn packet(first: u32, most: u32) -> (Vec<u8>, u32) {
-    let mut out = Outbox::new();
-    let mut packer = Packer::new(&mut out, PACKET_BYTES);
+    let mut buffers = PacketBuffers::new();
+    let mut packer = Packer::new(&mut buffers, PACKET_BYTES);
     let records = (first..first + most).map(record);
     let packed = records.take_while(|record| packer.frame(|w| native::encode_alive(1, record, w)).is_ok()).count();
     let frames = packer.finish();
-    seal(frames, addr(0), Caps { checksum: true }, &mut out);
-    (payload(&mut out), u32::try_from(packed).unwrap())
+    let datagram = seal(frames, Caps { checksum: true }, &mut buffers);
+    (datagram.to_vec(), u32::try_from(packed).unwrap())
 }
 
 fn config() -> Arc<Config> {
@@ -222,27 +216,25 @@ mod hashicorp {
     #[divan::bench]
     fn pack_and_seal_ten_alives_with_checksum(bencher: Bencher<'_, '_>) {
         let (names, meta) = ((1..=10).map(name).collect::<Vec<_>>(), tags().encode());
-        let mut out = Outbox::new();
+        let mut buffers = PacketBuffers::new();
         bencher.counter(ItemsCount::new(10_u32)).bench_local(|| {
-            let mut packer = Packer::new(&mut out, PACKET_BYTES);
+            let mut packer = Packer::new(&mut buffers, PACKET_BYTES);
             for (name, at) in names.iter().zip(1..) {
                 packer.frame(|w| hashicorp::encode_alive(1, peer(name, at, &meta), w)).unwrap();
             }
-            seal(packer.finish(), addr(0), Caps { checksum: true }, &mut out);
-            out.pop()
+            seal(packer.finish(), Caps { checksum: true }, &mut buffers)
         });
     }
 
     #[divan::bench]
     fn open_and_decode_ten_alives_with_checksum(bencher: Bencher<'_, '_>) {
         let (names, meta) = ((1..=10).map(name).collect::<Vec<_>>(), tags().encode());
-        let mut out = Outbox::new();
-        let mut packer = Packer::new(&mut out, PACKET_BYTES);
+        let mut buffers = PacketBuffers::new();
+        let mut packer = Packer::new(&mut buffers, PACKET_BYTES);
         for (name, at) in names.iter().zip(1..) {
             packer.frame(|w| hashicorp::encode_alive(1, peer(name, at, &meta), w)).unwrap();
         }
-        seal(packer.finish(), addr(0), Caps { checksum: true }, &mut out);
-        let packet = payload(&mut out);
+        let packet = seal(packer.finish(), Caps { checksum: true }, &mut buffers);
         bencher.counter(ItemsCount::new(10_u32)).bench(|| {
             let parts = split(open(black_box(&packet)).unwrap()).unwrap();
             assert_eq!(parts.map(hashicorp::decode).filter(Result::is_ok).count(), 10);
@@ -266,15 +258,14 @@ mod packet {
     #[divan::bench]
     fn pack_and_seal_ten_alives_with_checksum(bencher: Bencher<'_, '_>) {
         let records: Vec<_> = (1..=10).map(record).collect();
-        let mut out = Outbox::new();
+        let mut buffers = PacketBuffers::new();
         bencher.counter(ItemsCount::new(10_u32)).bench_local(|| {
-            let mut packer = Packer::new(&mut out, PACKET_BYTES);
+            let mut packer = Packer::new(&mut buffers, PACKET_BYTES);
             for record in &records {
                 packer.frame(|w| native::encode_alive(1, record, w)).unwrap();
             }
             let frames = packer.finish();
-            seal(frames, addr(0), Caps { checksum: true }, &mut out);
-            out.pop()
+            seal(frames, Caps { checksum: true }, &mut buffers)
         });
     }
 

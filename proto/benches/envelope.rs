@@ -7,12 +7,13 @@ use std::net::SocketAddr;
 
 use aes_gcm::aead::{AeadInOut, KeyInit};
 use aes_gcm::{Aes128Gcm, Nonce};
+use bytes::Bytes;
 use divan::Bencher;
 use divan::counter::BytesCount;
-use serf_proto::envelope::{Caps, Envelope, EnvelopeConfig, Key, Keyring, split};
+use serf_proto::Seed;
+use serf_proto::envelope::{Caps, Envelope, EnvelopeConfig, Key, Keyring, PacketBuffers, split};
 use serf_proto::wire::swim::PeerRef;
 use serf_proto::wire::{Versions, native};
-use serf_proto::{Outbox, Output, Seed};
 
 const PACKET_BYTES: u32 = 1400;
 /// What is left of a packet that holds one frame.
@@ -22,29 +23,23 @@ fn main() {
     divan::main();
 }
 
-fn addr() -> SocketAddr {
-    SocketAddr::from(([10, 0, 0, 1], 7946))
-}
-
 fn envelope(is_encrypted: bool, compression: bool) -> Envelope {
     let keyring = Keyring::new(is_encrypted.then(|| Key::new(b"0123456789abcdef").unwrap())).unwrap();
     Envelope::new(EnvelopeConfig { keyring, compression, ..EnvelopeConfig::default() }, &Seed::from_u64(1))
 }
 
 /// Packs and seals `frames`.
-fn seal(envelope: &mut Envelope, frames: &[Vec<u8>], out: &mut Outbox) -> Output {
-    let mut packer = envelope.packer(out, PACKET_BYTES);
+fn seal(envelope: &mut Envelope, frames: &[Vec<u8>], buffers: &mut PacketBuffers) -> Bytes {
+    let mut packer = envelope.packer(buffers, PACKET_BYTES);
     for frame in frames {
         packer.copy(frame).unwrap();
     }
     let packed = packer.finish();
-    envelope.seal(packed, addr(), Caps { checksum: false }, out);
-    out.pop().unwrap()
+    envelope.seal(packed, Caps { checksum: false }, buffers)
 }
 
 fn sealed(envelope: &mut Envelope, frames: &[Vec<u8>]) -> Vec<u8> {
-    let Output::Datagram { bytes, .. } = seal(envelope, frames, &mut Outbox::new()) else { panic!("a datagram") };
-    bytes.to_vec()
+    seal(envelope, frames, &mut PacketBuffers::new()).to_vec()
 }
 
 fn noise() -> Vec<Vec<u8>> {
@@ -97,22 +92,22 @@ mod aes_128_of_1400_bytes {
 
     #[divan::bench]
     fn pack_and_seal(bencher: Bencher<'_, '_>) {
-        let (mut envelope, frames, mut out) = (envelope(true, false), noise(), Outbox::new());
-        bencher.counter(BytesCount::new(FRAME_BYTES)).bench_local(|| seal(&mut envelope, &frames, &mut out));
+        let (mut envelope, frames, mut buffers) = (envelope(true, false), noise(), PacketBuffers::new());
+        bencher.counter(BytesCount::new(FRAME_BYTES)).bench_local(|| seal(&mut envelope, &frames, &mut buffers));
     }
 
     #[divan::bench]
     fn pack_and_seal_unencrypted(bencher: Bencher<'_, '_>) {
-        let (mut envelope, frames, mut out) = (envelope(false, false), noise(), Outbox::new());
-        bencher.counter(BytesCount::new(FRAME_BYTES)).bench_local(|| seal(&mut envelope, &frames, &mut out));
+        let (mut envelope, frames, mut buffers) = (envelope(false, false), noise(), PacketBuffers::new());
+        bencher.counter(BytesCount::new(FRAME_BYTES)).bench_local(|| seal(&mut envelope, &frames, &mut buffers));
     }
 
     #[divan::bench]
     fn open(bencher: Bencher<'_, '_>) {
         let mut envelope = envelope(true, false);
-        let (packet, mut out) = (sealed(&mut envelope, &noise()), Outbox::new());
+        let (packet, mut buffers) = (sealed(&mut envelope, &noise()), PacketBuffers::new());
         bencher.counter(BytesCount::new(FRAME_BYTES)).bench_local(|| {
-            assert!(envelope.open(black_box(&packet), &mut out).is_ok());
+            assert!(envelope.open(black_box(&packet), &mut buffers).is_ok());
         });
     }
 }
@@ -122,17 +117,17 @@ mod ten_alives {
 
     #[divan::bench]
     fn pack_and_compress(bencher: Bencher<'_, '_>) {
-        let (mut envelope, frames, mut out) = (envelope(false, true), ten_alives(), Outbox::new());
-        bencher.bench_local(|| seal(&mut envelope, &frames, &mut out));
+        let (mut envelope, frames, mut buffers) = (envelope(false, true), ten_alives(), PacketBuffers::new());
+        bencher.bench_local(|| seal(&mut envelope, &frames, &mut buffers));
     }
 
     #[divan::bench]
     fn open_compressed_and_decode(bencher: Bencher<'_, '_>) {
         let mut envelope = envelope(false, true);
-        let (packet, mut out) = (sealed(&mut envelope, &ten_alives()), Outbox::new());
+        let (packet, mut buffers) = (sealed(&mut envelope, &ten_alives()), PacketBuffers::new());
         assert_eq!(packet[0], 9, "it is compressed");
         bencher.bench_local(|| {
-            let message = envelope.open(black_box(&packet), &mut out).unwrap();
+            let message = envelope.open(black_box(&packet), &mut buffers).unwrap();
             split(message).unwrap().map(native::decode).filter(Result::is_ok).count()
         });
     }
@@ -140,9 +135,9 @@ mod ten_alives {
     #[divan::bench]
     fn open_plain_and_decode(bencher: Bencher<'_, '_>) {
         let mut envelope = envelope(false, false);
-        let (packet, mut out) = (sealed(&mut envelope, &ten_alives()), Outbox::new());
+        let (packet, mut buffers) = (sealed(&mut envelope, &ten_alives()), PacketBuffers::new());
         bencher.bench_local(|| {
-            let message = envelope.open(black_box(&packet), &mut out).unwrap();
+            let message = envelope.open(black_box(&packet), &mut buffers).unwrap();
             split(message).unwrap().map(native::decode).filter(Result::is_ok).count()
         });
     }

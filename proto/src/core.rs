@@ -13,14 +13,15 @@ use bytes::Bytes;
 
 use crate::complaints::{ComplaintKind, Complaints, PeerAt};
 use crate::config::Config;
-use crate::event::{Event, KeyOperation, QueryId};
+use crate::event::{Event, KeyOperation};
 use crate::limits::ANSWERS_PER_PACKET_MAX;
 use crate::policy::SharedPolicy;
 use crate::rng::{Rng, Seed};
-use crate::roster::{Directory, MemberIdx, Name, Roster};
+use crate::roster::{Directory, MemberIdx, Roster};
 use crate::stats::{DropReason, Stats};
 use crate::time::Instant;
 use crate::timer::{Many, Slot, Timers};
+use crate::types::{Name, QueryId};
 use crate::wire::{Codec, Versions};
 
 /// Lent to the layers. `now` is set once per call, so that no layer function takes it.
@@ -363,9 +364,9 @@ pub(crate) enum Ask {
     /// Periodic anti-entropy, or, as a join, with a failed member that answers again.
     PushPull { join: bool, codec: Codec },
     /// A join, for the application.
-    Join { id: crate::event::JoinId, seed: u32 },
+    Join { id: crate::types::JoinId, seed: u32 },
     /// A ping of the member that is remembered at a seed's address: only it is asked for its state.
-    Greet { id: crate::event::JoinId, seed: u32 },
+    Greet { id: crate::types::JoinId, seed: u32 },
     /// A ping of a failed member: states are exchanged when it answers, not with another node that has its address.
     Reconnect { target: MemberIdx, codec: Codec },
     /// A ping of a member that does not answer datagrams.

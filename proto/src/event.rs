@@ -3,7 +3,6 @@
 mod query;
 
 use alloc::boxed::Box;
-use alloc::string::ToString as _;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
@@ -14,9 +13,9 @@ use bytes::Bytes;
 use serde::ser::SerializeStruct as _;
 use serde::{Deserialize, Serialize, Serializer};
 
-pub use self::query::{KeyAnswer, KeyOperation, KeyReport, NameVerdict, NameVote, Query, QueryId, QueryReport};
-use crate::roster::{Name, Peer};
-use crate::serf::Tags;
+pub use self::query::{KeyAnswer, KeyOperation, KeyReport, NameVerdict, NameVote, Query, QueryReport};
+use crate::roster::Peer;
+use crate::types::{JoinId, Name, QueryId, Tags, UnknownWord};
 
 /// Something the application may want to know. Events come in the order in which they happened.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -240,31 +239,6 @@ impl FromStr for Status {
     }
 }
 
-/// A word that stands for none of the values that it may stand for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct UnknownWord {
-    expected: &'static str,
-}
-
-impl UnknownWord {
-    /// The value that is written `text`.
-    pub(crate) fn or<T: fmt::Display>(
-        text: &str,
-        all: impl IntoIterator<Item = T>,
-        expected: &'static str,
-    ) -> Result<T, Self> {
-        all.into_iter().find(|value| value.to_string() == text).ok_or(Self { expected })
-    }
-}
-
-impl fmt::Display for UnknownWord {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "must be {}", self.expected)
-    }
-}
-
-impl core::error::Error for UnknownWord {}
-
 /// A user event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct UserEvent {
@@ -278,10 +252,6 @@ pub struct UserEvent {
     /// Whether the sender allows events of this name to be coalesced.
     pub coalesce: bool,
 }
-
-/// Identifies one call of [`Node::join`](crate::Node::join).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
-pub struct JoinId(pub(crate) u32);
 
 /// How a join went.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -382,6 +352,7 @@ fn as_bytes<S: Serializer>(payload: &Bytes, serializer: S) -> Result<S::Ok, S::E
 #[cfg(test)]
 mod tests {
     use alloc::format;
+    use alloc::string::ToString as _;
     use alloc::vec;
 
     use super::*;

@@ -8,13 +8,13 @@ use core::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::envelope::Key;
-use crate::event::{JoinId, KeyOperation, QueryId};
+use crate::event::KeyOperation;
 use crate::node::{Node, OldEvents, Retry};
-use crate::outbox::{KeyringChange, Outbox, StreamId};
-use crate::serf::{Question, Tags};
+use crate::outbox::Outbox;
+use crate::serf::Question;
 use crate::stream::StreamInput;
 use crate::time::Instant;
+use crate::types::{JoinId, Key, KeyringChange, QueryId, StreamId, Tags};
 
 /// One input, owned. Nothing in this crate matches on it but [`Node::apply`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -42,30 +42,33 @@ mod stream;
 mod swim;
 mod time;
 mod timer;
+mod types;
 pub mod wire;
 
 pub use bytes;
 pub use complaints::{Complaint, ComplaintKind};
 pub use config::{CodecChoice, Config, ConfigError, Options};
 pub use event::{
-    Event, JoinId, JoinReport, KeyAnswer, KeyOperation, KeyReport, LeaveReport, Member, MemberEvent, MemberEventKind,
-    MembersEvent, NameVerdict, NameVote, Query, QueryId, QueryReport, SeedFailure, SeedFailureCause, Status,
-    UnknownWord, UserEvent,
+    Event, JoinReport, KeyAnswer, KeyOperation, KeyReport, LeaveReport, Member, MemberEvent, MemberEventKind,
+    MembersEvent, NameVerdict, NameVote, Query, QueryReport, SeedFailure, SeedFailureCause, Status, UserEvent,
 };
 pub use input::Input;
 pub use node::{
     Clocks, Evidence, ForceLeaveError, JoinError, LeaveError, MemberCounts, Node, NodeState, OldEvents, QueueDepths,
     Retry, SetTagsError, SocketFailure, Source, Start, UserEventError, Why,
 };
-pub use outbox::{KeyringChange, Outbox, Output, StreamId};
+pub use outbox::{Outbox, Output};
 pub use policy::{Candidate, Policy, SharedPolicy, Veto};
 pub use rng::{Rng, Seed};
-pub use roster::{Directory, Identity, IdentityError, Name, Peer};
+pub use roster::{Directory, Identity, IdentityError, Peer};
 pub use serf::{
-    AfterLeave, Coordinate, CoordinateError, Filter, KeysError, LatencyFilter, Pattern, PatternError, QueryError,
-    Question, Record, Replay, RespondError, Snapshot, Tags, Vivaldi,
+    Coordinate, CoordinateError, Filter, KeysError, LatencyFilter, Pattern, PatternError, QueryError, Question,
+    RespondError, Vivaldi,
 };
 pub use stats::{DropReason, Metric, Pruned, Sent, Stats, Usage};
 pub use stream::{Inquiry, Reply, StreamInput};
 pub use time::Instant;
+pub use types::{
+    AfterLeave, JoinId, KeyringChange, Name, QueryId, Record, Replay, Snapshot, StreamId, Tags, UnknownWord,
+};
 pub use wire::{Codec, MessageKind, Versions};

@@ -7,7 +7,7 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 use crate::event::Member;
-use crate::serf::Tags;
+use crate::types::Tags;
 use crate::wire::Versions;
 use crate::wire::swim::PeerRef;
 

@@ -7,10 +7,9 @@
 use alloc::collections::BinaryHeap;
 use core::cmp::Reverse;
 
-use crate::event::JoinId;
-use crate::outbox::StreamId;
 use crate::roster::MemberIdx;
 use crate::time::Instant;
+use crate::types::{JoinId, StreamId};
 
 /// A timer there is one of. The order is the order in which timers of one instant fire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use proptest::sample::Index;
-use serf_proto::envelope::{Caps, Packer, seal};
+use serf_proto::envelope::{Caps, Packer, PacketBuffers, seal};
 use serf_proto::wire::native;
 use serf_proto::wire::serf::{self, Clocks, MemberTime};
 use serf_proto::wire::swim::{Accusation, Ack, Alive, IndirectPing, Message, PeerRef, Ping, Source, State};
@@ -309,15 +309,13 @@ fn datagram(words: &[Word], checksum: bool, nested: u8) -> Vec<u8> {
 }
 
 fn sealed(frames: &[Vec<u8>], checksum: bool) -> Vec<u8> {
-    let mut out = Outbox::new();
-    let mut packer = Packer::new(&mut out, 60_000);
+    let mut buffers = PacketBuffers::new();
+    let mut packer = Packer::new(&mut buffers, 60_000);
     for frame in frames {
         packer.frame(|w| w.put(frame)).unwrap();
     }
     let packed = packer.finish();
-    seal(packed, addresses()[0], Caps { checksum }, &mut out);
-    let Some(Output::Datagram { bytes, .. }) = out.pop() else { panic!("a datagram was queued") };
-    bytes.to_vec()
+    seal(packed, Caps { checksum }, &mut buffers).to_vec()
 }
 
 fn push_pull(join: bool, states: &[(u8, Word)], times: &[(Index, u64, bool)]) -> Vec<u8> {

@@ -4,11 +4,10 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
-use serf_tokio::serf_proto::envelope::{Caps, Envelope, EnvelopeConfig, split};
+use serf_tokio::serf_proto::envelope::{Caps, Envelope, EnvelopeConfig, PacketBuffers, split};
 use serf_tokio::serf_proto::limits::PACKET_BYTES_MAX;
 use serf_tokio::serf_proto::wire::Codec;
 use serf_tokio::serf_proto::wire::swim::{Ack, Message, Ping, Source};
-use serf_tokio::serf_proto::{Outbox, Output};
 
 use super::fresh_seed;
 
@@ -20,7 +19,7 @@ pub(super) struct Probe {
     pub(super) local: SocketAddr,
     layers: EnvelopeConfig,
     envelope: Envelope,
-    out: Outbox,
+    buffers: PacketBuffers,
     seq: u32,
     /// Packets of the node that could not be opened.
     pub(super) unreadable: u32,
@@ -53,7 +52,7 @@ impl Probe {
         let seq = u32::from(local.port()) << 8 | 1;
         let envelope = Envelope::new(layers.clone(), &seed);
         let layers = layers.clone();
-        Ok(Self { socket, to, local, layers, envelope, out: Outbox::new(), seq, unreadable: 0 })
+        Ok(Self { socket, to, local, layers, envelope, buffers: PacketBuffers::new(), seq, unreadable: 0 })
     }
 
     /// Another socket to look at the same node, which has sent it nothing.
@@ -126,7 +125,7 @@ impl Probe {
     }
 
     fn read(&mut self, datagram: &[u8], from: SocketAddr) -> Option<Heard> {
-        let Ok(message) = self.envelope.open(datagram, &mut self.out) else {
+        let Ok(message) = self.envelope.open(datagram, &mut self.buffers) else {
             self.unreadable += 1;
             return None;
         };
@@ -157,7 +156,7 @@ impl Probe {
 
     fn datagram(&mut self, message: &Message<'_>, pad: Option<usize>) -> Vec<u8> {
         let room = u32::try_from(PACKET_BYTES_MAX).unwrap_or(u32::MAX);
-        let mut packer = self.envelope.packer(&mut self.out, room);
+        let mut packer = self.envelope.packer(&mut self.buffers, room);
         let mut fits = packer.frame(|w| Codec::HashiCorp.encode(message, w)).is_ok();
         if let Some(pad) = pad {
             let padding = Message::Ack(Ack { seq: NOBODYS_SEQ, payload: &vec![0; pad] });
@@ -165,11 +164,7 @@ impl Probe {
         }
         debug_assert!(fits, "nothing sent here is as long as the longest packet");
         let packed = packer.finish();
-        self.envelope.seal(packed, self.to, Caps { checksum: false }, &mut self.out);
-        match self.out.pop() {
-            Some(Output::Datagram { bytes, .. }) => bytes.to_vec(),
-            _ => Vec::new(),
-        }
+        self.envelope.seal(packed, Caps { checksum: false }, &mut self.buffers).to_vec()
     }
 }
 

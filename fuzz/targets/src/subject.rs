@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serf_proto::envelope::{Envelope, EnvelopeConfig, Key, Keyring, split};
+use serf_proto::envelope::{Envelope, EnvelopeConfig, Key, Keyring, PacketBuffers, split};
 use serf_proto::limits::{META_BYTES_MAX, NAME_BYTES_MAX};
 use serf_proto::wire::swim::{Alive, Message, PeerRef};
 use serf_proto::wire::{Codec, Versions, Writer};
@@ -128,8 +128,8 @@ impl Subject {
         let keyring = Keyring::new(before.keys.iter().chain(self.node.keys()).cloned()).expect("there are few keys");
         let config = EnvelopeConfig { keyring, ..config(self.kind).envelope().clone() };
         let envelope = Envelope::new(config, &Seed::from_u64(1));
-        let mut scratch = Outbox::new();
-        let message = envelope.open(bytes, &mut scratch).expect("it opens its own packets");
+        let mut buffers = PacketBuffers::new();
+        let message = envelope.open(bytes, &mut buffers).expect("it opens its own packets");
         let mut parts = split(message).expect("it splits its own packets");
         for frame in parts.by_ref() {
             assert!(self.kind.codec.reads(Codec::of(frame[0])), "a frame in a codec that it would not read");

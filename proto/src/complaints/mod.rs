@@ -17,9 +17,10 @@ use core::time::Duration;
 
 pub(crate) use self::words::Line;
 use crate::limits::{COMPLAINT_DETAIL_BYTES_MAX, COMPLAINT_PEERS_MAX, COMPLAINT_PEERS_OF_ONE_KIND_MAX};
-use crate::roster::{MemberIdx, Name, Roster};
+use crate::roster::{MemberIdx, Roster};
 use crate::stats::DropReason;
 use crate::time::Instant;
+use crate::types::Name;
 
 /// What is complained of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

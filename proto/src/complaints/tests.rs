@@ -3,7 +3,7 @@ use core::net::Ipv4Addr;
 
 use super::*;
 use crate::roster::{Directory, Identity};
-use crate::serf::Tags;
+use crate::types::Tags;
 
 const KEY: ComplaintKind = ComplaintKind::Refused(DropReason::Key);
 

@@ -5,7 +5,7 @@ use core::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::event::UnknownWord;
+use crate::types::UnknownWord;
 use crate::wire::{Codec, Versions};
 
 /// Which codecs a node writes and reads.

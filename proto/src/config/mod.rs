@@ -12,8 +12,9 @@ use serde::Serialize;
 
 pub use self::codec::CodecChoice;
 pub use self::error::ConfigError;
-use crate::envelope::{EnvelopeConfig, Key, Keyring, Label};
+use crate::envelope::{EnvelopeConfig, Keyring, Label};
 use crate::limits::{KEYS_MAX, LABEL_BYTES_MAX, USER_EVENT_BYTES_MAX};
+use crate::types::Key;
 
 /// Every setting of the protocol. Start from a profile and change what you need:
 ///
@@ -339,8 +340,7 @@ mod tests {
 
     #[test]
     fn the_smallest_packet_has_room_for_the_largest_messages() {
-        use crate::Outbox;
-        use crate::envelope::Packer;
+        use crate::envelope::{Packer, PacketBuffers};
         use crate::limits::{META_BYTES_MAX, NAME_BYTES_MAX};
         use crate::wire::swim::{Accusation, Alive, IndirectPing, Message, PeerRef, Ping, Source};
         use crate::wire::{Codec, Versions};
@@ -355,8 +355,8 @@ mod tests {
         let suspect = Message::Suspect(Accusation { incarnation: u32::MAX, node: name, from: name });
         for messages in [&[alive][..], &[Message::IndirectPing(indirect)], &[ping, suspect]] {
             for codec in [Codec::Native, Codec::HashiCorp] {
-                let mut out = Outbox::new();
-                let mut packer = Packer::new(&mut out, PACKET_BYTES_LEAST);
+                let mut buffers = PacketBuffers::new();
+                let mut packer = Packer::new(&mut buffers, PACKET_BYTES_LEAST);
                 for message in messages {
                     assert_eq!(packer.frame(|w| codec.encode(message, w)), Ok(()), "{codec:?}: {message:?}");
                 }

@@ -13,7 +13,8 @@ use aes_gcm::aead::{AeadInOut, KeyInit};
 use aes_gcm::aes::Aes192;
 use aes_gcm::{Aes128Gcm, Aes256Gcm, AesGcm};
 
-use super::keyring::{Key, Keyring};
+use super::keyring::Keyring;
+use crate::types::Key;
 
 /// What a packet grows by when it is sealed in version 1.
 pub(super) const OVERHEAD_BYTES: usize = VERSION_BYTES + NONCE_BYTES + TAG_BYTES;

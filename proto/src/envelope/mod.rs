@@ -8,12 +8,11 @@
 //!
 //! Nothing here knows a message, but the one that wraps compressed bytes.
 
+mod buffers;
 mod checksum;
 mod compound;
 mod compress;
 mod crypt;
-#[cfg(feature = "generate")]
-mod generate;
 mod keyring;
 mod label;
 mod lzw;
@@ -21,18 +20,20 @@ mod msgpack;
 mod record;
 
 use alloc::vec::Vec;
-use core::net::SocketAddr;
 
+use bytes::Bytes;
+
+pub use self::buffers::PacketBuffers;
 pub use self::compound::Parts;
-#[cfg(feature = "generate")]
-pub use self::generate::EntropyError;
-pub use self::keyring::{Key, KeyError, Keyring, KeyringError};
+pub use self::keyring::{Keyring, KeyringError};
 pub use self::label::Label;
 pub(crate) use self::record::{Direction, Progress, Record};
 use crate::limits::PACKET_INFLATED_BYTES_MAX;
-use crate::outbox::{Outbox, Scratch};
 use crate::rng::{Rng, Seed};
 use crate::stats::DropReason;
+#[cfg(feature = "generate")]
+pub use crate::types::EntropyError;
+pub use crate::types::{Key, KeyError};
 use crate::wire::{Full, Writer};
 
 /// What to put around the frames for one destination.
@@ -96,20 +97,19 @@ impl Envelope {
     }
 
     /// Takes the outer layers off a datagram and returns what they protect: one frame, or a compound of frames. What had to
-    /// be decrypted or inflated lies in a buffer of `out`; nothing is copied where there is nothing to do.
+    /// be decrypted or inflated lies in one of the `buffers`; nothing is copied where there is nothing to do.
     ///
     /// # Errors
     ///
     /// Says which layer was wrong. Before a packet has been authenticated nothing in it is looked at but label, version and
     /// length.
-    pub fn open<'a>(&self, datagram: &'a [u8], out: &'a mut Outbox) -> Result<&'a [u8], DropReason> {
+    pub fn open<'a>(&self, datagram: &'a [u8], buffers: &'a mut PacketBuffers) -> Result<&'a [u8], DropReason> {
         let EnvelopeConfig { label, skip_inbound_label_check: skip, keyring, verify_incoming, .. } = &self.config;
-        let scratch = out.scratch();
         let sealed = label.open(datagram, *skip).ok_or(DropReason::Label)?;
         let opened = if keyring.is_empty() {
             sealed
-        } else if crypt::open(keyring, label.name(), sealed, &mut scratch.opened) {
-            &scratch.opened
+        } else if crypt::open(keyring, label.name(), sealed, &mut buffers.opened) {
+            &buffers.opened
         } else if *verify_incoming {
             return Err(refusal(sealed));
         } else {
@@ -119,7 +119,7 @@ impl Envelope {
         if message.first() != Some(&compress::TYPE) {
             return Ok(message);
         }
-        inflate(message, &mut scratch.inflated, &mut scratch.table)
+        inflate(message, &mut buffers.inflated, &mut buffers.table)
     }
 
     /// Whether a datagram that could not be read looks as if it were encrypted, while we have no key. The bytes of the two
@@ -130,21 +130,20 @@ impl Envelope {
         keyring.is_empty() && sealed.len() > crypt::OVERHEAD_BYTES && sealed.first().is_some_and(|first| *first <= 1)
     }
 
-    /// Puts the layers around `frames`, which lie in the outbox's scratch buffer, and queues the datagram. Returns how long it
-    /// is: never more than what the [`Packer`] was made for.
-    pub fn seal(&mut self, frames: Packed, to: SocketAddr, caps: Caps, out: &mut Outbox) -> usize {
+    /// The datagram of `frames`, which lie in the buffers, with the layers around them. It is never longer than what the
+    /// [`Packer`] was made for.
+    pub fn seal(&mut self, frames: Packed, caps: Caps, buffers: &mut PacketBuffers) -> Bytes {
         let mut table = [0; compound::TABLE_BYTES_MAX];
-        let scratch = out.scratch();
-        let table_len = compound::header(&scratch.lengths, &mut table);
+        let table_len = compound::header(&buffers.lengths, &mut table);
         let table = &table[..table_len];
-        let compressed = if self.config.compression { pack(table, frames.bytes, scratch) } else { None };
+        let compressed = if self.config.compression { pack(table, frames.bytes, buffers) } else { None };
         let inner = table_len + frames.bytes;
         let len = self.config.overhead_bytes() + checksum::BYTES + inner;
         let Self { config, nonces } = self;
-        out.push_datagram(to, len, |datagram, scratch| {
+        buffers.datagram(len, |datagram, buffers| {
             let parts = match compressed {
-                Some(start) => [&scratch.inflated[start..], &[][..]],
-                None => [table, &scratch.packet[..frames.bytes]],
+                Some(start) => [&buffers.inflated[start..], &[][..]],
+                None => [table, &buffers.packet[..frames.bytes]],
             };
             datagram.extend_from_slice(config.label.header());
             let cipher = if config.verify_outgoing { config.keyring.primary() } else { None };
@@ -165,9 +164,9 @@ impl Envelope {
     }
 
     /// A packer for datagrams of up to `packet_bytes`, all layers included.
-    pub fn packer<'a>(&self, out: &'a mut Outbox, packet_bytes: u32) -> Packer<'a> {
+    pub fn packer<'a>(&self, buffers: &'a mut PacketBuffers, packet_bytes: u32) -> Packer<'a> {
         let overhead = u32::try_from(self.config.overhead_bytes()).unwrap_or(u32::MAX);
-        Packer::new(out, packet_bytes.saturating_sub(overhead))
+        Packer::new(buffers, packet_bytes.saturating_sub(overhead))
     }
 
     /// How many bytes the layers around the frames of a packet take at the most, the checksum apart.
@@ -192,9 +191,9 @@ fn refusal(sealed: &[u8]) -> DropReason {
     if sealed.first().is_some_and(|first| *first > 1) { DropReason::Unencrypted } else { DropReason::Key }
 }
 
-/// Compresses a compound's table and the frames, and says where the result begins in the scratch buffer; `None` if it is not shorter.
-fn pack(table: &[u8], frames: usize, scratch: &mut Scratch) -> Option<usize> {
-    let Scratch { packet, inflated, table: strings, .. } = scratch;
+/// Compresses a compound's table and the frames, and says where the result begins in the buffer for it; `None` if it is not shorter.
+fn pack(table: &[u8], frames: usize, buffers: &mut PacketBuffers) -> Option<usize> {
+    let PacketBuffers { packet, inflated, table: strings, .. } = buffers;
     compress::pack([table, &packet[..frames]], strings, inflated)
 }
 
@@ -230,9 +229,9 @@ pub(crate) fn is_compound(frame: &[u8]) -> bool {
     compound::is_compound(frame)
 }
 
-/// Puts a checksum at the most around `frames`, which lie in the outbox's scratch buffer, and queues the datagram.
-pub fn seal(frames: Packed, to: SocketAddr, caps: Caps, out: &mut Outbox) -> usize {
-    Envelope::new(EnvelopeConfig::default(), &Seed::from_u64(0)).seal(frames, to, caps, out)
+/// The datagram of `frames`, which lie in the buffers, with a checksum around them at the most.
+pub fn seal(frames: Packed, caps: Caps, buffers: &mut PacketBuffers) -> Bytes {
+    Envelope::new(EnvelopeConfig::default(), &Seed::from_u64(0)).seal(frames, caps, buffers)
 }
 
 /// Frames that [`Packer`] has gathered.
@@ -247,9 +246,9 @@ impl Packed {
         self.bytes
     }
 
-    /// The frames, which lie in the outbox's scratch buffer.
-    pub(crate) fn frames<'a>(&self, out: &'a mut Outbox) -> impl Iterator<Item = &'a [u8]> + use<'a> {
-        let Scratch { packet, lengths, .. } = out.scratch();
+    /// The frames, which lie in the buffers.
+    pub(crate) fn frames<'a>(&self, buffers: &'a PacketBuffers) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+        let PacketBuffers { packet, lengths, .. } = buffers;
         let mut rest = &packet[..self.bytes];
         lengths.iter().map_while(move |&length| {
             let (frame, tail) = rest.split_at_checked(usize::from(length))?;
@@ -271,8 +270,8 @@ pub struct Packer<'a> {
 
 impl<'a> Packer<'a> {
     /// Packs up to `packet_bytes` in all, checksum and compound included.
-    pub fn new(out: &'a mut Outbox, packet_bytes: u32) -> Self {
-        let Scratch { packet, lengths, .. } = out.scratch();
+    pub fn new(buffers: &'a mut PacketBuffers, packet_bytes: u32) -> Self {
+        let PacketBuffers { packet, lengths, .. } = buffers;
         lengths.clear();
         let layers = checksum::BYTES + compound::HEADER_BYTES;
         Self { buf: packet, lengths, used: 0, budget: (packet_bytes as usize).saturating_sub(layers) }

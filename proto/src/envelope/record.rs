@@ -182,8 +182,9 @@ const HEADER_BYTES: usize = 5;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::envelope::{EnvelopeConfig, Key, Keyring, Label};
+    use crate::envelope::{EnvelopeConfig, Keyring, Label};
     use crate::rng::Seed;
+    use crate::types::Key;
 
     fn unhex(text: &str) -> Vec<u8> {
         (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap()).collect()

@@ -8,33 +8,8 @@ use core::net::SocketAddr;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::roster::Name;
 use crate::time::Instant;
-
-/// Identifies a query: the Lamport time at which it was asked, and a random number that tells queries of one time apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct QueryId {
-    pub(crate) ltime: u64,
-    pub(crate) id: u32,
-}
-
-impl QueryId {
-    /// The Lamport time at which it was asked.
-    pub const fn ltime(self) -> u64 {
-        self.ltime
-    }
-
-    /// The number that tells queries of one time apart.
-    pub const fn number(self) -> u32 {
-        self.id
-    }
-}
-
-impl fmt::Display for QueryId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.ltime, self.id)
-    }
-}
+use crate::types::{Name, QueryId};
 
 /// A query that somebody asks, perhaps ourselves. [`Node::respond`](crate::Node::respond) answers it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -6,11 +6,11 @@ use core::net::SocketAddr;
 use super::leave::Leaving;
 use super::{Join, Node, OldEvents, Retry, join};
 use crate::core::Notification;
-use crate::event::JoinId;
 use crate::limits::{META_BYTES_MAX, NAME_BYTES_MAX};
 use crate::outbox::Outbox;
-use crate::serf::{Exhausted, SendError, Tags};
+use crate::serf::{Exhausted, SendError};
 use crate::time::Instant;
+use crate::types::{JoinId, Tags};
 use crate::wire::swim::PeerRef;
 
 impl Node {

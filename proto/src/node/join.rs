@@ -9,15 +9,15 @@ use serde::{Deserialize, Serialize};
 use super::leave::Leaving;
 use super::{Node, OldEvents};
 use crate::core::{Ask, Notification};
-use crate::event::{Event, JoinId, JoinReport, SeedFailure, SeedFailureCause};
+use crate::event::{Event, JoinReport, SeedFailure, SeedFailureCause};
 use crate::limits::{SEEDS_AT_ONCE_MAX, SEEDS_AT_ONCE_TOTAL_MAX};
 use crate::outbox::{Outbox, Output};
 use crate::rng::Rng;
-use crate::roster::{Identity, Name};
-use crate::serf::Snapshot;
+use crate::roster::Identity;
 use crate::swim::MERGE_FAILED;
 use crate::time::Instant;
 use crate::timer::Many;
+use crate::types::{JoinId, Name, Snapshot};
 
 /// How a join goes on after an attempt that reached nobody.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -4,10 +4,11 @@ use alloc::collections::BTreeMap;
 
 use super::Node;
 use crate::core::{Asker, KeyDemand, KeyOutcome};
-use crate::envelope::{Key, KeyError, KeyringError};
+use crate::envelope::KeyringError;
 use crate::event::KeyOperation;
-use crate::outbox::{KeyringChange, Outbox, Output};
+use crate::outbox::{Outbox, Output};
 use crate::time::Instant;
+use crate::types::{Key, KeyError, KeyringChange};
 
 /// Changes of our keys of which we do not know yet whether they were written, with whoever waits for it.
 #[derive(Clone, Debug, Default)]

@@ -3,7 +3,8 @@
 //! A key is exchanged in three steps, each on every node before the next: install the new one, use it, remove the old one.
 
 use super::Node;
-use crate::envelope::{Key, KeyringError};
+use crate::envelope::KeyringError;
+use crate::types::Key;
 
 impl Node {
     /// The keys in use, the primary first. None: nothing is encrypted.

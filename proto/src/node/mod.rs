@@ -36,17 +36,17 @@ pub use self::why::{Evidence, Source, Why};
 use crate::config::Config;
 use crate::core::{Core, HeardFrom, Notification};
 use crate::envelope::{self, Envelope, Parts};
-use crate::event::JoinId;
-use crate::outbox::{Outbox, Output, StreamId};
+use crate::outbox::{Outbox, Output};
 use crate::policy::SharedPolicy;
 use crate::rng::Seed;
 use crate::roster::{Directory, Identity, MemberIdx};
-use crate::serf::{Delivered, Serf, Snapshot};
+use crate::serf::{Delivered, Serf};
 use crate::stats::DropReason;
 use crate::stream::{StreamInput, Streams};
 use crate::swim::Swim;
 use crate::time::{Instant, next_on_grid};
 use crate::timer::{Fired, Many, Slot};
+use crate::types::{JoinId, Snapshot, StreamId};
 use crate::wire::hashicorp;
 use crate::wire::native::{self, Glance, Unread};
 use crate::wire::swim::{FIRST_INCARNATION, Message};
@@ -204,7 +204,7 @@ impl Node {
         let stats = &mut self.core.stats;
         stats.datagrams_in += 1;
         stats.bytes_in += datagram.len() as u64;
-        match self.envelope.open(datagram, out) {
+        match self.envelope.open(datagram, out.buffers()) {
             Ok(message) => self.handle_message(from, message),
             Err(reason) => self.core.stats.drop(reason),
         }

@@ -5,7 +5,7 @@ use core::net::SocketAddr;
 use super::Node;
 use crate::core::{Body, Unicast};
 use crate::envelope::{Caps, Packed, Packer};
-use crate::outbox::Outbox;
+use crate::outbox::{Outbox, Output};
 use crate::roster::MemberIdx;
 use crate::stats::DropReason;
 use crate::wire::swim::{Accusation, Ack, IndirectPing, Message, Ping, Source};
@@ -28,7 +28,7 @@ impl Node {
             return self.send_stranger_ack(unicast, seq, bytes_max, out);
         }
         let codec = self.core.codec(*peer, *answers);
-        let mut packer = self.envelope.packer(out, self.core.cfg.packet_bytes);
+        let mut packer = self.envelope.packer(out.buffers(), self.core.cfg.packet_bytes);
         if self.write_body(body, codec, &mut packer).is_err() {
             debug_assert!(false, "a single message always fits into a packet");
             return;
@@ -69,7 +69,7 @@ impl Node {
         let codec = self.core.codec(None, unicast.answers);
         let frames_max = bytes_max.saturating_sub(self.envelope.overhead_bytes());
         for short in [false, true] {
-            let mut packer = self.envelope.packer(out, self.core.cfg.packet_bytes);
+            let mut packer = self.envelope.packer(out.buffers(), self.core.cfg.packet_bytes);
             let ack = Message::Ack(Ack { seq, payload: &[] });
             let written = packer.frame(|w| match codec {
                 Codec::HashiCorp if short => hashicorp::encode_short_ack(seq, w),
@@ -85,10 +85,11 @@ impl Node {
     }
 
     fn seal_packet(&mut self, packed: Packed, to: SocketAddr, peer: Option<MemberIdx>, out: &mut Outbox) {
-        self.core.stats.count_out(packed.frames(out));
+        self.core.stats.count_out(packed.frames(out.buffers()));
         let caps = self.caps(peer);
-        let bytes = self.envelope.seal(packed, to, caps, out);
-        self.count_datagram(bytes);
+        let bytes = self.envelope.seal(packed, caps, out.buffers());
+        self.count_datagram(bytes.len());
+        out.push(Output::Datagram { to, bytes });
     }
 
     /// A gossip tick: broadcasts to a few random members, each of them other broadcasts. A backlog may go out in several
@@ -111,7 +112,7 @@ impl Node {
 
     /// Sends one packet of broadcasts; false when there is nothing to tell.
     fn send_gossip(&mut self, to: SocketAddr, target: MemberIdx, out: &mut Outbox) -> bool {
-        let mut packer = self.envelope.packer(out, self.core.cfg.packet_bytes);
+        let mut packer = self.envelope.packer(out.buffers(), self.core.cfg.packet_bytes);
         let codec = self.core.codec(Some(target), None);
         self.fill(to, codec, &mut packer);
         if packer.is_empty() {

@@ -3,10 +3,11 @@
 use core::time::Duration;
 
 use super::Node;
-use crate::event::{KeyOperation, QueryId};
+use crate::event::KeyOperation;
 use crate::outbox::Outbox;
 use crate::serf::{KeysError, QueryError, Question, RespondError};
 use crate::time::Instant;
+use crate::types::QueryId;
 
 impl Node {
     /// Asks every member something, or those that meet the question's filters, ourselves included.

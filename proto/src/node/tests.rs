@@ -25,8 +25,9 @@ use bytes::Bytes;
 
 use super::*;
 use crate::core::Ask;
-use crate::envelope::{Key, KeyringError};
+use crate::envelope::KeyringError;
 use crate::event::{Event, KeyOperation, MemberEventKind, Status};
+use crate::types::Key;
 use crate::{CodecChoice, JoinId, Options, Record, Tags};
 
 /// What is on its way to a node, in the order of delivery.

@@ -5,9 +5,10 @@ use core::net::SocketAddr;
 
 use super::Node;
 use crate::event::Status;
-use crate::roster::{MemberIdx, Name};
+use crate::roster::MemberIdx;
 use crate::swim::{How, Learned};
 use crate::time::Instant;
+use crate::types::Name;
 
 /// Why a member is suspected, failed or left, as far as we know.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -9,12 +9,10 @@ use serde::ser::SerializeStruct as _;
 use serde::{Serialize, Serializer};
 
 use crate::limits::{META_BYTES_MAX, NAME_BYTES_MAX};
+use crate::types::Name;
 use crate::wire::hashicorp::Announcement;
 use crate::wire::swim::PeerRef;
 use crate::wire::{Versions, native};
-
-/// A member's name, shared and not empty.
-pub type Name = Arc<str>;
 
 /// Everything a member announces about itself, except its incarnation.
 #[derive(PartialEq, Eq)]

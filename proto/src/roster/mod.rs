@@ -15,9 +15,10 @@ use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 
 pub use self::directory::Directory;
-pub use self::identity::{Identity, IdentityError, Name, Peer};
+pub use self::identity::{Identity, IdentityError, Peer};
 pub(crate) use self::identity::{acts, canonical};
 use crate::limits::{MEMBERS_BYTES_MAX, MEMBERS_MAX};
+use crate::types::Name;
 use crate::wire::Announced;
 use crate::wire::swim::PeerRef;
 

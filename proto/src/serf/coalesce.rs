@@ -29,8 +29,9 @@ use core::time::Duration;
 
 use crate::event::{Event, Member, MemberEvent, MemberEventKind, MembersEvent, UserEvent};
 use crate::limits::{COALESCED_BYTES_MAX, ITEM_BYTES};
-use crate::roster::{Name, Peer};
+use crate::roster::Peer;
 use crate::time::Instant;
+use crate::types::Name;
 
 /// When what is held back is passed on.
 #[derive(Clone, Copy, Debug)]

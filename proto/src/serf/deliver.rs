@@ -6,12 +6,12 @@ use core::time::Duration;
 use super::Serf;
 use super::coalesce::{MemberCoalescer, UserCoalescer};
 use super::record::Recorder;
-use super::snapshot::{Record, Snapshot};
 use crate::config::Config;
 use crate::core::Core;
 use crate::event::Event;
 use crate::time::Instant;
 use crate::timer::Slot;
+use crate::types::{Record, Snapshot};
 
 /// What is done to events on their way.
 #[derive(Clone, Debug)]

@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use super::pattern::{Pattern, PatternError};
-use super::tags::Tags;
+use crate::types::Tags;
 
 /// One condition that a member must meet.
 #[derive(Clone, Debug)]

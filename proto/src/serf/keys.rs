@@ -8,9 +8,9 @@ use core::fmt;
 use super::Serf;
 use super::query::{Purpose, QueryError, Question, decode, encode, key_response_bytes, response_bytes, response_limit};
 use crate::core::{Asker, Core, KeyOutcome};
-use crate::event::{KeyAnswer, KeyOperation, KeyReport, QueryId};
+use crate::event::{KeyAnswer, KeyOperation, KeyReport};
 use crate::limits::KEYS_TOLD_MAX;
-use crate::roster::Name;
+use crate::types::{Name, QueryId};
 use crate::wire::serf::{KeyRequest, KeyResponse, List, Message, QueryResponse};
 
 /// Why an operation on the keys of every member was refused.

@@ -21,9 +21,7 @@ mod ping;
 mod query;
 mod reap;
 mod record;
-mod snapshot;
 mod sync;
-mod tags;
 #[cfg(test)]
 mod tests;
 mod vivaldi;
@@ -50,14 +48,12 @@ use self::patterns::Patterns;
 use self::ping::Coordinates;
 use self::query::{Queries, decode};
 pub use self::query::{QueryError, Question, RespondError};
-pub use self::snapshot::{AfterLeave, Record, Replay, Snapshot};
-pub use self::tags::Tags;
 pub use self::vivaldi::{LatencyFilter, Vivaldi};
 use crate::broadcast::{Offer, Tiers, Turn, transmit_limit};
 use crate::config::Config;
 use crate::core::{Core, Notification};
 use crate::envelope::Packer;
-use crate::event::{JoinId, Member, MemberEvent, MemberEventKind};
+use crate::event::{Member, MemberEvent, MemberEventKind};
 use crate::limits::{
     BROADCAST_QUEUE_BYTES_MAX, COALESCED_BYTES_MAX, EARLY_INTENTS_BYTES_MAX, EARLY_INTENTS_MAX, EVENT_RING_BYTES_MAX,
     MEMBERS_MAX, QUERIES_ASKED_MAX, QUERIES_OPEN_MAX, SERF_MESSAGE_BYTES_MAX,
@@ -66,6 +62,7 @@ use crate::roster::MemberIdx;
 use crate::stats::{DropReason, Usage};
 use crate::time::Instant;
 use crate::timer::{Many, Slot};
+use crate::types::JoinId;
 use crate::wire::Codec;
 use crate::wire::serf::Message;
 

@@ -1,9 +1,9 @@
 //! What of all that happens is worth a line of the snapshot.
 
 use super::lamport::LamportClock;
-use super::snapshot::{Record, Snapshot};
 use crate::event::{Event, MemberEvent, MemberEventKind};
 use crate::time::Instant;
+use crate::types::{Record, Snapshot};
 
 /// Notes what happens, in the words of the snapshot (`processMemberEvent` and its like in serf's snapshot.go).
 #[derive(Clone, Debug, Default)]

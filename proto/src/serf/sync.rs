@@ -7,10 +7,11 @@ use super::event::{events_told_bytes_max, ring_events_max};
 use super::intent::Via;
 use super::member::Intent;
 use crate::core::Core;
-use crate::event::{JoinId, Status};
+use crate::event::Status;
 use crate::limits::{EVENT_RING_BYTES_MAX, NAME_BYTES_MAX};
 use crate::roster::MemberIdx;
 use crate::stats::DropReason;
+use crate::types::JoinId;
 use crate::wire::serf::{Clocks, MemberTime, UserEvent};
 use crate::wire::{Codec, hashicorp, native};
 

@@ -23,9 +23,8 @@ use core::time::Duration;
 
 use super::*;
 use crate::core::Ask;
-use crate::envelope::{Caps, Packer, seal, split};
+use crate::envelope::{Caps, Packer, PacketBuffers, seal, split};
 use crate::event::{Event, Status};
-use crate::outbox::{Outbox, Output};
 use crate::roster::{Directory, Holder};
 use crate::timer::Fired;
 use crate::wire::serf::{Clocks, Join, Leave, MemberTime, UserEvent};
@@ -181,15 +180,14 @@ impl Lone {
 
     /// What the next packet of broadcasts says: `leave b@5`.
     fn packet(&mut self) -> Vec<String> {
-        let mut out = Outbox::new();
-        let mut packer = Packer::new(&mut out, self.core.cfg.packet_bytes);
+        let mut buffers = PacketBuffers::new();
+        let mut packer = Packer::new(&mut buffers, self.core.cfg.packet_bytes);
         self.serf.fill(&self.core, Codec::Native, &mut packer);
         if packer.is_empty() {
             return vec![];
         }
         let packed = packer.finish();
-        seal(packed, addr("z"), Caps { checksum: false }, &mut out);
-        let Some(Output::Datagram { bytes, .. }) = out.pop() else { panic!("a datagram was queued") };
+        let bytes = seal(packed, Caps { checksum: false }, &mut buffers);
         let words = split(&bytes).unwrap().map(|frame| {
             let Ok(SwimMessage::User(body)) = native::decode(frame) else { panic!("a user message was packed") };
             match Codec::decode_serf(body).unwrap() {

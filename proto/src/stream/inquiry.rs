@@ -70,8 +70,9 @@ impl Inquiry {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::envelope::{EnvelopeConfig, Key, Keyring};
+    use crate::envelope::{EnvelopeConfig, Keyring};
     use crate::rng::Seed;
+    use crate::types::Key;
     use crate::wire::hashicorp;
 
     fn inquiry(key: Option<u8>) -> Inquiry {

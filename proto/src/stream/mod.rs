@@ -20,9 +20,9 @@ use crate::core::Ask;
 use crate::envelope::{Direction, Envelope};
 use crate::event::SeedFailureCause;
 use crate::limits::STREAM_SILENT_MAX;
-use crate::outbox::StreamId;
 use crate::stats::DropReason;
 use crate::time::Instant;
+use crate::types::StreamId;
 
 /// What happened to a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,8 +10,8 @@ use core::time::Duration;
 
 use super::{Exchange, Role, Streams};
 use crate::limits::{STREAMS_INBOUND_MAX, STREAMS_PER_SOURCE_MAX, STREAMS_UNFINISHED_BYTES_MAX};
-use crate::outbox::StreamId;
 use crate::time::Instant;
+use crate::types::StreamId;
 
 impl Streams {
     /// The stream that must make room before one more from `from` is accepted: one of the same source if that has all that one

@@ -138,8 +138,9 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::envelope::{EnvelopeConfig, Key, Keyring, Label};
+    use crate::envelope::{EnvelopeConfig, Keyring, Label};
     use crate::rng::Seed;
+    use crate::types::Key;
 
     impl Reader {
         pub(in crate::stream) fn capacity_bytes(&self) -> usize {

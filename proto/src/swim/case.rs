@@ -8,8 +8,9 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
-use crate::roster::{MemberIdx, Name};
+use crate::roster::MemberIdx;
 use crate::time::Instant;
+use crate::types::Name;
 
 /// The trouble of one member.
 #[derive(Clone, Debug)]

@@ -8,8 +8,9 @@ use super::Swim;
 use super::rows::Row;
 use super::suspicion::Suspicion;
 use crate::core::Core;
-use crate::roster::{Holder, MemberIdx, Name};
+use crate::roster::{Holder, MemberIdx};
 use crate::time::Instant;
+use crate::types::Name;
 use crate::wire::swim::State;
 
 /// What is known of a member that is not simply alive.

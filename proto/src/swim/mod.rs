@@ -43,8 +43,9 @@ use self::verdict::{About, Claim, Verdict, judge};
 use crate::broadcast::{Tiers, Turn};
 use crate::core::{Core, HeardFrom, Notification};
 use crate::event::Event;
-use crate::roster::{Holder, Identity, MemberIdx, Name, canonical};
+use crate::roster::{Holder, Identity, MemberIdx, canonical};
 use crate::stats::DropReason;
+use crate::types::Name;
 use crate::wire::swim::{Accusation, Alive, FIRST_INCARNATION, Message, PeerRef, State};
 
 /// The membership layer of one node.

@@ -10,9 +10,10 @@ use super::{How, Learned, Swim, heard};
 use crate::config::Options;
 use crate::core::Core;
 use crate::event::Event;
-use crate::roster::{MemberIdx, Name};
+use crate::roster::MemberIdx;
 use crate::time::Instant;
 use crate::timer::Many;
+use crate::types::Name;
 use crate::wire::swim::{Accusation, State};
 
 /// A suspicion that has not been refuted yet. The more members confirm it, the sooner it ends.

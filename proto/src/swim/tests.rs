@@ -20,8 +20,7 @@ use core::time::Duration;
 
 use super::*;
 use crate::core::{Ask, Body, Unicast};
-use crate::envelope::{Caps, Packer, seal, split};
-use crate::outbox::{Outbox, Output};
+use crate::envelope::{Caps, Packer, PacketBuffers, seal, split};
 use crate::roster::Directory;
 use crate::time::Instant;
 use crate::timer::{Fired, Slot};
@@ -199,15 +198,14 @@ impl Lone {
     }
 
     fn packet_of(&mut self, bytes: u32) -> Vec<String> {
-        let mut out = Outbox::new();
-        let mut packer = Packer::new(&mut out, bytes);
+        let mut buffers = PacketBuffers::new();
+        let mut packer = Packer::new(&mut buffers, bytes);
         self.swim.fill(&mut self.core, Codec::Native, &mut packer);
         if packer.is_empty() {
             return vec![];
         }
         let packed = packer.finish();
-        seal(packed, addr("z"), Caps { checksum: false }, &mut out);
-        let Some(Output::Datagram { bytes, .. }) = out.pop() else { panic!("a datagram was queued") };
+        let bytes = seal(packed, Caps { checksum: false }, &mut buffers);
         let frames = split(&bytes).unwrap();
         frames.map(|frame| describe(native::decode(frame).unwrap())).collect()
     }

@@ -159,7 +159,7 @@ impl Attacker {
     /// Sends these frames.
     pub(super) fn post(&mut self, from: SocketAddr, to: u32, frames: &[Vec<u8>]) {
         let is_packed = self.packs();
-        for bytes in self.desk.packets(frames, is_packed, addr_of(to)) {
+        for bytes in self.desk.packets(frames, is_packed) {
             self.shots.push(Shot::Datagram { from, to, bytes });
         }
     }

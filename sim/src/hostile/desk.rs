@@ -1,14 +1,12 @@
 //! Encodes and seals messages, in either codec, as a member would.
 
-use core::net::SocketAddr;
-
 use bytes::Bytes;
-use serf_proto::envelope::{Caps, Envelope, EnvelopeConfig};
+use serf_proto::envelope::{Caps, Envelope, EnvelopeConfig, PacketBuffers};
 use serf_proto::limits::PACKET_BYTES_MAX;
 use serf_proto::wire::serf::{Clocks, MemberTime, UserEvent};
 use serf_proto::wire::swim::{Message, PeerRef, State};
 use serf_proto::wire::{Full, Writer, hashicorp, native, serf};
-use serf_proto::{Codec, Inquiry, Outbox, Output, Seed};
+use serf_proto::{Codec, Inquiry, Seed};
 
 /// One message in a packet.
 #[derive(Clone, Debug)]
@@ -32,7 +30,7 @@ pub(super) struct Told<'a> {
 /// Encodes and seals.
 #[derive(Debug)]
 pub(super) struct Desk {
-    out: Outbox,
+    buffers: PacketBuffers,
     buf: Vec<u8>,
     plain: Envelope,
     packed: Envelope,
@@ -44,7 +42,7 @@ impl Desk {
     pub(super) fn new(config: &EnvelopeConfig, seed: &Seed) -> Self {
         let with = |compression, n| Envelope::new(EnvelopeConfig { compression, ..config.clone() }, &seed.child(n));
         let (plain, packed) = (with(false, 0), with(true, 1));
-        Self { out: Outbox::new(), buf: vec![0; PACKET_BYTES_MAX], plain, packed, config: config.clone() }
+        Self { buffers: PacketBuffers::new(), buf: vec![0; PACKET_BYTES_MAX], plain, packed, config: config.clone() }
     }
 
     /// The frame of one message; `None` when no packet has room for it.
@@ -62,13 +60,13 @@ impl Desk {
     }
 
     /// Packets of up to 64 KiB that hold these frames, as few as may be.
-    pub(super) fn packets(&mut self, frames: &[Vec<u8>], is_packed: bool, to: SocketAddr) -> Vec<Bytes> {
+    pub(super) fn packets(&mut self, frames: &[Vec<u8>], is_packed: bool) -> Vec<Bytes> {
         let mut rest = frames;
         let mut packets = Vec::new();
         while !rest.is_empty() {
             let envelope = if is_packed { &mut self.packed } else { &mut self.plain };
             let room = u32::try_from(PACKET_BYTES_MAX).expect("a packet's length has 16 bits");
-            let mut packer = envelope.packer(&mut self.out, room);
+            let mut packer = envelope.packer(&mut self.buffers, room);
             let count = rest.iter().take_while(|frame| packer.copy(frame).is_ok()).count();
             let packed = packer.finish();
             if count == 0 {
@@ -76,12 +74,8 @@ impl Desk {
                 rest = &rest[1..];
                 continue;
             }
-            envelope.seal(packed, to, Caps { checksum: true }, &mut self.out);
+            packets.push(envelope.seal(packed, Caps { checksum: true }, &mut self.buffers));
             rest = &rest[count..];
-            packets.extend(self.out.drain().filter_map(|output| match output {
-                Output::Datagram { bytes, .. } => Some(bytes),
-                _ => None,
-            }));
         }
         packets
     }
@@ -150,7 +144,7 @@ impl Desk {
     /// The frames of a packet that was heard; none when it is not for us to read.
     pub(super) fn open(&mut self, datagram: &[u8]) -> Vec<Vec<u8>> {
         let envelope = Envelope::new(self.config.clone(), &Seed::from_u64(0));
-        let Ok(message) = envelope.open(datagram, &mut self.out) else { return Vec::new() };
+        let Ok(message) = envelope.open(datagram, &mut self.buffers) else { return Vec::new() };
         let parts = serf_proto::envelope::split(message);
         parts.map(|parts| parts.map(<[u8]>::to_vec).collect()).unwrap_or_default()
     }

@@ -1,6 +1,6 @@
 use super::*;
 use crate::limits::{SEEDS_AT_ONCE_MAX, SEEDS_AT_ONCE_TOTAL_MAX};
-use crate::serf::AfterLeave;
+use crate::types::AfterLeave;
 use crate::wire::Versions;
 use crate::wire::swim::PeerRef;
 use crate::{JoinReport, Retry};

@@ -1,6 +1,6 @@
 use super::*;
 use crate::Question;
-use crate::serf::{AfterLeave, Snapshot};
+use crate::types::{AfterLeave, Snapshot};
 
 fn keeping() -> Options {
     Options { snapshot: true, ..Options::lan() }

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::envelope::{Caps, Envelope, Packer};
+use crate::envelope::{Caps, Envelope, Packer, PacketBuffers};
 use crate::wire::Writer;
 use crate::wire::swim::{Accusation, Alive, IndirectPing, PeerRef, Ping, Source};
 use crate::wire::{Versions, native};
@@ -39,13 +39,12 @@ impl Alone {
     }
 
     fn datagram(&mut self, codec: Codec, messages: &[Message<'_>]) -> Bytes {
-        let mut packer = Packer::new(&mut self.out, 60_000);
+        let mut packer = Packer::new(self.out.buffers(), 60_000);
         for message in messages {
             packer.frame(|w: &mut Writer<'_>| codec.encode(message, w)).unwrap();
         }
         let packed = packer.finish();
-        self.envelope.seal(packed, addr(0), Caps { checksum: false }, &mut self.out);
-        self.datagrams().pop().unwrap().1
+        self.envelope.seal(packed, Caps { checksum: false }, self.out.buffers())
     }
 
     /// The datagrams that are to be sent, and where; other outputs are dropped.
@@ -75,8 +74,8 @@ impl Alone {
 
     /// The types of the messages in a datagram.
     fn kinds(&self, datagram: &[u8]) -> Vec<u8> {
-        let mut out = Outbox::new();
-        envelope::split(self.envelope.open(datagram, &mut out).unwrap()).unwrap().map(|frame| frame[0]).collect()
+        let mut buffers = PacketBuffers::new();
+        envelope::split(self.envelope.open(datagram, &mut buffers).unwrap()).unwrap().map(|frame| frame[0]).collect()
     }
 
     pub(super) fn dropped(&self, reason: DropReason) -> u64 {
@@ -179,8 +178,8 @@ fn an_accuser_hears_our_refutation_with_the_ack_even_when_nothing_else_may_ride(
     for incarnation in 1..3 {
         let suspect = Message::Suspect(Accusation { incarnation, node: "node-0", from: "node-1" });
         let answers = alone.hear(addr(1), Codec::Native, &[ping(1, from_node_1()), suspect]);
-        let mut out = Outbox::new();
-        let message = alone.envelope.open(&answers[0].1, &mut out).unwrap().to_vec();
+        let mut buffers = PacketBuffers::new();
+        let message = alone.envelope.open(&answers[0].1, &mut buffers).unwrap().to_vec();
         let told = envelope::split(&message).unwrap().any(
             |frame| matches!(native::decode(frame), Ok(Message::Alive(alive)) if alive.incarnation == incarnation + 1),
         );

@@ -9,11 +9,12 @@ use bytes::Bytes;
 
 use super::{decode, encode, size};
 use crate::core::{Asker, Body, Core, HeardFrom, Unicast};
-use crate::event::{QueryId, Status};
+use crate::event::Status;
 use crate::roster::{MemberIdx, canonical};
 use crate::serf::Serf;
 use crate::serf::event::packet_room;
 use crate::stats::DropReason;
+use crate::types::QueryId;
 use crate::wire::serf::{Message, QueryResponse, Relay};
 
 /// Why an answer was refused.

@@ -12,12 +12,13 @@ use bytes::Bytes;
 use super::collect::{Asked, Purpose};
 use super::{encode, size};
 use crate::core::Core;
-use crate::event::{QueryId, Status};
+use crate::event::Status;
 use crate::limits::{QUERIES_ASKED_MAX, QUERY_FILTERS_MAX, QUERY_TIMEOUT_MAX};
 use crate::roster::{MemberIdx, Peer};
 use crate::serf::event::packet_room;
 use crate::serf::lamport::Exhausted;
 use crate::serf::{Pattern, PatternError, Serf};
+use crate::types::QueryId;
 use crate::wire::serf::{self, List, Message};
 
 /// Something to ask of every member, or of some.

@@ -6,14 +6,15 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 
 use crate::core::Core;
-use crate::event::{Event, QueryId, QueryReport};
-use crate::roster::{MemberIdx, Name};
+use crate::event::{Event, QueryReport};
+use crate::roster::MemberIdx;
 use crate::serf::Serf;
 use crate::serf::conflict::Vote;
 use crate::serf::keys::KeyTally;
 use crate::stats::DropReason;
 use crate::time::Instant;
 use crate::timer::Slot;
+use crate::types::{Name, QueryId};
 use crate::wire::serf::QueryResponse;
 
 /// A query of ours that is under way.

@@ -22,10 +22,10 @@ use self::ring::Ring;
 pub(super) use self::size::{key_response_bytes, longest, response_bytes};
 use crate::broadcast::{Tiers, Turn};
 use crate::core::Core;
-use crate::event::QueryId;
 use crate::limits::PACKET_BYTES_MAX;
 use crate::stats::DropReason;
 use crate::time::Instant;
+use crate::types::QueryId;
 use crate::wire::serf::Message;
 use crate::wire::{Codec, Writer};
 

@@ -8,12 +8,13 @@ use super::INTERNAL_PREFIX;
 use super::ring::Novelty;
 use super::size::query_bytes;
 use crate::core::{Asker, Core};
-use crate::event::{self, Event, QueryId};
+use crate::event::{self, Event};
 use crate::limits::{QUERIES_OPEN_MAX, QUERY_FILTERS_MAX, QUERY_TIMEOUT_MAX};
 use crate::serf::event::packet_room;
 use crate::serf::{PatternError, Serf};
 use crate::stats::DropReason;
 use crate::time::Instant;
+use crate::types::QueryId;
 use crate::wire::serf::{Filter, Query};
 
 /// A query that the application may answer.

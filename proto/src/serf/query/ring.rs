@@ -3,7 +3,7 @@
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
-use crate::event::QueryId;
+use crate::types::QueryId;
 
 /// A ring by time, as serf's, but only the slots in use take memory.
 #[derive(Clone, Debug)]

@@ -2,12 +2,12 @@
 
 use super::*;
 use crate::core::{Asker, Body, HeardFrom, Unicast};
-use crate::event::QueryId;
 use crate::limits::{
     BROADCAST_QUEUE_BYTES_MAX, COALESCED_BYTES_MAX, EARLY_INTENTS_BYTES_MAX, EVENT_RING_BYTES_MAX, ITEM_BYTES,
     PUSH_PULL_EVENTS_MAX, PUSH_PULL_NODES_MAX, QUERY_FILTERS_MAX, QUERY_TIMEOUT_MAX, SERF_MESSAGE_BYTES_MAX,
     USER_EVENT_BYTES_MAX,
 };
+use crate::types::QueryId;
 use crate::wire::hashicorp;
 use crate::wire::serf::{Filter, List, Query, QueryResponse, Source};
 

@@ -215,7 +215,7 @@ const TESTS: [&str; 20] = [
     include_str!("table.rs"),
     include_str!("../conflict.rs"),
     include_str!("../coordinate.rs"),
-    include_str!("../snapshot.rs"),
+    include_str!("../../types/snapshot.rs"),
     include_str!("../vivaldi.rs"),
     include_str!("../../config/mod.rs"),
     include_str!("../../node/tests.rs"),

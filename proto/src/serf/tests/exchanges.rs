@@ -1,6 +1,6 @@
 use super::*;
-use crate::event::JoinId;
 use crate::limits::{LAMPORT_BURST_MAX, LAMPORT_JOIN_MAX, LAMPORT_TIME_MAX};
+use crate::types::JoinId;
 
 const fn clocks(member: u64, event: u64, query: u64) -> Clocks {
     Clocks { member, event, query }

@@ -1,7 +1,8 @@
 use super::*;
 use crate::core::{Asker, Body, KeyOutcome};
-use crate::event::{KeyOperation, KeyReport, QueryId};
+use crate::event::{KeyOperation, KeyReport};
 use crate::serf::KeysError;
+use crate::types::QueryId;
 use crate::wire::serf::{KeyRequest, KeyResponse, List, Query, QueryResponse, Source};
 
 fn asker(node: &str) -> Asker {

@@ -2,9 +2,9 @@ use bytes::Bytes;
 
 use super::*;
 use crate::core::{Body, Unicast};
-use crate::event::QueryId;
 use crate::limits::{LAMPORT_BURST_MAX, LAMPORT_TIME_MAX, QUERIES_ASKED_MAX, QUERIES_OPEN_MAX};
 use crate::serf::{PatternError, QueryError, Question, RespondError};
+use crate::types::{QueryId, Record, Snapshot};
 use crate::wire::serf::{Filter, List, Query, QueryResponse, Relay, Source};
 
 const ID: QueryId = QueryId { ltime: 5, id: 7 };

@@ -4,7 +4,7 @@ use core::fmt;
 
 use zeroize::Zeroize;
 
-use super::keyring::Key;
+use super::Key;
 
 impl Key {
     /// A new key of 32 bytes, as `serf keygen` makes it.

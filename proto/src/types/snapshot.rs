@@ -26,7 +26,7 @@ use core::fmt::{self, Write as _};
 use core::net::SocketAddr;
 
 use crate::limits::{FAILED_REMEMBERED_MAX, LAMPORT_TIME_MAX, MEMBERS_MAX, NAME_BYTES_MAX};
-use crate::roster::Name;
+use crate::types::Name;
 
 /// One line of a snapshot.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,7 +76,7 @@ impl Record {
     }
 
     /// Whether the record can be read again: a name with a line end or another control character cannot.
-    pub(super) fn is_writable(&self) -> bool {
+    pub(crate) fn is_writable(&self) -> bool {
         match self {
             Self::Alive { name, .. } | Self::NotAlive { name } | Self::Failed { name, .. } => is_recordable(name),
             Self::Clock(_) | Self::EventClock(_) | Self::QueryClock(_) | Self::Leave => true,

@@ -1,0 +1,29 @@
+//! The error of a text that must be one of a few words.
+
+use alloc::string::ToString as _;
+use core::fmt;
+
+/// A word that stands for none of the values that it may stand for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnknownWord {
+    expected: &'static str,
+}
+
+impl UnknownWord {
+    /// The value that is written `text`.
+    pub(crate) fn or<T: fmt::Display>(
+        text: &str,
+        all: impl IntoIterator<Item = T>,
+        expected: &'static str,
+    ) -> Result<T, Self> {
+        all.into_iter().find(|value| value.to_string() == text).ok_or(Self { expected })
+    }
+}
+
+impl fmt::Display for UnknownWord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "must be {}", self.expected)
+    }
+}
+
+impl core::error::Error for UnknownWord {}
