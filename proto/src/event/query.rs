@@ -22,9 +22,9 @@ pub struct Query {
     /// Its payload, opaque to us.
     #[serde(serialize_with = "super::as_bytes")]
     pub payload: Bytes,
-    /// The name of the asker. Empty from members of old versions.
+    /// The name of the requester. Empty from members of old versions.
     pub source: Box<str>,
-    /// Where the asker wants the answers.
+    /// Where the requester wants the answers.
     pub source_addr: SocketAddr,
     /// Until when it may be answered.
     pub deadline: Instant,

@@ -14,11 +14,11 @@ use core::time::Duration;
 use super::join::{Contact, Join};
 use super::leave::Leaving;
 use super::{Node, OldEvents};
-use crate::timer::Slot;
+use crate::timer::NodeTimer;
 
 /// What a node remembers of its company.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Company {
+pub(super) struct Isolation {
     /// Whether another member has been alive.
     known: bool,
     /// The pause before the next search.
@@ -29,7 +29,7 @@ pub(super) struct Company {
     failed: VecDeque<Contact>,
 }
 
-impl Company {
+impl Isolation {
     /// There was company, in an earlier life, and it has not been found again.
     pub(super) const fn lost(&mut self) {
         self.known = true;
@@ -57,39 +57,39 @@ fn keep(kept: &mut VecDeque<Contact>, contact: Option<Contact>) {
 
 impl Node {
     /// Notices when the last other member is gone, and when one is back.
-    pub(super) fn mind_company(&mut self) {
+    pub(super) fn watch_isolation(&mut self) {
         if !self.serf.is_alone() {
-            if self.core.timers.is_set(Slot::Alone) {
-                self.core.timers.clear(Slot::Alone);
+            if self.core.timers.is_set(NodeTimer::Isolation) {
+                self.core.timers.clear(NodeTimer::Isolation);
             }
-            self.company.known = true;
-        } else if self.company.known && self.leaving == Leaving::No {
-            self.company.known = false;
-            self.company.pause = self.core.cfg.reconnect_interval / PAUSE_SHARE;
+            self.isolation.known = true;
+        } else if self.isolation.known && self.leaving == Leaving::No {
+            self.isolation.known = false;
+            self.isolation.pause = self.core.cfg.reconnect_interval / PAUSE_SHARE;
             let contact = |idx| {
                 let peer = self.core.roster.peer(idx)?;
                 Some(Contact::remembered(peer.shared_name(), peer.addr()))
             };
             // They will be forgotten one day, and those who joined through us would be found by nobody.
-            self.serf.failed().map(contact).for_each(|failed| self.company.remember_failed(failed));
-            self.wait_for_company();
+            self.serf.failed().map(contact).for_each(|failed| self.isolation.remember_failed(failed));
+            self.arm_search();
         }
     }
 
-    fn wait_for_company(&mut self) {
-        let pause = self.company.pause.max(Duration::from_millis(100));
+    fn arm_search(&mut self) {
+        let pause = self.isolation.pause.max(Duration::from_millis(100));
         let pause = pause - self.core.rng.join.duration_below(pause / 2);
-        self.core.arm(pause, Slot::Alone);
-        self.company.pause = self.company.pause.saturating_mul(2).min(self.core.cfg.reconnect_interval);
+        self.core.arm(pause, NodeTimer::Isolation);
+        self.isolation.pause = self.isolation.pause.saturating_mul(2).min(self.core.cfg.reconnect_interval);
     }
 
     /// Tries the members that failed, those of an earlier life and those through which we joined, a few at a time until one
     /// answers; then waits, longer each time.
-    pub(super) fn seek_company(&mut self) {
+    pub(super) fn search(&mut self) {
         if self.leaving != Leaving::No || !self.serf.is_alone() {
             return;
         }
-        self.wait_for_company();
+        self.arm_search();
         if self.joins.values().any(Join::is_under_way) {
             return;
         }
@@ -110,7 +110,7 @@ impl Node {
         self.core.rng.join.shuffle(&mut known);
         known.truncate(CANDIDATES_MAX);
         self.core.rng.join.shuffle(&mut self.previous);
-        let kept = self.company.seeds.iter().rev().chain(self.company.failed.iter().rev());
+        let kept = self.isolation.seeds.iter().rev().chain(self.isolation.failed.iter().rev());
         for other in kept.chain(&self.previous) {
             if known.len() == CANDIDATES_MAX {
                 break;

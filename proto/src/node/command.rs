@@ -36,7 +36,7 @@ impl Node {
         }
         self.enter(now);
         let id = self.begin_join(Join::all(join::given(seeds), old));
-        self.settle(out);
+        self.settle(None, out);
         Ok(id)
     }
 
@@ -62,7 +62,7 @@ impl Node {
         }
         self.enter(now);
         let id = self.begin_join(Join::all(join::given(seeds), old).persistent(self.core.now, retry));
-        self.settle(out);
+        self.settle(None, out);
         Ok(id)
     }
 
@@ -86,7 +86,7 @@ impl Node {
         }
         self.enter(now);
         let id = self.begin_join(Join::until_one_answers(self.previous.clone(), old).rejoin());
-        self.settle(out);
+        self.settle(None, out);
         Ok(id)
     }
 
@@ -107,7 +107,7 @@ impl Node {
         self.enter(now);
         let payload_max = self.user_event_payload_max(name);
         let sent = self.serf.user_event(&mut self.core, name, payload, coalesce);
-        self.settle(out);
+        self.settle(None, out);
         sent.map_err(|error| match error {
             SendError::TooLarge { bytes, limit } => UserEventError::TooLarge { bytes, limit, payload_max },
             SendError::Exhausted => UserEventError::ClockExhausted,
@@ -140,7 +140,7 @@ impl Node {
             self.core.notify(Notification::Updated(me));
         }
         self.swim.announce();
-        self.settle(out);
+        self.settle(None, out);
         Ok(())
     }
 
@@ -164,7 +164,7 @@ impl Node {
         }
         self.enter(now);
         let told = self.serf.force_leave(&mut self.core, name, prune);
-        self.settle(out);
+        self.settle(None, out);
         told.map_err(|Exhausted| ForceLeaveError::ClockExhausted)
     }
 
@@ -182,7 +182,7 @@ impl Node {
         }
         self.enter(now);
         self.begin_leave(out);
-        self.settle(out);
+        self.settle(None, out);
         Ok(())
     }
 }

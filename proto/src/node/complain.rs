@@ -5,7 +5,7 @@ use core::net::SocketAddr;
 
 use super::Node;
 use crate::complaints::{Complaint, ComplaintKind, PeerAt};
-use crate::core::{Ask, HeardFrom};
+use crate::core::Ask;
 use crate::event::SeedFailureCause;
 use crate::stats::DropReason;
 use crate::time::Instant;
@@ -50,14 +50,14 @@ impl Node {
         self.core.detail.push_str(words);
     }
 
-    /// Complains of what was dropped of an input. Costs one comparison where nothing was.
-    pub(super) fn complain_of_drops(&mut self) {
+    /// Complains of what was dropped of a peer's input. Costs one comparison where nothing was.
+    pub(super) fn complain_of_drops(&mut self, peer: Option<PeerAt>) {
         let reasons = core::mem::take(&mut self.core.stats.dropped_lately);
         if reasons == 0 {
             return;
         }
         let detail = core::mem::take(&mut self.core.detail);
-        let Some(peer) = self.core.peer_heard() else { return };
+        let Some(peer) = peer else { return };
         for reason in DropReason::ALL.into_iter().filter(|reason| reasons & reason.bit() != 0) {
             let kind = match reason {
                 DropReason::Key if self.envelope.keyring().is_empty() => ComplaintKind::Encrypted,
@@ -67,26 +67,21 @@ impl Node {
         }
     }
 
-    /// A datagram from `from` was taken. One that was encrypted while we have no key looks like one that is damaged.
-    pub(super) fn complain_of_datagram(&mut self, datagram: &[u8]) {
+    /// A datagram of a peer was taken. One that was encrypted while we have no key looks like one that is damaged.
+    pub(super) fn complain_of_datagram(&mut self, peer: Option<PeerAt>, datagram: &[u8]) {
         if self.core.stats.dropped_lately != 0 && self.envelope.may_be_encrypted(datagram) {
             self.core.stats.dropped_lately = 0;
             self.core.detail.clear();
-            if let Some(peer) = self.core.peer_heard() {
+            if let Some(peer) = peer {
                 self.core.complain(ComplaintKind::Encrypted, peer, "");
             }
         }
     }
 
-    /// Sets the peer that a stream's input is attributed to.
-    pub(super) fn heard_on(&mut self, peer: Option<SocketAddr>) {
-        self.core.heard_from = peer.map_or(HeardFrom::Nobody, HeardFrom::Exchange);
-    }
-
     /// An exchange of states with a member is over. Failures with seeds and failed members are expected, and are part of the
     /// join's report.
-    pub(super) fn exchange_ended(&mut self, ask: Ask, result: Result<(), SeedFailureCause>) {
-        let Some(peer) = self.core.peer_heard().filter(|_| matches!(ask, Ask::PushPull { .. })) else { return };
+    pub(super) fn exchange_ended(&mut self, ask: Ask, peer: Option<PeerAt>, result: Result<(), SeedFailureCause>) {
+        let Some(peer) = peer.filter(|_| matches!(ask, Ask::PushPull { .. })) else { return };
         match result {
             Ok(()) if self.core.complaints.is_empty() => {}
             Ok(()) => self.core.withdraw(ComplaintKind::Exchange, peer.addr),

@@ -7,7 +7,8 @@ use core::net::SocketAddr;
 use bytes::Bytes;
 
 use super::{Node, OldEvents};
-use crate::core::{Ask, HeardFrom};
+use crate::complaints::PeerAt;
+use crate::core::{Ask, Dial, Origin};
 use crate::envelope::Direction;
 use crate::event::SeedFailureCause;
 use crate::limits::STREAM_MESSAGE_BYTES_MAX;
@@ -15,34 +16,44 @@ use crate::outbox::{Outbox, Output};
 use crate::policy::Candidate;
 use crate::stats::DropReason;
 use crate::stream::{Step, Unit, frame};
-use crate::time::Instant;
-use crate::timer::Many;
+use crate::timer::NodeTimer;
 use crate::types::{JoinId, StreamId};
 use crate::wire::hashicorp::{self, ACK, PING, PUSH_PULL, USER};
 use crate::wire::swim::{Ack, Message, Ping, State};
 use crate::wire::{Codec, MemberState, PushPull, Writer, native};
 
 impl Node {
-    /// Opens a stream to somebody, for an exchange that must be over at `until`.
-    pub(super) fn dial(&mut self, to: SocketAddr, ask: Ask, until: Instant, out: &mut Outbox) {
+    /// Opens the streams that were asked for.
+    pub(super) fn open_dialed(&mut self, out: &mut Outbox) {
+        let mut dials = core::mem::take(&mut self.core.dials);
+        for dial in dials.drain(..) {
+            self.open(dial, out);
+        }
+        self.core.dials = dials;
+    }
+
+    fn open(&mut self, Dial { to, ask, until }: Dial, out: &mut Outbox) {
         let stream = self.streams.dial(self.core.now, to, ask);
-        self.core.timers.push(until, Many::Stream(stream));
+        self.core.timers.set(NodeTimer::Stream(stream), until);
         out.push(Output::Connect { stream, to });
     }
 
-    /// Closes a stream because there are too many, or too much is held for them.
-    pub(super) fn evict(&mut self, id: StreamId, out: &mut Outbox) {
-        self.complain_of_drops();
-        let handled = self.core.heard_from;
-        self.heard_on(self.streams.peer(id));
+    /// The peer of a stream, for complaints.
+    pub(super) fn peer_of(&self, id: StreamId) -> Option<PeerAt> {
+        self.streams.peer(id).and_then(|addr| Origin::Exchange(addr).peer())
+    }
+
+    /// Closes a stream because there are too many, or too much is held for them. `handled` is whose input is being handled.
+    pub(super) fn evict(&mut self, id: StreamId, handled: Option<PeerAt>, out: &mut Outbox) {
+        self.complain_of_drops(handled);
+        let peer = self.peer_of(id);
         let step = self.streams.evict(id);
-        self.step(id, step, out);
-        self.complain_of_drops();
-        self.core.heard_from = handled;
+        self.step(id, step, peer, out);
+        self.complain_of_drops(peer);
     }
 
     /// Does what a stream's input amounts to.
-    pub(super) fn step(&mut self, id: StreamId, step: Step<'_>, out: &mut Outbox) {
+    pub(super) fn step(&mut self, id: StreamId, step: Step<'_>, peer: Option<PeerAt>, out: &mut Outbox) {
         match step {
             Step::Wait => return,
             Step::Request(ask) => {
@@ -56,7 +67,7 @@ impl Node {
             Step::Reply { ask, from, unit } => self.reply(ask, from, &unit, out),
             Step::Lost { ask, cause, fault } => {
                 self.blame(fault);
-                self.lost(ask, cause);
+                self.lost(ask, peer, cause);
             }
             Step::Gone { fault } => {
                 self.blame(fault);
@@ -143,7 +154,6 @@ impl Node {
     /// memberlist has it, so that two nodes that exchange their states do not echo them.
     fn serve(&mut self, id: StreamId, from: SocketAddr, unit: &Unit<'_>, out: &mut Outbox) {
         let codec = unit.codec();
-        self.core.heard_from = HeardFrom::Exchange(from);
         if !self.core.cfg.codec.reads(codec) {
             return self.core.stats.drop(DropReason::Codec);
         }
@@ -157,14 +167,14 @@ impl Node {
                     if let Some(reply) = self.push_pull(codec, remote.join()) {
                         self.write(id, reply, Direction::Reply, out);
                     }
-                    let _refused = self.merge(&remote, false, None, out);
+                    let _refused = self.merge(Origin::Exchange(from), &remote, false, None, out);
                 }
                 Err(_) => self.core.stats.drop(DropReason::Malformed),
             }
         } else if unit.is(PING) {
             self.serve_ping(id, unit, out);
         } else if unit.is(USER) {
-            self.take_user(codec, unit.body());
+            self.take_user(from, codec, unit.body());
         } else {
             tracing::debug!(%from, kind = unit.kind, "a stream began with a message that does not belong there");
             self.core.stats.drop(DropReason::Unexpected);
@@ -188,16 +198,13 @@ impl Node {
     }
 
     /// Takes a message for the layer above that came on a stream, because it was too long for a packet. It is not answered.
-    fn take_user(&mut self, codec: Codec, body: &[u8]) {
+    fn take_user(&mut self, from: SocketAddr, codec: Codec, body: &[u8]) {
         let message = match codec {
             Codec::Native => Ok(body),
             Codec::HashiCorp => hashicorp::decode_user(body),
         };
         match message {
-            Ok(message) if !message.is_empty() => {
-                self.core.heard_in = codec;
-                self.serf.handle(&mut self.core, message);
-            }
+            Ok(message) if !message.is_empty() => self.serf.handle(&mut self.core, Origin::Exchange(from), message),
             Ok(_) => {}
             Err(_) => self.core.stats.drop(DropReason::Malformed),
         }
@@ -205,7 +212,6 @@ impl Node {
 
     /// Takes the reply to a request of ours.
     fn reply(&mut self, ask: Ask, from: SocketAddr, unit: &Unit<'_>, out: &mut Outbox) {
-        self.core.heard_from = HeardFrom::Reply(from);
         let result = match ask {
             _ if !self.core.cfg.codec.reads(unit.codec()) => Err(SeedFailureCause::Malformed),
             _ if unit.kind == hashicorp::ERROR => {
@@ -219,7 +225,7 @@ impl Node {
                     Ok(remote) => {
                         let ignore_old = self.ignores_old_events(ask);
                         let join = if let Ask::Join { id, .. } = ask { Some(id) } else { None };
-                        self.merge(&remote, ignore_old, join, out)
+                        self.merge(Origin::Reply(from), &remote, ignore_old, join, out)
                     }
                     Err(_) => Err(SeedFailureCause::Malformed),
                 }
@@ -242,7 +248,7 @@ impl Node {
         if result == Err(SeedFailureCause::Malformed) {
             self.core.stats.drop(DropReason::Malformed);
         }
-        self.exchange_ended(ask, result);
+        self.exchange_ended(ask, Origin::Reply(from).peer(), result);
         match ask {
             Ask::Join { id, seed } => self.seed_done(id, seed, result),
             // A failed member was reached again. Its side may hold tombstones of us, from the time in which it thought us gone.
@@ -259,12 +265,12 @@ impl Node {
     /// The member that is remembered at an address has answered: states can be exchanged with it.
     fn exchange_next(&mut self, with: SocketAddr, ask: Ask, out: &mut Outbox) {
         let until = self.core.now + self.core.cfg.stream_timeout;
-        self.dial(with, ask, until, out);
+        self.open(Dial { to: with, ask, until }, out);
     }
 
-    fn lost(&mut self, ask: Ask, cause: SeedFailureCause) {
+    fn lost(&mut self, ask: Ask, peer: Option<PeerAt>, cause: SeedFailureCause) {
         tracing::debug!(?ask, %cause, "an exchange failed");
-        self.exchange_ended(ask, Err(cause));
+        self.exchange_ended(ask, peer, Err(cause));
         match (ask, cause) {
             // A ping for another node is not answered.
             (Ask::Greet { id, seed }, SeedFailureCause::Closed) => {
@@ -278,12 +284,13 @@ impl Node {
     /// Takes another node's state, membership first: what Serf says is about members.
     pub(super) fn merge(
         &mut self,
+        origin: Origin,
         remote: &PushPull<'_>,
         ignore_old: bool,
         join: Option<JoinId>,
         out: &mut Outbox,
     ) -> Result<(), SeedFailureCause> {
-        if self.swim.merge(&mut self.core, remote).is_err() {
+        if self.swim.merge(&mut self.core, origin, remote).is_err() {
             return Err(SeedFailureCause::Refused);
         }
         self.deliver_notifications(out);

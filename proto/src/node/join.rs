@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::leave::Leaving;
 use super::{Node, OldEvents};
-use crate::core::{Ask, Notification};
+use crate::core::Ask;
 use crate::event::{Event, JoinReport, SeedFailure, SeedFailureCause};
 use crate::limits::{SEEDS_AT_ONCE_MAX, SEEDS_AT_ONCE_TOTAL_MAX};
 use crate::outbox::{Outbox, Output};
@@ -16,7 +16,7 @@ use crate::rng::Rng;
 use crate::roster::Identity;
 use crate::swim::MERGE_FAILED;
 use crate::time::Instant;
-use crate::timer::Many;
+use crate::timer::NodeTimer;
 use crate::types::{JoinId, Name, Snapshot};
 
 /// How a join goes on after an attempt that reached nobody.
@@ -194,7 +194,7 @@ impl Node {
         self.joins.insert(id, join);
         self.ask_seeds();
         if grows {
-            self.core.arm_many(PATIENCE, Many::Join(id));
+            self.core.arm(PATIENCE, NodeTimer::Join(id));
         }
         id
     }
@@ -215,7 +215,7 @@ impl Node {
             let Some((seed, with, is_remembered)) = join.next_seed() else { return };
             pending += 1;
             let ask = if is_remembered { Ask::Greet { id, seed } } else { Ask::Join { id, seed } };
-            self.core.notify(Notification::Wants { with, ask, until });
+            self.core.dial(with, ask, until);
         }
     }
 
@@ -245,7 +245,7 @@ impl Node {
         match result {
             Ok(()) => {
                 join.contacted += 1;
-                self.company.remember(contact.cloned());
+                self.isolation.remember(contact.cloned());
                 self.serf.announce_join(&mut self.core);
             }
             Err(cause) => {
@@ -275,7 +275,7 @@ impl Node {
         if at >= retry.give_up_at || self.leaving != Leaving::No {
             return false;
         }
-        self.core.timers.push(at, Many::Join(id));
+        self.core.timers.set(NodeTimer::Join(id), at);
         true
     }
 
@@ -285,7 +285,7 @@ impl Node {
         if join.is_enough {
             if join.wants_more() && join.at_once < SEEDS_AT_ONCE_MAX {
                 join.at_once = (join.at_once + SEEDS_AT_FIRST).min(SEEDS_AT_ONCE_MAX);
-                self.core.arm_many(PATIENCE, Many::Join(id));
+                self.core.arm(PATIENCE, NodeTimer::Join(id));
                 self.ask_seeds();
             }
             return;
@@ -302,7 +302,7 @@ impl Node {
     fn end_join(&mut self, id: JoinId, cancelled: bool) {
         let Some(Join { contacted, failed, attempts, is_ours, is_rejoin, .. }) = self.joins.remove(&id) else { return };
         if is_rejoin && contacted == 0 && !cancelled {
-            self.company.lost();
+            self.isolation.lost();
         }
         if !is_ours {
             self.core.events.push(Event::Joined(JoinReport { id, contacted, failed, attempts, cancelled }));
@@ -323,7 +323,7 @@ impl Node {
         }
         self.end_join(id, true);
         self.ask_seeds();
-        self.settle(out);
+        self.settle(None, out);
         true
     }
 }

@@ -3,7 +3,7 @@
 use alloc::collections::BTreeMap;
 
 use super::Node;
-use crate::core::{Asker, KeyDemand, KeyOutcome};
+use crate::core::{KeyOutcome, KeyRequest, Requester};
 use crate::envelope::KeyringError;
 use crate::event::KeyOperation;
 use crate::outbox::{Outbox, Output};
@@ -12,20 +12,20 @@ use crate::types::{Key, KeyError, KeyringChange};
 
 /// Changes of our keys of which we do not know yet whether they were written, with whoever waits for it.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Unwritten {
-    askers: BTreeMap<KeyringChange, Asker>,
+pub(super) struct PendingWrites {
+    requesters: BTreeMap<KeyringChange, Requester>,
     last: u64,
 }
 
-impl Unwritten {
-    fn add(&mut self, asker: Asker) -> KeyringChange {
+impl PendingWrites {
+    fn add(&mut self, requester: Requester) -> KeyringChange {
         // Whoever keeps the keys is not done with any of them: the oldest has waited in vain.
-        if self.askers.len() >= UNWRITTEN_MAX {
-            self.askers.pop_first();
+        if self.requesters.len() >= PENDING_WRITES_MAX {
+            self.requesters.pop_first();
         }
         self.last += 1;
         let change = KeyringChange(self.last);
-        self.askers.insert(change, asker);
+        self.requesters.insert(change, requester);
         change
     }
 }
@@ -36,32 +36,32 @@ impl Node {
     /// 512 bytes; the rest is cut.
     pub fn keyring_written(&mut self, now: Instant, change: KeyringChange, result: Result<(), &str>, out: &mut Outbox) {
         self.enter(now);
-        if let Some(asker) = self.unwritten.askers.remove(&change) {
+        if let Some(requester) = self.pending_writes.requesters.remove(&change) {
             let message = cut(result.err().unwrap_or_default(), FAILURE_BYTES_MAX).into();
             let outcome = KeyOutcome { done: result.is_ok(), message, ..KeyOutcome::default() };
-            self.serf.answer_key(&mut self.core, &asker, &outcome);
+            self.serf.answer_key(&mut self.core, &requester, &outcome);
         }
-        self.settle(out);
+        self.settle(None, out);
     }
 
     /// Does what members want done with our keys, and tells them what came of it.
-    pub(super) fn meet_key_demands(&mut self, out: &mut Outbox) {
-        for demand in core::mem::take(&mut self.core.key_demands) {
-            let outcome = self.change_keys(&demand);
-            if outcome.done && demand.operation != KeyOperation::List && self.core.cfg.keyring_kept {
-                let change = self.unwritten.add(demand.asker);
+    pub(super) fn handle_key_requests(&mut self, out: &mut Outbox) {
+        for request in core::mem::take(&mut self.core.key_requests) {
+            let outcome = self.change_keys(&request);
+            if outcome.done && request.operation != KeyOperation::List && self.core.cfg.keyring_kept {
+                let change = self.pending_writes.add(request.requester);
                 out.push(Output::Keyring { change, keys: self.keys().cloned().collect() });
             } else {
-                self.serf.answer_key(&mut self.core, &demand.asker, &outcome);
+                self.serf.answer_key(&mut self.core, &request.requester, &outcome);
             }
         }
     }
 
     /// The one place that touches the keyring on behalf of others. Refusals are in the words of HashiCorp's nodes, which operators
     /// and their scripts know.
-    fn change_keys(&mut self, demand: &KeyDemand) -> KeyOutcome {
+    fn change_keys(&mut self, request: &KeyRequest) -> KeyOutcome {
         let refused = |message: &str| KeyOutcome { message: message.into(), ..KeyOutcome::default() };
-        let is_list = demand.operation == KeyOperation::List;
+        let is_list = request.operation == KeyOperation::List;
         if self.keys().len() == 0 {
             return refused(if is_list {
                 "Keyring is empty (encryption not enabled)"
@@ -73,7 +73,7 @@ impl Node {
             let keys = self.keys().map(|key| key.to_base64().into_boxed_str()).collect();
             return KeyOutcome { done: true, keys, ..KeyOutcome::default() };
         }
-        let changed = match (Key::new(&demand.key), demand.operation) {
+        let changed = match (Key::new(&request.key), request.operation) {
             (Ok(key), KeyOperation::Install) => self.install_key(&key),
             (Ok(key), KeyOperation::Use) => self.use_key(&key),
             (Ok(key), _) => self.remove_key(&key),
@@ -100,7 +100,7 @@ fn cut(text: &str, bytes_max: usize) -> &str {
 }
 
 /// So many changes may wait to be written. Each is asked for by a member that waits for the answer.
-const UNWRITTEN_MAX: usize = 64;
+const PENDING_WRITES_MAX: usize = 64;
 
 /// An answer must fit into a packet.
 const FAILURE_BYTES_MAX: usize = 512;

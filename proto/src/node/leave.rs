@@ -9,7 +9,7 @@ use crate::envelope::Packer;
 use crate::event::{Event, LeaveReport};
 use crate::outbox::{Outbox, Output};
 use crate::time::Instant;
-use crate::timer::Slot;
+use crate::timer::NodeTimer;
 use crate::wire::Codec;
 
 /// Where a leave is.
@@ -106,7 +106,7 @@ impl Node {
             out.push(Output::Persist(record));
         }
         let anybody = self.serf.leave(&mut self.core);
-        self.core.arm(self.core.cfg.broadcast_timeout, Slot::Leave);
+        self.core.arm(self.core.cfg.broadcast_timeout, NodeTimer::Leave);
         self.leaving = Leaving::Intent { waited: !anybody };
         self.told.since = self.core.now;
     }
@@ -131,7 +131,7 @@ impl Node {
             }
             self.leaving = Leaving::Farewell { complete: told, sent: false, waited: false };
             self.told.since = self.core.now;
-            self.core.arm(self.core.cfg.broadcast_timeout, Slot::Leave);
+            self.core.arm(self.core.cfg.broadcast_timeout, NodeTimer::Leave);
             self.swim.leave(&mut self.core);
             self.deliver_notifications(out);
         }
@@ -142,7 +142,7 @@ impl Node {
                 return;
             }
             self.leaving = Leaving::Lingering { complete: complete && told, waited: false };
-            self.core.arm(self.core.cfg.leave_propagate_delay, Slot::Leave);
+            self.core.arm(self.core.cfg.leave_propagate_delay, NodeTimer::Leave);
         }
         if let Leaving::Lingering { complete, waited: true } = self.leaving {
             self.leaving = Leaving::Left;

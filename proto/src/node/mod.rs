@@ -24,17 +24,18 @@ use core::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use self::alone::Company;
+use self::alone::Isolation;
 pub use self::command::{ForceLeaveError, JoinError, LeaveError, SetTagsError, UserEventError};
 pub use self::complain::SocketFailure;
 pub use self::join::Retry;
 use self::join::{Contact, Join};
-use self::key_demands::Unwritten;
+use self::key_demands::PendingWrites;
 use self::leave::{Leaving, Told};
 pub use self::view::{Clocks, MemberCounts, QueueDepths};
 pub use self::why::{Evidence, Source, Why};
+use crate::complaints::PeerAt;
 use crate::config::Config;
-use crate::core::{Core, HeardFrom, Notification};
+use crate::core::{Core, Heard, Notification, Origin};
 use crate::envelope::{self, Envelope, Parts};
 use crate::outbox::{Outbox, Output};
 use crate::policy::SharedPolicy;
@@ -45,7 +46,7 @@ use crate::stats::DropReason;
 use crate::stream::{StreamInput, Streams};
 use crate::swim::Swim;
 use crate::time::{Instant, next_on_grid};
-use crate::timer::{Fired, Many, Slot};
+use crate::timer::{NodeTimer, Timer};
 use crate::types::{JoinId, Snapshot, StreamId};
 use crate::wire::hashicorp;
 use crate::wire::native::{self, Glance, Unread};
@@ -64,14 +65,14 @@ pub struct Node {
     streams: Streams,
     joins: BTreeMap<JoinId, Join>,
     joins_last: u32,
-    unwritten: Unwritten,
+    pending_writes: PendingWrites,
     /// Where the members of an earlier life were, in the order in which they are tried.
     previous: Vec<Contact>,
     leaving: Leaving,
     told: Told,
     /// When broadcasts last rode on an ack, and to which member.
     rode: Option<(Instant, MemberIdx)>,
-    company: Company,
+    isolation: Isolation,
     /// Gossip ticks lie on a grid that begins at a random point, however seldom there is something to tell.
     gossip_phase: Duration,
     /// Before this there is no other tick, if ticks need not lie on the grid.
@@ -180,36 +181,34 @@ impl Node {
             streams: Streams::default(),
             joins: BTreeMap::new(),
             joins_last: 0,
-            unwritten: Unwritten::default(),
+            pending_writes: PendingWrites::default(),
             previous,
             leaving: Leaving::No,
             told: Told::default(),
             rode: None,
-            company: Company::default(),
+            isolation: Isolation::default(),
             gossip_phase,
             gossip_rest: now,
         };
-        node.settle(out);
+        node.settle(None, out);
         node
     }
 
     /// Takes a datagram that came from `from`. What cannot be used is counted in [`Stats::dropped`](crate::Stats::dropped).
     pub fn handle_datagram(&mut self, now: Instant, from: SocketAddr, datagram: &[u8], out: &mut Outbox) {
         self.enter(now);
-        self.core.hear(from, datagram.len());
-        if datagram.len() <= PORT_CHECK_BYTES_MAX {
-            // Checks of the port that send next to nothing are not complained of.
-            self.core.heard_from = HeardFrom::Nobody;
-        }
+        let mut heard = Heard::new(from, datagram.len());
+        // Checks of the port that send next to nothing are not complained of.
+        let peer = heard.origin().peer().filter(|_| datagram.len() > PORT_CHECK_BYTES_MAX);
         let stats = &mut self.core.stats;
         stats.datagrams_in += 1;
         stats.bytes_in += datagram.len() as u64;
         match self.envelope.open(datagram, out.buffers()) {
-            Ok(message) => self.handle_message(from, message),
+            Ok(message) => self.handle_message(&mut heard, message),
             Err(reason) => self.core.stats.drop(reason),
         }
-        self.complain_of_datagram(datagram);
-        self.settle(out);
+        self.complain_of_datagram(peer, datagram);
+        self.settle(peer, out);
     }
 
     /// Takes a stream that a peer has opened. When there are too many another is closed for it: the one that has brought the
@@ -217,12 +216,12 @@ impl Node {
     pub fn accept(&mut self, now: Instant, from: SocketAddr, out: &mut Outbox) -> StreamId {
         self.enter(now);
         if let Some(slowest) = self.streams.in_the_way(self.core.now, from) {
-            self.evict(slowest, out);
+            self.evict(slowest, None, out);
         }
         let stream = self.streams.accept(self.core.now, from);
         let until = Streams::silent_until(self.core.now, self.core.cfg.stream_timeout);
-        self.core.timers.push(until, Many::Stream(stream));
-        self.settle(out);
+        self.core.timers.set(NodeTimer::Stream(stream), until);
+        self.settle(None, out);
         stream
     }
 
@@ -232,14 +231,14 @@ impl Node {
         if let StreamInput::Data(data) = input {
             self.core.stats.stream_bytes_in += data.len() as u64;
         }
-        self.heard_on(self.streams.peer(id));
+        let peer = self.peer_of(id);
         let step = self.streams.handle(id, input, &self.envelope);
-        self.step(id, step, out);
+        self.step(id, step, peer, out);
         // Ends: each takes what it holds away.
         while let Some(largest) = self.streams.overdrawn(self.core.now) {
-            self.evict(largest, out);
+            self.evict(largest, peer, out);
         }
-        self.settle(out);
+        self.settle(peer, out);
         self.core.detail.clear();
     }
 
@@ -247,32 +246,37 @@ impl Node {
     pub fn handle_timeout(&mut self, now: Instant, out: &mut Outbox) {
         self.enter(now);
         // Ends: a timer that fires is set again later than `now`, or not at all.
-        while let Some(fired) = self.core.timers.pop_due(now) {
-            self.core.heard_from = HeardFrom::Nobody;
-            match fired {
-                Fired::Slot(Slot::Gossip) => self.gossip(out),
-                Fired::Slot(Slot::Leave) => self.leave_waited(),
-                Fired::Slot(Slot::Alone) => self.seek_company(),
-                Fired::Slot(Slot::Deliver) => self.serf.deliver_due(&self.core, |delivered| out.push(delivered.into())),
-                Fired::Slot(slot @ (Slot::Reap | Slot::Reconnect | Slot::Query)) => {
-                    self.serf.handle_slot(&mut self.core, slot)
-                }
-                Fired::Slot(slot) => self.swim.handle_slot(&mut self.core, slot),
-                Fired::Many(Many::Stream(id)) => match self.streams.may_go_on(id, now, self.core.cfg.stream_timeout) {
-                    Some(until) => self.core.timers.push(until, Many::Stream(id)),
-                    None => {
-                        self.heard_on(self.streams.peer(id));
-                        let step = self.streams.expire(id);
-                        self.step(id, step, out);
-                    }
-                },
-                Fired::Many(Many::Join(id)) => self.join_again(id),
-                Fired::Many(timer @ Many::Prune(_)) => self.serf.handle_many(&mut self.core, timer),
-                Fired::Many(timer) => self.swim.handle_many(&mut self.core, timer),
-            }
-            self.settle(out);
+        while let Some(timer) = self.core.timers.pop_due(now) {
+            let peer = self.handle_timer(timer, out);
+            self.settle(peer, out);
         }
         self.sweep_complaints();
+    }
+
+    /// Does what one timer is for. Returns the peer of the stream that it ended.
+    fn handle_timer(&mut self, timer: Timer, out: &mut Outbox) -> Option<PeerAt> {
+        match timer {
+            Timer::Swim(timer) => self.swim.handle_timer(&mut self.core, timer),
+            Timer::Serf(timer) => self.serf.handle_timer(&mut self.core, timer, |delivered| out.push(delivered.into())),
+            Timer::Node(NodeTimer::Gossip) => self.gossip(out),
+            Timer::Node(NodeTimer::Leave) => self.leave_waited(),
+            Timer::Node(NodeTimer::Isolation) => self.search(),
+            Timer::Node(NodeTimer::Stream(id)) => return self.stream_due(id, out),
+            Timer::Node(NodeTimer::Join(id)) => self.join_again(id),
+        }
+        None
+    }
+
+    /// A stream has had its time, unless it brings what it is asked for.
+    fn stream_due(&mut self, id: StreamId, out: &mut Outbox) -> Option<PeerAt> {
+        if let Some(until) = self.streams.may_go_on(id, self.core.now, self.core.cfg.stream_timeout) {
+            self.core.timers.set(NodeTimer::Stream(id), until);
+            return None;
+        }
+        let peer = self.peer_of(id);
+        let step = self.streams.expire(id);
+        self.step(id, step, peer, out);
+        peer
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) must be called next; `None`: not before something else comes.
@@ -284,19 +288,18 @@ impl Node {
     fn enter(&mut self, now: Instant) {
         debug_assert!(now >= self.core.now, "the caller's clock goes back");
         self.core.now = self.core.now.max(now);
-        self.core.heard_from = HeardFrom::Nobody;
     }
 
     /// Takes a message, which may be a compound of messages.
-    fn handle_message(&mut self, from: SocketAddr, message: &[u8]) {
+    fn handle_message(&mut self, heard: &mut Heard, message: &[u8]) {
         let mut parts = match envelope::split(message) {
             Ok(parts) => parts,
             Err(reason) => return self.core.stats.drop(reason),
         };
         if parts.is_compound() {
-            self.handle_parts(from, &mut parts);
+            self.handle_parts(heard, &mut parts);
         } else if let Some(frame) = parts.next() {
-            self.handle_frame(from, frame);
+            self.handle_frame(heard, frame);
         }
         if parts.damaged() {
             self.core.stats.drop(DropReason::Compound);
@@ -306,7 +309,7 @@ impl Node {
     /// Takes the parts of a compound, a few at a time: first all are looked at and the rows of their members read, then each
     /// is handled. The rows lie far apart, and one after the other each would be waited for; read together, the waits
     /// overlap. Most parts turn out to say nothing new and need not be decoded.
-    fn handle_parts(&mut self, from: SocketAddr, parts: &mut Parts<'_>) {
+    fn handle_parts(&mut self, heard: &mut Heard, parts: &mut Parts<'_>) {
         loop {
             let reads_native = self.core.cfg.codec.reads(Codec::Native);
             let mut frames: [&[u8]; PARTS_AHEAD] = [&[]; PARTS_AHEAD];
@@ -326,8 +329,8 @@ impl Node {
             let generation = self.core.roster.generation();
             for (&glance, frame) in glances.iter().zip(frames) {
                 let is_valid = self.core.roster.generation() == generation;
-                if !(is_valid && self.handle_glanced(glance)) {
-                    self.handle_frame(from, frame);
+                if !(is_valid && self.handle_glanced(heard.origin(), glance)) {
+                    self.handle_frame(heard, frame);
                 }
             }
             if count < PARTS_AHEAD {
@@ -338,9 +341,9 @@ impl Node {
 
     /// Handles a frame as far as a glance at it is enough, and says whether it was.
     #[inline]
-    fn handle_glanced(&mut self, glance: Glanced) -> bool {
+    fn handle_glanced(&mut self, origin: Origin, glance: Glanced) -> bool {
         match glance {
-            Glanced::Alive { idx, incarnation } => self.swim.alive_as_known(&mut self.core, idx, incarnation),
+            Glanced::Alive { idx, incarnation } => self.swim.alive_as_known(&mut self.core, origin, idx, incarnation),
             Glanced::Intent { idx, ltime } if self.serf.is_repeat(idx, ltime) => self.core.stats.repeats_in += 1,
             Glanced::Intent { .. } | Glanced::Unread => return false,
         }
@@ -388,7 +391,7 @@ impl Node {
         }
     }
 
-    fn handle_frame(&mut self, from: SocketAddr, frame: &[u8]) {
+    fn handle_frame(&mut self, heard: &mut Heard, frame: &[u8]) {
         if envelope::is_compound(frame) {
             return self.core.stats.drop(DropReason::Compound);
         }
@@ -397,32 +400,32 @@ impl Node {
         else {
             return self.core.stats.drop(DropReason::Codec);
         };
-        self.core.heard_in = codec;
+        heard.codec = codec;
         match Codec::decode(frame) {
-            Ok(Message::User(body)) => self.serf.handle(&mut self.core, body),
+            Ok(Message::User(body)) => self.serf.handle(&mut self.core, heard.origin(), body),
             Ok(Message::Ack(ack)) => {
-                if let Some((member, rtt)) = self.swim.acked(&mut self.core, ack.seq) {
+                if let Some((member, rtt)) = self.swim.acked(&mut self.core, heard.origin(), ack.seq) {
                     self.serf.pinged(&mut self.core, member, rtt, ack.payload);
                 }
             }
-            Ok(message) => self.swim.handle(&mut self.core, from, &message),
+            Ok(message) => self.swim.handle(&mut self.core, heard, &message),
             Err(_) => self.core.stats.drop(DropReason::Malformed),
         }
     }
 
-    /// Carries everything that the layers left in the core to where it belongs, until nothing moves.
+    /// Carries everything that the layers left in the core to where it belongs, until nothing moves. `peer` is whose input was
+    /// handled.
     ///
     /// Ends: a notification makes events and wishes, never more notifications of its kind than there are members.
-    fn settle(&mut self, out: &mut Outbox) {
-        while !self.core.notifications.is_empty() || !self.core.unicasts.is_empty() || !self.core.key_demands.is_empty()
-        {
+    fn settle(&mut self, peer: Option<PeerAt>, out: &mut Outbox) {
+        while self.core.has_effects() {
             self.deliver_notifications(out);
-            self.meet_key_demands(out);
+            self.handle_key_requests(out);
             self.send_unicasts(out);
         }
-        self.complain_of_drops();
+        self.complain_of_drops(peer);
         self.proceed_leave(out);
-        self.mind_company();
+        self.watch_isolation();
         self.serf.deliver(&mut self.core, |delivered| out.push(delivered.into()));
         self.core.give_back_memory();
         self.arm_gossip();
@@ -435,7 +438,6 @@ impl Node {
             at += 1;
             match notification {
                 Notification::Conflict(idx) => is_claimed |= idx == self.swim.me(),
-                Notification::Wants { with, ask, until } => self.dial(with, ask, until, out),
                 Notification::FarewellSent => self.leaving.farewell_sent(),
                 Notification::Gone(idx) => {
                     self.core.forget_complaints(idx);
@@ -445,6 +447,7 @@ impl Node {
             }
         }
         self.core.notifications.clear();
+        self.open_dialed(out);
         // After the rest: whoever joins under a name that is taken hears of the claim and of all who know better at once.
         if is_claimed {
             self.serf.name_conflict(&mut self.core);
@@ -454,14 +457,14 @@ impl Node {
     /// Sets the gossip timer if there is something to tell and somebody to tell it to.
     fn arm_gossip(&mut self) {
         let wanted = (self.serf.wants_gossip() && self.swim.has_listeners()) || self.swim.wants_gossip();
-        if wanted && !self.core.timers.is_set(Slot::Gossip) {
+        if wanted && !self.core.timers.is_set(NodeTimer::Gossip) {
             let (now, interval) = (self.core.now, self.core.cfg.gossip_interval);
             let at = if self.core.cfg.gossip_early {
                 self.gossip_rest.max(now + interval / GATHERING_PART)
             } else {
                 next_on_grid(now, self.gossip_phase, interval)
             };
-            self.core.timers.set(Slot::Gossip, at);
+            self.core.timers.set(NodeTimer::Gossip, at);
         }
     }
 }

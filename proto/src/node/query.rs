@@ -25,7 +25,7 @@ impl Node {
     pub fn query(&mut self, now: Instant, question: &Question<'_>, out: &mut Outbox) -> Result<QueryId, QueryError> {
         self.enter(now);
         let asked = self.serf.query(&mut self.core, question);
-        self.settle(out);
+        self.settle(None, out);
         asked
     }
 
@@ -34,7 +34,7 @@ impl Node {
     pub fn end_query(&mut self, now: Instant, id: QueryId, out: &mut Outbox) -> bool {
         self.enter(now);
         let ended = self.serf.cancel_query(&mut self.core, id);
-        self.settle(out);
+        self.settle(None, out);
         ended
     }
 
@@ -52,7 +52,7 @@ impl Node {
     pub fn respond(&mut self, now: Instant, to: QueryId, payload: &[u8], out: &mut Outbox) -> Result<(), RespondError> {
         self.enter(now);
         let responded = self.serf.respond(&mut self.core, to, payload);
-        self.settle(out);
+        self.settle(None, out);
         responded
     }
 
@@ -72,7 +72,7 @@ impl Node {
     ) -> Result<QueryId, KeysError> {
         self.enter(now);
         let asked = self.serf.ask_keys(&mut self.core, operation, key, relay_factor);
-        self.settle(out);
+        self.settle(None, out);
         asked
     }
 

@@ -360,9 +360,9 @@ fn storm(cluster: &mut Cluster, at: usize, count: u64) {
             let join = crate::wire::serf::Join { ltime: 1000 + number, node: &name };
             Codec::Native.encode_serf(&crate::wire::serf::Message::Join(join), &mut writer).unwrap();
             let len = writer.len();
-            node.serf.handle(&mut node.core, &buf[..len]);
+            node.serf.handle(&mut node.core, Origin::Local, &buf[..len]);
         }
-        node.settle(out);
+        node.settle(None, out);
     });
 }
 

@@ -7,7 +7,7 @@ use core::time::Duration;
 
 use super::Serf;
 use super::query::{Purpose, Question, decode, encode};
-use crate::core::{Body, Core, HeardFrom, Unicast};
+use crate::core::{Body, Core, Origin, Unicast};
 use crate::event::{Event, NameVerdict, NameVote, Status};
 use crate::roster::{MemberIdx, canonical};
 use crate::time::Instant;
@@ -50,8 +50,8 @@ pub(super) struct Vote {
 impl Vote {
     /// Whether an answer of this member, that came in this way, is a vote: the member's own word, from its own address. What others
     /// relay is not.
-    pub(super) fn admits(&self, core: &Core, from: Option<MemberIdx>) -> bool {
-        let HeardFrom::Packet(addr) = core.heard_from else { return false };
+    pub(super) fn admits(&self, core: &Core, origin: Origin, from: Option<MemberIdx>) -> bool {
+        let Origin::Packet(addr) = origin else { return false };
         let voter = from.filter(|idx| self.voters.binary_search(idx).is_ok());
         voter.and_then(|idx| core.roster.peer(idx)).is_some_and(|peer| peer.addr() == canonical(addr))
     }

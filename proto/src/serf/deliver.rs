@@ -10,7 +10,7 @@ use crate::config::Config;
 use crate::core::Core;
 use crate::event::Event;
 use crate::time::Instant;
-use crate::timer::Slot;
+use crate::timer::SerfTimer;
 use crate::types::{Record, Snapshot};
 
 /// What is done to events on their way.
@@ -113,8 +113,8 @@ impl Serf {
             recorder.due = Some(core.now + SNAPSHOT_CLOCK_INTERVAL);
         }
         match delivery.due() {
-            Some(at) => core.timers.set(Slot::Deliver, at),
-            None => core.timers.clear(Slot::Deliver),
+            Some(at) => core.timers.set(SerfTimer::Deliver, at),
+            None => core.timers.clear(SerfTimer::Deliver),
         }
     }
 

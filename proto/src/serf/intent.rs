@@ -9,7 +9,7 @@ use crate::event::Status;
 use crate::limits::{EARLY_INTENTS_BYTES_MAX, EARLY_INTENTS_MAX, ITEM_BYTES};
 use crate::roster::{Holder, MemberIdx};
 use crate::stats::DropReason;
-use crate::timer::Many;
+use crate::timer::SerfTimer;
 use crate::wire::serf::{Join, Leave, Message};
 use crate::wire::{Codec, native};
 
@@ -171,7 +171,7 @@ impl Serf {
             }
             Some(Status::Alive | Status::Leaving) => {
                 let wait = core.cfg.broadcast_timeout + core.cfg.leave_propagate_delay;
-                core.arm_many(wait, Many::Prune(idx));
+                core.arm(wait, SerfTimer::Prune(idx));
             }
             None => {}
         }

@@ -7,7 +7,7 @@ use core::fmt;
 
 use super::Serf;
 use super::query::{Purpose, QueryError, Question, decode, encode, key_response_bytes, response_bytes, response_limit};
-use crate::core::{Asker, Core, KeyOutcome};
+use crate::core::{Core, KeyOutcome, Requester};
 use crate::event::{KeyAnswer, KeyOperation, KeyReport};
 use crate::limits::KEYS_TOLD_MAX;
 use crate::types::{Name, QueryId};
@@ -107,14 +107,15 @@ impl Serf {
     }
 
     /// Tells whoever asked what came of it.
-    pub(crate) fn answer_key(&mut self, core: &mut Core, asker: &Asker, outcome: &KeyOutcome) {
+    pub(crate) fn answer_key(&mut self, core: &mut Core, requester: &Requester, outcome: &KeyOutcome) {
         let me = core.roster.name(self.me);
         let limit = response_limit(core);
         let keys: Vec<&str> = outcome.keys.iter().map(|key| &**key).collect();
         let fits = |count: usize, message: &str| {
             let lengths: Vec<usize> = keys[..count].iter().map(|key| key.len()).collect();
             let payload = key_response_bytes(&lengths, message.len(), keys.first().map_or(0, |key| key.len()));
-            let head = QueryResponse { ltime: asker.id.ltime, id: asker.id.id, from: &me, flags: 0, payload: &[] };
+            let head =
+                QueryResponse { ltime: requester.id.ltime, id: requester.id.id, from: &me, flags: 0, payload: &[] };
             // The empty payload takes one byte for its length, this one takes three at the most.
             response_bytes(&head) + payload + if payload < 32 { 0 } else { 2 } <= limit
         };
@@ -128,7 +129,7 @@ impl Serf {
                 primary_key: keys.first().copied().unwrap_or_default(),
             }),
         );
-        self.answer(core, asker, &payload);
+        self.answer(core, requester, &payload);
     }
 }
 

@@ -10,7 +10,7 @@ use crate::event::{MemberEventKind, Status};
 use crate::limits::LAMPORT_TIME_MAX;
 use crate::roster::{Holder, MemberIdx};
 use crate::time::Instant;
-use crate::timer::Slot;
+use crate::timer::SerfTimer;
 
 /// What is kept of a member, in one word: in a simulation there are members times nodes of these.
 ///
@@ -183,8 +183,8 @@ impl Serf {
             Some(Status::Alive) if !said_so => {
                 self.row_mut(core, idx).set_status(Status::Failed);
                 self.failed.push(gone);
-                if !core.timers.is_set(Slot::Reconnect) {
-                    core.arm(core.cfg.reconnect_interval, Slot::Reconnect);
+                if !core.timers.is_set(SerfTimer::Reconnect) {
+                    core.arm(core.cfg.reconnect_interval, SerfTimer::Reconnect);
                 }
                 self.tell(core, MemberEventKind::Failed, idx);
             }

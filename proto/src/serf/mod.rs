@@ -51,7 +51,7 @@ pub use self::query::{QueryError, Question, RespondError};
 pub use self::vivaldi::{LatencyFilter, Vivaldi};
 use crate::broadcast::{Offer, Tiers, Turn, transmit_limit};
 use crate::config::Config;
-use crate::core::{Core, Notification};
+use crate::core::{Core, Notification, Origin};
 use crate::envelope::Packer;
 use crate::event::{Member, MemberEvent, MemberEventKind};
 use crate::limits::{
@@ -61,7 +61,7 @@ use crate::limits::{
 use crate::roster::MemberIdx;
 use crate::stats::{DropReason, Usage};
 use crate::time::Instant;
-use crate::timer::{Many, Slot};
+use crate::timer::SerfTimer;
 use crate::types::JoinId;
 use crate::wire::Codec;
 use crate::wire::serf::Message;
@@ -224,14 +224,13 @@ impl Serf {
             Notification::Left(idx) => self.gone(core, idx, true),
             Notification::Updated(idx) => self.tell(core, MemberEventKind::Update, idx),
             Notification::Evicted(idx) => self.evicted(core, idx),
-            Notification::Conflict(_) | Notification::FarewellSent | Notification::Wants { .. } => {
-                debug_assert!(false, "not for this layer");
-            }
+            // The node minds them: a vote on our name waits for the rest, and a farewell is a step of its leave.
+            Notification::Conflict(_) | Notification::FarewellSent => {}
         }
     }
 
     /// Takes the body of a user message.
-    pub(crate) fn handle(&mut self, core: &mut Core, body: &[u8]) {
+    pub(crate) fn handle(&mut self, core: &mut Core, origin: Origin, body: &[u8]) {
         if body.len() > SERF_MESSAGE_BYTES_MAX {
             return core.stats.drop(DropReason::Limit);
         }
@@ -239,9 +238,9 @@ impl Serf {
             Ok(Message::Join(join)) => self.join_intent(core, &join),
             Ok(Message::Leave(leave)) => self.leave_intent(core, &leave),
             Ok(Message::UserEvent(event)) => self.user_event_in(core, &event, body),
-            Ok(Message::Query(query)) => self.query_in(core, &query, body),
-            Ok(Message::QueryResponse(response)) => self.response_in(core, &response),
-            Ok(Message::Relay(relay)) => self.relay_in(core, &relay),
+            Ok(Message::Query(query)) => self.query_in(core, origin, &query, body),
+            Ok(Message::QueryResponse(response)) => self.response_in(core, origin, &response),
+            Ok(Message::Relay(relay)) => self.relay_in(core, origin, &relay),
             Ok(Message::ConflictResponse(_) | Message::KeyRequest(_) | Message::KeyResponse(_)) => {
                 core.stats.drop(DropReason::Unexpected);
             }
@@ -267,21 +266,14 @@ impl Serf {
         self.row(idx).ltime()
     }
 
-    /// Takes a timer of this layer.
-    pub(crate) fn handle_slot(&mut self, core: &mut Core, slot: Slot) {
-        match slot {
-            Slot::Reap => self.reap(core),
-            Slot::Reconnect => self.reconnect(core),
-            Slot::Query => self.queries_due(core),
-            _ => debug_assert!(false, "not a timer of this layer"),
-        }
-    }
-
-    /// Takes a timer of this layer of which there are many.
-    pub(crate) fn handle_many(&mut self, core: &mut Core, timer: Many) {
+    /// Takes a timer of this layer; `out` takes what was held back until now.
+    pub(crate) fn handle_timer(&mut self, core: &mut Core, timer: SerfTimer, out: impl FnMut(Delivered)) {
         match timer {
-            Many::Prune(idx) => self.prune_due(core, idx),
-            _ => debug_assert!(false, "not a timer of this layer"),
+            SerfTimer::Reap => self.reap(core),
+            SerfTimer::Reconnect => self.reconnect(core),
+            SerfTimer::Deliver => self.deliver_due(core, out),
+            SerfTimer::Query => self.queries_due(core),
+            SerfTimer::Prune(idx) => self.prune_due(core, idx),
         }
     }
 

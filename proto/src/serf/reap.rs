@@ -5,15 +5,15 @@ use core::time::Duration;
 use super::Serf;
 use super::intent::early_bytes;
 use super::member::{Gone, Row};
-use crate::core::{Ask, Core, Notification};
+use crate::core::{Ask, Core};
 use crate::roster::Holder;
-use crate::timer::Slot;
+use crate::timer::SerfTimer;
 
 impl Serf {
     /// Has the reaper look after an interval. It is not woken while there is nothing to forget.
     pub(super) fn arm_reaper(core: &mut Core) {
-        if !core.timers.is_set(Slot::Reap) {
-            core.arm(core.cfg.reap_interval, Slot::Reap);
+        if !core.timers.is_set(SerfTimer::Reap) {
+            core.arm(core.cfg.reap_interval, SerfTimer::Reap);
         }
     }
 
@@ -56,7 +56,7 @@ impl Serf {
         if self.failed.is_empty() {
             return;
         }
-        core.arm(core.cfg.reconnect_interval, Slot::Reconnect);
+        core.arm(core.cfg.reconnect_interval, SerfTimer::Reconnect);
         let count = |len: usize| u32::try_from(len).unwrap_or(u32::MAX);
         let failed = count(self.failed.len());
         let others = self.members.saturating_sub(failed + count(self.left.len())).max(1);
@@ -69,6 +69,6 @@ impl Serf {
         tracing::info!(member = peer.name(), addr = %with, "attempting reconnect");
         let until = core.now + core.cfg.stream_timeout;
         let ask = Ask::Reconnect { target: gone.idx, codec: core.codec(Some(gone.idx), None) };
-        core.notify(Notification::Wants { with, ask, until });
+        core.dial(with, ask, until);
     }
 }

@@ -26,7 +26,7 @@ use crate::core::Ask;
 use crate::envelope::{Caps, Packer, PacketBuffers, seal, split};
 use crate::event::{Event, Status};
 use crate::roster::{Directory, Holder};
-use crate::timer::Fired;
+use crate::timer::Timer;
 use crate::wire::serf::{Clocks, Join, Leave, MemberTime, UserEvent};
 use crate::wire::swim::{Message as SwimMessage, PeerRef};
 use crate::wire::{Versions, Writer, native};
@@ -111,20 +111,20 @@ impl Lone {
     }
 
     fn hear_join(&mut self, node: &str, ltime: u64) {
-        self.serf.handle(&mut self.core, &encode(&Message::Join(Join { ltime, node })));
+        self.serf.handle(&mut self.core, Origin::Local, &encode(&Message::Join(Join { ltime, node })));
     }
 
     fn hear_leave(&mut self, node: &str, ltime: u64) {
-        self.serf.handle(&mut self.core, &encode(&Message::Leave(Leave { ltime, node, prune: false })));
+        self.serf.handle(&mut self.core, Origin::Local, &encode(&Message::Leave(Leave { ltime, node, prune: false })));
     }
 
     fn hear_prune(&mut self, node: &str, ltime: u64) {
-        self.serf.handle(&mut self.core, &encode(&Message::Leave(Leave { ltime, node, prune: true })));
+        self.serf.handle(&mut self.core, Origin::Local, &encode(&Message::Leave(Leave { ltime, node, prune: true })));
     }
 
     fn hear_event(&mut self, ltime: u64, name: &str, payload: &[u8]) {
         let event = UserEvent { ltime, name, payload, coalesce: false };
-        self.serf.handle(&mut self.core, &encode(&Message::UserEvent(event)));
+        self.serf.handle(&mut self.core, Origin::Local, &encode(&Message::UserEvent(event)));
     }
 
     /// Takes a push/pull that says this of the members: name, time, whether it left.
@@ -145,16 +145,19 @@ impl Lone {
         self.merge(Clocks { member: 1, event: 1, query: 1 }, members, &[], false);
     }
 
+    /// Does the first thing that is due.
+    fn fire(&mut self, at: Instant, out: impl FnMut(Delivered)) {
+        let Some(timer) = self.core.timers.pop_due(at) else { return };
+        let Timer::Serf(timer) = timer else { panic!("not a timer of this layer: {timer:?}") };
+        self.serf.handle_timer(&mut self.core, timer, out);
+    }
+
     /// Lets `span` pass and does everything that is due.
     fn run(&mut self, span: Duration) {
         let end = self.core.now + span;
         while let Some(at) = self.core.timers.next().filter(|&at| at <= end) {
             self.core.now = at;
-            match self.core.timers.pop_due(at) {
-                Some(Fired::Slot(slot)) => self.serf.handle_slot(&mut self.core, slot),
-                Some(Fired::Many(timer)) => self.serf.handle_many(&mut self.core, timer),
-                None => {}
-            }
+            self.fire(at, |delivered| panic!("nothing is held back: {delivered:?}"));
         }
         self.core.now = end;
     }

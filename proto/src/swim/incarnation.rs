@@ -14,7 +14,7 @@ use alloc::vec::Vec;
 use super::rows::Row;
 use super::suspicion::least_timeout;
 use super::{Swim, is_gone};
-use crate::core::{Core, HeardFrom};
+use crate::core::{Core, Origin};
 use crate::limits::INCARNATION_AHEAD_MAX;
 use crate::roster::{MemberIdx, canonical};
 use crate::stats::DropReason;
@@ -46,10 +46,10 @@ impl Swim {
     ///
     /// Ours: within a probe interval accusations raise our incarnation by little more than [`INCARNATION_AHEAD_MAX`]. What is above
     /// that waits for the next, so that a flood does not use up the numbers.
-    pub(super) fn refute(&mut self, core: &mut Core, accused: u32) {
+    pub(super) fn refute(&mut self, core: &mut Core, origin: Origin, accused: u32) {
         let refutation = self.own.incarnation.max(accused).saturating_add(1);
         let reachable = self.own.began.saturating_add(INCARNATION_AHEAD_MAX).saturating_add(1);
-        if refutation > reachable && !is_reply(core) {
+        if refutation > reachable && !is_reply(origin) {
             self.own.waiting = self.own.waiting.max(Some(accused));
             return;
         }
@@ -79,7 +79,7 @@ impl Swim {
             return;
         }
         if let Some(accused) = self.own.waiting.take().filter(|accused| *accused >= self.own.incarnation) {
-            self.refute(core, accused);
+            self.refute(core, Origin::Local, accused);
         }
         if !self.own.tellers.is_empty() && core.now >= self.own.ask_at {
             // Soon enough for a refutation before any suspicion runs out.
@@ -96,13 +96,13 @@ impl Swim {
     /// Whether a claim about ourselves is so far above our own incarnation that only a deceived member can hold it. Then it
     /// is counted, and the member that told us is asked for its states: what it says on a stream that we opened is taken. A forged sender
     /// therefore cannot use up our numbers with one packet, and a deceived member is still refuted.
-    pub(super) fn is_beyond_us(&mut self, core: &mut Core, incarnation: u32) -> bool {
+    pub(super) fn is_beyond_us(&mut self, core: &mut Core, origin: Origin, incarnation: u32) -> bool {
         let near = self.own.incarnation.saturating_add(INCARNATION_AHEAD_MAX);
-        if incarnation <= near || is_reply(core) {
+        if incarnation <= near || is_reply(origin) {
             return false;
         }
         core.stats.drop(DropReason::Absurd);
-        if let Some(teller) = self.teller(core)
+        if let Some(teller) = self.teller(core, origin)
             && self.own.tellers.len() < TELLERS_MAX
             && !self.own.tellers.contains(&teller)
         {
@@ -112,27 +112,32 @@ impl Swim {
     }
 
     /// The live member at whose own address the sender is.
-    fn teller(&self, core: &Core) -> Option<MemberIdx> {
-        let (HeardFrom::Packet(from) | HeardFrom::Exchange(from) | HeardFrom::Reply(from)) = core.heard_from else {
-            return None;
-        };
+    fn teller(&self, core: &Core, origin: Origin) -> Option<MemberIdx> {
+        let (Origin::Packet(from) | Origin::Exchange(from) | Origin::Reply(from)) = origin else { return None };
         self.live_at(core, canonical(from))
     }
 
     /// Whether what is being handled comes from the address of `idx` itself.
-    pub(super) fn is_direct(core: &Core, idx: MemberIdx) -> bool {
-        let (HeardFrom::Packet(from) | HeardFrom::Reply(from)) = core.heard_from else { return false };
+    pub(super) fn is_direct(core: &Core, origin: Origin, idx: MemberIdx) -> bool {
+        let (Origin::Packet(from) | Origin::Reply(from)) = origin else { return false };
         core.roster.peer(idx).is_some_and(|peer| peer.addr() == canonical(from))
     }
 
     /// Whether an accusation is one whose refutation everybody will adopt. Our own evidence always counts.
-    pub(super) fn is_refutable(&mut self, core: &Core, idx: MemberIdx, row: Row, accusation: &Accusation<'_>) -> bool {
-        if core.heard_from == HeardFrom::Nobody {
+    pub(super) fn is_refutable(
+        &mut self,
+        core: &Core,
+        origin: Origin,
+        idx: MemberIdx,
+        row: Row,
+        accusation: &Accusation<'_>,
+    ) -> bool {
+        if origin == Origin::Local {
             return true;
         }
         let incarnation = accusation.incarnation;
         let says_farewell = accusation.node == accusation.from;
-        let ends = incarnation == u32::MAX && !(says_farewell && Self::is_direct(core, idx));
+        let ends = incarnation == u32::MAX && !(says_farewell && Self::is_direct(core, origin, idx));
         if ends && row.incarnation == u32::MAX && !is_gone(row) {
             // Hearsay of this kind is no evidence, but a reason to look.
             self.hearsay = Some(idx);
@@ -147,8 +152,8 @@ impl Swim {
 }
 
 /// Whether what is being handled came in answer, on a stream that we opened.
-fn is_reply(core: &Core) -> bool {
-    matches!(core.heard_from, HeardFrom::Reply(_))
+const fn is_reply(origin: Origin) -> bool {
+    matches!(origin, Origin::Reply(_))
 }
 
 /// How many members wait to be asked for their states. Ours. One more is not asked; it repeats what it says.

@@ -1,7 +1,7 @@
 //! Our own graceful leave, as far as membership goes.
 
 use super::Swim;
-use crate::core::{Core, Notification};
+use crate::core::{Core, Notification, Origin};
 use crate::wire::swim::Accusation;
 
 /// Whether we have said farewell, and how often.
@@ -30,7 +30,7 @@ impl Swim {
         }
         self.farewell.said = true;
         let me = core.roster.name(self.me);
-        self.dead(core, &Accusation { incarnation: self.own.incarnation, node: &me, from: &me });
+        self.dead(core, Origin::Local, &Accusation { incarnation: self.own.incarnation, node: &me, from: &me });
         if self.others_live() == 0 {
             core.notify(Notification::FarewellSent);
         }

@@ -24,7 +24,6 @@ mod verdict;
 
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
-use core::net::SocketAddr;
 
 use self::awareness::Awareness;
 pub(crate) use self::case::{Case, How, Learned};
@@ -41,7 +40,7 @@ pub(crate) use self::sync::MERGE_FAILED;
 use self::takeover::Takeover;
 use self::verdict::{About, Claim, Verdict, judge};
 use crate::broadcast::{Tiers, Turn};
-use crate::core::{Core, HeardFrom, Notification};
+use crate::core::{Core, Heard, Notification, Origin};
 use crate::event::Event;
 use crate::roster::{Holder, Identity, MemberIdx, canonical};
 use crate::stats::DropReason;
@@ -201,22 +200,23 @@ impl Swim {
         self.rows.touch(idx)
     }
 
-    /// Takes a message that came in a packet from `from`.
-    pub(crate) fn handle(&mut self, core: &mut Core, from: SocketAddr, message: &Message<'_>) {
+    /// Takes a message of a packet.
+    pub(crate) fn handle(&mut self, core: &mut Core, heard: &mut Heard, message: &Message<'_>) {
+        let origin = heard.origin();
         match message {
-            Message::Ping(ping) => self.answer_ping(core, from, ping),
-            Message::IndirectPing(ping) => self.relay_ping(core, from, ping),
-            Message::Ack(ack) => _ = self.acked(core, ack.seq),
+            Message::Ping(ping) => self.answer_ping(core, heard, ping),
+            Message::IndirectPing(ping) => self.relay_ping(core, heard, ping),
+            Message::Ack(ack) => _ = self.acked(core, origin, ack.seq),
             Message::Nack { seq } => self.nacked(*seq),
-            Message::Alive(alive) => self.alive(core, alive),
-            Message::Suspect(accusation) => self.suspect(core, accusation),
-            Message::Dead(accusation) => self.dead(core, accusation),
+            Message::Alive(alive) => self.alive(core, origin, alive),
+            Message::Suspect(accusation) => self.suspect(core, origin, accusation),
+            Message::Dead(accusation) => self.dead(core, origin, accusation),
             Message::User(_) => core.stats.drop(DropReason::Unexpected),
         }
     }
 
     /// A member says that it is alive (`aliveNode` in memberlist's state.go).
-    fn alive(&mut self, core: &mut Core, alive: &Alive<'_>) {
+    fn alive(&mut self, core: &mut Core, origin: Origin, alive: &Alive<'_>) {
         let Alive { incarnation, peer } = *alive;
         if !peer.versions.are_valid() {
             let text = format_args!(
@@ -229,7 +229,7 @@ impl Swim {
         let row = found.map_or(Row::NOBODY, |idx| self.row(idx));
         let growth = found.map_or_else(|| core.roster.cost_of(peer), |idx| core.roster.growth(idx, peer));
         if row.state.is_none() && !core.roster.has_room(growth) {
-            return self.knock(core, incarnation, peer);
+            return self.knock(core, origin, incarnation, peer);
         }
         let Some(idx) = found.or_else(|| core.roster.intern(peer.name)) else {
             return core.stats.drop(DropReason::Limit);
@@ -238,14 +238,14 @@ impl Swim {
         if moved && !self.may_take_name(core, idx) {
             return self.conflict(core, idx, peer);
         }
-        if idx == self.me && self.is_beyond_us(core, incarnation) {
+        if idx == self.me && self.is_beyond_us(core, origin, incarnation) {
             return;
         }
         if moved && incarnation > 0 {
             return self.ask_holder(core, idx, incarnation, peer);
         }
         let unchanged = row.state.is_some() && core.roster.peer(idx).is_some_and(|p| p.announced() == peer);
-        let direct = row.incarnation == u32::MAX && Self::is_direct(core, idx);
+        let direct = row.incarnation == u32::MAX && Self::is_direct(core, origin, idx);
         let claim = Claim::Alive { unchanged, direct };
         match judge(row, claim, incarnation, self.about(idx)) {
             Verdict::Adopt if (!unchanged || is_gone(row)) && !admits(core, peer) => {
@@ -257,7 +257,7 @@ impl Swim {
                 core.stats.drop(DropReason::Limit);
             }
             Verdict::Adopt => self.adopt(core, idx, incarnation, peer),
-            Verdict::Refute => self.refute(core, incarnation),
+            Verdict::Refute => self.refute(core, origin, incarnation),
             _ => {
                 core.stats.repeats_in += 1;
                 if found.is_none() {
@@ -270,25 +270,25 @@ impl Swim {
     /// A member that announces what the roster has of it says that it is alive. The same as [`alive`](Self::alive), without
     /// decoding: in most messages everything but perhaps the incarnation is known, and mostly that is too.
     #[inline]
-    pub(crate) fn alive_as_known(&mut self, core: &mut Core, idx: MemberIdx, incarnation: u32) {
+    pub(crate) fn alive_as_known(&mut self, core: &mut Core, origin: Origin, idx: MemberIdx, incarnation: u32) {
         if self.rows.is_surely_alive(idx, incarnation) {
             core.stats.repeats_in += 1;
         } else {
-            self.alive_unchanged(core, idx, incarnation);
+            self.alive_unchanged(core, origin, idx, incarnation);
         }
     }
 
-    fn alive_unchanged(&mut self, core: &mut Core, idx: MemberIdx, incarnation: u32) {
-        if idx == self.me && self.is_beyond_us(core, incarnation) {
+    fn alive_unchanged(&mut self, core: &mut Core, origin: Origin, idx: MemberIdx, incarnation: u32) {
+        if idx == self.me && self.is_beyond_us(core, origin, incarnation) {
             return;
         }
         let row = self.row(idx);
-        let direct = row.incarnation == u32::MAX && Self::is_direct(core, idx);
+        let direct = row.incarnation == u32::MAX && Self::is_direct(core, origin, idx);
         let claim = Claim::Alive { unchanged: row.state.is_some(), direct };
         match judge(row, claim, incarnation, self.about(idx)) {
             Verdict::Adopt if core.policy.is_some() && is_gone(row) && !self.may_return(core, idx) => {}
             Verdict::Adopt => self.revive(core, idx, incarnation),
-            Verdict::Refute => self.refute(core, incarnation),
+            Verdict::Refute => self.refute(core, origin, incarnation),
             _ => core.stats.repeats_in += 1,
         }
     }
@@ -366,30 +366,30 @@ impl Swim {
     }
 
     /// Somebody accuses a member of being suspect (`suspectNode` in memberlist's state.go).
-    fn suspect(&mut self, core: &mut Core, accusation: &Accusation<'_>) {
-        let Some((idx, row)) = self.accused(core, accusation) else { return };
+    fn suspect(&mut self, core: &mut Core, origin: Origin, accusation: &Accusation<'_>) {
+        let Some((idx, row)) = self.accused(core, origin, accusation) else { return };
         match judge(row, Claim::Suspect, accusation.incarnation, self.about(idx)) {
-            Verdict::Suspect => self.begin_suspicion(core, idx, accusation),
-            Verdict::Confirm => self.confirm(core, idx, accusation),
-            Verdict::Refute => self.refute(core, accusation.incarnation),
+            Verdict::Suspect => self.begin_suspicion(core, origin, idx, accusation),
+            Verdict::Confirm => self.confirm(core, origin, idx, accusation),
+            Verdict::Refute => self.refute(core, origin, accusation.incarnation),
             Verdict::Raise => self.raise(idx, accusation.incarnation),
             _ => {}
         }
     }
 
     /// Somebody declares a member dead, or says farewell (`deadNode` in memberlist's state.go).
-    fn dead(&mut self, core: &mut Core, accusation: &Accusation<'_>) {
-        let Some((idx, row)) = self.accused(core, accusation) else { return };
+    fn dead(&mut self, core: &mut Core, origin: Origin, accusation: &Accusation<'_>) {
+        let Some((idx, row)) = self.accused(core, origin, accusation) else { return };
         match judge(row, Claim::Dead, accusation.incarnation, self.about(idx)) {
-            Verdict::Bury => self.bury(core, idx, accusation),
-            Verdict::Refute => self.refute(core, accusation.incarnation),
+            Verdict::Bury => self.bury(core, origin, idx, accusation),
+            Verdict::Refute => self.refute(core, origin, accusation.incarnation),
             Verdict::Raise => self.raise(idx, accusation.incarnation),
             _ => {}
         }
     }
 
     /// The accused, if we know it and the accusation can be refuted.
-    fn accused(&mut self, core: &mut Core, accusation: &Accusation<'_>) -> Option<(MemberIdx, Row)> {
+    fn accused(&mut self, core: &mut Core, origin: Origin, accusation: &Accusation<'_>) -> Option<(MemberIdx, Row)> {
         let idx = core.roster.find(accusation.node)?;
         let row = self.row(idx);
         row.state?;
@@ -397,9 +397,9 @@ impl Swim {
             // At the greatest number no node of ours believes it, and no node of HashiCorp's could hear the refutation.
             let in_vain = accusation.incarnation == u32::MAX && self.own.incarnation < u32::MAX;
             if !in_vain {
-                return (!self.is_beyond_us(core, accusation.incarnation)).then_some((idx, row));
+                return (!self.is_beyond_us(core, origin, accusation.incarnation)).then_some((idx, row));
             }
-        } else if self.is_refutable(core, idx, row, accusation) {
+        } else if self.is_refutable(core, origin, idx, row, accusation) {
             return Some((idx, row));
         }
         core.stats.drop(DropReason::Absurd);
@@ -412,7 +412,7 @@ impl Swim {
         self.rows.change(idx, |row| row.incarnation = row.incarnation.max(incarnation));
     }
 
-    fn bury(&mut self, core: &mut Core, idx: MemberIdx, accusation: &Accusation<'_>) {
+    fn bury(&mut self, core: &mut Core, origin: Origin, idx: MemberIdx, accusation: &Accusation<'_>) {
         let state = if accusation.node == accusation.from { State::Left } else { State::Dead };
         let alive_at = self.alive_at(idx, self.row(idx));
         self.raise(idx, accusation.incarnation);
@@ -423,7 +423,7 @@ impl Swim {
         let how = if ran_out && *from == *core.roster.name_ref(self.me) {
             How::OwnTimer
         } else {
-            heard(core.heard_from, How::Ourselves)
+            heard(origin, How::Ourselves)
         };
         let gone = Gone { learned: Learned { at: core.now, how }, said_by: Name::clone(&from) };
         self.cases.bury(idx, self.row(idx).incarnation, gone);
@@ -457,10 +457,10 @@ fn admits(core: &mut Core, peer: PeerRef<'_>) -> bool {
 }
 
 /// How something became known that was heard there; `otherwise` when it was heard nowhere.
-const fn heard(from: HeardFrom, otherwise: How) -> How {
-    match from {
-        HeardFrom::Nobody => otherwise,
-        HeardFrom::Packet(from) => How::Packet(from),
-        HeardFrom::Exchange(with) | HeardFrom::Reply(with) => How::Exchange(with),
+const fn heard(origin: Origin, otherwise: How) -> How {
+    match origin {
+        Origin::Local => otherwise,
+        Origin::Packet(from) => How::Packet(from),
+        Origin::Exchange(with) | Origin::Reply(with) => How::Exchange(with),
     }
 }

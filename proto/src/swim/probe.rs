@@ -8,11 +8,11 @@ use core::time::Duration;
 
 use super::Swim;
 use crate::complaints::ComplaintKind;
-use crate::core::{Ask, Body, Core, Notification, Unicast};
+use crate::core::{Ask, Body, Core, Heard, Origin, Unicast};
 use crate::roster::{MemberIdx, canonical};
 use crate::stats::DropReason;
 use crate::time::Instant;
-use crate::timer::{Many, Slot};
+use crate::timer::SwimTimer;
 use crate::wire::swim::{Accusation, Ping, Source, State};
 
 /// The probe that is running.
@@ -39,35 +39,27 @@ impl Swim {
     /// Each loop begins after a random wait, so that nodes started together do not tick together.
     pub(super) fn start_timers(&self, core: &mut Core) {
         let wait = core.rng.jitter.duration_below(core.cfg.probe_interval);
-        core.arm(wait, Slot::Probe);
+        core.arm(wait, SwimTimer::Probe);
         let wait = core.rng.jitter.duration_below(core.cfg.push_pull_interval);
-        core.arm(wait, Slot::PushPull);
+        core.arm(wait, SwimTimer::PushPull);
     }
 
     /// Takes a timer of this layer.
-    pub(crate) fn handle_slot(&mut self, core: &mut Core, slot: Slot) {
-        match slot {
-            Slot::Probe => self.probe_next(core),
-            Slot::AckDue => self.ask_others(core),
-            Slot::ProbeEnd => self.end_probe(core),
-            Slot::PushPull => self.push_pull_due(core),
-            _ => debug_assert!(false, "not a timer of this layer"),
-        }
-    }
-
-    /// Takes a timer of this layer of which there are many.
-    pub(crate) fn handle_many(&mut self, core: &mut Core, timer: Many) {
+    pub(crate) fn handle_timer(&mut self, core: &mut Core, timer: SwimTimer) {
         match timer {
-            Many::Suspicion(idx) => self.suspicion_due(core, idx),
-            Many::Relay(seq) => self.relay_due(core, seq),
-            Many::Takeover(idx) => self.takeover_due(core, idx),
-            _ => debug_assert!(false, "not a timer of this layer"),
+            SwimTimer::Probe => self.probe_next(core),
+            SwimTimer::AckDue => self.ask_others(core),
+            SwimTimer::ProbeEnd => self.end_probe(core),
+            SwimTimer::PushPull => self.push_pull_due(core),
+            SwimTimer::Suspicion(idx) => self.suspicion_due(core, Origin::Local, idx),
+            SwimTimer::Relay(seq) => self.relay_due(core, seq),
+            SwimTimer::Takeover(idx) => self.takeover_due(core, idx),
         }
     }
 
     /// Starts the next probe. Does nothing while one runs, or when nobody can be probed.
     fn probe_next(&mut self, core: &mut Core) {
-        core.arm(core.cfg.probe_interval, Slot::Probe);
+        core.arm(core.cfg.probe_interval, SwimTimer::Probe);
         self.mind_own_incarnation(core);
         if self.probe.is_some() {
             return;
@@ -90,8 +82,8 @@ impl Swim {
         let accusing = row.state == Some(State::Suspect);
         let body = Body::Ping { seq, target, accusing };
         core.unicasts.push(Unicast { to, peer: Some(target), answers: None, body });
-        core.arm(core.cfg.probe_timeout, Slot::AckDue);
-        core.arm(interval, Slot::ProbeEnd);
+        core.arm(core.cfg.probe_timeout, SwimTimer::AckDue);
+        core.arm(interval, SwimTimer::ProbeEnd);
     }
 
     /// The next member in the order that can be probed. When a round is over the dead are forgotten and the next begins;
@@ -146,14 +138,14 @@ impl Swim {
         let Some(peer) = core.roster.peer(target) else { return };
         if core.cfg.stream_pings && peer.versions().protocol_max() >= PROTOCOL_STREAM_PING {
             let (with, ask) = (peer.addr(), Ask::Ping { seq, target, codec: core.codec(Some(target), None) });
-            core.notify(Notification::Wants { with, ask, until: ends_at });
+            core.dial(with, ask, ends_at);
         }
     }
 
     /// The probe is over and no ack came.
     fn end_probe(&mut self, core: &mut Core) {
         let Some(probe) = self.probe.take() else { return };
-        core.timers.clear(Slot::AckDue);
+        core.timers.clear(SwimTimer::AckDue);
         if probe.answered_by_stream {
             core.stats.probes_saved_by_stream += 1;
             core.complain_of(ComplaintKind::UdpBlocked, probe.target, "");
@@ -173,24 +165,24 @@ impl Swim {
         }
         core.stats.suspicions_raised += 1;
         let (node, me) = (core.roster.name(probe.target), core.roster.name(self.me));
-        self.suspect(core, &Accusation { incarnation: probe.incarnation, node: &node, from: &me });
+        self.suspect(core, Origin::Local, &Accusation { incarnation: probe.incarnation, node: &node, from: &me });
     }
 
     /// An ack came, for our own probe or for one that we relay. Returns who answered and how long that took when it answers our
     /// own direct ping within the probe timeout: later it may have come through another member.
-    pub(crate) fn acked(&mut self, core: &mut Core, seq: u32) -> Option<(MemberIdx, Duration)> {
+    pub(crate) fn acked(&mut self, core: &mut Core, origin: Origin, seq: u32) -> Option<(MemberIdx, Duration)> {
         let Some(probe) = self.probe.take_if(|probe| probe.seq == seq) else {
             self.relay_acked(core, seq);
             self.holder_answered(core, seq);
             self.knocker_answered(core, seq);
             return None;
         };
-        let is_direct = core.timers.is_set(Slot::AckDue);
-        core.timers.clear(Slot::AckDue);
-        core.timers.clear(Slot::ProbeEnd);
+        let is_direct = core.timers.is_set(SwimTimer::AckDue);
+        core.timers.clear(SwimTimer::AckDue);
+        core.timers.clear(SwimTimer::ProbeEnd);
         self.awareness.apply(-1);
         self.door.note_answer(probe.target, true);
-        core.probe_answered(probe.target, is_direct);
+        core.probe_answered(origin, probe.target, is_direct);
         is_direct.then(|| (probe.target, core.now - probe.sent_at))
     }
 
@@ -213,16 +205,16 @@ impl Swim {
     }
 
     /// Answers a ping, unless it is for somebody else.
-    pub(super) fn answer_ping(&self, core: &mut Core, from: SocketAddr, ping: &Ping<'_>) {
+    pub(super) fn answer_ping(&self, core: &mut Core, heard: &mut Heard, ping: &Ping<'_>) {
         if !self.is_for_us(core, ping.node) {
             return core.drop_naming(DropReason::NotForUs, format_args!("{}", ping.node));
         }
-        if !core.may_answer() {
-            return;
+        if !heard.take_answer() {
+            return core.stats.drop(DropReason::Limit);
         }
-        let ReplyTo { addr: to, peer, is_member } = self.reply_to(core, from, ping.source);
-        let (seq, answers) = (ping.seq, Some(core.heard_in));
-        let body = if is_member { Body::Ack { seq } } else { Body::StrangerAck { seq, bytes_max: core.heard_bytes } };
+        let ReplyTo { addr: to, peer, is_member } = self.reply_to(core, heard.from, ping.source);
+        let (seq, answers) = (ping.seq, Some(heard.codec));
+        let body = if is_member { Body::Ack { seq } } else { Body::StrangerAck { seq, bytes_max: heard.bytes } };
         core.unicasts.push(Unicast { to, peer, answers, body });
     }
 

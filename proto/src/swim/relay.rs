@@ -4,11 +4,11 @@ use core::net::SocketAddr;
 
 use super::Swim;
 use super::probe::ReplyTo;
-use crate::core::{Body, Core, Unicast};
+use crate::core::{Body, Core, Heard, Unicast};
 use crate::limits::RELAYS_MAX;
 use crate::roster::{MemberIdx, canonical};
 use crate::stats::DropReason;
-use crate::timer::Many;
+use crate::timer::SwimTimer;
 use crate::wire::Codec;
 use crate::wire::swim::IndirectPing;
 
@@ -20,13 +20,13 @@ pub(super) struct Relay {
     requester: SocketAddr,
     peer: Option<MemberIdx>,
     /// The codec of the request.
-    heard_in: Codec,
+    codec: Codec,
     nack: bool,
 }
 
 impl Relay {
     fn answer(self, body: Body) -> Unicast {
-        Unicast { to: self.requester, peer: self.peer, answers: Some(self.heard_in), body }
+        Unicast { to: self.requester, peer: self.peer, answers: Some(self.codec), body }
     }
 }
 
@@ -35,21 +35,21 @@ impl Swim {
     ///
     /// Ours: only members may ask, and only members are pinged, at their own address. Others could have us send to any address. A
     /// member that asks for a node that we do not know gets its nack, which says that at least we are well.
-    pub(super) fn relay_ping(&mut self, core: &mut Core, from: SocketAddr, ping: &IndirectPing<'_>) {
+    pub(super) fn relay_ping(&mut self, core: &mut Core, heard: &mut Heard, ping: &IndirectPing<'_>) {
         if self.relays.len() >= RELAYS_MAX {
             return core.stats.drop(DropReason::Limit);
         }
-        let ReplyTo { addr: requester, peer, is_member } = self.reply_to(core, from, ping.source);
+        let ReplyTo { addr: requester, peer, is_member } = self.reply_to(core, heard.from, ping.source);
         if !is_member {
             // Members that have just joined ask before we hear of them.
             return core.stats.drop_expected(DropReason::Unexpected);
         }
-        if !core.may_answer() {
-            return;
+        if !heard.take_answer() {
+            return core.stats.drop(DropReason::Limit);
         }
         let seq = self.next_seq();
-        self.relays.insert(seq, Relay { seq: ping.seq, requester, peer, heard_in: core.heard_in, nack: ping.nack });
-        core.arm_many(core.cfg.probe_timeout, Many::Relay(seq));
+        self.relays.insert(seq, Relay { seq: ping.seq, requester, peer, codec: heard.codec, nack: ping.nack });
+        core.arm(core.cfg.probe_timeout, SwimTimer::Relay(seq));
         let to = canonical(ping.target);
         let target = core.roster.find(ping.node).filter(|&idx| self.row(idx).state.is_some());
         if let Some(target) = target.filter(|&idx| core.roster.peer(idx).is_some_and(|peer| peer.addr() == to)) {

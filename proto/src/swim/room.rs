@@ -11,11 +11,11 @@ use core::net::SocketAddr;
 
 use super::rows::Row;
 use super::{Swim, admits};
-use crate::core::{Body, Core, HeardFrom, Notification, Unicast};
+use crate::core::{Body, Core, Notification, Origin, Unicast};
 use crate::roster::{Holder, MemberIdx, Peer, canonical};
 use crate::stats::DropReason;
 use crate::time::Instant;
-use crate::timer::Slot;
+use crate::timer::SwimTimer;
 use crate::wire::swim::{PeerRef, State};
 
 /// A newcomer that was asked whether it is there.
@@ -77,11 +77,11 @@ impl Door {
 
 impl Swim {
     /// There is no room for a newcomer: it is let in if it comes itself, and asked whether it is there if others tell of it.
-    pub(super) fn knock(&mut self, core: &mut Core, incarnation: u32, peer: PeerRef<'_>) {
+    pub(super) fn knock(&mut self, core: &mut Core, origin: Origin, incarnation: u32, peer: PeerRef<'_>) {
         if incarnation == 0 {
             return;
         }
-        if let HeardFrom::Exchange(from) = core.heard_from
+        if let Origin::Exchange(from) = origin
             && canonical(from).ip() == canonical(peer.addr).ip()
             && self.door.came != Some(from)
         {
@@ -91,7 +91,7 @@ impl Swim {
         core.stats.drop(DropReason::Limit);
         self.door.knocks.retain(|knock| core.now < knock.until);
         // Packets cost their senders least, and leave half of the places to others.
-        let is_packet = matches!(core.heard_from, HeardFrom::Packet(_));
+        let is_packet = matches!(origin, Origin::Packet(_));
         let places = if is_packet { KNOCKS_MAX / 2 } else { KNOCKS_MAX };
         if self.door.knocks.len() >= places || self.door.knocks.iter().any(|knock| knock.claim.name() == peer.name) {
             return;
@@ -155,8 +155,8 @@ impl Swim {
         self.takeovers.remove(&idx);
         self.cases.close(idx);
         if self.probe.take_if(|probe| probe.is_of(idx)).is_some() {
-            core.timers.clear(Slot::AckDue);
-            core.timers.clear(Slot::ProbeEnd);
+            core.timers.clear(SwimTimer::AckDue);
+            core.timers.clear(SwimTimer::ProbeEnd);
         }
         core.stats.evictions += 1;
         core.roster.write_off(idx);

@@ -8,11 +8,11 @@ use core::time::Duration;
 use super::member::Trouble;
 use super::{How, Learned, Swim, heard};
 use crate::config::Options;
-use crate::core::Core;
+use crate::core::{Core, Origin};
 use crate::event::Event;
 use crate::roster::MemberIdx;
 use crate::time::Instant;
-use crate::timer::Many;
+use crate::timer::SwimTimer;
 use crate::types::Name;
 use crate::wire::swim::{Accusation, State};
 
@@ -67,14 +67,20 @@ impl Suspicion {
 }
 
 impl Swim {
-    pub(super) fn begin_suspicion(&mut self, core: &mut Core, idx: MemberIdx, accusation: &Accusation<'_>) {
+    pub(super) fn begin_suspicion(
+        &mut self,
+        core: &mut Core,
+        origin: Origin,
+        idx: MemberIdx,
+        accusation: &Accusation<'_>,
+    ) {
         let accuser = self.name_of(core, accusation.from);
         let alive_at = self.alive_at(idx, self.row(idx));
         let suspicion = Suspicion::new(&core.cfg, self.members_known(), core.now, accuser.clone());
-        core.timers.push(suspicion.deadline(), Many::Suspicion(idx));
+        core.timers.set(SwimTimer::Suspicion(idx), suspicion.deadline());
         self.raise(idx, accusation.incarnation);
         self.set_state(core, idx, State::Suspect);
-        let learned = Learned { at: core.now, how: heard(core.heard_from, How::OwnProbe) };
+        let learned = Learned { at: core.now, how: heard(origin, How::OwnProbe) };
         self.cases.suspect(idx, self.row(idx).incarnation, accuser.clone(), learned);
         let suspicion = Some(Box::new(suspicion));
         self.troubles.insert(idx, Trouble { since: core.now, alive_at, accuser: accuser.clone(), suspicion });
@@ -84,7 +90,7 @@ impl Swim {
         }
     }
 
-    pub(super) fn confirm(&mut self, core: &mut Core, idx: MemberIdx, accusation: &Accusation<'_>) {
+    pub(super) fn confirm(&mut self, core: &mut Core, origin: Origin, idx: MemberIdx, accusation: &Accusation<'_>) {
         self.raise(idx, accusation.incarnation);
         let accuser = self.name_of(core, accusation.from);
         let Some(trouble) = self.troubles.get_mut(&idx) else { return };
@@ -96,15 +102,15 @@ impl Swim {
         self.cases.confirm(idx, accuser);
         let deadline = suspicion.deadline();
         if deadline <= core.now {
-            self.suspicion_due(core, idx);
+            self.suspicion_due(core, origin, idx);
         } else {
-            core.timers.push(deadline, Many::Suspicion(idx));
+            core.timers.set(SwimTimer::Suspicion(idx), deadline);
             self.spread(idx);
         }
     }
 
     /// A suspicion may have run out. Means nothing if it was refuted, or began anew.
-    pub(super) fn suspicion_due(&mut self, core: &mut Core, idx: MemberIdx) {
+    pub(super) fn suspicion_due(&mut self, core: &mut Core, origin: Origin, idx: MemberIdx) {
         let Some(suspicion) = self.troubles.get(&idx).and_then(|t| t.suspicion.as_ref()) else { return };
         if !suspicion.is_over(core.now) {
             return;
@@ -115,7 +121,7 @@ impl Swim {
         let (node, me) = (core.roster.name(idx), core.roster.name(self.me));
         tracing::info!(member = &*node, confirmations, "suspect did not refute in time: it is dead");
         let incarnation = self.row(idx).incarnation;
-        self.dead(core, &Accusation { incarnation, node: &node, from: &me });
+        self.dead(core, origin, &Accusation { incarnation, node: &node, from: &me });
     }
 }
 

@@ -5,10 +5,10 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::Swim;
-use crate::core::{Ask, Core, Notification};
+use crate::core::{Ask, Core, Origin};
 use crate::roster::MemberIdx;
 use crate::stats::DropReason;
-use crate::timer::Slot;
+use crate::timer::SwimTimer;
 use crate::wire::swim::{Accusation, Alive, State};
 use crate::wire::{Codec, MemberState, PushPull, Versions, hashicorp, native};
 
@@ -22,7 +22,7 @@ impl Swim {
             self.push_pull_with_anybody(core);
         }
         self.staggered = true;
-        core.arm(core.cfg.push_pull_interval_of(self.members_known()), Slot::PushPull);
+        core.arm(core.cfg.push_pull_interval_of(self.members_known()), SwimTimer::PushPull);
     }
 
     fn push_pull_with_anybody(&self, core: &mut Core) {
@@ -38,7 +38,7 @@ impl Swim {
         let Some(with) = core.roster.peer(idx).map(|peer| peer.addr()) else { return };
         let ask = Ask::PushPull { join: false, codec: core.codec(Some(idx), None) };
         let until = core.now + core.cfg.stream_timeout;
-        core.notify(Notification::Wants { with, ask, until });
+        core.dial(with, ask, until);
     }
 
     /// Writes every member that we know, in every state, ourselves included.
@@ -66,7 +66,7 @@ impl Swim {
     /// among them do not go with ours.
     ///
     /// A member that the other side holds for dead is only suspected here, so that it may refute.
-    pub(crate) fn merge(&mut self, core: &mut Core, remote: &PushPull<'_>) -> Result<(), Refused> {
+    pub(crate) fn merge(&mut self, core: &mut Core, origin: Origin, remote: &PushPull<'_>) -> Result<(), Refused> {
         let ours = core.cfg.codec.versions();
         if !versions_agree(ours, remote) {
             let what = incompatible(ours, core.roster.name_ref(self.me), remote)
@@ -75,13 +75,13 @@ impl Swim {
             return Err(Refused);
         }
         match remote {
-            PushPull::Native(remote) => self.merge_states(core, remote.states().map(MemberState::from)),
-            PushPull::HashiCorp(remote) => self.merge_states(core, remote.states().map(MemberState::from)),
+            PushPull::Native(remote) => self.merge_states(core, origin, remote.states().map(MemberState::from)),
+            PushPull::HashiCorp(remote) => self.merge_states(core, origin, remote.states().map(MemberState::from)),
         }
         Ok(())
     }
 
-    fn merge_states<'a>(&mut self, core: &mut Core, states: impl Iterator<Item = MemberState<'a>>) {
+    fn merge_states<'a>(&mut self, core: &mut Core, origin: Origin, states: impl Iterator<Item = MemberState<'a>>) {
         let me = core.roster.name(self.me);
         let mut previous = None;
         for MemberState { state, incarnation, name, announced } in states {
@@ -91,7 +91,7 @@ impl Swim {
                 && state == Some(State::Alive)
                 && core.roster.announces(idx, &announced)
             {
-                self.alive_as_known(core, idx, incarnation);
+                self.alive_as_known(core, origin, idx, incarnation);
                 continue;
             }
             let Ok(name) = core::str::from_utf8(name) else {
@@ -101,11 +101,13 @@ impl Swim {
             let accusation = Accusation { incarnation, node: name, from: name };
             match state {
                 Some(State::Alive) => match announced.peer() {
-                    Ok(peer) => self.alive(core, &Alive { incarnation, peer }),
+                    Ok(peer) => self.alive(core, origin, &Alive { incarnation, peer }),
                     Err(_) => core.stats.drop(DropReason::Malformed),
                 },
-                Some(State::Left) => self.dead(core, &accusation),
-                Some(State::Dead | State::Suspect) => self.suspect(core, &Accusation { from: &me, ..accusation }),
+                Some(State::Left) => self.dead(core, origin, &accusation),
+                Some(State::Dead | State::Suspect) => {
+                    self.suspect(core, origin, &Accusation { from: &me, ..accusation })
+                }
                 None => core.stats.drop(DropReason::Unexpected),
             }
         }

@@ -8,11 +8,11 @@
 use alloc::sync::Arc;
 
 use super::{Swim, admits};
-use crate::core::{Ask, Body, Core, Notification, Unicast};
+use crate::core::{Ask, Body, Core, Unicast};
 use crate::roster::{MemberIdx, Peer, canonical};
 use crate::stats::DropReason;
 use crate::time::Instant;
-use crate::timer::Many;
+use crate::timer::SwimTimer;
 use crate::wire::swim::PeerRef;
 
 /// A claim of a name that waits for the answer of the name's last holder.
@@ -43,7 +43,7 @@ impl Swim {
         let claim = Arc::new(Peer::new(core.roster.name(idx), claim));
         self.takeovers.insert(idx, Takeover { incarnation, claim, seq, asked_twice: false, due });
         self.ping_holder(core, idx, seq);
-        core.timers.push(due, Many::Takeover(idx));
+        core.timers.set(SwimTimer::Takeover(idx), due);
     }
 
     fn ping_holder(&self, core: &mut Core, idx: MemberIdx, seq: u32) {
@@ -60,11 +60,11 @@ impl Swim {
         }
         let (seq, due) = (takeover.seq, core.now + core.cfg.probe_timeout);
         (takeover.asked_twice, takeover.due) = (true, due);
-        core.timers.push(due, Many::Takeover(idx));
+        core.timers.set(SwimTimer::Takeover(idx), due);
         self.ping_holder(core, idx, seq);
         if let Some(with) = core.roster.peer(idx).map(|peer| peer.addr()).filter(|_| core.cfg.stream_pings) {
             let ask = Ask::Ping { seq, target: idx, codec: core.codec(Some(idx), None) };
-            core.notify(Notification::Wants { with, ask, until: due });
+            core.dial(with, ask, due);
         }
     }
 

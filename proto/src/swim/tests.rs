@@ -16,14 +16,15 @@ use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
 use core::mem;
+use core::net::SocketAddr;
 use core::time::Duration;
 
 use super::*;
-use crate::core::{Ask, Body, Unicast};
+use crate::core::{Ask, Body, Dial, Unicast};
 use crate::envelope::{Caps, Packer, PacketBuffers, seal, split};
 use crate::roster::Directory;
 use crate::time::Instant;
-use crate::timer::{Fired, Slot};
+use crate::timer::{SwimTimer, Timer};
 use crate::wire::Codec;
 use crate::wire::swim::Ack;
 use crate::wire::{PushPull, native};
@@ -109,8 +110,8 @@ impl Lone {
     /// The same, but it probes nobody and exchanges nothing: only what it hears makes it act.
     fn still(options: Options, others: &[&str]) -> Self {
         let mut lone = Self::probing(options, others);
-        lone.core.timers.clear(Slot::Probe);
-        lone.core.timers.clear(Slot::PushPull);
+        lone.core.timers.clear(SwimTimer::Probe);
+        lone.core.timers.clear(SwimTimer::PushPull);
         lone
     }
 
@@ -124,9 +125,7 @@ impl Lone {
     }
 
     fn hear_from(&mut self, from: SocketAddr, message: Message<'_>) {
-        self.core.hear(from, 100);
-        self.swim.handle(&mut self.core, from, &message);
-        self.core.heard_from = HeardFrom::Nobody;
+        self.swim.handle(&mut self.core, &mut Heard::new(from, 100), &message);
     }
 
     /// Lets `span` pass and does everything that is due.
@@ -140,11 +139,9 @@ impl Lone {
 
     fn fire(&mut self, at: Instant) {
         self.core.now = at;
-        while let Some(fired) = self.core.timers.pop_due(at) {
-            match fired {
-                Fired::Slot(slot) => self.swim.handle_slot(&mut self.core, slot),
-                Fired::Many(timer) => self.swim.handle_many(&mut self.core, timer),
-            }
+        while let Some(timer) = self.core.timers.pop_due(at) {
+            let Timer::Swim(timer) = timer else { panic!("not a timer of this layer: {timer:?}") };
+            self.swim.handle_timer(&mut self.core, timer);
         }
     }
 
@@ -166,7 +163,7 @@ impl Lone {
         mem::take(&mut self.core.unicasts)
     }
 
-    /// The notifications since the last look, wishes for exchanges left out.
+    /// The notifications since the last look.
     fn told(&mut self) -> Vec<String> {
         let told = mem::take(&mut self.core.notifications).into_iter().filter_map(|notification| {
             let (what, idx) = match notification {
@@ -175,7 +172,7 @@ impl Lone {
                 Notification::Gone(idx) | Notification::Left(idx) => ("gone", idx),
                 Notification::Evicted(idx) => ("evicted", idx),
                 Notification::FarewellSent => ("farewell sent", self.swim.me),
-                Notification::Conflict(_) | Notification::Wants { .. } => return None,
+                Notification::Conflict(_) => return None,
             };
             Some(format!("{what} {}", self.core.roster.name_ref(idx)))
         });
@@ -184,12 +181,7 @@ impl Lone {
 
     /// The exchanges wished for since the last look.
     fn wanted(&mut self) -> Vec<(SocketAddr, Ask, Instant)> {
-        let wishes =
-            mem::take(&mut self.core.notifications).into_iter().filter_map(|notification| match notification {
-                Notification::Wants { with, ask, until } => Some((with, ask, until)),
-                _ => None,
-            });
-        wishes.collect()
+        mem::take(&mut self.core.dials).into_iter().map(|Dial { to, ask, until }| (to, ask, until)).collect()
     }
 
     /// What the next packet of broadcasts says.

@@ -70,7 +70,10 @@ fn a_node_that_joins_a_large_cluster_learns_of_all_by_one_push_pull() {
     assert_eq!((seed.dropped(DropReason::Limit), seed.node.members().count()), (0, 20_004));
     let state = seed.node.push_pull(Codec::HashiCorp, true).unwrap();
     let mut fresh = Alone::new(Options::lan());
-    fresh.node.merge(&PushPull::parse(Codec::HashiCorp, &state[1..]).unwrap(), false, None, &mut fresh.out).unwrap();
+    fresh
+        .node
+        .merge(Origin::Local, &PushPull::parse(Codec::HashiCorp, &state[1..]).unwrap(), false, None, &mut fresh.out)
+        .unwrap();
     assert_eq!((fresh.dropped(DropReason::Limit), fresh.node.members().count()), (0, 20_004));
 }
 
@@ -133,8 +136,8 @@ fn a_newcomer_that_comes_itself_over_a_stream_is_let_in_at_once_and_nobody_else_
     let mut body = vec![];
     native_states(&mut body, &[&*newcomer(0), &*newcomer(1)]);
     alone.node.enter(alone.now);
-    alone.node.core.heard_from = HeardFrom::Exchange("10.0.0.30:50000".parse().unwrap());
-    alone.node.merge(&PushPull::parse(Codec::Native, &body).unwrap(), false, None, &mut alone.out).unwrap();
+    let origin = Origin::Exchange("10.0.0.30:50000".parse().unwrap());
+    alone.node.merge(origin, &PushPull::parse(Codec::Native, &body).unwrap(), false, None, &mut alone.out).unwrap();
     assert!(alone.node.member(&newcomer(0)).is_some());
     assert!(alone.node.member(&newcomer(1)).is_none());
     assert!(used(&alone) <= MEMBERS_BYTES_MAX);

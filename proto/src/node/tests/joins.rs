@@ -128,8 +128,8 @@ fn whoever_reaches_a_failed_member_again_tells_everybody_that_it_joined() {
         cluster.command(0, |node, now, out| {
             node.enter(now);
             let ask = Ask::PushPull { join, codec: Codec::Native };
-            node.core.notify(Notification::Wants { with: addr(1), ask, until: now + Duration::from_secs(10) });
-            node.settle(out);
+            node.core.dial(addr(1), ask, now + Duration::from_secs(10));
+            node.settle(None, out);
         });
         cluster.run(Duration::from_secs(3));
         assert_eq!(time(&cluster) > before, join, "an exchange as any other changes nothing");
@@ -150,8 +150,8 @@ fn a_cluster_in_which_somebody_speaks_what_we_do_not_understand_is_not_joined_an
         Codec::Native.encode(&Message::Alive(crate::wire::swim::Alive { incarnation: 1, peer }), &mut writer).unwrap();
         let len = writer.len();
         node.enter(now);
-        node.handle_frame(addr(2), &buf[..len]);
-        node.settle(out);
+        node.handle_frame(&mut Heard::new(addr(2), len), &buf[..len]);
+        node.settle(None, out);
     });
     assert!(cluster.nodes[0].as_ref().unwrap().member("odd").is_some());
     cluster.command(1, |node, now, out| node.join(now, &[addr(0)], OldEvents::Deliver, out)).unwrap();
@@ -167,7 +167,7 @@ fn a_cluster_in_which_somebody_speaks_what_we_do_not_understand_is_not_joined_an
 fn a_node_that_never_had_company_seeks_none() {
     let mut cluster = Cluster::new(1);
     cluster.run(Duration::from_secs(600));
-    assert!(!cluster.nodes[0].as_ref().unwrap().core.timers.is_set(Slot::Alone));
+    assert!(!cluster.nodes[0].as_ref().unwrap().core.timers.is_set(NodeTimer::Isolation));
     assert_eq!(cluster.nodes[0].as_ref().unwrap().stats().push_pulls_out, 0);
 }
 
@@ -177,9 +177,9 @@ fn neither_many_failed_nor_many_earlier_members_displace_a_seed() {
     let [seed, other] = [200, 201].map(|last| SocketAddr::from(([10, 9, 9, last], 7946)));
     let (first, second) = cluster.command(0, |node, _, _| {
         let member = |net, at| Contact::remembered("gone".into(), SocketAddr::from(([10, net, 0, at], 7946)));
-        node.company.remember(Some(seed.into()));
+        node.isolation.remember(Some(seed.into()));
         for at in 0..40 {
-            node.company.remember_failed(Some(member(8, at)));
+            node.isolation.remember_failed(Some(member(8, at)));
         }
         node.previous = (0..200).map(|at| member(7, at)).collect();
         (node.candidates(), node.candidates())

@@ -37,7 +37,7 @@ fn of_two_that_claim_one_name_the_one_whom_most_know_keeps_it_and_the_other_is_t
         cluster.command(1, |node, now, out| {
             node.enter(now);
             node.core.notify(Notification::Conflict(node.swim.me()));
-            node.settle(out);
+            node.settle(None, out);
         });
     }
     cluster.run(Duration::from_secs(4));
@@ -66,7 +66,7 @@ impl Cluster {
         self.command(at, |node, now, out| {
             node.enter(now);
             node.core.notify(Notification::Conflict(node.swim.me()));
-            node.settle(out);
+            node.settle(None, out);
         });
     }
 

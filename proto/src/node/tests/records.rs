@@ -141,7 +141,7 @@ fn a_rejoin_that_finds_nobody_is_followed_by_a_search_that_ends_when_somebody_is
     cluster.start(2, Options::lan());
     cluster.run(Duration::from_secs(45));
     assert_eq!((cluster.alive(0), cluster.alive(2)), (2, 2));
-    assert!(!cluster.nodes[0].as_ref().unwrap().core.timers.is_set(Slot::Alone));
+    assert!(!cluster.nodes[0].as_ref().unwrap().core.timers.is_set(NodeTimer::Isolation));
 }
 
 fn vec_of(snapshot: &Snapshot) -> Vec<Record> {

@@ -1,4 +1,4 @@
-//! Answering: straight to the asker, and over other members if it wants that.
+//! Answering: straight to the requester, and over other members if it wants that.
 
 use alloc::vec::Vec;
 use core::fmt;
@@ -8,7 +8,7 @@ use core::time::Duration;
 use bytes::Bytes;
 
 use super::{decode, encode, size};
-use crate::core::{Asker, Body, Core, HeardFrom, Unicast};
+use crate::core::{Body, Core, Origin, Requester, Unicast};
 use crate::event::Status;
 use crate::roster::{MemberIdx, canonical};
 use crate::serf::Serf;
@@ -69,76 +69,82 @@ impl Serf {
             return Err(RespondError::Late);
         }
         open.answered = true;
-        let asker = open.asker.clone();
-        self.send_response(core, &asker, &response);
+        let requester = open.requester.clone();
+        self.send_response(core, &requester, &response);
         Ok(())
     }
 
     /// Says that a query has come.
-    pub(super) fn acknowledge(&mut self, core: &mut Core, asker: &Asker) {
+    pub(super) fn acknowledge(&mut self, core: &mut Core, requester: &Requester) {
         let me = core.roster.name(self.me);
-        let QueryId { ltime, id } = asker.id;
+        let QueryId { ltime, id } = requester.id;
         let ack = QueryResponse { ltime, id, from: &me, flags: QueryResponse::FLAG_ACK, payload: &[] };
-        self.send_response(core, asker, &ack);
+        self.send_response(core, requester, &ack);
     }
 
     /// Answers a query that the application never sees. What is too large is not said.
-    pub(in crate::serf) fn answer(&mut self, core: &mut Core, asker: &Asker, payload: &[u8]) {
+    pub(in crate::serf) fn answer(&mut self, core: &mut Core, requester: &Requester, payload: &[u8]) {
         let me = core.roster.name(self.me);
-        let response = QueryResponse { ltime: asker.id.ltime, id: asker.id.id, from: &me, flags: 0, payload };
+        let response = QueryResponse { ltime: requester.id.ltime, id: requester.id.id, from: &me, flags: 0, payload };
         if size::response_bytes(&response) <= response_limit(core) {
-            self.send_response(core, asker, &response);
+            self.send_response(core, requester, &response);
         } else {
-            tracing::warn!(query = %asker.id, "the answer is too large to be sent");
+            tracing::warn!(query = %requester.id, "the answer is too large to be sent");
         }
     }
 
-    /// Answers an asker that is no member, if the query came straight from it: no address that it could name is sent more than it
+    /// Answers a requester that is no member, if the query came straight from it: no address that it could name is sent more than it
     /// has sent itself, and only once.
-    pub(in crate::serf) fn answer_stranger(&self, core: &mut Core, asker: &Asker, payload: &[u8]) {
-        let from = canonical(asker.addr);
-        if core.heard_from != HeardFrom::Packet(asker.addr) && core.heard_from != HeardFrom::Packet(from) {
+    pub(in crate::serf) fn answer_stranger(
+        &self,
+        core: &mut Core,
+        origin: Origin,
+        requester: &Requester,
+        payload: &[u8],
+    ) {
+        let from = canonical(requester.addr);
+        if origin != Origin::Packet(requester.addr) && origin != Origin::Packet(from) {
             return core.stats.drop(DropReason::Unexpected);
         }
         let me = core.roster.name(self.me);
-        let response = QueryResponse { ltime: asker.id.ltime, id: asker.id.id, from: &me, flags: 0, payload };
+        let response = QueryResponse { ltime: requester.id.ltime, id: requester.id.id, from: &me, flags: 0, payload };
         if size::response_bytes(&response) <= response_limit(core) {
             let message = encode(core.codec_for_all(), &Message::QueryResponse(response));
             core.unicasts.push(Unicast { to: from, peer: None, answers: None, body: Body::User(message) });
         }
     }
 
-    /// Sends to the asker, and then over as many others as it wants. A relay that would be too large is left out: the direct
+    /// Sends to the requester, and then over as many others as it wants. A relay that would be too large is left out: the direct
     /// way is taken all the same.
-    fn send_response(&mut self, core: &mut Core, asker: &Asker, response: &QueryResponse<'_>) {
-        if self.is_here(core, asker.addr) {
-            return self.response_in(core, response);
+    fn send_response(&mut self, core: &mut Core, requester: &Requester, response: &QueryResponse<'_>) {
+        if self.is_here(core, requester.addr) {
+            return self.response_in(core, Origin::Local, response);
         }
-        if !is_usable(asker.addr) {
+        if !is_usable(requester.addr) {
             return core.stats.drop(DropReason::Malformed);
         }
         // serf's agents answer to whatever address a query names, so that one packet has a whole cluster send to a stranger.
-        if !self.is_member(core, asker.addr, &asker.node) {
+        if !self.is_member(core, requester.addr, &requester.node) {
             return core.stats.drop(DropReason::Unexpected);
         }
-        let reader = peer_at(core, canonical(asker.addr), &asker.node);
+        let reader = peer_at(core, canonical(requester.addr), &requester.node);
         let inner = encode(core.codec(reader, None), &Message::QueryResponse(*response));
-        let relay = Relay { addr: asker.addr, node: &asker.node, inner: &inner };
+        let relay = Relay { addr: requester.addr, node: &requester.node, inner: &inner };
         let relayed = size::relay_bytes(&relay, size::response_bytes(response)) <= response_limit(core);
-        let wanted = if relayed { asker.relay_factor } else { 0 };
-        let relays = self.draw_relays(core, wanted, asker);
-        send(core, asker.addr, &asker.node, inner.clone());
+        let wanted = if relayed { requester.relay_factor } else { 0 };
+        let relays = self.draw_relays(core, wanted, requester);
+        send(core, requester.addr, &requester.node, inner.clone());
         for idx in relays {
             let Some(to) = core.roster.peer(idx).map(|peer| peer.addr()) else { continue };
-            // The relay must read what is around the answer, the asker the answer, and they need not read the same.
+            // The relay must read what is around the answer, the requester the answer, and they need not read the same.
             let message = encode(core.codec(Some(idx), None), &Message::Relay(relay));
             core.unicasts.push(Unicast { to, peer: Some(idx), answers: None, body: Body::User(message) });
         }
     }
 
-    /// Whom to send over: up to `wanted` different members that are alive and can do it, neither we nor the asker
-    /// (`kRandomMembers` in serf, which may also choose the asker).
-    fn draw_relays(&self, core: &mut Core, wanted: u8, asker: &Asker) -> Vec<MemberIdx> {
+    /// Whom to send over: up to `wanted` different members that are alive and can do it, neither we nor the requester
+    /// (`kRandomMembers` in serf, which may also choose the requester).
+    fn draw_relays(&self, core: &mut Core, wanted: u8, requester: &Requester) -> Vec<MemberIdx> {
         let mut drawn = Vec::new();
         let wanted = usize::from(wanted).min(RELAYS_PER_ANSWER_MAX);
         let rows = u32::try_from(self.rows.len()).unwrap_or(u32::MAX);
@@ -151,7 +157,7 @@ impl Serf {
                 && idx != self.me
                 && core.roster.peer(idx).is_some_and(|peer| {
                     let knows_how = peer.versions().protocol_max() >= PROTOCOL_RELAY;
-                    knows_how && peer.addr() != canonical(asker.addr)
+                    knows_how && peer.addr() != canonical(requester.addr)
                 });
             if can && !drawn.contains(&idx) {
                 drawn.push(idx);
@@ -165,14 +171,14 @@ impl Serf {
 
     /// Passes an answer on (`relayResponse`'s other end in serf, which passes anything on to anybody). Only answers, and only to
     /// members.
-    pub(in crate::serf) fn relay_in(&mut self, core: &mut Core, relay: &Relay<'_>) {
+    pub(in crate::serf) fn relay_in(&mut self, core: &mut Core, origin: Origin, relay: &Relay<'_>) {
         let response = match decode(core, relay.inner) {
             Ok(Message::QueryResponse(response)) => response,
             Err(DropReason::Codec) => return core.stats.drop(DropReason::Codec),
             _ => return core.stats.drop(DropReason::Unexpected),
         };
         if self.is_here(core, relay.addr) {
-            return self.response_in(core, &response);
+            return self.response_in(core, origin, &response);
         }
         if relay.inner.len() > packet_room(core) {
             return core.stats.drop(DropReason::Limit);

@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 use super::collect::{Asked, Purpose};
 use super::{encode, size};
-use crate::core::Core;
+use crate::core::{Core, Origin};
 use crate::event::Status;
 use crate::limits::{QUERIES_ASKED_MAX, QUERY_FILTERS_MAX, QUERY_TIMEOUT_MAX};
 use crate::roster::{MemberIdx, Peer};
@@ -230,7 +230,7 @@ impl Serf {
         self.queries.asked.insert(id, Asked::new(core.now + timeout, question.acks, waiting, purpose));
         self.arm_queries(core);
         let frame = encode(core.codec_kept(), &Message::Query(query));
-        self.query_in(core, &query, &frame);
+        self.query_in(core, Origin::Local, &query, &frame);
         Ok((id, frame))
     }
 

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 
-use crate::core::Core;
+use crate::core::{Core, Origin};
 use crate::event::{Event, QueryReport};
 use crate::roster::MemberIdx;
 use crate::serf::Serf;
@@ -13,7 +13,7 @@ use crate::serf::conflict::Vote;
 use crate::serf::keys::KeyTally;
 use crate::stats::DropReason;
 use crate::time::Instant;
-use crate::timer::Slot;
+use crate::timer::SerfTimer;
 use crate::types::{Name, QueryId};
 use crate::wire::serf::QueryResponse;
 
@@ -65,7 +65,7 @@ impl Asked {
 impl Serf {
     /// Takes an acknowledgement or an answer (`handleQueryResponse` in serf). Each member's is told once, whichever way it came
     /// first.
-    pub(in crate::serf) fn response_in(&mut self, core: &mut Core, response: &QueryResponse<'_>) {
+    pub(in crate::serf) fn response_in(&mut self, core: &mut Core, origin: Origin, response: &QueryResponse<'_>) {
         let id = QueryId { ltime: response.ltime, id: response.id };
         let idx = core.roster.find(response.from);
         let is_stranger = idx.is_none_or(|idx| self.row(idx).status().is_none());
@@ -73,7 +73,7 @@ impl Serf {
             core.stats.query_late += 1;
             return;
         };
-        let is_vote = if let Purpose::Conflict(vote) = &asked.purpose { vote.admits(core, idx) } else { true };
+        let is_vote = if let Purpose::Conflict(vote) = &asked.purpose { vote.admits(core, origin, idx) } else { true };
         if response.from.is_empty() || (response.is_ack() && !asked.acks) || !is_vote {
             return core.stats.drop(DropReason::Unexpected);
         }
@@ -152,8 +152,8 @@ impl Serf {
     /// Sets the timer for the query that ends first.
     pub(super) fn arm_queries(&self, core: &mut Core) {
         match self.queries.asked.values().map(|asked| asked.deadline).min() {
-            Some(at) => core.timers.set(Slot::Query, at),
-            None => core.timers.clear(Slot::Query),
+            Some(at) => core.timers.set(SerfTimer::Query, at),
+            None => core.timers.clear(SerfTimer::Query),
         }
     }
 

@@ -1,4 +1,4 @@
-//! Queries: told to everybody like user events, and answered by each member that meets the filters, straight to the asker.
+//! Queries: told to everybody like user events, and answered by each member that meets the filters, straight to the requester.
 
 mod answer;
 mod ask;
@@ -40,7 +40,7 @@ pub(super) struct Queries {
     pub(super) asked: BTreeMap<QueryId, Asked>,
     /// Those that others are to be told of, as they came.
     pub(super) queue: Tiers<Bytes>,
-    /// When an asker without a name was last looked for among all members, where, and whether it is one.
+    /// When a requester without a name was last looked for among all members, where, and whether it is one.
     pub(super) searched: Option<(Instant, SocketAddr, bool)>,
     /// Queries before this time are not taken.
     pub(super) time_min: u64,

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::INTERNAL_PREFIX;
 use super::ring::Novelty;
 use super::size::query_bytes;
-use crate::core::{Asker, Core};
+use crate::core::{Core, Origin, Requester};
 use crate::event::{self, Event};
 use crate::limits::{QUERIES_OPEN_MAX, QUERY_FILTERS_MAX, QUERY_TIMEOUT_MAX};
 use crate::serf::event::packet_room;
@@ -20,14 +20,14 @@ use crate::wire::serf::{Filter, Query};
 /// A query that the application may answer.
 #[derive(Clone, Debug)]
 pub(in crate::serf) struct Open {
-    pub(super) asker: Asker,
+    pub(super) requester: Requester,
     pub(super) deadline: Instant,
     pub(super) answered: bool,
 }
 
 impl Serf {
     /// Takes a query from gossip, or our own (`handleQuery` in serf). `frame` is what others are told: the bytes as they came.
-    pub(in crate::serf) fn query_in(&mut self, core: &mut Core, query: &Query<'_>, frame: &[u8]) {
+    pub(in crate::serf) fn query_in(&mut self, core: &mut Core, origin: Origin, query: &Query<'_>, frame: &[u8]) {
         if !self.is_news(core, query) {
             return;
         }
@@ -40,13 +40,13 @@ impl Serf {
         }
         let id = QueryId { ltime: query.ltime, id: query.id };
         let (addr, node) = (query.source.addr, query.source.node.into());
-        let asker = Asker { id, addr, node, relay_factor: query.relay_factor };
+        let requester = Requester { id, addr, node, relay_factor: query.relay_factor };
         if query.wants_acks() {
-            self.acknowledge(core, &asker);
+            self.acknowledge(core, &requester);
         }
         match query.name.strip_prefix(INTERNAL_PREFIX) {
-            Some(name) => self.internal_query(core, asker, name, query.payload),
-            None => self.deliver_query(core, asker, query),
+            Some(name) => self.internal_query(core, origin, requester, name, query.payload),
+            None => self.deliver_query(core, requester, query),
         }
     }
 
@@ -129,16 +129,16 @@ impl Serf {
         }
     }
 
-    fn deliver_query(&mut self, core: &mut Core, asker: Asker, query: &Query<'_>) {
+    fn deliver_query(&mut self, core: &mut Core, requester: Requester, query: &Query<'_>) {
         // Bounds how long the node and the application hold a query that can be answered.
         let deadline = core.now + query.timeout.min(QUERY_TIMEOUT_MAX);
         core.stats.queries += 1;
         core.events.push(Event::Query(event::Query {
-            id: asker.id,
+            id: requester.id,
             name: query.name.into(),
             payload: Bytes::copy_from_slice(query.payload),
-            source: Box::clone(&asker.node),
-            source_addr: asker.addr,
+            source: Box::clone(&requester.node),
+            source_addr: requester.addr,
             deadline,
         }));
         let open = &mut self.queries.open;
@@ -147,6 +147,6 @@ impl Serf {
             open.pop_first();
             core.stats.drop(DropReason::Limit);
         }
-        open.insert(asker.id, Open { asker, deadline, answered: false });
+        open.insert(requester.id, Open { requester, deadline, answered: false });
     }
 }

@@ -1,7 +1,7 @@
 //! What a hostile member may send, at the bound of each, one below and one above.
 
 use super::*;
-use crate::core::{Asker, Body, HeardFrom, Unicast};
+use crate::core::{Body, Origin, Requester, Unicast};
 use crate::limits::{
     BROADCAST_QUEUE_BYTES_MAX, COALESCED_BYTES_MAX, EARLY_INTENTS_BYTES_MAX, EVENT_RING_BYTES_MAX, ITEM_BYTES,
     PUSH_PULL_EVENTS_MAX, PUSH_PULL_NODES_MAX, QUERY_FILTERS_MAX, QUERY_TIMEOUT_MAX, SERF_MESSAGE_BYTES_MAX,
@@ -60,7 +60,7 @@ fn a_message_longer_than_any_packet_is_refused_unread() {
         [(SERF_MESSAGE_BYTES_MAX, DropReason::Malformed), (SERF_MESSAGE_BYTES_MAX + 1, DropReason::Limit)]
     {
         let mut lone = Lone::lan(&["b"]);
-        lone.serf.handle(&mut lone.core, &vec![3; bytes]);
+        lone.serf.handle(&mut lone.core, Origin::Local, &vec![3; bytes]);
         assert_eq!(lone.dropped(dropped), 1);
     }
 }
@@ -189,13 +189,13 @@ fn a_coalescer_that_holds_too_many_bytes_closes_its_window() {
     let mut delivered = 0;
     for ltime in 1..=500_u64 {
         let event = UserEvent { ltime, name: &format!("e{ltime}"), payload: &payload, coalesce: true };
-        lone.serf.handle(&mut lone.core, &encode(&Message::UserEvent(event)));
+        lone.serf.handle(&mut lone.core, Origin::Local, &encode(&Message::UserEvent(event)));
         lone.serf.deliver(&mut lone.core, |_| {});
         let (used, limit) = lone.usage("coalesced_events_bytes");
         assert!(used < limit + 9100 && limit == COALESCED_BYTES_MAX as u64, "{used}");
         if lone.core.timers.next().is_some_and(|at| at <= lone.core.now) {
             lone.serf.deliver_due(&lone.core, |_| delivered += 1);
-            lone.core.timers.clear(Slot::Deliver);
+            lone.core.timers.clear(SerfTimer::Deliver);
         }
     }
     assert!(delivered > 400, "{delivered}");
@@ -206,7 +206,7 @@ fn a_query_with_more_filters_than_the_limit_is_for_nobody_and_passed_on() {
     let tag = Filter::Tag { tag: "x", expr: "" };
     for (count, dropped) in [(QUERY_FILTERS_MAX - 1, 0), (QUERY_FILTERS_MAX, 0), (QUERY_FILTERS_MAX + 1, 1)] {
         let mut lone = Lone::lan(&["b"]);
-        lone.serf.handle(&mut lone.core, &encode(&Message::Query(query("q", &vec![tag; count]))));
+        lone.serf.handle(&mut lone.core, Origin::Local, &encode(&Message::Query(query("q", &vec![tag; count]))));
         assert_eq!((lone.events().len(), lone.dropped(DropReason::Limit)), (1 - dropped, dropped as u64));
         assert_eq!(lone.packet(), ["query q@5"]);
     }
@@ -221,7 +221,7 @@ fn a_query_whose_expressions_are_too_much_together_is_for_nobody_and_counted() {
     ] {
         let filters: Vec<_> = exprs.iter().map(|expr| Filter::Tag { tag: "x", expr }).collect();
         let mut lone = Lone::lan(&["b"]);
-        lone.serf.handle(&mut lone.core, &encode(&Message::Query(query("q", &filters))));
+        lone.serf.handle(&mut lone.core, Origin::Local, &encode(&Message::Query(query("q", &filters))));
         assert_eq!((lone.events(), lone.dropped(DropReason::Limit)), (vec![], 1), "{exprs:?}");
     }
 }
@@ -249,8 +249,11 @@ fn a_question_with_too_many_filters_or_too_long_a_timeout_is_refused_before_anyt
 #[test]
 fn a_query_of_a_year_can_be_answered_for_as_long_as_any() {
     let mut lone = Lone::lan(&["b"]);
-    lone.serf
-        .handle(&mut lone.core, &encode(&Message::Query(Query { timeout: secs(86_400 * 365), ..query("q", &[]) })));
+    lone.serf.handle(
+        &mut lone.core,
+        Origin::Local,
+        &encode(&Message::Query(Query { timeout: secs(86_400 * 365), ..query("q", &[]) })),
+    );
     let Some(Event::Query(heard)) = lone.core.events.pop() else { panic!("it was delivered") };
     assert_eq!(heard.deadline, lone.core.now + QUERY_TIMEOUT_MAX);
 }
@@ -265,7 +268,7 @@ fn a_query_that_is_ended_makes_room_and_takes_no_more_answers() {
     assert!(!lone.serf.cancel_query(&mut lone.core, id));
     assert_eq!(lone.usage("queries_asked").0, 0);
     let response = QueryResponse { ltime: id.ltime, id: id.id, from: "b", flags: 0, payload: b"" };
-    lone.serf.handle(&mut lone.core, &encode(&Message::QueryResponse(response)));
+    lone.serf.handle(&mut lone.core, Origin::Local, &encode(&Message::QueryResponse(response)));
     assert_eq!((lone.events(), lone.core.stats.query_late), (vec![], 1));
 }
 
@@ -283,8 +286,7 @@ fn neither_acks_nor_answers_go_to_an_address_that_is_no_members() {
         (SocketAddr::from(([10, 0, 0, b'b'], 53)), "b", 0),
     ] {
         let mut lone = Lone::lan(&["b", "c"]);
-        lone.core.heard_from = HeardFrom::Packet(addr);
-        lone.serf.handle(&mut lone.core, &encode(&Message::Query(named(addr, node))));
+        lone.serf.handle(&mut lone.core, Origin::Packet(addr), &encode(&Message::Query(named(addr, node))));
         _ = lone.serf.respond(&mut lone.core, QueryId { ltime: 5, id: 7 }, b"x");
         assert_eq!(lone.core.unicasts.len(), sent, "{addr} {node}");
         assert_eq!(lone.dropped(DropReason::Unexpected), 2 - sent as u64);
@@ -298,9 +300,8 @@ fn a_claimant_of_a_members_name_is_told_whose_it_is_once_when_it_asks_itself_and
         Query { source: Source { addr: elsewhere, node: "c" }, payload: b"c", ..query("_serf_conflict", &[]) };
     for (from, answers) in [(elsewhere, 1), (addr("b"), 0)] {
         let mut lone = Lone::lan(&["b", "c"]);
-        lone.core.heard_from = HeardFrom::Packet(from);
         for _ in 0..2 {
-            lone.serf.handle(&mut lone.core, &encode(&Message::Query(question)));
+            lone.serf.handle(&mut lone.core, Origin::Packet(from), &encode(&Message::Query(question)));
         }
         let sent: Vec<_> = lone.core.unicasts.iter().map(|unicast| unicast.to).collect();
         assert_eq!(sent, vec![elsewhere; answers]);
@@ -314,11 +315,11 @@ fn keys_are_not_changed_for_whoever_is_no_member() {
     let mut lone = Lone::new(Options::lan());
     let key = encode(&Message::KeyRequest(crate::wire::serf::KeyRequest { key: &[7; 16] }));
     let asked = Query { payload: &key, ..query("_serf_remove-key", &[]) };
-    lone.serf.handle(&mut lone.core, &encode(&Message::Query(asked)));
-    assert_eq!(lone.core.key_demands.len(), 0, "an old packet, sent again to a node that has just started");
+    lone.serf.handle(&mut lone.core, Origin::Local, &encode(&Message::Query(asked)));
+    assert_eq!(lone.core.key_requests.len(), 0, "an old packet, sent again to a node that has just started");
     lone.alive("b");
-    lone.serf.handle(&mut lone.core, &encode(&Message::Query(Query { id: 8, ..asked })));
-    assert_eq!(lone.core.key_demands.len(), 1);
+    lone.serf.handle(&mut lone.core, Origin::Local, &encode(&Message::Query(Query { id: 8, ..asked })));
+    assert_eq!(lone.core.key_requests.len(), 1);
 }
 
 /// Every message that has another inside.
@@ -331,28 +332,30 @@ fn a_codec_that_is_not_read_is_not_read_inside_of_anything() {
     ] {
         let mut lone = Lone::with(Options { codec: choice, ..Options::lan() }, &["b"]);
         let join = Join { ltime: 9, node: "b" };
-        lone.serf.handle(&mut lone.core, &encode_in(other, &Message::Join(join)));
+        lone.serf.handle(&mut lone.core, Origin::Local, &encode_in(other, &Message::Join(join)));
         assert_eq!((lone.ltime("b"), lone.dropped(DropReason::Codec)), (0, 1));
-        lone.serf.handle(&mut lone.core, &encode_in(own, &Message::Join(join)));
+        lone.serf.handle(&mut lone.core, Origin::Local, &encode_in(own, &Message::Join(join)));
         assert_eq!(lone.ltime("b"), 9);
         let response = QueryResponse { ltime: 1, id: 1, from: "b", flags: 0, payload: b"" };
         let inner = encode_in(other, &Message::QueryResponse(response));
         let relay = crate::wire::serf::Relay { addr: addr("b"), node: "b", inner: &inner };
-        lone.serf.handle(&mut lone.core, &encode_in(own, &Message::Relay(relay)));
+        lone.serf.handle(&mut lone.core, Origin::Local, &encode_in(own, &Message::Relay(relay)));
         assert_eq!((lone.core.unicasts.len(), lone.dropped(DropReason::Codec)), (0, 2));
         let key = encode_in(other, &Message::KeyRequest(crate::wire::serf::KeyRequest { key: &[7; 16] }));
         lone.serf.handle(
             &mut lone.core,
+            Origin::Local,
             &encode_in(own, &Message::Query(Query { payload: &key, flags: 0, ..query("_serf_use-key", &[]) })),
         );
-        assert_eq!(lone.core.key_demands.len(), 0);
+        assert_eq!(lone.core.key_requests.len(), 0);
         let idx = lone.idx("b");
         let coordinate = if other == Codec::Native { &[0x41_u8, 0][..] } else { &[1, 0x80] };
         lone.serf.pinged(&mut lone.core, idx, Duration::from_millis(1), coordinate);
         assert_eq!(lone.dropped(DropReason::Codec), 3);
-        let asker = Asker { id: QueryId { ltime: 1, id: 1 }, addr: addr("b"), node: "b".into(), relay_factor: 0 };
+        let requester =
+            Requester { id: QueryId { ltime: 1, id: 1 }, addr: addr("b"), node: "b".into(), relay_factor: 0 };
         lone.core.unicasts.clear();
-        lone.serf.answer_key(&mut lone.core, &asker, &crate::core::KeyOutcome::default());
+        lone.serf.answer_key(&mut lone.core, &requester, &crate::core::KeyOutcome::default());
         let Body::User(answer) = &lone.core.unicasts[0].body else { panic!("an answer") };
         assert_eq!(Codec::of(answer[0]), own);
     }
@@ -363,7 +366,11 @@ fn askers_without_a_name_are_looked_for_one_at_a_time() {
     let mut lone = Lone::lan(&["b", "c"]);
     let ask = |lone: &mut Lone, id, addr| {
         let source = Source { addr, node: "" };
-        lone.serf.handle(&mut lone.core, &encode(&Message::Query(Query { id, source, ..query("q", &[]) })));
+        lone.serf.handle(
+            &mut lone.core,
+            Origin::Local,
+            &encode(&Message::Query(Query { id, source, ..query("q", &[]) })),
+        );
         mem::take(&mut lone.core.unicasts).len()
     };
     assert_eq!([ask(&mut lone, 1, addr("b")), ask(&mut lone, 2, addr("b")), ask(&mut lone, 3, addr("c"))], [1, 1, 0]);
@@ -384,7 +391,7 @@ fn an_answer_goes_over_a_bounded_number_of_others() {
     }
     for (factor, sent) in [(15, 16), (16, 17), (17, 17), (50, 17)] {
         let asked = Query { id: factor.into(), relay_factor: factor, ..query("q", &[]) };
-        lone.serf.handle(&mut lone.core, &encode(&Message::Query(asked)));
+        lone.serf.handle(&mut lone.core, Origin::Local, &encode(&Message::Query(asked)));
         assert_eq!(mem::take(&mut lone.core.unicasts).len(), sent, "{factor}");
     }
 }

@@ -46,13 +46,7 @@ impl Lone {
             self.serf.deliver(&mut self.core, |delivered| sink(now, delivered));
             let Some(at) = self.core.timers.next().filter(|&at| at <= end) else { break };
             self.core.now = at;
-            match self.core.timers.pop_due(at) {
-                Some(Fired::Slot(Slot::Deliver)) => {
-                    self.serf.deliver_due(&self.core, |delivered| sink(at, delivered));
-                }
-                Some(Fired::Slot(slot)) => self.serf.handle_slot(&mut self.core, slot),
-                _ => {}
-            }
+            self.fire(at, |delivered| sink(at, delivered));
         }
         self.core.now = end;
         told
@@ -68,7 +62,7 @@ impl Lone {
 
     fn hear(&mut self, ltime: u64, name: &str, payload: &[u8], coalesce: bool) {
         let event = UserEvent { ltime, name, payload, coalesce };
-        self.serf.handle(&mut self.core, &encode(&Message::UserEvent(event)));
+        self.serf.handle(&mut self.core, Origin::Local, &encode(&Message::UserEvent(event)));
     }
 }
 

@@ -244,7 +244,7 @@ fn each_announcement_of_our_join_is_later_than_the_last_and_than_all_we_heard() 
 fn a_message_that_cannot_be_read_is_counted() {
     let mut lone = Lone::lan(&["b"]);
     for body in [&b""[..], b"\x41", b"\x41\x01", b"\x7f\x01\x00"] {
-        lone.serf.handle(&mut lone.core, body);
+        lone.serf.handle(&mut lone.core, Origin::Local, body);
     }
     lone.hear_join("", 5);
     lone.hear_join(&"x".repeat(256), 5);

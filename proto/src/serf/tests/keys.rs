@@ -1,12 +1,12 @@
 use super::*;
-use crate::core::{Asker, Body, KeyOutcome};
+use crate::core::{Body, KeyOutcome, Requester};
 use crate::event::{KeyOperation, KeyReport};
 use crate::serf::KeysError;
 use crate::types::QueryId;
 use crate::wire::serf::{KeyRequest, KeyResponse, List, Query, QueryResponse, Source};
 
-fn asker(node: &str) -> Asker {
-    Asker { id: QueryId { ltime: 5, id: 1 << 30 }, addr: addr(node), node: node.into(), relay_factor: 0 }
+fn requester(node: &str) -> Requester {
+    Requester { id: QueryId { ltime: 5, id: 1 << 30 }, addr: addr(node), node: node.into(), relay_factor: 0 }
 }
 
 /// So many keys of so many bytes, in base64.
@@ -38,7 +38,7 @@ impl Lone {
             name,
             payload,
         };
-        self.serf.handle(&mut self.core, &encode(&Message::Query(query)));
+        self.serf.handle(&mut self.core, Origin::Local, &encode(&Message::Query(query)));
     }
 
     /// The last answer to a demand: done, message, number of keys, primary key.
@@ -53,7 +53,7 @@ impl Lone {
     fn hear_told(&mut self, to: QueryId, from: &str, told: KeyResponse<'_>) {
         let payload = encode(&Message::KeyResponse(told));
         let response = QueryResponse { ltime: to.ltime, id: to.id, from, flags: 0, payload: &payload };
-        self.serf.handle(&mut self.core, &encode(&Message::QueryResponse(response)));
+        self.serf.handle(&mut self.core, Origin::Local, &encode(&Message::QueryResponse(response)));
     }
 
     fn report(&mut self) -> KeyReport {
@@ -70,7 +70,7 @@ fn a_list_of_keys_that_is_too_long_is_cut_to_what_serf_tells() {
     for (bytes, fit) in [(16, 34), (32, 17)] {
         let mut lone = Lone::named("node-a");
         let outcome = KeyOutcome { done: true, message: "".into(), keys: keys(60, bytes) };
-        lone.serf.answer_key(&mut lone.core, &asker("b"), &outcome);
+        lone.serf.answer_key(&mut lone.core, &requester("b"), &outcome);
         let text = format!("truncated key list response, showing first {fit} of 60 keys");
         assert_eq!(lone.told(), (true, text, fit, outcome.keys[0].to_string()), "{bytes}");
     }
@@ -80,7 +80,7 @@ fn a_list_of_keys_that_is_too_long_is_cut_to_what_serf_tells() {
 fn a_list_of_keys_that_fits_is_told_whole() {
     let mut lone = Lone::named("node-a");
     let outcome = KeyOutcome { done: true, message: "".into(), keys: keys(3, 32) };
-    lone.serf.answer_key(&mut lone.core, &asker("b"), &outcome);
+    lone.serf.answer_key(&mut lone.core, &requester("b"), &outcome);
     assert_eq!(lone.told(), (true, String::new(), 3, outcome.keys[0].to_string()));
 }
 
@@ -92,7 +92,7 @@ fn a_request_without_a_key_is_refused_and_harms_nobody() {
             let mut lone = Lone::lan(&["b"]);
             lone.hear_demand(name, payload);
             assert_eq!(lone.told(), (false, String::new(), 0, String::new()), "{name} {payload:?}");
-            assert!(lone.core.key_demands.is_empty());
+            assert!(lone.core.key_requests.is_empty());
         }
     }
 }
@@ -101,9 +101,9 @@ fn a_request_without_a_key_is_refused_and_harms_nobody() {
 fn a_request_is_handed_to_whoever_has_the_keys() {
     let mut lone = Lone::lan(&["b"]);
     lone.hear_demand("_serf_use-key", &encode(&Message::KeyRequest(KeyRequest { key: &[7; 16] })));
-    let [demand] = &lone.core.key_demands[..] else { panic!("{:?}", lone.core.key_demands) };
+    let [demand] = &lone.core.key_requests[..] else { panic!("{:?}", lone.core.key_requests) };
     assert_eq!((demand.operation, &*demand.key), (KeyOperation::Use, &[7; 16][..]));
-    assert_eq!(&*demand.asker.node, "b");
+    assert_eq!(&*demand.requester.node, "b");
     assert!(!format!("{demand:?}").contains("[7, 7"), "no key in a log");
 }
 
@@ -111,13 +111,13 @@ fn a_request_is_handed_to_whoever_has_the_keys() {
 fn an_operation_tells_what_each_member_did_and_who_did_not_answer() {
     let mut lone = Lone::lan(&["b", "c", "d"]);
     let id = lone.serf.ask_keys(&mut lone.core, KeyOperation::Install, &[7; 16], 0).unwrap();
-    let demand = lone.core.key_demands.pop().expect("we are asked too");
+    let demand = lone.core.key_requests.pop().expect("we are asked too");
     let done = KeyOutcome { done: true, ..KeyOutcome::default() };
-    lone.serf.answer_key(&mut lone.core, &demand.asker, &done);
+    lone.serf.answer_key(&mut lone.core, &demand.requester, &done);
     let refusal = KeyResponse { result: false, message: "no room", keys: List::EMPTY, primary_key: "" };
     lone.hear_told(id, "b", refusal);
     let response = QueryResponse { ltime: id.ltime, id: id.id, from: "c", flags: 0, payload: b"nonsense" };
-    lone.serf.handle(&mut lone.core, &encode(&Message::QueryResponse(response)));
+    lone.serf.handle(&mut lone.core, Origin::Local, &encode(&Message::QueryResponse(response)));
     lone.run(secs(4));
     let report = lone.report();
     let answers: Vec<_> = report.answers.iter().map(|answer| (&*answer.from, answer.done, &*answer.message)).collect();

@@ -26,12 +26,12 @@ fn query<'a>(name: &'a str, filters: &'a [Filter<'a>]) -> Query<'a> {
 
 impl Lone {
     fn hear_query(&mut self, query: &Query<'_>) {
-        self.serf.handle(&mut self.core, &encode(&Message::Query(*query)));
+        self.serf.handle(&mut self.core, Origin::Local, &encode(&Message::Query(*query)));
     }
 
     fn hear_answer(&mut self, to: QueryId, from: &str, flags: u32, payload: &[u8]) {
         let response = QueryResponse { ltime: to.ltime, id: to.id, from, flags, payload };
-        self.serf.handle(&mut self.core, &encode(&Message::QueryResponse(response)));
+        self.serf.handle(&mut self.core, Origin::Local, &encode(&Message::QueryResponse(response)));
     }
 
     fn ask(&mut self, question: &Question<'_>) -> QueryId {
@@ -76,7 +76,7 @@ fn a_query_is_delivered_and_passed_on_once_however_often_it_comes() {
 fn a_query_is_passed_on_byte_for_byte() {
     let mut lone = Lone::lan(&["b", "c"]);
     let frame = encode(&Message::Query(query("uptime", &[Filter::Unreadable(b"\x09later")])));
-    lone.serf.handle(&mut lone.core, &frame);
+    lone.serf.handle(&mut lone.core, Origin::Local, &frame);
     assert_eq!(lone.serf.queries.queue.upcoming().next(), Some(&Bytes::from(frame)));
     assert_eq!(lone.events(), [""; 0], "nobody meets a filter that it cannot read");
 }
@@ -203,7 +203,7 @@ fn only_answers_are_passed_on_and_only_to_members() {
     let answer = encode(&Message::QueryResponse(QueryResponse { ltime: 1, id: 1, from: "c", flags: 0, payload: b"x" }));
     let intent = encode(&Message::Leave(Leave { ltime: 9, node: "c", prune: false }));
     let mut hear = |addr, node, inner: &[u8]| {
-        lone.serf.handle(&mut lone.core, &encode(&Message::Relay(Relay { addr, node, inner })));
+        lone.serf.handle(&mut lone.core, Origin::Local, &encode(&Message::Relay(Relay { addr, node, inner })));
         lone.unicasts()
     };
     assert_eq!(hear(addr("b"), "b", &answer), ["b answer x"]);
@@ -398,7 +398,7 @@ fn internal_queries_are_answered_here_and_never_delivered() {
     let nil = encode_in(Codec::HashiCorp, &Message::ConflictResponse(None));
     let nil = format!("b answer {}", String::from_utf8_lossy(&nil));
     assert_eq!(lone.unicasts(), ["b ack", "b ack", &nil, "b ack", "b ack"]);
-    assert_eq!(lone.core.key_demands.len(), 1);
+    assert_eq!(lone.core.key_requests.len(), 1);
 }
 
 #[test]

@@ -68,11 +68,10 @@ fn tries(members: u8, failed: u8, rounds: u64) -> Vec<SocketAddr> {
     let mut tried = vec![];
     for _ in 0..rounds {
         lone.run(secs(30));
-        let wishes = mem::take(&mut lone.core.notifications);
-        for wish in wishes {
-            let Notification::Wants { with, ask: Ask::Reconnect { .. }, until } = wish else { panic!("{wish:?}") };
-            assert_eq!(until, lone.core.now + secs(10));
-            tried.push(with);
+        for dial in mem::take(&mut lone.core.dials) {
+            assert!(matches!(dial.ask, Ask::Reconnect { .. }), "{dial:?}");
+            assert_eq!(dial.until, lone.core.now + secs(10));
+            tried.push(dial.to);
         }
     }
     tried

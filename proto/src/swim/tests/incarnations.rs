@@ -30,13 +30,11 @@ fn tagged(name: &str, incarnation: u32) -> Message<'_> {
 
 impl Lone {
     /// Takes a member's state as it stands in a push/pull.
-    fn merge_one(&mut self, from: HeardFrom, name: &str, state: State, incarnation: u32) {
+    fn merge_one(&mut self, origin: Origin, name: &str, state: State, incarnation: u32) {
         let mut body = vec![];
         native::begin_push_pull(&mut body, false, 1);
         native::push_state(&mut body, state, incarnation, &native::encode_record(announcement(name)));
-        self.core.heard_from = from;
-        self.swim.merge(&mut self.core, &PushPull::parse(Codec::Native, &body).unwrap()).unwrap();
-        self.core.heard_from = HeardFrom::Nobody;
+        self.swim.merge(&mut self.core, origin, &PushPull::parse(Codec::Native, &body).unwrap()).unwrap();
     }
 
     fn tick(&mut self) {
@@ -66,11 +64,11 @@ fn accuse(other: &mut Lone, by: By, incarnation: u32) {
         By::Farewell => other.hear(dead("b", incarnation, "b")),
         By::State(state) => {
             let state = State::from_u8(state).unwrap();
-            other.merge_one(HeardFrom::Exchange(addr("z")), "b", state, incarnation);
+            other.merge_one(Origin::Exchange(addr("z")), "b", state, incarnation);
         }
         By::OwnProbe => {
             let incarnation = other.incarnation("b");
-            other.swim.suspect(&mut other.core, &Accusation { incarnation, node: "b", from: "a" });
+            other.swim.suspect(&mut other.core, Origin::Local, &Accusation { incarnation, node: "b", from: "a" });
         }
     }
 }
@@ -87,7 +85,7 @@ fn meet(victim: &mut Lone, other: &mut Lone, at: &str) {
     victim.hear_from(addr(at), message);
     victim.tick();
     if victim.exchanges_wanted_with().contains(&addr(at)) {
-        victim.merge_one(HeardFrom::Reply(addr(at)), "a", row.state.unwrap(), row.incarnation);
+        victim.merge_one(Origin::Reply(addr(at)), "a", row.state.unwrap(), row.incarnation);
         victim.tick();
     }
     other.hear_from(addr("b"), alive("b", victim.swim.incarnation()));
@@ -185,9 +183,9 @@ fn what_is_said_of_us_far_beyond_our_own_incarnation_is_believed_only_of_a_membe
         lone.hear_from(addr("b"), claim);
         lone.tick();
         assert_eq!((lone.swim.incarnation(), lone.exchanges_wanted_with()), (1, vec![addr("b")]), "once");
-        lone.merge_one(HeardFrom::Exchange(addr("b")), "a", State::Suspect, 1 << 31);
+        lone.merge_one(Origin::Exchange(addr("b")), "a", State::Suspect, 1 << 31);
         assert_eq!(lone.swim.incarnation(), 1, "a stream that another opened proves nothing");
-        lone.merge_one(HeardFrom::Reply(addr("b")), "a", State::Suspect, 1 << 31);
+        lone.merge_one(Origin::Reply(addr("b")), "a", State::Suspect, 1 << 31);
         assert_eq!(
             (lone.swim.incarnation(), lone.queued()),
             ((1 << 31) + 1, vec![format!("alive a@{}", (1_u32 << 31) + 1)])
@@ -214,7 +212,7 @@ fn an_accusation_at_the_greatest_number_is_hearsay_that_nobody_believes() {
         for message in [suspect("b", MAX, "c"), dead("b", MAX, "c"), dead("b", MAX, "b")] {
             lone.hear(message);
         }
-        lone.merge_one(HeardFrom::Reply(addr("c")), "b", State::Dead, MAX);
+        lone.merge_one(Origin::Reply(addr("c")), "b", State::Dead, MAX);
         assert_eq!((lone.state("b"), lone.dropped(DropReason::Absurd)), (Some(State::Alive), 4), "{row}");
     }
     let mut lone = victim(MAX - 1);

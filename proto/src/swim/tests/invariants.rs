@@ -63,9 +63,7 @@ fn hear_alive(lone: &mut Lone, incarnation: u32, peer: PeerRef<'_>) {
         Some((idx, true)) => {
             let mut clone = lone.clone();
             clone.hear(message);
-            lone.core.heard_from = HeardFrom::Packet(addr("z"));
-            lone.swim.alive_as_known(&mut lone.core, idx, incarnation);
-            lone.core.heard_from = HeardFrom::Nobody;
+            lone.swim.alive_as_known(&mut lone.core, Origin::Packet(addr("z")), idx, incarnation);
             assert_eq!(format!("{clone:?}"), format!("{lone:?}"), "decoding makes no difference");
         }
         _ => lone.hear(message),
@@ -91,7 +89,7 @@ fn happen(lone: &mut Lone, happening: &Happening) {
                     &native::encode_record(peer(&text(name), false, false)),
                 );
             }
-            lone.swim.merge(&mut lone.core, &PushPull::parse(Codec::Native, &body).unwrap()).unwrap();
+            lone.swim.merge(&mut lone.core, Origin::Local, &PushPull::parse(Codec::Native, &body).unwrap()).unwrap();
         }
         Happening::Ack => lone.hear(ack(lone.swim.seq)),
         Happening::Nack => lone.hear(Message::Nack { seq: lone.swim.seq }),

@@ -276,9 +276,9 @@ fn a_member_that_is_forgotten_while_it_is_probed_is_not_suspected() {
 fn only_an_ack_of_the_direct_ping_in_time_tells_how_long_it_took() {
     let (mut lone, target, seq) = probed(Options::lan(), &FIVE);
     lone.run(ms(20));
-    assert_eq!(lone.swim.acked(&mut lone.core, seq), Some((lone.idx(&target), ms(20))));
-    assert_eq!(lone.swim.acked(&mut lone.core, seq), None, "it is of no probe any more");
+    assert_eq!(lone.swim.acked(&mut lone.core, Origin::Local, seq), Some((lone.idx(&target), ms(20))));
+    assert_eq!(lone.swim.acked(&mut lone.core, Origin::Local, seq), None, "it is of no probe any more");
     let (mut lone, _, seq) = probed(Options::lan(), &FIVE);
     lone.run(ms(600));
-    assert_eq!(lone.swim.acked(&mut lone.core, seq), None, "it may have come through another member");
+    assert_eq!(lone.swim.acked(&mut lone.core, Origin::Local, seq), None, "it may have come through another member");
 }

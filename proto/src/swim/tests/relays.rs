@@ -83,9 +83,9 @@ fn only_members_are_pinged_for_others_at_their_own_address_and_for_anybody_else_
 fn of_all_requests_in_a_packet_one_is_answered_whoever_asks() {
     let ping = Message::Ping(Ping { seq: 5, node: "a", source: source_of("b") });
     let mut lone = Lone::lan(&["b", "c"]);
-    lone.core.hear(addr("b"), 100);
+    let mut heard = Heard::new(addr("b"), 100);
     for message in [ping, ping, indirect(1, "c", true, source_of("b"))] {
-        lone.swim.handle(&mut lone.core, addr("b"), &message);
+        lone.swim.handle(&mut lone.core, &mut heard, &message);
     }
     assert_eq!((lone.sent().len(), lone.dropped(DropReason::Limit)), (1, 2));
 }
@@ -157,8 +157,11 @@ fn a_name_that_only_the_directory_has_is_nobodys() {
     let mut core = Core::new(cfg, &Seed::from_u64(7), directory, Instant::ZERO);
     let mut swim = Swim::new(&mut core, &identity("a"), false);
     let nat = "192.0.2.1:50000".parse().unwrap();
-    core.hear(nat, 40);
-    swim.handle(&mut core, nat, &Message::Ping(Ping { seq: 5, node: "a", source: source_of("b") }));
+    swim.handle(
+        &mut core,
+        &mut Heard::new(nat, 40),
+        &Message::Ping(Ping { seq: 5, node: "a", source: source_of("b") }),
+    );
     let body = Body::StrangerAck { seq: 5, bytes_max: 40 };
     assert_eq!(core.unicasts, [Unicast { to: nat, peer: None, answers: Some(Codec::Native), body }]);
 }

@@ -12,8 +12,12 @@ fn body(states: &[(State, u32, PeerRef<'_>)]) -> Vec<u8> {
 
 impl Lone {
     fn merge(&mut self, states: &[(State, u32, PeerRef<'_>)]) -> Result<(), sync::Refused> {
+        self.merge_from(Origin::Local, states)
+    }
+
+    fn merge_from(&mut self, origin: Origin, states: &[(State, u32, PeerRef<'_>)]) -> Result<(), sync::Refused> {
         let body = body(states);
-        self.swim.merge(&mut self.core, &PushPull::parse(Codec::Native, &body).unwrap())
+        self.swim.merge(&mut self.core, origin, &PushPull::parse(Codec::Native, &body).unwrap())
     }
 
     fn own_states(&self) -> Vec<u8> {
@@ -46,8 +50,7 @@ fn the_dead_of_another_are_only_suspected_and_by_us() {
 #[test]
 fn what_anothers_state_says_is_remembered_as_its_word() {
     let mut lone = Lone::lan(&["b", "c"]);
-    lone.core.heard_from = HeardFrom::Exchange(addr("c"));
-    assert_eq!(lone.merge(&[(State::Dead, 1, announcement("b"))]), Ok(()));
+    assert_eq!(lone.merge_from(Origin::Exchange(addr("c")), &[(State::Dead, 1, announcement("b"))]), Ok(()));
     let case = lone.swim.case(lone.idx("b")).unwrap();
     assert_eq!(case.suspected, Some(Learned { at: lone.core.now, how: How::Exchange(addr("c")) }));
     assert_eq!((case.incarnation, &*case.accusers, case.gone.is_none()), (1, &[Name::from("a")][..], true));
@@ -100,7 +103,7 @@ fn one_state_that_cannot_be_read_does_not_keep_the_others_out() {
     native::begin_push_pull(&mut body, false, 2);
     native::push_state(&mut body, State::Alive, 1, &damaged);
     native::push_state(&mut body, State::Alive, 1, &native::encode_record(announcement("d")));
-    assert_eq!(lone.swim.merge(&mut lone.core, &PushPull::parse(Codec::Native, &body).unwrap()), Ok(()));
+    assert_eq!(lone.swim.merge(&mut lone.core, Origin::Local, &PushPull::parse(Codec::Native, &body).unwrap()), Ok(()));
     assert_eq!((lone.state("c"), lone.state("d")), (None, Some(State::Alive)));
     assert_eq!(lone.dropped(DropReason::Malformed), 1);
 }
@@ -123,11 +126,11 @@ fn what_is_written_is_every_member_in_its_state_and_a_second_merge_of_it_changes
     assert!(parsed.join() && parsed.user().is_empty());
 
     let mut other = Lone::lan(&["b", "c", "d", "e"]);
-    other.swim.merge(&mut other.core, &parsed).unwrap();
+    other.swim.merge(&mut other.core, Origin::Local, &parsed).unwrap();
     other.told();
     while !other.packet().is_empty() {}
     other.core.events.clear();
-    other.swim.merge(&mut other.core, &parsed).unwrap();
+    other.swim.merge(&mut other.core, Origin::Local, &parsed).unwrap();
     assert_eq!((other.told(), other.queued(), other.core.events.len()), (vec![], vec![], 0));
 }
 
@@ -141,7 +144,7 @@ fn the_room_reserved_for_the_states_is_about_what_they_take() {
 #[test]
 fn one_live_member_at_a_time_is_asked_for_its_state_and_not_before_a_whole_interval() {
     let mut lone = Lone::probing(Options::lan(), &["b", "c", "d"]);
-    lone.core.timers.clear(Slot::Probe);
+    lone.core.timers.clear(SwimTimer::Probe);
     lone.hear(dead("c", 1, "b"));
     lone.hear(suspect("d", 1, "b"));
     lone.told();

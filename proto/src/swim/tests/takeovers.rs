@@ -175,7 +175,7 @@ proptest! {
                     let peer = PeerRef { addr: elsewhere(), ..announcement("b") };
                     let record = native::encode_record(peer);
                     native::push_state(&mut body, State::from_u8(state).unwrap(), incarnation, &record);
-                    lone.swim.merge(&mut lone.core, &PushPull::parse(Codec::Native, &body).unwrap()).unwrap();
+                    lone.swim.merge(&mut lone.core, Origin::Local, &PushPull::parse(Codec::Native, &body).unwrap()).unwrap();
                 }
                 Forged::Wait(millis) => lone.run(ms(millis)),
             }

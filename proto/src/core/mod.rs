@@ -1,5 +1,7 @@
 //! What a layer may touch besides its own state.
 
+mod heard;
+
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
@@ -11,45 +13,39 @@ use core::time::Duration;
 
 use bytes::Bytes;
 
+pub(crate) use self::heard::{Heard, Origin};
 use crate::complaints::{ComplaintKind, Complaints, PeerAt};
 use crate::config::Config;
 use crate::event::{Event, KeyOperation};
-use crate::limits::ANSWERS_PER_PACKET_MAX;
 use crate::policy::SharedPolicy;
 use crate::rng::{Rng, Seed};
 use crate::roster::{Directory, MemberIdx, Roster};
 use crate::stats::{DropReason, Stats};
 use crate::time::Instant;
-use crate::timer::{Many, Slot, Timers};
-use crate::types::{Name, QueryId};
+use crate::timer::{Timer, Timers};
+use crate::types::{JoinId, Name, QueryId};
 use crate::wire::{Codec, Versions};
 
 /// Lent to the layers. `now` is set once per call, so that no layer function takes it.
 #[derive(Clone, Debug)]
 pub(crate) struct Core {
     pub(crate) now: Instant,
-    /// The codec of the message that is being handled.
-    pub(crate) heard_in: Codec,
-    /// From whom it comes.
-    pub(crate) heard_from: HeardFrom,
-    /// How long the datagram is in which it came.
-    pub(crate) heard_bytes: usize,
-    /// How many more requests of this datagram are answered.
-    pub(crate) answers_left: u32,
     pub(crate) cfg: Arc<Config>,
     /// What the application decides.
     pub(crate) policy: Option<SharedPolicy>,
-    pub(crate) rng: Streams,
+    pub(crate) rng: Rngs,
     pub(crate) roster: Roster,
     pub(crate) timers: Timers,
     /// Messages to one address, sent when the call ends.
     pub(crate) unicasts: Vec<Unicast>,
-    /// What membership tells whoever is above it.
+    /// What membership noticed, for the layers above it.
     pub(crate) notifications: Vec<Notification>,
+    /// Streams to open.
+    pub(crate) dials: Vec<Dial>,
     /// What the application is told, in order.
     pub(crate) events: Vec<Event>,
     /// What members want done with our keys.
-    pub(crate) key_demands: Vec<KeyDemand>,
+    pub(crate) key_requests: Vec<KeyRequest>,
     pub(crate) stats: Stats,
     /// What the log says of peers that are refused or hard to reach.
     pub(crate) complaints: Complaints,
@@ -59,14 +55,10 @@ pub(crate) struct Core {
 
 impl Core {
     pub(crate) fn new(cfg: Arc<Config>, seed: &Seed, directory: Directory, now: Instant) -> Self {
-        let mut rng = Streams::new(seed);
+        let mut rng = Rngs::new(seed);
         let hash_key = rng.jitter.next_u64();
         Self {
             now,
-            heard_in: Codec::Native,
-            heard_from: HeardFrom::Nobody,
-            heard_bytes: 0,
-            answers_left: 0,
             cfg,
             policy: None,
             rng,
@@ -74,18 +66,28 @@ impl Core {
             timers: Timers::new(),
             unicasts: Vec::new(),
             notifications: Vec::new(),
+            dials: Vec::new(),
             events: Vec::new(),
-            key_demands: Vec::new(),
+            key_requests: Vec::new(),
             stats: Stats::default(),
             complaints: Complaints::default(),
             detail: String::new(),
         }
     }
 
+    /// Whether a layer left something that the node must carry on.
+    pub(crate) const fn has_effects(&self) -> bool {
+        !(self.notifications.is_empty()
+            && self.dials.is_empty()
+            && self.unicasts.is_empty()
+            && self.key_requests.is_empty())
+    }
+
     /// Lets go of room that only something large needed, such as the merge of a whole cluster's state.
     pub(crate) fn give_back_memory(&mut self) {
         self.unicasts.shrink_to(BUFFERED_KEPT);
         self.notifications.shrink_to(BUFFERED_KEPT);
+        self.dials.shrink_to(BUFFERED_KEPT);
         self.events.shrink_to(BUFFERED_KEPT);
     }
 
@@ -106,34 +108,17 @@ impl Core {
         self.cfg.codec.writes(None, None)
     }
 
-    /// A datagram comes in.
-    pub(crate) const fn hear(&mut self, from: SocketAddr, bytes: usize) {
-        self.heard_from = HeardFrom::Packet(from);
-        self.heard_bytes = bytes;
-        self.answers_left = ANSWERS_PER_PACKET_MAX;
-    }
-
-    /// Whether a request in this datagram may still be answered; one that may not is counted.
-    pub(crate) fn may_answer(&mut self) -> bool {
-        let may = self.answers_left > 0;
-        if may {
-            self.answers_left -= 1;
-        } else {
-            self.stats.drop(DropReason::Limit);
-        }
-        may
-    }
-
-    pub(crate) fn arm(&mut self, after: Duration, slot: Slot) {
-        self.timers.set(slot, self.now + after);
-    }
-
-    pub(crate) fn arm_many(&mut self, after: Duration, timer: Many) {
-        self.timers.push(self.now + after, timer);
+    pub(crate) fn arm(&mut self, after: Duration, timer: impl Into<Timer>) {
+        self.timers.set(timer, self.now + after);
     }
 
     pub(crate) fn notify(&mut self, notification: Notification) {
         self.notifications.push(notification);
+    }
+
+    /// Has a stream opened for an exchange that must be over at `until`.
+    pub(crate) fn dial(&mut self, to: SocketAddr, ask: Ask, until: Instant) {
+        self.dials.push(Dial { to, ask, until });
     }
 
     /// Counts why an input is not used, with what the log is to quote of it.
@@ -179,12 +164,12 @@ impl Core {
     }
 
     /// A probe was answered in time or late, by the member itself or through another.
-    pub(crate) fn probe_answered(&mut self, member: MemberIdx, is_in_time: bool) {
+    pub(crate) fn probe_answered(&mut self, origin: Origin, member: MemberIdx, is_in_time: bool) {
         if is_in_time && self.complaints.is_empty() {
             return;
         }
         let Some(addr) = self.roster.peer(member).map(|peer| peer.addr()) else { return };
-        let is_direct = is_in_time || self.heard_from == HeardFrom::Packet(addr);
+        let is_direct = is_in_time || origin == Origin::Packet(addr);
         if self.complaints.probe_answered(member, is_direct) {
             self.complain_of(ComplaintKind::UdpIndirect, member, "");
         } else if is_direct {
@@ -192,36 +177,14 @@ impl Core {
             self.withdraw(ComplaintKind::UdpIndirect, addr);
         }
     }
-
-    /// Where the input comes from that is handled.
-    pub(crate) const fn peer_heard(&self) -> Option<PeerAt> {
-        match self.heard_from {
-            HeardFrom::Nobody => None,
-            HeardFrom::Packet(addr) => Some(PeerAt { addr, listens: true }),
-            HeardFrom::Exchange(addr) | HeardFrom::Reply(addr) => Some(PeerAt { addr, listens: false }),
-        }
-    }
 }
 
 /// The buffers between calls keep room for this many items.
 const BUFFERED_KEPT: usize = 8;
 
-/// What the layers act upon.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum HeardFrom {
-    /// A timer, or the application.
-    Nobody,
-    /// A packet from there.
-    Packet(SocketAddr),
-    /// An exchange of states that was begun there.
-    Exchange(SocketAddr),
-    /// The reply to an exchange that we began with the peer there.
-    Reply(SocketAddr),
-}
-
-/// One stream of luck a concern, so that a change in one does not shift the others.
+/// One RNG stream per concern, so that drawing more in one does not shift the others.
 #[derive(Clone, Debug)]
-pub(crate) struct Streams {
+pub(crate) struct Rngs {
     pub(crate) probe: Rng,
     pub(crate) gossip: Rng,
     pub(crate) jitter: Rng,
@@ -230,7 +193,7 @@ pub(crate) struct Streams {
     pub(crate) join: Rng,
 }
 
-impl Streams {
+impl Rngs {
     fn new(seed: &Seed) -> Self {
         let stream = |number| Rng::stream(seed, number);
         Self {
@@ -301,7 +264,7 @@ pub(crate) enum Body {
     User(Bytes),
 }
 
-/// What membership tells whoever is above it.
+/// What membership noticed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Notification {
     /// The member is alive and was not before.
@@ -318,13 +281,19 @@ pub(crate) enum Notification {
     Conflict(MemberIdx),
     /// Every copy of our own farewell was sent.
     FarewellSent,
-    /// An exchange on a stream is wanted.
-    Wants { with: SocketAddr, ask: Ask, until: Instant },
+}
+
+/// A stream to open, for an exchange that must be over at `until`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Dial {
+    pub(crate) to: SocketAddr,
+    pub(crate) ask: Ask,
+    pub(crate) until: Instant,
 }
 
 /// Who asked something, and how to answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Asker {
+pub(crate) struct Requester {
     pub(crate) id: QueryId,
     pub(crate) addr: SocketAddr,
     /// Empty from members of old versions.
@@ -332,27 +301,27 @@ pub(crate) struct Asker {
     pub(crate) relay_factor: u8,
 }
 
-/// What a member wants done with our keys. The layer that has them does it, and the Serf layer answers.
+/// A member's request to change or list our keys. The node, which has them, does it, and the Serf layer answers.
 #[derive(Clone, PartialEq, Eq)]
-pub(crate) struct KeyDemand {
-    pub(crate) asker: Asker,
+pub(crate) struct KeyRequest {
+    pub(crate) requester: Requester,
     pub(crate) operation: KeyOperation,
     /// Which key; means nothing when they are to be listed.
     pub(crate) key: Box<[u8]>,
 }
 
-impl fmt::Debug for KeyDemand {
+impl fmt::Debug for KeyRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // A key does not belong into any log.
-        write!(f, "KeyDemand {{ {}, key: {} bytes }}", self.operation, self.key.len())
+        // Never log key material.
+        write!(f, "KeyRequest {{ {}, key: {} bytes }}", self.operation, self.key.len())
     }
 }
 
-/// What came of a demand.
+/// The outcome of a key request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct KeyOutcome {
     pub(crate) done: bool,
-    /// What to tell whoever asked.
+    /// The message for the requester.
     pub(crate) message: Box<str>,
     /// The keys in base64, the primary first, when they were to be listed.
     pub(crate) keys: Vec<Box<str>>,
@@ -364,9 +333,9 @@ pub(crate) enum Ask {
     /// Periodic anti-entropy, or, as a join, with a failed member that answers again.
     PushPull { join: bool, codec: Codec },
     /// A join, for the application.
-    Join { id: crate::types::JoinId, seed: u32 },
+    Join { id: JoinId, seed: u32 },
     /// A ping of the member that is remembered at a seed's address: only it is asked for its state.
-    Greet { id: crate::types::JoinId, seed: u32 },
+    Greet { id: JoinId, seed: u32 },
     /// A ping of a failed member: states are exchanged when it answers, not with another node that has its address.
     Reconnect { target: MemberIdx, codec: Codec },
     /// A ping of a member that does not answer datagrams.
