@@ -337,7 +337,7 @@ impl<'a> Packer<'a> {
     }
 }
 
-/// The stream of luck that nonces are drawn from; the others are named in `core.rs`.
+/// The RNG stream that nonces are drawn from; the others are named in `core::Rngs`.
 const NONCE_STREAM: u64 = 7;
 
 #[cfg(test)]
