@@ -70,3 +70,11 @@ fn tags_forged_at_the_greatest_incarnation_are_put_right_by_the_member_itself() 
     let report = run(12, Hostility::Always, 1);
     assert!(report.is_fine(), "{:#?}", report.violations);
 }
+
+#[test]
+fn farewells_forged_in_the_name_of_all_keep_no_cluster_apart_and_take_no_name() {
+    for seed in [3606, 3630, 3634] {
+        let report = run(seed, Hostility::Always, 1);
+        assert!(report.is_fine(), "seed {seed}: {:#?}", report.violations);
+    }
+}

@@ -237,6 +237,12 @@ pub(crate) enum Body {
         target: MemberIdx,
         nack: bool,
     },
+    /// To a member that is said to have left and pings us: a ping with that accusation and our own state, so that it can refute,
+    /// and can hear of us if it holds us for gone in turn.
+    Challenge {
+        seq: u32,
+        target: MemberIdx,
+    },
     /// A ping of a node that is no member yet.
     Knock {
         seq: u32,
@@ -277,10 +283,14 @@ pub(crate) enum Notification {
     Left(MemberIdx),
     /// Membership needs the room and has forgotten the member.
     Evicted(MemberIdx),
+    /// A name that membership has forgotten, or has never known, pings us from the address that the roster has of it.
+    Forgotten(MemberIdx),
     /// Another node claims the member's name.
     Conflict(MemberIdx),
     /// Every copy of our own farewell was sent.
     FarewellSent,
+    /// The member left long enough ago to be gone, and is asked whether it is: others may have said farewell in its name.
+    Doubted(MemberIdx),
 }
 
 /// A stream to open, for an exchange that must be over at `until`.

@@ -14,6 +14,7 @@ use core::time::Duration;
 use super::join::{Contact, Join};
 use super::leave::Leaving;
 use super::{Node, OldEvents};
+use crate::roster::MemberIdx;
 use crate::timer::NodeTimer;
 
 /// What a node remembers of its company.
@@ -90,12 +91,26 @@ impl Node {
             return;
         }
         self.arm_search();
+        self.doubt_farewells();
         if self.joins.values().any(Join::is_under_way) {
             return;
         }
         let candidates = self.candidates();
         if !candidates.is_empty() {
             self.begin_join(Join::until_one_answers(candidates, OldEvents::Deliver).ours());
+        }
+    }
+
+    /// Asks members that left whether they have. One packet can forge the farewells of all members to all members; none of them would
+    /// contact another again. States are not exchanged with them, as with members that failed: a member that left on purpose
+    /// and runs again without a join stays apart.
+    fn doubt_farewells(&mut self) {
+        let mut left: Vec<MemberIdx> = self.serf.left().chain(self.swim.left()).collect();
+        left.sort_unstable();
+        left.dedup();
+        self.core.rng.join.shuffle(&mut left);
+        for idx in left.into_iter().take(CANDIDATES_MAX) {
+            self.swim.doubt_farewell(&mut self.core, idx);
         }
     }
 

@@ -439,6 +439,7 @@ impl Node {
             match notification {
                 Notification::Conflict(idx) => is_claimed |= idx == self.swim.me(),
                 Notification::FarewellSent => self.leaving.farewell_sent(),
+                Notification::Doubted(idx) => self.swim.doubt_farewell(&mut self.core, idx),
                 Notification::Gone(idx) => {
                     self.core.forget_complaints(idx);
                     self.serf.notified(&mut self.core, notification);

@@ -34,13 +34,11 @@ impl Node {
             return;
         }
         match (body, *peer) {
-            (Body::Ping { target, accusing: true, .. }, _) => {
-                // Alone with the accusation, so that the target can refute at once (Lifeguard's buddy system).
-                let incarnation = self.swim.incarnation_of(*target).unwrap_or_default();
-                let (node, from) = (self.core.roster.name_ref(*target), self.core.roster.name_ref(self.swim.me()));
-                let suspect = Message::Suspect(Accusation { incarnation, node, from });
-                let fits = packer.frame(|w| codec.encode(&suspect, w));
-                debug_assert!(fits.is_ok(), "a ping and an accusation fit into a packet");
+            // Alone with the accusation, so that the target can refute at once (Lifeguard's buddy system).
+            (Body::Ping { target, accusing: true, .. }, _) => self.accuse(*target, codec, &mut packer),
+            (Body::Challenge { target, .. }, _) => {
+                self.accuse(*target, codec, &mut packer);
+                self.swim.fill_own(&self.core, codec, &mut packer);
             }
             (Body::Ping { .. } | Body::IndirectPing { .. }, _) => self.fill(*to, codec, &mut packer),
             (Body::Ack { .. }, Some(peer)) if self.may_ride(peer) => self.fill(*to, codec, &mut packer),
@@ -49,6 +47,14 @@ impl Node {
             _ => {}
         }
         self.seal_packet(packer.finish(), *to, *peer, out);
+    }
+
+    fn accuse(&self, target: MemberIdx, codec: Codec, packer: &mut Packer<'_>) {
+        let incarnation = self.swim.incarnation_of(target).unwrap_or_default();
+        let (node, from) = (self.core.roster.name_ref(target), self.core.roster.name_ref(self.swim.me()));
+        let suspect = Message::Suspect(Accusation { incarnation, node, from });
+        let fits = packer.frame(|w| codec.encode(&suspect, w));
+        debug_assert!(fits.is_ok(), "a ping and an accusation fit into a packet");
     }
 
     /// Whether broadcasts may ride on an ack to a member: once in a gossip interval, and not twice in a row to the same. Each ride
@@ -132,7 +138,7 @@ impl Node {
         let source = core.roster.peer(me).map(|peer| Source { addr: peer.announced_addr(), node: peer.name() });
         let payload;
         let message = match body {
-            Body::Ping { seq, target, .. } | Body::BarePing { seq, target } => {
+            Body::Ping { seq, target, .. } | Body::BarePing { seq, target } | Body::Challenge { seq, target } => {
                 Message::Ping(Ping { seq: *seq, node: core.roster.name_ref(*target), source })
             }
             Body::Knock { seq, node } => Message::Ping(Ping { seq: *seq, node, source }),

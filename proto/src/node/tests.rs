@@ -4,6 +4,7 @@ mod bounds;
 mod clocks;
 mod complaints;
 mod coordinates;
+mod farewells;
 mod ghosts;
 mod identity;
 mod joins;

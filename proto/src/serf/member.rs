@@ -10,7 +10,6 @@ use crate::event::{MemberEventKind, Status};
 use crate::limits::LAMPORT_TIME_MAX;
 use crate::roster::{Holder, MemberIdx};
 use crate::time::Instant;
-use crate::timer::SerfTimer;
 
 /// What is kept of a member, in one word: in a simulation there are members times nodes of these.
 ///
@@ -183,14 +182,13 @@ impl Serf {
             Some(Status::Alive) if !said_so => {
                 self.row_mut(core, idx).set_status(Status::Failed);
                 self.failed.push(gone);
-                if !core.timers.is_set(SerfTimer::Reconnect) {
-                    core.arm(core.cfg.reconnect_interval, SerfTimer::Reconnect);
-                }
+                Self::arm_reconnect(core);
                 self.tell(core, MemberEventKind::Failed, idx);
             }
             Some(Status::Alive | Status::Leaving) => {
                 self.row_mut(core, idx).set_status(Status::Left);
                 self.left.push(gone);
+                Self::arm_reconnect(core);
                 self.tell(core, MemberEventKind::Leave, idx);
             }
             Some(Status::Left | Status::Failed) | None => return,

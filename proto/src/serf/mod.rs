@@ -82,6 +82,8 @@ pub(crate) struct Serf {
     members: u32,
     failed: Vec<Gone>,
     left: Vec<Gone>,
+    /// Before this no member that left and pings us is reconnected to.
+    left_quiet_until: Instant,
     /// Members that were about to leave, and since when.
     departing: BTreeMap<MemberIdx, Instant>,
     /// Intents for members that we do not know yet, in the order in which they came.
@@ -120,6 +122,7 @@ impl Serf {
             members: 0,
             failed: Vec::new(),
             left: Vec::new(),
+            left_quiet_until: Instant::ZERO,
             departing: BTreeMap::new(),
             early: VecDeque::new(),
             early_bytes: 0,
@@ -211,6 +214,11 @@ impl Serf {
         self.failed.iter().map(|gone| gone.idx)
     }
 
+    /// The members that left, as they are remembered.
+    pub(crate) fn left(&self) -> impl Iterator<Item = MemberIdx> {
+        self.left.iter().map(|gone| gone.idx)
+    }
+
     /// Whether gossip would tell somebody something.
     pub(crate) fn wants_gossip(&self) -> bool {
         self.intents_queued > 0 || !self.queries.queue.is_empty() || !self.events.is_empty()
@@ -224,8 +232,9 @@ impl Serf {
             Notification::Left(idx) => self.gone(core, idx, true),
             Notification::Updated(idx) => self.tell(core, MemberEventKind::Update, idx),
             Notification::Evicted(idx) => self.evicted(core, idx),
-            // The node minds them: a vote on our name waits for the rest, and a farewell is a step of its leave.
-            Notification::Conflict(_) | Notification::FarewellSent => {}
+            Notification::Forgotten(idx) => self.left_is_there(core, idx),
+            // The node minds them: a vote on our name waits for the rest, a farewell is a step of its leave, and membership asks the doubted.
+            Notification::Conflict(_) | Notification::FarewellSent | Notification::Doubted(_) => {}
         }
     }
 

@@ -1,12 +1,14 @@
 //! Forgetting members that have been gone for long, and trying to reach the failed until then.
 
+use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::Serf;
 use super::intent::early_bytes;
 use super::member::{Gone, Row};
-use crate::core::{Ask, Core};
-use crate::roster::Holder;
+use crate::core::{Ask, Core, Notification};
+use crate::event::Status;
+use crate::roster::{Holder, MemberIdx};
 use crate::timer::SerfTimer;
 
 impl Serf {
@@ -26,7 +28,7 @@ impl Serf {
         };
         let failed = self.failed.iter().filter(|gone| outlived(gone, cfg.reconnect_timeout));
         let left = self.left.iter().filter(|gone| outlived(gone, cfg.tombstone_timeout));
-        let due: alloc::vec::Vec<_> = failed.chain(left).map(|gone| gone.idx).collect();
+        let due: Vec<_> = failed.chain(left).map(|gone| gone.idx).collect();
         for idx in due {
             self.erase(core, idx);
         }
@@ -49,26 +51,57 @@ impl Serf {
         }
     }
 
+    /// Has the next attempt made after an interval, if none waits.
+    pub(super) fn arm_reconnect(core: &mut Core) {
+        if !core.timers.is_set(SerfTimer::Reconnect) {
+            core.arm(core.cfg.reconnect_interval, SerfTimer::Reconnect);
+        }
+    }
+
     /// Tries to reach one failed member, with a chance that grows with their number, so that the whole cluster tries each of
     /// them about once an interval (`reconnect` in serf). HashiCorp's exchanges states with whichever node has the address.
-    /// Ours: the member is pinged by name first, so that another cluster that got its address stays apart.
+    /// Ours: the member is pinged by name first, so that another cluster that got its address stays apart. And
+    /// for [`FAREWELL_DOUBTED`] members that left are asked as often whether they have.
     pub(super) fn reconnect(&self, core: &mut Core) {
-        if self.failed.is_empty() {
+        let lately = self.left.iter().filter(|gone| core.now - gone.since <= FAREWELL_DOUBTED);
+        let left: Vec<MemberIdx> = lately.map(|gone| gone.idx).collect();
+        if self.failed.is_empty() && left.is_empty() {
             return;
         }
         core.arm(core.cfg.reconnect_interval, SerfTimer::Reconnect);
         let count = |len: usize| u32::try_from(len).unwrap_or(u32::MAX);
+        let others = self.members.saturating_sub(count(self.failed.len() + self.left.len())).max(1);
+        if core.rng.join.below(others) < count(left.len()) {
+            let at = core.rng.join.below(count(left.len())) as usize;
+            core.notify(Notification::Doubted(left[at]));
+        }
         let failed = count(self.failed.len());
-        let others = self.members.saturating_sub(failed + count(self.left.len())).max(1);
-        if core.rng.gossip.below(others) >= failed {
+        if failed == 0 || core.rng.gossip.below(others) >= failed {
             return;
         }
-        let gone = self.failed[core.rng.gossip.below(failed) as usize];
-        let Some(peer) = core.roster.peer(gone.idx) else { return };
+        let at = core.rng.gossip.below(failed) as usize;
+        self.reconnect_to(core, self.failed[at].idx);
+    }
+
+    /// A member that left so long ago that membership has forgotten it pings us: it has not left, or is back and knows us.
+    pub(super) fn left_is_there(&mut self, core: &mut Core, idx: MemberIdx) {
+        if self.leaving || self.row(idx).status() != Some(Status::Left) || core.now < self.left_quiet_until {
+            return;
+        }
+        self.left_quiet_until = core.now + core.cfg.probe_interval;
+        self.reconnect_to(core, idx);
+    }
+
+    fn reconnect_to(&self, core: &mut Core, idx: MemberIdx) {
+        let Some(peer) = core.roster.peer(idx) else { return };
         let with = peer.addr();
         tracing::info!(member = peer.name(), addr = %with, "attempting reconnect");
         let until = core.now + core.cfg.stream_timeout;
-        let ask = Ask::Reconnect { target: gone.idx, codec: core.codec(Some(gone.idx), None) };
+        let ask = Ask::Reconnect { target: idx, codec: core.codec(Some(idx), None) };
         core.dial(with, ask, until);
     }
 }
+
+/// For how long after a farewell the member is asked now and then whether it has left. Ours: forged farewells can cut a cluster in two
+/// halves, each of which holds the other for left. Not as long as the failed, for a member that left may have handed its address on.
+const FAREWELL_DOUBTED: Duration = Duration::from_secs(300);

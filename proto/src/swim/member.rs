@@ -22,6 +22,8 @@ pub(super) struct Trouble {
     pub(super) alive_at: u32,
     /// Who said so last; its own name if it left.
     pub(super) accuser: Name,
+    /// When it was last told that it is said to have left.
+    pub(super) challenged_at: Instant,
     /// Present while it is suspect.
     pub(super) suspicion: Option<Box<Suspicion>>,
 }

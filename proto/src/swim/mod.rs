@@ -6,6 +6,7 @@
 mod awareness;
 mod broadcasts;
 mod case;
+mod doubt;
 mod gossip;
 mod incarnation;
 mod leave;
@@ -234,7 +235,8 @@ impl Swim {
         let Some(idx) = found.or_else(|| core.roster.intern(peer.name)) else {
             return core.stats.drop(DropReason::Limit);
         };
-        let moved = row.state.is_some() && self.has_moved(core, idx, peer);
+        // Of a name that membership has forgotten the roster may still know the address, for the layer above remembers those that left.
+        let moved = self.has_moved(core, idx, peer);
         if moved && !self.may_take_name(core, idx) {
             return self.conflict(core, idx, peer);
         }
@@ -304,14 +306,15 @@ impl Swim {
         core.roster.peer(idx).is_some_and(|known| known.addr() != canonical(peer.addr))
     }
 
-    /// Whether another address may take the name if the holder does not answer: it left, or has been dead for long enough.
+    /// Whether another address may take the name if the holder does not answer: it left, has been dead for long enough, or is known
+    /// to the layer above only.
     fn may_take_name(&self, core: &Core, idx: MemberIdx) -> bool {
         if idx == self.me {
             return false;
         }
         let reclaim = core.cfg.dead_node_reclaim_time;
         match self.row(idx).state {
-            Some(State::Left) => true,
+            None | Some(State::Left) => true,
             Some(State::Dead) => !reclaim.is_zero() && core.now - self.trouble_since(idx) > reclaim,
             _ => false,
         }
@@ -427,7 +430,10 @@ impl Swim {
         };
         let gone = Gone { learned: Learned { at: core.now, how }, said_by: Name::clone(&from) };
         self.cases.bury(idx, self.row(idx).incarnation, gone);
-        self.troubles.insert(idx, Trouble { since: core.now, alive_at, accuser: from, suspicion: None });
+        self.troubles.insert(
+            idx,
+            Trouble { since: core.now, alive_at, accuser: from, challenged_at: core.now, suspicion: None },
+        );
         self.spread(idx);
         core.notify(if state == State::Left { Notification::Left(idx) } else { Notification::Gone(idx) });
     }

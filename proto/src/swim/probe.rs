@@ -205,7 +205,7 @@ impl Swim {
     }
 
     /// Answers a ping, unless it is for somebody else.
-    pub(super) fn answer_ping(&self, core: &mut Core, heard: &mut Heard, ping: &Ping<'_>) {
+    pub(super) fn answer_ping(&mut self, core: &mut Core, heard: &mut Heard, ping: &Ping<'_>) {
         if !self.is_for_us(core, ping.node) {
             return core.drop_naming(DropReason::NotForUs, format_args!("{}", ping.node));
         }
@@ -216,6 +216,7 @@ impl Swim {
         let (seq, answers) = (ping.seq, Some(heard.codec));
         let body = if is_member { Body::Ack { seq } } else { Body::StrangerAck { seq, bytes_max: heard.bytes } };
         core.unicasts.push(Unicast { to, peer, answers, body });
+        self.challenge(core, heard.from, ping.source);
     }
 
     /// Whether a ping that names `node` is for us: it names us, or nobody.

@@ -83,7 +83,8 @@ impl Swim {
         let learned = Learned { at: core.now, how: heard(origin, How::OwnProbe) };
         self.cases.suspect(idx, self.row(idx).incarnation, accuser.clone(), learned);
         let suspicion = Some(Box::new(suspicion));
-        self.troubles.insert(idx, Trouble { since: core.now, alive_at, accuser: accuser.clone(), suspicion });
+        let (since, challenged_at) = (core.now, core.now);
+        self.troubles.insert(idx, Trouble { since, alive_at, accuser: accuser.clone(), challenged_at, suspicion });
         self.spread(idx);
         if let Some(member) = core.roster.peer(idx).cloned() {
             core.events.push(Event::Suspected { member, accuser });

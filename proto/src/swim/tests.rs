@@ -172,7 +172,7 @@ impl Lone {
                 Notification::Gone(idx) | Notification::Left(idx) => ("gone", idx),
                 Notification::Evicted(idx) => ("evicted", idx),
                 Notification::FarewellSent => ("farewell sent", self.swim.me),
-                Notification::Conflict(_) => return None,
+                Notification::Conflict(_) | Notification::Forgotten(_) | Notification::Doubted(_) => return None,
             };
             Some(format!("{what} {}", self.core.roster.name_ref(idx)))
         });

@@ -16,11 +16,12 @@ impl QueueBounds {
         Self { swim: nodes as usize, serf: config.queue_depth_max.max(nodes.saturating_mul(2)) as usize }
     }
 
-    /// Looks at the queues of a node that knows so many members: a hostile one may tell of more than there are.
+    /// Looks at the queues of a node that knows so many members: a hostile one may tell of more than there are. Membership still tells of
+    /// members that Serf's layer was asked to erase and does not know any more.
     pub(crate) fn check(self, depths: QueueDepths, known: usize) -> Option<Finding> {
         let serf = self.serf.max(2 * known);
         [
-            ("membership", depths.swim, self.swim.max(known)),
+            ("membership", depths.swim, self.swim + known),
             ("intent", depths.intents, serf),
             ("query", depths.queries, serf),
             ("event", depths.events, serf),

@@ -122,6 +122,23 @@ fn a_name_is_not_forgotten_while_its_holder_is_asked() {
 }
 
 #[test]
+fn the_holder_of_a_name_that_only_the_layer_above_remembers_is_asked_too() {
+    let mut lone = Lone::lan(&["b", "c"]);
+    lone.core.roster.hold(lone.idx("b"), Holder::Serf);
+    lone.hear(dead("b", 1, "b"));
+    while !lone.packet().is_empty() {}
+    lone.core.now = lone.core.now + secs(60);
+    lone.swim.reap(&mut lone.core);
+    assert_eq!(lone.state("b"), None);
+    lone.told();
+    lone.hear(moved("b", 1, elsewhere()));
+    assert!(asked(&mut lone).is_some());
+    assert_eq!((lone.state("b"), holder(&lone)), (None, addr("b")));
+    lone.run(secs(1));
+    assert_eq!((lone.told(), holder(&lone)), (vec!["joined b".to_string()], elsewhere()), "nobody answers");
+}
+
+#[test]
 fn the_name_of_a_dead_member_is_claimed_in_vain_before_the_reclaim_time_and_by_default_for_ever() {
     let mut lone = Lone::lan(&["b"]);
     lone.hear(dead("b", 1, "c"));

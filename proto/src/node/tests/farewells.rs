@@ -1,0 +1,107 @@
+//! A forged farewell costs seconds, and who left on purpose stays left.
+
+use super::alone::Company;
+use super::*;
+use crate::wire::Writer;
+use crate::wire::swim::Accusation;
+
+impl Cluster {
+    /// A packet to `at` with forged farewells of these nodes.
+    fn forge_farewells(&mut self, at: usize, of: impl Iterator<Item = usize>) {
+        for of in of.filter(|&of| of != at) {
+            let name = format!("node-{of}");
+            let incarnation = self.nodes[at].as_ref().unwrap().incarnation_of(&name).unwrap();
+            let farewell = Message::Dead(Accusation { incarnation, node: &name, from: &name });
+            let mut packet = [0; 256];
+            let mut writer = Writer::new(&mut packet);
+            Codec::Native.encode(&farewell, &mut writer).unwrap();
+            let len = writer.len();
+            self.command(at, |node, now, out| node.handle_datagram(now, addr(9), &packet[..len], out));
+            assert_eq!(self.status(at, of), Some(Status::Left));
+        }
+    }
+
+    /// Joined, and without the addresses of seeds, through which some would find each other.
+    fn joined_without_seeds(count: usize) -> Self {
+        let mut cluster = Self::joined(count);
+        for node in cluster.nodes.iter_mut().flatten() {
+            node.company = Company::default();
+        }
+        cluster.run(Duration::from_secs(1));
+        cluster
+    }
+
+    fn assert_whole(&self) {
+        for at in 0..self.nodes.len() {
+            assert_eq!(self.alive(at), self.nodes.len(), "node {at}");
+        }
+    }
+}
+
+#[test]
+fn forged_farewells_of_all_to_all_keep_a_cluster_apart_for_no_more_than_ten_seconds() {
+    for count in [2, 5, 20] {
+        let mut cluster = Cluster::joined_without_seeds(count);
+        for at in 0..count {
+            cluster.forge_farewells(at, 0..count);
+        }
+        cluster.run(Duration::from_secs(10));
+        cluster.assert_whole();
+    }
+}
+
+#[test]
+fn a_member_whose_farewell_was_forged_to_all_others_is_back_after_a_few_of_its_probes() {
+    let mut cluster = Cluster::joined_without_seeds(5);
+    for at in 0..4 {
+        cluster.forge_farewells(at, 4..5);
+    }
+    cluster.run(Duration::from_secs(5));
+    cluster.assert_whole();
+}
+
+#[test]
+fn two_halves_that_hold_each_other_for_left_are_one_again_after_an_attempt_to_reconnect() {
+    let mut cluster = Cluster::joined_without_seeds(5);
+    for at in 0..5 {
+        cluster.forge_farewells(at, if at < 2 { 2..5 } else { 0..2 });
+    }
+    cluster.run(Duration::from_secs(70));
+    cluster.assert_whole();
+}
+
+#[test]
+fn two_halves_whose_membership_has_forgotten_each_other_by_the_time_that_they_can_talk_are_one_again() {
+    let mut cluster = Cluster::joined_without_seeds(4);
+    for at in 0..4 {
+        let others = if at < 2 { 2..4 } else { 0..2 };
+        cluster.lost_ways.extend(others.clone().map(|other| (at, other)));
+        cluster.forge_farewells(at, others);
+    }
+    cluster.run(Duration::from_secs(120));
+    for at in 0..4 {
+        let node = cluster.nodes[at].as_ref().unwrap();
+        assert_eq!((cluster.status(at, (at + 2) % 4), node.swim.members_known()), (Some(Status::Left), 2));
+    }
+    cluster.lost_ways.clear();
+    cluster.run(Duration::from_secs(70));
+    cluster.assert_whole();
+}
+
+#[test]
+fn a_member_that_left_stays_left_while_its_process_runs_and_when_it_runs_again_without_a_join() {
+    for is_restarted in [false, true] {
+        for count in [2, 4] {
+            let mut cluster = Cluster::joined_without_seeds(count);
+            cluster.command(1, |node, now, out| node.leave(now, out)).unwrap();
+            cluster.run(Duration::from_secs(8));
+            if is_restarted {
+                cluster.start(1, Options::lan());
+            }
+            cluster.run(Duration::from_secs(600));
+            assert_eq!(cluster.status(0, 1), Some(Status::Left));
+            let alone = cluster.nodes[1].as_ref().unwrap();
+            assert!(!is_restarted || alone.swim.others_live() == 0, "it is asked, and not brought in");
+        }
+    }
+}
