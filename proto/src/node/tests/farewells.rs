@@ -1,6 +1,6 @@
 //! A forged farewell costs seconds, and who left on purpose stays left.
 
-use super::alone::Company;
+use super::alone::Isolation;
 use super::*;
 use crate::wire::Writer;
 use crate::wire::swim::Accusation;
@@ -25,7 +25,7 @@ impl Cluster {
     fn joined_without_seeds(count: usize) -> Self {
         let mut cluster = Self::joined(count);
         for node in cluster.nodes.iter_mut().flatten() {
-            node.company = Company::default();
+            node.isolation = Isolation::default();
         }
         cluster.run(Duration::from_secs(1));
         cluster
