@@ -3,7 +3,7 @@
 //! The claims: nothing that arrives makes a reader or a node panic, overflow, or use memory or time out of proportion; what was read
 //! is read the same when it is written again; what is cut short is refused; the same inputs give the same outputs.
 //!
-//! Nothing here needs a fuzzer: `tests/corpus.rs` runs every target over its corpus, and over every beginning of each input. With
+//! Nothing here needs a fuzzer: `tests/it/corpus.rs` runs every target over its corpus, and over every beginning of each input. With
 //! [cargo-fuzz](https://github.com/rust-fuzz/cargo-fuzz), `cargo +nightly fuzz run TARGET` looks for more.
 
 #![forbid(unsafe_code)]

@@ -224,7 +224,7 @@ const TESTS: [&str; 20] = [
     include_str!("../../node/tests/records.rs"),
     include_str!("../../../../runtime/src/snapshot.rs"),
     include_str!("../../../../tests/src/embedding.rs"),
-    include_str!("../../../../tests/tests/snapshots.rs"),
+    include_str!("../../../../tests/tests/it/snapshots.rs"),
 ];
 
 #[test]

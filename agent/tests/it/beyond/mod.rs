@@ -1,0 +1,10 @@
+//! What the program has that HashiCorp's lacks, as its users meet it: processes of ours and, where it is installed, of
+//! HashiCorp's (`/usr/bin/serf`, or the one that `SERF_REFERENCE` names).
+
+mod dist;
+mod doctor;
+mod json;
+mod lab;
+mod readme;
+mod shell;
+mod why;

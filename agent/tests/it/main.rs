@@ -1,0 +1,24 @@
+//! The tests of the agent, its command line and its RPC from outside, as one program: a program each would be linked each.
+
+mod cli_vectors;
+mod gossip_thread;
+mod live;
+mod rpc_vectors;
+mod support;
+
+#[cfg(unix)]
+mod agent;
+#[cfg(unix)]
+mod beyond;
+#[cfg(unix)]
+mod clients;
+#[cfg(unix)]
+mod crashes;
+#[cfg(unix)]
+mod daemon;
+#[cfg(unix)]
+mod operator;
+#[cfg(unix)]
+mod process;
+#[cfg(unix)]
+mod rpc;

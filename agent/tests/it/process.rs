@@ -1,0 +1,165 @@
+//! Agents as processes, for tests.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use serf_agent::rpc::{Client, ClientError, ClientOptions};
+
+/// A directory of one test's own, removed with it.
+pub(crate) struct Directory(pub(crate) PathBuf);
+
+impl Directory {
+    pub(crate) fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("serf-agent-it-{}-{name}", std::process::id()));
+        fs::create_dir_all(&path).expect("can be made");
+        Self(path)
+    }
+
+    pub(crate) fn file(&self, name: &str, text: &str) -> String {
+        let path = self.0.join(name);
+        fs::write(&path, text).expect("can be written");
+        path.display().to_string()
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A running agent, ended with the test.
+pub(crate) struct Agent {
+    pub(crate) process: Child,
+    pub(crate) rpc: String,
+    output: Arc<Mutex<String>>,
+    reader: Option<JoinHandle<()>>,
+}
+
+/// Any port that is free; the banner says which.
+pub(crate) const ANY_PORT: &str = "127.0.0.1:0";
+
+impl Agent {
+    pub(crate) fn start(args: &[&str]) -> Self {
+        Self::start_at(ANY_PORT, args)
+    }
+
+    pub(crate) fn start_at(rpc: &str, args: &[&str]) -> Self {
+        Self::spawn(rpc, args).started(rpc)
+    }
+
+    pub(crate) fn start_in(env: &[(&str, &str)], args: &[&str]) -> Self {
+        Self::spawn_in(env, ANY_PORT, args).started(ANY_PORT)
+    }
+
+    fn started(mut self, rpc: &str) -> Self {
+        self.wait("Log data will now stream in");
+        let output = self.output();
+        let (_, shown) = output.split_once("RPC addr: '").expect("is in the banner");
+        self.rpc = shown.split('\'').next().expect("is quoted").into();
+        if rpc.starts_with("unix:") {
+            assert_eq!(self.rpc, rpc);
+        }
+        self
+    }
+
+    pub(crate) fn spawn(rpc: &str, args: &[&str]) -> Self {
+        Self::spawn_in(&[], rpc, args)
+    }
+
+    /// With these variables besides ours.
+    pub(crate) fn spawn_in(env: &[(&str, &str)], rpc: &str, args: &[&str]) -> Self {
+        Self::spawn_with(env, rpc, args, Stdio::null())
+    }
+
+    /// With a standard error of its own.
+    pub(crate) fn start_with(args: &[&str], errors: Stdio) -> Self {
+        Self::spawn_with(&[], ANY_PORT, args, errors).started(ANY_PORT)
+    }
+
+    fn spawn_with(env: &[(&str, &str)], rpc: &str, args: &[&str], errors: Stdio) -> Self {
+        let mut process = Command::new(env!("CARGO_BIN_EXE_serf"))
+            .envs(env.iter().copied())
+            .args(["agent", "-node=one", "-bind", ANY_PORT, "-rpc-addr", rpc, "-log-level=debug"])
+            .args(args)
+            .stdout(Stdio::piped())
+            .stderr(errors)
+            .spawn()
+            .expect("can be started");
+        let lines = BufReader::new(process.stdout.take().expect("was piped")).lines();
+        let output = Arc::new(Mutex::new(String::new()));
+        let page = Arc::clone(&output);
+        let reader = thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                let mut page = page.lock().expect("no panic");
+                page.push_str(&line);
+                page.push('\n');
+            }
+        });
+        Self { process, rpc: rpc.into(), output, reader: Some(reader) }
+    }
+
+    pub(crate) fn output(&self) -> String {
+        self.output.lock().expect("no panic").clone()
+    }
+
+    /// Everything that an agent has written that was killed.
+    pub(crate) fn output_to_the_end(&mut self) -> String {
+        self.reader.take().expect("is asked for once").join().expect("no panic");
+        self.output()
+    }
+
+    pub(crate) fn wait(&self, text: &str) {
+        eventually(text, || self.output().contains(text).then_some(()));
+    }
+
+    pub(crate) fn client(&self) -> Client {
+        self.client_with("").expect("lets us in")
+    }
+
+    pub(crate) fn client_with(&self, token: &str) -> Result<Client, ClientError> {
+        Client::connect(&ClientOptions {
+            address: self.rpc.clone(),
+            auth_key: token.into(),
+            ..ClientOptions::default()
+        })
+    }
+
+    pub(crate) fn tags(&self) -> String {
+        let members = self.client().members().expect("answers");
+        let tags: Vec<_> = members[0].tags.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        tags.join(",")
+    }
+
+    pub(crate) fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args([&format!("-{name}"), &self.process.id().to_string()]).status();
+        assert!(sent.expect("kill is there").success());
+    }
+
+    pub(crate) fn exit_code(&mut self) -> i32 {
+        eventually("its end", || self.process.try_wait().expect("is our child")).code().expect("was not killed")
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        _ = self.process.kill();
+        _ = self.process.wait();
+    }
+}
+
+pub(crate) fn eventually<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        if let Some(found) = probe() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "not in time: {what}");
+        thread::sleep(Duration::from_millis(20));
+    }
+}

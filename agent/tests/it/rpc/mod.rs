@@ -1,0 +1,50 @@
+//! The agent as its RPC clients see it: in which order, from where, how many at once, and what it refuses.
+
+mod addresses;
+mod crowd;
+mod keys;
+mod limits;
+mod order;
+mod queries;
+mod reaping;
+
+use std::io::Read;
+use std::net::TcpStream;
+
+use rmpv::Value;
+use serf_agent::rpc::UserEvent;
+
+use crate::process::Agent;
+
+/// The bind address that an agent shows.
+fn bind_of(agent: &Agent) -> String {
+    let output = agent.output();
+    let (_, rest) = output.split_once("Bind addr: '").expect("is in the banner");
+    rest.split('\'').next().expect("is quoted").into()
+}
+
+fn user_event(name: &str) -> UserEvent {
+    UserEvent { name: name.into(), payload: Some(b"x".to_vec()), coalesce: false }
+}
+
+/// The next object that an agent sends.
+fn object(from: &mut impl Read) -> Value {
+    rmpv::decode::read_value(from).expect("is msgpack")
+}
+
+fn field<'v>(value: &'v Value, key: &str) -> &'v Value {
+    let pairs = value.as_map().expect("is a map");
+    pairs.iter().find(|(name, _)| name.as_str() == Some(key)).map(|(_, value)| value).expect(key)
+}
+
+/// The number and the error of a header.
+fn header(value: &Value) -> (u64, &str) {
+    let error = field(value, "Error").as_str().expect("is text");
+    (field(value, "Seq").as_u64().expect("is a number"), error)
+}
+
+fn connect(agent: &Agent) -> TcpStream {
+    let socket = TcpStream::connect(&agent.rpc).expect("listens");
+    socket.set_read_timeout(Some(std::time::Duration::from_secs(60))).expect("is open");
+    socket
+}

@@ -1,0 +1,99 @@
+//! Every input that has been kept, on every build: each target over its corpus, and over every beginning of each input.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use serf_fuzz::{TARGETS, Target};
+
+/// Longer inputs are not cut everywhere.
+const CUT_BYTES_MAX: usize = 2048;
+/// What no input of this size may take, however slow the machine.
+const TIME_MAX: Duration = Duration::from_secs(20);
+
+fn fuzz_dir() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// What a fuzzer adds to a corpus is named by a hash of its content; what is kept has a name.
+fn is_hash(name: &str) -> bool {
+    name.len() == 40 && name.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// The inputs kept for a target, by their names.
+fn corpus(target: &str) -> Vec<(String, Vec<u8>)> {
+    let dir = fuzz_dir().join("corpus").join(target);
+    let mut inputs: Vec<_> = fs::read_dir(dir)
+        .unwrap()
+        .map(|entry| entry.unwrap())
+        .filter(|entry| !is_hash(&entry.file_name().to_string_lossy()))
+        .map(|entry| (entry.file_name().to_string_lossy().into_owned(), fs::read(entry.path()).unwrap()))
+        .collect();
+    inputs.sort();
+    inputs
+}
+
+/// Runs it, and tells which input it was if a claim does not hold.
+fn run(target: Target, name: &str, data: &[u8]) {
+    let started = Instant::now();
+    if let Err(panic) = std::panic::catch_unwind(|| target(data)) {
+        eprintln!("the input was {name}: {data:x?}");
+        std::panic::resume_unwind(panic);
+    }
+    assert!(started.elapsed() < TIME_MAX, "{name} took {:?}", started.elapsed());
+}
+
+/// Every input of a target and every beginning of it; how many inputs there are.
+fn replay(target: &str) {
+    let function = TARGETS.iter().find(|(name, _)| *name == target).unwrap().1;
+    let inputs = corpus(target);
+    assert!(inputs.len() >= 3, "{target} has {} inputs", inputs.len());
+    for (name, data) in inputs {
+        run(function, &name, &data);
+        let cuts = if data.len() <= CUT_BYTES_MAX { data.len() } else { 0 };
+        for cut in 0..cuts {
+            run(function, &format!("{name}, cut to {cut}"), &data[..cut]);
+        }
+    }
+}
+
+macro_rules! replays {
+    ($($target:ident),* $(,)?) => {
+        mod every_claim_holds_for {
+            $(#[test] fn $target() { super::replay(stringify!($target)); })*
+        }
+
+        #[test]
+        fn every_target_has_a_replay_and_a_wrapper() {
+            let replayed: BTreeSet<_> = [$(stringify!($target)),*].into();
+            let targets: BTreeSet<_> = TARGETS.iter().map(|(name, _)| *name).collect();
+            assert_eq!(replayed, targets);
+            let wrappers: BTreeSet<_> = fs::read_dir(fuzz_dir().join("fuzz_targets")).unwrap()
+                .map(|entry| entry.unwrap().path().file_stem().unwrap().to_string_lossy().into_owned())
+                .collect();
+            assert_eq!(wrappers, targets.iter().map(ToString::to_string).collect());
+            let manifest = fs::read_to_string(fuzz_dir().join("Cargo.toml")).unwrap();
+            for target in targets {
+                let wrapper = fs::read_to_string(fuzz_dir().join("fuzz_targets").join(target).with_extension("rs")).unwrap();
+                assert!(wrapper.contains(&format!("serf_fuzz::{target}(data)")), "{wrapper}");
+                assert!(manifest.contains(&format!("name = \"{target}\"")), "{target} is in the manifest");
+            }
+        }
+    };
+}
+
+replays!(
+    compression,
+    datagram_hashicorp,
+    datagram_native,
+    datagram_sealed,
+    filters,
+    hashicorp_bodies,
+    native_bodies,
+    node_inputs,
+    rpc_replies,
+    rpc_requests,
+    snapshot,
+    stream,
+);

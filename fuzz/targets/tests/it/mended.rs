@@ -1,0 +1,90 @@
+//! The inputs that crashed or bloated memberlist until July 2026: each is refused as soon as it can be told, for what is wrong with it.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use serf_proto::{
+    Config, DropReason, Identity, Input, Instant, Node, Options, Outbox, Output, Seed, Start, StreamInput, Tags,
+};
+
+/// The inputs of a target whose names begin and end so, by their names.
+fn inputs(target: &str, suffix: &str) -> Vec<(String, Vec<u8>)> {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../corpus").join(target);
+    let entries = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap());
+    let mut inputs: Vec<_> = entries
+        .map(|entry| (entry.file_name().into_string().unwrap(), entry.path()))
+        .filter(|(name, _)| name.starts_with("mended_") && name.ends_with(suffix))
+        .map(|(name, path)| (name, fs::read(path).unwrap()))
+        .collect();
+    inputs.sort();
+    inputs
+}
+
+/// What was wrong with memberlist, as its pull request's number.
+fn number(name: &str) -> u32 {
+    name.split('_').nth(1).unwrap().parse().unwrap()
+}
+
+fn node(out: &mut Outbox) -> Node {
+    let addr: SocketAddr = ([10, 0, 0, 1], 7946).into();
+    let identity = Identity::new("me", addr, &Tags::default()).unwrap();
+    let config = Arc::new(Config::new(Options::lan()).unwrap());
+    let node = Node::new(config, &identity, &Seed::from_u64(1), Instant::ZERO, Start::new(), out);
+    out.drain().for_each(drop);
+    node
+}
+
+fn peer() -> SocketAddr {
+    ([10, 0, 0, 2], 7946).into()
+}
+
+fn dropped(node: &Node) -> Vec<(DropReason, u64)> {
+    assert_eq!(node.members().count(), 1, "nobody was believed");
+    let counts = DropReason::ALL.into_iter().map(|reason| (reason, node.stats().dropped(reason)));
+    counts.filter(|(_, count)| *count > 0).collect()
+}
+
+#[test]
+fn a_datagram_is_refused_for_what_is_wrong_with_it() {
+    let mut numbers = BTreeSet::new();
+    for (name, bytes) in inputs("datagram_hashicorp", "") {
+        let mut out = Outbox::new();
+        let mut node = node(&mut out);
+        node.apply(Instant::ZERO, &Input::Datagram { from: peer(), bytes }, &mut out);
+        assert!(out.is_empty(), "{name} is answered");
+        let reason = match number(&name) {
+            362 | 369 => DropReason::Inflate,
+            368 => DropReason::Malformed,
+            other => panic!("{name} is about {other}"),
+        };
+        assert_eq!(dropped(&node), [(reason, 1)], "{name}");
+        numbers.insert(number(&name));
+    }
+    assert_eq!(numbers, [362, 368, 369].into());
+}
+
+#[test]
+fn a_stream_is_closed_before_the_peer_closes_it_for_what_is_wrong_with_it() {
+    let mut numbers = BTreeSet::new();
+    for (name, bytes) in inputs("stream", ".request") {
+        let mut out = Outbox::new();
+        let mut node = node(&mut out);
+        let stream = node.accept(Instant::ZERO, peer(), &mut out);
+        // Four bytes for the fuzzer's use.
+        node.handle_stream(Instant::ZERO, stream, StreamInput::Data(&bytes[4..]), &mut out);
+        assert!(out.drain().any(|output| matches!(output, Output::Close { .. })), "{name} is waited for");
+        assert_eq!(node.streams_live(), 0, "{name}");
+        let reason = match number(&name) {
+            363 | 369 => DropReason::Inflate,
+            // A mebibyte of zeros is within a stream's limit, and a ping that cannot be read.
+            357 | 361 | 362 | 368 => DropReason::Malformed,
+            other => panic!("{name} is about {other}"),
+        };
+        assert_eq!(dropped(&node), [(reason, 1)], "{name}");
+        numbers.insert(number(&name));
+    }
+    assert_eq!(numbers, [357, 361, 362, 363, 368, 369].into());
+}

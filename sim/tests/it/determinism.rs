@@ -1,0 +1,55 @@
+//! Equal seeds give equal runs, on any number of threads, and a node alone behaves as it did among others.
+
+use core::time::Duration;
+
+use crate::common::{model, options, run};
+use sim::{Phase, World};
+
+fn hash(seed: u64, threads: u32) -> (u64, Vec<String>) {
+    let model = model().with_loss_ppm(100_000).with_duplicate_ppm(20_000).with_reorder_ppm(20_000);
+    let (world, reports) = run(options(60, seed, threads, model), &Phase::DEFAULT);
+    (world.trace_hash(), reports.iter().map(|report| format!("{report:?}")).collect())
+}
+
+#[test]
+fn equal_seeds_give_equal_runs_and_reports() {
+    assert_eq!(hash(1, 1), hash(1, 1));
+}
+
+#[test]
+fn the_number_of_threads_changes_nothing() {
+    let one = hash(2, 1);
+    assert_eq!(one, hash(2, 2));
+    assert_eq!(one, hash(2, 3));
+}
+
+#[test]
+fn another_seed_gives_another_run() {
+    assert_ne!(hash(1, 1).0, hash(2, 1).0);
+}
+
+#[test]
+fn a_node_alone_gives_the_same_outputs_for_its_recorded_inputs() {
+    let mut world = World::new(options(40, 3, 2, model().with_loss_ppm(100_000)));
+    world.record(7);
+    world.start_cold(Duration::from_secs(10));
+    world.run_for(Duration::from_secs(30));
+    world.user_event(3, "deploy", b"v1");
+    world.strike(sim::Fault::Crash(9));
+    world.run_for(Duration::from_secs(60));
+    let recording = world.recording().expect("node 7 has started");
+    assert!(recording.inputs.len() > 200, "the node has lived: {} inputs", recording.inputs.len());
+    assert!(recording.outputs.len() > 200, "{} outputs", recording.outputs.len());
+    assert_eq!(world.replay(recording), recording.outputs);
+}
+
+#[test]
+fn queries_are_the_same_for_any_number_of_threads() {
+    let run = |threads| {
+        let model = model().with_loss_ppm(100_000);
+        let (world, reports) =
+            run(options(60, 5, threads, model), &[Phase::Join, Phase::Query, Phase::Crash, Phase::Query]);
+        (world.trace_hash(), format!("{reports:?}"))
+    };
+    assert_eq!(run(1), run(3));
+}

@@ -1,0 +1,129 @@
+//! Partitions, stalls and a bad network: the cluster may be wrong while they last, and must agree again afterwards.
+
+use core::time::Duration;
+
+use crate::common::{converged, model, options};
+use serf_proto::{Instant, Status};
+use sim::{Effect, Fault, NodeSet, Rule, World};
+
+const NODES: u32 = 40;
+
+fn status(world: &World, observer: u32, member: u32) -> Option<Status> {
+    Some(world.node(observer)?.member(&format!("node-{member:05}"))?.status())
+}
+
+fn assert_agreement(world: &World) {
+    assert_eq!(world.violations(), []);
+    assert_eq!(world.disagreements(5), []);
+}
+
+#[test]
+fn a_healed_partition_comes_together_again() {
+    let mut world = converged(options(NODES, 1, 2, model()));
+    let (left, right) = (NodeSet::Range(0..20), NodeSet::Range(20..NODES));
+    for rule in Rule::partition(left, right, None) {
+        world.strike(Fault::Rule(rule));
+    }
+    world.run_for(Duration::from_secs(120));
+    assert_eq!(status(&world, 0, 30), Some(Status::Failed));
+    assert_eq!(status(&world, 30, 0), Some(Status::Failed));
+    assert_eq!(status(&world, 0, 19), Some(Status::Alive));
+    world.strike(Fault::Heal);
+    world.run_for(Duration::from_secs(300));
+    assert_agreement(&world);
+}
+
+#[test]
+fn a_partition_for_a_planned_time_ends_by_itself() {
+    let mut world = converged(options(NODES, 2, 1, model()));
+    let during = Some((world.now(), world.now() + Duration::from_secs(5)));
+    for rule in Rule::partition(NodeSet::One(4), NodeSet::All, during) {
+        world.plan(world.now() + Duration::from_secs(1), Fault::Rule(rule));
+    }
+    world.run_for(Duration::from_secs(120));
+    assert_agreement(&world);
+}
+
+#[test]
+fn a_node_that_hears_but_is_not_heard_fails_and_returns() {
+    let mut world = converged(options(NODES, 3, 1, model()));
+    let rule = Rule { from: NodeSet::One(5), to: NodeSet::All, effect: Effect::Drop, during: None };
+    world.strike(Fault::Rule(rule));
+    world.run_for(Duration::from_secs(90));
+    assert_eq!(status(&world, 0, 5), Some(Status::Failed));
+    world.strike(Fault::Heal);
+    world.run_for(Duration::from_secs(240));
+    assert_agreement(&world);
+}
+
+#[test]
+fn a_short_stall_is_forgiven_and_a_long_one_is_not() {
+    let mut world = converged(options(NODES, 4, 1, model()));
+    world.strike(Fault::Pause(6));
+    world.plan(world.now() + Duration::from_secs(3), Fault::Resume(6));
+    world.run_for(Duration::from_secs(30));
+    assert_agreement(&world);
+    world.strike(Fault::Pause(6));
+    world.run_for(Duration::from_secs(60));
+    assert_eq!(status(&world, 0, 6), Some(Status::Failed));
+    world.strike(Fault::Resume(6));
+    world.run_for(Duration::from_secs(120));
+    assert_agreement(&world);
+}
+
+#[test]
+fn doubled_and_overtaken_packets_change_nothing() {
+    let bad = model().with_loss_ppm(50_000).with_duplicate_ppm(200_000).with_reorder_ppm(200_000);
+    let mut world = converged(options(NODES, 5, 2, bad));
+    world.user_event(1, "deploy", b"v2");
+    world.strike(Fault::Crash(9));
+    world.run_for(Duration::from_secs(120));
+    assert_agreement(&world);
+    assert_eq!(status(&world, 0, 9), Some(Status::Failed));
+}
+
+#[test]
+fn streams_that_break_are_tried_again() {
+    let mut world = World::new(options(NODES, 6, 1, model().with_stream_reset_ppm(200_000)));
+    world.start_cold(Duration::from_secs(10));
+    world.run_for(Duration::from_secs(200));
+    assert_agreement(&world);
+}
+
+#[test]
+fn a_slow_link_delays_and_a_crash_is_followed_by_a_return() {
+    let mut world = converged(options(NODES, 7, 1, model()));
+    let slow = Effect::Delay(Duration::from_millis(100));
+    let rule = Rule { from: NodeSet::of([3, 1]), to: NodeSet::All, effect: slow, during: None };
+    world.strike(Fault::Rule(rule));
+    world.strike(Fault::Crash(8));
+    world.plan(world.now() + Duration::from_secs(5), Fault::Restart(8));
+    world.run_for(Duration::from_secs(120));
+    assert_agreement(&world);
+}
+
+#[test]
+fn those_who_leave_are_seen_as_left_even_when_a_third_of_datagrams_is_lost() {
+    let mut world = converged(options(NODES, 8, 1, model().with_loss_ppm(333_333)));
+    for node in 10..14 {
+        world.strike(Fault::Leave(node));
+    }
+    world.run_for(Duration::from_secs(240));
+    assert_eq!(world.violations(), []);
+    for observer in (0..NODES).filter(|node| !(10..14).contains(node)) {
+        for member in 10..14 {
+            assert_eq!(status(&world, observer, member), Some(Status::Left), "{observer} about {member}");
+        }
+    }
+}
+
+#[test]
+fn what_is_planned_happens_at_its_time_whatever_is_pending() {
+    let mut world = converged(options(4, 9, 1, model()));
+    let at = Instant::ZERO + Duration::from_secs(2);
+    world.plan(at, Fault::Crash(1));
+    world.run_for(Duration::from_secs(1) - Duration::from_nanos(1));
+    assert!(world.node(1).is_some());
+    world.run_for(Duration::from_nanos(2));
+    assert!(world.node(1).is_none());
+}

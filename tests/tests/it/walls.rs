@@ -1,0 +1,430 @@
+//! The walls between the protocol's modules: what each may know of the others, read off its source.
+//!
+//! A layer that knows no other can be read alone, and can be tested with a `Core` only. Whoever needs to break a wall should
+//! first look for the value to pass down or the notification to send up.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// What a module may use besides itself: whole modules, or one item of a module. Tests may use what they like.
+const WALLS: &[(&str, &[&str])] = &[
+    ("limits", &[]),
+    ("time", &[]),
+    ("rng", &[]),
+    ("stats", &["wire::MessageKind"]),
+    ("broadcast", &["limits"]),
+    ("wire", &["limits"]),
+    ("types", &["limits", "wire::hashicorp"]),
+    ("envelope", &["limits", "rng", "stats::DropReason", "types", "wire::Full", "wire::Writer"]),
+    (
+        "config",
+        &[
+            "envelope::EnvelopeConfig",
+            "envelope::Keyring",
+            "envelope::Label",
+            "limits",
+            "types",
+            "wire::Codec",
+            "wire::Versions",
+        ],
+    ),
+    ("roster", &["limits", "types", "wire"]),
+    ("event", &["roster", "time", "types"]),
+    ("complaints", &["limits", "roster", "stats", "time", "types"]),
+    ("outbox", &["envelope::PacketBuffers", "event", "types"]),
+    ("timer", &["roster::MemberIdx", "time", "types"]),
+    ("policy", &["event::Member", "roster::canonical", "types", "wire::Versions", "wire::swim"]),
+    (
+        "core",
+        &[
+            "complaints",
+            "config",
+            "event",
+            "limits::ANSWERS_PER_PACKET_MAX",
+            "policy::SharedPolicy",
+            "rng",
+            "roster",
+            "stats",
+            "time",
+            "timer",
+            "types",
+            "wire::Codec",
+            "wire::Versions",
+        ],
+    ),
+    (
+        "stream",
+        &["core::Ask", "envelope", "event::SeedFailureCause", "limits", "stats::DropReason", "time", "types", "wire"],
+    ),
+    (
+        "swim",
+        &[
+            "broadcast",
+            "complaints::ComplaintKind",
+            "config",
+            "core",
+            "envelope::Packer",
+            "event",
+            "limits",
+            "rng",
+            "roster",
+            "stats",
+            "time",
+            "timer",
+            "types",
+            "wire",
+        ],
+    ),
+    (
+        "serf",
+        &[
+            "broadcast",
+            "config",
+            "core",
+            "envelope::Packer",
+            "event",
+            "limits",
+            "rng",
+            "roster",
+            "stats",
+            "time",
+            "timer",
+            "types",
+            "wire",
+        ],
+    ),
+    ("input", &["event", "node", "outbox", "serf::Question", "stream::StreamInput", "time", "types"]),
+];
+
+/// What stays out of a module though a wider rule would let it in.
+const EXCEPT: &[(&str, &str)] = &[("swim", "wire::serf"), ("serf", "wire::swim")];
+
+/// The one module that may know every other.
+const ANYTHING: &str = "node";
+
+/// What would let the world in: clocks, threads, the standard library's hash tables with their random order.
+const WORLD: &[&str] = &["std::", "Instant::now", "SystemTime", "thread_rng", "getrandom", "static mut", "HashMap"];
+
+fn source_dir() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../proto/src")
+}
+
+/// Every source file that is not a test, below `dir`.
+fn sources(dir: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_stem().unwrap().to_str().unwrap();
+        if name == "tests" {
+            continue;
+        }
+        if path.is_dir() {
+            found.extend(sources(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+    found.sort_unstable();
+    found
+}
+
+/// The code of a file: no comments, no tests.
+fn code(path: &Path) -> String {
+    strip(&fs::read_to_string(path).unwrap())
+}
+
+fn strip(text: &str) -> String {
+    let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+    let lines = text.lines().map(|line| line.split("//").next().unwrap_or_default());
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// The module that a file belongs to: its own name, or that of its directory.
+fn module_of(path: &Path) -> String {
+    let within = path.strip_prefix(source_dir()).unwrap();
+    let first = within.components().next().unwrap().as_os_str().to_str().unwrap();
+    first.trim_end_matches(".rs").to_owned()
+}
+
+/// Every `crate::` path in `code`, as its first two names: `wire::native`. Braces are taken apart.
+fn uses(code: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for (at, _) in code.match_indices("crate::") {
+        tree(&code[at + "crate::".len()..], &mut Vec::new(), &mut found);
+    }
+    found
+}
+
+/// Reads one path, or a list of paths in braces, at the start of `text`; returns how long it is.
+fn tree(text: &str, path: &mut Vec<String>, found: &mut Vec<String>) -> usize {
+    if text.starts_with('{') {
+        let mut at = 1;
+        while at < text.len() && !text[at..].starts_with('}') {
+            let used = tree(&text[at..], &mut path.clone(), found);
+            at += used.max(1);
+        }
+        return at + 1;
+    }
+    let name: String = text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+    if name.is_empty() {
+        return 0;
+    }
+    path.push(name.clone());
+    let rest = &text[name.len()..];
+    if let Some(rest) = rest.strip_prefix("::")
+        && rest.starts_with(|c: char| c.is_alphabetic() || c == '{')
+    {
+        return name.len() + 2 + tree(rest, path, found);
+    }
+    found.push(path.iter().filter(|name| *name != "self").take(2).cloned().collect::<Vec<_>>().join("::"));
+    name.len()
+}
+
+/// What `lib.rs` exports at the root, with the module that it is from: `Tags` is `serf::Tags`.
+fn exports() -> BTreeMap<String, String> {
+    let lib = code(&source_dir().join("lib.rs"));
+    let mut exports = BTreeMap::new();
+    for statement in lib.split("pub use ").skip(1) {
+        let mut found = Vec::new();
+        tree(statement, &mut Vec::new(), &mut found);
+        for path in found {
+            let item = path.rsplit("::").next().unwrap_or_default().to_owned();
+            exports.insert(item, path);
+        }
+    }
+    exports
+}
+
+fn allowed(module: &str, used: &str) -> bool {
+    let covers = |rule: &&str| used == *rule || used.starts_with(&format!("{rule}::"));
+    if module == ANYTHING || covers(&module) {
+        return true;
+    }
+    if EXCEPT.iter().any(|(of, rule)| *of == module && covers(rule)) {
+        return false;
+    }
+    WALLS.iter().any(|(of, rules)| *of == module && rules.iter().any(covers))
+}
+
+/// What a module's code uses and may not.
+fn breaches(module: &str, code: &str, exports: &BTreeMap<String, String>) -> Vec<String> {
+    let home = |used: String| exports.get(used.split("::").next().unwrap_or_default()).cloned().unwrap_or(used);
+    let used = uses(code).into_iter().map(home);
+    used.filter(|used| !allowed(module, used)).collect()
+}
+
+#[test]
+fn every_module_knows_only_what_its_wall_lets_in() {
+    let exports = exports();
+    let mut found = Vec::new();
+    for path in sources(&source_dir()) {
+        let module = module_of(&path);
+        if module != "lib" {
+            let breaches = breaches(&module, &code(&path), &exports);
+            found.extend(breaches.into_iter().map(|used| format!("{}: {used}", path.display())));
+        }
+    }
+    assert!(found.is_empty(), "these reach through a wall:\n{}", found.join("\n"));
+}
+
+#[test]
+fn every_module_has_a_wall() {
+    for path in sources(&source_dir()) {
+        let module = module_of(&path);
+        let known = module == "lib" || module == ANYTHING || WALLS.iter().any(|(of, _)| *of == module);
+        assert!(known, "what may {module} know?");
+    }
+}
+
+#[test]
+fn nobody_reaches_for_the_crate_through_its_parents() {
+    for path in sources(&source_dir()) {
+        let depth = path.strip_prefix(source_dir()).unwrap().components().count();
+        let code = code(&path);
+        let out = if depth == 1 { "super::" } else { "super::super::" };
+        assert!(!code.contains(out), "{} uses {out}", path.display());
+    }
+}
+
+#[test]
+fn the_protocol_is_pure() {
+    let lib = fs::read_to_string(source_dir().join("lib.rs")).unwrap();
+    for attribute in ["#![no_std]", "#![forbid(unsafe_code)]"] {
+        assert!(lib.lines().any(|line| line == attribute), "lib.rs says {attribute}");
+    }
+    // It makes keys for applications, behind a feature. No node calls it.
+    let generates = |path: &Path| path.ends_with("types/generate.rs");
+    for path in sources(&source_dir()).into_iter().filter(|path| !generates(path)) {
+        let code = code(&path);
+        for word in WORLD {
+            assert!(!contains_word(&code, word), "{} says {word}", path.display());
+        }
+    }
+}
+
+/// Whether `word` is in `code`, not as the end of a longer name.
+fn contains_word(code: &str, word: &str) -> bool {
+    code.match_indices(word).any(|(at, _)| !code[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_'))
+}
+
+#[test]
+fn hash_tables_are_looked_up_and_never_walked() {
+    for path in sources(&source_dir()) {
+        let walked = walked_tables(&code(&path));
+        assert!(walked.is_empty(), "{}: the order of {walked:?} is nobody's", path.display());
+    }
+}
+
+/// The names of hash tables in `code` whose order matters to it.
+fn walked_tables(code: &str) -> Vec<String> {
+    let mut walked = Vec::new();
+    for kind in ["HashTable", "HashSet"] {
+        for (at, _) in code.match_indices(kind) {
+            let before = code[..at].trim_end_matches(|c: char| c.is_alphanumeric() || c == ':' || c == '_');
+            let declared = before.trim_end().trim_end_matches([':', '=']).trim_end();
+            let name = declared.rsplit(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or_default();
+            let walks = [".iter()", ".iter_mut()", ".drain(", ".into_iter()", ".retain(", ".extract_if("];
+            if !name.is_empty() && walks.iter().any(|walk| contains_word(code, &format!("{name}{walk}"))) {
+                walked.push(name.to_owned());
+            }
+        }
+    }
+    walked
+}
+
+/// What can make its caller wait for a disk, a terminal, a pipe or another thread: the thread that gossips says none of it.
+const WAITS: &[&str] = &[
+    "fs",
+    "File",
+    "OpenOptions",
+    "sync_all",
+    "println!",
+    "eprintln!",
+    "print!",
+    "eprint!",
+    "dbg!",
+    "stdin",
+    "stdout",
+    "stderr",
+    "thread::sleep",
+    "recv_blocking",
+    "send_blocking",
+    "Condvar",
+    "Command",
+    "to_socket_addrs",
+];
+
+/// Where it is said all the same, crate by crate, and why nothing waits for it there.
+const WORKERS: &[(&str, &[(&str, &str)])] = &[
+    (
+        "runtime",
+        &[
+            ("interfaces.rs", "before the node runs, then on a thread for it"),
+            ("keyring_file.rs", "before the node runs, then on a thread for it"),
+            ("replace.rs", "used by the two beside it"),
+            ("snapshot.rs", "before the node runs, then on a thread for it"),
+        ],
+    ),
+    ("runtime-tokio", &[("lib.rs", "names are resolved by `spawn_blocking`")]),
+    ("runtime-smol", &[("lib.rs", "names are resolved by `unblock`")]),
+];
+
+#[test]
+fn nothing_that_can_wait_is_said_where_gossip_runs() {
+    for (dir, workers) in WORKERS {
+        let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(dir).join("src");
+        for path in sources(&dir) {
+            let name = path.strip_prefix(&dir).unwrap().to_str().unwrap();
+            let said: Vec<&str> = waits(&code(&path));
+            let may = workers.iter().any(|(worker, _)| *worker == name);
+            assert!(may || said.is_empty(), "{} says {said:?}: give it to a thread of its own", path.display());
+            assert!(!may || !said.is_empty(), "{} need not be in the list", path.display());
+        }
+    }
+}
+
+/// What of it `code` says.
+fn waits(code: &str) -> Vec<&'static str> {
+    let ends = |rest: &str| !rest.starts_with(|c: char| c.is_alphanumeric() || c == '_');
+    let says = |word: &&&str| {
+        let starts = |at: usize| !code[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_');
+        code.match_indices(**word).any(|(at, word)| starts(at) && ends(&code[at + word.len()..]))
+    };
+    WAITS.iter().filter(says).copied().collect()
+}
+
+/// Which of our crates each crate may know, tests and examples aside.
+const CRATES: &[(&str, &[&str])] = &[
+    ("proto", &[]),
+    ("sim", &["serf-proto"]),
+    ("runtime", &["serf-proto"]),
+    ("runtime-tokio", &["serf-runtime"]),
+    ("runtime-smol", &["serf-runtime"]),
+];
+
+#[test]
+fn every_crate_knows_only_those_below_it() {
+    for (dir, allowed) in CRATES {
+        let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(dir).join("Cargo.toml");
+        for used in our_crates(&fs::read_to_string(manifest).unwrap()) {
+            assert!(allowed.contains(&used.as_str()), "{dir} knows {used}");
+        }
+    }
+}
+
+/// Our crates among the dependencies of a manifest.
+fn our_crates(manifest: &str) -> Vec<String> {
+    let dependencies = manifest.split("\n[dependencies]\n").nth(1).unwrap_or_default();
+    let dependencies = dependencies.split("\n[").next().unwrap_or_default();
+    let names = dependencies.lines().filter_map(|line| line.split(['.', ' ', '=']).next());
+    names.filter(|name| name.starts_with("serf-") || *name == "sim").map(str::to_owned).collect()
+}
+
+// The tests of the tests.
+
+#[test]
+fn our_crates_are_found_among_the_dependencies_only() {
+    let manifest = "[package]\nname = \"x\"\n\n[dependencies]\nbytes = \"1\"\nserf-proto.workspace = true\nsim = { path = \"\" }\n\n[dev-dependencies]\nserf-tests = \"\"\n";
+    assert_eq!(our_crates(manifest), ["serf-proto", "sim"]);
+}
+
+#[test]
+fn a_breach_is_found_however_it_is_written() {
+    let exports = BTreeMap::from([("Tags".to_owned(), "types::Tags".to_owned())]);
+    let breaches = |module, text| breaches(module, &strip(text), &exports);
+    assert_eq!(breaches("swim", "use crate::serf::Serf;"), ["serf::Serf"]);
+    assert_eq!(breaches("swim", "use crate::{core::Core, node};"), ["node"]);
+    assert_eq!(breaches("swim", "use crate::{\n    core::{Core, Ask},\n    wire::{native, serf},\n};"), ["wire::serf"]);
+    assert_eq!(breaches("swim", "fn f() { crate::outbox::Outbox::new(); }"), ["outbox::Outbox"]);
+    assert_eq!(breaches("swim", "use crate::envelope::{Packer, seal};"), ["envelope::seal"]);
+    assert_eq!(breaches("wire", "let t = crate::Tags::default();"), ["types::Tags"]);
+    assert_eq!(breaches("serf", "use crate::wire::{self};\nuse crate::wire::swim::State;"), ["wire::swim"]);
+    assert_eq!(breaches("swim", "// use crate::serf\n/// [`crate::node`]\nuse crate::core::Core;"), [""; 0]);
+    assert_eq!(breaches("swim", "#[cfg(test)]\nmod tests {\n    use crate::serf;\n}"), [""; 0]);
+    assert_eq!(breaches("node", "use crate::{serf::Serf, swim::Swim};"), [""; 0]);
+}
+
+#[test]
+fn a_walk_through_a_hash_table_is_found() {
+    let text = "struct S { by_name: HashTable<u32> }\nfn f(s: &S) { for x in s.by_name.iter() {} }";
+    assert_eq!(walked_tables(text), ["by_name"]);
+    let text = "let mut seen = hashbrown::HashSet::new();\nseen.retain(|x| true);";
+    assert_eq!(walked_tables(text), ["seen"]);
+    assert_eq!(walked_tables("struct S { by_name: HashTable<u32> }\nfn f(s: &S) { s.by_name.find(1); }"), [""; 0]);
+}
+
+#[test]
+fn what_waits_is_found_however_it_is_named() {
+    assert_eq!(waits("use std::{fs, io};\nfn f() { fs::read(x); }"), ["fs"]);
+    assert_eq!(waits("fn f(file: &std::fs::File) { file.sync_all(); }"), ["fs", "File", "sync_all"]);
+    assert_eq!(waits("fn f() { eprintln!(\"x\"); io::stderr(); }"), ["eprintln!", "stderr"]);
+    assert_eq!(waits("fn offset(files: Files) { keyring_fs(); }"), [""; 0]);
+}
+
+#[test]
+fn words_are_found_as_words() {
+    assert!(contains_word("use std::time;", "std::"));
+    assert!(!contains_word("a_std::time", "std::"));
+    assert!(contains_word("Instant::now()", "Instant::now"));
+}
