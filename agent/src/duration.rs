@@ -1,18 +1,21 @@
 //! Durations in Go's syntax.
 
-use core::fmt;
+use thiserror::Error;
 
 use crate::quote::quote;
 
 /// Why a text is no duration. Shown in the words of Go's `time.ParseDuration`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum DurationError {
     /// Not of the form sign, number, unit, number, unit.
+    #[error("time: invalid duration {}", quoted(.0))]
     Invalid(String),
     /// A number without a unit.
+    #[error("time: missing unit in duration {}", quoted(.0))]
     MissingUnit(String),
     /// A unit that does not exist.
+    #[error("time: unknown unit {} in duration {}", quoted(unit), quoted(text))]
     UnknownUnit {
         /// The unit.
         unit: String,
@@ -20,20 +23,6 @@ pub enum DurationError {
         text: String,
     },
 }
-
-impl fmt::Display for DurationError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Invalid(text) => write!(f, "time: invalid duration {}", quoted(text)),
-            Self::MissingUnit(text) => write!(f, "time: missing unit in duration {}", quoted(text)),
-            Self::UnknownUnit { unit, text } => {
-                write!(f, "time: unknown unit {} in duration {}", quoted(unit), quoted(text))
-            }
-        }
-    }
-}
-
-impl core::error::Error for DurationError {}
 
 /// Reads a duration such as `1h2m3.5s`, `-10ms` or `0`; the answer is in nanoseconds.
 ///

@@ -1,25 +1,19 @@
 //! `host:port` as Go reads it, with Go's complaints.
 
-use core::fmt;
 use std::io;
 use std::time::Duration;
 
+use thiserror::Error;
+
 /// Why a text is no `host:port` (`AddrError` of Go's `net`).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("address {text}: {why}")]
 pub struct EndpointError {
     /// The text, or the part of it that is wrong.
     pub text: String,
     /// What is wrong with it.
     pub why: &'static str,
 }
-
-impl fmt::Display for EndpointError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "address {}: {}", self.text, self.why)
-    }
-}
-
-impl core::error::Error for EndpointError {}
 
 /// Splits `host:port`, `[v6]:port` or `:port` (`SplitHostPort` in Go's `net`).
 ///

@@ -1,19 +1,13 @@
 //! Tags as people write them: `key=value`.
 
-use core::fmt;
 use std::collections::BTreeMap;
 
+use thiserror::Error;
+
 /// A text that is no `key=value`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("Invalid tag: '{0}'")]
 pub struct TagError(pub String);
-
-impl fmt::Display for TagError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Invalid tag: '{}'", self.0)
-    }
-}
-
-impl core::error::Error for TagError {}
 
 /// Reads tags. The value may contain `=` and may be empty, the key not; of equal keys the last counts.
 ///

@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use super::reaper::BACKGROUND_MAX;
 use super::scripts::Waiting;
 use super::{Agent, Happening};
-use crate::config::SECRETS;
+use crate::config::secrets;
 use crate::endpoint::go_words;
 use crate::handler::{OutputTail, answer, environment, stdin};
 use crate::tags;
@@ -60,7 +60,7 @@ fn start(agent: &Agent, script: &str, happening: &Happening) -> io::Result<Start
     let (output, stderr) = (Output::new(output)?, stdout.try_clone()?);
     let mut command = shell(script, agent.files.before());
     // What is for us alone; a script that asks an agent with a token has its own copy of it.
-    SECRETS.iter().chain(&["NOTIFY_SOCKET"]).for_each(|name| _ = command.env_remove(name));
+    secrets().chain(["NOTIFY_SOCKET".to_owned()]).for_each(|name| _ = command.env_remove(name));
     command.envs(environment(&happening.event, local.name(), &own));
     command.stdin(stdin).stdout(stdout).stderr(stderr);
     let has_timeout = agent.scripts.timeout().is_some();

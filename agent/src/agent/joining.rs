@@ -9,7 +9,7 @@ use serf_tokio::{JoinError, NodeState, OldEvents, SeedCause, SeedError, SeedFail
 use tokio::task::JoinHandle;
 
 use super::{Agent, Stop};
-use crate::config::{Config, Layer};
+use crate::config::{Settings, count, duration};
 use crate::endpoint::go_words;
 use crate::quote::{quote, shown};
 
@@ -100,22 +100,12 @@ struct Retry {
 }
 
 impl Retry {
-    fn new(config: &Config) -> Self {
+    fn of(settings: &Settings) -> Self {
         Self {
-            addrs: config.retry_join.clone(),
-            replay: config.replay_on_join,
-            interval: config.retry_interval,
-            failures_max: config.retry_attempts_max,
-        }
-    }
-
-    /// As settings say that were read again.
-    fn of_layer(layer: &Layer) -> Self {
-        Self {
-            addrs: layer.retry_join.clone(),
-            replay: layer.replay_on_join,
-            interval: Duration::from_nanos(u64::try_from(layer.retry_interval).unwrap_or_default()),
-            failures_max: u32::try_from(layer.retry_max_attempts.max(0)).unwrap_or(u32::MAX),
+            addrs: settings.retry_join.clone(),
+            replay: settings.replay_on_join,
+            interval: duration(settings.retry_interval),
+            failures_max: count(settings.retry_max_attempts),
         }
     }
 }
@@ -130,20 +120,20 @@ pub(super) struct Joins {
 
 impl Joins {
     /// The joins at the start are over; those that go on begin.
-    pub(super) fn begin(agent: &Arc<Agent>, config: &Config) -> Self {
-        let retry = Retry::new(config);
-        Self { start: config.start_join.clone(), task: spawn(agent, &retry), retry }
+    pub(super) fn begin(agent: &Arc<Agent>, settings: &Settings) -> Self {
+        let retry = Retry::of(settings);
+        Self { start: settings.start_join.clone(), task: spawn(agent, &retry), retry }
     }
 
     /// Joins through addresses that are new in the settings. To one of `start_join` that does not answer nothing else happens.
-    pub(super) fn reload(&mut self, agent: &Arc<Agent>, layer: &Layer) {
-        let before = core::mem::replace(&mut self.start, layer.start_join.clone());
+    pub(super) fn reload(&mut self, agent: &Arc<Agent>, settings: &Settings) {
+        let before = core::mem::replace(&mut self.start, settings.start_join.clone());
         let new: Vec<String> = self.start.iter().filter(|addr| !before.contains(addr)).cloned().collect();
         if !new.is_empty() {
-            let (agent, replay) = (Arc::clone(agent), layer.replay_on_join);
+            let (agent, replay) = (Arc::clone(agent), settings.replay_on_join);
             tokio::spawn(async move { agent.join(&new, replay).await });
         }
-        let retry = Retry::of_layer(layer);
+        let retry = Retry::of(settings);
         if retry != self.retry {
             if let Some(task) = self.task.take() {
                 task.abort();

@@ -14,8 +14,7 @@ use super::scripts::Order;
 use super::signals::{Signal, Signals};
 use super::supervisor::{Phase, Supervisor};
 use super::{Agent, Stop};
-use crate::config::{Config, Draft, DraftError, handler_timeout};
-use crate::log::Level;
+use crate::config::{Draft, DraftError, Settings, log_level};
 
 /// Which signals leave the cluster.
 #[derive(Clone, Copy, Debug)]
@@ -25,8 +24,8 @@ struct Leaves {
 }
 
 impl Leaves {
-    const fn of(config: &Config) -> Self {
-        Self { on_interrupt: !config.skip_leave_on_interrupt, on_terminate: config.leave_on_terminate }
+    const fn of(settings: &Settings) -> Self {
+        Self { on_interrupt: !settings.skip_leave_on_interrupt, on_terminate: settings.leave_on_terminate }
     }
 }
 
@@ -54,10 +53,10 @@ impl<'a> Life<'a> {
         supervisor: &'a Supervisor,
         args: &'a [OsString],
         stop: watch::Receiver<Option<Stop>>,
-        config: &Config,
+        settings: &Settings,
     ) -> Self {
-        let joins = Joins::begin(&agent, config);
-        let (leaves, tags) = (Leaves::of(config), config.tags.clone());
+        let joins = Joins::begin(&agent, settings);
+        let (leaves, tags) = (Leaves::of(settings), settings.tags.clone());
         Self { agent, supervisor, args, reading: None, reads_again: false, stop, leaves, tags, joins }
     }
 
@@ -149,21 +148,17 @@ impl<'a> Life<'a> {
         for warning in &draft.warnings {
             log.output(warning);
         }
-        let Draft { layer, handlers, .. } = draft;
-        self.joins.reload(&self.agent, &layer);
-        match Level::parse(&layer.log_level) {
-            Some(level) => log.set_level(level),
-            None => {
-                let name = layer.log_level.to_uppercase();
-                log.output(&format!("Invalid log level: {name}. Valid log levels are: [TRACE DEBUG INFO WARN ERR]"));
-            }
+        let Draft { settings, handlers, .. } = draft;
+        self.joins.reload(&self.agent, &settings);
+        match log_level(&settings.log_level) {
+            Ok(level) => log.set_level(level),
+            Err(why) => log.output(&why.to_string()),
         }
-        let order = Order { is_parallel: layer.parallel_handlers, timeout: handler_timeout(&layer) };
-        self.agent.scripts.replace(handlers, order);
-        self.leaves = Leaves { on_interrupt: !layer.skip_leave_on_interrupt, on_terminate: layer.leave_on_terminate };
+        self.agent.scripts.replace(handlers, Order::of(&settings));
+        self.leaves = Leaves::of(&settings);
         // Tags in a file were set while we ran. They are not in the settings, and must not be lost with them.
-        if layer.tags_file.is_empty() {
-            let before = core::mem::replace(&mut self.tags, layer.tags);
+        if settings.tags_file.is_empty() {
+            let before = core::mem::replace(&mut self.tags, settings.tags);
             let (agent, after) = (Arc::clone(&self.agent), self.tags.clone());
             // Clients that change tags may have to wait for a disk, and so has this.
             tokio::spawn(async move {

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,7 +22,7 @@ use super::setup::{self, Files};
 use super::signals::{Signal, Signals};
 use super::supervisor::{Phase, Supervisor};
 use super::{Agent, Stop, discovery, events, panics, sinks, web};
-use crate::config::Config;
+use crate::config::{Config, Settings, given};
 use crate::endpoint::go_words;
 use crate::log::{Log, Syslog, TraceLog};
 use crate::rpc::RpcAddress;
@@ -37,7 +38,7 @@ pub(crate) fn run(config: Config, args: &[OsString]) -> bool {
             return false;
         }
     };
-    log.set_format(config.log_format, &config.node_name);
+    log.set_format(config.log_format, &config.settings.node_name);
     panics::end_the_process(&log);
     // A second agent in one process, which only tests have, leaves the node's words to the first.
     _ = tracing::subscriber::set_global_default(TraceLog::new(Arc::clone(&log)));
@@ -86,7 +87,7 @@ async fn live(config: Config, args: &[OsString], log: &Arc<Log>) -> Result<bool,
     tokio::spawn(end_with_node(Arc::clone(&agent)));
     tokio::spawn(events::pump(Arc::clone(&agent), events, previous));
     if let Some(mdns) = &config.mdns {
-        let found = discovery::start(&agent, mdns, config.replay_on_join);
+        let found = discovery::start(&agent, mdns, config.settings.replay_on_join);
         found.map_err(|why| format!("Error starting mDNS listener: {why}"))?;
     }
     let (clients, rpc_addr) = agent.listen(&config).await?;
@@ -122,7 +123,7 @@ async fn live(config: Config, args: &[OsString], log: &Arc<Log>) -> Result<bool,
     }
     let supervisor = Supervisor::new(log);
     supervisor.tell(Phase::Ready);
-    let ended_well = Life::begin(Arc::clone(&agent), &supervisor, args, stop, &config).run(&mut signals).await;
+    let ended_well = Life::begin(Arc::clone(&agent), &supervisor, args, stop, &config.settings).run(&mut signals).await;
     watchers.abort();
     clients.abort();
     // Drops the listener, which removes its socket file.
@@ -160,8 +161,9 @@ async fn first(signals: &mut Signals) -> Signal {
 impl Agent {
     fn new(config: &Config, serf: Serf, log: Arc<Log>) -> (Arc<Self>, watch::Receiver<Option<Stop>>) {
         let (stop, stopped) = watch::channel(None);
-        let statsd = config.statsd_addr.clone().map(|addr| sinks::statsd(addr, Arc::clone(&log)));
-        let statsite = config.statsite_addr.clone().map(|addr| sinks::statsite(addr, Arc::clone(&log)));
+        let settings = &config.settings;
+        let statsd = given(&settings.statsd_addr).map(|addr| sinks::statsd(addr.into(), Arc::clone(&log)));
+        let statsite = given(&settings.statsite_addr).map(|addr| sinks::statsite(addr.into(), Arc::clone(&log)));
         let host = gethostname::gethostname();
         let sinks = statsd.into_iter().chain(statsite).collect();
         let metrics = Arc::new(Metrics::new(sinks, &host.to_string_lossy()));
@@ -170,7 +172,7 @@ impl Agent {
             metrics,
             tally: Arc::default(),
             health: Health::default(),
-            rpc_auth: config.rpc_auth.clone(),
+            rpc_auth: settings.rpc_auth.clone(),
             wrong_tokens: Mutex::default(),
             listing: Mutex::default(),
             streams: Streams::default(),
@@ -179,27 +181,27 @@ impl Agent {
             files: FileLimit::raise(),
             log,
             protocol: config.protocol,
-            resolves_names: !config.disable_name_resolution,
+            resolves_names: !settings.disable_name_resolution,
             size_limits: config.size_limits,
-            tags_file: Mutex::new(config.tags_file.clone()),
+            tags_file: Mutex::new(given(&settings.tags_file).map(PathBuf::from)),
             key_operation: Mutex::default(),
             stop,
         });
-        let order = Order { is_parallel: config.parallel_handlers, timeout: config.handler_timeout };
-        agent.scripts.replace(config.event_handlers.clone(), order);
+        agent.scripts.replace(config.event_handlers.clone(), Order::of(settings));
         agent.children.reap_orphans();
         (agent, stopped)
     }
 
     /// Serves clients, unless nobody is to connect. Gives the task, and the address as the banner shows it.
     async fn listen(self: &Arc<Self>, config: &Config) -> Result<(JoinHandle<()>, String), String> {
-        if config.rpc_addr == NO_RPC {
+        let addr = &config.settings.rpc_addr;
+        if addr == NO_RPC {
             return Ok((tokio::spawn(core::future::ready(())), NO_RPC.into()));
         }
-        let listener = Listener::bind(&config.rpc_addr).await;
+        let listener = Listener::bind(addr).await;
         let listener = listener.map_err(|why| format!("Error starting RPC listener: {why}"))?;
         self.log.output("Starting Serf agent RPC...");
-        let shown = listener.shown(&config.rpc_addr);
+        let shown = listener.shown(addr);
         Ok((tokio::spawn(serve(Arc::clone(self), listener)), shown))
     }
 
@@ -208,21 +210,24 @@ impl Agent {
         self: &Arc<Self>,
         config: &Config,
     ) -> Result<(JoinHandle<()>, Option<String>), String> {
-        let Some(addr) = &config.metrics_addr else { return Ok((tokio::spawn(core::future::ready(())), None)) };
+        let Some(addr) = given(&config.settings.metrics_addr) else {
+            return Ok((tokio::spawn(core::future::ready(())), None));
+        };
         let failed = |why: ListenError| format!("Error starting metrics listener: {why}");
         let parsed = RpcAddress::parse(addr).map_err(|error| failed(ListenError::Address(error)))?;
         let RpcAddress::Tcp { host, port } = parsed else {
             return Err("Error starting metrics listener: it must be on a TCP port".into());
         };
         let listener = listen(host, port).await.map_err(failed)?;
-        let shown = listener.local_addr().map_or_else(|_| addr.clone(), |addr| addr.to_string());
+        let shown = listener.local_addr().map_or_else(|_| addr.to_owned(), |addr| addr.to_string());
         Ok((tokio::spawn(web::serve(Arc::clone(self), listener)), Some(shown)))
     }
 
     fn banner(&self, config: &Config, rpc_addr: &str, metrics_addr: Option<&str>) {
         let line = |label: &str, value: &str| self.log.detail(&format!("{label:>27}: {value}"));
+        let settings = &config.settings;
         self.log.output("Serf agent running!");
-        line("Node name", &format!("'{}'", config.node_name));
+        line("Node name", &format!("'{}'", settings.node_name));
         let bound = SocketAddr::new(config.bind.ip(), self.serf.bound_addr().port());
         line("Bind addr", &format!("'{bound}'"));
         if let Some(addr) = config.advertise {
@@ -230,9 +235,9 @@ impl Agent {
         }
         line("RPC addr", &format!("'{rpc_addr}'"));
         line("Encrypted", &(!self.serf.keys().is_empty()).to_string());
-        line("Snapshot", &config.snapshot_path.is_some().to_string());
+        line("Snapshot", &(!settings.snapshot_path.is_empty()).to_string());
         line("Profile", config.profile.name());
-        line("Message Compression Enabled", &config.compression.to_string());
+        line("Message Compression Enabled", &(settings.enable_compression != Some(false)).to_string());
         if let Some(mdns) = &config.mdns {
             line("mDNS cluster", &mdns.cluster);
         }
@@ -242,11 +247,12 @@ impl Agent {
     }
 
     async fn start_join(&self, config: &Config) -> Result<(), String> {
-        if config.start_join.is_empty() {
+        let Settings { start_join, replay_on_join, .. } = &config.settings;
+        if start_join.is_empty() {
             return Ok(());
         }
-        self.log.output(&format!("Joining cluster...(replay: {})", config.replay_on_join));
-        let count = self.join(&config.start_join, config.replay_on_join).await?;
+        self.log.output(&format!("Joining cluster...(replay: {replay_on_join})"));
+        let count = self.join(start_join, *replay_on_join).await?;
         self.log.detail(&format!("Join completed. Synced with {count} initial agents"));
         Ok(())
     }

@@ -10,6 +10,7 @@ use tokio::time::{Instant, timeout};
 
 use super::{Agent, Happening, invoke};
 use crate::budget::{Budget, Room};
+use crate::config::{Settings, duration};
 use crate::handler::EventHandler;
 use crate::log::Log;
 
@@ -54,6 +55,13 @@ pub(super) struct Order {
     pub(super) is_parallel: bool,
     /// After how long a run is ended.
     pub(super) timeout: Option<Duration>,
+}
+
+impl Order {
+    pub(super) fn of(settings: &Settings) -> Self {
+        let timeout = Some(duration(settings.handler_timeout)).filter(|timeout| !timeout.is_zero());
+        Self { is_parallel: settings.parallel_handlers, timeout }
+    }
 }
 
 /// A queue of member and user events with a worker.

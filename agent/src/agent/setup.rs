@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serf_tokio::Name;
@@ -10,7 +11,7 @@ use serf_tokio::{CodecChoice, Key, Options, StartError, Transport};
 
 use super::commands::TAGS_TOO_LONG;
 use super::events::{PROTOCOL_MAX, PROTOCOL_MIN};
-use crate::config::{Config, Profile, read_keyring, read_tags_file};
+use crate::config::{Config, Profile, duration, given, read_keyring, read_tags_file};
 use crate::endpoint::go_words;
 use crate::log::Log;
 
@@ -23,9 +24,10 @@ pub(super) struct Files {
 impl Files {
     /// Reads the files; the error says what is wrong with them.
     pub(super) fn read(config: &Config, log: &Arc<Log>) -> Result<Self, String> {
-        let mut files = Self { tags: config.tags.clone(), keys: config.encrypt_key.iter().cloned().collect() };
-        if let Some(path) = &config.tags_file {
-            if !config.tags.is_empty() {
+        let settings = &config.settings;
+        let mut files = Self { tags: settings.tags.clone(), keys: config.encrypt_key.iter().cloned().collect() };
+        if let Some(path) = given(&settings.tags_file).map(Path::new) {
+            if !settings.tags.is_empty() {
                 return Err("Tags config not allowed while using tag files".into());
             }
             if let Some(tags) = read_tags_file(path).map_err(|error| error.to_string())? {
@@ -33,7 +35,7 @@ impl Files {
                 files.tags = tags;
             }
         }
-        if let Some(path) = &config.keyring_file {
+        if let Some(path) = given(&settings.keyring_file).map(Path::new) {
             if !files.keys.is_empty() {
                 return Err("Encryption key not allowed while using a keyring".into());
             }
@@ -53,7 +55,8 @@ pub(super) fn options(config: &Config, files: Files) -> Result<Options, String> 
             config.protocol
         ));
     }
-    let name = config.node_name.clone();
+    let settings = &config.settings;
+    let name = settings.node_name.clone();
     let mut options = match config.profile {
         Profile::Lan => Options::lan(name),
         Profile::Wan => Options::wan(name),
@@ -61,9 +64,9 @@ pub(super) fn options(config: &Config, files: Files) -> Result<Options, String> 
     };
     options.bind = config.bind;
     options.advertise = config.advertise;
-    options.snapshot.clone_from(&config.snapshot_path);
-    options.rejoin_after_leave = config.rejoin_after_leave;
-    options.keyring_file.clone_from(&config.keyring_file);
+    options.snapshot = given(&settings.snapshot_path).map(PathBuf::from);
+    options.rejoin_after_leave = settings.rejoin_after_leave;
+    options.keyring_file = given(&settings.keyring_file).map(PathBuf::from);
     options.tags = announced(files.tags, config.protocol).into_iter().collect();
     let keys = files.keys.iter().map(|key| Key::new(key)).collect::<Result<Vec<_>, _>>();
     let protocol = &mut options.protocol;
@@ -72,11 +75,11 @@ pub(super) fn options(config: &Config, files: Files) -> Result<Options, String> 
     // An agent is in the place of HashiCorp's, whose commands show what it announces; and whose operators compare.
     protocol.codec = CodecChoice::HashiCorp;
     protocol.protocol_version = config.protocol;
-    protocol.compression = config.compression;
-    protocol.broadcast_timeout = config.broadcast_timeout;
-    protocol.reconnect_interval = config.reconnect_interval;
-    protocol.reconnect_timeout = config.reconnect_timeout;
-    protocol.tombstone_timeout = config.tombstone_timeout;
+    protocol.compression = settings.enable_compression != Some(false);
+    protocol.broadcast_timeout = duration(settings.broadcast_timeout);
+    protocol.reconnect_interval = duration(settings.reconnect_interval);
+    protocol.reconnect_timeout = duration(settings.reconnect_timeout);
+    protocol.tombstone_timeout = duration(settings.tombstone_timeout);
     protocol.user_event_bytes_max = config.size_limits.user_event_bytes_max;
     // HashiCorp's agents take limits that no packet has room for; such events are refused when they are sent.
     if let Err(ConfigError::UserEventBytes { room, .. }) = serf_tokio::serf_proto::Config::new(protocol.clone()) {
@@ -84,8 +87,8 @@ pub(super) fn options(config: &Config, files: Files) -> Result<Options, String> 
     }
     protocol.query_bytes_max = config.size_limits.query_bytes_max;
     protocol.query_response_bytes_max = config.size_limits.query_response_bytes_max;
-    protocol.name_conflict_resolution = !config.disable_name_resolution;
-    protocol.coordinates = !config.disable_coordinates;
+    protocol.name_conflict_resolution = !settings.disable_name_resolution;
+    protocol.coordinates = !settings.disable_coordinates;
     // As the agent of HashiCorp has it; their library coalesces nothing unless told.
     protocol.coalesce_period = COALESCE_PERIOD;
     protocol.quiescent_period = QUIESCENT_PERIOD;
@@ -137,10 +140,11 @@ pub(super) fn start_failure(error: StartError, bind: SocketAddr) -> String {
 
 /// The members that were alive in an earlier life, but for ourselves. What is odd about the file is told.
 pub(super) fn previously_known(config: &Config, log: &Log) -> Vec<(Name, SocketAddr)> {
-    let Some(contents) = config.snapshot_path.as_ref().and_then(|path| std::fs::read(path).ok()) else {
+    let settings = &config.settings;
+    let Some(contents) = given(&settings.snapshot_path).and_then(|path| std::fs::read(path).ok()) else {
         return Vec::new();
     };
-    let after_leave = if config.rejoin_after_leave { AfterLeave::Rejoin } else { AfterLeave::Forget };
+    let after_leave = if settings.rejoin_after_leave { AfterLeave::Rejoin } else { AfterLeave::Forget };
     let replay = Snapshot::replay(&contents, after_leave);
     let unknown: Vec<_> =
         contents[..replay.intact_bytes].split(|byte| *byte == b'\n').filter(|it| !is_known(it)).collect();
@@ -151,11 +155,11 @@ pub(super) fn previously_known(config: &Config, log: &Log) -> Vec<(Name, SocketA
     if others > 0 {
         log.warn("serf", format_args!("{others} lines of the snapshot cannot be read"));
     }
-    if config.rejoin_after_leave && contents.split(|byte| *byte == b'\n').any(|line| line == b"leave") {
+    if settings.rejoin_after_leave && contents.split(|byte| *byte == b'\n').any(|line| line == b"leave") {
         log.info("serf", "Ignoring previous leave in snapshot");
     }
     let snapshot = replay.snapshot;
-    let others = snapshot.alive().filter(|(name, _)| ***name != *config.node_name);
+    let others = snapshot.alive().filter(|(name, _)| ***name != *settings.node_name);
     others.map(|(name, addr)| (name.clone(), addr)).collect()
 }
 

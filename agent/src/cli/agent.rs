@@ -1,13 +1,14 @@
 //! `serf agent`
 
 use std::ffi::OsString;
+use std::sync::LazyLock;
 
 use super::{Command, Environment, Failure, Outcome, Terminal, texts};
 use crate::agent;
-use crate::config::{Config, Draft, DraftError, FlagsError};
+use crate::config::{self, Config, Draft, DraftError, FlagsError};
 use crate::log::output;
 
-pub(super) const COMMAND: Command = Command { name: "agent", synopsis: "Runs an agent", usage: USAGE, run };
+pub(super) const COMMAND: Command = Command { name: "agent", synopsis: "Runs an agent", usage: || &USAGE, run };
 
 fn run(args: &[OsString], _env: &Environment, terminal: &mut Terminal<'_>) -> Outcome {
     let draft = Draft::read(args).map_err(|error| match error {
@@ -35,7 +36,9 @@ fn run(args: &[OsString], _env: &Environment, terminal: &mut Terminal<'_>) -> Ou
     if agent::run(config, args) { Ok(()) } else { Err(Failure::Told) }
 }
 
-const USAGE: &str = "
+static USAGE: LazyLock<String> = LazyLock::new(|| [DESCRIPTION, &config::usage(), MORE].concat());
+
+const DESCRIPTION: &str = "
 Usage: serf agent [options]
 
   Runs an agent, one member of a cluster, until it is interrupted. Flags
@@ -43,66 +46,9 @@ Usage: serf agent [options]
 
 Options:
 
-  -advertise=addr           Address to tell other members, if they cannot reach
-                            the one in -bind. Port 7946 unless given.
-  -bind=0.0.0.0:7946        Address for gossip, TCP and UDP. IPv6 is written
-                            as [::1] or [::1]:7946.
-  -broadcast-timeout=5s     How long a leave or another announcement may take;
-                            at least 1s.
-  -check                    Only checks the settings, and says whether an agent
-                            can start with them.
-  -config-dir=path          Reads all files of this directory whose names end
-                            in .json, in the order of their names. Can be given
-                            several times.
-  -config-file=path         Reads this JSON file. Can be given several times.
-  -disable-compression      Does not compress gossip.
-  -discover=cluster         Finds members of the cluster of this name by mDNS
-                            and joins them. Needs multicast.
-  -encrypt=key              Encrypts gossip with this key of 16, 24 or 32 bytes
-                            in base64, see 'serf keygen'.
-  -event-handler=spec       Runs a script when something happens, see below. Can
-                            be given several times.
-  -handler-timeout=0s       Ends a handler and all that it has started after so
-                            long; 0 for never.
-  -iface=name               Network interface to bind to, instead of -bind or to
-                            check it. Also the interface for -discover.
-  -join=addr                Joins the member at this address, or does not start.
-                            Can be given several times; one that answers is
-                            enough.
-  -keyring-file=path        Keeps the keys of encrypted gossip in this file. It
-                            must exist and hold a JSON list of keys.
-  -log-format=text          How to log: text, or json for an object a line.
-  -log-level=info           What to log: trace, debug, info, warn or err.
-  -mdns-disable-ipv4        Does not discover over IPv4.
-  -mdns-disable-ipv6        Does not discover over IPv6.
-  -mdns-iface=name          Network interface for -discover.
-  -metrics-addr=addr        Serves /metrics for Prometheus and /healthz there
-                            over HTTP; off unless given.
-  -node=name                Name of this member, the host's unless given. No two
-                            members may share one.
-  -parallel-handlers        Gives each script a queue of its own: scripts for
-                            different events, and those for one event, then run
-                            side by side. Each still sees its events in order.
-  -profile=lan              Timing: lan, wan or local.
-  -protocol=5               Version of Serf's protocol to speak, 2 to 5.
-  -rejoin                   Joins the members of the snapshot even after a leave.
-  -replay                   Also delivers user events from before a join.
-  -retry-interval=30s       How long to wait between tries of -retry-join; at
-                            least 1s.
-  -retry-join=addr          Joins the member at this address, trying again until
-                            it answers. Can be given several times.
-  -retry-max=0              After how many failed tries to give up; 0 for never.
-  -role=name                Write '-tag role=name' instead.
-  -rpc-addr=127.0.0.1:7373  Address for the other commands of serf and for other
-                            clients; also unix:// and a path, or none.
-  -snapshot=path            Remembers members and events in this file, to find
-                            the cluster again after a restart.
-  -syslog                   Also logs to syslog.
-  -tag key=value            Attaches a tag to this member. Can be given several
-                            times.
-  -tags-file=path           Keeps tags that are set while the agent runs in this
-                            file. Excludes -tag.
+";
 
+const MORE: &str = "
 Event handlers:
 
   A handler is a script, or events, '=' and a script. The events are a list

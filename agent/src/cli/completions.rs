@@ -11,7 +11,7 @@ use super::{COMMANDS, Command, Environment, Failure, Outcome, Terminal};
 use crate::flags;
 
 pub(super) const COMMAND: Command =
-    Command { name: "completions", synopsis: "Prints completions for a shell", usage: USAGE, run };
+    Command { name: "completions", synopsis: "Prints completions for a shell", usage: || USAGE, run };
 
 fn run(args: &[OsString], _env: &Environment, terminal: &mut Terminal<'_>) -> Outcome {
     let script = match flags::parse(&mut [], args)? {

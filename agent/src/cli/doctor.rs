@@ -15,7 +15,7 @@ use crate::json::Json;
 use crate::rpc::ClientOptions;
 
 pub(super) const COMMAND: Command =
-    Command { name: "doctor", synopsis: "Finds out why a node cannot be reached", usage: USAGE, run };
+    Command { name: "doctor", synopsis: "Finds out why a node cannot be reached", usage: || USAGE, run };
 
 fn run(args: &[OsString], env: &Environment, terminal: &mut Terminal<'_>) -> Outcome {
     let (mut encrypt, mut keyring_file, mut label) = (String::new(), String::new(), String::new());

@@ -8,7 +8,7 @@ use crate::json::Json;
 use crate::rpc::UserEvent;
 
 pub(super) const COMMAND: Command =
-    Command { name: "event", synopsis: "Sends a user event to the cluster", usage: USAGE, run };
+    Command { name: "event", synopsis: "Sends a user event to the cluster", usage: || USAGE, run };
 
 fn run(args: &[OsString], env: &Environment, terminal: &mut Terminal<'_>) -> Outcome {
     let (mut rpc, mut coalesce, mut format) = (Rpc::new(env), true, TEXT.to_owned());

@@ -7,7 +7,7 @@ use crate::flags::Slot;
 use crate::json::Json;
 
 pub(super) const COMMAND: Command =
-    Command { name: "force-leave", synopsis: "Turns a failed member into one that left", usage: USAGE, run };
+    Command { name: "force-leave", synopsis: "Turns a failed member into one that left", usage: || USAGE, run };
 
 fn run(args: &[OsString], env: &Environment, terminal: &mut Terminal<'_>) -> Outcome {
     let (mut rpc, mut prune, mut format) = (Rpc::new(env), false, TEXT.to_owned());

@@ -8,7 +8,8 @@ use crate::json::Json;
 use crate::quote::shown;
 use crate::rpc::Stats;
 
-pub(super) const COMMAND: Command = Command { name: "info", synopsis: "Shows figures of the agent", usage: USAGE, run };
+pub(super) const COMMAND: Command =
+    Command { name: "info", synopsis: "Shows figures of the agent", usage: || USAGE, run };
 
 fn run(args: &[OsString], env: &Environment, terminal: &mut Terminal<'_>) -> Outcome {
     let (mut rpc, mut format) = (Rpc::new(env), "text".to_owned());

@@ -7,7 +7,7 @@ use crate::flags::Slot;
 use crate::json::Json;
 
 pub(super) const COMMAND: Command =
-    Command { name: "join", synopsis: "Makes the agent join a cluster", usage: USAGE, run };
+    Command { name: "join", synopsis: "Makes the agent join a cluster", usage: || USAGE, run };
 
 fn run(args: &[OsString], env: &Environment, terminal: &mut Terminal<'_>) -> Outcome {
     let (mut rpc, mut replay, mut format) = (Rpc::new(env), false, TEXT.to_owned());

@@ -9,7 +9,7 @@ use super::{Command, Environment, Failure, Format, Outcome, Terminal};
 use crate::json::Json;
 
 pub(super) const COMMAND: Command =
-    Command { name: "keygen", synopsis: "Makes a key for encrypted gossip", usage: USAGE, run };
+    Command { name: "keygen", synopsis: "Makes a key for encrypted gossip", usage: || USAGE, run };
 
 fn run(args: &[OsString], _env: &Environment, terminal: &mut Terminal<'_>) -> Outcome {
     let mut key = [0; KEY_BYTES];

@@ -9,7 +9,7 @@ use crate::json::Json;
 use crate::rpc::{Client, ClientError, KeyReport};
 
 pub(super) const COMMAND: Command =
-    Command { name: "keys", synopsis: "Changes the encryption keys of all members", usage: USAGE, run };
+    Command { name: "keys", synopsis: "Changes the encryption keys of all members", usage: || USAGE, run };
 
 fn run(args: &[OsString], env: &Environment, terminal: &mut Terminal<'_>) -> Outcome {
     let (mut rpc, mut format) = (Rpc::new(env), TEXT.to_owned());

@@ -7,7 +7,7 @@ use crate::flags::Slot;
 use crate::json::Json;
 
 pub(super) const COMMAND: Command =
-    Command { name: "leave", synopsis: "Makes the agent leave its cluster and end", usage: USAGE, run };
+    Command { name: "leave", synopsis: "Makes the agent leave its cluster and end", usage: || USAGE, run };
 
 fn run(args: &[OsString], env: &Environment, terminal: &mut Terminal<'_>) -> Outcome {
     let (mut rpc, mut format) = (Rpc::new(env), TEXT.to_owned());

@@ -13,7 +13,7 @@ use crate::endpoint::go_words;
 use crate::flags;
 
 pub(super) const COMMAND: Command =
-    Command { name: "man", synopsis: "Prints or writes the manual pages", usage: USAGE, run };
+    Command { name: "man", synopsis: "Prints or writes the manual pages", usage: || USAGE, run };
 
 fn run(args: &[OsString], _env: &Environment, terminal: &mut Terminal<'_>) -> Outcome {
     match flags::parse(&mut [], args)? {

@@ -13,7 +13,7 @@ use crate::rpc::{Member, MemberFilter};
 use crate::tags;
 
 pub(super) const COMMAND: Command =
-    Command { name: "members", synopsis: "Lists the members of the cluster", usage: USAGE, run };
+    Command { name: "members", synopsis: "Lists the members of the cluster", usage: || USAGE, run };
 
 fn run(args: &[OsString], env: &Environment, terminal: &mut Terminal<'_>) -> Outcome {
     let mut rpc = Rpc::new(env);

@@ -117,13 +117,13 @@ pub fn run(args: &[OsString], env: &Environment, terminal: &mut Terminal<'_>) ->
         return if invocation.help && invocation.command.is_none() { 0 } else { 127 };
     };
     if invocation.help {
-        terminal.error_line(command.usage.trim());
+        terminal.error_line((command.usage)().trim());
         return 0;
     }
     if invocation.flags_before {
         terminal.error_line("Invalid flags before the subcommand. If these flags are for");
         terminal.error_line("the subcommand, please put them after the subcommand.\n");
-        terminal.error_line(command.usage.trim());
+        terminal.error_line((command.usage)().trim());
         return 1;
     }
     let outcome = (command.run)(invocation.args, env, terminal);
@@ -168,18 +168,19 @@ impl<'a> Invocation<'a> {
 struct Command {
     name: &'static str,
     synopsis: &'static str,
-    usage: &'static str,
+    usage: fn() -> &'static str,
     run: fn(&[OsString], &Environment, &mut Terminal<'_>) -> Outcome,
 }
 
 impl Command {
     /// What it does and takes, for completions and manual pages.
     fn described(&self) -> Usage {
-        Usage::parse(if self.usage.is_empty() { version::DESCRIPTION } else { self.usage })
+        let usage = (self.usage)();
+        Usage::parse(if usage.is_empty() { version::DESCRIPTION } else { usage })
     }
 
     fn report(&self, failure: Failure, terminal: &mut Terminal<'_>) {
-        let usage = self.usage.trim();
+        let usage = (self.usage)().trim();
         match failure {
             Failure::Flag(error) => {
                 if !error.is_empty() {

@@ -13,7 +13,7 @@ use crate::quote::{quote, shown};
 use crate::rpc::{DecodeError, Decoder, EventRecord, Head, Record};
 
 pub(super) const COMMAND: Command =
-    Command { name: "monitor", synopsis: "Shows the agent's log and events as they come", usage: USAGE, run };
+    Command { name: "monitor", synopsis: "Shows the agent's log and events as they come", usage: || USAGE, run };
 
 fn run(args: &[OsString], env: &Environment, terminal: &mut Terminal<'_>) -> Outcome {
     let (mut rpc, mut level, mut format) = (Rpc::new(env), "INFO".to_owned(), TEXT.to_owned());

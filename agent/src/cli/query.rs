@@ -10,7 +10,7 @@ use crate::quote::{shown, shown_payload};
 use crate::rpc::{Client, ClientError, Query, QueryRecord, Record};
 
 pub(super) const COMMAND: Command =
-    Command { name: "query", synopsis: "Asks the cluster and shows the answers", usage: USAGE, run };
+    Command { name: "query", synopsis: "Asks the cluster and shows the answers", usage: || USAGE, run };
 
 fn run(args: &[OsString], env: &Environment, terminal: &mut Terminal<'_>) -> Outcome {
     let mut rpc = Rpc::new(env);

@@ -12,7 +12,7 @@ use crate::quote::shown;
 use crate::rpc::{Query, QueryRecord};
 
 pub(super) const COMMAND: Command =
-    Command { name: "reachability", synopsis: "Tests whether all members can be reached", usage: USAGE, run };
+    Command { name: "reachability", synopsis: "Tests whether all members can be reached", usage: || USAGE, run };
 
 fn run(args: &[OsString], env: &Environment, terminal: &mut Terminal<'_>) -> Outcome {
     let (mut rpc, mut verbose, mut format) = (Rpc::new(env), false, TEXT.to_owned());

@@ -9,7 +9,7 @@ use crate::quote::{quote, shown};
 use crate::rpc::{Client, Coordinate};
 
 pub(super) const COMMAND: Command =
-    Command { name: "rtt", synopsis: "Estimates the round trip time between two members", usage: USAGE, run };
+    Command { name: "rtt", synopsis: "Estimates the round trip time between two members", usage: || USAGE, run };
 
 fn run(args: &[OsString], env: &Environment, terminal: &mut Terminal<'_>) -> Outcome {
     let (mut rpc, mut format) = (Rpc::new(env), TEXT.to_owned());

@@ -7,7 +7,7 @@ use crate::flags::Slot;
 use crate::json::Json;
 
 pub(super) const COMMAND: Command =
-    Command { name: "tags", synopsis: "Changes the tags of the agent", usage: USAGE, run };
+    Command { name: "tags", synopsis: "Changes the tags of the agent", usage: || USAGE, run };
 
 fn run(args: &[OsString], env: &Environment, terminal: &mut Terminal<'_>) -> Outcome {
     let (mut rpc, mut format) = (Rpc::new(env), TEXT.to_owned());

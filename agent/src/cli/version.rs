@@ -6,7 +6,7 @@ use super::{Command, Environment, Format, Outcome, Terminal};
 use crate::json::Json;
 
 pub(super) const COMMAND: Command =
-    Command { name: "version", synopsis: "Shows the version of this program", usage: "", run };
+    Command { name: "version", synopsis: "Shows the version of this program", usage: || "", run };
 
 fn run(args: &[OsString], _env: &Environment, terminal: &mut Terminal<'_>) -> Outcome {
     print(Format::glean(args), terminal);

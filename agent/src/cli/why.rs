@@ -10,7 +10,7 @@ use crate::quote::{quote, shown};
 use crate::rpc::{ClientError, Evidence, UNSUPPORTED_COMMAND, Why};
 
 pub(super) const COMMAND: Command =
-    Command { name: "why", synopsis: "Tells why a member is suspected, failed or left", usage: USAGE, run };
+    Command { name: "why", synopsis: "Tells why a member is suspected, failed or left", usage: || USAGE, run };
 
 fn run(args: &[OsString], env: &Environment, terminal: &mut Terminal<'_>) -> Outcome {
     let (mut rpc, mut format) = (Rpc::new(env), TEXT.to_owned());

@@ -1,33 +1,25 @@
 //! The addresses to bind and to advertise.
 
-use core::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
+
+use thiserror::Error;
 
 use crate::endpoint::{self, EndpointError, MISSING_PORT};
 
 /// Why a text is no address.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum AddressError {
     /// It is not of the form `host` or `host:port`.
-    Endpoint(EndpointError),
-    /// Nobody knows the host.
+    #[error(transparent)]
+    Endpoint(#[from] EndpointError),
+    /// The host has no address.
+    #[error("lookup {host}: no such host")]
     Lookup {
         /// The host.
         host: String,
     },
 }
-
-impl fmt::Display for AddressError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Endpoint(error) => error.fmt(f),
-            Self::Lookup { host } => write!(f, "lookup {host}: no such host"),
-        }
-    }
-}
-
-impl core::error::Error for AddressError {}
 
 /// Reads `ip`, `host`, `ip:port`, `[v6]` or `[v6]:port`, and looks the host up, IPv4 first. Without a port 7946 is meant
 /// (`AddrParts` in `config.go`).
@@ -43,9 +35,8 @@ pub(crate) fn resolve(text: &str) -> Result<SocketAddr, AddressError> {
             endpoint::split(&completed)
         }
         split => split,
-    }
-    .map_err(AddressError::Endpoint)?;
-    let port = endpoint::port(port).map_err(AddressError::Endpoint)?;
+    }?;
+    let port = endpoint::port(port)?;
     if host.is_empty() {
         return Ok((Ipv4Addr::UNSPECIFIED, port).into());
     }

@@ -1,53 +1,44 @@
-//! A layer from JSON, as strict as HashiCorp's agent (`DecodeConfig` in `config.go`).
+//! Settings from JSON, as strict as HashiCorp's agent (`DecodeConfig` in `config.go`).
 
-use core::fmt;
+use std::collections::BTreeMap;
 
 use serde_json::{Deserializer, Map, Value};
+use thiserror::Error;
 
-use super::layer::{Layer, MdnsLayer};
+use super::row::{Setting, Value as Target};
+use super::settings::{SETTINGS, Settings};
 use crate::duration::{self, DurationError};
 
 /// Why a text is no configuration.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum DecodeError {
     /// It is empty.
+    #[error("EOF")]
     Empty,
     /// It ends too early.
+    #[error("unexpected EOF")]
     Short,
     /// It is no JSON.
+    #[error("{0}")]
     Syntax(String),
     /// It is something else than an object.
+    #[error("'' expected a map, got '{0}'")]
     NotAnObject(&'static str),
     /// Keys are unknown or have values of another type: what is wrong, sorted.
+    #[error("{} error(s) decoding:\n\n* {}", .0.len(), .0.join("\n* "))]
     Fields(Vec<String>),
     /// A duration cannot be read.
+    #[error(transparent)]
     Duration(DurationError),
 }
-
-impl fmt::Display for DecodeError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Empty => write!(f, "EOF"),
-            Self::Short => write!(f, "unexpected EOF"),
-            Self::Syntax(why) => write!(f, "{why}"),
-            Self::NotAnObject(kind) => write!(f, "'' expected a map, got '{kind}'"),
-            Self::Fields(mistakes) => {
-                write!(f, "{} error(s) decoding:\n\n* {}", mistakes.len(), mistakes.join("\n* "))
-            }
-            Self::Duration(error) => error.fmt(f),
-        }
-    }
-}
-
-impl core::error::Error for DecodeError {}
 
 /// Reads the first JSON value of `text`; what follows it is ignored, as HashiCorp's agent does.
 ///
 /// # Errors
 ///
 /// See [`DecodeError`].
-pub fn decode(text: &[u8]) -> Result<Layer, DecodeError> {
+pub fn decode(text: &[u8]) -> Result<Settings, DecodeError> {
     let value = match Deserializer::from_slice(text).into_iter::<Value>().next() {
         None => return Err(DecodeError::Empty),
         Some(Err(error)) if error.is_eof() => return Err(DecodeError::Short),
@@ -59,13 +50,13 @@ pub fn decode(text: &[u8]) -> Result<Layer, DecodeError> {
         Value::Object(object) => object,
         other => return Err(DecodeError::NotAnObject(shape(&other))),
     };
-    let mut reader = Reader::default();
-    let layer = reader.layer(&object);
+    let (mut reader, mut settings) = (Reader::default(), Settings::default());
+    reader.object(&mut settings, "", &object);
     if !reader.mistakes.is_empty() {
         reader.mistakes.sort();
         return Err(DecodeError::Fields(reader.mistakes));
     }
-    reader.duration_mistake.map_or(Ok(layer), |error| Err(DecodeError::Duration(error)))
+    reader.duration_mistake.map_or(Ok(settings), |error| Err(DecodeError::Duration(error)))
 }
 
 /// Reads fields and collects all that is wrong.
@@ -77,65 +68,54 @@ struct Reader {
 }
 
 impl Reader {
-    fn layer(&mut self, object: &Map<String, Value>) -> Layer {
-        let mut layer = Layer::default();
+    /// Reads the keys of an object, which lies at the key `outer`, or is the whole document. Keys are compared without case.
+    fn object(&mut self, settings: &mut Settings, outer: &str, object: &Map<String, Value>) {
         let mut unknown = Vec::new();
         for (key, value) in object {
-            if value.is_null() && is_key(key) {
-                continue;
+            let mut path = key.to_lowercase();
+            if !outer.is_empty() {
+                path = format!("{outer}.{path}");
             }
-            if !self.field(&mut layer, &key.to_lowercase(), value) {
+            if key.contains('.') || !self.field(settings, &path, value) {
                 unknown.push(key.as_str());
             }
         }
-        self.unknown("", unknown);
-        layer
+        self.unknown(outer, unknown);
     }
 
-    /// Sets one field, false when there is none of that name. Names are compared without case.
-    fn field(&mut self, layer: &mut Layer, key: &str, value: &Value) -> bool {
-        if let Some(target) = text_field(layer, key) {
-            self.text(key, value, target);
-        } else if let Some(target) = bool_field(layer, key) {
-            self.bool(key, value, target);
-        } else if let Some(target) = int_field(layer, key) {
-            self.int(key, value, target);
-        } else if let Some(target) = nanos_field(layer, key) {
-            self.nanos(key, value, target);
-        } else if let Some(target) = list_field(layer, key) {
-            self.list(key, value, target);
-        } else {
-            match key {
-                "tags" => self.tags(value, layer),
-                "enable_compression" => {
-                    let mut on = true;
-                    self.bool(key, value, &mut on);
-                    layer.enable_compression = Some(on);
-                }
-                "mdns" => self.mdns(value, &mut layer.mdns),
-                // A field of the library's own that has no effect here: RPC carries no times.
-                "msgpackusenewtimeformat" => self.bool("MsgpackUseNewTimeFormat", value, &mut false),
-                _ => return false,
+    /// Sets one field, false when there is none of that name.
+    fn field(&mut self, settings: &mut Settings, key: &str, value: &Value) -> bool {
+        let is_of = |setting: &Setting| setting.key.strip_prefix(key).is_some_and(|rest| rest.starts_with('.'));
+        if let Some((_, target)) = settings.value(key) {
+            if !value.is_null() {
+                self.value(key, value, target);
             }
+        } else if SETTINGS.iter().any(is_of) {
+            match value {
+                Value::Null => {}
+                Value::Object(object) => self.object(settings, key, object),
+                _ => self.mistakes.push(format!("'{key}' expected a map, got '{}'", shape(value))),
+            }
+        } else if key == "msgpackusenewtimeformat" {
+            // A field of the library's own that has no effect here: RPC carries no times.
+            self.bool("MsgpackUseNewTimeFormat", value, &mut false);
+        } else {
+            return false;
         }
         true
     }
 
-    fn mdns(&mut self, value: &Value, mdns: &mut MdnsLayer) {
-        let Value::Object(object) = value else {
-            self.mistakes.push(format!("'mdns' expected a map, got '{}'", shape(value)));
-            return;
-        };
-        let mut unknown = Vec::new();
-        for (key, value) in object {
-            match key.to_lowercase().as_str() {
-                "interface" => self.text("mdns.interface", value, &mut mdns.interface),
-                "disable_ipv4" => self.bool("mdns.disable_ipv4", value, &mut mdns.disable_ipv4),
-                "disable_ipv6" => self.bool("mdns.disable_ipv6", value, &mut mdns.disable_ipv6),
-                _ => unknown.push(key.as_str()),
-            }
+    /// Reads a value that is not null.
+    fn value(&mut self, key: &str, value: &Value, target: Target<'_>) {
+        match target {
+            Target::Text(target) => self.text(key, value, target),
+            Target::Bool(target) => self.bool(key, value, target),
+            Target::Switch(target) => self.bool(key, value, target.insert(true)),
+            Target::Int(target) => self.int(key, value, target),
+            Target::Nanos(target) => self.nanos(key, value, target),
+            Target::List(target) => self.list(key, value, target),
+            Target::Tags(target) => self.tags(key, value, target),
         }
-        self.unknown("mdns", unknown);
     }
 
     fn unknown(&mut self, inside: &str, mut keys: Vec<&str>) {
@@ -165,10 +145,9 @@ impl Reader {
     fn int(&mut self, key: &str, value: &Value, target: &mut i64) {
         #[allow(clippy::cast_possible_truncation, reason = "this is meant, and saturates")]
         let number = value.as_i64().or_else(|| value.as_f64().map(|float| float as i64));
-        match (number, value) {
-            (Some(number), _) => *target = number,
-            (None, Value::Null) => {}
-            (None, _) => self.wrong(key, "int", value),
+        match number {
+            Some(number) => *target = number,
+            None => self.wrong(key, "int", value),
         }
     }
 
@@ -197,15 +176,15 @@ impl Reader {
         }
     }
 
-    fn tags(&mut self, value: &Value, layer: &mut Layer) {
+    fn tags(&mut self, key: &str, value: &Value, target: &mut BTreeMap<String, String>) {
         let Value::Object(object) = value else {
-            self.mistakes.push(format!("'tags' expected a map, got '{}'", shape(value)));
+            self.mistakes.push(format!("'{key}' expected a map, got '{}'", shape(value)));
             return;
         };
-        for (key, value) in object {
+        for (tag, value) in object {
             let mut text = String::new();
-            self.text(&format!("tags[{key}]"), value, &mut text);
-            layer.tags.insert(key.clone(), text);
+            self.text(&format!("{key}[{tag}]"), value, &mut text);
+            target.insert(tag.clone(), text);
         }
     }
 
@@ -218,83 +197,6 @@ impl Reader {
         self.mistakes
             .push(format!("'{key}' expected type '{expected}', got unconvertible type '{kind}', value: '{shown}'"));
     }
-}
-
-/// Whether `key` names a setting at all.
-fn is_key(key: &str) -> bool {
-    Reader::default().field(&mut Layer::default(), &key.to_lowercase(), &Value::Null)
-}
-
-pub(super) fn text_field<'l>(layer: &'l mut Layer, key: &str) -> Option<&'l mut String> {
-    Some(match key {
-        "node_name" => &mut layer.node_name,
-        "role" => &mut layer.role,
-        "tags_file" => &mut layer.tags_file,
-        "bind" => &mut layer.bind,
-        "advertise" => &mut layer.advertise,
-        "encrypt_key" => &mut layer.encrypt_key,
-        "keyring_file" => &mut layer.keyring_file,
-        "log_level" => &mut layer.log_level,
-        "log_format" => &mut layer.log_format,
-        "metrics_addr" => &mut layer.metrics_addr,
-        "rpc_addr" => &mut layer.rpc_addr,
-        "rpc_auth" => &mut layer.rpc_auth,
-        "profile" => &mut layer.profile,
-        "snapshot_path" => &mut layer.snapshot_path,
-        "discover" => &mut layer.discover,
-        "interface" => &mut layer.interface,
-        "syslog_facility" => &mut layer.syslog_facility,
-        "statsite_addr" => &mut layer.statsite_addr,
-        "statsd_addr" => &mut layer.statsd_addr,
-        _ => return None,
-    })
-}
-
-pub(super) fn bool_field<'l>(layer: &'l mut Layer, key: &str) -> Option<&'l mut bool> {
-    Some(match key {
-        "disable_coordinates" => &mut layer.disable_coordinates,
-        "replay_on_join" => &mut layer.replay_on_join,
-        "leave_on_terminate" => &mut layer.leave_on_terminate,
-        "skip_leave_on_interrupt" => &mut layer.skip_leave_on_interrupt,
-        "disable_name_resolution" => &mut layer.disable_name_resolution,
-        "enable_syslog" => &mut layer.enable_syslog,
-        "rejoin_after_leave" => &mut layer.rejoin_after_leave,
-        "validate_node_names" => &mut layer.validate_node_names,
-        "parallel_handlers" => &mut layer.parallel_handlers,
-        _ => return None,
-    })
-}
-
-pub(super) fn int_field<'l>(layer: &'l mut Layer, key: &str) -> Option<&'l mut i64> {
-    Some(match key {
-        "protocol" => &mut layer.protocol,
-        "query_response_size_limit" => &mut layer.query_response_size_limit,
-        "query_size_limit" => &mut layer.query_size_limit,
-        "user_event_size_limit" => &mut layer.user_event_size_limit,
-        "retry_max_attempts" => &mut layer.retry_max_attempts,
-        _ => return None,
-    })
-}
-
-pub(super) fn nanos_field<'l>(layer: &'l mut Layer, key: &str) -> Option<&'l mut i64> {
-    Some(match key {
-        "reconnect_interval" => &mut layer.reconnect_interval,
-        "reconnect_timeout" => &mut layer.reconnect_timeout,
-        "tombstone_timeout" => &mut layer.tombstone_timeout,
-        "retry_interval" => &mut layer.retry_interval,
-        "broadcast_timeout" => &mut layer.broadcast_timeout,
-        "handler_timeout" => &mut layer.handler_timeout,
-        _ => return None,
-    })
-}
-
-pub(super) fn list_field<'l>(layer: &'l mut Layer, key: &str) -> Option<&'l mut Vec<String>> {
-    Some(match key {
-        "start_join" => &mut layer.start_join,
-        "event_handlers" => &mut layer.event_handlers,
-        "retry_join" => &mut layer.retry_join,
-        _ => return None,
-    })
 }
 
 /// What Go calls the type of a value.
@@ -367,76 +269,43 @@ mod tests {
 
     #[test]
     fn keys_have_no_case_and_nothing_after_the_object_counts() {
-        let layer = decode(b"{\"Node_Name\": \"x\", \"PROTOCOL\": 4.0, \"bind\": null} garbage").expect("is valid");
-        assert_eq!((layer.node_name.as_str(), layer.protocol, layer.bind.as_str()), ("x", 4, ""));
-        assert_eq!(decode(b"null"), Ok(Layer::default()));
+        let settings = decode(b"{\"Node_Name\": \"x\", \"PROTOCOL\": 4.0, \"bind\": null} garbage").expect("is valid");
+        assert_eq!((settings.node_name.as_str(), settings.protocol, settings.bind.as_str()), ("x", 4, ""));
+        assert_eq!(decode(b"null"), Ok(Settings::default()));
     }
 
     #[test]
     fn every_key_sets_its_field() {
-        let texts = [
-            "node_name",
-            "role",
-            "tags_file",
-            "bind",
-            "advertise",
-            "encrypt_key",
-            "keyring_file",
-            "log_level",
-            "log_format",
-            "metrics_addr",
-            "rpc_addr",
-            "rpc_auth",
-            "profile",
-            "snapshot_path",
-            "discover",
-            "interface",
-            "syslog_facility",
-            "statsite_addr",
-            "statsd_addr",
-        ];
-        let bools = [
-            "disable_coordinates",
-            "replay_on_join",
-            "leave_on_terminate",
-            "skip_leave_on_interrupt",
-            "disable_name_resolution",
-            "enable_syslog",
-            "rejoin_after_leave",
-            "validate_node_names",
-            "parallel_handlers",
-            "enable_compression",
-        ];
-        let ints = [
-            "protocol",
-            "query_response_size_limit",
-            "query_size_limit",
-            "user_event_size_limit",
-            "retry_max_attempts",
-        ];
-        let nanos = [
-            "reconnect_interval",
-            "reconnect_timeout",
-            "tombstone_timeout",
-            "retry_interval",
-            "broadcast_timeout",
-            "handler_timeout",
-        ];
-        let lists = ["start_join", "event_handlers", "retry_join"];
-        let mut seen = vec![Layer::default()];
-        let mut check = |text: String| {
-            let layer = decode(text.as_bytes()).expect(&text);
-            assert!(!seen.contains(&layer), "{text} sets nothing, or what another key sets");
-            seen.push(layer);
-        };
-        texts.iter().for_each(|key| check(format!("{{\"{key}\": \"v\"}}")));
-        bools.iter().for_each(|key| check(format!("{{\"{key}\": true}}")));
-        ints.iter().for_each(|key| check(format!("{{\"{key}\": 3}}")));
-        nanos.iter().for_each(|key| check(format!("{{\"{key}\": \"3s\"}}")));
-        lists.iter().for_each(|key| check(format!("{{\"{key}\": [\"v\"]}}")));
-        check("{\"tags\": {\"a\": \"b\"}}".into());
-        check("{\"mdns\": {\"interface\": \"lo\"}}".into());
-        check("{\"mdns\": {\"disable_ipv4\": true}}".into());
-        check("{\"mdns\": {\"disable_ipv6\": true}}".into());
+        let mut seen = vec![Settings::default()];
+        for (setting, value) in Settings::default().values() {
+            let value = match value {
+                Target::Text(_) => "\"v\"",
+                Target::Bool(_) | Target::Switch(_) => "true",
+                Target::Int(_) => "3",
+                Target::Nanos(_) => "\"3s\"",
+                Target::List(_) => "[\"v\"]",
+                Target::Tags(_) => "{\"a\": \"b\"}",
+            };
+            let text = match setting.key.split_once('.') {
+                Some((outer, key)) => format!("{{\"{outer}\": {{\"{key}\": {value}}}}}"),
+                None => format!("{{\"{}\": {value}}}", setting.key),
+            };
+            let settings = decode(text.as_bytes()).expect(&text);
+            assert!(!seen.contains(&settings), "{text} sets nothing, or what another key sets");
+            seen.push(settings);
+        }
+    }
+
+    #[test]
+    fn keys_of_an_object_are_known_only_inside_of_it() {
+        let one = |mistake: &str| format!("1 error(s) decoding:\n\n* {mistake}");
+        assert_eq!(error("{\"mdns.interface\": \"lo\"}"), one("'' has invalid keys: mdns.interface"));
+        assert_eq!(error("{\"mdns\": {\"bind\": \"x\"}}"), one("'mdns' has invalid keys: bind"));
+        assert_eq!(error("{\"mdns\": 1}"), one("'mdns' expected a map, got 'float64'"));
+        assert_eq!(
+            error("{\"MDNS\": {\"Disable_IPv4\": 1}}"),
+            one("'mdns.disable_ipv4' expected type 'bool', got unconvertible type 'float64', value: '1'")
+        );
+        assert_eq!(decode(b"{\"mdns\": null}"), Ok(Settings::default()));
     }
 }

@@ -1,11 +1,12 @@
 //! Settings that were checked as far as a reload needs.
 
-use core::fmt;
 use std::ffi::OsString;
+
+use thiserror::Error;
 
 use super::environment::{self, EnvironmentError};
 use super::flags::{Flags, FlagsError};
-use super::layer::Layer;
+use super::settings::{SECOND_NS, Settings};
 use super::source::{self, SourceError};
 use crate::handler::{EventHandler, HandlerError};
 
@@ -16,7 +17,7 @@ use crate::handler::{EventHandler, HandlerError};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Draft {
     /// The settings, defaults filled in.
-    pub layer: Layer,
+    pub settings: Settings,
     /// The event handlers.
     pub handlers: Vec<EventHandler>,
     /// Warnings to be printed.
@@ -30,43 +31,34 @@ pub struct Draft {
 }
 
 /// Why the settings cannot be used.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum DraftError {
     /// The flags cannot.
-    Flags(FlagsError),
+    #[error(transparent)]
+    Flags(#[from] FlagsError),
     /// A file cannot.
-    Source(SourceError),
+    #[error(transparent)]
+    Source(#[from] SourceError),
     /// The environment cannot.
-    Environment(EnvironmentError),
+    #[error(transparent)]
+    Environment(#[from] EnvironmentError),
     /// A handler cannot.
-    Handler(HandlerError),
+    #[error(transparent)]
+    Handler(#[from] HandlerError),
     /// There is no such network interface.
+    #[error("Invalid network interface: {NO_INTERFACE}")]
     Interface,
     /// There is no such network interface for mDNS.
+    #[error("Invalid mDNS network interface: {NO_INTERFACE}")]
     MdnsInterface,
     /// An interface for mDNS without a cluster to discover.
+    #[error("mDNS interface specified without enabling mDNS discovery")]
     MdnsWithoutDiscover,
     /// mDNS over neither IPv4 nor IPv6.
+    #[error("Invalid mDNS configuration: both IPv4 and IPv6 are disabled")]
     MdnsWithoutProtocol,
 }
-
-impl fmt::Display for DraftError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Flags(error) => error.fmt(f),
-            Self::Source(error) => error.fmt(f),
-            Self::Environment(error) => error.fmt(f),
-            Self::Handler(error) => error.fmt(f),
-            Self::Interface => write!(f, "Invalid network interface: {NO_INTERFACE}"),
-            Self::MdnsInterface => write!(f, "Invalid mDNS network interface: {NO_INTERFACE}"),
-            Self::MdnsWithoutDiscover => write!(f, "mDNS interface specified without enabling mDNS discovery"),
-            Self::MdnsWithoutProtocol => write!(f, "Invalid mDNS configuration: both IPv4 and IPv6 are disabled"),
-        }
-    }
-}
-
-impl core::error::Error for DraftError {}
 
 impl Draft {
     /// Reads flags, the files that they name and the environment, and checks all (`readConfig` in `command.go`).
@@ -80,17 +72,16 @@ impl Draft {
 
     /// The same with these variables.
     fn read_in(args: &[OsString], variables: impl Iterator<Item = (OsString, OsString)>) -> Result<Self, DraftError> {
-        let flags = Flags::parse(args).map_err(DraftError::Flags)?;
-        let mut layer = defaults();
-        layer.merge(source::read(&flags.paths).map_err(DraftError::Source)?);
-        let variables = environment::apply(&mut layer, variables, |key| flags.given.contains(key));
-        let variables = variables.map_err(DraftError::Environment)?;
-        layer.merge(flags.layer);
-        if layer.node_name.is_empty() {
-            layer.node_name = gethostname::gethostname().to_string_lossy().into_owned();
+        let flags = Flags::parse(args)?;
+        let mut settings = Settings::defaults();
+        settings.merge(source::read(&flags.paths)?);
+        let variables = environment::apply(&mut settings, variables, |key| flags.given.contains(key))?;
+        settings.merge(flags.settings);
+        if settings.node_name.is_empty() {
+            settings.node_name = gethostname::gethostname().to_string_lossy().into_owned();
         }
         let Flags { check, ignored, .. } = flags;
-        Ok(Self { variables, check, ignored, ..Self::check(layer, interface_exists)? })
+        Ok(Self { variables, check, ignored, ..Self::check(settings, interface_exists)? })
     }
 
     /// Checks settings. `interface_exists` says whether the host has a network interface of that name.
@@ -98,69 +89,46 @@ impl Draft {
     /// # Errors
     ///
     /// See [`DraftError`].
-    pub fn check(mut layer: Layer, interface_exists: impl Fn(&str) -> bool) -> Result<Self, DraftError> {
-        let handlers = layer.event_handlers.iter().map(|text| EventHandler::parse(text));
-        let handlers = handlers.collect::<Result<Vec<_>, _>>().map_err(DraftError::Handler)?.concat();
-        if !layer.interface.is_empty() && !interface_exists(&layer.interface) {
+    pub fn check(mut settings: Settings, interface_exists: impl Fn(&str) -> bool) -> Result<Self, DraftError> {
+        let handlers = settings.event_handlers.iter().map(|text| EventHandler::parse(text));
+        let handlers = handlers.collect::<Result<Vec<_>, _>>()?.concat();
+        if !settings.interface.is_empty() && !interface_exists(&settings.interface) {
             return Err(DraftError::Interface);
         }
-        check_mdns(&layer, interface_exists)?;
+        check_mdns(&settings, interface_exists)?;
         let mut warnings = Vec::new();
-        if !layer.role.is_empty() {
+        if !settings.role.is_empty() {
             warnings.push("Deprecation warning: 'Role' has been replaced with 'Tags'");
         }
-        if layer.retry_interval < SECOND_NS {
+        if settings.retry_interval < SECOND_NS {
             warnings.push("Warning: 'RetryInterval' is too low. Setting to 1s");
-            layer.retry_interval = SECOND_NS;
+            settings.retry_interval = SECOND_NS;
         }
-        if layer.broadcast_timeout < SECOND_NS {
+        if settings.broadcast_timeout < SECOND_NS {
             warnings.push("Warning: 'BroadcastTimeout' is too low. Setting to 1s");
-            layer.broadcast_timeout = SECOND_NS;
+            settings.broadcast_timeout = SECOND_NS;
         }
-        if layer.rejoin_after_leave && layer.snapshot_path.is_empty() {
+        if settings.rejoin_after_leave && settings.snapshot_path.is_empty() {
             warnings.push("Warning: 'RejoinAfterLeave' enabled without snapshot file");
         }
-        Ok(Self { layer, handlers, warnings, variables: Vec::new(), check: false, ignored: Vec::new() })
+        Ok(Self { settings, handlers, warnings, variables: Vec::new(), check: false, ignored: Vec::new() })
     }
 }
 
-fn check_mdns(layer: &Layer, interface_exists: impl Fn(&str) -> bool) -> Result<(), DraftError> {
-    let mdns = &layer.mdns;
-    if mdns.interface.is_empty() {
+fn check_mdns(settings: &Settings, interface_exists: impl Fn(&str) -> bool) -> Result<(), DraftError> {
+    if settings.mdns_interface.is_empty() {
         return Ok(());
     }
-    if layer.discover.is_empty() {
+    if settings.discover.is_empty() {
         return Err(DraftError::MdnsWithoutDiscover);
     }
-    if !interface_exists(&mdns.interface) {
+    if !interface_exists(&settings.mdns_interface) {
         return Err(DraftError::MdnsInterface);
     }
-    if mdns.disable_ipv4 && mdns.disable_ipv6 {
+    if settings.mdns_disable_ipv4 && settings.mdns_disable_ipv6 {
         return Err(DraftError::MdnsWithoutProtocol);
     }
     Ok(())
-}
-
-/// What holds where nobody says otherwise (`DefaultConfig` in `config.go`).
-fn defaults() -> Layer {
-    Layer {
-        bind: "0.0.0.0".into(),
-        log_level: "INFO".into(),
-        log_format: "text".into(),
-        rpc_addr: crate::rpc::DEFAULT_ADDRESS.into(),
-        protocol: 5,
-        profile: "lan".into(),
-        syslog_facility: "LOCAL0".into(),
-        query_response_size_limit: 1024,
-        query_size_limit: 1024,
-        user_event_size_limit: 512,
-        reconnect_interval: 30 * SECOND_NS,
-        reconnect_timeout: 24 * 3600 * SECOND_NS,
-        tombstone_timeout: 24 * 3600 * SECOND_NS,
-        retry_interval: 30 * SECOND_NS,
-        broadcast_timeout: 5 * SECOND_NS,
-        ..Layer::default()
-    }
 }
 
 /// Also finds interfaces without an address, where the system has a directory of them.
@@ -173,20 +141,18 @@ fn interface_exists(name: &str) -> bool {
 /// Go's words.
 const NO_INTERFACE: &str = "route ip+net: no such network interface";
 
-const SECOND_NS: i64 = 1_000_000_000;
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn checked(layer: Layer) -> Result<Draft, DraftError> {
-        let mut whole = defaults();
-        whole.merge(layer);
+    fn checked(settings: Settings) -> Result<Draft, DraftError> {
+        let mut whole = Settings::defaults();
+        whole.merge(settings);
         Draft::check(whole, |name| name == "lo")
     }
 
-    fn error(layer: Layer) -> String {
-        checked(layer).expect_err("is refused").to_string()
+    fn error(settings: Settings) -> String {
+        checked(settings).expect_err("is refused").to_string()
     }
 
     fn read(args: &[&str], variables: &[(&str, &str)]) -> Result<Draft, DraftError> {
@@ -230,8 +196,8 @@ mod tests {
         ] {
             // What wrappers have, what no setting takes, and what is another valid value.
             for value in ["-flag value", "true", "false", "3", "30", "7s", "role=base", "a"] {
-                let layer = |variables: &[(&str, &str)]| read(&[flag], variables).map(|draft| draft.layer);
-                assert_eq!(layer(&[(variable, value)]), layer(&[]), "{flag} {variable}={value}");
+                let settings = |variables: &[(&str, &str)]| read(&[flag], variables).map(|draft| draft.settings);
+                assert_eq!(settings(&[(variable, value)]), settings(&[]), "{flag} {variable}={value}");
             }
         }
     }
@@ -257,23 +223,23 @@ mod tests {
             [("SERF_TAGS", "a=1"), ("SERF_PROFILE", "wan"), ("SERF_BIND", "x"), ("SERF_ROLE", "r"), ("SERF_X", "y")];
         let draft = read(&["-bind=127.0.0.1", "-tag=b=2"], &variables).expect("is valid");
         assert_eq!(draft.variables, ["SERF_PROFILE", "SERF_TAGS"]);
-        assert_eq!(crate::tags::join(&draft.layer.tags), "a=1,b=2");
+        assert_eq!(crate::tags::join(&draft.settings.tags), "a=1,b=2");
         assert_eq!(draft.warnings, Vec::<&str>::new());
     }
 
     #[test]
     fn the_defaults_have_no_warnings() {
-        assert_eq!(checked(Layer::default()).map(|draft| draft.warnings), Ok(vec![]));
+        assert_eq!(checked(Settings::default()).map(|draft| draft.warnings), Ok(vec![]));
     }
 
     #[test]
     fn what_is_too_low_is_raised_with_a_warning() {
-        let draft = checked(Layer {
+        let draft = checked(Settings {
             retry_interval: 1,
             broadcast_timeout: -1,
             rejoin_after_leave: true,
             role: "web".into(),
-            ..Layer::default()
+            ..Settings::default()
         })
         .expect("is valid");
         assert_eq!(
@@ -285,23 +251,25 @@ mod tests {
                 "Warning: 'RejoinAfterLeave' enabled without snapshot file",
             ]
         );
-        assert_eq!((draft.layer.retry_interval, draft.layer.broadcast_timeout), (SECOND_NS, SECOND_NS));
-        assert_eq!(crate::tags::join(&draft.layer.tags), "role=web");
+        assert_eq!((draft.settings.retry_interval, draft.settings.broadcast_timeout), (SECOND_NS, SECOND_NS));
+        assert_eq!(crate::tags::join(&draft.settings.tags), "role=web");
     }
 
     #[test]
     fn mistakes_are_told_as_by_hashicorps_agent() {
-        let interface = |name: &str| Layer { interface: name.into(), ..Layer::default() };
+        let interface = |name: &str| Settings { interface: name.into(), ..Settings::default() };
         assert_eq!(error(interface("nosuch0")), "Invalid network interface: route ip+net: no such network interface");
         assert!(checked(interface("lo")).is_ok());
         assert_eq!(
-            error(Layer { event_handlers: vec!["a.sh".into(), "bogus=foo.sh".into()], ..Layer::default() }),
+            error(Settings { event_handlers: vec!["a.sh".into(), "bogus=foo.sh".into()], ..Settings::default() }),
             "Invalid event script: Event 'bogus' invoking 'foo.sh'"
         );
-        let mdns = |interface: &str, discover: &str, off| Layer {
+        let mdns = |interface: &str, discover: &str, off| Settings {
             discover: discover.into(),
-            mdns: super::super::MdnsLayer { interface: interface.into(), disable_ipv4: off, disable_ipv6: off },
-            ..Layer::default()
+            mdns_interface: interface.into(),
+            mdns_disable_ipv4: off,
+            mdns_disable_ipv6: off,
+            ..Settings::default()
         };
         assert_eq!(error(mdns("lo", "", false)), "mDNS interface specified without enabling mDNS discovery");
         assert_eq!(

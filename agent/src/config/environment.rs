@@ -1,38 +1,60 @@
 //! Settings from the environment: what a container or a service manager sets, and secrets that should not be in the list of
 //! processes.
 
-use core::fmt;
 use std::ffi::OsString;
 
-use super::decode::{bool_field, int_field, list_field, nanos_field, text_field};
-use super::layer::Layer;
-use crate::duration;
+use thiserror::Error;
 
-/// Variables that hold secrets. Handlers do not inherit them.
-pub const SECRETS: [&str; 2] = ["SERF_RPC_AUTH", "SERF_ENCRYPT_KEY"];
+use super::row::{VARIABLE_PREFIX, Value, Variable};
+use super::settings::{SETTINGS, Settings};
+use crate::duration::{self, DurationError};
+use crate::tags::{self, TagError};
+
+/// The variables that hold secrets. Handlers do not inherit them.
+pub(crate) fn secrets() -> impl Iterator<Item = String> {
+    let secret = SETTINGS.iter().filter(|setting| matches!(setting.variable, Variable::Secret | Variable::Token));
+    secret.filter_map(|setting| setting.variable_name())
+}
 
 /// A variable that cannot be used.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("Error reading {name} from the environment: {why}")]
 pub struct EnvironmentError {
     /// The variable.
     pub name: String,
     /// What is wrong with its value, which may be a secret and is not told.
-    pub why: String,
+    pub why: VariableError,
 }
 
-impl fmt::Display for EnvironmentError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Error reading {} from the environment: {}", self.name, self.why)
-    }
+/// What is wrong with the value of a variable.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum VariableError {
+    /// It is not UTF-8.
+    #[error("it is no text")]
+    Text,
+    /// It is no number.
+    #[error("it is no number")]
+    Number,
+    /// It is no truth value.
+    #[error("it is neither true nor false")]
+    Truth,
+    /// It is what wrappers have for themselves.
+    #[error("it looks like a flag")]
+    Flag,
+    /// It is no duration.
+    #[error(transparent)]
+    Duration(#[from] DurationError),
+    /// It has a tag that is none.
+    #[error(transparent)]
+    Tag(#[from] TagError),
 }
 
-impl core::error::Error for EnvironmentError {}
-
-/// Sets what variables say, named `SERF_` and the name of a setting in files: `SERF_ENCRYPT_KEY`. Gives the names of those that
+/// Sets what variables say, named `SERF_` and the key of a setting in capitals: `SERF_ENCRYPT_KEY`. Gives the names of those that
 /// were used.
 ///
 /// Wrappers have variables of these names for themselves, and make flags of them. So what a flag gives (`is_given`, by the name
-/// of the setting) is not even read here, and what looks like flags is refused. `layer` is of the files: variables win over it,
+/// of the setting) is not even read here, and what looks like flags is refused. `settings` is of the files: variables win over it,
 /// lists are joined, tags win one by one.
 ///
 /// Lists have commas, but for the handlers, which have commas of their own and are not read here. `SERF_RPC_ADDR` is not read
@@ -43,24 +65,24 @@ impl core::error::Error for EnvironmentError {}
 ///
 /// Names the variable that is no number, duration or truth value, or no text.
 pub(super) fn apply(
-    layer: &mut Layer,
+    settings: &mut Settings,
     variables: impl Iterator<Item = (OsString, OsString)>,
     is_given: impl Fn(&str) -> bool,
 ) -> Result<Vec<String>, EnvironmentError> {
     let mut used = Vec::new();
     for (name, value) in variables {
-        let Some(key) = name.to_str().and_then(|name| name.strip_prefix(PREFIX)) else { continue };
+        let Some(key) = name.to_str().and_then(|name| name.strip_prefix(VARIABLE_PREFIX)) else { continue };
         // Only in capitals: so are the names of secrets that handlers do not inherit.
         if key.chars().any(char::is_lowercase) {
             continue;
         }
         let key = key.to_lowercase();
+        let is_ignored = SETTINGS.iter().any(|it| it.key == key && it.variable == Variable::Ignored);
         // Tags of flags win one by one, below.
-        if value.is_empty() || OTHERS.contains(&key.as_str()) || (key != TAGS && is_given(&key)) {
+        if value.is_empty() || is_ignored || (key != TAGS && is_given(&key)) {
             continue;
         }
-        let result = value.to_str().ok_or_else(|| "it is no text".to_owned());
-        match result.and_then(|value| set(layer, &key, value)) {
+        match value.to_str().ok_or(VariableError::Text).and_then(|value| set(settings, &key, value)) {
             Ok(true) => used.push(name.to_string_lossy().into_owned()),
             Ok(false) => {}
             Err(_) if is_given(&key) => {}
@@ -72,75 +94,63 @@ pub(super) fn apply(
 }
 
 /// Sets one; false when there is no such setting.
-fn set(layer: &mut Layer, key: &str, value: &str) -> Result<bool, String> {
-    if let Some(target) = text_field(layer, key) {
-        // A token may begin with anything.
-        if key != "rpc_auth" {
-            not_a_flag(value)?;
+fn set(settings: &mut Settings, key: &str, text: &str) -> Result<bool, VariableError> {
+    let Some((setting, target)) = settings.value(key) else { return Ok(false) };
+    match target {
+        Value::Text(target) => {
+            if setting.variable != Variable::Token {
+                not_a_flag(text)?;
+            }
+            *target = text.into();
         }
-        *target = value.into();
-    } else if key == "enable_compression" {
-        layer.enable_compression = Some(truth(value)?);
-    } else if let Some(target) = bool_field(layer, key) {
-        *target = truth(value)?;
-    } else if let Some(target) = int_field(layer, key) {
-        *target = value.parse().map_err(|_| "it is no number".to_owned())?;
-    } else if let Some(target) = nanos_field(layer, key) {
-        *target = duration::parse(value).map_err(|error| error.to_string())?;
-    } else if let Some(target) = list_field(layer, key) {
-        let items = items(value);
-        items.iter().try_for_each(|item| not_a_flag(item))?;
-        target.extend(items);
-    } else if key == TAGS {
-        let items = items(value);
-        items.iter().try_for_each(|item| not_a_flag(item))?;
-        layer.tags.extend(crate::tags::parse(&items).map_err(|error| error.to_string())?);
-    } else {
-        return Ok(false);
+        Value::Bool(target) => *target = truth(text)?,
+        Value::Switch(target) => *target = Some(truth(text)?),
+        Value::Int(target) => *target = text.parse().map_err(|_| VariableError::Number)?,
+        Value::Nanos(target) => *target = duration::parse(text)?,
+        Value::List(target) => target.extend(items(text)?),
+        Value::Tags(target) => target.extend(tags::parse(&items(text)?)?),
     }
     Ok(true)
 }
 
-fn truth(value: &str) -> Result<bool, String> {
-    value.parse().map_err(|_| "it is neither true nor false".to_owned())
+fn truth(text: &str) -> Result<bool, VariableError> {
+    text.parse().map_err(|_| VariableError::Truth)
 }
 
-fn items(value: &str) -> Vec<String> {
-    value.split(',').map(|item| item.trim().to_owned()).filter(|item| !item.is_empty()).collect()
+/// The items between commas, without the empty ones.
+fn items(text: &str) -> Result<Vec<String>, VariableError> {
+    let items: Vec<_> = text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(str::to_owned).collect();
+    items.iter().try_for_each(|item| not_a_flag(item))?;
+    Ok(items)
 }
 
-fn not_a_flag(value: &str) -> Result<(), String> {
-    if value.trim_start().starts_with('-') { Err("it looks like a flag".into()) } else { Ok(()) }
+fn not_a_flag(text: &str) -> Result<(), VariableError> {
+    if text.trim_start().starts_with('-') { Err(VariableError::Flag) } else { Ok(()) }
 }
-
-const PREFIX: &str = "SERF_";
 
 const TAGS: &str = "tags";
-
-/// Keys that are not taken from the environment.
-const OTHERS: [&str; 3] = ["rpc_addr", "event_handlers", "role"];
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn apply_all(
-        layer: &mut Layer,
+        settings: &mut Settings,
         variables: &[(&str, &str)],
         given: &[&str],
     ) -> Result<Vec<String>, EnvironmentError> {
         let variables = variables.iter().map(|(name, value)| ((*name).into(), (*value).into()));
-        apply(layer, variables, |key| given.contains(&key))
+        apply(settings, variables, |key| given.contains(&key))
     }
 
-    fn layer(variables: &[(&str, &str)]) -> Result<Layer, EnvironmentError> {
-        let mut layer = Layer::default();
-        apply_all(&mut layer, variables, &[]).map(|_| layer)
+    fn settings(variables: &[(&str, &str)]) -> Result<Settings, EnvironmentError> {
+        let mut settings = Settings::default();
+        apply_all(&mut settings, variables, &[]).map(|_| settings)
     }
 
     #[test]
     fn variables_set_what_keys_of_files_do() {
-        let read = layer(&[
+        let read = settings(&[
             ("SERF_ENCRYPT_KEY", "k"),
             ("SERF_LEAVE_ON_TERMINATE", "true"),
             ("SERF_ENABLE_COMPRESSION", "false"),
@@ -151,7 +161,7 @@ mod tests {
             ("SERF_NODE_NAME", ""),
             ("PATH", "/bin"),
         ]);
-        let expected = Layer {
+        let expected = Settings {
             encrypt_key: "k".into(),
             leave_on_terminate: true,
             enable_compression: Some(false),
@@ -159,21 +169,21 @@ mod tests {
             retry_interval: 3_000_000_000,
             retry_join: vec!["a".into(), "b:1".into()],
             tags: [("a".into(), "1".into()), ("b".into(), String::new())].into(),
-            ..Layer::default()
+            ..Settings::default()
         };
         assert_eq!(read, Ok(expected));
     }
 
     #[test]
     fn variables_win_over_files_also_with_false_and_zero() {
-        let mut layer = Layer {
+        let mut settings = Settings {
             leave_on_terminate: true,
             retry_max_attempts: 3,
             handler_timeout: 1,
             enable_compression: Some(false),
             start_join: vec!["file".into()],
             tags: [("a".into(), "file".into()), ("b".into(), "file".into())].into(),
-            ..Layer::default()
+            ..Settings::default()
         };
         let variables = [
             ("SERF_LEAVE_ON_TERMINATE", "false"),
@@ -183,24 +193,29 @@ mod tests {
             ("SERF_START_JOIN", "variable"),
             ("SERF_TAGS", "b=variable"),
         ];
-        let used = apply_all(&mut layer, &variables, &[]).expect("can be read");
+        let used = apply_all(&mut settings, &variables, &[]).expect("can be read");
         assert_eq!(used.len(), 6);
-        let expected = Layer {
+        let expected = Settings {
             enable_compression: Some(true),
             start_join: vec!["file".into(), "variable".into()],
             tags: [("a".into(), "file".into()), ("b".into(), "variable".into())].into(),
-            ..Layer::default()
+            ..Settings::default()
         };
-        assert_eq!(layer, expected);
+        assert_eq!(settings, expected);
+    }
+
+    #[test]
+    fn secrets_are_known_by_the_names_of_their_variables() {
+        assert_eq!(secrets().collect::<Vec<_>>(), ["SERF_RPC_AUTH", "SERF_ENCRYPT_KEY"]);
     }
 
     #[test]
     fn what_a_flag_gives_is_not_read() {
         let variables =
             [("SERF_PROTOCOL", "x"), ("SERF_START_JOIN", "a"), ("SERF_BIND", "-bind b"), ("SERF_TAGS", "-tag a=b")];
-        let mut layer = Layer::default();
-        let used = apply_all(&mut layer, &variables, &["protocol", "start_join", "bind", "tags"]);
-        assert_eq!((used, layer), (Ok(vec![]), Layer::default()));
+        let mut settings = Settings::default();
+        let used = apply_all(&mut settings, &variables, &["protocol", "start_join", "bind", "tags"]);
+        assert_eq!((used, settings), (Ok(vec![]), Settings::default()));
     }
 
     #[test]
@@ -217,7 +232,7 @@ mod tests {
             ("SERF_QUERY_NAME", "q"),
             ("SERF_QUERY_LTIME", "1"),
         ];
-        assert_eq!(layer(&variables), Ok(Layer::default()));
+        assert_eq!(settings(&variables), Ok(Settings::default()));
     }
 
     #[test]
@@ -231,9 +246,9 @@ mod tests {
             ("SERF_START_JOIN", "it looks like a flag"),
             ("SERF_TAGS", "it looks like a flag"),
         ] {
-            let error = layer(&[(name, "-x")]).expect_err(name).to_string();
+            let error = settings(&[(name, "-x")]).expect_err(name).to_string();
             assert_eq!(error, format!("Error reading {name} from the environment: {why}"));
         }
-        assert!(layer(&[("SERF_RPC_AUTH", "-x")]).is_ok(), "a token may begin with anything");
+        assert!(settings(&[("SERF_RPC_AUTH", "-x")]).is_ok(), "a token may begin with anything");
     }
 }

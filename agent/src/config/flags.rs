@@ -1,11 +1,13 @@
 //! The flags of `serf agent`.
 
 use core::cell::RefCell;
-use core::fmt;
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 
-use super::layer::Layer;
+use thiserror::Error;
+
+use super::row::{Value, flag_name};
+use super::settings::{SETTINGS, Settings};
 use crate::duration::{self, DurationError};
 use crate::flags::{self, FlagError, Slot};
 use crate::tags::{self, TagError};
@@ -16,38 +18,29 @@ pub struct Flags {
     /// Files and directories to read first, in the order they were given.
     pub paths: Vec<String>,
     /// The settings.
-    pub layer: Layer,
+    pub settings: Settings,
     /// Whether the settings are only to be checked.
     pub check: bool,
     /// What is no flag, and means nothing.
     pub ignored: Vec<OsString>,
     /// The settings that were given, by their keys in files: also with a value that is false, zero or empty.
-    pub given: BTreeSet<String>,
+    pub given: BTreeSet<&'static str>,
 }
 
 /// Why the flags cannot be used.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum FlagsError {
     /// They cannot be read: a line for standard error, and the usage is to be shown.
+    #[error("{0}")]
     Syntax(String),
     /// A tag is none.
-    Tag(TagError),
+    #[error("Error: {0}")]
+    Tag(#[from] TagError),
     /// A duration is none.
-    Duration(DurationError),
+    #[error("Error: {0}")]
+    Duration(#[from] DurationError),
 }
-
-impl fmt::Display for FlagsError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Syntax(why) => f.write_str(why),
-            Self::Tag(error) => write!(f, "Error: {error}"),
-            Self::Duration(error) => write!(f, "Error: {error}"),
-        }
-    }
-}
-
-impl core::error::Error for FlagsError {}
 
 impl From<FlagError> for FlagsError {
     fn from(error: FlagError) -> Self {
@@ -62,87 +55,78 @@ impl Flags {
     ///
     /// See [`FlagsError`].
     pub fn parse(args: &[OsString]) -> Result<Self, FlagsError> {
-        let mut layer = Layer::default();
-        let (paths, mut tags, mut disable_compression) = (RefCell::default(), Vec::new(), false);
-        let mut check = false;
-        let (mut retry_interval, mut broadcast_timeout, mut handler_timeout) = Default::default();
-        let mut flags = [
-            ("bind", Slot::Text(&mut layer.bind)),
-            ("advertise", Slot::Text(&mut layer.advertise)),
-            ("iface", Slot::Text(&mut layer.interface)),
-            ("check", Slot::Bool(&mut check)),
-            ("config-file", Slot::Shared(&paths)),
-            ("config-dir", Slot::Shared(&paths)),
-            ("encrypt", Slot::Text(&mut layer.encrypt_key)),
-            ("keyring-file", Slot::Text(&mut layer.keyring_file)),
-            ("event-handler", Slot::Texts(&mut layer.event_handlers)),
-            ("join", Slot::Texts(&mut layer.start_join)),
-            ("replay", Slot::Bool(&mut layer.replay_on_join)),
-            ("log-level", Slot::Text(&mut layer.log_level)),
-            ("log-format", Slot::Text(&mut layer.log_format)),
-            ("metrics-addr", Slot::Text(&mut layer.metrics_addr)),
-            ("node", Slot::Text(&mut layer.node_name)),
-            ("parallel-handlers", Slot::Bool(&mut layer.parallel_handlers)),
-            ("protocol", Slot::Int(&mut layer.protocol)),
-            ("role", Slot::Text(&mut layer.role)),
-            ("rpc-addr", Slot::Text(&mut layer.rpc_addr)),
-            ("profile", Slot::Text(&mut layer.profile)),
-            ("snapshot", Slot::Text(&mut layer.snapshot_path)),
-            ("tag", Slot::Texts(&mut tags)),
-            ("tags-file", Slot::Text(&mut layer.tags_file)),
-            ("discover", Slot::Text(&mut layer.discover)),
-            ("mdns-iface", Slot::Text(&mut layer.mdns.interface)),
-            ("mdns-disable-ipv4", Slot::Bool(&mut layer.mdns.disable_ipv4)),
-            ("mdns-disable-ipv6", Slot::Bool(&mut layer.mdns.disable_ipv6)),
-            ("retry-join", Slot::Texts(&mut layer.retry_join)),
-            ("retry-max", Slot::Int(&mut layer.retry_max_attempts)),
-            ("retry-interval", Slot::Text(&mut retry_interval)),
-            ("rejoin", Slot::Bool(&mut layer.rejoin_after_leave)),
-            ("syslog", Slot::Bool(&mut layer.enable_syslog)),
-            ("broadcast-timeout", Slot::Text(&mut broadcast_timeout)),
-            ("handler-timeout", Slot::Text(&mut handler_timeout)),
-            ("disable-compression", Slot::Bool(&mut disable_compression)),
-        ];
-        let mut given = BTreeSet::new();
-        let rest = flags::parse_noting(&mut flags, args, |name| _ = given.insert(key(name)))?;
-        let ignored = rest.to_vec();
-        layer.tags = tags::parse(&tags).map_err(FlagsError::Tag)?;
-        for (text, target) in [
-            (retry_interval, &mut layer.retry_interval),
-            (broadcast_timeout, &mut layer.broadcast_timeout),
-            (handler_timeout, &mut layer.handler_timeout),
-        ] {
-            if !text.is_empty() {
-                *target = duration::parse(&text).map_err(FlagsError::Duration)?;
+        let (mut settings, mut check, paths) = (Settings::default(), false, RefCell::default());
+        let [check_flag, directory, file] = OTHER_FLAGS.map(|(shown, _)| flag_name(shown));
+        let mut slots =
+            vec![(check_flag, Slot::Bool(&mut check)), (directory, Slot::Shared(&paths)), (file, Slot::Shared(&paths))];
+        // What cannot go into its setting at once. Mistakes in these come after all others.
+        let (mut texts, mut durations, mut switches) = (Vec::new(), Vec::new(), Vec::new());
+        for (setting, value) in settings.values() {
+            let Some(name) = setting.flag_name() else { continue };
+            match value {
+                Value::Text(text) => slots.push((name, Slot::Text(text))),
+                Value::Bool(on) => slots.push((name, Slot::Bool(on))),
+                Value::Int(number) => slots.push((name, Slot::Int(number))),
+                Value::List(list) => slots.push((name, Slot::Texts(list))),
+                Value::Tags(tags) => texts.push((name, Vec::new(), tags)),
+                Value::Nanos(nanos) => durations.push((name, String::new(), nanos)),
+                Value::Switch(switch) => switches.push((name, false, switch)),
             }
         }
-        if disable_compression {
-            layer.enable_compression = Some(false);
+        slots.extend(texts.iter_mut().map(|(name, texts, _)| (*name, Slot::Texts(texts))));
+        slots.extend(durations.iter_mut().map(|(name, text, _)| (*name, Slot::Text(text))));
+        slots.extend(switches.iter_mut().map(|(name, off, _)| (*name, Slot::Bool(off))));
+        let mut given = BTreeSet::new();
+        let ignored = flags::parse_noting(&mut slots, args, |name| given.extend(key(name)))?.to_vec();
+        for (_, texts, target) in texts {
+            *target = tags::parse(&texts)?;
         }
-        Ok(Self { paths: paths.into_inner(), layer, check, ignored, given })
+        for (_, text, target) in durations.into_iter().filter(|(_, text, _)| !text.is_empty()) {
+            *target = duration::parse(&text)?;
+        }
+        for (_, _, target) in switches.into_iter().filter(|(_, off, _)| *off) {
+            *target = Some(false);
+        }
+        Ok(Self { paths: paths.into_inner(), settings, check, ignored, given })
     }
 }
 
-/// What a flag is called in files.
-fn key(flag: &str) -> String {
-    let key = match flag {
-        "disable-compression" => "enable_compression",
-        "encrypt" => "encrypt_key",
-        "event-handler" => "event_handlers",
-        "iface" => "interface",
-        "join" => "start_join",
-        "node" => "node_name",
-        "rejoin" => "rejoin_after_leave",
-        "replay" => "replay_on_join",
-        "retry-max" => "retry_max_attempts",
-        // The role is a tag.
-        "role" | "tag" => "tags",
-        "snapshot" => "snapshot_path",
-        "syslog" => "enable_syslog",
-        _ => return flag.replace('-', "_"),
-    };
-    key.into()
+/// The key in files of what a flag sets.
+fn key(flag: &str) -> Option<&'static str> {
+    let setting = SETTINGS.iter().find(|setting| setting.flag_name() == Some(flag))?;
+    // The role is a tag.
+    Some(if setting.key == "role" { "tags" } else { setting.key })
 }
+
+/// The flags in the usage of `serf agent`, with their help.
+pub(crate) fn usage() -> String {
+    let settings = SETTINGS.iter().filter_map(|setting| Some((setting.flag?, setting.help)));
+    let mut flags: Vec<(&str, &[&str])> = settings.chain(OTHER_FLAGS).collect();
+    flags.sort_unstable_by_key(|(shown, _)| flag_name(shown));
+    let mut text = String::new();
+    for (shown, help) in flags {
+        let mut left = format!("-{shown}");
+        for line in help {
+            text.push_str(&format!("  {left:<26}{}\n", line.trim()));
+            left.clear();
+        }
+    }
+    text
+}
+
+/// The flags that set nothing: the checking of settings, and where to read them from.
+pub(super) const OTHER_FLAGS: [(&str, &[&str]); 3] = [
+    ("check", &["Only checks the settings, and says whether an agent", "can start with them."]),
+    (
+        "config-dir=path",
+        &[
+            "Reads all files of this directory whose names end",
+            "in .json, in the order of their names. Can be given",
+            "several times.",
+        ],
+    ),
+    ("config-file=path", &["Reads this JSON file. Can be given several times."]),
+];
 
 #[cfg(test)]
 mod tests {
@@ -160,53 +144,24 @@ mod tests {
 
     #[test]
     fn every_flag_sets_a_field_of_its_own() {
-        let mut seen = vec![Flags::default()];
-        let files = ["check", "config_file", "config_dir", "mdns_iface", "mdns_disable_ipv4", "mdns_disable_ipv6"];
-        for arg in [
-            "-bind=v",
-            "-check",
-            "-advertise=v",
-            "-iface=v",
-            "-config-file=v",
-            "-encrypt=v",
-            "-keyring-file=v",
-            "-event-handler=v",
-            "-join=v",
-            "-replay",
-            "-log-level=v",
-            "-log-format=v",
-            "-metrics-addr=v",
-            "-handler-timeout=3s",
-            "-node=v",
-            "-parallel-handlers",
-            "-protocol=3",
-            "-role=v",
-            "-rpc-addr=v",
-            "-profile=v",
-            "-snapshot=v",
-            "-tag=k=v",
-            "-tags-file=v",
-            "-discover=v",
-            "-mdns-iface=v",
-            "-mdns-disable-ipv4",
-            "-mdns-disable-ipv6",
-            "-retry-join=v",
-            "-retry-max=3",
-            "-retry-interval=3s",
-            "-rejoin",
-            "-syslog",
-            "-broadcast-timeout=3s",
-            "-disable-compression",
-        ] {
-            let flags = parse(&[arg]).expect(arg);
-            let key = flags.given.first().expect("is given");
-            let document = |value| format!("{{\"{key}\": {value}}}");
-            let is_key = |value| crate::config::decode(document(value).as_bytes()).is_ok();
-            assert!(files.contains(&key.as_str()) || is_key("null"), "{arg} is called otherwise in files");
-            let flags = Flags { given: BTreeSet::new(), ..flags };
-            assert!(!seen.contains(&flags), "{arg} sets nothing, or what another flag sets");
-            seen.push(flags);
+        let mut seen = vec![Settings::default()];
+        for (setting, value) in Settings::default().values() {
+            let Some(name) = setting.flag_name() else { continue };
+            let arg = match value {
+                Value::Text(_) | Value::List(_) => format!("-{name}=v"),
+                Value::Bool(_) | Value::Switch(_) => format!("-{name}"),
+                Value::Int(_) => format!("-{name}=3"),
+                Value::Nanos(_) => format!("-{name}=3s"),
+                Value::Tags(_) => format!("-{name}=k=v"),
+            };
+            let flags = parse(&[&arg]).expect(&arg);
+            let key = if setting.key == "role" { "tags" } else { setting.key };
+            assert_eq!(flags.given, BTreeSet::from([key]));
+            assert!(!seen.contains(&flags.settings), "{arg} sets nothing, or what another flag sets");
+            seen.push(flags.settings);
         }
+        assert_eq!(seen.len(), 1 + 32);
+        assert!(parse(&["-check"]).expect("parses").check);
     }
 
     #[test]

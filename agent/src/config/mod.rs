@@ -1,7 +1,11 @@
-//! The agent's configuration: what files and flags say ([`Layer`]), and what the agent runs on ([`Config`]).
+//! The agent's configuration: what sources say ([`Settings`]), and what the agent runs on ([`Config`]).
 //!
-//! Rules, defaults and messages are those of HashiCorp's agent. A [`Layer`] is put together by [`Layer::merge`], checked by
-//! [`Draft::check`], which is all that a reload needs, and becomes a [`Config`] by [`Config::resolve`].
+//! Rules, defaults and messages are those of HashiCorp's agent. Every setting is a row of the table in `settings.rs`. What files, the
+//! environment and flags say is put together by [`Settings::merge`], checked by [`Draft::check`], which is all that a reload needs,
+//! and becomes a [`Config`] by [`Config::resolve`].
+
+#[macro_use]
+mod row;
 
 mod address;
 mod decode;
@@ -9,8 +13,10 @@ mod draft;
 mod environment;
 mod flags;
 mod keyring;
-mod layer;
+#[cfg(test)]
+mod page;
 mod resolve;
+mod settings;
 mod source;
 mod tagsfile;
 
@@ -18,11 +24,13 @@ pub use self::address::AddressError;
 pub(crate) use self::address::resolve as resolve_address;
 pub use self::decode::{DecodeError, decode};
 pub use self::draft::{Draft, DraftError};
-pub use self::environment::{EnvironmentError, SECRETS};
+pub(crate) use self::environment::secrets;
+pub use self::environment::{EnvironmentError, VariableError};
+pub(crate) use self::flags::usage;
 pub use self::flags::{Flags, FlagsError};
 pub use self::keyring::{KeyringError, read_keyring, write_keyring};
-pub use self::layer::{Layer, MdnsLayer};
 pub use self::resolve::{Config, ConfigError, Mdns, Profile, SizeLimits};
-pub(crate) use self::resolve::{decode_base64, handler_timeout};
+pub(crate) use self::resolve::{count, decode_base64, duration, given, log_level};
+pub use self::settings::Settings;
 pub use self::source::{SourceError, read};
 pub use self::tagsfile::{TagsFileError, read_tags_file, write_tags_file};

@@ -1,18 +1,17 @@
 //! What the agent runs on.
 
-use core::fmt;
-use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
 use std::time::Duration;
 
 use base64::alphabet::STANDARD;
 use base64::engine::{GeneralPurpose, GeneralPurposeConfig};
 use base64::{DecodeError, Engine};
+use thiserror::Error;
 
 use super::address::{self, AddressError};
 use super::draft::Draft;
-use super::layer::Layer;
+use super::row::{Bound, Value};
+use super::settings::Settings;
 use crate::handler::EventHandler;
 use crate::log::{self, Format, Level};
 
@@ -20,86 +19,30 @@ use crate::log::{self, Format, Level};
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Config {
-    /// The name of this node.
-    pub node_name: String,
+    /// The settings of all sources. What follows is read from them; the rest is used as it is.
+    pub settings: Settings,
     /// Where gossip is received. Without a definite IP the host's first private one is advertised.
     pub bind: SocketAddr,
     /// The address told to others, if another.
     pub advertise: Option<SocketAddr>,
-    /// The interface to bind to.
-    pub interface: Option<String>,
     /// The timing.
     pub profile: Profile,
     /// The Serf protocol to speak; out of range until the node is made.
     pub protocol: u8,
     /// The key to encrypt gossip with; its length is checked when the node is made.
     pub encrypt_key: Option<Vec<u8>>,
-    /// The file that keeps the keys.
-    pub keyring_file: Option<PathBuf>,
-    /// The tags of this node.
-    pub tags: BTreeMap<String, String>,
-    /// The file that keeps them.
-    pub tags_file: Option<PathBuf>,
-    /// The file that remembers the cluster.
-    pub snapshot_path: Option<PathBuf>,
-    /// Whether a node that left rejoins the members in its snapshot.
-    pub rejoin_after_leave: bool,
-    /// Where clients connect to.
-    pub rpc_addr: String,
-    /// The token they must show; empty for none.
-    pub rpc_auth: String,
     /// The scripts to run.
     pub event_handlers: Vec<EventHandler>,
-    /// Addresses of which one must answer at the start.
-    pub start_join: Vec<String>,
-    /// Addresses that are tried until one answers.
-    pub retry_join: Vec<String>,
-    /// How long to wait between tries; at least 1 s.
-    pub retry_interval: Duration,
-    /// After how many failures more than one to give up, 0 for never.
-    pub retry_attempts_max: u32,
-    /// Whether joins deliver old user events.
-    pub replay_on_join: bool,
     /// What is logged.
     pub log_level: Level,
     /// How.
     pub log_format: Format,
-    /// Where figures are served over HTTP.
-    pub metrics_addr: Option<String>,
-    /// After how long a handler is ended with all that it has started.
-    pub handler_timeout: Option<Duration>,
-    /// Whether each script has a queue of its own.
-    pub parallel_handlers: bool,
     /// The number of the syslog facility, `None` without syslog.
     pub syslog_facility: Option<u8>,
-    /// Whether SIGTERM leaves the cluster.
-    pub leave_on_terminate: bool,
-    /// Whether SIGINT does not leave the cluster.
-    pub skip_leave_on_interrupt: bool,
-    /// How long a leave or another broadcast may take; at least 1 s.
-    pub broadcast_timeout: Duration,
-    /// How often failed members are tried again.
-    pub reconnect_interval: Duration,
-    /// How long failed members are remembered.
-    pub reconnect_timeout: Duration,
-    /// How long members that left are remembered.
-    pub tombstone_timeout: Duration,
     /// The largest messages.
     pub size_limits: SizeLimits,
-    /// Whether name conflicts are not resolved.
-    pub disable_name_resolution: bool,
-    /// Whether coordinates are off.
-    pub disable_coordinates: bool,
-    /// Whether names with unusual letters are refused.
-    pub validate_node_names: bool,
-    /// Whether gossip is compressed.
-    pub compression: bool,
     /// Discovery by mDNS.
     pub mdns: Option<Mdns>,
-    /// A statsite server, over TCP.
-    pub statsite_addr: Option<String>,
-    /// A statsd server, over UDP.
-    pub statsd_addr: Option<String>,
 }
 
 /// How members find each other without an address.
@@ -139,6 +82,16 @@ pub enum Profile {
     Local,
 }
 
+impl SizeLimits {
+    fn of(settings: &Settings) -> Self {
+        Self {
+            user_event_bytes_max: count(settings.user_event_size_limit),
+            query_bytes_max: count(settings.query_size_limit),
+            query_response_bytes_max: count(settings.query_response_size_limit),
+        }
+    }
+}
+
 impl Profile {
     /// Its name in the configuration.
     pub const fn name(self) -> &'static str {
@@ -151,22 +104,29 @@ impl Profile {
 }
 
 /// Why the agent cannot be started so.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum ConfigError {
     /// There is no such level; in upper case.
+    #[error("Invalid log level: {0}. Valid log levels are: [TRACE DEBUG INFO WARN ERR]")]
     LogLevel(String),
     /// There is no such format.
+    #[error("Invalid log format: {0}. Valid log formats are: [text json]")]
     LogFormat(String),
     /// There is no such facility.
+    #[error("Syslog setup failed: invalid syslog facility: {0}")]
     SyslogFacility(String),
     /// The address to bind is none.
+    #[error("Invalid bind address: {0}")]
     Bind(AddressError),
     /// The address to advertise is none.
+    #[error("Invalid advertise address: {0}")]
     Advertise(AddressError),
     /// The interface has no address.
+    #[error("Interface '{0}' has no addresses")]
     InterfaceWithoutAddress(String),
     /// The interface does not have this address.
+    #[error("Interface '{interface}' has no '{ip}' address")]
     NotOnInterface {
         /// The interface.
         interface: String,
@@ -174,38 +134,18 @@ pub enum ConfigError {
         ip: IpAddr,
     },
     /// The key is not base64.
+    #[error("Invalid encryption key: illegal base64 data at input byte {offset}")]
     Key {
         /// Where that shows.
         offset: usize,
     },
     /// There is no such profile.
+    #[error("Unknown profile: {0}")]
     Profile(String),
     /// A duration or limit must be above zero.
+    #[error("Invalid {0}: must be above zero")]
     NotPositive(&'static str),
 }
-
-impl fmt::Display for ConfigError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::LogLevel(name) => {
-                write!(f, "Invalid log level: {name}. Valid log levels are: [TRACE DEBUG INFO WARN ERR]")
-            }
-            Self::LogFormat(name) => write!(f, "Invalid log format: {name}. Valid log formats are: [text json]"),
-            Self::SyslogFacility(name) => write!(f, "Syslog setup failed: invalid syslog facility: {name}"),
-            Self::Bind(error) => write!(f, "Invalid bind address: {error}"),
-            Self::Advertise(error) => write!(f, "Invalid advertise address: {error}"),
-            Self::InterfaceWithoutAddress(name) => write!(f, "Interface '{name}' has no addresses"),
-            Self::NotOnInterface { interface, ip } => write!(f, "Interface '{interface}' has no '{ip}' address"),
-            Self::Key { offset } => {
-                write!(f, "Invalid encryption key: illegal base64 data at input byte {offset}")
-            }
-            Self::Profile(name) => write!(f, "Unknown profile: {name}"),
-            Self::NotPositive(key) => write!(f, "Invalid {key}: must be above zero"),
-        }
-    }
-}
-
-impl core::error::Error for ConfigError {}
 
 impl Config {
     /// Makes a draft definite, with the network interfaces of this host. The second value is what an operator should know.
@@ -223,67 +163,33 @@ impl Config {
 
     /// As [`resolve`](Self::resolve); `addresses` lists the addresses of an interface (`setupAgent` in `command.go`).
     fn resolve_with(draft: Draft, addresses: impl Fn(&str) -> Vec<IpAddr>) -> Result<(Self, Vec<String>), ConfigError> {
-        let Draft { layer, handlers, .. } = draft;
-        let log_level =
-            Level::parse(&layer.log_level).ok_or_else(|| ConfigError::LogLevel(layer.log_level.to_uppercase()))?;
-        let log_format = Format::parse(&layer.log_format);
-        let log_format = log_format.ok_or_else(|| ConfigError::LogFormat(layer.log_format.clone()))?;
-        let syslog_facility = syslog_facility(&layer)?;
+        let Draft { settings, handlers, .. } = draft;
+        let log_level = log_level(&settings.log_level)?;
+        let log_format = Format::parse(&settings.log_format);
+        let log_format = log_format.ok_or_else(|| ConfigError::LogFormat(settings.log_format.clone()))?;
+        let syslog_facility = syslog_facility(&settings)?;
         let mut notices = Vec::new();
-        let mut bind = address::resolve(&layer.bind).map_err(ConfigError::Bind)?;
-        if !layer.interface.is_empty() {
-            bind.set_ip(interface_ip(&layer.interface, bind.ip(), &addresses(&layer.interface), &mut notices)?);
+        let mut bind = address::resolve(&settings.bind).map_err(ConfigError::Bind)?;
+        let interface = &settings.interface;
+        if !interface.is_empty() {
+            bind.set_ip(interface_ip(interface, bind.ip(), &addresses(interface), &mut notices)?);
         }
-        let advertise = some(&layer.advertise).map(|text| address::resolve(&text));
-        let advertise = advertise.transpose().map_err(ConfigError::Advertise)?;
-        let encrypt_key =
-            some(&layer.encrypt_key).map(|text| decode_base64(&text).map_err(|offset| ConfigError::Key { offset }));
+        let advertise = given(&settings.advertise).map(address::resolve);
+        let encrypt_key = given(&settings.encrypt_key).map(decode_base64);
         let config = Self {
             bind,
-            advertise,
-            encrypt_key: encrypt_key.transpose()?,
-            profile: profile(&layer.profile)?,
-            interface: some(&layer.interface),
+            advertise: advertise.transpose().map_err(ConfigError::Advertise)?,
+            encrypt_key: encrypt_key.transpose().map_err(|offset| ConfigError::Key { offset })?,
+            profile: profile(&settings.profile)?,
             // As there: only the lowest 8 bits count.
-            protocol: layer.protocol.to_le_bytes()[0],
-            keyring_file: some(&layer.keyring_file).map(PathBuf::from),
-            tags_file: some(&layer.tags_file).map(PathBuf::from),
-            snapshot_path: some(&layer.snapshot_path).map(PathBuf::from),
-            rejoin_after_leave: layer.rejoin_after_leave,
+            protocol: settings.protocol.to_le_bytes()[0],
             event_handlers: handlers,
-            retry_interval: positive("retry_interval", layer.retry_interval)?,
-            retry_attempts_max: u32::try_from(layer.retry_max_attempts.max(0)).unwrap_or(u32::MAX),
-            replay_on_join: layer.replay_on_join,
             log_level,
             log_format,
-            metrics_addr: some(&layer.metrics_addr),
-            handler_timeout: handler_timeout(&layer),
-            parallel_handlers: layer.parallel_handlers,
             syslog_facility,
-            leave_on_terminate: layer.leave_on_terminate,
-            skip_leave_on_interrupt: layer.skip_leave_on_interrupt,
-            broadcast_timeout: positive("broadcast_timeout", layer.broadcast_timeout)?,
-            reconnect_interval: positive("reconnect_interval", layer.reconnect_interval)?,
-            reconnect_timeout: positive("reconnect_timeout", layer.reconnect_timeout)?,
-            tombstone_timeout: positive("tombstone_timeout", layer.tombstone_timeout)?,
-            size_limits: SizeLimits {
-                user_event_bytes_max: limit("user_event_size_limit", layer.user_event_size_limit)?,
-                query_bytes_max: limit("query_size_limit", layer.query_size_limit)?,
-                query_response_bytes_max: limit("query_response_size_limit", layer.query_response_size_limit)?,
-            },
-            disable_name_resolution: layer.disable_name_resolution,
-            disable_coordinates: layer.disable_coordinates,
-            validate_node_names: layer.validate_node_names,
-            compression: layer.enable_compression.unwrap_or(true),
-            mdns: mdns(&layer),
-            statsite_addr: some(&layer.statsite_addr),
-            statsd_addr: some(&layer.statsd_addr),
-            node_name: layer.node_name,
-            tags: layer.tags,
-            rpc_addr: layer.rpc_addr,
-            rpc_auth: layer.rpc_auth,
-            start_join: layer.start_join,
-            retry_join: layer.retry_join,
+            size_limits: SizeLimits::of(&settings),
+            mdns: mdns(&settings),
+            settings: within_bounds(settings)?,
         };
         Ok((config, notices))
     }
@@ -332,12 +238,17 @@ const fn is_link_local(ip: &IpAddr) -> bool {
     }
 }
 
-fn syslog_facility(layer: &Layer) -> Result<Option<u8>, ConfigError> {
-    if !layer.enable_syslog {
+/// Reads the name of a level.
+pub(crate) fn log_level(name: &str) -> Result<Level, ConfigError> {
+    Level::parse(name).ok_or_else(|| ConfigError::LogLevel(name.to_uppercase()))
+}
+
+fn syslog_facility(settings: &Settings) -> Result<Option<u8>, ConfigError> {
+    if !settings.enable_syslog {
         return Ok(None);
     }
-    let number = log::syslog_facility(&layer.syslog_facility);
-    number.map(Some).ok_or_else(|| ConfigError::SyslogFacility(layer.syslog_facility.clone()))
+    let number = log::syslog_facility(&settings.syslog_facility);
+    number.map(Some).ok_or_else(|| ConfigError::SyslogFacility(settings.syslog_facility.clone()))
 }
 
 fn profile(name: &str) -> Result<Profile, ConfigError> {
@@ -345,30 +256,38 @@ fn profile(name: &str) -> Result<Profile, ConfigError> {
     known.ok_or_else(|| ConfigError::Profile(name.into()))
 }
 
-fn mdns(layer: &Layer) -> Option<Mdns> {
-    let mdns = &layer.mdns;
-    let interface = some(&mdns.interface).or_else(|| some(&layer.interface));
-    let cluster = some(&layer.discover)?;
-    Some(Mdns { cluster, interface, ipv4: !mdns.disable_ipv4, ipv6: !mdns.disable_ipv6 })
+fn mdns(settings: &Settings) -> Option<Mdns> {
+    let cluster = given(&settings.discover)?.to_owned();
+    let interface = given(&settings.mdns_interface).or_else(|| given(&settings.interface)).map(str::to_owned);
+    Some(Mdns { cluster, interface, ipv4: !settings.mdns_disable_ipv4, ipv6: !settings.mdns_disable_ipv6 })
 }
 
-/// After how long a handler is ended; `None` for never.
-pub(crate) fn handler_timeout(layer: &Layer) -> Option<Duration> {
-    u64::try_from(layer.handler_timeout).ok().filter(|nanos| *nanos > 0).map(Duration::from_nanos)
+/// Refuses numbers and durations that must be above zero and are not.
+fn within_bounds(mut settings: Settings) -> Result<Settings, ConfigError> {
+    for (setting, value) in settings.values() {
+        match value {
+            Value::Int(number) | Value::Nanos(number) if setting.bound == Bound::Positive && *number <= 0 => {
+                return Err(ConfigError::NotPositive(setting.key));
+            }
+            _ => {}
+        }
+    }
+    Ok(settings)
 }
 
-fn positive(key: &'static str, nanos: i64) -> Result<Duration, ConfigError> {
-    let nanos = u64::try_from(nanos).ok().filter(|nanos| *nanos > 0);
-    nanos.map(Duration::from_nanos).ok_or(ConfigError::NotPositive(key))
+/// A text setting, `None` when it is empty and so was not given.
+pub(crate) fn given(text: &str) -> Option<&str> {
+    (!text.is_empty()).then_some(text)
 }
 
-fn limit(key: &'static str, bytes: i64) -> Result<u32, ConfigError> {
-    let bytes = u64::try_from(bytes).ok().filter(|bytes| *bytes > 0).ok_or(ConfigError::NotPositive(key))?;
-    Ok(u32::try_from(bytes).unwrap_or(u32::MAX))
+/// A duration setting; what is below zero is zero.
+pub(crate) fn duration(nanos: i64) -> Duration {
+    Duration::from_nanos(u64::try_from(nanos).unwrap_or(0))
 }
 
-fn some(text: &str) -> Option<String> {
-    (!text.is_empty()).then(|| text.to_owned())
+/// A number setting; what is beyond the ends of the type is its end.
+pub(crate) fn count(number: i64) -> u32 {
+    u32::try_from(number.max(0)).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]
@@ -381,8 +300,8 @@ mod tests {
         let args: Vec<_> = args.iter().map(OsString::from).collect();
         let mut draft = Draft::read(&args).expect("is a draft");
         // The test's own interface, whatever this host has.
-        if draft.layer.node_name == "with-interface" {
-            draft.layer.interface = "eth0".into();
+        if draft.settings.node_name == "with-interface" {
+            draft.settings.interface = "eth0".into();
         }
         Config::resolve_with(draft, |_| {
             ["169.254.0.1", "10.0.0.1", "10.0.0.2"].map(|ip| ip.parse().expect("is an IP")).into()
@@ -398,13 +317,14 @@ mod tests {
         let (config, notices) = resolve(&[]).expect("is valid");
         assert_eq!(notices, Vec::<String>::new());
         assert_eq!(config.bind.to_string(), "0.0.0.0:7946");
-        assert_eq!((config.rpc_addr.as_str(), config.protocol, config.profile), ("127.0.0.1:7373", 5, Profile::Lan));
-        assert_eq!((config.retry_interval, config.retry_attempts_max), (Duration::from_secs(30), 0));
-        assert_eq!(config.broadcast_timeout, Duration::from_secs(5));
-        assert_eq!(config.reconnect_timeout, Duration::from_secs(24 * 3600));
+        let settings = &config.settings;
+        assert_eq!((settings.rpc_addr.as_str(), config.protocol, config.profile), ("127.0.0.1:7373", 5, Profile::Lan));
+        assert_eq!((duration(settings.retry_interval), settings.retry_max_attempts), (Duration::from_secs(30), 0));
+        assert_eq!(duration(settings.broadcast_timeout), Duration::from_secs(5));
+        assert_eq!(duration(settings.reconnect_timeout), Duration::from_secs(24 * 3600));
         assert_eq!(config.size_limits.user_event_bytes_max, 512);
         assert_eq!((config.log_level, config.syslog_facility), (Level::Info, None));
-        assert!(config.compression && config.mdns.is_none() && !config.node_name.is_empty());
+        assert!(settings.enable_compression != Some(false) && config.mdns.is_none() && !settings.node_name.is_empty());
     }
 
     #[test]
@@ -433,6 +353,24 @@ mod tests {
             error(&["-node=with-interface", "-bind=10.0.0.20:80"]),
             "Interface 'eth0' has no '10.0.0.20' address"
         );
+    }
+
+    #[test]
+    fn what_must_be_above_zero_is_refused_by_its_key() {
+        for (setting, value) in Settings::defaults().values() {
+            let mut draft = Draft::read(&[]).expect("is a draft");
+            match (value, draft.settings.value(setting.key)) {
+                (Value::Int(_) | Value::Nanos(_), Some((_, Value::Int(number) | Value::Nanos(number)))) => *number = -1,
+                _ => continue,
+            }
+            let result = Config::resolve_with(draft, |_| Vec::new()).map(|_| ()).map_err(|error| error.to_string());
+            let expected = match setting.bound {
+                Bound::Positive => Err(format!("Invalid {}: must be above zero", setting.key)),
+                Bound::Any => Ok(()),
+            };
+            assert_eq!(result, expected, "{}", setting.key);
+        }
+        assert_eq!((count(-1), count(i64::MAX), duration(-1)), (0, u32::MAX, Duration::ZERO));
     }
 
     #[test]

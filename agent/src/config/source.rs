@@ -1,19 +1,21 @@
 //! The files that settings come from.
 
-use core::fmt;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use thiserror::Error;
+
 use super::decode::{DecodeError, decode};
-use super::layer::Layer;
+use super::settings::Settings;
 use crate::endpoint::go_words;
 
 /// A file that cannot be used.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum SourceError {
     /// It cannot be read.
+    #[error("Error reading '{path}': {why}")]
     Read {
         /// Its path as it was given.
         path: String,
@@ -21,6 +23,7 @@ pub enum SourceError {
         why: String,
     },
     /// It is no configuration.
+    #[error("Error decoding '{path}': {why}")]
     Decode {
         /// Its path.
         path: String,
@@ -29,39 +32,28 @@ pub enum SourceError {
     },
 }
 
-impl fmt::Display for SourceError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Read { path, why } => write!(f, "Error reading '{path}': {why}"),
-            Self::Decode { path, why } => write!(f, "Error decoding '{path}': {why}"),
-        }
-    }
-}
-
-impl core::error::Error for SourceError {}
-
 /// Reads files in this order and puts them together. Of a directory all files are read whose names end in `.json`, sorted by
 /// name; what lies deeper is not (`ReadConfigPaths` in `config.go`).
 ///
 /// # Errors
 ///
 /// Names the first file that cannot be used.
-pub fn read(paths: &[String]) -> Result<Layer, SourceError> {
-    let mut layer = Layer::default();
+pub fn read(paths: &[String]) -> Result<Settings, SourceError> {
+    let mut settings = Settings::default();
     for path in paths {
         let failed = |error: io::Error| SourceError::Read { path: path.clone(), why: open_failure(path, &error) };
         if !fs::metadata(path).map_err(failed)?.is_dir() {
-            layer.merge(read_file(Path::new(path))?);
+            settings.merge(read_file(Path::new(path))?);
             continue;
         }
         for file in directory(Path::new(path)).map_err(failed)? {
-            layer.merge(read_file(&file)?);
+            settings.merge(read_file(&file)?);
         }
     }
-    Ok(layer)
+    Ok(settings)
 }
 
-fn read_file(path: &Path) -> Result<Layer, SourceError> {
+fn read_file(path: &Path) -> Result<Settings, SourceError> {
     let shown = path.display().to_string();
     let text =
         fs::read(path).map_err(|error| SourceError::Read { path: shown.clone(), why: open_failure(&shown, &error) })?;
@@ -99,9 +91,9 @@ mod tests {
         write("not.txt", "no JSON");
         fs::create_dir_all(dir.file("deep.json")).expect("can be made");
         let path = dir.file("").display().to_string();
-        let layer = read(&[path]).expect("is valid");
-        assert_eq!((layer.node_name.as_str(), layer.profile.as_str()), ("b", "wan"));
-        assert_eq!(layer.start_join, ["hidden", "a", "b"]);
+        let settings = read(&[path]).expect("is valid");
+        assert_eq!((settings.node_name.as_str(), settings.profile.as_str()), ("b", "wan"));
+        assert_eq!(settings.start_join, ["hidden", "a", "b"]);
     }
 
     #[test]

@@ -1,37 +1,28 @@
 //! The file that keeps tags which were set while the agent ran.
 
-use core::fmt;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::Path;
 
 use serde_json::Value;
+use thiserror::Error;
 
 use super::keyring::replace;
 use crate::endpoint::read_failure;
 use crate::json::Json;
 
 /// Why a tags file cannot be used.
-#[derive(Debug)]
+#[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum TagsFileError {
     /// It cannot be read; what was tried, and the system's answer.
+    #[error("Failed to read tags file: {0}")]
     Read(String),
     /// It holds no JSON object of texts.
+    #[error("Failed to decode tags file: {0}")]
     Decode(String),
 }
-
-impl fmt::Display for TagsFileError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Read(why) => write!(f, "Failed to read tags file: {why}"),
-            Self::Decode(why) => write!(f, "Failed to decode tags file: {why}"),
-        }
-    }
-}
-
-impl core::error::Error for TagsFileError {}
 
 /// Reads tags, `None` when there is no such file yet (`loadTagsFile` in `agent.go`).
 ///

@@ -1,0 +1,307 @@
+//! The agent's settings as one table, and how sources are put together.
+//!
+//! From a row come the flag and its help in `serf agent -help`, in the completions and in the manual page; the key in files; the
+//! variable of the environment; the rule by which sources are merged; the default; and a line of `docs/agent-settings.md`.
+
+use super::row::{Bound, Setting, Value, Variable};
+
+settings! {
+    /// What one source says, or all of them merged. Empty, zero and false mean that nothing was said, as in HashiCorp's agent
+    /// (`Config` and `MergeConfig` in `config.go`). Durations are in nanoseconds.
+    #[allow(rustdoc::broken_intra_doc_links, reason = "the help is text for a terminal")]
+    pub struct Settings {
+        /// Name of this member, the host's unless given. No two
+        /// members may share one.
+        #[flag = "node=name"]
+        node_name: Text,
+
+        /// Write '-tag role=name' instead.
+        #[flag = "role=name"]
+        #[variable(Ignored)]
+        role: Text,
+
+        /// Attaches a tag to this member. Can be given several
+        /// times.
+        #[flag = "tag key=value"]
+        tags: Tags,
+
+        /// Keeps tags that are set while the agent runs in this
+        /// file. Excludes -tag.
+        #[flag = "tags-file=path"]
+        tags_file: Text,
+
+        /// Address for gossip, TCP and UDP. IPv6 is written
+        /// as [::1] or [::1]:7946.
+        #[flag = "bind=0.0.0.0:7946"]
+        bind: Text = "0.0.0.0",
+
+        /// Address to tell other members, if they cannot reach
+        /// the one in -bind. Port 7946 unless given.
+        #[flag = "advertise=addr"]
+        advertise: Text,
+
+        /// Network interface to bind to, instead of -bind or to
+        /// check it. Also the interface for -discover.
+        #[flag = "iface=name"]
+        interface: Text,
+
+        /// Address for the other commands of serf and for other
+        /// clients; also unix:// and a path, or none.
+        #[flag = "rpc-addr=127.0.0.1:7373"]
+        #[variable(Ignored)]
+        rpc_addr: Text = crate::rpc::DEFAULT_ADDRESS,
+
+        /// The token that clients of rpc_addr must show; none
+        /// unless given.
+        #[variable(Token)]
+        rpc_auth: Text,
+
+        /// Serves /metrics for Prometheus and /healthz there
+        /// over HTTP; off unless given.
+        #[flag = "metrics-addr=addr"]
+        metrics_addr: Text,
+
+        /// Version of Serf's protocol to speak, 2 to 5.
+        #[flag = "protocol=5"]
+        protocol: Int = 5,
+
+        /// Timing: lan, wan or local.
+        #[flag = "profile=lan"]
+        profile: Text = "lan",
+
+        /// Encrypts gossip with this key of 16, 24 or 32 bytes
+        /// in base64, see 'serf keygen'.
+        #[flag = "encrypt=key"]
+        #[variable(Secret)]
+        encrypt_key: Text,
+
+        /// Keeps the keys of encrypted gossip in this file. It
+        /// must exist and hold a JSON list of keys.
+        #[flag = "keyring-file=path"]
+        keyring_file: Text,
+
+        /// Does not compress gossip.
+        #[flag = "disable-compression"]
+        enable_compression: Switch,
+
+        /// Does not estimate round trip times.
+        disable_coordinates: Bool,
+
+        /// Does not ask the others who is to end when two members
+        /// have one name.
+        disable_name_resolution: Bool,
+
+        /// Is read for the sake of existing files, and has no
+        /// effect.
+        validate_node_names: Bool,
+
+        /// Joins the member at this address, or does not start.
+        /// Can be given several times; one that answers is
+        /// enough.
+        #[flag = "join=addr"]
+        start_join: List,
+
+        /// Joins the member at this address, trying again until
+        /// it answers. Can be given several times.
+        #[flag = "retry-join=addr"]
+        retry_join: List,
+
+        /// After how many failed tries to give up; 0 for never.
+        #[flag = "retry-max=0"]
+        retry_max_attempts: Int,
+
+        /// How long to wait between tries of -retry-join; at
+        /// least 1s.
+        #[flag = "retry-interval=30s"]
+        retry_interval: Nanos = 30 * SECOND_NS,
+
+        /// Also delivers user events from before a join.
+        #[flag = "replay"]
+        replay_on_join: Bool,
+
+        /// Finds members of the cluster of this name by mDNS
+        /// and joins them. Needs multicast.
+        #[flag = "discover=cluster"]
+        discover: Text,
+
+        /// Network interface for -discover.
+        #[key = "mdns.interface"]
+        #[flag = "mdns-iface=name"]
+        #[variable(Ignored)]
+        mdns_interface: Text,
+
+        /// Does not discover over IPv4.
+        #[key = "mdns.disable_ipv4"]
+        #[flag = "mdns-disable-ipv4"]
+        #[variable(Ignored)]
+        mdns_disable_ipv4: Bool,
+
+        /// Does not discover over IPv6.
+        #[key = "mdns.disable_ipv6"]
+        #[flag = "mdns-disable-ipv6"]
+        #[variable(Ignored)]
+        mdns_disable_ipv6: Bool,
+
+        /// Remembers members and events in this file, to find
+        /// the cluster again after a restart.
+        #[flag = "snapshot=path"]
+        snapshot_path: Text,
+
+        /// Joins the members of the snapshot even after a leave.
+        #[flag = "rejoin"]
+        rejoin_after_leave: Bool,
+
+        /// Leaves the cluster on SIGTERM.
+        leave_on_terminate: Bool,
+
+        /// Does not leave the cluster on SIGINT.
+        skip_leave_on_interrupt: Bool,
+
+        /// How long a leave or another announcement may take;
+        /// at least 1s.
+        #[flag = "broadcast-timeout=5s"]
+        broadcast_timeout: Nanos = 5 * SECOND_NS,
+
+        /// How often a failed member is tried again.
+        #[bound(Positive)]
+        reconnect_interval: Nanos = 30 * SECOND_NS,
+
+        /// How long a failed member is remembered.
+        #[bound(Positive)]
+        reconnect_timeout: Nanos = 24 * HOUR_NS,
+
+        /// How long a member that left is remembered.
+        #[bound(Positive)]
+        tombstone_timeout: Nanos = 24 * HOUR_NS,
+
+        /// The largest user event to send, name and payload, in
+        /// bytes.
+        #[bound(Positive)]
+        user_event_size_limit: Int = 512,
+
+        /// The largest query to send, in bytes as encoded.
+        #[bound(Positive)]
+        query_size_limit: Int = 1024,
+
+        /// The largest answer to a query, in bytes as encoded.
+        #[bound(Positive)]
+        query_response_size_limit: Int = 1024,
+
+        /// Runs a script when something happens, see below. Can
+        /// be given several times.
+        #[flag = "event-handler=spec"]
+        #[variable(Ignored)]
+        event_handlers: List,
+
+        /// Ends a handler and all that it has started after so
+        /// long; 0 for never.
+        #[flag = "handler-timeout=0s"]
+        handler_timeout: Nanos,
+
+        /// Gives each script a queue of its own: scripts for
+        /// different events, and those for one event, then run
+        /// side by side. Each still sees its events in order.
+        #[flag = "parallel-handlers"]
+        parallel_handlers: Bool,
+
+        /// What to log: trace, debug, info, warn or err.
+        #[flag = "log-level=info"]
+        log_level: Text = "INFO",
+
+        /// How to log: text, or json for an object a line.
+        #[flag = "log-format=text"]
+        log_format: Text = "text",
+
+        /// Also logs to syslog.
+        #[flag = "syslog"]
+        enable_syslog: Bool,
+
+        /// The facility for -syslog.
+        syslog_facility: Text = "LOCAL0",
+
+        /// A statsite server, to which metrics go over TCP.
+        statsite_addr: Text,
+
+        /// A statsd server, to which metrics go over UDP.
+        statsd_addr: Text,
+    }
+}
+
+impl Settings {
+    /// Adds a later source. How its value and ours make one is decided by the type ([`kinds`](super::row::kinds)). The role of a
+    /// source is a tag of that source.
+    pub fn merge(&mut self, mut later: Self) {
+        if !later.role.is_empty() {
+            later.tags.insert("role".into(), later.role.clone());
+        }
+        later.protocol = later.protocol.max(0);
+        for ((_, mine), (_, theirs)) in self.values().zip(later.values()) {
+            match (mine, theirs) {
+                (Value::Text(mine), Value::Text(theirs)) if !theirs.is_empty() => *mine = core::mem::take(theirs),
+                (Value::Bool(mine), Value::Bool(theirs)) => *mine |= *theirs,
+                (Value::Switch(mine), Value::Switch(theirs)) => *mine = theirs.or(*mine),
+                (Value::Int(mine), Value::Int(theirs)) | (Value::Nanos(mine), Value::Nanos(theirs)) if *theirs != 0 => {
+                    *mine = *theirs;
+                }
+                (Value::List(mine), Value::List(theirs)) => mine.append(theirs),
+                (Value::Tags(mine), Value::Tags(theirs)) => mine.append(theirs),
+                _ => {}
+            }
+        }
+    }
+}
+
+pub(super) const SECOND_NS: i64 = 1_000_000_000;
+pub(super) const HOUR_NS: i64 = 3600 * SECOND_NS;
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[test]
+    fn the_role_of_a_source_is_a_tag_of_it_and_later_tags_win() {
+        let mut settings = Settings::default();
+        let role = |role: &str, tags: &[(&str, &str)]| Settings {
+            role: role.into(),
+            tags: tags.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect(),
+            ..Settings::default()
+        };
+        settings.merge(role("early", &[("role", "older")]));
+        assert_eq!(crate::tags::join(&settings.tags), "role=early");
+        settings.merge(role("", &[("role", "late")]));
+        assert_eq!(crate::tags::join(&settings.tags), "role=late");
+        settings.merge(role("", &[]));
+        assert_eq!((settings.role.as_str(), crate::tags::join(&settings.tags)), ("early", "role=late".into()));
+    }
+
+    #[test]
+    fn later_sources_win_where_they_say_something() {
+        let mut settings = Settings {
+            node_name: "early".into(),
+            bind: "127.0.0.1".into(),
+            protocol: 4,
+            retry_interval: 1,
+            leave_on_terminate: true,
+            enable_compression: Some(false),
+            tags: BTreeMap::from([("a".into(), "early".into()), ("b".into(), "early".into())]),
+            start_join: vec!["x".into()],
+            ..Settings::default()
+        };
+        settings.merge(Settings {
+            node_name: "late".into(),
+            protocol: -1,
+            rejoin_after_leave: true,
+            tags: BTreeMap::from([("b".into(), "late".into())]),
+            start_join: vec!["y".into()],
+            ..Settings::default()
+        });
+        assert_eq!((settings.node_name.as_str(), settings.bind.as_str()), ("late", "127.0.0.1"));
+        assert_eq!((settings.protocol, settings.retry_interval), (4, 1));
+        assert!(settings.leave_on_terminate && settings.rejoin_after_leave && !settings.replay_on_join);
+        assert_eq!(settings.enable_compression, Some(false));
+        assert_eq!(crate::tags::join(&settings.tags), "a=early,b=late");
+        assert_eq!(settings.start_join, ["x", "y"]);
+    }
+}
