@@ -17,4 +17,5 @@ mod flags;
 mod json;
 mod mdns;
 mod places;
+mod platform;
 mod quote;

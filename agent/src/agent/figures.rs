@@ -55,19 +55,19 @@ impl Agent {
 }
 
 /// The system's name in Go.
-const fn os() -> &'static str {
-    if cfg!(target_os = "macos") { "darwin" } else { std::env::consts::OS }
+fn os() -> &'static str {
+    match std::env::consts::OS {
+        "macos" => "darwin",
+        os => os,
+    }
 }
 
 /// The processor's name in Go.
-const fn arch() -> &'static str {
-    if cfg!(target_arch = "x86_64") {
-        "amd64"
-    } else if cfg!(target_arch = "aarch64") {
-        "arm64"
-    } else if cfg!(target_arch = "x86") {
-        "386"
-    } else {
-        std::env::consts::ARCH
+fn arch() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        "x86" => "386",
+        arch => arch,
     }
 }

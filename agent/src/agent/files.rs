@@ -1,5 +1,7 @@
 //! How many files may be open.
 
+use crate::platform::raise_file_limit;
+
 /// The limit of open files, raised to what the system allows, as Go's runtime does it. A connection is a file.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct FileLimit {
@@ -8,18 +10,8 @@ pub(super) struct FileLimit {
 
 impl FileLimit {
     /// Raises the limit. If that is not allowed it stays.
-    #[cfg(unix)]
     pub(super) fn raise() -> Self {
-        use nix::sys::resource::{Resource::RLIMIT_NOFILE, getrlimit, setrlimit};
-        let limits = getrlimit(RLIMIT_NOFILE).ok().filter(|(soft, hard)| soft < hard);
-        let raised = limits.filter(|(_, hard)| setrlimit(RLIMIT_NOFILE, *hard, *hard).is_ok());
-        Self { before: raised.map(|(soft, _)| soft) }
-    }
-
-    /// There is none here.
-    #[cfg(not(unix))]
-    pub(super) const fn raise() -> Self {
-        Self { before: None }
+        Self { before: raise_file_limit() }
     }
 
     /// The limit that scripts get, if it was raised: programs that close or watch every file that they might have take long with a

@@ -5,7 +5,7 @@ use std::process::ExitStatus;
 use std::time::Duration;
 
 use serf_tokio::{CommandError, RespondError};
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::reaper::BACKGROUND_MAX;
@@ -14,6 +14,7 @@ use super::{Agent, Happening};
 use crate::config::secrets;
 use crate::endpoint::go_words;
 use crate::handler::{OutputTail, answer, environment, stdin};
+use crate::platform::{ScriptOutput, end_group, ending_signal, group_is_there, run_in_group, shell, write_input};
 use crate::tags;
 
 /// What a script said, and how it ended.
@@ -36,7 +37,7 @@ pub(super) async fn invoke(
     let input = stdin(&happening.event);
     // A script need not read. It is fed on the side, since it may print before it reads.
     tokio::spawn(async move {
-        feed(to, input).await;
+        write_input(to, input).await;
         drop(waiting);
     });
     let mut run = Run { child, output, tail: OutputTail::new() };
@@ -48,7 +49,7 @@ pub(super) async fn invoke(
 /// A script that was just started.
 struct Started {
     child: Child,
-    output: Output,
+    output: ScriptOutput,
     input: io::PipeWriter,
 }
 
@@ -57,42 +58,25 @@ fn start(agent: &Agent, script: &str, happening: &Happening) -> io::Result<Start
     let own = tags::of_node(&serf_tokio::Tags::decode(local.meta()));
     let (output, stdout) = io::pipe()?;
     let (stdin, input) = io::pipe()?;
-    let (output, stderr) = (Output::new(output)?, stdout.try_clone()?);
+    let (output, stderr) = (ScriptOutput::new(output)?, stdout.try_clone()?);
     let mut command = shell(script, agent.files.before());
     // What is for us alone; a script that asks an agent with a token has its own copy of it.
     secrets().chain(["NOTIFY_SOCKET".to_owned()]).for_each(|name| _ = command.env_remove(name));
     command.envs(environment(&happening.event, local.name(), &own));
     command.stdin(stdin).stdout(stdout).stderr(stderr);
-    let has_timeout = agent.scripts.timeout().is_some();
-    #[cfg(unix)]
-    if has_timeout {
+    if agent.scripts.timeout().is_some() {
         // So that all that it starts can be ended with it. Without a timeout it stays with us, and with the terminal.
-        command.process_group(0);
+        run_in_group(&mut command);
     }
-    #[cfg(not(unix))]
-    command.kill_on_drop(has_timeout);
     // Its ends of the pipes are closed here with the command.
     let child = command.spawn()?;
     Ok(Started { child, output, input })
 }
 
-/// Writes what a script reads.
-async fn feed(input: io::PipeWriter, bytes: Vec<u8>) {
-    #[cfg(unix)]
-    if let Ok(mut input) = tokio::net::unix::pipe::Sender::from_owned_fd(input.into()) {
-        _ = tokio::io::AsyncWriteExt::write_all(&mut input, &bytes).await;
-    }
-    #[cfg(not(unix))]
-    {
-        let mut input = input;
-        _ = tokio::task::spawn_blocking(move || io::Write::write_all(&mut input, &bytes)).await;
-    }
-}
-
 /// A script that runs.
 struct Run {
     child: Child,
-    output: Output,
+    output: ScriptOutput,
     tail: OutputTail,
 }
 
@@ -124,18 +108,19 @@ impl Run {
             () = late => {}
         }
         agent.tally.handler_timeouts.bump();
+        let end = |force| group.into_iter().for_each(|group| end_group(group, force));
         // The first is a request, which a script can trap to clean up. What it has started may outlive it.
-        end(group, false);
+        end(false);
         let mut is_over = false;
         let all_gone = async {
             _ = (&mut ended).await;
             is_over = true;
-            while is_there(group) {
+            while group.is_some_and(group_is_there) {
                 sleep(GROUP_PROBE_INTERVAL).await;
             }
         };
         if timeout(END_TIMEOUT, all_gone).await.is_err() {
-            end(group, true);
+            end(true);
             if !is_over {
                 _ = timeout(KILL_TIMEOUT, &mut ended).await;
             }
@@ -148,7 +133,7 @@ impl Run {
         loop {
             tokio::select! {
                 status = self.child.wait() => return status,
-                is_open = self.output.read(&mut self.tail) => if !is_open {
+                is_open = self.output.read(|bytes| self.tail.push(bytes)) => if !is_open {
                     return self.child.wait().await;
                 }
             }
@@ -158,7 +143,7 @@ impl Run {
     /// Reads what the script has left in the pipe. Who still holds its output then is a process in the background, whose output
     /// counts no more; it is read all the same, or the process would stop or die at its next word.
     async fn rest(&mut self, agent: &Agent) {
-        let all = async { while self.output.read(&mut self.tail).await {} };
+        let all = async { while self.output.read(|bytes| self.tail.push(bytes)).await {} };
         if timeout(OUTPUT_GRACE, all).await.is_ok() {
             return;
         }
@@ -168,92 +153,11 @@ impl Run {
             );
             return agent.log.warn("agent", text);
         };
-        let mut output = core::mem::replace(&mut self.output, Output::closed());
+        let mut output = core::mem::replace(&mut self.output, ScriptOutput::closed());
         tokio::spawn(async move {
-            while output.read(&mut OutputTail::new()).await {}
+            while output.read(|_| {}).await {}
             drop(place);
         });
-    }
-}
-
-/// The reading end of a script's output.
-struct Output {
-    #[cfg(unix)]
-    pipe: Option<tokio::net::unix::pipe::Receiver>,
-    #[cfg(not(unix))]
-    chunks: tokio::sync::mpsc::Receiver<Vec<u8>>,
-}
-
-#[cfg(unix)]
-impl Output {
-    fn new(pipe: io::PipeReader) -> io::Result<Self> {
-        Ok(Self { pipe: Some(tokio::net::unix::pipe::Receiver::from_owned_fd(pipe.into())?) })
-    }
-
-    const fn closed() -> Self {
-        Self { pipe: None }
-    }
-
-    /// Reads once; false when all who could write have closed it.
-    async fn read(&mut self, tail: &mut OutputTail) -> bool {
-        let Some(pipe) = &mut self.pipe else { return false };
-        let mut chunk = [0; READ_BYTES];
-        match tokio::io::AsyncReadExt::read(pipe, &mut chunk).await {
-            Ok(read) if read > 0 => tail.push(&chunk[..read]),
-            _ => self.pipe = None,
-        }
-        self.pipe.is_some()
-    }
-}
-
-#[cfg(not(unix))]
-impl Output {
-    /// Pipes block here: a thread reads.
-    fn new(mut pipe: io::PipeReader) -> io::Result<Self> {
-        let (chunk, chunks) = tokio::sync::mpsc::channel(1);
-        let read = move || {
-            let mut bytes = [0; READ_BYTES];
-            while let Ok(read) = io::Read::read(&mut pipe, &mut bytes)
-                && read > 0
-                && chunk.blocking_send(bytes[..read].to_vec()).is_ok()
-            {}
-        };
-        std::thread::Builder::new().name("output".into()).spawn(read)?;
-        Ok(Self { chunks })
-    }
-
-    fn closed() -> Self {
-        Self { chunks: tokio::sync::mpsc::channel(1).1 }
-    }
-
-    async fn read(&mut self, tail: &mut OutputTail) -> bool {
-        let chunk = self.chunks.recv().await;
-        chunk.inspect(|chunk| tail.push(chunk)).is_some()
-    }
-}
-
-/// Whether the script's process group still has a process. The kernel does not reuse the group's number while it has.
-fn is_there(group: Option<u32>) -> bool {
-    #[cfg(unix)]
-    if let Some(group) = group.and_then(|group| i32::try_from(group).ok()) {
-        return nix::sys::signal::killpg(nix::unistd::Pid::from_raw(group), None).is_ok();
-    }
-    _ = group;
-    false
-}
-
-/// Ends a script and all that it has started, unless that has gone its own way.
-fn end(group: Option<u32>, force: bool) {
-    #[cfg(unix)]
-    if let Some(group) = group.and_then(|group| i32::try_from(group).ok()) {
-        use nix::sys::signal::{Signal, killpg};
-        let signal = if force { Signal::SIGKILL } else { Signal::SIGTERM };
-        // It may be gone just now.
-        _ = killpg(nix::unistd::Pid::from_raw(group), signal);
-    }
-    #[cfg(not(unix))]
-    {
-        _ = (group, force);
     }
 }
 
@@ -295,26 +199,6 @@ impl Agent {
     }
 }
 
-/// A shell with a script. With a limit of open files that another shell sets first: nothing is left of that one.
-fn shell(script: &str, files_max: Option<u64>) -> Command {
-    #[cfg(unix)]
-    {
-        let mut command = Command::new("/bin/sh");
-        match files_max {
-            Some(max) => command.arg("-c").arg(format!("ulimit -S -n {max}; exec /bin/sh -c \"$0\"")).arg(script),
-            None => command.arg("-c").arg(script),
-        };
-        command
-    }
-    #[cfg(not(unix))]
-    {
-        _ = files_max;
-        let mut command = Command::new("cmd");
-        command.arg("/C").arg(script);
-        command
-    }
-}
-
 /// What the shell says about a command that it cannot run, for which it has codes of its own.
 fn complaint(status: ExitStatus, output: &str) -> String {
     let is_shells = status.code().is_some_and(|code| matches!(code, NOT_EXECUTABLE | NOT_FOUND));
@@ -324,8 +208,7 @@ fn complaint(status: ExitStatus, output: &str) -> String {
 
 /// How a script failed, in Go's words.
 fn ending(status: ExitStatus) -> String {
-    #[cfg(unix)]
-    if let Some(signal) = std::os::unix::process::ExitStatusExt::signal(&status) {
+    if let Some(signal) = ending_signal(status) {
         let name = match signal {
             1 => "hangup",
             2 => "interrupt",
@@ -346,8 +229,6 @@ const SLOW_AFTER: Duration = Duration::from_secs(1);
 
 /// How long output is read after the script has ended, when a process in the background still holds it.
 const OUTPUT_GRACE: Duration = Duration::from_millis(500);
-
-const READ_BYTES: usize = 4096;
 
 const NOT_EXECUTABLE: i32 = 126;
 const NOT_FOUND: i32 = 127;

@@ -11,10 +11,10 @@ use tokio::time::timeout;
 
 use super::joining::Joins;
 use super::scripts::Order;
-use super::signals::{Signal, Signals};
-use super::supervisor::{Phase, Supervisor};
+use super::supervisor::Supervisor;
 use super::{Agent, Stop};
 use crate::config::{Draft, DraftError, Settings, log_level};
+use crate::platform::{Phase, Signal, Signals};
 
 /// Which signals leave the cluster.
 #[derive(Clone, Copy, Debug)]

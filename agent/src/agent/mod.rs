@@ -18,7 +18,6 @@ mod reaper;
 mod run;
 mod scripts;
 mod setup;
-mod signals;
 mod sinks;
 mod supervisor;
 mod tally;

@@ -19,12 +19,12 @@ use super::metrics::Metrics;
 use super::reaper::Children;
 use super::scripts::{Order, Scripts};
 use super::setup::{self, Files};
-use super::signals::{Signal, Signals};
-use super::supervisor::{Phase, Supervisor};
+use super::supervisor::Supervisor;
 use super::{Agent, Stop, discovery, events, panics, sinks, web};
 use crate::config::{Config, Settings, given};
 use crate::endpoint::go_words;
 use crate::log::{Log, Syslog, TraceLog};
+use crate::platform::{Phase, Signal, Signals};
 use crate::rpc::RpcAddress;
 use crate::rpc::server::{ListenError, Listener, Streams, listen, serve};
 

@@ -2,9 +2,10 @@
 
 use std::ffi::OsString;
 
-use super::{Command, Environment, Failure, Format, Outcome, Rpc, TEXT, Terminal, because, raw};
+use super::{Command, Environment, Failure, Format, Outcome, Rpc, TEXT, Terminal, because};
 use crate::flags::Slot;
 use crate::json::Json;
+use crate::platform::bytes_of;
 use crate::rpc::UserEvent;
 
 pub(super) const COMMAND: Command =
@@ -17,7 +18,7 @@ fn run(args: &[OsString], env: &Environment, terminal: &mut Terminal<'_>) -> Out
     let (name, payload) = match args {
         [] => return Err(Failure::Misuse("An event name must be specified.")),
         [name] => (name, None),
-        [name, payload] => (name, Some(raw(payload))),
+        [name, payload] => (name, Some(bytes_of(payload))),
         _ => return Err(Failure::Misuse(super::TOO_MANY_ARGUMENTS)),
     };
     let name = name.to_string_lossy().into_owned();

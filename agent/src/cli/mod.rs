@@ -350,18 +350,6 @@ fn texts(args: &[OsString]) -> Vec<String> {
     args.iter().map(|arg| arg.to_string_lossy().into_owned()).collect()
 }
 
-/// The bytes of an argument, valid UTF-8 or not.
-fn raw(arg: &OsString) -> Vec<u8> {
-    #[cfg(unix)]
-    {
-        std::os::unix::ffi::OsStrExt::as_bytes(arg.as_os_str()).to_vec()
-    }
-    #[cfg(not(unix))]
-    {
-        arg.to_string_lossy().into_owned().into_bytes()
-    }
-}
-
 fn print_commands(terminal: &mut Terminal<'_>) {
     terminal.error_line("Usage: serf [--version] [--help] <command> [<args>]\n\nAvailable commands are:");
     for command in COMMANDS {

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 
-use super::{Command, Environment, Failure, Outcome, Rpc, Terminal, because, raw};
+use super::{Command, Environment, Failure, Outcome, Rpc, Terminal, because};
 use crate::flags::Slot;
 use crate::json::Json;
+use crate::platform::bytes_of;
 use crate::quote::{shown, shown_payload};
 use crate::rpc::{Client, ClientError, Query, QueryRecord, Record};
 
@@ -31,7 +32,7 @@ fn run(args: &[OsString], env: &Environment, terminal: &mut Terminal<'_>) -> Out
     let (name, payload) = match args {
         [] => return Err(Failure::Misuse("A query name must be specified.")),
         [name] => (name, None),
-        [name, payload] => (name, Some(raw(payload))),
+        [name, payload] => (name, Some(bytes_of(payload))),
         _ => return Err(Failure::Misuse(super::TOO_MANY_ARGUMENTS)),
     };
     let relay_factor =

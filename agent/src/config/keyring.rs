@@ -1,6 +1,5 @@
 //! The file that keeps the keys.
 
-use core::fmt;
 use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
@@ -8,16 +7,19 @@ use std::path::Path;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
+use thiserror::Error;
 
 use super::resolve::decode_base64;
 use crate::endpoint::{go_words, read_failure};
 use crate::json::Json;
+use crate::platform::{create_private, sync_directory};
 
 /// Why a keyring file cannot be used. Shown in the words of HashiCorp's agent.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum KeyringError {
     /// It is not there.
+    #[error("stat {path}: {why}")]
     Missing {
         /// Its path.
         path: String,
@@ -25,36 +27,24 @@ pub enum KeyringError {
         why: String,
     },
     /// It cannot be read.
+    #[error("Failed to read keyring file: {0}")]
     Read(String),
     /// It holds no JSON list of texts.
+    #[error("Failed to decode keyring file: {0}")]
     Decode(String),
     /// A key is no base64.
+    #[error("Failed to decode key from keyring: illegal base64 data at input byte {offset}")]
     Key {
         /// Where in the key that shows.
         offset: usize,
     },
     /// It holds no key.
+    #[error("Keyring file contains no keys")]
     Empty,
     /// A key is neither 16, 24 nor 32 bytes long.
+    #[error("Failed to restore keyring: key size must be 16, 24 or 32 bytes")]
     Size,
 }
-
-impl fmt::Display for KeyringError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Missing { path, why } => write!(f, "stat {path}: {why}"),
-            Self::Read(why) => write!(f, "Failed to read keyring file: {why}"),
-            Self::Decode(why) => write!(f, "Failed to decode keyring file: {why}"),
-            Self::Key { offset } => {
-                write!(f, "Failed to decode key from keyring: illegal base64 data at input byte {offset}")
-            }
-            Self::Empty => write!(f, "Keyring file contains no keys"),
-            Self::Size => write!(f, "Failed to restore keyring: key size must be 16, 24 or 32 bytes"),
-        }
-    }
-}
-
-impl core::error::Error for KeyringError {}
 
 /// Reads the keys, the primary one first; there is at least one (`loadKeyringFile` in `agent.go`).
 ///
@@ -110,11 +100,7 @@ pub(super) fn replace(path: &Path, contents: &[u8]) -> io::Result<()> {
     name.push(".new");
     let beside = path.with_file_name(name);
     _ = fs::remove_file(&beside);
-    let mut options = fs::OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(&beside)?;
+    let mut file = create_private(&beside)?;
     let written = (|| {
         if let Ok(old) = fs::metadata(path) {
             file.set_permissions(old.permissions())?;
@@ -124,20 +110,10 @@ pub(super) fn replace(path: &Path, contents: &[u8]) -> io::Result<()> {
         fs::rename(&beside, path)
     })();
     match written {
-        Ok(()) => sync_directory(path),
+        Ok(()) => path.parent().into_iter().for_each(sync_directory),
         Err(_) => _ = fs::remove_file(&beside),
     }
     written
-}
-
-/// The new name, too, is to outlive a power failure. Not every file system can promise that; the file is in its place all the same.
-fn sync_directory(path: &Path) {
-    #[cfg(unix)]
-    if let Some(directory) = path.parent() {
-        _ = fs::File::open(directory).and_then(|directory| directory.sync_all());
-    }
-    #[cfg(not(unix))]
-    let _ = path;
 }
 
 #[cfg(test)]

@@ -6,6 +6,8 @@ use std::io;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::UdpSocket;
 
+use crate::platform::{BINDS_TO_GROUPS, share_port};
+
 /// Where to discover.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Scope {
@@ -134,10 +136,9 @@ impl Pair {
         let listener = socket(group)?;
         // Every program on this host that speaks mDNS has this port.
         listener.set_reuse_address(true)?;
-        #[cfg(all(unix, not(target_os = "linux")))]
-        listener.set_reuse_port(true)?;
+        share_port(&listener)?;
         // Bound to the group we get nothing that is for the others. A group of IPv6 would have to be one of one link.
-        let bound = if cfg!(unix) && group.is_ipv4() { group } else { SocketAddr::new(any, group.port()) };
+        let bound = if BINDS_TO_GROUPS && group.is_ipv4() { group } else { SocketAddr::new(any, group.port()) };
         listener.bind(&bound.into())?;
         let asker = socket(group)?;
         asker.bind(&SocketAddr::new(any, 0).into())?;

@@ -1,22 +1,18 @@
 //! A client's socket, cut into objects.
 
-use std::io::{self, Read, Write};
-use std::net::TcpStream;
-#[cfg(unix)]
-use std::os::unix::net::UnixStream;
+use std::io;
 use std::time::{Duration, Instant};
 
 use super::address::{RpcAddress, dial_tcp};
 use super::client::{ClientError, ClientOptions};
 use super::decode::DecodeError;
 use super::frame::Framer;
-#[cfg(unix)]
-use crate::endpoint::go_words;
-use crate::endpoint::keep_alive;
+use crate::endpoint::{go_words, keep_alive};
+use crate::platform::{BlockingStream, dial_local};
 
 /// A socket and what was read of it.
 pub(super) struct Wire {
-    socket: Socket,
+    socket: Box<dyn BlockingStream>,
     buffer: Vec<u8>,
     /// What of the buffer was taken.
     taken: usize,
@@ -25,48 +21,28 @@ pub(super) struct Wire {
     framer: Framer,
 }
 
-enum Socket {
-    Tcp(TcpStream),
-    #[cfg(unix)]
-    Unix(UnixStream),
-}
-
 impl Wire {
     pub(super) fn dial(options: &ClientOptions) -> Result<Self, ClientError> {
         let address =
             RpcAddress::parse(&options.address).map_err(|error| ClientError::Dial(format!("dial tcp: {error}")))?;
-        let socket = match &address {
+        let socket: Box<dyn BlockingStream> = match &address {
             RpcAddress::Tcp { host, port } => {
                 let stream = dial_tcp(host, *port, options.dial_timeout).map_err(ClientError::Dial)?;
                 _ = stream.set_nodelay(true);
                 keep_alive(&stream);
-                _ = stream.set_write_timeout(Some(options.write_timeout));
-                Socket::Tcp(stream)
+                Box::new(stream)
             }
-            #[cfg(unix)]
-            RpcAddress::Unix(path) => {
-                let stream = UnixStream::connect(path).map_err(|error| {
-                    ClientError::Dial(format!("dial unix {}: connect: {}", path.display(), go_words(&error)))
-                })?;
-                _ = stream.set_write_timeout(Some(options.write_timeout));
-                Socket::Unix(stream)
-            }
-            #[cfg(not(unix))]
-            RpcAddress::Unix(path) => {
-                return Err(ClientError::Dial(format!("dial unix {}: not on this system", path.display())));
-            }
+            RpcAddress::Unix(path) => dial_local(path).map_err(|error| {
+                ClientError::Dial(format!("dial unix {}: connect: {}", path.display(), go_words(&error)))
+            })?,
         };
+        _ = socket.set_write_timeout(Some(options.write_timeout));
         Ok(Self { socket, buffer: Vec::new(), taken: 0, read_timeout: None, framer: Framer::new(OBJECT_BYTES_MAX) })
     }
 
     /// A broken pipe is told as a closed connection, since that is what happened.
     pub(super) fn send(&mut self, bytes: &[u8]) -> Result<(), ClientError> {
-        match &mut self.socket {
-            Socket::Tcp(stream) => stream.write_all(bytes),
-            #[cfg(unix)]
-            Socket::Unix(stream) => stream.write_all(bytes),
-        }
-        .map_err(|_| ClientError::Closed)
+        self.socket.write_all(bytes).map_err(|_| ClientError::Closed)
     }
 
     /// The next object, `None` when the deadline passed.
@@ -98,12 +74,7 @@ impl Wire {
             self.set_read_timeout(left);
             let start = self.buffer.len();
             self.buffer.resize(start + READ_BYTES, 0);
-            let room = &mut self.buffer[start..];
-            let read = match &mut self.socket {
-                Socket::Tcp(stream) => stream.read(room),
-                #[cfg(unix)]
-                Socket::Unix(stream) => stream.read(room),
-            };
+            let read = self.socket.read(&mut self.buffer[start..]);
             self.buffer.truncate(start + *read.as_ref().unwrap_or(&0));
             match read {
                 Ok(0) => return Err(ClientError::Closed),
@@ -124,11 +95,7 @@ impl Wire {
         }
         self.read_timeout = timeout;
         // It fails for a zero timeout only, which was ruled out.
-        _ = match &self.socket {
-            Socket::Tcp(stream) => stream.set_read_timeout(timeout),
-            #[cfg(unix)]
-            Socket::Unix(stream) => stream.set_read_timeout(timeout),
-        };
+        _ = self.socket.set_read_timeout(timeout);
     }
 }
 

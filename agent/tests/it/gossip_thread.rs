@@ -11,8 +11,9 @@ use std::path::{Path, PathBuf};
 /// Where code runs on that thread: whatever a running agent does itself.
 const ON_THE_THREAD: [&str; 5] = ["agent", "rpc/server", "mdns", "log", "places.rs"];
 
-/// What blocks: files, outputs, sleep, synchronous sockets and processes, and what reads files in our own modules.
-const BLOCKS: [&str; 22] = [
+/// What blocks: files, outputs, sleep, synchronous sockets and processes, what reads files in our own modules, and all of `platform`
+/// that does.
+const BLOCKS: [&str; 26] = [
     "fs::",
     "File::",
     "OpenOptions",
@@ -34,14 +35,18 @@ const BLOCKS: [&str; 22] = [
     "read_tags_file(",
     "write_tags_file(",
     "read_keyring(",
-    "sd_notify::notify(",
+    "create_private(",
+    "dial_local(",
+    "LocalListener::bind(",
+    "notify_supervisor(",
+    "sync_directory(",
 ];
 
 /// Where it may be all the same, and why.
 const ALLOWED: &[(&str, &str, &str)] = &[
     ("agent/life.rs", "Draft::read(", "in spawn_blocking"),
     ("agent/commands.rs", "write_tags_file(", "in spawn_blocking"),
-    ("agent/supervisor.rs", "sd_notify::notify(", "on the supervisor's thread"),
+    ("agent/supervisor.rs", "notify_supervisor(", "on the supervisor's thread"),
     ("agent/supervisor.rs", ".recv_timeout(", "at the end, when the node has stopped"),
     ("agent/panics.rs", "thread::sleep", "the process ends"),
     ("agent/run.rs", "io::stdout", "given to the log's thread"),
@@ -53,7 +58,7 @@ const ALLOWED: &[(&str, &str, &str)] = &[
     ("log/sink.rs", "io::stderr", "given to a thread of its own"),
     ("log/lines.rs", "thread::sleep", "in flush: before the node starts, and when it has stopped"),
     ("log/lines.rs", ".recv_timeout(", "in flush: before the node starts, and when it has stopped"),
-    ("rpc/server/listener.rs", "fs::", "the socket file, before the node's first client and after the last"),
+    ("rpc/server/listener.rs", "LocalListener::bind(", "the socket file, before the node's first client"),
 ];
 
 fn source() -> PathBuf {

@@ -1,0 +1,35 @@
+//! What only Linux has everywhere: `waitid`.
+
+use std::time::Duration;
+
+use nix::sys::wait::{Id, WaitPidFlag, waitid, waitpid};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Reaps ended children, but those of which `is_own` says that they have a task that waits for them. Does not end.
+pub(crate) async fn reap_orphans(is_own: impl Fn(u32) -> bool) {
+    let Ok(mut signals) = signal(SignalKind::child()) else { return };
+    loop {
+        if reap(&is_own) {
+            signals.recv().await;
+        } else {
+            tokio::time::sleep(OWN_INTERVAL).await;
+        }
+    }
+}
+
+/// Reaps ended children; false when the next is our own, which hides those behind it until its task has reaped it.
+fn reap(is_own: impl Fn(u32) -> bool) -> bool {
+    let looking = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+    // Each round reaps one that has ended.
+    while let Ok(status) = waitid(Id::All, looking)
+        && let Some(child) = status.pid()
+    {
+        if u32::try_from(child.as_raw()).is_ok_and(&is_own) {
+            return false;
+        }
+        _ = waitpid(child, Some(WaitPidFlag::WNOHANG));
+    }
+    true
+}
+
+const OWN_INTERVAL: Duration = Duration::from_millis(20);
