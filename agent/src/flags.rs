@@ -1,8 +1,9 @@
 //! Flags as Go's `flag` package reads them: `-name=value`, `-name value`, with one dash or two.
 
 use core::cell::RefCell;
-use core::fmt;
 use std::ffi::OsString;
+
+use thiserror::Error;
 
 use crate::duration;
 use crate::quote::quote;
@@ -27,32 +28,21 @@ pub(crate) enum Slot<'v> {
 pub(crate) type Flag<'v> = (&'static str, Slot<'v>);
 
 /// Why flags cannot be read, in the words of Go's `flag`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub(crate) enum FlagError {
     /// No mistake: `-h` or `-help`, which every command has, with a value or behind other arguments. There are no words for it.
+    #[error("")]
     Help,
+    #[error("bad flag syntax: {0}")]
     Syntax(String),
+    #[error("flag provided but not defined: -{0}")]
     Unknown(String),
+    #[error("flag needs an argument: -{0}")]
     NeedsValue(&'static str),
+    #[error("invalid boolean value {value} for -{0}: parse error", value = quote(.1.as_bytes()))]
     Bool(&'static str, String),
+    #[error("invalid value {value} for flag -{0}: {2}", value = quote(.1.as_bytes()))]
     Value(&'static str, String, &'static str),
-}
-
-impl fmt::Display for FlagError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Help => Ok(()),
-            Self::Syntax(arg) => write!(f, "bad flag syntax: {arg}"),
-            Self::Unknown(name) => write!(f, "flag provided but not defined: -{name}"),
-            Self::NeedsValue(name) => write!(f, "flag needs an argument: -{name}"),
-            Self::Bool(name, value) => {
-                write!(f, "invalid boolean value {} for -{name}: parse error", quote(value.as_bytes()))
-            }
-            Self::Value(name, value, why) => {
-                write!(f, "invalid value {} for flag -{name}: {why}", quote(value.as_bytes()))
-            }
-        }
-    }
 }
 
 /// Reads flags up to the first argument that is none, and returns that and the rest. `--` ends the flags, too.

@@ -1,6 +1,6 @@
 //! Which events a handler or a stream wants.
 
-use core::fmt;
+use thiserror::Error;
 
 use super::event::{Event, MemberChange};
 
@@ -19,16 +19,9 @@ pub enum EventFilter {
 }
 
 /// The element that is no filter.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("Invalid event filter: '{0}'")]
 pub struct FilterError(pub String);
-
-impl fmt::Display for FilterError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Invalid event filter: '{}'", self.0)
-    }
-}
-
-impl core::error::Error for FilterError {}
 
 impl EventFilter {
     /// Reads a list such as `member-join,user:deploy`. An empty text means everything; blanks are not trimmed

@@ -1,6 +1,6 @@
 //! Handlers as people write them: `member-join,user:deploy=script`.
 
-use core::fmt;
+use thiserror::Error;
 
 use super::event::Event;
 use super::filter::EventFilter;
@@ -15,21 +15,14 @@ pub struct EventHandler {
 }
 
 /// A handler for events that do not exist.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("Invalid event script: Event '{event}' invoking '{script}'")]
 pub struct HandlerError {
     /// The element of the filter that is none.
     pub event: String,
     /// The script.
     pub script: String,
 }
-
-impl fmt::Display for HandlerError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Invalid event script: Event '{}' invoking '{}'", self.event, self.script)
-    }
-}
-
-impl core::error::Error for HandlerError {}
 
 impl EventHandler {
     /// Reads a filter, `=` and a script; without `=` all is script and the filter is everything. A list of events makes a

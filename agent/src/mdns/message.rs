@@ -1,10 +1,10 @@
 //! Questions and answers.
 
-use core::fmt;
 use core::net::{IpAddr, SocketAddr};
 
 use simple_dns::rdata::{A, AAAA, PTR, RData, SRV, TXT};
 use simple_dns::{CLASS, Label, Name, Packet, PacketFlag, QTYPE, Question, ResourceRecord, TYPE};
+use thiserror::Error;
 
 /// An agent as a service.
 #[derive(Clone, Debug)]
@@ -17,16 +17,9 @@ pub(crate) struct Service {
 }
 
 /// The name of the cluster cannot be part of a name in DNS: it is too long.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("the name of the cluster is too long for a name in DNS, of whose parts each has at most 63 bytes")]
 pub(crate) struct ServiceError;
-
-impl fmt::Display for ServiceError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the name of the cluster is too long for a name in DNS, of whose parts each has at most 63 bytes")
-    }
-}
-
-impl core::error::Error for ServiceError {}
 
 impl Service {
     /// The agent `node` of `cluster`, on a host of that name, that is reached at `addr`.

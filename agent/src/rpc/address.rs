@@ -6,6 +6,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs}
 use std::path::PathBuf;
 use std::time::Duration;
 
+use thiserror::Error;
+
 use crate::endpoint::{self, EndpointError, go_words};
 
 /// The address of an agent's RPC.
@@ -24,25 +26,16 @@ pub enum RpcAddress {
 }
 
 /// Why a text is no [`RpcAddress`].
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum AddressError {
     /// The text is empty.
+    #[error("missing address")]
     Missing,
     /// The text is no `host:port`.
+    #[error(transparent)]
     Endpoint(EndpointError),
 }
-
-impl fmt::Display for AddressError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Missing => write!(f, "missing address"),
-            Self::Endpoint(error) => error.fmt(f),
-        }
-    }
-}
-
-impl core::error::Error for AddressError {}
 
 impl RpcAddress {
     /// Reads `host:port`, `[v6]:port`, `:port`, or `unix:` and a path, also written as `unix://` and a path.

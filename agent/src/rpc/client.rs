@@ -4,6 +4,8 @@ use core::fmt;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
+use thiserror::Error;
+
 use super::decode::{DecodeError, Decoder};
 use super::member::{Coordinate, Member};
 use super::reply::{
@@ -91,20 +93,26 @@ pub enum Record {
 }
 
 /// Why something did not work. Shown in the words of HashiCorp's client.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum ClientError {
     /// No connection: whom we dialled, and why not.
+    #[error("{0}")]
     Dial(String),
     /// The connection is there, but the handshake or the token failed, see [`Client::connect_eagerly`].
+    #[error("{0}")]
     Greeting(Box<Self>),
     /// The agent refused, in its own words.
+    #[error("{0}")]
     Refused(String),
     /// The agent failed at a change to the keys; the report says where.
+    #[error("{0}")]
     Keys(String, Box<KeyReport>),
     /// The agent closed the connection, or it broke.
+    #[error("client closed")]
     Closed,
     /// The agent did not answer.
+    #[error("no answer to {command} within {} s", waited.as_secs())]
     Silent {
         /// The command.
         command: &'static str,
@@ -112,22 +120,9 @@ pub enum ClientError {
         waited: Duration,
     },
     /// What came is not an agent's.
+    #[error("the other side sent no Serf record: {0}")]
     Decode(DecodeError),
 }
-
-impl fmt::Display for ClientError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Dial(why) | Self::Refused(why) | Self::Keys(why, _) => f.write_str(why),
-            Self::Greeting(error) => error.fmt(f),
-            Self::Closed => f.write_str("client closed"),
-            Self::Silent { command, waited } => write!(f, "no answer to {command} within {} s", waited.as_secs()),
-            Self::Decode(error) => write!(f, "the other side sent no Serf record: {error}"),
-        }
-    }
-}
-
-impl core::error::Error for ClientError {}
 
 impl From<DecodeError> for ClientError {
     fn from(error: DecodeError) -> Self {

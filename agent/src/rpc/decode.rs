@@ -1,7 +1,8 @@
 //! Reads msgpack as tolerantly as HashiCorp's agents do, 0.9 and 0.10 taken together.
 
-use core::fmt;
 use std::collections::BTreeMap;
+
+use thiserror::Error;
 
 use super::frame::{FrameError, Framer};
 
@@ -367,20 +368,26 @@ impl<'a> Decoder<'a> {
 }
 
 /// Why an object is not what it should be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum DecodeError {
     /// The bytes end inside of an object.
+    #[error("object is cut short")]
     Short,
     /// This byte starts no object.
+    #[error("no msgpack object starts with byte {0:#04x}")]
     Tag(u8),
     /// Something else is here.
+    #[error("expected {0}")]
     Expected(&'static str),
     /// Objects are nested more than 64 times.
+    #[error("objects are nested more than {DEPTH_MAX} times")]
     Deep,
     /// The command is not one of Serf's.
+    #[error("unknown command")]
     Command,
     /// A list or a map is longer than it may be.
+    #[error("too many {what}, at most {limit} a request")]
     TooMany {
         /// Of what.
         what: &'static str,
@@ -388,21 +395,6 @@ pub enum DecodeError {
         limit: u32,
     },
 }
-
-impl fmt::Display for DecodeError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Short => write!(f, "object is cut short"),
-            Self::Tag(tag) => write!(f, "no msgpack object starts with byte {tag:#04x}"),
-            Self::Expected(what) => write!(f, "expected {what}"),
-            Self::Deep => write!(f, "objects are nested more than {DEPTH_MAX} times"),
-            Self::Command => write!(f, "unknown command"),
-            Self::TooMany { what, limit } => write!(f, "too many {what}, at most {limit} a request"),
-        }
-    }
-}
-
-impl core::error::Error for DecodeError {}
 
 impl From<FrameError> for DecodeError {
     fn from(error: FrameError) -> Self {

@@ -1,6 +1,6 @@
 //! Finds where msgpack objects end in a stream of bytes.
 
-use core::fmt;
+use thiserror::Error;
 
 /// Finds the end of the next object in a buffer that grows.
 ///
@@ -53,28 +53,19 @@ impl Framer {
 }
 
 /// Why a stream cannot be read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum FrameError {
     /// An object is longer than allowed.
+    #[error("object exceeds {limit} bytes")]
     TooLong {
         /// The allowed number of bytes.
         limit: usize,
     },
     /// This byte starts no object.
+    #[error("no msgpack object starts with byte {0:#04x}")]
     Tag(u8),
 }
-
-impl fmt::Display for FrameError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::TooLong { limit } => write!(f, "object exceeds {limit} bytes"),
-            Self::Tag(tag) => write!(f, "no msgpack object starts with byte {tag:#04x}"),
-        }
-    }
-}
-
-impl core::error::Error for FrameError {}
 
 /// What the first bytes of an object say about its size.
 struct Header {
