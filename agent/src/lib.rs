@@ -19,3 +19,4 @@ mod mdns;
 mod places;
 mod platform;
 mod quote;
+mod tally;

@@ -14,21 +14,44 @@ use super::{Agent, Stop};
 use crate::config::write_tags_file;
 use crate::endpoint::go_words;
 use crate::handler::EventFilter;
-use crate::log::Level;
+use crate::log::{Level, Log};
 use crate::quote::quote;
-use crate::rpc::server::{Outbox, STREAMS_MAX, StreamError};
+use crate::rpc::server::{Hangup, ReplyQueue, STREAMS_MAX, Service, StreamError, Streams};
 use crate::rpc::{
     Coordinate, Member, MemberFilter, Request, UserEvent, encode_coordinate, encode_join_count, encode_members,
     encode_stats,
 };
 use crate::tags;
+use crate::tally::Tally;
 
-/// The connection is to be closed.
-pub(crate) struct Hangup;
+impl Service for Agent {
+    fn log(&self) -> &Arc<Log> {
+        &self.log
+    }
 
-/// Does what a client asks, and queues the answer. Returns when it is done: the next request waits for it.
-pub(crate) async fn serve(agent: &Arc<Agent>, outbox: &Arc<Outbox>, seq: u64, request: Request) -> Result<(), Hangup> {
-    let done = |result: Result<(), String>| outbox.reply(seq, result.err().as_deref().unwrap_or_default(), |_| {});
+    fn tally(&self) -> &Arc<Tally> {
+        &self.tally
+    }
+
+    fn count(&self, name: &str) {
+        self.metrics.count(name);
+    }
+
+    fn streams(&self) -> &Streams {
+        &self.streams
+    }
+
+    fn token(&self) -> &str {
+        &self.rpc_auth
+    }
+
+    async fn serve(self: &Arc<Self>, replies: &Arc<ReplyQueue>, seq: u64, request: Request) -> Result<(), Hangup> {
+        serve(self, replies, seq, request).await
+    }
+}
+
+async fn serve(agent: &Arc<Agent>, replies: &Arc<ReplyQueue>, seq: u64, request: Request) -> Result<(), Hangup> {
+    let done = |result: Result<(), String>| replies.reply(seq, result.err().as_deref().unwrap_or_default(), |_| {});
     match request {
         // The connection answers these.
         Request::Handshake { .. } | Request::Auth { .. } => {}
@@ -37,90 +60,81 @@ pub(crate) async fn serve(agent: &Arc<Agent>, outbox: &Arc<Outbox>, seq: u64, re
         Request::Join { existing, replay } => {
             let joined = agent.join(&existing, replay).await;
             let (error, count) = joined.map_or_else(|why| (why, 0), |count| (String::new(), count));
-            outbox.reply(seq, &error, |to| encode_join_count(count.into(), to));
+            replies.reply(seq, &error, |to| encode_join_count(count.into(), to));
         }
-        Request::Members => agent.members(outbox, seq, |_| true),
-        Request::MembersFiltered(filter) => return agent.members_filtered(outbox, seq, filter).await,
+        Request::Members => agent.members(replies, seq, |_| true),
+        Request::MembersFiltered(filter) => return agent.members_filtered(replies, seq, filter).await,
         Request::Tags { set, delete } => done(agent.change_tags(set, &delete).await),
-        Request::Stats => outbox.reply(seq, "", |to| encode_stats(&agent.figures(), to)),
+        Request::Stats => replies.reply(seq, "", |to| encode_stats(&agent.figures(), to)),
         Request::Coordinate { node } => {
             let coordinate = agent.coordinate(&node);
-            outbox.reply(seq, "", |to| encode_coordinate(coordinate.as_ref(), to));
+            replies.reply(seq, "", |to| encode_coordinate(coordinate.as_ref(), to));
         }
         Request::Why { node } => {
             let why = agent.why(&node);
-            outbox.reply(seq, "", |to| why.encode(to));
+            replies.reply(seq, "", |to| why.encode(to));
         }
-        Request::Leave => return leave(agent, outbox, seq).await,
+        Request::Leave => return leave(agent, replies, seq).await,
         Request::Stop { seq: stopped } => {
-            outbox.stop(stopped);
+            replies.stop(stopped);
             done(Ok(()));
         }
-        Request::InstallKey { key } => keys(agent, outbox, seq, KeyOperation::Install, &key).await,
-        Request::UseKey { key } => keys(agent, outbox, seq, KeyOperation::Use, &key).await,
-        Request::RemoveKey { key } => keys(agent, outbox, seq, KeyOperation::Remove, &key).await,
-        Request::ListKeys => keys(agent, outbox, seq, KeyOperation::List, "").await,
-        Request::Query(query) => agent.ask(outbox, seq, &query),
-        Request::Respond { id, payload } => done(agent.respond(outbox, id, &payload.unwrap_or_default())),
-        Request::Stream { filter } => stream(agent, outbox, seq, &filter),
-        Request::Monitor { level } => monitor(outbox, seq, &level),
+        Request::InstallKey { key } => keys(agent, replies, seq, KeyOperation::Install, &key).await,
+        Request::UseKey { key } => keys(agent, replies, seq, KeyOperation::Use, &key).await,
+        Request::RemoveKey { key } => keys(agent, replies, seq, KeyOperation::Remove, &key).await,
+        Request::ListKeys => keys(agent, replies, seq, KeyOperation::List, "").await,
+        Request::Query(query) => agent.ask(replies, seq, &query),
+        Request::Respond { id, payload } => done(agent.respond(replies, id, &payload.unwrap_or_default())),
+        Request::Stream { filter } => stream(agent, replies, seq, &filter),
+        Request::Monitor { level } => monitor(replies, seq, &level),
     }
     Ok(())
 }
 
-/// Answers a request with too long a list. Clients read a body after the errors of some commands.
-pub(crate) fn refuse(outbox: &Outbox, seq: u64, command: &str, why: &str) {
-    outbox.reply(seq, why, |to| match command {
-        "join" => encode_join_count(0, to),
-        "members-filtered" => encode_members([].iter(), to),
-        _ => {}
-    });
-}
-
-async fn keys(agent: &Agent, outbox: &Outbox, seq: u64, operation: KeyOperation, key: &str) {
+async fn keys(agent: &Agent, replies: &ReplyQueue, seq: u64, operation: KeyOperation, key: &str) {
     let (error, report) = agent.keys(operation, key).await;
-    outbox.reply(seq, &error, |to| report.encode(to));
+    replies.reply(seq, &error, |to| report.encode(to));
 }
 
 /// Leaves the cluster, answers, and ends the agent.
-async fn leave(agent: &Agent, outbox: &Outbox, seq: u64) -> Result<(), Hangup> {
+async fn leave(agent: &Agent, replies: &ReplyQueue, seq: u64) -> Result<(), Hangup> {
     agent.log.info("agent.ipc", "Graceful leave triggered");
     if agent.serf.state() == NodeState::Leaving {
-        outbox.reply(seq, "Leave already in progress", |_| {});
+        replies.reply(seq, "Leave already in progress", |_| {});
         return Ok(());
     }
     let left = agent.leave().await;
-    outbox.reply(seq, left.err().as_deref().unwrap_or_default(), |_| {});
+    replies.reply(seq, left.err().as_deref().unwrap_or_default(), |_| {});
     // The client is to get its answer before the end.
-    _ = tokio::time::timeout(ANSWER_TIMEOUT, outbox.below(1)).await;
+    _ = tokio::time::timeout(ANSWER_TIMEOUT, replies.below(1)).await;
     tokio::task::yield_now().await;
     agent.stop(Stop::Left);
     Err(Hangup)
 }
 
-fn stream(agent: &Agent, outbox: &Arc<Outbox>, seq: u64, filter: &str) {
+fn stream(agent: &Agent, replies: &Arc<ReplyQueue>, seq: u64, filter: &str) {
     let error = if filter.split(',').nth(STREAM_FILTERS_MAX).is_some() {
         format!("Too many event filters, at most {STREAM_FILTERS_MAX} a stream")
     } else {
-        match EventFilter::parse_list(filter).map(|filters| outbox.begin_stream(&agent.streams, seq, filters)) {
+        match EventFilter::parse_list(filter).map(|filters| replies.begin_stream(&agent.streams, seq, filters)) {
             Ok(Ok(())) => return,
             Ok(Err(StreamError::Exists)) => "Stream with given sequence exists".into(),
             Ok(Err(StreamError::TooMany)) => format!("Too many streams, at most {STREAMS_MAX} a client"),
             Err(_) => "Invalid event filter".into(),
         }
     };
-    outbox.reply(seq, &error, |_| {});
+    replies.reply(seq, &error, |_| {});
 }
 
-fn monitor(outbox: &Outbox, seq: u64, level: &str) {
+fn monitor(replies: &ReplyQueue, seq: u64, level: &str) {
     let error = match Level::parse(level) {
-        Some(level) => match outbox.begin_monitor(seq, level) {
+        Some(level) => match replies.begin_monitor(seq, level) {
             Ok(()) => return,
             Err(_) => "Monitor already exists".into(),
         },
         None => format!("Unknown log level: {}", level.to_uppercase()),
     };
-    outbox.reply(seq, &error, |_| {});
+    replies.reply(seq, &error, |_| {});
 }
 
 impl Agent {
@@ -163,23 +177,23 @@ impl Agent {
     }
 
     /// Every member that is wanted, by name.
-    fn members(&self, outbox: &Outbox, seq: u64, wants: impl Fn(&Member) -> bool) {
+    fn members(&self, replies: &ReplyQueue, seq: u64, wants: impl Fn(&Member) -> bool) {
         let mut members: Vec<Member> = self.serf.members().iter().map(member).filter(wants).collect();
         members.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-        outbox.reply(seq, "", |to| encode_members(members.iter(), to));
+        replies.reply(seq, "", |to| encode_members(members.iter(), to));
     }
 
     /// Every member that matches. Patterns are compiled and tried on another thread: gossip does not wait for what clients think up.
-    async fn members_filtered(&self, outbox: &Outbox, seq: u64, filter: MemberFilter) -> Result<(), Hangup> {
+    async fn members_filtered(&self, replies: &ReplyQueue, seq: u64, filter: MemberFilter) -> Result<(), Hangup> {
         let patterns = filter.tags.values().chain([&filter.name, &filter.status]);
         let bytes: usize = patterns.map(String::len).sum();
         if bytes > PATTERNS_BYTES_MAX {
             let why = format!("The filters have {bytes} bytes, at most {PATTERNS_BYTES_MAX} a request");
-            refuse(outbox, seq, "members-filtered", &why);
+            replies.refuse(seq, "members-filtered", &why);
             return Ok(());
         }
         if filter == MemberFilter::default() {
-            self.members(outbox, seq, |_| true);
+            self.members(replies, seq, |_| true);
             return Ok(());
         }
         let _one_at_a_time = self.listing.lock().await;
@@ -192,7 +206,7 @@ impl Agent {
         });
         // For a bad pattern the client gets no answer there, and libraries count on that.
         let members = listing.await.ok().flatten().ok_or(Hangup)?;
-        outbox.reply(seq, "", |to| encode_members(members.iter(), to));
+        replies.reply(seq, "", |to| encode_members(members.iter(), to));
         Ok(())
     }
 
@@ -248,9 +262,9 @@ impl Agent {
         Some(Coordinate { vec: found.vec().to_vec(), error, adjustment, height })
     }
 
-    fn respond(&self, outbox: &Outbox, id: u64, payload: &[u8]) -> Result<(), String> {
+    fn respond(&self, replies: &ReplyQueue, id: u64, payload: &[u8]) -> Result<(), String> {
         let is_open = |query: &serf_tokio::Query| !self.serf.time_left(query).is_zero();
-        let query = outbox.query(id, is_open).ok_or("No pending queries matching ID")?;
+        let query = replies.query(id, is_open).ok_or("No pending queries matching ID")?;
         self.serf.respond(query.id, payload).map_err(|error| self.respond_failure(error))
     }
 

@@ -5,20 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serf_tokio::serf_proto::{NameVerdict, NameVote};
-use serf_tokio::{Event as NodeEvent, Events, Instant, Lagged, MemberEventKind, Name, Query};
+use serf_tokio::{Event as NodeEvent, Events, Instant, Lagged, MemberEventKind, Name};
 
 use super::{Agent, Stop};
-use crate::handler::{Event, MemberChange};
+use crate::handler::{AgentEvent, Event, MemberChange};
 use crate::rpc::{Member, Versions};
 use crate::tags;
-
-/// An event, and how to answer it.
-#[derive(Debug)]
-pub(crate) struct Happening {
-    pub(crate) event: Event,
-    /// The query to answer, if it is one.
-    pub(crate) query: Option<Query>,
-}
 
 /// Takes the node's events until it stops. Nothing in here waits: handlers and clients have queues of their own. `previous` are
 /// the members of an earlier life, of which the first that is seen again is told.
@@ -48,29 +40,29 @@ impl Agent {
     fn handle(&self, event: NodeEvent) {
         if let Some((kind, members)) = event.members() {
             let members = members.iter().map(member).collect();
-            return self.dispatch(Happening { event: Event::Members { change: change(kind), members }, query: None });
+            return self.dispatch(AgentEvent { data: Event::Members { change: change(kind), members }, query: None });
         }
         match event {
             NodeEvent::User(user) => {
                 self.metrics.count("serf.events");
                 self.metrics.count(&format!("serf.events.{}", user.name));
-                let event = Event::User {
+                let data = Event::User {
                     name: user.name.into(),
                     lamport: user.ltime,
                     payload: user.payload.to_vec(),
                     coalesce: user.coalesce,
                 };
-                self.dispatch(Happening { event, query: None });
+                self.dispatch(AgentEvent { data, query: None });
             }
             NodeEvent::Query(query) => {
                 self.metrics.count("serf.queries");
                 self.metrics.count(&format!("serf.queries.{}", query.name));
-                let event = Event::Query {
+                let data = Event::Query {
                     name: query.name.to_string(),
                     lamport: query.id.ltime(),
                     payload: query.payload.to_vec(),
                 };
-                self.dispatch(Happening { event, query: Some(query) });
+                self.dispatch(AgentEvent { data, query: Some(query) });
             }
             NodeEvent::Suspected { member, accuser } if *accuser == *self.serf.local().name() => {
                 let text = format_args!("Suspect {} has failed, no acks received", member.name());
@@ -93,11 +85,11 @@ impl Agent {
         }
     }
 
-    fn dispatch(&self, happening: Happening) {
-        self.log.info("agent", format_args!("Received event: {}", happening.event.description()));
-        let happening = Arc::new(happening);
-        self.streams.deliver(&happening);
-        self.scripts.dispatch(&happening);
+    fn dispatch(&self, event: AgentEvent) {
+        self.log.info("agent", format_args!("Received event: {}", event.data.description()));
+        let event = Arc::new(event);
+        self.streams.deliver(&event);
+        self.scripts.dispatch(&event);
     }
 
     fn vote_over(&self, vote: NameVote) {

@@ -5,8 +5,8 @@
 use core::fmt::{Display, Write};
 
 use super::Agent;
-use super::tally::Tally;
 use crate::budget::Level;
+use crate::tally::Tally;
 
 impl Agent {
     /// All figures.

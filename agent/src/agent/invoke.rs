@@ -8,12 +8,12 @@ use serf_tokio::{CommandError, RespondError};
 use tokio::process::Child;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
+use super::Agent;
 use super::reaper::BACKGROUND_MAX;
 use super::scripts::Waiting;
-use super::{Agent, Happening};
 use crate::config::secrets;
 use crate::endpoint::go_words;
-use crate::handler::{OutputTail, answer, environment, stdin};
+use crate::handler::{AgentEvent, OutputTail, answer, environment, stdin};
 use crate::platform::{ScriptOutput, end_group, ending_signal, group_is_there, run_in_group, shell, write_input};
 use crate::tags;
 
@@ -24,17 +24,12 @@ pub(super) struct Ended {
 }
 
 /// Runs a script. `waiting` is dropped when it has its input. The error is why it failed.
-pub(super) async fn invoke(
-    agent: &Agent,
-    script: &str,
-    happening: &Happening,
-    waiting: Waiting,
-) -> Result<Ended, String> {
-    let started = start(agent, script, happening).map_err(|error| go_words(&error))?;
+pub(super) async fn invoke(agent: &Agent, script: &str, event: &AgentEvent, waiting: Waiting) -> Result<Ended, String> {
+    let started = start(agent, script, event).map_err(|error| go_words(&error))?;
     let Started { child, output, input: to } = started;
     let group = child.id();
     let _ours = agent.children.keep(group);
-    let input = stdin(&happening.event);
+    let input = stdin(&event.data);
     // A script need not read. It is fed on the side, since it may print before it reads.
     tokio::spawn(async move {
         write_input(to, input).await;
@@ -53,7 +48,7 @@ struct Started {
     input: io::PipeWriter,
 }
 
-fn start(agent: &Agent, script: &str, happening: &Happening) -> io::Result<Started> {
+fn start(agent: &Agent, script: &str, event: &AgentEvent) -> io::Result<Started> {
     let local = agent.serf.local();
     let own = tags::of_node(&serf_tokio::Tags::decode(local.meta()));
     let (output, stdout) = io::pipe()?;
@@ -62,7 +57,7 @@ fn start(agent: &Agent, script: &str, happening: &Happening) -> io::Result<Start
     let mut command = shell(script, agent.files.before());
     // What is for us alone; a script that asks an agent with a token has its own copy of it.
     secrets().chain(["NOTIFY_SOCKET".to_owned()]).for_each(|name| _ = command.env_remove(name));
-    command.envs(environment(&happening.event, local.name(), &own));
+    command.envs(environment(&event.data, local.name(), &own));
     command.stdin(stdin).stdout(stdout).stderr(stderr);
     if agent.scripts.timeout().is_some() {
         // So that all that it starts can be ended with it. Without a timeout it stays with us, and with the terminal.
@@ -162,7 +157,7 @@ impl Run {
 }
 
 /// Says how a script ended, and answers the query.
-pub(super) fn report(agent: &Agent, script: &str, happening: &Happening, ended: Ended) -> Result<(), String> {
+pub(super) fn report(agent: &Agent, script: &str, event: &AgentEvent, ended: Ended) -> Result<(), String> {
     let Ended { tail, status } = ended;
     if tail.is_truncated() {
         let text = format_args!("Script '{script}' generated {} bytes of output, the last 8192 are kept", tail.bytes());
@@ -171,14 +166,14 @@ pub(super) fn report(agent: &Agent, script: &str, happening: &Happening, ended: 
     let output = tail.into_bytes();
     let shown = String::from_utf8_lossy(&output);
     let shown = shown.strip_suffix('\n').unwrap_or(&shown);
-    agent.log.debug("agent", format_args!("Event '{}' script output: {shown}", happening.event.kind()));
+    agent.log.debug("agent", format_args!("Event '{}' script output: {shown}", event.data.kind()));
     let status = status.map_err(|error| go_words(&error))?;
-    if let Some(query) = &happening.query
+    if let Some(query) = &event.query
         && let Some(payload) = answer(status.success(), &output)
         && let Err(error) = agent.serf.respond(query.id, payload)
     {
         let why = agent.respond_failure(error);
-        let text = format_args!("Failed to respond to query '{}': {why}", happening.event.description());
+        let text = format_args!("Failed to respond to query '{}': {why}", event.data.description());
         agent.log.warn("agent", text);
     }
     if status.success() { Ok(()) } else { Err(ending(status) + &complaint(status, shown)) }

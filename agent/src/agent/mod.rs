@@ -1,6 +1,6 @@
 //! The agent: a node, and everything around it that people and programs see.
 
-pub(crate) mod commands;
+mod commands;
 mod discovery;
 mod events;
 mod exposition;
@@ -20,7 +20,6 @@ mod scripts;
 mod setup;
 mod sinks;
 mod supervisor;
-mod tally;
 mod web;
 mod why;
 
@@ -30,32 +29,29 @@ use std::sync::Arc;
 use serf_tokio::Serf;
 use tokio::sync::{Mutex, watch};
 
-pub(crate) use self::events::Happening;
 use self::files::FileLimit;
 use self::health::Health;
 use self::metrics::Metrics;
 use self::reaper::Children;
 pub(crate) use self::run::run;
 use self::scripts::Scripts;
-pub(crate) use self::tally::Tally;
 use crate::config::SizeLimits;
 use crate::log::Log;
 use crate::rpc::server::Streams;
+use crate::tally::Tally;
 
 /// What all parts of a running agent share.
 pub(crate) struct Agent {
-    pub(crate) serf: Serf,
-    pub(crate) log: Arc<Log>,
-    pub(crate) metrics: Arc<Metrics>,
-    pub(crate) tally: Arc<Tally>,
+    serf: Serf,
+    log: Arc<Log>,
+    metrics: Arc<Metrics>,
+    tally: Arc<Tally>,
     health: Health,
     /// The token that clients must show; empty for none.
-    pub(crate) rpc_auth: String,
-    /// Held by the client whose wrong token is answered next.
-    pub(crate) wrong_tokens: Mutex<()>,
+    rpc_auth: String,
     /// One client's patterns are compiled at a time.
     listing: Mutex<()>,
-    pub(crate) streams: Streams,
+    streams: Streams,
     scripts: Scripts,
     children: Children,
     files: FileLimit,

@@ -9,30 +9,30 @@ use tokio::time::{Instant, timeout_at};
 use super::Agent;
 use super::commands::PAYLOAD_SHOWN_BYTES_MAX;
 use crate::quote::quote;
-use crate::rpc::server::{ASKED_MAX, Outbox, REPLY_BYTES_MAX};
+use crate::rpc::server::{ASKED_MAX, REPLY_BYTES_MAX, ReplyQueue};
 use crate::rpc::{Query, QueryRecord};
 
 impl Agent {
     /// Asks, and answers the client: first whether the question could be asked, then with what comes back, at last at the
     /// deadline that nothing more will.
-    pub(super) fn ask(self: &Arc<Self>, outbox: &Arc<Outbox>, seq: u64, query: &Query) {
+    pub(super) fn ask(self: &Arc<Self>, replies: &Arc<ReplyQueue>, seq: u64, query: &Query) {
         let payload = query.payload.as_deref().unwrap_or_default();
         let timeout = match u64::try_from(query.timeout_ns) {
             Ok(0) => self.serf.default_query_timeout(),
             Ok(nanos) => Duration::from_nanos(nanos),
             Err(_) => Duration::ZERO,
         };
-        if !outbox.may_ask() {
+        if !replies.may_ask() {
             let why = format!("Too many queries whose answers are still collected, at most {ASKED_MAX} a client");
-            return outbox.reply(seq, &why, |_| {});
+            return replies.reply(seq, &why, |_| {});
         }
         match self.begin_query(query, payload, timeout) {
-            Ok(replies) => {
-                outbox.reply(seq, "", |_| {});
+            Ok(answers) => {
+                replies.reply(seq, "", |_| {});
                 let deadline = Instant::now() + timeout.min(TIMEOUT_MAX);
-                outbox.collect(collect(Arc::downgrade(outbox), seq, replies, deadline));
+                replies.collect(collect(Arc::downgrade(replies), seq, answers, deadline));
             }
-            Err(why) => outbox.reply(seq, &why, |_| {}),
+            Err(why) => replies.reply(seq, &why, |_| {}),
         }
     }
 
@@ -62,7 +62,7 @@ impl Agent {
         let question = question.relayed(query.relay_factor).for_at_most(timeout.clamp(TIMEOUT_LEAST, TIMEOUT_MAX));
         let question = if query.request_ack { question.with_acks() } else { question };
         match self.serf.query(&question) {
-            Ok(replies) => Ok(Some(replies)),
+            Ok(answers) => Ok(Some(answers)),
             // There the query goes out, and every node finds that it cannot be for it.
             Err(CommandError::Refused(QueryError::Filter(error))) => {
                 self.log.warn("serf", format_args!("A query has a filter that no node can meet: {error}"));
@@ -84,17 +84,17 @@ fn least_bytes(query: &Query) -> usize {
 }
 
 /// Passes on what comes back until the deadline, as the client reads it.
-async fn collect(outbox: std::sync::Weak<Outbox>, seq: u64, mut replies: Option<QueryStream>, deadline: Instant) {
+async fn collect(replies: std::sync::Weak<ReplyQueue>, seq: u64, mut answers: Option<QueryStream>, deadline: Instant) {
     let send = |record: &QueryRecord| {
-        let Some(outbox) = outbox.upgrade() else { return false };
-        outbox.reply(seq, "", |to| record.encode(to));
+        let Some(replies) = replies.upgrade() else { return false };
+        replies.reply(seq, "", |to| record.encode(to));
         true
     };
     let has_room = async || {
-        let Some(outbox) = outbox.upgrade() else { return };
-        _ = timeout_at(deadline, outbox.below(REPLY_BYTES_MAX)).await;
+        let Some(replies) = replies.upgrade() else { return };
+        _ = timeout_at(deadline, replies.below(REPLY_BYTES_MAX)).await;
     };
-    while let Some(stream) = &mut replies {
+    while let Some(stream) = &mut answers {
         let record = match timeout_at(deadline, stream.next()).await {
             Ok(Some(Ok(Reply::Ack(from)))) => QueryRecord::Ack { from: from.to_string() },
             Ok(Some(Ok(Reply::Response { from, payload }))) => {
@@ -113,7 +113,7 @@ async fn collect(outbox: std::sync::Weak<Outbox>, seq: u64, mut replies: Option<
         }
     }
     // Answers that no client can receive are not collected.
-    drop(replies);
+    drop(answers);
     // Clients count on it that the end is not told before its time.
     tokio::time::sleep_until(deadline).await;
     send(&QueryRecord::Done);

@@ -173,7 +173,6 @@ impl Agent {
             tally: Arc::default(),
             health: Health::default(),
             rpc_auth: settings.rpc_auth.clone(),
-            wrong_tokens: Mutex::default(),
             listing: Mutex::default(),
             streams: Streams::default(),
             scripts: Scripts::new(agent.clone(), Arc::clone(&log)),

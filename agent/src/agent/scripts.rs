@@ -8,10 +8,10 @@ use tokio::sync::oneshot::error::TryRecvError;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio::time::{Instant, timeout};
 
-use super::{Agent, Happening, invoke};
+use super::{Agent, invoke};
 use crate::budget::{Budget, Room};
 use crate::config::{Settings, duration};
-use crate::handler::EventHandler;
+use crate::handler::{AgentEvent, EventHandler};
 use crate::log::Log;
 
 /// The event handlers, and what waits for their scripts.
@@ -79,7 +79,7 @@ struct Lane {
 
 /// An event with the scripts that were configured for it when it came.
 struct Job {
-    happening: Arc<Happening>,
+    event: Arc<AgentEvent>,
     runs: Vec<(Arc<str>, Ticket, Waiting)>,
     _room: Room,
 }
@@ -187,22 +187,22 @@ impl Scripts {
     }
 
     /// Queues an event for every handler that wants it.
-    pub(super) fn dispatch(&self, happening: &Arc<Happening>) {
+    pub(super) fn dispatch(&self, event: &Arc<AgentEvent>) {
         let mut state = self.lock();
-        let wanting = state.handlers.iter().filter(|handler| handler.handler.wants(&happening.event));
+        let wanting = state.handlers.iter().filter(|handler| handler.handler.wants(&event.data));
         let scripts: Vec<Arc<str>> = wanting.map(|handler| Arc::clone(&handler.script)).collect();
         if scripts.is_empty() {
             return;
         }
-        if happening.query.is_some() {
-            self.ask(&mut state, happening, scripts)
+        if event.query.is_some() {
+            self.ask(&mut state, event, scripts)
         } else {
-            self.queue(&mut state, happening, &scripts)
+            self.queue(&mut state, event, &scripts)
         }
     }
 
     /// Queues a member or user event.
-    fn queue(&self, state: &mut State, happening: &Arc<Happening>, scripts: &[Arc<str>]) {
+    fn queue(&self, state: &mut State, event: &Arc<AgentEvent>, scripts: &[Arc<str>]) {
         let State { lanes, turns, .. } = state;
         for lane in lanes {
             let its = scripts.iter().filter(|script| lane.script.as_ref().is_none_or(|its| its == *script));
@@ -211,7 +211,7 @@ impl Scripts {
                 continue;
             }
             // Both, before any ticket is taken: one that is dropped lets the next run begin too early.
-            let place = lane.budget.take(happening.event.bytes()).zip(lane.queue.try_reserve().ok());
+            let place = lane.budget.take(event.data.bytes()).zip(lane.queue.try_reserve().ok());
             let is_full = place.is_none();
             match place {
                 Some((_room, place)) => {
@@ -220,7 +220,7 @@ impl Scripts {
                         Some((Arc::clone(script), turn.ticket(true), Waiting::new(&self.waiting)))
                     };
                     let runs = its.into_iter().filter_map(ticket).collect();
-                    place.send(Job { happening: Arc::clone(happening), runs, _room });
+                    place.send(Job { event: Arc::clone(event), runs, _room });
                 }
                 None => self.dropped(its.len(), lane.script.as_deref(), lane.is_dropping),
             }
@@ -229,12 +229,12 @@ impl Scripts {
     }
 
     /// Has the scripts answer a query, beside everything else.
-    fn ask(&self, state: &mut State, happening: &Arc<Happening>, scripts: Vec<Arc<str>>) {
+    fn ask(&self, state: &mut State, event: &Arc<AgentEvent>, scripts: Vec<Arc<str>>) {
         let mut answers = Vec::new();
         for script in scripts {
             let Some(turn) = state.turns.iter_mut().find(|turn| turn.script == script) else { continue };
             let place = Arc::clone(&turn.places).try_acquire_owned().ok();
-            let place = place.zip(turn.budget.take(happening.event.bytes()));
+            let place = place.zip(turn.budget.take(event.data.bytes()));
             let is_full = place.is_none();
             if is_full {
                 self.dropped(1, Some(&script), turn.is_dropping);
@@ -249,7 +249,7 @@ impl Scripts {
         for it in answers {
             let (over, next) = oneshot::channel();
             let answered =
-                answer(self.agent.clone(), self.held.subscribe(), Arc::clone(happening), it, before.replace(next));
+                answer(self.agent.clone(), self.held.subscribe(), Arc::clone(event), it, before.replace(next));
             tokio::spawn(async move {
                 answered.await;
                 drop(over);
@@ -335,7 +335,7 @@ impl Turn {
 
 /// Runs the scripts for one event after the other.
 async fn work(agent: Weak<Agent>, held: Option<watch::Sender<usize>>, mut jobs: mpsc::Receiver<Job>) {
-    while let Some(Job { happening, runs, _room }) = jobs.recv().await {
+    while let Some(Job { event, runs, _room }) = jobs.recv().await {
         for (script, mut ticket, waiting) in runs {
             // Its events before are over, so it waits for a query.
             let holds = !ticket.is_next();
@@ -343,7 +343,7 @@ async fn work(agent: Weak<Agent>, held: Option<watch::Sender<usize>>, mut jobs: 
             ticket.turn().await;
             drop(held);
             let Some(agent) = agent.upgrade() else { return };
-            run(&agent, &script, &happening, ticket, waiting, None).await;
+            run(&agent, &script, &event, ticket, waiting, None).await;
         }
     }
 }
@@ -352,13 +352,13 @@ async fn work(agent: Weak<Agent>, held: Option<watch::Sender<usize>>, mut jobs: 
 async fn answer(
     agent: Weak<Agent>,
     held: watch::Receiver<usize>,
-    happening: Arc<Happening>,
+    event: Arc<AgentEvent>,
     mut answer: Answer,
     before: Option<oneshot::Receiver<()>>,
 ) {
     answer.ticket.turn_of_query(held).await;
     let Some(agent) = agent.upgrade() else { return };
-    run(&agent, &answer.script, &happening, answer.ticket, answer.waiting, before).await;
+    run(&agent, &answer.script, &event, answer.ticket, answer.waiting, before).await;
     drop(answer.place);
 }
 
@@ -366,19 +366,19 @@ async fn answer(
 async fn run(
     agent: &Agent,
     script: &str,
-    happening: &Happening,
+    event: &AgentEvent,
     ticket: Ticket,
     waiting: Waiting,
     answers_after: Option<oneshot::Receiver<()>>,
 ) {
     let begun = Instant::now();
-    let ended = invoke::invoke(agent, script, happening, waiting).await;
+    let ended = invoke::invoke(agent, script, event, waiting).await;
     let took = begun.elapsed();
     drop(ticket);
     if let Some(before) = answers_after {
         _ = before.await;
     }
-    if let Err(why) = ended.and_then(|ended| invoke::report(agent, script, happening, ended)) {
+    if let Err(why) = ended.and_then(|ended| invoke::report(agent, script, event, ended)) {
         agent.tally.handler_failures.bump();
         agent.log.error("agent", format_args!("Error invoking script '{script}': {why}"));
     }

@@ -1,6 +1,17 @@
 //! What happens in a cluster, as handlers and RPC streams get it.
 
+use serf_tokio::Query;
+
 use crate::rpc::{EventRecord, Member};
+
+/// An event of the agent's node, and how to answer it.
+#[derive(Debug)]
+pub(crate) struct AgentEvent {
+    /// What handlers and streams get.
+    pub(crate) data: Event,
+    /// The query to answer, if it is one.
+    pub(crate) query: Option<Query>,
+}
 
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -8,6 +8,7 @@ mod input;
 mod output;
 mod script;
 
+pub(crate) use self::event::AgentEvent;
 pub use self::event::{Event, MemberChange};
 pub use self::filter::{EventFilter, FilterError};
 pub use self::input::{environment, stdin};

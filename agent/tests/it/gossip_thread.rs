@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Where code runs on that thread: whatever a running agent does itself.
-const ON_THE_THREAD: [&str; 5] = ["agent", "rpc/server", "mdns", "log", "places.rs"];
+const ON_THE_THREAD: [&str; 6] = ["agent", "rpc/server", "mdns", "log", "places.rs", "tally.rs"];
 
 /// What blocks: files, outputs, sleep, synchronous sockets and processes, what reads files in our own modules, and all of `platform`
 /// that does.

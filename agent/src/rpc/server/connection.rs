@@ -5,69 +5,70 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::Outbox;
-use super::outbox::REPLY_BYTES_MAX;
-use crate::agent::{Agent, commands};
-use crate::log::Log;
+use super::replies::{REPLY_BYTES_MAX, ReplyQueue};
+use super::{Hangup, Service};
 use crate::places::Place;
 use crate::rpc::{
     AUTHENTICATION_REQUIRED, DecodeError, Decoder, Framer, IPC_VERSION, Request, RequestHeader, UNSUPPORTED_COMMAND,
 };
 
-/// Serves a client in a task of its own.
-pub(super) fn spawn(
-    agent: &Arc<Agent>,
+/// Serves a client in a task of its own. `wrong_tokens` is held by the client whose wrong token is answered next.
+pub(super) fn spawn<S: Service>(
+    service: &Arc<S>,
+    wrong_tokens: &Arc<Mutex<()>>,
     peer: String,
     place: Place,
     reader: impl AsyncRead + Unpin + Send + 'static,
     writer: impl AsyncWrite + Unpin + Send + 'static,
 ) {
-    agent.log.info("agent.ipc", format_args!("Accepted client: {peer}"));
-    agent.metrics.count("agent.ipc.accept");
-    agent.tally.clients_accepted.bump();
-    let outbox = Outbox::new(peer, &agent.log, &agent.tally, &agent.streams);
-    let agent = Arc::clone(agent);
+    service.log().info("agent.ipc", format_args!("Accepted client: {peer}"));
+    service.count("agent.ipc.accept");
+    service.tally().clients_accepted.bump();
+    let replies = ReplyQueue::new(peer, service.log(), service.tally(), service.streams());
+    let (service, wrong_tokens) = (Arc::clone(service), Arc::clone(wrong_tokens));
     tokio::spawn(async move {
-        let _open = agent.tally.clients_open.during();
+        let _open = service.tally().clients_open.during();
         let reading = async {
             let mut connection = Connection {
-                agent: &agent,
-                outbox: &outbox,
+                service: &service,
+                replies: &replies,
                 place: &place,
-                wrong_tokens: 0,
+                wrong_tokens: &wrong_tokens,
+                wrong_tokens_shown: 0,
                 input: Input { reader, buffer: Vec::new(), taken: 0, framer: Framer::new(GREETING_BYTES_MAX) },
                 is_greeted: false,
-                is_known: agent.rpc_auth.is_empty(),
+                is_known: service.token().is_empty(),
             };
             connection.run().await;
-            outbox.close();
+            replies.close();
             // A client that does not read its last answers is not waited for.
             sleep(LAST_WORDS_TIMEOUT).await;
         };
         tokio::select! {
             () = reading => {}
-            _ = write(&outbox, writer) => {}
-            () = place.displaced() => agent.tally.clients_refused.bump(),
+            _ = write(&replies, writer) => {}
+            () = place.displaced() => service.tally().clients_refused.bump(),
         }
         // What it has asked for ends with it.
-        outbox.close();
+        replies.close();
     });
 }
 
 /// Writes what is queued, until nothing more is to come.
-async fn write(outbox: &Outbox, mut writer: impl AsyncWrite + Unpin) -> io::Result<()> {
+async fn write(replies: &ReplyQueue, mut writer: impl AsyncWrite + Unpin) -> io::Result<()> {
     let mut bytes = Vec::new();
     loop {
-        outbox.take(&mut bytes, WRITE_BYTES);
+        replies.take(&mut bytes, WRITE_BYTES);
         if bytes.is_empty() {
-            if outbox.is_closing() {
+            if replies.is_closing() {
                 return writer.shutdown().await;
             }
             // Idle connections are many, and should cost little.
             bytes = Vec::new();
-            outbox.filled.notified().await;
+            replies.filled.notified().await;
             continue;
         }
         writer.write_all(&bytes).await?;
@@ -75,12 +76,14 @@ async fn write(outbox: &Outbox, mut writer: impl AsyncWrite + Unpin) -> io::Resu
     }
 }
 
-struct Connection<'a, R> {
-    agent: &'a Arc<Agent>,
-    outbox: &'a Arc<Outbox>,
+struct Connection<'a, S, R> {
+    service: &'a Arc<S>,
+    replies: &'a Arc<ReplyQueue>,
     place: &'a Place,
-    /// Tokens that were not ours.
-    wrong_tokens: u32,
+    /// Held by the client whose wrong token is answered next.
+    wrong_tokens: &'a Mutex<()>,
+    /// Tokens of this client that were not ours.
+    wrong_tokens_shown: u32,
     input: Input<R>,
     /// There was a handshake.
     is_greeted: bool,
@@ -100,7 +103,7 @@ enum End {
     Body(String),
 }
 
-impl<R: AsyncRead + Unpin> Connection<'_, R> {
+impl<S: Service, R: AsyncRead + Unpin> Connection<'_, S, R> {
     /// Requests are served strictly one after the other.
     async fn run(&mut self) {
         let begun = Instant::now();
@@ -113,7 +116,7 @@ impl<R: AsyncRead + Unpin> Connection<'_, R> {
             let is_admitted = self.is_greeted && self.is_known;
             let next = async {
                 // A client that asks and does not read is not served any further.
-                self.outbox.below(REPLY_BYTES_MAX).await;
+                self.replies.below(REPLY_BYTES_MAX).await;
                 self.serve().await
             };
             let served = if is_admitted { Ok(next.await) } else { timeout_at(greeting_end, next).await };
@@ -125,11 +128,11 @@ impl<R: AsyncRead + Unpin> Connection<'_, R> {
                 }
                 Err(end) => end,
             };
-            let log: &Log = &self.agent.log;
+            let log = self.service.log();
             match end {
                 End::Quiet => {}
                 End::Late => {
-                    let text = format_args!("Client {} did not introduce itself in time", self.outbox.peer);
+                    let text = format_args!("Client {} did not introduce itself in time", self.replies.peer);
                     log.warn("agent.ipc", text);
                 }
                 End::Header(why) => log.error("agent.ipc", format_args!("failed to decode request header: {why}")),
@@ -145,11 +148,11 @@ impl<R: AsyncRead + Unpin> Connection<'_, R> {
         let Some(object) = self.input.next().await.map_err(End::Header)? else { return Err(End::Quiet) };
         let header =
             RequestHeader::decode(&mut Decoder::new(object)).map_err(|error| End::Header(error.to_string()))?;
-        self.agent.metrics.count("agent.ipc.command");
-        self.agent.tally.requests.bump();
+        self.service.count("agent.ipc.command");
+        self.service.tally().requests.bump();
         // One client of long standing sends a blank before one of its commands.
         let (command, seq) = (header.command.trim(), header.seq);
-        let refuse = |why: &str| self.outbox.reply(seq, why, |_| {});
+        let refuse = |why: &str| self.replies.reply(seq, why, |_| {});
         if !self.is_greeted && command != "handshake" {
             refuse("Handshake required");
             return Err(End::Quiet);
@@ -171,7 +174,7 @@ impl<R: AsyncRead + Unpin> Connection<'_, R> {
         let request = match Request::decode(command, &mut Decoder::new(body)) {
             Ok(request) => request,
             Err(error @ DecodeError::TooMany { .. }) if self.is_known => {
-                commands::refuse(self.outbox, seq, command, &error.to_string());
+                self.replies.refuse(seq, command, &error.to_string());
                 return Ok(());
             }
             Err(error) => return Err(End::Body(error.to_string())),
@@ -179,8 +182,8 @@ impl<R: AsyncRead + Unpin> Connection<'_, R> {
         match request {
             Request::Handshake { version } => self.greet(seq, version),
             Request::Auth { key } => self.authenticate(seq, &key).await,
-            _ if !self.is_known => self.outbox.reply(seq, AUTHENTICATION_REQUIRED, |_| {}),
-            request => commands::serve(self.agent, self.outbox, seq, request).await.map_err(|_| End::Quiet)?,
+            _ if !self.is_known => self.replies.reply(seq, AUTHENTICATION_REQUIRED, |_| {}),
+            request => self.service.serve(self.replies, seq, request).await.map_err(|Hangup| End::Quiet)?,
         }
         if self.is_greeted && self.is_known {
             self.place.settle();
@@ -198,27 +201,27 @@ impl<R: AsyncRead + Unpin> Connection<'_, R> {
             self.is_greeted = true;
             ""
         };
-        self.outbox.reply(seq, error, |_| {});
+        self.replies.reply(seq, error, |_| {});
     }
 
     /// A wrong token after a right one takes nothing away. Each wrong one is answered later than the one before, and wrong ones of all
     /// clients together are answered one by one; a right one is answered at once.
     async fn authenticate(&mut self, seq: u64, key: &str) {
-        let is_right = is_same(key.as_bytes(), self.agent.rpc_auth.as_bytes());
+        let is_right = is_same(key.as_bytes(), self.service.token().as_bytes());
         self.is_known |= is_right;
         if !is_right {
-            self.agent.tally.wrong_tokens.bump();
-            sleep(wrong_token_pause(self.wrong_tokens)).await;
-            let one_by_one = self.agent.wrong_tokens.lock().await;
+            self.service.tally().wrong_tokens.bump();
+            sleep(wrong_token_pause(self.wrong_tokens_shown)).await;
+            let one_by_one = self.wrong_tokens.lock().await;
             sleep(WRONG_TOKEN_INTERVAL).await;
             drop(one_by_one);
-            if self.wrong_tokens == 0 && !self.agent.rpc_auth.is_empty() {
-                let text = format_args!("Client {} has shown a wrong token", self.outbox.peer);
-                self.agent.log.warn("agent.ipc", text);
+            if self.wrong_tokens_shown == 0 && !self.service.token().is_empty() {
+                let text = format_args!("Client {} has shown a wrong token", self.replies.peer);
+                self.service.log().warn("agent.ipc", text);
             }
-            self.wrong_tokens += 1;
+            self.wrong_tokens_shown += 1;
         }
-        self.outbox.reply(seq, if is_right { "" } else { "Invalid authentication token" }, |_| {});
+        self.replies.reply(seq, if is_right { "" } else { "Invalid authentication token" }, |_| {});
     }
 }
 

@@ -7,8 +7,7 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio::net::{TcpListener, TcpStream};
 
-use super::connection;
-use crate::agent::Agent;
+use super::{Service, connection};
 use crate::endpoint::{go_words, keep_alive};
 use crate::places::Places;
 use crate::platform::{LocalListener, LocalStream, file_limit};
@@ -76,7 +75,8 @@ pub(crate) async fn listen(host: String, port: u16) -> Result<TcpListener, Liste
 }
 
 /// Serves clients until the task is dropped.
-pub(crate) async fn serve(agent: Arc<Agent>, listener: Listener) {
+pub(crate) async fn serve(service: Arc<impl Service>, listener: Listener) {
+    let wrong_tokens = Arc::default();
     let places = Places::new(clients_max(), clients_max() / 2);
     let mut is_full = false;
     loop {
@@ -90,10 +90,10 @@ pub(crate) async fn serve(agent: Arc<Agent>, listener: Listener) {
         };
         let accepted = accepted.map(|(client, source, peer)| {
             let Some(place) = places.admit(source) else {
-                agent.tally.clients_refused.bump();
+                service.tally().clients_refused.bump();
                 if !is_full {
                     let text = format_args!("Too many clients, refusing {peer} and those after it");
-                    agent.log.warn("agent.ipc", text);
+                    service.log().warn("agent.ipc", text);
                 }
                 is_full = true;
                 return;
@@ -104,16 +104,16 @@ pub(crate) async fn serve(agent: Arc<Agent>, listener: Listener) {
                     _ = socket.set_nodelay(true);
                     keep_alive(&socket);
                     let (reader, writer) = socket.into_split();
-                    connection::spawn(&agent, peer, place, reader, writer);
+                    connection::spawn(&service, &wrong_tokens, peer, place, reader, writer);
                 }
                 Client::Local(socket) => {
                     let (reader, writer) = socket.into_split();
-                    connection::spawn(&agent, peer, place, reader, writer);
+                    connection::spawn(&service, &wrong_tokens, peer, place, reader, writer);
                 }
             }
         });
         if let Err(error) = accepted {
-            agent.log.error("agent.ipc", format_args!("Failed to accept client: {}", go_words(&error)));
+            service.log().error("agent.ipc", format_args!("Failed to accept client: {}", go_words(&error)));
             // Out of files, mostly: clients that go make room.
             tokio::time::sleep(ACCEPT_PAUSE).await;
         }

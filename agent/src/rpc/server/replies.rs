@@ -8,15 +8,15 @@ use serf_tokio::Query;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
-use crate::agent::{Happening, Tally};
 use crate::budget::{self, Budget, Room};
-use crate::handler::EventFilter;
+use crate::handler::{AgentEvent, EventFilter};
 use crate::log::{FollowerId, Log};
-use crate::rpc::{Encoder, ReplyHeader, encode_log};
+use crate::rpc::{Encoder, ReplyHeader, encode_join_count, encode_log, encode_members};
+use crate::tally::Tally;
 
 /// What waits to be written to one client. Answers wait until they are taken; of each stream and of the monitor only so much
 /// is kept, and a client that does not read loses its own newest records and nobody else's.
-pub(crate) struct Outbox {
+pub(crate) struct ReplyQueue {
     /// The client's address.
     pub(crate) peer: String,
     log: Arc<Log>,
@@ -66,7 +66,7 @@ struct Stream {
 
 /// All clients that stream events.
 pub(crate) struct Streams {
-    clients: Mutex<Vec<std::sync::Weak<Outbox>>>,
+    clients: Mutex<Vec<std::sync::Weak<ReplyQueue>>>,
     budget: Arc<Budget>,
 }
 
@@ -77,11 +77,11 @@ impl Default for Streams {
 }
 
 impl Streams {
-    fn add(&self, outbox: &Arc<Outbox>) {
+    fn add(&self, replies: &Arc<ReplyQueue>) {
         let mut all = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         all.retain(|other| other.strong_count() > 0);
-        if !all.iter().any(|other| other.as_ptr() == Arc::as_ptr(outbox)) {
-            all.push(Arc::downgrade(outbox));
+        if !all.iter().any(|other| other.as_ptr() == Arc::as_ptr(replies)) {
+            all.push(Arc::downgrade(replies));
         }
     }
 
@@ -91,7 +91,7 @@ impl Streams {
     }
 
     /// Gives an event to every stream that wants it.
-    pub(crate) fn deliver(&self, happening: &Happening) {
+    pub(crate) fn deliver(&self, event: &AgentEvent) {
         let all: Vec<_> = {
             let mut all = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
             all.retain(|other| other.strong_count() > 0);
@@ -99,8 +99,8 @@ impl Streams {
         };
         // Encoded once for all, but for queries, which have a number for each.
         let mut shared = None;
-        for outbox in all {
-            outbox.deliver(happening, &mut shared);
+        for replies in all {
+            replies.deliver(event, &mut shared);
         }
     }
 }
@@ -116,7 +116,7 @@ pub(crate) enum StreamError {
 /// Why a monitor was not begun.
 pub(crate) struct MonitorExists;
 
-impl Outbox {
+impl ReplyQueue {
     pub(crate) fn new(peer: String, log: &Arc<Log>, tally: &Arc<Tally>, streams: &Streams) -> Arc<Self> {
         Arc::new(Self {
             peer,
@@ -134,6 +134,15 @@ impl Outbox {
         let item = Item::reply(seq, error, body);
         self.lock().push(item);
         self.filled.notify_one();
+    }
+
+    /// Answers a request with too long a list. Clients read a body after the errors of some commands.
+    pub(crate) fn refuse(&self, seq: u64, command: &str, why: &str) {
+        self.reply(seq, why, |to| match command {
+            "join" => encode_join_count(0, to),
+            "members-filtered" => encode_members([].iter(), to),
+            _ => {}
+        });
     }
 
     /// Begins a stream, after an answer that is queued first.
@@ -267,13 +276,13 @@ impl Outbox {
         self.lock().is_closing
     }
 
-    fn deliver(&self, happening: &Happening, shared: &mut Option<Arc<[u8]>>) {
+    fn deliver(&self, event: &AgentEvent, shared: &mut Option<Arc<[u8]>>) {
         let mut state = self.lock();
-        let wanted = |stream: &Stream| stream.filters.iter().any(|filter| filter.matches(&happening.event));
+        let wanted = |stream: &Stream| stream.filters.iter().any(|filter| filter.matches(&event.data));
         let seqs: Vec<u64> = state.streams.iter().filter(|(_, stream)| wanted(stream)).map(|(seq, _)| *seq).collect();
         for seq in seqs {
             let has_place = state.streams.get(&seq).is_some_and(|stream| stream.queued < STREAM_RECORDS_MAX);
-            if has_place && self.queue_record(&mut state, seq, happening, shared) {
+            if has_place && self.queue_record(&mut state, seq, event, shared) {
                 continue;
             }
             let Some(stream) = state.streams.get_mut(&seq) else { continue };
@@ -288,18 +297,18 @@ impl Outbox {
     }
 
     /// Queues a record for a stream. Whether there was room.
-    fn queue_record(&self, state: &mut State, seq: u64, happening: &Happening, shared: &mut Option<Arc<[u8]>>) -> bool {
+    fn queue_record(&self, state: &mut State, seq: u64, event: &AgentEvent, shared: &mut Option<Arc<[u8]>>) -> bool {
         let mut head = Vec::new();
         let to = &mut Encoder::new(&mut head);
         ReplyHeader { error: String::new(), seq }.encode(to);
         let id = state.query_last + 1;
-        let body = if happening.query.is_some() {
-            happening.event.to_record(id).encode(to);
+        let body = if event.query.is_some() {
+            event.data.to_record(id).encode(to);
             None
         } else {
             let encode = || {
                 let mut body = Vec::new();
-                happening.event.to_record(0).encode(&mut Encoder::new(&mut body));
+                event.data.to_record(0).encode(&mut Encoder::new(&mut body));
                 body.into()
             };
             Some(Arc::clone(shared.get_or_insert_with(encode)))
@@ -313,7 +322,7 @@ impl Outbox {
             let Some(room) = self.budget.take(bytes) else { return false };
             item._room = Some(room);
         }
-        if let Some(query) = &happening.query {
+        if let Some(query) = &event.query {
             state.remember(id, query.clone());
         }
         if let Some(stream) = state.streams.get_mut(&seq) {
@@ -383,7 +392,7 @@ impl Item {
     }
 }
 
-impl Drop for Outbox {
+impl Drop for ReplyQueue {
     fn drop(&mut self) {
         if let Some((follower, _)) = self.lock().monitor {
             self.log.unfollow(follower);
@@ -430,13 +439,13 @@ mod tests {
         Arc::new(Log::new(Level::Err, Box::new(std::io::sink())).expect("starts"))
     }
 
-    fn event(payload_bytes: usize) -> Happening {
+    fn event(payload_bytes: usize) -> AgentEvent {
         let (name, payload) = ("e".to_owned(), vec![b'x'; payload_bytes]);
-        Happening { event: Event::User { name, lamport: 1, payload, coalesce: false }, query: None }
+        AgentEvent { data: Event::User { name, lamport: 1, payload, coalesce: false }, query: None }
     }
 
-    fn client(streams: &Streams, tally: &Arc<Tally>, count: usize) -> Arc<Outbox> {
-        let client = Outbox::new("@".into(), &log(), tally, streams);
+    fn client(streams: &Streams, tally: &Arc<Tally>, count: usize) -> Arc<ReplyQueue> {
+        let client = ReplyQueue::new("@".into(), &log(), tally, streams);
         for seq in 0..count as u64 {
             assert!(client.begin_stream(streams, seq, vec![EventFilter::Any]).is_ok());
         }
