@@ -12,6 +12,8 @@ use crate::quote::quote;
 pub(crate) enum Slot<'v> {
     /// True when given without a value.
     Bool(&'v mut bool),
+    /// False when given without a value, nothing when given as false.
+    Off(&'v mut Option<bool>),
     /// The last one counts.
     Text(&'v mut String),
     /// Each is added.
@@ -74,13 +76,9 @@ pub(crate) fn parse_noting<'a>(
         let unknown = || if matches!(name, "h" | "help") { FlagError::Help } else { FlagError::Unknown(name.into()) };
         let (name, slot) = flags.iter_mut().find(|flag| flag.0 == name).ok_or_else(unknown)?;
         note(name);
-        if let Slot::Bool(target) = slot {
-            let value = value.unwrap_or_else(|| "true".into());
-            **target = parse_bool(&value).ok_or(FlagError::Bool(name, value))?;
-            continue;
-        }
         let value = match (value, rest.split_first()) {
             (Some(value), _) => value,
+            (None, _) if matches!(slot, Slot::Bool(_) | Slot::Off(_)) => "true".into(),
             (None, Some((value, after))) => {
                 rest = after;
                 value.to_string_lossy().into_owned()
@@ -95,6 +93,10 @@ pub(crate) fn parse_noting<'a>(
 fn set(name: &'static str, slot: &mut Slot<'_>, value: String) -> Result<(), FlagError> {
     match slot {
         Slot::Bool(target) => **target = parse_bool(&value).ok_or(FlagError::Bool(name, value))?,
+        Slot::Off(target) => {
+            let is_off = parse_bool(&value).ok_or(FlagError::Bool(name, value))?;
+            **target = is_off.then_some(false);
+        }
         Slot::Text(target) => **target = value,
         Slot::Texts(target) => target.push(value),
         Slot::Shared(target) => target.borrow_mut().push(value),
@@ -164,6 +166,7 @@ pub(crate) mod tests {
     #[derive(Default, Debug, PartialEq)]
     struct Parsed {
         on: bool,
+        shrink: Option<bool>,
         name: String,
         tags: Vec<String>,
         count: i64,
@@ -177,6 +180,7 @@ pub(crate) mod tests {
         let rest = parse(
             &mut [
                 ("on", Slot::Bool(&mut p.on)),
+                ("no-shrink", Slot::Off(&mut p.shrink)),
                 ("name", Slot::Text(&mut p.name)),
                 ("tag", Slot::Texts(&mut p.tags)),
                 ("count", Slot::Int(&mut p.count)),
@@ -194,6 +198,15 @@ pub(crate) mod tests {
         assert_eq!(parsed(&["-on", "-name=n", "--count", "0x2", "--wait=3s"]), Ok(expected));
         assert_eq!(parsed(&["-tag", "a=b", "--tag=c=d"]).expect("parses").tags, ["a=b", "c=d"]);
         assert_eq!(parsed(&["-name=a", "-name="]).expect("parses").name, "");
+    }
+
+    #[test]
+    fn a_flag_that_turns_something_off_says_nothing_when_it_is_false() {
+        let shrink = |texts: &[&str]| parsed(texts).map(|parsed| parsed.shrink);
+        assert_eq!(shrink(&["-no-shrink", "-on"]), Ok(Some(false)));
+        assert_eq!(shrink(&["-no-shrink=false"]), Ok(None));
+        assert_eq!(shrink(&["-no-shrink", "-no-shrink=0"]), Ok(None), "the last one counts");
+        assert!(matches!(shrink(&["-no-shrink=no"]), Err(FlagError::Bool("no-shrink", _))));
     }
 
     #[test]

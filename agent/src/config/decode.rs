@@ -63,7 +63,7 @@ pub fn decode(text: &[u8]) -> Result<Settings, DecodeError> {
 #[derive(Default)]
 struct Reader {
     mistakes: Vec<String>,
-    /// Durations are read after everything else, and only the first mistake is told.
+    /// Durations are read after everything else, and only the first mistake is reported.
     duration_mistake: Option<DurationError>,
 }
 

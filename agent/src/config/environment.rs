@@ -22,7 +22,7 @@ pub(crate) fn secrets() -> impl Iterator<Item = String> {
 pub struct EnvironmentError {
     /// The variable.
     pub name: String,
-    /// What is wrong with its value, which may be a secret and is not told.
+    /// What is wrong with its value. The value itself may be a secret, and is not shown.
     pub why: VariableError,
 }
 

@@ -59,23 +59,22 @@ impl Flags {
         let [check_flag, directory, file] = OTHER_FLAGS.map(|(shown, _)| flag_name(shown));
         let mut slots =
             vec![(check_flag, Slot::Bool(&mut check)), (directory, Slot::Shared(&paths)), (file, Slot::Shared(&paths))];
-        // What cannot go into its setting at once. Mistakes in these come after all others.
-        let (mut texts, mut durations, mut switches) = (Vec::new(), Vec::new(), Vec::new());
+        // What is read when all flags are: mistakes in these come after all others, and in other words.
+        let (mut texts, mut durations) = (Vec::new(), Vec::new());
         for (setting, value) in settings.values() {
             let Some(name) = setting.flag_name() else { continue };
             match value {
                 Value::Text(text) => slots.push((name, Slot::Text(text))),
                 Value::Bool(on) => slots.push((name, Slot::Bool(on))),
+                Value::Switch(switch) => slots.push((name, Slot::Off(switch))),
                 Value::Int(number) => slots.push((name, Slot::Int(number))),
                 Value::List(list) => slots.push((name, Slot::Texts(list))),
                 Value::Tags(tags) => texts.push((name, Vec::new(), tags)),
                 Value::Nanos(nanos) => durations.push((name, String::new(), nanos)),
-                Value::Switch(switch) => switches.push((name, false, switch)),
             }
         }
         slots.extend(texts.iter_mut().map(|(name, texts, _)| (*name, Slot::Texts(texts))));
         slots.extend(durations.iter_mut().map(|(name, text, _)| (*name, Slot::Text(text))));
-        slots.extend(switches.iter_mut().map(|(name, off, _)| (*name, Slot::Bool(off))));
         let mut given = BTreeSet::new();
         let ignored = flags::parse_noting(&mut slots, args, |name| given.extend(key(name)))?.to_vec();
         for (_, texts, target) in texts {
@@ -83,9 +82,6 @@ impl Flags {
         }
         for (_, text, target) in durations.into_iter().filter(|(_, text, _)| !text.is_empty()) {
             *target = duration::parse(&text)?;
-        }
-        for (_, _, target) in switches.into_iter().filter(|(_, off, _)| *off) {
-            *target = Some(false);
         }
         Ok(Self { paths: paths.into_inner(), settings, check, ignored, given })
     }

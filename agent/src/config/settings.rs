@@ -228,12 +228,13 @@ settings! {
 }
 
 impl Settings {
-    /// Adds a later source. How its value and ours make one is decided by the type ([`kinds`](super::row::kinds)). The role of a
+    /// Adds a later source. The type of a setting decides how the two values are merged ([`kinds`](super::row::kinds)). The role of a
     /// source is a tag of that source.
     pub fn merge(&mut self, mut later: Self) {
         if !later.role.is_empty() {
             later.tags.insert("role".into(), later.role.clone());
         }
+        // As there: a version below zero says nothing.
         later.protocol = later.protocol.max(0);
         for ((_, mine), (_, theirs)) in self.values().zip(later.values()) {
             match (mine, theirs) {

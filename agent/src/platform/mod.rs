@@ -51,7 +51,7 @@ impl Signal {
     }
 }
 
-/// What a supervisor such as systemd is told (`sd_notify(3)`).
+/// A state of the agent that its supervisor, such as systemd, is notified of (`sd_notify(3)`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
     /// Clients can connect, and the joins at the start are over.
