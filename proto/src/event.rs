@@ -260,10 +260,8 @@ pub struct JoinReport {
     pub id: JoinId,
     /// How many seeds answered and were merged. None means that the join failed.
     pub contacted: u32,
-    /// The seeds that did not, at the last attempt.
+    /// The seeds that did not.
     pub failed: Vec<SeedFailure>,
-    /// How many attempts were made.
-    pub attempts: u32,
     /// Whether it was given up by [`Node::cancel_join`](crate::Node::cancel_join), or because the node began to leave.
     pub cancelled: bool,
 }

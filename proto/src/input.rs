@@ -9,7 +9,7 @@ use core::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::event::KeyOperation;
-use crate::node::{Node, OldEvents, Retry};
+use crate::node::{Node, OldEvents};
 use crate::outbox::Outbox;
 use crate::serf::Question;
 use crate::stream::StreamInput;
@@ -62,15 +62,6 @@ pub enum Input {
         payload: Vec<u8>,
         /// Whether it may be coalesced.
         coalesce: bool,
-    },
-    /// [`Node::join_until`].
-    JoinUntil {
-        /// Whom to join through.
-        seeds: Vec<SocketAddr>,
-        /// Whether to be told of old events.
-        old: OldEvents,
-        /// When to try again.
-        retry: Retry,
     },
     /// [`Node::cancel_join`].
     CancelJoin(JoinId),
@@ -154,7 +145,6 @@ impl Node {
             Input::UserEvent { name, payload, coalesce } => {
                 _ = self.user_event(now, name, payload, *coalesce, out);
             }
-            Input::JoinUntil { seeds, old, retry } => _ = self.join_until(now, seeds, *old, *retry, out),
             Input::CancelJoin(id) => _ = self.cancel_join(now, *id, out),
             Input::Query { name, payload, nodes, tags, acks, relay_factor, timeout } => {
                 let question = nodes.iter().fold(Question::new(name).with_payload(payload), Question::with_node);

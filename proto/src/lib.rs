@@ -55,7 +55,7 @@ pub use event::{
 pub use input::Input;
 pub use node::{
     Clocks, Evidence, ForceLeaveError, JoinError, LeaveError, MemberCounts, Node, NodeState, OldEvents, QueueDepths,
-    Retry, SetTagsError, SocketFailure, Source, Start, UserEventError, Why,
+    SetTagsError, SocketFailure, Source, Start, UserEventError, Why,
 };
 pub use outbox::{Outbox, Output};
 pub use policy::{Candidate, Policy, SharedPolicy, Veto};

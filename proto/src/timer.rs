@@ -64,7 +64,7 @@ pub(crate) enum NodeTimer {
     Isolation,
     /// An exchange has taken too long.
     Stream(StreamId),
-    /// A join asks more seeds, or is tried again.
+    /// No seed of a join has answered for a while.
     Join(JoinId),
 }
 

@@ -14,7 +14,7 @@ use serf_proto::wire::serf::{self, Clocks, MemberTime};
 use serf_proto::wire::swim::{Accusation, Ack, Alive, IndirectPing, Message, PeerRef, Ping, Source, State};
 use serf_proto::wire::{Versions, Writer};
 use serf_proto::{
-    Config, Event, Identity, Input, Instant, KeyOperation, Node, OldEvents, Options, Outbox, Output, QueryId, Retry,
+    Config, Event, Identity, Input, Instant, KeyOperation, Node, OldEvents, Options, Outbox, Output, QueryId,
     Seed, Start, StreamId, Tags,
 };
 
@@ -75,7 +75,6 @@ enum Command {
     Leave,
     Ask { bytes: usize, filter: u8, acks: bool },
     Respond(Index, usize),
-    JoinUntil(u8),
     Keys(u8),
 }
 
@@ -196,7 +195,6 @@ fn command() -> impl Strategy<Value = Command> {
         4 => (0_usize..1100, any::<u8>(), any::<bool>())
             .prop_map(|(bytes, filter, acks)| Command::Ask { bytes, filter, acks }),
         4 => (any::<Index>(), 0_usize..1100).prop_map(|(to, bytes)| Command::Respond(to, bytes)),
-        1 => (0_u8..4).prop_map(Command::JoinUntil),
         1 => (0_u8..4).prop_map(Command::Keys),
     ]
 }
@@ -496,11 +494,6 @@ fn input(command: &Command) -> Input {
             timeout: Duration::ZERO,
         },
         Command::Respond(..) => unreachable!("given by name"),
-        Command::JoinUntil(seeds) => Input::JoinUntil {
-            seeds: addresses().into_iter().take(usize::from(*seeds)).collect(),
-            old: OldEvents::Deliver,
-            retry: Retry::default(),
-        },
         Command::Keys(kind) => {
             let operation = [KeyOperation::List, KeyOperation::Install][usize::from(kind % 2)];
             Input::ChangeAllKeys { operation, key: vec![7; usize::from(kind / 2) * 16], relay_factor: *kind }

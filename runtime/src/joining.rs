@@ -3,17 +3,17 @@
 use core::future::Future;
 use core::net::SocketAddr;
 use core::pin::Pin;
-use core::time::Duration;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures_lite::future::or;
-use serf_proto::{Instant, JoinId, Node, OldEvents, Outbox, Retry, Rng, Seed, Status};
+use serf_proto::{Instant, JoinId, Node, OldEvents, Outbox};
 
 use crate::driver::Shared;
 use crate::error::{JoinError, SeedFailure};
 use crate::join;
 use crate::net::Net;
+use crate::retry::{Pauses, Retry};
 use crate::serf::Serf;
 
 /// How a join went.
@@ -157,19 +157,14 @@ async fn until_found<N: Net>(
     let next = || {
         let (shared, attempt) = (Arc::clone(shared), attempt());
         Box::pin(async move {
-            if has_company(&shared) {
+            if !shared.lock().node.is_alone() {
                 return Ok(JoinReport { contacted: 0, failed: Vec::new(), attempts: 0 });
             }
             let report = attempt.await?;
-            if has_company(&shared) { Ok(report) } else { Err(JoinError::NobodyAnswered(report)) }
+            if shared.lock().node.is_alone() { Err(JoinError::NobodyAnswered(report)) } else { Ok(report) }
         }) as Attempt
     };
     persist(shared, Retry::default(), next).await
-}
-
-fn has_company<N: Net>(shared: &Shared<N>) -> bool {
-    let engine = shared.lock();
-    engine.node.members().filter(|member| member.status() == Status::Alive).nth(1).is_some()
 }
 
 /// Begins a join and waits for its end. `names` are the seeds that the addresses come from.
@@ -223,52 +218,4 @@ async fn persist<N: Net>(
         or(shared.net.sleep(pause), stopped).await;
     }
     Err(JoinError::Stopped)
-}
-
-/// Pauses that double, each shortened by up to a half at random, so that nodes that start together do not come together.
-struct Pauses {
-    pause: Duration,
-    pause_max: Duration,
-    rng: Rng,
-}
-
-impl Pauses {
-    fn new(retry: &Retry) -> Self {
-        let mut entropy = [0; 32];
-        // Without entropy the pauses are those of everybody: no reason not to try again.
-        _ = getrandom::fill(&mut entropy);
-        let rng = Rng::stream(&Seed::from_bytes(entropy), 0);
-        let pause_max = retry.pause_max.max(PAUSE_LEAST);
-        Self { pause: retry.pause.clamp(PAUSE_LEAST, pause_max), pause_max, rng }
-    }
-
-    fn next(&mut self) -> Duration {
-        let pause = self.pause - self.rng.duration_below(self.pause / 2);
-        self.pause = self.pause.saturating_mul(2).min(self.pause_max);
-        pause
-    }
-}
-
-/// A join is not tried more often, whatever it was told.
-const PAUSE_LEAST: Duration = Duration::from_millis(100);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pauses_double_up_to_the_longest_and_half_of_each_may_be_left_out() {
-        let [pause, pause_max] = [1, 10].map(Duration::from_secs);
-        let mut pauses = Pauses::new(&Retry { pause, pause_max, give_up_after: None });
-        for whole in [1, 2, 4, 8, 10, 10].map(Duration::from_secs) {
-            let pause = pauses.next();
-            assert!((whole / 2..=whole).contains(&pause), "{pause:?} of {whole:?}");
-        }
-    }
-
-    #[test]
-    fn no_pause_is_so_short_that_it_would_be_a_flood() {
-        let mut pauses = Pauses::new(&Retry { pause: Duration::ZERO, pause_max: Duration::ZERO, give_up_after: None });
-        assert!(pauses.next() >= PAUSE_LEAST / 2 && pauses.next() <= PAUSE_LEAST);
-    }
 }

@@ -48,6 +48,7 @@ pub mod net;
 mod options;
 mod query;
 mod replace;
+mod retry;
 mod seed;
 mod serf;
 mod signal;
@@ -65,7 +66,7 @@ pub use serf_proto::{
     Candidate, CodecChoice, Complaint, ComplaintKind, Coordinate, DropReason, Event, Evidence, ForceLeaveError,
     Instant, KeyAnswer, KeyOperation, KeyReport, KeysError, LeaveReport, Member, MemberCounts, MemberEvent,
     MemberEventKind, MembersEvent, Metric, Name, NodeState, OldEvents, Peer, Policy, Query, QueryError, QueryId,
-    QueryReport, Question, RespondError, Retry, SeedFailureCause, SetTagsError, SharedPolicy, Source, Status, Tags,
+    QueryReport, Question, RespondError, SeedFailureCause, SetTagsError, SharedPolicy, Source, Status, Tags,
     UnknownWord, Usage, UserEvent, UserEventError, Veto, Why,
 };
 
@@ -79,6 +80,7 @@ pub use crate::joining::JoinReport;
 pub use crate::keyring_file::{KeyringFileError, read_keyring_file, write_keyring_file};
 pub use crate::options::{DEFAULT_PORT, Options};
 pub use crate::query::{Answers, QueryStream, Reply};
+pub use crate::retry::Retry;
 pub use crate::seed::SeedError;
 pub use crate::serf::{Serf, Stopped, WeakSerf};
 pub use crate::stats::Stats;

@@ -228,6 +228,12 @@ impl<N: Net> Serf<N> {
         self.shared().lock().node.members().collect()
     }
 
+    /// Whether no other member is in the cluster, as far as we know: none is alive or about to leave. By itself the node then looks for
+    /// the members that failed and for those through which it joined.
+    pub fn is_alone(&self) -> bool {
+        self.shared().lock().node.is_alone()
+    }
+
     /// One member; none if nobody of that name is known.
     pub fn member(&self, name: &str) -> Option<Member> {
         self.shared().lock().node.member(name)

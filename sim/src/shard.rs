@@ -5,7 +5,7 @@ use core::time::Duration;
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use serf_proto::{DropReason, Input, Instant, MessageKind, Node, OldEvents, Outbox, Output, Sent, Status, StreamInput};
+use serf_proto::{DropReason, Input, Instant, MessageKind, Node, OldEvents, Outbox, Output, Sent, StreamInput};
 
 use crate::addressing::{addr_of, connection_addr, node_of};
 use crate::cell::{Backlog, Cell, FallenMembers};
@@ -315,7 +315,7 @@ impl Shard {
         let cell = &mut self.cells[local];
         cell.contacts = None;
         let Some(node) = &cell.node else { return };
-        if node.members().filter(|member| member.status() == Status::Alive).take(2).count() > 1 {
+        if !node.is_alone() {
             return;
         }
         if cell.disk.snapshot().alive().all(|(name, _)| node_of(name) == Some(host)) {

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use serf_proto::envelope::Key;
 use serf_proto::{
     Config, Event, Identity, Instant, KeyOperation, MemberEventKind, Node, OldEvents, Options, Outbox, Output,
-    Question, Retry, Seed, Start, StreamId, StreamInput, Tags,
+    Question, Seed, Start, StreamId, StreamInput, Tags,
 };
 
 /// Where the node with this handle listens.
@@ -110,11 +110,6 @@ impl Network {
         let tags: Vec<(&str, &str)> = pairs.into_iter().filter(|(key, _)| *key != "relay").collect();
         let question = Question::new(name).of_tags(&tags).with_acks().relayed(relays);
         self.act(handle, |node, now, out| node.query(now, &question, out))
-    }
-
-    pub(crate) fn join_until(&mut self, handle: char, seeds: &[SocketAddr]) -> Result<(), String> {
-        let (old, retry) = (OldEvents::Deliver, Retry::default());
-        self.act(handle, |node, now, out| node.join_until(now, seeds, old, retry, out))
     }
 
     pub(crate) fn set_tags(&mut self, handle: char, tags: Vec<(&str, &str)>) -> Result<(), String> {

@@ -1,7 +1,6 @@
 //! Reads a script and plays it.
 
 use std::fmt;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use serf_proto::envelope::Key;
@@ -85,7 +84,6 @@ fn command(network: &mut Network, words: &[&str]) -> Result<(), String> {
         }
         ["keys", ref handles @ ..] => each(handles, |handle| network.report_keys(handle)),
         ["join", ref rest @ ..] => join(network, rest, OldEvents::Deliver),
-        ["join-until", ref rest @ ..] => join_with(rest, |handle, seeds| network.join_until(handle, seeds)),
         ["join-anew", ref rest @ ..] => join(network, rest, OldEvents::Ignore),
         ["after", span] => {
             network.pass(duration(span)?);
@@ -118,14 +116,10 @@ fn each(handles: &[&str], mut act: impl FnMut(char) -> Result<(), String>) -> Re
 }
 
 fn join(network: &mut Network, words: &[&str], old: OldEvents) -> Result<(), String> {
-    join_with(words, |handle, seeds| network.join(handle, seeds, old))
-}
-
-fn join_with(words: &[&str], mut join: impl FnMut(char, &[SocketAddr]) -> Result<(), String>) -> Result<(), String> {
     let Some(via) = words.iter().position(|&word| word == "via") else { return Err("through whom?".into()) };
     let seeds = words[via + 1..].iter().map(|handle| handle_of(handle).map(address));
     let seeds = seeds.collect::<Result<Vec<_>, _>>()?;
-    each(&words[..via], |handle| join(handle, &seeds))
+    each(&words[..via], |handle| network.join(handle, &seeds, old))
 }
 
 fn cut(network: &mut Network, words: &[&str]) -> Result<(), String> {

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serf_tokio::{JoinError, NodeState, OldEvents, SeedCause, SeedError, SeedFailure, SeedFailureCause, Status};
+use serf_tokio::{JoinError, NodeState, OldEvents, SeedCause, SeedError, SeedFailure, SeedFailureCause};
 
 use tokio::task::JoinHandle;
 
@@ -67,8 +67,7 @@ async fn retry(agent: Arc<Agent>, retry: Retry) {
         if agent.serf.state() != NodeState::Alive {
             return;
         }
-        let is_alone = agent.serf.members().iter().filter(|member| member.status() == Status::Alive).count() <= 1;
-        let has_failed = is_alone && agent.join(&retry.addrs, false).await.is_err();
+        let has_failed = agent.serf.is_alone() && agent.join(&retry.addrs, false).await.is_err();
         pause = if has_failed { (pause * 2).min(ALONE_PAUSE_MAX) } else { retry.interval.max(ALONE_PAUSE_LEAST) };
     }
 }

@@ -179,7 +179,7 @@ impl Marks {
 fn given_bytes(input: &Input) -> usize {
     match input {
         Input::Datagram { bytes, .. } | Input::StreamData(_, bytes) => bytes.len(),
-        Input::Join { seeds, .. } | Input::JoinUntil { seeds, .. } => seeds.len(),
+        Input::Join { seeds, .. } => seeds.len(),
         _ => 0,
     }
 }

@@ -4,7 +4,7 @@ use core::fmt;
 use core::net::SocketAddr;
 
 use super::leave::Leaving;
-use super::{Join, Node, OldEvents, Retry, join};
+use super::{Join, Node, OldEvents, join};
 use crate::core::Notification;
 use crate::limits::{META_BYTES_MAX, NAME_BYTES_MAX};
 use crate::outbox::Outbox;
@@ -36,32 +36,6 @@ impl Node {
         }
         self.enter(now);
         let id = self.begin_join(Join::all(join::given(seeds), old));
-        self.settle(None, out);
-        Ok(id)
-    }
-
-    /// Joins a cluster as [`join`](Self::join) does, and when no seed answers tries again, as `retry` says.
-    /// [`Event::Joined`](crate::Event::Joined) follows when any has answered, or the time is up.
-    ///
-    /// # Errors
-    ///
-    /// When no seed is given, or the node has begun to leave.
-    pub fn join_until(
-        &mut self,
-        now: Instant,
-        seeds: &[SocketAddr],
-        old: OldEvents,
-        retry: Retry,
-        out: &mut Outbox,
-    ) -> Result<JoinId, JoinError> {
-        if self.leaving != Leaving::No {
-            return Err(JoinError::Leaving);
-        }
-        if seeds.is_empty() {
-            return Err(JoinError::NoSeeds);
-        }
-        self.enter(now);
-        let id = self.begin_join(Join::all(join::given(seeds), old).persistent(self.core.now, retry));
         self.settle(None, out);
         Ok(id)
     }

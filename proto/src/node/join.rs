@@ -4,8 +4,6 @@ use alloc::vec::Vec;
 use core::net::SocketAddr;
 use core::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
 use super::leave::Leaving;
 use super::{Node, OldEvents};
 use crate::core::Ask;
@@ -18,25 +16,6 @@ use crate::swim::MERGE_FAILED;
 use crate::time::Instant;
 use crate::timer::NodeTimer;
 use crate::types::{JoinId, Name, Snapshot};
-
-/// How a join goes on after an attempt that reached nobody.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Retry {
-    /// The pause after the first attempt; it doubles with each. Of each pause up to a half is left out at random, so that
-    /// nodes that start together do not come together.
-    pub pause: Duration,
-    /// The longest pause.
-    pub pause_max: Duration,
-    /// When no more attempts are made, counted from the beginning; `None`: never.
-    pub give_up_after: Option<Duration>,
-}
-
-impl Default for Retry {
-    /// After one second, then two, up to half a minute, for ever. Serf's agent tries every 30 s (`-retry-join`).
-    fn default() -> Self {
-        Self { pause: Duration::from_secs(1), pause_max: Duration::from_secs(30), give_up_after: None }
-    }
-}
 
 /// An address that may lead to the cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,20 +58,10 @@ pub(super) struct Join {
     pending: usize,
     contacted: u32,
     failed: Vec<SeedFailure>,
-    attempts: u32,
-    retry: Option<Retrying>,
     /// Whether the application did not ask for it and is not told of its end.
     is_ours: bool,
     /// Whether it looks for the cluster of an earlier life.
     is_rejoin: bool,
-}
-
-/// When a join is tried again.
-#[derive(Clone, Copy, Debug)]
-struct Retrying {
-    pause: Duration,
-    pause_max: Duration,
-    give_up_at: Instant,
 }
 
 impl Join {
@@ -107,8 +76,6 @@ impl Join {
             pending: 0,
             contacted: 0,
             failed: Vec::new(),
-            attempts: 1,
-            retry: None,
             is_ours: false,
             is_rejoin: false,
         }
@@ -122,13 +89,6 @@ impl Join {
     /// To find the cluster of an earlier life.
     pub(super) fn rejoin(self) -> Self {
         Self { is_rejoin: true, ..self }
-    }
-
-    /// Again and again, until a seed answers.
-    pub(super) fn persistent(self, now: Instant, retry: Retry) -> Self {
-        let give_up_at = retry.give_up_after.map_or(Instant::MAX, |after| now + after);
-        let retry = Retrying { pause: retry.pause.max(PAUSE_LEAST), pause_max: retry.pause_max, give_up_at };
-        Self { retry: Some(retry), ..self }
     }
 
     /// Without a word to the application.
@@ -159,18 +119,6 @@ impl Join {
         self.asked += 1;
         self.pending += 1;
         Some((seed, *addr, name.is_some()))
-    }
-
-    /// Gives up the seeds that have not been asked, for the time is over.
-    fn give_up(&mut self, now: Instant) {
-        if self.retry.is_some_and(|retry| retry.give_up_at <= now) {
-            let unasked = self.seeds.drain(self.asked..);
-            self.failed.extend(unasked.map(|Contact { addr, .. }| SeedFailure {
-                addr,
-                cause: SeedFailureCause::TimedOut,
-                detail: None,
-            }));
-        }
     }
 }
 
@@ -210,8 +158,7 @@ impl Node {
         while pending < SEEDS_AT_ONCE_TOTAL_MAX {
             let wanting = self.joins.iter_mut().filter(|(_, join)| join.wants_more() && join.pending < join.at_once);
             let Some((&id, join)) = wanting.min_by_key(|(id, join)| (join.pending, **id)) else { return };
-            let give_up_at = join.retry.map_or(Instant::MAX, |retry| retry.give_up_at);
-            let until = (self.core.now + self.core.cfg.stream_timeout).min(give_up_at);
+            let until = self.core.now + self.core.cfg.stream_timeout;
             let Some((seed, with, is_remembered)) = join.next_seed() else { return };
             pending += 1;
             let ask = if is_remembered { Ask::Greet { id, seed } } else { Ask::Join { id, seed } };
@@ -236,8 +183,7 @@ impl Node {
     }
 
     /// One seed of a join has answered, or has not. After each that has, everybody is told that we joined: its state may
-    /// have brought news of an earlier life of ours, and the intent must be newer than that. After the last the application
-    /// is told, unless nobody was reached and the join is to be tried again.
+    /// have brought news of an earlier life of ours, and the intent must be newer than that. After the last the join ends.
     pub(super) fn seed_done(&mut self, id: JoinId, seed: u32, result: Result<(), SeedFailureCause>) {
         let Some(join) = self.joins.get_mut(&id) else { return };
         join.pending -= 1;
@@ -255,61 +201,34 @@ impl Node {
                 join.failed.extend(contact.map(|&Contact { addr, .. }| SeedFailure { addr, cause, detail }));
             }
         }
-        let Some(join) = self.joins.get_mut(&id) else { return };
-        join.give_up(self.core.now);
-        let is_over = join.pending == 0 && !join.wants_more();
-        if is_over && !self.retry_join(id) {
-            let persists = self.joins.get(&id).is_some_and(|join| join.contacted == 0 && join.retry.is_some());
-            self.end_join(id, persists && self.leaving != Leaving::No);
+        if self.joins.get(&id).is_some_and(|join| join.pending == 0 && !join.wants_more()) {
+            self.end_join(id, false);
         }
         self.ask_seeds();
     }
 
-    /// Sets the timer for another attempt, if nobody was reached and there is time.
-    fn retry_join(&mut self, id: JoinId) -> bool {
-        let Some(join) = self.joins.get_mut(&id).filter(|join| join.contacted == 0) else { return false };
-        let Some(retry) = &mut join.retry else { return false };
-        let pause = retry.pause - self.core.rng.join.duration_below(retry.pause / 2);
-        retry.pause = retry.pause.saturating_mul(2).min(retry.pause_max.max(PAUSE_LEAST));
-        let at = self.core.now + pause;
-        if at >= retry.give_up_at || self.leaving != Leaving::No {
-            return false;
-        }
-        self.core.timers.set(NodeTimer::Join(id), at);
-        true
-    }
-
-    /// The pause after an attempt is over, or no seed has answered for a while.
-    pub(super) fn join_again(&mut self, id: JoinId) {
+    /// No seed has answered for a while: asks more at the same time.
+    pub(super) fn widen_join(&mut self, id: JoinId) {
         let Some(join) = self.joins.get_mut(&id) else { return };
-        if join.is_enough {
-            if join.wants_more() && join.at_once < SEEDS_AT_ONCE_MAX {
-                join.at_once = (join.at_once + SEEDS_AT_FIRST).min(SEEDS_AT_ONCE_MAX);
-                self.core.arm(PATIENCE, NodeTimer::Join(id));
-                self.ask_seeds();
-            }
-            return;
+        if join.wants_more() && join.at_once < SEEDS_AT_ONCE_MAX {
+            join.at_once = (join.at_once + SEEDS_AT_FIRST).min(SEEDS_AT_ONCE_MAX);
+            self.core.arm(PATIENCE, NodeTimer::Join(id));
+            self.ask_seeds();
         }
-        if self.leaving != Leaving::No {
-            return self.end_join(id, true);
-        }
-        (join.asked, join.attempts) = (0, join.attempts.saturating_add(1));
-        join.failed.clear();
-        self.ask_seeds();
     }
 
     /// Ends a join, and tells the application how it went.
     fn end_join(&mut self, id: JoinId, cancelled: bool) {
-        let Some(Join { contacted, failed, attempts, is_ours, is_rejoin, .. }) = self.joins.remove(&id) else { return };
+        let Some(Join { contacted, failed, is_ours, is_rejoin, .. }) = self.joins.remove(&id) else { return };
         if is_rejoin && contacted == 0 && !cancelled {
             self.isolation.lost();
         }
         if !is_ours {
-            self.core.events.push(Event::Joined(JoinReport { id, contacted, failed, attempts, cancelled }));
+            self.core.events.push(Event::Joined(JoinReport { id, contacted, failed, cancelled }));
         }
     }
 
-    /// Gives up a join: its streams are closed and no more attempts are made. [`Event::Joined`] tells how far it came. False
+    /// Gives up a join: its streams are closed and no more seeds are asked. [`Event::Joined`] tells how far it came. False
     /// when it was over before.
     pub fn cancel_join(&mut self, now: Instant, id: JoinId, out: &mut Outbox) -> bool {
         self.enter(now);
@@ -334,6 +253,3 @@ const SEEDS_AT_FIRST: usize = 3;
 /// How long without an answer before so many more are asked, up to the bound of any join: the members that are gone must not
 /// hide those that are there.
 const PATIENCE: Duration = Duration::from_secs(1);
-
-/// A join is not tried more often, whatever it was told.
-const PAUSE_LEAST: Duration = Duration::from_millis(100);

@@ -27,7 +27,6 @@ use serde::{Deserialize, Serialize};
 use self::alone::Isolation;
 pub use self::command::{ForceLeaveError, JoinError, LeaveError, SetTagsError, UserEventError};
 pub use self::complain::SocketFailure;
-pub use self::join::Retry;
 use self::join::{Contact, Join};
 use self::key_demands::PendingWrites;
 use self::leave::{Leaving, Told};
@@ -262,7 +261,7 @@ impl Node {
             Timer::Node(NodeTimer::Leave) => self.leave_waited(),
             Timer::Node(NodeTimer::Isolation) => self.search(),
             Timer::Node(NodeTimer::Stream(id)) => return self.stream_due(id, out),
-            Timer::Node(NodeTimer::Join(id)) => self.join_again(id),
+            Timer::Node(NodeTimer::Join(id)) => self.widen_join(id),
         }
         None
     }

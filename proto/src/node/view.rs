@@ -56,6 +56,12 @@ pub struct MemberCounts {
 }
 
 impl Node {
+    /// Whether no other member is in the cluster, as far as we know: none is alive or about to leave. This is the rule by which the
+    /// node decides to look for the others.
+    pub fn is_alone(&self) -> bool {
+        self.serf.is_alone()
+    }
+
     /// Every member that we know of, ourselves included, in a fixed but unspecified order.
     pub fn members(&self) -> impl Iterator<Item = Member> + '_ {
         self.serf.members(&self.core)

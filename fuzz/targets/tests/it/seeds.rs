@@ -13,7 +13,7 @@ use serf_proto::wire::hashicorp::{encode_compressed, encode_user};
 use serf_proto::wire::serf::{self, Clocks, List, MemberTime};
 use serf_proto::wire::swim::{Accusation, Ack, Alive, IndirectPing, Message, PeerRef, Ping, Source, State};
 use serf_proto::wire::{Codec, Versions, Writer, native};
-use serf_proto::{Input, KeyOperation, OldEvents, QueryId, Retry, StreamId};
+use serf_proto::{Input, JoinId, KeyOperation, OldEvents, QueryId, StreamId};
 use weezl::BitOrder;
 
 /// Inputs by their targets and names.
@@ -333,6 +333,7 @@ fn lives(seeds: &mut Seeds) {
     let stream = |number: u64| -> StreamId { postcard::from_bytes(&postcard::to_allocvec(&number).unwrap()).unwrap() };
     // The number zero is that of the query which the node has under way.
     let query_id = |id: (u64, u32)| -> QueryId { postcard::from_bytes(&postcard::to_allocvec(&id).unwrap()).unwrap() };
+    let join_id = |id: u32| -> JoinId { postcard::from_bytes(&postcard::to_allocvec(&id).unwrap()).unwrap() };
     let addr = |host| ([10, 0, 0, host], 7946).into();
     let frame = |message: &Message<'_>| written(|w| native::encode(message, w));
     let packet = |bytes: Vec<u8>| Input::Datagram { from: addr(2), bytes };
@@ -341,7 +342,6 @@ fn lives(seeds: &mut Seeds) {
     let (_, push_pull) =
         native_push_pull(PeerRef { name: "node-c", addr: addr(7), meta: b"", versions: Versions::OURS });
     let join = Input::Join { seeds: vec![addr(2), addr(3)], old: OldEvents::Ignore };
-    let again = Retry { pause: Duration::MAX, pause_max: Duration::from_secs(1), give_up_after: Some(Duration::MAX) };
     let query = |timeout| Input::Query {
         name: "q".into(),
         payload: b"p".to_vec(),
@@ -389,10 +389,12 @@ fn lives(seeds: &mut Seeds) {
             ],
         ),
         (
-            "insists",
+            "cancels",
             vec![
-                (0, Input::JoinUntil { seeds: vec![addr(8)], old: OldEvents::Deliver, retry: again }),
+                (0, Input::Join { seeds: (8..40).map(addr).collect(), old: OldEvents::Deliver }),
                 (1, Input::StreamFailed(stream(1))),
+                (1, Input::CancelJoin(join_id(1))),
+                (1, Input::CancelJoin(join_id(1))),
                 (9_999, Input::Timeout),
             ],
         ),

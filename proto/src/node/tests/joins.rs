@@ -3,14 +3,9 @@ use crate::limits::{SEEDS_AT_ONCE_MAX, SEEDS_AT_ONCE_TOTAL_MAX};
 use crate::types::AfterLeave;
 use crate::wire::Versions;
 use crate::wire::swim::PeerRef;
-use crate::{JoinReport, Retry};
+use crate::JoinReport;
 
 impl Cluster {
-    fn join_until(&mut self, at: usize, seeds: &[usize], retry: Retry) -> JoinId {
-        let seeds: Vec<SocketAddr> = seeds.iter().map(|&seed| addr(seed)).collect();
-        self.command(at, |node, now, out| node.join_until(now, &seeds, OldEvents::Deliver, retry, out)).unwrap()
-    }
-
     fn joined_reports(&self, at: usize) -> Vec<JoinReport> {
         let reports = self.events[at].iter().filter_map(|event| match event {
             Event::Joined(report) => Some(report.clone()),
@@ -21,41 +16,10 @@ impl Cluster {
 }
 
 #[test]
-fn a_join_goes_on_until_a_seed_is_there() {
-    let mut cluster = Cluster::new(3);
-    cluster.nodes[0] = None;
-    cluster.nodes[1] = None;
-    let id = cluster.join_until(2, &[0, 1], Retry::default());
-    cluster.run(Duration::from_secs(120));
-    assert_eq!(cluster.joined_reports(2), []);
-    cluster.start(1, Options::lan());
-    cluster.run(Duration::from_secs(35));
-    let [report] = &cluster.joined_reports(2)[..] else { panic!("{:?}", cluster.events[2]) };
-    assert_eq!((report.id, report.contacted, report.cancelled), (id, 1, false));
-    assert_eq!(report.failed.iter().map(|failure| failure.addr).collect::<Vec<_>>(), [addr(0)]);
-    assert!((6..=14).contains(&report.attempts), "the pauses grow to half a minute: {}", report.attempts);
-    assert_eq!(cluster.alive(2), 2);
-}
-
-#[test]
-fn a_join_gives_up_when_its_time_is_over() {
-    let mut cluster = Cluster::new(2);
-    cluster.nodes[1] = None;
-    let retry = Retry { give_up_after: Some(Duration::from_secs(10)), ..Retry::default() };
-    let id = cluster.join_until(0, &[1], retry);
-    cluster.run(Duration::from_secs(10));
-    let [report] = &cluster.joined_reports(0)[..] else { panic!("{:?}", cluster.events[0]) };
-    assert_eq!((report.id, report.contacted, report.failed.len(), report.cancelled), (id, 0, 1, false));
-    assert!((3..=6).contains(&report.attempts), "{}", report.attempts);
-    cluster.run(Duration::from_secs(60));
-    assert_eq!(cluster.joined_reports(0).len(), 1);
-}
-
-#[test]
 fn a_join_that_is_cancelled_ends_at_once_and_for_good() {
     let mut cluster = Cluster::new(2);
     cluster.nodes[1] = None;
-    let id = cluster.join_until(0, &[1], Retry::default());
+    let id = cluster.join_all(0, &nowhere(1));
     cluster.run(Duration::from_secs(5));
     assert!(cluster.command(0, |node, now, out| node.cancel_join(now, id, out)));
     assert!(!cluster.command(0, |node, now, out| node.cancel_join(now, id, out)));
@@ -69,23 +33,12 @@ fn a_join_that_is_cancelled_ends_at_once_and_for_good() {
 #[test]
 fn cancelling_closes_the_streams_that_are_open() {
     let mut cluster = Cluster::new(2);
-    let id = cluster.join_until(0, &[1], Retry::default());
+    let id = cluster.join_all(0, &[addr(1)]);
     assert_eq!(cluster.nodes[0].as_ref().unwrap().streams_live(), 1);
     assert!(cluster.command(0, |node, now, out| node.cancel_join(now, id, out)));
     assert_eq!(cluster.nodes[0].as_ref().unwrap().streams_live(), 0);
     cluster.run(Duration::from_secs(5));
     assert_eq!((cluster.alive(0), cluster.alive(1)), (1, 1));
-}
-
-#[test]
-fn a_leave_ends_a_join_that_goes_on() {
-    let mut cluster = Cluster::new(2);
-    cluster.nodes[1] = None;
-    cluster.join_until(0, &[1], Retry::default());
-    cluster.command(0, |node, now, out| node.leave(now, out)).unwrap();
-    cluster.run(Duration::from_secs(60));
-    let [report] = &cluster.joined_reports(0)[..] else { panic!("{:?}", cluster.events[0]) };
-    assert!(report.contacted == 0 && report.cancelled);
 }
 
 #[test]
@@ -252,18 +205,6 @@ fn a_leave_asks_no_more_seeds_and_ends_the_join() {
     let reports = cluster.joined_reports(0);
     assert_eq!((reports.len(), cluster.streams(0)), (joins.len(), 0));
     assert!(reports.iter().all(|report| report.cancelled && report.failed.len() <= SEEDS_AT_ONCE_MAX));
-}
-
-#[test]
-fn seeds_that_could_not_be_asked_in_time_are_reported_and_not_asked() {
-    let mut cluster = Cluster::new(1);
-    let give_up_after = Some(Duration::from_secs(15));
-    let retry = Retry { give_up_after, ..Retry::default() };
-    let seeds = nowhere(100);
-    cluster.command(0, |node, now, out| node.join_until(now, &seeds, OldEvents::Ignore, retry, out)).unwrap();
-    cluster.run(Duration::from_secs(16));
-    let [report] = &cluster.joined_reports(0)[..] else { panic!("its time is over") };
-    assert_eq!((report.contacted, report.failed.len(), report.attempts), (0, 100, 1));
 }
 
 #[test]

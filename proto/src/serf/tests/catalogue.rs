@@ -173,7 +173,7 @@ const CATALOGUE: [Entry; 20] = [
         shown_by: &[
             "a_stopped_node_frees_its_port_and_refuses_commands",
             "the_last_handle_stops_the_node",
-            "a_leave_ends_a_join_that_goes_on",
+            "a_leave_asks_no_more_seeds_and_ends_the_join",
         ],
     },
     Entry {

@@ -1,0 +1,73 @@
+//! When a join that reached no member is tried again.
+
+use core::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serf_proto::{Rng, Seed};
+
+/// How a join goes on after an attempt that reached no member; see [`Serf::join_until`](crate::Serf::join_until).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Retry {
+    /// The pause after the first attempt; it doubles with each. Of each pause up to a half is left out at random, so that
+    /// nodes that start together do not come together. At least 100 ms.
+    pub pause: Duration,
+    /// The longest pause.
+    pub pause_max: Duration,
+    /// When no more attempts are made, counted from the beginning; `None`: never.
+    pub give_up_after: Option<Duration>,
+}
+
+impl Default for Retry {
+    /// After one second, then two, up to half a minute, for ever. Serf's agent tries every 30 s (`-retry-join`).
+    fn default() -> Self {
+        Self { pause: Duration::from_secs(1), pause_max: Duration::from_secs(30), give_up_after: None }
+    }
+}
+
+/// Pauses that double, each shortened by up to a half at random, so that nodes that start together do not come together.
+pub(crate) struct Pauses {
+    pause: Duration,
+    pause_max: Duration,
+    rng: Rng,
+}
+
+impl Pauses {
+    pub(crate) fn new(retry: &Retry) -> Self {
+        let mut entropy = [0; 32];
+        // Without entropy the pauses are the same on every node, which is no reason not to try again.
+        _ = getrandom::fill(&mut entropy);
+        let rng = Rng::stream(&Seed::from_bytes(entropy), 0);
+        let pause_max = retry.pause_max.max(PAUSE_LEAST);
+        Self { pause: retry.pause.clamp(PAUSE_LEAST, pause_max), pause_max, rng }
+    }
+
+    pub(crate) fn next(&mut self) -> Duration {
+        let pause = self.pause - self.rng.duration_below(self.pause / 2);
+        self.pause = self.pause.saturating_mul(2).min(self.pause_max);
+        pause
+    }
+}
+
+/// The shortest pause, whatever [`Retry::pause`] says.
+const PAUSE_LEAST: Duration = Duration::from_millis(100);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_up_to_the_longest_and_half_of_each_may_be_left_out() {
+        let [pause, pause_max] = [1, 10].map(Duration::from_secs);
+        let mut pauses = Pauses::new(&Retry { pause, pause_max, give_up_after: None });
+        for whole in [1, 2, 4, 8, 10, 10].map(Duration::from_secs) {
+            let pause = pauses.next();
+            assert!((whole / 2..=whole).contains(&pause), "{pause:?} of {whole:?}");
+        }
+    }
+
+    #[test]
+    fn no_pause_is_so_short_that_it_would_be_a_flood() {
+        let mut pauses = Pauses::new(&Retry { pause: Duration::ZERO, pause_max: Duration::ZERO, give_up_after: None });
+        assert!(pauses.next() >= PAUSE_LEAST / 2 && pauses.next() <= PAUSE_LEAST);
+    }
+}
