@@ -60,7 +60,7 @@ pub use node::{
 pub use outbox::{Outbox, Output};
 pub use policy::{Candidate, Policy, SharedPolicy, Veto};
 pub use rng::{Rng, Seed};
-pub use roster::{Directory, Identity, IdentityError, Peer};
+pub use roster::{Directory, Identity, IdentityError, Peer, canonical};
 pub use serf::{
     Coordinate, CoordinateError, Filter, KeysError, LatencyFilter, Pattern, PatternError, QueryError, Question,
     RespondError, Vivaldi,

@@ -14,8 +14,8 @@ use serf_proto::wire::serf::{self, Clocks, MemberTime};
 use serf_proto::wire::swim::{Accusation, Ack, Alive, IndirectPing, Message, PeerRef, Ping, Source, State};
 use serf_proto::wire::{Versions, Writer};
 use serf_proto::{
-    Config, Event, Identity, Input, Instant, KeyOperation, Node, OldEvents, Options, Outbox, Output, QueryId,
-    Seed, Start, StreamId, Tags,
+    Config, Event, Identity, Input, Instant, KeyOperation, Node, OldEvents, Options, Outbox, Output, QueryId, Seed,
+    Start, StreamId, Tags,
 };
 
 /// One message that a peer may send. Names and addresses are numbers into small tables.

@@ -29,8 +29,16 @@ use std::sync::Arc;
 
 /// The crate behind this one, for code that is generic over runtimes: `serf_runtime::Serf<N>`.
 pub use serf_runtime;
-use serf_runtime::net::{Listener, Net, Stream, Udp};
-pub use serf_runtime::*;
+pub use serf_runtime::{
+    Answers, Builder, Candidate, CodecChoice, CommandError, Complaint, ComplaintKind, Coordinate, DEFAULT_PORT,
+    DropReason, End, EntropyError, Event, Events, Evidence, ForceLeaveError, Handlers, Instant, JoinError, JoinReport,
+    Key, KeyAnswer, KeyError, KeyOperation, KeyReport, KeyringFileError, KeysError, Lagged, LeaveError, LeaveReport,
+    Member, MemberCounts, MemberEvent, MemberEventKind, MembersEvent, Metric, Name, NodeState, NotWritten, OldEvents,
+    Options, Peer, Policy, Query, QueryError, QueryId, QueryReport, QueryStream, Question, Reply, RespondError, Retry,
+    SeedCause, SeedError, SeedFailure, SeedFailureCause, SetTagsError, SharedPolicy, Source, StartError, Stats, Status,
+    Stopped, Tags, Transport, UnknownWord, Usage, UserEvent, UserEventError, Veto, Why, bytes, net, read_keyring_file,
+    serf_proto, write_keyring_file,
+};
 /// The runtime, of the version that nodes run on: a program needs no other dependency.
 pub use smol;
 use smol::{Async, Executor, Task, Timer};
@@ -55,16 +63,16 @@ impl Smol {
         Self { executor: None, origin: std::time::Instant::now() }
     }
 
-    /// An executor that the caller runs, for [`Serf::start_on`](serf_runtime::Serf::start_on).
+    /// An executor that the caller runs, for [`Builder::on`].
     pub fn on(executor: Arc<Executor<'static>>) -> Self {
         Self { executor: Some(executor), ..Self::global() }
     }
 }
 
-impl Net for Smol {
+impl net::Net for Smol {
     type Udp = Datagrams;
-    type Listener = Streams;
-    type Stream = Connected;
+    type Listener = Listener;
+    type Stream = Stream;
     type Task = Task<()>;
 
     fn current() -> io::Result<Self> {
@@ -98,12 +106,12 @@ impl Net for Smol {
         Async::new_nonblocking(socket).map(Datagrams)
     }
 
-    fn listener(&self, socket: TcpListener) -> io::Result<Streams> {
-        Async::new_nonblocking(socket).map(Streams)
+    fn listener(&self, socket: TcpListener) -> io::Result<Listener> {
+        Async::new_nonblocking(socket).map(Listener)
     }
 
-    async fn connect(&self, to: SocketAddr) -> io::Result<Connected> {
-        Async::<TcpStream>::connect(to).await.map(Connected)
+    async fn connect(&self, to: SocketAddr) -> io::Result<Stream> {
+        Async::<TcpStream>::connect(to).await.map(Stream)
     }
 }
 
@@ -113,13 +121,13 @@ pub struct Datagrams(Async<UdpSocket>);
 
 /// A socket that streams come in on.
 #[derive(Debug)]
-pub struct Streams(Async<TcpListener>);
+pub struct Listener(Async<TcpListener>);
 
 /// A stream.
 #[derive(Debug)]
-pub struct Connected(Async<TcpStream>);
+pub struct Stream(Async<TcpStream>);
 
-impl Udp for Datagrams {
+impl net::Udp for Datagrams {
     fn readable(&self) -> impl Future<Output = io::Result<()>> + Send {
         self.0.readable()
     }
@@ -137,16 +145,16 @@ impl Udp for Datagrams {
     }
 }
 
-impl Listener for Streams {
-    type Stream = Connected;
+impl net::Listener for Listener {
+    type Stream = Stream;
 
-    async fn accept(&self) -> io::Result<(Connected, SocketAddr)> {
+    async fn accept(&self) -> io::Result<(Stream, SocketAddr)> {
         let (stream, from) = self.0.accept().await?;
-        Ok((Connected(stream), from))
+        Ok((Stream(stream), from))
     }
 }
 
-impl Stream for Connected {
+impl net::Stream for Stream {
     fn readable(&self) -> impl Future<Output = io::Result<()>> + Send {
         self.0.readable()
     }

@@ -30,8 +30,16 @@ use std::net::{Shutdown, ToSocketAddrs};
 
 /// The crate behind this one, for code that is generic over runtimes: `serf_runtime::Serf<N>`.
 pub use serf_runtime;
-use serf_runtime::net::{Listener, Net, Stream, Udp};
-pub use serf_runtime::*;
+pub use serf_runtime::{
+    Answers, Builder, Candidate, CodecChoice, CommandError, Complaint, ComplaintKind, Coordinate, DEFAULT_PORT,
+    DropReason, End, EntropyError, Event, Events, Evidence, ForceLeaveError, Handlers, Instant, JoinError, JoinReport,
+    Key, KeyAnswer, KeyError, KeyOperation, KeyReport, KeyringFileError, KeysError, Lagged, LeaveError, LeaveReport,
+    Member, MemberCounts, MemberEvent, MemberEventKind, MembersEvent, Metric, Name, NodeState, NotWritten, OldEvents,
+    Options, Peer, Policy, Query, QueryError, QueryId, QueryReport, QueryStream, Question, Reply, RespondError, Retry,
+    SeedCause, SeedError, SeedFailure, SeedFailureCause, SetTagsError, SharedPolicy, Source, StartError, Stats, Status,
+    Stopped, Tags, Transport, UnknownWord, Usage, UserEvent, UserEventError, Veto, Why, bytes, net, read_keyring_file,
+    serf_proto, write_keyring_file,
+};
 /// The runtime, of the version that nodes run on. `#[tokio::main]` needs a dependency on tokio with its features.
 pub use tokio;
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
@@ -51,7 +59,7 @@ pub struct Tokio {
 }
 
 impl Tokio {
-    /// The runtime behind `handle`, for [`Serf::start_on`](serf_runtime::Serf::start_on).
+    /// The runtime behind `handle`, for [`Builder::on`].
     pub fn on(handle: Handle) -> Self {
         Self { handle, origin: tokio::time::Instant::now() }
     }
@@ -69,10 +77,10 @@ impl Drop for Task {
     }
 }
 
-impl Net for Tokio {
+impl net::Net for Tokio {
     type Udp = Datagrams;
-    type Listener = Streams;
-    type Stream = Connected;
+    type Listener = Listener;
+    type Stream = Stream;
     type Task = Task;
 
     fn current() -> io::Result<Self> {
@@ -105,13 +113,13 @@ impl Net for Tokio {
         UdpSocket::from_std(socket).map(Datagrams)
     }
 
-    fn listener(&self, socket: std::net::TcpListener) -> io::Result<Streams> {
+    fn listener(&self, socket: std::net::TcpListener) -> io::Result<Listener> {
         let _runtime = self.handle.enter();
-        TcpListener::from_std(socket).map(Streams)
+        TcpListener::from_std(socket).map(Listener)
     }
 
-    async fn connect(&self, to: SocketAddr) -> io::Result<Connected> {
-        TcpStream::connect(to).await.map(Connected)
+    async fn connect(&self, to: SocketAddr) -> io::Result<Stream> {
+        TcpStream::connect(to).await.map(Stream)
     }
 }
 
@@ -121,13 +129,13 @@ pub struct Datagrams(UdpSocket);
 
 /// A socket that streams come in on.
 #[derive(Debug)]
-pub struct Streams(TcpListener);
+pub struct Listener(TcpListener);
 
 /// A stream.
 #[derive(Debug)]
-pub struct Connected(TcpStream);
+pub struct Stream(TcpStream);
 
-impl Udp for Datagrams {
+impl net::Udp for Datagrams {
     fn readable(&self) -> impl Future<Output = io::Result<()>> + Send {
         self.0.readable()
     }
@@ -145,16 +153,16 @@ impl Udp for Datagrams {
     }
 }
 
-impl Listener for Streams {
-    type Stream = Connected;
+impl net::Listener for Listener {
+    type Stream = Stream;
 
-    async fn accept(&self) -> io::Result<(Connected, SocketAddr)> {
+    async fn accept(&self) -> io::Result<(Stream, SocketAddr)> {
         let (stream, from) = self.0.accept().await?;
-        Ok((Connected(stream), from))
+        Ok((Stream(stream), from))
     }
 }
 
-impl Stream for Connected {
+impl net::Stream for Stream {
     fn readable(&self) -> impl Future<Output = io::Result<()>> + Send {
         self.0.readable()
     }

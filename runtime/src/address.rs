@@ -4,6 +4,8 @@ use core::cmp::Reverse;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::net::UdpSocket;
 
+use serf_proto::canonical;
+
 use crate::error::StartError;
 use crate::interfaces::HostAddress;
 
@@ -126,11 +128,6 @@ pub(crate) fn for_socket(to: SocketAddr, is_dual: bool) -> SocketAddr {
         SocketAddr::V4(v4) if is_dual => SocketAddr::new(IpAddr::V6(v4.ip().to_ipv6_mapped()), v4.port()),
         _ => to,
     }
-}
-
-/// An address as the protocol writes it: mapped IPv4 in its plain form.
-pub(crate) fn canonical(from: SocketAddr) -> SocketAddr {
-    SocketAddr::new(from.ip().to_canonical(), from.port())
 }
 
 /// Whether a node bound to `bound` can send to `to` at all.

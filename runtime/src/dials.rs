@@ -6,7 +6,7 @@ use std::io;
 
 use serf_proto::{SeedFailure, SeedFailureCause};
 
-use crate::error::SeedCause;
+use crate::report::SeedCause;
 
 /// How the streams to some addresses were opened, each one's last.
 #[derive(Debug, Default)]

@@ -9,11 +9,8 @@ use core::net::{IpAddr, SocketAddr};
 use std::io;
 use std::path::PathBuf;
 
-use serf_proto::{ConfigError, IdentityError, LeaveReport, SeedFailureCause};
-
-use crate::joining::JoinReport;
-use crate::keyring_file::KeyringFileError;
-use crate::seed::SeedError;
+use serf_proto::envelope::KeyError;
+use serf_proto::{ConfigError, IdentityError, LeaveReport};
 
 /// Why a node could not start.
 #[derive(Debug)]
@@ -146,6 +143,46 @@ impl Error for StartError {
     }
 }
 
+/// Why a keyring file cannot be used.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum KeyringFileError {
+    /// It cannot be read.
+    Read(io::Error),
+    /// It is no JSON list of strings.
+    Malformed,
+    /// One of them is no key.
+    Key {
+        /// Which, counted from 0.
+        at: usize,
+        /// What is wrong with it.
+        error: KeyError,
+    },
+    /// There is no key in it.
+    Empty,
+}
+
+impl fmt::Display for KeyringFileError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Read(error) => write!(f, "the keyring file cannot be read: {}", system_words(error)),
+            Self::Malformed => f.write_str("the keyring file is no JSON list of strings"),
+            Self::Key { at, error } => write!(f, "number {at} in the keyring file is no key: {error}"),
+            Self::Empty => f.write_str("there is no key in the keyring file"),
+        }
+    }
+}
+
+impl Error for KeyringFileError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Read(error) => error.source(),
+            Self::Key { error, .. } => error.source(),
+            Self::Malformed | Self::Empty => None,
+        }
+    }
+}
+
 /// The snapshot is not on the disk: the next start of the node may not know what this life has come to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NotWritten {
@@ -196,6 +233,18 @@ impl Error for LeaveError {
     }
 }
 
+/// The node was shut down. Start a new one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stopped;
+
+impl fmt::Display for Stopped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(STOPPED)
+    }
+}
+
+impl Error for Stopped {}
+
 /// Why a command was not carried out. Nothing has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CommandError<E> {
@@ -223,97 +272,6 @@ impl<E: Error + 'static> Error for CommandError<E> {
     }
 }
 
-/// Why a join led to nobody.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum JoinError {
-    /// No seed was given.
-    NoSeeds,
-    /// The node has begun to leave. Start a new one to return.
-    Leaving,
-    /// The node was shut down, before or meanwhile.
-    Stopped,
-    /// None of the seeds let us in. The report says why each did not.
-    NobodyAnswered(JoinReport),
-}
-
-impl fmt::Display for JoinError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoSeeds => f.write_str("a join needs at least one seed"),
-            Self::Leaving => f.write_str("the node has begun to leave the cluster; start a new one to return"),
-            Self::Stopped => f.write_str(STOPPED),
-            Self::NobodyAnswered(report) => {
-                write!(f, "none of {} seeds let us in", report.failed.len())?;
-                for (failure, separator) in
-                    report.failed.iter().zip(core::iter::once(": ").chain(core::iter::repeat("; ")))
-                {
-                    write!(f, "{separator}{failure}")?;
-                }
-                Ok(())
-            }
-        }
-    }
-}
-
-impl Error for JoinError {}
-
-/// A seed that did not help to join.
-#[derive(Debug)]
-pub struct SeedFailure {
-    /// The seed as it was given.
-    pub seed: String,
-    /// The address that it stood for, when it got that far.
-    pub addr: Option<SocketAddr>,
-    /// What went wrong.
-    pub cause: SeedCause,
-}
-
-/// What can go wrong with a seed.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum SeedCause {
-    /// What was given is not an address.
-    Malformed(SeedError),
-    /// The name could not be resolved.
-    Unresolved(io::Error),
-    /// The name has addresses of the other kind only: we are bound to IPv4 and they are IPv6, or the reverse.
-    OtherKind {
-        /// Where we are bound.
-        bound: SocketAddr,
-    },
-    /// No connection could be opened, for this reason.
-    Unreachable(io::Error),
-    /// States were exchanged, and a member's protocol versions do not go with the others': which member's, and which versions.
-    Incompatible(String),
-    /// A connection was opened, and what followed failed.
-    Exchange(SeedFailureCause),
-}
-
-impl fmt::Display for SeedFailure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.seed)?;
-        if let Some(addr) = self.addr
-            && addr.to_string() != self.seed
-        {
-            write!(f, " ({addr})")?;
-        }
-        match &self.cause {
-            SeedCause::Malformed(error) => write!(f, " {error}"),
-            SeedCause::Unresolved(error) => write!(f, " cannot be resolved: {}", system_words(error)),
-            SeedCause::OtherKind { bound } => {
-                write!(f, " cannot be reached from {bound}: one is IPv4, the other IPv6; bind to [::] for both")
-            }
-            SeedCause::Unreachable(error) => {
-                let error = system_words(error);
-                write!(f, " cannot be reached: {error}: is a node listening there, and is TCP let through?")
-            }
-            SeedCause::Incompatible(what) => write!(f, " cannot be joined: {what}"),
-            SeedCause::Exchange(cause) => write!(f, " {cause}"),
-        }
-    }
-}
-
 /// What the system said, as it stands in a sentence: without the number of the error, which `io::Error` shows behind it, and in
 /// lower case.
 pub(crate) fn system_words(error: &io::Error) -> String {
@@ -324,11 +282,10 @@ pub(crate) fn system_words(error: &io::Error) -> String {
     chars.next().map_or_else(String::new, |first| first.to_lowercase().chain(chars).collect())
 }
 
-const STOPPED: &str = "the node was shut down; start a new one";
+pub(crate) const STOPPED: &str = "the node was shut down; start a new one";
 
 #[cfg(test)]
 mod tests {
-    use serf_proto::envelope::KeyError;
     use serf_proto::{PatternError, QueryError};
 
     use super::*;

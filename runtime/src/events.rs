@@ -8,10 +8,10 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, Weak};
 
 use futures_lite::Stream;
-use serf_proto::Event;
+use serf_proto::{Event, QueryId};
 
 use crate::lock;
-use crate::query::Responder;
+use crate::responder::Responder;
 
 /// Events of a node, in the order in which they happened here, from the moment of subscribing on. That is the order in which user events
 /// and queries arrived, see [`Serf::user_event`](crate::Serf::user_event).
@@ -181,6 +181,15 @@ impl Subscribers {
         for inbox in self.inboxes.drain(..).filter_map(|inbox| inbox.upgrade()) {
             inbox.close();
         }
+    }
+}
+
+/// The query that an event is a reply to, if it is one.
+pub(crate) const fn replied_to(event: &Event) -> Option<QueryId> {
+    match event {
+        Event::QueryAck { id, .. } | Event::QueryResponse { id, .. } => Some(*id),
+        Event::QueryEnded(report) => Some(report.id),
+        _ => None,
     }
 }
 

@@ -10,7 +10,7 @@ use serf_proto::{Event, MemberEvent, MemberEventKind, MembersEvent, Query, UserE
 
 use crate::end::said;
 use crate::events::{Events, Lagged};
-use crate::query::Responder;
+use crate::responder::Responder;
 
 /// What to call for which event.
 ///

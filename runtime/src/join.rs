@@ -7,11 +7,12 @@ use core::task::Poll;
 use std::collections::BTreeSet;
 use std::io;
 
+use serf_proto::canonical;
 use serf_proto::limits::SEEDS_AT_ONCE_MAX;
 
-use crate::address::{canonical, reaches};
-use crate::error::{SeedCause, SeedFailure};
+use crate::address::reaches;
 use crate::net::Net;
+use crate::report::{SeedCause, SeedFailure};
 use crate::seed::{Host, Seed};
 
 /// The addresses of all seeds, each once, with the seed that it comes from; and the seeds that have none. Names are resolved

@@ -9,24 +9,12 @@ use std::sync::Arc;
 use futures_lite::future::or;
 use serf_proto::{Instant, JoinId, Node, OldEvents, Outbox};
 
-use crate::driver::Shared;
-use crate::error::{JoinError, SeedFailure};
+use crate::engine::Shared;
 use crate::join;
 use crate::net::Net;
+use crate::report::{JoinError, JoinReport, SeedFailure};
 use crate::retry::{Pauses, Retry};
 use crate::serf::Serf;
-
-/// How a join went.
-#[derive(Debug)]
-#[non_exhaustive]
-pub struct JoinReport {
-    /// How many addresses answered and let us in.
-    pub contacted: u32,
-    /// The seeds that did not, with the reason; of the last attempt.
-    pub failed: Vec<SeedFailure>,
-    /// How many attempts were made.
-    pub attempts: u32,
-}
 
 /// Joining.
 impl<N: Net> Serf<N> {

@@ -2,7 +2,6 @@
 //! written by a thread of its own, so that no disk ever holds up a node.
 
 use core::convert::Infallible;
-use core::fmt;
 use core::sync::atomic::{AtomicU64, Ordering};
 use std::fs::{self, File};
 use std::io;
@@ -11,12 +10,10 @@ use std::sync::{Arc, Mutex};
 
 use async_channel::{Receiver, Sender};
 use serf_proto::KeyringChange;
-use serf_proto::envelope::{Key, KeyError};
+use serf_proto::envelope::Key;
 
-use crate::driver::Shared;
-use crate::error::{StartError, system_words};
+use crate::error::{KeyringFileError, StartError, system_words};
 use crate::lock;
-use crate::net::Net;
 use crate::replace::{lock_file, replace};
 
 /// Reads a keyring file: the primary key first, at least one. A node does this by itself with its
@@ -48,46 +45,6 @@ fn write(path: &Path, keys: &[Key]) -> io::Result<File> {
     let texts: Vec<String> = keys.iter().map(Key::to_base64).collect();
     let json = serde_json::to_string_pretty(&texts).map_err(io::Error::other)?;
     replace(path, ".new", true, json.as_bytes())
-}
-
-/// Why a keyring file cannot be used.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum KeyringFileError {
-    /// It cannot be read.
-    Read(io::Error),
-    /// It is no JSON list of strings.
-    Malformed,
-    /// One of them is no key.
-    Key {
-        /// Which, counted from 0.
-        at: usize,
-        /// What is wrong with it.
-        error: KeyError,
-    },
-    /// There is no key in it.
-    Empty,
-}
-
-impl fmt::Display for KeyringFileError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Read(error) => write!(f, "the keyring file cannot be read: {}", system_words(error)),
-            Self::Malformed => f.write_str("the keyring file is no JSON list of strings"),
-            Self::Key { at, error } => write!(f, "number {at} in the keyring file is no key: {error}"),
-            Self::Empty => f.write_str("there is no key in the keyring file"),
-        }
-    }
-}
-
-impl core::error::Error for KeyringFileError {
-    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
-        match self {
-            Self::Read(error) => error.source(),
-            Self::Key { error, .. } => error.source(),
-            Self::Malformed | Self::Empty => None,
-        }
-    }
 }
 
 /// The keys that a node starts with: those of the file, which has every change that members have made, or, when there is none yet,
@@ -151,16 +108,10 @@ impl KeyringFile {
         Ok(Self { changes: sender, work: Mutex::new(Some(work)), errors, ended })
     }
 
-    /// Starts the thread, which reports each written change to the node. It does not keep the node running.
-    pub(crate) fn report_to<N: Net>(&self, shared: &Arc<Shared<N>>) -> io::Result<()> {
+    /// Starts the thread, which calls `written` after each change with the error to answer, if any.
+    pub(crate) fn start(&self, written: impl Fn(KeyringChange, Result<(), &str>) + Send + 'static) -> io::Result<()> {
         let Some(work) = lock(&self.work).take() else { return Ok(()) };
-        let shared = Arc::downgrade(shared);
         let thread = std::thread::Builder::new().name("serf-keyring".to_owned());
-        let written = move |change, result: Result<(), &str>| {
-            if let Some(shared) = shared.upgrade() {
-                shared.call(|engine, now, out| engine.node.keyring_written(now, change, result, out));
-            }
-        };
         thread.spawn(move || work.run(written)).map(drop)
     }
 
@@ -226,6 +177,8 @@ const CHANGES_MAX: usize = 64;
 
 #[cfg(test)]
 mod tests {
+    use serf_proto::envelope::KeyError;
+
     use super::*;
 
     fn key(byte: u8) -> Key {

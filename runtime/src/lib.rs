@@ -2,7 +2,7 @@
 //!
 //! Use it through `serf-tokio` or `serf-smol`, which export everything here and name their [`Serf`]. The parts:
 //!
-//! - [`Options`] say how a node is set up; [`Serf::start`] starts it.
+//! - [`Options`] say how a node is set up; [`Serf::start`] starts it, or [`Serf::builder`] with handlers or on another runtime.
 //! - [`Serf`] is the handle: [join](Serf::join), [look at the members](Serf::members), [send a user event](Serf::user_event),
 //!   [ask a query](Serf::query), [change the tags](Serf::set_tags) or [the keys](Serf::install_key), [leave](Serf::leave). Dropping the last handle stops the node.
 //! - [`Events`] is what happens, as a stream; [`Handlers`] calls functions for it.
@@ -13,7 +13,7 @@
 //! | [Serfer](https://github.com/johandry/serfer) | here |
 //! |---|---|
 //! | `New`, `NewDefault`, `NewSecure` with leaders, tags, keys | [`Options`] with [`join`](Options::join), [`tags`](Options::tags), [`encrypt_keys`](serf_proto::Options::encrypt_keys) |
-//! | `Start` with a handler; `StartAndWait` | [`Serf::start_with_handlers`]; then [`Serf::wait`] |
+//! | `Start` with a handler; `StartAndWait` | [`Serf::builder`] with [`handlers`](Builder::handlers); then [`Serf::wait`] |
 //! | `Leave`, `Close`, `ForceLeave` | [`Serf::leave`], [`Serf::shutdown`] or dropping the last handle, [`Serf::force_leave`] |
 //! | `MemberEventHandle`, `UserEventHandle`, `QueryEventHandle`; `*`; `NotFound` | [`Handlers::on_member`], [`on_user`](Handlers::on_user), [`on_query`](Handlers::on_query); `on_any_…`; [`otherwise`](Handlers::otherwise). In order, one after the other |
 //! | `Event2UserEvent` and the like | `match` on [`Event`] |
@@ -30,32 +30,36 @@
 #![forbid(unsafe_code)]
 
 mod address;
-mod desk;
+mod address_watch;
+mod builder;
+mod call_buffers;
 mod dials;
 mod driver;
 mod end;
 mod engine;
 mod error;
 mod events;
+mod files;
 mod handlers;
 mod interfaces;
 mod join;
 mod joining;
 mod keyring_file;
 mod keys;
-mod mail;
 pub mod net;
 mod options;
 mod query;
 mod replace;
+mod report;
+mod responder;
 mod retry;
 mod seed;
+mod send_queue;
 mod serf;
 mod signal;
 mod snapshot;
 mod socket;
 mod stats;
-mod stream;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -70,19 +74,18 @@ pub use serf_proto::{
     UnknownWord, Usage, UserEvent, UserEventError, Veto, Why,
 };
 
+pub use crate::builder::Builder;
 pub use crate::end::End;
-pub use crate::error::{
-    CommandError, JoinError, LeaveError, NotWritten, SeedCause, SeedFailure, StartError, Transport,
-};
+pub use crate::error::{CommandError, KeyringFileError, LeaveError, NotWritten, StartError, Stopped, Transport};
 pub use crate::events::{Events, Lagged};
 pub use crate::handlers::Handlers;
-pub use crate::joining::JoinReport;
-pub use crate::keyring_file::{KeyringFileError, read_keyring_file, write_keyring_file};
+pub use crate::keyring_file::{read_keyring_file, write_keyring_file};
 pub use crate::options::{DEFAULT_PORT, Options};
 pub use crate::query::{Answers, QueryStream, Reply};
+pub use crate::report::{JoinError, JoinReport, SeedCause, SeedFailure};
 pub use crate::retry::Retry;
 pub use crate::seed::SeedError;
-pub use crate::serf::{Serf, Stopped, WeakSerf};
+pub use crate::serf::{Serf, WeakSerf};
 pub use crate::stats::Stats;
 
 /// Locks. A panic in another task, which only a bug can cause, is not made worse by refusing to go on in this one.

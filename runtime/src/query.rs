@@ -3,20 +3,18 @@
 use core::fmt;
 use core::future::poll_fn;
 use core::pin::Pin;
-use core::sync::atomic::{AtomicU64, Ordering};
 use core::task::{Context, Poll};
 use core::time::Duration;
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_lite::Stream;
 use serf_proto::{Event, Name, QueryError, QueryId, QueryReport, Question, RespondError};
 
-use crate::error::CommandError;
-use crate::events::{Events, Lagged};
+use crate::error::{CommandError, Stopped};
+use crate::events::{Events, Lagged, replied_to};
 use crate::net::Net;
-use crate::serf::{Serf, Stopped};
+use crate::serf::Serf;
 
 /// What comes back of a query, as it comes; the report is the last.
 ///
@@ -160,15 +158,6 @@ impl Stream for QueryStream {
     }
 }
 
-/// The query that an event is a reply to, if it is one.
-pub(crate) const fn replied_to(event: &Event) -> Option<QueryId> {
-    match event {
-        Event::QueryAck { id, .. } | Event::QueryResponse { id, .. } => Some(*id),
-        Event::QueryEnded(report) => Some(report.id),
-        _ => None,
-    }
-}
-
 /// Asking and answering.
 impl<N: Net> Serf<N> {
     /// Asks every member something, or those that meet the question's filters, ourselves included.
@@ -210,41 +199,5 @@ impl<N: Net> Serf<N> {
     /// How much of a query's time is left; zero when it is over.
     pub fn time_left(&self, query: &serf_proto::Query) -> Duration {
         query.deadline - self.shared().net.now()
-    }
-}
-
-/// How a handler answers, without a handle of the node.
-#[derive(Clone)]
-pub(crate) struct Responder {
-    respond: Arc<Respond>,
-    panics: Arc<AtomicU64>,
-}
-
-type Respond = dyn Fn(QueryId, &[u8]) -> Result<(), CommandError<RespondError>> + Send + Sync;
-
-impl Responder {
-    pub(crate) fn of<N: Net>(serf: &Serf<N>) -> Self {
-        // With a handle that counted, the node would never stop while its handlers run.
-        let weak = serf.downgrade();
-        let respond =
-            Arc::new(move |to, payload: &[u8]| weak.upgrade().ok_or(CommandError::Stopped)?.respond(to, payload));
-        Self { respond, panics: Arc::clone(&serf.shared().counters.handler_panics) }
-    }
-
-    /// A handler has panicked.
-    pub(crate) fn note_panic(&self) {
-        self.panics.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(crate) fn respond(&self, to: QueryId, payload: &[u8]) {
-        if let Err(error) = (self.respond)(to, payload) {
-            tracing::warn!(query = %to, %error, "a query is not answered");
-        }
-    }
-}
-
-impl fmt::Debug for Responder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Responder").finish_non_exhaustive()
     }
 }

@@ -4,30 +4,22 @@ use core::fmt;
 use core::net::SocketAddr;
 use core::sync::atomic::Ordering;
 use core::time::Duration;
-use std::io;
-use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 
 use serf_proto::{
-    AfterLeave, Complaint, Config, Coordinate, Event, ForceLeaveError, Identity, Instant, LeaveReport, Member, Node,
-    NodeState, OldEvents, Outbox, Peer, Question, Seed, SetTagsError, Start, Tags, UserEventError, Why,
+    Complaint, Coordinate, Event, ForceLeaveError, Instant, LeaveReport, Member, NodeState, Outbox, Peer, Question,
+    SetTagsError, Tags, UserEventError, Why,
 };
 
-use crate::driver::{Files, Shared};
 use crate::end::End;
-use crate::engine::Engine;
-use crate::error::{CommandError, LeaveError, NotWritten, StartError};
-use crate::events::Events;
+use crate::engine::{Engine, Shared};
+use crate::error::{CommandError, LeaveError, NotWritten};
+use crate::events::{Events, replied_to};
 use crate::handlers::Handlers;
-use crate::joining::{join_until_found, rejoin_until_found};
-use crate::keyring_file::{KeyringFile, keys_at_start};
 use crate::net::Net;
-use crate::options::Options;
-use crate::query::{Responder, replied_to};
-use crate::replace::is_in_use;
-use crate::snapshot::{Opened, SnapshotWriter};
+use crate::responder::Responder;
+use crate::snapshot::SnapshotWriter;
 use crate::stats::Stats;
-use crate::{address, interfaces, socket};
 
 /// A member of a cluster, running on an async runtime.
 ///
@@ -50,108 +42,8 @@ impl<N: Net> Drop for Owner<N> {
 /// A handle that does not keep the node running, for a task or a handler that should end with it.
 pub struct WeakSerf<N: Net>(Weak<Owner<N>>);
 
-/// Starting and stopping.
+/// Stopping.
 impl<N: Net> Serf<N> {
-    /// Starts a node on the runtime that the caller runs on. It is alone until it [joins](Self::join) or is joined.
-    ///
-    /// # Errors
-    ///
-    /// When the options do not go together, the address cannot be listened on, there is none to advertise, the snapshot or the keyring
-    /// cannot be used or another node uses it, or the caller does not run on the runtime. Nothing is left behind.
-    pub fn start(options: Options) -> Result<Self, StartError> {
-        Self::start_on(N::current().map_err(StartError::Runtime)?, options)
-    }
-
-    /// Starts a node on a runtime of the caller's choice.
-    ///
-    /// # Errors
-    ///
-    /// As [`start`](Self::start).
-    pub fn start_on(net: N, options: Options) -> Result<Self, StartError> {
-        Self::start_with_events_on(net, options).map(|(serf, _events)| serf)
-    }
-
-    /// Starts a node and gives its [events](Self::events) from the very first on: our own joining, and, for a node with a
-    /// [snapshot](Options::snapshot), those that it missed while it was gone. A subscription that begins later may come too late for
-    /// them.
-    ///
-    /// # Errors
-    ///
-    /// As [`start`](Self::start).
-    pub fn start_with_events(options: Options) -> Result<(Self, Events), StartError> {
-        Self::start_with_events_on(N::current().map_err(StartError::Runtime)?, options)
-    }
-
-    /// As [`start_with_events`](Self::start_with_events), on a runtime of the caller's choice.
-    ///
-    /// # Errors
-    ///
-    /// As [`start`](Self::start).
-    pub fn start_with_events_on(net: N, options: Options) -> Result<(Self, Events), StartError> {
-        let keeps = options.snapshot.is_some();
-        let encrypt_keys = match &options.keyring_file {
-            Some(path) => keys_at_start(path, options.protocol.encrypt_keys)?,
-            None => options.protocol.encrypt_keys,
-        };
-        let protocol = serf_proto::Options {
-            encrypt_keys,
-            snapshot: keeps || options.protocol.snapshot,
-            keyring_kept: options.keyring_file.is_some(),
-            ..options.protocol
-        };
-        let config = Arc::new(Config::new(protocol).map_err(StartError::Config)?);
-        let mut entropy = [0; 32];
-        getrandom::fill(&mut entropy).map_err(|error| StartError::Entropy(io::Error::other(error.to_string())))?;
-        let seed = Seed::from_bytes(entropy);
-        let sockets = socket::bind(address::of_both_kinds(options.bind))?;
-        let bound = sockets.addr;
-        let advertised = address::advertised(options.advertise, bound, interfaces::of_host)?;
-        let identity = Identity::new(&options.name, advertised.addr, &options.tags).map_err(StartError::Identity)?;
-        let sockets = (
-            net.udp(sockets.udp).map_err(StartError::Runtime)?,
-            net.listener(sockets.tcp).map_err(StartError::Runtime)?,
-        );
-        let bounds = (config.stream_timeout, options.subscriber_events_max);
-        let keyring = options.keyring_file.map(open_keyring).transpose()?;
-        // Last of all that can fail: from here on the file is ours.
-        let after_leave = if options.rejoin_after_leave { AfterLeave::Rejoin } else { AfterLeave::Forget };
-        let opened = options.snapshot.map(|path| open_snapshot(path, after_leave)).transpose()?;
-        let (start, snapshot) = opened.map_or((Start::new(), None), |(start, writer)| (start, Some(writer)));
-        let start = match options.policy {
-            Some(policy) => start.with_policy(policy),
-            None => start,
-        };
-        let was_member = start.snapshot.as_ref().is_some_and(|snapshot| snapshot.alive().count() > 0);
-        let files = Files { snapshot, keyring };
-        let (shared, events) = Shared::start(net, bound, sockets, advertised, bounds, files, |now, out| {
-            Node::new(config, &identity, &seed, now, start, out)
-        });
-        if was_member {
-            shared.net.detach(shared.net.spawn(rejoin_until_found(Arc::clone(&shared))));
-        }
-        if !options.join.is_empty() {
-            // Who was a member wants to hear what it missed, by whichever way it comes back.
-            let old = if was_member { OldEvents::Deliver } else { OldEvents::Ignore };
-            shared.net.detach(shared.net.spawn(join_until_found(Arc::clone(&shared), options.join, old)));
-        }
-        let serf = Self(Arc::new(Owner { shared }));
-        let events = events.with_responder(Responder::of(&serf));
-        Ok((serf, events))
-    }
-
-    /// Starts a node with handlers that miss nothing: they are called for its events from the very first on, and otherwise as with
-    /// [`handle`](Self::handle). A service that is nothing but handlers then [waits](Self::wait).
-    ///
-    /// # Errors
-    ///
-    /// As [`start`](Self::start).
-    pub fn start_with_handlers(options: Options, handlers: Handlers) -> Result<Self, StartError> {
-        let (serf, events) = Self::start_with_events(options)?;
-        let net = &serf.shared().net;
-        net.detach(net.spawn(handlers.run(events)));
-        Ok(serf)
-    }
-
     /// Waits until the node has left its cluster, was shut down, by whichever handle, or has ended for a reason of its own, and says
     /// which. Services should end, or start a new node, when it returns. The handle that waits keeps the node running.
     pub async fn wait(&self) -> End {
@@ -288,7 +180,7 @@ impl<N: Net> Serf<N> {
             complaints: node.complaints().count(),
             address_missing: shared.counters.address_missing.load(Ordering::Relaxed),
             usage: node.usage(),
-            datagrams_lost: shared.mail.lost(),
+            datagrams_lost: shared.send_queue.lost(),
             socket_errors: shared.counters.socket_errors.load(Ordering::Relaxed),
             file_errors: shared.files.errors(),
             streams_refused: shared.counters.streams_refused.load(Ordering::Relaxed),
@@ -332,7 +224,7 @@ impl<N: Net> Serf<N> {
     pub fn events_where(&self, wanted: impl Fn(&Event) -> bool + Send + Sync + 'static) -> Events {
         let shared = self.shared();
         let events = shared.lock().subscribers.subscribe(shared.subscriber_events_max, wanted);
-        events.with_responder(Responder::of(self))
+        events.with_responder(self.responder())
     }
 
     /// The members as they are, from which the member events that `events` gives next lead on without a gap: those that
@@ -432,6 +324,18 @@ impl<N: Net> Serf<N> {
         }
     }
 
+    pub(crate) fn of(shared: Arc<Shared<N>>) -> Self {
+        Self(Arc::new(Owner { shared }))
+    }
+
+    /// The way of handlers to answer queries.
+    pub(crate) fn responder(&self) -> Responder {
+        // With a handle that counts, the node would never stop while its handlers run.
+        let weak = self.downgrade();
+        let respond = move |to, payload: &[u8]| weak.upgrade().ok_or(CommandError::Stopped)?.respond(to, payload);
+        Responder::new(respond, Arc::clone(&self.shared().counters.handler_panics))
+    }
+
     pub(crate) fn shared(&self) -> &Arc<Shared<N>> {
         &self.0.shared
     }
@@ -474,31 +378,3 @@ impl<N: Net> fmt::Debug for WeakSerf<N> {
         f.debug_struct("WeakSerf").finish_non_exhaustive()
     }
 }
-
-fn open_snapshot(path: PathBuf, after_leave: AfterLeave) -> Result<(Start, SnapshotWriter), StartError> {
-    let opened = Opened::read(&path, after_leave).and_then(|opened| {
-        let start = Start::new().with_snapshot(opened.snapshot.clone());
-        Ok((start, SnapshotWriter::start(opened)?))
-    });
-    opened.map_err(
-        |source| {
-            if is_in_use(&source) { StartError::InUse { path } } else { StartError::Snapshot { path, source } }
-        },
-    )
-}
-
-fn open_keyring(path: PathBuf) -> Result<KeyringFile, StartError> {
-    KeyringFile::open(path.clone()).map_err(|_| StartError::InUse { path })
-}
-
-/// The node was shut down. Start a new one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stopped;
-
-impl fmt::Display for Stopped {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the node was shut down; start a new one")
-    }
-}
-
-impl core::error::Error for Stopped {}

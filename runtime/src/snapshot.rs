@@ -52,14 +52,14 @@ impl Opened {
 /// The node's end: takes records in order and never waits for the disk.
 #[derive(Debug)]
 pub(crate) struct SnapshotWriter {
-    desk: Arc<Desk>,
+    queue: Arc<WriterQueue>,
     /// Closed when the thread has ended; what it says before is why not everything is on the disk.
     ended: Receiver<NotWritten>,
 }
 
-/// What node and thread share.
+/// What node and thread share: records that are to be written, and how writing went.
 #[derive(Debug)]
-struct Desk {
+struct WriterQueue {
     state: Mutex<State>,
     changed: Condvar,
     errors: AtomicU64,
@@ -94,25 +94,25 @@ impl SnapshotWriter {
     pub(crate) fn start(opened: Opened) -> io::Result<Self> {
         let Opened { snapshot, log } = opened;
         let state = State { snapshot, lines: String::new(), whole_at: None, waiting: Vec::new(), is_closed: false };
-        let desk = Arc::new(Desk {
+        let queue = Arc::new(WriterQueue {
             state: Mutex::new(state),
             changed: Condvar::new(),
             errors: AtomicU64::new(0),
             is_failing: AtomicBool::new(false),
         });
         let (alive, ended) = async_channel::bounded(1);
-        let theirs = Arc::clone(&desk);
+        let theirs = Arc::clone(&queue);
         let thread = std::thread::Builder::new().name("serf-snapshot".to_owned()).spawn(move || {
             if let Err(not_written) = theirs.write_all(log) {
                 _ = alive.try_send(not_written);
             }
         });
-        thread.map(|_detached| Self { desk, ended })
+        thread.map(|_detached| Self { queue, ended })
     }
 
     /// Has a record appended.
     pub(crate) fn append(&self, record: &Record) {
-        let mut state = lock(&self.desk.state);
+        let mut state = lock(&self.queue.state);
         state.snapshot.apply(record);
         if state.whole_at.is_none() {
             state.lines.push_str(&record.line());
@@ -127,7 +127,7 @@ impl SnapshotWriter {
             state.waiting.push(async_channel::bounded(1).0);
         }
         drop(state);
-        self.desk.changed.notify_one();
+        self.queue.changed.notify_one();
     }
 
     /// Has everything up to now brought to the disk, and waits until it is or cannot be.
@@ -138,12 +138,12 @@ impl SnapshotWriter {
     fn begin_sync(&self) -> Receiver<NotWritten> {
         let (waiting, synced) = async_channel::bounded(1);
         {
-            let mut state = lock(&self.desk.state);
+            let mut state = lock(&self.queue.state);
             if !state.is_closed {
                 state.waiting.push(waiting);
             }
         }
-        self.desk.changed.notify_one();
+        self.queue.changed.notify_one();
         synced
     }
 
@@ -154,18 +154,18 @@ impl SnapshotWriter {
 
     /// Nothing more will come.
     pub(crate) fn close(&self) {
-        lock(&self.desk.state).is_closed = true;
-        self.desk.changed.notify_one();
+        lock(&self.queue.state).is_closed = true;
+        self.queue.changed.notify_one();
     }
 
     /// Whether the file cannot be written at this time.
     pub(crate) fn is_failing(&self) -> bool {
-        self.desk.is_failing.load(Ordering::Relaxed)
+        self.queue.is_failing.load(Ordering::Relaxed)
     }
 
     /// How often writing failed.
     pub(crate) fn errors(&self) -> u64 {
-        self.desk.errors.load(Ordering::Relaxed)
+        self.queue.errors.load(Ordering::Relaxed)
     }
 }
 
@@ -175,7 +175,7 @@ impl Drop for SnapshotWriter {
     }
 }
 
-impl Desk {
+impl WriterQueue {
     /// The thread. Whether all that it was given is on the disk at its end.
     fn write_all(&self, mut log: Log) -> Result<(), NotWritten> {
         loop {
@@ -444,7 +444,7 @@ mod tests {
         let writer = start(&scratch.file());
         {
             // The thread cannot take any while we hold this.
-            let mut state = lock(&writer.desk.state);
+            let mut state = lock(&writer.queue.state);
             state.lines = "#".repeat(LINES_BYTES_MAX) + "\n";
             state.snapshot.apply(&alive(1));
         }
@@ -499,7 +499,7 @@ mod tests {
         let writer = start(&scratch.file());
         assert!(is_refused());
         {
-            let mut state = lock(&writer.desk.state);
+            let mut state = lock(&writer.queue.state);
             state.snapshot.apply(&alive(1));
             state.whole_at = Some(Instant::now());
         }

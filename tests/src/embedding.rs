@@ -264,7 +264,7 @@ pub async fn handlers_from_the_start_see_the_first_event_and_all_of_one_name_are
             ended.0();
             async {}
         });
-    let a = Serf::<N>::start_with_handlers(options("a"), handlers).unwrap();
+    let a = Serf::<N>::builder(options("a")).handlers(handlers).start().unwrap();
     a.user_event("deploy", b"v1", false).unwrap();
     soon::<N, _>(ended.1).await;
     assert_eq!(*calls.lock().unwrap(), ["joined a", "first v1", "second v1"]);
@@ -1129,7 +1129,7 @@ fn lasting(name: &str, scratch: &Scratch, bind: SocketAddr) -> Options {
 /// A crash, as the others see it, and the life after.
 pub async fn a_node_that_crashed_rejoins_by_itself_and_is_told_no_event_twice<N: Net>() {
     let scratch = Scratch::new("crash");
-    let (a, mut events) = Serf::<N>::start_with_events(lasting("a", &scratch, loopback())).unwrap();
+    let (a, mut events) = Serf::<N>::builder(lasting("a", &scratch, loopback())).start_with_events().unwrap();
     let b = start::<N>("b");
     assert_eq!(wait_for::<N>(&mut events, MemberEventKind::Join, "a").await.name(), "a", "the very first event");
     soon::<N, _>(b.join(&at(&a))).await.unwrap();
@@ -1138,7 +1138,7 @@ pub async fn a_node_that_crashed_rejoins_by_itself_and_is_told_no_event_twice<N:
     let addr = a.bound_addr();
     soon::<N, _>(a.shutdown()).await.unwrap();
     b.user_event("meanwhile", b"", false).unwrap();
-    let (a, mut events) = Serf::<N>::start_with_events(lasting("a", &scratch, addr)).unwrap();
+    let (a, mut events) = Serf::<N>::builder(lasting("a", &scratch, addr)).start_with_events().unwrap();
     assert_eq!(user_events::<N>(&mut events, 1).await, ["meanwhile"]);
     until(&a, |members| count(members, Status::Alive) == 2).await;
     b.user_event("after", b"", false).unwrap();
@@ -1286,7 +1286,7 @@ pub async fn many_members_come_together_and_handlers_get_them_one_by_one<N: Net>
     let mut coalescing = options("a");
     coalescing.protocol.coalesce_period = Duration::from_secs(20);
     coalescing.protocol.quiescent_period = Duration::from_secs(2);
-    let (a, mut events) = Serf::<N>::start_with_events(coalescing).unwrap();
+    let (a, mut events) = Serf::<N>::builder(coalescing).start_with_events().unwrap();
     let joined = Arc::new(Mutex::new(Vec::new()));
     let (ended, end) = call_and_wait();
     let names = Arc::clone(&joined);

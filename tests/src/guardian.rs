@@ -35,7 +35,7 @@ pub async fn run<N: Net>(
     stop: impl Future<Output = ()>,
 ) -> Result<()> {
     let args = Args::parse(args)?;
-    let serf = Serf::<N>::start_with_handlers(args.options.clone(), handlers(say.clone()))?;
+    let serf = Serf::<N>::builder(args.options.clone()).handlers(handlers(say.clone())).start()?;
     say(format!("listening on {}", serf.bound_addr()));
     let stopped = async {
         stop.await;

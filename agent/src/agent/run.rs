@@ -76,8 +76,9 @@ async fn live(config: Config, args: &[OsString], log: &Arc<Log>) -> Result<bool,
     log.info("agent", "Serf agent starting");
     let options = setup::options(&config, files);
     let previous = setup::previously_known(&config, log);
-    let started = options
-        .and_then(|options| Serf::start_with_events(options).map_err(|error| setup::start_failure(error, config.bind)));
+    let started = options.and_then(|options| {
+        Serf::builder(options).start_with_events().map_err(|error| setup::start_failure(error, config.bind))
+    });
     let (serf, events) =
         started.map_err(|why| format!("Failed to start the Serf agent: Error creating Serf: {why}"))?;
     for (name, addr) in previous.iter().take(REJOINS_TOLD_MAX) {

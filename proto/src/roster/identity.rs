@@ -105,7 +105,7 @@ impl Serialize for Peer {
 }
 
 /// `addr` with an IPv4-mapped IPv6 address turned into plain IPv4. HashiCorp's nodes announce themselves either way.
-pub(crate) fn canonical(addr: SocketAddr) -> SocketAddr {
+pub fn canonical(addr: SocketAddr) -> SocketAddr {
     SocketAddr::new(addr.ip().to_canonical(), addr.port())
 }
 

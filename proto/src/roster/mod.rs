@@ -15,8 +15,8 @@ use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 
 pub use self::directory::Directory;
-pub use self::identity::{Identity, IdentityError, Peer};
-pub(crate) use self::identity::{acts, canonical};
+pub(crate) use self::identity::acts;
+pub use self::identity::{Identity, IdentityError, Peer, canonical};
 use crate::limits::{MEMBERS_BYTES_MAX, MEMBERS_MAX};
 use crate::types::Name;
 use crate::wire::Announced;

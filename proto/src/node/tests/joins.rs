@@ -1,9 +1,9 @@
 use super::*;
+use crate::JoinReport;
 use crate::limits::{SEEDS_AT_ONCE_MAX, SEEDS_AT_ONCE_TOTAL_MAX};
 use crate::types::AfterLeave;
 use crate::wire::Versions;
 use crate::wire::swim::PeerRef;
-use crate::JoinReport;
 
 impl Cluster {
     fn joined_reports(&self, at: usize) -> Vec<JoinReport> {

@@ -10,23 +10,22 @@ use bytes::Bytes;
 use crate::lock;
 use crate::signal::Signal;
 
-/// A bounded queue between whoever calls the node and the send loop. Full means that a packet is lost, as it would be in a full
-/// socket buffer.
+/// A bounded queue from the callers of a node to the send loop. When it is full a datagram is lost, as in a full socket buffer.
 #[derive(Debug, Default)]
-pub(crate) struct Mail {
+pub(crate) struct SendQueue {
     queue: Mutex<VecDeque<(SocketAddr, Bytes)>>,
-    pub(crate) posted: Signal,
+    pub(crate) ready: Signal,
     lost: AtomicU64,
 }
 
-impl Mail {
-    /// Whether something waits: what comes now is to wait behind it.
+impl SendQueue {
+    /// Whether datagrams wait: the next is queued behind them.
     pub(crate) fn is_waiting(&self) -> bool {
         !lock(&self.queue).is_empty()
     }
 
-    /// Keeps a datagram. A copy, for it is a slice of a block that many datagrams share.
-    pub(crate) fn post(&self, to: SocketAddr, datagram: &[u8]) {
+    /// Queues a copy of a datagram, which is a slice of a block that many datagrams share.
+    pub(crate) fn push(&self, to: SocketAddr, datagram: &[u8]) {
         let mut queue = lock(&self.queue);
         if queue.len() >= DATAGRAMS_MAX {
             self.lost.fetch_add(1, Ordering::Relaxed);
@@ -34,7 +33,7 @@ impl Mail {
         }
         queue.push_back((to, Bytes::copy_from_slice(datagram)));
         drop(queue);
-        self.posted.raise();
+        self.ready.raise();
     }
 
     /// The datagram that has waited longest.
@@ -61,16 +60,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn mail_beyond_the_bound_is_lost_and_counted_and_the_oldest_goes_first() {
-        let mail = Mail::default();
+    fn a_datagram_beyond_the_bound_is_lost_and_counted_and_the_oldest_goes_first() {
+        let queue = SendQueue::default();
         let to = "10.0.0.1:1".parse().unwrap();
         for n in 0..DATAGRAMS_MAX + 2 {
-            mail.post(to, &n.to_be_bytes());
+            queue.push(to, &n.to_be_bytes());
         }
-        assert_eq!(mail.lost(), 2);
-        assert_eq!(mail.oldest().unwrap().1, 0_usize.to_be_bytes()[..]);
-        mail.forget_oldest();
-        assert_eq!(mail.oldest().unwrap().1, 1_usize.to_be_bytes()[..]);
-        assert!(mail.is_waiting());
+        assert_eq!(queue.lost(), 2);
+        assert_eq!(queue.oldest().unwrap().1, 0_usize.to_be_bytes()[..]);
+        queue.forget_oldest();
+        assert_eq!(queue.oldest().unwrap().1, 1_usize.to_be_bytes()[..]);
+        assert!(queue.is_waiting());
     }
 }

@@ -11,52 +11,52 @@ use bytes::Bytes;
 use futures_lite::future::or;
 use serf_proto::{StreamId, StreamInput};
 
-use crate::desk::with_buffer;
-use crate::driver::Shared;
+use super::Shared;
+use crate::call_buffers::with_buffer;
 use crate::error::system_words;
 use crate::net::{Net, Stream};
 use crate::signal::Signal;
 
 /// How a stream begins.
-pub(crate) enum Start<N: Net> {
+pub(crate) enum Origin<N: Net> {
     Dial(SocketAddr),
     Accepted(N::Stream),
 }
 
-impl<N: Net> Start<N> {
+impl<N: Net> Origin<N> {
     pub(crate) const fn is_inbound(&self) -> bool {
         matches!(self, Self::Accepted(_))
     }
 }
 
 /// The node's end of a stream: what it says is done by the task, in order.
-pub(crate) struct Carrier<N: Net> {
-    orders: Sender<Order>,
-    /// Raised together with the last order, for a task that is busy with an earlier one.
+pub(crate) struct StreamHandle<N: Net> {
+    commands: Sender<StreamCommand>,
+    /// Raised together with the last command, for a task that is busy with an earlier one.
     closing: Arc<Signal>,
     is_inbound: bool,
     /// How much was given it to write.
     written_bytes: usize,
-    /// Cancelled when the carrier is dropped.
+    /// Cancelled when the handle is dropped.
     _task: N::Task,
 }
 
-enum Order {
+enum StreamCommand {
     Write(Bytes),
     Close,
 }
 
-impl<N: Net> Carrier<N> {
-    pub(crate) fn spawn(shared: &Arc<Shared<N>>, id: StreamId, start: Start<N>, alive: Sender<Infallible>) -> Self {
-        let (orders, todo) = async_channel::unbounded();
-        let (closing, is_inbound) = (Arc::new(Signal::default()), start.is_inbound());
-        let work = Work { shared: Arc::clone(shared), id, todo, closing: Arc::clone(&closing) };
+impl<N: Net> StreamHandle<N> {
+    pub(crate) fn spawn(shared: &Arc<Shared<N>>, id: StreamId, origin: Origin<N>, alive: Sender<Infallible>) -> Self {
+        let (commands, todo) = async_channel::unbounded();
+        let (closing, is_inbound) = (Arc::new(Signal::default()), origin.is_inbound());
+        let work = StreamTask { shared: Arc::clone(shared), id, todo, closing: Arc::clone(&closing) };
         let supervisor = Arc::clone(shared);
         let task = shared.net.spawn(async move {
             let _alive = alive;
-            supervisor.supervise("stream", work.run(start)).await;
+            supervisor.supervise("stream", work.run(origin)).await;
         });
-        Self { orders, closing, is_inbound, written_bytes: 0, _task: task }
+        Self { commands, closing, is_inbound, written_bytes: 0, _task: task }
     }
 
     pub(crate) const fn is_inbound(&self) -> bool {
@@ -67,37 +67,37 @@ impl<N: Net> Carrier<N> {
         self.written_bytes
     }
 
-    /// Writes after everything before. The node writes one message a stream, so that the orders cannot pile up.
+    /// Writes after everything before. The node writes one message a stream, so that the commands cannot pile up.
     pub(crate) fn write(&mut self, bytes: Bytes) {
         self.written_bytes += bytes.len();
-        _ = self.orders.try_send(Order::Write(bytes));
+        _ = self.commands.try_send(StreamCommand::Write(bytes));
     }
 
     /// Closes after everything before.
     pub(crate) fn close(&self) {
-        _ = self.orders.try_send(Order::Close);
+        _ = self.commands.try_send(StreamCommand::Close);
         self.closing.raise();
     }
 }
 
 /// The task's side.
-struct Work<N: Net> {
+struct StreamTask<N: Net> {
     shared: Arc<Shared<N>>,
     id: StreamId,
-    todo: Receiver<Order>,
+    todo: Receiver<StreamCommand>,
     closing: Arc<Signal>,
 }
 
 /// What a task waited for.
 enum Next {
-    Order(Order),
+    Commanded(StreamCommand),
     Readable(io::Result<()>),
     Abandoned,
 }
 
-impl<N: Net> Work<N> {
-    async fn run(self, start: Start<N>) {
-        if let Some(stream) = self.begin(start).await {
+impl<N: Net> StreamTask<N> {
+    async fn run(self, origin: Origin<N>) {
+        if let Some(stream) = self.begin(origin).await {
             let give_up = async {
                 self.closing.wait().await;
                 self.shared.net.sleep(self.shared.linger).await;
@@ -113,10 +113,10 @@ impl<N: Net> Work<N> {
     }
 
     /// The open stream; none when it could not be opened, or is not wanted any more.
-    async fn begin(&self, start: Start<N>) -> Option<N::Stream> {
-        let to = match start {
-            Start::Accepted(stream) => return Some(stream),
-            Start::Dial(to) => to,
+    async fn begin(&self, origin: Origin<N>) -> Option<N::Stream> {
+        let to = match origin {
+            Origin::Accepted(stream) => return Some(stream),
+            Origin::Dial(to) => to,
         };
         let unwanted = async {
             self.closing.wait().await;
@@ -139,16 +139,16 @@ impl<N: Net> Work<N> {
         }
     }
 
-    /// Carries out orders and reads, until it is told to close.
+    /// Carries out commands and reads, until it is told to close.
     async fn carry(&self, stream: &N::Stream) -> io::Result<()> {
         let mut is_open = true;
         loop {
-            let order = async { self.todo.recv().await.map_or(Next::Abandoned, Next::Order) };
+            let command = async { self.todo.recv().await.map_or(Next::Abandoned, Next::Commanded) };
             let readable =
                 async { if is_open { Next::Readable(stream.readable().await) } else { core::future::pending().await } };
-            match or(order, readable).await {
-                Next::Order(Order::Write(bytes)) => write_all(stream, &bytes).await?,
-                Next::Order(Order::Close) => return stream.shutdown_write(),
+            match or(command, readable).await {
+                Next::Commanded(StreamCommand::Write(bytes)) => write_all(stream, &bytes).await?,
+                Next::Commanded(StreamCommand::Close) => return stream.shutdown_write(),
                 Next::Readable(ready) => {
                     ready?;
                     is_open = self.read(stream)?;

@@ -1,0 +1,43 @@
+//! The files of a running node.
+
+use core::sync::atomic::Ordering;
+
+use crate::error::NotWritten;
+use crate::keyring_file::KeyringFile;
+use crate::snapshot::SnapshotWriter;
+
+/// What is kept on disk.
+#[derive(Debug)]
+pub(crate) struct Files {
+    pub(crate) snapshot: Option<SnapshotWriter>,
+    pub(crate) keyring: Option<KeyringFile>,
+}
+
+impl Files {
+    /// How often writing one of them failed.
+    pub(crate) fn errors(&self) -> u64 {
+        let keyring = self.keyring.as_ref().map_or(0, |file| file.errors.load(Ordering::Relaxed));
+        keyring + self.snapshot.as_ref().map_or(0, SnapshotWriter::errors)
+    }
+
+    /// Nothing more will come.
+    pub(crate) fn close(&self) {
+        if let Some(snapshot) = &self.snapshot {
+            snapshot.close();
+        }
+        if let Some(keyring) = &self.keyring {
+            keyring.close();
+        }
+    }
+
+    /// Waits until everything is on the disk; says whether it is.
+    pub(crate) async fn ended(&self) -> Result<(), NotWritten> {
+        if let Some(keyring) = &self.keyring {
+            keyring.ended().await;
+        }
+        match &self.snapshot {
+            Some(snapshot) => snapshot.ended().await,
+            None => Ok(()),
+        }
+    }
+}
