@@ -5,13 +5,13 @@ use std::collections::{BTreeSet, VecDeque};
 use bytes::Bytes;
 use serf_proto::{Instant, Node, Rng, Status};
 
-use crate::check::Witness;
+use crate::check::Checkers;
 use crate::digest::Digest;
 use crate::disk::Disk;
-use crate::happening::{Happening, Key, What};
 use crate::hostile::Attacker;
 use crate::net::stream::Ends;
-use crate::world::{Inquiry, KeyChange};
+use crate::scheduled::{Key, Payload, Scheduled};
+use crate::world::{KeyChange, QueryParams};
 
 /// One simulated host.
 #[derive(Debug)]
@@ -27,13 +27,13 @@ pub(crate) struct Cell {
     /// All inputs so far.
     pub(crate) digest: Digest,
     /// The way out of this host.
-    pub(crate) outlet: Outlet,
+    pub(crate) uplink: Uplink,
     /// Its ends of streams.
     pub(crate) ends: Ends,
     /// Which members its events say are not alive.
     pub(crate) fallen: FallenMembers,
     /// The checkers.
-    pub(crate) witness: Witness,
+    pub(crate) checkers: Checkers,
     /// How often the node was called.
     pub(crate) calls: u64,
     /// What outlives the process.
@@ -49,18 +49,18 @@ pub(crate) struct Cell {
     /// Whose answers to the phase's queries have come, while this is the asker.
     pub(crate) answered: BTreeSet<u32>,
     /// How it asks.
-    pub(crate) inquiry: Inquiry,
+    pub(crate) query_params: QueryParams,
     /// What it asks all to do to their keys.
     pub(crate) key_change: Option<KeyChange>,
     /// The attacker, on the hostile host.
     pub(crate) attacker: Option<Box<Attacker>>,
 }
 
-/// The way out of a host: its luck on the network, its traffic, and the count that orders what it causes.
+/// The way out of a host: its RNG for the network, its traffic, and the count that orders what it causes.
 #[derive(Debug)]
-pub(crate) struct Outlet {
+pub(crate) struct Uplink {
     /// Every draw about what this host sends comes from here, and nothing else does.
-    pub(crate) luck: Rng,
+    pub(crate) rng: Rng,
     /// When the link has sent all that was written to streams.
     pub(crate) free_at: Instant,
     /// Datagrams sent in this phase.
@@ -72,7 +72,7 @@ pub(crate) struct Outlet {
     caused: u32,
 }
 
-impl Outlet {
+impl Uplink {
     /// The key of the next thing that host `source` causes.
     pub(crate) const fn key(&mut self, source: u32, at: Instant) -> Key {
         self.caused += 1;
@@ -83,19 +83,19 @@ impl Outlet {
 impl Cell {
     /// Reads a little of all that the next event will need, and tells nothing.
     pub(crate) fn touch(&self) -> u64 {
-        let here = self.wake_at.as_nanos() ^ self.outlet.datagrams ^ self.calls ^ u64::from(self.heard);
+        let here = self.wake_at.as_nanos() ^ self.uplink.datagrams ^ self.calls ^ u64::from(self.heard);
         here ^ self.node.as_ref().map_or(0, Node::touch)
     }
 
-    pub(crate) fn new(luck: Rng) -> Self {
+    pub(crate) fn new(rng: Rng) -> Self {
         Self {
             node: None,
             lives: 0,
             backlog: None,
             wake_at: Instant::MAX,
             digest: Digest::default(),
-            outlet: Outlet {
-                luck,
+            uplink: Uplink {
+                rng,
                 free_at: Instant::ZERO,
                 datagrams: 0,
                 datagram_bytes: 0,
@@ -104,7 +104,7 @@ impl Cell {
             },
             ends: Ends::default(),
             fallen: FallenMembers::default(),
-            witness: Witness::default(),
+            checkers: Checkers::default(),
             calls: 0,
             disk: Disk::default(),
             contacts: Some(Vec::new()),
@@ -112,7 +112,7 @@ impl Cell {
             heard: 0,
             loads: BTreeSet::new(),
             answered: BTreeSet::new(),
-            inquiry: Inquiry::default(),
+            query_params: QueryParams::default(),
             key_change: None,
             attacker: None,
         }
@@ -122,20 +122,20 @@ impl Cell {
 /// What waits for a stalled process, in the order of arrival.
 #[derive(Debug, Default)]
 pub(crate) struct Backlog {
-    pub(crate) held: VecDeque<Happening>,
+    pub(crate) held: VecDeque<Scheduled>,
     datagram_bytes: usize,
 }
 
 impl Backlog {
     /// Keeps what arrives, as the kernel would. False when the socket's buffer is full and a datagram is lost.
-    pub(crate) fn hold(&mut self, happening: Happening) -> bool {
-        if let What::Datagram(bytes) = &happening.what {
+    pub(crate) fn hold(&mut self, scheduled: Scheduled) -> bool {
+        if let Payload::Datagram(bytes) = &scheduled.payload {
             if self.datagram_bytes + bytes.len() > SOCKET_BUFFER_BYTES {
                 return false;
             }
             self.datagram_bytes += bytes.len();
         }
-        self.held.push_back(happening);
+        self.held.push_back(scheduled);
         true
     }
 }
@@ -169,10 +169,10 @@ mod tests {
     #[test]
     fn a_stalled_process_loses_datagrams_beyond_its_socket_buffer() {
         let mut backlog = Backlog::default();
-        let datagram = |n| Happening {
+        let datagram = |n| Scheduled {
             key: Key { at: Instant::ZERO, source: 0, n },
             target: 0,
-            what: What::Datagram(Bytes::from(vec![0; 1024])),
+            payload: Payload::Datagram(Bytes::from(vec![0; 1024])),
         };
         let held = (0..3_000).filter(|n| backlog.hold(datagram(*n))).count();
         assert_eq!(held, 2_048);

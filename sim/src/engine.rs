@@ -1,6 +1,6 @@
 //! Runs shards window by window, on one thread or several, with the same result.
 //!
-//! A window `[T, T + L)` starts at the first pending happening and lasts the least latency: nothing that one node sends
+//! A window `[T, T + L)` starts at the first pending payload and lasts the least latency: nothing that one node sends
 //! within it can reach another node within it, so shards need not know of each other until its end. Where windows begin
 //! and end depends on what is pending and never on threads.
 
@@ -11,7 +11,7 @@ use std::sync::{Mutex, PoisonError};
 use serf_proto::Instant;
 
 use crate::barrier::SpinBarrier;
-use crate::happening::Happening;
+use crate::scheduled::Scheduled;
 use crate::shard::Shard;
 use crate::shared::Shared;
 
@@ -28,7 +28,7 @@ pub(crate) enum Stop {
 
 /// How far a run is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Beat {
+pub struct Progress {
     /// The virtual time.
     pub now: Instant,
     /// How much of the goal is done.
@@ -43,7 +43,7 @@ pub(crate) fn run(
     start: Instant,
     until: Instant,
     goal: Option<i64>,
-    on_beat: &mut dyn FnMut(Beat) -> bool,
+    on_progress: &mut dyn FnMut(Progress) -> bool,
 ) -> (Instant, Stop) {
     let meeting = Meeting::new(shards.len());
     let plan = Plan { shared, meeting: &meeting, start, until, goal, window: shared.network.model.latency_min() };
@@ -53,7 +53,7 @@ pub(crate) fn run(
             let plan = &plan;
             scope.spawn(move || work(shard, plan, &mut |_| false));
         }
-        work(first, &plan, on_beat)
+        work(first, &plan, on_progress)
     })
 }
 
@@ -67,7 +67,7 @@ struct Plan<'a> {
 }
 
 /// What one thread does. All threads see the same numbers after each meeting, so all decide the same.
-fn work(shard: &mut Shard, plan: &Plan<'_>, on_beat: &mut dyn FnMut(Beat) -> bool) -> (Instant, Stop) {
+fn work(shard: &mut Shard, plan: &Plan<'_>, on_progress: &mut dyn FnMut(Progress) -> bool) -> (Instant, Stop) {
     let _guard = plan.meeting.barrier.guard();
     let mut now = plan.start;
     let mut is_halted = false;
@@ -87,8 +87,8 @@ fn work(shard: &mut Shard, plan: &Plan<'_>, on_beat: &mut dyn FnMut(Beat) -> boo
         now = (from + plan.window).min(plan.until);
         shard.run_window(plan.shared, now);
         round += 1;
-        if round % BEAT_WINDOWS == 0 {
-            is_halted = on_beat(Beat { now, done: seen.done });
+        if round % PROGRESS_WINDOWS == 0 {
+            is_halted = on_progress(Progress { now, done: seen.done });
         }
     }
 }
@@ -105,7 +105,7 @@ struct Meeting {
 struct Half {
     slots: Vec<Slot>,
     /// From each shard to each, in rows by sender.
-    bags: Vec<Mutex<Vec<Happening>>>,
+    mailboxes: Vec<Mutex<Vec<Scheduled>>>,
 }
 
 /// What one shard says to the others. On a cache line of its own.
@@ -128,7 +128,7 @@ impl Meeting {
     fn new(shards: usize) -> Self {
         let half = || Half {
             slots: (0..shards).map(|_| Slot::default()).collect(),
-            bags: (0..shards * shards).map(|_| Mutex::default()).collect(),
+            mailboxes: (0..shards * shards).map(|_| Mutex::default()).collect(),
         };
         let parties = u32::try_from(shards).expect("there are few threads");
         Self { barrier: SpinBarrier::new(parties), halves: [half(), half()] }
@@ -139,17 +139,17 @@ impl Meeting {
         let half = &self.halves[(round % 2) as usize];
         let (me, shards) = (shard.index as usize, half.slots.len());
         let slot = &half.slots[me];
-        slot.least.store(shard.post.least().as_nanos(), Ordering::Relaxed);
+        slot.least.store(shard.queues.least().as_nanos(), Ordering::Relaxed);
         slot.done.store(shard.tally.done, Ordering::Relaxed);
         slot.is_halted.store(is_halted, Ordering::Relaxed);
         for to in (0..shards).filter(|to| *to != me) {
-            shard.post.hand_over(to, &mut locked(&half.bags[me * shards + to]));
+            shard.queues.hand_over(to, &mut locked(&half.mailboxes[me * shards + to]));
         }
-        shard.post.all_handed_over();
+        shard.queues.all_handed_over();
         self.barrier.wait();
         for from in (0..shards).filter(|from| *from != me) {
-            for happening in locked(&half.bags[from * shards + me]).drain(..) {
-                shard.post.queue.push(happening);
+            for scheduled in locked(&half.mailboxes[from * shards + me]).drain(..) {
+                shard.queues.queue.push(scheduled);
             }
         }
         let mut seen = Seen { least: Instant::MAX, done: 0, is_halted: false };
@@ -163,9 +163,9 @@ impl Meeting {
 }
 
 /// Nobody waits for this lock: the barrier says whose turn it is.
-fn locked(bag: &Mutex<Vec<Happening>>) -> std::sync::MutexGuard<'_, Vec<Happening>> {
-    bag.lock().unwrap_or_else(PoisonError::into_inner)
+fn locked(mailbox: &Mutex<Vec<Scheduled>>) -> std::sync::MutexGuard<'_, Vec<Scheduled>> {
+    mailbox.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// How many windows pass between two beats: some milliseconds of work.
-const BEAT_WINDOWS: u32 = 64;
+const PROGRESS_WINDOWS: u32 = 64;

@@ -7,8 +7,8 @@ use serf_proto::{Event, KeyReport, MemberEvent, MemberEventKind, NameVerdict, Qu
 use crate::addressing::{node_at, node_of};
 use crate::cell::Cell;
 use crate::check::{Finding, Moment, Violation};
-use crate::happening::{Command, What};
-use crate::route::Scene;
+use crate::route::HostContext;
+use crate::scheduled::{Command, Payload};
 use crate::truth::{Aim, status_after};
 use crate::world::LOAD;
 
@@ -20,7 +20,7 @@ pub(crate) enum Next {
     End,
 }
 
-impl Scene<'_> {
+impl HostContext<'_> {
     /// Takes note of one event.
     pub(crate) fn observe(&mut self, cell: &mut Cell, event: &Event) -> Next {
         let about = match event {
@@ -33,7 +33,7 @@ impl Scene<'_> {
             && let Some(node) = &cell.node
         {
             let moment = Moment { at: self.at, call: cell.calls };
-            let finding = cell.witness.event(node, self.shared, moment, event, about);
+            let finding = cell.checkers.event(node, self.shared, moment, event, about);
             self.report(finding);
         }
         let is_hostile = self.shared.hostile() == Some(self.host);
@@ -66,13 +66,13 @@ impl Scene<'_> {
                     Some(contacts) => Command::Join { contacts: contacts.clone() },
                     None => Command::Rejoin,
                 };
-                self.schedule_here(cell, JOIN_RETRY, What::Command(Box::new(again)));
+                self.schedule_here(cell, JOIN_RETRY, Payload::Command(Box::new(again)));
             }
             Event::Query(query) => {
                 // What an application does takes it a moment.
                 let bytes = u32::from_le_bytes(query.payload.first_chunk().copied().unwrap_or_default());
                 let respond = Command::Respond { to: query.id, bytes };
-                self.schedule_here(cell, THINKING, What::Command(Box::new(respond)));
+                self.schedule_here(cell, THINKING, Payload::Command(Box::new(respond)));
             }
             Event::QueryResponse { from, .. } => {
                 if self.shared.goal.aim == (Aim::Answers { asker: self.host })
@@ -105,8 +105,8 @@ impl Scene<'_> {
         }
         let nodes = if report.silent.len() > NAMES_MAX { Vec::new() } else { report.silent.clone() };
         let nodes = nodes.iter().map(ToString::to_string).collect();
-        let again = Command::Query { inquiry: cell.inquiry, nodes };
-        self.schedule_here(cell, THINKING, What::Command(Box::new(again)));
+        let again = Command::Query { query_params: cell.query_params, nodes };
+        self.schedule_here(cell, THINKING, Payload::Command(Box::new(again)));
     }
 
     /// Counts who did to its keys what it was asked for, and asks all again while somebody is missing, as an operator would.
@@ -127,7 +127,7 @@ impl Scene<'_> {
         if i64::try_from(cell.answered.len()).is_ok_and(|answered| answered < self.shared.goal.total)
             && let Some(change) = cell.key_change.clone()
         {
-            self.schedule_here(cell, THINKING, What::Command(Box::new(Command::ChangeKeys(change))));
+            self.schedule_here(cell, THINKING, Payload::Command(Box::new(Command::ChangeKeys(change))));
         }
     }
 

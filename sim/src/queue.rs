@@ -9,23 +9,23 @@ use std::collections::BinaryHeap;
 
 use serf_proto::Instant;
 
-use crate::happening::{Happening, Key};
+use crate::scheduled::{Key, Scheduled};
 
-/// Pending happenings, taken out in the order of their keys.
+/// Pending payloads, taken out in the order of their keys.
 #[derive(Debug)]
 pub(crate) struct Calendar {
     /// Buckets `reached + 1 ..= reached + RING`, each at its number modulo `RING`, unsorted.
-    ring: Box<[Vec<Happening>]>,
+    ring: Box<[Vec<Scheduled>]>,
     /// One bit per bucket of the ring that holds something.
     occupied: Box<[u64]>,
     /// What is due in bucket `reached` or was pushed for an earlier one, last first.
-    current: Vec<Happening>,
+    current: Vec<Scheduled>,
     /// The number of the bucket that `current` came from.
     reached: u64,
     /// What lies beyond the ring.
     far: BinaryHeap<Reverse<ByKey>>,
     /// Emptied buckets, whose memory is used again.
-    spare: Vec<Vec<Happening>>,
+    spare: Vec<Vec<Scheduled>>,
 }
 
 impl Calendar {
@@ -40,21 +40,21 @@ impl Calendar {
         }
     }
 
-    /// Adds a happening, which must not be earlier than those already taken out.
-    pub(crate) fn push(&mut self, happening: Happening) {
-        let bucket = bucket(happening.key.at);
+    /// Adds a scheduled payload, which must not be earlier than those already taken out.
+    pub(crate) fn push(&mut self, scheduled: Scheduled) {
+        let bucket = bucket(scheduled.key.at);
         if bucket <= self.reached {
-            let at = self.current.partition_point(|h| h.key > happening.key);
-            self.current.insert(at, happening);
+            let at = self.current.partition_point(|h| h.key > scheduled.key);
+            self.current.insert(at, scheduled);
         } else if bucket <= self.reached + RING {
-            self.file(bucket, happening);
+            self.file(bucket, scheduled);
         } else {
-            self.far.push(Reverse(ByKey(happening)));
+            self.far.push(Reverse(ByKey(scheduled)));
         }
     }
 
-    /// Takes the first happening out, if it is before `end`.
-    pub(crate) fn pop_before(&mut self, end: Instant) -> Option<Happening> {
+    /// Takes the first out, if it is before `end`.
+    pub(crate) fn pop_before(&mut self, end: Instant) -> Option<Scheduled> {
         loop {
             if let Some(first) = self.current.last() {
                 return if first.key.at < end { self.current.pop() } else { None };
@@ -68,12 +68,12 @@ impl Calendar {
         }
     }
 
-    /// The happenings that come next, as far as they are sorted.
-    pub(crate) fn upcoming(&self) -> impl Iterator<Item = &Happening> {
+    /// Those that come next, as far as they are sorted.
+    pub(crate) fn upcoming(&self) -> impl Iterator<Item = &Scheduled> {
         self.current.iter().rev()
     }
 
-    /// When the first happening is due.
+    /// When the first is due.
     pub(crate) fn least(&self) -> Option<Instant> {
         if let Some(first) = self.current.last() {
             return Some(first.key.at);
@@ -83,7 +83,7 @@ impl Calendar {
         near.into_iter().chain(far).min()
     }
 
-    fn file(&mut self, bucket: u64, happening: Happening) {
+    fn file(&mut self, bucket: u64, scheduled: Scheduled) {
         let slot = slot(bucket);
         self.occupied[slot / 64] |= 1 << (slot % 64);
         let entries = &mut self.ring[slot];
@@ -92,7 +92,7 @@ impl Calendar {
         {
             *entries = spare;
         }
-        entries.push(happening);
+        entries.push(scheduled);
     }
 
     fn next_bucket(&self) -> Option<u64> {
@@ -134,21 +134,21 @@ impl Calendar {
         while let Some(Reverse(first)) = self.far.peek()
             && bucket(first.0.key.at) <= self.reached + RING
         {
-            let Some(Reverse(ByKey(happening))) = self.far.pop() else { break };
-            let bucket = bucket(happening.key.at);
+            let Some(Reverse(ByKey(scheduled))) = self.far.pop() else { break };
+            let bucket = bucket(scheduled.key.at);
             if bucket == self.reached {
-                self.current.push(happening);
+                self.current.push(scheduled);
             } else {
-                self.file(bucket, happening);
+                self.file(bucket, scheduled);
             }
         }
         self.current.sort_unstable_by_key(|h| Reverse(h.key));
     }
 }
 
-/// A happening ordered by its key alone; keys are unique.
+/// a scheduled payload ordered by its key alone; keys are unique.
 #[derive(Debug)]
-struct ByKey(Happening);
+struct ByKey(Scheduled);
 
 impl ByKey {
     const fn key(&self) -> Key {
@@ -195,15 +195,15 @@ mod tests {
     use serf_proto::{Rng, Seed};
 
     use super::*;
-    use crate::happening::What;
+    use crate::scheduled::Payload;
 
-    fn at(nanos: u64, n: u32) -> Happening {
-        Happening { key: Key { at: Instant::from_nanos(nanos), source: 0, n }, target: 0, what: What::Wake }
+    fn at(nanos: u64, n: u32) -> Scheduled {
+        Scheduled { key: Key { at: Instant::from_nanos(nanos), source: 0, n }, target: 0, payload: Payload::Wake }
     }
 
     /// Pushes and pops at random, near and far, against a sorted list.
     #[test]
-    fn happenings_come_out_in_the_order_of_their_keys() {
+    fn what_is_scheduled_comes_out_in_the_order_of_its_keys() {
         let mut rng = Rng::stream(&Seed::from_u64(1), 0);
         let mut queue = Calendar::new();
         let mut model: Vec<Key> = Vec::new();

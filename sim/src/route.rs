@@ -8,55 +8,55 @@ use serf_proto::{Instant, Node, StreamId};
 
 use crate::addressing::node_at;
 use crate::cell::Cell;
-use crate::happening::{Happening, Segment, What};
 use crate::net::Fate;
 use crate::net::stream::End;
-use crate::post::Post;
+use crate::scheduled::{Payload, Scheduled, Segment};
+use crate::shard_queues::ShardQueues;
 use crate::shared::Shared;
 use crate::tally::{NetDrop, Tally};
 
 /// Where and when something happens: one host, one moment.
 #[derive(Debug)]
-pub(crate) struct Scene<'a> {
+pub(crate) struct HostContext<'a> {
     pub(crate) shared: &'a Shared,
-    pub(crate) post: &'a mut Post,
+    pub(crate) queues: &'a mut ShardQueues,
     pub(crate) tally: &'a mut Tally,
     pub(crate) host: u32,
     pub(crate) at: Instant,
 }
 
-impl Scene<'_> {
+impl HostContext<'_> {
     /// Sends a datagram.
     pub(crate) fn send_datagram(&mut self, cell: &mut Cell, to: SocketAddr, bytes: Bytes) {
-        let outlet = &mut cell.outlet;
-        outlet.datagrams += 1;
-        outlet.datagram_bytes += bytes.len() as u64;
-        if let Some(said) = &mut outlet.stranger_bytes
+        let uplink = &mut cell.uplink;
+        uplink.datagrams += 1;
+        uplink.datagram_bytes += bytes.len() as u64;
+        if let Some(said) = &mut uplink.stranger_bytes
             && !cell.node.as_ref().is_some_and(|node| is_member(node, to))
         {
             *said += bytes.len() as u64;
         }
         match node_at(to, self.shared.hosts) {
-            Some(target) => self.dispatch(cell, target, || What::Datagram(bytes.clone())),
+            Some(target) => self.transmit(cell, target, || Payload::Datagram(bytes.clone())),
             None => self.tally.drop_datagram(NetDrop::NoHost),
         }
     }
 
     /// Sends a datagram of the attacker's that claims to come from `from`.
     pub(crate) fn send_forged(&mut self, cell: &mut Cell, from: SocketAddr, target: u32, bytes: &Bytes) {
-        self.dispatch(cell, target, || What::Forged(Box::new((from, bytes.clone()))));
+        self.transmit(cell, target, || Payload::Forged(Box::new((from, bytes.clone()))));
     }
 
     /// Lets the network decide what becomes of a datagram.
-    fn dispatch(&mut self, cell: &mut Cell, target: u32, what: impl Fn() -> What) {
-        match self.shared.network.judge(&mut cell.outlet.luck, self.at, self.host, target) {
+    fn transmit(&mut self, cell: &mut Cell, target: u32, payload: impl Fn() -> Payload) {
+        match self.shared.network.judge(&mut cell.uplink.rng, self.at, self.host, target) {
             Fate::Lost => self.tally.drop_datagram(NetDrop::Loss),
             Fate::Cut => self.tally.drop_datagram(NetDrop::Cut),
             Fate::Arrives { after, copy_after } => {
                 if let Some(copy_after) = copy_after {
-                    self.schedule(cell, target, self.at + copy_after, what());
+                    self.schedule(cell, target, self.at + copy_after, payload());
                 }
-                self.schedule(cell, target, self.at + after, what());
+                self.schedule(cell, target, self.at + after, payload());
             }
         }
     }
@@ -65,8 +65,8 @@ impl Scene<'_> {
     pub(crate) fn connect(&mut self, cell: &mut Cell, stream: StreamId, to: SocketAddr) {
         let Some(target) = node_at(to, self.shared.hosts) else {
             let port = cell.ends.open(stream, self.host, None).port;
-            let round_trip = 2 * self.shared.network.model.draw_latency(&mut cell.outlet.luck);
-            self.schedule(cell, self.host, self.at + round_trip, What::Segment(Segment::Reset { port }));
+            let round_trip = 2 * self.shared.network.model.draw_latency(&mut cell.uplink.rng);
+            self.schedule(cell, self.host, self.at + round_trip, Payload::Segment(Segment::Reset { port }));
             return;
         };
         let port = cell.ends.open(stream, target, None).port;
@@ -82,12 +82,12 @@ impl Scene<'_> {
                 return;
             };
             let (port, peer) = (end.port, end.peer);
-            let len = (1 + cell.outlet.luck.below(CHUNK_BYTES_MAX) as usize).min(bytes.len());
+            let len = (1 + cell.uplink.rng.below(CHUNK_BYTES_MAX) as usize).min(bytes.len());
             let chunk = bytes.split_to(len);
             let model = &self.shared.network.model;
-            let departs = cell.outlet.free_at.max(self.at) + model.transmission_time(len);
-            cell.outlet.free_at = departs;
-            if cell.outlet.luck.chance(model.stream_reset_ppm()) {
+            let departs = cell.uplink.free_at.max(self.at) + model.transmission_time(len);
+            cell.uplink.free_at = departs;
+            if cell.uplink.rng.chance(model.stream_reset_ppm()) {
                 self.break_stream(cell, port, peer, peer_port);
                 return;
             }
@@ -115,21 +115,21 @@ impl Scene<'_> {
     /// Sends a part of a stream that no other part must precede.
     pub(crate) fn send_segment(&mut self, cell: &mut Cell, target: u32, segment: Segment) -> Option<Instant> {
         let network = &self.shared.network;
-        let Some(latency) = network.segment_latency(&mut cell.outlet.luck, self.at, self.host, target) else {
+        let Some(latency) = network.segment_latency(&mut cell.uplink.rng, self.at, self.host, target) else {
             self.tally.drop_datagram(NetDrop::Cut);
             return None;
         };
         let arrival = self.at + latency;
-        self.schedule(cell, target, arrival, What::Segment(segment));
+        self.schedule(cell, target, arrival, Payload::Segment(segment));
         Some(arrival)
     }
 
     /// Sends a part of the stream at `port`, to arrive after all earlier parts.
     fn send_in_order(&mut self, cell: &mut Cell, port: u32, departs: Instant, segment: Segment) {
-        let Cell { ends, outlet, .. } = cell;
+        let Cell { ends, uplink, .. } = cell;
         let Some(end) = ends.by_port(port).filter(|end| !end.stalled) else { return };
         let network = &self.shared.network;
-        let Some(latency) = network.segment_latency(&mut outlet.luck, self.at, self.host, end.peer) else {
+        let Some(latency) = network.segment_latency(&mut uplink.rng, self.at, self.host, end.peer) else {
             end.stalled = true;
             self.tally.drop_datagram(NetDrop::Cut);
             return;
@@ -137,7 +137,7 @@ impl Scene<'_> {
         let arrival = (departs + latency).max(end.last_arrival);
         end.last_arrival = arrival;
         let target = end.peer;
-        self.schedule(cell, target, arrival, What::Segment(segment));
+        self.schedule(cell, target, arrival, Payload::Segment(segment));
     }
 
     /// Breaks a stream in the middle: both ends learn of it after a one-way latency.
@@ -146,18 +146,18 @@ impl Scene<'_> {
             end.stalled = true;
         }
         self.send_segment(cell, peer, Segment::Reset { port: peer_port });
-        let latency = self.shared.network.model.draw_latency(&mut cell.outlet.luck);
-        self.schedule(cell, self.host, self.at + latency, What::Segment(Segment::Reset { port }));
+        let latency = self.shared.network.model.draw_latency(&mut cell.uplink.rng);
+        self.schedule(cell, self.host, self.at + latency, Payload::Segment(Segment::Reset { port }));
     }
 
     /// Lets something happen to this host later.
-    pub(crate) fn schedule_here(&mut self, cell: &mut Cell, after: Duration, what: What) {
-        self.schedule(cell, self.host, self.at + after, what);
+    pub(crate) fn schedule_here(&mut self, cell: &mut Cell, after: Duration, payload: Payload) {
+        self.schedule(cell, self.host, self.at + after, payload);
     }
 
-    pub(crate) fn schedule(&mut self, cell: &mut Cell, target: u32, at: Instant, what: What) {
-        let key = cell.outlet.key(self.host, at);
-        self.post.send(Happening { key, target, what });
+    pub(crate) fn schedule(&mut self, cell: &mut Cell, target: u32, at: Instant, payload: Payload) {
+        let key = cell.uplink.key(self.host, at);
+        self.queues.send(Scheduled { key, target, payload });
     }
 }
 

@@ -6,11 +6,11 @@ use serf_proto::{Config, Instant};
 
 use crate::addressing::name_of;
 use crate::bounds::Bounds;
-use crate::engine::{Beat, Stop};
-use crate::phase::{Begun, Course, Figures, Phase, PhaseSettings, Step};
+use crate::engine::{Progress, Stop};
+use crate::phase::{Figures, Phase, PhaseSettings, PhaseStart, PhaseSteps, Step};
 use crate::report::{Outcome, PhaseReport, Reached, Spread, StepReport};
 use crate::tally::{NetDrop, Tally};
-use crate::truth::{Aim, Standing};
+use crate::truth::{Aim, HostState};
 use crate::world::World;
 
 /// What to do with a world.
@@ -32,7 +32,7 @@ pub trait Monitor {
     fn phase_begins(&mut self, phase: Phase, total: i64, until: Instant);
 
     /// Time passed. True stops the run.
-    fn beat(&mut self, beat: Beat) -> bool;
+    fn progress(&mut self, progress: Progress) -> bool;
 
     /// The phase that began last has ended.
     fn phase_ends(&mut self);
@@ -45,7 +45,7 @@ pub struct Unwatched;
 impl Monitor for Unwatched {
     fn phase_begins(&mut self, _: Phase, _: i64, _: Instant) {}
 
-    fn beat(&mut self, _: Beat) -> bool {
+    fn progress(&mut self, _: Progress) -> bool {
         false
     }
 
@@ -84,21 +84,21 @@ impl Scenario {
     ) -> PhaseReport {
         let started_at = world.now();
         world.begin_phase();
-        let mut course: Box<dyn Course> = match phase.begin(world, &self.settings, bounds) {
-            Begun::Until(within) => Box::new(Single { step: Some(Step { name: "", goal: phase.goal(), within }) }),
-            Begun::Course(course) => course,
-            Begun::Skipped(why) => return PhaseReport::skipped(phase, started_at, why),
+        let mut steps: Box<dyn PhaseSteps> = match phase.begin(world, &self.settings, bounds) {
+            PhaseStart::Until(within) => Box::new(Single { step: Some(Step { name: "", goal: phase.goal(), within }) }),
+            PhaseStart::Steps(steps) => steps,
+            PhaseStart::Skipped(why) => return PhaseReport::skipped(phase, started_at, why),
         };
         let mut ran = Ran { started_at, steps: Vec::new(), last: Tally::default(), sum: Tally::default() };
         let mut outcome = Outcome::Done;
         while outcome == Outcome::Done
-            && let Some(step) = course.next(world)
+            && let Some(step) = steps.next(world)
         {
             let began_at = world.now();
             outcome = run_step(phase, &step, world, end, monitor);
             let counted = world.tally();
-            let figures = course.end(world, &counted);
-            // What the course itself found broken is counted now, too.
+            let figures = steps.end(world, &counted);
+            // What the steps themselves found broken is counted now, too.
             ran.last = world.tally();
             ran.sum.merge_counts(&ran.last);
             ran.steps.push(report_step(&step, world, began_at, &ran.last, figures));
@@ -112,7 +112,7 @@ struct Single {
     step: Option<Step>,
 }
 
-impl Course for Single {
+impl PhaseSteps for Single {
     fn next(&mut self, _: &mut World) -> Option<Step> {
         self.step.take()
     }
@@ -131,7 +131,7 @@ struct Ran {
 fn run_step(phase: Phase, step: &Step, world: &mut World, end: Instant, monitor: &mut dyn Monitor) -> Outcome {
     let until = (world.now() + step.within).min(end);
     monitor.phase_begins(phase, world.goal().total, until);
-    let stop = world.run(until, &mut |beat| monitor.beat(beat));
+    let stop = world.run(until, &mut |progress| monitor.progress(progress));
     monitor.phase_ends();
     world.settle_departures();
     match stop {
@@ -186,7 +186,7 @@ fn summarize(phase: Phase, world: &World, ran: Ran, outcome: Outcome) -> PhaseRe
         deadline_s: steps.iter().map(|step| step.deadline_s).sum(),
         total,
         done: last.done,
-        nodes_up: world.all(Standing::Up).len(),
+        nodes_up: world.all(HostState::Up).len(),
         reached_s: reached(&last, total),
         datagrams_per_node_second: Spread::of(&mut datagrams, took),
         bytes_per_node_second: Spread::of(&mut bytes, took),

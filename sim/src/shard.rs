@@ -9,14 +9,14 @@ use serf_proto::{DropReason, Input, Instant, MessageKind, Node, OldEvents, Outbo
 
 use crate::addressing::{addr_of, connection_addr, node_of};
 use crate::cell::{Backlog, Cell, FallenMembers};
-use crate::check::Witness;
+use crate::check::Checkers;
 use crate::digest::Digest;
-use crate::happening::{Birth, Command, Happening, Key, Segment, What};
 use crate::hostile::Sight;
 use crate::observe::Next;
-use crate::post::Post;
 use crate::recorder::Recorder;
-use crate::route::Scene;
+use crate::route::HostContext;
+use crate::scheduled::{Command, Key, Payload, Scheduled, Segment, StartFrom};
+use crate::shard_queues::ShardQueues;
 use crate::shared::Shared;
 use crate::tally::{NetDrop, Tally};
 use crate::world::KeyChange;
@@ -26,7 +26,7 @@ use crate::world::KeyChange;
 pub(crate) struct Shard {
     pub(crate) index: u32,
     pub(crate) cells: Vec<Cell>,
-    pub(crate) post: Post,
+    pub(crate) queues: ShardQueues,
     pub(crate) tally: Tally,
     pub(crate) recorder: Option<Recorder>,
     /// What processes that have ended had dropped.
@@ -41,8 +41,8 @@ impl Shard {
         let numbers = (index..shared.hosts).step_by(shared.shards as usize);
         Self {
             index,
-            cells: numbers.map(|node| Cell::new(shared.link_luck(node))).collect(),
-            post: Post::new(index, shared.shards),
+            cells: numbers.map(|node| Cell::new(shared.link_rng(node))).collect(),
+            queues: ShardQueues::new(index, shared.shards),
             tally: Tally::default(),
             recorder: None,
             dropped_by_the_dead: [0; DropReason::ALL.len()],
@@ -54,13 +54,13 @@ impl Shard {
     /// Runs everything that is due before `end`.
     pub(crate) fn run_window(&mut self, shared: &Shared, end: Instant) {
         let mut touched = 0;
-        while let Some(happening) = self.post.queue.pop_before(end) {
+        while let Some(scheduled) = self.queues.queue.pop_before(end) {
             if touched == 0 {
                 touched = self.touch_upcoming(shared);
             } else {
                 touched -= 1;
             }
-            self.strike(shared, happening);
+            self.dispatch(shared, scheduled);
         }
     }
 
@@ -68,43 +68,43 @@ impl Shard {
     /// of nodes do not fit into the cache.
     fn touch_upcoming(&self, shared: &Shared) -> usize {
         let mut count = 0;
-        let upcoming = self.post.queue.upcoming().take(TOUCHED_AHEAD);
-        core::hint::black_box(upcoming.fold(0, |sum, happening| {
+        let upcoming = self.queues.queue.upcoming().take(TOUCHED_AHEAD);
+        core::hint::black_box(upcoming.fold(0, |sum, scheduled| {
             count += 1;
-            sum ^ self.cells[shared.local(happening.target)].touch()
+            sum ^ self.cells[shared.local(scheduled.target)].touch()
         }));
         count
     }
 
     /// Plans a command for one of our nodes.
     pub(crate) fn command(&mut self, shared: &Shared, node: u32, at: Instant, command: Command) {
-        let key = self.cells[shared.local(node)].outlet.key(node, at);
-        self.post.send(Happening { key, target: node, what: What::Command(Box::new(command)) });
+        let key = self.cells[shared.local(node)].uplink.key(node, at);
+        self.queues.send(Scheduled { key, target: node, payload: Payload::Command(Box::new(command)) });
     }
 
-    fn strike(&mut self, shared: &Shared, happening: Happening) {
-        let Happening { key, target, .. } = happening;
+    fn dispatch(&mut self, shared: &Shared, scheduled: Scheduled) {
+        let Scheduled { key, target, .. } = scheduled;
         let local = shared.local(target);
         let cell = &mut self.cells[local];
         if let Some(backlog) = &mut cell.backlog
-            && !reaches_the_stalled(&happening.what)
+            && !reaches_the_stalled(&scheduled.payload)
         {
-            if let What::Wake = happening.what {
+            if let Payload::Wake = scheduled.payload {
                 // It will ask again when it resumes.
                 if key.at == cell.wake_at {
                     cell.wake_at = Instant::MAX;
                 }
-            } else if !backlog.hold(happening) {
+            } else if !backlog.hold(scheduled) {
                 self.tally.drop_datagram(NetDrop::Overflow);
             }
             return;
         }
-        match happening.what {
-            What::Wake => self.wake(shared, local, target, key.at),
-            What::Datagram(bytes) => self.deliver(shared, local, target, key, addr_of(key.source), &bytes),
-            What::Forged(forged) => self.suffer(shared, local, target, key, &forged),
-            What::Segment(segment) => self.segment(shared, local, target, key, segment),
-            What::Command(command) => self.obey(shared, local, target, key.at, *command),
+        match scheduled.payload {
+            Payload::Wake => self.wake(shared, local, target, key.at),
+            Payload::Datagram(bytes) => self.deliver(shared, local, target, key, addr_of(key.source), &bytes),
+            Payload::Forged(forged) => self.suffer(shared, local, target, key, &forged),
+            Payload::Segment(segment) => self.segment(shared, local, target, key, segment),
+            Payload::Command(command) => self.run_command(shared, local, target, key.at, *command),
         }
     }
 
@@ -126,7 +126,7 @@ impl Shard {
             if let Some(bounds) = shared.checks {
                 let known = if shared.hostile().is_some() { node.member_counts().known } else { 0 };
                 let finding = bounds.check(node.queue_depths(), known);
-                scene(shared, &mut self.post, &mut self.tally, host, at).report(finding);
+                context(shared, &mut self.queues, &mut self.tally, host, at).report(finding);
             }
             self.settle(shared, local, host, at);
         } else {
@@ -158,12 +158,12 @@ impl Shard {
     /// Delivers a datagram of the attacker's and weighs what the node sends at once because of it.
     fn suffer(&mut self, shared: &Shared, local: usize, host: u32, key: Key, forged: &(SocketAddr, Bytes)) {
         let (from, bytes) = forged;
-        let before = self.cells[local].outlet.datagram_bytes;
-        self.cells[local].outlet.stranger_bytes = Some(0);
+        let before = self.cells[local].uplink.datagram_bytes;
+        self.cells[local].uplink.stranger_bytes = Some(0);
         self.deliver(shared, local, host, key, *from, bytes);
-        let outlet = &mut self.cells[local].outlet;
-        let to_strangers = outlet.stranger_bytes.take().unwrap_or_default();
-        self.tally.hostile.count(bytes.len() as u64, outlet.datagram_bytes - before, to_strangers);
+        let uplink = &mut self.cells[local].uplink;
+        let to_strangers = uplink.stranger_bytes.take().unwrap_or_default();
+        self.tally.hostile.count(bytes.len() as u64, uplink.datagram_bytes - before, to_strangers);
     }
 
     fn segment(&mut self, shared: &Shared, local: usize, host: u32, key: Key, segment: Segment) {
@@ -173,18 +173,18 @@ impl Shard {
             Segment::Accepted { port, peer_port } => {
                 let cell = &mut self.cells[local];
                 let Some(end) = cell.ends.by_port(port) else {
-                    let mut scene = scene(shared, &mut self.post, &mut self.tally, host, at);
-                    if scene.shoot_on(cell, port, peer_port) {
+                    let mut context = context(shared, &mut self.queues, &mut self.tally, host, at);
+                    if context.shoot_on(cell, port, peer_port) {
                         return;
                     }
-                    scene.send_segment(cell, source, Segment::Reset { port: peer_port });
+                    context.send_segment(cell, source, Segment::Reset { port: peer_port });
                     return;
                 };
                 end.peer_port = Some(peer_port);
                 let (stream, early) = (end.stream, core::mem::take(&mut end.early));
-                let mut scene = scene(shared, &mut self.post, &mut self.tally, host, at);
+                let mut context = context(shared, &mut self.queues, &mut self.tally, host, at);
                 for bytes in early {
-                    scene.write(cell, stream, bytes);
+                    context.write(cell, stream, bytes);
                 }
                 self.feed(shared, local, host, at, Input::StreamOpened(stream));
             }
@@ -230,14 +230,14 @@ impl Shard {
             }
             accepted = Some(node.accept(at, from, &mut self.out));
         }
-        let mut scene = scene(shared, &mut self.post, &mut self.tally, host, at);
+        let mut context = context(shared, &mut self.queues, &mut self.tally, host, at);
         let Some(stream) = accepted else {
-            scene.send_segment(cell, source, Segment::Reset { port: peer_port });
+            context.send_segment(cell, source, Segment::Reset { port: peer_port });
             self.settle(shared, local, host, at);
             return;
         };
         let port = cell.ends.open(stream, source, Some(peer_port)).port;
-        let arrival = scene.send_segment(cell, source, Segment::Accepted { port: peer_port, peer_port: port });
+        let arrival = context.send_segment(cell, source, Segment::Accepted { port: peer_port, peer_port: port });
         if let Some(end) = cell.ends.by_port(port) {
             end.stalled = arrival.is_none();
             end.last_arrival = arrival.unwrap_or(Instant::ZERO);
@@ -245,10 +245,10 @@ impl Shard {
         self.settle(shared, local, host, at);
     }
 
-    fn obey(&mut self, shared: &Shared, local: usize, host: u32, at: Instant, command: Command) {
+    fn run_command(&mut self, shared: &Shared, local: usize, host: u32, at: Instant, command: Command) {
         let cell = &mut self.cells[local];
         match command {
-            Command::Start(birth) => self.start(shared, local, host, at, birth),
+            Command::Start(from) => self.start(shared, local, host, at, from),
             Command::Crash => self.end(shared, local, host, at),
             Command::Pause => cell.backlog = cell.node.is_some().then(Box::<Backlog>::default),
             Command::Resume => self.resume(shared, local, host, at),
@@ -267,15 +267,15 @@ impl Shard {
             Command::UserEvent { name, payload } => {
                 self.feed(shared, local, host, at, Input::UserEvent { name, payload, coalesce: false });
             }
-            Command::Query { inquiry, nodes } => {
-                cell.inquiry = inquiry;
+            Command::Query { query_params, nodes } => {
+                cell.query_params = query_params;
                 let query = Input::Query {
                     name: "roll-call".to_owned(),
-                    payload: inquiry.answer_bytes.to_le_bytes().to_vec(),
+                    payload: query_params.answer_bytes.to_le_bytes().to_vec(),
                     nodes,
                     tags: Vec::new(),
                     acks: false,
-                    relay_factor: inquiry.relay_factor,
+                    relay_factor: query_params.relay_factor,
                     timeout: Duration::ZERO,
                 };
                 self.feed(shared, local, host, at, query);
@@ -302,9 +302,9 @@ impl Shard {
             Command::Leave => self.feed(shared, local, host, at, Input::Leave),
             Command::Assault(attack) => {
                 let Some(mut attacker) = cell.attacker.take() else { return };
-                let shots = attacker.strike(Sight { shared, host, node: cell.node.as_ref() }, attack);
+                let shots = attacker.compose(Sight { shared, host, node: cell.node.as_ref() }, attack);
                 cell.attacker = Some(attacker);
-                scene(shared, &mut self.post, &mut self.tally, host, at).shoot(cell, shots);
+                context(shared, &mut self.queues, &mut self.tally, host, at).shoot(cell, shots);
             }
         }
     }
@@ -319,38 +319,38 @@ impl Shard {
             return;
         }
         if cell.disk.snapshot().alive().all(|(name, _)| node_of(name) == Some(host)) {
-            self.obey(shared, local, host, at, Command::Join { contacts: Vec::new() });
+            self.run_command(shared, local, host, at, Command::Join { contacts: Vec::new() });
         } else {
             self.feed(shared, local, host, at, Input::Rejoin { old: OldEvents::Deliver });
         }
     }
 
-    fn start(&mut self, shared: &Shared, local: usize, host: u32, at: Instant, birth: Birth) {
+    fn start(&mut self, shared: &Shared, local: usize, host: u32, at: Instant, from: StartFrom) {
         let cell = &mut self.cells[local];
         if cell.node.is_some() {
             return;
         }
         cell.digest.fold(at.as_nanos());
         cell.digest.fold(KIND_START);
-        let found = match birth {
-            Birth::FromDisk => {
+        let found = match from {
+            StartFrom::FromDisk => {
                 // Who left begins as if it had never been there, and may be told again what it was told then.
                 if cell.disk.snapshot().left() {
-                    cell.witness = Witness::default();
+                    cell.checkers = Checkers::default();
                 }
                 cell.disk.read()
             }
-            Birth::Blank => {
+            StartFrom::Blank => {
                 cell.disk.forget_cluster();
-                cell.witness = Witness::default();
+                cell.checkers = Checkers::default();
                 cell.disk.read_keys()
             }
-            Birth::Converged => {
+            StartFrom::Converged => {
                 cell.disk.clone_from(&shared.converged_disk);
                 cell.disk.read_keys()
             }
         };
-        let is_converged = birth == Birth::Converged;
+        let is_converged = from == StartFrom::Converged;
         if let Some(recorder) = watching(&mut self.recorder, host) {
             recorder.start(at, cell.lives, is_converged, found.clone());
         }
@@ -377,10 +377,10 @@ impl Shard {
         (cell.wake_at, cell.backlog) = (Instant::MAX, None);
         cell.fallen = FallenMembers::default();
         cell.loads.clear();
-        cell.witness.end_life();
-        let mut scene = scene(shared, &mut self.post, &mut self.tally, host, at);
+        cell.checkers.end_life();
+        let mut context = context(shared, &mut self.queues, &mut self.tally, host, at);
         for end in cell.ends.close_all() {
-            scene.reset_peer(cell, &end);
+            context.reset_peer(cell, &end);
         }
     }
 
@@ -388,9 +388,9 @@ impl Shard {
     fn resume(&mut self, shared: &Shared, local: usize, host: u32, at: Instant) {
         let Some(backlog) = self.cells[local].backlog.take() else { return };
         self.arm(local, host, at);
-        for mut happening in backlog.held {
-            happening.key.at = at;
-            self.strike(shared, happening);
+        for mut scheduled in backlog.held {
+            scheduled.key.at = at;
+            self.dispatch(shared, scheduled);
         }
     }
 
@@ -411,7 +411,7 @@ impl Shard {
     fn settle(&mut self, shared: &Shared, local: usize, host: u32, at: Instant) {
         let cell = &mut self.cells[local];
         cell.calls += 1;
-        let mut scene = scene(shared, &mut self.post, &mut self.tally, host, at);
+        let mut context = context(shared, &mut self.queues, &mut self.tally, host, at);
         let mut next = Next::GoOn;
         let mut written = Vec::new();
         while let Some(output) = self.out.pop() {
@@ -419,12 +419,12 @@ impl Shard {
                 recorder.output(at, &output);
             }
             match output {
-                Output::Datagram { to, bytes } => scene.send_datagram(cell, to, bytes),
-                Output::Connect { stream, to } => scene.connect(cell, stream, to),
-                Output::Write { stream, bytes } => scene.write(cell, stream, bytes),
-                Output::Close { stream } => scene.close(cell, stream),
+                Output::Datagram { to, bytes } => context.send_datagram(cell, to, bytes),
+                Output::Connect { stream, to } => context.connect(cell, stream, to),
+                Output::Write { stream, bytes } => context.write(cell, stream, bytes),
+                Output::Close { stream } => context.close(cell, stream),
                 Output::Event(event) => {
-                    if scene.observe(cell, &event) == Next::End {
+                    if context.observe(cell, &event) == Next::End {
                         next = Next::End;
                     }
                 }
@@ -439,8 +439,8 @@ impl Shard {
         if shared.checks.is_some()
             && let Some(node) = &cell.node
         {
-            let finding = cell.witness.after_call(node);
-            scene.report(finding);
+            let finding = cell.checkers.after_call(node);
+            context.report(finding);
         }
         match next {
             Next::GoOn => self.arm(local, host, at),
@@ -459,14 +459,20 @@ impl Shard {
         let due = due.max(at);
         if due < cell.wake_at {
             cell.wake_at = due;
-            let key = cell.outlet.key(host, due);
-            self.post.queue.push(Happening { key, target: host, what: What::Wake });
+            let key = cell.uplink.key(host, due);
+            self.queues.queue.push(Scheduled { key, target: host, payload: Payload::Wake });
         }
     }
 }
 
-const fn scene<'a>(shared: &'a Shared, post: &'a mut Post, tally: &'a mut Tally, host: u32, at: Instant) -> Scene<'a> {
-    Scene { shared, post, tally, host, at }
+const fn context<'a>(
+    shared: &'a Shared,
+    queues: &'a mut ShardQueues,
+    tally: &'a mut Tally,
+    host: u32,
+    at: Instant,
+) -> HostContext<'a> {
+    HostContext { shared, queues, tally, host, at }
 }
 
 /// The recorder, if it watches `node`.
@@ -475,8 +481,8 @@ fn watching(recorder: &mut Option<Recorder>, node: u32) -> Option<&mut Recorder>
 }
 
 /// What does not wait for a stalled process to go on.
-fn reaches_the_stalled(what: &What) -> bool {
-    matches!(what, What::Command(command) if matches!(**command, Command::Crash | Command::Pause | Command::Resume))
+fn reaches_the_stalled(payload: &Payload) -> bool {
+    matches!(payload, Payload::Command(command) if matches!(**command, Command::Crash | Command::Pause | Command::Resume))
 }
 
 fn fold_input(digest: &mut Digest, input: &Input) {

@@ -146,12 +146,12 @@ impl Shared {
     }
 
     /// What everything about the plan of a run is drawn from.
-    pub(crate) fn plan_luck(&self) -> Rng {
+    pub(crate) fn plan_rng(&self) -> Rng {
         Rng::stream(&self.seed.child(CHILD_PLAN), 0)
     }
 
     /// What the fate of all that a host sends is drawn from.
-    pub(crate) fn link_luck(&self, node: u32) -> Rng {
+    pub(crate) fn link_rng(&self, node: u32) -> Rng {
         Rng::stream(&self.seed.child(CHILD_LINKS), u64::from(node))
     }
 
@@ -173,13 +173,13 @@ impl Shared {
 
     /// Whom a node without given contacts tries to join through, at its `attempt`-th try.
     pub(crate) fn draw_contacts(&self, node: u32, attempt: u32) -> Vec<SocketAddr> {
-        let mut luck = Rng::stream(&self.seed.child(CHILD_JOINS), u64::from(node) << 32 | u64::from(attempt));
+        let mut rng = Rng::stream(&self.seed.child(CHILD_JOINS), u64::from(node) << 32 | u64::from(attempt));
         let others: Vec<u32> = match &self.contacts {
-            Contacts::Earlier => return addrs(draw_distinct(&mut luck, node, JOIN_CONTACTS)),
+            Contacts::Earlier => return addrs(draw_distinct(&mut rng, node, JOIN_CONTACTS)),
             Contacts::These(list) => list.iter().copied().filter(|other| *other != node).collect(),
         };
         let pool = u32::try_from(others.len()).expect("nodes are counted in 32 bits");
-        addrs(draw_distinct(&mut luck, pool, JOIN_CONTACTS).into_iter().map(|drawn| others[drawn as usize]))
+        addrs(draw_distinct(&mut rng, pool, JOIN_CONTACTS).into_iter().map(|drawn| others[drawn as usize]))
     }
 }
 
@@ -188,17 +188,17 @@ fn addrs(nodes: impl IntoIterator<Item = u32>) -> Vec<SocketAddr> {
 }
 
 /// Up to `count` different numbers below `pool`, in the order drawn.
-pub(crate) fn draw_distinct(luck: &mut Rng, pool: u32, count: u32) -> Vec<u32> {
+pub(crate) fn draw_distinct(rng: &mut Rng, pool: u32, count: u32) -> Vec<u32> {
     let mut drawn: Vec<u32> = Vec::new();
     if count.saturating_mul(2) >= pool {
         drawn.extend(0..pool);
-        luck.shuffle(&mut drawn);
+        rng.shuffle(&mut drawn);
         drawn.truncate(count as usize);
         return drawn;
     }
     // At least every other draw is new, so this ends soon.
     while drawn.len() < count as usize {
-        let candidate = luck.below(pool);
+        let candidate = rng.below(pool);
         if !drawn.contains(&candidate) {
             drawn.push(candidate);
         }
@@ -209,7 +209,7 @@ pub(crate) fn draw_distinct(luck: &mut Rng, pool: u32, count: u32) -> Vec<u32> {
 /// A few, as people write into their configuration.
 const JOIN_CONTACTS: u32 = 3;
 
-/// One child of the world's seed for each concern, so that none shifts another's luck.
+/// One child of the world's seed for each concern, so that drawing more for one does not shift the others.
 const CHILD_PLAN: u64 = 0;
 const CHILD_LINKS: u64 = 1;
 const CHILD_NODES: u64 = 2;
@@ -223,9 +223,9 @@ mod tests {
 
     #[test]
     fn draws_are_distinct_and_as_many_as_there_are() {
-        let mut luck = Rng::stream(&Seed::from_u64(1), 0);
+        let mut rng = Rng::stream(&Seed::from_u64(1), 0);
         for (pool, count) in [(0, 3), (1, 3), (3, 3), (4, 3), (1_000, 3), (1_000, 600)] {
-            let mut drawn = draw_distinct(&mut luck, pool, count);
+            let mut drawn = draw_distinct(&mut rng, pool, count);
             drawn.sort_unstable();
             drawn.dedup();
             assert_eq!(drawn.len(), pool.min(count) as usize);

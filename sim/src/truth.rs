@@ -5,7 +5,7 @@ use serf_proto::{Instant, MemberEventKind, Status};
 
 /// How a node really is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Standing {
+pub(crate) enum HostState {
     /// Has not started yet.
     Unborn,
     /// Runs.
@@ -23,7 +23,7 @@ pub(crate) enum Standing {
 /// What is true of every node.
 #[derive(Clone, Debug)]
 pub(crate) struct Truth {
-    standings: Vec<Standing>,
+    states: Vec<HostState>,
     /// Who ever was told to leave: old news of it may come late.
     ever_left: Vec<bool>,
     /// Who ever was not up since its start. A stalled process is up, too: it only is late.
@@ -38,7 +38,7 @@ impl Truth {
     pub(crate) fn new(nodes: u32) -> Self {
         let nodes = nodes as usize;
         Self {
-            standings: vec![Standing::Unborn; nodes],
+            states: vec![HostState::Unborn; nodes],
             ever_left: vec![false; nodes],
             ever_down: vec![false; nodes],
             subjects: vec![false; nodes],
@@ -46,12 +46,12 @@ impl Truth {
         }
     }
 
-    pub(crate) fn set(&mut self, node: u32, standing: Standing) {
-        self.standings[node as usize] = standing;
-        if standing == Standing::Leaving {
+    pub(crate) fn set(&mut self, node: u32, state: HostState) {
+        self.states[node as usize] = state;
+        if state == HostState::Leaving {
             self.ever_left[node as usize] = true;
         }
-        if !matches!(standing, Standing::Up | Standing::Paused) {
+        if !matches!(state, HostState::Up | HostState::Paused) {
             self.ever_down[node as usize] = true;
         }
     }
@@ -70,12 +70,12 @@ impl Truth {
     }
 
     /// How a node really is. Of the hostile host, which is none of the nodes, nothing is asked: as if it never started.
-    pub(crate) fn standing(&self, node: u32) -> Standing {
-        self.standings.get(node as usize).copied().unwrap_or(Standing::Unborn)
+    pub(crate) fn state(&self, node: u32) -> HostState {
+        self.states.get(node as usize).copied().unwrap_or(HostState::Unborn)
     }
 
     pub(crate) fn is_up(&self, node: u32) -> bool {
-        self.standing(node) == Standing::Up
+        self.state(node) == HostState::Up
     }
 
     pub(crate) fn ever_left(&self, node: u32) -> bool {
@@ -84,7 +84,7 @@ impl Truth {
 
     /// The nodes that are up and always were.
     pub(crate) fn stayed(&self) -> impl Iterator<Item = u32> + '_ {
-        self.all(Standing::Up).filter(|node| !self.ever_down[*node as usize])
+        self.all(HostState::Up).filter(|node| !self.ever_down[*node as usize])
     }
 
     pub(crate) fn is_subject(&self, node: u32) -> bool {
@@ -97,17 +97,17 @@ impl Truth {
     }
 
     /// The nodes with this standing, in order.
-    pub(crate) fn all(&self, standing: Standing) -> impl Iterator<Item = u32> + '_ {
-        (0_u32..).zip(&self.standings).filter(move |(_, is)| **is == standing).map(|(node, _)| node)
+    pub(crate) fn all(&self, state: HostState) -> impl Iterator<Item = u32> + '_ {
+        (0_u32..).zip(&self.states).filter(move |(_, is)| **is == state).map(|(node, _)| node)
     }
 
     /// How members should see `node`; `None` when they need not know it.
     pub(crate) fn expected_status(&self, node: u32) -> Option<Status> {
-        match self.standing(node) {
-            Standing::Unborn => None,
-            Standing::Up | Standing::Paused => Some(Status::Alive),
-            Standing::Leaving | Standing::Left => Some(Status::Left),
-            Standing::Crashed => Some(Status::Failed),
+        match self.state(node) {
+            HostState::Unborn => None,
+            HostState::Up | HostState::Paused => Some(Status::Alive),
+            HostState::Leaving | HostState::Left => Some(Status::Left),
+            HostState::Crashed => Some(Status::Failed),
         }
     }
 }
@@ -192,10 +192,10 @@ mod tests {
     fn a_crash_is_watched_by_those_that_are_up() {
         let mut truth = Truth::new(4);
         for node in 0..4 {
-            truth.set(node, Standing::Up);
+            truth.set(node, HostState::Up);
         }
-        truth.set(2, Standing::Crashed);
-        truth.set(3, Standing::Left);
+        truth.set(2, HostState::Crashed);
+        truth.set(3, HostState::Left);
         truth.set_subjects(&[2]);
         let watch = Watch::SubjectsByOthers;
         assert!(watch.covers(&truth, 0, 2));
@@ -207,9 +207,9 @@ mod tests {
     #[test]
     fn a_return_is_watched_from_both_sides() {
         let mut truth = Truth::new(3);
-        truth.set(0, Standing::Up);
-        truth.set(1, Standing::Up);
-        truth.set(2, Standing::Left);
+        truth.set(0, HostState::Up);
+        truth.set(1, HostState::Up);
+        truth.set(2, HostState::Left);
         truth.set_subjects(&[1]);
         let watch = Watch::SubjectsAndAll;
         assert!(watch.covers(&truth, 0, 1) && watch.covers(&truth, 1, 0) && watch.covers(&truth, 1, 1));
@@ -220,7 +220,7 @@ mod tests {
     fn a_partition_is_watched_across_and_makes_alarms_across_true() {
         let mut truth = Truth::new(4);
         for node in 0..4 {
-            truth.set(node, Standing::Up);
+            truth.set(node, HostState::Up);
         }
         truth.set_subjects(&[2, 3]);
         assert!(Watch::OtherSide.covers(&truth, 0, 2) && Watch::OtherSide.covers(&truth, 3, 1));
@@ -229,15 +229,15 @@ mod tests {
         truth.set_split(true);
         assert!(!truth.is_alarm_false(0, 2) && !truth.is_alarm_false(2, 0));
         assert!(truth.is_alarm_false(0, 1) && truth.is_alarm_false(2, 3), "within a side");
-        truth.set(1, Standing::Crashed);
+        truth.set(1, HostState::Crashed);
         assert!(!truth.is_alarm_false(0, 1) && !Watch::AllUp.covers(&truth, 0, 1));
     }
 
     #[test]
     fn having_left_is_never_forgotten() {
         let mut truth = Truth::new(1);
-        truth.set(0, Standing::Leaving);
-        truth.set(0, Standing::Up);
+        truth.set(0, HostState::Leaving);
+        truth.set(0, HostState::Up);
         assert!(truth.ever_left(0));
     }
 }

@@ -1,4 +1,4 @@
-//! The simulated world, as its owner sees it: time passes, nodes are commanded, faults strike.
+//! The simulated world, as its owner sees it: time passes, nodes are commanded, faults are injected.
 
 use core::time::Duration;
 use std::collections::BTreeSet;
@@ -11,22 +11,22 @@ use crate::cell::Cell;
 use crate::check::{Finding, Violation, disagreement};
 use crate::content;
 use crate::digest::Digest;
-use crate::engine::{self, Beat, Stop};
-use crate::happening::{Birth, Command};
+use crate::engine::{self, Progress, Stop};
 use crate::hostile::{Attack, Attacker, Ending, Shot, Sight};
 use crate::net::{Effect, LinkModel, NodeSet, Rule};
 use crate::recorder::{Recorder, Recording};
+use crate::scheduled::{Command, StartFrom};
 use crate::shard::Shard;
 use crate::shared::{Contacts, Settings, Shared, draw_distinct};
 use crate::tally::Tally;
-use crate::truth::{Aim, Goal, Standing, Watch};
+use crate::truth::{Aim, Goal, HostState, Watch};
 
 /// What a world is made of.
 #[derive(Clone, Debug)]
 pub struct WorldOptions {
     /// How many nodes there are. At least 1.
     pub nodes: u32,
-    /// What all luck comes from: equal seeds give equal runs.
+    /// The seed of all randomness: equal seeds give equal runs.
     pub seed: u64,
     /// How many threads run it. The result does not depend on it.
     pub threads: u32,
@@ -48,7 +48,7 @@ pub struct World {
     shared: Shared,
     shards: Vec<Shard>,
     now: Instant,
-    luck: Rng,
+    rng: Rng,
     /// Faults and changes planned for later, in the order of their times.
     planned: Vec<(Instant, Fault)>,
     /// Tells events and roles apart.
@@ -57,7 +57,7 @@ pub struct World {
 
 /// How a node asks all others.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Inquiry {
+pub struct QueryParams {
     /// Over how many other nodes each answer goes besides the direct way.
     pub relay_factor: u8,
     /// How many bytes each answer carries.
@@ -136,7 +136,7 @@ impl World {
         let shared = Shared::new(nodes.max(1), shards, seed, settings, model, has_checks, has_hostile);
         Self {
             shards: (0..shards).map(|index| Shard::new(index, &shared)).collect(),
-            luck: shared.plan_luck(),
+            rng: shared.plan_rng(),
             shared,
             now: Instant::ZERO,
             planned: Vec::new(),
@@ -155,34 +155,34 @@ impl World {
         for node in 0..nodes {
             let offset = spread.as_nanos() * u128::from(node) / u128::from(nodes);
             let at = self.now + Duration::from_nanos(u64::try_from(offset).unwrap_or(u64::MAX));
-            self.command_at(node, at, Command::Start(Birth::Blank));
+            self.command_at(node, at, Command::Start(StartFrom::Blank));
             if node > 0 {
                 self.command_at(node, at, Command::Join { contacts: Vec::new() });
             }
-            self.shared.truth.set(node, Standing::Up);
+            self.shared.truth.set(node, HostState::Up);
         }
     }
 
     /// Starts all nodes at once, each knowing all others already.
     pub fn start_converged(&mut self) {
         for node in 0..self.shared.nodes {
-            self.command(node, Command::Start(Birth::Converged));
-            self.shared.truth.set(node, Standing::Up);
+            self.command(node, Command::Start(StartFrom::Converged));
+            self.shared.truth.set(node, HostState::Up);
         }
     }
 
     /// Starts one node, which joins through `contacts`.
     pub fn start(&mut self, node: u32, contacts: &[u32]) {
-        self.command(node, Command::Start(Birth::Blank));
+        self.command(node, Command::Start(StartFrom::Blank));
         if !contacts.is_empty() {
             self.command(node, Command::Join { contacts: contacts.to_vec() });
         }
-        self.shared.truth.set(node, Standing::Up);
+        self.shared.truth.set(node, HostState::Up);
     }
 
-    /// Lets a fault strike now. What makes no sense, such as the crash of a dead process, does nothing.
-    pub fn strike(&mut self, fault: Fault) {
-        use Standing::{Crashed, Leaving, Left, Paused, Up};
+    /// Injects a fault now. What makes no sense, such as the crash of a dead process, does nothing.
+    pub fn inject(&mut self, fault: Fault) {
+        use HostState::{Crashed, Leaving, Left, Paused, Up};
         match fault {
             Fault::Crash(node) => self.change(node, &[Up, Paused, Leaving], Command::Crash, Crashed),
             Fault::Pause(node) => self.change(node, &[Up], Command::Pause, Paused),
@@ -190,14 +190,14 @@ impl World {
             Fault::Leave(node) => self.change(node, &[Up], Command::Leave, Leaving),
             Fault::Restart(node) => {
                 self.settle_departures();
-                if matches!(self.shared.truth.standing(node), Crashed | Left) {
+                if matches!(self.shared.truth.state(node), Crashed | Left) {
                     let up = self.shared.truth.all(Up).collect();
                     self.restart_through(node, Contacts::These(up));
                 }
             }
             Fault::Return(node) => {
                 self.settle_departures();
-                if matches!(self.shared.truth.standing(node), Crashed | Left) {
+                if matches!(self.shared.truth.state(node), Crashed | Left) {
                     self.shared.contacts = Contacts::These(self.shared.truth.all(Up).collect());
                     self.return_after(node, Duration::ZERO);
                 }
@@ -208,8 +208,8 @@ impl World {
                 self.change(node, &[Up], Command::UserEvent { name: LOAD.to_owned(), payload: payload.to_vec() }, Up);
             }
             Fault::Query(node) => {
-                let inquiry = Inquiry { relay_factor: 1, answer_bytes: 8 };
-                self.change(node, &[Up], Command::Query { inquiry, nodes: Vec::new() }, Up);
+                let query_params = QueryParams { relay_factor: 1, answer_bytes: 8 };
+                self.change(node, &[Up], Command::Query { query_params, nodes: Vec::new() }, Up);
             }
             Fault::Role(node) => {
                 self.commands_given += 1;
@@ -225,7 +225,7 @@ impl World {
         }
     }
 
-    /// Lets a fault strike later.
+    /// Injects a fault later.
     pub fn plan(&mut self, at: Instant, fault: Fault) {
         debug_assert!(at >= self.now, "what is planned lies ahead");
         let place = self.planned.partition_point(|(planned, _)| *planned <= at);
@@ -238,8 +238,8 @@ impl World {
     }
 
     /// Lets a node ask all, who answer. While that is what a phase is about, those who do not are asked again.
-    pub fn inquire(&mut self, node: u32, inquiry: Inquiry) {
-        self.command(node, Command::Query { inquiry, nodes: Vec::new() });
+    pub fn query(&mut self, node: u32, query_params: QueryParams) {
+        self.command(node, Command::Query { query_params, nodes: Vec::new() });
     }
 
     /// Keeps all that goes in and comes out of a node from its next start on.
@@ -330,7 +330,7 @@ impl World {
         let observers = || (0..self.shared.nodes).filter(|node| self.shared.truth.is_up(*node));
         let is_fine = |violation: &Violation| match violation.finding {
             Finding::Disagreement { member, seen: Some(Status::Failed), .. } => {
-                self.shared.truth.standing(member) == Standing::Left
+                self.shared.truth.state(member) == HostState::Left
             }
             _ => false,
         };
@@ -383,7 +383,7 @@ impl World {
         let attacker = Box::new(Attacker::new(&self.shared, victims));
         let shard = &mut self.shards[self.shared.shard(host)];
         shard.cells[self.shared.local(host)].attacker = Some(attacker);
-        self.command(host, Command::Start(Birth::Blank));
+        self.command(host, Command::Start(StartFrom::Blank));
         if joins {
             self.command(host, Command::Join { contacts: vec![0] });
         }
@@ -405,7 +405,7 @@ impl World {
         let Some(host) = self.shared.hostile() else { return Vec::new() };
         let cell = &mut self.shards[self.shared.shard(host)].cells[self.shared.local(host)];
         let Some(mut attacker) = cell.attacker.take() else { return Vec::new() };
-        let shots = attacker.strike(Sight { shared: &self.shared, host, node: cell.node.as_ref() }, attack);
+        let shots = attacker.compose(Sight { shared: &self.shared, host, node: cell.node.as_ref() }, attack);
         cell.attacker = Some(attacker);
         shots
     }
@@ -432,7 +432,7 @@ impl World {
 
     /// From now on nodes without contacts of their own join through those that are up.
     pub(crate) fn join_through_all(&mut self) {
-        self.shared.contacts = Contacts::These(self.shared.truth.all(Standing::Up).collect());
+        self.shared.contacts = Contacts::These(self.shared.truth.all(HostState::Up).collect());
     }
 
     /// Every node that stayed and missed events of [`Fault::Event`] that another such node delivered.
@@ -449,13 +449,13 @@ impl World {
 
     /// Nodes that are up and have delivered fewer of the events that are listened for.
     pub(crate) fn not_heard(&self, count: u32) -> Vec<u32> {
-        self.shared.truth.all(Standing::Up).filter(|node| self.cell(*node).heard < count).collect()
+        self.shared.truth.all(HostState::Up).filter(|node| self.cell(*node).heard < count).collect()
     }
 
     /// Begins to count what hosts send.
     pub(crate) fn begin_phase(&mut self) {
         for cell in self.shards.iter_mut().flat_map(|shard| &mut shard.cells) {
-            (cell.outlet.datagrams, cell.outlet.datagram_bytes) = (0, 0);
+            (cell.uplink.datagrams, cell.uplink.datagram_bytes) = (0, 0);
         }
     }
 
@@ -476,13 +476,13 @@ impl World {
                 cell.answered.clear();
             }
         }
-        let up = self.shared.truth.all(Standing::Up).count();
+        let up = self.shared.truth.all(HostState::Up).count();
         let (total, done) = match &aim {
             Aim::Nothing => (0, 0),
             Aim::Events { count } => {
                 let count = *count as usize;
                 let heard = |node| (self.cell(node).heard as usize).min(count);
-                (up * count, self.shared.truth.all(Standing::Up).map(heard).sum())
+                (up * count, self.shared.truth.all(HostState::Up).map(heard).sum())
             }
             Aim::Answers { .. } | Aim::Keys { .. } => (up, 0),
             Aim::Views { status, watch } => {
@@ -501,17 +501,17 @@ impl World {
     }
 
     /// Runs until `until`, or until the goal is reached. Stops at what is planned and goes on.
-    pub(crate) fn run(&mut self, until: Instant, on_beat: &mut dyn FnMut(Beat) -> bool) -> Stop {
+    pub(crate) fn run(&mut self, until: Instant, on_progress: &mut dyn FnMut(Progress) -> bool) -> Stop {
         let goal = (self.shared.goal.aim != Aim::Nothing).then_some(self.shared.goal.total);
         loop {
             while let Some((at, _)) = self.planned.first()
                 && *at <= self.now
             {
                 let (_, fault) = self.planned.remove(0);
-                self.strike(fault);
+                self.inject(fault);
             }
             let cut = self.planned.first().map_or(until, |(at, _)| until.min(*at));
-            let (now, stop) = engine::run(&mut self.shards, &self.shared, self.now, cut, goal, on_beat);
+            let (now, stop) = engine::run(&mut self.shards, &self.shared, self.now, cut, goal, on_progress);
             self.now = now;
             if stop != Stop::TimeOver || now >= until {
                 return stop;
@@ -536,8 +536,8 @@ impl World {
     /// Datagrams and bytes that each host sent since the phase began whose process ran at some time of it.
     pub(crate) fn traffic(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
         let cells = self.shards.iter().flat_map(|shard| &shard.cells);
-        let active = cells.filter(|cell| cell.node.is_some() || cell.outlet.datagrams > 0);
-        active.map(|cell| (cell.outlet.datagrams, cell.outlet.datagram_bytes))
+        let active = cells.filter(|cell| cell.node.is_some() || cell.uplink.datagrams > 0);
+        active.map(|cell| (cell.uplink.datagrams, cell.uplink.datagram_bytes))
     }
 
     /// Inputs that nodes dropped since the world began.
@@ -583,7 +583,7 @@ impl World {
             }
             Aim::Answers { asker } | Aim::Keys { asker } => {
                 let cell = self.cell(*asker);
-                for node in self.shared.truth.all(Standing::Up) {
+                for node in self.shared.truth.all(HostState::Up) {
                     if !cell.answered.contains(&node) {
                         note((node, node));
                     }
@@ -601,15 +601,15 @@ impl World {
     }
 
     /// Nodes of one standing.
-    pub(crate) fn all(&self, standing: Standing) -> Vec<u32> {
-        self.shared.truth.all(standing).collect()
+    pub(crate) fn all(&self, state: HostState) -> Vec<u32> {
+        self.shared.truth.all(state).collect()
     }
 
-    /// Up to `count` of the nodes that are up, by luck.
+    /// Up to `count` of the nodes that are up, drawn at random.
     pub(crate) fn draw_up(&mut self, count: u32) -> Vec<u32> {
-        let up = self.all(Standing::Up);
+        let up = self.all(HostState::Up);
         let pool = u32::try_from(up.len()).expect("nodes are counted in 32 bits");
-        draw_distinct(&mut self.luck, pool, count).into_iter().map(|drawn| up[drawn as usize]).collect()
+        draw_distinct(&mut self.rng, pool, count).into_iter().map(|drawn| up[drawn as usize]).collect()
     }
 
     /// Makes these nodes the subjects of the phase.
@@ -619,9 +619,9 @@ impl World {
 
     /// Notes that those who were leaving have left.
     pub(crate) fn settle_departures(&mut self) {
-        for node in self.all(Standing::Leaving) {
+        for node in self.all(HostState::Leaving) {
             if self.node(node).is_none() {
-                self.shared.truth.set(node, Standing::Left);
+                self.shared.truth.set(node, HostState::Left);
             }
         }
     }
@@ -630,13 +630,13 @@ impl World {
     pub(crate) fn return_after(&mut self, node: u32, pause: Duration) {
         let at = self.now + pause;
         if self.shared.settings.of(node).snapshot {
-            self.command_at(node, at, Command::Start(Birth::FromDisk));
+            self.command_at(node, at, Command::Start(StartFrom::FromDisk));
             self.command_at(node, at, Command::Rejoin);
         } else {
-            self.command_at(node, at, Command::Start(Birth::Blank));
+            self.command_at(node, at, Command::Start(StartFrom::Blank));
             self.command_at(node, at, Command::Join { contacts: Vec::new() });
         }
-        self.shared.truth.set(node, Standing::Up);
+        self.shared.truth.set(node, HostState::Up);
     }
 
     /// Lets a node's process stall from now plus `pause` on for `time`. It still counts as up.
@@ -680,9 +680,9 @@ impl World {
         self.shards[0].tally.violate(Violation { at, node, finding });
     }
 
-    /// The luck of what is done to the world.
-    pub(crate) const fn luck(&mut self) -> &mut Rng {
-        &mut self.luck
+    /// The RNG of what is done to the world.
+    pub(crate) const fn rng(&mut self) -> &mut Rng {
+        &mut self.rng
     }
 
     /// The mean time of a round trip between two nodes.
@@ -693,14 +693,14 @@ impl World {
     /// Starts a node's process anew. From now on nodes without contacts of their own join through `contacts`.
     pub(crate) fn restart_through(&mut self, node: u32, contacts: Contacts) {
         self.shared.contacts = contacts;
-        self.command(node, Command::Start(Birth::Blank));
+        self.command(node, Command::Start(StartFrom::Blank));
         self.command(node, Command::Join { contacts: Vec::new() });
-        self.shared.truth.set(node, Standing::Up);
+        self.shared.truth.set(node, HostState::Up);
     }
 
     /// Commands a node whose standing is one of `from`, and notes its new standing.
-    fn change(&mut self, node: u32, from: &[Standing], command: Command, to: Standing) {
-        if from.contains(&self.shared.truth.standing(node)) {
+    fn change(&mut self, node: u32, from: &[HostState], command: Command, to: HostState) {
+        if from.contains(&self.shared.truth.state(node)) {
             self.command(node, command);
             self.shared.truth.set(node, to);
         }

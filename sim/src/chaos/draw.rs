@@ -10,13 +10,13 @@ use crate::net::{Effect, LinkModel, NodeSet, Rule};
 use crate::world::{Fault, WorldOptions};
 
 /// A world with a bad network. Every other one keeps snapshots, every fourth speaks two codecs, every fourth is encrypted.
-pub(super) fn world(luck: &mut Rng, seed: u64, options: &ChaosOptions) -> WorldOptions {
-    let nodes = options.nodes_min + luck.below(options.nodes_max - options.nodes_min + 1);
-    let model = model(luck);
-    let has_snapshots = luck.below(2) == 0;
-    let mixed_codecs = luck.below(4) == 0;
-    let is_encrypted = luck.below(4) == 0;
-    let key = Key::new(&luck.bytes::<16>()).expect("a key may have 16 bytes");
+pub(super) fn world(rng: &mut Rng, seed: u64, options: &ChaosOptions) -> WorldOptions {
+    let nodes = options.nodes_min + rng.below(options.nodes_max - options.nodes_min + 1);
+    let model = model(rng);
+    let has_snapshots = rng.below(2) == 0;
+    let mixed_codecs = rng.below(4) == 0;
+    let is_encrypted = rng.below(4) == 0;
+    let key = Key::new(&rng.bytes::<16>()).expect("a key may have 16 bytes");
     let config = Config::new(Options {
         snapshot: has_snapshots,
         keyring_kept: true,
@@ -38,67 +38,67 @@ pub(super) fn world(luck: &mut Rng, seed: u64, options: &ChaosOptions) -> WorldO
 
 /// Makes a drawn world one for a hostile member: adds nodes that start when it is silent again, and draws what matters to an attack
 /// and to no fault, the codec and the compression.
-pub(super) fn make_hostile(luck: &mut Rng, world: &mut WorldOptions) {
-    let codec = match luck.below(4) {
+pub(super) fn make_hostile(rng: &mut Rng, world: &mut WorldOptions) {
+    let codec = match rng.below(4) {
         _ if world.mixed_codecs => CodecChoice::Auto,
         0 => CodecChoice::Native,
         1 => CodecChoice::HashiCorp,
         _ => CodecChoice::Auto,
     };
-    let options = Options { codec, compression: luck.below(4) == 0, ..world.config.options().clone() };
+    let options = Options { codec, compression: rng.below(4) == 0, ..world.config.options().clone() };
     world.config = Config::new(options).expect("neither a codec nor compression makes other settings wrong");
-    world.nodes += 1 + luck.below(2);
+    world.nodes += 1 + rng.below(2);
     world.has_hostile = true;
 }
 
-fn model(luck: &mut Rng) -> LinkModel {
-    let min = Duration::from_micros(u64::from(100 + luck.below(20_000)));
-    let max = min + luck.duration_below(Duration::from_millis(80));
+fn model(rng: &mut Rng) -> LinkModel {
+    let min = Duration::from_micros(u64::from(100 + rng.below(20_000)));
+    let max = min + rng.duration_below(Duration::from_millis(80));
     let model = LinkModel::new(min, max).expect("the least latency is above zero and not above the greatest");
     model
-        .with_loss_ppm(luck.below(150_000))
-        .with_duplicate_ppm(luck.below(50_000))
-        .with_reorder_ppm(luck.below(50_000))
-        .with_stream_reset_ppm(luck.below(20_000))
+        .with_loss_ppm(rng.below(150_000))
+        .with_duplicate_ppm(rng.below(50_000))
+        .with_reorder_ppm(rng.below(50_000))
+        .with_stream_reset_ppm(rng.below(20_000))
 }
 
-/// What befalls the nodes from `from` on for `time`, in the order of its times. It overlaps as luck has it; what makes no sense, such as
+/// What befalls the nodes from `from` on for `time`, in the order of its times. It overlaps at random; what makes no sense, such as
 /// the crash of a dead process, does nothing.
-pub(super) fn faults(luck: &mut Rng, nodes: u32, from: Instant, time: Duration) -> Vec<(Instant, Fault)> {
+pub(super) fn faults(rng: &mut Rng, nodes: u32, from: Instant, time: Duration) -> Vec<(Instant, Fault)> {
     let mut faults = Vec::new();
-    for _ in 0..FAULTS_MIN + luck.below(FAULTS_SPAN) {
-        let at = from + luck.duration_below(time);
-        let end = at + luck.duration_below((from + time) - at);
-        draw(luck, nodes, [at, end], &mut faults);
+    for _ in 0..FAULTS_MIN + rng.below(FAULTS_SPAN) {
+        let at = from + rng.duration_below(time);
+        let end = at + rng.duration_below((from + time) - at);
+        draw(rng, nodes, [at, end], &mut faults);
     }
     faults.sort_by_key(|(at, _)| *at);
     faults
 }
 
-fn draw(luck: &mut Rng, nodes: u32, [at, end]: [Instant; 2], faults: &mut Vec<(Instant, Fault)>) {
+fn draw(rng: &mut Rng, nodes: u32, [at, end]: [Instant; 2], faults: &mut Vec<(Instant, Fault)>) {
     // Node 0 stays, so that there is always somebody to return to.
-    let node = 1 + luck.below(nodes - 1);
+    let node = 1 + rng.below(nodes - 1);
     let rule = |from, to, effect| Fault::Rule(Rule { from, to, effect, during: Some((at, end)) });
-    match luck.below(14) {
+    match rng.below(14) {
         0 => faults.extend([(at, Fault::Crash(node)), (end, Fault::Restart(node))]),
         1 | 2 => faults.extend([(at, Fault::Crash(node)), (end, Fault::Return(node))]),
         3 => {
             // Many at once, such as a rack.
-            for node in some_of(luck, nodes).into_iter().filter(|node| *node != 0) {
+            for node in some_of(rng, nodes).into_iter().filter(|node| *node != 0) {
                 faults.extend([(at, Fault::Crash(node)), (end, Fault::Return(node))]);
             }
         }
         4 => faults.extend([(at, Fault::Pause(node)), (end, Fault::Resume(node))]),
         5 | 6 => {
-            let side = some_of(luck, nodes);
+            let side = some_of(rng, nodes);
             let others = NodeSet::of((0..nodes).filter(|node| !side.contains(node)));
             let rules = Rule::partition(NodeSet::of(side), others, Some((at, end)));
             faults.extend(rules.map(|rule| (at, Fault::Rule(rule))));
         }
         7 => {
             // One way only: not heard, or deaf, or between two groups that may overlap.
-            let (some, others) = (some_of(luck, nodes), some_of(luck, nodes));
-            let [from, to] = match luck.below(3) {
+            let (some, others) = (some_of(rng, nodes), some_of(rng, nodes));
+            let [from, to] = match rng.below(3) {
                 0 => [NodeSet::One(node), NodeSet::All],
                 1 => [NodeSet::All, NodeSet::One(node)],
                 _ => [NodeSet::of(some), NodeSet::of(others)],
@@ -106,30 +106,30 @@ fn draw(luck: &mut Rng, nodes: u32, [at, end]: [Instant; 2], faults: &mut Vec<(I
             faults.push((at, rule(from, to, Effect::Drop)));
         }
         8 => {
-            let effect = Effect::Loss { ppm: 200_000 + luck.below(600_000) };
-            faults.push((at, rule(NodeSet::of(some_of(luck, nodes)), NodeSet::All, effect)));
+            let effect = Effect::Loss { ppm: 200_000 + rng.below(600_000) };
+            faults.push((at, rule(NodeSet::of(some_of(rng, nodes)), NodeSet::All, effect)));
         }
         9 => {
-            let effect = Effect::Delay(luck.duration_below(Duration::from_secs(3)));
-            faults.push((at, rule(NodeSet::All, NodeSet::of(some_of(luck, nodes)), effect)));
+            let effect = Effect::Delay(rng.duration_below(Duration::from_secs(3)));
+            faults.push((at, rule(NodeSet::All, NodeSet::of(some_of(rng, nodes)), effect)));
         }
         10 => {
             faults.push((at, Fault::Leave(node)));
-            if luck.below(2) == 0 {
-                let back = if luck.below(2) == 0 { Fault::Restart(node) } else { Fault::Return(node) };
+            if rng.below(2) == 0 {
+                let back = if rng.below(2) == 0 { Fault::Restart(node) } else { Fault::Return(node) };
                 faults.push((end, back));
             }
         }
-        11 => faults.extend((0..1 + luck.below(8)).map(|_| (at, Fault::Event(luck.below(nodes)))).collect::<Vec<_>>()),
-        12 => faults.push((at, Fault::Query(luck.below(nodes)))),
-        _ => faults.extend([(at, Fault::Role(node)), (end, Fault::Role(luck.below(nodes)))]),
+        11 => faults.extend((0..1 + rng.below(8)).map(|_| (at, Fault::Event(rng.below(nodes)))).collect::<Vec<_>>()),
+        12 => faults.push((at, Fault::Query(rng.below(nodes)))),
+        _ => faults.extend([(at, Fault::Role(node)), (end, Fault::Role(rng.below(nodes)))]),
     }
 }
 
 /// From one node to all but one.
-fn some_of(luck: &mut Rng, nodes: u32) -> Vec<u32> {
-    let count = 1 + luck.below(nodes - 1);
-    crate::shared::draw_distinct(luck, nodes, count)
+fn some_of(rng: &mut Rng, nodes: u32) -> Vec<u32> {
+    let count = 1 + rng.below(nodes - 1);
+    crate::shared::draw_distinct(rng, nodes, count)
 }
 
 const FAULTS_MIN: u32 = 4;

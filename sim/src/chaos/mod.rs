@@ -33,7 +33,7 @@ pub struct ChaosOptions {
     pub trace: Option<u32>,
 }
 
-/// What became of a world drawn by luck.
+/// What became of a world drawn at random.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ChaosReport {
@@ -105,19 +105,19 @@ impl ChaosReport {
 
 /// Draws a world from `seed`, lets its faults strike, waits as long as agreement may take, and examines it.
 pub fn chaos(seed: u64, options: &ChaosOptions) -> ChaosReport {
-    let mut luck = Rng::stream(&Seed::from_u64(seed).child(CHILD_CHAOS), 0);
-    let mut hostile_luck = Rng::stream(&Seed::from_u64(seed).child(CHILD_HOSTILE), 0);
-    let mut world_options = draw::world(&mut luck, seed, options);
+    let mut rng = Rng::stream(&Seed::from_u64(seed).child(CHILD_CHAOS), 0);
+    let mut hostile_rng = Rng::stream(&Seed::from_u64(seed).child(CHILD_HOSTILE), 0);
+    let mut world_options = draw::world(&mut rng, seed, options);
     let nodes = world_options.nodes;
     let is_hostile = match options.hostility {
         Hostility::Never => false,
-        Hostility::Drawn => hostile_luck.below(2) == 0,
+        Hostility::Drawn => hostile_rng.below(2) == 0,
         Hostility::Always | Hostility::Only(_) => true,
     };
     if is_hostile {
-        draw::make_hostile(&mut hostile_luck, &mut world_options);
+        draw::make_hostile(&mut hostile_rng, &mut world_options);
     }
-    let has_faults = !is_hostile || hostile_luck.below(2) == 0;
+    let has_faults = !is_hostile || hostile_rng.below(2) == 0;
     let mut world = World::new(world_options.clone());
     if let Some(node) = options.trace.filter(|node| *node < world_options.hosts()) {
         world.print_trace(node);
@@ -129,9 +129,9 @@ pub fn chaos(seed: u64, options: &ChaosOptions) -> ChaosReport {
     world.start_first(nodes, JOIN_SPREAD);
     world.run_for(JOIN_SPREAD + JOIN_TIME);
     let mut faults =
-        if has_faults { draw::faults(&mut luck, nodes, world.now(), options.faults_time) } else { Vec::new() };
+        if has_faults { draw::faults(&mut rng, nodes, world.now(), options.faults_time) } else { Vec::new() };
     let assaults = is_hostile.then(|| {
-        Assaults::draw(&mut hostile_luck, options.hostility, world.now() + BEFRIENDED, options.faults_time - BEFRIENDED)
+        Assaults::draw(&mut hostile_rng, options.hostility, world.now() + BEFRIENDED, options.faults_time - BEFRIENDED)
     });
     let heap_before = allocations::live_bytes();
     if let Some(assaults) = &assaults {

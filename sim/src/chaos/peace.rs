@@ -8,8 +8,8 @@ use serf_proto::{Config, Rng, Seed};
 use crate::bounds::Bounds;
 use crate::check::{Finding, Violation};
 use crate::hostile::Ending;
-use crate::truth::{Aim, Standing, Watch};
-use crate::world::{Fault, Inquiry, World, WorldOptions};
+use crate::truth::{Aim, HostState, Watch};
+use crate::world::{Fault, QueryParams, World, WorldOptions};
 
 /// Makes peace, and examines the world then.
 pub(super) struct Peace<'a> {
@@ -18,7 +18,7 @@ pub(super) struct Peace<'a> {
     config: &'a Config,
     /// How many nodes have started.
     started: u32,
-    luck: Rng,
+    rng: Rng,
     pub(super) violations: Vec<Violation>,
     pub(super) deaf: Vec<u32>,
     pub(super) content_bytes_max: usize,
@@ -27,22 +27,22 @@ pub(super) struct Peace<'a> {
 impl<'a> Peace<'a> {
     pub(super) fn new(world: &'a mut World, options: &'a WorldOptions, started: u32, seed: u64) -> Self {
         let bounds = Bounds::new(options.nodes, &options.config);
-        let luck = Rng::stream(&Seed::from_u64(seed).child(CHILD_PEACE), 0);
+        let rng = Rng::stream(&Seed::from_u64(seed).child(CHILD_PEACE), 0);
         let (violations, deaf) = (Vec::new(), Vec::new());
-        Self { world, bounds, config: &options.config, started, luck, violations, deaf, content_bytes_max: 0 }
+        Self { world, bounds, config: &options.config, started, rng, violations, deaf, content_bytes_max: 0 }
     }
 
     /// Ends every fault: stalled processes go on, crashed ones return, the network is whole and loses nothing more, the attacker is
     /// silent. Who left stays away.
     pub(super) fn make(&mut self, ending: Option<Ending>) {
         let world = &mut *self.world;
-        world.strike(Fault::Heal);
+        world.inject(Fault::Heal);
         world.mend_links();
-        for node in world.all(Standing::Paused) {
-            world.strike(Fault::Resume(node));
+        for node in world.all(HostState::Paused) {
+            world.inject(Fault::Resume(node));
         }
-        for node in world.all(Standing::Crashed) {
-            world.strike(Fault::Return(node));
+        for node in world.all(HostState::Crashed) {
+            world.inject(Fault::Return(node));
         }
         world.settle_departures();
         if let Some(ending) = ending {
@@ -81,7 +81,7 @@ impl<'a> Peace<'a> {
 
     /// No node remembers more than it may: of members as much as a push/pull can tell, and a share of it for all else.
     fn weigh(&mut self) {
-        for node in self.world.all(Standing::Up) {
+        for node in self.world.all(HostState::Up) {
             let bytes = self.world.content_bytes(node);
             self.content_bytes_max = self.content_bytes_max.max(bytes);
             let (known, told) = self.world.members_weight(node);
@@ -116,15 +116,15 @@ impl<'a> Peace<'a> {
 
     /// What some say is heard by all, and the new tags of one are seen by all.
     fn speak(&mut self) {
-        let up = self.world.all(Standing::Up);
-        let drawn = up[self.luck.below(count(up.len())) as usize];
+        let up = self.world.all(HostState::Up);
+        let drawn = up[self.rng.below(count(up.len())) as usize];
         let last = up[up.len() - 1];
         self.world.listen_for(PEACE);
         // Node 0 is always up. The last is one of those that know nothing of the past, where there are such.
         for (nth, node) in [0, drawn, last].into_iter().enumerate() {
             self.world.user_event(node, PEACE, &[u8::try_from(nth).expect("there are three")]);
         }
-        self.world.strike(Fault::Role(drawn));
+        self.world.inject(Fault::Role(drawn));
         self.world.run_for(self.bounds.event());
         self.deaf = self.world.not_heard(3);
         self.agree();
@@ -141,23 +141,23 @@ impl<'a> Peace<'a> {
 
     /// What one asks is answered by all.
     fn ask(&mut self) {
-        let up = self.world.all(Standing::Up);
-        let asker = up[self.luck.below(count(up.len())) as usize];
+        let up = self.world.all(HostState::Up);
+        let asker = up[self.rng.below(count(up.len())) as usize];
         self.begin(Aim::Answers { asker });
-        self.world.inquire(asker, Inquiry { relay_factor: 0, answer_bytes: 8 });
+        self.world.query(asker, QueryParams { relay_factor: 0, answer_bytes: 8 });
         self.await_all(self.bounds.query(ROUNDS), |_| Finding::NoAnswer { asker });
     }
 
     /// When one crashes, all notice in time.
     fn bury(&mut self) {
-        let mut up = self.world.all(Standing::Up);
+        let mut up = self.world.all(HostState::Up);
         up.retain(|node| *node != 0);
         if up.is_empty() {
             return;
         }
-        let member = up[self.luck.below(count(up.len())) as usize];
+        let member = up[self.rng.below(count(up.len())) as usize];
         self.world.set_subjects(&[member]);
-        self.world.strike(Fault::Crash(member));
+        self.world.inject(Fault::Crash(member));
         let status = serf_proto::Status::Failed;
         self.begin(Aim::Views { status, watch: Watch::SubjectsByOthers });
         self.await_all(self.bounds.crash(), |_| Finding::CrashUnseen { member });

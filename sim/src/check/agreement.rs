@@ -1,19 +1,19 @@
 use serf_proto::Status;
 
 use super::Finding;
-use crate::truth::{Standing, Truth};
+use crate::truth::{HostState, Truth};
 
 /// Once faults are over and the time to settle too, every node sees every member as it is. Whom nobody needs to
 /// know (it never started, or it was forgotten) may be unknown; and whoever was down when a member failed or left may
 /// know nothing of it.
 pub(crate) fn disagreement(truth: &Truth, member: u32, seen: Option<Status>) -> Option<Finding> {
     let expected = truth.expected_status(member);
-    let fine = match truth.standing(member) {
-        Standing::Up | Standing::Paused => seen == Some(Status::Alive),
-        Standing::Leaving => matches!(seen, None | Some(Status::Alive | Status::Leaving | Status::Left)),
-        Standing::Left => matches!(seen, None | Some(Status::Left)),
-        Standing::Crashed => matches!(seen, None | Some(Status::Failed)),
-        Standing::Unborn => seen.is_none(),
+    let fine = match truth.state(member) {
+        HostState::Up | HostState::Paused => seen == Some(Status::Alive),
+        HostState::Leaving => matches!(seen, None | Some(Status::Alive | Status::Leaving | Status::Left)),
+        HostState::Left => matches!(seen, None | Some(Status::Left)),
+        HostState::Crashed => matches!(seen, None | Some(Status::Failed)),
+        HostState::Unborn => seen.is_none(),
     };
     (!fine).then_some(Finding::Disagreement { member, seen, expected })
 }
@@ -25,8 +25,8 @@ mod tests {
     #[test]
     fn a_wrong_view_is_found() {
         let mut truth = Truth::new(2);
-        truth.set(0, Standing::Up);
-        truth.set(1, Standing::Crashed);
+        truth.set(0, HostState::Up);
+        truth.set(1, HostState::Crashed);
         assert_eq!(disagreement(&truth, 0, Some(Status::Alive)), None);
         assert_eq!(disagreement(&truth, 1, Some(Status::Failed)), None);
         for (member, seen) in [(0, Some(Status::Failed)), (0, None), (1, Some(Status::Alive)), (1, Some(Status::Left))]

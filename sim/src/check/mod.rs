@@ -271,7 +271,7 @@ impl fmt::Display for Violation {
 
 /// Watches one life of one node with all the checkers.
 #[derive(Debug, Default)]
-pub(crate) struct Witness {
+pub(crate) struct Checkers {
     incarnation: IncarnationCheck,
     lamport: LamportCheck,
     resurrection: ResurrectionCheck,
@@ -279,7 +279,7 @@ pub(crate) struct Witness {
     queries: QueryCheck,
 }
 
-impl Witness {
+impl Checkers {
     /// The process ends. What it delivered counts for the next life too, unless that knows nothing of this one.
     pub(crate) fn end_life(&mut self) {
         let Self { events, queries, .. } = core::mem::take(self);
@@ -349,12 +349,12 @@ mod tests {
 
     #[test]
     fn what_was_delivered_counts_for_the_next_life_and_what_was_said_does_not() {
-        let mut witness = Witness::default();
-        assert_eq!(witness.events.deliver(1, "deploy", b"v1"), None);
-        assert_eq!(witness.incarnation.observe(7), None);
-        witness.end_life();
+        let mut checkers = Checkers::default();
+        assert_eq!(checkers.events.deliver(1, "deploy", b"v1"), None);
+        assert_eq!(checkers.incarnation.observe(7), None);
+        checkers.end_life();
         let twice = Finding::EventTwice { name: "deploy".into(), ltime: 1 };
-        assert_eq!(witness.events.deliver(1, "deploy", b"v1"), Some(twice));
-        assert_eq!(witness.incarnation.observe(1), None, "a new process begins with the first incarnation");
+        assert_eq!(checkers.events.deliver(1, "deploy", b"v1"), Some(twice));
+        assert_eq!(checkers.incarnation.observe(1), None, "a new process begins with the first incarnation");
     }
 }

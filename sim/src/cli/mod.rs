@@ -17,7 +17,7 @@ use serf_proto::{DropReason, MessageKind};
 
 use self::options::{Cli, Order, RunOptions};
 use crate::hostile::cost;
-use crate::progress::Progress;
+use crate::phase_bar::PhaseBar;
 use crate::report::{Cost, Report};
 use crate::scenario::{Monitor as _, Scenario};
 use crate::world::World;
@@ -63,7 +63,7 @@ fn run(options: &RunOptions) -> Result<ExitCode, String> {
         world.print_trace(node);
     }
     let is_shown = !options.quiet && !options.json && std::io::stderr().is_terminal();
-    let mut progress = Progress::new(is_shown, halt);
+    let mut progress = PhaseBar::new(is_shown, halt);
     let scenario: &Scenario = &plan.scenario;
     let phases = scenario.run(&mut world, &plan.world.config, &mut progress);
     progress.phase_ends();

@@ -435,7 +435,7 @@ fn key(seed: u64) -> Key {
     Key::new(&bytes).expect("a key may have 16 bytes")
 }
 
-/// The stream of the world's luck that its key is drawn from; nodes have seeds of their own.
+/// The RNG stream of the world that its key is drawn from; nodes have seeds of their own.
 const KEY_STREAM: u64 = 0x6b65_7900;
 
 /// Small worlds are faster on one thread: their windows hold less work than a meeting of threads costs.

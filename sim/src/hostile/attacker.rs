@@ -13,7 +13,7 @@ use crate::shared::{Shared, draw_distinct};
 /// Draws and composes what the hostile host sends.
 #[derive(Debug)]
 pub(crate) struct Attacker {
-    pub(super) luck: Rng,
+    pub(super) rng: Rng,
     pub(super) desk: Desk,
     /// Packets that came to the host, the newest last.
     pub(super) heard: VecDeque<Bytes>,
@@ -56,7 +56,7 @@ impl Attacker {
     pub(crate) fn new(shared: &Shared, victims: u32) -> Self {
         let seed = shared.hostile_seed();
         Self {
-            luck: Rng::stream(&seed, 0),
+            rng: Rng::stream(&seed, 0),
             desk: Desk::new(shared.settings.of(0).envelope(), &seed),
             heard: VecDeque::new(),
             dials: Dials::default(),
@@ -82,7 +82,7 @@ impl Attacker {
     }
 
     /// One round of an attack.
-    pub(crate) fn strike(&mut self, sight: Sight<'_>, attack: Attack) -> Vec<Shot> {
+    pub(crate) fn compose(&mut self, sight: Sight<'_>, attack: Attack) -> Vec<Shot> {
         match attack {
             Attack::Accuse => self.accuse(sight),
             Attack::Exalt => self.exalt(sight),
@@ -108,24 +108,24 @@ impl Attacker {
 
     /// A node to be attacked.
     pub(super) fn victim(&mut self) -> u32 {
-        self.luck.below(self.victims)
+        self.rng.below(self.victims)
     }
 
     /// The nodes that get a message: one, a few or all.
     pub(super) fn targets(&mut self) -> Vec<u32> {
-        let count = match self.luck.below(3) {
+        let count = match self.rng.below(3) {
             0 => 1,
-            1 => 2 + self.luck.below(3),
+            1 => 2 + self.rng.below(3),
             _ => self.victims,
         };
-        draw_distinct(&mut self.luck, self.victims, count)
+        draw_distinct(&mut self.rng, self.victims, count)
     }
 
     /// Where a packet claims to come from: mostly from the host.
     pub(super) fn source(&mut self, sight: Sight<'_>) -> SocketAddr {
-        match self.luck.below(8) {
+        match self.rng.below(8) {
             0 | 1 => addr_of(self.victim()),
-            2 => nowhere(self.luck.next_u32()),
+            2 => nowhere(self.rng.next_u32()),
             _ => addr_of(sight.host),
         }
     }
@@ -133,7 +133,7 @@ impl Attacker {
     /// One of the codecs that a node reads.
     pub(super) fn codec(&mut self, sight: Sight<'_>, to: u32) -> Codec {
         let choice = sight.shared.settings.of(to).codec;
-        let first = [Codec::Native, Codec::HashiCorp][self.luck.below(2) as usize];
+        let first = [Codec::Native, Codec::HashiCorp][self.rng.below(2) as usize];
         match (choice.reads(first), first) {
             (true, _) => first,
             (false, Codec::Native) => Codec::HashiCorp,
@@ -143,7 +143,7 @@ impl Attacker {
 
     /// Whether to compress; a third of all.
     pub(super) fn packs(&mut self) -> bool {
-        self.luck.below(3) == 0
+        self.rng.below(3) == 0
     }
 
     /// Sends these messages to each of the targets, in as few packets as they fit into.

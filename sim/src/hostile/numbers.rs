@@ -4,8 +4,8 @@ use serf_proto::Rng;
 use serf_proto::limits::{LAMPORT_TIME_MAX, USER_EVENT_BYTES_MAX};
 
 /// An incarnation that is extreme for a member that is at `own`.
-pub(super) fn incarnation(luck: &mut Rng, own: u32) -> u32 {
-    let bound = match luck.below(10) {
+pub(super) fn incarnation(rng: &mut Rng, own: u32) -> u32 {
+    let bound = match rng.below(10) {
         0 | 1 => 1 << 31,
         2 => u32::MAX,
         3 => u32::MAX - 1,
@@ -13,10 +13,10 @@ pub(super) fn incarnation(luck: &mut Rng, own: u32) -> u32 {
         5 => own.saturating_add(1 << 10),
         6 => (1 << 31) + (1 << 10),
         7 => 0,
-        8 => 1 << luck.below(32),
-        _ => own.saturating_add(1 << luck.below(32)),
+        8 => 1 << rng.below(32),
+        _ => own.saturating_add(1 << rng.below(32)),
     };
-    match luck.below(3) {
+    match rng.below(3) {
         0 => bound.saturating_sub(1),
         1 => bound,
         _ => bound.saturating_add(1),
@@ -24,14 +24,14 @@ pub(super) fn incarnation(luck: &mut Rng, own: u32) -> u32 {
 }
 
 /// How far accusations climb from one to the next.
-pub(super) fn stride(luck: &mut Rng) -> u32 {
-    let bound = [1, 1 << 10, 1 << 16, 1 << 20, 1 << 24][luck.below(5) as usize];
-    (bound + luck.below(3)).saturating_sub(1).max(1)
+pub(super) fn stride(rng: &mut Rng) -> u32 {
+    let bound = [1, 1 << 10, 1 << 16, 1 << 20, 1 << 24][rng.below(5) as usize];
+    (bound + rng.below(3)).saturating_sub(1).max(1)
 }
 
 /// A Lamport time that is extreme while clocks are at `now`.
-pub(super) fn ltime(luck: &mut Rng, now: u64) -> u64 {
-    let bound = match luck.below(12) {
+pub(super) fn ltime(rng: &mut Rng, now: u64) -> u64 {
+    let bound = match rng.below(12) {
         0..=2 => now.saturating_add(1 << 32),
         3 => now.saturating_add(1 << 33),
         4 => now.saturating_add(1 << 34),
@@ -39,11 +39,11 @@ pub(super) fn ltime(luck: &mut Rng, now: u64) -> u64 {
         6 => LAMPORT_TIME_MAX,
         7 => 1 << 63,
         8 => u64::MAX,
-        9 => 1 << luck.below(64),
-        10 => now.saturating_add(1 << luck.below(53)),
+        9 => 1 << rng.below(64),
+        10 => now.saturating_add(1 << rng.below(53)),
         _ => 1,
     };
-    match luck.below(3) {
+    match rng.below(3) {
         0 => bound.saturating_sub(1),
         1 => bound,
         _ => bound.saturating_add(1),
@@ -51,25 +51,25 @@ pub(super) fn ltime(luck: &mut Rng, now: u64) -> u64 {
 }
 
 /// A length of what has usually at most `usual` bytes, up to `most`.
-pub(super) fn length(luck: &mut Rng, most: usize) -> usize {
-    let bound = match luck.below(6) {
+pub(super) fn length(rng: &mut Rng, most: usize) -> usize {
+    let bound = match rng.below(6) {
         0 => USER_EVENT_BYTES_MAX,
         1 => 1 << 16,
         2 => 1 << 20,
         3 => most,
-        4 => 1 << (8 + luck.below(14)),
+        4 => 1 << (8 + rng.below(14)),
         _ => 512,
     };
-    (bound + luck.below(3) as usize).saturating_sub(1).min(most)
+    (bound + rng.below(3) as usize).saturating_sub(1).min(most)
 }
 
 /// A time in nanoseconds: none, moments, the longest.
-pub(super) fn timeout(luck: &mut Rng) -> core::time::Duration {
-    match luck.below(4) {
+pub(super) fn timeout(rng: &mut Rng) -> core::time::Duration {
+    match rng.below(4) {
         0 => core::time::Duration::ZERO,
         1 => core::time::Duration::from_nanos(u64::MAX >> 1),
         2 => core::time::Duration::from_secs(365 * 24 * 3600),
-        _ => luck.duration_below(core::time::Duration::from_secs(10)),
+        _ => rng.duration_below(core::time::Duration::from_secs(10)),
     }
 }
 
@@ -81,8 +81,8 @@ mod tests {
 
     #[test]
     fn every_bound_of_an_incarnation_and_both_its_neighbours_are_drawn() {
-        let mut luck = Rng::stream(&Seed::from_u64(1), 0);
-        let drawn: Vec<u32> = (0..20_000).map(|_| incarnation(&mut luck, 7)).collect();
+        let mut rng = Rng::stream(&Seed::from_u64(1), 0);
+        let drawn: Vec<u32> = (0..20_000).map(|_| incarnation(&mut rng, 7)).collect();
         for wanted in [(1 << 31) - 1, 1 << 31, (1 << 31) + 1, u32::MAX, u32::MAX - 1, 7 + 1023, 7 + 1024, 7 + 1025] {
             assert!(drawn.contains(&wanted), "{wanted}");
         }
@@ -90,8 +90,8 @@ mod tests {
 
     #[test]
     fn every_bound_of_a_time_and_both_its_neighbours_are_drawn() {
-        let mut luck = Rng::stream(&Seed::from_u64(1), 0);
-        let drawn: Vec<u64> = (0..20_000).map(|_| ltime(&mut luck, 9)).collect();
+        let mut rng = Rng::stream(&Seed::from_u64(1), 0);
+        let drawn: Vec<u64> = (0..20_000).map(|_| ltime(&mut rng, 9)).collect();
         let step = 1 << 32;
         for wanted in
             [9 + step - 1, 9 + step, 9 + step + 1, 9 + 2 * step, (1 << 52) - 2, (1 << 52) - 1, 1 << 52, u64::MAX]

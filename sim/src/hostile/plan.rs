@@ -9,7 +9,7 @@ use super::Attack;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Hostility {
-    /// Every other one, by luck.
+    /// Every other one, drawn at random.
     #[default]
     Drawn,
     /// All.
@@ -47,41 +47,41 @@ pub(crate) enum Ending {
 impl Assaults {
     /// Draws from a stream of their own, so that a world has the same faults with and without them. Each world knows a few kinds
     /// (swarm testing, Groce et al. 2012): where all are mixed, one hides what another would show.
-    pub(crate) fn draw(luck: &mut Rng, hostility: Hostility, from: Instant, time: Duration) -> Self {
+    pub(crate) fn draw(rng: &mut Rng, hostility: Hostility, from: Instant, time: Duration) -> Self {
         let kinds: BTreeSet<Attack> = match hostility {
             Hostility::Only(attack) => BTreeSet::from([attack]),
-            _ if luck.below(8) == 0 => Attack::DRAWN.into(),
+            _ if rng.below(8) == 0 => Attack::DRAWN.into(),
             _ => {
                 let all = u32::try_from(Attack::DRAWN.len()).expect("there are a few");
-                (0..1 + luck.below(4)).map(|_| Attack::DRAWN[luck.below(all) as usize]).collect()
+                (0..1 + rng.below(4)).map(|_| Attack::DRAWN[rng.below(all) as usize]).collect()
             }
         };
         let mut at = Vec::new();
         for &attack in &kinds {
-            for _ in 0..1 + luck.below(3) {
-                volley(luck, attack, from, time, &mut at);
+            for _ in 0..1 + rng.below(3) {
+                volley(rng, attack, from, time, &mut at);
             }
         }
         at.sort_by_key(|(at, _)| *at);
-        let ending = match luck.below(3) {
+        let ending = match rng.below(3) {
             0 => Ending::Stays,
             1 => Ending::Leaves,
             _ => Ending::Crashes,
         };
-        Self { kinds, at, joins: luck.below(4) > 0, ending }
+        Self { kinds, at, joins: rng.below(4) > 0, ending }
     }
 }
 
 /// A few rounds of one attack, some of them fast as a flood and some slow enough for what they bring to spread between.
-fn volley(luck: &mut Rng, attack: Attack, from: Instant, time: Duration, at: &mut Vec<(Instant, Attack)>) {
-    let begins = luck.duration_below(time);
+fn volley(rng: &mut Rng, attack: Attack, from: Instant, time: Duration, at: &mut Vec<(Instant, Attack)>) {
+    let begins = rng.duration_below(time);
     let rounds = match attack {
         Attack::Filters => 1,
-        Attack::Pings | Attack::Replays => 1 + luck.below(20),
-        _ => 1 + luck.below(4),
+        Attack::Pings | Attack::Replays => 1 + rng.below(20),
+        _ => 1 + rng.below(4),
     };
-    let longest = if luck.below(2) == 0 { Duration::from_millis(200) } else { Duration::from_secs(5) };
-    let pause = luck.duration_below(longest);
+    let longest = if rng.below(2) == 0 { Duration::from_millis(200) } else { Duration::from_secs(5) };
+    let pause = rng.duration_below(longest);
     for round in 0..rounds {
         at.push((from + (begins + pause * round).min(time), attack));
     }

@@ -7,8 +7,8 @@ use bytes::Bytes;
 use serf_proto::Instant;
 
 use crate::cell::Cell;
-use crate::happening::{Segment, What};
-use crate::route::Scene;
+use crate::route::HostContext;
+use crate::scheduled::{Payload, Segment};
 
 /// Something that the attacker sends.
 #[derive(Clone, Debug)]
@@ -30,7 +30,7 @@ struct Dial {
     closes: bool,
 }
 
-impl Scene<'_> {
+impl HostContext<'_> {
     /// Sends what the attacker composed.
     pub(crate) fn shoot(&mut self, cell: &mut Cell, shots: Vec<Shot>) {
         for shot in shots {
@@ -55,8 +55,8 @@ impl Scene<'_> {
         let mut last = Instant::ZERO;
         while !bytes.is_empty() {
             let chunk = bytes.split_to(bytes.len().min(CHUNK_BYTES));
-            let departs = cell.outlet.free_at.max(self.at) + self.shared.network.model.transmission_time(chunk.len());
-            cell.outlet.free_at = departs;
+            let departs = cell.uplink.free_at.max(self.at) + self.shared.network.model.transmission_time(chunk.len());
+            cell.uplink.free_at = departs;
             let what = Segment::Data { port: peer_port, bytes: chunk };
             let Some(arrival) = self.send_segment_after(cell, to, departs, last, what) else { return true };
             last = arrival;
@@ -76,9 +76,9 @@ impl Scene<'_> {
         segment: Segment,
     ) -> Option<Instant> {
         let network = &self.shared.network;
-        let latency = network.segment_latency(&mut cell.outlet.luck, self.at, self.host, to)?;
+        let latency = network.segment_latency(&mut cell.uplink.rng, self.at, self.host, to)?;
         let arrival = (departs + latency).max(last);
-        self.schedule(cell, to, arrival, What::Segment(segment));
+        self.schedule(cell, to, arrival, Payload::Segment(segment));
         Some(arrival)
     }
 }

@@ -18,15 +18,15 @@ impl Attacker {
     pub(super) fn clocks(&mut self, sight: Sight<'_>) {
         let (known, clocks) = (name_of(self.victim()), sight.clocks());
         let mut lines = Vec::new();
-        for _ in 0..1 + self.luck.below(4) {
-            let ltime = numbers::ltime(&mut self.luck, clocks.event);
-            let event = UserEvent { ltime, name: "extreme", payload: b"", coalesce: self.luck.below(2) == 0 };
+        for _ in 0..1 + self.rng.below(4) {
+            let ltime = numbers::ltime(&mut self.rng, clocks.event);
+            let event = UserEvent { ltime, name: "extreme", payload: b"", coalesce: self.rng.below(2) == 0 };
             lines.push(Line::Serf(Message::UserEvent(event)));
-            let ltime = numbers::ltime(&mut self.luck, clocks.query);
+            let ltime = numbers::ltime(&mut self.rng, clocks.query);
             lines.push(Line::Serf(Message::Query(Query { ltime, ..self.query(sight, "extreme") })));
-            let ltime = numbers::ltime(&mut self.luck, clocks.member);
-            let node = if self.luck.below(2) == 0 { "ghost" } else { &*known };
-            lines.push(Line::Serf(match self.luck.below(2) {
+            let ltime = numbers::ltime(&mut self.rng, clocks.member);
+            let node = if self.rng.below(2) == 0 { "ghost" } else { &*known };
+            lines.push(Line::Serf(match self.rng.below(2) {
                 0 => Message::Join(Join { ltime, node }),
                 _ => Message::Leave(Leave { ltime, node: "ghost", prune: false }),
             }));
@@ -37,16 +37,16 @@ impl Attacker {
 
     /// A query with nothing out of the ordinary but its timeout, flags and relays.
     fn query<'a>(&mut self, sight: Sight<'_>, name: &'a str) -> Query<'a> {
-        let flags = self.luck.below(4);
-        let relay_factor = [0, 1, 5, u8::MAX][self.luck.below(4) as usize];
+        let flags = self.rng.below(4);
+        let relay_factor = [0, 1, 5, u8::MAX][self.rng.below(4) as usize];
         Query {
             ltime: sight.clocks().query + 1,
-            id: self.luck.next_u32(),
+            id: self.rng.next_u32(),
             source: Source { addr: addr_of(sight.host), node: "" },
             filters: List::EMPTY,
             flags,
             relay_factor,
-            timeout: numbers::timeout(&mut self.luck),
+            timeout: numbers::timeout(&mut self.rng),
             name,
             payload: b"",
         }
@@ -57,9 +57,9 @@ impl Attacker {
         let names: Vec<(u32, String)> = self.targets().into_iter().map(|victim| (victim, name_of(victim))).collect();
         let mut lines = Vec::new();
         for (victim, node) in &names {
-            let ltime = sight.clocks().member + 1 + self.luck.below_u64(3);
-            lines.push(Line::Serf(Message::Leave(Leave { ltime, node, prune: self.luck.below(4) == 0 })));
-            if self.luck.below(2) == 0 {
+            let ltime = sight.clocks().member + 1 + self.rng.below_u64(3);
+            lines.push(Line::Serf(Message::Leave(Leave { ltime, node, prune: self.rng.below(4) == 0 })));
+            if self.rng.below(2) == 0 {
                 let incarnation = sight.incarnation(*victim);
                 lines.push(Line::Swim(swim::Message::Dead(Accusation { incarnation, node, from: node })));
             }
@@ -74,7 +74,7 @@ impl Attacker {
         let name = name_of(victim);
         let peer = swim::PeerRef { name: &name, addr: nowhere(victim), meta: &self.meta(), versions: Versions::OURS };
         let own = sight.incarnation(victim);
-        let alive = swim::Alive { incarnation: own.saturating_add(self.luck.below(3)), peer };
+        let alive = swim::Alive { incarnation: own.saturating_add(self.rng.below(3)), peer };
         let mut targets = self.targets();
         targets.push(victim);
         self.mail(sight, &targets, &[Line::Swim(swim::Message::Alive(alive))]);
@@ -118,10 +118,10 @@ impl Attacker {
 
     /// One query with filters that cost as much as they may.
     pub(super) fn filter(&mut self, sight: Sight<'_>) {
-        let unit = [r"|\pL{9}", "(a*)*", "(x{9}){9}", r"\w{2}", "a?"][self.luck.below(5) as usize];
-        let length = [64, 512, PATTERN_BYTES_MAX, PATTERN_BYTES_MAX + 1][self.luck.below(4) as usize];
+        let unit = [r"|\pL{9}", "(a*)*", "(x{9}){9}", r"\w{2}", "a?"][self.rng.below(5) as usize];
+        let length = [64, 512, PATTERN_BYTES_MAX, PATTERN_BYTES_MAX + 1][self.rng.below(4) as usize];
         let expr: String = unit.chars().cycle().take(length - length % unit.len()).collect();
-        let filters = vec![Filter::Tag { tag: "role", expr: &expr }; 1 + self.luck.below(8) as usize];
+        let filters = vec![Filter::Tag { tag: "role", expr: &expr }; 1 + self.rng.below(8) as usize];
         let query = Query { filters: List::new(&filters), ..self.query(sight, "filtered") };
         let to = self.victim();
         self.mail(sight, &[to], &[Line::Serf(Message::Query(query))]);
@@ -131,7 +131,7 @@ impl Attacker {
     pub(super) fn ask(&mut self, sight: Sight<'_>) {
         let third = self.victim();
         let node = name_of(third);
-        let addr = if self.luck.below(2) == 0 { addr_of(third) } else { nowhere(third) };
+        let addr = if self.rng.below(2) == 0 { addr_of(third) } else { nowhere(third) };
         let mut lines = Vec::new();
         for n in 0..ASKED {
             let query = self.query(sight, "who");

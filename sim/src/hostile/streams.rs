@@ -17,7 +17,7 @@ impl Attacker {
     pub(super) fn told<'a>(&mut self, sight: Sight<'_>) -> Told<'a> {
         let clocks = sight.clocks();
         let clocks = Clocks { member: clocks.member, event: clocks.event, query: clocks.query };
-        let join = self.luck.below(2) == 0;
+        let join = self.rng.below(2) == 0;
         Told { join, states: Vec::new(), clocks, times: Vec::new(), events: Vec::new() }
     }
 
@@ -32,27 +32,27 @@ impl Attacker {
 
     /// One event or query as long as a stream takes it.
     pub(super) fn bombs(&mut self, sight: Sight<'_>) {
-        for n in 0..1 + self.luck.below(4) {
-            let length = numbers::length(&mut self.luck, (STREAM_MESSAGE_BYTES_MAX - 1024).min(self.bomb_bytes));
+        for n in 0..1 + self.rng.below(4) {
+            let length = numbers::length(&mut self.rng, (STREAM_MESSAGE_BYTES_MAX - 1024).min(self.bomb_bytes));
             self.bomb_bytes -= length;
             // A payload is as good as a name, and both are kept.
-            let (name, payload) = match self.luck.below(2) {
+            let (name, payload) = match self.rng.below(2) {
                 0 => ("bomb".to_owned(), vec![b'b'; length]),
                 _ => ("b".repeat(length), Vec::new()),
             };
             let clocks = sight.clocks();
-            let message = if self.luck.below(4) > 0 {
+            let message = if self.rng.below(4) > 0 {
                 let ltime = clocks.event + 1 + u64::from(n);
                 Message::UserEvent(UserEvent { ltime, name: &name, payload: &payload, coalesce: false })
             } else {
                 Message::Query(Query {
                     ltime: clocks.query + 1 + u64::from(n),
-                    id: self.luck.next_u32(),
+                    id: self.rng.next_u32(),
                     source: Source { addr: addr_of(sight.host), node: "" },
                     filters: List::EMPTY,
                     flags: 0,
                     relay_factor: 0,
-                    timeout: numbers::timeout(&mut self.luck),
+                    timeout: numbers::timeout(&mut self.rng),
                     name: &name,
                     payload: &payload,
                 })
@@ -67,15 +67,14 @@ impl Attacker {
     /// A push/pull with many of everything that Serf says in it.
     pub(super) fn crowds(&mut self, sight: Sight<'_>) {
         let mut told = self.told(sight);
-        let (many, is_long) = (CROWD << self.luck.below(4), self.luck.below(2) == 0);
+        let (many, is_long) = (CROWD << self.rng.below(4), self.rng.below(2) == 0);
         let names: Vec<String> = (0..many).map(|n| ghost(n, is_long)).collect();
-        let left = self.luck.below(2) == 0;
+        let left = self.rng.below(2) == 0;
         let ltime = told.clocks.member + 1;
         told.times = names.iter().map(|name| MemberTime { node: name.as_bytes(), ltime, left }).collect();
-        let length =
-            [16, 512, USER_EVENT_BYTES_MAX - NAME_BYTES_MAX, USER_EVENT_BYTES_MAX][self.luck.below(4) as usize];
+        let length = [16, 512, USER_EVENT_BYTES_MAX - NAME_BYTES_MAX, USER_EVENT_BYTES_MAX][self.rng.below(4) as usize];
         let payload = vec![b'c'; length];
-        let count = (1 + self.luck.below(300)).min(u32::try_from(self.bomb_bytes / (length + 16)).unwrap_or(u32::MAX));
+        let count = (1 + self.rng.below(300)).min(u32::try_from(self.bomb_bytes / (length + 16)).unwrap_or(u32::MAX));
         self.bomb_bytes -= count as usize * length;
         let first = told.clocks.event + 1;
         let event = |n| UserEvent { ltime: first + n, name: "crowd", payload: &payload, coalesce: false };
@@ -86,14 +85,14 @@ impl Attacker {
     /// Streams that hold a place and say nothing, less than they announce, or half of what they have to say.
     pub(super) fn be_silent(&mut self) {
         let to = self.victim();
-        let kind = self.luck.below(4);
-        for _ in 0..50 << self.luck.below(4) {
+        let kind = self.rng.below(4);
+        for _ in 0..50 << self.rng.below(4) {
             let bytes = match kind {
                 0 => Bytes::new(),
                 1 => {
                     let mut head = framed(STREAM_PUSH_PULL, &[0; 16]);
                     let announced = u32::try_from(STREAM_MESSAGE_BYTES_MAX).expect("it has 25 bits");
-                    head[1..5].copy_from_slice(&(announced + self.luck.below(3) - 1).to_be_bytes());
+                    head[1..5].copy_from_slice(&(announced + self.rng.below(3) - 1).to_be_bytes());
                     Bytes::from(head)
                 }
                 2 => {

@@ -16,13 +16,13 @@ impl Attacker {
         let victim = self.victim();
         let own = sight.incarnation(victim);
         let (node, from) = (name_of(victim), self.accuser(sight));
-        let incarnations: Vec<u32> = if self.luck.below(4) == 0 {
-            let stride = numbers::stride(&mut self.luck);
+        let incarnations: Vec<u32> = if self.rng.below(4) == 0 {
+            let stride = numbers::stride(&mut self.rng);
             (1..=CLIMB).map(|n| own.saturating_add(stride.saturating_mul(n))).collect()
         } else {
-            (0..1 + self.luck.below(3)).map(|_| numbers::incarnation(&mut self.luck, own)).collect()
+            (0..1 + self.rng.below(3)).map(|_| numbers::incarnation(&mut self.rng, own)).collect()
         };
-        let is_suspect = self.luck.below(2) == 0;
+        let is_suspect = self.rng.below(2) == 0;
         let lines: Vec<Line<'_>> = incarnations
             .into_iter()
             .map(|incarnation| {
@@ -30,13 +30,13 @@ impl Attacker {
                 Line::Swim(if is_suspect { Message::Suspect(accusation) } else { Message::Dead(accusation) })
             })
             .collect();
-        let targets = if self.luck.below(3) > 0 { vec![victim] } else { self.targets() };
+        let targets = if self.rng.below(3) > 0 { vec![victim] } else { self.targets() };
         self.mail(sight, &targets, &lines);
     }
 
     /// The accuser: the host, another node, or none.
     fn accuser(&mut self, sight: Sight<'_>) -> String {
-        match self.luck.below(3) {
+        match self.rng.below(3) {
             0 => name_of(sight.host),
             1 => name_of(self.victim()),
             _ => "nobody".to_owned(),
@@ -49,8 +49,8 @@ impl Attacker {
         let meta = self.meta();
         let peer = PeerRef { name: &name, addr: addr_of(victim), meta: &meta, versions: self.versions() };
         let own = sight.incarnation(victim);
-        let lines: Vec<Line<'_>> = (0..1 + self.luck.below(3))
-            .map(|_| numbers::incarnation(&mut self.luck, own))
+        let lines: Vec<Line<'_>> = (0..1 + self.rng.below(3))
+            .map(|_| numbers::incarnation(&mut self.rng, own))
             .map(|incarnation| Line::Swim(Message::Alive(Alive { incarnation, peer })))
             .collect();
         let targets = self.targets();
@@ -59,28 +59,28 @@ impl Attacker {
 
     /// Metadata that is no tags, or as long as may be, or one byte longer.
     pub(super) fn meta(&mut self) -> Vec<u8> {
-        let length = [0, 1, 20, META_BYTES_MAX - 1, META_BYTES_MAX, META_BYTES_MAX + 1][self.luck.below(6) as usize];
+        let length = [0, 1, 20, META_BYTES_MAX - 1, META_BYTES_MAX, META_BYTES_MAX + 1][self.rng.below(6) as usize];
         vec![b'm'; length]
     }
 
     fn versions(&mut self) -> Versions {
-        [Versions::OURS, Versions::HASHICORP][self.luck.below(2) as usize]
+        [Versions::OURS, Versions::HASHICORP][self.rng.below(2) as usize]
     }
 
     /// Invents members, up to `most` in all.
     pub(super) fn invent(&mut self, sight: Sight<'_>, most: u32) {
         let left = most.saturating_sub(self.ghosts_invented()).min(self.ghosts);
-        let count = (1 << (2 + self.luck.below(12))).min(left);
-        let is_long = self.luck.below(2) == 0;
+        let count = (1 << (2 + self.rng.below(12))).min(left);
+        let is_long = self.rng.below(2) == 0;
         let names: Vec<String> = (0..count).map(|n| ghost(self.ghosts - n, is_long)).collect();
         self.ghosts -= count;
         let meta = self.meta();
-        let at_host = self.luck.below(4) == 0;
+        let at_host = self.rng.below(4) == 0;
         let addr = |n| if at_host { addr_of(sight.host) } else { nowhere(n) };
         let versions = self.versions();
-        let state = [State::Alive, State::Alive, State::Suspect, State::Dead, State::Left][self.luck.below(5) as usize];
+        let state = [State::Alive, State::Alive, State::Suspect, State::Dead, State::Left][self.rng.below(5) as usize];
         let peers = (0_u32..).zip(&names).map(|(n, name)| PeerRef { name, addr: addr(n), meta: &meta, versions });
-        match self.luck.below(3) {
+        match self.rng.below(3) {
             0 => {
                 let lines: Vec<Line<'_>> =
                     peers.map(|peer| Line::Swim(Message::Alive(Alive { incarnation: 1, peer }))).collect();
@@ -110,18 +110,18 @@ impl Attacker {
         let versions = self.versions();
         let mut told = self.told(sight);
         for (&victim, name) in victims.iter().zip(&names) {
-            let state = [State::Suspect, State::Dead, State::Left, State::Alive][self.luck.below(4) as usize];
+            let state = [State::Suspect, State::Dead, State::Left, State::Alive][self.rng.below(4) as usize];
             let own = sight.incarnation(victim);
-            let incarnation = if self.luck.below(2) == 0 { own } else { numbers::incarnation(&mut self.luck, own) };
+            let incarnation = if self.rng.below(2) == 0 { own } else { numbers::incarnation(&mut self.rng, own) };
             told.states.push((state, incarnation, PeerRef { name, addr: addr_of(victim), meta: &meta, versions }));
-            let ltime = numbers::ltime(&mut self.luck, sight.clocks().member);
-            told.times.push(serf::MemberTime { node: name.as_bytes(), ltime, left: self.luck.below(2) == 0 });
+            let ltime = numbers::ltime(&mut self.rng, sight.clocks().member);
+            told.times.push(serf::MemberTime { node: name.as_bytes(), ltime, left: self.rng.below(2) == 0 });
         }
-        if self.luck.below(2) == 0 {
+        if self.rng.below(2) == 0 {
             told.clocks = serf::Clocks {
-                member: numbers::ltime(&mut self.luck, told.clocks.member),
-                event: numbers::ltime(&mut self.luck, told.clocks.event),
-                query: numbers::ltime(&mut self.luck, told.clocks.query),
+                member: numbers::ltime(&mut self.rng, told.clocks.member),
+                event: numbers::ltime(&mut self.rng, told.clocks.event),
+                query: numbers::ltime(&mut self.rng, told.clocks.query),
             };
         }
         self.tell(sight, &told);
@@ -134,7 +134,7 @@ impl Attacker {
         let heard = u32::try_from(self.heard.len()).expect("few are kept");
         for to in self.targets() {
             for _ in 0..4 {
-                let packet = self.heard[self.luck.below(heard) as usize].clone();
+                let packet = self.heard[self.rng.below(heard) as usize].clone();
                 let from = self.source(sight);
                 self.post_sealed(from, to, packet);
             }
@@ -147,13 +147,13 @@ impl Attacker {
         let (node, third) = (name_of(to), name_of(self.victim()));
         let codec = self.codec(sight, to);
         for _ in 0..PINGS {
-            let seq = self.luck.next_u32();
-            let node = match self.luck.below(8) {
+            let seq = self.rng.next_u32();
+            let node = match self.rng.below(8) {
                 0 => "",
                 1 => &*third,
                 _ => &*node,
             };
-            let source = (self.luck.below(4) == 0).then(|| Source { addr: addr_of(self.victim()), node: &third });
+            let source = (self.rng.below(4) == 0).then(|| Source { addr: addr_of(self.victim()), node: &third });
             let from = self.source(sight);
             let ping = Line::Swim(Message::Ping(Ping { seq, node, source }));
             let frames: Vec<Vec<u8>> = self.desk.frame(codec, &ping).into_iter().collect();
@@ -166,8 +166,8 @@ impl Attacker {
         let node = name_of(third);
         let lines: Vec<Line<'_>> = (0..PINGS)
             .map(|seq| {
-                let target = if self.luck.below(2) == 0 { addr_of(third) } else { nowhere(seq) };
-                let nack = self.luck.below(2) == 0;
+                let target = if self.rng.below(2) == 0 { addr_of(third) } else { nowhere(seq) };
+                let nack = self.rng.below(2) == 0;
                 Line::Swim(Message::IndirectPing(IndirectPing { seq, target, node: &node, nack, source: None }))
             })
             .collect();
@@ -182,12 +182,12 @@ impl Attacker {
         let own = sight.incarnation(victim);
         let leave = serf::Leave { ltime: sight.clocks().member + 1, node: &name, prune: false };
         let farewell = Accusation { incarnation: own, node: &name, from: &name };
-        let addr = if self.luck.below(2) == 0 { addr_of(sight.host) } else { nowhere(victim) };
+        let addr = if self.rng.below(2) == 0 { addr_of(sight.host) } else { nowhere(victim) };
         let peer = PeerRef { name: &name, addr, meta: &[], versions: self.versions() };
         let lines = [
             Line::Serf(serf::Message::Leave(leave)),
             Line::Swim(Message::Dead(farewell)),
-            Line::Swim(Message::Alive(Alive { incarnation: own.saturating_add(1 + self.luck.below(3)), peer })),
+            Line::Swim(Message::Alive(Alive { incarnation: own.saturating_add(1 + self.rng.below(3)), peer })),
         ];
         let targets = self.targets();
         self.mail(sight, &targets, &lines);
@@ -199,9 +199,9 @@ impl Attacker {
         let (node, codec) = (name_of(to), self.codec(sight, to));
         let ping = Line::Swim(Message::Ping(Ping { seq: 1, node: &node, source: None }));
         let Some(ping) = self.desk.frame(codec, &ping) else { return };
-        let width = 1 + self.luck.below(12) as usize;
+        let width = 1 + self.rng.below(12) as usize;
         let mut frame = compound(&vec![ping; width]);
-        for _ in 0..self.luck.below(5) {
+        for _ in 0..self.rng.below(5) {
             let stack = compound(&vec![frame.clone(); width]);
             if stack.len() > usize::from(u16::MAX) / 2 {
                 break;
@@ -209,7 +209,7 @@ impl Attacker {
             frame = stack;
         }
         let from = self.source(sight);
-        let is_twice = self.luck.below(2) == 0;
+        let is_twice = self.rng.below(2) == 0;
         let frames = if is_twice { vec![frame.clone(), frame] } else { vec![frame] };
         self.post(from, to, &frames);
     }

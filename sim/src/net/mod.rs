@@ -1,4 +1,4 @@
-//! The virtual network: what becomes of each packet, as a function of rules, time and the sender's own luck.
+//! The virtual network: what becomes of each packet, as a function of rules, time and the sender's own RNG.
 
 mod model;
 mod places;
@@ -43,34 +43,34 @@ impl Network {
         self.model.latency_min() + self.model.latency_max() + 2 * self.places.between(a, b)
     }
 
-    /// The fate of a datagram sent now. Draws from the sender's luck only, so that no other node's traffic and no
+    /// The fate of a datagram sent now. Draws from the sender's RNG only, so that no other node's traffic and no
     /// thread changes it.
-    pub(crate) fn judge(&self, luck: &mut Rng, now: Instant, from: u32, to: u32) -> Fate {
+    pub(crate) fn judge(&self, rng: &mut Rng, now: Instant, from: u32, to: u32) -> Fate {
         let mut detour = self.places.between(from, to);
         for effect in self.effects(now, from, to) {
             match effect {
                 Effect::Drop => return Fate::Cut,
                 Effect::Loss { ppm } => {
-                    if luck.chance(ppm) {
+                    if rng.chance(ppm) {
                         return Fate::Lost;
                     }
                 }
                 Effect::Delay(delay) => detour += delay,
             }
         }
-        if luck.chance(self.model.loss_ppm()) {
+        if rng.chance(self.model.loss_ppm()) {
             return Fate::Lost;
         }
-        let mut after = self.model.draw_latency(luck) + detour;
-        if luck.chance(self.model.reorder_ppm()) {
-            after += self.model.draw_reorder_delay(luck);
+        let mut after = self.model.draw_latency(rng) + detour;
+        if rng.chance(self.model.reorder_ppm()) {
+            after += self.model.draw_reorder_delay(rng);
         }
-        let copy_after = luck.chance(self.model.duplicate_ppm()).then(|| self.model.draw_latency(luck) + detour);
+        let copy_after = rng.chance(self.model.duplicate_ppm()).then(|| self.model.draw_latency(rng) + detour);
         Fate::Arrives { after, copy_after }
     }
 
     /// How long a part of a stream travels; `None` when a rule forbids it. Loss does not show: TCP sends again.
-    pub(crate) fn segment_latency(&self, luck: &mut Rng, now: Instant, from: u32, to: u32) -> Option<Duration> {
+    pub(crate) fn segment_latency(&self, rng: &mut Rng, now: Instant, from: u32, to: u32) -> Option<Duration> {
         let mut detour = self.places.between(from, to);
         for effect in self.effects(now, from, to) {
             match effect {
@@ -79,7 +79,7 @@ impl Network {
                 Effect::Delay(delay) => detour += delay,
             }
         }
-        Some(self.model.draw_latency(luck) + detour)
+        Some(self.model.draw_latency(rng) + detour)
     }
 
     fn effects(&self, now: Instant, from: u32, to: u32) -> impl Iterator<Item = Effect> + '_ {
@@ -93,7 +93,7 @@ mod tests {
 
     const MS: Duration = Duration::from_millis(1);
 
-    fn luck() -> Rng {
+    fn rng() -> Rng {
         Rng::stream(&Seed::from_u64(1), 0)
     }
 
@@ -102,8 +102,8 @@ mod tests {
     }
 
     fn fates(network: &Network, count: u32) -> Vec<Fate> {
-        let mut luck = luck();
-        (0..count).map(|_| network.judge(&mut luck, Instant::ZERO, 0, 1)).collect()
+        let mut rng = rng();
+        (0..count).map(|_| network.judge(&mut rng, Instant::ZERO, 0, 1)).collect()
     }
 
     #[test]
@@ -144,21 +144,21 @@ mod tests {
             effect: Effect::Drop,
             during: Some((Instant::ZERO, until)),
         });
-        let mut luck = luck();
-        assert_eq!(network.judge(&mut luck, Instant::ZERO, 0, 1), Fate::Cut);
-        assert_eq!(network.segment_latency(&mut luck, Instant::ZERO, 0, 1), None);
+        let mut rng = rng();
+        assert_eq!(network.judge(&mut rng, Instant::ZERO, 0, 1), Fate::Cut);
+        assert_eq!(network.segment_latency(&mut rng, Instant::ZERO, 0, 1), None);
         for (now, from, to) in [(until, 0, 1), (Instant::ZERO, 1, 0), (Instant::ZERO, 0, 3)] {
-            assert!(matches!(network.judge(&mut luck, now, from, to), Fate::Arrives { .. }));
+            assert!(matches!(network.judge(&mut rng, now, from, to), Fate::Arrives { .. }));
         }
     }
 
     #[test]
     fn nodes_in_a_square_are_as_far_apart_as_their_round_trips_say() {
         let far = network(LinkModel::new(MS, 2 * MS).unwrap().with_square_side(100 * MS));
-        let (mut luck, mut seen) = (luck(), Vec::new());
+        let (mut rng, mut seen) = (rng(), Vec::new());
         for (a, b) in [(0, 1), (1, 2), (2, 3), (3, 0)] {
             let mut there_and_back = || {
-                let ways = [(a, b), (b, a)].map(|(from, to)| far.judge(&mut luck, Instant::ZERO, from, to));
+                let ways = [(a, b), (b, a)].map(|(from, to)| far.judge(&mut rng, Instant::ZERO, from, to));
                 let [Fate::Arrives { after: there, .. }, Fate::Arrives { after: back, .. }] = ways else {
                     panic!("{ways:?}")
                 };
@@ -177,9 +177,9 @@ mod tests {
         let rule = |effect| Rule { from: NodeSet::All, to: NodeSet::All, effect, during: None };
         network.rules.push(rule(Effect::Delay(100 * MS)));
         network.rules.push(rule(Effect::Loss { ppm: 1_000_000 }));
-        let mut luck = luck();
-        assert_eq!(network.judge(&mut luck, Instant::ZERO, 0, 1), Fate::Lost);
-        let latency = network.segment_latency(&mut luck, Instant::ZERO, 0, 1).unwrap();
+        let mut rng = rng();
+        assert_eq!(network.judge(&mut rng, Instant::ZERO, 0, 1), Fate::Lost);
+        let latency = network.segment_latency(&mut rng, Instant::ZERO, 0, 1).unwrap();
         assert!(latency >= 101 * MS && latency <= 102 * MS, "{latency:?}");
     }
 }

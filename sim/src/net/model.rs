@@ -136,13 +136,13 @@ impl LinkModel {
         self.stream_reset_ppm
     }
 
-    pub(crate) fn draw_latency(&self, luck: &mut Rng) -> Duration {
-        self.latency_min + luck.duration_below(self.latency_max - self.latency_min)
+    pub(crate) fn draw_latency(&self, rng: &mut Rng) -> Duration {
+        self.latency_min + rng.duration_below(self.latency_max - self.latency_min)
     }
 
     /// From one to five times the greatest latency: every packet sent within that time overtakes.
-    pub(crate) fn draw_reorder_delay(&self, luck: &mut Rng) -> Duration {
-        self.latency_max + luck.duration_below(4 * self.latency_max)
+    pub(crate) fn draw_reorder_delay(&self, rng: &mut Rng) -> Duration {
+        self.latency_max + rng.duration_below(4 * self.latency_max)
     }
 
     /// How long a node's link is busy with `bytes`.

@@ -17,8 +17,8 @@ impl Places {
         if side == 0 {
             return Self::default();
         }
-        let mut luck = Rng::stream(seed, 0);
-        Self { points: (0..nodes).map(|_| [luck.below(side), luck.below(side)]).collect() }
+        let mut rng = Rng::stream(seed, 0);
+        Self { points: (0..nodes).map(|_| [rng.below(side), rng.below(side)]).collect() }
     }
 
     /// The one-way time between two nodes. Whole numbers only, so that every platform gets the same.

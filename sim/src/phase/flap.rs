@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 
 use serf_proto::Status;
 
-use super::{Begun, Course, Figures, PhaseSettings, Step, draw_victims};
+use super::{Figures, PhaseSettings, PhaseStart, PhaseSteps, Step, draw_victims};
 use crate::addressing::name_of;
 use crate::bounds::Bounds;
 use crate::check::Finding;
@@ -12,12 +12,12 @@ use crate::truth::{Aim, Watch};
 use crate::world::{Fault, World};
 
 /// Some nodes crash and return, again and again.
-pub(super) fn begin(world: &mut World, settings: &PhaseSettings, bounds: &Bounds) -> Begun {
+pub(super) fn begin(world: &mut World, settings: &PhaseSettings, bounds: &Bounds) -> PhaseStart {
     let flapping = draw_victims(world, settings.flap_ppm);
     if flapping.is_empty() {
-        return Begun::Skipped("nobody would be left to notice");
+        return PhaseStart::Skipped("nobody would be left to notice");
     }
-    Begun::Course(Box::new(Flap {
+    PhaseStart::Steps(Box::new(Flap {
         flapping,
         rounds_left: settings.flap_count,
         every: settings.flap_every,
@@ -37,7 +37,7 @@ struct Flap {
     incarnations: BTreeMap<u32, u32>,
 }
 
-impl Course for Flap {
+impl PhaseSteps for Flap {
     fn next(&mut self, world: &mut World) -> Option<Step> {
         if self.rounds_left > 0 {
             self.rounds_left -= 1;
@@ -45,7 +45,7 @@ impl Course for Flap {
             world.begin(Aim::Nothing);
             for &node in &self.flapping {
                 // Down for half of a round, which lies anywhere in it.
-                let at = world.now() + world.luck().duration_below(self.every / 2);
+                let at = world.now() + world.rng().duration_below(self.every / 2);
                 world.plan(at, Fault::Crash(node));
                 world.plan(at + self.every / 2, Fault::Return(node));
             }

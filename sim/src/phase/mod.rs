@@ -1,6 +1,5 @@
 //! The phases of a run: each does something to the cluster and waits until all have noticed.
 
-mod course;
 mod crash;
 mod event;
 mod flap;
@@ -14,16 +13,17 @@ mod restart;
 mod rotate;
 mod rtt;
 mod slow;
+mod steps;
 
 use core::fmt;
 use core::time::Duration;
 
 use clap::ValueEnum;
 
-pub use self::course::Figures;
-pub(crate) use self::course::{Course, Step};
+pub use self::steps::Figures;
+pub(crate) use self::steps::{PhaseSteps, Step};
 use crate::bounds::Bounds;
-use crate::truth::Standing;
+use crate::truth::HostState;
 use crate::world::World;
 
 /// One phase of a run.
@@ -220,17 +220,17 @@ impl Default for PhaseSettings {
 }
 
 /// How a phase began.
-pub(crate) enum Begun {
+pub(crate) enum PhaseStart {
     /// It runs until its goal is reached, at the latest for this long.
     Until(Duration),
     /// It goes step by step.
-    Course(Box<dyn Course>),
+    Steps(Box<dyn PhaseSteps>),
     /// It makes no sense here, and why.
     Skipped(&'static str),
 }
 
 impl Phase {
-    pub(crate) fn begin(self, world: &mut World, settings: &PhaseSettings, bounds: &Bounds) -> Begun {
+    pub(crate) fn begin(self, world: &mut World, settings: &PhaseSettings, bounds: &Bounds) -> PhaseStart {
         match self {
             Self::Join => join::begin(world, settings, bounds),
             Self::Event => event::begin(world, settings, bounds),
@@ -251,7 +251,7 @@ impl Phase {
 
 /// Some of those that are up: `ppm` of a million of all nodes, at least one, and never the last one.
 fn draw_victims(world: &mut World, ppm: u32) -> Vec<u32> {
-    let up = u32::try_from(world.all(Standing::Up).len()).unwrap_or(u32::MAX);
+    let up = u32::try_from(world.all(HostState::Up).len()).unwrap_or(u32::MAX);
     let share = u64::from(world.nodes()) * u64::from(ppm) / 1_000_000;
     let wanted = u32::try_from(share).unwrap_or(u32::MAX).max(1);
     world.draw_up(wanted.min(up.saturating_sub(1)))
@@ -259,6 +259,6 @@ fn draw_victims(world: &mut World, ppm: u32) -> Vec<u32> {
 
 /// How many nodes `ppm` of a million of those that are up come to, at least one if there is any.
 fn share_of_up(world: &World, ppm: u32) -> usize {
-    let up = world.all(Standing::Up).len();
+    let up = world.all(HostState::Up).len();
     (up * ppm as usize / 1_000_000).max(1).min(up)
 }

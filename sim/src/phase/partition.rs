@@ -2,20 +2,20 @@ use core::time::Duration;
 
 use serf_proto::Status;
 
-use super::{Begun, Course, Figures, PhaseSettings, Step, share_of_up};
+use super::{Figures, PhaseSettings, PhaseStart, PhaseSteps, Step, share_of_up};
 use crate::bounds::Bounds;
 use crate::tally::Tally;
-use crate::truth::{Aim, Standing, Watch};
+use crate::truth::{Aim, HostState, Watch};
 use crate::world::World;
 
 /// Some nodes are cut off from all others for so long that both sides give each other up; then the network heals.
-pub(super) fn begin(world: &World, settings: &PhaseSettings, bounds: &Bounds) -> Begun {
-    let up = world.all(Standing::Up).len();
+pub(super) fn begin(world: &World, settings: &PhaseSettings, bounds: &Bounds) -> PhaseStart {
+    let up = world.all(HostState::Up).len();
     let cut_off = share_of_up(world, settings.partition_ppm).min(up.saturating_sub(1));
     if cut_off == 0 {
-        return Begun::Skipped("one node has nobody to be cut off from");
+        return PhaseStart::Skipped("one node has nobody to be cut off from");
     }
-    Begun::Course(Box::new(Partition {
+    PhaseStart::Steps(Box::new(Partition {
         cut_off,
         lasts: settings.partition_for,
         apart: bounds.apart(),
@@ -33,7 +33,7 @@ struct Partition {
     steps_begun: u32,
 }
 
-impl Course for Partition {
+impl PhaseSteps for Partition {
     fn next(&mut self, world: &mut World) -> Option<Step> {
         self.steps_begun += 1;
         match self.steps_begun {

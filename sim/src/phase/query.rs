@@ -1,14 +1,14 @@
-use super::{Begun, PhaseSettings};
+use super::{PhaseSettings, PhaseStart};
 use crate::bounds::Bounds;
 use crate::truth::Aim;
-use crate::world::{Inquiry, World};
+use crate::world::{QueryParams, World};
 
 /// One query from one node, which every node answers. Who is silent at its end is asked again.
-pub(super) fn begin(world: &mut World, settings: &PhaseSettings, bounds: &Bounds) -> Begun {
-    let Some(&asker) = world.draw_up(1).first() else { return Begun::Skipped("no node is up") };
+pub(super) fn begin(world: &mut World, settings: &PhaseSettings, bounds: &Bounds) -> PhaseStart {
+    let Some(&asker) = world.draw_up(1).first() else { return PhaseStart::Skipped("no node is up") };
     world.begin(Aim::Answers { asker });
-    world.inquire(asker, Inquiry { relay_factor: settings.query_relays, answer_bytes: settings.query_answer_bytes });
-    Begun::Until(bounds.query(ROUNDS))
+    world.query(asker, QueryParams { relay_factor: settings.query_relays, answer_bytes: settings.query_answer_bytes });
+    PhaseStart::Until(bounds.query(ROUNDS))
 }
 
 /// How often the silent are asked, counted with the first time.

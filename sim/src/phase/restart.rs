@@ -2,19 +2,19 @@ use core::time::Duration;
 
 use serf_proto::Status;
 
-use super::{Begun, Course, Figures, PhaseSettings, Step, share_of_up};
+use super::{Figures, PhaseSettings, PhaseStart, PhaseSteps, Step, share_of_up};
 use crate::bounds::Bounds;
 use crate::tally::Tally;
-use crate::truth::{Aim, Standing, Watch};
+use crate::truth::{Aim, HostState, Watch};
 use crate::world::{Fault, World};
 
 /// All nodes, or many, stop at once and start again. Nobody tells them whom to join: each has its snapshot.
-pub(super) fn begin(world: &World, settings: &PhaseSettings, bounds: &Bounds) -> Begun {
+pub(super) fn begin(world: &World, settings: &PhaseSettings, bounds: &Bounds) -> PhaseStart {
     let stopping = share_of_up(world, settings.restart_ppm);
     if stopping == 0 {
-        return Begun::Skipped("no node is up");
+        return PhaseStart::Skipped("no node is up");
     }
-    Begun::Course(Box::new(Restart {
+    PhaseStart::Steps(Box::new(Restart {
         stopping,
         down: settings.restart_down,
         spread: settings.restart_spread,
@@ -35,7 +35,7 @@ struct Restart {
     steps_begun: u32,
 }
 
-impl Course for Restart {
+impl PhaseSteps for Restart {
     fn next(&mut self, world: &mut World) -> Option<Step> {
         self.steps_begun += 1;
         match self.steps_begun {
@@ -47,13 +47,13 @@ impl Course for Restart {
                 self.returning = world.draw_up(u32::try_from(self.stopping).unwrap_or(u32::MAX));
                 world.begin(Aim::Nothing);
                 for &node in &self.returning {
-                    world.strike(Fault::Crash(node));
+                    world.inject(Fault::Crash(node));
                 }
                 Some(Step { name: "down", goal: "nothing, they stay down", within: self.down })
             }
             3 => {
                 for &node in &self.returning {
-                    let pause = world.luck().duration_below(self.spread);
+                    let pause = world.rng().duration_below(self.spread);
                     world.return_after(node, pause);
                 }
                 world.begin(Aim::Views { status: Status::Alive, watch: Watch::AllUp });
@@ -68,7 +68,7 @@ impl Course for Restart {
     }
 
     fn end(&mut self, world: &mut World, _: &Tally) -> Figures {
-        let down = world.all(Standing::Crashed).len() as u64;
+        let down = world.all(HostState::Crashed).len() as u64;
         Figures::default().with_count("nodes_down", down)
     }
 }

@@ -3,22 +3,22 @@ use core::time::Duration;
 use serf_proto::envelope::Key;
 use serf_proto::{DropReason, KeyOperation};
 
-use super::{Begun, Course, Figures, PhaseSettings, Step};
+use super::{Figures, PhaseSettings, PhaseStart, PhaseSteps, Step};
 use crate::bounds::Bounds;
 use crate::check::Finding;
 use crate::tally::Tally;
-use crate::truth::{Aim, Standing};
+use crate::truth::{Aim, HostState};
 use crate::world::{KeyChange, World};
 
 /// One node has all exchange their key, in three steps, while others send events. As an operator would, it asks again until
 /// everybody has said that it is done, and only then goes on.
-pub(super) fn begin(world: &mut World, settings: &PhaseSettings, bounds: &Bounds) -> Begun {
-    let Some(&asker) = world.draw_up(1).first() else { return Begun::Skipped("no node is up") };
+pub(super) fn begin(world: &mut World, settings: &PhaseSettings, bounds: &Bounds) -> PhaseStart {
+    let Some(&asker) = world.draw_up(1).first() else { return PhaseStart::Skipped("no node is up") };
     let Some(old) = world.node(asker).and_then(|node| node.keys().next().cloned()) else {
-        return Begun::Skipped("nothing is encrypted; --encrypt");
+        return PhaseStart::Skipped("nothing is encrypted; --encrypt");
     };
-    let new = Key::new(&world.luck().bytes::<16>()).expect("a key may have 16 bytes");
-    Begun::Course(Box::new(Rotate {
+    let new = Key::new(&world.rng().bytes::<16>()).expect("a key may have 16 bytes");
+    PhaseStart::Steps(Box::new(Rotate {
         asker,
         relay_factor: settings.query_relays,
         keys: [old, new],
@@ -44,7 +44,7 @@ struct Rotate {
     dropped_before: u64,
 }
 
-impl Course for Rotate {
+impl PhaseSteps for Rotate {
     fn next(&mut self, world: &mut World) -> Option<Step> {
         if self.events_sent == 0 {
             world.listen_for(NAME);
@@ -100,7 +100,7 @@ impl Rotate {
 
 /// Finds nodes that have other keys than this one alone.
 fn check_keys(world: &mut World, key: &Key) {
-    for node in world.all(Standing::Up) {
+    for node in world.all(HostState::Up) {
         let Some(keys) = world.node(node).map(|node| node.keys().cloned().collect::<Vec<_>>()) else { continue };
         if let Some(finding) = wrong_keys(&keys, key) {
             world.violate(node, finding);

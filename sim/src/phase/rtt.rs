@@ -1,24 +1,24 @@
 use core::time::Duration;
 
-use super::{Begun, Course, Figures, PhaseSettings, Step};
+use super::{Figures, PhaseSettings, PhaseStart, PhaseSteps, Step};
 use crate::bounds::Bounds;
 use crate::check::Finding;
 use crate::tally::Tally;
-use crate::truth::{Aim, Standing};
+use crate::truth::{Aim, HostState};
 use crate::world::World;
 
 /// Nodes probe each other, and from the times of the answers each finds its place in the network. How far are the round trips
 /// that two such places stand for from the true ones?
-pub(super) fn begin(world: &mut World, settings: &PhaseSettings, bounds: &Bounds) -> Begun {
-    let up = world.all(Standing::Up);
+pub(super) fn begin(world: &mut World, settings: &PhaseSettings, bounds: &Bounds) -> PhaseStart {
+    let up = world.all(HostState::Up);
     if up.len() < 2 {
-        return Begun::Skipped("one node has no round trips");
+        return PhaseStart::Skipped("one node has no round trips");
     }
     if up.iter().filter_map(|node| world.node(*node)).any(|node| node.coordinate().is_none()) {
-        return Begun::Skipped("nodes keep no coordinates");
+        return PhaseStart::Skipped("nodes keep no coordinates");
     }
     let pairs = (0..PAIRS).map(|_| world.draw_up(2)).map(|pair| [pair[0], pair[1]]).collect();
-    Begun::Course(Box::new(RoundTrips {
+    PhaseStart::Steps(Box::new(RoundTrips {
         pairs,
         steps_left: STEPS,
         lasts: bounds.probes() * STEP_PROBES,
@@ -34,7 +34,7 @@ struct RoundTrips {
     bound: u32,
 }
 
-impl Course for RoundTrips {
+impl PhaseSteps for RoundTrips {
     fn next(&mut self, world: &mut World) -> Option<Step> {
         self.steps_left = self.steps_left.checked_sub(1)?;
         world.begin(Aim::Nothing);

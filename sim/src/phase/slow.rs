@@ -2,20 +2,20 @@ use core::time::Duration;
 
 use serf_proto::Status;
 
-use super::{Begun, Course, Figures, PhaseSettings, Step, share_of_up};
+use super::{Figures, PhaseSettings, PhaseStart, PhaseSteps, Step, share_of_up};
 use crate::bounds::Bounds;
 use crate::tally::Tally;
-use crate::truth::{Aim, Standing, Watch};
+use crate::truth::{Aim, HostState, Watch};
 use crate::world::World;
 
 /// Some nodes are starved: each stalls for a while, gets a moment to catch up, and stalls again. What comes for them meanwhile
 /// waits. This is the experiment of the Lifeguard paper.
-pub(super) fn begin(world: &World, settings: &PhaseSettings, bounds: &Bounds) -> Begun {
-    let slow = share_of_up(world, settings.slow_ppm).min(world.all(Standing::Up).len().saturating_sub(1));
+pub(super) fn begin(world: &World, settings: &PhaseSettings, bounds: &Bounds) -> PhaseStart {
+    let slow = share_of_up(world, settings.slow_ppm).min(world.all(HostState::Up).len().saturating_sub(1));
     if slow == 0 {
-        return Begun::Skipped("nobody would be left to notice");
+        return PhaseStart::Skipped("nobody would be left to notice");
     }
-    Begun::Course(Box::new(Slow {
+    PhaseStart::Steps(Box::new(Slow {
         slow,
         stall: settings.slow_by,
         gap: settings.slow_gap,
@@ -36,7 +36,7 @@ struct Slow {
     steps_begun: u32,
 }
 
-impl Course for Slow {
+impl PhaseSteps for Slow {
     fn next(&mut self, world: &mut World) -> Option<Step> {
         self.steps_begun += 1;
         match self.steps_begun {
@@ -75,7 +75,7 @@ impl Course for Slow {
 impl Slow {
     /// The stalls of one node, from a moment of its own on until the time is over.
     fn plan_stalls(&self, world: &mut World, node: u32) {
-        let mut from = world.luck().duration_below(self.stall + self.gap);
+        let mut from = world.rng().duration_below(self.stall + self.gap);
         while from < self.lasts {
             world.stall_after(node, from, self.stall.min(self.lasts - from));
             from += self.stall + self.gap;

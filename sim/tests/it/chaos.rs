@@ -1,4 +1,4 @@
-//! Worlds and faults drawn by luck. A seed that fails goes into `every_seed_that_ever_failed_passes`.
+//! Worlds and faults drawn at random. A seed that fails goes into `every_seed_that_ever_failed_passes`.
 
 use core::time::Duration;
 

@@ -165,7 +165,7 @@ fn a_rotation_that_does_not_reach_everybody_stops_before_it_locks_anybody_out() 
     let config = options.config.clone();
     let mut world = World::new(options);
     for rule in sim::Rule::partition(sim::NodeSet::One(3), sim::NodeSet::All, None) {
-        world.strike(sim::Fault::Rule(rule));
+        world.inject(sim::Fault::Rule(rule));
     }
     let report = run_in(&mut world, &config, Phase::Rotate, PhaseSettings::default());
     let Outcome::Missing { examples, .. } = &report.outcome else { panic!("{report:#?}") };

@@ -35,7 +35,7 @@ fn a_node_alone_gives_the_same_outputs_for_its_recorded_inputs() {
     world.start_cold(Duration::from_secs(10));
     world.run_for(Duration::from_secs(30));
     world.user_event(3, "deploy", b"v1");
-    world.strike(sim::Fault::Crash(9));
+    world.inject(sim::Fault::Crash(9));
     world.run_for(Duration::from_secs(60));
     let recording = world.recording().expect("node 7 has started");
     assert!(recording.inputs.len() > 200, "the node has lived: {} inputs", recording.inputs.len());

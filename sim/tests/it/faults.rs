@@ -22,13 +22,13 @@ fn a_healed_partition_comes_together_again() {
     let mut world = converged(options(NODES, 1, 2, model()));
     let (left, right) = (NodeSet::Range(0..20), NodeSet::Range(20..NODES));
     for rule in Rule::partition(left, right, None) {
-        world.strike(Fault::Rule(rule));
+        world.inject(Fault::Rule(rule));
     }
     world.run_for(Duration::from_secs(120));
     assert_eq!(status(&world, 0, 30), Some(Status::Failed));
     assert_eq!(status(&world, 30, 0), Some(Status::Failed));
     assert_eq!(status(&world, 0, 19), Some(Status::Alive));
-    world.strike(Fault::Heal);
+    world.inject(Fault::Heal);
     world.run_for(Duration::from_secs(300));
     assert_agreement(&world);
 }
@@ -48,10 +48,10 @@ fn a_partition_for_a_planned_time_ends_by_itself() {
 fn a_node_that_hears_but_is_not_heard_fails_and_returns() {
     let mut world = converged(options(NODES, 3, 1, model()));
     let rule = Rule { from: NodeSet::One(5), to: NodeSet::All, effect: Effect::Drop, during: None };
-    world.strike(Fault::Rule(rule));
+    world.inject(Fault::Rule(rule));
     world.run_for(Duration::from_secs(90));
     assert_eq!(status(&world, 0, 5), Some(Status::Failed));
-    world.strike(Fault::Heal);
+    world.inject(Fault::Heal);
     world.run_for(Duration::from_secs(240));
     assert_agreement(&world);
 }
@@ -59,14 +59,14 @@ fn a_node_that_hears_but_is_not_heard_fails_and_returns() {
 #[test]
 fn a_short_stall_is_forgiven_and_a_long_one_is_not() {
     let mut world = converged(options(NODES, 4, 1, model()));
-    world.strike(Fault::Pause(6));
+    world.inject(Fault::Pause(6));
     world.plan(world.now() + Duration::from_secs(3), Fault::Resume(6));
     world.run_for(Duration::from_secs(30));
     assert_agreement(&world);
-    world.strike(Fault::Pause(6));
+    world.inject(Fault::Pause(6));
     world.run_for(Duration::from_secs(60));
     assert_eq!(status(&world, 0, 6), Some(Status::Failed));
-    world.strike(Fault::Resume(6));
+    world.inject(Fault::Resume(6));
     world.run_for(Duration::from_secs(120));
     assert_agreement(&world);
 }
@@ -76,7 +76,7 @@ fn doubled_and_overtaken_packets_change_nothing() {
     let bad = model().with_loss_ppm(50_000).with_duplicate_ppm(200_000).with_reorder_ppm(200_000);
     let mut world = converged(options(NODES, 5, 2, bad));
     world.user_event(1, "deploy", b"v2");
-    world.strike(Fault::Crash(9));
+    world.inject(Fault::Crash(9));
     world.run_for(Duration::from_secs(120));
     assert_agreement(&world);
     assert_eq!(status(&world, 0, 9), Some(Status::Failed));
@@ -95,8 +95,8 @@ fn a_slow_link_delays_and_a_crash_is_followed_by_a_return() {
     let mut world = converged(options(NODES, 7, 1, model()));
     let slow = Effect::Delay(Duration::from_millis(100));
     let rule = Rule { from: NodeSet::of([3, 1]), to: NodeSet::All, effect: slow, during: None };
-    world.strike(Fault::Rule(rule));
-    world.strike(Fault::Crash(8));
+    world.inject(Fault::Rule(rule));
+    world.inject(Fault::Crash(8));
     world.plan(world.now() + Duration::from_secs(5), Fault::Restart(8));
     world.run_for(Duration::from_secs(120));
     assert_agreement(&world);
@@ -106,7 +106,7 @@ fn a_slow_link_delays_and_a_crash_is_followed_by_a_return() {
 fn those_who_leave_are_seen_as_left_even_when_a_third_of_datagrams_is_lost() {
     let mut world = converged(options(NODES, 8, 1, model().with_loss_ppm(333_333)));
     for node in 10..14 {
-        world.strike(Fault::Leave(node));
+        world.inject(Fault::Leave(node));
     }
     world.run_for(Duration::from_secs(240));
     assert_eq!(world.violations(), []);

@@ -47,7 +47,7 @@ fn a_phase_that_cannot_succeed_names_what_is_missing() {
     let mut world = World::new(options(8, 1, 1, model().with_loss_ppm(1_000_000)));
     // Nothing gets through to node 3, and it reaches nobody.
     for rule in sim::Rule::partition(sim::NodeSet::One(3), sim::NodeSet::All, None) {
-        world.strike(sim::Fault::Rule(rule));
+        world.inject(sim::Fault::Rule(rule));
     }
     let scenario = Scenario {
         phases: vec![Phase::Join],

@@ -2,22 +2,22 @@
 
 use serf_proto::Instant;
 
-use crate::happening::Happening;
 use crate::queue::Calendar;
+use crate::scheduled::Scheduled;
 
 /// A shard's queue and its outgoing mail.
 #[derive(Debug)]
-pub(crate) struct Post {
+pub(crate) struct ShardQueues {
     pub(crate) queue: Calendar,
     shard: u32,
     shards: u32,
     /// For each shard what goes there at the end of the window; nothing for ourselves.
-    mail: Vec<Vec<Happening>>,
+    mail: Vec<Vec<Scheduled>>,
     /// When the first of the mail is due.
     mail_least: Instant,
 }
 
-impl Post {
+impl ShardQueues {
     pub(crate) fn new(shard: u32, shards: u32) -> Self {
         Self {
             queue: Calendar::new(),
@@ -28,21 +28,21 @@ impl Post {
         }
     }
 
-    /// Sends a happening on its way.
-    pub(crate) fn send(&mut self, happening: Happening) {
-        let shard = if self.shards == 1 { 0 } else { happening.target % self.shards };
+    /// Sends a scheduled payload on its way.
+    pub(crate) fn send(&mut self, scheduled: Scheduled) {
+        let shard = if self.shards == 1 { 0 } else { scheduled.target % self.shards };
         if shard == self.shard {
-            self.queue.push(happening);
+            self.queue.push(scheduled);
         } else {
-            self.mail_least = self.mail_least.min(happening.key.at);
-            self.mail[shard as usize].push(happening);
+            self.mail_least = self.mail_least.min(scheduled.key.at);
+            self.mail[shard as usize].push(scheduled);
         }
     }
 
-    /// Puts the mail for `shard` into the empty `bag`, and keeps the bag's memory.
-    pub(crate) fn hand_over(&mut self, shard: usize, bag: &mut Vec<Happening>) {
-        debug_assert!(bag.is_empty(), "a bag is emptied before it is filled again");
-        core::mem::swap(&mut self.mail[shard], bag);
+    /// Puts the mail for `shard` into the empty `mailbox`, and keeps the mailbox's memory.
+    pub(crate) fn hand_over(&mut self, shard: usize, mailbox: &mut Vec<Scheduled>) {
+        debug_assert!(mailbox.is_empty(), "a mailbox is emptied before it is filled again");
+        core::mem::swap(&mut self.mail[shard], mailbox);
     }
 
     /// Notes that all mail has been handed over.

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serf_proto::{Instant, QueryId};
 
 use crate::hostile::Attack;
-use crate::world::{Inquiry, KeyChange};
+use crate::world::{KeyChange, QueryParams};
 
 /// The total order of everything that happens. It depends on who caused what and when, never on which thread ran first:
 /// `n` counts what `source` has caused.
@@ -19,15 +19,15 @@ pub(crate) struct Key {
 
 /// Something that will happen to node `target`.
 #[derive(Debug)]
-pub(crate) struct Happening {
+pub(crate) struct Scheduled {
     pub(crate) key: Key,
     pub(crate) target: u32,
-    pub(crate) what: What,
+    pub(crate) payload: Payload,
 }
 
-/// What will happen. 40 bytes, so that a happening is one cache line.
+/// What will happen. 40 bytes, so that a `Scheduled` is one cache line.
 #[derive(Debug)]
-pub(crate) enum What {
+pub(crate) enum Payload {
     /// The node asked to be woken.
     Wake,
     /// A datagram from the key's source arrives.
@@ -60,7 +60,7 @@ pub(crate) enum Segment {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Command {
     /// The process starts.
-    Start(Birth),
+    Start(StartFrom),
     /// Join through these nodes, or through drawn ones when there are none.
     Join { contacts: Vec<u32> },
     /// Find the cluster of the earlier life again, or join through drawn nodes when none of it is known.
@@ -68,7 +68,7 @@ pub(crate) enum Command {
     /// Send a user event.
     UserEvent { name: String, payload: Vec<u8> },
     /// Ask these nodes, or all when there are none.
-    Query { inquiry: Inquiry, nodes: Vec<String> },
+    Query { query_params: QueryParams, nodes: Vec<String> },
     /// Answer a query with so many bytes.
     Respond { to: QueryId, bytes: u32 },
     /// Ask all to do something to their keys.
@@ -89,7 +89,7 @@ pub(crate) enum Command {
 
 /// What a process knows when it starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Birth {
+pub(crate) enum StartFrom {
     /// Nothing.
     Blank,
     /// Everybody.
@@ -103,8 +103,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_happening_is_one_cache_line() {
-        assert!(size_of::<Happening>() <= 64, "{}", size_of::<Happening>());
+    fn a_scheduled_payload_is_one_cache_line() {
+        assert!(size_of::<Scheduled>() <= 64, "{}", size_of::<Scheduled>());
     }
 
     #[test]

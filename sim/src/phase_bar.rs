@@ -6,13 +6,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use indicatif::{ProgressBar, ProgressStyle};
 use serf_proto::Instant;
 
-use crate::engine::Beat;
+use crate::engine::Progress;
 use crate::phase::Phase;
 use crate::scenario::Monitor;
 
 /// Shows how the run goes, unless told not to, and stops it when the flag is raised.
 #[derive(Debug)]
-pub(crate) struct Progress {
+pub(crate) struct PhaseBar {
     is_shown: bool,
     halt: Arc<AtomicBool>,
     bar: ProgressBar,
@@ -21,13 +21,13 @@ pub(crate) struct Progress {
     began_at: Option<Instant>,
 }
 
-impl Progress {
+impl PhaseBar {
     pub(crate) fn new(is_shown: bool, halt: Arc<AtomicBool>) -> Self {
         Self { is_shown, halt, bar: ProgressBar::hidden(), has_goal: false, began_at: None }
     }
 }
 
-impl Monitor for Progress {
+impl Monitor for PhaseBar {
     fn phase_begins(&mut self, phase: Phase, total: i64, until: Instant) {
         self.has_goal = total > 0;
         self.began_at = None;
@@ -42,12 +42,13 @@ impl Monitor for Progress {
         }
     }
 
-    fn beat(&mut self, beat: Beat) -> bool {
-        let began_at = *self.began_at.get_or_insert(beat.now);
+    fn progress(&mut self, progress: Progress) -> bool {
+        let began_at = *self.began_at.get_or_insert(progress.now);
         if self.is_shown {
-            let position = if self.has_goal { u64::try_from(beat.done).unwrap_or(0) } else { beat.now.as_nanos() };
+            let position =
+                if self.has_goal { u64::try_from(progress.done).unwrap_or(0) } else { progress.now.as_nanos() };
             self.bar.set_position(position);
-            self.bar.set_message(format!("{:.1} s", (beat.now - began_at).as_secs_f64()));
+            self.bar.set_message(format!("{:.1} s", (progress.now - began_at).as_secs_f64()));
         }
         self.halt.load(Ordering::Relaxed)
     }

@@ -6,7 +6,7 @@ use crate::tally::Tally;
 use crate::world::World;
 
 /// A phase of several steps. It ends with the last of them, or with the first that does not reach its goal in time.
-pub(crate) trait Course {
+pub(crate) trait PhaseSteps {
     /// Begins the next step; `None` when there is none left.
     fn next(&mut self, world: &mut World) -> Option<Step>;
 
