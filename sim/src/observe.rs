@@ -5,12 +5,13 @@ use core::time::Duration;
 use serf_proto::{Event, KeyReport, MemberEvent, MemberEventKind, NameVerdict, QueryReport};
 
 use crate::addressing::{node_at, node_of};
-use crate::cell::Cell;
 use crate::check::{Finding, Moment, Violation};
+use crate::command::Command;
+use crate::command::LOAD;
+use crate::host::Host;
 use crate::route::HostContext;
-use crate::scheduled::{Command, Payload};
+use crate::scheduled::Payload;
 use crate::truth::{Aim, status_after};
-use crate::world::LOAD;
 
 /// What the shard has to do after an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,7 +23,7 @@ pub(crate) enum Next {
 
 impl HostContext<'_> {
     /// Takes note of one event.
-    pub(crate) fn observe(&mut self, cell: &mut Cell, event: &Event) -> Next {
+    pub(crate) fn observe(&mut self, host: &mut Host, event: &Event) -> Next {
         let about = match event {
             // A hostile member may claim a node's address under another name, and the reverse.
             Event::Member(event) => node_at(event.member.addr(), self.shared.nodes)
@@ -30,61 +31,61 @@ impl HostContext<'_> {
             _ => None,
         };
         if self.shared.checks.is_some()
-            && let Some(node) = &cell.node
+            && let Some(node) = &host.process.node
         {
-            let moment = Moment { at: self.at, call: cell.calls };
-            let finding = cell.checkers.event(node, self.shared, moment, event, about);
+            let moment = Moment { at: self.at, call: host.process.calls };
+            let finding = host.checks.checkers.event(node, self.shared, moment, event, about);
             self.report(finding);
         }
-        let is_hostile = self.shared.hostile() == Some(self.host);
+        let is_hostile = self.shared.hostile() == Some(self.id);
         match event {
             Event::Member(_) | Event::Suspected { .. } if is_hostile => {}
             Event::Member(event) => {
                 if let Some(member) = about {
-                    self.observe_member(cell, event, member);
+                    self.observe_member(host, event, member);
                 }
             }
-            Event::User(event) if &*event.name == LOAD => _ = cell.loads.insert(event.payload.clone()),
+            Event::User(event) if &*event.name == LOAD => _ = host.phase.loads.insert(event.payload.clone()),
             Event::User(event) if self.shared.listened_for.as_deref() == Some(&*event.name) => {
-                cell.heard += 1;
-                if matches!(self.shared.goal.aim, Aim::Events { count } if cell.heard <= count) {
+                host.phase.heard += 1;
+                if matches!(self.shared.goal.aim, Aim::Events { count } if host.phase.heard <= count) {
                     self.progress(1);
                 }
             }
             Event::Suspected { member, .. } => {
                 let truth = &self.shared.truth;
                 if let Some(member) = node_at(member.addr(), self.shared.nodes)
-                    && truth.is_alarm_false(self.host, member)
+                    && truth.is_alarm_false(self.id, member)
                 {
                     self.tally.false_suspicions += 1;
                     self.tally.falsely_suspected.insert(member);
-                    self.tally.suspicion_blame.count(truth.is_subject(self.host), truth.is_subject(member));
+                    self.tally.suspicion_blame.count(truth.is_subject(self.id), truth.is_subject(member));
                 }
             }
             Event::Joined(report) if report.contacted == 0 => {
-                let again = match &cell.contacts {
+                let again = match &host.orders.contacts {
                     Some(contacts) => Command::Join { contacts: contacts.clone() },
                     None => Command::Rejoin,
                 };
-                self.schedule_here(cell, JOIN_RETRY, Payload::Command(Box::new(again)));
+                self.schedule_here(host, JOIN_RETRY, Payload::Command(Box::new(again)));
             }
             Event::Query(query) => {
                 // What an application does takes it a moment.
                 let bytes = u32::from_le_bytes(query.payload.first_chunk().copied().unwrap_or_default());
                 let respond = Command::Respond { to: query.id, bytes };
-                self.schedule_here(cell, THINKING, Payload::Command(Box::new(respond)));
+                self.schedule_here(host, THINKING, Payload::Command(Box::new(respond)));
             }
             Event::QueryResponse { from, .. } => {
-                if self.shared.goal.aim == (Aim::Answers { asker: self.host })
+                if self.shared.goal.aim == (Aim::Answers { asker: self.id })
                     && let Some(node) = node_of(from)
                     && self.shared.truth.is_up(node)
-                    && cell.answered.insert(node)
+                    && host.phase.answered.insert(node)
                 {
                     self.progress(1);
                 }
             }
-            Event::QueryEnded(report) => self.ask_the_silent(cell, report),
-            Event::Keys(report) => self.note_keys(cell, report),
+            Event::QueryEnded(report) => self.ask_the_silent(host, report),
+            Event::Keys(report) => self.note_keys(host, report),
             Event::NameVote(vote) if vote.verdict == NameVerdict::Lost && self.shared.names_kept => {
                 let (for_us, against) = (vote.for_us, vote.against);
                 self.report(Some(Finding::VotedOut { for_us, against }));
@@ -96,22 +97,22 @@ impl HostContext<'_> {
     }
 
     /// Asks those again who did not answer: all by name while the names fit into a query, else everybody.
-    fn ask_the_silent(&mut self, cell: &mut Cell, report: &QueryReport) {
+    fn ask_the_silent(&mut self, host: &mut Host, report: &QueryReport) {
         self.tally.queries += 1;
         self.tally.query_answers += u64::from(report.responses);
-        let is_asker = self.shared.goal.aim == (Aim::Answers { asker: self.host });
+        let is_asker = self.shared.goal.aim == (Aim::Answers { asker: self.id });
         if !is_asker || report.silent.is_empty() {
             return;
         }
         let nodes = if report.silent.len() > NAMES_MAX { Vec::new() } else { report.silent.clone() };
         let nodes = nodes.iter().map(ToString::to_string).collect();
-        let again = Command::Query { query_params: cell.query_params, nodes };
-        self.schedule_here(cell, THINKING, Payload::Command(Box::new(again)));
+        let again = Command::Query { query_params: host.orders.query_params, nodes };
+        self.schedule_here(host, THINKING, Payload::Command(Box::new(again)));
     }
 
     /// Counts who did to its keys what it was asked for, and asks all again while somebody is missing, as an operator would.
-    fn note_keys(&mut self, cell: &mut Cell, report: &KeyReport) {
-        if self.shared.goal.aim != (Aim::Keys { asker: self.host }) {
+    fn note_keys(&mut self, host: &mut Host, report: &KeyReport) {
+        if self.shared.goal.aim != (Aim::Keys { asker: self.id }) {
             return;
         }
         self.tally.queries += 1;
@@ -119,33 +120,33 @@ impl HostContext<'_> {
         for answer in report.answers.iter().filter(|answer| answer.done) {
             if let Some(node) = node_of(&answer.from)
                 && self.shared.truth.is_up(node)
-                && cell.answered.insert(node)
+                && host.phase.answered.insert(node)
             {
                 self.progress(1);
             }
         }
-        if i64::try_from(cell.answered.len()).is_ok_and(|answered| answered < self.shared.goal.total)
-            && let Some(change) = cell.key_change.clone()
+        if i64::try_from(host.phase.answered.len()).is_ok_and(|answered| answered < self.shared.goal.total)
+            && let Some(change) = host.orders.key_change.clone()
         {
-            self.schedule_here(cell, THINKING, Payload::Command(Box::new(Command::ChangeKeys(change))));
+            self.schedule_here(host, THINKING, Payload::Command(Box::new(Command::ChangeKeys(change))));
         }
     }
 
-    fn observe_member(&mut self, cell: &mut Cell, event: &MemberEvent, member: u32) {
+    fn observe_member(&mut self, host: &mut Host, event: &MemberEvent, member: u32) {
         if event.kind == MemberEventKind::Failed {
             let truth = &self.shared.truth;
-            if truth.is_alarm_false(self.host, member) {
+            if truth.is_alarm_false(self.id, member) {
                 self.tally.false_failures += 1;
                 self.tally.falsely_failed.insert(member);
-                self.tally.failure_blame.count(truth.is_subject(self.host), truth.is_subject(member));
+                self.tally.failure_blame.count(truth.is_subject(self.id), truth.is_subject(member));
             } else {
                 self.tally.true_failures += 1;
             }
         }
         let Some(status) = status_after(event.kind) else { return };
-        let before = cell.fallen.change(member, status);
+        let before = host.checks.fallen.change(member, status);
         if let Aim::Views { status: wanted, watch } = &self.shared.goal.aim
-            && watch.covers(&self.shared.truth, self.host, member)
+            && watch.covers(&self.shared.truth, self.id, member)
         {
             let delta = i64::from(status == *wanted) - i64::from(before == Some(*wanted));
             if delta != 0 {
@@ -157,7 +158,7 @@ impl HostContext<'_> {
     /// Notes a broken rule, if there is one.
     pub(crate) fn report(&mut self, finding: Option<Finding>) {
         if let Some(finding) = finding {
-            self.tally.violate(Violation { at: self.at, node: self.host, finding });
+            self.tally.violate(Violation { at: self.at, node: self.id, finding });
         }
     }
 

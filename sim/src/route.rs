@@ -7,7 +7,7 @@ use bytes::Bytes;
 use serf_proto::{Instant, Node, StreamId};
 
 use crate::addressing::node_at;
-use crate::cell::Cell;
+use crate::host::{Host, Sockets};
 use crate::net::Fate;
 use crate::net::stream::End;
 use crate::scheduled::{Payload, Scheduled, Segment};
@@ -21,115 +21,115 @@ pub(crate) struct HostContext<'a> {
     pub(crate) shared: &'a Shared,
     pub(crate) queues: &'a mut ShardQueues,
     pub(crate) tally: &'a mut Tally,
-    pub(crate) host: u32,
+    pub(crate) id: u32,
     pub(crate) at: Instant,
 }
 
 impl HostContext<'_> {
     /// Sends a datagram.
-    pub(crate) fn send_datagram(&mut self, cell: &mut Cell, to: SocketAddr, bytes: Bytes) {
-        let uplink = &mut cell.uplink;
+    pub(crate) fn send_datagram(&mut self, host: &mut Host, to: SocketAddr, bytes: Bytes) {
+        let uplink = &mut host.sockets.uplink;
         uplink.datagrams += 1;
         uplink.datagram_bytes += bytes.len() as u64;
         if let Some(said) = &mut uplink.stranger_bytes
-            && !cell.node.as_ref().is_some_and(|node| is_member(node, to))
+            && !host.process.node.as_ref().is_some_and(|node| is_member(node, to))
         {
             *said += bytes.len() as u64;
         }
         match node_at(to, self.shared.hosts) {
-            Some(target) => self.transmit(cell, target, || Payload::Datagram(bytes.clone())),
+            Some(target) => self.transmit(host, target, || Payload::Datagram(bytes.clone())),
             None => self.tally.drop_datagram(NetDrop::NoHost),
         }
     }
 
     /// Sends a datagram of the attacker's that claims to come from `from`.
-    pub(crate) fn send_forged(&mut self, cell: &mut Cell, from: SocketAddr, target: u32, bytes: &Bytes) {
-        self.transmit(cell, target, || Payload::Forged(Box::new((from, bytes.clone()))));
+    pub(crate) fn send_forged(&mut self, host: &mut Host, from: SocketAddr, target: u32, bytes: &Bytes) {
+        self.transmit(host, target, || Payload::Forged(Box::new((from, bytes.clone()))));
     }
 
     /// Lets the network decide what becomes of a datagram.
-    fn transmit(&mut self, cell: &mut Cell, target: u32, payload: impl Fn() -> Payload) {
-        match self.shared.network.judge(&mut cell.uplink.rng, self.at, self.host, target) {
+    fn transmit(&mut self, host: &mut Host, target: u32, payload: impl Fn() -> Payload) {
+        match self.shared.network.judge(&mut host.sockets.uplink.rng, self.at, self.id, target) {
             Fate::Lost => self.tally.drop_datagram(NetDrop::Loss),
             Fate::Cut => self.tally.drop_datagram(NetDrop::Cut),
             Fate::Arrives { after, copy_after } => {
                 if let Some(copy_after) = copy_after {
-                    self.schedule(cell, target, self.at + copy_after, payload());
+                    self.schedule(host, target, self.at + copy_after, payload());
                 }
-                self.schedule(cell, target, self.at + after, payload());
+                self.schedule(host, target, self.at + after, payload());
             }
         }
     }
 
     /// Asks for a connection.
-    pub(crate) fn connect(&mut self, cell: &mut Cell, stream: StreamId, to: SocketAddr) {
+    pub(crate) fn connect(&mut self, host: &mut Host, stream: StreamId, to: SocketAddr) {
         let Some(target) = node_at(to, self.shared.hosts) else {
-            let port = cell.ends.open(stream, self.host, None).port;
-            let round_trip = 2 * self.shared.network.model.draw_latency(&mut cell.uplink.rng);
-            self.schedule(cell, self.host, self.at + round_trip, Payload::Segment(Segment::Reset { port }));
+            let port = host.sockets.ends.open(stream, self.id, None).port;
+            let round_trip = 2 * self.shared.network.model.draw_latency(&mut host.sockets.uplink.rng);
+            self.schedule(host, self.id, self.at + round_trip, Payload::Segment(Segment::Reset { port }));
             return;
         };
-        let port = cell.ends.open(stream, target, None).port;
-        self.send_segment(cell, target, Segment::Syn { port });
+        let port = host.sockets.ends.open(stream, target, None).port;
+        self.send_segment(host, target, Segment::Syn { port });
     }
 
     /// Writes to a stream. A stream that has ended meanwhile swallows it.
-    pub(crate) fn write(&mut self, cell: &mut Cell, stream: StreamId, mut bytes: Bytes) {
+    pub(crate) fn write(&mut self, host: &mut Host, stream: StreamId, mut bytes: Bytes) {
         while !bytes.is_empty() {
-            let Some(end) = cell.ends.by_stream(stream) else { return };
+            let Some(end) = host.sockets.ends.by_stream(stream) else { return };
             let Some(peer_port) = end.peer_port else {
                 end.early.push(bytes);
                 return;
             };
             let (port, peer) = (end.port, end.peer);
-            let len = (1 + cell.uplink.rng.below(CHUNK_BYTES_MAX) as usize).min(bytes.len());
+            let len = (1 + host.sockets.uplink.rng.below(CHUNK_BYTES_MAX) as usize).min(bytes.len());
             let chunk = bytes.split_to(len);
             let model = &self.shared.network.model;
-            let departs = cell.uplink.free_at.max(self.at) + model.transmission_time(len);
-            cell.uplink.free_at = departs;
-            if cell.uplink.rng.chance(model.stream_reset_ppm()) {
-                self.break_stream(cell, port, peer, peer_port);
+            let departs = host.sockets.uplink.free_at.max(self.at) + model.transmission_time(len);
+            host.sockets.uplink.free_at = departs;
+            if host.sockets.uplink.rng.chance(model.stream_reset_ppm()) {
+                self.break_stream(host, port, peer, peer_port);
                 return;
             }
-            self.send_in_order(cell, port, departs, Segment::Data { port: peer_port, bytes: chunk });
+            self.send_in_order(host, port, departs, Segment::Data { port: peer_port, bytes: chunk });
         }
     }
 
     /// Closes a stream after all that was written to it.
-    pub(crate) fn close(&mut self, cell: &mut Cell, stream: StreamId) {
-        let Some(end) = cell.ends.by_stream(stream) else { return };
+    pub(crate) fn close(&mut self, host: &mut Host, stream: StreamId) {
+        let Some(end) = host.sockets.ends.by_stream(stream) else { return };
         // A connection given up before it was accepted: the answer will find the port closed and reset it.
         if let (port, Some(peer_port)) = (end.port, end.peer_port) {
-            self.send_in_order(cell, port, self.at, Segment::Fin { port: peer_port });
+            self.send_in_order(host, port, self.at, Segment::Fin { port: peer_port });
         }
-        cell.ends.close_stream(stream);
+        host.sockets.ends.close_stream(stream);
     }
 
     /// Tells the other end that this one is no more.
-    pub(crate) fn reset_peer(&mut self, cell: &mut Cell, end: &End) {
+    pub(crate) fn reset_peer(&mut self, host: &mut Host, end: &End) {
         if let (Some(port), false) = (end.peer_port, end.stalled) {
-            self.send_segment(cell, end.peer, Segment::Reset { port });
+            self.send_segment(host, end.peer, Segment::Reset { port });
         }
     }
 
     /// Sends a part of a stream that no other part must precede.
-    pub(crate) fn send_segment(&mut self, cell: &mut Cell, target: u32, segment: Segment) -> Option<Instant> {
+    pub(crate) fn send_segment(&mut self, host: &mut Host, target: u32, segment: Segment) -> Option<Instant> {
         let network = &self.shared.network;
-        let Some(latency) = network.segment_latency(&mut cell.uplink.rng, self.at, self.host, target) else {
+        let Some(latency) = network.segment_latency(&mut host.sockets.uplink.rng, self.at, self.id, target) else {
             self.tally.drop_datagram(NetDrop::Cut);
             return None;
         };
         let arrival = self.at + latency;
-        self.schedule(cell, target, arrival, Payload::Segment(segment));
+        self.schedule(host, target, arrival, Payload::Segment(segment));
         Some(arrival)
     }
 
     /// Sends a part of the stream at `port`, to arrive after all earlier parts.
-    fn send_in_order(&mut self, cell: &mut Cell, port: u32, departs: Instant, segment: Segment) {
-        let Cell { ends, uplink, .. } = cell;
+    fn send_in_order(&mut self, host: &mut Host, port: u32, departs: Instant, segment: Segment) {
+        let Sockets { ends, uplink } = &mut host.sockets;
         let Some(end) = ends.by_port(port).filter(|end| !end.stalled) else { return };
         let network = &self.shared.network;
-        let Some(latency) = network.segment_latency(&mut uplink.rng, self.at, self.host, end.peer) else {
+        let Some(latency) = network.segment_latency(&mut uplink.rng, self.at, self.id, end.peer) else {
             end.stalled = true;
             self.tally.drop_datagram(NetDrop::Cut);
             return;
@@ -137,26 +137,26 @@ impl HostContext<'_> {
         let arrival = (departs + latency).max(end.last_arrival);
         end.last_arrival = arrival;
         let target = end.peer;
-        self.schedule(cell, target, arrival, Payload::Segment(segment));
+        self.schedule(host, target, arrival, Payload::Segment(segment));
     }
 
     /// Breaks a stream in the middle: both ends learn of it after a one-way latency.
-    fn break_stream(&mut self, cell: &mut Cell, port: u32, peer: u32, peer_port: u32) {
-        if let Some(end) = cell.ends.by_port(port) {
+    fn break_stream(&mut self, host: &mut Host, port: u32, peer: u32, peer_port: u32) {
+        if let Some(end) = host.sockets.ends.by_port(port) {
             end.stalled = true;
         }
-        self.send_segment(cell, peer, Segment::Reset { port: peer_port });
-        let latency = self.shared.network.model.draw_latency(&mut cell.uplink.rng);
-        self.schedule(cell, self.host, self.at + latency, Payload::Segment(Segment::Reset { port }));
+        self.send_segment(host, peer, Segment::Reset { port: peer_port });
+        let latency = self.shared.network.model.draw_latency(&mut host.sockets.uplink.rng);
+        self.schedule(host, self.id, self.at + latency, Payload::Segment(Segment::Reset { port }));
     }
 
     /// Lets something happen to this host later.
-    pub(crate) fn schedule_here(&mut self, cell: &mut Cell, after: Duration, payload: Payload) {
-        self.schedule(cell, self.host, self.at + after, payload);
+    pub(crate) fn schedule_here(&mut self, host: &mut Host, after: Duration, payload: Payload) {
+        self.schedule(host, self.id, self.at + after, payload);
     }
 
-    pub(crate) fn schedule(&mut self, cell: &mut Cell, target: u32, at: Instant, payload: Payload) {
-        let key = cell.uplink.key(self.host, at);
+    pub(crate) fn schedule(&mut self, host: &mut Host, target: u32, at: Instant, payload: Payload) {
+        let key = host.sockets.uplink.key(self.id, at);
         self.queues.send(Scheduled { key, target, payload });
     }
 }

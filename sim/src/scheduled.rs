@@ -3,10 +3,9 @@
 use core::net::SocketAddr;
 
 use bytes::Bytes;
-use serf_proto::{Instant, QueryId};
+use serf_proto::Instant;
 
-use crate::hostile::Attack;
-use crate::world::{KeyChange, QueryParams};
+use crate::command::Command;
 
 /// The total order of everything that happens. It depends on who caused what and when, never on which thread ran first:
 /// `n` counts what `source` has caused.
@@ -54,48 +53,6 @@ pub(crate) enum Segment {
     Fin { port: u32 },
     /// The connection was refused, or the source's end is no more.
     Reset { port: u32 },
-}
-
-/// What the simulator does to a node. Only the node itself is touched, so no thread needs another's nodes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Command {
-    /// The process starts.
-    Start(StartFrom),
-    /// Join through these nodes, or through drawn ones when there are none.
-    Join { contacts: Vec<u32> },
-    /// Find the cluster of the earlier life again, or join through drawn nodes when none of it is known.
-    Rejoin,
-    /// Send a user event.
-    UserEvent { name: String, payload: Vec<u8> },
-    /// Ask these nodes, or all when there are none.
-    Query { query_params: QueryParams, nodes: Vec<String> },
-    /// Answer a query with so many bytes.
-    Respond { to: QueryId, bytes: u32 },
-    /// Ask all to do something to their keys.
-    ChangeKeys(KeyChange),
-    /// Announce another role.
-    SetRole(u32),
-    /// Send what an attack consists of. Only for the hostile host.
-    Assault(Attack),
-    /// Leave gracefully.
-    Leave,
-    /// The process dies; its host stays up and refuses connections.
-    Crash,
-    /// The process stalls: nothing is handled until it resumes.
-    Pause,
-    /// The process goes on.
-    Resume,
-}
-
-/// What a process knows when it starts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum StartFrom {
-    /// Nothing.
-    Blank,
-    /// Everybody.
-    Converged,
-    /// What the disk says of its earlier life.
-    FromDisk,
 }
 
 #[cfg(test)]

@@ -8,24 +8,25 @@ use bytes::Bytes;
 use serf_proto::{DropReason, Input, Instant, MessageKind, Node, OldEvents, Outbox, Output, Sent, StreamInput};
 
 use crate::addressing::{addr_of, connection_addr, node_of};
-use crate::cell::{Backlog, Cell, FallenMembers};
 use crate::check::Checkers;
+use crate::command::KeyChange;
+use crate::command::{Command, StartFrom};
 use crate::digest::Digest;
+use crate::host::{Backlog, FallenMembers, Host};
 use crate::hostile::Sight;
 use crate::observe::Next;
 use crate::recorder::Recorder;
 use crate::route::HostContext;
-use crate::scheduled::{Command, Key, Payload, Scheduled, Segment, StartFrom};
+use crate::scheduled::{Key, Payload, Scheduled, Segment};
 use crate::shard_queues::ShardQueues;
 use crate::shared::Shared;
 use crate::tally::{NetDrop, Tally};
-use crate::world::KeyChange;
 
 /// Every `shards`-th node, from number `index` on.
 #[derive(Debug)]
 pub(crate) struct Shard {
     pub(crate) index: u32,
-    pub(crate) cells: Vec<Cell>,
+    pub(crate) hosts: Vec<Host>,
     pub(crate) queues: ShardQueues,
     pub(crate) tally: Tally,
     pub(crate) recorder: Option<Recorder>,
@@ -41,7 +42,7 @@ impl Shard {
         let numbers = (index..shared.hosts).step_by(shared.shards as usize);
         Self {
             index,
-            cells: numbers.map(|node| Cell::new(shared.link_rng(node))).collect(),
+            hosts: numbers.map(|node| Host::new(shared.link_rng(node))).collect(),
             queues: ShardQueues::new(index, shared.shards),
             tally: Tally::default(),
             recorder: None,
@@ -71,28 +72,28 @@ impl Shard {
         let upcoming = self.queues.queue.upcoming().take(TOUCHED_AHEAD);
         core::hint::black_box(upcoming.fold(0, |sum, scheduled| {
             count += 1;
-            sum ^ self.cells[shared.local(scheduled.target)].touch()
+            sum ^ self.hosts[shared.local(scheduled.target)].touch()
         }));
         count
     }
 
     /// Plans a command for one of our nodes.
     pub(crate) fn command(&mut self, shared: &Shared, node: u32, at: Instant, command: Command) {
-        let key = self.cells[shared.local(node)].uplink.key(node, at);
+        let key = self.hosts[shared.local(node)].sockets.uplink.key(node, at);
         self.queues.send(Scheduled { key, target: node, payload: Payload::Command(Box::new(command)) });
     }
 
     fn dispatch(&mut self, shared: &Shared, scheduled: Scheduled) {
         let Scheduled { key, target, .. } = scheduled;
         let local = shared.local(target);
-        let cell = &mut self.cells[local];
-        if let Some(backlog) = &mut cell.backlog
+        let host = &mut self.hosts[local];
+        if let Some(backlog) = &mut host.process.backlog
             && !reaches_the_stalled(&scheduled.payload)
         {
             if let Payload::Wake = scheduled.payload {
                 // It will ask again when it resumes.
-                if key.at == cell.wake_at {
-                    cell.wake_at = Instant::MAX;
+                if key.at == host.process.wake_at {
+                    host.process.wake_at = Instant::MAX;
                 }
             } else if !backlog.hold(scheduled) {
                 self.tally.drop_datagram(NetDrop::Overflow);
@@ -108,17 +109,17 @@ impl Shard {
         }
     }
 
-    fn wake(&mut self, shared: &Shared, local: usize, host: u32, at: Instant) {
-        let cell = &mut self.cells[local];
-        if cell.wake_at != at {
+    fn wake(&mut self, shared: &Shared, local: usize, id: u32, at: Instant) {
+        let host = &mut self.hosts[local];
+        if host.process.wake_at != at {
             return;
         }
-        cell.wake_at = Instant::MAX;
-        let Some(node) = &mut cell.node else { return };
+        host.process.wake_at = Instant::MAX;
+        let Some(node) = &mut host.process.node else { return };
         if node.poll_timeout().is_some_and(|due| due <= at) {
-            cell.digest.fold(at.as_nanos());
-            cell.digest.fold(KIND_TIMEOUT);
-            if let Some(recorder) = watching(&mut self.recorder, host) {
+            host.process.digest.fold(at.as_nanos());
+            host.process.digest.fold(KIND_TIMEOUT);
+            if let Some(recorder) = watching(&mut self.recorder, id) {
                 recorder.input(at, Input::Timeout);
             }
             node.handle_timeout(at, &mut self.out);
@@ -126,149 +127,151 @@ impl Shard {
             if let Some(bounds) = shared.checks {
                 let known = if shared.hostile().is_some() { node.member_counts().known } else { 0 };
                 let finding = bounds.check(node.queue_depths(), known);
-                context(shared, &mut self.queues, &mut self.tally, host, at).report(finding);
+                context(shared, &mut self.queues, &mut self.tally, id, at).report(finding);
             }
-            self.settle(shared, local, host, at);
+            self.settle(shared, local, id, at);
         } else {
-            self.arm(local, host, at);
+            self.arm(local, id, at);
         }
     }
 
-    fn deliver(&mut self, shared: &Shared, local: usize, host: u32, key: Key, from: SocketAddr, bytes: &Bytes) {
+    fn deliver(&mut self, shared: &Shared, local: usize, id: u32, key: Key, from: SocketAddr, bytes: &Bytes) {
         let Key { at, source, .. } = key;
-        let cell = &mut self.cells[local];
-        if let Some(attacker) = &mut cell.attacker {
+        let host = &mut self.hosts[local];
+        if let Some(attacker) = &mut host.attacker {
             attacker.hear(bytes);
         }
-        let Some(node) = &mut cell.node else {
+        let Some(node) = &mut host.process.node else {
             self.tally.drop_datagram(NetDrop::Down);
             return;
         };
-        cell.digest.fold(at.as_nanos());
-        cell.digest.fold(KIND_DATAGRAM | u64::from(source));
-        cell.digest.fold_bytes(bytes);
-        if let Some(recorder) = watching(&mut self.recorder, host) {
+        host.process.digest.fold(at.as_nanos());
+        host.process.digest.fold(KIND_DATAGRAM | u64::from(source));
+        host.process.digest.fold_bytes(bytes);
+        if let Some(recorder) = watching(&mut self.recorder, id) {
             recorder.input(at, Input::Datagram { from, bytes: bytes.to_vec() });
         }
         node.handle_datagram(at, from, bytes, &mut self.out);
         self.tally.delivered += 1;
-        self.settle(shared, local, host, at);
+        self.settle(shared, local, id, at);
     }
 
     /// Delivers a datagram of the attacker's and weighs what the node sends at once because of it.
-    fn suffer(&mut self, shared: &Shared, local: usize, host: u32, key: Key, forged: &(SocketAddr, Bytes)) {
+    fn suffer(&mut self, shared: &Shared, local: usize, id: u32, key: Key, forged: &(SocketAddr, Bytes)) {
         let (from, bytes) = forged;
-        let before = self.cells[local].uplink.datagram_bytes;
-        self.cells[local].uplink.stranger_bytes = Some(0);
-        self.deliver(shared, local, host, key, *from, bytes);
-        let uplink = &mut self.cells[local].uplink;
+        let before = self.hosts[local].sockets.uplink.datagram_bytes;
+        self.hosts[local].sockets.uplink.stranger_bytes = Some(0);
+        self.deliver(shared, local, id, key, *from, bytes);
+        let uplink = &mut self.hosts[local].sockets.uplink;
         let to_strangers = uplink.stranger_bytes.take().unwrap_or_default();
         self.tally.hostile.count(bytes.len() as u64, uplink.datagram_bytes - before, to_strangers);
     }
 
-    fn segment(&mut self, shared: &Shared, local: usize, host: u32, key: Key, segment: Segment) {
+    fn segment(&mut self, shared: &Shared, local: usize, id: u32, key: Key, segment: Segment) {
         let Key { at, source, .. } = key;
         match segment {
-            Segment::Syn { port } => self.accept(shared, local, host, key, port),
+            Segment::Syn { port } => self.accept(shared, local, id, key, port),
             Segment::Accepted { port, peer_port } => {
-                let cell = &mut self.cells[local];
-                let Some(end) = cell.ends.by_port(port) else {
-                    let mut context = context(shared, &mut self.queues, &mut self.tally, host, at);
-                    if context.shoot_on(cell, port, peer_port) {
+                let host = &mut self.hosts[local];
+                let Some(end) = host.sockets.ends.by_port(port) else {
+                    let mut context = context(shared, &mut self.queues, &mut self.tally, id, at);
+                    if context.shoot_on(host, port, peer_port) {
                         return;
                     }
-                    context.send_segment(cell, source, Segment::Reset { port: peer_port });
+                    context.send_segment(host, source, Segment::Reset { port: peer_port });
                     return;
                 };
                 end.peer_port = Some(peer_port);
                 let (stream, early) = (end.stream, core::mem::take(&mut end.early));
-                let mut context = context(shared, &mut self.queues, &mut self.tally, host, at);
+                let mut context = context(shared, &mut self.queues, &mut self.tally, id, at);
                 for bytes in early {
-                    context.write(cell, stream, bytes);
+                    context.write(host, stream, bytes);
                 }
-                self.feed(shared, local, host, at, Input::StreamOpened(stream));
+                self.feed(shared, local, id, at, Input::StreamOpened(stream));
             }
             Segment::Data { port, bytes } => {
-                let cell = &mut self.cells[local];
-                let Some((stream, node)) = cell.ends.by_port(port).map(|end| end.stream).zip(cell.node.as_mut()) else {
+                let host = &mut self.hosts[local];
+                let Some((stream, node)) =
+                    host.sockets.ends.by_port(port).map(|end| end.stream).zip(host.process.node.as_mut())
+                else {
                     return;
                 };
-                cell.digest.fold(at.as_nanos());
-                cell.digest.fold(KIND_STREAM | stream.number());
-                cell.digest.fold_bytes(&bytes);
-                if let Some(recorder) = watching(&mut self.recorder, host) {
+                host.process.digest.fold(at.as_nanos());
+                host.process.digest.fold(KIND_STREAM | stream.number());
+                host.process.digest.fold_bytes(&bytes);
+                if let Some(recorder) = watching(&mut self.recorder, id) {
                     recorder.input(at, Input::StreamData(stream, bytes.to_vec()));
                 }
                 self.tally.stream_bytes += bytes.len() as u64;
                 node.handle_stream(at, stream, StreamInput::Data(&bytes), &mut self.out);
-                self.settle(shared, local, host, at);
+                self.settle(shared, local, id, at);
             }
             Segment::Fin { port } => {
-                if let Some(end) = self.cells[local].ends.close_port(port) {
-                    self.feed(shared, local, host, at, Input::StreamClosed(end.stream));
+                if let Some(end) = self.hosts[local].sockets.ends.close_port(port) {
+                    self.feed(shared, local, id, at, Input::StreamClosed(end.stream));
                 }
             }
             Segment::Reset { port } => {
-                if let Some(end) = self.cells[local].ends.close_port(port) {
-                    self.feed(shared, local, host, at, Input::StreamFailed(end.stream));
+                if let Some(end) = self.hosts[local].sockets.ends.close_port(port) {
+                    self.feed(shared, local, id, at, Input::StreamFailed(end.stream));
                 }
             }
         }
     }
 
     /// A connection from `key.source` arrives. A host whose process is down refuses it.
-    fn accept(&mut self, shared: &Shared, local: usize, host: u32, key: Key, peer_port: u32) {
+    fn accept(&mut self, shared: &Shared, local: usize, id: u32, key: Key, peer_port: u32) {
         let Key { at, source, .. } = key;
-        let cell = &mut self.cells[local];
+        let host = &mut self.hosts[local];
         let mut accepted = None;
-        if let Some(node) = &mut cell.node {
+        if let Some(node) = &mut host.process.node {
             let from = connection_addr(source, peer_port);
-            cell.digest.fold(at.as_nanos());
-            cell.digest.fold(KIND_ACCEPT | u64::from(source));
-            if let Some(recorder) = watching(&mut self.recorder, host) {
+            host.process.digest.fold(at.as_nanos());
+            host.process.digest.fold(KIND_ACCEPT | u64::from(source));
+            if let Some(recorder) = watching(&mut self.recorder, id) {
                 recorder.input(at, Input::Accept { from });
             }
             accepted = Some(node.accept(at, from, &mut self.out));
         }
-        let mut context = context(shared, &mut self.queues, &mut self.tally, host, at);
+        let mut context = context(shared, &mut self.queues, &mut self.tally, id, at);
         let Some(stream) = accepted else {
-            context.send_segment(cell, source, Segment::Reset { port: peer_port });
-            self.settle(shared, local, host, at);
+            context.send_segment(host, source, Segment::Reset { port: peer_port });
+            self.settle(shared, local, id, at);
             return;
         };
-        let port = cell.ends.open(stream, source, Some(peer_port)).port;
-        let arrival = context.send_segment(cell, source, Segment::Accepted { port: peer_port, peer_port: port });
-        if let Some(end) = cell.ends.by_port(port) {
+        let port = host.sockets.ends.open(stream, source, Some(peer_port)).port;
+        let arrival = context.send_segment(host, source, Segment::Accepted { port: peer_port, peer_port: port });
+        if let Some(end) = host.sockets.ends.by_port(port) {
             end.stalled = arrival.is_none();
             end.last_arrival = arrival.unwrap_or(Instant::ZERO);
         }
-        self.settle(shared, local, host, at);
+        self.settle(shared, local, id, at);
     }
 
-    fn run_command(&mut self, shared: &Shared, local: usize, host: u32, at: Instant, command: Command) {
-        let cell = &mut self.cells[local];
+    fn run_command(&mut self, shared: &Shared, local: usize, id: u32, at: Instant, command: Command) {
+        let host = &mut self.hosts[local];
         match command {
-            Command::Start(from) => self.start(shared, local, host, at, from),
-            Command::Crash => self.end(shared, local, host, at),
-            Command::Pause => cell.backlog = cell.node.is_some().then(Box::<Backlog>::default),
-            Command::Resume => self.resume(shared, local, host, at),
+            Command::Start(from) => self.start(shared, local, id, at, from),
+            Command::Crash => self.end(shared, local, id, at),
+            Command::Pause => host.process.backlog = host.process.node.is_some().then(Box::<Backlog>::default),
+            Command::Resume => self.resume(shared, local, id, at),
             Command::Join { contacts } => {
                 let seeds = if contacts.is_empty() {
-                    shared.draw_contacts(host, cell.joins_tried)
+                    shared.draw_contacts(id, host.orders.joins_tried)
                 } else {
                     contacts.iter().map(|node| addr_of(*node)).collect()
                 };
-                cell.joins_tried += 1;
-                cell.contacts = Some(contacts);
+                host.orders.joins_tried += 1;
+                host.orders.contacts = Some(contacts);
                 if !seeds.is_empty() {
-                    self.feed(shared, local, host, at, Input::Join { seeds, old: OldEvents::Deliver });
+                    self.feed(shared, local, id, at, Input::Join { seeds, old: OldEvents::Deliver });
                 }
             }
             Command::UserEvent { name, payload } => {
-                self.feed(shared, local, host, at, Input::UserEvent { name, payload, coalesce: false });
+                self.feed(shared, local, id, at, Input::UserEvent { name, payload, coalesce: false });
             }
             Command::Query { query_params, nodes } => {
-                cell.query_params = query_params;
+                host.orders.query_params = query_params;
                 let query = Input::Query {
                     name: "roll-call".to_owned(),
                     payload: query_params.answer_bytes.to_le_bytes().to_vec(),
@@ -278,94 +281,94 @@ impl Shard {
                     relay_factor: query_params.relay_factor,
                     timeout: Duration::ZERO,
                 };
-                self.feed(shared, local, host, at, query);
+                self.feed(shared, local, id, at, query);
             }
             Command::Respond { to, bytes } => {
                 self.feed(
                     shared,
                     local,
-                    host,
+                    id,
                     at,
                     Input::Respond { to, payload: vec![b'x'; bytes.min(ANSWER_BYTES_MAX) as usize] },
                 );
             }
-            Command::Rejoin => self.rejoin(shared, local, host, at),
+            Command::Rejoin => self.rejoin(shared, local, id, at),
             Command::ChangeKeys(change) => {
                 let KeyChange { operation, key, relay_factor } = change.clone();
-                cell.key_change = Some(change);
-                self.feed(shared, local, host, at, Input::ChangeAllKeys { operation, key, relay_factor });
+                host.orders.key_change = Some(change);
+                self.feed(shared, local, id, at, Input::ChangeAllKeys { operation, key, relay_factor });
             }
             Command::SetRole(role) => {
                 let tags = BTreeMap::from([("role".to_owned(), format!("role-{role}"))]);
-                self.feed(shared, local, host, at, Input::SetTags(tags));
+                self.feed(shared, local, id, at, Input::SetTags(tags));
             }
-            Command::Leave => self.feed(shared, local, host, at, Input::Leave),
+            Command::Leave => self.feed(shared, local, id, at, Input::Leave),
             Command::Assault(attack) => {
-                let Some(mut attacker) = cell.attacker.take() else { return };
-                let shots = attacker.compose(Sight { shared, host, node: cell.node.as_ref() }, attack);
-                cell.attacker = Some(attacker);
-                context(shared, &mut self.queues, &mut self.tally, host, at).shoot(cell, shots);
+                let Some(mut attacker) = host.attacker.take() else { return };
+                let shots = attacker.compose(Sight { shared, host: id, node: host.process.node.as_ref() }, attack);
+                host.attacker = Some(attacker);
+                context(shared, &mut self.queues, &mut self.tally, id, at).shoot(host, shots);
             }
         }
     }
 
     /// Looks for the cluster of the earlier life until there is company, whoever found whom; joins through others when nobody is
     /// known. So does `serf-runtime`.
-    fn rejoin(&mut self, shared: &Shared, local: usize, host: u32, at: Instant) {
-        let cell = &mut self.cells[local];
-        cell.contacts = None;
-        let Some(node) = &cell.node else { return };
+    fn rejoin(&mut self, shared: &Shared, local: usize, id: u32, at: Instant) {
+        let host = &mut self.hosts[local];
+        host.orders.contacts = None;
+        let Some(node) = &host.process.node else { return };
         if !node.is_alone() {
             return;
         }
-        if cell.disk.snapshot().alive().all(|(name, _)| node_of(name) == Some(host)) {
-            self.run_command(shared, local, host, at, Command::Join { contacts: Vec::new() });
+        if host.disk.snapshot().alive().all(|(name, _)| node_of(name) == Some(id)) {
+            self.run_command(shared, local, id, at, Command::Join { contacts: Vec::new() });
         } else {
-            self.feed(shared, local, host, at, Input::Rejoin { old: OldEvents::Deliver });
+            self.feed(shared, local, id, at, Input::Rejoin { old: OldEvents::Deliver });
         }
     }
 
-    fn start(&mut self, shared: &Shared, local: usize, host: u32, at: Instant, from: StartFrom) {
-        let cell = &mut self.cells[local];
-        if cell.node.is_some() {
+    fn start(&mut self, shared: &Shared, local: usize, id: u32, at: Instant, from: StartFrom) {
+        let host = &mut self.hosts[local];
+        if host.process.node.is_some() {
             return;
         }
-        cell.digest.fold(at.as_nanos());
-        cell.digest.fold(KIND_START);
+        host.process.digest.fold(at.as_nanos());
+        host.process.digest.fold(KIND_START);
         let found = match from {
             StartFrom::FromDisk => {
                 // Who left begins as if it had never been there, and may be told again what it was told then.
-                if cell.disk.snapshot().left() {
-                    cell.checkers = Checkers::default();
+                if host.disk.snapshot().left() {
+                    host.checks.checkers = Checkers::default();
                 }
-                cell.disk.read()
+                host.disk.read()
             }
             StartFrom::Blank => {
-                cell.disk.forget_cluster();
-                cell.checkers = Checkers::default();
-                cell.disk.read_keys()
+                host.disk.forget_cluster();
+                host.checks.checkers = Checkers::default();
+                host.disk.read_keys()
             }
             StartFrom::Converged => {
-                cell.disk.clone_from(&shared.converged_disk);
-                cell.disk.read_keys()
+                host.disk.clone_from(&shared.converged_disk);
+                host.disk.read_keys()
             }
         };
         let is_converged = from == StartFrom::Converged;
-        if let Some(recorder) = watching(&mut self.recorder, host) {
-            recorder.start(at, cell.lives, is_converged, found.clone());
+        if let Some(recorder) = watching(&mut self.recorder, id) {
+            recorder.start(at, host.process.lives, is_converged, found.clone());
         }
-        cell.node = Some(shared.spawn(host, cell.lives, at, is_converged, found, &mut self.out));
-        cell.lives += 1;
-        self.settle(shared, local, host, at);
+        host.process.node = Some(shared.spawn(id, host.process.lives, at, is_converged, found, &mut self.out));
+        host.process.lives += 1;
+        self.settle(shared, local, id, at);
     }
 
     /// The process ends, and with it all that it knew. Its kernel resets its streams.
-    fn end(&mut self, shared: &Shared, local: usize, host: u32, at: Instant) {
-        let cell = &mut self.cells[local];
-        let Some(node) = cell.node.take() else { return };
-        cell.digest.fold(at.as_nanos());
-        cell.digest.fold(KIND_END);
-        if let Some(recorder) = watching(&mut self.recorder, host) {
+    fn end(&mut self, shared: &Shared, local: usize, id: u32, at: Instant) {
+        let host = &mut self.hosts[local];
+        let Some(node) = host.process.node.take() else { return };
+        host.process.digest.fold(at.as_nanos());
+        host.process.digest.fold(KIND_END);
+        if let Some(recorder) = watching(&mut self.recorder, id) {
             recorder.stop(at);
         }
         for (sum, dropped) in self.dropped_by_the_dead.iter_mut().zip(node.stats().dropped) {
@@ -374,20 +377,20 @@ impl Shard {
         for (sum, sent) in self.sent_by_the_dead.iter_mut().zip(node.stats().messages_out) {
             sum.add(sent);
         }
-        (cell.wake_at, cell.backlog) = (Instant::MAX, None);
-        cell.fallen = FallenMembers::default();
-        cell.loads.clear();
-        cell.checkers.end_life();
-        let mut context = context(shared, &mut self.queues, &mut self.tally, host, at);
-        for end in cell.ends.close_all() {
-            context.reset_peer(cell, &end);
+        (host.process.wake_at, host.process.backlog) = (Instant::MAX, None);
+        host.checks.fallen = FallenMembers::default();
+        host.phase.loads.clear();
+        host.checks.checkers.end_life();
+        let mut context = context(shared, &mut self.queues, &mut self.tally, id, at);
+        for end in host.sockets.ends.close_all() {
+            context.reset_peer(host, &end);
         }
     }
 
     /// The process goes on with what has piled up, late.
-    fn resume(&mut self, shared: &Shared, local: usize, host: u32, at: Instant) {
-        let Some(backlog) = self.cells[local].backlog.take() else { return };
-        self.arm(local, host, at);
+    fn resume(&mut self, shared: &Shared, local: usize, id: u32, at: Instant) {
+        let Some(backlog) = self.hosts[local].process.backlog.take() else { return };
+        self.arm(local, id, at);
         for mut scheduled in backlog.held {
             scheduled.key.at = at;
             self.dispatch(shared, scheduled);
@@ -395,72 +398,72 @@ impl Shard {
     }
 
     /// Gives the node one of the rarer inputs.
-    fn feed(&mut self, shared: &Shared, local: usize, host: u32, at: Instant, input: Input) {
-        let cell = &mut self.cells[local];
-        let Some(node) = &mut cell.node else { return };
-        cell.digest.fold(at.as_nanos());
-        fold_input(&mut cell.digest, &input);
+    fn feed(&mut self, shared: &Shared, local: usize, id: u32, at: Instant, input: Input) {
+        let host = &mut self.hosts[local];
+        let Some(node) = &mut host.process.node else { return };
+        host.process.digest.fold(at.as_nanos());
+        fold_input(&mut host.process.digest, &input);
         node.apply(at, &input, &mut self.out);
-        if let Some(recorder) = watching(&mut self.recorder, host) {
+        if let Some(recorder) = watching(&mut self.recorder, id) {
             recorder.input(at, input);
         }
-        self.settle(shared, local, host, at);
+        self.settle(shared, local, id, at);
     }
 
     /// Does everything that the node wants done after a call.
-    fn settle(&mut self, shared: &Shared, local: usize, host: u32, at: Instant) {
-        let cell = &mut self.cells[local];
-        cell.calls += 1;
-        let mut context = context(shared, &mut self.queues, &mut self.tally, host, at);
+    fn settle(&mut self, shared: &Shared, local: usize, id: u32, at: Instant) {
+        let host = &mut self.hosts[local];
+        host.process.calls += 1;
+        let mut context = context(shared, &mut self.queues, &mut self.tally, id, at);
         let mut next = Next::GoOn;
         let mut written = Vec::new();
         while let Some(output) = self.out.pop() {
-            if let Some(recorder) = watching(&mut self.recorder, host) {
+            if let Some(recorder) = watching(&mut self.recorder, id) {
                 recorder.output(at, &output);
             }
             match output {
-                Output::Datagram { to, bytes } => context.send_datagram(cell, to, bytes),
-                Output::Connect { stream, to } => context.connect(cell, stream, to),
-                Output::Write { stream, bytes } => context.write(cell, stream, bytes),
-                Output::Close { stream } => context.close(cell, stream),
+                Output::Datagram { to, bytes } => context.send_datagram(host, to, bytes),
+                Output::Connect { stream, to } => context.connect(host, stream, to),
+                Output::Write { stream, bytes } => context.write(host, stream, bytes),
+                Output::Close { stream } => context.close(host, stream),
                 Output::Event(event) => {
-                    if context.observe(cell, &event) == Next::End {
+                    if context.observe(host, &event) == Next::End {
                         next = Next::End;
                     }
                 }
-                Output::Persist(record) => cell.disk.append(&record),
+                Output::Persist(record) => host.disk.append(&record),
                 Output::Keyring { change, keys } => {
-                    cell.disk.keep_keys(keys);
+                    host.disk.keep_keys(keys);
                     written.push(change);
                 }
                 _ => debug_assert!(false, "every output is routed"),
             }
         }
         if shared.checks.is_some()
-            && let Some(node) = &cell.node
+            && let Some(node) = &host.process.node
         {
-            let finding = cell.checkers.after_call(node);
+            let finding = host.checks.checkers.after_call(node);
             context.report(finding);
         }
         match next {
-            Next::GoOn => self.arm(local, host, at),
-            Next::End => self.end(shared, local, host, at),
+            Next::GoOn => self.arm(local, id, at),
+            Next::End => self.end(shared, local, id, at),
         }
         for change in written {
-            self.feed(shared, local, host, at, Input::KeyringWritten { change, failure: None });
+            self.feed(shared, local, id, at, Input::KeyringWritten { change, failure: None });
         }
     }
 
     /// Makes sure that the node is woken in time. A wake-up that comes too early is found out when it comes; to
     /// move it later at once would leave an outdated one in the queue for nearly every packet.
-    fn arm(&mut self, local: usize, host: u32, at: Instant) {
-        let cell = &mut self.cells[local];
-        let Some(due) = cell.node.as_ref().and_then(Node::poll_timeout) else { return };
+    fn arm(&mut self, local: usize, id: u32, at: Instant) {
+        let host = &mut self.hosts[local];
+        let Some(due) = host.process.node.as_ref().and_then(Node::poll_timeout) else { return };
         let due = due.max(at);
-        if due < cell.wake_at {
-            cell.wake_at = due;
-            let key = cell.uplink.key(host, due);
-            self.queues.queue.push(Scheduled { key, target: host, payload: Payload::Wake });
+        if due < host.process.wake_at {
+            host.process.wake_at = due;
+            let key = host.sockets.uplink.key(id, due);
+            self.queues.queue.push(Scheduled { key, target: id, payload: Payload::Wake });
         }
     }
 }
@@ -469,10 +472,10 @@ const fn context<'a>(
     shared: &'a Shared,
     queues: &'a mut ShardQueues,
     tally: &'a mut Tally,
-    host: u32,
+    id: u32,
     at: Instant,
 ) -> HostContext<'a> {
-    HostContext { shared, queues, tally, host, at }
+    HostContext { shared, queues, tally, id, at }
 }
 
 /// The recorder, if it watches `node`.

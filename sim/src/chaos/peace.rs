@@ -7,9 +7,10 @@ use serf_proto::{Config, Rng, Seed};
 
 use crate::bounds::Bounds;
 use crate::check::{Finding, Violation};
+use crate::command::QueryParams;
 use crate::hostile::Ending;
 use crate::truth::{Aim, HostState, Watch};
-use crate::world::{Fault, QueryParams, World, WorldOptions};
+use crate::world::{Fault, World, WorldOptions};
 
 /// Makes peace, and examines the world then.
 pub(super) struct Peace<'a> {

@@ -6,7 +6,7 @@ use serf_proto::{Clocks, Codec, Node, Rng};
 
 use super::Attack;
 use super::desk::{Desk, Line};
-use super::post::{Dials, Shot};
+use super::shot::{Dials, Shot};
 use crate::addressing::{addr_of, name_of};
 use crate::shared::{Shared, draw_distinct};
 

@@ -8,7 +8,7 @@ use std::time::Instant;
 use serf_proto::{Config, ConfigError, Options, Outbox, Output, StreamInput};
 
 use super::Attack;
-use super::post::Shot;
+use super::shot::Shot;
 use crate::addressing::connection_addr;
 use crate::net::LinkModel;
 use crate::world::{World, WorldOptions};

@@ -16,6 +16,7 @@ mod numbers;
 mod plan;
 mod post;
 mod serf;
+mod shot;
 mod streams;
 mod swim;
 
@@ -23,4 +24,4 @@ pub use self::attack::Attack;
 pub(crate) use self::attacker::{Attacker, Sight};
 pub use self::plan::Hostility;
 pub(crate) use self::plan::{Assaults, Ending};
-pub(crate) use self::post::Shot;
+pub(crate) use self::shot::Shot;

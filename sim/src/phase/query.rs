@@ -1,7 +1,8 @@
 use super::{PhaseSettings, PhaseStart};
 use crate::bounds::Bounds;
+use crate::command::QueryParams;
 use crate::truth::Aim;
-use crate::world::{QueryParams, World};
+use crate::world::World;
 
 /// One query from one node, which every node answers. Who is silent at its end is asked again.
 pub(super) fn begin(world: &mut World, settings: &PhaseSettings, bounds: &Bounds) -> PhaseStart {

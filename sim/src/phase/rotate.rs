@@ -6,9 +6,10 @@ use serf_proto::{DropReason, KeyOperation};
 use super::{Figures, PhaseSettings, PhaseStart, PhaseSteps, Step};
 use crate::bounds::Bounds;
 use crate::check::Finding;
+use crate::command::KeyChange;
 use crate::tally::Tally;
 use crate::truth::{Aim, HostState};
-use crate::world::{KeyChange, World};
+use crate::world::World;
 
 /// One node has all exchange their key, in three steps, while others send events. As an operator would, it asks again until
 /// everybody has said that it is done, and only then goes on.

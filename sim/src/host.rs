@@ -6,17 +6,31 @@ use bytes::Bytes;
 use serf_proto::{Instant, Node, Rng, Status};
 
 use crate::check::Checkers;
+use crate::command::{KeyChange, QueryParams};
 use crate::digest::Digest;
 use crate::disk::Disk;
 use crate::hostile::Attacker;
 use crate::net::stream::Ends;
 use crate::scheduled::{Key, Payload, Scheduled};
-use crate::world::{KeyChange, QueryParams};
 
 /// One simulated host.
 #[derive(Debug)]
-pub(crate) struct Cell {
-    /// The process; none before its start and after its end.
+pub(crate) struct Host {
+    pub(crate) process: Process,
+    pub(crate) sockets: Sockets,
+    pub(crate) checks: Checks,
+    pub(crate) phase: PhaseCounts,
+    pub(crate) orders: Orders,
+    /// What outlives the process.
+    pub(crate) disk: Disk,
+    /// The attacker, on the hostile host.
+    pub(crate) attacker: Option<Box<Attacker>>,
+}
+
+/// The process of a host, and what was done to it.
+#[derive(Debug)]
+pub(crate) struct Process {
+    /// The protocol's state; none before the start of the process and after its end.
     pub(crate) node: Option<Node>,
     /// How often the process has started.
     pub(crate) lives: u32,
@@ -26,34 +40,48 @@ pub(crate) struct Cell {
     pub(crate) wake_at: Instant,
     /// All inputs so far.
     pub(crate) digest: Digest,
-    /// The way out of this host.
+    /// How often the node was called.
+    pub(crate) calls: u64,
+}
+
+/// What a host sends and receives by.
+#[derive(Debug)]
+pub(crate) struct Sockets {
     pub(crate) uplink: Uplink,
     /// Its ends of streams.
     pub(crate) ends: Ends,
+}
+
+/// What the checkers know of a node.
+#[derive(Debug, Default)]
+pub(crate) struct Checks {
+    pub(crate) checkers: Checkers,
     /// Which members its events say are not alive.
     pub(crate) fallen: FallenMembers,
-    /// The checkers.
-    pub(crate) checkers: Checkers,
-    /// How often the node was called.
-    pub(crate) calls: u64,
-    /// What outlives the process.
-    pub(crate) disk: Disk,
-    /// Through whom it joins, drawn when empty; none: through the members of its earlier life.
-    pub(crate) contacts: Option<Vec<u32>>,
-    /// How often it tried to join.
-    pub(crate) joins_tried: u32,
+}
+
+/// What a host has done towards the goal of the phase.
+#[derive(Debug, Default)]
+pub(crate) struct PhaseCounts {
     /// How many of the events that are listened for it has delivered.
     pub(crate) heard: u32,
     /// The payloads of the events of [`Fault::Event`](crate::Fault::Event) that this life has delivered.
     pub(crate) loads: BTreeSet<Bytes>,
-    /// Whose answers to the phase's queries have come, while this is the asker.
+    /// The hosts whose answers to the phase's queries have come, while this is the asker.
     pub(crate) answered: BTreeSet<u32>,
+}
+
+/// What the operator of a host has told it, to repeat it while it fails.
+#[derive(Debug, Default)]
+pub(crate) struct Orders {
+    /// The hosts through which it joins, drawn when empty; none: through the members of its earlier life.
+    pub(crate) contacts: Option<Vec<u32>>,
+    /// How often it tried to join.
+    pub(crate) joins_tried: u32,
     /// How it asks.
     pub(crate) query_params: QueryParams,
     /// What it asks all to do to their keys.
     pub(crate) key_change: Option<KeyChange>,
-    /// The attacker, on the hostile host.
-    pub(crate) attacker: Option<Box<Attacker>>,
 }
 
 /// The way out of a host: its RNG for the network, its traffic, and the count that orders what it causes.
@@ -73,6 +101,10 @@ pub(crate) struct Uplink {
 }
 
 impl Uplink {
+    const fn new(rng: Rng) -> Self {
+        Self { rng, free_at: Instant::ZERO, datagrams: 0, datagram_bytes: 0, stranger_bytes: None, caused: 0 }
+    }
+
     /// The key of the next thing that host `source` causes.
     pub(crate) const fn key(&mut self, source: u32, at: Instant) -> Key {
         self.caused += 1;
@@ -80,40 +112,29 @@ impl Uplink {
     }
 }
 
-impl Cell {
-    /// Reads a little of all that the next event will need, and tells nothing.
+impl Host {
+    /// Prefetches the memory that the next event will read. The result means nothing.
     pub(crate) fn touch(&self) -> u64 {
-        let here = self.wake_at.as_nanos() ^ self.uplink.datagrams ^ self.calls ^ u64::from(self.heard);
-        here ^ self.node.as_ref().map_or(0, Node::touch)
+        let Process { node, wake_at, calls, .. } = &self.process;
+        let here = wake_at.as_nanos() ^ self.sockets.uplink.datagrams ^ calls ^ u64::from(self.phase.heard);
+        here ^ node.as_ref().map_or(0, Node::touch)
     }
 
     pub(crate) fn new(rng: Rng) -> Self {
         Self {
-            node: None,
-            lives: 0,
-            backlog: None,
-            wake_at: Instant::MAX,
-            digest: Digest::default(),
-            uplink: Uplink {
-                rng,
-                free_at: Instant::ZERO,
-                datagrams: 0,
-                datagram_bytes: 0,
-                stranger_bytes: None,
-                caused: 0,
+            process: Process {
+                node: None,
+                lives: 0,
+                backlog: None,
+                wake_at: Instant::MAX,
+                digest: Digest::default(),
+                calls: 0,
             },
-            ends: Ends::default(),
-            fallen: FallenMembers::default(),
-            checkers: Checkers::default(),
-            calls: 0,
+            sockets: Sockets { uplink: Uplink::new(rng), ends: Ends::default() },
+            checks: Checks::default(),
+            phase: PhaseCounts::default(),
+            orders: Orders { contacts: Some(Vec::new()), ..Orders::default() },
             disk: Disk::default(),
-            contacts: Some(Vec::new()),
-            joins_tried: 0,
-            heard: 0,
-            loads: BTreeSet::new(),
-            answered: BTreeSet::new(),
-            query_params: QueryParams::default(),
-            key_change: None,
             attacker: None,
         }
     }

@@ -1,0 +1,52 @@
+//! The hostile host.
+
+use super::World;
+use crate::command::{Command, StartFrom};
+use crate::hostile::{Attack, Attacker, Ending, Shot, Sight};
+
+impl World {
+    /// Starts the process of the hostile host, which joins the cluster if it `joins`, and attacks the first `victims` nodes
+    /// when it is told to.
+    pub(crate) fn start_hostile(&mut self, victims: u32, joins: bool) {
+        let Some(host) = self.shared.hostile() else { return };
+        let attacker = Box::new(Attacker::new(&self.shared, victims));
+        let shard = &mut self.shards[self.shared.shard(host)];
+        shard.hosts[self.shared.local(host)].attacker = Some(attacker);
+        self.command(host, Command::Start(StartFrom::Blank));
+        if joins {
+            self.command(host, Command::Join { contacts: vec![0] });
+        }
+    }
+
+    /// Ends what the hostile host does as a member.
+    pub(crate) fn end_hostile(&mut self, ending: Ending) {
+        let Some(host) = self.shared.hostile() else { return };
+        match ending {
+            Ending::Stays => {}
+            Ending::Leaves => self.command(host, Command::Leave),
+            Ending::Crashes => self.command(host, Command::Crash),
+        }
+    }
+
+    /// What the hostile host would send in one round of an attack.
+    pub(crate) fn compose(&mut self, attack: Attack) -> Vec<Shot> {
+        let Some(id) = self.shared.hostile() else { return Vec::new() };
+        let host = &mut self.shards[self.shared.shard(id)].hosts[self.shared.local(id)];
+        let Some(mut attacker) = host.attacker.take() else { return Vec::new() };
+        let shots =
+            attacker.compose(Sight { shared: &self.shared, host: id, node: host.process.node.as_ref() }, attack);
+        host.attacker = Some(attacker);
+        shots
+    }
+
+    /// How many members the attacker has invented.
+    pub(crate) fn ghosts(&self) -> u32 {
+        let attacker = self.shared.hostile().and_then(|host| self.host(host).attacker.as_ref());
+        attacker.map_or(0, |attacker| attacker.ghosts_invented())
+    }
+
+    /// From now on a node that is voted out of its name is a finding.
+    pub(crate) const fn expect_names_kept(&mut self) {
+        self.shared.names_kept = true;
+    }
+}

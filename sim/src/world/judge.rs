@@ -1,0 +1,85 @@
+//! What is wrong: broken rules, and views that differ from the truth.
+
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+use serf_proto::Status;
+
+use super::World;
+use crate::addressing::{addr_of, name_of};
+use crate::check::{Finding, Violation, disagreement};
+use crate::truth::HostState;
+
+impl World {
+    /// The rules that were broken so far, the first few of them.
+    pub fn violations(&self) -> Vec<Violation> {
+        self.tally().violations
+    }
+
+    /// Notes a rule that was found broken from outside.
+    pub(crate) fn violate(&mut self, node: u32, finding: Finding) {
+        let at = self.now;
+        self.shards[0].tally.violate(Violation { at, node, finding });
+    }
+
+    /// Every view that is not as it should be once everything has settled, up to `limit`.
+    pub fn disagreements(&self, limit: usize) -> Vec<Violation> {
+        let observers = (0..self.shared.nodes).filter(|node| self.shared.truth.is_up(*node));
+        observers
+            .filter_map(|observer| Some((observer, self.node(observer)?)))
+            .flat_map(|(observer, node)| {
+                (0..self.shared.nodes).filter_map(move |member| {
+                    let seen = node.member(&name_of(member)).map(|member| member.status());
+                    let finding = disagreement(&self.shared.truth, member, seen)?;
+                    Some(Violation { at: self.now, node: observer, finding })
+                })
+            })
+            .take(limit)
+            .collect()
+    }
+
+    /// Every view that is not as it should be after faults of all kinds, up to `limit`. More is fine than with
+    /// [`World::disagreements`]: whoever left while nobody could hear it may be held for failed. And less: tags must be right, too.
+    pub fn discords(&self, limit: usize) -> Vec<Violation> {
+        let observers = || (0..self.shared.nodes).filter(|node| self.shared.truth.is_up(*node));
+        let is_fine = |violation: &Violation| match violation.finding {
+            Finding::Disagreement { member, seen: Some(Status::Failed), .. } => {
+                self.shared.truth.state(member) == HostState::Left
+            }
+            _ => false,
+        };
+        let mut wrong = self.disagreements(usize::MAX);
+        wrong.retain(|violation| !is_fine(violation));
+        for member in observers() {
+            let Some(tags) = self.node(member).map(|node| node.local().meta()) else { continue };
+            let name = name_of(member);
+            let sees_others = |observer: &u32| {
+                self.node(*observer).and_then(|node| node.member(&name)).is_some_and(|seen| seen.peer().meta() != tags)
+            };
+            let moved = |observer: &u32| {
+                let seen = self.node(*observer).and_then(|node| node.member(&name))?.addr();
+                (seen != addr_of(member)).then_some((*observer, seen))
+            };
+            wrong.extend(observers().filter_map(|observer| moved(&observer)).map(|(node, seen)| Violation {
+                at: self.now,
+                node,
+                finding: Finding::AddressDisagrees { member, seen },
+            }));
+            let finding = Finding::TagsDisagree { member };
+            let at = self.now;
+            wrong.extend(observers().filter(sees_others).map(|node| Violation { at, node, finding: finding.clone() }));
+        }
+        wrong.truncate(limit);
+        wrong
+    }
+
+    /// Every node that stayed and missed events of [`Fault::Event`] that another such node delivered.
+    pub(crate) fn missed_events(&self) -> Vec<Violation> {
+        let heard = |node: u32| &self.host(node).phase.loads;
+        let all: BTreeSet<&Bytes> = self.shared.truth.stayed().flat_map(heard).collect();
+        let missed = |node: u32| all.len() - heard(node).len();
+        let stayed = self.shared.truth.stayed().filter(|node| missed(*node) > 0);
+        let finding = |node| Finding::EventsMissed { events: missed(node) };
+        stayed.map(|node| Violation { at: self.now, node, finding: finding(node) }).collect()
+    }
+}
