@@ -3,7 +3,6 @@
 //! One rule for all errors of these crates: `Display` is the whole message, with its causes and what to do. `source()` goes on after
 //! what `Display` has said, so that a report which prints both says nothing twice. The causes themselves are in the variants.
 
-use core::error::Error;
 use core::fmt;
 use core::net::{IpAddr, SocketAddr};
 use std::io;
@@ -11,6 +10,7 @@ use std::path::PathBuf;
 
 use serf_proto::envelope::KeyError;
 use serf_proto::{ConfigError, IdentityError, LeaveReport};
+use thiserror::Error;
 
 /// Why a node could not start.
 #[derive(Debug)]
@@ -130,8 +130,8 @@ impl fmt::Display for StartError {
     }
 }
 
-impl Error for StartError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
+impl core::error::Error for StartError {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
         match self {
             Self::Config(error) => error.source(),
             Self::Identity(error) => error.source(),
@@ -144,14 +144,17 @@ impl Error for StartError {
 }
 
 /// Why a keyring file cannot be used.
-#[derive(Debug)]
+#[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum KeyringFileError {
     /// It cannot be read.
+    #[error("the keyring file cannot be read: {}", system_words(.0))]
     Read(io::Error),
     /// It is no JSON list of strings.
+    #[error("the keyring file is no JSON list of strings")]
     Malformed,
     /// One of them is no key.
+    #[error("number {at} in the keyring file is no key: {error}")]
     Key {
         /// Which, counted from 0.
         at: usize,
@@ -159,32 +162,13 @@ pub enum KeyringFileError {
         error: KeyError,
     },
     /// There is no key in it.
+    #[error("there is no key in the keyring file")]
     Empty,
 }
 
-impl fmt::Display for KeyringFileError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Read(error) => write!(f, "the keyring file cannot be read: {}", system_words(error)),
-            Self::Malformed => f.write_str("the keyring file is no JSON list of strings"),
-            Self::Key { at, error } => write!(f, "number {at} in the keyring file is no key: {error}"),
-            Self::Empty => f.write_str("there is no key in the keyring file"),
-        }
-    }
-}
-
-impl Error for KeyringFileError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match self {
-            Self::Read(error) => error.source(),
-            Self::Key { error, .. } => error.source(),
-            Self::Malformed | Self::Empty => None,
-        }
-    }
-}
-
 /// The snapshot is not on the disk: the next start of the node may not know what this life has come to.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("the snapshot {} cannot be written: {why}", path.display())]
 pub struct NotWritten {
     /// Which file.
     pub path: PathBuf,
@@ -192,84 +176,37 @@ pub struct NotWritten {
     pub why: String,
 }
 
-impl fmt::Display for NotWritten {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the snapshot {} cannot be written: {}", self.path.display(), self.why)
-    }
-}
-
-impl Error for NotWritten {}
-
 /// What went wrong with a leave.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum LeaveError {
     /// The node was shut down, before or meanwhile.
+    #[error("{STOPPED}")]
     Stopped,
     /// The node has left, but its snapshot does not say so: the next start rejoins as after a crash.
+    #[error("the node has left, but that is not recorded: {source}")]
     NotRecorded {
         /// How the leave went.
         report: LeaveReport,
         /// What went wrong with the file.
-        source: NotWritten,
+        r#source: NotWritten,
     },
 }
 
-impl fmt::Display for LeaveError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Stopped => f.write_str(STOPPED),
-            Self::NotRecorded { source, .. } => write!(f, "the node has left, but that is not recorded: {source}"),
-        }
-    }
-}
-
-impl Error for LeaveError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match self {
-            Self::Stopped => None,
-            Self::NotRecorded { source, .. } => source.source(),
-        }
-    }
-}
-
 /// The node was shut down. Start a new one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("{STOPPED}")]
 pub struct Stopped;
 
-impl fmt::Display for Stopped {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(STOPPED)
-    }
-}
-
-impl Error for Stopped {}
-
 /// Why a command was not carried out. Nothing has changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum CommandError<E> {
     /// The node was shut down. Start a new one.
+    #[error("{STOPPED}")]
     Stopped,
     /// The node refused.
+    #[error(transparent)]
     Refused(E),
-}
-
-impl<E: fmt::Display> fmt::Display for CommandError<E> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Stopped => f.write_str(STOPPED),
-            Self::Refused(error) => write!(f, "{error}"),
-        }
-    }
-}
-
-impl<E: Error + 'static> Error for CommandError<E> {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match self {
-            Self::Stopped => None,
-            Self::Refused(error) => error.source(),
-        }
-    }
 }
 
 /// What the system said, as it stands in a sentence: without the number of the error, which `io::Error` shows behind it, and in
@@ -286,6 +223,8 @@ pub(crate) const STOPPED: &str = "the node was shut down; start a new one";
 
 #[cfg(test)]
 mod tests {
+    use core::error::Error;
+
     use serf_proto::{PatternError, QueryError};
 
     use super::*;

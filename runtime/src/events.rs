@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, Weak};
 
 use futures_lite::Stream;
 use serf_proto::{Event, QueryId};
+use thiserror::Error;
 
 use crate::lock;
 use crate::responder::Responder;
@@ -26,20 +27,9 @@ pub struct Events {
 }
 
 /// How many events a subscriber was too slow for. They are lost to it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("the subscriber was too slow for {0} events, which are lost to it; resync to know the members again")]
 pub struct Lagged(pub u64);
-
-impl fmt::Display for Lagged {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "the subscriber was too slow for {} events, which are lost to it; resync to know the members again",
-            self.0
-        )
-    }
-}
-
-impl core::error::Error for Lagged {}
 
 impl Events {
     /// The next event; `None` when the node has stopped and all events before that were taken.

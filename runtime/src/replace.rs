@@ -66,16 +66,9 @@ pub(crate) fn is_in_use(error: &io::Error) -> bool {
 }
 
 /// Another node has the file.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("another node uses it")]
 struct InUse;
-
-impl core::fmt::Display for InUse {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.write_str("another node uses it")
-    }
-}
-
-impl core::error::Error for InUse {}
 
 #[cfg(unix)]
 fn is_still_at(file: &File, path: &Path) -> bool {

@@ -1,11 +1,11 @@
 //! How a join went, and what was wrong with each seed.
 
-use core::error::Error;
 use core::fmt;
 use core::net::SocketAddr;
 use std::io;
 
 use serf_proto::SeedFailureCause;
+use thiserror::Error;
 
 use crate::error::{STOPPED, system_words};
 use crate::seed::SeedError;
@@ -23,39 +23,28 @@ pub struct JoinReport {
 }
 
 /// Why a join led to nobody.
-#[derive(Debug)]
+#[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum JoinError {
     /// No seed was given.
+    #[error("a join needs at least one seed")]
     NoSeeds,
     /// The node has begun to leave. Start a new one to return.
+    #[error("the node has begun to leave the cluster; start a new one to return")]
     Leaving,
     /// The node was shut down, before or meanwhile.
+    #[error("{STOPPED}")]
     Stopped,
     /// None of the seeds let us in. The report says why each did not.
+    #[error("none of {} seeds let us in{}", .0.failed.len(), listed(&.0.failed))]
     NobodyAnswered(JoinReport),
 }
 
-impl fmt::Display for JoinError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoSeeds => f.write_str("a join needs at least one seed"),
-            Self::Leaving => f.write_str("the node has begun to leave the cluster; start a new one to return"),
-            Self::Stopped => f.write_str(STOPPED),
-            Self::NobodyAnswered(report) => {
-                write!(f, "none of {} seeds let us in", report.failed.len())?;
-                for (failure, separator) in
-                    report.failed.iter().zip(core::iter::once(": ").chain(core::iter::repeat("; ")))
-                {
-                    write!(f, "{separator}{failure}")?;
-                }
-                Ok(())
-            }
-        }
-    }
+/// The failures as they stand behind a sentence: `: one; two`.
+fn listed(failures: &[SeedFailure]) -> String {
+    let separators = core::iter::once(": ").chain(core::iter::repeat("; "));
+    failures.iter().zip(separators).map(|(failure, separator)| format!("{separator}{failure}")).collect()
 }
-
-impl Error for JoinError {}
 
 /// A seed that did not help to join.
 #[derive(Debug)]

@@ -1,7 +1,8 @@
 //! Seeds: the ways to write where a member may be found.
 
-use core::fmt;
 use core::net::{IpAddr, Ipv6Addr, SocketAddr};
+
+use thiserror::Error;
 
 /// A host and a port, before names are resolved.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,28 +18,19 @@ pub(crate) enum Host {
 }
 
 /// Why a seed cannot be read.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum SeedError {
     /// There is no host in it.
+    #[error("names no host; write host, host:port, [ipv6]:port or name/host:port")]
     NoHost,
     /// What stands after the colon is not a port.
+    #[error("has {0:?} for a port, which is no number from 1 to 65535")]
     Port(String),
     /// What stands in brackets is not an IPv6 address.
+    #[error("has {0:?} in brackets, which is no IPv6 address")]
     Brackets(String),
 }
-
-impl fmt::Display for SeedError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoHost => f.write_str("names no host; write host, host:port, [ipv6]:port or name/host:port"),
-            Self::Port(port) => write!(f, "has {port:?} for a port, which is no number from 1 to 65535"),
-            Self::Brackets(text) => write!(f, "has {text:?} in brackets, which is no IPv6 address"),
-        }
-    }
-}
-
-impl core::error::Error for SeedError {}
 
 impl Seed {
     /// Reads `host`, `host:port`, an IPv4 or IPv6 address, `[ipv6]:port`, and each of them after `name/` (`resolveAddr` in

@@ -1,4 +1,3 @@
-use core::fmt;
 use core::time::Duration;
 
 use serf_proto::Rng;
@@ -17,10 +16,11 @@ pub struct LinkModel {
 }
 
 /// Why a latency range was refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum LinkModelError {
     /// The least latency is above the greatest.
+    #[error("the least latency {min:?} is above the greatest {max:?}")]
     LatencyReversed {
         /// The least.
         min: Duration,
@@ -28,19 +28,9 @@ pub enum LinkModelError {
         max: Duration,
     },
     /// The least latency is zero. It is how far the simulator may run each thread ahead of the others.
+    #[error("the least latency must be above zero")]
     LatencyZero,
 }
-
-impl fmt::Display for LinkModelError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::LatencyReversed { min, max } => write!(f, "the least latency {min:?} is above the greatest {max:?}"),
-            Self::LatencyZero => f.write_str("the least latency must be above zero"),
-        }
-    }
-}
-
-impl core::error::Error for LinkModelError {}
 
 impl LinkModel {
     /// Links without faults whose one-way latency is drawn uniformly from `min` to `max` for each packet, at 1 Gbit/s.
