@@ -54,7 +54,7 @@ pub enum Event {
     /// A vote on our name, which another node claims too, is over.
     NameVote(NameVote),
     /// A join ended, well or not.
-    Joined(JoinReport),
+    Joined(JoinOutcome),
     /// Our own graceful leave is complete: the node may be dropped.
     LeftCluster(LeaveReport),
     /// We began to suspect a member, by our own probe or because another told us.
@@ -253,22 +253,22 @@ pub struct UserEvent {
     pub coalesce: bool,
 }
 
-/// How a join went.
+/// How a join went: what became of each of its addresses.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct JoinReport {
+pub struct JoinOutcome {
     /// Which join.
     pub id: JoinId,
     /// How many seeds answered and were merged. None means that the join failed.
     pub contacted: u32,
     /// The seeds that did not.
-    pub failed: Vec<SeedFailure>,
+    pub failed: Vec<AddressFailure>,
     /// Whether it was given up by [`Node::cancel_join`](crate::Node::cancel_join), or because the node began to leave.
     pub cancelled: bool,
 }
 
-/// Why one seed of a join did not help.
+/// Why the exchange with one seed of a join failed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct SeedFailure {
+pub struct AddressFailure {
     /// The seed.
     pub addr: SocketAddr,
     /// What went wrong.

@@ -49,8 +49,8 @@ pub use bytes;
 pub use complaints::{Complaint, ComplaintKind};
 pub use config::{CodecChoice, Config, ConfigError, Options};
 pub use event::{
-    Event, JoinReport, KeyAnswer, KeyOperation, KeyReport, LeaveReport, Member, MemberEvent, MemberEventKind,
-    MembersEvent, NameVerdict, NameVote, Query, QueryReport, SeedFailure, SeedFailureCause, Status, UserEvent,
+    AddressFailure, Event, JoinOutcome, KeyAnswer, KeyOperation, KeyReport, LeaveReport, Member, MemberEvent,
+    MemberEventKind, MembersEvent, NameVerdict, NameVote, Query, QueryReport, SeedFailureCause, Status, UserEvent,
 };
 pub use input::Input;
 pub use node::{

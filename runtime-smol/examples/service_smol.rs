@@ -9,7 +9,7 @@
 
 use std::io::BufRead;
 
-use serf_smol::{Event, Lagged, Options, Serf};
+use serf_smol::{Event, Lagged, NodeOptions, Serf};
 
 fn main() -> Result<(), Box<dyn core::error::Error>> {
     smol::block_on(async {
@@ -19,7 +19,7 @@ fn main() -> Result<(), Box<dyn core::error::Error>> {
         };
         let seeds: Vec<String> = args.collect();
 
-        let serf = Serf::start(Options { bind: bind.parse()?, ..Options::lan(name) })?;
+        let serf = Serf::start(NodeOptions { bind: bind.parse()?, ..NodeOptions::lan(name) })?;
         let mut events = serf.events();
         let printing = smol::spawn(async move {
             while let Some(event) = events.next().await {

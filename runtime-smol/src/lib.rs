@@ -1,11 +1,11 @@
-//! Serf for [smol](https://docs.rs/smol): see [`Serf`] for what a node can do and [`Options`] for how to set it up.
+//! Serf for [smol](https://docs.rs/smol): see [`Serf`] for what a node can do and [`NodeOptions`] for how to set it up.
 //!
 //! ```
-//! use serf_smol::{Event, Options, Serf};
+//! use serf_smol::{Event, NodeOptions, Serf};
 //!
 //! # fn main() -> Result<(), Box<dyn core::error::Error>> { smol::block_on(async {
-//! let first = Serf::start(Options { bind: "127.0.0.1:0".parse()?, ..Options::local("first") })?;
-//! let second = Serf::start(Options { bind: "127.0.0.1:0".parse()?, ..Options::local("second") })?;
+//! let first = Serf::start(NodeOptions { bind: "127.0.0.1:0".parse()?, ..NodeOptions::local("first") })?;
+//! let second = Serf::start(NodeOptions { bind: "127.0.0.1:0".parse()?, ..NodeOptions::local("second") })?;
 //!
 //! let mut events = first.events();
 //! second.join(&[first.bound_addr().to_string()]).await?;
@@ -33,11 +33,11 @@ pub use serf_runtime::{
     Answers, Builder, Candidate, CodecChoice, CommandError, Complaint, ComplaintKind, Coordinate, DEFAULT_PORT,
     DropReason, End, EntropyError, Event, Events, Evidence, ForceLeaveError, Handlers, Instant, JoinError, JoinReport,
     Key, KeyAnswer, KeyError, KeyOperation, KeyReport, KeyringFileError, KeysError, Lagged, LeaveError, LeaveReport,
-    Member, MemberCounts, MemberEvent, MemberEventKind, MembersEvent, Metric, Name, NodeState, NotWritten, OldEvents,
-    Options, Peer, Policy, Query, QueryError, QueryId, QueryReport, QueryStream, Question, Reply, RespondError, Retry,
-    SeedCause, SeedError, SeedFailure, SeedFailureCause, SetTagsError, SharedPolicy, Source, StartError, Stats, Status,
-    Stopped, Tags, Transport, UnknownWord, Usage, UserEvent, UserEventError, Veto, Why, bytes, net, read_keyring_file,
-    serf_proto, write_keyring_file,
+    Member, MemberCounts, MemberEvent, MemberEventKind, MembersEvent, Metric, Name, NodeOptions, NodeState, NotWritten,
+    OldEvents, Peer, Policy, Query, QueryError, QueryId, QueryReport, QueryStream, Question, Reply, RespondError,
+    Retry, SeedCause, SeedError, SeedFailure, SeedFailureCause, SetTagsError, SharedPolicy, Source, StartError, Stats,
+    Status, Stopped, Tags, Transport, UnknownWord, Usage, UserEvent, UserEventError, Veto, Why, bytes, net,
+    read_keyring_file, serf_proto, write_keyring_file,
 };
 /// The runtime, of the version that nodes run on: a program needs no other dependency.
 pub use smol;

@@ -9,7 +9,7 @@
 
 use std::io::BufRead;
 
-use serf_tokio::{Handlers, MemberEventKind, Options, Serf};
+use serf_tokio::{Handlers, MemberEventKind, NodeOptions, Serf};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn core::error::Error>> {
@@ -17,7 +17,7 @@ async fn main() -> Result<(), Box<dyn core::error::Error>> {
     let (Some(name), Some(bind)) = (args.next(), args.next()) else { return Err("usage: NAME BIND [SEED...]".into()) };
     let seeds: Vec<String> = args.collect();
 
-    let serf = Serf::start(Options { bind: bind.parse()?, ..Options::lan(name) })?;
+    let serf = Serf::start(NodeOptions { bind: bind.parse()?, ..NodeOptions::lan(name) })?;
     serf.handle(
         Handlers::new()
             .on_member(MemberEventKind::Join, |event| async move { println!("+ {}", event.member.name()) })

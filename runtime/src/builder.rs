@@ -15,7 +15,7 @@ use crate::handlers::Handlers;
 use crate::joining::{join_until_found, rejoin_until_found};
 use crate::keyring_file::{KeyringFile, keys_at_start};
 use crate::net::Net;
-use crate::options::Options;
+use crate::options::NodeOptions;
 use crate::replace::is_in_use;
 use crate::serf::Serf;
 use crate::snapshot::{Opened, SnapshotWriter};
@@ -24,16 +24,16 @@ use crate::{address, interfaces, socket};
 /// A node that is about to start, from [`Serf::builder`].
 ///
 /// ```no_run
-/// # use serf_runtime::{Handlers, Options, Serf, StartError, net::Net};
+/// # use serf_runtime::{Handlers, NodeOptions, Serf, StartError, net::Net};
 /// # fn start<N: Net>(net: N) -> Result<Serf<N>, StartError> {
 /// let handlers = Handlers::new().on_user("deploy", |event| async move { println!("{:?}", event.payload) });
-/// let serf = Serf::builder(Options::lan("web-1")).on(net).handlers(handlers).start()?;
+/// let serf = Serf::builder(NodeOptions::lan("web-1")).on(net).handlers(handlers).start()?;
 /// # Ok(serf)
 /// # }
 /// ```
 #[must_use = "a builder does nothing until it is started"]
 pub struct Builder<N: Net> {
-    options: Options,
+    options: NodeOptions,
     net: Option<N>,
     handlers: Option<Handlers>,
 }
@@ -47,13 +47,13 @@ impl<N: Net> Serf<N> {
     ///
     /// When the options do not go together, the address cannot be listened on, there is none to advertise, the snapshot or the keyring
     /// cannot be used or another node uses it, or the caller does not run on the runtime. Nothing is left behind.
-    pub fn start(options: Options) -> Result<Self, StartError> {
+    pub fn start(options: NodeOptions) -> Result<Self, StartError> {
         Self::builder(options).start()
     }
 
     /// Prepares a node that is to start on another runtime, with [handlers](Builder::handlers), or with
     /// [its first events](Builder::start_with_events).
-    pub const fn builder(options: Options) -> Builder<N> {
+    pub const fn builder(options: NodeOptions) -> Builder<N> {
         Builder { options, net: None, handlers: None }
     }
 }
@@ -80,7 +80,7 @@ impl<N: Net> Builder<N> {
     }
 
     /// Starts the node and returns its [events](Serf::events) from the very first on: our own joining, and, for a node with a
-    /// [snapshot](Options::snapshot), those that it missed while it was gone. A subscription that begins later may come too late for
+    /// [snapshot](NodeOptions::snapshot), those that it missed while it was gone. A subscription that begins later may come too late for
     /// them.
     ///
     /// # Errors

@@ -4,7 +4,7 @@ use core::net::SocketAddr;
 use std::collections::BTreeMap;
 use std::io;
 
-use serf_proto::{SeedFailure, SeedFailureCause};
+use serf_proto::{AddressFailure, SeedFailureCause};
 
 use crate::report::SeedCause;
 
@@ -30,7 +30,7 @@ impl Dials {
     }
 
     /// Why the exchange with a seed failed.
-    pub(crate) fn cause(&mut self, failure: &SeedFailure) -> SeedCause {
+    pub(crate) fn cause(&mut self, failure: &AddressFailure) -> SeedCause {
         let dial = self.0.remove(&failure.addr);
         match (failure.cause, dial) {
             (SeedFailureCause::Unreachable | SeedFailureCause::TimedOut, Some(Some(error))) => {
@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     fn kind(dials: &mut Dials, cause: SeedFailureCause) -> Result<io::ErrorKind, SeedFailureCause> {
-        match dials.cause(&SeedFailure { addr: addr(), cause, detail: None }) {
+        match dials.cause(&AddressFailure { addr: addr(), cause, detail: None }) {
             SeedCause::Unreachable(error) => Ok(error.kind()),
             SeedCause::Exchange(cause) => Err(cause),
             other => panic!("has nothing to do with a dial: {other:?}"),

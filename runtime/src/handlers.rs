@@ -17,7 +17,7 @@ use crate::responder::Responder;
 /// For an event the handlers that name it run, in the order in which they were added; if none does, those for all events of its
 /// kind; if there are none either, those for [anything else](Self::otherwise). Each is awaited before the next, and all of one
 /// event before the next event: handlers see events in the order in which they happened. Whoever wants to work longer spawns a
-/// task. Members that [come together](Event::Members) are given to the handlers for members one by one. When handlers fall behind by more than [`subscriber_events_max`](crate::Options::subscriber_events_max) events, the oldest
+/// task. Members that [come together](Event::Members) are given to the handlers for members one by one. When handlers fall behind by more than [`subscriber_events_max`](crate::NodeOptions::subscriber_events_max) events, the oldest
 /// are lost to them and [`on_lagged`](Self::on_lagged) is called.
 ///
 /// A panic in a handler ends that call only: it is a `tracing` error, is counted in

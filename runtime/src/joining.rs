@@ -68,7 +68,7 @@ impl<N: Net> Serf<N> {
         result
     }
 
-    /// Joins the cluster of an earlier life, of which the [snapshot](crate::Options::snapshot) told: through the members that were
+    /// Joins the cluster of an earlier life, of which the [snapshot](crate::NodeOptions::snapshot) told: through the members that were
     /// alive, a few at a time until one answers, then those that had failed. A node with a snapshot does this by itself when it
     /// starts.
     ///

@@ -17,7 +17,7 @@ use crate::lock;
 use crate::replace::{lock_file, replace};
 
 /// Reads a keyring file: the primary key first, at least one. A node does this by itself with its
-/// [`keyring_file`](crate::Options::keyring_file).
+/// [`keyring_file`](crate::NodeOptions::keyring_file).
 ///
 /// # Errors
 ///

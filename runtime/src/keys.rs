@@ -8,7 +8,7 @@ use crate::net::Net;
 use crate::serf::Serf;
 
 /// Changing keys. A key is exchanged in three steps, each done by every member before the next: install the new one, use it, remove
-/// the old one. Every member writes its [`keyring_file`](crate::Options::keyring_file), if it has one, before it answers; one that
+/// the old one. Every member writes its [`keyring_file`](crate::NodeOptions::keyring_file), if it has one, before it answers; one that
 /// cannot has failed, though it makes use of the change as long as it runs.
 impl<N: Net> Serf<N> {
     /// Has every member add a key, so that it can read what is encrypted with it. Waits for their answers.

@@ -10,18 +10,18 @@ use serf_proto::{SharedPolicy, Tags};
 /// added: always end with `..` and a profile.
 ///
 /// ```
-/// use serf_runtime::{Key, Options, serf_proto};
+/// use serf_runtime::{Key, NodeOptions, serf_proto};
 ///
 /// let encrypt_keys = vec![Key::generate()?];
-/// let options = Options {
+/// let options = NodeOptions {
 ///     bind: "10.0.0.7:7946".parse()?,
 ///     protocol: serf_proto::Options { encrypt_keys, ..serf_proto::Options::lan() },
-///     ..Options::lan("web-1")
+///     ..NodeOptions::lan("web-1")
 /// };
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Options {
+pub struct NodeOptions {
     /// The node's name, unique in the cluster, 1 to 255 bytes. The host name is a common choice.
     pub name: String,
     /// Where to listen, for UDP and TCP alike. `0.0.0.0` and `[::]` are every address of the host, of either kind if it has IPv6, as
@@ -59,12 +59,12 @@ pub struct Options {
     /// while the node is locked, and must not call the node. Default none: everybody is admitted.
     #[serde(skip)]
     pub policy: Option<SharedPolicy>,
-    /// The settings of the protocol: intervals, timeouts, limits. Those of [`Options::lan`](Self::lan) are
+    /// The settings of the protocol: intervals, timeouts, limits. Those of [`NodeOptions::lan`](Self::lan) are
     /// [`serf_proto::Options::lan`], so that either may be what a change of single settings ends with.
     pub protocol: serf_proto::Options,
 }
 
-impl Options {
+impl NodeOptions {
     /// A node in a data centre.
     pub fn lan(name: impl Into<String>) -> Self {
         Self::new(name.into(), serf_proto::Options::lan())
@@ -108,9 +108,9 @@ mod tests {
 
     #[test]
     fn the_protocols_profiles_are_the_nodes() {
-        assert_eq!(Options::lan("a").protocol, serf_proto::Options::lan());
-        assert_eq!(Options::wan("a").protocol, serf_proto::Options::wan());
-        assert_eq!(Options::local("a").protocol, serf_proto::Options::local());
+        assert_eq!(NodeOptions::lan("a").protocol, serf_proto::Options::lan());
+        assert_eq!(NodeOptions::wan("a").protocol, serf_proto::Options::wan());
+        assert_eq!(NodeOptions::local("a").protocol, serf_proto::Options::local());
         let protocol = serf_proto::Options { label: "dc1".into(), ..serf_proto::Options::lan() };
         assert!(protocol.gossip_early && protocol.gossip_packets_per_tick == 16);
         assert!(!protocol.hashicorp_pace().gossip_early);
@@ -118,7 +118,7 @@ mod tests {
 
     #[test]
     fn options_are_serialized_without_their_keys() {
-        let mut options = Options::lan("a");
+        let mut options = NodeOptions::lan("a");
         let key = Key::generate().unwrap();
         options.protocol.encrypt_keys.push(key.clone());
         assert!(Key::generate().unwrap() != key && key.as_bytes().len() == 32);

@@ -19,7 +19,7 @@ use crate::serf::Serf;
 /// What comes back of a query, as it comes; the report is the last.
 ///
 /// A [`Stream`] which ends after [`Reply::Ended`], or when the node stops. It may be dropped at any time: the query is over then, and what
-/// still comes back is lost. A reader that falls behind by more than [`subscriber_events_max`](crate::Options::subscriber_events_max) replies
+/// still comes back is lost. A reader that falls behind by more than [`subscriber_events_max`](crate::NodeOptions::subscriber_events_max) replies
 /// loses the oldest, but never the report, and is told how many; nobody else is held up.
 #[derive(Debug)]
 pub struct QueryStream {

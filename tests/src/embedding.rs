@@ -18,7 +18,7 @@ use serf_runtime::serf_proto::wire::hashicorp;
 use serf_runtime::serf_proto::{AfterLeave, DropReason, Snapshot, UserEventError, limits};
 use serf_runtime::{
     Candidate, CodecChoice, CommandError, End, Event, Events, Handlers, JoinError, Key, KeyOperation, KeysError,
-    Lagged, Member, MemberEventKind, NodeState, OldEvents, Options, Policy, Query, QueryError, QueryReport,
+    Lagged, Member, MemberEventKind, NodeOptions, NodeState, OldEvents, Policy, Query, QueryError, QueryReport,
     QueryStream, Question, Reply, RespondError, Retry, SeedCause, Serf, SharedPolicy, StartError, Status, Tags,
     Transport, Veto, read_keyring_file, write_keyring_file,
 };
@@ -103,8 +103,8 @@ fn start<N: Net>(name: &str) -> Serf<N> {
     Serf::start(options(name)).unwrap()
 }
 
-fn options(name: &str) -> Options {
-    let mut options = Options { bind: loopback(), ..Options::local(name) };
+fn options(name: &str) -> NodeOptions {
+    let mut options = NodeOptions { bind: loopback(), ..NodeOptions::local(name) };
     // The profile's two copies of each message do not reach everybody when a packet is lost.
     options.protocol.retransmit_mult = 4;
     options
@@ -182,7 +182,7 @@ async fn user_events<N: Net>(events: &mut Events, count: usize) -> Vec<String> {
 /// Joining, seen from both sides.
 pub async fn two_nodes_that_join_know_each_other<N: Net>() {
     let tags: Tags = [("role", "db")].into_iter().collect();
-    let a: Serf<N> = Serf::start(Options { tags: tags.clone(), ..options("a") }).unwrap();
+    let a: Serf<N> = Serf::start(NodeOptions { tags: tags.clone(), ..options("a") }).unwrap();
     let b = start::<N>("b");
     let mut events = a.events();
     soon::<N, _>(b.join(&at(&a))).await.unwrap();
@@ -226,7 +226,7 @@ pub async fn changed_tags_are_announced<N: Net>() {
 /// Single tags.
 pub async fn one_tag_is_set_and_another_removed_and_the_rest_stays<N: Net>() {
     let tags: Tags = [("role", "web"), ("state", "up"), ("leader", "yes")].into_iter().collect();
-    let a = Serf::<N>::start(Options { tags, ..options("a") }).unwrap();
+    let a = Serf::<N>::start(NodeOptions { tags, ..options("a") }).unwrap();
     let b = start::<N>("b");
     soon::<N, _>(b.join(&at(&a))).await.unwrap();
     let mut events = b.events();
@@ -326,7 +326,7 @@ pub async fn a_panic_in_a_task_of_the_node_stops_it_and_whoever_waits_is_told<N:
             Ok(())
         }
     }
-    let a = Serf::<N>::start(Options { policy: Some(SharedPolicy::new(Buggy)), ..options("a") }).unwrap();
+    let a = Serf::<N>::start(NodeOptions { policy: Some(SharedPolicy::new(Buggy)), ..options("a") }).unwrap();
     let b = start::<N>("b");
     let mut events = a.events();
     _ = soon::<N, _>(b.join(&at(&a))).await;
@@ -356,8 +356,8 @@ pub async fn a_second_node_with_the_same_files_is_refused_until_the_first_is_shu
     let keyring = scratch.file("keyring");
     write_keyring_file(&keyring, &[key(1)]).unwrap();
     let snapshot = || lasting("a", &scratch, loopback());
-    let kept = || Options { keyring_file: Some(keyring.clone()), ..secret("b", &[key(1)]) };
-    for (options, file) in [(&snapshot as &dyn Fn() -> Options, "snapshot"), (&kept, "keyring")] {
+    let kept = || NodeOptions { keyring_file: Some(keyring.clone()), ..secret("b", &[key(1)]) };
+    for (options, file) in [(&snapshot as &dyn Fn() -> NodeOptions, "snapshot"), (&kept, "keyring")] {
         let first = Serf::<N>::start(options()).unwrap();
         let error = Serf::<N>::start(options()).unwrap_err();
         assert!(matches!(&error, StartError::InUse { path } if *path == scratch.file(file)), "{error}");
@@ -378,7 +378,7 @@ pub async fn a_node_finds_the_members_that_it_was_started_with_whenever_they_com
         let free = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let join = vec![free.to_string(), addr.to_string()];
         // Between our look and the start another test may have taken the port.
-        match Serf::<N>::start(Options { bind: free, join, ..options("a") }) {
+        match Serf::<N>::start(NodeOptions { bind: free, join, ..options("a") }) {
             Err(StartError::Bind { .. }) => {}
             started => break started.unwrap(),
         }
@@ -386,7 +386,7 @@ pub async fn a_node_finds_the_members_that_it_was_started_with_whenever_they_com
     let mut events = a.events();
     while !matches!(next::<N>(&mut events).await, Event::Joined(_)) {}
     assert_eq!(a.members().len(), 1, "it reached but itself");
-    let _b = Serf::<N>::start(Options { bind: addr, ..options("b") }).unwrap();
+    let _b = Serf::<N>::start(NodeOptions { bind: addr, ..options("b") }).unwrap();
     until(&a, |members| count(members, Status::Alive) == 2).await;
 }
 
@@ -484,7 +484,7 @@ pub async fn fifty_nodes_in_one_process_find_each_other<N: Net>() {
 
 /// Back-pressure, or rather the lack of it.
 pub async fn a_slow_subscriber_is_told_and_can_resync_and_holds_nobody_up<N: Net>() {
-    let a = Serf::<N>::start(Options { subscriber_events_max: 8, ..options("a") }).unwrap();
+    let a = Serf::<N>::start(NodeOptions { subscriber_events_max: 8, ..options("a") }).unwrap();
     let mut slow = a.events();
     for n in 0..50 {
         let mut quick = a.events();
@@ -603,7 +603,7 @@ pub async fn nobody_joins_without_seeds<N: Net>() {
 /// A second node on one port.
 pub async fn a_port_in_use_is_named<N: Net>() {
     let a = start::<N>("a");
-    let error = Serf::<N>::start(Options { bind: a.bound_addr(), ..options("b") }).unwrap_err();
+    let error = Serf::<N>::start(NodeOptions { bind: a.bound_addr(), ..options("b") }).unwrap_err();
     assert!(matches!(error, StartError::Bind { transport: Transport::Tcp, addr, .. } if addr == a.bound_addr()));
     let text = error.to_string();
     assert!(text.contains(&a.bound_addr().to_string()) && text.contains("choose another port"), "{text}");
@@ -611,10 +611,10 @@ pub async fn a_port_in_use_is_named<N: Net>() {
 
 /// Addresses that cannot be announced, and one that can.
 pub async fn what_nobody_could_reach_is_not_advertised<N: Net>() {
-    let everywhere = || Options { bind: "0.0.0.0:0".parse().unwrap(), ..options("a") };
-    let nowhere = Options { advertise: Some("0.0.0.0:7946".parse().unwrap()), ..everywhere() };
+    let everywhere = || NodeOptions { bind: "0.0.0.0:0".parse().unwrap(), ..options("a") };
+    let nowhere = NodeOptions { advertise: Some("0.0.0.0:7946".parse().unwrap()), ..everywhere() };
     assert!(matches!(Serf::<N>::start(nowhere), Err(StartError::AdvertiseUnspecified { .. })));
-    let here = Options { advertise: Some(loopback()), ..everywhere() };
+    let here = NodeOptions { advertise: Some(loopback()), ..everywhere() };
     let a = Serf::<N>::start(here).unwrap();
     assert_eq!(a.local().addr(), SocketAddr::new(loopback().ip(), a.bound_addr().port()));
 }
@@ -625,7 +625,7 @@ pub async fn ipv6_is_as_good_as_ipv4<N: Net>() {
         eprintln!("this host has no IPv6");
         return;
     }
-    let v6 = |name| Serf::<N>::start(Options { bind: "[::1]:0".parse().unwrap(), ..options(name) }).unwrap();
+    let v6 = |name| Serf::<N>::start(NodeOptions { bind: "[::1]:0".parse().unwrap(), ..options(name) }).unwrap();
     let (a, b) = (v6("a"), v6("b"));
     let mut events = b.events();
     soon::<N, _>(b.join(&at(&a))).await.unwrap();
@@ -636,7 +636,7 @@ pub async fn ipv6_is_as_good_as_ipv4<N: Net>() {
 
 /// One socket, both kinds of addresses.
 pub async fn a_socket_for_both_kinds_speaks_to_ipv4<N: Net>() {
-    let dual = Options { bind: "[::]:0".parse().unwrap(), advertise: Some(loopback()), ..options("a") };
+    let dual = NodeOptions { bind: "[::]:0".parse().unwrap(), advertise: Some(loopback()), ..options("a") };
     let Ok(a) = Serf::<N>::start(dual) else {
         assert!(UdpSocket::bind("[::]:0").is_err(), "only a host without IPv6 may refuse");
         return;
@@ -700,7 +700,7 @@ pub async fn a_stopped_node_frees_its_port_and_refuses_commands<N: Net>() {
     assert!(matches!(a.join(&at(&b)).await, Err(JoinError::Stopped)));
     assert!(a.leave().await.is_err());
     assert_eq!(a.members().len(), 2, "what it knew can still be read");
-    let again = Serf::<N>::start(Options { bind: addr, ..options("a") }).unwrap();
+    let again = Serf::<N>::start(NodeOptions { bind: addr, ..options("a") }).unwrap();
     soon::<N, _>(again.join(&at(&b))).await.unwrap();
 }
 
@@ -827,8 +827,8 @@ pub async fn all_answers_of_a_query_come_together_if_they_are_wanted_so<N: Net>(
 /// Filters.
 pub async fn a_query_reaches_only_those_that_its_filters_meet<N: Net>() {
     let tags = |role: &str| [("role", role)].into_iter().collect::<Tags>();
-    let a = Serf::<N>::start(Options { tags: tags("web"), ..options("a") }).unwrap();
-    let b = Serf::<N>::start(Options { tags: tags("db"), ..options("b") }).unwrap();
+    let a = Serf::<N>::start(NodeOptions { tags: tags("web"), ..options("a") }).unwrap();
+    let b = Serf::<N>::start(NodeOptions { tags: tags("db"), ..options("b") }).unwrap();
     soon::<N, _>(b.join(&at(&a))).await.unwrap();
     until(&a, |members| count(members, Status::Alive) == 2).await;
     for serf in [&a, &b] {
@@ -858,7 +858,7 @@ async fn next_query<N: Net>(events: &mut Events) -> Query {
 
 /// Filters that come from elsewhere.
 pub async fn a_question_is_built_of_variables_and_kept<N: Net>() {
-    let a = Serf::<N>::start(Options { tags: Tags::from([("role", "db")]), ..options("a") }).unwrap();
+    let a = Serf::<N>::start(NodeOptions { tags: Tags::from([("role", "db")]), ..options("a") }).unwrap();
     let (role, names) = (String::from("^db$"), vec![String::from("a"), String::from("b")]);
     let borrowed = Question::new("q").of_tags(&[("role", &role)]).of_nodes(&names);
     let kept: Question<'static> = names.iter().cloned().fold(Question::new(String::from("q")), Question::with_node);
@@ -902,7 +902,7 @@ pub async fn a_query_may_be_abandoned_and_an_answer_may_be_late<N: Net>() {
 
 /// Back-pressure of replies.
 pub async fn a_slow_reader_of_replies_loses_the_oldest_and_never_the_report<N: Net>() {
-    let a = Serf::<N>::start(Options { subscriber_events_max: 1, ..options("a") }).unwrap();
+    let a = Serf::<N>::start(NodeOptions { subscriber_events_max: 1, ..options("a") }).unwrap();
     let mut queries = a.events();
     let mut slow = a.query(&Question::new("q").with_acks().for_at_most(Duration::from_secs(50))).unwrap();
     let query = next_query::<N>(&mut queries).await;
@@ -926,7 +926,7 @@ pub async fn a_join_goes_on_until_somebody_is_there<N: Net>() {
     let mut events = b.events();
     let start_late = async {
         while !matches!(next::<N>(&mut events).await, Event::Joined(report) if report.contacted == 0) {}
-        Serf::<N>::start(Options { bind: addr, ..options("a") }).unwrap()
+        Serf::<N>::start(NodeOptions { bind: addr, ..options("a") }).unwrap()
     };
     let join = b.join_until(&seeds, OldEvents::Ignore, retry);
     let (report, a) = soon::<N, _>(zip(join, start_late)).await;
@@ -1004,7 +1004,7 @@ fn key(byte: u8) -> Key {
 }
 
 /// A node with keys.
-fn secret(name: &str, keys: &[Key]) -> Options {
+fn secret(name: &str, keys: &[Key]) -> NodeOptions {
     let mut options = options(name);
     options.protocol.encrypt_keys = keys.to_vec();
     options
@@ -1016,7 +1016,7 @@ pub async fn keys_are_exchanged_by_the_whole_cluster_and_kept_in_files<N: Net>()
     let names = ["a", "b", "c"];
     let start = |name: &str| {
         let file = scratch.file(name);
-        Serf::<N>::start(Options { keyring_file: Some(file), ..options(name) }).unwrap()
+        Serf::<N>::start(NodeOptions { keyring_file: Some(file), ..options(name) }).unwrap()
     };
     names.iter().for_each(|name| write_keyring_file(scratch.file(name), &[key(1)]).unwrap());
     let nodes = names.map(start);
@@ -1052,7 +1052,7 @@ pub async fn keys_are_exchanged_by_the_whole_cluster_and_kept_in_files<N: Net>()
 pub async fn a_node_with_a_keyring_file_starts_with_the_keys_in_it_and_never_in_the_clear<N: Net>() {
     let scratch = Scratch::new("keyring-read");
     let file = scratch.file("keyring");
-    let with_file = |given: &[Key]| Options { keyring_file: Some(file.clone()), ..secret("a", given) };
+    let with_file = |given: &[Key]| NodeOptions { keyring_file: Some(file.clone()), ..secret("a", given) };
     let missing = Serf::<N>::start(with_file(&[])).unwrap_err();
     assert!(matches!(missing, StartError::Keyring { .. }), "{missing:?}");
     let first = Serf::<N>::start(with_file(&[key(1)])).unwrap();
@@ -1082,7 +1082,7 @@ pub async fn a_keyring_file_that_cannot_be_written_is_told_to_whoever_changes_ke
     std::fs::create_dir(&directory).unwrap();
     let file = directory.join("keyring");
     write_keyring_file(&file, &[key(1)]).unwrap();
-    let a = Serf::<N>::start(Options { keyring_file: Some(file.clone()), ..secret("a", &[key(1)]) }).unwrap();
+    let a = Serf::<N>::start(NodeOptions { keyring_file: Some(file.clone()), ..secret("a", &[key(1)]) }).unwrap();
     let b = Serf::<N>::start(secret("b", &[key(1)])).unwrap();
     soon::<N, _>(b.join(&at(&a))).await.unwrap();
     until(&b, |members| count(members, Status::Alive) == 2).await;
@@ -1122,8 +1122,8 @@ pub async fn nodes_without_the_key_are_not_let_in<N: Net>() {
 }
 
 /// A node with a snapshot, on the port that it had before.
-fn lasting(name: &str, scratch: &Scratch, bind: SocketAddr) -> Options {
-    Options { bind, snapshot: Some(scratch.file("snapshot")), ..options(name) }
+fn lasting(name: &str, scratch: &Scratch, bind: SocketAddr) -> NodeOptions {
+    NodeOptions { bind, snapshot: Some(scratch.file("snapshot")), ..options(name) }
 }
 
 /// A crash, as the others see it, and the life after.
@@ -1183,7 +1183,7 @@ pub async fn after_a_leave_a_node_returns_only_if_it_was_told_to<N: Net>() {
     soon::<N, _>(a.shutdown()).await.unwrap();
 
     std::fs::write(scratch.file("snapshot"), &text).unwrap();
-    let returning = Options { rejoin_after_leave: true, ..lasting("a", &scratch, loopback()) };
+    let returning = NodeOptions { rejoin_after_leave: true, ..lasting("a", &scratch, loopback()) };
     let a = Serf::<N>::start(returning).unwrap();
     until(&a, |members| count(members, Status::Alive) == 2).await;
     assert_eq!(soon::<N, _>(a.rejoin(OldEvents::Ignore)).await.unwrap().contacted, 1, "once more does no harm");
@@ -1192,7 +1192,7 @@ pub async fn after_a_leave_a_node_returns_only_if_it_was_told_to<N: Net>() {
 /// A path that is none.
 pub async fn a_snapshot_that_cannot_be_used_is_named<N: Net>() {
     let path = PathBuf::from("/no/such/directory/snapshot");
-    let error = Serf::<N>::start(Options { snapshot: Some(path), ..options("a") }).unwrap_err();
+    let error = Serf::<N>::start(NodeOptions { snapshot: Some(path), ..options("a") }).unwrap_err();
     assert!(matches!(error, StartError::Snapshot { .. }));
     assert!(error.to_string().contains("/no/such/directory/snapshot"), "{error}");
 }
@@ -1321,7 +1321,7 @@ pub async fn a_policy_keeps_a_member_out_and_why_tells_of_who_failed<N: Net>() {
             if candidate.name() == "guest" { Err(Veto::new("no guests")) } else { Ok(()) }
         }
     }
-    let a = Serf::<N>::start(Options { policy: Some(SharedPolicy::new(NoGuests)), ..options("a") }).unwrap();
+    let a = Serf::<N>::start(NodeOptions { policy: Some(SharedPolicy::new(NoGuests)), ..options("a") }).unwrap();
     let [b, guest] = ["b", "guest"].map(start::<N>);
     let mut events = a.events();
     soon::<N, _>(b.join(&at(&a))).await.unwrap();

@@ -8,7 +8,7 @@ use std::error::Error;
 
 use futures_lite::future::or;
 use serf_runtime::net::Net;
-use serf_runtime::{Handlers, Key, MemberEventKind, Options, Question, Serf};
+use serf_runtime::{Handlers, Key, MemberEventKind, NodeOptions, Question, Serf};
 
 type Result<T> = core::result::Result<T, Box<dyn Error>>;
 
@@ -19,7 +19,7 @@ pub const USAGE: &str = "usage: node|guardian NAME BIND [MEMBER...] [-key=BASE64
 #[derive(Debug)]
 struct Args {
     is_guardian: bool,
-    options: Options,
+    options: NodeOptions,
     event_every: Duration,
     query_every: Duration,
 }
@@ -102,7 +102,7 @@ impl Args {
             "node" => false,
             _ => return Err(USAGE.into()),
         };
-        let options = Options { bind: bind.parse::<SocketAddr>()?, ..Options::lan(name) };
+        let options = NodeOptions { bind: bind.parse::<SocketAddr>()?, ..NodeOptions::lan(name) };
         let mut parsed =
             Self { is_guardian, options, event_every: Duration::from_secs(2), query_every: Duration::from_secs(5) };
         for arg in args {

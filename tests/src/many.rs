@@ -10,7 +10,7 @@ use std::fs;
 use std::time::Instant;
 
 use serf_runtime::net::Net;
-use serf_runtime::{Event, Events, MemberEventKind, Options, Serf};
+use serf_runtime::{Event, Events, MemberEventKind, NodeOptions, Serf};
 
 type Result<T> = core::result::Result<T, Box<dyn Error>>;
 
@@ -206,8 +206,8 @@ impl<N: Net> Cluster<N> {
     }
 }
 
-fn options(name: &str) -> Options {
-    Options { bind: (core::net::Ipv4Addr::LOCALHOST, 0).into(), ..Options::lan(name) }
+fn options(name: &str) -> NodeOptions {
+    NodeOptions { bind: (core::net::Ipv4Addr::LOCALHOST, 0).into(), ..NodeOptions::lan(name) }
 }
 
 /// The processor time of all threads so far.

@@ -7,7 +7,7 @@ use core::time::Duration;
 use super::leave::Leaving;
 use super::{Node, OldEvents};
 use crate::core::Ask;
-use crate::event::{Event, JoinReport, SeedFailure, SeedFailureCause};
+use crate::event::{AddressFailure, Event, JoinOutcome, SeedFailureCause};
 use crate::limits::{SEEDS_AT_ONCE_MAX, SEEDS_AT_ONCE_TOTAL_MAX};
 use crate::outbox::{Outbox, Output};
 use crate::rng::Rng;
@@ -57,7 +57,7 @@ pub(super) struct Join {
     is_enough: bool,
     pending: usize,
     contacted: u32,
-    failed: Vec<SeedFailure>,
+    failed: Vec<AddressFailure>,
     /// Whether the application did not ask for it and is not told of its end.
     is_ours: bool,
     /// Whether it looks for the cluster of an earlier life.
@@ -198,7 +198,7 @@ impl Node {
                 let said = &*self.core.detail;
                 let said = said.strip_prefix(MERGE_FAILED).unwrap_or(said);
                 let detail = (!said.is_empty()).then(|| said.into());
-                join.failed.extend(contact.map(|&Contact { addr, .. }| SeedFailure { addr, cause, detail }));
+                join.failed.extend(contact.map(|&Contact { addr, .. }| AddressFailure { addr, cause, detail }));
             }
         }
         if self.joins.get(&id).is_some_and(|join| join.pending == 0 && !join.wants_more()) {
@@ -224,7 +224,7 @@ impl Node {
             self.isolation.lost();
         }
         if !is_ours {
-            self.core.events.push(Event::Joined(JoinReport { id, contacted, failed, cancelled }));
+            self.core.events.push(Event::Joined(JoinOutcome { id, contacted, failed, cancelled }));
         }
     }
 

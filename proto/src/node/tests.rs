@@ -281,8 +281,8 @@ fn a_join_reports_which_seeds_answered_and_why_the_others_did_not() {
     let id = cluster.command(1, |node, now, out| node.join(now, &[addr(0), addr(2)], OldEvents::Deliver, out)).unwrap();
     cluster.run(Duration::from_secs(1));
     let reports: Vec<_> = cluster.events[1].iter().filter(|event| matches!(event, Event::Joined(_))).collect();
-    let failed = crate::SeedFailure { addr: addr(2), cause: crate::SeedFailureCause::Unreachable, detail: None };
-    let report = crate::JoinReport { id, contacted: 1, failed: [failed].into(), cancelled: false };
+    let failed = crate::AddressFailure { addr: addr(2), cause: crate::SeedFailureCause::Unreachable, detail: None };
+    let report = crate::JoinOutcome { id, contacted: 1, failed: [failed].into(), cancelled: false };
     assert_eq!(reports, [&Event::Joined(report)]);
 }
 

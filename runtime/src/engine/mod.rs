@@ -16,8 +16,8 @@ use bytes::Bytes;
 use futures_lite::FutureExt;
 use serf_proto::limits::{STREAM_MESSAGE_BYTES_MAX, STREAMS_INBOUND_MAX};
 use serf_proto::{
-    Event, Instant, JoinId, JoinReport, KeyReport, LeaveReport, Node, Outbox, Output, QueryId, SocketFailure, StreamId,
-    canonical,
+    Event, Instant, JoinId, JoinOutcome, KeyReport, LeaveReport, Node, Outbox, Output, QueryId, SocketFailure,
+    StreamId, canonical,
 };
 
 pub(crate) use self::stream::Origin;
@@ -70,7 +70,7 @@ pub(crate) struct Engine<N: Net> {
     pub(crate) running: Option<Running<N>>,
     pub(crate) subscribers: Subscribers,
     /// Who waits for the end of a join.
-    pub(crate) joins: BTreeMap<JoinId, Sender<JoinReport>>,
+    pub(crate) joins: BTreeMap<JoinId, Sender<JoinOutcome>>,
     /// How the streams were opened that joins wait for.
     pub(crate) dials: Dials,
     /// Who waits for the end of an operation on keys.

@@ -1,7 +1,7 @@
 //! An address is no identity: who may be asked for its state because it was a member once.
 
 use super::*;
-use crate::{SeedFailure, SeedFailureCause, Snapshot};
+use crate::{AddressFailure, SeedFailureCause, Snapshot};
 
 /// A cluster of one, whose other member is gone, and a cluster of two, one of which has the address of that member.
 fn with_a_stranger_at_the_address_of_a_failed_member(forgotten: bool) -> Cluster {
@@ -77,7 +77,7 @@ fn a_rejoin_asks_only_the_members_that_are_remembered_and_says_where_another_nod
     let id = cluster.command(0, |node, now, out| node.rejoin(now, OldEvents::Deliver, out)).unwrap();
     cluster.run(Duration::from_secs(60));
     assert_eq!((cluster.alive(0), cluster.alive(1)), (1, 1));
-    let failed = SeedFailure { addr: addr(1), cause: SeedFailureCause::OtherNode, detail: None };
-    let report = crate::JoinReport { id, contacted: 0, failed: [failed].into(), cancelled: false };
+    let failed = AddressFailure { addr: addr(1), cause: SeedFailureCause::OtherNode, detail: None };
+    let report = crate::JoinOutcome { id, contacted: 0, failed: [failed].into(), cancelled: false };
     assert!(cluster.events[0].contains(&Event::Joined(report)), "{:?}", cluster.events[0]);
 }

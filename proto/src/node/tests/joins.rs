@@ -1,12 +1,12 @@
 use super::*;
-use crate::JoinReport;
+use crate::JoinOutcome;
 use crate::limits::{SEEDS_AT_ONCE_MAX, SEEDS_AT_ONCE_TOTAL_MAX};
 use crate::types::AfterLeave;
 use crate::wire::Versions;
 use crate::wire::swim::PeerRef;
 
 impl Cluster {
-    fn joined_reports(&self, at: usize) -> Vec<JoinReport> {
+    fn joined_reports(&self, at: usize) -> Vec<JoinOutcome> {
         let reports = self.events[at].iter().filter_map(|event| match event {
             Event::Joined(report) => Some(report.clone()),
             _ => None,
@@ -111,7 +111,7 @@ fn a_cluster_in_which_somebody_speaks_what_we_do_not_understand_is_not_joined_an
     cluster.run(Duration::from_millis(20));
     let [report] = &cluster.joined_reports(1)[..] else { panic!("{:?}", cluster.events[1]) };
     let detail = Some("Node 'odd' delegate protocol version (7) is incompatible: [2, 5]".into());
-    let refused = crate::SeedFailure { addr: addr(0), cause: crate::SeedFailureCause::Refused, detail };
+    let refused = crate::AddressFailure { addr: addr(0), cause: crate::SeedFailureCause::Refused, detail };
     assert_eq!((report.contacted, &report.failed[..]), (0, &[refused][..]));
     assert_eq!((cluster.alive(1), dropped(&cluster, 1, DropReason::Versions)), (1, 1));
 }
