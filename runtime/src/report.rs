@@ -22,7 +22,7 @@ pub struct JoinReport {
     pub attempts: u32,
 }
 
-/// Why a join led to nobody.
+/// Why a join reached no member.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum JoinError {

@@ -71,7 +71,7 @@ pub(crate) struct PhaseCounts {
     pub(crate) answered: BTreeSet<u32>,
 }
 
-/// What the operator of a host has told it, to repeat it while it fails.
+/// The orders of the operator of a host, which are repeated while they fail.
 #[derive(Debug, Default)]
 pub(crate) struct Orders {
     /// The hosts through which it joins, drawn when empty; none: through the members of its earlier life.

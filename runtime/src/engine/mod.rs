@@ -212,7 +212,7 @@ impl<N: Net> Shared<N> {
         });
     }
 
-    /// Ends everything: tasks, sockets, whoever waits.
+    /// Ends everything: tasks, sockets, and calls that wait.
     pub(crate) fn stop(&self) {
         let mut engine = self.lock();
         let running = engine.running.take();
@@ -343,7 +343,7 @@ impl<N: Net> Engine<N> {
                         self.node.keyring_written(shared.net.now(), change, Err(&why), &mut buffers.out);
                     }
                 }
-                other => debug_assert!(false, "nobody does {other:?}"),
+                other => debug_assert!(false, "unhandled output: {other:?}"),
             }
         }
     }
@@ -355,7 +355,7 @@ impl<N: Net> Engine<N> {
     fn tell(&mut self, event: Event) {
         self.subscribers.publish(&event);
         match event {
-            // Whoever asked may have stopped waiting.
+            // The caller may have stopped waiting.
             Event::Joined(report) => {
                 if let Some(waiting) = self.joins.remove(&report.id) {
                     _ = waiting.try_send(report);

@@ -139,7 +139,7 @@ impl<N: Net> StreamTask<N> {
         }
     }
 
-    /// Carries out commands and reads, until it is told to close.
+    /// Carries out commands and reads, until it is to close.
     async fn carry(&self, stream: &N::Stream) -> io::Result<()> {
         let mut is_open = true;
         loop {

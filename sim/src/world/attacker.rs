@@ -6,7 +6,7 @@ use crate::hostile::{Attack, Attacker, Ending, Shot, Sight};
 
 impl World {
     /// Starts the process of the hostile host, which joins the cluster if it `joins`, and attacks the first `victims` nodes
-    /// when it is told to.
+    /// on command.
     pub(crate) fn start_hostile(&mut self, victims: u32, joins: bool) {
         let Some(host) = self.shared.hostile() else { return };
         let attacker = Box::new(Attacker::new(&self.shared, victims));

@@ -45,8 +45,8 @@ impl World {
     /// How many members a node knows, and how many bytes a push/pull takes at the least to tell them.
     pub(crate) fn members_weight(&self, node: u32) -> (usize, usize) {
         let Some(node) = self.node(node) else { return (0, 0) };
-        let told = |member: serf_proto::Member| member.name().len() + member.peer().meta().len() + STATE_BYTES;
-        node.members().fold((0, 0), |(known, sum), member| (known + 1, sum + told(member)))
+        let bytes = |member: serf_proto::Member| member.name().len() + member.peer().meta().len() + STATE_BYTES;
+        node.members().fold((0, 0), |(known, sum), member| (known + 1, sum + bytes(member)))
     }
 
     /// The mean time of a round trip between two nodes.

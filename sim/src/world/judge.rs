@@ -39,7 +39,7 @@ impl World {
     }
 
     /// Every view that is not as it should be after faults of all kinds, up to `limit`. More is fine than with
-    /// [`World::disagreements`]: whoever left while nobody could hear it may be held for failed. And less: tags must be right, too.
+    /// [`World::disagreements`]: a member that left while no other could hear it may be held for failed. And less: tags must be right, too.
     pub fn discords(&self, limit: usize) -> Vec<Violation> {
         let observers = || (0..self.shared.nodes).filter(|node| self.shared.truth.is_up(*node));
         let is_fine = |violation: &Violation| match violation.finding {

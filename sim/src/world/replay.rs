@@ -28,7 +28,7 @@ impl World {
         })
     }
 
-    /// What was recorded of the node that [`World::record`] was told.
+    /// The recording of the node that [`World::record`] named.
     pub fn recording(&self) -> Option<&Recording> {
         self.shards.iter().find_map(|shard| shard.recorder.as_ref()?.recording())
     }
