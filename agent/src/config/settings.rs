@@ -228,8 +228,8 @@ settings! {
 }
 
 impl Settings {
-    /// Adds a later source. The type of a setting decides how the two values are merged ([`kinds`](super::row::kinds)). The role of a
-    /// source is a tag of that source.
+    /// Adds a later source. The type of a setting decides how the two values are merged, see `kinds` in `row.rs`. The role of a source
+    /// is a tag of that source.
     pub fn merge(&mut self, mut later: Self) {
         if !later.role.is_empty() {
             later.tags.insert("role".into(), later.role.clone());
