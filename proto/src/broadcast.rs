@@ -36,7 +36,7 @@ pub(crate) enum Turn {
 
 /// The queue. `T` is small: an index, or a shared buffer.
 #[derive(Clone, Debug)]
-pub(crate) struct Tiers<T> {
+pub(crate) struct TransmitQueue<T> {
     turn: Turn,
     /// Each from the oldest to the newest.
     tiers: Vec<VecDeque<T>>,
@@ -59,7 +59,7 @@ struct Urgent<T> {
     offered: bool,
 }
 
-impl<T: PartialEq> Tiers<T> {
+impl<T: PartialEq> TransmitQueue<T> {
     pub(crate) const fn new(turn: Turn) -> Self {
         Self { turn, tiers: Vec::new(), urgent: None, lowest: 0, len: 0, arrived: Vec::new(), in_round: false }
     }
@@ -264,7 +264,7 @@ pub(crate) fn transmit_limit(mult: u32, members: u32) -> usize {
 /// The rows of both layers count sends in a few bits. Serf's default for ten million members is 28.
 pub(crate) const TRANSMIT_LIMIT_MAX: u32 = 30;
 
-impl Tiers<Bytes> {
+impl TransmitQueue<Bytes> {
     /// What the messages take.
     pub(crate) fn bytes(&self) -> usize {
         let urgent = self.urgent.iter().map(|urgent| &urgent.item);
@@ -287,7 +287,7 @@ impl Tiers<Bytes> {
     }
 }
 
-impl<T: Copy + Eq + Hash> Tiers<T> {
+impl<T: Copy + Eq + Hash> TransmitQueue<T> {
     /// Clears away places that are out of date once they outnumber the `live` items. `is_current` says whether an item has
     /// been sent as often as its place says; of several such places one stays.
     pub(crate) fn clear_stale(&mut self, live: usize, is_current: impl Fn(usize, T) -> bool) {
@@ -321,7 +321,7 @@ mod tests {
 
     use super::*;
 
-    fn take(queue: &mut Tiers<char>, limit: usize, room: usize) -> Vec<char> {
+    fn take(queue: &mut TransmitQueue<char>, limit: usize, room: usize) -> Vec<char> {
         let mut taken = vec![];
         queue.fill(limit, |_, &item| {
             if taken.len() == room {
@@ -341,7 +341,7 @@ mod tests {
 
     #[test]
     fn the_least_sent_go_first_and_the_newest_among_them() {
-        let mut queue = Tiers::new(Turn::Newest);
+        let mut queue = TransmitQueue::new(Turn::Newest);
         queue.push('a');
         queue.push('b');
         assert_eq!(take(&mut queue, 3, 1), ['b']);
@@ -352,7 +352,7 @@ mod tests {
 
     #[test]
     fn the_oldest_of_the_least_sent_go_first_where_the_order_matters_and_over_several_packets() {
-        let mut queue = Tiers::new(Turn::Oldest);
+        let mut queue = TransmitQueue::new(Turn::Oldest);
         ['a', 'b', 'c', 'd'].into_iter().for_each(|item| queue.push(item));
         assert_eq!(take(&mut queue, 3, 2), ['a', 'b']);
         queue.push('e');
@@ -368,7 +368,7 @@ mod tests {
 
     #[test]
     fn an_item_is_sent_as_often_as_the_limit_says_and_once_a_packet() {
-        let mut queue = Tiers::new(Turn::Newest);
+        let mut queue = TransmitQueue::new(Turn::Newest);
         queue.push('a');
         assert_eq!(take(&mut queue, 3, 9), ['a']);
         assert_eq!(take(&mut queue, 3, 9), ['a']);
@@ -379,7 +379,7 @@ mod tests {
 
     #[test]
     fn in_a_round_of_several_packets_an_item_is_sent_once_and_none_is_passed_over() {
-        let mut queue = Tiers::new(Turn::Newest);
+        let mut queue = TransmitQueue::new(Turn::Newest);
         ['a', 'b', 'c'].into_iter().for_each(|item| queue.push(item));
         assert_eq!(take(&mut queue, 3, 2), ['c', 'b'], "these have been sent to somebody");
         queue.push('d');
@@ -393,7 +393,7 @@ mod tests {
 
     #[test]
     fn a_full_packet_keeps_the_item_for_the_next() {
-        let mut queue = Tiers::new(Turn::Newest);
+        let mut queue = TransmitQueue::new(Turn::Newest);
         queue.push('a');
         assert_eq!(take(&mut queue, 2, 0), []);
         assert_eq!(queue.next_sends(), Some(0));
@@ -403,7 +403,7 @@ mod tests {
 
     #[test]
     fn an_item_that_was_pushed_again_goes_once_a_packet_and_its_older_place_is_forgotten() {
-        let mut queue = Tiers::new(Turn::Newest);
+        let mut queue = TransmitQueue::new(Turn::Newest);
         queue.push('a');
         assert_eq!(take(&mut queue, 4, 9), ['a']);
         queue.push('a');
@@ -412,7 +412,7 @@ mod tests {
 
     #[test]
     fn an_urgent_item_goes_first_in_every_packet_until_it_has_been_sent_as_often_as_the_limit_says() {
-        let mut queue = Tiers::new(Turn::Newest);
+        let mut queue = TransmitQueue::new(Turn::Newest);
         queue.push('a');
         queue.push_urgent('u');
         queue.push('b');
@@ -427,7 +427,7 @@ mod tests {
 
     #[test]
     fn an_item_that_becomes_urgent_gives_up_its_other_places() {
-        let mut queue = Tiers::new(Turn::Newest);
+        let mut queue = TransmitQueue::new(Turn::Newest);
         queue.push('u');
         queue.push('a');
         assert_eq!(take(&mut queue, 9, 2), ['a', 'u']);
@@ -440,7 +440,7 @@ mod tests {
 
     #[test]
     fn in_a_round_an_urgent_item_is_offered_once() {
-        let mut queue = Tiers::new(Turn::Newest);
+        let mut queue = TransmitQueue::new(Turn::Newest);
         queue.push('a');
         queue.push_urgent('u');
         queue.begin_round();
@@ -454,7 +454,7 @@ mod tests {
 
     #[test]
     fn an_urgent_item_makes_room_last_and_its_newer_word_begins_anew() {
-        let mut queue = Tiers::new(Turn::Newest);
+        let mut queue = TransmitQueue::new(Turn::Newest);
         queue.push_urgent('u');
         assert_eq!(take(&mut queue, 3, 9), ['u']);
         queue.push_urgent('u');
@@ -466,7 +466,7 @@ mod tests {
 
     #[test]
     fn pruning_drops_the_most_sent_and_oldest() {
-        let mut queue = Tiers::new(Turn::Newest);
+        let mut queue = TransmitQueue::new(Turn::Newest);
         queue.push('a');
         queue.push('b');
         assert_eq!(take(&mut queue, 4, 2), ['b', 'a']);
@@ -563,7 +563,7 @@ mod tests {
     proptest! {
         #[test]
         fn the_tiers_behave_as_a_sorted_list_would(turn in turn(), acts in prop::collection::vec(act(), 1..60)) {
-            let (mut queue, mut last) = (Tiers::new(turn), 0);
+            let (mut queue, mut last) = (TransmitQueue::new(turn), 0);
             let mut model = Model { turn, items: vec![], placed: 0 };
             for act in acts {
                 match act {

@@ -49,7 +49,7 @@ use self::ping::Coordinates;
 use self::query::{Queries, decode};
 pub use self::query::{QueryError, Question, RespondError};
 pub use self::vivaldi::{LatencyFilter, Vivaldi};
-use crate::broadcast::{Offer, Tiers, Turn, transmit_limit};
+use crate::broadcast::{Offer, TransmitQueue, Turn, transmit_limit};
 use crate::config::Config;
 use crate::core::{Core, Notification, Origin};
 use crate::envelope::Packer;
@@ -91,12 +91,12 @@ pub(crate) struct Serf {
     /// What they take, by [`limits::EARLY_INTENTS_BYTES_MAX`](crate::limits::EARLY_INTENTS_BYTES_MAX).
     early_bytes: usize,
     /// Members whose intent others are to be told of; what they are told is read from the row when it is sent.
-    intents: Tiers<MemberIdx>,
+    intents: TransmitQueue<MemberIdx>,
     intents_queued: usize,
     /// How many copies of our own leave intent have been sent.
     leaves_sent: u32,
     /// User events, as they came.
-    events: Tiers<Bytes>,
+    events: TransmitQueue<Bytes>,
     ring: Ring,
     /// Events before this time are not delivered.
     event_min: u64,
@@ -126,10 +126,10 @@ impl Serf {
             departing: BTreeMap::new(),
             early: VecDeque::new(),
             early_bytes: 0,
-            intents: Tiers::new(Turn::Newest),
+            intents: TransmitQueue::new(Turn::Newest),
             intents_queued: 0,
             leaves_sent: 0,
-            events: Tiers::new(Turn::Oldest),
+            events: TransmitQueue::new(Turn::Oldest),
             ring: Ring::default(),
             event_min: 0,
             queries: Queries::new(),

@@ -40,7 +40,7 @@ use self::rows::{Row, Rows};
 pub(crate) use self::sync::MERGE_FAILED;
 use self::takeover::Takeover;
 use self::verdict::{About, Claim, Verdict, judge};
-use crate::broadcast::{Tiers, Turn};
+use crate::broadcast::{TransmitQueue, Turn};
 use crate::core::{Core, Heard, Notification, Origin};
 use crate::event::Event;
 use crate::roster::{Holder, Identity, MemberIdx, canonical};
@@ -62,7 +62,7 @@ pub(crate) struct Swim {
     /// What an operator can be told of those of late.
     cases: Cases,
     /// Members that others are to be told about; what they are told is read from the row when it is sent.
-    queue: Tiers<MemberIdx>,
+    queue: TransmitQueue<MemberIdx>,
     /// Members whose row says that they are queued.
     queued: usize,
     awareness: Awareness,
@@ -93,7 +93,7 @@ impl Swim {
             counts: [0; 4],
             troubles: BTreeMap::new(),
             cases: Cases::default(),
-            queue: Tiers::new(Turn::Newest),
+            queue: TransmitQueue::new(Turn::Newest),
             queued: 0,
             awareness: Awareness::new(core.cfg.awareness_max_multiplier),
             order: ProbeOrder::new(),

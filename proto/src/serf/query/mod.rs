@@ -20,7 +20,7 @@ pub(super) use self::collect::{Asked, Purpose};
 use self::receive::Open;
 use self::ring::Ring;
 pub(super) use self::size::{key_response_bytes, longest, response_bytes};
-use crate::broadcast::{Tiers, Turn};
+use crate::broadcast::{TransmitQueue, Turn};
 use crate::core::Core;
 use crate::limits::PACKET_BYTES_MAX;
 use crate::stats::DropReason;
@@ -39,7 +39,7 @@ pub(super) struct Queries {
     /// Those of our own that are under way.
     pub(super) asked: BTreeMap<QueryId, Asked>,
     /// Those that others are to be told of, as they came.
-    pub(super) queue: Tiers<Bytes>,
+    pub(super) queue: TransmitQueue<Bytes>,
     /// When a requester without a name was last looked for among all members, where, and whether it is one.
     pub(super) searched: Option<(Instant, SocketAddr, bool)>,
     /// Queries before this time are not taken.
@@ -54,7 +54,7 @@ impl Queries {
             ring: Ring::new(),
             open: BTreeMap::new(),
             asked: BTreeMap::new(),
-            queue: Tiers::new(Turn::Oldest),
+            queue: TransmitQueue::new(Turn::Oldest),
             searched: None,
             time_min: 0,
             newest: 0,
