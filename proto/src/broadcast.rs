@@ -302,6 +302,110 @@ impl<T: Copy + Eq + Hash> TransmitQueue<T> {
 /// How many places may be out of date before they are cleared away.
 const STALE_KEPT: usize = 64;
 
+/// Rows that count how often their state was sent since it last changed.
+pub(crate) trait SendCounts<T> {
+    /// How often the state of `item` was sent; `None`: it is not queued.
+    fn sends(&self, item: T) -> Option<usize>;
+
+    fn set_sends(&mut self, item: T, sends: Option<usize>);
+
+    /// Reads the row into the cache.
+    fn prefetch(&self, item: T) -> u64;
+}
+
+/// A transmit queue of rows. A broadcast is written from its row when it is sent, so that a newer state replaces the older one.
+///
+/// The row counts the sends, so that queueing it again needs no search: a place whose tier differs from the row's count is stale.
+#[derive(Clone, Debug)]
+pub(crate) struct RowQueue<T> {
+    places: TransmitQueue<T>,
+    /// Rows that are queued, each counted once.
+    len: usize,
+}
+
+impl<T: Copy + Eq + Hash> RowQueue<T> {
+    pub(crate) const fn new() -> Self {
+        Self { places: TransmitQueue::new(Turn::Newest), len: 0 }
+    }
+
+    pub(crate) const fn len(&self) -> usize {
+        self.len
+    }
+
+    /// The row that goes out next, unless its place is stale.
+    pub(crate) fn upcoming(&self) -> Option<T> {
+        self.places.upcoming().next().copied()
+    }
+
+    /// Queues a row, from the beginning if it is queued already.
+    pub(crate) fn push(&mut self, item: T, rows: &mut impl SendCounts<T>) {
+        match rows.sends(item) {
+            Some(0) => return,
+            Some(_) => {}
+            None => self.len += 1,
+        }
+        rows.set_sends(item, Some(0));
+        self.places.push(item);
+        self.places.clear_stale(self.len, |sends, item| rows.sends(item) == Some(sends));
+        debug_assert!(self.places.len() >= self.len, "a queued row has a place");
+    }
+
+    /// Takes a row out of the queue.
+    pub(crate) fn cancel(&mut self, item: T, rows: &mut impl SendCounts<T>) {
+        if rows.sends(item).is_some() {
+            rows.set_sends(item, None);
+            self.len -= 1;
+        }
+    }
+
+    /// Offers rows as [`TransmitQueue::fill`] does. `write` also gets whether this is the last time that the row is sent. The
+    /// first `ahead` rows are read before any is written: they lie far apart, and the waits for them overlap.
+    pub(crate) fn fill<R: SendCounts<T>>(
+        &mut self,
+        rows: &mut R,
+        limit: usize,
+        ahead: usize,
+        mut write: impl FnMut(&R, T, bool) -> Offer,
+    ) {
+        let upcoming = self.places.upcoming().take(ahead);
+        core::hint::black_box(upcoming.fold(0, |read, &item| read ^ rows.prefetch(item)));
+        let Self { places, len } = self;
+        places.fill(limit, |sends, &item| {
+            if rows.sends(item) != Some(sends) {
+                return Offer::Stale;
+            }
+            let is_last = sends + 1 >= limit;
+            let offer = write(rows, item, is_last);
+            if offer == Offer::Sent {
+                rows.set_sends(item, (!is_last).then_some(sends + 1));
+                *len -= usize::from(is_last);
+            }
+            offer
+        });
+    }
+
+    /// Begins a round, as [`TransmitQueue::begin_round`].
+    pub(crate) fn begin_round(&mut self) {
+        self.places.begin_round();
+    }
+
+    pub(crate) fn end_round(&mut self) {
+        self.places.end_round();
+    }
+
+    /// How often the next row was sent; `None` when nothing is queued.
+    #[cfg(test)]
+    pub(crate) fn next_sends(&self) -> Option<usize> {
+        if self.len == 0 { None } else { self.places.next_sends() }
+    }
+
+    /// Places, the stale included.
+    #[cfg(test)]
+    pub(crate) const fn places(&self) -> usize {
+        self.places.len()
+    }
+}
+
 /// Makes room for `more` items. A join storm queues every member at every node: doubling would waste up to half of the
 /// memory.
 fn grow<T>(tier: &mut VecDeque<T>, more: usize) {

@@ -1,5 +1,6 @@
 //! What a node tells its application.
 
+mod evidence;
 mod query;
 
 use alloc::boxed::Box;
@@ -13,6 +14,7 @@ use bytes::Bytes;
 use serde::ser::SerializeStruct as _;
 use serde::{Deserialize, Serialize, Serializer};
 
+pub use self::evidence::{Evidence, Source};
 pub use self::query::{KeyAnswer, KeyOperation, KeyReport, NameVerdict, NameVote, Query, QueryReport};
 use crate::roster::Peer;
 use crate::types::{JoinId, Name, QueryId, Tags, UnknownWord};

@@ -49,13 +49,14 @@ pub use bytes;
 pub use complaints::{Complaint, ComplaintKind};
 pub use config::{CodecChoice, Config, ConfigError, Options};
 pub use event::{
-    AddressFailure, Event, JoinOutcome, KeyAnswer, KeyOperation, KeyReport, LeaveReport, Member, MemberEvent,
-    MemberEventKind, MembersEvent, NameVerdict, NameVote, Query, QueryReport, SeedFailureCause, Status, UserEvent,
+    AddressFailure, Event, Evidence, JoinOutcome, KeyAnswer, KeyOperation, KeyReport, LeaveReport, Member, MemberEvent,
+    MemberEventKind, MembersEvent, NameVerdict, NameVote, Query, QueryReport, SeedFailureCause, Source, Status,
+    UserEvent,
 };
 pub use input::Input;
 pub use node::{
-    Clocks, Evidence, ForceLeaveError, JoinError, LeaveError, MemberCounts, Node, NodeState, OldEvents, QueueDepths,
-    SetTagsError, SocketFailure, Source, Start, UserEventError, Why,
+    Clocks, ForceLeaveError, JoinError, LeaveError, MemberCounts, Node, NodeState, OldEvents, QueueDepths,
+    SetTagsError, SocketFailure, Start, UserEventError, Why,
 };
 pub use outbox::{Outbox, Output};
 pub use policy::{Candidate, Policy, SharedPolicy, Veto};

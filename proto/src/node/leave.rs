@@ -61,8 +61,8 @@ pub(super) struct Told {
 
 impl Node {
     /// Copies of our leave intent and of our farewell that have been sent.
-    const fn copies_sent(&self) -> (u32, u32) {
-        (self.serf.leaves_sent(), self.swim.farewells_sent())
+    fn copies_sent(&self) -> (u32, u32) {
+        (self.serf.leaves_sent(), self.swim.leave_broadcasts_sent())
     }
 
     /// Adds broadcasts to a packet for `to`, and notes whether it is told that we leave.
@@ -136,7 +136,7 @@ impl Node {
             self.deliver_notifications(out);
         }
         if let Leaving::Farewell { complete, sent, waited } = self.leaving {
-            let enough = self.is_enough(self.swim.farewells_sent(), &self.told.farewell);
+            let enough = self.is_enough(self.swim.leave_broadcasts_sent(), &self.told.farewell);
             let told = sent || enough || self.nobody_listens();
             if !told && !waited {
                 return;
@@ -149,7 +149,7 @@ impl Node {
             self.core.events.push(Event::LeftCluster(LeaveReport {
                 intents_sent: self.serf.leaves_sent(),
                 intent_peers: count(&self.told.intent),
-                farewells_sent: self.swim.farewells_sent(),
+                farewells_sent: self.swim.leave_broadcasts_sent(),
                 farewell_peers: count(&self.told.farewell),
                 complete,
             }));

@@ -31,7 +31,7 @@ use self::join::{Contact, Join};
 use self::key_demands::PendingWrites;
 use self::leave::{Leaving, Told};
 pub use self::view::{Clocks, MemberCounts, QueueDepths};
-pub use self::why::{Evidence, Source, Why};
+pub use self::why::Why;
 use crate::complaints::PeerAt;
 use crate::config::Config;
 use crate::core::{Core, Heard, Notification, Origin};
@@ -321,7 +321,7 @@ impl Node {
             let (frames, glances) = (&frames[..count], &glances[..count]);
             // A loop of its own: with more work between the reads the processor would not get far enough ahead.
             core::hint::black_box(glances.iter().fold(0, |touched, glance| match glance {
-                Glanced::Alive { idx, .. } => touched ^ u64::from(self.swim.touch(*idx)),
+                Glanced::Alive { idx, .. } => touched ^ self.swim.prefetch(*idx),
                 Glanced::Intent { idx, .. } => touched ^ self.serf.touch(*idx),
                 Glanced::Unread => touched,
             }));

@@ -156,7 +156,7 @@ impl Node {
         let timers = core.timers.next().map_or(0, Instant::as_nanos);
         let counters = stats.datagrams_in ^ stats.datagrams_out ^ stats.repeats_in ^ stats.dropped[0];
         let buffers = core.unicasts.capacity() ^ core.notifications.capacity() ^ core.events.capacity() ^ streams.len();
-        timers ^ counters ^ buffers as u64 ^ core.roster.generation() ^ swim.touch_queue() ^ serf.touch_queues()
+        timers ^ counters ^ buffers as u64 ^ core.roster.generation() ^ swim.prefetch_queue() ^ serf.touch_queues()
     }
 
     /// What the node has done so far.

@@ -4,10 +4,8 @@ use alloc::vec::Vec;
 use core::net::SocketAddr;
 
 use super::Node;
-use crate::event::Status;
+use crate::event::{Evidence, Source, Status};
 use crate::roster::MemberIdx;
-use crate::swim::{How, Learned};
-use crate::time::Instant;
 use crate::types::Name;
 
 /// Why a member is suspected, failed or left, as far as we know.
@@ -29,72 +27,35 @@ pub struct Why {
     pub said_by: Option<Name>,
 }
 
-/// When and how something became known.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Evidence {
-    /// When.
-    pub at: Instant,
-    /// How.
-    pub source: Source,
-}
-
-/// How something about a member became known.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Source {
-    /// Our own probe of it was not answered, directly or over others.
-    OwnProbe,
-    /// It did not refute in time: our own timer ran out.
-    OwnTimer,
-    /// We said so: it is ourselves.
-    Ourselves,
-    /// A packet said so.
-    Gossip {
-        /// Where the packet came from.
-        from: SocketAddr,
-        /// The member that is there, if we know one.
-        member: Option<Name>,
-    },
-    /// Another node's state said so.
-    PushPull {
-        /// The other end of the exchange. The port of a node that called us is not the one at which it listens.
-        with: SocketAddr,
-        /// The member that is there, if we know one, and only one of that address.
-        member: Option<Name>,
-    },
-}
-
 impl Node {
     /// Why a member is suspected, failed or left. `None` when it is simply alive, when nobody of that name is known, and when so
     /// many others got into trouble since that its case was forgotten.
     pub fn why(&self, name: &str) -> Option<Why> {
         let idx = self.core.roster.find(name)?;
         let status = self.serf.member(&self.core, idx)?.status();
-        let case = self.swim.case(idx)?;
-        let evidence = |learned: Learned| self.evidence(learned);
+        let accused = self.swim.accused(idx)?;
+        let (gone, said_by) = accused.gone.clone().unzip();
         Some(Why {
             status,
-            incarnation: case.incarnation,
-            suspected: case.suspected.map(evidence),
-            accusers: case.accusers.clone(),
-            gone: case.gone.as_ref().map(|gone| evidence(gone.learned)),
-            said_by: case.gone.as_ref().map(|gone| Name::clone(&gone.said_by)),
+            incarnation: accused.incarnation,
+            suspected: accused.suspected.clone().map(|evidence| self.with_member(evidence)),
+            accusers: accused.accusers.clone(),
+            gone: gone.map(|evidence| self.with_member(evidence)),
+            said_by,
         })
     }
 
-    fn evidence(&self, Learned { at, how }: Learned) -> Evidence {
-        let source = match how {
-            How::OwnProbe => Source::OwnProbe,
-            How::OwnTimer => Source::OwnTimer,
-            How::Ourselves => Source::Ourselves,
-            How::Packet(from) => Source::Gossip { from, member: self.only_member(|addr| addr == from) },
-            How::Exchange(with) => {
-                let exact = self.only_member(|addr| addr == with);
-                Source::PushPull { with, member: exact.or_else(|| self.only_member(|addr| addr.ip() == with.ip())) }
+    /// Fills in the member that evidence came from.
+    fn with_member(&self, mut evidence: Evidence) -> Evidence {
+        match &mut evidence.source {
+            Source::Gossip { from, member } => *member = self.only_member(|addr| addr == *from),
+            Source::PushPull { with, member } => {
+                let exact = self.only_member(|addr| addr == *with);
+                *member = exact.or_else(|| self.only_member(|addr| addr.ip() == with.ip()));
             }
-        };
-        Evidence { at, source }
+            Source::OwnProbe | Source::OwnTimer | Source::Ourselves => {}
+        }
+        evidence
     }
 
     /// The member at an address, if there is just one.

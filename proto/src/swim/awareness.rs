@@ -1,4 +1,4 @@
-//! How well we are ourselves (Lifeguard's local health multiplier).
+//! Our own health: Lifeguard's local health multiplier (§IV-A, LHA-Probe).
 
 use core::time::Duration;
 

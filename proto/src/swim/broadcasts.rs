@@ -1,13 +1,8 @@
-//! What is told to random members: the state of members, read from their rows when it is sent.
-//!
-//! A newer word about a member takes the place of the older one by itself, since both are the same row.
-
-use alloc::collections::BTreeMap;
+//! Dissemination by gossip (SWIM §4.1): members' states, each written from its row when it is sent.
 
 use super::Swim;
-use super::member::Trouble;
-use super::rows::Row;
-use crate::broadcast::{Offer, transmit_limit};
+use super::members::Members;
+use crate::broadcast::{Offer, SendCounts as _, transmit_limit};
 use crate::core::{Core, Notification};
 use crate::envelope::Packer;
 use crate::roster::{MemberIdx, Roster};
@@ -15,50 +10,32 @@ use crate::wire::swim::{Accusation, FIRST_INCARNATION, Message, State};
 use crate::wire::{Codec, Full, hashicorp, native};
 
 impl Swim {
-    /// Has others told of a member's state, from the beginning if they were being told already.
-    pub(super) fn spread(&mut self, idx: MemberIdx) {
-        match self.rows.sends(idx) {
-            Some(0) => return,
-            Some(_) => {}
-            None => self.queued += 1,
-        }
-        self.rows.set_sends(idx, Some(0));
-        self.queue.push(idx);
-        let rows = &self.rows;
-        self.queue.clear_stale(self.queued, |sends, idx| rows.sends(idx).map(usize::from) == Some(sends));
-        debug_assert!(self.queue.len() >= self.queued, "a queued member has a place in the queue");
+    /// Queues a member's state, from the beginning if it is queued already.
+    pub(super) fn queue_broadcast(&mut self, idx: MemberIdx) {
+        self.broadcasts.push(idx, &mut self.members);
     }
 
     /// Adds broadcasts to a packet while they fit.
     pub(crate) fn fill(&mut self, core: &mut Core, codec: Codec, packer: &mut Packer<'_>) {
-        if self.queued == 0 {
+        if self.broadcasts.len() == 0 {
             return;
         }
         let limit = transmit_limit(core.cfg.retransmit_mult, self.members_known());
-        // The rows lie far apart: read together, the waits for them overlap.
-        let upcoming = self.queue.upcoming().take(packer.room() / STATE_BYTES);
-        core::hint::black_box(upcoming.fold(0, |sum, &idx| sum ^ self.touch(idx)));
-        let Self { me, rows, troubles, queue, queued, farewell, .. } = self;
+        let ahead = packer.room() / STATE_BYTES;
+        let Self { members, broadcasts, own, .. } = self;
         let Core { roster, notifications, .. } = core;
-        queue.fill(limit, |sends, &idx| {
-            if rows.sends(idx).map(usize::from) != Some(sends) {
-                return Offer::Stale;
-            }
-            let began = codec == Codec::Native && rows.is_surely_alive(idx, FIRST_INCARNATION);
+        broadcasts.fill(members, limit, ahead, |members, idx, is_last| {
+            let began = codec == Codec::Native && members.is_surely_alive(idx, FIRST_INCARNATION);
             let packed = match roster.first_alive(idx) {
                 Some(frame) if began => packer.copy(frame),
-                _ => pack_state(rows.get(idx), idx, troubles, roster, codec, packer),
+                _ => pack_state(members, idx, roster, codec, packer),
             };
             if packed.is_err() {
                 return Offer::Full;
             }
-            let finished = sends + 1 >= limit;
-            let more = u8::try_from(sends + 1).expect("the transmit limit fits into a row");
-            rows.set_sends(idx, (!finished).then_some(more));
-            *queued -= usize::from(finished);
-            if idx == *me && farewell.is_said() {
-                farewell.count_copy();
-                if finished {
+            if idx == members.me() && own.has_left() {
+                own.count_leave_broadcast();
+                if is_last {
                     notifications.push(Notification::FarewellSent);
                 }
             }
@@ -66,49 +43,44 @@ impl Swim {
         });
     }
 
-    /// Packs our own queued state, without counting a transmission.
+    /// Packs our own state if it is queued, without counting a transmission.
     pub(crate) fn fill_own(&self, core: &Core, codec: Codec, packer: &mut Packer<'_>) {
-        if self.rows.sends(self.me).is_some() {
+        let me = self.me();
+        if self.members.sends(me).is_some() {
             // Gossip carries it if it does not fit.
-            _ = pack_state(self.row(self.me), self.me, &self.troubles, &core.roster, codec, packer);
+            _ = pack_state(&self.members, me, &core.roster, codec, packer);
         }
     }
 
-    /// Begins a round of several packets to one member, which is told nothing twice.
+    /// Begins a round of several packets to one member, in which each broadcast is sent once at most.
     pub(crate) fn begin_round(&mut self) {
-        self.queue.begin_round();
+        self.broadcasts.begin_round();
     }
 
     /// Ends the round.
     pub(crate) fn end_round(&mut self) {
-        self.queue.end_round();
-    }
-
-    /// How often the next broadcast has been sent before; `None` when nothing is queued.
-    #[cfg(test)]
-    pub(crate) fn next_sends(&self) -> Option<usize> {
-        if self.queued == 0 { None } else { self.queue.next_sends() }
+        self.broadcasts.end_round();
     }
 }
 
 fn pack_state(
-    row: Row,
+    members: &Members,
     idx: MemberIdx,
-    troubles: &BTreeMap<MemberIdx, Trouble>,
     roster: &Roster,
     codec: Codec,
     packer: &mut Packer<'_>,
 ) -> Result<(), Full> {
+    let row = members.row(idx);
     let state = match row.state {
         Some(State::Alive) => return pack_alive(row.incarnation, idx, roster, codec, packer),
         Some(state) => state,
         None => {
-            debug_assert!(false, "a member is not forgotten while others are to be told of it");
+            debug_assert!(false, "a member is not forgotten while its state is queued");
             return Err(Full);
         }
     };
     let node = roster.name_ref(idx);
-    let from = if state == State::Left { node } else { troubles.get(&idx).map_or("", |trouble| &*trouble.accuser) };
+    let from = if state == State::Left { node } else { members.accuser(idx).map_or("", |accuser| accuser) };
     let accusation = Accusation { incarnation: row.incarnation, node, from };
     let suspect = state == State::Suspect;
     let message = if suspect { Message::Suspect(accusation) } else { Message::Dead(accusation) };

@@ -1,4 +1,4 @@
-//! Whom broadcasts are sent to.
+//! The random members that broadcasts, push/pulls and indirect pings go to.
 
 use alloc::vec::Vec;
 
@@ -14,9 +14,9 @@ impl Swim {
     pub(crate) fn gossip_targets(&self, core: &mut Core) -> Vec<MemberIdx> {
         let (now, dead_age_max) = (core.now, core.cfg.gossip_to_the_dead_time);
         let count = core.cfg.gossip_nodes as usize;
-        self.choose_reliable(&mut core.rng.gossip, count, |swim, idx| match swim.row(idx).state {
+        self.choose_reliable(&mut core.rng.gossip, count, |swim, idx| match swim.members.row(idx).state {
             Some(State::Alive | State::Suspect) => true,
-            Some(State::Dead) => now - swim.trouble_since(idx) <= dead_age_max,
+            Some(State::Dead) => now - swim.members.since(idx) <= dead_age_max,
             Some(State::Left) | None => false,
         })
     }
@@ -28,10 +28,10 @@ impl Swim {
         count: usize,
         eligible: impl Fn(&Self, MemberIdx) -> bool,
     ) -> Vec<MemberIdx> {
-        if !self.door.has_doubts() {
+        if !self.admission.is_flooded() {
             return self.choose(rng, count, eligible);
         }
-        let answered = |swim: &Self, idx| swim.door.has_answered(idx) && eligible(swim, idx);
+        let answered = |swim: &Self, idx| swim.admission.has_answered(idx) && eligible(swim, idx);
         let mut chosen = self.choose(rng, count - count / 3, answered);
         let others = |swim: &Self, idx| !chosen.contains(&idx) && eligible(swim, idx);
         let rest = self.choose(rng, count - chosen.len(), others);
@@ -47,20 +47,20 @@ impl Swim {
         eligible: impl Fn(&Self, MemberIdx) -> bool,
     ) -> Vec<MemberIdx> {
         let mut chosen = Vec::with_capacity(count);
-        let slots = u32::try_from(self.rows.len()).unwrap_or(u32::MAX);
+        let slots = u32::try_from(self.members.len()).unwrap_or(u32::MAX);
         for _ in 0..count * DRAWS_PER_MEMBER {
             if chosen.len() == count {
                 return chosen;
             }
             let idx = MemberIdx(rng.below(slots));
-            if idx != self.me && !chosen.contains(&idx) && eligible(self, idx) {
+            if idx != self.me() && !chosen.contains(&idx) && eligible(self, idx) {
                 chosen.push(idx);
             }
         }
         // Drawing fails when few rows are eligible, so look at all of them and take a fair sample of the rest.
         let mut rest: Vec<MemberIdx> = (0..slots)
             .map(MemberIdx)
-            .filter(|&idx| idx != self.me && !chosen.contains(&idx) && eligible(self, idx))
+            .filter(|&idx| idx != self.me() && !chosen.contains(&idx) && eligible(self, idx))
             .collect();
         while chosen.len() < count && !rest.is_empty() {
             let at = rng.below(u32::try_from(rest.len()).unwrap_or(u32::MAX)) as usize;

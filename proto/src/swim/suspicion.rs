@@ -1,15 +1,14 @@
-//! How long a suspect may refute (Lifeguard's dynamic suspicion timeout).
+//! How long a suspect may refute: SWIM §4.2, with the dynamic timeout of Lifeguard §IV-B (LHA-Suspicion).
 
-use alloc::boxed::Box;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use super::member::Trouble;
-use super::{How, Learned, Swim, heard};
+use super::members::Row;
+use super::{Swim, evidence};
 use crate::config::Options;
 use crate::core::{Core, Origin};
-use crate::event::Event;
+use crate::event::{Event, Source};
 use crate::roster::MemberIdx;
 use crate::time::Instant;
 use crate::timer::SwimTimer;
@@ -24,12 +23,12 @@ pub(super) struct Suspicion {
     wanted: u32,
     least: Duration,
     most: Duration,
-    /// Whoever said so, the first included.
+    /// The members that accuse it, the first included.
     accusers: Vec<Name>,
 }
 
 impl Suspicion {
-    fn new(options: &Options, members: u32, started: Instant, accuser: Name) -> Self {
+    pub(super) fn new(options: &Options, members: u32, started: Instant, accuser: Name) -> Self {
         let least = least_timeout(options, members);
         let wanted = options.suspicion_mult.saturating_sub(2);
         Self {
@@ -47,7 +46,7 @@ impl Suspicion {
     }
 
     /// Counts one more accuser; false when it does not count.
-    fn confirm(&mut self, accuser: Name) -> bool {
+    pub(super) fn confirm(&mut self, accuser: Name) -> bool {
         if self.confirmations() >= self.wanted || self.accusers.contains(&accuser) {
             return false;
         }
@@ -60,68 +59,41 @@ impl Suspicion {
         self.deadline() <= now
     }
 
-    /// When the suspect is declared dead, unless somebody else confirms or it refutes.
-    fn deadline(&self) -> Instant {
+    /// When the suspect is declared dead, unless another member confirms or it refutes.
+    pub(super) fn deadline(&self) -> Instant {
         self.started + timeout(self.confirmations(), self.wanted, self.least, self.most)
     }
 }
 
 impl Swim {
-    pub(super) fn begin_suspicion(
-        &mut self,
-        core: &mut Core,
-        origin: Origin,
-        idx: MemberIdx,
-        accusation: &Accusation<'_>,
-    ) {
-        let accuser = self.name_of(core, accusation.from);
-        let alive_at = self.alive_at(idx, self.row(idx));
-        let suspicion = Suspicion::new(&core.cfg, self.members_known(), core.now, accuser.clone());
-        core.timers.set(SwimTimer::Suspicion(idx), suspicion.deadline());
-        self.raise(idx, accusation.incarnation);
-        self.set_state(core, idx, State::Suspect);
-        let learned = Learned { at: core.now, how: heard(origin, How::OwnProbe) };
-        self.cases.suspect(idx, self.row(idx).incarnation, accuser.clone(), learned);
-        let suspicion = Some(Box::new(suspicion));
-        let (since, challenged_at) = (core.now, core.now);
-        self.troubles.insert(idx, Trouble { since, alive_at, accuser: accuser.clone(), challenged_at, suspicion });
-        self.spread(idx);
-        if let Some(member) = core.roster.peer(idx).cloned() {
-            core.events.push(Event::Suspected { member, accuser });
-        }
+    pub(super) fn begin_suspicion(&mut self, core: &mut Core, origin: Origin, idx: MemberIdx, by: &Accusation<'_>) {
+        let deadline = self.members.suspect(core, idx, by, evidence(core, origin, Source::OwnProbe));
+        core.timers.set(SwimTimer::Suspicion(idx), deadline);
+        self.queue_broadcast(idx);
+        let (member, accuser) = (core.roster.peer(idx).cloned(), self.members.accuser(idx).cloned());
+        core.events.extend(member.zip(accuser).map(|(member, accuser)| Event::Suspected { member, accuser }));
     }
 
-    pub(super) fn confirm(&mut self, core: &mut Core, origin: Origin, idx: MemberIdx, accusation: &Accusation<'_>) {
-        self.raise(idx, accusation.incarnation);
-        let accuser = self.name_of(core, accusation.from);
-        let Some(trouble) = self.troubles.get_mut(&idx) else { return };
-        let Some(suspicion) = &mut trouble.suspicion else { return };
-        if !suspicion.confirm(accuser.clone()) {
-            return;
-        }
-        trouble.accuser = Name::clone(&accuser);
-        self.cases.confirm(idx, accuser);
-        let deadline = suspicion.deadline();
+    pub(super) fn confirm_suspicion(&mut self, core: &mut Core, origin: Origin, idx: MemberIdx, by: &Accusation<'_>) {
+        let Some(deadline) = self.members.confirm(core, idx, by) else { return };
         if deadline <= core.now {
             self.suspicion_due(core, origin, idx);
         } else {
             core.timers.set(SwimTimer::Suspicion(idx), deadline);
-            self.spread(idx);
+            self.queue_broadcast(idx);
         }
     }
 
-    /// A suspicion may have run out. Means nothing if it was refuted, or began anew.
+    /// Declares a suspect dead that did not refute in time. A timer of a suspicion that was refuted, or began anew, is ignored.
     pub(super) fn suspicion_due(&mut self, core: &mut Core, origin: Origin, idx: MemberIdx) {
-        let Some(suspicion) = self.troubles.get(&idx).and_then(|t| t.suspicion.as_ref()) else { return };
-        if !suspicion.is_over(core.now) {
+        let Some(suspicion) = self.members.suspicion(idx).filter(|suspicion| suspicion.is_over(core.now)) else {
             return;
-        }
-        let confirmations = suspicion.confirmations();
-        debug_assert_eq!(self.row(idx).state, Some(State::Suspect), "only suspects have a suspicion");
+        };
+        let (confirmations, Row { incarnation, state, .. }) = (suspicion.confirmations(), self.members.row(idx));
+        debug_assert_eq!(state, Some(State::Suspect), "only suspects have a suspicion");
         core.stats.deaths_declared += 1;
-        let (node, me) = (core.roster.name(idx), core.roster.name(self.me));
+        let (node, me) = (core.roster.name(idx), core.roster.name(self.me()));
         tracing::info!(member = &*node, confirmations, "suspect did not refute in time: it is dead");
-        let incarnation = self.row(idx).incarnation;
         self.dead(core, origin, &Accusation { incarnation, node: &node, from: &me });
     }
 }

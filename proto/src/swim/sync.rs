@@ -1,4 +1,5 @@
-//! Anti-entropy: the whole state, exchanged with one random member now and then (push/pull).
+//! Anti-entropy: the whole state, exchanged with a random member at intervals (`pushPull` and `mergeState` in memberlist's
+//! state.go).
 
 use alloc::format;
 use alloc::string::String;
@@ -16,17 +17,30 @@ use crate::wire::{Codec, MemberState, PushPull, Versions, hashicorp, native};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Refused;
 
+/// When push/pulls happen.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct PushPulls {
+    /// Whether the first, random wait is over. A whole interval follows it.
+    staggered: bool,
+}
+
+impl PushPulls {
+    /// Whether an exchange is due now that the timer fired.
+    fn fired(&mut self) -> bool {
+        core::mem::replace(&mut self.staggered, true)
+    }
+}
+
 impl Swim {
     pub(super) fn push_pull_due(&mut self, core: &mut Core) {
-        if self.staggered {
-            self.push_pull_with_anybody(core);
+        if self.push_pulls.fired() {
+            self.push_pull_with_any(core);
         }
-        self.staggered = true;
         core.arm(core.cfg.push_pull_interval_of(self.members_known()), SwimTimer::PushPull);
     }
 
-    fn push_pull_with_anybody(&self, core: &mut Core) {
-        let alive = |swim: &Self, idx| swim.row(idx).state == Some(State::Alive);
+    fn push_pull_with_any(&self, core: &mut Core) {
+        let alive = |swim: &Self, idx| swim.members.row(idx).state == Some(State::Alive);
         let chosen = self.choose_reliable(&mut core.rng.gossip, 1, alive);
         if let Some(&idx) = chosen.first() {
             self.push_pull_with(core, idx);
@@ -43,7 +57,7 @@ impl Swim {
 
     /// Writes every member that we know, in every state, ourselves included.
     pub(crate) fn write_states(&self, core: &Core, codec: Codec, out: &mut Vec<u8>) {
-        for (idx, row) in self.rows.iter() {
+        for (idx, row) in self.members.rows() {
             let Some(state) = row.state else { continue };
             match codec {
                 Codec::Native => native::push_state(out, state, row.incarnation, core.roster.record(idx)),
@@ -57,7 +71,7 @@ impl Swim {
 
     /// About how many bytes [`write_states`](Self::write_states) writes.
     pub(crate) fn states_bytes(&self, core: &Core, codec: Codec) -> usize {
-        let own = core.roster.peer(self.me).map_or(0, |peer| peer.record().len());
+        let own = core.roster.peer(self.me()).map_or(0, |peer| peer.record().len());
         let overhead = if codec == Codec::Native { 12 } else { HASHICORP_OVERHEAD_BYTES };
         (self.members_known() as usize) * (own + overhead) + 16
     }
@@ -69,7 +83,7 @@ impl Swim {
     pub(crate) fn merge(&mut self, core: &mut Core, origin: Origin, remote: &PushPull<'_>) -> Result<(), Refused> {
         let ours = core.cfg.codec.versions();
         if !versions_agree(ours, remote) {
-            let what = incompatible(ours, core.roster.name_ref(self.me), remote)
+            let what = incompatible(ours, core.roster.name_ref(self.me()), remote)
                 .unwrap_or_else(|| "the versions of its members do not go together".into());
             core.drop_naming(DropReason::Versions, format_args!("{MERGE_FAILED}{what}"));
             return Err(Refused);
@@ -82,7 +96,7 @@ impl Swim {
     }
 
     fn merge_states<'a>(&mut self, core: &mut Core, origin: Origin, states: impl Iterator<Item = MemberState<'a>>) {
-        let me = core.roster.name(self.me);
+        let me = core.roster.name(self.me());
         let mut previous = None;
         for MemberState { state, incarnation, name, announced } in states {
             let found = core.roster.find_after(previous, name);

@@ -13,6 +13,7 @@ mod takeovers;
 
 use alloc::format;
 use alloc::string::{String, ToString};
+use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::mem;
@@ -22,13 +23,13 @@ use core::time::Duration;
 use super::*;
 use crate::core::{Ask, Body, Dial, Unicast};
 use crate::envelope::{Caps, Packer, PacketBuffers, seal, split};
-use crate::roster::Directory;
+use crate::event::{Event, Evidence, Source};
+use crate::roster::{Directory, Holder};
 use crate::time::Instant;
-use crate::timer::{SwimTimer, Timer};
-use crate::wire::Codec;
-use crate::wire::swim::Ack;
-use crate::wire::{PushPull, native};
-use crate::wire::{Versions, Writer};
+use crate::timer::Timer;
+use crate::types::Name;
+use crate::wire::swim::{Accusation, Ack, Alive, PeerRef};
+use crate::wire::{Codec, PushPull, Versions, Writer, native};
 use crate::{Config, Options, Seed, Tags};
 
 /// Membership and the core that it is lent, with nobody around them. Our own name is `a`.
@@ -171,7 +172,7 @@ impl Lone {
                 Notification::Updated(idx) => ("updated", idx),
                 Notification::Gone(idx) | Notification::Left(idx) => ("gone", idx),
                 Notification::Evicted(idx) => ("evicted", idx),
-                Notification::FarewellSent => ("farewell sent", self.swim.me),
+                Notification::FarewellSent => ("farewell sent", self.swim.me()),
                 Notification::Conflict(_) | Notification::Forgotten(_) | Notification::Doubted(_) => return None,
             };
             Some(format!("{what} {}", self.core.roster.name_ref(idx)))
@@ -212,11 +213,11 @@ impl Lone {
     }
 
     fn state(&self, name: &str) -> Option<State> {
-        self.swim.row(self.core.roster.find(name)?).state
+        self.swim.members.row(self.core.roster.find(name)?).state
     }
 
     fn incarnation(&self, name: &str) -> u32 {
-        self.swim.row(self.idx(name)).incarnation
+        self.swim.members.row(self.idx(name)).incarnation
     }
 
     fn score(&self) -> u32 {

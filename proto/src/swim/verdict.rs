@@ -1,29 +1,30 @@
-//! The rules of SWIM as one pure function: the row before, the claim, the verdict. No clock, no queue.
+//! Which claim overrides which: the rules of SWIM §4.2 as one pure function. The row before, the claim, the verdict; no clock,
+//! no queue.
 //!
 //! `aliveNode`, `suspectNode` and `deadNode` in memberlist's state.go, with one difference: a claim that changes nothing
 //! else still raises the incarnation, so that what was once said cannot be undone by an older message.
 
-use super::rows::Row;
+use super::members::Row;
 use crate::wire::swim::State;
 
-/// What is said of a member.
+/// What a message says of a member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Claim {
     /// It says that it is alive at the address known: with nothing but perhaps the incarnation changed; directly, from that
     /// address.
     Alive { unchanged: bool, direct: bool },
-    /// Somebody suspects it.
+    /// A member suspects it.
     Suspect,
-    /// Somebody declares it dead, or it says farewell.
+    /// A member declares it dead, or it declares itself left.
     Dead,
 }
 
-/// Whom it is said of.
+/// The member that the claim is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum About {
     Another,
     Me,
-    /// Me, and I have said farewell.
+    /// Me, after I declared myself left.
     MeLeaving,
 }
 
@@ -39,7 +40,7 @@ pub(super) enum Verdict {
     /// Count one more accuser.
     Confirm,
     /// Believe that it is dead or left.
-    Bury,
+    DeclareDead,
     /// Only note the higher incarnation.
     Raise,
     /// Contradict it: it is about us and wrong.
@@ -74,7 +75,7 @@ pub(super) fn judge(row: Row, claim: Claim, incarnation: u32, about: About) -> V
         Claim::Dead => match (state, about) {
             (State::Dead | State::Left, _) => Verdict::Raise,
             (_, About::Me) => Verdict::Refute,
-            (_, About::Another | About::MeLeaving) => Verdict::Bury,
+            (_, About::Another | About::MeLeaving) => Verdict::DeclareDead,
         },
     }
 }
@@ -105,17 +106,17 @@ mod tests {
     #[test]
     fn the_table_for_another_member() {
         use State::{Alive, Dead, Left, Suspect};
-        use Verdict::{Adopt, Bury, Confirm, Ignore, Raise};
+        use Verdict::{Adopt, Confirm, DeclareDead, Ignore, Raise};
         for (state, claim, expected) in [
             (None, ALIVE, [Adopt, Adopt, Adopt]),
             (None, Claim::Suspect, [Ignore, Ignore, Ignore]),
             (None, Claim::Dead, [Ignore, Ignore, Ignore]),
             (Some(Alive), ALIVE, [Ignore, Ignore, Adopt]),
             (Some(Alive), Claim::Suspect, [Ignore, Verdict::Suspect, Verdict::Suspect]),
-            (Some(Alive), Claim::Dead, [Ignore, Bury, Bury]),
+            (Some(Alive), Claim::Dead, [Ignore, DeclareDead, DeclareDead]),
             (Some(Suspect), ALIVE, [Ignore, Ignore, Adopt]),
             (Some(Suspect), Claim::Suspect, [Ignore, Confirm, Confirm]),
-            (Some(Suspect), Claim::Dead, [Ignore, Bury, Bury]),
+            (Some(Suspect), Claim::Dead, [Ignore, DeclareDead, DeclareDead]),
             (Some(Dead), ALIVE, [Ignore, Ignore, Adopt]),
             (Some(Dead), Claim::Suspect, [Ignore, Raise, Raise]),
             (Some(Dead), Claim::Dead, [Ignore, Raise, Raise]),
@@ -138,7 +139,7 @@ mod tests {
         }
         let echo = Claim::Alive { unchanged: true, direct: false };
         assert_eq!(judge(me, echo, 5, About::Me), Verdict::Ignore, "our own words");
-        assert_eq!(judge(me, Claim::Dead, 5, About::MeLeaving), Verdict::Bury);
+        assert_eq!(judge(me, Claim::Dead, 5, About::MeLeaving), Verdict::DeclareDead);
         assert_eq!(judge(row(Some(State::Left), 5), ALIVE, 9, About::MeLeaving), Verdict::Ignore);
     }
 
@@ -172,7 +173,7 @@ mod tests {
             if verdict == Verdict::Adopt {
                 prop_assert!(said > known);
             }
-            prop_assert!(verdict != Verdict::Suspect && verdict != Verdict::Confirm && verdict != Verdict::Bury);
+            prop_assert!(verdict != Verdict::Suspect && verdict != Verdict::Confirm && verdict != Verdict::DeclareDead);
         }
 
         #[test]

@@ -5,9 +5,9 @@ fn of_many_in_trouble_only_the_last_are_remembered_and_none_that_is_well_again()
     let names: Vec<String> = (0..70).map(|number| format!("m{number}")).collect();
     let mut lone = Lone::lan(&names.iter().map(String::as_str).collect::<Vec<_>>());
     names.iter().for_each(|name| lone.hear(suspect(name, 1, "m0")));
-    let known = |lone: &Lone| names.iter().filter(|name| lone.swim.case(lone.idx(name)).is_some()).count();
+    let known = |lone: &Lone| names.iter().filter(|name| lone.swim.accused(lone.idx(name)).is_some()).count();
     assert_eq!(known(&lone), 32);
-    assert!(lone.swim.case(lone.idx("m37")).is_none() && lone.swim.case(lone.idx("m38")).is_some());
+    assert!(lone.swim.accused(lone.idx("m37")).is_none() && lone.swim.accused(lone.idx("m38")).is_some());
     lone.hear(alive("m38", 2));
     assert_eq!(known(&lone), 31);
 }
@@ -19,10 +19,10 @@ fn accusers_are_remembered_as_far_as_they_count_also_after_the_death() {
     let accusers = ["c", "d", "e"].map(Name::from);
     // Two confirmations are all that counts, and with them the time is up.
     lone.run(secs(4));
-    let case = lone.swim.case(lone.idx("b")).unwrap();
-    assert_eq!(*case.accusers, accusers);
-    let gone = case.gone.as_ref().unwrap();
-    assert_eq!((gone.learned.how, &*gone.said_by), (How::OwnTimer, "a"));
+    let accused = lone.swim.accused(lone.idx("b")).unwrap();
+    assert_eq!(*accused.accusers, accusers);
+    let (evidence, said_by) = accused.gone.as_ref().unwrap();
+    assert_eq!((&evidence.source, &**said_by), (&Source::OwnTimer, "a"));
 }
 
 const FIVE: [&str; 5] = ["b", "c", "d", "e", "f"];
@@ -181,7 +181,7 @@ fn what_an_earlier_life_of_ours_said_is_refuted_and_our_own_echo_is_not() {
     let other_tags = PeerRef { meta: b"\xff\x81\xa1k\xa1v", ..announcement("a") };
     lone.hear(Message::Alive(Alive { incarnation: 8, peer: other_tags }));
     assert_eq!(lone.swim.incarnation(), 9, "the same incarnation with other tags");
-    assert_eq!(lone.core.roster.peer(lone.swim.me).unwrap().meta(), NO_TAGS);
+    assert_eq!(lone.core.roster.peer(lone.swim.me()).unwrap().meta(), NO_TAGS);
 }
 
 #[test]

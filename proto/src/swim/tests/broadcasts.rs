@@ -57,7 +57,7 @@ fn what_does_not_fit_waits_for_the_next_packet() {
     assert_eq!(lone.packet_of(44), ["alive d@2"]);
     assert_eq!(lone.packet_of(44), ["alive c@2"]);
     assert_eq!(lone.packet_of(44), ["alive b@2"]);
-    assert_eq!(lone.swim.next_sends(), Some(1));
+    assert_eq!(lone.swim.broadcasts.next_sends(), Some(1));
 }
 
 #[test]
@@ -67,7 +67,7 @@ fn many_changes_of_few_members_do_not_let_the_queue_grow() {
         lone.hear(alive("b", incarnation));
         lone.packet();
     }
-    assert!(lone.swim.queue.len() <= 2 * lone.swim.queue_depth() + 64, "{}", lone.swim.queue.len());
+    assert!(lone.swim.broadcasts.places() <= 2 * lone.swim.queue_depth() + 64, "{}", lone.swim.broadcasts.places());
     assert_eq!(lone.swim.queue_depth(), 1);
 }
 
@@ -97,7 +97,7 @@ fn gossip_goes_to_the_live_the_suspect_and_the_recently_dead_but_not_to_the_left
 fn every_target_is_another_and_each_is_as_likely() {
     let others: Vec<String> = (0..20).map(|n| format!("m{n}")).collect();
     let mut lone = Lone::lan(&others.iter().map(String::as_str).collect::<Vec<_>>());
-    let mut hits = vec![0_u32; lone.swim.rows.len()];
+    let mut hits = vec![0_u32; lone.swim.members.len()];
     for _ in 0..4000 {
         let mut targets = lone.swim.gossip_targets(&mut lone.core);
         targets.sort_unstable();
@@ -107,7 +107,7 @@ fn every_target_is_another_and_each_is_as_likely() {
             hits[idx.at()] += 1;
         }
     }
-    assert_eq!(hits[lone.swim.me.at()], 0);
+    assert_eq!(hits[lone.swim.me().at()], 0);
     let hits: Vec<u32> = hits.into_iter().filter(|&n| n > 0).collect();
     assert!(hits.len() == 20 && hits.iter().all(|n| (500..700).contains(n)), "{hits:?}");
 }

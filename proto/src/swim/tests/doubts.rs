@@ -43,10 +43,10 @@ fn while_most_newcomers_do_not_exist_two_of_three_targets_have_answered() {
     assert!(share_of_real(&mut lone) < 30, "before anything is known of them all are alike");
     for name in REAL {
         let idx = lone.idx(name);
-        lone.swim.door.note_answer(idx, true);
+        lone.swim.admission.note_ack(idx);
     }
     live(&mut lone, 30);
-    assert!(lone.swim.door.has_doubts());
+    assert!(lone.swim.admission.is_flooded());
     assert!((200..230).contains(&share_of_real(&mut lone)), "and the third is anybody");
 }
 
@@ -55,7 +55,7 @@ fn members_that_have_answered_are_probed_in_time_though_hundreds_do_not_exist() 
     let mut lone = flooded();
     for name in REAL {
         let idx = lone.idx(name);
-        lone.swim.door.note_answer(idx, true);
+        lone.swim.admission.note_ack(idx);
     }
     live(&mut lone, 30);
     let probed = live(&mut lone, 80);
@@ -71,7 +71,7 @@ fn the_silence_of_members_that_do_not_exist_does_not_count_as_our_own_ill_health
     assert!(lone.score() <= 7);
     let before = lone.score();
     let idx = lone.idx("b");
-    lone.swim.door.note_answer(idx, true);
+    lone.swim.admission.note_ack(idx);
     live(&mut lone, 20);
     assert!(lone.score() <= before, "{} after {before}", lone.score());
 }
@@ -83,13 +83,13 @@ fn a_few_members_that_fail_give_no_doubt_and_the_doubt_ends_with_those_that_answ
         lone.hear(alive(name, 1));
     }
     live(&mut lone, 60);
-    assert!(!lone.swim.door.has_doubts(), "three of seven");
+    assert!(!lone.swim.admission.is_flooded(), "three of seven");
     let mut lone = flooded();
     live(&mut lone, 30);
-    assert!(lone.swim.door.has_doubts());
+    assert!(lone.swim.admission.is_flooded());
     let idx = lone.idx("b");
     for _ in 0..9 {
-        lone.swim.door.note_answer(idx, true);
+        lone.swim.admission.note_ack(idx);
     }
-    assert!(!lone.swim.door.has_doubts(), "however long it lasted");
+    assert!(!lone.swim.admission.is_flooded(), "however long it lasted");
 }

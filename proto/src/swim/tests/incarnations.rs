@@ -11,8 +11,8 @@ const MAX: u32 = u32::MAX;
 fn victim(incarnation: u32) -> Lone {
     let mut lone = Lone::lan(&["b", "m1", "m2"]);
     lone.swim.own = Own::new(incarnation);
-    let me = lone.swim.me;
-    lone.swim.rows.change(me, |row| row.incarnation = incarnation);
+    let me = lone.swim.me();
+    lone.swim.members.raise(me, incarnation);
     lone
 }
 
@@ -39,7 +39,7 @@ impl Lone {
 
     fn tick(&mut self) {
         self.core.now = self.core.now + secs(1);
-        self.swim.mind_own_incarnation(&mut self.core);
+        self.swim.start_probe_interval(&mut self.core);
     }
 
     fn exchanges_wanted_with(&mut self) -> Vec<SocketAddr> {
@@ -75,7 +75,7 @@ fn accuse(other: &mut Lone, by: By, incarnation: u32) {
 
 /// The victim hears what the other says of it, as packets and streams bring it, and the other hears the victim.
 fn meet(victim: &mut Lone, other: &mut Lone, at: &str) {
-    let row = other.swim.row(other.idx("b"));
+    let row = other.swim.members.row(other.idx("b"));
     let message = match row.state.unwrap() {
         State::Alive => alive("a", row.incarnation),
         State::Suspect => suspect("a", row.incarnation, "c"),

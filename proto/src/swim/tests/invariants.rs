@@ -91,8 +91,8 @@ fn happen(lone: &mut Lone, happening: &Happening) {
             }
             lone.swim.merge(&mut lone.core, Origin::Local, &PushPull::parse(Codec::Native, &body).unwrap()).unwrap();
         }
-        Happening::Ack => lone.hear(ack(lone.swim.seq)),
-        Happening::Nack => lone.hear(Message::Nack { seq: lone.swim.seq }),
+        Happening::Ack => lone.hear(ack(lone.swim.probing.seq())),
+        Happening::Nack => lone.hear(Message::Nack { seq: lone.swim.probing.seq() }),
         Happening::Pass(millis) => lone.run(ms(*millis)),
         Happening::Packet { bytes } => {
             let packet = lone.packet_of(*bytes);
@@ -101,7 +101,7 @@ fn happen(lone: &mut Lone, happening: &Happening) {
             names.dedup();
             assert_eq!(names.len(), packet.len(), "a member stands once in a packet: {packet:?}");
         }
-        Happening::Announce if !lone.swim.farewell.is_said() => lone.swim.announce(),
+        Happening::Announce if !lone.swim.own.has_left() => lone.swim.announce(),
         Happening::Leave => lone.swim.leave(&mut lone.core),
         Happening::Announce => {}
     }
@@ -111,7 +111,7 @@ fn happen(lone: &mut Lone, happening: &Happening) {
 type View = BTreeMap<MemberIdx, (State, u32, SocketAddr)>;
 
 fn view(lone: &Lone) -> View {
-    let rows = lone.swim.rows.iter().filter_map(|(idx, row)| {
+    let rows = lone.swim.members.rows().filter_map(|(idx, row)| {
         Some((idx, (row.state?, row.incarnation, lone.core.roster.peer(idx).unwrap().addr())))
     });
     rows.collect()
@@ -138,19 +138,13 @@ fn check_step(before: &View, after: &View, forgotten: impl Fn(MemberIdx) -> bool
 
 fn check(lone: &Lone) {
     let swim = &lone.swim;
-    let count = |state| u32::try_from(swim.rows.iter().filter(|(_, row)| row.state == Some(state)).count()).unwrap();
-    assert_eq!(swim.counts, [State::Alive, State::Suspect, State::Dead, State::Left].map(count));
-    assert_eq!(swim.queued, swim.rows.iter().filter(|(_, row)| row.sends.is_some()).count());
-    assert!(swim.queue.len() >= swim.queued && swim.queue.len() <= 2 * swim.queued + 64 + swim.rows.len());
-    for (idx, row) in swim.rows.iter() {
-        let trouble = swim.troubles.get(&idx);
-        assert_eq!(trouble.is_some(), row.state.is_some_and(|state| state != State::Alive), "{row:?}");
-        assert_eq!(trouble.is_some_and(|t| t.suspicion.is_some()), row.state == Some(State::Suspect));
-        assert!(row.state.is_some() || row.sends.is_none(), "who is nobody is not told of");
-    }
-    let expected = if swim.farewell.is_said() { State::Left } else { State::Alive };
-    assert_eq!(swim.row(swim.me).state, Some(expected));
-    assert!(swim.farewell.is_said() || swim.row(swim.me).incarnation == swim.incarnation());
+    swim.members.assert_consistent();
+    let (queued, places, rows) = (swim.broadcasts.len(), swim.broadcasts.places(), swim.members.len());
+    assert_eq!(queued, swim.members.rows().filter(|(_, row)| row.sends.is_some()).count());
+    assert!(places >= queued && places <= 2 * queued + 64 + rows);
+    let expected = if swim.own.has_left() { State::Left } else { State::Alive };
+    assert_eq!(swim.members.row(swim.me()).state, Some(expected));
+    assert!(swim.own.has_left() || swim.members.row(swim.me()).incarnation == swim.incarnation());
     assert!(swim.health_score() < lone.core.cfg.awareness_max_multiplier);
 }
 

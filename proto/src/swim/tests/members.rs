@@ -160,7 +160,7 @@ fn the_farewell_is_sent_when_every_copy_of_it_is() {
     for copy in 1..=4 {
         assert_eq!(lone.told(), [""; 0], "{copy}");
         assert_eq!(lone.packet(), ["left a@1"]);
-        assert_eq!(lone.swim.farewells_sent(), copy);
+        assert_eq!(lone.swim.leave_broadcasts_sent(), copy);
     }
     assert_eq!(lone.told(), ["farewell sent a"]);
     assert_eq!(lone.packet(), [""; 0]);
@@ -172,9 +172,9 @@ fn copies_of_our_alive_message_are_not_copies_of_the_farewell() {
     lone.swim.announce();
     assert_eq!(lone.packet(), ["alive a@2"]);
     lone.swim.leave(&mut lone.core);
-    assert_eq!(lone.swim.farewells_sent(), 0);
+    assert_eq!(lone.swim.leave_broadcasts_sent(), 0);
     while !lone.packet().is_empty() {}
-    assert_eq!(lone.swim.farewells_sent(), 4);
+    assert_eq!(lone.swim.leave_broadcasts_sent(), 4);
     assert_eq!(lone.told(), ["gone a", "farewell sent a"]);
 }
 

@@ -50,7 +50,7 @@ fn without_an_ack_others_and_a_stream_try_at_the_probe_timeout_under_the_same_nu
     for unicast in &sent {
         assert_eq!(unicast.body, Body::IndirectPing { seq, target: lone.idx(&target), nack: true });
         let helper = unicast.peer.expect("a helper is a member");
-        assert!(helper != lone.swim.me && helper != lone.idx(&target));
+        assert!(helper != lone.swim.me() && helper != lone.idx(&target));
         assert_eq!(unicast.to, addr(lone.core.roster.name_ref(helper)));
     }
     let mut helpers: Vec<_> = sent.iter().map(|unicast| unicast.to).collect();
@@ -265,8 +265,7 @@ fn whoever_is_alone_probes_nobody() {
 fn a_member_that_is_forgotten_while_it_is_probed_is_not_suspected() {
     let (mut lone, target, _) = probed(Options::lan(), &["b"]);
     let idx = lone.idx(&target);
-    lone.swim.rows.change(idx, |row| row.state = None);
-    lone.swim.counts = [1, 0, 0, 0];
+    lone.swim.members.forget(idx);
     lone.run(secs(1));
     assert_eq!(lone.core.stats.suspicions_raised, 0);
     assert_eq!(lone.core.stats.probes_failed, 1);

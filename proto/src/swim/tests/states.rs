@@ -51,9 +51,10 @@ fn the_dead_of_another_are_only_suspected_and_by_us() {
 fn what_anothers_state_says_is_remembered_as_its_word() {
     let mut lone = Lone::lan(&["b", "c"]);
     assert_eq!(lone.merge_from(Origin::Exchange(addr("c")), &[(State::Dead, 1, announcement("b"))]), Ok(()));
-    let case = lone.swim.case(lone.idx("b")).unwrap();
-    assert_eq!(case.suspected, Some(Learned { at: lone.core.now, how: How::Exchange(addr("c")) }));
-    assert_eq!((case.incarnation, &*case.accusers, case.gone.is_none()), (1, &[Name::from("a")][..], true));
+    let accused = lone.swim.accused(lone.idx("b")).unwrap();
+    let source = Source::PushPull { with: addr("c"), member: None };
+    assert_eq!(accused.suspected, Some(Evidence { at: lone.core.now, source }));
+    assert_eq!((accused.incarnation, &*accused.accusers, accused.gone.is_none()), (1, &[Name::from("a")][..], true));
 }
 
 #[test]

@@ -1,9 +1,9 @@
-//! Probing on behalf of others.
+//! Indirect pings on behalf of other members (SWIM §3.1, `handleIndirectPing` in memberlist's net.go).
 
+use alloc::collections::BTreeMap;
 use core::net::SocketAddr;
 
-use super::Swim;
-use super::probe::ReplyTo;
+use super::{ReplyTo, Swim};
 use crate::core::{Body, Core, Heard, Unicast};
 use crate::limits::RELAYS_MAX;
 use crate::roster::{MemberIdx, canonical};
@@ -12,10 +12,14 @@ use crate::timer::SwimTimer;
 use crate::wire::Codec;
 use crate::wire::swim::IndirectPing;
 
+/// The pings that we sent for other members, by their number.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Relays(BTreeMap<u32, Relay>);
+
 /// A ping that we sent for another member.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Relay {
-    /// The number under which the requester knows it.
+struct Relay {
+    /// The requester's number of it.
     seq: u32,
     requester: SocketAddr,
     peer: Option<MemberIdx>,
@@ -30,13 +34,29 @@ impl Relay {
     }
 }
 
+impl Relays {
+    /// The target answered in time.
+    pub(super) fn acked(&mut self, core: &mut Core, seq: u32) {
+        if let Some(relay) = self.0.remove(&seq) {
+            core.unicasts.push(relay.answer(Body::RelayedAck { seq: relay.seq }));
+        }
+    }
+
+    /// The target did not answer in time. The nack tells the requester that we, at least, are well (Lifeguard §IV-A).
+    fn timed_out(&mut self, core: &mut Core, seq: u32) {
+        if let Some(relay) = self.0.remove(&seq).filter(|relay| relay.nack) {
+            core.unicasts.push(relay.answer(Body::Nack { seq: relay.seq }));
+        }
+    }
+}
+
 impl Swim {
-    /// Pings a member because another member asked for it (`handleIndirectPing` in memberlist's net.go).
+    /// Pings a member for another member.
     ///
     /// Ours: only members may ask, and only members are pinged, at their own address. Others could have us send to any address. A
     /// member that asks for a node that we do not know gets its nack, which says that at least we are well.
-    pub(super) fn relay_ping(&mut self, core: &mut Core, heard: &mut Heard, ping: &IndirectPing<'_>) {
-        if self.relays.len() >= RELAYS_MAX {
+    pub(in crate::swim) fn relay_ping(&mut self, core: &mut Core, heard: &mut Heard, ping: &IndirectPing<'_>) {
+        if self.probing.relays.0.len() >= RELAYS_MAX {
             return core.stats.drop(DropReason::Limit);
         }
         let ReplyTo { addr: requester, peer, is_member } = self.reply_to(core, heard.from, ping.source);
@@ -47,30 +67,19 @@ impl Swim {
         if !heard.take_answer() {
             return core.stats.drop(DropReason::Limit);
         }
-        let seq = self.next_seq();
-        self.relays.insert(seq, Relay { seq: ping.seq, requester, peer, codec: heard.codec, nack: ping.nack });
+        let seq = self.probing.next_seq();
+        let relay = Relay { seq: ping.seq, requester, peer, codec: heard.codec, nack: ping.nack };
+        self.probing.relays.0.insert(seq, relay);
         core.arm(core.cfg.probe_timeout, SwimTimer::Relay(seq));
         let to = canonical(ping.target);
-        let target = core.roster.find(ping.node).filter(|&idx| self.row(idx).state.is_some());
+        let target = core.roster.find(ping.node).filter(|&idx| self.members.row(idx).state.is_some());
         if let Some(target) = target.filter(|&idx| core.roster.peer(idx).is_some_and(|peer| peer.addr() == to)) {
             let body = Body::BarePing { seq, target };
             core.unicasts.push(Unicast { to, peer: Some(target), answers: None, body });
         }
     }
 
-    /// The target answered in time.
-    pub(super) fn relay_acked(&mut self, core: &mut Core, seq: u32) {
-        if let Some(relay) = self.relays.remove(&seq) {
-            core.unicasts.push(relay.answer(Body::RelayedAck { seq: relay.seq }));
-        }
-    }
-
-    /// The target did not answer in time. The nack tells the requester that at least we are well.
-    pub(super) fn relay_due(&mut self, core: &mut Core, seq: u32) {
-        if let Some(relay) = self.relays.remove(&seq)
-            && relay.nack
-        {
-            core.unicasts.push(relay.answer(Body::Nack { seq: relay.seq }));
-        }
+    pub(in crate::swim) fn relay_due(&mut self, core: &mut Core, seq: u32) {
+        self.probing.relays.timed_out(core, seq);
     }
 }

@@ -1,4 +1,4 @@
-//! What membership keeps of every member, packed: in a simulation there are members times nodes of these.
+//! The rows of all members, packed: in a simulation there are members times nodes of these.
 //!
 //! Nearly every message of a join storm repeats what is known, and nearly every member is alive at the incarnation with which it
 //! began. So one byte, the *mark*, says whether that is so, and else the state, and how often others have been told. Only the
@@ -12,17 +12,17 @@ use crate::wire::swim::{FIRST_INCARNATION, State};
 
 /// What membership keeps of one member, unpacked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Row {
-    pub(super) incarnation: u32,
+pub(in crate::swim) struct Row {
+    pub(in crate::swim) incarnation: u32,
     /// `None`: not a member.
-    pub(super) state: Option<State>,
+    pub(in crate::swim) state: Option<State>,
     /// How often others have been told; `None`: nobody needs to be told.
-    pub(super) sends: Option<u8>,
+    pub(in crate::swim) sends: Option<u8>,
 }
 
 impl Row {
     /// A name that is not a member's.
-    pub(super) const NOBODY: Self = Self { incarnation: 0, state: None, sends: None };
+    pub(in crate::swim) const NOBODY: Self = Self { incarnation: 0, state: None, sends: None };
 }
 
 /// The rows of all members, by their index.
@@ -31,6 +31,8 @@ pub(super) struct Rows {
     marks: Vec<Mark>,
     /// Of members that are not simply alive as they began; shorter than `marks`, or empty, when there are none at the end.
     incarnations: Vec<u32>,
+    /// How many rows have each state.
+    counts: [u32; 4],
 }
 
 impl Rows {
@@ -62,7 +64,13 @@ impl Rows {
 
     /// Replaces the row of `idx`, which must be within [`len`](Self::len).
     pub(super) fn set(&mut self, idx: MemberIdx, row: Row) {
-        let mark = Mark::new(&row);
+        let (before, mark) = (self.marks[idx.at()], Mark::new(&row));
+        if let Some(state) = before.state() {
+            self.counts[state as usize] -= 1;
+        }
+        if let Some(state) = row.state {
+            self.counts[state as usize] += 1;
+        }
         if mark.kind() > Mark::BEGAN {
             if self.incarnations.len() <= idx.at() {
                 self.incarnations.resize(self.marks.len(), 0);
@@ -70,6 +78,11 @@ impl Rows {
             self.incarnations[idx.at()] = row.incarnation;
         }
         self.marks[idx.at()] = mark;
+    }
+
+    /// How many rows have each state, by the state's number.
+    pub(super) const fn counts(&self) -> [u32; 4] {
+        self.counts
     }
 
     /// Changes the row of `idx`.
@@ -101,9 +114,9 @@ impl Rows {
         (0..).map(MemberIdx).take(self.marks.len()).map(|idx| (idx, self.get(idx)))
     }
 
-    /// Reads a mark for no other reason than to have it in the cache.
+    /// Reads a mark into the cache.
     #[inline]
-    pub(super) fn touch(&self, idx: MemberIdx) -> u8 {
+    pub(super) fn prefetch(&self, idx: MemberIdx) -> u8 {
         self.mark(idx).0
     }
 
@@ -193,6 +206,10 @@ mod tests {
                 rows.grow(at as usize + 1);
                 rows.set(MemberIdx(at), row);
                 model[at as usize] = row;
+                for state in [State::Alive, State::Suspect, State::Dead, State::Left] {
+                    let count = model.iter().filter(|row| row.state == Some(state)).count();
+                    prop_assert_eq!(rows.counts()[state as usize] as usize, count);
+                }
                 for (idx, row) in rows.iter() {
                     prop_assert_eq!(row, model[idx.at()]);
                     prop_assert_eq!(row.sends, rows.sends(idx));

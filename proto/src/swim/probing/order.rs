@@ -1,6 +1,6 @@
 //! In which order members are probed: a random permutation, a new one each round.
 //!
-//! SWIM bounds the time until a failure is noticed by probing everybody once a round, in random order. memberlist shuffles
+//! SWIM §4.3 bounds the time until a failure is noticed by probing every member once a round, in random order. memberlist shuffles
 //! a list and puts newcomers at random places in it. Here the permutation is computed, not stored (a Feistel network over
 //! the row numbers): no memory per member, no shuffling, and a newcomer's row number has a random place in it by itself.
 

@@ -1,0 +1,270 @@
+//! Our own incarnation, and which incarnations are believed, so that whatever accusation a node accepts, its refutation is adopted
+//! by every node (SWIM §4.2).
+//!
+//! A refutation is an alive message above the accusation, and any alive message above a row is adopted, however far above. What is
+//! bounded is accusations: by hearsay only those are accepted that a refutation can still exceed, and that are at most
+//! [`INCARNATION_AHEAD_MAX`] above the last alive message. Relative bounds only, so that there is no number at which the rule
+//! flips.
+//!
+//! Numbers end at `u32::MAX`. A row that has arrived there, which only forged messages bring about, is decided by evidence
+//! instead of by order: hearsay changes nothing, our own probes may fail the member, and what comes from its own address
+//! makes it alive again and brings its tags. A member that is gone at the greatest number may return with any.
+
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use super::members::Row;
+use super::suspicion::least_timeout;
+use super::{Swim, is_gone};
+use crate::core::{Core, Notification, Origin};
+use crate::limits::INCARNATION_AHEAD_MAX;
+use crate::roster::{MemberIdx, canonical};
+use crate::stats::DropReason;
+use crate::time::Instant;
+use crate::wire::swim::Accusation;
+
+/// Our own incarnation, which only we raise, with what keeps others from driving it up, and our leave.
+#[derive(Clone, Debug)]
+pub(super) struct Own {
+    incarnation: u32,
+    /// The incarnation at the start of this probe interval.
+    interval_start: u32,
+    /// The highest accusation that waits for the next probe interval to be refuted.
+    waiting: Option<u32>,
+    /// Members that claimed an incarnation of ours that is far above it. Their states are asked for, in this order.
+    claimants: Vec<MemberIdx>,
+    /// Before this none of them is asked: a state may be large, and a sender forged.
+    ask_at: Instant,
+    /// Copies of our leave broadcast that were sent; `None` before we declare ourselves left.
+    leave_broadcasts: Option<u32>,
+}
+
+impl Own {
+    pub(super) const fn new(incarnation: u32) -> Self {
+        Self {
+            incarnation,
+            interval_start: incarnation,
+            waiting: None,
+            claimants: Vec::new(),
+            ask_at: Instant::ZERO,
+            leave_broadcasts: None,
+        }
+    }
+
+    /// Raises our incarnation above `accused`. `None`: that has to wait for the next probe interval, unless `now`, since this
+    /// interval's accusations have used up their share.
+    fn refute(&mut self, accused: u32, now: bool) -> Option<u32> {
+        let refutation = self.incarnation.max(accused).saturating_add(1);
+        let reachable = self.interval_start.saturating_add(INCARNATION_AHEAD_MAX).saturating_add(1);
+        if refutation > reachable && !now {
+            self.waiting = self.waiting.max(Some(accused));
+            return None;
+        }
+        self.incarnation = refutation;
+        Some(refutation)
+    }
+
+    fn raise(&mut self) -> u32 {
+        self.incarnation = self.incarnation.saturating_add(1);
+        self.incarnation
+    }
+
+    /// Starts a probe interval. Returns an accusation that waited for it and is still to be refuted.
+    fn start_interval(&mut self) -> Option<u32> {
+        self.interval_start = self.incarnation;
+        if self.has_left() {
+            return None;
+        }
+        self.waiting.take().filter(|accused| *accused >= self.incarnation)
+    }
+
+    /// Whether `incarnation` is so far above ours that only a deceived member can hold it.
+    const fn is_far_below(&self, incarnation: u32) -> bool {
+        incarnation > self.incarnation.saturating_add(INCARNATION_AHEAD_MAX)
+    }
+
+    fn add_claimant(&mut self, idx: MemberIdx) {
+        if self.claimants.len() < CLAIMANTS_MAX && !self.claimants.contains(&idx) {
+            self.claimants.push(idx);
+        }
+    }
+
+    /// The next member to ask for its state. The one after it is asked no sooner than after `pause`.
+    fn next_claimant(&mut self, now: Instant, pause: impl FnOnce() -> Duration) -> Option<MemberIdx> {
+        if self.claimants.is_empty() || now < self.ask_at {
+            return None;
+        }
+        self.ask_at = now + pause();
+        Some(self.claimants.remove(0))
+    }
+
+    pub(super) const fn incarnation(&self) -> u32 {
+        self.incarnation
+    }
+
+    /// Whether we have declared ourselves left.
+    pub(super) const fn has_left(&self) -> bool {
+        self.leave_broadcasts.is_some()
+    }
+
+    pub(super) fn count_leave_broadcast(&mut self) {
+        self.leave_broadcasts = self.leave_broadcasts.map(|copies| copies + 1);
+    }
+}
+
+impl Swim {
+    /// Declares ourselves left. [`Notification::FarewellSent`] follows when every copy of that is sent, which is at once
+    /// when there is no member to send it to. There is no way back (`Leave` in memberlist.go).
+    pub(crate) fn leave(&mut self, core: &mut Core) {
+        if self.own.has_left() {
+            return;
+        }
+        self.own.leave_broadcasts = Some(0);
+        let me = core.roster.name(self.me());
+        self.dead(core, Origin::Local, &Accusation { incarnation: self.incarnation(), node: &me, from: &me });
+        if self.others_live() == 0 {
+            core.notify(Notification::FarewellSent);
+        }
+    }
+
+    /// How many copies of our leave broadcast were sent.
+    pub(crate) fn leave_broadcasts_sent(&self) -> u32 {
+        self.own.leave_broadcasts.unwrap_or(0)
+    }
+
+    /// Refutes an accusation with a higher incarnation (`refute` in memberlist's state.go).
+    ///
+    /// Ours: within a probe interval accusations raise our incarnation by little more than [`INCARNATION_AHEAD_MAX`]. What is above
+    /// that waits for the next, so that a flood does not use up the numbers.
+    pub(super) fn refute(&mut self, core: &mut Core, origin: Origin, accused: u32) {
+        let Some(refutation) = self.own.refute(accused, is_reply(origin)) else { return };
+        // Lifeguard §IV-A: having to refute is a sign of our own bad health.
+        self.awareness.apply(1);
+        core.stats.refutations += 1;
+        if refutation == u32::MAX {
+            tracing::error!(
+                "our incarnation has reached its greatest value: members of HashiCorp's cannot hear us refute"
+            );
+        }
+        self.set_own_incarnation(refutation);
+    }
+
+    /// Announces what the roster now says of us.
+    pub(crate) fn announce(&mut self) {
+        let incarnation = self.own.raise();
+        self.set_own_incarnation(incarnation);
+    }
+
+    fn set_own_incarnation(&mut self, incarnation: u32) {
+        let me = self.me();
+        self.members.raise(me, incarnation);
+        self.queue_broadcast(me);
+    }
+
+    /// Refutes and asks what had to wait for this probe interval.
+    pub(super) fn start_probe_interval(&mut self, core: &mut Core) {
+        if let Some(accused) = self.own.start_interval() {
+            self.refute(core, Origin::Local, accused);
+        }
+        if self.own.has_left() {
+            return;
+        }
+        // Half the least timeout: soon enough for a refutation before any suspicion runs out.
+        let pause = || least_timeout(&core.cfg, self.members.known()) / 2;
+        if let Some(claimant) = self.own.next_claimant(core.now, pause) {
+            self.push_pull_with(core, claimant);
+        }
+        if self.incarnation() == u32::MAX {
+            // Others believe it only from our own address, so it is queued again in every probe interval.
+            self.queue_broadcast(self.me());
+        }
+    }
+
+    /// Refuses a claim about ourselves that is far above our own incarnation, and asks the member that sent it for its state: what
+    /// it says on a stream that we opened is taken. A forged sender therefore cannot use up our numbers with one packet, and a
+    /// deceived member is still refuted.
+    pub(super) fn is_beyond_us(&mut self, core: &mut Core, origin: Origin, incarnation: u32) -> bool {
+        if !self.own.is_far_below(incarnation) || is_reply(origin) {
+            return false;
+        }
+        core.stats.drop(DropReason::Absurd);
+        if let Origin::Packet(from) | Origin::Exchange(from) | Origin::Reply(from) = origin
+            && let Some(claimant) = self.live_at(core, canonical(from))
+        {
+            self.own.add_claimant(claimant);
+        }
+        true
+    }
+
+    /// Whether an accusation of another member is one whose refutation every node will adopt. Our own evidence always counts.
+    pub(super) fn is_refutable(
+        &mut self,
+        core: &Core,
+        origin: Origin,
+        idx: MemberIdx,
+        row: Row,
+        accusation: &Accusation<'_>,
+    ) -> bool {
+        if origin == Origin::Local {
+            return true;
+        }
+        let incarnation = accusation.incarnation;
+        let is_leave = accusation.node == accusation.from;
+        let ends = incarnation == u32::MAX && !(is_leave && is_direct(core, origin, idx));
+        if ends && row.incarnation == u32::MAX && !is_gone(row) {
+            // Hearsay of this kind is no evidence, but a reason to probe.
+            self.probing.note_hearsay(idx);
+        }
+        !ends && incarnation <= self.members.alive_at(idx).saturating_add(INCARNATION_AHEAD_MAX)
+    }
+}
+
+/// Whether the message comes from the address of `idx` itself.
+pub(super) fn is_direct(core: &Core, origin: Origin, idx: MemberIdx) -> bool {
+    let (Origin::Packet(from) | Origin::Reply(from)) = origin else { return false };
+    core.roster.peer(idx).is_some_and(|peer| peer.addr() == canonical(from))
+}
+
+/// Whether the message is a reply on a stream that we opened.
+const fn is_reply(origin: Origin) -> bool {
+    matches!(origin, Origin::Reply(_))
+}
+
+/// How many members wait to be asked for their states. Ours. One more is not asked; it repeats its claim.
+const CLAIMANTS_MAX: usize = 8;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refutation_is_above_the_accusation_and_above_our_last() {
+        let mut own = Own::new(1);
+        assert_eq!(own.refute(5, false), Some(6));
+        assert_eq!(own.refute(2, false), Some(7));
+        assert_eq!(own.raise(), 8);
+    }
+
+    #[test]
+    fn what_is_far_above_the_start_of_the_interval_waits_for_the_next_unless_it_is_certain() {
+        let mut own = Own::new(1);
+        let far = INCARNATION_AHEAD_MAX + 2;
+        assert_eq!((own.refute(far, false), own.incarnation()), (None, 1));
+        assert_eq!((own.refute(far + 1, false), own.incarnation()), (None, 1));
+        assert_eq!(own.start_interval(), Some(far + 1), "the highest");
+        assert_eq!(own.start_interval(), None, "once");
+        assert_eq!(own.refute(far, true), Some(far + 1));
+    }
+
+    #[test]
+    fn claimants_are_asked_in_their_order_with_a_pause_between_them() {
+        let mut own = Own::new(1);
+        [2, 3, 2].into_iter().for_each(|idx| own.add_claimant(MemberIdx(idx)));
+        let pause = || Duration::from_secs(2);
+        let at = |seconds| Instant::ZERO + Duration::from_secs(seconds);
+        assert_eq!(own.next_claimant(at(0), pause), Some(MemberIdx(2)));
+        assert_eq!(own.next_claimant(at(1), pause), None);
+        assert_eq!(own.next_claimant(at(2), pause), Some(MemberIdx(3)));
+        assert_eq!(own.next_claimant(at(9), pause), None);
+    }
+}

@@ -1,0 +1,373 @@
+//! Failure detection: one member is probed at a time, round robin in random order (SWIM §3.1 and §4.3; `probe` and `probeNode` in
+//! memberlist's state.go).
+//!
+//! A direct ping; if no ack comes within the probe timeout, indirect pings through a few others and a ping over a stream;
+//! if none of these is answered within the probe interval, stretched by our own bad health (Lifeguard §IV-A), the member is suspect.
+
+mod order;
+mod relays;
+
+use core::net::{SocketAddr, SocketAddrV6};
+use core::time::Duration;
+
+use self::order::ProbeOrder;
+use self::relays::Relays;
+use super::Swim;
+use crate::complaints::ComplaintKind;
+use crate::core::{Ask, Body, Core, Heard, Origin, Unicast};
+use crate::rng::Rng;
+use crate::roster::{MemberIdx, canonical};
+use crate::stats::DropReason;
+use crate::time::Instant;
+use crate::timer::SwimTimer;
+use crate::wire::swim::{Accusation, Ping, Source, State};
+
+/// The failure detector: our own probe and those that we relay.
+#[derive(Clone, Debug)]
+pub(super) struct Probing {
+    order: ProbeOrder,
+    running: Option<Probe>,
+    /// The number of the last ping; acks echo it.
+    seq: u32,
+    /// A member that is accused at an incarnation at which only our own evidence counts: it is probed soon.
+    hearsay: Option<MemberIdx>,
+    relays: Relays,
+}
+
+/// The probe that is running.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Probe {
+    seq: u32,
+    target: MemberIdx,
+    /// The target's incarnation when the probe began: what it is accused at.
+    incarnation: u32,
+    sent_at: Instant,
+    ends_at: Instant,
+    nacks_expected: u32,
+    nacks: u32,
+    answered_by_stream: bool,
+}
+
+impl Probe {
+    /// How much worse our health is after a failed probe: by each helper that did not even send a nack (Lifeguard §IV-A), or by
+    /// one when no helper could.
+    fn penalty(&self) -> i32 {
+        let missing = self.nacks_expected.saturating_sub(self.nacks);
+        if self.nacks_expected > 0 { i32::try_from(missing).unwrap_or(i32::MAX) } else { 1 }
+    }
+}
+
+impl Probing {
+    /// Starts with a random number, so that peers cannot guess which acks we wait for.
+    pub(super) fn new(rng: &mut Rng) -> Self {
+        let (order, seq) = (ProbeOrder::new(), rng.next_u32());
+        Self { order, running: None, seq, hearsay: None, relays: Relays::default() }
+    }
+
+    /// Starts a probe. Returns the number of its pings.
+    fn start(&mut self, target: MemberIdx, incarnation: u32, now: Instant, interval: Duration) -> u32 {
+        debug_assert!(self.running.is_none(), "one probe runs at a time");
+        let seq = self.next_seq();
+        self.running = Some(Probe {
+            seq,
+            target,
+            incarnation,
+            sent_at: now,
+            ends_at: now + interval,
+            nacks_expected: 0,
+            nacks: 0,
+            answered_by_stream: false,
+        });
+        seq
+    }
+
+    /// Counts the helpers that will send a nack when the target does not answer them.
+    fn expect_nacks(&mut self, count: u32) {
+        if let Some(probe) = &mut self.running {
+            probe.nacks_expected = count;
+        }
+    }
+
+    /// Ends the probe that this ack answers.
+    fn acked(&mut self, seq: u32) -> Option<Probe> {
+        self.running.take_if(|probe| probe.seq == seq)
+    }
+
+    /// Counts a nack. It is no evidence about the target, but of our own health.
+    pub(super) fn nacked(&mut self, seq: u32) {
+        if let Some(probe) = self.running.as_mut().filter(|probe| probe.seq == seq) {
+            probe.nacks += 1;
+        }
+    }
+
+    /// Notes an ack over a stream. That does not end the probe, but decides it.
+    fn stream_acked(&mut self, seq: u32) {
+        if let Some(probe) = self.running.as_mut().filter(|probe| probe.seq == seq) {
+            probe.answered_by_stream = true;
+        }
+    }
+
+    /// Ends the probe without an ack.
+    fn timed_out(&mut self) -> Option<Probe> {
+        self.running.take()
+    }
+
+    /// Ends the probe of a member that is forgotten; false when another is probed.
+    pub(super) fn cancel(&mut self, target: MemberIdx) -> bool {
+        self.running.take_if(|probe| probe.target == target).is_some()
+    }
+
+    /// Has a member probed soon.
+    pub(super) fn note_hearsay(&mut self, idx: MemberIdx) {
+        self.hearsay = Some(idx);
+    }
+
+    /// The number of another ping.
+    pub(super) fn next_seq(&mut self) -> u32 {
+        self.seq = self.seq.wrapping_add(1);
+        self.seq
+    }
+
+    /// The number of the last ping.
+    pub(super) const fn seq(&self) -> u32 {
+        self.seq
+    }
+}
+
+impl Swim {
+    /// Starts the next probe. Does nothing while one runs, or when there is no member to probe.
+    pub(super) fn probe_next(&mut self, core: &mut Core) {
+        core.arm(core.cfg.probe_interval, SwimTimer::Probe);
+        self.start_probe_interval(core);
+        if self.probing.running.is_some() {
+            return;
+        }
+        let Some(target) = self.next_target(core) else { return };
+        let (row, interval) = (self.members.row(target), self.awareness.scale(core.cfg.probe_interval));
+        let seq = self.probing.start(target, row.incarnation, core.now, interval);
+        core.stats.probes += 1;
+        let Some(to) = core.roster.peer(target).map(|peer| peer.addr()) else { return };
+        let accusing = row.state == Some(State::Suspect);
+        let body = Body::Ping { seq, target, accusing };
+        core.unicasts.push(Unicast { to, peer: Some(target), answers: None, body });
+        core.arm(core.cfg.probe_timeout, SwimTimer::AckDue);
+        core.arm(interval, SwimTimer::ProbeEnd);
+    }
+
+    /// The next member in the order that can be probed. When a round is over the dead are forgotten and the next begins;
+    /// a round without a member to probe ends the search.
+    fn next_target(&mut self, core: &mut Core) -> Option<MemberIdx> {
+        if self.others_live() == 0 && self.members.all_alive() {
+            return None;
+        }
+        // Every other time at the most, so that hearsay keeps no member from being probed.
+        if core.stats.probes.is_multiple_of(2)
+            && let Some(idx) = self.probing.hearsay.take()
+            && self.is_live(idx)
+        {
+            return Some(idx);
+        }
+        // Members that exist wait no longer for their turn because many do not.
+        if self.admission.is_flooded() && core.stats.probes % 4 == 1 {
+            let answered = |swim: &Self, idx| swim.admission.has_answered(idx) && swim.is_live(idx);
+            if let Some(&idx) = self.choose(&mut core.rng.probe, 1, answered).first() {
+                return Some(idx);
+            }
+        }
+        for _ in 0..2 {
+            while let Some(idx) = self.probing.order.next(self.members.len()) {
+                if idx != self.me() && self.is_live(idx) {
+                    return Some(idx);
+                }
+            }
+            self.reap(core);
+            self.probing.order.restart(self.members.len(), &mut core.rng.probe);
+        }
+        None
+    }
+
+    /// The direct ping was not answered in time: asks helpers for indirect pings, and pings over a stream.
+    pub(super) fn probe_indirectly(&mut self, core: &mut Core) {
+        let Some(Probe { seq, target, ends_at, .. }) = self.probing.running else { return };
+        let count = core.cfg.indirect_probes as usize;
+        let may_help = |swim: &Self, idx| idx != target && swim.members.row(idx).state == Some(State::Alive);
+        let helpers = self.choose_reliable(&mut core.rng.probe, count, may_help);
+        let mut nacks_expected = 0;
+        for helper in helpers {
+            let Some(peer) = core.roster.peer(helper) else { continue };
+            let nack = peer.versions().protocol_max() >= PROTOCOL_NACK;
+            nacks_expected += u32::from(nack);
+            let body = Body::IndirectPing { seq, target, nack };
+            core.unicasts.push(Unicast { to: peer.addr(), peer: Some(helper), answers: None, body });
+        }
+        self.probing.expect_nacks(nacks_expected);
+        let Some(peer) = core.roster.peer(target) else { return };
+        if core.cfg.stream_pings && peer.versions().protocol_max() >= PROTOCOL_STREAM_PING {
+            let (with, ask) = (peer.addr(), Ask::Ping { seq, target, codec: core.codec(Some(target), None) });
+            core.dial(with, ask, ends_at);
+        }
+    }
+
+    /// The probe interval is over and no ack came: suspects the target, unless it answered on a stream.
+    pub(super) fn end_probe(&mut self, core: &mut Core) {
+        let Some(probe) = self.probing.timed_out() else { return };
+        core.timers.clear(SwimTimer::AckDue);
+        if probe.answered_by_stream {
+            core.stats.probes_saved_by_stream += 1;
+            core.complain_of(ComplaintKind::UdpBlocked, probe.target, "");
+            self.admission.note_ack(probe.target);
+            self.awareness.apply(-1);
+            return;
+        }
+        self.admission.note_silence(probe.target);
+        // The silence of a member that does not exist says nothing of our own health.
+        if self.admission.has_answered(probe.target) || !self.admission.is_flooded() {
+            self.awareness.apply(probe.penalty());
+        }
+        core.stats.probes_failed += 1;
+        if self.members.row(probe.target).state.is_none() {
+            return;
+        }
+        core.stats.suspicions_raised += 1;
+        let (node, me) = (core.roster.name(probe.target), core.roster.name(self.me()));
+        self.suspect(core, Origin::Local, &Accusation { incarnation: probe.incarnation, node: &node, from: &me });
+    }
+
+    /// An ack came, for our own probe or for one that we relay. Returns who answered and how long that took when it answers our
+    /// own direct ping within the probe timeout: later it may have come through another member.
+    pub(crate) fn acked(&mut self, core: &mut Core, origin: Origin, seq: u32) -> Option<(MemberIdx, Duration)> {
+        let Some(probe) = self.probing.acked(seq) else {
+            self.probing.relays.acked(core, seq);
+            self.holder_acked(core, seq);
+            self.newcomer_acked(core, seq);
+            return None;
+        };
+        let is_direct = core.timers.is_set(SwimTimer::AckDue);
+        core.timers.clear(SwimTimer::AckDue);
+        core.timers.clear(SwimTimer::ProbeEnd);
+        self.awareness.apply(-1);
+        self.admission.note_ack(probe.target);
+        core.probe_answered(origin, probe.target, is_direct);
+        is_direct.then(|| (probe.target, core.now - probe.sent_at))
+    }
+
+    /// The target of a stream ping answered.
+    pub(crate) fn stream_acked(&mut self, core: &mut Core, seq: u32) {
+        self.holder_acked(core, seq);
+        self.probing.stream_acked(seq);
+    }
+
+    /// Answers a ping that is for us.
+    pub(super) fn answer_ping(&mut self, core: &mut Core, heard: &mut Heard, ping: &Ping<'_>) {
+        if !self.is_for_us(core, ping.node) {
+            return core.drop_naming(DropReason::NotForUs, format_args!("{}", ping.node));
+        }
+        if !heard.take_answer() {
+            return core.stats.drop(DropReason::Limit);
+        }
+        let ReplyTo { addr: to, peer, is_member } = self.reply_to(core, heard.from, ping.source);
+        let (seq, answers) = (ping.seq, Some(heard.codec));
+        let body = if is_member { Body::Ack { seq } } else { Body::StrangerAck { seq, bytes_max: heard.bytes } };
+        core.unicasts.push(Unicast { to, peer, answers, body });
+        self.challenge(core, heard.from, ping.source);
+    }
+
+    /// Whether a ping that names `node` is for us: it names us, or no node.
+    pub(crate) fn is_for_us(&self, core: &Core, node: &str) -> bool {
+        node.is_empty() || core.roster.peer(self.me()).is_some_and(|me| me.name() == node)
+    }
+
+    /// Where an answer goes: to the address that the message names if that is the sender's host or a member's own, else to
+    /// where it came from. Otherwise anybody could have our answers sent to a victim.
+    fn reply_to(&self, core: &Core, from: SocketAddr, source: Option<Source<'_>>) -> ReplyTo {
+        let Some(source) = source else { return ReplyTo { addr: from, peer: None, is_member: false } };
+        let addr = canonical(source.addr);
+        let peer = core.roster.find(source.node).filter(|&idx| self.members.row(idx).state.is_some());
+        let is_peers = peer.and_then(|idx| core.roster.peer(idx)).is_some_and(|peer| peer.addr() == addr);
+        let is_senders = addr.ip() == from.ip().to_canonical();
+        let addr = if is_senders {
+            with_scope_of(addr, from)
+        } else if is_peers {
+            addr
+        } else {
+            from
+        };
+        ReplyTo { addr, peer, is_member: is_peers && peer.is_some_and(|idx| self.is_live(idx)) }
+    }
+}
+
+/// Where an answer goes.
+#[derive(Clone, Copy, Debug)]
+struct ReplyTo {
+    addr: SocketAddr,
+    /// The member that the message names as its sender.
+    peer: Option<MemberIdx>,
+    /// Whether that is a live member and the address its own.
+    is_member: bool,
+}
+
+/// `addr` in the zone of `from`, which has the same IP. No message names a zone, and without one nothing reaches a link-local
+/// address.
+fn with_scope_of(addr: SocketAddr, from: SocketAddr) -> SocketAddr {
+    match (addr, from) {
+        (SocketAddr::V6(addr), SocketAddr::V6(from)) => {
+            SocketAddrV6::new(*addr.ip(), addr.port(), 0, from.scope_id()).into()
+        }
+        _ => addr,
+    }
+}
+
+/// The protocol version from which a member answers pings over a stream.
+const PROTOCOL_STREAM_PING: u8 = 3;
+
+/// The protocol version from which a member sends nacks.
+const PROTOCOL_NACK: u8 = 4;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Seed;
+
+    const TARGET: MemberIdx = MemberIdx(3);
+
+    fn started() -> (Probing, u32) {
+        let mut probing = Probing::new(&mut Rng::stream(&Seed::from_u64(7), 1));
+        let seq = probing.start(TARGET, 5, Instant::ZERO, Duration::from_secs(1));
+        (probing, seq)
+    }
+
+    #[test]
+    fn an_ack_ends_the_probe_of_its_number_once() {
+        let (mut probing, seq) = started();
+        assert_eq!(probing.acked(seq.wrapping_sub(1)), None);
+        assert_eq!(probing.acked(seq).map(|probe| (probe.target, probe.incarnation)), Some((TARGET, 5)));
+        assert_eq!((probing.acked(seq), probing.timed_out()), (None, None));
+    }
+
+    #[test]
+    fn the_penalty_of_a_timeout_is_the_nacks_that_are_missing_or_one_when_none_are_expected() {
+        let penalty = |expected, nacks| {
+            let (mut probing, seq) = started();
+            probing.expect_nacks(expected);
+            (0..nacks).for_each(|_| probing.nacked(seq));
+            probing.nacked(seq.wrapping_add(1));
+            probing.timed_out().unwrap().penalty()
+        };
+        assert_eq!([penalty(3, 0), penalty(3, 2), penalty(3, 3), penalty(3, 4), penalty(0, 0)], [3, 1, 0, 0, 1]);
+    }
+
+    #[test]
+    fn a_stream_ack_decides_the_probe_of_its_number_and_does_not_end_it() {
+        let (mut probing, seq) = started();
+        probing.stream_acked(seq.wrapping_sub(1));
+        assert!(!probing.running.unwrap().answered_by_stream);
+        probing.stream_acked(seq);
+        assert!(probing.timed_out().unwrap().answered_by_stream);
+    }
+
+    #[test]
+    fn the_probe_of_a_member_is_cancelled_and_that_of_another_is_not() {
+        let (mut probing, _) = started();
+        assert!(!probing.cancel(MemberIdx(4)) && probing.cancel(TARGET) && !probing.cancel(TARGET));
+    }
+}
