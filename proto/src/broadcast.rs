@@ -254,8 +254,8 @@ impl Turn {
     }
 }
 
-/// How often a broadcast is sent: `mult` times `ceil(log10(n + 1))` (`retransmitLimit` in memberlist's util.go), but no more
-/// often than a row can count.
+/// How often a broadcast is sent: `mult` times `ceil(log10(n + 1))` (the "λ log n" of SWIM §4.1, `retransmitLimit` in
+/// memberlist's util.go), but no more often than a row can count.
 pub(crate) fn transmit_limit(mult: u32, members: u32) -> usize {
     let digits = members.checked_ilog10().map_or(0, |log| log + 1);
     mult.saturating_mul(digits).min(TRANSMIT_LIMIT_MAX) as usize
