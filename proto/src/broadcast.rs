@@ -1,4 +1,4 @@
-//! A queue of things to tell random members until each has been told often enough. Knows no wire and no members.
+//! Transmit queues: what random members are sent until it was sent often enough. Knows no wire and no members.
 //!
 //! Items lie in tiers, one per number of times sent. The next to send is in the lowest tier that has items: fewest sends first,
 //! and among those as [`Turn`] says. This is memberlist's queue (`TransmitLimitedQueue` in queue.go) without its tree.
@@ -76,7 +76,7 @@ impl<T: PartialEq> TransmitQueue<T> {
     }
 
     /// Adds an item that has not been sent, and that goes before all others every time: there is one at a time, so that it costs
-    /// the others little, and however much waits it is told at once. It takes the place of the one before, and any other place
+    /// the others little, and however much waits it is sent at once. It takes the place of the one before, and any other place
     /// that it has itself.
     pub(crate) fn push_urgent(&mut self, item: T) {
         self.retain(|_, other| *other != item);
@@ -124,8 +124,8 @@ impl<T: PartialEq> TransmitQueue<T> {
         self.in_round = false;
     }
 
-    /// Offers items until one is `Full` or all were offered, each at most once a packet, or a round if there is one. `offer` is
-    /// told how often the item has been sent. An item that has now been sent `limit` times is dropped.
+    /// Offers items until one is `Full` or all were offered, each at most once a packet, or a round if there is one. `offer` gets
+    /// how often the item has been sent. An item that has now been sent `limit` times is dropped.
     ///
     /// An item that was pushed again while it was in the queue has two places, of which the older is forgotten when they
     /// meet.
@@ -207,7 +207,7 @@ impl<T: PartialEq> TransmitQueue<T> {
         }
     }
 
-    /// Drops the items that `keep` refuses. It is told how often each has been sent.
+    /// Drops the items that `keep` refuses. It gets how often each has been sent.
     pub(crate) fn retain(&mut self, mut keep: impl FnMut(usize, &T) -> bool) {
         self.urgent.take_if(|urgent| !keep(urgent.sends, &urgent.item));
         self.len = usize::from(self.urgent.is_some());
@@ -424,6 +424,59 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    /// Rows that are nothing but their counts.
+    struct Counts([Option<usize>; 8]);
+
+    impl SendCounts<usize> for Counts {
+        fn sends(&self, item: usize) -> Option<usize> {
+            self.0[item]
+        }
+
+        fn set_sends(&mut self, item: usize, sends: Option<usize>) {
+            self.0[item] = sends;
+        }
+
+        fn prefetch(&self, item: usize) -> u64 {
+            item as u64
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_queue_of_rows_knows_how_many_are_queued_and_offers_each_of_them_once(
+            steps in prop::collection::vec((0..5, 0_usize..8), 1..300),
+        ) {
+            const LIMIT: usize = 3;
+            let (mut queue, mut rows) = (RowQueue::new(), Counts([None; 8]));
+            for (step, item) in steps {
+                let before = rows.0;
+                match step {
+                    0..=2 => {
+                        queue.push(item, &mut rows);
+                        prop_assert_eq!(rows.sends(item), Some(0));
+                    }
+                    3 => {
+                        queue.cancel(item, &mut rows);
+                        prop_assert_eq!(rows.sends(item), None);
+                    }
+                    _ => {
+                        let mut offered = vec![];
+                        queue.fill(&mut rows, LIMIT, 2, |_, item, is_last| {
+                            assert_eq!(is_last, before[item] == Some(LIMIT - 1));
+                            offered.push(item);
+                            Offer::Sent
+                        });
+                        offered.sort_unstable();
+                        prop_assert_eq!(offered, (0..8).filter(|&item| before[item].is_some()).collect::<Vec<_>>());
+                        let sent = before.map(|sends| sends.map(|sends| sends + 1).filter(|&sends| sends < LIMIT));
+                        prop_assert_eq!(rows.0, sent);
+                    }
+                }
+                prop_assert_eq!(queue.len(), rows.0.iter().flatten().count());
+            }
+        }
+    }
 
     fn take(queue: &mut TransmitQueue<char>, limit: usize, room: usize) -> Vec<char> {
         let mut taken = vec![];

@@ -244,7 +244,7 @@ pub(crate) enum Body {
         target: MemberIdx,
     },
     /// A ping of a node that is no member yet.
-    Knock {
+    NewcomerPing {
         seq: u32,
         node: Name,
     },

@@ -141,7 +141,7 @@ impl Node {
             Body::Ping { seq, target, .. } | Body::BarePing { seq, target } | Body::Challenge { seq, target } => {
                 Message::Ping(Ping { seq: *seq, node: core.roster.name_ref(*target), source })
             }
-            Body::Knock { seq, node } => Message::Ping(Ping { seq: *seq, node, source }),
+            Body::NewcomerPing { seq, node } => Message::Ping(Ping { seq: *seq, node, source }),
             Body::IndirectPing { seq, target, nack } => {
                 let Some(peer) = core.roster.peer(*target) else { return Err(Full) };
                 let (node, target) = (peer.name(), peer.announced_addr());

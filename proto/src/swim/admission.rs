@@ -1,6 +1,6 @@
 //! Admission of newcomers when the room for members is used up.
 //!
-//! What members cost is bounded in bytes, see [`MEMBERS_BYTES_MAX`](crate::limits::MEMBERS_BYTES_MAX). Anybody can announce members
+//! What members cost is bounded in bytes, see [`MEMBERS_BYTES_MAX`](crate::limits::MEMBERS_BYTES_MAX). Any host can announce members
 //! that do not exist, and with each of them use up some of it. So when all is used, a newcomer must show that it exists: it is
 //! admitted when it answers a ping, or comes itself over a stream, and evicts a member that has never answered us. While
 //! there is room nothing of this happens.
@@ -113,7 +113,7 @@ impl Swim {
         }
         let (seq, until) = (self.probing.next_seq(), core.now + core.cfg.probe_timeout);
         let peer = Arc::new(Peer::new(peer.name.into(), peer));
-        let body = Body::Knock { seq, node: peer.shared_name() };
+        let body = Body::NewcomerPing { seq, node: peer.shared_name() };
         core.unicasts.push(Unicast { to: peer.addr(), peer: None, answers: None, body });
         self.admission.newcomers.push(Newcomer { incarnation, peer, seq, until });
     }
@@ -139,8 +139,8 @@ impl Swim {
     }
 
     /// Evicts members until there is room for so many bytes; false when none may go. Those go that never answered us, and then those
-    /// that are gone; which of them is drawn. `for_whom` stays.
-    pub(super) fn make_room(&mut self, core: &mut Core, bytes: usize, for_whom: Option<MemberIdx>) -> bool {
+    /// that are gone; which of them is drawn. `keep` stays.
+    pub(super) fn make_room(&mut self, core: &mut Core, bytes: usize, keep: Option<MemberIdx>) -> bool {
         let rows = u32::try_from(core.roster.len()).unwrap_or(u32::MAX);
         for draw in 0..DRAWS_MAX {
             if core.roster.has_room(bytes) {
@@ -148,7 +148,7 @@ impl Swim {
             }
             let idx = MemberIdx(core.rng.gossip.below(rows));
             let may_go = !self.admission.has_answered(idx) || (draw >= DRAWS_MAX / 2 && is_gone(self.members.row(idx)));
-            if idx != self.me() && Some(idx) != for_whom && may_go && core.roster.makes_room(idx) {
+            if idx != self.me() && Some(idx) != keep && may_go && core.roster.makes_room(idx) {
                 self.evict(core, idx);
             }
         }

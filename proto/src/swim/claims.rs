@@ -24,7 +24,7 @@ impl Swim {
             return core.drop_of(DropReason::Versions, peer.addr, text);
         }
         let found = core.roster.find(peer.name);
-        let row = found.map_or(Row::NOBODY, |idx| self.members.row(idx));
+        let row = found.map_or(Row::UNKNOWN, |idx| self.members.row(idx));
         let growth = found.map_or_else(|| core.roster.cost_of(peer), |idx| core.roster.growth(idx, peer));
         if row.state.is_none() && !core.roster.has_room(growth) {
             return self.ask_newcomer(core, origin, incarnation, peer);

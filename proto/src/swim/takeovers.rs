@@ -1,6 +1,6 @@
 //! Before a name goes to another address, its last holder is pinged.
 //!
-//! Anybody can declare another node left, and then claim its name from elsewhere; memberlist believes both, and declares it out of
+//! Any host can declare another node left, and then claim its name from elsewhere; memberlist believes both, and declares it out of
 //! scope (issue 370). Here a claim of a name whose holder left, or is dead for long enough, waits: the holder's address is pinged
 //! by the name, twice and over a stream. If it answers, the claim is a conflict as between two live nodes. If not, the name goes over
 //! after two probe timeouts, which is what the restart of a node under another address has to wait.

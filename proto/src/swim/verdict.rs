@@ -97,7 +97,7 @@ mod tests {
     use super::*;
 
     fn row(state: Option<State>, incarnation: u32) -> Row {
-        Row { state, incarnation, ..Row::NOBODY }
+        Row { state, incarnation, ..Row::UNKNOWN }
     }
 
     const ALIVE: Claim = Claim::Alive { unchanged: false, direct: false };

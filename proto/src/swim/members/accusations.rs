@@ -11,7 +11,7 @@ use crate::event::Evidence;
 use crate::roster::MemberIdx;
 use crate::types::Name;
 
-/// What one member is accused of. No evidence names a member yet: whoever reads it looks up the address.
+/// What one member is accused of. The evidence names no member yet, only its address.
 #[derive(Clone, Debug)]
 pub(crate) struct Accused {
     /// The incarnation at which it is accused.

@@ -137,7 +137,7 @@ impl Members {
     pub(super) fn forget(&mut self, idx: MemberIdx) {
         debug_assert!(self.row(idx).sends.is_none(), "a queued broadcast is written from its row");
         if idx.at() < self.rows.len() {
-            self.rows.set(idx, Row::NOBODY);
+            self.rows.set(idx, Row::UNKNOWN);
         }
         self.not_alive.remove(&idx);
         self.log.remove(idx);
@@ -154,7 +154,7 @@ impl Members {
             if !is_gone || idx == *me || row.sends.is_some() || keep(idx) || core.now - *since <= age_max {
                 return true;
             }
-            rows.set(idx, Row::NOBODY);
+            rows.set(idx, Row::UNKNOWN);
             core.roster.release(idx, Holder::Swim);
             false
         });

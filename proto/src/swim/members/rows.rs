@@ -1,7 +1,7 @@
 //! The rows of all members, packed: in a simulation there are members times nodes of these.
 //!
 //! Nearly every message of a join storm repeats what is known, and nearly every member is alive at the incarnation with which it
-//! began. So one byte, the *mark*, says whether that is so, and else the state, and how often others have been told. Only the
+//! began. So one byte, the *mark*, says whether that is so, and else the state, and how often the state was sent. Only the
 //! incarnations of members that are different lie in a second table, which is made when the first of them is seen. A node's marks
 //! are few cache lines, and the reader of a packet touches nothing else of them.
 
@@ -16,13 +16,13 @@ pub(in crate::swim) struct Row {
     pub(in crate::swim) incarnation: u32,
     /// `None`: not a member.
     pub(in crate::swim) state: Option<State>,
-    /// How often others have been told; `None`: nobody needs to be told.
+    /// How often the state was sent since it changed; `None`: it is not queued.
     pub(in crate::swim) sends: Option<u8>,
 }
 
 impl Row {
     /// A name that is not a member's.
-    pub(in crate::swim) const NOBODY: Self = Self { incarnation: 0, state: None, sends: None };
+    pub(in crate::swim) const UNKNOWN: Self = Self { incarnation: 0, state: None, sends: None };
 }
 
 /// The rows of all members, by their index.
@@ -48,14 +48,14 @@ impl Rows {
         if self.marks.capacity() < len {
             self.marks.reserve_exact(len.max(self.marks.len() + self.marks.len() / 4) - self.marks.len());
         }
-        self.marks.resize(len, Mark::NOBODY);
+        self.marks.resize(len, Mark::UNKNOWN);
     }
 
     /// The row of `idx`, whether or not there is one.
     pub(super) fn get(&self, idx: MemberIdx) -> Row {
         let mark = self.mark(idx);
         let incarnation = match mark.kind() {
-            Mark::NOBODY_KIND => 0,
+            Mark::UNKNOWN_KIND => 0,
             Mark::BEGAN => FIRST_INCARNATION,
             _ => self.incarnations.get(idx.at()).copied().unwrap_or_default(),
         };
@@ -92,7 +92,7 @@ impl Rows {
         self.set(idx, row);
     }
 
-    /// How often others have been told of a member; `None`: nobody needs to be told.
+    /// How often a member's state was sent; `None`: it is not queued.
     #[inline]
     pub(super) fn sends(&self, idx: MemberIdx) -> Option<u8> {
         self.mark(idx).sends()
@@ -122,7 +122,7 @@ impl Rows {
 
     #[inline]
     fn mark(&self, idx: MemberIdx) -> Mark {
-        self.marks.get(idx.at()).copied().unwrap_or(Mark::NOBODY)
+        self.marks.get(idx.at()).copied().unwrap_or(Mark::UNKNOWN)
     }
 }
 
@@ -131,7 +131,7 @@ impl Rows {
 struct Mark(u8);
 
 impl Mark {
-    const NOBODY_KIND: u8 = 0;
+    const UNKNOWN_KIND: u8 = 0;
     /// Alive at the first incarnation.
     const BEGAN: u8 = 1;
     /// This and the state's number is the kind of the others.
@@ -139,11 +139,11 @@ impl Mark {
 
     const KIND_BITS: u8 = 3;
     const NOT_QUEUED: u8 = u8::MAX >> Self::KIND_BITS;
-    const NOBODY: Self = Self(Self::NOT_QUEUED << Self::KIND_BITS);
+    const UNKNOWN: Self = Self(Self::NOT_QUEUED << Self::KIND_BITS);
 
     const fn new(row: &Row) -> Self {
         let kind = match row.state {
-            None => Self::NOBODY_KIND,
+            None => Self::UNKNOWN_KIND,
             Some(State::Alive) if row.incarnation == FIRST_INCARNATION => Self::BEGAN,
             Some(state) => Self::STATES + state as u8,
         };
@@ -169,7 +169,7 @@ impl Mark {
     #[inline]
     const fn state(self) -> Option<State> {
         match self.kind() {
-            Self::NOBODY_KIND => None,
+            Self::UNKNOWN_KIND => None,
             Self::BEGAN => Some(State::Alive),
             kind => State::from_u8(kind - Self::STATES),
         }
@@ -201,7 +201,7 @@ mod tests {
     proptest! {
         #[test]
         fn what_was_set_is_read_and_other_rows_stay(sets in prop::collection::vec((0_u32..20, row()), 1..60)) {
-            let (mut rows, mut model) = (Rows::default(), [Row::NOBODY; 20]);
+            let (mut rows, mut model) = (Rows::default(), [Row::UNKNOWN; 20]);
             for (at, row) in sets {
                 rows.grow(at as usize + 1);
                 rows.set(MemberIdx(at), row);

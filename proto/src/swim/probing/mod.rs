@@ -278,7 +278,7 @@ impl Swim {
     }
 
     /// Where an answer goes: to the address that the message names if that is the sender's host or a member's own, else to
-    /// where it came from. Otherwise anybody could have our answers sent to a victim.
+    /// where it came from. Otherwise any host could have our answers sent to a victim.
     fn reply_to(&self, core: &Core, from: SocketAddr, source: Option<Source<'_>>) -> ReplyTo {
         let Some(source) = source else { return ReplyTo { addr: from, peer: None, is_member: false } };
         let addr = canonical(source.addr);

@@ -17,7 +17,7 @@ pub(super) struct ProbeOrder {
 }
 
 impl ProbeOrder {
-    /// A round that is over: before the first there is nobody to visit.
+    /// A round that is over: before the first there is no row to visit.
     pub(super) const fn new() -> Self {
         Self { keys: [0; ROUNDS], half_bits: 0, position: u64::MAX }
     }
