@@ -125,8 +125,8 @@ impl Members {
     pub(super) fn challenge(&mut self, core: &Core, idx: MemberIdx) -> bool {
         let Some(not_alive) = self.not_alive.get_mut(&idx) else { return false };
         let lingers = core.cfg.leave_propagate_delay + core.cfg.probe_interval;
-        let may = core.now - not_alive.since >= lingers
-            && core.now - not_alive.challenged_at >= core.cfg.probe_interval;
+        let may =
+            core.now - not_alive.since >= lingers && core.now - not_alive.challenged_at >= core.cfg.probe_interval;
         if may {
             not_alive.challenged_at = core.now;
         }
