@@ -114,10 +114,10 @@ impl Uplink {
 
 impl Host {
     /// Prefetches the memory that the next event will read. The result means nothing.
-    pub(crate) fn touch(&self) -> u64 {
+    pub(crate) fn prefetch(&self) -> u64 {
         let Process { node, wake_at, calls, .. } = &self.process;
         let here = wake_at.as_nanos() ^ self.sockets.uplink.datagrams ^ calls ^ u64::from(self.phase.heard);
-        here ^ node.as_ref().map_or(0, Node::touch)
+        here ^ node.as_ref().map_or(0, Node::prefetch)
     }
 
     pub(crate) fn new(rng: Rng) -> Self {

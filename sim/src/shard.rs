@@ -57,7 +57,7 @@ impl Shard {
         let mut touched = 0;
         while let Some(scheduled) = self.queues.queue.pop_before(end) {
             if touched == 0 {
-                touched = self.touch_upcoming(shared);
+                touched = self.prefetch_upcoming(shared);
             } else {
                 touched -= 1;
             }
@@ -67,12 +67,12 @@ impl Shard {
 
     /// Has the memory of those fetched whose turn comes next, all together. Every event is at another node, and thousands
     /// of nodes do not fit into the cache.
-    fn touch_upcoming(&self, shared: &Shared) -> usize {
+    fn prefetch_upcoming(&self, shared: &Shared) -> usize {
         let mut count = 0;
         let upcoming = self.queues.queue.upcoming().take(TOUCHED_AHEAD);
         core::hint::black_box(upcoming.fold(0, |sum, scheduled| {
             count += 1;
-            sum ^ self.hosts[shared.local(scheduled.target)].touch()
+            sum ^ self.hosts[shared.local(scheduled.target)].prefetch()
         }));
         count
     }

@@ -1,8 +1,8 @@
 //! What a layer may touch besides its own state.
 
 mod heard;
+mod keys;
 
-use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -14,16 +14,17 @@ use core::time::Duration;
 use bytes::Bytes;
 
 pub(crate) use self::heard::{Heard, Origin};
+pub(crate) use self::keys::{KeyOutcome, KeyRequest, KeyRequests, Requester};
 use crate::complaints::{ComplaintKind, Complaints, PeerAt};
 use crate::config::Config;
-use crate::event::{Event, KeyOperation};
+use crate::event::Event;
 use crate::policy::SharedPolicy;
 use crate::rng::{Rng, Seed};
 use crate::roster::{Directory, MemberIdx, Roster};
 use crate::stats::{DropReason, Stats};
 use crate::time::Instant;
 use crate::timer::{Timer, Timers};
-use crate::types::{JoinId, Name, QueryId};
+use crate::types::{JoinId, Name};
 use crate::wire::{Codec, Versions};
 
 /// Lent to the layers. `now` is set once per call, so that no layer function takes it.
@@ -44,8 +45,8 @@ pub(crate) struct Core {
     pub(crate) dials: Vec<Dial>,
     /// What the application is told, in order.
     pub(crate) events: Vec<Event>,
-    /// What members want done with our keys.
-    pub(crate) key_requests: Vec<KeyRequest>,
+    /// What members want done with our keys, until each is answered.
+    pub(crate) key_requests: KeyRequests,
     pub(crate) stats: Stats,
     /// What the log says of peers that are refused or hard to reach.
     pub(crate) complaints: Complaints,
@@ -68,7 +69,7 @@ impl Core {
             notifications: Vec::new(),
             dials: Vec::new(),
             events: Vec::new(),
-            key_requests: Vec::new(),
+            key_requests: KeyRequests::default(),
             stats: Stats::default(),
             complaints: Complaints::default(),
             detail: String::new(),
@@ -77,10 +78,8 @@ impl Core {
 
     /// Whether a layer left something that the node must carry on.
     pub(crate) const fn has_effects(&self) -> bool {
-        !(self.notifications.is_empty()
-            && self.dials.is_empty()
-            && self.unicasts.is_empty()
-            && self.key_requests.is_empty())
+        let is_empty = self.notifications.is_empty() && self.dials.is_empty() && self.unicasts.is_empty();
+        !is_empty || self.key_requests.has_new()
     }
 
     /// Lets go of room that only something large needed, such as the merge of a whole cluster's state.
@@ -299,42 +298,6 @@ pub(crate) struct Dial {
     pub(crate) to: SocketAddr,
     pub(crate) ask: Ask,
     pub(crate) until: Instant,
-}
-
-/// Who asked something, and how to answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Requester {
-    pub(crate) id: QueryId,
-    pub(crate) addr: SocketAddr,
-    /// Empty from members of old versions.
-    pub(crate) node: Box<str>,
-    pub(crate) relay_factor: u8,
-}
-
-/// A member's request to change or list our keys. The node, which has them, does it, and the Serf layer answers.
-#[derive(Clone, PartialEq, Eq)]
-pub(crate) struct KeyRequest {
-    pub(crate) requester: Requester,
-    pub(crate) operation: KeyOperation,
-    /// Which key; means nothing when they are to be listed.
-    pub(crate) key: Box<[u8]>,
-}
-
-impl fmt::Debug for KeyRequest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Never log key material.
-        write!(f, "KeyRequest {{ {}, key: {} bytes }}", self.operation, self.key.len())
-    }
-}
-
-/// The outcome of a key request.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct KeyOutcome {
-    pub(crate) done: bool,
-    /// The message for the requester.
-    pub(crate) message: Box<str>,
-    /// The keys in base64, the primary first, when they were to be listed.
-    pub(crate) keys: Vec<Box<str>>,
 }
 
 /// What an exchange is for.

@@ -1,10 +1,11 @@
 //! What the application asks for. Misuse is an error and changes nothing; progress comes as events.
 
+use alloc::vec::Vec;
 use core::fmt;
 use core::net::SocketAddr;
 
-use super::leave::Leaving;
-use super::{Join, Node, OldEvents, join};
+use super::join::{self, Contact, Join};
+use super::{Node, NodeState, OldEvents};
 use crate::core::Notification;
 use crate::limits::{META_BYTES_MAX, NAME_BYTES_MAX};
 use crate::outbox::Outbox;
@@ -28,16 +29,7 @@ impl Node {
         old: OldEvents,
         out: &mut Outbox,
     ) -> Result<JoinId, JoinError> {
-        if self.leaving != Leaving::No {
-            return Err(JoinError::Leaving);
-        }
-        if seeds.is_empty() {
-            return Err(JoinError::NoSeeds);
-        }
-        self.enter(now);
-        let id = self.begin_join(Join::all(join::given(seeds), old));
-        self.settle(None, out);
-        Ok(id)
+        self.join_through(now, join::given(seeds), out, |seeds| Join::all(seeds, old))
     }
 
     /// Joins the cluster of an earlier life, which [`Start::with_snapshot`](super::Start::with_snapshot) told of: through the
@@ -52,16 +44,24 @@ impl Node {
     ///
     /// When no member of an earlier life is known, or the node has begun to leave.
     pub fn rejoin(&mut self, now: Instant, old: OldEvents, out: &mut Outbox) -> Result<JoinId, JoinError> {
-        if self.leaving != Leaving::No {
+        let previous = self.joins.previous().to_vec();
+        self.join_through(now, previous, out, |seeds| Join::until_one_answers(seeds, old).rejoin())
+    }
+
+    fn join_through(
+        &mut self,
+        now: Instant,
+        seeds: Vec<Contact>,
+        out: &mut Outbox,
+        join: impl FnOnce(Vec<Contact>) -> Join,
+    ) -> Result<JoinId, JoinError> {
+        if self.leave.has_begun() {
             return Err(JoinError::Leaving);
         }
-        if self.previous.is_empty() {
+        if seeds.is_empty() {
             return Err(JoinError::NoSeeds);
         }
-        self.enter(now);
-        let id = self.begin_join(Join::until_one_answers(self.previous.clone(), old).rejoin());
-        self.settle(None, out);
-        Ok(id)
+        Ok(self.command(now, out, |node, _| node.begin_join(join(seeds))))
     }
 
     /// Sends a user event to every member, ourselves included. A node that leaves or has left still sends, as long as it runs (so does
@@ -78,10 +78,8 @@ impl Node {
         coalesce: bool,
         out: &mut Outbox,
     ) -> Result<(), UserEventError> {
-        self.enter(now);
         let payload_max = self.user_event_payload_max(name);
-        let sent = self.serf.user_event(&mut self.core, name, payload, coalesce);
-        self.settle(None, out);
+        let sent = self.command(now, out, |node, _| node.serf.user_event(&mut node.core, name, payload, coalesce));
         sent.map_err(|error| match error {
             SendError::TooLarge { bytes, limit } => UserEventError::TooLarge { bytes, limit, payload_max },
             SendError::Exhausted => UserEventError::ClockExhausted,
@@ -100,21 +98,21 @@ impl Node {
     ///
     /// When the tags are too large, or the node has begun to leave.
     pub fn set_tags(&mut self, now: Instant, tags: &Tags, out: &mut Outbox) -> Result<(), SetTagsError> {
-        if self.leaving != Leaving::No {
+        if self.leave.has_begun() {
             return Err(SetTagsError::Leaving);
         }
         let meta = tags.encode();
         if meta.len() > META_BYTES_MAX {
             return Err(SetTagsError::TooLarge { bytes: meta.len(), limit: META_BYTES_MAX });
         }
-        self.enter(now);
-        let (me, local) = (self.swim.me(), self.local().clone());
-        if local.meta() != meta {
-            self.core.roster.set_peer(me, PeerRef { meta: &meta, ..local.announced() });
-            self.core.notify(Notification::Updated(me));
-        }
-        self.swim.announce();
-        self.settle(None, out);
+        self.command(now, out, |node, _| {
+            let (me, local) = (node.swim.me(), node.local().clone());
+            if local.meta() != meta {
+                node.core.roster.set_peer(me, PeerRef { meta: &meta, ..local.announced() });
+                node.core.notify(Notification::Updated(me));
+            }
+            node.swim.announce();
+        });
         Ok(())
     }
 
@@ -136,9 +134,7 @@ impl Node {
         if name.is_empty() || name.len() > NAME_BYTES_MAX {
             return Err(ForceLeaveError::Nobody { bytes: name.len(), limit: NAME_BYTES_MAX });
         }
-        self.enter(now);
-        let told = self.serf.force_leave(&mut self.core, name, prune);
-        self.settle(None, out);
+        let told = self.command(now, out, |node, _| node.serf.force_leave(&mut node.core, name, prune));
         told.map_err(|Exhausted| ForceLeaveError::ClockExhausted)
     }
 
@@ -149,14 +145,12 @@ impl Node {
     ///
     /// When a leave has begun before.
     pub fn leave(&mut self, now: Instant, out: &mut Outbox) -> Result<(), LeaveError> {
-        match self.leaving {
-            Leaving::No => {}
-            Leaving::Left => return Err(LeaveError::Left),
-            _ => return Err(LeaveError::InProgress),
+        match self.leave.state() {
+            NodeState::Alive => {}
+            NodeState::Leaving => return Err(LeaveError::InProgress),
+            NodeState::Left => return Err(LeaveError::Left),
         }
-        self.enter(now);
-        self.begin_leave(out);
-        self.settle(None, out);
+        self.command(now, out, Self::begin_leave);
         Ok(())
     }
 }

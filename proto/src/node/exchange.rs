@@ -6,7 +6,7 @@ use core::net::SocketAddr;
 
 use bytes::Bytes;
 
-use super::{Node, OldEvents};
+use super::Node;
 use crate::complaints::PeerAt;
 use crate::core::{Ask, Dial, Origin};
 use crate::envelope::Direction;
@@ -110,7 +110,7 @@ impl Node {
             Ask::PushPull { join, codec } => self.request_push_pull(codec, join),
             Ask::Join { .. } => self.request_push_pull(self.core.codec(None, None), true),
             Ask::Greet { id, seed } => {
-                let node = self.joins.get(&id)?.remembered(seed)?;
+                let node = self.joins.remembered(id, seed)?;
                 ping_request(self.core.codec(None, None), GREETING, node)
             }
             Ask::Reconnect { target, codec } => ping_request(codec, GREETING, self.core.roster.peer(target)?.name()),
@@ -296,7 +296,7 @@ impl Node {
         self.deliver_notifications(out);
         if !remote.user().is_empty() {
             // Of two sides that join each other, either may want to hear nothing old.
-            let ignore_old = ignore_old || (remote.join() && self.joins_ignore_old());
+            let ignore_old = ignore_old || (remote.join() && self.joins.ignore_old());
             self.serf.merge(&mut self.core, remote.codec(), remote.user(), ignore_old, join);
         }
         Ok(())
@@ -314,10 +314,6 @@ impl Node {
             self.core.stats.drop(DropReason::Vetoed);
         }
         admitted
-    }
-
-    fn joins_ignore_old(&self) -> bool {
-        self.joins.values().any(|join| join.old == OldEvents::Ignore)
     }
 }
 

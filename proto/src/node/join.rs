@@ -1,10 +1,10 @@
 //! Joining through several seeds at once.
 
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 use core::time::Duration;
 
-use super::leave::Leaving;
 use super::{Node, OldEvents};
 use crate::core::Ask;
 use crate::event::{AddressFailure, Event, JoinOutcome, SeedFailureCause};
@@ -47,7 +47,7 @@ pub(super) fn given(addrs: &[SocketAddr]) -> Vec<Contact> {
 /// A join that is under way.
 #[derive(Clone, Debug)]
 pub(super) struct Join {
-    pub(super) old: OldEvents,
+    old: OldEvents,
     seeds: Vec<Contact>,
     /// How many of the seeds have been asked.
     asked: usize,
@@ -91,13 +91,13 @@ impl Join {
         Self { is_rejoin: true, ..self }
     }
 
-    /// Without a word to the application.
+    /// Internal: emits no [`Event::Joined`].
     pub(super) fn ours(self) -> Self {
         Self { is_ours: true, ..self }
     }
 
     /// Whether seeds are being asked at this moment, or wait to be.
-    pub(super) const fn is_under_way(&self) -> bool {
+    const fn is_under_way(&self) -> bool {
         self.pending > 0 || self.wants_more()
     }
 
@@ -107,11 +107,6 @@ impl Join {
         !is_over && self.asked < self.seeds.len()
     }
 
-    /// The member that is remembered at a seed's address.
-    pub(super) fn remembered(&self, seed: u32) -> Option<&str> {
-        self.seeds.get(seed as usize)?.name.as_deref()
-    }
-
     /// The next seed to be asked now, and whether a member is remembered there.
     fn next_seed(&mut self) -> Option<(u32, SocketAddr, bool)> {
         let Contact { addr, name } = self.seeds.get(self.asked)?;
@@ -119,6 +114,55 @@ impl Join {
         self.asked += 1;
         self.pending += 1;
         Some((seed, *addr, name.is_some()))
+    }
+}
+
+/// The joins that are under way.
+#[derive(Clone, Debug)]
+pub(super) struct Joins {
+    running: BTreeMap<JoinId, Join>,
+    last: u32,
+    /// Where the members of an earlier life were, in the order in which they are tried.
+    previous: Vec<Contact>,
+}
+
+impl Joins {
+    /// None is under way.
+    pub(super) const fn new(previous: Vec<Contact>) -> Self {
+        Self { running: BTreeMap::new(), last: 0, previous }
+    }
+
+    fn add(&mut self, join: Join) -> JoinId {
+        self.last = self.last.wrapping_add(1);
+        let id = JoinId(self.last);
+        self.running.insert(id, join);
+        id
+    }
+
+    /// Whether any join asks seeds at this moment, or waits to.
+    pub(super) fn is_any_under_way(&self) -> bool {
+        self.running.values().any(Join::is_under_way)
+    }
+
+    /// Whether any join wants none of the old user events.
+    pub(super) fn ignore_old(&self) -> bool {
+        self.running.values().any(|join| join.old == OldEvents::Ignore)
+    }
+
+    /// The member that is remembered at the address of a join's seed.
+    pub(super) fn remembered(&self, id: JoinId, seed: u32) -> Option<&str> {
+        self.running.get(&id)?.seeds.get(seed as usize)?.name.as_deref()
+    }
+
+    /// Where the members of an earlier life were.
+    pub(super) fn previous(&self) -> &[Contact] {
+        &self.previous
+    }
+
+    /// The same, in another order.
+    pub(super) fn shuffled_previous(&mut self, rng: &mut Rng) -> &[Contact] {
+        rng.shuffle(&mut self.previous);
+        &self.previous
     }
 }
 
@@ -136,10 +180,8 @@ pub(super) fn previous(snapshot: &Snapshot, me: &Identity, rng: &mut Rng) -> Vec
 impl Node {
     /// Begins a join.
     pub(super) fn begin_join(&mut self, join: Join) -> JoinId {
-        self.joins_last = self.joins_last.wrapping_add(1);
-        let id = JoinId(self.joins_last);
         let grows = join.is_enough;
-        self.joins.insert(id, join);
+        let id = self.joins.add(join);
         self.ask_seeds();
         if grows {
             self.core.arm(PATIENCE, NodeTimer::Join(id));
@@ -151,12 +193,13 @@ impl Node {
     ///
     /// Ends: each round asks one, and of those there are not more at one time than the bound.
     fn ask_seeds(&mut self) {
-        if self.leaving != Leaving::No {
+        if self.leave.has_begun() {
             return self.end_waiting_joins();
         }
-        let mut pending: usize = self.joins.values().map(|join| join.pending).sum();
+        let mut pending: usize = self.joins.running.values().map(|join| join.pending).sum();
         while pending < SEEDS_AT_ONCE_TOTAL_MAX {
-            let wanting = self.joins.iter_mut().filter(|(_, join)| join.wants_more() && join.pending < join.at_once);
+            let wanting =
+                self.joins.running.iter_mut().filter(|(_, join)| join.wants_more() && join.pending < join.at_once);
             let Some((&id, join)) = wanting.min_by_key(|(id, join)| (join.pending, **id)) else { return };
             let until = self.core.now + self.core.cfg.stream_timeout;
             let Some((seed, with, is_remembered)) = join.next_seed() else { return };
@@ -168,7 +211,7 @@ impl Node {
 
     /// Ends the joins that have seeds left to ask and wait for none: a node that leaves asks no more seeds.
     fn end_waiting_joins(&mut self) {
-        let waiting = self.joins.iter().filter(|(_, join)| join.pending == 0 && join.wants_more());
+        let waiting = self.joins.running.iter().filter(|(_, join)| join.pending == 0 && join.wants_more());
         for id in waiting.map(|(id, _)| *id).collect::<Vec<_>>() {
             self.end_join(id, true);
         }
@@ -177,7 +220,7 @@ impl Node {
     /// Whether an exchange belongs to a join that wants to hear nothing old.
     pub(super) fn ignores_old_events(&self, ask: Ask) -> bool {
         match ask {
-            Ask::Join { id, .. } => self.joins.get(&id).is_some_and(|join| join.old == OldEvents::Ignore),
+            Ask::Join { id, .. } => self.joins.running.get(&id).is_some_and(|join| join.old == OldEvents::Ignore),
             Ask::PushPull { .. } | Ask::Ping { .. } | Ask::Greet { .. } | Ask::Reconnect { .. } => false,
         }
     }
@@ -185,13 +228,13 @@ impl Node {
     /// One seed of a join has answered, or has not. After each that has, everybody is told that we joined: its state may
     /// have brought news of an earlier life of ours, and the intent must be newer than that. After the last the join ends.
     pub(super) fn seed_done(&mut self, id: JoinId, seed: u32, result: Result<(), SeedFailureCause>) {
-        let Some(join) = self.joins.get_mut(&id) else { return };
+        let Some(join) = self.joins.running.get_mut(&id) else { return };
         join.pending -= 1;
         let contact = join.seeds.get(seed as usize);
         match result {
             Ok(()) => {
                 join.contacted += 1;
-                self.isolation.remember(contact.cloned());
+                self.isolation.remember_seed(contact.cloned());
                 self.serf.announce_join(&mut self.core);
             }
             Err(cause) => {
@@ -201,7 +244,7 @@ impl Node {
                 join.failed.extend(contact.map(|&Contact { addr, .. }| AddressFailure { addr, cause, detail }));
             }
         }
-        if self.joins.get(&id).is_some_and(|join| join.pending == 0 && !join.wants_more()) {
+        if self.joins.running.get(&id).is_some_and(|join| join.pending == 0 && !join.wants_more()) {
             self.end_join(id, false);
         }
         self.ask_seeds();
@@ -209,7 +252,7 @@ impl Node {
 
     /// No seed has answered for a while: asks more at the same time.
     pub(super) fn widen_join(&mut self, id: JoinId) {
-        let Some(join) = self.joins.get_mut(&id) else { return };
+        let Some(join) = self.joins.running.get_mut(&id) else { return };
         if join.wants_more() && join.at_once < SEEDS_AT_ONCE_MAX {
             join.at_once = (join.at_once + SEEDS_AT_FIRST).min(SEEDS_AT_ONCE_MAX);
             self.core.arm(PATIENCE, NodeTimer::Join(id));
@@ -219,7 +262,9 @@ impl Node {
 
     /// Ends a join, and tells the application how it went.
     fn end_join(&mut self, id: JoinId, cancelled: bool) {
-        let Some(Join { contacted, failed, is_ours, is_rejoin, .. }) = self.joins.remove(&id) else { return };
+        let Some(Join { contacted, failed, is_ours, is_rejoin, .. }) = self.joins.running.remove(&id) else {
+            return;
+        };
         if is_rejoin && contacted == 0 && !cancelled {
             self.isolation.lost();
         }
@@ -231,18 +276,18 @@ impl Node {
     /// Gives up a join: its streams are closed and no more seeds are asked. [`Event::Joined`] tells how far it came. False
     /// when it was over before.
     pub fn cancel_join(&mut self, now: Instant, id: JoinId, out: &mut Outbox) -> bool {
-        self.enter(now);
-        if self.joins.get(&id).is_none_or(|join| join.is_ours) {
+        if self.joins.running.get(&id).is_none_or(|join| join.is_ours) {
+            self.enter(now);
             return false;
         }
-        for stream in
-            self.streams.abandon(|ask| matches!(ask, Ask::Join { id: of, .. } | Ask::Greet { id: of, .. } if *of == id))
-        {
-            out.push(Output::Close { stream });
-        }
-        self.end_join(id, true);
-        self.ask_seeds();
-        self.settle(None, out);
+        self.command(now, out, |node, out| {
+            let is_its = |ask: &Ask| matches!(ask, Ask::Join { id: of, .. } | Ask::Greet { id: of, .. } if *of == id);
+            for stream in node.streams.abandon(is_its) {
+                out.push(Output::Close { stream });
+            }
+            node.end_join(id, true);
+            node.ask_seeds();
+        });
         true
     }
 }

@@ -1,20 +1,31 @@
-//! The steps of a graceful leave: tell Serf's members, tell membership, stay a little so that nobody takes us for failed.
+//! The steps of a graceful leave: tell Serf's members, tell membership, stay a little so that no member takes us for failed.
 
 use alloc::collections::BTreeSet;
 use core::net::SocketAddr;
 
 use super::{Node, NodeState};
 use crate::broadcast::transmit_limit;
-use crate::envelope::Packer;
+use crate::core::Core;
 use crate::event::{Event, LeaveReport};
 use crate::outbox::{Outbox, Output};
+use crate::swim::Swim;
 use crate::time::Instant;
 use crate::timer::NodeTimer;
-use crate::wire::Codec;
+
+/// Our own leave, and which members have been told of it. They tell the others.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Leave {
+    step: Step,
+    /// When the step began.
+    since: Instant,
+    intent_peers: BTreeSet<SocketAddr>,
+    farewell_peers: BTreeSet<SocketAddr>,
+}
 
 /// Where a leave is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Leaving {
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Step {
+    #[default]
     No,
     /// The leave intent goes out.
     Intent {
@@ -34,66 +45,66 @@ pub(super) enum Leaving {
     Left,
 }
 
-impl Leaving {
-    pub(super) const fn state(self) -> NodeState {
-        match self {
-            Self::No => NodeState::Alive,
-            Self::Left => NodeState::Left,
-            Self::Intent { .. } | Self::Farewell { .. } | Self::Lingering { .. } => NodeState::Leaving,
+impl Leave {
+    pub(super) const fn state(&self) -> NodeState {
+        match self.step {
+            Step::No => NodeState::Alive,
+            Step::Left => NodeState::Left,
+            Step::Intent { .. } | Step::Farewell { .. } | Step::Lingering { .. } => NodeState::Leaving,
         }
     }
 
+    /// Whether the node leaves or has left.
+    pub(super) const fn has_begun(&self) -> bool {
+        !matches!(self.step, Step::No)
+    }
+
+    /// Every copy of the farewell was sent.
     pub(super) const fn farewell_sent(&mut self) {
-        if let Self::Farewell { sent, .. } = self {
+        if let Step::Farewell { sent, .. } = &mut self.step {
             *sent = true;
         }
     }
-}
 
-/// Who has been told of the leave. They tell the others.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Told {
-    /// When the step of the leave that is under way began.
-    pub(super) since: Instant,
-    intent: BTreeSet<SocketAddr>,
-    farewell: BTreeSet<SocketAddr>,
-}
-
-impl Node {
-    /// Copies of our leave intent and of our farewell that have been sent.
-    fn copies_sent(&self) -> (u32, u32) {
-        (self.serf.leaves_sent(), self.swim.leave_broadcasts_sent())
+    /// The time for a step is up.
+    pub(super) fn time_is_up(&mut self) {
+        match &mut self.step {
+            Step::Intent { waited } | Step::Farewell { waited, .. } | Step::Lingering { waited, .. } => *waited = true,
+            Step::No | Step::Left => debug_assert!(false, "only a leave sets this timer"),
+        }
     }
 
-    /// Adds broadcasts to a packet for `to`, and notes whether it is told that we leave.
-    pub(super) fn fill(&mut self, to: SocketAddr, codec: Codec, packer: &mut Packer<'_>) {
-        let before = self.copies_sent();
-        self.swim.fill(&mut self.core, codec, packer);
-        self.serf.fill(&self.core, codec, packer);
-        if self.leaving == Leaving::No {
+    /// Notes whether a packet to `to` had a copy of our leave intent, and of our farewell.
+    pub(super) fn note_sent(&mut self, to: SocketAddr, intent: bool, farewell: bool) {
+        if !self.has_begun() {
             return;
         }
-        let after = self.copies_sent();
-        if after.0 > before.0 {
-            self.told.intent.insert(to);
+        if intent {
+            self.intent_peers.insert(to);
         }
-        if after.1 > before.1 {
-            self.told.farewell.insert(to);
+        if farewell {
+            self.farewell_peers.insert(to);
         }
+    }
+
+    fn begin(&mut self, step: Step, now: Instant) {
+        (self.step, self.since) = (step, now);
     }
 
     /// Whether so many copies went to so many different members that the news cannot get lost, and twice the time has passed in
     /// which all copies would go out if there were nothing else to tell. In a busy cluster the last copy may go out long after
     /// everybody knows. Without that time the farewell would overtake the intent at many members, and they would see a failure
     /// first.
-    pub(super) fn is_enough(&self, copies: u32, told: &BTreeSet<SocketAddr>) -> bool {
-        let cfg = &self.core.cfg;
-        let ticks = transmit_limit(cfg.retransmit_mult, self.swim.members_known()).div_ceil(cfg.gossip_nodes as usize);
+    pub(super) fn is_enough(&self, core: &Core, swim: &Swim, copies: u32, told: &BTreeSet<SocketAddr>) -> bool {
+        let cfg = &core.cfg;
+        let ticks = transmit_limit(cfg.retransmit_mult, swim.members_known()).div_ceil(cfg.gossip_nodes as usize);
         let spread = cfg.gossip_interval.saturating_mul(u32::try_from(SPREAD_SHARE * ticks).unwrap_or(u32::MAX));
-        let everybody = told.len() >= COPIES_ENOUGH.min(self.swim.others_live()) as usize;
-        copies >= COPIES_ENOUGH && everybody && self.core.now - self.told.since >= spread
+        let everybody = told.len() >= COPIES_ENOUGH.min(swim.others_live()) as usize;
+        copies >= COPIES_ENOUGH && everybody && core.now - self.since >= spread
     }
+}
 
+impl Node {
     /// Whether all others have left or failed by now. Where a whole cluster is told to stop, the copies that are still to be sent
     /// would wait for a member that does not come, until the broadcast timeout.
     fn nobody_listens(&self) -> bool {
@@ -107,50 +118,40 @@ impl Node {
         }
         let anybody = self.serf.leave(&mut self.core);
         self.core.arm(self.core.cfg.broadcast_timeout, NodeTimer::Leave);
-        self.leaving = Leaving::Intent { waited: !anybody };
-        self.told.since = self.core.now;
-    }
-
-    /// The time for a step is up.
-    pub(super) fn leave_waited(&mut self) {
-        match &mut self.leaving {
-            Leaving::Intent { waited } | Leaving::Farewell { waited, .. } | Leaving::Lingering { waited, .. } => {
-                *waited = true
-            }
-            Leaving::No | Leaving::Left => debug_assert!(false, "only a leave sets this timer"),
-        }
+        self.leave.begin(Step::Intent { waited: !anybody }, self.core.now);
     }
 
     /// Takes every step of the leave that can be taken now.
     pub(super) fn proceed_leave(&mut self, out: &mut Outbox) {
-        if let Leaving::Intent { waited } = self.leaving {
-            let enough = self.is_enough(self.serf.leaves_sent(), &self.told.intent);
-            let told = self.serf.leave_is_told() || enough || self.nobody_listens();
+        if let Step::Intent { waited } = self.leave.step {
+            let told = self.serf.leave_is_told()
+                || self.leave.is_enough(&self.core, &self.swim, self.serf.leaves_sent(), &self.leave.intent_peers)
+                || self.nobody_listens();
             if !told && !waited {
                 return;
             }
-            self.leaving = Leaving::Farewell { complete: told, sent: false, waited: false };
-            self.told.since = self.core.now;
+            self.leave.begin(Step::Farewell { complete: told, sent: false, waited: false }, self.core.now);
             self.core.arm(self.core.cfg.broadcast_timeout, NodeTimer::Leave);
             self.swim.leave(&mut self.core);
             self.deliver_notifications(out);
         }
-        if let Leaving::Farewell { complete, sent, waited } = self.leaving {
-            let enough = self.is_enough(self.swim.leave_broadcasts_sent(), &self.told.farewell);
-            let told = sent || enough || self.nobody_listens();
+        if let Step::Farewell { complete, sent, waited } = self.leave.step {
+            let told = sent
+                || self.leave.is_enough(&self.core, &self.swim, self.swim.leave_broadcasts_sent(), &self.leave.farewell_peers)
+                || self.nobody_listens();
             if !told && !waited {
                 return;
             }
-            self.leaving = Leaving::Lingering { complete: complete && told, waited: false };
+            self.leave.begin(Step::Lingering { complete: complete && told, waited: false }, self.core.now);
             self.core.arm(self.core.cfg.leave_propagate_delay, NodeTimer::Leave);
         }
-        if let Leaving::Lingering { complete, waited: true } = self.leaving {
-            self.leaving = Leaving::Left;
+        if let Step::Lingering { complete, waited: true } = self.leave.step {
+            self.leave.begin(Step::Left, self.core.now);
             self.core.events.push(Event::LeftCluster(LeaveReport {
                 intents_sent: self.serf.leaves_sent(),
-                intent_peers: count(&self.told.intent),
+                intent_peers: count(&self.leave.intent_peers),
                 farewells_sent: self.swim.leave_broadcasts_sent(),
-                farewell_peers: count(&self.told.farewell),
+                farewell_peers: count(&self.leave.farewell_peers),
                 complete,
             }));
         }

@@ -23,19 +23,13 @@ impl Node {
     /// When the query or its timeout is too large, it has too many filters or one that cannot be used, too many queries are under
     /// way, or the node's clock is at its end.
     pub fn query(&mut self, now: Instant, question: &Question<'_>, out: &mut Outbox) -> Result<QueryId, QueryError> {
-        self.enter(now);
-        let asked = self.serf.query(&mut self.core, question);
-        self.settle(None, out);
-        asked
+        self.command(now, out, |node, _| node.serf.query(&mut node.core, question))
     }
 
     /// Ends a query of ours before its time, because its answers are no longer wanted. [`Event::QueryEnded`](crate::Event::QueryEnded)
     /// follows. False when there is no such query, or it is over.
     pub fn end_query(&mut self, now: Instant, id: QueryId, out: &mut Outbox) -> bool {
-        self.enter(now);
-        let ended = self.serf.cancel_query(&mut self.core, id);
-        self.settle(None, out);
-        ended
+        self.command(now, out, |node, _| node.serf.cancel_query(&mut node.core, id))
     }
 
     /// The largest payload that this question may have, whatever its own is, in bytes; `None` when not even an empty one may. The
@@ -50,10 +44,7 @@ impl Node {
     ///
     /// When the answer is too large, the query has been answered, its time is over, or there is no such query.
     pub fn respond(&mut self, now: Instant, to: QueryId, payload: &[u8], out: &mut Outbox) -> Result<(), RespondError> {
-        self.enter(now);
-        let responded = self.serf.respond(&mut self.core, to, payload);
-        self.settle(None, out);
-        responded
+        self.command(now, out, |node, _| node.serf.respond(&mut node.core, to, payload))
     }
 
     /// Has every member install, use or remove a key, or list its keys. [`Event::Keys`](crate::Event::Keys) tells what each
@@ -70,10 +61,7 @@ impl Node {
         relay_factor: u8,
         out: &mut Outbox,
     ) -> Result<QueryId, KeysError> {
-        self.enter(now);
-        let asked = self.serf.ask_keys(&mut self.core, operation, key, relay_factor);
-        self.settle(None, out);
-        asked
+        self.command(now, out, |node, _| node.serf.ask_keys(&mut node.core, operation, key, relay_factor))
     }
 
     /// How long a query may be answered that does not say: it grows with the logarithm of the number of members.

@@ -21,14 +21,19 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use bytes::Bytes;
 
+use super::join::Contact;
 use super::*;
-use crate::core::Ask;
-use crate::envelope::KeyringError;
+use crate::core::{Ask, Heard, Origin};
+use crate::envelope::{self, KeyringError};
 use crate::event::{Event, KeyOperation, MemberEventKind, Status};
+use crate::stats::DropReason;
 use crate::types::Key;
+use crate::wire::swim::Message;
+use crate::wire::{Codec, native};
 use crate::{CodecChoice, JoinId, Options, Record, Tags};
 
 /// What is on its way to a node, in the order of delivery.
@@ -393,14 +398,15 @@ fn six_copies_to_six_members_are_enough_after_twice_the_time_that_all_copies_tak
     let three: BTreeSet<SocketAddr> = (1..4).map(addr).collect();
     for (count, told, fewer) in [(20, &six, &three), (4, &three, &BTreeSet::new())] {
         let mut node = Cluster::joined(count).nodes[0].clone().unwrap();
-        node.told.since = node.core.now;
+        node.leave(node.core.now, &mut Outbox::new()).unwrap();
         // Eight copies, or four, three at a time, every 200 ms.
         let spread = if count == 20 { 1200 } else { 800 };
         node.core.now = node.core.now + Duration::from_millis(spread - 1);
-        assert!(!node.is_enough(6, told), "too early");
+        let is_enough = |node: &Node, copies, told| node.leave.is_enough(&node.core, &node.swim, copies, told);
+        assert!(!is_enough(&node, 6, told), "too early");
         node.core.now = node.core.now + Duration::from_millis(1);
-        assert!(node.is_enough(6, told), "{count}");
-        assert!(!node.is_enough(5, told) && !node.is_enough(6, fewer), "{count}");
+        assert!(is_enough(&node, 6, told), "{count}");
+        assert!(!is_enough(&node, 5, told) && !is_enough(&node, 6, fewer), "{count}");
     }
 }
 
@@ -789,6 +795,9 @@ fn early_gossip_tells_news_after_a_quiet_time_at_once_and_ticks_no_more_often() 
     send(&mut cluster, "early");
     cluster.run(Duration::from_millis(10));
     assert_eq!(cluster.user_events(1), ["early"], "five milliseconds to gather, one to travel");
-    let ticks_at = cluster.nodes[0].as_ref().unwrap().gossip_rest;
-    assert_eq!((ticks_at - cluster.now).as_millis(), 195, "the next tick is an interval after that one");
+    send(&mut cluster, "next");
+    cluster.run(Duration::from_millis(195));
+    assert_eq!(cluster.user_events(1), ["early"]);
+    cluster.run(Duration::from_millis(1));
+    assert_eq!(cluster.user_events(1), ["early", "next"], "the next tick is an interval after that one");
 }

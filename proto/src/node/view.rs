@@ -11,7 +11,6 @@ use crate::limits::MEMBERS_BYTES_MAX;
 use crate::roster::Peer;
 use crate::serf::Coordinate;
 use crate::stats::{Stats, Usage};
-use crate::time::Instant;
 
 /// A node's Lamport clocks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -91,7 +90,7 @@ impl Node {
 
     /// Where the node is in its life.
     pub const fn state(&self) -> NodeState {
-        self.leaving.state()
+        self.leave.state()
     }
 
     /// Our own incarnation: raised to refute an accusation, or to announce new tags.
@@ -144,19 +143,6 @@ impl Node {
     /// [`STREAMS_UNFINISHED_BYTES_MAX`](crate::limits::STREAMS_UNFINISHED_BYTES_MAX).
     pub const fn streams_unfinished_bytes(&self) -> usize {
         self.streams.unfinished_bytes()
-    }
-
-    /// Reads a little of all that the next input will need, and tells nothing.
-    ///
-    /// Thousands of nodes do not fit into a processor's cache, so that each input of a simulation waits for memory many times
-    /// over. A caller that knows whose inputs come next can have the waits overlap. Calling it changes nothing.
-    pub fn touch(&self) -> u64 {
-        let Self { core, swim, serf, streams, .. } = self;
-        let stats = &core.stats;
-        let timers = core.timers.next().map_or(0, Instant::as_nanos);
-        let counters = stats.datagrams_in ^ stats.datagrams_out ^ stats.repeats_in ^ stats.dropped[0];
-        let buffers = core.unicasts.capacity() ^ core.notifications.capacity() ^ core.events.capacity() ^ streams.len();
-        timers ^ counters ^ buffers as u64 ^ core.roster.generation() ^ swim.prefetch_queue() ^ serf.touch_queues()
     }
 
     /// What the node has done so far.

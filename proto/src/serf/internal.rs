@@ -23,9 +23,9 @@ impl Serf {
             // The acknowledgement is the answer.
             "ping" => {}
             "conflict" => self.say_who(core, origin, &requester, payload),
-            "install-key" => self.demand_key(core, requester, KeyOperation::Install, payload),
-            "use-key" => self.demand_key(core, requester, KeyOperation::Use, payload),
-            "remove-key" => self.demand_key(core, requester, KeyOperation::Remove, payload),
+            "install-key" => self.request_key(core, requester, KeyOperation::Install, payload),
+            "use-key" => self.request_key(core, requester, KeyOperation::Use, payload),
+            "remove-key" => self.request_key(core, requester, KeyOperation::Remove, payload),
             "list-keys" => {
                 core.key_requests.push(KeyRequest { requester, operation: KeyOperation::List, key: [].into() })
             }
@@ -70,7 +70,7 @@ impl Serf {
     /// Has something done with a key, for a member. A request that cannot be read is refused; serf's nodes crash on an empty one.
     ///
     /// A node that has just started knows no member, and its clock does not tell an old packet that is sent again from a new one.
-    fn demand_key(&mut self, core: &mut Core, requester: Requester, operation: KeyOperation, payload: &[u8]) {
+    fn request_key(&mut self, core: &mut Core, requester: Requester, operation: KeyOperation, payload: &[u8]) {
         if !self.is_member(core, requester.addr, &requester.node) {
             return core.stats.drop(DropReason::Unexpected);
         }

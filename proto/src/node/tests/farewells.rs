@@ -1,6 +1,5 @@
 //! A forged farewell costs seconds, and who left on purpose stays left.
 
-use super::alone::Isolation;
 use super::*;
 use crate::wire::Writer;
 use crate::wire::swim::Accusation;

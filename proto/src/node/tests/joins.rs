@@ -130,11 +130,11 @@ fn neither_many_failed_nor_many_earlier_members_displace_a_seed() {
     let [seed, other] = [200, 201].map(|last| SocketAddr::from(([10, 9, 9, last], 7946)));
     let (first, second) = cluster.command(0, |node, _, _| {
         let member = |net, at| Contact::remembered("gone".into(), SocketAddr::from(([10, net, 0, at], 7946)));
-        node.isolation.remember(Some(seed.into()));
+        node.isolation.remember_seed(Some(seed.into()));
         for at in 0..40 {
             node.isolation.remember_failed(Some(member(8, at)));
         }
-        node.previous = (0..200).map(|at| member(7, at)).collect();
+        node.joins = Joins::new((0..200).map(|at| member(7, at)).collect());
         (node.candidates(), node.candidates())
     });
     let [seed, other] = [seed, other].map(Contact::from);

@@ -26,7 +26,7 @@ impl Lone {
         lone
     }
 
-    fn hear_demand(&mut self, name: &str, payload: &[u8]) {
+    fn hear_request(&mut self, name: &str, payload: &[u8]) {
         let query = Query {
             ltime: 5,
             id: 1 << 30,
@@ -41,7 +41,7 @@ impl Lone {
         self.serf.handle(&mut self.core, Origin::Local, &encode(&Message::Query(query)));
     }
 
-    /// The last answer to a demand: done, message, number of keys, primary key.
+    /// The last answer to a key request: done, message, number of keys, primary key.
     fn told(&mut self) -> (bool, String, usize, String) {
         let unicast = self.core.unicasts.pop().expect("an answer was sent");
         let Body::User(message) = unicast.body else { panic!("a message of this layer") };
@@ -90,9 +90,9 @@ fn a_request_without_a_key_is_refused_and_harms_nobody() {
         let empty_key = encode(&Message::KeyRequest(KeyRequest { key: &[] }));
         for payload in [&b""[..], b"\x07", &empty_key, b"nonsense"] {
             let mut lone = Lone::lan(&["b"]);
-            lone.hear_demand(name, payload);
+            lone.hear_request(name, payload);
             assert_eq!(lone.told(), (false, String::new(), 0, String::new()), "{name} {payload:?}");
-            assert!(lone.core.key_requests.is_empty());
+            assert!(!lone.core.key_requests.has_new());
         }
     }
 }
@@ -100,20 +100,21 @@ fn a_request_without_a_key_is_refused_and_harms_nobody() {
 #[test]
 fn a_request_is_handed_to_whoever_has_the_keys() {
     let mut lone = Lone::lan(&["b"]);
-    lone.hear_demand("_serf_use-key", &encode(&Message::KeyRequest(KeyRequest { key: &[7; 16] })));
-    let [demand] = &lone.core.key_requests[..] else { panic!("{:?}", lone.core.key_requests) };
-    assert_eq!((demand.operation, &*demand.key), (KeyOperation::Use, &[7; 16][..]));
-    assert_eq!(&*demand.requester.node, "b");
-    assert!(!format!("{demand:?}").contains("[7, 7"), "no key in a log");
+    lone.hear_request("_serf_use-key", &encode(&Message::KeyRequest(KeyRequest { key: &[7; 16] })));
+    let requests = lone.core.key_requests.take_new();
+    let [request] = &requests[..] else { panic!("{requests:?}") };
+    assert_eq!((request.operation, &*request.key), (KeyOperation::Use, &[7; 16][..]));
+    assert_eq!(&*request.requester.node, "b");
+    assert!(!format!("{request:?}").contains("[7, 7"), "no key in a log");
 }
 
 #[test]
 fn an_operation_tells_what_each_member_did_and_who_did_not_answer() {
     let mut lone = Lone::lan(&["b", "c", "d"]);
     let id = lone.serf.ask_keys(&mut lone.core, KeyOperation::Install, &[7; 16], 0).unwrap();
-    let demand = lone.core.key_requests.pop().expect("we are asked too");
+    let request = lone.core.key_requests.take_new().pop().expect("we are asked too");
     let done = KeyOutcome { done: true, ..KeyOutcome::default() };
-    lone.serf.answer_key(&mut lone.core, &demand.requester, &done);
+    lone.serf.answer_key(&mut lone.core, &request.requester, &done);
     let refusal = KeyResponse { result: false, message: "no room", keys: List::EMPTY, primary_key: "" };
     lone.hear_told(id, "b", refusal);
     let response = QueryResponse { ltime: id.ltime, id: id.id, from: "c", flags: 0, payload: b"nonsense" };

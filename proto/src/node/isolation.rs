@@ -12,12 +12,12 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::join::{Contact, Join};
-use super::leave::Leaving;
 use super::{Node, OldEvents};
+use crate::rng::Rng;
 use crate::roster::MemberIdx;
 use crate::timer::NodeTimer;
 
-/// What a node remembers of its company.
+/// Whether the node has lost all other members, and where it looks for them.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Isolation {
     /// Whether another member has been alive.
@@ -31,19 +31,45 @@ pub(super) struct Isolation {
 }
 
 impl Isolation {
-    /// There was company, in an earlier life, and it has not been found again.
+    /// There were others, in an earlier life, and they have not been found again.
     pub(super) const fn lost(&mut self) {
         self.known = true;
     }
 
     /// Keeps the address of a seed that answered.
-    pub(super) fn remember(&mut self, seed: Option<Contact>) {
+    pub(super) fn remember_seed(&mut self, seed: Option<Contact>) {
         keep(&mut self.seeds, seed);
     }
 
     /// Keeps the address of a member that failed.
     pub(super) fn remember_failed(&mut self, failed: Option<Contact>) {
         keep(&mut self.failed, failed);
+    }
+
+    /// Begins the search; `interval` is the longest pause.
+    fn begin(&mut self, interval: Duration) {
+        self.known = false;
+        self.pause = interval / PAUSE_SHARE;
+    }
+
+    /// The pause before the next search, which doubles up to `interval`. Up to a half is left out at random.
+    fn next_pause(&mut self, interval: Duration, rng: &mut Rng) -> Duration {
+        let pause = self.pause.max(PAUSE_LEAST);
+        self.pause = self.pause.saturating_mul(2).min(interval);
+        pause - rng.duration_below(pause / 2)
+    }
+
+    /// Adds to the members that one search tries, the latest first. Those of an earlier life may be many: they come last.
+    fn add_to(&self, candidates: &mut Vec<Contact>, previous: &[Contact]) {
+        for other in self.seeds.iter().rev().chain(self.failed.iter().rev()).chain(previous) {
+            if candidates.len() == CANDIDATES_MAX {
+                break;
+            }
+            // The same address may be known twice: given by the application, and as that of a member.
+            if !candidates.contains(other) {
+                candidates.push(other.clone());
+            }
+        }
     }
 }
 
@@ -64,9 +90,8 @@ impl Node {
                 self.core.timers.clear(NodeTimer::Isolation);
             }
             self.isolation.known = true;
-        } else if self.isolation.known && self.leaving == Leaving::No {
-            self.isolation.known = false;
-            self.isolation.pause = self.core.cfg.reconnect_interval / PAUSE_SHARE;
+        } else if self.isolation.known && !self.leave.has_begun() {
+            self.isolation.begin(self.core.cfg.reconnect_interval);
             let contact = |idx| {
                 let peer = self.core.roster.peer(idx)?;
                 Some(Contact::remembered(peer.shared_name(), peer.addr()))
@@ -78,21 +103,19 @@ impl Node {
     }
 
     fn arm_search(&mut self) {
-        let pause = self.isolation.pause.max(Duration::from_millis(100));
-        let pause = pause - self.core.rng.join.duration_below(pause / 2);
+        let pause = self.isolation.next_pause(self.core.cfg.reconnect_interval, &mut self.core.rng.join);
         self.core.arm(pause, NodeTimer::Isolation);
-        self.isolation.pause = self.isolation.pause.saturating_mul(2).min(self.core.cfg.reconnect_interval);
     }
 
     /// Tries the members that failed, those of an earlier life and those through which we joined, a few at a time until one
     /// answers; then waits, longer each time.
     pub(super) fn search(&mut self) {
-        if self.leaving != Leaving::No || !self.serf.is_alone() {
+        if self.leave.has_begun() || !self.serf.is_alone() {
             return;
         }
         self.arm_search();
         self.doubt_farewells();
-        if self.joins.values().any(Join::is_under_way) {
+        if self.joins.is_any_under_way() {
             return;
         }
         let candidates = self.candidates();
@@ -114,7 +137,7 @@ impl Node {
         }
     }
 
-    /// Whom one search tries. The members of an earlier life may be many: they come last, others each time.
+    /// The members that one search tries; of those of an earlier life others each time.
     pub(super) fn candidates(&mut self) -> Vec<Contact> {
         let contact = |idx| {
             let peer = self.core.roster.peer(idx)?;
@@ -124,23 +147,17 @@ impl Node {
         let mut known: Vec<Contact> = self.serf.failed().filter_map(contact).collect();
         self.core.rng.join.shuffle(&mut known);
         known.truncate(CANDIDATES_MAX);
-        self.core.rng.join.shuffle(&mut self.previous);
-        let kept = self.isolation.seeds.iter().rev().chain(self.isolation.failed.iter().rev());
-        for other in kept.chain(&self.previous) {
-            if known.len() == CANDIDATES_MAX {
-                break;
-            }
-            // The same address may be known twice: given by the application, and as that of a member.
-            if !known.contains(other) {
-                known.push(other.clone());
-            }
-        }
+        let previous = self.joins.shuffled_previous(&mut self.core.rng.join);
+        self.isolation.add_to(&mut known, previous);
         known
     }
 }
 
 /// The first search begins after this part of the reconnect interval; the pause doubles up to the whole.
 const PAUSE_SHARE: u32 = 8;
+
+/// The least pause between two searches.
+const PAUSE_LEAST: Duration = Duration::from_millis(100);
 
 /// How many addresses of either kind are kept. Ours.
 const ADDRESSES_KEPT: usize = 16;

@@ -1,4 +1,4 @@
-//! Packets out: a message of its own if there is one, and as many broadcasts as fit.
+//! Unicasts to packets: the message, and on some kinds as many broadcasts as fit.
 
 use core::net::SocketAddr;
 
@@ -41,7 +41,11 @@ impl Node {
                 self.swim.fill_own(&self.core, codec, &mut packer);
             }
             (Body::Ping { .. } | Body::IndirectPing { .. }, _) => self.fill(*to, codec, &mut packer),
-            (Body::Ack { .. }, Some(peer)) if self.may_ride(peer) => self.fill(*to, codec, &mut packer),
+            (Body::Ack { .. }, Some(peer))
+                if self.gossip.may_ride(self.core.now, self.core.cfg.gossip_interval, peer) =>
+            {
+                self.fill(*to, codec, &mut packer)
+            }
             // A refutation goes back to the accuser at once.
             (Body::Ack { .. }, _) => self.swim.fill_own(&self.core, codec, &mut packer),
             _ => {}
@@ -55,18 +59,6 @@ impl Node {
         let suspect = Message::Suspect(Accusation { incarnation, node, from });
         let fits = packer.frame(|w| codec.encode(&suspect, w));
         debug_assert!(fits.is_ok(), "a ping and an accusation fit into a packet");
-    }
-
-    /// Whether broadcasts may ride on an ack to a member: once in a gossip interval, and not twice in a row to the same. Each ride
-    /// counts as a transmission, so that a flood of pings would otherwise use up all broadcasts, at one address that its sender need not even
-    /// have.
-    fn may_ride(&mut self, peer: MemberIdx) -> bool {
-        let (now, rest) = (self.core.now, self.core.cfg.gossip_interval);
-        let may = self.rode.is_none_or(|(at, last)| last != peer && now - at >= rest);
-        if may {
-            self.rode = Some((now, peer));
-        }
-        may
     }
 
     /// Answers a stranger's ping, as HashiCorp's nodes do if that takes no more bytes than the datagram that asked, else in fewer
@@ -90,42 +82,14 @@ impl Node {
         self.core.stats.drop(DropReason::Limit);
     }
 
-    fn seal_packet(&mut self, packed: Packed, to: SocketAddr, peer: Option<MemberIdx>, out: &mut Outbox) {
+    /// Puts the layers around a packet and queues it.
+    pub(super) fn seal_packet(&mut self, packed: Packed, to: SocketAddr, peer: Option<MemberIdx>, out: &mut Outbox) {
         self.core.stats.count_out(packed.frames(out.buffers()));
         let caps = self.caps(peer);
         let bytes = self.envelope.seal(packed, caps, out.buffers());
-        self.count_datagram(bytes.len());
+        self.core.stats.datagrams_out += 1;
+        self.core.stats.bytes_out += bytes.len() as u64;
         out.push(Output::Datagram { to, bytes });
-    }
-
-    /// A gossip tick: broadcasts to a few random members, each of them other broadcasts. A backlog may go out in several
-    /// packets a member.
-    pub(super) fn gossip(&mut self, out: &mut Outbox) {
-        let packets_max = self.core.cfg.gossip_packets_per_tick;
-        self.gossip_rest = self.core.now + self.core.cfg.gossip_interval;
-        for target in self.swim.gossip_targets(&mut self.core) {
-            let Some(to) = self.core.roster.peer(target).map(|peer| peer.addr()) else { continue };
-            self.swim.begin_round();
-            self.serf.begin_round();
-            let sent = (0..packets_max).take_while(|_| self.send_gossip(to, target, out)).count();
-            self.swim.end_round();
-            self.serf.end_round();
-            if sent == 0 {
-                return;
-            }
-        }
-    }
-
-    /// Sends one packet of broadcasts; false when there is nothing to tell.
-    fn send_gossip(&mut self, to: SocketAddr, target: MemberIdx, out: &mut Outbox) -> bool {
-        let mut packer = self.envelope.packer(out.buffers(), self.core.cfg.packet_bytes);
-        let codec = self.core.codec(Some(target), None);
-        self.fill(to, codec, &mut packer);
-        if packer.is_empty() {
-            return false;
-        }
-        self.seal_packet(packer.finish(), to, Some(target), out);
-        true
     }
 
     fn caps(&self, peer: Option<MemberIdx>) -> Caps {
@@ -156,11 +120,6 @@ impl Node {
             Body::User(message) => Message::User(message),
         };
         packer.frame(|w| codec.encode(&message, w))
-    }
-
-    fn count_datagram(&mut self, bytes: usize) {
-        self.core.stats.datagrams_out += 1;
-        self.core.stats.bytes_out += bytes as u64;
     }
 }
 
