@@ -31,6 +31,7 @@ pub mod envelope;
 mod event;
 mod input;
 pub mod limits;
+mod named;
 mod node;
 mod outbox;
 mod policy;

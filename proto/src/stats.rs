@@ -7,93 +7,54 @@ use serde::{Deserialize, Serialize};
 
 pub use self::metric::Metric;
 pub use self::usage::Usage;
+use crate::named::named;
 use crate::wire::MessageKind;
 
-/// Why something that came from the network was not used. Each is counted in [`Stats::dropped`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[repr(u8)]
-#[non_exhaustive]
-pub enum DropReason {
-    /// The checksum did not match.
-    Checksum,
-    /// A compound packet was cut short, nested too deep or had an empty part.
-    Compound,
-    /// A message could not be decoded.
-    Malformed,
-    /// A frame in a codec that we do not speak.
-    Codec,
-    /// A message of a kind that does not belong where it came.
-    Unexpected,
-    /// A ping for another node.
-    NotForUs,
-    /// An incarnation or Lamport time that is out of all proportion.
-    Absurd,
-    /// Versions that do not go with ours.
-    Versions,
-    /// A bound of [`limits`](crate::limits) was reached.
-    Limit,
-    /// An alive message for a name that another address holds.
-    NameConflict,
-    /// A user event or query too old to know whether we have had it.
-    OldEvent,
-    /// A label that is not ours, or none where we have one.
-    Label,
-    /// Something that was not encrypted, or could be nothing but that, while we demand encryption.
-    Unencrypted,
-    /// Something encrypted that none of our keys opens: other keys, or a forgery.
-    Key,
-    /// Something compressed that cannot be inflated, or not within its limit.
-    Inflate,
-    /// A member or a merge against which the application's [`Policy`](crate::Policy) has decided.
-    Vetoed,
+named! {
+    /// Why something that came from the network was not used. Each is counted in [`Stats::dropped`].
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+    #[repr(u8)]
+    #[non_exhaustive]
+    pub enum DropReason {
+        /// The checksum did not match.
+        Checksum = "checksum",
+        /// A compound packet was cut short, nested too deep or had an empty part.
+        Compound = "compound",
+        /// A message could not be decoded.
+        Malformed = "malformed",
+        /// A frame in a codec that we do not speak.
+        Codec = "codec",
+        /// A message of a kind that does not belong where it came.
+        Unexpected = "unexpected",
+        /// A ping for another node.
+        NotForUs = "not_for_us",
+        /// An incarnation or Lamport time that is out of all proportion.
+        Absurd = "absurd",
+        /// Versions that do not go with ours.
+        Versions = "versions",
+        /// A bound of [`limits`](crate::limits) was reached.
+        Limit = "limit",
+        /// An alive message for a name that another address holds.
+        NameConflict = "name_conflict",
+        /// A user event or query too old to know whether we have had it.
+        OldEvent = "old_event",
+        /// A label that is not ours, or none where we have one.
+        Label = "label",
+        /// Something that was not encrypted, or could be nothing but that, while we demand encryption.
+        Unencrypted = "unencrypted",
+        /// Something encrypted that none of our keys opens: other keys, or a forgery.
+        Key = "key",
+        /// Something compressed that cannot be inflated, or not within its limit.
+        Inflate = "inflate",
+        /// A member or a merge against which the application's [`Policy`](crate::Policy) has decided.
+        Vetoed = "vetoed",
+    }
 }
 
 impl DropReason {
-    /// Every reason, in the order of their numbers.
-    pub const ALL: [Self; 16] = [
-        Self::Checksum,
-        Self::Compound,
-        Self::Malformed,
-        Self::Codec,
-        Self::Unexpected,
-        Self::NotForUs,
-        Self::Absurd,
-        Self::Versions,
-        Self::Limit,
-        Self::NameConflict,
-        Self::OldEvent,
-        Self::Label,
-        Self::Unencrypted,
-        Self::Key,
-        Self::Inflate,
-        Self::Vetoed,
-    ];
-
     /// The bit that stands for it in a set.
     pub(crate) const fn bit(self) -> u32 {
         1 << self as u8
-    }
-
-    /// A short name for reports: lower case, words joined by underscores.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Checksum => "checksum",
-            Self::Compound => "compound",
-            Self::Malformed => "malformed",
-            Self::Codec => "codec",
-            Self::Unexpected => "unexpected",
-            Self::NotForUs => "not_for_us",
-            Self::Absurd => "absurd",
-            Self::Versions => "versions",
-            Self::Limit => "limit",
-            Self::NameConflict => "name_conflict",
-            Self::OldEvent => "old_event",
-            Self::Label => "label",
-            Self::Unencrypted => "unencrypted",
-            Self::Key => "key",
-            Self::Inflate => "inflate",
-            Self::Vetoed => "vetoed",
-        }
     }
 }
 

@@ -3,52 +3,40 @@
 use serde::{Deserialize, Serialize};
 
 use super::{hashicorp, native};
+use crate::named::named;
 
-/// What a message in a packet is about, whatever its codec.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[repr(u8)]
-#[non_exhaustive]
-pub enum MessageKind {
-    /// A ping, direct or for another.
-    Ping,
-    /// An ack or a nack.
-    Ack,
-    /// A member is alive.
-    Alive,
-    /// A member is suspect.
-    Suspect,
-    /// A member failed or left.
-    Dead,
-    /// A join intent.
-    Join,
-    /// A leave intent.
-    Leave,
-    /// A user event.
-    UserEvent,
-    /// A query.
-    Query,
-    /// An answer to a query, or its acknowledgement, also on its way over a relay.
-    QueryResponse,
-    /// Anything else.
-    Other,
+named! {
+    /// What a message in a packet is about, whatever its codec.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+    #[repr(u8)]
+    #[non_exhaustive]
+    pub enum MessageKind {
+        /// A ping, direct or for another.
+        Ping = "ping",
+        /// An ack or a nack.
+        Ack = "ack",
+        /// A member is alive.
+        Alive = "alive",
+        /// A member is suspect.
+        Suspect = "suspect",
+        /// A member failed or left.
+        Dead = "dead",
+        /// A join intent.
+        Join = "join",
+        /// A leave intent.
+        Leave = "leave",
+        /// A user event.
+        UserEvent = "user_event",
+        /// A query.
+        Query = "query",
+        /// An answer to a query, or its acknowledgement, also on its way over a relay.
+        QueryResponse = "query_response",
+        /// Anything else.
+        Other = "other",
+    }
 }
 
 impl MessageKind {
-    /// Every kind, in the order of their numbers.
-    pub const ALL: [Self; 11] = [
-        Self::Ping,
-        Self::Ack,
-        Self::Alive,
-        Self::Suspect,
-        Self::Dead,
-        Self::Join,
-        Self::Leave,
-        Self::UserEvent,
-        Self::Query,
-        Self::QueryResponse,
-        Self::Other,
-    ];
-
     /// The kind of a frame. The type bytes of both codecs differ in one bit.
     #[inline]
     pub const fn of(frame: &[u8]) -> Self {
@@ -75,23 +63,6 @@ impl MessageKind {
             hashicorp::SERF_QUERY => Self::Query,
             hashicorp::SERF_QUERY_RESPONSE | hashicorp::SERF_RELAY => Self::QueryResponse,
             _ => Self::Other,
-        }
-    }
-
-    /// A short name for reports: lower case, words joined by underscores.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Ping => "ping",
-            Self::Ack => "ack",
-            Self::Alive => "alive",
-            Self::Suspect => "suspect",
-            Self::Dead => "dead",
-            Self::Join => "join",
-            Self::Leave => "leave",
-            Self::UserEvent => "user_event",
-            Self::Query => "query",
-            Self::QueryResponse => "query_response",
-            Self::Other => "other",
         }
     }
 }

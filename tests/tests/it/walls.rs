@@ -12,9 +12,10 @@ const WALLS: &[(&str, &[&str])] = &[
     ("limits", &[]),
     ("time", &[]),
     ("rng", &[]),
-    ("stats", &["wire::MessageKind"]),
+    ("named", &[]),
+    ("stats", &["named", "wire::MessageKind"]),
     ("broadcast", &["limits"]),
-    ("wire", &["limits"]),
+    ("wire", &["limits", "named"]),
     ("types", &["limits", "wire::hashicorp"]),
     ("envelope", &["limits", "rng", "stats::DropReason", "types", "wire::Full", "wire::Writer"]),
     (
