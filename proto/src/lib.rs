@@ -31,6 +31,8 @@ pub mod envelope;
 mod event;
 mod input;
 pub mod limits;
+#[doc(hidden)]
+pub mod msgpack;
 mod named;
 mod node;
 mod outbox;
@@ -38,6 +40,7 @@ mod policy;
 mod rng;
 mod roster;
 mod serf;
+mod sink;
 mod stats;
 mod stream;
 mod swim;

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use serf_tokio::serf_proto::msgpack::{self, BadByte, Kind, Walk, WalkError};
 use thiserror::Error;
 
-use super::frame::{FrameError, Framer};
+use super::frame::FrameError;
 
 /// A cursor over one or more complete msgpack objects.
 ///
@@ -53,46 +54,21 @@ impl<'a> Decoder<'a> {
     ///
     /// The bytes end too early or are no msgpack.
     pub fn head(&mut self) -> Result<Head<'a>, DecodeError> {
-        let tag = self.take(1)?[0];
-        Ok(match tag {
-            0x00..=0x7f => Head::Int(i64::from(tag)),
-            0x80..=0x8f => Head::Map(u32::from(tag & 0x0f)),
-            0x90..=0x9f => Head::List(u32::from(tag & 0x0f)),
-            0xa0..=0xbf => Head::Text(self.take(usize::from(tag & 0x1f))?),
-            0xc0 => Head::Nil,
-            0xc1 => return Err(DecodeError::Tag(tag)),
-            0xc2 => Head::Bool(false),
-            0xc3 => Head::Bool(true),
-            0xc4..=0xc6 => {
-                let length = self.length(tag - 0xc4)?;
-                Head::Bytes(self.take(length as usize)?)
-            }
-            0xc7..=0xc9 => {
-                let length = self.length(tag - 0xc7)? as usize;
-                self.take(length.saturating_add(1))?;
-                Head::Extension
-            }
-            0xca => Head::Float(f64::from(f32::from_be_bytes(self.array()?))),
-            0xcb => Head::Float(f64::from_be_bytes(self.array()?)),
-            0xcc => Head::Uint(u64::from(u8::from_be_bytes(self.array()?))),
-            0xcd => Head::Uint(u64::from(u16::from_be_bytes(self.array()?))),
-            0xce => Head::Uint(u64::from(u32::from_be_bytes(self.array()?))),
-            0xcf => Head::Uint(u64::from_be_bytes(self.array()?)),
-            0xd0 => Head::Int(i64::from(i8::from_be_bytes(self.array()?))),
-            0xd1 => Head::Int(i64::from(i16::from_be_bytes(self.array()?))),
-            0xd2 => Head::Int(i64::from(i32::from_be_bytes(self.array()?))),
-            0xd3 => Head::Int(i64::from_be_bytes(self.array()?)),
-            0xd4..=0xd8 => {
-                self.take(1 + (1 << (tag - 0xd4)))?;
-                Head::Extension
-            }
-            0xd9..=0xdb => {
-                let length = self.length(tag - 0xd9)?;
-                Head::Text(self.take(length as usize)?)
-            }
-            0xdc | 0xdd => Head::List(self.length(tag - 0xdc + 1)?),
-            0xde | 0xdf => Head::Map(self.length(tag - 0xde + 1)?),
-            0xe0..=0xff => Head::Int(i64::from(tag.cast_signed())),
+        let head = msgpack::Head::read(self.bytes)?.ok_or(DecodeError::Short)?;
+        self.take(head.len)?;
+        let body = self.take(head.body)?;
+        Ok(match head.kind {
+            Kind::Nil => Head::Nil,
+            Kind::Bool(value) => Head::Bool(value),
+            Kind::Fixed(value) => Head::Int(value.into()),
+            Kind::Uint => Head::Uint(msgpack::unsigned(body)),
+            Kind::Int => Head::Int(msgpack::signed(body)),
+            Kind::Float => Head::Float(msgpack::float(body)),
+            Kind::Str => Head::Text(body),
+            Kind::Bin => Head::Bytes(body),
+            Kind::Ext => Head::Extension,
+            Kind::Array => Head::List(head.count),
+            Kind::Map => Head::Map(head.count),
         })
     }
 
@@ -150,9 +126,8 @@ impl<'a> Decoder<'a> {
     ///
     /// The bytes end too early or are no msgpack.
     pub fn skip(&mut self) -> Result<(), DecodeError> {
-        let end = Framer::new(usize::MAX).next(self.bytes)?.ok_or(DecodeError::Short)?;
-        self.bytes = &self.bytes[end..];
-        Ok(())
+        let end = Walk::new(0).end(self.bytes, usize::MAX)?.ok_or(DecodeError::Short)?;
+        self.take(end).map(drop)
     }
 
     /// Reads a list of whatever `item` reads. Nil is an empty list.
@@ -352,19 +327,6 @@ impl<'a> Decoder<'a> {
         self.bytes = rest;
         Ok(head)
     }
-
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
-        Ok(*self.take(N)?.first_chunk().expect("as many were taken"))
-    }
-
-    /// Reads a length of 1, 2 or 4 bytes for `class` 0, 1 or 2.
-    fn length(&mut self, class: u8) -> Result<u32, DecodeError> {
-        Ok(match class {
-            0 => u32::from(u8::from_be_bytes(self.array()?)),
-            1 => u32::from(u16::from_be_bytes(self.array()?)),
-            _ => u32::from_be_bytes(self.array()?),
-        })
-    }
 }
 
 /// Why an object is not what it should be.
@@ -394,6 +356,21 @@ pub enum DecodeError {
         /// How many there may be.
         limit: u32,
     },
+}
+
+impl From<BadByte> for DecodeError {
+    fn from(BadByte(byte): BadByte) -> Self {
+        Self::Tag(byte)
+    }
+}
+
+impl From<WalkError> for DecodeError {
+    fn from(error: WalkError) -> Self {
+        match error {
+            WalkError::TooLong => Self::Short,
+            WalkError::Byte(byte) => Self::Tag(byte),
+        }
+    }
 }
 
 impl From<FrameError> for DecodeError {

@@ -150,12 +150,6 @@ fn stream_messages(data: &[u8]) {
         assert_eq!(hashicorp::decode_user(&again[1..]), Ok(payload));
         check_cuts(&again[1..], |body| hashicorp::decode_user(body).is_ok());
     }
-    if let Ok((_, bytes)) = hashicorp::decode_compressed(data) {
-        let mut again = vec![];
-        hashicorp::encode_compressed(bytes, &mut again).expect("a vector has room");
-        assert_eq!(hashicorp::decode_compressed(&again[1..]), Ok((hashicorp::ALGORITHM_LZW, bytes)));
-        check_cuts(&again[1..], |body| hashicorp::decode_compressed(body).is_ok());
-    }
     if let Ok(Ok(text)) = hashicorp::decode_error(data).map(std::str::from_utf8) {
         let again = written(data, |w| hashicorp::encode_error(text, w));
         assert_eq!(hashicorp::decode_error(&again[1..]), Ok(text.as_bytes()));

@@ -3,7 +3,7 @@
 use serf_proto::Seed;
 use serf_proto::envelope::{Caps, Envelope, EnvelopeConfig, PacketBuffers};
 use serf_proto::limits::PACKET_INFLATED_BYTES_MAX;
-use serf_proto::wire::hashicorp::{decode_compressed, encode_compressed};
+use serf_proto::msgpack::{Reader, write};
 use weezl::BitOrder;
 
 const COMPRESSED_TYPE: u8 = 9;
@@ -13,20 +13,38 @@ const LITERAL_BITS: u8 = 8;
 /// The longest frame that is compressed here: one that fits into a packet.
 const FRAME_BYTES_MAX: usize = 60_000;
 
-/// Bytes as a datagram, as what is in a compressed message, and as what is to be compressed.
+/// Bytes as a datagram, as the record of a compressed message, as the data in it, and as what is to be compressed.
 pub fn compression(data: &[u8]) {
     inflate(data);
-    inflate(&wrapped(data));
+    inflate(&[&[COMPRESSED_TYPE], data].concat());
+    inflate(&compressed_message(data));
     if data.len() <= FRAME_BYTES_MAX && data.first().is_some_and(|kind| !LAYER_TYPES.contains(kind)) {
         deflate(data);
     }
 }
 
-/// A compressed message that holds this.
-fn wrapped(lzw: &[u8]) -> Vec<u8> {
-    let mut message = vec![];
-    encode_compressed(lzw, &mut message).expect("a vector has room");
+/// A compressed message that holds this data.
+pub fn compressed_message(lzw: &[u8]) -> Vec<u8> {
+    let mut message = vec![COMPRESSED_TYPE];
+    let written = write::map(&mut message, 2)
+        .and_then(|()| write::raw(&mut message, b"Algo"))
+        .and_then(|()| write::uint(&mut message, 0))
+        .and_then(|()| write::raw(&mut message, b"Buf"))
+        .and_then(|()| write::raw(&mut message, lzw));
+    written.expect("a vector has room");
     message
+}
+
+/// The data in a record of a compressed message.
+fn data_in(record: &[u8]) -> Option<&[u8]> {
+    let mut r = Reader::new(record);
+    for _ in 0..r.map()? {
+        match r.bytes()? {
+            b"Buf" => return r.bytes(),
+            _ => r.skip()?,
+        }
+    }
+    None
 }
 
 fn envelope(compression: bool) -> Envelope {
@@ -51,12 +69,12 @@ fn deflate(frame: &[u8]) {
     assert!(ours.len() <= sealed(frame, false).len(), "compressed only where that makes it shorter");
     assert_eq!(open(&ours).as_deref(), Some(frame));
     if ours.first() == Some(&COMPRESSED_TYPE) {
-        let (_, lzw) = decode_compressed(&ours[1..]).expect("we have written it");
+        let lzw = data_in(&ours[1..]).expect("we have written it");
         let theirs = weezl::decode::Decoder::new(BitOrder::Lsb, LITERAL_BITS).decode(lzw);
         assert_eq!(theirs.as_deref().ok(), Some(frame), "another decoder");
     }
     let theirs = weezl::encode::Encoder::new(BitOrder::Lsb, LITERAL_BITS).encode(frame).expect("any bytes");
-    assert_eq!(open(&wrapped(&theirs)).as_deref(), Some(frame), "another encoder");
+    assert_eq!(open(&compressed_message(&theirs)).as_deref(), Some(frame), "another encoder");
 }
 
 fn sealed(frame: &[u8], compression: bool) -> Vec<u8> {

@@ -20,7 +20,7 @@ mod stream;
 mod subject;
 
 pub use bodies::{hashicorp_bodies, native_bodies};
-pub use compression::compression;
+pub use compression::{compressed_message, compression};
 pub use datagram::{datagram_hashicorp, datagram_native, datagram_sealed};
 pub use filters::filters;
 pub use inputs::{Step, encode_steps, node_inputs};

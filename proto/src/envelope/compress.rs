@@ -4,8 +4,9 @@
 use alloc::vec::Vec;
 
 use super::lzw;
-pub(crate) use super::msgpack::Scan;
-use super::msgpack::{self, COMPRESSED_HEAD, STRING_HEAD_BYTES_MAX};
+use crate::msgpack::write::{RAW_HEAD_BYTES_MAX, raw_bytes, raw_head};
+use crate::msgpack::{Reader, Walk};
+use crate::sink::Writer;
 
 /// The type byte.
 pub(super) const TYPE: u8 = 9;
@@ -24,19 +25,17 @@ pub(super) fn pack(parts: [&[u8]; 2], table: &mut Vec<u32>, out: &mut Vec<u8>) -
         return None;
     }
     let data = out.len() - HEADER_BYTES_MAX;
-    let (head, head_len) = msgpack::string_head(data)?;
-    let start = STRING_HEAD_BYTES_MAX - head_len;
-    let header = &mut out[start..HEADER_BYTES_MAX];
-    header[0] = TYPE;
-    header[1..=COMPRESSED_HEAD.len()].copy_from_slice(COMPRESSED_HEAD);
-    header[1 + COMPRESSED_HEAD.len()..].copy_from_slice(&head[STRING_HEAD_BYTES_MAX - head_len..]);
+    // The header ends where the data begins, and is as long as the head of the data.
+    let start = RAW_HEAD_BYTES_MAX + data - raw_bytes(data);
+    let mut header = Writer::new(&mut out[start..HEADER_BYTES_MAX]);
+    header.put_u8(TYPE).and_then(|()| header.put(RECORD_HEAD)).and_then(|()| raw_head(&mut header, data)).ok()?;
     (out.len() - start < parts[0].len() + parts[1].len()).then_some(start)
 }
 
 /// Appends to `out` what `message`, with its type byte, was before it was compressed: at least one byte and at most `limit`.
 pub(super) fn unpack(message: &[u8], limit: usize, table: &mut Vec<u32>, out: &mut Vec<u8>) -> Result<(), Damaged> {
     let record = message.get(1..).ok_or(Damaged)?;
-    let (algo, data) = msgpack::compressed(record).map_err(|_| Damaged)?;
+    let (algo, data) = compressed(record).ok_or(Damaged)?;
     if algo != LZW {
         return Err(Damaged);
     }
@@ -46,19 +45,40 @@ pub(super) fn unpack(message: &[u8], limit: usize, table: &mut Vec<u32>, out: &m
     if out.len() > before { Ok(()) } else { Err(Damaged) }
 }
 
-/// Where a compressed message that begins at `at` ends; `Ok(None)` while it is not whole. `scan` remembers the place.
-pub(super) fn end(scan: &mut Option<Scan>, bytes: &[u8], at: usize, limit: usize) -> Result<Option<usize>, Damaged> {
-    let scan = scan.get_or_insert_with(|| Scan::new(at + 1));
-    let end = scan.end(bytes).map_err(|_| Damaged)?;
-    if scan.reach() - at > limit { Err(Damaged) } else { Ok(end) }
+/// The algorithm and the data of `{Algo, Buf}`: the keys in any order and others beside them, as Go takes it. What is
+/// missing is zero or empty.
+fn compressed(record: &[u8]) -> Option<(u64, &[u8])> {
+    // As every node writes it.
+    if let Some(buf) = record.strip_prefix(RECORD_HEAD) {
+        return Some((LZW, Reader::new(buf).bytes()?));
+    }
+    let (mut algo, mut buf) = (LZW, &[][..]);
+    let mut r = Reader::new(record);
+    for _ in 0..r.map()? {
+        match r.bytes()? {
+            b"Algo" => algo = r.uint()?,
+            b"Buf" => buf = r.bytes()?,
+            _ => r.skip()?,
+        }
+    }
+    Some((algo, buf))
+}
+
+/// Where a compressed message that begins at `at` ends; `Ok(None)` while it is not whole. `walk` remembers the place.
+pub(super) fn end(walk: &mut Option<Walk>, bytes: &[u8], at: usize, limit: usize) -> Result<Option<usize>, Damaged> {
+    let walk = walk.get_or_insert_with(|| Walk::new(at + 1));
+    walk.end(bytes, at.saturating_add(limit)).map_err(|_| Damaged)
 }
 
 /// The only algorithm.
 const LZW: u64 = 0;
 
 /// Type byte, map, and the longest head of a string.
-const HEADER_BYTES_MAX: usize = 1 + COMPRESSED_HEAD.len() + STRING_HEAD_BYTES_MAX;
-const HEADER_BYTES_LEAST: usize = 1 + COMPRESSED_HEAD.len() + 1;
+const HEADER_BYTES_MAX: usize = 1 + RECORD_HEAD.len() + RAW_HEAD_BYTES_MAX;
+const HEADER_BYTES_LEAST: usize = 1 + RECORD_HEAD.len() + 1;
+
+/// `{Algo: 0, Buf: ...` up to the head of the data.
+const RECORD_HEAD: &[u8] = b"\x82\xa4Algo\x00\xa3Buf";
 
 #[cfg(test)]
 mod tests {
@@ -104,8 +124,29 @@ mod tests {
     }
 
     #[test]
+    fn keys_in_another_order_unknown_keys_and_other_string_types_are_taken() {
+        let record = b"\x84\xa3Buf\xc4\x02xy\xa4More\x92\x01\x81\xa1a\xc0\xd9\x04Algo\xcc\x00\xa1z\xd4\x01\x02";
+        assert_eq!(compressed(record), Some((0, &b"xy"[..])));
+        assert_eq!(compressed(b"\xde\x00\x01\xa4Algo\x01"), Some((1, &[][..])));
+        assert_eq!(compressed(b"\x82\xa4Algo\x00\xa3Buf\xa2xyrest"), Some((0, &b"xy"[..])));
+    }
+
+    #[test]
+    fn what_is_no_map_or_cut_short_is_refused() {
+        for record in
+            [&b""[..], b"\x01", b"\xa4Algo", b"\x82\xa4Algo\x00", b"\x82\xa4Algo\x00\xa3Buf\xda\xff\xffxy", b"\xc1"]
+        {
+            assert_eq!(compressed(record), None, "{record:?}");
+        }
+        assert_eq!(compressed(b"\x81\xa4Algo\xa1x"), None, "a number that is none");
+        assert_eq!(compressed(b"\x81\xa3Buf\x07"), None, "bytes that are none");
+        assert_eq!(compressed(b"\xdf\xff\xff\xff\xff\xdf\xff\xff\xff\xff"), None, "more values than can come");
+        assert_eq!(unpacked(b"\x09\xc0", 100), Err(Damaged), "nil: no data");
+    }
+
+    #[test]
     fn the_end_of_a_message_that_reaches_beyond_the_limit_is_refused_at_its_head() {
-        let mut scan = None;
-        assert_eq!(end(&mut scan, b"\x09\x82\xa4Algo\x00\xa3Buf\xdb\x7f\xff\xff\xff", 0, 1_000), Err(Damaged));
+        let mut walk = None;
+        assert_eq!(end(&mut walk, b"\x09\x82\xa4Algo\x00\xa3Buf\xdb\x7f\xff\xff\xff", 0, 1_000), Err(Damaged));
     }
 }

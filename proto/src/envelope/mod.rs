@@ -16,7 +16,6 @@ mod crypt;
 mod keyring;
 mod label;
 mod lzw;
-mod msgpack;
 mod record;
 
 use alloc::vec::Vec;
@@ -30,11 +29,11 @@ pub use self::label::Label;
 pub(crate) use self::record::{Direction, Progress, Record};
 use crate::limits::PACKET_INFLATED_BYTES_MAX;
 use crate::rng::{Rng, Seed};
+use crate::sink::{Full, Writer};
 use crate::stats::DropReason;
 #[cfg(feature = "generate")]
 pub use crate::types::EntropyError;
 pub use crate::types::{Key, KeyError};
-use crate::wire::{Full, Writer};
 
 /// What to put around the frames for one destination.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,12 +5,12 @@
 use alloc::borrow::Cow;
 use alloc::vec::Vec;
 
-use super::compress::{self, Scan};
-use super::{Envelope, crypt};
+use super::{Envelope, compress, crypt};
 use crate::limits::{
     LABEL_BYTES_MAX, STREAM_INFLATED_BYTES_MAX, STREAM_INFLATED_FREE_BYTES, STREAM_INFLATION_MAX,
     STREAM_MESSAGE_BYTES_MAX,
 };
+use crate::msgpack::Walk;
 use crate::stats::DropReason;
 
 /// Which way a unit goes.
@@ -28,7 +28,7 @@ pub(crate) struct Progress {
     /// Where the unit begins, when the label has come.
     start: Option<usize>,
     /// How far a compressed message has been looked through.
-    scan: Option<Scan>,
+    walk: Option<Walk>,
 }
 
 /// What begins a unit.
@@ -73,7 +73,7 @@ impl Envelope {
             }
             Some(_) if !self.config.keyring.is_empty() && self.config.verify_incoming => Err(DropReason::Unencrypted),
             Some(&compress::TYPE) => {
-                let end = compress::end(&mut progress.scan, bytes, start, STREAM_MESSAGE_BYTES_MAX);
+                let end = compress::end(&mut progress.walk, bytes, start, STREAM_MESSAGE_BYTES_MAX);
                 let end = end.map_err(|_| DropReason::Inflate)?;
                 Ok(end.map(|end| Record::Layered { start, end }))
             }

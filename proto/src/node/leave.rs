@@ -136,9 +136,13 @@ impl Node {
             self.deliver_notifications(out);
         }
         if let Step::Farewell { complete, sent, waited } = self.leave.step {
-            let told = sent
-                || self.leave.is_enough(&self.core, &self.swim, self.swim.leave_broadcasts_sent(), &self.leave.farewell_peers)
-                || self.nobody_listens();
+            let told =
+                sent || self.leave.is_enough(
+                    &self.core,
+                    &self.swim,
+                    self.swim.leave_broadcasts_sent(),
+                    &self.leave.farewell_peers,
+                ) || self.nobody_listens();
             if !told && !waited {
                 return;
             }

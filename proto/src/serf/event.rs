@@ -9,12 +9,13 @@ use bytes::Bytes;
 
 use super::Serf;
 use super::lamport::Exhausted;
-use super::query::{encode, longest};
+use super::query::encode;
 use crate::core::Core;
 use crate::event::{Event, UserEvent};
 use crate::limits::{EVENT_RING_BYTES_MAX, ITEM_BYTES, USER_EVENT_BYTES_MAX};
+use crate::msgpack::write::{longest_raw, raw_bytes};
 use crate::stats::DropReason;
-use crate::wire::serf;
+use crate::wire::{hashicorp, serf};
 
 /// Why a user event cannot be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,7 +109,7 @@ impl Ring {
         let mut room = bytes_max;
         let newest = self.times.iter().rev().flat_map(|(time, seen)| seen.iter().rev().map(|seen| seen.event(*time)));
         let fits = |event: &serf::UserEvent<'_>| {
-            let left = room.checked_sub(hashicorp_bytes(event));
+            let left = room.checked_sub(event_bytes(event));
             room = left.unwrap_or(0);
             left.is_some()
         };
@@ -150,9 +151,8 @@ impl Serf {
     pub(crate) fn user_event_payload_max(&self, core: &Core, name: &str) -> Option<usize> {
         let event = serf::UserEvent { ltime: self.event_clock.time(), name, payload: &[], coalesce: false };
         let limit = (core.cfg.user_event_bytes_max as usize).min(USER_EVENT_BYTES_MAX);
-        // An empty payload takes one byte.
-        let head = hashicorp_bytes(&event) - 1;
-        let encoded = limit.min(packet_room(core)).checked_sub(head).and_then(longest)?;
+        let head = event_bytes(&event) - raw_bytes(0);
+        let encoded = limit.min(packet_room(core)).checked_sub(head).and_then(longest_raw)?;
         Some(encoded.min(limit.checked_sub(name.len())?))
     }
 
@@ -162,7 +162,7 @@ impl Serf {
             return;
         }
         // A peer may send larger packets than we do. What fits into none of ours would stand in the way of all the rest.
-        if frame.len().max(hashicorp_bytes(event)) > packet_room(core) {
+        if frame.len().max(event_bytes(event)) > packet_room(core) {
             core.stats.events_pruned.too_large += 1;
             return;
         }
@@ -231,7 +231,7 @@ impl Serf {
 fn check_size(core: &Core, event: &serf::UserEvent<'_>) -> Result<(), SendError> {
     let limit = (core.cfg.user_event_bytes_max as usize).min(USER_EVENT_BYTES_MAX);
     let plain = event.name.len() + event.payload.len();
-    let encoded = hashicorp_bytes(event);
+    let encoded = event_bytes(event);
     let packet = packet_room(core);
     if plain > limit || encoded > limit {
         return Err(SendError::TooLarge { bytes: plain.max(encoded), limit });
@@ -253,21 +253,9 @@ pub(super) fn packet_room(core: &Core) -> usize {
     core.cfg.message_room()
 }
 
-/// The size of a user event in HashiCorp's encoding: four keys, and integers and strings with the shortest heads.
-fn hashicorp_bytes(event: &serf::UserEvent<'_>) -> usize {
-    let string = |len: usize| match len {
-        0..32 => len + 1,
-        32..0x1_0000 => len + 3,
-        _ => len + 5,
-    };
-    let integer = match event.ltime {
-        0..0x80 => 1,
-        0x80..0x100 => 2,
-        0x100..0x1_0000 => 3,
-        0x1_0000..0x1_0000_0000 => 5,
-        _ => 9,
-    };
-    25 + integer + string(event.name.len()) + string(event.payload.len())
+/// The size of a user event in HashiCorp's encoding.
+fn event_bytes(event: &serf::UserEvent<'_>) -> usize {
+    hashicorp::serf_bytes(&serf::Message::UserEvent(*event))
 }
 
 /// How many events the ring can hold.
@@ -285,12 +273,8 @@ mod tests {
     #[test]
     fn the_size_in_hashicorps_encoding_is_as_the_specification_says() {
         let event = |payload| serf::UserEvent { ltime: 17, name: "a", payload, coalesce: false };
-        assert_eq!(hashicorp_bytes(&event(&[0; 481])), 25 + 1 + 2 + 484);
-        assert_eq!(
-            hashicorp_bytes(&event(&[0; 481])),
-            512,
-            "the largest payload of a default event with a one-byte name"
-        );
+        assert_eq!(event_bytes(&event(&[0; 481])), 25 + 1 + 2 + 484);
+        assert_eq!(event_bytes(&event(&[0; 481])), 512, "the largest payload of a default event with a one-byte name");
     }
 
     #[test]
@@ -344,7 +328,7 @@ mod tests {
             ring.note(0, &event(ltime));
         }
         let told = |bytes_max| ring.newest_in_order(bytes_max).iter().map(|event| event.ltime).collect::<Vec<_>>();
-        let each = hashicorp_bytes(&event(5));
+        let each = event_bytes(&event(5));
         assert_eq!(told(3 * each), [3, 4, 5]);
         assert_eq!(told(3 * each - 1), [4, 5]);
         assert_eq!(told(each - 1), [0; 0]);

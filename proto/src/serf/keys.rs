@@ -6,11 +6,13 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use super::Serf;
-use super::query::{Purpose, QueryError, Question, decode, encode, key_response_bytes, response_bytes, response_limit};
+use super::query::{Purpose, QueryError, Question, decode, encode, response_limit};
 use crate::core::{Core, KeyOutcome, Requester};
 use crate::event::{KeyAnswer, KeyOperation, KeyReport};
 use crate::limits::KEYS_TOLD_MAX;
+use crate::msgpack::write::raw_bytes;
 use crate::types::{Name, QueryId};
+use crate::wire::hashicorp::serf_bytes;
 use crate::wire::serf::{KeyRequest, KeyResponse, List, Message, QueryResponse};
 
 /// Why an operation on the keys of every member was refused.
@@ -111,24 +113,18 @@ impl Serf {
         let me = core.roster.name(self.me);
         let limit = response_limit(core);
         let keys: Vec<&str> = outcome.keys.iter().map(|key| &**key).collect();
+        let primary_key = keys.first().copied().unwrap_or_default();
+        let plain = KeyResponse { result: outcome.done, message: "", keys: List::EMPTY, primary_key };
         let fits = |count: usize, message: &str| {
-            let lengths: Vec<usize> = keys[..count].iter().map(|key| key.len()).collect();
-            let payload = key_response_bytes(&lengths, message.len(), keys.first().map_or(0, |key| key.len()));
+            let response = KeyResponse { message, keys: List::new(&keys[..count]), ..plain };
+            let payload = serf_bytes(&Message::KeyResponse(response));
             let head =
                 QueryResponse { ltime: requester.id.ltime, id: requester.id.id, from: &me, flags: 0, payload: &[] };
-            // The empty payload takes one byte for its length, this one takes three at the most.
-            response_bytes(&head) + payload + if payload < 32 { 0 } else { 2 } <= limit
+            serf_bytes(&Message::QueryResponse(head)) - raw_bytes(0) + raw_bytes(payload) <= limit
         };
         let (count, message) = shorten(keys.len(), &outcome.message, limit, fits);
-        let payload = encode(
-            core.codec_for_all(),
-            &Message::KeyResponse(KeyResponse {
-                result: outcome.done,
-                message: &message,
-                keys: List::new(&keys[..count]),
-                primary_key: keys.first().copied().unwrap_or_default(),
-            }),
-        );
+        let response = KeyResponse { message: &message, keys: List::new(&keys[..count]), ..plain };
+        let payload = encode(core.codec_for_all(), &Message::KeyResponse(response));
         self.answer(core, requester, &payload);
     }
 }

@@ -6,6 +6,7 @@
 pub mod hashicorp;
 mod kind;
 mod list;
+mod name;
 pub mod native;
 mod push_pull;
 pub mod serf;
@@ -19,6 +20,7 @@ use serde::{Deserialize, Serialize};
 pub use self::kind::MessageKind;
 pub use self::push_pull::{Announced, MemberState, PushPull};
 pub use self::versions::{Common, Incompatible, Versions};
+pub use crate::sink::{Full, Sink, Writer};
 
 /// How message bodies are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -140,63 +142,6 @@ impl Codec {
             Self::Native => native::decode_coordinate(payload),
             Self::HashiCorp => hashicorp::decode_coordinate(payload),
         }
-    }
-}
-
-/// A frame that does not fit where it should be written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Full;
-
-/// A cursor over a slice of fixed room. Running out is an `Err`, so that "does this still fit?" is "try it".
-#[derive(Debug)]
-pub struct Writer<'a> {
-    buf: &'a mut [u8],
-    len: usize,
-}
-
-impl<'a> Writer<'a> {
-    /// A cursor at the start of `buf`.
-    pub const fn new(buf: &'a mut [u8]) -> Self {
-        Self { buf, len: 0 }
-    }
-
-    /// Whether nothing has been written.
-    pub const fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-
-    /// How many bytes have been written.
-    pub const fn len(&self) -> usize {
-        self.len
-    }
-
-    /// Writes `bytes`, all or none.
-    ///
-    /// # Errors
-    ///
-    /// When they do not fit.
-    pub fn put(&mut self, bytes: &[u8]) -> Result<(), Full> {
-        let room = self.buf.get_mut(self.len..self.len + bytes.len()).ok_or(Full)?;
-        room.copy_from_slice(bytes);
-        self.len += bytes.len();
-        Ok(())
-    }
-
-    /// Writes one byte.
-    ///
-    /// # Errors
-    ///
-    /// When it does not fit.
-    pub fn put_u8(&mut self, byte: u8) -> Result<(), Full> {
-        *self.buf.get_mut(self.len).ok_or(Full)? = byte;
-        self.len += 1;
-        Ok(())
-    }
-
-    /// The room that is left, and then how much of it was used.
-    pub fn fill(&mut self, write: impl FnOnce(&mut [u8]) -> Option<usize>) -> Result<(), Full> {
-        self.len += write(&mut self.buf[self.len..]).ok_or(Full)?;
-        Ok(())
     }
 }
 

@@ -2,12 +2,21 @@
 //!
 //! Some travel inside others: a conflict response or a key response is the payload of a query response, a key request that
 //! of a query, and a relay carries a whole response.
+//!
+//! serde's derives are the native codec's. A field that they skip stands behind the rest of the message, where its codec can
+//! read it without a copy.
 
 use core::net::SocketAddr;
 use core::time::Duration;
 
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
 use super::Versions;
+use super::hashicorp::form::{Array, ArrayOrNil, Boolean, Bytes, BytesOrNil, Float, Name, Text, Uint};
+use super::hashicorp::message::message;
 pub use super::list::{Item, Iter, List};
+use super::name::{member_name, short_name};
 
 /// A message of the Serf layer in a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,61 +41,72 @@ pub enum Message<'a> {
     Relay(Relay<'a>),
 }
 
-/// `node` leaves at `ltime`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Leave<'a> {
-    /// The Lamport time.
-    pub ltime: u64,
-    /// The name of the member.
-    pub node: &'a str,
-    /// Whether to forget it at once.
-    pub prune: bool,
+message! {
+    /// `node` leaves at `ltime`.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+    pub struct Leave<'a> {
+        /// The Lamport time.
+        pub ltime: u64 = b"LTime" as Uint,
+        /// The name of the member.
+        #[serde(deserialize_with = "member_name")]
+        pub node: &'a str = b"Node" as Text,
+        /// Whether to forget it at once.
+        pub prune: bool = b"Prune" as Boolean,
+    }
 }
 
-/// `node` joined at `ltime`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Join<'a> {
-    /// The Lamport time.
-    pub ltime: u64,
-    /// The name of the member.
-    pub node: &'a str,
+message! {
+    /// `node` joined at `ltime`.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+    pub struct Join<'a> {
+        /// The Lamport time.
+        pub ltime: u64 = b"LTime" as Uint,
+        /// The name of the member.
+        #[serde(deserialize_with = "member_name")]
+        pub node: &'a str = b"Node" as Text,
+    }
 }
 
-/// A user event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct UserEvent<'a> {
-    /// The Lamport time.
-    pub ltime: u64,
-    /// The name of the event.
-    pub name: &'a str,
-    /// Its payload.
-    pub payload: &'a [u8],
-    /// Whether it may be coalesced.
-    pub coalesce: bool,
+message! {
+    /// A user event.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+    pub struct UserEvent<'a> {
+        /// The Lamport time.
+        pub ltime: u64 = b"LTime" as Uint,
+        /// The name of the event.
+        pub name: &'a str = b"Name" as Text,
+        /// Its payload.
+        pub payload: &'a [u8] = b"Payload" as BytesOrNil,
+        /// Whether it may be coalesced.
+        pub coalesce: bool = b"CC" as Boolean,
+    }
 }
 
 /// A query (`messageQuery` in serf). Who may answer it and until when is in it; it is known by its time and number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Query<'a> {
     /// The Lamport time.
     pub ltime: u64,
     /// Tells queries of one time apart; random.
     pub id: u32,
     /// Who asks, and where the answers should go.
+    #[serde(borrow)]
     pub source: Source<'a>,
-    /// Whom it is for: those who pass every filter.
-    pub filters: List<'a, Filter<'a>>,
     /// [`FLAG_ACK`](Self::FLAG_ACK) and [`FLAG_NO_BROADCAST`](Self::FLAG_NO_BROADCAST); other bits mean nothing yet.
     pub flags: u32,
     /// Over how many other members each answer should go besides the direct way.
     pub relay_factor: u8,
     /// How long after its arrival it may be answered. On the wire in nanoseconds, at most 2⁶³ − 1; what is negative there is
     /// zero here.
+    #[serde(serialize_with = "write_nanos", deserialize_with = "read_nanos")]
     pub timeout: Duration,
     /// Its name.
     pub name: &'a str,
     /// Its payload.
     pub payload: &'a [u8],
+    /// Whom it is for: those who pass every filter.
+    #[serde(skip)]
+    pub filters: List<'a, Filter<'a>>,
 }
 
 impl Query<'_> {
@@ -107,11 +127,12 @@ impl Query<'_> {
 }
 
 /// Who asks, and where the answers should go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Source<'a> {
     /// The address that the asker announces.
     pub addr: SocketAddr,
     /// Its name. Empty from members of old versions.
+    #[serde(deserialize_with = "short_name")]
     pub node: &'a str,
 }
 
@@ -131,19 +152,22 @@ pub enum Filter<'a> {
     Unreadable(&'a [u8]),
 }
 
-/// The acknowledgement of a query, or its answer (`messageQueryResponse` in serf).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct QueryResponse<'a> {
-    /// The time of the query.
-    pub ltime: u64,
-    /// The number of the query.
-    pub id: u32,
-    /// The name of the member that answers.
-    pub from: &'a str,
-    /// [`FLAG_ACK`](Self::FLAG_ACK); other bits mean nothing yet.
-    pub flags: u32,
-    /// The answer; empty in an acknowledgement.
-    pub payload: &'a [u8],
+message! {
+    /// The acknowledgement of a query, or its answer (`messageQueryResponse` in serf).
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+    pub struct QueryResponse<'a> {
+        /// The time of the query.
+        pub ltime: u64 = b"LTime" as Uint,
+        /// The number of the query.
+        pub id: u32 = b"ID" as Uint,
+        /// The name of the member that answers.
+        #[serde(deserialize_with = "short_name")]
+        pub from: &'a str = b"From" as Name,
+        /// [`FLAG_ACK`](Self::FLAG_ACK); other bits mean nothing yet.
+        pub flags: u32 = b"Flags" as Uint,
+        /// The answer; empty in an acknowledgement.
+        pub payload: &'a [u8] = b"Payload" as BytesOrNil,
+    }
 }
 
 impl QueryResponse<'_> {
@@ -157,18 +181,20 @@ impl QueryResponse<'_> {
 }
 
 /// A member as another knows it (`Member` in serf), in a conflict response.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MemberRecord<'a> {
+    /// The versions that it understands and speaks.
+    pub versions: Versions,
     /// Its name.
+    #[serde(deserialize_with = "short_name")]
     pub name: &'a str,
     /// Its address, when there is one.
     pub addr: Option<SocketAddr>,
-    /// Its tags, in any order.
-    pub tags: List<'a, (&'a str, &'a str)>,
     /// 0 none, 1 alive, 2 leaving, 3 left, 4 failed.
     pub status: u8,
-    /// The versions that it understands and speaks.
-    pub versions: Versions,
+    /// Its tags, in any order.
+    #[serde(skip)]
+    pub tags: List<'a, (&'a str, &'a str)>,
 }
 
 /// A timeout as it is written: nanoseconds that a signed number holds.
@@ -177,11 +203,24 @@ pub(super) fn nanos(timeout: Duration) -> u64 {
     u64::try_from(timeout.as_nanos()).unwrap_or(MAX).min(MAX)
 }
 
-/// Something to be done with a key (`keyRequest` in serf): what, is the name of the query that this is the payload of.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct KeyRequest<'a> {
-    /// The key; empty when it is about all keys.
-    pub key: &'a [u8],
+fn write_nanos<S: Serializer>(timeout: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    nanos(*timeout).serialize(serializer)
+}
+
+fn read_nanos<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    let nanos = u64::deserialize(deserializer)?;
+    // HashiCorp's codec could not write a longer one.
+    i64::try_from(nanos).map_err(D::Error::custom)?;
+    Ok(Duration::from_nanos(nanos))
+}
+
+message! {
+    /// Something to be done with a key (`keyRequest` in serf): what, is the name of the query that this is the payload of.
+    #[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+    pub struct KeyRequest<'a> {
+        /// The key; empty when it is about all keys.
+        pub key: &'a [u8] = b"Key" as Bytes,
+    }
 }
 
 impl core::fmt::Debug for KeyRequest<'_> {
@@ -191,17 +230,20 @@ impl core::fmt::Debug for KeyRequest<'_> {
     }
 }
 
-/// What came of a key request (`nodeKeyResponse` in serf).
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct KeyResponse<'a> {
-    /// Whether it was done.
-    pub result: bool,
-    /// What to tell the operator.
-    pub message: &'a str,
-    /// The keys in use, in base64, when they were asked for.
-    pub keys: List<'a, &'a str>,
-    /// The primary key, in base64, when the keys were asked for.
-    pub primary_key: &'a str,
+message! {
+    /// What came of a key request (`nodeKeyResponse` in serf).
+    #[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+    pub struct KeyResponse<'a> {
+        /// Whether it was done.
+        pub result: bool = b"Result" as Boolean,
+        /// What to tell the operator.
+        pub message: &'a str = b"Message" as Text,
+        /// The keys in use, in base64, when they were asked for.
+        #[serde(skip)]
+        pub keys: List<'a, &'a str> = b"Keys" as ArrayOrNil<Text>,
+        /// The primary key, in base64, when the keys were asked for.
+        pub primary_key: &'a str = b"PrimaryKey" as Text,
+    }
 }
 
 impl core::fmt::Debug for KeyResponse<'_> {
@@ -212,28 +254,33 @@ impl core::fmt::Debug for KeyResponse<'_> {
 }
 
 /// A message to be passed on (`relayHeader` in serf, and what follows it).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Relay<'a> {
     /// Where to.
     pub addr: SocketAddr,
     /// The name of the member there.
+    #[serde(deserialize_with = "short_name")]
     pub node: &'a str,
     /// A whole message of the Serf layer, type byte and all. Only a query response should be passed on.
+    #[serde(skip)]
     pub inner: &'a [u8],
 }
 
-/// A network coordinate, as the payload of an ack (`Coordinate` in serf's package of that name). In seconds, but for the
-/// error. Any number may come, also infinite ones and those that are none.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Coordinate<'a> {
-    /// The place in Euclidean space.
-    pub vec: List<'a, f64>,
-    /// How far the estimates are off, as a share of them.
-    pub error: f64,
-    /// What is added to estimates, to make up for what the space cannot say.
-    pub adjustment: f64,
-    /// What it takes to get into the space.
-    pub height: f64,
+message! {
+    /// A network coordinate, as the payload of an ack (`Coordinate` in serf's package of that name). In seconds, but for the
+    /// error. Any number may come, also infinite ones and those that are none.
+    #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+    pub struct Coordinate<'a> {
+        /// The place in Euclidean space.
+        #[serde(skip)]
+        pub vec: List<'a, f64> = b"Vec" as Array<Float>,
+        /// How far the estimates are off, as a share of them.
+        pub error: f64 = b"Error" as Float,
+        /// What is added to estimates, to make up for what the space cannot say.
+        pub adjustment: f64 = b"Adjustment" as Float,
+        /// What it takes to get into the space.
+        pub height: f64 = b"Height" as Float,
+    }
 }
 
 /// The clocks at the head of Serf's part of a push/pull.

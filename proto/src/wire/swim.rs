@@ -1,8 +1,13 @@
-//! The messages of the membership layer, as they are meant, whatever the codec.
+//! The messages of the membership layer, as they are meant, whatever the codec. serde's derives are the native codec's.
 
 use core::net::SocketAddr;
 
+use serde::{Deserialize, Serialize};
+
 use super::Versions;
+use super::hashicorp::form::{BytesOrNil, Name, Uint};
+use super::hashicorp::message::message;
+use super::name::short_name;
 
 /// A message in a packet, borrowing the buffer it was decoded from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,58 +34,69 @@ pub enum Message<'a> {
 }
 
 /// Asks the node at the address whether it is `node` and there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ping<'a> {
     /// The number that the answer echoes.
     pub seq: u32,
     /// Whom the ping is for; others must not answer. Empty: whoever gets it.
+    #[serde(deserialize_with = "short_name")]
     pub node: &'a str,
     /// Where the answer should go.
+    #[serde(borrow)]
     pub source: Option<Source<'a>>,
 }
 
 /// Asks a member to ping `node` at `target`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IndirectPing<'a> {
     /// The number that the answer echoes.
     pub seq: u32,
     /// Where the member to be pinged listens.
     pub target: SocketAddr,
     /// The name of the node meant.
+    #[serde(deserialize_with = "short_name")]
     pub node: &'a str,
     /// Whether a nack is wanted when the target does not answer.
     pub nack: bool,
     /// Where the answer should go.
+    #[serde(borrow)]
     pub source: Option<Source<'a>>,
 }
 
 /// Where the answer should go, when not to the address that the packet came from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Source<'a> {
     /// The address, as announced.
     pub addr: SocketAddr,
     /// The name of the node meant.
+    #[serde(deserialize_with = "short_name")]
     pub node: &'a str,
 }
 
-/// The answer to a ping.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ack<'a> {
-    /// The number that the answer echoes.
-    pub seq: u32,
-    /// For the layer above.
-    pub payload: &'a [u8],
+message! {
+    /// The answer to a ping.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+    pub struct Ack<'a> {
+        /// The number that the answer echoes.
+        pub seq: u32 = b"SeqNo" as Uint,
+        /// For the layer above.
+        pub payload: &'a [u8] = b"Payload" as BytesOrNil,
+    }
 }
 
-/// `from` says that `node`, at this incarnation, is suspect or dead.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Accusation<'a> {
-    /// The incarnation of the member that this is about.
-    pub incarnation: u32,
-    /// The name of the node meant.
-    pub node: &'a str,
-    /// Who says so.
-    pub from: &'a str,
+message! {
+    /// `from` says that `node`, at this incarnation, is suspect or dead.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+    pub struct Accusation<'a> {
+        /// The incarnation of the member that this is about.
+        pub incarnation: u32 = b"Incarnation" as Uint,
+        /// The name of the node meant.
+        #[serde(deserialize_with = "short_name")]
+        pub node: &'a str = b"Node" as Name,
+        /// Who says so.
+        #[serde(deserialize_with = "short_name")]
+        pub from: &'a str = b"From" as Name,
+    }
 }
 
 /// A node says of itself that it is alive.
@@ -95,17 +111,18 @@ pub struct Alive<'a> {
 /// The incarnation with which a node begins. memberlist begins with it too; it never sends 0.
 pub const FIRST_INCARNATION: u32 = 1;
 
-/// What a node announces about itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What a node announces about itself: the native record. Versions and name come first, so that both can be read without the
+/// rest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PeerRef<'a> {
+    /// The versions that it understands and speaks.
+    pub versions: Versions,
     /// Its name.
     pub name: &'a str,
     /// The address, as announced.
     pub addr: SocketAddr,
     /// Its metadata; for Serf the encoded tags.
     pub meta: &'a [u8],
-    /// The versions that it understands and speaks.
-    pub versions: Versions,
 }
 
 /// The state of a member. The numbers are memberlist's.

@@ -289,3 +289,41 @@ fn types_and_schemas_that_we_do_not_know_are_told_from_damage() {
     assert_eq!(native::decode_serf(&[]), Err(DecodeError::Empty));
     assert_eq!(native::decode_serf(&[native::NATIVE | 2, 1]), Err(DecodeError::Unknown));
 }
+
+/// What earlier releases write: a field that moves in a struct would change it.
+#[test]
+fn native_bodies_have_the_layout_of_schema_1() {
+    let v4 = "10.0.0.1:7946".parse().unwrap();
+    let v6 = "[2001:db8::1]:7946".parse().unwrap();
+    let ping = Ping { seq: 300, node: "b", source: Some(Source { addr: v6, node: "a" }) };
+    let expected = b"\x40\x01\xac\x02\x01b\x01\x01\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\x01\x8a\x3e\x01a";
+    assert_eq!(encode(&Message::Ping(ping)), expected);
+    let peer = PeerRef { versions: Versions([1, 2, 3, 4, 5, 6]), name: "n", addr: v4, meta: &[7, 8] };
+    let alive = encode(&Message::Alive(Alive { incarnation: 1, peer }));
+    assert_eq!(alive, b"\x44\x01\x01\x01\x02\x03\x04\x05\x06\x01n\0\x0a\0\0\x01\x8a\x3e\x02\x07\x08");
+    let names = ["x"];
+    let filters = [serf::Filter::Nodes(serf::List::new(&names))];
+    let query = serf::Query {
+        ltime: 5,
+        id: 7,
+        source: serf::Source { addr: v4, node: "a" },
+        flags: 1,
+        relay_factor: 2,
+        timeout: core::time::Duration::from_micros(1),
+        name: "q",
+        payload: &[9],
+        filters: serf::List::new(&filters),
+    };
+    let expected = b"\x44\x01\x05\x07\0\x0a\0\0\x01\x8a\x3e\x01a\x01\x02\xe8\x07\x01q\x01\x09\x01\x04\0\x01\x01x";
+    assert_eq!(encode_serf(&serf::Message::Query(query)), expected);
+    let tags = serf::List::new(&[("k", "v")]);
+    let member = serf::MemberRecord { versions: peer.versions, name: "m", addr: Some(v4), status: 3, tags };
+    let expected = b"\x46\x01\x01\x01\x02\x03\x04\x05\x06\x01m\x01\0\x0a\0\0\x01\x8a\x3e\x03\x01\x01k\x01v";
+    assert_eq!(encode_serf(&serf::Message::ConflictResponse(Some(member))), expected);
+    assert_eq!(encode_serf(&serf::Message::ConflictResponse(None)), b"\x46\x01\0");
+    let relay = serf::Relay { addr: v4, node: "r", inner: b"inner" };
+    assert_eq!(encode_serf(&serf::Message::Relay(relay)), b"\x49\x01\0\x0a\0\0\x01\x8a\x3e\x01rinner");
+    let keys = serf::List::new(&["k"]);
+    let response = serf::KeyResponse { result: true, message: "m", keys, primary_key: "p" };
+    assert_eq!(encode_serf(&serf::Message::KeyResponse(response)), b"\x48\x01\x01\x01m\x01p\x01\x01k");
+}

@@ -13,11 +13,13 @@ const WALLS: &[(&str, &[&str])] = &[
     ("time", &[]),
     ("rng", &[]),
     ("named", &[]),
+    ("sink", &[]),
+    ("msgpack", &["sink"]),
     ("stats", &["named", "wire::MessageKind"]),
     ("broadcast", &["limits"]),
-    ("wire", &["limits", "named"]),
+    ("wire", &["limits", "msgpack", "named", "sink"]),
     ("types", &["limits", "wire::hashicorp"]),
-    ("envelope", &["limits", "rng", "stats::DropReason", "types", "wire::Full", "wire::Writer"]),
+    ("envelope", &["limits", "msgpack", "rng", "sink", "stats::DropReason", "types"]),
     (
         "config",
         &[
@@ -86,6 +88,7 @@ const WALLS: &[(&str, &[&str])] = &[
             "envelope::Packer",
             "event",
             "limits",
+            "msgpack::write",
             "rng",
             "roster",
             "stats",

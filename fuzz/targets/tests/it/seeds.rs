@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::Value;
-use serf_fuzz::{LABEL, encode_steps};
-use serf_proto::wire::hashicorp::{encode_compressed, encode_user};
+use serf_fuzz::{LABEL, compressed_message, encode_steps};
+use serf_proto::wire::hashicorp::encode_user;
 use serf_proto::wire::serf::{self, Clocks, List, MemberTime};
 use serf_proto::wire::swim::{Accusation, Ack, Alive, IndirectPing, Message, PeerRef, Ping, Source, State};
 use serf_proto::wire::{Codec, Versions, Writer, native};
@@ -106,9 +106,7 @@ fn recorded_by_serf(seeds: &mut Seeds) {
 
 fn compressed(bytes: &[u8]) -> Vec<u8> {
     let lzw = weezl::encode::Encoder::new(BitOrder::Lsb, 8).encode(bytes).unwrap();
-    let mut message = vec![];
-    encode_compressed(&lzw, &mut message).unwrap();
-    message
+    compressed_message(&lzw)
 }
 
 /// The five ways in which a packet or a stream crashed or bloated memberlist until it was mended in July 2026.

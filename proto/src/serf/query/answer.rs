@@ -7,7 +7,7 @@ use core::time::Duration;
 
 use bytes::Bytes;
 
-use super::{decode, encode, size};
+use super::{decode, encode};
 use crate::core::{Body, Core, Origin, Requester, Unicast};
 use crate::event::Status;
 use crate::roster::{MemberIdx, canonical};
@@ -15,6 +15,7 @@ use crate::serf::Serf;
 use crate::serf::event::packet_room;
 use crate::stats::DropReason;
 use crate::types::QueryId;
+use crate::wire::hashicorp::serf_bytes;
 use crate::wire::serf::{Message, QueryResponse, Relay};
 
 /// Why an answer was refused.
@@ -54,7 +55,7 @@ impl Serf {
     pub(crate) fn respond(&mut self, core: &mut Core, to: QueryId, payload: &[u8]) -> Result<(), RespondError> {
         let me = core.roster.name(self.me);
         let response = QueryResponse { ltime: to.ltime, id: to.id, from: &me, flags: 0, payload };
-        let (bytes, limit) = (size::response_bytes(&response), response_limit(core));
+        let (bytes, limit) = (serf_bytes(&Message::QueryResponse(response)), response_limit(core));
         if bytes > limit {
             return Err(RespondError::TooLarge { bytes, limit });
         }
@@ -86,7 +87,7 @@ impl Serf {
     pub(in crate::serf) fn answer(&mut self, core: &mut Core, requester: &Requester, payload: &[u8]) {
         let me = core.roster.name(self.me);
         let response = QueryResponse { ltime: requester.id.ltime, id: requester.id.id, from: &me, flags: 0, payload };
-        if size::response_bytes(&response) <= response_limit(core) {
+        if serf_bytes(&Message::QueryResponse(response)) <= response_limit(core) {
             self.send_response(core, requester, &response);
         } else {
             tracing::warn!(query = %requester.id, "the answer is too large to be sent");
@@ -108,7 +109,7 @@ impl Serf {
         }
         let me = core.roster.name(self.me);
         let response = QueryResponse { ltime: requester.id.ltime, id: requester.id.id, from: &me, flags: 0, payload };
-        if size::response_bytes(&response) <= response_limit(core) {
+        if serf_bytes(&Message::QueryResponse(response)) <= response_limit(core) {
             let message = encode(core.codec_for_all(), &Message::QueryResponse(response));
             core.unicasts.push(Unicast { to: from, peer: None, answers: None, body: Body::User(message) });
         }
@@ -130,7 +131,8 @@ impl Serf {
         let reader = peer_at(core, canonical(requester.addr), &requester.node);
         let inner = encode(core.codec(reader, None), &Message::QueryResponse(*response));
         let relay = Relay { addr: requester.addr, node: &requester.node, inner: &inner };
-        let relayed = size::relay_bytes(&relay, size::response_bytes(response)) <= response_limit(core);
+        let head = serf_bytes(&Message::Relay(Relay { inner: &[], ..relay }));
+        let relayed = head + serf_bytes(&Message::QueryResponse(*response)) <= response_limit(core);
         let wanted = if relayed { requester.relay_factor } else { 0 };
         let relays = self.draw_relays(core, wanted, requester);
         send(core, requester.addr, &requester.node, inner.clone());

@@ -10,15 +10,17 @@ use core::time::Duration;
 use bytes::Bytes;
 
 use super::collect::{Asked, Purpose};
-use super::{encode, size};
+use super::encode;
 use crate::core::{Core, Origin};
 use crate::event::Status;
 use crate::limits::{QUERIES_ASKED_MAX, QUERY_FILTERS_MAX, QUERY_TIMEOUT_MAX};
+use crate::msgpack::write::{longest_raw, raw_bytes};
 use crate::roster::{MemberIdx, Peer};
 use crate::serf::event::packet_room;
 use crate::serf::lamport::Exhausted;
 use crate::serf::{Pattern, PatternError, Serf};
 use crate::types::QueryId;
+use crate::wire::hashicorp::shortest_query_bytes;
 use crate::wire::serf::{self, List, Message};
 
 /// Something to ask of every member, or of some.
@@ -262,9 +264,8 @@ impl Serf {
         let names = question.names();
         let filters = question.wire_filters(&names);
         let query = self.composed(core, &me, question, &[], &filters);
-        // An empty payload takes one byte.
-        let head = size::query_bytes(&query) - 1;
-        query_limit(core).checked_sub(head).and_then(size::longest)
+        let head = shortest_query_bytes(&query) - raw_bytes(0);
+        query_limit(core).checked_sub(head).and_then(longest_raw)
     }
 
     /// How long a query may be answered that does not say (`DefaultQueryTimeout` in serf).
@@ -298,7 +299,7 @@ fn index(at: usize) -> Option<MemberIdx> {
 }
 
 fn check_size(core: &Core, query: &serf::Query<'_>) -> Result<(), QueryError> {
-    let (bytes, limit) = (size::query_bytes(query), query_limit(core));
+    let (bytes, limit) = (shortest_query_bytes(query), query_limit(core));
     if bytes > limit { Err(QueryError::TooLarge { bytes, limit }) } else { Ok(()) }
 }
 

@@ -5,7 +5,6 @@ mod ask;
 mod collect;
 mod receive;
 mod ring;
-mod size;
 
 use alloc::collections::BTreeMap;
 use alloc::vec;
@@ -19,7 +18,6 @@ pub use self::ask::{QueryError, Question};
 pub(super) use self::collect::{Asked, Purpose};
 use self::receive::Open;
 use self::ring::Ring;
-pub(super) use self::size::{key_response_bytes, longest, response_bytes};
 use crate::broadcast::{TransmitQueue, Turn};
 use crate::core::Core;
 use crate::limits::PACKET_BYTES_MAX;

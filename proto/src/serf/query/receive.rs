@@ -6,7 +6,6 @@ use bytes::Bytes;
 
 use super::INTERNAL_PREFIX;
 use super::ring::Novelty;
-use super::size::query_bytes;
 use crate::core::{Core, Origin, Requester};
 use crate::event::{self, Event};
 use crate::limits::{QUERIES_OPEN_MAX, QUERY_FILTERS_MAX, QUERY_TIMEOUT_MAX};
@@ -15,6 +14,7 @@ use crate::serf::{PatternError, Serf};
 use crate::stats::DropReason;
 use crate::time::Instant;
 use crate::types::QueryId;
+use crate::wire::hashicorp::shortest_query_bytes;
 use crate::wire::serf::{Filter, Query};
 
 /// A query that the application may answer.
@@ -81,7 +81,7 @@ impl Serf {
     fn spread_query(&mut self, core: &mut Core, query: &Query<'_>, frame: &[u8]) {
         // A peer may send larger packets than we do, or in the shorter codec. What fits into none of ours would stand in the way
         // of all the rest.
-        if frame.len().max(query_bytes(query)) > packet_room(core) {
+        if frame.len().max(shortest_query_bytes(query)) > packet_room(core) {
             core.stats.queries_pruned.too_large += 1;
             return;
         }

@@ -1,20 +1,18 @@
 //! Finds the end of a message on a stream, where nothing says how long it is: its msgpack must be followed.
 
+use super::message::Body;
 use super::push_pull::Header;
-use super::reader::{Head, Reader, head};
-use super::stream::user_bytes;
+use super::stream::UserHeader;
 use super::{ACK, COMPRESSED, ERROR, PING, PUSH_PULL, USER};
 use crate::limits::STREAM_MESSAGE_BYTES_MAX;
+use crate::msgpack::{Reader, Walk};
 use crate::wire::DecodeError;
 
 /// Finds the end of a message of which ever more comes. Each byte is looked at once, however small the pieces; nested values
 /// are counted and not entered.
 #[derive(Clone, Debug, Default)]
 pub struct Scanner {
-    /// How far the message is known; may be beyond what has come.
-    at: usize,
-    /// How many values must still follow.
-    pending: u64,
+    walk: Walk,
     stage: Stage,
 }
 
@@ -42,9 +40,9 @@ impl Scanner {
     /// [`STREAM_MESSAGE_BYTES_MAX`].
     pub fn scan(&mut self, bytes: &[u8]) -> Result<Option<usize>, DecodeError> {
         loop {
-            if !self.follow(bytes)? {
-                return Ok(None);
-            }
+            let end = self.walk.end(bytes, STREAM_MESSAGE_BYTES_MAX).map_err(|_| DecodeError::Malformed)?;
+            self.within(0)?;
+            let Some(end) = end else { return Ok(None) };
             self.stage = match self.stage {
                 Stage::Kind => {
                     let Some(&kind) = bytes.first() else { return Ok(None) };
@@ -54,12 +52,12 @@ impl Scanner {
                     self.expect(1, 1)?;
                     Stage::Header(kind)
                 }
-                Stage::Header(kind) => self.after_header(kind, &bytes[1..self.at])?,
+                Stage::Header(kind) => self.after_header(kind, &bytes[1..end])?,
                 Stage::States { user_bytes } => {
                     self.expect(user_bytes, 0)?;
                     Stage::Tail
                 }
-                Stage::Tail => return Ok(Some(self.at)),
+                Stage::Tail => return Ok(Some(end)),
             };
         }
     }
@@ -67,11 +65,8 @@ impl Scanner {
     fn after_header(&mut self, kind: u8, header: &[u8]) -> Result<Stage, DecodeError> {
         let mut r = Reader::new(header);
         let (nodes, user_bytes) = match kind {
-            PUSH_PULL => {
-                let header = Header::take(&mut r).ok_or(DecodeError::Malformed)?;
-                (header.nodes, header.user_bytes)
-            }
-            USER => (0, user_bytes(&mut r).ok_or(DecodeError::Malformed)?),
+            PUSH_PULL => Header::take(&mut r).and_then(|header| header.counts()).ok_or(DecodeError::Malformed)?,
+            USER => (0, UserHeader::take(&mut r).and_then(|header| header.bytes()).ok_or(DecodeError::Malformed)?),
             _ => (0, 0),
         };
         self.expect(0, nodes as u64)?;
@@ -80,33 +75,15 @@ impl Scanner {
         Ok(Stage::States { user_bytes })
     }
 
-    /// Steps over `bytes`, and looks for `values` after them.
+    /// Steps over `bytes`, and over `values` after them.
     fn expect(&mut self, bytes: usize, values: u64) -> Result<(), DecodeError> {
-        self.within(bytes)?;
-        self.at += bytes;
-        self.pending += values;
+        self.walk.expect(bytes, values);
         self.within(0)
     }
 
-    /// Whether so many bytes more, and a byte for each value to come, are within the bound.
-    fn within(&self, bytes: usize) -> Result<(), DecodeError> {
-        let most = (self.at as u64).saturating_add(self.pending).saturating_add(bytes as u64);
+    /// Whether so many bytes more, and a byte for each value to come, are within the limit.
+    const fn within(&self, bytes: usize) -> Result<(), DecodeError> {
+        let most = self.walk.reach().saturating_add(bytes as u64);
         if most > STREAM_MESSAGE_BYTES_MAX as u64 { Err(DecodeError::Malformed) } else { Ok(()) }
-    }
-
-    /// Follows the values; whether all of them have come. Ends, because each has a byte at least.
-    fn follow(&mut self, bytes: &[u8]) -> Result<bool, DecodeError> {
-        while self.pending > 0 {
-            let Some(rest) = bytes.get(self.at..) else { return Ok(false) };
-            match head(rest) {
-                Head::Short => return Ok(false),
-                Head::Bad => return Err(DecodeError::Malformed),
-                Head::Value { bytes, children } => {
-                    self.pending -= 1;
-                    self.expect(bytes, children)?;
-                }
-            }
-        }
-        Ok(self.at <= bytes.len())
     }
 }

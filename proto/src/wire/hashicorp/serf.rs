@@ -1,13 +1,17 @@
 //! The messages of the Serf layer, and network coordinates.
 
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 
-use super::reader::{Reader, take_one};
-use super::writer::{
-    array, array_head_len, boolean, float, int, ip, map, nil, raw, raw_head, raw_len, raw_or_nil, uint,
+use super::form::{
+    Array, ArrayOrNil, BytesOrNil, Form, InString, Int, Ip, Name, Nanos, Text, TextMap, Udp, Uint, Unused,
 };
-use super::{name, name_or_none};
+use super::message::{Body, message};
+use super::put;
+use crate::msgpack::write::{nil, raw_head, uint};
+use crate::msgpack::{Reader, Sink};
+use crate::sink::Count;
+use crate::wire::name::is_member_name;
 use crate::wire::serf::{
     Coordinate, Filter, Join, KeyRequest, KeyResponse, Leave, List, MemberRecord, Message, Query, QueryResponse, Relay,
     Source, UserEvent, nanos,
@@ -39,172 +43,38 @@ const COORDINATE: u8 = 1;
 /// # Errors
 ///
 /// When it does not fit.
-pub fn encode_serf(message: &Message<'_>, w: &mut Writer<'_>) -> Result<(), Full> {
+pub fn encode_serf(message: &Message<'_>, out: &mut impl Sink) -> Result<(), Full> {
     match *message {
-        Message::Leave(Leave { ltime, node, prune }) => {
-            w.put(b"\x00\x83\xa5LTime")?;
-            uint(w, ltime)?;
-            w.put(b"\xa4Node")?;
-            raw(w, node.as_bytes())?;
-            w.put(b"\xa5Prune")?;
-            boolean(w, prune)
-        }
-        Message::Join(Join { ltime, node }) => {
-            w.put(b"\x01\x82\xa5LTime")?;
-            uint(w, ltime)?;
-            w.put(b"\xa4Node")?;
-            raw(w, node.as_bytes())
-        }
-        Message::UserEvent(ref event) => put_user_event(w, event),
-        Message::Query(ref query) => put_query(w, query),
-        Message::QueryResponse(ref response) => put_query_response(w, response),
+        Message::Leave(ref leave) => put(out, LEAVE, leave),
+        Message::Join(ref join) => put(out, JOIN, join),
+        Message::UserEvent(ref event) => put(out, USER_EVENT, event),
+        Message::Query(ref query) => put(out, QUERY, &QueryBody::from(query)),
+        Message::QueryResponse(ref response) => put(out, QUERY_RESPONSE, response),
         Message::ConflictResponse(None) => {
-            w.put_u8(CONFLICT_RESPONSE)?;
-            nil(w)
+            out.put(&[CONFLICT_RESPONSE])?;
+            nil(out)
         }
-        Message::ConflictResponse(Some(ref member)) => put_member(w, member),
-        Message::KeyRequest(KeyRequest { key }) => {
-            w.put(b"\x07\x81\xa3Key")?;
-            raw(w, key)
+        Message::ConflictResponse(Some(ref member)) => put(out, CONFLICT_RESPONSE, &MemberBody::from(member)),
+        Message::KeyRequest(ref request) => put(out, KEY_REQUEST, request),
+        Message::KeyResponse(ref response) => put(out, KEY_RESPONSE, response),
+        Message::Relay(Relay { addr, node, inner }) => {
+            put(out, RELAY, &RelayHead { addr: Some(addr), node })?;
+            out.put(inner)
         }
-        Message::KeyResponse(ref response) => put_key_response(w, response),
-        Message::Relay(ref relay) => put_relay(w, relay),
     }
 }
 
-fn put_user_event(w: &mut Writer<'_>, event: &UserEvent<'_>) -> Result<(), Full> {
-    w.put(b"\x03\x84\xa2CC")?;
-    boolean(w, event.coalesce)?;
-    w.put(b"\xa5LTime")?;
-    uint(w, event.ltime)?;
-    w.put(b"\xa4Name")?;
-    raw(w, event.name.as_bytes())?;
-    w.put(b"\xa7Payload")?;
-    raw_or_nil(w, event.payload)
+/// How many bytes the message takes in HashiCorp's encoding, whose limits are the network's: what one node accepts must be
+/// accepted by all.
+pub(crate) fn serf_bytes(message: &Message<'_>) -> usize {
+    Count::of(|count| encode_serf(message, count))
 }
 
-fn put_query(w: &mut Writer<'_>, query: &Query<'_>) -> Result<(), Full> {
-    w.put(b"\x04\x8b\xa4Addr")?;
-    ip(w, query.source.addr.ip())?;
-    w.put(b"\xa7Filters")?;
-    put_filters(w, query.filters)?;
-    w.put(b"\xa5Flags")?;
-    uint(w, query.flags.into())?;
-    w.put(b"\xa2ID")?;
-    uint(w, query.id.into())?;
-    w.put(b"\xa5LTime")?;
-    uint(w, query.ltime)?;
-    w.put(b"\xa4Name")?;
-    raw(w, query.name.as_bytes())?;
-    w.put(b"\xa7Payload")?;
-    raw_or_nil(w, query.payload)?;
-    w.put(b"\xa4Port")?;
-    uint(w, query.source.addr.port().into())?;
-    w.put(b"\xabRelayFactor")?;
-    uint(w, query.relay_factor.into())?;
-    w.put(b"\xaaSourceNode")?;
-    raw(w, query.source.node.as_bytes())?;
-    w.put(b"\xa7Timeout")?;
-    int(w, nanos(query.timeout))
-}
-
-fn put_filters(w: &mut Writer<'_>, filters: List<'_, Filter<'_>>) -> Result<(), Full> {
-    if filters.is_empty() {
-        return nil(w);
-    }
-    array(w, filters.len())?;
-    filters.iter().try_for_each(|filter| put_filter(w, filter))
-}
-
-fn put_filter(w: &mut Writer<'_>, filter: Filter<'_>) -> Result<(), Full> {
-    match filter {
-        Filter::Nodes(nodes) => {
-            let texts: usize = nodes.iter().map(|node| raw_len(node.len())).sum();
-            raw_head(w, 1 + array_head_len(nodes.len()) + texts)?;
-            w.put_u8(FILTER_NODES)?;
-            array(w, nodes.len())?;
-            nodes.iter().try_for_each(|node| raw(w, node.as_bytes()))
-        }
-        Filter::Tag { tag, expr } => {
-            raw_head(w, b"\x01\x82\xa4Expr\xa3Tag".len() + raw_len(expr.len()) + raw_len(tag.len()))?;
-            w.put(b"\x01\x82\xa4Expr")?;
-            raw(w, expr.as_bytes())?;
-            w.put(b"\xa3Tag")?;
-            raw(w, tag.as_bytes())
-        }
-        // An empty one would stop every Go program that reads it.
-        Filter::Unreadable([]) => raw(w, &[FILTER_NONE]),
-        Filter::Unreadable(bytes) => raw(w, bytes),
-    }
-}
-
-fn put_query_response(w: &mut Writer<'_>, response: &QueryResponse<'_>) -> Result<(), Full> {
-    w.put(b"\x05\x85\xa5Flags")?;
-    uint(w, response.flags.into())?;
-    w.put(b"\xa4From")?;
-    raw(w, response.from.as_bytes())?;
-    w.put(b"\xa2ID")?;
-    uint(w, response.id.into())?;
-    w.put(b"\xa5LTime")?;
-    uint(w, response.ltime)?;
-    w.put(b"\xa7Payload")?;
-    raw_or_nil(w, response.payload)
-}
-
-fn put_member(w: &mut Writer<'_>, member: &MemberRecord<'_>) -> Result<(), Full> {
-    let MemberRecord { name, addr, tags, status, versions } = *member;
-    w.put(b"\x06\x8b\xa4Addr")?;
-    match addr {
-        Some(addr) => ip(w, addr.ip())?,
-        None => nil(w)?,
-    }
-    w.put(b"\xabDelegateCur")?;
-    uint(w, versions.delegate_current().into())?;
-    w.put(b"\xabDelegateMax")?;
-    uint(w, versions.delegate_max().into())?;
-    w.put(b"\xabDelegateMin")?;
-    uint(w, versions.delegate_min().into())?;
-    w.put(b"\xa4Name")?;
-    raw(w, name.as_bytes())?;
-    w.put(b"\xa4Port")?;
-    uint(w, addr.map_or(0, |addr| addr.port()).into())?;
-    w.put(b"\xabProtocolCur")?;
-    uint(w, versions.protocol_current().into())?;
-    w.put(b"\xabProtocolMax")?;
-    uint(w, versions.protocol_max().into())?;
-    w.put(b"\xabProtocolMin")?;
-    uint(w, versions.protocol_min().into())?;
-    w.put(b"\xa6Status")?;
-    int(w, status.into())?;
-    w.put(b"\xa4Tags")?;
-    map(w, tags.len())?;
-    tags.iter().flat_map(|(key, value)| [key, value]).try_for_each(|text| raw(w, text.as_bytes()))
-}
-
-fn put_key_response(w: &mut Writer<'_>, response: &KeyResponse<'_>) -> Result<(), Full> {
-    w.put(b"\x08\x84\xa4Keys")?;
-    if response.keys.is_empty() {
-        nil(w)?;
-    } else {
-        array(w, response.keys.len())?;
-        response.keys.iter().try_for_each(|key| raw(w, key.as_bytes()))?;
-    }
-    w.put(b"\xa7Message")?;
-    raw(w, response.message.as_bytes())?;
-    w.put(b"\xaaPrimaryKey")?;
-    raw(w, response.primary_key.as_bytes())?;
-    w.put(b"\xa6Result")?;
-    boolean(w, response.result)
-}
-
-fn put_relay(w: &mut Writer<'_>, relay: &Relay<'_>) -> Result<(), Full> {
-    w.put(b"\x09\x82\xa8DestAddr\x83\xa2IP")?;
-    ip(w, relay.addr.ip())?;
-    w.put(b"\xa4Port")?;
-    int(w, relay.addr.port().into())?;
-    w.put(b"\xa4Zone\xa0\xa8DestName")?;
-    raw(w, relay.node.as_bytes())?;
-    w.put(relay.inner)
+/// The same of a query, as the versions before Serf 0.10 write it: its timeout in the shortest unsigned form.
+pub(crate) fn shortest_query_bytes(query: &Query<'_>) -> usize {
+    let timeout = Count::of(|count| uint(count, nanos(query.timeout)));
+    let rest = Query { timeout: Duration::ZERO, ..*query };
+    serf_bytes(&Message::Query(rest)) - 1 + timeout
 }
 
 /// Reads one frame of the Serf layer.
@@ -216,210 +86,157 @@ pub fn decode_serf(frame: &[u8]) -> Result<Message<'_>, DecodeError> {
     let (&kind, body) = frame.split_first().ok_or(DecodeError::Empty)?;
     let r = &mut Reader::new(body);
     let message = match kind {
-        LEAVE => leave(r).map(Message::Leave),
-        JOIN => join(r).map(Message::Join),
-        USER_EVENT => user_event(r).map(Message::UserEvent),
-        QUERY => query(r).map(Message::Query),
-        QUERY_RESPONSE => query_response(r).map(Message::QueryResponse),
+        LEAVE => Leave::take(r).filter(|leave| is_member_name(leave.node)).map(Message::Leave),
+        JOIN => Join::take(r).filter(|join| is_member_name(join.node)).map(Message::Join),
+        USER_EVENT => UserEvent::take(r).map(Message::UserEvent),
+        QUERY => QueryBody::take(r).and_then(QueryBody::query).map(Message::Query),
+        QUERY_RESPONSE => QueryResponse::take(r).map(Message::QueryResponse),
         CONFLICT_RESPONSE if body.first() == Some(&0xc0) => Some(Message::ConflictResponse(None)),
-        CONFLICT_RESPONSE => member(r).map(|member| Message::ConflictResponse(Some(member))),
-        KEY_REQUEST => key_request(r).map(Message::KeyRequest),
-        KEY_RESPONSE => key_response(r).map(Message::KeyResponse),
+        CONFLICT_RESPONSE => MemberBody::take(r).map(|member| Message::ConflictResponse(Some(member.into()))),
+        KEY_REQUEST => KeyRequest::take(r).map(Message::KeyRequest),
+        KEY_RESPONSE => KeyResponse::take(r).map(Message::KeyResponse),
         RELAY => relay(r).map(Message::Relay),
         _ => return Err(DecodeError::Unknown),
     };
     message.ok_or(DecodeError::Malformed)
 }
 
-fn leave<'a>(r: &mut Reader<'a>) -> Option<Leave<'a>> {
-    let (mut ltime, mut node, mut prune) = (0, "", false);
-    let mut fields = r.fields(&[b"LTime", b"Node", b"Prune"])?;
-    while let Some(key) = fields.next(r)? {
-        match key {
-            b"LTime" => ltime = r.uint()?,
-            b"Node" => node = r.text()?,
-            b"Prune" => prune = r.boolean()?,
-            _ => r.skip()?,
-        }
+message! {
+    struct QueryBody<'a> {
+        ltime: u64 = b"LTime" as Uint,
+        id: u32 = b"ID" as Uint,
+        ip: Option<IpAddr> = b"Addr" as Ip,
+        port: u16 = b"Port" as Uint,
+        node: &'a str = b"SourceNode" as Name,
+        filters: List<'a, Filter<'a>> = b"Filters" as ArrayOrNil<InString>,
+        flags: u32 = b"Flags" as Uint,
+        relay_factor: u8 = b"RelayFactor" as Uint,
+        timeout: Duration = b"Timeout" as Nanos,
+        name: &'a str = b"Name" as Text,
+        payload: &'a [u8] = b"Payload" as BytesOrNil,
     }
-    Some(Leave { ltime, node: name(node)?, prune })
 }
 
-fn join<'a>(r: &mut Reader<'a>) -> Option<Join<'a>> {
-    let (mut ltime, mut node) = (0, "");
-    let mut fields = r.fields(&[b"LTime", b"Node"])?;
-    while let Some(key) = fields.next(r)? {
-        match key {
-            b"LTime" => ltime = r.uint()?,
-            b"Node" => node = r.text()?,
-            _ => r.skip()?,
-        }
+impl<'a> From<&Query<'a>> for QueryBody<'a> {
+    fn from(query: &Query<'a>) -> Self {
+        let Query { ltime, id, source: Source { addr, node }, flags, relay_factor, timeout, name, payload, filters } =
+            *query;
+        let (ip, port) = (Some(addr.ip()), addr.port());
+        Self { ltime, id, ip, port, node, filters, flags, relay_factor, timeout, name, payload }
     }
-    Some(Join { ltime, node: name(node)? })
 }
 
-fn user_event<'a>(r: &mut Reader<'a>) -> Option<UserEvent<'a>> {
-    let mut event = UserEvent { ltime: 0, name: "", payload: &[], coalesce: false };
-    let mut fields = r.fields(&[b"LTime", b"Name", b"Payload", b"CC"])?;
-    while let Some(key) = fields.next(r)? {
-        match key {
-            b"CC" => event.coalesce = r.boolean()?,
-            b"LTime" => event.ltime = r.uint()?,
-            b"Name" => event.name = r.text()?,
-            b"Payload" => event.payload = r.bytes()?,
-            _ => r.skip()?,
-        }
+impl<'a> QueryBody<'a> {
+    /// `None` without an address: no member could answer.
+    fn query(self) -> Option<Query<'a>> {
+        let Self { ltime, id, ip, port, node, filters, flags, relay_factor, timeout, name, payload } = self;
+        let source = Source { addr: SocketAddr::new(ip?, port), node };
+        Some(Query { ltime, id, source, flags, relay_factor, timeout, name, payload, filters })
     }
-    Some(event)
 }
 
-fn query<'a>(r: &mut Reader<'a>) -> Option<Query<'a>> {
-    const DECLARED: &[&[u8]] = &[
-        b"LTime",
-        b"ID",
-        b"Addr",
-        b"Port",
-        b"SourceNode",
-        b"Filters",
-        b"Flags",
-        b"RelayFactor",
-        b"Timeout",
-        b"Name",
-        b"Payload",
-    ];
-    let (mut ltime, mut id, mut addr, mut port, mut node, mut filters) = (0, 0, None, 0, "", List::EMPTY);
-    let (mut flags, mut relay_factor, mut timeout, mut name, mut payload) = (0, 0, 0, "", &[][..]);
-    let mut fields = r.fields(DECLARED)?;
-    while let Some(key) = fields.next(r)? {
-        match key {
-            b"Addr" => addr = r.ip()?,
-            b"Filters" => filters = r.list()?,
-            b"Flags" => flags = r.u32()?,
-            b"ID" => id = r.u32()?,
-            b"LTime" => ltime = r.uint()?,
-            b"Name" => name = r.text()?,
-            b"Payload" => payload = r.bytes()?,
-            b"Port" => port = r.u16()?,
-            b"RelayFactor" => relay_factor = r.u8()?,
-            b"SourceNode" => node = name_or_none(r.text()?)?,
-            b"Timeout" => timeout = r.int()?,
-            _ => r.skip()?,
-        }
+message! {
+    struct MemberBody<'a> {
+        name: &'a str = b"Name" as Name,
+        ip: Option<IpAddr> = b"Addr" as Ip,
+        port: u16 = b"Port" as Uint,
+        tags: List<'a, (&'a str, &'a str)> = b"Tags" as TextMap,
+        status: u8 = b"Status" as Int,
+        protocol_min: u8 = b"ProtocolMin" as Uint,
+        protocol_max: u8 = b"ProtocolMax" as Uint,
+        protocol_current: u8 = b"ProtocolCur" as Uint,
+        delegate_min: u8 = b"DelegateMin" as Uint,
+        delegate_max: u8 = b"DelegateMax" as Uint,
+        delegate_current: u8 = b"DelegateCur" as Uint,
     }
-    let source = Source { addr: SocketAddr::new(addr?, port), node };
-    let timeout = Duration::from_nanos(u64::try_from(timeout).unwrap_or(0));
-    Some(Query { ltime, id, source, filters, flags, relay_factor, timeout, name, payload })
 }
 
-fn query_response<'a>(r: &mut Reader<'a>) -> Option<QueryResponse<'a>> {
-    let mut response = QueryResponse { ltime: 0, id: 0, from: "", flags: 0, payload: &[] };
-    let mut fields = r.fields(&[b"LTime", b"ID", b"From", b"Flags", b"Payload"])?;
-    while let Some(key) = fields.next(r)? {
-        match key {
-            b"Flags" => response.flags = r.u32()?,
-            b"From" => response.from = name_or_none(r.text()?)?,
-            b"ID" => response.id = r.u32()?,
-            b"LTime" => response.ltime = r.uint()?,
-            b"Payload" => response.payload = r.bytes()?,
-            _ => r.skip()?,
+impl<'a> From<&MemberRecord<'a>> for MemberBody<'a> {
+    fn from(&MemberRecord { versions, name, addr, status, tags }: &MemberRecord<'a>) -> Self {
+        let [protocol_min, protocol_max, protocol_current, delegate_min, delegate_max, delegate_current] =
+            versions.to_bytes();
+        Self {
+            name,
+            ip: addr.map(|addr| addr.ip()),
+            port: addr.map_or(0, |addr| addr.port()),
+            tags,
+            status,
+            protocol_min,
+            protocol_max,
+            protocol_current,
+            delegate_min,
+            delegate_max,
+            delegate_current,
         }
     }
-    Some(response)
 }
 
-fn member<'a>(r: &mut Reader<'a>) -> Option<MemberRecord<'a>> {
-    const DECLARED: &[&[u8]] = &[
-        b"Name",
-        b"Addr",
-        b"Port",
-        b"Tags",
-        b"Status",
-        b"ProtocolMin",
-        b"ProtocolMax",
-        b"ProtocolCur",
-        b"DelegateMin",
-        b"DelegateMax",
-        b"DelegateCur",
-    ];
-    let (mut name, mut addr, mut port, mut tags, mut status, mut versions) = ("", None, 0, List::EMPTY, 0, [0; 6]);
-    let mut fields = r.fields(DECLARED)?;
-    while let Some(key) = fields.next(r)? {
-        match key {
-            b"Addr" => addr = r.ip()?,
-            b"DelegateCur" => versions[5] = r.u8()?,
-            b"DelegateMax" => versions[4] = r.u8()?,
-            b"DelegateMin" => versions[3] = r.u8()?,
-            b"Name" => name = name_or_none(r.text()?)?,
-            b"Port" => port = r.u16()?,
-            b"ProtocolCur" => versions[2] = r.u8()?,
-            b"ProtocolMax" => versions[1] = r.u8()?,
-            b"ProtocolMin" => versions[0] = r.u8()?,
-            b"Status" => status = u8::try_from(r.int()?).ok()?,
-            b"Tags" => tags = r.pairs()?,
-            _ => r.skip()?,
-        }
+impl<'a> From<MemberBody<'a>> for MemberRecord<'a> {
+    fn from(body: MemberBody<'a>) -> Self {
+        let versions = Versions::from_bytes([
+            body.protocol_min,
+            body.protocol_max,
+            body.protocol_current,
+            body.delegate_min,
+            body.delegate_max,
+            body.delegate_current,
+        ]);
+        let addr = body.ip.map(|ip| SocketAddr::new(ip, body.port));
+        Self { versions, name: body.name, addr, status: body.status, tags: body.tags }
     }
-    let addr = addr.map(|ip| SocketAddr::new(ip, port));
-    Some(MemberRecord { name, addr, tags, status, versions: Versions::from_bytes(versions) })
 }
 
-fn key_request<'a>(r: &mut Reader<'a>) -> Option<KeyRequest<'a>> {
-    let mut request = KeyRequest { key: &[] };
-    let mut fields = r.fields(&[b"Key"])?;
-    while let Some(key) = fields.next(r)? {
-        match key {
-            b"Key" => request.key = r.bytes()?,
-            _ => r.skip()?,
-        }
+message! {
+    struct RelayHead<'a> {
+        addr: Option<SocketAddr> = b"DestAddr" as Udp,
+        node: &'a str = b"DestName" as Name,
     }
-    Some(request)
 }
 
-fn key_response<'a>(r: &mut Reader<'a>) -> Option<KeyResponse<'a>> {
-    let mut response = KeyResponse { result: false, message: "", keys: List::EMPTY, primary_key: "" };
-    let mut fields = r.fields(&[b"Result", b"Message", b"Keys", b"PrimaryKey"])?;
-    while let Some(key) = fields.next(r)? {
-        match key {
-            b"Keys" => response.keys = r.list()?,
-            b"Message" => response.message = r.text()?,
-            b"PrimaryKey" => response.primary_key = r.text()?,
-            b"Result" => response.result = r.boolean()?,
-            _ => r.skip()?,
-        }
+message! {
+    /// Go's `net.UDPAddr`. The zone of an address is the sender's, and means nothing here.
+    pub(super) struct UdpAddr {
+        pub(super) ip: Option<IpAddr> = b"IP" as Ip,
+        pub(super) port: u16 = b"Port" as Int,
+        pub(super) zone: () = b"Zone" as Unused,
     }
-    Some(response)
 }
 
+/// The message that is passed on stands behind the head.
 fn relay<'a>(r: &mut Reader<'a>) -> Option<Relay<'a>> {
-    let (mut addr, mut node) = (None, "");
-    let mut fields = r.fields(&[b"DestAddr", b"DestName"])?;
-    while let Some(key) = fields.next(r)? {
-        match key {
-            b"DestAddr" => addr = destination(r)?,
-            b"DestName" => node = name_or_none(r.text()?)?,
-            _ => r.skip()?,
-        }
-    }
+    let RelayHead { addr, node } = RelayHead::take(r)?;
     Some(Relay { addr: addr?, node, inner: r.rest() })
 }
 
-/// Go's `net.UDPAddr`. The zone of an address is the sender's, and means nothing here.
-fn destination(r: &mut Reader<'_>) -> Option<Option<SocketAddr>> {
-    let (mut ip, mut port) = (None, 0);
-    let mut fields = r.fields(&[b"IP", b"Port", b"Zone"])?;
-    while let Some(key) = fields.next(r)? {
-        match key {
-            b"IP" => ip = r.ip()?,
-            b"Port" => port = u16::try_from(r.int()?).ok()?,
-            _ => r.skip()?,
-        }
+message! {
+    struct TagFilter<'a> {
+        tag: &'a str = b"Tag" as Text,
+        expr: &'a str = b"Expr" as Text,
     }
-    Some(ip.map(|ip| SocketAddr::new(ip, port)))
 }
 
-/// Takes a filter off `rest`. One that cannot be read is one that nobody passes, and does no harm to the rest of the query.
-pub(in crate::wire) fn take_filter<'a>(rest: &mut &'a [u8]) -> Option<Filter<'a>> {
-    let bytes = take_one(rest, Reader::bytes)?;
+/// A filter is a string that holds a type byte and another encoding.
+pub(super) fn put_filter(out: &mut impl Sink, filter: Filter<'_>) -> Result<(), Full> {
+    raw_head(out, Count::of(|count| put_filter_body(count, filter)))?;
+    put_filter_body(out, filter)
+}
+
+fn put_filter_body(out: &mut impl Sink, filter: Filter<'_>) -> Result<(), Full> {
+    match filter {
+        Filter::Nodes(nodes) => {
+            out.put(&[FILTER_NODES])?;
+            Array::<Text>::put(out, nodes)
+        }
+        Filter::Tag { tag, expr } => put(out, FILTER_TAG, &TagFilter { tag, expr }),
+        // An empty one would stop every Go program that reads it.
+        Filter::Unreadable([]) => out.put(&[FILTER_NONE]),
+        Filter::Unreadable(bytes) => out.put(bytes),
+    }
+}
+
+/// Reads a filter. One that cannot be read is one that no member passes, and does no harm to the rest of the query.
+pub(super) fn take_filter<'a>(r: &mut Reader<'a>) -> Option<Filter<'a>> {
+    let bytes = r.bytes()?;
     Some(filter(bytes).unwrap_or(Filter::Unreadable(bytes)))
 }
 
@@ -427,19 +244,8 @@ fn filter(bytes: &[u8]) -> Option<Filter<'_>> {
     let (&kind, body) = bytes.split_first()?;
     let r = &mut Reader::new(body);
     match kind {
-        FILTER_NODES => r.list().map(Filter::Nodes),
-        FILTER_TAG => {
-            let (mut tag, mut expr) = ("", "");
-            let mut fields = r.fields(&[b"Tag", b"Expr"])?;
-            while let Some(key) = fields.next(r)? {
-                match key {
-                    b"Expr" => expr = r.text()?,
-                    b"Tag" => tag = r.text()?,
-                    _ => r.skip()?,
-                }
-            }
-            Some(Filter::Tag { tag, expr })
-        }
+        FILTER_NODES => Array::<Text>::take(r).map(Filter::Nodes),
+        FILTER_TAG => TagFilter::take(r).map(|TagFilter { tag, expr }| Filter::Tag { tag, expr }),
         _ => None,
     }
 }
@@ -450,15 +256,7 @@ fn filter(bytes: &[u8]) -> Option<Filter<'_>> {
 ///
 /// When it does not fit.
 pub fn encode_coordinate(coordinate: &Coordinate<'_>, w: &mut Writer<'_>) -> Result<(), Full> {
-    w.put(b"\x01\x84\xaaAdjustment")?;
-    float(w, coordinate.adjustment)?;
-    w.put(b"\xa5Error")?;
-    float(w, coordinate.error)?;
-    w.put(b"\xa6Height")?;
-    float(w, coordinate.height)?;
-    w.put(b"\xa3Vec")?;
-    array(w, coordinate.vec.len())?;
-    coordinate.vec.iter().try_for_each(|value| float(w, value))
+    put(w, COORDINATE, coordinate)
 }
 
 /// Reads the payload of an ack as a network coordinate.
@@ -469,22 +267,7 @@ pub fn encode_coordinate(coordinate: &Coordinate<'_>, w: &mut Writer<'_>) -> Res
 pub fn decode_coordinate(payload: &[u8]) -> Result<Coordinate<'_>, DecodeError> {
     match payload.split_first() {
         None => Err(DecodeError::Empty),
-        Some((&COORDINATE, body)) => coordinate(&mut Reader::new(body)).ok_or(DecodeError::Malformed),
+        Some((&COORDINATE, body)) => Coordinate::take(&mut Reader::new(body)).ok_or(DecodeError::Malformed),
         Some(_) => Err(DecodeError::Unknown),
     }
-}
-
-fn coordinate<'a>(r: &mut Reader<'a>) -> Option<Coordinate<'a>> {
-    let mut read = Coordinate { vec: List::EMPTY, error: 0.0, adjustment: 0.0, height: 0.0 };
-    let mut fields = r.fields(&[b"Vec", b"Error", b"Adjustment", b"Height"])?;
-    while let Some(key) = fields.next(r)? {
-        match key {
-            b"Adjustment" => read.adjustment = r.float()?,
-            b"Error" => read.error = r.float()?,
-            b"Height" => read.height = r.float()?,
-            b"Vec" => read.vec = r.list()?,
-            _ => r.skip()?,
-        }
-    }
-    Some(read)
 }

@@ -4,12 +4,25 @@
 
 use alloc::vec::Vec;
 
-use super::reader::Reader;
+use super::form::{BytesOrNil, Text};
+use super::message::{Body, message};
 use super::serf::STATE;
-use super::writer::{Out, array, map, nil, raw, raw_or_nil, uint};
 use crate::limits::{NAME_BYTES_MAX, PUSH_PULL_EVENTS_MAX, PUSH_PULL_NODES_MAX};
+use crate::msgpack::write::{array, map, nil, raw, uint};
+use crate::msgpack::{Reader, Sink as _};
 use crate::wire::serf::{Clocks, MemberTime, UserEvent};
 use crate::wire::{DecodeError, Full};
+
+const EVENT_LTIME: &[u8] = b"EventLTime";
+const EVENTS: &[u8] = b"Events";
+const LEFT_MEMBERS: &[u8] = b"LeftMembers";
+const LTIME: &[u8] = b"LTime";
+const QUERY_LTIME: &[u8] = b"QueryLTime";
+const STATUS_LTIMES: &[u8] = b"StatusLTimes";
+
+/// The keys in the order of Go's struct.
+const DECLARED: &[&[u8]] = &[LTIME, STATUS_LTIMES, LEFT_MEMBERS, EVENT_LTIME, EVENTS, QUERY_LTIME];
+const SLOT_DECLARED: &[&[u8]] = &[LTIME, EVENTS];
 
 /// Writes all of Serf's part. `events` are in the order of their times; one slot is written for each time, and no holes.
 /// Whether an event may be coalesced is not told here.
@@ -37,77 +50,69 @@ fn count(count: usize) -> u32 {
 
 /// Starts Serf's part: `slots` slots and holes follow.
 pub fn begin_serf_state(out: &mut Vec<u8>, event_clock: u64, slots: u32) {
-    written(put_begin(out, event_clock, slots));
-}
-
-fn put_begin(out: &mut impl Out, event_clock: u64, slots: u32) -> Result<(), Full> {
-    out.put(&[STATE])?;
-    out.put(b"\x86\xaaEventLTime")?;
-    uint(out, event_clock)?;
-    out.put(b"\xa6Events")?;
-    array(out, slots as usize)
+    write(out, |out| {
+        out.put(&[STATE])?;
+        map(out, DECLARED.len())?;
+        raw(out, EVENT_LTIME)?;
+        uint(out, event_clock)?;
+        raw(out, EVENTS)?;
+        array(out, slots as usize)
+    });
 }
 
 /// Adds a slot of the ring without events.
 pub fn push_hole(out: &mut Vec<u8>) {
-    written(nil(out));
+    write(out, nil);
 }
 
 /// Adds the events of one time; none are a hole.
 pub fn push_slot(out: &mut Vec<u8>, events: &[UserEvent<'_>]) {
-    written(put_slot(out, events));
-}
-
-fn put_slot(out: &mut impl Out, events: &[UserEvent<'_>]) -> Result<(), Full> {
-    let Some(first) = events.first() else { return nil(out) };
-    out.put(b"\x82\xa6Events")?;
-    array(out, events.len())?;
-    for event in events {
-        out.put(b"\x82\xa4Name")?;
-        raw(out, event.name.as_bytes())?;
-        out.put(b"\xa7Payload")?;
-        raw_or_nil(out, event.payload)?;
-    }
-    out.put(b"\xa5LTime")?;
-    uint(out, first.ltime)
+    write(out, |out| {
+        let Some(first) = events.first() else { return nil(out) };
+        map(out, SLOT_DECLARED.len())?;
+        raw(out, EVENTS)?;
+        array(out, events.len())?;
+        for &UserEvent { name, payload, .. } in events {
+            SlotEvent { name, payload }.put(out)?;
+        }
+        raw(out, LTIME)?;
+        uint(out, first.ltime)
+    });
 }
 
 /// After the slots: `left` names of those who left follow.
 pub fn begin_left(out: &mut Vec<u8>, member_clock: u64, left: u32) {
-    written(put_begin_left(out, member_clock, left));
-}
-
-fn put_begin_left(out: &mut impl Out, member_clock: u64, left: u32) -> Result<(), Full> {
-    out.put(b"\xa5LTime")?;
-    uint(out, member_clock)?;
-    out.put(b"\xabLeftMembers")?;
-    array(out, left as usize)
+    write(out, |out| {
+        raw(out, LTIME)?;
+        uint(out, member_clock)?;
+        raw(out, LEFT_MEMBERS)?;
+        array(out, left as usize)
+    });
 }
 
 /// Adds the name of one who left.
 pub fn push_left(out: &mut Vec<u8>, node: &[u8]) {
-    written(raw(out, node));
+    write(out, |out| raw(out, node));
 }
 
 /// After those who left: the times of `members` members follow, those who left among them.
 pub fn begin_times(out: &mut Vec<u8>, query_clock: u64, members: u32) {
-    written(put_begin_times(out, query_clock, members));
-}
-
-fn put_begin_times(out: &mut impl Out, query_clock: u64, members: u32) -> Result<(), Full> {
-    out.put(b"\xaaQueryLTime")?;
-    uint(out, query_clock)?;
-    out.put(b"\xacStatusLTimes")?;
-    map(out, members as usize)
+    write(out, |out| {
+        raw(out, QUERY_LTIME)?;
+        uint(out, query_clock)?;
+        raw(out, STATUS_LTIMES)?;
+        map(out, members as usize)
+    });
 }
 
 /// Adds the time of one member.
 pub fn push_time(out: &mut Vec<u8>, node: &[u8], ltime: u64) {
-    written(raw(out, node).and_then(|()| uint(out, ltime)));
+    write(out, |out| raw(out, node).and_then(|()| uint(out, ltime)));
 }
 
-fn written(result: Result<(), Full>) {
-    debug_assert_eq!(result, Ok(()), "a vector has room");
+fn write(out: &mut Vec<u8>, put: impl FnOnce(&mut Vec<u8>) -> Result<(), Full>) {
+    let written = put(out);
+    debug_assert_eq!(written, Ok(()), "a vector has room");
 }
 
 /// Serf's part of a push/pull, known to be sound from end to end.
@@ -135,20 +140,18 @@ impl<'a> SerfState<'a> {
     }
 
     fn take(r: &mut Reader<'a>) -> Option<Self> {
-        const DECLARED: &[&[u8]] =
-            &[b"LTime", b"StatusLTimes", b"LeftMembers", b"EventLTime", b"Events", b"QueryLTime"];
         let none = (0, Reader::new(&[]));
         let clocks = Clocks { member: 0, event: 0, query: 0 };
         let mut read = Self { clocks, slots: none, left: none, times: none };
         let mut fields = r.fields(DECLARED)?;
         while let Some(key) = fields.next(r)? {
             match key {
-                b"EventLTime" => read.clocks.event = r.uint()?,
-                b"Events" => read.slots = each(r, Reader::array, |r| checked_slot(r))?,
-                b"LTime" => read.clocks.member = r.uint()?,
-                b"LeftMembers" => read.left = each(r, Reader::array, |r| r.bytes().map(drop))?,
-                b"QueryLTime" => read.clocks.query = r.uint()?,
-                b"StatusLTimes" => read.times = each(r, Reader::map, |r| time(r).map(drop))?,
+                EVENT_LTIME => read.clocks.event = r.uint()?,
+                EVENTS => read.slots = each(r, Reader::array, |r| checked_slot(r))?,
+                LTIME => read.clocks.member = r.uint()?,
+                LEFT_MEMBERS => read.left = each(r, Reader::array, |r| r.bytes().map(drop))?,
+                QUERY_LTIME => read.clocks.query = r.uint()?,
+                STATUS_LTIMES => read.times = each(r, Reader::map, |r| time(r).map(drop))?,
                 _ => r.skip()?,
             }
         }
@@ -191,7 +194,7 @@ impl<'a> SerfState<'a> {
         let (count, mut slots) = self.slots;
         (0..count).map_while(move |_| slot(&mut slots)).flat_map(|(ltime, count, mut events)| {
             (0..count).map_while(move |_| {
-                let (name, payload) = event(&mut events)?;
+                let SlotEvent { name, payload } = SlotEvent::take(&mut events)?;
                 Some(UserEvent { ltime, name, payload, coalesce: false })
             })
         })
@@ -235,11 +238,11 @@ fn time<'a>(r: &mut Reader<'a>) -> Option<(&'a [u8], u64)> {
 /// The time of a slot, and its events; a hole has none.
 fn slot<'a>(r: &mut Reader<'a>) -> Option<(u64, usize, Reader<'a>)> {
     let (mut ltime, mut events) = (0, (0, Reader::new(&[])));
-    let mut fields = r.fields(&[b"LTime", b"Events"])?;
+    let mut fields = r.fields(SLOT_DECLARED)?;
     while let Some(key) = fields.next(r)? {
         match key {
-            b"Events" => events = each(r, Reader::array, |r| event(r).map(drop))?,
-            b"LTime" => ltime = r.uint()?,
+            EVENTS => events = each(r, Reader::array, |r| SlotEvent::take(r).map(drop))?,
+            LTIME => ltime = r.uint()?,
             _ => r.skip()?,
         }
     }
@@ -250,15 +253,10 @@ fn checked_slot(r: &mut Reader<'_>) -> Option<()> {
     slot(r).map(drop)
 }
 
-fn event<'a>(r: &mut Reader<'a>) -> Option<(&'a str, &'a [u8])> {
-    let (mut name, mut payload) = ("", &[][..]);
-    let mut fields = r.fields(&[b"Name", b"Payload"])?;
-    while let Some(key) = fields.next(r)? {
-        match key {
-            b"Name" => name = r.text()?,
-            b"Payload" => payload = r.bytes()?,
-            _ => r.skip()?,
-        }
+message! {
+    /// An event in a slot, which has the time of all of them.
+    struct SlotEvent<'a> {
+        name: &'a str = b"Name" as Text,
+        payload: &'a [u8] = b"Payload" as BytesOrNil,
     }
-    Some((name, payload))
 }

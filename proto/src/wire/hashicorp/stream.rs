@@ -1,15 +1,33 @@
-//! The small messages of streams: user messages, errors, and the wrapping of what is compressed.
+//! The small messages of streams: user messages and errors.
 
 use alloc::vec::Vec;
 
-use super::reader::Reader;
-use super::writer::{Out, raw, raw_head, uint};
-use super::{COMPRESSED, ERROR, USER};
+use super::form::{Bytes, Length};
+use super::message::{Body, message};
+use super::{ERROR, USER, put};
 use crate::limits::STREAM_MESSAGE_BYTES_MAX;
+use crate::msgpack::{Reader, Sink};
 use crate::wire::{DecodeError, Full, Writer};
 
-/// The only algorithm of compressed messages that there is.
-pub const ALGORITHM_LZW: u8 = 0;
+message! {
+    /// The header of a user message on a stream.
+    pub(super) struct UserHeader {
+        bytes: i64 = b"UserMsgLen" as Length,
+    }
+}
+
+impl UserHeader {
+    /// How many bytes follow; `None` beyond the limit.
+    pub(super) fn bytes(&self) -> Option<usize> {
+        usize::try_from(self.bytes).ok().filter(|&bytes| bytes <= STREAM_MESSAGE_BYTES_MAX)
+    }
+}
+
+message! {
+    struct Error<'a> {
+        text: &'a [u8] = b"Error" as Bytes,
+    }
+}
 
 /// Appends a user message for a stream, type byte and all.
 ///
@@ -20,23 +38,9 @@ pub fn encode_user(payload: &[u8], out: &mut Vec<u8>) -> Result<(), Full> {
     if payload.len() > STREAM_MESSAGE_BYTES_MAX {
         return Err(Full);
     }
-    out.put(&[USER])?;
-    out.put(b"\x81\xaaUserMsgLen")?;
-    uint(out, payload.len() as u64)?;
+    let bytes = i64::try_from(payload.len()).map_err(|_| Full)?;
+    put(out, USER, &UserHeader { bytes })?;
     out.put(payload)
-}
-
-/// Reads the header of a user message on a stream: how many bytes follow it.
-pub(super) fn user_bytes(r: &mut Reader<'_>) -> Option<usize> {
-    let mut bytes = 0;
-    let mut fields = r.fields(&[b"UserMsgLen"])?;
-    while let Some(key) = fields.next(r)? {
-        match key {
-            b"UserMsgLen" => bytes = r.int()?,
-            _ => r.skip()?,
-        }
-    }
-    usize::try_from(bytes).ok().filter(|&bytes| bytes <= STREAM_MESSAGE_BYTES_MAX)
 }
 
 /// Reads a user message on a stream, without its type byte. An empty one is for nobody.
@@ -46,7 +50,7 @@ pub(super) fn user_bytes(r: &mut Reader<'_>) -> Option<usize> {
 /// When it is not all there.
 pub fn decode_user(body: &[u8]) -> Result<&[u8], DecodeError> {
     let mut r = Reader::new(body);
-    let payload = user_bytes(&mut r).and_then(|bytes| r.take(bytes));
+    let payload = UserHeader::take(&mut r).and_then(|header| r.take(header.bytes()?));
     payload.ok_or(DecodeError::Malformed)
 }
 
@@ -56,9 +60,7 @@ pub fn decode_user(body: &[u8]) -> Result<&[u8], DecodeError> {
 ///
 /// When it does not fit.
 pub fn encode_error(text: &str, w: &mut Writer<'_>) -> Result<(), Full> {
-    w.put(&[ERROR])?;
-    w.put(b"\x81\xa5Error")?;
-    raw(w, text.as_bytes())
+    put(w, ERROR, &Error { text: text.as_bytes() })
 }
 
 /// Reads an error without its type byte: its words, which need not be text.
@@ -67,55 +69,6 @@ pub fn encode_error(text: &str, w: &mut Writer<'_>) -> Result<(), Full> {
 ///
 /// When it cannot be read.
 pub fn decode_error(body: &[u8]) -> Result<&[u8], DecodeError> {
-    error(body).ok_or(DecodeError::Malformed)
-}
-
-fn error(body: &[u8]) -> Option<&[u8]> {
-    let mut text = &[][..];
-    let mut r = Reader::new(body);
-    let mut fields = r.fields(&[b"Error"])?;
-    while let Some(key) = fields.next(&mut r)? {
-        match key {
-            b"Error" => text = r.bytes()?,
-            _ => r.skip()?,
-        }
-    }
-    Some(text)
-}
-
-/// Writes a message that was compressed to `bytes`, type byte and all.
-///
-/// # Errors
-///
-/// When it does not fit.
-pub fn encode_compressed(bytes: &[u8], out: &mut impl Out) -> Result<(), Full> {
-    out.put(&[COMPRESSED])?;
-    out.put(b"\x82\xa4Algo")?;
-    out.put(&[ALGORITHM_LZW])?;
-    out.put(b"\xa3Buf")?;
-    raw_head(out, bytes.len())?;
-    out.put(bytes)
-}
-
-/// Reads a compressed message without its type byte: the algorithm, and what it made.
-///
-/// # Errors
-///
-/// When it cannot be read.
-pub fn decode_compressed(body: &[u8]) -> Result<(u8, &[u8]), DecodeError> {
-    compressed(body).ok_or(DecodeError::Malformed)
-}
-
-fn compressed(body: &[u8]) -> Option<(u8, &[u8])> {
-    let (mut algorithm, mut bytes) = (ALGORITHM_LZW, &[][..]);
-    let mut r = Reader::new(body);
-    let mut fields = r.fields(&[b"Algo", b"Buf"])?;
-    while let Some(key) = fields.next(&mut r)? {
-        match key {
-            b"Algo" => algorithm = r.u8()?,
-            b"Buf" => bytes = r.bytes()?,
-            _ => r.skip()?,
-        }
-    }
-    Some((algorithm, bytes))
+    let error = Error::take(&mut Reader::new(body)).ok_or(DecodeError::Malformed)?;
+    Ok(error.text)
 }

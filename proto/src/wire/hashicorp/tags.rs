@@ -2,9 +2,8 @@
 
 use alloc::vec::Vec;
 
-use super::reader::Reader;
-use super::writer::{Out, map, raw};
-use crate::wire::Full;
+use crate::msgpack::write::{map, raw};
+use crate::msgpack::{Full, Reader, Sink};
 
 /// The first byte of metadata that holds tags.
 const MAGIC: u8 = 0xff;
@@ -15,7 +14,7 @@ pub fn push_tags<'t>(out: &mut Vec<u8>, tags: impl ExactSizeIterator<Item = (&'t
     debug_assert_eq!(written, Ok(()), "a vector has room");
 }
 
-fn put_tags<'t>(out: &mut impl Out, tags: impl ExactSizeIterator<Item = (&'t str, &'t str)>) -> Result<(), Full> {
+fn put_tags<'t>(out: &mut impl Sink, tags: impl ExactSizeIterator<Item = (&'t str, &'t str)>) -> Result<(), Full> {
     out.put(&[MAGIC])?;
     map(out, tags.len())?;
     for text in tags.flat_map(|(key, value)| [key, value]) {

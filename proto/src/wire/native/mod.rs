@@ -10,7 +10,6 @@ mod serf_state;
 mod varint;
 
 use alloc::boxed::Box;
-use core::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
@@ -22,8 +21,9 @@ pub use self::serf::{decode_coordinate, decode_serf, encode_coordinate, encode_s
 pub(super) use self::serf::{take_filter, take_float, take_text};
 pub use self::serf_state::{SerfState, begin_events, begin_serf_state, push_event, push_member_time};
 use self::varint::{take_bytes, take_incarnation, take_varint, varint};
-use super::swim::{Accusation, Ack, Alive, IndirectPing, Message, PeerRef, Ping, Source};
-use super::{DecodeError, Full, Versions, Writer};
+use super::name::is_member_name;
+use super::swim::{Alive, Message, PeerRef};
+use super::{DecodeError, Full, Writer};
 use crate::limits::{META_BYTES_MAX, NAME_BYTES_MAX};
 
 /// Set in the type byte of every native frame, so that one byte tells the codecs apart.
@@ -48,89 +48,6 @@ const VERSIONS_BYTES: usize = 6;
 /// The layout of bodies. A new layout gets a new number; a reader refuses those it does not know.
 const SCHEMA: u8 = 1;
 
-/// A frame as postcard sees it.
-#[derive(Serialize, Deserialize)]
-struct Address {
-    ip: IpAddr,
-    port: u16,
-}
-
-impl From<SocketAddr> for Address {
-    fn from(addr: SocketAddr) -> Self {
-        Self { ip: addr.ip(), port: addr.port() }
-    }
-}
-
-impl From<Address> for SocketAddr {
-    fn from(addr: Address) -> Self {
-        Self::new(addr.ip, addr.port)
-    }
-}
-
-#[derive(Serialize, Deserialize)]
-struct SourceBody<'a> {
-    addr: Address,
-    node: &'a str,
-}
-
-#[derive(Serialize, Deserialize)]
-struct PingBody<'a> {
-    seq: u32,
-    node: &'a str,
-    #[serde(borrow)]
-    source: Option<SourceBody<'a>>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct IndirectPingBody<'a> {
-    seq: u32,
-    target: Address,
-    node: &'a str,
-    nack: bool,
-    #[serde(borrow)]
-    source: Option<SourceBody<'a>>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct AckBody<'a> {
-    seq: u32,
-    payload: &'a [u8],
-}
-
-#[derive(Serialize, Deserialize)]
-struct AccusationBody<'a> {
-    incarnation: u32,
-    node: &'a str,
-    from: &'a str,
-}
-
-/// Versions and name come first, so that both can be read without the rest.
-#[derive(Serialize, Deserialize)]
-struct Record<'a> {
-    versions: [u8; 6],
-    name: &'a str,
-    addr: Address,
-    meta: &'a [u8],
-}
-
-fn source_body<'a>(source: Option<Source<'a>>) -> Option<SourceBody<'a>> {
-    source.map(|s| SourceBody { addr: s.addr.into(), node: s.node })
-}
-
-fn source<'a>(body: Option<SourceBody<'a>>) -> Result<Option<Source<'a>>, DecodeError> {
-    body.map(|s| Ok(Source { addr: s.addr.into(), node: name_or_none(s.node)? })).transpose()
-}
-
-/// A name that fits into a packet. What is longer could be told to nobody, and would stand in the way of what can.
-fn name(name: &str) -> Result<&str, DecodeError> {
-    if name.is_empty() { Err(DecodeError::Malformed) } else { name_or_none(name) }
-}
-
-/// A name that fits into a packet, or the empty one that stands for nobody.
-fn name_or_none(name: &str) -> Result<&str, DecodeError> {
-    if name.len() > NAME_BYTES_MAX { Err(DecodeError::Malformed) } else { Ok(name) }
-}
-
 fn put<T: Serialize>(w: &mut Writer<'_>, tag: u8, body: &T) -> Result<(), Full> {
     w.put(&[tag, SCHEMA])?;
     w.fill(|room| postcard::to_slice(body, room).ok().map(|used| used.len()))
@@ -139,25 +56,18 @@ fn put<T: Serialize>(w: &mut Writer<'_>, tag: u8, body: &T) -> Result<(), Full> 
 /// Writes one frame.
 pub fn encode(message: &Message<'_>, w: &mut Writer<'_>) -> Result<(), Full> {
     match *message {
-        Message::Ping(Ping { seq, node, source }) => put(w, PING, &PingBody { seq, node, source: source_body(source) }),
-        Message::IndirectPing(IndirectPing { seq, target, node, nack, source }) => {
-            let source = source_body(source);
-            put(w, INDIRECT_PING, &IndirectPingBody { seq, target: target.into(), node, nack, source })
-        }
-        Message::Ack(Ack { seq, payload }) => put(w, ACK, &AckBody { seq, payload }),
+        Message::Ping(ref ping) => put(w, PING, ping),
+        Message::IndirectPing(ref ping) => put(w, INDIRECT_PING, ping),
+        Message::Ack(ref ack) => put(w, ACK, ack),
         Message::Nack { seq } => put(w, NACK, &seq),
-        Message::Suspect(accusation) => put_accusation(w, SUSPECT, accusation),
-        Message::Dead(accusation) => put_accusation(w, DEAD, accusation),
+        Message::Suspect(ref accusation) => put(w, SUSPECT, accusation),
+        Message::Dead(ref accusation) => put(w, DEAD, accusation),
         Message::Alive(Alive { incarnation, peer }) => encode_alive(incarnation, &encode_record(peer), w),
         Message::User(bytes) => {
             w.put_u8(USER)?;
             w.put(bytes)
         }
     }
-}
-
-fn put_accusation(w: &mut Writer<'_>, tag: u8, a: Accusation<'_>) -> Result<(), Full> {
-    put(w, tag, &AccusationBody { incarnation: a.incarnation, node: a.node, from: a.from })
 }
 
 /// The beginning of a frame whose rest is at hand.
@@ -216,12 +126,11 @@ pub fn encode_alive(incarnation: u32, record: &[u8], w: &mut Writer<'_>) -> Resu
 
 /// What a node announces about itself, encoded.
 pub fn encode_record(peer: PeerRef<'_>) -> Box<[u8]> {
-    let record = Record { versions: peer.versions.0, name: peer.name, addr: peer.addr.into(), meta: peer.meta };
     // Composed on the stack, so that it is allocated once and at its size.
     let mut room = [0; RECORD_BYTES_MAX];
-    match postcard::to_slice(&record, &mut room) {
+    match postcard::to_slice(&peer, &mut room) {
         Ok(bytes) => Box::from(&*bytes),
-        Err(_) => postcard::to_allocvec(&record).expect("a vector has room for any record").into_boxed_slice(),
+        Err(_) => postcard::to_allocvec(&peer).expect("a vector has room for any record").into_boxed_slice(),
     }
 }
 
@@ -238,28 +147,12 @@ pub fn decode_body(tag: u8, body: &[u8]) -> Result<Message<'_>, DecodeError> {
     }
     let body = schema(body)?;
     Ok(match tag {
-        PING => {
-            let b: PingBody<'_> = whole(body)?;
-            Message::Ping(Ping { seq: b.seq, node: name_or_none(b.node)?, source: source(b.source)? })
-        }
-        INDIRECT_PING => {
-            let b: IndirectPingBody<'_> = whole(body)?;
-            let target = b.target.into();
-            Message::IndirectPing(IndirectPing {
-                seq: b.seq,
-                target,
-                node: name_or_none(b.node)?,
-                nack: b.nack,
-                source: source(b.source)?,
-            })
-        }
-        ACK => {
-            let b: AckBody<'_> = whole(body)?;
-            Message::Ack(Ack { seq: b.seq, payload: b.payload })
-        }
+        PING => Message::Ping(whole(body)?),
+        INDIRECT_PING => Message::IndirectPing(whole(body)?),
+        ACK => Message::Ack(whole(body)?),
         NACK => Message::Nack { seq: whole(body)? },
-        SUSPECT => Message::Suspect(accusation(body)?),
-        DEAD => Message::Dead(accusation(body)?),
+        SUSPECT => Message::Suspect(whole(body)?),
+        DEAD => Message::Dead(whole(body)?),
         ALIVE => {
             let mut rest = body;
             let incarnation = take_incarnation(&mut rest)?;
@@ -269,18 +162,11 @@ pub fn decode_body(tag: u8, body: &[u8]) -> Result<Message<'_>, DecodeError> {
     })
 }
 
-fn accusation(body: &[u8]) -> Result<Accusation<'_>, DecodeError> {
-    let b: AccusationBody<'_> = whole(body)?;
-    Ok(Accusation { incarnation: b.incarnation, node: name_or_none(b.node)?, from: name_or_none(b.from)? })
-}
-
 /// Reads a record, to its end and no further.
 pub fn decode_record(record: &[u8]) -> Result<PeerRef<'_>, DecodeError> {
-    let r: Record<'_> = whole(record)?;
-    if r.meta.len() > META_BYTES_MAX {
-        return Err(DecodeError::Malformed);
-    }
-    Ok(PeerRef { name: name(r.name)?, addr: r.addr.into(), meta: r.meta, versions: Versions(r.versions) })
+    let peer: PeerRef<'_> = whole(record)?;
+    let is_sound = is_member_name(peer.name) && peer.meta.len() <= META_BYTES_MAX;
+    if is_sound { Ok(peer) } else { Err(DecodeError::Malformed) }
 }
 
 /// A record that has not been decoded, with an incarnation; what most alive messages need to be recognised as old.

@@ -3,7 +3,6 @@
 
 use alloc::vec::Vec;
 
-use super::serf::{UserEventBody, user_event};
 use super::varint::{push_varint, take_bytes, take_varint};
 use super::{SCHEMA, schema};
 use crate::limits::{NAME_BYTES_MAX, PUSH_PULL_EVENTS_MAX, PUSH_PULL_NODES_MAX};
@@ -31,8 +30,7 @@ pub fn begin_events(out: &mut Vec<u8>, events: u32) {
 
 /// Adds one event.
 pub fn push_event(out: &mut Vec<u8>, event: &serf::UserEvent<'_>) {
-    let serf::UserEvent { ltime, name, payload, coalesce } = *event;
-    let body = postcard::to_allocvec(&UserEventBody { ltime, name, payload, coalesce });
+    let body = postcard::to_allocvec(event);
     out.extend_from_slice(&body.expect("a vector has room for any event"));
 }
 
@@ -91,7 +89,7 @@ fn take_member<'a>(rest: &mut &'a [u8]) -> Option<serf::MemberTime<'a>> {
 }
 
 fn take_event<'a>(rest: &mut &'a [u8]) -> Option<serf::UserEvent<'a>> {
-    let (body, tail) = postcard::take_from_bytes(rest).ok()?;
+    let (event, tail) = postcard::take_from_bytes(rest).ok()?;
     *rest = tail;
-    Some(user_event(body))
+    Some(event)
 }

@@ -166,11 +166,7 @@ proptest! {
                 hashicorp::encode_user(&user, &mut out).unwrap();
                 out
             }
-            _ => {
-                let mut out = vec![];
-                hashicorp::encode_compressed(&user, &mut out).unwrap();
-                out
-            }
+            _ => [b"\x09\x82\xa4Algo\x00\xa3Buf\xc4", &[u8::try_from(user.len()).unwrap()][..], &user].concat(),
         };
         prop_assert_eq!(scan_in_pieces(&longer(&message), &pieces), Ok(Some(message.len())));
         for cut in 0..message.len() {
@@ -209,7 +205,7 @@ proptest! {
         let _ = Codec::decode(&frame);
         let _ = hashicorp::peek_alive(&frame);
         let _ = hashicorp::decode_coordinate(&frame);
-        let _ = (hashicorp::decode_user(&bytes), hashicorp::decode_error(&bytes), hashicorp::decode_compressed(&bytes));
+        let _ = (hashicorp::decode_user(&bytes), hashicorp::decode_error(&bytes));
         if let Ok(message) = Codec::decode_serf(&frame) {
             // Walks every list; what was read can be written in either codec.
             let mut room = vec![0; 8 * 1024];
@@ -402,4 +398,45 @@ fn no_filter_is_ever_written_empty() {
     let frame = encode_serf(Codec::HashiCorp, &serf::Message::Query(query));
     let Ok(serf::Message::Query(read)) = hashicorp::decode_serf(&frame) else { panic!("a query was written") };
     assert_eq!(read.filters.iter().collect::<Vec<_>>(), [serf::Filter::Unreadable(&[0xff])]);
+}
+
+fn query<'a>(payload: &'a [u8], filters: &'a [serf::Filter<'a>]) -> serf::Query<'a> {
+    serf::Query {
+        ltime: 5,
+        id: 1 << 30,
+        source: serf::Source { addr: "127.0.0.1:7946".parse().unwrap(), node: "a" },
+        flags: 0,
+        relay_factor: 0,
+        timeout: core::time::Duration::from_millis(3200),
+        name: "q",
+        payload,
+        filters: serf::List::new(filters),
+    }
+}
+
+#[test]
+fn the_largest_query_and_response_are_those_that_were_observed() {
+    assert_eq!(hashicorp::shortest_query_bytes(&query(&vec![0; 916], &[])), 1024);
+    let payload = vec![0; 982];
+    let response = serf::QueryResponse { ltime: 5, id: 1 << 30, from: "a", flags: 0, payload: &payload };
+    assert_eq!(hashicorp::serf_bytes(&serf::Message::QueryResponse(response)), 1024);
+}
+
+#[test]
+fn a_relay_over_ipv4_adds_44_bytes_and_the_name() {
+    let relay = serf::Relay { addr: "127.0.0.1:7946".parse().unwrap(), node: "node-a", inner: &[0; 100] };
+    assert_eq!(hashicorp::serf_bytes(&serf::Message::Relay(relay)), 100 + 44 + 6);
+}
+
+#[test]
+fn filters_take_what_their_bytes_in_the_recorded_vectors_take() {
+    let nodes = ["node-a", "node-b"];
+    let by_name = [serf::Filter::Nodes(serf::List::new(&nodes))];
+    let by_tag = [serf::Filter::Tag { tag: "role", expr: "^web[0-9]+$" }];
+    // 00 92 a66e6f64652d61 a66e6f64652d62, and 01 82 a445787072 ab... a3546167 a4726f6c65.
+    let bytes = |filters| hashicorp::shortest_query_bytes(&query(&[], filters));
+    assert_eq!(bytes(&by_name) - bytes(&[]), 1 + 16);
+    assert_eq!(bytes(&by_tag) - bytes(&[]), 1 + 28);
+    // a1 ff, which is what an empty filter is written as.
+    assert_eq!(bytes(&[serf::Filter::Unreadable(&[])]) - bytes(&[]), 2);
 }

@@ -1,0 +1,104 @@
+//! Finds the end of a value whose bytes come in pieces.
+
+use super::head::{BadByte, Head};
+
+/// Steps over values whose bytes come in pieces. It looks at each head once, counts nested values instead of entering them,
+/// and stores nothing.
+#[derive(Clone, Debug, Default)]
+pub struct Walk {
+    /// How far the values are known; may be beyond what has come.
+    at: usize,
+    /// Values that must still come.
+    pending: u64,
+}
+
+/// Why a walk ends early.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WalkError {
+    /// The values reach beyond the limit.
+    TooLong,
+    /// This byte begins no value.
+    Byte(u8),
+}
+
+impl Walk {
+    /// Over the value that begins at `at`.
+    pub const fn new(at: usize) -> Self {
+        Self { at, pending: 1 }
+    }
+
+    /// Where the values end; `Ok(None)` while more bytes must come. `bytes` is what it was last time and more.
+    ///
+    /// # Errors
+    ///
+    /// When no value begins where one must, or the values reach beyond `limit`.
+    pub fn end(&mut self, bytes: &[u8], limit: usize) -> Result<Option<usize>, WalkError> {
+        while self.pending > 0 {
+            let Some(rest) = bytes.get(self.at..) else { return Ok(None) };
+            let Some(head) = Head::read(rest).map_err(|BadByte(byte)| WalkError::Byte(byte))? else { return Ok(None) };
+            self.pending -= 1;
+            self.expect(head.bytes(), head.values());
+            if self.at > limit {
+                return Err(WalkError::TooLong);
+            }
+        }
+        Ok((self.at <= bytes.len()).then_some(self.at))
+    }
+
+    /// Steps over `bytes` that are no values, and then over so many more `values`.
+    pub const fn expect(&mut self, bytes: usize, values: u64) {
+        self.at = self.at.saturating_add(bytes);
+        self.pending = self.pending.saturating_add(values);
+    }
+
+    /// How far the values reach at the least: each that must still come has a byte.
+    pub const fn reach(&self) -> u64 {
+        (self.at as u64).saturating_add(self.pending)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec::Vec;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn more_values_than_can_come_do_not_take_time() {
+        let mut walk = Walk::new(0);
+        assert_eq!(walk.end(b"\xdf\xff\xff\xff\xff\xdf\xff\xff\xff\xff", usize::MAX), Ok(None));
+        assert_eq!(walk.reach(), 10 + 2 * (2 * 0xffff_ffff) - 1);
+    }
+
+    #[test]
+    fn a_limit_is_checked_at_the_head_of_what_exceeds_it() {
+        assert_eq!(Walk::new(0).end(b"\xc6\x7f\xff\xff\xff", 1000), Err(WalkError::TooLong));
+        assert_eq!(Walk::new(0).end(b"\xa2ab", 3), Ok(Some(3)));
+        assert_eq!(Walk::new(0).end(b"\xa2ab", 2), Err(WalkError::TooLong));
+        assert_eq!(Walk::new(1).end(b"\x07\xc1", 100), Err(WalkError::Byte(0xc1)));
+    }
+
+    proptest! {
+        #[test]
+        fn the_end_of_a_value_is_the_same_however_it_is_cut(
+            bytes in prop::collection::vec(any::<u8>(), 0..60),
+            cuts in prop::collection::vec(0_usize..60, 0..10),
+            limit in 0_usize..80,
+        ) {
+            let whole = Walk::new(0).end(&bytes, limit);
+            let mut walk = Walk::new(0);
+            let mut last = Ok(None);
+            let mut cuts: Vec<usize> = cuts.into_iter().map(|cut| cut.min(bytes.len())).collect();
+            cuts.sort_unstable();
+            for cut in cuts.into_iter().chain([bytes.len()]) {
+                last = walk.end(&bytes[..cut], limit);
+                if last != Ok(None) {
+                    break;
+                }
+            }
+            prop_assert_eq!(last, whole);
+        }
+    }
+}

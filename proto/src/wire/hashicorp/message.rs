@@ -1,0 +1,185 @@
+//! One declaration for all that the codecs know of a message.
+
+use crate::msgpack::{Full, Reader, Sink};
+
+/// The body of a message in HashiCorp's codec: a msgpack map, as [`message!`] makes it.
+pub(in crate::wire) trait Body<'a>: Sized {
+    /// Writes the map.
+    fn put(&self, out: &mut impl Sink) -> Result<(), Full>;
+
+    /// Reads a map, or an array in the order of the declaration.
+    fn take(r: &mut Reader<'a>) -> Option<Self>;
+}
+
+/// Declares a message: a struct whose fields have the key and the form in which HashiCorp's codec writes them.
+///
+/// The fields stand in the order of the struct in Go. That is the order in which they come when a struct is an array, and,
+/// with serde's derives, the order of the native codec. The order of a map is that of the keys' bytes; the compiler sorts
+/// them. A form is a type that implements [`Form`](super::form::Form); a field of the form `Optional` is left out of the map
+/// when it is empty.
+///
+/// ```text
+/// message! {
+///     pub struct Join<'a> {
+///         pub ltime: u64 = b"LTime" as Uint,
+///         pub node: &'a str = b"Node" as Text,
+///     }
+/// }
+/// ```
+///
+/// becomes
+///
+/// ```text
+/// pub struct Join<'a> {
+///     pub ltime: u64,
+///     pub node: &'a str,
+/// }
+///
+/// impl<'a> Body<'a> for Join<'a> {
+///     fn put(&self, out: &mut impl Sink) -> Result<(), Full> {
+///         map(out, 2)?;
+///         for field in [Field::ltime, Field::node] {     // sorted by key at compile time
+///             match field {
+///                 Field::ltime => {
+///                     out.put(b"\xa5LTime")?;
+///                     Uint::put(out, self.ltime)?;
+///                 }
+///                 Field::node => {
+///                     out.put(b"\xa4Node")?;
+///                     Text::put(out, self.node)?;
+///                 }
+///             }
+///         }
+///         Ok(())
+///     }
+///
+///     fn take(r: &mut Reader<'a>) -> Option<Self> {
+///         let mut read = Self { ltime: 0, node: "" };
+///         let mut fields = r.fields(&[b"LTime", b"Node"])?;
+///         while let Some(key) = fields.next(r)? {
+///             match key {
+///                 b"LTime" => read.ltime = Uint::take(r)?,
+///                 b"Node" => read.node = Text::take(r)?,
+///                 _ => r.skip()?,
+///             }
+///         }
+///         Some(read)
+///     }
+/// }
+/// ```
+macro_rules! message {
+    (
+        $(#[$meta:meta])*
+        $vis:vis struct $Name:ident $(<$life:lifetime>)? {
+            $($(#[$field_meta:meta])* $field_vis:vis $field:ident: $Type:ty = $key:literal as $Form:ty,)*
+        }
+    ) => {
+        $(#[$meta])*
+        $vis struct $Name $(<$life>)? {
+            $($(#[$field_meta])* $field_vis $field: $Type,)*
+        }
+
+        const _: () = {
+            use $crate::msgpack::{Full, Reader, Sink, write};
+            use $crate::wire::hashicorp::form::Form;
+            use $crate::wire::hashicorp::message::{Body, key_head, sorted};
+
+            #[derive(Clone, Copy)]
+            #[expect(non_camel_case_types, reason = "named as the fields")]
+            enum Field {
+                $($field,)*
+            }
+
+            const FIELDS: [Field; [$($key.len()),*].len()] = sorted([$((&*$key, Field::$field)),*]);
+
+            impl<'a> Body<'a> for $Name $(<$life>)? {
+                #[inline]
+                fn put(&self, out: &mut impl Sink) -> Result<(), Full> {
+                    let left_out = 0 $(+ usize::from(<$Form as Form<'a, $Type>>::is_left_out(self.$field)))*;
+                    write::map(out, FIELDS.len() - left_out)?;
+                    for field in FIELDS {
+                        match field {
+                            $(Field::$field => {
+                                if !<$Form as Form<'a, $Type>>::is_left_out(self.$field) {
+                                    out.put(const { &key_head::<{ $key.len() + 1 }>($key) })?;
+                                    <$Form as Form<'a, $Type>>::put(out, self.$field)?;
+                                }
+                            })*
+                        }
+                    }
+                    Ok(())
+                }
+
+                #[inline]
+                fn take(r: &mut Reader<'a>) -> Option<Self> {
+                    let mut read = Self { $($field: <$Form as Form<'a, $Type>>::missing(),)* };
+                    let mut fields = r.fields(&[$($key),*])?;
+                    while let Some(key) = fields.next(r)? {
+                        match key {
+                            $($key => read.$field = <$Form as Form<'a, $Type>>::take(r)?,)*
+                            _ => r.skip()?,
+                        }
+                    }
+                    Some(read)
+                }
+            }
+        };
+    };
+}
+pub(in crate::wire) use message;
+
+/// A key with its head, which takes one byte.
+pub(in crate::wire) const fn key_head<const N: usize>(key: &[u8]) -> [u8; N] {
+    assert!(key.len() < 32 && N == key.len() + 1, "a key is a short string");
+    let [.., len] = key.len().to_be_bytes();
+    let mut bytes = [0xa0 | len; N];
+    let (_, after) = bytes.split_at_mut(1);
+    after.copy_from_slice(key);
+    bytes
+}
+
+/// The fields in the order of their keys' bytes.
+pub(in crate::wire) const fn sorted<F: Copy, const N: usize>(mut fields: [(&[u8], F); N]) -> [F; N] {
+    let mut sorted = [fields[0].1; N];
+    let mut at = 0;
+    while at < N {
+        let (mut least, mut other) = (at, at + 1);
+        while other < N {
+            if is_before(fields[other].0, fields[least].0) {
+                least = other;
+            }
+            other += 1;
+        }
+        fields.swap(at, least);
+        sorted[at] = fields[at].1;
+        at += 1;
+    }
+    sorted
+}
+
+const fn is_before(a: &[u8], b: &[u8]) -> bool {
+    let mut at = 0;
+    while at < a.len() && at < b.len() {
+        if a[at] != b[at] {
+            return a[at] < b[at];
+        }
+        at += 1;
+    }
+    a.len() < b.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_sorted_by_the_bytes_of_their_keys() {
+        let keys: [&[u8]; 4] = [b"Name", b"CC", b"NameX", b"LTime"];
+        let mut at = 0;
+        let numbered = keys.map(|key| {
+            at += 1;
+            (key, at)
+        });
+        assert_eq!(sorted(numbered), [2, 4, 1, 3]);
+    }
+}
