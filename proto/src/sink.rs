@@ -8,7 +8,7 @@ pub struct Full;
 
 /// Takes encoded bytes.
 ///
-/// An encoder writes to any sink, so the length of a message is what the encoder gives a [`Count`], and no second function
+/// An encoder writes to any sink, so the length of a message is what the encoder gives a counting one, and no second function
 /// has to be kept in step.
 pub trait Sink {
     /// Writes `bytes`, all or none.
