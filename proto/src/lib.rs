@@ -59,8 +59,8 @@ pub use event::{
 };
 pub use input::Input;
 pub use node::{
-    Clocks, ForceLeaveError, JoinError, LeaveError, MemberCounts, Node, NodeState, OldEvents, QueueDepths,
-    SetTagsError, SocketFailure, Start, UserEventError, Why,
+    ForceLeaveError, JoinError, LeaveError, Node, NodeState, OldEvents, SetTagsError, SocketFailure, Start,
+    UserEventError, Why,
 };
 pub use outbox::{Outbox, Output};
 pub use policy::{Candidate, Policy, SharedPolicy, Veto};
@@ -70,7 +70,7 @@ pub use serf::{
     Coordinate, CoordinateError, Filter, KeysError, LatencyFilter, Pattern, PatternError, QueryError, Question,
     RespondError, Vivaldi,
 };
-pub use stats::{DropReason, Metric, Pruned, Sent, Stats, Usage};
+pub use stats::{Clocks, DropReason, MemberCounts, Metric, Pruned, QueueDepths, Sent, Stats, Usage};
 pub use stream::{Inquiry, Reply, StreamInput};
 pub use time::Instant;
 pub use types::{

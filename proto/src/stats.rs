@@ -2,11 +2,13 @@
 
 mod metric;
 mod usage;
+mod view;
 
 use serde::{Deserialize, Serialize};
 
 pub use self::metric::Metric;
 pub use self::usage::Usage;
+pub use self::view::{Clocks, MemberCounts, QueueDepths};
 use crate::named::named;
 use crate::wire::MessageKind;
 

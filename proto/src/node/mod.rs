@@ -30,7 +30,6 @@ use self::gossip::Gossip;
 use self::isolation::Isolation;
 use self::join::Joins;
 use self::leave::Leave;
-pub use self::view::{Clocks, MemberCounts, QueueDepths};
 pub use self::why::Why;
 use crate::complaints::PeerAt;
 use crate::config::Config;

@@ -3,56 +3,12 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use serde::Serialize;
-
 use super::{Node, NodeState};
 use crate::event::Member;
 use crate::limits::MEMBERS_BYTES_MAX;
 use crate::roster::Peer;
 use crate::serf::Coordinate;
-use crate::stats::{Stats, Usage};
-
-/// A node's Lamport clocks.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-#[non_exhaustive]
-pub struct Clocks {
-    /// Of join and leave intents.
-    pub member: u64,
-    /// Of user events.
-    pub event: u64,
-    /// Of queries.
-    pub query: u64,
-}
-
-/// How many broadcasts wait to be gossiped.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-#[non_exhaustive]
-pub struct QueueDepths {
-    /// Members whose state others are to be told.
-    pub swim: usize,
-    /// Join and leave intents.
-    pub intents: usize,
-    /// Queries.
-    pub queries: usize,
-    /// User events.
-    pub events: usize,
-}
-
-/// How many members a node knows.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-#[non_exhaustive]
-pub struct MemberCounts {
-    /// In any status, ourselves included.
-    pub known: usize,
-    /// Alive or about to leave.
-    pub live: usize,
-    /// Failed and not yet forgotten.
-    pub failed: usize,
-    /// Left and not yet forgotten.
-    pub left: usize,
-    /// Of the live, those that are suspected and have not refuted yet.
-    pub suspected: usize,
-}
+use crate::stats::{Clocks, MemberCounts, QueueDepths, Stats, Usage};
 
 impl Node {
     /// Whether no other member is in the cluster, as far as we know: none is alive or about to leave. This is the rule by which the
@@ -105,8 +61,7 @@ impl Node {
 
     /// Our Lamport clocks.
     pub fn clocks(&self) -> Clocks {
-        let (member, event, query) = self.serf.times();
-        Clocks { member, event, query }
+        self.serf.times()
     }
 
     /// Our own health (Lifeguard): 0 is well, and every point stretches the probe interval by its length once more.
@@ -116,15 +71,12 @@ impl Node {
 
     /// How many broadcasts wait to be gossiped.
     pub fn queue_depths(&self) -> QueueDepths {
-        let (intents, events) = self.serf.queue_depths();
-        QueueDepths { swim: self.swim.queue_depth(), intents, queries: self.serf.queries_queued(), events }
+        QueueDepths { swim: self.swim.queue_depth(), ..self.serf.queue_depths() }
     }
 
     /// How many members we know. Costs the same however many there are.
     pub fn member_counts(&self) -> MemberCounts {
-        let (known, failed, left) = self.serf.counts();
-        let live = known.saturating_sub(failed + left);
-        MemberCounts { known, live, failed, left, suspected: self.swim.suspects() }
+        MemberCounts { suspected: self.swim.suspects(), ..self.serf.counts() }
     }
 
     /// How full the collections are that others fill, each with its limit.

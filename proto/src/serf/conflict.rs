@@ -6,12 +6,14 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 use super::Serf;
-use super::query::{Purpose, Question, decode, encode};
-use crate::core::{Body, Core, Origin, Unicast};
+use super::message::{decode, encode};
+use super::query::{Purpose, Question};
+use crate::core::{Body, Core, Origin, Requester, Unicast};
 use crate::event::{Event, NameVerdict, NameVote, Status};
 use crate::roster::{MemberIdx, canonical};
+use crate::stats::DropReason;
 use crate::time::Instant;
-use crate::wire::serf::Message;
+use crate::wire::serf::{List, MemberRecord, Message};
 
 /// What has been done about a conflict over our name.
 #[derive(Clone, Debug, Default)]
@@ -88,15 +90,15 @@ impl Serf {
         }
         self.conflict.claimed_at = core.now;
         let Conflict { voting, lost, quiet_until, .. } = self.conflict;
-        if !core.cfg.name_conflict_resolution || self.leaving || voting || lost || core.now < quiet_until {
+        if !core.cfg.name_conflict_resolution || self.intents.is_leaving() || voting || lost || core.now < quiet_until {
             return;
         }
-        let Some(us) = core.roster.peer(self.me).map(|me| me.addr()) else { return };
+        let Some(us) = core.roster.peer(self.members.me()).map(|me| me.addr()) else { return };
         let mut voters = self.conflict.electorate.clone();
         core.rng.query.shuffle(&mut voters);
         voters.truncate(VOTERS_MAX);
         voters.sort_unstable();
-        let name = core.roster.name(self.me);
+        let name = core.roster.name(self.members.me());
         let question = Question::new("_serf_conflict").with_payload(name.as_bytes());
         let vote = Vote { us, voters: voters.clone(), for_us: 0, against: 0 };
         let Ok((_, frame)) = self.ask_in_frame(core, &question, Purpose::Conflict(vote)) else { return };
@@ -114,11 +116,47 @@ impl Serf {
     /// The members that are alive, one for each address, by number.
     fn electorate(&self, core: &Core) -> Vec<MemberIdx> {
         let mut seen = BTreeSet::new();
-        let alive = (0..).map(MemberIdx).zip(&self.rows).filter(|(_, row)| row.status() == Some(Status::Alive));
+        let alive = self.members.rows().filter(|(_, row)| row.status() == Some(Status::Alive));
         alive
             .map(|(idx, _)| idx)
-            .filter(|&idx| idx != self.me && core.roster.peer(idx).is_some_and(|peer| seen.insert(peer.addr())))
+            .filter(|&idx| {
+                idx != self.members.me() && core.roster.peer(idx).is_some_and(|peer| seen.insert(peer.addr()))
+            })
             .collect()
+    }
+
+    /// Answers which node we know under a name (`handleConflict` in serf). About our own name we have no say.
+    pub(super) fn say_who(&mut self, core: &mut Core, origin: Origin, requester: &Requester, name: &[u8]) {
+        let Ok(name) = core::str::from_utf8(name) else { return core.stats.drop(DropReason::Malformed) };
+        let known = core.roster.find(name);
+        if known == Some(self.members.me()) {
+            return;
+        }
+        let is_member = self.is_member(core, requester.addr, &requester.node);
+        let payload = match known.and_then(|idx| self.member(core, idx)) {
+            None => encode(core.codec_for_all(), &Message::ConflictResponse(None)),
+            Some(member) => {
+                let tags = member.tags();
+                // Of use to people only, and too much for a stranger.
+                let tags: Vec<(&str, &str)> = tags.iter().filter(|_| is_member).collect();
+                encode(
+                    core.codec_for_all(),
+                    &Message::ConflictResponse(Some(MemberRecord {
+                        name: member.name(),
+                        addr: Some(member.peer().announced_addr()),
+                        tags: List::new(&tags),
+                        status: member.status() as u8,
+                        versions: member.peer().versions(),
+                    })),
+                )
+            }
+        };
+        if is_member {
+            self.answer(core, requester, &payload);
+        } else {
+            // Another node under a member's name is no member, and has to learn that the name is taken.
+            self.answer_stranger(core, origin, requester, &payload);
+        }
     }
 
     /// All have answered, or the time is up.

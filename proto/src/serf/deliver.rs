@@ -1,11 +1,11 @@
 //! The way of events to the application: first into the snapshot, then through the coalescers.
 
 use alloc::boxed::Box;
-use core::time::Duration;
 
 use super::Serf;
 use super::coalesce::{MemberCoalescer, UserCoalescer};
-use super::record::Recorder;
+use super::lamport::LamportClock;
+use super::recorder::Recorder;
 use crate::config::Config;
 use crate::core::Core;
 use crate::event::Event;
@@ -40,6 +40,39 @@ impl Delivery {
         wanted.then(|| Box::new(Self { recorder, users, members }))
     }
 
+    /// Goes on with the snapshot of an earlier life.
+    pub(super) fn resume(&mut self, snapshot: &Snapshot) {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.resume(snapshot);
+        }
+    }
+
+    /// Records and passes on, or holds back, everything that the core has for the application.
+    fn deliver(&mut self, core: &mut Core, clock: LamportClock, newest_query: u64, mut sink: impl FnMut(Delivered)) {
+        for event in core.events.drain(..) {
+            // Before the event is delivered or held back: the file must not be behind what the application knows.
+            if let Some(recorder) = &mut self.recorder {
+                recorder.note(&event, clock, |record| sink(Delivered::Record(record)));
+            }
+            self.coalesce(core.now, event, &mut sink);
+        }
+        if let Some(recorder) = &mut self.recorder {
+            recorder.note_query(newest_query, |record| sink(Delivered::Record(record)));
+            recorder.watch_clock(core.now, clock);
+        }
+        match self.due() {
+            Some(at) => core.timers.set(SerfTimer::Deliver, at),
+            None => core.timers.clear(SerfTimer::Deliver),
+        }
+    }
+
+    fn deliver_due(&mut self, now: Instant, clock: LamportClock, mut sink: impl FnMut(Delivered)) {
+        self.flush(now, &mut sink);
+        if let Some(recorder) = &mut self.recorder {
+            recorder.note_clock_due(now, clock, |record| sink(Delivered::Record(record)));
+        }
+    }
+
     /// Holds an event back, or passes it on.
     fn coalesce(&mut self, now: Instant, event: Event, sink: &mut impl FnMut(Delivered)) {
         match (event, &mut self.users, &mut self.members) {
@@ -72,7 +105,7 @@ impl Delivery {
 
     /// When something that is held back is due.
     fn due(&self) -> Option<Instant> {
-        let recorder = self.recorder.as_ref().and_then(|recorder| recorder.due);
+        let recorder = self.recorder.as_ref().and_then(Recorder::due);
         let users = self.users.as_ref().and_then(UserCoalescer::due);
         let members = self.members.as_ref().and_then(MemberCoalescer::due);
         [recorder, users, members].into_iter().flatten().min()
@@ -80,52 +113,18 @@ impl Delivery {
 }
 
 impl Serf {
-    /// Begins where an earlier life ended: clocks are after all that it saw, and its events are not delivered again.
-    pub(crate) fn resume(&mut self, snapshot: &Snapshot) {
-        self.clock.resume(snapshot.clock());
-        self.event_clock.resume(snapshot.event_clock());
-        self.query_clock.resume(snapshot.query_clock());
-        self.event_min = snapshot.event_clock() + 1;
-        self.queries.time_min = snapshot.query_clock() + 1;
-        if let Some(recorder) = self.delivery.as_mut().and_then(|delivery| delivery.recorder.as_mut()) {
-            recorder.resume(snapshot);
-        }
-    }
-
     /// Passes on everything that the core has for the application.
     pub(crate) fn deliver(&mut self, core: &mut Core, mut sink: impl FnMut(Delivered)) {
-        let Some(delivery) = &mut self.delivery else {
-            return core.events.drain(..).for_each(|event| sink(Delivered::Event(event)));
-        };
-        for event in core.events.drain(..) {
-            if let Some(recorder) = &mut delivery.recorder {
-                recorder.note(&event, self.clock, |record| sink(Delivered::Record(record)));
-            }
-            delivery.coalesce(core.now, event, &mut sink);
-        }
-        if let Some(recorder) = &mut delivery.recorder {
-            recorder.note_query(self.queries.newest, |record| sink(Delivered::Record(record)));
-        }
-        if let Some(recorder) = &mut delivery.recorder
-            && recorder.due.is_none()
-            && recorder.is_behind(self.clock)
-        {
-            recorder.due = Some(core.now + SNAPSHOT_CLOCK_INTERVAL);
-        }
-        match delivery.due() {
-            Some(at) => core.timers.set(SerfTimer::Deliver, at),
-            None => core.timers.clear(SerfTimer::Deliver),
+        match &mut self.delivery {
+            Some(delivery) => delivery.deliver(core, self.clocks.member, self.queries.newest(), sink),
+            None => core.events.drain(..).for_each(|event| sink(Delivered::Event(event))),
         }
     }
 
     /// Passes on what has been held back for long enough.
-    pub(crate) fn deliver_due(&mut self, core: &Core, mut sink: impl FnMut(Delivered)) {
-        let Some(delivery) = &mut self.delivery else { return };
-        delivery.flush(core.now, &mut sink);
-        if let Some(recorder) = &mut delivery.recorder
-            && recorder.due.is_some_and(|at| at <= core.now)
-        {
-            recorder.note_clock(self.clock, |record| sink(Delivered::Record(record)));
+    pub(super) fn deliver_due(&mut self, core: &Core, sink: impl FnMut(Delivered)) {
+        if let Some(delivery) = &mut self.delivery {
+            delivery.deliver_due(core.now, self.clocks.member, sink);
         }
     }
 
@@ -134,6 +133,3 @@ impl Serf {
         Some(self.delivery.as_mut()?.recorder.as_mut()?.leave())
     }
 }
-
-/// How long the snapshot's clock of members may be behind when no member event comes (`clockUpdateInterval` in serf).
-const SNAPSHOT_CLOCK_INTERVAL: Duration = Duration::from_millis(500);

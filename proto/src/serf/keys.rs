@@ -6,14 +6,16 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use super::Serf;
-use super::query::{Purpose, QueryError, Question, decode, encode, response_limit};
-use crate::core::{Core, KeyOutcome, Requester};
+use super::message::{decode, encode};
+use super::query::{Purpose, QueryError, Question, response_limit};
+use crate::core::{Core, KeyOutcome, KeyRequest, Requester};
 use crate::event::{KeyAnswer, KeyOperation, KeyReport};
 use crate::limits::KEYS_TOLD_MAX;
 use crate::msgpack::write::raw_bytes;
+use crate::stats::DropReason;
 use crate::types::{Name, QueryId};
 use crate::wire::hashicorp::serf_bytes;
-use crate::wire::serf::{KeyRequest, KeyResponse, List, Message, QueryResponse};
+use crate::wire::serf::{self as wire, KeyResponse, List, Message, QueryResponse};
 
 /// Why an operation on the keys of every member was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,19 +100,46 @@ impl Serf {
         }
         let changes =
             |purpose: &Purpose| matches!(purpose, Purpose::Keys(tally) if tally.operation != KeyOperation::List);
-        if operation != KeyOperation::List && self.queries.asked.values().any(|asked| changes(&asked.purpose)) {
+        if operation != KeyOperation::List && self.queries.purposes().any(changes) {
             return Err(KeysError::Busy);
         }
         let name = format!("_serf_{operation}");
-        let payload = encode(core.codec_for_all(), &Message::KeyRequest(KeyRequest { key }));
+        let payload = encode(core.codec_for_all(), &Message::KeyRequest(wire::KeyRequest { key }));
         let question = Question::new(&name).with_payload(&*payload).relayed(relay_factor);
         let tally = KeyTally { operation, answers: Vec::new() };
         self.ask(core, &question, Purpose::Keys(tally)).map_err(KeysError::Query)
     }
 
-    /// Tells whoever asked what came of it.
+    /// Passes a request about our keys on to the node, which has the keyring. Only a member may change them, and only a member is sent
+    /// the list: a node that has just started knows no member, and its clock does not tell a replayed packet from a new one.
+    pub(super) fn request_key(
+        &mut self,
+        core: &mut Core,
+        requester: Requester,
+        operation: KeyOperation,
+        payload: &[u8],
+    ) {
+        let is_list = operation == KeyOperation::List;
+        // A list changes nothing, and `answer` sends it to members only.
+        if !is_list && !self.is_member(core, requester.addr, &requester.node) {
+            return core.stats.drop(DropReason::Unexpected);
+        }
+        let key = match decode(core, payload) {
+            // The payload of a list means nothing.
+            _ if is_list => Box::default(),
+            Ok(Message::KeyRequest(request)) if !request.key.is_empty() => request.key.into(),
+            // Refused. serf's nodes crash on an empty key.
+            Ok(_) | Err(_) => {
+                core.stats.drop(DropReason::Malformed);
+                return self.answer_key(core, &requester, &KeyOutcome::default());
+            }
+        };
+        core.key_requests.push(KeyRequest { requester, operation, key });
+    }
+
+    /// Answers a member's request with its outcome.
     pub(crate) fn answer_key(&mut self, core: &mut Core, requester: &Requester, outcome: &KeyOutcome) {
-        let me = core.roster.name(self.me);
+        let me = core.roster.name(self.members.me());
         let limit = response_limit(core);
         let keys: Vec<&str> = outcome.keys.iter().map(|key| &**key).collect();
         let primary_key = keys.first().copied().unwrap_or_default();

@@ -5,6 +5,7 @@
 //! steps are quickly made. What is bounded is the rate: each clock has a budget that times ahead of it use up and that grows with
 //! the node's own time. All nodes have the same budget, so that what one has followed the others can follow.
 
+use super::bucket::TokenBucket;
 use crate::limits::{LAMPORT_BURST_MAX, LAMPORT_JOIN_MAX, LAMPORT_RATE_PER_SEC, LAMPORT_TIME_MAX};
 use crate::time::Instant;
 
@@ -12,8 +13,8 @@ use crate::time::Instant;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct LamportClock {
     time: u64,
-    /// When the budget is whole again, if nothing more is taken from it.
-    whole_at: Instant,
+    /// How far ahead of ours times may be.
+    budget: TokenBucket<LAMPORT_BURST_MAX, LAMPORT_RATE_PER_SEC>,
 }
 
 /// A time further ahead than the budget allows, or beyond the end of time.
@@ -57,10 +58,10 @@ impl LamportClock {
     /// Takes note of a time from elsewhere, so that ours is after it.
     pub(super) fn witness(&mut self, now: Instant, time: u64) -> Result<(), TooFarAhead> {
         let ahead = time.saturating_sub(self.time);
-        if time >= LAMPORT_TIME_MAX || ahead > self.budget(now) {
+        if time >= LAMPORT_TIME_MAX || ahead > self.budget.left(now) {
             return Err(TooFarAhead);
         }
-        self.spend(now, ahead);
+        self.budget.take(now, ahead);
         self.time = self.time.max(time + 1);
         Ok(())
     }
@@ -72,8 +73,8 @@ impl LamportClock {
             return Ok(time);
         }
         if time < LAMPORT_TIME_MAX {
-            let step = self.budget(now);
-            self.spend(now, step);
+            let step = self.budget.left(now);
+            self.budget.take(now, step);
             self.time += step;
         }
         Err(self.time - 1)
@@ -87,30 +88,13 @@ impl LamportClock {
         self.time = self.time.max(time + 1);
         Ok(())
     }
-
-    /// How far ahead a time may be now.
-    fn budget(self, now: Instant) -> u64 {
-        let lacking = (self.whole_at - now).as_nanos() * u128::from(LAMPORT_RATE_PER_SEC) / NANOS_PER_SEC;
-        LAMPORT_BURST_MAX.saturating_sub(u64::try_from(lacking).unwrap_or(u64::MAX))
-    }
-
-    fn spend(&mut self, now: Instant, ahead: u64) {
-        if ahead > 0 {
-            // Rounded up: many small steps are not free.
-            let nanos = (u128::from(ahead) * NANOS_PER_SEC).div_ceil(u128::from(LAMPORT_RATE_PER_SEC));
-            let nanos = u64::try_from(nanos).unwrap_or(u64::MAX);
-            self.whole_at = self.whole_at.max(now) + core::time::Duration::from_nanos(nanos);
-        }
-    }
 }
 
 impl Default for LamportClock {
     fn default() -> Self {
-        Self { time: 1, whole_at: Instant::ZERO }
+        Self { time: 1, budget: TokenBucket::default() }
     }
 }
-
-const NANOS_PER_SEC: u128 = 1_000_000_000;
 
 #[cfg(test)]
 mod tests {
@@ -132,9 +116,9 @@ mod tests {
         for time in [u64::MAX, LAMPORT_TIME_MAX, LAMPORT_BURST_MAX + 2] {
             assert_eq!(clock.witness(NOW, time), Err(TooFarAhead));
         }
-        assert_eq!((clock.time(), clock.budget(NOW)), (1, LAMPORT_BURST_MAX));
+        assert_eq!((clock.time(), clock.budget.left(NOW)), (1, LAMPORT_BURST_MAX));
         assert_eq!(clock.witness(NOW, LAMPORT_BURST_MAX + 1), Ok(()));
-        assert_eq!((clock.time(), clock.budget(NOW)), (LAMPORT_BURST_MAX + 2, 0));
+        assert_eq!((clock.time(), clock.budget.left(NOW)), (LAMPORT_BURST_MAX + 2, 0));
     }
 
     #[test]
@@ -185,7 +169,7 @@ mod tests {
         assert_eq!(clock.adopt(LAMPORT_JOIN_MAX), Err(TooFarAhead));
         assert_eq!(clock.time(), 1);
         assert_eq!(clock.adopt(LAMPORT_JOIN_MAX - 1), Ok(()));
-        assert_eq!((clock.time(), clock.budget(NOW)), (LAMPORT_JOIN_MAX, LAMPORT_BURST_MAX), "for nothing");
+        assert_eq!((clock.time(), clock.budget.left(NOW)), (LAMPORT_JOIN_MAX, LAMPORT_BURST_MAX), "for nothing");
         assert_eq!(clock.adopt(5), Ok(()));
         assert_eq!(clock.time(), LAMPORT_JOIN_MAX);
     }
@@ -230,7 +214,7 @@ mod tests {
                 let time = clock.time() + ahead;
                 free += 1;
                 if push_pull { _ = clock.follow(now, time) } else { _ = clock.witness(now, time) }
-                let grown = u128::from(now.as_nanos()) * u128::from(LAMPORT_RATE_PER_SEC) / NANOS_PER_SEC;
+                let grown = u128::from(now.as_nanos()) * u128::from(LAMPORT_RATE_PER_SEC) / 1_000_000_000;
                 prop_assert!(u128::from(clock.time()) <= 1 + free + u128::from(LAMPORT_BURST_MAX) + grown);
             }
         }

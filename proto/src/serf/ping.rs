@@ -35,22 +35,8 @@ impl Coordinates {
         wanted.then(Box::default)
     }
 
-    pub(super) fn forget(&mut self, idx: MemberIdx) {
-        self.others.remove(&idx);
-    }
-}
-
-impl Serf {
-    /// What our acks carry: our coordinate, or nothing when coordinates are off.
-    pub(crate) fn ack_payload(&self, codec: Codec) -> AckPayload {
-        self.coordinates.as_ref().map_or(AckPayload::EMPTY, |own| encode(codec, own.vivaldi.coordinate()))
-    }
-
-    /// A member answered our own direct ping within the probe timeout, with this payload.
-    pub(crate) fn pinged(&mut self, core: &mut Core, idx: MemberIdx, rtt: Duration, payload: &[u8]) {
-        // A member that has just been forgotten would be remembered for ever.
-        let is_member = self.row(idx).status().is_some();
-        let Some(own) = self.coordinates.as_mut().filter(|_| is_member && !payload.is_empty()) else { return };
+    /// Takes the payload of a member's answer to a direct ping.
+    fn measure(&mut self, core: &mut Core, idx: MemberIdx, rtt: Duration, payload: &[u8]) {
         if payload.first().is_some_and(|&version| !core.cfg.codec.reads(Codec::of(version))) {
             return core.stats.drop(DropReason::Codec);
         }
@@ -60,7 +46,7 @@ impl Serf {
             Err(PayloadError::Malformed) => return core.stats.drop(DropReason::Malformed),
             Err(PayloadError::Coordinate(_)) => return core.stats.coordinates_rejected += 1,
         };
-        let Coordinates { vivaldi, others } = &mut **own;
+        let Self { vivaldi, others } = self;
         let known = others.get(&idx).map_or_else(LatencyFilter::default, |known| known.filter);
         let (mut filter, before) = (known, *vivaldi.coordinate());
         if vivaldi.update(&mut filter, &other, rtt, &mut core.rng.coordinate).is_err() {
@@ -75,11 +61,33 @@ impl Serf {
         core.stats.coordinate_resets = vivaldi.resets();
     }
 
+    pub(super) fn forget(&mut self, idx: MemberIdx) {
+        self.others.remove(&idx);
+    }
+}
+
+impl Serf {
+    /// What our acks carry: our coordinate, or nothing when coordinates are off.
+    pub(crate) fn ack_payload(&self, codec: Codec) -> AckPayload {
+        self.coordinates.as_ref().map_or(AckPayload::EMPTY, |own| encode(codec, own.vivaldi.coordinate()))
+    }
+
+    /// A member answered our own direct ping within the probe timeout, with this payload.
+    pub(crate) fn pinged(&mut self, core: &mut Core, idx: MemberIdx, rtt: Duration, payload: &[u8]) {
+        // Only members are ever forgotten.
+        if self.members.has(idx)
+            && !payload.is_empty()
+            && let Some(coordinates) = &mut self.coordinates
+        {
+            coordinates.measure(core, idx, rtt, payload);
+        }
+    }
+
     /// Where a member is, by its own word; of others only when they have answered a probe of ours. `None` also when
     /// coordinates are off.
     pub(crate) fn coordinate(&self, idx: MemberIdx) -> Option<Coordinate> {
         let own = self.coordinates.as_ref()?;
-        if idx == self.me {
+        if idx == self.members.me() {
             return Some(*own.vivaldi.coordinate());
         }
         Some(own.others.get(&idx)?.coordinate)

@@ -26,6 +26,8 @@ use crate::core::Ask;
 use crate::envelope::{Caps, Packer, PacketBuffers, seal, split};
 use crate::event::{Event, Status};
 use crate::roster::{Directory, Holder};
+use crate::stats;
+use crate::time::Instant;
 use crate::timer::Timer;
 use crate::wire::serf::{Clocks, Join, Leave, MemberTime, UserEvent};
 use crate::wire::swim::{Message as SwimMessage, PeerRef};
@@ -41,6 +43,11 @@ struct Lone {
 
 const fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
+}
+
+/// Lamport times of members, events and queries.
+const fn times(member: u64, event: u64, query: u64) -> stats::Clocks {
+    stats::Clocks { member, event, query }
 }
 
 fn addr(name: &str) -> SocketAddr {
@@ -215,11 +222,11 @@ impl Lone {
     }
 
     fn status(&self, name: &str) -> Option<Status> {
-        self.serf.row(self.core.roster.find(name)?).status()
+        self.serf.members.row(self.core.roster.find(name)?).status()
     }
 
     fn ltime(&self, name: &str) -> u64 {
-        self.core.roster.find(name).map_or(0, |idx| self.serf.row(idx).ltime())
+        self.core.roster.find(name).map_or(0, |idx| self.serf.members.row(idx).ltime())
     }
 
     fn dropped(&self, reason: DropReason) -> u64 {

@@ -1,6 +1,7 @@
 //! The cluster's time, and those who come later.
 
 use super::*;
+use crate::Clocks;
 use crate::limits::{LAMPORT_BURST_MAX, LAMPORT_TIME_MAX};
 use crate::wire::Writer;
 use crate::wire::serf::{Join, Message, Query, Source, UserEvent};

@@ -2,7 +2,7 @@ use alloc::boxed::Box;
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use super::*;
-use crate::{Candidate, Member, Policy, SeedFailureCause, SharedPolicy, Veto};
+use crate::{Candidate, Clocks, Member, Policy, SeedFailureCause, SharedPolicy, Veto};
 
 /// Admits nobody of one name, while it is strict.
 struct Against {

@@ -7,12 +7,12 @@ use core::time::Duration;
 
 use bytes::Bytes;
 
-use super::{decode, encode};
+use super::{Number, Search};
 use crate::core::{Body, Core, Origin, Requester, Unicast};
 use crate::event::Status;
 use crate::roster::{MemberIdx, canonical};
 use crate::serf::Serf;
-use crate::serf::event::packet_room;
+use crate::serf::message::{decode, encode};
 use crate::stats::DropReason;
 use crate::types::QueryId;
 use crate::wire::hashicorp::serf_bytes;
@@ -53,13 +53,13 @@ impl core::error::Error for RespondError {}
 impl Serf {
     /// Answers a query that was delivered (`Respond` in serf).
     pub(crate) fn respond(&mut self, core: &mut Core, to: QueryId, payload: &[u8]) -> Result<(), RespondError> {
-        let me = core.roster.name(self.me);
+        let me = core.roster.name(self.members.me());
         let response = QueryResponse { ltime: to.ltime, id: to.id, from: &me, flags: 0, payload };
         let (bytes, limit) = (serf_bytes(&Message::QueryResponse(response)), response_limit(core));
         if bytes > limit {
             return Err(RespondError::TooLarge { bytes, limit });
         }
-        let known = self.queries.ring.knows(core.cfg.query_buffer, to);
+        let known = self.queries.recent.knows(to.ltime, |&number| number == Number(to.id));
         let Some(open) = self.queries.open.get_mut(&to) else {
             return Err(if known { RespondError::Late } else { RespondError::Unknown });
         };
@@ -77,7 +77,7 @@ impl Serf {
 
     /// Says that a query has come.
     pub(super) fn acknowledge(&mut self, core: &mut Core, requester: &Requester) {
-        let me = core.roster.name(self.me);
+        let me = core.roster.name(self.members.me());
         let QueryId { ltime, id } = requester.id;
         let ack = QueryResponse { ltime, id, from: &me, flags: QueryResponse::FLAG_ACK, payload: &[] };
         self.send_response(core, requester, &ack);
@@ -85,7 +85,7 @@ impl Serf {
 
     /// Answers a query that the application never sees. What is too large is not said.
     pub(in crate::serf) fn answer(&mut self, core: &mut Core, requester: &Requester, payload: &[u8]) {
-        let me = core.roster.name(self.me);
+        let me = core.roster.name(self.members.me());
         let response = QueryResponse { ltime: requester.id.ltime, id: requester.id.id, from: &me, flags: 0, payload };
         if serf_bytes(&Message::QueryResponse(response)) <= response_limit(core) {
             self.send_response(core, requester, &response);
@@ -107,7 +107,7 @@ impl Serf {
         if origin != Origin::Packet(requester.addr) && origin != Origin::Packet(from) {
             return core.stats.drop(DropReason::Unexpected);
         }
-        let me = core.roster.name(self.me);
+        let me = core.roster.name(self.members.me());
         let response = QueryResponse { ltime: requester.id.ltime, id: requester.id.id, from: &me, flags: 0, payload };
         if serf_bytes(&Message::QueryResponse(response)) <= response_limit(core) {
             let message = encode(core.codec_for_all(), &Message::QueryResponse(response));
@@ -149,14 +149,14 @@ impl Serf {
     fn draw_relays(&self, core: &mut Core, wanted: u8, requester: &Requester) -> Vec<MemberIdx> {
         let mut drawn = Vec::new();
         let wanted = usize::from(wanted).min(RELAYS_PER_ANSWER_MAX);
-        let rows = u32::try_from(self.rows.len()).unwrap_or(u32::MAX);
-        if wanted == 0 || (self.members as usize) <= wanted {
+        let rows = self.members.slots();
+        if wanted == 0 || (self.members.known() as usize) <= wanted {
             return drawn;
         }
         for _ in 0..rows.saturating_mul(DRAWS_PER_MEMBER).min(DRAWS_MAX) {
             let idx = MemberIdx(core.rng.query.below(rows));
-            let can = self.row(idx).status() == Some(Status::Alive)
-                && idx != self.me
+            let can = self.members.row(idx).status() == Some(Status::Alive)
+                && idx != self.members.me()
                 && core.roster.peer(idx).is_some_and(|peer| {
                     let knows_how = peer.versions().protocol_max() >= PROTOCOL_RELAY;
                     knows_how && peer.addr() != canonical(requester.addr)
@@ -182,7 +182,7 @@ impl Serf {
         if self.is_here(core, relay.addr) {
             return self.response_in(core, origin, &response);
         }
-        if relay.inner.len() > packet_room(core) {
+        if relay.inner.len() > core.cfg.message_room() {
             return core.stats.drop(DropReason::Limit);
         }
         if !self.is_member(core, relay.addr, relay.node) {
@@ -196,25 +196,24 @@ impl Serf {
     /// are looked for among all members; of several addresses in a short time only the first is.
     pub(in crate::serf) fn is_member(&mut self, core: &Core, addr: SocketAddr, node: &str) -> bool {
         let addr = canonical(addr);
-        let listens = |idx: MemberIdx| {
-            self.row(idx).status().is_some() && core.roster.peer(idx).is_some_and(|peer| peer.addr() == addr)
-        };
+        let listens =
+            |idx: MemberIdx| self.members.has(idx) && core.roster.peer(idx).is_some_and(|peer| peer.addr() == addr);
         if !node.is_empty() {
             return core.roster.find(node).is_some_and(listens);
         }
-        if let Some((at, searched, found)) = self.queries.searched
-            && core.now - at < SEARCH_PAUSE
+        if let Some(last) = self.queries.searched
+            && core.now - last.at < SEARCH_PAUSE
         {
-            return searched == addr && found;
+            return last.addr == addr && last.found;
         }
-        let found = (0..).zip(&self.rows).any(|(idx, _)| listens(MemberIdx(idx)));
-        self.queries.searched = Some((core.now, addr, found));
+        let found = self.members.rows().any(|(idx, _)| listens(idx));
+        self.queries.searched = Some(Search { at: core.now, addr, found });
         found
     }
 
     /// Whether the address is our own.
     fn is_here(&self, core: &Core, addr: SocketAddr) -> bool {
-        core.roster.peer(self.me).is_some_and(|me| me.addr() == canonical(addr))
+        core.roster.peer(self.members.me()).is_some_and(|me| me.addr() == canonical(addr))
     }
 }
 
@@ -235,7 +234,7 @@ fn is_usable(addr: SocketAddr) -> bool {
 
 /// The largest answer.
 pub(in crate::serf) fn response_limit(core: &Core) -> usize {
-    (core.cfg.query_response_bytes_max as usize).min(packet_room(core))
+    (core.cfg.query_response_bytes_max as usize).min(core.cfg.message_room())
 }
 
 /// memberlist's protocol version from which a member passes answers on.

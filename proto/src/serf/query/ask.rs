@@ -10,15 +10,14 @@ use core::time::Duration;
 use bytes::Bytes;
 
 use super::collect::{Asked, Purpose};
-use super::encode;
 use crate::core::{Core, Origin};
-use crate::event::Status;
+use crate::event::Member;
 use crate::limits::{QUERIES_ASKED_MAX, QUERY_FILTERS_MAX, QUERY_TIMEOUT_MAX};
 use crate::msgpack::write::{longest_raw, raw_bytes};
 use crate::roster::{MemberIdx, Peer};
-use crate::serf::event::packet_room;
 use crate::serf::lamport::Exhausted;
-use crate::serf::{Pattern, PatternError, Serf};
+use crate::serf::message::encode;
+use crate::serf::{Filter, PatternError, Serf};
 use crate::types::QueryId;
 use crate::wire::hashicorp::shortest_query_bytes;
 use crate::wire::serf::{self, List, Message};
@@ -215,20 +214,20 @@ impl Serf {
         if self.queries.asked.len() >= QUERIES_ASKED_MAX {
             return Err(QueryError::TooMany { limit: QUERIES_ASKED_MAX });
         }
-        self.query_clock.check().map_err(|Exhausted| QueryError::ClockExhausted)?;
-        let me = Arc::clone(core.roster.peer(self.me).expect("we hold our own place in the roster"));
+        self.clocks.query.check().map_err(|Exhausted| QueryError::ClockExhausted)?;
+        let me = Arc::clone(core.roster.peer(self.members.me()).expect("we hold our own place in the roster"));
         let names = question.names();
         let wire_filters = question.wire_filters(&names);
         let mut query = self.composed(core, &me, question, &question.payload, &wire_filters);
         let timeout = query.timeout;
         check_size(core, &query)?;
-        let expressions = question.tags.iter().map(|(_, expr)| &**expr);
-        let patterns = self.patterns.of_query(None, expressions).map_err(QueryError::Filter)?;
+        let conditions = question.tags.iter().map(|(tag, expr)| (&**tag, &**expr));
+        let filters = self.queries.patterns.tag_filters(None, conditions).map_err(QueryError::Filter)?;
         query.id = core.rng.query.next_u32() & QUERY_NUMBER_MAX;
-        _ = self.query_clock.tick();
+        _ = self.clocks.query.tick();
         core.stats.queries_asked += 1;
         let id = QueryId { ltime: query.ltime, id: query.id };
-        let waiting = if purpose.ends_early() { self.expected(core, question, &patterns) } else { BTreeSet::new() };
+        let waiting = if purpose.ends_early() { self.expected(core, question, &filters) } else { BTreeSet::new() };
         self.queries.asked.insert(id, Asked::new(core.now + timeout, question.acks, waiting, purpose));
         self.arm_queries(core);
         let frame = encode(core.codec_kept(), &Message::Query(query));
@@ -246,7 +245,7 @@ impl Serf {
         filters: &'a [serf::Filter<'a>],
     ) -> serf::Query<'a> {
         serf::Query {
-            ltime: self.query_clock.time(),
+            ltime: self.clocks.query.time(),
             id: QUERY_NUMBER_MAX,
             source: serf::Source { addr: me.announced_addr(), node: me.name() },
             filters: List::new(filters),
@@ -260,7 +259,7 @@ impl Serf {
 
     /// The largest payload that a question may have now, whatever its own is; `None` when not even an empty one may.
     pub(crate) fn query_payload_max(&self, core: &Core, question: &Question<'_>) -> Option<usize> {
-        let me = Arc::clone(core.roster.peer(self.me)?);
+        let me = Arc::clone(core.roster.peer(self.members.me())?);
         let names = question.names();
         let filters = question.wire_filters(&names);
         let query = self.composed(core, &me, question, &[], &filters);
@@ -270,32 +269,26 @@ impl Serf {
 
     /// How long a query may be answered that does not say (`DefaultQueryTimeout` in serf).
     pub(crate) fn query_timeout(&self, core: &Core) -> Duration {
-        let live = self.members.saturating_sub(u32::try_from(self.failed.len() + self.left.len()).unwrap_or(u32::MAX));
-        let digits = live.checked_ilog10().map_or(1, |log| log + 1);
+        let digits = self.members.live().checked_ilog10().map_or(1, |log| log + 1);
         core.cfg.gossip_interval.saturating_mul(core.cfg.query_timeout_mult.saturating_mul(digits))
     }
 
-    /// Whose answers are waited for: of all who can answer, as far as we know. `patterns` are those of the question's tags.
-    fn expected(&self, core: &Core, question: &Question<'_>, patterns: &[Pattern]) -> BTreeSet<MemberIdx> {
-        let is_live = |idx: &MemberIdx| matches!(self.row(*idx).status(), Some(Status::Alive | Status::Leaving));
-        let meets = |idx: &MemberIdx| {
-            let Some(member) = (!patterns.is_empty()).then(|| self.member(core, *idx)).flatten() else {
-                return patterns.is_empty();
-            };
+    /// Whose answers are waited for: those of all members that meet the question, as far as we know. `filters` are those of its tags.
+    fn expected(&self, core: &Core, question: &Question<'_>, filters: &[Filter]) -> BTreeSet<MemberIdx> {
+        let meets = |member: Member| {
             let tags = member.tags();
-            let values = question.tags.iter().map(|(tag, _)| tags.get(tag).unwrap_or_default());
-            values.zip(patterns).all(|(value, pattern)| pattern.is_match(value))
+            filters.iter().all(|filter| filter.passes(member.name(), &tags))
+        };
+        let can_answer = |idx: &MemberIdx| {
+            self.members.row(*idx).is_live()
+                && (filters.is_empty() || self.members.member(core, *idx).is_some_and(meets))
         };
         if question.nodes.is_empty() {
-            return (0..self.rows.len()).filter_map(index).filter(is_live).filter(meets).collect();
+            return self.members.rows().map(|(idx, _)| idx).filter(can_answer).collect();
         }
         // Each name is looked up: names times members would be too many to compare.
-        question.nodes.iter().filter_map(|node| core.roster.find(node)).filter(is_live).filter(meets).collect()
+        question.nodes.iter().filter_map(|node| core.roster.find(node)).filter(can_answer).collect()
     }
-}
-
-fn index(at: usize) -> Option<MemberIdx> {
-    u32::try_from(at).ok().map(MemberIdx)
 }
 
 fn check_size(core: &Core, query: &serf::Query<'_>) -> Result<(), QueryError> {
@@ -304,7 +297,7 @@ fn check_size(core: &Core, query: &serf::Query<'_>) -> Result<(), QueryError> {
 }
 
 fn query_limit(core: &Core) -> usize {
-    (core.cfg.query_bytes_max as usize).min(packet_room(core))
+    (core.cfg.query_bytes_max as usize).min(core.cfg.message_room())
 }
 
 /// Numbers have 31 bits, as serf's.

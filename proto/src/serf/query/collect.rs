@@ -19,18 +19,18 @@ use crate::wire::serf::QueryResponse;
 
 /// A query of ours that is under way.
 #[derive(Clone, Debug)]
-pub(in crate::serf) struct Asked {
+pub(super) struct Asked {
     deadline: Instant,
     acks: bool,
-    /// Who can answer and has not. Empty from the beginning when we know of nobody; then the deadline is waited for, since
-    /// somebody may be there of whom we do not know.
+    /// Members that can answer and have not. Empty from the beginning when we know of none; then the deadline is waited for, since
+    /// there may be members of which we do not know.
     waiting: BTreeSet<MemberIdx>,
     heard: BTreeMap<Name, Heard>,
-    /// How many of them are no members'.
+    /// How many of them are no members.
     strangers: u32,
     acked: u32,
     answered: u32,
-    pub(in crate::serf) purpose: Purpose,
+    purpose: Purpose,
 }
 
 /// What a member has said.
@@ -40,7 +40,18 @@ struct Heard {
     answer: bool,
 }
 
-/// Who wants to know.
+/// What an acknowledgement or an answer is worth.
+enum Worth {
+    News {
+        /// Whether the query reached the sender, as far as we knew, only now.
+        first_ack: bool,
+    },
+    Duplicate,
+    /// One more sender that is no member.
+    TooManyStrangers,
+}
+
+/// What a query is asked for.
 #[derive(Clone, Debug)]
 pub(in crate::serf) enum Purpose {
     Application,
@@ -49,7 +60,7 @@ pub(in crate::serf) enum Purpose {
 }
 
 impl Purpose {
-    /// Whether it is over when all have answered of whom we know. Whoever has just come under a name that is not its own
+    /// Whether it is over when all members that we know have answered. A node that has just come under a name that is not its own
     /// knows few of the others yet; a vote waits for them all.
     pub(super) const fn ends_early(&self) -> bool {
         !matches!(self, Self::Conflict(_))
@@ -60,53 +71,76 @@ impl Asked {
     pub(super) const fn new(deadline: Instant, acks: bool, waiting: BTreeSet<MemberIdx>, purpose: Purpose) -> Self {
         Self { deadline, acks, waiting, heard: BTreeMap::new(), strangers: 0, acked: 0, answered: 0, purpose }
     }
+
+    pub(super) const fn purpose(&self) -> &Purpose {
+        &self.purpose
+    }
+
+    /// Whether the query asks for such a response, of this sender.
+    fn admits(&self, core: &Core, origin: Origin, idx: Option<MemberIdx>, response: &QueryResponse<'_>) -> bool {
+        let is_wanted = self.acks || !response.is_ack();
+        let may_vote =
+            || if let Purpose::Conflict(vote) = &self.purpose { vote.admits(core, origin, idx) } else { true };
+        !response.from.is_empty() && is_wanted && may_vote()
+    }
+
+    /// Notes that a response came.
+    fn note(&mut self, from: &Name, is_member: bool, is_ack: bool) -> Worth {
+        if !is_member && !self.heard.contains_key(from) {
+            if self.strangers >= STRANGERS_MAX {
+                return Worth::TooManyStrangers;
+            }
+            self.strangers += 1;
+        }
+        let heard = self.heard.entry(Name::clone(from)).or_default();
+        if if is_ack { heard.ack } else { heard.answer } {
+            return Worth::Duplicate;
+        }
+        // Who answers has received the query, even if its acknowledgement never arrives.
+        let first_ack = self.acks && !core::mem::replace(&mut heard.ack, true);
+        heard.answer |= !is_ack;
+        self.acked += u32::from(first_ack);
+        self.answered += u32::from(!is_ack);
+        Worth::News { first_ack }
+    }
+
+    /// A member is not waited for any longer. Returns whether it was the last.
+    fn stop_waiting_for(&mut self, idx: MemberIdx) -> bool {
+        self.waiting.remove(&idx) && self.waiting.is_empty()
+    }
 }
 
 impl Serf {
-    /// Takes an acknowledgement or an answer (`handleQueryResponse` in serf). Each member's is told once, whichever way it came
+    /// Takes an acknowledgement or an answer (`handleQueryResponse` in serf). Each member's is delivered once, whichever way it came
     /// first.
     pub(in crate::serf) fn response_in(&mut self, core: &mut Core, origin: Origin, response: &QueryResponse<'_>) {
         let id = QueryId { ltime: response.ltime, id: response.id };
         let idx = core.roster.find(response.from);
-        let is_stranger = idx.is_none_or(|idx| self.row(idx).status().is_none());
+        let is_member = idx.is_some_and(|idx| self.members.has(idx));
         let Some(asked) = self.queries.asked.get_mut(&id).filter(|asked| core.now <= asked.deadline) else {
             core.stats.query_late += 1;
             return;
         };
-        let is_vote = if let Purpose::Conflict(vote) = &asked.purpose { vote.admits(core, origin, idx) } else { true };
-        if response.from.is_empty() || (response.is_ack() && !asked.acks) || !is_vote {
+        if !asked.admits(core, origin, idx, response) {
             return core.stats.drop(DropReason::Unexpected);
         }
+        let is_ack = response.is_ack();
         let from = idx.map_or_else(|| Name::from(response.from), |idx| core.roster.name(idx));
-        if is_stranger && !asked.heard.contains_key(&from) {
-            if asked.strangers >= STRANGERS_MAX {
-                return core.stats.drop(DropReason::Limit);
-            }
-            asked.strangers += 1;
-        }
-        let heard = asked.heard.entry(Name::clone(&from)).or_default();
-        if if response.is_ack() { heard.ack } else { heard.answer } {
-            let duplicates = if response.is_ack() {
-                &mut core.stats.query_duplicate_acks
-            } else {
-                &mut core.stats.query_duplicate_responses
-            };
-            *duplicates += 1;
-            return;
-        }
-        // Whoever answers has received the query, even if we shall never see the acknowledgement.
-        if asked.acks && !core::mem::replace(&mut heard.ack, true) {
-            asked.acked += 1;
+        let first_ack = match asked.note(&from, is_member, is_ack) {
+            Worth::News { first_ack } => first_ack,
+            Worth::Duplicate if is_ack => return core.stats.query_duplicate_acks += 1,
+            Worth::Duplicate => return core.stats.query_duplicate_responses += 1,
+            Worth::TooManyStrangers => return core.stats.drop(DropReason::Limit),
+        };
+        if first_ack {
             core.stats.query_acks += 1;
             if let Purpose::Application = asked.purpose {
                 core.events.push(Event::QueryAck { id, from: Name::clone(&from) });
             }
         }
-        if response.is_ack() {
+        if is_ack {
             return;
         }
-        heard.answer = true;
-        asked.answered += 1;
         core.stats.query_responses += 1;
         match &mut asked.purpose {
             Purpose::Application => {
@@ -116,10 +150,7 @@ impl Serf {
             Purpose::Keys(tally) => tally.note(core, from, response.payload),
             Purpose::Conflict(vote) => vote.note(core, response.payload),
         }
-        if let Some(idx) = idx
-            && asked.waiting.remove(&idx)
-            && asked.waiting.is_empty()
-        {
+        if idx.is_some_and(|idx| asked.stop_waiting_for(idx)) {
             self.end_query(core, id, true);
         }
     }
@@ -133,9 +164,8 @@ impl Serf {
     /// A member has gone: no query waits for it any longer.
     pub(in crate::serf) fn stop_waiting_for(&mut self, core: &mut Core, idx: MemberIdx) {
         let asked = self.queries.asked.iter_mut();
-        let last =
-            asked.filter_map(|(id, asked)| (asked.waiting.remove(&idx) && asked.waiting.is_empty()).then_some(*id));
-        for id in last.collect::<Vec<_>>() {
+        let over = asked.filter_map(|(id, asked)| asked.stop_waiting_for(idx).then_some(*id));
+        for id in over.collect::<Vec<_>>() {
             self.end_query(core, id, true);
         }
     }
@@ -157,7 +187,7 @@ impl Serf {
         }
     }
 
-    /// The application does not want to know any more. Its own queries only.
+    /// Ends a query before its time. Only the application's can be cancelled.
     pub(crate) fn cancel_query(&mut self, core: &mut Core, id: QueryId) -> bool {
         let is_applications =
             self.queries.asked.get(&id).is_some_and(|asked| matches!(asked.purpose, Purpose::Application));

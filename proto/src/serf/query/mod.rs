@@ -1,92 +1,102 @@
-//! Queries: told to everybody like user events, and answered by each member that meets the filters, straight to the requester.
+//! Queries: gossiped to all members like user events, and answered by each member that meets the filters, straight to the requester.
 
 mod answer;
 mod ask;
 mod collect;
 mod receive;
-mod ring;
 
 use alloc::collections::BTreeMap;
-use alloc::vec;
 use core::net::SocketAddr;
-
-use bytes::Bytes;
 
 pub use self::answer::RespondError;
 pub(super) use self::answer::response_limit;
 pub use self::ask::{QueryError, Question};
-pub(super) use self::collect::{Asked, Purpose};
+use self::collect::Asked;
+pub(super) use self::collect::Purpose;
 use self::receive::Open;
-use self::ring::Ring;
-use crate::broadcast::{TransmitQueue, Turn};
-use crate::core::Core;
-use crate::limits::PACKET_BYTES_MAX;
-use crate::stats::DropReason;
+use super::filter::Patterns;
+use super::message::MessageQueue;
+use super::recent::{Recent, Remembered};
 use crate::time::Instant;
 use crate::types::QueryId;
-use crate::wire::serf::Message;
-use crate::wire::{Codec, Writer};
 
-/// The queries that a node has to do with.
-#[derive(Clone, Debug)]
+/// The queries that a node has to do with. Only the files of this folder write them.
+#[derive(Clone, Debug, Default)]
 pub(super) struct Queries {
-    /// To know one that comes again.
-    ring: Ring,
-    /// Those of others, and of ourselves, that can be answered here.
-    pub(super) open: BTreeMap<QueryId, Open>,
-    /// Those of our own that are under way.
-    pub(super) asked: BTreeMap<QueryId, Asked>,
-    /// Those that others are to be told of, as they came.
-    pub(super) queue: TransmitQueue<Bytes>,
-    /// When a requester without a name was last looked for among all members, where, and whether it is one.
-    pub(super) searched: Option<(Instant, SocketAddr, bool)>,
+    /// All that came in recent times.
+    recent: Recent<Number>,
+    /// Those that can be answered here, our own included.
+    open: BTreeMap<QueryId, Open>,
+    /// Our own that are under way.
+    asked: BTreeMap<QueryId, Asked>,
+    pub(super) queue: MessageQueue,
+    patterns: Patterns,
+    /// The last search for a requester without a name.
+    searched: Option<Search>,
     /// Queries before this time are not taken.
-    pub(super) time_min: u64,
+    time_min: u64,
     /// The greatest time of a query taken, for the snapshot; 0 when none.
-    pub(super) newest: u64,
+    newest: u64,
+}
+
+/// What tells queries of one time apart ([`QueryId::id`]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Number(u32);
+
+impl Remembered for Number {
+    /// Their count alone bounds them: at most 256 bytes for each time of `query_buffer`.
+    const BYTES_MAX: usize = usize::MAX;
+
+    fn bytes(&self) -> usize {
+        size_of::<Self>()
+    }
+}
+
+/// A search for an address among all members.
+#[derive(Clone, Copy, Debug)]
+struct Search {
+    at: Instant,
+    addr: SocketAddr,
+    found: bool,
 }
 
 impl Queries {
-    pub(super) const fn new() -> Self {
-        Self {
-            ring: Ring::new(),
-            open: BTreeMap::new(),
-            asked: BTreeMap::new(),
-            queue: TransmitQueue::new(Turn::Oldest),
-            searched: None,
-            time_min: 0,
-            newest: 0,
-        }
+    /// Has queries before this time not taken.
+    pub(super) fn ignore_before(&mut self, ltime: u64) {
+        self.time_min = ltime;
     }
-}
 
-/// Reads a message, wherever it lies: in a packet, on a stream, or inside another message. Each of these has a codec of its own,
-/// and one that we do not read may stand in none of them.
-pub(super) fn decode<'a>(core: &Core, frame: &'a [u8]) -> Result<Message<'a>, DropReason> {
-    match frame.first() {
-        Some(&kind) if !core.cfg.codec.reads(Codec::of(kind)) => Err(DropReason::Codec),
-        _ => Codec::decode_serf(frame).map_err(|_| DropReason::Malformed),
+    /// How many can be answered here.
+    pub(super) fn open(&self) -> usize {
+        self.open.len()
     }
-}
 
-/// A message as it goes over the network.
-pub(super) fn encode(codec: Codec, message: &Message<'_>) -> Bytes {
-    let mut small = [0; ENCODED_BYTES_SMALL];
-    let mut writer = Writer::new(&mut small);
-    if codec.encode_serf(message, &mut writer).is_ok() {
-        let len = writer.len();
-        return Bytes::copy_from_slice(&small[..len]);
+    /// How many of our own are under way.
+    pub(super) fn asked(&self) -> usize {
+        self.asked.len()
     }
-    let mut large = vec![0; PACKET_BYTES_MAX];
-    let mut writer = Writer::new(&mut large);
-    let encoded = codec.encode_serf(message, &mut writer);
-    debug_assert!(encoded.is_ok(), "whoever encodes has checked the size");
-    let len = writer.len();
-    Bytes::copy_from_slice(&large[..len])
+
+    /// Why those of our own were asked that are under way.
+    pub(super) fn purposes(&self) -> impl Iterator<Item = &Purpose> {
+        self.asked.values().map(Asked::purpose)
+    }
+
+    /// The greatest time of a query taken; 0 when none.
+    pub(super) const fn newest(&self) -> u64 {
+        self.newest
+    }
+
+    /// How many compiled expressions are kept, and how many may be.
+    pub(super) fn patterns_usage(&self) -> (usize, usize) {
+        self.patterns.usage()
+    }
+
+    /// Forgets the compiled expressions.
+    #[cfg(test)]
+    pub(super) fn forget_patterns(&mut self) {
+        self.patterns = Patterns::default();
+    }
 }
 
 /// Names of queries that members ask of each other and that the application never sees begin so (`InternalQueryPrefix`).
-pub(super) const INTERNAL_PREFIX: &str = "_serf_";
-
-/// Room for nearly every message.
-const ENCODED_BYTES_SMALL: usize = 1536;
+const INTERNAL_PREFIX: &str = "_serf_";

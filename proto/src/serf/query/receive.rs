@@ -1,25 +1,25 @@
 //! Queries that come, our own included.
 
 use alloc::boxed::Box;
+use alloc::vec::Vec;
 
 use bytes::Bytes;
 
-use super::INTERNAL_PREFIX;
-use super::ring::Novelty;
+use super::{INTERNAL_PREFIX, Number};
 use crate::core::{Core, Origin, Requester};
-use crate::event::{self, Event};
+use crate::event::{self, Event, KeyOperation};
 use crate::limits::{QUERIES_OPEN_MAX, QUERY_FILTERS_MAX, QUERY_TIMEOUT_MAX};
-use crate::serf::event::packet_room;
-use crate::serf::{PatternError, Serf};
+use crate::serf::recent::Novelty;
+use crate::serf::{Filter, PatternError, Serf};
 use crate::stats::DropReason;
 use crate::time::Instant;
 use crate::types::QueryId;
 use crate::wire::hashicorp::shortest_query_bytes;
-use crate::wire::serf::{Filter, Query};
+use crate::wire::serf::{self as wire, Query};
 
 /// A query that the application may answer.
 #[derive(Clone, Debug)]
-pub(in crate::serf) struct Open {
+pub(super) struct Open {
     pub(super) requester: Requester,
     pub(super) deadline: Instant,
     pub(super) answered: bool,
@@ -33,7 +33,7 @@ impl Serf {
         }
         self.queries.newest = self.queries.newest.max(query.ltime);
         if !query.is_not_for_broadcast() {
-            self.spread_query(core, query, frame);
+            self.queries.queue.push(&core.cfg, &mut core.stats.queries_pruned, frame, shortest_query_bytes(query));
         }
         if !self.is_for_us(core, query) {
             return;
@@ -50,46 +50,48 @@ impl Serf {
         }
     }
 
+    /// Takes a query that the application never sees, by the rest of its name.
+    fn internal_query(&mut self, core: &mut Core, origin: Origin, requester: Requester, name: &str, payload: &[u8]) {
+        let operation = match name {
+            // The acknowledgement is the answer.
+            "ping" => return,
+            "conflict" => return self.say_who(core, origin, &requester, payload),
+            "install-key" => KeyOperation::Install,
+            "use-key" => KeyOperation::Use,
+            "remove-key" => KeyOperation::Remove,
+            "list-keys" => KeyOperation::List,
+            _ => return core.stats.drop(DropReason::Unexpected),
+        };
+        self.request_key(core, requester, operation, payload);
+    }
+
     /// Whether a query is new and not too old to know.
     fn is_news(&mut self, core: &mut Core, query: &Query<'_>) -> bool {
-        if self.query_clock.witness(core.now, query.ltime).is_err() {
+        if self.clocks.query.witness(core.now, query.ltime).is_err() {
             core.stats.drop(DropReason::Absurd);
             return false;
         }
-        let size = core.cfg.query_buffer;
+        // A query from before our start is not counted as dropped: it is never meant to come.
         if query.ltime < self.queries.time_min {
             return false;
         }
-        if query.ltime < self.query_clock.time().saturating_sub(u64::from(size)) {
+        let oldest = self.clocks.query.time().saturating_sub(u64::from(core.cfg.query_buffer));
+        if query.ltime < oldest {
             core.stats.drop_expected(DropReason::OldEvent);
             return false;
         }
-        let id = QueryId { ltime: query.ltime, id: query.id };
-        match self.queries.ring.note(size, id) {
-            Novelty::New => true,
-            Novelty::Repeat => {
-                core.stats.query_repeats += 1;
-                false
-            }
-            Novelty::Crowded => {
-                core.stats.drop(DropReason::Limit);
-                false
-            }
+        let number = Number(query.id);
+        let novelty = self.queries.recent.note(oldest, query.ltime, |&known| known == number, || number);
+        match novelty {
+            Novelty::New => {}
+            Novelty::Repeat => core.stats.query_repeats += 1,
+            Novelty::Crowded => core.stats.drop(DropReason::Limit),
+            Novelty::Old => core.stats.drop_expected(DropReason::OldEvent),
         }
+        novelty == Novelty::New
     }
 
-    fn spread_query(&mut self, core: &mut Core, query: &Query<'_>, frame: &[u8]) {
-        // A peer may send larger packets than we do, or in the shorter codec. What fits into none of ours would stand in the way
-        // of all the rest.
-        if frame.len().max(shortest_query_bytes(query)) > packet_room(core) {
-            core.stats.queries_pruned.too_large += 1;
-            return;
-        }
-        self.queries.queue.push(Bytes::copy_from_slice(frame));
-        core.stats.queries_pruned.full += self.queries.queue.limit(core.cfg.queue_depth_max, packet_room(core));
-    }
-
-    /// Whether we meet every filter (`shouldProcessQuery` in serf). A filter that cannot be read or used is met by nobody.
+    /// Whether we meet every filter (`shouldProcessQuery` in serf). No member meets a filter that cannot be read or used.
     fn is_for_us(&mut self, core: &mut Core, query: &Query<'_>) -> bool {
         if query.filters.is_empty() {
             return true;
@@ -98,28 +100,20 @@ impl Serf {
             core.stats.drop(DropReason::Limit);
             return false;
         }
-        let Some(me) = self.member(core, self.me) else { return false };
-        // Expressions are compiled only when the other filters pass.
-        let may_be = query.filters.iter().all(|filter| match filter {
-            Filter::Nodes(nodes) => nodes.iter().any(|node| node == me.name()),
-            Filter::Tag { .. } => true,
-            Filter::Unreadable(_) => false,
-        });
-        let wanted = || {
-            query.filters.iter().filter_map(|filter| match filter {
-                Filter::Tag { tag, expr } => Some((tag, expr)),
-                Filter::Nodes(_) | Filter::Unreadable(_) => None,
-            })
-        };
-        if !may_be {
-            return false;
+        let Some(me) = self.members.member(core, self.members.me()) else { return false };
+        // Expressions cost far more than names: they are compiled only when the names pass.
+        let mut conditions = Vec::new();
+        for filter in query.filters.iter() {
+            match filter {
+                wire::Filter::Nodes(nodes) if Filter::lists(nodes.iter(), me.name()) => {}
+                wire::Filter::Tag { tag, expr } => conditions.push((tag, expr)),
+                wire::Filter::Nodes(_) | wire::Filter::Unreadable(_) => return false,
+            }
         }
-        let heard_at = Some(core.now);
-        match self.patterns.of_query(heard_at, wanted().map(|(_, expr)| expr)) {
-            Ok(patterns) => {
+        match self.queries.patterns.tag_filters(Some(core.now), conditions.iter().copied()) {
+            Ok(filters) => {
                 let tags = me.tags();
-                let values = wanted().map(|(tag, _)| tags.get(tag).unwrap_or_default());
-                values.zip(&patterns).all(|(value, pattern)| pattern.is_match(value))
+                filters.iter().all(|filter| filter.passes(me.name(), &tags))
             }
             Err(PatternError::Syntax) => false,
             Err(PatternError::TooLong { .. } | PatternError::TooComplex { .. }) => {

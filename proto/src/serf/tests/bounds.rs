@@ -241,8 +241,8 @@ fn a_question_with_too_many_filters_or_too_long_a_timeout_is_refused_before_anyt
     let timeout = QUERY_TIMEOUT_MAX + Duration::from_nanos(1);
     let asked = lone.serf.query(&mut lone.core, &Question::new("q").for_at_most(timeout));
     assert_eq!(asked, Err(QueryError::TooLong { timeout, limit: QUERY_TIMEOUT_MAX }));
-    assert_eq!(lone.serf.patterns.usage().0, 0);
-    assert_eq!(lone.serf.query_clock.time(), 1, "nothing was asked");
+    assert_eq!(lone.serf.queries.patterns_usage().0, 0);
+    assert_eq!(lone.serf.times().query, 1, "nothing was asked");
     assert!(lone.serf.query(&mut lone.core, &Question::new("q").for_at_most(QUERY_TIMEOUT_MAX)).is_ok());
 }
 

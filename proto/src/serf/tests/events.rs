@@ -1,5 +1,4 @@
 use super::*;
-use crate::serf::event::SendError;
 
 #[test]
 fn an_event_is_delivered_and_told_once_however_often_it_is_heard() {
@@ -8,7 +7,7 @@ fn an_event_is_delivered_and_told_once_however_often_it_is_heard() {
         lone.hear_event(5, "deploy", b"v1");
     }
     assert_eq!(lone.events(), ["user deploy"]);
-    assert_eq!((lone.serf.times().1, lone.serf.queue_depths().1), (6, 1));
+    assert_eq!((lone.serf.times().event, lone.serf.queue_depths().events), (6, 1));
     for _ in 0..4 {
         assert_eq!(lone.packet(), ["user deploy@5"]);
     }
@@ -33,7 +32,7 @@ fn an_event_from_before_the_buffer_is_dropped_and_counted_and_the_oldest_in_it_i
     assert_eq!(lone.dropped(DropReason::OldEvent), 1);
     lone.hear_event(12, "oldest", b"");
     assert_eq!(lone.events(), ["user now", "user oldest"]);
-    assert_eq!(lone.serf.times().1, 20);
+    assert_eq!(lone.serf.times().event, 20);
 }
 
 #[test]
@@ -56,7 +55,7 @@ fn of_an_event_that_is_too_large_nothing_is_sent_and_the_clock_stands() {
     assert_eq!(send(1, 482), Err(SendError::TooLarge { bytes: 513, limit: 512 }));
     assert_eq!(send(1, 600), Err(SendError::TooLarge { bytes: 631, limit: 512 }));
     assert_eq!(send(1, 481), Ok(()));
-    assert_eq!((lone.serf.times().1, lone.events().len(), lone.packet().len()), (2, 1, 1));
+    assert_eq!((lone.serf.times().event, lone.events().len(), lone.packet().len()), (2, 1, 1));
 }
 
 #[test]
@@ -96,7 +95,7 @@ fn an_event_that_our_packets_have_no_room_for_is_delivered_and_does_not_block_th
     assert_eq!(lone.packet(), ["user small@4"]);
     lone.hear_event(6, "large", &[0; 2000]);
     lone.talk();
-    assert_eq!(lone.serf.queue_depths(), (0, 0));
+    assert_eq!(lone.serf.queue_depths(), QueueDepths::default());
 }
 
 #[test]
@@ -113,7 +112,7 @@ fn the_largest_event_that_fits_into_a_packet_is_told_on_and_one_byte_more_is_not
         let payload = vec![0; bytes - frame(&[0; 1000]).len() + 1000];
         assert_eq!(frame(&payload).len(), bytes);
         lone.hear_event(5, "x", &payload);
-        assert_eq!((lone.events().len(), lone.packet().len(), lone.serf.queue_depths().1), (1, told, told));
+        assert_eq!((lone.events().len(), lone.packet().len(), lone.serf.queue_depths().events), (1, told, told));
         assert_eq!(lone.core.stats.broadcasts_pruned(), 1 - told as u64);
     }
 }
@@ -126,7 +125,7 @@ fn the_queue_of_events_is_bounded_and_the_untold_stay() {
     lone.packet();
     for (ltime, name) in [(3, "c"), (4, "d"), (5, "e")] {
         lone.hear_event(ltime, name, b"");
-        assert!(lone.serf.queue_depths().1 <= 3);
+        assert!(lone.serf.queue_depths().events <= 3);
     }
     assert_eq!(lone.packet(), ["user c@3", "user d@4", "user e@5"]);
     assert_eq!(lone.core.stats.broadcasts_pruned(), 2);
@@ -139,7 +138,7 @@ fn more_events_at_one_time_than_the_limit_are_dropped_and_counted() {
         lone.hear_event(5, "x", &[n]);
     }
     assert_eq!((lone.events().len(), lone.dropped(DropReason::Limit)), (64, 1));
-    assert_eq!(lone.serf.queue_depths().1, 64);
+    assert_eq!(lone.serf.queue_depths().events, 64);
 }
 
 #[test]

@@ -29,9 +29,9 @@ fn exchange(one: &mut Lone, other: &mut Lone) {
 fn each_clock_takes_the_others_time_as_its_own_and_none_goes_back() {
     let mut lone = Lone::lan(&["b"]);
     lone.merge(clocks(7, 8, 9), &[], &[], false);
-    assert_eq!(lone.serf.times(), (7, 8, 9));
+    assert_eq!(lone.serf.times(), times(7, 8, 9));
     lone.merge(clocks(3, 0, 1), &[], &[], false);
-    assert_eq!(lone.serf.times(), (7, 8, 9));
+    assert_eq!(lone.serf.times(), times(7, 8, 9));
 }
 
 #[test]
@@ -39,7 +39,7 @@ fn an_absurd_clock_costs_neither_the_other_clocks_nor_members_nor_events() {
     for absurd in [u64::MAX, LAMPORT_TIME_MAX + 1, 1 << 60] {
         let mut lone = Lone::lan(&["b"]);
         lone.merge(clocks(7, absurd, 9), &[("b", 5, true)], &[event(1, "x"), event(absurd, "y")], false);
-        assert_eq!((lone.serf.times(), lone.status("b")), ((7, 2, 9), Some(Status::Leaving)));
+        assert_eq!((lone.serf.times(), lone.status("b")), (times(7, 2, 9), Some(Status::Leaving)));
         assert_eq!((lone.events(), lone.dropped(DropReason::Absurd)), (vec!["user x".to_string()], 2));
     }
 }
@@ -73,7 +73,7 @@ fn a_clock_beyond_the_budget_is_followed_over_several_exchanges_and_its_events_c
         lone.run(secs(30));
     }
     // Two budgets are lacking, each takes 256 s to come back.
-    assert_eq!((lone.serf.times(), delivered), ((far, far, far), vec![(18, "user late".to_string())]));
+    assert_eq!((lone.serf.times(), delivered), (times(far, far, far), vec![(18, "user late".to_string())]));
 }
 
 #[test]
@@ -91,21 +91,21 @@ fn the_first_join_that_reaches_anybody_is_believed_whatever_its_clocks_and_no_la
     };
     merge(&mut lone, 9, Some(JoinId(1)));
     merge(&mut lone, far, Some(JoinId(1)));
-    assert_eq!(lone.serf.times(), (far, far, far), "another seed of the same join");
+    assert_eq!(lone.serf.times(), times(far, far, far), "another seed of the same join");
     merge(&mut lone, far + (1 << 49), Some(JoinId(2)));
     let followed = far + LAMPORT_BURST_MAX;
-    assert_eq!(lone.serf.times(), (followed, followed, followed));
+    assert_eq!(lone.serf.times(), times(followed, followed, followed));
     let mut fresh = Lone::lan(&["b"]);
     merge(&mut fresh, LAMPORT_JOIN_MAX + 1, Some(JoinId(1)));
-    assert_eq!(fresh.serf.times().0, LAMPORT_BURST_MAX + 1, "no join is believed beyond the bound");
+    assert_eq!(fresh.serf.times().member, LAMPORT_BURST_MAX + 1, "no join is believed beyond the bound");
     assert_eq!(fresh.dropped(DropReason::Absurd), 3);
 }
 
 #[test]
 fn at_the_end_of_time_an_event_or_query_is_refused_and_not_lost() {
     let mut lone = Lone::lan(&["b"]);
-    lone.serf.event_clock.resume(LAMPORT_TIME_MAX - 2);
-    lone.serf.query_clock.resume(LAMPORT_TIME_MAX - 2);
+    lone.serf.clocks.event.resume(LAMPORT_TIME_MAX - 2);
+    lone.serf.clocks.query.resume(LAMPORT_TIME_MAX - 2);
     lone.serf.user_event(&mut lone.core, "last", b"", false).unwrap();
     lone.serf.query(&mut lone.core, &Question::new("last")).unwrap();
     assert_eq!(lone.events(), ["user last", "query last"]);
@@ -126,10 +126,10 @@ fn a_damaged_state_changes_nothing() {
     for cut in 0..whole.len() {
         lone.serf.merge(&mut lone.core, Codec::Native, &whole[..cut], false, None);
     }
-    assert_eq!((lone.serf.times(), lone.status("b"), lone.events()), ((1, 1, 1), Some(Status::Alive), vec![]));
+    assert_eq!((lone.serf.times(), lone.status("b"), lone.events()), (times(1, 1, 1), Some(Status::Alive), vec![]));
     assert_eq!(lone.dropped(DropReason::Malformed), whole.len() as u64);
     lone.serf.merge(&mut lone.core, Codec::Native, &whole, false, None);
-    assert_eq!((lone.serf.times(), lone.status("b")), ((7, 6, 1), Some(Status::Leaving)));
+    assert_eq!((lone.serf.times(), lone.status("b")), (times(7, 6, 1), Some(Status::Leaving)));
 }
 
 #[test]
@@ -167,7 +167,7 @@ fn two_nodes_with_a_tombstone_do_not_raise_it_however_often_they_exchange() {
     }
     let after = (one.ltime("b"), other.ltime("b"), one.serf.times(), other.serf.times());
     assert_eq!(after, before);
-    assert!(one.serf.times().0 <= 8, "{:?}", one.serf.times());
+    assert!(one.serf.times().member <= 8, "{:?}", one.serf.times());
 }
 
 #[test]
@@ -183,7 +183,7 @@ fn two_nodes_of_which_one_missed_the_leave_agree_and_then_rest() {
         exchange(&mut one, &mut other);
     }
     assert!(one.ltime("b") <= 6 && other.ltime("b") <= 6, "{} {}", one.ltime("b"), other.ltime("b"));
-    assert!(one.serf.times().0 <= 8);
+    assert!(one.serf.times().member <= 8);
 }
 
 #[test]

@@ -6,9 +6,9 @@ fn every_time_that_is_heard_is_witnessed_even_if_the_intent_means_nothing() {
     let mut lone = Lone::lan(&["b"]);
     lone.hear_join("b", 7);
     lone.hear_join("stranger", 9);
-    assert_eq!(lone.serf.times(), (10, 1, 1));
+    assert_eq!(lone.serf.times(), times(10, 1, 1));
     lone.hear_leave("stranger", 3);
-    assert_eq!(lone.serf.times(), (10, 1, 1));
+    assert_eq!(lone.serf.times(), times(10, 1, 1));
 }
 
 #[test]
@@ -19,7 +19,7 @@ fn a_time_far_ahead_is_dropped_counted_and_not_passed_on() {
         lone.hear_join("stranger", ltime);
         lone.hear_event(ltime, "x", b"");
     }
-    assert_eq!((lone.dropped(DropReason::Absurd), lone.serf.times()), (9, (1, 1, 1)));
+    assert_eq!((lone.dropped(DropReason::Absurd), lone.serf.times()), (9, times(1, 1, 1)));
     assert_eq!((lone.status("b"), lone.packet(), lone.events()), (Some(Status::Alive), vec![], vec![]));
 }
 
@@ -53,7 +53,7 @@ fn an_early_intent_expires_after_its_timeout_and_its_name_is_free_again() {
     lone.run(secs(5 * 60));
     assert!(lone.core.roster.find("b").is_some(), "not older than the timeout yet");
     lone.run(secs(15));
-    assert_eq!((lone.core.roster.find("b"), lone.serf.early.len()), (None, 0));
+    assert_eq!((lone.core.roster.find("b"), lone.serf.intents.early()), (None, 0));
     lone.alive("b");
     assert_eq!((lone.status("b"), lone.ltime("b")), (Some(Status::Alive), 0));
     assert_eq!(lone.core.timers.next(), None, "nobody is left to be reaped");
@@ -64,7 +64,7 @@ fn an_expired_intent_is_not_told_any_more() {
     let mut lone = Lone::lan(&["c"]);
     lone.hear_leave("b", 5);
     lone.run(secs(6 * 60));
-    assert_eq!((lone.packet(), lone.serf.queue_depths()), (vec![], (0, 0)));
+    assert_eq!((lone.packet(), lone.serf.queue_depths()), (vec![], QueueDepths::default()));
 }
 
 #[test]
@@ -107,7 +107,7 @@ fn at_the_depth_of_the_queue_the_intents_that_were_told_most_go_and_are_counted(
     assert_eq!(lone.packet(), ["join c@5", "join b@5"]);
     for name in ["d", "e", "f"] {
         lone.hear_join(name, 5);
-        assert!(lone.serf.queue_depths().0 <= 3);
+        assert!(lone.serf.queue_depths().intents <= 3);
     }
     assert_eq!(lone.packet(), ["join f@5", "join e@5", "join d@5"]);
     assert_eq!(lone.core.stats.intents_pruned.full, 2);
@@ -144,7 +144,7 @@ fn forcing_a_failed_member_out_makes_it_left_and_is_told() {
     lone.serf.force_leave(&mut lone.core, "b", false).unwrap();
     assert_eq!((lone.status("b"), lone.events()), (Some(Status::Left), vec!["leave b".to_string()]));
     assert_eq!(lone.packet(), ["leave b@1"]);
-    assert_eq!(lone.serf.times().0, 2);
+    assert_eq!(lone.serf.times().member, 2);
 }
 
 #[test]
@@ -158,7 +158,7 @@ fn pruning_the_failed_and_the_left_forgets_them_at_once_and_is_told() {
     lone.hear_prune("b", 5);
     lone.hear_prune("c", 6);
     assert_eq!(lone.events(), ["leave b", "reap b", "reap c"]);
-    assert_eq!((lone.status("b"), lone.status("c"), lone.serf.members), (None, None, 2));
+    assert_eq!((lone.status("b"), lone.status("c"), lone.serf.members.known()), (None, None, 2));
     assert_eq!(lone.packet(), ["prune c@6", "prune b@5"]);
     lone.hear_prune("b", 5);
     assert_eq!(lone.events(), [""; 0], "the echo finds nobody, and is known");
@@ -275,7 +275,7 @@ fn a_leave_is_urgent_even_if_our_join_still_waits_unsent() {
 #[test]
 fn at_the_end_of_time_nobody_is_forced_out_and_a_leave_is_not_told() {
     let mut lone = Lone::lan(&["b"]);
-    lone.serf.clock.resume(LAMPORT_TIME_MAX);
+    lone.serf.clocks.member.resume(LAMPORT_TIME_MAX);
     assert!(lone.serf.force_leave(&mut lone.core, "b", false).is_err());
     lone.serf.leave(&mut lone.core);
     assert_eq!((lone.status("b"), lone.packet()), (Some(Status::Alive), vec![]));

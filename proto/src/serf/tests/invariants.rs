@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::event::MemberEventKind;
+use crate::serf::row::Row;
 
 /// Something that happens. Names are `a` (ourselves) to `d`.
 #[derive(Clone, Debug)]
@@ -107,10 +108,10 @@ fn happen(lone: &mut Lone, membership: &mut Membership, happening: &Happening) {
             assert_eq!(names.len(), members.len(), "a member stands once in a packet: {packet:?}");
         }
         Happening::OwnEvent => lone.serf.user_event(&mut lone.core, "own", b"", false).unwrap(),
-        Happening::AnnounceJoin if !lone.serf.leaving => lone.serf.announce_join(&mut lone.core),
+        Happening::AnnounceJoin if !lone.serf.intents.is_leaving() => lone.serf.announce_join(&mut lone.core),
         Happening::AnnounceJoin => {}
         Happening::ForceLeave(name, prune) => lone.serf.force_leave(&mut lone.core, &text(name), *prune).unwrap(),
-        Happening::LeaveOurselves if !lone.serf.leaving => {
+        Happening::LeaveOurselves if !lone.serf.intents.is_leaving() => {
             lone.serf.leave(&mut lone.core);
         }
         Happening::LeaveOurselves => {}
@@ -132,24 +133,25 @@ fn hear_join(lone: &mut Lone, name: &str, ltime: u64) {
 fn check(lone: &Lone, membership: &Membership) {
     let serf = &lone.serf;
     let of = |status| {
-        let rows = serf.rows.iter().zip(0_u32..).filter(move |(row, _)| row.status() == Some(status));
-        rows.map(|(_, idx)| MemberIdx(idx)).collect::<BTreeSet<_>>()
+        let rows = serf.members.rows().filter(move |(_, row)| row.status() == Some(status));
+        rows.map(|(idx, _)| idx).collect::<BTreeSet<_>>()
     };
     let counted = [Status::Alive, Status::Leaving, Status::Left, Status::Failed].map(|status| of(status).len());
-    assert_eq!(serf.members as usize, counted.iter().sum::<usize>());
-    for (list, status) in [(&serf.failed, Status::Failed), (&serf.left, Status::Left)] {
-        let listed: BTreeSet<_> = list.iter().map(|gone| gone.idx).collect();
+    assert_eq!(serf.members.known() as usize, counted.iter().sum::<usize>());
+    let (failed, left): (Vec<_>, Vec<_>) = (serf.members.failed().collect(), serf.members.left().collect());
+    for (list, status) in [(failed, Status::Failed), (left, Status::Left)] {
+        let listed: BTreeSet<_> = list.iter().copied().collect();
         assert_eq!((list.len(), &listed), (listed.len(), &of(status)), "{status}");
     }
-    assert_eq!(serf.intents_queued, serf.rows.iter().filter(|row| row.sends().is_some()).count());
-    assert!(serf.intents.len() >= serf.intents_queued);
-    let clock = serf.times().0;
-    for (row, idx) in serf.rows.iter().zip(0_u32..) {
+    assert_eq!(serf.intents.queued(), serf.members.rows().filter(|(_, row)| row.sends().is_some()).count());
+    assert!(serf.intents.places() >= serf.intents.queued());
+    let clock = serf.times().member;
+    for (idx, row) in serf.members.rows() {
         assert!(row.ltime() < clock || row.ltime() == 0, "the clock is after every time that it has seen");
-        let waits = serf.early.iter().filter(|(_, early)| early.0 == idx).count();
+        let waits = serf.intents.waiting().filter(|early| *early == idx).count();
         assert!(waits <= 1, "nobody waits twice");
         assert!(row.status().is_some() || row.intent().is_some() == (waits == 1), "who is heard of early waits");
-        assert!(row.status().is_some() || row.intent().is_some() || *row == Row::default());
+        assert!(row.status().is_some() || row.intent().is_some() || row == Row::default());
     }
     for (&name, &alive) in membership {
         let status = lone.status(&name.to_string());
@@ -167,14 +169,17 @@ proptest! {
         for happening in &happenings {
             let before = lone.serf.times();
             happen(&mut lone, &mut membership, happening);
-            if lone.serf.leaving {
+            if lone.serf.intents.is_leaving() {
                 membership.remove(&'a');
             }
             check(&lone, &membership);
             let after = lone.serf.times();
-            prop_assert!(after.0 >= before.0 && after.1 >= before.1 && after.2 >= before.2, "no clock goes back");
-            let (intents, events) = lone.serf.queue_depths();
-            prop_assert!(intents <= depth as usize && events <= depth as usize);
+            prop_assert!(
+                after.member >= before.member && after.event >= before.event && after.query >= before.query,
+                "no clock goes back"
+            );
+            let depths = lone.serf.queue_depths();
+            prop_assert!(depths.intents <= depth as usize && depths.events <= depth as usize);
             for event in mem::take(&mut lone.core.events) {
                 match event {
                     Event::User(event) => {

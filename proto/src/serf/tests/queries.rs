@@ -67,7 +67,7 @@ fn a_query_is_delivered_and_passed_on_once_however_often_it_comes() {
     }
     assert_eq!(lone.events(), ["query uptime"]);
     assert_eq!(lone.packet(), ["query uptime@5"]);
-    assert_eq!((lone.serf.queries_queued(), lone.serf.queue_depths()), (1, (0, 0)));
+    assert_eq!(lone.serf.queue_depths(), QueueDepths { queries: 1, ..QueueDepths::default() });
     lone.hear_query(&Query { id: 8, ..query("uptime", &[]) });
     assert_eq!(lone.events(), ["query uptime"], "another query of the same time");
 }
@@ -77,7 +77,7 @@ fn a_query_is_passed_on_byte_for_byte() {
     let mut lone = Lone::lan(&["b", "c"]);
     let frame = encode(&Message::Query(query("uptime", &[Filter::Unreadable(b"\x09later")])));
     lone.serf.handle(&mut lone.core, Origin::Local, &frame);
-    assert_eq!(lone.serf.queries.queue.upcoming().next(), Some(&Bytes::from(frame)));
+    assert_eq!(lone.serf.queries.queue.next(), Some(&Bytes::from(frame)));
     assert_eq!(lone.events(), [""; 0], "nobody meets a filter that it cannot read");
 }
 
@@ -309,7 +309,7 @@ fn queries_that_cannot_be_asked_change_nothing() {
     let large = vec![0; 917];
     assert_eq!(refused(&Question::new("q").with_payload(&large)), QueryError::TooLarge { bytes: 1025, limit: 1024 });
     assert_eq!(refused(&Question::new("q").of_tags(&[("role", "(")])), QueryError::Filter(PatternError::Syntax));
-    lone.serf.patterns = Patterns::default();
+    lone.serf.queries.forget_patterns();
     assert_eq!(format!("{:?}", lone.serf), before);
     assert_eq!(lone.core.rng.query.clone().next_u64(), luck.clone().next_u64());
     assert!(lone.serf.query(&mut lone.core, &Question::new("q").with_payload(&large[..916])).is_ok());
@@ -341,10 +341,10 @@ fn there_is_a_bound_on_our_own_queries_and_on_those_that_can_be_answered() {
     }
     let error = lone.serf.query(&mut lone.core, &Question::new("q")).unwrap_err();
     assert_eq!(error, QueryError::TooMany { limit: 1024 });
-    assert_eq!(lone.serf.queries.open.len(), QUERIES_OPEN_MAX);
-    let now = lone.serf.query_clock.time();
+    assert_eq!(lone.serf.queries.open(), QUERIES_OPEN_MAX);
+    let now = lone.serf.times().query;
     lone.hear_query(&Query { ltime: now, timeout: Duration::MAX, ..query("q", &[]) });
-    assert_eq!(lone.serf.queries.open.len(), QUERIES_OPEN_MAX);
+    assert_eq!(lone.serf.queries.open(), QUERIES_OPEN_MAX);
     assert_eq!(lone.respond(QueryId { ltime: now, id: ID.id }, b""), Ok(()));
 }
 
@@ -354,7 +354,7 @@ fn times_out_of_all_proportion_are_dropped_and_old_queries_too() {
     for ltime in [u64::MAX, LAMPORT_TIME_MAX, LAMPORT_BURST_MAX + 2] {
         lone.hear_query(&Query { ltime, ..query("q", &[]) });
     }
-    assert_eq!((lone.dropped(DropReason::Absurd), lone.serf.query_clock.time()), (3, 1));
+    assert_eq!((lone.dropped(DropReason::Absurd), lone.serf.times().query), (3, 1));
     lone.hear_query(&Query { ltime: 1000, ..query("q", &[]) });
     lone.hear_query(&Query { ltime: 488, ..query("older", &[]) });
     lone.hear_query(&Query { ltime: 489, ..query("old", &[]) });

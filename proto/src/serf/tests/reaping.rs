@@ -17,7 +17,8 @@ fn the_failed_are_forgotten_after_the_reconnect_timeout_and_the_left_after_the_t
     assert_eq!(lone.events(), [""; 0]);
     lone.run(secs(5));
     assert_eq!(lone.events(), ["reap b"]);
-    assert_eq!((lone.serf.members, lone.serf.failed.len(), lone.serf.left.len()), (2, 0, 0));
+    let counts = MemberCounts { known: 2, live: 2, ..MemberCounts::default() };
+    assert_eq!(lone.serf.counts(), counts);
     lone.forgotten_by_swim("b");
     assert_eq!(lone.core.roster.find("b"), None, "both layers have let go");
 }
@@ -138,7 +139,7 @@ fn who_was_to_leave_and_is_still_there_after_any_leave_would_be_over_is_alive_ag
     assert_eq!(lone.status("c"), Some(Status::Left));
     assert_eq!(lone.status("d"), Some(Status::Leaving), "it began to leave anew");
     lone.run(secs(60));
-    assert_eq!((lone.status("d"), lone.serf.departing.len()), (Some(Status::Alive), 0));
+    assert_eq!((lone.status("d"), lone.serf.members.departing()), (Some(Status::Alive), 0));
 }
 
 #[test]
@@ -148,7 +149,7 @@ fn who_leaves_in_time_is_not_called_back() {
     lone.run(secs(2));
     lone.gone("b");
     lone.run(secs(600));
-    assert_eq!((lone.status("b"), lone.serf.departing.len()), (Some(Status::Left), 0));
+    assert_eq!((lone.status("b"), lone.serf.members.departing()), (Some(Status::Left), 0));
 }
 
 #[test]
@@ -186,7 +187,7 @@ fn who_is_said_to_leave_again_and_again_is_noted_once() {
         lone.hear_leave("b", 2 * ltime + 5);
         lone.hear_join("b", 2 * ltime + 6);
     }
-    assert_eq!(lone.serf.departing.len(), 1);
+    assert_eq!(lone.serf.members.departing(), 1);
 }
 
 #[test]

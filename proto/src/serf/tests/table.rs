@@ -238,22 +238,28 @@ fn a_leave_that_is_being_passed_on_does_not_go_out_anew_because_a_state_has_its_
     assert_eq!(lone.packet(), ["leave stranger@7", "leave b@6"], "what waits to be told of a join is void");
 }
 
+/// How many members are remembered as failed, and how many as left.
+fn gone(lone: &Lone) -> (usize, usize) {
+    (lone.serf.members.failed().len(), lone.serf.members.left().len())
+}
+
 #[test]
 fn the_age_of_a_failed_member_that_turns_out_to_have_left_counts_from_its_failure() {
     let mut lone = lone_with_b(Some(Failed));
-    let failed_at = lone.serf.failed[0].since;
+    let idx = lone.idx("b");
+    let failed_at = lone.serf.members.gone_since(idx);
     lone.run(secs(100));
     lone.hear_leave("b", 6);
-    assert_eq!((lone.serf.failed.len(), lone.serf.left.len(), lone.serf.left[0].since), (0, 1, failed_at));
+    assert_eq!((gone(&lone), lone.serf.members.gone_since(idx)), ((0, 1), failed_at));
 }
 
 #[test]
 fn the_lists_of_the_failed_and_the_left_hold_exactly_those() {
     for (status, failed, left) in [(Alive, 0, 0), (Leaving, 0, 0), (Failed, 1, 0), (Left, 0, 1)] {
         let mut lone = lone_with_b(Some(status));
-        assert_eq!((lone.serf.failed.len(), lone.serf.left.len()), (failed, left), "{status}");
+        assert_eq!(gone(&lone), (failed, left), "{status}");
         lone.alive("b");
-        assert_eq!((lone.serf.failed.len(), lone.serf.left.len()), (0, 0), "{status}, then back");
+        assert_eq!(gone(&lone), (0, 0), "{status}, then back");
     }
 }
 

@@ -1,4 +1,6 @@
-//! What of all that happens is worth a line of the snapshot.
+//! Decides which events are written to the snapshot.
+
+use core::time::Duration;
 
 use super::lamport::LamportClock;
 use crate::event::{Event, MemberEvent, MemberEventKind};
@@ -13,7 +15,7 @@ pub(super) struct Recorder {
     event_clock: u64,
     query_clock: u64,
     /// When the member clock is written though no member event comes.
-    pub(super) due: Option<Instant>,
+    due: Option<Instant>,
     /// Whether we have begun to leave: from then on members and their clock are not written.
     left: bool,
 }
@@ -55,6 +57,25 @@ impl Recorder {
         }
     }
 
+    /// Has the member clock written after a while, if it has moved.
+    pub(super) fn watch_clock(&mut self, now: Instant, clock: LamportClock) {
+        if self.due.is_none() && self.is_behind(clock) {
+            self.due = Some(now + SNAPSHOT_CLOCK_INTERVAL);
+        }
+    }
+
+    /// Writes the member clock if that is due.
+    pub(super) fn note_clock_due(&mut self, now: Instant, clock: LamportClock, write: impl FnMut(Record)) {
+        if self.due.is_some_and(|at| at <= now) {
+            self.note_clock(clock, write);
+        }
+    }
+
+    /// When the member clock is due.
+    pub(super) const fn due(&self) -> Option<Instant> {
+        self.due
+    }
+
     /// Writes the time of the newest query, internal ones included, if it has moved.
     pub(super) fn note_query(&mut self, newest: u64, mut write: impl FnMut(Record)) {
         if newest > self.query_clock {
@@ -64,7 +85,7 @@ impl Recorder {
     }
 
     /// Writes the member clock if it has moved.
-    pub(super) fn note_clock(&mut self, clock: LamportClock, mut write: impl FnMut(Record)) {
+    fn note_clock(&mut self, clock: LamportClock, mut write: impl FnMut(Record)) {
         self.due = None;
         if self.is_behind(clock) {
             self.clock = clock.time() - 1;
@@ -79,7 +100,7 @@ impl Recorder {
     }
 
     /// Whether the member clock has moved since it was written.
-    pub(super) const fn is_behind(&self, clock: LamportClock) -> bool {
+    const fn is_behind(&self, clock: LamportClock) -> bool {
         !self.left && clock.time() - 1 > self.clock
     }
 }
@@ -92,3 +113,6 @@ fn put(record: Record, write: &mut impl FnMut(Record)) {
         tracing::warn!("a member's name has control characters: it cannot be in the snapshot");
     }
 }
+
+/// How long the snapshot's clock of members may be behind when no member event comes (`clockUpdateInterval` in serf).
+const SNAPSHOT_CLOCK_INTERVAL: Duration = Duration::from_millis(500);

@@ -1,0 +1,54 @@
+//! A token bucket: bounds a rate and the burst above it. Shared by the Lamport clocks and the expressions of queries.
+
+use core::time::Duration;
+
+use crate::time::Instant;
+
+/// A bucket of `BURST` tokens that is refilled with `PER_SEC` tokens a second.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct TokenBucket<const BURST: u64, const PER_SEC: u64> {
+    /// When the bucket is full again, if nothing more is taken from it.
+    full_at: Instant,
+}
+
+impl<const BURST: u64, const PER_SEC: u64> TokenBucket<BURST, PER_SEC> {
+    /// How many tokens are in it. A token that is partly refilled counts.
+    pub(super) fn left(self, now: Instant) -> u64 {
+        let missing = (self.full_at - now).as_nanos() * u128::from(PER_SEC) / NANOS_PER_SEC;
+        BURST.saturating_sub(u64::try_from(missing).unwrap_or(u64::MAX))
+    }
+
+    /// Takes tokens. The caller has seen that they are [left](Self::left).
+    pub(super) fn take(&mut self, now: Instant, tokens: u64) {
+        if tokens > 0 {
+            // Rounded up, or many small amounts would be free.
+            let nanos = (u128::from(tokens) * NANOS_PER_SEC).div_ceil(u128::from(PER_SEC));
+            self.full_at = self.full_at.max(now) + Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
+        }
+    }
+}
+
+const NANOS_PER_SEC: u128 = 1_000_000_000;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn no_more_is_taken_than_the_burst_the_rate_and_one_token(steps in prop::collection::vec((1_u64..20, 0_u64..1 << 28), 1..200)) {
+            let (mut bucket, mut now, mut taken) = (TokenBucket::<64, 256>::default(), Instant::ZERO, 0);
+            for (tokens, nanos) in steps {
+                now = now + Duration::from_nanos(nanos);
+                if tokens <= bucket.left(now) {
+                    bucket.take(now, tokens);
+                    taken += tokens;
+                }
+                let refilled = now.as_nanos() * 256 / 1_000_000_000;
+                prop_assert!(taken <= 64 + refilled + 1);
+            }
+        }
+    }
+}

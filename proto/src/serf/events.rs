@@ -1,0 +1,303 @@
+//! User events: gossiped to all members, and recognised by their time, name and payload.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::hash::BuildHasher as _;
+
+use bytes::Bytes;
+
+use super::lamport::{Exhausted, LamportClock};
+use super::message::{MessageQueue, encode};
+use super::recent::{ITEMS_PER_TIME_MAX, Novelty, Recent, Remembered};
+use crate::core::Core;
+use crate::event::{Event, UserEvent};
+use crate::limits::{EVENT_RING_BYTES_MAX, ITEM_BYTES, USER_EVENT_BYTES_MAX};
+use crate::msgpack::write::{longest_raw, raw_bytes};
+use crate::stats::DropReason;
+use crate::wire::{hashicorp, serf};
+
+/// Why a user event cannot be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SendError {
+    TooLarge { bytes: usize, limit: usize },
+    Exhausted,
+}
+
+/// The user events that a node has delivered or sends.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Events {
+    recent: Recent<Seen>,
+    pub(super) queue: MessageQueue,
+    /// Events before this time are not delivered.
+    time_min: u64,
+}
+
+/// An event that was delivered.
+#[derive(Clone, Debug)]
+struct Seen {
+    /// Of name and payload, so that few of one time need to be compared.
+    digest: u64,
+    name: Box<str>,
+    payload: Bytes,
+    coalesce: bool,
+}
+
+impl Seen {
+    fn new(digest: u64, event: &serf::UserEvent<'_>) -> Self {
+        let payload = Bytes::copy_from_slice(event.payload);
+        Self { digest, name: event.name.into(), payload, coalesce: event.coalesce }
+    }
+
+    fn is(&self, digest: u64, event: &serf::UserEvent<'_>) -> bool {
+        self.digest == digest && *self.name == *event.name && self.payload == event.payload
+    }
+
+    fn event(&self, ltime: u64) -> serf::UserEvent<'_> {
+        serf::UserEvent { ltime, name: &self.name, payload: &self.payload, coalesce: self.coalesce }
+    }
+}
+
+impl Remembered for Seen {
+    const BYTES_MAX: usize = EVENT_RING_BYTES_MAX;
+
+    fn bytes(&self) -> usize {
+        self.name.len() + self.payload.len() + ITEM_BYTES
+    }
+}
+
+impl Events {
+    /// Sends a user event. It is delivered here at once and to the others by gossip.
+    pub(super) fn send(
+        &mut self,
+        core: &mut Core,
+        clock: &mut LamportClock,
+        name: &str,
+        payload: &[u8],
+        coalesce: bool,
+    ) -> Result<(), SendError> {
+        let ltime = clock.check().map_err(|Exhausted| SendError::Exhausted)?;
+        let event = serf::UserEvent { ltime, name, payload, coalesce };
+        check_size(core, &event)?;
+        let frame = encode(core.codec_kept(), &serf::Message::UserEvent(event));
+        _ = clock.tick();
+        core.stats.user_events_sent += 1;
+        self.receive(core, clock, &event, &frame);
+        Ok(())
+    }
+
+    /// Takes a user event from gossip, or our own. `frame` is what is gossiped: the bytes as they came.
+    pub(super) fn receive(
+        &mut self,
+        core: &mut Core,
+        clock: &mut LamportClock,
+        event: &serf::UserEvent<'_>,
+        frame: &[u8],
+    ) {
+        if self.take(core, clock, event) {
+            self.queue.push(&core.cfg, &mut core.stats.events_pruned, frame, event_bytes(event));
+        }
+    }
+
+    /// Takes the events in a push/pull. We do not gossip them, since the others exchange states themselves.
+    pub(super) fn merge<'a>(
+        &mut self,
+        core: &mut Core,
+        clock: &mut LamportClock,
+        events: impl Iterator<Item = serf::UserEvent<'a>>,
+    ) {
+        let (oldest, time_min) = (self.oldest(core, *clock), self.time_min);
+        let mut too_old = 0_u64;
+        let mut recent = events.filter(|event| {
+            let is_recent = event.ltime >= oldest;
+            too_old += u64::from(!is_recent && event.ltime >= time_min);
+            is_recent && event.ltime >= time_min
+        });
+        // A few compressed bytes may stand for millions of events: no more are looked at than we could remember.
+        let events_max = (core.cfg.event_buffer as usize).saturating_mul(ITEMS_PER_TIME_MAX);
+        let mut events: Vec<serf::UserEvent<'_>> = recent.by_ref().take(events_max).collect();
+        if recent.next().is_some() {
+            core.stats.drop(DropReason::Limit);
+        }
+        drop(recent);
+        for _ in 0..too_old {
+            core.stats.drop_expected(DropReason::OldEvent);
+        }
+        // HashiCorp's nodes send their buffer as it lies in memory.
+        events.sort_by_key(|event| event.ltime);
+        // Older ones would be forgotten at once.
+        let mut bytes = 0;
+        let fits = |event: &&serf::UserEvent<'_>| {
+            bytes += event.name.len() + event.payload.len();
+            bytes <= EVENT_RING_BYTES_MAX
+        };
+        let newest = events.iter().rev().take_while(fits).count();
+        for event in &events[events.len() - newest..] {
+            self.take(core, clock, event);
+        }
+    }
+
+    /// Delivers an event unless it is known or too old to tell (`handleUserEvent` in serf). Returns whether it was delivered.
+    fn take(&mut self, core: &mut Core, clock: &mut LamportClock, event: &serf::UserEvent<'_>) -> bool {
+        // HashiCorp's nodes send none that is larger, whatever their configuration says.
+        if event.name.len() + event.payload.len() > USER_EVENT_BYTES_MAX {
+            core.stats.drop(DropReason::Limit);
+            return false;
+        }
+        if clock.witness(core.now, event.ltime).is_err() {
+            core.stats.drop(DropReason::Absurd);
+            return false;
+        }
+        // An event from before our start or join is not counted as dropped: it is never meant to come.
+        if event.ltime < self.time_min {
+            return false;
+        }
+        let oldest = self.oldest(core, *clock);
+        if event.ltime < oldest {
+            core.stats.drop_expected(DropReason::OldEvent);
+            return false;
+        }
+        let novelty = self.note(oldest, event);
+        match novelty {
+            Novelty::Repeat => core.stats.user_event_repeats += 1,
+            Novelty::Crowded => core.stats.drop(DropReason::Limit),
+            Novelty::Old => core.stats.drop_expected(DropReason::OldEvent),
+            Novelty::New => {
+                core.stats.user_events += 1;
+                core.events.push(Event::User(UserEvent {
+                    ltime: event.ltime,
+                    name: event.name.into(),
+                    payload: Bytes::copy_from_slice(event.payload),
+                    coalesce: event.coalesce,
+                }));
+            }
+        }
+        novelty == Novelty::New
+    }
+
+    /// Remembers an event, and forgets those before `oldest`.
+    fn note(&mut self, oldest: u64, event: &serf::UserEvent<'_>) -> Novelty {
+        let digest = foldhash::fast::FixedState::default().hash_one((event.name, event.payload));
+        self.recent.note(oldest, event.ltime, |seen| seen.is(digest, event), || Seen::new(digest, event))
+    }
+
+    /// Has events before this time not delivered.
+    pub(super) fn ignore_before(&mut self, ltime: u64) {
+        self.time_min = self.time_min.max(ltime);
+    }
+
+    /// What is remembered of events, in bytes.
+    pub(super) const fn remembered_bytes(&self) -> usize {
+        self.recent.bytes()
+    }
+
+    /// The newest events for a push/pull that together take no more than `bytes_max` in HashiCorp's encoding, by time. serf sends its
+    /// buffer as it lies in memory, and so replays events out of order.
+    pub(super) fn newest_in_order(&self, bytes_max: usize) -> Vec<serf::UserEvent<'_>> {
+        let mut room = bytes_max;
+        let fits = |event: &serf::UserEvent<'_>| {
+            let left = room.checked_sub(event_bytes(event));
+            room = left.unwrap_or(0);
+            left.is_some()
+        };
+        let mut events: Vec<_> =
+            self.recent.newest_first().map(|(time, seen)| seen.event(time)).take_while(fits).collect();
+        events.reverse();
+        events
+    }
+
+    /// The time of the oldest event that is still delivered.
+    fn oldest(&self, core: &Core, clock: LamportClock) -> u64 {
+        clock.time().saturating_sub(u64::from(core.cfg.event_buffer)).max(self.recent.floor())
+    }
+}
+
+/// The largest payload that a user event of this name may have at this time; `None` when not even an empty one may.
+pub(super) fn payload_max(core: &Core, ltime: u64, name: &str) -> Option<usize> {
+    let event = serf::UserEvent { ltime, name, payload: &[], coalesce: false };
+    let limit = event_bytes_max(core);
+    let head = event_bytes(&event) - raw_bytes(0);
+    let encoded = limit.min(core.cfg.message_room()).checked_sub(head).and_then(longest_raw)?;
+    Some(encoded.min(limit.checked_sub(name.len())?))
+}
+
+/// Name and payload together, the event as HashiCorp's nodes encode it, and whether it fits into a packet at all: what one
+/// node accepts must reach every member, whoever made it.
+fn check_size(core: &Core, event: &serf::UserEvent<'_>) -> Result<(), SendError> {
+    let limit = event_bytes_max(core);
+    let plain = event.name.len() + event.payload.len();
+    let encoded = event_bytes(event);
+    let packet = core.cfg.message_room();
+    if plain > limit || encoded > limit {
+        return Err(SendError::TooLarge { bytes: plain.max(encoded), limit });
+    }
+    if encoded > packet {
+        return Err(SendError::TooLarge { bytes: encoded, limit: packet });
+    }
+    Ok(())
+}
+
+/// What the events in a push/pull may take: as many as serf remembers, of the size that we are configured for.
+pub(super) fn push_pull_bytes_max(core: &Core) -> usize {
+    (core.cfg.event_buffer as usize).saturating_mul(event_bytes_max(core)).min(EVENT_RING_BYTES_MAX)
+}
+
+/// How large a user event of ours may be, both plain and encoded.
+fn event_bytes_max(core: &Core) -> usize {
+    (core.cfg.user_event_bytes_max as usize).min(USER_EVENT_BYTES_MAX)
+}
+
+/// The size of a user event in HashiCorp's encoding.
+fn event_bytes(event: &serf::UserEvent<'_>) -> usize {
+    hashicorp::serf_bytes(&serf::Message::UserEvent(*event))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_size_in_hashicorps_encoding_is_as_the_specification_says() {
+        let event = |payload| serf::UserEvent { ltime: 17, name: "a", payload, coalesce: false };
+        assert_eq!(event_bytes(&event(&[0; 481])), 25 + 1 + 2 + 484);
+        assert_eq!(event_bytes(&event(&[0; 481])), 512, "the largest payload of a default event with a one-byte name");
+    }
+
+    #[test]
+    fn an_event_is_known_by_time_name_and_payload() {
+        let mut events = Events::default();
+        let event = serf::UserEvent { ltime: 5, name: "a", payload: b"x", coalesce: false };
+        assert_eq!(events.note(4, &event), Novelty::New);
+        assert_eq!(events.note(4, &serf::UserEvent { coalesce: true, ..event }), Novelty::Repeat);
+        assert_eq!(events.note(4, &serf::UserEvent { payload: b"y", ..event }), Novelty::New);
+        assert_eq!(events.note(4, &serf::UserEvent { name: "b", ..event }), Novelty::New);
+        assert_eq!(events.note(4, &serf::UserEvent { ltime: 6, ..event }), Novelty::New);
+        assert_eq!(events.remembered_bytes(), 4 * (2 + ITEM_BYTES));
+    }
+
+    #[test]
+    fn as_many_of_the_largest_events_are_remembered_as_serf_remembers() {
+        let mut events = Events::default();
+        let payload = [0; USER_EVENT_BYTES_MAX - 1];
+        let event = |ltime| serf::UserEvent { ltime, name: "a", payload: &payload, coalesce: false };
+        for ltime in 1..=512 {
+            assert_eq!(events.note(0, &event(ltime)), Novelty::New);
+        }
+        assert_eq!((events.remembered_bytes(), events.recent.floor()), (EVENT_RING_BYTES_MAX, 0));
+        assert_eq!(events.note(0, &event(600)), Novelty::New);
+        assert_eq!((events.remembered_bytes(), events.recent.floor()), (EVENT_RING_BYTES_MAX, 2));
+    }
+
+    #[test]
+    fn the_newest_events_are_told_that_have_room() {
+        let mut events = Events::default();
+        let event = |ltime| serf::UserEvent { ltime, name: "a", payload: &[0; 100], coalesce: false };
+        for ltime in 1..=5 {
+            events.note(0, &event(ltime));
+        }
+        let told = |bytes_max| events.newest_in_order(bytes_max).iter().map(|event| event.ltime).collect::<Vec<_>>();
+        let each = event_bytes(&event(5));
+        assert_eq!(told(3 * each), [3, 4, 5]);
+        assert_eq!(told(3 * each - 1), [4, 5]);
+        assert_eq!(told(each - 1), [0; 0]);
+    }
+}
