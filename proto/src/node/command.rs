@@ -1,4 +1,4 @@
-//! What the application asks for. Misuse is an error and changes nothing; progress comes as events.
+//! Commands of the application. Misuse returns an error and changes nothing; progress is reported by events.
 
 use alloc::vec::Vec;
 use core::fmt;
@@ -15,13 +15,13 @@ use crate::types::{JoinId, Tags};
 use crate::wire::swim::PeerRef;
 
 impl Node {
-    /// Joins a cluster through `seeds`, of which up to [`SEEDS_AT_ONCE_MAX`](crate::limits::SEEDS_AT_ONCE_MAX) are asked at one
-    /// time. [`Event::Joined`](crate::Event::Joined) follows when the last of them has answered or failed; the join succeeded if
-    /// any answered.
+    /// Joins a cluster through `seeds`, up to [`SEEDS_AT_ONCE_MAX`](crate::limits::SEEDS_AT_ONCE_MAX) at one time.
+    /// [`Event::Joined`](crate::Event::Joined) follows when the last seed has answered or failed. The join succeeded if
+    /// any seed answered.
     ///
     /// # Errors
     ///
-    /// When no seed is given, or the node has begun to leave.
+    /// If no seed is given, or the node has begun to leave.
     pub fn join(
         &mut self,
         now: Instant,
@@ -32,17 +32,19 @@ impl Node {
         self.join_through(now, join::given(seeds), out, |seeds| Join::all(seeds, old))
     }
 
-    /// Joins the cluster of an earlier life, which [`Start::with_snapshot`](super::Start::with_snapshot) told of: through the
-    /// members that were alive, in random order, a few at a time until one answers; after them those that had failed, which
-    /// may be the only ones left where everybody has moved. [`Event::Joined`](crate::Event::Joined) follows. When nobody was
-    /// contacted, the node goes on looking for them by itself, like one that has lost everybody.
+    /// Rejoins the cluster of an earlier run, from the members in
+    /// [`Start::with_snapshot`](super::Start::with_snapshot). Contacts first the members that were alive, in random
+    /// order, a few at a time until one answers; then those that had failed, because their addresses may be the only
+    /// valid ones after a renumbering. [`Event::Joined`](crate::Event::Joined) follows. If no member answers, the node
+    /// keeps searching, as an isolated node does.
     ///
-    /// Each is pinged by name before states are exchanged, so that a node of another cluster that has its address now is left
-    /// alone ([`SeedFailureCause::OtherNode`](crate::SeedFailureCause::OtherNode)). HashiCorp's asks whichever node is there.
+    /// Each address is pinged with the member's name before states are exchanged. A node of another cluster that has
+    /// the address by now does not answer ([`SeedFailureCause::OtherNode`](crate::SeedFailureCause::OtherNode)).
+    /// HashiCorp's exchanges states with any node at the address.
     ///
     /// # Errors
     ///
-    /// When no member of an earlier life is known, or the node has begun to leave.
+    /// If no member of an earlier run is known, or the node has begun to leave.
     pub fn rejoin(&mut self, now: Instant, old: OldEvents, out: &mut Outbox) -> Result<JoinId, JoinError> {
         let previous = self.joins.previous().to_vec();
         self.join_through(now, previous, out, |seeds| Join::until_one_answers(seeds, old).rejoin())
@@ -64,12 +66,12 @@ impl Node {
         Ok(self.command(now, out, |node, _| node.begin_join(join(seeds))))
     }
 
-    /// Sends a user event to every member, ourselves included. A node that leaves or has left still sends, as long as it runs (so does
-    /// serf's `UserEvent`, which asks for no state): a farewell of the application must not fail because ours has begun.
+    /// Broadcasts a user event to every member, including this node. Allowed in every state: `UserEvent` in serf.go
+    /// does not check the state either, and an application may want to send a last event while the node leaves.
     ///
     /// # Errors
     ///
-    /// When the event is too large, or the node's clock is at its end.
+    /// If the event is too large, or the event clock is exhausted.
     pub fn user_event(
         &mut self,
         now: Instant,
@@ -86,17 +88,17 @@ impl Node {
         })
     }
 
-    /// The largest payload that a user event of this name may have, in bytes; `None` when not even an empty one may. The event's
-    /// Lamport time is part of it, and takes a few bytes more as it grows.
+    /// The largest payload of a user event of this name, in bytes; `None` if the name alone is too long. The encoded
+    /// Lamport time counts too, so the limit shrinks by a few bytes as the clock grows.
     pub fn user_event_payload_max(&self, name: &str) -> Option<usize> {
         self.serf.user_event_payload_max(&self.core, name)
     }
 
-    /// Replaces our tags and announces them.
+    /// Replaces the tags of this node and announces them at a higher incarnation.
     ///
     /// # Errors
     ///
-    /// When the tags are too large, or the node has begun to leave.
+    /// If the encoded tags are too large, or the node has begun to leave.
     pub fn set_tags(&mut self, now: Instant, tags: &Tags, out: &mut Outbox) -> Result<(), SetTagsError> {
         if self.leave.has_begun() {
             return Err(SetTagsError::Leaving);
@@ -107,6 +109,7 @@ impl Node {
         }
         self.command(now, out, |node, _| {
             let (me, local) = (node.swim.me(), node.local().clone());
+            // Always announced, but an update event is emitted only for a change.
             if local.meta() != meta {
                 node.core.roster.set_peer(me, PeerRef { meta: &meta, ..local.announced() });
                 node.core.notify(Notification::Updated(me));
@@ -116,11 +119,12 @@ impl Node {
         Ok(())
     }
 
-    /// Declares that a member which failed is gone for good. A live member refutes. With `prune` it is forgotten at once.
+    /// Broadcasts a leave intent on behalf of a failed member, so that it is `left` instead of `failed`. A member that
+    /// is alive refutes it. With `prune` the member is removed at once.
     ///
     /// # Errors
     ///
-    /// When the name is ours or nobody's, or the node's clock is at its end.
+    /// If the name is this node's, empty or too long, or the intent clock is exhausted.
     pub fn force_leave(
         &mut self,
         now: Instant,
@@ -138,12 +142,13 @@ impl Node {
         told.map_err(|Exhausted| ForceLeaveError::ClockExhausted)
     }
 
-    /// Leaves the cluster gracefully. Keep the node running until [`Event::LeftCluster`](crate::Event::LeftCluster): it tells
-    /// the others, and answers their probes until they know. There is no way back; to return, start a new node.
+    /// Leaves the cluster gracefully. Keep the node running until [`Event::LeftCluster`](crate::Event::LeftCluster): it
+    /// broadcasts the leave, and acks probes until the broadcast has spread. A leave cannot be undone; to return, start
+    /// a new node.
     ///
     /// # Errors
     ///
-    /// When a leave has begun before.
+    /// If a leave has begun before.
     pub fn leave(&mut self, now: Instant, out: &mut Outbox) -> Result<(), LeaveError> {
         match self.leave.state() {
             NodeState::Alive => {}
@@ -161,7 +166,7 @@ impl Node {
 pub enum JoinError {
     /// The node has begun to leave.
     Leaving,
-    /// There is nobody to join through.
+    /// No seed was given.
     NoSeeds,
 }
 
@@ -169,17 +174,17 @@ pub enum JoinError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum UserEventError {
-    /// Name and payload, or the event as HashiCorp's nodes encode it, exceed the limit.
+    /// The name and payload, or HashiCorp's encoding of the event, exceed the limit.
     TooLarge {
-        /// The size.
+        /// The size, in bytes.
         bytes: usize,
-        /// The limit.
+        /// The limit, in bytes.
         limit: usize,
-        /// The largest payload that an event of this name may have; `None` when the name alone is too long.
+        /// The largest payload of an event of this name; `None` if the name alone is too long.
         payload_max: Option<usize>,
     },
-    /// Our clock of events is at its end ([`limits::LAMPORT_TIME_MAX`](crate::limits::LAMPORT_TIME_MAX)): every node would refuse the
-    /// event.
+    /// The event clock has reached [`limits::LAMPORT_TIME_MAX`](crate::limits::LAMPORT_TIME_MAX); every node would drop
+    /// the event.
     ClockExhausted,
 }
 
@@ -189,11 +194,11 @@ pub enum UserEventError {
 pub enum SetTagsError {
     /// The node has begun to leave.
     Leaving,
-    /// The tags do not fit into a message.
+    /// The encoded tags exceed the limit.
     TooLarge {
-        /// Their encoded size.
+        /// The encoded size, in bytes.
         bytes: usize,
-        /// The limit.
+        /// The limit, in bytes.
         limit: usize,
     },
 }
@@ -202,17 +207,17 @@ pub enum SetTagsError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ForceLeaveError {
-    /// The name is our own; [`Node::leave`] is for that.
+    /// The name is this node's own; use [`Node::leave`].
     Ourselves,
-    /// No node can have this name: it is empty, or too long.
+    /// No node can have this name: it is empty or too long.
     Nobody {
-        /// Its length.
+        /// The length of the name, in bytes.
         bytes: usize,
-        /// The limit.
+        /// The limit, in bytes.
         limit: usize,
     },
-    /// Our clock of intents is at its end ([`limits::LAMPORT_TIME_MAX`](crate::limits::LAMPORT_TIME_MAX)): every node would refuse
-    /// the intent.
+    /// The intent clock has reached [`limits::LAMPORT_TIME_MAX`](crate::limits::LAMPORT_TIME_MAX); every node would
+    /// drop the intent.
     ClockExhausted,
 }
 
@@ -220,9 +225,9 @@ pub enum ForceLeaveError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LeaveError {
-    /// It has begun before and is not complete.
+    /// A leave is in progress.
     InProgress,
-    /// It is complete.
+    /// The leave is complete.
     Left,
 }
 

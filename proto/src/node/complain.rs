@@ -1,4 +1,5 @@
-//! Reports peers that are refused or hard to reach to [`complaints`](crate::complaints), which decides on the lines of the log.
+//! Collects complaints: reports peers that are refused or unreachable to [`complaints`](crate::complaints), which
+//! decides what is logged.
 
 use alloc::format;
 use core::net::SocketAddr;
@@ -10,26 +11,26 @@ use crate::event::SeedFailureCause;
 use crate::stats::DropReason;
 use crate::time::Instant;
 
-/// What the operating system refuses a node's sockets.
+/// A failure of a node's sockets, reported by the operating system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SocketFailure {
-    /// A datagram to this address could not be sent.
+    /// Sending a datagram to this address failed.
     Send(SocketAddr),
-    /// No datagram could be received.
+    /// Receiving datagrams failed.
     Receive,
-    /// No stream could be accepted.
+    /// Accepting streams failed.
     Accept,
 }
 
 impl Node {
-    /// What the log complains of and has not seen the end of: by kind, then by peer. At most
-    /// [`COMPLAINT_PEERS_MAX`](crate::limits::COMPLAINT_PEERS_MAX) and one of each kind.
+    /// The complaints that are open: logged, and not yet resolved. Ordered by kind, then by peer. At most
+    /// [`COMPLAINT_PEERS_MAX`](crate::limits::COMPLAINT_PEERS_MAX), and one of each kind.
     pub fn complaints(&self) -> impl Iterator<Item = Complaint> + '_ {
         self.core.complaints.iter()
     }
 
-    /// Takes what the operating system refused, with its words for the log. It changes nothing else.
+    /// Records a socket failure, with the operating system's error text for the log. Changes no protocol state.
     pub fn socket_failed(&mut self, now: Instant, failure: SocketFailure, words: &str) {
         self.core.now = self.core.now.max(now);
         let here = || self.core.roster.peer(self.swim.me()).map(|me| me.addr());
@@ -43,19 +44,20 @@ impl Node {
         }
     }
 
-    /// The operating system's words for the failure of a stream, for the log. [`StreamInput::Failed`](crate::StreamInput::Failed)
-    /// follows.
+    /// Sets the operating system's error text of a stream that fails, for the log. Call it before
+    /// [`StreamInput::Failed`](crate::StreamInput::Failed).
     pub fn stream_failing(&mut self, words: &str) {
         self.core.detail.clear();
         self.core.detail.push_str(words);
     }
 
-    /// Complains of what was dropped of a peer's input. Costs one comparison where nothing was.
+    /// Complains about input of a peer that was dropped. One comparison when nothing was.
     pub(super) fn complain_of_drops(&mut self, peer: Option<PeerAt>) {
         let reasons = core::mem::take(&mut self.core.stats.dropped_lately);
         if reasons == 0 {
             return;
         }
+        // Taken even without a peer: the detail must not leak into a later complaint.
         let detail = core::mem::take(&mut self.core.detail);
         let Some(peer) = peer else { return };
         for reason in DropReason::ALL.into_iter().filter(|reason| reasons & reason.bit() != 0) {
@@ -67,7 +69,8 @@ impl Node {
         }
     }
 
-    /// A datagram of a peer was taken. One that was encrypted while we have no key looks like one that is damaged.
+    /// Complains about a datagram that was dropped. While this node has no key, an encrypted datagram is
+    /// indistinguishable from a damaged one, so it is reported as encrypted instead of by the drop reason.
     pub(super) fn complain_of_datagram(&mut self, peer: Option<PeerAt>, datagram: &[u8]) {
         if self.core.stats.dropped_lately != 0 && self.envelope.may_be_encrypted(datagram) {
             self.core.stats.dropped_lately = 0;
@@ -78,14 +81,14 @@ impl Node {
         }
     }
 
-    /// An exchange of states with a member is over. Failures with seeds and failed members are expected, and are part of the
-    /// join's report.
+    /// Records the outcome of a push/pull with a member. Failures with seeds and with failed members are expected; the
+    /// join reports them.
     pub(super) fn exchange_ended(&mut self, ask: Ask, peer: Option<PeerAt>, result: Result<(), SeedFailureCause>) {
         let Some(peer) = peer.filter(|_| matches!(ask, Ask::PushPull { .. })) else { return };
         match result {
             Ok(()) if self.core.complaints.is_empty() => {}
             Ok(()) => self.core.withdraw(ComplaintKind::Exchange, peer.addr),
-            // These were counted as dropped.
+            // Counted as drops, and reported by `complain_of_drops`.
             Err(SeedFailureCause::Refused | SeedFailureCause::Vetoed | SeedFailureCause::Malformed) => {}
             Err(SeedFailureCause::Key | SeedFailureCause::Unencrypted | SeedFailureCause::Label) => {}
             Err(cause) if self.swim.live_at(&self.core, peer.addr).is_some() => {
@@ -97,7 +100,7 @@ impl Node {
         }
     }
 
-    /// Says what is due of complaints that last or are over.
+    /// Logs complaints that are due: open for long, or resolved.
     pub(super) fn sweep_complaints(&mut self) {
         if self.core.complaints.is_due(self.core.now) {
             self.core.complaints.sweep(self.core.now, crate::complaints::Line::log);

@@ -1,4 +1,4 @@
-//! Exchanges on streams: what requests and replies say, and what they change.
+//! Exchanges on streams: builds requests, serves them, and handles replies.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -23,8 +23,9 @@ use crate::wire::swim::{Ack, Message, Ping, State};
 use crate::wire::{Codec, MemberState, PushPull, Writer, native};
 
 impl Node {
-    /// Opens the streams that were asked for.
+    /// Opens the streams that the layers requested.
     pub(super) fn open_dialed(&mut self, out: &mut Outbox) {
+        // Take the buffer, and give it back for its capacity: `open` needs `self`.
         let mut dials = core::mem::take(&mut self.core.dials);
         for dial in dials.drain(..) {
             self.open(dial, out);
@@ -43,8 +44,10 @@ impl Node {
         self.streams.peer(id).and_then(|addr| Origin::Exchange(addr).peer())
     }
 
-    /// Closes a stream because there are too many, or too much is held for them. `handled` is whose input is being handled.
+    /// Evicts a stream, because there are too many or their buffers hold too much. `handled` is the peer of the current
+    /// input.
     pub(super) fn evict(&mut self, id: StreamId, handled: Option<PeerAt>, out: &mut Outbox) {
+        // Twice: drops before this line belong to the current input's peer, those after it to the evicted stream's.
         self.complain_of_drops(handled);
         let peer = self.peer_of(id);
         let step = self.streams.evict(id);
@@ -52,7 +55,7 @@ impl Node {
         self.complain_of_drops(peer);
     }
 
-    /// Does what a stream's input amounts to.
+    /// Executes the step that the stream state machine returned. Closes the stream, unless the step keeps it open.
     pub(super) fn step(&mut self, id: StreamId, step: Step<'_>, peer: Option<PeerAt>, out: &mut Outbox) {
         match step {
             Step::Wait => return,
@@ -60,7 +63,7 @@ impl Node {
                 if let Some(request) = self.request(ask) {
                     return self.write(id, request, Direction::Request, out);
                 }
-                // Too long for any peer to accept: the exchange ends at its deadline.
+                // The request exceeds what any peer accepts; the deadline ends the exchange.
                 return;
             }
             Step::Serve { from, unit } => self.serve(id, from, &unit, out),
@@ -77,15 +80,15 @@ impl Node {
         out.push(Output::Close { stream: id });
     }
 
-    /// Counts what was wrong with what came.
+    /// Counts the fault as a drop.
     fn blame(&mut self, fault: Option<DropReason>) {
         if let Some(reason) = fault {
             self.core.stats.drop(reason);
         }
     }
 
-    /// Answers a request that could not be opened, so that its sender can tell its operator why (`handleConn` in memberlist's
-    /// net.go).
+    /// Replies to a request that could not be opened with an error message, so that the sender can log the cause
+    /// (`handleConn` in memberlist's net.go).
     fn complain(&mut self, id: StreamId, fault: Option<DropReason>, out: &mut Outbox) {
         let Some(text) = fault.and_then(complaint).filter(|_| self.core.cfg.codec.reads(Codec::HashiCorp)) else {
             return;
@@ -98,7 +101,7 @@ impl Node {
         }
     }
 
-    /// Writes a message, unless it is too long for any peer to accept.
+    /// Writes a message to a stream. Drops one that exceeds what any peer accepts.
     fn write(&mut self, stream: StreamId, message: Vec<u8>, direction: Direction, out: &mut Outbox) {
         let Some(unit) = self.envelope.seal_record(message, direction) else { return };
         self.core.stats.stream_bytes_out += unit.len() as u64;
@@ -123,11 +126,12 @@ impl Node {
         self.push_pull(codec, join)
     }
 
-    /// Everything that we know.
+    /// Builds a push/pull message with the state of all members and of the Serf layer. `None` if it exceeds the limit.
     pub(super) fn push_pull(&self, codec: Codec, join: bool) -> Option<Vec<u8>> {
         let Self { core, swim, serf, .. } = self;
         let nodes = swim.members_known();
         let room = swim.states_bytes(core, codec);
+        // Members first. The Serf state gets the bytes that are left, because it can be cut and the member list cannot.
         match codec {
             Codec::Native => frame(native::STREAM_PUSH_PULL, room + serf.state_bytes(core), |body| {
                 native::begin_push_pull(body, join, nodes);
@@ -136,6 +140,7 @@ impl Node {
                 serf.write_state(core, codec, room, body);
             }),
             Codec::HashiCorp => {
+                // HashiCorp's header states the length of the user state, so both parts are written before it.
                 let mut states = Vec::with_capacity(room);
                 swim.write_states(core, codec, &mut states);
                 let mut user = Vec::with_capacity(serf.state_bytes(core));
@@ -150,8 +155,8 @@ impl Node {
         }
     }
 
-    /// Answers a request, in the codec that it came in. The answer to a push/pull is written before the request is merged, as
-    /// memberlist has it, so that two nodes that exchange their states do not echo them.
+    /// Serves a request in its own codec. The reply to a push/pull is written before the request is merged, as in
+    /// memberlist's `handleConn`, so that two nodes do not echo each other's state.
     fn serve(&mut self, id: StreamId, from: SocketAddr, unit: &Unit<'_>, out: &mut Outbox) {
         let codec = unit.codec();
         if !self.core.cfg.codec.reads(codec) {
@@ -161,9 +166,11 @@ impl Node {
             match PushPull::parse(codec, unit.body()) {
                 Ok(remote) => {
                     self.core.stats.push_pulls_in += 1;
+                    // A merge veto applies to joins only, as `NotifyMerge` does in memberlist.
                     if remote.join() && !self.admits_merge(&remote) {
                         return self.complain(id, Some(DropReason::Vetoed), out);
                     }
+                    // Before `merge`, which would put the peer's own states into the reply.
                     if let Some(reply) = self.push_pull(codec, remote.join()) {
                         self.write(id, reply, Direction::Reply, out);
                     }
@@ -197,7 +204,7 @@ impl Node {
         }
     }
 
-    /// Takes a message for the layer above that came on a stream, because it was too long for a packet. It is not answered.
+    /// Handles a message for the Serf layer that was sent on a stream because it exceeds a packet. It has no reply.
     fn take_user(&mut self, from: SocketAddr, codec: Codec, body: &[u8]) {
         let message = match codec {
             Codec::Native => Ok(body),
@@ -210,7 +217,7 @@ impl Node {
         }
     }
 
-    /// Takes the reply to a request of ours.
+    /// Handles the reply to a request of this node.
     fn reply(&mut self, ask: Ask, from: SocketAddr, unit: &Unit<'_>, out: &mut Outbox) {
         let result = match ask {
             _ if !self.core.cfg.codec.reads(unit.codec()) => Err(SeedFailureCause::Malformed),
@@ -249,9 +256,11 @@ impl Node {
             self.core.stats.drop(DropReason::Malformed);
         }
         self.exchange_ended(ask, Origin::Reply(from).peer(), result);
+        // After the merge: a follow-up exchange or the next seed must see the merged state.
         match ask {
             Ask::Join { id, seed } => self.seed_done(id, seed, result),
-            // A failed member was reached again. Its side may hold tombstones of us, from the time in which it thought us gone.
+            // Contact with a failed member is restored. Its side may hold leave intents about this node from the time
+            // that it was considered failed; a fresh join intent overrides them.
             Ask::PushPull { join: true, .. } if result.is_ok() => self.serf.announce_join(&mut self.core),
             Ask::Greet { id, seed } if result.is_ok() => self.exchange_next(from, Ask::Join { id, seed }, out),
             Ask::Greet { id, seed } => self.seed_done(id, seed, result),
@@ -262,7 +271,7 @@ impl Node {
         }
     }
 
-    /// The member that is remembered at an address has answered: states can be exchanged with it.
+    /// Opens the exchange after the ping: the member at the address has confirmed its name.
     fn exchange_next(&mut self, with: SocketAddr, ask: Ask, out: &mut Outbox) {
         let until = self.core.now + self.core.cfg.stream_timeout;
         self.open(Dial { to: with, ask, until }, out);
@@ -272,7 +281,7 @@ impl Node {
         tracing::debug!(?ask, %cause, "an exchange failed");
         self.exchange_ended(ask, peer, Err(cause));
         match (ask, cause) {
-            // A ping for another node is not answered.
+            // A node with another name closes the stream without an ack.
             (Ask::Greet { id, seed }, SeedFailureCause::Closed) => {
                 self.seed_done(id, seed, Err(SeedFailureCause::OtherNode));
             }
@@ -281,7 +290,7 @@ impl Node {
         }
     }
 
-    /// Takes another node's state, membership first: what Serf says is about members.
+    /// Merges a remote state: membership first, because the Serf state refers to members.
     pub(super) fn merge(
         &mut self,
         origin: Origin,
@@ -293,16 +302,18 @@ impl Node {
         if self.swim.merge(&mut self.core, origin, remote).is_err() {
             return Err(SeedFailureCause::Refused);
         }
+        // Between the two: Serf must have a row for each new member before it reads intents about it.
         self.deliver_notifications(out);
         if !remote.user().is_empty() {
-            // Of two sides that join each other, either may want to hear nothing old.
+            // Both sides may be joining; either one may have asked to ignore old events.
             let ignore_old = ignore_old || (remote.join() && self.joins.ignore_old());
             self.serf.merge(&mut self.core, remote.codec(), remote.user(), ignore_old, join);
         }
         Ok(())
     }
 
-    /// Whether the application admits a merge with the other side's members. One that cannot be read is none.
+    /// Asks the policy whether to merge with the members of the other side. Members that cannot be decoded are left
+    /// out.
     fn admits_merge(&mut self, remote: &PushPull<'_>) -> bool {
         let Some(policy) = &self.core.policy else { return true };
         let others: Vec<Candidate<'_>> = match remote {
@@ -317,22 +328,22 @@ impl Node {
     }
 }
 
-/// A state as it is shown to the application; `None` for one that cannot be read.
+/// A member state in the form that the policy sees; `None` if it cannot be decoded.
 fn candidate(member: MemberState<'_>) -> Option<Candidate<'_>> {
     Some(Candidate::new(member.announced.peer().ok()?, member.state == Some(State::Left)))
 }
 
-/// Whether an exchange is to bring two clusters together.
+/// Whether an exchange may merge two clusters.
 const fn is_join(ask: Ask) -> bool {
     matches!(ask, Ask::Join { .. } | Ask::PushPull { join: true, .. })
 }
 
-/// A ping that names the node that is to answer it.
+/// Encodes a ping for the node of this name.
 fn ping_request(codec: Codec, seq: u32, node: &str) -> Option<Vec<u8>> {
     stream_message(codec, &Message::Ping(Ping { seq, node, source: None }))
 }
 
-/// A message that is one frame, on a stream.
+/// Encodes a message of one frame for a stream.
 fn stream_message(codec: Codec, message: &Message<'_>) -> Option<Vec<u8>> {
     let mut buf = [0; SMALL_MESSAGE_BYTES_MAX];
     let mut writer = Writer::new(&mut buf);
@@ -344,7 +355,8 @@ fn stream_message(codec: Codec, message: &Message<'_>) -> Option<Vec<u8>> {
     }
 }
 
-/// What to tell a peer whose request could not be opened; its words are for people. Nothing when nobody would understand them.
+/// Error text for a peer whose request could not be opened, meant for operators. `None` for faults that the peer would
+/// not understand.
 const fn complaint(fault: DropReason) -> Option<&'static str> {
     match fault {
         DropReason::Label => Some("the label of the stream is not that of this cluster"),
@@ -356,11 +368,11 @@ const fn complaint(fault: DropReason) -> Option<&'static str> {
     }
 }
 
-/// The sequence number of the ping before an exchange. It has a stream of its own, on which nothing else is answered.
+/// Sequence number of the ping before an exchange. Constant, because the ping has a stream of its own.
 const GREETING: u32 = 1;
 
-/// Room for a ping with the longest name, or a complaint.
+/// Buffer size for a ping with the longest name, or an error message, in bytes.
 const SMALL_MESSAGE_BYTES_MAX: usize = 512;
 
-/// What stands before the states in a push/pull, in either codec.
+/// Bytes before the states of a push/pull, at most, in either codec.
 const STREAM_HEAD_BYTES_MAX: usize = 64;

@@ -1,7 +1,8 @@
-//! Gossip: when a tick is, who gets its packets, what is in them.
+//! Gossip ticks: when one is due, which members get its packets, and what the packets contain.
 //!
-//! A tick is armed only while there is something to tell and a member to tell it to. Its targets are drawn by membership
-//! ([`Swim::gossip_targets`](crate::swim::Swim::gossip_targets)). Broadcasts also ride on unicasts, in the same way.
+//! A tick is armed only while a broadcast is queued and a member could receive it.
+//! [`Swim::gossip_targets`](crate::swim::Swim::gossip_targets) draws the targets. Broadcasts are also piggybacked on
+//! unicasts (SWIM §4.1), filled by the same function.
 
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -14,14 +15,15 @@ use crate::time::{Instant, next_on_grid};
 use crate::timer::NodeTimer;
 use crate::wire::Codec;
 
-/// When broadcasts are sent.
+/// Schedule of gossip ticks and of piggybacking on acks.
 #[derive(Clone, Debug)]
 pub(super) struct Gossip {
-    /// Ticks lie on a grid that begins at a random point, however seldom there is something to tell.
+    /// Offset of the tick grid, random per node. Ticks stay on the grid even when few are needed, so that nodes do not
+    /// get in step.
     phase: Duration,
-    /// Before this there is no other tick, if ticks need not lie on the grid.
+    /// Earliest time of the next tick when ticks need not be on the grid.
     rest: Instant,
-    /// When broadcasts last rode on an ack, and to which member.
+    /// When broadcasts were last piggybacked on an ack, and to which member.
     rode: Option<(Instant, MemberIdx)>,
 }
 
@@ -30,7 +32,7 @@ impl Gossip {
         Self { phase, rest: now, rode: None }
     }
 
-    /// When the next tick is; with `early` as soon as what happens together can be told together.
+    /// The time of the next tick. With `early`, a short wait after now, which collects the broadcasts of one burst.
     fn next_tick(&self, now: Instant, interval: Duration, early: bool) -> Instant {
         if early { self.rest.max(now + interval / GATHERING_PART) } else { next_on_grid(now, self.phase, interval) }
     }
@@ -39,9 +41,9 @@ impl Gossip {
         self.rest = now + interval;
     }
 
-    /// Whether broadcasts may ride on an ack to a member: once in a gossip interval, and not twice in a row to the same. Each
-    /// ride counts as a transmission: a flood of pings would use up all broadcasts otherwise, at one address that its sender
-    /// need not even have.
+    /// Whether an ack to this member may carry broadcasts: at most one ack per gossip interval, and not two in a row to
+    /// one member. Every piggybacked copy counts as a transmission. Without the limit, a flood of pings would use up
+    /// the retransmits of all broadcasts at one address, which may even be spoofed.
     pub(super) fn may_ride(&mut self, now: Instant, interval: Duration, peer: MemberIdx) -> bool {
         let may = self.rode.is_none_or(|(at, last)| last != peer && now - at >= interval);
         if may {
@@ -52,8 +54,9 @@ impl Gossip {
 }
 
 impl Node {
-    /// Sets the gossip timer if there is something to tell and a member to tell it to.
+    /// Arms the gossip timer if a broadcast is queued and a member could receive it.
     pub(super) fn arm_gossip(&mut self) {
+        // `Swim::wants_gossip` checks for a receiver itself.
         let wanted = (self.serf.wants_gossip() && self.swim.has_listeners()) || self.swim.wants_gossip();
         if wanted && !self.core.timers.is_set(NodeTimer::Gossip) {
             let at = self.gossip.next_tick(self.core.now, self.core.cfg.gossip_interval, self.core.cfg.gossip_early);
@@ -61,25 +64,27 @@ impl Node {
         }
     }
 
-    /// A gossip tick: broadcasts to a few random members, each of them other broadcasts. A backlog may go out in several
-    /// packets a member.
+    /// Runs a gossip tick: sends broadcasts to a few random members, different ones to each. A backlog may take several
+    /// packets per member.
     pub(super) fn gossip_tick(&mut self, out: &mut Outbox) {
         let packets_max = self.core.cfg.gossip_packets_per_tick;
         self.gossip.begin_tick(self.core.now, self.core.cfg.gossip_interval);
         for target in self.swim.gossip_targets(&mut self.core) {
             let Some(to) = self.core.roster.peer(target).map(|peer| peer.addr()) else { continue };
+            // A round keeps one member from getting the same broadcast twice in several packets.
             self.swim.begin_round();
             self.serf.begin_round();
             let sent = (0..packets_max).take_while(|_| self.send_gossip(to, target, out)).count();
             self.swim.end_round();
             self.serf.end_round();
+            // Nothing is queued for this target, so nothing is for the others.
             if sent == 0 {
                 return;
             }
         }
     }
 
-    /// Sends one packet of broadcasts; false when there is nothing to tell.
+    /// Sends one packet of broadcasts; false if there was none to send.
     fn send_gossip(&mut self, to: SocketAddr, target: MemberIdx, out: &mut Outbox) -> bool {
         let mut packer = self.envelope.packer(out.buffers(), self.core.cfg.packet_bytes);
         let codec = self.core.codec(Some(target), None);
@@ -91,14 +96,17 @@ impl Node {
         true
     }
 
-    /// Adds broadcasts to a packet for `to`, and notes whether it is told that we leave.
+    /// Fills the rest of a packet with broadcasts, and records whether a copy of our own leave is in it.
     pub(super) fn fill(&mut self, to: SocketAddr, codec: Codec, packer: &mut Packer<'_>) {
         let (intents, farewells) = (self.serf.leaves_sent(), self.swim.leave_broadcasts_sent());
+        // Membership first: refutations and accusations must not wait behind user events. The leave reads from the
+        // counters whether either queue packed a copy.
         self.swim.fill(&mut self.core, codec, packer);
         self.serf.fill(&self.core, codec, packer);
         self.leave.note_sent(to, self.serf.leaves_sent() > intents, self.swim.leave_broadcasts_sent() > farewells);
     }
 }
 
-/// Which part of a gossip interval early news waits for more, so that what happens together is told together.
+/// Divisor of the gossip interval: the wait of an early tick, which collects the broadcasts of one burst into one
+/// packet.
 const GATHERING_PART: u32 = 40;

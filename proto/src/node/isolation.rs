@@ -1,11 +1,11 @@
-//! A node that has lost everybody looks for them, however long it takes.
+//! Isolation: a node that has lost all other members searches for them without a time limit.
 //!
-//! serf tries the members that failed until it forgets them; a partition that lasts longer never heals by itself. The addresses
-//! of members through which we once joined, and of those that failed last, are kept for good.
+//! Serf retries failed members until it reaps them, so a partition that outlasts the reap never heals by itself. Ours:
+//! the addresses of the seeds of earlier joins, and of the members that failed last, are kept for good.
 //!
-//! An address is no identity: by now it may belong to a node of another cluster, and an exchange of states would make one
-//! cluster of the two. The member that is remembered at an address is pinged by name first. Only addresses that the
-//! application gave are asked whichever node is there.
+//! An address does not identify a node. It may belong to a node of another cluster by now, and a push/pull would merge
+//! the two clusters. A remembered address is therefore pinged by the member's name first. Only addresses that the
+//! application gave are contacted whatever node is there.
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -17,55 +17,57 @@ use crate::rng::Rng;
 use crate::roster::MemberIdx;
 use crate::timer::NodeTimer;
 
-/// Whether the node has lost all other members, and where it looks for them.
+/// Whether the node is isolated, and the addresses that it searches.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Isolation {
-    /// Whether another member has been alive.
+    /// Whether another member has been alive since the last search began.
     known: bool,
     /// The pause before the next search.
     pause: Duration,
-    /// Through whom we joined, the latest last.
+    /// Seeds of successful joins, the latest last.
     seeds: VecDeque<Contact>,
-    /// Who had failed when the last of them did, the latest last. Apart, so that they do not displace the seeds.
+    /// Members that were failed when the last one failed, the latest last. A queue of its own, so that they do not
+    /// evict seeds.
     failed: VecDeque<Contact>,
 }
 
 impl Isolation {
-    /// There were others, in an earlier life, and they have not been found again.
+    /// Marks the members of an earlier run as lost: the rejoin found none of them.
     pub(super) const fn lost(&mut self) {
         self.known = true;
     }
 
-    /// Keeps the address of a seed that answered.
+    /// Remembers a seed that answered.
     pub(super) fn remember_seed(&mut self, seed: Option<Contact>) {
         keep(&mut self.seeds, seed);
     }
 
-    /// Keeps the address of a member that failed.
+    /// Remembers a failed member.
     pub(super) fn remember_failed(&mut self, failed: Option<Contact>) {
         keep(&mut self.failed, failed);
     }
 
-    /// Begins the search; `interval` is the longest pause.
+    /// Starts the back-off of a search; `interval` is the longest pause.
     fn begin(&mut self, interval: Duration) {
         self.known = false;
         self.pause = interval / PAUSE_SHARE;
     }
 
-    /// The pause before the next search, which doubles up to `interval`. Up to a half is left out at random.
+    /// The pause before the next search. Doubles up to `interval`, minus a random part of at most half.
     fn next_pause(&mut self, interval: Duration, rng: &mut Rng) -> Duration {
         let pause = self.pause.max(PAUSE_LEAST);
         self.pause = self.pause.saturating_mul(2).min(interval);
         pause - rng.duration_below(pause / 2)
     }
 
-    /// Adds to the members that one search tries, the latest first. Those of an earlier life may be many: they come last.
+    /// Appends contacts to the candidates of one search, the latest first. Contacts of an earlier run come last,
+    /// because there may be many.
     fn add_to(&self, candidates: &mut Vec<Contact>, previous: &[Contact]) {
         for other in self.seeds.iter().rev().chain(self.failed.iter().rev()).chain(previous) {
             if candidates.len() == CANDIDATES_MAX {
                 break;
             }
-            // The same address may be known twice: given by the application, and as that of a member.
+            // An address may be known twice: given by the application, and remembered with a name.
             if !candidates.contains(other) {
                 candidates.push(other.clone());
             }
@@ -73,7 +75,7 @@ impl Isolation {
     }
 }
 
-/// Adds an address; of too many the oldest goes.
+/// Appends a contact; evicts the oldest at the limit.
 fn keep(kept: &mut VecDeque<Contact>, contact: Option<Contact>) {
     let Some(contact) = contact.filter(|contact| !kept.contains(contact)) else { return };
     if kept.len() == ADDRESSES_KEPT {
@@ -83,7 +85,7 @@ fn keep(kept: &mut VecDeque<Contact>, contact: Option<Contact>) {
 }
 
 impl Node {
-    /// Notices when the last other member is gone, and when one is back.
+    /// Starts the search when the last other member is gone, and stops it when one is back.
     pub(super) fn watch_isolation(&mut self) {
         if !self.serf.is_alone() {
             if self.core.timers.is_set(NodeTimer::Isolation) {
@@ -96,7 +98,8 @@ impl Node {
                 let peer = self.core.roster.peer(idx)?;
                 Some(Contact::remembered(peer.shared_name(), peer.addr()))
             };
-            // They will be forgotten one day, and those who joined through us would be found by nobody.
+            // The Serf layer reaps failed members in time. Without a copy, nodes that joined through this one could not
+            // be found again.
             self.serf.failed().map(contact).for_each(|failed| self.isolation.remember_failed(failed));
             self.arm_search();
         }
@@ -107,12 +110,13 @@ impl Node {
         self.core.arm(pause, NodeTimer::Isolation);
     }
 
-    /// Tries the members that failed, those of an earlier life and those through which we joined, a few at a time until one
-    /// answers; then waits, longer each time.
+    /// Contacts failed members, members of an earlier run and former seeds, a few at a time until one answers. Re-arms
+    /// itself with a longer pause.
     pub(super) fn search(&mut self) {
         if self.leave.has_begun() || !self.serf.is_alone() {
             return;
         }
+        // Re-arm before the returns below: only this timer continues the search.
         self.arm_search();
         self.doubt_farewells();
         if self.joins.is_any_under_way() {
@@ -124,11 +128,12 @@ impl Node {
         }
     }
 
-    /// Asks members that left whether they have. One packet can forge the farewells of all members to all members; none of them would
-    /// contact another again. States are not exchanged with them, as with members that failed: a member that left on purpose
-    /// and runs again without a join stays apart.
+    /// Pings members that are considered left, to verify it. One forged packet can claim that all members left, and a
+    /// node never contacts a member that left. No states are exchanged, as with failed members: a member that left on
+    /// purpose and restarted without a join stays apart.
     fn doubt_farewells(&mut self) {
         let mut left: Vec<MemberIdx> = self.serf.left().chain(self.swim.left()).collect();
+        // Both layers may list the same member.
         left.sort_unstable();
         left.dedup();
         self.core.rng.join.shuffle(&mut left);
@@ -137,7 +142,8 @@ impl Node {
         }
     }
 
-    /// The members that one search tries; of those of an earlier life others each time.
+    /// The contacts of one search. Those of an earlier run are shuffled each time, so that the limit does not hide the
+    /// same ones.
     pub(super) fn candidates(&mut self) -> Vec<Contact> {
         let contact = |idx| {
             let peer = self.core.roster.peer(idx)?;
@@ -145,6 +151,7 @@ impl Node {
             Some(Contact::remembered(peer.shared_name(), peer.addr()))
         };
         let mut known: Vec<Contact> = self.serf.failed().filter_map(contact).collect();
+        // Shuffle before truncating, so that each search tries other failed members.
         self.core.rng.join.shuffle(&mut known);
         known.truncate(CANDIDATES_MAX);
         let previous = self.joins.shuffled_previous(&mut self.core.rng.join);
@@ -153,14 +160,14 @@ impl Node {
     }
 }
 
-/// The first search begins after this part of the reconnect interval; the pause doubles up to the whole.
+/// Divisor of the reconnect interval for the first pause; the pause doubles up to the whole interval.
 const PAUSE_SHARE: u32 = 8;
 
-/// The least pause between two searches.
+/// The shortest pause between two searches.
 const PAUSE_LEAST: Duration = Duration::from_millis(100);
 
 /// How many addresses of either kind are kept. Ours.
 const ADDRESSES_KEPT: usize = 16;
 
-/// How many members one search tries. Ours.
+/// How many contacts one search tries. Ours.
 const CANDIDATES_MAX: usize = 64;

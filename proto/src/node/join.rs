@@ -1,4 +1,4 @@
-//! Joining through several seeds at once.
+//! Joins: contacts several seeds concurrently and collects their results.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -21,13 +21,14 @@ use crate::types::{JoinId, Name, Snapshot};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Contact {
     pub(super) addr: SocketAddr,
-    /// The member that is remembered there. States are exchanged only if it answers: the address may belong to a node of
-    /// another cluster by now. `None`: the application gave the address, and whichever node has it is meant.
+    /// The member expected at this address. States are exchanged only after it confirmed its name, because the address
+    /// may belong to a node of another cluster by now. `None`: the application gave the address, so any node there is
+    /// accepted.
     pub(super) name: Option<Name>,
 }
 
 impl Contact {
-    /// The address that a member had.
+    /// The last known address of a member.
     pub(super) const fn remembered(name: Name, addr: SocketAddr) -> Self {
         Self { addr, name: Some(name) }
     }
@@ -39,33 +40,33 @@ impl From<SocketAddr> for Contact {
     }
 }
 
-/// Addresses that the application gave.
+/// Contacts for addresses that the application gave.
 pub(super) fn given(addrs: &[SocketAddr]) -> Vec<Contact> {
     addrs.iter().copied().map(Contact::from).collect()
 }
 
-/// A join that is under way.
+/// A join in progress.
 #[derive(Clone, Debug)]
 pub(super) struct Join {
     old: OldEvents,
     seeds: Vec<Contact>,
-    /// How many of the seeds have been asked.
+    /// How many of the seeds have been contacted.
     asked: usize,
-    /// How many may be asked at the same time.
+    /// How many seeds may be contacted concurrently.
     at_once: usize,
-    /// Whether no more are asked once one has answered.
+    /// Whether one answer ends the join.
     is_enough: bool,
     pending: usize,
     contacted: u32,
     failed: Vec<AddressFailure>,
-    /// Whether the application did not ask for it and is not told of its end.
+    /// Whether the node itself started the join; no event is emitted for it.
     is_ours: bool,
-    /// Whether it looks for the cluster of an earlier life.
+    /// Whether the join searches for the cluster of an earlier run.
     is_rejoin: bool,
 }
 
 impl Join {
-    /// Through all seeds, many at the same time.
+    /// Contacts all seeds, many concurrently.
     pub(super) fn all(seeds: Vec<Contact>, old: OldEvents) -> Self {
         Self {
             old,
@@ -81,12 +82,12 @@ impl Join {
         }
     }
 
-    /// Through a few seeds at a time, more as time passes without an answer, and no more once one has answered.
+    /// Contacts a few seeds concurrently, more as time passes without an answer, none after the first answer.
     pub(super) fn until_one_answers(seeds: Vec<Contact>, old: OldEvents) -> Self {
         Self { at_once: SEEDS_AT_FIRST, is_enough: true, ..Self::all(seeds, old) }
     }
 
-    /// To find the cluster of an earlier life.
+    /// Marks the join as a rejoin.
     pub(super) fn rejoin(self) -> Self {
         Self { is_rejoin: true, ..self }
     }
@@ -96,18 +97,18 @@ impl Join {
         Self { is_ours: true, ..self }
     }
 
-    /// Whether seeds are being asked at this moment, or wait to be.
+    /// Whether seeds are pending or remain to be contacted.
     const fn is_under_way(&self) -> bool {
         self.pending > 0 || self.wants_more()
     }
 
-    /// Whether another seed is to be asked, now or when there is room.
+    /// Whether another seed is to be contacted, now or when a slot is free.
     const fn wants_more(&self) -> bool {
         let is_over = self.is_enough && self.contacted > 0;
         !is_over && self.asked < self.seeds.len()
     }
 
-    /// The next seed to be asked now, and whether a member is remembered there.
+    /// Takes the next seed; the flag says whether a member's name is remembered for it.
     fn next_seed(&mut self) -> Option<(u32, SocketAddr, bool)> {
         let Contact { addr, name } = self.seeds.get(self.asked)?;
         let seed = u32::try_from(self.asked).ok()?;
@@ -117,17 +118,17 @@ impl Join {
     }
 }
 
-/// The joins that are under way.
+/// The joins in progress.
 #[derive(Clone, Debug)]
 pub(super) struct Joins {
     running: BTreeMap<JoinId, Join>,
     last: u32,
-    /// Where the members of an earlier life were, in the order in which they are tried.
+    /// Contacts of the members of an earlier run, in the order in which they are tried.
     previous: Vec<Contact>,
 }
 
 impl Joins {
-    /// None is under way.
+    /// Starts without a join.
     pub(super) const fn new(previous: Vec<Contact>) -> Self {
         Self { running: BTreeMap::new(), last: 0, previous }
     }
@@ -139,34 +140,34 @@ impl Joins {
         id
     }
 
-    /// Whether any join asks seeds at this moment, or waits to.
+    /// Whether any join has pending or uncontacted seeds.
     pub(super) fn is_any_under_way(&self) -> bool {
         self.running.values().any(Join::is_under_way)
     }
 
-    /// Whether any join wants none of the old user events.
+    /// Whether any join ignores old user events.
     pub(super) fn ignore_old(&self) -> bool {
         self.running.values().any(|join| join.old == OldEvents::Ignore)
     }
 
-    /// The member that is remembered at the address of a join's seed.
+    /// The name remembered for a seed of a join.
     pub(super) fn remembered(&self, id: JoinId, seed: u32) -> Option<&str> {
         self.running.get(&id)?.seeds.get(seed as usize)?.name.as_deref()
     }
 
-    /// Where the members of an earlier life were.
+    /// Contacts of the members of an earlier run.
     pub(super) fn previous(&self) -> &[Contact] {
         &self.previous
     }
 
-    /// The same, in another order.
+    /// The same, shuffled.
     pub(super) fn shuffled_previous(&mut self, rng: &mut Rng) -> &[Contact] {
         rng.shuffle(&mut self.previous);
         &self.previous
     }
 }
 
-/// Where the members of an earlier life were, ourselves left out: those alive in random order, then the failed.
+/// Contacts of the members of an earlier run, without this node: alive members in random order, then failed ones.
 pub(super) fn previous(snapshot: &Snapshot, me: &Identity, rng: &mut Rng) -> Vec<Contact> {
     let others = |(name, addr): (&Name, SocketAddr)| {
         (**name != *me.peer.name()).then(|| Contact::remembered(Name::clone(name), addr))
@@ -178,7 +179,7 @@ pub(super) fn previous(snapshot: &Snapshot, me: &Identity, rng: &mut Rng) -> Vec
 }
 
 impl Node {
-    /// Begins a join.
+    /// Starts a join.
     pub(super) fn begin_join(&mut self, join: Join) -> JoinId {
         let grows = join.is_enough;
         let id = self.joins.add(join);
@@ -189,9 +190,10 @@ impl Node {
         id
     }
 
-    /// Asks as many seeds as may be asked now, those of the join first that waits for the fewest.
+    /// Contacts as many seeds as the limits allow. The join with the fewest pending seeds is served first, so that a
+    /// long seed list does not starve other joins.
     ///
-    /// Ends: each round asks one, and of those there are not more at one time than the bound.
+    /// Terminates: each iteration adds one pending seed, up to the limit.
     fn ask_seeds(&mut self) {
         if self.leave.has_begun() {
             return self.end_waiting_joins();
@@ -209,7 +211,7 @@ impl Node {
         }
     }
 
-    /// Ends the joins that have seeds left to ask and wait for none: a node that leaves asks no more seeds.
+    /// Ends joins that have no pending seed but some left to contact: a leaving node contacts no more seeds.
     fn end_waiting_joins(&mut self) {
         let waiting = self.joins.running.iter().filter(|(_, join)| join.pending == 0 && join.wants_more());
         for id in waiting.map(|(id, _)| *id).collect::<Vec<_>>() {
@@ -217,7 +219,7 @@ impl Node {
         }
     }
 
-    /// Whether an exchange belongs to a join that wants to hear nothing old.
+    /// Whether the exchange belongs to a join that ignores old user events.
     pub(super) fn ignores_old_events(&self, ask: Ask) -> bool {
         match ask {
             Ask::Join { id, .. } => self.joins.running.get(&id).is_some_and(|join| join.old == OldEvents::Ignore),
@@ -225,8 +227,8 @@ impl Node {
         }
     }
 
-    /// One seed of a join has answered, or has not. After each that has, everybody is told that we joined: its state may
-    /// have brought news of an earlier life of ours, and the intent must be newer than that. After the last the join ends.
+    /// Records the result of one seed. Each success re-broadcasts the join intent: the seed's state may hold leave
+    /// intents about an earlier run of this node, and the join intent must be newer. The last result ends the join.
     pub(super) fn seed_done(&mut self, id: JoinId, seed: u32, result: Result<(), SeedFailureCause>) {
         let Some(join) = self.joins.running.get_mut(&id) else { return };
         join.pending -= 1;
@@ -247,10 +249,11 @@ impl Node {
         if self.joins.running.get(&id).is_some_and(|join| join.pending == 0 && !join.wants_more()) {
             self.end_join(id, false);
         }
+        // The seed freed a slot, for this join or for another.
         self.ask_seeds();
     }
 
-    /// No seed has answered for a while: asks more at the same time.
+    /// Widens a join that got no answer for a while: contacts more seeds concurrently.
     pub(super) fn widen_join(&mut self, id: JoinId) {
         let Some(join) = self.joins.running.get_mut(&id) else { return };
         if join.wants_more() && join.at_once < SEEDS_AT_ONCE_MAX {
@@ -260,11 +263,12 @@ impl Node {
         }
     }
 
-    /// Ends a join, and tells the application how it went.
+    /// Ends a join and emits its outcome.
     fn end_join(&mut self, id: JoinId, cancelled: bool) {
         let Some(Join { contacted, failed, is_ours, is_rejoin, .. }) = self.joins.running.remove(&id) else {
             return;
         };
+        // The application cancelled on purpose: no search follows.
         if is_rejoin && contacted == 0 && !cancelled {
             self.isolation.lost();
         }
@@ -273,8 +277,8 @@ impl Node {
         }
     }
 
-    /// Gives up a join: its streams are closed and no more seeds are asked. [`Event::Joined`] tells how far it came. False
-    /// when it was over before.
+    /// Cancels a join: closes its streams and contacts no more seeds. [`Event::Joined`] reports the seeds contacted so
+    /// far. False if the join is already over.
     pub fn cancel_join(&mut self, now: Instant, id: JoinId, out: &mut Outbox) -> bool {
         if self.joins.running.get(&id).is_none_or(|join| join.is_ours) {
             self.enter(now);
@@ -286,15 +290,17 @@ impl Node {
                 out.push(Output::Close { stream });
             }
             node.end_join(id, true);
+            // The cancelled seeds free slots for other joins.
             node.ask_seeds();
         });
         true
     }
 }
 
-/// How many seeds of a rejoin are asked at first. serf asks one; a dead one then costs a whole stream timeout.
+/// How many seeds a rejoin contacts at first. HashiCorp's contacts one at a time, so that each dead seed costs a whole
+/// stream timeout.
 const SEEDS_AT_FIRST: usize = 3;
 
-/// How long without an answer before so many more are asked, up to the bound of any join: the members that are gone must not
-/// hide those that are there.
+/// How long a join waits for an answer before it contacts more seeds, up to the limit of any join. Dead seeds must not
+/// delay those that are alive.
 const PATIENCE: Duration = Duration::from_secs(1);

@@ -1,7 +1,8 @@
-//! The keys in use, and changing them while the node runs: by the application, and by the requests of members.
+//! The keyring at run time: changed by the application, or by key queries of members.
 //!
-//! A key is exchanged in three steps, each on every node before the next: install the new one, use it, remove the old one. With
-//! [`Options::keyring_kept`](crate::Options::keyring_kept), a member's change is answered when the driver has written it.
+//! A key is rotated in three steps, each on all nodes before the next: install the new key, use it, remove the old one.
+//! With [`Options::keyring_kept`](crate::Options::keyring_kept), a member's change is answered only after the driver
+//! has written it to disk.
 
 use super::Node;
 use crate::core::{KeyOutcome, KeyRequest};
@@ -12,47 +13,47 @@ use crate::time::Instant;
 use crate::types::{Key, KeyError, KeyringChange};
 
 impl Node {
-    /// The keys in use, the primary first. None: nothing is encrypted.
+    /// The keys of the keyring, the primary first. Empty: encryption is off.
     pub fn keys(&self) -> impl ExactSizeIterator<Item = &Key> {
         self.envelope.keyring().keys()
     }
 
-    /// Adds a key: what others encrypt with it can be read from now on. One that is there already stays where it is.
+    /// Adds a key for decryption. A key that is present keeps its position.
     ///
     /// # Errors
     ///
-    /// When the node was started without keys, or the keyring is full.
+    /// If the node was started without keys, or the keyring is full.
     pub fn install_key(&mut self, key: &Key) -> Result<(), KeyringError> {
-        // Packets were sized without room for the encryption.
+        // Packet sizes were computed without room for the nonce and tag.
         if self.envelope.keyring().is_empty() {
             return Err(KeyringError::Disabled);
         }
         self.envelope.keyring_mut().install(key)
     }
 
-    /// Encrypts with this key from now on.
+    /// Makes an installed key the primary, which encrypts.
     ///
     /// # Errors
     ///
-    /// When it has not been installed.
+    /// If the key is not installed.
     pub fn use_key(&mut self, key: &Key) -> Result<(), KeyringError> {
         self.envelope.keyring_mut().use_key(key)
     }
 
-    /// Forgets a key: what others encrypt with it cannot be read any more. One that is not there is forgotten already.
+    /// Removes a key; packets encrypted with it are dropped from then on. Removing an absent key succeeds.
     ///
     /// # Errors
     ///
-    /// When it is the primary, with which we encrypt.
+    /// If the key is the primary.
     pub fn remove_key(&mut self, key: &Key) -> Result<(), KeyringError> {
         self.envelope.keyring_mut().remove(key)
     }
 }
 
 impl Node {
-    /// Takes how the writing of our keys went that [`Output::Keyring`] asked for, and answers the member that changed them. After a
-    /// failure the change is in force all the same, until the node ends: the member may ask again. `Err` says what went wrong, in at
-    /// most 512 bytes; the rest is cut.
+    /// Records the result of the write that [`Output::Keyring`] requested, and answers the member that made the change.
+    /// After a failure the change stays in force until the node ends; the member may retry. `Err` holds the error text;
+    /// it is cut to 512 bytes.
     pub fn keyring_written(&mut self, now: Instant, change: KeyringChange, result: Result<(), &str>, out: &mut Outbox) {
         self.command(now, out, |node, _| {
             let Some(requester) = node.core.key_requests.written(change) else { return };
@@ -62,10 +63,11 @@ impl Node {
         });
     }
 
-    /// Does what members want done with our keys, and answers them.
+    /// Applies the key requests of members, and answers them.
     pub(super) fn handle_key_requests(&mut self, out: &mut Outbox) {
         for request in self.core.key_requests.take_new() {
             let outcome = self.change_keys(&request);
+            // The answer waits for the write: a key that is answered as installed must survive a restart.
             if outcome.done && request.operation != KeyOperation::List && self.core.cfg.keyring_kept {
                 let change = self.core.key_requests.await_write(request.requester);
                 out.push(Output::Keyring { change, keys: self.keys().cloned().collect() });
@@ -75,8 +77,8 @@ impl Node {
         }
     }
 
-    /// The one place that touches the keyring on behalf of others. Refusals are in the words of HashiCorp's nodes, which operators
-    /// and their scripts know.
+    /// Applies one key request. The only function that changes the keyring on behalf of members. Refusals use the texts
+    /// of HashiCorp's nodes, which operators and scripts parse.
     fn change_keys(&mut self, request: &KeyRequest) -> KeyOutcome {
         let refused = |message: &str| KeyOutcome { message: message.into(), ..KeyOutcome::default() };
         let is_list = request.operation == KeyOperation::List;
@@ -99,7 +101,7 @@ impl Node {
                 return refused("key size must be 16, 24 or 32 bytes");
             }
             (Err(_), KeyOperation::Use) => Err(KeyringError::Unknown),
-            // What cannot be a key is not there.
+            // Bytes of no valid key length are in no keyring, so their removal succeeds.
             (Err(_), _) => Ok(()),
         };
         match changed {
@@ -111,11 +113,11 @@ impl Node {
     }
 }
 
-/// The beginning of a text, of at most so many bytes.
+/// The longest prefix of a text that has at most `bytes_max` bytes and ends at a character.
 fn cut(text: &str, bytes_max: usize) -> &str {
     let end = (0..=text.len().min(bytes_max)).rev().find(|&end| text.is_char_boundary(end));
     &text[..end.unwrap_or_default()]
 }
 
-/// An answer must fit into a packet.
+/// Limit of an error text, in bytes: an answer must fit into one packet.
 const FAILURE_BYTES_MAX: usize = 512;

@@ -1,9 +1,9 @@
-//! The fast path: frames that say only what is known are recognised and handled without decoding them.
+//! Fast path for known news: recognises frames that repeat known state, and handles them without decoding.
 //!
-//! In a large cluster nearly every frame repeats what is known. The native record of a node is byte for byte the same in every
-//! message about it, so that a name to look up and a record to compare are enough. A property test holds this path against
-//! [`handle_frame`](Node::handle_frame), which is correct for every frame. What remains is waiting for memory, which prefetching
-//! overlaps: thousands of nodes of a simulation share one cache.
+//! In a large cluster nearly every frame repeats known state. The native record of a node is the same bytes in every
+//! message about it, so a name lookup and a byte comparison recognise one. A property test compares this path with
+//! [`handle_frame`](Node::handle_frame), which is correct for every frame. The remaining cost is cache misses, which
+//! prefetching overlaps: a simulation runs thousands of nodes on one cache.
 
 use super::Node;
 use crate::core::{Heard, Origin};
@@ -15,9 +15,9 @@ use crate::wire::swim::FIRST_INCARNATION;
 use crate::wire::{Announced, Codec, hashicorp};
 
 impl Node {
-    /// Handles every frame of a compound as [`handle_frame`](Self::handle_frame) would, a few at a time: first all are
-    /// recognised and the rows of their members prefetched, then each is handled. The rows lie far apart: read one after the
-    /// other, each would be waited for; read together, the waits overlap.
+    /// Handles every frame of a compound as [`handle_frame`](Self::handle_frame) would, in batches. Recognises a batch,
+    /// prefetches the rows of its members, then handles each frame. The rows are far apart in memory; prefetching them
+    /// together overlaps the cache misses.
     pub(super) fn handle_parts(&mut self, heard: &mut Heard, parts: &mut Parts<'_>) {
         loop {
             let reads_native = self.core.cfg.codec.reads(Codec::Native);
@@ -29,12 +29,14 @@ impl Node {
                 count += 1;
             }
             let (frames, seen) = (&frames[..count], &seen[..count]);
-            // A loop of its own: with more work between the reads the processor would not get far enough ahead.
+            // A loop of its own: with more work between the loads, the processor could not issue them ahead.
             core::hint::black_box(seen.iter().fold(0, |touched, known| match known {
                 Recognised::Alive { idx, .. } => touched ^ self.swim.prefetch(*idx),
                 Recognised::Intent { idx, .. } => touched ^ self.serf.touch(*idx),
                 Recognised::Unread => touched,
             }));
+            // A decoded frame may change the roster, and so invalidate the indices recognised before it. The generation
+            // detects that; the rest of the batch is then decoded.
             let generation = self.core.roster.generation();
             for (&known, frame) in seen.iter().zip(frames) {
                 let is_valid = self.core.roster.generation() == generation;
@@ -48,7 +50,7 @@ impl Node {
         }
     }
 
-    /// Handles a frame that says only what is known; false when it must be decoded.
+    /// Handles a recognised frame; false if it must be decoded.
     #[inline]
     fn handle_known(&mut self, origin: Origin, known: Recognised) -> bool {
         match known {
@@ -58,6 +60,7 @@ impl Node {
             Recognised::Intent { idx, ltime } if self.serf.is_repeat(idx, ltime) => self.core.stats.repeats_in += 1,
             Recognised::Intent { .. } | Recognised::Unread => return false,
         }
+        // Only here: `handle_frame` counts the frames that it decodes.
         self.core.stats.messages_in += 1;
         true
     }
@@ -68,7 +71,7 @@ impl Node {
         if !reads_native {
             return self.recognise_hashicorp(frame);
         }
-        // Most messages of a join storm.
+        // The first announcement of a member: most of the messages of a join storm.
         if let Some(idx) = self.core.roster.find_first_alive(frame) {
             return Recognised::Alive { idx, incarnation: FIRST_INCARNATION };
         }
@@ -103,10 +106,10 @@ impl Node {
         }
     }
 
-    /// Prefetches the state that the next input will touch. Changes nothing; the value means nothing.
+    /// Prefetches the state that the next input will touch. Changes nothing; the returned value has no meaning.
     ///
-    /// Thousands of nodes do not fit into a processor's cache, so that each input of a simulation waits for memory many times
-    /// over. A caller that knows whose inputs come next can have the waits overlap.
+    /// Thousands of nodes do not fit into a processor's cache, so each input of a simulation causes many cache misses.
+    /// A caller that knows the nodes of the next inputs can overlap the misses.
     #[doc(hidden)]
     pub fn prefetch(&self) -> u64 {
         let Self { core, swim, serf, streams, .. } = self;
@@ -118,16 +121,16 @@ impl Node {
     }
 }
 
-/// What is known of a frame before it is decoded.
+/// What is known about a frame before it is decoded.
 #[derive(Clone, Copy, Debug)]
 enum Recognised {
-    /// Nothing: it must be decoded.
+    /// Unknown: the frame must be decoded.
     Unread,
-    /// A member is alive and announces what we know.
+    /// An alive message that announces the record we hold.
     Alive { idx: MemberIdx, incarnation: u32 },
-    /// A member joined.
+    /// A join intent of a known member.
     Intent { idx: MemberIdx, ltime: u64 },
 }
 
-/// How many parts of a compound are recognised together.
+/// How many frames of a compound are recognised per batch.
 const PARTS_AHEAD: usize = 32;

@@ -1,4 +1,5 @@
-//! The steps of a graceful leave: tell Serf's members, tell membership, stay a little so that no member takes us for failed.
+//! Graceful leave, in steps: broadcast the leave intent (Serf), broadcast the leave (`dead` about ourselves,
+//! membership), then linger and ack probes until no member can take us for failed.
 
 use alloc::collections::BTreeSet;
 use core::net::SocketAddr;
@@ -12,32 +13,32 @@ use crate::swim::Swim;
 use crate::time::Instant;
 use crate::timer::NodeTimer;
 
-/// Our own leave, and which members have been told of it. They tell the others.
+/// State of our own leave, and the members that were sent it. They gossip it further.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Leave {
     step: Step,
-    /// When the step began.
+    /// When the current step began.
     since: Instant,
     intent_peers: BTreeSet<SocketAddr>,
     farewell_peers: BTreeSet<SocketAddr>,
 }
 
-/// Where a leave is.
+/// Step of a leave.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Step {
     #[default]
     No,
-    /// The leave intent goes out.
+    /// Broadcasts the leave intent.
     Intent {
         waited: bool,
     },
-    /// The farewell goes out. `complete`: enough members were told of the intent.
+    /// Broadcasts the leave itself. `complete`: the intent reached enough members.
     Farewell {
         complete: bool,
         sent: bool,
         waited: bool,
     },
-    /// Everything is said; probes are still answered.
+    /// All broadcasts are sent; probes are still acked.
     Lingering {
         complete: bool,
         waited: bool,
@@ -54,19 +55,19 @@ impl Leave {
         }
     }
 
-    /// Whether the node leaves or has left.
+    /// Whether the node is leaving or has left.
     pub(super) const fn has_begun(&self) -> bool {
         !matches!(self.step, Step::No)
     }
 
-    /// Every copy of the farewell was sent.
+    /// Records that the leave broadcast has used up its retransmits.
     pub(super) const fn farewell_sent(&mut self) {
         if let Step::Farewell { sent, .. } = &mut self.step {
             *sent = true;
         }
     }
 
-    /// The time for a step is up.
+    /// Records that the time limit of the current step has passed.
     pub(super) fn time_is_up(&mut self) {
         match &mut self.step {
             Step::Intent { waited } | Step::Farewell { waited, .. } | Step::Lingering { waited, .. } => *waited = true,
@@ -74,7 +75,7 @@ impl Leave {
         }
     }
 
-    /// Notes whether a packet to `to` had a copy of our leave intent, and of our farewell.
+    /// Records whether a packet to `to` carried our leave intent, and our leave broadcast.
     pub(super) fn note_sent(&mut self, to: SocketAddr, intent: bool, farewell: bool) {
         if !self.has_begun() {
             return;
@@ -91,10 +92,10 @@ impl Leave {
         (self.step, self.since) = (step, now);
     }
 
-    /// Whether so many copies went to so many different members that the news cannot get lost, and twice the time has passed in
-    /// which all copies would go out if there were nothing else to tell. In a busy cluster the last copy may go out long after
-    /// everybody knows. Without that time the farewell would overtake the intent at many members, and they would see a failure
-    /// first.
+    /// Whether a leave broadcast has spread far enough to go on: enough copies, to enough different members, and twice
+    /// the time that all retransmits would take on empty queues. The last retransmit in a busy cluster may leave the
+    /// queue long after all members have the news. The time limit is needed too: without it the leave broadcast would
+    /// overtake the intent at many members, which would report a failure first.
     pub(super) fn is_enough(&self, core: &Core, swim: &Swim, copies: u32, told: &BTreeSet<SocketAddr>) -> bool {
         let cfg = &core.cfg;
         let ticks = transmit_limit(cfg.retransmit_mult, swim.members_known()).div_ceil(cfg.gossip_nodes as usize);
@@ -105,13 +106,14 @@ impl Leave {
 }
 
 impl Node {
-    /// Whether all others have left or failed by now. Where a whole cluster is told to stop, the copies that are still to be sent
-    /// would wait for a member that does not come, until the broadcast timeout.
+    /// Whether no other member is live. When a whole cluster stops, the remaining retransmits have no receiver, and the
+    /// last node would wait for the broadcast timeout.
     fn nobody_listens(&self) -> bool {
         self.swim.others_live() == 0
     }
 
-    /// Begins to leave. The snapshot is told first: what follows is not the cluster's doing.
+    /// Starts a leave. Records it in the snapshot first, so that the failures that follow are not recorded as the
+    /// cluster's.
     pub(super) fn begin_leave(&mut self, out: &mut Outbox) {
         if let Some(record) = self.serf.record_leave() {
             out.push(Output::Persist(record));
@@ -121,7 +123,7 @@ impl Node {
         self.leave.begin(Step::Intent { waited: !anybody }, self.core.now);
     }
 
-    /// Takes every step of the leave that can be taken now.
+    /// Advances the leave by every step that is possible now.
     pub(super) fn proceed_leave(&mut self, out: &mut Outbox) {
         if let Step::Intent { waited } = self.leave.step {
             let told = self.serf.leave_is_told()
@@ -130,9 +132,12 @@ impl Node {
             if !told && !waited {
                 return;
             }
+            // `begin` before `Swim::leave`: `farewell_sent` is recorded in this step only.
             self.leave.begin(Step::Farewell { complete: told, sent: false, waited: false }, self.core.now);
             self.core.arm(self.core.cfg.broadcast_timeout, NodeTimer::Leave);
             self.swim.leave(&mut self.core);
+            // `Swim::leave` may notify that the broadcast is already done; without this the next step would wait for a
+            // later settle.
             self.deliver_notifications(out);
         }
         if let Step::Farewell { complete, sent, waited } = self.leave.step {
@@ -162,13 +167,13 @@ impl Node {
     }
 }
 
-/// The time given to the news, in units of the time that all copies take when there is nothing else to tell.
+/// Factor on the time that all retransmits take on empty queues.
 const SPREAD_SHARE: usize = 2;
 
 fn count(told: &BTreeSet<SocketAddr>) -> u32 {
     u32::try_from(told.len()).unwrap_or(u32::MAX)
 }
 
-/// So many copies, each to another member if there are so many, and a step of the leave goes on to the next. Ours: where one
-/// packet in ten is lost, all six get lost once in a million times, and what is left to be sent still goes out.
+/// How many copies, each to another member if there are as many, complete a step of the leave. Ours: at 10 % loss all
+/// six get lost once in a million times, and the remaining retransmits are still sent.
 const COPIES_ENOUGH: u32 = 6;

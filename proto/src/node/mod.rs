@@ -1,4 +1,6 @@
-//! The node: the only place that names both layers. It routes inputs to them and turns what they want into outputs.
+//! Coordinates the protocol layers: the only module that names both [`Swim`] and [`Serf`].
+//! Routes each input to the layer that handles it, then turns the effects that the layers queued in [`Core`] into
+//! outputs. Neither layer calls the other; this module is the one place to read for who calls what, in which order.
 
 mod command;
 mod complain;
@@ -46,9 +48,9 @@ use crate::time::Instant;
 use crate::timer::{NodeTimer, Timer};
 use crate::types::{Snapshot, StreamId};
 
-/// One member of a cluster, as a state machine. See the [crate's documentation](crate) for the loop around it.
+/// One member of a cluster, as a state machine without IO. See the [crate's documentation](crate) for the run loop.
 ///
-/// It can be cloned: a simulation can fork a world and try several futures from it.
+/// Cloning a node forks it: a simulation can run several futures from one state.
 #[derive(Clone, Debug)]
 pub struct Node {
     core: Core,
@@ -62,47 +64,47 @@ pub struct Node {
     gossip: Gossip,
 }
 
-/// What a node knows when it starts.
+/// Optional initial state of a node.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Start {
-    /// Peers that this node shares with others of its process; see [`Directory`].
+    /// Table of peers, shared with other nodes of the process to save memory; see [`Directory`].
     pub directory: Directory,
-    /// Begin as a member of a cluster of everybody in the directory, in which nothing is left to tell. For simulations that
+    /// Start with every peer of the directory as an alive member, and with empty broadcast queues. For simulations that
     /// are not about joining.
     pub converged: bool,
-    /// What an earlier life of this node left behind.
+    /// Snapshot of an earlier run of this node.
     pub snapshot: Option<Snapshot>,
-    /// What the application decides; none: nothing is decided against.
+    /// Callback with which the application vetoes peers and merges; `None` admits all.
     pub policy: Option<SharedPolicy>,
 }
 
 impl Start {
-    /// A node that knows nobody.
+    /// An empty start: no members, no snapshot, no policy.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// With a shared directory.
+    /// Uses a shared directory.
     #[must_use]
     pub fn with_directory(self, directory: Directory) -> Self {
         Self { directory, ..self }
     }
 
-    /// As a node that was a member before. It knows the clocks of its earlier life and delivers none of the events that it saw
-    /// in it; call [`Node::rejoin`] to find the cluster again.
+    /// Resumes from the snapshot of an earlier run. The node restores its Lamport clocks, so it does not deliver again
+    /// the events that it delivered before. Call [`Node::rejoin`] to find the cluster again.
     #[must_use]
     pub fn with_snapshot(self, snapshot: Snapshot) -> Self {
         Self { snapshot: Some(snapshot), ..self }
     }
 
-    /// With decisions of the application.
+    /// Uses the application's policy.
     #[must_use]
     pub fn with_policy(self, policy: SharedPolicy) -> Self {
         Self { policy: Some(policy), ..self }
     }
 
-    /// As a member of a cluster of everybody in the directory.
+    /// Starts with every peer of the directory as an alive member.
     #[must_use]
     pub const fn converged(mut self) -> Self {
         self.converged = true;
@@ -110,29 +112,29 @@ impl Start {
     }
 }
 
-/// What to do with the user events that a cluster has seen before we joined it.
+/// Whether a join delivers the user events that the cluster sent before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum OldEvents {
-    /// Deliver those that members still remember.
+    /// Deliver those that the members still buffer.
     Deliver,
     /// Deliver none of them.
     Ignore,
 }
 
-/// Where a node is in its life.
+/// Lifecycle state of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum NodeState {
-    /// It takes part.
+    /// Takes part in the cluster.
     Alive,
-    /// It is on its way out.
+    /// A leave is in progress.
     Leaving,
-    /// It has left; it may be dropped.
+    /// The leave is complete; the node may be dropped.
     Left,
 }
 
 impl Node {
-    /// A new node. It does nothing before it is told to [`join`](Self::join), but it can be joined.
+    /// Creates a node. It sends nothing before [`join`](Self::join), but other nodes can join through it.
     pub fn new(
         cfg: Arc<Config>,
         identity: &Identity,
@@ -144,6 +146,7 @@ impl Node {
         let envelope = Envelope::new(cfg.envelope().clone(), seed);
         let mut core = Core::new(cfg, seed, start.directory, now);
         core.policy = start.policy;
+        // A random phase, so that nodes that start together do not gossip in step.
         let gossip = Gossip::new(core.rng.jitter.duration_below(core.cfg.gossip_interval), now);
         let identity = identity.clone().with_versions(core.cfg.codec.versions().speaking(core.cfg.protocol_version));
         let swim = Swim::new(&mut core, &identity, start.converged);
@@ -167,14 +170,16 @@ impl Node {
             isolation: Isolation::default(),
             gossip,
         };
+        // The layers may have queued effects while they were built.
         node.settle(None, out);
         node
     }
 
-    /// Takes a stream that a peer has opened. When there are too many another is closed for it: the one that has brought the
-    /// least.
+    /// Accepts a stream that a peer opened. At the limit, the stream that has received the least is evicted to make
+    /// room.
     pub fn accept(&mut self, now: Instant, from: SocketAddr, out: &mut Outbox) -> StreamId {
         self.enter(now);
+        // Evict before accepting: the new stream has received nothing, and would be the victim otherwise.
         if let Some(slowest) = self.streams.in_the_way(self.core.now, from) {
             self.evict(slowest, None, out);
         }
@@ -185,16 +190,17 @@ impl Node {
         stream
     }
 
-    /// Takes what happened to a stream. An input for a stream that is over means nothing.
+    /// Handles an input of a stream. Inputs for a stream that is closed are ignored.
     pub fn handle_stream(&mut self, now: Instant, id: StreamId, input: StreamInput<'_>, out: &mut Outbox) {
         self.enter(now);
         if let StreamInput::Data(data) = input {
             self.core.stats.stream_bytes_in += data.len() as u64;
         }
+        // Before the step, which may remove the stream.
         let peer = self.peer_of(id);
         let step = self.streams.handle(id, input, &self.envelope);
         self.step(id, step, peer, out);
-        // Ends: each takes what it holds away.
+        // Terminates: each eviction frees the buffer of one stream.
         while let Some(largest) = self.streams.overdrawn(self.core.now) {
             self.evict(largest, peer, out);
         }
@@ -202,18 +208,19 @@ impl Node {
         self.core.detail.clear();
     }
 
-    /// Does everything that is due at `now`.
+    /// Fires every timer that is due at `now`.
     pub fn handle_timeout(&mut self, now: Instant, out: &mut Outbox) {
         self.enter(now);
-        // Ends: a timer that fires is set again later than `now`, or not at all.
+        // Terminates: a timer that fires is armed again later than `now`, or not at all.
         while let Some(timer) = self.core.timers.pop_due(now) {
             let peer = self.handle_timer(timer, out);
+            // After each timer: the next handler must see the effects of this one, and complaints must name this peer.
             self.settle(peer, out);
         }
         self.sweep_complaints();
     }
 
-    /// Does what one timer is for. Returns the peer of the stream that it ended.
+    /// Dispatches one timer. Returns the peer of the stream that it closed, if any.
     fn handle_timer(&mut self, timer: Timer, out: &mut Outbox) -> Option<PeerAt> {
         match timer {
             Timer::Swim(timer) => self.swim.handle_timer(&mut self.core, timer),
@@ -227,7 +234,7 @@ impl Node {
         None
     }
 
-    /// A stream has had its time, unless it brings what it is asked for.
+    /// Handles a stream's deadline: extends it while the stream makes progress, fails the exchange otherwise.
     fn stream_due(&mut self, id: StreamId, out: &mut Outbox) -> Option<PeerAt> {
         if let Some(until) = self.streams.may_go_on(id, self.core.now, self.core.cfg.stream_timeout) {
             self.core.timers.set(NodeTimer::Stream(id), until);
@@ -239,18 +246,18 @@ impl Node {
         peer
     }
 
-    /// When [`handle_timeout`](Self::handle_timeout) must be called next; `None`: not before something else comes.
+    /// The instant at which [`handle_timeout`](Self::handle_timeout) must be called next; `None` if no timer is armed.
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.core.timers.next()
     }
 
-    /// Notes the time. A clock that goes back is held.
+    /// Sets `core.now`. Clamps a clock that runs backwards, because timers and intervals assume that it does not.
     fn enter(&mut self, now: Instant) {
         debug_assert!(now >= self.core.now, "the caller's clock goes back");
         self.core.now = self.core.now.max(now);
     }
 
-    /// Runs a command of the application at `now`, and carries what it leaves in the core.
+    /// Runs a command of the application at `now`, then settles its effects.
     fn command<T>(&mut self, now: Instant, out: &mut Outbox, run: impl FnOnce(&mut Self, &mut Outbox) -> T) -> T {
         self.enter(now);
         let result = run(self, out);
@@ -258,16 +265,19 @@ impl Node {
         result
     }
 
-    /// Carries everything that the layers left in the core to where it belongs, until nothing moves. `peer` is whose input was
-    /// handled.
+    /// Drains the effects that the layers queued in the core, until none is left. `peer` sent the input that was
+    /// handled; complaints about dropped input name it.
     ///
-    /// Ends: a notification makes events and wishes, never more notifications of its kind than there are members.
+    /// Terminates: a notification causes events and unicasts, and at most one notification of each kind per member.
     fn settle(&mut self, peer: Option<PeerAt>, out: &mut Outbox) {
         while self.core.has_effects() {
+            // Unicasts last in each pass: notifications and key requests queue unicasts.
             self.deliver_notifications(out);
             self.handle_key_requests(out);
             self.send_unicasts(out);
         }
+        // From here on order matters. Drops are reported while `peer` is known; the leave may queue broadcasts and
+        // events, so events are delivered after it and gossip is armed last.
         self.complain_of_drops(peer);
         self.proceed_leave(out);
         self.watch_isolation();
@@ -276,9 +286,11 @@ impl Node {
         self.arm_gossip();
     }
 
-    /// Tells the Serf layer what membership noticed, and opens the streams that either layer wants.
+    /// Dispatches notifications of membership to the Serf layer and to the leave, then opens the streams that either
+    /// layer requested.
     fn deliver_notifications(&mut self, out: &mut Outbox) {
         let (mut at, mut is_claimed) = (0, false);
+        // By index: a handler may append notifications while this loop runs.
         while let Some(&notification) = self.core.notifications.get(at) {
             at += 1;
             match notification {
@@ -294,7 +306,7 @@ impl Node {
         }
         self.core.notifications.clear();
         self.open_dialed(out);
-        // After the rest: whoever joins under a name that is taken hears of the claim and of all who know better at once.
+        // Last: a node that joins under a name in use must first learn the other members, which vote on the claim.
         if is_claimed {
             self.serf.name_conflict(&mut self.core);
         }

@@ -1,4 +1,4 @@
-//! Asking the cluster something, and answering what it asks.
+//! Commands for queries: ask one, and answer those of other members.
 
 use core::time::Duration;
 
@@ -10,49 +10,49 @@ use crate::time::Instant;
 use crate::types::QueryId;
 
 impl Node {
-    /// Asks every member something, or those that meet the question's filters, ourselves included.
+    /// Broadcasts a query to every member, or to those that match its filters, including this node.
     ///
-    /// Members are told by gossip. As they come, their acknowledgements and answers are
-    /// [`Event::QueryAck`](crate::Event::QueryAck) and [`Event::QueryResponse`](crate::Event::QueryResponse);
-    /// [`Event::QueryEnded`](crate::Event::QueryEnded) follows when everybody who can has answered, at the latest at the
-    /// deadline. Datagrams get lost: who did not answer may not have been reached, or has been and its answer was lost. A node that
-    /// leaves or has left still asks, as long as it runs, as serf's does.
+    /// Acks and responses arrive as [`Event::QueryAck`](crate::Event::QueryAck) and
+    /// [`Event::QueryResponse`](crate::Event::QueryResponse). [`Event::QueryEnded`](crate::Event::QueryEnded) follows
+    /// when all expected responses have arrived, or at the deadline. Datagrams get lost: a missing response means that
+    /// either the query or the response was lost, or that the member did not answer. Allowed in every state of the
+    /// node, as in HashiCorp's `Query`.
     ///
     /// # Errors
     ///
-    /// When the query or its timeout is too large, it has too many filters or one that cannot be used, too many queries are under
-    /// way, or the node's clock is at its end.
+    /// If the query or its timeout is too large, a filter is invalid or there are too many, too many queries are open,
+    /// or the query clock is exhausted.
     pub fn query(&mut self, now: Instant, question: &Question<'_>, out: &mut Outbox) -> Result<QueryId, QueryError> {
         self.command(now, out, |node, _| node.serf.query(&mut node.core, question))
     }
 
-    /// Ends a query of ours before its time, because its answers are no longer wanted. [`Event::QueryEnded`](crate::Event::QueryEnded)
-    /// follows. False when there is no such query, or it is over.
+    /// Ends a query of this node before its deadline. [`Event::QueryEnded`](crate::Event::QueryEnded) follows. False if
+    /// there is no such query, or it has ended.
     pub fn end_query(&mut self, now: Instant, id: QueryId, out: &mut Outbox) -> bool {
         self.command(now, out, |node, _| node.serf.cancel_query(&mut node.core, id))
     }
 
-    /// The largest payload that this question may have, whatever its own is, in bytes; `None` when not even an empty one may. The
-    /// query's Lamport time is part of it, and takes a few bytes more as it grows.
+    /// The largest payload of this question, in bytes, whatever payload it has now; `None` if not even an empty one
+    /// fits. The encoded Lamport time counts too, so the limit shrinks by a few bytes as the clock grows.
     pub fn query_payload_max(&self, question: &Question<'_>) -> Option<usize> {
         self.serf.query_payload_max(&self.core, question)
     }
 
-    /// Answers a query that was delivered as [`Event::Query`](crate::Event::Query), once.
+    /// Responds to a query that was delivered as [`Event::Query`](crate::Event::Query), once.
     ///
     /// # Errors
     ///
-    /// When the answer is too large, the query has been answered, its time is over, or there is no such query.
+    /// If the response is too large, the query was already responded to or has expired, or there is no such query.
     pub fn respond(&mut self, now: Instant, to: QueryId, payload: &[u8], out: &mut Outbox) -> Result<(), RespondError> {
         self.command(now, out, |node, _| node.serf.respond(&mut node.core, to, payload))
     }
 
-    /// Has every member install, use or remove a key, or list its keys. [`Event::Keys`](crate::Event::Keys) tells what each
-    /// did. `key` is the key itself, and empty for a list. Each answer goes over `relay_factor` other members too.
+    /// Asks every member to install, use, remove or list keys. [`Event::Keys`](crate::Event::Keys) reports the results.
+    /// `key` is the raw key, and empty for a list. Each response is also relayed through `relay_factor` other members.
     ///
     /// # Errors
     ///
-    /// When the key has a length that no key has, keys are being changed already, or the query cannot be asked.
+    /// If the key's length is invalid, another key operation is in progress, or the query is refused.
     pub fn change_all_keys(
         &mut self,
         now: Instant,
@@ -64,7 +64,8 @@ impl Node {
         self.command(now, out, |node, _| node.serf.ask_keys(&mut node.core, operation, key, relay_factor))
     }
 
-    /// How long a query may be answered that does not say: it grows with the logarithm of the number of members.
+    /// The default timeout of a query. Grows with the logarithm of the number of members (`DefaultQueryTimeout` in
+    /// serf's query.go).
     pub fn default_query_timeout(&self) -> Duration {
         self.serf.query_timeout(&self.core)
     }

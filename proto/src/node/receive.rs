@@ -1,4 +1,4 @@
-//! From a datagram to its frames, from a frame to its message, and to the layer that the message is for.
+//! Receive path: opens a datagram, splits it into frames, decodes each, and dispatches its message to a layer.
 
 use core::net::SocketAddr;
 
@@ -12,11 +12,11 @@ use crate::wire::Codec;
 use crate::wire::swim::Message;
 
 impl Node {
-    /// Takes a datagram that came from `from`. What cannot be used is counted in [`Stats::dropped`](crate::Stats::dropped).
+    /// Handles a datagram from `from`. Dropped input is counted in [`Stats::dropped`](crate::Stats::dropped).
     pub fn handle_datagram(&mut self, now: Instant, from: SocketAddr, datagram: &[u8], out: &mut Outbox) {
         self.enter(now);
         let mut heard = Heard::new(from, datagram.len());
-        // Checks of the port that send next to nothing are not complained of.
+        // Port checks send at most one byte; they are counted, but not logged.
         let peer = heard.origin().peer().filter(|_| datagram.len() > PORT_CHECK_BYTES_MAX);
         let stats = &mut self.core.stats;
         stats.datagrams_in += 1;
@@ -25,11 +25,12 @@ impl Node {
             Ok(message) => self.handle_message(&mut heard, message),
             Err(reason) => self.core.stats.drop(reason),
         }
+        // Before `settle`, which would report the drop reason instead of `Encrypted`.
         self.complain_of_datagram(peer, datagram);
         self.settle(peer, out);
     }
 
-    /// Takes what the layers of a datagram protect: a frame, or a compound of frames.
+    /// Handles the plaintext of a datagram: one frame, or a compound of frames.
     fn handle_message(&mut self, heard: &mut Heard, message: &[u8]) {
         let mut parts = match envelope::split(message) {
             Ok(parts) => parts,
@@ -40,13 +41,15 @@ impl Node {
         } else if let Some(frame) = parts.next() {
             self.handle_frame(heard, frame);
         }
+        // After the intact frames, which were handled all the same.
         if parts.damaged() {
             self.core.stats.drop(DropReason::Compound);
         }
     }
 
-    /// Takes a frame: decodes its message and gives it to the layer that it is for.
+    /// Handles a frame: decodes it and dispatches the message to its layer.
     pub(super) fn handle_frame(&mut self, heard: &mut Heard, frame: &[u8]) {
+        // One level only: a nested compound could expand without bound.
         if envelope::is_compound(frame) {
             return self.core.stats.drop(DropReason::Compound);
         }
@@ -55,9 +58,11 @@ impl Node {
         else {
             return self.core.stats.drop(DropReason::Codec);
         };
+        // Answers to this frame use its codec.
         heard.codec = codec;
         match Codec::decode(frame) {
             Ok(Message::User(body)) => self.serf.handle(&mut self.core, heard.origin(), body),
+            // Membership matches the ack with a probe; only then may its payload, a coordinate, reach Serf.
             Ok(Message::Ack(ack)) => {
                 if let Some((member, rtt)) = self.swim.acked(&mut self.core, heard.origin(), ack.seq) {
                     self.serf.pinged(&mut self.core, member, rtt, ack.payload);
@@ -69,5 +74,5 @@ impl Node {
     }
 }
 
-/// A datagram of so many bytes says nothing: `nc -zu` sends one, others none.
+/// The largest datagram that counts as a port check, in bytes: `nc -zu` sends one byte, other tools none.
 const PORT_CHECK_BYTES_MAX: usize = 1;

@@ -1,4 +1,4 @@
-//! Unicasts to packets: the message, and on some kinds as many broadcasts as fit.
+//! Send path: packs unicasts into packets, with as many broadcasts as fit on some kinds.
 
 use core::net::SocketAddr;
 
@@ -12,7 +12,7 @@ use crate::wire::swim::{Accusation, Ack, IndirectPing, Message, Ping, Source};
 use crate::wire::{Codec, Full, hashicorp};
 
 impl Node {
-    /// Sends what the layers have to say to single addresses.
+    /// Sends the unicasts that the layers queued.
     pub(super) fn send_unicasts(&mut self, out: &mut Outbox) {
         let mut unicasts = core::mem::take(&mut self.core.unicasts);
         for unicast in unicasts.drain(..) {
@@ -34,7 +34,7 @@ impl Node {
             return;
         }
         match (body, *peer) {
-            // Alone with the accusation, so that the target can refute at once (Lifeguard's buddy system).
+            // Only the accusation, so that the target can refute at once (Lifeguard's buddy system).
             (Body::Ping { target, accusing: true, .. }, _) => self.accuse(*target, codec, &mut packer),
             (Body::Challenge { target, .. }, _) => {
                 self.accuse(*target, codec, &mut packer);
@@ -46,7 +46,7 @@ impl Node {
             {
                 self.fill(*to, codec, &mut packer)
             }
-            // A refutation goes back to the accuser at once.
+            // A refutation returns to the accuser on the first ack, without waiting for a gossip tick.
             (Body::Ack { .. }, _) => self.swim.fill_own(&self.core, codec, &mut packer),
             _ => {}
         }
@@ -61,8 +61,8 @@ impl Node {
         debug_assert!(fits.is_ok(), "a ping and an accusation fit into a packet");
     }
 
-    /// Answers a stranger's ping, as HashiCorp's nodes do if that takes no more bytes than the datagram that asked, else in fewer
-    /// words, else not at all.
+    /// Acks the ping of an address that is not a member's. HashiCorp's ack if it is no longer than the ping's datagram,
+    /// else a shorter encoding, else none. The bound keeps the node from amplifying spoofed pings.
     fn send_stranger_ack(&mut self, unicast: &Unicast, seq: u32, bytes_max: usize, out: &mut Outbox) {
         let codec = self.core.codec(None, unicast.answers);
         let frames_max = bytes_max.saturating_sub(self.envelope.overhead_bytes());
@@ -79,11 +79,13 @@ impl Node {
                 return self.seal_packet(packed, unicast.to, None, out);
             }
         }
+        // Both encodings are longer than the request.
         self.core.stats.drop(DropReason::Limit);
     }
 
-    /// Puts the layers around a packet and queues it.
+    /// Seals a packet and queues it as an output.
     pub(super) fn seal_packet(&mut self, packed: Packed, to: SocketAddr, peer: Option<MemberIdx>, out: &mut Outbox) {
+        // Count the frames now: `seal` consumes the packet.
         self.core.stats.count_out(packed.frames(out.buffers()));
         let caps = self.caps(peer);
         let bytes = self.envelope.seal(packed, caps, out.buffers());
@@ -123,5 +125,5 @@ impl Node {
     }
 }
 
-/// The protocol version from which a member checks checksums.
+/// The first protocol version whose members verify checksums.
 const PROTOCOL_CHECKSUM: u8 = 5;
