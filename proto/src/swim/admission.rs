@@ -1,9 +1,9 @@
-//! Admission of newcomers when the room for members is used up.
+//! Admission control: which newcomers become members when the memory for members is used up.
 //!
-//! What members cost is bounded in bytes, see [`MEMBERS_BYTES_MAX`](crate::limits::MEMBERS_BYTES_MAX). Any host can announce members
-//! that do not exist, and with each of them use up some of it. So when all is used, a newcomer must show that it exists: it is
-//! admitted when it answers a ping, or comes itself over a stream, and evicts a member that has never answered us. While
-//! there is room nothing of this happens.
+//! Memory for members is limited to [`MEMBERS_BYTES_MAX`](crate::limits::MEMBERS_BYTES_MAX) bytes. Any host can
+//! announce members that do not exist, and use some of it with each. At the limit, a newcomer must prove that it
+//! exists: it must answer a ping, or open a stream to us. It then evicts a member that has never answered us. Below the
+//! limit, every newcomer is admitted without a check.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -17,19 +17,19 @@ use crate::time::Instant;
 use crate::timer::SwimTimer;
 use crate::wire::swim::PeerRef;
 
-/// Newcomers that there is no room for, and the members that have answered us.
+/// Admission state: pinged newcomers, and which members have answered us.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Admission {
     newcomers: Vec<Newcomer>,
-    /// A bit for each member that has answered a probe of ours.
+    /// Bit set, by member index: the member has answered a probe.
     answered: Vec<u64>,
-    /// The peer of the stream over which a newcomer was last admitted: each stream admits one.
+    /// The peer of the stream that last admitted a newcomer. Each stream admits one.
     admitted_from: Option<SocketAddr>,
-    /// Rises with each probe of a member that has never answered and does not, and falls with each that is answered.
+    /// Flood score: +1 for each failed probe of a member that never answered, -1 for each ack.
     doubt: u32,
 }
 
-/// A newcomer that was pinged.
+/// A newcomer that was pinged and has not answered yet.
 #[derive(Clone, Debug)]
 struct Newcomer {
     incarnation: u32,
@@ -43,7 +43,7 @@ impl Admission {
         self.answered.get(idx.at() / BITS).is_some_and(|word| word >> (idx.at() % BITS) & 1 == 1)
     }
 
-    /// Notes that a member has answered us.
+    /// Records an ack of a member.
     pub(super) fn note_ack(&mut self, idx: MemberIdx) {
         let word = idx.at() / BITS;
         if self.answered.len() <= word {
@@ -53,28 +53,28 @@ impl Admission {
         self.doubt = self.doubt.saturating_sub(1);
     }
 
-    /// Notes an unanswered probe.
+    /// Records a failed probe.
     pub(super) fn note_silence(&mut self, idx: MemberIdx) {
         if !self.has_answered(idx) {
             self.doubt = DOUBT_MAX.min(self.doubt + 1);
         }
     }
 
-    /// Forgets whether the member has answered: it is another now.
+    /// Clears a member's bit: its index now stands for another node.
     pub(super) fn forget_ack(&mut self, idx: MemberIdx) {
         if let Some(word) = self.answered.get_mut(idx.at() / BITS) {
             *word &= !(1 << (idx.at() % BITS));
         }
     }
 
-    /// Whether most announced members turn out not to exist. Gossip, push/pulls and indirect probes that are drawn evenly
-    /// among all members would then go nowhere, the news of their deaths included, so members that have answered us come first. In
-    /// a cluster without such a flood this is seldom so, and then harmless.
+    /// Whether most announced members seem not to exist. Uniformly drawn targets for gossip, push/pull and indirect
+    /// pings would then mostly be dead addresses, and even the news of their deaths would not spread. Members that have
+    /// answered are then preferred. False positives are rare without a flood, and harmless.
     pub(super) const fn is_flooded(&self) -> bool {
         self.doubt >= DOUBT_LEAST
     }
 
-    /// Whether the newcomer comes itself, over a stream that has admitted no other.
+    /// Whether the newcomer itself opened the stream of this message, and the stream has admitted no other.
     fn comes_itself(&mut self, origin: Origin, peer: PeerRef<'_>) -> bool {
         let Origin::Exchange(from) = origin else { return false };
         let comes = canonical(from).ip() == canonical(peer.addr).ip() && self.admitted_from != Some(from);
@@ -84,7 +84,8 @@ impl Admission {
         comes
     }
 
-    /// Whether one more newcomer may be pinged. Packets cost their senders least, and leave half of the places to others.
+    /// Whether another newcomer may be pinged. Packets are the cheapest to forge, so they may use only half of the
+    /// slots.
     fn has_place(&mut self, now: Instant, origin: Origin, name: &str) -> bool {
         self.newcomers.retain(|newcomer| now < newcomer.until);
         let is_packet = matches!(origin, Origin::Packet(_));
@@ -99,14 +100,16 @@ impl Admission {
 }
 
 impl Swim {
-    /// There is no room for a newcomer: admits it if it comes itself, and pings it if others announce it.
+    /// Handles a newcomer at the memory limit: admits it if it opened the stream itself, otherwise pings it.
     pub(super) fn ask_newcomer(&mut self, core: &mut Core, origin: Origin, incarnation: u32, peer: PeerRef<'_>) {
+        // `judge` adopts no newcomer at incarnation 0 either.
         if incarnation == 0 {
             return;
         }
         if self.admission.comes_itself(origin, peer) {
             return self.admit(core, incarnation, peer);
         }
+        // Counted in any case. The newcomer will be announced again by gossip.
         core.stats.drop(DropReason::Limit);
         if !self.admission.has_place(core.now, origin, peer.name) {
             return;
@@ -118,9 +121,10 @@ impl Swim {
         self.admission.newcomers.push(Newcomer { incarnation, peer, seq, until });
     }
 
-    /// Admits the newcomer that this ack comes from.
+    /// Admits the newcomer whose ping this ack answers.
     pub(super) fn newcomer_acked(&mut self, core: &mut Core, seq: u32) {
         let Some(Newcomer { incarnation, peer, until, .. }) = self.admission.acked(seq) else { return };
+        // It may have been admitted over a stream in the meantime.
         let is_member = core.roster.find(peer.name()).is_some_and(|idx| self.members.row(idx).state.is_some());
         if core.now < until && !is_member {
             self.admit(core, incarnation, peer.announced());
@@ -135,11 +139,12 @@ impl Swim {
         let idx = if self.make_room(core, bytes, None) { core.roster.intern(peer.name) } else { None };
         let Some(idx) = idx else { return core.stats.drop(DropReason::Limit) };
         self.adopt(core, idx, incarnation, peer);
+        // It has answered, so the next newcomer does not evict it.
         self.admission.note_ack(idx);
     }
 
-    /// Evicts members until there is room for so many bytes; false when none may go. Those go that never answered us, and then those
-    /// that are gone; which of them is drawn. `keep` stays.
+    /// Evicts members until `bytes` fit; false if too few may be evicted. Candidates are drawn at random: members that
+    /// never answered, and in the second half of the draws also members that are dead or left. `keep` is not evicted.
     pub(super) fn make_room(&mut self, core: &mut Core, bytes: usize, keep: Option<MemberIdx>) -> bool {
         let rows = u32::try_from(core.roster.len()).unwrap_or(u32::MAX);
         for draw in 0..DRAWS_MAX {
@@ -155,8 +160,9 @@ impl Swim {
         core.roster.has_room(bytes)
     }
 
-    /// Forgets a member, whatever it is.
+    /// Removes a member in any state.
     fn evict(&mut self, core: &mut Core, idx: MemberIdx) {
+        // Dequeue before `forget`: a queued broadcast is written from its row.
         self.broadcasts.cancel(idx, &mut self.members);
         self.members.forget(idx);
         self.takeovers.cancel(idx);
@@ -165,6 +171,7 @@ impl Swim {
             core.timers.clear(SwimTimer::ProbeEnd);
         }
         core.stats.evictions += 1;
+        // The layer above may still hold the row, so its bytes are written off before this layer's hold is released.
         core.roster.write_off(idx);
         core.roster.release(idx, Holder::Swim);
         core.notify(Notification::Evicted(idx));
@@ -173,15 +180,15 @@ impl Swim {
 
 const BITS: usize = u64::BITS as usize;
 
-/// How many newcomers are pinged at one time. Ours: each holds what it announces. One more is refused and counted; it will be
-/// announced again.
+/// How many newcomers are pinged concurrently. Ours: each holds its record. Newcomers beyond the limit are counted as
+/// dropped; gossip will announce them again.
 const NEWCOMERS_MAX: usize = 64;
 
-/// How many members are looked at to make room for one. Ours, so that a packet costs little however many have answered.
+/// How many random draws one newcomer may cost. Ours: bounds the work per packet when most members have answered.
 const DRAWS_MAX: u32 = 128;
 
-/// How far the doubt in newcomers rises, so that it ends as soon as a few more of them answer than do not.
+/// Upper bound of the flood score, so that a few acks end the flood mode.
 const DOUBT_MAX: u32 = 16;
 
-/// From where on members that have answered come first.
+/// The flood score from which members that have answered are preferred.
 const DOUBT_LEAST: u32 = 8;

@@ -1,11 +1,11 @@
-//! Our own health: Lifeguard's local health multiplier (§IV-A, LHA-Probe).
+//! Local health multiplier (Lifeguard §IV-A, LHA-Probe).
 
 use core::time::Duration;
 
-/// A score from 0, well, to one below the multiplier's maximum.
+/// Health score of this node: from 0 (healthy) to the maximum multiplier minus one.
 ///
-/// A node that fails to answer or to hear answers doubts itself before it doubts others: it waits longer before it calls a
-/// probe failed. Only the probe interval is scaled (`awareness.go` in memberlist).
+/// A node that misses acks may itself be slow or cut off. It then waits longer before it declares a probe failed. Only
+/// the probe interval is scaled (`awareness.go` in memberlist).
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Awareness {
     score: u32,
@@ -21,12 +21,12 @@ impl Awareness {
         self.score
     }
 
-    /// Makes us more ill, or with a negative `delta` better.
+    /// Adds `delta` to the score, clamped to its range. Positive: less healthy.
     pub(super) fn apply(&mut self, delta: i32) {
         self.score = self.score.saturating_add_signed(delta).min(self.max);
     }
 
-    /// `interval`, stretched by our ill health.
+    /// Scales an interval by the score plus one.
     pub(super) fn scale(&self, interval: Duration) -> Duration {
         interval.saturating_mul(self.score + 1)
     }

@@ -1,4 +1,5 @@
-//! Dissemination by gossip (SWIM §4.1): members' states, each written from its row when it is sent.
+//! Dissemination by gossip (SWIM §4.1). The queue holds member indices; each message is encoded from the member's row
+//! when it is sent, so it is always current.
 
 use super::Swim;
 use super::members::Members;
@@ -10,12 +11,12 @@ use crate::wire::swim::{Accusation, FIRST_INCARNATION, Message, State};
 use crate::wire::{Codec, Full, hashicorp, native};
 
 impl Swim {
-    /// Queues a member's state, from the beginning if it is queued already.
+    /// Queues a member's state. Resets its transmit count if it is queued already.
     pub(super) fn queue_broadcast(&mut self, idx: MemberIdx) {
         self.broadcasts.push(idx, &mut self.members);
     }
 
-    /// Adds broadcasts to a packet while they fit.
+    /// Fills a packet with broadcasts.
     pub(crate) fn fill(&mut self, core: &mut Core, codec: Codec, packer: &mut Packer<'_>) {
         if self.broadcasts.len() == 0 {
             return;
@@ -25,16 +26,20 @@ impl Swim {
         let Self { members, broadcasts, own, .. } = self;
         let Core { roster, notifications, .. } = core;
         broadcasts.fill(members, limit, ahead, |members, idx, is_last| {
+            // A copy of the cached frame is much cheaper than encoding, and this is most of the traffic of a join
+            // storm.
             let began = codec == Codec::Native && members.is_surely_alive(idx, FIRST_INCARNATION);
             let packed = match roster.first_alive(idx) {
                 Some(frame) if began => packer.copy(frame),
                 _ => pack_state(members, idx, roster, codec, packer),
             };
+            // Not counted as sent: it is offered again in the next packet.
             if packed.is_err() {
                 return Offer::Full;
             }
             if idx == members.me() && own.has_left() {
                 own.count_leave_broadcast();
+                // `leave` waits for the last retransmit of its own broadcast.
                 if is_last {
                     notifications.push(Notification::FarewellSent);
                 }
@@ -47,12 +52,12 @@ impl Swim {
     pub(crate) fn fill_own(&self, core: &Core, codec: Codec, packer: &mut Packer<'_>) {
         let me = self.me();
         if self.members.sends(me).is_some() {
-            // Gossip carries it if it does not fit.
+            // If it does not fit, gossip sends it.
             _ = pack_state(&self.members, me, &core.roster, codec, packer);
         }
     }
 
-    /// Begins a round of several packets to one member, in which each broadcast is sent once at most.
+    /// Begins a round of several packets to one member. Each broadcast is sent at most once per round.
     pub(crate) fn begin_round(&mut self) {
         self.broadcasts.begin_round();
     }
@@ -80,6 +85,7 @@ fn pack_state(
         }
     };
     let node = roster.name_ref(idx);
+    // A leave names the member itself as the accuser; that is how `dead` and `left` differ on the wire.
     let from = if state == State::Left { node } else { members.accuser(idx).map_or("", |accuser| accuser) };
     let accusation = Accusation { incarnation: row.incarnation, node, from };
     let suspect = state == State::Suspect;
@@ -103,5 +109,5 @@ fn pack_alive(
     }
 }
 
-/// About how many bytes a member's state takes, at the least.
+/// The approximate minimum size of a member's state, in bytes.
 const STATE_BYTES: usize = 48;

@@ -1,4 +1,4 @@
-//! Claims about members: what an alive, a suspect and a dead message change, once [`judge`] has decided.
+//! Claims about members: applies alive, suspect and dead messages after [`judge`] has decided.
 
 use alloc::sync::Arc;
 
@@ -23,6 +23,7 @@ impl Swim {
             );
             return core.drop_of(DropReason::Versions, peer.addr, text);
         }
+        // Size first, before `intern`: at the limit a forged name must not take memory.
         let found = core.roster.find(peer.name);
         let row = found.map_or(Row::UNKNOWN, |idx| self.members.row(idx));
         let growth = found.map_or_else(|| core.roster.cost_of(peer), |idx| core.roster.growth(idx, peer));
@@ -32,11 +33,12 @@ impl Swim {
         let Some(idx) = found.or_else(|| core.roster.intern(peer.name)) else {
             return core.stats.drop(DropReason::Limit);
         };
-        // Of a name that membership has forgotten the roster may still know the address: the layer above remembers those that left.
+        // The roster may know the address of a name that membership has reaped: Serf remembers members that left.
         let moved = self.has_moved(core, idx, peer);
         if moved && !self.may_take_name(core, idx) {
             return self.conflict(core, idx, peer);
         }
+        // Before the takeover check: a claim of our own name is refuted, never taken over.
         if idx == self.me() && self.is_beyond_us(core, origin, incarnation) {
             return;
         }
@@ -47,6 +49,7 @@ impl Swim {
         let direct = row.incarnation == u32::MAX && is_direct(core, origin, idx);
         let claim = Claim::Alive { unchanged, direct };
         match judge(row, claim, incarnation, self.about(idx)) {
+            // A veto only applies to changes. `intern` above made a row for the name, which nothing holds yet.
             Verdict::Adopt if (!unchanged || is_gone(row)) && !admits(core, peer) => {
                 if found.is_none() {
                     core.roster.forget_unheld(idx);
@@ -66,8 +69,8 @@ impl Swim {
         }
     }
 
-    /// Handles an alive message that announces what the roster has of the member. The same as [`alive`](Self::alive), without
-    /// decoding: in most messages everything but perhaps the incarnation is known, and mostly that is too.
+    /// Handles an alive message whose record equals the one in the roster. Same result as [`alive`](Self::alive),
+    /// without decoding. Most messages repeat the record, and mostly the incarnation too.
     #[inline]
     pub(crate) fn alive_as_known(&mut self, core: &mut Core, origin: Origin, idx: MemberIdx, incarnation: u32) {
         if self.members.is_surely_alive(idx, incarnation) {
@@ -92,19 +95,19 @@ impl Swim {
         }
     }
 
-    /// Whether the policy admits a member that is gone, or of which we only know the name, as what the roster has of it.
+    /// Whether the policy admits a member that is not live, with the record in the roster.
     fn may_return(&self, core: &mut Core, idx: MemberIdx) -> bool {
         let peer = core.roster.peer(idx).map(Arc::clone);
         peer.is_none_or(|peer| admits(core, peer.announced()))
     }
 
-    /// Whether the address differs from the one we know. An IPv4 address and its IPv6-mapped form are the same.
+    /// Whether the address differs from the known one. An IPv4 address and its IPv4-mapped IPv6 form are equal.
     fn has_moved(&self, core: &Core, idx: MemberIdx, peer: PeerRef<'_>) -> bool {
         core.roster.peer(idx).is_some_and(|known| known.addr() != canonical(peer.addr))
     }
 
-    /// Whether another address may take the name if the holder does not answer: it left, has been dead for long enough, or is known
-    /// to the layer above only.
+    /// Whether another address may take the name if the holder does not answer: the holder left, has been dead for
+    /// longer than `dead_node_reclaim_time`, or is known to Serf only.
     pub(super) fn may_take_name(&self, core: &Core, idx: MemberIdx) -> bool {
         if idx == self.me() {
             return false;
@@ -124,6 +127,7 @@ impl Swim {
         let (theirs, state) = (canonical(peer.addr), self.members.row(idx).state.map_or(0, |state| state as u8));
         let text = format_args!("{}. Mine: {} Theirs: {theirs} Old state: {state}", peer.name, existing.addr());
         core.drop_of(DropReason::NameConflict, theirs, text);
+        // A node that has left reports no conflicts; the other members do.
         if self.own.has_left() {
             return;
         }
@@ -131,25 +135,29 @@ impl Swim {
         core.notify(Notification::Conflict(idx));
     }
 
-    /// Believes an alive message.
+    /// Applies an alive message: stores the record and revives the member.
     pub(super) fn adopt(&mut self, core: &mut Core, idx: MemberIdx, incarnation: u32, peer: PeerRef<'_>) {
+        // Read before the record is replaced: an update event needs the old tags.
         let is_member = self.is_live(idx);
         let meta_changed = is_member && core.roster.peer(idx).is_some_and(|p| p.meta() != peer.meta);
         core.roster.set_peer(idx, peer);
+        // `Joined` before `Updated`: the layer above needs a row first.
         self.revive(core, idx, incarnation);
         if meta_changed {
             core.notify(Notification::Updated(idx));
         }
     }
 
-    /// Believes that a member is alive, as what the roster has of it.
+    /// Marks a member alive with the record in the roster.
     fn revive(&mut self, core: &mut Core, idx: MemberIdx, incarnation: u32) {
         debug_assert!(idx != self.me(), "only we raise our incarnation");
         let before = self.members.row(idx).state;
         if before.is_none() {
+            // The index may have belonged to another node under this name.
             self.admission.forget_ack(idx);
         }
         self.members.set_alive(core, idx, incarnation);
+        // After `set_alive`: the broadcast is encoded from the row.
         self.queue_broadcast(idx);
         if matches!(before, None | Some(State::Dead | State::Left)) {
             core.notify(Notification::Joined(idx));
@@ -168,7 +176,7 @@ impl Swim {
         }
     }
 
-    /// Handles a dead message, which with its own sender's name is a leave (`deadNode` in memberlist's state.go).
+    /// Handles a dead message; a leave if the sender names itself (`deadNode` in memberlist's state.go).
     pub(super) fn dead(&mut self, core: &mut Core, origin: Origin, accusation: &Accusation<'_>) {
         let Some((idx, row)) = self.accused_member(core, origin, accusation) else { return };
         match judge(row, Claim::Dead, accusation.incarnation, self.about(idx)) {
@@ -179,7 +187,7 @@ impl Swim {
         }
     }
 
-    /// The accused, if we know it and the accusation can be refuted.
+    /// The accused member, if it is known and can refute the accusation.
     fn accused_member(
         &mut self,
         core: &mut Core,
@@ -190,7 +198,8 @@ impl Swim {
         let row = self.members.row(idx);
         row.state?;
         if idx == self.me() {
-            // At the greatest number no node of ours believes it, and no node of HashiCorp's could hear the refutation.
+            // Ours: an accusation at `u32::MAX` is not accepted by our nodes, and HashiCorp's nodes could not accept a
+            // refutation.
             let in_vain = accusation.incarnation == u32::MAX && self.incarnation() < u32::MAX;
             if !in_vain {
                 return (!self.is_beyond_us(core, origin, accusation.incarnation)).then_some((idx, row));
@@ -203,6 +212,7 @@ impl Swim {
     }
 
     fn declare_dead(&mut self, core: &mut Core, origin: Origin, idx: MemberIdx, by: &Accusation<'_>) {
+        // Before `declare_dead`, which removes the suspicion.
         let timed_out = self.members.suspicion(idx).is_some_and(|suspicion| suspicion.is_over(core.now));
         let by_us = timed_out && *by.from == *core.roster.name_ref(self.me());
         let evidence = if by_us {
@@ -224,12 +234,12 @@ impl Swim {
     }
 }
 
-/// Whether the row is of no member, or of one that is dead or left.
+/// Whether the row is no member, or a dead or left one.
 pub(super) const fn is_gone(row: Row) -> bool {
     matches!(row.state, None | Some(State::Dead | State::Left))
 }
 
-/// Whether the application admits a member that announces this.
+/// Asks the policy to admit a peer. Logs and counts a veto.
 pub(super) fn admits(core: &mut Core, peer: PeerRef<'_>) -> bool {
     let admitted = core.policy.as_ref().is_none_or(|policy| policy.admits(peer));
     if !admitted {
@@ -239,7 +249,7 @@ pub(super) fn admits(core: &mut Core, peer: PeerRef<'_>) -> bool {
     admitted
 }
 
-/// Evidence of this origin; `otherwise` is its source when it came in no message.
+/// Evidence for a claim of this origin; `otherwise` is the source if it came in no message.
 pub(super) fn evidence(core: &Core, origin: Origin, otherwise: Source) -> Evidence {
     let source = match origin {
         Origin::Local => otherwise,

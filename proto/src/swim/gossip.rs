@@ -1,4 +1,4 @@
-//! The random members that broadcasts, push/pulls and indirect pings go to.
+//! Random target selection for broadcasts, push/pull and indirect pings.
 
 use alloc::vec::Vec;
 
@@ -9,8 +9,8 @@ use crate::roster::MemberIdx;
 use crate::wire::swim::State;
 
 impl Swim {
-    /// The members that get a packet in this gossip tick (`gossip` in memberlist's state.go): the live, the suspect, so that
-    /// they hear of it, and the recently dead, so that they may refute.
+    /// The targets of one gossip tick (`gossip` in memberlist's state.go): live members; suspects, so that they learn
+    /// of the suspicion; and the recently dead, so that they may refute.
     pub(crate) fn gossip_targets(&self, core: &mut Core) -> Vec<MemberIdx> {
         let (now, dead_age_max) = (core.now, core.cfg.gossip_to_the_dead_time);
         let count = core.cfg.gossip_nodes as usize;
@@ -21,7 +21,7 @@ impl Swim {
         })
     }
 
-    /// As [`choose`](Self::choose), but two of three are members that have answered us while most newcomers do not exist.
+    /// As [`choose`](Self::choose). During a flood, two thirds are members that have answered us.
     pub(super) fn choose_reliable(
         &self,
         rng: &mut Rng,
@@ -32,6 +32,7 @@ impl Swim {
             return self.choose(rng, count, eligible);
         }
         let answered = |swim: &Self, idx| swim.admission.has_answered(idx) && eligible(swim, idx);
+        // One third stays uniform: newcomers that do exist must still get gossip.
         let mut chosen = self.choose(rng, count - count / 3, answered);
         let others = |swim: &Self, idx| !chosen.contains(&idx) && eligible(swim, idx);
         let rest = self.choose(rng, count - chosen.len(), others);
@@ -39,7 +40,7 @@ impl Swim {
         chosen
     }
 
-    /// Up to `count` different members, not ourselves, that `eligible` accepts; each is as likely as any other.
+    /// Up to `count` distinct members other than this node that `eligible` accepts, uniformly at random.
     pub(super) fn choose(
         &self,
         rng: &mut Rng,
@@ -57,7 +58,7 @@ impl Swim {
                 chosen.push(idx);
             }
         }
-        // Drawing fails when few rows are eligible, so look at all of them and take a fair sample of the rest.
+        // Draws fail when few rows are eligible. Then scan all rows, and sample the eligible ones.
         let mut rest: Vec<MemberIdx> = (0..slots)
             .map(MemberIdx)
             .filter(|&idx| idx != self.me() && !chosen.contains(&idx) && eligible(self, idx))
@@ -70,5 +71,5 @@ impl Swim {
     }
 }
 
-/// While most members are eligible, one draw in two or better succeeds.
+/// Draws per wanted member, before all rows are scanned. Enough while at least half of the rows are eligible.
 const DRAWS_PER_MEMBER: usize = 8;

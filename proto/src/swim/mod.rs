@@ -1,17 +1,17 @@
-//! Membership and failure detection: SWIM with Lifeguard's extensions, by memberlist's rules.
+//! Membership and failure detection: SWIM with Lifeguard's extensions, after memberlist's state.go.
 //!
-//! Knows its own state, the [`Core`] it is lent and the meaning of messages. It does not know Serf, packets, streams or the
-//! outbox: it queues what is to be sent in [`Core::unicasts`], and what the layer above is to know in [`Core::notifications`].
+//! The layer sees its own state, the [`Core`] and decoded messages. It does not depend on Serf, packets, streams or the
+//! outbox: it queues messages in [`Core::unicasts`] and facts for the node in [`Core::notifications`].
 //!
 //! | rule | file |
 //! |---|---|
-//! | which claim overrides which | `verdict.rs`; `claims.rs` carries it out |
-//! | who is probed, and when it is suspected | `probing/` |
+//! | which claim overrides which | `verdict.rs` decides, `claims.rs` applies |
+//! | which member is probed, and when it is suspected | `probing/` |
 //! | how long a suspect may refute | `suspicion.rs` |
-//! | which accusations are believed, and our refutations | `own.rs` |
+//! | which accusations are accepted, and our refutations | `own.rs` |
 //! | what is gossiped, to which members | `broadcasts.rs`, `gossip.rs` |
 //! | push/pull | `sync.rs` |
-//! | who may join when there is no room, or under a known name | `admission.rs`, `takeovers.rs` |
+//! | which newcomers are admitted at the memory limit, or under a known name | `admission.rs`, `takeovers.rs` |
 //! | how forged leaves are refuted | `doubt.rs` |
 
 mod admission;
@@ -63,7 +63,7 @@ pub(crate) struct Swim {
 }
 
 impl Swim {
-    /// A node that knows itself only, or with `converged` every member in the roster's directory.
+    /// Creates the layer with this node as the only member, or, with `converged`, with every peer of the directory.
     pub(crate) fn new(core: &mut Core, identity: &Identity, converged: bool) -> Self {
         let peer = identity.peer();
         let me = core.roster.intern(peer.name()).expect("an empty roster has room for ourselves");
@@ -82,11 +82,12 @@ impl Swim {
             swim.assume_converged(core);
         }
         swim.members.set_alive(core, me, FIRST_INCARNATION);
+        // A converged cluster has nothing to announce.
         if !converged {
             swim.queue_broadcast(me);
         }
         core.notify(Notification::Joined(me));
-        // Each loop begins after a random wait, so that nodes started together do not tick together.
+        // A random first delay per loop, so that nodes that start together do not tick in step.
         let wait = core.rng.jitter.duration_below(core.cfg.probe_interval);
         core.arm(wait, SwimTimer::Probe);
         let wait = core.rng.jitter.duration_below(core.cfg.push_pull_interval);
@@ -102,7 +103,7 @@ impl Swim {
         }
     }
 
-    /// Handles a message of a packet.
+    /// Dispatches a decoded message of a packet.
     pub(crate) fn handle(&mut self, core: &mut Core, heard: &mut Heard, message: &Message<'_>) {
         let origin = heard.origin();
         match message {
@@ -117,7 +118,7 @@ impl Swim {
         }
     }
 
-    /// Handles a timer of this layer.
+    /// Dispatches a timer of this layer.
     pub(crate) fn handle_timer(&mut self, core: &mut Core, timer: SwimTimer) {
         match timer {
             SwimTimer::Probe => self.probe_next(core),
@@ -130,87 +131,88 @@ impl Swim {
         }
     }
 
-    /// Forgets members that have been dead or left for long enough, but for those whose names another address claims.
+    /// Removes members that have been dead or left for longer than `gossip_to_the_dead_time`. Keeps a name while a
+    /// takeover of it is pending.
     fn reap(&mut self, core: &mut Core) {
         let Self { members, takeovers, .. } = self;
         members.reap(core, |idx| takeovers.contains(idx));
     }
 
-    /// Which member we are.
+    /// The index of this node.
     pub(crate) const fn me(&self) -> MemberIdx {
         self.members.me()
     }
 
-    /// Whether a member is alive, or only suspected.
+    /// Whether a member is alive or suspect.
     pub(crate) fn is_live(&self, idx: MemberIdx) -> bool {
         self.members.is_live(idx)
     }
 
-    /// The other live member that announces this address. Walks the rows.
+    /// The live member, other than this node, at an address. Linear in the number of rows.
     pub(crate) fn live_at(&self, core: &Core, addr: SocketAddr) -> Option<MemberIdx> {
         let is_there = |idx: MemberIdx| core.roster.peer(idx).is_some_and(|peer| peer.addr() == addr);
         self.members.rows().map(|(idx, _)| idx).find(|&idx| idx != self.me() && self.is_live(idx) && is_there(idx))
     }
 
-    /// Our own incarnation.
+    /// The incarnation of this node.
     pub(crate) const fn incarnation(&self) -> u32 {
         self.own.incarnation()
     }
 
-    /// The incarnation at which we know a member; `None` when we do not.
+    /// The last known incarnation; `None` if `idx` is not a member.
     pub(crate) fn incarnation_of(&self, idx: MemberIdx) -> Option<u32> {
         let row = self.members.row(idx);
         row.state.map(|_| row.incarnation)
     }
 
-    /// Our health score: 0 is well.
+    /// Local health score (Lifeguard §IV-A); 0 is healthy.
     pub(crate) const fn health_score(&self) -> u32 {
         self.awareness.score()
     }
 
-    /// Why a member is not alive; `None` when it is, or when that is long forgotten.
+    /// The accusations of a member that is not alive; `None` if it is alive, or the log has evicted them.
     pub(crate) fn accused(&self, idx: MemberIdx) -> Option<&Accused> {
         self.members.accused(idx)
     }
 
-    /// memberlist's `n`: every member known, ourselves and the dead that are not yet forgotten included.
+    /// Number of known members, including this node and the dead that are not yet reaped: memberlist's `estNumNodes`.
     pub(crate) fn members_known(&self) -> u32 {
         self.members.known()
     }
 
-    /// Members, besides ourselves, that are alive or suspect.
+    /// Number of other members that are alive or suspect.
     pub(crate) fn others_live(&self) -> u32 {
         self.members.others_live()
     }
 
-    /// How many members are suspected.
+    /// Number of suspects.
     pub(crate) const fn suspects(&self) -> usize {
         self.members.count(State::Suspect) as usize
     }
 
-    /// How many members have a broadcast queued.
+    /// Number of queued broadcasts, one per member.
     pub(crate) const fn queue_depth(&self) -> usize {
         self.broadcasts.len()
     }
 
-    /// Whether a gossip packet would have a broadcast, and a member to go to.
+    /// Whether a broadcast is queued and a member could receive it.
     pub(crate) fn wants_gossip(&self) -> bool {
         self.queue_depth() > 0 && self.has_listeners()
     }
 
-    /// Whether there is a member to gossip to.
+    /// Whether any member could receive gossip. The dead count too, since they are gossiped to for a while.
     pub(crate) fn has_listeners(&self) -> bool {
         self.others_live() > 0 || self.members.count(State::Dead) > 0
     }
 
-    /// Reads what the next packet needs into the cache.
+    /// Prefetches the state that the next packet needs.
     pub(crate) fn prefetch_queue(&self) -> u64 {
         let next = self.broadcasts.upcoming().map_or(0, |idx| idx.0);
         let counters = self.incarnation() ^ self.members.count(State::Alive) ^ self.probing.seq();
         u64::from(next) ^ u64::from(counters) ^ self.members.len() as u64
     }
 
-    /// Reads a member's row into the cache.
+    /// Prefetches a member's row.
     #[inline]
     pub(crate) fn prefetch(&self, idx: MemberIdx) -> u64 {
         self.members.prefetch(idx)

@@ -1,14 +1,14 @@
-//! Our own incarnation, and which incarnations are believed, so that whatever accusation a node accepts, its refutation is adopted
-//! by every node (SWIM §4.2).
+//! Our own incarnation, and which incarnations are accepted from others. The invariant: if any node accepts an
+//! accusation, every node accepts its refutation (SWIM §4.2).
 //!
-//! A refutation is an alive message above the accusation, and any alive message above a row is adopted, however far above. What is
-//! bounded is accusations: by hearsay only those are accepted that a refutation can still exceed, and that are at most
-//! [`INCARNATION_AHEAD_MAX`] above the last alive message. Relative bounds only, so that there is no number at which the rule
-//! flips.
+//! A refutation is an alive message above the accusation. Alive messages are accepted at any distance above the row.
+//! Accusations are bounded: hearsay is accepted only if a refutation can exceed it, and if it is at most
+//! [`INCARNATION_AHEAD_MAX`] above the last alive message. All bounds are relative, so no absolute number changes the
+//! rule.
 //!
-//! Numbers end at `u32::MAX`. A row that has arrived there, which only forged messages bring about, is decided by evidence
-//! instead of by order: hearsay changes nothing, our own probes may fail the member, and what comes from its own address
-//! makes it alive again and brings its tags. A member that is gone at the greatest number may return with any.
+//! Incarnations end at `u32::MAX`. Only forged messages raise a row that far. Such a row is decided by evidence instead
+//! of by order: hearsay is ignored, our own probes may fail the member, and a message from its own address makes it
+//! alive again and updates its tags. A member that is gone at `u32::MAX` may return with any incarnation.
 
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -23,19 +23,19 @@ use crate::stats::DropReason;
 use crate::time::Instant;
 use crate::wire::swim::Accusation;
 
-/// Our own incarnation, which only we raise, with what keeps others from driving it up, and our leave.
+/// Our own incarnation, the limits on how fast others can raise it, and our leave.
 #[derive(Clone, Debug)]
 pub(super) struct Own {
     incarnation: u32,
     /// The incarnation at the start of this probe interval.
     interval_start: u32,
-    /// The highest accusation that waits for the next probe interval to be refuted.
+    /// The highest accusation whose refutation is deferred to the next probe interval.
     waiting: Option<u32>,
-    /// Members that claimed an incarnation of ours that is far above it. Their states are asked for, in this order.
+    /// Members that sent a claim about us far above our incarnation. Each is asked for its state, in this order.
     claimants: Vec<MemberIdx>,
-    /// Before this none of them is asked: a state may be large, and a sender forged.
+    /// Earliest time of the next such request. A state may be large, and the sender may be forged.
     ask_at: Instant,
-    /// Copies of our leave broadcast that were sent; `None` before we declare ourselves left.
+    /// Copies of our leave broadcast sent so far; `None` before the leave.
     leave_broadcasts: Option<u32>,
 }
 
@@ -51,8 +51,8 @@ impl Own {
         }
     }
 
-    /// Raises our incarnation above `accused`. `None`: that has to wait for the next probe interval, unless `now`, since this
-    /// interval's accusations have used up their share.
+    /// Raises our incarnation above `accused`. `None` if this interval's budget is used up: the refutation is deferred
+    /// to the next interval. `now` overrides the budget.
     fn refute(&mut self, accused: u32, now: bool) -> Option<u32> {
         let refutation = self.incarnation.max(accused).saturating_add(1);
         let reachable = self.interval_start.saturating_add(INCARNATION_AHEAD_MAX).saturating_add(1);
@@ -69,7 +69,7 @@ impl Own {
         self.incarnation
     }
 
-    /// Starts a probe interval. Returns an accusation that waited for it and is still to be refuted.
+    /// Starts a probe interval with a new budget. Returns the deferred accusation if it still needs a refutation.
     fn start_interval(&mut self) -> Option<u32> {
         self.interval_start = self.incarnation;
         if self.has_left() {
@@ -78,7 +78,7 @@ impl Own {
         self.waiting.take().filter(|accused| *accused >= self.incarnation)
     }
 
-    /// Whether `incarnation` is so far above ours that only a deceived member can hold it.
+    /// Whether `incarnation` is so far above ours that the sender must hold a forged claim.
     const fn is_far_below(&self, incarnation: u32) -> bool {
         incarnation > self.incarnation.saturating_add(INCARNATION_AHEAD_MAX)
     }
@@ -89,7 +89,7 @@ impl Own {
         }
     }
 
-    /// The next member to ask for its state. The one after it is asked no sooner than after `pause`.
+    /// The next member to ask for its state. The one after it is asked after `pause` at the earliest.
     fn next_claimant(&mut self, now: Instant, pause: impl FnOnce() -> Duration) -> Option<MemberIdx> {
         if self.claimants.is_empty() || now < self.ask_at {
             return None;
@@ -102,7 +102,7 @@ impl Own {
         self.incarnation
     }
 
-    /// Whether we have declared ourselves left.
+    /// Whether our leave has been declared.
     pub(super) const fn has_left(&self) -> bool {
         self.leave_broadcasts.is_some()
     }
@@ -113,12 +113,13 @@ impl Own {
 }
 
 impl Swim {
-    /// Declares ourselves left. [`Notification::FarewellSent`] follows when every copy of that is sent, which is at once
-    /// when there is no member to send it to. There is no way back (`Leave` in memberlist.go).
+    /// Declares this node left (`Leave` in memberlist.go); irreversible. [`Notification::FarewellSent`] follows after
+    /// the last retransmit of the broadcast, or at once if there is no other live member.
     pub(crate) fn leave(&mut self, core: &mut Core) {
         if self.own.has_left() {
             return;
         }
+        // Before `dead`, so that `judge` sees `MeLeaving` and does not refute.
         self.own.leave_broadcasts = Some(0);
         let me = core.roster.name(self.me());
         self.dead(core, Origin::Local, &Accusation { incarnation: self.incarnation(), node: &me, from: &me });
@@ -134,11 +135,11 @@ impl Swim {
 
     /// Refutes an accusation with a higher incarnation (`refute` in memberlist's state.go).
     ///
-    /// Ours: within a probe interval accusations raise our incarnation by little more than [`INCARNATION_AHEAD_MAX`]. What is above
-    /// that waits for the next, so that a flood does not use up the numbers.
+    /// Ours: accusations raise our incarnation by little more than [`INCARNATION_AHEAD_MAX`] per probe interval. The
+    /// rest is deferred, so that a flood cannot exhaust the range.
     pub(super) fn refute(&mut self, core: &mut Core, origin: Origin, accused: u32) {
         let Some(refutation) = self.own.refute(accused, is_reply(origin)) else { return };
-        // Lifeguard §IV-A: having to refute is a sign of our own bad health.
+        // Lifeguard §IV-A: having to refute is a sign of poor local health.
         self.awareness.apply(1);
         core.stats.refutations += 1;
         if refutation == u32::MAX {
@@ -149,7 +150,7 @@ impl Swim {
         self.set_own_incarnation(refutation);
     }
 
-    /// Announces what the roster now says of us.
+    /// Announces our current record at a higher incarnation.
     pub(crate) fn announce(&mut self) {
         let incarnation = self.own.raise();
         self.set_own_incarnation(incarnation);
@@ -161,7 +162,7 @@ impl Swim {
         self.queue_broadcast(me);
     }
 
-    /// Refutes and asks what had to wait for this probe interval.
+    /// Starts a probe interval: sends the deferred refutation, and asks the next claimant for its state.
     pub(super) fn start_probe_interval(&mut self, core: &mut Core) {
         if let Some(accused) = self.own.start_interval() {
             self.refute(core, Origin::Local, accused);
@@ -169,20 +170,20 @@ impl Swim {
         if self.own.has_left() {
             return;
         }
-        // Half the least timeout: soon enough for a refutation before any suspicion runs out.
+        // Half the minimum timeout, so that a refutation arrives before any suspicion expires.
         let pause = || least_timeout(&core.cfg, self.members.known()) / 2;
         if let Some(claimant) = self.own.next_claimant(core.now, pause) {
             self.push_pull_with(core, claimant);
         }
         if self.incarnation() == u32::MAX {
-            // Others believe it only from our own address, so it is queued again in every probe interval.
+            // Members accept it only from our own address, so it is queued again every interval.
             self.queue_broadcast(self.me());
         }
     }
 
-    /// Refuses a claim about ourselves that is far above our own incarnation, and asks the member that sent it for its state: what
-    /// it says on a stream that we opened is taken. A forged sender therefore cannot use up our numbers with one packet, and a
-    /// deceived member is still refuted.
+    /// Rejects a claim about ourselves that is far above our incarnation, and schedules a push/pull with its sender,
+    /// whose reply on our own stream is accepted. A forged packet thus cannot exhaust the incarnation range, and a
+    /// member that holds a forged claim is still refuted.
     pub(super) fn is_beyond_us(&mut self, core: &mut Core, origin: Origin, incarnation: u32) -> bool {
         if !self.own.is_far_below(incarnation) || is_reply(origin) {
             return false;
@@ -196,7 +197,8 @@ impl Swim {
         true
     }
 
-    /// Whether an accusation of another member is one whose refutation every node will adopt. Our own evidence always counts.
+    /// Whether every node will accept a refutation of this accusation of another member. Our own evidence always
+    /// counts.
     pub(super) fn is_refutable(
         &mut self,
         core: &Core,
@@ -212,14 +214,14 @@ impl Swim {
         let is_leave = accusation.node == accusation.from;
         let ends = incarnation == u32::MAX && !(is_leave && is_direct(core, origin, idx));
         if ends && row.incarnation == u32::MAX && !is_gone(row) {
-            // Hearsay of this kind is no evidence, but a reason to probe.
+            // Hearsay at `u32::MAX` is no evidence, but a reason to probe the member.
             self.probing.note_hearsay(idx);
         }
         !ends && incarnation <= self.members.alive_at(idx).saturating_add(INCARNATION_AHEAD_MAX)
     }
 }
 
-/// Whether the message comes from the address of `idx` itself.
+/// Whether the message came from the address of `idx`.
 pub(super) fn is_direct(core: &Core, origin: Origin, idx: MemberIdx) -> bool {
     let (Origin::Packet(from) | Origin::Reply(from)) = origin else { return false };
     core.roster.peer(idx).is_some_and(|peer| peer.addr() == canonical(from))
@@ -230,7 +232,7 @@ const fn is_reply(origin: Origin) -> bool {
     matches!(origin, Origin::Reply(_))
 }
 
-/// How many members wait to be asked for their states. Ours. One more is not asked; it repeats its claim.
+/// How many claimants may wait. Ours. Further ones are dropped; they will repeat their claim.
 const CLAIMANTS_MAX: usize = 8;
 
 #[cfg(test)]

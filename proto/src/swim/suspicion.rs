@@ -1,4 +1,4 @@
-//! How long a suspect may refute: SWIM §4.2, with the dynamic timeout of Lifeguard §IV-B (LHA-Suspicion).
+//! Suspicion timeouts: SWIM §4.2, with the dynamic timeout of Lifeguard §IV-B (LHA-Suspicion).
 
 use alloc::vec;
 use alloc::vec::Vec;
@@ -15,15 +15,15 @@ use crate::timer::SwimTimer;
 use crate::types::Name;
 use crate::wire::swim::{Accusation, State};
 
-/// A suspicion that has not been refuted yet. The more members confirm it, the sooner it ends.
+/// A suspicion in progress. Each confirmation by another member shortens its timeout.
 #[derive(Clone, Debug)]
 pub(super) struct Suspicion {
     started: Instant,
-    /// How many confirmations bring the wait down to its least.
+    /// Number of confirmations that reduce the timeout to its minimum.
     wanted: u32,
     least: Duration,
     most: Duration,
-    /// The members that accuse it, the first included.
+    /// The accusers, including the first.
     accusers: Vec<Name>,
 }
 
@@ -33,7 +33,7 @@ impl Suspicion {
         let wanted = options.suspicion_mult.saturating_sub(2);
         Self {
             started,
-            // With fewer others than confirmations wanted there is nothing to wait for.
+            // In a cluster too small for that many confirmations, start at the minimum.
             wanted: if members.saturating_sub(2) < wanted { 0 } else { wanted },
             least,
             most: least.saturating_mul(options.suspicion_max_timeout_mult),
@@ -45,7 +45,7 @@ impl Suspicion {
         u32::try_from(self.accusers.len()).unwrap_or(u32::MAX) - 1
     }
 
-    /// Counts one more accuser; false when it does not count.
+    /// Counts an accuser. False if it is known already, or enough are known.
     pub(super) fn confirm(&mut self, accuser: Name) -> bool {
         if self.confirmations() >= self.wanted || self.accusers.contains(&accuser) {
             return false;
@@ -54,12 +54,12 @@ impl Suspicion {
         true
     }
 
-    /// Whether the suspect has had its time.
+    /// Whether the timeout has passed.
     pub(super) fn is_over(&self, now: Instant) -> bool {
         self.deadline() <= now
     }
 
-    /// When the suspect is declared dead, unless another member confirms or it refutes.
+    /// When the suspect is declared dead, unless it refutes. Each confirmation moves it earlier.
     pub(super) fn deadline(&self) -> Instant {
         self.started + timeout(self.confirmations(), self.wanted, self.least, self.most)
     }
@@ -76,15 +76,18 @@ impl Swim {
 
     pub(super) fn confirm_suspicion(&mut self, core: &mut Core, origin: Origin, idx: MemberIdx, by: &Accusation<'_>) {
         let Some(deadline) = self.members.confirm(core, idx, by) else { return };
+        // A confirmation may move the deadline into the past.
         if deadline <= core.now {
             self.suspicion_due(core, origin, idx);
         } else {
             core.timers.set(SwimTimer::Suspicion(idx), deadline);
+            // Gossiped again only if the accuser counted, as in memberlist's `suspectNode`.
             self.queue_broadcast(idx);
         }
     }
 
-    /// Declares a suspect dead that did not refute in time. A timer of a suspicion that was refuted, or began anew, is ignored.
+    /// Handles the timer of a suspicion: declares the suspect dead. Ignores the timer of a suspicion that was refuted
+    /// or restarted.
     pub(super) fn suspicion_due(&mut self, core: &mut Core, origin: Origin, idx: MemberIdx) {
         let Some(suspicion) = self.members.suspicion(idx).filter(|suspicion| suspicion.is_over(core.now)) else {
             return;
@@ -98,7 +101,8 @@ impl Swim {
     }
 }
 
-/// `suspicionTimeout` in memberlist's util.go: the interval is counted in milliseconds first.
+/// The minimum timeout (`suspicionTimeout` in memberlist's util.go). Computed from a factor in per mille, as
+/// HashiCorp's does, for equal rounding.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a logarithm of a count, below 20 000")]
 pub(super) fn least_timeout(options: &Options, members: u32) -> Duration {
     let scale = libm::log10(f64::from(members.max(1))).max(1.0);
@@ -106,8 +110,8 @@ pub(super) fn least_timeout(options: &Options, members: u32) -> Duration {
     options.probe_interval.saturating_mul(options.suspicion_mult).saturating_mul(per_mille) / 1000
 }
 
-/// `remainingSuspicionTime` in memberlist's suspicion.go, counted from the start: falls from `most` to `least` with the
-/// logarithm of the confirmations.
+/// The timeout since the start of the suspicion (`remainingSuspicionTime` in memberlist's suspicion.go). Falls from
+/// `most` to `least` with the logarithm of the confirmations.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "milliseconds of a bounded duration")]
 fn timeout(confirmations: u32, wanted: u32, least: Duration, most: Duration) -> Duration {
     if wanted < 1 {

@@ -1,5 +1,5 @@
-//! Anti-entropy: the whole state, exchanged with a random member at intervals (`pushPull` and `mergeState` in memberlist's
-//! state.go).
+//! Anti-entropy: exchanges the full state with a random member at intervals (`pushPull` and `mergeState` in
+//! memberlist's state.go).
 
 use alloc::format;
 use alloc::string::String;
@@ -13,19 +13,19 @@ use crate::timer::SwimTimer;
 use crate::wire::swim::{Accusation, Alive, State};
 use crate::wire::{Codec, MemberState, PushPull, Versions, hashicorp, native};
 
-/// The other side's versions do not go with ours.
+/// The remote members' versions are incompatible with ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Refused;
 
-/// When push/pulls happen.
+/// Schedule of push/pulls.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct PushPulls {
-    /// Whether the first, random wait is over. A whole interval follows it.
+    /// Whether the random first delay has passed. Full intervals follow.
     staggered: bool,
 }
 
 impl PushPulls {
-    /// Whether an exchange is due now that the timer fired.
+    /// Whether an exchange is due at this firing of the timer. The first firing only ends the random delay.
     fn fired(&mut self) -> bool {
         core::mem::replace(&mut self.staggered, true)
     }
@@ -47,7 +47,7 @@ impl Swim {
         }
     }
 
-    /// Exchanges states with a member.
+    /// Requests a push/pull with a member.
     pub(super) fn push_pull_with(&self, core: &mut Core, idx: MemberIdx) {
         let Some(with) = core.roster.peer(idx).map(|peer| peer.addr()) else { return };
         let ask = Ask::PushPull { join: false, codec: core.codec(Some(idx), None) };
@@ -55,7 +55,7 @@ impl Swim {
         core.dial(with, ask, until);
     }
 
-    /// Writes every member that we know, in every state, ourselves included.
+    /// Encodes all known members in any state, including this node.
     pub(crate) fn write_states(&self, core: &Core, codec: Codec, out: &mut Vec<u8>) {
         for (idx, row) in self.members.rows() {
             let Some(state) = row.state else { continue };
@@ -69,19 +69,20 @@ impl Swim {
         }
     }
 
-    /// About how many bytes [`write_states`](Self::write_states) writes.
+    /// Estimates the size of [`write_states`](Self::write_states)' output, in bytes.
     pub(crate) fn states_bytes(&self, core: &Core, codec: Codec) -> usize {
         let own = core.roster.peer(self.me()).map_or(0, |peer| peer.record().len());
         let overhead = if codec == Codec::Native { 12 } else { HASHICORP_OVERHEAD_BYTES };
         (self.members_known() as usize) * (own + overhead) + 16
     }
 
-    /// Takes another member's states (`mergeState` in memberlist's state.go). Nothing is taken when the versions of the live
-    /// among them do not go with ours.
+    /// Merges a remote state (`mergeState` in memberlist's state.go). Merges nothing if the versions of its live
+    /// members are incompatible with ours.
     ///
-    /// A member that the other side holds for dead is only suspected here, so that it may refute.
+    /// Members that are dead on the remote side are only suspected here, so that they may refute.
     pub(crate) fn merge(&mut self, core: &mut Core, origin: Origin, remote: &PushPull<'_>) -> Result<(), Refused> {
         let ours = core.cfg.codec.versions();
+        // Before any state is merged, so that a refusal changes nothing.
         if !versions_agree(ours, remote) {
             let what = incompatible(ours, core.roster.name_ref(self.me()), remote)
                 .unwrap_or_else(|| "the versions of its members do not go together".into());
@@ -99,12 +100,14 @@ impl Swim {
         let me = core.roster.name(self.me());
         let mut previous = None;
         for MemberState { state, incarnation, name, announced } in states {
+            // Both sides list members in similar order, so the entry after the previous one usually matches.
             let found = core.roster.find_after(previous, name);
             previous = found.or(previous);
             if let Some(idx) = found
                 && state == Some(State::Alive)
                 && core.roster.announces(idx, &announced)
             {
+                // The known-news path: no decoding if the record is unchanged.
                 self.alive_as_known(core, origin, idx, incarnation);
                 continue;
             }
@@ -120,6 +123,7 @@ impl Swim {
                 },
                 Some(State::Left) => self.dead(core, origin, &accusation),
                 Some(State::Dead | State::Suspect) => {
+                    // As our own suspicion: the remote table does not name the accusers.
                     self.suspect(core, origin, &Accusation { from: &me, ..accusation })
                 }
                 None => core.stats.drop(DropReason::Unexpected),
@@ -128,16 +132,15 @@ impl Swim {
     }
 }
 
-/// Whether every live member of `remote`, and we, speak versions that all of them understand (`verifyProtocol` in
-/// memberlist). Only the live are asked, and only those that came: one odd record in our own table must not keep us from
-/// ever exchanging states again.
+/// Whether all live members of `remote` and this node share protocol versions (`verifyProtocol` in memberlist). Ours:
+/// checks only the remote's live members, so that one odd record in the local table cannot block every exchange.
 fn versions_agree(ours: Versions, remote: &PushPull<'_>) -> bool {
     let mut common = remote.live_versions();
     common.add(ours);
     common.agrees()
 }
 
-/// The first live member of `remote` that does not go with us, and why, in memberlist's words.
+/// Describes the first live member of `remote` that is incompatible with us, in memberlist's words.
 fn incompatible(ours: Versions, me: &str, remote: &PushPull<'_>) -> Option<String> {
     let check = |member: MemberState<'_>| {
         let theirs = member.announced.peer().ok().filter(|_| member.state == Some(State::Alive))?.versions;
@@ -153,10 +156,10 @@ fn incompatible(ours: Versions, me: &str, remote: &PushPull<'_>) -> Option<Strin
     }
 }
 
-/// What memberlist's log says before it says why.
+/// Prefix of memberlist's log line for a failed merge.
 pub(crate) const MERGE_FAILED: &str = "Failed push/pull merge: ";
 
-/// What a state takes in HashiCorp's codec besides what the native record holds: the keys.
+/// Bytes of a state in HashiCorp's codec beyond the native record: the map keys.
 const HASHICORP_OVERHEAD_BYTES: usize = 64;
 
 #[cfg(test)]

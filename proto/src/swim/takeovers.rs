@@ -1,9 +1,10 @@
-//! Before a name goes to another address, its last holder is pinged.
+//! Name takeovers: pings the last holder of a name before another address gets the name.
 //!
-//! Any host can declare another node left, and then claim its name from elsewhere; memberlist believes both, and declares it out of
-//! scope (issue 370). Here a claim of a name whose holder left, or is dead for long enough, waits: the holder's address is pinged
-//! by the name, twice and over a stream. If it answers, the claim is a conflict as between two live nodes. If not, the name goes over
-//! after two probe timeouts, which is what the restart of a node under another address has to wait.
+//! Any host can forge another node's leave and then claim its name. memberlist accepts both and declares this out of
+//! scope (issue 370). Ours: a claim of a name whose holder left, or has been dead for long enough, waits while the
+//! holder's address is pinged by name, twice over UDP and once over a stream. If the holder answers, the claim becomes
+//! a conflict between two live nodes. If not, the name changes hands after two probe timeouts. A node that restarts at
+//! another address waits that long.
 
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
@@ -16,7 +17,7 @@ use crate::time::Instant;
 use crate::timer::SwimTimer;
 use crate::wire::swim::PeerRef;
 
-/// Claims of names that wait for the answer of the name's last holder, by the holder.
+/// Pending claims of names, by the index of the last holder.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Takeovers(BTreeMap<MemberIdx, Takeover>);
 
@@ -24,7 +25,7 @@ pub(super) struct Takeovers(BTreeMap<MemberIdx, Takeover>);
 struct Takeover {
     incarnation: u32,
     claim: Arc<Peer>,
-    /// The number of the pings.
+    /// Sequence number of the pings.
     seq: u32,
     asked_twice: bool,
     due: Instant,
@@ -39,7 +40,7 @@ impl Takeovers {
         self.0.remove(&idx);
     }
 
-    /// Takes a claim out whose holder was pinged with this number.
+    /// Removes the claim whose holder acked this sequence number.
     fn acked(&mut self, seq: u32) -> Option<(MemberIdx, Arc<Peer>)> {
         let (&idx, _) = self.0.iter().find(|(_, takeover)| takeover.seq == seq)?;
         self.0.remove(&idx).map(|takeover| (idx, takeover.claim))
@@ -52,7 +53,8 @@ impl Takeovers {
 }
 
 impl Swim {
-    /// Pings the last holder of a name before `claim` takes it. Of two claims the first waits, and is replaced by its own newer ones.
+    /// Starts a takeover: pings the last holder of the name. Of two claims the first is pending; the same address may
+    /// replace it with a newer one.
     pub(super) fn ask_holder(&mut self, core: &mut Core, idx: MemberIdx, incarnation: u32, claim: PeerRef<'_>) {
         if let Some(takeover) = self.takeovers.0.get_mut(&idx) {
             if incarnation > takeover.incarnation && takeover.claim.addr() == canonical(claim.addr) {
@@ -61,6 +63,7 @@ impl Swim {
             }
             return core.stats.repeats_in += 1;
         }
+        // Each pending claim holds a record and sends pings, so their number is bounded.
         if self.takeovers.0.len() >= TAKEOVERS_MAX {
             return core.stats.drop(DropReason::Limit);
         }
@@ -71,7 +74,7 @@ impl Swim {
         core.timers.set(SwimTimer::Takeover(idx), due);
     }
 
-    /// The holder has not answered within a probe timeout.
+    /// Handles the timeout of a ping to the holder: pings once more, then completes the takeover.
     pub(super) fn takeover_due(&mut self, core: &mut Core, idx: MemberIdx) {
         let Some(takeover) = self.takeovers.0.get_mut(&idx).filter(|takeover| takeover.due <= core.now) else { return };
         if takeover.asked_twice {
@@ -89,18 +92,20 @@ impl Swim {
 
     fn take_over(&mut self, core: &mut Core, idx: MemberIdx) {
         let Some(Takeover { incarnation, claim, .. }) = self.takeovers.0.remove(&idx) else { return };
+        // Checked again: the holder may have returned or been reaped in the meantime.
         if !self.may_take_name(core, idx) {
             self.conflict(core, idx, claim.announced());
         } else if !self.make_room(core, core.roster.growth(idx, claim.announced()), Some(idx)) {
             core.stats.drop(DropReason::Limit);
         } else if admits(core, claim.announced()) {
+            // The new node at this index has not answered a probe yet.
             self.admission.forget_ack(idx);
             self.adopt(core, idx, incarnation, claim.announced());
         }
     }
 
-    /// A holder that answers keeps its name, and is sent what is said of it, so that it can refute: gossip does not go to members
-    /// that left.
+    /// The holder answered: it keeps the name. Sends it the accusation so that it can refute, because gossip does not
+    /// reach members that left.
     pub(super) fn holder_acked(&mut self, core: &mut Core, seq: u32) {
         let Some((idx, claim)) = self.takeovers.acked(seq) else { return };
         self.conflict(core, idx, claim.announced());
@@ -117,6 +122,6 @@ fn ping_holder(core: &mut Core, idx: MemberIdx, seq: u32) {
     core.unicasts.push(Unicast { to, peer: Some(idx), answers: None, body });
 }
 
-/// How many claims wait at one time. Ours: each holds what it announces, and pings. One more is refused and counted; it will be
-/// repeated.
+/// How many claims may be pending. Ours: each holds a record and sends pings. Further ones are dropped and counted;
+/// they will be repeated.
 const TAKEOVERS_MAX: usize = 64;

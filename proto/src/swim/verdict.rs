@@ -1,55 +1,55 @@
-//! Which claim overrides which: the rules of SWIM §4.2 as one pure function. The row before, the claim, the verdict; no clock,
-//! no queue.
+//! Precedence of claims: the rules of SWIM §4.2 as a pure function of row and claim, without clock or queues.
 //!
-//! `aliveNode`, `suspectNode` and `deadNode` in memberlist's state.go, with one difference: a claim that changes nothing
-//! else still raises the incarnation, so that what was once said cannot be undone by an older message.
+//! Follows `aliveNode`, `suspectNode` and `deadNode` in memberlist's state.go. Ours: a claim that changes nothing else
+//! still raises the incarnation, so that an older message cannot undo it.
 
 use super::members::Row;
 use crate::wire::swim::State;
 
-/// What a message says of a member.
+/// What a message claims about a member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Claim {
-    /// It says that it is alive at the address known: with nothing but perhaps the incarnation changed; directly, from that
-    /// address.
+    /// The member claims to be alive at its known address. `unchanged`: at most the incarnation differs. `direct`: the
+    /// message came from that address.
     Alive { unchanged: bool, direct: bool },
-    /// A member suspects it.
+    /// Another member suspects it.
     Suspect,
-    /// A member declares it dead, or it declares itself left.
+    /// Another member declares it dead, or it declares itself left.
     Dead,
 }
 
-/// The member that the claim is about.
+/// The subject of the claim, relative to this node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum About {
     Another,
     Me,
-    /// Me, after I declared myself left.
+    /// This node, after its own leave.
     MeLeaving,
 }
 
-/// What to do.
+/// The action to take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// Nothing.
     Ignore,
-    /// Believe that it is alive.
+    /// Mark it alive.
     Adopt,
-    /// Begin to suspect it.
+    /// Start a suspicion.
     Suspect,
-    /// Count one more accuser.
+    /// Count another accuser.
     Confirm,
-    /// Believe that it is dead or left.
+    /// Mark it dead or left.
     DeclareDead,
-    /// Only note the higher incarnation.
+    /// Only raise the incarnation.
     Raise,
-    /// Contradict it: it is about us and wrong.
+    /// Refute it: a false claim about this node.
     Refute,
 }
 
-/// Judges a claim at `incarnation`.
+/// Decides on a claim at `incarnation`.
 pub(super) fn judge(row: Row, claim: Claim, incarnation: u32, about: About) -> Verdict {
     let Some(state) = row.state else {
+        // Incarnation 0 is never announced; accusations of unknown nodes are meaningless.
         let is_new = matches!(claim, Claim::Alive { .. }) && incarnation > 0;
         return if is_new { Verdict::Adopt } else { Verdict::Ignore };
     };
@@ -58,6 +58,7 @@ pub(super) fn judge(row: Row, claim: Claim, incarnation: u32, about: About) -> V
             About::MeLeaving => Verdict::Ignore,
             About::Me if incarnation < row.incarnation => Verdict::Ignore,
             About::Me if incarnation == row.incarnation && unchanged => Verdict::Ignore,
+            // Higher, or equal with other data: stale state of an earlier run, or another node under our name.
             About::Me => Verdict::Refute,
             About::Another if incarnation > row.incarnation => Verdict::Adopt,
             About::Another if direct && counts_at_the_end(state, row.incarnation, incarnation, unchanged) => {
@@ -65,6 +66,7 @@ pub(super) fn judge(row: Row, claim: Claim, incarnation: u32, about: About) -> V
             }
             About::Another => Verdict::Ignore,
         },
+        // Equal is enough for an accusation, while alive needs a higher one: that is SWIM's order of precedence.
         _ if incarnation < row.incarnation => Verdict::Ignore,
         Claim::Suspect => match (state, about) {
             (State::Suspect, _) => Verdict::Confirm,
@@ -72,6 +74,7 @@ pub(super) fn judge(row: Row, claim: Claim, incarnation: u32, about: About) -> V
             (State::Alive, About::Another) => Verdict::Suspect,
             (State::Alive, _) => Verdict::Refute,
         },
+        // A leave of our own is the only dead claim about us that is applied.
         Claim::Dead => match (state, about) {
             (State::Dead | State::Left, _) => Verdict::Raise,
             (_, About::Me) => Verdict::Refute,
@@ -80,8 +83,8 @@ pub(super) fn judge(row: Row, claim: Claim, incarnation: u32, about: About) -> V
     }
 }
 
-/// Whether a member's own word counts though its number is not above the row's: there is none above the greatest. Then other tags
-/// are taken, and a member that is not held for alive is, with whatever number it has by now.
+/// Whether a member's own alive message counts at `u32::MAX`, which no incarnation exceeds. New tags are taken; and a
+/// member that is not alive returns at any incarnation above 0.
 const fn counts_at_the_end(state: State, known: u32, said: u32, unchanged: bool) -> bool {
     let news = match state {
         State::Alive => said == known && !unchanged,

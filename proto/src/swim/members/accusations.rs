@@ -1,7 +1,7 @@
-//! Why members are not alive, for operators: who accuses a member, and how we learned of it.
+//! Log of accusations for operators: who accuses a member, and how this node learned of it.
 //!
-//! The protocol needs none of this once it has decided, and forgets the dead after half a minute; an operator asks later. So a
-//! bounded log is kept beside the rows.
+//! The protocol does not need this once it has decided, and reaps the dead after half a minute. Operators ask later, so
+//! a bounded log is kept beside the rows.
 
 use alloc::boxed::Box;
 use alloc::vec;
@@ -11,19 +11,19 @@ use crate::event::Evidence;
 use crate::roster::MemberIdx;
 use crate::types::Name;
 
-/// What one member is accused of. The evidence names no member yet, only its address.
+/// Accusations of one member. The evidence holds addresses; the node adds the members' names when it is read.
 #[derive(Clone, Debug)]
 pub(crate) struct Accused {
-    /// The incarnation at which it is accused.
+    /// Incarnation of the accusation.
     pub(crate) incarnation: u32,
-    /// The members that suspect it, in the order in which their accusations came; as many as the suspicion counts.
+    /// Names of the accusers, in order of arrival; limited to those that the suspicion counts.
     pub(crate) accusers: Vec<Name>,
     pub(crate) suspected: Option<Evidence>,
-    /// That it is dead or left, and the name in the message that says so: its own in a leave broadcast.
+    /// Evidence of death or leave, and the name in the message: the member's own in a leave broadcast.
     pub(crate) gone: Option<(Evidence, Name)>,
 }
 
-/// The members accused last, oldest first.
+/// The most recently accused members, oldest first.
 #[derive(Clone, Debug, Default)]
 pub(super) struct AccusationLog(Vec<(MemberIdx, Box<Accused>)>);
 
@@ -32,19 +32,19 @@ impl AccusationLog {
         self.0.iter().find(|(of, _)| *of == idx).map(|(_, accused)| &**accused)
     }
 
-    /// Adds a member that is suspected and was not before.
+    /// Adds a new suspect.
     pub(super) fn suspect(&mut self, idx: MemberIdx, incarnation: u32, accuser: Name, evidence: Evidence) {
         self.add(idx, Accused { incarnation, accusers: vec![accuser], suspected: Some(evidence), gone: None });
     }
 
-    /// Adds another accuser.
+    /// Adds an accuser to an entry.
     pub(super) fn confirm(&mut self, idx: MemberIdx, accuser: Name) {
         if let Some(accused) = self.get_mut(idx) {
             accused.accusers.push(accuser);
         }
     }
 
-    /// Notes that a member is dead or left.
+    /// Records that a member is dead or left.
     pub(super) fn declare_dead(&mut self, idx: MemberIdx, incarnation: u32, said_by: Name, evidence: Evidence) {
         let gone = Some((evidence, said_by));
         match self.get_mut(idx) {
@@ -53,7 +53,7 @@ impl AccusationLog {
         }
     }
 
-    /// Forgets a member that is alive again.
+    /// Removes a member that is alive again.
     pub(super) fn remove(&mut self, idx: MemberIdx) {
         if !self.0.is_empty() {
             self.0.retain(|(of, _)| *of != idx);
@@ -65,6 +65,7 @@ impl AccusationLog {
     }
 
     fn add(&mut self, idx: MemberIdx, accused: Accused) {
+        // At most one entry per member.
         self.remove(idx);
         if self.0.len() == ACCUSED_MAX {
             self.0.remove(0);
@@ -73,5 +74,5 @@ impl AccusationLog {
     }
 }
 
-/// How many members the log holds. Ours. One more drops the oldest; only what an operator is shown depends on it.
+/// Number of entries. Ours. A new entry evicts the oldest; only what is shown to operators depends on it.
 const ACCUSED_MAX: usize = 32;

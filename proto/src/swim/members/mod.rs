@@ -1,4 +1,4 @@
-//! The table of members. Only this file changes a row, so that rows and what is kept of members that are not alive agree.
+//! The table of members. Only this module changes rows, so that rows, counts and side tables stay consistent.
 
 mod accusations;
 mod rows;
@@ -20,7 +20,7 @@ use crate::time::Instant;
 use crate::types::Name;
 use crate::wire::swim::{Accusation, State};
 
-/// Every member that membership knows, ourselves included.
+/// All known members, including this node.
 #[derive(Clone, Debug)]
 pub(super) struct Members {
     me: MemberIdx,
@@ -30,18 +30,18 @@ pub(super) struct Members {
     log: AccusationLog,
 }
 
-/// What is known of a member that is not alive.
+/// Extra state of a member that is not alive.
 #[derive(Clone, Debug)]
 struct NotAlive {
-    /// When its state changed.
+    /// When its state last changed.
     since: Instant,
-    /// The incarnation of its last alive message.
+    /// Incarnation of its last alive message.
     alive_at: u32,
-    /// The sender of the last accusation; its own name if it left.
+    /// Sender of the last accusation; the member itself if it left.
     accuser: Name,
-    /// When it was last sent the claim that it left.
+    /// When the accusation of its leave was last sent to it.
     challenged_at: Instant,
-    /// Present while it is suspect.
+    /// Present while the member is suspect.
     suspicion: Option<Box<Suspicion>>,
 }
 
@@ -50,22 +50,23 @@ impl Members {
         Self { me, rows: Rows::default(), not_alive: BTreeMap::new(), log: AccusationLog::default() }
     }
 
-    /// Makes a member alive at `incarnation`, whatever it was.
+    /// Marks a member alive at `incarnation`, from any state.
     pub(super) fn set_alive(&mut self, core: &mut Core, idx: MemberIdx, incarnation: u32) {
         core.roster.hold(idx, Holder::Swim);
         self.not_alive.remove(&idx);
         self.log.remove(idx);
+        // Rows exist for all indices up to this one before `change` indexes them.
         self.grow(core, idx);
         self.rows.change(idx, |row| (row.state, row.incarnation) = (Some(State::Alive), incarnation));
     }
 
-    /// Raises a row's incarnation to what was said of it, though nothing else changes. Otherwise a delayed alive message could
-    /// make a dead member alive.
+    /// Raises a row's incarnation although nothing else changes. Without this, a delayed alive message could revive a
+    /// dead member.
     pub(super) fn raise(&mut self, idx: MemberIdx, incarnation: u32) {
         self.rows.change(idx, |row| row.incarnation = row.incarnation.max(incarnation));
     }
 
-    /// Makes a member that is alive suspect. Returns when the suspicion runs out.
+    /// Marks a live member suspect. Returns the deadline of the suspicion.
     pub(super) fn suspect(&mut self, core: &Core, idx: MemberIdx, by: &Accusation<'_>, evidence: Evidence) -> Instant {
         let accuser = name_of(core, by.from);
         let suspicion = Suspicion::new(&core.cfg, self.known(), core.now, accuser.clone());
@@ -75,8 +76,9 @@ impl Members {
         deadline
     }
 
-    /// Counts one more accuser of a suspect. Returns when the suspicion runs out now; `None` when the accuser does not count.
+    /// Counts another accuser of a suspect. Returns the new deadline; `None` if the accuser does not count.
     pub(super) fn confirm(&mut self, core: &Core, idx: MemberIdx, by: &Accusation<'_>) -> Option<Instant> {
+        // Even if the accuser does not count: the refutation must exceed this accusation too.
         self.raise(idx, by.incarnation);
         let accuser = name_of(core, by.from);
         let not_alive = self.not_alive.get_mut(&idx)?;
@@ -84,12 +86,13 @@ impl Members {
         if !suspicion.confirm(accuser.clone()) {
             return None;
         }
+        // The accuser that is gossiped next, so that others can count it too.
         not_alive.accuser = accuser.clone();
         self.log.confirm(idx, accuser);
         Some(suspicion.deadline())
     }
 
-    /// Makes a member dead, or left if it says so itself.
+    /// Marks a member dead, or left if it is its own accuser.
     pub(super) fn declare_dead(
         &mut self,
         core: &Core,
@@ -113,6 +116,7 @@ impl Members {
         state: State,
         suspicion: Option<Box<Suspicion>>,
     ) {
+        // Read first: `alive_at` falls back to the row, which changes below.
         let (alive_at, accuser) = (self.alive_at(idx), accuser.clone());
         self.grow(core, idx);
         self.raise(idx, by.incarnation);
@@ -121,7 +125,8 @@ impl Members {
         self.not_alive.insert(idx, NotAlive { since, alive_at, accuser, challenged_at, suspicion });
     }
 
-    /// Whether a member that left is challenged now: not while it may still be leaving, and once in a probe interval at the most.
+    /// Whether a member that left is challenged now: not while it may still linger, and at most once per probe
+    /// interval.
     pub(super) fn challenge(&mut self, core: &Core, idx: MemberIdx) -> bool {
         let Some(not_alive) = self.not_alive.get_mut(&idx) else { return false };
         let lingers = core.cfg.leave_propagate_delay + core.cfg.probe_interval;
@@ -133,7 +138,7 @@ impl Members {
         may
     }
 
-    /// Forgets a member, whatever it is.
+    /// Removes a member in any state.
     pub(super) fn forget(&mut self, idx: MemberIdx) {
         debug_assert!(self.row(idx).sends.is_none(), "a queued broadcast is written from its row");
         if idx.at() < self.rows.len() {
@@ -143,8 +148,9 @@ impl Members {
         self.log.remove(idx);
     }
 
-    /// Forgets members that have been dead or left for longer than `gossip_to_the_dead_time` (`resetNodes` in memberlist's
-    /// state.go), but for us, for those whose state is still queued, and for those that `keep` keeps. The log keeps them.
+    /// Removes members that have been dead or left for longer than `gossip_to_the_dead_time` (`resetNodes` in
+    /// memberlist's state.go). Keeps this node, members whose broadcast is queued, and those that `keep` accepts. The
+    /// accusation log keeps its entries.
     pub(super) fn reap(&mut self, core: &mut Core, keep: impl Fn(MemberIdx) -> bool) {
         let age_max = core.cfg.gossip_to_the_dead_time;
         let Self { me, rows, not_alive, .. } = self;
@@ -160,53 +166,53 @@ impl Members {
         });
     }
 
-    /// Makes room for the rows of all names in the roster.
+    /// Grows the table to the roster's size.
     fn grow(&mut self, core: &Core, idx: MemberIdx) {
         self.rows.grow(core.roster.len().max(idx.at() + 1));
     }
 
-    /// Which member we are.
+    /// The index of this node.
     pub(super) const fn me(&self) -> MemberIdx {
         self.me
     }
 
-    /// The row of `idx`, whether or not it is a member.
+    /// The row of `idx`; [`Row::UNKNOWN`] if it is not a member.
     pub(super) fn row(&self, idx: MemberIdx) -> Row {
         self.rows.get(idx)
     }
 
-    /// Every row, in the order of the indices.
+    /// All rows, by index.
     pub(super) fn rows(&self) -> impl Iterator<Item = (MemberIdx, Row)> + '_ {
         self.rows.iter()
     }
 
-    /// How many rows there are, those of no member included.
+    /// Number of rows, including those of no member.
     pub(super) fn len(&self) -> usize {
         self.rows.len()
     }
 
-    /// Whether a member is alive, or only suspected.
+    /// Whether a member is alive or suspect.
     pub(super) fn is_live(&self, idx: MemberIdx) -> bool {
         matches!(self.row(idx).state, Some(State::Alive | State::Suspect))
     }
 
-    /// Whether a member is alive at `incarnation` or a later one, as far as its mark alone can tell; when not, ask its row.
+    /// Whether the mark alone shows that a member is alive at `incarnation` or later. If false, the row decides.
     #[inline]
     pub(super) fn is_surely_alive(&self, idx: MemberIdx, incarnation: u32) -> bool {
         self.rows.is_surely_alive(idx, incarnation)
     }
 
-    /// memberlist's `n`: every member known, ourselves and the dead that are not yet forgotten included.
+    /// Number of known members, including this node and the dead that are not yet reaped: memberlist's `estNumNodes`.
     pub(super) fn known(&self) -> u32 {
         self.rows.counts().iter().sum()
     }
 
-    /// How many members are in this state.
+    /// Number of members in a state.
     pub(super) const fn count(&self, state: State) -> u32 {
         self.rows.counts()[state as usize]
     }
 
-    /// Members, besides ourselves, that are alive or suspect.
+    /// Number of other members that are alive or suspect.
     pub(super) fn others_live(&self) -> u32 {
         let live = self.count(State::Alive) + self.count(State::Suspect);
         live - u32::from(matches!(self.row(self.me).state, Some(State::Alive)))
@@ -222,17 +228,17 @@ impl Members {
         self.not_alive.is_empty()
     }
 
-    /// Since when a member that is not alive has been in its state.
+    /// When the state of a member that is not alive last changed.
     pub(super) fn since(&self, idx: MemberIdx) -> Instant {
         self.not_alive.get(&idx).map_or(Instant::ZERO, |not_alive| not_alive.since)
     }
 
-    /// The incarnation of the last alive message of a member.
+    /// Incarnation of the last alive message of a member.
     pub(super) fn alive_at(&self, idx: MemberIdx) -> u32 {
         self.not_alive.get(&idx).map_or_else(|| self.row(idx).incarnation, |not_alive| not_alive.alive_at)
     }
 
-    /// The sender of the last accusation of a member that is not alive.
+    /// Sender of the last accusation of a member that is not alive.
     pub(super) fn accuser(&self, idx: MemberIdx) -> Option<&Name> {
         self.not_alive.get(&idx).map(|not_alive| &not_alive.accuser)
     }
@@ -242,12 +248,12 @@ impl Members {
         self.not_alive.get(&idx)?.suspicion.as_deref()
     }
 
-    /// Why a member is not alive; `None` when it is, or when the log has dropped it.
+    /// The accusations of a member that is not alive; `None` if it is alive, or the log has evicted them.
     pub(super) fn accused(&self, idx: MemberIdx) -> Option<&Accused> {
         self.log.get(idx).filter(|_| self.row(idx).state != Some(State::Alive))
     }
 
-    /// Compares counts and side tables with all rows.
+    /// Checks counts and side tables against all rows.
     #[cfg(test)]
     pub(super) fn assert_consistent(&self) {
         let count = |state| u32::try_from(self.rows().filter(|(_, row)| row.state == Some(state)).count()).unwrap();
@@ -279,7 +285,7 @@ impl SendCounts<MemberIdx> for Members {
     }
 }
 
-/// `name` as a shared string, without an allocation when it is a member's.
+/// A shared copy of `name`; allocates only for a name that is not in the roster.
 fn name_of(core: &Core, name: &str) -> Name {
     match core.roster.find(name) {
         Some(idx) => core.roster.name(idx),

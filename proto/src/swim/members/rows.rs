@@ -1,37 +1,38 @@
-//! The rows of all members, packed: in a simulation there are members times nodes of these.
+//! Packed rows. A simulation holds nodes times members of them, so their size dominates its memory.
 //!
-//! Nearly every message of a join storm repeats what is known, and nearly every member is alive at the incarnation with which it
-//! began. So one byte, the *mark*, says whether that is so, and else the state, and how often the state was sent. Only the
-//! incarnations of members that are different lie in a second table, which is made when the first of them is seen. A node's marks
-//! are few cache lines, and the reader of a packet touches nothing else of them.
+//! Nearly every member is alive at its first incarnation, and nearly every message of a join storm repeats that. One
+//! byte, the *mark*, encodes this case, or else the state, plus the transmit count. A second table holds the
+//! incarnations of all other members; it is allocated for the first of them. A node's marks fit into few cache lines,
+//! and the receive path reads only them.
 
 use alloc::vec::Vec;
 
 use crate::roster::MemberIdx;
 use crate::wire::swim::{FIRST_INCARNATION, State};
 
-/// What membership keeps of one member, unpacked.
+/// An unpacked row: the state of one member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::swim) struct Row {
     pub(in crate::swim) incarnation: u32,
     /// `None`: not a member.
     pub(in crate::swim) state: Option<State>,
-    /// How often the state was sent since it changed; `None`: it is not queued.
+    /// Transmit count of the queued broadcast; `None`: not queued.
     pub(in crate::swim) sends: Option<u8>,
 }
 
 impl Row {
-    /// A name that is not a member's.
+    /// The row of an index that is not a member.
     pub(in crate::swim) const UNKNOWN: Self = Self { incarnation: 0, state: None, sends: None };
 }
 
-/// The rows of all members, by their index.
+/// All rows, by member index.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Rows {
     marks: Vec<Mark>,
-    /// Of members that are not simply alive as they began; shorter than `marks`, or empty, when there are none at the end.
+    /// Incarnations of members other than alive at the first incarnation. Shorter than `marks` if no such member has a
+    /// higher index.
     incarnations: Vec<u32>,
-    /// How many rows have each state.
+    /// Number of rows per state.
     counts: [u32; 4],
 }
 
@@ -40,18 +41,19 @@ impl Rows {
         self.marks.len()
     }
 
-    /// Makes room for at least `len` rows.
+    /// Grows to at least `len` rows.
     pub(super) fn grow(&mut self, len: usize) {
         if self.marks.len() >= len {
             return;
         }
+        // Grows by a quarter instead of doubling: memory matters more than copies here.
         if self.marks.capacity() < len {
             self.marks.reserve_exact(len.max(self.marks.len() + self.marks.len() / 4) - self.marks.len());
         }
         self.marks.resize(len, Mark::UNKNOWN);
     }
 
-    /// The row of `idx`, whether or not there is one.
+    /// The row of `idx`, or [`Row::UNKNOWN`] beyond the end.
     pub(super) fn get(&self, idx: MemberIdx) -> Row {
         let mark = self.mark(idx);
         let incarnation = match mark.kind() {
@@ -62,7 +64,7 @@ impl Rows {
         Row { incarnation, state: mark.state(), sends: mark.sends() }
     }
 
-    /// Replaces the row of `idx`, which must be within [`len`](Self::len).
+    /// Replaces the row of `idx`, which must be below [`len`](Self::len).
     pub(super) fn set(&mut self, idx: MemberIdx, row: Row) {
         let (before, mark) = (self.marks[idx.at()], Mark::new(&row));
         if let Some(state) = before.state() {
@@ -71,6 +73,7 @@ impl Rows {
         if let Some(state) = row.state {
             self.counts[state as usize] += 1;
         }
+        // The second table is only touched for rows whose mark does not imply the incarnation.
         if mark.kind() > Mark::BEGAN {
             if self.incarnations.len() <= idx.at() {
                 self.incarnations.resize(self.marks.len(), 0);
@@ -80,19 +83,19 @@ impl Rows {
         self.marks[idx.at()] = mark;
     }
 
-    /// How many rows have each state, by the state's number.
+    /// Number of rows per state, indexed by the state's number.
     pub(super) const fn counts(&self) -> [u32; 4] {
         self.counts
     }
 
-    /// Changes the row of `idx`.
+    /// Changes the row of `idx` in place.
     pub(super) fn change(&mut self, idx: MemberIdx, change: impl FnOnce(&mut Row)) {
         let mut row = self.get(idx);
         change(&mut row);
         self.set(idx, row);
     }
 
-    /// How often a member's state was sent; `None`: it is not queued.
+    /// Transmit count of a member's broadcast; `None`: not queued.
     #[inline]
     pub(super) fn sends(&self, idx: MemberIdx) -> Option<u8> {
         self.mark(idx).sends()
@@ -103,18 +106,18 @@ impl Rows {
         *mark = mark.with_sends(sends);
     }
 
-    /// Whether a member is alive at `incarnation` or a later one, as far as its mark alone can tell; when not, ask its row.
+    /// Whether the mark alone shows that a member is alive at `incarnation` or later. If false, the row decides.
     #[inline]
     pub(super) fn is_surely_alive(&self, idx: MemberIdx, incarnation: u32) -> bool {
         incarnation <= FIRST_INCARNATION && self.mark(idx).kind() == Mark::BEGAN
     }
 
-    /// Every row, in the order of the indices.
+    /// All rows, by index.
     pub(super) fn iter(&self) -> impl Iterator<Item = (MemberIdx, Row)> + '_ {
         (0..).map(MemberIdx).take(self.marks.len()).map(|idx| (idx, self.get(idx)))
     }
 
-    /// Reads a mark into the cache.
+    /// Prefetches a mark.
     #[inline]
     pub(super) fn prefetch(&self, idx: MemberIdx) -> u8 {
         self.mark(idx).0
@@ -126,7 +129,7 @@ impl Rows {
     }
 }
 
-/// State and number of sends in a byte: the kind in the lower three bits, and above them the sends.
+/// State and transmit count in one byte: the kind in the low three bits, the count in the high five.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Mark(u8);
 
@@ -134,7 +137,7 @@ impl Mark {
     const UNKNOWN_KIND: u8 = 0;
     /// Alive at the first incarnation.
     const BEGAN: u8 = 1;
-    /// This and the state's number is the kind of the others.
+    /// Added to the state's number for all other kinds.
     const STATES: u8 = 2;
 
     const KIND_BITS: u8 = 3;

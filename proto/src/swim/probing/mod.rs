@@ -1,8 +1,9 @@
-//! Failure detection: one member is probed at a time, round robin in random order (SWIM §3.1 and §4.3; `probe` and `probeNode` in
-//! memberlist's state.go).
+//! Failure detection (SWIM §3.1 and §4.3; `probe` and `probeNode` in memberlist's state.go).
 //!
-//! A direct ping; if no ack comes within the probe timeout, indirect pings through a few others and a ping over a stream;
-//! if none of these is answered within the probe interval, stretched by our own bad health (Lifeguard §IV-A), the member is suspect.
+//! Probes one member at a time, round robin in random order. A probe starts with a direct ping. If no ack arrives
+//! within the probe timeout, it continues with indirect pings through a few helpers and a ping over a stream. If none
+//! of them is acked within the probe interval, scaled by the local health (Lifeguard §IV-A), the member becomes
+//! suspect.
 
 mod order;
 mod relays;
@@ -22,24 +23,24 @@ use crate::time::Instant;
 use crate::timer::SwimTimer;
 use crate::wire::swim::{Accusation, Ping, Source, State};
 
-/// The failure detector: our own probe and those that we relay.
+/// The failure detector: our own probe, and the pings that we relay for others.
 #[derive(Clone, Debug)]
 pub(super) struct Probing {
     order: ProbeOrder,
     running: Option<Probe>,
-    /// The number of the last ping; acks echo it.
+    /// Sequence number of the last ping; acks echo it.
     seq: u32,
-    /// A member that is accused at an incarnation at which only our own evidence counts: it is probed soon.
+    /// A member accused at an incarnation where only our own evidence counts. It is probed out of turn.
     hearsay: Option<MemberIdx>,
     relays: Relays,
 }
 
-/// The probe that is running.
+/// The running probe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Probe {
     seq: u32,
     target: MemberIdx,
-    /// The target's incarnation when the probe began: what it is accused at.
+    /// The target's incarnation at the start of the probe. A failure accuses it at this incarnation.
     incarnation: u32,
     sent_at: Instant,
     ends_at: Instant,
@@ -49,8 +50,8 @@ pub(super) struct Probe {
 }
 
 impl Probe {
-    /// How much worse our health is after a failed probe: by each helper that did not even send a nack (Lifeguard §IV-A), or by
-    /// one when no helper could.
+    /// The health penalty of a failed probe: the number of helpers that did not even send a nack (Lifeguard §IV-A), or
+    /// 1 if none was asked.
     fn penalty(&self) -> i32 {
         let missing = self.nacks_expected.saturating_sub(self.nacks);
         if self.nacks_expected > 0 { i32::try_from(missing).unwrap_or(i32::MAX) } else { 1 }
@@ -58,13 +59,13 @@ impl Probe {
 }
 
 impl Probing {
-    /// Starts with a random number, so that peers cannot guess which acks we wait for.
+    /// Starts at a random sequence number, so that peers cannot forge acks by guessing.
     pub(super) fn new(rng: &mut Rng) -> Self {
         let (order, seq) = (ProbeOrder::new(), rng.next_u32());
         Self { order, running: None, seq, hearsay: None, relays: Relays::default() }
     }
 
-    /// Starts a probe. Returns the number of its pings.
+    /// Starts a probe. Returns the sequence number of its pings.
     fn start(&mut self, target: MemberIdx, incarnation: u32, now: Instant, interval: Duration) -> u32 {
         debug_assert!(self.running.is_none(), "one probe runs at a time");
         let seq = self.next_seq();
@@ -81,26 +82,26 @@ impl Probing {
         seq
     }
 
-    /// Counts the helpers that will send a nack when the target does not answer them.
+    /// Sets the number of helpers that will send a nack if the target does not ack.
     fn expect_nacks(&mut self, count: u32) {
         if let Some(probe) = &mut self.running {
             probe.nacks_expected = count;
         }
     }
 
-    /// Ends the probe that this ack answers.
+    /// Ends the probe that matches an ack.
     fn acked(&mut self, seq: u32) -> Option<Probe> {
         self.running.take_if(|probe| probe.seq == seq)
     }
 
-    /// Counts a nack. It is no evidence about the target, but of our own health.
+    /// Counts a nack. A nack is evidence about our own health, not about the target.
     pub(super) fn nacked(&mut self, seq: u32) {
         if let Some(probe) = self.running.as_mut().filter(|probe| probe.seq == seq) {
             probe.nacks += 1;
         }
     }
 
-    /// Notes an ack over a stream. That does not end the probe, but decides it.
+    /// Records an ack over a stream. The probe still runs to its end, but succeeds.
     fn stream_acked(&mut self, seq: u32) {
         if let Some(probe) = self.running.as_mut().filter(|probe| probe.seq == seq) {
             probe.answered_by_stream = true;
@@ -112,31 +113,32 @@ impl Probing {
         self.running.take()
     }
 
-    /// Ends the probe of a member that is forgotten; false when another is probed.
+    /// Cancels the probe of a removed member; false if another is probed.
     pub(super) fn cancel(&mut self, target: MemberIdx) -> bool {
         self.running.take_if(|probe| probe.target == target).is_some()
     }
 
-    /// Has a member probed soon.
+    /// Schedules an early probe of a member.
     pub(super) fn note_hearsay(&mut self, idx: MemberIdx) {
         self.hearsay = Some(idx);
     }
 
-    /// The number of another ping.
+    /// Allocates a sequence number.
     pub(super) fn next_seq(&mut self) -> u32 {
         self.seq = self.seq.wrapping_add(1);
         self.seq
     }
 
-    /// The number of the last ping.
+    /// The last sequence number.
     pub(super) const fn seq(&self) -> u32 {
         self.seq
     }
 }
 
 impl Swim {
-    /// Starts the next probe. Does nothing while one runs, or when there is no member to probe.
+    /// Starts the next probe, unless one is running or no member can be probed.
     pub(super) fn probe_next(&mut self, core: &mut Core) {
+        // Re-armed first, and at the unscaled interval: a probe that outlives its interval skips a tick.
         core.arm(core.cfg.probe_interval, SwimTimer::Probe);
         self.start_probe_interval(core);
         if self.probing.running.is_some() {
@@ -147,6 +149,7 @@ impl Swim {
         let seq = self.probing.start(target, row.incarnation, core.now, interval);
         core.stats.probes += 1;
         let Some(to) = core.roster.peer(target).map(|peer| peer.addr()) else { return };
+        // The accusation rides on the ping, so that a live target can refute at once (Lifeguard's buddy system).
         let accusing = row.state == Some(State::Suspect);
         let body = Body::Ping { seq, target, accusing };
         core.unicasts.push(Unicast { to, peer: Some(target), answers: None, body });
@@ -154,47 +157,52 @@ impl Swim {
         core.arm(interval, SwimTimer::ProbeEnd);
     }
 
-    /// The next member in the order that can be probed. When a round is over the dead are forgotten and the next begins;
-    /// a round without a member to probe ends the search.
+    /// The next member to probe. At the end of a round the dead are reaped and a new round starts. `None` if a whole
+    /// round has no candidate.
     fn next_target(&mut self, core: &mut Core) -> Option<MemberIdx> {
         if self.others_live() == 0 && self.members.all_alive() {
             return None;
         }
-        // Every other time at the most, so that hearsay keeps no member from being probed.
+        // At most every second probe, so that hearsay cannot starve the round.
         if core.stats.probes.is_multiple_of(2)
             && let Some(idx) = self.probing.hearsay.take()
             && self.is_live(idx)
         {
             return Some(idx);
         }
-        // Members that exist wait no longer for their turn because many do not.
+        // During a flood every fourth probe goes to a member that has answered before, so that failures of real members
+        // are still found in time.
         if self.admission.is_flooded() && core.stats.probes % 4 == 1 {
             let answered = |swim: &Self, idx| swim.admission.has_answered(idx) && swim.is_live(idx);
             if let Some(&idx) = self.choose(&mut core.rng.probe, 1, answered).first() {
                 return Some(idx);
             }
         }
+        // Twice: the rest of this round, then one full round.
         for _ in 0..2 {
             while let Some(idx) = self.probing.order.next(self.members.len()) {
                 if idx != self.me() && self.is_live(idx) {
                     return Some(idx);
                 }
             }
+            // Between rounds, since reaping changes which rows are members.
             self.reap(core);
             self.probing.order.restart(self.members.len(), &mut core.rng.probe);
         }
         None
     }
 
-    /// The direct ping was not answered in time: asks helpers for indirect pings, and pings over a stream.
+    /// Handles the probe timeout: asks helpers for indirect pings, and pings over a stream.
     pub(super) fn probe_indirectly(&mut self, core: &mut Core) {
         let Some(Probe { seq, target, ends_at, .. }) = self.probing.running else { return };
         let count = core.cfg.indirect_probes as usize;
+        // Suspects do not help: their silence would count against our own health.
         let may_help = |swim: &Self, idx| idx != target && swim.members.row(idx).state == Some(State::Alive);
         let helpers = self.choose_reliable(&mut core.rng.probe, count, may_help);
         let mut nacks_expected = 0;
         for helper in helpers {
             let Some(peer) = core.roster.peer(helper) else { continue };
+            // Older members send no nack; expecting one would lower our health without cause.
             let nack = peer.versions().protocol_max() >= PROTOCOL_NACK;
             nacks_expected += u32::from(nack);
             let body = Body::IndirectPing { seq, target, nack };
@@ -208,7 +216,7 @@ impl Swim {
         }
     }
 
-    /// The probe interval is over and no ack came: suspects the target, unless it answered on a stream.
+    /// Handles the end of the probe interval: suspects the target, unless it acked over a stream.
     pub(super) fn end_probe(&mut self, core: &mut Core) {
         let Some(probe) = self.probing.timed_out() else { return };
         core.timers.clear(SwimTimer::AckDue);
@@ -220,11 +228,12 @@ impl Swim {
             return;
         }
         self.admission.note_silence(probe.target);
-        // The silence of a member that does not exist says nothing of our own health.
+        // A member that does not exist is no evidence about our own health.
         if self.admission.has_answered(probe.target) || !self.admission.is_flooded() {
             self.awareness.apply(probe.penalty());
         }
         core.stats.probes_failed += 1;
+        // The target was reaped or evicted during the probe.
         if self.members.row(probe.target).state.is_none() {
             return;
         }
@@ -233,15 +242,18 @@ impl Swim {
         self.suspect(core, Origin::Local, &Accusation { incarnation: probe.incarnation, node: &node, from: &me });
     }
 
-    /// An ack came, for our own probe or for one that we relay. Returns who answered and how long that took when it answers our
-    /// own direct ping within the probe timeout: later it may have come through another member.
+    /// Handles an ack of our own probe, or of a ping that we relay. Returns the member and the round-trip time if it
+    /// acks our direct ping within the probe timeout. A later ack may have come through a helper, which would distort
+    /// the RTT.
     pub(crate) fn acked(&mut self, core: &mut Core, origin: Origin, seq: u32) -> Option<(MemberIdx, Duration)> {
+        // Sequence numbers come from one counter, so an ack matches at most one of these.
         let Some(probe) = self.probing.acked(seq) else {
             self.probing.relays.acked(core, seq);
             self.holder_acked(core, seq);
             self.newcomer_acked(core, seq);
             return None;
         };
+        // Before the timer is cleared: it is armed only until the indirect pings.
         let is_direct = core.timers.is_set(SwimTimer::AckDue);
         core.timers.clear(SwimTimer::AckDue);
         core.timers.clear(SwimTimer::ProbeEnd);
@@ -251,17 +263,18 @@ impl Swim {
         is_direct.then(|| (probe.target, core.now - probe.sent_at))
     }
 
-    /// The target of a stream ping answered.
+    /// Handles the ack of a stream ping.
     pub(crate) fn stream_acked(&mut self, core: &mut Core, seq: u32) {
         self.holder_acked(core, seq);
         self.probing.stream_acked(seq);
     }
 
-    /// Answers a ping that is for us.
+    /// Answers a ping for this node.
     pub(super) fn answer_ping(&mut self, core: &mut Core, heard: &mut Heard, ping: &Ping<'_>) {
         if !self.is_for_us(core, ping.node) {
             return core.drop_naming(DropReason::NotForUs, format_args!("{}", ping.node));
         }
+        // One answer per packet: a compound of pings must not multiply traffic.
         if !heard.take_answer() {
             return core.stats.drop(DropReason::Limit);
         }
@@ -269,16 +282,17 @@ impl Swim {
         let (seq, answers) = (ping.seq, Some(heard.codec));
         let body = if is_member { Body::Ack { seq } } else { Body::StrangerAck { seq, bytes_max: heard.bytes } };
         core.unicasts.push(Unicast { to, peer, answers, body });
+        // After the ack: the sender is alive, whatever we believed.
         self.challenge(core, heard.from, ping.source);
     }
 
-    /// Whether a ping that names `node` is for us: it names us, or no node.
+    /// Whether a ping is for this node: it names this node, or none.
     pub(crate) fn is_for_us(&self, core: &Core, node: &str) -> bool {
         node.is_empty() || core.roster.peer(self.me()).is_some_and(|me| me.name() == node)
     }
 
-    /// Where an answer goes: to the address that the message names if that is the sender's host or a member's own, else to
-    /// where it came from. Otherwise any host could have our answers sent to a victim.
+    /// The address for an answer: the address that the message names, if it is on the sender's host or the member's
+    /// own; otherwise the sender's. Without the check any host could direct our answers to a victim.
     fn reply_to(&self, core: &Core, from: SocketAddr, source: Option<Source<'_>>) -> ReplyTo {
         let Some(source) = source else { return ReplyTo { addr: from, peer: None, is_member: false } };
         let addr = canonical(source.addr);
@@ -296,18 +310,18 @@ impl Swim {
     }
 }
 
-/// Where an answer goes.
+/// The destination of an answer.
 #[derive(Clone, Copy, Debug)]
 struct ReplyTo {
     addr: SocketAddr,
     /// The member that the message names as its sender.
     peer: Option<MemberIdx>,
-    /// Whether that is a live member and the address its own.
+    /// Whether `peer` is a live member and `addr` its own address.
     is_member: bool,
 }
 
-/// `addr` in the zone of `from`, which has the same IP. No message names a zone, and without one nothing reaches a link-local
-/// address.
+/// Adds the IPv6 scope of `from` to `addr`, which has the same IP. Messages carry no scope id, and a link-local address
+/// is unreachable without one.
 fn with_scope_of(addr: SocketAddr, from: SocketAddr) -> SocketAddr {
     match (addr, from) {
         (SocketAddr::V6(addr), SocketAddr::V6(from)) => {
@@ -317,10 +331,10 @@ fn with_scope_of(addr: SocketAddr, from: SocketAddr) -> SocketAddr {
     }
 }
 
-/// The protocol version from which a member answers pings over a stream.
+/// The first protocol version whose members answer pings over a stream.
 const PROTOCOL_STREAM_PING: u8 = 3;
 
-/// The protocol version from which a member sends nacks.
+/// The first protocol version whose members send nacks.
 const PROTOCOL_NACK: u8 = 4;
 
 #[cfg(test)]

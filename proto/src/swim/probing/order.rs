@@ -1,33 +1,35 @@
-//! In which order members are probed: a random permutation, a new one each round.
+//! Probe order: a random permutation of the members, a new one each round.
 //!
-//! SWIM §4.3 bounds the time until a failure is noticed by probing every member once a round, in random order. memberlist shuffles
-//! a list and puts newcomers at random places in it. Here the permutation is computed, not stored (a Feistel network over
-//! the row numbers): no memory per member, no shuffling, and a newcomer's row number has a random place in it by itself.
+//! SWIM §4.3 bounds the detection time by probing every member once per round, in random order. memberlist shuffles a
+//! list, and inserts newcomers at random positions. Ours: a Feistel network over the row numbers computes the
+//! permutation. It needs no memory per member and no shuffle, and a newcomer's row has a random position in it.
 
 use crate::rng::Rng;
 use crate::roster::MemberIdx;
 
-/// A walk through all row numbers.
+/// Iterator over all row numbers in permuted order.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ProbeOrder {
     keys: [u32; ROUNDS],
-    /// Half the bits of the domain, which is at least as large as the number of rows.
+    /// Half of the domain's bits. The domain is at least as large as the number of rows.
     half_bits: u32,
     position: u64,
 }
 
 impl ProbeOrder {
-    /// A round that is over: before the first there is no row to visit.
+    /// Starts at the end of an empty round; `restart` begins the first one.
     pub(super) const fn new() -> Self {
         Self { keys: [0; ROUNDS], half_bits: 0, position: u64::MAX }
     }
 
-    /// The next row number below `rows` in this round; `None` when the round is over.
+    /// The next row below `rows` in this round; `None` at the end of the round.
     pub(super) fn next(&mut self, rows: usize) -> Option<MemberIdx> {
         let size = 1_u64 << (2 * self.half_bits);
         while self.position < size {
             let image = self.permute(self.position);
             self.position += 1;
+            // Cycle walking: images outside the table do not count. The domain is a power of four, so at most
+            // three of four images are skipped.
             if image < rows as u64 {
                 return u32::try_from(image).ok().map(MemberIdx);
             }
@@ -35,8 +37,8 @@ impl ProbeOrder {
         None
     }
 
-    /// Begins a new round over at least `rows` rows. Rows that come into being later take part if they fit, and wait for
-    /// the next round if not.
+    /// Starts a round over at least `rows` rows. Rows added later take part if they are within the domain, otherwise
+    /// from the next round on.
     pub(super) fn restart(&mut self, rows: usize, rng: &mut Rng) {
         let bits = usize::BITS - rows.next_power_of_two().leading_zeros() - 1;
         self.half_bits = bits.div_ceil(2).max(1);
@@ -44,7 +46,7 @@ impl ProbeOrder {
         self.position = 0;
     }
 
-    /// Maps `0..4^half_bits` onto itself.
+    /// A bijection of `0..4^half_bits`.
     #[expect(clippy::cast_possible_truncation, reason = "both halves are below 2^32")]
     fn permute(&self, position: u64) -> u64 {
         let mask = (1_u64 << self.half_bits) - 1;

@@ -1,4 +1,4 @@
-//! Indirect pings on behalf of other members (SWIM §3.1, `handleIndirectPing` in memberlist's net.go).
+//! Indirect pings on behalf of other members (SWIM §3.1; `handleIndirectPing` in memberlist's net.go).
 
 use alloc::collections::BTreeMap;
 use core::net::SocketAddr;
@@ -12,14 +12,14 @@ use crate::timer::SwimTimer;
 use crate::wire::Codec;
 use crate::wire::swim::IndirectPing;
 
-/// The pings that we sent for other members, by their number.
+/// Relayed pings, by our own sequence number.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Relays(BTreeMap<u32, Relay>);
 
-/// A ping that we sent for another member.
+/// A relayed ping.
 #[derive(Clone, Copy, Debug)]
 struct Relay {
-    /// The requester's number of it.
+    /// The requester's sequence number.
     seq: u32,
     requester: SocketAddr,
     peer: Option<MemberIdx>,
@@ -35,14 +35,14 @@ impl Relay {
 }
 
 impl Relays {
-    /// The target answered in time.
+    /// Forwards the target's ack to the requester.
     pub(super) fn acked(&mut self, core: &mut Core, seq: u32) {
         if let Some(relay) = self.0.remove(&seq) {
             core.unicasts.push(relay.answer(Body::RelayedAck { seq: relay.seq }));
         }
     }
 
-    /// The target did not answer in time. The nack tells the requester that we, at least, are well (Lifeguard §IV-A).
+    /// Handles the relay's timeout. The nack shows the requester that its own connectivity is fine (Lifeguard §IV-A).
     fn timed_out(&mut self, core: &mut Core, seq: u32) {
         if let Some(relay) = self.0.remove(&seq).filter(|relay| relay.nack) {
             core.unicasts.push(relay.answer(Body::Nack { seq: relay.seq }));
@@ -51,17 +51,17 @@ impl Relays {
 }
 
 impl Swim {
-    /// Pings a member for another member.
+    /// Relays a ping for another member.
     ///
-    /// Ours: only members may ask, and only members are pinged, at their own address. Others could have us send to any address. A
-    /// member that asks for a node that we do not know gets its nack, which says that at least we are well.
+    /// Ours: only members may request, and only members are pinged, at their own address. Otherwise any host could make
+    /// us send to any address. A request for an unknown target still gets its nack.
     pub(in crate::swim) fn relay_ping(&mut self, core: &mut Core, heard: &mut Heard, ping: &IndirectPing<'_>) {
         if self.probing.relays.0.len() >= RELAYS_MAX {
             return core.stats.drop(DropReason::Limit);
         }
         let ReplyTo { addr: requester, peer, is_member } = self.reply_to(core, heard.from, ping.source);
         if !is_member {
-            // Members that have just joined ask before we hear of them.
+            // A member that has just joined may ask before its join has reached us.
             return core.stats.drop_expected(DropReason::Unexpected);
         }
         if !heard.take_answer() {
@@ -72,6 +72,7 @@ impl Swim {
         self.probing.relays.0.insert(seq, relay);
         core.arm(core.cfg.probe_timeout, SwimTimer::Relay(seq));
         let to = canonical(ping.target);
+        // The relay is registered even without a target: its timeout sends the nack.
         let target = core.roster.find(ping.node).filter(|&idx| self.members.row(idx).state.is_some());
         if let Some(target) = target.filter(|&idx| core.roster.peer(idx).is_some_and(|peer| peer.addr() == to)) {
             let body = Body::BarePing { seq, target };
