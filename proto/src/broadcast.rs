@@ -1,7 +1,9 @@
-//! Transmit queues: what random members are sent until it was sent often enough. Knows no wire and no members.
+//! Transmit queues: broadcasts, each sent to random members a limited number of times. Independent of wire format and
+//! membership.
 //!
-//! Items lie in tiers, one per number of times sent. The next to send is in the lowest tier that has items: fewest sends first,
-//! and among those as [`Turn`] says. This is memberlist's queue (`TransmitLimitedQueue` in queue.go) without its tree.
+//! Items are in tiers, one per transmit count. The next item comes from the lowest tier that is not empty: fewest
+//! transmits first, and within a tier in the order of [`Turn`]. Same order as memberlist's `TransmitLimitedQueue`
+//! (queue.go), without its tree.
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -12,50 +14,50 @@ use bytes::Bytes;
 
 use crate::limits::{BROADCAST_QUEUE_BYTES_MAX, ITEM_BYTES};
 
-/// What became of an item that was offered a place in a packet.
+/// The result of offering an item to a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Offer {
-    /// It is in the packet.
+    /// Packed.
     Sent,
-    /// It does not fit any more; the packet is full.
+    /// Does not fit; the packet is full.
     Full,
-    /// It means nothing any more; forget it.
+    /// Obsolete; remove the item.
     Stale,
 }
 
-/// Which of the items that have been sent equally often goes first. Receivers cannot tell, so that either is compatible.
+/// Order of items with equal transmit counts. Receivers cannot observe it, so both are compatible.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Turn {
-    /// The newest, as in memberlist: for states and intents, of which the latest matters and the older may be out of date.
+    /// Newest first, as in memberlist: for states and intents, whose older versions may be obsolete.
     Newest,
-    /// The oldest: for messages that their sender sent in an order, as user events. HashiCorp's: the newest, so that all that one
-    /// node sends between two ticks arrives backwards, and of a burst longer than the receivers' `event_buffer` everything but
-    /// the end is refused there as too old.
+    /// Oldest first: for user events, which their sender ordered. HashiCorp's: newest first. Events of one node that
+    /// are sent between two ticks then arrive in reverse; of a burst longer than the receivers' `event_buffer`, all but
+    /// the last are dropped as too old.
     Oldest,
 }
 
-/// The queue. `T` is small: an index, or a shared buffer.
+/// A transmit queue. `T` should be small: an index, or a shared buffer.
 #[derive(Clone, Debug)]
 pub(crate) struct TransmitQueue<T> {
     turn: Turn,
-    /// Each from the oldest to the newest.
+    /// Per transmit count, from the oldest to the newest.
     tiers: Vec<VecDeque<T>>,
-    /// An item that goes before all others until it has been sent often enough.
+    /// An item with priority over all others, until it is sent often enough.
     urgent: Option<Urgent<T>>,
-    /// No tier below this one has items.
+    /// All tiers below this one are empty.
     lowest: usize,
     len: usize,
-    /// How many items at the end of each tier have come from the one below in this round.
+    /// Per tier: the number of items at its end that were promoted in this round.
     arrived: Vec<usize>,
     in_round: bool,
 }
 
-/// The item that does not wait its turn.
+/// The priority item.
 #[derive(Clone, Debug)]
 struct Urgent<T> {
     item: T,
     sends: usize,
-    /// Whether it has been offered in this round.
+    /// Whether it was offered in this round.
     offered: bool,
 }
 
@@ -64,7 +66,7 @@ impl<T: PartialEq> TransmitQueue<T> {
         Self { turn, tiers: Vec::new(), urgent: None, lowest: 0, len: 0, arrived: Vec::new(), in_round: false }
     }
 
-    /// Adds an item that has not been sent.
+    /// Adds an item with a transmit count of zero.
     pub(crate) fn push(&mut self, item: T) {
         if self.tiers.is_empty() {
             self.tiers.push(VecDeque::new());
@@ -75,16 +77,15 @@ impl<T: PartialEq> TransmitQueue<T> {
         self.lowest = 0;
     }
 
-    /// Adds an item that has not been sent, and that goes before all others every time: there is one at a time, so that it costs
-    /// the others little, and however much waits it is sent at once. It takes the place of the one before, and any other place
-    /// that it has itself.
+    /// Adds an item with priority over all others in every packet. There is at most one, so that it costs the others
+    /// little and is sent at once whatever the backlog. Replaces the previous one, and any other place of the item.
     pub(crate) fn push_urgent(&mut self, item: T) {
         self.retain(|_, other| *other != item);
         self.len += usize::from(self.urgent.is_none());
         self.urgent = Some(Urgent { item, sends: 0, offered: false });
     }
 
-    /// How many items there are, stale ones included.
+    /// Number of items, including stale ones.
     pub(crate) const fn len(&self) -> usize {
         self.len
     }
@@ -93,7 +94,7 @@ impl<T: PartialEq> TransmitQueue<T> {
         self.len == 0
     }
 
-    /// How often the next item has been sent; `None` when there is none.
+    /// Transmit count of the next item; `None` if there is none.
     #[cfg(test)]
     pub(crate) fn next_sends(&self) -> Option<usize> {
         if let Some(urgent) = &self.urgent {
@@ -108,8 +109,8 @@ impl<T: PartialEq> TransmitQueue<T> {
         tiers.flat_map(|tier| (0..tier.len()).map(|nth| &tier[self.turn.place(nth, tier.len())]))
     }
 
-    /// Begins a round of several packets to one member: until it ends each item is offered once, and nothing but
-    /// [`fill`](Self::fill) is called.
+    /// Begins a round of several packets to one member: each item is offered at most once until the round ends. Only
+    /// [`fill`](Self::fill) may be called in between.
     pub(crate) fn begin_round(&mut self) {
         self.arrived.clear();
         self.in_round = true;
@@ -124,11 +125,10 @@ impl<T: PartialEq> TransmitQueue<T> {
         self.in_round = false;
     }
 
-    /// Offers items until one is `Full` or all were offered, each at most once a packet, or a round if there is one. `offer` gets
-    /// how often the item has been sent. An item that has now been sent `limit` times is dropped.
+    /// Offers items until one is `Full` or all were offered, each at most once per packet or round. `offer` receives
+    /// the item's transmit count. An item that reaches `limit` transmits is dropped.
     ///
-    /// An item that was pushed again while it was in the queue has two places, of which the older is forgotten when they
-    /// meet.
+    /// An item that was pushed again while queued has two places; the older one is removed when both are in one tier.
     pub(crate) fn fill(&mut self, limit: usize, mut offer: impl FnMut(usize, &T) -> Offer) {
         if !self.in_round {
             self.arrived.clear();
@@ -136,12 +136,14 @@ impl<T: PartialEq> TransmitQueue<T> {
         let mut sends = self.lowest;
         let mut full = self.urgent.is_some() && self.fill_urgent(limit, &mut offer);
         while sends < self.tiers.len() && !full {
+            // Items that were promoted into this tier in this round wait at its end, and must not be offered again.
             let arrived = self.arrived.get(sends).copied().unwrap_or(0);
             let tier = &mut self.tiers[sends];
             let (mut waiting, mut sent) = (tier.len() - arrived, 0);
             while sent < waiting && !full {
                 let at = self.turn.place(sent, waiting);
                 let (item, mut came) = (&tier[at], tier.range(waiting..));
+                // A duplicate among the promoted items: this place is the stale one.
                 let offered = if came.any(|other| other == item) { Offer::Stale } else { offer(sends, item) };
                 match offered {
                     Offer::Sent => sent += 1,
@@ -152,6 +154,7 @@ impl<T: PartialEq> TransmitQueue<T> {
                     Offer::Full => full = true,
                 }
             }
+            // After the tier, not per item: one drain moves the whole run.
             let promoted = self.promote(sends, self.turn.first(sent, waiting), limit);
             sends += 1;
             if promoted > 0 {
@@ -162,7 +165,7 @@ impl<T: PartialEq> TransmitQueue<T> {
         self.find_lowest();
     }
 
-    /// Offers the urgent item, and says whether the packet is full.
+    /// Offers the priority item. True if the packet is full.
     fn fill_urgent(&mut self, limit: usize, offer: &mut impl FnMut(usize, &T) -> Offer) -> bool {
         let Some(urgent) = self.urgent.as_mut().filter(|urgent| !(self.in_round && urgent.offered)) else {
             return false;
@@ -170,6 +173,7 @@ impl<T: PartialEq> TransmitQueue<T> {
         match offer(urgent.sends, &urgent.item) {
             Offer::Full => return true,
             Offer::Sent => (urgent.sends, urgent.offered) = (urgent.sends + 1, true),
+            // As if it were sent often enough, so that the check below removes it.
             Offer::Stale => urgent.sends = limit,
         }
         if urgent.sends >= limit {
@@ -179,7 +183,7 @@ impl<T: PartialEq> TransmitQueue<T> {
         false
     }
 
-    /// Moves items of one tier to the next, or drops them if they have now been sent often enough. Returns how many moved.
+    /// Moves items to the next tier, or drops those that reached the limit. Returns how many moved.
     fn promote(&mut self, sends: usize, items: Range<usize>, limit: usize) -> usize {
         let count = items.len();
         if count == 0 {
@@ -199,7 +203,7 @@ impl<T: PartialEq> TransmitQueue<T> {
         count
     }
 
-    /// Finds the lowest tier that has items, and gives back the memory of those below.
+    /// Advances to the lowest tier that is not empty, and frees the memory of the tiers below.
     fn find_lowest(&mut self) {
         while self.lowest < self.tiers.len() && self.tiers[self.lowest].is_empty() {
             self.shrink(self.lowest);
@@ -207,7 +211,7 @@ impl<T: PartialEq> TransmitQueue<T> {
         }
     }
 
-    /// Drops the items that `keep` refuses. It gets how often each has been sent.
+    /// Drops the items that `keep` rejects. `keep` receives the transmit count.
     pub(crate) fn retain(&mut self, mut keep: impl FnMut(usize, &T) -> bool) {
         self.urgent.take_if(|urgent| !keep(urgent.sends, &urgent.item));
         self.len = usize::from(self.urgent.is_some());
@@ -217,8 +221,8 @@ impl<T: PartialEq> TransmitQueue<T> {
         }
     }
 
-    /// Takes out the item that is worth the least, sent most often and among those the oldest, and says how often it has
-    /// been sent. The urgent item is worth the most.
+    /// Removes the least valuable item, with its transmit count: the one sent most often, and among those the oldest.
+    /// The priority item comes last.
     pub(crate) fn prune(&mut self) -> Option<(usize, T)> {
         let Some(sends) = self.tiers.iter().rposition(|tier| !tier.is_empty()) else {
             let urgent = self.urgent.take()?;
@@ -237,7 +241,7 @@ impl<T: PartialEq> TransmitQueue<T> {
 }
 
 impl Turn {
-    /// Where the item lies that is the `nth` to be sent of `len`.
+    /// Index of the `nth` item to send, in a tier of `len`.
     const fn place(self, nth: usize, len: usize) -> usize {
         match self {
             Self::Newest => len - 1 - nth,
@@ -245,7 +249,7 @@ impl Turn {
         }
     }
 
-    /// Where the first `count` to be sent of `len` lie.
+    /// Index range of the first `count` items to send, in a tier of `len`.
     const fn first(self, count: usize, len: usize) -> Range<usize> {
         match self {
             Self::Newest => len - count..len,
@@ -254,25 +258,25 @@ impl Turn {
     }
 }
 
-/// How often a broadcast is sent: `mult` times `ceil(log10(n + 1))` (the "λ log n" of SWIM §4.1, `retransmitLimit` in
-/// memberlist's util.go), but no more often than a row can count.
+/// The number of transmits of a broadcast: `mult * ceil(log10(n + 1))` (λ log n in SWIM §4.1; `retransmitLimit` in
+/// memberlist's util.go), capped at what a row can count.
 pub(crate) fn transmit_limit(mult: u32, members: u32) -> usize {
     let digits = members.checked_ilog10().map_or(0, |log| log + 1);
     mult.saturating_mul(digits).min(TRANSMIT_LIMIT_MAX) as usize
 }
 
-/// The rows of both layers count sends in a few bits. Serf's default for ten million members is 28.
+/// Rows of both layers store the transmit count in a few bits. Serf's default at ten million members is 28.
 pub(crate) const TRANSMIT_LIMIT_MAX: u32 = 30;
 
 impl TransmitQueue<Bytes> {
-    /// What the messages take.
+    /// Memory used by the messages, in bytes.
     pub(crate) fn bytes(&self) -> usize {
         let urgent = self.urgent.iter().map(|urgent| &urgent.item);
         urgent.chain(self.tiers.iter().flatten()).map(|message| message.len() + ITEM_BYTES).sum()
     }
 
-    /// Throws away what is too much, and says how much that was. Each message has at most `message_bytes_max`, so that they need
-    /// not all be counted each time.
+    /// Prunes the queue to its limits in items and bytes; returns how many items were pruned. `message_bytes_max`
+    /// bounds each message, which makes the exact byte count unnecessary for short queues.
     pub(crate) fn limit(&mut self, depth_max: u32, message_bytes_max: usize) -> u64 {
         let mut pruned = 0;
         let is_within = |queue: &Self| {
@@ -288,8 +292,8 @@ impl TransmitQueue<Bytes> {
 }
 
 impl<T: Copy + Eq + Hash> TransmitQueue<T> {
-    /// Clears away places that are out of date once they outnumber the `live` items. `is_current` says whether an item has
-    /// been sent as often as its place says; of several such places one stays.
+    /// Removes stale places once they outnumber the `live` items. `is_current` checks a place's transmit count against
+    /// the item's; of several valid places one stays.
     pub(crate) fn clear_stale(&mut self, live: usize, is_current: impl Fn(usize, T) -> bool) {
         if self.len <= 2 * live + STALE_KEPT {
             return;
@@ -299,27 +303,29 @@ impl<T: Copy + Eq + Hash> TransmitQueue<T> {
     }
 }
 
-/// How many places may be out of date before they are cleared away.
+/// Stale places that are tolerated before a cleanup.
 const STALE_KEPT: usize = 64;
 
-/// Rows that count how often their state was sent since it last changed.
+/// Rows that store the transmit count of their broadcast.
 pub(crate) trait SendCounts<T> {
-    /// How often the state of `item` was sent; `None`: it is not queued.
+    /// Transmit count of `item`; `None`: not queued.
     fn sends(&self, item: T) -> Option<usize>;
 
     fn set_sends(&mut self, item: T, sends: Option<usize>);
 
-    /// Reads the row into the cache.
+    /// Prefetches the row.
     fn prefetch(&self, item: T) -> u64;
 }
 
-/// A transmit queue of rows. A broadcast is written from its row when it is sent, so that a newer state replaces the older one.
+/// A transmit queue of rows. A broadcast is encoded from its row when it is sent, so a newer state replaces an older
+/// one.
 ///
-/// The row counts the sends, so that queueing it again needs no search: a place whose tier differs from the row's count is stale.
+/// The row stores the transmit count, so that re-queueing needs no search: a place whose tier differs from the row's
+/// count is stale.
 #[derive(Clone, Debug)]
 pub(crate) struct RowQueue<T> {
     places: TransmitQueue<T>,
-    /// Rows that are queued, each counted once.
+    /// Number of queued rows, each counted once.
     len: usize,
 }
 
@@ -332,14 +338,15 @@ impl<T: Copy + Eq + Hash> RowQueue<T> {
         self.len
     }
 
-    /// The row that goes out next, unless its place is stale.
+    /// The next row, unless its place is stale.
     pub(crate) fn upcoming(&self) -> Option<T> {
         self.places.upcoming().next().copied()
     }
 
-    /// Queues a row, from the beginning if it is queued already.
+    /// Queues a row. Resets its transmit count if it is queued already.
     pub(crate) fn push(&mut self, item: T, rows: &mut impl SendCounts<T>) {
         match rows.sends(item) {
+            // It is in the lowest tier already; another place would only be stale.
             Some(0) => return,
             Some(_) => {}
             None => self.len += 1,
@@ -350,7 +357,7 @@ impl<T: Copy + Eq + Hash> RowQueue<T> {
         debug_assert!(self.places.len() >= self.len, "a queued row has a place");
     }
 
-    /// Takes a row out of the queue.
+    /// Removes a row from the queue. Its places become stale.
     pub(crate) fn cancel(&mut self, item: T, rows: &mut impl SendCounts<T>) {
         if rows.sends(item).is_some() {
             rows.set_sends(item, None);
@@ -358,8 +365,8 @@ impl<T: Copy + Eq + Hash> RowQueue<T> {
         }
     }
 
-    /// Offers rows as [`TransmitQueue::fill`] does. `write` also gets whether this is the last time that the row is sent. The
-    /// first `ahead` rows are read before any is written: they lie far apart, and the waits for them overlap.
+    /// Offers rows as [`TransmitQueue::fill`] does. `write` also receives whether this is the row's last transmit. The
+    /// first `ahead` rows are prefetched together, because they are far apart in memory and the cache misses overlap.
     pub(crate) fn fill<R: SendCounts<T>>(
         &mut self,
         rows: &mut R,
@@ -377,6 +384,7 @@ impl<T: Copy + Eq + Hash> RowQueue<T> {
             let is_last = sends + 1 >= limit;
             let offer = write(rows, item, is_last);
             if offer == Offer::Sent {
+                // Keeps row and place in step: `fill` promotes the place to the tier of this count.
                 rows.set_sends(item, (!is_last).then_some(sends + 1));
                 *len -= usize::from(is_last);
             }
@@ -384,7 +392,7 @@ impl<T: Copy + Eq + Hash> RowQueue<T> {
         });
     }
 
-    /// Begins a round, as [`TransmitQueue::begin_round`].
+    /// Begins a round; see [`TransmitQueue::begin_round`].
     pub(crate) fn begin_round(&mut self) {
         self.places.begin_round();
     }
@@ -393,28 +401,28 @@ impl<T: Copy + Eq + Hash> RowQueue<T> {
         self.places.end_round();
     }
 
-    /// How often the next row was sent; `None` when nothing is queued.
+    /// Transmit count of the next row; `None` if the queue is empty.
     #[cfg(test)]
     pub(crate) fn next_sends(&self) -> Option<usize> {
         if self.len == 0 { None } else { self.places.next_sends() }
     }
 
-    /// Places, the stale included.
+    /// Number of places, including stale ones.
     #[cfg(test)]
     pub(crate) const fn places(&self) -> usize {
         self.places.len()
     }
 }
 
-/// Makes room for `more` items. A join storm queues every member at every node: doubling would waste up to half of the
-/// memory.
+/// Reserves room for `more` items. Grows by a quarter: a join storm queues every member at every node, and doubling
+/// would waste up to half of the memory.
 fn grow<T>(tier: &mut VecDeque<T>, more: usize) {
     if tier.capacity() - tier.len() < more {
         tier.reserve_exact((tier.len() / 4 + 16).max(more));
     }
 }
 
-/// An empty tier keeps room for this many items at the most.
+/// Capacity that an empty tier keeps, in items.
 const TIER_KEPT_MAX: usize = 256;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Every input of a node as one value, to be recorded, replayed and fuzzed.
+//! All inputs of a node as one type, for recording, replay and fuzzing.
 
 use alloc::collections::BTreeMap;
 use alloc::string::String;
@@ -16,7 +16,7 @@ use crate::stream::StreamInput;
 use crate::time::Instant;
 use crate::types::{JoinId, Key, KeyringChange, QueryId, StreamId, Tags};
 
-/// One input, owned. Nothing in this crate matches on it but [`Node::apply`].
+/// An owned input. Only [`Node::apply`] matches on it within this crate.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Input {
@@ -34,9 +34,9 @@ pub enum Input {
         /// The peer.
         from: SocketAddr,
     },
-    /// A stream is open.
+    /// A stream was opened.
     StreamOpened(StreamId),
-    /// Bytes came on a stream.
+    /// Data arrived on a stream.
     StreamData(StreamId, Vec<u8>),
     /// The peer closed a stream.
     StreamClosed(StreamId),
@@ -44,14 +44,14 @@ pub enum Input {
     StreamFailed(StreamId),
     /// [`Node::join`].
     Join {
-        /// Whom to join through.
+        /// Addresses of the seeds.
         seeds: Vec<SocketAddr>,
-        /// Whether to be told of old events.
+        /// Whether old events are delivered.
         old: OldEvents,
     },
     /// [`Node::rejoin`].
     Rejoin {
-        /// Whether to be told of old events.
+        /// Whether old events are delivered.
         old: OldEvents,
     },
     /// [`Node::user_event`].
@@ -71,56 +71,56 @@ pub enum Input {
         name: String,
         /// Its payload.
         payload: Vec<u8>,
-        /// Names that it is for; none: all.
+        /// Names of the members to ask; empty: all.
         nodes: Vec<String>,
-        /// Tags and the expressions that they must match.
+        /// Tags, and the expressions that they must match.
         tags: Vec<(String, String)>,
-        /// Whether acknowledgements are wanted.
+        /// Whether acks are requested.
         acks: bool,
-        /// Over how many others each answer goes.
+        /// Number of members that relay each response.
         relay_factor: u8,
-        /// How long it may be answered; zero: the default.
+        /// Timeout; zero: the default.
         timeout: Duration,
     },
     /// [`Node::respond`].
     Respond {
-        /// Which query.
+        /// The query.
         to: QueryId,
-        /// The answer.
+        /// The response.
         payload: Vec<u8>,
     },
     /// [`Node::change_all_keys`].
     ChangeAllKeys {
-        /// What is to be done.
+        /// The operation.
         operation: KeyOperation,
-        /// With which key.
+        /// The key.
         key: Vec<u8>,
-        /// Over how many others each answer goes.
+        /// Number of members that relay each response.
         relay_factor: u8,
     },
     /// [`Node::set_tags`].
     SetTags(BTreeMap<String, String>),
     /// [`Node::force_leave`].
     ForceLeave {
-        /// Who.
+        /// The member.
         name: String,
-        /// Whether to forget it.
+        /// Whether to remove it at once.
         prune: bool,
     },
     /// [`Node::leave`].
     Leave,
-    /// [`Node::install_key`], [`Node::use_key`] or [`Node::remove_key`]. Whoever keeps a recording with this keeps the key.
+    /// [`Node::install_key`], [`Node::use_key`] or [`Node::remove_key`]. A recording with this input contains the key.
     ChangeKey {
-        /// What is to be done. A list changes nothing.
+        /// The operation. A list changes nothing.
         operation: KeyOperation,
-        /// With which key.
+        /// The key.
         key: Vec<u8>,
     },
     /// [`Node::keyring_written`].
     KeyringWritten {
-        /// Which change of the keys.
+        /// Number of the change.
         change: KeyringChange,
-        /// What went wrong; `None`: nothing.
+        /// The error text; `None`: success.
         failure: Option<String>,
     },
     /// [`Node::end_query`].
@@ -128,7 +128,7 @@ pub enum Input {
 }
 
 impl Node {
-    /// Gives the node one recorded input. A command that the node refuses does nothing, as it did when it was recorded.
+    /// Applies a recorded input. A command that the node rejects has no effect, as when it was recorded.
     pub fn apply(&mut self, now: Instant, input: &Input, out: &mut Outbox) {
         match input {
             Input::Datagram { from, bytes } => self.handle_datagram(now, *from, bytes, out),

@@ -1,6 +1,7 @@
 //! Enums whose variants have names for reports.
 
-/// Makes an enum without data, the list of its variants and their names from one text, so that none is missing in another.
+/// Declares an enum without data together with the array of its variants and their names, so that these cannot get out
+/// of sync.
 ///
 /// `named! { pub enum Answer { Yes = "yes", No = "no", } }` becomes
 ///

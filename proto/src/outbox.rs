@@ -1,4 +1,4 @@
-//! Where a call puts what it wants done. Knows nothing of the protocol.
+//! The queue of a call's effects. Independent of the protocol.
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -10,54 +10,54 @@ use crate::envelope::PacketBuffers;
 use crate::event::Event;
 use crate::types::{Key, KeyringChange, Record, StreamId};
 
-/// One thing that a node wants done.
+/// An effect that the driver must carry out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Output {
     /// Send a datagram.
     Datagram {
-        /// Where to.
+        /// The destination.
         to: SocketAddr,
-        /// The whole payload.
+        /// The payload.
         bytes: Bytes,
     },
-    /// Open a stream and report [`StreamInput::Opened`](crate::StreamInput::Opened) or `Failed`.
+    /// Open a stream. Report [`StreamInput::Opened`](crate::StreamInput::Opened) or `Failed`.
     Connect {
-        /// The stream's name from now on.
+        /// Identifies the stream from now on.
         stream: StreamId,
-        /// Where to.
+        /// The destination.
         to: SocketAddr,
     },
-    /// Write to a stream, after everything written to it before.
+    /// Write to a stream, after all earlier writes.
     Write {
-        /// Which stream.
+        /// The stream.
         stream: StreamId,
-        /// What to write.
+        /// The bytes to write.
         bytes: Bytes,
     },
-    /// Close a stream once everything before is written. Nothing more will be said of it.
+    /// Close a stream after all earlier writes. No output for it follows.
     Close {
-        /// Which stream.
+        /// The stream.
         stream: StreamId,
     },
-    /// Tell the application.
+    /// Deliver an event to the application.
     Event(Event),
-    /// Append to the snapshot, before the application is told of what comes after. Only with
+    /// Append a record to the snapshot, before any later event is delivered. Only with
     /// [`Options::snapshot`](crate::Options::snapshot).
     Persist(Record),
-    /// Members have changed our keys. Write them to where they are kept, and say with
-    /// [`Node::keyring_written`](crate::Node::keyring_written) how it went: only then they are told that it is done. Only with
+    /// Write the keyring to disk: a member changed it. Report the result with
+    /// [`Node::keyring_written`](crate::Node::keyring_written); the member is answered only then. Only with
     /// [`Options::keyring_kept`](crate::Options::keyring_kept).
     Keyring {
-        /// Which change. A later one has a greater number.
+        /// Number of the change; later changes have greater numbers.
         change: KeyringChange,
-        /// All keys after it, the primary first.
+        /// All keys after the change, the primary first.
         keys: Vec<Key>,
     },
 }
 
-/// What calls to a [`Node`](crate::Node) want done, in order. One outbox can serve any number of nodes, as long as it is
-/// drained between them.
+/// FIFO queue of the effects of calls to a [`Node`](crate::Node). Can be reused for any number of nodes, if it is
+/// drained after each call. Holds the packet buffers too, so that nodes of one process share them.
 #[derive(Debug)]
 pub struct Outbox {
     queue: VecDeque<Output>,
@@ -70,17 +70,17 @@ impl Outbox {
         Self { queue: VecDeque::new(), buffers: PacketBuffers::new() }
     }
 
-    /// Takes everything out, oldest first.
+    /// Removes all outputs, oldest first.
     pub fn drain(&mut self) -> impl Iterator<Item = Output> + '_ {
         self.queue.drain(..)
     }
 
-    /// Takes the oldest output out.
+    /// Removes the oldest output.
     pub fn pop(&mut self) -> Option<Output> {
         self.queue.pop_front()
     }
 
-    /// Whether nothing waits to be done.
+    /// Whether there is no output.
     pub fn is_empty(&self) -> bool {
         self.queue.is_empty()
     }
@@ -89,7 +89,7 @@ impl Outbox {
         self.queue.push_back(output);
     }
 
-    /// The buffers to compose packets in, and to take them apart.
+    /// The buffers for packing and opening packets.
     pub(crate) const fn buffers(&mut self) -> &mut PacketBuffers {
         &mut self.buffers
     }

@@ -1,4 +1,4 @@
-//! Decisions that are the application's: whom to admit, with which cluster to merge, how long to remember whom.
+//! Policy of the application: which members to admit, which clusters to merge with, how long to remember members.
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -11,12 +11,12 @@ use crate::types::Tags;
 use crate::wire::Versions;
 use crate::wire::swim::PeerRef;
 
-/// What an application decides for its node. Every decision has a default, so that an implementation needs only those that it
-/// is about. Give it to the node with [`Start::with_policy`](crate::Start::with_policy).
+/// Decisions that an application makes for its node. Every method has a default, so an implementation overrides only
+/// what it needs. Install it with [`Start::with_policy`](crate::Start::with_policy).
 ///
-/// A node without a policy asks nobody; one with a policy asks only when something would change. Packets that repeat what is
-/// known are not asked about; what was vetoed is not known, and is asked about each time that it comes. The calls come from within the node: they should be quick, and for equal
-/// arguments the same, or a recorded run would not play again as it was.
+/// The node calls a policy only if something would change. Packets that repeat known state cause no call. Vetoed state
+/// is not stored, so it causes a call each time that it arrives. The calls are made from inside the node: they must be
+/// fast and, for recorded runs to replay, deterministic.
 ///
 /// ```
 /// use serf_proto::{Candidate, Policy, Veto};
@@ -34,43 +34,46 @@ use crate::wire::swim::PeerRef;
 /// }
 /// ```
 pub trait Policy: Send + Sync {
-    /// Whether a member may be what it announces (`NotifyAlive` of memberlist's alive delegate, through which serf asks its merge
-    /// delegate). Asked when a member appears, comes back after it was dead or left, or announces something else.
+    /// Whether a member may have the record that it announces (`NotifyAlive` of memberlist's alive delegate, through
+    /// which serf calls its merge delegate). Called when a member appears, returns after it was dead or left, or
+    /// changes its record.
     ///
     /// # Errors
     ///
-    /// A veto leaves everything as it was: a stranger stays one, and a member keeps what it announced before. It can then not
-    /// refute here either, because it refutes with what it announces now: once suspected it is found failed. It is counted as
+    /// A veto changes nothing: an unknown node stays unknown, and a member keeps its previous record. It then cannot
+    /// refute here either, because it refutes with its current record; once suspected, it fails. Counted as
     /// [`DropReason::Vetoed`](crate::DropReason::Vetoed).
     fn admits(&self, candidate: &Candidate<'_>) -> Result<(), Veto> {
         let _ = candidate;
         Ok(())
     }
 
-    /// Whether to merge with the cluster of these members (`NotifyMerge` of serf's merge delegate). Asked of every exchange in
-    /// which somebody joins, by either side; `others` are all that the other side knows, itself included.
+    /// Whether to merge with a cluster of these members (`NotifyMerge` of serf's merge delegate). Called for every
+    /// exchange of states that is a join, by either side. `others` are all members that the other side knows, including
+    /// itself.
     ///
     /// # Errors
     ///
-    /// After a veto nothing is merged: whoever joins us is told so, and a join of ours ends with
-    /// [`SeedFailureCause::Vetoed`](crate::SeedFailureCause::Vetoed). The other side of a join of ours may have merged us before we
-    /// could decide, and will gossip to us: veto its members with [`admits`](Self::admits) too. It is counted as
+    /// After a veto nothing is merged. A joining node gets an error reply; our own join ends with
+    /// [`SeedFailureCause::Vetoed`](crate::SeedFailureCause::Vetoed). The other side of our join may have merged our
+    /// state before, and will gossip to us; veto its members with [`admits`](Self::admits) too. Counted as
     /// [`DropReason::Vetoed`](crate::DropReason::Vetoed).
     fn admits_merge(&self, others: &[Candidate<'_>]) -> Result<(), Veto> {
         let _ = others;
         Ok(())
     }
 
-    /// How long a member that failed or left is remembered, and tried to be reached again if it failed (`ReconnectTimeout` of
-    /// serf's overrider). `timeout` is what the options say for its status; [`Duration::MAX`] is for ever. Asked of each such
-    /// member every [`reap_interval`](crate::Options::reap_interval).
+    /// How long a member that failed or left is remembered; a failed one is also reconnected to that long
+    /// (`ReconnectTimeout` of serf's override delegate). `timeout` is the configured value for its status;
+    /// [`Duration::MAX`] means forever. Called for each such member every
+    /// [`reap_interval`](crate::Options::reap_interval).
     fn reconnect_timeout(&self, member: &Member, timeout: Duration) -> Duration {
         let _ = member;
         timeout
     }
 }
 
-/// A member as it announces itself, before it is believed.
+/// The announced record of a member, before it is accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Candidate<'a> {
     peer: PeerRef<'a>,
@@ -82,45 +85,45 @@ impl<'a> Candidate<'a> {
         Self { peer, left }
     }
 
-    /// Its name.
+    /// The member's name.
     pub const fn name(&self) -> &'a str {
         self.peer.name
     }
 
-    /// Where it listens.
+    /// The member's address.
     pub fn addr(&self) -> SocketAddr {
         crate::roster::canonical(self.peer.addr)
     }
 
-    /// Its tags; empty when it announces something that is not tags.
+    /// The member's tags; empty if its metadata does not decode as tags.
     pub fn tags(&self) -> Tags {
         Tags::decode(self.peer.meta)
     }
 
-    /// Its metadata as announced; for Serf the encoded tags.
+    /// The raw metadata; for Serf the encoded tags.
     pub const fn meta(&self) -> &'a [u8] {
         self.peer.meta
     }
 
-    /// The protocol versions that it understands and speaks.
+    /// The protocol versions that the member supports and speaks.
     pub const fn versions(&self) -> Versions {
         self.peer.versions
     }
 
-    /// Whether it is said to have left. Only in a merge: otherwise nobody asks about those who left.
+    /// Whether the other side lists the member as left. Only in [`Policy::admits_merge`].
     pub const fn has_left(&self) -> bool {
         self.left
     }
 }
 
-/// A decision against something, with the reason for people.
+/// A veto, with its reason for the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Veto {
     reason: Box<str>,
 }
 
 impl Veto {
-    /// For this reason.
+    /// A veto with this reason.
     pub fn new(reason: &str) -> Self {
         Self { reason: reason.into() }
     }
@@ -134,17 +137,17 @@ impl fmt::Display for Veto {
 
 impl core::error::Error for Veto {}
 
-/// A policy that nodes and options share.
+/// A policy that is shared between nodes and options.
 #[derive(Clone)]
 pub struct SharedPolicy(Arc<dyn Policy>);
 
 impl SharedPolicy {
-    /// Shares a policy.
+    /// Wraps a policy.
     pub fn new(policy: impl Policy + 'static) -> Self {
         Self(Arc::new(policy))
     }
 
-    /// Whether a member may be what it announces.
+    /// Calls [`Policy::admits`], and logs a veto.
     pub(crate) fn admits(&self, peer: PeerRef<'_>) -> bool {
         let verdict = self.0.admits(&Candidate::new(peer, false));
         if let Err(veto) = &verdict {
@@ -172,7 +175,7 @@ impl fmt::Debug for SharedPolicy {
     }
 }
 
-/// The same policy, not one that decides alike.
+/// Compares by identity.
 impl PartialEq for SharedPolicy {
     fn eq(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)

@@ -1,4 +1,4 @@
-//! Luck: one seed in, independent ChaCha streams out. Nothing here asks the operating system.
+//! Randomness: a seed, and independent ChaCha streams derived from it. Reads no entropy from the operating system.
 
 use core::fmt;
 use core::time::Duration;
@@ -6,10 +6,10 @@ use core::time::Duration;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
 
-/// What all of a node's luck comes from.
+/// The seed of all randomness of a node.
 ///
-/// In production it must come from the operating system, anew at every start. A fixed seed is for
-/// simulations and tests, where equal seeds give equal runs.
+/// In production it must come from the operating system, fresh at every start. Fixed seeds are for simulations and
+/// tests, where equal seeds give equal runs.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Seed([u8; 32]);
 
@@ -19,14 +19,14 @@ impl Seed {
         Self(bytes)
     }
 
-    /// A seed from a small number, for simulations and tests only: 64 bits can be guessed.
+    /// A seed from an integer. For simulations and tests only: 64 bits can be guessed.
     pub fn from_u64(seed: u64) -> Self {
         let mut bytes = [0; 32];
         bytes[..8].copy_from_slice(&seed.to_le_bytes());
         Self(bytes)
     }
 
-    /// An independent seed for child number `index`, such as one node of a simulation.
+    /// Derives an independent seed, for example one per node of a simulation.
     pub fn child(&self, index: u64) -> Self {
         let mut rng = ChaCha8Rng::from_seed(self.0);
         rng.set_stream(index.wrapping_add(CHILD_STREAMS));
@@ -37,16 +37,16 @@ impl Seed {
 }
 
 impl fmt::Debug for Seed {
-    /// Does not show the bytes: nonces are drawn from a seed, so that it must not reach a log.
+    /// Hides the bytes: nonces are drawn from the seed, so it must not be logged.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Seed(..)")
     }
 }
 
-/// A stream of random draws that is the same on every platform, for equal seeds and stream numbers.
+/// A ChaCha stream. Deterministic on every platform for equal seed and stream number.
 ///
-/// Each concern draws from a stream of its own, so that a change in one (encryption turned on, say)
-/// does not change the luck of another (who is probed).
+/// Each concern draws from its own stream, so that more draws in one (such as nonces, once encryption is on) do not
+/// shift another (such as the probe order).
 #[derive(Clone, Debug)]
 pub struct Rng(ChaCha8Rng);
 
@@ -68,14 +68,14 @@ impl Rng {
         self.0.next_u64()
     }
 
-    /// So many uniform bytes.
+    /// `N` uniform bytes.
     pub fn bytes<const N: usize>(&mut self) -> [u8; N] {
         let mut bytes = [0; N];
         self.0.fill_bytes(&mut bytes);
         bytes
     }
 
-    /// A uniform number in `0..bound`, without bias (Lemire's method); 0 when `bound` is 0.
+    /// A uniform number in `0..bound`, without bias (Lemire's method); 0 if `bound` is 0.
     #[expect(clippy::cast_possible_truncation, reason = "the halves of a 64-bit product are meant")]
     pub fn below(&mut self, bound: u32) -> u32 {
         if bound == 0 {
@@ -84,28 +84,31 @@ impl Rng {
         loop {
             let product = u64::from(self.next_u32()) * u64::from(bound);
             let low = product as u32;
+            // Rejects the few values that would bias the result. The first comparison avoids the division nearly
+            // always.
             if low >= bound || low >= bound.wrapping_neg() % bound {
                 return (product >> 32) as u32;
             }
         }
     }
 
-    /// A uniform number in `0..bound`; 0 when `bound` is 0. The bias is below 2⁻⁶⁴·bound, fit for times.
+    /// A uniform number in `0..bound`; 0 if `bound` is 0. Its bias is below 2⁻⁶⁴·bound, which is negligible for
+    /// durations.
     pub fn below_u64(&mut self, bound: u64) -> u64 {
         ((u128::from(self.next_u64()) * u128::from(bound)) >> 64) as u64
     }
 
-    /// A uniform duration in `0..bound`; zero when `bound` is zero.
+    /// A uniform duration in `0..bound`; zero if `bound` is zero.
     pub fn duration_below(&mut self, bound: Duration) -> Duration {
         Duration::from_nanos(self.below_u64(u64::try_from(bound.as_nanos()).unwrap_or(u64::MAX)))
     }
 
-    /// True with a probability of `ppm` parts per million; always from 1 000 000 on.
+    /// True with a probability of `ppm` parts per million; always true from 1 000 000 on.
     pub fn chance(&mut self, ppm: u32) -> bool {
         ppm > 0 && self.below(1_000_000) < ppm
     }
 
-    /// Puts `items` in a uniformly random order (Fisher–Yates).
+    /// Shuffles `items` uniformly (Fisher–Yates).
     pub fn shuffle<T>(&mut self, items: &mut [T]) {
         for last in (1..items.len()).rev() {
             let bound = u32::try_from(last + 1).unwrap_or(u32::MAX);
@@ -114,7 +117,7 @@ impl Rng {
     }
 }
 
-/// Children draw from streams far from those that [`Rng::stream`] is used with.
+/// First stream number of child seeds, far from the numbers that [`Rng::stream`] is called with.
 const CHILD_STREAMS: u64 = 1 << 63;
 
 #[cfg(test)]

@@ -1,25 +1,25 @@
-//! Where encoded bytes go: a buffer of fixed room, one that grows, or a counter.
+//! Destinations for encoded bytes: a fixed buffer, a growing one, or a counter.
 
 use alloc::vec::Vec;
 
-/// The room of a sink is used up.
+/// The sink has no room left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Full;
 
-/// Takes encoded bytes.
+/// A destination for encoded bytes.
 ///
-/// An encoder writes to any sink, so the length of a message is what the encoder gives a counting one, and no second function
-/// has to be kept in step.
+/// Encoders are generic over it. The length of a message is computed by encoding into a counting sink, so that no
+/// separate length function must be kept in sync.
 pub trait Sink {
-    /// Writes `bytes`, all or none.
+    /// Writes all of `bytes`, or nothing.
     ///
     /// # Errors
     ///
-    /// When they do not fit.
+    /// If they do not fit.
     fn put(&mut self, bytes: &[u8]) -> Result<(), Full>;
 }
 
-/// A cursor over a slice of fixed room. Running out is an `Err`, so that "does this still fit?" is "try it".
+/// Cursor over a fixed buffer. Overflow is an `Err`, so that a caller tests whether a message fits by encoding it.
 #[derive(Debug)]
 pub struct Writer<'a> {
     buf: &'a mut [u8],
@@ -32,21 +32,21 @@ impl<'a> Writer<'a> {
         Self { buf, len: 0 }
     }
 
-    /// Whether nothing has been written.
+    /// Whether nothing was written.
     pub const fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// How many bytes have been written.
+    /// Number of bytes written.
     pub const fn len(&self) -> usize {
         self.len
     }
 
-    /// Writes `bytes`, all or none.
+    /// Writes all of `bytes`, or nothing.
     ///
     /// # Errors
     ///
-    /// When they do not fit.
+    /// If they do not fit.
     pub fn put(&mut self, bytes: &[u8]) -> Result<(), Full> {
         let room = self.buf.get_mut(self.len..self.len + bytes.len()).ok_or(Full)?;
         room.copy_from_slice(bytes);
@@ -58,14 +58,14 @@ impl<'a> Writer<'a> {
     ///
     /// # Errors
     ///
-    /// When it does not fit.
+    /// If it does not fit.
     pub fn put_u8(&mut self, byte: u8) -> Result<(), Full> {
         *self.buf.get_mut(self.len).ok_or(Full)? = byte;
         self.len += 1;
         Ok(())
     }
 
-    /// Lets `write` fill the room that is left; it returns how much of it was used, `None` when it was too little.
+    /// Passes the remaining buffer to `write`, which returns the number of bytes used, or `None` if it was too small.
     pub fn fill(&mut self, write: impl FnOnce(&mut [u8]) -> Option<usize>) -> Result<(), Full> {
         self.len += write(&mut self.buf[self.len..]).ok_or(Full)?;
         Ok(())
@@ -87,12 +87,12 @@ impl Sink for Vec<u8> {
     }
 }
 
-/// Counts the bytes and drops them.
+/// Counts bytes and discards them.
 #[derive(Debug, Default)]
 pub(crate) struct Count(usize);
 
 impl Count {
-    /// How many bytes `write` writes.
+    /// The number of bytes that `write` writes.
     pub(crate) fn of(write: impl FnOnce(&mut Self) -> Result<(), Full>) -> usize {
         let mut count = Self::default();
         let counted = write(&mut count);

@@ -1,4 +1,4 @@
-//! Counters. Plain numbers, so that reading them costs nothing and a simulation can add them up.
+//! Counters. Plain integers: cheap to read, and a simulation can sum them.
 
 mod metric;
 mod usage;
@@ -13,89 +13,89 @@ use crate::named::named;
 use crate::wire::MessageKind;
 
 named! {
-    /// Why something that came from the network was not used. Each is counted in [`Stats::dropped`].
+    /// Why an input was dropped. Counted in [`Stats::dropped`].
     #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
     #[repr(u8)]
     #[non_exhaustive]
     pub enum DropReason {
-        /// The checksum did not match.
+        /// Checksum mismatch.
         Checksum = "checksum",
-        /// A compound packet was cut short, nested too deep or had an empty part.
+        /// A compound packet that is truncated, nested, or has an empty part.
         Compound = "compound",
-        /// A message could not be decoded.
+        /// A message that does not decode.
         Malformed = "malformed",
-        /// A frame in a codec that we do not speak.
+        /// A frame in a codec that this node does not read.
         Codec = "codec",
-        /// A message of a kind that does not belong where it came.
+        /// A message kind that is not valid in its context.
         Unexpected = "unexpected",
         /// A ping for another node.
         NotForUs = "not_for_us",
-        /// An incarnation or Lamport time that is out of all proportion.
+        /// An incarnation or Lamport time that is out of range.
         Absurd = "absurd",
-        /// Versions that do not go with ours.
+        /// Incompatible protocol versions.
         Versions = "versions",
-        /// A bound of [`limits`](crate::limits) was reached.
+        /// A limit of [`limits`](crate::limits) was reached.
         Limit = "limit",
-        /// An alive message for a name that another address holds.
+        /// An alive message for a name that a node at another address holds.
         NameConflict = "name_conflict",
-        /// A user event or query too old to know whether we have had it.
+        /// A user event or query that is too old to tell whether it is a repeat.
         OldEvent = "old_event",
-        /// A label that is not ours, or none where we have one.
+        /// A wrong or missing label.
         Label = "label",
-        /// Something that was not encrypted, or could be nothing but that, while we demand encryption.
+        /// Plaintext, or data that can only be plaintext, while encryption is required.
         Unencrypted = "unencrypted",
-        /// Something encrypted that none of our keys opens: other keys, or a forgery.
+        /// Data that no key decrypts: another key, or a forgery.
         Key = "key",
-        /// Something compressed that cannot be inflated, or not within its limit.
+        /// Compressed data that does not inflate, or exceeds its limit.
         Inflate = "inflate",
-        /// A member or a merge against which the application's [`Policy`](crate::Policy) has decided.
+        /// A member or a merge that the application's [`Policy`](crate::Policy) vetoed.
         Vetoed = "vetoed",
     }
 }
 
 impl DropReason {
-    /// The bit that stands for it in a set.
+    /// The reason's bit in a bit set.
     pub(crate) const fn bit(self) -> u32 {
         1 << self as u8
     }
 }
 
-/// How much was sent.
+/// Amount of data sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Sent {
-    /// How many messages.
+    /// Number of messages.
     pub messages: u64,
-    /// Their bytes, before compression and without what is around them.
+    /// Their size in bytes, before compression and without framing.
     pub bytes: u64,
 }
 
 impl Sent {
-    /// Adds as much again as `more` says.
+    /// Adds `more` to the sums.
     pub const fn add(&mut self, more: Self) {
         self.messages += more.messages;
         self.bytes += more.bytes;
     }
 }
 
-/// Broadcasts of one queue that were thrown away before they had been sent as often as they should.
+/// Broadcasts of a queue that were removed before they were sent often enough.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Pruned {
-    /// Because the queue was full; it is those that have been sent most often that go.
+    /// Pruned at the queue's limit, those with the most transmits first.
     pub full: u64,
-    /// Because no packet of ours has room for them: a member with larger packets made them.
+    /// Larger than our packets: sent by a member with a larger packet size.
     pub too_large: u64,
 }
 
 impl Pruned {
-    /// For both reasons.
+    /// The sum of both reasons.
     pub const fn total(self) -> u64 {
         self.full + self.too_large
     }
 }
 
-/// Makes the struct of counters and the list of them from one text, so that none is missing in the other.
+/// Declares the struct of counters together with their list, so that the two cannot get out of sync.
 macro_rules! counters {
     (
         $(#[$meta:meta])*
@@ -109,7 +109,7 @@ macro_rules! counters {
         pub struct Stats {
             $($(#[doc = $help])+ pub $name: u64,)*
             $($(#[doc = $more_help])+ pub $more: $More,)*
-            /// The reasons for which something was dropped since this was last taken, a bit for each.
+            /// Bit set of the reasons for drops since it was last taken.
             #[serde(skip)]
             pub(crate) dropped_lately: u32,
         }
@@ -223,12 +223,12 @@ counters! {
 }
 
 impl Stats {
-    /// How much of one kind of message was sent in datagrams.
+    /// Amount of one kind of message that was sent in datagrams.
     pub const fn sent(&self, kind: MessageKind) -> Sent {
         self.messages_out[kind as usize]
     }
 
-    /// Counts messages that go out. Mostly many of one kind stand together, and are added at once.
+    /// Counts outgoing messages. Runs of one kind are summed up and added at once.
     pub(crate) fn count_out<'a>(&mut self, frames: impl Iterator<Item = &'a [u8]>) {
         let (mut kind, mut run) = (MessageKind::Alive, Sent::default());
         for frame in frames {
@@ -242,13 +242,13 @@ impl Stats {
         self.messages_out[kind as usize].add(run);
     }
 
-    /// How many broadcasts were thrown away, of whatever queue and for whatever reason.
+    /// The total of pruned broadcasts, over all queues and reasons.
     pub const fn broadcasts_pruned(&self) -> u64 {
         self.intents_pruned.total() + self.queries_pruned.total() + self.events_pruned.total()
     }
 
-    /// Every counter there is, with its name and what it counts: to show or export them all without naming each. Those of one
-    /// name stand together and differ in their label.
+    /// All counters with their names and help texts, for display or export. Those of one name are adjacent and differ
+    /// in their label.
     ///
     /// ```
     /// # use serf_proto::Stats;
@@ -296,7 +296,7 @@ impl Stats {
         dropped.into_iter()
     }
 
-    /// How often inputs were dropped for `reason`.
+    /// Number of inputs dropped for `reason`.
     pub const fn dropped(&self, reason: DropReason) -> u64 {
         self.dropped[reason as usize]
     }
@@ -306,7 +306,7 @@ impl Stats {
         self.drop_expected(reason);
     }
 
-    /// Counts an unused input of a kind that healthy members send too, so that it is no reason for a complaint.
+    /// Counts a drop that healthy peers cause too, so that no complaint is made.
     pub(crate) fn drop_expected(&mut self, reason: DropReason) {
         self.dropped[reason as usize] += 1;
         tracing::debug!(reason = reason.name(), "input dropped");

@@ -1,4 +1,4 @@
-//! Time as the protocol sees it: nanoseconds since an origin the caller chose.
+//! The protocol's clock: nanoseconds since an origin that the caller chooses.
 
 use core::fmt;
 use core::ops::{Add, Sub};
@@ -6,17 +6,17 @@ use core::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// A point in time: nanoseconds since an origin that the caller chose, never wall-clock time.
+/// A point in time: nanoseconds since the caller's origin, never wall-clock time.
 ///
-/// Eight bytes, with a least and a greatest value, so that it can be stored in dense tables, written to
-/// a trace and read back. Arithmetic saturates: [`Instant::MAX`] stands for "never" and stays so.
+/// Eight bytes with a minimum and a maximum, so that it fits dense tables and can be serialised to traces. Arithmetic
+/// saturates: [`Instant::MAX`] stands for "never" and stays so.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Instant(u64);
 
 impl Instant {
     /// The caller's origin.
     pub const ZERO: Self = Self(0);
-    /// Later than everything: "never".
+    /// The latest instant; stands for "never".
     pub const MAX: Self = Self(u64::MAX);
 
     /// The instant `nanos` nanoseconds after the origin.
@@ -29,7 +29,7 @@ impl Instant {
         self.0
     }
 
-    /// Seconds since the origin, for people to read.
+    /// Seconds since the origin, for display.
     #[expect(clippy::cast_precision_loss, reason = "for display; 52 bits of nanoseconds are 52 days")]
     pub fn as_secs_f64(self) -> f64 {
         self.0 as f64 / 1e9
@@ -47,7 +47,7 @@ impl Add<Duration> for Instant {
 impl Sub for Instant {
     type Output = Duration;
 
-    /// How long after `earlier` this is; zero when it is not after.
+    /// The duration since `earlier`; zero if it is not earlier.
     fn sub(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
@@ -59,7 +59,7 @@ impl fmt::Display for Instant {
     }
 }
 
-/// The next point on the grid `phase`, `phase + interval`, … that is after `now`.
+/// The first point after `now` on the grid `phase`, `phase + interval`, ….
 pub(crate) fn next_on_grid(now: Instant, phase: Duration, interval: Duration) -> Instant {
     let nanos = |d: Duration| u64::try_from(d.as_nanos()).unwrap_or(u64::MAX);
     let (phase, interval) = (nanos(phase), nanos(interval).max(1));

@@ -1,8 +1,8 @@
-//! What a node wants to be woken for.
+//! Timers of a node.
 //!
-//! Things there is one of (the next probe, the next gossip tick) have a slot each, which is set and cleared exactly.
-//! Things there are many of (suspicions, streams) go on a heap and are cancelled lazily: the code that set the timer checks,
-//! when it fires, that it still means something.
+//! Singleton timers (the next probe, the next gossip tick) have one slot each; setting replaces, clearing is exact.
+//! Timers with many instances (suspicions, streams) are in a heap and are cancelled lazily: their handler checks
+//! whether they still apply.
 
 use alloc::collections::BinaryHeap;
 use core::cmp::Reverse;
@@ -19,52 +19,52 @@ pub(crate) enum Timer {
     Node(NodeTimer),
 }
 
-/// The timers of membership and failure detection.
+/// Timers of membership and failure detection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum SwimTimer {
-    /// The running probe has waited long enough for a direct ack.
+    /// The direct ping of the running probe timed out.
     AckDue,
-    /// The running probe is over.
+    /// The running probe ends.
     ProbeEnd,
     /// Start the next probe.
     Probe,
-    /// Exchange states with a random member.
+    /// Push/pull with a random member.
     PushPull,
-    /// A suspicion may have run out.
+    /// A suspicion may have expired.
     Suspicion(MemberIdx),
-    /// A probe that we relay has waited long enough.
+    /// A relayed ping timed out.
     Relay(u32),
-    /// The last holder of a name that another claims has not answered.
+    /// The ping to the last holder of a claimed name timed out.
     Takeover(MemberIdx),
 }
 
-/// The timers of the Serf layer.
+/// Timers of the Serf layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum SerfTimer {
-    /// Look for members to forget.
+    /// Reap members.
     Reap,
-    /// Try to reach a failed member.
+    /// Reconnect to a failed member.
     Reconnect,
-    /// Something is held back for the application or the snapshot.
+    /// Deliver events or records that are held back.
     Deliver,
-    /// A query of ours is over.
+    /// A query of this node expired.
     Query,
-    /// A member may have waited long enough to be erased.
+    /// A member may be due for removal.
     Prune(MemberIdx),
 }
 
-/// The timers of the node itself.
+/// Timers of the node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum NodeTimer {
-    /// Send broadcasts.
+    /// Gossip tick.
     Gossip,
-    /// A step of our own leave has taken long enough.
+    /// The current step of our leave timed out.
     Leave,
-    /// We are the only member that is alive: look for the others.
+    /// Search for other members.
     Isolation,
-    /// An exchange has taken too long.
+    /// A stream reached its deadline.
     Stream(StreamId),
-    /// No seed of a join has answered for a while.
+    /// A join got no answer for a while.
     Join(JoinId),
 }
 
@@ -87,7 +87,7 @@ impl From<NodeTimer> for Timer {
 }
 
 impl Timer {
-    /// The place in [`SLOTS`] of a timer there is one of; `None` for one there may be many of.
+    /// Index of a singleton timer in [`SLOTS`]; `None` for timers with many instances.
     const fn slot(self) -> Option<usize> {
         Some(match self {
             Self::Swim(SwimTimer::AckDue) => 0,
@@ -108,7 +108,7 @@ impl Timer {
     }
 }
 
-/// The timers there is one of, in the order in which those of one instant fire.
+/// The singleton timers. The order decides which of two at the same instant fires first.
 const SLOTS: [Timer; 11] = [
     Timer::Swim(SwimTimer::AckDue),
     Timer::Swim(SwimTimer::ProbeEnd),
@@ -123,14 +123,14 @@ const SLOTS: [Timer; 11] = [
     Timer::Node(NodeTimer::Isolation),
 ];
 
-/// All timers of one node.
+/// All timers of a node.
 #[derive(Clone, Debug)]
 pub(crate) struct Timers {
     slots: [Instant; SLOTS.len()],
     heap: BinaryHeap<Reverse<(Instant, u32, Timer)>>,
-    /// When the first on the heap is due, so that asking does not touch the heap.
+    /// Deadline of the heap's first entry, so that reading it does not touch the heap.
     heap_next: Instant,
-    /// Timers of one instant fire in the order in which they were set.
+    /// Sequence number that makes timers of one instant fire in the order in which they were set.
     order: u32,
 }
 
@@ -139,7 +139,7 @@ impl Timers {
         Self { slots: [Instant::MAX; SLOTS.len()], heap: BinaryHeap::new(), heap_next: Instant::MAX, order: 0 }
     }
 
-    /// Has a timer fire at `at`: one there is one of at no other time, one there may be many of once more.
+    /// Arms a timer at `at`. A singleton's previous deadline is replaced; otherwise another instance is added.
     #[inline]
     pub(crate) fn set(&mut self, timer: impl Into<Timer>, at: Instant) {
         let timer = timer.into();
@@ -155,7 +155,7 @@ impl Timers {
         self.heap_next = self.heap_next.min(at);
     }
 
-    /// Stops a timer there is one of. Those on the heap are never stopped.
+    /// Disarms a singleton timer. Heap timers cannot be disarmed.
     #[inline]
     pub(crate) fn clear(&mut self, timer: impl Into<Timer>) {
         if let Some(slot) = timer.into().slot() {
@@ -163,22 +163,23 @@ impl Timers {
         }
     }
 
-    /// Whether a timer there is one of will fire.
+    /// Whether a singleton timer is armed.
     #[inline]
     pub(crate) fn is_set(&self, timer: impl Into<Timer>) -> bool {
         timer.into().slot().is_some_and(|slot| self.slots[slot] != Instant::MAX)
     }
 
-    /// When the next timer fires.
+    /// The earliest deadline.
     pub(crate) fn next(&self) -> Option<Instant> {
         let slot = self.slots.iter().copied().min().unwrap_or(Instant::MAX);
         let at = slot.min(self.heap_next);
         (at != Instant::MAX).then_some(at)
     }
 
-    /// Takes the earliest timer that is due at `now`.
+    /// Removes and returns the earliest timer that is due at `now`.
     pub(crate) fn pop_due(&mut self, now: Instant) -> Option<Timer> {
         let mut slot = 0;
+        // A linear scan: eleven slots are two cache lines, less work than a heap.
         for candidate in 1..SLOTS.len() {
             if self.slots[candidate] < self.slots[slot] {
                 slot = candidate;
@@ -189,6 +190,7 @@ impl Timers {
         if slot_at.min(heap_at) > now || slot_at.min(heap_at) == Instant::MAX {
             return None;
         }
+        // At the same instant slots go before the heap, so the order is deterministic.
         if slot_at <= heap_at {
             self.slots[slot] = Instant::MAX;
             return Some(SLOTS[slot]);

@@ -1,4 +1,4 @@
-//! Where a message came from.
+//! Origin of a message.
 
 use core::net::SocketAddr;
 
@@ -6,44 +6,45 @@ use crate::complaints::PeerAt;
 use crate::limits::ANSWERS_PER_PACKET_MAX;
 use crate::wire::Codec;
 
-/// What the layers act upon.
+/// The trigger of a state change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Origin {
-    /// A timer, or the application.
+    /// A timer or a command of the application.
     Local,
-    /// A packet from there.
+    /// A datagram from this address.
     Packet(SocketAddr),
-    /// An exchange of states that the peer there began.
+    /// A request on a stream that this peer opened.
     Exchange(SocketAddr),
-    /// The reply to an exchange that we began with the peer there.
+    /// A reply on a stream that we opened to this peer.
     Reply(SocketAddr),
 }
 
 impl Origin {
-    /// The peer that a complaint about the input names.
+    /// The peer that complaints about this input name.
     pub(crate) const fn peer(self) -> Option<PeerAt> {
         match self {
             Self::Local => None,
             Self::Packet(addr) => Some(PeerAt { addr, listens: true }),
+            // `listens`: the source port of a stream is ephemeral, so only the IP identifies the peer.
             Self::Exchange(addr) | Self::Reply(addr) => Some(PeerAt { addr, listens: false }),
         }
     }
 }
 
-/// The packet that is being handled.
+/// The datagram that is being handled.
 #[derive(Debug)]
 pub(crate) struct Heard {
     pub(crate) from: SocketAddr,
-    /// The codec of the message that is being handled.
+    /// The codec of the current message.
     pub(crate) codec: Codec,
-    /// The length of the datagram.
+    /// Length of the datagram, in bytes.
     pub(crate) bytes: usize,
-    /// How many more of its requests are answered.
+    /// Remaining number of requests in the datagram that may be answered.
     answers_left: u32,
 }
 
 impl Heard {
-    /// A datagram of `bytes` that came from `from`.
+    /// A datagram of `bytes` bytes from `from`.
     pub(crate) const fn new(from: SocketAddr, bytes: usize) -> Self {
         Self { from, codec: Codec::Native, bytes, answers_left: ANSWERS_PER_PACKET_MAX }
     }
@@ -52,7 +53,7 @@ impl Heard {
         Origin::Packet(self.from)
     }
 
-    /// Takes one of the answers that the packet gets; false when it has had them all.
+    /// Takes one answer from the datagram's budget; false if it is used up.
     pub(crate) const fn take_answer(&mut self) -> bool {
         let may = self.answers_left > 0;
         self.answers_left = self.answers_left.saturating_sub(1);

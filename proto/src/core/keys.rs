@@ -1,4 +1,4 @@
-//! Requests of members to change or list our keys.
+//! Key requests of members, and the writes that they wait for.
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
@@ -9,7 +9,7 @@ use core::net::SocketAddr;
 use crate::event::KeyOperation;
 use crate::types::{KeyringChange, QueryId};
 
-/// Who asked something, and how to answer.
+/// The sender of a request, and how to reach it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Requester {
     pub(crate) id: QueryId,
@@ -19,12 +19,13 @@ pub(crate) struct Requester {
     pub(crate) relay_factor: u8,
 }
 
-/// A member's request to change or list our keys. The node, which has them, does it, and the Serf layer answers.
+/// A member's request to change or list our keys. The node applies it to the keyring, and the Serf layer sends the
+/// answer.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct KeyRequest {
     pub(crate) requester: Requester,
     pub(crate) operation: KeyOperation,
-    /// Which key; means nothing when they are to be listed.
+    /// The key; ignored for a list.
     pub(crate) key: Box<[u8]>,
 }
 
@@ -35,21 +36,21 @@ impl fmt::Debug for KeyRequest {
     }
 }
 
-/// The outcome of a key request.
+/// The result of a key request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct KeyOutcome {
     pub(crate) done: bool,
-    /// The message for the requester.
+    /// Text for the requester.
     pub(crate) message: Box<str>,
-    /// The keys in base64, the primary first, when they were to be listed.
+    /// For a list: the keys in base64, the primary first.
     pub(crate) keys: Vec<Box<str>>,
 }
 
-/// The requests that have not been answered.
+/// Key requests in progress.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct KeyRequests {
     new: Vec<KeyRequest>,
-    /// Those whose change is done and may not be written yet.
+    /// Applied changes whose write is not confirmed yet.
     unwritten: BTreeMap<KeyringChange, Requester>,
     last: u64,
 }
@@ -63,14 +64,14 @@ impl KeyRequests {
         !self.new.is_empty()
     }
 
-    /// Takes those that nothing was done about.
+    /// Takes the requests that are not yet applied.
     pub(crate) fn take_new(&mut self) -> Vec<KeyRequest> {
         core::mem::take(&mut self.new)
     }
 
-    /// Has a requester wait until its change is written.
+    /// Registers a requester until its change is written. Returns the number of the change.
     pub(crate) fn await_write(&mut self, requester: Requester) -> KeyringChange {
-        // The driver is not done with any of them: the oldest has waited in vain.
+        // The driver has confirmed none of them; give up on the oldest.
         if self.unwritten.len() >= PENDING_WRITES_MAX {
             self.unwritten.pop_first();
         }
@@ -80,11 +81,11 @@ impl KeyRequests {
         change
     }
 
-    /// Takes the requester that waits for the writing of a change.
+    /// Removes the requester that waits for this write.
     pub(crate) fn written(&mut self, change: KeyringChange) -> Option<Requester> {
         self.unwritten.remove(&change)
     }
 }
 
-/// So many changes may wait to be written. Each is asked for by a member that waits for the answer.
+/// How many writes may be pending. Each belongs to a member that waits for an answer.
 const PENDING_WRITES_MAX: usize = 64;

@@ -1,4 +1,4 @@
-//! What a layer may touch besides its own state.
+//! Shared state and effect queues that the node lends to a layer for the duration of a call.
 
 mod heard;
 mod keys;
@@ -27,36 +27,37 @@ use crate::timer::{Timer, Timers};
 use crate::types::{JoinId, Name};
 use crate::wire::{Codec, Versions};
 
-/// Lent to the layers. `now` is set once per call, so that no layer function takes it.
+/// The context of a layer function. `now` is set once per call, so that no layer function needs it as a parameter.
 #[derive(Clone, Debug)]
 pub(crate) struct Core {
     pub(crate) now: Instant,
     pub(crate) cfg: Arc<Config>,
-    /// What the application decides.
+    /// The application's vetoes, if it has a policy.
     pub(crate) policy: Option<SharedPolicy>,
     pub(crate) rng: Rngs,
     pub(crate) roster: Roster,
     pub(crate) timers: Timers,
-    /// Messages to one address, sent when the call ends.
+    /// Messages to single addresses, sent at the end of the call.
     pub(crate) unicasts: Vec<Unicast>,
-    /// What membership noticed, for the layers above it.
+    /// Facts about members, from membership to the layers above.
     pub(crate) notifications: Vec<Notification>,
     /// Streams to open.
     pub(crate) dials: Vec<Dial>,
-    /// What the application is told, in order.
+    /// Events for the application, in order.
     pub(crate) events: Vec<Event>,
-    /// What members want done with our keys, until each is answered.
+    /// Key operations requested by members and not yet answered.
     pub(crate) key_requests: KeyRequests,
     pub(crate) stats: Stats,
-    /// What the log says of peers that are refused or hard to reach.
+    /// Complaints: log lines about peers that are refused or unreachable.
     pub(crate) complaints: Complaints,
-    /// What a complaint about the input that is handled will quote.
+    /// Text that the next complaint about the current input quotes.
     pub(crate) detail: String,
 }
 
 impl Core {
     pub(crate) fn new(cfg: Arc<Config>, seed: &Seed, directory: Directory, now: Instant) -> Self {
         let mut rng = Rngs::new(seed);
+        // The hash key comes from the seed too: peers cannot predict collisions, and runs are reproducible.
         let hash_key = rng.jitter.next_u64();
         Self {
             now,
@@ -76,13 +77,13 @@ impl Core {
         }
     }
 
-    /// Whether a layer left something that the node must carry on.
+    /// Whether any effect queue is not empty, so that `settle` must run another pass.
     pub(crate) const fn has_effects(&self) -> bool {
         let is_empty = self.notifications.is_empty() && self.dials.is_empty() && self.unicasts.is_empty();
         !is_empty || self.key_requests.has_new()
     }
 
-    /// Lets go of room that only something large needed, such as the merge of a whole cluster's state.
+    /// Shrinks the queues after a large burst, such as the merge of a whole cluster's state.
     pub(crate) fn give_back_memory(&mut self) {
         self.unicasts.shrink_to(BUFFERED_KEPT);
         self.notifications.shrink_to(BUFFERED_KEPT);
@@ -90,19 +91,19 @@ impl Core {
         self.events.shrink_to(BUFFERED_KEPT);
     }
 
-    /// In which codec to write to somebody: a member if we know which, else a stranger. `answers` is the codec of what is
-    /// answered, if anything is.
+    /// Chooses the codec for a receiver: a member if `peer` is known, otherwise a stranger. `answers` is the codec of
+    /// the request, if this is an answer.
     pub(crate) fn codec(&self, peer: Option<MemberIdx>, answers: Option<Codec>) -> Codec {
         let versions = peer.and_then(|idx| self.roster.peer(idx)).map(|peer| peer.versions());
         self.cfg.codec.writes(versions, answers)
     }
 
-    /// The codec of what is kept to be told to many; it is translated for those who read another.
+    /// The codec of buffered broadcasts. They are transcoded for members that read another codec.
     pub(crate) fn codec_kept(&self) -> Codec {
         self.cfg.codec.writes(Some(Versions::OURS), None)
     }
 
-    /// The codec of what lies inside of messages and is never translated: everybody must read it.
+    /// The codec of nested payloads, which are never transcoded. Every member must be able to read it.
     pub(crate) fn codec_for_all(&self) -> Codec {
         self.cfg.codec.writes(None, None)
     }
@@ -115,55 +116,58 @@ impl Core {
         self.notifications.push(notification);
     }
 
-    /// Has a stream opened for an exchange that must be over at `until`.
+    /// Requests a stream for an exchange with the deadline `until`.
     pub(crate) fn dial(&mut self, to: SocketAddr, ask: Ask, until: Instant) {
         self.dials.push(Dial { to, ask, until });
     }
 
-    /// Counts why an input is not used, with what the log is to quote of it.
+    /// Counts a drop, with the text that a complaint about it quotes.
     pub(crate) fn drop_naming(&mut self, reason: DropReason, detail: fmt::Arguments<'_>) {
         self.stats.drop(reason);
         self.detail.clear();
         _ = self.detail.write_fmt(detail);
     }
 
-    /// Counts why what is said of a peer is not used. The member that passed it on is not to blame.
+    /// Counts a drop caused by what a message says about a peer. The complaint names that peer, not the sender.
     pub(crate) fn drop_of(&mut self, reason: DropReason, peer: SocketAddr, detail: fmt::Arguments<'_>) {
         self.stats.drop(reason);
+        // Cleared for the sender, so that `complain_of_drops` does not name it.
         self.stats.dropped_lately &= !reason.bit();
         self.complain(ComplaintKind::Refused(reason), PeerAt { addr: peer, listens: true }, &format!("{detail}"));
     }
 
-    /// Has the log say what is wrong with a peer, unless it has said so already.
+    /// Reports a complaint about a peer. The complaint log decides whether it is worth a line.
     pub(crate) fn complain(&mut self, kind: ComplaintKind, peer: PeerAt, detail: &str) {
         if let Some(line) = self.complaints.note(self.now, kind, peer, detail, &self.roster) {
             line.log();
         }
     }
 
-    /// The same of a member.
+    /// Reports a complaint about a member.
     pub(crate) fn complain_of(&mut self, kind: ComplaintKind, member: MemberIdx, detail: &str) {
         if let Some(addr) = self.roster.peer(member).map(|peer| peer.addr()) {
             self.complain(kind, PeerAt { addr, listens: true }, detail);
         }
     }
 
-    /// What was complained of is well again.
+    /// Resolves a complaint.
     pub(crate) fn withdraw(&mut self, kind: ComplaintKind, peer: SocketAddr) {
         if let Some(line) = self.complaints.withdraw(self.now, kind, peer) {
             line.log();
         }
     }
 
-    /// A member is gone, and with it what was wrong with the way to it.
+    /// Drops the complaints about a member that is gone.
     pub(crate) fn forget_complaints(&mut self, member: MemberIdx) {
         if let Some(peer) = self.roster.peer(member).filter(|_| !self.complaints.is_empty()) {
             self.complaints.forget(peer.addr());
         }
     }
 
-    /// A probe was answered in time or late, by the member itself or through another.
+    /// Updates the UDP complaints after an ack: `is_in_time` if it came within the probe timeout, otherwise possibly
+    /// through a helper.
     pub(crate) fn probe_answered(&mut self, origin: Origin, member: MemberIdx, is_in_time: bool) {
+        // The common case: nothing to resolve and nothing to report.
         if is_in_time && self.complaints.is_empty() {
             return;
         }
@@ -178,7 +182,7 @@ impl Core {
     }
 }
 
-/// The buffers between calls keep room for this many items.
+/// Capacity that the queues keep between calls, in items.
 const BUFFERED_KEPT: usize = 8;
 
 /// One RNG stream per concern, so that drawing more in one does not shift the others.
@@ -210,23 +214,23 @@ impl Rngs {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Unicast {
     pub(crate) to: SocketAddr,
-    /// Who listens there, if we know: decides codec and checksum.
+    /// The member at this address, if known: decides codec and checksum.
     pub(crate) peer: Option<MemberIdx>,
-    /// The codec of the message that this answers, if it does: whoever wrote it reads it.
+    /// The codec of the request, if this is an answer: its sender can read it.
     pub(crate) answers: Option<Codec>,
     pub(crate) body: Body,
 }
 
-/// What a unicast says. Indices, not names: the names are written when the packet is.
+/// The content of a unicast. Holds indices instead of names; names are encoded with the packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Body {
-    /// A ping of `target`; with `accusing` also the suspicion, so that the target can refute at once.
+    /// Pings `target`. With `accusing` also carries the suspicion, so that the target can refute at once.
     Ping {
         seq: u32,
         target: MemberIdx,
         accusing: bool,
     },
-    /// A ping of `target` that no broadcast rides on: others decide when it is sent.
+    /// Pings `target` without piggybacked broadcasts, because the sending time is controlled by another node.
     BarePing {
         seq: u32,
         target: MemberIdx,
@@ -236,63 +240,63 @@ pub(crate) enum Body {
         target: MemberIdx,
         nack: bool,
     },
-    /// To a member that is said to have left and pings us: a ping with that accusation and our own state, so that it can refute,
-    /// and can hear of us if it holds us for gone in turn.
+    /// Pings a member that is considered left and pinged us. Carries the accusation, so that it can refute, and our own
+    /// state, in case it considers us gone too.
     Challenge {
         seq: u32,
         target: MemberIdx,
     },
-    /// A ping of a node that is no member yet.
+    /// Pings a node that is not a member yet.
     NewcomerPing {
         seq: u32,
         node: Name,
     },
-    /// The answer to a member's ping of us, which carries what the layer above has to say.
+    /// Acks a member's ping, with the payload of the Serf layer.
     Ack {
         seq: u32,
     },
-    /// The answer to a stranger's ping. It carries nothing, and has no more bytes than the datagram that it answers: anybody may
-    /// have forged the sender.
+    /// Acks a ping of an unknown sender. Empty, and no longer than the ping's datagram, because the source address may
+    /// be forged.
     StrangerAck {
         seq: u32,
         bytes_max: usize,
     },
-    /// Another member answered the ping that we relayed.
+    /// Forwards the ack of a relayed ping.
     RelayedAck {
         seq: u32,
     },
     Nack {
         seq: u32,
     },
-    /// A message of the Serf layer, whole. It goes alone: the answers to a query all go to one member, which would be the only
-    /// one to hear of the broadcasts that rode along.
+    /// A complete message of the Serf layer. Carries no broadcasts: all responses to a query go to one member, which
+    /// would get all piggybacked copies.
     User(Bytes),
 }
 
-/// What membership noticed.
+/// A fact about a member, from membership to the layers above.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Notification {
     /// The member is alive and was not before.
     Joined(MemberIdx),
-    /// The member announces other metadata.
+    /// The member's metadata changed.
     Updated(MemberIdx),
-    /// The member is gone: others say so, or we found out.
+    /// The member failed: by our own detection or by an accusation.
     Gone(MemberIdx),
-    /// The member is gone, and said so itself.
+    /// The member left, by its own message.
     Left(MemberIdx),
-    /// Membership needs the room and has forgotten the member.
+    /// Membership evicted the member to free memory.
     Evicted(MemberIdx),
-    /// A name that membership has forgotten, or has never known, pings us from the address that the roster has of it.
+    /// A node that is no member pings us from the address that the roster has for its name.
     Forgotten(MemberIdx),
     /// Another node claims the member's name.
     Conflict(MemberIdx),
-    /// Every copy of our own farewell was sent.
+    /// The last retransmit of our own leave broadcast was sent.
     FarewellSent,
-    /// The member left long enough ago to be gone, and is asked whether it is: others may have said farewell in its name.
+    /// Verify whether a member really left: its leave broadcast may be forged.
     Doubted(MemberIdx),
 }
 
-/// A stream to open, for an exchange that must be over at `until`.
+/// A stream to open, for an exchange with the deadline `until`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Dial {
     pub(crate) to: SocketAddr,
@@ -300,17 +304,17 @@ pub(crate) struct Dial {
     pub(crate) until: Instant,
 }
 
-/// What an exchange is for.
+/// The purpose of an exchange on a stream that we open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ask {
-    /// Periodic anti-entropy, or, as a join, with a failed member that answers again.
+    /// Periodic anti-entropy, or, with `join`, a reconnect to a failed member.
     PushPull { join: bool, codec: Codec },
-    /// A join, for the application.
+    /// A seed of a join of the application.
     Join { id: JoinId, seed: u32 },
-    /// A ping of the member that is remembered at a seed's address: only it is asked for its state.
+    /// Pings the member that is remembered at a seed's address, before states are exchanged with it.
     Greet { id: JoinId, seed: u32 },
-    /// A ping of a failed member: states are exchanged when it answers, not with another node that has its address.
+    /// Pings a failed member, before states are exchanged with it: another node may have its address.
     Reconnect { target: MemberIdx, codec: Codec },
-    /// A ping of a member that does not answer datagrams.
+    /// Pings a member that does not ack datagrams.
     Ping { seq: u32, target: MemberIdx, codec: Codec },
 }

@@ -1,42 +1,42 @@
-//! How something became known.
+//! Evidence: how a fact about a member became known.
 
 use core::net::SocketAddr;
 
 use crate::time::Instant;
 use crate::types::Name;
 
-/// When and how something became known.
+/// When and how a fact became known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Evidence {
-    /// When.
+    /// The time.
     pub at: Instant,
-    /// How.
+    /// The source.
     pub source: Source,
 }
 
-/// How something about a member became known.
+/// Source of a fact about a member.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Source {
-    /// Our own probe of it was not answered, directly or over others.
+    /// Our own probe failed, direct and indirect.
     OwnProbe,
-    /// It did not refute in time: our own timer ran out.
+    /// Our own suspicion timer expired.
     OwnTimer,
-    /// We said so: it is ourselves.
+    /// A local decision about this node itself.
     Ourselves,
-    /// A packet said so.
+    /// A packet.
     Gossip {
-        /// Where the packet came from.
+        /// The sender's address.
         from: SocketAddr,
-        /// The member that is there, if we know one.
+        /// The member at that address, if known.
         member: Option<Name>,
     },
-    /// Another node's state said so.
+    /// Another node's state in a push/pull.
     PushPull {
-        /// The other end of the exchange. The port of a node that called us is not the one at which it listens.
+        /// The peer's address. Its port is ephemeral if the peer opened the stream.
         with: SocketAddr,
-        /// The member that is there, if we know one, and only one of that address.
+        /// The member at that address, if exactly one is known.
         member: Option<Name>,
     },
 }

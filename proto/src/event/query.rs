@@ -1,4 +1,4 @@
-//! Queries and what comes of them.
+//! Queries and their results.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -11,52 +11,52 @@ use serde::{Deserialize, Serialize};
 use crate::time::Instant;
 use crate::types::{Name, QueryId};
 
-/// A query that somebody asks, perhaps ourselves. [`Node::respond`](crate::Node::respond) answers it.
+/// A query from any node, including this one. Answer it with [`Node::respond`](crate::Node::respond).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Query {
-    /// Which.
+    /// Identifies the query.
     pub id: QueryId,
-    /// Its name.
+    /// Name of the query.
     pub name: Box<str>,
-    /// Its payload, opaque to us.
+    /// Payload; opaque to the protocol.
     #[serde(serialize_with = "super::as_bytes")]
     pub payload: Bytes,
-    /// The name of the requester. Empty from members of old versions.
+    /// Name of the requester. Empty from members of old versions.
     pub source: Box<str>,
-    /// Where the requester wants the answers.
+    /// Address for the responses.
     pub source_addr: SocketAddr,
-    /// Until when it may be answered.
+    /// When the query expires.
     pub deadline: Instant,
 }
 
-/// How a query of ours ended.
+/// Final result of a query of this node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct QueryReport {
-    /// Which.
+    /// The query.
     pub id: QueryId,
-    /// How many members acknowledged it.
+    /// Number of members that acked.
     pub acks: u32,
-    /// How many members answered it.
+    /// Number of members that responded.
     pub responses: u32,
-    /// Those that were alive and met its filters when it was asked, have not gone since, and did not answer. None when it ended
-    /// before its deadline.
+    /// Members that matched the filters, were alive when the query was sent, are not gone since, and did not respond.
+    /// Empty if the query was ended before its deadline.
     pub silent: Vec<Name>,
-    /// Whether everybody had answered, so that the deadline was not waited for.
+    /// Whether all expected responses arrived before the deadline.
     pub complete: bool,
 }
 
-/// What is to be done with the keys of every member.
+/// Operation on the keys of all members.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum KeyOperation {
-    /// Add a key, so that what is encrypted with it can be read.
+    /// Add a key for decryption.
     Install,
-    /// Encrypt with a key from now on.
+    /// Make an installed key the primary.
     Use,
-    /// Forget a key.
+    /// Remove a key.
     Remove,
-    /// Tell which keys there are.
+    /// List the keys.
     List,
 }
 
@@ -71,50 +71,50 @@ impl fmt::Display for KeyOperation {
     }
 }
 
-/// What one member did with a key, or which keys it has.
+/// Answer of one member to a key operation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct KeyAnswer {
     /// The member.
     pub from: Name,
-    /// Whether it was done.
+    /// Whether the operation succeeded.
     pub done: bool,
-    /// What the member says about it; empty when there is nothing to say.
+    /// Text from the member; may be empty.
     pub message: Box<str>,
-    /// Its keys in base64, the primary first, when they were asked for.
+    /// For a list: its keys in base64, the primary first.
     pub keys: Vec<Box<str>>,
-    /// Its primary key in base64, when the keys were asked for.
+    /// For a list: its primary key in base64.
     pub primary: Option<Box<str>>,
-    /// How many keys it has in all, when its list did not fit into the answer whole.
+    /// Its total number of keys, if the list was cut to fit into the answer.
     pub cut_from: Option<u32>,
 }
 
-/// What came of an operation on the keys of every member.
+/// Result of a key operation on all members.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct KeyReport {
-    /// The query that carried it.
+    /// The query that carried the operation.
     pub id: QueryId,
-    /// What was to be done.
+    /// The operation.
     pub operation: KeyOperation,
-    /// What each member answered, in the order in which the answers came.
+    /// Answers in order of arrival.
     pub answers: Vec<KeyAnswer>,
-    /// Members that were alive and did not answer.
+    /// Live members that did not answer.
     pub silent: Vec<Name>,
 }
 
 impl KeyReport {
-    /// Whether every member did it.
+    /// Whether the operation succeeded on every member.
     pub fn is_done(&self) -> bool {
         self.silent.is_empty() && self.answers.iter().all(|answer| answer.done)
     }
 
-    /// The answers of those that did not do it.
+    /// Answers that report a failure.
     pub fn failures(&self) -> impl Iterator<Item = &KeyAnswer> {
         self.answers.iter().filter(|answer| !answer.done)
     }
 
-    /// Every key that any member has, in base64, in the order of its letters.
+    /// All keys that any member has, in base64, sorted.
     pub fn keys(&self) -> Vec<&str> {
         let mut keys: Vec<&str> = self.answers.iter().flat_map(|answer| &answer.keys).map(|key| &**key).collect();
         keys.extend(self.answers.iter().filter_map(|answer| answer.primary.as_deref()));
@@ -123,24 +123,23 @@ impl KeyReport {
         keys
     }
 
-    /// The members that have a key.
+    /// Members that have this key.
     pub fn holders<'a>(&'a self, key: &'a str) -> impl Iterator<Item = &'a Name> {
         self.answers.iter().filter(move |answer| answer.has(key)).map(|answer| &answer.from)
     }
 
-    /// The members whose primary key this is.
+    /// Members whose primary key is this one.
     pub fn users<'a>(&'a self, key: &'a str) -> impl Iterator<Item = &'a Name> {
         self.answers.iter().filter(move |answer| answer.primary.as_deref() == Some(key)).map(|answer| &answer.from)
     }
 
-    /// The members that told all their keys, and this is none of them.
+    /// Members that listed all their keys, without this one.
     pub fn lacking<'a>(&'a self, key: &'a str) -> impl Iterator<Item = &'a Name> {
         let lacks = move |answer: &&KeyAnswer| answer.done && answer.cut_from.is_none() && !answer.has(key);
         self.answers.iter().filter(lacks).map(|answer| &answer.from)
     }
 
-    /// The members of which it is not known whether they have a key: their lists did not fit into the answer, or they failed to
-    /// answer.
+    /// Members whose possession of this key is unknown: their list was cut, or they failed to answer.
     pub fn uncertain<'a>(&'a self, key: &'a str) -> impl Iterator<Item = &'a Name> {
         let unknown = move |answer: &&KeyAnswer| !answer.has(key) && (!answer.done || answer.cut_from.is_some());
         self.answers.iter().filter(unknown).map(|answer| &answer.from).chain(&self.silent)
@@ -153,27 +152,27 @@ impl KeyAnswer {
     }
 }
 
-/// What the others say about a name that somebody claims besides us.
+/// Result of a vote on our name, which another node claims too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct NameVote {
-    /// How many members know the name at our address.
+    /// Number of members that know the name at our address.
     pub for_us: u32,
-    /// How many know it elsewhere.
+    /// Number of members that know the name at another address.
     pub against: u32,
-    /// What follows.
+    /// The verdict.
     pub verdict: NameVerdict,
 }
 
-/// What follows from a vote on our name.
+/// Verdict of a vote on our name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum NameVerdict {
-    /// The majority knows us: the name is ours.
+    /// The majority knows our address: we keep the name.
     Kept,
-    /// The majority knows another: this node should be shut down, without leaving, for its name is not its own.
+    /// The majority knows another address. This node should be shut down without a leave, because the leave would be
+    /// for the other node's name.
     Lost,
-    /// There is no majority, perhaps because nobody else is there. Nothing follows; there will be another vote if the conflict
-    /// goes on.
+    /// No majority, for example because no other member answered. Another vote follows if the conflict persists.
     Undecided,
 }

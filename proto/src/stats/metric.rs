@@ -1,24 +1,24 @@
-/// One figure of a node, with what is needed to show or export it.
+/// A metric of a node, for display or export.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Metric {
-    /// What it is called: lower case, words joined by underscores, the unit last if it has one.
+    /// Name: lower case, words joined by underscores, the unit last if it has one.
     pub name: &'static str,
-    /// What it says, in a sentence or two.
+    /// Help text: a sentence or two.
     pub help: &'static str,
-    /// What tells it from others of its name: what they differ in, and which one this is.
+    /// Label that distinguishes metrics of one name, as key and value.
     pub label: Option<(&'static str, &'static str)>,
-    /// How much.
+    /// Value.
     pub value: u64,
 }
 
 impl Metric {
-    /// The only one of its name.
+    /// A metric without a label.
     pub const fn plain(name: &'static str, help: &'static str, value: u64) -> Self {
         Self { name, help: help.trim_ascii_start(), label: None, value }
     }
 
-    /// One of several of its name.
+    /// A metric with a label.
     pub const fn labelled(
         name: &'static str,
         help: &'static str,
