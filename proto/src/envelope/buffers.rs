@@ -1,4 +1,4 @@
-//! The buffers that packets are composed in and taken apart in.
+//! Buffers for packing and opening packets.
 
 use alloc::vec;
 use alloc::vec::Vec;
@@ -7,25 +7,25 @@ use bytes::{Bytes, BytesMut};
 
 use crate::limits::PACKET_BYTES_MAX;
 
-/// Buffers for composing packets and taking them apart, one set per thread. Their contents mean nothing to the next packet.
+/// Scratch buffers for packing and opening packets, reused for every packet of a thread.
 #[derive(Debug)]
 pub struct PacketBuffers {
-    /// The frames of a packet, one after the other.
+    /// Concatenated frames of the packet.
     pub(super) packet: Vec<u8>,
-    /// The length of each of them.
+    /// Length of each frame.
     pub(super) lengths: Vec<u16>,
-    /// A packet decrypted.
+    /// Decrypted packet.
     pub(super) opened: Vec<u8>,
-    /// A packet inflated, or deflated.
+    /// Inflated or compressed packet.
     pub(super) inflated: Vec<u8>,
-    /// The string table of the compression.
+    /// String table of the LZW codec.
     pub(super) table: Vec<u32>,
-    /// The block that datagrams are sliced from.
+    /// Block that datagrams are sliced from.
     arena: BytesMut,
 }
 
 impl PacketBuffers {
-    /// Empty buffers.
+    /// New buffers.
     pub fn new() -> Self {
         Self {
             packet: vec![0; PACKET_BYTES_MAX],
@@ -37,8 +37,10 @@ impl PacketBuffers {
         }
     }
 
-    /// A datagram of what `write` appends, which may read the other buffers and should append at most `room` bytes.
+    /// Builds a datagram from what `write` appends. `write` may read the other buffers, and should append at most
+    /// `room` bytes.
     pub(super) fn datagram(&mut self, room: usize, write: impl FnOnce(&mut BytesMut, &Self)) -> Bytes {
+        // Taken out, so that `write` can borrow the other buffers.
         let mut arena = core::mem::take(&mut self.arena);
         if arena.capacity() < room {
             arena = BytesMut::with_capacity(ARENA_BYTES.max(room));
@@ -56,5 +58,5 @@ impl Default for PacketBuffers {
     }
 }
 
-/// Datagrams are slices of blocks of this size, so that a packet costs a fraction of an allocation.
+/// Size of a block, in bytes. Many datagrams share one allocation.
 const ARENA_BYTES: usize = 64 * 1024;

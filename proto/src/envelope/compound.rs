@@ -1,17 +1,17 @@
-//! Several frames in one (`makeCompoundMessage` in memberlist's util.go): type byte 7, their number, their lengths, and then
-//! the frames.
+//! Compound packets: several frames in one (`makeCompoundMessage` in memberlist's util.go). Type byte 7, the number of
+//! frames, their lengths, then the frames.
 
-/// Type byte and number.
+/// Size of type byte and count.
 pub(super) const HEADER_BYTES: usize = 2;
-/// One length.
+/// Size of a length field.
 pub(super) const LENGTH_BYTES: usize = 2;
 
-/// Room for the header of the largest compound.
+/// Size of the largest compound header, in bytes.
 pub(super) const TABLE_BYTES_MAX: usize = HEADER_BYTES + LENGTH_BYTES * crate::limits::COMPOUND_PARTS_MAX;
 
 const TYPE: u8 = 7;
 
-/// Writes what goes before the frames of these lengths, and returns how long that is. One frame goes bare.
+/// Writes the compound header for frames of these lengths, and returns its size. A single frame has no header.
 pub(super) fn header(lengths: &[u16], out: &mut [u8]) -> usize {
     if lengths.len() == 1 {
         return 0;
@@ -26,7 +26,7 @@ pub(super) fn header(lengths: &[u16], out: &mut [u8]) -> usize {
     used
 }
 
-/// The frames of a message. Empty frames are left out and a truncated one is the end; either sets [`Parts::damaged`].
+/// Iterator over the frames of a message. Skips empty frames and stops at a truncated one; both set [`Parts::damaged`].
 #[derive(Clone, Copy, Debug)]
 pub struct Parts<'a> {
     lengths: &'a [[u8; LENGTH_BYTES]],
@@ -36,12 +36,12 @@ pub struct Parts<'a> {
 }
 
 impl<'a> Parts<'a> {
-    /// Whether the message was a compound.
+    /// Whether the message is a compound.
     pub const fn is_compound(&self) -> bool {
         !self.single
     }
 
-    /// Whether a frame was empty or cut short. The other frames are good, as memberlist has it.
+    /// Whether a frame was empty or truncated. The other frames are valid, as in memberlist.
     pub const fn damaged(&self) -> bool {
         self.damaged
     }
@@ -67,6 +67,7 @@ impl<'a> Iterator for Parts<'a> {
                 Some(_) => self.damaged = true,
                 None => {
                     self.damaged = true;
+                    // The offsets of all later frames are unknown.
                     self.lengths = &[];
                 }
             }
@@ -74,12 +75,12 @@ impl<'a> Iterator for Parts<'a> {
     }
 }
 
-/// Whether a frame is a compound, which none within a compound is.
+/// Whether a frame is a compound; not allowed within a compound.
 pub(super) fn is_compound(frame: &[u8]) -> bool {
     frame.first() == Some(&TYPE)
 }
 
-/// The frames in `message`; `None` when it is empty, or a compound whose table is cut short.
+/// Splits a message into frames; `None` if it is empty, or a compound with a truncated table.
 pub(super) fn split(message: &[u8]) -> Option<Parts<'_>> {
     let (&kind, body) = message.split_first()?;
     if kind != TYPE {

@@ -1,5 +1,5 @@
-//! Compression (`compressPayload` and `decompressPayload` in memberlist's util.go): type byte 9 and a msgpack map of the algorithm,
-//! which is always LZW, and the data.
+//! Compression layer (`compressPayload` and `decompressPayload` in memberlist's util.go): type byte 9, then a msgpack
+//! map with the algorithm, which is always LZW, and the data.
 
 use alloc::vec::Vec;
 
@@ -11,28 +11,29 @@ use crate::sink::Writer;
 /// The type byte.
 pub(super) const TYPE: u8 = 9;
 
-/// Cannot be inflated, or would be longer than allowed.
+/// The data does not inflate, or exceeds the limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Damaged;
 
-/// Puts the compressed form of `parts`, one after the other, into `out` and returns where it begins; `None` if it is not
-/// shorter. `table` is scratch.
+/// Compresses the concatenation of `parts` into `out`. Returns the start of the result; `None` if it is not shorter.
+/// `table` is scratch space.
 pub(super) fn pack(parts: [&[u8]; 2], table: &mut Vec<u32>, out: &mut Vec<u8>) -> Option<usize> {
     let room = (parts[0].len() + parts[1].len()).checked_sub(HEADER_BYTES_LEAST + 1)?;
     out.clear();
+    // Leaves room for the longest header, because the size of the data is not known yet.
     out.resize(HEADER_BYTES_MAX, 0);
     if !lzw::encode(parts, room, table, out) {
         return None;
     }
     let data = out.len() - HEADER_BYTES_MAX;
-    // The header ends where the data begins, and is as long as the head of the data.
+    // The header is right-aligned to the data: its length depends on the size of the data.
     let start = RAW_HEAD_BYTES_MAX + data - raw_bytes(data);
     let mut header = Writer::new(&mut out[start..HEADER_BYTES_MAX]);
     header.put_u8(TYPE).and_then(|()| header.put(RECORD_HEAD)).and_then(|()| raw_head(&mut header, data)).ok()?;
     (out.len() - start < parts[0].len() + parts[1].len()).then_some(start)
 }
 
-/// Appends to `out` what `message`, with its type byte, was before it was compressed: at least one byte and at most `limit`.
+/// Inflates `message` (including its type byte) and appends the result to `out`: at least one byte, at most `limit`.
 pub(super) fn unpack(message: &[u8], limit: usize, table: &mut Vec<u32>, out: &mut Vec<u8>) -> Result<(), Damaged> {
     let record = message.get(1..).ok_or(Damaged)?;
     let (algo, data) = compressed(record).ok_or(Damaged)?;
@@ -41,14 +42,14 @@ pub(super) fn unpack(message: &[u8], limit: usize, table: &mut Vec<u32>, out: &m
     }
     let before = out.len();
     lzw::decode(data, limit, table, out).map_err(|_| Damaged)?;
-    // HashiCorp's older nodes crash on an empty message; nobody sends one.
+    // An empty message crashes HashiCorp's older nodes; no node sends one.
     if out.len() > before { Ok(()) } else { Err(Damaged) }
 }
 
-/// The algorithm and the data of `{Algo, Buf}`: the keys in any order and others beside them, as Go takes it. What is
-/// missing is zero or empty.
+/// Parses `{Algo, Buf}`. Keys may come in any order, and unknown keys are skipped, as Go's decoder does. Missing values
+/// are zero or empty.
 fn compressed(record: &[u8]) -> Option<(u64, &[u8])> {
-    // As every node writes it.
+    // The common encoding, without a general parse.
     if let Some(buf) = record.strip_prefix(RECORD_HEAD) {
         return Some((LZW, Reader::new(buf).bytes()?));
     }
@@ -64,20 +65,21 @@ fn compressed(record: &[u8]) -> Option<(u64, &[u8])> {
     Some((algo, buf))
 }
 
-/// Where a compressed message that begins at `at` ends; `Ok(None)` while it is not whole. `walk` remembers the place.
+/// The end of a compressed message that starts at `at`; `Ok(None)` if it is incomplete. `walk` keeps the position
+/// between calls.
 pub(super) fn end(walk: &mut Option<Walk>, bytes: &[u8], at: usize, limit: usize) -> Result<Option<usize>, Damaged> {
     let walk = walk.get_or_insert_with(|| Walk::new(at + 1));
     walk.end(bytes, at.saturating_add(limit)).map_err(|_| Damaged)
 }
 
-/// The only algorithm.
+/// The only algorithm that memberlist defines.
 const LZW: u64 = 0;
 
-/// Type byte, map, and the longest head of a string.
+/// Type byte, map, and the longest length prefix.
 const HEADER_BYTES_MAX: usize = 1 + RECORD_HEAD.len() + RAW_HEAD_BYTES_MAX;
 const HEADER_BYTES_LEAST: usize = 1 + RECORD_HEAD.len() + 1;
 
-/// `{Algo: 0, Buf: ...` up to the head of the data.
+/// `{Algo: 0, Buf: ...`, up to the length prefix of the data.
 const RECORD_HEAD: &[u8] = b"\x82\xa4Algo\x00\xa3Buf";
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
-//! AES-GCM around a packet or a stream record (`encryptPayload` and `decryptPayload` in memberlist's security.go): version,
-//! nonce of 12 bytes, ciphertext, tag of 16 bytes. In version 0 the plaintext is padded to whole blocks (PKCS #7), in version 1
-//! it is not.
+//! Encryption layer: AES-GCM around a packet or a stream record (`encryptPayload` and `decryptPayload` in memberlist's
+//! security.go). Version byte, nonce of 12 bytes, ciphertext, tag of 16 bytes. Version 0 pads the plaintext to whole
+//! blocks (PKCS #7); version 1 does not.
 //!
-//! A key is expanded once, when it enters the ring; the processor's AES instructions are used where they are found.
+//! Key schedules are computed once, when a key is installed. AES instructions are used if the CPU has them.
 
 use alloc::vec::Vec;
 use core::fmt;
@@ -16,17 +16,17 @@ use aes_gcm::{Aes128Gcm, Aes256Gcm, AesGcm};
 use super::keyring::Keyring;
 use crate::types::Key;
 
-/// What a packet grows by when it is sealed in version 1.
+/// Overhead of version 1, in bytes.
 pub(super) const OVERHEAD_BYTES: usize = VERSION_BYTES + NONCE_BYTES + TAG_BYTES;
-/// What is written before the ciphertext.
+/// Size of the header before the ciphertext.
 pub(super) const HEADER_BYTES: usize = VERSION_BYTES + NONCE_BYTES;
 
-/// Never used twice with one key.
+/// Must never repeat for one key.
 pub(super) type Nonce = [u8; NONCE_BYTES];
-/// What proves that nothing was changed.
+/// Authentication tag.
 pub(super) type Tag = [u8; TAG_BYTES];
 
-/// A key that is ready for use.
+/// A key with its expanded schedule.
 pub(super) struct Cipher {
     key: Key,
     aes: Aes,
@@ -55,7 +55,7 @@ impl Cipher {
         &self.key
     }
 
-    /// Encrypts `text` where it lies.
+    /// Encrypts `text` in place.
     pub(super) fn encrypt(&self, nonce: &Nonce, associated: &[u8], text: &mut [u8]) -> Tag {
         let (nonce, text) = (nonce.into(), InOutBuf::from(text));
         let tag = match &self.aes {
@@ -66,7 +66,7 @@ impl Cipher {
         tag.expect("AES-GCM takes 64 GiB, and no message has that much").into()
     }
 
-    /// Decrypts into `text`, which is as long as `ciphertext`; false, and nothing is written, if it was not encrypted with
+    /// Decrypts into `text`, which has the length of `ciphertext`. False, without output, if the tag does not match
     /// this key.
     fn decrypt(&self, nonce: &Nonce, associated: &[u8], ciphertext: &[u8], tag: &Tag, text: &mut [u8]) -> bool {
         let Ok(inout) = InOutBuf::new(ciphertext, text) else { return false };
@@ -86,17 +86,17 @@ impl fmt::Debug for Cipher {
     }
 }
 
-/// What precedes a ciphertext of version 1, the only one that we write: nodes that speak memberlist's protocol 2 or later,
-/// which all of Serf's do.
+/// The header of version 1, the only one that we send. It is supported since memberlist's protocol 2, which all of
+/// Serf's versions imply.
 pub(super) fn header(nonce: &Nonce) -> [u8; HEADER_BYTES] {
     let mut header = [UNPADDED; HEADER_BYTES];
     header[VERSION_BYTES..].copy_from_slice(nonce);
     header
 }
 
-/// Opens `sealed` with the first key of `ring` that fits and puts the plaintext into `text`; false if none does.
+/// Decrypts `sealed` with the first matching key of `ring` into `text`; false if none matches.
 ///
-/// Before the tag is checked only the version and the length decide anything.
+/// Before authentication only the version and the length are checked.
 pub(super) fn open(ring: &Keyring, associated: &[u8], sealed: &[u8], text: &mut Vec<u8>) -> bool {
     let Some((&[version, ref nonce @ ..], rest)) = sealed.split_first_chunk::<HEADER_BYTES>() else { return false };
     let Some((ciphertext, tag)) = rest.split_last_chunk::<TAG_BYTES>() else { return false };
@@ -105,13 +105,15 @@ pub(super) fn open(ring: &Keyring, associated: &[u8], sealed: &[u8], text: &mut 
     }
     text.clear();
     text.resize(ciphertext.len(), 0);
+    // Each key that does not match costs one pass over the ciphertext, hence `KEYS_MAX`.
     if !ring.ciphers().any(|cipher| cipher.decrypt(nonce, associated, ciphertext, tag, text)) {
         return false;
     }
     version == UNPADDED || unpad(text)
 }
 
-/// Takes the padding off; false when it is none. HashiCorp's nodes do not check, and a peer with the key can crash them.
+/// Removes PKCS #7 padding; false if it is invalid. HashiCorp's nodes do not check, so a peer with the key can crash
+/// them.
 fn unpad(text: &mut Vec<u8>) -> bool {
     let Some(&padding) = text.last() else { return false };
     let Some(len) = text.len().checked_sub(usize::from(padding)) else { return false };
@@ -125,9 +127,9 @@ const NONCE_BYTES: usize = 12;
 const TAG_BYTES: usize = 16;
 const BLOCK_BYTES: usize = 16;
 
-/// Encryption version 0: of nodes that speak memberlist's protocol 1.
+/// Version 0, of nodes with memberlist's protocol 1.
 const PADDED: u8 = 0;
-/// Encryption version 1.
+/// Version 1.
 const UNPADDED: u8 = 1;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The ring of the keys in use (memberlist's keyring.go).
+//! Keyring (memberlist's keyring.go).
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -8,19 +8,19 @@ use super::crypt::Cipher;
 use crate::limits::KEYS_MAX;
 use crate::types::Key;
 
-/// The keys in use. The first one, the primary, seals; all of them open. An empty ring means no encryption.
+/// The installed keys. The first one, the primary, encrypts; all decrypt. An empty keyring disables encryption.
 #[derive(Clone, Debug, Default)]
 pub struct Keyring {
-    /// Expanded once, and shared by all nodes of a simulation.
+    /// Expanded once; shared by all nodes of a simulation.
     ciphers: Vec<Arc<Cipher>>,
 }
 
 impl Keyring {
-    /// A ring of these keys, the primary first. A key that comes again is one key.
+    /// A keyring of these keys, the primary first. Duplicates are ignored.
     ///
     /// # Errors
     ///
-    /// When there are more than [`KEYS_MAX`].
+    /// If there are more than [`KEYS_MAX`].
     pub fn new(keys: impl IntoIterator<Item = Key>) -> Result<Self, KeyringError> {
         let mut ring = Self::default();
         for key in keys {
@@ -29,11 +29,11 @@ impl Keyring {
         Ok(ring)
     }
 
-    /// Adds a key, behind the others; one that is there already stays where it is (`AddKey`).
+    /// Appends a key. A key that is present keeps its position (`AddKey`).
     ///
     /// # Errors
     ///
-    /// When the ring is full.
+    /// If the keyring is full.
     pub fn install(&mut self, key: &Key) -> Result<(), KeyringError> {
         if self.position(key).is_some() {
             return Ok(());
@@ -45,22 +45,22 @@ impl Keyring {
         Ok(())
     }
 
-    /// Makes a key of the ring the primary (`UseKey`).
+    /// Makes an installed key the primary (`UseKey`).
     ///
     /// # Errors
     ///
-    /// When the ring does not have it.
+    /// If the key is not installed.
     pub fn use_key(&mut self, key: &Key) -> Result<(), KeyringError> {
         let at = self.position(key).ok_or(KeyringError::Unknown)?;
         self.ciphers[..=at].rotate_right(1);
         Ok(())
     }
 
-    /// Takes a key away; one that is not there is gone already (`RemoveKey`).
+    /// Removes a key; removing an absent one succeeds (`RemoveKey`).
     ///
     /// # Errors
     ///
-    /// When it is the primary.
+    /// If the key is the primary.
     pub fn remove(&mut self, key: &Key) -> Result<(), KeyringError> {
         match self.position(key) {
             Some(0) => Err(KeyringError::Primary),
@@ -77,17 +77,17 @@ impl Keyring {
         self.ciphers.iter().map(|cipher| cipher.key())
     }
 
-    /// Whether there is no key, and so no encryption.
+    /// Whether there is no key, so that encryption is off.
     pub const fn is_empty(&self) -> bool {
         self.ciphers.is_empty()
     }
 
-    /// What seals.
+    /// The cipher that encrypts.
     pub(super) fn primary(&self) -> Option<&Cipher> {
         self.ciphers.first().map(|cipher| &**cipher)
     }
 
-    /// What opens, in the order in which it is tried.
+    /// The ciphers that decrypt, in the order in which they are tried.
     pub(super) fn ciphers(&self) -> impl Iterator<Item = &Cipher> {
         self.ciphers.iter().map(|cipher| &**cipher)
     }
@@ -98,26 +98,26 @@ impl Keyring {
 }
 
 impl PartialEq for Keyring {
-    /// Rings of the same keys in the same order are equal.
+    /// Equal if both have the same keys in the same order.
     fn eq(&self, other: &Self) -> bool {
         self.keys().eq(other.keys())
     }
 }
 
-/// Why a keyring was not changed.
+/// Why a keyring operation failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum KeyringError {
-    /// The primary key cannot be removed: use another one first.
+    /// The primary key cannot be removed; make another key the primary first.
     Primary,
-    /// The ring does not have this key.
+    /// The key is not installed.
     Unknown,
-    /// The ring is full.
+    /// The keyring is full.
     Full {
-        /// How many keys it may have.
+        /// Maximum number of keys.
         limit: usize,
     },
-    /// The node has no key at all: it was started without encryption, which cannot be turned on while it runs.
+    /// The keyring is empty: the node was started without encryption, which cannot be enabled while it runs.
     Disabled,
 }
 

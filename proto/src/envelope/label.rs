@@ -1,6 +1,6 @@
-//! The label: a cluster's name in front of every packet and of every stream that is opened (`AddLabelHeaderToPacket` and
-//! `RemoveLabelHeaderFromStream` in memberlist's label.go): type byte 244, length, name. It keeps clusters apart that share
-//! addresses, and is no secret.
+//! Label layer: the cluster's name before every packet and every opened stream (`AddLabelHeaderToPacket` and
+//! `RemoveLabelHeaderFromStream` in memberlist's label.go). Type byte 244, length, name. Separates clusters that share
+//! addresses; not a secret.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -8,15 +8,15 @@ use core::fmt;
 
 use crate::limits::LABEL_BYTES_MAX;
 
-/// A cluster's name; empty by default, and then nothing is written.
+/// A cluster's label. Empty by default; an empty label adds no header.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Label {
-    /// With its header, as it is written.
+    /// The label with its header, as sent.
     bytes: Arc<[u8]>,
 }
 
 impl Label {
-    /// A label of at most [`LABEL_BYTES_MAX`] bytes; `None` when it is longer.
+    /// A label of at most [`LABEL_BYTES_MAX`] bytes; `None` if it is longer.
     pub fn parse(name: &str) -> Option<Self> {
         if name.is_empty() {
             return Some(Self::default());
@@ -27,19 +27,19 @@ impl Label {
         Some(Self { bytes: bytes.into() })
     }
 
-    /// The name alone, which is authenticated with everything that is encrypted.
+    /// The label without header. It is the associated data of the encryption.
     pub fn name(&self) -> &[u8] {
         self.bytes.get(HEADER_BYTES..).unwrap_or_default()
     }
 
-    /// What goes in front of a packet.
+    /// The header to send.
     pub(super) fn header(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// Takes the label off a packet; `None` when it is not this one.
+    /// Removes the label of a packet; `None` if it is not this one.
     ///
-    /// With `skip` something outside has taken it off before, so that one that is still there is wrong.
+    /// With `skip` a proxy has removed the label, so a label that is present is an error.
     pub(super) fn open<'a>(&self, datagram: &'a [u8], skip: bool) -> Option<&'a [u8]> {
         if datagram.first() != Some(&TYPE) {
             return (skip || self.bytes.is_empty()).then_some(datagram);
@@ -48,13 +48,14 @@ impl Label {
         is_ours.then(|| &datagram[self.bytes.len()..])
     }
 
-    /// How long the label at the start of a stream is; `Ok(None)` while too little has come, `Err` as soon as it cannot be
-    /// this one.
+    /// The length of the label at the start of a stream; `Ok(None)` if more bytes are needed, `Err` as soon as it
+    /// cannot be this one.
     pub(super) fn stream(&self, bytes: &[u8], skip: bool) -> Result<Option<usize>, ()> {
         let Some(&first) = bytes.first() else { return Ok(None) };
         if first != TYPE {
             return if skip || self.bytes.is_empty() { Ok(Some(0)) } else { Err(()) };
         }
+        // Compares the prefix received so far, so that a wrong label fails without waiting for the rest.
         let came = bytes.len().min(self.bytes.len());
         if skip || self.bytes.is_empty() || bytes[..came] != self.bytes[..came] {
             return Err(());
@@ -69,7 +70,7 @@ impl fmt::Debug for Label {
     }
 }
 
-/// Type byte and length.
+/// Size of type byte and length.
 const HEADER_BYTES: usize = 2;
 
 pub(super) const TYPE: u8 = 244;

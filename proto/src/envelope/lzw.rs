@@ -1,20 +1,22 @@
-//! LZW as Go's compress/lzw has it: least significant bit first, literals of eight bits, codes of 9 to 12 bits.
+//! LZW codec, compatible with Go's compress/lzw: least significant bit first, 8-bit literals, codes of 9 to 12 bits.
 //!
-//! Both sides count codes in `next`: 257 after a clear, one more with each code. The decoder keeps no strings. Code `k` stands
-//! for the string of an earlier code and the byte after it, which lie side by side in the output: it only notes where
-//! each string began.
+//! Both sides count codes in `next`: 257 after a clear, plus one per code. The decoder stores no strings. Code `k`
+//! stands for the string of an earlier code plus the byte after it, and these are adjacent in the output, so it stores
+//! only where each string begins.
 
 use alloc::vec::Vec;
 
-/// The bytes are no LZW, end early, or say more than they may.
+/// The data is not LZW, is truncated, or exceeds the limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Damaged;
 
-/// Appends to `out` what `data` stands for. It ends at the end code, which must be there; what follows it is ignored.
+/// Inflates `data` and appends the result to `out`. Ends at the end code, which must be present; bytes after it are
+/// ignored.
 ///
-/// Fails before `out` has grown by more than `limit`. `begins` is scratch.
+/// Fails before `out` grows by more than `limit`. `begins` is scratch space.
 pub(super) fn decode(data: &[u8], limit: usize, begins: &mut Vec<u32>, out: &mut Vec<u8>) -> Result<(), Damaged> {
     begins.resize(TABLE_SLOTS, 0);
+    // A fixed-size array, so that indexing by 12-bit codes needs no bounds checks.
     let begins = begins.first_chunk_mut::<CODES>().ok_or(Damaged)?;
     let base = out.len();
     let mut bits = BitReader::new(data);
@@ -32,25 +34,32 @@ pub(super) fn decode(data: &[u8], limit: usize, begins: &mut Vec<u32>, out: &mut
             _ => {}
         }
         let at = out.len();
+        // Before the string is written: it begins at the current end of the output. A full table keeps its entries
+        // until a clear.
         if !is_full {
             begins[next] = u32::try_from(at).map_err(|_| Damaged)?;
         }
         if code < CLEAR {
+            // A literal.
             if at - base == limit {
                 return Err(Damaged);
             }
             out.push(u8::try_from(code).map_err(|_| Damaged)?);
         } else if code <= next {
+            // A string: the bytes from `begins[code - 1]` up to and including `begins[code]`, the first byte of the
+            // next string. `code == next` is the string that is being defined.
             let (from, last) = (begins[code - 1] as usize, begins[code] as usize);
             if at + last + 1 - from > base + limit {
                 return Err(Damaged);
             }
             out.extend_from_within(from..last);
-            // The last byte may be the first of those that were just written.
+            // The last byte may be the first one of this very copy (`code == next`).
             out.push(out[last]);
         } else {
             return Err(Damaged);
         }
+        // The code width grows when the next code needs another bit. At 12 bits the table is full, and codes stay at
+        // that width.
         if !is_full {
             next += 1;
             if next == 1 << width {
@@ -64,23 +73,27 @@ pub(super) fn decode(data: &[u8], limit: usize, begins: &mut Vec<u32>, out: &mut
     }
 }
 
-/// Appends to `out` the LZW of `parts`, one after the other: byte for byte what Go writes. False, and `out` is of no use, when
-/// that would be more than `limit`. `table` is scratch.
+/// Compresses the concatenation of `parts` and appends the result to `out`, byte for byte as Go's encoder. False if it
+/// would exceed `limit`; `out` is then unusable. `table` is scratch space.
 pub(super) fn encode(parts: [&[u8]; 2], limit: usize, table: &mut Vec<u32>, out: &mut Vec<u8>) -> bool {
     let mut strings = Strings::new(parts[0].len() + parts[1].len(), table);
     let mut bits = BitWriter { out, word: 0, have: 0 };
     let mut width = WIDTH_MIN;
     let mut next = END;
+    // `limit` is relative to what `out` holds already.
     let limit = bits.out.len() + limit;
+    // Go's encoder starts with a clear code too.
     bits.put(CLEAR, width);
     let mut bytes = parts[0].iter().chain(parts[1]).map(|byte| usize::from(*byte));
     let mut code = bytes.next();
     while let Some(prefix) = code {
         let Some(byte) = bytes.next() else { break };
         match strings.find_or_insert(prefix, byte, next + 1) {
+            // The longest known string: extend it while the table has it, emit its code otherwise.
             Some(longer) => code = Some(longer),
             None => {
                 bits.put(prefix, width);
+                // Stop early: incompressible data costs no more than `limit` bytes of work.
                 if bits.out.len() > limit {
                     return false;
                 }
@@ -93,6 +106,7 @@ pub(super) fn encode(parts: [&[u8]; 2], limit: usize, table: &mut Vec<u32>, out:
     }
     if let Some(pending) = code {
         bits.put(pending, width);
+        // The decoder counts this code too, so the end code may need one more bit.
         count(&mut next, &mut width, &mut bits);
     }
     bits.put(END, width);
@@ -100,12 +114,13 @@ pub(super) fn encode(parts: [&[u8]; 2], limit: usize, table: &mut Vec<u32>, out:
     bits.out.len() <= limit
 }
 
-/// Counts a code that was written. True: the codes ran out, and the table must be forgotten.
+/// Counts an emitted code, and widens or clears. True if the code space is exhausted: the caller must clear the table.
 fn count(next: &mut usize, width: &mut u32, bits: &mut BitWriter<'_>) -> bool {
     *next += 1;
     if *next == 1 << *width {
         *width += 1;
     }
+    // One code less than the table has, as Go's encoder does.
     if *next < CODES - 1 {
         return false;
     }
@@ -114,15 +129,15 @@ fn count(next: &mut usize, width: &mut u32, bits: &mut BitWriter<'_>) -> bool {
     true
 }
 
-/// The strings that have codes: each is the string of a code and one byte more.
+/// Hash table of the strings that have codes. Each is a shorter string's code plus one byte.
 struct Strings<'a> {
-    /// Code in the lower 12 bits, and above it byte and shorter string's code; 0 is free.
+    /// Code in the low 12 bits, key (shorter code and byte) above; 0 is a free slot.
     slots: &'a mut [u32],
     shift: u32,
 }
 
 impl<'a> Strings<'a> {
-    /// Room for the strings of `len` bytes, at most half full.
+    /// A table for the strings of `len` bytes, at most half full.
     fn new(len: usize, table: &'a mut Vec<u32>) -> Self {
         table.resize(TABLE_SLOTS, 0);
         let slots = (2 * len.min(CODES)).next_power_of_two().clamp(16, TABLE_SLOTS);
@@ -135,14 +150,14 @@ impl<'a> Strings<'a> {
         self.slots.fill(0);
     }
 
-    /// The code of `prefix` and `byte`; `None` if there was none, and then it is `code` from now on.
+    /// The code of `prefix` plus `byte`. `None` if it is new; it then has `code`.
     fn find_or_insert(&mut self, prefix: usize, byte: usize, code: usize) -> Option<usize> {
-        // A slot's worth: 12 bits of prefix, 8 of byte, 12 of code.
+        // Layout of a slot: 12 bits of prefix, 8 of byte, 12 of code.
         let word = |value: usize| u32::try_from(value).unwrap_or_default();
         let key = word(prefix << 8 | byte);
         let mask = self.slots.len() - 1;
         let mut at = (key.wrapping_mul(0x9e37_79b1) >> self.shift) as usize;
-        // Ends: the table is at most half full.
+        // Terminates: the table is at most half full.
         loop {
             let slot = &mut self.slots[at & mask];
             if *slot == 0 {
@@ -182,6 +197,7 @@ impl<'a> BitReader<'a> {
     }
 
     fn refill(&mut self) {
+        // Four bytes at once where possible: `take` then refills once per three codes or so.
         if let Some((next, rest)) = self.rest.split_first_chunk::<4>() {
             self.word |= u64::from(u32::from_le_bytes(*next)) << self.have;
             self.have += 32;
@@ -206,6 +222,7 @@ impl BitWriter<'_> {
     fn put(&mut self, code: usize, width: u32) {
         self.word |= (code as u64) << self.have;
         self.have += width;
+        // Flushes 32 bits at once, so that the word never holds more than 32 + 12 bits.
         if self.have >= 32 {
             let [a, b, c, d, ..] = self.word.to_le_bytes();
             self.out.extend_from_slice(&[a, b, c, d]);
@@ -220,15 +237,15 @@ impl BitWriter<'_> {
     }
 }
 
-/// Forget all strings.
+/// Clears the string table.
 const CLEAR: usize = 256;
-/// Nothing follows.
+/// Ends the data.
 const END: usize = 257;
 const WIDTH_MIN: u32 = 9;
 const WIDTH_MAX: u32 = 12;
-/// How many codes there can be.
+/// Size of the code space.
 const CODES: usize = 1 << WIDTH_MAX;
-/// Twice as many as there can be codes.
+/// Size of the hash table: twice the code space.
 const TABLE_SLOTS: usize = 2 * CODES;
 
 #[cfg(test)]

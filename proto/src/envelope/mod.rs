@@ -1,4 +1,5 @@
-//! Datagrams to frames and back, and the same layers on streams: the only code that knows in which order they lie.
+//! Packet and stream layers: seals frames into datagrams, opens datagrams into frames. The only module that knows the
+//! order of the layers.
 //!
 //! ```text
 //! datagram = label? ( encryption? ( checksum? ( compression? ( compound | frame ))))
@@ -6,7 +7,7 @@
 //! unit     = message | compressed message | encryption ( message | compressed message )
 //! ```
 //!
-//! Nothing here knows a message, but the one that wraps compressed bytes.
+//! Does not decode messages, except the wrapper of compressed data.
 
 mod buffers;
 mod checksum;
@@ -35,32 +36,32 @@ use crate::stats::DropReason;
 pub use crate::types::EntropyError;
 pub use crate::types::{Key, KeyError};
 
-/// What to put around the frames for one destination.
+/// Optional layers that a destination supports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Caps {
-    /// Whether the destination checks checksums.
+    /// Whether the destination verifies checksums.
     pub checksum: bool,
 }
 
-/// Which layers a node puts on and demands.
+/// Layers that a node adds and requires.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EnvelopeConfig {
-    /// The cluster's name; other clusters' packets and streams are dropped.
+    /// The cluster's label. Packets and streams with another label are dropped.
     pub label: Label,
-    /// Something outside takes the label off what comes in; one that is still there is wrong.
+    /// A proxy removes the label of inbound data; a label that is still present is an error.
     pub skip_inbound_label_check: bool,
-    /// The keys that the node starts with. Empty: no encryption.
+    /// The initial keyring. Empty: no encryption.
     pub keyring: Keyring,
-    /// Drop what comes in unencrypted. Off only while encryption is introduced to a running cluster.
+    /// Drop inbound plaintext. Disable only while encryption is rolled out to a running cluster.
     pub verify_incoming: bool,
-    /// Encrypt what goes out. Off only while encryption is introduced to a running cluster.
+    /// Encrypt outbound data. Disable only while encryption is rolled out to a running cluster.
     pub verify_outgoing: bool,
-    /// Compress what goes out, where that makes it shorter.
+    /// Compress outbound data if that makes it shorter.
     pub compression: bool,
 }
 
 impl EnvelopeConfig {
-    /// How much of a packet the label and the encryption take.
+    /// Bytes of a packet used by label and encryption.
     pub fn overhead_bytes(&self) -> usize {
         let encrypts = self.verify_outgoing && !self.keyring.is_empty();
         self.label.header().len() + if encrypts { crypt::OVERHEAD_BYTES } else { 0 }
@@ -68,7 +69,7 @@ impl EnvelopeConfig {
 }
 
 impl Default for EnvelopeConfig {
-    /// No layer but the checksum.
+    /// All layers off, except the checksum.
     fn default() -> Self {
         Self {
             label: Label::default(),
@@ -81,29 +82,29 @@ impl Default for EnvelopeConfig {
     }
 }
 
-/// The layers around everything that a node sends and receives.
+/// The layers of a node, with the state of its nonces.
 #[derive(Clone, Debug)]
 pub struct Envelope {
     config: EnvelopeConfig,
-    /// A stream of its own, so that turning encryption on changes no other draw.
+    /// An RNG stream of its own, so that encryption does not shift the draws of others.
     nonces: Rng,
 }
 
 impl Envelope {
-    /// Draws its nonces from `seed`, which therefore must never come again with the same keys.
+    /// Draws nonces from `seed`. A seed must not be used twice with the same keys: a repeated nonce breaks AES-GCM.
     pub fn new(config: EnvelopeConfig, seed: &Seed) -> Self {
         Self { config, nonces: Rng::stream(seed, NONCE_STREAM) }
     }
 
-    /// Takes the outer layers off a datagram and returns what they protect: one frame, or a compound of frames. What had to
-    /// be decrypted or inflated lies in one of the `buffers`; nothing is copied where there is nothing to do.
+    /// Opens a datagram: removes the outer layers and returns one frame or a compound of frames. Decrypted or inflated
+    /// bytes are in one of the `buffers`; without these layers nothing is copied.
     ///
     /// # Errors
     ///
-    /// Says which layer was wrong. Before a packet has been authenticated nothing in it is looked at but label, version and
-    /// length.
+    /// The layer that failed. Before authentication only the label, the version and the length of a packet are read.
     pub fn open<'a>(&self, datagram: &'a [u8], buffers: &'a mut PacketBuffers) -> Result<&'a [u8], DropReason> {
         let EnvelopeConfig { label, skip_inbound_label_check: skip, keyring, verify_incoming, .. } = &self.config;
+        // The label first: it is the associated data of the encryption, and the cheapest check.
         let sealed = label.open(datagram, *skip).ok_or(DropReason::Label)?;
         let opened = if keyring.is_empty() {
             sealed
@@ -112,8 +113,10 @@ impl Envelope {
         } else if *verify_incoming {
             return Err(refusal(sealed));
         } else {
+            // Plaintext is accepted while encryption is rolled out (`verify_incoming` off).
             sealed
         };
+        // The checksum is inside the encryption, as in memberlist's `rawSendMsgPacket`.
         let message = checksum::open(opened).ok_or(DropReason::Checksum)?;
         if message.first() != Some(&compress::TYPE) {
             return Ok(message);
@@ -121,26 +124,28 @@ impl Envelope {
         inflate(message, &mut buffers.inflated, &mut buffers.table)
     }
 
-    /// Whether a datagram that could not be read looks as if it were encrypted, while we have no key. The bytes of the two
-    /// encryption versions are also those of HashiCorp's pings, which are shorter.
+    /// Whether an unreadable datagram looks encrypted while this node has no key. The version bytes 0 and 1 are also
+    /// HashiCorp's ping types, hence the check of the length.
     pub(crate) fn may_be_encrypted(&self, datagram: &[u8]) -> bool {
         let EnvelopeConfig { label, skip_inbound_label_check: skip, keyring, .. } = &self.config;
         let sealed = label.open(datagram, *skip).unwrap_or(datagram);
         keyring.is_empty() && sealed.len() > crypt::OVERHEAD_BYTES && sealed.first().is_some_and(|first| *first <= 1)
     }
 
-    /// The datagram of `frames`, which lie in the buffers, with the layers around them. It is never longer than what the
-    /// [`Packer`] was made for.
+    /// Seals frames, which are in the buffers, into a datagram. The result is at most as long as the [`Packer`]'s
+    /// limit.
     pub fn seal(&mut self, frames: Packed, caps: Caps, buffers: &mut PacketBuffers) -> Bytes {
         let mut table = [0; compound::TABLE_BYTES_MAX];
         let table_len = compound::header(&buffers.lengths, &mut table);
         let table = &table[..table_len];
+        // Compress before encrypting: ciphertext does not compress.
         let compressed = if self.config.compression { pack(table, frames.bytes, buffers) } else { None };
         let inner = table_len + frames.bytes;
         let len = self.config.overhead_bytes() + checksum::BYTES + inner;
         let Self { config, nonces } = self;
         buffers.datagram(len, |datagram, buffers| {
             let parts = match compressed {
+                // Compressed data replaces the table and the frames; otherwise both are copied.
                 Some(start) => [&buffers.inflated[start..], &[][..]],
                 None => [table, &buffers.packet[..frames.bytes]],
             };
@@ -149,12 +154,14 @@ impl Envelope {
             let nonce = cipher.map(|_| nonces.bytes());
             let header = nonce.map(|nonce| crypt::header(&nonce));
             datagram.extend_from_slice(header.as_ref().map_or(&[], |header| &header[..]));
+            // The checksum is computed over what follows it, and is encrypted with it.
             let text = datagram.len();
             if caps.checksum {
                 datagram.extend_from_slice(&checksum::compute(&parts));
             }
             datagram.extend_from_slice(parts[0]);
             datagram.extend_from_slice(parts[1]);
+            // In place, over everything after the header. The label is authenticated, not encrypted.
             if let (Some(cipher), Some(nonce)) = (cipher, nonce) {
                 let tag = cipher.encrypt(&nonce, config.label.name(), &mut datagram[text..]);
                 datagram.extend_from_slice(&tag);
@@ -162,90 +169,91 @@ impl Envelope {
         })
     }
 
-    /// A packer for datagrams of up to `packet_bytes`, all layers included.
+    /// A packer for datagrams of up to `packet_bytes`, including all layers.
     pub fn packer<'a>(&self, buffers: &'a mut PacketBuffers, packet_bytes: u32) -> Packer<'a> {
         let overhead = u32::try_from(self.config.overhead_bytes()).unwrap_or(u32::MAX);
         Packer::new(buffers, packet_bytes.saturating_sub(overhead))
     }
 
-    /// How many bytes the layers around the frames of a packet take at the most, the checksum apart.
+    /// Maximum overhead of the layers around a packet's frames, in bytes, without the checksum.
     pub fn overhead_bytes(&self) -> usize {
         self.config.overhead_bytes()
     }
 
-    /// The keys in use, to change them.
+    /// The keyring, for changes.
     pub const fn keyring_mut(&mut self) -> &mut Keyring {
         &mut self.config.keyring
     }
 
-    /// The keys in use.
+    /// The keyring.
     pub const fn keyring(&self) -> &Keyring {
         &self.config.keyring
     }
 }
 
-/// Why something is refused that no key opens: it can be told from its first byte whether it was meant to be encrypted. The bytes
-/// of the two encryption versions are also those of HashiCorp's pings, which count as encrypted with another key.
+/// Why a datagram that no key opens is dropped: plaintext, or another key. Its first byte decides. HashiCorp's pings
+/// start with the bytes of the encryption versions, so they count as encrypted with another key.
 fn refusal(sealed: &[u8]) -> DropReason {
     if sealed.first().is_some_and(|first| *first > 1) { DropReason::Unencrypted } else { DropReason::Key }
 }
 
-/// Compresses a compound's table and the frames, and says where the result begins in the buffer for it; `None` if it is not shorter.
+/// Compresses a compound's table and frames. Returns the start of the result in its buffer; `None` if it is not
+/// shorter.
 fn pack(table: &[u8], frames: usize, buffers: &mut PacketBuffers) -> Option<usize> {
     let PacketBuffers { packet, inflated, table: strings, .. } = buffers;
     compress::pack([table, &packet[..frames]], strings, inflated)
 }
 
-/// Inflates a message, which may have no more bytes than a packet that was never compressed. HashiCorp's nodes inflate what comes
-/// of it again, but send nothing that is compressed twice.
+/// Inflates a message to at most the size of an uncompressed packet. Nested compression is an error. HashiCorp's nodes
+/// accept it, but never send it.
 fn inflate<'a>(message: &[u8], out: &'a mut Vec<u8>, table: &mut Vec<u32>) -> Result<&'a [u8], DropReason> {
     out.clear();
     compress::unpack(message, PACKET_INFLATED_BYTES_MAX, table, out).map_err(|_| DropReason::Inflate)?;
     if out[0] == compress::TYPE { Err(DropReason::Inflate) } else { Ok(out) }
 }
 
-/// Takes the checksum off a datagram that has no other layer around its frames.
+/// Removes the checksum of a datagram that has no other layer.
 ///
 /// # Errors
 ///
-/// When the checksum does not match.
+/// If the checksum does not match.
 pub fn open(datagram: &[u8]) -> Result<&[u8], DropReason> {
     checksum::open(datagram).ok_or(DropReason::Checksum)
 }
 
-/// The frames in `message`: itself, or if it is a compound its parts.
+/// Splits a message into its frames: itself, or the parts of a compound.
 ///
 /// # Errors
 ///
-/// When it is empty, or a compound whose table is cut short.
+/// If it is empty, or a compound with a truncated table.
 pub fn split(message: &[u8]) -> Result<Parts<'_>, DropReason> {
     compound::split(message).ok_or(DropReason::Compound)
 }
 
-/// Whether a frame is a compound. None in a compound is: HashiCorp's nodes take such stacks apart, but make none, and each layer
-/// would multiply what one packet asks of us.
+/// Whether a frame is a compound, which is not allowed within a compound. HashiCorp's nodes accept nesting but never
+/// send it; each level would multiply the work that one packet can cause.
 pub(crate) fn is_compound(frame: &[u8]) -> bool {
     compound::is_compound(frame)
 }
 
-/// The datagram of `frames`, which lie in the buffers, with a checksum around them at the most.
+/// Seals frames, which are in the buffers, into a datagram with at most a checksum.
 pub fn seal(frames: Packed, caps: Caps, buffers: &mut PacketBuffers) -> Bytes {
     Envelope::new(EnvelopeConfig::default(), &Seed::from_u64(0)).seal(frames, caps, buffers)
 }
 
-/// Frames that [`Packer`] has gathered.
+/// The frames of a finished [`Packer`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Packed {
     bytes: usize,
 }
 
 impl Packed {
-    /// How many bytes the frames have.
+    /// Total size of the frames, in bytes.
     pub(crate) const fn bytes(self) -> usize {
         self.bytes
     }
 
-    /// The frames, which lie in the buffers.
+    /// The frames, read from the buffers.
     pub(crate) fn frames<'a>(&self, buffers: &'a PacketBuffers) -> impl Iterator<Item = &'a [u8]> + use<'a> {
         let PacketBuffers { packet, lengths, .. } = buffers;
         let mut rest = &packet[..self.bytes];
@@ -257,18 +265,18 @@ impl Packed {
     }
 }
 
-/// Gathers frames for one packet, as long as they fit.
+/// Collects frames for one packet, up to its size limit.
 #[derive(Debug)]
 pub struct Packer<'a> {
     buf: &'a mut [u8],
     lengths: &'a mut Vec<u16>,
     used: usize,
-    /// How much room the frames may take, each with its two bytes of length.
+    /// Remaining budget of the packet, for frames and two bytes of length each.
     budget: usize,
 }
 
 impl<'a> Packer<'a> {
-    /// Packs up to `packet_bytes` in all, checksum and compound included.
+    /// A packer for `packet_bytes` in total, including checksum and compound header.
     pub fn new(buffers: &'a mut PacketBuffers, packet_bytes: u32) -> Self {
         let PacketBuffers { packet, lengths, .. } = buffers;
         lengths.clear();
@@ -276,7 +284,7 @@ impl<'a> Packer<'a> {
         Self { buf: packet, lengths, used: 0, budget: (packet_bytes as usize).saturating_sub(layers) }
     }
 
-    /// Adds the frame that `write` writes, or nothing when it does not fit.
+    /// Encodes a frame into the packet; no effect if it does not fit.
     pub fn frame(&mut self, write: impl FnOnce(&mut Writer<'_>) -> Result<(), Full>) -> Result<(), Full> {
         let room = self.room();
         let mut writer = Writer::new(&mut self.buf[self.used..self.used + room]);
@@ -288,7 +296,7 @@ impl<'a> Packer<'a> {
         Ok(())
     }
 
-    /// Adds a frame, or nothing when it does not fit.
+    /// Copies a frame into the packet; no effect if it does not fit.
     #[inline]
     pub fn copy(&mut self, frame: &[u8]) -> Result<(), Full> {
         debug_assert!(!frame.is_empty(), "HashiCorp's older nodes crash on an empty part");
@@ -301,7 +309,7 @@ impl<'a> Packer<'a> {
         Ok(())
     }
 
-    /// Adds the frame that is `head` and then `tail`, or nothing when it does not fit.
+    /// Adds a frame that consists of `head` and `tail`; no effect if it does not fit.
     pub fn join(&mut self, head: &[u8], tail: &[u8]) -> Result<(), Full> {
         let len = head.len() + tail.len();
         if len > self.room() {
@@ -316,27 +324,28 @@ impl<'a> Packer<'a> {
         Ok(())
     }
 
-    /// How long the next frame may be.
+    /// Maximum size of the next frame, in bytes.
     pub fn room(&self) -> usize {
         if self.lengths.len() == crate::limits::COMPOUND_PARTS_MAX {
             return 0;
         }
+        // The length field of the next frame counts too.
         let overhead = (self.lengths.len() + 1) * compound::LENGTH_BYTES;
         self.budget.saturating_sub(self.used + overhead)
     }
 
-    /// Whether no frame has been added.
+    /// Whether the packet has no frame.
     pub fn is_empty(&self) -> bool {
         self.lengths.is_empty()
     }
 
-    /// The frames, to be sealed.
+    /// Ends packing.
     pub fn finish(self) -> Packed {
         Packed { bytes: self.used }
     }
 }
 
-/// The RNG stream that nonces are drawn from; the others are named in `core::Rngs`.
+/// RNG stream of the nonces. The other stream numbers are in `core::Rngs`.
 const NONCE_STREAM: u64 = 7;
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
-//! The layers on streams (`rawSendMsgStream`, `readStream` in memberlist's net.go): the side that opened the stream writes its
-//! label first; then each side writes one unit. An encrypted unit is type byte 10, the length of what follows in four bytes, and
-//! then the same as in a packet; those five bytes and the label are authenticated with it.
+//! Stream layers (`rawSendMsgStream`, `readStream` in memberlist's net.go). The side that opened the stream sends its
+//! label first; then each side sends one unit. An encrypted unit is type byte 10, a length of four bytes, and the
+//! format of an encrypted packet. These five bytes and the label are its associated data.
 
 use alloc::borrow::Cow;
 use alloc::vec::Vec;
@@ -13,41 +13,41 @@ use crate::limits::{
 use crate::msgpack::Walk;
 use crate::stats::DropReason;
 
-/// Which way a unit goes.
+/// Direction of a unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Direction {
-    /// From the side that opened the stream: it begins with the label.
+    /// From the side that opened the stream; starts with the label.
     Request,
-    /// Back.
+    /// To the side that opened the stream.
     Reply,
 }
 
-/// What is known of a unit that comes in pieces.
+/// Parse state of a partial unit.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Progress {
-    /// Where the unit begins, when the label has come.
+    /// Start of the unit, once the label is complete.
     start: Option<usize>,
-    /// How far a compressed message has been looked through.
+    /// Position within a compressed message.
     walk: Option<Walk>,
 }
 
-/// What begins a unit.
+/// The start of a unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Record {
-    /// A message without layers begins here; who knows messages knows where it ends.
+    /// A plain message starts here; its codec determines the end.
     Message(usize),
-    /// A whole record lies here, encrypted, compressed or both: see [`Envelope::open_record`].
+    /// A complete encrypted or compressed record; see [`Envelope::open_record`].
     Layered {
-        /// Its type byte.
+        /// Index of its type byte.
         start: usize,
-        /// Behind its last byte.
+        /// Index after its last byte.
         end: usize,
     },
 }
 
 impl Envelope {
-    /// What `bytes`, all that has come so far, begin with; `Ok(None)` while too little has come to tell. `progress` is where it
-    /// looked last, so that every byte is looked at once.
+    /// Parses the start of `bytes`, which are all bytes received so far; `Ok(None)` if more are needed. `progress`
+    /// keeps the position between calls, so that each byte is examined once.
     pub(crate) fn record(
         &self,
         progress: &mut Progress,
@@ -68,9 +68,12 @@ impl Envelope {
         match unit.first() {
             None => Ok(None),
             Some(&ENCRYPTED) => {
+                // The whole record is buffered before it is decrypted: nothing in it is trusted before the tag is
+                // checked.
                 let end = encrypted_end(unit)?.filter(|end| unit.len() >= *end);
                 Ok(end.map(|end| Record::Layered { start, end: start + end }))
             }
+            // Before compression is looked at: plaintext must not cost any work while encryption is required.
             Some(_) if !self.config.keyring.is_empty() && self.config.verify_incoming => Err(DropReason::Unencrypted),
             Some(&compress::TYPE) => {
                 let end = compress::end(&mut progress.walk, bytes, start, STREAM_MESSAGE_BYTES_MAX);
@@ -81,7 +84,7 @@ impl Envelope {
         }
     }
 
-    /// Takes the layers off a whole record and returns the message in it. There is at most one of each kind.
+    /// Removes the layers of a complete record. At most one layer of each kind is accepted.
     pub(crate) fn open_record(&self, record: &[u8]) -> Result<Vec<u8>, DropReason> {
         let mut message = Cow::Borrowed(record);
         if let Some((header, sealed)) = record.split_first_chunk::<HEADER_BYTES>()
@@ -109,7 +112,7 @@ impl Envelope {
         }
     }
 
-    /// Puts the layers around a message; `None` when it would be too long for a peer to accept.
+    /// Seals a message; `None` if it exceeds what a peer accepts.
     pub(crate) fn seal_record(&mut self, message: Vec<u8>, direction: Direction) -> Option<Vec<u8>> {
         let label = match direction {
             Direction::Request => self.config.label.header(),
@@ -120,6 +123,7 @@ impl Envelope {
             return Some(message);
         }
         let mut packed = Vec::new();
+        // Compress before encrypting: ciphertext does not compress.
         let parts = [&message[..], &[]];
         let compressed =
             if self.config.compression { compress::pack(parts, &mut Vec::new(), &mut packed) } else { None };
@@ -130,6 +134,7 @@ impl Envelope {
             out.extend_from_slice(text);
             return Some(out);
         };
+        // The length is authenticated, so it must be known before the encryption.
         let sealed_len = crypt::OVERHEAD_BYTES + text.len();
         if sealed_len > STREAM_MESSAGE_BYTES_MAX {
             return None;
@@ -148,23 +153,23 @@ impl Envelope {
     }
 }
 
-/// Largest inflated size of a compressed message of `compressed` bytes. Proportional to what the peer sent, so that its bandwidth
-/// bounds our time.
+/// Maximum inflated size of a compressed message of `compressed` bytes. Proportional to the received size, so that the
+/// peer's bandwidth limits our work.
 const fn inflated_bytes_max(compressed: usize) -> usize {
     let proportional = STREAM_INFLATED_FREE_BYTES + STREAM_INFLATION_MAX * compressed;
     if proportional < STREAM_INFLATED_BYTES_MAX { proportional } else { STREAM_INFLATED_BYTES_MAX }
 }
 
-/// How long an encrypted record is; `Ok(None)` while its header has not come.
+/// Length of an encrypted record; `Ok(None)` if its header is incomplete.
 fn encrypted_end(unit: &[u8]) -> Result<Option<usize>, DropReason> {
     let Some([_, len @ ..]) = unit.first_chunk::<HEADER_BYTES>() else { return Ok(None) };
     let len = u32::from_be_bytes(*len) as usize;
-    // An empty plaintext crashes HashiCorp's nodes, and nobody sends one.
+    // An empty plaintext crashes HashiCorp's nodes; no node sends one.
     let is_possible = (crypt::OVERHEAD_BYTES + 1..=STREAM_MESSAGE_BYTES_MAX).contains(&len);
     if is_possible { Ok(Some(HEADER_BYTES + len)) } else { Err(DropReason::Malformed) }
 }
 
-/// What is authenticated besides the message: the record's header and the label.
+/// Associated data of a record: its header and the label.
 fn associated(header: [u8; HEADER_BYTES], label: &[u8]) -> ([u8; HEADER_BYTES + LABEL_BYTES_MAX], usize) {
     let mut bytes = [0; HEADER_BYTES + LABEL_BYTES_MAX];
     let len = HEADER_BYTES + label.len();
@@ -173,10 +178,10 @@ fn associated(header: [u8; HEADER_BYTES], label: &[u8]) -> ([u8; HEADER_BYTES + 
     (bytes, len)
 }
 
-/// The type byte of an encrypted record.
+/// Type byte of an encrypted record.
 const ENCRYPTED: u8 = 10;
 
-/// Type byte and length.
+/// Size of type byte and length.
 const HEADER_BYTES: usize = 5;
 
 #[cfg(test)]
