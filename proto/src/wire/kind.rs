@@ -1,4 +1,4 @@
-//! What a message is about, told from its first bytes.
+//! Message kinds, determined from the first bytes of a frame.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,20 +6,20 @@ use super::{hashicorp, native};
 use crate::named::named;
 
 named! {
-    /// What a message in a packet is about, whatever its codec.
+    /// Kind of a message in a packet, independent of its codec.
     #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
     #[repr(u8)]
     #[non_exhaustive]
     pub enum MessageKind {
-        /// A ping, direct or for another.
+        /// A ping, direct or indirect.
         Ping = "ping",
         /// An ack or a nack.
         Ack = "ack",
-        /// A member is alive.
+        /// An alive message.
         Alive = "alive",
-        /// A member is suspect.
+        /// A suspect message.
         Suspect = "suspect",
-        /// A member failed or left.
+        /// A dead message, or a leave.
         Dead = "dead",
         /// A join intent.
         Join = "join",
@@ -29,7 +29,7 @@ named! {
         UserEvent = "user_event",
         /// A query.
         Query = "query",
-        /// An answer to a query, or its acknowledgement, also on its way over a relay.
+        /// A response or ack of a query, also if it is relayed.
         QueryResponse = "query_response",
         /// Anything else.
         Other = "other",
@@ -37,7 +37,7 @@ named! {
 }
 
 impl MessageKind {
-    /// The kind of a frame. The type bytes of both codecs differ in one bit.
+    /// The kind of a frame. The type bytes of the two codecs differ in one bit.
     #[inline]
     pub const fn of(frame: &[u8]) -> Self {
         const NUMBER: u8 = !native::NATIVE;

@@ -1,4 +1,4 @@
-//! Lists inside messages, read from where they lie.
+//! Lists within messages, borrowed from the packet.
 
 use core::fmt;
 use core::iter::FusedIterator;
@@ -6,9 +6,9 @@ use core::iter::FusedIterator;
 use super::serf::Filter;
 use super::{Codec, hashicorp, native};
 
-/// A list in a message: values at hand, or values still encoded, which are decoded one by one as they are asked for.
+/// A list in a message: decoded values, or encoded values that are decoded while iterating.
 ///
-/// What came from a decoder has been checked from end to end. Two lists are equal when their values are.
+/// The decoder has validated encoded values. Lists are equal if their values are.
 #[derive(Clone, Copy)]
 pub struct List<'a, T>(Repr<'a, T>);
 
@@ -18,17 +18,17 @@ enum Repr<'a, T> {
     Encoded { codec: Codec, count: usize, bytes: &'a [u8] },
 }
 
-/// What can stand in a [`List`].
+/// A type that can be an element of a [`List`].
 pub trait Item<'a>: Copy {
-    /// Takes the next value off `rest`; `None` when there is none that is sound.
+    /// Decodes a value and advances `rest`; `None` if there is no valid value.
     fn take(codec: Codec, rest: &mut &'a [u8]) -> Option<Self>;
 }
 
 impl<T> List<'_, T> {
-    /// No values.
+    /// The empty list.
     pub const EMPTY: Self = Self(Repr::Values(&[]));
 
-    /// How many values there are.
+    /// Number of values.
     pub const fn len(&self) -> usize {
         match self.0 {
             Repr::Values(values) => values.len(),
@@ -36,20 +36,21 @@ impl<T> List<'_, T> {
         }
     }
 
-    /// Whether there are none.
+    /// Whether the list is empty.
     pub const fn is_empty(&self) -> bool {
         self.len() == 0
     }
 }
 
 impl<'a, T: Item<'a>> List<'a, T> {
-    /// These values.
+    /// A list of decoded values.
     pub const fn new(values: &'a [T]) -> Self {
         Self(Repr::Values(values))
     }
 
-    /// Takes `count` encoded values off `rest`, checking each.
+    /// Decodes and validates `count` values, and advances `rest`.
     pub(super) fn take(codec: Codec, count: usize, rest: &mut &'a [u8]) -> Option<Self> {
+        // Decoded once to find the end and to validate; iterating decodes again, without allocating.
         let whole = *rest;
         for _ in 0..count {
             T::take(codec, rest)?;
@@ -58,13 +59,13 @@ impl<'a, T: Item<'a>> List<'a, T> {
         Some(Self(Repr::Encoded { codec, count, bytes }))
     }
 
-    /// The values in their order.
+    /// The values in order.
     pub fn iter(&self) -> Iter<'a, T> {
         Iter(self.0)
     }
 }
 
-/// The values of a [`List`].
+/// Iterator over a [`List`].
 #[derive(Clone)]
 pub struct Iter<'a, T>(Repr<'a, T>);
 

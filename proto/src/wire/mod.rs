@@ -1,7 +1,7 @@
-//! Bytes to messages and back. Knows no state, no time and no keys.
+//! Wire format: encodes and decodes messages. Stateless.
 //!
-//! A *frame* is one message: a type byte and a body. The [`Codec`] decides what the body looks like; the types and what
-//! they mean are the same in every codec.
+//! A *frame* is one message: a type byte and a body. The [`Codec`] determines the format of the body. Message types and
+//! their meaning are the same in both codecs.
 
 pub mod hashicorp;
 mod kind;
@@ -22,27 +22,27 @@ pub use self::push_pull::{Announced, MemberState, PushPull};
 pub use self::versions::{Common, Incompatible, Versions};
 pub use crate::sink::{Full, Sink, Writer};
 
-/// How message bodies are written.
+/// Format of message bodies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Codec {
-    /// Our own: compact, on postcard.
+    /// The native codec: compact, based on postcard.
     Native,
-    /// That of HashiCorp's programs: msgpack, byte for byte.
+    /// HashiCorp's codec: msgpack, byte-compatible.
     HashiCorp,
 }
 
 impl Codec {
-    /// The codec of a frame or a stream message of this type, in either layer: one bit of the type byte tells.
+    /// The codec of a frame or stream message, of either layer: one bit of its type byte.
     pub const fn of(kind: u8) -> Self {
         if kind & native::NATIVE == 0 { Self::HashiCorp } else { Self::Native }
     }
 
-    /// Writes one frame.
+    /// Encodes a frame.
     ///
     /// # Errors
     ///
-    /// When it does not fit.
+    /// If it does not fit.
     pub fn encode(self, message: &swim::Message<'_>, w: &mut Writer<'_>) -> Result<(), Full> {
         match self {
             Self::Native => native::encode(message, w),
@@ -50,11 +50,11 @@ impl Codec {
         }
     }
 
-    /// Writes one frame of the Serf layer.
+    /// Encodes a frame of the Serf layer.
     ///
     /// # Errors
     ///
-    /// When it does not fit.
+    /// If it does not fit.
     pub fn encode_serf(self, message: &serf::Message<'_>, w: &mut Writer<'_>) -> Result<(), Full> {
         match self {
             Self::Native => native::encode_serf(message, w),
@@ -62,11 +62,11 @@ impl Codec {
         }
     }
 
-    /// Writes a frame of the Serf layer that is in either codec: as it is if it is in this one.
+    /// Transcodes a frame of the Serf layer into this codec; copies it if it is in this codec already.
     ///
     /// # Errors
     ///
-    /// When it does not fit, or cannot be read.
+    /// If it does not fit, or does not decode.
     pub fn translate_serf(self, frame: &[u8], w: &mut Writer<'_>) -> Result<(), Full> {
         match frame.first() {
             Some(&kind) if Self::of(kind) == self => w.put(frame),
@@ -74,11 +74,11 @@ impl Codec {
         }
     }
 
-    /// Starts a user message in a packet, whose body the layer above writes.
+    /// Begins a user message in a packet; the layer above appends the body.
     ///
     /// # Errors
     ///
-    /// When it does not fit.
+    /// If it does not fit.
     pub fn begin_user(self, w: &mut Writer<'_>) -> Result<(), Full> {
         match self {
             Self::Native => native::begin_user(w),
@@ -86,11 +86,11 @@ impl Codec {
         }
     }
 
-    /// Writes a network coordinate, the payload of an ack.
+    /// Encodes a network coordinate, the payload of an ack.
     ///
     /// # Errors
     ///
-    /// When it does not fit.
+    /// If it does not fit.
     pub fn encode_coordinate(self, coordinate: &serf::Coordinate<'_>, w: &mut Writer<'_>) -> Result<(), Full> {
         match self {
             Self::Native => native::encode_coordinate(coordinate, w),
@@ -98,21 +98,21 @@ impl Codec {
         }
     }
 
-    /// Reads one frame of either codec.
+    /// Decodes a frame of either codec.
     ///
     /// # Errors
     ///
-    /// When it is empty, of a type that we do not know, or not to be read.
+    /// If it is empty, malformed, or of an unknown type.
     pub fn decode(frame: &[u8]) -> Result<swim::Message<'_>, DecodeError> {
         let (&kind, body) = frame.split_first().ok_or(DecodeError::Empty)?;
         Self::decode_body(kind, body)
     }
 
-    /// Reads the body of a frame of type `kind`, whose codec the type tells.
+    /// Decodes the body of a frame of type `kind`, which determines the codec.
     ///
     /// # Errors
     ///
-    /// When it is of a type that we do not know, or not to be read.
+    /// If it is malformed, or of an unknown type.
     pub fn decode_body(kind: u8, body: &[u8]) -> Result<swim::Message<'_>, DecodeError> {
         match Self::of(kind) {
             Self::Native => native::decode_body(kind, body),
@@ -120,11 +120,11 @@ impl Codec {
         }
     }
 
-    /// Reads one frame of the Serf layer of either codec.
+    /// Decodes a frame of the Serf layer, of either codec.
     ///
     /// # Errors
     ///
-    /// When it is empty, of a type that we do not know, or not to be read.
+    /// If it is empty, malformed, or of an unknown type.
     pub fn decode_serf(frame: &[u8]) -> Result<serf::Message<'_>, DecodeError> {
         match Self::of(*frame.first().ok_or(DecodeError::Empty)?) {
             Self::Native => native::decode_serf(frame),
@@ -132,11 +132,11 @@ impl Codec {
         }
     }
 
-    /// Reads the payload of an ack as a network coordinate of either codec.
+    /// Decodes the payload of an ack as a network coordinate, of either codec.
     ///
     /// # Errors
     ///
-    /// When it is empty, of another version, or not to be read.
+    /// If it is empty, malformed, or of another version.
     pub fn decode_coordinate(payload: &[u8]) -> Result<serf::Coordinate<'_>, DecodeError> {
         match Self::of(*payload.first().ok_or(DecodeError::Empty)?) {
             Self::Native => native::decode_coordinate(payload),
@@ -145,14 +145,14 @@ impl Codec {
     }
 }
 
-/// Why a frame could not be decoded.
+/// Why a frame did not decode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DecodeError {
     /// The frame is empty.
     Empty,
-    /// A type or schema number that we do not know.
+    /// Unknown type or schema number.
     Unknown,
-    /// The body ends early or says something that cannot be.
+    /// The body is truncated or has an invalid value.
     Malformed,
 }

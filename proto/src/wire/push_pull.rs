@@ -1,25 +1,25 @@
-//! The whole state that two nodes exchange, in either codec.
+//! Push/pull: the full state that two nodes exchange, in either codec.
 
 use super::hashicorp::Announcement;
 use super::native::Unread;
 use super::swim::{PeerRef, State};
 use super::{Codec, Common, DecodeError, hashicorp, native};
 
-/// A push/pull whose outline is known to be sound.
+/// A validated push/pull.
 #[derive(Clone, Copy, Debug)]
 pub enum PushPull<'a> {
-    /// In our own codec.
+    /// In the native codec.
     Native(native::PushPull<'a>),
-    /// In HashiCorp's.
+    /// In HashiCorp's codec.
     HashiCorp(hashicorp::PushPull<'a>),
 }
 
 impl<'a> PushPull<'a> {
-    /// Reads the body of a push/pull, without its type byte.
+    /// Validates the body of a push/pull, without its type byte.
     ///
     /// # Errors
     ///
-    /// When a state cannot be read, or a count is beyond its bound.
+    /// If a state does not decode, or a count exceeds its limit.
     pub fn parse(codec: Codec, body: &'a [u8]) -> Result<Self, DecodeError> {
         Ok(match codec {
             Codec::Native => Self::Native(native::PushPull::parse(body)?),
@@ -27,7 +27,7 @@ impl<'a> PushPull<'a> {
         })
     }
 
-    /// The codec that it is in.
+    /// The codec of the message.
     pub const fn codec(&self) -> Codec {
         match self {
             Self::Native(_) => Codec::Native,
@@ -35,7 +35,7 @@ impl<'a> PushPull<'a> {
         }
     }
 
-    /// Whether the asker joins.
+    /// Whether the requester joins.
     pub const fn join(&self) -> bool {
         match self {
             Self::Native(states) => states.join,
@@ -43,7 +43,7 @@ impl<'a> PushPull<'a> {
         }
     }
 
-    /// The versions of the live members in it.
+    /// The versions of the live members.
     pub const fn live_versions(&self) -> Common {
         match self {
             Self::Native(states) => states.live_versions,
@@ -51,7 +51,7 @@ impl<'a> PushPull<'a> {
         }
     }
 
-    /// The layer above's part.
+    /// The part of the layer above.
     pub const fn user(&self) -> &'a [u8] {
         match self {
             Self::Native(states) => states.user,
@@ -60,34 +60,34 @@ impl<'a> PushPull<'a> {
     }
 }
 
-/// What a push/pull says of one member.
+/// The state of one member in a push/pull.
 #[derive(Clone, Copy, Debug)]
 pub struct MemberState<'a> {
-    /// `None` for a state that we do not know.
+    /// `None` for an unknown state number.
     pub state: Option<State>,
-    /// Its incarnation.
+    /// The member's incarnation.
     pub incarnation: u32,
-    /// Its name, which has not been found to be text.
+    /// The member's name; not validated as UTF-8.
     pub name: &'a [u8],
-    /// What it announces.
+    /// The member's record.
     pub announced: Announced<'a>,
 }
 
-/// What a member announces, as far as it has been read.
+/// A member's record, not fully decoded.
 #[derive(Clone, Copy, Debug)]
 pub enum Announced<'a> {
-    /// The native record.
+    /// A native record.
     Record(&'a [u8]),
-    /// HashiCorp's fields.
+    /// The fields of HashiCorp's codec.
     Fields(Announcement<'a>),
 }
 
 impl<'a> Announced<'a> {
-    /// What it announces, when that is enough to know it by.
+    /// Decodes the record.
     ///
     /// # Errors
     ///
-    /// When it is not.
+    /// If it is malformed.
     pub fn peer(&self) -> Result<PeerRef<'a>, DecodeError> {
         match self {
             Self::Record(record) => native::decode_record(record),

@@ -1,10 +1,10 @@
-//! The messages of the Serf layer, as they are meant, whatever the codec. They travel inside user messages.
+//! Messages of the Serf layer, independent of the codec. They are sent as the body of user messages.
 //!
-//! Some travel inside others: a conflict response or a key response is the payload of a query response, a key request that
-//! of a query, and a relay carries a whole response.
+//! Some are nested in others: a conflict response or a key response is the payload of a query response, a key request
+//! is the payload of a query, and a relay contains a complete response.
 //!
-//! serde's derives are the native codec's. A field that they skip stands behind the rest of the message, where its codec can
-//! read it without a copy.
+//! The serde derives define the native codec. Fields that they skip are encoded after the rest of the message, where
+//! the codec decodes them without copying.
 
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -18,50 +18,50 @@ use super::hashicorp::message::message;
 pub use super::list::{Item, Iter, List};
 use super::name::{member_name, short_name};
 
-/// A message of the Serf layer in a packet.
+/// A message of the Serf layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Message<'a> {
-    /// A member leaves, or was told to.
+    /// A leave intent.
     Leave(Leave<'a>),
-    /// A member joined.
+    /// A join intent.
     Join(Join<'a>),
-    /// Something the application said.
+    /// A user event.
     UserEvent(UserEvent<'a>),
-    /// Something the application asks of everybody.
+    /// A query.
     Query(Query<'a>),
-    /// One member's acknowledgement of a query, or its answer.
+    /// A response or ack of a query.
     QueryResponse(QueryResponse<'a>),
-    /// What a member knows under the name asked for; `None` when nothing.
+    /// The responder's record of the name in question; `None` if it has none.
     ConflictResponse(Option<MemberRecord<'a>>),
-    /// Something to be done with a key.
+    /// A key operation.
     KeyRequest(KeyRequest<'a>),
-    /// What came of it.
+    /// The result of a key operation.
     KeyResponse(KeyResponse<'a>),
-    /// A message to be passed on.
+    /// A message to forward.
     Relay(Relay<'a>),
 }
 
 message! {
-    /// `node` leaves at `ltime`.
+    /// Leave intent: `node` leaves at `ltime`.
     #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
     pub struct Leave<'a> {
-        /// The Lamport time.
+        /// Lamport time of the intent.
         pub ltime: u64 = b"LTime" as Uint,
-        /// The name of the member.
+        /// Name of the member.
         #[serde(deserialize_with = "member_name")]
         pub node: &'a str = b"Node" as Text,
-        /// Whether to forget it at once.
+        /// Whether to remove the member at once.
         pub prune: bool = b"Prune" as Boolean,
     }
 }
 
 message! {
-    /// `node` joined at `ltime`.
+    /// Join intent: `node` joined at `ltime`.
     #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
     pub struct Join<'a> {
-        /// The Lamport time.
+        /// Lamport time of the intent.
         pub ltime: u64 = b"LTime" as Uint,
-        /// The name of the member.
+        /// Name of the member.
         #[serde(deserialize_with = "member_name")]
         pub node: &'a str = b"Node" as Text,
     }
@@ -71,133 +71,133 @@ message! {
     /// A user event.
     #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
     pub struct UserEvent<'a> {
-        /// The Lamport time.
+        /// Lamport time of the event.
         pub ltime: u64 = b"LTime" as Uint,
-        /// The name of the event.
+        /// Name of the event.
         pub name: &'a str = b"Name" as Text,
-        /// Its payload.
+        /// Payload.
         pub payload: &'a [u8] = b"Payload" as BytesOrNil,
-        /// Whether it may be coalesced.
+        /// Whether the event may be coalesced.
         pub coalesce: bool = b"CC" as Boolean,
     }
 }
 
-/// A query (`messageQuery` in serf). Who may answer it and until when is in it; it is known by its time and number.
+/// A query (`messageQuery` in serf). Identified by its Lamport time and id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Query<'a> {
-    /// The Lamport time.
+    /// Lamport time of the query.
     pub ltime: u64,
-    /// Tells queries of one time apart; random.
+    /// Random id; distinguishes queries of one time.
     pub id: u32,
-    /// Who asks, and where the answers should go.
+    /// The requester, and the address for responses.
     #[serde(borrow)]
     pub source: Source<'a>,
-    /// [`FLAG_ACK`](Self::FLAG_ACK) and [`FLAG_NO_BROADCAST`](Self::FLAG_NO_BROADCAST); other bits mean nothing yet.
+    /// [`FLAG_ACK`](Self::FLAG_ACK) and [`FLAG_NO_BROADCAST`](Self::FLAG_NO_BROADCAST); other bits are reserved.
     pub flags: u32,
-    /// Over how many other members each answer should go besides the direct way.
+    /// Number of members that relay each response, in addition to the direct one.
     pub relay_factor: u8,
-    /// How long after its arrival it may be answered. On the wire in nanoseconds, at most 2⁶³ − 1; what is negative there is
-    /// zero here.
+    /// How long after its arrival the query may be answered. On the wire in nanoseconds, at most 2⁶³ − 1; negative
+    /// values decode as zero.
     #[serde(serialize_with = "write_nanos", deserialize_with = "read_nanos")]
     pub timeout: Duration,
-    /// Its name.
+    /// Name of the query.
     pub name: &'a str,
-    /// Its payload.
+    /// Payload.
     pub payload: &'a [u8],
-    /// Whom it is for: those who pass every filter.
+    /// Filters; only members that match all of them respond.
     #[serde(skip)]
     pub filters: List<'a, Filter<'a>>,
 }
 
 impl Query<'_> {
-    /// Whoever delivers the query acknowledges it.
+    /// Members that deliver the query ack it.
     pub const FLAG_ACK: u32 = 1;
-    /// Whoever receives the query does not pass it on.
+    /// Members that receive the query do not re-broadcast it.
     pub const FLAG_NO_BROADCAST: u32 = 2;
 
-    /// Whether whoever delivers it should acknowledge it.
+    /// Whether members that deliver the query should ack it.
     pub const fn wants_acks(&self) -> bool {
         self.flags & Self::FLAG_ACK != 0
     }
 
-    /// Whether it should not be passed on.
+    /// Whether the query should not be re-broadcast.
     pub const fn is_not_for_broadcast(&self) -> bool {
         self.flags & Self::FLAG_NO_BROADCAST != 0
     }
 }
 
-/// Who asks, and where the answers should go.
+/// The requester, and the address for responses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Source<'a> {
-    /// The address that the asker announces.
+    /// The address that the requester announces.
     pub addr: SocketAddr,
-    /// Its name. Empty from members of old versions.
+    /// Name of the requester. Empty from members of old versions.
     #[serde(deserialize_with = "short_name")]
     pub node: &'a str,
 }
 
-/// Whom a query is for.
+/// A filter of a query.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Filter<'a> {
     /// Members with one of these names.
     Nodes(List<'a, &'a str>),
-    /// Members whose value of a tag matches; one that is not set is empty.
+    /// Members whose tag matches; a tag that is not set has an empty value.
     Tag {
-        /// The name of the tag.
+        /// Name of the tag.
         tag: &'a str,
-        /// A regular expression in Go's dialect, to be found anywhere in the value.
+        /// Regular expression in Go's dialect; may match anywhere in the value.
         expr: &'a str,
     },
-    /// One that we cannot read, as HashiCorp's codec writes it. Nobody passes it.
+    /// A filter that does not decode, as bytes of HashiCorp's codec. Matches no member.
     Unreadable(&'a [u8]),
 }
 
 message! {
-    /// The acknowledgement of a query, or its answer (`messageQueryResponse` in serf).
+    /// A response or ack of a query (`messageQueryResponse` in serf).
     #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
     pub struct QueryResponse<'a> {
-        /// The time of the query.
+        /// Lamport time of the query.
         pub ltime: u64 = b"LTime" as Uint,
-        /// The number of the query.
+        /// Id of the query.
         pub id: u32 = b"ID" as Uint,
-        /// The name of the member that answers.
+        /// Name of the responder.
         #[serde(deserialize_with = "short_name")]
         pub from: &'a str = b"From" as Name,
-        /// [`FLAG_ACK`](Self::FLAG_ACK); other bits mean nothing yet.
+        /// [`FLAG_ACK`](Self::FLAG_ACK); other bits are reserved.
         pub flags: u32 = b"Flags" as Uint,
-        /// The answer; empty in an acknowledgement.
+        /// The response; empty in an ack.
         pub payload: &'a [u8] = b"Payload" as BytesOrNil,
     }
 }
 
 impl QueryResponse<'_> {
-    /// This is an acknowledgement and no answer.
+    /// The message is an ack, not a response.
     pub const FLAG_ACK: u32 = 1;
 
-    /// Whether this is an acknowledgement and no answer.
+    /// Whether this is an ack, not a response.
     pub const fn is_ack(&self) -> bool {
         self.flags & Self::FLAG_ACK != 0
     }
 }
 
-/// A member as another knows it (`Member` in serf), in a conflict response.
+/// Another node's record of a member (`Member` in serf), in a conflict response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MemberRecord<'a> {
-    /// The versions that it understands and speaks.
+    /// Protocol versions that the member supports and speaks.
     pub versions: Versions,
-    /// Its name.
+    /// Name of the member.
     #[serde(deserialize_with = "short_name")]
     pub name: &'a str,
-    /// Its address, when there is one.
+    /// Address of the member, if known.
     pub addr: Option<SocketAddr>,
     /// 0 none, 1 alive, 2 leaving, 3 left, 4 failed.
     pub status: u8,
-    /// Its tags, in any order.
+    /// Tags, in any order.
     #[serde(skip)]
     pub tags: List<'a, (&'a str, &'a str)>,
 }
 
-/// A timeout as it is written: nanoseconds that a signed number holds.
+/// Encodes a timeout: nanoseconds within the range of an `i64`.
 pub(super) fn nanos(timeout: Duration) -> u64 {
     const MAX: u64 = i64::MAX as u64;
     u64::try_from(timeout.as_nanos()).unwrap_or(MAX).min(MAX)
@@ -209,39 +209,39 @@ fn write_nanos<S: Serializer>(timeout: &Duration, serializer: S) -> Result<S::Ok
 
 fn read_nanos<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     let nanos = u64::deserialize(deserializer)?;
-    // HashiCorp's codec could not write a longer one.
+    // HashiCorp's codec cannot represent a longer one.
     i64::try_from(nanos).map_err(D::Error::custom)?;
     Ok(Duration::from_nanos(nanos))
 }
 
 message! {
-    /// Something to be done with a key (`keyRequest` in serf): what, is the name of the query that this is the payload of.
+    /// A key operation (`keyRequest` in serf). The operation is the name of the query that carries it.
     #[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
     pub struct KeyRequest<'a> {
-        /// The key; empty when it is about all keys.
+        /// The key; empty for a list.
         pub key: &'a [u8] = b"Key" as Bytes,
     }
 }
 
 impl core::fmt::Debug for KeyRequest<'_> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        // A key does not belong into any log.
+        // Never log key material.
         write!(f, "KeyRequest {{ key: {} bytes }}", self.key.len())
     }
 }
 
 message! {
-    /// What came of a key request (`nodeKeyResponse` in serf).
+    /// The result of a key operation (`nodeKeyResponse` in serf).
     #[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
     pub struct KeyResponse<'a> {
-        /// Whether it was done.
+        /// Whether the operation succeeded.
         pub result: bool = b"Result" as Boolean,
-        /// What to tell the operator.
+        /// Text for the operator.
         pub message: &'a str = b"Message" as Text,
-        /// The keys in use, in base64, when they were asked for.
+        /// For a list: the keys in base64.
         #[serde(skip)]
         pub keys: List<'a, &'a str> = b"Keys" as ArrayOrNil<Text>,
-        /// The primary key, in base64, when the keys were asked for.
+        /// For a list: the primary key in base64.
         pub primary_key: &'a str = b"PrimaryKey" as Text,
     }
 }
@@ -253,54 +253,54 @@ impl core::fmt::Debug for KeyResponse<'_> {
     }
 }
 
-/// A message to be passed on (`relayHeader` in serf, and what follows it).
+/// A message to forward (`relayHeader` in serf, and what follows it).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Relay<'a> {
-    /// Where to.
+    /// Address to forward to.
     pub addr: SocketAddr,
-    /// The name of the member there.
+    /// Name of the member at that address.
     #[serde(deserialize_with = "short_name")]
     pub node: &'a str,
-    /// A whole message of the Serf layer, type byte and all. Only a query response should be passed on.
+    /// A complete message of the Serf layer with its type byte. Only query responses should be forwarded.
     #[serde(skip)]
     pub inner: &'a [u8],
 }
 
 message! {
-    /// A network coordinate, as the payload of an ack (`Coordinate` in serf's package of that name). In seconds, but for the
-    /// error. Any number may come, also infinite ones and those that are none.
+    /// A network coordinate, the payload of an ack (`Coordinate` in serf's coordinate package). In seconds, except the
+    /// error. Values are not validated; infinities and NaN decode.
     #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
     pub struct Coordinate<'a> {
-        /// The place in Euclidean space.
+        /// Position in the Euclidean space.
         #[serde(skip)]
         pub vec: List<'a, f64> = b"Vec" as Array<Float>,
-        /// How far the estimates are off, as a share of them.
+        /// Relative error of the estimates.
         pub error: f64 = b"Error" as Float,
-        /// What is added to estimates, to make up for what the space cannot say.
+        /// Offset added to estimates, for what the Euclidean space cannot represent.
         pub adjustment: f64 = b"Adjustment" as Float,
-        /// What it takes to get into the space.
+        /// Distance to the Euclidean space, such as the latency of the access link.
         pub height: f64 = b"Height" as Float,
     }
 }
 
-/// The clocks at the head of Serf's part of a push/pull.
+/// Lamport clocks at the head of Serf's part of a push/pull.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Clocks {
-    /// Of join and leave intents.
+    /// Clock of join and leave intents.
     pub member: u64,
-    /// Of user events.
+    /// Clock of user events.
     pub event: u64,
-    /// Of queries.
+    /// Clock of queries.
     pub query: u64,
 }
 
-/// What a push/pull says of one member.
+/// Serf's state of one member in a push/pull.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MemberTime<'a> {
-    /// The name of the member, which has not been found to be text.
+    /// Name of the member; not validated as UTF-8.
     pub node: &'a [u8],
-    /// The time of the newest intent known.
+    /// Lamport time of its newest known intent.
     pub ltime: u64,
-    /// Whether it left.
+    /// Whether the member left.
     pub left: bool,
 }

@@ -1,4 +1,4 @@
-//! The messages of the membership layer, as they are meant, whatever the codec. serde's derives are the native codec's.
+//! Messages of the membership layer, independent of the codec. The serde derives define the native codec.
 
 use core::net::SocketAddr;
 
@@ -9,39 +9,39 @@ use super::hashicorp::form::{BytesOrNil, Name, Uint};
 use super::hashicorp::message::message;
 use super::name::short_name;
 
-/// A message in a packet, borrowing the buffer it was decoded from.
+/// A message in a packet, borrowed from the receive buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Message<'a> {
-    /// Are you there?
+    /// Asks for an ack.
     Ping(Ping<'a>),
-    /// Ask another whether it is there.
+    /// Asks another member to ping a target.
     IndirectPing(IndirectPing<'a>),
-    /// Yes, to the ping with this number.
+    /// Acks the ping of this sequence number.
     Ack(Ack<'a>),
-    /// I asked for you and got no answer.
+    /// The target of an indirect ping did not ack.
     Nack {
-        /// The number of the request.
+        /// Sequence number of the indirect ping.
         seq: u32,
     },
-    /// A member may have failed.
+    /// Suspects a member.
     Suspect(Accusation<'a>),
-    /// A member is alive.
+    /// Announces a member.
     Alive(Alive<'a>),
-    /// A member failed, or left when it says so itself.
+    /// Declares a member dead, or left if it is its own accuser.
     Dead(Accusation<'a>),
-    /// For the layer above.
+    /// A message for the layer above.
     User(&'a [u8]),
 }
 
-/// Asks the node at the address whether it is `node` and there.
+/// Asks the node at the destination to ack, if its name is `node`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ping<'a> {
-    /// The number that the answer echoes.
+    /// Sequence number; the ack echoes it.
     pub seq: u32,
-    /// Whom the ping is for; others must not answer. Empty: whoever gets it.
+    /// Name of the node that should ack; others must not. Empty: any node.
     #[serde(deserialize_with = "short_name")]
     pub node: &'a str,
-    /// Where the answer should go.
+    /// Address for the ack.
     #[serde(borrow)]
     pub source: Option<Source<'a>>,
 }
@@ -49,89 +49,89 @@ pub struct Ping<'a> {
 /// Asks a member to ping `node` at `target`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IndirectPing<'a> {
-    /// The number that the answer echoes.
+    /// Sequence number; the ack echoes it.
     pub seq: u32,
-    /// Where the member to be pinged listens.
+    /// Address of the target.
     pub target: SocketAddr,
-    /// The name of the node meant.
+    /// Name of the target.
     #[serde(deserialize_with = "short_name")]
     pub node: &'a str,
-    /// Whether a nack is wanted when the target does not answer.
+    /// Whether to send a nack if the target does not ack.
     pub nack: bool,
-    /// Where the answer should go.
+    /// Address for the ack.
     #[serde(borrow)]
     pub source: Option<Source<'a>>,
 }
 
-/// Where the answer should go, when not to the address that the packet came from.
+/// Address for an answer, if it differs from the packet's source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Source<'a> {
     /// The address, as announced.
     pub addr: SocketAddr,
-    /// The name of the node meant.
+    /// Name of the sender.
     #[serde(deserialize_with = "short_name")]
     pub node: &'a str,
 }
 
 message! {
-    /// The answer to a ping.
+    /// Acks a ping.
     #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
     pub struct Ack<'a> {
-        /// The number that the answer echoes.
+        /// Sequence number of the ping.
         pub seq: u32 = b"SeqNo" as Uint,
-        /// For the layer above.
+        /// Payload of the layer above.
         pub payload: &'a [u8] = b"Payload" as BytesOrNil,
     }
 }
 
 message! {
-    /// `from` says that `node`, at this incarnation, is suspect or dead.
+    /// Claim by `from` that `node` is suspect or dead at this incarnation.
     #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
     pub struct Accusation<'a> {
-        /// The incarnation of the member that this is about.
+        /// Incarnation of the accused.
         pub incarnation: u32 = b"Incarnation" as Uint,
-        /// The name of the node meant.
+        /// Name of the accused.
         #[serde(deserialize_with = "short_name")]
         pub node: &'a str = b"Node" as Name,
-        /// Who says so.
+        /// Name of the accuser.
         #[serde(deserialize_with = "short_name")]
         pub from: &'a str = b"From" as Name,
     }
 }
 
-/// A node says of itself that it is alive.
+/// Announcement of a node by itself: it is alive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Alive<'a> {
-    /// The incarnation of the member that this is about.
+    /// Incarnation of the node.
     pub incarnation: u32,
-    /// What it announces.
+    /// Record of the node.
     pub peer: PeerRef<'a>,
 }
 
-/// The incarnation with which a node begins. memberlist begins with it too; it never sends 0.
+/// First incarnation of a node, as in memberlist. 0 is never sent.
 pub const FIRST_INCARNATION: u32 = 1;
 
-/// What a node announces about itself: the native record. Versions and name come first, so that both can be read without the
-/// rest.
+/// The record that a node announces, in its native layout. Versions and name come first, so that both can be read
+/// without the rest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PeerRef<'a> {
-    /// The versions that it understands and speaks.
+    /// Protocol versions that the node supports and speaks.
     pub versions: Versions,
-    /// Its name.
+    /// Name of the node.
     pub name: &'a str,
-    /// The address, as announced.
+    /// Address, as announced.
     pub addr: SocketAddr,
-    /// Its metadata; for Serf the encoded tags.
+    /// Metadata; for Serf the encoded tags.
     pub meta: &'a [u8],
 }
 
-/// The state of a member. The numbers are memberlist's.
+/// State of a member, with memberlist's numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum State {
-    /// It answers.
+    /// It acks.
     Alive = 0,
-    /// It may have failed.
+    /// It is suspected.
     Suspect = 1,
     /// It failed.
     Dead = 2,

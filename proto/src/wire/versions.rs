@@ -1,91 +1,91 @@
-//! Protocol versions: what a node understands and speaks, and what a group of nodes has in common.
+//! Protocol versions that a node supports and speaks, and the intersection over a group of nodes.
 
 use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// The versions that a node understands and speaks: least, greatest and current, of memberlist's protocol and then of
-/// the delegate's, that is Serf's.
+/// The version numbers of a node: minimum, maximum and current, first of memberlist's protocol, then of the delegate's
+/// (Serf's).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Versions(pub(super) [u8; 6]);
 
 impl Versions {
-    /// What we announce. The greatest delegate version, 6, says that we read native frames; HashiCorp's nodes compare
-    /// ranges and accept it.
+    /// The versions that we announce. The maximum delegate version, 6, signals that we read native frames; HashiCorp's
+    /// nodes only compare ranges and accept it.
     pub const OURS: Self = Self([1, 5, 2, 2, Self::NATIVE, 5]);
 
-    /// What HashiCorp's nodes announce since Serf 0.8.
+    /// The versions of HashiCorp's nodes since Serf 0.8.
     pub const HASHICORP: Self = Self([1, 5, 2, 2, 5, 5]);
 
-    /// From this delegate version on a node reads native frames. It is, by our definition, Serf's version 5 with native bodies.
+    /// The first delegate version whose nodes read native frames. Ours: equals Serf's version 5 with native bodies.
     const NATIVE: u8 = 6;
 
-    /// The same, speaking `delegate` of Serf's protocol.
+    /// The same ranges, with `delegate` as the current Serf protocol.
     pub(crate) const fn speaking(self, delegate: u8) -> Self {
         let [a, b, c, d, e, _] = self.0;
         Self([a, b, c, d, e, delegate])
     }
 
-    /// From the six bytes of an alive message.
+    /// From the six bytes in an alive message.
     pub const fn from_bytes(bytes: [u8; 6]) -> Self {
         Self(bytes)
     }
 
-    /// The six bytes of an alive message.
+    /// The six bytes in an alive message.
     pub const fn to_bytes(self) -> [u8; 6] {
         self.0
     }
 
-    /// The least memberlist protocol version understood.
+    /// Minimum memberlist protocol version.
     pub const fn protocol_min(self) -> u8 {
         self.0[0]
     }
 
-    /// The greatest memberlist protocol version understood. From 3 on a node answers stream pings, from 4 on it sends
-    /// nacks, from 5 on it checks checksums.
+    /// Maximum memberlist protocol version. A node answers stream pings from 3 on, sends nacks from 4 on, and verifies
+    /// checksums from 5 on.
     pub const fn protocol_max(self) -> u8 {
         self.0[1]
     }
 
-    /// The memberlist protocol version spoken.
+    /// Current memberlist protocol version.
     pub const fn protocol_current(self) -> u8 {
         self.0[2]
     }
 
-    /// The least Serf protocol version understood.
+    /// Minimum Serf protocol version.
     pub const fn delegate_min(self) -> u8 {
         self.0[3]
     }
 
-    /// The greatest Serf protocol version understood.
+    /// Maximum Serf protocol version.
     pub const fn delegate_max(self) -> u8 {
         self.0[4]
     }
 
-    /// The Serf protocol version spoken.
+    /// Current Serf protocol version.
     pub const fn delegate_current(self) -> u8 {
         self.0[5]
     }
 
-    /// Whether a node with these reads native frames.
+    /// Whether the node reads native frames.
     pub const fn reads_native(self) -> bool {
         self.delegate_max() >= Self::NATIVE
     }
 
-    /// What `other` speaks that a node with these does not understand.
+    /// The first protocol of `other` that a node with these versions does not support.
     pub fn incompatible(self, other: Self) -> Option<Incompatible> {
         let [p_min, p_max, _, d_min, d_max, _] = self.0;
         let [.., p_spoken, _, _, d_spoken] = other.0;
         let layers = [(false, p_spoken, p_min, p_max), (true, d_spoken, d_min, d_max)];
         let refused = layers.into_iter().find(|(_, spoken, min, max)| spoken < min || spoken > max);
         refused.map(|(is_delegate, spoken, min, max)| {
-            // The version above is ours: to people it is Serf's last.
+            // Version 6 is ours; operators know Serf's last version.
             let max = if is_delegate { max.min(Self::HASHICORP.delegate_max()) } else { max };
             Incompatible { is_delegate, spoken, understood: (min, max) }
         })
     }
 
-    /// Whether these can be the versions of a node at all (`aliveNode` in memberlist's state.go).
+    /// Whether the versions are valid (`aliveNode` in memberlist's state.go).
     pub const fn are_valid(self) -> bool {
         self.0[0] != 0 && self.0[1] != 0 && self.0[0] <= self.0[1]
     }
@@ -98,19 +98,19 @@ impl fmt::Debug for Versions {
     }
 }
 
-/// What a node speaks that another does not understand.
+/// A protocol version that another node does not support.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Incompatible {
-    /// Whether it is Serf's protocol, otherwise memberlist's.
+    /// Whether it is Serf's protocol; otherwise memberlist's.
     pub is_delegate: bool,
     /// The version that the node speaks.
     pub spoken: u8,
-    /// The least and the greatest version that the other understands.
+    /// The minimum and maximum versions that the other node supports.
     pub understood: (u8, u8),
 }
 
 impl fmt::Display for Incompatible {
-    /// In the words of `verifyProtocol` in memberlist's memberlist.go.
+    /// Uses the text of `verifyProtocol` in memberlist's memberlist.go.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { is_delegate, spoken, understood: (min, max) } = self;
         let layer = if *is_delegate { "delegate protocol" } else { "protocol" };
@@ -118,19 +118,19 @@ impl fmt::Display for Incompatible {
     }
 }
 
-/// What a group of nodes has in common: the versions that all of them understand, and the range of those that they speak.
+/// Versions of a group of nodes: the intersection of the supported ranges, and the range of those spoken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Common(Option<Bounds>);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Bounds {
-    /// The last that was added: mostly the next is the same.
+    /// The versions added last. The next are usually equal, and then skipped.
     last: Versions,
     protocol: Layer,
     delegate: Layer,
 }
 
-/// One layer's versions.
+/// The versions of one protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Layer {
     understood: (u8, u8),
@@ -153,7 +153,7 @@ impl Layer {
 }
 
 impl Common {
-    /// Adds a node to the group.
+    /// Adds a node.
     pub fn add(&mut self, versions: Versions) {
         let [p_min, p_max, p_current, d_min, d_max, d_current] = versions.0;
         let (protocol, delegate) = (Layer::of(p_min, p_max, p_current), Layer::of(d_min, d_max, d_current));
@@ -168,7 +168,7 @@ impl Common {
         }
     }
 
-    /// Whether everybody understands what anybody speaks.
+    /// Whether all nodes support all versions that are spoken.
     pub fn agrees(self) -> bool {
         self.0.is_none_or(|bounds| bounds.protocol.agrees() && bounds.delegate.agrees())
     }

@@ -1,4 +1,4 @@
-//! What a node announces about itself, in an alive message or in a push/pull.
+//! The record of a node, as encoded in alive messages and push/pulls.
 
 use core::net::{IpAddr, SocketAddr};
 
@@ -12,29 +12,29 @@ use crate::wire::swim::{PeerRef, State};
 use crate::wire::{DecodeError, Versions};
 
 message! {
-    /// What a push/pull or an alive message says of one member. Its bytes have been read; whether they are sound enough to act
-    /// upon, [`peer`](Self::peer) tells.
+    /// The fields of a member in a push/pull or an alive message, decoded but not validated; [`peer`](Self::peer)
+    /// validates them.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub struct Announcement<'a> {
-        /// Its name, which has not been found to be text.
+        /// Name; not validated as UTF-8.
         pub name: &'a [u8] = b"Name" as Bytes,
-        /// Its address; `None` when it has neither 4 nor 16 bytes.
+        /// IP address; `None` if it has neither 4 nor 16 bytes.
         pub ip: Option<IpAddr> = b"Addr" as Ip,
-        /// Its port; 0 stands for the port that the reader itself is bound to.
+        /// Port; 0 stands for the port that the receiver is bound to.
         pub port: u16 = b"Port" as Uint,
-        /// Its metadata; for Serf the encoded tags.
+        /// Metadata; for Serf the encoded tags.
         pub meta: &'a [u8] = b"Meta" as BytesOrNil,
-        /// Its incarnation.
+        /// Incarnation.
         pub incarnation: u32 = b"Incarnation" as Uint,
-        /// Its state; `None` for one that we do not know. In an alive message, alive.
+        /// State; `None` for an unknown number. Always alive in an alive message.
         pub state: Option<State> = b"State" as StateNumber,
-        /// The versions that it understands and speaks; `None` when they are not six.
+        /// Protocol versions; `None` if there are not six.
         pub versions: Option<Versions> = b"Vsn" as SixVersions,
     }
 }
 
 message! {
-    /// An alive message: the same under another key for the name, and in another order.
+    /// An alive message: the same fields in another order, with another key for the name.
     pub(super) struct AliveBody<'a> {
         incarnation: u32 = b"Incarnation" as Uint,
         name: &'a [u8] = b"Node" as Bytes,
@@ -53,14 +53,14 @@ impl<'a> AliveBody<'a> {
     }
 }
 
-/// Looks at an alive message; `None` when the frame is anything else.
+/// Decodes an alive message without validating it; `None` for other frames.
 pub fn peek_alive(frame: &[u8]) -> Option<Announcement<'_>> {
     let (&kind, body) = frame.split_first()?;
     if kind == ALIVE { Announcement::alive(&mut Reader::new(body)) } else { None }
 }
 
 impl<'a> Announcement<'a> {
-    /// Reads the body of an alive message.
+    /// Decodes the body of an alive message.
     pub(super) fn alive(r: &mut Reader<'a>) -> Option<Self> {
         let AliveBody { incarnation, name, ip, port, meta, versions } = AliveBody::take(r)?;
         Some(Self { name, ip, port, meta, incarnation, state: Some(State::Alive), versions })
@@ -72,12 +72,11 @@ impl<'a> Announcement<'a> {
         Self { name: name.as_bytes(), ip, port, meta, incarnation, state: Some(state), versions }
     }
 
-    /// What it announces, when that is enough to know it by: a name that is text and not too long, an address, versions,
-    /// and metadata within its bound.
+    /// Validates the record: a UTF-8 name within the limit, an address, versions, and metadata within the limit.
     ///
     /// # Errors
     ///
-    /// When it is not.
+    /// If any of them is invalid or missing.
     pub fn peer(&self) -> Result<PeerRef<'a>, DecodeError> {
         self.sound().ok_or(DecodeError::Malformed)
     }

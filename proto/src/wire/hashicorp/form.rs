@@ -1,4 +1,4 @@
-//! The forms of fields in msgpack, as the declarations of [`message!`](super::message) name them.
+//! Field types: the msgpack encodings that declarations of [`message!`](super::message) refer to.
 
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
@@ -12,14 +12,14 @@ use crate::wire::serf::{Filter, Item, List, nanos};
 use crate::wire::swim::State;
 use crate::wire::{Codec, Versions};
 
-/// How a field of type `T` is written and read.
+/// Encoding of a field of type `T`.
 pub(in crate::wire) trait Form<'a, T> {
     fn put(out: &mut impl Sink, value: T) -> Result<(), Full>;
 
-    /// `None` refuses the message.
+    /// Decodes the value; `None` makes the message malformed.
     fn take(r: &mut Reader<'a>) -> Option<T>;
 
-    /// The value of a field that does not come.
+    /// The value of a missing field.
     fn missing() -> T
     where
         T: Default,
@@ -27,13 +27,13 @@ pub(in crate::wire) trait Form<'a, T> {
         T::default()
     }
 
-    /// Whether a field of this value is left out.
+    /// Whether a field with this value is omitted.
     fn is_left_out(_: T) -> bool {
         false
     }
 }
 
-/// An unsigned integer of the width of its type.
+/// An unsigned integer of the type's width.
 pub(in crate::wire) struct Uint;
 
 impl<T: Copy + Into<u64> + TryFrom<u64>> Form<'_, T> for Uint {
@@ -48,7 +48,7 @@ impl<T: Copy + Into<u64> + TryFrom<u64>> Form<'_, T> for Uint {
     }
 }
 
-/// An integer that is signed in Go and here is not.
+/// An integer that is signed in Go and unsigned here.
 pub(in crate::wire) struct Int;
 
 impl<T: Copy + Into<u64> + TryFrom<i64>> Form<'_, T> for Int {
@@ -61,7 +61,7 @@ impl<T: Copy + Into<u64> + TryFrom<i64>> Form<'_, T> for Int {
     }
 }
 
-/// A duration in nanoseconds. A negative one is zero.
+/// A duration in nanoseconds; negative values decode as zero.
 pub(in crate::wire) struct Nanos;
 
 impl Form<'_, Duration> for Nanos {
@@ -74,7 +74,7 @@ impl Form<'_, Duration> for Nanos {
     }
 }
 
-/// A count or a length, which is signed in Go. It is written in the unsigned form of the versions before Serf 0.10.
+/// A count or length, signed in Go. Encoded as unsigned, like the versions before Serf 0.10.
 pub(in crate::wire) struct Length;
 
 impl Form<'_, i64> for Length {
@@ -115,7 +115,7 @@ impl Form<'_, f64> for Float {
     }
 }
 
-/// A string that is text.
+/// A UTF-8 string.
 pub(in crate::wire) struct Text;
 
 impl<'a> Form<'a, &'a str> for Text {
@@ -130,7 +130,7 @@ impl<'a> Form<'a, &'a str> for Text {
     }
 }
 
-/// The name of a node, or an empty one.
+/// A node name, or an empty string.
 pub(in crate::wire) struct Name;
 
 impl<'a> Form<'a, &'a str> for Name {
@@ -160,7 +160,7 @@ impl<'a> Form<'a, &'a [u8]> for Bytes {
     }
 }
 
-/// Bytes that are nil when there are none.
+/// Bytes; nil if empty.
 pub(in crate::wire) struct BytesOrNil;
 
 impl<'a> Form<'a, &'a [u8]> for BytesOrNil {
@@ -175,7 +175,7 @@ impl<'a> Form<'a, &'a [u8]> for BytesOrNil {
     }
 }
 
-/// An IP address of 4 or 16 bytes, as it was announced. Any other length is none; none is nil.
+/// An IP address of 4 or 16 bytes. Other lengths decode as `None`, which is encoded as nil.
 pub(in crate::wire) struct Ip;
 
 impl Form<'_, Option<IpAddr>> for Ip {
@@ -197,7 +197,7 @@ impl Form<'_, Option<IpAddr>> for Ip {
     }
 }
 
-/// Six versions. Any other number is none.
+/// Six version bytes. Other lengths decode as `None`.
 pub(in crate::wire) struct SixVersions;
 
 impl Form<'_, Option<Versions>> for SixVersions {
@@ -215,7 +215,7 @@ impl Form<'_, Option<Versions>> for SixVersions {
     }
 }
 
-/// The number of a member's state; `None` is one that we do not know.
+/// A member's state number; `None` if unknown.
 pub(in crate::wire) struct StateNumber;
 
 impl Form<'_, Option<State>> for StateNumber {
@@ -237,7 +237,7 @@ impl Form<'_, Option<State>> for StateNumber {
     }
 }
 
-/// An array in the form `F`.
+/// An array of elements of type `F`.
 pub(in crate::wire) struct Array<F>(F);
 
 impl<'a, T: Item<'a>, F: Form<'a, T>> Form<'a, List<'a, T>> for Array<F> {
@@ -252,7 +252,7 @@ impl<'a, T: Item<'a>, F: Form<'a, T>> Form<'a, List<'a, T>> for Array<F> {
     }
 }
 
-/// The same, nil when it is empty.
+/// An array of elements of type `F`; nil if empty.
 pub(in crate::wire) struct ArrayOrNil<F>(F);
 
 impl<'a, T: Item<'a>, F: Form<'a, T>> Form<'a, List<'a, T>> for ArrayOrNil<F> {
@@ -265,7 +265,7 @@ impl<'a, T: Item<'a>, F: Form<'a, T>> Form<'a, List<'a, T>> for ArrayOrNil<F> {
     }
 }
 
-/// A filter of a query: a string that holds another encoding.
+/// A query filter: a string that contains a nested encoding.
 pub(in crate::wire) struct InString;
 
 impl<'a> Form<'a, Filter<'a>> for InString {
@@ -278,7 +278,7 @@ impl<'a> Form<'a, Filter<'a>> for InString {
     }
 }
 
-/// A map from text to text.
+/// A map of strings.
 pub(in crate::wire) struct TextMap;
 
 impl<'a> Form<'a, List<'a, (&'a str, &'a str)>> for TextMap {
@@ -293,7 +293,7 @@ impl<'a> Form<'a, List<'a, (&'a str, &'a str)>> for TextMap {
     }
 }
 
-/// The form `F`; left out when it is what a missing field means.
+/// A field of type `F` that is omitted if it equals the value of a missing field.
 pub(in crate::wire) struct Optional<F>(F);
 
 impl<'a, T: Copy + Default + PartialEq, F: Form<'a, T>> Form<'a, T> for Optional<F> {
@@ -310,7 +310,7 @@ impl<'a, T: Copy + Default + PartialEq, F: Form<'a, T>> Form<'a, T> for Optional
     }
 }
 
-/// Text that means nothing here: written empty, and skipped.
+/// A string that is ignored: encoded as empty, skipped on decode.
 pub(in crate::wire) struct Unused;
 
 impl Form<'_, ()> for Unused {
@@ -338,7 +338,7 @@ impl<'a> Form<'a, Option<SocketAddr>> for Udp {
     }
 }
 
-/// Takes `count` values that stand one after the other.
+/// Decodes `count` consecutive values.
 fn list<'a, T: Item<'a>>(r: &mut Reader<'a>, count: usize) -> Option<List<'a, T>> {
     let mut rest = r.rest();
     let list = List::take(Codec::HashiCorp, count, &mut rest)?;

@@ -1,22 +1,21 @@
-//! One declaration for all that the codecs know of a message.
+//! Declaration of messages, from which both codecs are derived.
 
 use crate::msgpack::{Full, Reader, Sink};
 
-/// The body of a message in HashiCorp's codec: a msgpack map, as [`message!`] makes it.
+/// The body of a message in HashiCorp's codec: a msgpack map. Implemented by [`message!`].
 pub(in crate::wire) trait Body<'a>: Sized {
-    /// Writes the map.
+    /// Encodes the map.
     fn put(&self, out: &mut impl Sink) -> Result<(), Full>;
 
-    /// Reads a map, or an array in the order of the declaration.
+    /// Decodes a map, or an array in the order of the declaration.
     fn take(r: &mut Reader<'a>) -> Option<Self>;
 }
 
-/// Declares a message: a struct whose fields have the key and the form in which HashiCorp's codec writes them.
+/// Declares a message: a struct with the key and the encoding of each field in HashiCorp's codec.
 ///
-/// The fields stand in the order of the struct in Go. That is the order in which they come when a struct is an array, and,
-/// with serde's derives, the order of the native codec. The order of a map is that of the keys' bytes; the compiler sorts
-/// them. A form is a type that implements [`Form`](super::form::Form); a field of the form `Optional` is left out of the map
-/// when it is empty.
+/// The fields are in the order of Go's struct. Structs that arrive as an array use this order, and so does the native
+/// codec (through serde's derives). Maps use the byte order of the keys, which is sorted at compile time. A field type
+/// implements [`Form`](super::form::Form); fields of type `Optional` are omitted from the map if empty.
 ///
 /// ```text
 /// message! {
@@ -128,7 +127,7 @@ macro_rules! message {
 }
 pub(in crate::wire) use message;
 
-/// A key with its head, which takes one byte.
+/// A key with its one-byte length prefix.
 pub(in crate::wire) const fn key_head<const N: usize>(key: &[u8]) -> [u8; N] {
     assert!(key.len() < 32 && N == key.len() + 1, "a key is a short string");
     let [.., len] = key.len().to_be_bytes();
@@ -138,7 +137,7 @@ pub(in crate::wire) const fn key_head<const N: usize>(key: &[u8]) -> [u8; N] {
     bytes
 }
 
-/// The fields in the order of their keys' bytes.
+/// Sorts fields by the bytes of their keys. Selection sort, because it runs at compile time.
 pub(in crate::wire) const fn sorted<F: Copy, const N: usize>(mut fields: [(&[u8], F); N]) -> [F; N] {
     let mut sorted = [fields[0].1; N];
     let mut at = 0;

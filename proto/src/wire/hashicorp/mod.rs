@@ -1,8 +1,8 @@
-//! HashiCorp's codec, byte for byte: a type byte and a msgpack map with its keys in the order of their bytes.
+//! HashiCorp's codec, byte-compatible: a type byte, and a msgpack map with its keys in byte order.
 //!
-//! Written is what memberlist 0.6 and Serf 0.10 write, except that lengths are in the shortest unsigned form, as in every
-//! version before. Read is all that their decoders read, and bytes after a message mean nothing, as there.
-//! What a message must have to mean anything is refused when it is missing: a member's name, its address, six versions.
+//! The encoder writes what memberlist 0.6 and Serf 0.10 write, except that lengths use the shortest unsigned form, as
+//! in all earlier versions. The decoder accepts whatever their decoders accept, including trailing bytes. Messages
+//! without mandatory fields are rejected: a member's name, its address, six versions.
 
 mod announcement;
 pub(super) mod form;
@@ -38,25 +38,25 @@ use super::swim::{Accusation, Ack, Alive, IndirectPing, Message, PeerRef, Ping, 
 use super::{DecodeError, Full, Writer};
 use crate::msgpack::{Reader, Sink};
 
-/// The type byte of a ping, in a packet or on a stream.
+/// Type byte of a ping, in a packet or on a stream.
 pub const PING: u8 = 0;
 pub(super) const INDIRECT_PING: u8 = 1;
-/// The type byte of an ack, in a packet or on a stream.
+/// Type byte of an ack, in a packet or on a stream.
 pub const ACK: u8 = 2;
 pub(super) const SUSPECT: u8 = 3;
 pub(super) const ALIVE: u8 = 4;
 pub(super) const DEAD: u8 = 5;
-/// The type byte of a push/pull on a stream.
+/// Type byte of a push/pull on a stream.
 pub const PUSH_PULL: u8 = 6;
-/// The type byte of a user message, in a packet or on a stream.
+/// Type byte of a user message, in a packet or on a stream.
 pub const USER: u8 = 8;
-/// The type byte of a compressed message, in a packet or on a stream.
+/// Type byte of a compressed message, in a packet or on a stream.
 pub const COMPRESSED: u8 = 9;
 pub(super) const NACK: u8 = 11;
-/// The type byte of an error, the reply on a stream.
+/// Type byte of an error reply on a stream.
 pub const ERROR: u8 = 13;
 
-/// Writes one frame.
+/// Encodes a frame.
 pub fn encode(message: &Message<'_>, w: &mut Writer<'_>) -> Result<(), Full> {
     match *message {
         Message::Ping(ref ping) => put(w, PING, &PingBody::from(ping)),
@@ -73,34 +73,34 @@ pub fn encode(message: &Message<'_>, w: &mut Writer<'_>) -> Result<(), Full> {
     }
 }
 
-/// Writes a type byte and a body.
+/// Encodes a type byte and a body.
 #[inline]
 fn put<'a>(out: &mut impl Sink, kind: u8, body: &impl Body<'a>) -> Result<(), Full> {
     out.put(&[kind])?;
     body.put(out)
 }
 
-/// Writes an ack without a payload in the fewest bytes: what is missing is empty to every reader.
+/// Encodes an ack without payload in the fewest bytes. Decoders treat the missing field as empty.
 pub fn encode_short_ack(seq: u32, w: &mut Writer<'_>) -> Result<(), Full> {
     put(w, ACK, &Seq { seq })
 }
 
-/// Writes an alive message.
+/// Encodes an alive message.
 pub fn encode_alive(incarnation: u32, peer: PeerRef<'_>, w: &mut Writer<'_>) -> Result<(), Full> {
     put(w, ALIVE, &AliveBody::new(incarnation, peer))
 }
 
-/// Takes an item of a list off `rest`: text.
+/// Decodes a string element and advances `rest`.
 pub(super) fn take_text<'a>(rest: &mut &'a [u8]) -> Option<&'a str> {
     take_item(rest, Reader::text)
 }
 
-/// The same of a float.
+/// Decodes a float element and advances `rest`.
 pub(super) fn take_float(rest: &mut &[u8]) -> Option<f64> {
     take_item(rest, Reader::float)
 }
 
-/// The same of a filter.
+/// Decodes a filter element and advances `rest`.
 pub(super) fn take_filter<'a>(rest: &mut &'a [u8]) -> Option<Filter<'a>> {
     take_item(rest, serf::take_filter)
 }
@@ -112,18 +112,18 @@ fn take_item<'a, T>(rest: &mut &'a [u8], take: impl FnOnce(&mut Reader<'a>) -> O
     Some(item)
 }
 
-/// Starts a user message in a packet, whose body the layer above writes.
+/// Begins a user message in a packet; the layer above appends the body.
 pub fn begin_user(w: &mut Writer<'_>) -> Result<(), Full> {
     w.put_u8(USER)
 }
 
-/// Reads one frame of a packet.
+/// Decodes a frame of a packet.
 pub fn decode(frame: &[u8]) -> Result<Message<'_>, DecodeError> {
     let (&kind, body) = frame.split_first().ok_or(DecodeError::Empty)?;
     decode_body(kind, body)
 }
 
-/// Reads the body of a frame of type `kind`.
+/// Decodes the body of a frame of type `kind`.
 pub fn decode_body(kind: u8, body: &[u8]) -> Result<Message<'_>, DecodeError> {
     let r = &mut Reader::new(body);
     let message = match kind {
@@ -144,7 +144,7 @@ pub fn decode_body(kind: u8, body: &[u8]) -> Result<Message<'_>, DecodeError> {
 }
 
 message! {
-    /// A nack, or an ack without a payload.
+    /// A nack, or an ack without payload.
     struct Seq {
         seq: u32 = b"SeqNo" as Uint,
     }
@@ -197,7 +197,7 @@ impl<'a> From<&IndirectPing<'a>> for IndirectPingBody<'a> {
 }
 
 impl<'a> IndirectPingBody<'a> {
-    /// `None` without a target.
+    /// `None` if the target is missing.
     fn ping(self) -> Option<IndirectPing<'a>> {
         let Self { seq, ip, port, node, nack, source_ip, source_port, source_node } = self;
         let source = source(source_ip, source_port, source_node);
@@ -205,12 +205,12 @@ impl<'a> IndirectPingBody<'a> {
     }
 }
 
-/// The three fields of a source, each left out when it is empty.
+/// The three fields of a source, each omitted if empty.
 fn source_fields(source: Option<Source<'_>>) -> (Option<IpAddr>, u16, &str) {
     source.map_or((None, 0, ""), |Source { addr, node }| (Some(addr.ip()), addr.port(), node))
 }
 
-/// The source, when there is an address and a port: without, the answer goes where the packet came from.
+/// The source; `None` if its address or port is missing, so that the answer goes to the packet's source.
 fn source(ip: Option<IpAddr>, port: u16, node: &str) -> Option<Source<'_>> {
     let addr = SocketAddr::new(ip?, port);
     (port != 0).then_some(Source { addr, node })

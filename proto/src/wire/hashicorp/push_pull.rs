@@ -1,4 +1,4 @@
-//! Push/pull on a stream: the type byte, a header, the states one after the other, and the layer above's part.
+//! Push/pull on a stream: type byte, header, states, and the part of the layer above.
 
 use alloc::vec::Vec;
 
@@ -12,20 +12,20 @@ use crate::wire::DecodeError;
 use crate::wire::swim::{PeerRef, State};
 use crate::wire::versions::Common;
 
-/// Starts a push/pull with `nodes` states, and `user_bytes` bytes of the layer above's part after them.
+/// Begins a push/pull with `nodes` states, followed by `user_bytes` bytes of the layer above.
 pub fn begin_push_pull(out: &mut Vec<u8>, join: bool, nodes: u32, user_bytes: u32) {
     let written = put(out, PUSH_PULL, &Header { nodes: nodes.into(), user_bytes: user_bytes.into(), join });
     debug_assert_eq!(written, Ok(()), "a vector has room");
 }
 
-/// Adds one state.
+/// Appends a state.
 pub fn push_state(out: &mut Vec<u8>, state: State, incarnation: u32, peer: PeerRef<'_>) {
     let written = Announcement::new(state, incarnation, peer).put(out);
     debug_assert_eq!(written, Ok(()), "a vector has room");
 }
 
 message! {
-    /// The header of a push/pull.
+    /// Header of a push/pull.
     pub(super) struct Header {
         nodes: i64 = b"Nodes" as Length,
         user_bytes: i64 = b"UserStateLen" as Length,
@@ -34,7 +34,7 @@ message! {
 }
 
 impl Header {
-    /// How many states follow, and how many bytes of the layer above; `None` beyond the limits.
+    /// The number of states and the size of the layer above's part; `None` if they exceed the limits.
     pub(super) fn counts(&self) -> Option<(usize, usize)> {
         let nodes = usize::try_from(self.nodes).ok().filter(|&nodes| nodes <= PUSH_PULL_NODES_MAX)?;
         let user_bytes = usize::try_from(self.user_bytes).ok().filter(|&bytes| bytes <= STREAM_MESSAGE_BYTES_MAX)?;
@@ -42,25 +42,25 @@ impl Header {
     }
 }
 
-/// A push/pull whose outline is known to be sound.
+/// A validated push/pull.
 #[derive(Clone, Copy, Debug)]
 pub struct PushPull<'a> {
-    /// Whether the asker joins.
+    /// Whether the requester joins.
     pub join: bool,
     states: &'a [u8],
     count: usize,
-    /// The versions of the live members in it.
+    /// The versions of the live members.
     pub live_versions: Common,
-    /// The layer above's part.
+    /// The part of the layer above.
     pub user: &'a [u8],
 }
 
 impl<'a> PushPull<'a> {
-    /// Reads a push/pull without its type byte: that every state can be read, and the layer above's part is there.
+    /// Validates a push/pull, without its type byte: all states decode, and the layer above's part is complete.
     ///
     /// # Errors
     ///
-    /// When they are not, or a count is beyond its bound.
+    /// If it is malformed, or a count exceeds its limit.
     pub fn parse(body: &'a [u8]) -> Result<Self, DecodeError> {
         Self::take(body).ok_or(DecodeError::Malformed)
     }
@@ -73,6 +73,7 @@ impl<'a> PushPull<'a> {
         let mut live_versions = Common::default();
         for _ in 0..count {
             let entry = Announcement::take(&mut r)?;
+            // Collected here, so that incompatible members are found before any state is merged.
             if let (Some(State::Alive), Some(versions)) = (entry.state, entry.versions) {
                 live_versions.add(versions);
             }
@@ -81,7 +82,7 @@ impl<'a> PushPull<'a> {
         Some(Self { join: header.join, states, count, live_versions, user: r.take(user_bytes)? })
     }
 
-    /// Every member in it.
+    /// The states, in order.
     pub fn states(&self) -> impl Iterator<Item = Announcement<'a>> + use<'a> {
         let mut r = Reader::new(self.states);
         (0..self.count).map_while(move |_| Announcement::take(&mut r))

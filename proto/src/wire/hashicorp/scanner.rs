@@ -1,4 +1,4 @@
-//! Finds the end of a message on a stream, where nothing says how long it is: its msgpack must be followed.
+//! Scanner for messages on streams. They have no length field, so their msgpack must be scanned to the end.
 
 use super::message::Body;
 use super::push_pull::Header;
@@ -8,8 +8,8 @@ use crate::limits::STREAM_MESSAGE_BYTES_MAX;
 use crate::msgpack::{Reader, Walk};
 use crate::wire::DecodeError;
 
-/// Finds the end of a message of which ever more comes. Each byte is looked at once, however small the pieces; nested values
-/// are counted and not entered.
+/// Incremental scanner for the end of a message. Examines each byte once, whatever the chunk size. Nested values are
+/// counted, not recursed into.
 #[derive(Clone, Debug, Default)]
 pub struct Scanner {
     walk: Walk,
@@ -18,29 +18,29 @@ pub struct Scanner {
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Stage {
-    /// The type byte is next.
+    /// Expects the type byte.
     #[default]
     Kind,
-    /// The header of a message of this type is next.
+    /// Expects the header of a message of this type.
     Header(u8),
-    /// The states are next, and then so many bytes.
+    /// Expects the states, then `user_bytes` bytes.
     States { user_bytes: usize },
-    /// Bytes to the end.
+    /// Expects the remaining bytes.
     Tail,
 }
 
 impl Scanner {
-    /// Looks at the message so far: `bytes` is all of it from its type byte on. Says how long the message is once all of it
-    /// has come.
+    /// Scans the message so far; `bytes` starts at its type byte. Returns the length of the message once it is
+    /// complete.
     ///
     /// # Errors
     ///
-    /// As soon as what has come cannot begin a message: [`DecodeError::Unknown`] for a type that does not belong on a
-    /// stream, [`DecodeError::Malformed`] for anything else, also when it would be longer than
-    /// [`STREAM_MESSAGE_BYTES_MAX`].
+    /// As soon as no valid message can start with `bytes`: [`DecodeError::Unknown`] for a type that is not valid on a
+    /// stream, [`DecodeError::Malformed`] otherwise, also if the message would exceed [`STREAM_MESSAGE_BYTES_MAX`].
     pub fn scan(&mut self, bytes: &[u8]) -> Result<Option<usize>, DecodeError> {
         loop {
             let end = self.walk.end(bytes, STREAM_MESSAGE_BYTES_MAX).map_err(|_| DecodeError::Malformed)?;
+            // Checked before more bytes arrive: a count in a header must not make us buffer beyond the limit.
             self.within(0)?;
             let Some(end) = end else { return Ok(None) };
             self.stage = match self.stage {
@@ -70,18 +70,18 @@ impl Scanner {
             _ => (0, 0),
         };
         self.expect(0, nodes as u64)?;
-        // What comes after the states must fit too; this is known now and not only when they have come.
+        // The layer above's part must fit too. Checked as soon as its length is known, before the states arrive.
         self.within(user_bytes)?;
         Ok(Stage::States { user_bytes })
     }
 
-    /// Steps over `bytes`, and over `values` after them.
+    /// Expects `bytes` raw bytes, then `values` values.
     fn expect(&mut self, bytes: usize, values: u64) -> Result<(), DecodeError> {
         self.walk.expect(bytes, values);
         self.within(0)
     }
 
-    /// Whether so many bytes more, and a byte for each value to come, are within the limit.
+    /// Whether `bytes` more, plus one byte per pending value, stay within the limit.
     const fn within(&self, bytes: usize) -> Result<(), DecodeError> {
         let most = self.walk.reach().saturating_add(bytes as u64);
         if most > STREAM_MESSAGE_BYTES_MAX as u64 { Err(DecodeError::Malformed) } else { Ok(()) }

@@ -1,4 +1,4 @@
-//! The messages of the Serf layer, and network coordinates.
+//! Messages of the Serf layer, and network coordinates, in HashiCorp's codec.
 
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
@@ -20,7 +20,7 @@ use crate::wire::{DecodeError, Full, Versions, Writer};
 
 pub(in crate::wire) const LEAVE: u8 = 0;
 pub(in crate::wire) const JOIN: u8 = 1;
-/// Serf's part of a push/pull.
+/// Type byte of Serf's part of a push/pull.
 pub(super) const STATE: u8 = 2;
 pub(in crate::wire) const USER_EVENT: u8 = 3;
 pub(in crate::wire) const QUERY: u8 = 4;
@@ -32,17 +32,17 @@ pub(in crate::wire) const RELAY: u8 = 9;
 
 const FILTER_NODES: u8 = 0;
 const FILTER_TAG: u8 = 1;
-/// A type of filter that there is not: nobody passes it, and nobody falls over it.
+/// An unassigned filter type: matches no member, and decodes without an error everywhere.
 const FILTER_NONE: u8 = 0xff;
 
-/// The first byte of a coordinate (`PingVersion` in serf).
+/// First byte of a coordinate (`PingVersion` in serf).
 const COORDINATE: u8 = 1;
 
-/// Writes one frame of the Serf layer.
+/// Encodes a frame of the Serf layer.
 ///
 /// # Errors
 ///
-/// When it does not fit.
+/// If it does not fit.
 pub fn encode_serf(message: &Message<'_>, out: &mut impl Sink) -> Result<(), Full> {
     match *message {
         Message::Leave(ref leave) => put(out, LEAVE, leave),
@@ -64,24 +64,24 @@ pub fn encode_serf(message: &Message<'_>, out: &mut impl Sink) -> Result<(), Ful
     }
 }
 
-/// How many bytes the message takes in HashiCorp's encoding, whose limits are the network's: what one node accepts must be
-/// accepted by all.
+/// Size of a message in HashiCorp's codec. Limits are checked against it, because what one node accepts must be
+/// acceptable to all.
 pub(crate) fn serf_bytes(message: &Message<'_>) -> usize {
     Count::of(|count| encode_serf(message, count))
 }
 
-/// The same of a query, as the versions before Serf 0.10 write it: its timeout in the shortest unsigned form.
+/// Size of a query in the encoding of versions before Serf 0.10, whose timeout uses the shortest unsigned form.
 pub(crate) fn shortest_query_bytes(query: &Query<'_>) -> usize {
     let timeout = Count::of(|count| uint(count, nanos(query.timeout)));
     let rest = Query { timeout: Duration::ZERO, ..*query };
     serf_bytes(&Message::Query(rest)) - 1 + timeout
 }
 
-/// Reads one frame of the Serf layer.
+/// Decodes a frame of the Serf layer.
 ///
 /// # Errors
 ///
-/// When it is empty, of a type that we do not know, or not to be read.
+/// If it is empty, malformed, or of an unknown type.
 pub fn decode_serf(frame: &[u8]) -> Result<Message<'_>, DecodeError> {
     let (&kind, body) = frame.split_first().ok_or(DecodeError::Empty)?;
     let r = &mut Reader::new(body);
@@ -127,7 +127,7 @@ impl<'a> From<&Query<'a>> for QueryBody<'a> {
 }
 
 impl<'a> QueryBody<'a> {
-    /// `None` without an address: no member could answer.
+    /// `None` without an address: no member could respond.
     fn query(self) -> Option<Query<'a>> {
         let Self { ltime, id, ip, port, node, filters, flags, relay_factor, timeout, name, payload } = self;
         let source = Source { addr: SocketAddr::new(ip?, port), node };
@@ -194,7 +194,7 @@ message! {
 }
 
 message! {
-    /// Go's `net.UDPAddr`. The zone of an address is the sender's, and means nothing here.
+    /// Go's `net.UDPAddr`. The zone is local to the sender, and ignored.
     pub(super) struct UdpAddr {
         pub(super) ip: Option<IpAddr> = b"IP" as Ip,
         pub(super) port: u16 = b"Port" as Int,
@@ -202,7 +202,7 @@ message! {
     }
 }
 
-/// The message that is passed on stands behind the head.
+/// The forwarded message follows the header.
 fn relay<'a>(r: &mut Reader<'a>) -> Option<Relay<'a>> {
     let RelayHead { addr, node } = RelayHead::take(r)?;
     Some(Relay { addr: addr?, node, inner: r.rest() })
@@ -215,7 +215,7 @@ message! {
     }
 }
 
-/// A filter is a string that holds a type byte and another encoding.
+/// Encodes a filter: a string that contains a type byte and a nested encoding.
 pub(super) fn put_filter(out: &mut impl Sink, filter: Filter<'_>) -> Result<(), Full> {
     raw_head(out, Count::of(|count| put_filter_body(count, filter)))?;
     put_filter_body(out, filter)
@@ -228,13 +228,13 @@ fn put_filter_body(out: &mut impl Sink, filter: Filter<'_>) -> Result<(), Full> 
             Array::<Text>::put(out, nodes)
         }
         Filter::Tag { tag, expr } => put(out, FILTER_TAG, &TagFilter { tag, expr }),
-        // An empty one would stop every Go program that reads it.
+        // An empty filter would panic every Go program that decodes it.
         Filter::Unreadable([]) => out.put(&[FILTER_NONE]),
         Filter::Unreadable(bytes) => out.put(bytes),
     }
 }
 
-/// Reads a filter. One that cannot be read is one that no member passes, and does no harm to the rest of the query.
+/// Decodes a filter. A malformed one matches no member, and does not invalidate the query.
 pub(super) fn take_filter<'a>(r: &mut Reader<'a>) -> Option<Filter<'a>> {
     let bytes = r.bytes()?;
     Some(filter(bytes).unwrap_or(Filter::Unreadable(bytes)))
@@ -250,20 +250,20 @@ fn filter(bytes: &[u8]) -> Option<Filter<'_>> {
     }
 }
 
-/// Writes a network coordinate, the payload of an ack.
+/// Encodes a network coordinate, the payload of an ack.
 ///
 /// # Errors
 ///
-/// When it does not fit.
+/// If it does not fit.
 pub fn encode_coordinate(coordinate: &Coordinate<'_>, w: &mut Writer<'_>) -> Result<(), Full> {
     put(w, COORDINATE, coordinate)
 }
 
-/// Reads the payload of an ack as a network coordinate.
+/// Decodes the payload of an ack as a network coordinate.
 ///
 /// # Errors
 ///
-/// When it is empty, of another version, or not to be read.
+/// If it is empty, malformed, or of another version.
 pub fn decode_coordinate(payload: &[u8]) -> Result<Coordinate<'_>, DecodeError> {
     match payload.split_first() {
         None => Err(DecodeError::Empty),

@@ -1,6 +1,6 @@
-//! Serf's part of a push/pull: the clocks, the ring of recent user events with holes where there are none, the names of those
-//! who left, and the time of every member. Its keys come in the order of their bytes, so what belongs together does not
-//! stand together.
+//! Serf's part of a push/pull: the clocks, the buffer of recent user events with nil for empty slots, the names of
+//! members that left, and the Lamport time of every member. The keys are in byte order, so related fields are not
+//! adjacent.
 
 use alloc::vec::Vec;
 
@@ -24,8 +24,8 @@ const STATUS_LTIMES: &[u8] = b"StatusLTimes";
 const DECLARED: &[&[u8]] = &[LTIME, STATUS_LTIMES, LEFT_MEMBERS, EVENT_LTIME, EVENTS, QUERY_LTIME];
 const SLOT_DECLARED: &[&[u8]] = &[LTIME, EVENTS];
 
-/// Writes all of Serf's part. `events` are in the order of their times; one slot is written for each time, and no holes.
-/// Whether an event may be coalesced is not told here.
+/// Encodes Serf's part. `events` are sorted by time; one slot is written per time, and no empty slots. The format has
+/// no field for whether an event may be coalesced.
 pub fn push_serf_state<'m>(
     out: &mut Vec<u8>,
     clocks: Clocks,
@@ -48,7 +48,7 @@ fn count(count: usize) -> u32 {
     u32::try_from(count).unwrap_or(u32::MAX)
 }
 
-/// Starts Serf's part: `slots` slots and holes follow.
+/// Begins Serf's part; `slots` slots follow.
 pub fn begin_serf_state(out: &mut Vec<u8>, event_clock: u64, slots: u32) {
     write(out, |out| {
         out.put(&[STATE])?;
@@ -60,12 +60,12 @@ pub fn begin_serf_state(out: &mut Vec<u8>, event_clock: u64, slots: u32) {
     });
 }
 
-/// Adds a slot of the ring without events.
+/// Appends an empty slot.
 pub fn push_hole(out: &mut Vec<u8>) {
     write(out, nil);
 }
 
-/// Adds the events of one time; none are a hole.
+/// Appends a slot with the events of one time; an empty slot if there are none.
 pub fn push_slot(out: &mut Vec<u8>, events: &[UserEvent<'_>]) {
     write(out, |out| {
         let Some(first) = events.first() else { return nil(out) };
@@ -80,7 +80,7 @@ pub fn push_slot(out: &mut Vec<u8>, events: &[UserEvent<'_>]) {
     });
 }
 
-/// After the slots: `left` names of those who left follow.
+/// Follows the slots; begins the list of `left` names.
 pub fn begin_left(out: &mut Vec<u8>, member_clock: u64, left: u32) {
     write(out, |out| {
         raw(out, LTIME)?;
@@ -90,12 +90,12 @@ pub fn begin_left(out: &mut Vec<u8>, member_clock: u64, left: u32) {
     });
 }
 
-/// Adds the name of one who left.
+/// Appends the name of a member that left.
 pub fn push_left(out: &mut Vec<u8>, node: &[u8]) {
     write(out, |out| raw(out, node));
 }
 
-/// After those who left: the times of `members` members follow, those who left among them.
+/// Follows the names; begins the map of the times of `members` members, including those that left.
 pub fn begin_times(out: &mut Vec<u8>, query_clock: u64, members: u32) {
     write(out, |out| {
         raw(out, QUERY_LTIME)?;
@@ -105,7 +105,7 @@ pub fn begin_times(out: &mut Vec<u8>, query_clock: u64, members: u32) {
     });
 }
 
-/// Adds the time of one member.
+/// Appends the Lamport time of a member.
 pub fn push_time(out: &mut Vec<u8>, node: &[u8], ltime: u64) {
     write(out, |out| raw(out, node).and_then(|()| uint(out, ltime)));
 }
@@ -115,7 +115,7 @@ fn write(out: &mut Vec<u8>, put: impl FnOnce(&mut Vec<u8>) -> Result<(), Full>) 
     debug_assert_eq!(written, Ok(()), "a vector has room");
 }
 
-/// Serf's part of a push/pull, known to be sound from end to end.
+/// Serf's part of a push/pull, fully validated.
 #[derive(Clone, Copy, Debug)]
 pub struct SerfState<'a> {
     /// The sender's clocks.
@@ -126,11 +126,12 @@ pub struct SerfState<'a> {
 }
 
 impl<'a> SerfState<'a> {
-    /// Reads it, type byte and all. Everything is checked, so that a damaged state changes nothing.
+    /// Validates Serf's part, including its type byte. Everything is checked first, so that a damaged state changes
+    /// nothing.
     ///
     /// # Errors
     ///
-    /// When it is empty, of another type, or not to be read.
+    /// If it is empty, malformed, or of another type.
     pub fn parse(body: &'a [u8]) -> Result<Self, DecodeError> {
         match body.split_first() {
             None => Err(DecodeError::Empty),
@@ -158,11 +159,12 @@ impl<'a> SerfState<'a> {
         (read.event_count()? <= PUSH_PULL_EVENTS_MAX).then_some(read)
     }
 
-    /// The time of every member: first those who left, in the order of their names, then the others as they come, as
-    /// `MergeRemoteState` in serf takes them. One who left and has no time has time 0. Names that nobody can have are left
-    /// out.
+    /// The Lamport times of all members: first those that left, by name, then the others in the sender's order, as
+    /// `MergeRemoteState` in serf processes them. A member that left and has no time gets time 0. Invalid names are
+    /// skipped.
     pub fn members(&self) -> impl Iterator<Item = MemberTime<'a>> + use<'a> {
         let mut left: Vec<_> = names(self.left).map(|node| MemberTime { node, ltime: 0, left: true }).collect();
+        // Sorted for the binary search below; a hostile list of names must not cost quadratic time.
         left.sort_unstable_by_key(|member| member.node);
         left.dedup_by_key(|member| member.node);
         if !left.is_empty() {
@@ -189,7 +191,7 @@ impl<'a> SerfState<'a> {
         (0..count).try_fold(0_usize, |sum, _| Some(sum + slot(&mut slots)?.1))
     }
 
-    /// The recent user events, in the order of the sender's ring. None may be coalesced: that is not told here.
+    /// The buffered user events, in the sender's order. Never coalesced, because the format does not carry the flag.
     pub fn events(&self) -> impl Iterator<Item = UserEvent<'a>> + use<'a> {
         let (count, mut slots) = self.slots;
         (0..count).map_while(move |_| slot(&mut slots)).flat_map(|(ltime, count, mut events)| {
@@ -205,7 +207,8 @@ fn find(members: &[MemberTime<'_>], node: &[u8]) -> Result<usize, usize> {
     members.binary_search_by_key(&node, |member| member.node)
 }
 
-/// Steps over a list of no more than [`PUSH_PULL_NODES_MAX`] values, checking each; how many there are, and where.
+/// Validates a list of at most [`PUSH_PULL_NODES_MAX`] values and skips it. Returns the count, and a reader at the
+/// first value.
 fn each<'a>(
     r: &mut Reader<'a>,
     begin: fn(&mut Reader<'a>) -> Option<usize>,
@@ -235,7 +238,7 @@ fn time<'a>(r: &mut Reader<'a>) -> Option<(&'a [u8], u64)> {
     Some((r.bytes()?, r.uint()?))
 }
 
-/// The time of a slot, and its events; a hole has none.
+/// The time of a slot, and its events; an empty slot has none.
 fn slot<'a>(r: &mut Reader<'a>) -> Option<(u64, usize, Reader<'a>)> {
     let (mut ltime, mut events) = (0, (0, Reader::new(&[])));
     let mut fields = r.fields(SLOT_DECLARED)?;
@@ -254,7 +257,7 @@ fn checked_slot(r: &mut Reader<'_>) -> Option<()> {
 }
 
 message! {
-    /// An event in a slot, which has the time of all of them.
+    /// An event of a slot, whose time is the slot's.
     struct SlotEvent<'a> {
         name: &'a str = b"Name" as Text,
         payload: &'a [u8] = b"Payload" as BytesOrNil,

@@ -1,4 +1,4 @@
-//! The small messages of streams: user messages and errors.
+//! User messages and errors on streams.
 
 use alloc::vec::Vec;
 
@@ -10,14 +10,14 @@ use crate::msgpack::{Reader, Sink};
 use crate::wire::{DecodeError, Full, Writer};
 
 message! {
-    /// The header of a user message on a stream.
+    /// Header of a user message on a stream.
     pub(super) struct UserHeader {
         bytes: i64 = b"UserMsgLen" as Length,
     }
 }
 
 impl UserHeader {
-    /// How many bytes follow; `None` beyond the limit.
+    /// Number of bytes that follow; `None` if it exceeds the limit.
     pub(super) fn bytes(&self) -> Option<usize> {
         usize::try_from(self.bytes).ok().filter(|&bytes| bytes <= STREAM_MESSAGE_BYTES_MAX)
     }
@@ -29,11 +29,11 @@ message! {
     }
 }
 
-/// Appends a user message for a stream, type byte and all.
+/// Encodes a user message for a stream, with its type byte.
 ///
 /// # Errors
 ///
-/// When `payload` is longer than [`STREAM_MESSAGE_BYTES_MAX`]: no peer would take it.
+/// If `payload` exceeds [`STREAM_MESSAGE_BYTES_MAX`], which no peer accepts.
 pub fn encode_user(payload: &[u8], out: &mut Vec<u8>) -> Result<(), Full> {
     if payload.len() > STREAM_MESSAGE_BYTES_MAX {
         return Err(Full);
@@ -43,31 +43,31 @@ pub fn encode_user(payload: &[u8], out: &mut Vec<u8>) -> Result<(), Full> {
     out.put(payload)
 }
 
-/// Reads a user message on a stream, without its type byte. An empty one is for nobody.
+/// Decodes a user message on a stream, without its type byte. An empty one is ignored.
 ///
 /// # Errors
 ///
-/// When it is not all there.
+/// If it is incomplete.
 pub fn decode_user(body: &[u8]) -> Result<&[u8], DecodeError> {
     let mut r = Reader::new(body);
     let payload = UserHeader::take(&mut r).and_then(|header| r.take(header.bytes()?));
     payload.ok_or(DecodeError::Malformed)
 }
 
-/// Writes an error, the reply to a request that cannot be read, type byte and all.
+/// Encodes an error with its type byte: the reply to a request that does not decode.
 ///
 /// # Errors
 ///
-/// When it does not fit.
+/// If it does not fit.
 pub fn encode_error(text: &str, w: &mut Writer<'_>) -> Result<(), Full> {
     put(w, ERROR, &Error { text: text.as_bytes() })
 }
 
-/// Reads an error without its type byte: its words, which need not be text.
+/// Decodes an error without its type byte. Its text is not validated as UTF-8.
 ///
 /// # Errors
 ///
-/// When it cannot be read.
+/// If it is malformed.
 pub fn decode_error(body: &[u8]) -> Result<&[u8], DecodeError> {
     let error = Error::take(&mut Reader::new(body)).ok_or(DecodeError::Malformed)?;
     Ok(error.text)

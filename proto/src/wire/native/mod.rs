@@ -1,8 +1,7 @@
-//! Our own codec: postcard bodies.
+//! Native codec: postcard bodies.
 //!
-//! A frame is `0x40 | type`, a schema number, and the body. What a node announces about itself, its *record*, stands at
-//! the end of an alive message and is byte for byte the same in every message about that node; so it is encoded once, when
-//! the record is learnt, and compared before it is decoded.
+//! A frame is `0x40 | type`, a schema number, and the body. The *record* of a node is at the end of an alive message,
+//! and is the same bytes in every message about the node. So it is encoded once, and compared before it is decoded.
 
 mod push_pull;
 mod serf;
@@ -26,7 +25,7 @@ use super::swim::{Alive, Message, PeerRef};
 use super::{DecodeError, Full, Writer};
 use crate::limits::{META_BYTES_MAX, NAME_BYTES_MAX};
 
-/// Set in the type byte of every native frame, so that one byte tells the codecs apart.
+/// Set in the type byte of every native frame; distinguishes the codecs.
 pub const NATIVE: u8 = 0x40;
 
 const PING: u8 = NATIVE;
@@ -39,13 +38,13 @@ const PUSH_PULL: u8 = NATIVE | 6;
 const USER: u8 = NATIVE | 8;
 const NACK: u8 = NATIVE | 11;
 
-/// The longest record of a member within our limits: versions, name, address and metadata, with their lengths.
+/// Size of the largest record within our limits, in bytes: versions, name, address and metadata with their lengths.
 const RECORD_BYTES_MAX: usize = VERSIONS_BYTES + 2 + NAME_BYTES_MAX + 20 + 2 + META_BYTES_MAX;
 
-/// A record begins with the member's versions.
+/// Size of the versions at the start of a record, in bytes.
 const VERSIONS_BYTES: usize = 6;
 
-/// The layout of bodies. A new layout gets a new number; a reader refuses those it does not know.
+/// Version of the body layout. A changed layout needs a new number; unknown numbers are rejected.
 const SCHEMA: u8 = 1;
 
 fn put<T: Serialize>(w: &mut Writer<'_>, tag: u8, body: &T) -> Result<(), Full> {
@@ -53,7 +52,7 @@ fn put<T: Serialize>(w: &mut Writer<'_>, tag: u8, body: &T) -> Result<(), Full> 
     w.fill(|room| postcard::to_slice(body, room).ok().map(|used| used.len()))
 }
 
-/// Writes one frame.
+/// Encodes a frame.
 pub fn encode(message: &Message<'_>, w: &mut Writer<'_>) -> Result<(), Full> {
     match *message {
         Message::Ping(ref ping) => put(w, PING, ping),
@@ -70,7 +69,7 @@ pub fn encode(message: &Message<'_>, w: &mut Writer<'_>) -> Result<(), Full> {
     }
 }
 
-/// The beginning of a frame whose rest is at hand.
+/// Header of a frame whose remainder is encoded already.
 #[derive(Clone, Copy, Debug)]
 pub struct Head {
     bytes: [u8; Self::BYTES_MAX],
@@ -78,7 +77,7 @@ pub struct Head {
 }
 
 impl Head {
-    /// Three bytes of types and schema, a time, a length.
+    /// Type and schema bytes, a Lamport time, and a length.
     const BYTES_MAX: usize = 3 + 10 + 3;
 
     fn new(start: &[u8], numbers: &[u64]) -> Self {
@@ -90,21 +89,22 @@ impl Head {
         head
     }
 
-    /// The bytes.
+    /// The encoded header.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes[..self.len]
     }
 }
 
-/// What goes before a node's record in an alive message.
+/// The header of an alive message, which the record follows.
 pub fn alive_head(incarnation: u32) -> Head {
     Head::new(&[ALIVE, SCHEMA], &[u64::from(incarnation)])
 }
 
-/// The same for a node that has not changed since it began, as most have not.
+/// The same at the first incarnation, which most nodes keep.
 pub const FIRST_ALIVE_HEAD: [u8; 3] = [ALIVE, SCHEMA, 1];
 
-/// The name in an alive message that begins with [`FIRST_ALIVE_HEAD`]; `None` when it does not, or the name is long.
+/// The name in an alive message that starts with [`FIRST_ALIVE_HEAD`]; `None` for other frames, and for names of 128
+/// bytes or more.
 #[inline]
 pub fn name_in_first_alive(frame: &[u8]) -> Option<&[u8]> {
     const NAME_LEN_AT: usize = FIRST_ALIVE_HEAD.len() + VERSIONS_BYTES;
@@ -113,20 +113,20 @@ pub fn name_in_first_alive(frame: &[u8]) -> Option<&[u8]> {
     if is_first && head[NAME_LEN_AT] < 0x80 { rest.get(..usize::from(head[NAME_LEN_AT])) } else { None }
 }
 
-/// What goes before a member's name in a user message with its join intent.
+/// The header of a user message with a join intent, which the name follows.
 pub fn join_head(ltime: u64, name_len: usize) -> Head {
     Head::new(&[USER, SERF_JOIN, SCHEMA], &[ltime, name_len as u64])
 }
 
-/// Writes an alive message about the node whose record is `record`.
+/// Encodes an alive message with an encoded record.
 pub fn encode_alive(incarnation: u32, record: &[u8], w: &mut Writer<'_>) -> Result<(), Full> {
     w.put(alive_head(incarnation).bytes())?;
     w.put(record)
 }
 
-/// What a node announces about itself, encoded.
+/// Encodes a record.
 pub fn encode_record(peer: PeerRef<'_>) -> Box<[u8]> {
-    // Composed on the stack, so that it is allocated once and at its size.
+    // Encoded on the stack first, so that the heap allocation has the exact size.
     let mut room = [0; RECORD_BYTES_MAX];
     match postcard::to_slice(&peer, &mut room) {
         Ok(bytes) => Box::from(&*bytes),
@@ -134,13 +134,13 @@ pub fn encode_record(peer: PeerRef<'_>) -> Box<[u8]> {
     }
 }
 
-/// Reads one frame.
+/// Decodes a frame.
 pub fn decode(frame: &[u8]) -> Result<Message<'_>, DecodeError> {
     let (&tag, body) = frame.split_first().ok_or(DecodeError::Empty)?;
     decode_body(tag, body)
 }
 
-/// Reads the body of a frame of type `tag`.
+/// Decodes the body of a frame of type `tag`.
 pub fn decode_body(tag: u8, body: &[u8]) -> Result<Message<'_>, DecodeError> {
     if tag == USER {
         return Ok(Message::User(body));
@@ -162,25 +162,25 @@ pub fn decode_body(tag: u8, body: &[u8]) -> Result<Message<'_>, DecodeError> {
     })
 }
 
-/// Reads a record, to its end and no further.
+/// Decodes a record; trailing bytes are an error.
 pub fn decode_record(record: &[u8]) -> Result<PeerRef<'_>, DecodeError> {
     let peer: PeerRef<'_> = whole(record)?;
     let is_sound = is_member_name(peer.name) && peer.meta.len() <= META_BYTES_MAX;
     if is_sound { Ok(peer) } else { Err(DecodeError::Malformed) }
 }
 
-/// A record that has not been decoded, with an incarnation; what most alive messages need to be recognised as old.
+/// An alive message with an encoded record. Sufficient to recognise most of them as known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unread<'a> {
-    /// The incarnation of the member that this is about.
+    /// Incarnation of the node.
     pub incarnation: u32,
-    /// Its name.
+    /// Name of the node; not validated as UTF-8.
     pub name: &'a [u8],
-    /// What it announces, encoded.
+    /// Encoded record of the node.
     pub record: &'a [u8],
 }
 
-/// Looks at an alive message without decoding it; `None` when the frame is anything else.
+/// Splits an alive message without decoding the record; `None` for other frames.
 #[inline]
 pub fn peek_alive(frame: &[u8]) -> Option<Unread<'_>> {
     let mut rest = frame.strip_prefix(&[ALIVE, SCHEMA])?;
@@ -188,21 +188,21 @@ pub fn peek_alive(frame: &[u8]) -> Option<Unread<'_>> {
     Some(Unread { incarnation, name: name_of_record(rest)?, record: rest })
 }
 
-/// What a frame is about, as far as can be told at a glance, for those frames of which many come in one packet.
+/// Partial decoding of the frames that are frequent in packets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Glance<'a> {
-    /// A member says that it is alive.
+    /// An alive message.
     Alive(Unread<'a>),
-    /// A member joined or leaves.
+    /// A join intent.
     Intent {
-        /// When.
+        /// Lamport time of the intent.
         ltime: u64,
-        /// Its name, which has not been found to be text.
+        /// Name of the member; not validated as UTF-8.
         name: &'a [u8],
     },
 }
 
-/// Looks at a frame without decoding it. `None` says nothing about the frame, only that it must be decoded.
+/// Partially decodes a frame. `None` means only that the frame must be decoded in full.
 #[inline]
 pub fn glance(frame: &[u8]) -> Option<Glance<'_>> {
     match frame {
@@ -216,19 +216,19 @@ pub fn glance(frame: &[u8]) -> Option<Glance<'_>> {
     }
 }
 
-/// Where in a record a name of this length starts: after the versions and its own length.
+/// Offset of a name of this length within a record: after the versions and the length.
 pub fn name_start(name_len: usize) -> usize {
     VERSIONS_BYTES + if name_len < 0x80 { 1 } else { 2 }
 }
 
-/// The name in a record, which comes after the versions. It has not been found to be text.
+/// The name in a record; not validated as UTF-8.
 #[inline]
 pub fn name_of_record(record: &[u8]) -> Option<&[u8]> {
     let mut rest = record.get(VERSIONS_BYTES..)?;
     take_bytes(&mut rest)
 }
 
-/// Starts a user message, whose body the layer above writes.
+/// Begins a user message; the layer above appends the body.
 pub fn begin_user(w: &mut Writer<'_>) -> Result<(), Full> {
     w.put_u8(USER)
 }
@@ -241,7 +241,7 @@ fn schema(body: &[u8]) -> Result<&[u8], DecodeError> {
     }
 }
 
-/// Decodes all of `body`; bytes left over are as wrong as bytes missing.
+/// Decodes all of `body`; trailing bytes are an error.
 fn whole<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, DecodeError> {
     match postcard::take_from_bytes(body) {
         Ok((value, [])) => Ok(value),

@@ -1,5 +1,5 @@
-//! Push/pull. The body of the stream message is: schema, join flag, number of states, each state with its length before
-//! it, and the layer above's part to the end.
+//! Push/pull in the native codec. The body of the stream message: schema, join flag, number of states, the states with
+//! a length each, and the rest for the layer above.
 
 use alloc::vec::Vec;
 
@@ -10,20 +10,20 @@ use crate::wire::DecodeError;
 use crate::wire::swim::State;
 use crate::wire::versions::{Common, Versions};
 
-/// The type byte of a push/pull on a stream.
+/// Type byte of a push/pull on a stream.
 pub const STREAM_PUSH_PULL: u8 = PUSH_PULL;
-/// The type byte of a ping on a stream.
+/// Type byte of a ping on a stream.
 pub const STREAM_PING: u8 = PING;
-/// The type byte of an ack on a stream.
+/// Type byte of an ack on a stream.
 pub const STREAM_ACK: u8 = ACK;
 
-/// Starts the body of a push/pull with `nodes` states.
+/// Begins the body of a push/pull with `nodes` states.
 pub fn begin_push_pull(out: &mut Vec<u8>, join: bool, nodes: u32) {
     out.extend_from_slice(&[SCHEMA, u8::from(join)]);
     push_varint(out, u64::from(nodes));
 }
 
-/// Adds one state. `record` is as from [`encode_record`](super::encode_record).
+/// Appends a state. `record` is from [`encode_record`](super::encode_record).
 pub fn push_state(out: &mut Vec<u8>, state: State, incarnation: u32, record: &[u8]) {
     let mut head = [state as u8, 0, 0, 0, 0, 0];
     let used = 1 + varint(u64::from(incarnation), &mut head[1..]);
@@ -32,32 +32,32 @@ pub fn push_state(out: &mut Vec<u8>, state: State, incarnation: u32, record: &[u
     out.extend_from_slice(record);
 }
 
-/// A push/pull whose outline is known to be sound.
+/// A validated push/pull; the records are not decoded.
 #[derive(Clone, Copy, Debug)]
 pub struct PushPull<'a> {
-    /// Whether the asker joins.
+    /// Whether the requester joins.
     pub join: bool,
     states: &'a [u8],
     count: usize,
-    /// The versions of the live members in it.
+    /// The versions of the live members.
     pub live_versions: Common,
-    /// The layer above's part.
+    /// The part of the layer above.
     pub user: &'a [u8],
 }
 
-/// One member in a push/pull.
+/// The state of one member.
 #[derive(Clone, Copy, Debug)]
 pub struct PushEntry<'a> {
-    /// `None` for a state that we do not know.
+    /// `None` for an unknown state number.
     pub state: Option<State>,
-    /// The versions that the member understands and speaks.
+    /// Protocol versions that the member supports and speaks.
     pub versions: Versions,
-    /// The rest.
+    /// Incarnation, name and encoded record.
     pub unread: Unread<'a>,
 }
 
 impl<'a> PushPull<'a> {
-    /// Checks the outline: the number of states, and the length, incarnation, versions and name of each.
+    /// Validates the structure: the number of states, and the length, incarnation, versions and name of each.
     pub fn parse(body: &'a [u8]) -> Result<Self, DecodeError> {
         let mut rest = schema(body)?;
         let (&join, tail) = rest.split_first().ok_or(DecodeError::Malformed)?;
@@ -70,6 +70,7 @@ impl<'a> PushPull<'a> {
         let mut live_versions = Common::default();
         for _ in 0..count {
             let entry = take_entry(&mut rest).ok_or(DecodeError::Malformed)?;
+            // Collected here, so that incompatible members are found before any state is merged.
             if entry.state == Some(State::Alive) {
                 live_versions.add(entry.versions);
             }
@@ -78,7 +79,7 @@ impl<'a> PushPull<'a> {
         Ok(Self { join: join == 1, states, count, live_versions, user: rest })
     }
 
-    /// Every member in it.
+    /// The states, in order.
     pub fn states(&self) -> impl Iterator<Item = PushEntry<'a>> + use<'a> {
         let mut rest = self.states;
         (0..self.count).map_while(move |_| take_entry(&mut rest))

@@ -1,7 +1,7 @@
-//! The messages of the Serf layer.
+//! Messages of the Serf layer in the native codec.
 //!
-//! A list stands at the end of its message: how many values, and the values. Each filter has its length before it, so that
-//! a kind from a later version can be stepped over.
+//! A list is at the end of its message: the number of values, then the values. Each filter has a length, so that
+//! filters of later versions can be skipped.
 
 use postcard::experimental::serialized_size;
 use serde::{Deserialize, Serialize, Serializer};
@@ -12,7 +12,7 @@ use crate::wire::serf::{Coordinate, Filter, Item, KeyResponse, List, MemberRecor
 use crate::wire::{Codec, DecodeError, Full, Writer};
 
 const LEAVE: u8 = NATIVE;
-/// The type byte of a join intent.
+/// Type byte of a join intent.
 pub(super) const SERF_JOIN: u8 = NATIVE | 1;
 const USER_EVENT: u8 = NATIVE | 3;
 const QUERY: u8 = NATIVE | 4;
@@ -22,14 +22,14 @@ const KEY_REQUEST: u8 = NATIVE | 7;
 const KEY_RESPONSE: u8 = NATIVE | 8;
 const RELAY: u8 = NATIVE | 9;
 
-/// The first byte of a coordinate; HashiCorp's is 1.
+/// First byte of a coordinate; HashiCorp's is 1.
 const COORDINATE: u8 = NATIVE | 1;
 
 const FILTER_NODES: u8 = 0;
 const FILTER_TAG: u8 = 1;
 const FILTER_UNREADABLE: u8 = 2;
 
-/// A list behind the rest of its message.
+/// A list at the end of its message.
 struct Tail<'a, T>(List<'a, T>);
 
 impl<'a, T: Item<'a> + Serialize> Serialize for Tail<'a, T> {
@@ -38,7 +38,7 @@ impl<'a, T: Item<'a> + Serialize> Serialize for Tail<'a, T> {
     }
 }
 
-/// Writes one frame of the Serf layer.
+/// Encodes a frame of the Serf layer.
 pub fn encode_serf(message: &Message<'_>, w: &mut Writer<'_>) -> Result<(), Full> {
     match *message {
         Message::Leave(ref leave) => put(w, LEAVE, leave),
@@ -69,14 +69,14 @@ fn put_filter(w: &mut Writer<'_>, filter: Filter<'_>) -> Result<(), Full> {
     }
 }
 
-/// Writes a value and bytes as they are, with the length of both before them.
+/// Encodes a value and raw bytes, with a length for both.
 fn put_sized<T: Serialize>(w: &mut Writer<'_>, value: &T, bytes: &[u8]) -> Result<(), Full> {
     let len = serialized_size(value).map_err(|_| Full)?;
     put_varint(w, len + bytes.len())?;
     w.fill(|room| postcard::to_slice(value, room).ok().map(|used| used.len()))?;
     w.put(bytes)
 }
-/// Reads one frame of the Serf layer.
+/// Decodes a frame of the Serf layer.
 pub fn decode_serf(frame: &[u8]) -> Result<Message<'_>, DecodeError> {
     let (&tag, body) = frame.split_first().ok_or(DecodeError::Empty)?;
     let body = schema(body)?;
@@ -107,12 +107,12 @@ pub fn decode_serf(frame: &[u8]) -> Result<Message<'_>, DecodeError> {
     })
 }
 
-/// Writes a network coordinate, the payload of an ack.
+/// Encodes a network coordinate, the payload of an ack.
 pub fn encode_coordinate(coordinate: &Coordinate<'_>, w: &mut Writer<'_>) -> Result<(), Full> {
     put(w, COORDINATE, &(coordinate, Tail(coordinate.vec)))
 }
 
-/// Reads the payload of an ack as a network coordinate.
+/// Decodes the payload of an ack as a network coordinate.
 pub fn decode_coordinate(payload: &[u8]) -> Result<Coordinate<'_>, DecodeError> {
     let body = match payload.split_first() {
         None => return Err(DecodeError::Empty),
@@ -123,12 +123,12 @@ pub fn decode_coordinate(payload: &[u8]) -> Result<Coordinate<'_>, DecodeError> 
     Ok(Coordinate { vec: list(rest)?, ..coordinate })
 }
 
-/// Decodes the start of `body`, and returns the rest.
+/// Decodes a value at the start of `body`, and returns the rest.
 fn part<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<(T, &'a [u8]), DecodeError> {
     postcard::take_from_bytes(body).map_err(|_| DecodeError::Malformed)
 }
 
-/// A list that is all of `rest`.
+/// Decodes `rest` as a list; trailing bytes are an error.
 fn list<'a, T: Item<'a>>(mut rest: &'a [u8]) -> Result<List<'a, T>, DecodeError> {
     let list = take_list(&mut rest).filter(|_| rest.is_empty());
     list.ok_or(DecodeError::Malformed)
@@ -139,19 +139,19 @@ fn take_list<'a, T: Item<'a>>(rest: &mut &'a [u8]) -> Option<List<'a, T>> {
     List::take(Codec::Native, count, rest)
 }
 
-/// Takes a text off `rest`.
+/// Decodes a string and advances `rest`.
 pub(in crate::wire) fn take_text<'a>(rest: &mut &'a [u8]) -> Option<&'a str> {
     core::str::from_utf8(take_bytes(rest)?).ok()
 }
 
-/// Takes a number off `rest`.
+/// Decodes a number and advances `rest`.
 pub(in crate::wire) fn take_float(rest: &mut &[u8]) -> Option<f64> {
     let (bytes, tail) = rest.split_first_chunk()?;
     *rest = tail;
     Some(f64::from_le_bytes(*bytes))
 }
 
-/// Takes a filter off `rest`. A kind that we do not know is one that nobody passes.
+/// Decodes a filter and advances `rest`. An unknown kind of filter matches no member.
 pub(in crate::wire) fn take_filter<'a>(rest: &mut &'a [u8]) -> Option<Filter<'a>> {
     let (&kind, body) = take_bytes(rest)?.split_first()?;
     match kind {

@@ -1,5 +1,5 @@
-//! Serf's part of a push/pull: schema, three clocks, number of members, then for each its time (shifted left by one, with
-//! the lowest bit set if it left) and name; number of events, then the events.
+//! Serf's part of a push/pull in the native codec: schema, three clocks, number of members, and for each its Lamport
+//! time (shifted left by one; the lowest bit is set if it left) and name; then the number of events and the events.
 
 use alloc::vec::Vec;
 
@@ -8,7 +8,7 @@ use super::{SCHEMA, schema};
 use crate::limits::{NAME_BYTES_MAX, PUSH_PULL_EVENTS_MAX, PUSH_PULL_NODES_MAX};
 use crate::wire::{DecodeError, serf};
 
-/// Writes the head of Serf's part; members and then events follow.
+/// Begins Serf's part; members and then events follow.
 pub fn begin_serf_state(out: &mut Vec<u8>, clocks: serf::Clocks, members: u32) {
     out.push(SCHEMA);
     for time in [clocks.member, clocks.event, clocks.query, u64::from(members)] {
@@ -16,25 +16,25 @@ pub fn begin_serf_state(out: &mut Vec<u8>, clocks: serf::Clocks, members: u32) {
     }
 }
 
-/// Adds one member.
+/// Appends a member.
 pub fn push_member_time(out: &mut Vec<u8>, member: serf::MemberTime<'_>) {
     push_varint(out, (member.ltime << 1) | u64::from(member.left));
     push_varint(out, member.node.len() as u64);
     out.extend_from_slice(member.node);
 }
 
-/// Says how many events follow.
+/// Appends the number of events that follow.
 pub fn begin_events(out: &mut Vec<u8>, events: u32) {
     push_varint(out, u64::from(events));
 }
 
-/// Adds one event.
+/// Appends an event.
 pub fn push_event(out: &mut Vec<u8>, event: &serf::UserEvent<'_>) {
     let body = postcard::to_allocvec(event);
     out.extend_from_slice(&body.expect("a vector has room for any event"));
 }
 
-/// Serf's part of a push/pull, known to be sound from end to end.
+/// Serf's part of a push/pull, fully validated.
 #[derive(Clone, Copy, Debug)]
 pub struct SerfState<'a> {
     /// The sender's clocks.
@@ -44,7 +44,7 @@ pub struct SerfState<'a> {
 }
 
 impl<'a> SerfState<'a> {
-    /// Checks everything, so that a damaged state changes nothing.
+    /// Validates everything, so that a damaged state changes nothing.
     pub fn parse(body: &'a [u8]) -> Result<Self, DecodeError> {
         Self::take(schema(body)?).ok_or(DecodeError::Malformed)
     }
@@ -65,13 +65,13 @@ impl<'a> SerfState<'a> {
         rest.is_empty().then_some(Self { clocks, members, events })
     }
 
-    /// The time of every member.
+    /// The Lamport times of the members.
     pub fn members(&self) -> impl Iterator<Item = serf::MemberTime<'a>> + use<'a> {
         let (count, mut rest) = self.members;
         (0..count).map_while(move |_| take_member(&mut rest))
     }
 
-    /// The recent user events.
+    /// The buffered user events.
     pub fn events(&self) -> impl Iterator<Item = serf::UserEvent<'a>> + use<'a> {
         let (count, mut rest) = self.events;
         (0..count).map_while(move |_| take_event(&mut rest))

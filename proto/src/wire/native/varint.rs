@@ -1,4 +1,4 @@
-//! Variable-length integers as postcard writes them: seven bits a byte, lowest first.
+//! Variable-length integers in postcard's format: seven bits per byte, lowest first.
 
 use alloc::vec::Vec;
 
@@ -23,7 +23,7 @@ pub(super) fn push_varint(out: &mut Vec<u8>, value: u64) {
 
 #[inline]
 pub(super) fn take_varint(rest: &mut &[u8]) -> Option<u64> {
-    // Nearly every length and time is below 128.
+    // Nearly all lengths and times are below 128.
     if let Some((&byte, tail)) = rest.split_first()
         && byte < 0x80
     {
@@ -37,6 +37,7 @@ pub(super) fn take_varint(rest: &mut &[u8]) -> Option<u64> {
 fn take_long_varint(rest: &mut &[u8]) -> Option<u64> {
     let mut value = 0_u64;
     for (at, &byte) in rest.iter().take(10).enumerate() {
+        // The tenth byte holds bit 63 only.
         if at == 9 && byte > 1 {
             return None;
         }
