@@ -1,14 +1,14 @@
-//! The part of a roster that many nodes share.
+//! The shared part of rosters.
 
 use super::{Identity, MemberIdx, Peer};
 use crate::wire::native;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-/// Peers that many nodes of one process may meet, stored once and shared by all of them.
+/// A table of peers that is shared by many nodes of one process.
 ///
-/// Only an optimisation, for simulations: a node with a directory behaves exactly as one without, but a member that is
-/// as the directory says takes no memory of its own.
+/// An optimisation for simulations. A node behaves the same with and without one, but a member whose record equals the
+/// directory's needs no memory in the node.
 #[derive(Clone, Debug, Default)]
 pub struct Directory(Arc<Inner>);
 
@@ -16,14 +16,14 @@ pub struct Directory(Arc<Inner>);
 struct Inner {
     peers: Vec<Arc<Peer>>,
     by_name: Names,
-    /// A block a peer, of equal size: its head and the native alive message with which it began, which ends with its record.
-    /// What is looked at for nearly every message is one block, which is mostly one cache line.
+    /// One block of equal size per peer: a head, and the native alive message at the first incarnation, which ends with
+    /// the record. A lookup reads one block, usually one cache line.
     blocks: Vec<u8>,
     block_bytes: usize,
 }
 
 impl Directory {
-    /// A directory of `identities`. Of two with one name the first is kept.
+    /// A directory of `identities`. Of several with one name the first is used.
     pub fn new(identities: impl IntoIterator<Item = Identity>) -> Self {
         let mut inner = Inner::default();
         for Identity { peer } in identities {
@@ -40,12 +40,12 @@ impl Directory {
         Self(Arc::new(inner))
     }
 
-    /// How many peers it holds.
+    /// Number of peers.
     pub fn len(&self) -> usize {
         self.0.peers.len()
     }
 
-    /// Whether it holds none.
+    /// Whether there is no peer.
     pub fn is_empty(&self) -> bool {
         self.0.peers.is_empty()
     }
@@ -55,7 +55,7 @@ impl Directory {
         inner.by_name.find(hash(name), |idx| inner.name(idx as usize) == name).map(MemberIdx)
     }
 
-    /// The peer that began with this alive message.
+    /// The peer whose first alive message is `frame`.
     #[inline]
     pub(super) fn find_first_alive(&self, frame: &[u8]) -> Option<MemberIdx> {
         let inner = &*self.0;
@@ -63,13 +63,13 @@ impl Directory {
         inner.by_name.find(hash(name), |idx| inner.first_alive(idx as usize) == frame).map(MemberIdx)
     }
 
-    /// The alive message with which a peer began.
+    /// The first alive message of a peer.
     #[inline]
     pub(super) fn first_alive(&self, idx: MemberIdx) -> &[u8] {
         self.0.first_alive(idx.at())
     }
 
-    /// The peer named in a record, and whether the record is the peer's.
+    /// The peer of this name, and whether the record equals the peer's.
     #[inline]
     pub(super) fn find_record(&self, name: &[u8], record: &[u8]) -> Option<(MemberIdx, bool)> {
         let (inner, mut same) = (&*self.0, false);
@@ -133,28 +133,28 @@ impl Inner {
     }
 }
 
-/// A block begins with where the message in it ends, and where in the block the name is and how long.
+/// Size of a block's head: the end of the message, and position and length of the name, in bytes.
 const HEAD_BYTES: usize = 4;
 
-/// Where in a block the record begins.
+/// Offset of the record within a block.
 const RECORD_AT: usize = HEAD_BYTES + native::FIRST_ALIVE_HEAD.len();
 
 const CACHE_LINE_BYTES: usize = 64;
 
-/// Which number a name has: a hash table with linear probing, never more than half full. It is asked for nearly every message
-/// of a simulation, by many nodes in turn, so that it must be small and quick; names are never removed.
+/// Hash table from names to indices: linear probing, at most half full, no removal. Small and fast, because a
+/// simulation looks up nearly every message in it, from many nodes.
 #[derive(Debug, Default)]
 struct Names {
-    /// Their number is a power of two, or zero.
+    /// A power of two of slots, or none.
     slots: Vec<Slot>,
     used: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Slot {
-    /// The upper half of the hash: a name whose half differs need not be looked at.
+    /// Upper half of the hash. Slots with another tag need no comparison of names.
     tag: u32,
-    /// [`Slot::FREE`] when the slot is free.
+    /// [`Slot::FREE`] if the slot is free.
     idx: u32,
 }
 
@@ -167,6 +167,7 @@ impl Names {
     fn find(&self, hash: u64, mut is_it: impl FnMut(u32) -> bool) -> Option<u32> {
         let mask = self.slots.len().checked_sub(1)?;
         let (tag, mut at) = split(hash);
+        // Terminates: at least half of the slots are free.
         loop {
             let slot = self.slots[at & mask];
             if slot.idx == Slot::FREE {
@@ -182,6 +183,7 @@ impl Names {
     fn insert(&mut self, hash: u64, idx: u32) {
         if self.slots.len() <= 2 * self.used {
             let free = Slot { tag: 0, idx: Slot::FREE };
+            // Places by the tag alone, so that growing does not rehash the names.
             let grown = alloc::vec![free; (4 * self.used).next_power_of_two().max(8)];
             let old = core::mem::replace(&mut self.slots, grown);
             for slot in old.into_iter().filter(|slot| slot.idx != Slot::FREE) {
@@ -202,20 +204,20 @@ impl Names {
     }
 }
 
-/// The tag of a hash, and where the search begins: at the tag's own lower bits, so that growing needs no hash.
+/// The tag of a hash, and its first slot, taken from the tag's low bits.
 const fn split(hash: u64) -> (u32, usize) {
     let tag = (hash >> 32) as u32;
     (tag, tag as usize)
 }
 
-/// Mixes a name, in few steps. The names in a directory come from this process, not from peers, so that the hash needs no secret.
+/// Hash of a name. Unkeyed, because the names in a directory come from this process and not from peers.
 #[inline]
 fn hash(name: &[u8]) -> u64 {
     let mut hash = SALT ^ name.len() as u64;
     let Some(last) = name.last_chunk::<8>() else {
         return fold(hash ^ name.iter().fold(0, |word, &byte| (word << 8) | u64::from(byte)));
     };
-    // The last word overlaps the one before it, so that no name of eight bytes or more is read byte by byte.
+    // The last word overlaps the previous one, so that names of eight bytes or more are never hashed by single bytes.
     for word in name[..name.len() - 1].as_chunks::<8>().0 {
         hash = fold(hash ^ u64::from_le_bytes(*word));
     }
@@ -229,7 +231,7 @@ fn fold(word: u64) -> u64 {
     word.wrapping_mul(MULTIPLIER) ^ upper
 }
 
-/// The golden ratio's fraction, and that of pi: numbers without a pattern.
+/// Fractions of the golden ratio and of pi: constants without structure.
 const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
 const SALT: u64 = 0x243f_6a88_85a3_08d3;
 

@@ -1,4 +1,4 @@
-//! What a node announces about itself.
+//! Records that nodes announce about themselves.
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -14,13 +14,13 @@ use crate::wire::hashicorp::Announcement;
 use crate::wire::swim::PeerRef;
 use crate::wire::{Versions, native};
 
-/// Everything a member announces about itself, except its incarnation.
+/// The record of a member: everything that it announces, except its incarnation.
 #[derive(PartialEq, Eq)]
 pub struct Peer {
     name: Name,
     addr: SocketAddr,
     versions: Versions,
-    /// Ends with the metadata.
+    /// Native encoding; ends with the metadata.
     record: Box<[u8]>,
     meta_bytes: usize,
 }
@@ -37,42 +37,42 @@ impl Peer {
         }
     }
 
-    /// The name, unique in the cluster.
+    /// The name; unique in the cluster.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The name as a shared string, for keeping.
+    /// The name as a shared string.
     pub fn shared_name(&self) -> Name {
         Arc::clone(&self.name)
     }
 
-    /// The address as announced; an IPv4 address may be in IPv6-mapped form.
+    /// The announced address; an IPv4 address may be IPv4-mapped.
     pub const fn announced_addr(&self) -> SocketAddr {
         self.addr
     }
 
-    /// The address to send to: mapped IPv4 addresses in their plain form.
+    /// The address for sending; IPv4-mapped addresses are converted to IPv4.
     pub fn addr(&self) -> SocketAddr {
         canonical(self.addr)
     }
 
-    /// The metadata as announced; for Serf the encoded tags.
+    /// The announced metadata; for Serf the encoded tags.
     pub const fn meta(&self) -> &[u8] {
         self.record.split_at(self.record.len() - self.meta_bytes).1
     }
 
-    /// The protocol versions that the member understands and speaks.
+    /// The protocol versions that the member supports and speaks.
     pub const fn versions(&self) -> Versions {
         self.versions
     }
 
-    /// The native encoding of all of this, as it stands in every native message about the member.
+    /// The native encoding of the record, identical in every native message about the member.
     pub(crate) const fn record(&self) -> &[u8] {
         &self.record
     }
 
-    /// Whether this is what an announcement says, word for word.
+    /// Whether the announcement has exactly this content.
     pub(crate) fn announces(&self, fields: &Announcement<'_>) -> bool {
         let &Announcement { name, ip, port, meta, versions, .. } = fields;
         let address = ip == Some(self.addr.ip()) && port == self.addr.port();
@@ -84,7 +84,7 @@ impl Peer {
     }
 }
 
-/// Tags instead of their encoding, and nothing twice.
+/// Shows the tags instead of the metadata, and omits the encoding.
 impl fmt::Debug for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut peer = f.debug_struct("Peer");
@@ -104,18 +104,18 @@ impl Serialize for Peer {
     }
 }
 
-/// `addr` with an IPv4-mapped IPv6 address turned into plain IPv4. HashiCorp's nodes announce themselves either way.
+/// Converts an IPv4-mapped IPv6 address to IPv4. HashiCorp's nodes announce either form.
 pub fn canonical(addr: SocketAddr) -> SocketAddr {
     SocketAddr::new(addr.ip().to_canonical(), addr.port())
 }
 
-/// Whether a terminal does something else with `letter` than to print it.
+/// Whether a terminal interprets `letter` instead of printing it.
 pub(crate) fn acts(letter: char) -> bool {
     letter.is_control()
         || matches!(letter, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// Who a node is: what it announces about itself.
+/// The identity of a node: the record that it announces.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
     pub(crate) peer: Arc<Peer>,
@@ -126,8 +126,8 @@ impl Identity {
     ///
     /// # Errors
     ///
-    /// When the name is empty or too long or has control characters, when the address is unreachable by nature, or when the tags do not fit
-    /// in a message.
+    /// If the name is empty, too long or has control characters; if the address is unspecified; or if the tags are too
+    /// large.
     pub fn new(name: &str, addr: SocketAddr, tags: &crate::Tags) -> Result<Self, IdentityError> {
         if name.is_empty() {
             return Err(IdentityError::NameEmpty);
@@ -150,7 +150,7 @@ impl Identity {
         Ok(Self { peer: Arc::new(peer) })
     }
 
-    /// The same, announcing `versions` instead of ours.
+    /// Replaces the announced versions.
     #[must_use]
     pub fn with_versions(self, versions: Versions) -> Self {
         if self.peer.versions == versions {
@@ -160,41 +160,41 @@ impl Identity {
         Self { peer: Arc::new(peer) }
     }
 
-    /// What the node announces.
+    /// The announced record.
     pub const fn peer(&self) -> &Arc<Peer> {
         &self.peer
     }
 }
 
-/// Why an [`Identity`] or new tags were refused.
+/// Why an [`Identity`] is invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum IdentityError {
-    /// A node must have a name.
+    /// The name is empty.
     NameEmpty,
-    /// The name is too long to be gossiped.
+    /// The name exceeds the limit.
     NameTooLong {
-        /// Its length.
+        /// The length of the name, in bytes.
         bytes: usize,
-        /// The limit.
+        /// The limit, in bytes.
         limit: usize,
     },
-    /// The name has a control character, a line or paragraph separator, or a mark that reorders what is read. On a terminal such a
-    /// name passes for something else. Nodes of others may have them: they are shown escaped.
+    /// The name has a control character, a line or paragraph separator, or a bidirectional mark. A terminal would
+    /// display it as something else. Other nodes may have such names; they are displayed escaped.
     NameControl {
-        /// Where in the name, in bytes.
+        /// Byte offset in the name.
         at: usize,
     },
-    /// Nobody can send to this address: it is `0.0.0.0`, `::`, or its port is 0.
+    /// The address is not reachable: it is `0.0.0.0` or `::`, or its port is 0.
     AddrUnspecified {
         /// The address.
         addr: SocketAddr,
     },
-    /// The tags are too large to be gossiped.
+    /// The encoded tags exceed the limit.
     TagsTooLarge {
-        /// Their encoded length.
+        /// The encoded size, in bytes.
         bytes: usize,
-        /// The limit.
+        /// The limit, in bytes.
         limit: usize,
     },
 }

@@ -1,8 +1,8 @@
-//! Who exists: names, what each member announces about itself, and dense numbers for both. No protocol.
+//! Roster: interns members' names as dense indices, and stores their records. Contains no protocol.
 //!
-//! A [`MemberIdx`] stands for a name. Layers keep one dense row per index and nothing else per member, so the roster
-//! is what lets a row be eight bytes. A [`Directory`] is a part of the roster that many nodes share: in a simulation
-//! every node knows the same members, and their names and addresses exist once, not once per node.
+//! A [`MemberIdx`] identifies a name within a node. Layers keep a dense table of rows by index and nothing else per
+//! member, which keeps rows small. A [`Directory`] is the part of a roster that nodes share: in a simulation all nodes
+//! know the same members, and their records are stored once instead of once per node.
 
 mod directory;
 mod identity;
@@ -22,7 +22,7 @@ use crate::types::Name;
 use crate::wire::Announced;
 use crate::wire::swim::PeerRef;
 
-/// Stands for a name within one node. Dense: rows are indexed by it. Reused once every holder has let go.
+/// Index of a name within a node. Dense, since tables are indexed by it. Reused when no layer holds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct MemberIdx(pub(crate) u32);
 
@@ -32,7 +32,7 @@ impl MemberIdx {
     }
 }
 
-/// Which layer needs a name to stay.
+/// A layer that holds a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Holder {
@@ -40,37 +40,37 @@ pub(crate) enum Holder {
     Serf = 2,
 }
 
-/// A name that is not in the directory, or whose peer differs from the directory's.
+/// A name outside the directory.
 #[derive(Clone, Debug, Default)]
 struct Slot {
-    /// None while the directory's peer is the one.
+    /// `None` while only the name is known.
     peer: Option<Arc<Peer>>,
-    /// The name, when the directory does not have it.
+    /// `None` while the slot is free.
     name: Option<Name>,
-    /// What it is charged with of [`Roster::used`]: nothing while there is no peer.
+    /// The slot's part of [`Roster::used`]; 0 without a record.
     cost: u32,
     holders: u8,
 }
 
-/// Every name that this node knows.
+/// All names that this node knows.
 #[derive(Clone, Debug)]
 pub(crate) struct Roster {
     directory: Directory,
-    /// Slots of the directory's names, allocated when the first of them differs from the directory.
+    /// Records that replace the directory's, by index; allocated at the first change.
     changed: Vec<Option<Arc<Peer>>>,
-    /// Names beyond the directory; their index starts where the directory ends.
+    /// Names outside the directory; their indices start at the directory's length.
     own: Vec<Slot>,
     by_name: HashTable<u32>,
     free: Vec<u32>,
-    /// What the members beyond the directory cost, in bytes; at most [`MEMBERS_BYTES_MAX`]. The directory is this process's
-    /// own and costs nothing.
+    /// Memory cost of the members outside the directory, in bytes; at most [`MEMBERS_BYTES_MAX`]. The directory belongs
+    /// to the process and costs nothing.
     used: usize,
     hash: FixedState,
     generation: u64,
 }
 
 impl Roster {
-    /// `hash_key` must not be known to peers, or they could choose names that collide.
+    /// Creates a roster. `hash_key` must be secret, or peers could choose colliding names.
     pub(crate) fn new(directory: Directory, hash_key: u64) -> Self {
         Self {
             directory,
@@ -84,17 +84,17 @@ impl Roster {
         }
     }
 
-    /// One more than the greatest index in use: how long a dense table of rows must be.
+    /// One more than the greatest index in use: the length of a dense table.
     pub(crate) fn len(&self) -> usize {
         self.directory.len() + self.own.len()
     }
 
-    /// The index of `name`, if any layer holds it or the directory has it.
+    /// Index of a name that any layer holds, or that is in the directory.
     pub(crate) fn find(&self, name: &str) -> Option<MemberIdx> {
         self.find_bytes(name.as_bytes())
     }
 
-    /// The index of a name that has not been found to be text.
+    /// Index of a name that is not checked as UTF-8 yet.
     pub(crate) fn find_bytes(&self, name: &[u8]) -> Option<MemberIdx> {
         if let Some(idx) = self.directory.find(name) {
             return Some(idx);
@@ -109,7 +109,7 @@ impl Roster {
         found.map(|&i| MemberIdx(i))
     }
 
-    /// The index of the name in a record, and whether the record is what its peer announces.
+    /// Index of the name, and whether the record equals the member's.
     pub(crate) fn find_record(&self, name: &[u8], record: &[u8]) -> Option<(MemberIdx, bool)> {
         if self.changed.is_empty()
             && let Some(found) = self.directory.find_record(name, record)
@@ -120,26 +120,27 @@ impl Roster {
         Some((idx, self.record(idx) == record))
     }
 
-    /// The member that began with this native alive message and has announced nothing else since, as far as the directory
-    /// can tell.
+    /// The member whose first native alive message is `frame`, if the directory has it and no record of the directory
+    /// changed.
     #[inline]
     pub(crate) fn find_first_alive(&self, frame: &[u8]) -> Option<MemberIdx> {
         if self.changed.is_empty() { self.directory.find_first_alive(frame) } else { None }
     }
 
-    /// The native alive message with which a member began, if it has announced nothing else since and the directory has it.
+    /// The first native alive message of a member, if the directory has it and no record of the directory changed.
     #[inline]
     pub(crate) fn first_alive(&self, idx: MemberIdx) -> Option<&[u8]> {
         let shared = self.changed.is_empty() && idx.at() < self.directory.len();
         shared.then(|| self.directory.first_alive(idx))
     }
 
-    /// Changes whenever an index comes to stand for another name, or a peer announces something else.
+    /// Changes whenever an index is reused or a record changes. Detects stale indices.
     pub(crate) const fn generation(&self) -> u64 {
         self.generation
     }
 
-    /// The index of `name`, which is likely to come after `previous`: two nodes often have their members in one order.
+    /// Index of `name`. Tries the index after `previous` first, because nodes often list their members in the same
+    /// order.
     pub(crate) fn find_after(&self, previous: Option<MemberIdx>, name: &[u8]) -> Option<MemberIdx> {
         let next = MemberIdx(previous.map_or(0, |idx| idx.0.wrapping_add(1)));
         if next.at() < self.directory.len() && self.directory.name(next) == name {
@@ -148,7 +149,7 @@ impl Roster {
         self.find_bytes(name)
     }
 
-    /// The index of `name`, made when there is none; `None` when [`MEMBERS_MAX`] names are held.
+    /// Interns `name`; `None` if [`MEMBERS_MAX`] names are in use.
     pub(crate) fn intern(&mut self, name: &str) -> Option<MemberIdx> {
         if let Some(idx) = self.find(name) {
             return Some(idx);
@@ -169,35 +170,37 @@ impl Roster {
         Some(MemberIdx(idx))
     }
 
-    /// Keeps `idx` from being reused.
+    /// Protects `idx` from reuse on behalf of a layer.
     pub(crate) fn hold(&mut self, idx: MemberIdx, holder: Holder) {
         if let Some(slot) = self.own_slot(idx) {
             slot.holders |= holder as u8;
         }
     }
 
-    /// Lets go of `idx`; it is reused when nobody holds it any more.
+    /// Ends a layer's hold on `idx`. The index is reused once no layer holds it.
     pub(crate) fn release(&mut self, idx: MemberIdx, holder: Holder) {
         let Some(slot) = self.own_slot(idx) else { return };
         slot.holders &= !(holder as u8);
         if slot.holders != 0 {
             return;
         }
+        // No layer holds the slot: its record and cost are dropped with it.
         let Slot { name: Some(name), cost, .. } = core::mem::take(slot) else { return };
         self.used -= cost as usize;
         if let Ok(entry) = self.by_name.find_entry(hash(&self.hash, name.as_bytes()), |&i| i == idx.0) {
             entry.remove();
             self.free.push(idx.0);
+            // Indices recognised before this must be looked up again.
             self.generation += 1;
         }
     }
 
-    /// Drops a name that was interned and that no layer holds.
+    /// Removes a name that was interned but is held by no layer.
     pub(crate) fn forget_unheld(&mut self, idx: MemberIdx) {
         self.release(idx, Holder::Swim);
     }
 
-    /// The name behind `idx`.
+    /// The name of `idx`.
     pub(crate) fn name(&self, idx: MemberIdx) -> Name {
         match self.own.get(idx.at().wrapping_sub(self.directory.len())) {
             Some(slot) => slot.name.clone().expect("an index in use has a name"),
@@ -205,7 +208,7 @@ impl Roster {
         }
     }
 
-    /// The name behind `idx`, borrowed.
+    /// The name of `idx`, borrowed.
     pub(crate) fn name_ref(&self, idx: MemberIdx) -> &str {
         match self.own.get(idx.at().wrapping_sub(self.directory.len())) {
             Some(slot) => slot.name.as_deref().expect("an index in use has a name"),
@@ -213,18 +216,18 @@ impl Roster {
         }
     }
 
-    /// The bytes of the name behind `idx`.
+    /// The name of `idx`, as bytes.
     pub(crate) fn name_bytes(&self, idx: MemberIdx) -> &[u8] {
         if idx.at() < self.directory.len() { self.directory.name(idx) } else { self.name_ref(idx).as_bytes() }
     }
 
-    /// The index of every peer in the directory.
+    /// The indices of the directory.
     pub(crate) fn indices(&self) -> impl Iterator<Item = MemberIdx> + use<> {
         let count = u32::try_from(self.directory.len()).unwrap_or(u32::MAX);
         (0..count).map(MemberIdx)
     }
 
-    /// What the member announces; `None` when we know only its name.
+    /// The record of a member; `None` if only its name is known.
     pub(crate) fn peer(&self, idx: MemberIdx) -> Option<&Arc<Peer>> {
         let base = self.directory.len();
         if idx.at() >= base {
@@ -236,7 +239,7 @@ impl Roster {
         }
     }
 
-    /// What the member announces, as it stands in native messages; empty when we know only its name.
+    /// The native record of a member; empty if only its name is known.
     pub(crate) fn record(&self, idx: MemberIdx) -> &[u8] {
         let base = self.directory.len();
         if idx.at() >= base {
@@ -248,7 +251,7 @@ impl Roster {
         }
     }
 
-    /// Whether a member announces just this. An announcement that cannot be read is nobody's.
+    /// Whether the member's record equals the announcement. An announcement that does not decode equals none.
     pub(crate) fn announces(&self, idx: MemberIdx, announced: &Announced<'_>) -> bool {
         match announced {
             Announced::Record(record) => self.record(idx) == *record,
@@ -256,8 +259,9 @@ impl Roster {
         }
     }
 
-    /// Notes what the member announces now.
+    /// Stores a member's record.
     pub(crate) fn set_peer(&mut self, idx: MemberIdx, peer: PeerRef<'_>) {
+        // Without a change the generation stays, and so do recognised indices.
         if self.peer(idx).is_some_and(|known| known.announced() == peer) {
             return;
         }
@@ -272,6 +276,7 @@ impl Roster {
             (slot.peer, slot.cost) = (Some(new), cost);
             return;
         }
+        // Back to the directory's record: free the copy.
         let same_as_shared = self.directory.peer(idx).announced() == peer;
         let change = if same_as_shared { None } else { Some(new()) };
         if self.changed.is_empty() {
@@ -280,34 +285,34 @@ impl Roster {
         self.changed[idx.at()] = change;
     }
 
-    /// What members cost, in bytes.
+    /// Memory cost of the members, in bytes.
     pub(crate) const fn used(&self) -> usize {
         self.used
     }
 
-    /// Whether there is room for so many bytes more.
+    /// Whether `bytes` more would fit.
     pub(crate) const fn has_room(&self, bytes: usize) -> bool {
         self.used + bytes <= MEMBERS_BYTES_MAX
     }
 
-    /// What a member costs that announces this.
+    /// Cost of a member with this record.
     pub(crate) fn cost_of(&self, peer: PeerRef<'_>) -> usize {
         cost(peer.name.len(), peer.meta.len()) as usize
     }
 
-    /// How much more a member costs once it announces this.
+    /// Additional cost if a member changes to this record.
     pub(crate) fn growth(&self, idx: MemberIdx, peer: PeerRef<'_>) -> usize {
         let known = self.own.get(idx.at().wrapping_sub(self.directory.len()));
         known.map_or(0, |slot| self.cost_of(peer).saturating_sub(slot.cost as usize))
     }
 
-    /// Whether forgetting a member that the Serf layer knows too would make room.
+    /// Whether evicting a member would free memory. Requires that the Serf layer holds it too.
     pub(crate) fn makes_room(&self, idx: MemberIdx) -> bool {
         let slot = self.own.get(idx.at().wrapping_sub(self.directory.len()));
         slot.is_some_and(|slot| slot.peer.is_some() && slot.cost > 0 && slot.holders & Holder::Serf as u8 != 0)
     }
 
-    /// Charges nothing any more for a member that every layer is about to forget.
+    /// Drops the cost of a member that every layer is about to release.
     pub(crate) fn write_off(&mut self, idx: MemberIdx) {
         if let Some(slot) = self.own_slot(idx) {
             let cost = core::mem::take(&mut slot.cost);
@@ -321,13 +326,13 @@ impl Roster {
     }
 }
 
-/// What a member is charged with: no less than what stands of it in a push/pull, in the larger codec and both layers, where the
-/// name stands three times if the member has left. That is also a third or more of what it takes in memory.
+/// Cost of a member: at least its size in a push/pull, in the larger codec and in both layers; the name is there three
+/// times if the member left. Also at least a third of its size in memory.
 fn cost(name_bytes: usize, meta_bytes: usize) -> u32 {
     u32::try_from(MEMBER_BYTES + 3 * name_bytes + meta_bytes).unwrap_or(u32::MAX)
 }
 
-/// What is charged for a member besides its name and its metadata.
+/// Cost of a member besides its name and metadata.
 const MEMBER_BYTES: usize = 160;
 
 fn hash(state: &FixedState, name: &[u8]) -> u64 {

@@ -1,7 +1,7 @@
-//! Where a message ends, by the codec that its type byte tells.
+//! Framing of messages on streams, by codec. The type byte determines the codec.
 //!
-//! A native message is a type byte, the length of its body in four bytes, big-endian, and the body. A message of HashiCorp's is a
-//! type byte and msgpack that nothing tells the length of: it must be followed to its end.
+//! A native message is a type byte, the length of its body (four bytes, big-endian) and the body. A message of
+//! HashiCorp's is a type byte and msgpack without a length; its end is found by scanning.
 
 use alloc::borrow::Cow;
 
@@ -11,21 +11,21 @@ use crate::stats::DropReason;
 use crate::wire::Codec;
 use crate::wire::hashicorp::Scanner;
 
-/// How the end of a message is found. It keeps its place between pieces, so that every byte is looked at once.
+/// Framing state. Keeps its position between calls, so that each byte is examined once.
 #[derive(Clone, Debug, Default)]
 pub(super) enum Framing {
-    /// No byte has come.
+    /// No byte was received.
     #[default]
     Unknown,
-    /// By its length.
+    /// By the length field.
     Native,
-    /// By following it.
+    /// By scanning msgpack.
     HashiCorp(Scanner),
 }
 
 impl Framing {
-    /// How long `message` is, of which there is what has come so far; `Ok(None)` while too little has come to tell. The end may
-    /// lie beyond what has come.
+    /// The length of `message`, whose bytes may be incomplete; `Ok(None)` if it is not known yet. May exceed the bytes
+    /// received so far.
     pub(super) fn end(&mut self, message: &[u8]) -> Result<Option<usize>, DropReason> {
         if let (Self::Unknown, Some(kind)) = (&self, message.first()) {
             *self = Self::of(*kind);
@@ -37,7 +37,7 @@ impl Framing {
         }
     }
 
-    /// The message that lies from `start` to `end`.
+    /// The message in `bytes[start..end]`.
     pub(super) fn unit<'a>(&self, bytes: Cow<'a, [u8]>, start: usize, end: usize) -> Unit<'a> {
         let header = match self {
             Self::Unknown => 0,
@@ -61,5 +61,5 @@ fn native_end(message: &[u8]) -> Result<Option<usize>, DropReason> {
     if len > STREAM_MESSAGE_BYTES_MAX { Err(DropReason::Malformed) } else { Ok(Some(HEADER_BYTES + len)) }
 }
 
-/// What precedes the body of a native message.
+/// Size of a native message's header, in bytes.
 pub(super) const HEADER_BYTES: usize = 5;

@@ -1,4 +1,4 @@
-//! A question to a node by somebody who is no member.
+//! One-shot exchange with a node, by a program that is not a member.
 
 use alloc::vec::Vec;
 
@@ -7,8 +7,8 @@ use crate::envelope::{Direction, Envelope};
 use crate::stats::DropReason;
 use crate::wire::Codec;
 
-/// One exchange on a stream, for a program that looks at a cluster from outside: it has no members, tells nothing of itself,
-/// and so leaves nothing behind. Like everything here it moves no bytes itself.
+/// One exchange on a stream, for tools that inspect a cluster from outside. It announces no member, so it leaves no
+/// trace in the cluster. Sans-IO, like the rest of the crate.
 ///
 /// ```
 /// use serf_proto::envelope::{Envelope, EnvelopeConfig};
@@ -28,39 +28,40 @@ pub struct Inquiry {
     reader: Reader,
 }
 
-/// What a node answered.
+/// A node's reply.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reply {
-    /// The message's type byte.
+    /// Type byte of the message.
     pub kind: u8,
-    /// The message without it.
+    /// The message without its type byte.
     pub body: Vec<u8>,
 }
 
 impl Reply {
-    /// The codec that it is in.
+    /// Codec of the message.
     pub const fn codec(&self) -> Codec {
         Codec::of(self.kind)
     }
 }
 
 impl Inquiry {
-    /// An exchange in this envelope.
+    /// An exchange with these stream layers.
     pub fn new(envelope: Envelope) -> Self {
         Self { envelope, reader: Reader::default() }
     }
 
-    /// What to write to the stream to send this message, type byte first; `None` when it is too long for any node.
+    /// Seals a message (type byte first) into the bytes to write to the stream; `None` if it exceeds what any node
+    /// accepts.
     pub fn request(&mut self, message: Vec<u8>) -> Option<Vec<u8>> {
         self.envelope.seal_record(message, Direction::Request)
     }
 
-    /// Takes the next bytes that came; the reply when it is whole.
+    /// Consumes the next bytes of the stream. Returns the reply once it is complete.
     ///
     /// # Errors
     ///
-    /// What came is no reply, or is under other layers than ours: [`DropReason::Key`] when it is encrypted and no key of ours
-    /// opens it, [`DropReason::Unencrypted`] when it is not and must be.
+    /// If the data is no reply, or has other layers than ours: [`DropReason::Key`] if no key decrypts it,
+    /// [`DropReason::Unencrypted`] if it is plaintext and must not be.
     pub fn receive(&mut self, data: &[u8]) -> Result<Option<Reply>, DropReason> {
         let unit = self.reader.push(data, Direction::Reply, &self.envelope)?;
         Ok(unit.map(|unit| Reply { kind: unit.kind, body: unit.body().to_vec() }))

@@ -1,7 +1,7 @@
-//! Exchanges: one request and one reply on one stream, for either side.
+//! Exchanges: one request and one reply per stream, for either side.
 //!
-//! Adapters move bytes; where a message ends, how long an exchange may take and how many there may be is decided here.
-//! What a request or reply means is not: [`Node`](crate::Node) composes and reads them.
+//! Drivers move the bytes. This module finds the end of a message, and enforces deadlines and limits. It does not
+//! interpret messages; [`Node`](crate::Node) encodes and handles them.
 
 mod framing;
 mod inquiry;
@@ -24,53 +24,53 @@ use crate::stats::DropReason;
 use crate::time::Instant;
 use crate::types::StreamId;
 
-/// What happened to a stream.
+/// An event on a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StreamInput<'a> {
-    /// The stream that [`Output::Connect`](crate::Output::Connect) asked for is open.
+    /// The stream that [`Output::Connect`](crate::Output::Connect) requested is open.
     Opened,
-    /// Bytes came, in order.
+    /// Data arrived, in order.
     Data(&'a [u8]),
-    /// The peer closed it. Nothing more comes.
+    /// The peer closed the stream. No data follows.
     Closed,
-    /// It could not be opened, or broke.
+    /// Opening failed, or the stream broke.
     Failed,
 }
 
-/// The streams of one node that are not finished.
+/// The open streams of a node.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Streams {
     last: u64,
-    /// How many of them peers have opened.
+    /// Number of inbound streams.
     inbound: usize,
-    /// What all readers together hold, in bytes.
+    /// Bytes buffered by all readers.
     unfinished_bytes: usize,
     live: BTreeMap<StreamId, Exchange>,
 }
 
 #[derive(Clone, Debug)]
 struct Exchange {
-    /// Who is at the other end.
+    /// The remote address.
     peer: SocketAddr,
     role: Role,
     since: Instant,
-    /// How many bytes have come.
+    /// Number of bytes received.
     received_bytes: u64,
     reader: Reader,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Role {
-    /// We asked for the stream; nothing is written yet.
+    /// Outbound, connecting; the request is not written yet.
     Dialing(Ask),
-    /// Our request is written.
+    /// Outbound; the request is written.
     Awaiting(Ask),
-    /// The peer asked for the stream.
+    /// Inbound.
     Serving,
 }
 
 impl Role {
-    /// Which way goes what we read.
+    /// The direction of what we read.
     const fn incoming(self) -> Direction {
         match self {
             Self::Dialing(_) | Self::Awaiting(_) => Direction::Reply,
@@ -79,37 +79,36 @@ impl Role {
     }
 }
 
-/// What a stream's input amounts to.
+/// The next step of an exchange, for the node to execute.
 #[derive(Debug)]
 pub(crate) enum Step<'a> {
-    /// Nothing yet.
+    /// Wait for more input.
     Wait,
     /// Write the request.
     Request(Ask),
-    /// The peer's request is whole: answer it. The exchange is over.
+    /// The request is complete: answer it. The exchange is over.
     Serve { from: SocketAddr, unit: Unit<'a> },
-    /// The reply is whole. The exchange is over.
+    /// The reply is complete. The exchange is over.
     Reply { ask: Ask, from: SocketAddr, unit: Unit<'a> },
-    /// The exchange is over without a reply; `fault` when that is because of what came.
+    /// The exchange ended without a reply; `fault` if the data was invalid.
     Lost { ask: Ask, cause: SeedFailureCause, fault: Option<DropReason> },
-    /// A peer's stream is over without a request.
+    /// An inbound stream ended without a request.
     Gone { fault: Option<DropReason> },
 }
 
 impl Streams {
-    /// A new outgoing exchange.
+    /// Adds an outbound exchange.
     pub(crate) fn dial(&mut self, now: Instant, to: SocketAddr, ask: Ask) -> StreamId {
         self.insert(now, to, Role::Dialing(ask))
     }
 
-    /// A new incoming exchange. One that must make room for it has been [forgotten](Self::evict) before.
+    /// Adds an inbound exchange. The caller has [evicted](Self::evict) another at the limit.
     pub(crate) fn accept(&mut self, now: Instant, from: SocketAddr) -> StreamId {
         self.inbound += 1;
         self.insert(now, from, Role::Serving)
     }
 
-    /// Takes what happened to a stream, of whose data `envelope` takes the layers off. An input for a stream that is over means
-    /// nothing.
+    /// Handles an event on a stream; `envelope` opens the data. Events of closed streams are ignored.
     pub(crate) fn handle<'a>(&mut self, id: StreamId, input: StreamInput<'a>, envelope: &Envelope) -> Step<'a> {
         let Some(exchange) = self.live.get_mut(&id) else { return Step::Wait };
         match (input, exchange.role) {
@@ -122,6 +121,7 @@ impl Streams {
                 exchange.received_bytes += data.len() as u64;
                 let held = exchange.reader.held_bytes();
                 let pushed = exchange.reader.push(data, role.incoming(), envelope);
+                // Updated before `complete` and `end`, which subtract what the reader holds.
                 self.unfinished_bytes = self.unfinished_bytes - held + exchange.reader.held_bytes();
                 match pushed {
                     Ok(None) => Step::Wait,
@@ -130,34 +130,36 @@ impl Streams {
                 }
             }
             (StreamInput::Closed, _) => self.end(id, SeedFailureCause::Closed, None),
+            // After the request was written the peer was reachable: it closed the stream without a reply.
             (StreamInput::Failed, Role::Awaiting(_)) => self.end(id, SeedFailureCause::Closed, None),
             (StreamInput::Failed, _) => self.end(id, SeedFailureCause::Unreachable, None),
         }
     }
 
-    /// When the time of a new incoming stream is up, if it says nothing.
+    /// Deadline of a new inbound stream that stays idle.
     pub(crate) fn silent_until(now: Instant, timeout: Duration) -> Instant {
         now + timeout.min(STREAM_SILENT_MAX)
     }
 
-    /// Until when a stream may go on whose time seems to be up: a peer that has begun to speak has the whole timeout.
+    /// The extended deadline of a stream: a peer that has sent data gets the whole timeout. `None` if the deadline
+    /// stands.
     pub(crate) fn may_go_on(&self, id: StreamId, now: Instant, timeout: Duration) -> Option<Instant> {
         let exchange = self.live.get(&id).filter(|exchange| exchange.role == Role::Serving)?;
         let until = exchange.since + timeout;
         (exchange.received_bytes > 0 && until > now).then_some(until)
     }
 
-    /// The time for a stream is up; [`Step::Wait`] when it was over before.
+    /// Ends a stream at its deadline; [`Step::Wait`] if it is closed already.
     pub(crate) fn expire(&mut self, id: StreamId) -> Step<'static> {
         self.end(id, SeedFailureCause::TimedOut, None)
     }
 
-    /// Ends a stream because there are too many of them, or too much is held for them.
+    /// Ends a stream to enforce a limit.
     pub(crate) fn evict(&mut self, id: StreamId) -> Step<'static> {
         self.end(id, SeedFailureCause::Closed, Some(DropReason::Limit))
     }
 
-    /// Forgets the exchanges of our own that `is_void` says, and names their streams.
+    /// Cancels our exchanges that match `is_void`, and returns their streams.
     pub(crate) fn abandon(&mut self, is_void: impl Fn(&Ask) -> bool) -> Vec<StreamId> {
         let void = self.live.iter().filter(|(_, exchange)| match &exchange.role {
             Role::Dialing(ask) | Role::Awaiting(ask) => is_void(ask),
@@ -170,17 +172,17 @@ impl Streams {
         void
     }
 
-    /// Who is at the other end of a stream.
+    /// The remote address of a stream.
     pub(crate) fn peer(&self, id: StreamId) -> Option<SocketAddr> {
         self.live.get(&id).map(|exchange| exchange.peer)
     }
 
-    /// How many exchanges are under way.
+    /// Number of open streams.
     pub(crate) fn len(&self) -> usize {
         self.live.len()
     }
 
-    /// What all unfinished messages together have, in bytes.
+    /// Bytes buffered for incomplete messages.
     pub(crate) const fn unfinished_bytes(&self) -> usize {
         self.unfinished_bytes
     }
@@ -205,6 +207,7 @@ impl Streams {
         match self.remove(id) {
             Some((from, Role::Serving)) => Step::Serve { from, unit },
             Some((from, Role::Awaiting(ask))) => Step::Reply { ask, from, unit },
+            // A peer cannot reply before the request is written.
             Some((_, Role::Dialing(ask))) => {
                 let fault = Some(DropReason::Unexpected);
                 Step::Lost { ask, cause: SeedFailureCause::Malformed, fault }
@@ -222,7 +225,7 @@ impl Streams {
     }
 }
 
-/// What an answer that was refused says about its sender.
+/// The cause of a failed exchange, from the fault in the reply.
 const fn cause_of(fault: DropReason) -> SeedFailureCause {
     match fault {
         DropReason::Key => SeedFailureCause::Key,

@@ -1,9 +1,9 @@
-//! Which stream goes when there are too many, or too much is held for them.
+//! Eviction of streams at the limits of number and memory.
 //!
-//! A peer needs no key to open a stream, to be silent on it, or to send a part of a message, so whatever is unfinished may be
-//! an attack. Refusing newcomers would let those who came first keep everybody else out; closing the oldest would close
-//! honest long transfers. So it is the worst use of a place or of memory that goes: an honest request comes quickly and is over
-//! when its last byte has come, which no stream that merely holds a place can imitate without being quick as well.
+//! A peer needs no key to open a stream, to leave it idle, or to send part of a message, so any unfinished stream may
+//! be an attack. Refusing new streams would let idle ones block everyone; closing the oldest would break honest long
+//! transfers. So the stream with the worst throughput is evicted. An honest request arrives quickly and ends with its
+//! last byte. An attacker that wants to keep a slot must send as fast.
 
 use core::net::{IpAddr, Ipv6Addr, SocketAddr};
 use core::time::Duration;
@@ -14,13 +14,13 @@ use crate::time::Instant;
 use crate::types::StreamId;
 
 impl Streams {
-    /// The stream that must make room before one more from `from` is accepted: one of the same source if that has all that one
-    /// source may have, else any, if there are too many.
+    /// The stream to evict before a new one from `from` is accepted: one of the same source if that source is at its
+    /// limit, any if the node is at its limit, else `None`.
     pub(crate) fn in_the_way(&self, now: Instant, from: SocketAddr) -> Option<StreamId> {
         let from = source(from);
         let inbound = || self.live.iter().filter(|(_, exchange)| exchange.role == Role::Serving);
         let of_source = || inbound().filter(|(_, exchange)| source(exchange.peer) == from);
-        // Few streams in all are few of each source: nothing to count.
+        // With few streams in total no source can be at its limit; skip the count.
         if self.inbound >= STREAMS_PER_SOURCE_MAX && of_source().count() >= STREAMS_PER_SOURCE_MAX {
             return of_source().min_by_key(|(id, exchange)| (exchange.standing(now), **id)).map(|(id, _)| *id);
         }
@@ -30,7 +30,7 @@ impl Streams {
         inbound().min_by_key(|(id, exchange)| (exchange.standing(now), **id)).map(|(id, _)| *id)
     }
 
-    /// The stream that must go because too much is held for all together: the one that holds the most for the longest.
+    /// The stream to evict because too many bytes are buffered: the one with the largest product of size and age.
     pub(crate) fn overdrawn(&self, now: Instant) -> Option<StreamId> {
         if self.unfinished_bytes <= STREAMS_UNFINISHED_BYTES_MAX {
             return None;
@@ -43,14 +43,14 @@ impl Streams {
     }
 }
 
-/// How well a stream uses its place; the least goes first. Within each kind the numbers decide, then the age.
+/// Rank of a stream for eviction; the least is evicted first. Within a variant the number decides, then the age.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Standing {
-    /// It has had time to bring more than this many bytes.
+    /// It received fewer bytes than its age allows; this many.
     Slow(u64),
-    /// It is too young to tell.
+    /// Too young to measure.
     Young,
-    /// It has brought this many bytes, quickly.
+    /// It received this many bytes, fast enough.
     Quick(u64),
 }
 
@@ -69,7 +69,7 @@ impl Exchange {
     }
 }
 
-/// The source that a stream counts for: an address of IPv4, or the half of one of IPv6 that names the network.
+/// The source that a stream counts towards: the IPv4 address, or the /64 prefix of the IPv6 address.
 fn source(of: SocketAddr) -> IpAddr {
     match of.ip().to_canonical() {
         IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() & !u128::from(u64::MAX)).into(),
@@ -77,10 +77,10 @@ fn source(of: SocketAddr) -> IpAddr {
     }
 }
 
-/// A stream is not called slow before this age: the first bytes take a round trip.
+/// Minimum age of a slow stream: the first bytes take a round trip.
 const YOUNG: Duration = Duration::from_millis(100);
 
-/// A stream that brings less on average is slow. With this a state of a thousand members takes the whole stream timeout.
+/// Minimum average throughput. At this rate the state of a thousand members takes the whole stream timeout.
 const QUICK_BYTES_PER_SECOND: u64 = 16 * 1024;
 
 #[cfg(test)]

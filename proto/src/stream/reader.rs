@@ -1,7 +1,7 @@
-//! Finds the end of a message in a stream of bytes that comes in arbitrary pieces.
+//! Message reader: finds the end of a message in a byte stream of arbitrary chunks.
 //!
-//! What arrives is looked at in place as long as it comes in one piece without layers; else it is gathered, and every byte is looked at
-//! once. Nothing is kept beyond the limits, and a record with layers is not looked into before it is whole.
+//! A message that arrives in one chunk without layers is borrowed. Otherwise chunks are buffered, and each byte is
+//! examined once. The buffer is limited, and a record with layers is not parsed before it is complete.
 
 use alloc::borrow::Cow;
 use alloc::vec::Vec;
@@ -14,13 +14,13 @@ use crate::stats::DropReason;
 use crate::wire::Codec;
 use crate::wire::native::NATIVE;
 
-/// One whole message.
+/// A complete message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Unit<'a> {
     pub(crate) kind: u8,
-    /// Borrowed when the message came in one piece, without layers.
+    /// Borrowed if the message arrived in one chunk without layers.
     message: Cow<'a, [u8]>,
-    /// Where the body lies in it.
+    /// Range of the body within `message`.
     body: (usize, usize),
 }
 
@@ -29,12 +29,12 @@ impl<'a> Unit<'a> {
         Codec::of(self.kind)
     }
 
-    /// The message's type, which is the same in both codecs.
+    /// Whether the message is of this type, in either codec.
     pub(crate) fn is(&self, kind: u8) -> bool {
         self.kind & !NATIVE == kind
     }
 
-    /// The message from `start` to `end` of `bytes`, whose body begins `header` bytes after its start.
+    /// The message in `bytes[start..end]`, whose header has `header` bytes.
     pub(super) fn new(bytes: Cow<'a, [u8]>, start: usize, header: usize, end: usize) -> Self {
         Self { kind: bytes[start], message: bytes, body: (start + header, end) }
     }
@@ -44,7 +44,7 @@ impl<'a> Unit<'a> {
     }
 }
 
-/// What has come so far.
+/// The reader's buffer and parse state.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Reader {
     buf: Vec<u8>,
@@ -52,25 +52,26 @@ pub(crate) struct Reader {
     framing: Framing,
 }
 
-/// What lies whole in the bytes that have come.
+/// A complete message or record in the received bytes.
 enum Found {
     Message { start: usize, end: usize },
     Layered { start: usize, end: usize },
 }
 
 impl Reader {
-    /// What is kept until the message is whole, in bytes.
+    /// Bytes buffered for an incomplete message.
     pub(crate) const fn held_bytes(&self) -> usize {
         self.buf.len()
     }
 
-    /// Takes the next piece. Everything after the first whole message is ignored: there is one a direction.
+    /// Consumes a chunk. Bytes after the first complete message are ignored: each direction carries one.
     pub(crate) fn push<'a>(
         &mut self,
         data: &'a [u8],
         direction: Direction,
         envelope: &Envelope,
     ) -> Result<Option<Unit<'a>>, DropReason> {
+        // A first chunk is not copied before it is known to be incomplete.
         if !self.buf.is_empty() {
             self.buf.extend_from_slice(data);
         }
@@ -90,6 +91,7 @@ impl Reader {
             }
             Found::Layered { start, end } => {
                 let message = envelope.open_record(&bytes[start..end])?;
+                // Free the record's buffer now; the message may be much larger.
                 self.buf = Vec::new();
                 let mut framing = Framing::default();
                 let end = framing.end(&message)?.filter(|end| *end <= message.len()).ok_or(DropReason::Malformed)?;
@@ -99,7 +101,7 @@ impl Reader {
     }
 }
 
-/// What is whole in `bytes`; `Ok(None)` when more must come.
+/// Finds a complete message in `bytes`; `Ok(None)` if more bytes are needed.
 fn find(
     progress: &mut Progress,
     framing: &mut Framing,
@@ -117,9 +119,10 @@ fn find(
     }
 }
 
-/// A whole message of type `kind`, whose body `write` appends. `None` when it would be too long for a peer to accept.
+/// Encodes a message of type `kind`, whose body `write` appends. `None` if it exceeds what a peer accepts.
 pub(crate) fn frame(kind: u8, room: usize, write: impl FnOnce(&mut Vec<u8>)) -> Option<Vec<u8>> {
     let mut message = Vec::with_capacity(HEADER_BYTES + room);
+    // A placeholder for the length, which is known only after `write`.
     message.extend_from_slice(&[kind, 0, 0, 0, 0]);
     write(&mut message);
     let len = message.len() - HEADER_BYTES;
