@@ -1,4 +1,5 @@
-//! New keys. The one file of this crate that asks the operating system for randomness, behind a feature; no node does.
+//! Random keys. The only file of this crate that reads the operating system's entropy, behind a feature. No node calls
+//! it.
 
 use core::fmt;
 
@@ -7,11 +8,11 @@ use zeroize::Zeroize;
 use super::Key;
 
 impl Key {
-    /// A new key of 32 bytes, as `serf keygen` makes it.
+    /// A random key of 32 bytes, as `serf keygen` creates it.
     ///
     /// # Errors
     ///
-    /// When the operating system gives no randomness.
+    /// If the operating system provides no entropy.
     pub fn generate() -> Result<Self, EntropyError> {
         let mut bytes = [0; 32];
         getrandom::fill(&mut bytes).map_err(|_| EntropyError)?;
@@ -21,7 +22,7 @@ impl Key {
     }
 }
 
-/// The operating system gives no randomness.
+/// The operating system provides no entropy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EntropyError;
 

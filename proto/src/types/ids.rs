@@ -1,15 +1,15 @@
-//! Identifiers that a node hands out.
+//! Identifiers that a node assigns.
 
 use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Names one stream between its opening and its end. `proto` hands them out, for both directions.
+/// Identifies a stream from its opening to its end. Assigned by the node, for both directions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct StreamId(pub(crate) u64);
 
 impl StreamId {
-    /// The number behind the name, for logs and traces.
+    /// The number, for logs and traces.
     pub const fn number(self) -> u64 {
         self.0
     }
@@ -19,7 +19,7 @@ impl StreamId {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct JoinId(pub(crate) u32);
 
-/// Identifies a query: the Lamport time at which it was asked, and a random number that tells queries of one time apart.
+/// Identifies a query: its Lamport time, and a random number that distinguishes queries of one time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct QueryId {
     pub(crate) ltime: u64,
@@ -27,12 +27,12 @@ pub struct QueryId {
 }
 
 impl QueryId {
-    /// The Lamport time at which it was asked.
+    /// Lamport time of the query.
     pub const fn ltime(self) -> u64 {
         self.ltime
     }
 
-    /// The number that tells queries of one time apart.
+    /// Random number of the query.
     pub const fn number(self) -> u32 {
         self.id
     }
@@ -44,12 +44,12 @@ impl fmt::Display for QueryId {
     }
 }
 
-/// Names one change of our keys, in the order in which they were made.
+/// Identifies a change of the keyring; later changes are greater.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct KeyringChange(pub(crate) u64);
 
 impl KeyringChange {
-    /// The number behind the name; a later change has a greater one.
+    /// The number; later changes have greater ones.
     pub const fn number(self) -> u64 {
         self.0
     }

@@ -1,4 +1,4 @@
-//! A secret key.
+//! Secret keys.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -7,7 +7,7 @@ use core::fmt;
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use zeroize::Zeroize;
 
-/// A secret key of AES-128, AES-192 or AES-256. Its bytes are wiped when it is dropped, and not shown by `Debug`.
+/// A secret key for AES-128, AES-192 or AES-256. Zeroed on drop, and hidden by `Debug`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Key {
     bytes: [u8; KEY_BYTES_MAX],
@@ -19,7 +19,7 @@ impl Key {
     ///
     /// # Errors
     ///
-    /// When it has another length (`ValidateKey` in security.go).
+    /// If it has another length (`ValidateKey` in memberlist's security.go).
     pub fn new(bytes: &[u8]) -> Result<Self, KeyError> {
         let len = bytes.len();
         if !matches!(len, 16 | 24 | KEY_BYTES_MAX) {
@@ -30,12 +30,11 @@ impl Key {
         Ok(key)
     }
 
-    /// Reads the form in which people write keys: base64 with its padding, as `serf keygen` prints it. Line breaks are passed over, as
-    /// Go's decoder does.
+    /// Parses base64 with padding, as `serf keygen` prints it. Line breaks are ignored, as by Go's decoder.
     ///
     /// # Errors
     ///
-    /// When it is not base64, or of another length than a key has.
+    /// If it is not base64, or does not have the length of a key.
     pub fn from_base64(text: &str) -> Result<Self, KeyError> {
         let mut text: Vec<u8> = text.bytes().filter(|byte| !matches!(byte, b'\r' | b'\n')).collect();
         let bytes = BASE64_STANDARD.decode(&text);
@@ -46,12 +45,12 @@ impl Key {
         key
     }
 
-    /// The form in which people write keys. It shows the secret.
+    /// Encodes the key in base64. Reveals the secret.
     pub fn to_base64(&self) -> String {
         BASE64_STANDARD.encode(self.as_bytes())
     }
 
-    /// The secret.
+    /// The secret bytes.
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes[..self.len]
     }
@@ -85,16 +84,16 @@ impl fmt::Debug for Key {
     }
 }
 
-/// Why something is no key.
+/// Why a key is invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum KeyError {
-    /// It has not 16, 24 or 32 bytes.
+    /// The length is not 16, 24 or 32 bytes.
     Length {
-        /// How many it has.
+        /// The length, in bytes.
         bytes: usize,
     },
-    /// It is not base64.
+    /// The text is not base64.
     Base64,
 }
 
@@ -109,7 +108,7 @@ impl fmt::Display for KeyError {
 
 impl core::error::Error for KeyError {}
 
-/// Of AES-256.
+/// Length of an AES-256 key, in bytes.
 const KEY_BYTES_MAX: usize = 32;
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! Vocabulary types, which every other module may use: names, tags, keys, identifiers, the records of a snapshot. They are
-//! parsed and printed here; nothing here has a state or knows the protocol.
+//! Vocabulary types that all modules may use: names, tags, keys, identifiers, snapshot records. Parsing and formatting
+//! only; no state, no protocol.
 
 #[cfg(feature = "generate")]
 mod generate;

@@ -1,6 +1,6 @@
-//! A member's name.
+//! Names of members.
 
 use alloc::sync::Arc;
 
-/// A member's name, shared and not empty.
+/// The name of a member; shared, and not empty.
 pub type Name = Arc<str>;

@@ -1,24 +1,24 @@
-//! The snapshot: what a node keeps on disk so that it finds its cluster again after a restart.
+//! Snapshot: the state that a node keeps on disk, so that it finds its cluster again after a restart.
 //!
-//! A text file of lines, one [`Record`] each, that is only ever appended to until it is compacted. The format is that of
-//! HashiCorp's serf, byte for byte, so that either program can take over the other's file. Here are the format, what a
-//! file means, and when it should be compacted; the file itself is the adapter's, which must:
+//! A text file of lines, one [`Record`] each, append-only until it is compacted. The format is byte-compatible with
+//! HashiCorp's serf, so that either program can use the other's file. This module defines the format, its
+//! interpretation, and when to compact. File IO is the driver's. It must:
 //!
-//! - read the whole file with [`Snapshot::replay`] and, before it appends, cut it to [`Replay::intact_bytes`]: a line that a
-//!   crash has torn would otherwise melt together with the next one;
-//! - append [`Record::line`] of every [`Output::Persist`](crate::Output::Persist) in order, and give it to [`Snapshot::apply`];
-//! - hand what it has appended to the operating system within half a second, also when nothing more comes;
-//! - have it on the disk (fsync) after [`Record::Leave`], which need not be the last record, and before it exits;
-//! - when [`Snapshot::wants_compaction`], write [`Snapshot::compacted`] to a new file, fsync that, and rename it over the old
-//!   one, which stays valid until then.
+//! - read the whole file with [`Snapshot::replay`], and truncate it to [`Replay::intact_bytes`] before it appends:
+//!   otherwise a line that was torn by a crash would merge with the next one;
+//! - append [`Record::line`] of every [`Output::Persist`](crate::Output::Persist) in order, and pass the record to
+//!   [`Snapshot::apply`];
+//! - flush appended data to the operating system within half a second, even if no more follows;
+//! - fsync after [`Record::Leave`], which need not be the last record, and before it exits;
+//! - if [`Snapshot::wants_compaction`], write [`Snapshot::compacted`] to a new file, fsync it, and rename it over the
+//!   old one, which stays valid until then.
 //!
 //! # What a crash can lose
 //!
-//! The records of the last half second, or since the last fsync if the power fails. A record always comes before the event
-//! that it is about reaches the application, and before a coalescer delays that event, so that the file is never behind what
-//! an application was told by more than that. A lost `alive` means one address less to rejoin through; a lost
-//! `event-clock` that events the application has seen may be delivered again. Nothing that a crash loses makes the rest
-//! unreadable.
+//! The records of the last half second, or those since the last fsync if the power fails. A record precedes the event
+//! that it describes, and precedes any delay by a coalescer. The file is therefore at most that far behind what the
+//! application has seen. A lost `alive` costs one address for a rejoin. A lost `event-clock` means that events may be
+//! delivered again. A loss never makes the rest unreadable.
 
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::string::String;
@@ -28,54 +28,54 @@ use core::net::SocketAddr;
 use crate::limits::{FAILED_REMEMBERED_MAX, LAMPORT_TIME_MAX, MEMBERS_MAX, NAME_BYTES_MAX};
 use crate::types::Name;
 
-/// One line of a snapshot.
+/// A line of a snapshot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Record {
     /// A member joined.
     Alive {
-        /// Its name.
+        /// Name of the member.
         name: Name,
-        /// Where it listens.
+        /// Address of the member.
         addr: SocketAddr,
     },
     /// A member left or failed.
     NotAlive {
-        /// Its name.
+        /// Name of the member.
         name: Name,
     },
-    /// The member that is not alive any more failed: where it was, in case nobody else can be found. A comment for HashiCorp's
+    /// The member that is no longer alive failed; its address is a last resort for a rejoin. A comment to HashiCorp's
     /// programs, which do not keep it.
     Failed {
-        /// Its name.
+        /// Name of the member.
         name: Name,
-        /// Where it listened.
+        /// Last known address of the member.
         addr: SocketAddr,
     },
-    /// The newest time seen of join and leave intents.
+    /// Latest Lamport time of join and leave intents.
     Clock(u64),
-    /// The newest time seen of user events.
+    /// Latest Lamport time of user events.
     EventClock(u64),
-    /// The newest time seen of queries.
+    /// Latest Lamport time of queries.
     QueryClock(u64),
-    /// We left the cluster gracefully.
+    /// This node left the cluster gracefully.
     Leave,
 }
 
 impl Record {
-    /// The line as it stands in the file, its end included.
+    /// The line, including its line end.
     pub fn line(&self) -> String {
         let mut line = String::new();
         self.append_to(&mut line);
         line
     }
 
-    /// Whether the record must be on the disk before the node goes on: it is the last.
+    /// Whether the record must be fsynced before the node continues, because it is the last one.
     pub const fn must_be_synced(&self) -> bool {
         matches!(self, Self::Leave)
     }
 
-    /// Whether the record can be read again: a name with a line end or another control character cannot.
+    /// Whether the record can be parsed again: a name with a line break or another control character cannot.
     pub(crate) fn is_writable(&self) -> bool {
         match self {
             Self::Alive { name, .. } | Self::NotAlive { name } | Self::Failed { name, .. } => is_recordable(name),
@@ -88,7 +88,7 @@ impl Record {
         debug_assert!(written.is_ok(), "a string takes everything");
     }
 
-    /// The record in a line without its end. `None`: a comment, or a line that older versions wrote.
+    /// Parses a line without its line end. `None`: a comment, or a line of an older version.
     fn parse(line: &[u8]) -> Result<Option<Self>, Damaged> {
         let line = core::str::from_utf8(line).map_err(|_| Damaged)?;
         if line.chars().any(char::is_control) {
@@ -120,7 +120,7 @@ impl Record {
 }
 
 impl fmt::Display for Record {
-    /// The line without its end.
+    /// The line without its line end.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Alive { name, addr } => write!(f, "{ALIVE}{name} {addr}"),
@@ -134,20 +134,20 @@ impl fmt::Display for Record {
     }
 }
 
-/// A line that is no record.
+/// A line that is not a record.
 struct Damaged;
 
-/// What a restart means after a graceful leave (`RejoinAfterLeave` in serf).
+/// What a restart does after a graceful leave (`RejoinAfterLeave` in serf).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AfterLeave {
-    /// The node begins as if it had never been a member. serf's default.
+    /// Starts as a new node. serf's default.
     #[default]
     Forget,
-    /// The node finds its cluster again as after a crash.
+    /// Rejoins the cluster, as after a crash.
     Rejoin,
 }
 
-/// What a snapshot file says. Kept up to date by its writer, it is also what a compacted file holds.
+/// The state described by a snapshot file. Kept up to date by its writer, it is also the content of a compacted file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Snapshot {
     after_leave: AfterLeave,
@@ -160,26 +160,26 @@ pub struct Snapshot {
     left: bool,
 }
 
-/// A file that was read.
+/// The result of reading a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Replay {
-    /// What it says.
+    /// The state.
     pub snapshot: Snapshot,
-    /// How many of its bytes are whole lines. Cut the file to this before appending.
+    /// Size of the complete lines, in bytes. Truncate the file to it before appending.
     pub intact_bytes: usize,
-    /// How many lines could not be read and were passed over; a torn last line is not among them.
+    /// Number of lines that could not be parsed and were skipped; a torn last line does not count.
     pub lines_skipped: usize,
 }
 
 impl Snapshot {
-    /// What an empty file says.
+    /// The state of an empty file.
     pub fn new(after_leave: AfterLeave) -> Self {
         Self { after_leave, ..Self::default() }
     }
 
-    /// Reads a whole file (`replay` in serf's snapshot.go). Lines that cannot be read are passed over, as is a last line without
-    /// an end.
+    /// Reads a whole file (`replay` in serf's snapshot.go). Skips lines that do not parse, and a last line without a
+    /// line end.
     pub fn replay(file: &[u8], after_leave: AfterLeave) -> Replay {
         let mut replay = Replay { snapshot: Self::new(after_leave), intact_bytes: 0, lines_skipped: 0 };
         for line in file.split_inclusive(|&byte| byte == b'\n') {
@@ -197,7 +197,7 @@ impl Snapshot {
         replay
     }
 
-    /// Takes note of a record. A record that cannot be written, since its name has a control character, means nothing.
+    /// Applies a record. Ignores a record that cannot be written, because its name has a control character.
     pub fn apply(&mut self, record: &Record) {
         if !record.is_writable() {
             return;
@@ -210,6 +210,7 @@ impl Snapshot {
             Record::EventClock(time) => self.event_clock = *time,
             Record::QueryClock(time) => self.query_clock = *time,
             Record::Leave => {
+                // Also during a replay: the file keeps the lines before the leave until it is compacted.
                 if self.after_leave == AfterLeave::Forget {
                     *self = Self::new(self.after_leave);
                 }
@@ -218,28 +219,28 @@ impl Snapshot {
         }
     }
 
-    /// The members that were alive, in the order of their names.
+    /// The members that were alive, by name.
     pub fn alive(&self) -> impl Iterator<Item = (&Name, SocketAddr)> {
         self.alive.iter().map(|(name, addr)| (name, *addr))
     }
 
-    /// The members that failed last and have not been seen since, the newest first. Where everybody else has moved away they
-    /// may be the only way back.
+    /// The members that failed last and were not seen since, newest first. After a renumbering of the others these may
+    /// be the only valid addresses.
     pub fn failed_members(&self) -> impl Iterator<Item = (&Name, SocketAddr)> {
         self.failed.iter().rev().map(|(name, addr)| (name, *addr))
     }
 
-    /// The newest time seen of join and leave intents; 0 when none.
+    /// Latest Lamport time of join and leave intents; 0 if none.
     pub const fn clock(&self) -> u64 {
         self.clock
     }
 
-    /// The newest time seen of user events; 0 when none.
+    /// Latest Lamport time of user events; 0 if none.
     pub const fn event_clock(&self) -> u64 {
         self.event_clock
     }
 
-    /// The newest time seen of queries; 0 when none.
+    /// Latest Lamport time of queries; 0 if none.
     pub const fn query_clock(&self) -> u64 {
         self.query_clock
     }
@@ -249,18 +250,19 @@ impl Snapshot {
         self.left
     }
 
-    /// Whether a file of this size says the same at too great length: it is larger than both 128 KiB and 256 bytes for every
-    /// member that is alive (`appendLine` in serf's snapshot.go).
+    /// Whether a file of this size should be compacted: it exceeds both 128 KiB and 256 bytes per live member
+    /// (`appendLine` in serf's snapshot.go).
     pub fn wants_compaction(&self, file_bytes: u64) -> bool {
         file_bytes > COMPACTION_BYTES_MIN.max(self.alive.len() as u64 * ALIVE_BYTES * COMPACTION_FACTOR)
     }
 
-    /// The shortest file that says the same (`compact` in serf's snapshot.go).
+    /// The content of the compacted file (`compact` in serf's snapshot.go).
     pub fn compacted(&self) -> String {
         let mut file = String::new();
         for (name, addr) in self.alive() {
             Record::Alive { name: name.clone(), addr }.append_to(&mut file);
         }
+        // After the members, which would revoke it, and before the failed ones, which do not.
         if self.left {
             Record::Leave.append_to(&mut file);
         }
@@ -287,6 +289,7 @@ impl Snapshot {
     }
 
     fn failed(&mut self, name: &Name, addr: SocketAddr) {
+        // At most one entry per member, in one of the two lists.
         self.gone(name);
         if self.failed.len() >= FAILED_REMEMBERED_MAX {
             self.failed.pop_front();
@@ -295,7 +298,7 @@ impl Snapshot {
     }
 }
 
-/// Name and address: the address is after the last space, since a name may have spaces.
+/// Parses name and address. The address follows the last space, because names may contain spaces.
 fn parse_node(node: &str) -> Result<(Name, SocketAddr), Damaged> {
     let (name, addr) = node.rsplit_once(' ').ok_or(Damaged)?;
     Ok((parse_name(name)?, addr.parse().map_err(|_| Damaged)?))
@@ -305,7 +308,7 @@ fn parse_name(name: &str) -> Result<Name, Damaged> {
     if is_recordable(name) { Ok(name.into()) } else { Err(Damaged) }
 }
 
-/// A time in decimal digits. The greatest number of all is what serf writes when its clock is at zero.
+/// Parses a decimal Lamport time. serf writes the greatest `u64` while its clock is at zero; that is rejected.
 fn parse_time(time: &str) -> Result<u64, Damaged> {
     if !time.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(Damaged);
@@ -326,13 +329,13 @@ const QUERY_CLOCK: &str = "query-clock: ";
 const LEAVE: &str = "leave";
 const COORDINATE: &str = "coordinate: ";
 
-/// Below this size a file is not worth compacting (`snapshotCompactionThreshold`'s lower end in serf).
+/// Files below this size are not compacted (lower bound in serf's snapshot.go).
 const COMPACTION_BYTES_MIN: u64 = 128 * 1024;
 
-/// What one member is thought to take in a compacted file.
+/// Estimated size of a member in a compacted file, in bytes.
 const ALIVE_BYTES: u64 = 128;
 
-/// How many times longer than compacted a file may be.
+/// Maximum ratio of a file's size to its compacted size.
 const COMPACTION_FACTOR: u64 = 2;
 
 #[cfg(test)]

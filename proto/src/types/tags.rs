@@ -1,7 +1,7 @@
-//! Tags: small facts that a member announces about itself.
+//! Tags: key-value pairs that a member announces about itself.
 //!
-//! They travel as a member's metadata: byte 0xff, then a msgpack map of strings, in whatever codec the rest is (`encodeTags`
-//! in serf). Metadata without that byte is the bare `role` of members from before there were tags.
+//! Sent as the member's metadata: byte 0xff, then a msgpack map of strings, in either codec (`encodeTags` in serf).
+//! Metadata without that byte is the plain `role` of members that predate tags.
 
 use alloc::collections::{BTreeMap, btree_map};
 use alloc::string::String;
@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::wire::hashicorp;
 
-/// A member's tags, in the order of their keys.
+/// A member's tags, sorted by key.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Tags(BTreeMap<String, String>);
@@ -28,35 +28,35 @@ impl Tags {
         self.0.insert(key.into(), value.into());
     }
 
-    /// Takes a tag away.
+    /// Removes a tag.
     pub fn remove(&mut self, key: &str) {
         self.0.remove(key);
     }
 
-    /// How many tags there are.
+    /// Number of tags.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether there are none.
+    /// Whether there are no tags.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The tags in the order of their keys.
+    /// The tags, sorted by key.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.into_iter()
     }
 
-    /// The tags as metadata. At most 512 bytes of it can be announced.
+    /// Encodes the tags as metadata. At most 512 bytes can be announced.
     pub fn encode(&self) -> Vec<u8> {
         let mut meta = Vec::new();
         hashicorp::push_tags(&mut meta, self.0.iter().map(|(key, value)| (&**key, &**value)));
         meta
     }
 
-    /// The tags in metadata. Metadata without tags is a `role`; damaged metadata gives the tags before the damage, as it
-    /// does in serf.
+    /// Decodes metadata. Without tags it is a `role`; of damaged metadata the tags before the damage are used, as in
+    /// serf.
     pub fn decode(meta: &[u8]) -> Self {
         let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
         match hashicorp::tags(meta) {

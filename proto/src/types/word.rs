@@ -1,16 +1,16 @@
-//! The error of a text that must be one of a few words.
+//! Error of parsing a value that is one of a few words.
 
 use alloc::string::ToString as _;
 use core::fmt;
 
-/// A word that stands for none of the values that it may stand for.
+/// A word that matches no value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UnknownWord {
     expected: &'static str,
 }
 
 impl UnknownWord {
-    /// The value that is written `text`.
+    /// Parses `text` as one of the values `all`.
     pub(crate) fn or<T: fmt::Display>(
         text: &str,
         all: impl IntoIterator<Item = T>,
