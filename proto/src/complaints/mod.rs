@@ -1,11 +1,11 @@
-//! What is wrong with a peer or with the way to it, as few lines of log.
+//! Complaints: a rate-limited log of problems with peers and the paths to them.
 //!
-//! Counters say how much was refused, but not from where; an operator looks into the log first, for an address and for what to
-//! do. HashiCorp's logs a line per packet. Ours, for each pair of complaint and peer: one warning when it begins, a summary with
-//! a count while it lasts, one line when it is over. A flood of forged sources fills a bounded table; what is beyond it is
-//! counted together.
+//! Counters show how much input was dropped, but not from where. Operators look into the log first, for an address and
+//! for advice. HashiCorp's: one line per packet. Ours: per peer and kind of complaint, a warning when it begins,
+//! summaries with a count while it lasts, and a line when it ends. The table is bounded against floods of forged
+//! sources; complaints beyond the limit are counted together.
 //!
-//! Nothing here changes what a node does or sends, and time is [`Core::now`](crate::core::Core).
+//! Does not change what a node does or sends. Time is [`Core::now`](crate::core::Core).
 
 mod words;
 
@@ -22,57 +22,58 @@ use crate::stats::DropReason;
 use crate::time::Instant;
 use crate::types::Name;
 
-/// What is complained of.
+/// Kind of a complaint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum ComplaintKind {
-    /// What the peer sends is refused.
+    /// The peer's input is dropped.
     Refused(DropReason),
-    /// The peer encrypts, and we have no key.
+    /// The peer encrypts, and this node has no key.
     Encrypted,
-    /// The member answers pings on streams and none by datagrams: UDP is blocked one way or both.
+    /// The member acks pings on streams but not in datagrams: UDP is blocked in one or both directions.
     UdpBlocked,
-    /// The member answers pings through other members, and has not answered a direct one for long: UDP is blocked between it
-    /// and us.
+    /// The member acks through helpers, and has not acked a direct ping for a while: UDP is blocked between it and this
+    /// node.
     UdpIndirect,
-    /// States cannot be exchanged with a member that is alive: TCP is blocked, or it refuses us.
+    /// Push/pull with a live member fails: TCP is blocked, or the member refuses.
     Exchange,
-    /// The operating system refuses to send to the peer.
+    /// The operating system fails to send to the peer.
     Send,
-    /// The operating system refuses to receive.
+    /// The operating system fails to receive.
     Receive,
-    /// The operating system refuses to accept streams.
+    /// The operating system fails to accept streams.
     Accept,
 }
 
 impl ComplaintKind {
-    /// Whether absence ends it. A member of a large cluster is probed so seldom that it is only over when a later probe succeeds.
+    /// Whether silence ends the complaint. A member of a large cluster is probed so rarely that only a successful probe
+    /// can end the others.
     const fn ends_by_silence(self) -> bool {
         !matches!(self, Self::UdpBlocked | Self::UdpIndirect | Self::Exchange)
     }
 }
 
-/// A complaint that is not over.
+/// An open complaint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Complaint {
-    /// What is complained of.
+    /// Kind of the complaint.
     pub kind: ComplaintKind,
-    /// The peer, with port 0 where only its host is known; `None`: all peers beyond the bound of the table.
+    /// The peer, with port 0 if only the host is known; `None`: all peers beyond the table's limit.
     pub peer: Option<SocketAddr>,
-    /// The member that has this address.
+    /// The member at this address.
     pub member: Option<Name>,
-    /// When it was noticed first.
+    /// Time of the first occurrence.
     pub since: Instant,
-    /// How often it was noticed: packets, streams, probes.
+    /// Number of occurrences: packets, streams or probes.
     pub count: u64,
 }
 
-/// Where a peer is. Each of its streams comes from another port, so that what is refused is counted by host.
+/// The address of a peer. Streams come from ephemeral ports, so dropped input is counted by host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct PeerAt {
     pub(crate) addr: SocketAddr,
-    /// Whether the port says anything: a node sends its packets from the one at which it listens.
+    /// Whether the port identifies the peer: packets are sent from the listening port, streams are not.
     pub(crate) listens: bool,
 }
 
@@ -82,7 +83,7 @@ impl PeerAt {
     }
 }
 
-/// What is known of one complaint.
+/// State of an open complaint.
 #[derive(Clone, Debug)]
 struct Episode {
     peer: Option<SocketAddr>,
@@ -91,7 +92,7 @@ struct Episode {
     since: Instant,
     latest: Instant,
     count: u64,
-    /// How many of them the log knows.
+    /// Number of occurrences at the last log line.
     told: u64,
     tell_at: Instant,
     pause: Duration,
@@ -108,19 +109,19 @@ impl Episode {
     }
 }
 
-/// The complaints that are not over.
+/// All open complaints.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Complaints {
-    /// By kind and host or address; `None` for those beyond the bound.
+    /// By kind and host or address; `None` for peers beyond the limit.
     open: BTreeMap<(ComplaintKind, Option<SocketAddr>), Episode>,
-    /// When a line may be due. `None` while there is no complaint.
+    /// Time of the next possible log line; `None` without complaints.
     due: Option<Instant>,
-    /// Members whose latest probes were answered only through others, and how many in a row.
+    /// Members whose latest probes were acked only through helpers, with the number of such probes in a row.
     indirect: Vec<(MemberIdx, u8)>,
 }
 
 impl Complaints {
-    /// Notes one more case, and gives the line that is due because it is the first.
+    /// Counts an occurrence. Returns a line if it is the first.
     pub(crate) fn note(
         &mut self,
         now: Instant,
@@ -132,6 +133,7 @@ impl Complaints {
         let key =
             if matches!(kind, ComplaintKind::Refused(_) | ComplaintKind::Encrypted) { peer.host() } else { peer.addr };
         let mut key = (kind, Some(key));
+        // The table is full: count it together with others.
         if !self.open.contains_key(&key) && !self.has_room(kind) {
             key.1 = None;
         }
@@ -155,8 +157,8 @@ impl Complaints {
         Some(line)
     }
 
-    /// Whether a peer may have an episode of its own. While peers of this kind are counted together, new ones are, too: a flood
-    /// of forged sources makes no new lines as old ones end.
+    /// Whether a peer may have its own entry. While a shared entry for this kind exists, new peers join it, so that a
+    /// flood of forged sources causes no new lines as old entries end.
     fn has_room(&self, kind: ComplaintKind) -> bool {
         let of_kind = self.open.range((kind, None)..).take_while(|((of, _), _)| *of == kind).count();
         of_kind < COMPLAINT_PEERS_OF_ONE_KIND_MAX
@@ -164,23 +166,23 @@ impl Complaints {
             && !self.open.contains_key(&(kind, None))
     }
 
-    /// What was complained of is seen to be well again. Gives the line that says so.
+    /// Ends a complaint that was seen to be resolved. Returns the line that reports it.
     pub(crate) fn withdraw(&mut self, now: Instant, kind: ComplaintKind, peer: SocketAddr) -> Option<Line> {
         let episode = self.open.remove(&(kind, Some(peer)))?;
         Some(Line::over(kind, &episode, now))
     }
 
-    /// The member is gone: what was complained of the way to it is over. That it is gone is another line of the log.
+    /// Drops the complaints about the path to a member that is gone. Its failure has a log line of its own.
     pub(crate) fn forget(&mut self, peer: SocketAddr) {
         self.open.retain(|(kind, of), _| kind.ends_by_silence() || *of != Some(peer));
     }
 
-    /// Whether [`sweep`](Self::sweep) has something to do.
+    /// Whether [`sweep`](Self::sweep) is due.
     pub(crate) fn is_due(&self, now: Instant) -> bool {
         self.due.is_some_and(|due| due <= now)
     }
 
-    /// Gives the lines that are due: summaries, and what is over because nothing more came.
+    /// Emits the lines that are due: summaries, and the end of complaints that stayed silent.
     pub(crate) fn sweep(&mut self, now: Instant, mut say: impl FnMut(&Line)) {
         let mut due: Option<Instant> = None;
         self.open.retain(|&(kind, _), episode| {
@@ -191,6 +193,7 @@ impl Complaints {
             if episode.count > episode.told && episode.tell_at <= now {
                 say(&Line::lasts(kind, episode, now));
                 episode.told = episode.count;
+                // Exponential back-off of the summaries.
                 episode.pause = (episode.pause * 2).min(PAUSE_MOST);
                 episode.tell_at = now + episode.pause;
             }
@@ -201,8 +204,8 @@ impl Complaints {
         self.due = due;
     }
 
-    /// A probe was answered, directly or through another member. Says whether so many in a row needed another that direct pings
-    /// seem to be blocked.
+    /// Records an acked probe, direct or through a helper. Returns whether so many in a row needed a helper that direct
+    /// pings seem to be blocked.
     pub(crate) fn probe_answered(&mut self, member: MemberIdx, is_direct: bool) -> bool {
         let at = self.indirect.iter().position(|(of, _)| *of == member);
         match (at, is_direct) {
@@ -222,12 +225,12 @@ impl Complaints {
         false
     }
 
-    /// Whether nothing is complained of.
+    /// Whether there is no complaint.
     pub(crate) fn is_empty(&self) -> bool {
         self.open.is_empty() && self.indirect.is_empty()
     }
 
-    /// Every complaint that is not over.
+    /// All open complaints.
     pub(crate) fn iter(&self) -> impl Iterator<Item = Complaint> + '_ {
         self.open.iter().map(|(&(kind, _), episode)| Complaint {
             kind,
@@ -239,7 +242,7 @@ impl Complaints {
     }
 }
 
-/// The address to show, and the member that has it. Walks the roster, which is done only when a complaint begins.
+/// The address to display, and the member at it. Linear in the number of members; called only when a complaint begins.
 fn peer_of(peer: PeerAt, roster: &Roster) -> (Option<SocketAddr>, Option<Name>) {
     let members = || (0..).take(roster.len()).filter_map(|idx| roster.peer(MemberIdx(idx)));
     if let Some(member) = members().find(|member| member.addr() == peer.addr) {
@@ -247,6 +250,7 @@ fn peer_of(peer: PeerAt, roster: &Roster) -> (Option<SocketAddr>, Option<Name>) 
     }
     let mut of_host = members().filter(|member| member.addr().ip() == peer.addr.ip());
     let only = of_host.next().filter(|_| of_host.next().is_none());
+    // Behind an ephemeral port, the only member of that host is the peer.
     let addr = match only {
         Some(member) if !peer.listens => member.addr(),
         _ if peer.listens => peer.addr,
@@ -260,20 +264,20 @@ fn shortened(detail: &str) -> &str {
     &detail[..end.unwrap_or_default()]
 }
 
-/// A complaint of which nothing more comes for so long is over. Longer than the pauses of joins and of exchanges of states.
+/// Silence that ends a complaint. Longer than the intervals of joins and push/pulls.
 const SILENCE: Duration = Duration::from_secs(120);
 
-/// The first summary comes after this time; each further pause is twice as long.
+/// Time to the first summary; each later pause is twice as long.
 const PAUSE_LEAST: Duration = Duration::from_secs(60);
 
-/// The longest pause between two summaries.
+/// Maximum pause between summaries.
 const PAUSE_MOST: Duration = Duration::from_secs(3600);
 
-/// So many probes in a row that only others could bring to an end are no chance. With a tenth of all packets lost, a direct ping
-/// fails once in five times, and so many in a row once in a thousand.
+/// Number of indirect acks in a row that indicate blocked UDP. At 10 % packet loss a direct ping fails once in five
+/// times, and this many in a row once in a thousand.
 const INDIRECT_IN_A_ROW: u8 = 4;
 
-/// Members whose probes are remembered as indirect. Beyond, the oldest is forgotten.
+/// Members tracked for indirect acks. At the limit the oldest is evicted.
 const INDIRECT_MEMBERS_MAX: usize = 32;
 
 #[cfg(test)]

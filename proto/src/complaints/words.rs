@@ -1,4 +1,4 @@
-//! The lines, in HashiCorp's words where it has a line for the same: operators grep for them.
+//! Log lines of complaints. Uses HashiCorp's text where it has an equivalent line, because operators search for it.
 
 use alloc::format;
 use alloc::string::String;
@@ -10,19 +10,20 @@ use crate::roster::acts;
 use crate::stats::DropReason;
 use crate::time::Instant;
 
-/// One line of the log.
+/// A log line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Line {
     text: String,
 }
 
 impl Line {
-    /// The complaint is new: what is wrong, where, and what to do.
+    /// A new complaint: the problem, the peer, and advice.
     pub(super) fn begun(kind: ComplaintKind, episode: &Episode) -> Self {
         let advice = advice(kind);
         let text = match (episode.peer, kind) {
             (Some(peer), ComplaintKind::Refused(_) | ComplaintKind::Encrypted) => {
-                // Nothing listens at the port of a client; without one, doctor takes the default.
+                // Ephemeral ports belong to clients and nothing listens there; without a port, `doctor` uses the
+                // default.
                 let listens = (1..EPHEMERAL_PORTS).contains(&peer.port());
                 let doctor = if listens { format!("{peer}") } else { format!("{}", peer.ip()) };
                 format!("{}: {advice}; see also: serf doctor {doctor}", headline(kind, episode))
@@ -36,13 +37,13 @@ impl Line {
         Self { text }
     }
 
-    /// The complaint lasts.
+    /// A summary of a complaint that continues.
     pub(super) fn lasts(kind: ComplaintKind, episode: &Episode, now: Instant) -> Self {
         let (count, since) = (episode.count, Seconds(now - episode.since));
         Self { text: format!("{}: still, {count} times in {since}", headline(kind, episode)) }
     }
 
-    /// The complaint is over.
+    /// The end of a complaint.
     pub(super) fn over(kind: ComplaintKind, episode: &Episode, now: Instant) -> Self {
         let (count, lasted) = (episode.count, Seconds(episode.latest - episode.since));
         let mut text = format!("{}: over, ", headline(kind, episode));
@@ -54,7 +55,7 @@ impl Line {
         Self { text }
     }
 
-    /// Writes it to the log. As a warning in any case: the end must be seen where the beginning is.
+    /// Logs the line. Always as a warning, so that the end is visible wherever the beginning is.
     pub(crate) fn log(&self) {
         tracing::warn!("{}", self.text);
     }
@@ -65,7 +66,7 @@ impl Line {
     }
 }
 
-/// What is wrong, and with which peer. Without an end of sentence.
+/// The problem and the peer, without punctuation at the end.
 fn headline(kind: ComplaintKind, episode: &Episode) -> String {
     let (from, whom) = (Source(episode), Whom(episode));
     let detail = Quoted(&episode.detail);
@@ -113,7 +114,7 @@ const fn refusal(reason: DropReason) -> &'static str {
     }
 }
 
-/// What to do.
+/// Advice for the operator.
 const fn advice(kind: ComplaintKind) -> &'static str {
     match kind {
         ComplaintKind::Refused(reason) => match reason {
@@ -139,7 +140,7 @@ const fn advice(kind: ComplaintKind) -> &'static str {
     }
 }
 
-/// `from=10.0.0.1:7946 (name)`, as HashiCorp's has it.
+/// `from=10.0.0.1:7946 (name)`, in HashiCorp's format.
 struct Source<'a>(&'a Episode);
 
 impl fmt::Display for Source<'_> {
@@ -169,7 +170,7 @@ impl fmt::Display for Whom<'_> {
     }
 }
 
-/// What a peer said: control characters must not reach a terminal.
+/// Text from a peer, with control characters escaped, which must not reach a terminal.
 struct Quoted<'a>(&'a str);
 
 impl fmt::Display for Quoted<'_> {
@@ -182,7 +183,7 @@ impl fmt::Display for Quoted<'_> {
     }
 }
 
-/// From here on ports are those of clients, on Linux.
+/// First ephemeral port, on Linux.
 const EPHEMERAL_PORTS: u16 = 32_768;
 
 /// A duration in whole seconds.

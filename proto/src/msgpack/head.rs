@@ -1,13 +1,13 @@
-//! What the first bytes of a value say.
+//! Head of a msgpack value: its kind and lengths.
 
-/// The kind of a value, and what its first byte says besides.
+/// Kind of a value, with what the first byte contains besides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// Nil.
     Nil,
-    /// A boolean, which has no body.
+    /// A boolean; no body.
     Bool(bool),
-    /// An integer within the first byte, which has no body.
+    /// An integer within the first byte; no body.
     Fixed(i8),
     /// An unsigned integer of 1, 2, 4 or 8 bytes.
     Uint,
@@ -15,11 +15,11 @@ pub enum Kind {
     Int,
     /// A float of 4 or 8 bytes.
     Float,
-    /// A string. In the dialect from before there were binary strings, any bytes.
+    /// A string. Arbitrary bytes in the dialect without binary strings.
     Str,
     /// A binary string.
     Bin,
-    /// A type number and bytes.
+    /// An extension: a type number and bytes.
     Ext,
     /// An array.
     Array,
@@ -27,38 +27,38 @@ pub enum Kind {
     Map,
 }
 
-/// The head of a value: all but its body and the values inside it.
+/// The head of a value: everything except its body and nested values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Head {
-    /// What follows.
+    /// Kind of the value.
     pub kind: Kind,
-    /// The length of the head itself.
+    /// Length of the head, in bytes.
     pub len: usize,
-    /// The length of the body that comes next. An array and a map have none.
+    /// Length of the body that follows, in bytes; 0 for arrays and maps.
     pub body: usize,
-    /// Elements of an array, pairs of a map; otherwise 0.
+    /// Elements of an array, or pairs of a map; otherwise 0.
     pub count: u32,
 }
 
-/// This byte begins no value.
+/// A byte that no value starts with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BadByte(pub u8);
 
 impl Head {
-    /// Reads the head at the start of `bytes`; `Ok(None)` when more bytes are needed to tell.
+    /// Decodes the head at the start of `bytes`; `Ok(None)` if more bytes are needed.
     ///
     /// # Errors
     ///
-    /// When no value begins with the first byte.
+    /// If no value starts with the first byte.
     #[inline]
     pub fn read(bytes: &[u8]) -> Result<Option<Self>, BadByte> {
         let Some(&first) = bytes.first() else { return Ok(None) };
         let fixed = |kind, body| Ok(Some(Self { kind, len: 1, body, count: 0 }));
         let values = |kind, count: u8| Ok(Some(Self { kind, len: 1, body: 0, count: count.into() }));
-        // The length of what follows comes in `width` bytes; an extension has its type number besides.
+        // The length is in the next `width` bytes; an extension has a type number as well.
         let sized = |kind, width: usize, besides: usize| {
             Ok(length(bytes, width).map(|len| {
-                // On a machine of 32 bits no buffer ever holds what is longer than the address space.
+                // On 32-bit targets a longer body cannot be in any buffer.
                 let body = usize::try_from(len).unwrap_or(usize::MAX).saturating_add(besides);
                 Self { kind, len: 1 + width, body, count: 0 }
             }))
@@ -101,39 +101,40 @@ impl Head {
         }
     }
 
-    /// How many bytes the value has, without the values inside it.
+    /// Size of the value without nested values, in bytes.
     pub const fn bytes(&self) -> usize {
         self.len.saturating_add(self.body)
     }
 
-    /// How many values are inside it.
+    /// Number of nested values.
     #[inline]
     pub fn values(&self) -> u64 {
         u64::from(self.count) * if self.kind == Kind::Map { 2 } else { 1 }
     }
 }
 
-/// The length in the `width` bytes after the first.
+/// Decodes the length in the `width` bytes after the first.
 fn length(bytes: &[u8], width: usize) -> Option<u32> {
     let digits = bytes.get(1..=width)?;
     Some(digits.iter().fold(0, |len, &byte| len << 8 | u32::from(byte)))
 }
 
-/// The unsigned integer in a body of up to 8 bytes.
+/// Decodes an unsigned integer of up to 8 bytes.
 #[inline]
 pub fn unsigned(body: &[u8]) -> u64 {
     body.iter().fold(0, |value, &byte| value << 8 | u64::from(byte))
 }
 
-/// The signed integer in a body of 1, 2, 4 or 8 bytes.
+/// Decodes a signed integer of 1, 2, 4 or 8 bytes.
 #[inline]
 pub fn signed(body: &[u8]) -> i64 {
     debug_assert!((1..=8).contains(&body.len()), "a number has between one byte and eight");
+    // Shifts the sign bit to the top, and back with sign extension.
     let unused = 64 - 8 * body.len();
     (unsigned(body) << unused).cast_signed() >> unused
 }
 
-/// The float in a body of 4 or 8 bytes.
+/// Decodes a float of 4 or 8 bytes.
 #[inline]
 pub fn float(body: &[u8]) -> f64 {
     match <[u8; 4]>::try_from(body) {

@@ -1,9 +1,8 @@
-//! MessagePack, for HashiCorp's wire format and the agent's RPC: the table of first bytes, and a reader, a writer and a
-//! walker on top of it.
+//! MessagePack, for HashiCorp's wire format and the agent's RPC: the head of a value, and a reader, a writer and a
+//! walker based on it.
 //!
-//! No crate on the registry writes the dialect from before there were binary strings, reads structs from maps and arrays
-//! alike, and borrows what it reads. Nothing here recurses or allocates, and nothing believes a length before its bytes
-//! have come.
+//! No published crate writes the dialect without binary strings, decodes structs from maps and arrays alike, and
+//! borrows. This code does not recurse, does not allocate, and never trusts a length before its bytes have arrived.
 
 mod head;
 mod reader;

@@ -1,8 +1,7 @@
-//! Reads msgpack of every dialect, as forgivingly as HashiCorp's programs: keys in any order, unknown ones skipped,
-//! missing ones zero, integers of any width, strings of any kind, structs also as arrays.
+//! Lenient msgpack reader, as tolerant as HashiCorp's decoders: keys in any order, unknown keys skipped, missing values
+//! zero, integers of any width, strings of any kind, structs also as arrays.
 //!
-//! `None` stands for bytes that cannot be. A count that promises more than there are bytes costs nothing: it is refused
-//! where the bytes end.
+//! `None` means malformed input. A count larger than the input costs nothing: reading fails where the bytes end.
 
 use super::head::{self, Head, Kind};
 use super::walk::Walk;
@@ -13,16 +12,16 @@ pub struct Reader<'a> {
     rest: &'a [u8],
 }
 
-/// The fields of a struct: a map, or an array in the order of their declaration in Go.
+/// The fields of a struct: a map, or an array in the order of Go's declaration.
 #[derive(Debug)]
 pub struct Fields {
     left: usize,
-    /// The keys of the fields that come when it is an array.
+    /// The keys of the remaining fields, if the struct is an array.
     declared: Option<&'static [&'static [u8]]>,
 }
 
 impl Fields {
-    /// The key of the next field, whose value must then be taken; `Some(None)` at the end.
+    /// The key of the next field, whose value must be read next; `Some(None)` at the end.
     #[inline]
     pub fn next<'a>(&mut self, r: &mut Reader<'a>) -> Option<Option<&'a [u8]>> {
         let Some(left) = self.left.checked_sub(1) else { return Some(None) };
@@ -30,7 +29,7 @@ impl Fields {
         match &mut self.declared {
             None => r.bytes().map(Some),
             Some(declared) => {
-                // Values beyond the known fields get a key that no struct has.
+                // Surplus values get an empty key, which no struct has, so they are skipped.
                 let (first, rest): (&'static [u8], _) = declared.split_first().map_or((b"", &[][..]), |(f, r)| (*f, r));
                 *declared = rest;
                 Some(Some(first))
@@ -40,17 +39,17 @@ impl Fields {
 }
 
 impl<'a> Reader<'a> {
-    /// At the start of `bytes`.
+    /// A reader at the start of `bytes`.
     pub const fn new(bytes: &'a [u8]) -> Self {
         Self { rest: bytes }
     }
 
-    /// What has not been read.
+    /// The unread bytes.
     pub const fn rest(&self) -> &'a [u8] {
         self.rest
     }
 
-    /// Begins a struct, whose fields are declared in this order.
+    /// Begins a struct whose fields are declared in this order.
     #[inline]
     pub fn fields(&mut self, declared: &'static [&'static [u8]]) -> Option<Fields> {
         if self.is_at_array()? {
@@ -63,7 +62,7 @@ impl<'a> Reader<'a> {
         Some(matches!(self.rest.first()?, 0x90..=0x9f | 0xdc | 0xdd))
     }
 
-    /// Takes `len` bytes as they are.
+    /// Reads `len` raw bytes.
     #[inline]
     pub fn take(&mut self, len: usize) -> Option<&'a [u8]> {
         let (bytes, rest) = self.rest.split_at_checked(len)?;
@@ -78,7 +77,7 @@ impl<'a> Reader<'a> {
         Some(byte)
     }
 
-    /// Takes a head and the body that belongs to it.
+    /// Reads a head and its body.
     fn value(&mut self) -> Option<(Head, &'a [u8])> {
         let head = Head::read(self.rest).ok()??;
         self.take(head.len)?;
@@ -95,11 +94,11 @@ impl<'a> Reader<'a> {
         self.number(width).and_then(|len| usize::try_from(len).ok())
     }
 
-    /// A string or bytes of any kind, empty when nil. Go takes an array of small numbers too; that cannot be borrowed, so
-    /// only [`short`](Self::short) does. No program writes it.
+    /// Reads a string or bytes of any kind; nil is empty. Go's decoder also accepts an array of small integers. That
+    /// cannot be borrowed, so only [`short`](Self::short) accepts it; no program writes it.
     ///
-    /// Here and in [`uint`](Self::uint) and [`map`](Self::map) the first bytes are matched in place instead of in
-    /// [`Head::read`]: most of an alive message goes through these three.
+    /// Like [`uint`](Self::uint) and [`map`](Self::map), matches the first byte directly instead of calling
+    /// [`Head::read`]: most of an alive message is decoded by these three.
     #[inline]
     pub fn bytes(&mut self) -> Option<&'a [u8]> {
         let len = match self.byte()? {
@@ -113,13 +112,13 @@ impl<'a> Reader<'a> {
         self.take(len)
     }
 
-    /// A string that is text.
+    /// Reads a UTF-8 string.
     #[inline]
     pub fn text(&mut self) -> Option<&'a str> {
         core::str::from_utf8(self.bytes()?).ok()
     }
 
-    /// What `read` makes of at most 16 bytes, also from an array of numbers.
+    /// Reads at most 16 bytes, also from an array of integers, and passes them to `read`.
     #[inline]
     pub fn short<R>(&mut self, read: impl FnOnce(&[u8]) -> R) -> Option<R> {
         if !self.is_at_array()? {
@@ -134,7 +133,7 @@ impl<'a> Reader<'a> {
         Some(read(bytes))
     }
 
-    /// An integer that is not negative.
+    /// Reads a non-negative integer.
     #[inline]
     pub fn uint(&mut self) -> Option<u64> {
         match *self.rest.first()? {
@@ -157,7 +156,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// An integer of a field that is signed in Go. One beyond its range wraps, as it does there.
+    /// Reads an integer of a field that is signed in Go. Larger values wrap, as in Go.
     pub fn int(&mut self) -> Option<i64> {
         let (head, body) = self.value()?;
         match head.kind {
@@ -169,7 +168,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A boolean, also as 0 or 1.
+    /// Reads a boolean, also as 0 or 1.
     #[inline]
     pub fn boolean(&mut self) -> Option<bool> {
         match self.byte()? {
@@ -179,7 +178,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A float of either width, or an integer.
+    /// Reads a float of either width, or an integer.
     #[expect(clippy::cast_precision_loss, reason = "so does Go")]
     pub fn float(&mut self) -> Option<f64> {
         let (head, body) = self.value()?;
@@ -193,7 +192,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// How many values the array has that begins here.
+    /// Reads the head of an array; returns the number of elements.
     pub fn array(&mut self) -> Option<usize> {
         match self.value()?.0 {
             Head { kind: Kind::Array, count, .. } => usize::try_from(count).ok(),
@@ -202,7 +201,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// How many pairs the map has that begins here.
+    /// Reads the head of a map; returns the number of pairs.
     #[inline]
     pub fn map(&mut self) -> Option<usize> {
         match self.byte()? {
@@ -214,7 +213,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Skips one value, whatever is in it.
+    /// Skips one value, including nested ones.
     pub fn skip(&mut self) -> Option<()> {
         let end = Walk::new(0).end(self.rest, usize::MAX).ok()??;
         self.take(end).map(drop)

@@ -1,39 +1,40 @@
-//! Finds the end of a value whose bytes come in pieces.
+//! Incremental search for the end of a value.
 
 use super::head::{BadByte, Head};
 
-/// Steps over values whose bytes come in pieces. It looks at each head once, counts nested values instead of entering them,
-/// and stores nothing.
+/// Walks over values that arrive in chunks. Examines each head once, and counts nested values instead of recursing.
+/// Buffers nothing.
 #[derive(Clone, Debug, Default)]
 pub struct Walk {
-    /// How far the values are known; may be beyond what has come.
+    /// Position up to which the values are known; may be beyond the received bytes.
     at: usize,
-    /// Values that must still come.
+    /// Number of values that are still expected.
     pending: u64,
 }
 
-/// Why a walk ends early.
+/// Why a walk failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WalkError {
-    /// The values reach beyond the limit.
+    /// The values exceed the limit.
     TooLong,
-    /// This byte begins no value.
+    /// No value starts with this byte.
     Byte(u8),
 }
 
 impl Walk {
-    /// Over the value that begins at `at`.
+    /// A walk over the value at `at`.
     pub const fn new(at: usize) -> Self {
         Self { at, pending: 1 }
     }
 
-    /// Where the values end; `Ok(None)` while more bytes must come. `bytes` is what it was last time and more.
+    /// The end of the values; `Ok(None)` if more bytes are needed. `bytes` must extend those of the previous call.
     ///
     /// # Errors
     ///
-    /// When no value begins where one must, or the values reach beyond `limit`.
+    /// If the bytes are not a value, or the values exceed `limit`.
     pub fn end(&mut self, bytes: &[u8], limit: usize) -> Result<Option<usize>, WalkError> {
         while self.pending > 0 {
+            // A body may end beyond the received bytes; the next head is then not there yet.
             let Some(rest) = bytes.get(self.at..) else { return Ok(None) };
             let Some(head) = Head::read(rest).map_err(|BadByte(byte)| WalkError::Byte(byte))? else { return Ok(None) };
             self.pending -= 1;
@@ -45,13 +46,13 @@ impl Walk {
         Ok((self.at <= bytes.len()).then_some(self.at))
     }
 
-    /// Steps over `bytes` that are no values, and then over so many more `values`.
+    /// Skips `bytes` raw bytes, then expects `values` more values.
     pub const fn expect(&mut self, bytes: usize, values: u64) {
         self.at = self.at.saturating_add(bytes);
         self.pending = self.pending.saturating_add(values);
     }
 
-    /// How far the values reach at the least: each that must still come has a byte.
+    /// Minimum end of the values: each expected value takes at least one byte.
     pub const fn reach(&self) -> u64 {
         (self.at as u64).saturating_add(self.pending)
     }

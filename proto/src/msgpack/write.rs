@@ -1,71 +1,71 @@
-//! Writes msgpack in the shortest form. `text` and `bin` are today's dialect; `raw` is HashiCorp's on the wire, from before
-//! there were binary strings. A function fails when the sink is full, or for a length beyond 32 bits.
+//! msgpack writer; always uses the shortest form. `text` and `bin` write today's dialect; `raw` writes HashiCorp's wire
+//! dialect, without binary strings. Functions fail if the sink is full, or for lengths beyond 32 bits.
 
 use crate::sink::{Count, Full, Sink};
 
-/// A string or bytes: both are the same.
+/// Writes a string or bytes, which this dialect does not distinguish.
 #[inline]
 pub fn raw(out: &mut impl Sink, bytes: &[u8]) -> Result<(), Full> {
     raw_head(out, bytes.len())?;
     out.put(bytes)
 }
 
-/// Bytes that are nil when there are none.
+/// Writes bytes; nil if empty.
 #[inline]
 pub fn raw_or_nil(out: &mut impl Sink, bytes: &[u8]) -> Result<(), Full> {
     if bytes.is_empty() { nil(out) } else { raw(out, bytes) }
 }
 
-/// What goes before a string.
+/// Writes the head of a string.
 #[inline]
 pub fn raw_head(out: &mut impl Sink, len: usize) -> Result<(), Full> {
     head(out, len, Heads { short: Some((0xa0, 31)), byte: None, long: 0xda })
 }
 
-/// The longest string that takes no more than `room` bytes with its head; `None` when not even an empty one does.
+/// The longest string that fits into `room` bytes with its head; `None` if not even an empty one fits.
 pub(crate) fn longest_raw(room: usize) -> Option<usize> {
     (room.saturating_sub(RAW_HEAD_BYTES_MAX)..room).rev().find(|&len| raw_bytes(len) <= room)
 }
 
-/// How many bytes a string of `len` bytes takes with its head.
+/// Size of a string of `len` bytes with its head.
 pub(crate) fn raw_bytes(len: usize) -> usize {
     len + Count::of(|count| raw_head(count, len))
 }
 
-/// The longest head of a string.
+/// Size of the longest string head.
 pub(crate) const RAW_HEAD_BYTES_MAX: usize = 5;
 
-/// Text, in today's dialect.
+/// Writes a string in today's dialect.
 pub fn text(out: &mut impl Sink, text: &str) -> Result<(), Full> {
     head(out, text.len(), Heads { short: Some((0xa0, 31)), byte: Some(0xd9), long: 0xda })?;
     out.put(text.as_bytes())
 }
 
-/// Bytes, in today's dialect.
+/// Writes bytes in today's dialect.
 pub fn bin(out: &mut impl Sink, bytes: &[u8]) -> Result<(), Full> {
     head(out, bytes.len(), Heads { short: None, byte: Some(0xc4), long: 0xc5 })?;
     out.put(bytes)
 }
 
-/// What goes before the values of an array.
+/// Writes the head of an array.
 #[inline]
 pub fn array(out: &mut impl Sink, len: usize) -> Result<(), Full> {
     head(out, len, Heads { short: Some((0x90, 15)), byte: None, long: 0xdc })
 }
 
-/// What goes before the pairs of a map.
+/// Writes the head of a map.
 #[inline]
 pub fn map(out: &mut impl Sink, len: usize) -> Result<(), Full> {
     head(out, len, Heads { short: Some((0x80, 15)), byte: None, long: 0xde })
 }
 
-/// The first bytes of one kind of value with a length.
+/// First bytes of one kind of value with a length.
 struct Heads {
-    /// The first byte that holds a length up to the second number.
+    /// First byte with an embedded length, and the maximum of that length.
     short: Option<(u8, u8)>,
-    /// The one that is followed by a length of one byte.
+    /// First byte that a one-byte length follows.
     byte: Option<u8>,
-    /// The one that is followed by two bytes; the next number stands for four.
+    /// First byte that a two-byte length follows; the next number has four.
     long: u8,
 }
 
@@ -80,13 +80,13 @@ fn head(out: &mut impl Sink, len: usize, heads: Heads) -> Result<(), Full> {
     }
 }
 
-/// Nil.
+/// Writes nil.
 #[inline]
 pub fn nil(out: &mut impl Sink) -> Result<(), Full> {
     out.put(&[0xc0])
 }
 
-/// An unsigned integer.
+/// Writes an unsigned integer.
 #[inline]
 pub fn uint(out: &mut impl Sink, value: u64) -> Result<(), Full> {
     let [a, b, c, d, e, f, g, h] = value.to_be_bytes();
@@ -99,8 +99,8 @@ pub fn uint(out: &mut impl Sink, value: u64) -> Result<(), Full> {
     }
 }
 
-/// A non-negative integer of a field that is signed in Go, as go-msgpack writes it since its version 2. Older versions read
-/// it too.
+/// Writes a non-negative integer of a field that is signed in Go, as go-msgpack does since its version 2. Older
+/// versions decode it too.
 pub fn int(out: &mut impl Sink, value: u64) -> Result<(), Full> {
     let [a, b, c, d, e, f, g, h] = value.to_be_bytes();
     match value {
@@ -111,7 +111,7 @@ pub fn int(out: &mut impl Sink, value: u64) -> Result<(), Full> {
     }
 }
 
-/// A negative integer.
+/// Writes a negative integer.
 pub fn negative(out: &mut impl Sink, value: i64) -> Result<(), Full> {
     let [a, b, c, d, e, f, g, h] = value.to_be_bytes();
     match value {
@@ -123,13 +123,13 @@ pub fn negative(out: &mut impl Sink, value: i64) -> Result<(), Full> {
     }
 }
 
-/// A boolean.
+/// Writes a boolean.
 #[inline]
 pub fn boolean(out: &mut impl Sink, value: bool) -> Result<(), Full> {
     out.put(&[0xc2 | u8::from(value)])
 }
 
-/// A float of 64 bits.
+/// Writes a 64-bit float.
 pub fn float(out: &mut impl Sink, value: f64) -> Result<(), Full> {
     out.put(&[0xcb])?;
     out.put(&value.to_be_bytes())
