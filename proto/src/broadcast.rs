@@ -433,7 +433,7 @@ mod tests {
 
     use super::*;
 
-    /// Rows that are nothing but their counts.
+    /// Rows that hold only their transmit counts.
     struct Counts([Option<usize>; 8]);
 
     impl SendCounts<usize> for Counts {
@@ -643,7 +643,7 @@ mod tests {
         assert_eq!(queue.len(), 0);
     }
 
-    /// The same queue without stacks: every item with what decides its turn.
+    /// A model of the queue without tiers: each item with its sort key.
     struct Model {
         turn: Turn,
         items: Vec<Waiting>,
@@ -653,7 +653,7 @@ mod tests {
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     struct Waiting {
         sends: usize,
-        /// Greater for what came to its number of sends later.
+        /// Greater for items that reached their transmit count later.
         placed: u32,
         item: u16,
     }
@@ -701,14 +701,14 @@ mod tests {
     #[derive(Clone, Debug)]
     enum Act {
         Push(u8),
-        /// Room for so many items; every item that the number divides is stale.
+        /// Offers with room for `room` items; every item that the number divides is stale.
         Fill {
             limit: usize,
             room: usize,
             stale: u16,
         },
         Prune,
-        /// Items that the number divides go.
+        /// Drops the items that the number divides.
         Retain(u16),
     }
 

@@ -92,7 +92,8 @@ fn a_flood_of_forged_sources_makes_few_lines_and_a_small_table() {
             2 * (COMPLAINT_PEERS_OF_ONE_KIND_MAX + 1).min(if secs < 120 { 99 } else { 1 })
         );
     }
-    // For each kind: those that are named, each with an end, and one for all others with its summaries.
+    // Per kind: one line at the start and one at the end for each peer with its own entry, and the shared entry with
+    // its summaries.
     assert!(log.lines.len() <= 2 * (2 * COMPLAINT_PEERS_OF_ONE_KIND_MAX + 1 + 4), "{} lines", log.lines.len());
     assert_eq!(log.lines.iter().filter(|line| line.contains("from many addresses: from here on")).count(), 2);
 }

@@ -144,7 +144,7 @@ mod tests {
         Keyring::new([Key::new(bytes).unwrap()]).unwrap()
     }
 
-    /// `text` with a padding of whatever bytes, sealed in version 0.
+    /// `text` with arbitrary padding bytes, sealed in version 0.
     fn padded(ring: &Keyring, text: &[u8], padding: &[u8]) -> Vec<u8> {
         let mut sealed = header(&NONCE).to_vec();
         sealed[0] = PADDED;

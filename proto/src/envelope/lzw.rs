@@ -305,7 +305,7 @@ mod tests {
 
     #[test]
     fn a_stream_that_never_clears_is_read_on_with_a_full_table() {
-        // All 256 literals again and again, as codes of one byte each: the table fills and stays.
+        // All 256 literals repeatedly, as one-byte codes: the table fills and stays full.
         let mut out = vec![];
         let mut bits = BitWriter { out: &mut out, word: 0, have: 0 };
         let (mut next, mut width) = (END, WIDTH_MIN);
@@ -319,7 +319,7 @@ mod tests {
                 width += 1;
             }
         }
-        // The greatest code: the last pair that was defined.
+        // The greatest code: the pair defined last.
         bits.put(CODES - 1, width);
         let last = CODES - 1 - (END + 1);
         expected.extend_from_slice(&[u8::try_from(last % 251).unwrap(), u8::try_from((last + 1) % 251).unwrap()]);
@@ -330,7 +330,7 @@ mod tests {
 
     #[test]
     fn a_table_that_fills_is_cleared_where_go_clears_it() {
-        // The vector `compress_stress` of HashiCorp's nodes: a generator's output, long enough for several tables.
+        // The vector `compress_stress` of HashiCorp's nodes: generated data, long enough for several tables.
         let mut x = 1_u32;
         let mut next = || {
             x = x.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);

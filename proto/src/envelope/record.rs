@@ -195,7 +195,7 @@ mod tests {
         (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap()).collect()
     }
 
-    /// The message in a stream that one of HashiCorp's nodes wrote, however late its last byte comes.
+    /// The message on a stream that a HashiCorp node wrote, for any chunk size.
     fn opened(stream: &str, label: &str) -> Vec<u8> {
         let stream = unhex(stream);
         let is_encrypted = stream[label.len() + if label.is_empty() { 0 } else { 2 }] == ENCRYPTED;
@@ -238,7 +238,8 @@ mod tests {
         let bomb = zeros(STREAM_MESSAGE_BYTES_MAX);
         assert!(bomb.len() < 20_000, "{}", bomb.len());
         assert_eq!(envelope.open_record(&bomb), Err(DropReason::Inflate));
-        // Ends: the compressed size grows by a byte for hundreds of inflated ones, so the bound is soon its own compressed size's.
+        // Terminates: hundreds of inflated bytes add one compressed byte, so the message soon reaches the bound of its
+        // own compressed size.
         let mut last = STREAM_INFLATED_FREE_BYTES;
         while inflated_bytes_max(zeros(last).len()) > last {
             last = inflated_bytes_max(zeros(last).len());

@@ -77,7 +77,7 @@ fn an_empty_frame_is_left_out_and_is_damage() {
     assert!(parts.damaged());
 }
 
-/// What a test may vary.
+/// Envelope settings that a test varies.
 #[derive(Clone, Debug)]
 struct Layers {
     label: &'static str,
@@ -231,14 +231,14 @@ fn a_node_that_does_not_encrypt_yet_reads_what_is_encrypted() {
     assert_eq!(opened(&upgrading, &sealed), Ok(vec![0x44; 3]));
 }
 
-/// So many compressions around each other.
+/// Compresses `bytes` `times` times.
 fn compressed(bytes: &[u8], times: u32) -> Vec<u8> {
     let mut message = bytes.to_vec();
     for _ in 0..times {
         let mut out = vec![];
         let start = compress::pack([&message, &[]], &mut vec![], &mut out).unwrap();
         message = out.split_off(start);
-        // Bytes behind the record are ignored, and make it worth compressing again.
+        // Bytes after the record are ignored; they make it compressible again.
         message.resize(message.len() + 2_000, 0);
     }
     message

@@ -36,7 +36,7 @@ use crate::wire::swim::Message;
 use crate::wire::{Codec, native};
 use crate::{CodecChoice, JoinId, Options, Record, Tags};
 
-/// What is on its way to a node, in the order of delivery.
+/// Inputs in transit to a node, in the order of delivery.
 type Mail = BTreeMap<(Instant, u64), (usize, Delivery)>;
 
 enum Delivery {
@@ -53,25 +53,25 @@ enum Chunk {
     Failed,
 }
 
-/// Nodes, and a network that delivers everything after a millisecond.
+/// Nodes, and a network that delivers everything after one millisecond.
 struct Cluster {
     nodes: Vec<Option<Node>>,
     now: Instant,
     sent: u64,
     mail: Mail,
-    /// Which stream of which node is the other end.
+    /// The peer of each open stream: its node and stream.
     ends: BTreeMap<(usize, StreamId), (usize, StreamId)>,
     events: Vec<Vec<Event>>,
     records: Vec<Vec<Record>>,
-    /// What each node last wanted its keyring file to hold.
+    /// The keyring that each node last asked to be written.
     keyrings: BTreeMap<usize, Vec<Key>>,
-    /// Nodes that cannot write their keys.
+    /// Nodes whose keyring cannot be written.
     full_disks: BTreeSet<usize>,
-    /// Nodes that no datagram reaches.
+    /// Nodes that receive no datagrams.
     deaf: BTreeSet<usize>,
-    /// From whom to whom datagrams are lost.
+    /// Pairs of sender and receiver whose datagrams are lost.
     lost_ways: BTreeSet<(usize, usize)>,
-    /// Nodes to which no stream can be opened.
+    /// Nodes that accept no streams.
     walled: BTreeSet<usize>,
 }
 
@@ -155,7 +155,7 @@ impl Cluster {
         while let Some(output) = out.pop() {
             match output {
                 Output::Datagram { to, bytes } => self.post(index(to), Delivery::Datagram(addr(from), bytes)),
-                // Where no node can be, all packets vanish.
+                // Packets to an address without a node are lost.
                 Output::Connect { to, .. } if addr(index(to)) != to => {}
                 Output::Connect { stream, to } => self.post(index(to), Delivery::Accept(from, stream)),
                 Output::Write { stream, bytes } => self.post_end(from, stream, Chunk::Data(bytes)),
@@ -214,7 +214,7 @@ impl Cluster {
         self.route(to, &mut out);
     }
 
-    /// Lets `span` pass.
+    /// Advances the time by `span`.
     fn run(&mut self, span: Duration) {
         let end = self.now + span;
         loop {
@@ -315,7 +315,7 @@ fn events_that_one_node_sends_at_once_arrive_in_that_order_at_every_member() {
         for at in 1..nodes {
             cluster.command(at, |node, now, out| node.join(now, &[addr(0)], OldEvents::Deliver, out)).unwrap();
         }
-        // Not when a probe is due, which would take some of them along.
+        // Not while a probe is due, which would carry some of them.
         cluster.run(Duration::from_millis(5500));
         let names: Vec<String> = (0..count).map(|n| format!("event-{n}")).collect();
         for name in &names {
@@ -356,7 +356,7 @@ fn a_member_that_leaves_is_left_everywhere_and_is_told_that_all_was_sent() {
     assert!((1..=4).contains(&report.intent_peers) && (1..=4).contains(&report.farewell_peers), "{report:?}");
 }
 
-/// Has a node hear of the joins of so many members that it has never seen, which it passes on.
+/// Delivers the joins of `count` unknown members to a node, which gossips them.
 fn storm(cluster: &mut Cluster, at: usize, count: u64) {
     cluster.command(at, |node, now, out| {
         node.enter(now);
@@ -382,7 +382,7 @@ fn in_the_middle_of_a_storm_a_leave_is_told_first_and_in_time() {
         storm(&mut cluster, 19, 300);
         cluster.run(Duration::from_millis(100));
     }
-    // Each step within a second, and another second in which probes are answered.
+    // Each step within a second, and another second in which probes are acked.
     assert!(cluster.now - begun <= Duration::from_secs(3), "{:?}", cluster.now - begun);
     let Some(Event::LeftCluster(report)) = cluster.events[19].last() else { panic!() };
     assert!(report.complete && report.intent_peers >= 5, "{report:?}");
@@ -437,7 +437,7 @@ fn members_that_leave_at_once_or_nearly_so_do_not_wait_for_each_other_and_see_no
             let left = |event: &Event| matches!(event, Event::LeftCluster(report) if report.complete);
             assert!(cluster.events[at].iter().any(left), "node {at} of {count}, {apart} ms apart, still waits");
             if apart > 800 || count > 3 {
-                // The first have left by then and hear no intent; or a farewell comes by a shorter way than its intent.
+                // The first nodes have left by then and receive no intent; or a leave broadcast overtakes its intent.
                 continue;
             }
             let failures = (0..count).filter(|&of| cluster.member_events(at, of).contains(&MemberEventKind::Failed));
@@ -588,7 +588,7 @@ fn key(byte: u8) -> Key {
     Key::new(&[byte; 16]).unwrap()
 }
 
-/// Two nodes with these settings, of which the second has tried to join the first.
+/// Two nodes with these settings; the second has tried to join the first.
 fn pair(first: Options, second: Options) -> Cluster {
     let mut cluster = Cluster::new(2);
     cluster.start(0, first);
@@ -598,7 +598,7 @@ fn pair(first: Options, second: Options) -> Cluster {
     cluster
 }
 
-/// What came of an operation on the keys of the whole cluster that a node asked for: how many did it, and what the others said.
+/// Runs a key operation on the whole cluster: the number of successes, and the texts of the failures.
 fn change_all(cluster: &mut Cluster, at: usize, operation: KeyOperation, key: &[u8]) -> (usize, Vec<String>) {
     cluster.events[at].clear();
     cluster.command(at, |node, now, out| node.change_all_keys(now, operation, key, 0, out)).unwrap();
@@ -638,7 +638,7 @@ fn the_keys_of_a_cluster_of_both_codecs_are_exchanged_by_one_node_and_kept_by_ea
 #[test]
 fn a_change_of_keys_that_cannot_be_written_is_in_force_and_reported_as_failed() {
     let mut cluster = Cluster::new(3);
-    // The third keeps no keys: it has nothing to wait for.
+    // The third node does not persist its keyring, so it answers at once.
     for (at, keyring_kept) in [(0, true), (1, true), (2, false)] {
         cluster.start(at, Options { keyring_kept, ..with_keys(&[1]) });
     }
@@ -722,7 +722,7 @@ fn a_plain_node_is_let_in_only_while_encryption_is_not_demanded() {
     let lenient = Options { encrypt_verify_incoming: false, encrypt_verify_outgoing: false, ..with_keys(&[1]) };
     let cluster = pair(lenient.clone(), Options::lan());
     assert_eq!((cluster.alive(0), cluster.alive(1)), (2, 2));
-    // The next step of introducing encryption: some encrypt already.
+    // The next step of the rollout of encryption: some nodes encrypt already.
     let cluster = pair(lenient.clone(), Options { encrypt_verify_outgoing: true, ..lenient });
     assert_eq!((cluster.alive(0), cluster.alive(1)), (2, 2));
 }

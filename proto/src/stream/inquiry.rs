@@ -17,7 +17,7 @@ use crate::wire::Codec;
 ///
 /// let mut inquiry = Inquiry::new(Envelope::new(EnvelopeConfig::default(), &Seed::from_bytes([7; 32])));
 /// let mut message = Vec::new();
-/// hashicorp::begin_push_pull(&mut message, false, 0, 0); // what do you know? We know nobody.
+/// hashicorp::begin_push_pull(&mut message, false, 0, 0); // a request without members of our own
 /// let request = inquiry.request(message).expect("it is short");
 /// // Write `request` to a stream to the node, and give what is read from it to `inquiry.receive`.
 /// # assert_eq!(request[0], 6);
@@ -81,7 +81,7 @@ mod tests {
         Inquiry::new(Envelope::new(EnvelopeConfig { keyring, ..EnvelopeConfig::default() }, &Seed::from_u64(1)))
     }
 
-    /// A reply as a node with this key writes it: requests and replies differ in the label only, and there is none.
+    /// A reply encoded by a node with this key. Requests and replies differ only in the label, which is empty here.
     fn answer(key: Option<u8>) -> Vec<u8> {
         let mut message = Vec::new();
         hashicorp::begin_push_pull(&mut message, false, 0, 0);

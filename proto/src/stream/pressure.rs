@@ -96,7 +96,7 @@ mod tests {
     use crate::stream::{Step, StreamInput};
     use crate::wire::Codec;
 
-    /// Streams and the time, as a node has them.
+    /// Streams and a clock, as a node has them.
     struct Door {
         streams: Streams,
         now: Instant,
@@ -128,7 +128,7 @@ mod tests {
             self.streams.accept(self.now, from)
         }
 
-        /// A native message of the longest kind goes on.
+        /// Sends more data of a native message of maximum length.
         fn bytes(&mut self, id: StreamId, len: usize) {
             let data = match self.streams.live[&id].received_bytes {
                 0 => [&header()[..], &vec![0; len - 5]].concat(),
@@ -150,13 +150,13 @@ mod tests {
         }
     }
 
-    /// Announces the longest message that there may be.
+    /// Announces a message of maximum length.
     fn header() -> [u8; 5] {
         let [a, b, c, d] = u32::try_from(STREAM_MESSAGE_BYTES_MAX).unwrap().to_be_bytes();
         [0x46, a, b, c, d]
     }
 
-    /// A source of its own for each number.
+    /// A distinct source per number.
     fn other(n: usize) -> [u8; 4] {
         let [_, _, a, b] = u32::try_from(n).unwrap().to_be_bytes();
         [10, 1, a, b]

@@ -245,7 +245,7 @@ mod tests {
         assert_eq!(read(&twice, Direction::Request, &ours), Err(DropReason::Malformed));
         let mut squeezing = envelope(None, "", true);
         let mut once = squeezing.seal_record(message(&[7; 500]), Direction::Request).unwrap();
-        // What follows the record is ignored, but makes it worth compressing again.
+        // Bytes after the record are ignored; they make it compressible again.
         once.resize(1_000, 0);
         let twice = squeezing.seal_record(once.clone(), Direction::Request).unwrap();
         assert!(once[0] == 9 && twice[0] == 9 && twice.len() < once.len(), "{} {}", once.len(), twice.len());

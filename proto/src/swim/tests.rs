@@ -32,7 +32,7 @@ use crate::wire::swim::{Accusation, Ack, Alive, PeerRef};
 use crate::wire::{Codec, PushPull, Versions, Writer, native};
 use crate::{Config, Options, Seed, Tags};
 
-/// Membership and the core that it is lent, with nobody around them. Our own name is `a`.
+/// Membership with its core, without a network. Our own name is `a`.
 #[derive(Clone, Debug)]
 struct Lone {
     core: Core,
@@ -47,10 +47,10 @@ const fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// What every member of these tests announces: no tags.
+/// The metadata of every member in these tests: no tags.
 const NO_TAGS: &[u8] = b"\xff\x80";
 
-/// `b` is at 10.0.0.98, `m7` at 10.0.1.7.
+/// The address of a name: `b` is at 10.0.0.98, `m7` at 10.0.1.7.
 fn addr(name: &str) -> SocketAddr {
     let ip = match name.get(1..).and_then(|number| number.parse::<u8>().ok()) {
         Some(number) => [10, 0, 1, number],
@@ -97,7 +97,7 @@ impl Lone {
         Self { core, swim }
     }
 
-    /// Knows these besides itself, all alive at incarnation 1, and has nothing left to tell. Its probes and push/pulls go on.
+    /// Knows these members, all alive at incarnation 1, and has empty queues. Probes and push/pulls continue.
     fn probing(options: Options, others: &[&str]) -> Self {
         let mut lone = Self::new(options);
         for name in others {
@@ -108,7 +108,7 @@ impl Lone {
         lone
     }
 
-    /// The same, but it probes nobody and exchanges nothing: only what it hears makes it act.
+    /// The same without probes and push/pulls: only received messages cause effects.
     fn still(options: Options, others: &[&str]) -> Self {
         let mut lone = Self::probing(options, others);
         lone.core.timers.clear(SwimTimer::Probe);
@@ -120,7 +120,7 @@ impl Lone {
         Self::still(Options::lan(), others)
     }
 
-    /// Takes a message from a stranger.
+    /// Delivers a message from an unknown address.
     fn hear(&mut self, message: Message<'_>) {
         self.hear_from(addr("z"), message);
     }
@@ -129,7 +129,7 @@ impl Lone {
         self.swim.handle(&mut self.core, &mut Heard::new(from, 100), &message);
     }
 
-    /// Lets `span` pass and does everything that is due.
+    /// Advances the time by `span` and fires all due timers.
     fn run(&mut self, span: Duration) {
         let end = self.core.now + span;
         while let Some(at) = self.core.timers.next().filter(|&at| at <= end) {
@@ -146,7 +146,7 @@ impl Lone {
         }
     }
 
-    /// Lets time pass until a probe begins: who is probed, and under which number.
+    /// Advances the time until a probe begins. Returns its target and sequence number.
     fn next_probe(&mut self) -> (String, u32) {
         loop {
             let at = self.core.timers.next().expect("a probe is always due");
@@ -159,12 +159,12 @@ impl Lone {
         }
     }
 
-    /// The unicasts since the last look.
+    /// Drains the unicasts.
     fn sent(&mut self) -> Vec<Unicast> {
         mem::take(&mut self.core.unicasts)
     }
 
-    /// The notifications since the last look.
+    /// Drains the notifications.
     fn told(&mut self) -> Vec<String> {
         let told = mem::take(&mut self.core.notifications).into_iter().filter_map(|notification| {
             let (what, idx) = match notification {
@@ -180,12 +180,12 @@ impl Lone {
         told.collect()
     }
 
-    /// The exchanges wished for since the last look.
+    /// Drains the requested exchanges.
     fn wanted(&mut self) -> Vec<(SocketAddr, Ask, Instant)> {
         mem::take(&mut self.core.dials).into_iter().map(|Dial { to, ask, until }| (to, ask, until)).collect()
     }
 
-    /// What the next packet of broadcasts says.
+    /// The messages in the next packet of broadcasts.
     fn packet(&mut self) -> Vec<String> {
         self.packet_of(1400)
     }
@@ -203,7 +203,7 @@ impl Lone {
         frames.map(|frame| describe(native::decode(frame).unwrap())).collect()
     }
 
-    /// Everything that is still to be told, each once, in the order of its places.
+    /// All queued broadcasts, each once, in the order of their places.
     fn queued(&self) -> Vec<String> {
         self.clone().packet_of(60_000)
     }
@@ -229,7 +229,7 @@ impl Lone {
     }
 }
 
-/// A message in few words: `suspect b@1 by c`.
+/// A message in short notation: `suspect b@1 by c`.
 fn describe(message: Message<'_>) -> String {
     match message {
         Message::Alive(Alive { incarnation, peer }) => format!("alive {}@{incarnation}", peer.name),

@@ -105,7 +105,7 @@ mod tests {
 
     const ALIVE: Claim = Claim::Alive { unchanged: false, direct: false };
 
-    /// Every state against every claim about another member: with a lower, the same and a higher incarnation.
+    /// All states against all claims about another member, with a lower, an equal and a higher incarnation.
     #[test]
     fn the_table_for_another_member() {
         use State::{Alive, Dead, Left, Suspect};

@@ -456,7 +456,7 @@ mod tests {
         fn damage_after_whole_lines_loses_none_of_them(records in prop::collection::vec(record(), 0..12), tail in prop::collection::vec(any::<u8>(), 0..80), after_leave in after_leave()) {
             let mut file: Vec<u8> = records.iter().map(Record::line).collect::<String>().into_bytes();
             let whole = file.len();
-            // Every line of the damage has a byte that no line has.
+            // Every damaged line has a byte that no valid line contains.
             let tail: Vec<u8> = tail.iter().flat_map(|&byte| if byte == b'\n' { [0, byte] } else { [byte, 0] }).collect();
             file.extend_from_slice(&tail);
             let replay = Snapshot::replay(&file, after_leave);

@@ -1,4 +1,5 @@
-//! Whatever is written can be read, whatever is cut short cannot, and nothing that arrives makes a reader panic.
+//! Round trips, truncation, and arbitrary input: encoded messages decode, truncated ones do not, and no input panics a
+//! decoder.
 
 use alloc::string::String;
 use alloc::vec;

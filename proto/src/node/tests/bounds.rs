@@ -1,4 +1,4 @@
-//! What hostile streams leave behind.
+//! Limits under hostile streams.
 
 use super::*;
 use crate::limits::{EVENT_RING_BYTES_MAX, STREAM_MESSAGE_BYTES_MAX, USER_EVENT_BYTES_MAX};
@@ -7,7 +7,7 @@ use crate::wire::hashicorp::PUSH_PULL;
 use crate::wire::serf::{Clocks as Times, UserEvent};
 
 impl Cluster {
-    /// A stream from somebody who says all at once and goes. What it was answered.
+    /// Sends `bytes` on a new stream and closes it. Returns the reply.
     fn stranger_says(&mut self, at: usize, bytes: &[u8]) -> Vec<u8> {
         let mut out = Outbox::new();
         let now = self.now;
@@ -28,7 +28,7 @@ impl Cluster {
     }
 }
 
-/// A push/pull of nobody, with these user events.
+/// A push/pull without members, with these user events.
 fn push_pull(events: &[UserEvent<'_>]) -> Vec<u8> {
     let mut user = Vec::new();
     let last = events.last().map_or(1, |event| event.ltime + 1);

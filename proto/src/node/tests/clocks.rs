@@ -1,4 +1,4 @@
-//! The cluster's time, and those who come later.
+//! Lamport clocks of the cluster, and nodes that join later.
 
 use super::*;
 use crate::Clocks;

@@ -1,10 +1,10 @@
-//! What the log complains of, on a network that is wrong in one way, and in none.
+//! Complaints on a network with one fault, and on one without.
 
 use super::*;
 use crate::{ComplaintKind, SocketFailure};
 
 impl Cluster {
-    /// What a node complains of, and of which node.
+    /// The open complaints of a node: kind and member.
     fn complaints(&self, at: usize) -> Vec<(ComplaintKind, usize)> {
         let complaints = self.nodes[at].as_ref().unwrap().complaints();
         complaints.map(|complaint| (complaint.kind, index(complaint.peer.expect("is named")))).collect()

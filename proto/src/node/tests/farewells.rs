@@ -1,11 +1,11 @@
-//! A forged farewell costs seconds, and who left on purpose stays left.
+//! Forged leaves are refuted within seconds, and a member that left on purpose stays left.
 
 use super::*;
 use crate::wire::Writer;
 use crate::wire::swim::Accusation;
 
 impl Cluster {
-    /// A packet to `at` with forged farewells of these nodes.
+    /// A packet to `at` with forged leaves of these nodes.
     fn forge_farewells(&mut self, at: usize, of: impl Iterator<Item = usize>) {
         for of in of.filter(|&of| of != at) {
             let name = format!("node-{of}");
@@ -20,7 +20,7 @@ impl Cluster {
         }
     }
 
-    /// Joined, and without the addresses of seeds, through which some would find each other.
+    /// A joined cluster without remembered seeds, through which some nodes would find each other.
     fn joined_without_seeds(count: usize) -> Self {
         let mut cluster = Self::joined(count);
         for node in cluster.nodes.iter_mut().flatten() {

@@ -1,4 +1,4 @@
-//! Members that are not there use up no more than their share, and keep nobody out who is.
+//! Members that do not exist use up no more than their share, and block no member that does.
 
 use super::strangers::Alone;
 use super::*;
@@ -16,7 +16,7 @@ fn alive_at<'a>(name: &'a str, addr: SocketAddr, incarnation: u32, meta: &'a [u8
     Message::Alive(Alive { incarnation, peer: PeerRef { name, addr, meta, versions: Versions::OURS } })
 }
 
-/// Announces members that are not there until there is no room for one more, and returns their names.
+/// Announces members that do not exist until the memory is used up. Returns their names.
 fn flood(alone: &mut Alone, name_bytes: usize, meta: &[u8]) -> Vec<String> {
     let full = alone.dropped(DropReason::Limit);
     let mut names = vec![];
@@ -29,7 +29,7 @@ fn flood(alone: &mut Alone, name_bytes: usize, meta: &[u8]) -> Vec<String> {
     names
 }
 
-/// A name as long as those of the members that are not there, so that each takes the place of one.
+/// A name as long as those of the members that do not exist, so that it needs the memory of one.
 fn newcomer(number: usize) -> String {
     format!("newcomer-{number:0>246}")
 }
@@ -45,7 +45,7 @@ fn whatever_members_are_announced_all_that_is_known_fits_into_a_push_pull_of_eit
         let names = flood(&mut alone, name_bytes, meta);
         assert!(used(&alone) <= MEMBERS_BYTES_MAX && used(&alone) > MEMBERS_BYTES_MAX - 2048);
         assert!(names.len() > 20_000 || name_bytes > 20, "{} fit", names.len());
-        // Those that left stand in a state most often.
+        // A member that left takes the most space in a push/pull.
         for name in &names {
             alone.hear(
                 addr(9),

@@ -1,4 +1,4 @@
-//! An address is no identity: who may be asked for its state because it was a member once.
+//! Address and identity: which addresses of former members may be asked for their state.
 
 use super::*;
 use crate::{AddressFailure, SeedFailureCause, Snapshot};

@@ -92,7 +92,7 @@ fn whoever_reaches_a_failed_member_again_tells_everybody_that_it_joined() {
 #[test]
 fn a_cluster_in_which_somebody_speaks_what_we_do_not_understand_is_not_joined_and_the_join_says_why() {
     let mut cluster = Cluster::new(3);
-    // The joiner is to hear of the odd one by the exchange, not by gossip.
+    // The joining node must learn of the incompatible one by the push/pull, not by gossip.
     cluster.start(0, Options::lan().hashicorp_pace());
     cluster.nodes[2] = None;
     cluster.command(0, |node, now, out| {
@@ -153,7 +153,7 @@ impl Cluster {
     }
 }
 
-/// Addresses at which nobody is, so that a stream to them takes its whole time.
+/// Addresses without a node, so that streams to them run into their timeout.
 fn nowhere(count: usize) -> Vec<SocketAddr> {
     (0..count).map(|at| SocketAddr::from(([10, 9, 0, 1], u16::try_from(at + 1).unwrap()))).collect()
 }

@@ -4,7 +4,7 @@ use crate::wire::serf::{List, MemberRecord, Message, QueryResponse};
 use crate::{NameVerdict, NameVote, Versions};
 
 impl Cluster {
-    /// Starts another node under the name of one that runs, and joins it.
+    /// Starts another node under the name of a running one, and joins it.
     fn impostor(&mut self, at: usize, name: &str, via: usize) {
         let identity = Identity::new(name, addr(at), &Tags::default()).unwrap();
         let mut out = Outbox::new();
@@ -32,7 +32,7 @@ fn of_two_that_claim_one_name_the_one_whom_most_know_keeps_it_and_the_other_is_t
     cluster.records.push(Vec::new());
     cluster.impostor(5, "node-1", 0);
     cluster.run(Duration::from_secs(8));
-    // Whose name it is need not hear of the other; if it does, it asks too, once for however many conflicts.
+    // The holder of the name need not learn of the other node; if it does, it starts a vote too, one for all conflicts.
     for _ in 0..3 {
         cluster.command(1, |node, now, out| {
             node.enter(now);
@@ -61,7 +61,7 @@ fn two_claimants_alone_do_not_shut_each_other_down() {
 }
 
 impl Cluster {
-    /// Somebody claims a node's name.
+    /// Claims a node's name from another address.
     fn claim(&mut self, at: usize) {
         self.command(at, |node, now, out| {
             node.enter(now);
@@ -70,7 +70,7 @@ impl Cluster {
         });
     }
 
-    /// A packet from `from` in which `name` votes against a node that is asking.
+    /// A packet from `from` in which `name` votes against the node that started the vote.
     fn vote_against(&mut self, at: usize, from: SocketAddr, name: &str) {
         let id = self.nodes[at].as_ref().unwrap().serf.asking().expect("it asks");
         let record = MemberRecord {
@@ -130,7 +130,7 @@ fn who_is_first_heard_of_after_the_claim_has_no_vote_on_the_name() {
     assert!(cluster.votes(1).iter().all(|vote| vote.against == 0), "{:?}", cluster.votes(1));
 }
 
-/// Has a node hear that `node-1` left, and that it is somewhere else.
+/// Delivers the leave of `node-1` to a node, and then its announcement at another address.
 fn forge(cluster: &mut Cluster, at: usize) {
     use crate::wire::swim::{Accusation, Alive, Message, PeerRef};
     let peer = PeerRef { name: "node-1", addr: addr(9), meta: b"\xff\x80", versions: Versions::OURS };

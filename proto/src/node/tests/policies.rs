@@ -4,7 +4,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use super::*;
 use crate::{Candidate, Clocks, Member, Policy, SeedFailureCause, SharedPolicy, Veto};
 
-/// Admits nobody of one name, while it is strict.
+/// A policy that vetoes one name, while it is strict.
 struct Against {
     name: &'static str,
     strict: Arc<AtomicBool>,
@@ -17,7 +17,7 @@ impl Policy for Against {
     }
 }
 
-/// Merges with nobody who knows more members than so many.
+/// A policy that vetoes merges with clusters above a size.
 struct Small(usize);
 
 impl Policy for Small {
@@ -80,7 +80,7 @@ fn a_veto_keeps_a_member_as_it_was_and_keeps_the_dead_from_coming_back_until_it_
     let known = |cluster: &Cluster, at: usize| cluster.nodes[at].as_ref().unwrap().member("node-2").unwrap().tags();
     assert_eq!((known(&cluster, 0), known(&cluster, 1)), (Tags::default(), tags));
     cluster.nodes[2] = None;
-    // Until membership has forgotten it, and until it has not.
+    // After membership has reaped it, and before.
     for pause in [20, 120] {
         cluster.run(Duration::from_secs(pause));
         cluster.start(2, Options::lan());

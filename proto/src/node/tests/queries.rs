@@ -6,7 +6,7 @@ impl Cluster {
         self.command(at, |node, now, out| node.query(now, question, out)).unwrap()
     }
 
-    /// Every node answers every query that it has been delivered and has not answered, with its name.
+    /// Every node responds with its name to every query that it was delivered and has not answered.
     fn answer_all(&mut self) -> usize {
         let mut answered = 0;
         for at in 0..self.nodes.len() {
@@ -64,7 +64,7 @@ fn everybody_acknowledges_and_answers_and_the_query_ends_long_before_its_deadlin
 
 #[test]
 fn a_member_that_cannot_reach_the_asker_answers_over_others() {
-    // Datagrams from node 3 to node 0 are lost: the direct way fails.
+    // Datagrams from node 3 to node 0 are lost, so direct responses fail.
     for (relay_factor, arrives) in [(0, false), (3, true)] {
         let mut cluster = Cluster::joined(6);
         cluster.lost_ways.insert((3, 0));

@@ -7,7 +7,7 @@ fn keeping() -> Options {
 }
 
 impl Cluster {
-    /// What a node's snapshot says.
+    /// The snapshot of a node.
     fn snapshot(&self, at: usize) -> Snapshot {
         self.snapshot_read(at, AfterLeave::Forget)
     }
@@ -17,7 +17,7 @@ impl Cluster {
         Snapshot::replay(file.as_bytes(), after_leave).snapshot
     }
 
-    /// The node stops at once and starts again, with what its snapshot says.
+    /// Crashes the node and restarts it from its snapshot.
     fn restart(&mut self, at: usize) {
         self.restart_with(at, self.snapshot(at));
     }
@@ -33,7 +33,7 @@ impl Cluster {
         self.route(at, &mut out);
     }
 
-    /// Three nodes that know each other; the first keeps a snapshot.
+    /// Three nodes that know each other; the first writes a snapshot.
     fn with_snapshot() -> Self {
         let mut cluster = Self::new(3);
         cluster.start(0, keeping());
@@ -48,7 +48,7 @@ impl Cluster {
         self.event_and_run(from, name, Duration::from_secs(5));
     }
 
-    /// Sends an event and runs for so long.
+    /// Sends an event and runs for `span`.
     fn event_and_run(&mut self, from: usize, name: &str, span: Duration) {
         self.command(from, |node, now, out| node.user_event(now, name, b"", false, out)).unwrap();
         self.run(span);
@@ -176,8 +176,8 @@ fn events_and_queries_that_come_during_the_farewell_are_recorded_and_not_deliver
     let mut cluster = Cluster::with_snapshot();
     cluster.event(1, "before");
     cluster.command(0, |node, now, out| node.leave(now, out)).unwrap();
-    // The second comes while we say farewell and the others have not heard it, the third when they have: gossip goes to no member that
-    // left, and acks to it carry none.
+    // The second event arrives while we broadcast our leave and the others have not received it, the third when they
+    // have: members that left get no gossip, and acks to them carry none.
     for (name, state, millis) in
         [("intent", Status::Leaving, 300), ("farewell", Status::Left, 700), ("unheard", Status::Left, 700)]
     {
@@ -206,7 +206,7 @@ fn events_and_queries_that_come_during_the_farewell_are_recorded_and_not_deliver
 fn the_clock_is_recorded_within_half_a_second_though_no_member_event_comes() {
     let mut cluster = Cluster::with_snapshot();
     cluster.records[0].clear();
-    // An intent about nobody moves the clock and makes no event.
+    // An intent about an unknown member advances the clock without an event.
     cluster.command(1, |node, now, out| node.force_leave(now, "nobody", false, out)).unwrap();
     cluster.run(Duration::from_secs(5));
     let clock = cluster.nodes[0].as_ref().unwrap().clocks().member - 1;

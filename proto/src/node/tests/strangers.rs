@@ -1,4 +1,4 @@
-//! What those get who are no members: one short answer, and no news.
+//! Replies to nodes that are not members: one short ack, without broadcasts.
 
 use proptest::prelude::*;
 
@@ -14,7 +14,8 @@ fn stranger() -> SocketAddr {
     STRANGER.parse().unwrap()
 }
 
-/// A node that knows `node-1`, at its own address, and others that nobody is at; and the layers that its cluster puts around packets.
+/// A node that knows `node-1` at its own address and others at addresses without a node; and the envelope of its
+/// cluster.
 pub(super) struct Alone {
     pub(super) node: Node,
     pub(super) envelope: Envelope,
@@ -47,7 +48,7 @@ impl Alone {
         self.envelope.seal(packed, Caps { checksum: false }, self.out.buffers())
     }
 
-    /// The datagrams that are to be sent, and where; other outputs are dropped.
+    /// Drains the datagrams with their destinations; other outputs are dropped.
     pub(super) fn datagrams(&mut self) -> Vec<(SocketAddr, Bytes)> {
         core::iter::from_fn(|| self.out.pop())
             .filter_map(|output| match output {
@@ -72,7 +73,7 @@ impl Alone {
         self.take(from, &datagram)
     }
 
-    /// The types of the messages in a datagram.
+    /// The type bytes of the messages in a datagram.
     fn kinds(&self, datagram: &[u8]) -> Vec<u8> {
         let mut buffers = PacketBuffers::new();
         envelope::split(self.envelope.open(datagram, &mut buffers).unwrap()).unwrap().map(|frame| frame[0]).collect()

@@ -1,7 +1,7 @@
 use super::*;
 use crate::limits::{STREAM_SILENT_MAX, STREAMS_INBOUND_MAX, STREAMS_PER_SOURCE_MAX};
 
-/// Streams of one peer, accepted by the first node, and those that the node closes.
+/// Streams of one peer that the first node accepted, and those that the node closed.
 struct Peer {
     cluster: Cluster,
     closed: Vec<StreamId>,
@@ -28,7 +28,7 @@ impl Peer {
         self.open_from(66)
     }
 
-    /// From one of as many sources as one likes.
+    /// Opens a stream from source number `source`.
     fn open_from(&mut self, source: u16) -> StreamId {
         let [a, b] = source.to_be_bytes();
         self.give(|node, now, out| node.accept(now, ([10, 1, a, b], 1).into(), out))
@@ -38,7 +38,7 @@ impl Peer {
         self.give(|node, now, out| node.handle_stream(now, stream, StreamInput::Data(bytes), out));
     }
 
-    /// Lets time pass, for that one node.
+    /// Advances the time of that node only.
     fn wait(&mut self, span: Duration) {
         self.cluster.now = self.cluster.now + span;
         self.give(|node, now, out| node.handle_timeout(now, out));

@@ -7,7 +7,7 @@ impl Cluster {
         self.nodes[at].as_ref().unwrap().why(&format!("node-{of}"))
     }
 
-    /// Stops a node, and waits until all others suspect it and none has declared it dead. Says when it stopped.
+    /// Stops a node, and waits until all others suspect it and none has declared it dead. Returns when it stopped.
     fn crash_until_suspected(&mut self, crashed: usize) -> Instant {
         self.nodes[crashed] = None;
         let crashed_at = self.now;
@@ -40,7 +40,7 @@ fn of_a_member_that_crashed_everybody_knows_who_accused_it_and_how_it_was_learne
         }
         assert_eq!((why.status, &why.gone, &why.said_by), (Status::Alive, &None, &None), "node {at}");
     }
-    // Membership forgets it long before this, and Serf a day later.
+    // Membership reaps it long before this, and Serf a day later.
     cluster.run(Duration::from_secs(600));
     for (at, before) in whys.iter().enumerate() {
         let why = cluster.why(at, 4).expect("it is failed");

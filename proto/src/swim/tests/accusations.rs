@@ -17,7 +17,7 @@ fn accusers_are_remembered_as_far_as_they_count_also_after_the_death() {
     let mut lone = Lone::lan(&["b", "c", "d", "e", "f", "g"]);
     ["c", "d", "e", "d"].iter().for_each(|from| lone.hear(suspect("b", 1, from)));
     let accusers = ["c", "d", "e"].map(Name::from);
-    // Two confirmations are all that counts, and with them the time is up.
+    // Two confirmations reduce the timeout to its minimum, which has passed.
     lone.run(secs(4));
     let accused = lone.swim.accused(lone.idx("b")).unwrap();
     assert_eq!(*accused.accusers, accusers);
@@ -27,7 +27,7 @@ fn accusers_are_remembered_as_far_as_they_count_also_after_the_death() {
 
 const FIVE: [&str; 5] = ["b", "c", "d", "e", "f"];
 
-/// How long after `from` a member is dead, in milliseconds.
+/// How long after `from` a member is declared dead, in milliseconds.
 fn dead_after(lone: &mut Lone, name: &str, from: Instant) -> u128 {
     while lone.state(name) != Some(State::Dead) {
         let at = lone.core.timers.next().expect("a suspicion has a timer");

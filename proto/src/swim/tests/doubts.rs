@@ -1,10 +1,10 @@
-//! Members that do not exist, many of them: those that have answered come first.
+//! Floods of members that do not exist: members that have answered are preferred.
 
 use super::*;
 
 const REAL: [&str; 4] = ["b", "c", "d", "e"];
 
-/// Four members that answer probes, and 196 that do not exist.
+/// Four members that ack probes, and 196 that do not exist.
 fn flooded() -> Lone {
     let mut lone = Lone::probing(Options::lan(), &REAL);
     for number in 0..196 {
@@ -14,7 +14,7 @@ fn flooded() -> Lone {
     lone
 }
 
-/// Probes for so long. What exists answers, also for helpers; returns who was probed.
+/// Runs `probes` probes. Members that exist ack, also through helpers. Returns the targets.
 fn live(lone: &mut Lone, probes: usize) -> Vec<String> {
     let mut probed = vec![];
     while probed.len() < probes {

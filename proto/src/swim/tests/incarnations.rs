@@ -1,4 +1,4 @@
-//! Whatever accusation is accepted, its refutation is adopted.
+//! If an accusation is accepted, its refutation is accepted everywhere.
 
 use proptest::prelude::*;
 
@@ -7,7 +7,7 @@ use crate::limits::INCARNATION_AHEAD_MAX as AHEAD;
 
 const MAX: u32 = u32::MAX;
 
-/// `a`, who has reached an incarnation by itself.
+/// `a`, which has reached an incarnation by its own refutations.
 fn victim(incarnation: u32) -> Lone {
     let mut lone = Lone::lan(&["b", "m1", "m2"]);
     lone.swim.own = Own::new(incarnation);
@@ -16,7 +16,7 @@ fn victim(incarnation: u32) -> Lone {
     lone
 }
 
-/// Another member, that has last heard `b` say that it is alive at an incarnation.
+/// Another member, whose last alive message of `b` had this incarnation.
 fn other(incarnation: u32) -> Lone {
     let mut lone = Lone::lan(&["b", "c"]);
     lone.hear(alive("b", incarnation));
@@ -29,7 +29,7 @@ fn tagged(name: &str, incarnation: u32) -> Message<'_> {
 }
 
 impl Lone {
-    /// Takes a member's state as it stands in a push/pull.
+    /// Merges one member's state, as encoded in a push/pull.
     fn merge_one(&mut self, origin: Origin, name: &str, state: State, incarnation: u32) {
         let mut body = vec![];
         native::begin_push_pull(&mut body, false, 1);
@@ -73,7 +73,7 @@ fn accuse(other: &mut Lone, by: By, incarnation: u32) {
     }
 }
 
-/// The victim hears what the other says of it, as packets and streams bring it, and the other hears the victim.
+/// Delivers the other member's claims to the victim, by packet or stream, and the victim's to the other.
 fn meet(victim: &mut Lone, other: &mut Lone, at: &str) {
     let row = other.swim.members.row(other.idx("b"));
     let message = match row.state.unwrap() {
@@ -117,7 +117,7 @@ proptest! {
         accuser.hear_from(addr("b"), alive("b", victim.swim.incarnation()));
         prop_assert_eq!((accuser.state("b"), third.state("b")), (Some(State::Alive), Some(State::Alive)));
         prop_assert!(accuser.incarnation("b") >= own.min(victim.swim.incarnation()));
-        // And its tags travel from then on.
+        // From then on its tags are gossiped again.
         victim.swim.announce();
         third.hear_from(addr("b"), alive("b", victim.swim.incarnation().saturating_sub(1)));
         third.hear_from(addr("b"), tagged("b", victim.swim.incarnation()));
@@ -152,7 +152,7 @@ fn an_accusation_further_ahead_of_the_last_alive_message_than_the_bound_is_refus
             lone.hear(suspect("b", row + ahead, "c"));
             assert_eq!(lone.state("b") == Some(State::Suspect), accepted, "{row} and {ahead}");
             assert_eq!(lone.dropped(DropReason::Absurd), u64::from(!accepted));
-            // The bound is counted from the alive message, so that accusations do not climb on each other.
+            // The bound is relative to the last alive message, so that accusations cannot raise each other.
             lone.hear(dead("b", row + AHEAD + 1, "c"));
             assert_ne!(lone.state("b"), Some(State::Dead));
             lone.hear(alive("b", row + AHEAD + 1));

@@ -1,4 +1,4 @@
-//! What must hold whatever is heard, in whatever order.
+//! Invariants under any messages in any order.
 
 use alloc::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// Something that happens. Names are `a` (ourselves) to `e`; `x` and `y` are strangers.
+/// A random step. Names are `a` (ourselves) to `e`; `x` and `y` are unknown.
 #[derive(Clone, Debug)]
 enum Happening {
     Alive { name: char, incarnation: u32, moved: bool, meta: bool },
@@ -54,7 +54,7 @@ fn peer(name: &str, moved: bool, meta: bool) -> PeerRef<'_> {
     PeerRef { addr, meta: if meta { b"\xff\x81\xa1k\xa1v" } else { NO_TAGS }, ..announcement(name) }
 }
 
-/// Hears an alive message as a node does: one that announces what the roster has is not decoded, which must make no
+/// Handles an alive message as a node does: a known record takes the path without decoding, which must make no
 /// difference.
 fn hear_alive(lone: &mut Lone, incarnation: u32, peer: PeerRef<'_>) {
     let message = Message::Alive(Alive { incarnation, peer });
@@ -107,7 +107,7 @@ fn happen(lone: &mut Lone, happening: &Happening) {
     }
 }
 
-/// What is known of each member at one moment.
+/// The known members at one moment.
 type View = BTreeMap<MemberIdx, (State, u32, SocketAddr)>;
 
 fn view(lone: &Lone) -> View {
@@ -117,8 +117,8 @@ fn view(lone: &Lone) -> View {
     rows.collect()
 }
 
-/// Incarnations never go back, and nobody comes back from the dead without a newer one, unless another address took the
-/// name or the member was forgotten in between.
+/// Incarnations never decrease, and no dead member returns without a higher one, unless another address took its name
+/// or it was reaped in between.
 fn check_step(before: &View, after: &View, forgotten: impl Fn(MemberIdx) -> bool) {
     for (idx, &(state, incarnation, addr)) in after {
         let Some(&(was, had, at)) = before.get(idx) else { continue };
@@ -159,7 +159,7 @@ proptest! {
             let now = lone.core.now;
             happen(&mut lone, happening);
             check(&lone);
-            // Within one step that lets time pass a member may be forgotten, but nobody is heard of.
+            // A step that advances the time may reap a member, but delivers no message.
             check_step(&before, &view(&lone), |_| lone.core.now - now > secs(30));
             lone.core.events.clear();
             lone.core.notifications.clear();

@@ -2,7 +2,7 @@ use super::*;
 
 const FIVE: [&str; 5] = ["b", "c", "d", "e", "f"];
 
-/// A probe that has just begun, with nothing else going on.
+/// A probe that has just begun, without other activity.
 fn probed(options: Options, others: &[&str]) -> (Lone, String, u32) {
     let mut lone = Lone::probing(options, others);
     let (target, seq) = lone.next_probe();
@@ -128,7 +128,7 @@ fn an_ack_after_the_end_of_the_probe_does_not_save_the_member() {
     assert_eq!(lone.state(&target), Some(State::Suspect));
 }
 
-/// Fails a probe of which `nacks` helpers say that they tried, and returns how much more ill that makes us.
+/// Fails a probe for which `nacks` helpers send a nack. Returns the change of the health score.
 fn ill_after(options: Options, others: &[&str], nacks: u32) -> u32 {
     let (mut lone, _, seq) = probed(options, others);
     lone.run(ms(600));
@@ -240,7 +240,7 @@ fn the_dead_and_the_left_are_not_probed_and_everybody_else_once_a_round() {
     let mut lone = Lone::probing(Options::lan(), &FIVE);
     lone.hear(dead("c", 1, "b"));
     lone.hear(dead("e", 1, "e"));
-    // Before the first round is made the order is empty; it begins with the first probe.
+    // Before the first round the order is empty; the first probe starts a round.
     for _ in 0..5 {
         let mut round: Vec<String> = (0..3)
             .map(|_| {

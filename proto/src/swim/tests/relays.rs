@@ -10,7 +10,7 @@ fn source_of(name: &str) -> Option<Source<'_>> {
     Some(Source { addr: addr(name), node: name })
 }
 
-/// Has `b` ask for a ping of `node`, and returns the number under which that was sent on.
+/// Makes `b` request an indirect ping of `node`. Returns the sequence number of the relayed ping.
 fn relayed(lone: &mut Lone, node: &str, nack: bool) -> u32 {
     lone.hear_from(addr("b"), indirect(77, node, nack, source_of("b")));
     let sent = lone.sent();
@@ -119,7 +119,7 @@ fn no_more_probes_than_the_limit_are_relayed_at_a_time() {
     assert_eq!(lone.sent().len(), 1, "and there is room again");
 }
 
-/// Where the answer goes to a ping that came from `from` and names `source`.
+/// The destination of the ack of a ping that came from `from` and names `source`.
 fn answered_at(from: SocketAddr, source: Option<Source<'_>>) -> SocketAddr {
     let mut lone = Lone::lan(&["b"]);
     lone.hear_from(from, Message::Ping(Ping { seq: 5, node: "a", source }));

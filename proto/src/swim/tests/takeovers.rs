@@ -1,10 +1,10 @@
-//! A name goes to another address only when its last holder does not answer.
+//! A name moves to another address only if its last holder does not answer.
 
 use proptest::prelude::*;
 
 use super::*;
 
-/// A member that is said to have left, or to be dead for longer than the reclaim time, and whose name another address claims.
+/// A member that left, or has been dead for longer than the reclaim time, and whose name another address claims.
 fn claimed(state: State) -> Lone {
     let options = Options { dead_node_reclaim_time: secs(10), ..Options::lan() };
     let mut lone = Lone::still(options, &["b", "c"]);
@@ -19,7 +19,7 @@ fn claimed(state: State) -> Lone {
     lone
 }
 
-/// The number under which the holder was asked since the last look; `None` when it was not.
+/// Sequence number of the latest ping to the holder; `None` if there was none.
 fn asked(lone: &mut Lone) -> Option<u32> {
     let sent = lone.sent();
     let mut pings = sent.iter().filter_map(|unicast| match unicast.body {
@@ -153,7 +153,7 @@ fn the_name_of_a_dead_member_is_claimed_in_vain_before_the_reclaim_time_and_by_d
     assert_eq!((lone.sent(), lone.dropped(DropReason::NameConflict)), (vec![], 1), "older than the time, not as old");
 }
 
-/// What a forger says of `b`, whose holder answers every ping.
+/// Forged claims about `b`, whose holder acks every ping.
 #[derive(Clone, Copy, Debug)]
 enum Forged {
     Farewell(u32),

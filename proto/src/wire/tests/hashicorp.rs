@@ -1,4 +1,4 @@
-//! HashiCorp's codec means what the native one means, reads forgivingly, and gives up cheaply.
+//! HashiCorp's codec has the semantics of the native one, decodes leniently, and fails cheaply.
 
 use alloc::string::String;
 use alloc::vec;
@@ -21,7 +21,7 @@ fn encode_serf(codec: Codec, message: &serf::Message<'_>) -> Vec<u8> {
     written(|w| codec.encode_serf(message, w))
 }
 
-/// Every strict prefix of `whole` must be refused, and what comes after it must mean nothing.
+/// Every strict prefix of `whole` must be rejected, and trailing bytes ignored.
 fn check_ends<T: PartialEq + core::fmt::Debug>(
     whole: &[u8],
     longer: &[u8],
@@ -38,7 +38,7 @@ fn longer(whole: &[u8]) -> Vec<u8> {
     [whole, b"\xc1 more"].concat()
 }
 
-/// A source without a port is none: the answer goes where the packet came from.
+/// A source without a port decodes as none: the ack goes to the packet's source.
 fn with_port<'a>(source: &mut Option<Source<'a>>) {
     *source = source.filter(|source| source.addr.port() != 0);
 }
@@ -63,7 +63,7 @@ fn push_pull(join: bool, states: &States, user: &[u8]) -> Vec<u8> {
     out
 }
 
-/// Where a message ends that comes in pieces of these lengths, over and over.
+/// The end of a message that arrives in chunks of these lengths, repeated.
 fn scan_in_pieces(message: &[u8], pieces: &[usize]) -> Result<Option<usize>, DecodeError> {
     let mut scanner = Scanner::default();
     let mut come = 0;
@@ -96,7 +96,7 @@ proptest! {
             let (ours, theirs) = (encode_serf(Codec::Native, &message), encode_serf(Codec::HashiCorp, &message));
             let read = (Codec::decode_serf(&ours), Codec::decode_serf(&theirs));
             prop_assert_eq!(read, (Ok(message), Ok(message)));
-            // What was read in one codec can be written in the other.
+            // A message decoded in one codec can be encoded in the other.
             prop_assert_eq!(&encode_serf(Codec::HashiCorp, &Codec::decode_serf(&ours).unwrap()), &theirs);
             prop_assert_eq!(&encode_serf(Codec::Native, &Codec::decode_serf(&theirs).unwrap()), &ours);
             Ok((ours, theirs))
@@ -184,7 +184,7 @@ proptest! {
         let state = SerfState::parse(&body).unwrap();
         prop_assert_eq!(state.clocks, clocks);
         prop_assert_eq!(state.events().collect::<Vec<_>>(), events);
-        // Names that come twice have the last time, and have left if either has.
+        // Duplicate names get the last time, and count as left if either entry has left.
         let mut meant = alloc::collections::BTreeMap::new();
         for (node, ltime, left) in &members {
             let known: &mut (u64, bool) = meant.entry(node.clone()).or_default();
@@ -207,7 +207,7 @@ proptest! {
         let _ = hashicorp::decode_coordinate(&frame);
         let _ = (hashicorp::decode_user(&bytes), hashicorp::decode_error(&bytes));
         if let Ok(message) = Codec::decode_serf(&frame) {
-            // Walks every list; what was read can be written in either codec.
+            // Iterates every list; decoded messages can be encoded in either codec.
             let mut room = vec![0; 8 * 1024];
             for codec in [Codec::Native, Codec::HashiCorp] {
                 prop_assert_eq!(codec.encode_serf(&message, &mut Writer::new(&mut room)), Ok(()));
@@ -239,7 +239,7 @@ proptest! {
     }
 }
 
-/// Something like msgpack, with keys that mean something.
+/// Random msgpack-like bytes, with known keys.
 fn msgpack() -> impl Strategy<Value = Vec<u8>> {
     const KEYS: &[&str] = &[
         "Node",
@@ -381,7 +381,7 @@ fn names_that_fit_into_no_packet_are_refused_and_do_not_harm_a_push_pull() {
 
 #[test]
 fn no_filter_is_ever_written_empty() {
-    // Go's programs fall over it.
+    // Go programs panic on it.
     let filters = [serf::Filter::Unreadable(&[])];
     let source = serf::Source { addr: "10.0.0.1:1".parse().unwrap(), node: "a" };
     let query = serf::Query {
@@ -437,6 +437,6 @@ fn filters_take_what_their_bytes_in_the_recorded_vectors_take() {
     let bytes = |filters| hashicorp::shortest_query_bytes(&query(&[], filters));
     assert_eq!(bytes(&by_name) - bytes(&[]), 1 + 16);
     assert_eq!(bytes(&by_tag) - bytes(&[]), 1 + 28);
-    // a1 ff, which is what an empty filter is written as.
+    // a1 ff: the encoding of an empty filter.
     assert_eq!(bytes(&[serf::Filter::Unreadable(&[])]) - bytes(&[]), 2);
 }

@@ -1,4 +1,4 @@
-//! Messages of every kind, at random.
+//! Random messages of every kind.
 
 use alloc::string::String;
 use alloc::vec;
@@ -239,7 +239,7 @@ impl OwnedSerf {
         }
     }
 
-    /// The length of what stands at the end of the message as it is, where anything may stand.
+    /// Length of the raw tail of the message, where any bytes are valid.
     pub(in crate::wire) fn open_end(&self) -> Option<usize> {
         if let Self::Relay { inner, .. } = self { Some(inner.len()) } else { None }
     }
@@ -253,7 +253,7 @@ pub(in crate::wire) fn filter() -> impl Strategy<Value = OwnedFilter> {
     prop_oneof![
         prop::collection::vec(name_or_none(), 0..20).prop_map(OwnedFilter::Nodes),
         (text(), text()).prop_map(|(tag, expr)| OwnedFilter::Tag(tag, expr)),
-        // Of a type that there is not yet.
+        // An unassigned type.
         bytes(40).prop_map(|mut bytes| {
             bytes.insert(0, 7);
             OwnedFilter::Unreadable(bytes)
