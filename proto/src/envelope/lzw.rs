@@ -16,7 +16,7 @@ pub(super) struct Damaged;
 /// Fails before `out` grows by more than `limit`. `begins` is scratch space.
 pub(super) fn decode(data: &[u8], limit: usize, begins: &mut Vec<u32>, out: &mut Vec<u8>) -> Result<(), Damaged> {
     begins.resize(TABLE_SLOTS, 0);
-    // A fixed-size array, so that indexing by 12-bit codes needs no bounds checks.
+    // A fixed-size array: every 12-bit code is a valid index.
     let begins = begins.first_chunk_mut::<CODES>().ok_or(Damaged)?;
     let base = out.len();
     let mut bits = BitReader::new(data);

@@ -268,7 +268,7 @@ impl Node {
         let Some(Join { contacted, failed, is_ours, is_rejoin, .. }) = self.joins.running.remove(&id) else {
             return;
         };
-        // The application cancelled on purpose: no search follows.
+        // Cancelled by the application or by a leave: no search follows.
         if is_rejoin && contacted == 0 && !cancelled {
             self.isolation.lost();
         }

@@ -175,11 +175,10 @@ impl Node {
         node
     }
 
-    /// Accepts a stream that a peer opened. At the limit, the stream that has received the least is evicted to make
-    /// room.
+    /// Accepts a stream that a peer opened. At the limit, the stream with the worst throughput is evicted to make room.
     pub fn accept(&mut self, now: Instant, from: SocketAddr, out: &mut Outbox) -> StreamId {
         self.enter(now);
-        // Evict before accepting: the new stream has received nothing, and would be the victim otherwise.
+        // Evict before accepting, so that the new stream cannot be chosen.
         if let Some(slowest) = self.streams.in_the_way(self.core.now, from) {
             self.evict(slowest, None, out);
         }

@@ -137,12 +137,12 @@ impl Swim {
 
     /// Applies an alive message: stores the record and revives the member.
     pub(super) fn adopt(&mut self, core: &mut Core, idx: MemberIdx, incarnation: u32, peer: PeerRef<'_>) {
-        // Read before the record is replaced: an update event needs the old tags.
+        // Compared before the record is replaced below.
         let is_member = self.is_live(idx);
         let meta_changed = is_member && core.roster.peer(idx).is_some_and(|p| p.meta() != peer.meta);
         core.roster.set_peer(idx, peer);
-        // `Joined` before `Updated`: the layer above needs a row first.
         self.revive(core, idx, incarnation);
+        // Only for a member that was live; otherwise `Joined` announces the tags.
         if meta_changed {
             core.notify(Notification::Updated(idx));
         }
