@@ -28,7 +28,7 @@ named! {
         Codec = "codec",
         /// A message kind that is not valid in its context.
         Unexpected = "unexpected",
-        /// A ping for another node.
+        /// A ping that names another node.
         NotForUs = "not_for_us",
         /// An incarnation or Lamport time that is out of range.
         Absurd = "absurd",
@@ -123,7 +123,7 @@ macro_rules! counters {
 }
 
 counters! {
-    /// What a node has done since it was made: numbers that only grow.
+    /// Counters of a node since its creation. They only grow.
     #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
     #[non_exhaustive]
     pub struct Stats {
@@ -209,15 +209,15 @@ counters! {
         /// Times our own coordinate went out of bounds and we began anew at the origin.
         pub coordinate_resets: u64,
         ..
-        /// Messages in the datagrams that we asked to be sent, by their kind; see [`Stats::sent`].
+        /// Messages in sent datagrams, by kind; see [`Stats::sent`].
         pub messages_out: [Sent; MessageKind::ALL.len()],
-        /// Join and leave intents thrown away.
+        /// Pruned join and leave intents.
         pub intents_pruned: Pruned,
-        /// Queries thrown away.
+        /// Pruned queries.
         pub queries_pruned: Pruned,
-        /// User events thrown away.
+        /// Pruned user events.
         pub events_pruned: Pruned,
-        /// Inputs that were not used, by [`DropReason`]; see [`Stats::dropped`].
+        /// Dropped inputs, by [`DropReason`]; see [`Stats::dropped`].
         pub dropped: [u64; DropReason::ALL.len()],
     }
 }

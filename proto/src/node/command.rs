@@ -160,17 +160,17 @@ impl Node {
     }
 }
 
-/// Why a join was refused.
+/// Why [`Node::join`] failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum JoinError {
-    /// The node has begun to leave.
+    /// The node is leaving or has left.
     Leaving,
     /// No seed was given.
     NoSeeds,
 }
 
-/// Why a user event was refused.
+/// Why [`Node::user_event`] failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum UserEventError {
@@ -188,11 +188,11 @@ pub enum UserEventError {
     ClockExhausted,
 }
 
-/// Why tags were refused.
+/// Why [`Node::set_tags`] failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SetTagsError {
-    /// The node has begun to leave.
+    /// The node is leaving or has left.
     Leaving,
     /// The encoded tags exceed the limit.
     TooLarge {
@@ -203,7 +203,7 @@ pub enum SetTagsError {
     },
 }
 
-/// Why a forced leave was refused.
+/// Why [`Node::force_leave`] failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ForceLeaveError {
@@ -221,7 +221,7 @@ pub enum ForceLeaveError {
     ClockExhausted,
 }
 
-/// Why a leave was refused.
+/// Why [`Node::leave`] failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LeaveError {

@@ -4,19 +4,19 @@ use serde::Serialize;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Clocks {
-    /// Of join and leave intents.
+    /// Clock of join and leave intents.
     pub member: u64,
-    /// Of user events.
+    /// Clock of user events.
     pub event: u64,
-    /// Of queries.
+    /// Clock of queries.
     pub query: u64,
 }
 
-/// How many broadcasts wait to be gossiped.
+/// Number of queued broadcasts, by queue.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct QueueDepths {
-    /// Members whose state others are to be told.
+    /// Membership updates.
     pub swim: usize,
     /// Join and leave intents.
     pub intents: usize,
@@ -26,18 +26,18 @@ pub struct QueueDepths {
     pub events: usize,
 }
 
-/// How many members a node knows.
+/// Number of known members, by status.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct MemberCounts {
-    /// In any status, ourselves included.
+    /// In any status, including this node.
     pub known: usize,
-    /// Alive or about to leave.
+    /// Alive or leaving.
     pub live: usize,
-    /// Failed and not yet forgotten.
+    /// Failed and not yet reaped.
     pub failed: usize,
-    /// Left and not yet forgotten.
+    /// Left and not yet reaped.
     pub left: usize,
-    /// Of the live, those that are suspected and have not refuted yet.
+    /// Live members under suspicion.
     pub suspected: usize,
 }
