@@ -233,7 +233,7 @@ impl Node {
         None
     }
 
-    /// Handles a stream's deadline: extends it while the stream makes progress, fails the exchange otherwise.
+    /// Handles a stream's deadline. An inbound stream that has received data gets the whole timeout once; any other ends.
     fn stream_due(&mut self, id: StreamId, out: &mut Outbox) -> Option<PeerAt> {
         if let Some(until) = self.streams.may_go_on(id, self.core.now, self.core.cfg.stream_timeout) {
             self.core.timers.set(NodeTimer::Stream(id), until);
