@@ -1,4 +1,4 @@
-//! Which address a node announces.
+//! Selection of the address that a node advertises.
 
 use core::cmp::Reverse;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -9,24 +9,24 @@ use serf_proto::canonical;
 use crate::error::StartError;
 use crate::interfaces::HostAddress;
 
-/// The announced address.
+/// The advertised address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Advertised {
     pub(crate) addr: SocketAddr,
-    /// When the address was not asked for but chosen among those of the host.
+    /// Set when the address was selected from the host's interfaces instead of configured.
     pub(crate) chosen: Option<Chosen>,
 }
 
-/// What an address was chosen among.
+/// The interface and the candidates that an address was selected from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Chosen {
-    /// Its interface.
+    /// The interface that has the address.
     pub(crate) interface: String,
-    /// All addresses that the host had then.
+    /// All addresses of the host at the time of the selection.
     pub(crate) known: Vec<IpAddr>,
 }
 
-/// The address that others are told, given what was asked for and where the node is bound (`GetAdvertiseAddr` and
+/// Returns the address to advertise, from the configured address and the bound one (`GetAdvertiseAddr` and
 /// `FinalAdvertiseAddr` in memberlist's net_transport.go).
 pub(crate) fn advertised(
     wanted: Option<SocketAddr>,
@@ -63,8 +63,8 @@ pub(crate) fn advertised(
     Ok(Advertised { addr: SocketAddr::new(taken.ip, bound.port()), chosen: Some(chosen) })
 }
 
-/// The private addresses, best first: those of the interface of the default route, IPv4 before IPv6, larger networks before smaller
-/// ones, in the order of the interfaces (`GetPrivateInterfaces` of HashiCorp's go-sockaddr).
+/// Returns the private addresses, best first: the interface of the default route, then IPv4 before IPv6, then larger
+/// networks before smaller ones, then interface order (`GetPrivateInterfaces` of HashiCorp's go-sockaddr).
 fn candidates(found: &[HostAddress], or_ipv6: bool) -> Vec<&HostAddress> {
     let usable = |address: &&HostAddress| is_private(address.ip) && (or_ipv6 || address.ip.is_ipv4());
     let mut candidates: Vec<&HostAddress> = found.iter().filter(usable).collect();
@@ -72,9 +72,10 @@ fn candidates(found: &[HostAddress], or_ipv6: bool) -> Vec<&HostAddress> {
     candidates
 }
 
-/// The address that takes the place of one that is gone. At once only one of its kind that is new on its interface: the host was
-/// given another. When it is gone for long also any other of its interface, or of that of the default route, which a host that
-/// is just being set up anew may have had all along. Those of other interfaces, a bridge for containers for one, are no successors.
+/// Returns the address that replaces a missing one. Immediately: only an address of the same family that is new on the
+/// same interface, because then the host was renumbered. After a long absence also any other address of that interface
+/// or of the default route's interface, because a host that is being reconfigured may have had it before. Addresses of
+/// other interfaces, for example a container bridge, are never successors.
 pub(crate) fn successor(
     found: &[HostAddress],
     gone: IpAddr,
@@ -91,7 +92,8 @@ pub(crate) fn successor(
     candidates(found, or_ipv6).iter().find(succeeds).map(|address| address.ip)
 }
 
-/// What go-sockaddr takes for private: the networks of RFC 6890 that may be forwarded, of which documentation's may not.
+/// Whether go-sockaddr counts the address as private: the networks of RFC 6890 that may be forwarded, without those for
+/// documentation.
 fn is_private(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(ip) => match ip.octets() {
@@ -110,19 +112,19 @@ fn is_private(ip: IpAddr) -> bool {
     }
 }
 
-/// Whether the host has an address: whether one can listen there.
+/// Whether the host has this address. Tests it by binding a socket.
 pub(crate) fn is_of_host(ip: IpAddr) -> bool {
     UdpSocket::bind((ip, 0)).map_or_else(|error| error.kind() != std::io::ErrorKind::AddrNotAvailable, |_| true)
 }
 
-/// Where every IPv4 address of the host is meant, those of IPv6 are meant as well if it has any, as Go's `net.Listen` has it.
+/// Extends a bind to all IPv4 addresses to all IPv6 addresses if the host has IPv6, as Go's `net.Listen` does.
 pub(crate) fn of_both_kinds(bind: SocketAddr) -> SocketAddr {
     let both = SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), 0);
     let is_any = bind.ip() == Ipv4Addr::UNSPECIFIED && crate::socket::bind(both).is_ok();
     if is_any { SocketAddr::new(both.ip(), bind.port()) } else { bind }
 }
 
-/// How a socket bound to an address of `local`'s kind writes `to`: a socket for both kinds knows IPv4 as mapped only.
+/// Converts `to` to the address family of the socket: a dual-stack socket takes IPv4 addresses in mapped form only.
 pub(crate) fn for_socket(to: SocketAddr, is_dual: bool) -> SocketAddr {
     match to {
         SocketAddr::V4(v4) if is_dual => SocketAddr::new(IpAddr::V6(v4.ip().to_ipv6_mapped()), v4.port()),
@@ -130,7 +132,7 @@ pub(crate) fn for_socket(to: SocketAddr, is_dual: bool) -> SocketAddr {
     }
 }
 
-/// Whether a node bound to `bound` can send to `to` at all.
+/// Whether a node bound to `bound` can send to `to`.
 pub(crate) fn reaches(bound: SocketAddr, to: SocketAddr) -> bool {
     match (bound.ip(), canonical(to).ip()) {
         (IpAddr::V4(_), to) => to.is_ipv4(),
@@ -143,7 +145,8 @@ pub(crate) fn reaches(bound: SocketAddr, to: SocketAddr) -> bool {
 mod tests {
     use super::*;
 
-    /// An address of an interface whose name is in front of it, with a star if the default route leads there.
+    /// Test notation of an address: interface name before it, a star after the name if the default route uses the
+    /// interface.
     fn host(text: &[&str]) -> Vec<HostAddress> {
         let address = |text: &&str| {
             let (interface, rest) = text.split_once(' ').unwrap_or(("eth0", text));
@@ -184,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn the_side_of_the_default_route_comes_first_then_ipv4_then_the_larger_network_then_the_order_of_interfaces() {
+    fn candidates_are_ordered_by_default_route_family_network_and_interface() {
         for (host, best) in [
             (&["docker0 172.17.0.1/16", "eth0* 10.20.0.1/24"][..], "10.20.0.1"),
             (&["eth0 10.20.0.1/8", "eth1* fd00::2/64"], "fd00::2"),
@@ -200,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_that_is_gone_is_succeeded_on_its_interface_or_on_that_of_the_default_route_only() {
+    fn a_successor_is_on_the_same_interface_or_the_default_routes() {
         let known = ["10.31.0.3", "10.31.0.100", "fd00::3", "172.17.0.1"].map(|ip| ip.parse().unwrap()).into();
         let chosen = Chosen { interface: "eth0".into(), known };
         let next = |has: &[&str]| {
@@ -209,8 +212,8 @@ mod tests {
         };
         let some = |ip: &str| Some(ip.to_owned());
         let (new, old) = (["docker0 172.17.0.1/16", "eth0 10.31.0.33/24"], ["eth0 10.31.0.100/24", "eth0 fd00::3/64"]);
-        assert_eq!(next(&new), (some("10.31.0.33"), some("10.31.0.33")), "the host was given another");
-        assert_eq!(next(&old), (None, some("10.31.0.100")), "it may be set up anew at this moment");
+        assert_eq!(next(&new), (some("10.31.0.33"), some("10.31.0.33")), "the host was renumbered");
+        assert_eq!(next(&old), (None, some("10.31.0.100")), "the host may be in the middle of a reconfiguration");
         assert_eq!(next(&["eth0 fd00::33/64"]), (None, some("fd00::33")));
         assert_eq!(next(&["docker0 172.17.0.1/16", "wlan0* 10.31.0.33/24"]), (None, some("10.31.0.33")));
         assert_eq!(next(&["docker0 172.17.0.1/16", "docker1 172.18.0.1/16", "eth0 169.254.3.4/16"]), (None, None));

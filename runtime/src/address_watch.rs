@@ -1,4 +1,4 @@
-//! Notices that the host has lost the address that the node announces.
+//! Detects that the host has lost the advertised address.
 
 use core::net::IpAddr;
 use core::sync::atomic::Ordering;
@@ -13,9 +13,10 @@ use crate::engine::Shared;
 use crate::interfaces::of_host;
 use crate::net::Net;
 
-/// Watches an address that was chosen among those of the host, until the node has left or stopped. One that is gone may come back:
-/// the node is only not well. When another has taken its place the node leaves, before the others take it for failed if that can be:
-/// members let a name that has left go elsewhere, and one that has failed only when they have forgotten it.
+/// Polls an address that was selected from the host's interfaces, until the node has left or stopped. A missing address
+/// may return, so at first only [`Stats::address_missing`](crate::Stats::address_missing) is set. When another address
+/// has replaced it, the node leaves, if possible before the members declare it failed: members accept a new address for
+/// a name that has left, but for one that has failed only after they have forgotten it.
 pub(crate) async fn watch_address<N: Net>(shared: Arc<Shared<N>>, ip: IpAddr, chosen: Chosen) {
     let mut missed = 0_u32;
     while shared.lock().node.state() == NodeState::Alive {
@@ -28,7 +29,7 @@ pub(crate) async fn watch_address<N: Net>(shared: Arc<Shared<N>>, ip: IpAddr, ch
         missed = missed.saturating_add(1);
         if missed == CHECKS_MISSED_ERROR {
             let interface = &chosen.interface;
-            tracing::error!(addr = %ip, interface, "this host has no longer the address that this node announces: no other member can reach it");
+            tracing::error!(addr = %ip, interface, "this host has lost the advertised address: no other member can reach this node");
             shared.counters.address_missing.store(true, Ordering::Relaxed);
         }
         if missed >= CHECKS_MISSED_MOMENT
@@ -41,11 +42,11 @@ pub(crate) async fn watch_address<N: Net>(shared: Arc<Shared<N>>, ip: IpAddr, ch
 
 fn address_is_back<N: Net>(shared: &Shared<N>, ip: IpAddr) {
     if shared.counters.address_missing.swap(false, Ordering::Relaxed) {
-        tracing::info!(addr = %ip, "the address that this node announces is back");
+        tracing::info!(addr = %ip, "this host has the advertised address again");
     }
 }
 
-/// The address that has taken the place of ours. It is looked for by a thread of its own, which may wait for the kernel.
+/// Searches for the replacement of our address. Runs on its own thread, because the system calls may block.
 async fn find_successor<N: Net>(
     shared: &Shared<N>,
     gone: IpAddr,
@@ -60,7 +61,7 @@ async fn find_successor<N: Net>(
 }
 
 fn leave_for<N: Net>(shared: &Arc<Shared<N>>, from: IpAddr, to: IpAddr) {
-    tracing::error!(%from, %to, "the address of this host has changed: the node leaves; start it anew to announce the new one");
+    tracing::error!(%from, %to, "the address of this host has changed: the node leaves; restart it to advertise the new address");
     shared.call(|engine, now, out| {
         if engine.node.leave(now, out).is_ok() {
             engine.end = Some(End::AddressChanged { from, to });
@@ -68,15 +69,16 @@ fn leave_for<N: Net>(shared: &Arc<Shared<N>>, from: IpAddr, to: IpAddr) {
     });
 }
 
-/// How often is looked whether the host still has our address: one call of the kernel that sends nothing.
+/// Interval between checks of the address. One check is one system call and sends nothing.
 const ADDRESS_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// An address that is renewed is away for a moment: so often it may be missed in a row and nothing is done. Others take us for
-/// failed after some five seconds.
+/// Consecutive misses without any reaction: an address disappears briefly while it is renewed. Other members declare us
+/// failed after about five seconds.
 const CHECKS_MISSED_MOMENT: u32 = 2;
 
-/// Missed so often in a row, it is an error and the node is not well.
+/// Consecutive misses after which an error is logged and [`Stats::address_missing`](crate::Stats::address_missing) is
+/// set.
 const CHECKS_MISSED_ERROR: u32 = 5;
 
-/// Missed so often in a row, it is gone for long.
+/// Consecutive misses after which the absence counts as long.
 const CHECKS_MISSED_LONG: u32 = 15;

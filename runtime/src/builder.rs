@@ -1,4 +1,4 @@
-//! Starting a node.
+//! Node construction.
 
 use core::fmt;
 use std::io;
@@ -21,7 +21,7 @@ use crate::serf::Serf;
 use crate::snapshot::{Opened, SnapshotWriter};
 use crate::{address, interfaces, socket};
 
-/// A node that is about to start, from [`Serf::builder`].
+/// Builder of a node, from [`Serf::builder`].
 ///
 /// ```no_run
 /// # use serf_runtime::{Handlers, NodeOptions, Serf, StartError, net::Net};
@@ -38,34 +38,35 @@ pub struct Builder<N: Net> {
     handlers: Option<Handlers>,
 }
 
-/// Starting.
+/// Start.
 impl<N: Net> Serf<N> {
-    /// Starts a node on the runtime that the caller runs on. It is alone until it [joins](Self::join) or is joined. The short form of
-    /// [`builder`](Self::builder).
+    /// Starts a node on the async runtime of the caller. The node is alone until it [joins](Self::join) a cluster or
+    /// another node joins it. Short form of [`builder`](Self::builder).
     ///
     /// # Errors
     ///
-    /// When the options do not go together, the address cannot be listened on, there is none to advertise, the snapshot or the keyring
-    /// cannot be used or another node uses it, or the caller does not run on the runtime. Nothing is left behind.
+    /// Returns an error if the options contradict each other, the address cannot be bound, no address can be
+    /// advertised, the snapshot or the keyring file is unusable or locked by another node, or the caller does not run
+    /// on the runtime. A failed start releases everything that it acquired.
     pub fn start(options: NodeOptions) -> Result<Self, StartError> {
         Self::builder(options).start()
     }
 
-    /// Prepares a node that is to start on another runtime, with [handlers](Builder::handlers), or with
-    /// [its first events](Builder::start_with_events).
+    /// Returns a builder, for a node on another runtime, with [handlers](Builder::handlers), or with [a subscription
+    /// from the first event on](Builder::start_with_events).
     pub const fn builder(options: NodeOptions) -> Builder<N> {
         Builder { options, net: None, handlers: None }
     }
 }
 
 impl<N: Net> Builder<N> {
-    /// Runs the node on this runtime. Default: the one that the caller of [`start`](Self::start) runs on.
+    /// Sets the runtime. Default: the runtime of the caller of [`start`](Self::start).
     pub fn on(self, net: N) -> Self {
         Self { net: Some(net), ..self }
     }
 
-    /// Runs handlers that miss no event: they are called from the very first on, and otherwise as with [`Serf::handle`]. A service
-    /// that consists of handlers only then [waits](Serf::wait).
+    /// Registers handlers that receive every event from the first one on; otherwise like [`Serf::handle`]. A service
+    /// that consists of handlers only then calls [`Serf::wait`].
     pub fn handlers(self, handlers: Handlers) -> Self {
         Self { handlers: Some(handlers), ..self }
     }
@@ -79,9 +80,9 @@ impl<N: Net> Builder<N> {
         self.start_with_events().map(|(serf, _events)| serf)
     }
 
-    /// Starts the node and returns its [events](Serf::events) from the very first on: our own joining, and, for a node with a
-    /// [snapshot](NodeOptions::snapshot), those that it missed while it was gone. A subscription that begins later may come too late for
-    /// them.
+    /// Starts the node and returns a subscription to its [events](Serf::events) from the first one on. These include
+    /// the node's own join and, for a node with a [snapshot](NodeOptions::snapshot), the events that it missed while it
+    /// was down. A later subscription may miss both.
     ///
     /// # Errors
     ///
@@ -97,7 +98,7 @@ impl<N: Net> Builder<N> {
         let udp = net.udp(sockets.udp).map_err(StartError::Runtime)?;
         let listener = net.listener(sockets.tcp).map_err(StartError::Runtime)?;
         let keyring = options.keyring_file.map(open_keyring).transpose()?;
-        // Last of all that can fail: from here on the file is ours.
+        // Last fallible step: from here on this node owns the file.
         let after_leave = if options.rejoin_after_leave { AfterLeave::Rejoin } else { AfterLeave::Forget };
         let opened = options.snapshot.map(|path| open_snapshot(path, after_leave)).transpose()?;
         let (start, snapshot) = opened.map_or((Start::new(), None), |(start, writer)| (start, Some(writer)));
@@ -126,7 +127,7 @@ impl<N: Net> Builder<N> {
             shared.net.detach(shared.net.spawn(rejoin_until_found(Arc::clone(&shared))));
         }
         if !options.join.is_empty() {
-            // A former member gets the events that it missed, by whichever way it comes back.
+            // A former member receives the events that it missed, however it comes back.
             let old = if was_member { OldEvents::Deliver } else { OldEvents::Ignore };
             shared.net.detach(shared.net.spawn(join_until_found(Arc::clone(&shared), options.join, old)));
         }
@@ -159,7 +160,7 @@ fn configure(
     Config::new(protocol).map(Arc::new).map_err(StartError::Config)
 }
 
-/// A seed from the operating system's entropy.
+/// Reads a seed from the operating system's entropy source.
 fn seed() -> Result<Seed, StartError> {
     let mut entropy = [0; 32];
     getrandom::fill(&mut entropy).map_err(|error| StartError::Entropy(io::Error::other(error.to_string())))?;

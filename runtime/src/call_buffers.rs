@@ -1,4 +1,5 @@
-//! Buffers of a thread, lent for the time of a call: all nodes of the thread share them, so that an idle node holds none.
+//! Thread-local buffers for the duration of one call. All nodes of a thread share them, so an idle node holds no
+//! buffer.
 
 use core::cell::Cell;
 use core::net::SocketAddr;
@@ -6,7 +7,7 @@ use core::net::SocketAddr;
 use bytes::Bytes;
 use serf_proto::Outbox;
 
-/// The outputs of a call, and the datagrams among them, which are sent when the node is unlocked.
+/// Outputs of one call, and the datagrams among them, which are sent after the node is unlocked.
 #[derive(Debug, Default)]
 pub(crate) struct CallBuffers {
     pub(crate) out: Outbox,
@@ -18,7 +19,7 @@ thread_local! {
     static BUFFER: Cell<Option<Box<[u8]>>> = const { Cell::new(None) };
 }
 
-/// Lends the thread's call buffers. A call within a call gets new ones.
+/// Lends the thread's call buffers to `work`. A nested call gets new ones.
 pub(crate) fn with_call_buffers<R>(work: impl FnOnce(&mut CallBuffers) -> R) -> R {
     let mut buffers = CALL_BUFFERS.take().unwrap_or_default();
     let result = work(&mut buffers);
@@ -28,7 +29,7 @@ pub(crate) fn with_call_buffers<R>(work: impl FnOnce(&mut CallBuffers) -> R) -> 
     result
 }
 
-/// Lends the thread's receive buffer, which has room for any datagram.
+/// Lends the thread's receive buffer to `work`. It fits any datagram.
 pub(crate) fn with_buffer<R>(work: impl FnOnce(&mut [u8]) -> R) -> R {
     let mut buffer = BUFFER.take().unwrap_or_else(|| vec![0; BUFFER_BYTES].into_boxed_slice());
     let result = work(&mut buffer);

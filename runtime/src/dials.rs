@@ -1,4 +1,5 @@
-//! Why streams could not be opened. The node knows only that they could not; whoever waits for a join wants the system's word.
+//! Connect errors by address. The node knows only that a stream could not be opened; the caller of a join also gets the
+//! operating system's error.
 
 use core::net::SocketAddr;
 use std::collections::BTreeMap;
@@ -8,12 +9,12 @@ use serf_proto::{AddressFailure, SeedFailureCause};
 
 use crate::report::SeedCause;
 
-/// How the streams to some addresses were opened, each one's last.
+/// The result of the last connect to each address; `None` stands for a connect without error so far.
 #[derive(Debug, Default)]
 pub(crate) struct Dials(BTreeMap<SocketAddr, Option<io::Error>>);
 
 impl Dials {
-    /// Until it is opened, a stream is late.
+    /// Records a connect. Until it completes, a failed exchange is reported as a timeout.
     pub(crate) fn begin(&mut self, to: SocketAddr) {
         if self.0.len() >= DIALS_MAX {
             self.0.clear();
@@ -29,7 +30,7 @@ impl Dials {
         self.0.insert(to, Some(error));
     }
 
-    /// Why the exchange with a seed failed.
+    /// Returns the reason why the exchange with a seed failed.
     pub(crate) fn cause(&mut self, failure: &AddressFailure) -> SeedCause {
         let dial = self.0.remove(&failure.addr);
         match (failure.cause, dial) {
@@ -45,7 +46,7 @@ impl Dials {
     }
 }
 
-/// Remembered; few joins have so many seeds.
+/// Limit of recorded connects; few joins have so many seeds.
 const DIALS_MAX: usize = 256;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The start of a node and the loops around it: receive, send, keep time, accept.
+//! Starts a node and runs its loops: receive, send, timers, accept.
 
 use core::convert::Infallible;
 use core::net::SocketAddr;
@@ -20,22 +20,22 @@ use crate::net::{Listener, Net, Udp};
 use crate::send_queue::SendQueue;
 use crate::signal::Signal;
 
-/// What a node runs on.
+/// The parts that a node is started from.
 pub(crate) struct Setup<N: Net> {
     pub(crate) net: N,
     pub(crate) udp: N::Udp,
     pub(crate) listener: N::Listener,
-    /// Where both are bound.
+    /// The address that both sockets are bound to.
     pub(crate) bound: SocketAddr,
     pub(crate) advertised: Advertised,
-    /// How long the last bytes of a stream may take after it was closed.
+    /// How long a closed stream may take to flush its last bytes.
     pub(crate) linger: Duration,
     pub(crate) subscriber_events_max: usize,
     pub(crate) files: Files,
 }
 
-/// Starts the loops around a new node, after its first outputs. Returns two subscriptions to all its events, from the first on: for
-/// the caller and for handlers.
+/// Starts the loops of a new node after its first outputs. Returns two subscriptions from the first event on: one for
+/// the caller, one for the handlers.
 pub(crate) fn start<N: Net>(
     setup: Setup<N>,
     new_node: impl FnOnce(Instant, &mut Outbox) -> Node,
@@ -70,7 +70,7 @@ pub(crate) fn start<N: Net>(
         if let Some(keyring) = &shared.files.keyring
             && let Err(error) = keyring.start(report_written(&shared))
         {
-            tracing::error!(%error, "no thread can be started: the keyring will not be written");
+            tracing::error!(%error, "cannot start a thread: the keyring will not be written");
         }
         drop(engine);
         (shared, events)
@@ -104,7 +104,8 @@ fn spawn_loops<N: Net>(
     loops
 }
 
-/// Tells the node that a change of its keys was written. Does not keep the node running.
+/// Reports to the node that a keyring change was written. Holds no strong reference, so it does not keep the node
+/// running.
 fn report_written<N: Net>(
     shared: &Arc<Shared<N>>,
 ) -> impl Fn(KeyringChange, Result<(), &str>) + Send + 'static + use<N> {
@@ -135,7 +136,7 @@ async fn receive<N: Net>(shared: Arc<Shared<N>>, udp: Arc<N::Udp>) {
     }
 }
 
-/// Takes datagrams until there are none. False when there may be more, but other tasks have their turn.
+/// Receives datagrams until the socket is empty. Returns false at the limit per turn, so that other tasks run.
 fn take_datagrams<N: Net>(shared: &Arc<Shared<N>>, udp: &N::Udp) -> io::Result<bool> {
     with_buffer(|buffer| {
         for _ in 0..DATAGRAMS_PER_TURN {
@@ -151,7 +152,7 @@ fn take_datagrams<N: Net>(shared: &Arc<Shared<N>>, udp: &N::Udp) -> io::Result<b
     })
 }
 
-/// Sends what the socket had no room for. While it has room, this loop sleeps.
+/// Sends the queued datagrams that the socket had no room for. Sleeps while the queue is empty.
 async fn send<N: Net>(shared: Arc<Shared<N>>, udp: Arc<N::Udp>) {
     loop {
         shared.send_queue.ready.wait().await;
@@ -187,11 +188,11 @@ async fn accept<N: Net>(shared: Arc<Shared<N>>, listener: N::Listener) {
         match listener.accept().await {
             Ok((stream, from)) => {
                 shared.accept(stream, from);
-                // What the peers of the streams before have said is read before they are taken for silent.
+                // Lets the tasks of earlier streams read first, so that their peers are not taken for silent.
                 yield_now().await;
             }
             Err(error) => {
-                // Too many open files, most likely: trying at once would only burn the processor.
+                // Most likely too many open files: an immediate retry would spin.
                 shared.note_error(SocketFailure::Accept, &error);
                 shared.net.sleep(PAUSE_AFTER_ERROR).await;
             }
@@ -199,8 +200,8 @@ async fn accept<N: Net>(shared: Arc<Shared<N>>, listener: N::Listener) {
     }
 }
 
-/// After so many the receive loop lets others run.
+/// Datagrams per turn of the receive loop before it yields to other tasks.
 const DATAGRAMS_PER_TURN: usize = 64;
 
-/// How long a loop waits after an error of its socket: the same error is likely to repeat at once.
+/// Back-off of a loop after a socket error: the same error is likely to repeat at once.
 const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(20);

@@ -1,4 +1,4 @@
-//! How a node ends.
+//! The reasons for which a node ends.
 
 use core::fmt;
 use core::net::IpAddr;
@@ -6,27 +6,28 @@ use std::any::Any;
 
 use serf_proto::LeaveReport;
 
-/// How a node ended; see [`Serf::wait`](crate::Serf::wait).
+/// Reason for which a node ended; see [`Serf::wait`](crate::Serf::wait).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum End {
-    /// It has left its cluster.
+    /// The node left its cluster.
     Left(LeaveReport),
-    /// It was shut down without a leave, or its last handle was dropped.
+    /// The node was shut down without a leave, or its last handle was dropped.
     ShutDown,
-    /// It has left because its host has no longer the address that it chose to announce, and has another. Members keep a live member at
-    /// its address, so a node cannot move: start it anew, and it announces the new one.
+    /// The node left because its host lost the address that the node advertised and has another. Members keep a live
+    /// member at its address, so a running node cannot move: start a new node, which advertises the new address.
     AddressChanged {
-        /// What it announced.
+        /// The advertised address.
         from: IpAddr,
-        /// What the host has instead.
+        /// The host's new address.
         to: IpAddr,
     },
-    /// A panic in one of its tasks, or in a callback that ran while it was locked, has stopped it without a leave.
+    /// A panic in one of the node's tasks, or in a callback that ran under the node's lock, stopped the node without a
+    /// leave.
     Panicked {
-        /// Which task.
+        /// The task that panicked.
         task: &'static str,
-        /// What the panic said.
+        /// The panic message.
         message: String,
     },
 }
@@ -37,15 +38,15 @@ impl fmt::Display for End {
             Self::Left(_) => f.write_str("the node has left its cluster"),
             Self::ShutDown => f.write_str("the node was shut down"),
             Self::AddressChanged { from, to } => {
-                write!(f, "the node has left, for its address {from} is not this host's any more, which has {to}")
+                write!(f, "the node has left: the address of this host has changed from {from} to {to}")
             }
-            Self::Panicked { task, message } => write!(f, "the node was stopped by a panic ({task}): {message}"),
+            Self::Panicked { task, message } => write!(f, "a panic in {task} stopped the node: {message}"),
         }
     }
 }
 
-/// What a panic said, as far as it was text.
+/// Returns the panic message, if it is text.
 pub(crate) fn said(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no text").to_owned()
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message").to_owned()
 }

@@ -1,7 +1,8 @@
-//! What can go wrong around a node. What the node itself refuses has its own types in `serf_proto`.
+//! Errors of starting and operating a node. Errors of the protocol itself are in `serf_proto`.
 //!
-//! One rule for all errors of these crates: `Display` is the whole message, with its causes and what to do. `source()` goes on after
-//! what `Display` has said, so that a report which prints both says nothing twice. The causes themselves are in the variants.
+//! Rule for all errors of these crates: `Display` prints the whole message, with the causes and the remedy. `source()`
+//! continues after what `Display` has printed, so that a report that prints both repeats nothing. The causes themselves
+//! are in the variants.
 
 use core::fmt;
 use core::net::{IpAddr, SocketAddr};
@@ -12,66 +13,66 @@ use serf_proto::envelope::KeyError;
 use serf_proto::{ConfigError, IdentityError, LeaveReport};
 use thiserror::Error;
 
-/// Why a node could not start.
+/// Error of starting a node.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum StartError {
-    /// The settings of the protocol do not go together.
+    /// The protocol options contradict each other.
     Config(ConfigError),
-    /// The name, the address or the tags cannot be announced.
+    /// The name, the address or the tags are invalid.
     Identity(IdentityError),
-    /// The address cannot be listened on.
+    /// The address cannot be bound.
     Bind {
-        /// For which transport.
+        /// The transport of the socket.
         transport: Transport,
-        /// Which address.
+        /// The address.
         addr: SocketAddr,
-        /// What the system said.
+        /// The operating system's error.
         source: io::Error,
     },
-    /// The node was told to announce `0.0.0.0` or `::`.
+    /// The configured advertise address is `0.0.0.0` or `::`.
     AdvertiseUnspecified {
         /// The address.
         addr: SocketAddr,
     },
-    /// The node listens on every address, was not told which to announce, and the host has no private one.
+    /// The node listens on all addresses, no advertise address is configured, and the host has no private address.
     NoPrivateAddress {
-        /// Where it listens.
+        /// The bind address.
         bind: SocketAddr,
-        /// The addresses that the host has, besides loopback.
+        /// The host's addresses other than loopback.
         found: Vec<IpAddr>,
     },
-    /// Another node, of this process or another, uses the file.
+    /// Another node, of this process or another, has locked the file.
     InUse {
-        /// Which file.
+        /// The file.
         path: PathBuf,
     },
-    /// The snapshot cannot be read, or not be written to.
+    /// The snapshot cannot be read or written.
     Snapshot {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The operating system's error.
         source: io::Error,
     },
-    /// The keyring file cannot be used, or is not there and no keys were given in its place.
+    /// The keyring file is unusable, or it does not exist and no keys were configured.
     Keyring {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The reason.
         source: KeyringFileError,
     },
-    /// The operating system gave no entropy.
+    /// The operating system's entropy source failed.
     Entropy(io::Error),
-    /// The async runtime is missing, or cannot wait for sockets.
+    /// The async runtime is missing, or its IO driver is disabled.
     Runtime(io::Error),
 }
 
-/// One of the two ways in which nodes speak.
+/// Transport of a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transport {
     /// Datagrams: probes and gossip.
     Udp,
-    /// Streams: joins and exchanges of whole states.
+    /// Streams: joins and push/pull exchanges.
     Tcp,
 }
 
@@ -87,30 +88,31 @@ impl fmt::Display for Transport {
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Config(error) => write!(f, "the protocol's options are refused: {error}"),
+            Self::Config(error) => write!(f, "invalid protocol options: {error}"),
             Self::Identity(error) => write!(f, "{error}"),
             Self::Bind { transport, addr, source } => {
                 write!(f, "cannot listen on {transport} {addr}: {}", system_words(source))?;
                 match source.kind() {
                     io::ErrorKind::AddrInUse => {
-                        f.write_str("; another node may run there: choose another port, or port 0 for any that is free")
+                        f.write_str("; another node may use the port: choose another one, or port 0 for any free port")
                     }
                     io::ErrorKind::AddrNotAvailable => f.write_str("; bind to an address of this host, or to 0.0.0.0"),
                     _ => Ok(()),
                 }
             }
             Self::AdvertiseUnspecified { addr } => {
-                write!(
-                    f,
-                    "{addr} cannot be advertised, no other node can send to it: advertise an address of this host"
-                )
+                write!(f, "cannot advertise {addr}, no other node can send to it: advertise an address of this host")
             }
             Self::NoPrivateAddress { bind, found } => {
                 write!(f, "bound to {bind}, but this host has no private address to advertise (it has {found:?}): ")?;
                 f.write_str("set `advertise`, or bind to one address")
             }
             Self::InUse { path } => {
-                write!(f, "another node uses {}: two nodes cannot share a snapshot or a keyring file", path.display())
+                write!(
+                    f,
+                    "{} is locked by another node: two nodes cannot share a snapshot or a keyring file",
+                    path.display()
+                )
             }
             Self::Snapshot { path, source } => {
                 write!(f, "cannot use the snapshot {}: {}", path.display(), system_words(source))
@@ -119,12 +121,12 @@ impl fmt::Display for StartError {
                 write!(f, "cannot use the keyring {}: {source}", path.display())?;
                 match source {
                     KeyringFileError::Read(error) if error.kind() == io::ErrorKind::NotFound => {
-                        f.write_str("; write it, or give the first keys in `encrypt_keys`")
+                        f.write_str("; create it, or set the initial keys in `encrypt_keys`")
                     }
                     _ => Ok(()),
                 }
             }
-            Self::Entropy(error) => write!(f, "the operating system gives no entropy: {}", system_words(error)),
+            Self::Entropy(error) => write!(f, "cannot read entropy from the operating system: {}", system_words(error)),
             Self::Runtime(error) => write!(f, "start the node within its async runtime: {}", system_words(error)),
         }
     }
@@ -143,52 +145,52 @@ impl core::error::Error for StartError {
     }
 }
 
-/// Why a keyring file cannot be used.
+/// Reason for which a keyring file is unusable.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum KeyringFileError {
-    /// It cannot be read.
-    #[error("the keyring file cannot be read: {}", system_words(.0))]
+    /// The file cannot be read.
+    #[error("cannot read the keyring file: {}", system_words(.0))]
     Read(io::Error),
-    /// It is no JSON list of strings.
-    #[error("the keyring file is no JSON list of strings")]
+    /// The file is not a JSON list of strings.
+    #[error("the keyring file is not a JSON list of strings")]
     Malformed,
-    /// One of them is no key.
-    #[error("number {at} in the keyring file is no key: {error}")]
+    /// A string in the list is not a key.
+    #[error("entry {at} of the keyring file is not a key: {error}")]
     Key {
-        /// Which, counted from 0.
+        /// Index of the string, from 0.
         at: usize,
-        /// What is wrong with it.
+        /// The reason.
         error: KeyError,
     },
-    /// There is no key in it.
-    #[error("there is no key in the keyring file")]
+    /// The list is empty.
+    #[error("the keyring file has no key")]
     Empty,
 }
 
-/// The snapshot is not on the disk: the next start of the node may not know what this life has come to.
+/// The snapshot was not written: after a restart the node may lack the state of this run.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("the snapshot {} cannot be written: {why}", path.display())]
+#[error("cannot write the snapshot {}: {why}", path.display())]
 pub struct NotWritten {
-    /// Which file.
+    /// The file.
     pub path: PathBuf,
-    /// What the system said.
+    /// The operating system's error.
     pub why: String,
 }
 
-/// What went wrong with a leave.
+/// Error of a leave.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum LeaveError {
-    /// The node was shut down, before or meanwhile.
+    /// The node was shut down before or during the call.
     #[error("{STOPPED}")]
     Stopped,
-    /// The node has left, but its snapshot does not say so: the next start rejoins as after a crash.
-    #[error("the node has left, but that is not recorded: {source}")]
+    /// The node has left, but the snapshot does not record it: the next start rejoins as after a crash.
+    #[error("the node has left, but the snapshot does not record it: {source}")]
     NotRecorded {
-        /// How the leave went.
+        /// The result of the leave.
         report: LeaveReport,
-        /// What went wrong with the file.
+        /// The error of the file.
         r#source: NotWritten,
     },
 }
@@ -198,19 +200,19 @@ pub enum LeaveError {
 #[error("{STOPPED}")]
 pub struct Stopped;
 
-/// Why a command was not carried out. Nothing has changed.
+/// Error of a command. Nothing has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum CommandError<E> {
     /// The node was shut down. Start a new one.
     #[error("{STOPPED}")]
     Stopped,
-    /// The node refused.
+    /// The node refused the command.
     #[error(transparent)]
     Refused(E),
 }
 
-/// What the system said, as it stands in a sentence: without the number of the error, which `io::Error` shows behind it, and in
-/// lower case.
+/// Formats the operating system's error for the middle of a sentence: in lower case, without the error number that
+/// `io::Error` appends.
 pub(crate) fn system_words(error: &io::Error) -> String {
     let text = error.to_string();
     let number = error.raw_os_error().map(|number| format!(" (os error {number})"));
@@ -262,6 +264,10 @@ mod tests {
     #[test]
     fn the_number_of_an_error_is_not_shown() {
         assert_eq!(system_words(&io::Error::from_raw_os_error(28)), "no space left on device");
-        assert_eq!(system_words(&io::Error::other("disk (os error 28)")), "disk (os error 28)", "somebody's words");
+        assert_eq!(
+            system_words(&io::Error::other("disk (os error 28)")),
+            "disk (os error 28)",
+            "text of another error"
+        );
     }
 }

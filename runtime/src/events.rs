@@ -1,4 +1,4 @@
-//! Subscriptions: every subscriber has a queue of its own, which never holds up the protocol.
+//! Event subscriptions. Each subscriber has its own bounded queue, so a slow subscriber never blocks the protocol.
 
 use core::fmt;
 use core::future::poll_fn;
@@ -14,32 +14,32 @@ use thiserror::Error;
 use crate::lock;
 use crate::responder::Responder;
 
-/// Events of a node, in the order in which they happened here, from the moment of subscribing on. That is the order in which user events
-/// and queries arrived, see [`Serf::user_event`](crate::Serf::user_event).
+/// Stream of a node's events, in the order in which they occurred at this node, from the subscription on. User events
+/// and queries come in the order of their arrival, see [`Serf::user_event`](crate::Serf::user_event).
 ///
-/// A [`Stream`] which ends when the node stops. A subscriber that falls behind loses its oldest events and is told how many by
-/// [`Lagged`]; [`Serf::resync`](crate::Serf::resync) then gives it the members anew. It never holds up the node, nor other
-/// subscribers.
+/// This is a [`Stream`] that ends when the node stops. A subscriber that falls behind loses its oldest events and
+/// receives [`Lagged`] with their number; [`Serf::resync`](crate::Serf::resync) then returns the current members. A
+/// slow subscriber blocks neither the node nor other subscribers.
 #[derive(Debug)]
 pub struct Events {
     inbox: Arc<Inbox>,
     responder: Option<Responder>,
 }
 
-/// How many events a subscriber was too slow for. They are lost to it.
+/// Number of events that a slow subscriber lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("the subscriber was too slow for {0} events, which are lost to it; resync to know the members again")]
+#[error("the subscriber was too slow and lost {0} events; call resync to get the current members")]
 pub struct Lagged(pub u64);
 
 impl Events {
-    /// The next event; `None` when the node has stopped and all events before that were taken.
+    /// Returns the next event; `None` after the node has stopped and all earlier events were taken.
     ///
-    /// The same as [`Stream`]'s, without a trait to import. Nothing is lost when the future is dropped.
+    /// The same as [`Stream`]'s `next`, without a trait to import. Cancel safe: dropping the future loses no event.
     pub async fn next(&mut self) -> Option<Result<Event, Lagged>> {
         poll_fn(|cx| self.inbox.poll(cx)).await
     }
 
-    /// With a way to answer the queries among them.
+    /// Attaches a responder, so that handlers can answer the queries.
     pub(crate) fn with_responder(self, responder: Responder) -> Self {
         Self { responder: Some(responder), ..self }
     }
@@ -77,7 +77,7 @@ struct State {
 }
 
 impl Inbox {
-    /// Forgets what was queued about members, because its subscriber is about to see them all.
+    /// Discards the queued member events, because the subscriber is about to get the full list.
     pub(crate) fn forget_members(&self) {
         let mut state = lock(&self.state);
         state.queue.retain(|event| event.members().is_none());
@@ -150,7 +150,7 @@ impl Subscribers {
         if self.closed {
             inbox.close();
         } else {
-            // The places of those that are gone, so that subscribing again and again does not add up.
+            // Drops the entries of ended subscriptions, so that repeated subscribing does not leak.
             self.inboxes.retain(|inbox| inbox.strong_count() > 0);
             self.inboxes.push(Arc::downgrade(&inbox));
         }
@@ -165,7 +165,7 @@ impl Subscribers {
         });
     }
 
-    /// Ends every stream, after what is queued.
+    /// Ends every stream after its queued events.
     pub(crate) fn close(&mut self) {
         self.closed = true;
         for inbox in self.inboxes.drain(..).filter_map(|inbox| inbox.upgrade()) {
@@ -174,7 +174,7 @@ impl Subscribers {
     }
 }
 
-/// The query that an event is a reply to, if it is one.
+/// Returns the query that an event is a reply to, if any.
 pub(crate) const fn replied_to(event: &Event) -> Option<QueryId> {
     match event {
         Event::QueryAck { id, .. } | Event::QueryResponse { id, .. } => Some(*id),

@@ -1,4 +1,4 @@
-//! The files of a running node.
+//! The files of a running node: snapshot and keyring.
 
 use core::sync::atomic::Ordering;
 
@@ -6,7 +6,7 @@ use crate::error::NotWritten;
 use crate::keyring_file::KeyringFile;
 use crate::snapshot::SnapshotWriter;
 
-/// What is kept on disk.
+/// The writers of the files on disk.
 #[derive(Debug)]
 pub(crate) struct Files {
     pub(crate) snapshot: Option<SnapshotWriter>,
@@ -14,13 +14,13 @@ pub(crate) struct Files {
 }
 
 impl Files {
-    /// How often writing one of them failed.
+    /// Number of failed writes.
     pub(crate) fn errors(&self) -> u64 {
         let keyring = self.keyring.as_ref().map_or(0, |file| file.errors.load(Ordering::Relaxed));
         keyring + self.snapshot.as_ref().map_or(0, SnapshotWriter::errors)
     }
 
-    /// Nothing more will come.
+    /// Closes the writers after their queued work.
     pub(crate) fn close(&self) {
         if let Some(snapshot) = &self.snapshot {
             snapshot.close();
@@ -30,7 +30,7 @@ impl Files {
         }
     }
 
-    /// Waits until everything is on the disk; says whether it is.
+    /// Waits until everything is flushed to disk.
     pub(crate) async fn ended(&self) -> Result<(), NotWritten> {
         if let Some(keyring) = &self.keyring {
             keyring.ended().await;

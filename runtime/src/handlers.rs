@@ -1,4 +1,4 @@
-//! Functions that are called for events, in the manner of Serfer: registered by kind and name.
+//! Event handlers by kind and name, in the manner of Serfer.
 
 use core::fmt;
 use core::future::Future;
@@ -12,17 +12,18 @@ use crate::end::said;
 use crate::events::{Events, Lagged};
 use crate::responder::Responder;
 
-/// What to call for which event.
+/// Callbacks by event kind and name.
 ///
-/// For an event the handlers that name it run, in the order in which they were added; if none does, those for all events of its
-/// kind; if there are none either, those for [anything else](Self::otherwise). Each is awaited before the next, and all of one
-/// event before the next event: handlers see events in the order in which they happened. Whoever wants to work longer spawns a
-/// task. Members that [come together](Event::Members) are given to the handlers for members one by one. When handlers fall behind by more than [`subscriber_events_max`](crate::NodeOptions::subscriber_events_max) events, the oldest
-/// are lost to them and [`on_lagged`](Self::on_lagged) is called.
+/// For an event, the handlers registered for its kind and name run in the order of registration; if there are none, the
+/// handlers for all events of its kind; if there are none either, those for [any other event](Self::otherwise). Each
+/// handler is awaited before the next, and all handlers of one event before the next event, so handlers see events in
+/// order. Spawn a task for long work. A [group of members](Event::Members) is passed to the member handlers one member
+/// at a time. If handlers fall behind by more than [`subscriber_events_max`](crate::NodeOptions::subscriber_events_max)
+/// events, the oldest are lost and [`on_lagged`](Self::on_lagged) is called.
 ///
-/// A panic in a handler ends that call only: it is a `tracing` error, is counted in
-/// [`Stats::handler_panics`](crate::Stats::handler_panics), and the next handler is called. What it shares with others is as the
-/// panic has left it.
+/// A panic in a handler ends that call only: it is logged as a `tracing` error and counted in
+/// [`Stats::handler_panics`](crate::Stats::handler_panics), and the next handler runs. State that the handler shares
+/// with others stays as the panic left it.
 ///
 /// ```
 /// use serf_runtime::{Handlers, MemberEventKind};
@@ -54,12 +55,12 @@ enum Key {
 }
 
 impl Handlers {
-    /// None yet.
+    /// Creates an empty set of handlers.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// For member events of one kind.
+    /// Adds a handler for member events of one kind.
     #[must_use]
     pub fn on_member<F>(self, kind: MemberEventKind, handler: impl FnMut(MemberEvent) -> F + Send + 'static) -> Self
     where
@@ -68,7 +69,7 @@ impl Handlers {
         self.member(Key::Member(kind), handler)
     }
 
-    /// For member events of every kind that has no handler of its own.
+    /// Adds a handler for member events of every kind without its own handler.
     #[must_use]
     pub fn on_any_member<F>(self, handler: impl FnMut(MemberEvent) -> F + Send + 'static) -> Self
     where
@@ -77,7 +78,7 @@ impl Handlers {
         self.member(Key::AnyMember, handler)
     }
 
-    /// For user events of one name.
+    /// Adds a handler for user events of one name.
     #[must_use]
     pub fn on_user<F>(self, name: &str, handler: impl FnMut(UserEvent) -> F + Send + 'static) -> Self
     where
@@ -86,7 +87,7 @@ impl Handlers {
         self.user(Key::User(name.into()), handler)
     }
 
-    /// For user events of every name that has no handler of its own.
+    /// Adds a handler for user events of every name without its own handler.
     #[must_use]
     pub fn on_any_user<F>(self, handler: impl FnMut(UserEvent) -> F + Send + 'static) -> Self
     where
@@ -95,8 +96,8 @@ impl Handlers {
         self.user(Key::AnyUser, handler)
     }
 
-    /// For queries of one name. What the handler returns is the answer; `None`: there is none from here, or it comes later by
-    /// [`Serf::respond`](crate::Serf::respond). Of several handlers of a query the first that answers does.
+    /// Adds a handler for queries of one name. Its return value is the answer; `None` means no answer from here, or a
+    /// later one by [`Serf::respond`](crate::Serf::respond). Of several handlers of a query, the first `Some` is sent.
     #[must_use]
     pub fn on_query<F>(self, name: &str, handler: impl FnMut(Query) -> F + Send + 'static) -> Self
     where
@@ -105,7 +106,7 @@ impl Handlers {
         self.query(Key::Query(name.into()), handler)
     }
 
-    /// For queries of every name that has no handler of its own.
+    /// Adds a handler for queries of every name without its own handler.
     #[must_use]
     pub fn on_any_query<F>(self, handler: impl FnMut(Query) -> F + Send + 'static) -> Self
     where
@@ -114,7 +115,7 @@ impl Handlers {
         self.query(Key::AnyQuery, handler)
     }
 
-    /// For every event that has no other handler.
+    /// Adds a handler for every event without another handler.
     #[must_use]
     pub fn otherwise<F>(self, mut handler: impl FnMut(Event) -> F + Send + 'static) -> Self
     where
@@ -123,7 +124,7 @@ impl Handlers {
         self.add(Key::Otherwise, move |event, _| Some(Box::pin(handler(event.clone()))))
     }
 
-    /// For events that were lost because the handlers were too slow.
+    /// Adds a handler that is called when events were lost because the handlers were too slow.
     #[must_use]
     pub fn on_lagged<F>(mut self, mut handler: impl FnMut(Lagged) -> F + Send + 'static) -> Self
     where
@@ -133,8 +134,8 @@ impl Handlers {
         self
     }
 
-    /// Calls the handlers until `events` ends. [`Serf::handle`](crate::Serf::handle) does this in the background; call it
-    /// yourself to choose the task, or the events.
+    /// Runs the handlers until `events` ends. [`Serf::handle`](crate::Serf::handle) does this in a background task;
+    /// call this function to choose the task or the subscription.
     pub async fn run(mut self, mut events: Events) {
         while let Some(event) = events.next().await {
             match event {
@@ -159,7 +160,7 @@ impl Handlers {
         };
         let Some(key) = keys.iter().find(|key| self.routes.iter().any(|(route, _)| route == *key)) else { return };
         match event {
-            // The handlers for members take one at a time.
+            // Member handlers take one member at a time.
             Event::Members(MembersEvent { kind, members }) if *key != Key::Otherwise => {
                 for member in members {
                     let event = Event::Member(MemberEvent { kind: *kind, member: member.clone() });
@@ -228,10 +229,10 @@ impl Handlers {
     }
 }
 
-/// Runs one call of a handler, and takes note of a panic.
+/// Runs one call of a handler; catches and records a panic.
 async fn guarded(of: impl fmt::Debug, responder: Option<&Responder>, call: impl Future<Output = ()>) {
     if let Err(panic) = AssertUnwindSafe(call).catch_unwind().await {
-        tracing::error!(handler = ?of, message = %said(&*panic), "a handler panicked; the next is called");
+        tracing::error!(handler = ?of, message = %said(&*panic), "a handler panicked; the next one runs");
         if let Some(responder) = responder {
             responder.note_panic();
         }
@@ -257,7 +258,7 @@ mod tests {
         Event::User(UserEvent { ltime: 1, name: name.into(), payload: bytes::Bytes::new(), coalesce: false })
     }
 
-    /// What handlers that write down their letter and the event's name are called with.
+    /// Runs handlers that record their letter and the event's name; returns the record.
     fn calls(events: &[&str], handlers: impl FnOnce(Note) -> Handlers) -> String {
         let note = Note::default();
         let mut subscribers = Subscribers::default();

@@ -1,5 +1,5 @@
-//! The addresses of the host's interfaces, as its kernel lists them. This reads files: call it before the node runs, or on a thread
-//! of its own.
+//! Addresses of the host's interfaces, as listed by the kernel. Reads files and may block: call it before the node
+//! runs, or on a separate thread.
 
 use core::net::IpAddr;
 
@@ -8,13 +8,13 @@ use core::net::IpAddr;
 pub(crate) struct HostAddress {
     pub(crate) ip: IpAddr,
     pub(crate) interface: String,
-    /// How many bits of the address name its network.
+    /// Prefix length of the network, in bits.
     pub(crate) prefix_bits: u32,
-    /// Whether the default route leads over its interface.
+    /// Whether the default route uses this interface.
     pub(crate) is_default: bool,
 }
 
-/// The addresses of the host, in the order of its interfaces, without loopback.
+/// Returns the host's addresses in the order of its interfaces, without loopback.
 pub(crate) fn of_host() -> Vec<HostAddress> {
     let mut found = listed();
     found.retain(|address| !address.ip.is_loopback());
@@ -67,8 +67,8 @@ fn listed() -> Vec<HostAddress> {
     up.map(address).collect()
 }
 
-/// The interface of the default route: that of IPv4, as HashiCorp's (`GetDefaultInterfaceName` of go-sockaddr), or else that of
-/// IPv6.
+/// Returns the interface of the default route: that of IPv4, as HashiCorp's (`GetDefaultInterfaceName` of go-sockaddr),
+/// or else that of IPv6.
 fn default_interface(found: &[HostAddress]) -> Option<String> {
     if cfg!(target_os = "linux")
         && let Ok(routes) = std::fs::read_to_string("/proc/net/route")
@@ -77,7 +77,8 @@ fn default_interface(found: &[HostAddress]) -> Option<String> {
             || std::fs::read_to_string("/proc/net/ipv6_route").ok().and_then(|routes| default_of_ipv6(&routes));
         return default_of_ipv4(&routes).or_else(of_ipv6);
     }
-    // Without a table of routes to read: which address would the kernel send from? Nothing is sent.
+    // Without a readable routing table, asks the kernel for the source address of a connected UDP socket. Sends
+    // nothing.
     let towards = |bind: &str, to: &str| {
         let socket = std::net::UdpSocket::bind(bind).ok()?;
         socket.connect(to).ok()?;
@@ -87,7 +88,7 @@ fn default_interface(found: &[HostAddress]) -> Option<String> {
     towards("0.0.0.0:0", "192.0.2.1:9").or_else(|| towards("[::]:0", "[2001:db8::1]:9"))
 }
 
-/// Of the routes in `/proc/net/route` to everywhere the interface of that with the least metric.
+/// Returns the interface of the default route with the lowest metric in `/proc/net/route`.
 fn default_of_ipv4(routes: &str) -> Option<String> {
     let default = |line: &str| {
         let fields: Vec<&str> = line.split_whitespace().collect();
@@ -98,7 +99,7 @@ fn default_of_ipv4(routes: &str) -> Option<String> {
     routes.lines().filter_map(default).min_by_key(|(metric, _)| *metric).map(|(_, interface)| interface)
 }
 
-/// The same of `/proc/net/ipv6_route`, which also lists the route that refuses what has none, over loopback.
+/// Same for `/proc/net/ipv6_route`, which also lists the reject route over loopback.
 fn default_of_ipv6(routes: &str) -> Option<String> {
     let default = |line: &str| {
         let fields: Vec<&str> = line.split_whitespace().collect();

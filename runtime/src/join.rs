@@ -1,4 +1,4 @@
-//! From what people write to addresses, before a join begins.
+//! Resolves seeds to addresses before a join starts.
 
 use core::future::{Future, poll_fn};
 use core::net::SocketAddr;
@@ -15,8 +15,9 @@ use crate::net::Net;
 use crate::report::{SeedCause, SeedFailure};
 use crate::seed::{Host, Seed};
 
-/// The addresses of all seeds, each once, with the seed that it comes from; and the seeds that have none. Names are resolved
-/// side by side, so that a slow one does not hold up the others, but not more at a time than seeds are asked.
+/// Returns the distinct addresses of all seeds, each with the seed that it comes from, and the seeds without an
+/// address. Names are resolved concurrently, so that a slow lookup does not delay the others, with the same limit as
+/// concurrent joins.
 pub(crate) async fn resolve<N: Net>(
     net: &N,
     bound: SocketAddr,
@@ -55,13 +56,13 @@ async fn lookup<N: Net>(net: &N, bound: SocketAddr, seed: &str) -> Result<Vec<So
     }
 }
 
-/// Those of the addresses that our socket can send to.
+/// Filters the addresses to those that our socket can send to.
 fn reachable(found: Vec<SocketAddr>, bound: SocketAddr) -> Result<Vec<SocketAddr>, SeedCause> {
     let usable: Vec<SocketAddr> = found.into_iter().map(canonical).filter(|addr| reaches(bound, *addr)).collect();
     if usable.is_empty() { Err(SeedCause::OtherKind { bound }) } else { Ok(usable) }
 }
 
-/// Runs all lookups side by side; the results are in their order.
+/// Runs all lookups concurrently; the results keep the order of the lookups.
 async fn all(mut lookups: Vec<Lookup<'_>>) -> Vec<Result<Vec<SocketAddr>, SeedCause>> {
     let mut results: Vec<Option<_>> = lookups.iter().map(|_| None).collect();
     poll_fn(|cx| {

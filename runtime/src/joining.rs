@@ -1,4 +1,4 @@
-//! Joins: one attempt, and attempts that go on.
+//! Joins: single attempts and retries.
 
 use core::future::Future;
 use core::net::SocketAddr;
@@ -18,21 +18,21 @@ use crate::serf::Serf;
 
 /// Joining.
 impl<N: Net> Serf<N> {
-    /// Joins a cluster through `seeds`: members' addresses as `host`, `host:port`, `[ipv6]:port`, or each of these after
-    /// `name/`. Names are resolved to all their addresses; without a port, ours is assumed. All are asked, sixteen at a time, one
-    /// is enough. User events from before the join are not delivered.
+    /// Joins a cluster through `seeds`: members' addresses as `host`, `host:port`, `[ipv6]:port`, or each of these
+    /// after `name/`. Names are resolved to all their addresses; the default port is our own. All addresses are
+    /// contacted, at most sixteen at a time; one success is enough. User events from before the join are not delivered.
     ///
-    /// Returns when every seed has answered or failed, which takes at most the stream timeout for each sixteen. Dropping the future
-    /// does not undo the join, its caller only does not learn of its end.
+    /// Returns when every seed has answered or failed, which takes at most the stream timeout per sixteen addresses.
+    /// Dropping the future does not undo the join; only its result is lost.
     ///
     /// # Errors
     ///
-    /// When no seed let us in, or the node is leaving or stopped.
+    /// Returns an error if no seed accepted the join, or if the node is leaving or stopped.
     pub async fn join<S: AsRef<str>>(&self, seeds: &[S]) -> Result<JoinReport, JoinError> {
         self.join_with(seeds, OldEvents::Ignore).await
     }
 
-    /// As [`join`](Self::join), with a say in whether user events from before it are delivered.
+    /// Like [`join`](Self::join), but `old` decides whether user events from before the join are delivered.
     ///
     /// # Errors
     ///
@@ -41,12 +41,12 @@ impl<N: Net> Serf<N> {
         attempt(self.shared(), &owned(seeds), old).await
     }
 
-    /// As [`join_with`](Self::join_with), again and again until a seed lets us in. Names are resolved anew for each attempt, so that
-    /// seeds may come up, or move, later than this node. Dropping the future gives up: no more attempts are made.
+    /// Like [`join_with`](Self::join_with), repeated until a seed accepts the join. Names are resolved anew for each
+    /// attempt, so seeds may start, or move, later than this node. Dropping the future stops the retries.
     ///
     /// # Errors
     ///
-    /// When the time of `retry` is over, there is no seed at all, or the node is leaving or stopped.
+    /// Returns an error if the time limit of `retry` has passed, there is no seed, or the node is leaving or stopped.
     pub async fn join_until<S: AsRef<str>>(
         &self,
         seeds: &[S],
@@ -55,7 +55,7 @@ impl<N: Net> Serf<N> {
     ) -> Result<JoinReport, JoinError> {
         let (shared, seeds) = (Arc::clone(self.shared()), owned(seeds));
         let (done, ended) = async_channel::bounded(1);
-        // A task of its own, for only tasks may wait for time; it ends with this future.
+        // A separate task, because only tasks may sleep; it ends with this future.
         let task = self.shared().net.spawn(async move {
             let next = || {
                 let (shared, seeds) = (Arc::clone(&shared), seeds.clone());
@@ -68,13 +68,13 @@ impl<N: Net> Serf<N> {
         result
     }
 
-    /// Joins the cluster of an earlier life, of which the [snapshot](crate::NodeOptions::snapshot) told: through the members that were
-    /// alive, a few at a time until one answers, then those that had failed. A node with a snapshot does this by itself when it
-    /// starts.
+    /// Rejoins the cluster of an earlier run, as recorded in the [snapshot](crate::NodeOptions::snapshot): contacts the
+    /// members that were alive, a few at a time until one answers, then those that had failed. A node with a snapshot
+    /// does this by itself at the start.
     ///
     /// # Errors
     ///
-    /// [`JoinError::NoSeeds`] when no member of an earlier life is known; otherwise as [`join`](Self::join).
+    /// Returns [`JoinError::NoSeeds`] if the snapshot names no member; otherwise as [`join`](Self::join).
     pub async fn rejoin(&self, old: OldEvents) -> Result<JoinReport, JoinError> {
         rejoin(self.shared(), old).await
     }
@@ -86,7 +86,7 @@ fn owned<S: AsRef<str>>(seeds: &[S]) -> Vec<String> {
     seeds.iter().map(|seed| seed.as_ref().to_owned()).collect()
 }
 
-/// Resolves the seeds and asks them all.
+/// Resolves the seeds and contacts all addresses.
 async fn attempt<N: Net>(shared: &Arc<Shared<N>>, seeds: &[String], old: OldEvents) -> Result<JoinReport, JoinError> {
     let (addrs, failed) = join::resolve(&shared.net, shared.bound, seeds.to_vec()).await;
     if addrs.is_empty() {
@@ -96,7 +96,7 @@ async fn attempt<N: Net>(shared: &Arc<Shared<N>>, seeds: &[String], old: OldEven
     let only_addrs: Vec<SocketAddr> = addrs.iter().map(|(addr, _)| *addr).collect();
     let mut report = ended(shared, |node, now, out| node.join(now, &only_addrs, old, out), &addrs).await?;
     report.failed.extend(failed);
-    // They come in the order in which they ended; people have the one in mind in which they were given.
+    // Failures come in order of completion; report them in the order of the seeds.
     let mut places = BTreeMap::new();
     for (place, seed) in seeds.iter().enumerate() {
         places.entry(seed.as_str()).or_insert(place);
@@ -110,34 +110,34 @@ async fn rejoin<N: Net>(shared: &Arc<Shared<N>>, old: OldEvents) -> Result<JoinR
     if report.contacted == 0 { Err(JoinError::NobodyAnswered(report)) } else { Ok(report) }
 }
 
-/// Rejoins until there is company, whoever found whom.
+/// Rejoins until another member is known, whichever node contacted the other.
 pub(crate) async fn rejoin_until_found<N: Net>(shared: Arc<Shared<N>>) {
     let next = || {
         let shared = Arc::clone(&shared);
         Box::pin(async move { rejoin(&shared, OldEvents::Deliver).await }) as Attempt
     };
     match until_found(&shared, next).await {
-        Ok(report) => tracing::info!(attempts = report.attempts, "found the cluster of an earlier life"),
-        // Nobody was there, or nobody is to be found any more.
+        Ok(report) => tracing::info!(attempts = report.attempts, "rejoined the cluster of an earlier run"),
+        // The snapshot named no reachable member, or the node stopped.
         Err(JoinError::NoSeeds | JoinError::Stopped | JoinError::Leaving) => {}
-        Err(error) => tracing::info!(%error, "the cluster of an earlier life is looked for no more"),
+        Err(error) => tracing::info!(%error, "stopped rejoining the cluster of an earlier run"),
     }
 }
 
-/// Joins until there is company, whoever found whom. The seeds may be those of the whole cluster, ourselves among them: that we
-/// reached ourselves is no company.
+/// Joins until another member is known, whichever node contacted the other. The seeds may list the whole cluster
+/// including this node: reaching only itself does not count.
 pub(crate) async fn join_until_found<N: Net>(shared: Arc<Shared<N>>, seeds: Vec<String>, old: OldEvents) {
     let next = || {
         let (shared, seeds) = (Arc::clone(&shared), seeds.clone());
         Box::pin(async move { attempt(&shared, &seeds, old).await }) as Attempt
     };
     match until_found(&shared, next).await {
-        Ok(report) => tracing::info!(attempts = report.attempts, "found the cluster"),
-        Err(error) => tracing::info!(%error, "the cluster is looked for no more"),
+        Ok(report) => tracing::info!(attempts = report.attempts, "joined the cluster"),
+        Err(error) => tracing::info!(%error, "stopped joining the cluster"),
     }
 }
 
-/// Makes attempts until another member is known to be alive.
+/// Repeats attempts until another member is alive.
 async fn until_found<N: Net>(
     shared: &Arc<Shared<N>>,
     mut attempt: impl FnMut() -> Attempt,
@@ -155,7 +155,7 @@ async fn until_found<N: Net>(
     persist(shared, Retry::default(), next).await
 }
 
-/// Begins a join and waits for its end. `names` are the seeds that the addresses come from.
+/// Starts a join and waits for its end. `names` are the seeds that the addresses come from.
 async fn ended<N: Net>(
     shared: &Arc<Shared<N>>,
     begin: impl FnOnce(&mut Node, Instant, &mut Outbox) -> Result<JoinId, serf_proto::JoinError>,
@@ -183,7 +183,7 @@ async fn ended<N: Net>(
     Ok(JoinReport { contacted: report.contacted, failed: failed.collect(), attempts: 1 })
 }
 
-/// Makes attempts until one reaches somebody, with growing pauses. For spawned tasks only.
+/// Repeats attempts with growing pauses until one reaches a member. For spawned tasks only.
 async fn persist<N: Net>(
     shared: &Arc<Shared<N>>,
     retry: Retry,

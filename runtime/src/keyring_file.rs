@@ -1,5 +1,5 @@
-//! The file that keeps the keys: a JSON list of keys in base64, the primary first, as HashiCorp's agent has it. A running node's is
-//! written by a thread of its own, so that no disk ever holds up a node.
+//! The keyring file: a JSON list of base64 keys, the primary first, in the format of HashiCorp's agent. A dedicated
+//! thread writes it, so that disk IO never blocks the node.
 
 use core::convert::Infallible;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -16,12 +16,12 @@ use crate::error::{KeyringFileError, StartError, system_words};
 use crate::lock;
 use crate::replace::{lock_file, replace};
 
-/// Reads a keyring file: the primary key first, at least one. A node does this by itself with its
-/// [`keyring_file`](crate::NodeOptions::keyring_file).
+/// Reads a keyring file: at least one key, the primary first. A node with
+/// [`keyring_file`](crate::NodeOptions::keyring_file) does this at its start.
 ///
 /// # Errors
 ///
-/// When it cannot be read, is no list of keys, or has none.
+/// Returns an error if the file cannot be read, is not a list of keys, or is empty.
 pub fn read_keyring_file(path: impl AsRef<Path>) -> Result<Vec<Key>, KeyringFileError> {
     let text = fs::read(path).map_err(KeyringFileError::Read)?;
     let texts: Vec<String> = serde_json::from_slice(&text).map_err(|_| KeyringFileError::Malformed)?;
@@ -31,12 +31,12 @@ pub fn read_keyring_file(path: impl AsRef<Path>) -> Result<Vec<Key>, KeyringFile
     if keys.is_empty() { Err(KeyringFileError::Empty) } else { Ok(keys) }
 }
 
-/// Writes a keyring file, in one step: a reader, or a crash, sees the old one or the new one. A new file may be read by its owner
-/// only; one that is there keeps its permissions.
+/// Writes a keyring file atomically: after a crash, and for any reader, it has either the old or the new content. A new
+/// file is readable by its owner only; an existing one keeps its permissions.
 ///
 /// # Errors
 ///
-/// The operating system's.
+/// Returns the operating system's error.
 pub fn write_keyring_file(path: impl AsRef<Path>, keys: &[Key]) -> io::Result<()> {
     write(path.as_ref(), keys).map(drop)
 }
@@ -47,42 +47,43 @@ fn write(path: &Path, keys: &[Key]) -> io::Result<File> {
     replace(path, ".new", true, json.as_bytes())
 }
 
-/// The keys that a node starts with: those of the file, which has every change that members have made, or, when there is none yet,
-/// those that were `given`. HashiCorp's library only writes the file and HashiCorp's agent only reads keys from it; here one setting
-/// does both, so that a node with a keyring never starts in the clear, nor with keys that its cluster no longer has.
+/// Returns the keys that a node starts with: those of the file, which has every change made by members, or `given` if
+/// there is no file yet. HashiCorp's library only writes the file and HashiCorp's agent only reads keys from it. Ours:
+/// one setting does both, so that a node with a keyring never starts unencrypted, nor with keys that its cluster no
+/// longer has.
 ///
 /// # Errors
 ///
-/// When the file is there and cannot be used, or is not there and no keys are `given`.
+/// Returns an error if the file exists and is unusable, or does not exist and `given` is empty.
 pub(crate) fn keys_at_start(path: &Path, given: Vec<Key>) -> Result<Vec<Key>, StartError> {
     match read_keyring_file(path) {
         Err(KeyringFileError::Read(error)) if error.kind() == io::ErrorKind::NotFound && !given.is_empty() => Ok(given),
         Err(source) => Err(StartError::Keyring { path: path.to_owned(), source }),
         Ok(keys) => {
             if !given.iter().all(|key| keys.contains(key)) {
-                tracing::warn!(path = %path.display(), "the keyring has other keys than encrypt_keys; those of the keyring are used");
+                tracing::warn!(path = %path.display(), "the keyring file differs from encrypt_keys; using the keys of the file");
             }
             Ok(keys)
         }
     }
 }
 
-/// A running node's keyring file: the node's end. It never waits for the disk.
+/// The node's side of the keyring file. Never blocks on the disk.
 #[derive(Debug)]
 pub(crate) struct KeyringFile {
     changes: Sender<(KeyringChange, Vec<Key>)>,
-    /// What the thread needs; none once it runs.
+    /// State of the thread; `None` once it runs.
     work: Mutex<Option<Work>>,
     pub(crate) errors: Arc<AtomicU64>,
     /// Closed when the thread has ended.
     ended: Receiver<Infallible>,
 }
 
-/// The thread's end.
+/// The thread's side.
 #[derive(Debug)]
 struct Work {
     path: PathBuf,
-    /// The file that others find, locked; none when there is none yet.
+    /// The current file, locked; `None` if it does not exist yet.
     file: Option<File>,
     changes: Receiver<(KeyringChange, Vec<Key>)>,
     errors: Arc<AtomicU64>,
@@ -90,11 +91,12 @@ struct Work {
 }
 
 impl KeyringFile {
-    /// Locks the file, if there is one.
+    /// Locks the file, if it exists.
     ///
     /// # Errors
     ///
-    /// When another node has it. One that cannot be opened is no error before it is to be written.
+    /// Returns an error if another node has locked it. A file that cannot be opened is an error only when it is first
+    /// written.
     pub(crate) fn open(path: PathBuf) -> io::Result<Self> {
         let file = match lock_file(&path, |path| File::open(path)) {
             Ok(file) => Some(file),
@@ -108,33 +110,33 @@ impl KeyringFile {
         Ok(Self { changes: sender, work: Mutex::new(Some(work)), errors, ended })
     }
 
-    /// Starts the thread, which calls `written` after each change with the error to answer, if any.
+    /// Starts the thread, which calls `written` after each change with the error to reply, if any.
     pub(crate) fn start(&self, written: impl Fn(KeyringChange, Result<(), &str>) + Send + 'static) -> io::Result<()> {
         let Some(work) = lock(&self.work).take() else { return Ok(()) };
         let thread = std::thread::Builder::new().name("serf-keyring".to_owned());
         thread.spawn(move || work.run(written)).map(drop)
     }
 
-    /// Has the keys written after those of all changes before.
+    /// Queues the keys for writing after all earlier changes.
     ///
     /// # Errors
     ///
-    /// The error for a key change when too many changes wait for the disk.
+    /// Returns the error text of the key change if the queue is full.
     pub(crate) fn write_later(&self, change: KeyringChange, keys: Vec<Key>) -> Result<(), String> {
         self.changes.try_send((change, keys)).map_err(|_| {
             self.errors.fetch_add(1, Ordering::Relaxed);
-            "Failed to write keyring file: too many changes wait for the disk".to_owned()
+            "Failed to write keyring file: too many changes are queued".to_owned()
         })
     }
 
-    /// Nothing more will come.
+    /// Closes the queue.
     pub(crate) fn close(&self) {
         self.changes.close();
-        // If it never ran, nothing will end it.
+        // If the thread never ran, nothing else ends it.
         drop(lock(&self.work).take());
     }
 
-    /// Waits until everything is written, or cannot be.
+    /// Waits until all changes are written or have failed.
     pub(crate) async fn ended(&self) {
         _ = self.ended.recv().await;
     }
@@ -152,19 +154,19 @@ impl Work {
             let result = self.write(&keys);
             written(change, result.as_ref().copied().map_err(String::as_str));
         }
-        // Before a caller that waits for the end opens it again.
+        // Close the file before a caller that waits for the end reopens it.
         self.file = None;
         drop(self.alive);
     }
 
-    /// The error is the answer to the key change. It begins as HashiCorp's does.
+    /// The error is the reply to the key change. Starts with HashiCorp's wording.
     fn write(&mut self, keys: &[Key]) -> Result<(), String> {
         match write(&self.path, keys) {
             Ok(file) => self.file = Some(file),
             Err(error) => {
                 self.errors.fetch_add(1, Ordering::Relaxed);
                 let (path, error) = (self.path.display(), system_words(&error));
-                tracing::error!(%path, %error, "the keyring cannot be written: keys will be lost");
+                tracing::error!(%path, %error, "cannot write the keyring file: key changes will be lost at a restart");
                 return Err(format!("Failed to write keyring file: {path}: {error}"));
             }
         }
@@ -172,7 +174,8 @@ impl Work {
     }
 }
 
-/// How many changes wait for the disk. One more is refused and in force all the same. Ours; members change keys by hand.
+/// Length of the queue. A change above it is reported as failed, although it is in force. Ours; keys are changed by
+/// hand.
 const CHANGES_MAX: usize = 64;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Keys of the whole cluster.
+//! Cluster-wide key operations.
 
 use serf_proto::envelope::Key;
 use serf_proto::{KeyOperation, KeyReport, KeysError};
@@ -7,22 +7,23 @@ use crate::error::CommandError;
 use crate::net::Net;
 use crate::serf::Serf;
 
-/// Changing keys. A key is exchanged in three steps, each done by every member before the next: install the new one, use it, remove
-/// the old one. Every member writes its [`keyring_file`](crate::NodeOptions::keyring_file), if it has one, before it answers; one that
-/// cannot has failed, though it makes use of the change as long as it runs.
+/// Key operations. A key is rotated in three steps, each completed by every member before the next: install the new
+/// key, use it, remove the old one. Every member with a [`keyring_file`](crate::NodeOptions::keyring_file) writes it
+/// before it answers. A member whose write fails reports an error, although the change is in force until it stops.
 impl<N: Net> Serf<N> {
-    /// Has every member add a key, so that it can read what is encrypted with it. Waits for their answers.
+    /// Installs a key on every member, so that it can decrypt with it. Waits for the answers.
     ///
-    /// Dropping the future does not undo anything. That some did not do it is no error: see [`KeyReport::is_done`].
+    /// Dropping the future undoes nothing. A failure on some members is not an error: see [`KeyReport::is_done`].
     ///
     /// # Errors
     ///
-    /// When keys are being changed already, the query cannot be asked, or the node is stopped.
+    /// Returns an error if another key operation is running, the query cannot be sent, or the node is stopped.
     pub async fn install_key(&self, key: &Key) -> Result<KeyReport, CommandError<KeysError>> {
         self.change_keys(KeyOperation::Install, key.as_bytes(), 0).await
     }
 
-    /// Has every member encrypt with a key from now on. Otherwise as [`install_key`](Self::install_key).
+    /// Makes a key the primary on every member, which then encrypts with it. Otherwise like
+    /// [`install_key`](Self::install_key).
     ///
     /// # Errors
     ///
@@ -31,7 +32,7 @@ impl<N: Net> Serf<N> {
         self.change_keys(KeyOperation::Use, key.as_bytes(), 0).await
     }
 
-    /// Has every member forget a key. Otherwise as [`install_key`](Self::install_key).
+    /// Removes a key from every member. Otherwise like [`install_key`](Self::install_key).
     ///
     /// # Errors
     ///
@@ -40,7 +41,7 @@ impl<N: Net> Serf<N> {
         self.change_keys(KeyOperation::Remove, key.as_bytes(), 0).await
     }
 
-    /// Asks every member for its keys. Otherwise as [`install_key`](Self::install_key).
+    /// Lists the keys of every member. Otherwise like [`install_key`](Self::install_key).
     ///
     /// # Errors
     ///
@@ -49,12 +50,12 @@ impl<N: Net> Serf<N> {
         self.change_keys(KeyOperation::List, &[], 0).await
     }
 
-    /// Any of the four, with a key as bytes (none for a list), and each answer also over `relay_factor` other members in case the
-    /// direct way loses it.
+    /// Runs any of the four operations, with a key as bytes (empty for a list). Each answer is also relayed over
+    /// `relay_factor` other members, in case the direct packet is lost.
     ///
     /// # Errors
     ///
-    /// As [`install_key`](Self::install_key), and when the key has a length that no key has.
+    /// As [`install_key`](Self::install_key), and if the key has an invalid length.
     pub async fn change_keys(
         &self,
         operation: KeyOperation,
@@ -70,7 +71,7 @@ impl<N: Net> Serf<N> {
         waiting.recv().await.map_err(|_| CommandError::Stopped)
     }
 
-    /// The keys in use, the primary first. None: nothing is encrypted.
+    /// Returns the keyring, the primary key first. Empty: encryption is off.
     pub fn keys(&self) -> Vec<Key> {
         self.shared().lock().node.keys().cloned().collect()
     }

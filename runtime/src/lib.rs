@@ -1,12 +1,14 @@
-//! A Serf node in your own service: membership, failure detection and user events, on any async runtime.
+//! An embeddable Serf node: membership, failure detection, user events and queries, on any async runtime.
 //!
-//! Use it through `serf-tokio` or `serf-smol`, which export everything here and name their [`Serf`]. The parts:
+//! Use it through `serf-tokio` or `serf-smol`, which re-export everything here and define their [`Serf`]. The parts:
 //!
-//! - [`NodeOptions`] say how a node is set up; [`Serf::start`] starts it, or [`Serf::builder`] with handlers or on another runtime.
-//! - [`Serf`] is the handle: [join](Serf::join), [look at the members](Serf::members), [send a user event](Serf::user_event),
-//!   [ask a query](Serf::query), [change the tags](Serf::set_tags) or [the keys](Serf::install_key), [leave](Serf::leave). Dropping the last handle stops the node.
-//! - [`Events`] is what happens, as a stream; [`Handlers`] calls functions for it.
-//! - [`Net`](net::Net) is what a runtime has to provide, for whoever wants to bring another.
+//! - [`NodeOptions`] configures a node; [`Serf::start`] starts it, or [`Serf::builder`] with handlers or on another
+//!   runtime.
+//! - [`Serf`] is the handle: [join](Serf::join), [list the members](Serf::members), [send a user
+//!   event](Serf::user_event), [send a query](Serf::query), [change the tags](Serf::set_tags) or [the
+//!   keys](Serf::install_key), [leave](Serf::leave). Dropping the last handle stops the node.
+//! - [`Events`] is a stream of events; [`Handlers`] calls functions for them.
+//! - [`Net`](net::Net) is the trait that an async runtime implements.
 //!
 //! # For users of Serfer
 //!
@@ -22,10 +24,10 @@
 //! | `Tags`, `Tag`, `SetTag`, `BindTags` | [`Serf::tags`], [`Serf::update_tags`], [`Serf::set_tags`] |
 //! | `GetKeys`, `InstallKey`, `UseKey`, `RemoveKey`, `ListKeys` | [`Serf::keys`], [`Serf::install_key`], [`use_key`](Serf::use_key), [`remove_key`](Serf::remove_key), [`list_keys`](Serf::list_keys) |
 //!
-//! The protocol itself is [`serf_proto`], a state machine without IO; this crate gives it sockets, time and randomness. A node is
-//! locked for as long as one input or command takes, a few microseconds, and never across an await. Whatever waits is bounded:
-//! packets that the socket does not take, events that a subscriber does not take, streams that a peer does not read, lines that a disk
-//! does not take.
+//! The protocol itself is [`serf_proto`], a state machine without IO; this crate adds sockets, time and randomness. A node
+//! is locked for the duration of one input or command, a few microseconds, and never across an await. Every queue is
+//! bounded: datagrams that wait for the socket, events that wait for a subscriber, replies that wait for a peer, snapshot
+//! lines that wait for the disk.
 
 #![forbid(unsafe_code)]
 
@@ -88,7 +90,8 @@ pub use crate::seed::SeedError;
 pub use crate::serf::{Serf, WeakSerf};
 pub use crate::stats::Stats;
 
-/// Locks. A panic in another task, which only a bug can cause, is not made worse by refusing to go on in this one.
+/// Locks a mutex and ignores poisoning: only a bug in another task causes it, and refusing to continue here would not
+/// help.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

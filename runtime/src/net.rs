@@ -1,4 +1,4 @@
-//! What the driver needs of an async runtime. Mechanism only: nothing here decides anything.
+//! Abstraction of an async runtime, as the driver needs it. Mechanism only, no policy.
 
 use core::future::Future;
 use core::net::SocketAddr;
@@ -7,110 +7,112 @@ use std::io;
 
 use serf_proto::Instant;
 
-/// An async runtime: clock, tasks, sockets. `serf-tokio` and `serf-smol` implement it; so can you, for another.
+/// An async runtime: clock, tasks, sockets. `serf-tokio` and `serf-smol` implement it; implement it yourself for
+/// another runtime.
 ///
-/// Sockets are non-blocking and come in pairs of methods: wait until one is ready, then try. A packet is thereby read into a
-/// buffer that all nodes of a thread share, and an idle node holds none.
+/// Sockets are non-blocking and have pairs of methods: wait for readiness, then try. A packet is thereby read into a
+/// buffer that all nodes of a thread share, and an idle node holds no buffer.
 pub trait Net: Sized + Send + Sync + 'static {
-    /// A socket for datagrams.
+    /// UDP socket.
     type Udp: Udp;
-    /// A socket that streams come in on.
+    /// TCP listener.
     type Listener: Listener<Stream = Self::Stream>;
-    /// A stream.
+    /// TCP stream.
     type Stream: Stream;
-    /// A task that was spawned. Dropping it cancels the task: its future is dropped at once, or as soon as it is not running.
+    /// Handle of a spawned task. Dropping it cancels the task: its future is dropped at once, or as soon as it is not
+    /// running.
     type Task: Send + 'static;
 
-    /// The runtime that the caller runs on.
+    /// Returns the runtime that the caller runs on.
     ///
     /// # Errors
     ///
-    /// When there is none.
+    /// Returns an error outside a runtime.
     fn current() -> io::Result<Self>;
 
-    /// The time since an origin of this runtime's choice. Never goes back.
+    /// Returns the time since an origin chosen by the runtime. Never goes back.
     fn now(&self) -> Instant;
 
-    /// Waits. Called within spawned tasks only.
+    /// Sleeps. Called within spawned tasks only.
     fn sleep(&self, duration: Duration) -> impl Future<Output = ()> + Send;
 
-    /// Runs a task in the background.
+    /// Spawns a background task.
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> Self::Task;
 
-    /// Lets a task run to its end though nobody holds it.
+    /// Detaches a task: it runs to its end without a handle.
     fn detach(&self, task: Self::Task);
 
-    /// The addresses of a host name, without blocking the caller's thread.
+    /// Resolves a host name to addresses without blocking the caller's thread.
     fn resolve(&self, host: String, port: u16) -> impl Future<Output = io::Result<Vec<SocketAddr>>> + Send;
 
-    /// Takes a bound, non-blocking socket.
+    /// Registers a bound, non-blocking socket with the runtime.
     ///
     /// # Errors
     ///
-    /// When the runtime cannot wait for it.
+    /// Returns an error if the runtime cannot poll it.
     fn udp(&self, socket: std::net::UdpSocket) -> io::Result<Self::Udp>;
 
-    /// Takes a listening, non-blocking socket.
+    /// Registers a listening, non-blocking socket with the runtime.
     ///
     /// # Errors
     ///
-    /// When the runtime cannot wait for it.
+    /// Returns an error if the runtime cannot poll it.
     fn listener(&self, socket: std::net::TcpListener) -> io::Result<Self::Listener>;
 
-    /// Opens a stream. Called within spawned tasks only.
+    /// Connects a stream. Called within spawned tasks only.
     fn connect(&self, to: SocketAddr) -> impl Future<Output = io::Result<Self::Stream>> + Send;
 }
 
-/// A bound socket for datagrams.
+/// A bound UDP socket.
 pub trait Udp: Send + Sync + 'static {
-    /// Waits until there may be a datagram.
+    /// Waits until the socket may be readable.
     fn readable(&self) -> impl Future<Output = io::Result<()>> + Send;
-    /// Waits until there may be room to send.
+    /// Waits until the socket may be writable.
     fn writable(&self) -> impl Future<Output = io::Result<()>> + Send;
-    /// Takes one datagram, or fails with [`io::ErrorKind::WouldBlock`].
+    /// Receives one datagram, or fails with [`io::ErrorKind::WouldBlock`].
     ///
     /// # Errors
     ///
-    /// The operating system's.
+    /// Returns the operating system's error.
     fn try_recv(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)>;
     /// Sends one datagram, or fails with [`io::ErrorKind::WouldBlock`]. Called from any thread.
     ///
     /// # Errors
     ///
-    /// The operating system's.
+    /// Returns the operating system's error.
     fn try_send(&self, datagram: &[u8], to: SocketAddr) -> io::Result<usize>;
 }
 
-/// A socket that streams come in on.
+/// A TCP listener.
 pub trait Listener: Send + Sync + 'static {
-    /// What it gives.
+    /// The accepted streams.
     type Stream: Stream;
-    /// Waits for the next stream.
+    /// Accepts the next stream.
     fn accept(&self) -> impl Future<Output = io::Result<(Self::Stream, SocketAddr)>> + Send;
 }
 
 /// A connected stream. Dropping it closes it.
 pub trait Stream: Send + Sync + 'static {
-    /// Waits until there may be bytes to read.
+    /// Waits until the stream may be readable.
     fn readable(&self) -> impl Future<Output = io::Result<()>> + Send;
-    /// Waits until there may be room to write.
+    /// Waits until the stream may be writable.
     fn writable(&self) -> impl Future<Output = io::Result<()>> + Send;
-    /// Reads some bytes, or fails with [`io::ErrorKind::WouldBlock`]; 0 when the peer has closed.
+    /// Reads some bytes, or fails with [`io::ErrorKind::WouldBlock`]; 0 at the end of the stream.
     ///
     /// # Errors
     ///
-    /// The operating system's.
+    /// Returns the operating system's error.
     fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize>;
     /// Writes some bytes, or fails with [`io::ErrorKind::WouldBlock`].
     ///
     /// # Errors
     ///
-    /// The operating system's.
+    /// Returns the operating system's error.
     fn try_write(&self, bytes: &[u8]) -> io::Result<usize>;
-    /// Says that nothing more will be written.
+    /// Shuts down the write half.
     ///
     /// # Errors
     ///
-    /// The operating system's.
+    /// Returns the operating system's error.
     fn shutdown_write(&self) -> io::Result<()>;
 }

@@ -1,4 +1,4 @@
-//! How a node is set up.
+//! Options of a node.
 
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use serde::Serialize;
 use serf_proto::{SharedPolicy, Tags};
 
-/// Everything that [`Serf::start`](crate::Serf::start) needs to know. Start from a profile and change what you need. Settings may be
-/// added: always end with `..` and a profile.
+/// Options of [`Serf::start`](crate::Serf::start). Start from a profile and override single fields. Fields may be added
+/// in minor versions: always end with `..` and a profile.
 ///
 /// ```
 /// use serf_runtime::{Key, NodeOptions, serf_proto};
@@ -22,60 +22,60 @@ use serf_proto::{SharedPolicy, Tags};
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct NodeOptions {
-    /// The node's name, unique in the cluster, 1 to 255 bytes. The host name is a common choice.
+    /// The node's name, unique in the cluster, 1 to 255 bytes. Commonly the host name.
     pub name: String,
-    /// Where to listen, for UDP and TCP alike. `0.0.0.0` and `[::]` are every address of the host, of either kind if it has IPv6, as
-    /// in Go. Port 0 is any port that is free for both. Default `0.0.0.0:7946`.
+    /// Listen address for UDP and TCP. `0.0.0.0` and `[::]` stand for all addresses of the host, of both families if it
+    /// has IPv6, as in Go. Port 0 selects a port that is free for both. Default `0.0.0.0:7946`.
     pub bind: SocketAddr,
-    /// Where the others reach the node. Port 0 stands for the port that the node listens on. Default: the address in `bind`,
-    /// or, when that is every address, the first private one of the host's interfaces that are up: that of the default route first,
-    /// IPv4 before IPv6. When the host loses an address that was chosen so, [`Stats::address_missing`](crate::Stats::address_missing)
-    /// says so; when it has another in its place the node leaves, and [`Serf::wait`](crate::Serf::wait) says
-    /// [`AddressChanged`](crate::End::AddressChanged).
+    /// Address at which other members reach the node. Port 0 stands for the listen port. Default: the address in
+    /// `bind`, or, if that is unspecified, the first private address of the host's interfaces that are up: that of the
+    /// default route first, IPv4 before IPv6. When the host loses an address that was selected this way,
+    /// [`Stats::address_missing`](crate::Stats::address_missing) is set; when another address replaces it, the node
+    /// leaves and [`Serf::wait`](crate::Serf::wait) returns [`AddressChanged`](crate::End::AddressChanged).
     pub advertise: Option<SocketAddr>,
-    /// What the node announces about itself. At most 512 bytes encoded. Default none.
+    /// Tags that the node announces. At most 512 bytes encoded. Default none.
     pub tags: Tags,
-    /// Members to join through from the start on, written as for [`Serf::join`](crate::Serf::join). They are tried in the background, with
-    /// growing pauses, until another member is known, so that they may come up later than this node; all nodes may have the same
-    /// list, with themselves in it. Whoever wants to know how a join went leaves this empty and calls
+    /// Seeds to join at the start, in the format of [`Serf::join`](crate::Serf::join). The node contacts them in the
+    /// background with growing pauses until another member is known, so seeds may start later than this node; all nodes
+    /// may have the same list, themselves included. To get the result of a join, leave this empty and call
     /// [`Serf::join`](crate::Serf::join). Default none.
     pub join: Vec<String>,
-    /// How many events wait for a subscriber before it loses the oldest. Default 4096.
+    /// Queue length of a subscriber; above it the oldest events are lost. Default 4096.
     pub subscriber_events_max: usize,
-    /// Where the node keeps what it needs to find its cluster again after a restart: whom it knew, and which events it has had. It
-    /// rejoins by itself when it starts, and is told no event twice. The format is that of HashiCorp's serf. Two nodes cannot
+    /// Snapshot file: the members and the clocks that the node needs to find its cluster again after a restart. The
+    /// node rejoins at its start and delivers no event twice. The format is that of HashiCorp's serf. Two nodes cannot
     /// share a file: it is locked while the node runs. Default none.
     pub snapshot: Option<PathBuf>,
-    /// With a snapshot: return to the cluster also after a graceful leave, not only after a crash. Default false.
+    /// Whether a node with a snapshot rejoins after a graceful leave, not only after a crash. Default false.
     pub rejoin_after_leave: bool,
-    /// Where the keys are kept: read at the start, and written whenever members change them. The keys in it are used instead of
-    /// [`encrypt_keys`](serf_proto::Options::encrypt_keys), which are those to begin with while there is no file. A node does not
-    /// start without keys when this is set, nor with a file that cannot be read. A member that cannot write it says so in its
-    /// answer. It is locked while the node runs. Without it changes of keys are forgotten at the end. The format is that of
-    /// HashiCorp's agent: a JSON list of keys in base64, the primary first; [`write_keyring_file`](crate::write_keyring_file) makes
-    /// one. Default none.
+    /// Keyring file: read at the start, written on each key change. Its keys take precedence over
+    /// [`encrypt_keys`](serf_proto::Options::encrypt_keys), which are the initial keys while the file does not exist.
+    /// With this option a node does not start without keys, nor with an unreadable file. A member whose write fails
+    /// reports that in its answer. The file is locked while the node runs. Without this option, key changes are lost at
+    /// the end. The format is that of HashiCorp's agent: a JSON list of base64 keys, the primary first;
+    /// [`write_keyring_file`](crate::write_keyring_file) creates one. Default none.
     pub keyring_file: Option<PathBuf>,
-    /// Whom to admit, with which cluster to merge, and how long to remember whom, if the application decides that. It is called
-    /// while the node is locked, and must not call the node. Default none: everybody is admitted.
+    /// Application policy: which members to admit, which clusters to merge with, and how long to remember failed
+    /// members. It is called under the node's lock and must not call the node. Default none: admits all.
     #[serde(skip)]
     pub policy: Option<SharedPolicy>,
-    /// The settings of the protocol: intervals, timeouts, limits. Those of [`NodeOptions::lan`](Self::lan) are
-    /// [`serf_proto::Options::lan`], so that either may be what a change of single settings ends with.
+    /// Protocol options: intervals, timeouts, limits. [`NodeOptions::lan`](Self::lan) uses
+    /// [`serf_proto::Options::lan`], so that either may be the base of a change of single fields.
     pub protocol: serf_proto::Options,
 }
 
 impl NodeOptions {
-    /// A node in a data centre.
+    /// Profile for nodes in one data centre.
     pub fn lan(name: impl Into<String>) -> Self {
         Self::new(name.into(), serf_proto::Options::lan())
     }
 
-    /// A node whose peers are far apart.
+    /// Profile for nodes that are far apart.
     pub fn wan(name: impl Into<String>) -> Self {
         Self::new(name.into(), serf_proto::Options::wan())
     }
 
-    /// A node whose peers are on the same host.
+    /// Profile for nodes on the same host.
     pub fn local(name: impl Into<String>) -> Self {
         Self::new(name.into(), serf_proto::Options::local())
     }
@@ -97,7 +97,7 @@ impl NodeOptions {
     }
 }
 
-/// Where Serf listens unless told otherwise, and where seeds are looked for that name no port.
+/// Serf's default port, for the listen address and for seeds without a port.
 pub const DEFAULT_PORT: u16 = 7946;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Queries: asking, and what comes back.
+//! Queries: sending them and receiving the replies.
 
 use core::fmt;
 use core::future::poll_fn;
@@ -16,11 +16,12 @@ use crate::events::{Events, Lagged, replied_to};
 use crate::net::Net;
 use crate::serf::Serf;
 
-/// What comes back of a query, as it comes; the report is the last.
+/// Stream of the replies to a query; the report is the last item.
 ///
-/// A [`Stream`] which ends after [`Reply::Ended`], or when the node stops. It may be dropped at any time: the query is over then, and what
-/// still comes back is lost. A reader that falls behind by more than [`subscriber_events_max`](crate::NodeOptions::subscriber_events_max) replies
-/// loses the oldest, but never the report, and is told how many; nobody else is held up.
+/// This is a [`Stream`] that ends after [`Reply::Ended`], or when the node stops. Dropping it ends the query and
+/// discards later replies. A reader that falls behind by more than
+/// [`subscriber_events_max`](crate::NodeOptions::subscriber_events_max) replies loses the oldest, but never the report,
+/// and receives [`Lagged`] with their number. It blocks no other part of the node.
 #[derive(Debug)]
 pub struct QueryStream {
     id: QueryId,
@@ -29,7 +30,7 @@ pub struct QueryStream {
     ender: Ender,
 }
 
-/// Ends a query at the node, without a handle that keeps it running.
+/// Ends a query at the node, without a handle that keeps the node running.
 struct Ender(Box<dyn Fn(QueryId) + Send + Sync>);
 
 impl Ender {
@@ -50,7 +51,7 @@ impl fmt::Debug for Ender {
 }
 
 impl Drop for QueryStream {
-    /// The answers are no longer wanted: abandoned queries would use up the node's places.
+    /// Replies are no longer wanted; abandoned queries would occupy the node's limited slots.
     fn drop(&mut self) {
         if !self.is_over {
             (self.ender.0)(self.id);
@@ -58,54 +59,54 @@ impl Drop for QueryStream {
     }
 }
 
-/// One thing that came back of a query.
+/// One reply to a query.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Reply {
-    /// A member has received the query. Each is told of once, if acknowledgements were asked for.
+    /// A member acknowledged the query. Reported once per member, if acknowledgements were requested.
     Ack(Name),
-    /// A member answered. Each answers once.
+    /// A member answered. Reported once per member.
     Response {
         /// The member.
         from: Name,
         /// Its answer.
         payload: Bytes,
     },
-    /// Everybody has answered or the time is up: nothing follows.
+    /// The query has ended: all members have answered or the timeout has passed. Last item.
     Ended(QueryReport),
 }
 
-/// Everything that came back of a query.
+/// All replies to a query.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Answers {
-    /// Who acknowledged it, in the order in which they did. None if no acknowledgements were asked for.
+    /// Members that acknowledged the query, in order. Empty if no acknowledgements were requested.
     pub acks: Vec<Name>,
-    /// Who answered what.
+    /// Answers by member.
     pub responses: BTreeMap<Name, Bytes>,
-    /// How it ended, and who was silent.
+    /// The report: how the query ended, and which members were silent.
     pub report: QueryReport,
-    /// How many replies came too quickly for us and are not among these; see [`QueryStream`].
+    /// Number of replies lost because the reader was too slow; see [`QueryStream`].
     pub lost: u64,
 }
 
 impl QueryStream {
-    /// Which query.
+    /// Returns the ID of the query.
     pub const fn id(&self) -> QueryId {
         self.id
     }
 
-    /// The next reply; `None` after the report, or when the node has stopped. The same as [`Stream`]'s, without a trait to import.
-    /// Nothing is lost when the future is dropped.
+    /// Returns the next reply; `None` after the report, or when the node has stopped. The same as [`Stream`]'s `next`,
+    /// without a trait to import. Cancel safe: dropping the future loses no reply.
     pub async fn next(&mut self) -> Option<Result<Reply, Lagged>> {
         poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
     }
 
-    /// Waits for the end of the query, and gives everything that came back and was not taken before.
+    /// Waits for the end of the query and returns all replies that were not taken before.
     ///
     /// # Errors
     ///
-    /// When the node was shut down meanwhile, or the report was taken before.
+    /// Returns an error if the node was shut down meanwhile, or the report was taken before.
     pub async fn answers(mut self) -> Result<Answers, Stopped> {
         let (mut acks, mut responses, mut lost) = (Vec::new(), BTreeMap::new(), 0);
         while let Some(reply) = self.next().await {
@@ -119,11 +120,11 @@ impl QueryStream {
         Err(Stopped)
     }
 
-    /// Waits for the end of the query, whatever comes before.
+    /// Waits for the end of the query and discards the other replies.
     ///
     /// # Errors
     ///
-    /// When the node was shut down meanwhile, or the report was taken before.
+    /// Returns an error if the node was shut down meanwhile, or the report was taken before.
     pub async fn report(mut self) -> Result<QueryReport, Stopped> {
         while let Some(reply) = self.next().await {
             if let Ok(Reply::Ended(report)) = reply {
@@ -158,23 +159,24 @@ impl Stream for QueryStream {
     }
 }
 
-/// Asking and answering.
+/// Queries.
 impl<N: Net> Serf<N> {
-    /// Asks every member something, or those that meet the question's filters, ourselves included.
+    /// Sends a query to every member, or to those that match its filters, this node included.
     ///
-    /// Members are told by gossip, and their answers come as they give them. The query ends when everybody who can has answered,
-    /// at the latest when its time is up. Datagrams get lost: who did not answer may not have been reached, or has been and its
-    /// answer was lost.
+    /// Gossip spreads the query, and members answer directly. The query ends when all addressed members have answered,
+    /// at the latest at its timeout. Datagrams get lost: a member without an answer may not have received the query, or
+    /// its answer was lost.
     ///
     /// # Errors
     ///
-    /// When the query is too large, a filter cannot be used, too many queries are under way, or the node is stopped.
+    /// Returns an error if the query is too large, a filter is invalid, too many queries are running, or the node is
+    /// stopped.
     pub fn query(&self, question: &Question<'_>) -> Result<QueryStream, CommandError<QueryError>> {
         let shared = self.shared();
         let ender = Ender::of(self);
         let asked = shared.call(|engine, now, out| {
             let id = engine.node.query(now, question, out)?;
-            // Before the first replies, which are our own, leave the outbox.
+            // Subscribes before the first replies, our own, leave the outbox.
             let mine = move |event: &Event| replied_to(event) == Some(id);
             let events = engine.subscribers.subscribe(shared.subscriber_events_max, mine);
             Ok(QueryStream { id, events, is_over: false, ender })
@@ -182,21 +184,22 @@ impl<N: Net> Serf<N> {
         asked.ok_or(CommandError::Stopped)?.map_err(CommandError::Refused)
     }
 
-    /// Answers a query that came as [`Event::Query`], once.
+    /// Answers a query received as [`Event::Query`]. At most once per query.
     ///
     /// # Errors
     ///
-    /// When the answer is too large, the query has been answered, its time is over, there is no such query, or the node was stopped.
+    /// Returns an error if the answer is too large, the query was answered already, has expired or is unknown, or the
+    /// node was stopped.
     pub fn respond(&self, to: QueryId, payload: &[u8]) -> Result<(), CommandError<RespondError>> {
         self.command(|engine, now, out| engine.node.respond(now, to, payload, out))
     }
 
-    /// How long a query may be answered that does not say: it grows with the logarithm of the number of members.
+    /// Returns the timeout of queries without their own. It grows with the logarithm of the number of members.
     pub fn default_query_timeout(&self) -> Duration {
         self.shared().lock().node.default_query_timeout()
     }
 
-    /// How much of a query's time is left; zero when it is over.
+    /// Returns the remaining time of a query; zero after its end.
     pub fn time_left(&self, query: &serf_proto::Query) -> Duration {
         query.deadline - self.shared().net.now()
     }

@@ -1,21 +1,22 @@
-//! Replacing a file in one step.
+//! Atomic file replacement.
 
 use core::time::Duration;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-/// Writes a new file beside `path`, has it on the disk, and renames it: whatever happens, there is the old one or the new one, whole.
-/// The permissions of the old are kept; without one, only the owner may read it if `is_secret`. Returns the file, at its end, locked
-/// as by [`lock_file`]: it was before anybody else could find it.
+/// Writes a new file beside `path`, syncs it, and renames it over `path`: after a crash either the old or the new file
+/// is there, complete. Keeps the permissions of the old file; without an old one, only the owner may read it if
+/// `is_secret`. Returns the new file, positioned at its end, and locked as by [`lock_file`]: it is locked before the
+/// rename makes it visible.
 pub(crate) fn replace(path: &Path, suffix: &str, is_secret: bool, contents: &[u8]) -> io::Result<File> {
-    // A link stays a link: what it points to is replaced.
+    // Resolves symbolic links, so that the target is replaced and the link stays.
     let path = &fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let beside = beside(path, suffix);
-    // One that a crash has left. Its permissions may be anything.
+    // Removes the remains of a crash; their permissions may be anything.
     _ = fs::remove_file(&beside);
     let written = create(&beside, is_secret).and_then(|mut file| {
-        // Where locks are not to be had, there are none.
+        // Some file systems have no locks.
         _ = file.try_lock();
         if let Ok(old) = fs::metadata(path) {
             file.set_permissions(old.permissions())?;
@@ -37,37 +38,37 @@ pub(crate) fn replace(path: &Path, suffix: &str, is_secret: bool, contents: &[u8
     }
 }
 
-/// Opens a file and locks it against other nodes, of this process or another, until it is dropped. The lock is advisory: other
-/// programs, HashiCorp's agent and older versions of this one among them, neither see nor respect it. Where the file system has no locks, there
-/// is none.
+/// Opens a file and locks it against other nodes, of this process or another, until it is dropped. The lock is
+/// advisory: other programs, including HashiCorp's agent and older versions of this crate, ignore it. On a file system
+/// without locks it has no effect.
 ///
 /// # Errors
 ///
-/// The system's, and one for which [`is_in_use`] when another node has the file.
+/// Returns the operating system's error, or one that satisfies [`is_in_use`] if another node has locked the file.
 pub(crate) fn lock_file(path: &Path, open: impl Fn(&Path) -> io::Result<File>) -> io::Result<File> {
     let mut tries_left = LOCK_TRIES;
     loop {
         let file = open(path)?;
         match file.try_lock() {
-            // Between the opening and the locking another node may have replaced it, and ended.
+            // Another node may have replaced the file between the open and the lock, and then ended.
             Ok(()) if !is_still_at(&file, path) => {}
             Ok(()) | Err(TryLockError::Error(_)) => return Ok(file),
             Err(TryLockError::WouldBlock) if tries_left == 0 => return Err(io::Error::other(InUse)),
-            // A node of this process that was dropped a moment ago may still be writing.
+            // A node of this process that was just dropped may still be writing.
             Err(TryLockError::WouldBlock) => std::thread::sleep(LOCK_PAUSE),
         }
         tries_left = tries_left.saturating_sub(1);
     }
 }
 
-/// Whether opening a file failed because another node has it.
+/// Whether opening a file failed because another node has locked it.
 pub(crate) fn is_in_use(error: &io::Error) -> bool {
     error.get_ref().is_some_and(|inner| inner.is::<InUse>())
 }
 
-/// Another node has the file.
+/// The file is locked by another node.
 #[derive(Debug, thiserror::Error)]
-#[error("another node uses it")]
+#[error("locked by another node")]
 struct InUse;
 
 #[cfg(unix)]
@@ -85,7 +86,7 @@ const fn is_still_at(_: &File, _: &Path) -> bool {
     true
 }
 
-/// The path with something at its end.
+/// Appends a suffix to the path.
 pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(suffix);
@@ -102,7 +103,8 @@ fn create(path: &Path, is_secret: bool) -> io::Result<File> {
     options.open(path)
 }
 
-/// The new name, too, is to outlive a power failure. Not every file system can promise that; the file is in its place all the same.
+/// Syncs the directory, so that the rename survives a power failure. Some file systems do not support that; the error
+/// is ignored because the rename itself succeeded.
 fn sync_directory(path: &Path) {
     #[cfg(unix)]
     if let Some(directory) = path.parent() {
@@ -112,6 +114,6 @@ fn sync_directory(path: &Path) {
     let _ = path;
 }
 
-/// How often a lock that another has is tried again, and after how long.
+/// Attempts to take a lock that another node holds, and the pause between them.
 const LOCK_TRIES: u32 = 10;
 const LOCK_PAUSE: Duration = Duration::from_millis(50);

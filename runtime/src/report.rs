@@ -1,4 +1,4 @@
-//! How a join went, and what was wrong with each seed.
+//! Join reports, with the failure of each seed.
 
 use core::fmt;
 use core::net::SocketAddr;
@@ -10,71 +10,71 @@ use thiserror::Error;
 use crate::error::{STOPPED, system_words};
 use crate::seed::SeedError;
 
-/// How a join went.
+/// Result of a join.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct JoinReport {
-    /// How many addresses answered and let us in.
+    /// Number of addresses that accepted the join.
     pub contacted: u32,
-    /// The seeds that did not, with the reason; of the last attempt.
+    /// The failed seeds of the last attempt, with the reasons.
     pub failed: Vec<SeedFailure>,
-    /// How many attempts were made.
+    /// Number of attempts.
     pub attempts: u32,
 }
 
-/// Why a join reached no member.
+/// Error of a join.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum JoinError {
-    /// No seed was given.
+    /// The list of seeds is empty.
     #[error("a join needs at least one seed")]
     NoSeeds,
-    /// The node has begun to leave. Start a new one to return.
+    /// The node is leaving. Start a new one to return.
     #[error("the node has begun to leave the cluster; start a new one to return")]
     Leaving,
-    /// The node was shut down, before or meanwhile.
+    /// The node was shut down before or during the join.
     #[error("{STOPPED}")]
     Stopped,
-    /// None of the seeds let us in. The report says why each did not.
+    /// No seed accepted the join. The report has the reason for each.
     #[error("none of {} seeds let us in{}", .0.failed.len(), listed(&.0.failed))]
     NobodyAnswered(JoinReport),
 }
 
-/// The failures as they stand behind a sentence: `: one; two`.
+/// Formats the failures as the end of a sentence: `: one; two`.
 fn listed(failures: &[SeedFailure]) -> String {
     let separators = core::iter::once(": ").chain(core::iter::repeat("; "));
     failures.iter().zip(separators).map(|(failure, separator)| format!("{separator}{failure}")).collect()
 }
 
-/// A seed that did not help to join.
+/// A failed seed.
 #[derive(Debug)]
 pub struct SeedFailure {
-    /// The seed as it was given.
+    /// The seed, as given.
     pub seed: String,
-    /// The address that it stood for, when it got that far.
+    /// Its address, if it was resolved.
     pub addr: Option<SocketAddr>,
-    /// What went wrong.
+    /// The reason.
     pub cause: SeedCause,
 }
 
-/// What can go wrong with a seed.
+/// Reason for which a seed failed.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum SeedCause {
-    /// What was given is not an address.
+    /// The text is not an address.
     Malformed(SeedError),
     /// The name could not be resolved.
     Unresolved(io::Error),
-    /// The name has addresses of the other kind only: we are bound to IPv4 and they are IPv6, or the reverse.
+    /// The name has only addresses of the other family: the node is bound to IPv4 and they are IPv6, or the reverse.
     OtherKind {
-        /// Where we are bound.
+        /// The address that the node is bound to.
         bound: SocketAddr,
     },
-    /// No connection could be opened, for this reason.
+    /// The connection failed.
     Unreachable(io::Error),
-    /// States were exchanged, and a member's protocol versions do not go with the others': which member's, and which versions.
+    /// The protocol versions of a member are incompatible with the others'. Names the member and the versions.
     Incompatible(String),
-    /// A connection was opened, and what followed failed.
+    /// The connection was established, but the exchange failed.
     Exchange(SeedFailureCause),
 }
 
@@ -90,11 +90,11 @@ impl fmt::Display for SeedFailure {
             SeedCause::Malformed(error) => write!(f, " {error}"),
             SeedCause::Unresolved(error) => write!(f, " cannot be resolved: {}", system_words(error)),
             SeedCause::OtherKind { bound } => {
-                write!(f, " cannot be reached from {bound}: one is IPv4, the other IPv6; bind to [::] for both")
+                write!(f, " cannot be reached from {bound}: one is IPv4, the other IPv6; bind to [::] for dual-stack")
             }
             SeedCause::Unreachable(error) => {
                 let error = system_words(error);
-                write!(f, " cannot be reached: {error}: is a node listening there, and is TCP let through?")
+                write!(f, " cannot be reached: {error}: check that a node listens there and that firewalls allow TCP")
             }
             SeedCause::Incompatible(what) => write!(f, " cannot be joined: {what}"),
             SeedCause::Exchange(cause) => write!(f, " {cause}"),

@@ -1,4 +1,4 @@
-//! The way from a handler back to its node.
+//! Link from a handler back to its node.
 
 use core::fmt;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -8,7 +8,7 @@ use serf_proto::{QueryId, RespondError};
 
 use crate::error::CommandError;
 
-/// How a handler answers, without a handle of the node.
+/// Sends a handler's answer without a strong handle to the node.
 #[derive(Clone)]
 pub(crate) struct Responder {
     respond: Arc<Respond>,
@@ -26,14 +26,14 @@ impl Responder {
         Self { respond: Arc::new(respond), panics }
     }
 
-    /// A handler has panicked.
+    /// Counts a panic of a handler.
     pub(crate) fn note_panic(&self) {
         self.panics.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn respond(&self, to: QueryId, payload: &[u8]) {
         if let Err(error) = (self.respond)(to, payload) {
-            tracing::warn!(query = %to, %error, "a query is not answered");
+            tracing::warn!(query = %to, %error, "cannot answer a query");
         }
     }
 }

@@ -1,30 +1,30 @@
-//! When a join that reached no member is tried again.
+//! Retry policy of joins.
 
 use core::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serf_proto::{Rng, Seed};
 
-/// How a join goes on after an attempt that reached no member; see [`Serf::join_until`](crate::Serf::join_until).
+/// Retry policy for [`Serf::join_until`](crate::Serf::join_until).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Retry {
-    /// The pause after the first attempt; it doubles with each. Of each pause up to a half is left out at random, so that
-    /// nodes that start together do not come together. At least 100 ms.
+    /// The pause after the first attempt; it doubles with each. Each pause is shortened by a random part of up to one
+    /// half, so that nodes that start together do not retry together. At least 100 ms.
     pub pause: Duration,
     /// The longest pause.
     pub pause_max: Duration,
-    /// When no more attempts are made, counted from the beginning; `None`: never.
+    /// Time limit from the first attempt; `None`: no limit.
     pub give_up_after: Option<Duration>,
 }
 
 impl Default for Retry {
-    /// After one second, then two, up to half a minute, for ever. Serf's agent tries every 30 s (`-retry-join`).
+    /// One second, then two, up to 30 s, without a time limit. Serf's agent retries every 30 s (`-retry-join`).
     fn default() -> Self {
         Self { pause: Duration::from_secs(1), pause_max: Duration::from_secs(30), give_up_after: None }
     }
 }
 
-/// Pauses that double, each shortened by up to a half at random, so that nodes that start together do not come together.
+/// Iterator of the pauses: each doubles and is shortened by a random part of up to one half.
 pub(crate) struct Pauses {
     pause: Duration,
     pause_max: Duration,
@@ -34,7 +34,7 @@ pub(crate) struct Pauses {
 impl Pauses {
     pub(crate) fn new(retry: &Retry) -> Self {
         let mut entropy = [0; 32];
-        // Without entropy the pauses are the same on every node, which is no reason not to try again.
+        // Without entropy the pauses are the same on every node, which is better than no retry.
         _ = getrandom::fill(&mut entropy);
         let rng = Rng::stream(&Seed::from_bytes(entropy), 0);
         let pause_max = retry.pause_max.max(PAUSE_LEAST);
@@ -48,7 +48,7 @@ impl Pauses {
     }
 }
 
-/// The shortest pause, whatever [`Retry::pause`] says.
+/// Lower bound of the pause, whatever [`Retry::pause`] is.
 const PAUSE_LEAST: Duration = Duration::from_millis(100);
 
 #[cfg(test)]

@@ -1,10 +1,10 @@
-//! Seeds: the ways to write where a member may be found.
+//! Parser of seeds: the addresses to join through.
 
 use core::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use thiserror::Error;
 
-/// A host and a port, before names are resolved.
+/// A host and a port, before name resolution.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Seed {
     pub(crate) host: Host,
@@ -17,24 +17,24 @@ pub(crate) enum Host {
     Name(String),
 }
 
-/// Why a seed cannot be read.
+/// Parse error of a seed.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum SeedError {
-    /// There is no host in it.
-    #[error("names no host; write host, host:port, [ipv6]:port or name/host:port")]
+    /// The host is missing.
+    #[error("has no host; write host, host:port, [ipv6]:port or name/host:port")]
     NoHost,
-    /// What stands after the colon is not a port.
-    #[error("has {0:?} for a port, which is no number from 1 to 65535")]
+    /// The port is not a number from 1 to 65535.
+    #[error("has the port {0:?}, which is not a number from 1 to 65535")]
     Port(String),
-    /// What stands in brackets is not an IPv6 address.
-    #[error("has {0:?} in brackets, which is no IPv6 address")]
+    /// The text in brackets is not an IPv6 address.
+    #[error("has {0:?} in brackets, which is not an IPv6 address")]
     Brackets(String),
 }
 
 impl Seed {
-    /// Reads `host`, `host:port`, an IPv4 or IPv6 address, `[ipv6]:port`, and each of them after `name/` (`resolveAddr` in
-    /// memberlist.go). What names no port gets `default_port`.
+    /// Parses `host`, `host:port`, an IPv4 or IPv6 address, `[ipv6]:port`, and each of them after `name/`
+    /// (`resolveAddr` in memberlist.go). Without a port, uses `default_port`.
     pub(crate) fn parse(text: &str, default_port: u16) -> Result<Self, SeedError> {
         let text = text.trim();
         let addr = text.split_once('/').map_or(text, |(_name, addr)| addr);
@@ -63,7 +63,7 @@ impl Seed {
         Ok(Self { host, port })
     }
 
-    /// The address, if no name has to be resolved.
+    /// Returns the address, if the host is an IP address.
     pub(crate) const fn addr(&self) -> Option<SocketAddr> {
         match self.host {
             Host::Ip(ip) => Some(SocketAddr::new(ip, self.port)),

@@ -1,4 +1,4 @@
-//! Datagrams that the socket had no room for.
+//! Queue of datagrams that the socket had no room for.
 
 use core::net::SocketAddr;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -10,7 +10,8 @@ use bytes::Bytes;
 use crate::lock;
 use crate::signal::Signal;
 
-/// A bounded queue from the callers of a node to the send loop. When it is full a datagram is lost, as in a full socket buffer.
+/// Bounded queue from the callers of a node to the send loop. When it is full, new datagrams are dropped, as by a full
+/// socket buffer.
 #[derive(Debug, Default)]
 pub(crate) struct SendQueue {
     queue: Mutex<VecDeque<(SocketAddr, Bytes)>>,
@@ -19,12 +20,12 @@ pub(crate) struct SendQueue {
 }
 
 impl SendQueue {
-    /// Whether datagrams wait: the next is queued behind them.
+    /// Whether datagrams are queued: then the next one is queued behind them.
     pub(crate) fn is_waiting(&self) -> bool {
         !lock(&self.queue).is_empty()
     }
 
-    /// Queues a copy of a datagram, which is a slice of a block that many datagrams share.
+    /// Queues a copy of a datagram. A copy, because the datagram is a slice of a block that many datagrams share.
     pub(crate) fn push(&self, to: SocketAddr, datagram: &[u8]) {
         let mut queue = lock(&self.queue);
         if queue.len() >= DATAGRAMS_MAX {
@@ -36,23 +37,23 @@ impl SendQueue {
         self.ready.raise();
     }
 
-    /// The datagram that has waited longest.
+    /// Returns the oldest datagram.
     pub(crate) fn oldest(&self) -> Option<(SocketAddr, Bytes)> {
         lock(&self.queue).front().cloned()
     }
 
-    /// The oldest was sent, or cannot be.
+    /// Removes the oldest datagram, after it was sent or failed.
     pub(crate) fn forget_oldest(&self) {
         lock(&self.queue).pop_front();
     }
 
-    /// How many were lost because too many waited.
+    /// Number of datagrams dropped because the queue was full.
     pub(crate) fn lost(&self) -> u64 {
         self.lost.load(Ordering::Relaxed)
     }
 }
 
-/// Packets of 1400 bytes: less than half a megabyte waits.
+/// Queue length. With packets of 1400 bytes less than half a megabyte.
 const DATAGRAMS_MAX: usize = 256;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The handle.
+//! The handle of a node.
 
 use core::fmt;
 use core::net::SocketAddr;
@@ -23,12 +23,13 @@ use crate::stats::Stats;
 
 /// A member of a cluster, running on an async runtime.
 ///
-/// This is a handle: cloning it is cheap, and all clones are the same node. When the last is dropped the node stops, and the
-/// others will find that it failed; [`leave`](Self::leave) first, and they know that it left. Every method may be called from
-/// any thread. Those that are not `async` return at once: they never wait for the network.
+/// This is a handle: cloning it is cheap, and all clones refer to the same node. When the last clone is dropped, the
+/// node stops and the other members detect it as failed; call [`leave`](Self::leave) first to leave gracefully. All
+/// methods may be called from any thread. Methods that are not `async` return immediately and never wait for the
+/// network.
 pub struct Serf<N: Net>(Arc<Owner<N>>);
 
-/// What the handles have in common.
+/// State shared by all handles.
 struct Owner<N: Net> {
     shared: Arc<Shared<N>>,
 }
@@ -39,13 +40,13 @@ impl<N: Net> Drop for Owner<N> {
     }
 }
 
-/// A handle that does not keep the node running, for a task or a handler that should end with it.
+/// A weak handle, which does not keep the node running. For tasks and handlers that should end with the node.
 pub struct WeakSerf<N: Net>(Weak<Owner<N>>);
 
-/// Stopping.
+/// End.
 impl<N: Net> Serf<N> {
-    /// Waits until the node has left its cluster, was shut down, by whichever handle, or has ended for a reason of its own, and says
-    /// which. Services should end, or start a new node, when it returns. The handle that waits keeps the node running.
+    /// Waits until the node has left, was shut down, or has ended for another reason, and returns the reason. A service
+    /// should exit, or start a new node, when this returns. The handle that waits keeps the node running.
     pub async fn wait(&self) -> End {
         let (done, waiting) = async_channel::bounded(1);
         let left = self.shared().call(|engine, _, _| {
@@ -56,26 +57,26 @@ impl<N: Net> Serf<N> {
             engine.leave.report
         });
         if left == Some(None) {
-            // Nothing comes when the node stops before it has left.
+            // Receives nothing if the node stops before it has left.
             _ = waiting.recv().await;
         }
-        // The caller of the leave gets the error of the file.
+        // The caller of `leave` gets the file's error.
         _ = self.sync_snapshot().await;
         self.shared().lock().end.clone().unwrap_or(End::ShutDown)
     }
 
-    /// Leaves the cluster gracefully and waits until the others were told, or it took too long to tell them, and the
-    /// snapshot is on the disk. Then
-    /// [`shutdown`](Self::shutdown), or drop the handle. Calling it again waits for the same leave; dropping the future does
-    /// not stop it. There is no way back: to return, start a new node.
+    /// Leaves the cluster gracefully. Waits until the leave was gossiped or its timeout has passed, and the snapshot is
+    /// on disk. Then call [`shutdown`](Self::shutdown), or drop the handle. Further calls wait for the same leave;
+    /// dropping the future does not stop it. A leave is final: to return, start a new node.
     ///
     /// # Errors
     ///
-    /// When the node was shut down, before or meanwhile; or when it has left and the snapshot could not be written.
+    /// Returns an error if the node was shut down before or during the call, or if it has left and the snapshot could
+    /// not be written.
     pub async fn leave(&self) -> Result<LeaveReport, LeaveError> {
         let (done, waiting) = async_channel::bounded(1);
         let left = self.shared().call(|engine, now, out| {
-            // Refused when a leave has begun before: then we wait for that one.
+            // Refused if a leave has begun before: then wait for that one.
             _ = engine.node.leave(now, out);
             if engine.leave.report.is_none() {
                 engine.leave.waiting.push(done);
@@ -92,78 +93,79 @@ impl<N: Net> Serf<N> {
         }
     }
 
-    /// Stops the node at once and waits until its sockets are closed and its files written. Without a [`leave`](Self::leave) before, the others will
-    /// find that it failed. Streams of [events](Self::events) end; calls that wait fail. Does nothing when it has stopped
-    /// before.
+    /// Stops the node immediately and waits until its sockets are closed and its files are written. Without a preceding
+    /// [`leave`](Self::leave), the other members detect the node as failed. [Event](Self::events) streams end; waiting
+    /// calls fail. Has no effect on a stopped node.
     ///
     /// # Errors
     ///
-    /// When the node has stopped and its snapshot could not be written to the end. Reported once.
+    /// Returns an error if the node has stopped and its snapshot is incomplete on disk. Reported once.
     pub async fn shutdown(&self) -> Result<(), NotWritten> {
         self.shared().stop();
-        // Nothing is ever sent: this ends when the last task has dropped its sender.
+        // Nothing is ever sent: this returns when the last task has dropped its sender.
         _ = self.shared().gone.recv().await;
         self.shared().files.ended().await
     }
 
-    /// A handle that does not keep the node running.
+    /// Returns a weak handle, which does not keep the node running.
     pub fn downgrade(&self) -> WeakSerf<N> {
         WeakSerf(Arc::downgrade(&self.0))
     }
 }
 
-/// Looking.
+/// State.
 impl<N: Net> Serf<N> {
-    /// Every member that we know of, ourselves included, in whatever status, as of one moment. In a fixed but unspecified
-    /// order. A copy costs about ten nanoseconds a member.
+    /// Returns a consistent copy of all known members, this node included, in every status. The order is fixed but
+    /// unspecified. Costs about 10 ns per member.
     pub fn members(&self) -> Vec<Member> {
         self.shared().lock().node.members().collect()
     }
 
-    /// Whether no other member is in the cluster, as far as we know: none is alive or about to leave. By itself the node then looks for
-    /// the members that failed and for those through which it joined.
+    /// Whether no other known member is alive or leaving. The node then contacts by itself the failed members and those
+    /// through which it joined.
     pub fn is_alone(&self) -> bool {
         self.shared().lock().node.is_alone()
     }
 
-    /// One member; none if nobody of that name is known.
+    /// Returns the member of this name, if it is known.
     pub fn member(&self, name: &str) -> Option<Member> {
         self.shared().lock().node.member(name)
     }
 
-    /// What we announce about ourselves: name, address, tags.
+    /// Returns what this node announces: name, address, tags.
     pub fn local(&self) -> Arc<Peer> {
         Arc::clone(self.shared().lock().node.local())
     }
 
-    /// The tags that we announce.
+    /// Returns the tags that this node announces.
     pub fn tags(&self) -> Tags {
         Tags::decode(self.local().meta())
     }
 
-    /// Where the node is in its life. A node that was shut down stays in the state that it was in.
+    /// Returns the lifecycle state. A node that was shut down keeps its last state.
     pub fn state(&self) -> NodeState {
         self.shared().lock().node.state()
     }
 
-    /// Why a member is suspected, failed or left: who accuses it, and how we know. None when it is simply alive, unknown, or its
-    /// case is long forgotten. Its moments are of [our clock](Self::now).
+    /// Returns why a member is suspected, failed or left: the accuser and the evidence. `None` if it is alive or
+    /// unknown, or its record has been forgotten. Times are of [this node's clock](Self::now).
     pub fn why(&self, name: &str) -> Option<Why> {
         self.shared().lock().node.why(name)
     }
 
-    /// What the log complains of and has not seen the end of: peers whose packets are refused, members that only streams reach,
-    /// what the system refuses. Empty when all is well. Its moments are of [our clock](Self::now).
+    /// Returns the open complaints of the log: peers whose packets are rejected, members reachable over streams only,
+    /// operations refused by the operating system. Empty in a healthy node. Times are of [this node's
+    /// clock](Self::now).
     pub fn complaints(&self) -> Vec<Complaint> {
         self.shared().lock().node.complaints().collect()
     }
 
-    /// The node's clock: what the moments in events and reports are compared with.
+    /// Returns the time of the node's clock, to compare with the times in events and reports.
     pub fn now(&self) -> Instant {
         self.shared().net.now()
     }
 
-    /// Counters and gauges.
+    /// Returns counters and gauges.
     pub fn stats(&self) -> Stats {
         let shared = self.shared();
         let engine = shared.lock();
@@ -188,55 +190,58 @@ impl<N: Net> Serf<N> {
         }
     }
 
-    /// Where we are in the network; none when [coordinates](serf_proto::Options::coordinates) are off.
+    /// Returns this node's network coordinate; `None` if [coordinates](serf_proto::Options::coordinates) are off.
     pub fn coordinate(&self) -> Option<Coordinate> {
         self.shared().lock().node.coordinate()
     }
 
-    /// Where a member is, as it said when it last answered a probe of ours; none while it has not, or when coordinates are off.
+    /// Returns a member's coordinate from its last ack to a probe of this node; `None` before that, or if coordinates
+    /// are off.
     pub fn coordinate_of(&self, name: &str) -> Option<Coordinate> {
         self.shared().lock().node.coordinate_of(name)
     }
 
-    /// How long a packet is thought to take from one member to another and back; none while we do not know where both are.
+    /// Estimates the round-trip time between two members; `None` unless both coordinates are known.
     pub fn rtt(&self, a: &str, b: &str) -> Option<Duration> {
         let engine = self.shared().lock();
         let (a, b) = (engine.node.coordinate_of(a)?, engine.node.coordinate_of(b)?);
         Some(a.distance_to(&b))
     }
 
-    /// Where the node listens, with the port that the system chose if it was to choose.
+    /// Returns the listen address, with the actual port if port 0 was configured.
     pub fn bound_addr(&self) -> SocketAddr {
         self.shared().bound
     }
 }
 
-/// Listening.
+/// Events.
 impl<N: Net> Serf<N> {
-    /// All events from now on: members that join, leave, fail, change or are forgotten; user events; queries to us; suspicions; name
-    /// conflicts. Replies to our own queries are not among them: they come on the query's own [stream](crate::QueryStream). See
-    /// [`Events`] for what happens to slow listeners.
+    /// Subscribes to all events from now on: members that join, leave, fail, update or are reaped; user events; queries
+    /// to this node; suspicions; name conflicts. Replies to this node's queries come on the query's own
+    /// [stream](crate::QueryStream). See [`Events`] for slow subscribers.
     pub fn events(&self) -> Events {
         self.events_where(|event| replied_to(event).is_none())
     }
 
-    /// The events that `wanted` accepts, of all that there are. It is called while the node is locked: it should look at the event and no more.
+    /// Subscribes to the events that `wanted` accepts. It is called under the node's lock and must only inspect the
+    /// event.
     pub fn events_where(&self, wanted: impl Fn(&Event) -> bool + Send + Sync + 'static) -> Events {
         let shared = self.shared();
         let events = shared.lock().subscribers.subscribe(shared.subscriber_events_max, wanted);
         events.with_responder(self.responder())
     }
 
-    /// The members as they are, from which the member events that `events` gives next lead on without a gap: those that
-    /// are queued are in the list and are dropped. For a subscriber that has [lagged](crate::Lagged), or that begins.
+    /// Returns the current members and discards the queued member events, so that the next events of `events` continue
+    /// the list without a gap. For a subscriber that has [lagged](crate::Lagged), or that starts.
     pub fn resync(&self, events: &mut Events) -> Vec<Member> {
         let engine = self.shared().lock();
         events.inbox().forget_members();
         engine.node.members().collect()
     }
 
-    /// Runs handlers for the events from now on, one after the other and in order, in the background, until the node stops. A
-    /// handler that needs the node should hold a [`WeakSerf`]: with a [`Serf`] in its own handler it would never stop.
+    /// Runs handlers for the events from now on, sequentially and in order, in a background task until the node stops.
+    /// A handler that needs the node must hold a [`WeakSerf`]: a [`Serf`] in its own handler would keep the node
+    /// running forever.
     pub fn handle(&self, handlers: Handlers) {
         let net = &self.shared().net;
         let events = self.events();
@@ -244,44 +249,44 @@ impl<N: Net> Serf<N> {
     }
 }
 
-/// Speaking.
+/// Commands.
 impl<N: Net> Serf<N> {
-    /// Sends a user event to every member, ourselves included. With `coalesce`, receivers may take only the newest of several
-    /// events of this name. A node that leaves, or has left, still sends as long as it runs.
+    /// Sends a user event to every member, this node included. With `coalesce`, receivers may deliver only the newest
+    /// of several events of this name. A node that is leaving, or has left, still sends as long as it runs.
     ///
-    /// Events that one node sends shortly after each other arrive in that order as a rule, but gossip does not promise it: packets
-    /// get lost and are made up for later, and a large burst reaches members by several ways. What depends on the order should look
-    /// at [`ltime`](crate::UserEvent::ltime), which grows with every event that a node has seen or sent, or put all into one event.
-    /// HashiCorp's nodes send the newest first.
+    /// Events that one node sends in quick succession usually arrive in that order, but gossip does not guarantee it:
+    /// lost packets are repaired later, and a large burst takes several paths. An application that depends on the order
+    /// should use [`ltime`](crate::UserEvent::ltime), which grows with every event that a node has seen or sent, or put
+    /// everything into one event. HashiCorp's nodes send the newest first.
     ///
     /// # Errors
     ///
-    /// When it is too large, or the node is stopped.
+    /// Returns an error if the event is too large, or the node is stopped.
     pub fn user_event(&self, name: &str, payload: &[u8], coalesce: bool) -> Result<(), CommandError<UserEventError>> {
         self.command(|engine, now, out| engine.node.user_event(now, name, payload, coalesce, out))
     }
 
-    /// The largest payload that a user event of this name may have, in bytes; none when not even an empty one may.
+    /// Returns the largest payload of a user event of this name, in bytes; `None` if the name alone is too long.
     pub fn user_event_payload_max(&self, name: &str) -> Option<usize> {
         self.shared().lock().node.user_event_payload_max(name)
     }
 
-    /// The largest payload that this question may have, in bytes; none when not even an empty one may.
+    /// Returns the largest payload of this question, in bytes; `None` if the rest alone is too long.
     pub fn query_payload_max(&self, question: &Question<'_>) -> Option<usize> {
         self.shared().lock().node.query_payload_max(question)
     }
 
-    /// Replaces our tags and tells everybody.
+    /// Replaces the tags and announces them to all members.
     ///
     /// # Errors
     ///
-    /// When they take more than 512 bytes, or the node has begun to leave or is stopped.
+    /// Returns an error if the tags exceed 512 bytes encoded, or the node is leaving or stopped.
     pub fn set_tags(&self, tags: &Tags) -> Result<(), CommandError<SetTagsError>> {
         self.command(|engine, now, out| engine.node.set_tags(now, tags, out))
     }
 
-    /// Changes some of our tags and tells everybody. `change` is called while the node is locked, so that of changes made at the same
-    /// time none is lost:
+    /// Edits the tags and announces them to all members. `change` is called under the node's lock, so concurrent edits
+    /// do not overwrite each other:
     ///
     /// ```
     /// # use serf_runtime::{CommandError, Serf, SetTagsError, net::Net};
@@ -304,19 +309,19 @@ impl<N: Net> Serf<N> {
         })
     }
 
-    /// Declares that a failed member is gone for good, so that nobody tries to reach it any more. With `prune` it is also
-    /// forgotten at once. A live member refutes.
+    /// Marks a failed member as left, so that no member tries to reconnect to it. With `prune` it is also forgotten at
+    /// once. A live member refutes.
     ///
     /// # Errors
     ///
-    /// When the name is our own or nobody's, or the node is stopped.
+    /// Returns an error if the name is this node's or unknown, or the node is stopped.
     pub fn force_leave(&self, name: &str, prune: bool) -> Result<(), CommandError<ForceLeaveError>> {
         self.command(|engine, now, out| engine.node.force_leave(now, name, prune, out))
     }
 }
 
 impl<N: Net> Serf<N> {
-    /// That we left is to be known to the next life.
+    /// Syncs the snapshot, so that the next start knows about the leave.
     async fn sync_snapshot(&self) -> Result<(), NotWritten> {
         match &self.shared().files.snapshot {
             Some(snapshot) => snapshot.sync().await,
@@ -328,9 +333,9 @@ impl<N: Net> Serf<N> {
         Self(Arc::new(Owner { shared }))
     }
 
-    /// The way of handlers to answer queries.
+    /// Returns the link for handlers that answer queries.
     pub(crate) fn responder(&self) -> Responder {
-        // With a handle that counts, the node would never stop while its handlers run.
+        // A strong handle would keep the node running while its handlers run.
         let weak = self.downgrade();
         let respond = move |to, payload: &[u8]| weak.upgrade().ok_or(CommandError::Stopped)?.respond(to, payload);
         Responder::new(respond, Arc::clone(&self.shared().counters.handler_panics))
@@ -349,7 +354,7 @@ impl<N: Net> Serf<N> {
 }
 
 impl<N: Net> WeakSerf<N> {
-    /// The node, if somebody keeps it running.
+    /// Returns a strong handle, if the node still has one.
     pub fn upgrade(&self) -> Option<Serf<N>> {
         self.0.upgrade().map(Serf)
     }

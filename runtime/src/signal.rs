@@ -1,4 +1,4 @@
-//! Wakes one task from anywhere.
+//! Wake-up of one task from any thread.
 
 use core::future::poll_fn;
 use core::task::{Poll, Waker};
@@ -6,7 +6,7 @@ use std::sync::Mutex;
 
 use crate::lock;
 
-/// A flag that one task waits for. Raising it twice before the task looks is raising it once.
+/// A flag that one task waits for. Several raises before the task runs count as one.
 #[derive(Debug, Default)]
 pub(crate) struct Signal(Mutex<State>);
 
@@ -27,7 +27,7 @@ impl Signal {
         }
     }
 
-    /// Waits until the flag is raised, and takes it down.
+    /// Waits until the flag is raised, and clears it.
     pub(crate) async fn wait(&self) {
         poll_fn(|cx| {
             let mut state = lock(&self.0);

@@ -1,5 +1,5 @@
-//! The snapshot's file. What its lines mean, and when it is to be compacted, is the protocol's business
-//! ([`Snapshot`]); here is a thread that writes them, so that no disk ever holds up a node.
+//! The snapshot file. The protocol defines its lines and decides when to compact it ([`Snapshot`]); a dedicated thread
+//! here writes them, so that disk IO never blocks the node.
 
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use core::time::Duration;
@@ -16,7 +16,7 @@ use crate::error::{NotWritten, system_words};
 use crate::lock;
 use crate::replace::{beside, lock_file, replace};
 
-/// A snapshot's file that was read and is ready to be appended to.
+/// A snapshot file that was read and is open for appending.
 #[derive(Debug)]
 pub(crate) struct Opened {
     pub(crate) snapshot: Snapshot,
@@ -24,9 +24,10 @@ pub(crate) struct Opened {
 }
 
 impl Opened {
-    /// Reads the file, or makes a new one, and cuts off what a crash has torn.
+    /// Reads the file, or creates it, and truncates an incomplete last line after a crash.
     pub(crate) fn read(path: &Path, after_leave: AfterLeave) -> io::Result<Self> {
-        // HashiCorp's nodes remove the old file before they rename the new one; a crash in between leaves only that.
+        // HashiCorp's nodes remove the old file before they rename the new one; a crash between the two leaves only the
+        // new one.
         let compacted = beside(path, COMPACTED);
         if !path.exists() && compacted.exists() {
             fs::rename(compacted, path)?;
@@ -49,42 +50,42 @@ impl Opened {
     }
 }
 
-/// The node's end: takes records in order and never waits for the disk.
+/// The node's side: queues records in order and never blocks on the disk.
 #[derive(Debug)]
 pub(crate) struct SnapshotWriter {
     queue: Arc<WriterQueue>,
-    /// Closed when the thread has ended; what it says before is why not everything is on the disk.
+    /// Closed when the thread has ended; carries the error before that if the file is incomplete.
     ended: Receiver<NotWritten>,
 }
 
-/// What node and thread share: records that are to be written, and how writing went.
+/// Queue between node and thread: pending records and the state of the last write.
 #[derive(Debug)]
 struct WriterQueue {
     state: Mutex<State>,
     changed: Condvar,
     errors: AtomicU64,
-    /// Whether the last attempt to write failed.
+    /// Whether the last write failed.
     is_failing: AtomicBool,
 }
 
 #[derive(Debug)]
 struct State {
-    /// What the file says once everything is written.
+    /// State of the file after all pending writes.
     snapshot: Snapshot,
-    /// Lines that are to be appended.
+    /// Lines to append.
     lines: String,
-    /// When set, the file has not got all records, and is to be written whole at that time.
+    /// When set, records are missing in the file, and the file is rewritten at that time.
     whole_at: Option<Instant>,
-    /// Waiters for everything to be on the disk, which also get the error.
+    /// Callers that wait for a sync; they also receive the error.
     waiting: Vec<Sender<NotWritten>>,
     is_closed: bool,
 }
 
-/// What is to be done next.
+/// The next job of the thread.
 struct Job {
     lines: String,
     whole: Option<String>,
-    /// Let go of when everything is on the disk.
+    /// Notified when everything is on disk.
     waiting: Vec<Sender<NotWritten>>,
     is_last: bool,
 }
@@ -110,27 +111,28 @@ impl SnapshotWriter {
         thread.map(|_detached| Self { queue, ended })
     }
 
-    /// Has a record appended.
+    /// Queues a record.
     pub(crate) fn append(&self, record: &Record) {
         let mut state = lock(&self.queue.state);
         state.snapshot.apply(record);
         if state.whole_at.is_none() {
             state.lines.push_str(&record.line());
             if state.lines.len() > LINES_BYTES_MAX {
-                // The disk is stuck. What the records come to is remembered in less room than they take.
+                // The disk is stuck: drop the lines and rewrite the file from the snapshot later, which takes less
+                // memory.
                 state.lines = String::new();
                 state.whole_at = Some(Instant::now());
             }
         }
         if record.must_be_synced() {
-            // Nobody need wait for it: that somebody could is enough to have it done.
+            // The receiver is dropped: a waiter in the list is enough to request a sync.
             state.waiting.push(async_channel::bounded(1).0);
         }
         drop(state);
         self.queue.changed.notify_one();
     }
 
-    /// Has everything up to now brought to the disk, and waits until it is or cannot be.
+    /// Requests a sync of all queued records and waits for its result.
     pub(crate) async fn sync(&self) -> Result<(), NotWritten> {
         self.begin_sync().recv().await.map_or(Ok(()), Err)
     }
@@ -147,23 +149,23 @@ impl SnapshotWriter {
         synced
     }
 
-    /// Waits until the thread has ended; says whether everything is on the disk.
+    /// Waits until the thread has ended; returns an error if the file is incomplete on disk.
     pub(crate) async fn ended(&self) -> Result<(), NotWritten> {
         self.ended.recv().await.map_or(Ok(()), Err)
     }
 
-    /// Nothing more will come.
+    /// Closes the queue.
     pub(crate) fn close(&self) {
         lock(&self.queue.state).is_closed = true;
         self.queue.changed.notify_one();
     }
 
-    /// Whether the file cannot be written at this time.
+    /// Whether the last write failed.
     pub(crate) fn is_failing(&self) -> bool {
         self.queue.is_failing.load(Ordering::Relaxed)
     }
 
-    /// How often writing failed.
+    /// Number of failed writes.
     pub(crate) fn errors(&self) -> u64 {
         self.queue.errors.load(Ordering::Relaxed)
     }
@@ -176,7 +178,7 @@ impl Drop for SnapshotWriter {
 }
 
 impl WriterQueue {
-    /// The thread. Whether all that it was given is on the disk at its end.
+    /// Main function of the thread. Returns an error if the file is incomplete on disk at the end.
     fn write_all(&self, mut log: Log) -> Result<(), NotWritten> {
         loop {
             let Job { lines, whole, waiting, is_last } = self.next_job();
@@ -208,7 +210,7 @@ impl WriterQueue {
         }
     }
 
-    /// Waits until there is something to do.
+    /// Waits for the next job.
     fn next_job(&self) -> Job {
         let mut state = lock(&self.state);
         loop {
@@ -239,7 +241,7 @@ impl WriterQueue {
         }
     }
 
-    /// Writes the file anew if it says what it says at too great length.
+    /// Compacts the file if it has grown too long for its content.
     fn compact(&self, log: &mut Log) {
         let mut state = lock(&self.state);
         if !state.snapshot.wants_compaction(log.bytes) || log.compact_not_before.is_some_and(|at| at > Instant::now()) {
@@ -248,7 +250,7 @@ impl WriterQueue {
         let (whole, lines) = (state.snapshot.compacted(), core::mem::take(&mut state.lines));
         drop(state);
         if let Err(error) = log.replace(&whole) {
-            // The old file is whole: it goes on growing, and that is tried again later.
+            // The old file is intact: it keeps growing, and the compaction is retried later.
             self.note_error(log, &error, true);
             log.compact_not_before = Some(Instant::now() + PAUSE_AFTER_ERROR);
             lock(&self.state).lines.insert_str(0, &lines);
@@ -257,13 +259,13 @@ impl WriterQueue {
         }
     }
 
-    /// Counts an error. The log has a line for the first, and for those that follow at growing pauses.
+    /// Counts an error and logs it: the first one, then at growing intervals.
     fn note_error(&self, log: &mut Log, error: &io::Error, in_compaction: bool) {
         self.errors.fetch_add(1, Ordering::Relaxed);
         self.is_failing.store(true, Ordering::Relaxed);
         let (path, why, now) = (log.path.display(), system_words(error), Instant::now());
         let Some(trouble) = &mut log.trouble else {
-            tracing::error!("Failed to update snapshot: {path}: {why}: it is tried again every {PAUSE_AFTER_ERROR:?}");
+            tracing::error!("Failed to update snapshot: {path}: {why}: retrying every {PAUSE_AFTER_ERROR:?}");
             log.trouble = Some(Trouble { since: now, errors: 1, told_at: now, pause: LOG_PAUSE_LEAST, in_compaction });
             return;
         };
@@ -271,35 +273,35 @@ impl WriterQueue {
         trouble.in_compaction |= in_compaction;
         if now - trouble.told_at >= trouble.pause {
             let (errors, secs) = (trouble.errors, (now - trouble.since).as_secs());
-            tracing::error!("Failed to update snapshot: {path}: {why}: still, {errors} times in {secs} s");
+            tracing::error!("Failed to update snapshot: {path}: {why}: still failing, {errors} errors in {secs} s");
             (trouble.told_at, trouble.pause) = (now, (trouble.pause * 2).min(LOG_PAUSE_MAX));
         }
     }
 
-    /// The file could be written: whole, or by lines that were appended. That lines can be appended does not say that the file
-    /// can be replaced.
+    /// Records a successful write: a rewrite or an append. A successful append does not prove that the file can be
+    /// replaced.
     fn note_written(&self, log: &mut Log, is_whole: bool) {
         if let Some(trouble) = log.trouble.take_if(|trouble| is_whole || !trouble.in_compaction) {
             self.is_failing.store(false, Ordering::Relaxed);
             let (errors, secs) = (trouble.errors, trouble.since.elapsed().as_secs());
-            tracing::warn!("The snapshot {} is written again, after {errors} errors in {secs} s", log.path.display());
+            tracing::warn!("Snapshot {} recovered after {errors} errors in {secs} s", log.path.display());
         }
     }
 }
 
-/// The file cannot be written, since some time.
+/// An ongoing failure of writes.
 #[derive(Debug)]
 struct Trouble {
     since: Instant,
     errors: u64,
     told_at: Instant,
-    /// How long the log says nothing after its last line.
+    /// Minimum time until the next log line.
     pause: Duration,
-    /// Whether it is replacing the file that failed.
+    /// Whether the compaction failed, rather than an append.
     in_compaction: bool,
 }
 
-/// The file itself.
+/// The open file.
 #[derive(Debug)]
 struct Log {
     path: PathBuf,
@@ -327,19 +329,19 @@ fn open(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).append(true).create(true).open(path)
 }
 
-/// Where a file is written anew (`tmpExt` in serf's snapshot.go).
+/// Suffix of the file that a compaction writes (`tmpExt` in serf's snapshot.go).
 const COMPACTED: &str = ".compact";
 
-/// How many bytes wait for the disk before only what they come to is remembered.
+/// Bytes of pending lines above which only the resulting snapshot is kept.
 const LINES_BYTES_MAX: usize = 1024 * 1024;
 
-/// The log has the second line about a file that cannot be written after this time; each further pause is twice as long.
+/// Time until the second log line about failing writes; each further interval doubles.
 const LOG_PAUSE_LEAST: Duration = Duration::from_secs(60);
 
-/// The longest of these pauses.
+/// Upper bound of these intervals.
 const LOG_PAUSE_MAX: Duration = Duration::from_secs(3600);
 
-/// How long after an error the file is written anew (`snapshotErrorRecoveryInterval` in serf).
+/// Time from an error to the rewrite of the file (`snapshotErrorRecoveryInterval` in serf).
 const PAUSE_AFTER_ERROR: Duration = Duration::from_secs(30);
 
 #[cfg(test)]
@@ -351,7 +353,7 @@ mod tests {
     use super::*;
     use crate::replace::is_in_use;
 
-    /// A directory that is removed at the end.
+    /// A directory that is removed on drop.
     struct Scratch(PathBuf);
 
     impl Scratch {
@@ -409,7 +411,7 @@ mod tests {
         let scratch = Scratch::new("quiet");
         let writer = start(&scratch.file());
         writer.append(&alive(1));
-        // Nobody asks for it.
+        // Without an explicit sync.
         while fs::read(scratch.file()).unwrap().is_empty() {
             std::thread::yield_now();
         }
@@ -443,7 +445,7 @@ mod tests {
         let scratch = Scratch::new("stuck");
         let writer = start(&scratch.file());
         {
-            // The thread cannot take any while we hold this.
+            // The thread cannot take the lock meanwhile.
             let mut state = lock(&writer.queue.state);
             state.lines = "#".repeat(LINES_BYTES_MAX) + "\n";
             state.snapshot.apply(&alive(1));
@@ -457,7 +459,7 @@ mod tests {
     fn a_file_that_cannot_be_written_is_counted_and_made_up_for() {
         let scratch = Scratch::new("errors");
         let mut opened = Opened::read(&scratch.file(), AfterLeave::Forget).unwrap();
-        // Appending to it fails.
+        // A read-only handle: appending fails.
         opened.log.file = File::open(scratch.file()).unwrap();
         let writer = SnapshotWriter::start(opened).unwrap();
         writer.append(&alive(1));
@@ -483,7 +485,7 @@ mod tests {
         opened.log.file = File::open(scratch.file()).unwrap();
         let writer = SnapshotWriter::start(opened).unwrap();
         writer.append(&alive(1));
-        // The directory is gone: it cannot be written anew either.
+        // The directory is gone: a rewrite fails too.
         fs::remove_dir_all(&scratch.0).unwrap();
         let NotWritten { path, why } = block_on(writer.sync()).unwrap_err();
         assert!(path == scratch.file() && !why.is_empty());
@@ -493,7 +495,7 @@ mod tests {
     }
 
     #[test]
-    fn a_second_writer_is_refused_until_the_first_has_ended_also_after_the_file_was_replaced() {
+    fn a_second_writer_is_refused_until_the_first_has_ended() {
         let scratch = Scratch::new("twins");
         let is_refused = || Opened::read(&scratch.file(), AfterLeave::Forget).is_err_and(|error| is_in_use(&error));
         let writer = start(&scratch.file());

@@ -1,4 +1,4 @@
-//! Binding: one address, UDP and TCP.
+//! Binds one address for UDP and TCP.
 
 use core::net::SocketAddr;
 use std::io;
@@ -8,16 +8,16 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::error::{StartError, Transport};
 
-/// Two sockets on one address and port.
+/// UDP socket and TCP listener on the same address and port.
 #[derive(Debug)]
 pub(crate) struct Sockets {
     pub(crate) udp: UdpSocket,
     pub(crate) tcp: TcpListener,
-    /// Where they are bound, with the port that the system chose if it was to choose.
+    /// The bound address, with the actual port if port 0 was requested.
     pub(crate) addr: SocketAddr,
 }
 
-/// Binds both. With port 0 the system chooses a port for TCP; if that is taken for UDP, another is tried.
+/// Binds both sockets. With port 0 the system selects a port for TCP; if UDP has no such port free, another is tried.
 pub(crate) fn bind(addr: SocketAddr) -> Result<Sockets, StartError> {
     bind_with(addr, bind_udp)
 }
@@ -42,8 +42,8 @@ fn bind_with(
 
 fn bind_tcp(addr: SocketAddr) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
-    // On Unix this lets a restarted node take its port back while old connections linger; elsewhere it would let two nodes
-    // share one.
+    // On Unix this lets a restarted node take its port back while old connections linger; elsewhere it would let two
+    // nodes share a port.
     #[cfg(unix)]
     socket.set_reuse_address(true)?;
     prepare(&socket, addr)?;
@@ -55,7 +55,7 @@ fn bind_tcp(addr: SocketAddr) -> io::Result<TcpListener> {
 fn bind_udp(addr: SocketAddr) -> io::Result<UdpSocket> {
     let socket = Socket::new(Domain::for_address(addr), Type::DGRAM, Some(Protocol::UDP))?;
     prepare(&socket, addr)?;
-    // As much as the system lets us have: a burst of gossip must not be lost. Less is no reason not to start.
+    // A large buffer, so that bursts of gossip are not lost. A smaller one is no reason not to start.
     let _less = socket.set_recv_buffer_size(RECV_BUFFER_BYTES);
     socket.bind(&addr.into())?;
     Ok(socket.into())
@@ -68,18 +68,18 @@ fn prepare(socket: &Socket, addr: SocketAddr) -> io::Result<()> {
     socket.set_nonblocking(true)
 }
 
-/// Whether a socket bound to `addr` is for both kinds of addresses.
+/// Whether a socket bound to `addr` is dual-stack.
 pub(crate) fn is_dual(addr: SocketAddr) -> bool {
     addr.is_ipv6() && addr.ip().is_unspecified()
 }
 
-/// memberlist's choice (`udpRecvBufSize` in net_transport.go).
+/// memberlist's value (`udpRecvBufSize` in net_transport.go).
 const RECV_BUFFER_BYTES: usize = 2 * 1024 * 1024;
 
-/// Streams that may wait to be accepted, when many nodes join at once.
+/// Pending connections, for many nodes that join at once.
 const BACKLOG: i32 = 1024;
 
-/// How many ports are tried before we give up. memberlist tries ten.
+/// Number of ports to try. memberlist tries ten.
 const PORTS_TRIED: u32 = 10;
 
 #[cfg(test)]

@@ -1,60 +1,60 @@
-//! What a running node has done, and how it is.
+//! Counters and gauges of a running node.
 
 use serf_proto::{Clocks, MemberCounts, Metric, QueueDepths, Usage};
 
-/// Counters and gauges of a running node, all of one moment.
+/// Counters and gauges of a running node, read at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
-    /// What the protocol counts: packets, probes, refutations, and what was dropped for which reason.
+    /// Counters of the protocol: packets, probes, refutations, and dropped inputs by reason.
     pub protocol: serf_proto::Stats,
-    /// The members known.
+    /// Known members by status.
     pub members: MemberCounts,
     /// The Lamport clocks.
     pub clocks: Clocks,
-    /// Broadcasts that wait to be gossiped.
+    /// Broadcasts queued for gossip.
     pub queues: QueueDepths,
-    /// Lifeguard's score: 0 is well; each point makes the node one probe interval slower to accuse others.
+    /// Lifeguard's health score: 0 is healthy; each point delays accusations by one probe interval.
     pub health_score: u32,
-    /// Exchanges on streams that are under way.
+    /// Running stream exchanges.
     pub streams_live: usize,
-    /// What is held of messages on streams that are not whole, in bytes.
+    /// Buffered bytes of incomplete stream messages.
     pub streams_unfinished_bytes: usize,
-    /// Whether the host has lost the address that the node chose to announce, so that no peer can reach it.
+    /// Whether the host has lost the advertised address, so that no peer can reach the node.
     pub address_missing: bool,
-    /// Whether the snapshot cannot be written at this time: a restart would not know what happened since.
+    /// Whether snapshot writes currently fail: a restart would lose the events since then.
     pub snapshot_failing: bool,
-    /// Peers that the log complains of and has not seen the end of; see [`Serf::complaints`](crate::Serf::complaints).
+    /// Open complaints; see [`Serf::complaints`](crate::Serf::complaints).
     pub complaints: usize,
-    /// How full the collections are that others fill.
+    /// Fill levels of the collections that peers can fill.
     pub usage: Vec<Usage>,
-    /// Packets lost because the socket, and then the queue before it, had no room.
+    /// Datagrams dropped because the socket and the send queue were full.
     pub datagrams_lost: u64,
-    /// Sending, receiving or accepting that failed. The log has a line for the first of each peer, not for each; see
+    /// Failed sends, receives and accepts. Only the first per peer is logged; see
     /// [`Serf::complaints`](crate::Serf::complaints).
     pub socket_errors: u64,
-    /// Writing the snapshot or the keyring file that failed. Each is also a `tracing` event; the snapshot is tried again.
+    /// Failed writes of the snapshot or the keyring file. Each is also a `tracing` event; snapshot writes are retried.
     pub file_errors: u64,
-    /// Streams of peers that were cut off because they did not read their answers and there were too many of them.
+    /// Inbound streams cut off at the limit, because their peers did not read the replies.
     pub streams_refused: u64,
     /// Panics of [`Handlers`](crate::Handlers); each is also a `tracing` event.
     pub handler_panics: u64,
 }
 
 impl Stats {
-    /// Every counter there is, those of the protocol first: to show or export them without naming each.
+    /// Returns all counters, those of the protocol first, for exporters.
     pub fn counters(&self) -> impl Iterator<Item = Metric> + use<> {
         let ours = [
             Metric::plain(
                 "datagrams_lost",
-                "Packets lost because the socket had no room for them.",
+                "Datagrams dropped because the socket and the send queue were full.",
                 self.datagrams_lost,
             ),
-            Metric::plain("socket_errors", "Sending, receiving or accepting that failed.", self.socket_errors),
-            Metric::plain("file_errors", "Writing the snapshot or the keyring file that failed.", self.file_errors),
+            Metric::plain("socket_errors", "Failed sends, receives and accepts.", self.socket_errors),
+            Metric::plain("file_errors", "Failed writes of the snapshot or the keyring file.", self.file_errors),
             Metric::plain(
                 "streams_refused",
-                "Streams cut off because they did not read their answers and there were too many of them.",
+                "Inbound streams cut off at the limit, because their peers did not read the replies.",
                 self.streams_refused,
             ),
             Metric::plain("handler_panics", "Panics of handlers.", self.handler_panics),
@@ -62,7 +62,7 @@ impl Stats {
         self.protocol.counters().chain(ours)
     }
 
-    /// Every gauge there is: figures that rise and fall.
+    /// Returns all gauges, for exporters.
     pub fn gauges(&self) -> impl Iterator<Item = Metric> + use<> {
         let Self { members, clocks, queues, health_score, streams_live, streams_unfinished_bytes, usage, .. } = self;
         let many = |name, help, label, of: &[(&'static str, u64)]| {
@@ -81,21 +81,21 @@ impl Stats {
             ("queries", queues.queries as u64),
             ("events", queues.events as u64),
         ];
-        let mut gauges = many("members", "Members known; the suspected are live too.", "status", &statuses);
+        let mut gauges = many("members", "Known members; suspected ones also count as live.", "status", &statuses);
         gauges.extend(many("lamport_time", "The Lamport clocks.", "clock", &times));
-        gauges.extend(many("queue_depth", "Broadcasts that wait to be gossiped.", "queue", &depths));
-        gauges.push(Metric::plain("health_score", "Lifeguard's score: 0 is well.", u64::from(*health_score)));
-        gauges.push(Metric::plain("streams_live", "Exchanges on streams under way.", *streams_live as u64));
+        gauges.extend(many("queue_depth", "Broadcasts queued for gossip.", "queue", &depths));
+        gauges.push(Metric::plain("health_score", "Lifeguard's health score: 0 is healthy.", u64::from(*health_score)));
+        gauges.push(Metric::plain("streams_live", "Running stream exchanges.", *streams_live as u64));
         gauges.push(Metric::plain(
             "streams_unfinished_bytes",
-            "Bytes held of messages on streams that are not whole.",
+            "Buffered bytes of incomplete stream messages.",
             *streams_unfinished_bytes as u64,
         ));
-        let help = "Whether the host has lost the address that the node announces: 0 is well.";
+        let help = "Whether the host has lost the advertised address: 0 is healthy.";
         gauges.push(Metric::plain("address_missing", help, u64::from(self.address_missing)));
-        let help = "Whether the snapshot cannot be written at this time: 0 is well.";
+        let help = "Whether snapshot writes currently fail: 0 is healthy.";
         gauges.push(Metric::plain("snapshot_failing", help, u64::from(self.snapshot_failing)));
-        let help = "Peers that the log complains of and has not seen the end of: 0 is well.";
+        let help = "Open complaints of the log about peers: 0 is healthy.";
         gauges.push(Metric::plain("complaints", help, self.complaints as u64));
         gauges.extend(Usage::gauges(usage));
         gauges.into_iter()

@@ -1,4 +1,4 @@
-//! The node under its lock: what its tasks and handles share, how it is called, and where its outputs go.
+//! The node under its lock: state shared by its tasks and handles, calls into the node, and routing of its outputs.
 
 mod stream;
 
@@ -35,67 +35,67 @@ use crate::send_queue::SendQueue;
 use crate::signal::Signal;
 use crate::socket::is_dual;
 
-/// What the tasks of a node share with its handles.
+/// State that the tasks of a node share with its handles.
 pub(crate) struct Shared<N: Net> {
     pub(crate) net: N,
     pub(crate) bound: SocketAddr,
-    /// How long the last bytes of a stream may take after it was closed.
+    /// How long a closed stream may take to flush its last bytes.
     pub(crate) linger: Duration,
     pub(crate) subscriber_events_max: usize,
     pub(crate) send_queue: SendQueue,
     pub(crate) counters: Counters,
     pub(crate) files: Files,
     pub(crate) engine: Mutex<Engine<N>>,
-    /// Raised when the node wants to be woken earlier than the timekeeper sleeps.
+    /// Raised when the node needs a wake-up earlier than the one that the timer loop sleeps for.
     pub(crate) earlier: Signal,
-    /// Closed when all tasks are gone.
+    /// Closed when all tasks have ended.
     pub(crate) gone: Receiver<Infallible>,
 }
 
-/// What only the driver knows.
+/// Counters of the driver, which the node does not have.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     pub(crate) socket_errors: AtomicU64,
     pub(crate) streams_refused: AtomicU64,
-    /// Shared with what runs handlers, which does not hold the node.
+    /// Shared with the handler tasks, which hold no reference to the node.
     pub(crate) handler_panics: Arc<AtomicU64>,
-    /// Whether the host has lost the address that we announce.
+    /// Whether the host has lost the advertised address.
     pub(crate) address_missing: AtomicBool,
 }
 
-/// Everything behind the lock. The lock is never held across an await, nor while a packet is sent.
+/// State behind the lock. The lock is never held across an await, nor while a datagram is sent.
 pub(crate) struct Engine<N: Net> {
     pub(crate) node: Node,
-    /// None once the node has stopped.
+    /// `None` after the node has stopped.
     pub(crate) running: Option<Running<N>>,
     pub(crate) subscribers: Subscribers,
-    /// Who waits for the end of a join.
+    /// Callers that wait for the end of a join.
     pub(crate) joins: BTreeMap<JoinId, Sender<JoinOutcome>>,
-    /// How the streams were opened that joins wait for.
+    /// Connect results of the streams that joins wait for.
     pub(crate) dials: Dials,
-    /// Who waits for the end of an operation on keys.
+    /// Callers that wait for the end of a key operation.
     pub(crate) keys: BTreeMap<QueryId, Sender<KeyReport>>,
     pub(crate) leave: Leave,
-    /// Why the node ends or has ended, if not by a command.
+    /// The reason for which the node ends or has ended, unless it was a command.
     pub(crate) end: Option<End>,
-    /// When the timekeeper will wake.
+    /// Time of the timer loop's next wake-up.
     pub(crate) wake_at: Instant,
 }
 
-/// What there is while the node runs. Dropping it ends all tasks and closes all sockets.
+/// The parts of a running node. Dropping it ends all tasks and closes all sockets.
 pub(crate) struct Running<N: Net> {
     pub(crate) udp: Arc<N::Udp>,
     pub(crate) loops: Vec<N::Task>,
     streams: BTreeMap<StreamId, StreamHandle<N>>,
-    /// How many of the streams peers have opened.
+    /// Number of streams that peers opened.
     inbound: usize,
-    /// The bytes of the answers on those streams, until the streams are closed.
+    /// Bytes of replies on those streams, counted until the streams are closed.
     answers_bytes: usize,
-    /// Every task holds a clone: when all are gone, so are the sockets.
+    /// Every task holds a clone: when all clones are dropped, the sockets are closed too.
     pub(crate) alive: Sender<Infallible>,
 }
 
-/// Who waits for our leave, and how it went.
+/// The result of our leave, and the callers that wait for it.
 #[derive(Debug, Default)]
 pub(crate) struct Leave {
     pub(crate) waiting: Vec<Sender<LeaveReport>>,
@@ -103,19 +103,19 @@ pub(crate) struct Leave {
 }
 
 impl<N: Net> Shared<N> {
-    /// Locks the node to look at it.
+    /// Locks the node for reading.
     pub(crate) fn lock(&self) -> MutexGuard<'_, Engine<N>> {
         lock(&self.engine)
     }
 
-    /// Stops a node that a panic has left inconsistent.
+    /// Stops a node whose state may be inconsistent after a panic.
     fn check(&self) {
         if self.engine.is_poisoned() {
             self.fail("call", "while the node was locked".to_owned());
         }
     }
 
-    /// Calls the node and does what it wants done. None when it has stopped.
+    /// Calls the node and executes its outputs. Returns `None` if the node has stopped.
     pub(crate) fn call<R>(
         self: &Arc<Self>,
         input: impl FnOnce(&mut Engine<N>, Instant, &mut Outbox) -> R,
@@ -137,7 +137,7 @@ impl<N: Net> Shared<N> {
         })
     }
 
-    /// Does what is due, and says until when the timekeeper may sleep. None when the node has stopped.
+    /// Fires the due timers and returns the time of the next wake-up; `None` if the node has stopped.
     pub(crate) fn tick(self: &Arc<Self>) -> Option<Instant> {
         self.check();
         with_call_buffers(|buffers| {
@@ -157,14 +157,14 @@ impl<N: Net> Shared<N> {
         input: impl FnOnce(&mut Engine<N>, Instant, &mut Outbox) -> R,
     ) -> Option<R> {
         engine.running.as_ref()?;
-        // Under the lock, so that the node's time never goes back.
+        // Read under the lock, so that the node's time never goes back.
         let now = self.net.now();
         let result = input(engine, now, &mut buffers.out);
         engine.route(self, buffers);
         Some(result)
     }
 
-    /// Unlocks the node, and sends what it laid aside.
+    /// Unlocks the node, then sends the datagrams of the call.
     fn send_datagrams(self: &Arc<Self>, engine: MutexGuard<'_, Engine<N>>, buffers: &mut CallBuffers) {
         if buffers.datagrams.is_empty() {
             return;
@@ -190,13 +190,14 @@ impl<N: Net> Shared<N> {
         }
     }
 
-    /// Counts what the system refused. The node decides whether to log it: every packet may fail.
+    /// Counts an operation that the operating system refused. The node decides whether to log it, because every packet
+    /// may fail.
     pub(crate) fn note_error(&self, what: SocketFailure, error: &io::Error) {
         self.counters.socket_errors.fetch_add(1, Ordering::Relaxed);
         self.lock().node.socket_failed(self.net.now(), what, &system_words(error));
     }
 
-    /// A stream's task is at its end.
+    /// Removes a stream whose task has ended.
     pub(crate) fn stream_over(&self, id: StreamId) {
         let over = self.lock().running.as_mut().and_then(|running| running.close(id));
         drop(over);
@@ -212,7 +213,7 @@ impl<N: Net> Shared<N> {
         });
     }
 
-    /// Ends everything: tasks, sockets, and calls that wait.
+    /// Stops the node: ends all tasks, closes the sockets and fails the waiting calls.
     pub(crate) fn stop(&self) {
         let mut engine = self.lock();
         let running = engine.running.take();
@@ -227,7 +228,7 @@ impl<N: Net> Shared<N> {
         drop((running, waiting));
     }
 
-    /// Runs a task without which the node is not whole: when it ends while the node runs, the node ends.
+    /// Runs a task that the node depends on: if it ends while the node runs, the node ends.
     pub(crate) async fn supervise(self: Arc<Self>, task: &'static str, work: impl Future<Output = ()>) {
         match AssertUnwindSafe(work).catch_unwind().await {
             Ok(()) => {}
@@ -235,13 +236,13 @@ impl<N: Net> Shared<N> {
         }
     }
 
-    /// Stops the node, for it is broken.
+    /// Stops the node after a panic.
     pub(crate) fn fail(&self, task: &'static str, message: String) {
         let mut engine = self.lock();
         if engine.running.is_none() {
             return;
         }
-        tracing::error!(task, message, "the node is stopped: a panic has left it broken");
+        tracing::error!(task, message, "a panic stopped the node");
         engine.end = Some(End::Panicked { task, message });
         drop(engine);
         self.stop();
@@ -253,14 +254,16 @@ impl<N: Net> Running<N> {
         Self { udp, loops: Vec::new(), streams: BTreeMap::new(), inbound: 0, answers_bytes: 0, alive }
     }
 
-    /// Makes room for one more stream of a peer; says whether one was cut off for it. `proto` forgets a stream when it has
-    /// answered; here it counts until the answer is read, so that peers which do not read cannot make it many. Of too many the one
-    /// goes that has been answered for the longest; while none has, the node decides.
+    /// Makes room for one more inbound stream; returns whether another one was cut off. `proto` drops a stream once it
+    /// has replied, but here the stream counts until the reply is read, so that peers that do not read cannot
+    /// accumulate streams. At the limit the stream that was answered first is cut off; if none was answered, the node
+    /// decides.
     pub(crate) fn make_room(&mut self) -> bool {
         self.inbound >= STREAMS_INBOUND_MAX && self.cut_off_oldest()
     }
 
-    /// Notes what is written to a stream; says how many were cut off, so that unread answers do not fill the memory.
+    /// Accounts bytes written to a stream; returns how many streams were cut off, so that unread replies do not fill
+    /// the memory.
     pub(crate) fn write(&mut self, stream: StreamId, bytes: Bytes) -> u64 {
         let Some(handle) = self.streams.get_mut(&stream) else { return 0 };
         if handle.is_inbound() {
@@ -280,13 +283,13 @@ impl<N: Net> Running<N> {
         oldest.and_then(|oldest| self.close(oldest)).is_some()
     }
 
-    /// Gives a stream a task of its own.
+    /// Spawns the task of a stream.
     pub(crate) fn open(&mut self, shared: &Arc<Shared<N>>, stream: StreamId, origin: Origin<N>) {
         self.inbound += usize::from(origin.is_inbound());
         self.streams.insert(stream, StreamHandle::spawn(shared, stream, origin, self.alive.clone()));
     }
 
-    /// Forgets a stream whose task is at its end.
+    /// Removes a stream whose task has ended.
     pub(crate) fn close(&mut self, stream: StreamId) -> Option<StreamHandle<N>> {
         let handle = self.streams.remove(&stream)?;
         if handle.is_inbound() {
@@ -312,7 +315,7 @@ impl<N: Net> Engine<N> {
         }
     }
 
-    /// Does everything that the node wants done, in order; datagrams are laid aside, to be sent without the lock.
+    /// Executes all outputs of the node in order. Datagrams are collected, to be sent without the lock.
     pub(crate) fn route(&mut self, shared: &Arc<Shared<N>>, buffers: &mut CallBuffers) {
         while let Some(output) = buffers.out.pop() {
             match output {
@@ -378,6 +381,6 @@ impl<N: Net> Engine<N> {
     }
 }
 
-/// What the answers on the streams of peers may have together, in bytes, until they are read. Ours: three of the longest. Beyond, the
-/// streams are cut off that have waited for the longest.
+/// Total bytes of unread replies on inbound streams. Ours: three of the largest messages. Above it the streams that
+/// have waited longest are cut off.
 const ANSWERS_BYTES_MAX: usize = 3 * STREAM_MESSAGE_BYTES_MAX;

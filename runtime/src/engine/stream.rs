@@ -1,5 +1,5 @@
-//! One task per stream. It moves bytes and knows no message; how long a stream may take is the node's business, except for
-//! the last bytes after it closed.
+//! One task per stream. It moves bytes and knows no messages. The node sets the deadlines of a stream, except for
+//! flushing the last bytes after it was closed.
 
 use core::convert::Infallible;
 use core::net::SocketAddr;
@@ -17,7 +17,7 @@ use crate::error::system_words;
 use crate::net::{Net, Stream};
 use crate::signal::Signal;
 
-/// How a stream begins.
+/// How a stream starts: by connecting or by being accepted.
 pub(crate) enum Origin<N: Net> {
     Dial(SocketAddr),
     Accepted(N::Stream),
@@ -29,13 +29,13 @@ impl<N: Net> Origin<N> {
     }
 }
 
-/// The node's end of a stream: what it says is done by the task, in order.
+/// The node's handle to a stream. The task executes its commands in order.
 pub(crate) struct StreamHandle<N: Net> {
     commands: Sender<StreamCommand>,
-    /// Raised together with the last command, for a task that is busy with an earlier one.
+    /// Raised with the last command, to interrupt a task that still executes an earlier one.
     closing: Arc<Signal>,
     is_inbound: bool,
-    /// How much was given it to write.
+    /// Total bytes queued for writing.
     written_bytes: usize,
     /// Cancelled when the handle is dropped.
     _task: N::Task,
@@ -67,20 +67,20 @@ impl<N: Net> StreamHandle<N> {
         self.written_bytes
     }
 
-    /// Writes after everything before. The node writes one message a stream, so that the commands cannot pile up.
+    /// Queues a write after all earlier commands. The node writes one message per stream, so the queue stays short.
     pub(crate) fn write(&mut self, bytes: Bytes) {
         self.written_bytes += bytes.len();
         _ = self.commands.try_send(StreamCommand::Write(bytes));
     }
 
-    /// Closes after everything before.
+    /// Closes the stream after all earlier commands.
     pub(crate) fn close(&self) {
         _ = self.commands.try_send(StreamCommand::Close);
         self.closing.raise();
     }
 }
 
-/// The task's side.
+/// The task's side of a stream.
 struct StreamTask<N: Net> {
     shared: Arc<Shared<N>>,
     id: StreamId,
@@ -88,7 +88,7 @@ struct StreamTask<N: Net> {
     closing: Arc<Signal>,
 }
 
-/// What a task waited for.
+/// What woke the task.
 enum Next {
     Commanded(StreamCommand),
     Readable(io::Result<()>),
@@ -105,14 +105,14 @@ impl<N: Net> StreamTask<N> {
             };
             if let Err(error) = or(self.carry(&stream), give_up).await {
                 let error = system_words(&error);
-                tracing::debug!(stream = self.id.number(), %error, "a stream failed");
+                tracing::debug!(stream = self.id.number(), %error, "stream failed");
                 self.tell_failed(&error);
             }
         }
         self.shared.stream_over(self.id);
     }
 
-    /// The open stream; none when it could not be opened, or is not wanted any more.
+    /// Returns the open stream; `None` if it could not be opened or was cancelled.
     async fn begin(&self, origin: Origin<N>) -> Option<N::Stream> {
         let to = match origin {
             Origin::Accepted(stream) => return Some(stream),
@@ -131,7 +131,7 @@ impl<N: Net> StreamTask<N> {
             }
             Err(error) => {
                 let words = system_words(&error);
-                tracing::debug!(%to, error = words, "cannot open a stream");
+                tracing::debug!(%to, error = words, "cannot open stream");
                 self.shared.lock().dials.failed(to, error);
                 self.tell_failed(&words);
                 None
@@ -139,7 +139,7 @@ impl<N: Net> StreamTask<N> {
         }
     }
 
-    /// Carries out commands and reads, until it is to close.
+    /// Executes commands and reads bytes, until the stream is to be closed.
     async fn carry(&self, stream: &N::Stream) -> io::Result<()> {
         let mut is_open = true;
         loop {
@@ -158,7 +158,7 @@ impl<N: Net> StreamTask<N> {
         }
     }
 
-    /// Reads what has come. False when nothing more will.
+    /// Reads the available bytes. Returns false at the end of the stream.
     fn read(&self, stream: &N::Stream) -> io::Result<bool> {
         with_buffer(|buffer| match stream.try_read(buffer) {
             Ok(0) => {
@@ -174,7 +174,7 @@ impl<N: Net> StreamTask<N> {
         })
     }
 
-    /// The system's words go along, for the log.
+    /// Reports the failure to the node, with the operating system's error text for the log.
     fn tell_failed(&self, words: &str) {
         self.shared.call(|engine, now, out| {
             engine.node.stream_failing(words);
