@@ -1,27 +1,27 @@
-//! Names and addresses of nodes, computed from their numbers, so that neither direction needs a table.
+//! Node names and addresses, computed from node numbers, so that neither direction needs a table.
 
 use core::net::{IpAddr, SocketAddr};
 
 /// The port that every node listens on; Serf's default.
 const PORT: u16 = 7946;
 
-/// Connections come from ports of this range, as Linux hands them out.
+/// Source ports of connections are in Linux's ephemeral range.
 const EPHEMERAL_FIRST: u16 = 32_768;
 const EPHEMERAL_COUNT: u16 = 28_232;
 
-/// Where node `node` listens: 10.0.0.1 for node 0, and so on through 10.0.0.0/8.
+/// Returns the listen address of a node: 10.0.0.1 for node 0, then upwards through 10.0.0.0/8.
 pub(crate) fn addr_of(node: u32) -> SocketAddr {
     let [_, a, b, c] = (node + 1).to_be_bytes();
     SocketAddr::from(([10, a, b, c], PORT))
 }
 
-/// Where the connection that node `node` numbers `port` comes from.
+/// Returns the source address of the node's connection with the internal number `port`.
 pub(crate) fn connection_addr(node: u32, port: u32) -> SocketAddr {
     let offset = u16::try_from(port % u32::from(EPHEMERAL_COUNT)).expect("the remainder is below 2^16");
     SocketAddr::new(addr_of(node).ip(), EPHEMERAL_FIRST + offset)
 }
 
-/// Which of `nodes` nodes listens at `addr`.
+/// Returns the node that listens at `addr`, out of `nodes`.
 pub(crate) fn node_at(addr: SocketAddr, nodes: u32) -> Option<u32> {
     let IpAddr::V4(ip) = addr.ip() else { return None };
     let [10, a, b, c] = ip.octets() else { return None };
@@ -29,12 +29,12 @@ pub(crate) fn node_at(addr: SocketAddr, nodes: u32) -> Option<u32> {
     (node < nodes && addr.port() == PORT).then_some(node)
 }
 
-/// The name of node `node`.
+/// Returns the name of a node.
 pub(crate) fn name_of(node: u32) -> String {
     format!("node-{node:05}")
 }
 
-/// The number of the node of this name.
+/// Parses a node's name into its number.
 pub(crate) fn node_of(name: &str) -> Option<u32> {
     name.strip_prefix("node-")?.parse().ok()
 }

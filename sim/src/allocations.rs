@@ -1,24 +1,24 @@
-//! How often memory was allocated and how much of it is in use, when the program is built to count it.
+//! Heap counters: number of allocations and bytes in use, if the program was built to count them.
 
 #[cfg(feature = "count-allocations")]
 #[global_allocator]
 static ALLOCATOR: &stats_alloc::StatsAlloc<std::alloc::System> = &stats_alloc::INSTRUMENTED_SYSTEM;
 
-/// Bytes of the heap that are in use; `None` unless the feature `count-allocations` is on.
+/// Returns the heap bytes in use; `None` without the feature `count-allocations`.
 pub(crate) fn live_bytes() -> Option<i64> {
     #[cfg(feature = "count-allocations")]
     {
         let stats = ALLOCATOR.stats();
         let signed = |bytes: usize| i64::try_from(bytes).unwrap_or(i64::MAX);
-        // What reallocation added or took away is in the other two: see `Stats::bytes_reallocated`.
+        // The two counters include the changes by reallocations: see `Stats::bytes_reallocated`.
         Some(signed(stats.bytes_allocated) - signed(stats.bytes_deallocated))
     }
     #[cfg(not(feature = "count-allocations"))]
     None
 }
 
-/// Allocations and reallocations so far; `None` unless the feature `count-allocations` is on. It is off by default
-/// because all threads would count in one place.
+/// Returns the number of allocations and reallocations so far; `None` without the feature `count-allocations`. The
+/// feature is off by default because all threads would contend for one counter.
 pub(crate) fn count() -> Option<u64> {
     #[cfg(feature = "count-allocations")]
     {

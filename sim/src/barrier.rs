@@ -1,8 +1,8 @@
-//! Where threads wait for each other at the end of every window.
+//! Barrier that synchronises the threads at the end of every window.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-/// A barrier that spins: windows are tens of microseconds apart, too short to go to sleep.
+/// A spinning barrier: windows are tens of microseconds apart, too short for a thread to sleep.
 #[derive(Debug)]
 pub(crate) struct SpinBarrier {
     parties: u32,
@@ -16,11 +16,11 @@ impl SpinBarrier {
         Self { parties, arrived: AtomicU32::new(0), generation: AtomicU32::new(0), broken: AtomicBool::new(false) }
     }
 
-    /// Waits until all parties are here. What each did before is visible to all after.
+    /// Waits until all parties have arrived. Memory written by any party before is visible to all parties after.
     ///
     /// # Panics
     ///
-    /// When another party panicked, which would otherwise be waited for forever.
+    /// Panics if another party has panicked, because it would never arrive.
     pub(crate) fn wait(&self) {
         if self.parties == 1 {
             return;
@@ -38,7 +38,7 @@ impl SpinBarrier {
             if spins < SPINS_MAX {
                 core::hint::spin_loop();
             } else {
-                // More threads than processors: let the late one run.
+                // More threads than processors: let the missing thread run.
                 std::thread::yield_now();
                 spins = 0;
             }
@@ -63,7 +63,7 @@ impl Drop for Guard<'_> {
     }
 }
 
-/// About 20 µs: longer than the threads of an undisturbed machine are apart.
+/// About 20 µs: longer than the arrival skew of threads on an idle machine.
 const SPINS_MAX: u32 = 2_000;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! `sim bench`: what the simulator itself costs, at several sizes, in one table.
+//! `sim bench`: measures the cost of the simulator at several sizes and prints one table.
 
 use core::time::Duration;
 use std::process::ExitCode;
@@ -86,7 +86,7 @@ fn measure(phase: Phase, nodes: u32) -> Result<String, ConfigError> {
     ))
 }
 
-/// Each is measured in turn. Large ones last: memory once used is not given back to the system.
+/// Cases in order of measurement. The largest last, because freed memory is not returned to the system.
 const CASES: [(Phase, u32); 8] = [
     (Phase::Join, 100),
     (Phase::Idle, 100),

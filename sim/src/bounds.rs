@@ -1,20 +1,20 @@
-//! How long each phase may take, derived from the nodes' settings.
+//! Deadlines of the phases, derived from the nodes' options.
 
 use core::time::Duration;
 
 use serf_proto::Config;
 
-/// The deadlines of the phases for clusters of a given size.
+/// Deadlines for clusters of a given size.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bounds {
-    /// Four push/pulls of everybody, with which what gossip missed is made up for: memberlist scales
-    /// the interval with the size. Everybody begins one each interval and is, on average, chosen for another.
+    /// Four push/pull intervals, for state that gossip missed. memberlist scales the interval with the cluster size.
+    /// Per interval each node starts one exchange and, on average, is the target of another.
     anti_entropy: Duration,
-    /// As long as a suspicion lasts when nobody confirms it: `SuspicionMult × max(1, log10 n) × ProbeInterval`,
+    /// Duration of a suspicion without confirmations: `SuspicionMult × max(1, log10 n) × ProbeInterval`,
     /// `SuspicionMaxTimeoutMult` times.
     suspicion_max: Duration,
     probe_interval: Duration,
-    /// How many times slower an unhealthy node probes at the most.
+    /// Largest factor by which an unhealthy node slows its probes.
     awareness_max: u32,
     reconnect_interval: Duration,
     leave: Duration,
@@ -34,50 +34,51 @@ impl Bounds {
         }
     }
 
-    /// From the last start until all know all: gossip, then anti-entropy for what it missed.
+    /// From the last start until all nodes know all nodes: gossip, then anti-entropy for what gossip missed.
     pub(crate) fn join(&self) -> Duration {
         GOSSIP + self.anti_entropy
     }
 
-    /// Until all have an event: gossip, then anti-entropy, which carries recent events too.
+    /// Until all nodes have an event: gossip, then anti-entropy, which carries recent events too.
     pub(crate) fn event(&self) -> Duration {
         GOSSIP + self.anti_entropy
     }
 
-    /// Until so many rounds of asking are over, each as long as a query lasts that does not say.
+    /// Until `rounds` rounds of a query have ended, each with the default query timeout.
     pub(crate) fn query(&self, rounds: u32) -> Duration {
         self.query * rounds
     }
 
-    /// Until all know of a crash. Somebody must probe the dead: that nobody does within `PROBES` intervals has odds
-    /// of e^-20 for each of the dead. Then an unconfirmed suspicion, gossip and anti-entropy.
+    /// Until all nodes know of a crash. Each dead node must be probed first: the probability that none is within
+    /// `PROBES` intervals is e^-20 per dead node. Then an unconfirmed suspicion, gossip and anti-entropy.
     pub(crate) fn crash(&self) -> Duration {
         PROBES * self.probe_interval + self.suspicion_max + GOSSIP + self.anti_entropy
     }
 
-    /// Until all know of a leave: the leave itself, then as for a crash, for those whom the farewell missed.
+    /// Until all nodes know of a leave: the leave itself, then as for a crash, for nodes that the leave broadcast
+    /// missed.
     pub(crate) fn leave(&self) -> Duration {
         self.leave + self.crash()
     }
 
-    /// Until all see the returned alive: as for a join; a suspicion that stems from their absence may come between.
+    /// Until all nodes see the returned ones alive: as for a join; a suspicion from their absence may intervene.
     pub(crate) fn rejoin(&self) -> Duration {
         self.suspicion_max + self.join()
     }
 
-    /// Until two sides have given each other up: as for a crash, but with so many probes failing every node may think itself ill, and
-    /// probe as slowly as it can.
+    /// Until both sides of a partition have declared each other failed: as for a crash, but so many failing probes may
+    /// raise every node's health score to the maximum and slow its probes accordingly.
     pub(crate) fn apart(&self) -> Duration {
         PROBES * self.awareness_max * self.probe_interval + self.crash()
     }
 
-    /// Until two sides that have given each other up are one again: somebody must try to reconnect, then all as for a return.
+    /// Until two such sides have merged: one reconnect attempt must succeed, then all as for a rejoin.
     pub(crate) fn heal(&self) -> Duration {
         self.reconnects() + self.rejoin()
     }
 
-    /// Until none of so many members that do not exist is held for alive: the nodes probe all members in turn, as slowly as they can
-    /// where so many probes fail; then as for a crash in a cluster with all of them.
+    /// Until none of `ghosts` invented members counts as alive: the nodes probe all members in turn, at the slowest
+    /// rate because so many probes fail; then as for a crash in a cluster that includes them.
     pub(crate) fn exorcism(nodes: u32, ghosts: u32, config: &Config) -> Duration {
         if ghosts == 0 {
             return Duration::ZERO;
@@ -87,29 +88,31 @@ impl Bounds {
         turns * config.awareness_max_multiplier * config.probe_interval + all.crash()
     }
 
-    /// Until each two nodes have exchanged their states with each other, but for odds of e^-6 a pair. What a node believes at the greatest
-    /// incarnation, which nothing can be above, only the member itself can put right.
+    /// Until every pair of nodes has exchanged its states directly, except with probability e^-6 per pair. A false
+    /// belief at the greatest incarnation, which nothing can exceed, is corrected only by an exchange with the member
+    /// itself.
     pub(crate) fn direct(&self, nodes: u32) -> Duration {
         3 * nodes * (self.anti_entropy / 4)
     }
 
-    /// Until somebody has reached one of those that it gave up: each node tries one an interval, with a chance of failed to live.
+    /// Until some node has reached one of the members that it declared failed: each node tries one per interval, with
+    /// the probability of failed to live members.
     pub(crate) fn reconnects(&self) -> Duration {
         RECONNECTS * self.reconnect_interval
     }
 
-    /// How long a suspicion lasts that nobody confirms.
+    /// Duration of a suspicion without confirmations.
     pub(crate) const fn suspicion_max(&self) -> Duration {
         self.suspicion_max
     }
 
-    /// How long a healthy node takes for one probe.
+    /// Duration of one probe by a healthy node.
     pub(crate) const fn probes(&self) -> Duration {
         self.probe_interval
     }
 }
 
-/// memberlist's `pushPullScale`: the base up to 32 nodes, then once more for each doubling.
+/// memberlist's `pushPullScale`: the base interval up to 32 nodes, plus the base for each doubling.
 fn push_pull_interval(nodes: u32, config: &Config) -> Duration {
     let doublings = nodes.max(1).next_power_of_two().ilog2();
     config.push_pull_interval * (doublings.saturating_sub(5) + 1)
@@ -120,7 +123,7 @@ fn suspicion_max(nodes: u32, config: &Config) -> Duration {
     (config.probe_interval * config.suspicion_mult * config.suspicion_max_timeout_mult).mul_f64(scale)
 }
 
-/// Far more than gossip takes to go silent. Covers retries of joins too.
+/// Far longer than gossip takes to drain. Covers retried joins too.
 const GOSSIP: Duration = Duration::from_secs(60);
 
 /// See [`Bounds::reconnects`].

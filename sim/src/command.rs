@@ -1,68 +1,68 @@
-//! What the simulator can do to a node.
+//! Commands to single nodes.
 
 use serf_proto::{KeyOperation, QueryId};
 
 use crate::hostile::Attack;
 
-/// What the simulator does to a node. Only the node itself is touched, so no thread needs another's nodes.
+/// A command to a node. It touches only that node, so no thread needs another's nodes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Command {
-    /// The process starts.
+    /// Starts the process.
     Start(StartFrom),
-    /// Join through these nodes, or through drawn ones when there are none.
+    /// Joins through these nodes, or through drawn ones if empty.
     Join { contacts: Vec<u32> },
-    /// Find the cluster of the earlier life again, or join through drawn nodes when none of it is known.
+    /// Rejoins the cluster of an earlier life; joins through drawn nodes if none of its members is known.
     Rejoin,
-    /// Send a user event.
+    /// Sends a user event.
     UserEvent { name: String, payload: Vec<u8> },
-    /// Ask these nodes, or all when there are none.
+    /// Sends a query to these nodes, or to all if empty.
     Query { query_params: QueryParams, nodes: Vec<String> },
-    /// Answer a query with so many bytes.
+    /// Answers a query with this number of bytes.
     Respond { to: QueryId, bytes: u32 },
-    /// Ask all to do something to their keys.
+    /// Sends a key operation to all nodes.
     ChangeKeys(KeyChange),
-    /// Announce another role.
+    /// Announces another role tag.
     SetRole(u32),
-    /// Send what an attack consists of. Only for the hostile host.
+    /// Sends one round of an attack. Only for the hostile host.
     Assault(Attack),
-    /// Leave gracefully.
+    /// Leaves gracefully.
     Leave,
-    /// The process dies; its host stays up and refuses connections.
+    /// Kills the process; its host stays up and refuses connections.
     Crash,
-    /// The process stalls: nothing is handled until it resumes.
+    /// Stalls the process: it handles nothing until it resumes.
     Pause,
-    /// The process goes on.
+    /// Resumes the process.
     Resume,
 }
 
-/// What a process knows when it starts.
+/// Initial state of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum StartFrom {
-    /// Nothing.
+    /// Empty.
     Blank,
-    /// Everybody.
+    /// Knows all nodes.
     Converged,
-    /// What the disk says of its earlier life.
+    /// Restored from its disk.
     FromDisk,
 }
 
-/// How a node asks all others.
+/// Parameters of a query.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct QueryParams {
-    /// Over how many other nodes each answer goes besides the direct way.
+    /// Number of relays for each answer, besides the direct packet.
     pub relay_factor: u8,
-    /// How many bytes each answer carries.
+    /// Bytes per answer.
     pub answer_bytes: u32,
 }
 
-/// What a node asks all to do to their keys.
+/// A key operation that a node sends to all.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyChange {
-    /// What.
+    /// The operation.
     pub operation: KeyOperation,
-    /// With which key.
+    /// The key.
     pub key: Vec<u8>,
-    /// Over how many other nodes each answer goes besides the direct way.
+    /// Number of relays for each answer, besides the direct packet.
     pub relay_factor: u8,
 }
 

@@ -1,10 +1,10 @@
-//! How much a node remembers.
+//! Size of a node's state.
 
 use core::fmt::{self, Write as _};
 
 use serf_proto::Node;
 
-/// The length of a node's debug form, which is not kept.
+/// Returns the length of a node's debug text, without storing the text.
 pub(crate) fn bytes(node: &Node) -> usize {
     let mut length = Length(0);
     let _infallible = write!(length, "{node:?}");

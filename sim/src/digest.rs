@@ -1,16 +1,17 @@
-//! A cheap, stable hash for traces: equal runs give equal digests on every platform. Not for adversaries.
+//! A fast, stable hash for traces: equal runs give equal digests on every platform. Not cryptographic.
 
-/// Folds words and bytes into 64 bits, order included.
+/// A 64-bit digest of a sequence of words and bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Digest(u64);
 
 impl Digest {
-    /// Folds one number.
+    /// Adds one number.
     pub(crate) fn fold(&mut self, word: u64) {
         self.0 = mix(self.0.rotate_left(17) ^ word, KEYS[0]);
     }
 
-    /// Folds bytes and their number. Four lanes of 16 bytes keep the multipliers busy: a full packet takes about 30 ns.
+    /// Adds bytes and their length. Four lanes of 16 bytes fill the multiplier pipeline: a full packet takes about 30
+    /// ns.
     pub(crate) fn fold_bytes(&mut self, bytes: &[u8]) {
         let mut lanes = KEYS;
         let (blocks, rest) = bytes.as_chunks::<BLOCK_BYTES>();
@@ -28,7 +29,7 @@ impl Digest {
         }
     }
 
-    /// The digest so far.
+    /// Returns the digest.
     pub(crate) const fn value(self) -> u64 {
         self.0
     }
@@ -42,7 +43,7 @@ fn absorb(lanes: &mut [u64; LANES], block: &[u8; BLOCK_BYTES]) {
     }
 }
 
-/// The two halves of the product, folded.
+/// Folds the two halves of the 128-bit product.
 #[expect(clippy::cast_possible_truncation, reason = "the halves of a 128-bit product are meant")]
 fn mix(a: u64, b: u64) -> u64 {
     let product = u128::from(a) * u128::from(b);

@@ -1,44 +1,44 @@
-//! What of a node outlives its process: the snapshot and the keyring.
+//! Persistent state of a host: the snapshot and the keyring.
 
 use serf_proto::envelope::Key;
 use serf_proto::{AfterLeave, Record, Snapshot};
 
-/// A host's disk. It keeps what the snapshot's file would say rather than the file, which would grow without end; a reader gets it
-/// as written and read again.
+/// A host's disk. Stores the parsed snapshot instead of the file, which would grow without bound; reads return the
+/// result of serialising and parsing it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Disk {
     snapshot: Snapshot,
     keys: Vec<Key>,
 }
 
-/// What a process finds on the disk when it starts.
+/// Files that a process finds at its start.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Found {
-    /// What an earlier life left behind, if it is to be looked at.
+    /// The snapshot of an earlier life, if it is to be used.
     pub(crate) snapshot: Option<Snapshot>,
-    /// The keyring; empty when it was never changed.
+    /// The keyring; empty if it was never changed.
     pub(crate) keys: Vec<Key>,
 }
 
 impl Disk {
-    /// The disk of a node that was a member together with all of `members`.
+    /// Returns the disk of a node that was a member together with `members`.
     pub(crate) fn of(members: impl IntoIterator<Item = Record>) -> Self {
         let mut disk = Self::default();
         members.into_iter().for_each(|record| disk.append(&record));
         disk
     }
 
-    /// Writes a record. It is never lost: no crash of this simulator is a power failure.
+    /// Appends a record. Never lost: crashes in this simulator are not power failures.
     pub(crate) fn append(&mut self, record: &Record) {
         self.snapshot.apply(record);
     }
 
-    /// Writes the keyring anew.
+    /// Overwrites the keyring.
     pub(crate) fn keep_keys(&mut self, keys: Vec<Key>) {
         self.keys = keys;
     }
 
-    /// Removes the snapshot. A host that knows nothing of its cluster still has its key, or could never join it.
+    /// Removes the snapshot but keeps the keyring: without its key the host could never join again.
     pub(crate) fn forget_cluster(&mut self) {
         self.snapshot = Snapshot::default();
     }

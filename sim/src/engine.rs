@@ -1,8 +1,8 @@
-//! Runs shards window by window, on one thread or several, with the same result.
+//! Runs shards window by window, on one or several threads, with the same result.
 //!
-//! A window `[T, T + L)` starts at the first pending payload and lasts the least latency: nothing that one node sends
-//! within it can reach another node within it, so shards need not know of each other until its end. Where windows begin
-//! and end depends on what is pending and never on threads.
+//! A window `[T, T + L)` starts at the first pending payload; its length L is the minimum latency. A packet sent within
+//! a window cannot arrive within it, so shards are independent until its end. The bounds of windows depend on the
+//! pending payloads only, never on threads.
 
 use core::time::Duration;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
@@ -15,28 +15,28 @@ use crate::scheduled::Scheduled;
 use crate::shard::Shard;
 use crate::shared::Shared;
 
-/// Why a run stopped.
+/// Reason for which a run stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stop {
-    /// Its goal is reached.
+    /// The goal was reached.
     Reached,
-    /// Its time is over.
+    /// The deadline has passed.
     TimeOver,
-    /// The monitor wants no more.
+    /// The monitor stopped the run.
     Halted,
 }
 
-/// How far a run is.
+/// Progress of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Progress {
     /// The virtual time.
     pub now: Instant,
-    /// How much of the goal is done.
+    /// Completed part of the goal.
     pub done: i64,
 }
 
-/// Runs until the goal is reached, `until` has come or `on_beat` answers true, which it is asked now and then.
-/// Returns where the last window ended.
+/// Runs until the goal is reached, the virtual time is `until`, or `on_progress` returns true, which is called
+/// periodically. Returns the end of the last window.
 pub(crate) fn run(
     shards: &mut [Shard],
     shared: &Shared,
@@ -66,7 +66,7 @@ struct Plan<'a> {
     window: Duration,
 }
 
-/// What one thread does. All threads see the same numbers after each meeting, so all decide the same.
+/// Main loop of one thread. All threads read the same numbers after each barrier, so all make the same decision.
 fn work(shard: &mut Shard, plan: &Plan<'_>, on_progress: &mut dyn FnMut(Progress) -> bool) -> (Instant, Stop) {
     let _guard = plan.meeting.barrier.guard();
     let mut now = plan.start;
@@ -93,8 +93,8 @@ fn work(shard: &mut Shard, plan: &Plan<'_>, on_progress: &mut dyn FnMut(Progress
     }
 }
 
-/// Where threads exchange mail and numbers. Everything is there twice, so that one wait a round is enough: who is
-/// already in the next round writes to the other half.
+/// Exchange of mail and counters between threads. Double-buffered, so that one barrier per round suffices: a thread
+/// that is already in the next round writes to the other half.
 #[derive(Debug)]
 struct Meeting {
     barrier: SpinBarrier,
@@ -104,11 +104,11 @@ struct Meeting {
 #[derive(Debug)]
 struct Half {
     slots: Vec<Slot>,
-    /// From each shard to each, in rows by sender.
+    /// Mailbox per pair of shards, in rows by sender.
     mailboxes: Vec<Mutex<Vec<Scheduled>>>,
 }
 
-/// What one shard says to the others. On a cache line of its own.
+/// Published counters of one shard. On its own cache line.
 #[derive(Debug, Default)]
 #[repr(align(64))]
 struct Slot {
@@ -117,7 +117,7 @@ struct Slot {
     is_halted: AtomicBool,
 }
 
-/// What all shards together say.
+/// Combined counters of all shards.
 struct Seen {
     least: Instant,
     done: i64,
@@ -134,7 +134,7 @@ impl Meeting {
         Self { barrier: SpinBarrier::new(parties), halves: [half(), half()] }
     }
 
-    /// Hands over the shard's mail and numbers, waits for all others, and takes theirs.
+    /// Publishes the shard's mail and counters, waits at the barrier, and takes those of the others.
     fn meet(&self, round: u32, shard: &mut Shard, is_halted: bool) -> Seen {
         let half = &self.halves[(round % 2) as usize];
         let (me, shards) = (shard.index as usize, half.slots.len());
@@ -162,10 +162,10 @@ impl Meeting {
     }
 }
 
-/// Nobody waits for this lock: the barrier says whose turn it is.
+/// Never contended: the barrier separates writers and readers.
 fn locked(mailbox: &Mutex<Vec<Scheduled>>) -> std::sync::MutexGuard<'_, Vec<Scheduled>> {
     mailbox.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// How many windows pass between two beats: some milliseconds of work.
+/// Windows between two progress reports: some milliseconds of work.
 const PROGRESS_WINDOWS: u32 = 64;

@@ -1,6 +1,6 @@
-//! How much memory a run will need, so that one that cannot end well does not start.
+//! Memory estimate of a run, to refuse runs that would not fit.
 
-/// What a run of `nodes` nodes needs at its peak, in bytes.
+/// Returns the estimated peak memory of a run of `nodes` nodes, in bytes.
 pub(crate) fn memory_bytes(nodes: u32, is_converged: bool, has_snapshots: bool) -> u64 {
     let nodes = u64::from(nodes);
     let pair = if is_converged { PAIR_BYTES_CONVERGED } else { PAIR_BYTES_COLD };
@@ -8,21 +8,21 @@ pub(crate) fn memory_bytes(nodes: u32, is_converged: bool, has_snapshots: bool) 
     BASE_BYTES + nodes * NODE_BYTES + nodes * nodes * (pair + recorded)
 }
 
-/// `bytes` in the largest unit that leaves something before the point.
+/// Formats `bytes` in the largest unit below it.
 #[expect(clippy::cast_precision_loss, reason = "for people to read")]
 pub(crate) fn readable(bytes: u64) -> String {
     let mib = bytes as f64 / f64::from(1 << 20);
     if mib < 1024.0 { format!("{mib:.0} MiB") } else { format!("{:.1} GiB", mib / 1024.0) }
 }
 
-/// The member rows of a node, and in a join storm its queue of broadcasts; measured.
+/// Member rows of a node, and in a join storm its broadcast queue; measured.
 const PAIR_BYTES_COLD: u64 = 30;
 const PAIR_BYTES_CONVERGED: u64 = 20;
 
 /// A name and an address in a snapshot.
 const PAIR_BYTES_RECORDED: u64 = 80;
 
-/// Generators, timers, buffers, packets in flight; measured.
+/// RNGs, timers, buffers, packets in flight; measured.
 const NODE_BYTES: u64 = 32 * 1024;
 
 /// The event queue and the program.

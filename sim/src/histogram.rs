@@ -1,9 +1,8 @@
-//! When things happened, counted in buckets of ten milliseconds.
+//! Event counts over time, in buckets of ten milliseconds.
 
 use core::time::Duration;
 
-/// Counts over time since the start of a phase. A count may be taken back later, as when a member that was learnt is
-/// lost again.
+/// Counts over time since the start of a phase. Counts may decrease, as when a learnt member is lost again.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Histogram {
     buckets: Vec<i64>,
@@ -23,7 +22,7 @@ impl Histogram {
         }
     }
 
-    /// Adds all that `other` counted.
+    /// Adds the counts of `other`.
     pub(crate) fn merge(&mut self, other: &Self) {
         if self.buckets.len() < other.buckets.len() {
             self.buckets.resize(other.buckets.len(), 0);
@@ -34,7 +33,7 @@ impl Histogram {
         self.last = self.last.max(other.last);
     }
 
-    /// When the count first reached `count`, to the end of its bucket; the last of all is known exactly.
+    /// Returns when the count first reached `count`, rounded up to the end of its bucket; exact for the final count.
     pub(crate) fn reached(&self, count: i64) -> Option<Duration> {
         let mut sum = 0;
         let end = (1_u32..).zip(&self.buckets).find_map(|(n, delta)| {
@@ -47,7 +46,7 @@ impl Histogram {
 
 const BUCKET: Duration = Duration::from_millis(10);
 
-/// Six days; later ones share the last bucket.
+/// Six days; later counts share the last bucket.
 const BUCKETS_MAX: usize = 50_000_000;
 
 #[cfg(test)]

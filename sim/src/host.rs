@@ -1,4 +1,4 @@
-//! One simulated host: a node, if its process runs, and what the simulator keeps about it.
+//! One simulated host: its node, if the process runs, and the simulator's state about it.
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -21,81 +21,81 @@ pub(crate) struct Host {
     pub(crate) checks: Checks,
     pub(crate) phase: PhaseCounts,
     pub(crate) orders: Orders,
-    /// What outlives the process.
+    /// State that outlives the process.
     pub(crate) disk: Disk,
-    /// The attacker, on the hostile host.
+    /// The attacker, on the hostile host only.
     pub(crate) attacker: Option<Box<Attacker>>,
 }
 
-/// The process of a host, and what was done to it.
+/// The process of a host.
 #[derive(Debug)]
 pub(crate) struct Process {
-    /// The protocol's state; none before the start of the process and after its end.
+    /// The protocol state; `None` while the process does not run.
     pub(crate) node: Option<Node>,
-    /// How often the process has started.
+    /// Number of starts of the process.
     pub(crate) lives: u32,
-    /// What waits for a stalled process; none while it runs.
+    /// Queued inputs of a stalled process; `None` while it runs.
     pub(crate) backlog: Option<Box<Backlog>>,
-    /// The time of the wake-up that is in the queue and counts; any other is outdated.
+    /// Time of the valid wake-up in the queue; wake-ups at other times are outdated.
     pub(crate) wake_at: Instant,
-    /// All inputs so far.
+    /// Digest of all inputs.
     pub(crate) digest: Digest,
-    /// How often the node was called.
+    /// Number of calls of the node.
     pub(crate) calls: u64,
 }
 
-/// What a host sends and receives by.
+/// Network state of a host.
 #[derive(Debug)]
 pub(crate) struct Sockets {
     pub(crate) uplink: Uplink,
-    /// Its ends of streams.
+    /// Its stream ends.
     pub(crate) ends: Ends,
 }
 
-/// What the checkers know of a node.
+/// Checker state of a node.
 #[derive(Debug, Default)]
 pub(crate) struct Checks {
     pub(crate) checkers: Checkers,
-    /// Which members its events say are not alive.
+    /// Members that are not alive according to its events.
     pub(crate) fallen: FallenMembers,
 }
 
-/// What a host has done towards the goal of the phase.
+/// Contributions of a host to the goal of the phase.
 #[derive(Debug, Default)]
 pub(crate) struct PhaseCounts {
-    /// How many of the events that are listened for it has delivered.
+    /// Number of counted user events that it has delivered.
     pub(crate) heard: u32,
-    /// The payloads of the events of [`Fault::Event`](crate::Fault::Event) that this life has delivered.
+    /// Payloads of the events of [`Fault::Event`](crate::Fault::Event) that this life has delivered.
     pub(crate) loads: BTreeSet<Bytes>,
-    /// The hosts whose answers to the phase's queries have come, while this is the asker.
+    /// Hosts whose answers to the phase's queries have arrived, if this host is the sender.
     pub(crate) answered: BTreeSet<u32>,
 }
 
-/// The orders of the operator of a host, which are repeated while they fail.
+/// Standing commands of a host's operator, which are retried until they succeed.
 #[derive(Debug, Default)]
 pub(crate) struct Orders {
-    /// The hosts through which it joins, drawn when empty; none: through the members of its earlier life.
+    /// Hosts to join through, drawn if empty; `None`: rejoin through the members of the earlier life.
     pub(crate) contacts: Option<Vec<u32>>,
-    /// How often it tried to join.
+    /// Number of join attempts.
     pub(crate) joins_tried: u32,
-    /// How it asks.
+    /// Parameters of its queries.
     pub(crate) query_params: QueryParams,
-    /// What it asks all to do to their keys.
+    /// The key operation that it sends to all.
     pub(crate) key_change: Option<KeyChange>,
 }
 
-/// The way out of a host: its RNG for the network, its traffic, and the count that orders what it causes.
+/// Outbound side of a host: its network RNG, traffic counters, and the sequence number of its effects.
 #[derive(Debug)]
 pub(crate) struct Uplink {
-    /// Every draw about what this host sends comes from here, and nothing else does.
+    /// RNG for the fate of this host's packets, and for nothing else.
     pub(crate) rng: Rng,
-    /// When the link has sent all that was written to streams.
+    /// When the link has sent all bytes written to streams.
     pub(crate) free_at: Instant,
     /// Datagrams sent in this phase.
     pub(crate) datagrams: u64,
     /// Their bytes, without the 28 bytes of IP and UDP headers.
     pub(crate) datagram_bytes: u64,
-    /// Of these, what went to addresses of no live member, while a datagram of the attacker's is handled.
+    /// Bytes of these sent to addresses of non-members, while a datagram of the attacker is handled.
     pub(crate) stranger_bytes: Option<u64>,
     caused: u32,
 }
@@ -105,7 +105,7 @@ impl Uplink {
         Self { rng, free_at: Instant::ZERO, datagrams: 0, datagram_bytes: 0, stranger_bytes: None, caused: 0 }
     }
 
-    /// The key of the next thing that host `source` causes.
+    /// Returns the key of the next effect of host `source`.
     pub(crate) const fn key(&mut self, source: u32, at: Instant) -> Key {
         self.caused += 1;
         Key { at, source, n: self.caused }
@@ -113,7 +113,8 @@ impl Uplink {
 }
 
 impl Host {
-    /// Prefetches the memory that the next event will read. The result means nothing.
+    /// Prefetches the memory that the next event will read. The returned value only keeps the loads from being
+    /// optimised away.
     pub(crate) fn prefetch(&self) -> u64 {
         let Process { node, wake_at, calls, .. } = &self.process;
         let here = wake_at.as_nanos() ^ self.sockets.uplink.datagrams ^ calls ^ u64::from(self.phase.heard);
@@ -140,7 +141,7 @@ impl Host {
     }
 }
 
-/// What waits for a stalled process, in the order of arrival.
+/// Queued inputs of a stalled process, in the order of arrival.
 #[derive(Debug, Default)]
 pub(crate) struct Backlog {
     pub(crate) held: VecDeque<Scheduled>,
@@ -148,7 +149,7 @@ pub(crate) struct Backlog {
 }
 
 impl Backlog {
-    /// Keeps what arrives, as the kernel would. False when the socket's buffer is full and a datagram is lost.
+    /// Queues an input, as the kernel would. Returns false if the socket buffer is full and a datagram is dropped.
     pub(crate) fn hold(&mut self, scheduled: Scheduled) -> bool {
         if let Payload::Datagram(bytes) = &scheduled.payload {
             if self.datagram_bytes + bytes.len() > SOCKET_BUFFER_BYTES {
@@ -161,12 +162,12 @@ impl Backlog {
     }
 }
 
-/// What one node's events say about members that are not alive. Sparse: nearly all are.
+/// Members that are not alive according to one node's events. Sparse: nearly all are alive.
 #[derive(Debug, Default)]
 pub(crate) struct FallenMembers(Vec<(u32, Status)>);
 
 impl FallenMembers {
-    /// Notes the member's new status and returns the one before; `None` when the member was new.
+    /// Records the member's new status and returns the previous one; `None` if the member was new.
     pub(crate) fn change(&mut self, member: u32, status: Status) -> Option<Status> {
         match (self.0.binary_search_by_key(&member, |(fallen, _)| *fallen), status) {
             (Ok(at), Status::Alive) => Some(self.0.remove(at).1),

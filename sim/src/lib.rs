@@ -1,16 +1,26 @@
-//! Runs thousands of virtual Serf nodes in one process, reproducibly.
+//! A deterministic simulator that runs thousands of virtual Serf nodes in one process.
 //!
-//! Every node is the real protocol of [`serf_proto`], with real packets; virtual are only time and the network. A
-//! [`World`] holds the nodes and lets time pass; a [`Scenario`] does things to them in phases and measures how long the
-//! cluster takes to notice; checkers watch every node for broken rules all the while.
+//! Every node is the real protocol of [`serf_proto`] with real packets; only time and the network are virtual. A
+//! [`World`] holds the hosts and advances the virtual time; a [`Scenario`] runs phases, such as a join or a crash, and
+//! measures how long the cluster takes to notice; checkers test every node against the protocol's invariants. Equal
+//! seeds give equal runs for any number of threads, which [`World::trace_hash`] proves.
 //!
-//! Equal seeds give equal runs, whatever the number of threads: [`World::trace_hash`] tells.
+//! `docs/simulator.md` describes windows, shards, the event queue, the checks, and what is not modelled.
 //!
-//! # The parts
+//! # The modules
 //!
-//! `queue` holds what is pending; `engine` runs it window by window; a `shard` is one thread's part of the nodes; `net`
-//! decides what becomes of packets; `phase` and `scenario` are what is done; `check` is what must hold; `hostile` is a member gone mad; `report` is what
-//! is told.
+//! | module | content |
+//! |---|---|
+//! | `queue`, `scheduled` | pending payloads and their total order |
+//! | `engine`, `barrier` | runs the shards window by window |
+//! | `shard`, `host`, `route` | the nodes of one thread, one host, the routing of its outputs |
+//! | `net` | the network model and its rules |
+//! | `world` | commands, faults, goals |
+//! | `phase`, `scenario`, `bounds` | the phases of a run, and their deadlines |
+//! | `check`, `truth` | invariants, and the true state that views are checked against |
+//! | `chaos`, `hostile` | randomly drawn worlds, and a hostile member |
+//! | `report`, `tally`, `histogram` | counters and their output |
+//! | `cli` | the command line |
 
 #![forbid(unsafe_code)]
 

@@ -1,4 +1,4 @@
-//! What a node's events mean for the run: progress, false alarms, broken rules.
+//! Evaluates a node's events: progress towards the goal, false alarms, violated rules.
 
 use core::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::route::HostContext;
 use crate::scheduled::Payload;
 use crate::truth::{Aim, status_after};
 
-/// What the shard has to do after an event.
+/// What the shard must do after an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Next {
     GoOn,
@@ -22,7 +22,7 @@ pub(crate) enum Next {
 }
 
 impl HostContext<'_> {
-    /// Takes note of one event.
+    /// Handles one event.
     pub(crate) fn observe(&mut self, host: &mut Host, event: &Event) -> Next {
         let about = match event {
             // A hostile member may claim a node's address under another name, and the reverse.
@@ -70,7 +70,7 @@ impl HostContext<'_> {
                 self.schedule_here(host, JOIN_RETRY, Payload::Command(Box::new(again)));
             }
             Event::Query(query) => {
-                // What an application does takes it a moment.
+                // Models the processing time of an application.
                 let bytes = u32::from_le_bytes(query.payload.first_chunk().copied().unwrap_or_default());
                 let respond = Command::Respond { to: query.id, bytes };
                 self.schedule_here(host, THINKING, Payload::Command(Box::new(respond)));
@@ -96,7 +96,7 @@ impl HostContext<'_> {
         Next::GoOn
     }
 
-    /// Asks those again who did not answer: all by name while the names fit into a query, else everybody.
+    /// Repeats the query for nodes that did not answer: by name while the names fit into a query, otherwise to all.
     fn ask_the_silent(&mut self, host: &mut Host, report: &QueryReport) {
         self.tally.queries += 1;
         self.tally.query_answers += u64::from(report.responses);
@@ -110,7 +110,7 @@ impl HostContext<'_> {
         self.schedule_here(host, THINKING, Payload::Command(Box::new(again)));
     }
 
-    /// Counts who did to its keys what it was asked for, and asks all again while somebody is missing, as an operator would.
+    /// Counts the nodes that completed the key operation, and repeats it while some are missing, as an operator would.
     fn note_keys(&mut self, host: &mut Host, report: &KeyReport) {
         if self.shared.goal.aim != (Aim::Keys { asker: self.id }) {
             return;
@@ -155,7 +155,7 @@ impl HostContext<'_> {
         }
     }
 
-    /// Notes a broken rule, if there is one.
+    /// Records a violation, if there is one.
     pub(crate) fn report(&mut self, finding: Option<Finding>) {
         if let Some(finding) = finding {
             self.tally.violate(Violation { at: self.at, node: self.id, finding });
@@ -167,11 +167,11 @@ impl HostContext<'_> {
     }
 }
 
-/// How long an application takes to answer, or to ask again.
+/// Delay of an application before it answers or repeats a query.
 const THINKING: Duration = Duration::from_millis(1);
 
-/// As many names fit into a query.
+/// Number of names that fit into a query.
 const NAMES_MAX: usize = 40;
 
-/// How long after a join that reached nobody the next is tried.
+/// Pause after a join that reached no node.
 const JOIN_RETRY: Duration = Duration::from_secs(1);

@@ -1,4 +1,4 @@
-//! A bar for each phase on the standard error stream, and the stop on Ctrl-C.
+//! Progress bar per phase on stderr, and the stop on Ctrl-C.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,13 +10,13 @@ use crate::engine::Progress;
 use crate::phase::Phase;
 use crate::scenario::Monitor;
 
-/// Shows how the run goes, unless told not to, and stops it when the flag is raised.
+/// Displays the progress, unless disabled, and stops the run when the flag is raised.
 #[derive(Debug)]
 pub(crate) struct PhaseBar {
     is_shown: bool,
     halt: Arc<AtomicBool>,
     bar: ProgressBar,
-    /// What the bar counts: the goal, or virtual time when there is none.
+    /// Whether the bar shows the goal; otherwise it shows virtual time.
     has_goal: bool,
     began_at: Option<Instant>,
 }
@@ -35,7 +35,7 @@ impl Monitor for PhaseBar {
             return;
         }
         let length = if self.has_goal { u64::try_from(total).unwrap_or(0) } else { until.as_nanos() };
-        // Hidden by itself when the stream is not a terminal.
+        // The bar hides itself if stderr is not a terminal.
         self.bar = ProgressBar::new(length).with_prefix(phase.name());
         if let Ok(style) = ProgressStyle::with_template(TEMPLATE) {
             self.bar.set_style(style);

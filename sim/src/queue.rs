@@ -1,8 +1,8 @@
-//! The event queue: a calendar (Brown, CACM 1988) for the near future, a heap for the rest.
+//! The event queue: a calendar queue (Brown, CACM 1988) for the near future, a heap for the rest.
 //!
-//! Nearly everything pending is a packet that arrives within milliseconds or a probe within the second. A ring of
-//! buckets takes those in constant time; each is sorted only when it is reached. A binary heap would pay
-//! `log n` cache misses for each of them.
+//! Nearly all pending payloads are packets that arrive within milliseconds or probes within the second. A ring of
+//! buckets stores those in constant time and sorts each bucket only when it is reached. A binary heap would pay `log n`
+//! cache misses for each of them.
 
 use core::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -11,20 +11,20 @@ use serf_proto::Instant;
 
 use crate::scheduled::{Key, Scheduled};
 
-/// Pending payloads, taken out in the order of their keys.
+/// Pending payloads, popped in the order of their keys.
 #[derive(Debug)]
 pub(crate) struct Calendar {
     /// Buckets `reached + 1 ..= reached + RING`, each at its number modulo `RING`, unsorted.
     ring: Box<[Vec<Scheduled>]>,
-    /// One bit per bucket of the ring that holds something.
+    /// One bit per nonempty bucket of the ring.
     occupied: Box<[u64]>,
-    /// What is due in bucket `reached` or was pushed for an earlier one, last first.
+    /// Payloads of bucket `reached`, or pushed for an earlier one, in reverse order.
     current: Vec<Scheduled>,
-    /// The number of the bucket that `current` came from.
+    /// Number of the bucket in `current`.
     reached: u64,
-    /// What lies beyond the ring.
+    /// Payloads beyond the ring.
     far: BinaryHeap<Reverse<ByKey>>,
-    /// Emptied buckets, whose memory is used again.
+    /// Emptied buckets, kept to reuse their memory.
     spare: Vec<Vec<Scheduled>>,
 }
 
@@ -40,7 +40,7 @@ impl Calendar {
         }
     }
 
-    /// Adds a scheduled payload, which must not be earlier than those already taken out.
+    /// Adds a scheduled payload. It must not precede those already popped.
     pub(crate) fn push(&mut self, scheduled: Scheduled) {
         let bucket = bucket(scheduled.key.at);
         if bucket <= self.reached {
@@ -53,7 +53,7 @@ impl Calendar {
         }
     }
 
-    /// Takes the first out, if it is before `end`.
+    /// Pops the first payload, if it is due before `end`.
     pub(crate) fn pop_before(&mut self, end: Instant) -> Option<Scheduled> {
         loop {
             if let Some(first) = self.current.last() {
@@ -61,19 +61,19 @@ impl Calendar {
             }
             let next = self.next_bucket()?;
             if next > bucket(Instant::from_nanos(end.as_nanos().saturating_sub(1))) {
-                // Advancing further would send what is pushed meanwhile into `current`, which is slow when it is long.
+                // Advancing further would insert later pushes into `current`, which is slow if it is long.
                 return None;
             }
             self.advance(next);
         }
     }
 
-    /// Those that come next, as far as they are sorted.
+    /// Returns the next payloads, as far as they are sorted.
     pub(crate) fn upcoming(&self) -> impl Iterator<Item = &Scheduled> {
         self.current.iter().rev()
     }
 
-    /// When the first is due.
+    /// Returns the due time of the first payload.
     pub(crate) fn least(&self) -> Option<Instant> {
         if let Some(first) = self.current.last() {
             return Some(first.key.at);
@@ -100,12 +100,12 @@ impl Calendar {
         self.next_occupied().into_iter().chain(far).min()
     }
 
-    /// The first bucket of the ring that holds something.
+    /// Returns the first nonempty bucket of the ring.
     fn next_occupied(&self) -> Option<u64> {
         let first = self.reached + 1;
         let words = self.occupied.len();
         let (word, bit) = (slot(first) / 64, slot(first) % 64);
-        // The word of the start is looked at twice: first the bits from the start on, at last those before it.
+        // Visits the word of the start twice: first its bits from the start on, at last those before it.
         for step in 0..=words {
             let mut bits = self.occupied[(word + step) % words];
             if step == 0 {
@@ -121,7 +121,7 @@ impl Calendar {
         None
     }
 
-    /// Makes bucket `next` the current one. Everything before it is empty.
+    /// Makes bucket `next` the current one. All earlier buckets are empty.
     fn advance(&mut self, next: u64) {
         debug_assert!(self.current.is_empty() && next > self.reached, "time goes forward");
         self.reached = next;
@@ -146,7 +146,7 @@ impl Calendar {
     }
 }
 
-/// a scheduled payload ordered by its key alone; keys are unique.
+/// A scheduled payload, ordered by its key alone; keys are unique.
 #[derive(Debug)]
 struct ByKey(Scheduled);
 
@@ -201,7 +201,7 @@ mod tests {
         Scheduled { key: Key { at: Instant::from_nanos(nanos), source: 0, n }, target: 0, payload: Payload::Wake }
     }
 
-    /// Pushes and pops at random, near and far, against a sorted list.
+    /// Random pushes and pops, near and far, checked against a sorted list.
     #[test]
     fn what_is_scheduled_comes_out_in_the_order_of_its_keys() {
         let mut rng = Rng::stream(&Seed::from_u64(1), 0);

@@ -1,4 +1,4 @@
-//! Watches one node: prints what goes in and comes out, or keeps it for a replay.
+//! Observes one node: prints its inputs and outputs, or records them for a replay.
 
 use core::fmt::Write as _;
 
@@ -7,25 +7,25 @@ use serf_proto::{Event, Input, Instant, Output};
 use crate::addressing::{name_of, node_at};
 use crate::disk::Found;
 
-/// Everything that went into one life of a node, and everything that came out.
+/// All inputs and outputs of one process life of a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recording {
     /// The node.
     pub node: u32,
-    /// When this life began.
+    /// Start of this life.
     pub started_at: Instant,
-    /// Whether the node knew everybody from the start.
+    /// Whether the node knew all nodes from the start.
     pub is_converged: bool,
-    /// What went in.
+    /// Inputs.
     pub inputs: Vec<(Instant, Input)>,
-    /// What came out, from the start on.
+    /// Outputs from the start on.
     pub outputs: Vec<Output>,
     pub(crate) life: u32,
-    /// What it found on its disk.
+    /// The disk's content at the start.
     pub(crate) found: Found,
 }
 
-/// Watches one node.
+/// Observer of one node.
 #[derive(Debug)]
 pub(crate) struct Recorder {
     pub(crate) node: u32,
@@ -42,7 +42,7 @@ impl Recorder {
     pub(crate) fn start(&mut self, started_at: Instant, life: u32, is_converged: bool, found: Found) {
         self.line(started_at, "start", "");
         let (node, inputs, outputs) = (self.node, Vec::new(), Vec::new());
-        // Kept only for replays: a printed trace may be long.
+        // Only for replays: a printed trace may be long.
         if !self.is_printing {
             self.recording = Some(Recording { node, started_at, is_converged, inputs, outputs, life, found });
         }
@@ -115,7 +115,7 @@ impl Recorder {
     }
 }
 
-/// The length and the first bytes.
+/// Formats the length and the first bytes.
 fn hex(bytes: &[u8]) -> String {
     let mut text = format!("{} bytes ", bytes.len());
     for byte in bytes.iter().take(HEX_BYTES) {
@@ -127,5 +127,5 @@ fn hex(bytes: &[u8]) -> String {
     text
 }
 
-/// Enough to recognise the first message.
+/// Number of bytes that identify the first message.
 const HEX_BYTES: usize = 48;

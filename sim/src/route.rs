@@ -1,4 +1,4 @@
-//! What becomes of a node's outputs: datagrams and streams go through the network.
+//! Routes a node's outputs: datagrams and streams go through the network.
 
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -15,7 +15,7 @@ use crate::shard_queues::ShardQueues;
 use crate::shared::Shared;
 use crate::tally::{NetDrop, Tally};
 
-/// Where and when something happens: one host, one moment.
+/// Context of a call: one host at one time.
 #[derive(Debug)]
 pub(crate) struct HostContext<'a> {
     pub(crate) shared: &'a Shared,
@@ -42,12 +42,12 @@ impl HostContext<'_> {
         }
     }
 
-    /// Sends a datagram of the attacker's that claims to come from `from`.
+    /// Sends a datagram of the attacker with the forged source `from`.
     pub(crate) fn send_forged(&mut self, host: &mut Host, from: SocketAddr, target: u32, bytes: &Bytes) {
         self.transmit(host, target, || Payload::Forged(Box::new((from, bytes.clone()))));
     }
 
-    /// Lets the network decide what becomes of a datagram.
+    /// Passes a datagram to the network, which decides its fate.
     fn transmit(&mut self, host: &mut Host, target: u32, payload: impl Fn() -> Payload) {
         match self.shared.network.judge(&mut host.sockets.uplink.rng, self.at, self.id, target) {
             Fate::Lost => self.tally.drop_datagram(NetDrop::Loss),
@@ -61,7 +61,7 @@ impl HostContext<'_> {
         }
     }
 
-    /// Asks for a connection.
+    /// Opens a connection.
     pub(crate) fn connect(&mut self, host: &mut Host, stream: StreamId, to: SocketAddr) {
         let Some(target) = node_at(to, self.shared.hosts) else {
             let port = host.sockets.ends.open(stream, self.id, None).port;
@@ -73,7 +73,7 @@ impl HostContext<'_> {
         self.send_segment(host, target, Segment::Syn { port });
     }
 
-    /// Writes to a stream. A stream that has ended meanwhile swallows it.
+    /// Writes to a stream. Bytes for an ended stream are discarded.
     pub(crate) fn write(&mut self, host: &mut Host, stream: StreamId, mut bytes: Bytes) {
         while !bytes.is_empty() {
             let Some(end) = host.sockets.ends.by_stream(stream) else { return };
@@ -95,24 +95,24 @@ impl HostContext<'_> {
         }
     }
 
-    /// Closes a stream after all that was written to it.
+    /// Closes a stream after all bytes written to it.
     pub(crate) fn close(&mut self, host: &mut Host, stream: StreamId) {
         let Some(end) = host.sockets.ends.by_stream(stream) else { return };
-        // A connection given up before it was accepted: the answer will find the port closed and reset it.
+        // A connection abandoned before its acceptance: the answer will find the port closed and reset it.
         if let (port, Some(peer_port)) = (end.port, end.peer_port) {
             self.send_in_order(host, port, self.at, Segment::Fin { port: peer_port });
         }
         host.sockets.ends.close_stream(stream);
     }
 
-    /// Tells the other end that this one is no more.
+    /// Sends a reset to the peer's end.
     pub(crate) fn reset_peer(&mut self, host: &mut Host, end: &End) {
         if let (Some(port), false) = (end.peer_port, end.stalled) {
             self.send_segment(host, end.peer, Segment::Reset { port });
         }
     }
 
-    /// Sends a part of a stream that no other part must precede.
+    /// Sends a stream segment without an ordering constraint.
     pub(crate) fn send_segment(&mut self, host: &mut Host, target: u32, segment: Segment) -> Option<Instant> {
         let network = &self.shared.network;
         let Some(latency) = network.segment_latency(&mut host.sockets.uplink.rng, self.at, self.id, target) else {
@@ -124,7 +124,7 @@ impl HostContext<'_> {
         Some(arrival)
     }
 
-    /// Sends a part of the stream at `port`, to arrive after all earlier parts.
+    /// Sends a segment of the stream at `port`, to arrive after all earlier segments.
     fn send_in_order(&mut self, host: &mut Host, port: u32, departs: Instant, segment: Segment) {
         let Sockets { ends, uplink } = &mut host.sockets;
         let Some(end) = ends.by_port(port).filter(|end| !end.stalled) else { return };
@@ -140,7 +140,7 @@ impl HostContext<'_> {
         self.schedule(host, target, arrival, Payload::Segment(segment));
     }
 
-    /// Breaks a stream in the middle: both ends learn of it after a one-way latency.
+    /// Breaks a stream in the middle: both ends are notified after a one-way latency.
     fn break_stream(&mut self, host: &mut Host, port: u32, peer: u32, peer_port: u32) {
         if let Some(end) = host.sockets.ends.by_port(port) {
             end.stalled = true;
@@ -150,7 +150,7 @@ impl HostContext<'_> {
         self.schedule(host, self.id, self.at + latency, Payload::Segment(Segment::Reset { port }));
     }
 
-    /// Lets something happen to this host later.
+    /// Schedules a payload for this host.
     pub(crate) fn schedule_here(&mut self, host: &mut Host, after: Duration, payload: Payload) {
         self.schedule(host, self.id, self.at + after, payload);
     }
@@ -161,10 +161,10 @@ impl HostContext<'_> {
     }
 }
 
-/// Whether a member that the node knows, in whatever status, listens at this address.
+/// Whether a member known to the node, in any status, has this address.
 fn is_member(node: &Node, addr: SocketAddr) -> bool {
     node.members().any(|member| member.addr() == addr)
 }
 
-/// What one write to a socket takes at the most.
+/// Maximum size of one write to a socket.
 const CHUNK_BYTES_MAX: u32 = 64 * 1024;

@@ -1,4 +1,4 @@
-//! Runs the phases one after another and reports each.
+//! Runs the phases in sequence and reports each.
 
 use core::time::Duration;
 
@@ -13,32 +13,32 @@ use crate::tally::{NetDrop, Tally};
 use crate::truth::{Aim, HostState};
 use crate::world::World;
 
-/// What to do with a world.
+/// Phases of a run and their settings.
 #[derive(Clone, Debug)]
 pub struct Scenario {
-    /// The phases, in order.
+    /// Phases, in order.
     pub phases: Vec<Phase>,
-    /// Their settings.
+    /// Settings of the phases.
     pub settings: PhaseSettings,
     /// Whether nodes know each other from the start.
     pub is_converged: bool,
-    /// After how much virtual time the run ends whatever it is about.
+    /// Limit of the run's virtual time.
     pub virtual_max: Option<Duration>,
 }
 
-/// Is told how a run goes, and may stop it.
+/// Observer of a run's progress, which may stop it.
 pub trait Monitor {
-    /// A phase, or the next step of it, begins; `total` is how much there is to do, 0 when it just takes its time.
+    /// A phase, or its next step, has started; `total` is the size of its goal, 0 if it only waits.
     fn phase_begins(&mut self, phase: Phase, total: i64, until: Instant);
 
-    /// Time passed. True stops the run.
+    /// Virtual time has advanced. Return true to stop the run.
     fn progress(&mut self, progress: Progress) -> bool;
 
-    /// The phase that began last has ended.
+    /// The current phase has ended.
     fn phase_ends(&mut self);
 }
 
-/// Watches nothing and stops nothing.
+/// A monitor that does nothing.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Unwatched;
 
@@ -53,13 +53,13 @@ impl Monitor for Unwatched {
 }
 
 impl Scenario {
-    /// Runs the phases until all are done, one fails, or the monitor stops them.
+    /// Runs the phases until all have completed, one has failed, or the monitor stops the run.
     pub fn run(&self, world: &mut World, config: &Config, monitor: &mut dyn Monitor) -> Vec<PhaseReport> {
         let bounds = Bounds::new(world.nodes(), config);
         let end = self.virtual_max.map_or(Instant::MAX, |max| Instant::ZERO + max);
         if self.is_converged {
             world.start_converged();
-            // Let them start before anything is done to them.
+            // Lets the nodes start before the first command.
             world.run_for(Duration::from_nanos(1));
         }
         let mut reports = Vec::new();
@@ -98,7 +98,7 @@ impl Scenario {
             outcome = run_step(phase, &step, world, end, monitor);
             let counted = world.tally();
             let figures = steps.end(world, &counted);
-            // What the steps themselves found broken is counted now, too.
+            // Includes the violations that the step itself reported.
             ran.last = world.tally();
             ran.sum.merge_counts(&ran.last);
             ran.steps.push(report_step(&step, world, began_at, &ran.last, figures));
@@ -107,7 +107,7 @@ impl Scenario {
     }
 }
 
-/// A phase of one step, which has begun already.
+/// A phase with a single step, already started.
 struct Single {
     step: Option<Step>,
 }
@@ -118,13 +118,13 @@ impl PhaseSteps for Single {
     }
 }
 
-/// What a phase has come to.
+/// Result of the steps of a phase.
 struct Ran {
     started_at: Instant,
     steps: Vec<StepReport>,
-    /// What was counted in the last step.
+    /// Counters of the last step.
     last: Tally,
-    /// What was counted in all.
+    /// Counters of all steps.
     sum: Tally,
 }
 
@@ -172,7 +172,7 @@ fn report_step(step: &Step, world: &World, began_at: Instant, tally: &Tally, fig
     }
 }
 
-/// The goal and its times are those of the last step; what is counted is counted over all.
+/// Summarises a phase: goal and times of the last step, counters of all steps.
 fn summarize(phase: Phase, world: &World, ran: Ran, outcome: Outcome) -> PhaseReport {
     let Ran { started_at, steps, last, sum } = ran;
     let took = world.now() - started_at;
@@ -215,5 +215,5 @@ fn reached(tally: &Tally, total: i64) -> Reached {
     Reached { p50: at(500), p90: at(900), p99: at(990), p99_9: at(999), p100: at(1_000) }
 }
 
-/// How many of the missing are named.
+/// Number of missing pairs listed as examples.
 const EXAMPLES: usize = 5;

@@ -1,4 +1,4 @@
-//! What is pending in the simulated world, and the order in which it happens.
+//! Scheduled payloads and their total order.
 
 use core::net::SocketAddr;
 
@@ -7,8 +7,8 @@ use serf_proto::Instant;
 
 use crate::command::Command;
 
-/// The total order of everything that happens. It depends on who caused what and when, never on which thread ran first:
-/// `n` counts what `source` has caused.
+/// Total order of all payloads. It depends on the source and the time only, never on the scheduling of threads: `n` is
+/// the sequence number of the payload at `source`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Key {
     pub(crate) at: Instant,
@@ -16,7 +16,7 @@ pub(crate) struct Key {
     pub(crate) n: u32,
 }
 
-/// Something that will happen to node `target`.
+/// A payload scheduled for node `target`.
 #[derive(Debug)]
 pub(crate) struct Scheduled {
     pub(crate) key: Key,
@@ -24,34 +24,34 @@ pub(crate) struct Scheduled {
     pub(crate) payload: Payload,
 }
 
-/// What will happen. 40 bytes, so that a `Scheduled` is one cache line.
+/// A scheduled input of a node. 40 bytes, so that a `Scheduled` is one cache line.
 #[derive(Debug)]
 pub(crate) enum Payload {
-    /// The node asked to be woken.
+    /// Timer wake-up requested by the node.
     Wake,
     /// A datagram from the key's source arrives.
     Datagram(Bytes),
-    /// A datagram of the attacker arrives, which claims to come from this address.
+    /// A datagram of the attacker arrives, with this forged source.
     Forged(Box<(SocketAddr, Bytes)>),
-    /// A part of a virtual stream arrives.
+    /// A stream segment arrives.
     Segment(Segment),
-    /// The simulator does something to the node.
+    /// A command from the simulator.
     Command(Box<Command>),
 }
 
-/// A part of a virtual stream. Ports are the simulator's own names of stream ends: unlike the nodes' stream numbers
-/// they stay unique when a node restarts.
+/// A segment of a virtual stream. Ports are the simulator's identifiers of stream ends: unlike the nodes' stream
+/// numbers they stay unique when a node restarts.
 #[derive(Debug)]
 pub(crate) enum Segment {
-    /// The source's port asks for a connection.
+    /// The source's port requests a connection.
     Syn { port: u32 },
     /// The target's port is now connected to the source's.
     Accepted { port: u32, peer_port: u32 },
     /// Bytes for the target's port.
     Data { port: u32, bytes: Bytes },
-    /// The source closed its end.
+    /// The source has closed its end.
     Fin { port: u32 },
-    /// The connection was refused, or the source's end is no more.
+    /// The connection was refused, or the source's end no longer exists.
     Reset { port: u32 },
 }
 

@@ -1,4 +1,4 @@
-//! A part of the nodes, run by one thread: takes what is due, calls nodes, routes what they want.
+//! A shard: the nodes of one thread. Pops due payloads, calls nodes, routes their outputs.
 
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -30,9 +30,9 @@ pub(crate) struct Shard {
     pub(crate) queues: ShardQueues,
     pub(crate) tally: Tally,
     pub(crate) recorder: Option<Recorder>,
-    /// What processes that have ended had dropped.
+    /// Dropped inputs of ended processes.
     pub(crate) dropped_by_the_dead: [u64; DropReason::ALL.len()],
-    /// What was sent by those whose process has ended.
+    /// Sent messages of ended processes.
     pub(crate) sent_by_the_dead: [Sent; MessageKind::ALL.len()],
     out: Outbox,
 }
@@ -52,7 +52,7 @@ impl Shard {
         }
     }
 
-    /// Runs everything that is due before `end`.
+    /// Runs all payloads due before `end`.
     pub(crate) fn run_window(&mut self, shared: &Shared, end: Instant) {
         let mut touched = 0;
         while let Some(scheduled) = self.queues.queue.pop_before(end) {
@@ -65,8 +65,8 @@ impl Shard {
         }
     }
 
-    /// Has the memory of those fetched whose turn comes next, all together. Every event is at another node, and thousands
-    /// of nodes do not fit into the cache.
+    /// Prefetches the memory of the next nodes. Consecutive payloads concern different nodes, and thousands of nodes
+    /// exceed the cache.
     fn prefetch_upcoming(&self, shared: &Shared) -> usize {
         let mut count = 0;
         let upcoming = self.queues.queue.upcoming().take(TOUCHED_AHEAD);
@@ -77,7 +77,7 @@ impl Shard {
         count
     }
 
-    /// Plans a command for one of our nodes.
+    /// Schedules a command for one of this shard's nodes.
     pub(crate) fn command(&mut self, shared: &Shared, node: u32, at: Instant, command: Command) {
         let key = self.hosts[shared.local(node)].sockets.uplink.key(node, at);
         self.queues.send(Scheduled { key, target: node, payload: Payload::Command(Box::new(command)) });
@@ -91,7 +91,7 @@ impl Shard {
             && !reaches_the_stalled(&scheduled.payload)
         {
             if let Payload::Wake = scheduled.payload {
-                // It will ask again when it resumes.
+                // The node requests a new wake-up when it resumes.
                 if key.at == host.process.wake_at {
                     host.process.wake_at = Instant::MAX;
                 }
@@ -156,7 +156,7 @@ impl Shard {
         self.settle(shared, local, id, at);
     }
 
-    /// Delivers a datagram of the attacker's and weighs what the node sends at once because of it.
+    /// Delivers a datagram of the attacker and measures what the node sends in the same call.
     fn suffer(&mut self, shared: &Shared, local: usize, id: u32, key: Key, forged: &(SocketAddr, Bytes)) {
         let (from, bytes) = forged;
         let before = self.hosts[local].sockets.uplink.datagram_bytes;
@@ -219,7 +219,7 @@ impl Shard {
         }
     }
 
-    /// A connection from `key.source` arrives. A host whose process is down refuses it.
+    /// Handles a connection from `key.source`. A host whose process is down refuses it.
     fn accept(&mut self, shared: &Shared, local: usize, id: u32, key: Key, peer_port: u32) {
         let Key { at, source, .. } = key;
         let host = &mut self.hosts[local];
@@ -312,8 +312,8 @@ impl Shard {
         }
     }
 
-    /// Looks for the cluster of the earlier life until there is company, whoever found whom; joins through others when nobody is
-    /// known. So does `serf-runtime`.
+    /// Rejoins the cluster of the earlier life until another member is known, whichever node contacted the other; joins
+    /// through drawn nodes if none is known. Same policy as `serf-runtime`.
     fn rejoin(&mut self, shared: &Shared, local: usize, id: u32, at: Instant) {
         let host = &mut self.hosts[local];
         host.orders.contacts = None;
@@ -337,7 +337,7 @@ impl Shard {
         host.process.digest.fold(KIND_START);
         let found = match from {
             StartFrom::FromDisk => {
-                // Who left begins as if it had never been there, and may be told again what it was told then.
+                // After a leave a node restarts without its history, and may deliver the same events again.
                 if host.disk.snapshot().left() {
                     host.checks.checkers = Checkers::default();
                 }
@@ -362,7 +362,7 @@ impl Shard {
         self.settle(shared, local, id, at);
     }
 
-    /// The process ends, and with it all that it knew. Its kernel resets its streams.
+    /// Ends the process and discards its state. Its kernel resets its streams.
     fn end(&mut self, shared: &Shared, local: usize, id: u32, at: Instant) {
         let host = &mut self.hosts[local];
         let Some(node) = host.process.node.take() else { return };
@@ -387,7 +387,7 @@ impl Shard {
         }
     }
 
-    /// The process goes on with what has piled up, late.
+    /// Resumes the process, which handles its queued inputs late.
     fn resume(&mut self, shared: &Shared, local: usize, id: u32, at: Instant) {
         let Some(backlog) = self.hosts[local].process.backlog.take() else { return };
         self.arm(local, id, at);
@@ -397,7 +397,7 @@ impl Shard {
         }
     }
 
-    /// Gives the node one of the rarer inputs.
+    /// Passes one of the rarer inputs to the node.
     fn feed(&mut self, shared: &Shared, local: usize, id: u32, at: Instant, input: Input) {
         let host = &mut self.hosts[local];
         let Some(node) = &mut host.process.node else { return };
@@ -410,7 +410,7 @@ impl Shard {
         self.settle(shared, local, id, at);
     }
 
-    /// Does everything that the node wants done after a call.
+    /// Executes all outputs of the node after a call.
     fn settle(&mut self, shared: &Shared, local: usize, id: u32, at: Instant) {
         let host = &mut self.hosts[local];
         host.process.calls += 1;
@@ -454,8 +454,8 @@ impl Shard {
         }
     }
 
-    /// Makes sure that the node is woken in time. A wake-up that comes too early is found out when it comes; to
-    /// move it later at once would leave an outdated one in the queue for nearly every packet.
+    /// Ensures a wake-up at the node's next timeout. An early wake-up is ignored when it fires; moving it at once would
+    /// leave an outdated one in the queue for nearly every packet.
     fn arm(&mut self, local: usize, id: u32, at: Instant) {
         let host = &mut self.hosts[local];
         let Some(due) = host.process.node.as_ref().and_then(Node::poll_timeout) else { return };
@@ -478,12 +478,12 @@ const fn context<'a>(
     HostContext { shared, queues, tally, id, at }
 }
 
-/// The recorder, if it watches `node`.
+/// Returns the recorder, if it observes `node`.
 fn watching(recorder: &mut Option<Recorder>, node: u32) -> Option<&mut Recorder> {
     recorder.as_mut().filter(|recorder| recorder.node == node)
 }
 
-/// What does not wait for a stalled process to go on.
+/// Whether a payload is handled although the process is stalled.
 fn reaches_the_stalled(payload: &Payload) -> bool {
     matches!(payload, Payload::Command(command) if matches!(**command, Command::Crash | Command::Pause | Command::Resume))
 }
@@ -507,13 +507,14 @@ fn fold_input(digest: &mut Digest, input: &Input) {
     digest.fold(stream);
 }
 
-/// Who asks says how long the answer should be, and may be hostile. No longer answer fits into a packet.
+/// Upper bound of answers. The sender of a query requests the size and may be hostile. Longer answers exceed any
+/// packet.
 const ANSWER_BYTES_MAX: u32 = 64 * 1024;
 
-/// Events whose nodes' memory is fetched together.
+/// Number of payloads whose nodes are prefetched together.
 const TOUCHED_AHEAD: usize = 8;
 
-/// Kinds of inputs in digests.
+/// Input kinds in digests.
 const KIND_TIMEOUT: u64 = 1 << 56;
 const KIND_DATAGRAM: u64 = 2 << 56;
 const KIND_STREAM: u64 = 3 << 56;

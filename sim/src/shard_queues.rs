@@ -1,19 +1,19 @@
-//! Where what is sent goes: into the shard's own queue, or into the mail for another shard.
+//! Queues of a shard: its own event queue and the mail for other shards.
 
 use serf_proto::Instant;
 
 use crate::queue::Calendar;
 use crate::scheduled::Scheduled;
 
-/// A shard's queue and its outgoing mail.
+/// A shard's event queue and outgoing mail.
 #[derive(Debug)]
 pub(crate) struct ShardQueues {
     pub(crate) queue: Calendar,
     shard: u32,
     shards: u32,
-    /// For each shard what goes there at the end of the window; nothing for ourselves.
+    /// Outgoing mail per shard, delivered at the end of the window; unused for the shard itself.
     mail: Vec<Vec<Scheduled>>,
-    /// When the first of the mail is due.
+    /// Due time of the earliest mail.
     mail_least: Instant,
 }
 
@@ -28,7 +28,7 @@ impl ShardQueues {
         }
     }
 
-    /// Sends a scheduled payload on its way.
+    /// Queues a scheduled payload, locally or as mail.
     pub(crate) fn send(&mut self, scheduled: Scheduled) {
         let shard = if self.shards == 1 { 0 } else { scheduled.target % self.shards };
         if shard == self.shard {
@@ -39,18 +39,18 @@ impl ShardQueues {
         }
     }
 
-    /// Puts the mail for `shard` into the empty `mailbox`, and keeps the mailbox's memory.
+    /// Swaps the mail for `shard` with the empty `mailbox`, to reuse its memory.
     pub(crate) fn hand_over(&mut self, shard: usize, mailbox: &mut Vec<Scheduled>) {
         debug_assert!(mailbox.is_empty(), "a mailbox is emptied before it is filled again");
         core::mem::swap(&mut self.mail[shard], mailbox);
     }
 
-    /// Notes that all mail has been handed over.
+    /// Marks all mail as delivered.
     pub(crate) const fn all_handed_over(&mut self) {
         self.mail_least = Instant::MAX;
     }
 
-    /// When the first thing is due that is in the queue or was sent from here.
+    /// Returns the earliest due time in the queue and the mail.
     pub(crate) fn least(&self) -> Instant {
         self.queue.least().map_or(self.mail_least, |least| least.min(self.mail_least))
     }

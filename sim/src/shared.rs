@@ -1,4 +1,4 @@
-//! What all shards read and none writes while a window runs.
+//! State shared by all shards, read-only during a window.
 
 use core::net::SocketAddr;
 use std::sync::Arc;
@@ -14,50 +14,51 @@ use crate::disk::{Disk, Found};
 use crate::net::{LinkModel, Network};
 use crate::truth::{Goal, Truth};
 
-/// What all shards read.
+/// State shared by all shards.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    /// Honest nodes: what is asked of nodes is asked of these.
+    /// Honest nodes. Rules apply to these only.
     pub(crate) nodes: u32,
-    /// All hosts: the nodes, and the hostile one behind them if there is one.
+    /// All hosts: the nodes, plus the hostile one after them if there is one.
     pub(crate) hosts: u32,
     pub(crate) shards: u32,
     pub(crate) settings: Settings,
     pub(crate) network: Network,
     pub(crate) truth: Truth,
     pub(crate) goal: Goal,
-    /// Whether no node may lose its name: none is ever out of reach, where an attacker could take it over.
+    /// Whether losing a name is a violation: no node is ever unreachable, so the attacker cannot take a name over
+    /// legitimately.
     pub(crate) names_kept: bool,
-    /// The name of the user events that are counted.
+    /// Name of the counted user events.
     pub(crate) listened_for: Option<Box<str>>,
-    /// Whom nodes join through that were given nobody.
+    /// Contacts of nodes that join without given contacts.
     pub(crate) contacts: Contacts,
-    /// None when checks are off.
+    /// `None` if checks are off.
     pub(crate) checks: Option<QueueBounds>,
-    /// What is on the disk of a node that starts as one who knows everybody.
+    /// Disk content of a node that starts with all nodes known.
     pub(crate) converged_disk: Disk,
     identities: Vec<Identity>,
     directory: Directory,
     seed: Seed,
 }
 
-/// The settings of all nodes.
+/// Options of all nodes.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     all: Arc<Config>,
-    /// Of every second node, when they differ.
+    /// Options of every second node, if different.
     odd: Option<Arc<Config>>,
 }
 
 impl Settings {
-    /// With `mixed_codecs` every second node speaks HashiCorp's codec only.
+    /// Creates the options. With `mixed_codecs` every second node uses HashiCorp's codec only.
     pub(crate) fn new(config: Config, mixed_codecs: bool) -> Self {
         let hashicorp = || Options { codec: CodecChoice::HashiCorp, ..config.options().clone() };
         let odd = mixed_codecs.then(|| Config::new(hashicorp()).expect("the codec makes no other setting wrong"));
         Self { odd: odd.map(Arc::new), all: Arc::new(config) }
     }
 
-    /// The settings of a node whose keyring is this; as at first when it is empty.
+    /// Returns the options of a node with this keyring; the initial ones if it is empty.
     fn with_keys(&self, node: u32, keys: Vec<Key>) -> Arc<Config> {
         let settings = self.of(node);
         if keys.is_empty() {
@@ -75,12 +76,12 @@ impl Settings {
     }
 }
 
-/// Whom a node joins through.
+/// Contacts to join through.
 #[derive(Clone, Debug)]
 pub(crate) enum Contacts {
-    /// Nodes with smaller numbers: those that started earlier.
+    /// Nodes with smaller numbers, which started earlier.
     Earlier,
-    /// Some of these.
+    /// A draw from these.
     These(Vec<u32>),
 }
 
@@ -125,37 +126,37 @@ impl Shared {
         }
     }
 
-    /// The position of a node within its shard.
+    /// Returns the index of a node within its shard.
     pub(crate) const fn local(&self, node: u32) -> usize {
         (node / self.shards) as usize
     }
 
-    /// The shard of a node.
+    /// Returns the shard of a node.
     pub(crate) const fn shard(&self, node: u32) -> usize {
         (node % self.shards) as usize
     }
 
-    /// The host of the attacker, if there is one.
+    /// Returns the attacker's host, if there is one.
     pub(crate) fn hostile(&self) -> Option<u32> {
         (self.hosts > self.nodes).then_some(self.nodes)
     }
 
-    /// What the attacker draws from.
+    /// Returns the seed of the attacker.
     pub(crate) fn hostile_seed(&self) -> Seed {
         self.seed.child(CHILD_HOSTILE)
     }
 
-    /// What everything about the plan of a run is drawn from.
+    /// Returns the RNG of the run's plan.
     pub(crate) fn plan_rng(&self) -> Rng {
         Rng::stream(&self.seed.child(CHILD_PLAN), 0)
     }
 
-    /// What the fate of all that a host sends is drawn from.
+    /// Returns the RNG for the fate of a host's packets.
     pub(crate) fn link_rng(&self, node: u32) -> Rng {
         Rng::stream(&self.seed.child(CHILD_LINKS), u64::from(node))
     }
 
-    /// A node at the start of its `life`-th life.
+    /// Creates a node at the start of its `life`-th life.
     pub(crate) fn spawn(
         &self,
         node: u32,
@@ -171,7 +172,7 @@ impl Shared {
         Node::new(self.settings.with_keys(node, found.keys), &self.identities[node as usize], &seed, now, start, out)
     }
 
-    /// Whom a node without given contacts tries to join through, at its `attempt`-th try.
+    /// Draws the contacts of a node's `attempt`-th join.
     pub(crate) fn draw_contacts(&self, node: u32, attempt: u32) -> Vec<SocketAddr> {
         let mut rng = Rng::stream(&self.seed.child(CHILD_JOINS), u64::from(node) << 32 | u64::from(attempt));
         let others: Vec<u32> = match &self.contacts {
@@ -187,7 +188,7 @@ fn addrs(nodes: impl IntoIterator<Item = u32>) -> Vec<SocketAddr> {
     nodes.into_iter().map(addr_of).collect()
 }
 
-/// Up to `count` different numbers below `pool`, in the order drawn.
+/// Draws up to `count` distinct numbers below `pool`, in the order drawn.
 pub(crate) fn draw_distinct(rng: &mut Rng, pool: u32, count: u32) -> Vec<u32> {
     let mut drawn: Vec<u32> = Vec::new();
     if count.saturating_mul(2) >= pool {
@@ -196,7 +197,7 @@ pub(crate) fn draw_distinct(rng: &mut Rng, pool: u32, count: u32) -> Vec<u32> {
         drawn.truncate(count as usize);
         return drawn;
     }
-    // At least every other draw is new, so this ends soon.
+    // At least half of the draws are new, so this terminates quickly.
     while drawn.len() < count as usize {
         let candidate = rng.below(pool);
         if !drawn.contains(&candidate) {
@@ -206,10 +207,10 @@ pub(crate) fn draw_distinct(rng: &mut Rng, pool: u32, count: u32) -> Vec<u32> {
     drawn
 }
 
-/// A few, as people write into their configuration.
+/// A few, as in typical configurations.
 const JOIN_CONTACTS: u32 = 3;
 
-/// One child of the world's seed for each concern, so that drawing more for one does not shift the others.
+/// RNG streams: one child of the world's seed per concern, so that drawing more in one does not shift the others.
 const CHILD_PLAN: u64 = 0;
 const CHILD_LINKS: u64 = 1;
 const CHILD_NODES: u64 = 2;

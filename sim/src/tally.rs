@@ -1,4 +1,4 @@
-//! What one shard counts during one phase. Sums over shards are the same for every number of threads.
+//! Counters of one shard during one phase. Their sums are independent of the number of threads.
 
 use std::collections::BTreeSet;
 
@@ -7,26 +7,26 @@ use serf_proto::Instant;
 use crate::check::Violation;
 use crate::histogram::Histogram;
 
-/// Why the network did not deliver a datagram.
+/// Reason for which the network did not deliver a datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum NetDrop {
-    /// Lost by chance.
+    /// Lost at random.
     Loss,
-    /// Cut by a rule, such as a partition.
+    /// Dropped by a rule, such as a partition.
     Cut,
     /// The receiver's process is down.
     Down,
     /// The receiver stalls and its socket buffer is full.
     Overflow,
-    /// Nobody has this address.
+    /// No host has this address.
     NoHost,
 }
 
 impl NetDrop {
     pub(crate) const ALL: [Self; 5] = [Self::Loss, Self::Cut, Self::Down, Self::Overflow, Self::NoHost];
 
-    /// A stable name for reports.
+    /// Returns a stable name for reports.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Loss => "loss",
@@ -38,14 +38,14 @@ impl NetDrop {
     }
 }
 
-/// False alarms by who raised them and about whom, where the subjects of a phase are the ones to blame.
+/// False alarms by observer and member, for phases whose subjects cause them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Blame {
     /// About subjects.
     pub(crate) of_subjects: u64,
-    /// About others, by subjects.
+    /// About others, raised by subjects.
     pub(crate) by_subjects: u64,
-    /// About others, by others.
+    /// About others, raised by others.
     pub(crate) among_others: u64,
 }
 
@@ -65,16 +65,16 @@ impl Blame {
     }
 }
 
-/// What nodes send at once because of the attacker's datagrams.
+/// Traffic that the attacker's datagrams cause.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Echo {
-    /// How many datagrams of the attacker's nodes handled.
+    /// Datagrams of the attacker that nodes handled.
     pub(crate) datagrams: u64,
     /// Their bytes.
     pub(crate) bytes_in: u64,
-    /// How many bytes nodes sent within the same calls.
+    /// Bytes that nodes sent in the same calls.
     pub(crate) bytes_out: u64,
-    /// The datagram that was answered with the most bytes a byte to addresses of no member: its bytes, and the answers'.
+    /// The datagram with the largest amplification towards non-members: its bytes, and the bytes of the answers.
     pub(crate) worst: (u64, u64),
 }
 
@@ -93,7 +93,7 @@ impl Echo {
         self.note(other.worst);
     }
 
-    /// Compares without division, so that every platform says the same.
+    /// Compares without division, so that all platforms agree.
     fn note(&mut self, (bytes_in, bytes_out): (u64, u64)) {
         if bytes_out * self.worst.0.max(1) > self.worst.1 * bytes_in.max(1) {
             self.worst = (bytes_in, bytes_out);
@@ -101,47 +101,47 @@ impl Echo {
     }
 }
 
-/// What a shard counts.
+/// Counters of a shard.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tally {
-    /// How much of the phase's goal is done.
+    /// Completed part of the phase's goal.
     pub(crate) done: i64,
-    /// When it was done.
+    /// Completion times.
     pub(crate) times: Histogram,
-    /// Suspicions of nodes that were up, one for each observer's.
+    /// Suspicions of nodes that were up, one per observer.
     pub(crate) false_suspicions: u64,
-    /// Who was so suspected.
+    /// Nodes suspected in this way.
     pub(crate) falsely_suspected: BTreeSet<u32>,
-    /// Nodes that were up and were marked failed, one for each observer's.
+    /// Nodes that were up and were declared failed, one per observer.
     pub(crate) false_failures: u64,
-    /// Who was so marked.
+    /// Nodes declared failed in this way.
     pub(crate) falsely_failed: BTreeSet<u32>,
-    /// Who raised those suspicions, about whom.
+    /// False suspicions by observer and member.
     pub(crate) suspicion_blame: Blame,
-    /// Who marked them failed.
+    /// False failures by observer and member.
     pub(crate) failure_blame: Blame,
-    /// Nodes that were marked failed and were not up, or out of reach; one for each observer's.
+    /// Failures of nodes that were down or unreachable, one per observer.
     pub(crate) true_failures: u64,
     /// Queries that ended.
     pub(crate) queries: u64,
-    /// Answers to them, each node's once a query.
+    /// Answers to these, one per node and query.
     pub(crate) query_answers: u64,
     /// Datagrams that reached a node.
     pub(crate) delivered: u64,
-    /// Bytes that reached nodes on streams.
+    /// Stream bytes that reached nodes.
     pub(crate) stream_bytes: u64,
-    /// Datagrams and stream parts that did not arrive, by [`NetDrop`].
+    /// Undelivered datagrams and stream segments, by [`NetDrop`].
     pub(crate) drops: [u64; NetDrop::ALL.len()],
-    /// What the attacker's datagrams made nodes send.
+    /// Traffic that the attacker's datagrams caused.
     pub(crate) hostile: Echo,
-    /// Rules that were broken, the first few of them.
+    /// The first violations.
     pub(crate) violations: Vec<Violation>,
-    /// How many rules were broken.
+    /// Number of violations.
     pub(crate) violation_count: u64,
 }
 
 impl Tally {
-    /// Counts towards the goal.
+    /// Counts progress towards the goal.
     pub(crate) fn progress(&mut self, since: Instant, at: Instant, delta: i64) {
         self.done += delta;
         self.times.add(at - since, delta);
@@ -158,14 +158,14 @@ impl Tally {
         }
     }
 
-    /// Adds what `other` counted.
+    /// Adds all counters of `other`.
     pub(crate) fn merge(&mut self, other: &Self) {
         self.done += other.done;
         self.times.merge(&other.times);
         self.merge_counts(other);
     }
 
-    /// Adds what `other` counted but what it did towards its goal, which is another.
+    /// Adds the counters of `other` except its progress, which is towards another goal.
     pub(crate) fn merge_counts(&mut self, other: &Self) {
         self.false_suspicions += other.false_suspicions;
         self.falsely_suspected.extend(&other.falsely_suspected);
@@ -189,5 +189,5 @@ impl Tally {
     }
 }
 
-/// Enough to see the pattern; a broken rule tends to break many times.
+/// Enough to see the pattern; a violated rule tends to be violated often.
 const VIOLATIONS_KEPT: usize = 20;

@@ -1,9 +1,9 @@
-//! What is really so: who is up, who left, and which pairs of nodes a phase waits for. The nodes never see this; it is
-//! what their views are judged by. Changed only between windows.
+//! Ground truth: the state of every host, and the pairs of nodes that a phase waits for. Invisible to the nodes; their
+//! views are checked against it. Changes only between windows.
 
 use serf_proto::{Instant, MemberEventKind, Status};
 
-/// How a node really is.
+/// True state of a host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum HostState {
     /// Has not started yet.
@@ -12,25 +12,25 @@ pub(crate) enum HostState {
     Up,
     /// Stalls.
     Paused,
-    /// Has been told to leave.
+    /// Leaving.
     Leaving,
-    /// Has left, and its process ended.
+    /// Left; its process has ended.
     Left,
-    /// Its process died.
+    /// Crashed.
     Crashed,
 }
 
-/// What is true of every node.
+/// True state of all hosts.
 #[derive(Clone, Debug)]
 pub(crate) struct Truth {
     states: Vec<HostState>,
-    /// Who ever was told to leave: old news of it may come late.
+    /// Whether a node ever began to leave: late messages about it are legitimate.
     ever_left: Vec<bool>,
-    /// Who ever was not up since its start. A stalled process is up, too: it only is late.
+    /// Whether a node was ever down since its start. A stalled process counts as up.
     ever_down: Vec<bool>,
-    /// Whom the current phase is about.
+    /// Whether a node is a subject of the current phase.
     subjects: Vec<bool>,
-    /// Whether a partition keeps the subjects from all others.
+    /// Whether a partition separates the subjects from the others.
     is_split: bool,
 }
 
@@ -56,7 +56,7 @@ impl Truth {
         }
     }
 
-    /// Makes these nodes, and no others, the subjects of the phase.
+    /// Makes exactly these nodes the subjects of the phase.
     pub(crate) fn set_subjects(&mut self, subjects: &[u32]) {
         self.subjects.fill(false);
         for &node in subjects {
@@ -64,12 +64,12 @@ impl Truth {
         }
     }
 
-    /// Notes that a partition begins or ends to keep the subjects from all others.
+    /// Records the start or end of a partition between subjects and others.
     pub(crate) const fn set_split(&mut self, is_split: bool) {
         self.is_split = is_split;
     }
 
-    /// How a node really is. Of the hostile host, which is none of the nodes, nothing is asked: as if it never started.
+    /// Returns the true state of a node. The hostile host counts as never started, so that no rule applies to it.
     pub(crate) fn state(&self, node: u32) -> HostState {
         self.states.get(node as usize).copied().unwrap_or(HostState::Unborn)
     }
@@ -82,7 +82,7 @@ impl Truth {
         self.ever_left[node as usize]
     }
 
-    /// The nodes that are up and always were.
+    /// Returns the nodes that were up throughout.
     pub(crate) fn stayed(&self) -> impl Iterator<Item = u32> + '_ {
         self.all(HostState::Up).filter(|node| !self.ever_down[*node as usize])
     }
@@ -91,17 +91,17 @@ impl Truth {
         self.subjects.get(node as usize).is_some_and(|is_subject| *is_subject)
     }
 
-    /// Whether it is wrong to hold `member` for failed: it runs, and no partition keeps `observer` from it.
+    /// Whether declaring `member` failed is wrong: it runs, and no partition separates it from `observer`.
     pub(crate) fn is_alarm_false(&self, observer: u32, member: u32) -> bool {
         self.is_up(member) && !(self.is_split && self.is_subject(observer) != self.is_subject(member))
     }
 
-    /// The nodes with this standing, in order.
+    /// Returns the nodes in this state, in order.
     pub(crate) fn all(&self, state: HostState) -> impl Iterator<Item = u32> + '_ {
         (0_u32..).zip(&self.states).filter(move |(_, is)| **is == state).map(|(node, _)| node)
     }
 
-    /// How members should see `node`; `None` when they need not know it.
+    /// Returns the status that members should have for `node`; `None` if they need not know it.
     pub(crate) fn expected_status(&self, node: u32) -> Option<Status> {
         match self.state(node) {
             HostState::Unborn => None,
@@ -112,43 +112,43 @@ impl Truth {
     }
 }
 
-/// What a phase waits for.
+/// Goal of a phase.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Goal {
     pub(crate) aim: Aim,
-    /// How many pairs, or deliveries, complete it.
+    /// Number of pairs, or deliveries, that complete it.
     pub(crate) total: i64,
-    /// When the phase began.
+    /// Start of the phase.
     pub(crate) since: Instant,
 }
 
 /// What counts towards a goal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Aim {
-    /// Nothing: time just passes.
+    /// Nothing: only time passes.
     Nothing,
-    /// Every watched pair: the first sees the second with this status.
+    /// Every watched pair: the first node sees the second in this status.
     Views { status: Status, watch: Watch },
-    /// Every node delivers so many of the user events that are listened for.
+    /// Every node delivers this number of the counted user events.
     Events { count: u32 },
-    /// Every node's answer to a query comes to the asker.
+    /// Every node's answer to a query reaches its sender.
     Answers { asker: u32 },
-    /// Every node has done to its keys what the asker asks for, and the asker knows.
+    /// Every node completes the sender's key operation, and the sender knows.
     Keys { asker: u32 },
 }
 
-/// Which pairs of an observer and a member are watched.
+/// Watched pairs of an observer and a member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Watch {
-    /// All of them, a node and itself included.
+    /// All pairs, including a node and itself.
     Everyone,
-    /// How the others that are up see the subjects.
+    /// Subjects, as seen by the others that are up.
     SubjectsByOthers,
-    /// How all that are up see the subjects, and how the subjects see all that are up.
+    /// Subjects, as seen by all that are up, and all that are up, as seen by the subjects.
     SubjectsAndAll,
-    /// How the subjects that are up see the others that are up, and the reverse: the two sides of a partition.
+    /// Others that are up, as seen by the subjects that are up, and the reverse: the two sides of a partition.
     OtherSide,
-    /// How all that are up see each other, a node and itself included.
+    /// All that are up, as seen by each other, including a node and itself.
     AllUp,
 }
 
@@ -174,7 +174,7 @@ impl Goal {
     }
 }
 
-/// The status that an event says the member now has; `None` when it says nothing about it.
+/// Returns the member's status after an event; `None` if the event does not change it.
 pub(crate) const fn status_after(kind: MemberEventKind) -> Option<Status> {
     match kind {
         MemberEventKind::Join => Some(Status::Alive),

@@ -1,11 +1,11 @@
-//! What the operating system says about this process. Linux only; elsewhere nothing is known.
+//! Resource usage of this process, from the operating system. Linux only; `None` elsewhere.
 
 use std::fs;
 
-/// Processor time of all threads so far, in seconds.
+/// Returns the processor time of all threads, in seconds.
 pub(crate) fn cpu_seconds() -> Option<f64> {
     let stat = fs::read_to_string("/proc/self/stat").ok()?;
-    // The program's name is in brackets and may hold spaces.
+    // The program's name is in brackets and may contain spaces.
     let (_, fields) = stat.rsplit_once(')')?;
     let mut times = fields.split_whitespace().skip(11);
     let user: f64 = times.next()?.parse().ok()?;
@@ -13,17 +13,17 @@ pub(crate) fn cpu_seconds() -> Option<f64> {
     Some((user + system) / TICKS_PER_SECOND)
 }
 
-/// The most memory that this process had, in bytes.
+/// Returns the peak memory of this process, in bytes.
 pub(crate) fn peak_memory_bytes() -> Option<u64> {
     kilobytes(&fs::read_to_string("/proc/self/status").ok()?, "VmHWM:")
 }
 
-/// The memory that this process has, in bytes.
+/// Returns the current memory of this process, in bytes.
 pub(crate) fn memory_bytes() -> Option<u64> {
     kilobytes(&fs::read_to_string("/proc/self/status").ok()?, "VmRSS:")
 }
 
-/// The memory that can be had without swapping, in bytes.
+/// Returns the memory available without swapping, in bytes.
 pub(crate) fn available_memory_bytes() -> Option<u64> {
     kilobytes(&fs::read_to_string("/proc/meminfo").ok()?, "MemAvailable:")
 }

@@ -1,4 +1,4 @@
-//! What a seed comes to: a world, its links, and what befalls it.
+//! Draws from a seed: a world, its links, and its faults.
 
 use core::time::Duration;
 
@@ -9,7 +9,8 @@ use super::ChaosOptions;
 use crate::net::{Effect, LinkModel, NodeSet, Rule};
 use crate::world::{Fault, WorldOptions};
 
-/// A world with a bad network. Every other one keeps snapshots, every fourth speaks two codecs, every fourth is encrypted.
+/// Draws a world with an unreliable network. Every second one has snapshots, every fourth two codecs, every fourth
+/// encryption.
 pub(super) fn world(rng: &mut Rng, seed: u64, options: &ChaosOptions) -> WorldOptions {
     let nodes = options.nodes_min + rng.below(options.nodes_max - options.nodes_min + 1);
     let model = model(rng);
@@ -36,8 +37,8 @@ pub(super) fn world(rng: &mut Rng, seed: u64, options: &ChaosOptions) -> WorldOp
     }
 }
 
-/// Makes a drawn world one for a hostile member: adds nodes that start when it is silent again, and draws what matters to an attack
-/// and to no fault, the codec and the compression.
+/// Extends a drawn world for a hostile member: adds nodes that start after the attack, and draws the codec and the
+/// compression, which matter to attacks but not to faults.
 pub(super) fn make_hostile(rng: &mut Rng, world: &mut WorldOptions) {
     let codec = match rng.below(4) {
         _ if world.mixed_codecs => CodecChoice::Auto,
@@ -62,8 +63,8 @@ fn model(rng: &mut Rng) -> LinkModel {
         .with_stream_reset_ppm(rng.below(20_000))
 }
 
-/// What befalls the nodes from `from` on for `time`, in the order of its times. It overlaps at random; what makes no sense, such as
-/// the crash of a dead process, does nothing.
+/// Draws the faults from `from` on for `time`, sorted by time. They overlap at random; an inapplicable fault, such as
+/// the crash of a dead process, has no effect.
 pub(super) fn faults(rng: &mut Rng, nodes: u32, from: Instant, time: Duration) -> Vec<(Instant, Fault)> {
     let mut faults = Vec::new();
     for _ in 0..FAULTS_MIN + rng.below(FAULTS_SPAN) {
@@ -76,14 +77,14 @@ pub(super) fn faults(rng: &mut Rng, nodes: u32, from: Instant, time: Duration) -
 }
 
 fn draw(rng: &mut Rng, nodes: u32, [at, end]: [Instant; 2], faults: &mut Vec<(Instant, Fault)>) {
-    // Node 0 stays, so that there is always somebody to return to.
+    // Node 0 never fails, so that returning nodes always have a contact.
     let node = 1 + rng.below(nodes - 1);
     let rule = |from, to, effect| Fault::Rule(Rule { from, to, effect, during: Some((at, end)) });
     match rng.below(14) {
         0 => faults.extend([(at, Fault::Crash(node)), (end, Fault::Restart(node))]),
         1 | 2 => faults.extend([(at, Fault::Crash(node)), (end, Fault::Return(node))]),
         3 => {
-            // Many at once, such as a rack.
+            // Correlated crashes, as of a rack.
             for node in some_of(rng, nodes).into_iter().filter(|node| *node != 0) {
                 faults.extend([(at, Fault::Crash(node)), (end, Fault::Return(node))]);
             }
@@ -96,7 +97,7 @@ fn draw(rng: &mut Rng, nodes: u32, [at, end]: [Instant; 2], faults: &mut Vec<(In
             faults.extend(rules.map(|rule| (at, Fault::Rule(rule))));
         }
         7 => {
-            // One way only: not heard, or deaf, or between two groups that may overlap.
+            // One-way partitions: outbound, inbound, or between two groups that may overlap.
             let (some, others) = (some_of(rng, nodes), some_of(rng, nodes));
             let [from, to] = match rng.below(3) {
                 0 => [NodeSet::One(node), NodeSet::All],
@@ -126,7 +127,7 @@ fn draw(rng: &mut Rng, nodes: u32, [at, end]: [Instant; 2], faults: &mut Vec<(In
     }
 }
 
-/// From one node to all but one.
+/// Draws a subset of one to all but one nodes.
 fn some_of(rng: &mut Rng, nodes: u32) -> Vec<u32> {
     let count = 1 + rng.below(nodes - 1);
     crate::shared::draw_distinct(rng, nodes, count)

@@ -1,5 +1,6 @@
-//! Worlds drawn at random: sizes, links and combinations of faults, and in some a hostile member. First faults, while which
-//! only safety can be asked for; then peace, after which everybody must agree, and hear what one of them says.
+//! Randomly drawn worlds: sizes, links and combinations of faults, some with a hostile member. First come the faults,
+//! during which only the safety rules can be checked; then a quiet period, after which all nodes must agree and receive
+//! events from one another.
 
 mod draw;
 mod peace;
@@ -14,82 +15,82 @@ use crate::check::Violation;
 use crate::hostile::{Assaults, Attack, Hostility};
 use crate::world::{Fault, World, WorldOptions};
 
-/// What worlds are drawn from besides their seeds.
+/// Options of a drawn world, besides its seed.
 #[derive(Clone, Debug)]
 pub struct ChaosOptions {
-    /// The least number of nodes; at least 2.
+    /// Minimum number of nodes; at least 2.
     pub nodes_min: u32,
-    /// The greatest.
+    /// Maximum number of nodes.
     pub nodes_max: u32,
-    /// How many threads run one world. The result does not depend on it.
+    /// Number of threads per world. The result does not depend on it.
     pub threads: u32,
-    /// For how much virtual time faults strike.
+    /// Virtual time during which faults are injected.
     pub faults_time: Duration,
-    /// The nodes' settings. Snapshots and a key are added at random; in a hostile world codecs and compression too.
+    /// The nodes' options. Snapshots and a key are added at random; in a hostile world codecs and compression too.
     pub config: Config,
-    /// Which worlds have a hostile member besides.
+    /// Which worlds also have a hostile member.
     pub hostility: Hostility,
-    /// The node whose inputs and outputs are printed to the standard error stream.
+    /// The node whose inputs and outputs are printed to stderr.
     pub trace: Option<u32>,
 }
 
-/// What became of a world drawn at random.
+/// Result of a drawn world.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ChaosReport {
     /// The seed.
     pub seed: u64,
-    /// How many nodes it had, without those that started after the faults.
+    /// Number of nodes, without those that started after the faults.
     pub nodes: u32,
-    /// What befell it, in order.
+    /// The injected faults, in order.
     pub faults: Vec<(Instant, Fault)>,
-    /// Its hostile member, if it had one.
+    /// The hostile member, if there was one.
     pub hostile: Option<HostileReport>,
-    /// Rules that were broken, and views that were still wrong at the end.
+    /// Violated rules, and views that were still wrong at the end.
     pub violations: Vec<Violation>,
-    /// Nodes that were up at the end and did not hear the events that were sent then.
+    /// Nodes that were up at the end and missed the final events.
     pub deaf: Vec<u32>,
-    /// How many suspicions nodes raised: proof that something happened.
+    /// Number of suspicions: evidence that the faults had an effect.
     pub suspicions: u64,
-    /// The most that a node remembered when faults were over and all had settled, in bytes: see
-    /// [`World::content_bytes`].
+    /// Largest state of a node after the faults, once all had settled, in bytes: see [`World::content_bytes`].
     pub content_bytes_max: usize,
-    /// How much virtual time passed.
+    /// Virtual duration.
     pub virtual_time: Duration,
-    /// The hash of all that happened.
+    /// The trace hash.
     pub trace_hash: u64,
 }
 
-/// The hostile member of a world, and what it brought about.
+/// The hostile member of a world, and its effects.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct HostileReport {
-    /// The number of its host.
+    /// Its host number.
     pub host: u32,
-    /// The kinds of attack that it knew.
+    /// The kinds of attack that it used.
     pub attacks: Vec<Attack>,
     /// Whether it had joined the cluster.
     pub joined: bool,
-    /// How many of its datagrams nodes handled.
+    /// Number of its datagrams that nodes handled.
     pub datagrams: u64,
     /// Their bytes.
     pub bytes_in: u64,
-    /// How many bytes of datagrams nodes sent within the calls that handled them.
+    /// Bytes of the datagrams that nodes sent within the calls that handled them.
     pub bytes_out: u64,
-    /// The datagram that was answered with the most bytes a byte to addresses of no member: its bytes, and those of the answers.
+    /// Bytes of the datagram with the largest amplification towards addresses of non-members, and bytes of the answers
+    /// to it.
     pub worst_answer: (u64, u64),
-    /// How much of the heap the world took up at the end of the attack beyond what it did before, for each node, in bytes. Only when
-    /// the program counts allocations, and only right when one world runs at a time.
+    /// Heap growth of the world during the attack, per node, in bytes. Only if the program counts allocations, and only
+    /// correct while a single world runs.
     pub heap_bytes_a_node: Option<i64>,
 }
 
 impl ChaosReport {
-    /// Whether every rule held and all agreed in the end.
+    /// Whether all rules held and all nodes agreed at the end.
     pub fn is_fine(&self) -> bool {
         self.violations.is_empty() && self.deaf.is_empty()
     }
 
-    /// What the hostile member did up to `at`, each kind once, the last first.
+    /// Returns the attacks of the hostile member up to `at`, each kind once, the latest first.
     pub fn attacks_before(&self, at: Instant) -> Vec<Attack> {
         let mut attacks = Vec::new();
         for (_, fault) in self.faults.iter().rev().filter(|(struck_at, _)| *struck_at <= at) {
@@ -103,7 +104,7 @@ impl ChaosReport {
     }
 }
 
-/// Draws a world from `seed`, lets its faults strike, waits as long as agreement may take, and examines it.
+/// Draws a world from `seed`, injects its faults, waits for the time that agreement may take, and checks the result.
 pub fn chaos(seed: u64, options: &ChaosOptions) -> ChaosReport {
     let mut rng = Rng::stream(&Seed::from_u64(seed).child(CHILD_CHAOS), 0);
     let mut hostile_rng = Rng::stream(&Seed::from_u64(seed).child(CHILD_HOSTILE), 0);
@@ -187,12 +188,12 @@ impl WorldOptions {
 
 const JOIN_SPREAD: Duration = Duration::from_secs(5);
 
-/// Most know most; those who do not are all the better.
+/// Most nodes know most others after this time; incomplete joins make the test harder.
 const JOIN_TIME: Duration = Duration::from_secs(15);
 
-/// How long the hostile member is honest: until it knows the others, and they know it.
+/// Time during which the hostile member behaves honestly, so that the members get to know each other.
 const BEFRIENDED: Duration = Duration::from_secs(5);
 
-/// Apart from what a world draws from its seed.
+/// RNG stream of the draws, separate from the world's own streams.
 const CHILD_CHAOS: u64 = 1_000;
 const CHILD_HOSTILE: u64 = 1_001;

@@ -1,4 +1,4 @@
-//! What must be so once faults are over.
+//! Checks of the quiet period after the faults.
 
 use core::time::Duration;
 
@@ -12,12 +12,12 @@ use crate::hostile::Ending;
 use crate::truth::{Aim, HostState, Watch};
 use crate::world::{Fault, World, WorldOptions};
 
-/// Makes peace, and examines the world then.
+/// Ends all faults and checks the world.
 pub(super) struct Peace<'a> {
     world: &'a mut World,
     bounds: Bounds,
     config: &'a Config,
-    /// How many nodes have started.
+    /// Number of started nodes.
     started: u32,
     rng: Rng,
     pub(super) violations: Vec<Violation>,
@@ -33,8 +33,8 @@ impl<'a> Peace<'a> {
         Self { world, bounds, config: &options.config, started, rng, violations, deaf, content_bytes_max: 0 }
     }
 
-    /// Ends every fault: stalled processes go on, crashed ones return, the network is whole and loses nothing more, the attacker is
-    /// silent. Who left stays away.
+    /// Ends every fault: resumes stalled processes, restarts crashed ones, removes all network rules and losses, and
+    /// silences the attacker. Nodes that left stay away.
     pub(super) fn make(&mut self, ending: Option<Ending>) {
         let world = &mut *self.world;
         world.inject(Fault::Heal);
@@ -51,7 +51,7 @@ impl<'a> Peace<'a> {
         }
     }
 
-    /// Waits as long as agreement may take and looks at everything. `is_hostile`: there was an attacker.
+    /// Waits for the time that agreement may take and runs all checks. `is_hostile`: there was an attacker.
     pub(super) fn examine(&mut self, is_hostile: bool) {
         self.weigh();
         self.world.run_for(self.bounds.heal() + Bounds::exorcism(self.started, self.world.ghosts(), self.config));
@@ -74,13 +74,14 @@ impl<'a> Peace<'a> {
         self.collect();
     }
 
-    /// Every node sees every member as it is.
+    /// Checks that every node sees every member in its true state.
     fn agree(&mut self) {
         let wrong = self.world.discords(VIOLATIONS_SHOWN);
         self.violations.extend(wrong);
     }
 
-    /// No node remembers more than it may: of members as much as a push/pull can tell, and a share of it for all else.
+    /// Checks that no node's state exceeds its bound: per member the size of a push/pull record, plus a fixed share for
+    /// the rest.
     fn weigh(&mut self) {
         for node in self.world.all(HostState::Up) {
             let bytes = self.world.content_bytes(node);
@@ -96,7 +97,7 @@ impl<'a> Peace<'a> {
         }
     }
 
-    /// No stranger was answered with more than it sent, or one ping.
+    /// Checks the amplification: no non-member was answered with more than it sent, or with one ping.
     fn weigh_answers(&mut self) {
         let (bytes_in, bytes_out) = self.world.tally().hostile.worst;
         if bytes_out > bytes_in + PING_BYTES {
@@ -104,7 +105,7 @@ impl<'a> Peace<'a> {
         }
     }
 
-    /// Nodes that never heard of the attack join, and are members as all others.
+    /// Checks that nodes that start after the attack join and become ordinary members.
     fn admit_newcomers(&mut self) {
         self.world.join_through_all();
         for node in self.started..self.world.nodes() {
@@ -115,13 +116,13 @@ impl<'a> Peace<'a> {
         self.agree();
     }
 
-    /// What some say is heard by all, and the new tags of one are seen by all.
+    /// Checks that events of some nodes reach all nodes, and that all see the new tags of one.
     fn speak(&mut self) {
         let up = self.world.all(HostState::Up);
         let drawn = up[self.rng.below(count(up.len())) as usize];
         let last = up[up.len() - 1];
         self.world.listen_for(PEACE);
-        // Node 0 is always up. The last is one of those that know nothing of the past, where there are such.
+        // Node 0 is always up. The last one started after the attack, if there are such nodes.
         for (nth, node) in [0, drawn, last].into_iter().enumerate() {
             self.world.user_event(node, PEACE, &[u8::try_from(nth).expect("there are three")]);
         }
@@ -131,7 +132,7 @@ impl<'a> Peace<'a> {
         self.agree();
     }
 
-    /// With nothing wrong since the newcomers came, no node that is up is held for failed.
+    /// Checks that no node that is up was declared failed since the newcomers came.
     fn be_calm(&mut self) {
         let tally = self.world.tally();
         if tally.false_failures > 0 {
@@ -140,7 +141,7 @@ impl<'a> Peace<'a> {
         }
     }
 
-    /// What one asks is answered by all.
+    /// Checks that all nodes answer a query.
     fn ask(&mut self) {
         let up = self.world.all(HostState::Up);
         let asker = up[self.rng.below(count(up.len())) as usize];
@@ -149,7 +150,7 @@ impl<'a> Peace<'a> {
         self.await_all(self.bounds.query(ROUNDS), |_| Finding::NoAnswer { asker });
     }
 
-    /// When one crashes, all notice in time.
+    /// Checks that all nodes detect a crash in time.
     fn bury(&mut self) {
         let mut up = self.world.all(HostState::Up);
         up.retain(|node| *node != 0);
@@ -164,7 +165,7 @@ impl<'a> Peace<'a> {
         self.await_all(self.bounds.crash(), |_| Finding::CrashUnseen { member });
     }
 
-    /// Runs until the goal is reached, for `time` at the most, and notes what `finding` says of each node for which it is not.
+    /// Runs until the goal is reached, for `time` at most, and records `finding` for each node that has not reached it.
     fn await_all(&mut self, time: Duration, finding: impl Fn(u32) -> Finding) {
         let until = self.world.now() + time;
         self.world.run(until, &mut |_| false);
@@ -174,7 +175,7 @@ impl<'a> Peace<'a> {
         }
     }
 
-    /// Counts anew, and keeps what was found so far.
+    /// Resets the counters for a new goal; keeps the findings so far.
     fn begin(&mut self, aim: Aim) {
         self.collect();
         self.world.begin(aim);
@@ -193,24 +194,24 @@ fn count(len: usize) -> u32 {
     u32::try_from(len).expect("nodes are counted in 32 bits")
 }
 
-/// The events that all must hear in the end.
+/// Name of the events that all nodes must receive at the end.
 const PEACE: &str = "peace";
 
-/// How often a query is asked until all must have answered: gossip is random.
+/// Rounds of a query until all nodes must have answered: gossip is random.
 const ROUNDS: u32 = 5;
 
 const VIOLATIONS_SHOWN: usize = 5;
 
-/// What a node may remember besides its members.
+/// Bound of a node's state without its members.
 const CONTENT_BYTES_MAX: usize = 8 << 20;
 
-/// What it may remember of a member: the longest name, in several places, and the longest metadata, of which a byte takes up to four
-/// in text.
+/// Bound of the state per member: the longest name, in several places, and the longest metadata, of which one byte
+/// takes up to four in the debug text.
 const MEMBER_CONTENT_BYTES_MAX: usize = 6 << 10;
 
-/// By how much a ping of the address that an alive message claims may be longer than that message: both have a name and an address, and
-/// the ping those of its sender besides.
+/// How much longer a ping to the address in an alive message may be than that message: both carry a name and an
+/// address, the ping also those of its sender.
 const PING_BYTES: u64 = 64;
 
-/// Apart from what a world draws from its seed.
+/// RNG stream of the checks, separate from the world's own streams.
 const CHILD_PEACE: u64 = 1_002;

@@ -3,9 +3,9 @@ use serf_proto::Status;
 use super::Finding;
 use crate::truth::{HostState, Truth};
 
-/// Once faults are over and the time to settle too, every node sees every member as it is. Whom nobody needs to
-/// know (it never started, or it was forgotten) may be unknown; and whoever was down when a member failed or left may
-/// know nothing of it.
+/// Convergence: after the faults and the settling time, every node sees every member in its true state. A member that
+/// never started, or was forgotten, may be unknown. A node that was down when a member failed or left may not know of
+/// it.
 pub(crate) fn disagreement(truth: &Truth, member: u32, seen: Option<Status>) -> Option<Finding> {
     let expected = truth.expected_status(member);
     let fine = match truth.state(member) {

@@ -1,7 +1,7 @@
 use super::Finding;
 use crate::truth::Truth;
 
-/// Nobody is said to have left but those that leave.
+/// Checks that only nodes that leave are reported as left.
 pub(super) fn check(truth: &Truth, member: u32) -> Option<Finding> {
     (!truth.ever_left(member)).then_some(Finding::NeverLeft { member })
 }

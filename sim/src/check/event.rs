@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use super::Finding;
 use crate::digest::Digest;
 
-/// A node delivers each user event at most once.
+/// Checks that a node delivers each user event at most once.
 #[derive(Debug, Default)]
 pub(super) struct EventCheck {
     delivered: BTreeSet<u64>,

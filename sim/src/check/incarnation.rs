@@ -1,6 +1,6 @@
 use super::Finding;
 
-/// A node's own incarnation never goes back within one life.
+/// Checks that a node's own incarnation never decreases within one process life.
 #[derive(Debug, Default)]
 pub(super) struct IncarnationCheck {
     last: u32,

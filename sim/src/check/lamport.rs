@@ -2,7 +2,7 @@ use serf_proto::Clocks;
 
 use super::Finding;
 
-/// Lamport clocks never go back within one life.
+/// Checks that Lamport clocks never go back within one process life.
 #[derive(Debug, Default)]
 pub(super) struct LamportCheck {
     last: Clocks,

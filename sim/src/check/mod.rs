@@ -1,5 +1,5 @@
-//! What must always hold, whatever the network does. Each checker is fed with what one node says and does, and answers
-//! with a [`Finding`] when a rule is broken.
+//! Invariants that hold under any network behaviour. Each checker observes the events and calls of one node and returns
+//! a [`Finding`] when a rule is violated.
 
 mod agreement;
 mod departure;
@@ -26,24 +26,24 @@ use self::resurrection::ResurrectionCheck;
 use crate::addressing::name_of;
 use crate::shared::Shared;
 
-/// A rule that was broken.
+/// A violated rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Finding {
-    /// A node's own incarnation went back.
+    /// A node's own incarnation decreased.
     IncarnationWentBack {
-        /// What it was.
+        /// The earlier value.
         from: u32,
-        /// What it is now.
+        /// The current value.
         to: u32,
     },
     /// A Lamport clock went back.
     ClockWentBack {
-        /// Which clock.
+        /// The clock.
         clock: &'static str,
-        /// What it showed.
+        /// The earlier value.
         from: u64,
-        /// What it shows now.
+        /// The current value.
         to: u64,
     },
     /// A member that had failed or left is alive again without a newer incarnation.
@@ -52,7 +52,7 @@ pub enum Finding {
         member: u32,
         /// The incarnation at which it failed or left.
         fell_at: u32,
-        /// The incarnation that it has now.
+        /// Its current incarnation.
         rose_at: u32,
     },
     /// A node delivered one user event twice.
@@ -67,126 +67,126 @@ pub enum Finding {
         /// The query.
         id: QueryId,
     },
-    /// A node told one member's answer to a query twice, or after the end of the query.
+    /// A node reported a member's answer to a query twice, or after the end of the query.
     AnswerTwice {
         /// The query.
         id: QueryId,
         /// The member.
         from: Box<str>,
     },
-    /// A query ended twice, or with wrong numbers.
+    /// A query ended twice, or with a wrong count of answers.
     QueryEndWrong {
         /// The query.
         id: QueryId,
-        /// How many answers were told one by one.
+        /// Number of answers reported one by one.
         told: usize,
-        /// How many were counted at the end.
+        /// Number of answers in the report.
         counted: u32,
     },
-    /// A queue is longer than its bound.
+    /// A queue exceeds its bound.
     QueueTooLong {
-        /// Which queue.
+        /// The queue.
         queue: &'static str,
-        /// How many wait in it.
+        /// Its length.
         depth: usize,
-        /// How many may.
+        /// The bound.
         bound: usize,
     },
-    /// A member is said to have left, but it never did.
+    /// A member that never left is reported as left.
     NeverLeft {
         /// The member.
         member: u32,
     },
-    /// The highest incarnation that anybody knows of a node went back.
+    /// The highest incarnation of a node that any member knows decreased.
     IncarnationForgotten {
         /// The member.
         member: u32,
-        /// What it was.
+        /// The earlier value.
         from: u32,
-        /// What it is now.
+        /// The current value.
         to: u32,
     },
-    /// A node has other keys than it should.
+    /// A node has the wrong keys.
     WrongKeys {
-        /// How many it has.
+        /// Number of its keys.
         count: usize,
-        /// Whether it encrypts with the right one.
+        /// Whether its primary key is right.
         is_primary_right: bool,
     },
-    /// Nodes dropped what they could not decrypt although nobody's keys were in the way.
+    /// Nodes dropped packets as undecryptable although all keys matched.
     Undecryptable {
-        /// How many packets.
+        /// Number of packets.
         packets: u64,
     },
-    /// Estimated round-trip times are further from the true ones than they may be.
+    /// The error of the estimated round-trip times exceeds the bound.
     RoundTripsWrong {
-        /// The median of the relative errors, in thousandths.
+        /// Median of the relative errors, in thousandths.
         median_per_mille: u32,
-        /// What it may be, in thousandths.
+        /// The bound, in thousandths.
         bound_per_mille: u32,
     },
-    /// Faults are over, the time to settle too, and a node still knows a member's name at another address.
+    /// After the faults and the settling time, a node still has a wrong address for a member.
     AddressDisagrees {
         /// The member.
         member: u32,
-        /// Where the node knows it.
+        /// The address that the node has.
         seen: SocketAddr,
     },
-    /// What a node remembers is more than it may be. See [`World::content_bytes`](crate::World::content_bytes).
+    /// A node's state exceeds its bound. See [`World::content_bytes`](crate::World::content_bytes).
     ContentTooLarge {
-        /// How many bytes.
+        /// Its size in bytes.
         bytes: usize,
-        /// How many may be.
+        /// The bound in bytes.
         bound: usize,
     },
-    /// A datagram of the attacker's was answered with more bytes than it has, to addresses of no member.
+    /// Nodes answered a datagram of the attacker with more bytes than it had, to addresses of non-members.
     Amplified {
         /// The datagram's bytes.
         bytes_in: u64,
         /// The bytes of the answers to it.
         bytes_out: u64,
     },
-    /// A vote on its name says that a node should end, and only the attacker claimed it.
+    /// A node lost the vote about its name, although only the attacker claimed it.
     VotedOut {
-        /// How many members knew it at its own address.
+        /// Members that knew it at its own address.
         for_us: u32,
-        /// How many knew it elsewhere.
+        /// Members that knew the name at another address.
         against: u32,
     },
-    /// Nodes that were up were held for failed although nothing was wrong any more.
+    /// Nodes that were up were declared failed although all faults were over.
     FailedInPeace {
-        /// How many.
+        /// Number of nodes.
         members: usize,
-        /// How often, each observer counted.
+        /// Number of reports, summed over observers.
         times: u64,
     },
-    /// A node that was up all the time never delivered events that another such node delivered.
+    /// A node that was up throughout missed events that another such node delivered.
     EventsMissed {
-        /// How many.
+        /// Number of events.
         events: usize,
     },
-    /// A node did not answer a query within the time in which it must, though it was asked several times.
+    /// A node did not answer a query within the bound, in several rounds.
     NoAnswer {
-        /// Who asked.
+        /// The sender of the query.
         asker: u32,
     },
-    /// A node did not see a crash within the time in which it must.
+    /// A node did not detect a crash within the bound.
     CrashUnseen {
         /// The member that crashed.
         member: u32,
     },
-    /// Faults are over, the time to settle too, and a node still sees other tags of a member than those that it announces.
+    /// After the faults and the settling time, a node still has outdated tags of a member.
     TagsDisagree {
         /// The member.
         member: u32,
     },
-    /// Faults are over, the time to settle too, and a node still sees a member otherwise than it is.
+    /// After the faults and the settling time, a node still sees a member in a wrong state.
     Disagreement {
         /// The member.
         member: u32,
-        /// How the node sees it.
+        /// The state at the node.
         seen: Option<Status>,
-        /// How it should.
+        /// The true state.
         expected: Option<Status>,
     },
 }
@@ -197,13 +197,19 @@ impl fmt::Display for Finding {
             Self::IncarnationWentBack { from, to } => write!(f, "its incarnation went back from {from} to {to}"),
             Self::ClockWentBack { clock, from, to } => write!(f, "its {clock} clock went back from {from} to {to}"),
             Self::Resurrected { member, fell_at, rose_at } => {
-                write!(f, "sees {} alive at incarnation {rose_at} although it fell at {fell_at}", name_of(*member))
+                write!(
+                    f,
+                    "sees {} alive at incarnation {rose_at} although it failed or left at {fell_at}",
+                    name_of(*member)
+                )
             }
             Self::EventTwice { name, ltime } => write!(f, "delivered event {name:?} of Lamport time {ltime} twice"),
             Self::QueryTwice { id } => write!(f, "delivered query {id} twice"),
-            Self::AnswerTwice { id, from } => write!(f, "told of {from}'s answer to query {id} twice or too late"),
+            Self::AnswerTwice { id, from } => {
+                write!(f, "reported {from}'s answer to query {id} twice or after its end")
+            }
             Self::QueryEndWrong { id, told, counted } => {
-                write!(f, "ended query {id} with {counted} answers, of which it told {told}")
+                write!(f, "ended query {id} with {counted} answers, but reported {told}")
             }
             Self::QueueTooLong { queue, depth, bound } => {
                 write!(f, "its {queue} queue holds {depth}, the bound is {bound}")
@@ -216,31 +222,31 @@ impl fmt::Display for Finding {
                     if *is_primary_right { "encrypts with the right one" } else { "encrypts with a wrong one" };
                 write!(f, "has {count} keys instead of one and {primary}")
             }
-            Self::Undecryptable { packets } => write!(f, "and others dropped {packets} packets that no key opened"),
+            Self::Undecryptable { packets } => write!(f, "and others dropped {packets} undecryptable packets"),
             Self::RoundTripsWrong { median_per_mille, bound_per_mille } => write!(
                 f,
-                "and others estimate round trips with a median error of {median_per_mille} per mille, it may be {bound_per_mille}"
+                "and others estimate round trips with a median error of {median_per_mille} per mille, the bound is {bound_per_mille}"
             ),
             Self::AddressDisagrees { member, seen } => {
-                write!(f, "knows {} at {seen}, where it is not", name_of(*member))
+                write!(f, "knows {} at the wrong address {seen}", name_of(*member))
             }
-            Self::ContentTooLarge { bytes, bound } => write!(f, "remembers {bytes} bytes, the bound is {bound}"),
+            Self::ContentTooLarge { bytes, bound } => write!(f, "has a state of {bytes} bytes, the bound is {bound}"),
             Self::Amplified { bytes_in, bytes_out } => {
-                write!(f, "or another answered {bytes_in} bytes with {bytes_out} to strangers")
+                write!(f, "or another answered {bytes_in} bytes with {bytes_out} to non-members")
             }
             Self::VotedOut { for_us, against } => {
-                write!(f, "was told to give its name up, by {against} votes against {for_us}")
+                write!(f, "lost the vote about its name, {against} against {for_us}")
             }
             Self::FailedInPeace { members, times } => {
-                write!(f, "and others held {members} nodes that were up for failed, {times} times, with nothing wrong")
+                write!(f, "and others declared {members} nodes failed that were up, {times} times, without faults")
             }
             Self::EventsMissed { events } => {
-                write!(f, "was up all the time and missed {events} events that another delivered")
+                write!(f, "was up throughout and missed {events} events that another node delivered")
             }
             Self::NoAnswer { asker } => write!(f, "did not answer the query of {}", name_of(*asker)),
-            Self::CrashUnseen { member } => write!(f, "did not see in time that {} crashed", name_of(*member)),
-            Self::TagsDisagree { member } => write!(f, "sees other tags of {} than it announces", name_of(*member)),
-            Self::NeverLeft { member } => write!(f, "says that {} left, which it did not", name_of(*member)),
+            Self::CrashUnseen { member } => write!(f, "did not detect the crash of {} in time", name_of(*member)),
+            Self::TagsDisagree { member } => write!(f, "has outdated tags of {}", name_of(*member)),
+            Self::NeverLeft { member } => write!(f, "reports that {} left, which it did not", name_of(*member)),
             Self::Disagreement { member, seen, expected } => {
                 write!(f, "sees {} as {}, it should be {}", name_of(*member), shown(*seen), shown(*expected))
             }
@@ -252,14 +258,14 @@ fn shown(status: Option<Status>) -> String {
     status.map_or_else(|| "unknown".to_owned(), |status| status.to_string())
 }
 
-/// A broken rule, and where and when it was broken.
+/// A violation of a rule, with its place and time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
     /// The virtual time.
     pub at: Instant,
-    /// The node at which it showed.
+    /// The node that violated it.
     pub node: u32,
-    /// What happened.
+    /// The violated rule.
     pub finding: Finding,
 }
 
@@ -269,7 +275,7 @@ impl fmt::Display for Violation {
     }
 }
 
-/// Watches one life of one node with all the checkers.
+/// All checkers of one process life of a node.
 #[derive(Debug, Default)]
 pub(crate) struct Checkers {
     incarnation: IncarnationCheck,
@@ -280,18 +286,18 @@ pub(crate) struct Checkers {
 }
 
 impl Checkers {
-    /// The process ends. What it delivered counts for the next life too, unless that knows nothing of this one.
+    /// Ends the process life. Delivered events count for the next life too, unless it starts without this one's state.
     pub(crate) fn end_life(&mut self) {
         let Self { events, queries, .. } = core::mem::take(self);
         (self.events, self.queries) = (events, queries);
     }
 
-    /// Looks at the node after a call.
+    /// Checks the node after a call.
     pub(crate) fn after_call(&mut self, node: &Node) -> Option<Finding> {
         self.incarnation.observe(node.incarnation()).or_else(|| self.lamport.observe(node.clocks()))
     }
 
-    /// Looks at one event. `member` is whom a member event is about.
+    /// Checks one event. `member` is the subject of a member event.
     pub(crate) fn event(
         &mut self,
         node: &Node,
@@ -331,7 +337,7 @@ impl Checkers {
             }
             MemberEventKind::Leave => {
                 self.resurrection.fall(member, addr, moment, incarnation());
-                // What a hostile member says in the name of another is believed until the other hears of it.
+                // Forged leaves by the hostile member are believed until the victim refutes them.
                 if shared.hostile().is_some() { None } else { departure::check(&shared.truth, member) }
             }
             MemberEventKind::Reap => {

@@ -4,8 +4,8 @@ use serf_proto::{QueryId, QueryReport};
 
 use super::Finding;
 
-/// A node delivers each query at most once; of each member it tells one answer to each of its queries, none after the query's
-/// end; and the numbers that it tells at the end are those.
+/// Checks that a node delivers each query at most once, reports one answer per member and none after the end, and that
+/// the counts of the report match.
 #[derive(Debug, Default)]
 pub(super) struct QueryCheck {
     delivered: BTreeSet<QueryId>,
@@ -40,7 +40,7 @@ mod tests {
 
     use super::*;
 
-    /// A query that one node alone asked and answered, and its report.
+    /// A query that only its sender answered, and its report.
     fn told() -> (QueryId, QueryReport) {
         let mut out = Outbox::new();
         let identity = Identity::new("a", "10.0.0.1:7946".parse().unwrap(), &Tags::default()).unwrap();

@@ -2,7 +2,7 @@ use serf_proto::{Config, QueueDepths};
 
 use super::Finding;
 
-/// How long a node's queues of broadcasts may become.
+/// Bounds of a node's broadcast queues.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct QueueBounds {
     swim: usize,
@@ -10,14 +10,14 @@ pub(crate) struct QueueBounds {
 }
 
 impl QueueBounds {
-    /// The bounds for a world of `nodes`: one membership broadcast a name, since a newer one replaces the older; and of
-    /// Serf's own what the configuration says, or two a member when that is more.
+    /// Returns the bounds for a world of `nodes`: one membership broadcast per name, because a newer one replaces the
+    /// older; for Serf's own queues the configured limit, or two per member if that is more.
     pub(crate) fn new(nodes: u32, config: &Config) -> Self {
         Self { swim: nodes as usize, serf: config.queue_depth_max.max(nodes.saturating_mul(2)) as usize }
     }
 
-    /// Looks at the queues of a node that knows so many members: a hostile one may tell of more than there are. Membership still tells of
-    /// members that Serf's layer was asked to erase and does not know any more.
+    /// Checks the queues of a node that knows `known` members. A hostile member may announce more members than exist.
+    /// The membership layer still announces members that Serf's layer has erased on request.
     pub(crate) fn check(self, depths: QueueDepths, known: usize) -> Option<Finding> {
         let serf = self.serf.max(2 * known);
         [

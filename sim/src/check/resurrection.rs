@@ -5,11 +5,11 @@ use serf_proto::Instant;
 
 use super::Finding;
 
-/// A member that failed or left comes back only with a newer incarnation, as long as the observer's SWIM layer remembers
-/// it: memberlist forgets the dead after a while (`GossipToTheDeadTime`), and then knows no incarnation to compare with. A name that
-/// goes to another address is another member's, whose incarnations have nothing to do with those before (`aliveNode` in state.go).
+/// Checks that a failed or left member returns only with a newer incarnation, as long as the observer's SWIM layer
+/// remembers it: memberlist forgets the dead after a while (`GossipToTheDeadTime`) and then has no incarnation to
+/// compare with. A name at a new address belongs to a new member with unrelated incarnations (`aliveNode` in state.go).
 ///
-/// Remembers only members that are down, so that a healthy cluster costs nothing per pair.
+/// Stores only members that are down, so that a healthy cluster costs nothing per pair.
 #[derive(Debug, Default)]
 pub(super) struct ResurrectionCheck {
     /// Sorted by member.
@@ -24,20 +24,20 @@ struct Fallen {
     moment: Moment,
 }
 
-/// When something happened at one observer.
+/// Time of an event at one observer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Moment {
     pub(crate) at: Instant,
-    /// Counts the node's calls: events of one call are seen only after it.
+    /// Number of the node's call: the events of one call are seen only after it.
     pub(crate) call: u64,
 }
 
 impl ResurrectionCheck {
-    /// The member failed or left.
+    /// Records that the member failed or left.
     pub(super) fn fall(&mut self, member: u32, addr: SocketAddr, moment: Moment, incarnation: u32) {
         match self.find(member) {
-            // A failed member whose leave becomes known: what counts is the newer incarnation and the call that told it, but the
-            // observer's memory may date from the earlier moment.
+            // A failed member whose leave becomes known: the newer incarnation and its call count, but the observer's
+            // memory may date from the earlier moment.
             Ok(at) => {
                 let fallen = &mut self.fallen[at];
                 (fallen.addr, fallen.incarnation, fallen.moment.call) = (addr, incarnation, moment.call);
@@ -46,7 +46,7 @@ impl ResurrectionCheck {
         }
     }
 
-    /// The member is alive. The observer remembers the dead for `memory`.
+    /// Checks a member that became alive. The observer remembers dead members for `memory`.
     pub(super) fn rise(
         &mut self,
         member: u32,
@@ -57,11 +57,11 @@ impl ResurrectionCheck {
     ) -> Option<Finding> {
         let at = self.find(member).ok()?;
         let fell = self.fallen.remove(at);
-        // When both happened in one call, the incarnation is known only as it was afterwards.
+        // If both happened in one call, only the final incarnation is visible.
         if fell.addr != addr || fell.moment.call == moment.call || moment.at - fell.moment.at > memory {
             return None;
         }
-        // Nothing is newer than the greatest incarnation: what undoes a fall there is the member's own word.
+        // Nothing exceeds the greatest incarnation: there a fall is undone by the member's own message.
         if fell.incarnation == u32::MAX {
             return None;
         }
@@ -69,7 +69,7 @@ impl ResurrectionCheck {
         (rose_at <= fell.incarnation).then_some(Finding::Resurrected { member, fell_at: fell.incarnation, rose_at })
     }
 
-    /// The observer has forgotten the member.
+    /// Records that the observer has forgotten the member.
     pub(super) fn forget(&mut self, member: u32) {
         if let Ok(at) = self.find(member) {
             self.fallen.remove(at);

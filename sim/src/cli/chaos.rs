@@ -1,4 +1,4 @@
-//! `sim chaos`: many worlds drawn by luck, as many at a time as there are processors.
+//! `sim chaos`: randomly drawn worlds, in parallel, one per processor.
 
 use core::time::Duration;
 use std::collections::BTreeMap;
@@ -20,29 +20,29 @@ use crate::{allocations, usage};
 
 #[derive(Args, Clone, Debug)]
 pub(super) struct ChaosCli {
-    /// How many worlds.
+    /// Number of worlds.
     #[arg(long, value_name = "COUNT", default_value_t = 200, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
     seeds: u64,
 
-    /// The seed of the first; the others follow it.
+    /// Seed of the first world; the others have the following seeds.
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
     first_seed: u64,
 
-    /// How many nodes each has, drawn from this range.
+    /// Number of nodes per world, drawn from this range.
     #[arg(long, value_name = "MIN..MAX", default_value = "4..40", value_parser = nodes_range)]
     nodes: NodesRange,
 
-    /// For how much virtual time faults strike.
+    /// Virtual time during which faults are injected.
     #[arg(long = "for", value_name = "DURATION", default_value = "2m", value_parser = duration)]
     faults_time: Duration,
 
-    /// Which worlds have a hostile member besides their faults: drawn, every other one by luck; always; never; or always, and its
-    /// attacks are all of the kind that is named: accuse, exalt, clocks, bombs, crowds, ghosts, denial, replays, pings, relays,
-    /// leaves, thefts, conflicts, filters, askers, nested, silence, or hordes, which is never drawn.
+    /// Which worlds also have a hostile member: drawn, every second one at random; always; never; or always with
+    /// attacks of one kind only: accuse, exalt, clocks, bombs, crowds, ghosts, denial, replays, pings, relays, leaves,
+    /// thefts, conflicts, filters, askers, nested, silence, or hordes, which is never drawn.
     #[arg(long, value_name = "WHICH", default_value = "drawn", value_parser = hostility)]
     hostile: Hostility,
 
-    /// Prints everything that goes in and comes out of this node (from 0) of every world to the standard error stream. For --seeds 1.
+    /// Prints all inputs and outputs of this node (from 0) of every world to stderr. For --seeds 1.
     #[arg(long, value_name = "NODE")]
     trace: Option<u32>,
 
@@ -51,7 +51,7 @@ pub(super) struct ChaosCli {
     json: bool,
 }
 
-/// What came of all worlds. The keys of its JSON form are stable: they may be added to, not changed.
+/// Results of all worlds. The keys of its JSON form are stable: they may be added to, not changed.
 #[derive(Debug, Serialize)]
 struct Summary {
     seeds: u64,
@@ -67,7 +67,7 @@ struct Summary {
     cpu_s: Option<f64>,
 }
 
-/// What hostile members did and brought about.
+/// Hostile members and their effects.
 #[derive(Debug, Default, Serialize)]
 struct Hostile {
     worlds: u64,
@@ -80,7 +80,7 @@ struct Hostile {
     heap_bytes_a_node_max: Option<i64>,
 }
 
-/// A world in which something was wrong.
+/// A failed world.
 #[derive(Debug, Serialize)]
 struct Failed {
     seed: u64,
@@ -90,16 +90,16 @@ struct Failed {
     hostile: Option<Culprit>,
 }
 
-/// The hostile member of a world in which something was wrong.
+/// The hostile member of a failed world.
 #[derive(Debug, Serialize)]
 struct Culprit {
     node: String,
     joined: bool,
-    /// Of what it knew, what it had done by the time of the first violation, the last first.
+    /// Its attacks up to the first violation, the latest first.
     attacks: Vec<&'static str>,
 }
 
-/// Runs them all and prints what came of it.
+/// Runs all worlds and prints the results.
 pub(super) fn run(cli: &ChaosCli) -> Result<ExitCode, String> {
     let config = Config::new(Options::lan().hashicorp_pace()).map_err(|error| error.to_string())?;
     let NodesRange { min, max } = cli.nodes;
@@ -125,11 +125,11 @@ pub(super) fn run(cli: &ChaosCli) -> Result<ExitCode, String> {
     Ok(if summary.failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// One world a thread: unlike the windows of one large world, they never wait for each other.
+/// One world per thread: unlike the windows of one large world, worlds never wait for each other.
 fn run_all(cli: &ChaosCli, options: &ChaosOptions) -> Vec<ChaosReport> {
     let (next, reports) = (AtomicU64::new(0), Mutex::new(Vec::new()));
     let processors = std::thread::available_parallelism().map_or(1, core::num::NonZero::get);
-    // All threads allocate from one heap: what one world takes of it can be told only when it is alone.
+    // All threads share one heap: the growth by one world is measurable only if it runs alone.
     let threads = if allocations::live_bytes().is_some() { 1 } else { processors };
     std::thread::scope(|scope| {
         for _ in 0..threads {
@@ -204,7 +204,7 @@ fn hostile(reports: &[ChaosReport]) -> Hostile {
     sum
 }
 
-/// Which worlds have a hostile member, by name.
+/// Parses the value of `--hostile`.
 fn hostility(text: &str) -> Result<Hostility, String> {
     match text {
         "drawn" => Ok(Hostility::Drawn),
@@ -212,25 +212,25 @@ fn hostility(text: &str) -> Result<Hostility, String> {
         "never" => Ok(Hostility::Never),
         _ => Attack::named(text).map(Hostility::Only).ok_or_else(|| {
             let names: Vec<&str> = Attack::all().map(Attack::name).collect();
-            format!("it is drawn, always, never or one of {}", names.join(", "))
+            format!("expected drawn, always, never or one of {}", names.join(", "))
         }),
     }
 }
 
 fn print_hostile(hostile: &Hostile) {
     let Hostile { worlds, datagrams, bytes_in, bytes_out, worst_answer: (worst_in, worst_out), .. } = hostile;
-    println!("The most that a node remembered: {} bytes", hostile.content_bytes_max);
+    println!("Largest state of a node: {} bytes", hostile.content_bytes_max);
     if *worlds == 0 {
         return;
     }
     let attacks: Vec<String> = hostile.attacks.iter().map(|(name, count)| format!("{count} {name}")).collect();
-    println!("Hostile members: {worlds}. What they knew: {}", attacks.join(", "));
+    println!("Hostile members: {worlds}. Their attacks: {}", attacks.join(", "));
     println!(
         "Their {datagrams} datagrams of {bytes_in} bytes were answered at once with {bytes_out} bytes; at worst {worst_in} with \
          {worst_out} to strangers"
     );
     if let Some(bytes) = hostile.heap_bytes_a_node_max {
-        println!("The most that a world's heap grew by during an attack: {bytes} bytes a node");
+        println!("Largest heap growth of a world during an attack: {bytes} bytes per node");
     }
 }
 
@@ -238,7 +238,7 @@ fn print(summary: &Summary) {
     let Summary { seeds, nodes, virtual_s, suspicions, wall_s, .. } = summary;
     println!("{seeds} worlds, {nodes} nodes, {virtual_s:.0} virtual s, from seed {}", summary.first_seed);
     let faults: Vec<String> = summary.faults.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
-    println!("What befell them: {}", faults.join(", "));
+    println!("Faults: {}", faults.join(", "));
     println!("Suspicions raised: {suspicions}");
     print_hostile(&summary.hostile);
     let cpu = summary.cpu_s.map(|cpu| format!(", {cpu:.1} s processor")).unwrap_or_default();
@@ -247,16 +247,16 @@ fn print(summary: &Summary) {
         println!("\nFAILED: seed {seed}, {nodes} nodes");
         if let Some(Culprit { node, joined, attacks }) = hostile {
             let how = if *joined { "a member" } else { "no member" };
-            println!("  {node} was hostile, {how}; its attacks, the last first: {}", attacks.join(", "));
+            println!("  {node} was hostile, {how}; its attacks, latest first: {}", attacks.join(", "));
         }
         violations.iter().for_each(|violation| println!("  {violation}"));
-        deaf.iter().for_each(|node| println!("  node {node} did not hear all the events that were sent at the end"));
+        deaf.iter().for_each(|node| println!("  node {node} missed events sent at the end"));
     }
     let failed = summary.failed.len();
     println!(
         "{}",
         if failed == 0 {
-            "All rules held, and all agreed in the end.".to_owned()
+            "All rules held, and all nodes agreed at the end.".to_owned()
         } else {
             format!("\n{failed} failed.")
         }

@@ -1,11 +1,10 @@
-//! `sim --list`: what there is to run.
+//! `sim --list`: lists the phases, link faults and subcommands.
 
 use crate::phase::Phase;
 
-/// Every phase, what else can be run, and the faults of the network, with a line each.
+/// Returns every phase, the network faults and the other subcommands, one per line.
 pub(super) fn list() -> String {
-    let mut text =
-        "Phases, in the order in which they are run (--phase NAME,NAME; without it those with a star):\n".to_owned();
+    let mut text = "Phases in the order of execution (--phase NAME,NAME; default: those with a star):\n".to_owned();
     for phase in Phase::all() {
         let star = if Phase::DEFAULT.contains(phase) { '*' } else { ' ' };
         text += &format!("{star} {:10} {}\n", phase.name(), phase.summary());
@@ -13,11 +12,11 @@ pub(super) fn list() -> String {
             text += &format!("  {:10} {}\n", "", phase.options());
         }
     }
-    text += "\nWhat befalls every packet, in every phase:\n";
+    text += "\nNetwork options, in every phase:\n";
     for (option, what) in NETWORK {
         text += &format!("  {option:28} {what}\n");
     }
-    text += "\nOther orders:\n";
+    text += "\nSubcommands:\n";
     for (order, what) in ORDERS {
         text += &format!("  {order:28} {what}\n");
     }
@@ -27,15 +26,15 @@ pub(super) fn list() -> String {
 const NETWORK: [(&str, &str); 7] = [
     ("--loss SHARE", "datagrams are lost"),
     ("--duplicate SHARE", "datagrams arrive twice"),
-    ("--reorder SHARE", "datagrams are overtaken by later ones"),
-    ("--stream-reset SHARE", "streams break in the middle"),
-    ("--latency MIN..MAX", "how long a packet takes"),
-    ("--geometry DURATION", "nodes are far apart, each at a place of its own"),
-    ("--bandwidth MBIT/S", "how fast a node can send on streams"),
+    ("--reorder SHARE", "datagrams are delayed so that later ones overtake them"),
+    ("--stream-reset SHARE", "streams are reset in the middle"),
+    ("--latency MIN..MAX", "one-way latency of packets"),
+    ("--geometry DURATION", "nodes are placed in a square that takes this long to cross"),
+    ("--bandwidth MBIT/S", "send rate of a node on streams"),
 ];
 
 const ORDERS: [(&str, &str); 3] = [
-    ("sim chaos", "worlds drawn by luck: random faults of all kinds, then all must agree"),
-    ("sim strikes", "measures what a hostile member's messages cost a node"),
+    ("sim chaos", "randomly drawn worlds with faults of all kinds, then all nodes must agree"),
+    ("sim strikes", "measures the cost of a hostile member's messages"),
     ("sim bench", "measures the simulator itself"),
 ];

@@ -1,4 +1,4 @@
-//! The command line: options in, report out, and an exit code that scripts can use.
+//! The command line: parses options, prints the report, and returns an exit code for scripts.
 
 mod chaos;
 mod list;
@@ -23,8 +23,8 @@ use crate::scenario::{Monitor as _, Scenario};
 use crate::world::World;
 use crate::{bench, estimate, usage};
 
-/// Runs the command line. Exit codes: 0 all went well, 1 a phase or a check failed, 2 the options make no sense or
-/// memory would not suffice, 130 stopped by Ctrl-C.
+/// Runs the command line. Exit codes: 0 success, 1 a phase or a check failed, 2 invalid options or insufficient memory,
+/// 130 stopped by Ctrl-C.
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
@@ -51,7 +51,7 @@ fn run(options: &RunOptions) -> Result<ExitCode, String> {
     check_memory(options)?;
     let halt = Arc::new(AtomicBool::new(false));
     let raised = Arc::clone(&halt);
-    // Without a handler Ctrl-C still ends the run, only without a report.
+    // Without a handler Ctrl-C still ends the run, but without a report.
     let _no_handler = ctrlc::set_handler(move || {
         if raised.swap(true, Ordering::Relaxed) {
             std::process::exit(EXIT_INTERRUPTED.into());
@@ -78,7 +78,7 @@ fn run(options: &RunOptions) -> Result<ExitCode, String> {
         trace_hash: format!("{:016x}", world.trace_hash()),
     };
     print(&report, options)?;
-    // The system takes the memory back faster than millions of small frees would.
+    // The system reclaims the memory faster than millions of small frees.
     core::mem::forget(world);
     Ok(match (report.is_halted(), report.is_fine()) {
         (true, _) => ExitCode::from(EXIT_INTERRUPTED),
@@ -90,16 +90,16 @@ fn run(options: &RunOptions) -> Result<ExitCode, String> {
 fn print(report: &Report, options: &RunOptions) -> Result<(), String> {
     let text = if options.json {
         let json = serde_json::to_string_pretty(report);
-        json.map_err(|error| format!("the report cannot be written as JSON: {error}"))?
+        json.map_err(|error| format!("cannot write the report as JSON: {error}"))?
     } else {
         report.to_string()
     };
-    // A reader that has seen enough, such as `head`, is no failure of ours.
+    // A closed pipe, as by `head`, is not an error.
     let _closed = writeln!(std::io::stdout(), "{}", text.trim_end());
     Ok(())
 }
 
-/// Refuses what would not fit, and says what is expected.
+/// Checks the memory estimate; refuses a run that would not fit.
 fn check_memory(options: &RunOptions) -> Result<(), String> {
     let needed = estimate::memory_bytes(options.nodes, options.is_converged(), options.keeps_snapshots());
     let Some(available) = usage::available_memory_bytes() else { return Ok(()) };
@@ -116,7 +116,7 @@ fn check_memory(options: &RunOptions) -> Result<(), String> {
     Ok(())
 }
 
-/// The first paragraph of a message, on one line.
+/// Returns the first paragraph of a message as one line.
 fn one_line(message: &str) -> String {
     let paragraph: Vec<&str> = message.lines().map(str::trim).take_while(|line| !line.is_empty()).collect();
     paragraph.join(" ").trim_start_matches("error: ").to_owned()

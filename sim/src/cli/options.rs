@@ -12,11 +12,11 @@ use crate::report::Setup;
 use crate::scenario::Scenario;
 use crate::world::WorldOptions;
 
-/// Runs thousands of virtual Serf nodes on one virtual network and reports how fast they find each other, spread an
-/// event, and notice crashes, departures and returns.
+/// Runs thousands of virtual Serf nodes on one virtual network and measures how fast they join, spread events, and
+/// detect crashes, leaves and returns.
 ///
-/// Every node is the real protocol with real packets; only time and network are virtual. Equal seeds give equal
-/// runs, whatever the number of threads. Durations are written as 20us, 1.5ms, 2s, 3m or 1h.
+/// Every node is the real protocol with real packets; only time and network are virtual. Equal seeds give equal runs,
+/// whatever the number of threads. Durations are written as 20us, 1.5ms, 2s, 3m or 1h.
 #[derive(Debug, Parser)]
 #[command(name = "sim", version, args_conflicts_with_subcommands = true, max_term_width = 120)]
 pub(super) struct Cli {
@@ -28,12 +28,12 @@ pub(super) struct Cli {
 
 #[derive(Clone, Debug, Subcommand)]
 pub(super) enum Order {
-    /// Runs many small worlds that are drawn by luck, with random faults of all kinds, after which all must agree.
+    /// Runs many small, randomly drawn worlds with random faults of all kinds, after which all nodes must agree.
     Chaos(ChaosCli),
-    /// Measures what a hostile member's messages cost the node that gets them, by kind of attack, and prints one table. Use a
-    /// release build.
+    /// Measures the cost of a hostile member's messages for the receiving node, by kind of attack, and prints one
+    /// table. Use a release build.
     Strikes {
-        /// How many rounds of each attack.
+        /// Rounds per attack.
         #[arg(long, value_name = "COUNT", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=10_000))]
         rounds: u32,
     },
@@ -43,27 +43,27 @@ pub(super) enum Order {
 
 #[derive(Args, Clone, Debug)]
 pub(super) struct RunOptions {
-    /// How many nodes. Memory grows with the square.
+    /// Number of nodes. Memory grows with the square.
     #[arg(long, value_name = "COUNT", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=NODES_MAX))]
     pub(super) nodes: u32,
 
-    /// Share of datagrams that are lost, from 0 to 1. Streams do not lose anything: TCP sends again.
+    /// Share of datagrams that are lost, from 0 to 1. Streams lose nothing: TCP retransmits.
     #[arg(long, value_name = "SHARE", default_value = "0", value_parser = share)]
     loss: u32,
 
-    /// What all luck is drawn from. Equal seeds give equal runs.
+    /// Seed of all random numbers. Equal seeds give equal runs.
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
     seed: u64,
 
-    /// How many threads. [default: one for each processor, but at most one for each 1000 nodes]
+    /// Number of threads. [default: one per processor, but at most one per 1000 nodes]
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=1024))]
     threads: Option<u32>,
 
-    /// The nodes' timing: lan for one data centre, wan for far apart, local for one host.
+    /// Timing profile of the nodes: lan for one data centre, wan for distant ones, local for one host.
     #[arg(long, value_name = "NAME", value_enum, default_value_t = Profile::Lan)]
     profile: Profile,
 
-    /// One-way latency of every packet, drawn uniformly from this range. The least must be above zero.
+    /// One-way latency of every packet, drawn uniformly from this range. The minimum must be above zero.
     #[arg(long, value_name = "MIN..MAX", default_value = "1ms..20ms", value_parser = latency_range)]
     latency: LatencyRange,
 
@@ -71,8 +71,8 @@ pub(super) struct RunOptions {
     #[arg(long, value_name = "SHARE", default_value = "0", value_parser = share)]
     duplicate: u32,
 
-    /// Share of datagrams that are held up, by up to five times the greatest latency, so that later ones overtake
-    /// them; from 0 to 1.
+    /// Share of datagrams that are delayed, by up to five times the maximum latency, so that later ones overtake them;
+    /// from 0 to 1.
     #[arg(long, value_name = "SHARE", default_value = "0", value_parser = share)]
     reorder: u32,
 
@@ -80,42 +80,42 @@ pub(super) struct RunOptions {
     #[arg(long, value_name = "SHARE", default_value = "0", value_parser = share)]
     stream_reset: u32,
 
-    /// How fast each node can send on streams, in Mbit/s.
+    /// Send rate of each node on streams, in Mbit/s.
     #[arg(long, value_name = "MBIT/S", default_value = "1000", value_parser = positive)]
     bandwidth: u64,
 
-    /// How many gossip packets a node may send to one other in one tick while it has a backlog. 1 is what HashiCorp's
-    /// nodes do; more makes large joins faster.
+    /// Gossip packets that a node may send to one peer per tick while it has a backlog. 1 is the behaviour of
+    /// HashiCorp's nodes; more makes large joins faster.
     #[arg(long, value_name = "COUNT", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=255))]
     gossip_packets: u32,
 
-    /// What nodes speak: auto, our own codec with those who announce it and HashiCorp's with strangers; native, only our own;
+    /// Codec of the nodes: auto, our own with peers that announce it and HashiCorp's with others; native, only our own;
     /// hashicorp, only HashiCorp's; mixed, every second node only HashiCorp's and the others auto.
     #[arg(long, value_name = "CODEC", value_enum, default_value_t = CodecKind::Auto)]
     codec: CodecKind,
 
-    /// Encrypts everything, with a key of 16 bytes that comes from the seed.
+    /// Encrypts all traffic with a 16-byte key drawn from the seed.
     #[arg(long)]
     encrypt: bool,
 
-    /// Compresses packets and streams where that makes them shorter.
+    /// Compresses packets and streams if that makes them shorter.
     #[arg(long)]
     compress: bool,
 
-    /// The cluster's label, in front of every packet and stream; at most 255 bytes. [default: none]
+    /// Cluster label, the prefix of every packet and stream; at most 255 bytes. [default: none]
     #[arg(long, value_name = "NAME")]
     label: Option<String>,
 
-    /// How nodes start: cold, one after another and joining through others, or converged, all knowing all.
+    /// Start of the nodes: cold, one after another, each joining through earlier ones, or converged, all knowing all.
     #[arg(long, value_name = "HOW", value_enum, default_value_t = StartKind::Cold)]
     start: StartKind,
 
-    /// Over how much virtual time the nodes of a cold start arrive.
+    /// Virtual time over which the nodes of a cold start arrive.
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration)]
     join_spread: Duration,
 
-    /// Which phases to run; --list names them, and that is their order. A cold start needs join. [default: join, event, crash,
-    /// leave, rejoin]
+    /// Phases to run; --list names them in the order of execution. A cold start needs join. [default: join, event,
+    /// crash, leave, rejoin]
     #[arg(long, value_name = "NAME", value_enum, num_args = 1.., value_delimiter = ',')]
     phase: Vec<Phase>,
 
@@ -131,31 +131,31 @@ pub(super) struct RunOptions {
     #[arg(long, value_name = "BYTES", default_value_t = 32, value_parser = clap::value_parser!(u32).range(0..=400))]
     event_bytes: u32,
 
-    /// Over how many other nodes each answer of the query phase and of the rotate phase goes, besides the direct way.
+    /// Number of relays for each answer in the query and rotate phases, besides the direct packet.
     #[arg(long, default_value_t = 0, value_name = "N")]
     query_relays: u8,
 
-    /// How many bytes each answer of the query phase carries.
+    /// Bytes per answer in the query phase.
     #[arg(long, default_value_t = 32, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(..=512))]
     query_answer_bytes: u32,
 
-    /// Share of the nodes that the partition phase cuts off from the others, above 0 and up to 1; never all.
+    /// Share of the nodes that the partition phase isolates from the others, above 0 and up to 1; never all.
     #[arg(long, value_name = "SHARE", default_value = "0.5", value_parser = share_of_some, help_heading = PARTITION)]
     partition_fraction: u32,
 
-    /// How long the partition lasts. [default: until both sides have given each other up]
+    /// Duration of the partition. [default: until both sides have declared each other failed]
     #[arg(long, value_name = "DURATION", value_parser = duration, help_heading = PARTITION)]
     partition_for: Option<Duration>,
 
-    /// Share of the nodes that stop and start again in the restart phase, above 0 and up to 1.
+    /// Share of the nodes that restart in the restart phase, above 0 and up to 1.
     #[arg(long, value_name = "SHARE", default_value = "1", value_parser = share_of_some, help_heading = RESTART)]
     restart_fraction: u32,
 
-    /// How long they stay down.
+    /// Downtime of the restarted nodes.
     #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = duration, help_heading = RESTART)]
     restart_down: Duration,
 
-    /// Over how much virtual time they start again.
+    /// Virtual time over which they start again.
     #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = duration, help_heading = RESTART)]
     restart_spread: Duration,
 
@@ -163,41 +163,40 @@ pub(super) struct RunOptions {
     #[arg(long, value_name = "SHARE", default_value = "0.1", value_parser = share_of_some, help_heading = SLOW)]
     slow_fraction: u32,
 
-    /// How long a slow node stalls each time. What comes for it waits, and is handled late.
+    /// Duration of each stall of a slow node. Its inputs are queued and handled late.
     #[arg(long, value_name = "DURATION", default_value = "16s", value_parser = duration, help_heading = SLOW)]
     slow_by: Duration,
 
-    /// How long it runs between two stalls.
+    /// Time that a slow node runs between two stalls.
     #[arg(long, value_name = "DURATION", default_value = "64ms", value_parser = duration, help_heading = SLOW)]
     slow_gap: Duration,
 
-    /// How long nodes are slow.
+    /// Duration of the slow phase's stalls.
     #[arg(long, value_name = "DURATION", default_value = "2m", value_parser = duration, help_heading = SLOW)]
     slow_for: Duration,
 
-    /// Does without Lifeguard: no node probes slower because it is slow itself, and no suspicion lasts longer because nobody
-    /// confirms it.
+    /// Disables Lifeguard: health scores do not slow probes, and suspicions do not wait for confirmations.
     #[arg(long, help_heading = SLOW)]
     no_lifeguard: bool,
 
-    /// Share of the nodes that crash and return again and again in the flap phase, above 0 and up to 1; never all.
+    /// Share of the nodes that crash and return repeatedly in the flap phase, above 0 and up to 1; never all.
     #[arg(long, value_name = "SHARE", default_value = "0.01", value_parser = share_of_some, help_heading = FLAP)]
     flap_fraction: u32,
 
-    /// How often each of them crashes.
+    /// Crashes per flapping node.
     #[arg(long, value_name = "COUNT", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=10_000), help_heading = FLAP)]
     flap_count: u32,
 
-    /// How long it is from crash to crash, about; a node is down for half of it.
+    /// Average time between crashes; a node is down for half of it.
     #[arg(long, value_name = "DURATION", default_value = "40s", value_parser = duration, help_heading = FLAP)]
     flap_every: Duration,
 
-    /// Spreads the nodes over a square whose side a packet crosses in this time, which comes on top of --latency. [default: all
+    /// Places the nodes in a square whose side a packet crosses in this time, in addition to --latency. [default: all
     /// in one place; 50ms for the rtt phase]
     #[arg(long, value_name = "DURATION", value_parser = duration, help_heading = RTT)]
     geometry: Option<Duration>,
 
-    /// What the median of the relative errors of estimated round trips may be at the end of the rtt phase.
+    /// Bound of the median relative error of estimated round trips at the end of the rtt phase.
     #[arg(long, value_name = "SHARE", default_value = "0.2", value_parser = share_of_some, help_heading = RTT)]
     rtt_error: u32,
 
@@ -205,19 +204,19 @@ pub(super) struct RunOptions {
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     idle: Option<Duration>,
 
-    /// Ends the run after this virtual time, whatever it is about. [default: no limit but the phases' own deadlines]
+    /// Ends the run after this virtual time, in any phase. [default: only the phases' own deadlines]
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     max_virtual: Option<Duration>,
 
-    /// Does not watch for broken rules of the protocol. A little faster.
+    /// Disables the protocol checks. A little faster.
     #[arg(long)]
     no_checks: bool,
 
-    /// Prints everything that goes in and comes out of this node (from 0) to the standard error stream.
+    /// Prints all inputs and outputs of this node (from 0) to stderr.
     #[arg(long, value_name = "NODE")]
     pub(super) trace: Option<u32>,
 
-    /// Names every phase, what else can be run, and the options of each, and runs nothing.
+    /// Lists the phases with their options, the network faults and the subcommands; runs nothing.
     #[arg(long)]
     pub(super) list: bool,
 
@@ -225,11 +224,11 @@ pub(super) struct RunOptions {
     #[arg(long)]
     pub(super) json: bool,
 
-    /// Shows no progress and no remarks, only the report.
+    /// Suppresses progress and remarks; prints only the report.
     #[arg(long)]
     pub(super) quiet: bool,
 
-    /// Starts even if memory is not expected to suffice.
+    /// Starts even if the memory estimate exceeds the available memory.
     #[arg(long)]
     pub(super) force: bool,
 }
@@ -274,7 +273,7 @@ impl CodecKind {
     }
 }
 
-/// What options amount to.
+/// A validated combination of options.
 #[derive(Debug)]
 pub(super) struct Plan {
     pub(super) world: WorldOptions,
@@ -287,7 +286,7 @@ impl RunOptions {
         self.start == StartKind::Converged
     }
 
-    /// Puts the options together, or says in one line why they do not go together.
+    /// Combines the options, or returns a one-line reason why they contradict each other.
     pub(super) fn plan(&self) -> Result<Plan, String> {
         if let Some(node) = self.trace.filter(|node| *node >= self.nodes) {
             return Err(format!("--trace {node}: nodes are numbered from 0 to {}", self.nodes - 1));
@@ -342,7 +341,7 @@ impl RunOptions {
         Ok(Plan { world, scenario, setup: self.setup(threads) })
     }
 
-    /// Whether a phase is about processes that start again with what their disks say.
+    /// Whether a phase restarts processes from their disks.
     pub(super) fn keeps_snapshots(&self) -> bool {
         self.phase.iter().any(|phase| matches!(phase, Phase::Restart | Phase::Flap))
     }
@@ -379,7 +378,7 @@ impl RunOptions {
     fn phases(&self) -> Result<Vec<Phase>, String> {
         let mut phases = if self.phase.is_empty() { Phase::DEFAULT.to_vec() } else { self.phase.clone() };
         if phases.contains(&Phase::Idle) && self.idle.is_none() {
-            return Err("--phase idle needs --idle, which says for how long".to_owned());
+            return Err("--phase idle needs --idle with a duration".to_owned());
         }
         if self.idle.is_some() {
             phases.push(Phase::Idle);
@@ -423,31 +422,31 @@ impl RunOptions {
     }
 }
 
-/// SWIM without what the Lifeguard paper adds: health scores and suspicions that wait for confirmation. What cannot be turned
-/// off is that a suspect is told so with the next ping.
+/// Options of SWIM without Lifeguard: no health scores, and no suspicions that wait for confirmation. The buddy system,
+/// a ping that carries the suspicion to its subject, cannot be turned off.
 fn without_lifeguard(options: Options) -> Options {
     Options { awareness_max_multiplier: 1, suspicion_max_timeout_mult: 1, ..options }
 }
 
-/// The key of all nodes of a world.
+/// Returns the key of all nodes of a world.
 fn key(seed: u64) -> Key {
     let bytes: [u8; 16] = Rng::stream(&Seed::from_u64(seed), KEY_STREAM).bytes();
     Key::new(&bytes).expect("a key may have 16 bytes")
 }
 
-/// The RNG stream of the world that its key is drawn from; nodes have seeds of their own.
+/// The world's RNG stream for its key; nodes have their own seeds.
 const KEY_STREAM: u64 = 0x6b65_7900;
 
-/// Small worlds are faster on one thread: their windows hold less work than a meeting of threads costs.
+/// Small worlds are faster on one thread: a window holds less work than a barrier costs.
 fn default_threads(nodes: u32) -> u32 {
     let processors = std::thread::available_parallelism().map_or(1, |count| u32::try_from(count.get()).unwrap_or(1));
     processors.min((nodes / NODES_PER_THREAD).max(1))
 }
 
-/// The square of the rtt phase.
+/// Default square of the rtt phase.
 const GEOMETRY: Duration = Duration::from_millis(50);
 
-/// Groups of options in the help.
+/// Headings of option groups in the help.
 const PARTITION: &str = "Options of the partition phase";
 const RESTART: &str = "Options of the restart phase";
 const SLOW: &str = "Options of the slow phase";
@@ -456,5 +455,5 @@ const RTT: &str = "Options of the rtt phase";
 
 const NODES_PER_THREAD: u32 = 1_000;
 
-/// What one node can remember: `MEMBERS_MAX` of `serf_proto::limits`.
+/// The members limit of a node: `MEMBERS_MAX` of `serf_proto::limits`.
 const NODES_MAX: i64 = 1 << 20;

@@ -1,33 +1,33 @@
-//! Values of options: durations, ranges, shares. Messages are one line and say what would be right.
+//! Parsers of option values: durations, ranges, shares. Error messages are one line and name the expected form.
 
 use core::time::Duration;
 
-/// Least and greatest one-way latency.
+/// Minimum and maximum one-way latency.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct LatencyRange {
     pub(super) min: Duration,
     pub(super) max: Duration,
 }
 
-/// Least and greatest number of nodes.
+/// Minimum and maximum number of nodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct NodesRange {
     pub(super) min: u32,
     pub(super) max: u32,
 }
 
-/// A range of numbers of nodes such as `4..40`, or one number; each of them at least 2.
+/// Parses a range of node counts such as `4..40`, or one number; all at least 2.
 pub(super) fn nodes_range(text: &str) -> Result<NodesRange, String> {
     let (min, max) = text.split_once("..").unwrap_or((text, text));
-    let number = |text: &str| text.parse().map_err(|_| "it is written MIN..MAX, such as 4..40".to_owned());
+    let number = |text: &str| text.parse().map_err(|_| "expected MIN..MAX, such as 4..40".to_owned());
     let range = NodesRange { min: number(min)?, max: number(max)? };
     if !(2..=range.max).contains(&range.min) || range.max > CHAOS_NODES_MAX {
-        return Err(format!("it goes from at least 2 to at most {CHAOS_NODES_MAX}, the lesser first"));
+        return Err(format!("expected numbers from 2 to {CHAOS_NODES_MAX}, the smaller first"));
     }
     Ok(range)
 }
 
-/// A duration such as `20us`, `1.5ms`, `2s`, `3m` or `1h`. Only zero may do without a unit.
+/// Parses a duration such as `20us`, `1.5ms`, `2s`, `3m` or `1h`. Only zero may omit the unit.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let wrong = || format!("{text:?} is not a duration such as 20us, 1.5ms, 2s, 3m or 1h");
     let unit_at = text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len());
@@ -50,45 +50,45 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
     Ok(duration)
 }
 
-/// A range of latencies such as `1ms..20ms`.
+/// Parses a latency range such as `1ms..20ms`.
 pub(super) fn latency_range(text: &str) -> Result<LatencyRange, String> {
     let Some((min, max)) = text.split_once("..").filter(|(min, max)| !min.is_empty() && !max.is_empty()) else {
-        return Err("it is written MIN..MAX, such as 1ms..20ms".to_owned());
+        return Err("expected MIN..MAX, such as 1ms..20ms".to_owned());
     };
     let (min, max) = (duration(min)?, duration(max)?);
     if min.is_zero() {
-        return Err("the least latency must be above zero".to_owned());
+        return Err("the minimum latency must be above zero".to_owned());
     }
     if min > max {
-        return Err("the least latency is above the greatest".to_owned());
+        return Err("the minimum latency is above the maximum".to_owned());
     }
     Ok(LatencyRange { min, max })
 }
 
-/// A share from 0 to 1, as parts per million.
+/// Parses a share from 0 to 1 into parts per million.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 0 to a million after the check")]
 pub(super) fn share(text: &str) -> Result<u32, String> {
-    let share: f64 = text.parse().map_err(|_| "it is a number from 0 to 1".to_owned())?;
+    let share: f64 = text.parse().map_err(|_| "expected a number from 0 to 1".to_owned())?;
     if !(0.0..=1.0).contains(&share) {
-        return Err("it is a share from 0 to 1; 0.1 is 10 %".to_owned());
+        return Err("expected a share from 0 to 1; 0.1 is 10 %".to_owned());
     }
     Ok((share * 1e6).round() as u32)
 }
 
-/// A share above 0, as parts per million.
+/// Parses a share above 0 into parts per million.
 pub(super) fn share_of_some(text: &str) -> Result<u32, String> {
     match share(text)? {
-        0 => Err("it is a share above 0 and up to 1; 0.1 is 10 %".to_owned()),
+        0 => Err("expected a share above 0 and up to 1; 0.1 is 10 %".to_owned()),
         ppm => Ok(ppm),
     }
 }
 
-/// A whole number above zero.
+/// Parses a whole number above zero.
 pub(super) fn positive(text: &str) -> Result<u64, String> {
-    text.parse().ok().filter(|number| *number > 0).ok_or_else(|| "it is a whole number above 0".to_owned())
+    text.parse().ok().filter(|number| *number > 0).ok_or_else(|| "expected a whole number above 0".to_owned())
 }
 
-/// Beyond this, faults drawn one by one hit too few nodes to matter.
+/// Upper bound: in larger worlds the drawn faults hit too few nodes to matter.
 const CHAOS_NODES_MAX: u32 = 5_000;
 
 const DURATION_MAX: Duration = Duration::from_secs(366 * 24 * 3600);

@@ -1,49 +1,49 @@
-/// A kind of attack. Every message of it is well-formed and could come from a member; only its content is extreme.
+/// A kind of attack. Every message is well-formed and could come from a member; only its content is extreme.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Attack {
     /// Accusations at incarnations at and next to every bound, mostly to the accused itself.
     Accuse,
-    /// Alive messages about others, at their own address, at such incarnations and with other tags.
+    /// Alive messages about other members, with their own addresses, such incarnations and other tags.
     Exalt,
     /// Events, queries and intents at Lamport times far ahead.
     Clocks,
     /// User events and queries of up to mebibytes on streams.
     Bombs,
-    /// Push/pulls with many of the longest events, members and names of those who left.
+    /// Push/pulls with many of the longest events, members and names of left members.
     Crowds,
-    /// Members that do not exist, in gossip, in push/pulls and in intents, not many more than there are nodes.
+    /// Nonexistent members in gossip, push/pulls and intents, not many more than there are nodes.
     Ghosts,
-    /// So many of them that the nodes are lost among them, and that in a small world no push/pull can tell all. In no world unless
-    /// it is asked for: to find each other again takes longer than anybody waits, since every node probes one member at a time, and
-    /// tells what it finds to members drawn from all.
+    /// So many nonexistent members that they outnumber the nodes by far, and that in a small world no push/pull fits
+    /// all. Only on request: recovery takes longer than a test may, because every node probes one member at a time and
+    /// gossips the result to members drawn from all.
     Hordes,
-    /// Push/pulls that hold everyone for failed, suspect or left, at extreme incarnations, with extreme clocks.
+    /// Push/pulls that report all members as failed, suspect or left, at extreme incarnations, with extreme clocks.
     Denial,
-    /// Packets that were heard, again.
+    /// Replayed packets.
     Replays,
     /// Pings, also for third parties and from forged addresses.
     Pings,
     /// Requests to ping third parties.
     Relays,
-    /// Leave intents and farewells in the name of others.
+    /// Leave intents and leave broadcasts in the name of others.
     Leaves,
-    /// A farewell in the name of another, and then its name at another address.
+    /// A leave broadcast in the name of another member, then an alive message with its name and another address.
     Thefts,
-    /// Claims to the name of a live member, and votes of invented members on it.
+    /// Claims to the name of a live member, and votes of nonexistent members.
     Conflicts,
     /// Queries with costly filters.
     Filters,
-    /// Queries that name a third party as the asker, and unsolicited answers.
+    /// Queries with a third party as their sender, and unsolicited answers.
     Askers,
     /// Compounds within compounds, compressed.
     Nested,
-    /// Streams that say nothing, half a message, or announce more than they send.
+    /// Streams that send nothing, half a message, or less than announced.
     Silence,
 }
 
 impl Attack {
-    /// All that worlds draw from.
+    /// The attacks that drawn worlds use.
     pub const DRAWN: [Self; 17] = [
         Self::Accuse,
         Self::Exalt,
@@ -64,7 +64,7 @@ impl Attack {
         Self::Silence,
     ];
 
-    /// A stable name for reports and the command line.
+    /// Returns a stable name for reports and the command line.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Accuse => "accuse",
@@ -88,12 +88,12 @@ impl Attack {
         }
     }
 
-    /// The attack of this name.
+    /// Returns the attack of this name.
     pub fn named(name: &str) -> Option<Self> {
         Self::all().find(|attack| attack.name() == name)
     }
 
-    /// All of them.
+    /// Returns all attacks.
     pub fn all() -> impl Iterator<Item = Self> {
         Self::DRAWN.into_iter().chain([Self::Hordes])
     }

@@ -10,26 +10,26 @@ use super::shot::{Dials, Shot};
 use crate::addressing::{addr_of, name_of};
 use crate::shared::{Shared, draw_distinct};
 
-/// Draws and composes what the hostile host sends.
+/// Composes the messages of the hostile host.
 #[derive(Debug)]
 pub(crate) struct Attacker {
     pub(super) rng: Rng,
     pub(super) desk: Desk,
-    /// Packets that came to the host, the newest last.
+    /// Received packets for replays, the newest last.
     pub(super) heard: VecDeque<Bytes>,
-    /// Streams that it has opened and not written to yet.
+    /// Streams that wait for their acceptance, and the bytes to write then.
     pub(super) dials: Dials,
-    /// How many bytes of bombs it may still send.
+    /// Remaining byte budget of bombs.
     pub(super) bomb_bytes: usize,
-    /// How many ghosts it may still invent. Each has a number of its own.
+    /// Remaining budget of invented members. Each has its own number.
     pub(super) ghosts: u32,
     ghosts_at_first: u32,
-    /// Nodes that have not started yet have this number or a greater one.
+    /// The first `victims` nodes are attacked; the others start later.
     victims: u32,
     shots: Vec<Shot>,
 }
 
-/// What the attacker knows.
+/// State that the attacker can observe.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sight<'a> {
     pub(crate) shared: &'a Shared,
@@ -40,19 +40,19 @@ pub(crate) struct Sight<'a> {
 }
 
 impl Sight<'_> {
-    /// The incarnation of a node, or what it most likely is.
+    /// Returns the incarnation of a node, or the most likely one.
     pub(super) fn incarnation(&self, node: u32) -> u32 {
         self.node.and_then(|own| own.incarnation_of(&name_of(node))).unwrap_or(1)
     }
 
-    /// The cluster's clocks, or what clocks begin with.
+    /// Returns the cluster's clocks, or their initial values.
     pub(super) fn clocks(&self) -> Clocks {
         self.node.map_or_else(Clocks::default, Node::clocks)
     }
 }
 
 impl Attacker {
-    /// Attacks the first `victims` nodes.
+    /// Creates an attacker of the first `victims` nodes.
     pub(crate) fn new(shared: &Shared, victims: u32) -> Self {
         let seed = shared.hostile_seed();
         Self {
@@ -68,12 +68,12 @@ impl Attacker {
         }
     }
 
-    /// How many members it has invented.
+    /// Returns the number of invented members.
     pub(crate) const fn ghosts_invented(&self) -> u32 {
         self.ghosts_at_first - self.ghosts
     }
 
-    /// Takes note of a packet that came to the host.
+    /// Stores a received packet.
     pub(crate) fn hear(&mut self, packet: &Bytes) {
         if self.heard.len() == HEARD_MAX {
             self.heard.pop_front();
@@ -81,7 +81,7 @@ impl Attacker {
         self.heard.push_back(Bytes::copy_from_slice(packet));
     }
 
-    /// One round of an attack.
+    /// Composes one round of an attack.
     pub(crate) fn compose(&mut self, sight: Sight<'_>, attack: Attack) -> Vec<Shot> {
         match attack {
             Attack::Accuse => self.accuse(sight),
@@ -106,12 +106,12 @@ impl Attacker {
         core::mem::take(&mut self.shots)
     }
 
-    /// A node to be attacked.
+    /// Draws a node to attack.
     pub(super) fn victim(&mut self) -> u32 {
         self.rng.below(self.victims)
     }
 
-    /// The nodes that get a message: one, a few or all.
+    /// Draws the receivers of a message: one, a few or all nodes.
     pub(super) fn targets(&mut self) -> Vec<u32> {
         let count = match self.rng.below(3) {
             0 => 1,
@@ -121,7 +121,7 @@ impl Attacker {
         draw_distinct(&mut self.rng, self.victims, count)
     }
 
-    /// Where a packet claims to come from: mostly from the host.
+    /// Draws the source address of a packet: mostly the host's own.
     pub(super) fn source(&mut self, sight: Sight<'_>) -> SocketAddr {
         match self.rng.below(8) {
             0 | 1 => addr_of(self.victim()),
@@ -130,7 +130,7 @@ impl Attacker {
         }
     }
 
-    /// One of the codecs that a node reads.
+    /// Draws one of the codecs that the receiver reads.
     pub(super) fn codec(&mut self, sight: Sight<'_>, to: u32) -> Codec {
         let choice = sight.shared.settings.of(to).codec;
         let first = [Codec::Native, Codec::HashiCorp][self.rng.below(2) as usize];
@@ -141,12 +141,12 @@ impl Attacker {
         }
     }
 
-    /// Whether to compress; a third of all.
+    /// Draws whether to compress, with probability 1/3.
     pub(super) fn packs(&mut self) -> bool {
         self.rng.below(3) == 0
     }
 
-    /// Sends these messages to each of the targets, in as few packets as they fit into.
+    /// Sends these messages to each of the targets, in as few packets as possible.
     pub(super) fn mail(&mut self, sight: Sight<'_>, targets: &[u32], lines: &[Line<'_>]) {
         let from = self.source(sight);
         for &to in targets {
@@ -164,12 +164,12 @@ impl Attacker {
         }
     }
 
-    /// Sends a packet as it is.
+    /// Sends an already sealed packet.
     pub(super) fn post_sealed(&mut self, from: SocketAddr, to: u32, bytes: Bytes) {
         self.shots.push(Shot::Datagram { from, to, bytes });
     }
 
-    /// Writes this to a new stream, and then closes it or not.
+    /// Opens a stream, writes the bytes, and closes it or leaves it open.
     pub(super) fn write(&mut self, to: u32, bytes: Option<Bytes>, closes: bool) {
         if let Some(bytes) = bytes {
             self.shots.push(Shot::Stream { to, bytes, closes });
@@ -177,20 +177,20 @@ impl Attacker {
     }
 }
 
-/// An address at which there is no host.
+/// Returns an address without a host.
 pub(super) fn nowhere(n: u32) -> SocketAddr {
     let [_, _, c, d] = n.to_be_bytes();
     SocketAddr::from(([10, 200, c, d], 7946))
 }
 
-/// Packets that are remembered for replays.
+/// Number of packets kept for replays.
 const HEARD_MAX: usize = 64;
 
-/// What bombs may weigh in a world of one node. Every node may come to hold all of it, so a world of more nodes gets less.
+/// Budget of bombs in a world of one node. Every node may store all of them, so larger worlds get less.
 const WORLD_BOMB_BYTES: usize = 160 << 20;
 
-/// How many ghosts there are for each node where the others must find each other again.
+/// Invented members per node in worlds that must recover from them.
 const GHOSTS_A_NODE: u32 = 2;
 
-/// How many ghosts a world of one node gets. In the smallest worlds the longest of them are more than a push/pull can tell.
+/// Invented members in a world of one node. In the smallest worlds the longest names exceed a push/pull.
 const WORLD_GHOSTS: u32 = 120_000;

@@ -1,5 +1,5 @@
-//! `sim strikes`: what hostile messages cost the node that gets them, measured and not judged: processor time differs between
-//! machines, so that no rule of a reproducible run can be about it.
+//! `sim strikes`: measures the cost of hostile messages for the receiver. Reports without a verdict: processor time
+//! differs between machines, so a reproducible run cannot have a rule about it.
 
 use core::time::Duration;
 use std::process::ExitCode;
@@ -35,14 +35,14 @@ pub(crate) fn run(rounds: u32) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// What the messages of one attack cost.
+/// Cost of the messages of one attack.
 #[derive(Clone, Copy, Debug, Default)]
 struct Cost {
     messages: u32,
     bytes: usize,
     time: Duration,
     time_max: Duration,
-    /// Of the message that took the most time.
+    /// Size of the slowest message.
     bytes_at_max: usize,
     answered: usize,
 }
@@ -93,7 +93,7 @@ fn measure(attack: Attack, rounds: u32) -> Result<String, ConfigError> {
     ))
 }
 
-/// Gives a message to the node that it is for, and says how many bytes it has and how long that took.
+/// Passes a message to its receiver; returns its size in bytes and the processing time.
 fn take(world: &mut World, shot: &Shot, out: &mut Outbox) -> (usize, Duration) {
     let now = world.now();
     let (Shot::Datagram { to, bytes, .. } | Shot::Stream { to, bytes, .. }) = shot;
@@ -123,8 +123,8 @@ fn sent(output: &Output) -> usize {
 
 const NODES: u32 = 8;
 
-/// Between two rounds: the nodes tell each other what they got.
+/// Pause between rounds, in which the nodes gossip what they received.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// As much as a read from a socket gives at a time.
+/// Typical size of one read from a socket.
 const CHUNK_BYTES: usize = 64 * 1024;

@@ -1,4 +1,4 @@
-//! Encodes and seals messages, in either codec, as a member would.
+//! Encoder of the attacker: encodes and seals messages in either codec, as a member does.
 
 use bytes::Bytes;
 use serf_proto::envelope::{Caps, Envelope, EnvelopeConfig, PacketBuffers};
@@ -11,13 +11,13 @@ use serf_proto::{Codec, Inquiry, Seed};
 /// One message in a packet.
 #[derive(Clone, Debug)]
 pub(super) enum Line<'a> {
-    /// Of the membership layer.
+    /// A message of the membership layer.
     Swim(Message<'a>),
-    /// Of Serf.
+    /// A message of Serf's layer.
     Serf(serf::Message<'a>),
 }
 
-/// What a push/pull says.
+/// Content of a push/pull.
 #[derive(Clone, Debug)]
 pub(super) struct Told<'a> {
     pub(super) join: bool,
@@ -27,7 +27,7 @@ pub(super) struct Told<'a> {
     pub(super) events: Vec<UserEvent<'a>>,
 }
 
-/// Encodes and seals.
+/// Encoder and sealer.
 #[derive(Debug)]
 pub(super) struct Desk {
     buffers: PacketBuffers,
@@ -38,14 +38,14 @@ pub(super) struct Desk {
 }
 
 impl Desk {
-    /// With the keys and the label of `config`.
+    /// Creates an encoder with the keys and the label of `config`.
     pub(super) fn new(config: &EnvelopeConfig, seed: &Seed) -> Self {
         let with = |compression, n| Envelope::new(EnvelopeConfig { compression, ..config.clone() }, &seed.child(n));
         let (plain, packed) = (with(false, 0), with(true, 1));
         Self { buffers: PacketBuffers::new(), buf: vec![0; PACKET_BYTES_MAX], plain, packed, config: config.clone() }
     }
 
-    /// The frame of one message; `None` when no packet has room for it.
+    /// Encodes one message as a frame; `None` if it exceeds any packet.
     pub(super) fn frame(&mut self, codec: Codec, line: &Line<'_>) -> Option<Vec<u8>> {
         let mut writer = Writer::new(&mut self.buf);
         match line {
@@ -59,7 +59,7 @@ impl Desk {
         Some(self.buf[..len].to_vec())
     }
 
-    /// Packets of up to 64 KiB that hold these frames, as few as may be.
+    /// Packs the frames into as few packets of up to 64 KiB as possible.
     pub(super) fn packets(&mut self, frames: &[Vec<u8>], is_packed: bool) -> Vec<Bytes> {
         let mut rest = frames;
         let mut packets = Vec::new();
@@ -70,7 +70,7 @@ impl Desk {
             let count = rest.iter().take_while(|frame| packer.copy(frame).is_ok()).count();
             let packed = packer.finish();
             if count == 0 {
-                // Too long for any packet.
+                // The frame exceeds any packet: skip it.
                 rest = &rest[1..];
                 continue;
             }
@@ -80,7 +80,7 @@ impl Desk {
         packets
     }
 
-    /// What to write to a stream to send a message of Serf's.
+    /// Encodes a user message for a stream.
     pub(super) fn user(
         &self,
         codec: Codec,
@@ -104,7 +104,7 @@ impl Desk {
         self.stream(message, is_packed)
     }
 
-    /// What to write to a stream to begin a push/pull.
+    /// Encodes the start of a push/pull for a stream.
     pub(super) fn push_pull(&self, codec: Codec, said: &Told<'_>, is_packed: bool) -> Option<Bytes> {
         let count = |len: usize| u32::try_from(len).unwrap_or(u32::MAX);
         let nodes = count(said.states.len());
@@ -135,13 +135,13 @@ impl Desk {
         self.stream(message, is_packed)
     }
 
-    /// What to write to a stream to send this message.
+    /// Encodes a message for a stream.
     pub(super) fn stream(&self, message: Vec<u8>, is_packed: bool) -> Option<Bytes> {
         let envelope = if is_packed { &self.packed } else { &self.plain };
         Inquiry::new(envelope.clone()).request(message).map(Bytes::from)
     }
 
-    /// The frames of a packet that was heard; none when it is not for us to read.
+    /// Decodes the frames of a received packet; empty if it cannot be opened.
     pub(super) fn open(&mut self, datagram: &[u8]) -> Vec<Vec<u8>> {
         let envelope = Envelope::new(self.config.clone(), &Seed::from_u64(0));
         let Ok(message) = envelope.open(datagram, &mut self.buffers) else { return Vec::new() };
@@ -149,7 +149,7 @@ impl Desk {
         parts.map(|parts| parts.map(<[u8]>::to_vec).collect()).unwrap_or_default()
     }
 
-    /// A message of Serf's as the payload of another.
+    /// Encodes a message of Serf's layer as the payload of another message.
     pub(super) fn inner(&mut self, codec: Codec, message: &serf::Message<'_>) -> Result<Vec<u8>, Full> {
         let mut writer = Writer::new(&mut self.buf);
         codec.encode_serf(message, &mut writer)?;
@@ -158,7 +158,7 @@ impl Desk {
     }
 }
 
-/// A native message on a stream: type byte, length, body.
+/// Encodes a native stream message: type byte, length, body.
 pub(super) fn framed(kind: u8, body: &[u8]) -> Vec<u8> {
     let mut message = Vec::with_capacity(5 + body.len());
     message.push(kind);
@@ -167,7 +167,7 @@ pub(super) fn framed(kind: u8, body: &[u8]) -> Vec<u8> {
     message
 }
 
-/// A compound of these frames as memberlist writes it, at most 255.
+/// Encodes a compound of at most 255 frames in memberlist's format.
 pub(super) fn compound(frames: &[Vec<u8>]) -> Vec<u8> {
     let mut message = vec![7, u8::try_from(frames.len()).unwrap_or(u8::MAX)];
     for frame in frames.iter().take(255) {
@@ -180,5 +180,5 @@ pub(super) fn compound(frames: &[Vec<u8>]) -> Vec<u8> {
 /// The type byte of a native user message on a stream.
 const NATIVE_USER: u8 = native::NATIVE | hashicorp::USER;
 
-/// Around name and payload.
+/// Overhead besides name and payload.
 const MESSAGE_ROOM: usize = 4096;

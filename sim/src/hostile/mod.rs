@@ -1,12 +1,12 @@
 //! A hostile host. It sends well-formed messages with extreme content: numbers at and next to every bound, the longest
-//! names and payloads, forged sources, replays, floods. Whatever it sends, the honest nodes must agree once it is silent.
+//! names and payloads, forged sources, replays, floods. The honest nodes must agree once it is silent.
 //!
-//! It is built on the public parts of `serf_proto::wire` and `serf_proto::envelope`, and so holds the cluster's key and
-//! label: a member that has gone mad, rather than a stranger. Besides the attacker the host may run a real node, through
-//! which the attacker knows the others' incarnations and clocks and hears what they send.
+//! It is built on the public parts of `serf_proto::wire` and `serf_proto::envelope`, and so has the cluster's key and
+//! label: the model is a faulty member, not an outsider. Besides the attacker the host may run a real node, through
+//! which the attacker observes incarnations, clocks and packets of the others.
 //!
-//! `attack` names the kinds of attack, `plan` draws which of them a world suffers and when, `desk` encodes and seals,
-//! `numbers` draws the extremes; `swim`, `serf` and `streams` say what the kinds consist of.
+//! `attack` names the kinds of attack, `plan` draws the kinds and times of a world, `desk` encodes and seals, `numbers`
+//! draws the extremes; `swim`, `serf` and `streams` implement the kinds.
 
 mod attack;
 mod attacker;

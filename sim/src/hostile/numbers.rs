@@ -1,9 +1,9 @@
-//! Numbers at and next to every bound.
+//! Draws of numbers at and next to every bound.
 
 use serf_proto::Rng;
 use serf_proto::limits::{LAMPORT_TIME_MAX, USER_EVENT_BYTES_MAX};
 
-/// An incarnation that is extreme for a member that is at `own`.
+/// Draws an extreme incarnation for a member whose own is `own`.
 pub(super) fn incarnation(rng: &mut Rng, own: u32) -> u32 {
     let bound = match rng.below(10) {
         0 | 1 => 1 << 31,
@@ -23,13 +23,13 @@ pub(super) fn incarnation(rng: &mut Rng, own: u32) -> u32 {
     }
 }
 
-/// How far accusations climb from one to the next.
+/// Draws the step between consecutive accusations.
 pub(super) fn stride(rng: &mut Rng) -> u32 {
     let bound = [1, 1 << 10, 1 << 16, 1 << 20, 1 << 24][rng.below(5) as usize];
     (bound + rng.below(3)).saturating_sub(1).max(1)
 }
 
-/// A Lamport time that is extreme while clocks are at `now`.
+/// Draws an extreme Lamport time for clocks at `now`.
 pub(super) fn ltime(rng: &mut Rng, now: u64) -> u64 {
     let bound = match rng.below(12) {
         0..=2 => now.saturating_add(1 << 32),
@@ -50,7 +50,7 @@ pub(super) fn ltime(rng: &mut Rng, now: u64) -> u64 {
     }
 }
 
-/// A length of what has usually at most `usual` bytes, up to `most`.
+/// Draws a length up to `most`; ordinary values have at most `usual` bytes.
 pub(super) fn length(rng: &mut Rng, most: usize) -> usize {
     let bound = match rng.below(6) {
         0 => USER_EVENT_BYTES_MAX,
@@ -63,7 +63,7 @@ pub(super) fn length(rng: &mut Rng, most: usize) -> usize {
     (bound + rng.below(3) as usize).saturating_sub(1).min(most)
 }
 
-/// A time in nanoseconds: none, moments, the longest.
+/// Draws a timeout: zero, a short one, or the longest.
 pub(super) fn timeout(rng: &mut Rng) -> core::time::Duration {
     match rng.below(4) {
         0 => core::time::Duration::ZERO,

@@ -5,48 +5,49 @@ use serf_proto::{Instant, Rng};
 
 use super::Attack;
 
-/// Which worlds have a hostile host.
+/// Selects the worlds with a hostile host.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Hostility {
-    /// Every other one, drawn at random.
+    /// Every second world, drawn at random.
     #[default]
     Drawn,
-    /// All.
+    /// All worlds.
     Always,
-    /// None.
+    /// No world.
     Never,
-    /// All, and their attacks are of this kind alone.
+    /// All worlds, with attacks of this kind only.
     Only(Attack),
 }
 
-/// What the hostile host of a world does.
+/// Schedule of the hostile host of a world.
 #[derive(Clone, Debug)]
 pub(crate) struct Assaults {
-    /// The kinds of attack that it knows.
+    /// The kinds of attack that it uses.
     pub(crate) kinds: BTreeSet<Attack>,
-    /// When it does what, in order.
+    /// Times of the attacks, in order.
     pub(crate) at: Vec<(Instant, Attack)>,
-    /// Whether its node joins the cluster, or the attacker knows no more than names and addresses.
+    /// Whether its node joins the cluster. Otherwise the attacker knows only names and addresses.
     pub(crate) joins: bool,
-    /// What becomes of its node when the attack is over.
+    /// Fate of its node after the attack.
     pub(crate) ending: Ending,
 }
 
-/// What becomes of the hostile host's node when the attack is over.
+/// Fate of the hostile host's node after the attack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ending {
-    /// It stays, and is honest.
+    /// Stays and behaves honestly.
     Stays,
-    /// It leaves.
+    /// Leaves.
     Leaves,
-    /// It dies.
+    /// Crashes.
     Crashes,
 }
 
 impl Assaults {
-    /// Draws from a stream of their own, so that a world has the same faults with and without them. Each world knows a few kinds
-    /// (swarm testing, Groce et al. 2012): where all are mixed, one hides what another would show.
+    /// Draws a schedule from its own RNG stream, so that a world has the same faults with and without attacks. Each
+    /// world uses a few kinds (swarm testing, Groce et al. 2012): in a mix of all kinds, one hides the effects of
+    /// another.
     pub(crate) fn draw(rng: &mut Rng, hostility: Hostility, from: Instant, time: Duration) -> Self {
         let kinds: BTreeSet<Attack> = match hostility {
             Hostility::Only(attack) => BTreeSet::from([attack]),
@@ -72,7 +73,7 @@ impl Assaults {
     }
 }
 
-/// A few rounds of one attack, some of them fast as a flood and some slow enough for what they bring to spread between.
+/// Draws a few rounds of one attack: as fast as a flood, or slow enough for their effects to spread in between.
 fn volley(rng: &mut Rng, attack: Attack, from: Instant, time: Duration, at: &mut Vec<(Instant, Attack)>) {
     let begins = rng.duration_below(time);
     let rounds = match attack {

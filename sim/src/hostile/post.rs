@@ -1,4 +1,4 @@
-//! How what the attacker composes gets onto the network. It has streams of its own, apart from those of the host's node.
+//! Sends the attacker's messages into the network. Its streams are separate from those of the host's node.
 
 use serf_proto::Instant;
 
@@ -8,7 +8,7 @@ use crate::route::HostContext;
 use crate::scheduled::{Payload, Segment};
 
 impl HostContext<'_> {
-    /// Sends what the attacker composed.
+    /// Sends composed messages.
     pub(crate) fn shoot(&mut self, host: &mut Host, shots: Vec<Shot>) {
         for shot in shots {
             match shot {
@@ -24,7 +24,7 @@ impl HostContext<'_> {
         }
     }
 
-    /// Goes on with a stream of the attacker's that was accepted. False when there is none at this port.
+    /// Continues an accepted stream of the attacker. Returns false if the port has none.
     pub(crate) fn shoot_on(&mut self, host: &mut Host, port: u32, peer_port: u32) -> bool {
         let Some(Dial { to, mut bytes, closes }) = host.attacker.as_mut().and_then(|a| a.dials.0.remove(&port)) else {
             return false;
@@ -61,5 +61,5 @@ impl HostContext<'_> {
     }
 }
 
-/// As much as a write to a socket takes at a time.
+/// Typical size of one write to a socket.
 const CHUNK_BYTES: usize = 64 * 1024;

@@ -1,4 +1,4 @@
-//! Attacks with messages of Serf's in packets.
+//! Attacks with messages of Serf's layer in packets.
 
 use serf_proto::Codec;
 use serf_proto::limits::PATTERN_BYTES_MAX;
@@ -14,7 +14,7 @@ use super::numbers;
 use crate::addressing::{addr_of, name_of};
 
 impl Attacker {
-    /// Moves the three clocks, in steps.
+    /// Advances the three clocks in steps.
     pub(super) fn clocks(&mut self, sight: Sight<'_>) {
         let (known, clocks) = (name_of(self.victim()), sight.clocks());
         let mut lines = Vec::new();
@@ -35,7 +35,7 @@ impl Attacker {
         self.mail(sight, &targets, &lines);
     }
 
-    /// A query with nothing out of the ordinary but its timeout, flags and relays.
+    /// Composes a query that is ordinary except for its timeout, flags and relays.
     fn query<'a>(&mut self, sight: Sight<'_>, name: &'a str) -> Query<'a> {
         let flags = self.rng.below(4);
         let relay_factor = [0, 1, 5, u8::MAX][self.rng.below(4) as usize];
@@ -52,7 +52,7 @@ impl Attacker {
         }
     }
 
-    /// Says in the name of others that they leave.
+    /// Sends leave intents in the name of other members.
     pub(super) fn see_off(&mut self, sight: Sight<'_>) {
         let names: Vec<(u32, String)> = self.targets().into_iter().map(|victim| (victim, name_of(victim))).collect();
         let mut lines = Vec::new();
@@ -68,7 +68,7 @@ impl Attacker {
         self.mail(sight, &targets, &lines);
     }
 
-    /// Claims a live member's name, and votes on it in the name of members that do not exist.
+    /// Claims a live member's name, and votes in the name of nonexistent members.
     pub(super) fn conflict(&mut self, sight: Sight<'_>) {
         let victim = self.victim();
         let name = name_of(victim);
@@ -116,7 +116,7 @@ impl Attacker {
         self.post(addr_of(sight.host), asker, &frames);
     }
 
-    /// One query with filters that cost as much as they may.
+    /// Sends one query with filters of maximal cost.
     pub(super) fn filter(&mut self, sight: Sight<'_>) {
         let unit = [r"|\pL{9}", "(a*)*", "(x{9}){9}", r"\w{2}", "a?"][self.rng.below(5) as usize];
         let length = [64, 512, PATTERN_BYTES_MAX, PATTERN_BYTES_MAX + 1][self.rng.below(4) as usize];
@@ -127,7 +127,7 @@ impl Attacker {
         self.mail(sight, &[to], &[Line::Serf(Message::Query(query))]);
     }
 
-    /// Queries whose answers go to others, and unsolicited answers and relays.
+    /// Sends queries whose answers go to others, and unsolicited answers and relays.
     pub(super) fn ask(&mut self, sight: Sight<'_>) {
         let third = self.victim();
         let node = name_of(third);
@@ -148,7 +148,7 @@ impl Attacker {
     }
 }
 
-/// Serf's internal query about a name that two claim.
+/// Serf's internal query about a name that two nodes claim.
 const CONFLICT: &str = "_serf_conflict";
 
 const VOTES: u32 = 20;

@@ -1,20 +1,20 @@
-//! What the attacker composes, and its streams that are not accepted yet.
+//! Messages that the attacker composed, and its streams before their acceptance.
 
 use core::net::SocketAddr;
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-/// Something that the attacker sends.
+/// One message of the attacker.
 #[derive(Clone, Debug)]
 pub(crate) enum Shot {
     /// A datagram that claims to come from `from`.
     Datagram { from: SocketAddr, to: u32, bytes: Bytes },
-    /// A stream with `bytes` on it. TCP's handshake does not let it lie about its source.
+    /// A stream with `bytes` on it. Its source is genuine, because of TCP's handshake.
     Stream { to: u32, bytes: Bytes, closes: bool },
 }
 
-/// Streams that are not accepted yet, by their port.
+/// Streams before their acceptance, by port.
 #[derive(Debug, Default)]
 pub(super) struct Dials(pub(super) BTreeMap<u32, Dial>);
 

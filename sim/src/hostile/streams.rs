@@ -13,7 +13,7 @@ use super::swim::ghost;
 use crate::addressing::addr_of;
 
 impl Attacker {
-    /// A push/pull that says nothing.
+    /// Returns an empty push/pull.
     pub(super) fn told<'a>(&mut self, sight: Sight<'_>) -> Told<'a> {
         let clocks = sight.clocks();
         let clocks = Clocks { member: clocks.member, event: clocks.event, query: clocks.query };
@@ -21,7 +21,7 @@ impl Attacker {
         Told { join, states: Vec::new(), clocks, times: Vec::new(), events: Vec::new() }
     }
 
-    /// Sends a push/pull to some.
+    /// Sends a push/pull to some nodes.
     pub(super) fn tell(&mut self, sight: Sight<'_>, told: &Told<'_>) {
         for to in self.targets() {
             let (codec, is_packed) = (self.codec(sight, to), self.packs());
@@ -30,12 +30,12 @@ impl Attacker {
         }
     }
 
-    /// One event or query as long as a stream takes it.
+    /// Sends one event or query of the largest size that a stream accepts.
     pub(super) fn bombs(&mut self, sight: Sight<'_>) {
         for n in 0..1 + self.rng.below(4) {
             let length = numbers::length(&mut self.rng, (STREAM_MESSAGE_BYTES_MAX - 1024).min(self.bomb_bytes));
             self.bomb_bytes -= length;
-            // A payload is as good as a name, and both are kept.
+            // A long payload and a long name are equivalent: the receiver stores both.
             let (name, payload) = match self.rng.below(2) {
                 0 => ("bomb".to_owned(), vec![b'b'; length]),
                 _ => ("b".repeat(length), Vec::new()),
@@ -64,7 +64,7 @@ impl Attacker {
         }
     }
 
-    /// A push/pull with many of everything that Serf says in it.
+    /// Sends a push/pull with the maximum of all of Serf's lists.
     pub(super) fn crowds(&mut self, sight: Sight<'_>) {
         let mut told = self.told(sight);
         let (many, is_long) = (CROWD << self.rng.below(4), self.rng.below(2) == 0);
@@ -82,7 +82,7 @@ impl Attacker {
         self.tell(sight, &told);
     }
 
-    /// Streams that hold a place and say nothing, less than they announce, or half of what they have to say.
+    /// Opens streams that occupy a slot and send nothing, less than announced, or half a message.
     pub(super) fn be_silent(&mut self) {
         let to = self.victim();
         let kind = self.rng.below(4);
@@ -107,5 +107,5 @@ impl Attacker {
     }
 }
 
-/// How many names make the smallest crowd.
+/// Number of names in the smallest crowd.
 const CROWD: u32 = 250;

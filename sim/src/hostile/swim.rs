@@ -10,8 +10,8 @@ use super::numbers;
 use crate::addressing::{addr_of, name_of};
 
 impl Attacker {
-    /// An accusation that the accused accepts and others never hear of: the refutation must reach them all the same. Or a row of
-    /// them, each a little further than the last.
+    /// Accuses a member, mostly towards the member itself: it accepts the accusation, the others never receive it, and
+    /// the refutation must reach them all the same. Or a series of accusations with increasing incarnations.
     pub(super) fn accuse(&mut self, sight: Sight<'_>) {
         let victim = self.victim();
         let own = sight.incarnation(victim);
@@ -34,7 +34,7 @@ impl Attacker {
         self.mail(sight, &targets, &lines);
     }
 
-    /// The accuser: the host, another node, or none.
+    /// Draws the accuser: the host, another node, or none.
     fn accuser(&mut self, sight: Sight<'_>) -> String {
         match self.rng.below(3) {
             0 => name_of(sight.host),
@@ -57,7 +57,7 @@ impl Attacker {
         self.mail(sight, &targets, &lines);
     }
 
-    /// Metadata that is no tags, or as long as may be, or one byte longer.
+    /// Draws metadata: not decodable as tags, of the maximum length, or one byte longer.
     pub(super) fn meta(&mut self) -> Vec<u8> {
         let length = [0, 1, 20, META_BYTES_MAX - 1, META_BYTES_MAX, META_BYTES_MAX + 1][self.rng.below(6) as usize];
         vec![b'm'; length]
@@ -67,7 +67,7 @@ impl Attacker {
         [Versions::OURS, Versions::HASHICORP][self.rng.below(2) as usize]
     }
 
-    /// Invents members, up to `most` in all.
+    /// Invents members, up to `most` in total.
     pub(super) fn invent(&mut self, sight: Sight<'_>, most: u32) {
         let left = most.saturating_sub(self.ghosts_invented()).min(self.ghosts);
         let count = (1 << (2 + self.rng.below(12))).min(left);
@@ -102,7 +102,7 @@ impl Attacker {
         }
     }
 
-    /// Holds everyone for failed, suspect or left.
+    /// Reports all members as failed, suspect or left.
     pub(super) fn deny(&mut self, sight: Sight<'_>) {
         let victims = self.targets();
         let names: Vec<String> = victims.iter().map(|victim| name_of(*victim)).collect();
@@ -141,7 +141,7 @@ impl Attacker {
         }
     }
 
-    /// Many small pings, each in a packet of its own.
+    /// Sends many small pings, one per packet.
     pub(super) fn ping(&mut self, sight: Sight<'_>) {
         let to = self.victim();
         let (node, third) = (name_of(to), name_of(self.victim()));
@@ -175,7 +175,7 @@ impl Attacker {
         self.mail(sight, &targets, &lines);
     }
 
-    /// Says in the name of another that it leaves, and then that its name is elsewhere.
+    /// Sends a leave broadcast in the name of another member, then an alive message with its name and another address.
     pub(super) fn steal(&mut self, sight: Sight<'_>) {
         let victim = self.victim();
         let name = name_of(victim);
@@ -193,7 +193,7 @@ impl Attacker {
         self.mail(sight, &targets, &lines);
     }
 
-    /// Stacks of compounds full of pings.
+    /// Sends nested compounds full of pings.
     pub(super) fn nest(&mut self, sight: Sight<'_>) {
         let to = self.victim();
         let (node, codec) = (name_of(to), self.codec(sight, to));
@@ -215,14 +215,14 @@ impl Attacker {
     }
 }
 
-/// The name of a member that does not exist.
+/// Returns the name of a nonexistent member.
 pub(super) fn ghost(n: u32, is_long: bool) -> String {
     let name = format!("ghost-{n}-");
     if is_long { format!("{name:g<NAME_BYTES_MAX$}") } else { name }
 }
 
-/// How many accusations climb in one packet.
+/// Accusations per packet in a series.
 const CLIMB: u32 = 250;
 
-/// How many pings make one round of a flood.
+/// Pings per round of a flood.
 const PINGS: u32 = 50;

@@ -1,4 +1,4 @@
-//! The virtual network: what becomes of each packet, as a function of rules, time and the sender's own RNG.
+//! The virtual network: decides the fate of each packet from the rules, the time and the sender's RNG.
 
 mod model;
 mod places;
@@ -13,7 +13,7 @@ pub use self::model::{LinkModel, LinkModelError};
 use self::places::Places;
 pub use self::rule::{Effect, NodeSet, Rule};
 
-/// The network between the nodes. Only ever changed between windows.
+/// The network between the nodes. Changes only between windows.
 #[derive(Clone, Debug)]
 pub(crate) struct Network {
     pub(crate) model: LinkModel,
@@ -21,14 +21,14 @@ pub(crate) struct Network {
     places: Places,
 }
 
-/// What becomes of a datagram.
+/// Fate of a datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fate {
     /// It arrives after `after`, and a second time after `copy_after`.
     Arrives { after: Duration, copy_after: Option<Duration> },
-    /// It is lost by chance.
+    /// It is lost at random.
     Lost,
-    /// A rule forbids it.
+    /// A rule drops it.
     Cut,
 }
 
@@ -38,13 +38,13 @@ impl Network {
         Self { model, rules: Vec::new(), places }
     }
 
-    /// The mean time of a round trip between two nodes, when no rule makes it longer.
+    /// Returns the mean round-trip time between two nodes, without the delays of rules.
     pub(crate) fn round_trip_mean(&self, a: u32, b: u32) -> Duration {
         self.model.latency_min() + self.model.latency_max() + 2 * self.places.between(a, b)
     }
 
-    /// The fate of a datagram sent now. Draws from the sender's RNG only, so that no other node's traffic and no
-    /// thread changes it.
+    /// Returns the fate of a datagram sent now. Draws from the sender's RNG only, so that neither other nodes' traffic
+    /// nor the number of threads affects it.
     pub(crate) fn judge(&self, rng: &mut Rng, now: Instant, from: u32, to: u32) -> Fate {
         let mut detour = self.places.between(from, to);
         for effect in self.effects(now, from, to) {
@@ -69,7 +69,7 @@ impl Network {
         Fate::Arrives { after, copy_after }
     }
 
-    /// How long a part of a stream travels; `None` when a rule forbids it. Loss does not show: TCP sends again.
+    /// Returns the latency of a stream segment; `None` if a rule drops it. Loss is not modelled: TCP retransmits.
     pub(crate) fn segment_latency(&self, rng: &mut Rng, now: Instant, from: u32, to: u32) -> Option<Duration> {
         let mut detour = self.places.between(from, to);
         for effect in self.effects(now, from, to) {

@@ -2,16 +2,16 @@ use core::time::Duration;
 
 use serf_proto::{Rng, Seed};
 
-/// Where nodes are: points of a square, drawn from the seed. Packets take the time that is between two points, besides what
-/// the link model draws.
+/// Positions of the nodes: points of a square, drawn from the seed. The travel time between two points is added to the
+/// latency of the link model.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Places {
-    /// In nanoseconds along each side; empty when all nodes are in one place.
+    /// Coordinates in nanoseconds of travel time; empty if all nodes are in one place.
     points: Vec<[u32; 2]>,
 }
 
 impl Places {
-    /// Points for `nodes` nodes of a square whose side a packet crosses in `side`, of which up to four seconds count.
+    /// Draws points for `nodes` nodes in a square whose side a packet crosses in `side`, capped at four seconds.
     pub(crate) fn draw(nodes: u32, side: Duration, seed: &Seed) -> Self {
         let side = u32::try_from(side.as_nanos()).unwrap_or(u32::MAX);
         if side == 0 {
@@ -21,7 +21,7 @@ impl Places {
         Self { points: (0..nodes).map(|_| [rng.below(side), rng.below(side)]).collect() }
     }
 
-    /// The one-way time between two nodes. Whole numbers only, so that every platform gets the same.
+    /// Returns the one-way travel time between two nodes. Integer arithmetic only, so that all platforms agree.
     pub(crate) fn between(&self, a: u32, b: u32) -> Duration {
         let (Some(a), Some(b)) = (self.points.get(a as usize), self.points.get(b as usize)) else {
             return Duration::ZERO;

@@ -3,35 +3,35 @@ use core::time::Duration;
 
 use serf_proto::Instant;
 
-/// An exception to the link model: what happens to packets from some nodes to others, for a time. A partition is two
-/// rules that drop, a one-way partition is one.
+/// An exception to the link model for packets between given nodes during a given time. A partition consists of two
+/// dropping rules, a one-way partition of one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
-    /// Whose packets.
+    /// Senders.
     pub from: NodeSet,
-    /// To whom.
+    /// Receivers.
     pub to: NodeSet,
-    /// What happens to them.
+    /// Effect on their packets.
     pub effect: Effect,
-    /// From when to before when; always when `None`. What counts is when the packet is sent.
+    /// Start (inclusive) and end (exclusive); always if `None`. The send time of a packet counts.
     pub during: Option<(Instant, Instant)>,
 }
 
-/// What a rule does.
+/// Effect of a rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// Nothing gets through. Streams stall.
+    /// Drops everything. Streams stall.
     Drop,
-    /// Datagrams are lost, besides those that the link model loses.
+    /// Loses datagrams, in addition to the link model.
     Loss {
-        /// How many of a million.
+        /// Probability in parts per million.
         ppm: u32,
     },
-    /// Packets and parts of streams take longer by this.
+    /// Delays packets and stream segments.
     Delay(Duration),
 }
 
-/// Some of the nodes.
+/// A set of nodes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NodeSet {
     /// Every node.
@@ -52,7 +52,7 @@ impl NodeSet {
         Self::Listed(nodes.into())
     }
 
-    /// Whether `node` is one of them.
+    /// Whether the set contains `node`.
     pub fn contains(&self, node: u32) -> bool {
         match self {
             Self::All => true,
@@ -64,7 +64,7 @@ impl NodeSet {
 }
 
 impl Rule {
-    /// The two rules that keep `a` and `b` apart in both directions.
+    /// Returns the two rules that separate `a` and `b` in both directions.
     pub fn partition(a: NodeSet, b: NodeSet, during: Option<(Instant, Instant)>) -> [Self; 2] {
         let cut = |from, to| Self { from, to, effect: Effect::Drop, during };
         [cut(a.clone(), b.clone()), cut(b, a)]

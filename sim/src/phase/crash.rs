@@ -5,11 +5,11 @@ use crate::bounds::Bounds;
 use crate::truth::{Aim, Watch};
 use crate::world::{Fault, World};
 
-/// Several processes die at once.
+/// Crashes several processes at once.
 pub(super) fn begin(world: &mut World, settings: &PhaseSettings, bounds: &Bounds) -> PhaseStart {
     let victims = draw_victims(world, settings.crash_ppm);
     if victims.is_empty() {
-        return PhaseStart::Skipped("nobody would be left to notice");
+        return PhaseStart::Skipped("no node would be left to observe");
     }
     for &node in &victims {
         world.inject(Fault::Crash(node));

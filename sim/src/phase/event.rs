@@ -3,7 +3,7 @@ use crate::bounds::Bounds;
 use crate::truth::Aim;
 use crate::world::World;
 
-/// One user event from one node.
+/// Sends one user event from one node.
 pub(super) fn begin(world: &mut World, settings: &PhaseSettings, bounds: &Bounds) -> PhaseStart {
     let Some(&sender) = world.draw_up(1).first() else { return PhaseStart::Skipped("no node is up") };
     world.listen_for(NAME);

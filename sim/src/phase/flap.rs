@@ -11,11 +11,11 @@ use crate::tally::Tally;
 use crate::truth::{Aim, Watch};
 use crate::world::{Fault, World};
 
-/// Some nodes crash and return, again and again.
+/// Crashes and restarts some nodes repeatedly.
 pub(super) fn begin(world: &mut World, settings: &PhaseSettings, bounds: &Bounds) -> PhaseStart {
     let flapping = draw_victims(world, settings.flap_ppm);
     if flapping.is_empty() {
-        return PhaseStart::Skipped("nobody would be left to notice");
+        return PhaseStart::Skipped("no node would be left to observe");
     }
     PhaseStart::Steps(Box::new(Flap {
         flapping,
@@ -33,7 +33,7 @@ struct Flap {
     every: Duration,
     settle: Duration,
     is_settling: bool,
-    /// The highest that anybody knew of each at the end of the last round.
+    /// Highest incarnation of each node, as known by any member at the end of the last round.
     incarnations: BTreeMap<u32, u32>,
 }
 
@@ -44,7 +44,7 @@ impl PhaseSteps for Flap {
             world.set_subjects(&self.flapping);
             world.begin(Aim::Nothing);
             for &node in &self.flapping {
-                // Down for half of a round, which lies anywhere in it.
+                // Down for half of a round, at a random position within it.
                 let at = world.now() + world.rng().duration_below(self.every / 2);
                 world.plan(at, Fault::Crash(node));
                 world.plan(at + self.every / 2, Fault::Return(node));
@@ -58,7 +58,8 @@ impl PhaseSteps for Flap {
         Some(Step { name: "settle", goal: "every node sees every node alive", within: self.settle })
     }
 
-    /// A node that returns begins with the first incarnation; it must get above what the others have known of it.
+    /// Checks that the incarnations rise: a restarted node begins with the first incarnation and must exceed what the
+    /// others know.
     fn end(&mut self, world: &mut World, tally: &Tally) -> Figures {
         let mut most = 0;
         for &member in &self.flapping {

@@ -5,7 +5,7 @@ use crate::bounds::Bounds;
 use crate::truth::{Aim, HostState, Watch};
 use crate::world::World;
 
-/// A cold start.
+/// Starts the nodes of a cold start.
 pub(super) fn begin(world: &mut World, settings: &PhaseSettings, bounds: &Bounds) -> PhaseStart {
     if !world.all(HostState::Up).is_empty() {
         return PhaseStart::Skipped("all nodes know each other from the start");

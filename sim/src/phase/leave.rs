@@ -5,11 +5,11 @@ use crate::bounds::Bounds;
 use crate::truth::{Aim, Watch};
 use crate::world::{Fault, World};
 
-/// Several nodes leave gracefully.
+/// Lets several nodes leave gracefully.
 pub(super) fn begin(world: &mut World, settings: &PhaseSettings, bounds: &Bounds) -> PhaseStart {
     let leavers = draw_victims(world, settings.leave_ppm);
     if leavers.is_empty() {
-        return PhaseStart::Skipped("nobody would be left to notice");
+        return PhaseStart::Skipped("no node would be left to observe");
     }
     for &node in &leavers {
         world.inject(Fault::Leave(node));

@@ -1,4 +1,4 @@
-//! The phases of a run: each does something to the cluster and waits until all have noticed.
+//! The phases of a run: each causes something in the cluster and waits until all nodes have noticed.
 
 mod crash;
 mod event;
@@ -33,7 +33,7 @@ pub enum Phase {
     Join,
     /// One node sends a user event, until every node has delivered it.
     Event,
-    /// One node asks all, until every node's answer has come. Not among the phases of a run that does not say which.
+    /// One node queries all, until every node's answer has arrived. Not part of the default run.
     Query,
     /// Some nodes crash at once, until every survivor has marked each of them failed.
     Crash,
@@ -41,28 +41,28 @@ pub enum Phase {
     Leave,
     /// The crashed nodes return under their old names, until they and all others see each other alive.
     Rejoin,
-    /// A part of the nodes is cut off until both sides have given each other up, then the network heals, until every node
-    /// sees every node alive.
+    /// A part of the nodes is isolated until both sides have declared each other failed, then the network heals, until
+    /// every node sees every node alive.
     Partition,
-    /// All nodes stop at once and start again with nothing but their snapshots, until every node sees every node alive.
+    /// All nodes stop at once and restart with nothing but their snapshots, until every node sees every node alive.
     Restart,
-    /// Some nodes stall again and again, for the time that `--slow-for` says; then they recover.
+    /// Some nodes stall repeatedly, for the duration of `--slow-for`; then they recover.
     Slow,
-    /// Some nodes crash and return again and again, until every node sees every node alive.
+    /// Some nodes crash and return repeatedly, until every node sees every node alive.
     Flap,
-    /// The key of the whole cluster is exchanged while events are sent, until everybody has the new one only.
+    /// The cluster's key is rotated while events are sent, until all nodes have the new key only.
     Rotate,
-    /// Nodes find their coordinates, and the round trips that these stand for are compared with the true ones.
+    /// Nodes compute their coordinates; the estimated round trips are compared with the true ones.
     Rtt,
-    /// Nothing is done, for the time that `--idle` says.
+    /// Nothing happens, for the duration of `--idle`.
     Idle,
 }
 
 impl Phase {
-    /// The phases of a run that does not say which, in their order.
+    /// The phases of the default run, in order.
     pub const DEFAULT: [Self; 5] = [Self::Join, Self::Event, Self::Crash, Self::Leave, Self::Rejoin];
 
-    /// The phase's name in options and reports.
+    /// Returns the phase's name in options and reports.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Join => "join",
@@ -81,31 +81,31 @@ impl Phase {
         }
     }
 
-    /// Every phase, in the order in which they are run.
+    /// Returns all phases in the order of execution.
     pub fn all() -> &'static [Self] {
         Self::value_variants()
     }
 
-    /// What happens, in a line.
+    /// Returns a one-line summary.
     pub const fn summary(self) -> &'static str {
         match self {
             Self::Join => "nodes arrive one after another and join, until every node sees every node",
             Self::Event => "one node sends a user event, until every node has delivered it",
-            Self::Query => "one node asks all, until every answer has come; the silent are asked again",
+            Self::Query => "one node queries all, until every answer has arrived; repeated for silent nodes",
             Self::Crash => "some nodes stop at once, until every survivor has marked them failed",
             Self::Leave => "some nodes leave gracefully, until all others have marked them left",
-            Self::Rejoin => "the crashed return under their old names, until all see each other",
-            Self::Partition => "the network is cut in two until both sides have given each other up, then it heals",
-            Self::Restart => "all nodes stop at once and find each other again by their snapshots alone",
-            Self::Slow => "some nodes stall again and again; who is taken for failed, with and without Lifeguard?",
-            Self::Flap => "some nodes crash and return again and again",
-            Self::Rotate => "the cluster's key is exchanged while events are sent",
-            Self::Rtt => "how well the nodes' coordinates estimate round-trip times",
-            Self::Idle => "nothing is done for a time",
+            Self::Rejoin => "the crashed nodes return under their old names, until all see each other",
+            Self::Partition => "the network is split until both sides have declared each other failed, then it heals",
+            Self::Restart => "all nodes stop at once and rejoin from their snapshots alone",
+            Self::Slow => "some nodes stall repeatedly; counts false failures, with and without Lifeguard",
+            Self::Flap => "some nodes crash and return repeatedly",
+            Self::Rotate => "the cluster's key is rotated while events are sent",
+            Self::Rtt => "measures how well coordinates estimate round-trip times",
+            Self::Idle => "nothing happens for a time",
         }
     }
 
-    /// The options that are for it alone.
+    /// Returns the options that apply to this phase only.
     pub const fn options(self) -> &'static str {
         match self {
             Self::Join => "--join-spread",
@@ -124,7 +124,7 @@ impl Phase {
         }
     }
 
-    /// What is waited for in the end, in a few words.
+    /// Returns the goal of the last step, in a few words.
     pub const fn goal(self) -> &'static str {
         match self {
             Self::Join => "every node sees every node alive",
@@ -147,48 +147,48 @@ impl fmt::Display for Phase {
     }
 }
 
-/// What phases need to know.
+/// Settings of the phases.
 #[derive(Clone, Debug)]
 pub struct PhaseSettings {
-    /// Over how much virtual time the nodes of a cold start arrive.
+    /// Virtual time over which the nodes of a cold start arrive.
     pub join_spread: Duration,
-    /// How many nodes of a million crash; at least one does.
+    /// Share of the nodes that crash, in parts per million; at least one does.
     pub crash_ppm: u32,
-    /// How many nodes of a million leave; at least one does.
+    /// Share of the nodes that leave, in parts per million; at least one does.
     pub leave_ppm: u32,
-    /// How many bytes the user event carries.
+    /// Payload of the user event, in bytes.
     pub event_bytes: u32,
-    /// Over how many other nodes each answer to the query goes.
+    /// Number of relays for each answer to the query.
     pub query_relays: u8,
-    /// How many bytes each answer to the query carries.
+    /// Bytes per answer to the query.
     pub query_answer_bytes: u32,
-    /// How many nodes of a million a partition cuts off; at least one, and never all.
+    /// Share of the nodes that a partition isolates, in parts per million; at least one, never all.
     pub partition_ppm: u32,
-    /// How long the partition lasts; zero: until both sides have given each other up.
+    /// Duration of the partition; zero: until both sides have declared each other failed.
     pub partition_for: Duration,
-    /// How many nodes of a million stop and start again; at least one does.
+    /// Share of the nodes that restart, in parts per million; at least one does.
     pub restart_ppm: u32,
-    /// How long they stay down.
+    /// Downtime of the restarted nodes.
     pub restart_down: Duration,
-    /// Over how much time they start again.
+    /// Time over which they start again.
     pub restart_spread: Duration,
-    /// How many nodes of a million are slow; at least one is, and never all.
+    /// Share of the nodes that are slow, in parts per million; at least one, never all.
     pub slow_ppm: u32,
-    /// How long a slow node stalls each time.
+    /// Duration of each stall of a slow node.
     pub slow_by: Duration,
-    /// How long it runs between two stalls.
+    /// Time that a slow node runs between two stalls.
     pub slow_gap: Duration,
-    /// How long nodes are slow.
+    /// Duration of the stalls in total.
     pub slow_for: Duration,
-    /// How many nodes of a million crash and return again and again; at least one does, and never all.
+    /// Share of the nodes that flap, in parts per million; at least one, never all.
     pub flap_ppm: u32,
-    /// How often each of them crashes.
+    /// Crashes per flapping node.
     pub flap_count: u32,
-    /// How long it is from crash to crash, about; a node is down for half of it.
+    /// Average time between crashes; a node is down for half of it.
     pub flap_every: Duration,
-    /// What the median relative error of estimated round trips may be in the end, in parts per million.
+    /// Bound of the median relative error of estimated round trips, in parts per million.
     pub rtt_error_ppm: u32,
-    /// How long the idle phase lasts.
+    /// Duration of the idle phase.
     pub idle: Duration,
 }
 
@@ -219,13 +219,13 @@ impl Default for PhaseSettings {
     }
 }
 
-/// How a phase began.
+/// Result of starting a phase.
 pub(crate) enum PhaseStart {
-    /// It runs until its goal is reached, at the latest for this long.
+    /// Runs until its goal is reached, at most for this time.
     Until(Duration),
-    /// It goes step by step.
+    /// Runs in steps.
     Steps(Box<dyn PhaseSteps>),
-    /// It makes no sense here, and why.
+    /// Not applicable, with the reason.
     Skipped(&'static str),
 }
 
@@ -249,7 +249,7 @@ impl Phase {
     }
 }
 
-/// Some of those that are up: `ppm` of a million of all nodes, at least one, and never the last one.
+/// Draws nodes that are up: `ppm` parts per million of all nodes, at least one, never the last one.
 fn draw_victims(world: &mut World, ppm: u32) -> Vec<u32> {
     let up = u32::try_from(world.all(HostState::Up).len()).unwrap_or(u32::MAX);
     let share = u64::from(world.nodes()) * u64::from(ppm) / 1_000_000;
@@ -257,7 +257,7 @@ fn draw_victims(world: &mut World, ppm: u32) -> Vec<u32> {
     world.draw_up(wanted.min(up.saturating_sub(1)))
 }
 
-/// How many nodes `ppm` of a million of those that are up come to, at least one if there is any.
+/// Returns `ppm` parts per million of the nodes that are up, at least one if any is up.
 fn share_of_up(world: &World, ppm: u32) -> usize {
     let up = world.all(HostState::Up).len();
     (up * ppm as usize / 1_000_000).max(1).min(up)

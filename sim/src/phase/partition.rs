@@ -8,12 +8,12 @@ use crate::tally::Tally;
 use crate::truth::{Aim, HostState, Watch};
 use crate::world::World;
 
-/// Some nodes are cut off from all others for so long that both sides give each other up; then the network heals.
+/// Isolates some nodes until both sides have declared each other failed; then heals the network.
 pub(super) fn begin(world: &World, settings: &PhaseSettings, bounds: &Bounds) -> PhaseStart {
     let up = world.all(HostState::Up).len();
     let cut_off = share_of_up(world, settings.partition_ppm).min(up.saturating_sub(1));
     if cut_off == 0 {
-        return PhaseStart::Skipped("one node has nobody to be cut off from");
+        return PhaseStart::Skipped("a single node cannot be partitioned");
     }
     PhaseStart::Steps(Box::new(Partition {
         cut_off,
@@ -26,7 +26,7 @@ pub(super) fn begin(world: &World, settings: &PhaseSettings, bounds: &Bounds) ->
 
 struct Partition {
     cut_off: usize,
-    /// How long; until both sides have given each other up, when zero.
+    /// Duration; zero: until both sides have declared each other failed.
     lasts: Duration,
     apart: Duration,
     heal: Duration,

@@ -4,7 +4,7 @@ use crate::command::QueryParams;
 use crate::truth::Aim;
 use crate::world::World;
 
-/// One query from one node, which every node answers. Who is silent at its end is asked again.
+/// Sends one query from one node, which every node answers. It is repeated for nodes that did not answer.
 pub(super) fn begin(world: &mut World, settings: &PhaseSettings, bounds: &Bounds) -> PhaseStart {
     let Some(&asker) = world.draw_up(1).first() else { return PhaseStart::Skipped("no node is up") };
     world.begin(Aim::Answers { asker });
@@ -12,5 +12,5 @@ pub(super) fn begin(world: &mut World, settings: &PhaseSettings, bounds: &Bounds
     PhaseStart::Until(bounds.query(ROUNDS))
 }
 
-/// How often the silent are asked, counted with the first time.
+/// Rounds of the query, the first included.
 const ROUNDS: u32 = 8;

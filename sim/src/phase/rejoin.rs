@@ -6,7 +6,7 @@ use crate::shared::Contacts;
 use crate::truth::{Aim, HostState, Watch};
 use crate::world::World;
 
-/// The crashed come back.
+/// Restarts the crashed nodes.
 pub(super) fn begin(world: &mut World, bounds: &Bounds) -> PhaseStart {
     let returning = world.all(HostState::Crashed);
     let up = world.all(HostState::Up);

@@ -8,7 +8,7 @@ use crate::tally::Tally;
 use crate::truth::{Aim, HostState, Watch};
 use crate::world::{Fault, World};
 
-/// All nodes, or many, stop at once and start again. Nobody tells them whom to join: each has its snapshot.
+/// Restarts all nodes, or many, at once. They get no contacts: each rejoins from its snapshot.
 pub(super) fn begin(world: &World, settings: &PhaseSettings, bounds: &Bounds) -> PhaseStart {
     let stopping = share_of_up(world, settings.restart_ppm);
     if stopping == 0 {
@@ -73,8 +73,8 @@ impl PhaseSteps for Restart {
     }
 }
 
-/// Several nodes send events: before the restart, so that clocks have moved and snapshots must say so; after it, to show that the
-/// clocks are still ahead of what everybody has seen.
+/// Sends events from several nodes: before the restart, so that the clocks advance and the snapshots record it; after
+/// it, to show that the clocks exceed all delivered Lamport times.
 fn send_events(world: &mut World) {
     world.listen_for(NAME);
     let senders = world.draw_up(EVENTS);

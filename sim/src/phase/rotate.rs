@@ -11,12 +11,12 @@ use crate::tally::Tally;
 use crate::truth::{Aim, HostState};
 use crate::world::World;
 
-/// One node has all exchange their key, in three steps, while others send events. As an operator would, it asks again until
-/// everybody has said that it is done, and only then goes on.
+/// Rotates the key from one node in three steps while others send events. As an operator would, it repeats each
+/// operation until all nodes have confirmed it, and only then proceeds.
 pub(super) fn begin(world: &mut World, settings: &PhaseSettings, bounds: &Bounds) -> PhaseStart {
     let Some(&asker) = world.draw_up(1).first() else { return PhaseStart::Skipped("no node is up") };
     let Some(old) = world.node(asker).and_then(|node| node.keys().next().cloned()) else {
-        return PhaseStart::Skipped("nothing is encrypted; --encrypt");
+        return PhaseStart::Skipped("encryption is off; use --encrypt");
     };
     let new = Key::new(&world.rng().bytes::<16>()).expect("a key may have 16 bytes");
     PhaseStart::Steps(Box::new(Rotate {
@@ -35,7 +35,7 @@ pub(super) fn begin(world: &mut World, settings: &PhaseSettings, bounds: &Bounds
 struct Rotate {
     asker: u32,
     relay_factor: u8,
-    /// The old one and the new one.
+    /// The old key and the new key.
     keys: [Key; 2],
     steps: core::array::IntoIter<KeyOperation, 3>,
     within: Duration,
@@ -71,7 +71,7 @@ impl PhaseSteps for Rotate {
         Some(Step { name: "deliver", goal: "every node has delivered every event", within: self.deliver })
     }
 
-    /// Nothing may have been lost to a key at any time; in the end everybody has the new one and no other.
+    /// Checks that no packet was undecryptable at any time, and that all nodes have the new key only.
     fn end(&mut self, world: &mut World, tally: &Tally) -> Figures {
         let packets = undecryptable(world) - self.dropped_before;
         self.dropped_before += packets;
@@ -89,7 +89,7 @@ impl PhaseSteps for Rotate {
 }
 
 impl Rotate {
-    /// Lets nodes send events during the first seconds of a step, and beyond its end if it is short.
+    /// Sends events during the first seconds of a step, and beyond its end if it is short.
     fn send_events(&mut self, world: &mut World) {
         for nth in 0..EVENTS_PER_STEP {
             let Some(&sender) = world.draw_up(1).first() else { return };
@@ -99,7 +99,7 @@ impl Rotate {
     }
 }
 
-/// Finds nodes that have other keys than this one alone.
+/// Reports nodes whose keyring is not this key alone.
 fn check_keys(world: &mut World, key: &Key) {
     for node in world.all(HostState::Up) {
         let Some(keys) = world.node(node).map(|node| node.keys().cloned().collect::<Vec<_>>()) else { continue };
@@ -114,7 +114,7 @@ fn wrong_keys(keys: &[Key], wanted: &Key) -> Option<Finding> {
     (keys.len() != 1 || !is_primary_right).then_some(Finding::WrongKeys { count: keys.len(), is_primary_right })
 }
 
-/// What nodes dropped since the world began because they could not, or need not, decrypt it.
+/// Returns the number of packets that nodes dropped because they could not, or need not, decrypt them.
 fn undecryptable(world: &World) -> u64 {
     let drops = world.node_drops();
     DropReason::ALL
@@ -125,8 +125,8 @@ fn undecryptable(world: &World) -> u64 {
         .sum()
 }
 
-/// How often all are asked at the most. Of those who have not answered a tenth does not answer the next time either, when a tenth
-/// of packets is lost.
+/// Maximum rounds of an operation. With a tenth of the packets lost, a tenth of the silent nodes stays silent in the
+/// next round.
 const ROUNDS: u32 = 12;
 
 const NAME: &str = "rotation";

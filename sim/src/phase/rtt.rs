@@ -7,15 +7,15 @@ use crate::tally::Tally;
 use crate::truth::{Aim, HostState};
 use crate::world::World;
 
-/// Nodes probe each other, and from the times of the answers each finds its place in the network. How far are the round trips
-/// that two such places stand for from the true ones?
+/// Lets nodes probe each other and compute their coordinates from the round-trip times. Measures the error of the round
+/// trips that the coordinates predict.
 pub(super) fn begin(world: &mut World, settings: &PhaseSettings, bounds: &Bounds) -> PhaseStart {
     let up = world.all(HostState::Up);
     if up.len() < 2 {
         return PhaseStart::Skipped("one node has no round trips");
     }
     if up.iter().filter_map(|node| world.node(*node)).any(|node| node.coordinate().is_none()) {
-        return PhaseStart::Skipped("nodes keep no coordinates");
+        return PhaseStart::Skipped("coordinates are off");
     }
     let pairs = (0..PAIRS).map(|_| world.draw_up(2)).map(|pair| [pair[0], pair[1]]).collect();
     PhaseStart::Steps(Box::new(RoundTrips {
@@ -30,7 +30,7 @@ struct RoundTrips {
     pairs: Vec<[u32; 2]>,
     steps_left: u32,
     lasts: Duration,
-    /// What the median of the relative errors may be in the end, in parts per million.
+    /// Bound of the median relative error at the end, in parts per million.
     bound: u32,
 }
 
@@ -58,7 +58,7 @@ impl PhaseSteps for RoundTrips {
 }
 
 impl RoundTrips {
-    /// The relative errors of the sampled pairs, least first.
+    /// Returns the sorted relative errors of the sampled pairs.
     fn errors(&self, world: &World) -> Vec<f64> {
         let error = |&[a, b]: &[u32; 2]| {
             let (here, there) = (world.node(a)?.coordinate()?, world.node(b)?.coordinate()?);
@@ -84,13 +84,13 @@ fn too_wrong(median: f64, bound_ppm: u32) -> Option<Finding> {
     })
 }
 
-/// How many pairs of nodes are looked at.
+/// Number of sampled pairs of nodes.
 const PAIRS: u32 = 2_000;
 
-/// How often.
+/// Number of samples.
 const STEPS: u32 = 6;
 
-/// How many probes of each node lie between.
+/// Probes per node between two samples.
 const STEP_PROBES: u32 = 30;
 
 #[cfg(test)]

@@ -8,12 +8,12 @@ use crate::tally::Tally;
 use crate::truth::{Aim, HostState, Watch};
 use crate::world::World;
 
-/// Some nodes are starved: each stalls for a while, gets a moment to catch up, and stalls again. What comes for them meanwhile
-/// waits. This is the experiment of the Lifeguard paper.
+/// Starves some nodes: each stalls for a while, runs for a moment, and stalls again; its inputs are queued meanwhile.
+/// This is the experiment of the Lifeguard paper.
 pub(super) fn begin(world: &World, settings: &PhaseSettings, bounds: &Bounds) -> PhaseStart {
     let slow = share_of_up(world, settings.slow_ppm).min(world.all(HostState::Up).len().saturating_sub(1));
     if slow == 0 {
-        return PhaseStart::Skipped("nobody would be left to notice");
+        return PhaseStart::Skipped("no node would be left to observe");
     }
     PhaseStart::Steps(Box::new(Slow {
         slow,
@@ -73,7 +73,7 @@ impl PhaseSteps for Slow {
 }
 
 impl Slow {
-    /// The stalls of one node, from a moment of its own on until the time is over.
+    /// Schedules the stalls of one node, from its own random start until the end.
     fn plan_stalls(&self, world: &mut World, node: u32) {
         let mut from = world.rng().duration_below(self.stall + self.gap);
         while from < self.lasts {

@@ -1,17 +1,16 @@
-//! Phases of several steps, one after another.
+//! Phases with several steps.
 
 use core::time::Duration;
 
 use crate::tally::Tally;
 use crate::world::World;
 
-/// A phase of several steps. It ends with the last of them, or with the first that does not reach its goal in time.
+/// A phase with several steps. It ends after the last step, or with the first that misses its deadline.
 pub(crate) trait PhaseSteps {
-    /// Begins the next step; `None` when there is none left.
+    /// Starts the next step; `None` after the last.
     fn next(&mut self, world: &mut World) -> Option<Step>;
 
-    /// The step that began last is over, and this is what was counted in it. Checks what must hold, and tells figures of its
-    /// own.
+    /// Ends the current step: checks its rules against the counters and returns additional figures.
     fn end(&mut self, world: &mut World, tally: &Tally) -> Figures {
         let _unused = (world, tally);
         Figures::default()
@@ -21,39 +20,39 @@ pub(crate) trait PhaseSteps {
 /// One step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Step {
-    /// Its name in reports.
+    /// Name in reports.
     pub(crate) name: &'static str,
-    /// What is waited for, in a few words.
+    /// Goal, in a few words.
     pub(crate) goal: &'static str,
-    /// How long it takes at the most.
+    /// Deadline.
     pub(crate) within: Duration,
 }
 
-/// What a step found out besides what is counted in any: stable names, and values. The names end with the unit, if there is one.
+/// Additional figures of a step: stable names and values. The names end with the unit, if there is one.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Figures(Vec<(&'static str, f64)>);
 
 impl Figures {
-    /// With one more figure.
+    /// Adds a figure.
     #[must_use]
     pub(crate) fn with(mut self, name: &'static str, value: f64) -> Self {
         self.0.push((name, value));
         self
     }
 
-    /// With one more count.
+    /// Adds a count.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "for people to read")]
     pub(crate) fn with_count(self, name: &'static str, count: u64) -> Self {
         self.with(name, count as f64)
     }
 
-    /// The figure of this name.
+    /// Returns the figure of this name.
     pub fn of(&self, name: &str) -> Option<f64> {
         self.iter().find(|(other, _)| *other == name).map(|(_, value)| value)
     }
 
-    /// Names and values, in the order in which they should be read.
+    /// Iterates over names and values in the order of the report.
     pub fn iter(&self) -> impl Iterator<Item = (&'static str, f64)> + '_ {
         self.0.iter().copied()
     }

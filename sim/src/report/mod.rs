@@ -1,4 +1,4 @@
-//! What a run found out: as a table for people, as JSON for programs.
+//! Results of a run: a table for people, JSON for programs.
 
 mod table;
 
@@ -11,184 +11,184 @@ use serf_proto::{Instant, Sent};
 use crate::phase::{Figures, Phase};
 use crate::{allocations, usage};
 
-/// Everything about a run. The keys of its JSON form are stable: they may be added to, not changed.
+/// Results of a run. The keys of its JSON form are stable: they may be added to, not changed.
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct Report {
-    /// What was run.
+    /// Setup of the run.
     pub setup: Setup,
-    /// Each phase, in order.
+    /// Phases, in order.
     pub phases: Vec<PhaseReport>,
-    /// Inputs that nodes dropped in all phases, by reason.
+    /// Inputs dropped by nodes in all phases, by reason.
     pub node_dropped: BTreeMap<&'static str, u64>,
-    /// What nodes sent in datagrams in all phases, by kind of message.
+    /// Messages sent in datagrams in all phases, by kind.
     pub sent: BTreeMap<&'static str, Sent>,
-    /// Virtual seconds in all.
+    /// Virtual duration in seconds.
     pub virtual_s: f64,
-    /// What it cost.
+    /// Cost of the run.
     pub cost: Cost,
-    /// The hash of every input of every node, in hexadecimal.
+    /// Hash of every input of every node, in hexadecimal.
     pub trace_hash: String,
 }
 
-/// What was run.
+/// Setup of a run.
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct Setup {
-    /// How many nodes.
+    /// Number of nodes.
     pub nodes: u32,
     /// The seed.
     pub seed: u64,
-    /// How many threads.
+    /// Number of threads.
     pub threads: u32,
     /// The timing profile.
     pub profile: &'static str,
-    /// How nodes started.
+    /// Start mode of the nodes.
     pub start: &'static str,
-    /// What nodes spoke.
+    /// Codec of the nodes.
     pub codec: &'static str,
-    /// Whether all was encrypted.
+    /// Whether traffic was encrypted.
     pub encrypted: bool,
-    /// Whether all was compressed.
+    /// Whether traffic was compressed.
     pub compressed: bool,
-    /// The share of datagrams that were lost.
+    /// Share of datagrams lost by the link model.
     pub loss: f64,
-    /// The share of datagrams that were doubled.
+    /// Share of datagrams duplicated.
     pub duplicate: f64,
-    /// The share of datagrams that were held up.
+    /// Share of datagrams delayed for reordering.
     pub reorder: f64,
-    /// The least one-way latency.
+    /// Minimum one-way latency.
     pub latency_min_s: f64,
-    /// The greatest one-way latency.
+    /// Maximum one-way latency.
     pub latency_max_s: f64,
-    /// The one-way time across the square over which nodes are spread; 0 when they are in one place.
+    /// One-way time across the square of the nodes; 0 if they are in one place.
     pub geometry_s: f64,
-    /// Whether nodes do as Lifeguard says.
+    /// Whether Lifeguard was enabled.
     pub lifeguard: bool,
-    /// Gossip packets to one node in one tick.
+    /// Gossip packets per peer and tick.
     pub gossip_packets: u32,
-    /// Whether the checkers watched.
+    /// Whether the checks were enabled.
     pub checks: bool,
 }
 
-/// One phase.
+/// Results of one phase.
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct PhaseReport {
-    /// Which.
+    /// The phase.
     #[serde(serialize_with = "phase_name")]
     pub phase: Phase,
-    /// What was waited for.
+    /// The goal.
     pub goal: &'static str,
     /// How it ended.
     pub outcome: Outcome,
-    /// When it began, in virtual seconds.
+    /// Start, in virtual seconds.
     pub started_at_s: f64,
-    /// How long it took, in virtual seconds.
+    /// Duration, in virtual seconds.
     pub took_s: f64,
-    /// How long it was allowed to take, in virtual seconds.
+    /// Deadline, in virtual seconds from the start.
     pub deadline_s: f64,
-    /// How many pairs of nodes, or deliveries, complete it.
+    /// Number of pairs of nodes, or deliveries, that complete it.
     pub total: i64,
-    /// How many were complete at its end.
+    /// Number that were complete at its end.
     pub done: i64,
-    /// How many nodes were up at its end.
+    /// Number of nodes that were up at its end.
     pub nodes_up: usize,
-    /// When shares of the total were complete, in virtual seconds since it began.
+    /// Times at which shares of the total were complete, in virtual seconds from the start.
     pub reached_s: Reached,
-    /// Datagrams that nodes sent.
+    /// Datagrams sent, per node and second.
     pub datagrams_per_node_second: Spread,
-    /// Their payload bytes.
+    /// Payload bytes of these, per node and second.
     pub bytes_per_node_second: Spread,
-    /// Datagrams sent by all.
+    /// Datagrams sent by all nodes.
     pub datagrams_sent: u64,
     /// Datagrams that reached a node.
     pub datagrams_delivered: u64,
-    /// Bytes that reached nodes on streams.
+    /// Stream bytes that reached nodes.
     pub stream_bytes: u64,
     /// Queries that ended.
     pub queries: u64,
-    /// Answers to them, each node's once a query.
+    /// Answers to these, one per node and query.
     pub query_answers: u64,
-    /// Suspicions of nodes that were up, one for each observer.
+    /// Suspicions of nodes that were up, one per observer.
     pub false_suspicions: u64,
-    /// How many nodes were so suspected.
+    /// Number of nodes suspected in this way.
     pub falsely_suspected_nodes: usize,
-    /// Nodes that were up and were marked failed, one for each observer.
+    /// Nodes that were up and were declared failed, one per observer.
     pub false_failures: u64,
-    /// How many nodes were so marked.
+    /// Number of nodes declared failed in this way.
     pub falsely_failed_nodes: usize,
-    /// What the network did not deliver, by reason.
+    /// Packets that the network did not deliver, by reason.
     pub network_dropped: BTreeMap<&'static str, u64>,
-    /// How many rules of the protocol were broken.
+    /// Number of violated rules.
     pub violation_count: u64,
-    /// The first of them.
+    /// The first violations.
     pub violations: Vec<String>,
-    /// The steps of a phase that has several, in order. What is counted above is counted over all of them; the goal and its
-    /// times are those of the last.
+    /// Steps of a phase that has several, in order. The counters above are totals over all steps; the goal and its
+    /// times are those of the last step.
     pub steps: Vec<StepReport>,
 }
 
-/// One step of a phase that has several.
+/// Results of one step of a phase.
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct StepReport {
-    /// Its name.
+    /// The step's name.
     pub step: &'static str,
-    /// What was waited for.
+    /// The goal.
     pub goal: &'static str,
-    /// How long it took, in virtual seconds.
+    /// Duration, in virtual seconds.
     pub took_s: f64,
-    /// How long it was allowed to take, in virtual seconds.
+    /// Deadline, in virtual seconds from its start.
     pub deadline_s: f64,
-    /// How many pairs of nodes, or deliveries, complete it; 0 when time just passes.
+    /// Number of pairs of nodes, or deliveries, that complete it; 0 if it only waits.
     pub total: i64,
-    /// How many were complete at its end.
+    /// Number that were complete at its end.
     pub done: i64,
-    /// When shares of the total were complete, in virtual seconds since it began.
+    /// Times at which shares of the total were complete, in virtual seconds from its start.
     pub reached_s: Reached,
-    /// Suspicions of nodes that were up and in reach, one for each observer.
+    /// Suspicions of nodes that were up and reachable, one per observer.
     pub false_suspicions: u64,
-    /// Nodes that were up and in reach and were marked failed, one for each observer.
+    /// Nodes that were up and reachable and were declared failed, one per observer.
     pub false_failures: u64,
     /// Datagrams that reached a node.
     pub datagrams_delivered: u64,
-    /// What only this kind of step counts.
+    /// Figures of this kind of step only.
     pub figures: Figures,
 }
 
-/// How a phase ended.
+/// Outcome of a phase.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Outcome {
     /// Its goal was reached.
     Done,
-    /// It made no sense.
+    /// It was not applicable.
     Skipped {
-        /// Why.
+        /// The reason.
         why: &'static str,
     },
     /// Its goal was not reached in time.
     Missing {
-        /// How many pairs or nodes were missing.
+        /// Number of missing pairs or nodes.
         count: u64,
         /// The first of them.
         examples: Vec<String>,
-        /// The time that was allowed, in virtual seconds.
+        /// Deadline, in virtual seconds.
         deadline_s: f64,
     },
-    /// The run was to end after a given virtual time.
+    /// The run reached its limit of virtual time.
     CutShort,
     /// The run was stopped from outside.
     Halted,
 }
 
-/// When shares of a total were complete, in virtual seconds; to the end of a bucket of 10 ms.
+/// Times at which shares of a total were complete, in virtual seconds, rounded up to 10 ms.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Reached {
-    /// Half of it.
+    /// 50 %.
     pub p50: Option<f64>,
     /// 90 %.
     pub p90: Option<f64>,
@@ -196,44 +196,44 @@ pub struct Reached {
     pub p99: Option<f64>,
     /// 99.9 %.
     pub p99_9: Option<f64>,
-    /// All of it; exact.
+    /// 100 %; exact.
     pub p100: Option<f64>,
 }
 
-/// How a rate spreads over nodes.
+/// Distribution of a rate over nodes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Spread {
-    /// The mean over all nodes.
+    /// Mean over all nodes.
     pub mean: f64,
-    /// What 99 % of nodes stay at or below.
+    /// 99th percentile over nodes.
     pub p99: f64,
 }
 
-/// What a run cost. The only figures that are not the same every time.
+/// Cost of a run. The only figures that differ between equal runs.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 #[non_exhaustive]
 pub struct Cost {
     /// Wall time, in seconds.
     pub wall_s: f64,
-    /// Processor time of all threads, in seconds, where the system tells.
+    /// Processor time of all threads, in seconds, where the system reports it.
     pub cpu_s: Option<f64>,
-    /// Virtual seconds of nodes that were up, in one second of processor time.
+    /// Virtual seconds of nodes that were up, per second of processor time.
     pub node_seconds_per_cpu_second: Option<f64>,
-    /// Datagrams delivered in one second of wall time.
+    /// Datagrams delivered per second of wall time.
     pub datagrams_per_wall_second: f64,
-    /// Processor time for each datagram delivered, in nanoseconds.
+    /// Processor time per delivered datagram, in nanoseconds.
     pub cpu_ns_per_datagram: Option<f64>,
-    /// Allocations for each datagram delivered, when the program was built to count them.
+    /// Allocations per delivered datagram, if the program was built to count them.
     pub allocations_per_datagram: Option<f64>,
-    /// The most memory that the process had, where the system tells.
+    /// Peak memory of the process, where the system reports it.
     pub peak_memory_bytes: Option<u64>,
-    /// The same for each pair of a node and a member.
+    /// The same per pair of a node and a member.
     pub bytes_per_pair: Option<f64>,
 }
 
 impl Spread {
-    /// The spread of `counts`, which are sorted, over nodes and per second of `time`.
+    /// Computes the distribution of sorted `counts` over nodes, per second of `time`.
     #[expect(clippy::cast_precision_loss, reason = "for people to read")]
     pub(crate) fn of(counts: &mut [u64], time: Duration) -> Self {
         counts.sort_unstable();
@@ -279,14 +279,14 @@ impl PhaseReport {
         }
     }
 
-    /// Whether the phase went as it must.
+    /// Whether the phase succeeded.
     pub fn is_fine(&self) -> bool {
         self.violation_count == 0 && !matches!(self.outcome, Outcome::Missing { .. })
     }
 }
 
 impl Cost {
-    /// What phases cost that took `wall_s`, as far as this process did nothing else.
+    /// Computes the cost of phases that took `wall_s`, assuming that the process did nothing else.
     #[expect(clippy::cast_precision_loss, reason = "for people to read")]
     pub(crate) fn new(phases: &[PhaseReport], nodes: u32, wall_s: f64) -> Self {
         let (cpu_s, peak) = (usage::cpu_seconds(), usage::peak_memory_bytes());
@@ -307,7 +307,7 @@ impl Cost {
 }
 
 impl Report {
-    /// Whether every phase went as it must.
+    /// Whether all phases succeeded.
     pub fn is_fine(&self) -> bool {
         self.phases.iter().all(PhaseReport::is_fine)
     }

@@ -124,7 +124,7 @@ impl Report {
         Ok(())
     }
 
-    /// Message by message, so that what a codec saves can be read off.
+    /// Writes one line per message kind, which shows the savings of a codec.
     fn write_kinds(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "\nMessages in those datagrams, all phases (before compression and encryption):")?;
         writeln!(f, "  {:14} {:>14} {:>16} {:>14}", "kind", "messages", "bytes", "bytes each")?;
@@ -168,7 +168,7 @@ impl Report {
         }
         if let (Some(peak), Some(pair)) = (cost.peak_memory_bytes, cost.bytes_per_pair) {
             write!(f, "  {} MiB of memory at the peak", peak >> 20)?;
-            // What is there once would drown what grows with the square.
+            // Fixed costs would hide those that grow with the square.
             if self.setup.nodes >= NODES_FOR_PAIRS {
                 write!(f, ", {pair:.1} bytes per node and known member")?;
             }
@@ -188,7 +188,11 @@ impl Report {
                     examples.join(", ")
                 )?,
                 Outcome::CutShort => {
-                    writeln!(f, "Ended during {} as told, {} of {} done.", phase.phase, phase.done, phase.total)?;
+                    writeln!(
+                        f,
+                        "Reached the time limit during {}, {} of {} done.",
+                        phase.phase, phase.done, phase.total
+                    )?;
                 }
                 Outcome::Halted => {
                     writeln!(f, "Stopped during {}, {} of {} done.", phase.phase, phase.done, phase.total)?;
@@ -221,7 +225,7 @@ fn write_shares(f: &mut fmt::Formatter<'_>, reached: &Reached) -> fmt::Result {
     Ok(())
 }
 
-/// Words behind each other, as many as fit into a line.
+/// Writes words separated by commas, as many per line as fit.
 fn write_wrapped(f: &mut fmt::Formatter<'_>, words: impl Iterator<Item = String>) -> fmt::Result {
     let mut column = LINE_COLUMNS;
     for word in words {
@@ -236,12 +240,12 @@ fn write_wrapped(f: &mut fmt::Formatter<'_>, words: impl Iterator<Item = String>
     writeln!(f)
 }
 
-/// A count as it is, anything else with three places.
+/// Formats a count as an integer, other values with three decimals.
 fn shown(value: f64) -> String {
     if value.fract() == 0.0 { format!("{value}") } else { format!("{value:.3}") }
 }
 
-/// What was counted, most first; "nothing" when nothing was.
+/// Formats counts in descending order; "nothing" if empty.
 fn counts(by_reason: &std::collections::BTreeMap<&'static str, u64>) -> String {
     let mut seen: Vec<(&str, u64)> = by_reason.iter().map(|(reason, count)| (*reason, *count)).collect();
     seen.retain(|(_, count)| *count > 0);
@@ -254,7 +258,7 @@ fn counts(by_reason: &std::collections::BTreeMap<&'static str, u64>) -> String {
     words.join(", ")
 }
 
-/// How long a line may be.
+/// Maximum line length.
 const LINE_COLUMNS: usize = 110;
 
 const NODES_FOR_PAIRS: u32 = 500;

@@ -5,8 +5,8 @@ use crate::command::{Command, StartFrom};
 use crate::hostile::{Attack, Attacker, Ending, Shot, Sight};
 
 impl World {
-    /// Starts the process of the hostile host, which joins the cluster if it `joins`, and attacks the first `victims` nodes
-    /// on command.
+    /// Starts the process of the hostile host, which joins the cluster if `joins` is set and attacks the first
+    /// `victims` nodes on command.
     pub(crate) fn start_hostile(&mut self, victims: u32, joins: bool) {
         let Some(host) = self.shared.hostile() else { return };
         let attacker = Box::new(Attacker::new(&self.shared, victims));
@@ -18,7 +18,7 @@ impl World {
         }
     }
 
-    /// Ends what the hostile host does as a member.
+    /// Ends the membership of the hostile host.
     pub(crate) fn end_hostile(&mut self, ending: Ending) {
         let Some(host) = self.shared.hostile() else { return };
         match ending {
@@ -28,7 +28,7 @@ impl World {
         }
     }
 
-    /// What the hostile host would send in one round of an attack.
+    /// Composes one round of an attack without sending it.
     pub(crate) fn compose(&mut self, attack: Attack) -> Vec<Shot> {
         let Some(id) = self.shared.hostile() else { return Vec::new() };
         let host = &mut self.shards[self.shared.shard(id)].hosts[self.shared.local(id)];
@@ -39,13 +39,13 @@ impl World {
         shots
     }
 
-    /// How many members the attacker has invented.
+    /// Returns the number of members that the attacker has invented.
     pub(crate) fn ghosts(&self) -> u32 {
         let attacker = self.shared.hostile().and_then(|host| self.host(host).attacker.as_ref());
         attacker.map_or(0, |attacker| attacker.ghosts_invented())
     }
 
-    /// From now on a node that is voted out of its name is a finding.
+    /// From now on it is a violation if a node loses its name in a vote.
     pub(crate) const fn expect_names_kept(&mut self) {
         self.shared.names_kept = true;
     }

@@ -1,4 +1,4 @@
-//! What the operator of the nodes does: starts them, and has them send, ask and join.
+//! Commands of the nodes' operator: start, join, send events and queries.
 
 use core::time::Duration;
 
@@ -10,13 +10,12 @@ use crate::shared::Contacts;
 use crate::truth::HostState;
 
 impl World {
-    /// Starts all nodes: node 0 now, the others spread evenly over `spread`, each joining through up to three
-    /// that started earlier.
+    /// Starts all nodes: node 0 now, the others evenly over `spread`, each joining through up to three earlier ones.
     pub fn start_cold(&mut self, spread: Duration) {
         self.start_first(self.shared.nodes, spread);
     }
 
-    /// Starts the first `nodes` nodes as [`World::start_cold`] does. The others are unknown to all until they start.
+    /// Starts the first `nodes` nodes like [`World::start_cold`]. The others are unknown until they start.
     pub fn start_first(&mut self, nodes: u32, spread: Duration) {
         for node in 0..nodes {
             let offset = spread.as_nanos() * u128::from(node) / u128::from(nodes);
@@ -46,33 +45,33 @@ impl World {
         self.shared.truth.set(node, HostState::Up);
     }
 
-    /// Lets a node send a user event.
+    /// Sends a user event from a node.
     pub fn user_event(&mut self, node: u32, name: &str, payload: &[u8]) {
         self.command(node, Command::UserEvent { name: name.to_owned(), payload: payload.to_vec() });
     }
 
-    /// Lets a node send a user event after `pause`.
+    /// Sends a user event from a node after `pause`.
     pub(crate) fn user_event_after(&mut self, node: u32, pause: Duration, name: &str, payload: &[u8]) {
         let event = Command::UserEvent { name: name.to_owned(), payload: payload.to_vec() };
         self.command_at(node, self.now + pause, event);
     }
 
-    /// Lets a node ask all, who answer. While that is what a phase is about, those who do not are asked again.
+    /// Sends a query from a node to all, who answer. In a query phase it is repeated for nodes that did not answer.
     pub fn query(&mut self, node: u32, query_params: QueryParams) {
         self.command(node, Command::Query { query_params, nodes: Vec::new() });
     }
 
-    /// Lets a node join through the nodes that it is to join through.
+    /// Joins a node through its contacts.
     pub(crate) fn join(&mut self, node: u32) {
         self.command(node, Command::Join { contacts: Vec::new() });
     }
 
-    /// From now on nodes without contacts of their own join through those that are up.
+    /// From now on nodes without contacts of their own join through nodes that are up.
     pub(crate) fn join_through_all(&mut self) {
         self.shared.contacts = Contacts::These(self.shared.truth.all(HostState::Up).collect());
     }
 
-    /// Lets a node ask all to do something to their keys, again and again while that is what a step is about.
+    /// Sends a key operation from a node to all, repeated while the current step is about it.
     pub(crate) fn change_keys(&mut self, node: u32, change: KeyChange) {
         self.command(node, Command::ChangeKeys(change));
     }

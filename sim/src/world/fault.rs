@@ -1,4 +1,4 @@
-//! Faults: what befalls nodes and the network.
+//! Fault injection into nodes and the network.
 
 use core::time::Duration;
 
@@ -11,38 +11,38 @@ use crate::net::{Effect, NodeSet, Rule};
 use crate::shared::Contacts;
 use crate::truth::HostState;
 
-/// Something that befalls nodes or the network.
+/// A fault of a node or the network, or a scheduled command.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Fault {
     /// The process dies.
     Crash(u32),
-    /// The process starts anew, without memory, and joins through nodes that are up.
+    /// The process restarts without state and joins through nodes that are up.
     Restart(u32),
-    /// The process starts anew and finds the cluster again with what its snapshot says. Without one, as [`Fault::Restart`].
+    /// The process restarts and rejoins from its snapshot. Without one, like [`Fault::Restart`].
     Return(u32),
     /// The process stalls.
     Pause(u32),
-    /// The process goes on.
+    /// The process resumes.
     Resume(u32),
     /// The node leaves gracefully.
     Leave(u32),
     /// The node sends a user event of its own.
     Event(u32),
-    /// The node asks all others.
+    /// The node sends a query to all others.
     Query(u32),
-    /// The node announces another role.
+    /// The node announces another role tag.
     Role(u32),
-    /// A rule of the network begins to apply.
+    /// A network rule takes effect.
     Rule(Rule),
-    /// All rules of the network end.
+    /// All network rules end.
     Heal,
-    /// The hostile host attacks. Without one, nothing.
+    /// The hostile host attacks. No effect without one.
     Assault(Attack),
 }
 
 impl Fault {
-    /// Its kind, in a word or two.
+    /// Returns its kind, for reports.
     pub const fn kind(&self) -> &'static str {
         match self {
             Self::Crash(_) => "crashes",
@@ -64,7 +64,7 @@ impl Fault {
 }
 
 impl World {
-    /// Injects a fault now. What makes no sense, such as the crash of a dead process, does nothing.
+    /// Injects a fault now. An inapplicable fault, such as the crash of a dead process, has no effect.
     pub fn inject(&mut self, fault: Fault) {
         use HostState::{Crashed, Leaving, Left, Paused, Up};
         match fault {
@@ -109,14 +109,14 @@ impl World {
         }
     }
 
-    /// Injects a fault later.
+    /// Schedules a fault.
     pub fn plan(&mut self, at: Instant, fault: Fault) {
         debug_assert!(at >= self.now, "what is planned lies ahead");
         let place = self.planned.partition_point(|(planned, _)| *planned <= at);
         self.planned.insert(place, (at, fault));
     }
 
-    /// Notes that those who were leaving have left.
+    /// Marks leaving nodes whose processes have ended as left.
     pub(crate) fn settle_departures(&mut self) {
         for node in self.all(HostState::Leaving) {
             if self.node(node).is_none() {
@@ -125,7 +125,7 @@ impl World {
         }
     }
 
-    /// Starts a node's process anew. From now on nodes without contacts of their own join through `contacts`.
+    /// Restarts a node's process. From now on nodes without contacts of their own join through `contacts`.
     pub(crate) fn restart_through(&mut self, node: u32, contacts: Contacts) {
         self.shared.contacts = contacts;
         self.command(node, Command::Start(StartFrom::Blank));
@@ -133,7 +133,7 @@ impl World {
         self.shared.truth.set(node, HostState::Up);
     }
 
-    /// Starts a node's process anew after `pause`, with what its disk says.
+    /// Restarts a node's process from its disk after `pause`.
     pub(crate) fn return_after(&mut self, node: u32, pause: Duration) {
         let at = self.now + pause;
         if self.shared.settings.of(node).snapshot {
@@ -146,13 +146,13 @@ impl World {
         self.shared.truth.set(node, HostState::Up);
     }
 
-    /// Lets a node's process stall from now plus `pause` on for `time`. It still counts as up.
+    /// Stalls a node's process for `time`, starting after `pause`. It still counts as up.
     pub(crate) fn stall_after(&mut self, node: u32, pause: Duration, time: Duration) {
         self.command_at(node, self.now + pause, Command::Pause);
         self.command_at(node, self.now + pause + time, Command::Resume);
     }
 
-    /// Begins or ends a partition that keeps the subjects from all others.
+    /// Starts or ends a partition between the subjects and the others.
     pub(crate) fn set_split(&mut self, is_split: bool) {
         self.shared.truth.set_split(is_split);
         self.shared.network.rules.clear();
@@ -164,13 +164,13 @@ impl World {
         }
     }
 
-    /// From now on links lose, double, hold up and reset nothing.
+    /// Disables loss, duplication, reordering and resets of links from now on.
     pub(crate) const fn mend_links(&mut self) {
         let model = self.shared.network.model.with_loss_ppm(0).with_duplicate_ppm(0).with_reorder_ppm(0);
         self.shared.network.model = model.with_stream_reset_ppm(0);
     }
 
-    /// Commands a node whose standing is one of `from`, and notes its new standing.
+    /// Sends a command to a node whose state is one of `from`, and records its new state.
     fn change(&mut self, node: u32, from: &[HostState], command: Command, to: HostState) {
         if from.contains(&self.shared.truth.state(node)) {
             self.command(node, command);

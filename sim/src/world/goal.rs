@@ -1,4 +1,4 @@
-//! What a phase waits for, and how much of it is done.
+//! Goals of phases and their progress.
 
 use serf_proto::Status;
 
@@ -10,19 +10,19 @@ use crate::tally::Tally;
 use crate::truth::{Aim, Goal, HostState, Watch};
 
 impl World {
-    /// Begins to count what hosts send.
+    /// Resets the traffic counters of the hosts.
     pub(crate) fn begin_phase(&mut self) {
         for host in self.shards.iter_mut().flat_map(|shard| &mut shard.hosts) {
             (host.sockets.uplink.datagrams, host.sockets.uplink.datagram_bytes) = (0, 0);
         }
     }
 
-    /// Makes these nodes the subjects of the phase.
+    /// Sets the subjects of the phase.
     pub(crate) fn set_subjects(&mut self, subjects: &[u32]) {
         self.shared.truth.set_subjects(subjects);
     }
 
-    /// Begins to count deliveries of user events of this name.
+    /// Starts counting deliveries of user events of this name.
     pub(crate) fn listen_for(&mut self, name: &str) {
         debug_assert!(name != LOAD, "the events of faults are counted by their payloads");
         self.shared.listened_for = Some(name.into());
@@ -31,7 +31,7 @@ impl World {
         }
     }
 
-    /// Begins to count towards `aim`, which pairs and deliveries that are already so count for.
+    /// Starts counting towards `aim`. Pairs and deliveries that are already complete count.
     pub(crate) fn begin(&mut self, aim: Aim) {
         for shard in &mut self.shards {
             shard.tally = Tally::default();
@@ -63,12 +63,12 @@ impl World {
         }
     }
 
-    /// The goal that is being counted towards.
+    /// Returns the current goal.
     pub(crate) const fn goal(&self) -> &Goal {
         &self.shared.goal
     }
 
-    /// What all shards counted since the phase began.
+    /// Returns the sum of all shards' counters since the phase began.
     pub(crate) fn tally(&self) -> Tally {
         let mut sum = Tally::default();
         for shard in &self.shards {
@@ -77,19 +77,20 @@ impl World {
         sum
     }
 
-    /// Datagrams and bytes that each host sent since the phase began whose process ran at some time of it.
+    /// Returns datagrams and bytes sent since the phase began, for each host whose process ran during it.
     pub(crate) fn traffic(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
         let hosts = self.shards.iter().flat_map(|shard| &shard.hosts);
         let active = hosts.filter(|host| host.process.node.is_some() || host.sockets.uplink.datagrams > 0);
         active.map(|host| (host.sockets.uplink.datagrams, host.sockets.uplink.datagram_bytes))
     }
 
-    /// Nodes that are up and have delivered fewer of the events that are listened for.
+    /// Returns the nodes that are up and have delivered fewer than `count` of the counted events.
     pub(crate) fn not_heard(&self, count: u32) -> Vec<u32> {
         self.shared.truth.all(HostState::Up).filter(|node| self.host(*node).phase.heard < count).collect()
     }
 
-    /// The pairs, or nodes, that the goal still lacks, and how many they are. For an event both of a pair are the node.
+    /// Returns the number of missing pairs or nodes, and the first of them. For an event both elements of a pair are
+    /// the node.
     pub(crate) fn missing(&self, limit: usize) -> (u64, Vec<(u32, u32)>) {
         let mut examples = Vec::new();
         let mut count = 0;
@@ -123,12 +124,12 @@ impl World {
         (count, examples)
     }
 
-    /// Nodes of one standing.
+    /// Returns the nodes in one state.
     pub(crate) fn all(&self, state: HostState) -> Vec<u32> {
         self.shared.truth.all(state).collect()
     }
 
-    /// Up to `count` of the nodes that are up, drawn at random.
+    /// Draws up to `count` nodes that are up.
     pub(crate) fn draw_up(&mut self, count: u32) -> Vec<u32> {
         let up = self.all(HostState::Up);
         let pool = u32::try_from(up.len()).expect("nodes are counted in 32 bits");

@@ -1,4 +1,4 @@
-//! What is wrong: broken rules, and views that differ from the truth.
+//! Violations: broken rules, and views that differ from the ground truth.
 
 use std::collections::BTreeSet;
 
@@ -11,18 +11,18 @@ use crate::check::{Finding, Violation, disagreement};
 use crate::truth::HostState;
 
 impl World {
-    /// The rules that were broken so far, the first few of them.
+    /// Returns the first violations so far.
     pub fn violations(&self) -> Vec<Violation> {
         self.tally().violations
     }
 
-    /// Notes a rule that was found broken from outside.
+    /// Records a violation found outside the shards.
     pub(crate) fn violate(&mut self, node: u32, finding: Finding) {
         let at = self.now;
         self.shards[0].tally.violate(Violation { at, node, finding });
     }
 
-    /// Every view that is not as it should be once everything has settled, up to `limit`.
+    /// Returns up to `limit` views that are wrong after everything has settled.
     pub fn disagreements(&self, limit: usize) -> Vec<Violation> {
         let observers = (0..self.shared.nodes).filter(|node| self.shared.truth.is_up(*node));
         observers
@@ -38,8 +38,9 @@ impl World {
             .collect()
     }
 
-    /// Every view that is not as it should be after faults of all kinds, up to `limit`. More is fine than with
-    /// [`World::disagreements`]: a member that left while no other could hear it may be held for failed. And less: tags must be right, too.
+    /// Returns up to `limit` views that are wrong after faults of all kinds. Weaker than [`World::disagreements`] in
+    /// one respect: a member that left while unreachable may count as failed. Stronger in another: tags must be right,
+    /// too.
     pub fn discords(&self, limit: usize) -> Vec<Violation> {
         let observers = || (0..self.shared.nodes).filter(|node| self.shared.truth.is_up(*node));
         let is_fine = |violation: &Violation| match violation.finding {
@@ -73,7 +74,8 @@ impl World {
         wrong
     }
 
-    /// Every node that stayed and missed events of [`Fault::Event`] that another such node delivered.
+    /// Returns the nodes that were up throughout and missed events of [`Fault::Event`] that another such node
+    /// delivered.
     pub(crate) fn missed_events(&self) -> Vec<Violation> {
         let heard = |node: u32| &self.host(node).phase.loads;
         let all: BTreeSet<&Bytes> = self.shared.truth.stayed().flat_map(heard).collect();

@@ -1,4 +1,4 @@
-//! The simulated world, as its owner sees it: a number of hosts, and time that passes.
+//! The simulated world: hosts, the network, and virtual time.
 
 mod attacker;
 mod command;
@@ -20,42 +20,42 @@ use crate::shard::Shard;
 use crate::shared::{Settings, Shared};
 use crate::truth::Aim;
 
-/// What a world is made of.
+/// Options of a world.
 #[derive(Clone, Debug)]
 pub struct WorldOptions {
-    /// How many nodes there are. At least 1.
+    /// Number of nodes. At least 1.
     pub nodes: u32,
     /// The seed of all randomness: equal seeds give equal runs.
     pub seed: u64,
-    /// How many threads run it. The result does not depend on it.
+    /// Number of threads. The result does not depend on it.
     pub threads: u32,
-    /// The nodes' settings.
+    /// The nodes' options.
     pub config: Config,
-    /// Whether every second node speaks HashiCorp's codec only, whatever the settings say.
+    /// Whether every second node uses HashiCorp's codec only, whatever `config` says.
     pub mixed_codecs: bool,
-    /// How links behave.
+    /// Default behaviour of links.
     pub model: LinkModel,
-    /// Whether the checkers watch.
+    /// Whether the checkers run.
     pub has_checks: bool,
-    /// Whether there is one more host behind the last node, from which [`Fault::Assault`] comes.
+    /// Whether there is one more host after the last node, the source of [`Fault::Assault`].
     pub has_hostile: bool,
 }
 
-/// A number of hosts with a node each, and the network between them.
+/// Hosts with one node each, and the network between them.
 #[derive(Debug)]
 pub struct World {
     shared: Shared,
     shards: Vec<Shard>,
     now: Instant,
     rng: Rng,
-    /// Faults and changes planned for later, in the order of their times.
+    /// Scheduled faults, sorted by time.
     planned: Vec<(Instant, Fault)>,
-    /// Tells events and roles apart.
+    /// Number of commands, which makes events and roles distinct.
     commands_given: u32,
 }
 
 impl World {
-    /// A world in which no node has started yet.
+    /// Creates a world in which no node has started.
     pub fn new(options: WorldOptions) -> Self {
         let WorldOptions { nodes, seed, threads, config, mixed_codecs, model, has_checks, has_hostile } = options;
         let shards = threads.clamp(1, nodes.max(1));
@@ -71,33 +71,33 @@ impl World {
         }
     }
 
-    /// Lets virtual time pass.
+    /// Advances the virtual time.
     pub fn run_for(&mut self, time: Duration) {
         let until = self.now + time;
         while self.run(until, &mut |_| false) != Stop::TimeOver {}
     }
 
-    /// The virtual time.
+    /// Returns the virtual time.
     pub const fn now(&self) -> Instant {
         self.now
     }
 
-    /// How many hosts there are.
+    /// Returns the number of nodes.
     pub const fn nodes(&self) -> u32 {
         self.shared.nodes
     }
 
-    /// The node of a host, if its process runs.
+    /// Returns the node of a host, if its process runs.
     pub fn node(&self, node: u32) -> Option<&Node> {
         self.host(node).process.node.as_ref()
     }
 
-    /// The node of a host, to give it inputs without the network. What it wants done must be done by the caller.
+    /// Returns the node of a host, to pass inputs without the network. The caller must execute its outputs.
     pub(crate) fn node_mut(&mut self, node: u32) -> Option<&mut Node> {
         self.shards[self.shared.shard(node)].hosts[self.shared.local(node)].process.node.as_mut()
     }
 
-    /// Runs until `until`, or until the goal is reached. Stops at what is planned and goes on.
+    /// Runs until `until`, or until the goal is reached. Injects the scheduled faults on the way.
     pub(crate) fn run(&mut self, until: Instant, on_progress: &mut dyn FnMut(Progress) -> bool) -> Stop {
         let goal = (self.shared.goal.aim != Aim::Nothing).then_some(self.shared.goal.total);
         loop {
@@ -116,7 +116,7 @@ impl World {
         }
     }
 
-    /// The RNG of what is done to the world.
+    /// Returns the RNG for injected faults and drawn nodes.
     pub(crate) const fn rng(&mut self) -> &mut Rng {
         &mut self.rng
     }

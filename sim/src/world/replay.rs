@@ -1,4 +1,4 @@
-//! What went into nodes: its hash, recordings and their replay.
+//! Trace hash, recordings and their replay.
 
 use serf_proto::{Outbox, Output};
 
@@ -7,17 +7,17 @@ use crate::digest::Digest;
 use crate::recorder::{Recorder, Recording};
 
 impl World {
-    /// Keeps all that goes in and comes out of a node from its next start on.
+    /// Records all inputs and outputs of a node from its next start on.
     pub fn record(&mut self, node: u32) {
         self.watch_node(node, false);
     }
 
-    /// Prints all that goes in and comes out of a node to the standard error stream.
+    /// Prints all inputs and outputs of a node to stderr.
     pub fn print_trace(&mut self, node: u32) {
         self.watch_node(node, true);
     }
 
-    /// A hash of everything that went into every node so far. Equal seeds give equal hashes for every number of threads.
+    /// Returns the hash of all inputs of all nodes so far. Equal seeds give equal hashes for every number of threads.
     pub fn trace_hash(&self) -> u64 {
         (0..self.shared.hosts).fold(0, |sum, node| {
             let host = self.host(node);
@@ -28,12 +28,12 @@ impl World {
         })
     }
 
-    /// The recording of the node that [`World::record`] named.
+    /// Returns the recording of the node passed to [`World::record`].
     pub fn recording(&self) -> Option<&Recording> {
         self.shards.iter().find_map(|shard| shard.recorder.as_ref()?.recording())
     }
 
-    /// What a node gives that starts as the recorded one did and gets the same inputs, without a world around it.
+    /// Replays the recorded inputs into a fresh node without a world, and returns its outputs.
     pub fn replay(&self, recording: &Recording) -> Vec<Output> {
         let mut out = Outbox::new();
         let Recording { node, life, started_at, is_converged, .. } = *recording;

@@ -1,4 +1,4 @@
-//! Worlds and faults drawn at random. A seed that fails goes into `every_seed_that_ever_failed_passes`.
+//! Randomly drawn worlds and faults. Add each failing seed to `every_seed_that_ever_failed_passes`.
 
 use core::time::Duration;
 
@@ -43,8 +43,8 @@ fn twenty_worlds_keep_every_rule_and_agree_in_the_end() {
 
 #[test]
 fn every_seed_that_ever_failed_passes() {
-    // 15: the simulator's checker held a member for forgotten too late. The others: a member that was back soon after its leave
-    // stayed leaving for some for ever.
+    // 15: the simulator's checker treated a member as forgotten too late. The others: a member that returned soon after
+    // its leave remained in the state leaving at some nodes.
     for seed in [15, 24, 43, 134, 451] {
         survives(seed);
     }

@@ -1,4 +1,4 @@
-//! The command line: nonsense is refused in one line, sense is run.
+//! The command line: invalid options are refused in one line, valid ones run.
 
 use std::process::{Command, Output};
 

@@ -1,4 +1,4 @@
-//! What the tests share.
+//! Helpers shared by the tests.
 
 use core::time::Duration;
 
@@ -26,7 +26,7 @@ pub(crate) fn options(nodes: u32, seed: u64, threads: u32, model: LinkModel) -> 
     }
 }
 
-/// A world in which all know all, after a second of virtual time.
+/// Returns a world in which all nodes know all, after one virtual second.
 pub(crate) fn converged(options: WorldOptions) -> World {
     let mut world = World::new(options);
     world.start_converged();

@@ -1,4 +1,4 @@
-//! The phases of several steps, at sizes small enough to run always.
+//! Phases with several steps, at small sizes.
 
 use core::time::Duration;
 
@@ -9,7 +9,7 @@ use sim::{Outcome, Phase, PhaseReport, PhaseSettings, Scenario, StepReport, Unwa
 
 const LOSS_PPM: u32 = 100_000;
 
-/// As the command line sets a world up: with snapshots, encrypted, and for round trips spread over a square.
+/// World options as the command line sets them: with snapshots, encryption, and for the rtt phase a square.
 fn world_options(phase: Phase, nodes: u32, seed: u64, threads: u32) -> WorldOptions {
     let encrypt_keys = (phase == Phase::Rotate).then(old_key).into_iter().collect();
     let snapshot = matches!(phase, Phase::Restart | Phase::Flap);
@@ -35,7 +35,7 @@ fn run(options: WorldOptions, phase: Phase, settings: PhaseSettings) -> (World, 
     (world, report)
 }
 
-/// Runs a phase that must go as it should.
+/// Runs a phase that must succeed.
 fn completes(phase: Phase, nodes: u32, seed: u64, settings: PhaseSettings) -> (World, PhaseReport) {
     let (world, report) = run(world_options(phase, nodes, seed, 2), phase, settings);
     assert!(report.outcome == Outcome::Done && report.is_fine(), "seed {seed}: {report:#?}");
@@ -62,12 +62,12 @@ fn two_halves_give_each_other_up_and_are_one_again_when_the_network_heals() {
         let [cut, heal] = &report.steps[..] else { panic!("{report:#?}") };
         assert_eq!((cut.step, cut.total, heal.step, heal.total), ("cut", 2 * 30 * 30, "heal", 60 * 60), "seed {seed}");
         assert!(figure(cut, "marked_failed") >= 1_800.0 && cut.false_failures == 0, "seed {seed}: {cut:#?}");
-        assert!(cut.reached_s.p50 > Some(5.0), "nobody is given up before the least suspicion: {cut:#?}");
+        assert!(cut.reached_s.p50 > Some(5.0), "no failure before the minimum suspicion timeout: {cut:#?}");
     }
 }
 
 #[test]
-fn after_a_partition_longer_than_the_dead_are_gossiped_to_reconnecting_brings_the_halves_together() {
+fn the_halves_of_a_long_partition_reconnect() {
     let settings =
         PhaseSettings { partition_ppm: 200_000, partition_for: Duration::from_secs(300), ..PhaseSettings::default() };
     let (_, report) = completes(Phase::Partition, 60, 1, settings);
@@ -77,13 +77,13 @@ fn after_a_partition_longer_than_the_dead_are_gossiped_to_reconnecting_brings_th
 }
 
 #[test]
-fn a_cluster_that_restarts_as_a_whole_finds_itself_by_its_snapshots_and_its_clocks_go_on() {
+fn a_restarted_cluster_rejoins_from_snapshots_and_its_clocks_continue() {
     for seed in 1..=3 {
         let (world, report) = completes(Phase::Restart, 60, seed, PhaseSettings::default());
         assert_eq!(steps(&report), ["events", "down", "return", "events"]);
         let [before, down, back, after] = &report.steps[..] else { panic!("{report:#?}") };
         assert_eq!((before.done, figure(down, "nodes_down"), back.done, after.done), (300, 60.0, 3_600, 300));
-        // Five events before, five after: nobody's clock began anew.
+        // Five events before, five after: no node's clock restarted.
         let behind = (0..60).filter(|node| world.node(*node).is_none_or(|node| node.clocks().event <= 5)).count();
         assert_eq!(behind, 0, "seed {seed}");
     }
@@ -103,7 +103,7 @@ fn those_who_restart_among_others_are_offered_old_events_and_deliver_none_twice(
 fn without_snapshots_a_cluster_that_stops_as_a_whole_must_be_told_whom_to_join() {
     let blank = options(20, 1, 1, model());
     let (world, report) = run(blank, Phase::Restart, PhaseSettings::default());
-    // The simulator has those who know nothing join through others, and their clocks begin anew.
+    // Nodes without a snapshot join through others in the simulator, and their clocks restart.
     assert_eq!(report.outcome, Outcome::Done, "{report:#?}");
     assert!((0..20).all(|node| world.node(node).is_some_and(|node| node.clocks().event <= 6)));
 }
@@ -127,14 +127,14 @@ fn slow_nodes_make_healthy_ones_look_failed_without_lifeguard_and_hardly_with_it
         assert!(sum(&report, "suspicions_of_slow") > 100.0, "{report:#?}");
         sum(&report, "failures_of_healthy_by_healthy") + sum(&report, "failures_of_healthy_by_slow")
     };
-    // One world has few failures: a refutation rides on the ack to the accuser, with Lifeguard and without.
+    // A single world has few failures: a refutation is carried by the ack to the accuser, with and without Lifeguard.
     let all = |has_lifeguard| (1..=4).map(|seed| harmed(seed, has_lifeguard)).sum::<f64>();
     let (with, without) = (all(true), all(false));
     assert!(without > 10.0 && with < without / 2.0, "{with} with Lifeguard, {without} without");
 }
 
 #[test]
-fn who_flaps_is_seen_to_fail_each_time_and_is_alive_in_the_end_at_a_higher_incarnation() {
+fn a_flapping_node_fails_each_time_and_ends_alive_at_a_higher_incarnation() {
     for seed in 1..=3 {
         let settings = PhaseSettings { flap_ppm: 100_000, ..PhaseSettings::default() };
         let (_, report) = completes(Phase::Flap, 40, seed, settings);
@@ -151,7 +151,7 @@ fn a_key_is_exchanged_under_load_and_nothing_is_lost_to_it() {
         let (world, report) = completes(Phase::Rotate, 60, seed, PhaseSettings::default());
         assert_eq!(steps(&report), ["install", "use", "remove", "deliver"]);
         assert_eq!((report.done, report.false_failures), (60 * 30, 0), "30 events reach 60 nodes: {report:#?}");
-        assert!(sum(&report, "rounds_of_asking") > 3.0, "with loss somebody must be asked again: {report:#?}");
+        assert!(sum(&report, "rounds_of_asking") > 3.0, "with loss the query must be repeated: {report:#?}");
         let keys: Vec<Vec<Key>> =
             (0..60).filter_map(|node| Some(world.node(node)?.keys().cloned().collect())).collect();
         assert!(keys.iter().all(|keys| keys.len() == 1 && keys[0] != old_key() && *keys == [keys[0].clone()]));

@@ -1,4 +1,4 @@
-//! Equal seeds give equal runs, on any number of threads, and a node alone behaves as it did among others.
+//! Equal seeds give equal runs with any number of threads, and a node replayed alone behaves as in its world.
 
 use core::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Partitions, stalls and a bad network: the cluster may be wrong while they last, and must agree again afterwards.
+//! Partitions, stalls and an unreliable network: the cluster may be wrong during the faults, and must agree afterwards.
 
 use core::time::Duration;
 

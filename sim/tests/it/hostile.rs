@@ -1,4 +1,4 @@
-//! Worlds with a hostile member: whatever it sent, the others agree once it is silent, and remember no more than they may.
+//! Worlds with a hostile member: the other nodes agree once it is silent, and their state stays within its bound.
 
 use core::time::Duration;
 
@@ -41,17 +41,17 @@ fn a_world_has_the_same_nodes_and_faults_with_a_hostile_member_and_without() {
     assert!(hostile.hostile.is_some_and(|hostile| !hostile.attacks.is_empty()));
 }
 
-// The seeds below failed before what they show was mended.
+// The seeds below failed before the corresponding fix.
 
 #[test]
-fn an_accusation_at_any_incarnation_is_refuted_and_the_refutation_is_believed_by_all() {
+fn an_accusation_at_any_incarnation_is_refuted_everywhere() {
     survives(Attack::Accuse, &[1, 7, 11, 12]);
     survives(Attack::Exalt, &[1, 2, 4, 7, 10]);
     survives(Attack::Denial, &[1, 3, 4, 6, 10, 11]);
 }
 
 #[test]
-fn clocks_that_were_driven_far_ahead_neither_deafen_nor_keep_out_a_node_that_starts_later() {
+fn clocks_far_ahead_do_not_exclude_a_node_that_starts_later() {
     survives(Attack::Clocks, &[1, 2, 3, 4, 5, 6]);
 }
 

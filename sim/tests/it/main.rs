@@ -1,4 +1,4 @@
-//! The tests of the simulator as a library and as a command, as one program.
+//! Tests of the simulator as a library and as a command, in one binary.
 
 mod chaos;
 mod command_line;

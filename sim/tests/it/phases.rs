@@ -1,4 +1,4 @@
-//! The phases of the default run, at sizes small enough to run always.
+//! Phases of the default run, at small sizes.
 
 use core::time::Duration;
 
@@ -45,7 +45,7 @@ fn a_converged_start_needs_no_join() {
 #[test]
 fn a_phase_that_cannot_succeed_names_what_is_missing() {
     let mut world = World::new(options(8, 1, 1, model().with_loss_ppm(1_000_000)));
-    // Nothing gets through to node 3, and it reaches nobody.
+    // Node 3 is isolated in both directions.
     for rule in sim::Rule::partition(sim::NodeSet::One(3), sim::NodeSet::All, None) {
         world.inject(sim::Fault::Rule(rule));
     }
@@ -85,7 +85,7 @@ fn every_node_answers_a_query_and_it_takes_one() {
 }
 
 #[test]
-fn with_loss_the_silent_are_asked_again_until_all_have_answered_and_relays_make_that_rarer() {
+fn with_loss_a_query_is_repeated_and_relays_reduce_the_repeats() {
     let asked = |relays| {
         let mut queries = 0;
         for seed in 1..=4 {
