@@ -1,13 +1,14 @@
-//! Message bodies in either codec: what can be read is read the same when it is written again, in either, and not when it is cut.
+//! Message bodies in both codecs: a decoded message survives a round trip in either codec, and a truncated one is
+//! rejected.
 
 use serf_proto::wire::serf::{self, Coordinate, Filter, MemberTime, UserEvent};
 use serf_proto::wire::swim::{Message, PeerRef, State};
 use serf_proto::wire::{Codec, DecodeError, Full, Writer, hashicorp, native};
 
-/// Beyond this length a message is not cut everywhere: the time for it grows with the square of the length.
+/// Longest message that is truncated at every byte: the time grows with the square of the length.
 const CUT_BYTES_MAX: usize = 400;
 
-/// Bytes as each of the bodies that there are in HashiCorp's codec.
+/// Decodes the input as each kind of body of HashiCorp's codec.
 pub fn hashicorp_bodies(data: &[u8]) {
     message(hashicorp::decode, Codec::HashiCorp, data);
     serf_message(hashicorp::decode_serf, Codec::HashiCorp, data);
@@ -21,7 +22,7 @@ pub fn hashicorp_bodies(data: &[u8]) {
     hashicorp_state(data);
 }
 
-/// Bytes as each of the bodies that there are in the native codec.
+/// Decodes the input as each kind of body of the native codec.
 pub fn native_bodies(data: &[u8]) {
     message(native::decode, Codec::Native, data);
     serf_message(native::decode_serf, Codec::Native, data);
@@ -35,7 +36,7 @@ pub fn native_bodies(data: &[u8]) {
     native_state(data);
 }
 
-/// What is written, in as much room as there may be need of: HashiCorp's codec has keys where the native one has none.
+/// Encodes into a buffer of sufficient size: HashiCorp's codec has keys where the native one has none.
 fn written(data: &[u8], write: impl Fn(&mut Writer<'_>) -> Result<(), Full>) -> Vec<u8> {
     let mut room = vec![0; 1024 + 64 * data.len()];
     let mut writer = Writer::new(&mut room);
@@ -47,7 +48,7 @@ fn written(data: &[u8], write: impl Fn(&mut Writer<'_>) -> Result<(), Full>) -> 
     room
 }
 
-/// Every strict beginning of a message is refused.
+/// Checks that every strict prefix of a message is rejected.
 fn check_cuts(whole: &[u8], is_read: impl Fn(&[u8]) -> bool) {
     if whole.len() <= CUT_BYTES_MAX {
         for cut in 0..whole.len() {
@@ -69,7 +70,7 @@ fn message(decode: for<'a> fn(&'a [u8]) -> Result<Message<'a>, DecodeError>, cod
     }
 }
 
-/// HashiCorp's codec has no source without a port.
+/// HashiCorp's codec cannot express a source without a port.
 fn lacks_port(message: &Message<'_>) -> bool {
     let source = match message {
         Message::Ping(ping) => ping.source,
@@ -93,7 +94,7 @@ fn serf_message(decode: for<'a> fn(&'a [u8]) -> Result<serf::Message<'a>, Decode
     }
 }
 
-/// One filter that nobody can read is like another: HashiCorp's codec never writes an empty one.
+/// Compares messages up to unreadable filters: HashiCorp's codec never writes an empty one.
 fn means_the_same(one: &serf::Message<'_>, other: &serf::Message<'_>) -> bool {
     let (serf::Message::Query(one), serf::Message::Query(other)) = (one, other) else { return one == other };
     let are_same = one.filters.len() == other.filters.len()
@@ -104,7 +105,7 @@ fn means_the_same(one: &serf::Message<'_>, other: &serf::Message<'_>) -> bool {
     are_same && serf::Query { filters: other.filters, ..*one } == *other
 }
 
-/// A filter that is said to be unreadable in one codec may be readable in the other.
+/// A filter marked unreadable in one codec may be readable in the other.
 fn has_unreadable_filter(message: &serf::Message<'_>) -> bool {
     let serf::Message::Query(query) = message else { return false };
     query.filters.iter().any(|filter| matches!(filter, Filter::Unreadable(_)))
@@ -117,7 +118,7 @@ const fn another(codec: Codec) -> Codec {
     }
 }
 
-/// Compared by their bytes: a number that is none does not equal itself.
+/// Compares coordinates by their bytes: NaN does not equal itself.
 fn coordinate(decode: for<'a> fn(&'a [u8]) -> Result<Coordinate<'a>, DecodeError>, codec: Codec, data: &[u8]) {
     let Ok(coordinate) = decode(data) else { return };
     let payload = written(data, |w| codec.encode_coordinate(&coordinate, w));
@@ -126,7 +127,7 @@ fn coordinate(decode: for<'a> fn(&'a [u8]) -> Result<Coordinate<'a>, DecodeError
     check_cuts(&payload, |payload| decode(payload).is_ok());
 }
 
-/// The end of a message is found in the same place however it comes.
+/// Checks that the scanner finds the end of a message for any chunking.
 fn scanner(data: &[u8]) {
     let whole = hashicorp::Scanner::default().scan(data);
     let mut scanner = hashicorp::Scanner::default();
@@ -160,7 +161,7 @@ fn count(len: usize) -> u32 {
     u32::try_from(len).expect("no input has so much")
 }
 
-/// A member in a push/pull that is sound.
+/// A valid member of a push/pull.
 type Entry<'a> = (State, u32, PeerRef<'a>);
 
 fn hashicorp_push_pull(data: &[u8]) {
@@ -202,7 +203,7 @@ fn native_push_pull(data: &[u8]) {
     assert_eq!(read(&body), Some((join, states, user)));
 }
 
-/// Clocks, members and events of Serf's part.
+/// Clocks, members and events of Serf's part of a push/pull.
 type SerfPart<'a> = (serf::Clocks, Vec<MemberTime<'a>>, Vec<UserEvent<'a>>);
 
 fn hashicorp_state(data: &[u8]) {
@@ -236,7 +237,7 @@ fn native_state(data: &[u8]) {
     check_cuts(&body, |body| read(body).is_some());
 }
 
-/// A glance at a frame says what reading it says.
+/// Checks that the fast path over a frame agrees with the full decoder.
 fn glance(data: &[u8]) {
     let (Some(glance), Ok(message)) = (native::glance(data), native::decode(data)) else { return };
     match (glance, message) {

@@ -1,4 +1,4 @@
-//! Compression: no bytes inflate to more than they may, and three ways of compressing mean the same.
+//! Compression: decompression respects its limits, and three implementations agree.
 
 use serf_proto::Seed;
 use serf_proto::envelope::{Caps, Envelope, EnvelopeConfig, PacketBuffers};
@@ -7,13 +7,13 @@ use serf_proto::msgpack::{Reader, write};
 use weezl::BitOrder;
 
 const COMPRESSED_TYPE: u8 = 9;
-/// What begins a layer and no frame: a compressed message, a checksum, a label.
+/// Type bytes of layers, which are not frames: a compressed message, a checksum, a label.
 const LAYER_TYPES: [u8; 3] = [COMPRESSED_TYPE, 12, 244];
 const LITERAL_BITS: u8 = 8;
-/// The longest frame that is compressed here: one that fits into a packet.
+/// Longest frame compressed here: the longest that fits into a packet.
 const FRAME_BYTES_MAX: usize = 60_000;
 
-/// Bytes as a datagram, as the record of a compressed message, as the data in it, and as what is to be compressed.
+/// Uses the input as a datagram, as the record of a compressed message, as its data, and as the frame to compress.
 pub fn compression(data: &[u8]) {
     inflate(data);
     inflate(&[&[COMPRESSED_TYPE], data].concat());
@@ -23,7 +23,7 @@ pub fn compression(data: &[u8]) {
     }
 }
 
-/// A compressed message that holds this data.
+/// Encodes a compressed message with this data.
 pub fn compressed_message(lzw: &[u8]) -> Vec<u8> {
     let mut message = vec![COMPRESSED_TYPE];
     let written = write::map(&mut message, 2)
@@ -35,7 +35,7 @@ pub fn compressed_message(lzw: &[u8]) -> Vec<u8> {
     message
 }
 
-/// The data in a record of a compressed message.
+/// Returns the data in the record of a compressed message.
 fn data_in(record: &[u8]) -> Option<&[u8]> {
     let mut r = Reader::new(record);
     for _ in 0..r.map()? {
@@ -63,7 +63,7 @@ fn inflate(datagram: &[u8]) {
     }
 }
 
-/// What we compress others read, and what others compress we read.
+/// Checks that other decoders read our compression, and that we read theirs.
 fn deflate(frame: &[u8]) {
     let ours = sealed(frame, true);
     assert!(ours.len() <= sealed(frame, false).len(), "compressed only where that makes it shorter");

@@ -1,4 +1,4 @@
-//! One datagram, to a node that knows others.
+//! One datagram for a node that knows other members.
 
 use std::time::Duration;
 
@@ -7,18 +7,18 @@ use serf_proto::{CodecChoice, Input};
 use crate::sealed;
 use crate::subject::{Kind, Subject, addr};
 
-/// A datagram to a node that reads HashiCorp's codec only.
+/// Sends a datagram to a node that reads HashiCorp's codec only.
 pub fn datagram_hashicorp(data: &[u8]) {
     receive(Kind { codec: CodecChoice::HashiCorp, is_sealed: false }, data.to_vec());
 }
 
-/// A datagram to a node that reads the native codec only.
+/// Sends a datagram to a node that reads the native codec only.
 pub fn datagram_native(data: &[u8]) {
     receive(Kind { codec: CodecChoice::Native, is_sealed: false }, data.to_vec());
 }
 
-/// A datagram to a node that reads both codecs and has a label and a key. The first byte says how the rest is sent: 0 and 1
-/// encrypt it, in that version; 2 sends it behind the label, 3 as it is.
+/// Sends a datagram to a node that reads both codecs and has a label and a key. The first byte selects how the rest is
+/// sent: 0 and 1 encrypted in that version, 2 behind the label, 3 unchanged.
 pub fn datagram_sealed(data: &[u8]) {
     let Some((how, data)) = data.split_first() else { return };
     let bytes = match how % 4 {
@@ -29,7 +29,7 @@ pub fn datagram_sealed(data: &[u8]) {
     receive(Kind { codec: CodecChoice::Auto, is_sealed: true }, bytes);
 }
 
-/// Comes twice, as datagrams may, and the node goes on for a while.
+/// Delivers the datagram twice, as a network may, and lets time pass.
 fn receive(kind: Kind, bytes: Vec<u8>) {
     let mut subject = Subject::new(kind);
     let before = subject.node.stats().datagrams_in;

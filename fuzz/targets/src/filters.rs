@@ -1,11 +1,11 @@
-//! Tags, and the expressions that select members by them.
+//! Tags, and the filter expressions on them.
 
 use serf_proto::{Filter, Pattern, Tags};
 
-/// Longest text that is looked for as it is.
+/// Longest text that is also searched for as a quoted literal.
 const LITERAL_BYTES_MAX: usize = 200;
 
-/// An even first byte: metadata. An odd one: an expression, a zero byte, and the text in which it is looked for.
+/// Even first byte: metadata. Odd first byte: an expression, a zero byte, and the text to match.
 pub fn filters(data: &[u8]) {
     let Some((how, data)) = data.split_first() else { return };
     if how & 1 == 0 { metadata(data) } else { expression(data) }

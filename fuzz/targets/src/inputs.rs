@@ -1,4 +1,4 @@
-//! A life of a node: inputs and the pauses between them.
+//! A sequence of node inputs with pauses between them.
 
 use std::time::Duration;
 
@@ -6,13 +6,14 @@ use serf_proto::{CodecChoice, Input};
 
 use crate::subject::{Kind, Subject};
 
-/// A pause in milliseconds, and then an input.
+/// A pause in milliseconds, then an input.
 pub type Step = (u16, Input);
 
-/// How many steps are taken at the most.
+/// Maximum number of steps.
 const STEPS_MAX: usize = 64;
 
-/// A sequence of steps, in postcard, to a node with a label and a key or, if the first byte is even, without.
+/// Runs a sequence of steps, encoded with postcard, on a node with a label and a key, or without if the first byte is
+/// even.
 pub fn node_inputs(data: &[u8]) {
     let Some((how, mut rest)) = data.split_first() else { return };
     let mut subject = Subject::new(Kind { codec: CodecChoice::Auto, is_sealed: how & 1 != 0 });
@@ -20,7 +21,7 @@ pub fn node_inputs(data: &[u8]) {
         let Ok(((pause, input), tail)) = postcard::take_from_bytes::<Step>(rest) else { break };
         rest = tail;
         subject.pass(Duration::from_millis(pause.into()));
-        // The number of a query is random, so zero stands for the query that the node has under way.
+        // Query IDs are random, so zero stands for the node's own running query.
         let input = match input {
             Input::EndQuery(id) if id.number() == 0 => Input::EndQuery(subject.asked),
             input => input,
@@ -31,7 +32,7 @@ pub fn node_inputs(data: &[u8]) {
     subject.check_replay();
 }
 
-/// The bytes that [`node_inputs`] takes for these steps.
+/// Encodes steps as an input of [`node_inputs`].
 ///
 /// # Panics
 ///

@@ -1,10 +1,11 @@
-//! What a fuzzer may try on the protocol: functions that take any bytes and panic when a claim does not hold.
+//! Fuzz targets: functions that take any bytes and panic when a property does not hold.
 //!
-//! The claims: nothing that arrives makes a reader or a node panic, overflow, or use memory or time out of proportion; what was read
-//! is read the same when it is written again; what is cut short is refused; the same inputs give the same outputs.
+//! The properties: no input makes a decoder or a node panic, overflow, or use disproportionate memory or time; a
+//! decoded message survives a round trip; a truncated message is rejected; equal inputs give equal outputs.
 //!
-//! Nothing here needs a fuzzer: `tests/it/corpus.rs` runs every target over its corpus, and over every beginning of each input. With
-//! [cargo-fuzz](https://github.com/rust-fuzz/cargo-fuzz), `cargo +nightly fuzz run TARGET` looks for more.
+//! The targets do not depend on a fuzzer: `tests/it/corpus.rs` runs every target over its corpus, and over every prefix
+//! of each input. With [cargo-fuzz](https://github.com/rust-fuzz/cargo-fuzz), `cargo +nightly fuzz run TARGET` searches
+//! for more inputs.
 
 #![forbid(unsafe_code)]
 
@@ -29,10 +30,10 @@ pub use sealed::{KEY, LABEL, NONCE};
 pub use snapshot::snapshot;
 pub use stream::stream;
 
-/// Takes any bytes; panics when a claim does not hold.
+/// A target: takes any bytes and panics when a property does not hold.
 pub type Target = fn(&[u8]);
 
-/// Every target by its name, which is that of its wrapper and of its corpus.
+/// All targets by name, which is also the name of the wrapper and the corpus.
 pub const TARGETS: &[(&str, Target)] = &[
     ("compression", compression),
     ("datagram_hashicorp", datagram_hashicorp),

@@ -1,4 +1,4 @@
-//! What clients and agents say to each other over RPC.
+//! Messages between clients and agents over RPC.
 
 use core::fmt::Debug;
 
@@ -8,10 +8,10 @@ use serf_agent::rpc::{
     encode_join_count, encode_log, encode_members, encode_stats,
 };
 
-/// Longest object, far below an agent's limit, so that the limit is reached too.
+/// Limit of an object's length, far below an agent's, so that inputs reach it.
 const OBJECT_BYTES_MAX: usize = 4096;
 
-/// What a client sends. The first byte: in pieces of how many bytes.
+/// Decodes a client's bytes. The first byte is the chunk size.
 pub fn rpc_requests(data: &[u8]) {
     let mut objects = objects(data).into_iter();
     while let Some(header) = objects.next() {
@@ -31,7 +31,7 @@ pub fn rpc_requests(data: &[u8]) {
     }
 }
 
-/// What an agent sends. The first byte: in pieces of how many bytes.
+/// Decodes an agent's bytes. The first byte is the chunk size.
 pub fn rpc_replies(data: &[u8]) {
     for object in objects(data) {
         reads_what_it_wrote(object, ReplyHeader::decode, ReplyHeader::encode);
@@ -46,7 +46,7 @@ pub fn rpc_replies(data: &[u8]) {
     }
 }
 
-/// A record of unknown type is passed over.
+/// Skips a record of unknown type.
 fn some<T>(record: Option<&T>, to: &mut Encoder<'_>, encode: impl Fn(&T, &mut Encoder<'_>)) {
     match record {
         Some(record) => encode(record, to),
@@ -54,7 +54,7 @@ fn some<T>(record: Option<&T>, to: &mut Encoder<'_>, encode: impl Fn(&T, &mut En
     }
 }
 
-/// Compared as bytes: a coordinate may hold numbers that are not equal to themselves.
+/// Compares bytes: a coordinate may contain NaN, which does not equal itself.
 fn reads_what_it_wrote<T: Debug>(
     object: &[u8],
     decode: impl Fn(&mut Decoder<'_>) -> Result<T, DecodeError>,
@@ -68,7 +68,7 @@ fn reads_what_it_wrote<T: Debug>(
     assert_eq!(once, twice, "{read:?} became {again:?}");
 }
 
-/// The objects of a stream, found alike however it is cut.
+/// Splits a stream into objects; the result must not depend on the chunking.
 fn objects(data: &[u8]) -> Vec<&[u8]> {
     let Some((piece, stream)) = data.split_first() else { return Vec::new() };
     let (whole, whole_end) = framed(stream, stream.len().max(1));

@@ -1,33 +1,33 @@
-//! Encrypts as HashiCorp's nodes do, so that a target reaches what lies behind the encryption. Written anew and not taken from the
-//! protocol, which offers no way to encrypt what it would never send.
+//! Encrypts like HashiCorp's nodes, so that a target reaches the code behind the encryption. An independent
+//! implementation, because the protocol's API cannot encrypt messages that it would never send.
 
 use aes_gcm::Aes128Gcm;
 use aes_gcm::aead::inout::InOutBuf;
 use aes_gcm::aead::{AeadInOut, KeyInit};
 
-/// The only key of the cluster: that of the recorded packets.
+/// The only key of the cluster, that of the recorded packets.
 pub const KEY: [u8; 16] = *b"0123456789abcdef";
-/// The cluster's label: that of the recorded packets.
+/// The cluster's label, that of the recorded packets.
 pub const LABEL: &str = "dc1";
-/// What everything is encrypted with: a fuzzer must come to the same again.
+/// Fixed nonce, so that inputs are reproducible.
 pub const NONCE: [u8; 12] = *b"\xa0\xa1\xa2\xa3\xa4\xa5\xa6\xa7\xa8\xa9\xaa\xab";
 
 const LABEL_TYPE: u8 = 244;
 const ENCRYPTED_TYPE: u8 = 10;
 const TAG_BYTES: usize = 16;
 
-/// What precedes a datagram or a request.
+/// Encodes the label prefix of a datagram or a request.
 pub(crate) fn label_header() -> Vec<u8> {
     let len = u8::try_from(LABEL.len()).expect("a label has at most 255 bytes");
     [&[LABEL_TYPE, len], LABEL.as_bytes()].concat()
 }
 
-/// A datagram around any text. In version 0 the text ends with padding; whether it does is the caller's.
+/// Encrypts a plaintext as a datagram. In version 0 the plaintext ends with padding, which is up to the caller.
 pub(crate) fn datagram(version: u8, text: &[u8]) -> Vec<u8> {
     [label_header(), sealed(version, LABEL.as_bytes(), text)].concat()
 }
 
-/// A record on a stream around any text, without the label that a request begins with.
+/// Encrypts a plaintext as a stream record, without the label prefix of a request.
 pub(crate) fn record(version: u8, text: &[u8]) -> Vec<u8> {
     let len = u32::try_from(1 + NONCE.len() + text.len() + TAG_BYTES).expect("no input has 4 GiB");
     let header = [&[ENCRYPTED_TYPE][..], &len.to_be_bytes()].concat();

@@ -2,7 +2,7 @@
 
 use serf_proto::{AfterLeave, Replay, Snapshot};
 
-/// A file of any bytes: what it says is what a compacted file says, and a torn end is not looked at.
+/// Parses a file of any bytes: compaction preserves its content, and a truncated last line is ignored.
 pub fn snapshot(data: &[u8]) {
     for after_leave in [AfterLeave::Forget, AfterLeave::Rejoin] {
         let Replay { snapshot, intact_bytes, lines_skipped, .. } = Snapshot::replay(data, after_leave);

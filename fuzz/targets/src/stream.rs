@@ -1,4 +1,4 @@
-//! A stream, in one piece and in several.
+//! A stream, in one chunk and in several.
 
 use std::time::Duration;
 
@@ -7,12 +7,13 @@ use serf_proto::{CodecChoice, Input};
 use crate::sealed;
 use crate::subject::{Kind, Subject};
 
-/// How many bytes say how the rest is sent.
+/// Length of the header that selects how the rest is sent.
 const HEADER_BYTES: usize = 4;
 
-/// What comes on a stream. Of the first byte, the lowest bit says which side opened the stream, the next whether both have a label and
-/// a key, the next two how the rest is sent then: 0 and 1 encrypted in that version, 2 behind the label, 3 as it is. The next three
-/// bytes are the lengths of the pieces, less one, over and over. However the bytes are cut, the same comes of them.
+/// Delivers bytes on a stream. In the first byte, the lowest bit selects the side that opened the stream, the next one
+/// a label and a key for both, the next two how the rest is then sent: 0 and 1 encrypted in that version, 2 behind the
+/// label, 3 unchanged. The next three bytes are the chunk lengths minus one, repeated. The result must not depend on
+/// the chunking.
 pub fn stream(data: &[u8]) {
     let Some((&[how, ref pieces @ ..], data)) = data.split_first_chunk::<HEADER_BYTES>() else { return };
     let (is_request, is_sealed) = (how & 1 == 0, how & 2 != 0);

@@ -1,4 +1,4 @@
-//! A node that is watched: what must hold whatever it is given.
+//! A node under test, with the invariants that hold for any input.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,14 +15,14 @@ use serf_proto::{
 
 use crate::sealed::{KEY, LABEL};
 
-/// Fills packets up to this size.
+/// Maximum packet size.
 const PACKET_BYTES: u32 = 1400;
-/// How many broadcasts of a kind may wait.
+/// Broadcast queue limit per kind.
 const QUEUE_DEPTH_MAX: usize = 4;
-/// How often a node is woken at the most, so that no input takes long.
+/// Maximum number of wake-ups, to bound the run time of an input.
 const WAKES_MAX: usize = 3_000;
 
-/// What a subject is like.
+/// Configuration of a subject.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Kind {
     pub(crate) codec: CodecChoice,
@@ -30,11 +30,11 @@ pub(crate) struct Kind {
     pub(crate) is_sealed: bool,
 }
 
-/// A node, all that it was given, and all that came of it.
+/// A node, all its inputs, and all its outputs.
 pub(crate) struct Subject {
     kind: Kind,
     pub(crate) node: Node,
-    /// The query that it has under way from the start.
+    /// The node's own query, running from the start.
     pub(crate) asked: QueryId,
     now: Instant,
     inputs: Vec<(Instant, Input)>,
@@ -43,13 +43,13 @@ pub(crate) struct Subject {
 }
 
 impl Subject {
-    /// A node that knows two others, probes them, and has a query and an event of its own under way.
+    /// Creates a node that knows two members, probes them, and has a query and an event of its own in progress.
     pub(crate) fn new(kind: Kind) -> Self {
         let Settled { node, asked, now } = settled(kind);
         Self { kind, node, asked, now, inputs: vec![], outputs: vec![], wakes: 0 }
     }
 
-    /// Gives it an input, and looks at what came of it.
+    /// Passes an input to the node and checks the outputs.
     pub(crate) fn give(&mut self, input: Input) {
         let mut out = Outbox::new();
         let before = Marks::of(&self.node);
@@ -58,7 +58,7 @@ impl Subject {
         self.inputs.push((self.now, input));
     }
 
-    /// Has a peer open a stream, and returns its name.
+    /// Accepts a stream from a peer and returns its ID.
     pub(crate) fn accept(&mut self) -> StreamId {
         let mut out = Outbox::new();
         let before = Marks::of(&self.node);
@@ -68,7 +68,7 @@ impl Subject {
         stream
     }
 
-    /// Has it ask a peer for the whole state, and returns the stream, on which the request has been written.
+    /// Starts a push/pull with a peer and returns the stream, on which the request has been written.
     pub(crate) fn ask(&mut self) -> StreamId {
         self.give(Input::Join { seeds: vec![addr(9)], old: OldEvents::Deliver });
         let stream = self.outputs.iter().find_map(|output| match output {
@@ -80,7 +80,7 @@ impl Subject {
         stream
     }
 
-    /// Lets time pass, and wakes it whenever it wants to be woken.
+    /// Lets time pass and fires the node's timers.
     pub(crate) fn pass(&mut self, span: Duration) {
         let end = self.now + span;
         while let Some(at) = self.node.poll_timeout().filter(|at| *at <= end) {
@@ -96,7 +96,7 @@ impl Subject {
         self.now = end;
     }
 
-    /// Whether another node that is given the same does the same.
+    /// Checks that another node with equal inputs has equal outputs.
     pub(crate) fn check_replay(&self) {
         let mut node = settled(self.kind).node;
         let mut out = Outbox::new();
@@ -121,10 +121,10 @@ impl Subject {
         self.check_node(before);
     }
 
-    /// Whatever it sends, its like can read.
+    /// Checks that a peer with the same configuration can decode a sent datagram.
     fn check_datagram(&self, before: &Marks, bytes: &[u8]) {
         assert!(!bytes.is_empty() && bytes.len() <= PACKET_BYTES as usize, "a packet of {} bytes", bytes.len());
-        // The input may have changed the keys, before the packet or after it.
+        // The input may have changed the keys, before or after this packet.
         let keyring = Keyring::new(before.keys.iter().chain(self.node.keys()).cloned()).expect("there are few keys");
         let config = EnvelopeConfig { keyring, ..config(self.kind).envelope().clone() };
         let envelope = Envelope::new(config, &Seed::from_u64(1));
@@ -159,7 +159,7 @@ impl Subject {
     }
 }
 
-/// What only ever grows, and the keys, which change.
+/// Values that only ever grow, and the keys, which change.
 struct Marks {
     incarnation: u32,
     clocks: Clocks,
@@ -175,7 +175,7 @@ impl Marks {
     }
 }
 
-/// How much an input brings along.
+/// Returns the size of an input.
 fn given_bytes(input: &Input) -> usize {
     match input {
         Input::Datagram { bytes, .. } | Input::StreamData(_, bytes) => bytes.len(),
@@ -222,7 +222,7 @@ fn options(kind: Kind) -> Options {
     }
 }
 
-/// The node that every run begins with, its query, and its time.
+/// The common initial state of every run: the node, its query, and the time.
 #[derive(Clone)]
 struct Settled {
     node: Node,
@@ -230,7 +230,7 @@ struct Settled {
     now: Instant,
 }
 
-/// It is made once.
+/// Returns the initial state, created once per kind.
 fn settled(kind: Kind) -> Settled {
     thread_local! {
         static NODES: std::cell::RefCell<std::collections::HashMap<Kind, Settled>> = std::cell::RefCell::default();
@@ -243,7 +243,7 @@ fn settle(kind: Kind) -> Settled {
     let identity = Identity::new("me", addr(1), &Tags::default()).expect("a sound name");
     let mut now = Instant::ZERO;
     let mut node = Node::new(config(kind), &identity, &Seed::from_u64(3), now, Start::new(), &mut out);
-    // Where both codecs are spoken, one of the others reads only HashiCorp's, so that everything is translated too.
+    // With both codecs, one of the members reads only HashiCorp's, so that translation is covered too.
     let other = if kind.codec == CodecChoice::Auto { Versions::HASHICORP } else { kind.codec.versions() };
     for (name, host, versions) in [("node-a", 2, kind.codec.versions()), ("node-b", 3, other)] {
         let peer = PeerRef { name, addr: addr(host), meta: b"\xff\x80", versions };

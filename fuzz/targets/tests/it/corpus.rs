@@ -1,4 +1,4 @@
-//! Every input that has been kept, on every build: each target over its corpus, and over every beginning of each input.
+//! Regression test of all stored inputs: each target runs over its corpus, and over every prefix of each input.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -7,21 +7,21 @@ use std::time::{Duration, Instant};
 
 use serf_fuzz::{TARGETS, Target};
 
-/// Longer inputs are not cut everywhere.
+/// Longer inputs are not truncated at every byte.
 const CUT_BYTES_MAX: usize = 2048;
-/// What no input of this size may take, however slow the machine.
+/// Time limit per input, for a slow machine.
 const TIME_MAX: Duration = Duration::from_secs(20);
 
 fn fuzz_dir() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// What a fuzzer adds to a corpus is named by a hash of its content; what is kept has a name.
+/// Inputs that the fuzzer added are named by a hash of their content; stored ones have a descriptive name.
 fn is_hash(name: &str) -> bool {
     name.len() == 40 && name.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-/// The inputs kept for a target, by their names.
+/// Returns the stored inputs of a target by name.
 fn corpus(target: &str) -> Vec<(String, Vec<u8>)> {
     let dir = fuzz_dir().join("corpus").join(target);
     let mut inputs: Vec<_> = fs::read_dir(dir)
@@ -34,7 +34,7 @@ fn corpus(target: &str) -> Vec<(String, Vec<u8>)> {
     inputs
 }
 
-/// Runs it, and tells which input it was if a claim does not hold.
+/// Runs a target; names the input if a property does not hold.
 fn run(target: Target, name: &str, data: &[u8]) {
     let started = Instant::now();
     if let Err(panic) = std::panic::catch_unwind(|| target(data)) {
@@ -44,7 +44,7 @@ fn run(target: Target, name: &str, data: &[u8]) {
     assert!(started.elapsed() < TIME_MAX, "{name} took {:?}", started.elapsed());
 }
 
-/// Every input of a target and every beginning of it; how many inputs there are.
+/// Runs every input of a target and all its prefixes; returns the number of inputs.
 fn replay(target: &str) {
     let function = TARGETS.iter().find(|(name, _)| *name == target).unwrap().1;
     let inputs = corpus(target);

@@ -1,4 +1,4 @@
-//! The corpus: every input that it has, what it begins with, and what its named inputs must do.
+//! Tests of the corpus: all inputs, the seeds, and the expected effects of the named inputs.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot read its files has failed")]
 

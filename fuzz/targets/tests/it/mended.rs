@@ -1,4 +1,5 @@
-//! The inputs that crashed or bloated memberlist until July 2026: each is refused as soon as it can be told, for what is wrong with it.
+//! Inputs that crashed memberlist or exhausted its memory until July 2026: each is rejected as early as possible, with
+//! the right drop reason.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -10,7 +11,7 @@ use serf_proto::{
     Config, DropReason, Identity, Input, Instant, Node, Options, Outbox, Output, Seed, Start, StreamInput, Tags,
 };
 
-/// The inputs of a target whose names begin and end so, by their names.
+/// Returns the inputs of a target with this prefix and suffix, by name.
 fn inputs(target: &str, suffix: &str) -> Vec<(String, Vec<u8>)> {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../corpus").join(target);
     let entries = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap());
@@ -23,7 +24,7 @@ fn inputs(target: &str, suffix: &str) -> Vec<(String, Vec<u8>)> {
     inputs
 }
 
-/// What was wrong with memberlist, as its pull request's number.
+/// Returns the number of memberlist's pull request with the fix.
 fn number(name: &str) -> u32 {
     name.split('_').nth(1).unwrap().parse().unwrap()
 }
@@ -42,7 +43,7 @@ fn peer() -> SocketAddr {
 }
 
 fn dropped(node: &Node) -> Vec<(DropReason, u64)> {
-    assert_eq!(node.members().count(), 1, "nobody was believed");
+    assert_eq!(node.members().count(), 1, "no member was added");
     let counts = DropReason::ALL.into_iter().map(|reason| (reason, node.stats().dropped(reason)));
     counts.filter(|(_, count)| *count > 0).collect()
 }
@@ -73,13 +74,13 @@ fn a_stream_is_closed_before_the_peer_closes_it_for_what_is_wrong_with_it() {
         let mut out = Outbox::new();
         let mut node = node(&mut out);
         let stream = node.accept(Instant::ZERO, peer(), &mut out);
-        // Four bytes for the fuzzer's use.
+        // Skip the fuzz target's header of four bytes.
         node.handle_stream(Instant::ZERO, stream, StreamInput::Data(&bytes[4..]), &mut out);
         assert!(out.drain().any(|output| matches!(output, Output::Close { .. })), "{name} is waited for");
         assert_eq!(node.streams_live(), 0, "{name}");
         let reason = match number(&name) {
             363 | 369 => DropReason::Inflate,
-            // A mebibyte of zeros is within a stream's limit, and a ping that cannot be read.
+            // A mebibyte of zeros is within a stream's limit, but decodes as an invalid ping.
             357 | 361 | 362 | 368 => DropReason::Malformed,
             other => panic!("{name} is about {other}"),
         };

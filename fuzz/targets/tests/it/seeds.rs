@@ -1,6 +1,7 @@
-//! What the corpus begins with: bytes recorded from HashiCorp's programs, and the inputs that crashed or bloated them.
+//! Initial corpus: bytes recorded from HashiCorp's programs, and the inputs that crashed them or exhausted their
+//! memory.
 //!
-//! `WRITE_SEEDS=1 cargo test -p serf-fuzz --test it seeds` writes what is missing.
+//! `WRITE_SEEDS=1 cargo test -p serf-fuzz --test it seeds` writes missing files.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -16,7 +17,7 @@ use serf_proto::wire::{Codec, Versions, Writer, native};
 use serf_proto::{Input, JoinId, KeyOperation, OldEvents, QueryId, StreamId};
 use weezl::BitOrder;
 
-/// Inputs by their targets and names.
+/// Inputs by target and name.
 #[derive(Default)]
 struct Seeds(BTreeMap<(&'static str, String), Vec<u8>>);
 
@@ -26,14 +27,14 @@ impl Seeds {
         assert!(replaced.is_none(), "{target} has two inputs named {name}");
     }
 
-    /// A frame of HashiCorp's codec, wherever one can come.
+    /// Adds a frame of HashiCorp's codec to all targets that take one.
     fn add_frame(&mut self, name: &str, frame: &[u8]) {
         self.add("hashicorp_bodies", name, frame);
         self.add("datagram_hashicorp", name, frame);
         self.add("datagram_sealed", &format!("{name}.sealed"), [&[1], frame].concat());
     }
 
-    /// A message of HashiCorp's codec on a stream: plain and sealed, as a request and as a reply.
+    /// Adds a stream message of HashiCorp's codec: plain and sealed, as a request and as a reply.
     fn add_stream(&mut self, name: &str, message: &[u8]) {
         for (way, how) in [("request", 0), ("reply", 1), ("request.sealed", 0b0110), ("reply.sealed", 0b0111)] {
             self.add("stream", &format!("{name}.{way}"), [&[how, 0, 6, 90], message].concat());
@@ -68,7 +69,7 @@ fn recorded_by_memberlist(seeds: &mut Seeds) {
             "stream_message" => seeds.add("hashicorp_bodies", id, &bytes),
             "stream" => {
                 seeds.add("hashicorp_bodies", id, &bytes);
-                // The whole of a request, layers and all, to a node with the same label and key, and to one without.
+                // The complete request, with its layers, to a node with the same label and key, and to one without.
                 for (way, how) in [("sealed", 0b1110), ("plain", 0)] {
                     seeds.add("stream", &format!("{id}.{way}"), [&[how, 0, 6, 90], &bytes[..]].concat());
                 }
@@ -109,9 +110,9 @@ fn compressed(bytes: &[u8]) -> Vec<u8> {
     compressed_message(&lzw)
 }
 
-/// The five ways in which a packet or a stream crashed or bloated memberlist until it was mended in July 2026.
+/// The five kinds of packets and streams that crashed memberlist or exhausted its memory until July 2026.
 fn what_memberlist_mended(seeds: &mut Seeds) {
-    // A push/pull whose header promises more than can be, or less than nothing.
+    // A push/pull whose header announces too many members, or a negative number.
     let header =
         |nodes: &[u8], user: &[u8]| [b"\x06\x83\xa4Join\xc3\xa5Nodes", nodes, b"\xacUserStateLen", user].concat();
     let (most, negative) = (&b"\xce\x7f\xff\xff\xff"[..], &b"\xd2\x80\x00\x00\x00"[..]);
@@ -128,7 +129,7 @@ fn what_memberlist_mended(seeds: &mut Seeds) {
         seeds.add_stream(&format!("mended_357_push_pull_{name}"), &message);
         seeds.add("hashicorp_bodies", &format!("mended_357_push_pull_{name}"), &message);
     }
-    // A user message that is said to be longer than it may be.
+    // A user message that announces more than the maximum length.
     for (name, len) in [
         ("most", most),
         ("negative", negative),
@@ -139,7 +140,7 @@ fn what_memberlist_mended(seeds: &mut Seeds) {
         seeds.add_stream(&format!("mended_361_user_{name}"), &message);
         seeds.add("hashicorp_bodies", &format!("mended_361_user_{name}"), &message);
     }
-    // A little that inflates to a lot: beyond what a packet may, and beyond what a stream may; and a bomb within a bomb.
+    // Decompression bombs: above the packet limit, above the stream limit, and nested.
     let bomb = compressed(&vec![0; 1 << 20]);
     seeds.add("compression", "mended_362_bomb", &bomb);
     seeds.add("compression", "mended_362_bomb_in_a_bomb", compressed(&bomb));
@@ -151,14 +152,14 @@ fn what_memberlist_mended(seeds: &mut Seeds) {
         "mended_363_bomb_beyond_40_mib.request",
         [&[0, 255, 255, 255], &compressed(&vec![0; (40 << 20) + 1])[..]].concat(),
     );
-    // Nothing, compressed.
+    // An empty compressed message.
     let nothing = compressed(&[]);
     seeds.add("compression", "mended_369_nothing", &nothing);
     seeds.add("compression", "mended_369_nothing_twice", compressed(&nothing));
     seeds.add("datagram_hashicorp", "mended_369_nothing", &nothing);
     seeds.add("datagram_sealed", "mended_369_nothing.sealed", [&[1], &nothing[..]].concat());
     seeds.add_stream("mended_369_nothing", &nothing);
-    // Fewer versions than six.
+    // Fewer than six versions.
     let tail = |versions: &[u8]| [b"\xa4Port\xcd\x1f\x0a\xa3Vsn", versions].concat();
     for (name, versions) in
         [("none", &b"\xc0"[..]), ("empty", b"\xa0"), ("one", b"\xa1\x01"), ("five", b"\xa5\x01\x05\x02\x02\x05")]
@@ -176,7 +177,7 @@ fn what_memberlist_mended(seeds: &mut Seeds) {
     }
 }
 
-/// What a careful reader would think of besides.
+/// Further hostile inputs.
 fn other_hostile_inputs(seeds: &mut Seeds) {
     let mut nested = b"\x00\x81\xa5SeqNo\x01".to_vec();
     for _ in 0..8 {
@@ -329,7 +330,7 @@ fn snapshots(seeds: &mut Seeds) {
 
 fn lives(seeds: &mut Seeds) {
     let stream = |number: u64| -> StreamId { postcard::from_bytes(&postcard::to_allocvec(&number).unwrap()).unwrap() };
-    // The number zero is that of the query which the node has under way.
+    // Query ID zero stands for the node's own running query.
     let query_id = |id: (u64, u32)| -> QueryId { postcard::from_bytes(&postcard::to_allocvec(&id).unwrap()).unwrap() };
     let join_id = |id: u32| -> JoinId { postcard::from_bytes(&postcard::to_allocvec(&id).unwrap()).unwrap() };
     let addr = |host| ([10, 0, 0, host], 7946).into();
@@ -419,7 +420,7 @@ fn lives(seeds: &mut Seeds) {
     }
 }
 
-/// What clients and HashiCorp's agent said to each other.
+/// Messages between clients and HashiCorp's agent.
 fn rpc(seeds: &mut Seeds) {
     let path = fuzz_dir().join("../agent/tests/vectors/rpc.json");
     let recorded: Value = serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap();
@@ -435,7 +436,7 @@ fn rpc(seeds: &mut Seeds) {
             }
         }
     }
-    // Go's decoder takes a struct as the list of its fields, and so do we.
+    // Go's decoder accepts a struct as the list of its fields, and so does ours.
     for (name, request) in [
         ("event", &b"\x92\xa5event\x01\x93\xa1n\xa1p\xc3"[..]),
         ("event_cut_short", b"\x92\xa5event\x01\x91\xa1n"),
@@ -450,7 +451,7 @@ fn rpc(seeds: &mut Seeds) {
     ] {
         seeds.add("rpc_requests", &format!("list_{name}"), [&[7], request].concat());
     }
-    // Lists and maps that announce more than there is, and objects in objects.
+    // Lists and maps that announce more than there is, and nested objects.
     seeds.add("rpc_requests", "announces_much", [1, 0xdf, 0xff, 0xff, 0xff, 0xff, 0xa3]);
     seeds.add("rpc_replies", "nested", [&[255], &[0x91; 3000][..]].concat());
 }
