@@ -1,5 +1,5 @@
-//! What a service may expect of a node that it embeds: one body of tests, which each runtime's crate runs on real sockets of this
-//! host. Ports are the system's choice.
+//! Conformance tests of an embedded node: each runtime's crate runs them on real sockets of this host. The system
+//! selects the ports.
 
 #![expect(clippy::unwrap_used, clippy::missing_panics_doc, reason = "these functions are tests")]
 
@@ -25,7 +25,7 @@ use serf_runtime::{
 
 use crate::guardian;
 
-/// Runs every test of this module on one runtime: its name, and how to run a future on it.
+/// Generates the tests of this module for one runtime, given its type and a function that runs a future on it.
 #[macro_export]
 macro_rules! embedding_tests {
     ($net:ty, $block_on:path) => {
@@ -98,14 +98,14 @@ macro_rules! embedding_tests {
     };
 }
 
-/// A node on loopback, with a port of the system's choice.
+/// Starts a node on loopback, on a port selected by the system.
 fn start<N: Net>(name: &str) -> Serf<N> {
     Serf::start(options(name)).unwrap()
 }
 
 fn options(name: &str) -> NodeOptions {
     let mut options = NodeOptions { bind: loopback(), ..NodeOptions::local(name) };
-    // The profile's two copies of each message do not reach everybody when a packet is lost.
+    // The profile's two transmissions per broadcast do not reach all nodes if a packet is lost.
     options.protocol.retransmit_mult = 4;
     options
 }
@@ -118,7 +118,7 @@ fn at<N: Net>(serf: &Serf<N>) -> [String; 1] {
     [serf.bound_addr().to_string()]
 }
 
-/// Two nodes of one cluster.
+/// Starts two nodes of one cluster.
 async fn pair<N: Net>(names: [&str; 2]) -> [Serf<N>; 2] {
     let nodes = names.map(start);
     let report = soon::<N, _>(nodes[1].join(&at(&nodes[0]))).await.unwrap();
@@ -126,7 +126,7 @@ async fn pair<N: Net>(names: [&str; 2]) -> [Serf<N>; 2] {
     nodes
 }
 
-/// What should happen soon. A minute is long, but this host may be busy.
+/// Awaits a future with a timeout of one minute, because the host may be busy.
 async fn soon<N: Net, T>(future: impl Future<Output = T>) -> T {
     let net = N::current().unwrap();
     let too_late = async {
@@ -140,7 +140,7 @@ async fn next<N: Net>(events: &mut Events) -> Event {
     soon::<N, _>(events.next()).await.expect("the node runs").expect("nothing was missed")
 }
 
-/// Waits until a node's members are as they should be. Event by event: no time is waited.
+/// Waits until a node's members satisfy a condition. Driven by events, without sleeping.
 async fn until<N: Net>(serf: &Serf<N>, are_so: impl Fn(&[Member]) -> bool) {
     let mut events = serf.events();
     while !are_so(&serf.resync(&mut events)) {
@@ -156,7 +156,7 @@ fn status_of<N: Net>(serf: &Serf<N>, name: &str) -> Option<Status> {
     serf.member(name).map(|member| member.status())
 }
 
-/// The next event about a member that is of one kind.
+/// Waits for the next event of one kind about a member.
 async fn wait_for<N: Net>(events: &mut Events, kind: MemberEventKind, name: &str) -> Member {
     loop {
         if let Event::Member(event) = next::<N>(events).await
@@ -168,7 +168,7 @@ async fn wait_for<N: Net>(events: &mut Events, kind: MemberEventKind, name: &str
     }
 }
 
-/// The names of the next user events.
+/// Returns the names of the next user events.
 async fn user_events<N: Net>(events: &mut Events, count: usize) -> Vec<String> {
     let mut names = Vec::new();
     while names.len() < count {
@@ -179,7 +179,7 @@ async fn user_events<N: Net>(events: &mut Events, count: usize) -> Vec<String> {
     names
 }
 
-/// Joining, seen from both sides.
+/// Join, observed from both sides.
 pub async fn two_nodes_that_join_know_each_other<N: Net>() {
     let tags: Tags = [("role", "db")].into_iter().collect();
     let a: Serf<N> = Serf::start(NodeOptions { tags: tags.clone(), ..options("a") }).unwrap();
@@ -194,7 +194,7 @@ pub async fn two_nodes_that_join_know_each_other<N: Net>() {
     assert_eq!(b.stats().protocol.push_pulls_out, 1);
 }
 
-/// A user event with its payload, at its sender and at another node.
+/// A user event and its payload, at its sender and at another node.
 pub async fn a_user_event_reaches_everybody_once<N: Net>() {
     let [a, b] = pair::<N>(["a", "b"]).await;
     let (mut at_a, mut at_b) = (a.events(), b.events());
@@ -213,7 +213,7 @@ pub async fn a_user_event_reaches_everybody_once<N: Net>() {
     assert!(matches!(too_large, Err(CommandError::Refused(UserEventError::TooLarge { limit: 512, .. }))));
 }
 
-/// New tags travel.
+/// Announcement of new tags.
 pub async fn changed_tags_are_announced<N: Net>() {
     let [a, b] = pair::<N>(["a", "b"]).await;
     let mut events = b.events();
@@ -223,7 +223,7 @@ pub async fn changed_tags_are_announced<N: Net>() {
     assert!(a.set_tags(&[("k", "v".repeat(600))].into_iter().collect()).is_err());
 }
 
-/// Single tags.
+/// Changes of single tags.
 pub async fn one_tag_is_set_and_another_removed_and_the_rest_stays<N: Net>() {
     let tags: Tags = [("role", "web"), ("state", "up"), ("leader", "yes")].into_iter().collect();
     let a = Serf::<N>::start(NodeOptions { tags, ..options("a") }).unwrap();
@@ -242,7 +242,7 @@ pub async fn one_tag_is_set_and_another_removed_and_the_rest_stays<N: Net>() {
     assert_eq!(a.tags(), expected, "what is refused changes nothing");
 }
 
-/// Handlers that begin with the node.
+/// Handlers registered at the start.
 pub async fn handlers_from_the_start_see_the_first_event_and_all_of_one_name_are_called<N: Net>() {
     let calls = Arc::new(Mutex::new(Vec::new()));
     let note = |who: &'static str| {
@@ -270,7 +270,7 @@ pub async fn handlers_from_the_start_see_the_first_event_and_all_of_one_name_are
     assert_eq!(*calls.lock().unwrap(), ["joined a", "first v1", "second v1"]);
 }
 
-/// Services that are nothing but a node.
+/// A service that only waits for its node.
 pub async fn whoever_waits_is_told_of_the_leave_or_the_stop<N: Net>() {
     fn may_be_spawned<T: Send>(future: T) -> T {
         future
@@ -281,7 +281,7 @@ pub async fn whoever_waits_is_told_of_the_leave_or_the_stop<N: Net>() {
     assert!(poll_once(&mut waiting).await.is_none(), "it runs");
     let report = soon::<N, _>(a.leave()).await.unwrap();
     assert_eq!(soon::<N, _>(waiting).await, End::Left(report));
-    assert_eq!(soon::<N, _>(a.wait()).await, End::Left(report), "also whoever comes late");
+    assert_eq!(soon::<N, _>(a.wait()).await, End::Left(report), "late callers get the result too");
     let mut waiting = pin!(b.wait());
     assert!(poll_once(&mut waiting).await.is_none());
     b.shutdown().await.unwrap();
@@ -289,7 +289,7 @@ pub async fn whoever_waits_is_told_of_the_leave_or_the_stop<N: Net>() {
     assert_eq!(soon::<N, _>(b.wait()).await, End::ShutDown);
 }
 
-/// A bug in the service's own code.
+/// A panic in the application's code.
 pub async fn a_panic_in_a_handler_ends_that_call_only_and_is_counted<N: Net>() {
     let a = start::<N>("a");
     let calls = Arc::new(Mutex::new(Vec::new()));
@@ -317,7 +317,7 @@ pub async fn a_panic_in_a_handler_ends_that_call_only_and_is_counted<N: Net>() {
     assert_eq!(a.state(), NodeState::Alive);
 }
 
-/// A bug under the node's lock: nobody knows what it has left half done.
+/// A panic under the node's lock, which may leave the node inconsistent.
 pub async fn a_panic_in_a_task_of_the_node_stops_it_and_whoever_waits_is_told<N: Net>() {
     struct Buggy;
     impl Policy for Buggy {
@@ -331,7 +331,7 @@ pub async fn a_panic_in_a_task_of_the_node_stops_it_and_whoever_waits_is_told<N:
     let mut events = a.events();
     _ = soon::<N, _>(b.join(&at(&a))).await;
     let end = soon::<N, _>(a.wait()).await;
-    // It is the task that says what the panic was, unless another comes upon the broken node first.
+    // The task reports the panic message, unless another call detects the inconsistent node first.
     let End::Panicked { task, message } = &end else { panic!("{end:?}") };
     assert!(*task == "call" || message.contains("this panic belongs to the test"), "{end}");
     while soon::<N, _>(events.next()).await.is_some() {}
@@ -340,7 +340,7 @@ pub async fn a_panic_in_a_task_of_the_node_stops_it_and_whoever_waits_is_told<N:
     drop(UdpSocket::bind(a.bound_addr()).unwrap());
 }
 
-/// The same, in a call of the service's.
+/// The same in a call of the application.
 pub async fn a_panic_in_a_call_that_has_locked_the_node_stops_it<N: Net>() {
     let a = start::<N>("a");
     let _events = a.events_where(|event| matches!(event, Event::User(_)) && panic!("this panic belongs to the test"));
@@ -350,7 +350,7 @@ pub async fn a_panic_in_a_call_that_has_locked_the_node_stops_it<N: Net>() {
     assert!(matches!(end, End::Panicked { task: "call", .. }), "{end:?}");
 }
 
-/// Two nodes with one file would write into each other's.
+/// Two nodes with the same files would overwrite each other's state.
 pub async fn a_second_node_with_the_same_files_is_refused_until_the_first_is_shut_down<N: Net>() {
     let scratch = Scratch::new("twins");
     let keyring = scratch.file("keyring");
@@ -364,12 +364,12 @@ pub async fn a_second_node_with_the_same_files_is_refused_until_the_first_is_shu
         soon::<N, _>(first.shutdown()).await.unwrap();
         let next = Serf::<N>::start(options()).unwrap();
         drop(next);
-        // The files of a node that was dropped are let go of a moment later; a start waits for that.
+        // A dropped node releases its files shortly after; a start waits for that.
         soon::<N, _>(Serf::<N>::start(options()).unwrap().shutdown()).await.unwrap();
     }
 }
 
-/// One list of addresses for all, and nobody there at first.
+/// The same seed list on all nodes, with no member up at first.
 pub async fn a_node_finds_the_members_that_it_was_started_with_whenever_they_come<N: Net>() {
     let later = start::<N>("b");
     let addr = later.bound_addr();
@@ -377,7 +377,7 @@ pub async fn a_node_finds_the_members_that_it_was_started_with_whenever_they_com
     let a = loop {
         let free = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let join = vec![free.to_string(), addr.to_string()];
-        // Between our look and the start another test may have taken the port.
+        // Another test may have taken the port between the check and the start.
         match Serf::<N>::start(NodeOptions { bind: free, join, ..options("a") }) {
             Err(StartError::Bind { .. }) => {}
             started => break started.unwrap(),
@@ -403,9 +403,9 @@ pub async fn who_leaves_is_seen_to_leave<N: Net>() {
     assert!(matches!(a.join(&at(&b)).await, Err(JoinError::Leaving)));
 }
 
-/// A whole cluster is stopped.
+/// Shutdown of a whole cluster.
 pub async fn nodes_that_leave_at_once_do_not_wait_for_each_other<N: Net>() {
-    // The timeout that they would wait for is longer than the test.
+    // The leave timeout is longer than the test.
     let patient = |name| {
         let mut options = options(name);
         options.protocol.broadcast_timeout = Duration::from_secs(300);
@@ -424,7 +424,7 @@ pub async fn nodes_that_leave_at_once_do_not_wait_for_each_other<N: Net>() {
     }
 }
 
-/// The order of a loop.
+/// Order of events sent in a loop.
 pub async fn events_sent_at_once_arrive_in_that_order<N: Net>() {
     let [a, b] = pair::<N>(["a", "b"]).await;
     let mut events = b.events();
@@ -434,12 +434,12 @@ pub async fn events_sent_at_once_arrive_in_that_order<N: Net>() {
     }
     let heard = user_events::<N>(&mut events, 50).await;
     let place = |heard: &String| names.iter().position(|name| name == heard).unwrap();
-    // A probe that is due just then takes some along, before the others.
+    // A probe that is due at that moment piggybacks some events before the others.
     let swapped = heard.windows(2).filter(|pair| place(&pair[0]) > place(&pair[1])).count();
     assert!(swapped <= 1, "{heard:?}");
 }
 
-/// A crash, and what an operator does about it.
+/// A crash, then a forced leave.
 pub async fn who_is_dropped_without_leaving_is_seen_to_fail_and_can_be_forced_out<N: Net>() {
     let mut quick = options("b");
     quick.protocol.probe_interval = Duration::from_millis(200);
@@ -460,11 +460,11 @@ pub async fn who_is_dropped_without_leaving_is_seen_to_fail_and_can_be_forced_ou
     assert!(b.force_leave("b", false).is_err(), "that is oneself");
 }
 
-/// Many nodes, one process.
+/// Many nodes in one process.
 pub async fn fifty_nodes_in_one_process_find_each_other<N: Net>() {
     let node = |n| {
         let mut options = options(&format!("node-{n}"));
-        // What gossip misses the next exchange of states brings; by the profile that would be half a minute later.
+        // Anti-entropy repairs what gossip misses; with the profile's interval that takes half a minute more.
         options.protocol.push_pull_interval = Duration::from_secs(1);
         Serf::start(options).unwrap()
     };
@@ -482,7 +482,7 @@ pub async fn fifty_nodes_in_one_process_find_each_other<N: Net>() {
     }
 }
 
-/// Back-pressure, or rather the lack of it.
+/// Slow subscribers do not cause back-pressure.
 pub async fn a_slow_subscriber_is_told_and_can_resync_and_holds_nobody_up<N: Net>() {
     let a = Serf::<N>::start(NodeOptions { subscriber_events_max: 8, ..options("a") }).unwrap();
     let mut slow = a.events();
@@ -498,10 +498,10 @@ pub async fn a_slow_subscriber_is_told_and_can_resync_and_holds_nobody_up<N: Net
     until(&a, |members| members.len() == 2).await;
     assert_eq!(a.resync(&mut slow).len(), 2);
     a.user_event("after", b"", false).unwrap();
-    assert_eq!(user_events::<N>(&mut slow, 1).await, ["after"], "what is in the list is not told again");
+    assert_eq!(user_events::<N>(&mut slow, 1).await, ["after"], "events contained in the list are not repeated");
 }
 
-/// Filters.
+/// Filtered subscriptions.
 pub async fn a_subscription_hears_only_what_it_asked_for<N: Net>() {
     let a = start::<N>("a");
     let mut events = a.events_where(|event| matches!(event, Event::User(user) if &*user.name == "wanted"));
@@ -551,19 +551,21 @@ pub async fn handlers_are_called_in_order_and_by_name<N: Net>() {
     assert_eq!(*calls.lock().unwrap(), ["joined b", "deploy 1", "other else", "deploy 2", "other end"]);
 }
 
-/// Something to call, and something to wait for until it is called.
+/// Returns a function, and a future that completes when it is called.
 fn call_and_wait() -> (Arc<dyn Fn() + Send + Sync>, impl Future<Output = ()>) {
     let (sender, receiver) = async_channel::bounded(1);
     let call = Arc::new(move || sender.try_send(()).unwrap());
     (call, async move { receiver.recv().await.unwrap() })
 }
 
-/// Seeds that do not help.
+/// Failing seeds.
 pub async fn a_join_says_for_every_seed_why_it_did_not_help<N: Net>() {
     let a = start::<N>("a");
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     let seeds = [&closed, "[::1]:7946", "host:port"];
-    let Err(JoinError::NobodyAnswered(report)) = soon::<N, _>(a.join(&seeds)).await else { panic!("joined whom?") };
+    let Err(JoinError::NobodyAnswered(report)) = soon::<N, _>(a.join(&seeds)).await else {
+        panic!("the join succeeded")
+    };
     let cause = |seed: &str| &report.failed.iter().find(|failure| failure.seed == seed).unwrap().cause;
     assert!(matches!(cause(&closed), SeedCause::Unreachable(_)));
     assert!(matches!(cause("[::1]:7946"), SeedCause::OtherKind { .. }));
@@ -594,7 +596,7 @@ pub async fn a_name_is_resolved<N: Net>() {
     assert!(matches!(report.failed[0].cause, SeedCause::Unresolved(_)));
 }
 
-/// Misuse.
+/// Invalid call.
 pub async fn nobody_joins_without_seeds<N: Net>() {
     let seeds: [&str; 0] = [];
     assert!(matches!(start::<N>("a").join(&seeds).await, Err(JoinError::NoSeeds)));
@@ -609,7 +611,7 @@ pub async fn a_port_in_use_is_named<N: Net>() {
     assert!(text.contains(&a.bound_addr().to_string()) && text.contains("choose another port"), "{text}");
 }
 
-/// Addresses that cannot be announced, and one that can.
+/// Addresses that cannot be advertised, and one that can.
 pub async fn what_nobody_could_reach_is_not_advertised<N: Net>() {
     let everywhere = || NodeOptions { bind: "0.0.0.0:0".parse().unwrap(), ..options("a") };
     let nowhere = NodeOptions { advertise: Some("0.0.0.0:7946".parse().unwrap()), ..everywhere() };
@@ -619,7 +621,7 @@ pub async fn what_nobody_could_reach_is_not_advertised<N: Net>() {
     assert_eq!(a.local().addr(), SocketAddr::new(loopback().ip(), a.bound_addr().port()));
 }
 
-/// IPv6. A host without it cannot run this test, and says so.
+/// IPv6. Skipped on a host without it.
 pub async fn ipv6_is_as_good_as_ipv4<N: Net>() {
     if UdpSocket::bind("[::1]:0").is_err() {
         eprintln!("this host has no IPv6");
@@ -634,7 +636,7 @@ pub async fn ipv6_is_as_good_as_ipv4<N: Net>() {
     assert_eq!(user_events::<N>(&mut events, 1).await, ["six"]);
 }
 
-/// One socket, both kinds of addresses.
+/// A dual-stack socket.
 pub async fn a_socket_for_both_kinds_speaks_to_ipv4<N: Net>() {
     let dual = NodeOptions { bind: "[::]:0".parse().unwrap(), advertise: Some(loopback()), ..options("a") };
     let Ok(a) = Serf::<N>::start(dual) else {
@@ -651,7 +653,7 @@ pub async fn a_socket_for_both_kinds_speaks_to_ipv4<N: Net>() {
     assert_eq!(b.member("a").unwrap().addr().ip(), loopback().ip());
 }
 
-/// A caller that loses patience.
+/// A caller that drops the future.
 pub async fn a_cancelled_join_still_joins_and_does_no_harm<N: Net>() {
     let [a, b] = ["a", "b"].map(start::<N>);
     let seeds = at(&a);
@@ -660,7 +662,7 @@ pub async fn a_cancelled_join_still_joins_and_does_no_harm<N: Net>() {
     soon::<N, _>(b.join(&seeds)).await.unwrap();
 }
 
-/// A caller that loses patience while leaving.
+/// A caller that drops the future of a leave.
 pub async fn a_cancelled_leave_still_leaves<N: Net>() {
     let [a, b] = pair::<N>(["a", "b"]).await;
     let mut events = b.events();
@@ -668,7 +670,7 @@ pub async fn a_cancelled_leave_still_leaves<N: Net>() {
     wait_for::<N>(&mut events, MemberEventKind::Leave, "a").await;
 }
 
-/// Two callers, one leave.
+/// Two callers of one leave.
 pub async fn a_leave_that_is_asked_for_twice_is_one_leave<N: Net>() {
     let [a, _b] = pair::<N>(["a", "b"]).await;
     let (first, second) = soon::<N, _>(zip(a.leave(), a.leave())).await;
@@ -676,7 +678,7 @@ pub async fn a_leave_that_is_asked_for_twice_is_one_leave<N: Net>() {
     assert_eq!(a.leave().await, first);
 }
 
-/// Handles.
+/// Drop of handles.
 pub async fn the_last_handle_stops_the_node<N: Net>() {
     let a = start::<N>("a");
     let (mut events, weak) = (a.events(), a.downgrade());
@@ -689,7 +691,7 @@ pub async fn the_last_handle_stops_the_node<N: Net>() {
     assert_eq!(soon::<N, _>(events.next()).await, None);
 }
 
-/// After the end.
+/// A node after its shutdown.
 pub async fn a_stopped_node_frees_its_port_and_refuses_commands<N: Net>() {
     let [a, b] = pair::<N>(["a", "b"]).await;
     let (addr, mut events) = (a.bound_addr(), a.events());
@@ -704,7 +706,7 @@ pub async fn a_stopped_node_frees_its_port_and_refuses_commands<N: Net>() {
     soon::<N, _>(again.join(&at(&b))).await.unwrap();
 }
 
-/// What is not Serf.
+/// Input that is not Serf's.
 pub async fn garbage_is_counted_and_harms_nobody<N: Net>() {
     let [a, b] = ["a", "b"].map(start::<N>);
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
@@ -713,7 +715,7 @@ pub async fn garbage_is_counted_and_harms_nobody<N: Net>() {
     }
     let mut stream = TcpStream::connect(a.bound_addr()).unwrap();
     stream.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
-    // Closed by the node: this returns.
+    // Closed by the node: the read returns.
     _ = stream.read_to_end(&mut Vec::new());
     soon::<N, _>(b.join(&at(&a))).await.unwrap();
     let stats = a.stats().protocol;
@@ -721,12 +723,12 @@ pub async fn garbage_is_counted_and_harms_nobody<N: Net>() {
     assert!(stats.dropped(DropReason::Malformed) >= 1, "{stats:?}");
 }
 
-/// Peers that take places and do not use them.
+/// Idle inbound streams.
 pub async fn streams_that_say_nothing_are_bounded_and_keep_nobody_out<N: Net>() {
     let a = start::<N>("a");
     let too_many = limits::STREAMS_PER_SOURCE_MAX + 5;
     let mut silent: Vec<TcpStream> = (0..too_many).map(|_| TcpStream::connect(a.bound_addr()).unwrap()).collect();
-    // The first make room for the last, which are closed when they have been silent for too long.
+    // The first ones make room for the last, which are closed at their timeout.
     let last = silent.pop().unwrap();
     let first = silent.swap_remove(0);
     soon::<N, _>(closed::<N>(first)).await;
@@ -736,7 +738,7 @@ pub async fn streams_that_say_nothing_are_bounded_and_keep_nobody_out<N: Net>() 
     soon::<N, _>(closed::<N>(last)).await;
 }
 
-/// Answers are the state of a whole cluster, and a request for one is short.
+/// Replies are large, because they hold the state of the cluster; requests are small.
 pub async fn streams_whose_answers_nobody_reads_are_bounded_and_keep_nobody_out<N: Net>() {
     let mut big = options("a");
     big.tags = Tags::from_iter([("t".to_owned(), "x".repeat(400))]);
@@ -754,7 +756,7 @@ pub async fn streams_whose_answers_nobody_reads_are_bounded_and_keep_nobody_out<
     drop(deaf);
 }
 
-/// Waits until the other side has closed a stream.
+/// Waits until the peer has closed a stream.
 async fn closed<N: Net>(mut stream: TcpStream) {
     let net = N::current().unwrap();
     stream.set_nonblocking(true).unwrap();
@@ -763,7 +765,7 @@ async fn closed<N: Net>(mut stream: TcpStream) {
     }
 }
 
-/// All replies of a query, as `ack NAME`, `NAME: ANSWER` in the order of their letters, and the report.
+/// Returns all replies of a query, as `ack NAME` and `NAME: ANSWER` in alphabetical order, and the report.
 async fn replies<N: Net>(mut query: QueryStream) -> (Vec<String>, QueryReport) {
     let mut replies = Vec::new();
     loop {
@@ -780,7 +782,7 @@ async fn replies<N: Net>(mut query: QueryStream) -> (Vec<String>, QueryReport) {
     }
 }
 
-/// Asking everybody, with answers from handlers.
+/// A query to all, answered by handlers.
 pub async fn a_query_is_acknowledged_and_answered_and_ends_early<N: Net>() {
     let [a, b] = pair::<N>(["a", "b"]).await;
     until(&a, |members| count(members, Status::Alive) == 2).await;
@@ -802,12 +804,12 @@ pub async fn a_query_is_acknowledged_and_answered_and_ends_early<N: Net>() {
     assert_eq!(said, ["a: b", "b: b"]);
     let mut events = a.events();
     a.user_event("after", b"", false).unwrap();
-    assert!(matches!(next::<N>(&mut events).await, Event::User(_)), "replies go to whoever asked");
+    assert!(matches!(next::<N>(&mut events).await, Event::User(_)), "replies go to the query's stream only");
     let too_large = a.query(&Question::new("large").with_payload(&[0; 1100]));
     assert!(matches!(too_large, Err(CommandError::Refused(QueryError::TooLarge { limit: 1024, .. }))));
 }
 
-/// A query for those who do not care in which order answers come.
+/// A query whose answers are collected.
 pub async fn all_answers_of_a_query_come_together_if_they_are_wanted_so<N: Net>() {
     let [a, b] = pair::<N>(["a", "b"]).await;
     until(&a, |members| count(members, Status::Alive) == 2).await;
@@ -824,7 +826,7 @@ pub async fn all_answers_of_a_query_come_together_if_they_are_wanted_so<N: Net>(
     assert!(unfinished.answers().await.is_err());
 }
 
-/// Filters.
+/// Query filters.
 pub async fn a_query_reaches_only_those_that_its_filters_meet<N: Net>() {
     let tags = |role: &str| [("role", role)].into_iter().collect::<Tags>();
     let a = Serf::<N>::start(NodeOptions { tags: tags("web"), ..options("a") }).unwrap();
@@ -847,7 +849,7 @@ pub async fn a_query_reaches_only_those_that_its_filters_meet<N: Net>() {
     assert!(matches!(bad, Err(CommandError::Refused(QueryError::Filter(_)))));
 }
 
-/// The next query that comes.
+/// Returns the next query event.
 async fn next_query<N: Net>(events: &mut Events) -> Query {
     loop {
         if let Event::Query(query) = next::<N>(events).await {
@@ -856,7 +858,7 @@ async fn next_query<N: Net>(events: &mut Events) -> Query {
     }
 }
 
-/// Filters that come from elsewhere.
+/// Filters from variables.
 pub async fn a_question_is_built_of_variables_and_kept<N: Net>() {
     let a = Serf::<N>::start(NodeOptions { tags: Tags::from([("role", "db")]), ..options("a") }).unwrap();
     let (role, names) = (String::from("^db$"), vec![String::from("a"), String::from("b")]);
@@ -872,7 +874,7 @@ pub async fn a_question_is_built_of_variables_and_kept<N: Net>() {
     assert!(soon::<N, _>(a.query(&other).unwrap().answers()).await.unwrap().responses.is_empty(), "all must match");
 }
 
-/// Askers and answerers that lose interest.
+/// Abandoned queries and late answers.
 pub async fn a_query_may_be_abandoned_and_an_answer_may_be_late<N: Net>() {
     let [a, b] = pair::<N>(["a", "b"]).await;
     let mut events = b.events();
@@ -892,7 +894,7 @@ pub async fn a_query_may_be_abandoned_and_an_answer_may_be_late<N: Net>() {
     let (said, report) = replies::<N>(short).await;
     assert_eq!((said.len(), report.responses, report.complete), (0, 0, false));
     assert_eq!(report.silent, ["b".into()]);
-    // Its time began when it came, a little later than it was asked.
+    // The receiver's deadline starts at the arrival, slightly after the sender's.
     let net = N::current().unwrap();
     while !b.time_left(&query).is_zero() {
         net.sleep(b.time_left(&query)).await;
@@ -900,7 +902,7 @@ pub async fn a_query_may_be_abandoned_and_an_answer_may_be_late<N: Net>() {
     assert_eq!(b.respond(query.id, b"late"), Err(CommandError::Refused(RespondError::Late)));
 }
 
-/// Back-pressure of replies.
+/// A slow reader of replies.
 pub async fn a_slow_reader_of_replies_loses_the_oldest_and_never_the_report<N: Net>() {
     let a = Serf::<N>::start(NodeOptions { subscriber_events_max: 1, ..options("a") }).unwrap();
     let mut queries = a.events();
@@ -915,7 +917,7 @@ pub async fn a_slow_reader_of_replies_loses_the_oldest_and_never_the_report<N: N
     assert!(matches!(a.query(&Question::new("q")), Err(CommandError::Stopped)));
 }
 
-/// A seed that comes up later than the node that needs it.
+/// A seed that starts later than the node that joins through it.
 pub async fn a_join_goes_on_until_somebody_is_there<N: Net>() {
     let b = start::<N>("b");
     let later = start::<N>("a");
@@ -936,7 +938,7 @@ pub async fn a_join_goes_on_until_somebody_is_there<N: Net>() {
     until(&a, |members| count(members, Status::Alive) == 2).await;
 }
 
-/// The other ends of a join that goes on.
+/// The other ends of a repeated join.
 pub async fn a_join_that_goes_on_gives_up_when_its_time_is_over_or_nobody_waits<N: Net>() {
     let b = start::<N>("b");
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
@@ -976,12 +978,12 @@ pub async fn members_know_how_far_they_are_apart<N: Net>() {
     assert_eq!(a.coordinate_of("a"), a.coordinate());
 }
 
-/// A directory of its own for a test, removed at its end.
+/// A temporary directory of a test, removed on drop.
 struct Scratch(PathBuf);
 
 impl Scratch {
     fn new(test: &str) -> Self {
-        // One process runs a test on one runtime only.
+        // A process runs each test on one runtime only.
         let path = std::env::temp_dir().join(format!("serf-{test}-{}", std::process::id()));
         _ = std::fs::remove_dir_all(&path);
         std::fs::create_dir(&path).unwrap();
@@ -1003,14 +1005,14 @@ fn key(byte: u8) -> Key {
     Key::new(&[byte; 32]).unwrap()
 }
 
-/// A node with keys.
+/// Options of a node with keys.
 fn secret(name: &str, keys: &[Key]) -> NodeOptions {
     let mut options = options(name);
     options.protocol.encrypt_keys = keys.to_vec();
     options
 }
 
-/// Rotation.
+/// Key rotation.
 pub async fn keys_are_exchanged_by_the_whole_cluster_and_kept_in_files<N: Net>() {
     let scratch = Scratch::new("keyrings");
     let names = ["a", "b", "c"];
@@ -1048,7 +1050,7 @@ pub async fn keys_are_exchanged_by_the_whole_cluster_and_kept_in_files<N: Net>()
     assert_eq!(a.stats().file_errors + b.stats().file_errors, 0);
 }
 
-/// A disk that does not take what it is given.
+/// A keyring file at the start.
 pub async fn a_node_with_a_keyring_file_starts_with_the_keys_in_it_and_never_in_the_clear<N: Net>() {
     let scratch = Scratch::new("keyring-read");
     let file = scratch.file("keyring");
@@ -1075,7 +1077,7 @@ pub async fn a_node_with_a_keyring_file_starts_with_the_keys_in_it_and_never_in_
     }
 }
 
-/// Keyrings that cannot be kept.
+/// Keyring files that cannot be written.
 pub async fn a_keyring_file_that_cannot_be_written_is_told_to_whoever_changes_keys<N: Net>() {
     let scratch = Scratch::new("keyring-lost");
     let directory = scratch.file("gone");
@@ -1100,7 +1102,7 @@ pub async fn a_keyring_file_that_cannot_be_written_is_told_to_whoever_changes_ke
     assert_eq!(read_keyring_file(&file).unwrap(), [key(1), key(2)]);
 }
 
-/// Encryption, on and off.
+/// Encryption on one side only.
 pub async fn nodes_without_the_key_are_not_let_in<N: Net>() {
     let a = Serf::<N>::start(secret("a", &[key(1)])).unwrap();
     for stranger in [options("b"), secret("b", &[key(2)])] {
@@ -1121,12 +1123,12 @@ pub async fn nodes_without_the_key_are_not_let_in<N: Net>() {
     assert!(!list.is_done() && list.failures().count() == 1 && plain.keys().is_empty(), "{list:?}");
 }
 
-/// A node with a snapshot, on the port that it had before.
+/// Options of a node with a snapshot, on a fixed port.
 fn lasting(name: &str, scratch: &Scratch, bind: SocketAddr) -> NodeOptions {
     NodeOptions { bind, snapshot: Some(scratch.file("snapshot")), ..options(name) }
 }
 
-/// A crash, as the others see it, and the life after.
+/// A crash, as observed by others, and the restart.
 pub async fn a_node_that_crashed_rejoins_by_itself_and_is_told_no_event_twice<N: Net>() {
     let scratch = Scratch::new("crash");
     let (a, mut events) = Serf::<N>::builder(lasting("a", &scratch, loopback())).start_with_events().unwrap();
@@ -1146,7 +1148,7 @@ pub async fn a_node_that_crashed_rejoins_by_itself_and_is_told_no_event_twice<N:
     assert_eq!(a.stats().file_errors, 0);
 }
 
-/// What a crash leaves of a file.
+/// A snapshot truncated by a crash.
 pub async fn a_torn_snapshot_still_leads_back<N: Net>() {
     let scratch = Scratch::new("torn");
     let b = start::<N>("b");
@@ -1165,7 +1167,7 @@ pub async fn a_torn_snapshot_still_leads_back<N: Net>() {
     assert_eq!((alive, replay.lines_skipped, replay.intact_bytes), (vec!["a", "b"], 0, text.len()));
 }
 
-/// A leave is remembered.
+/// A recorded leave.
 pub async fn after_a_leave_a_node_returns_only_if_it_was_told_to<N: Net>() {
     let scratch = Scratch::new("left");
     let b = start::<N>("b");
@@ -1189,7 +1191,7 @@ pub async fn after_a_leave_a_node_returns_only_if_it_was_told_to<N: Net>() {
     assert_eq!(soon::<N, _>(a.rejoin(OldEvents::Ignore)).await.unwrap().contacted, 1, "once more does no harm");
 }
 
-/// A path that is none.
+/// An invalid path.
 pub async fn a_snapshot_that_cannot_be_used_is_named<N: Net>() {
     let path = PathBuf::from("/no/such/directory/snapshot");
     let error = Serf::<N>::start(NodeOptions { snapshot: Some(path), ..options("a") }).unwrap_err();
@@ -1197,7 +1199,7 @@ pub async fn a_snapshot_that_cannot_be_used_is_named<N: Net>() {
     assert!(error.to_string().contains("/no/such/directory/snapshot"), "{error}");
 }
 
-/// The other wire format, alone and beside our own.
+/// HashiCorp's wire format, alone and mixed with the native one.
 pub async fn nodes_speak_hashicorps_codec_if_they_are_told_to<N: Net>() {
     for others in [CodecChoice::HashiCorp, CodecChoice::Auto] {
         let start = |name: &str, codec| {
@@ -1229,7 +1231,7 @@ pub async fn nodes_speak_hashicorps_codec_if_they_are_told_to<N: Net>() {
     assert!(soon::<N, _>(b.join(&at(&a))).await.is_err());
 }
 
-/// The example that is run by this very code, with shorter pauses; its lines are its answers.
+/// The guardian example, with shorter intervals; the test checks its output.
 pub async fn a_guardian_tells_and_asks_all_nodes_of_its_encrypted_cluster<N: Net>() {
     let key = format!("-key={}", key(7).to_base64());
     let run = |line: String| {
@@ -1243,7 +1245,7 @@ pub async fn a_guardian_tells_and_asks_all_nodes_of_its_encrypted_cluster<N: Net
         };
         (example, said, stop)
     };
-    /// Waits for a line that begins so, and gives the rest.
+    /// Waits for a line with this prefix and returns the rest.
     async fn line(said: &async_channel::Receiver<String>, beginning: &str) -> String {
         loop {
             let line = said.recv().await.expect("the example runs");
@@ -1259,7 +1261,7 @@ pub async fn a_guardian_tells_and_asks_all_nodes_of_its_encrypted_cluster<N: Net
         let guardian = format!("guardian three 127.0.0.1:0 {addr} -event-every=200 -query-every=300");
         let (three, three_said, stop_three) = run(guardian);
         let story = async {
-            // That it joined itself may have been told before where it listens. The others come in either order.
+            // The node's own join may be reported before its listen address. The others come in either order.
             let joined = [line(&one_said, "t").await, line(&one_said, "t").await];
             assert!(joined.iter().all(|rest| rest.ends_with(" has joined")) && joined[0] != joined[1], "{joined:?}");
             for said in [&one_said, &two_said] {
@@ -1281,7 +1283,7 @@ pub async fn a_guardian_tells_and_asks_all_nodes_of_its_encrypted_cluster<N: Net
     }
 }
 
-/// Coalescing.
+/// Coalesced member events.
 pub async fn many_members_come_together_and_handlers_get_them_one_by_one<N: Net>() {
     let mut coalescing = options("a");
     coalescing.protocol.coalesce_period = Duration::from_secs(20);
@@ -1313,7 +1315,7 @@ pub async fn many_members_come_together_and_handlers_get_them_one_by_one<N: Net>
     assert_eq!(*joined.lock().unwrap(), ["a", "b", "c"]);
 }
 
-/// The application decides who is a member, and is told why one is not any more.
+/// An application policy, and the reason of a failure.
 pub async fn a_policy_keeps_a_member_out_and_why_tells_of_who_failed<N: Net>() {
     struct NoGuests;
     impl Policy for NoGuests {

@@ -1,5 +1,6 @@
-//! The flow of Serfer's README: nodes with handlers, and a guardian that tells them something useless every two seconds and asks for
-//! their status every five. Each runtime's crate has it as its example `guardian`; HashiCorp's agents may be among the nodes.
+//! The guardian example, after Serfer's README: nodes with handlers, and a guardian that sends a user event every two
+//! seconds and queries their status every five. Each runtime's crate has it as its example `guardian`; HashiCorp's
+//! agents may be among the nodes.
 
 use core::future::Future;
 use core::net::SocketAddr;
@@ -12,10 +13,10 @@ use serf_runtime::{Handlers, Key, MemberEventKind, NodeOptions, Question, Serf};
 
 type Result<T> = core::result::Result<T, Box<dyn Error>>;
 
-/// How the example is called.
+/// Usage message.
 pub const USAGE: &str = "usage: node|guardian NAME BIND [MEMBER...] [-key=BASE64] [-event-every=MS] [-query-every=MS]";
 
-/// What the command line says.
+/// Parsed command line.
 #[derive(Debug)]
 struct Args {
     is_guardian: bool,
@@ -24,11 +25,11 @@ struct Args {
     query_every: Duration,
 }
 
-/// Runs a node or a guardian until `stop`, and then leaves. `say` is given what there is to tell, line by line.
+/// Runs a node or a guardian until `stop`, then leaves. Passes each line of output to `say`.
 ///
 /// # Errors
 ///
-/// When the command line makes no sense, or the node cannot start or is shut down.
+/// Returns an error if the command line is invalid, or if the node cannot start or is shut down.
 pub async fn run<N: Net>(
     args: impl Iterator<Item = String>,
     say: impl Fn(String) + Clone + Send + 'static,
@@ -52,7 +53,7 @@ pub async fn run<N: Net>(
     Ok(())
 }
 
-/// What a node does about what happens. Guardians are nodes too.
+/// Returns the handlers of a node. Guardians are nodes too.
 fn handlers(say: impl Fn(String) + Clone + Send + 'static) -> Handlers {
     let (joined, told) = (say.clone(), say);
     Handlers::new()
@@ -67,7 +68,7 @@ fn handlers(say: impl Fn(String) + Clone + Send + 'static) -> Handlers {
         .on_query("status", |_query| async { Some(b"all is well".to_vec()) })
 }
 
-/// Tells everybody something useless, again and again.
+/// Sends the user event `useless` periodically.
 async fn tell<N: Net>(serf: &Serf<N>, every: Duration) -> Result<()> {
     let net = N::current()?;
     for count in 1_u64.. {
@@ -77,7 +78,7 @@ async fn tell<N: Net>(serf: &Serf<N>, every: Duration) -> Result<()> {
     Ok(())
 }
 
-/// Asks everybody for its status, again and again.
+/// Sends the query `status` periodically.
 async fn ask<N: Net>(serf: &Serf<N>, every: Duration, say: impl Fn(String)) -> Result<()> {
     let net = N::current()?;
     loop {

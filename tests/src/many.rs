@@ -1,7 +1,7 @@
-//! Measures many real nodes in one process: real sockets, the lan profile, one socket set per node. Linux only, for it reads
-//! `/proc`. Each runtime's crate has it as its example `many`.
+//! Benchmark of many nodes in one process: real sockets, the lan profile, separate sockets per node. Linux only,
+//! because it reads `/proc`. Each runtime's crate has it as its example `many`.
 
-#![expect(clippy::print_stdout, reason = "it reports to whoever runs it")]
+#![expect(clippy::print_stdout, reason = "prints measurements")]
 
 use core::time::Duration;
 use std::collections::HashSet;
@@ -14,12 +14,12 @@ use serf_runtime::{Event, Events, MemberEventKind, NodeOptions, Serf};
 
 type Result<T> = core::result::Result<T, Box<dyn Error>>;
 
-/// Measures what the command line names: `idle NODES`, `join NODES`, `event NODES`, `flow EVENTS_PER_SECOND`; everything, with
-/// the usual numbers, when it names nothing.
+/// Runs the measurements named on the command line: `idle NODES`, `join NODES`, `event NODES`, `flow
+/// EVENTS_PER_SECOND`; without arguments all of them with default sizes.
 ///
 /// # Errors
 ///
-/// When a node cannot start or join, or the command line makes no sense.
+/// Returns an error if a node cannot start or join, or if the command line is invalid.
 pub async fn measure<N: Net>() -> Result<()> {
     let mut args = std::env::args().skip(1);
     let what = args.next();
@@ -29,7 +29,7 @@ pub async fn measure<N: Net>() -> Result<()> {
         Some("join") => join::<N>(number.unwrap_or(200)).await,
         Some("event") => event::<N>(number.unwrap_or(100)).await,
         Some("flow") => flow::<N>(number.unwrap_or(1000)).await,
-        Some(other) => Err(format!("{other}: measure what? idle, join, event or flow, and a number").into()),
+        Some(other) => Err(format!("{other}: expected idle, join, event or flow, and a number").into()),
         None => {
             idle::<N>(100).await?;
             event::<N>(100).await?;
@@ -39,7 +39,7 @@ pub async fn measure<N: Net>() -> Result<()> {
     }
 }
 
-/// Processor time and memory of nodes that have nothing to do.
+/// Measures processor time and memory of idle nodes.
 async fn idle<N: Net>(count: usize) -> Result<()> {
     let empty = memory_kib()?;
     let cluster = Cluster::<N>::join(count, Duration::from_secs(5)).await?;
@@ -61,7 +61,7 @@ async fn idle<N: Net>(count: usize) -> Result<()> {
     cluster.end(false).await
 }
 
-/// A join of many nodes within ten seconds.
+/// Measures a join of many nodes within ten seconds.
 async fn join<N: Net>(count: usize) -> Result<()> {
     let (cpu, since) = (cpu_time()?, Instant::now());
     let cluster = Cluster::<N>::join(count, Duration::from_secs(10)).await?;
@@ -73,7 +73,7 @@ async fn join<N: Net>(count: usize) -> Result<()> {
     cluster.end(true).await
 }
 
-/// How long until everybody has a user event.
+/// Measures the time until all nodes have received a user event.
 async fn event<N: Net>(count: usize) -> Result<()> {
     let cluster = Cluster::<N>::join(count, Duration::from_secs(5)).await?;
     let net = N::current()?;
@@ -97,7 +97,7 @@ async fn event<N: Net>(count: usize) -> Result<()> {
     cluster.end(false).await
 }
 
-/// How many user events a second one node can send without any being lost at two others.
+/// Measures how many user events per second one node can send without loss at two others.
 async fn flow<N: Net>(per_second: usize) -> Result<()> {
     let options = |name: &str| {
         let mut options = options(name);
@@ -147,14 +147,14 @@ async fn flow<N: Net>(per_second: usize) -> Result<()> {
     Ok(())
 }
 
-/// Nodes that have found each other.
+/// Nodes that have joined one another.
 struct Cluster<N: Net> {
     nodes: Vec<Serf<N>>,
     failures: Vec<Events>,
 }
 
 impl<N: Net> Cluster<N> {
-    /// Starts nodes, one after the other within `within`, each joining through the first, and waits until all see all.
+    /// Starts nodes in sequence within `within`, each joining through the first, and waits until all see all.
     async fn join(count: usize, within: Duration) -> Result<Self> {
         let net = N::current()?;
         let mut cluster = Self { nodes: Vec::new(), failures: Vec::new() };
@@ -185,7 +185,7 @@ impl<N: Net> Cluster<N> {
         Ok(cluster)
     }
 
-    /// Stops all, and says how many failures were seen though nobody failed.
+    /// Stops all nodes and reports how many false failures were observed.
     async fn end(mut self, report: bool) -> Result<()> {
         if report {
             N::current()?.sleep(Duration::from_secs(20)).await;
@@ -197,7 +197,7 @@ impl<N: Net> Cluster<N> {
             }
         }
         if report || failures > 0 {
-            println!("{failures} failures were seen though nobody failed");
+            println!("{failures} false failures");
         }
         for node in &self.nodes {
             node.shutdown().await?;
@@ -210,7 +210,7 @@ fn options(name: &str) -> NodeOptions {
     NodeOptions { bind: (core::net::Ipv4Addr::LOCALHOST, 0).into(), ..NodeOptions::lan(name) }
 }
 
-/// The processor time of all threads so far.
+/// Returns the processor time of all threads.
 fn cpu_time() -> Result<Duration> {
     let mut nanos = 0;
     for task in fs::read_dir("/proc/self/task")? {
@@ -220,7 +220,7 @@ fn cpu_time() -> Result<Duration> {
     Ok(Duration::from_nanos(nanos))
 }
 
-/// What the process has in memory.
+/// Returns the resident memory of the process.
 fn memory_kib() -> Result<usize> {
     let status = fs::read_to_string("/proc/self/status")?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("no VmRSS")?;

@@ -1,4 +1,4 @@
-//! A few nodes, virtual time, and a network that does what it is told.
+//! A few nodes on virtual time and a scripted network.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -13,7 +13,7 @@ use serf_proto::{
     Question, Seed, Start, StreamId, StreamInput, Tags,
 };
 
-/// Where the node with this handle listens.
+/// Returns the address of the node with this handle.
 pub(crate) fn address(handle: char) -> SocketAddr {
     SocketAddr::from(([10, 0, 0, (handle as u8) - b'a' + 1], PORT))
 }
@@ -23,14 +23,14 @@ fn handle_at(addr: SocketAddr) -> Option<char> {
     Some(char::from(addr.ip().octets()[3].checked_add(b'a' - 1)?))
 }
 
-/// What is on its way to a node.
+/// A packet or stream operation in transit.
 #[derive(Debug)]
 enum Delivery {
     Datagram {
         from: char,
         bytes: Bytes,
     },
-    /// A stream that another node wants to open, by its name there.
+    /// A connection request, with the stream's ID at the other node.
     Connect {
         from: char,
         stream: StreamId,
@@ -54,17 +54,17 @@ enum Delivery {
 pub(crate) struct Network {
     now: Instant,
     nodes: BTreeMap<char, Node>,
-    /// What each node has reported, line by line.
+    /// Report lines per node.
     reports: BTreeMap<char, String>,
-    /// By time of arrival, then in the order in which it was sent.
+    /// Deliveries by time of arrival, then in sending order.
     mail: BTreeMap<(Instant, u64), (char, Delivery)>,
     sent: u64,
     started: u64,
-    /// For one end of a stream the other.
+    /// Maps each end of a stream to the other.
     ends: BTreeMap<(char, StreamId), (char, StreamId)>,
-    /// Nodes that datagrams do not reach.
+    /// Nodes that receive no datagrams.
     deaf: BTreeSet<char>,
-    /// Pairs between which nothing passes.
+    /// Pairs of nodes without a connection.
     cuts: BTreeSet<(char, char)>,
 }
 
@@ -121,12 +121,12 @@ impl Network {
         self.act(handle, |node, now, out| node.force_leave(now, name, prune, out))
     }
 
-    /// Has every member change its keys.
+    /// Sends a key operation from a node to all.
     pub(crate) fn change_keys(&mut self, handle: char, operation: KeyOperation, key: &Key) -> Result<(), String> {
         self.act(handle, |node, now, out| node.change_all_keys(now, operation, key.as_bytes(), 0, out))
     }
 
-    /// Which keys a node has, each by its first byte, the primary first.
+    /// Reports the keys of a node, each by its first byte, the primary first.
     pub(crate) fn report_keys(&mut self, handle: char) -> Result<(), String> {
         let node = self.nodes.get(&handle).ok_or_else(|| format!("{handle} does not run"))?;
         let keys: Vec<String> = node.keys().map(|key| key.as_bytes()[0].to_string()).collect();
@@ -193,7 +193,7 @@ impl Network {
         }
     }
 
-    /// Everything that was reported, node by node.
+    /// Returns all reports, node by node.
     pub(crate) fn reports(&self) -> String {
         let mut all = String::new();
         for (handle, lines) in &self.reports {
@@ -215,7 +215,7 @@ impl Network {
         result
     }
 
-    /// Gives a node an input. One that has crashed takes none.
+    /// Passes an input to a node. A crashed node ignores it.
     fn give(&mut self, handle: char, input: impl FnOnce(&mut Node, Instant, &mut Outbox)) {
         let Some(node) = self.nodes.get_mut(&handle) else { return };
         let mut out = Outbox::new();
@@ -253,7 +253,7 @@ impl Network {
         }
     }
 
-    /// Does what a node wants. Every node answers every query at once, with its handle.
+    /// Executes a node's outputs. Every node answers every query immediately with its handle.
     fn route(&mut self, from: char, out: &mut Outbox) {
         let mut queries = Vec::new();
         while let Some(output) = out.pop() {
@@ -296,7 +296,7 @@ impl Network {
         }
     }
 
-    /// Sends something on its way. To a node that does not run a stream is refused, and all else is lost.
+    /// Sends a delivery. For a node that does not run, a stream is refused and everything else is lost.
     fn post(&mut self, from: char, to: char, delivery: Delivery) {
         if self.cuts.contains(&(from, to)) {
             return;
@@ -365,7 +365,7 @@ fn describe(event: &Event) -> String {
 
 const PORT: u16 = 7946;
 
-/// How long everything takes to arrive.
+/// One-way latency.
 const LATENCY: Duration = Duration::from_millis(1);
 
 const SEED: u64 = 1;

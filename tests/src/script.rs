@@ -1,4 +1,4 @@
-//! Reads a script and plays it.
+//! Parser and interpreter of scripts.
 
 use std::fmt;
 use std::time::Duration;
@@ -8,21 +8,21 @@ use serf_proto::{KeyOperation, OldEvents};
 
 use crate::network::{Network, address};
 
-/// A story: the commands, and what is expected to come of them.
+/// A script: commands and the expected reports.
 #[derive(Clone, Debug)]
 pub struct Script {
     commands: Vec<(usize, Vec<String>)>,
-    /// Everything up to the line of dashes, as it was written.
+    /// The text before the separator, verbatim.
     story: String,
     expected: String,
 }
 
-/// A line that means nothing, or that cannot be carried out.
+/// An invalid line, or one that cannot be executed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScriptError {
-    /// Which line, counted from 1.
+    /// Line number, from 1.
     pub line: usize,
-    /// What is wrong with it.
+    /// The error.
     pub what: String,
 }
 
@@ -35,7 +35,7 @@ impl fmt::Display for ScriptError {
 impl std::error::Error for ScriptError {}
 
 impl Script {
-    /// Takes a script apart. Whether its commands make sense turns out when it is played.
+    /// Splits a script into commands and expectation. Commands are validated when it is played.
     pub fn parse(text: &str) -> Self {
         let (story, expected) = text.split_once(DASHES).unwrap_or((text, ""));
         let commands = story.lines().enumerate().filter_map(|(at, line)| {
@@ -46,21 +46,21 @@ impl Script {
         Self { commands: commands.collect(), story: story.to_owned(), expected: expected.to_owned() }
     }
 
-    /// What the script expects the nodes to report.
+    /// Returns the expected reports.
     pub fn expected(&self) -> &str {
         &self.expected
     }
 
-    /// The script with another expectation.
+    /// Returns the script with another expectation.
     pub fn with_expected(&self, reports: &str) -> String {
         format!("{}{DASHES}{reports}", self.story)
     }
 
-    /// Plays the story and returns what the nodes report: for each its events, with the time to a tenth of a second.
+    /// Runs the commands and returns the reports: the events of each node, with the time to a tenth of a second.
     ///
     /// # Errors
     ///
-    /// Names the first line that cannot be carried out.
+    /// Returns the first line that cannot be executed.
     pub fn play(&self) -> Result<String, ScriptError> {
         let mut network = Network::new();
         for (line, words) in &self.commands {
@@ -116,7 +116,9 @@ fn each(handles: &[&str], mut act: impl FnMut(char) -> Result<(), String>) -> Re
 }
 
 fn join(network: &mut Network, words: &[&str], old: OldEvents) -> Result<(), String> {
-    let Some(via) = words.iter().position(|&word| word == "via") else { return Err("through whom?".into()) };
+    let Some(via) = words.iter().position(|&word| word == "via") else {
+        return Err("expected `via` and handles".into());
+    };
     let seeds = words[via + 1..].iter().map(|handle| handle_of(handle).map(address));
     let seeds = seeds.collect::<Result<Vec<_>, _>>()?;
     each(&words[..via], |handle| network.join(handle, &seeds, old))
@@ -136,7 +138,7 @@ fn handle_of(word: &str) -> Result<char, String> {
     }
 }
 
-/// A key of sixteen times this byte.
+/// Parses a key: the byte repeated sixteen times.
 fn key(number: &str) -> Result<Key, String> {
     let byte: u8 = number.parse().map_err(|_| format!("{number} is not the number of a key"))?;
     Key::new(&[byte; 16]).map_err(|error| error.to_string())
@@ -163,7 +165,7 @@ fn duration(word: &str) -> Result<Duration, String> {
     }
 }
 
-/// Between the commands and the expectation.
+/// Separator between the commands and the expectation.
 const DASHES: &str = "----\n";
 
 #[cfg(test)]

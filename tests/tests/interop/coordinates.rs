@@ -1,4 +1,4 @@
-//! Network coordinates, which ride on the answers to probes.
+//! Network coordinates, which are carried by the acks of probes.
 
 use crate::harness::{Agent, Ours, Sees, until};
 

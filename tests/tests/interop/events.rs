@@ -1,4 +1,4 @@
-//! User events, in packets of every make.
+//! User events, in all packet formats.
 
 use crate::harness::{Agent, Heard, Ours, Sees, until_or};
 
@@ -6,7 +6,7 @@ fn heard(name: &str, payload: &[u8], coalesce: bool) -> Heard {
     Heard { name: name.to_owned(), payload: payload.to_vec(), coalesce }
 }
 
-/// Every value that a byte can have, which is also no text in any encoding.
+/// Returns every byte value, which is not valid text in any encoding.
 fn every_byte() -> Vec<u8> {
     (0..=255).collect()
 }
@@ -22,7 +22,7 @@ pub(crate) fn user_events_arrive_with_every_byte_and_the_coalesce_flag() {
     for (name, payload, coalesce) in events {
         ours.serf.user_event(name, payload, coalesce).unwrap();
     }
-    // Those that may be coalesced come when it is quiet.
+    // Coalesced events arrive after the quiescent period.
     let expected = events.map(|(name, payload, coalesce)| heard(name, payload, coalesce));
     let all_in = |found: &Vec<Heard>| found.len() == 4 && expected.iter().all(|event| found.contains(event));
     until_or("theirs hears all", || watch.user_events(), all_in);
@@ -102,7 +102,7 @@ pub(crate) fn who_joins_ours_hears_of_old_events_if_it_wants_to() {
     let expected: Vec<Heard> = (0..5).map(|n| heard(&format!("old-{n}"), &payload, false)).collect();
     until_or("theirs hears them in order", || watch.user_events(), |found| *found == expected);
 
-    // And the reverse; with theirs comes what it heard from ours.
+    // And the reverse; HashiCorp's node passes on what it received from ours.
     let late = Ours::start("late");
     late.join_for_all(&[theirs.addr]);
     until_or("ours hears them in order", || late.user_events(), |found| *found == expected);

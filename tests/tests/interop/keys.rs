@@ -1,4 +1,4 @@
-//! Encryption, and keys that change.
+//! Encryption and key rotation.
 
 use serf_tokio::serf_proto::DropReason;
 use serf_tokio::serf_proto::envelope::Key;
@@ -16,7 +16,7 @@ fn with_keys(name: &str, keys: &[&Key]) -> Ours {
     Ours::start_with(name, |options| options.protocol.encrypt_keys = keys.iter().copied().cloned().collect())
 }
 
-/// An event in each direction.
+/// Sends an event in each direction.
 fn speak(ours: &Ours, theirs: &Agent, name: &str) {
     let mut watch = theirs.watch();
     let (from_ours, from_theirs) = (format!("{name}-ours"), format!("{name}-theirs"));
@@ -63,7 +63,7 @@ pub(crate) fn a_rotation_by_theirs_is_followed_by_ours() {
     assert!(held_by_all(&theirs, &first_text) && held_by_all(&theirs, &second_text));
     theirs.command(&["keys", "-use", &second_text]).unwrap();
     speak(&ours, &theirs, "between");
-    // What all refuse, ours refuses too.
+    // Our node rejects what all others reject.
     theirs.may_say("Removing the primary key is not allowed").may_say("nodes reported failure");
     other.may_say("Removing the primary key is not allowed");
     let refused = theirs.command(&["keys", "-remove", &second_text]).unwrap_err();
@@ -72,7 +72,7 @@ pub(crate) fn a_rotation_by_theirs_is_followed_by_ours() {
     assert!(held_by_all(&theirs, &second_text) && !held_by_all(&theirs, &first_text));
     speak(&ours, &theirs, "after");
 
-    // Those that know only the new key speak to those that were told of it.
+    // A node with the new key only communicates with those that have installed it.
     let late = with_keys("late", &[&second]);
     late.join(&[other.addr]);
     let late_theirs = Agent::start("late-theirs", &[&format!("-encrypt={second_text}")]);
@@ -97,7 +97,7 @@ pub(crate) fn a_rotation_by_ours_is_followed_by_theirs() {
         assert!(ours.serf.remove_key(&first).await.unwrap().is_done());
         let list = ours.serf.list_keys().await.unwrap();
         assert_eq!((list.keys(), list.silent.len()), (vec![&*second_text], 0));
-        // Agents before 0.10 do not tell which of their keys is the primary one.
+        // Agents before 0.10 do not report their primary key.
         let holders: Vec<&str> = list.holders(&second_text).map(|name| &**name).collect();
         assert_eq!(holders.len(), 3, "{holders:?}");
     });
@@ -118,7 +118,7 @@ pub(crate) fn another_key_is_kept_out_by_both() {
     assert!(stranger.try_join(&[ours.addr]).is_err());
     let mut our_stranger = with_keys("our-stranger", &[&wrong]);
     let refused = our_stranger.try_join(&[theirs.addr]).unwrap_err().to_string();
-    // What it answers is encrypted with a key that the stranger has not.
+    // Its answer is encrypted with a key that the joining node does not have.
     assert!(refused.contains("sent an answer that none of our keys opens"), "{refused}");
     our_stranger.may_drop(DropReason::Key);
     theirs.sees_alive(2);

@@ -1,9 +1,9 @@
-//! Our nodes and HashiCorp's agents in one cluster, on real sockets of this host.
+//! Interoperability tests: our nodes and HashiCorp's agents in one cluster, on real sockets of this host.
 //!
-//! They need HashiCorp's `serf`: on the path (`apt-get install serf`), or where `SERF_HASHICORP` says. Without it they are
-//! listed as ignored. Ports are the system's choice. Nothing here waits for a time to pass, only for something to become so.
-//! Every test also fails when an agent of HashiCorp's logs a warning or an error that the test does not expect, and when a
-//! node of ours could not make use of something that it was sent.
+//! They need HashiCorp's `serf`: on the path (`apt-get install serf`), or at `SERF_HASHICORP`. Without it they are
+//! listed as ignored. The system selects the ports. The tests never sleep for a fixed time; they wait for conditions.
+//! Every test also fails if an agent of HashiCorp's logs a warning or an error that the test does not expect, or if a
+//! node of ours drops an input unexpectedly.
 
 #![expect(clippy::unwrap_used, reason = "these functions are tests")]
 
@@ -84,10 +84,10 @@ fn main() {
         .with_ignored_flag(found.is_none())
     };
     let mut arguments = Arguments::from_args();
-    // They wait far more than they work.
+    // The tests mostly wait.
     arguments.test_threads.get_or_insert(TESTS_AT_A_TIME);
     libtest_mimic::run(&arguments, tests.into_iter().map(trial).collect()).exit();
 }
 
-/// More, and on a small machine the nodes' probes come late, so that they suspect each other.
+/// With more, the probes of a small machine are late, so that the nodes suspect each other.
 const TESTS_AT_A_TIME: usize = 6;

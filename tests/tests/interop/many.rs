@@ -1,12 +1,12 @@
-//! Clusters of more than a few.
+//! Clusters with more than a few nodes.
 
 use crate::harness::{Agent, Ours, Sees, Watch, until_or};
 
 pub(crate) fn eight_of_each_see_all_sixteen() {
-    // Here gossip may miss somebody; by the local profile states are exchanged soonest.
+    // Gossip may miss a member here; the local profile has the shortest push/pull interval.
     let theirs: Vec<Agent> = (0..8).map(|n| Agent::start(&format!("h{n}"), &["-profile=local"])).collect();
     let ours: Vec<Ours> = (0..8).map(|n| Ours::start_quick(&format!("o{n}"))).collect();
-    // Each through one of the other kind.
+    // Each joins through a node of the other implementation.
     for (ours, theirs) in ours.iter().zip(&theirs) {
         assert_eq!(ours.join(&[theirs.addr]), 1);
     }
@@ -49,7 +49,7 @@ pub(crate) fn a_cluster_of_theirs_is_replaced_by_ours_and_no_event_is_lost() {
             ours.iter().for_each(|other| other.sees(&node.name, "alive"));
         }
 
-        // By turns from one of theirs and from one of ours, to all that there are now.
+        // Alternately from one of theirs and one of ours, to all current members.
         let mut watches: Vec<Watch> = theirs.iter().map(Agent::watch).collect();
         let event = format!("step-{step}");
         match theirs.first() {
@@ -62,7 +62,7 @@ pub(crate) fn a_cluster_of_theirs_is_replaced_by_ours_and_no_event_is_lost() {
         }
         for (n, node) in ours.iter().enumerate() {
             let names = || node.user_events().into_iter().map(|event| event.name).collect::<Vec<_>>();
-            // Once each, from when the node was there.
+            // Exactly once each, from the join of the node on.
             let expected: Vec<String> = (n..=step).map(|step| format!("step-{step}")).collect();
             until_or("ours hears it", names, |names| *names == expected);
         }

@@ -1,10 +1,11 @@
-//! Joining, tags, leaving and failing, each in both directions.
+//! Join, tags, leave and failure, each in both directions.
 
 use serf_tokio::Tags;
 
 use crate::harness::{Agent, Ours, Sees, until, until_or};
 
-/// One of each, two more of each that they can ask and that can confirm, all in one cluster.
+/// Starts two nodes of each implementation in one cluster, so that each has peers for indirect probes and
+/// confirmations.
 fn two_of_each() -> ([Ours; 2], [Agent; 2]) {
     joined(["o1", "o2"].map(Ours::start_quick), ["h1", "h2"].map(|name| Agent::start(name, &["-profile=local"])))
 }
@@ -80,7 +81,7 @@ pub(crate) fn tags_from_the_start_and_changed_later_are_seen_by_both() {
 }
 
 pub(crate) fn who_leaves_is_seen_to_leave_by_both() {
-    // Not by the local profile: it tells an intent to two members only, and whom it misses sees a failure first.
+    // Not the local profile: it gossips an intent to two members only, and the others see a failure first.
     let ([o1, o2], [h1, h2]) = joined(["o1", "o2"].map(Ours::start), ["h1", "h2"].map(|name| Agent::start(name, &[])));
     o2.leave();
     h1.sees("o2", "left");
@@ -96,7 +97,7 @@ pub(crate) fn who_leaves_is_seen_to_leave_by_both() {
 
 pub(crate) fn who_crashes_is_seen_to_fail_by_both() {
     let ([o1, o2], [mut h1, mut h2]) = two_of_each();
-    // They ask each other about, and try to reach, somebody who is gone.
+    // Members probe the failed one indirectly and try to reconnect to it.
     for agent in [&mut h1, &mut h2] {
         agent.may_say("Failed fallback").may_say("connection refused").may_say("write udp");
     }
@@ -144,7 +145,7 @@ pub(crate) fn ours_that_comes_late_sees_what_theirs_that_comes_late_sees() {
         h1.sees(gone, status);
         o1.sees(gone, status);
     }
-    // Through theirs, and through ours.
+    // One through theirs, one through ours.
     let late = [("late-1", h1.addr), ("late-2", o1.addr)];
     for (name, seed) in late {
         let ours = Ours::start(&format!("{name}-ours"));
@@ -167,7 +168,7 @@ pub(crate) fn who_comes_back_is_alive_again_for_both() {
     let ([o1, o2], [mut h1, mut h2]) = two_of_each();
     for agent in [&mut h1, &mut h2] {
         agent.may_say("Failed fallback").may_say("connection refused");
-        // It comes back under a name that the others remember as having left.
+        // It returns under a name that the others remember as left.
         agent.may_say("Refuting a dead message (from: h2)");
     }
     let o2_addr = o2.addr;
@@ -178,7 +179,7 @@ pub(crate) fn who_comes_back_is_alive_again_for_both() {
     o1.sees("o2", "failed");
     h1.sees("h2", "left");
     o1.sees("h2", "left");
-    // Each through a node of the other kind.
+    // Each through a node of the other implementation.
     let o2 = Ours::start_with("o2", |options| options.bind = o2_addr);
     o2.join(&[h1.addr]);
     let mut h2 = Agent::start_at("h2", h2_addr, &[]);

@@ -1,4 +1,4 @@
-//! Queries: asked by either, answered by both.
+//! Queries sent by either implementation, answered by both.
 
 use core::time::Duration;
 
@@ -6,7 +6,7 @@ use serf_tokio::serf_proto::Question;
 
 use crate::harness::{Agent, Answers, Ours, Sees, Watch, until};
 
-/// Two of each with tags, all in one cluster, and all answering `reverse`.
+/// Two nodes of each implementation with tags, in one cluster, all answering `reverse`.
 struct Cluster {
     ours: [Ours; 2],
     theirs: [Agent; 2],
@@ -28,7 +28,7 @@ impl Cluster {
     }
 }
 
-/// What should come of a query with this payload that is for these.
+/// Returns the expected results of a query with this payload to these nodes.
 fn of(names: &[&str], payload: &[u8]) -> Answers {
     let reversed: Vec<u8> = payload.iter().rev().copied().collect();
     Answers {
@@ -50,7 +50,7 @@ pub(crate) fn ours_asks_both_and_both_answer() {
     let question = Question::new("reverse").with_payload(&payload).with_acks();
     assert_eq!(cluster.ours[0].ask(&question), of(EVERYBODY, &payload));
     assert_eq!(cluster.ours[1].ask(&Question::new("reverse").with_acks()), of(EVERYBODY, b""), "and an empty one");
-    // Without acks asked for, none come; who has nothing to say is silent.
+    // Without a request for acks there are none; nodes without an answer are silent.
     let unanswered = cluster.ours[0].ask(&Question::new("other").for_at_most(Duration::from_secs(1)));
     assert_eq!((unanswered.acks.len(), unanswered.responses.len(), unanswered.silent.len()), (0, 0, 4));
 }
@@ -82,7 +82,7 @@ pub(crate) fn filters_mean_the_same_to_both() {
     }
 }
 
-/// Names, tags with their expressions, and who is meant by both together.
+/// Name filter, tag filter, and the members that match both.
 type Filtered = (&'static [&'static str], &'static [(&'static str, &'static str)], &'static [&'static str]);
 
 const THE_SECOND_ONES: &[&str] = &["h2", "o2"];
@@ -95,7 +95,7 @@ pub(crate) fn answers_come_over_members_of_the_other_kind_too() {
     let stats = || cluster.ours.each_ref().map(|ours| ours.serf.stats().protocol);
     until("ours passed answers on", || stats().iter().any(|stats| stats.query_relays > 0));
     until("ours got answers a second time", || {
-        // When everybody has answered the query is over, and what comes then is late.
+        // The query ends when all have answered; later replies count as late.
         stats().iter().any(|stats| stats.query_duplicate_responses + stats.query_late > 0)
     });
 }
@@ -105,7 +105,7 @@ pub(crate) fn the_largest_query_is_the_same_for_both() {
     let theirs = &mut cluster.theirs[0];
     let takes = |agent: &Agent, len: usize| agent.try_query("q", &vec![0xc1; len]).is_ok();
     theirs.may_say("query exceeds limit of 1024 bytes");
-    // The timeouts, ports and numbers in a query differ in length by a few bytes.
+    // The encoded timeouts, ports and numbers of a query vary in length by a few bytes.
     assert!(takes(theirs, 880) && !takes(theirs, 930));
     let asks = |len: usize| cluster.ours[0].serf.query(&Question::new("q").with_payload(vec![0xc1; len])).is_ok();
     assert!(asks(880) && !asks(930));

@@ -1,4 +1,4 @@
-//! The flow of Serfer's README, with an agent of HashiCorp's in its encrypted cluster.
+//! The guardian example, with an agent of HashiCorp's in its encrypted cluster.
 
 use std::sync::mpsc::{Receiver, channel};
 use std::thread::JoinHandle;
@@ -10,7 +10,7 @@ use serf_tokio::{Key, Tokio};
 
 use crate::harness::{Agent, Sees, runtime, until};
 
-/// One of ours that runs the example. Dropping the sender has it leave.
+/// One of our nodes that runs the example. Dropping the sender makes it leave.
 struct Example {
     said: Receiver<String>,
     stop: Sender<()>,
@@ -29,7 +29,7 @@ impl Example {
         Self { said, stop, thread }
     }
 
-    /// Waits for a line that begins so, and gives the rest.
+    /// Waits for a line with this prefix and returns the rest.
     fn line(&self, beginning: &str) -> String {
         loop {
             let line = self.said.recv_timeout(Duration::from_secs(75)).expect(beginning);

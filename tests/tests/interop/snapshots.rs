@@ -1,4 +1,4 @@
-//! One snapshot, read by the other program.
+//! One snapshot, read by both implementations.
 
 use std::fs;
 
@@ -45,7 +45,7 @@ pub(crate) fn theirs_goes_on_after_a_farewell_of_ours_and_hears_none_of_its_even
     fs::copy(&file, &copy).unwrap();
     let option = |file: &std::path::Path| format!("-snapshot={}", file.display());
 
-    // Told to, it returns by itself and hears what it missed and nothing else.
+    // With `-rejoin` it rejoins and receives exactly the events that it missed.
     let mut theirs = Agent::start_at("moves", addr, &[&option(&file), "-rejoin"]);
     theirs.may_say("Refuting a dead message (from: moves)");
     theirs.sees_alive(2);
@@ -56,7 +56,7 @@ pub(crate) fn theirs_goes_on_after_a_farewell_of_ours_and_hears_none_of_its_even
     assert!(!heard(&theirs, "before") && !heard(&theirs, "farewell"), "{}", theirs.log());
     theirs.leave();
 
-    // Not told to, it stays where it is.
+    // Without `-rejoin` it stays alone.
     let alone = Agent::start_at("moves", addr, &[&option(&copy)]);
     alone.user_event("alone", b"", false).unwrap();
     until("it runs", || heard(&alone, "alone"));

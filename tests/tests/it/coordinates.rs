@@ -58,7 +58,7 @@ fn what_hashicorps_client_refuses_is_refused_and_one_huge_coordinate_with_it() {
     let refused = |vec: &[f64], height| Coordinate::new(vec, 1.0, 0.0, height).is_err();
     assert!(refused(&[0.0; 7], 0.0));
     assert!(refused(&[f64::NAN; 8], 0.0));
-    // Its client takes these two, and the second resets it twenty times over.
+    // HashiCorp's client accepts these two; the second makes it reset twenty times.
     assert!(refused(&[0.0; 8], -0.001));
     assert!(refused(&[1e308; 8], 0.0));
 

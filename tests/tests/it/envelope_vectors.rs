@@ -1,7 +1,7 @@
-//! The layers around packets, byte for byte as HashiCorp's nodes write and take them.
+//! The layers around packets, byte for byte in HashiCorp's format.
 //!
-//! Nonces are drawn from a seed, so that what was encrypted elsewhere is opened here; that it was sealed in the same order and
-//! with the same authenticated bytes shows in that it opens.
+//! Nonces are drawn from a seed, so recorded ciphertexts are opened rather than reproduced: success proves the same
+//! order of layers and the same authenticated bytes.
 
 use std::path::Path;
 
@@ -28,7 +28,7 @@ fn bytes(id: &str) -> Vec<u8> {
     unhex(vector(id)["hex"].as_str().unwrap())
 }
 
-/// An envelope with the label and the key that a vector was made with.
+/// Returns an envelope with the label and the key of a vector.
 fn envelope(inputs: &Value) -> Envelope {
     let key = inputs["key"].as_str().map(|key| Key::new(&unhex(key)).unwrap());
     let config = EnvelopeConfig {
@@ -53,7 +53,7 @@ fn frames(message: &[u8]) -> (Vec<Vec<u8>>, bool) {
     (frames, parts.damaged())
 }
 
-/// The payload of one datagram that holds `frame`.
+/// Seals `frame` as one datagram and returns its payload.
 fn seal(config: EnvelopeConfig, frame: &[u8], checksum: bool) -> Vec<u8> {
     let mut envelope = Envelope::new(config, &Seed::from_u64(1));
     let mut buffers = PacketBuffers::new();

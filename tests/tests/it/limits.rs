@@ -1,4 +1,4 @@
-//! `docs/limits.md` says what the source says.
+//! Checks that `docs/limits.md` agrees with the source.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,7 +10,7 @@ fn read(path: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)).unwrap()
 }
 
-/// The constants of a file, and their expressions.
+/// Returns the constants of a file, with their expressions.
 fn constants(path: &str) -> BTreeMap<String, String> {
     let text = read(path);
     let declared = text.lines().filter_map(|line| line.trim_start().split_once("const "));
@@ -21,7 +21,7 @@ fn constants(path: &str) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// The value of an expression of whole numbers and durations; durations in milliseconds.
+/// Evaluator of expressions over integers and durations; durations are in milliseconds.
 struct Evaluator<'a> {
     rest: &'a str,
     names: &'a BTreeMap<String, String>,
@@ -89,7 +89,7 @@ impl Evaluator<'_> {
     }
 }
 
-/// The value that a table states: a number, perhaps a power of two, and its unit.
+/// Parses a value in a table: a number, possibly a power of two, and its unit.
 fn stated(cell: &str) -> Option<u64> {
     let end = cell.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(cell.len());
     let (number, unit) = cell.split_at(end);
@@ -111,7 +111,7 @@ fn stated(cell: &str) -> Option<u64> {
     Some(value * factor)
 }
 
-/// A bound as the document has it.
+/// A row of the document.
 struct Row {
     name: String,
     path: String,

@@ -1,5 +1,5 @@
-//! Tests of more than one crate, against recorded bytes, scripts and the source, as one program. Those with HashiCorp's agents
-//! are `interop`, which has a harness of its own.
+//! Tests that span crates, against recorded bytes, scripts and the source, in one binary. Those with HashiCorp's agents
+//! are in `interop`, which has its own harness.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot read its files has failed")]
 

@@ -1,4 +1,4 @@
-//! Packets that no node sends, given to a node: what is wrong is counted, and what is good in them is not lost.
+//! Invalid packets: errors are counted, and valid parts are still processed.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -12,11 +12,11 @@ use serf_proto::wire::swim::{Alive, Message, PeerRef, Ping};
 use serf_proto::wire::{Codec, Full, Versions, Writer, hashicorp};
 use serf_proto::{Config, DropReason, Identity, Instant, Node, Options, Outbox, Output, Seed, Start, Stats, Tags};
 
-/// A negative entry: its name, how many of its messages are taken, and what is counted.
+/// A negative entry: its name, the number of accepted messages, and the drop counters.
 type Expected = (&'static str, u64, &'static [(DropReason, u64)]);
 
-/// Every negative entry: how many of its messages are taken, and why the rest is not. The recorded messages are user messages of
-/// which the layer above can make nothing, so that each that gets there is counted as malformed.
+/// All negative entries: the number of accepted messages, and the reason for the rest. The recorded messages are user
+/// messages that Serf's layer cannot decode, so each that reaches it counts as malformed.
 const EXPECTED: &[Expected] = &[
     ("neg_compound_last_truncated", 2, &[(DropReason::Compound, 1), (DropReason::Malformed, 2)]),
     ("neg_compound_len_table_short", 0, &[(DropReason::Compound, 1)]),
@@ -52,12 +52,12 @@ fn node(label: &str, out: &mut Outbox) -> Node {
     node
 }
 
-/// What a node that got this datagram has counted, and how many datagrams it answered with.
+/// Returns the counters of a node after this datagram, and the number of datagrams that it sent in reply.
 fn receive(datagram: &[u8], label: &str) -> (Stats, usize) {
     let mut out = Outbox::new();
     let mut node = node(label, &mut out);
     node.handle_datagram(Instant::ZERO, addr(2), datagram, &mut out);
-    assert_eq!(node.members().count(), 1, "nobody was believed");
+    assert_eq!(node.members().count(), 1, "no member was added");
     let answers = out.drain().filter(|output| matches!(output, Output::Datagram { .. })).count();
     (node.stats().clone(), answers)
 }
@@ -76,12 +76,12 @@ fn written(write: impl FnOnce(&mut Writer<'_>) -> Result<(), Full>) -> Vec<u8> {
     room
 }
 
-/// A ping for the node, which it answers.
+/// Encodes a ping that the node answers.
 fn ping() -> Vec<u8> {
     written(|w| hashicorp::encode(&Message::Ping(Ping { seq: 1, node: "node-b", source: None }), w))
 }
 
-/// A compound whose table says these lengths, and these bytes after it.
+/// Encodes a compound with these lengths in its table, followed by these bytes.
 fn compound(lengths: &[usize], frames: &[u8]) -> Vec<u8> {
     let mut packet = vec![7, u8::try_from(lengths.len()).unwrap()];
     for length in lengths {
@@ -111,7 +111,7 @@ fn good_messages_around_the_damage_are_answered() {
     let ping = ping();
     let (len, twice) = (ping.len(), [&ping[..], &ping].concat());
     let (compound_damaged, nothing) = ([(DropReason::Compound, 1)], []);
-    // A stranger's packet is answered once.
+    // A non-member's packet is answered once.
     let and_one_too_many = [(DropReason::Compound, 1), (DropReason::Limit, 1)];
     for (what, packet, survivors, reasons) in [
         ("the last is cut short", compound(&[len, len, 99], &twice), 2, &and_one_too_many[..]),
@@ -136,7 +136,7 @@ fn a_query_that_fits_into_no_packet_in_the_other_codec_holds_up_no_later_one() {
     let peer = PeerRef { name: "node-a", addr: addr(2), meta: b"\xff\x80", versions: Versions::HASHICORP };
     let alive = written(|w| hashicorp::encode(&Message::Alive(Alive { incarnation: 1, peer }), w));
     node.handle_datagram(Instant::ZERO, addr(2), &alive, &mut out);
-    // A query in the native codec, which is longer in the other by its keys.
+    // A query in the native codec; HashiCorp's encoding is longer by its keys.
     let query = serf::Query {
         ltime: 1,
         id: 1,

@@ -1,4 +1,4 @@
-//! Every story in `scripts/` ends as it says. `UPDATE=1 cargo test -p serf-tests` rewrites the expectations.
+//! Runs all scripts in `scripts/`. `UPDATE=1 cargo test -p serf-tests` rewrites the expectations.
 
 use std::path::{Path, PathBuf};
 use std::{env, fs};
@@ -32,7 +32,7 @@ fn every_story_ends_as_its_script_says() {
     assert!(wrong.is_empty(), "UPDATE=1 takes these over:\n\n{}", wrong.join("\n"));
 }
 
-/// The lines that are only in one of the two, as far as the first after which they agree again is not sought.
+/// Formats the lines that differ, from the first difference on.
 fn difference(expected: &str, found: &str) -> String {
     let same = expected.lines().zip(found.lines()).take_while(|(a, b)| a == b).count();
     let rest = |text: &str, sign: char| {
@@ -41,7 +41,7 @@ fn difference(expected: &str, found: &str) -> String {
     format!("from line {} of the expectation on:\n{}{}", same + 1, rest(expected, '-'), rest(found, '+'))
 }
 
-/// How many lines of a difference are shown on each side.
+/// Maximum number of lines shown per side.
 const SHOWN: usize = 8;
 
 #[test]

@@ -1,4 +1,4 @@
-//! Snapshot files that HashiCorp's serf wrote or reads: what they say here, and what is written here, byte for byte.
+//! Snapshot files of HashiCorp's serf: reading theirs, and writing ours byte for byte.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

@@ -1,5 +1,5 @@
-//! HashiCorp's codec against bytes recorded from HashiCorp's programs: every message body that they wrote is read as they
-//! meant it and written again as they wrote it, and what their decoders take or refuse, ours does.
+//! HashiCorp's codec against bytes recorded from HashiCorp's programs: every message body decodes to the recorded
+//! meaning and encodes to the recorded bytes, and our decoders accept and reject the same inputs as theirs.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -14,7 +14,7 @@ use serf_proto::wire::serf::{self, Filter, List};
 use serf_proto::wire::swim::{Accusation, Ack, Alive, IndirectPing, Message, PeerRef, Ping, Source, State};
 use serf_proto::wire::{Codec, DecodeError, Full, Versions, Writer};
 
-/// Entries of `memberlist.json` that are about the layers around messages, not about bodies.
+/// Entries of `memberlist.json` about the layers around messages, not about bodies.
 const OTHER_LAYERS: &[&str] = &[
     "compound_ping_suspect",
     "compress_stress",
@@ -49,16 +49,17 @@ const OTHER_LAYERS: &[&str] = &[
     "stream_ping_compressed_enc_v1",
 ];
 
-/// Sections of `serf.json` that are not about the wire.
+/// Sections of `serf.json` that do not concern the wire format.
 const OTHER_SECTIONS: &[&str] = &["about", "coordinate_trace", "keyring_file", "snapshot"];
 
-/// Entries whose payload is empty but not nil. Go tells them apart on the wire and nowhere else; we write nil.
+/// Entries with an empty but non-nil payload. Go distinguishes them on the wire and nowhere else; we write nil.
 const EMPTY_NOT_NIL: &[&str] = &["ack_empty_payload", "query_nobroadcast", "user_event_empty_payload"];
 
-/// Entries of go-msgpack 2 whose lengths are signed; we write the unsigned form of the older, which all read.
+/// Entries of go-msgpack 2 with signed lengths; we write the unsigned form of the older version, which all versions
+/// read.
 const SIGNED_LENGTHS: &str = "__go_msgpack_2.1";
 
-/// What HashiCorp's decoders take and ours refuse, because nothing could be done with it.
+/// Inputs that HashiCorp's decoders accept and ours reject, with the reason.
 const REFUSED: &[(&str, &str)] = &[
     ("payload_array_of_ints", "no program writes bytes so, and they cannot be borrowed"),
     ("relay_ip_text", "an address of eight bytes leads nowhere"),
@@ -80,7 +81,7 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Bytes in base64, as Go prints them in JSON.
+/// Encodes bytes in base64, as Go's JSON encoder does.
 fn base64(bytes: &[u8]) -> String {
     const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut out = String::new();
@@ -119,7 +120,7 @@ fn bytes(hex: &Value) -> Vec<u8> {
     hex.as_str().map(unhex).unwrap_or_default()
 }
 
-/// A number of any width, also from a string.
+/// Parses an integer of any width, also from a string.
 fn number<T: TryFrom<u64, Error: std::fmt::Debug>>(value: &Value) -> T {
     value.as_u64().unwrap_or_else(|| value.as_str().unwrap().parse().unwrap()).try_into().unwrap()
 }
@@ -132,7 +133,7 @@ fn versions(hex: &Value) -> Versions {
     Versions::from_bytes(bytes(hex).try_into().unwrap())
 }
 
-/// The message that an entry describes, for `use_it`.
+/// Builds the message of an entry and passes it to `use_it`.
 fn with_message(inputs: &Value, use_it: impl FnOnce(Message<'_>)) {
     let message = &inputs["message"];
     let f = &message["fields"];
@@ -168,7 +169,7 @@ fn with_peer(fields: &Value, name: &str, use_it: impl FnOnce(PeerRef<'_>)) {
     use_it(PeerRef { name: text(&fields[name]), addr, meta: &meta, versions });
 }
 
-/// What must come out when an entry is written again.
+/// Returns the expected encoding of an entry.
 fn rewritten(id: &str, recorded: &[u8]) -> Vec<u8> {
     if !EMPTY_NOT_NIL.contains(&id) {
         return recorded.to_vec();
@@ -209,7 +210,7 @@ fn check_push_pull(id: &str, inputs: &Value, recorded: &[u8]) {
     check_stream(id, &again, recorded);
 }
 
-/// Whether `again` is what was `recorded`; and that the recorded message's end is found, however it comes.
+/// Checks that `again` equals `recorded`, and that the scanner finds the end of the recorded message for any chunking.
 fn check_stream(id: &str, again: &[u8], recorded: &[u8]) {
     if let Some(older) = id.strip_suffix(SIGNED_LENGTHS) {
         let older = entries(&file("memberlist.json"), "vectors", "id")
@@ -267,7 +268,7 @@ fn memberlists_bodies_are_read_as_they_were_meant_and_written_as_they_were() {
     assert_eq!((checked.len(), left_out.len()), (21, 31), "all 52 entries");
 }
 
-/// The message of the Serf layer that an entry describes, for `use_it`.
+/// Builds the Serf message of an entry and passes it to `use_it`.
 fn with_serf_message(kind: &str, f: &Value, others: &[(String, Value)], use_it: impl FnOnce(serf::Message<'_>)) {
     use serf::Message as M;
     let payload = bytes(&f["Payload_hex"]);
@@ -292,7 +293,7 @@ fn with_serf_message(kind: &str, f: &Value, others: &[(String, Value)], use_it: 
         }
         "query" => {
             let filters = f["Filters_hex"].as_array().map_or(vec![], |filters| filters.iter().map(bytes).collect());
-            // Bytes as they are on the wire, which are read as what they mean.
+            // Filters in raw form, as on the wire; decoding parses them.
             let unread: Vec<_> = filters.iter().map(|filter| Filter::Unreadable(filter)).collect();
             use_it(M::Query(serf::Query {
                 ltime: ltime(),
@@ -359,14 +360,14 @@ fn check_serf_message(name: &str, entry: &Value, all: &[(String, Value)]) {
                 "{name} {form}"
             );
             assert_eq!(without_filters(read), without_filters(message), "{name} {form}");
-            // Filters too are read and written again.
+            // Filters are decoded and encoded too.
             let again = written(|w| hashicorp::encode_serf(&read, w));
             assert_eq!(hex(&again), hex(&rewritten(name, &unhex(text(&entry["hex"])))), "{name} {form}");
         }
     });
 }
 
-/// In what an entry describes filters are bytes, and in what is read they are read.
+/// Removes the filters: they are raw in an entry's message and parsed in a decoded one.
 fn without_filters(message: serf::Message<'_>) -> serf::Message<'_> {
     match message {
         serf::Message::Query(query) => serf::Message::Query(serf::Query { filters: List::EMPTY, ..query }),
@@ -374,7 +375,7 @@ fn without_filters(message: serf::Message<'_>) -> serf::Message<'_> {
     }
 }
 
-/// What a query says whose one filter has these bytes.
+/// Decodes a query with one filter of these bytes and passes its filters to `use_it`.
 fn filters_of<R>(bytes: &[u8], use_it: impl FnOnce(&[Filter<'_>]) -> R) -> R {
     let unread = [Filter::Unreadable(bytes)];
     let frame = query_with(List::new(&unread));
@@ -453,7 +454,7 @@ fn check_tags(name: &str, entry: &Value) {
     let tags: Tags = inputs.into_iter().flatten().map(|(key, value)| (key.clone(), text(value).to_owned())).collect();
     assert_eq!(Tags::decode(&unhex(text(&entry["hex"]))), tags, "{name}");
     match name {
-        // Metadata from before there were tags, which we do not write.
+        // Metadata from before tags, which we do not write.
         "tags_legacy" => {}
         "tags_nil" => assert_eq!(hex(&tags.encode()), text(&entry["hex_0_9_4"]), "{name}"),
         _ => assert_eq!(hex(&tags.encode()), text(&entry["hex"]), "{name}"),
@@ -491,7 +492,7 @@ fn serfs_bodies_are_read_as_they_were_meant_and_written_as_they_were() {
     assert_eq!(sections, covered, "sections that are about the wire, and others");
 }
 
-/// What we make of the body of a probe, as Go prints it; `None` when it says too little to be compared.
+/// Decodes a probe body and formats it like Go; `None` if it has too little content to compare.
 fn read_probe(structure: &str, body: &[u8]) -> Result<Option<Value>, DecodeError> {
     let payload = |bytes: &[u8]| if bytes.is_empty() { Value::Null } else { json!(base64(bytes)) };
     let with_kind = |kind: u8| [&[kind], body].concat();
@@ -522,7 +523,7 @@ fn read_probe(structure: &str, body: &[u8]) -> Result<Option<Value>, DecodeError
         "tags" => {
             let tags = Tags::decode(&with_kind(0xff));
             if tags.is_empty() {
-                // Damaged: what came before the damage is kept.
+                // Damaged: the part before the damage is kept.
                 return Err(DecodeError::Malformed);
             }
             tags.iter().map(|(key, value)| (key.to_owned(), json!(value))).collect()
@@ -555,7 +556,7 @@ fn read_probe(structure: &str, body: &[u8]) -> Result<Option<Value>, DecodeError
     }))
 }
 
-/// What Go printed, in the words of [`read_probe`].
+/// Parses Go's output into the format of [`read_probe`].
 fn printed(structure: &str, line: &str) -> Option<Value> {
     let read: Value = serde_json::from_str(line).ok()?;
     Some(match structure {

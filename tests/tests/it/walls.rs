@@ -1,13 +1,13 @@
-//! The walls between the protocol's modules: what each may know of the others, read off its source.
+//! Dependency rules between the protocol's modules, checked on the source.
 //!
-//! A layer that knows no other can be read alone, and can be tested with a `Core` only. Whoever needs to break a wall should
-//! first look for the value to pass down or the notification to send up.
+//! A layer that depends on no other can be read alone, and tested with a `Core` only. Before you relax a rule, look for
+//! a value to pass down or a notification to send up.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// What a module may use besides itself: whole modules, or one item of a module. Tests may use what they like.
+/// Permitted dependencies per module: whole modules, or single items. Tests are exempt.
 const WALLS: &[(&str, &[&str])] = &[
     ("limits", &[]),
     ("time", &[]),
@@ -101,20 +101,20 @@ const WALLS: &[(&str, &[&str])] = &[
     ("input", &["event", "node", "outbox", "serf::Question", "stream::StreamInput", "time", "types"]),
 ];
 
-/// What stays out of a module though a wider rule would let it in.
+/// Exceptions: dependencies forbidden although a wider rule permits them.
 const EXCEPT: &[(&str, &str)] = &[("swim", "wire::serf"), ("serf", "wire::swim")];
 
-/// The one module that may know every other.
+/// The only module that may depend on all others.
 const ANYTHING: &str = "node";
 
-/// What would let the world in: clocks, threads, the standard library's hash tables with their random order.
+/// Sources of nondeterminism and IO: clocks, threads, std's hash tables with their random order.
 const WORLD: &[&str] = &["std::", "Instant::now", "SystemTime", "thread_rng", "getrandom", "static mut", "HashMap"];
 
 fn source_dir() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../proto/src")
 }
 
-/// Every source file that is not a test, below `dir`.
+/// Returns all source files below `dir` except tests.
 fn sources(dir: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(dir).unwrap() {
@@ -133,7 +133,7 @@ fn sources(dir: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// The code of a file: no comments, no tests.
+/// Returns the code of a file without comments and tests.
 fn code(path: &Path) -> String {
     strip(&fs::read_to_string(path).unwrap())
 }
@@ -144,14 +144,14 @@ fn strip(text: &str) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// The module that a file belongs to: its own name, or that of its directory.
+/// Returns the module of a file: its own name, or that of its directory.
 fn module_of(path: &Path) -> String {
     let within = path.strip_prefix(source_dir()).unwrap();
     let first = within.components().next().unwrap().as_os_str().to_str().unwrap();
     first.trim_end_matches(".rs").to_owned()
 }
 
-/// Every `crate::` path in `code`, as its first two names: `wire::native`. Braces are taken apart.
+/// Returns every `crate::` path in `code`, as its first two segments: `wire::native`. Expands braces.
 fn uses(code: &str) -> Vec<String> {
     let mut found = Vec::new();
     for (at, _) in code.match_indices("crate::") {
@@ -160,7 +160,7 @@ fn uses(code: &str) -> Vec<String> {
     found
 }
 
-/// Reads one path, or a list of paths in braces, at the start of `text`; returns how long it is.
+/// Parses one path, or a list of paths in braces, at the start of `text`; returns its length.
 fn tree(text: &str, path: &mut Vec<String>, found: &mut Vec<String>) -> usize {
     if text.starts_with('{') {
         let mut at = 1;
@@ -185,7 +185,7 @@ fn tree(text: &str, path: &mut Vec<String>, found: &mut Vec<String>) -> usize {
     name.len()
 }
 
-/// What `lib.rs` exports at the root, with the module that it is from: `Tags` is `serf::Tags`.
+/// Returns the items that `lib.rs` exports at the root, with their modules: `Tags` is `serf::Tags`.
 fn exports() -> BTreeMap<String, String> {
     let lib = code(&source_dir().join("lib.rs"));
     let mut exports = BTreeMap::new();
@@ -211,7 +211,7 @@ fn allowed(module: &str, used: &str) -> bool {
     WALLS.iter().any(|(of, rules)| *of == module && rules.iter().any(covers))
 }
 
-/// What a module's code uses and may not.
+/// Returns the forbidden dependencies of a module's code.
 fn breaches(module: &str, code: &str, exports: &BTreeMap<String, String>) -> Vec<String> {
     let home = |used: String| exports.get(used.split("::").next().unwrap_or_default()).cloned().unwrap_or(used);
     let used = uses(code).into_iter().map(home);
@@ -257,7 +257,7 @@ fn the_protocol_is_pure() {
     for attribute in ["#![no_std]", "#![forbid(unsafe_code)]"] {
         assert!(lib.lines().any(|line| line == attribute), "lib.rs says {attribute}");
     }
-    // It makes keys for applications, behind a feature. No node calls it.
+    // Generates keys for applications, behind a feature. No node calls it.
     let generates = |path: &Path| path.ends_with("types/generate.rs");
     for path in sources(&source_dir()).into_iter().filter(|path| !generates(path)) {
         let code = code(&path);
@@ -267,7 +267,7 @@ fn the_protocol_is_pure() {
     }
 }
 
-/// Whether `word` is in `code`, not as the end of a longer name.
+/// Whether `word` occurs in `code`, other than as the end of a longer name.
 fn contains_word(code: &str, word: &str) -> bool {
     code.match_indices(word).any(|(at, _)| !code[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_'))
 }
@@ -276,11 +276,11 @@ fn contains_word(code: &str, word: &str) -> bool {
 fn hash_tables_are_looked_up_and_never_walked() {
     for path in sources(&source_dir()) {
         let walked = walked_tables(&code(&path));
-        assert!(walked.is_empty(), "{}: the order of {walked:?} is nobody's", path.display());
+        assert!(walked.is_empty(), "{}: the iteration order of {walked:?} is unspecified", path.display());
     }
 }
 
-/// The names of hash tables in `code` whose order matters to it.
+/// Returns the hash tables in `code` that are iterated.
 fn walked_tables(code: &str) -> Vec<String> {
     let mut walked = Vec::new();
     for kind in ["HashTable", "HashSet"] {
@@ -297,7 +297,7 @@ fn walked_tables(code: &str) -> Vec<String> {
     walked
 }
 
-/// What can make its caller wait for a disk, a terminal, a pipe or another thread: the thread that gossips says none of it.
+/// Calls that can block on a disk, a terminal, a pipe or another thread: forbidden on the thread that runs the node.
 const WAITS: &[&str] = &[
     "fs",
     "File",
@@ -319,7 +319,7 @@ const WAITS: &[&str] = &[
     "to_socket_addrs",
 ];
 
-/// Where it is said all the same, crate by crate, and why nothing waits for it there.
+/// Exceptions per crate, with the reason why they cannot block the node.
 const WORKERS: &[(&str, &[(&str, &str)])] = &[
     (
         "runtime",
@@ -348,7 +348,7 @@ fn nothing_that_can_wait_is_said_where_gossip_runs() {
     }
 }
 
-/// What of it `code` says.
+/// Returns the blocking calls in `code`.
 fn waits(code: &str) -> Vec<&'static str> {
     let ends = |rest: &str| !rest.starts_with(|c: char| c.is_alphanumeric() || c == '_');
     let says = |word: &&&str| {
@@ -358,7 +358,7 @@ fn waits(code: &str) -> Vec<&'static str> {
     WAITS.iter().filter(says).copied().collect()
 }
 
-/// Which of our crates each crate may know, tests and examples aside.
+/// Permitted dependencies between our crates, except for tests and examples.
 const CRATES: &[(&str, &[&str])] = &[
     ("proto", &[]),
     ("sim", &["serf-proto"]),
@@ -377,7 +377,7 @@ fn every_crate_knows_only_those_below_it() {
     }
 }
 
-/// Our crates among the dependencies of a manifest.
+/// Returns our crates among the dependencies of a manifest.
 fn our_crates(manifest: &str) -> Vec<String> {
     let dependencies = manifest.split("\n[dependencies]\n").nth(1).unwrap_or_default();
     let dependencies = dependencies.split("\n[").next().unwrap_or_default();
@@ -385,7 +385,7 @@ fn our_crates(manifest: &str) -> Vec<String> {
     names.filter(|name| name.starts_with("serf-") || *name == "sim").map(str::to_owned).collect()
 }
 
-// The tests of the tests.
+// Tests of the helpers above.
 
 #[test]
 fn our_crates_are_found_among_the_dependencies_only() {

@@ -1,4 +1,4 @@
-//! Agents of HashiCorp's: processes that end with the test, and whose logs must not complain of us.
+//! HashiCorp's agents: processes that end with the test, and whose logs must not contain warnings about our nodes.
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
@@ -15,13 +15,13 @@ use serf_tokio::Tags;
 use super::rpc::{Body, Rpc, bytes, field, map, text};
 use super::{Answers, Seen, View, answer, until};
 
-/// HashiCorp's binary: what `SERF_HASHICORP` names, or else `serf` on the path, if that is HashiCorp's.
+/// Returns HashiCorp's binary: the value of `SERF_HASHICORP`, or else `serf` on the path if that is HashiCorp's.
 pub(crate) fn binary() -> Option<&'static PathBuf> {
     static FOUND: OnceLock<Option<PathBuf>> = OnceLock::new();
     let is_theirs = |path: &PathBuf| {
         let Ok(output) = Command::new(path).arg("version").output() else { return false };
         let version = String::from_utf8_lossy(&output.stdout);
-        // Debian's builds say only a number, and that of a release long before.
+        // Debian's builds print only a number, that of a much earlier release.
         version.starts_with("Serf v") || version.starts_with("0.8.2-dev\n")
     };
     let find = || match std::env::var_os("SERF_HASHICORP") {
@@ -38,8 +38,8 @@ pub(crate) fn binary() -> Option<&'static PathBuf> {
     FOUND.get_or_init(find).as_ref()
 }
 
-/// A running agent. Dropping it kills it, and fails the test if the agent has logged a warning or an error that the test does
-/// not [expect](Agent::may_say).
+/// A running agent. Dropping it kills it, and fails the test if the agent has logged a warning or an error that the
+/// test does not [expect](Agent::may_say).
 pub(crate) struct Agent {
     pub(crate) name: String,
     pub(crate) addr: SocketAddr,
@@ -50,7 +50,7 @@ pub(crate) struct Agent {
     may_say: Vec<&'static str>,
 }
 
-/// A user event as an agent tells of it.
+/// A user event as reported by an agent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Heard {
     pub(crate) name: String,
@@ -58,19 +58,19 @@ pub(crate) struct Heard {
     pub(crate) coalesce: bool,
 }
 
-/// Events as an agent streams them.
+/// An agent's event stream.
 pub(crate) struct Watch {
     records: Receiver<Value>,
     seen: Vec<Value>,
 }
 
 impl Agent {
-    /// Starts an agent on ports that are free, and waits until it runs.
+    /// Starts an agent on free ports and waits until it runs.
     pub(crate) fn start(name: &str, more: &[&str]) -> Self {
         Self::start_where(name, free, more)
     }
 
-    /// Starts an agent at an address that another has left.
+    /// Starts an agent at the address of a former one.
     pub(crate) fn start_at(name: &str, addr: SocketAddr, more: &[&str]) -> Self {
         Self::start_where(name, || addr, more)
     }
@@ -81,7 +81,7 @@ impl Agent {
             attempts += 1;
             match Self::try_start(name, addr(), more) {
                 Ok(agent) => return agent,
-                // Between our look and the agent's somebody may have taken the port.
+                // Another process may have taken the port between the check and the start.
                 Err(log) if log.contains("address already in use") && attempts < 5 => {}
                 Err(log) => panic!("{name} does not start: {log}"),
             }
@@ -119,7 +119,7 @@ impl Agent {
         Err(agent.log())
     }
 
-    /// Kills the process and reads what is left of its log.
+    /// Kills the process and reads the rest of its log.
     fn end(&mut self) {
         _ = self.process.kill();
         _ = self.process.wait();
@@ -128,13 +128,13 @@ impl Agent {
         }
     }
 
-    /// Lets the agent log warnings and errors that have this text in them.
+    /// Permits warnings and errors that contain this text.
     pub(crate) fn may_say(&mut self, part: &'static str) -> &mut Self {
         self.may_say.push(part);
         self
     }
 
-    /// Everything that it has logged.
+    /// Returns the log.
     pub(crate) fn log(&self) -> String {
         self.log.lock().expect("no reader panics").join("\n")
     }
@@ -153,7 +153,7 @@ impl Agent {
         }
     }
 
-    /// Joins, and says how many members it reached.
+    /// Joins and returns the number of members contacted.
     pub(crate) fn join(&self, seeds: &[SocketAddr]) -> u64 {
         match self.try_join(seeds) {
             Ok(contacted) => contacted,
@@ -165,7 +165,7 @@ impl Agent {
         self.join_with(seeds, false)
     }
 
-    /// Joins, and wants to hear of events from before.
+    /// Joins and requests the events from before.
     pub(crate) fn join_for_all(&self, seeds: &[SocketAddr]) -> u64 {
         self.join_with(seeds, true).expect("the seeds let it in")
     }
@@ -177,7 +177,7 @@ impl Agent {
         Ok(field(&answer, "Num").as_u64().expect("a count"))
     }
 
-    /// The members that it knows.
+    /// Returns the members that it knows.
     pub(crate) fn view(&self) -> View {
         let answer = self.ask("members", None, Body::Some).expect("members are listed");
         let members = field(&answer, "Members").as_array().expect("a list");
@@ -200,23 +200,23 @@ impl Agent {
         self.tell("force-leave", map([("Node", name.into())]));
     }
 
-    /// Leaves, and waits until the process has ended.
+    /// Leaves and waits until the process has ended.
     pub(crate) fn leave(mut self) {
         self.ask("leave", None, Body::None).expect("an agent can leave");
         until("the agent ends", || matches!(self.process.try_wait(), Ok(Some(_))));
     }
 
-    /// SIGKILL, without a chance to say anything.
+    /// Kills the process with SIGKILL.
     pub(crate) fn crash(self) {
         drop(self);
     }
 
-    /// The numbers and texts of `serf info`.
+    /// Returns a value of `serf info`.
     pub(crate) fn stat(&self, key: &str) -> String {
         text(field(&self.ask("stats", None, Body::Some).expect("there are figures"), "serf"), key)
     }
 
-    /// Where it believes that a member is; none when it has no idea.
+    /// Returns the member's coordinate as the agent knows it, if any.
     pub(crate) fn coordinate(&self, name: &str) -> Option<Vec<f64>> {
         let request = map([("Node", name.into())]);
         let answer = self.ask("get-coordinate", Some(request), Body::Some).expect("always answers");
@@ -225,13 +225,13 @@ impl Agent {
         vec.filter(|_| field(&answer, "Ok").as_bool() == Some(true))
     }
 
-    /// All events from now on. As long as somebody watches, queries are answered, with [`answer`].
+    /// Streams all events from now on. During the stream, queries are answered with [`answer`].
     pub(crate) fn watch(&self) -> Watch {
         let records = Rpc::connect(self.rpc).expect("the agent runs").events(answer).expect("events are streamed");
         Watch { records, seen: Vec::new() }
     }
 
-    /// Asks all members, or those that the filters let pass, and waits for its end.
+    /// Sends a query to all members, or to those that match the filters, and waits for its end.
     pub(crate) fn query(
         &self,
         name: &str,
@@ -247,7 +247,7 @@ impl Agent {
         for record in records {
             let from = text(&record, "From");
             match &*text(&record, "Type") {
-                // At the deadline an agent of HashiCorp's may stream records of nobody before the last one.
+                // At the deadline HashiCorp's agent may stream records without a name before the last one.
                 "ack" | "response" if from.is_empty() => {}
                 "ack" => answers.acks.push(from),
                 "response" => _ = answers.responses.insert(from, bytes(&record, "Payload")),
@@ -258,12 +258,12 @@ impl Agent {
         answers
     }
 
-    /// Asks all members, and does not wait for their answers.
+    /// Sends a query to all members without waiting for answers.
     pub(crate) fn try_query(&self, name: &str, payload: &[u8]) -> Result<(), String> {
         self.ask("query", Some(question(name, payload, &[], &[], 0)), Body::None).map(drop)
     }
 
-    /// Runs HashiCorp's command line against this agent. `Err` when it fails.
+    /// Runs HashiCorp's command line against this agent. Returns an error if it fails.
     pub(crate) fn command(&self, args: &[&str]) -> Result<String, String> {
         let mut command = Command::new(binary().expect("tests run only with it"));
         let output = command.args(args).env("SERF_RPC_ADDR", self.rpc.to_string()).output();
@@ -272,10 +272,10 @@ impl Agent {
         if output.status.success() { Ok(text) } else { Err(text) }
     }
 
-    /// The warnings and errors that it has logged and the test does not expect.
+    /// Returns the logged warnings and errors that the test does not expect.
     fn complaints(&self) -> Vec<String> {
         let is_complaint = |line: &&String| {
-            // Its RPC clients, which are the tests, come and go as they like; and it is told to leave.
+            // Its RPC clients, which are the tests, disconnect at any time, and the tests stop it.
             (line.contains("[WARN]") || line.contains("[ERR]") || line.contains("panic:"))
                 && !line.contains("agent.ipc")
                 && !line.ends_with("Serf shutdown detected, quitting")
@@ -299,7 +299,7 @@ impl Drop for Agent {
 }
 
 impl Watch {
-    /// The user events so far.
+    /// Returns the user events so far.
     pub(crate) fn user_events(&mut self) -> Vec<Heard> {
         self.seen.extend(self.records.try_iter());
         let users = self.seen.iter().filter(|record| text(record, "Event") == "user");
@@ -311,7 +311,7 @@ impl Watch {
         users.map(heard).collect()
     }
 
-    /// What has happened to members so far: `member-join NAME`.
+    /// Returns the member events so far: `member-join NAME`.
     pub(crate) fn member_events(&mut self) -> Vec<String> {
         self.seen.extend(self.records.try_iter());
         let of = |record: &Value| {
@@ -333,7 +333,7 @@ fn question(name: &str, payload: &[u8], nodes: &[&str], tags: &[(&str, &str)], r
         ("FilterTags", Value::Map(tags)),
         ("RequestAck", true.into()),
         ("RelayFactor", relays.into()),
-        // An agent waits for it to pass, whoever has answered.
+        // An agent waits for the timeout even if all members have answered.
         ("Timeout", 1_500_000_000_u64.into()),
     ])
 }
@@ -353,7 +353,7 @@ fn seen(member: &Value) -> Seen {
     Seen { status: text(member, "Status"), tags, addr: SocketAddr::new(ip, port) }
 }
 
-/// An address whose port is free for TCP and UDP, and was so far given to nobody.
+/// Returns an address whose port is free for TCP and UDP and was not returned before.
 fn free() -> SocketAddr {
     static GIVEN: Mutex<Vec<u16>> = Mutex::new(Vec::new());
     loop {
@@ -367,12 +367,12 @@ fn free() -> SocketAddr {
     }
 }
 
-/// Reads a log on a thread, so that the agent never stops at a full pipe.
+/// Reads a log on a thread, so that the agent never blocks on a full pipe.
 fn record(log: &Arc<Mutex<Vec<String>>>, from: impl Read + Send + 'static) -> JoinHandle<()> {
     let log = Arc::clone(log);
     std::thread::spawn(move || {
         for line in BufReader::new(from).lines().map_while(Result::ok) {
-            log.lock().expect("nobody panics while holding it").push(line);
+            log.lock().expect("no holder panics").push(line);
         }
     })
 }

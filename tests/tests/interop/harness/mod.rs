@@ -1,4 +1,4 @@
-//! Nodes of both kinds, and how to wait for what they should come to.
+//! Harness: nodes of both implementations, and waiting for conditions.
 
 mod agent;
 mod ours;
@@ -13,10 +13,10 @@ use serf_tokio::Tags;
 pub(crate) use self::agent::{Agent, Heard, Watch, binary};
 pub(crate) use self::ours::{Ours, runtime};
 
-/// The members that a node knows, by name, in words that both kinds of nodes share.
+/// Members known to a node, by name, in a common representation.
 pub(crate) type View = BTreeMap<String, Seen>;
 
-/// A member as another sees it.
+/// A member as seen by another.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Seen {
     pub(crate) status: String,
@@ -24,23 +24,23 @@ pub(crate) struct Seen {
     pub(crate) addr: SocketAddr,
 }
 
-/// What came of a query.
+/// Results of a query.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Answers {
-    /// Who acknowledged it, in the order of the names.
+    /// Members that acknowledged, sorted.
     pub(crate) acks: Vec<String>,
-    /// Who answered what.
+    /// Answers by member.
     pub(crate) responses: BTreeMap<String, Vec<u8>>,
-    /// Who should have answered and did not; only our nodes tell.
+    /// Members that did not answer; reported by our nodes only.
     pub(crate) silent: Vec<String>,
 }
 
-/// What nodes of either kind answer to queries: to `reverse` the payload backwards, else nothing.
+/// Answers a query, the same in both implementations: `reverse` with the reversed payload, others not at all.
 pub(crate) fn answer(name: &str, payload: &[u8]) -> Option<Vec<u8>> {
     (name == "reverse").then(|| payload.iter().rev().copied().collect())
 }
 
-/// A node of either kind.
+/// A node of either implementation.
 pub(crate) trait Sees {
     fn name(&self) -> &str;
     fn view(&self) -> View;
@@ -51,7 +51,7 @@ pub(crate) trait Sees {
         until_or(&what, || self.view(), |view| view.get(name).is_some_and(|member| member.status == status));
     }
 
-    /// Waits until this node sees so many members, all of them alive.
+    /// Waits until this node sees exactly `count` members, all alive.
     fn sees_alive(&self, count: usize) {
         let what = format!("{} sees {count} members alive", self.name());
         until_or(
@@ -82,18 +82,18 @@ impl Sees for Ours {
     }
 }
 
-/// Waits until something is so.
+/// Waits until a condition holds.
 pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     until_or(what, || (), |()| is_so());
 }
 
-/// Waits until `look` shows what it should; what it shows instead is in the complaint.
+/// Waits until the result of `look` satisfies a condition; the panic message contains the last result.
 pub(crate) fn until_or<T: core::fmt::Debug>(
     what: &str,
     mut look: impl FnMut() -> T,
     mut is_so: impl FnMut(&T) -> bool,
 ) {
-    // What gossip misses comes with an exchange of states: the first within a minute, by the lan profile.
+    // Anti-entropy repairs what gossip misses: within a minute, by the lan profile.
     let deadline = Instant::now() + Duration::from_secs(75);
     loop {
         let found = look();
@@ -105,5 +105,5 @@ pub(crate) fn until_or<T: core::fmt::Debug>(
     }
 }
 
-/// How long to wait between two looks.
+/// Pause between two checks.
 const PATIENCE: Duration = Duration::from_millis(25);

@@ -1,4 +1,4 @@
-//! Our nodes, as a service embeds them.
+//! Our nodes, embedded as in a service.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, OnceLock};
@@ -11,8 +11,8 @@ use tokio::task::JoinHandle;
 
 use super::{Answers, Heard, Seen, View, answer};
 
-/// A running node of ours. Dropping it stops it without a word to the others, and fails the test if the node could not make
-/// use of something that it was sent.
+/// A running node of ours. Dropping it stops it without a leave, and fails the test if the node has dropped an input
+/// that the test does not expect.
 pub(crate) struct Ours {
     pub(crate) name: String,
     pub(crate) addr: SocketAddr,
@@ -23,13 +23,13 @@ pub(crate) struct Ours {
 }
 
 impl Ours {
-    /// Starts a node with the timing of HashiCorp's `lan` profile, which tells everything often enough that in a small cluster
-    /// gossip misses nobody.
+    /// Starts a node with the timing of HashiCorp's `lan` profile, which retransmits often enough that gossip reaches
+    /// all members of a small cluster.
     pub(crate) fn start(name: &str) -> Self {
         Self::start_with(name, |_| {})
     }
 
-    /// Starts a node with the timing of the `local` profile, which finds sooner who has failed.
+    /// Starts a node with the timing of the `local` profile, which detects failures sooner.
     pub(crate) fn start_quick(name: &str) -> Self {
         Self::start_with(name, |options| options.protocol = NodeOptions::local(name).protocol)
     }
@@ -55,13 +55,13 @@ impl Ours {
         Self { name: name.to_owned(), addr: serf.bound_addr(), serf, events, listener, may_drop: Vec::new() }
     }
 
-    /// Lets the node drop input for a reason.
+    /// Permits dropped inputs for this reason.
     pub(crate) fn may_drop(&mut self, reason: DropReason) -> &mut Self {
         self.may_drop.push(reason);
         self
     }
 
-    /// Joins, and says how many members it reached.
+    /// Joins and returns the number of members contacted.
     pub(crate) fn join(&self, seeds: &[SocketAddr]) -> u32 {
         self.try_join(seeds).unwrap_or_else(|error| panic!("{} cannot join: {error}", self.name))
     }
@@ -70,7 +70,7 @@ impl Ours {
         self.join_with(seeds, OldEvents::Ignore)
     }
 
-    /// Joins, and wants to hear of events from before.
+    /// Joins and requests the events from before.
     pub(crate) fn join_for_all(&self, seeds: &[SocketAddr]) -> u32 {
         self.join_with(seeds, OldEvents::Deliver).expect("the seeds let it in")
     }
@@ -80,18 +80,18 @@ impl Ours {
         runtime().block_on(self.serf.join_with(&seeds, old)).map(|report| report.contacted)
     }
 
-    /// Leaves, and waits until the node has stopped.
+    /// Leaves and waits until the node has stopped.
     pub(crate) fn leave(self) {
         let left = runtime().block_on(async { tokio::time::timeout(Duration::from_secs(30), self.serf.leave()).await });
-        assert!(left.expect("a leave ends").expect("the node runs").complete, "{} told everybody", self.name);
+        assert!(left.expect("a leave ends").expect("the node runs").complete, "{}: complete leave", self.name);
     }
 
-    /// Stops at once, without a word to the others.
+    /// Stops immediately, without a leave.
     pub(crate) fn crash(self) {
         runtime().block_on(self.serf.shutdown()).expect("no file is written");
     }
 
-    /// Asks a question and waits for its end, which does not wait for the time when everybody has answered.
+    /// Sends a query and waits for its end, which comes before the timeout once all members have answered.
     pub(crate) fn ask(&self, question: &Question<'_>) -> Answers {
         let mut answers = Answers::default();
         let mut replies = self.serf.query(question).expect("the question is small");
@@ -111,7 +111,7 @@ impl Ours {
         answers
     }
 
-    /// The members that it knows.
+    /// Returns the members that it knows.
     pub(crate) fn view(&self) -> View {
         let seen = |member: serf_tokio::Member| {
             let seen = Seen { status: member.status().to_string(), tags: member.tags(), addr: member.addr() };
@@ -120,12 +120,12 @@ impl Ours {
         self.serf.members().into_iter().map(seen).collect()
     }
 
-    /// All events since it was started.
+    /// Returns all events since the start.
     pub(crate) fn events(&self) -> Vec<Event> {
-        self.events.lock().expect("nobody panics while holding it").clone()
+        self.events.lock().expect("no holder panics").clone()
     }
 
-    /// The user events since it was started.
+    /// Returns the user events since the start.
     pub(crate) fn user_events(&self) -> Vec<Heard> {
         let heard = |event: Event| match event {
             Event::User(event) => {
@@ -136,7 +136,7 @@ impl Ours {
         self.events().into_iter().filter_map(heard).collect()
     }
 
-    /// What has happened to members since it was started: `member-join NAME`.
+    /// Returns the member events since the start: `member-join NAME`.
     pub(crate) fn member_events(&self) -> Vec<String> {
         let text = |event: Event| match event {
             Event::Member(event) => Some(format!("{} {}", event.kind, event.member.name())),
@@ -160,7 +160,7 @@ impl Drop for Ours {
     }
 }
 
-/// What all our nodes run on. The tests themselves wait on threads of their own.
+/// Runtime of all our nodes. The tests themselves wait on their own threads.
 pub(crate) fn runtime() -> &'static Runtime {
     static RUNTIME: OnceLock<Runtime> = OnceLock::new();
     let build = || Builder::new_multi_thread().worker_threads(2).enable_all().build();

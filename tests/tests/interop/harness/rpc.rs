@@ -1,4 +1,5 @@
-//! A client of HashiCorp's agents. Small, and none of ours: nothing that both sides of a test might get wrong in the same way.
+//! RPC client of HashiCorp's agents. Small and independent of our implementation, so that both sides of a test cannot
+//! share a bug.
 
 use std::io::{BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -7,7 +8,7 @@ use std::time::Duration;
 
 use rmpv::Value;
 
-/// A connection that asks and waits for the answer.
+/// A connection for requests with a single answer.
 pub(crate) struct Rpc {
     reader: BufReader<TcpStream>,
     seq: u64,
@@ -18,12 +19,12 @@ pub(crate) struct Rpc {
 pub(crate) enum Body {
     None,
     Some,
-    /// Also when the command failed.
+    /// Even if the command failed.
     Always,
 }
 
 impl Rpc {
-    /// Connects and shakes hands; an error when the agent does not listen (yet, or any more).
+    /// Connects and performs the handshake; fails if the agent does not listen.
     pub(crate) fn connect(agent: SocketAddr) -> std::io::Result<Self> {
         let stream = TcpStream::connect(agent)?;
         stream.set_read_timeout(Some(Duration::from_secs(60)))?;
@@ -45,21 +46,21 @@ impl Rpc {
         if error.is_empty() { Ok(Value::Nil) } else { Err(error) }
     }
 
-    /// Sends a command that is answered with any number of records, and gives them as they come.
+    /// Sends a command whose answer is a stream of records, and returns the records as they arrive.
     pub(crate) fn stream(mut self, command: &str, request: Value) -> Result<Receiver<Value>, String> {
         self.ask(command, Some(request), Body::None)?;
         let seq = self.seq;
         Ok(self.records(seq, channel().0, |_| None))
     }
 
-    /// Listens to all events; `answer` may answer a query by its name and payload.
+    /// Streams all events; `answer` may answer a query by its name and payload.
     pub(crate) fn events(
         mut self,
         answer: impl Fn(&str, &[u8]) -> Option<Vec<u8>> + Send + 'static,
     ) -> Result<Receiver<Value>, String> {
         self.ask("stream", Some(map([("Type", "*".into())])), Body::None)?;
         let seq = self.seq;
-        // The agent answers before it begins to listen; when it takes the next command it does.
+        // The agent answers before its subscription is active; once it accepts the next command, it is.
         self.send("stop", Some(map([("Stop", 0.into())])));
         let (ready, listens) = channel();
         let records = self.records(seq, ready, move |record| {
@@ -71,7 +72,7 @@ impl Rpc {
         Ok(records)
     }
 
-    /// Reads the records of `seq` on a thread, until the agent ends; tells of every answer to another command.
+    /// Reads the records of `seq` on a thread, until the agent ends; signals every answer to another command.
     fn records(
         mut self,
         seq: u64,
@@ -83,8 +84,8 @@ impl Rpc {
         std::thread::spawn(move || {
             while let Ok(header) = self.read() {
                 if field(&header, "Seq").as_u64() != Some(seq) {
-                    assert_eq!(text(&header, "Error"), "", "an agent takes what it is told");
-                    // Whoever waited has stopped waiting after the first.
+                    assert_eq!(text(&header, "Error"), "", "an agent accepts the command");
+                    // The receiver is dropped after the first signal.
                     _ = answered.send(());
                     continue;
                 }
@@ -108,7 +109,7 @@ impl Rpc {
         for value in core::iter::once(header).chain(request) {
             rmpv::encode::write_value(&mut packet, &value).expect("a vector takes everything");
         }
-        // What became of it, the answer says.
+        // The answer reports a failed write.
         _ = self.reader.get_ref().write_all(&packet);
     }
 
@@ -117,23 +118,23 @@ impl Rpc {
     }
 }
 
-/// A map with strings for keys.
+/// Encodes a map with string keys.
 pub(crate) fn map<const N: usize>(fields: [(&str, Value); N]) -> Value {
     Value::Map(fields.map(|(key, value)| (key.into(), value)).into())
 }
 
-/// A field of a record; nil when there is none.
+/// Returns a field of a record; nil if it is missing.
 pub(crate) fn field<'a>(record: &'a Value, key: &str) -> &'a Value {
     let fields = record.as_map().map_or(&[][..], Vec::as_slice);
     fields.iter().find(|(name, _)| name.as_str() == Some(key)).map_or(&Value::Nil, |(_, value)| value)
 }
 
-/// A field that is text.
+/// Returns a text field.
 pub(crate) fn text(record: &Value, key: &str) -> String {
     String::from_utf8_lossy(field(record, key).as_slice().unwrap_or_default()).into_owned()
 }
 
-/// A field that is bytes; none stands for empty.
+/// Returns a bytes field; empty if it is missing.
 pub(crate) fn bytes(record: &Value, key: &str) -> Vec<u8> {
     field(record, key).as_slice().unwrap_or_default().to_vec()
 }
