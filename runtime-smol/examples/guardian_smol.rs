@@ -1,4 +1,4 @@
-//! Nodes that answer and a guardian that watches over them, in one encrypted cluster, perhaps with agents:
+//! Nodes that answer queries, and a guardian that queries them, in one encrypted cluster; agents may take part:
 //!
 //! ```text
 //! key=$(serf keygen)
@@ -8,7 +8,7 @@
 //! serf agent -node=four -bind=127.0.0.1:7004 -join=127.0.0.1:7001 -encrypt=$key -event-handler='query:status=echo fine'
 //! ```
 //!
-//! Every two seconds the guardian sends the user event `useless`, every five seconds it asks for the `status`. Ctrl-c leaves.
+//! The guardian sends the user event `useless` every two seconds and the query `status` every five. Ctrl-C leaves.
 
 fn main() -> Result<(), Box<dyn core::error::Error>> {
     let (interrupt, interrupted) = smol::channel::bounded::<()>(1);

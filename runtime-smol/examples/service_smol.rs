@@ -1,11 +1,11 @@
-//! A service that knows its peers. Start one, then others that join it:
+//! A service that tracks its peers. Start one node, then others that join it:
 //!
 //! ```text
 //! cargo run -p serf-smol --example service_smol -- one 127.0.0.1:7001
 //! cargo run -p serf-smol --example service_smol -- two 127.0.0.1:7002 127.0.0.1:7001
 //! ```
 //!
-//! What is typed goes to all as a user event. The end of the input, or ctrl-d, leaves the cluster.
+//! Each input line is sent to all as a user event. The end of the input (Ctrl-D) leaves the cluster.
 
 use std::io::BufRead;
 

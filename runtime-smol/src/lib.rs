@@ -1,4 +1,14 @@
-//! Serf for [smol](https://docs.rs/smol): see [`Serf`] for what a node can do and [`NodeOptions`] for how to set it up.
+//! Serf for [smol](https://docs.rs/smol): cluster membership, failure detection, user events and queries in your own
+//! service.
+//!
+//! [`Serf`] is the handle of a node, [`NodeOptions`] its configuration, [`Events`] and [`Handlers`] deliver what
+//! happens. This page is a tutorial; [`serf_runtime`] lists all parts and the equivalents of Serfer's API. Nodes run
+//! on smol's global executor, or on your own: [`Smol::on`].
+//!
+//! # Two nodes
+//!
+//! A node starts alone. It becomes a member of a cluster by joining through any member; gossip spreads the news to the
+//! others. Each node has a unique name and one address for UDP and TCP.
 //!
 //! ```
 //! use serf_smol::{Event, NodeOptions, Serf};
@@ -16,7 +26,130 @@
 //! # Ok(()) }) }
 //! ```
 //!
-//! Nodes run on smol's global executor, or on one of yours: [`Smol::on`].
+//! A service usually lists its seeds in [`NodeOptions::join`] instead: the node then retries in the background until
+//! another member is known, so seeds may start later.
+//!
+//! # Encryption
+//!
+//! With a key all packets and streams are encrypted with AES-GCM, and nodes without the key cannot join. All nodes
+//! need the same key; generate it once with [`Key::generate`] or `serf keygen`. With [`NodeOptions::keyring_file`] the
+//! node also stores every later change, such as [`Serf::install_key`], and starts with the stored keys next time.
+//!
+//! ```no_run
+//! # use serf_smol::{Key, NodeOptions, Serf, serf_proto};
+//! # fn start(shared: Key) -> Result<Serf, Box<dyn core::error::Error>> {
+//! let options = NodeOptions {
+//!     keyring_file: Some("web-1.keyring".into()),
+//!     protocol: serf_proto::Options { encrypt_keys: vec![shared], ..serf_proto::Options::lan() },
+//!     ..NodeOptions::lan("web-1")
+//! };
+//! let serf = Serf::start(options)?;
+//! # Ok(serf) }
+//! ```
+//!
+//! # Handlers
+//!
+//! [`Handlers`] are callbacks by event kind and name. They run in order, in a background task; spawn a task for long
+//! work. Handlers passed to the builder receive every event from the first one on. The alternative is a loop over
+//! [`Serf::events`].
+//!
+//! ```no_run
+//! # use serf_smol::{Handlers, MemberEventKind, NodeOptions, Serf};
+//! # fn start() -> Result<Serf, Box<dyn core::error::Error>> {
+//! let handlers = Handlers::new()
+//!     .on_member(MemberEventKind::Failed, |event| async move { println!("lost {}", event.member.name()) })
+//!     .on_user("deploy", |event| async move { println!("deploy {:?}", event.payload) })
+//!     .on_lagged(|lagged| async move { println!("{lagged}") });
+//! let serf = Serf::builder(NodeOptions::lan("web-1")).handlers(handlers).start()?;
+//! # Ok(serf) }
+//! ```
+//!
+//! # Queries
+//!
+//! A query goes to all members, or to those that match its filters, and collects their answers until all have answered
+//! or its timeout has passed. A handler's return value is the answer. Datagrams get lost, so treat a missing answer as
+//! unknown.
+//!
+//! ```no_run
+//! # use serf_smol::{Handlers, Question, Serf};
+//! # async fn ask(serf: &Serf) -> Result<(), Box<dyn core::error::Error>> {
+//! serf.handle(Handlers::new().on_query("uptime", |_query| async { Some(b"three days".to_vec()) }));
+//!
+//! let question = Question::new("uptime").of_tags(&[("role", "web")]);
+//! let answers = serf.query(&question)?.answers().await?;
+//! println!("{:?}, no answer from {:?}", answers.responses, answers.report.silent);
+//! # Ok(()) }
+//! ```
+//!
+//! # Snapshot
+//!
+//! A snapshot file records the known members and the Lamport clocks. After a crash the node rejoins through those
+//! members by itself, and delivers no event twice. Start with [`Builder::start_with_events`], or with handlers, to
+//! receive the events that it missed.
+//!
+//! ```no_run
+//! # use serf_smol::{NodeOptions, Serf};
+//! # fn start() -> Result<(), Box<dyn core::error::Error>> {
+//! let options = NodeOptions { snapshot: Some("web-1.snapshot".into()), ..NodeOptions::lan("web-1") };
+//! let (serf, mut events) = Serf::builder(options).start_with_events()?;
+//! # Ok(()) }
+//! ```
+//!
+//! # Shutdown
+//!
+//! Leave before the process exits: the members then record a leave instead of detecting a failure. [`Serf::leave`]
+//! waits until the leave was gossiped. [`Serf::wait`] returns the reason for which a node ended; a service should
+//! exit, or start a new node, when it does.
+//!
+//! ```no_run
+//! # use serf_smol::{End, Serf};
+//! # async fn stop(serf: Serf) -> Result<(), Box<dyn core::error::Error>> {
+//! let left = serf.leave().await?;
+//! println!("all members notified: {}", left.complete);
+//! serf.shutdown().await?; // sockets are closed and files are written
+//! # Ok(()) }
+//! ```
+//!
+//! # Choosing settings
+//!
+//! All members of a cluster should use the same profile and limits. Measure a change with the simulator before you
+//! deploy it: its options include the profile, loss and latency.
+//!
+//! | environment | settings |
+//! |---|---|
+//! | LAN: one data centre, round trips far below 500 ms | [`NodeOptions::lan`]. Probes every second, each with a timeout of 500 ms. |
+//! | WAN: several regions, round trips far below 3 s | [`NodeOptions::wan`]. Probes every 5 s, each with a timeout of 3 s; the suspicion timeout is 7.5 times that of a LAN. |
+//! | one host, tests | [`NodeOptions::local`], with port 0 for a free port. |
+//! | containers, NAT | a profile from above, plus the following. |
+//!
+//! In containers:
+//!
+//! - **Address.** The default is the private address of the default route's interface. Set [`NodeOptions::advertise`]
+//!   if other members reach the node at another address, for example a published port. UDP and TCP need the same port,
+//!   and all members must reach one another directly.
+//! - **Name.** Use the pod or container name, and a new one per instance if instances overlap: a name is unique in a
+//!   cluster.
+//! - **Changing addresses.** Members refuse a known name at a new address while its old member is alive or failed.
+//!   `dead_node_reclaim_time` in the protocol options lets a replacement take a failed member's name after that time;
+//!   a graceful leave lets it do so at once.
+//! - **Stop signal.** Call [`Serf::leave`] on SIGTERM. It takes up to about 6 s with the LAN profile; the grace period
+//!   must be longer.
+//! - **Files.** Put the snapshot and the keyring on a persistent volume, one per instance: a file is locked by its
+//!   node.
+//! - **CPU limits.** A throttled node acks late. Lifeguard slows its own accusations, but the other members may still
+//!   suspect it: raise the CPU limit, or use the WAN profile.
+//!
+//! ```no_run
+//! # use serf_smol::{NodeOptions, Serf};
+//! # fn start(name: String, host: core::net::SocketAddr) -> Result<Serf, Box<dyn core::error::Error>> {
+//! let options = NodeOptions {
+//!     advertise: Some(host), // as other members reach it; `bind` stays 0.0.0.0:7946
+//!     join: vec!["seed-0.serf.internal".into(), "seed-1.serf.internal".into()],
+//!     ..NodeOptions::lan(name)
+//! };
+//! let serf = Serf::start(options)?;
+//! # Ok(serf) }
+//! ```
 
 #![forbid(unsafe_code)]
 
@@ -27,7 +160,7 @@ use std::io;
 use std::net::{Shutdown, TcpListener, TcpStream, ToSocketAddrs, UdpSocket};
 use std::sync::Arc;
 
-/// The crate behind this one, for code that is generic over runtimes: `serf_runtime::Serf<N>`.
+/// The runtime-independent crate, for code that is generic over runtimes: `serf_runtime::Serf<N>`.
 pub use serf_runtime;
 pub use serf_runtime::{
     Answers, Builder, Candidate, CodecChoice, CommandError, Complaint, ComplaintKind, Coordinate, DEFAULT_PORT,
@@ -39,31 +172,31 @@ pub use serf_runtime::{
     Status, Stopped, Tags, Transport, UnknownWord, Usage, UserEvent, UserEventError, Veto, Why, bytes, net,
     read_keyring_file, serf_proto, write_keyring_file,
 };
-/// The runtime, of the version that nodes run on: a program needs no other dependency.
+/// The version of smol that nodes run on: a program needs no direct dependency.
 pub use smol;
 use smol::{Async, Executor, Task, Timer};
 
 /// A member of a cluster, running on smol. See [`serf_runtime::Serf`].
 pub type Serf = serf_runtime::Serf<Smol>;
 
-/// A handle that does not keep its node running. See [`serf_runtime::WeakSerf`].
+/// A weak handle, which does not keep its node running. See [`serf_runtime::WeakSerf`].
 pub type WeakSerf = serf_runtime::WeakSerf<Smol>;
 
-/// smol, as nodes use it.
+/// A smol executor, as the [`Net`](net::Net) of nodes.
 #[derive(Clone, Debug)]
 pub struct Smol {
-    /// None: the global one.
+    /// `None` stands for the global executor.
     executor: Option<Arc<Executor<'static>>>,
     origin: std::time::Instant,
 }
 
 impl Smol {
-    /// The global executor.
+    /// Returns the global executor.
     pub fn global() -> Self {
         Self { executor: None, origin: std::time::Instant::now() }
     }
 
-    /// An executor that the caller runs, for [`Builder::on`].
+    /// Returns an executor that the caller runs, for [`Builder::on`].
     pub fn on(executor: Arc<Executor<'static>>) -> Self {
         Self { executor: Some(executor), ..Self::global() }
     }
@@ -115,15 +248,15 @@ impl net::Net for Smol {
     }
 }
 
-/// A socket for datagrams.
+/// A UDP socket.
 #[derive(Debug)]
 pub struct Datagrams(Async<UdpSocket>);
 
-/// A socket that streams come in on.
+/// A TCP listener.
 #[derive(Debug)]
 pub struct Listener(Async<TcpListener>);
 
-/// A stream.
+/// A TCP stream.
 #[derive(Debug)]
 pub struct Stream(Async<TcpStream>);
 

@@ -1,3 +1,3 @@
-//! What a service may expect of a node that it embeds, on smol's global executor.
+//! Conformance tests of an embedded node, on smol's global executor.
 
 serf_tests::embedding_tests!(serf_smol::Smol, smol::block_on);

@@ -1,6 +1,6 @@
-//! Measures many nodes in one process: `cargo run --release -p serf-tokio --example many_tokio`.
+//! Benchmark of many nodes in one process: `cargo run --release -p serf-tokio --example many_tokio`.
 //!
-//! With `ONE_THREAD` set, on tokio's scheduler of one thread.
+//! `ONE_THREAD` selects tokio's current-thread scheduler.
 
 use tokio::runtime::Builder;
 

@@ -1,4 +1,14 @@
-//! Serf for [tokio](https://docs.rs/tokio): see [`Serf`] for what a node can do and [`NodeOptions`] for how to set it up.
+//! Serf for [tokio](https://docs.rs/tokio): cluster membership, failure detection, user events and queries in your own
+//! service.
+//!
+//! [`Serf`] is the handle of a node, [`NodeOptions`] its configuration, [`Events`] and [`Handlers`] deliver what
+//! happens. This page is a tutorial; [`serf_runtime`] lists all parts and the equivalents of Serfer's API. Start nodes
+//! within a runtime that has IO and time enabled; their methods may be called from any thread.
+//!
+//! # Two nodes
+//!
+//! A node starts alone. It becomes a member of a cluster by joining through any member; gossip spreads the news to the
+//! others. Each node has a unique name and one address for UDP and TCP.
 //!
 //! ```
 //! use serf_tokio::{Event, NodeOptions, Serf};
@@ -18,7 +28,130 @@
 //! # }
 //! ```
 //!
-//! Start nodes within a runtime that has IO and time enabled. Their methods may then be called from anywhere.
+//! A service usually lists its seeds in [`NodeOptions::join`] instead: the node then retries in the background until
+//! another member is known, so seeds may start later.
+//!
+//! # Encryption
+//!
+//! With a key all packets and streams are encrypted with AES-GCM, and nodes without the key cannot join. All nodes
+//! need the same key; generate it once with [`Key::generate`] or `serf keygen`. With [`NodeOptions::keyring_file`] the
+//! node also stores every later change, such as [`Serf::install_key`], and starts with the stored keys next time.
+//!
+//! ```no_run
+//! # use serf_tokio::{Key, NodeOptions, Serf, serf_proto};
+//! # fn start(shared: Key) -> Result<Serf, Box<dyn core::error::Error>> {
+//! let options = NodeOptions {
+//!     keyring_file: Some("web-1.keyring".into()),
+//!     protocol: serf_proto::Options { encrypt_keys: vec![shared], ..serf_proto::Options::lan() },
+//!     ..NodeOptions::lan("web-1")
+//! };
+//! let serf = Serf::start(options)?;
+//! # Ok(serf) }
+//! ```
+//!
+//! # Handlers
+//!
+//! [`Handlers`] are callbacks by event kind and name. They run in order, in a background task; spawn a task for long
+//! work. Handlers passed to the builder receive every event from the first one on. The alternative is a loop over
+//! [`Serf::events`].
+//!
+//! ```no_run
+//! # use serf_tokio::{Handlers, MemberEventKind, NodeOptions, Serf};
+//! # fn start() -> Result<Serf, Box<dyn core::error::Error>> {
+//! let handlers = Handlers::new()
+//!     .on_member(MemberEventKind::Failed, |event| async move { println!("lost {}", event.member.name()) })
+//!     .on_user("deploy", |event| async move { println!("deploy {:?}", event.payload) })
+//!     .on_lagged(|lagged| async move { println!("{lagged}") });
+//! let serf = Serf::builder(NodeOptions::lan("web-1")).handlers(handlers).start()?;
+//! # Ok(serf) }
+//! ```
+//!
+//! # Queries
+//!
+//! A query goes to all members, or to those that match its filters, and collects their answers until all have answered
+//! or its timeout has passed. A handler's return value is the answer. Datagrams get lost, so treat a missing answer as
+//! unknown.
+//!
+//! ```no_run
+//! # use serf_tokio::{Handlers, Question, Serf};
+//! # async fn ask(serf: &Serf) -> Result<(), Box<dyn core::error::Error>> {
+//! serf.handle(Handlers::new().on_query("uptime", |_query| async { Some(b"three days".to_vec()) }));
+//!
+//! let question = Question::new("uptime").of_tags(&[("role", "web")]);
+//! let answers = serf.query(&question)?.answers().await?;
+//! println!("{:?}, no answer from {:?}", answers.responses, answers.report.silent);
+//! # Ok(()) }
+//! ```
+//!
+//! # Snapshot
+//!
+//! A snapshot file records the known members and the Lamport clocks. After a crash the node rejoins through those
+//! members by itself, and delivers no event twice. Start with [`Builder::start_with_events`], or with handlers, to
+//! receive the events that it missed.
+//!
+//! ```no_run
+//! # use serf_tokio::{NodeOptions, Serf};
+//! # fn start() -> Result<(), Box<dyn core::error::Error>> {
+//! let options = NodeOptions { snapshot: Some("web-1.snapshot".into()), ..NodeOptions::lan("web-1") };
+//! let (serf, mut events) = Serf::builder(options).start_with_events()?;
+//! # Ok(()) }
+//! ```
+//!
+//! # Shutdown
+//!
+//! Leave before the process exits: the members then record a leave instead of detecting a failure. [`Serf::leave`]
+//! waits until the leave was gossiped. [`Serf::wait`] returns the reason for which a node ended; a service should
+//! exit, or start a new node, when it does.
+//!
+//! ```no_run
+//! # use serf_tokio::{End, Serf};
+//! # async fn stop(serf: Serf) -> Result<(), Box<dyn core::error::Error>> {
+//! let left = serf.leave().await?;
+//! println!("all members notified: {}", left.complete);
+//! serf.shutdown().await?; // sockets are closed and files are written
+//! # Ok(()) }
+//! ```
+//!
+//! # Choosing settings
+//!
+//! All members of a cluster should use the same profile and limits. Measure a change with the simulator before you
+//! deploy it: its options include the profile, loss and latency.
+//!
+//! | environment | settings |
+//! |---|---|
+//! | LAN: one data centre, round trips far below 500 ms | [`NodeOptions::lan`]. Probes every second, each with a timeout of 500 ms. |
+//! | WAN: several regions, round trips far below 3 s | [`NodeOptions::wan`]. Probes every 5 s, each with a timeout of 3 s; the suspicion timeout is 7.5 times that of a LAN. |
+//! | one host, tests | [`NodeOptions::local`], with port 0 for a free port. |
+//! | containers, NAT | a profile from above, plus the following. |
+//!
+//! In containers:
+//!
+//! - **Address.** The default is the private address of the default route's interface. Set [`NodeOptions::advertise`]
+//!   if other members reach the node at another address, for example a published port. UDP and TCP need the same port,
+//!   and all members must reach one another directly.
+//! - **Name.** Use the pod or container name, and a new one per instance if instances overlap: a name is unique in a
+//!   cluster.
+//! - **Changing addresses.** Members refuse a known name at a new address while its old member is alive or failed.
+//!   `dead_node_reclaim_time` in the protocol options lets a replacement take a failed member's name after that time;
+//!   a graceful leave lets it do so at once.
+//! - **Stop signal.** Call [`Serf::leave`] on SIGTERM. It takes up to about 6 s with the LAN profile; the grace period
+//!   must be longer.
+//! - **Files.** Put the snapshot and the keyring on a persistent volume, one per instance: a file is locked by its
+//!   node.
+//! - **CPU limits.** A throttled node acks late. Lifeguard slows its own accusations, but the other members may still
+//!   suspect it: raise the CPU limit, or use the WAN profile.
+//!
+//! ```no_run
+//! # use serf_tokio::{NodeOptions, Serf};
+//! # fn start(name: String, host: core::net::SocketAddr) -> Result<Serf, Box<dyn core::error::Error>> {
+//! let options = NodeOptions {
+//!     advertise: Some(host), // as other members reach it; `bind` stays 0.0.0.0:7946
+//!     join: vec!["seed-0.serf.internal".into(), "seed-1.serf.internal".into()],
+//!     ..NodeOptions::lan(name)
+//! };
+//! let serf = Serf::start(options)?;
+//! # Ok(serf) }
+//! ```
 
 #![forbid(unsafe_code)]
 
@@ -28,7 +161,7 @@ use core::time::Duration;
 use std::io;
 use std::net::{Shutdown, ToSocketAddrs};
 
-/// The crate behind this one, for code that is generic over runtimes: `serf_runtime::Serf<N>`.
+/// The runtime-independent crate, for code that is generic over runtimes: `serf_runtime::Serf<N>`.
 pub use serf_runtime;
 pub use serf_runtime::{
     Answers, Builder, Candidate, CodecChoice, CommandError, Complaint, ComplaintKind, Coordinate, DEFAULT_PORT,
@@ -40,7 +173,7 @@ pub use serf_runtime::{
     Status, Stopped, Tags, Transport, UnknownWord, Usage, UserEvent, UserEventError, Veto, Why, bytes, net,
     read_keyring_file, serf_proto, write_keyring_file,
 };
-/// The runtime, of the version that nodes run on. `#[tokio::main]` needs a dependency on tokio with its features.
+/// The version of tokio that nodes run on. `#[tokio::main]` needs a direct dependency on tokio with its features.
 pub use tokio;
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::runtime::Handle;
@@ -48,10 +181,10 @@ use tokio::runtime::Handle;
 /// A member of a cluster, running on tokio. See [`serf_runtime::Serf`].
 pub type Serf = serf_runtime::Serf<Tokio>;
 
-/// A handle that does not keep its node running. See [`serf_runtime::WeakSerf`].
+/// A weak handle, which does not keep its node running. See [`serf_runtime::WeakSerf`].
 pub type WeakSerf = serf_runtime::WeakSerf<Tokio>;
 
-/// A tokio runtime, as nodes use it.
+/// A tokio runtime, as the [`Net`](net::Net) of nodes.
 #[derive(Clone, Debug)]
 pub struct Tokio {
     handle: Handle,
@@ -59,13 +192,13 @@ pub struct Tokio {
 }
 
 impl Tokio {
-    /// The runtime behind `handle`, for [`Builder::on`].
+    /// Returns the runtime of `handle`, for [`Builder::on`].
     pub fn on(handle: Handle) -> Self {
         Self { handle, origin: tokio::time::Instant::now() }
     }
 }
 
-/// A task that ends when this is dropped.
+/// A spawned task, which is aborted on drop.
 #[derive(Debug)]
 pub struct Task(Option<tokio::task::JoinHandle<()>>);
 
@@ -123,15 +256,15 @@ impl net::Net for Tokio {
     }
 }
 
-/// A socket for datagrams.
+/// A UDP socket.
 #[derive(Debug)]
 pub struct Datagrams(UdpSocket);
 
-/// A socket that streams come in on.
+/// A TCP listener.
 #[derive(Debug)]
 pub struct Listener(TcpListener);
 
-/// A stream.
+/// A TCP stream.
 #[derive(Debug)]
 pub struct Stream(TcpStream);
 
@@ -184,7 +317,7 @@ impl net::Stream for Stream {
     }
 }
 
-/// Runs the examples in the project's README as tests.
+/// Runs the examples of the project's README as doctests.
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 struct Readme;

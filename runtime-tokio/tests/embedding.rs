@@ -1,4 +1,4 @@
-//! What a service may expect of a node that it embeds, on tokio with several threads.
+//! Conformance tests of an embedded node, on tokio's multi-thread scheduler.
 
 fn block_on(test: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
