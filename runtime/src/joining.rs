@@ -41,7 +41,7 @@ impl<N: Net> Serf<N> {
         attempt(self.shared(), &owned(seeds), old).await
     }
 
-    /// Like [`join_with`](Self::join_with), repeated until a seed accepts the join. Names are resolved anew for each
+    /// Like [`join_with`](Self::join_with), repeated until a seed accepts the join. Names are resolved again for each
     /// attempt, so seeds may start, or move, later than this node. Dropping the future stops the retries.
     ///
     /// # Errors
