@@ -1,26 +1,26 @@
-//! Bytes that a queue may hold.
+//! A byte limit shared by queues.
 
 use core::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Arc;
 
 /// A number of bytes that the items of one or more queues share.
 ///
-/// Queues that are bounded by the number of their items alone hold as much as a stranger makes of each item: names and payloads
-/// come over the network.
+/// A limit on the number of items alone does not bound memory, because names and payloads come from the network and set
+/// the size of an item.
 #[derive(Debug)]
 pub(crate) struct Budget {
     used: AtomicUsize,
     bytes_max: usize,
 }
 
-/// How full something is.
+/// The fill level of a queue or budget.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Level {
     pub(crate) bytes: usize,
     pub(crate) bytes_max: usize,
 }
 
-/// Bytes of a [`Budget`] that are taken until this is dropped.
+/// Bytes reserved from a [`Budget`] until this is dropped.
 #[derive(Debug)]
 pub(crate) struct Room {
     budget: Arc<Budget>,
@@ -28,17 +28,17 @@ pub(crate) struct Room {
 }
 
 impl Budget {
-    /// A budget of this many bytes.
+    /// A budget of `bytes_max` bytes.
     pub(crate) fn new(bytes_max: usize) -> Arc<Self> {
         Arc::new(Self { used: AtomicUsize::new(0), bytes_max })
     }
 
-    /// How many bytes are taken, and how many there are.
+    /// The bytes in use, and the limit.
     pub(crate) fn level(&self) -> Level {
         Level { bytes: self.used.load(Ordering::Relaxed), bytes_max: self.bytes_max }
     }
 
-    /// Takes `bytes`, or `None` when fewer are left.
+    /// Reserves `bytes`, or returns `None` when fewer are free.
     pub(crate) fn take(self: &Arc<Self>, bytes: usize) -> Option<Room> {
         let fits = |used: usize| used.checked_add(bytes).filter(|sum| *sum <= self.bytes_max);
         self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).ok()?;

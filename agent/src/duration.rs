@@ -4,7 +4,7 @@ use thiserror::Error;
 
 use crate::quote::quote;
 
-/// Why a text is no duration. Shown in the words of Go's `time.ParseDuration`.
+/// Why a text is not a duration. Displayed with the messages of Go's `time.ParseDuration`.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum DurationError {
@@ -24,13 +24,13 @@ pub enum DurationError {
     },
 }
 
-/// Reads a duration such as `1h2m3.5s`, `-10ms` or `0`; the answer is in nanoseconds.
+/// Parses a duration such as `1h2m3.5s`, `-10ms` or `0`, to nanoseconds.
 ///
 /// The units are `ns`, `us` (also with a micro sign), `ms`, `s`, `m` and `h` (`ParseDuration` in Go's `time`).
 ///
 /// # Errors
 ///
-/// The text is no duration or beyond 292 years.
+/// The text is not a duration, or is beyond 292 years.
 pub fn parse(text: &str) -> Result<i64, DurationError> {
     let invalid = || DurationError::Invalid(text.into());
     let (negative, mut rest) = match text.as_bytes().first() {
@@ -90,7 +90,7 @@ fn scale(unit: &str) -> Option<i128> {
 /// `whole.fraction` units in nanoseconds, `None` when far too large. Digits below a nanosecond are cut off.
 fn amount(whole: &str, fraction: &str, scale: i128) -> Option<i128> {
     let whole: i128 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
-    // The 18 digits that count fit easily; more than that no unit can show.
+    // The first 18 digits suffice; further ones are below the resolution of every unit.
     let fraction = &fraction[..fraction.len().min(18)];
     let part: i128 = if fraction.is_empty() { 0 } else { fraction.parse().ok()? };
     let parts = 10i128.pow(u32::try_from(fraction.len()).expect("at most 18"));

@@ -1,11 +1,11 @@
-//! `host:port` as Go reads it, with Go's complaints.
+//! Parses `host:port` as Go does, with Go's error messages.
 
 use std::io;
 use std::time::Duration;
 
 use thiserror::Error;
 
-/// Why a text is no `host:port` (`AddrError` of Go's `net`).
+/// Why a text is not `host:port` (`AddrError` of Go's `net`).
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("address {text}: {why}")]
 pub struct EndpointError {
@@ -19,7 +19,7 @@ pub struct EndpointError {
 ///
 /// # Errors
 ///
-/// The port is missing, or the colons and brackets make no sense.
+/// The port is missing, or the colons and brackets are misplaced.
 pub(crate) fn split(text: &str) -> Result<(&str, &str), EndpointError> {
     let fail = |why| EndpointError { text: text.into(), why };
     let colon = text.rfind(':').ok_or_else(|| fail(MISSING_PORT))?;
@@ -49,11 +49,11 @@ pub(crate) fn split(text: &str) -> Result<(&str, &str), EndpointError> {
     Ok((host, &text[colon + 1..]))
 }
 
-/// Reads the number of a port.
+/// Parses a port number.
 ///
 /// # Errors
 ///
-/// It is not one, or above 65535.
+/// The text is not a number, or above 65535.
 pub(crate) fn port(text: &str) -> Result<u16, EndpointError> {
     if text.is_empty() {
         return Ok(0);
@@ -68,7 +68,7 @@ pub(crate) fn port(text: &str) -> Result<u16, EndpointError> {
     text.parse().map_err(|_| EndpointError { text: text.into(), why: "invalid port" })
 }
 
-/// The system's message as Go prints it: without the number and without the capital.
+/// The system's error message as Go prints it: without the number, in lower case.
 pub(crate) fn go_words(error: &io::Error) -> String {
     let text = error.to_string();
     let text = text.split(" (os error").next().unwrap_or_default();
@@ -76,28 +76,29 @@ pub(crate) fn go_words(error: &io::Error) -> String {
     letters.next().map(|first| first.to_lowercase().chain(letters).collect()).unwrap_or_default()
 }
 
-/// Has the system probe a connection that is silent, and break it when the other side is gone without a farewell: by a power cut, or
-/// because a NAT forgot it. As Go's `net` does it for every connection (`defaultTCPKeepAlive` in `dial.go`).
+/// Enables TCP keepalive: the system probes a silent connection, and breaks it when the peer vanished without a FIN,
+/// such as by a power cut or a lost NAT entry. As Go's `net` does for every connection (`defaultTCPKeepAlive` in
+/// `dial.go`).
 pub(crate) fn keep_alive<'s, S>(socket: &'s S)
 where
     socket2::SockRef<'s>: From<&'s S>,
 {
     let probes = socket2::TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE);
-    // A connection without is as good until then.
+    // Without keepalive the connection still works.
     _ = socket2::SockRef::from(socket).set_tcp_keepalive(&probes);
 }
 
-/// Why a file could not be read, in the words of Go's `os.ReadFile`.
+/// Why a file could not be read, in the form of Go's `os.ReadFile`.
 pub(crate) fn read_failure(path: &std::path::Path, error: &io::Error) -> String {
     let step = if error.kind() == io::ErrorKind::IsADirectory { "read" } else { "open" };
     format!("{step} {}: {}", path.display(), go_words(error))
 }
 
-/// How long a connection is silent before it is probed, and how long between probes. The system decides how many are tried: 9 on
-/// Linux, so that a client which vanished is gone after two and a half minutes.
+/// The idle time before the first probe, and the interval of probes. The system decides how many are sent: 9 on Linux,
+/// so that a vanished client is detected after two and a half minutes.
 const KEEPALIVE: Duration = Duration::from_secs(15);
 
-/// Services whose names Go takes for ports on every system.
+/// Service names that Go accepts as ports on every system.
 const SERVICES: [(&str, u16); 14] = [
     ("domain", 53),
     ("ftp", 21),
@@ -115,7 +116,7 @@ const SERVICES: [(&str, u16); 14] = [
     ("telnet", 23),
 ];
 
-/// No port: [`split`] could do with one added.
+/// The port is missing: callers retry [`split`] with a default port appended.
 pub(crate) const MISSING_PORT: &str = "missing port in address";
 const TOO_MANY_COLONS: &str = "too many colons in address";
 

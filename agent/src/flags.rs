@@ -1,4 +1,4 @@
-//! Flags as Go's `flag` package reads them: `-name=value`, `-name value`, with one dash or two.
+//! Parses flags as Go's `flag` package does: `-name=value`, `-name value`, with one dash or two.
 
 use core::cell::RefCell;
 use std::ffi::OsString;
@@ -8,19 +8,19 @@ use thiserror::Error;
 use crate::duration;
 use crate::quote::quote;
 
-/// Where the value of a flag goes.
+/// The destination of a flag's value.
 pub(crate) enum Slot<'v> {
-    /// True when given without a value.
+    /// True without a value.
     Bool(&'v mut bool),
-    /// False when given without a value, nothing when given as false.
+    /// `Some(false)` without a value, `None` when given as false.
     Off(&'v mut Option<bool>),
-    /// The last one counts.
+    /// The last value wins.
     Text(&'v mut String),
-    /// Each is added.
+    /// Each value is appended.
     Texts(&'v mut Vec<String>),
-    /// Each is added to a list that several flags share.
+    /// Each value is appended to a list that several flags share.
     Shared(&'v RefCell<Vec<String>>),
-    /// In decimal, or in another base with a prefix.
+    /// Decimal, or another base with a prefix.
     Int(&'v mut i64),
     /// A duration, in nanoseconds.
     Nanos(&'v mut i64),
@@ -29,10 +29,11 @@ pub(crate) enum Slot<'v> {
 /// A flag's name without dashes and its slot.
 pub(crate) type Flag<'v> = (&'static str, Slot<'v>);
 
-/// Why flags cannot be read, in the words of Go's `flag`.
+/// Why flags cannot be parsed, with the messages of Go's `flag`.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub(crate) enum FlagError {
-    /// No mistake: `-h` or `-help`, which every command has, with a value or behind other arguments. There are no words for it.
+    /// A request for help: `-h` or `-help`, which every command has, with a value or after other arguments. It has no
+    /// message.
     #[error("")]
     Help,
     #[error("bad flag syntax: {0}")]
@@ -47,12 +48,12 @@ pub(crate) enum FlagError {
     Value(&'static str, String, &'static str),
 }
 
-/// Reads flags up to the first argument that is none, and returns that and the rest. `--` ends the flags, too.
+/// Parses flags up to the first positional argument, and returns that and the rest. `--` ends the flags, too.
 pub(crate) fn parse<'a>(flags: &mut [Flag<'_>], args: &'a [OsString]) -> Result<&'a [OsString], FlagError> {
     parse_noting(flags, args, |_| {})
 }
 
-/// The same; `note` gets the name of each flag that is given.
+/// The same; `note` is called with the name of each flag that is given.
 pub(crate) fn parse_noting<'a>(
     flags: &mut [Flag<'_>],
     args: &'a [OsString],
@@ -116,7 +117,7 @@ fn parse_bool(text: &str) -> Option<bool> {
     }
 }
 
-/// Reads an integer with Go's prefixes for its base (`ParseInt` with base 0).
+/// Parses an integer with Go's prefixes for its base (`ParseInt` with base 0).
 fn parse_int(text: &str) -> Result<i64, &'static str> {
     let (negative, digits) = match text.strip_prefix('-') {
         Some(digits) => (true, digits),
@@ -155,7 +156,7 @@ pub(crate) mod tests {
     use super::*;
 
     thread_local! {
-        /// The names of all flags that were looked for.
+        /// The names of all flags that were looked up.
         pub(crate) static NAMES: RefCell<Vec<&'static str>> = const { RefCell::new(Vec::new()) };
     }
 

@@ -1,19 +1,19 @@
-//! JSON as Go's `json.MarshalIndent` writes it with two blanks, which scripts compare.
+//! Writes JSON as Go's `json.MarshalIndent` does with two blanks; scripts compare it.
 
 use std::collections::BTreeMap;
 
 use crate::quote::{acts, push_json_escape};
 
-/// A document to be written.
+/// A JSON document.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Json {
-    /// Nothing.
+    /// Null.
     Null,
-    /// True or false.
+    /// A boolean.
     Bool(bool),
     /// A number.
     Number(i64),
-    /// A number with a fraction; one that is none (`NaN`) is nothing.
+    /// A float; `NaN` and infinities are written as null.
     Float(f64),
     /// Text; bytes that are not UTF-8 are replaced.
     Text(Vec<u8>),
@@ -24,12 +24,12 @@ pub(crate) enum Json {
 }
 
 impl Json {
-    /// Text that is valid.
+    /// A valid string.
     pub(crate) fn text(text: &str) -> Self {
         Self::Text(text.as_bytes().to_vec())
     }
 
-    /// A map of texts, which Go sorts.
+    /// A map of strings, sorted by key as Go does.
     pub(crate) fn texts(map: &BTreeMap<String, String>) -> Self {
         Self::Object(map.iter().map(|(key, value)| (key.clone(), Self::text(value))).collect())
     }
@@ -39,12 +39,12 @@ impl Json {
         Self::Object(fields.into_iter().map(|(key, value)| (key.into(), value)).collect())
     }
 
-    /// A list of texts.
+    /// A list of strings.
     pub(crate) fn names<'n>(names: impl IntoIterator<Item = &'n String>) -> Self {
         Self::List(names.into_iter().map(|name| Self::text(name)).collect())
     }
 
-    /// The document on one line, without blanks between.
+    /// The document on one line, without blanks.
     pub(crate) fn render_line(&self) -> String {
         let mut out = String::new();
         self.write_line(&mut out);
@@ -75,7 +75,7 @@ impl Json {
         }
     }
 
-    /// The document without a newline at its end.
+    /// The document, indented, without a newline at its end.
     pub(crate) fn render(&self) -> String {
         let mut out = String::new();
         self.write(&mut out, 0);
@@ -132,7 +132,8 @@ fn quote(bytes: &[u8], out: &mut String) {
                 '\r' => out.push_str("\\r"),
                 '\t' => out.push_str("\\t"),
                 '\0'..='\x1f' | '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => push_json_escape(letter, out),
-                // Ours: Go leaves these as they are. Readers get the same text, terminals do nothing with it.
+                // Ours: escaped, where Go leaves these as they are. Parsers get the same text; on a terminal it has no
+                // effect.
                 _ if acts(letter) => push_json_escape(letter, out),
                 _ => out.push(letter),
             }

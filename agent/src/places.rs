@@ -1,4 +1,4 @@
-//! Who may stay connected.
+//! Admission of connections.
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,8 +7,8 @@ use tokio::sync::Notify;
 
 /// A bounded number of connections, in all and from one source.
 ///
-/// A connection that has not yet said what is expected of it is unsettled. When a place is needed the oldest unsettled connection
-/// loses its own: connections that say nothing cannot keep out those that do. Settled ones stay.
+/// A connection is unsettled until it has sent what is expected of it. When a place is needed, the oldest unsettled
+/// connection is displaced, so that silent connections cannot keep others out. Settled ones stay.
 #[derive(Debug)]
 pub(crate) struct Places {
     guests_max: usize,
@@ -31,7 +31,7 @@ struct Guest {
     displaced: Arc<Notify>,
 }
 
-/// The place of one connection, given back when dropped.
+/// The place of one connection, released on drop.
 #[derive(Debug)]
 pub(crate) struct Place {
     places: Arc<Places>,
@@ -40,13 +40,13 @@ pub(crate) struct Place {
 }
 
 impl Places {
-    /// So many in all, and so many from one source.
+    /// Limits in all, and from one source.
     pub(crate) fn new(guests_max: usize, of_source_max: usize) -> Arc<Self> {
         Arc::new(Self { guests_max, of_source_max, state: Mutex::default() })
     }
 
-    /// A place for a connection from `source`, unsettled, or `None` when all are taken by settled ones. Without a source there is no
-    /// bound for it.
+    /// A place for a connection from `source`, unsettled at first. `None` when settled ones hold all places. Without a
+    /// source, the limit per source does not apply.
     pub(crate) fn admit(self: &Arc<Self>, source: Option<IpAddr>) -> Option<Place> {
         let mut state = self.lock();
         let is_of_source = |guest: &Guest| source.is_some() && guest.source == source;
@@ -68,7 +68,7 @@ impl Places {
 }
 
 impl Place {
-    /// From now on it is kept.
+    /// Marks the connection as settled: it is no longer displaced.
     pub(crate) fn settle(&self) {
         let mut state = self.places.lock();
         if let Some(guest) = state.guests.iter_mut().find(|guest| guest.id == self.id) {
@@ -76,7 +76,7 @@ impl Place {
         }
     }
 
-    /// Ends when another connection gets the place.
+    /// Waits until another connection gets the place.
     pub(crate) async fn displaced(&self) {
         self.displaced.notified().await;
     }

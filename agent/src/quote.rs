@@ -1,4 +1,4 @@
-//! What people read: text in quotes as Go's `%q` writes it, and remote text made harmless for terminals and logs.
+//! Text for display: quoted as Go's `%q` does, and remote text escaped for terminals and logs.
 
 use std::borrow::Cow;
 
@@ -13,11 +13,12 @@ pub(crate) fn quote(bytes: &[u8]) -> String {
     out
 }
 
-/// `text` for one line of a log or one cell of a table: characters that would act on a terminal are written as Go's escapes.
+/// Escapes `text` for one line of a log or one cell of a table: characters that act on a terminal are written as Go's
+/// escapes.
 ///
-/// Names, tags and payloads come from any node that can send a packet. A line end in one forges a line, an escape sequence
-/// repaints the screen, a bidirectional override reorders what is read. HashiCorp's agent prints all of them raw. Everything else,
-/// backslashes and quotes too, stays as it is, so that ordinary names look as they did.
+/// Names, tags and payloads come from any node that can send a packet. A line end forges a line, an escape sequence
+/// repaints the screen, a bidirectional override reorders text. HashiCorp's agent prints all of them raw. All other
+/// characters, backslashes and quotes too, stay, so that ordinary names look the same.
 pub(crate) fn shown(text: &str) -> Cow<'_, str> {
     escaped(text, acts)
 }
@@ -27,8 +28,8 @@ pub(crate) fn shown_lines(text: &str) -> Cow<'_, str> {
     escaped(text, |letter| acts(letter) && !matches!(letter, '\n' | '\t'))
 }
 
-/// `bytes` of several lines, such as the answer to a query, after a label on the same line: the lines that follow are indented,
-/// so that none can pass for one of ours. What is not UTF-8 stays as it is.
+/// Escapes `bytes` of several lines, such as the answer to a query, after a label on the same line: further lines are
+/// indented, so that none can be mistaken for the program's own. Bytes that are not UTF-8 stay.
 pub(crate) fn shown_payload(bytes: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
@@ -38,7 +39,8 @@ pub(crate) fn shown_payload(bytes: &[u8]) -> Vec<u8> {
     out
 }
 
-/// A string of a JSON document, with JSON's escapes for what [`acts`] also where JSON does not demand them.
+/// A string of a JSON document, with JSON's escapes for every character that [`acts`], also where JSON does not require
+/// them.
 pub(crate) fn json_escaped(string: &str) -> String {
     let mut out = String::with_capacity(string.len());
     for letter in string.chars() {
@@ -52,7 +54,7 @@ pub(crate) fn push_json_escape(letter: char, out: &mut String) {
     letter.encode_utf16(&mut [0; 2]).iter().for_each(|unit| out.push_str(&format!("\\u{unit:04x}")));
 }
 
-/// As much of `text` from its start as fits into `bytes_max`, without cutting a letter.
+/// The longest prefix of `text` within `bytes_max` that does not cut a character.
 pub(crate) fn start_of(text: &str, bytes_max: usize) -> &str {
     let end = (0..=bytes_max.min(text.len())).rev().find(|at| text.is_char_boundary(*at));
     &text[..end.unwrap_or(0)]
@@ -68,8 +70,9 @@ fn escaped(text: &str, is_escaped: impl Fn(char) -> bool) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// Whether a terminal or a pager does something else with `letter` than to print it: C0, DEL and C1 controls, line and paragraph
-/// separators, bidirectional marks and overrides, invisible marks, tags. Joiners stay, which words of some scripts need.
+/// Whether `letter` acts on a terminal or a pager instead of being printed: C0, DEL and C1 controls, line and paragraph
+/// separators, bidirectional marks and overrides, invisible marks, tags. Joiners stay, because some scripts need them
+/// within words.
 pub(crate) const fn acts(letter: char) -> bool {
     matches!(letter,
         '\0'..='\x1f' | '\x7f'..='\u{9f}' | '\u{61c}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}'
@@ -100,7 +103,8 @@ fn push_escape(letter: char, out: &mut String) {
     }
 }
 
-/// Whether Go prints the letter as it is: not controls, blanks but the plain one, invisible marks and private letters.
+/// Whether Go prints the character as it is. Go escapes controls, blanks except the plain one, invisible marks and
+/// private characters.
 fn is_printed(letter: char) -> bool {
     let invisible = matches!(letter,
         '\u{ad}' | '\u{600}'..='\u{605}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'

@@ -1,19 +1,19 @@
-//! Tags as people write them: `key=value`.
+//! Parses tags in the form `key=value`.
 
 use std::collections::BTreeMap;
 
 use thiserror::Error;
 
-/// A text that is no `key=value`.
+/// A text that is not `key=value`.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("Invalid tag: '{0}'")]
 pub struct TagError(pub String);
 
-/// Reads tags. The value may contain `=` and may be empty, the key not; of equal keys the last counts.
+/// Parses tags. The value may contain `=` and may be empty, the key may not; of equal keys the last wins.
 ///
 /// # Errors
 ///
-/// Names the first text that is no tag.
+/// Names the first invalid text.
 pub fn parse(texts: &[String]) -> Result<BTreeMap<String, String>, TagError> {
     texts
         .iter()

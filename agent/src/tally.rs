@@ -1,9 +1,9 @@
-//! What the agent itself counts, for whoever watches it over HTTP. The node counts its own.
+//! The agent's own counters, for monitoring over HTTP. The node counts its own.
 
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 
-/// Counters of clients and handlers, from the start of the agent on.
+/// Counters of clients and handlers, since the start of the agent.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     pub(crate) clients_accepted: Count,
@@ -12,18 +12,18 @@ pub(crate) struct Tally {
     pub(crate) clients_open: Count,
     pub(crate) requests: Count,
     pub(crate) wrong_tokens: Count,
-    /// Events that a client did not read in time.
+    /// Events dropped because a client did not read in time.
     pub(crate) stream_records_dropped: Count,
-    /// Log records that a client did not read in time.
+    /// Log records dropped because a client did not read in time.
     pub(crate) monitor_records_dropped: Count,
     pub(crate) handler_runs: Durations,
     pub(crate) handler_failures: Count,
     pub(crate) handler_timeouts: Count,
-    /// Events that were dropped because a handler was too slow.
+    /// Events dropped because a handler was too slow.
     pub(crate) handler_events_dropped: Count,
 }
 
-/// One number.
+/// A counter.
 #[derive(Debug, Default)]
 pub(crate) struct Count(AtomicU64);
 
@@ -40,7 +40,7 @@ impl Count {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// One more until the result is dropped.
+    /// Adds one until the result is dropped.
     pub(crate) fn during(&self) -> impl Drop + '_ {
         struct Lower<'c>(&'c Count);
         impl Drop for Lower<'_> {
@@ -53,7 +53,7 @@ impl Count {
     }
 }
 
-/// How long something took, in classes.
+/// A histogram of durations.
 #[derive(Debug, Default)]
 pub(crate) struct Durations {
     classes: [Count; BOUNDS_MILLIS.len() + 1],
@@ -68,7 +68,7 @@ impl Durations {
         self.micros.add(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
     }
 
-    /// How many took no longer than each bound, in seconds.
+    /// The cumulative count for each upper bound, in seconds.
     pub(crate) fn cumulated(&self) -> Vec<(f64, u64)> {
         let mut sum = 0;
         let bounds = BOUNDS_MILLIS.iter().zip(&self.classes);
@@ -84,7 +84,7 @@ impl Durations {
         self.classes.iter().map(Count::get).sum()
     }
 
-    /// All together.
+    /// The sum of all durations.
     pub(crate) fn sum(&self) -> Duration {
         Duration::from_micros(self.micros.get())
     }

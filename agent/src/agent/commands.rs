@@ -1,4 +1,4 @@
-//! What clients can have the agent do.
+//! Executes the requests of RPC clients.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -53,7 +53,7 @@ impl Service for Agent {
 async fn serve(agent: &Arc<Agent>, replies: &Arc<ReplyQueue>, seq: u64, request: Request) -> Result<(), Hangup> {
     let done = |result: Result<(), String>| replies.reply(seq, result.err().as_deref().unwrap_or_default(), |_| {});
     match request {
-        // The connection answers these.
+        // Handled by the connection.
         Request::Handshake { .. } | Request::Auth { .. } => {}
         Request::Event(event) => done(agent.user_event(&event)),
         Request::ForceLeave { node, prune } => done(agent.force_leave(&node, prune)),
@@ -105,7 +105,7 @@ async fn leave(agent: &Agent, replies: &ReplyQueue, seq: u64) -> Result<(), Hang
     }
     let left = agent.leave().await;
     replies.reply(seq, left.err().as_deref().unwrap_or_default(), |_| {});
-    // The client is to get its answer before the end.
+    // The client must receive its reply before the process exits.
     _ = tokio::time::timeout(ANSWER_TIMEOUT, replies.below(1)).await;
     tokio::task::yield_now().await;
     agent.stop(Stop::Left);
@@ -167,7 +167,7 @@ impl Agent {
         let how = if prune { " (prune)" } else { "" };
         self.log.info("agent", format_args!("Force leaving node{how}: {node}"));
         match self.serf.force_leave(node, prune) {
-            // A name that nobody can have is one that nobody has, which is no error.
+            // Ours: a name that cannot exist is treated as an unknown name, which is no error.
             Ok(()) | Err(CommandError::Refused(ForceLeaveError::Nobody { .. })) => Ok(()),
             Err(CommandError::Refused(ForceLeaveError::Ourselves)) => {
                 Err("a node does not force itself to leave, use 'serf leave'".into())
@@ -176,14 +176,15 @@ impl Agent {
         }
     }
 
-    /// Every member that is wanted, by name.
+    /// Replies with every member that `wants` accepts, sorted by name.
     fn members(&self, replies: &ReplyQueue, seq: u64, wants: impl Fn(&Member) -> bool) {
         let mut members: Vec<Member> = self.serf.members().iter().map(member).filter(wants).collect();
         members.sort_unstable_by(|a, b| a.name.cmp(&b.name));
         replies.reply(seq, "", |to| encode_members(members.iter(), to));
     }
 
-    /// Every member that matches. Patterns are compiled and tried on another thread: gossip does not wait for what clients think up.
+    /// Replies with every member that matches. Patterns are compiled and matched on another thread, so that a client's
+    /// patterns cannot delay gossip.
     async fn members_filtered(&self, replies: &ReplyQueue, seq: u64, filter: MemberFilter) -> Result<(), Hangup> {
         let patterns = filter.tags.values().chain([&filter.name, &filter.status]);
         let bytes: usize = patterns.map(String::len).sum();
@@ -204,13 +205,13 @@ impl Agent {
             members.sort_unstable_by(|a, b| a.name.cmp(&b.name));
             Some(members)
         });
-        // For a bad pattern the client gets no answer there, and libraries count on that.
+        // HashiCorp's agent sends no reply to a bad pattern, and client libraries depend on that.
         let members = listing.await.ok().flatten().ok_or(Hangup)?;
         replies.reply(seq, "", |to| encode_members(members.iter(), to));
         Ok(())
     }
 
-    /// What is set wins over what is deleted.
+    /// Changes tags. A tag that is both set and deleted is set.
     async fn change_tags(&self, set: BTreeMap<String, String>, delete: &[String]) -> Result<(), String> {
         let file = self.tags_file.lock().await;
         let mut tags = tags::of_node(&serf_tokio::Tags::decode(self.serf.local().meta()));
@@ -219,7 +220,7 @@ impl Agent {
         self.announce_tags(file.as_deref(), tags).await
     }
 
-    /// Takes over what has changed in the settings. Tags that clients have set stay.
+    /// Applies the tags that changed in the settings. Tags set by clients stay.
     pub(super) async fn reload_tags(
         &self,
         before: &BTreeMap<String, String>,
@@ -231,7 +232,7 @@ impl Agent {
         self.change_tags(changed, &gone).await
     }
 
-    /// Writes tags to their file, then tells the cluster.
+    /// Writes tags to their file, then announces them to the cluster.
     async fn announce_tags(&self, file: Option<&Path>, tags: BTreeMap<String, String>) -> Result<(), String> {
         let own: serf_tokio::Tags = announced(tags.clone(), self.protocol).into_iter().collect();
         if own.encode().len() > serf_tokio::serf_proto::limits::META_BYTES_MAX {
@@ -239,7 +240,7 @@ impl Agent {
         }
         if let Some(file) = file {
             let file = file.to_owned();
-            // A disk may take its time.
+            // The write may block on a slow disk.
             let written = match tokio::task::spawn_blocking(move || write_tags_file(&file, &tags)).await {
                 Ok(written) => written.map_err(|error| go_words(&error)),
                 Err(error) => Err(error.to_string()),
@@ -268,19 +269,19 @@ impl Agent {
         self.serf.respond(query.id, payload).map_err(|error| self.respond_failure(error))
     }
 
-    /// Leaves the cluster and waits until it is done.
+    /// Leaves the cluster and waits until the leave is complete.
     pub(super) async fn leave(&self) -> Result<(), String> {
         self.log.info("agent", "requesting graceful leave from Serf");
         let left = self.serf.leave().await;
         left.map(drop).map_err(|error| match error {
             LeaveError::Stopped => "Leave called after Shutdown".into(),
-            // It has left; the next start does not know.
+            // Other errors: the node has left, but the snapshot does not record it, and the next start rejoins.
             error => error.to_string(),
         })
     }
 }
 
-/// Patterns that members must match from start to end.
+/// Patterns that must match the whole of a member's tags, status and name.
 struct Filter<'a> {
     name: Option<Pattern>,
     status: Option<Pattern>,
@@ -289,14 +290,14 @@ struct Filter<'a> {
 
 impl<'a> Filter<'a> {
     fn new(filter: &'a MemberFilter) -> Result<Self, PatternError> {
-        // Without brackets, as there: `a|b` means `^a` or `b$`.
+        // HashiCorp's anchors without grouping: `a|b` means `^a` or `b$`.
         let whole = |text: &str| Pattern::new(&format!("^{text}$"));
         let given = |text: &str| (!text.is_empty()).then(|| whole(text)).transpose();
         let tags = filter.tags.iter().map(|(tag, text)| Ok((tag.as_str(), whole(text)?)));
         Ok(Self { name: given(&filter.name)?, status: given(&filter.status)?, tags: tags.collect::<Result<_, _>>()? })
     }
 
-    /// A tag that a member does not have is empty.
+    /// Whether a member matches. A missing tag counts as empty.
     fn wants(&self, member: &Member) -> bool {
         let matches = |pattern: &Option<Pattern>, text: &str| pattern.as_ref().is_none_or(|it| it.is_match(text));
         let tag = |(tag, pattern): &(&str, Pattern)| {
@@ -310,12 +311,13 @@ pub(super) const TAGS_TOO_LONG: &str = "Encoded length of tags exceeds limit of 
 
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The patterns of one `members-filtered` in bytes, with the name's and the status's; a request with more is refused. Compiling takes
-/// time that grows with them.
+/// Limit on the patterns of one `members-filtered`, name and status included, in bytes. A longer request is refused,
+/// because compile time grows with the length.
 const PATTERNS_BYTES_MAX: usize = 4096;
 
-/// Event filters of one stream; one with more is refused. Each is tried on every event.
+/// Limit on the event filters of one stream. A request with more is refused, because every filter is evaluated for
+/// every event.
 const STREAM_FILTERS_MAX: usize = 64;
 
-/// What of a payload is logged; a record is bounded, too.
+/// Bytes of a payload that are logged. The log record itself is bounded, too.
 pub(super) const PAYLOAD_SHOWN_BYTES_MAX: usize = 4096;

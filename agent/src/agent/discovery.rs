@@ -1,4 +1,4 @@
-//! Discovery: finds members by mDNS, and joins them.
+//! Discovery: finds members by mDNS and joins them.
 
 use core::net::SocketAddr;
 use std::collections::BTreeSet;
@@ -14,11 +14,11 @@ use crate::config::Mdns;
 use crate::endpoint::go_words;
 use crate::mdns::{Network, Scope, Service};
 
-/// Starts to answer those who look for members of our cluster, and to look for members.
+/// Starts the mDNS responder and the periodic search for members.
 ///
 /// # Errors
 ///
-/// Says why nobody can be found.
+/// A message saying why discovery cannot start.
 pub(super) fn start(agent: &Arc<Agent>, mdns: &Mdns, replay: bool) -> Result<(), String> {
     let host = gethostname::gethostname();
     let local = agent.serf.local();
@@ -32,7 +32,7 @@ pub(super) fn start(agent: &Arc<Agent>, mdns: &Mdns, replay: bool) -> Result<(),
     Ok(())
 }
 
-/// Answers questions about us.
+/// Answers mDNS questions about this agent.
 async fn answer(agent: Arc<Agent>, network: Arc<Network>, service: Arc<Service>) {
     let mut packet = vec![0; PACKET_BYTES_MAX];
     let mut failures = 0;
@@ -51,23 +51,23 @@ async fn answer(agent: Arc<Agent>, network: Arc<Network>, service: Arc<Service>)
                 if failures == 1 {
                     agent.log.error("agent.mdns", format_args!("Failed to receive: {}", go_words(&error)));
                 }
-                // An error of the socket itself would come again at once.
+                // Back off: an error of the socket itself is likely to repeat at once.
                 sleep(RECEIVE_PAUSE).await;
             }
         }
     }
 }
 
-/// Looks for members again and again.
+/// Searches for members periodically.
 struct Finder {
     agent: Arc<Agent>,
     network: Arc<Network>,
     service: Arc<Service>,
-    /// Whether joins deliver old user events.
+    /// Whether a join replays old user events.
     replay: bool,
-    /// Whom we could not join, and have said so.
+    /// Addresses whose join failed and was logged.
     failed: BTreeSet<SocketAddr>,
-    /// We could not ask the last time, and have said so.
+    /// The last question could not be sent, and that was logged.
     is_mute: bool,
 }
 
@@ -79,7 +79,7 @@ impl Finder {
             self.ask(&question).await;
             self.collect().await;
             sleep(pause).await;
-            // The first packets may be lost, and those who start together are not all ready at once.
+            // The first packets may be lost, and hosts that start together are not all ready at once.
             pause = (pause * 3).min(PAUSE_MAX);
         }
     }
@@ -95,7 +95,7 @@ impl Finder {
         self.is_mute = asked.is_err();
     }
 
-    /// Takes answers for a while, and joins those who answer as soon as no more come.
+    /// Collects answers for a while, and joins the senders as soon as no more answers arrive.
     async fn collect(&mut self) {
         let end = Instant::now() + ANSWERS_TIMEOUT;
         let mut packet = vec![0; PACKET_BYTES_MAX];
@@ -121,7 +121,7 @@ impl Finder {
         }
     }
 
-    /// Joins those who are no live members already. Who cannot be joined is tried again the next time.
+    /// Joins the addresses that belong to no live member. A failed join is retried after the next question.
     async fn join(&mut self, mut found: BTreeSet<SocketAddr>) {
         let members = self.agent.serf.members();
         for member in members.iter().filter(|member| member.status() == Status::Alive) {
@@ -145,20 +145,20 @@ impl Finder {
     }
 }
 
-/// How long answers are waited for, after each question.
+/// How long to wait for answers after each question.
 const ANSWERS_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// When no more answers came for so long, those who answered are joined.
+/// After this time without an answer, the senders so far are joined.
 const QUIET_INTERVAL: Duration = Duration::from_millis(100);
 
-/// From the first question to the second; then three times as long each time, up to [`PAUSE_MAX`].
+/// Pause between the first two questions. Each further pause is three times as long, up to [`PAUSE_MAX`].
 const PAUSE_FIRST: Duration = Duration::from_secs(1);
 const PAUSE_MAX: Duration = Duration::from_secs(60);
 
 const RECEIVE_PAUSE: Duration = Duration::from_millis(100);
 
-/// Joined at a time. Whoever answers can name any address.
+/// Addresses joined at a time. A limit is needed because any host can answer, with any address.
 const HOSTS_MAX: usize = 64;
 
-/// What fits into one frame of a fast network.
+/// The largest packet, in bytes: a jumbo frame.
 const PACKET_BYTES_MAX: usize = 9000;

@@ -1,4 +1,4 @@
-//! From the node's events to those of handlers and clients.
+//! Converts the node's events to those of handlers and clients.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,13 +12,13 @@ use crate::handler::{AgentEvent, Event, MemberChange};
 use crate::rpc::{Member, Versions};
 use crate::tags;
 
-/// Takes the node's events until it stops. Nothing in here waits: handlers and clients have queues of their own. `previous` are
-/// the members of an earlier life, of which the first that is seen again is told.
+/// Dispatches the node's events until the node stops. Nothing here blocks: handlers and clients have their own queues.
+/// `previous` lists the members of the snapshot; the first one that is seen again is logged.
 pub(super) async fn pump(agent: Arc<Agent>, mut events: Events, mut previous: Vec<(Name, SocketAddr)>) {
     let mut conflicts = Conflicts::default();
     while let Some(event) = events.next().await {
         match event {
-            // Every message of the other claimant causes one of these events, and only the log uses them.
+            // Every message of the other claimant causes one of these events; only the log uses them.
             Ok(NodeEvent::NameConflict { existing, other })
                 if !conflicts.is_news(existing.name(), other, agent.serf.now()) => {}
             Ok(event) => {
@@ -109,12 +109,12 @@ impl Agent {
     }
 }
 
-/// The name conflicts that were logged recently.
+/// The name conflicts logged recently.
 #[derive(Debug, Default)]
 struct Conflicts(Vec<(String, SocketAddr, Instant)>);
 
 impl Conflicts {
-    /// Whether to log a conflict: once a minute for each pair, and only a few pairs at a time.
+    /// Whether to log a conflict: once a minute per pair, for at most [`CONFLICTS_MAX`] pairs at a time.
     fn is_news(&mut self, name: &str, other: SocketAddr, now: Instant) -> bool {
         self.0.retain(|(.., told_at)| now - *told_at < CONFLICT_PAUSE);
         let is_known = self.0.iter().any(|(known, at, _)| known == name && *at == other);
@@ -126,10 +126,10 @@ impl Conflicts {
     }
 }
 
-/// A conflict that lasts is logged again after this time.
+/// A persistent conflict is logged again after this time.
 const CONFLICT_PAUSE: Duration = Duration::from_secs(60);
 
-/// Conflicts logged within that time. The node's own complaints count the rest together.
+/// Conflicts logged within [`CONFLICT_PAUSE`]. The node's own log records summarise the others.
 const CONFLICTS_MAX: usize = 16;
 
 const fn change(kind: MemberEventKind) -> MemberChange {
@@ -142,7 +142,7 @@ const fn change(kind: MemberEventKind) -> MemberChange {
     }
 }
 
-/// A member as clients know it.
+/// Converts a member to its RPC form.
 pub(super) fn member(member: &serf_tokio::Member) -> Member {
     let versions = member.peer().versions();
     Member {
@@ -158,17 +158,18 @@ pub(super) fn member(member: &serf_tokio::Member) -> Member {
         },
         delegate: Versions {
             min: versions.delegate_min(),
-            // Nodes of ours announce one more, by which they know each other. To users that is version 5.
+            // Ours: a node announces one delegate version more, which marks it as able to read native frames. Users see
+            // version 5.
             max: versions.delegate_max().min(PROTOCOL_MAX),
             current: versions.delegate_current(),
         },
     }
 }
 
-/// The newest of Serf's protocols.
+/// The newest Serf protocol version.
 pub(super) const PROTOCOL_MAX: u8 = 5;
 
-/// The oldest of Serf's protocols that is understood.
+/// The oldest Serf protocol version that is understood.
 pub(super) const PROTOCOL_MIN: u8 = 2;
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
-//! Figures in the text format of Prometheus, version 0.0.4.
+//! Writes metrics in the text format of Prometheus, version 0.0.4.
 //!
-//! No name that the network chooses becomes a label: a cluster could make as many as it has members or events.
+//! No name that comes from the network becomes a label: the number of label values would grow with members and events.
 
 use core::fmt::{Display, Write};
 
@@ -9,7 +9,7 @@ use crate::budget::Level;
 use crate::tally::Tally;
 
 impl Agent {
-    /// All figures.
+    /// Writes all metrics as one page.
     pub(super) fn exposition(&self) -> String {
         let mut page = Page::default();
         let version = concat!("{version=\"", env!("CARGO_PKG_VERSION"), "\"}");
@@ -25,20 +25,20 @@ impl Agent {
     }
 }
 
-/// A page that is being written.
+/// A page under construction.
 #[derive(Default)]
 struct Page {
     text: String,
 }
 
 impl Page {
-    /// What the samples that follow are.
+    /// Writes the `HELP` and `TYPE` lines of the samples that follow.
     fn family(&mut self, name: &str, kind: &str, help: &str) {
         let help = help.replace('\\', "\\\\").replace('\n', "\\n");
         _ = writeln!(self.text, "# HELP {name} {help}\n# TYPE {name} {kind}");
     }
 
-    /// `labels` is empty, or in braces.
+    /// Writes one sample. `labels` is empty or a list in braces.
     fn sample(&mut self, name: &str, labels: &str, value: impl Display) {
         _ = writeln!(self.text, "{name}{labels} {value}");
     }
@@ -53,7 +53,7 @@ impl Page {
         self.all("counter", "_total", stats.counters());
     }
 
-    /// Those of one name stand together.
+    /// Writes all metrics of one kind. Samples of one name must be adjacent.
     fn all(&mut self, kind: &str, suffix: &str, metrics: impl Iterator<Item = serf_tokio::Metric>) {
         let mut last = "";
         for metric in metrics {
@@ -67,7 +67,7 @@ impl Page {
         }
     }
 
-    /// How full the agent's queues are, and how full they may be.
+    /// Writes the fill level and the capacity of the agent's queues.
     fn levels(&mut self, queues: &[(&str, Level)]) {
         self.family("serf_agent_queue_bytes", "gauge", "Bytes that wait for whoever reads them.");
         for (queue, level) in queues {

@@ -1,4 +1,4 @@
-//! The figures that `stats` tells.
+//! Builds the `stats` reply.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use crate::rpc::Stats;
 use crate::tags;
 
 impl Agent {
-    /// All figures (`Stats` in `agent.go` and `serf.go`).
+    /// Collects all figures (`Stats` in `agent.go` and `serf.go`).
     pub(super) fn figures(&self) -> Stats {
         let group = |pairs: &[(&str, String)]| -> BTreeMap<String, String> {
             pairs.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect()
@@ -54,7 +54,7 @@ impl Agent {
     }
 }
 
-/// The system's name in Go.
+/// Go's name of the operating system.
 fn os() -> &'static str {
     match std::env::consts::OS {
         "macos" => "darwin",
@@ -62,7 +62,7 @@ fn os() -> &'static str {
     }
 }
 
-/// The processor's name in Go.
+/// Go's name of the processor architecture.
 fn arch() -> &'static str {
     match std::env::consts::ARCH {
         "x86_64" => "amd64",

@@ -1,21 +1,21 @@
-//! How many files may be open.
+//! The limit of open files.
 
 use crate::platform::raise_file_limit;
 
-/// The limit of open files, raised to what the system allows, as Go's runtime does it. A connection is a file.
+/// The limit of open files, raised to the system's maximum, as Go's runtime does. Every connection uses a file.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct FileLimit {
     before: Option<u64>,
 }
 
 impl FileLimit {
-    /// Raises the limit. If that is not allowed it stays.
+    /// Raises the limit. If the system refuses, the limit stays.
     pub(super) fn raise() -> Self {
         Self { before: raise_file_limit() }
     }
 
-    /// The limit that scripts get, if it was raised: programs that close or watch every file that they might have take long with a
-    /// high one.
+    /// The original limit, for scripts, if the limit was raised. Programs that close or watch every possible descriptor
+    /// are slow with a high limit.
     pub(super) const fn before(self) -> Option<u64> {
         self.before
     }

@@ -1,4 +1,4 @@
-//! Whether the agent is well, as a supervisor or a load balancer asks.
+//! Health check for supervisors and load balancers.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -6,7 +6,7 @@ use serf_tokio::{NodeState, Stats, Status};
 
 use super::Agent;
 
-/// What was seen when somebody asked last.
+/// The counters at the last health check.
 #[derive(Debug, Default)]
 pub(super) struct Health(Mutex<Option<Sight>>);
 
@@ -21,14 +21,15 @@ impl Sight {
         Self { socket_errors: stats.socket_errors, datagrams_in: stats.protocol.datagrams_in }
     }
 
-    /// A single packet that cannot be sent is no illness: its peer may be gone. Errors while nobody is heard are one.
+    /// Whether the node is cut off: sends fail and nothing is received. One failed send alone is normal, because a peer
+    /// may have gone.
     const fn is_cut_off(self, before: Self) -> bool {
         self.socket_errors > before.socket_errors && self.datagrams_in == before.datagrams_in
     }
 }
 
 impl Agent {
-    /// Why the agent is not well; `None` when it is.
+    /// Why the agent is unhealthy; `None` when it is healthy.
     pub(super) fn illness(&self) -> Option<&'static str> {
         match self.serf.state() {
             NodeState::Alive => {}

@@ -17,20 +17,20 @@ use crate::handler::{AgentEvent, OutputTail, answer, environment, stdin};
 use crate::platform::{ScriptOutput, end_group, ending_signal, group_is_there, run_in_group, shell, write_input};
 use crate::tags;
 
-/// What a script said, and how it ended.
+/// The output and the exit status of a script.
 pub(super) struct Ended {
     tail: OutputTail,
     status: io::Result<ExitStatus>,
 }
 
-/// Runs a script. `waiting` is dropped when it has its input. The error is why it failed.
+/// Runs a script. `waiting` is dropped when the script has its input. The error says why the script failed.
 pub(super) async fn invoke(agent: &Agent, script: &str, event: &AgentEvent, waiting: Waiting) -> Result<Ended, String> {
     let started = start(agent, script, event).map_err(|error| go_words(&error))?;
     let Started { child, output, input: to } = started;
     let group = child.id();
     let _ours = agent.children.keep(group);
     let input = stdin(&event.data);
-    // A script need not read. It is fed on the side, since it may print before it reads.
+    // A script need not read its input, and may print before it reads; a separate task writes the input.
     tokio::spawn(async move {
         write_input(to, input).await;
         drop(waiting);
@@ -55,20 +55,21 @@ fn start(agent: &Agent, script: &str, event: &AgentEvent) -> io::Result<Started>
     let (stdin, input) = io::pipe()?;
     let (output, stderr) = (ScriptOutput::new(output)?, stdout.try_clone()?);
     let mut command = shell(script, agent.files.before());
-    // What is for us alone; a script that asks an agent with a token has its own copy of it.
+    // The agent's own variables. A script that connects to an agent with a token needs its own copy of the token.
     secrets().chain(["NOTIFY_SOCKET".to_owned()]).for_each(|name| _ = command.env_remove(name));
     command.envs(environment(&event.data, local.name(), &own));
     command.stdin(stdin).stdout(stdout).stderr(stderr);
     if agent.scripts.timeout().is_some() {
-        // So that all that it starts can be ended with it. Without a timeout it stays with us, and with the terminal.
+        // A process group, so that the script and its children can be killed together. Without a timeout the script
+        // stays in the agent's group, and on its terminal.
         run_in_group(&mut command);
     }
-    // Its ends of the pipes are closed here with the command.
+    // Dropping the command closes the parent's copies of the pipe ends.
     let child = command.spawn()?;
     Ok(Started { child, output, input })
 }
 
-/// A script that runs.
+/// A running script.
 struct Run {
     child: Child,
     output: ScriptOutput,
@@ -76,7 +77,7 @@ struct Run {
 }
 
 impl Run {
-    /// Waits for the end of the script, or ends it when it takes too long.
+    /// Waits until the script exits, or kills it at the timeout.
     async fn attend(
         &mut self,
         agent: &Agent,
@@ -104,7 +105,7 @@ impl Run {
         }
         agent.tally.handler_timeouts.bump();
         let end = |force| group.into_iter().for_each(|group| end_group(group, force));
-        // The first is a request, which a script can trap to clean up. What it has started may outlive it.
+        // SIGTERM first, which a script can trap to clean up. Its children may outlive it.
         end(false);
         let mut is_over = false;
         let all_gone = async {
@@ -123,7 +124,7 @@ impl Run {
         Err(format!("it took longer than {:?} and was ended", limit.unwrap_or_default()))
     }
 
-    /// Reads until the script has ended. What it has started may go on, and hold its output.
+    /// Reads output until the script exits. Its children may go on and hold the output pipe open.
     async fn ended(&mut self) -> io::Result<ExitStatus> {
         loop {
             tokio::select! {
@@ -135,8 +136,8 @@ impl Run {
         }
     }
 
-    /// Reads what the script has left in the pipe. Who still holds its output then is a process in the background, whose output
-    /// counts no more; it is read all the same, or the process would stop or die at its next word.
+    /// Drains the pipe after the exit. A process that still holds the pipe runs in the background; its output is
+    /// discarded but read, or it would block or get SIGPIPE at its next write.
     async fn rest(&mut self, agent: &Agent) {
         let all = async { while self.output.read(|bytes| self.tail.push(bytes)).await {} };
         if timeout(OUTPUT_GRACE, all).await.is_ok() {
@@ -156,7 +157,7 @@ impl Run {
     }
 }
 
-/// Says how a script ended, and answers the query.
+/// Logs how a script ended, and answers the query.
 pub(super) fn report(agent: &Agent, script: &str, event: &AgentEvent, ended: Ended) -> Result<(), String> {
     let Ended { tail, status } = ended;
     if tail.is_truncated() {
@@ -180,7 +181,7 @@ pub(super) fn report(agent: &Agent, script: &str, event: &AgentEvent, ended: End
 }
 
 impl Agent {
-    /// Why an answer was refused, in the words that clients know.
+    /// Why an answer was refused, in the text that clients know.
     pub(super) fn respond_failure(&self, error: CommandError<RespondError>) -> String {
         let why = match error {
             CommandError::Stopped => "the agent is stopping".into(),
@@ -194,14 +195,14 @@ impl Agent {
     }
 }
 
-/// What the shell says about a command that it cannot run, for which it has codes of its own.
+/// The shell's message about a command that it cannot run. Such failures have exit codes of their own.
 fn complaint(status: ExitStatus, output: &str) -> String {
     let is_shells = status.code().is_some_and(|code| matches!(code, NOT_EXECUTABLE | NOT_FOUND));
     let line = output.lines().rev().find(|line| is_shells && !line.trim().is_empty());
     line.map(|line| format!(": {}", line.chars().take(COMPLAINT_CHARS_MAX).collect::<String>())).unwrap_or_default()
 }
 
-/// How a script failed, in Go's words.
+/// How a script failed, in Go's wording.
 fn ending(status: ExitStatus) -> String {
     if let Some(signal) = ending_signal(status) {
         let name = match signal {
@@ -222,20 +223,21 @@ fn ending(status: ExitStatus) -> String {
 
 const SLOW_AFTER: Duration = Duration::from_secs(1);
 
-/// How long output is read after the script has ended, when a process in the background still holds it.
+/// How long output is read after the exit, when a background process still holds the pipe.
 const OUTPUT_GRACE: Duration = Duration::from_millis(500);
 
 const NOT_EXECUTABLE: i32 = 126;
 const NOT_FOUND: i32 = 127;
 
-/// Shown of what the shell says.
+/// Limit on the shell's message in a log record, in characters.
 const COMPLAINT_CHARS_MAX: usize = 200;
 
-/// How often it is looked whether all that a script has started is gone.
+/// Interval of the check whether the script's process group is empty.
 const GROUP_PROBE_INTERVAL: Duration = Duration::from_millis(20);
 
-/// How long a script may take to end when it is asked to, before it is made to.
+/// Time between SIGTERM and SIGKILL.
 const END_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long the end is waited for then. Who holds the script's output and has left its group is not.
+/// How long to wait for the exit after SIGKILL. A process that has left the group is not killed, and may hold the
+/// output open.
 const KILL_TIMEOUT: Duration = Duration::from_secs(1);

@@ -1,4 +1,4 @@
-//! Joins: of clients, at the start, and until somebody answers.
+//! Joins: by clients, at the start, and with retries.
 
 use std::io;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::endpoint::go_words;
 use crate::quote::{quote, shown};
 
 impl Agent {
-    /// Joins through any of `addrs`; how many answered, or why none did, in the words that scripts know.
+    /// Joins through any of `addrs`. Returns how many answered, or why none did, in the text that scripts know.
     pub(super) async fn join(&self, addrs: &[String], replay: bool) -> Result<u32, String> {
         if addrs.is_empty() {
             return Ok(0);
@@ -35,8 +35,8 @@ impl Agent {
     }
 }
 
-/// Joins until somebody answers, or it was tried often enough (`retryJoin` in `command.go`). Afterwards, whenever everybody else
-/// is gone, tries again: those at these addresses may be others by then.
+/// Retries a join until a peer answers or the attempts are used up (`retryJoin` in `command.go`). Ours: later, whenever
+/// no other member is left, joins again, since other hosts may then have these addresses.
 async fn retry(agent: Arc<Agent>, retry: Retry) {
     let mut failures = 0;
     loop {
@@ -72,8 +72,8 @@ async fn retry(agent: Arc<Agent>, retry: Retry) {
     }
 }
 
-/// Waits for the first interval, and tries in it as well, less and less often: agents that start together find that no peer
-/// listens yet. These attempts are not counted. Returns whether a peer answered.
+/// Retries with growing pauses within the first interval: when agents start together, no peer listens yet. These
+/// attempts are not counted. Returns whether a peer answered.
 async fn try_soon(agent: &Agent, retry: &Retry) -> bool {
     let end = tokio::time::Instant::now() + retry.interval;
     let mut pause = SOON_PAUSE;
@@ -89,7 +89,7 @@ async fn try_soon(agent: &Agent, retry: &Retry) -> bool {
     false
 }
 
-/// How to join until somebody answers.
+/// Parameters of a retried join.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Retry {
     addrs: Vec<String>,
@@ -109,22 +109,23 @@ impl Retry {
     }
 }
 
-/// The addresses to join, as they are in the settings.
+/// The configured addresses to join.
 pub(super) struct Joins {
     start: Vec<String>,
     retry: Retry,
-    /// Tries until somebody answers.
+    /// The task that retries `retry_join`.
     task: Option<JoinHandle<()>>,
 }
 
 impl Joins {
-    /// The joins at the start are over; those that go on begin.
+    /// Starts the retried joins, after the joins at the start.
     pub(super) fn begin(agent: &Arc<Agent>, settings: &Settings) -> Self {
         let retry = Retry::of(settings);
         Self { start: settings.start_join.clone(), task: spawn(agent, &retry), retry }
     }
 
-    /// Joins through addresses that are new in the settings. To one of `start_join` that does not answer nothing else happens.
+    /// Joins through addresses that are new in the settings. A `start_join` address that does not answer is logged and
+    /// not retried.
     pub(super) fn reload(&mut self, agent: &Arc<Agent>, settings: &Settings) {
         let before = core::mem::replace(&mut self.start, settings.start_join.clone());
         let new: Vec<String> = self.start.iter().filter(|addr| !before.contains(addr)).cloned().collect();
@@ -147,7 +148,7 @@ fn spawn(agent: &Arc<Agent>, to: &Retry) -> Option<JoinHandle<()>> {
     (!to.addrs.is_empty()).then(|| tokio::spawn(retry(Arc::clone(agent), to.clone())))
 }
 
-/// Why a join failed, as `multierror` of Go prints it.
+/// Why a join failed, formatted as Go's `multierror`.
 fn why(error: JoinError, encrypted: bool) -> String {
     match error {
         JoinError::NobodyAnswered(report) => multiple(&report.failed, encrypted),
@@ -156,7 +157,7 @@ fn why(error: JoinError, encrypted: bool) -> String {
     }
 }
 
-/// The same for the log, where a record is a line.
+/// The same on one line, for the log.
 pub(super) fn one_line(why: &str) -> String {
     why.split_whitespace().collect::<Vec<_>>().join(" ")
 }
@@ -171,7 +172,7 @@ fn multiple(failures: &[SeedFailure], encrypted: bool) -> String {
     text
 }
 
-/// Whether we have keys decides how a difference of keys is told.
+/// Why one seed failed. Whether the node has keys decides how a key mismatch is described.
 fn one(failure: &SeedFailure, encrypted: bool) -> String {
     let seed = &failure.seed;
     let addr = failure.addr.map_or_else(|| seed.clone(), |addr| addr.to_string());
@@ -199,7 +200,7 @@ fn one(failure: &SeedFailure, encrypted: bool) -> String {
                 SeedFailureCause::Key if encrypted => "No installed keys could decrypt the message",
                 SeedFailureCause::Key => "Remote state is encrypted and encryption is not configured",
                 SeedFailureCause::Unencrypted => "Encryption is configured but remote state is not encrypted",
-                // It may have the other node's words.
+                // The text may contain the other node's message.
                 _ => &shown(&told),
             };
             format!("Failed to join {ip}: {why}")
@@ -212,10 +213,10 @@ fn one(failure: &SeedFailure, encrypted: bool) -> String {
     }
 }
 
-/// How soon a `retry_join` is tried again after the first failure; doubled after each.
+/// First pause before a `retry_join` is retried; doubled after each failure.
 const SOON_PAUSE: Duration = Duration::from_secs(1);
 
-/// How long we are alone before we look for others again.
+/// How long the node is alone before the addresses are joined again.
 const ALONE_PAUSE_LEAST: Duration = Duration::from_secs(30);
 const ALONE_PAUSE_MAX: Duration = Duration::from_secs(600);
 

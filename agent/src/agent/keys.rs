@@ -1,4 +1,4 @@
-//! The commands that are about keys.
+//! Commands on keys.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use crate::config::decode_base64;
 use crate::rpc::KeyReport;
 
 impl Agent {
-    /// Has every member do `operation`. A report follows in any case; the text is empty when every member did it
+    /// Has every member do `operation`. Returns a report in any case; the text is empty when every member succeeded
     /// (`handleKeyRequest` in `keymanager.go`).
     pub(super) async fn keys(&self, operation: KeyOperation, key: &str) -> (String, KeyReport) {
         self.log.info(
@@ -34,7 +34,7 @@ impl Agent {
         let asked = self.reachable();
         let report = match self.serf.change_keys(operation, &key, 0).await {
             Ok(report) => report,
-            // There the members refuse it.
+            // With HashiCorp's agent the members refuse the key.
             Err(CommandError::Refused(KeysError::Length { .. })) => return self.refused_by_all(BAD_KEY),
             Err(CommandError::Stopped) => {
                 return ("Serf can't Join after Leave or Shutdown".into(), nothing);
@@ -64,7 +64,7 @@ impl Agent {
         (failure(&reply), reply)
     }
 
-    /// What comes of a key that no member would take.
+    /// The reply for a key that no member would accept.
     fn refused_by_all(&self, why: &str) -> (String, KeyReport) {
         let alive = self.serf.members();
         let alive = alive.iter().filter(|member| member.status() == serf_tokio::Status::Alive);

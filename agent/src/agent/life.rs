@@ -1,4 +1,4 @@
-//! An agent that runs: signals, reloads, and the end.
+//! The running agent: signals, reloads and the end.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -16,7 +16,7 @@ use super::{Agent, Stop};
 use crate::config::{Draft, DraftError, Settings, log_level};
 use crate::platform::{Phase, Signal, Signals};
 
-/// Which signals leave the cluster.
+/// Which signals make the agent leave the cluster.
 #[derive(Clone, Copy, Debug)]
 struct Leaves {
     on_interrupt: bool,
@@ -29,25 +29,25 @@ impl Leaves {
     }
 }
 
-/// An agent that runs.
+/// A running agent.
 pub(super) struct Life<'a> {
     agent: Arc<Agent>,
     supervisor: &'a Supervisor,
-    /// Where the settings come from.
+    /// The arguments, which name the sources of the settings.
     args: &'a [OsString],
-    /// The settings that are being read again. A disk may take its time, or for ever: another thread waits for it.
+    /// The reload in progress. It runs on another thread, because the disk may be slow or hang.
     reading: Option<JoinHandle<Result<Draft, DraftError>>>,
-    /// They were asked for once more meanwhile.
+    /// Another reload was requested meanwhile.
     reads_again: bool,
     stop: watch::Receiver<Option<Stop>>,
     leaves: Leaves,
-    /// The tags in the settings.
+    /// The tags of the settings.
     tags: BTreeMap<String, String>,
     joins: Joins,
 }
 
 impl<'a> Life<'a> {
-    /// The start is over.
+    /// Begins to serve, after the start.
     pub(super) fn begin(
         agent: Arc<Agent>,
         supervisor: &'a Supervisor,
@@ -60,7 +60,7 @@ impl<'a> Life<'a> {
         Self { agent, supervisor, args, reading: None, reads_again: false, stop, leaves, tags, joins }
     }
 
-    /// Until the end; whether it is a good one.
+    /// Runs until the end. Returns whether the agent ended well.
     pub(super) async fn run(&mut self, signals: &mut Signals) -> bool {
         loop {
             let signal = tokio::select! {
@@ -99,7 +99,7 @@ impl<'a> Life<'a> {
         }
     }
 
-    /// Leaves the cluster, but not for longer than people wait, nor after they say again that it should end.
+    /// Leaves the cluster. Gives up after [`LEAVE_TIMEOUT`], or at a second signal.
     async fn leave(&self, signals: &mut Signals) -> bool {
         self.agent.log.output("Gracefully shutting down agent...");
         let again = async { while signals.next().await == Signal::Dump {} };
@@ -116,7 +116,7 @@ impl<'a> Life<'a> {
         }
     }
 
-    /// Begins to read the settings again, unless they are being read.
+    /// Begins to read the settings again, unless a read is in progress.
     fn read_again(&mut self) {
         self.agent.log.output("Reloading configuration...");
         self.reads_again = self.reading.is_some();
@@ -126,7 +126,7 @@ impl<'a> Life<'a> {
         }
     }
 
-    /// Takes over what can change of the settings that were read again (`handleReload` in `command.go`).
+    /// Applies the settings that can change while the agent runs (`handleReload` in `command.go`).
     fn reload(&mut self, read: Result<Draft, DraftError>) {
         self.reading = None;
         match read {
@@ -156,11 +156,11 @@ impl<'a> Life<'a> {
         }
         self.agent.scripts.replace(handlers, Order::of(&settings));
         self.leaves = Leaves::of(&settings);
-        // Tags in a file were set while we ran. They are not in the settings, and must not be lost with them.
+        // Tags in a file were set while the agent ran. They are not in the settings, and a reload must not delete them.
         if settings.tags_file.is_empty() {
             let before = core::mem::replace(&mut self.tags, settings.tags);
             let (agent, after) = (Arc::clone(&self.agent), self.tags.clone());
-            // Clients that change tags may have to wait for a disk, and so has this.
+            // Clients that change tags may hold the lock while they wait for a disk.
             tokio::spawn(async move {
                 if let Err(why) = agent.reload_tags(&before, &after).await {
                     agent.log.output(&format!("Failed to update tags: {why}"));
@@ -170,7 +170,7 @@ impl<'a> Life<'a> {
     }
 }
 
-/// The settings, once they are read; pending for ever while no reload runs.
+/// Waits for the settings of a reload; pending for ever while no reload runs.
 async fn finished(reading: &mut Option<JoinHandle<Result<Draft, DraftError>>>) -> Result<Draft, DraftError> {
     match reading {
         Some(reading) => reading.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic())),
@@ -178,5 +178,5 @@ async fn finished(reading: &mut Option<JoinHandle<Result<Draft, DraftError>>>) -
     }
 }
 
-/// How long a leave may take that a signal has caused.
+/// How long a leave caused by a signal may take.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(3);

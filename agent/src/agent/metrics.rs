@@ -1,4 +1,4 @@
-//! What the agent counts, and measures.
+//! Counters, samples and gauges.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
@@ -8,18 +8,18 @@ use tokio::sync::mpsc;
 
 use crate::quote::{acts, shown, start_of};
 
-/// Counters, samples and gauges of the last minute, in intervals of ten seconds, and a way to a statistics server.
+/// Counters, samples and gauges of the last minute in intervals of ten seconds, and the sinks to statistics servers.
 pub(crate) struct Metrics {
     state: Mutex<State>,
 }
 
 #[derive(Default)]
 struct State {
-    /// Figures of the node as they were taken last.
+    /// The node's counters at the last collection.
     taken: BTreeMap<&'static str, u64>,
     intervals: VecDeque<Interval>,
     sinks: Vec<mpsc::Sender<String>>,
-    /// Inserted into the names of gauges, if they go to a server.
+    /// The host name, inserted into the names of gauges that go to a server.
     host: String,
 }
 
@@ -29,7 +29,7 @@ struct Interval {
     counters: BTreeMap<String, Aggregate>,
     samples: BTreeMap<String, Aggregate>,
     gauges: BTreeMap<String, f64>,
-    /// What the counters and samples take; [`NAMES_BYTES_MAX`].
+    /// Bytes used by the names of counters and samples; see [`NAMES_BYTES_MAX`].
     names_bytes: usize,
 }
 
@@ -43,8 +43,8 @@ impl Interval {
     }
 }
 
-/// What is kept under `name`, or under [`OTHER`] when there is no room for another name: events and queries are counted under names
-/// that strangers choose.
+/// The entry of `name`, or of [`OTHER`] when the limit on names is reached. Names of events and queries come from the
+/// network.
 fn kept<'i>(
     figures: &'i mut BTreeMap<String, Aggregate>,
     names_bytes: &mut usize,
@@ -97,23 +97,23 @@ impl Aggregate {
 }
 
 impl Metrics {
-    /// Counts for itself and for `sinks`.
+    /// Metrics that are kept in memory and sent to `sinks`.
     pub(super) fn new(sinks: Vec<mpsc::Sender<String>>, host: &str) -> Self {
         let host = if sinks.is_empty() { String::new() } else { format!("{host}.") };
         Self { state: Mutex::new(State { sinks, host, ..State::default() }) }
     }
 
-    /// Whether a server wants the figures as they come.
+    /// Whether a server receives the metrics as they are recorded.
     pub(super) fn has_sink(&self) -> bool {
         !self.state.lock().unwrap_or_else(PoisonError::into_inner).sinks.is_empty()
     }
 
-    /// Something happened once.
+    /// Adds one to a counter.
     pub(crate) fn count(&self, name: &str) {
         self.add(name, 1.0);
     }
 
-    /// Something happened, or came, so often.
+    /// Adds `times` to a counter.
     pub(super) fn add(&self, name: &str, times: f64) {
         self.with(|state| {
             let name = full_name(name);
@@ -122,7 +122,7 @@ impl Metrics {
         });
     }
 
-    /// A figure of the node that only grows: what was added since it was last taken is counted.
+    /// Adds the growth of a monotonic counter of the node since the last collection.
     pub(super) fn total(&self, name: &'static str, total: u64) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let before = state.taken.insert(name, total).unwrap_or(0);
@@ -132,12 +132,12 @@ impl Metrics {
         }
     }
 
-    /// Something took so long.
+    /// Adds a sample of a duration.
     pub(crate) fn sample(&self, name: &str, took: Duration) {
         self.observe(name, took.as_secs_f64() * 1000.0);
     }
 
-    /// Something was so much, one time of several.
+    /// Adds a sample of a value.
     pub(super) fn observe(&self, name: &str, value: f64) {
         self.with(|state| {
             let name = full_name(name);
@@ -146,7 +146,7 @@ impl Metrics {
         });
     }
 
-    /// Something is so much now.
+    /// Sets a gauge.
     pub(super) fn gauge(&self, name: &str, value: f64) {
         self.with(|state| {
             let name = format!("{PREFIX}.{}{name}", state.host);
@@ -155,8 +155,8 @@ impl Metrics {
         });
     }
 
-    /// All intervals, in the form of `go-metrics` (`InmemSignal`), which leaves out the one that is not over yet: then whoever asks
-    /// has to ask again to see what is so now.
+    /// Formats all intervals like `go-metrics` (`InmemSignal`). Ours: includes the interval in progress, which
+    /// `go-metrics` leaves out, so that one dump shows the present state.
     pub(super) fn dump(&self) -> String {
         let mut text = String::new();
         self.with(|state| {
@@ -178,13 +178,14 @@ impl Metrics {
     }
 }
 
-/// The name of what is counted or measured, cut where strangers made it too long.
+/// The full name of a metric, cut to [`NAME_BYTES_MAX`].
 fn full_name(name: &str) -> String {
     start_of(&format!("{PREFIX}.{name}"), NAME_BYTES_MAX).to_owned()
 }
 
-/// A name in a line for a server: what divides lines and their parts, and what acts on terminals, becomes an underscore
-/// (`flattenKey` in `statsd.go` of `go-metrics` leaves line ends, with which an event's name writes figures of its own).
+/// Sanitises a name for a line to a server: separators and characters that act on a terminal become underscores. Ours:
+/// also line ends, which `flattenKey` in `statsd.go` of `go-metrics` keeps, so that the name of an event can inject
+/// metrics.
 fn wire_name(name: &str) -> String {
     let divides = |letter: char| " :|".contains(letter) || letter.is_whitespace() || acts(letter);
     name.chars().map(|letter| if divides(letter) { '_' } else { letter }).collect()
@@ -194,7 +195,7 @@ impl State {
     fn send(&self, name: &str, value: f64, kind: &str) {
         if !self.sinks.is_empty() {
             let name = wire_name(name);
-            // A server that is slow loses figures; nobody waits for it.
+            // With a slow server, metrics are dropped; nothing blocks.
             let line = format!("{name}:{value:.6}|{kind}\n");
             for sink in &self.sinks {
                 _ = sink.try_send(line.clone());
@@ -226,14 +227,14 @@ const PREFIX: &str = "serf-agent";
 const INTERVAL: Duration = Duration::from_secs(10);
 const INTERVALS_MAX: usize = 7;
 
-/// The bytes of one name; longer ones are cut. Lines for a server have to fit into a packet.
+/// Limit on the length of a name, in bytes; a longer name is cut. A line for a server must fit into a packet.
 const NAME_BYTES_MAX: usize = 256;
 
-/// What the names of one interval take, [`ENTRY_BYTES`] for each added; more names are counted as one, [`OTHER`]. Room for about a
-/// thousand names of events.
+/// Limit on the bytes of all names in an interval, plus [`ENTRY_BYTES`] each. Further names are counted together as
+/// [`OTHER`]. Room for about a thousand names of events.
 const NAMES_BYTES_MAX: usize = 256 * 1024;
 
-/// What a name takes besides its own bytes: an entry in a map.
+/// Memory per name besides its bytes: an entry in a map.
 const ENTRY_BYTES: usize = 128;
 
 const OTHER: &str = "serf-agent.other";

@@ -1,4 +1,4 @@
-//! The agent: a node, and everything around it that people and programs see.
+//! The agent: a node with RPC, handlers, metrics, discovery and the log.
 
 mod commands;
 mod discovery;
@@ -40,49 +40,49 @@ use crate::log::Log;
 use crate::rpc::server::Streams;
 use crate::tally::Tally;
 
-/// What all parts of a running agent share.
+/// State shared by all parts of a running agent.
 pub(crate) struct Agent {
     serf: Serf,
     log: Arc<Log>,
     metrics: Arc<Metrics>,
     tally: Arc<Tally>,
     health: Health,
-    /// The token that clients must show; empty for none.
+    /// The token required of clients; empty for none.
     rpc_auth: String,
-    /// One client's patterns are compiled at a time.
+    /// Only one client's patterns are compiled at a time.
     listing: Mutex<()>,
     streams: Streams,
     scripts: Scripts,
     children: Children,
     files: FileLimit,
-    /// The Serf protocol that we speak.
+    /// The Serf protocol version in use.
     protocol: u8,
-    /// Whether the others are asked when another node has our name.
+    /// Whether a name conflict is resolved by a vote.
     resolves_names: bool,
     size_limits: SizeLimits,
-    /// The file that keeps tags; held while tags change, so that file and cluster agree.
+    /// The file of tags. Locked while tags change, so that file and cluster agree.
     tags_file: Mutex<Option<PathBuf>>,
-    /// One operation on keys at a time.
+    /// Serialises operations on keys.
     key_operation: Mutex<()>,
-    /// Why the agent is to end.
+    /// The reason to stop, once there is one.
     stop: watch::Sender<Option<Stop>>,
 }
 
-/// Why an agent ends by itself.
+/// Why an agent stops by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stop {
-    /// A client had it leave.
+    /// A client requested a leave.
     Left,
-    /// Another node has its name.
+    /// Another node won the vote on the name.
     NameLost,
-    /// Nobody answered its joins.
+    /// No peer answered the joins.
     NobodyAnswers,
-    /// Its node has ended by itself.
+    /// The node stopped by itself.
     NodeEnded,
 }
 
 impl Agent {
-    /// Ends the agent, unless it ends already.
+    /// Stops the agent, unless it is stopping already.
     fn stop(&self, why: Stop) {
         self.stop.send_if_modified(|stop| {
             let is_first = stop.is_none();

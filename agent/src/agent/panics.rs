@@ -1,4 +1,4 @@
-//! What happens when a thread panics.
+//! Handling of panics.
 
 use core::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
@@ -7,17 +7,18 @@ use std::time::Duration;
 
 use crate::log::Log;
 
-/// From now on a panic in any thread or task ends the process, by SIGABRT, after a last line of the log.
+/// Installs a panic hook: from now on a panic in any thread or task aborts the process (SIGABRT), after a last log
+/// record.
 ///
-/// The runtime would end the panicking task alone: a node without its receiving task is deaf, and `/healthz` calls it well. A
-/// supervisor restarts what has ended. `panic = "abort"` in the profile would do the same without a line in the log; the profile is
-/// also the simulator's, which catches panics to name their seeds.
+/// The runtime would end only the panicking task: a node without its receiving task hears nothing, while `/healthz`
+/// reports it healthy. A supervisor restarts a process that ended. `panic = "abort"` in the profile would do the same
+/// without a log record; the profile is also the simulator's, which catches panics to report their seeds.
 pub(super) fn end_the_process(log: &Arc<Log>) {
     let log = Arc::clone(log);
     let is_ending = AtomicBool::new(false);
     std::panic::set_hook(Box::new(move |panic| {
         if is_ending.swap(true, Ordering::Relaxed) {
-            // Another thread is at it.
+            // Another thread is already aborting.
             thread::sleep(LAST_WORDS_TIMEOUT);
             std::process::abort();
         }
@@ -34,7 +35,7 @@ pub(super) fn end_the_process(log: &Arc<Log>) {
     }));
 }
 
-/// How long the last line may take.
+/// How long writing the last record may take.
 const LAST_WORDS_TIMEOUT: Duration = Duration::from_secs(2);
 
 #[cfg(test)]

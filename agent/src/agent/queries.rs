@@ -1,4 +1,4 @@
-//! Queries that clients ask.
+//! Queries sent by clients.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,8 +13,8 @@ use crate::rpc::server::{ASKED_MAX, REPLY_BYTES_MAX, ReplyQueue};
 use crate::rpc::{Query, QueryRecord};
 
 impl Agent {
-    /// Asks, and answers the client: first whether the question could be asked, then with what comes back, at last at the
-    /// deadline that nothing more will.
+    /// Sends a query. The client first gets the reply whether the query was sent, then acks and answers, and at the
+    /// deadline the end record.
     pub(super) fn ask(self: &Arc<Self>, replies: &Arc<ReplyQueue>, seq: u64, query: &Query) {
         let payload = query.payload.as_deref().unwrap_or_default();
         let timeout = match u64::try_from(query.timeout_ns) {
@@ -36,7 +36,7 @@ impl Agent {
         }
     }
 
-    /// `None` when nobody can answer.
+    /// Sends the query; `None` when no member can answer.
     fn begin_query(&self, query: &Query, payload: &[u8], timeout: Duration) -> Result<Option<QueryStream>, String> {
         if query.name.starts_with(INTERNAL) && !(query.name == PING && payload.is_empty()) {
             return Err(format!("Queries cannot contain the '{INTERNAL}' prefix"));
@@ -51,7 +51,7 @@ impl Agent {
         if self.protocol < PROTOCOL_QUERIES {
             return Err("Feature not supported".into());
         }
-        // Before anything is compiled. Encoded it is longer.
+        // Checked before any pattern is compiled. The encoded query is longer than this.
         let limit = self.size_limits.query_bytes_max;
         if least_bytes(query) > limit as usize {
             return Err(format!("query exceeds limit of {limit} bytes"));
@@ -63,7 +63,7 @@ impl Agent {
         let question = if query.request_ack { question.with_acks() } else { question };
         match self.serf.query(&question) {
             Ok(answers) => Ok(Some(answers)),
-            // There the query goes out, and every node finds that it cannot be for it.
+            // HashiCorp's agent sends such a query, and every node finds that its filter does not match.
             Err(CommandError::Refused(QueryError::Filter(error))) => {
                 self.log.warn("serf", format_args!("A query has a filter that no node can meet: {error}"));
                 Ok(None)
@@ -76,14 +76,14 @@ impl Agent {
     }
 }
 
-/// What a query takes at the least when it is sent.
+/// A lower bound on the encoded size of a query.
 fn least_bytes(query: &Query) -> usize {
     let tags = query.filter_tags.iter().flatten().map(|(tag, pattern)| tag.len() + pattern.len());
     let filters = query.filter_nodes.iter().map(String::len).chain(tags).sum::<usize>();
     query.name.len() + query.payload.as_ref().map_or(0, Vec::len) + filters
 }
 
-/// Passes on what comes back until the deadline, as the client reads it.
+/// Forwards acks and answers until the deadline, at the rate at which the client reads.
 async fn collect(replies: std::sync::Weak<ReplyQueue>, seq: u64, mut answers: Option<QueryStream>, deadline: Instant) {
     let send = |record: &QueryRecord| {
         let Some(replies) = replies.upgrade() else { return false };
@@ -114,23 +114,23 @@ async fn collect(replies: std::sync::Weak<ReplyQueue>, seq: u64, mut answers: Op
     }
     // Answers that no client can receive are not collected.
     drop(answers);
-    // Clients count on it that the end is not told before its time.
+    // Clients expect the end record at the deadline, not before it.
     tokio::time::sleep_until(deadline).await;
     send(&QueryRecord::Done);
 }
 
-/// Names of queries that are not users'.
+/// Prefix of the names of internal queries.
 const INTERNAL: &str = "_serf_";
 
-/// The one that users may ask all the same.
+/// The internal query that users may send.
 const PING: &str = "_serf_ping";
 
-/// From this protocol on there are queries.
+/// The first Serf protocol version with queries.
 pub(super) const PROTOCOL_QUERIES: u8 = 4;
 
-/// Zero would be the default.
+/// Zero would mean the default.
 const TIMEOUT_LEAST: Duration = Duration::from_nanos(1);
 
-/// How long answers are collected at the most; a longer time is cut. A node keeps 1024 queries at a time, and nobody can ask while they
-/// are open.
+/// Limit on the time in which answers are collected; a longer timeout is cut. A node keeps 1024 open queries, and
+/// refuses new ones while they are open.
 const TIMEOUT_MAX: Duration = serf_tokio::serf_proto::limits::QUERY_TIMEOUT_MAX;

@@ -1,7 +1,7 @@
-//! Reaps the processes that scripts leave behind.
+//! Reaps the orphaned processes of scripts.
 //!
-//! A process whose parent has ended becomes a child of process 1, which the agent is in a container. Without this each would stay
-//! in the table of processes for as long as the agent runs.
+//! An orphaned process becomes a child of process 1, which in a container is the agent. Unreaped, each would stay in
+//! the process table for as long as the agent runs.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,9 +13,9 @@ use crate::platform;
 /// The processes of scripts.
 #[derive(Debug)]
 pub(super) struct Children {
-    /// Scripts that run. Each has a task that waits for it.
+    /// Running scripts. Each has a task that waits for it.
     own: Arc<Mutex<HashSet<u32>>>,
-    /// Lets that many outputs be read of which the script has ended.
+    /// Limits how many outputs are read after their scripts have exited.
     pub(super) background: Arc<Semaphore>,
 }
 
@@ -26,7 +26,7 @@ impl Default for Children {
 }
 
 impl Children {
-    /// Leaves a child to the task that waits for it, until the result is dropped.
+    /// Excludes a child from reaping until the result is dropped, because a task waits for it.
     pub(super) fn keep(&self, child: Option<u32>) -> impl Drop + use<> {
         struct Kept(Option<u32>, Arc<Mutex<HashSet<u32>>>);
         impl Drop for Kept {
@@ -47,5 +47,6 @@ impl Children {
     }
 }
 
-/// How many outputs are read at most for processes that outlive their scripts: each takes a file. The output of one more is closed.
+/// Limit on the outputs read for processes that outlive their scripts: each uses a file. The output of one more is
+/// closed.
 pub(super) const BACKGROUND_MAX: usize = 64;

@@ -1,4 +1,4 @@
-//! The life of an agent, from its settings to its exit code.
+//! Runs an agent, from its settings to its exit code.
 
 use std::ffi::OsString;
 use std::io;
@@ -28,8 +28,8 @@ use crate::platform::{Phase, Signal, Signals};
 use crate::rpc::RpcAddress;
 use crate::rpc::server::{ListenError, Listener, Streams, listen, serve};
 
-/// Runs an agent until it is told to end. `args` are read again for a reload. Whether it ended well;
-/// if not, it has said why.
+/// Runs an agent until it stops. A reload reads `args` again. Returns whether it ended well; if not, the reason was
+/// logged.
 pub(crate) fn run(config: Config, args: &[OsString]) -> bool {
     let log = match Log::new(config.log_level, Box::new(io::stdout())) {
         Ok(log) => Arc::new(log),
@@ -40,11 +40,11 @@ pub(crate) fn run(config: Config, args: &[OsString]) -> bool {
     };
     log.set_format(config.log_format, &config.settings.node_name);
     panics::end_the_process(&log);
-    // A second agent in one process, which only tests have, leaves the node's words to the first.
+    // Only tests run a second agent in one process; the node's log records then go to the first.
     _ = tracing::subscriber::set_global_default(TraceLog::new(Arc::clone(&log)));
     let ended = tokio::runtime::Builder::new_current_thread().enable_all().build().map(|runtime| {
         let ended = runtime.block_on(live(config, args, &log));
-        // Nobody waits for a name server.
+        // Does not wait for name lookups in progress.
         runtime.shutdown_background();
         ended
     });
@@ -57,14 +57,14 @@ pub(crate) fn run(config: Config, args: &[OsString]) -> bool {
     ended_well
 }
 
-/// What was logged until then helps to understand why.
+/// Prints the records logged so far, which help to explain the failure.
 fn failed(log: &Log, why: &str) -> bool {
     log.output(why);
     log.release();
     false
 }
 
-/// Whether it ended well; the error is why it did not begin.
+/// Runs the agent. Returns whether it ended well; the error says why it did not start.
 async fn live(config: Config, args: &[OsString], log: &Arc<Log>) -> Result<bool, String> {
     let mut signals = Signals::new().map_err(|error| format!("Signals cannot be received: {}", go_words(&error)))?;
     if let Some(facility) = config.syslog_facility {
@@ -94,7 +94,7 @@ async fn live(config: Config, args: &[OsString], log: &Arc<Log>) -> Result<bool,
     let (clients, rpc_addr) = agent.listen(&config).await?;
     let (watchers, metrics_addr) = agent.listen_for_watchers(&config).await?;
     agent.banner(&config, &rpc_addr, metrics_addr.as_deref());
-    // Whoever gets an answer finds the banner printed; no task has run yet.
+    // A client that gets a reply must find the banner printed; no task has run yet.
     log.flush();
     let begun = tokio::select! {
         joined = agent.start_join(&config) => joined,
@@ -132,13 +132,13 @@ async fn live(config: Config, args: &[OsString], log: &Arc<Log>) -> Result<bool,
     agent.end().await;
     supervisor.close();
     if *agent.stop.borrow() == Some(Stop::NameLost) {
-        // The last line of the log, where operators look after the agent has ended.
+        // Repeats the reason as the last record of the log, where operators look first.
         log.error("agent", "The agent has ended because another node has its name; names must be unique");
     }
     Ok(ended_well)
 }
 
-/// Ends the agent when its node has ended for a reason of its own.
+/// Stops the agent when its node has stopped by itself.
 async fn end_with_node(agent: Arc<Agent>) {
     match agent.serf.wait().await {
         End::Left(_) | End::ShutDown => {}
@@ -149,7 +149,7 @@ async fn end_with_node(agent: Arc<Agent>) {
     }
 }
 
-/// The next signal that ends.
+/// Waits for the next signal that ends the agent.
 async fn first(signals: &mut Signals) -> Signal {
     loop {
         let signal = signals.next().await;
@@ -192,7 +192,7 @@ impl Agent {
         (agent, stopped)
     }
 
-    /// Serves clients, unless nobody is to connect. Gives the task, and the address as the banner shows it.
+    /// Starts the RPC server, unless RPC is off. Returns the task, and the address as the banner shows it.
     async fn listen(self: &Arc<Self>, config: &Config) -> Result<(JoinHandle<()>, String), String> {
         let addr = &config.settings.rpc_addr;
         if addr == NO_RPC {
@@ -205,7 +205,7 @@ impl Agent {
         Ok((tokio::spawn(serve(Arc::clone(self), listener)), shown))
     }
 
-    /// Serves those who watch, if there is an address for them.
+    /// Starts the HTTP server, if an address is configured.
     async fn listen_for_watchers(
         self: &Arc<Self>,
         config: &Config,
@@ -270,7 +270,7 @@ impl Agent {
         self.log.info("agent", "shutdown complete");
     }
 
-    /// Takes the depths of the queues (`checkQueueDepth` in serf.go).
+    /// Samples the depths of the queues (`checkQueueDepth` in serf.go).
     fn measure_queues(&self) {
         let queues = self.serf.stats().queues;
         for (name, depth) in [("Intent", queues.intents), ("Event", queues.events), ("Query", queues.queries)] {
@@ -278,7 +278,7 @@ impl Agent {
         }
     }
 
-    /// Takes the figures that are not counted as they come.
+    /// Collects the metrics that are not counted as they occur.
     pub(super) fn measure(&self) {
         let stats = self.serf.stats();
         let node = &stats.protocol;
@@ -312,16 +312,16 @@ impl Agent {
     }
 }
 
-/// In a log of a large cluster the rest would drown.
+/// Limit on the members named in the log when they rejoin from the snapshot.
 const REJOINS_TOLD_MAX: usize = 16;
 
-/// How often a server is told the figures that are not sent as they change.
+/// How often collected metrics are sent to a server.
 const MEASURE_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How often, in those intervals, it is told the depths of the queues.
+/// Every how many [`MEASURE_INTERVAL`]s the depths of the queues are sampled.
 const QUEUES_EVERY: u64 = 30;
 
-/// In place of an address: no client can connect.
+/// The value of `rpc_addr` that turns RPC off.
 const NO_RPC: &str = "none";
 
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(500);

@@ -14,21 +14,22 @@ use crate::config::{Settings, duration};
 use crate::handler::{AgentEvent, EventHandler};
 use crate::log::Log;
 
-/// The event handlers, and what waits for their scripts.
+/// The event handlers, and the queues of their scripts.
 ///
-/// Member and user events have one order: the scripts for an event run one after the other as configured, and are over before
-/// those for the next event begin, as with HashiCorp's agent. Handlers rely on it: several edit one file, without locks. With
-/// `parallel_handlers` each script has a queue of its own instead.
+/// Member and user events have one order: the scripts for an event run one after the other as configured, and are over
+/// before those for the next event begin, as with HashiCorp's agent. Handlers depend on it: several edit one file,
+/// without locks. With `parallel_handlers` each script has a queue of its own instead.
 ///
-/// Queries are outside of that order, so that a handler may query its own node: the scripts for a query run side by side, and the
-/// first configured that answers answers. A script that handles both sees all in the order in which they came.
+/// Queries are outside of that order, so that a handler may query its own node: the scripts for a query run side by
+/// side, and the query gets the answer of the first configured script that gives one. A script that handles both sees
+/// events and queries in the order of their arrival.
 pub(super) struct Scripts {
     state: Mutex<State>,
     agent: Weak<Agent>,
     log: Arc<Log>,
-    /// How many runs have not been started yet.
+    /// Number of queued runs that have not started.
     waiting: watch::Sender<usize>,
-    /// Whether the lane of all scripts waits for a query to be over.
+    /// Whether the common lane waits for the run of a query to end.
     held: watch::Sender<usize>,
 }
 
@@ -42,18 +43,18 @@ struct State {
     order: Order,
 }
 
-/// A handler whose script is shared with those that wait for it.
+/// A handler. Queued runs share its script.
 struct Handler {
     handler: EventHandler,
     script: Arc<str>,
 }
 
-/// Which events a script waits for, and how long a run may take.
+/// The order and the timeout of runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Order {
     /// Each script has a queue of its own.
     pub(super) is_parallel: bool,
-    /// After how long a run is ended.
+    /// After how long a run is killed.
     pub(super) timeout: Option<Duration>,
 }
 
@@ -64,38 +65,38 @@ impl Order {
     }
 }
 
-/// A queue of member and user events with a worker.
+/// A queue of member and user events with its worker.
 struct Lane {
     /// `None` for all scripts.
     script: Option<Arc<str>>,
     queue: mpsc::Sender<Job>,
-    /// What the queued events take.
+    /// Bytes of the queued events.
     budget: Arc<Budget>,
     /// Closed when the worker has ended.
     worker: watch::Receiver<()>,
-    /// The queue was full when the last event came.
+    /// The queue was full at the last event.
     is_dropping: bool,
 }
 
-/// An event with the scripts that were configured for it when it came.
+/// An event with the scripts configured at its arrival.
 struct Job {
     event: Arc<AgentEvent>,
     runs: Vec<(Arc<str>, Ticket, Waiting)>,
     _room: Room,
 }
 
-/// Lets a script run once at a time, for an event or a query.
+/// Serialises the runs of one script, for events and queries.
 struct Turn {
     script: Arc<str>,
-    /// Closed when the last run that was queued is over; and whether it is for an event.
+    /// Closed when the last queued run has ended; and whether that run is for an event.
     last: Option<(oneshot::Receiver<()>, bool)>,
     places: Arc<Semaphore>,
-    /// What the waiting queries take.
+    /// Bytes of the queued queries.
     budget: Arc<Budget>,
     is_dropping: bool,
 }
 
-/// A script that is to run for a query.
+/// A queued run of a script for a query.
 struct Answer {
     script: Arc<str>,
     ticket: Ticket,
@@ -103,7 +104,7 @@ struct Answer {
     waiting: Waiting,
 }
 
-/// The place of a run among those of its script. It must be taken to its end, or the next would begin too early.
+/// The place of a run in the order of its script. It must be awaited to its end, or the next run would begin too early.
 struct Ticket {
     before: Option<oneshot::Receiver<()>>,
     is_behind_event: bool,
@@ -111,15 +112,15 @@ struct Ticket {
 }
 
 impl Ticket {
-    /// Waits for the end of the run before.
+    /// Waits until the previous run has ended.
     async fn turn(&mut self) {
         if let Some(before) = self.before.take() {
             _ = before.await;
         }
     }
 
-    /// The same for a query. When its script's event before waits for a query, what that waits for may be this one: then it goes
-    /// first.
+    /// The same for a query. If the script's previous event waits for a query, that query may depend on this one; then
+    /// this run goes first, or both would deadlock.
     async fn turn_of_query(&mut self, mut held: watch::Receiver<usize>) {
         let is_behind_event = self.is_behind_event;
         tokio::select! {
@@ -134,7 +135,7 @@ impl Ticket {
     }
 }
 
-/// Counts a run that has not been started yet, or a lane that is held up.
+/// Counts a queued run, or a lane that is held, while it exists.
 pub(super) struct Waiting(watch::Sender<usize>);
 
 impl Waiting {
@@ -155,7 +156,7 @@ impl Scripts {
         Self { state: Mutex::default(), agent, log, waiting: watch::Sender::new(0), held: watch::Sender::new(0) }
     }
 
-    /// Runs these handlers from the next event on. What is queued still runs, and before what comes now.
+    /// Replaces the handlers from the next event on. Queued runs still run, before the new ones.
     pub(super) fn replace(&self, handlers: Vec<EventHandler>, order: Order) {
         let mut state = self.lock();
         let mut scripts: Vec<Arc<str>> = Vec::new();
@@ -186,7 +187,7 @@ impl Scripts {
         state.order = order;
     }
 
-    /// Queues an event for every handler that wants it.
+    /// Queues an event for every handler that matches.
     pub(super) fn dispatch(&self, event: &Arc<AgentEvent>) {
         let mut state = self.lock();
         let wanting = state.handlers.iter().filter(|handler| handler.handler.wants(&event.data));
@@ -210,7 +211,7 @@ impl Scripts {
             if its.is_empty() {
                 continue;
             }
-            // Both, before any ticket is taken: one that is dropped lets the next run begin too early.
+            // Both are reserved before any ticket is taken: a dropped ticket lets the next run begin too early.
             let place = lane.budget.take(event.data.bytes()).zip(lane.queue.try_reserve().ok());
             let is_full = place.is_none();
             match place {
@@ -228,7 +229,7 @@ impl Scripts {
         }
     }
 
-    /// Has the scripts answer a query, beside everything else.
+    /// Starts the scripts for a query, outside of the order of events.
     fn ask(&self, state: &mut State, event: &Arc<AgentEvent>, scripts: Vec<Arc<str>>) {
         let mut answers = Vec::new();
         for script in scripts {
@@ -273,18 +274,19 @@ impl Scripts {
         }
     }
 
-    /// Waits until every run that is due has been started, but not for long: a node that leaves runs the handlers of that last.
+    /// Waits until every due run has started, for at most [`END_TIMEOUT`]. A node that leaves runs the handlers of that
+    /// event last.
     pub(super) async fn start_what_waits(&self) {
         let mut waiting = self.waiting.subscribe();
         _ = timeout(END_TIMEOUT, waiting.wait_for(|count| *count == 0)).await;
     }
 
-    /// After how long a run is ended.
+    /// After how long a run is killed.
     pub(super) fn timeout(&self) -> Option<Duration> {
         self.lock().order.timeout
     }
 
-    /// The handlers: what for, and the script.
+    /// Lists the handlers: filter and script.
     pub(super) fn list(&self) -> Vec<(String, String)> {
         let state = self.lock();
         let handlers = state.handlers.iter().map(|handler| &handler.handler);
@@ -297,7 +299,7 @@ impl Scripts {
 }
 
 impl Lane {
-    /// Starts a worker, whose first event waits for the end of the workers `before`.
+    /// Starts a worker. Its first event waits until the workers in `before` have ended.
     fn begin(
         script: Option<Arc<str>>,
         agent: Weak<Agent>,
@@ -306,7 +308,7 @@ impl Lane {
     ) -> Self {
         let (queue, jobs) = mpsc::channel(EVENTS_MAX);
         let (alive, worker) = watch::channel(());
-        // The lane of one script alone holds up no other.
+        // The lane of one script delays no other.
         let held = script.is_none().then_some(held);
         tokio::spawn(async move {
             for mut worker in before {
@@ -325,7 +327,7 @@ impl Turn {
         Self { script, last: None, places, budget, is_dropping: false }
     }
 
-    /// The next place.
+    /// Takes the next place in the order.
     fn ticket(&mut self, is_event: bool) -> Ticket {
         let (over, last) = oneshot::channel();
         let (before, is_behind_event) = self.last.replace((last, is_event)).unzip();
@@ -333,11 +335,11 @@ impl Turn {
     }
 }
 
-/// Runs the scripts for one event after the other.
+/// Runs the scripts for each queued event, one after the other.
 async fn work(agent: Weak<Agent>, held: Option<watch::Sender<usize>>, mut jobs: mpsc::Receiver<Job>) {
     while let Some(Job { event, runs, _room }) = jobs.recv().await {
         for (script, mut ticket, waiting) in runs {
-            // Its events before are over, so it waits for a query.
+            // Its earlier events have ended, so the previous run is for a query.
             let holds = !ticket.is_next();
             let held = held.as_ref().filter(|_| holds).map(Waiting::new);
             ticket.turn().await;
@@ -348,7 +350,7 @@ async fn work(agent: Weak<Agent>, held: Option<watch::Sender<usize>>, mut jobs: 
     }
 }
 
-/// Runs a script for a query. Its answer waits for those that are configured before it.
+/// Runs a script for a query. Its answer waits for those of the scripts configured before it.
 async fn answer(
     agent: Weak<Agent>,
     held: watch::Receiver<usize>,
@@ -362,7 +364,7 @@ async fn answer(
     drop(answer.place);
 }
 
-/// Runs a script once, and tells how that went.
+/// Runs a script once, and logs the outcome.
 async fn run(
     agent: &Agent,
     script: &str,
@@ -386,11 +388,12 @@ async fn run(
     agent.metrics.sample(&format!("agent.invoke.{script}"), took);
 }
 
-/// Events that wait for scripts, and queries that wait for one script; newer ones are dropped beyond.
+/// Limit on the events queued for scripts, and on the queries queued for one script. Newer ones are dropped.
 pub(super) const EVENTS_MAX: usize = 1024;
 
-/// What the events take that wait for scripts, and the queries that wait for one script; newer ones are dropped beyond.
+/// Limit on the bytes of the events queued for scripts, and of the queries queued for one script. Newer ones are
+/// dropped.
 const EVENTS_BYTES_MAX: usize = 4 << 20;
 
-/// How long the end of the agent waits for handlers to be started.
+/// How long the end of the agent waits for queued runs to start.
 const END_TIMEOUT: Duration = Duration::from_secs(1);

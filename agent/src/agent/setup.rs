@@ -1,4 +1,4 @@
-//! From the agent's settings to those of its node.
+//! Converts the agent's settings to the node's options.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -15,14 +15,14 @@ use crate::config::{Config, Profile, duration, given, read_keyring, read_tags_fi
 use crate::endpoint::go_words;
 use crate::log::Log;
 
-/// The tags and keys to start with, of which files may tell (`loadTagsFile` and `loadKeyringFile` in `agent.go`).
+/// The initial tags and keys, which may come from files (`loadTagsFile` and `loadKeyringFile` in `agent.go`).
 pub(super) struct Files {
     tags: BTreeMap<String, String>,
     keys: Vec<Vec<u8>>,
 }
 
 impl Files {
-    /// Reads the files; the error says what is wrong with them.
+    /// Reads the files; the error says what is wrong.
     pub(super) fn read(config: &Config, log: &Arc<Log>) -> Result<Self, String> {
         let settings = &config.settings;
         let mut files = Self { tags: settings.tags.clone(), keys: config.encrypt_key.iter().cloned().collect() };
@@ -46,7 +46,7 @@ impl Files {
     }
 }
 
-/// The settings of the node; the error says why there can be none with these.
+/// Builds the node's options; the error says why the settings are invalid.
 pub(super) fn options(config: &Config, files: Files) -> Result<NodeOptions, String> {
     if config.protocol > PROTOCOL_MAX || config.protocol < PROTOCOL_MIN {
         let how = if config.protocol > PROTOCOL_MAX { "high" } else { "low" };
@@ -72,7 +72,8 @@ pub(super) fn options(config: &Config, files: Files) -> Result<NodeOptions, Stri
     let protocol = &mut options.protocol;
     protocol.encrypt_keys =
         keys.map_err(|_| "Failed to create memberlist: key size must be 16, 24 or 32 bytes".to_owned())?;
-    // An agent is in the place of HashiCorp's, whose commands show what it announces; and whose operators compare.
+    // The agent replaces HashiCorp's, so it writes HashiCorp's codec, and announces the versions that operators
+    // compare.
     protocol.codec = CodecChoice::HashiCorp;
     protocol.protocol_version = config.protocol;
     protocol.compression = settings.enable_compression != Some(false);
@@ -81,7 +82,7 @@ pub(super) fn options(config: &Config, files: Files) -> Result<NodeOptions, Stri
     protocol.reconnect_timeout = duration(settings.reconnect_timeout);
     protocol.tombstone_timeout = duration(settings.tombstone_timeout);
     protocol.user_event_bytes_max = config.size_limits.user_event_bytes_max;
-    // HashiCorp's agents take limits that no packet has room for; such events are refused when they are sent.
+    // HashiCorp's agents accept limits that no packet has room for, and refuse such events when they are sent.
     if let Err(ConfigError::UserEventBytes { room, .. }) = serf_tokio::serf_proto::Config::new(protocol.clone()) {
         protocol.user_event_bytes_max = room;
     }
@@ -89,7 +90,7 @@ pub(super) fn options(config: &Config, files: Files) -> Result<NodeOptions, Stri
     protocol.query_response_bytes_max = config.size_limits.query_response_bytes_max;
     protocol.name_conflict_resolution = !settings.disable_name_resolution;
     protocol.coordinates = !settings.disable_coordinates;
-    // As the agent of HashiCorp has it; their library coalesces nothing unless told.
+    // The agent's default in HashiCorp's program; its library coalesces only when configured.
     protocol.coalesce_period = COALESCE_PERIOD;
     protocol.quiescent_period = QUIESCENT_PERIOD;
     protocol.user_coalesce_period = COALESCE_PERIOD;
@@ -97,7 +98,7 @@ pub(super) fn options(config: &Config, files: Files) -> Result<NodeOptions, Stri
     Ok(options)
 }
 
-/// The tags that a node of this protocol has: before 3 there is only the role (`encodeTags` in serf.go).
+/// The tags that a node of this protocol announces: before version 3 only the role (`encodeTags` in serf.go).
 pub(super) fn announced(mut tags: BTreeMap<String, String>, protocol: u8) -> BTreeMap<String, String> {
     if protocol < PROTOCOL_TAGS {
         tags.retain(|key, _| key == "role");
@@ -105,7 +106,7 @@ pub(super) fn announced(mut tags: BTreeMap<String, String>, protocol: u8) -> BTr
     tags
 }
 
-/// Why the node did not start, in the words that people know.
+/// Why the node did not start, in HashiCorp's wording.
 pub(super) fn start_failure(error: StartError, bind: SocketAddr) -> String {
     match error {
         StartError::Identity(IdentityError::TagsTooLarge { .. }) => TAGS_TOO_LONG.into(),
@@ -138,7 +139,7 @@ pub(super) fn start_failure(error: StartError, bind: SocketAddr) -> String {
     }
 }
 
-/// The members that were alive in an earlier life, but for ourselves. What is odd about the file is told.
+/// The members of the snapshot that were alive, without this node. Logs lines that cannot be read.
 pub(super) fn previously_known(config: &Config, log: &Log) -> Vec<(Name, SocketAddr)> {
     let settings = &config.settings;
     let Some(contents) = given(&settings.snapshot_path).and_then(|path| std::fs::read(path).ok()) else {
@@ -163,7 +164,7 @@ pub(super) fn previously_known(config: &Config, log: &Log) -> Vec<(Name, SocketA
     others.map(|(name, addr)| (name.clone(), addr)).collect()
 }
 
-/// Whether a line of a snapshot is of a kind that there is.
+/// Whether a snapshot line has a known prefix.
 fn is_known(line: &[u8]) -> bool {
     const KINDS: [&[u8]; 8] = [
         b"alive: ",
@@ -178,10 +179,10 @@ fn is_known(line: &[u8]) -> bool {
     line.is_empty() || line == b"leave" || KINDS.iter().any(|kind| line.starts_with(kind))
 }
 
-/// In a file that is none the rest would drown.
+/// Limit on the unreadable lines that are logged. A file that is no snapshot would flood the log.
 const LINES_TOLD_MAX: usize = 16;
 
-/// From this protocol on there are tags.
+/// The first Serf protocol version with tags.
 const PROTOCOL_TAGS: u8 = 3;
 
 const COALESCE_PERIOD: core::time::Duration = core::time::Duration::from_secs(3);

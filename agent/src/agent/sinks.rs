@@ -1,4 +1,4 @@
-//! Ways to a statistics server.
+//! Connections to statistics servers.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use tokio::time::{sleep, timeout};
 use crate::endpoint::{go_words, keep_alive};
 use crate::log::Log;
 
-/// Sends lines to a statsd server, as many in a packet as fit. The first failure in a row is told.
+/// Sends lines to a statsd server, as many per packet as fit. Of failures in a row, only the first is logged.
 pub(super) fn statsd(addr: String, log: Arc<Log>) -> mpsc::Sender<String> {
     let (lines, queue) = mpsc::channel(LINES_MAX);
     tokio::spawn(async move {
@@ -23,7 +23,7 @@ pub(super) fn statsd(addr: String, log: Arc<Log>) -> mpsc::Sender<String> {
                 socket = connect_udp(&addr).await.map_err(|why| warn(&log, &mut is_told, "statsd", &addr, &why)).ok();
             }
             if let Some(connected) = &socket {
-                // A server that is not there yet refuses; it may come.
+                // A server that is not up yet refuses; it may start later.
                 is_told &= connected.send(packet.as_bytes()).await.is_err();
             }
         }
@@ -31,7 +31,7 @@ pub(super) fn statsd(addr: String, log: Arc<Log>) -> mpsc::Sender<String> {
     lines
 }
 
-/// Sends lines to a statsite server, and connects again when the connection breaks.
+/// Sends lines to a statsite server, and reconnects when the connection breaks.
 pub(super) fn statsite(addr: String, log: Arc<Log>) -> mpsc::Sender<String> {
     let (lines, queue) = mpsc::channel(LINES_MAX);
     tokio::spawn(async move {
@@ -77,10 +77,10 @@ fn warn(log: &Log, is_told: &mut bool, kind: &str, addr: &str, why: &str) {
     }
 }
 
-/// Lines put together.
+/// Collects lines into packets.
 struct Packets {
     queue: mpsc::Receiver<String>,
-    /// A line for which there was no room.
+    /// A line that did not fit.
     rest: Option<String>,
 }
 
@@ -108,7 +108,7 @@ impl Packets {
     }
 }
 
-/// Lines that wait for a server; newer ones are lost beyond.
+/// Lines queued for a server. Newer ones are dropped.
 const LINES_MAX: usize = 1024;
 const PACKET_BYTES_MAX: usize = 1400;
 const FLUSH_INTERVAL: Duration = Duration::from_millis(100);

@@ -1,4 +1,4 @@
-//! What a supervisor such as systemd is told (`sd_notify(3)`). Without one, nothing is.
+//! Notifies a supervisor such as systemd (`sd_notify(3)`), if there is one.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -8,8 +8,8 @@ use std::time::Duration;
 use crate::log::Log;
 use crate::platform::{Phase, notify_supervisor};
 
-/// The way to the supervisor that `NOTIFY_SOCKET` names. A thread of its own writes: a supervisor that does not read its socket
-/// blocks the writer after some datagrams.
+/// The connection to the supervisor that `NOTIFY_SOCKET` names. It writes on its own thread: a supervisor that does not
+/// read its socket blocks the writer after some datagrams.
 pub(super) struct Supervisor {
     /// `None` without a supervisor.
     phases: Option<SyncSender<Phase>>,
@@ -32,14 +32,14 @@ impl Supervisor {
         Self { phases: started.and_then(Result::ok).map(|_| phases), ended }
     }
 
-    /// Queues a phase for the supervisor. One that does not read loses further phases.
+    /// Queues a phase for the supervisor. When the queue is full, further phases are dropped.
     pub(super) fn tell(&self, phase: Phase) {
         if let Some(phases) = &self.phases {
             _ = phases.try_send(phase);
         }
     }
 
-    /// Waits until all phases are sent, for a bounded time.
+    /// Waits until all phases are sent, for at most [`END_TIMEOUT`].
     pub(super) fn close(mut self) {
         if self.phases.take().is_some() {
             _ = self.ended.recv_timeout(END_TIMEOUT);
@@ -53,8 +53,8 @@ fn tell(phase: Phase, log: &Log) {
     }
 }
 
-/// What may wait for a supervisor that does not read.
+/// Phases queued for a supervisor that does not read.
 const PHASES_MAX: usize = 16;
 
-/// How long the end of the agent waits for it.
+/// How long the end of the agent waits for the supervisor.
 const END_TIMEOUT: Duration = Duration::from_secs(1);

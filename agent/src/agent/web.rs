@@ -1,4 +1,4 @@
-//! A small HTTP server for those who watch the agent: `/metrics` and `/healthz`.
+//! The HTTP server for monitoring: `/metrics` and `/healthz`.
 
 use core::convert::Infallible;
 use std::sync::Arc;
@@ -16,14 +16,15 @@ use super::Agent;
 use crate::endpoint::{go_words, keep_alive};
 use crate::places::{Place, Places};
 
-/// Serves until the task is dropped. Silent connections block no client: the oldest of them is closed.
+/// Serves until the task is dropped. Silent connections cannot block clients: the oldest is closed when a place is
+/// needed.
 pub(super) async fn serve(agent: Arc<Agent>, listener: TcpListener) {
     let places = Places::new(CONNECTIONS_MAX, OF_SOURCE_MAX);
     loop {
         match listener.accept().await {
             Ok((socket, peer)) => {
                 keep_alive(&socket);
-                // Without a place it is closed.
+                // Dropped without a place, which closes the connection.
                 let Some(place) = places.admit(Some(peer.ip())) else { continue };
                 let agent = Arc::clone(&agent);
                 tokio::spawn(async move {
@@ -58,7 +59,7 @@ async fn converse(agent: &Agent, socket: TcpStream, place: &Place) {
         .timer(TokioTimer::new())
         .header_read_timeout(REQUEST_TIMEOUT)
         .serve_connection(TokioIo::new(socket), answer);
-    // Who goes away before the answer has missed it.
+    // An error means that the client is gone or too slow; the reply is lost.
     _ = timeout(CONNECTION_TIMEOUT, served).await;
 }
 
@@ -83,21 +84,21 @@ fn answer(agent: &Agent, method: &Method, path: &str) -> Response<String> {
 const PLAIN: &str = "text/plain; charset=utf-8";
 const EXPOSITION: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// Connections at a time; the oldest that has not asked yet goes when there is another one. Who watches asks now and then.
+/// Limit on connections. One more displaces the oldest that has not sent a request yet. Monitoring connects seldom.
 const CONNECTIONS_MAX: usize = 128;
 
-/// Of these from one address.
+/// Limit on connections from one address.
 const OF_SOURCE_MAX: usize = 64;
 
-/// How long a connection may be silent at first.
+/// How long a new connection may be silent.
 const FIRST_BYTE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The least that hyper takes.
+/// The smallest value that hyper accepts.
 const REQUEST_BYTES_MAX: usize = 8192;
 
-/// How long a request may take to come.
+/// How long receiving a request may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long a connection may take with its answer, too.
+/// How long a connection may last in all, with its reply.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(30);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

@@ -1,4 +1,4 @@
-//! What clients are told about a member in trouble.
+//! Builds the reply to `why`.
 
 use serf_tokio::Source;
 
@@ -6,7 +6,7 @@ use super::Agent;
 use crate::rpc::{Evidence, Why};
 
 impl Agent {
-    /// Why `name` is suspected, failed or left. The status is empty when nobody has that name.
+    /// Why `name` is suspected, failed or left. The status is empty when no member has that name.
     pub(super) fn why(&self, name: &str) -> Why {
         let agent = self.serf.local().name().to_owned();
         let Some(member) = self.serf.member(name) else { return Why { agent, ..Why::default() } };

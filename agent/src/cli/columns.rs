@@ -1,14 +1,14 @@
-//! Text in columns.
+//! Formats text in columns.
 
 use std::borrow::Cow;
 
 use crate::quote::shown;
 
-/// Lines of `rows`, each column but a row's last padded to its widest cell, with two blanks between. The whole is trimmed,
-/// so that the last line loses its padding (`columnize.SimpleFormat`).
+/// Formats `rows` as lines. Each column but a row's last is padded to its widest cell and followed by two blanks. The
+/// whole is trimmed, so that the last line loses its padding (`columnize.SimpleFormat`).
 ///
-/// Cells come from other members: what would act on a terminal is escaped, so that none can forge a row. Widths count letters, not
-/// what a terminal makes of them.
+/// Cells come from other members: characters that act on a terminal are escaped, so that no member can forge a row.
+/// Widths count characters, not terminal columns.
 pub(super) fn columnize(rows: &[Vec<String>]) -> String {
     let rows: Vec<Vec<Cow<'_, str>>> = rows.iter().map(|row| row.iter().map(|cell| shown(cell)).collect()).collect();
     let mut widths: Vec<usize> = Vec::new();

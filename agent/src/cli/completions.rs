@@ -1,8 +1,7 @@
 //! `serf completions`
 //!
-//! The scripts are made of the usage texts ([`Usage`](super::usage::Usage)) by code of our own: `clap_complete` knows flags with
-//! two dashes only, and serf's are documented, and typed, with one. They cost the other commands nothing: text is put together
-//! only when asked for.
+//! Generates the scripts from the usage texts ([`Usage`](super::usage::Usage)). `clap_complete` supports only flags
+//! with two dashes; serf's are documented and typed with one. Other commands pay nothing: the text is built on demand.
 
 use std::ffi::OsString;
 
@@ -24,14 +23,14 @@ fn run(args: &[OsString], _env: &Environment, terminal: &mut Terminal<'_>) -> Ou
     Ok(())
 }
 
-/// What can follow a flag, or stand for a positional argument.
+/// The values of a flag or of a positional argument.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Values {
-    /// One of these, between blanks.
+    /// One of these words, separated by blanks.
     Words(&'static str),
     /// A path.
     Files,
-    /// The name of a member, which the agent tells.
+    /// The name of a member, from the agent.
     Members,
     /// The name of a tag of the agent.
     Tags,
@@ -42,7 +41,7 @@ enum Values {
 }
 
 impl Values {
-    /// What can follow the flag; `None` for one without a value.
+    /// The values of a flag; `None` for a flag without one.
     fn of_option(option: &OptionHelp) -> Option<Self> {
         let value = option.value.as_ref()?;
         Some(match (option.name.as_str(), value.text.as_str()) {
@@ -60,7 +59,7 @@ impl Values {
         })
     }
 
-    /// What the arguments after the flags can be.
+    /// The values of the positional arguments.
     fn of_arguments(command: &str) -> Self {
         match command {
             "force-leave" | "rtt" | "why" => Self::Members,
@@ -104,7 +103,7 @@ impl Values {
     }
 }
 
-/// The arms of a `case` over command and flag: what can follow.
+/// The arms of a `case` over command and flag, each with its values.
 fn value_arms(act: fn(Values) -> String) -> String {
     let mut arms = String::new();
     for command in COMMANDS {
@@ -117,7 +116,7 @@ fn value_arms(act: fn(Values) -> String) -> String {
     arms
 }
 
-/// The arms of a `case` over commands: what their arguments can be.
+/// The arms of a `case` over commands, each with the values of its arguments.
 fn argument_arms(act: fn(Values) -> String) -> String {
     let arms = COMMANDS.iter().filter_map(|command| match Values::of_arguments(command.name) {
         Values::Free => None,
@@ -203,7 +202,7 @@ complete -F _serf serf
 }
 
 fn zsh() -> String {
-    // In `name:description`, in single quotes.
+    // As `name:description`, in single quotes.
     let item = |name: &str, help: &str| {
         let [name, help] = [name, help].map(|text| text.replace(':', "\\:").replace('\'', "'\\''"));
         format!("'{name}:{help}'")
@@ -271,7 +270,7 @@ fn fish() -> String {
         for option in command.described().options {
             let value = Values::of_option(&option).map(Values::fish).unwrap_or_default();
             let help = quoted(&option.help);
-            // Flags with one dash are "old style" there.
+            // fish calls flags with one dash "old style".
             out.push_str(&format!("complete -c serf {condition} -o {}{value} -d '{help}'\n", option.name));
         }
         match Values::of_arguments(command.name) {
@@ -282,13 +281,13 @@ fn fish() -> String {
     out
 }
 
-/// A function of a shell that lists the agent's tags.
+/// A shell function that lists the agent's tags.
 fn tags(head: &str, open: &str, close: &str) -> String {
     let awk = "/^[^\\t]/ { on = ($0 == \"tags:\") } on && /^\\t/ { sub(/^\\t/, \"\"); sub(/ = .*/, \"\"); print }";
     format!("{head} {open}\n    serf info 2>/dev/null | awk '{awk}'\n{close}\n")
 }
 
-/// Lists network interfaces, where the system has a directory of them.
+/// Lists network interfaces, on systems that have this directory.
 const INTERFACES: &str = "ls /sys/class/net 2>/dev/null";
 
 const FISH_HEAD: &str = r#"# Completions of serf for fish: put this into ~/.config/fish/completions as "serf.fish".

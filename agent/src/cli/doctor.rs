@@ -1,4 +1,4 @@
-//! `serf doctor`
+//! Formats the report: one line per check, with advice below it.
 
 use std::ffi::OsString;
 use std::path::Path;

@@ -60,7 +60,7 @@ fn run(args: &[OsString], env: &Environment, terminal: &mut Terminal<'_>) -> Out
     }
 }
 
-/// Shows what members said, also when some failed.
+/// Prints the members' messages, also when some members failed.
 fn in_json(result: Result<KeyReport, ClientError>, terminal: &mut Terminal<'_>) -> Outcome {
     let (error, report) = match result {
         Ok(report) => (None, report),
@@ -79,7 +79,7 @@ fn in_json(result: Result<KeyReport, ClientError>, terminal: &mut Terminal<'_>) 
     if error.is_some() { Err(Failure::Told) } else { Ok(()) }
 }
 
-/// What to do to the keys.
+/// An operation on keys.
 enum Action {
     Install(String),
     Use(String),

@@ -1,6 +1,6 @@
 //! `serf man`
 //!
-//! The pages are made of the usage texts, as the completions are, and for the same reason not by `clap_mangen`.
+//! Generates the pages from the usage texts, as the completions are, and for the same reason without `clap_mangen`.
 
 use std::ffi::OsString;
 use std::fs;
@@ -41,7 +41,7 @@ fn write_all(directory: &Path, terminal: &mut Terminal<'_>) -> Outcome {
     COMMANDS.iter().try_for_each(|command| write(format!("serf-{}.1", command.name), page(command)))
 }
 
-/// The page of all commands, with their flags in short.
+/// The page of all commands, with a summary of their flags.
 fn overview() -> String {
     let mut out = heading("serf", "clusters without a master");
     out.push_str(
@@ -110,7 +110,7 @@ fn flowing(paragraphs: &[String]) -> String {
     paragraphs.iter().map(|text| escaped(text)).collect::<Vec<_>>().join("\n.PP\n") + "\n"
 }
 
-/// Text in which roff sees nothing of its own.
+/// Escapes text for roff.
 fn escaped(text: &str) -> String {
     let text = text.replace('\\', "\\e").replace('-', "\\-");
     // At the start of a line, these would be requests.

@@ -40,13 +40,13 @@ fn run(args: &[OsString], env: &Environment, terminal: &mut Terminal<'_>) -> Out
     let listed = rpc.connect_eagerly()?.members_filtered(filter);
     let mut members =
         listed.map_err(because("Error retrieving members: ")).inspect_err(|_| explain(&patterns, terminal))?;
-    // The agent's order means nothing.
+    // The agent's order has no meaning.
     members.sort_unstable_by(|a, b| a.name.cmp(&b.name));
     Format::parse(&format)?.print(terminal, || text(&members, detailed), || json(&members));
     Ok(())
 }
 
-/// An agent answers a pattern that is none by closing the connection. Which one that is, and why, is seen here.
+/// Names the invalid pattern and the reason. The agent only closes the connection on one.
 fn explain(patterns: &MemberFilter, terminal: &mut Terminal<'_>) {
     let flags = [("-name".to_owned(), &patterns.name), ("-status".into(), &patterns.status)];
     let tags = patterns.tags.iter().map(|(tag, pattern)| (format!("-tag {tag}"), pattern));
@@ -76,7 +76,7 @@ fn json(members: &[Member]) -> Json {
     Json::object([("members", members)])
 }
 
-/// A member as scripts know it.
+/// A member in JSON, in the form that scripts know.
 pub(super) fn member_json(member: &Member) -> Json {
     let protocol = |member: &Member| {
         let serf = member.delegate;

@@ -33,7 +33,7 @@ use crate::json::Json;
 use crate::quote::shown_lines;
 use crate::rpc::{Client, ClientError, ClientOptions, DEFAULT_ADDRESS};
 
-/// What the environment says; flags win.
+/// Defaults from environment variables; flags win.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Environment {
     /// `SERF_RPC_ADDR`: the agent's address.
@@ -43,34 +43,34 @@ pub struct Environment {
 }
 
 impl Environment {
-    /// The variables of this process.
+    /// Reads the variables of this process.
     pub fn of_process() -> Self {
         let text = |name| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned());
         Self { rpc_addr: text("SERF_RPC_ADDR"), rpc_auth: text("SERF_RPC_AUTH") }
     }
 }
 
-/// Where a command writes. All that a command says goes to `out`, errors as well, which scripts rely on; only help and
-/// complaints about flags go to `err`.
+/// The output of a command. All output goes to `out`, errors as well, because scripts depend on it; only help and
+/// errors about flags go to `err`.
 pub struct Terminal<'t> {
     out: &'t mut dyn Write,
     err: &'t mut dyn Write,
-    /// Whether a write failed: nobody reads any more. A command that would write for ever ends then.
+    /// A write failed, so the reader is gone. A command that writes without end then stops.
     deserted: bool,
-    /// Why the output could not be written, if somebody may miss it.
+    /// Why the output could not be written, unless the reader closed the pipe.
     failure: Option<io::Error>,
-    /// Whether what is told of a failure must be JSON, too.
+    /// Whether a failure must be printed as JSON, too.
     tells_failures_in_json: bool,
 }
 
 impl<'t> Terminal<'t> {
-    /// Writes to these.
+    /// Writes to `out` and `err`.
     pub fn new(out: &'t mut dyn Write, err: &'t mut dyn Write) -> Self {
         Self { out, err, deserted: false, failure: None, tells_failures_in_json: false }
     }
 
-    /// Writes a line, or several, at once. What would act on a terminal is escaped whoever wrote the text; that none of it forges a
-    /// line is up to those who put it together ([`shown`](crate::quote::shown)).
+    /// Writes one or more lines at once. Characters that act on a terminal are always escaped. The caller must ensure
+    /// that remote text cannot forge a line ([`shown`](crate::quote::shown)).
     fn line(&mut self, line: impl fmt::Display) {
         let text = format!("{line}\n");
         self.bytes(shown_lines(&text).as_bytes());
@@ -78,7 +78,7 @@ impl<'t> Terminal<'t> {
 
     fn bytes(&mut self, bytes: &[u8]) {
         if let Err(error) = self.out.write_all(bytes).and_then(|()| self.out.flush()) {
-            // Who closes a pipe has read enough. The first other failure is reported.
+            // A reader that closes the pipe has read enough. The first other failure is reported.
             if error.kind() != io::ErrorKind::BrokenPipe && self.failure.is_none() {
                 self.failure = Some(error);
             }
@@ -101,8 +101,8 @@ impl fmt::Debug for Terminal<'_> {
     }
 }
 
-/// Runs `serf` with the arguments after its name, and returns its exit code: 0, 1 for any failure, 127 when there is no
-/// such command.
+/// Runs `serf` with the arguments after its name. Returns the exit code: 0, 1 for any failure, 127 for an unknown
+/// command.
 pub fn run(args: &[OsString], env: &Environment, terminal: &mut Terminal<'_>) -> u8 {
     if args.iter().any(|arg| arg == "-v" || arg == "--version") {
         version::print(Format::Text, terminal);
@@ -140,7 +140,7 @@ pub fn run(args: &[OsString], env: &Environment, terminal: &mut Terminal<'_>) ->
     }
 }
 
-/// The arguments as the `cli` package of HashiCorp's takes them apart.
+/// The arguments, split as HashiCorp's `cli` package does.
 struct Invocation<'a> {
     command: Option<&'a str>,
     args: &'a [OsString],
@@ -155,7 +155,7 @@ impl<'a> Invocation<'a> {
         let at = args[..end].iter().position(|arg| !is_flag(arg));
         let is_help = |arg: &OsString| arg == "-h" || arg == "-help" || arg == "--help";
         Self {
-            // What is not UTF-8 is no command either.
+            // An argument that is not UTF-8 is no command.
             command: at.map(|at| args[at].to_str().unwrap_or("")),
             args: at.map_or(&[], |at| &args[at + 1..]),
             flags_before: args[..at.unwrap_or(0)].iter().any(|arg| is_flag(arg) && !is_help(arg)),
@@ -173,7 +173,7 @@ struct Command {
 }
 
 impl Command {
-    /// What it does and takes, for completions and manual pages.
+    /// The usage of a command, for completions and manual pages.
     fn described(&self) -> Usage {
         let usage = (self.usage)();
         Usage::parse(if usage.is_empty() { version::DESCRIPTION } else { usage })
@@ -205,20 +205,20 @@ fn told(why: &str) -> Json {
     Json::object([("error", Json::text(why.trim_end()))])
 }
 
-/// How a command ended.
+/// The result of a command.
 type Outcome = Result<(), Failure>;
 
 /// Why a command ended with exit code 1.
 enum Failure {
-    /// The flags make no sense, or only ask for help: then there are no words.
+    /// Invalid flags, or a request for help, which has no message.
     Flag(String),
-    /// Something is missing: the usage says what.
+    /// An argument is missing; the usage is printed.
     Usage,
-    /// The arguments make no sense.
+    /// Invalid arguments.
     Misuse(&'static str),
-    /// This.
+    /// A message to print.
     Said(String),
-    /// The user knows already.
+    /// The message was printed already.
     Told,
 }
 
@@ -228,7 +228,7 @@ impl From<FlagError> for Failure {
     }
 }
 
-/// Puts `prefix` before what the agent said.
+/// Prepends `prefix` to the agent's message.
 fn because(prefix: &'static str) -> impl Fn(ClientError) -> Failure {
     move |error| {
         let prefix = if matches!(error, ClientError::Greeting(_)) { CONNECTING } else { prefix };
@@ -236,7 +236,7 @@ fn because(prefix: &'static str) -> impl Fn(ClientError) -> Failure {
     }
 }
 
-/// The flags that name the agent.
+/// The flags that locate the agent.
 struct Rpc {
     options: ClientOptions,
 }
@@ -254,7 +254,7 @@ impl Rpc {
         [("rpc-addr", Slot::Text(&mut options.address)), ("rpc-auth", Slot::Text(&mut options.auth_key))]
     }
 
-    /// The same for commands without arguments: what stands there is ignored, as HashiCorp's program does, but not silently.
+    /// The same for commands without arguments. HashiCorp's program ignores arguments silently; ours warns.
     fn parse_all(
         &mut self,
         more: Vec<Flag<'_>>,
@@ -265,7 +265,7 @@ impl Rpc {
         Ok(())
     }
 
-    /// Reads these flags and those of `more`.
+    /// Parses these flags and those of `more`.
     fn parse<'a>(&mut self, more: Vec<Flag<'_>>, args: &'a [OsString]) -> Result<&'a [OsString], FlagError> {
         let mut flags: Vec<Flag<'_>> = self.flags().into();
         flags.extend(more);
@@ -276,13 +276,13 @@ impl Rpc {
         Client::connect(&self.options).map_err(because(CONNECTING))
     }
 
-    /// Connects for a command that changes nothing and checks nothing in between, and so need not wait for the handshake.
+    /// Connects without waiting for the handshake, for a command that changes nothing and checks nothing in between.
     fn connect_eagerly(&self) -> Result<Client, Failure> {
         Client::connect_eagerly(&self.options).map_err(because(CONNECTING))
     }
 }
 
-/// How commands show their answer.
+/// The output format of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Format {
     Text,
@@ -290,7 +290,7 @@ enum Format {
 }
 
 impl Format {
-    /// Reads the flag of commands that have it only here. With 'json' all that they write from now on is JSON, failures as
+    /// Parses the flag of commands that have it only here. With 'json' all further output is JSON, failures as
     /// `{"error": "..."}`.
     fn choose(text: &str, terminal: &mut Terminal<'_>) -> Result<Self, Failure> {
         match text {
@@ -303,14 +303,14 @@ impl Format {
         }
     }
 
-    /// The same for commands that ignore their arguments, also ones that make no sense.
+    /// The same for commands that ignore their arguments, also invalid ones.
     fn glean(args: &[OsString]) -> Self {
         let mut format = String::new();
         _ = flags::parse(&mut [("format", Slot::Text(&mut format))], args);
         if format == "json" { Self::Json } else { Self::Text }
     }
 
-    /// Writes the answer.
+    /// Prints the result.
     fn tell(self, terminal: &mut Terminal<'_>, text: impl fmt::Display, json: impl FnOnce() -> Json) {
         match self {
             Self::Text => terminal.line(text),
@@ -318,7 +318,7 @@ impl Format {
         }
     }
 
-    /// Reads the flag of `members` and `info`, whose failures are text, as HashiCorp's are.
+    /// Parses the flag of `members` and `info`, whose failures are text, as HashiCorp's are.
     fn parse(text: &str) -> Result<Self, Failure> {
         match text {
             "text" => Ok(Self::Text),
@@ -330,7 +330,7 @@ impl Format {
         }
     }
 
-    /// Writes the answer, as text trimmed.
+    /// Prints the result; text is trimmed.
     fn print(self, terminal: &mut Terminal<'_>, text: impl FnOnce() -> String, json: impl FnOnce() -> Json) {
         match self {
             Self::Text => terminal.line(text().trim()),
@@ -339,7 +339,7 @@ impl Format {
     }
 }
 
-/// Names arguments that mean nothing. On standard error: scripts read the output.
+/// Warns about ignored arguments, on standard error because scripts read the output.
 fn ignore(rest: &[OsString], terminal: &mut Terminal<'_>) {
     if !rest.is_empty() {
         terminal.error_line(format_args!("Ignored arguments: {}", texts(rest).join(" ")));
@@ -358,7 +358,7 @@ fn print_commands(terminal: &mut Terminal<'_>) {
     terminal.error_line("");
 }
 
-/// What commands that can show JSON use unless told otherwise.
+/// The default of commands that can print JSON.
 const TEXT: &str = "text";
 
 const CONNECTING: &str = "Error connecting to Serf agent: ";

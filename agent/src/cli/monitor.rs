@@ -34,7 +34,7 @@ fn run(args: &[OsString], env: &Environment, terminal: &mut Terminal<'_>) -> Out
                 terminal.line(super::told("Remote side ended the monitor").render_line());
                 return Err(Failure::Told);
             }
-            // Ours is a line already; an agent of HashiCorp's logs what strangers send as it is.
+            // Ours is one line already; HashiCorp's agent logs remote text raw.
             Ok(Some((_, Record::Log(line)))) => terminal.line(shown(&line)),
             Ok(Some((_, Record::Event { body, .. }))) => {
                 terminal.line(format_args!("Event Info:{}", describe(&body).unwrap_or_default()));
@@ -50,7 +50,7 @@ fn run(args: &[OsString], env: &Environment, terminal: &mut Terminal<'_>) -> Out
     Ok(())
 }
 
-/// A log line or an event, for a line of its own. An event of a kind that we do not know is left out.
+/// A log record or an event as one line of JSON. An event of an unknown kind is left out.
 fn record_json(record: &Record) -> Option<Json> {
     Some(match record {
         Record::Log(line) => Json::object([("log", Json::text(line))]),
@@ -82,7 +82,8 @@ fn time(number: u64) -> Json {
     Json::Number(i64::try_from(number).unwrap_or(i64::MAX))
 }
 
-/// Nothing is lost: what is no text comes in base64, under another key.
+/// The key and value of a payload. One that is not UTF-8 is encoded in base64 under another key, so that nothing is
+/// lost.
 fn payload_json(payload: Option<&[u8]>) -> (&'static str, Json) {
     let payload = payload.unwrap_or_default();
     match core::str::from_utf8(payload) {
@@ -91,7 +92,7 @@ fn payload_json(payload: Option<&[u8]>) -> (&'static str, Json) {
     }
 }
 
-/// The fields of an event, each on a line of its own, values as Go's `%#v` shows what it decoded without knowing types.
+/// Formats the fields of an event, one per line, values as Go's `%#v` formats them when it decodes without types.
 fn describe(body: &[u8]) -> Result<String, DecodeError> {
     let from = &mut Decoder::new(body);
     let mut lines = String::new();

@@ -52,7 +52,7 @@ fn run(args: &[OsString], env: &Environment, terminal: &mut Terminal<'_>) -> Out
         "json" => Box::new(JsonReport::default()),
         _ => return Err(Failure::Said(format!("Invalid format: {format}"))),
     };
-    // Whoever interrupts has seen enough: the answers so far stay, totals are not shown.
+    // SIGINT ends the command: the answers so far stay, totals are not printed.
     _ = ctrlc::set_handler(|| std::process::exit(1));
     client.query(query).map_err(because("Error sending query: "))?;
     report.started(terminal);
@@ -63,8 +63,8 @@ fn run(args: &[OsString], env: &Environment, terminal: &mut Terminal<'_>) -> Out
     Ok(())
 }
 
-/// Hands the records of the only query to `show` until it is done. An agent of HashiCorp's may send records of nobody when
-/// the time is up; they are nobody's.
+/// Passes the records of the only query to `show` until it is done. HashiCorp's agent may send records without a sender
+/// at the deadline; they are skipped.
 pub(super) fn collect(client: &mut Client, mut show: impl FnMut(QueryRecord)) -> Result<(), ClientError> {
     loop {
         match client.next_record(None)? {
@@ -77,7 +77,7 @@ pub(super) fn collect(client: &mut Client, mut show: impl FnMut(QueryRecord)) ->
     }
 }
 
-/// Shows what comes.
+/// Prints the answers to a query.
 trait Report {
     fn started(&mut self, terminal: &mut Terminal<'_>);
     fn record(&mut self, record: QueryRecord, terminal: &mut Terminal<'_>);
@@ -86,7 +86,7 @@ trait Report {
 
 struct TextReport {
     name: String,
-    /// `None` when none were asked for.
+    /// `None` when no acks were requested.
     acks: Option<u32>,
     responses: u32,
 }

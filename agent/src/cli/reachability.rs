@@ -56,12 +56,12 @@ fn run(args: &[OsString], env: &Environment, terminal: &mut Terminal<'_>) -> Out
     acks.judge(&live, terminal)
 }
 
-/// Who confirmed the query.
+/// The members that acknowledged the query.
 #[derive(Default)]
 struct Acks {
     from: BTreeSet<String>,
     twice: Vec<String>,
-    /// When the last came, after the start.
+    /// When the last ack arrived, after the start.
     last: Duration,
 }
 
@@ -124,7 +124,7 @@ impl Acks {
     }
 }
 
-/// Word for word HashiCorp's, which runbooks quote.
+/// HashiCorp's text, word for word: runbooks quote it.
 const ADVICE: &str = "
 Troubleshooting tips:
 * Ensure that the bind addr:port is accessible by all other nodes

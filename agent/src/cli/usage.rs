@@ -1,10 +1,11 @@
-//! What the usage texts say, taken apart: completions and manual pages are made of them, so that there is one place where a
-//! flag is described.
+//! Parses the usage texts. Completions and manual pages are generated from them, so that a flag is described in one
+//! place.
 //!
-//! A usage text is a line `Usage: serf name arguments`, paragraphs indented by two blanks, and sections with a heading. In the
-//! section `Options:` a line begins with a flag, and its help begins in the column of [`HELP_COLUMN`], there or on the next lines.
+//! A usage text is a line `Usage: serf name arguments`, paragraphs indented by two blanks, and sections with a heading.
+//! In the section `Options:` a line begins with a flag, and its help begins in the column of [`HELP_COLUMN`], there or
+//! on the next lines.
 
-/// A usage text.
+/// A parsed usage text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Usage {
     /// The line after `Usage: `.
@@ -15,26 +16,26 @@ pub(super) struct Usage {
     pub(super) sections: Vec<(String, Vec<String>)>,
 }
 
-/// A flag.
+/// A flag and its help.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct OptionHelp {
-    /// Without the dash.
+    /// The name without the dash.
     pub(super) name: String,
-    /// What stands for its value, `None` for one that needs none.
+    /// The placeholder of its value, `None` for a flag that takes none.
     pub(super) value: Option<Placeholder>,
     pub(super) help: String,
 }
 
-/// What stands for a value.
+/// The placeholder of a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Placeholder {
     pub(super) text: String,
-    /// `=` or a blank, as it is shown; both can be written.
+    /// `=` or a blank, as it is printed; both are accepted.
     pub(super) separator: char,
 }
 
 impl Usage {
-    /// Takes a usage text apart.
+    /// Parses a usage text.
     pub(super) fn parse(text: &str) -> Self {
         let mut blocks = text.trim().split("\n\n");
         let synopsis = blocks.next().unwrap_or_default();
@@ -62,7 +63,7 @@ impl Usage {
     }
 }
 
-/// The words of a paragraph on one line.
+/// Joins the lines of a paragraph.
 fn flow(block: &str) -> String {
     block.split_whitespace().collect::<Vec<_>>().join(" ")
 }
@@ -77,7 +78,7 @@ fn options(block: &str) -> Vec<OptionHelp> {
             continue;
         }
         let (flag, help) = line.split_at_checked(HELP_COLUMN).unwrap_or((line, ""));
-        // A long flag pushes its help to the right.
+        // A long flag moves its help to the right.
         let (flag, help) = match help.strip_prefix(|c: char| c != ' ') {
             Some(_) if !flag.ends_with(' ') => {
                 line.trim_start().split_once("  ").unwrap_or_else(|| (line.trim_start(), ""))
@@ -101,7 +102,7 @@ fn option(flag: &str, help: &str) -> OptionHelp {
     OptionHelp { name: name.into(), value, help: flow(help) }
 }
 
-/// Where the help of a flag begins.
+/// The column in which the help of a flag begins.
 const HELP_COLUMN: usize = 28;
 
 #[cfg(test)]

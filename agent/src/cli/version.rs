@@ -13,7 +13,7 @@ fn run(args: &[OsString], _env: &Environment, terminal: &mut Terminal<'_>) -> Ou
     Ok(())
 }
 
-/// The second line is read by scripts.
+/// Prints the version. Scripts read the second line.
 pub(super) fn print(format: Format, terminal: &mut Terminal<'_>) {
     let text = format!("{VERSION}\nAgent Protocol: {PROTOCOL} (Understands back to: {PROTOCOL_MIN})");
     format.tell(terminal, text, || {
@@ -22,7 +22,7 @@ pub(super) fn print(format: Format, terminal: &mut Terminal<'_>) {
     });
 }
 
-/// As a usage text. HashiCorp's command has an empty one, which it shows.
+/// As a usage text. HashiCorp's command prints an empty one.
 pub(super) const DESCRIPTION: &str = "
 Usage: serf version [options]
 
@@ -35,7 +35,7 @@ Options:
 ";
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
-/// The version of Serf's protocol that agents speak.
+/// The Serf protocol version that agents speak.
 const PROTOCOL: i64 = 5;
-/// The oldest one that they understand.
+/// The oldest version that they understand.
 const PROTOCOL_MIN: i64 = 2;

@@ -75,7 +75,7 @@ fn line(ago: Duration, what: &str) -> String {
     format!("  {:>9} ago  {what}\n", rounded(ago))
 }
 
-/// A duration as people say it.
+/// Rounds a duration for display.
 fn rounded(duration: Duration) -> String {
     match duration.as_secs() {
         0..100 => format!("{:.1} s", duration.as_secs_f64()),
@@ -85,7 +85,7 @@ fn rounded(duration: Duration) -> String {
     }
 }
 
-/// How the agent came to know.
+/// Describes how the agent learned of a state.
 fn learned(agent: &str, evidence: &Evidence) -> String {
     let Evidence { how, from, member, .. } = evidence;
     let (from, member) = (shown(from), shown(member));

@@ -6,14 +6,14 @@ use thiserror::Error;
 
 use crate::endpoint::{self, EndpointError, MISSING_PORT};
 
-/// Why a text is no address.
+/// Why a text is not an address.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum AddressError {
-    /// It is not of the form `host` or `host:port`.
+    /// It does not have the form `host` or `host:port`.
     #[error(transparent)]
     Endpoint(#[from] EndpointError),
-    /// The host has no address.
+    /// The host name has no address.
     #[error("lookup {host}: no such host")]
     Lookup {
         /// The host.
@@ -21,7 +21,7 @@ pub enum AddressError {
     },
 }
 
-/// Reads `ip`, `host`, `ip:port`, `[v6]` or `[v6]:port`, and looks the host up, IPv4 first. Without a port 7946 is meant
+/// Parses `ip`, `host`, `ip:port`, `[v6]` or `[v6]:port`, and resolves the host, IPv4 first. The default port is 7946
 /// (`AddrParts` in `config.go`).
 ///
 /// # Errors
@@ -48,7 +48,7 @@ pub(crate) fn resolve(text: &str) -> Result<SocketAddr, AddressError> {
     first.copied().ok_or_else(|| AddressError::Lookup { host: host.into() })
 }
 
-/// Where gossip goes unless told otherwise.
+/// Default port of gossip.
 const GOSSIP_PORT: u16 = 7946;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Settings from JSON, as strict as HashiCorp's agent (`DecodeConfig` in `config.go`).
+//! Parses settings from JSON, as strictly as HashiCorp's agent (`DecodeConfig` in `config.go`).
 
 use std::collections::BTreeMap;
 
@@ -9,26 +9,26 @@ use super::row::{Setting, Value as Target};
 use super::settings::{SETTINGS, Settings};
 use crate::duration::{self, DurationError};
 
-/// Why a text is no configuration.
+/// Why a text is not a configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum DecodeError {
-    /// It is empty.
+    /// The text is empty.
     #[error("EOF")]
     Empty,
-    /// It ends too early.
+    /// The text ends too early.
     #[error("unexpected EOF")]
     Short,
-    /// It is no JSON.
+    /// The text is not JSON.
     #[error("{0}")]
     Syntax(String),
-    /// It is something else than an object.
+    /// The value is not an object.
     #[error("'' expected a map, got '{0}'")]
     NotAnObject(&'static str),
-    /// Keys are unknown or have values of another type: what is wrong, sorted.
+    /// Unknown keys, or values of the wrong type, sorted.
     #[error("{} error(s) decoding:\n\n* {}", .0.len(), .0.join("\n* "))]
     Fields(Vec<String>),
-    /// A duration cannot be read.
+    /// A duration cannot be parsed.
     #[error(transparent)]
     Duration(DurationError),
 }
@@ -59,16 +59,17 @@ pub fn decode(text: &[u8]) -> Result<Settings, DecodeError> {
     reader.duration_mistake.map_or(Ok(settings), |error| Err(DecodeError::Duration(error)))
 }
 
-/// Reads fields and collects all that is wrong.
+/// Reads fields and collects all errors.
 #[derive(Default)]
 struct Reader {
     mistakes: Vec<String>,
-    /// Durations are read after everything else, and only the first mistake is reported.
+    /// The first error about a duration. Durations are parsed after all other fields, and only the first error is
+    /// reported.
     duration_mistake: Option<DurationError>,
 }
 
 impl Reader {
-    /// Reads the keys of an object, which lies at the key `outer`, or is the whole document. Keys are compared without case.
+    /// Reads the keys of an object: the one at the key `outer`, or the whole document. Keys are compared without case.
     fn object(&mut self, settings: &mut Settings, outer: &str, object: &Map<String, Value>) {
         let mut unknown = Vec::new();
         for (key, value) in object {
@@ -83,7 +84,7 @@ impl Reader {
         self.unknown(outer, unknown);
     }
 
-    /// Sets one field, false when there is none of that name.
+    /// Sets one field. Returns false for an unknown name.
     fn field(&mut self, settings: &mut Settings, key: &str, value: &Value) -> bool {
         let is_of = |setting: &Setting| setting.key.strip_prefix(key).is_some_and(|rest| rest.starts_with('.'));
         if let Some((_, target)) = settings.value(key) {
@@ -97,7 +98,7 @@ impl Reader {
                 _ => self.mistakes.push(format!("'{key}' expected a map, got '{}'", shape(value))),
             }
         } else if key == "msgpackusenewtimeformat" {
-            // A field of the library's own that has no effect here: RPC carries no times.
+            // An option of HashiCorp's library without an effect here: RPC carries no times.
             self.bool("MsgpackUseNewTimeFormat", value, &mut false);
         } else {
             return false;
@@ -141,7 +142,7 @@ impl Reader {
         }
     }
 
-    /// A number with a fraction loses it, as there.
+    /// Reads a number. A fraction is cut off, as in HashiCorp's agent.
     fn int(&mut self, key: &str, value: &Value, target: &mut i64) {
         #[allow(clippy::cast_possible_truncation, reason = "this is meant, and saturates")]
         let number = value.as_i64().or_else(|| value.as_f64().map(|float| float as i64));
@@ -199,7 +200,7 @@ impl Reader {
     }
 }
 
-/// What Go calls the type of a value.
+/// Go's name for the type of a value.
 const fn kind(value: &Value) -> &'static str {
     match value {
         Value::Null => "nil",
@@ -211,7 +212,7 @@ const fn kind(value: &Value) -> &'static str {
     }
 }
 
-/// What Go calls the kind of a value.
+/// Go's name for the kind of a value.
 const fn shape(value: &Value) -> &'static str {
     match value {
         Value::Array(_) => "slice",

@@ -1,4 +1,4 @@
-//! Settings that were checked as far as a reload needs.
+//! Settings, checked as far as a reload needs.
 
 use std::ffi::OsString;
 
@@ -10,52 +10,52 @@ use super::settings::{SECOND_NS, Settings};
 use super::source::{self, SourceError};
 use crate::handler::{EventHandler, HandlerError};
 
-/// All sources put together and checked, with what an operator should know.
+/// The merged and checked settings of all sources, with notes for the operator.
 ///
-/// A reload applies of this: the level, the handlers and their timeout, the tags, the addresses to join, and the two settings
+/// A reload applies: the level, the handlers and their timeout, the tags, the addresses to join, and the two settings
 /// about signals.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Draft {
-    /// The settings, defaults filled in.
+    /// The settings, with defaults filled in.
     pub settings: Settings,
     /// The event handlers.
     pub handlers: Vec<EventHandler>,
-    /// Warnings to be printed.
+    /// Warnings to print.
     pub warnings: Vec<&'static str>,
-    /// The variables of the environment that were used.
+    /// The environment variables that were used.
     pub variables: Vec<String>,
-    /// Whether they are only to be checked.
+    /// Whether to check the settings only, without a start.
     pub check: bool,
-    /// Arguments that mean nothing.
+    /// Arguments that are ignored.
     pub ignored: Vec<OsString>,
 }
 
-/// Why the settings cannot be used.
+/// Why the settings are invalid.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum DraftError {
-    /// The flags cannot.
+    /// The flags are invalid.
     #[error(transparent)]
     Flags(#[from] FlagsError),
-    /// A file cannot.
+    /// A file is invalid.
     #[error(transparent)]
     Source(#[from] SourceError),
-    /// The environment cannot.
+    /// An environment variable is invalid.
     #[error(transparent)]
     Environment(#[from] EnvironmentError),
-    /// A handler cannot.
+    /// A handler is invalid.
     #[error(transparent)]
     Handler(#[from] HandlerError),
-    /// There is no such network interface.
+    /// The network interface does not exist.
     #[error("Invalid network interface: {NO_INTERFACE}")]
     Interface,
-    /// There is no such network interface for mDNS.
+    /// The network interface for mDNS does not exist.
     #[error("Invalid mDNS network interface: {NO_INTERFACE}")]
     MdnsInterface,
-    /// An interface for mDNS without a cluster to discover.
+    /// An interface for mDNS is set, but no cluster to discover.
     #[error("mDNS interface specified without enabling mDNS discovery")]
     MdnsWithoutDiscover,
-    /// mDNS over neither IPv4 nor IPv6.
+    /// mDNS is disabled for both IPv4 and IPv6.
     #[error("Invalid mDNS configuration: both IPv4 and IPv6 are disabled")]
     MdnsWithoutProtocol,
 }
@@ -70,7 +70,7 @@ impl Draft {
         Self::read_in(args, std::env::vars_os())
     }
 
-    /// The same with these variables.
+    /// The same with the given environment variables.
     fn read_in(args: &[OsString], variables: impl Iterator<Item = (OsString, OsString)>) -> Result<Self, DraftError> {
         let flags = Flags::parse(args)?;
         let mut settings = Settings::defaults();
@@ -131,14 +131,14 @@ fn check_mdns(settings: &Settings, interface_exists: impl Fn(&str) -> bool) -> R
     Ok(())
 }
 
-/// Also finds interfaces without an address, where the system has a directory of them.
+/// Whether the interface exists. Also finds interfaces without an address, on systems that list them in a directory.
 fn interface_exists(name: &str) -> bool {
     let is_name = !name.contains('/') && name != "." && name != "..";
     let listed = || if_addrs::get_if_addrs().is_ok_and(|all| all.iter().any(|interface| interface.name == name));
     is_name && (std::path::Path::new("/sys/class/net").join(name).exists() || listed())
 }
 
-/// Go's words.
+/// Go's message.
 const NO_INTERFACE: &str = "route ip+net: no such network interface";
 
 #[cfg(test)]
@@ -194,7 +194,7 @@ mod tests {
             ("-tag=role=lb", "SERF_TAGS"),
             ("-tags-file=f", "SERF_TAGS_FILE"),
         ] {
-            // What wrappers have, what no setting takes, and what is another valid value.
+            // Values that wrappers set, values that no setting accepts, and another valid value.
             for value in ["-flag value", "true", "false", "3", "30", "7s", "role=base", "a"] {
                 let settings = |variables: &[(&str, &str)]| read(&[flag], variables).map(|draft| draft.settings);
                 assert_eq!(settings(&[(variable, value)]), settings(&[]), "{flag} {variable}={value}");

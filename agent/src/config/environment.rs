@@ -1,5 +1,5 @@
-//! Settings from the environment: what a container or a service manager sets, and secrets that should not be in the list of
-//! processes.
+//! Reads settings from environment variables: those that a container or a service manager sets, and secrets that should
+//! not appear in the process list.
 
 use std::ffi::OsString;
 
@@ -16,13 +16,13 @@ pub(crate) fn secrets() -> impl Iterator<Item = String> {
     secret.filter_map(|setting| setting.variable_name())
 }
 
-/// A variable that cannot be used.
+/// An invalid environment variable.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("Error reading {name} from the environment: {why}")]
 pub struct EnvironmentError {
-    /// The variable.
+    /// The name of the variable.
     pub name: String,
-    /// What is wrong with its value. The value itself may be a secret, and is not shown.
+    /// What is wrong with its value. The value may be a secret, and is not printed.
     pub why: VariableError,
 }
 
@@ -33,37 +33,38 @@ pub enum VariableError {
     /// It is not UTF-8.
     #[error("it is no text")]
     Text,
-    /// It is no number.
+    /// It is not a number.
     #[error("it is no number")]
     Number,
-    /// It is no truth value.
+    /// It is not a boolean.
     #[error("it is neither true nor false")]
     Truth,
-    /// It is what wrappers have for themselves.
+    /// It looks like a flag, which wrappers put into variables of their own.
     #[error("it looks like a flag")]
     Flag,
-    /// It is no duration.
+    /// It is not a duration.
     #[error(transparent)]
     Duration(#[from] DurationError),
-    /// It has a tag that is none.
+    /// It contains an invalid tag.
     #[error(transparent)]
     Tag(#[from] TagError),
 }
 
-/// Sets what variables say, named `SERF_` and the key of a setting in capitals: `SERF_ENCRYPT_KEY`. Gives the names of those that
-/// were used.
+/// Applies environment variables to `settings`. A variable is named `SERF_` and the key of a setting in capitals:
+/// `SERF_ENCRYPT_KEY`. Returns the names of the variables used.
 ///
-/// Wrappers have variables of these names for themselves, and make flags of them. So what a flag gives (`is_given`, by the name
-/// of the setting) is not even read here, and what looks like flags is refused. `settings` is of the files: variables win over it,
-/// lists are joined, tags win one by one.
+/// Wrappers have variables of these names for themselves, and make flags of them. So the variable of a setting that a
+/// flag gives (`is_given`, by the name of the setting) is not read, and a value that looks like flags is refused.
+/// `settings` comes from the files: variables win over it, lists are appended, tags win one by one.
 ///
-/// Lists have commas, but for the handlers, which have commas of their own and are not read here. `SERF_RPC_ADDR` is not read
-/// either: it says where commands find an agent, which may be another one. Nor is `SERF_ROLE`: the role is deprecated, and images
-/// use the variable. What is empty is not set, and a variable that names no setting is left alone.
+/// Lists are separated by commas, except handlers, whose syntax contains commas; they are not read here.
+/// `SERF_RPC_ADDR` is not read either: it locates the agent for commands, and that may be another agent. `SERF_ROLE` is
+/// not read: the role is deprecated, and images use the variable. An empty variable is unset, and an unknown one is
+/// ignored.
 ///
 /// # Errors
 ///
-/// Names the variable that is no number, duration or truth value, or no text.
+/// Names the variable that is not a number, duration, boolean or UTF-8.
 pub(super) fn apply(
     settings: &mut Settings,
     variables: impl Iterator<Item = (OsString, OsString)>,
@@ -72,7 +73,7 @@ pub(super) fn apply(
     let mut used = Vec::new();
     for (name, value) in variables {
         let Some(key) = name.to_str().and_then(|name| name.strip_prefix(VARIABLE_PREFIX)) else { continue };
-        // Only in capitals: so are the names of secrets that handlers do not inherit.
+        // Only in capitals, as the secrets that handlers do not inherit.
         if key.chars().any(char::is_lowercase) {
             continue;
         }
@@ -93,7 +94,7 @@ pub(super) fn apply(
     Ok(used)
 }
 
-/// Sets one; false when there is no such setting.
+/// Sets one setting. Returns false for an unknown name.
 fn set(settings: &mut Settings, key: &str, text: &str) -> Result<bool, VariableError> {
     let Some((setting, target)) = settings.value(key) else { return Ok(false) };
     match target {
@@ -117,7 +118,7 @@ fn truth(text: &str) -> Result<bool, VariableError> {
     text.parse().map_err(|_| VariableError::Truth)
 }
 
-/// The items between commas, without the empty ones.
+/// Splits at commas and drops empty items.
 fn items(text: &str) -> Result<Vec<String>, VariableError> {
     let items: Vec<_> = text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(str::to_owned).collect();
     items.iter().try_for_each(|item| not_a_flag(item))?;

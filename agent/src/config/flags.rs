@@ -12,32 +12,32 @@ use crate::duration::{self, DurationError};
 use crate::flags::{self, FlagError, Slot};
 use crate::tags::{self, TagError};
 
-/// What the flags say.
+/// The parsed flags.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Flags {
-    /// Files and directories to read first, in the order they were given.
+    /// Files and directories to read first, in the order of the flags.
     pub paths: Vec<String>,
     /// The settings.
     pub settings: Settings,
-    /// Whether the settings are only to be checked.
+    /// Whether to check the settings only, without a start.
     pub check: bool,
-    /// What is no flag, and means nothing.
+    /// Positional arguments, which are ignored.
     pub ignored: Vec<OsString>,
-    /// The settings that were given, by their keys in files: also with a value that is false, zero or empty.
+    /// The settings that were given, by their keys in files; includes values that are false, zero or empty.
     pub given: BTreeSet<&'static str>,
 }
 
-/// Why the flags cannot be used.
+/// Why the flags are invalid.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum FlagsError {
-    /// They cannot be read: a line for standard error, and the usage is to be shown.
+    /// A syntax error: a line for standard error, followed by the usage.
     #[error("{0}")]
     Syntax(String),
-    /// A tag is none.
+    /// A tag is invalid.
     #[error("Error: {0}")]
     Tag(#[from] TagError),
-    /// A duration is none.
+    /// A duration is invalid.
     #[error("Error: {0}")]
     Duration(#[from] DurationError),
 }
@@ -49,7 +49,7 @@ impl From<FlagError> for FlagsError {
 }
 
 impl Flags {
-    /// Reads the arguments of `serf agent`. What is no flag is ignored.
+    /// Parses the arguments of `serf agent`. Positional arguments are ignored.
     ///
     /// # Errors
     ///
@@ -59,7 +59,7 @@ impl Flags {
         let [check_flag, directory, file] = OTHER_FLAGS.map(|(shown, _)| flag_name(shown));
         let mut slots =
             vec![(check_flag, Slot::Bool(&mut check)), (directory, Slot::Shared(&paths)), (file, Slot::Shared(&paths))];
-        // What is read when all flags are: mistakes in these come after all others, and in other words.
+        // Parsed after all flags: errors in these are reported last, and with another message.
         let (mut texts, mut durations) = (Vec::new(), Vec::new());
         for (setting, value) in settings.values() {
             let Some(name) = setting.flag_name() else { continue };
@@ -87,7 +87,7 @@ impl Flags {
     }
 }
 
-/// The key in files of what a flag sets.
+/// The key in files of the setting that a flag sets.
 fn key(flag: &str) -> Option<&'static str> {
     let setting = SETTINGS.iter().find(|setting| setting.flag_name() == Some(flag))?;
     // The role is a tag.
@@ -110,7 +110,7 @@ pub(crate) fn usage() -> String {
     text
 }
 
-/// The flags that set nothing: the checking of settings, and where to read them from.
+/// The flags that are no settings: `-check`, and where to read settings from.
 pub(super) const OTHER_FLAGS: [(&str, &[&str]); 3] = [
     ("check", &["Only checks the settings, and says whether an agent", "can start with them."]),
     (

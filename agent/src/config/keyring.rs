@@ -1,4 +1,4 @@
-//! The file that keeps the keys.
+//! Reads and writes the keyring file.
 
 use std::fs;
 use std::io::{self, Write};
@@ -14,34 +14,34 @@ use crate::endpoint::{go_words, read_failure};
 use crate::json::Json;
 use crate::platform::{create_private, sync_directory};
 
-/// Why a keyring file cannot be used. Shown in the words of HashiCorp's agent.
+/// Why a keyring file is invalid. Displayed with the messages of HashiCorp's agent.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum KeyringError {
-    /// It is not there.
+    /// The file does not exist.
     #[error("stat {path}: {why}")]
     Missing {
         /// Its path.
         path: String,
-        /// The system's answer.
+        /// The system's error.
         why: String,
     },
-    /// It cannot be read.
+    /// The file cannot be read.
     #[error("Failed to read keyring file: {0}")]
     Read(String),
-    /// It holds no JSON list of texts.
+    /// The content is not a JSON list of strings.
     #[error("Failed to decode keyring file: {0}")]
     Decode(String),
-    /// A key is no base64.
+    /// A key is not base64.
     #[error("Failed to decode key from keyring: illegal base64 data at input byte {offset}")]
     Key {
-        /// Where in the key that shows.
+        /// The offset of the error in the key.
         offset: usize,
     },
-    /// It holds no key.
+    /// The list is empty.
     #[error("Keyring file contains no keys")]
     Empty,
-    /// A key is neither 16, 24 nor 32 bytes long.
+    /// The length of a key is not 16, 24 or 32 bytes.
     #[error("Failed to restore keyring: key size must be 16, 24 or 32 bytes")]
     Size,
 }
@@ -75,8 +75,8 @@ pub fn read_keyring(path: &Path) -> Result<Vec<Vec<u8>>, KeyringError> {
     Ok(keys)
 }
 
-/// Replaces the file in one step by one with these keys, the primary one first (`WriteKeyringFile` in `keymanager.go` of
-/// Serf writes in place). A new file can be read by its owner only.
+/// Replaces the file atomically by one with these keys, the primary one first. HashiCorp's: `WriteKeyringFile` in
+/// `keymanager.go` of Serf writes in place. A new file is readable by its owner only.
 ///
 /// # Errors
 ///
@@ -86,15 +86,16 @@ pub fn write_keyring<'k>(path: &Path, keys: impl IntoIterator<Item = &'k [u8]>) 
     replace(path, Json::List(keys).render().as_bytes())
 }
 
-/// Parses JSON, with Go's words for a text that ends too early.
+/// Parses JSON, with Go's message for a text that ends too early.
 pub(super) fn parse_json(text: &[u8]) -> Result<Value, String> {
     serde_json::from_slice(text)
         .map_err(|error| if error.is_eof() { "unexpected end of JSON input".into() } else { error.to_string() })
 }
 
-/// Writes beside `path` and renames; keeps the permissions of a file that is replaced, a new one is its owner's alone.
+/// Writes a file beside `path` and renames it. Keeps the permissions of the replaced file; a new file is readable by
+/// its owner only.
 pub(super) fn replace(path: &Path, contents: &[u8]) -> io::Result<()> {
-    // A link stays a link: what it points to is replaced.
+    // A symbolic link stays: its target is replaced.
     let path = &fs::canonicalize(path).unwrap_or_else(|_| path.into());
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".new");
@@ -122,7 +123,7 @@ pub(super) mod tests {
 
     use super::*;
 
-    /// A directory of one test's own, removed with it.
+    /// A directory for one test, removed on drop.
     pub(in super::super) struct Directory(PathBuf);
 
     impl Directory {

@@ -1,8 +1,9 @@
-//! The agent's configuration: what sources say ([`Settings`]), and what the agent runs on ([`Config`]).
+//! The agent's configuration: the settings of a source ([`Settings`]), and the configuration that the agent runs on
+//! ([`Config`]).
 //!
-//! Rules, defaults and messages are those of HashiCorp's agent. Every setting is a row of the table in `settings.rs`. What files, the
-//! environment and flags say is put together by [`Settings::merge`], checked by [`Draft::check`], which is all that a reload needs,
-//! and becomes a [`Config`] by [`Config::resolve`].
+//! Rules, defaults and messages are those of HashiCorp's agent. Every setting is a row of the table in `settings.rs`.
+//! Files, the environment and flags are merged by [`Settings::merge`], checked by [`Draft::check`], which is all that a
+//! reload needs, and converted to a [`Config`] by [`Config::resolve`].
 
 #[macro_use]
 mod row;

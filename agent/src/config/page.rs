@@ -1,4 +1,4 @@
-//! `docs/agent-settings.md`, made of the table of settings.
+//! Generates `docs/agent-settings.md` from the table of settings.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use super::flags::OTHER_FLAGS;
 use super::row::{Bound, Value};
 use super::settings::{HOUR_NS, SECOND_NS, Settings};
 
-/// The page as it should be.
+/// The expected content of the page.
 fn page() -> String {
     let mut page = HEAD.to_owned();
     let mut defaults = Settings::defaults();

@@ -1,4 +1,4 @@
-//! What the agent runs on.
+//! The configuration that the agent runs on.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -15,51 +15,51 @@ use super::settings::Settings;
 use crate::handler::EventHandler;
 use crate::log::{self, Format, Level};
 
-/// Everything that a start of the agent needs, checked as far as that goes without starting.
+/// The configuration for a start, checked as far as is possible without starting.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Config {
-    /// The settings of all sources. What follows is read from them; the rest is used as it is.
+    /// The settings of all sources. The other fields are derived from them; the rest is used directly.
     pub settings: Settings,
-    /// Where gossip is received. Without a definite IP the host's first private one is advertised.
+    /// The address that receives gossip. With an unspecified IP, the host's first private address is advertised.
     pub bind: SocketAddr,
-    /// The address told to others, if another.
+    /// The address announced to other members, if it differs.
     pub advertise: Option<SocketAddr>,
-    /// The timing.
+    /// The profile of intervals and timeouts.
     pub profile: Profile,
-    /// The Serf protocol to speak; out of range until the node is made.
+    /// The Serf protocol version; its range is checked when the node is created.
     pub protocol: u8,
-    /// The key to encrypt gossip with; its length is checked when the node is made.
+    /// The encryption key for gossip; its length is checked when the node is created.
     pub encrypt_key: Option<Vec<u8>>,
     /// The scripts to run.
     pub event_handlers: Vec<EventHandler>,
-    /// What is logged.
+    /// The lowest level that is logged.
     pub log_level: Level,
-    /// How.
+    /// The format of the log.
     pub log_format: Format,
     /// The number of the syslog facility, `None` without syslog.
     pub syslog_facility: Option<u8>,
-    /// The largest messages.
+    /// Limits on the size of messages.
     pub size_limits: SizeLimits,
     /// Discovery by mDNS.
     pub mdns: Option<Mdns>,
 }
 
-/// How members find each other without an address.
+/// Parameters of mDNS discovery.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Mdns {
     /// The name of the cluster.
     pub cluster: String,
-    /// The interface to ask on, all when `None`.
+    /// The interface to use, all when `None`.
     pub interface: Option<String>,
-    /// Whether to ask over IPv4.
+    /// Whether to use IPv4.
     pub ipv4: bool,
-    /// Whether to ask over IPv6.
+    /// Whether to use IPv6.
     pub ipv6: bool,
 }
 
-/// The largest messages, in bytes as encoded.
+/// Limits on the size of messages, in bytes as encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SizeLimits {
@@ -71,10 +71,10 @@ pub struct SizeLimits {
     pub query_response_bytes_max: u32,
 }
 
-/// A set of times for a kind of network.
+/// A set of intervals and timeouts for a kind of network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Profile {
-    /// One network.
+    /// A local network.
     Lan,
     /// The internet.
     Wan,
@@ -103,23 +103,23 @@ impl Profile {
     }
 }
 
-/// Why the agent cannot be started so.
+/// Why the configuration is invalid.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum ConfigError {
-    /// There is no such level; in upper case.
+    /// Unknown level, in upper case.
     #[error("Invalid log level: {0}. Valid log levels are: [TRACE DEBUG INFO WARN ERR]")]
     LogLevel(String),
-    /// There is no such format.
+    /// Unknown format.
     #[error("Invalid log format: {0}. Valid log formats are: [text json]")]
     LogFormat(String),
-    /// There is no such facility.
+    /// Unknown facility.
     #[error("Syslog setup failed: invalid syslog facility: {0}")]
     SyslogFacility(String),
-    /// The address to bind is none.
+    /// The address to bind is invalid.
     #[error("Invalid bind address: {0}")]
     Bind(AddressError),
-    /// The address to advertise is none.
+    /// The address to advertise is invalid.
     #[error("Invalid advertise address: {0}")]
     Advertise(AddressError),
     /// The interface has no address.
@@ -136,10 +136,10 @@ pub enum ConfigError {
     /// The key is not base64.
     #[error("Invalid encryption key: illegal base64 data at input byte {offset}")]
     Key {
-        /// Where that shows.
+        /// The offset of the error in the key.
         offset: usize,
     },
-    /// There is no such profile.
+    /// Unknown profile.
     #[error("Unknown profile: {0}")]
     Profile(String),
     /// A duration or limit must be above zero.
@@ -148,7 +148,7 @@ pub enum ConfigError {
 }
 
 impl Config {
-    /// Makes a draft definite, with the network interfaces of this host. The second value is what an operator should know.
+    /// Resolves a draft with the network interfaces of this host. The second value holds notes for the operator.
     ///
     /// # Errors
     ///
@@ -181,7 +181,7 @@ impl Config {
             advertise: advertise.transpose().map_err(ConfigError::Advertise)?,
             encrypt_key: encrypt_key.transpose().map_err(|offset| ConfigError::Key { offset })?,
             profile: profile(&settings.profile)?,
-            // As there: only the lowest 8 bits count.
+            // As in HashiCorp's agent, only the lowest 8 bits count.
             protocol: settings.protocol.to_le_bytes()[0],
             event_handlers: handlers,
             log_level,
@@ -195,23 +195,23 @@ impl Config {
     }
 }
 
-/// Decodes base64 with padding as Go does: ends of lines are skipped, and unused bits may be set.
+/// Decodes padded base64 as Go does: line ends are skipped, and unused bits may be set.
 ///
 /// # Errors
 ///
-/// Says at which byte it went wrong.
+/// The offset of the first invalid byte.
 pub(crate) fn decode_base64(text: &str) -> Result<Vec<u8>, usize> {
     const LENIENT: GeneralPurpose =
         GeneralPurpose::new(&STANDARD, GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true));
     let text = text.replace(['\r', '\n'], "");
     LENIENT.decode(&text).map_err(|error| match error {
         DecodeError::InvalidByte(offset, _) | DecodeError::InvalidLastSymbol { offset, .. } => offset,
-        // A missing end shows where the last group starts.
+        // An incomplete end is reported at the start of the last group.
         DecodeError::InvalidLength(_) | DecodeError::InvalidPadding => text.len() / 4 * 4,
     })
 }
 
-/// The IP to bind on an interface: its first that is more than link-local, unless one was given, which it must have.
+/// The IP to bind on an interface: the given one, which the interface must have, or its first that is not link-local.
 fn interface_ip(
     interface: &str,
     given: IpAddr,
@@ -238,7 +238,7 @@ const fn is_link_local(ip: &IpAddr) -> bool {
     }
 }
 
-/// Reads the name of a level.
+/// Parses the name of a level.
 pub(crate) fn log_level(name: &str) -> Result<Level, ConfigError> {
     Level::parse(name).ok_or_else(|| ConfigError::LogLevel(name.to_uppercase()))
 }
@@ -275,17 +275,17 @@ fn within_bounds(mut settings: Settings) -> Result<Settings, ConfigError> {
     Ok(settings)
 }
 
-/// A text setting, `None` when it is empty and so was not given.
+/// A text setting; `None` when it is empty, which means unset.
 pub(crate) fn given(text: &str) -> Option<&str> {
     (!text.is_empty()).then_some(text)
 }
 
-/// A duration setting; what is below zero is zero.
+/// A duration setting; a negative value becomes zero.
 pub(crate) fn duration(nanos: i64) -> Duration {
     Duration::from_nanos(u64::try_from(nanos).unwrap_or(0))
 }
 
-/// A number setting; what is beyond the ends of the type is its end.
+/// A number setting, clamped to the range of the type.
 pub(crate) fn count(number: i64) -> u32 {
     u32::try_from(number.max(0)).unwrap_or(u32::MAX)
 }
@@ -299,7 +299,7 @@ mod tests {
     fn resolve(args: &[&str]) -> Result<(Config, Vec<String>), ConfigError> {
         let args: Vec<_> = args.iter().map(OsString::from).collect();
         let mut draft = Draft::read(&args).expect("is a draft");
-        // The test's own interface, whatever this host has.
+        // An interface of this test, independent of the host.
         if draft.settings.node_name == "with-interface" {
             draft.settings.interface = "eth0".into();
         }

@@ -1,41 +1,41 @@
-//! What a row of the table in `settings.rs` holds, and the macro that turns the table into code.
+//! The types of a row of the table in `settings.rs`, and the macro that expands the table.
 
 use std::collections::BTreeMap;
 
-/// A row of the table: how a setting is spelled, where it comes from, what it is for.
+/// A row of the table: the names of a setting, its sources and its help.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Setting {
-    /// The key in files, in lower case; `outer.inner` for a key of an object. The name of the field unless given.
+    /// The key in files, in lower case; `outer.inner` for a key of an object. Default: the name of the field.
     pub(crate) key: &'static str,
-    /// The flag as the usage shows it, without its dash: `bind=0.0.0.0:7946`.
+    /// The flag as the usage prints it, without its dash: `bind=0.0.0.0:7946`.
     pub(crate) flag: Option<&'static str>,
-    /// Whether a variable of the environment is read.
+    /// Whether and how the environment variable is read.
     pub(crate) variable: Variable,
     /// Which numbers and durations are refused.
     pub(crate) bound: Bound,
-    /// The help, line by line as the usage shows it.
+    /// The help, line by line as the usage prints it.
     pub(crate) help: &'static [&'static str],
 }
 
-/// What is read from the environment.
+/// How the environment variable of a setting is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Variable {
-    /// The variable of the setting's name. A text that looks like a flag is refused.
+    /// The variable is read. A value that looks like a flag is refused.
     Plain,
     /// The same; handlers do not inherit the variable.
     Secret,
-    /// The same; and the text may begin with anything.
+    /// The same; and the value may begin with any character.
     Token,
-    /// Nothing.
+    /// The variable is not read.
     Ignored,
 }
 
-/// Which numbers a setting takes.
+/// The valid numbers of a setting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Bound {
-    /// Any, also none.
+    /// All numbers.
     Any,
-    /// Those above zero.
+    /// Numbers above zero.
     Positive,
 }
 
@@ -45,21 +45,21 @@ impl Setting {
         self.flag.map(flag_name)
     }
 
-    /// The name of the variable; `None` when none is read.
+    /// The name of the variable; `None` when it is not read.
     pub(crate) fn variable_name(&self) -> Option<String> {
         (self.variable != Variable::Ignored).then(|| format!("{VARIABLE_PREFIX}{}", self.key.to_uppercase()))
     }
 }
 
-/// The name of a flag that is shown with its value.
+/// The name of a flag that is given with its value.
 pub(super) fn flag_name(shown: &'static str) -> &'static str {
     shown.split(['=', ' ']).next().unwrap_or(shown)
 }
 
-/// What the names of variables begin with.
+/// Prefix of the names of variables.
 pub(super) const VARIABLE_PREFIX: &str = "SERF_";
 
-/// The types of settings. The type decides how a value is read and merged.
+/// The types of settings. The type decides how a value is parsed and merged.
 pub(crate) mod kinds {
     use super::BTreeMap;
 
@@ -67,19 +67,20 @@ pub(crate) mod kinds {
     pub(crate) type Text = String;
     /// True once any source says true.
     pub(crate) type Bool = bool;
-    /// True unless a source says false; the last that says anything wins. Its flag takes no value and means false.
+    /// True unless a source says false; the last source that sets it wins. Its flag takes no value and means false.
     pub(crate) type Switch = Option<bool>;
     /// A later source wins unless it is zero.
     pub(crate) type Int = i64;
     /// A duration in Go's syntax, here in nanoseconds. A later source wins unless it is zero.
     pub(crate) type Nanos = i64;
-    /// Sources are appended.
+    /// The lists of all sources are appended.
     pub(crate) type List = Vec<String>;
     /// A later source wins tag by tag.
     pub(crate) type Tags = BTreeMap<String, String>;
 }
 
-/// The value of a setting in [`Settings`](super::Settings), to read and write it by its type. One variant for each of [`kinds`].
+/// A reference to the value of a setting in [`Settings`](super::Settings), to read and write it by its type. One
+/// variant for each of [`kinds`].
 #[derive(Debug)]
 pub(crate) enum Value<'s> {
     Text(&'s mut kinds::Text),
@@ -91,10 +92,11 @@ pub(crate) enum Value<'s> {
     Tags(&'s mut kinds::Tags),
 }
 
-/// Turns the table into the struct with a field for each row, its defaults, `SETTINGS` with the rows, and `Settings::values`, which
-/// pairs the rows with the fields.
+/// Expands the table to the struct with a field for each row, its defaults, `SETTINGS` with the rows, and
+/// `Settings::values`, which pairs the rows with the fields.
 ///
-/// A row is written like a field: help, attributes, name, type, default. The default is empty, zero or false unless given.
+/// A row has the syntax of a field: help, attributes, name, type, default. Without a default the value is empty, zero
+/// or false.
 macro_rules! settings {
     (@first $first:expr $(, $rest:expr)*) => { $first };
     (
@@ -125,7 +127,7 @@ macro_rules! settings {
         }),+];
 
         impl Settings {
-            /// What holds unless a source says otherwise (`DefaultConfig` in `config.go`).
+            /// The default settings (`DefaultConfig` in `config.go`).
             pub(crate) fn defaults() -> Self {
                 Self {$($field: settings!(@first $($default.into(),)? Default::default()),)+}
             }

@@ -1,12 +1,13 @@
-//! The agent's settings as one table, and how sources are put together.
+//! The agent's settings as one table, and the merging of sources.
 //!
-//! From a row come the flag and its help in `serf agent -help`, in the completions and in the manual page; the key in files; the
-//! variable of the environment; the rule by which sources are merged; the default; and a line of `docs/agent-settings.md`.
+//! A row generates the flag and its help in `serf agent -help`, in the completions and in the manual page; the key in
+//! files; the environment variable; the rule by which sources are merged; the default; and a line of
+//! `docs/agent-settings.md`.
 
 use super::row::{Bound, Setting, Value, Variable};
 
 settings! {
-    /// What one source says, or all of them merged. Empty, zero and false mean that nothing was said, as in HashiCorp's agent
+    /// The settings of one source, or of all of them merged. Empty, zero and false mean unset, as in HashiCorp's agent
     /// (`Config` and `MergeConfig` in `config.go`). Durations are in nanoseconds.
     #[allow(rustdoc::broken_intra_doc_links, reason = "the help is text for a terminal")]
     pub struct Settings {
@@ -228,13 +229,13 @@ settings! {
 }
 
 impl Settings {
-    /// Adds a later source. The type of a setting decides how the two values are merged, see `kinds` in `row.rs`. The role of a source
-    /// is a tag of that source.
+    /// Merges a later source. The type of a setting decides how two values are merged, see `kinds` in `row.rs`. The
+    /// role of a source is a tag of that source.
     pub fn merge(&mut self, mut later: Self) {
         if !later.role.is_empty() {
             later.tags.insert("role".into(), later.role.clone());
         }
-        // As there: a version below zero says nothing.
+        // As in HashiCorp's agent, a negative version means unset.
         later.protocol = later.protocol.max(0);
         for ((_, mine), (_, theirs)) in self.values().zip(later.values()) {
             match (mine, theirs) {

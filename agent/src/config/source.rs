@@ -1,4 +1,4 @@
-//! The files that settings come from.
+//! Reads settings from files.
 
 use std::fs;
 use std::io;
@@ -10,19 +10,19 @@ use super::decode::{DecodeError, decode};
 use super::settings::Settings;
 use crate::endpoint::go_words;
 
-/// A file that cannot be used.
+/// Why a file is invalid.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum SourceError {
-    /// It cannot be read.
+    /// The file cannot be read.
     #[error("Error reading '{path}': {why}")]
     Read {
-        /// Its path as it was given.
+        /// Its path as given.
         path: String,
-        /// What was tried, and the system's answer.
+        /// The operation that failed, and the system's error.
         why: String,
     },
-    /// It is no configuration.
+    /// The content is not a configuration.
     #[error("Error decoding '{path}': {why}")]
     Decode {
         /// Its path.
@@ -32,12 +32,12 @@ pub enum SourceError {
     },
 }
 
-/// Reads files in this order and puts them together. Of a directory all files are read whose names end in `.json`, sorted by
-/// name; what lies deeper is not (`ReadConfigPaths` in `config.go`).
+/// Reads files in this order and merges them. Of a directory all files whose names end in `.json` are read, sorted by
+/// name, without subdirectories (`ReadConfigPaths` in `config.go`).
 ///
 /// # Errors
 ///
-/// Names the first file that cannot be used.
+/// Names the first invalid file.
 pub fn read(paths: &[String]) -> Result<Settings, SourceError> {
     let mut settings = Settings::default();
     for path in paths {

@@ -1,4 +1,4 @@
-//! The file that keeps tags which were set while the agent ran.
+//! The file of tags that were set while the agent ran.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,19 +12,19 @@ use super::keyring::replace;
 use crate::endpoint::read_failure;
 use crate::json::Json;
 
-/// Why a tags file cannot be used.
+/// Why a tags file is invalid.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum TagsFileError {
-    /// It cannot be read; what was tried, and the system's answer.
+    /// The file cannot be read: the operation that failed, and the system's error.
     #[error("Failed to read tags file: {0}")]
     Read(String),
-    /// It holds no JSON object of texts.
+    /// The content is not a JSON object of strings.
     #[error("Failed to decode tags file: {0}")]
     Decode(String),
 }
 
-/// Reads tags, `None` when there is no such file yet (`loadTagsFile` in `agent.go`).
+/// Reads tags; `None` when the file does not exist yet (`loadTagsFile` in `agent.go`).
 ///
 /// # Errors
 ///
@@ -49,8 +49,8 @@ pub fn read_tags_file(path: &Path) -> Result<Option<BTreeMap<String, String>>, T
     tags.collect::<Result<_, _>>().map(Some)
 }
 
-/// Replaces the file in one step, so that a crash leaves the old or the new tags (`writeTagsFile` in `agent.go` writes in
-/// place). A new file can be read by its owner only.
+/// Replaces the file atomically, so that a crash leaves the old or the new tags. HashiCorp's: `writeTagsFile` in
+/// `agent.go` writes in place. A new file is readable by its owner only.
 ///
 /// # Errors
 ///

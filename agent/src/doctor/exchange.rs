@@ -1,4 +1,4 @@
-//! TCP: an exchange of whole states in which we know nobody, so that the node learns nothing.
+//! TCP: a push/pull in which we list no members, so that the node learns nothing.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -12,34 +12,34 @@ use serf_tokio::serf_proto::{DropReason, Inquiry, Reply, Versions};
 
 use super::fresh_seed;
 
-/// How an exchange ended.
+/// The outcome of an exchange.
 #[derive(Debug)]
 pub(super) enum Exchange {
-    /// No connection.
+    /// The connection failed.
     Unreachable(io::Error),
-    /// A connection, and no reply in time.
+    /// Connected, but no reply arrived in time.
     Silent,
     /// The node closed the connection without a reply.
     Closed,
-    /// The node says that it cannot read us.
+    /// The node replied that it cannot read our message.
     Complaint(String),
-    /// A reply that none of our keys opens.
+    /// A reply that none of our keys decrypts.
     Sealed,
     /// A reply that is not Serf's.
     Nonsense,
-    /// What the node knows.
+    /// The state of the node.
     View(View),
 }
 
-/// What a node knows.
+/// The state of a node.
 #[derive(Debug)]
 pub(super) struct View {
     pub(super) members: Vec<Seen>,
-    /// `None` of a node without the Serf layer.
+    /// `None` for a node without the Serf layer.
     pub(super) clocks: Option<Clocks>,
 }
 
-/// A member as the node sees it.
+/// A member in the state of the node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Seen {
     pub(super) name: String,
@@ -58,13 +58,13 @@ impl View {
     }
 }
 
-/// Asks the node at `to` what it knows. Every step may take `timeout`.
+/// Requests the state of the node at `to`. Every step may take `timeout`.
 pub(super) fn exchange(to: SocketAddr, layers: &EnvelopeConfig, timeout: Duration) -> Exchange {
     let mut stream = match TcpStream::connect_timeout(&to, timeout) {
         Ok(stream) => stream,
         Err(error) => return Exchange::Unreachable(error),
     };
-    // What comes is to be read whatever it is, to say what is wrong with it.
+    // Accepts plain replies too, to report what is wrong with them.
     let layers = EnvelopeConfig { verify_incoming: false, ..layers.clone() };
     let mut inquiry = Inquiry::new(Envelope::new(layers, &fresh_seed()));
     let mut message = Vec::new();
@@ -98,7 +98,7 @@ fn receive(stream: &mut TcpStream, inquiry: &mut Inquiry, deadline: Instant) -> 
                 Err(_) => return Err(Exchange::Nonsense),
             },
             Err(error) => match error.kind() {
-                // Then the loop looks at the clock.
+                // The loop then checks the deadline.
                 io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {}
                 _ => return Err(Exchange::Closed),
             },

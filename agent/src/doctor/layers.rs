@@ -1,4 +1,4 @@
-//! Label and keys: whether they are the node's, and if not, which of them is wrong.
+//! Checks whether label and keys are the node's, and if not, which of them is wrong.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -8,8 +8,8 @@ use serf_tokio::serf_proto::envelope::{EnvelopeConfig, Keyring, Label};
 use super::exchange::{Exchange, exchange};
 use super::report::Report;
 
-/// Judges label and keys by how the exchange with them ended. When they are wrong, others are tried, which tells which of them
-/// is; returned are the best ones, and how the exchange with those ended.
+/// Judges label and keys by the outcome of the exchange with them. If it failed, tries others to find out which of them
+/// is wrong. Returns the best combination, and the outcome with it.
 pub(super) fn judge(
     report: &mut Report,
     to: SocketAddr,
@@ -60,7 +60,7 @@ fn without(ours: &EnvelopeConfig, label: bool, key: bool) -> EnvelopeConfig {
     layers
 }
 
-/// What it replied is encrypted, and no key of ours opens it.
+/// The reply is encrypted, and none of our keys decrypts it.
 fn judge_sealed(report: &mut Report, has_label: bool, has_key: bool) {
     report.unknown("label", "not seen: what it replies cannot be read");
     if !has_key {
@@ -76,7 +76,7 @@ fn judge_sealed(report: &mut Report, has_label: bool, has_key: bool) {
     report.failed("key", found, advice);
 }
 
-/// What was given, and what of that was too much.
+/// What was given, and which of it was superfluous.
 struct Surplus {
     has_label: bool,
     has_key: bool,
@@ -84,7 +84,7 @@ struct Surplus {
     key: bool,
 }
 
-/// With what was given, or with less, it went well.
+/// The exchange succeeded with what was given, or with less.
 fn judge_surplus(report: &mut Report, Surplus { has_label, has_key, label, key }: Surplus) {
     if label {
         report.failed(
@@ -105,7 +105,7 @@ fn judge_surplus(report: &mut Report, Surplus { has_label, has_key, label, key }
     }
 }
 
-/// It does not go with less either.
+/// The exchange fails with less, too.
 fn judge_lack(report: &mut Report, seen: &Exchange, has_label: bool, has_key: bool) {
     let found = match seen {
         Exchange::Complaint(text) => format!("the node refuses: {text:?}"),

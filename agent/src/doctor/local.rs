@@ -1,4 +1,4 @@
-//! The node compared with an agent of our own.
+//! Compares the node with our own agent.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use super::exchange::View;
 use super::report::Report;
 use crate::rpc::{Client, ClientError, ClientOptions, Member, Query, QueryRecord, Record, Stats};
 
-/// What an agent says of itself.
+/// The state of an agent, by its own account.
 struct Agent {
     name: String,
     stats: Stats,
@@ -33,7 +33,7 @@ impl Agent {
     }
 }
 
-/// Compares the node, by what it knows, with the agent behind `options`.
+/// Compares the node's state with the agent behind `options`.
 pub(super) fn compare(report: &mut Report, view: Option<&View>, options: &ClientOptions, timeout: Duration) {
     let agent = match Agent::ask(options) {
         Ok(agent) => agent,
@@ -92,7 +92,7 @@ fn judge_other_side(report: &mut Report, node: &str, agent: &Agent) {
     );
 }
 
-/// Lamport clocks of members run together as long as they hear of each other.
+/// The Lamport clocks of members stay close while they receive each other's messages.
 fn judge_clocks(report: &mut Report, view: &View, agent: &Agent) {
     let Some(clocks) = view.clocks else { return };
     let pairs = [
@@ -113,7 +113,7 @@ fn judge_clocks(report: &mut Report, view: &View, agent: &Agent) {
     report.failed("clock-agent", found, advice);
 }
 
-/// Has the agent query the node, which confirms that over UDP, straight to the address that the agent announces.
+/// Has the agent query the node, which sends its ack over UDP, directly to the address that the agent announces.
 fn reach_back(report: &mut Report, agent: &Agent, options: &ClientOptions, timeout: Duration) {
     let Some(node) = report.node.clone() else {
         return report.unknown("agent-udp", "the name of the node is not known");
@@ -134,7 +134,7 @@ fn reach_back(report: &mut Report, agent: &Agent, options: &ClientOptions, timeo
     report.failed("agent-udp", format!("{node} confirms no query of {}{address}", agent.name), advice);
 }
 
-/// Whether a member confirms a query in time. No handler runs for this one.
+/// Whether a member acknowledges a query in time. No handler runs for this query.
 fn is_confirmed(options: &ClientOptions, node: &str, timeout: Duration) -> Result<bool, ClientError> {
     let mut client = Client::connect(options)?;
     client.query(Query {

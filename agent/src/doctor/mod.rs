@@ -1,8 +1,8 @@
-//! Looks at a node from outside, without becoming a member: what a node needs of the network, the keys and the label, what
-//! is wrong with it, and what to do about that.
+//! Diagnoses a node from outside, without becoming a member: what it needs of the network, the keys and the label, what
+//! is wrong, and what to do about it.
 //!
-//! Nothing stays behind. Over UDP go pings, which every node answers and nobody remembers; over TCP goes an exchange of states
-//! in which we know no member, from which the node therefore learns none.
+//! Leaves no trace. Over UDP it sends pings, which every node answers and none remembers; over TCP a push/pull that
+//! lists no members, from which the node therefore learns none.
 
 mod exchange;
 mod layers;
@@ -27,7 +27,7 @@ use crate::config;
 use crate::endpoint::go_words;
 use crate::rpc::{Client, ClientOptions};
 
-/// Whom to look at, and how.
+/// The node to diagnose, and the parameters.
 #[derive(Debug)]
 pub(crate) struct Examination {
     /// `host` or `host:port`.
@@ -42,7 +42,7 @@ pub(crate) struct Examination {
 }
 
 impl Examination {
-    /// Makes all checks that can be made.
+    /// Runs all checks that are possible.
     pub(crate) fn run(&self) -> Report {
         let mut report = Report::default();
         // A bare IPv6 address is no host:port.
@@ -135,7 +135,8 @@ impl Examination {
     }
 }
 
-/// Whether the protocol versions let a node of this program in: of every live member, since a join through any of them asks all.
+/// Whether the protocol versions admit a node of this program. Checks every live member, since a join through any of
+/// them checks all.
 fn judge_versions(report: &mut Report, view: &View) {
     let ours = Versions::HASHICORP;
     let live = || view.members.iter().filter(|member| matches!(member.state, State::Alive | State::Suspect));
@@ -163,7 +164,7 @@ fn judge_versions(report: &mut Report, view: &View) {
     }
 }
 
-/// The name of one of the two layers of protocols, and the least and greatest version that a node understands of it.
+/// The name of one of the two protocol layers, and the least and greatest version that a node supports of it.
 const fn layer(of: Versions, is_delegate: bool) -> (&'static str, (u8, u8)) {
     if is_delegate {
         ("delegate", (of.delegate_min(), of.delegate_max()))
@@ -172,7 +173,7 @@ const fn layer(of: Versions, is_delegate: bool) -> (&'static str, (u8, u8)) {
     }
 }
 
-/// What the node says of its cluster. Wall clocks are never sent; what members share are Lamport clocks.
+/// Reports the node's view of its cluster. Wall clocks are never sent; members share Lamport clocks.
 fn judge_view(report: &mut Report, view: &View) {
     let [alive, suspect, dead, left] =
         [State::Alive, State::Suspect, State::Dead, State::Left].map(|it| view.count(it));
@@ -199,15 +200,15 @@ fn judge_view(report: &mut Report, view: &View) {
     }
 }
 
-/// A seed that never comes again.
+/// A seed that does not repeat.
 fn fresh_seed() -> Seed {
     let mut bytes = [0; 32];
-    // Without entropy there is no encryption either, but a look at a plain node is harmless.
+    // Without entropy encryption fails as well, but diagnosing an unencrypted node is harmless.
     _ = getrandom::fill(&mut bytes);
     Seed::from_bytes(bytes)
 }
 
-/// How many names are given as examples.
+/// Number of names printed as examples.
 const NAMES_MAX: usize = 5;
 
 #[cfg(test)]

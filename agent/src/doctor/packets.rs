@@ -1,4 +1,4 @@
-//! What pings tell.
+//! The checks that use pings.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -18,7 +18,7 @@ pub(super) struct Pings<'a> {
 }
 
 impl Pings<'_> {
-    /// Whether the node answers, how often and how soon.
+    /// Whether the node answers, what share of pings, and how fast.
     pub(super) fn answered(&mut self, seen: &Exchange) -> bool {
         let mut times = Vec::new();
         let mut elsewhere = None;
@@ -80,7 +80,7 @@ impl Pings<'_> {
         }
     }
 
-    /// How long packets to the node may be.
+    /// The largest packet that reaches the node.
     pub(super) fn sizes(&mut self) {
         let mut open: BTreeMap<u32, usize> = BTreeMap::new();
         let mut passed = Vec::new();
@@ -104,7 +104,7 @@ impl Pings<'_> {
                 }
             }
         }
-        // Larger ones count only if the smaller ones pass, too: fragments may arrive by luck.
+        // A larger size counts only if all smaller ones pass: fragments arrive by chance.
         let largest = SIZES.into_iter().take_while(|bytes| passed.contains(bytes)).last().unwrap_or_default();
         let found = format!("packets of up to {largest} bytes are answered");
         if largest >= GOSSIP_BYTES_MAX {
@@ -118,10 +118,11 @@ impl Pings<'_> {
         }
     }
 
-    /// Whether packets of the node reach this host unasked, as those of members must: it is pinged from one socket and answers at
-    /// another, which has sent it nothing. A firewall or NAT that only lets answers in stops that.
+    /// Whether unsolicited packets of the node reach this host, as packets of members must: the node is pinged from one
+    /// socket and answers to another, which has sent it nothing. A firewall or NAT that admits only replies blocks
+    /// that.
     ///
-    /// Members would ask it for a ping, but our nodes ping for members only.
+    /// Members would send an indirect ping, but our nodes accept those from members only.
     pub(super) fn way_back(&mut self) {
         let advice =
             "Let UDP pass from the node to this host. If this host is behind NAT, members here need -advertise.";
@@ -143,11 +144,12 @@ impl Pings<'_> {
         self.report.failed("udp-back", found, advice);
     }
 
-    /// Which member the node is, and whether it announces the address that we use. Only the node itself answers to its name.
+    /// Which member the node is, and whether it announces the address that we use. A node answers only pings with its
+    /// own name.
     pub(super) fn identify(&mut self, view: &View, to: SocketAddr) {
         let live = view.members.iter().filter(|member| matches!(member.state, State::Alive | State::Suspect));
-        // A node logs pings for others, so the others are tried only when they must, and not all of a large cluster. NAT mostly
-        // leaves the port as it is.
+        // HashiCorp's nodes log pings with another name, so the other members are tried only if necessary, and not all
+        // of a large cluster. NAT mostly keeps the port.
         let (here, mut elsewhere): (Vec<_>, Vec<_>) = live.partition(|member| member.addr == to);
         elsewhere.sort_by_key(|member| member.addr.port() != to.port());
         elsewhere.truncate(ELSEWHERE_MAX);
@@ -190,10 +192,10 @@ impl Pings<'_> {
     }
 }
 
-/// How many pings are sent to see whether any gets lost.
+/// Pings sent to measure packet loss.
 const PINGS: u32 = 5;
 
-/// How often the other things are tried.
+/// Tries of every other check.
 const TRIES: u32 = 3;
 
 /// How many members are pinged by name at once.

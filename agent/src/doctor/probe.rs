@@ -11,11 +11,11 @@ use serf_tokio::serf_proto::wire::swim::{Ack, Message, Ping, Source};
 
 use super::fresh_seed;
 
-/// A socket of our own, and whom we look at.
+/// A socket, and the node that it probes.
 pub(super) struct Probe {
     socket: UdpSocket,
     to: SocketAddr,
-    /// Where the node would find our socket.
+    /// Our address, as the node would reach it.
     pub(super) local: SocketAddr,
     layers: EnvelopeConfig,
     envelope: Envelope,
@@ -25,37 +25,37 @@ pub(super) struct Probe {
     pub(super) unreadable: u32,
 }
 
-/// The answer to one of our pings.
+/// The answer to a ping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Heard {
     pub(super) seq: u32,
-    /// Where it came from.
+    /// Its source address.
     pub(super) from: SocketAddr,
 }
 
 impl Probe {
-    /// A socket to look at the node at `to`.
+    /// Opens a socket to probe the node at `to`.
     ///
     /// # Errors
     ///
-    /// The system gives no socket, or knows no way there.
+    /// The system provides no socket, or has no route.
     pub(super) fn new(to: SocketAddr, layers: &EnvelopeConfig) -> io::Result<Self> {
         let any: IpAddr = if to.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
-        // Connecting sends nothing; it asks which of our addresses leads there.
+        // Connecting sends nothing; it selects the local address of the route.
         let way = UdpSocket::bind((any, 0))?;
         way.connect(to)?;
         let ip = way.local_addr()?.ip();
         let socket = UdpSocket::bind((any, 0))?;
         let local = SocketAddr::new(ip, socket.local_addr()?.port());
         let seed = fresh_seed();
-        // Not to be mixed up with an earlier run's.
+        // Differs from the numbers of an earlier run.
         let seq = u32::from(local.port()) << 8 | 1;
         let envelope = Envelope::new(layers.clone(), &seed);
         let layers = layers.clone();
         Ok(Self { socket, to, local, layers, envelope, buffers: PacketBuffers::new(), seq, unreadable: 0 })
     }
 
-    /// Another socket to look at the same node, which has sent it nothing.
+    /// Opens another socket to probe the same node, which has sent it nothing.
     ///
     /// # Errors
     ///
@@ -64,13 +64,13 @@ impl Probe {
         Self::new(self.to, &self.layers)
     }
 
-    /// Whom we look at.
+    /// The address of the node.
     pub(super) const fn to(&self) -> SocketAddr {
         self.to
     }
 
-    /// Pings `node`, or with an empty name whoever is there, in a packet of at least `bytes` bytes. Returns the number of the
-    /// ping.
+    /// Pings `node`, or any node when the name is empty, in a packet of at least `bytes` bytes. Returns the sequence
+    /// number of the ping.
     pub(super) fn ping(&mut self, node: &str, bytes: usize) -> io::Result<u32> {
         let seq = self.next_seq();
         let datagram = self.padded(&Message::Ping(Ping { seq, node, source: None }), bytes);
@@ -78,7 +78,7 @@ impl Probe {
         Ok(seq)
     }
 
-    /// Pings the node and has it answer at `back`, another socket of this host.
+    /// Pings the node and asks for the answer at `back`, another socket of this host.
     pub(super) fn ping_answered_at(&mut self, back: SocketAddr) -> io::Result<u32> {
         let seq = self.next_seq();
         let source = Some(Source { addr: back, node: "" });
@@ -87,7 +87,7 @@ impl Probe {
         Ok(seq)
     }
 
-    /// The next that comes until `deadline`.
+    /// Receives the next answer until `deadline`.
     pub(super) fn next(&mut self, deadline: Instant) -> Option<Heard> {
         let mut buffer = vec![0; PACKET_BYTES_MAX];
         loop {
@@ -96,7 +96,7 @@ impl Probe {
                 return None;
             }
             _ = self.socket.set_read_timeout(Some(left));
-            // An error is the deadline, or an ICMP message that some systems report on any socket.
+            // The error is the timeout, or an ICMP message, which some systems report on any socket.
             let Ok((len, from)) = self.socket.recv_from(&mut buffer) else { continue };
             if let Some(heard) = self.read(&buffer[..len], from) {
                 return Some(heard);
@@ -104,7 +104,7 @@ impl Probe {
         }
     }
 
-    /// Whether the host says that nothing listens on the port: only a connected socket is told.
+    /// Whether the host reports that no socket is bound to the port. Only a connected socket gets that error.
     pub(super) fn is_refused(&mut self, timeout: Duration) -> bool {
         let any: IpAddr = if self.to.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
         let seq = self.next_seq();
@@ -129,20 +129,20 @@ impl Probe {
             self.unreadable += 1;
             return None;
         };
-        // Members add news to what they answer; it is nobody's here.
+        // Members attach gossip to acks; it is ignored here.
         split(message).ok()?.find_map(|frame| match Codec::decode(frame) {
             Ok(Message::Ack(ack)) => Some(Heard { seq: ack.seq, from }),
             _ => None,
         })
     }
 
-    /// A datagram with the message, made up to `bytes` bytes by an ack that nobody waits for.
+    /// A datagram with the message, padded to `bytes` bytes by an ack with an unused sequence number.
     fn padded(&mut self, message: &Message<'_>, bytes: usize) -> Vec<u8> {
         let bare = self.datagram(message, None);
         if bare.len() >= bytes {
             return bare;
         }
-        // How much the padding costs besides its payload depends on its length.
+        // The overhead of the padding depends on its length.
         let shortest = self.datagram(message, Some(0)).len();
         let mut pad = bytes.saturating_sub(shortest);
         loop {
@@ -168,7 +168,7 @@ impl Probe {
     }
 }
 
-/// Members count their pings from 1.
+/// A sequence number that no ping has: members count from 1.
 const NOBODYS_SEQ: u32 = 0;
 
 #[cfg(test)]

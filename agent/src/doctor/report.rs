@@ -1,22 +1,22 @@
-//! What an examination found.
+//! The findings of an examination.
 
 use crate::quote::shown;
 
-/// How one check ended.
+/// The outcome of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// As it should be.
+    /// No fault.
     Ok,
-    /// Not wrong, but worth knowing.
+    /// No fault, but useful to know.
     Note,
-    /// Wrong.
+    /// A fault.
     Failed,
-    /// It could not be looked at, mostly for something else that is wrong.
+    /// The check was impossible, mostly because of another fault.
     Unknown,
 }
 
 impl Verdict {
-    /// The word for it.
+    /// Its name in the report.
     pub(crate) const fn word(self) -> &'static str {
         match self {
             Self::Ok => "ok",
@@ -27,23 +27,23 @@ impl Verdict {
     }
 }
 
-/// One check.
+/// The result of one check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Finding {
-    /// What was looked at: a stable word.
+    /// The name of the check, which stays stable.
     pub(crate) check: &'static str,
     pub(crate) verdict: Verdict,
-    /// What was seen.
+    /// What was observed.
     pub(crate) found: String,
     /// What to do about it.
     pub(crate) advice: Option<String>,
 }
 
-/// All checks, in the order in which they were made.
+/// All findings, in the order of the checks.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Report {
     pub(crate) findings: Vec<Finding>,
-    /// The name of the node, when it was learnt.
+    /// The name of the node, if it is known.
     pub(crate) node: Option<String>,
 }
 
@@ -64,13 +64,13 @@ impl Report {
         self.add(check, Verdict::Unknown, found.into(), None);
     }
 
-    /// Names and complaints are the node's words: they are shown such that none acts on the terminal.
+    /// Adds a finding. Names and messages of the node are escaped, so that none acts on the terminal.
     fn add(&mut self, check: &'static str, verdict: Verdict, found: String, advice: Option<String>) {
         let advice = advice.map(|advice| shown(&advice).into_owned());
         self.findings.push(Finding { check, verdict, found: shown(&found).into_owned(), advice });
     }
 
-    /// Whether nothing is wrong.
+    /// Whether no check failed.
     pub(crate) fn is_healthy(&self) -> bool {
         self.findings.iter().all(|finding| finding.verdict != Verdict::Failed)
     }

@@ -1,30 +1,30 @@
-//! What happens in a cluster, as handlers and RPC streams get it.
+//! Events of the cluster, in the form for handlers and RPC streams.
 
 use serf_tokio::Query;
 
 use crate::rpc::{EventRecord, Member};
 
-/// An event of the agent's node, and how to answer it.
+/// An event of the agent's node, with the query to respond to.
 #[derive(Debug)]
 pub(crate) struct AgentEvent {
-    /// What handlers and streams get.
+    /// The event, in the form for handlers and streams.
     pub(crate) data: Event,
-    /// The query to answer, if it is one.
+    /// The query to respond to, if it is one.
     pub(crate) query: Option<Query>,
 }
 
-/// Something that happened.
+/// An event of the cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
-    /// To members.
+    /// Members changed.
     Members {
-        /// What.
+        /// The change.
         change: MemberChange,
-        /// To whom; never empty.
+        /// The members; never empty.
         members: Vec<Member>,
     },
-    /// A user event came.
+    /// A user event arrived.
     User {
         /// Its name.
         name: String,
@@ -35,7 +35,7 @@ pub enum Event {
         /// Whether it may be merged with others of its name.
         coalesce: bool,
     },
-    /// A query came.
+    /// A query arrived.
     Query {
         /// Its name.
         name: String,
@@ -46,7 +46,7 @@ pub enum Event {
     },
 }
 
-/// What can happen to members.
+/// A change of members.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum MemberChange {
     /// They joined.
@@ -57,12 +57,12 @@ pub enum MemberChange {
     Failed,
     /// Their tags or addresses changed.
     Update,
-    /// They were forgotten.
+    /// They were reaped.
     Reap,
 }
 
 impl MemberChange {
-    /// All of them.
+    /// All changes.
     pub const ALL: [Self; 5] = [Self::Join, Self::Leave, Self::Failed, Self::Update, Self::Reap];
 
     /// Its name for handlers and streams.
@@ -87,7 +87,7 @@ impl Event {
         }
     }
 
-    /// How the log calls it: `member-join`, `user-event: NAME`, `query: NAME`.
+    /// Its description in the log: `member-join`, `user-event: NAME`, `query: NAME`.
     pub fn description(&self) -> String {
         match self {
             Self::Members { change, .. } => change.name().into(),
@@ -96,7 +96,7 @@ impl Event {
         }
     }
 
-    /// What it takes in memory, nearly.
+    /// Its approximate size in memory, in bytes.
     pub fn bytes(&self) -> usize {
         let own = match self {
             Self::Members { members, .. } => members.iter().map(Member::bytes).sum(),
@@ -105,9 +105,9 @@ impl Event {
         own + size_of::<Self>()
     }
 
-    /// As a stream sends it; `id` names a query in its answer.
+    /// Converts to the record of a stream; `id` names a query in its response.
     pub fn to_record(&self, id: u64) -> EventRecord {
-        // Bytes that came through gossip are nil when there are none.
+        // An empty payload from gossip is nil.
         let some = |payload: &Vec<u8>| (!payload.is_empty()).then(|| payload.clone());
         match self {
             Self::Members { change, members } => {

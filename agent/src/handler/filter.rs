@@ -1,4 +1,4 @@
-//! Which events a handler or a stream wants.
+//! Filters of handlers and streams.
 
 use thiserror::Error;
 
@@ -8,7 +8,7 @@ use super::event::{Event, MemberChange};
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum EventFilter {
-    /// Everything.
+    /// All events.
     Any,
     /// Changes of members.
     Members(MemberChange),
@@ -18,18 +18,18 @@ pub enum EventFilter {
     Query(String),
 }
 
-/// The element that is no filter.
+/// The element that is not a filter.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("Invalid event filter: '{0}'")]
 pub struct FilterError(pub String);
 
 impl EventFilter {
-    /// Reads a list such as `member-join,user:deploy`. An empty text means everything; blanks are not trimmed
+    /// Parses a list such as `member-join,user:deploy`. An empty text matches everything; blanks are not trimmed
     /// (`ParseEventFilter` in `event_handler.go`).
     ///
     /// # Errors
     ///
-    /// Names the first element that is none.
+    /// Names the first invalid element.
     pub fn parse_list(text: &str) -> Result<Vec<Self>, FilterError> {
         if text.is_empty() {
             return Ok(vec![Self::Any]);
@@ -55,7 +55,7 @@ impl EventFilter {
         }
     }
 
-    /// Whether it wants `event`.
+    /// Whether `event` matches.
     pub fn matches(&self, event: &Event) -> bool {
         let named = |wanted: &String, name: &String| wanted.is_empty() || wanted == name;
         match (self, event) {

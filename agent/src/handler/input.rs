@@ -1,4 +1,4 @@
-//! What a script gets: variables and standard input (`invokeEventScript` in `invoke.go`).
+//! The input of a script: environment variables and standard input (`invokeEventScript` in `invoke.go`).
 
 use std::collections::BTreeMap;
 
@@ -6,9 +6,9 @@ use super::event::Event;
 use crate::rpc::Member;
 use crate::tags;
 
-/// The variables for a script, to be added to those of the agent in this order; later ones win.
+/// The environment variables for a script, to be added to those of the agent in this order; later ones win.
 ///
-/// Of tags whose names become equal the last in sorted order wins.
+/// If the names of two tags become equal, the last in sorted order wins.
 pub fn environment(event: &Event, self_name: &str, self_tags: &BTreeMap<String, String>) -> Vec<(String, String)> {
     let mut variables = vec![
         ("SERF_EVENT".to_owned(), event.kind().to_owned()),
@@ -29,7 +29,7 @@ pub fn environment(event: &Event, self_name: &str, self_tags: &BTreeMap<String, 
             variables.push(("SERF_QUERY_LTIME".into(), lamport.to_string()));
         }
     }
-    // No variable can hold a NUL: with one, no script would run. Dropped, it would make a name equal to another one.
+    // A variable cannot hold a NUL; with one, no script would run. Dropping it could make a name equal to another one.
     variables.iter_mut().for_each(|(_, value)| *value = value.replace('\0', "\\x00"));
     variables
 }
@@ -54,12 +54,12 @@ fn member_line(member: &Member) -> String {
     format!("{}\t{addr}\t{}\t{}\n", escape(&member.name), escape(role), escape(&tags::join(&member.tags)))
 }
 
-/// Tabs and newlines divide the line, so they are written as two letters.
+/// Tabs and newlines are separators, so they are escaped as two characters.
 fn escape(text: &str) -> String {
     text.replace('\t', "\\t").replace('\n', "\\n")
 }
 
-/// Upper case, and all but letters, digits and underscores of ASCII become an underscore.
+/// Upper case; all characters but ASCII letters, digits and underscores become an underscore.
 fn variable_name(tag: &str) -> String {
     let upper = tag.to_uppercase();
     let keep = |letter: char| letter.is_ascii_uppercase() || letter.is_ascii_digit() || letter == '_';

@@ -1,6 +1,6 @@
-//! Event handlers: scripts that the agent runs when something happens.
+//! Event handlers: scripts that the agent runs for events.
 //!
-//! Everything here is a pure function of the event; who runs the scripts is not decided here.
+//! Everything here is a pure function of the event; `agent/scripts.rs` decides when a script runs.
 
 mod event;
 mod filter;

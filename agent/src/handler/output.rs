@@ -1,4 +1,4 @@
-//! What a script says.
+//! The output of a script.
 
 use std::collections::VecDeque;
 
@@ -10,12 +10,12 @@ pub struct OutputTail {
 }
 
 impl OutputTail {
-    /// Nothing was said yet.
+    /// An empty tail.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Adds output and forgets what lies too far back.
+    /// Appends output and drops the oldest bytes beyond the limit.
     pub fn push(&mut self, output: &[u8]) {
         self.bytes += output.len() as u64;
         let output = &output[output.len().saturating_sub(OUTPUT_BYTES_MAX)..];
@@ -24,28 +24,28 @@ impl OutputTail {
         self.kept.extend(output);
     }
 
-    /// How many bytes were said in all.
+    /// The total length of the output, in bytes.
     pub const fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// Whether the start was forgotten.
+    /// Whether the start was dropped.
     pub fn is_truncated(&self) -> bool {
         self.bytes > self.kept.len() as u64
     }
 
-    /// The end of what was said.
+    /// The kept end of the output.
     pub fn into_bytes(self) -> Vec<u8> {
         self.kept.into()
     }
 }
 
-/// The answer to a query that a script gave: all that it said, if it succeeded and said something.
+/// The script's response to a query: all of its output, if it succeeded and the output is not empty.
 pub const fn answer(succeeded: bool, output: &[u8]) -> Option<&[u8]> {
     if succeeded && !output.is_empty() { Some(output) } else { None }
 }
 
-/// Kept of a script's output.
+/// Bytes kept of a script's output.
 const OUTPUT_BYTES_MAX: usize = 8 * 1024;
 
 #[cfg(test)]

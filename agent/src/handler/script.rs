@@ -1,4 +1,4 @@
-//! Handlers as people write them: `member-join,user:deploy=script`.
+//! Parses handlers in the form of the settings: `member-join,user:deploy=script`.
 
 use thiserror::Error;
 
@@ -8,29 +8,29 @@ use super::filter::EventFilter;
 /// A script and the events it is run for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EventHandler {
-    /// For which events.
+    /// The events it runs for.
     pub filter: EventFilter,
-    /// For the shell; may be empty.
+    /// The command for the shell; may be empty.
     pub script: String,
 }
 
-/// A handler for events that do not exist.
+/// A handler for an unknown event.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("Invalid event script: Event '{event}' invoking '{script}'")]
 pub struct HandlerError {
-    /// The element of the filter that is none.
+    /// The invalid element of the filter.
     pub event: String,
     /// The script.
     pub script: String,
 }
 
 impl EventHandler {
-    /// Reads a filter, `=` and a script; without `=` all is script and the filter is everything. A list of events makes a
+    /// Parses a filter, `=` and a script; without `=` the whole is a script for all events. A list of events gives a
     /// handler for each (`ParseEventScript` in `event_handler.go`).
     ///
     /// # Errors
     ///
-    /// Names an event that does not exist.
+    /// Names the unknown event.
     pub fn parse(text: &str) -> Result<Vec<Self>, HandlerError> {
         let (filter, script) = text.split_once('=').unwrap_or(("", text));
         let filters =
@@ -38,7 +38,7 @@ impl EventHandler {
         Ok(filters.into_iter().map(|filter| Self { filter, script: script.into() }).collect())
     }
 
-    /// Whether it is run for `event`.
+    /// Whether it runs for `event`.
     pub fn wants(&self, event: &Event) -> bool {
         self.filter.matches(event)
     }

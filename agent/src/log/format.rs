@@ -1,4 +1,4 @@
-//! How lines look.
+//! The formats of log lines.
 
 use core::fmt::Write;
 
@@ -7,17 +7,17 @@ use jiff::Zoned;
 use super::{Level, info, output};
 use crate::quote::{json_escaped, shown_lines};
 
-/// How the agent prints its lines.
+/// The format of the agent's lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Format {
-    /// As HashiCorp's agent does.
+    /// As HashiCorp's agent.
     #[default]
     Text,
-    /// An object a line.
+    /// JSON, one object per line.
     Json,
 }
 
-/// A record for whoever prints it.
+/// A record to be formatted.
 #[derive(Debug)]
 pub(super) struct Line<'r> {
     pub(super) at: &'r Zoned,
@@ -27,12 +27,12 @@ pub(super) struct Line<'r> {
     pub(super) node: &'r str,
     /// The record as text, without its time.
     pub(super) text: &'r str,
-    /// What it says in values, besides the text.
+    /// Its structured values, besides the text.
     pub(super) fields: &'r [(&'static str, String)],
 }
 
 impl Format {
-    /// Reads its name, `None` when there is no such format.
+    /// Parses a name; `None` for an unknown format.
     pub fn parse(name: &str) -> Option<Self> {
         [Self::Text, Self::Json].into_iter().find(|format| format.name() == name)
     }
@@ -45,7 +45,7 @@ impl Format {
         }
     }
 
-    /// A record; `whole` is it as text with its time.
+    /// Formats a record; `whole` is the text with its time.
     pub(super) fn record(self, line: &Line<'_>, whole: &str) -> String {
         match self {
             Self::Text => info(whole),
@@ -53,7 +53,7 @@ impl Format {
         }
     }
 
-    /// What the agent does; `None` when there is nothing to print.
+    /// Formats the agent's own output; `None` when there is nothing to print.
     pub(super) fn output(self, text: &str, node: &str) -> Option<String> {
         let text = &shown_lines(text);
         match self {
@@ -62,7 +62,7 @@ impl Format {
         }
     }
 
-    /// A detail of what the agent does; `None` when there is nothing to print.
+    /// Formats a detail of the agent's output; `None` when there is nothing to print.
     pub(super) fn detail(self, text: &str, node: &str) -> Option<String> {
         let text = &shown_lines(text);
         match self {
@@ -72,7 +72,7 @@ impl Format {
     }
 }
 
-/// What is no record, as one.
+/// Formats output that is no log record as one.
 fn plain(text: &str, node: &str) -> Option<String> {
     let text = text.trim();
     let line = Line { at: &Zoned::now(), level: Level::Info, component: "agent", node, text, fields: &[] };
@@ -80,7 +80,8 @@ fn plain(text: &str, node: &str) -> Option<String> {
 }
 
 fn json(line: &Line<'_>) -> String {
-    // What people read is shown as text shows it; what programs read is exact, and escaped as JSON can.
+    // All strings are escaped with JSON's escapes. The message was escaped as in the text format before; structured
+    // values are exact.
     let quote = |text: &str| json_escaped(&serde_json::Value::from(text).to_string());
     let at = line.at.strftime("%Y-%m-%dT%H:%M:%S%.3f%:z");
     let (level, component, message) = (line.level, quote(line.component), quote(line.text));

@@ -2,23 +2,23 @@
 
 use core::fmt;
 
-/// How much a record matters.
+/// The severity of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
     /// Every step.
     Trace,
-    /// What happens inside.
+    /// Internal events.
     Debug,
-    /// What an operator wants to know.
+    /// Events relevant to an operator.
     Info,
-    /// What may become a problem.
+    /// Possible problems.
     Warn,
-    /// What went wrong.
+    /// Failures.
     Err,
 }
 
 impl Level {
-    /// All of them, the finest first.
+    /// All levels, the most detailed first.
     pub const ALL: [Self; 5] = [Self::Trace, Self::Debug, Self::Info, Self::Warn, Self::Err];
 
     /// Its name in records.
@@ -32,18 +32,18 @@ impl Level {
         }
     }
 
-    /// Reads a name in any case, `None` when there is no such level.
+    /// Parses a name in any case; `None` for an unknown level.
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|level| level.name().eq_ignore_ascii_case(name))
     }
 
-    /// Whether a filter of this level lets `record` pass. A record without a level that we know always passes
+    /// Whether a filter of this level passes `record`. A record without a known level always passes
     /// (`LevelFilter.Check` in `logutils`).
     pub fn passes(self, record: &str) -> bool {
         Self::of_record(record).is_none_or(|level| level >= self)
     }
 
-    /// The level in the first brackets of `record`, `None` when there is none that we know.
+    /// The level in the first brackets of `record`; `None` when it is not a known one.
     pub fn of_record(record: &str) -> Option<Self> {
         let (_, after) = record.split_once('[')?;
         let (name, _) = after.split_once(']')?;

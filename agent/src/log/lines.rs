@@ -1,4 +1,4 @@
-//! A thread that writes lines, so that no other thread waits for the reader.
+//! A thread that writes lines, so that no other thread blocks on the reader.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::budget::{self, Budget, Room};
 
-/// Lines on their way to an output that may block: a terminal that is stopped, a pipe without a reader. The queue is bounded in
+/// A queue of lines for an output that may block, such as a stopped terminal or a pipe without a reader. Bounded in
 /// lines and in bytes.
 #[derive(Debug)]
 pub(super) struct Lines {
@@ -19,34 +19,34 @@ pub(super) struct Lines {
 #[derive(Debug)]
 enum Line {
     Text(String, Room),
-    /// Answers when everything before is written.
+    /// Replies when all earlier lines are written.
     Flush(SyncSender<()>),
 }
 
 impl Lines {
-    /// Starts the thread that writes to `out`; `bytes_max` may wait for it.
+    /// Starts the thread that writes to `out`; at most `bytes_max` bytes are queued.
     ///
     /// # Errors
     ///
-    /// No thread can be started.
+    /// The system cannot start a thread.
     pub(super) fn spawn(name: &str, bytes_max: usize, out: Box<dyn Write + Send>) -> io::Result<Self> {
         let (queue, lines) = sync_channel(LINES_MAX);
         thread::Builder::new().name(name.into()).stack_size(STACK_BYTES).spawn(move || write_lines(&lines, out))?;
         Ok(Self { queue, budget: Budget::new(bytes_max) })
     }
 
-    /// Queues a line, which has no newline at its end. Whether there was room.
+    /// Queues a line, without its newline. Returns whether there was room.
     pub(super) fn push(&self, line: String) -> bool {
         let room = self.budget.take(line.len());
         room.is_some_and(|room| self.queue.try_send(Line::Text(line, room)).is_ok())
     }
 
-    /// How much waits to be written.
+    /// The fill level of the queue.
     pub(super) fn level(&self) -> budget::Level {
         self.budget.level()
     }
 
-    /// Waits until all is written, but not for long.
+    /// Waits until all lines are written, for at most [`FLUSH_TIMEOUT`].
     pub(super) fn flush(&self) {
         let (done, waiting) = sync_channel(1);
         let give_up_at = Instant::now() + FLUSH_TIMEOUT;
@@ -61,7 +61,7 @@ impl Lines {
     }
 }
 
-/// Writes lines whole. A reader that is gone is no reason to stop.
+/// Writes whole lines. A failed write does not end the thread.
 fn write_lines(queue: &Receiver<Line>, mut out: Box<dyn Write + Send>) {
     let mut text = String::new();
     while let Ok(line) = queue.recv() {
@@ -87,15 +87,15 @@ fn write_lines(queue: &Receiver<Line>, mut out: Box<dyn Write + Send>) {
     }
 }
 
-/// Lines that wait to be written; newer ones are lost beyond.
+/// Limit on queued lines. Newer ones are dropped.
 pub(super) const LINES_MAX: usize = 4096;
 
-/// Written at a time.
+/// Bytes written at a time.
 const WRITE_BYTES: usize = 8 * 1024;
 
 const STACK_BYTES: usize = 64 * 1024;
 
-/// How long the agent waits at its end until its last lines are read.
+/// How long the end of the agent waits for its last lines to be written.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 const FLUSH_RETRY_INTERVAL: Duration = Duration::from_millis(5);
 
@@ -103,7 +103,7 @@ const FLUSH_RETRY_INTERVAL: Duration = Duration::from_millis(5);
 pub(super) mod tests {
     use super::*;
 
-    /// An output without a reader.
+    /// An output that blocks for ever.
     pub(in super::super) struct Stuck;
 
     impl Write for Stuck {
@@ -121,7 +121,7 @@ pub(super) mod tests {
     #[test]
     fn what_waits_for_a_reader_is_bounded_in_bytes() {
         let lines = Lines::spawn("lines", 1000, Box::new(Stuck)).expect("starts");
-        // The first is taken by the thread, which then waits for ever; it may or may not have come to that yet.
+        // The thread takes the first line and blocks; whether it has done so yet is not known.
         lines.push("x".repeat(1000));
         while !lines.push("x".repeat(999)) {
             thread::yield_now();

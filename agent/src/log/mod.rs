@@ -1,4 +1,4 @@
-//! The agent's log: records, levels, and what `monitor` shows of them.
+//! The agent's log: records, levels, and the output of `monitor`.
 
 mod format;
 mod level;
@@ -19,24 +19,24 @@ pub use self::sink::Log;
 pub use self::syslog::Syslog;
 pub use self::trace::TraceLog;
 
-/// A record as the agent prints it: `2026/11/21 02:20:12 [INFO] agent: Serf agent starting`, without newline.
+/// Formats a record as the agent prints it: `2026/11/21 02:20:12 [INFO] agent: Serf agent starting`, without newline.
 ///
 /// `at` is local time; `component` is `agent`, `agent.ipc`, `agent.mdns`, `serf` or `memberlist`.
 pub fn record(at: DateTime, level: Level, component: &str, text: impl fmt::Display) -> String {
     format!("{} [{level}] {component}: {text}", at.strftime("%Y/%m/%d %H:%M:%S"))
 }
 
-/// How the agent prints its own output: a mark before the first line of `text`.
+/// Formats the agent's own output: a mark before the first line of `text`.
 pub fn output(text: &str) -> String {
     format!("==> {text}")
 }
 
-/// How the agent prints details and log records: indented, an empty one as an empty line.
+/// Formats details and log records: indented, an empty one as an empty line.
 pub fn info(text: &str) -> String {
     if text.is_empty() { String::new() } else { format!("    {text}") }
 }
 
-/// The severity that a level has in syslog (`gsyslog` as `syslog.go` of the agent uses it).
+/// The syslog severity of a level (`gsyslog` as `syslog.go` of the agent uses it).
 pub const fn syslog_severity(level: Level) -> u8 {
     match level {
         Level::Trace => 7,
@@ -47,7 +47,7 @@ pub const fn syslog_severity(level: Level) -> u8 {
     }
 }
 
-/// The number of a syslog facility by its name, in any case; `None` when there is none.
+/// The number of a syslog facility by its name, in any case; `None` for an unknown one.
 pub fn syslog_facility(name: &str) -> Option<u8> {
     const NAMES: [&str; 24] = [
         "KERN", "USER", "MAIL", "DAEMON", "AUTH", "SYSLOG", "LPR", "NEWS", "UUCP", "CRON", "AUTHPRIV", "FTP", "", "",
@@ -57,7 +57,7 @@ pub fn syslog_facility(name: &str) -> Option<u8> {
     u8::try_from(at).ok()
 }
 
-/// What of a record goes to syslog: neither time nor level.
+/// The part of a record that goes to syslog, without time and level.
 pub fn syslog_text(record: &str) -> &str {
     match (Level::of_record(record), record.split_once("] ")) {
         (Some(_), Some((_, text))) => text,

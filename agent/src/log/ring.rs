@@ -1,15 +1,15 @@
-//! The last log records, for those who come late, and the queues of those who follow.
+//! The last log records, for new followers, and the followers' queues.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::Level;
 
-/// Keeps the last 512 records of all levels, or as many as fit into 1 MiB, and hands new ones to followers (`logWriter` in
-/// `cmd/serf/command/agent/log_writer.go`).
+/// Keeps the last 512 records of all levels, or as many as fit into 1 MiB, and queues new ones for followers
+/// (`logWriter` in `cmd/serf/command/agent/log_writer.go`).
 ///
-/// What a slow follower misses is counted, never logged per record: a notice about a dropped record would be a record to be
-/// dropped, which made HashiCorp's agent write without end.
+/// Records dropped for a slow follower are counted, never logged one by one: a notice about a dropped record would
+/// itself be a record that is dropped. HashiCorp's agent logs them, and so loops for ever.
 #[derive(Debug, Default)]
 pub struct LogRing {
     records: Records,
@@ -24,7 +24,7 @@ struct Follower {
     dropped: u64,
 }
 
-/// Records in their order, and how many bytes they have.
+/// Records in order, and their total bytes.
 #[derive(Debug, Default)]
 struct Records {
     queue: VecDeque<Arc<str>>,
@@ -48,7 +48,7 @@ impl Records {
     }
 }
 
-/// Names a follower of a [`LogRing`].
+/// Identifies a follower of a [`LogRing`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FollowerId(u64);
 
@@ -58,7 +58,7 @@ impl LogRing {
         Self::default()
     }
 
-    /// Adds a record, which has no newline at its end.
+    /// Adds a record, without a newline at its end.
     pub fn push(&mut self, record: Arc<str>) {
         for (_, follower) in &mut self.followers {
             follower.push(&record);
@@ -67,7 +67,7 @@ impl LogRing {
         self.records.push(record);
     }
 
-    /// Starts to queue records from `level` on, first those that are kept.
+    /// Starts to queue records from `level` on, beginning with the kept ones.
     pub fn follow(&mut self, level: Level) -> FollowerId {
         let mut follower = Follower { level, queue: Records::default(), dropped: 0 };
         self.records.queue.iter().for_each(|record| follower.push(record));
@@ -82,12 +82,12 @@ impl LogRing {
         self.follower(id)?.queue.pop()
     }
 
-    /// Takes the number of records that the follower missed because too many were waiting already.
+    /// Takes the number of records that the follower missed because its queue was full.
     pub fn take_dropped(&mut self, id: FollowerId) -> u64 {
         self.follower(id).map_or(0, |follower| core::mem::take(&mut follower.dropped))
     }
 
-    /// Ends a follower.
+    /// Removes a follower.
     pub fn unfollow(&mut self, id: FollowerId) {
         self.followers.retain(|(other, _)| *other != id.0);
     }
@@ -110,16 +110,16 @@ impl Follower {
     }
 }
 
-/// Kept for `monitor`.
+/// Records kept for `monitor`.
 const RECORDS_MAX: usize = 512;
 
-/// Bytes of the records that are kept for `monitor`; the oldest are forgotten beyond. Ordinary records have about a hundred bytes.
+/// Bytes of the records kept for `monitor`; the oldest are dropped beyond. Ordinary records have about a hundred bytes.
 const RECORDS_BYTES_MAX: usize = 1 << 20;
 
-/// Queued per follower; newer records are dropped beyond.
+/// Records queued per follower; newer ones are dropped.
 const QUEUE_MAX: usize = 512;
 
-/// Bytes queued per follower; newer records are dropped beyond.
+/// Bytes queued per follower; newer records are dropped.
 const QUEUE_BYTES_MAX: usize = 1 << 20;
 
 #[cfg(test)]
@@ -166,7 +166,7 @@ mod tests {
     fn records_are_bounded_in_bytes() {
         let mut ring = LogRing::new();
         let slow = ring.follow(Level::Trace);
-        // As many as fit, and one that does not.
+        // As many as fit, and one more.
         for _ in 0..64 {
             push(&mut ring, &"x".repeat(RECORDS_BYTES_MAX / 64));
         }

@@ -1,4 +1,4 @@
-//! Where records go: the ring, standard output, syslog.
+//! The sinks of log records: the ring, standard output, syslog.
 
 use core::fmt;
 use std::borrow::Cow;
@@ -16,8 +16,9 @@ use crate::quote::{shown, start_of};
 
 /// The agent's log and output.
 ///
-/// Lines are written by a thread of its own: a terminal that is stopped, or a pipe that nobody reads, must not stop gossip.
-/// What does not fit into its queue is dropped and counted. A record is one line, whatever remote names and payloads are in it.
+/// Its own thread writes the lines: a stopped terminal, or a pipe without a reader, must not block gossip. Lines that
+/// do not fit into the queue are dropped and counted. A record is always one line, whatever remote names and payloads
+/// it contains.
 #[derive(Debug)]
 pub struct Log {
     state: Mutex<State>,
@@ -31,14 +32,14 @@ struct State {
     /// The name of the node, for lines of JSON.
     node: Arc<str>,
     ring: LogRing,
-    /// Who is to be woken when there is something new.
+    /// The followers to wake on a new record.
     followers: Vec<(FollowerId, Arc<Notify>)>,
-    /// Lines that wait until the banner is out; `None` afterwards.
+    /// Lines held back until the banner is printed; `None` afterwards.
     held: Option<Held>,
-    /// Standard error, once figures were asked for.
+    /// The writer to standard error, created with the first dump of metrics.
     figures: Option<Lines>,
     syslog: Option<Syslog>,
-    /// Since it was told last.
+    /// Lines dropped since the last report.
     lines_lost: u64,
     lost_in_all: u64,
 }
@@ -48,7 +49,7 @@ impl Log {
     ///
     /// # Errors
     ///
-    /// No thread can be started.
+    /// The system cannot start a thread.
     pub fn new(level: Level, out: Box<dyn Write + Send>) -> std::io::Result<Self> {
         let lines = Lines::spawn("log", LINES_BYTES_MAX, out)?;
         let state = State {
@@ -71,10 +72,10 @@ impl Log {
         self.add_with(level, component, &text.to_string(), &[]);
     }
 
-    /// Adds a record that also says something in values, of which only lines of JSON have a use.
+    /// Adds a record with structured values, which only lines of JSON show.
     pub(super) fn add_with(&self, level: Level, component: &str, text: &str, fields: &[(&'static str, String)]) {
         let now = jiff::Zoned::now();
-        // As in Go, a record ends its line, and one that does so itself has no need of it.
+        // As in Go, a record ends its line; one trailing newline is removed.
         let text = &*cut(text.strip_suffix('\n').unwrap_or(text));
         let record = record(now.datetime(), level, component, text);
         let mut state = self.lock();
@@ -98,27 +99,27 @@ impl Log {
         state.followers.iter().for_each(|(_, wake)| wake.notify_one());
     }
 
-    /// Adds a record that helps to see what happens inside.
+    /// Adds a record at level debug.
     pub fn debug(&self, component: &str, text: impl fmt::Display) {
         self.add(Level::Debug, component, text);
     }
 
-    /// Adds a record that an operator wants to know.
+    /// Adds a record at level info.
     pub fn info(&self, component: &str, text: impl fmt::Display) {
         self.add(Level::Info, component, text);
     }
 
-    /// Adds a record of what may become a problem.
+    /// Adds a record at level warn.
     pub fn warn(&self, component: &str, text: impl fmt::Display) {
         self.add(Level::Warn, component, text);
     }
 
-    /// Adds a record of what went wrong.
+    /// Adds a record at level err.
     pub fn error(&self, component: &str, text: impl fmt::Display) {
         self.add(Level::Err, component, text);
     }
 
-    /// Prints what the agent does, with its mark.
+    /// Prints the agent's own output, with its mark.
     pub fn output(&self, text: &str) {
         let mut state = self.lock();
         if let Some(line) = state.format.output(text, &state.node) {
@@ -134,7 +135,7 @@ impl Log {
         }
     }
 
-    /// Prints the records that were held back until the banner is out, and every one from now on.
+    /// Prints the records that were held back until the banner is printed, and from now on every record at once.
     pub fn release(&self) {
         let mut state = self.lock();
         for line in state.held.take().unwrap_or_default().lines {
@@ -142,8 +143,8 @@ impl Log {
         }
     }
 
-    /// Writes figures to standard error, where HashiCorp's agent writes them, by a thread of their own: the reader of the log need
-    /// not read standard error.
+    /// Writes metrics to standard error, as HashiCorp's agent does, on a thread of their own: standard error may have
+    /// no reader although the log has one.
     pub fn figures(&self, text: String) {
         let is_taken = {
             let mut state = self.lock();
@@ -159,28 +160,28 @@ impl Log {
         }
     }
 
-    /// Waits until all is written, but not for long.
+    /// Waits until all lines are written, for a bounded time.
     pub fn flush(&self) {
         self.lines.flush();
     }
 
-    /// Prints lines so from now on; JSON has the name of the node. Followers and syslog get text all the same.
+    /// Sets the format of printed lines; JSON includes the name of the node. Followers and syslog always get text.
     pub fn set_format(&self, format: Format, node: &str) {
         let mut state = self.lock();
         (state.format, state.node) = (format, node.into());
     }
 
-    /// How much waits for a reader of the output.
+    /// The fill level of the output's queue.
     pub(crate) fn waiting(&self) -> budget::Level {
         self.lines.level()
     }
 
-    /// How many lines nobody read in time, since the start.
+    /// Lines dropped because the output was too slow, since the start.
     pub fn lines_lost_in_all(&self) -> u64 {
         self.lock().lost_in_all
     }
 
-    /// Prints records from `level` on only.
+    /// Sets the lowest level that is printed.
     pub fn set_level(&self, level: Level) {
         self.lock().level = level;
     }
@@ -190,7 +191,7 @@ impl Log {
         self.lock().syslog = Some(syslog);
     }
 
-    /// Starts to queue records, the kept ones first; `wake` is notified of new ones.
+    /// Starts to queue records, beginning with the kept ones; `wake` is notified of new ones.
     pub fn follow(&self, level: Level, wake: Arc<Notify>) -> FollowerId {
         let mut state = self.lock();
         let id = state.ring.follow(level);
@@ -209,7 +210,7 @@ impl Log {
         self.lock().ring.take_dropped(id)
     }
 
-    /// Ends a follower.
+    /// Removes a follower.
     pub fn unfollow(&self, id: FollowerId) {
         let mut state = self.lock();
         state.ring.unfollow(id);
@@ -240,7 +241,7 @@ struct Held {
 }
 
 impl Held {
-    /// Whether there was room.
+    /// Queues a line. Returns whether there was room.
     fn push(&mut self, line: String) -> bool {
         let has_room = self.lines.len() < LINES_MAX && self.bytes + line.len() <= LINES_BYTES_MAX;
         if has_room {
@@ -258,7 +259,7 @@ impl State {
     }
 }
 
-/// The text of a record as it is shown: on one line, and not longer than a line may be.
+/// The displayed text of a record: on one line, within the length limit.
 fn cut(text: &str) -> Cow<'_, str> {
     let start = start_of(text, RECORD_BYTES_MAX);
     let line = shown(start);
@@ -275,14 +276,14 @@ fn lost(lines: u64, format: Format, node: &str) -> String {
     format.record(&line, &format!("[WARN] agent: {text}"))
 }
 
-/// Bytes of lines that wait to be written to the output, and of those that are held until the banner is out; newer lines are lost
-/// beyond, and counted. A busy agent writes some hundred KiB a second.
+/// Bytes of lines that wait to be written, and of those held back until the banner is printed; newer lines are dropped
+/// and counted. A busy agent writes some hundred KiB a second.
 const LINES_BYTES_MAX: usize = 4 << 20;
 
-/// Bytes of figures that wait to be written to standard error; newer ones are lost beyond.
+/// Bytes of metrics queued for standard error; newer ones are dropped.
 const FIGURES_BYTES_MAX: usize = 8 << 20;
 
-/// The text of one record; the rest of a longer one is left out. A script's output, of which the last 8 KiB are kept, fits.
+/// Limit on the text of a record; a longer one is cut. A script's output, of which the last 8 KiB are kept, fits.
 const RECORD_BYTES_MAX: usize = 16 * 1024;
 
 #[cfg(test)]

@@ -1,11 +1,11 @@
-//! Records for the local syslog daemon.
+//! Sends records to the local syslog daemon.
 
 use std::io;
 
 use super::{Level, syslog_severity, syslog_text};
 use crate::platform::SyslogSocket;
 
-/// A way to the syslog daemon of this machine.
+/// A connection to the syslog daemon of this machine.
 #[derive(Debug)]
 pub struct Syslog {
     socket: SyslogSocket,
@@ -17,12 +17,12 @@ impl Syslog {
     ///
     /// # Errors
     ///
-    /// None of the usual sockets is there.
+    /// None of the usual sockets exists.
     pub fn connect(facility: u8) -> io::Result<Self> {
         Ok(Self { socket: SyslogSocket::connect()?, facility })
     }
 
-    /// Sends a record; what cannot be sent is lost.
+    /// Sends a record; one that cannot be sent is dropped.
     pub(super) fn send(&self, level: Level, record: &str) {
         let priority = self.facility * 8 + syslog_severity(level);
         let time = jiff::Zoned::now();

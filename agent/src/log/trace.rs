@@ -1,4 +1,4 @@
-//! What the node says through `tracing`, in the words of HashiCorp's log.
+//! Converts the node's `tracing` events to records with HashiCorp's wording.
 
 use core::fmt::{self, Write as _};
 use std::collections::BTreeSet;
@@ -10,24 +10,24 @@ use tracing::{Event, Metadata, Subscriber};
 
 use super::{Level, Log};
 
-/// Turns events of the node into records.
+/// A `tracing` subscriber that logs the node's events.
 #[derive(Debug)]
 pub struct TraceLog {
     log: Arc<Log>,
     forced: Mutex<Forced>,
 }
 
-/// What the node does only because somebody demanded it. It follows from what was said before.
+/// Members with a forced leave or erase in progress, to recognise the events that follow from it.
 #[derive(Debug, Default)]
 struct Forced {
-    /// A leave of one of these is one of somebody who cannot say so any more.
+    /// Failed members. A leave of one of these was forced by another member.
     failed: BTreeSet<String>,
-    /// The next reap of this one was demanded.
+    /// The member whose next reap was requested.
     erased: Option<String>,
 }
 
 impl TraceLog {
-    /// Adds records to `log`.
+    /// A subscriber that adds records to `log`.
     pub const fn new(log: Arc<Log>) -> Self {
         Self { log, forced: Mutex::new(Forced { failed: BTreeSet::new(), erased: None }) }
     }
@@ -77,7 +77,7 @@ fn level(level: tracing::Level) -> Level {
     }
 }
 
-/// The part of HashiCorp's program that does the same.
+/// The corresponding component of HashiCorp's program.
 fn component(target: &str) -> &'static str {
     let is_serf = ["serf_proto::serf", "serf_proto::node::alone", "serf_runtime::joining"]
         .iter()
@@ -86,7 +86,7 @@ fn component(target: &str) -> &'static str {
 }
 
 impl Forced {
-    /// Whether what happened was demanded.
+    /// Whether the event follows from a forced leave or erase.
     fn note(&mut self, fields: &Fields) -> bool {
         let member = fields.value("member");
         match (fields.message.as_str(), fields.value("kind")) {
@@ -108,10 +108,10 @@ const MEMBER_EVENT: &str = "member event";
 
 const ERASED: &str = "erased on request";
 
-/// The agent names the lines.
+/// The agent logs these lines itself.
 const TOLD_BY_THE_AGENT: &str = "parts of the snapshot cannot be read and are passed over";
 
-/// What an event says.
+/// The fields of an event.
 #[derive(Debug, Default)]
 struct Fields {
     message: String,
@@ -124,7 +124,7 @@ impl Fields {
         self.values.iter().find(|(known, _)| *known == name).map_or("", |(_, value)| value)
     }
 
-    /// Scripts know some records by their words.
+    /// Words the record. Scripts match some records by their text.
     fn phrase(&self, is_forced: bool) -> String {
         let (message, member, addr) = (&self.message, self.value("member"), self.value("addr"));
         let ip = addr.rsplit_once(':').map_or(addr, |(ip, _)| ip).trim_matches(['[', ']']);

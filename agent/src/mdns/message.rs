@@ -1,4 +1,4 @@
-//! Questions and answers.
+//! mDNS questions and answers.
 
 use core::net::{IpAddr, SocketAddr};
 
@@ -6,7 +6,7 @@ use simple_dns::rdata::{A, AAAA, PTR, RData, SRV, TXT};
 use simple_dns::{CLASS, Label, Name, Packet, PacketFlag, QTYPE, Question, ResourceRecord, TYPE};
 use thiserror::Error;
 
-/// An agent as a service.
+/// An agent as a DNS-SD service.
 #[derive(Clone, Debug)]
 pub(crate) struct Service {
     kind: Name<'static>,
@@ -16,19 +16,19 @@ pub(crate) struct Service {
     text: String,
 }
 
-/// The name of the cluster cannot be part of a name in DNS: it is too long.
+/// The name of the cluster is too long for a DNS name.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("the name of the cluster is too long for a name in DNS, of whose parts each has at most 63 bytes")]
 pub(crate) struct ServiceError;
 
 impl Service {
-    /// The agent `node` of `cluster`, on a host of that name, that is reached at `addr`.
+    /// The agent `node` of `cluster`, on the host `host`, reachable at `addr`.
     pub(crate) fn new(cluster: &str, node: &str, host: &str, addr: SocketAddr) -> Result<Self, ServiceError> {
         let labels = |text: &str| -> Vec<Label<'static>> {
             let parts = text.split('.').filter(|part| !part.is_empty());
             parts.map(|part| Label::new_unchecked(part.as_bytes().to_vec())).collect()
         };
-        // A dot divides, as there; a blank does not.
+        // As in HashiCorp's agent, a dot separates labels and a blank does not.
         let kind = labels(&format!("_serf_{cluster}._tcp.local"));
         let mut instance = vec![Label::new_unchecked(instance(node, addr))];
         instance.extend(kind.iter().cloned());
@@ -52,15 +52,15 @@ impl Service {
         Ok(Self { kind: name(kind), instance: name(instance), host: name(host), addr, text })
     }
 
-    /// The question who else is there.
+    /// The question for other agents.
     pub(crate) fn question(&self) -> Vec<u8> {
         let mut packet = Packet::new_query(0);
         packet.questions.push(Question::new(self.kind.clone(), TYPE::PTR.into(), CLASS::IN.into(), false));
-        // Nothing can go wrong with names whose lengths were checked.
+        // Building cannot fail: the lengths of the names were checked.
         packet.build_bytes_vec().unwrap_or_default()
     }
 
-    /// The answer to what is asked in `packet`; `None` when nothing in it concerns us.
+    /// The answer to the questions in `packet`; `None` when none of them concerns this agent.
     pub(crate) fn answer(&self, packet: &[u8]) -> Option<Vec<u8>> {
         let asked = parse(packet)?;
         if asked.has_flags(PacketFlag::RESPONSE) || asked.questions.len() > QUESTIONS_MAX {
@@ -72,12 +72,13 @@ impl Service {
         if answer.answers.is_empty() {
             return None;
         }
-        // Who asks from another port than that of mDNS is no more than a resolver, and expects its question with the answer.
+        // A question from another port than that of mDNS comes from a simple resolver, which expects its question with
+        // the answer.
         answer.questions.clone_from(&asked.questions);
         answer.build_bytes_vec_compressed().ok()
     }
 
-    /// The agents that `packet` names as being of our cluster.
+    /// The agents of our cluster that `packet` names.
     pub(crate) fn found(&self, packet: &[u8]) -> Vec<SocketAddr> {
         let Some(packet) = parse(packet).filter(|packet| packet.has_flags(PacketFlag::RESPONSE)) else {
             return Vec::new();
@@ -87,7 +88,7 @@ impl Service {
             .iter()
             .filter(|record| record.name == self.kind)
             .filter_map(|record| if let RData::PTR(PTR(name)) = &record.rdata { Some(name) } else { None });
-        // Bounded at each step: a packet could name as many of each as it has room for, and each with each is too many.
+        // Bounded at each step: a packet can hold many of each record, and their product would be too large.
         let servers = instances.take(ADDRS_MAX).flat_map(|instance| {
             let of_instance = records.iter().filter(move |record| record.name == *instance);
             of_instance.filter_map(|record| if let RData::SRV(server) = &record.rdata { Some(server) } else { None })
@@ -129,7 +130,7 @@ impl Service {
         if *name == self.host && asks(addr.rdata.type_code()) { vec![addr] } else { Vec::new() }
     }
 
-    /// Port, address and text, in the order in which clients of old read them.
+    /// Port, address and text, in the order in which old clients read them.
     fn whole_instance(&self) -> Vec<ResourceRecord<'static>> {
         let server = SRV { priority: 10, weight: 1, port: self.addr.port(), target: self.host.clone() };
         vec![record(&self.instance, RData::SRV(server)), self.addr_record(), self.txt()]
@@ -154,7 +155,8 @@ fn record(name: &Name<'_>, data: RData<'static>) -> ResourceRecord<'static> {
     ResourceRecord::new(name.clone().into_owned(), CLASS::IN, TTL_SECS, data)
 }
 
-/// The label of an agent: its name, or as much of it as fits and its address, so that no two are the same.
+/// The label of an agent: its name. If the name is empty or too long, its start and the address, so that labels are
+/// unique.
 fn instance(node: &str, addr: SocketAddr) -> Vec<u8> {
     if !node.is_empty() && node.len() <= LABEL_BYTES_MAX {
         return node.as_bytes().to_vec();
@@ -167,7 +169,7 @@ fn instance(node: &str, addr: SocketAddr) -> Vec<u8> {
     format!("{} {addr}", &node[..room]).into_bytes()
 }
 
-/// A packet that could be one; what it announces costs no more than it has.
+/// Parses a packet, unless its header announces more records than its length allows; that would cost memory.
 fn parse(packet: &[u8]) -> Option<Packet<'_>> {
     let counts = packet.get(4..12)?.chunks_exact(2);
     let announced: usize = counts.map(|count| usize::from(u16::from_be_bytes([count[0], count[1]]))).sum();
@@ -185,7 +187,7 @@ const fn ip(data: &RData<'_>) -> Option<IpAddr> {
     }
 }
 
-/// An address that a stream can be opened to. A link-local one does not say on which link.
+/// Whether a stream can be opened to the address. A link-local one does not name its link.
 fn is_reachable(addr: &SocketAddr) -> bool {
     let is_on_a_link = matches!(addr.ip(), IpAddr::V6(ip) if ip.is_unicast_link_local());
     addr.port() != 0 && !addr.ip().is_unspecified() && !addr.ip().is_multicast() && !is_on_a_link
@@ -194,18 +196,18 @@ fn is_reachable(addr: &SocketAddr) -> bool {
 /// The list of all services (section 9 of RFC 6763).
 const CATALOGUE: &str = "_services._dns-sd._udp.local";
 
-/// How long an answer holds.
+/// Time to live of an answer, in seconds.
 const TTL_SECS: u32 = 120;
 
 const LABEL_BYTES_MAX: usize = 63;
 const NAME_BYTES_MAX: usize = 255;
-/// A text has at most 255 bytes.
+/// Limit on the name in a text record, whose strings have at most 255 bytes.
 const TEXT_CHARS_MAX: usize = 63;
-/// A question for the shortest name.
+/// Length of the shortest record: a question for the shortest name.
 const RECORD_BYTES_LEAST: usize = 5;
-/// Answered in one packet.
+/// Questions answered per packet.
 const QUESTIONS_MAX: usize = 8;
-/// Taken from one packet.
+/// Addresses taken from one packet.
 const ADDRS_MAX: usize = 16;
 
 #[cfg(test)]

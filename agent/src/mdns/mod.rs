@@ -1,8 +1,8 @@
-//! Discovery by mDNS: agents of one cluster find each other on a network without knowing an address (RFC 6762 and 6763, as far as
-//! `hashicorp/mdns` uses them).
+//! Discovery by mDNS: agents of one cluster find each other on a network without a configured address (RFC 6762 and
+//! 6763, as far as `hashicorp/mdns` uses them).
 //!
-//! An agent is a service `_serf_CLUSTER._tcp.local` that answers questions, and asks for others. Who asks does so from a port of
-//! its own, so that every answer comes to it alone.
+//! An agent is a service `_serf_CLUSTER._tcp.local`; it answers questions, and asks for other agents. Questions are
+//! sent from a port of their own, so that the answers arrive there only.
 
 mod message;
 mod network;

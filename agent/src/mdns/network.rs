@@ -1,4 +1,4 @@
-//! Sockets, and the network interfaces that they are on.
+//! Sockets on network interfaces.
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::io;
@@ -11,7 +11,7 @@ use crate::platform::{BINDS_TO_GROUPS, share_port};
 /// Where to discover.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Scope {
-    /// The interface, all of the host's when `None`.
+    /// The interface; all interfaces of the host when `None`.
     pub(crate) interface: Option<String>,
     /// Over IPv4.
     pub(crate) ipv4: bool,
@@ -19,14 +19,14 @@ pub(crate) struct Scope {
     pub(crate) ipv6: bool,
 }
 
-/// The sockets for one or both of IPv4 and IPv6. A host may be without either.
+/// The sockets for IPv4 and IPv6. A host may lack one of them.
 pub(crate) struct Network {
     scope: Scope,
     v4: Option<Pair>,
     v6: Option<Pair>,
 }
 
-/// What was received, and what to answer through.
+/// A received packet, and the socket for the reply.
 pub(crate) struct Received<'n> {
     pub(crate) length: usize,
     pub(crate) from: SocketAddr,
@@ -34,16 +34,16 @@ pub(crate) struct Received<'n> {
 }
 
 impl Received<'_> {
-    /// Sends an answer to who asked.
+    /// Sends a reply to the sender.
     pub(crate) async fn reply(&self, packet: &[u8]) -> io::Result<()> {
         self.socket.send_to(packet, self.from).await.map(drop)
     }
 }
 
 struct Pair {
-    /// Hears the questions of all.
+    /// Receives the questions of all hosts.
     listener: UdpSocket,
-    /// Asks, and hears the answers, which come to it alone.
+    /// Sends questions, and receives the answers, which come to its port only.
     asker: UdpSocket,
 }
 
@@ -52,7 +52,7 @@ impl Network {
     ///
     /// # Errors
     ///
-    /// Of the last protocol that was tried, when there is none.
+    /// If neither opens, the error of the last one.
     pub(crate) fn open(scope: Scope) -> io::Result<Self> {
         let mut failure = io::Error::new(io::ErrorKind::InvalidInput, "both IPv4 and IPv6 are disabled");
         let mut open = |is_wanted: bool, group: SocketAddr| {
@@ -64,11 +64,11 @@ impl Network {
         if v4.is_none() && v6.is_none() { Err(failure) } else { Ok(Self { scope, v4, v6 }) }
     }
 
-    /// Asks on every interface that there is now, and listens on it from now on: interfaces come and go.
+    /// Sends the question on every current interface, and listens on it from now on: interfaces appear and vanish.
     ///
     /// # Errors
     ///
-    /// When the question could be sent nowhere.
+    /// The question could be sent on no interface.
     pub(crate) async fn ask(&self, question: &[u8]) -> io::Result<()> {
         let mut result = Err(io::Error::new(io::ErrorKind::NotFound, "no network interface to ask on"));
         let mut asked = Vec::new();
@@ -95,17 +95,17 @@ impl Network {
         result
     }
 
-    /// The next packet of somebody who asks.
+    /// Receives the next question.
     pub(crate) async fn next_question(&self, packet: &mut [u8]) -> io::Result<Received<'_>> {
         self.next(packet, |pair| &pair.listener).await
     }
 
-    /// The next packet of somebody who answers.
+    /// Receives the next answer.
     pub(crate) async fn next_answer(&self, packet: &mut [u8]) -> io::Result<Received<'_>> {
         self.next(packet, |pair| &pair.asker).await
     }
 
-    /// The next packet from one of our links.
+    /// Receives the next packet from a local link.
     async fn next(&self, packet: &mut [u8], which: impl Fn(&Pair) -> &UdpSocket) -> io::Result<Received<'_>> {
         let [v4, v6] = [&self.v4, &self.v6].map(|pair| pair.as_ref().map(&which));
         loop {
@@ -134,10 +134,11 @@ impl Pair {
     fn open(group: SocketAddr) -> io::Result<Self> {
         let any: IpAddr = if group.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
         let listener = socket(group)?;
-        // Every program on this host that speaks mDNS has this port.
+        // Other programs of this host that use mDNS bind the same port.
         listener.set_reuse_address(true)?;
         share_port(&listener)?;
-        // Bound to the group we get nothing that is for the others. A group of IPv6 would have to be one of one link.
+        // Bound to the group, the socket receives only the group's packets. An IPv6 group would have to be bound to one
+        // link.
         let bound = if BINDS_TO_GROUPS && group.is_ipv4() { group } else { SocketAddr::new(any, group.port()) };
         listener.bind(&bound.into())?;
         let asker = socket(group)?;
@@ -160,8 +161,8 @@ impl Pair {
     }
 }
 
-/// Whether somebody may be on one of our links. Of IPv6 packets also such come that were sent to us alone, from anywhere; who is
-/// far away gets no answer (section 11 of RFC 6762).
+/// Whether the sender may be on a local link. IPv6 sockets also receive unicast packets, from anywhere; a distant
+/// sender gets no answer (section 11 of RFC 6762).
 const fn is_near(from: IpAddr) -> bool {
     match from {
         IpAddr::V4(_) => true,
@@ -169,7 +170,7 @@ const fn is_near(from: IpAddr) -> bool {
     }
 }
 
-/// A socket that is heard on this host, too, as others are on it.
+/// Opens a socket with multicast loop, so that agents on this host hear each other.
 fn socket(group: SocketAddr) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(group), Type::DGRAM, Some(Protocol::UDP))?;
     socket.set_nonblocking(true)?;
@@ -184,7 +185,7 @@ fn socket(group: SocketAddr) -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// To join a group again is no mistake.
+/// Ignores the error for joining a group twice.
 fn unless_joined(error: io::Error) -> io::Result<()> {
     if error.kind() == io::ErrorKind::AddrInUse { Ok(()) } else { Err(error) }
 }
@@ -195,7 +196,7 @@ const PORT: u16 = 5353;
 const GROUP_V4: SocketAddr = SocketAddr::new(IpAddr::V4(GROUP_V4_IP), PORT);
 const GROUP_V6: SocketAddr = SocketAddr::new(IpAddr::V6(GROUP_V6_IP), PORT);
 
-/// A packet that came with fewer was forwarded, which none may be (section 11 of RFC 6762).
+/// The hop limit of packets. One that arrives with fewer was forwarded, which is not allowed (section 11 of RFC 6762).
 const HOPS: u32 = 255;
 
 #[cfg(test)]

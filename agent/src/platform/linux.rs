@@ -1,11 +1,11 @@
-//! What only Linux has everywhere: `waitid`.
+//! Code that needs Linux: `waitid`.
 
 use std::time::Duration;
 
 use nix::sys::wait::{Id, WaitPidFlag, waitid, waitpid};
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Reaps ended children, but those of which `is_own` says that they have a task that waits for them. Does not end.
+/// Reaps exited children in a loop, except those for which `is_own` returns true: a task waits for them.
 pub(crate) async fn reap_orphans(is_own: impl Fn(u32) -> bool) {
     let Ok(mut signals) = signal(SignalKind::child()) else { return };
     loop {
@@ -17,10 +17,11 @@ pub(crate) async fn reap_orphans(is_own: impl Fn(u32) -> bool) {
     }
 }
 
-/// Reaps ended children; false when the next is our own, which hides those behind it until its task has reaped it.
+/// Reaps exited children. Returns false when the next one is our own, which blocks those behind it until its task has
+/// reaped it.
 fn reap(is_own: impl Fn(u32) -> bool) -> bool {
     let looking = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
-    // Each round reaps one that has ended.
+    // Each iteration reaps one child.
     while let Ok(status) = waitid(Id::All, looking)
         && let Some(child) = status.pid()
     {

@@ -1,5 +1,5 @@
-//! What differs between systems. `unix` and `other` have the same items, and so have `linux` and `not_linux`; no other module of the
-//! agent asks which system it runs on.
+//! Code that differs between systems. `unix` and `other` have the same items, and so have `linux` and `not_linux`; no
+//! other module of the agent depends on the system.
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
@@ -28,14 +28,14 @@ pub(crate) use self::system::{
 #[cfg(unix)]
 use self::unix as system;
 
-/// What the system, or a person at the keyboard, wants.
+/// A signal of the system or the terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Signal {
     Interrupt,
     #[cfg_attr(not(unix), allow(dead_code, reason = "only Unix has more than Ctrl-C"))]
     Terminate,
     Hangup,
-    /// Print the figures.
+    /// Print the metrics.
     Dump,
 }
 
@@ -62,12 +62,12 @@ pub(crate) enum Phase {
     Stopping,
 }
 
-/// A blocking stream, over TCP or on this machine.
+/// A blocking stream, over TCP or a socket file.
 pub(crate) trait BlockingStream: Read + Write + Send + Sync {
-    /// Bounds each read; `None` waits for ever.
+    /// Sets the timeout of each read; `None` for none.
     fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()>;
 
-    /// Bounds each write.
+    /// Sets the timeout of each write.
     fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()>;
 }
 
@@ -81,5 +81,5 @@ impl BlockingStream for TcpStream {
     }
 }
 
-/// How much of a script's output is read at once.
+/// Bytes of a script's output read at once.
 const READ_BYTES: usize = 4096;

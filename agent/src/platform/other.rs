@@ -1,4 +1,4 @@
-//! Systems that are no Unix: no socket files, no syslog, no supervisor, no process groups, one signal.
+//! Systems other than Unix: no socket files, no syslog, no supervisor, no process groups, one signal.
 
 use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 
 use super::{BlockingStream, Phase, READ_BYTES, Signal};
 
-/// Only Ctrl-C is known here.
+/// Only Ctrl-C exists here.
 pub(crate) struct Signals;
 
 impl Signals {
@@ -75,7 +75,7 @@ pub(crate) fn dial_local(_path: &Path) -> io::Result<Box<dyn BlockingStream>> {
     Err(io::Error::new(io::ErrorKind::Unsupported, "not on this system"))
 }
 
-/// The reuse of addresses suffices.
+/// Address reuse suffices.
 pub(crate) fn share_port(_socket: &Socket) -> io::Result<()> {
     Ok(())
 }
@@ -83,7 +83,7 @@ pub(crate) fn share_port(_socket: &Socket) -> io::Result<()> {
 /// Whether a socket can be bound to a multicast group.
 pub(crate) const BINDS_TO_GROUPS: bool = false;
 
-/// Creates a file. Its permissions are those of its directory.
+/// Creates a file with the permissions of its directory.
 pub(crate) fn create_private(path: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).create_new(true).open(path)
 }
@@ -106,14 +106,14 @@ pub(crate) fn bytes_of(text: &OsStr) -> Vec<u8> {
     text.to_string_lossy().into_owned().into_bytes()
 }
 
-/// A shell with a script.
+/// A command that runs a script in a shell.
 pub(crate) fn shell(script: &str, _files_max: Option<u64>) -> Command {
     let mut command = Command::new("cmd");
     command.arg("/C").arg(script);
     command
 }
 
-/// Has a script end when its handle is dropped; there are no process groups.
+/// Kills the script when its handle is dropped; there are no process groups.
 pub(crate) fn run_in_group(command: &mut Command) {
     command.kill_on_drop(true);
 }
@@ -131,12 +131,12 @@ pub(crate) fn ending_signal(_status: ExitStatus) -> Option<i32> {
     None
 }
 
-/// Writes what a script reads. Pipes block here: another thread writes.
+/// Writes the input of a script. Pipes block here, so another thread writes.
 pub(crate) async fn write_input(mut input: io::PipeWriter, bytes: Vec<u8>) {
     _ = tokio::task::spawn_blocking(move || input.write_all(&bytes)).await;
 }
 
-/// The reading end of a script's output. Pipes block here: a thread reads.
+/// The reading end of a script's output. Pipes block here, so a thread reads.
 pub(crate) struct ScriptOutput {
     chunks: mpsc::Receiver<Vec<u8>>,
 }
@@ -159,7 +159,7 @@ impl ScriptOutput {
         Self { chunks: mpsc::channel(1).1 }
     }
 
-    /// Reads once; false when all who could write have closed it.
+    /// Reads once; false when all writers have closed it.
     pub(crate) async fn read(&mut self, take: impl FnOnce(&[u8])) -> bool {
         let chunk = self.chunks.recv().await;
         chunk.inspect(|chunk| take(chunk)).is_some()

@@ -26,13 +26,13 @@ use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
 
 use super::{BlockingStream, Phase, READ_BYTES, Signal};
 
-/// The signals that arrive from now on.
+/// The subscription to signals.
 pub(crate) struct Signals {
     interrupt: Stream,
     terminate: Stream,
     hangup: Stream,
     dump: Stream,
-    /// Does nothing, instead of ending us.
+    /// SIGUSR2, which is ignored: by default it would end the process.
     ignored: Stream,
 }
 
@@ -60,11 +60,11 @@ impl Signals {
     }
 }
 
-/// Tells the supervisor that `NOTIFY_SOCKET` names. Blocks while it does not read its socket.
+/// Notifies the supervisor that `NOTIFY_SOCKET` names. Blocks while it does not read its socket.
 pub(crate) fn notify_supervisor(phase: Phase) -> io::Result<()> {
     match phase {
         Phase::Ready => sd_notify::notify(&[NotifyState::Ready]),
-        // A reload counts from the time that is sent with it.
+        // systemd counts a reload from the time sent with it.
         Phase::Reloading => {
             NotifyState::monotonic_usec_now().and_then(|now| sd_notify::notify(&[NotifyState::Reloading, now]))
         }
@@ -82,14 +82,14 @@ pub(crate) struct SyslogSocket {
 impl SyslogSocket {
     pub(crate) fn connect() -> io::Result<Self> {
         let socket = UnixDatagram::unbound()?;
-        // A daemon that does not read must not stop us.
+        // A daemon that does not read must not block the agent.
         socket.set_nonblocking(true)?;
         let path = SYSLOG_PATHS.into_iter().find(|path| socket.connect(path).is_ok());
         let path = path.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
         Ok(Self { socket, path })
     }
 
-    /// Sends a line. After a restart of the daemon the socket is connected again; what cannot be sent is lost.
+    /// Sends a line. Reconnects after a restart of the daemon; a line that cannot be sent is dropped.
     pub(crate) fn send(&self, line: &[u8]) {
         if self.socket.send(line).is_err() && self.socket.connect(self.path).is_ok() {
             _ = self.socket.send(line);
@@ -97,7 +97,7 @@ impl SyslogSocket {
     }
 }
 
-/// A listening socket file, which only our user may open.
+/// A listening socket file that only our user may open.
 pub(crate) struct LocalListener {
     socket: UnixListener,
     path: PathBuf,
@@ -107,7 +107,7 @@ pub(crate) struct LocalListener {
 pub(crate) type LocalStream = tokio::net::UnixStream;
 
 impl LocalListener {
-    /// Listens on a socket file. One that a crash left behind is replaced.
+    /// Listens on a socket file. Replaces one that a crash left behind.
     pub(crate) fn bind(path: &Path) -> io::Result<Self> {
         let socket = bind_private(path)?;
         socket.listen(BACKLOG)?;
@@ -126,8 +126,8 @@ impl Drop for LocalListener {
     }
 }
 
-/// A socket file that only our user may open, not yet listening: until then every connection is refused, so that no client
-/// comes in before the mode is set.
+/// A socket file that only our user may open, not yet listening: until then every connection is refused, so that no
+/// client connects before the mode is set.
 fn bind_private(path: &Path) -> io::Result<Socket> {
     let is_stale = fs::metadata(path).is_ok_and(|found| found.file_type().is_socket())
         && UnixStream::connect(path).is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused);
@@ -155,7 +155,7 @@ impl BlockingStream for UnixStream {
     }
 }
 
-/// Lets other programs on this host have the port of a multicast group, too. On Linux the reuse of addresses suffices.
+/// Allows other programs of this host to bind the port of a multicast group, too. On Linux address reuse suffices.
 pub(crate) fn share_port(socket: &Socket) -> io::Result<()> {
     if std::env::consts::OS == "linux" { Ok(()) } else { socket.set_reuse_port(true) }
 }
@@ -168,18 +168,18 @@ pub(crate) fn create_private(path: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
 }
 
-/// Has a new name in a directory outlive a power failure. Not every file system can promise that; the file is in its place all the
-/// same.
+/// Syncs a directory, so that a new name survives a power failure. File systems without that ability report an error,
+/// which is ignored; the file is in its place anyway.
 pub(crate) fn sync_directory(directory: &Path) {
     _ = File::open(directory).and_then(|directory| directory.sync_all());
 }
 
-/// How many files may be open.
+/// The limit of open files.
 pub(crate) fn file_limit() -> Option<u64> {
     getrlimit(RLIMIT_NOFILE).ok().map(|(soft, _)| soft)
 }
 
-/// Raises the limit of open files to what the system allows; gives the limit before, if it was raised.
+/// Raises the limit of open files to the system's maximum; returns the previous limit, if it was raised.
 pub(crate) fn raise_file_limit() -> Option<u64> {
     let limits = getrlimit(RLIMIT_NOFILE).ok().filter(|(soft, hard)| soft < hard);
     let raised = limits.filter(|(_, hard)| setrlimit(RLIMIT_NOFILE, *hard, *hard).is_ok());
@@ -191,7 +191,7 @@ pub(crate) fn bytes_of(text: &OsStr) -> Vec<u8> {
     text.as_bytes().to_vec()
 }
 
-/// A shell with a script. With a limit of open files that another shell sets first: nothing is left of that one.
+/// A command that runs a script in a shell. A limit of open files is set by an outer shell, which `exec` then replaces.
 pub(crate) fn shell(script: &str, files_max: Option<u64>) -> Command {
     let mut command = Command::new("/bin/sh");
     match files_max {
@@ -201,21 +201,22 @@ pub(crate) fn shell(script: &str, files_max: Option<u64>) -> Command {
     command
 }
 
-/// Has a script end with all that it starts, by [`end_group`].
+/// Runs a script in a process group, to be killed by [`end_group`].
 pub(crate) fn run_in_group(command: &mut Command) {
     command.process_group(0);
 }
 
-/// Whether the script's process group still has a process. The kernel does not reuse the group's number while it has.
+/// Whether the script's process group still has a process. The kernel does not reuse the group's number until it is
+/// empty.
 pub(crate) fn group_is_there(group: u32) -> bool {
     i32::try_from(group).is_ok_and(|group| killpg(Pid::from_raw(group), None).is_ok())
 }
 
-/// Ends a script and all that it has started, unless that has gone its own way.
+/// Signals a script and its children, except those that left the process group.
 pub(crate) fn end_group(group: u32, force: bool) {
     let signal = if force { Kill::SIGKILL } else { Kill::SIGTERM };
     if let Ok(group) = i32::try_from(group) {
-        // It may be gone just now.
+        // It may have exited meanwhile.
         _ = killpg(Pid::from_raw(group), signal);
     }
 }
@@ -225,7 +226,7 @@ pub(crate) fn ending_signal(status: ExitStatus) -> Option<i32> {
     status.signal()
 }
 
-/// Writes what a script reads.
+/// Writes the input of a script.
 pub(crate) async fn write_input(input: io::PipeWriter, bytes: Vec<u8>) {
     if let Ok(mut input) = pipe::Sender::from_owned_fd(input.into()) {
         _ = input.write_all(&bytes).await;
@@ -246,7 +247,7 @@ impl ScriptOutput {
         Self { pipe: None }
     }
 
-    /// Reads once; false when all who could write have closed it.
+    /// Reads once; false when all writers have closed it.
     pub(crate) async fn read(&mut self, take: impl FnOnce(&[u8])) -> bool {
         let Some(pipe) = &mut self.pipe else { return false };
         let mut chunk = [0; READ_BYTES];
@@ -260,7 +261,7 @@ impl ScriptOutput {
 
 const SYSLOG_PATHS: [&str; 3] = ["/dev/log", "/var/run/syslog", "/var/run/log"];
 
-/// Clients that have connected and are not accepted yet.
+/// Clients that are connected and not accepted yet.
 const BACKLOG: i32 = 1024;
 
 #[cfg(test)]
@@ -276,7 +277,7 @@ mod tests {
         let refused = UnixStream::connect(&path).expect_err("nobody listens");
         assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
         drop(socket);
-        // A crash has left it behind; it is replaced, and new clients can connect.
+        // A crash left it behind; it is replaced, and new clients can connect.
         let listener = LocalListener::bind(&path).expect("can be bound again");
         assert!(UnixStream::connect(&path).is_ok());
         drop(listener);

@@ -1,4 +1,4 @@
-//! Where an agent listens for clients, and the way there.
+//! The agent's RPC address, and connecting to it.
 
 use core::fmt;
 use std::io;
@@ -14,7 +14,7 @@ use crate::endpoint::{self, EndpointError, go_words};
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RpcAddress {
-    /// A TCP port. An empty host is this machine.
+    /// A TCP port. An empty host means this machine.
     Tcp {
         /// A name or an address without brackets.
         host: String,
@@ -25,24 +25,24 @@ pub enum RpcAddress {
     Unix(PathBuf),
 }
 
-/// Why a text is no [`RpcAddress`].
+/// Why a text is not an [`RpcAddress`].
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum AddressError {
     /// The text is empty.
     #[error("missing address")]
     Missing,
-    /// The text is no `host:port`.
+    /// The text is not `host:port`.
     #[error(transparent)]
     Endpoint(EndpointError),
 }
 
 impl RpcAddress {
-    /// Reads `host:port`, `[v6]:port`, `:port`, or `unix:` and a path, also written as `unix://` and a path.
+    /// Parses `host:port`, `[v6]:port`, `:port`, or `unix:` and a path, also written as `unix://` and a path.
     ///
     /// # Errors
     ///
-    /// It is empty or has no port.
+    /// The text is empty or has no port.
     pub fn parse(text: &str) -> Result<Self, AddressError> {
         if let Some(path) = text.strip_prefix("unix:") {
             return Ok(Self::Unix(path.strip_prefix("//").unwrap_or(path).into()));
@@ -66,11 +66,11 @@ impl fmt::Display for RpcAddress {
     }
 }
 
-/// Connects over TCP, to the first address of `host` that takes the connection within `timeout`.
+/// Connects over TCP, to the first address of `host` that accepts within `timeout`.
 ///
 /// # Errors
 ///
-/// In the words of Go's `net.Dial`, which scripts know.
+/// With the messages of Go's `net.Dial`, which scripts know.
 pub(super) fn dial_tcp(host: &str, port: u16, timeout: Duration) -> Result<TcpStream, String> {
     let mut failure = format!("dial tcp: lookup {host}: no such host");
     for target in resolve(host, port).map_err(|error| format!("dial tcp: lookup {host}: {}", go_words(&error)))? {
@@ -98,7 +98,7 @@ fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
     }
     match (host, port).to_socket_addrs() {
         Ok(found) => Ok(found.collect()),
-        // The resolver's own words differ from system to system.
+        // The resolver's messages differ between systems.
         Err(error) if error.raw_os_error().is_none() => Ok(Vec::new()),
         Err(error) => Err(error),
     }

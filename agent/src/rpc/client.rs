@@ -1,4 +1,4 @@
-//! A client for programs and for our own command line. It blocks; one thread per client is plenty.
+//! A blocking client, for programs and for our command line. Use one thread per client.
 
 use core::fmt;
 use std::collections::{BTreeMap, VecDeque};
@@ -17,7 +17,7 @@ use super::why::Why;
 use super::wire::Wire;
 use super::{AUTHENTICATION_REQUIRED, DEFAULT_ADDRESS, IPC_VERSION, UNSUPPORTED_COMMAND};
 
-/// How to reach an agent, and how long to wait for it.
+/// How to reach an agent, and its timeouts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientOptions {
     /// Its address, see [`RpcAddress::parse`](super::RpcAddress::parse). Default `127.0.0.1:7373`.
@@ -28,11 +28,11 @@ pub struct ClientOptions {
     pub dial_timeout: Duration,
     /// How long one request may take to be sent. Default 10 s.
     pub write_timeout: Duration,
-    /// How long the agent may take to answer what it answers from memory: the handshake, members, figures, coordinates,
-    /// events and subscriptions. HashiCorp's client waits for ever. Default 15 s.
+    /// Timeout of requests that the agent answers from memory: the handshake, members, metrics, coordinates, events and
+    /// subscriptions. HashiCorp's client waits for ever. Default 15 s.
     pub reply_timeout: Duration,
-    /// The same for changes that the agent first spreads: tags and force-leave, which last up to the agent's broadcast
-    /// timeout, 5 s unless configured. Joins, leaves and keys take as long as they take. Default 90 s.
+    /// Timeout of changes that the agent first broadcasts: tags and force-leave, which last up to the agent's broadcast
+    /// timeout, 5 s by default. Joins, leaves and keys have no timeout. Default 90 s.
     pub broadcast_timeout: Duration,
 }
 
@@ -63,19 +63,19 @@ impl Default for ClientOptions {
 pub struct Client {
     wire: Wire,
     seq_next: u64,
-    /// The handshake and the token, until they are sent with the first command.
+    /// The encoded handshake and token, until they are sent with the first command.
     greeting: Vec<u8>,
-    /// Parts of the greeting that were not answered yet.
+    /// Parts of the greeting that are not answered yet.
     greetings: VecDeque<(u64, &'static str)>,
     subscriptions: Vec<(u64, Kind)>,
-    /// Records that came while an answer was awaited.
+    /// Records that arrived while an answer was awaited.
     records: VecDeque<(u64, Record)>,
     dropped: u64,
     reply_timeout: Duration,
     broadcast_timeout: Duration,
 }
 
-/// Something that a subscription sent.
+/// A record of a subscription.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Record {
@@ -83,43 +83,43 @@ pub enum Record {
     Event {
         /// The event, `None` when its kind is unknown.
         event: Option<EventRecord>,
-        /// The record's body as it came.
+        /// The record's body as received.
         body: Vec<u8>,
     },
     /// A line of the log, see [`Client::monitor`].
     Log(String),
-    /// A sign of life of a query, see [`Client::query`].
+    /// An ack or answer of a query, see [`Client::query`].
     Query(QueryRecord),
 }
 
-/// Why something did not work. Shown in the words of HashiCorp's client.
+/// Why a command failed. Displayed with the messages of HashiCorp's client.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum ClientError {
-    /// No connection: whom we dialled, and why not.
+    /// The connection failed: the address, and the reason.
     #[error("{0}")]
     Dial(String),
-    /// The connection is there, but the handshake or the token failed, see [`Client::connect_eagerly`].
+    /// Connected, but the handshake or the token failed, see [`Client::connect_eagerly`].
     #[error("{0}")]
     Greeting(Box<Self>),
-    /// The agent refused, in its own words.
+    /// The agent refused, with this message.
     #[error("{0}")]
     Refused(String),
-    /// The agent failed at a change to the keys; the report says where.
+    /// A change to the keys failed on some members; the report names them.
     #[error("{0}")]
     Keys(String, Box<KeyReport>),
     /// The agent closed the connection, or it broke.
     #[error("client closed")]
     Closed,
-    /// The agent did not answer.
+    /// The agent did not answer in time.
     #[error("no answer to {command} within {} s", waited.as_secs())]
     Silent {
         /// The command.
         command: &'static str,
-        /// How long it had.
+        /// The timeout.
         waited: Duration,
     },
-    /// What came is not an agent's.
+    /// The received bytes are not an agent's.
     #[error("the other side sent no Serf record: {0}")]
     Decode(DecodeError),
 }
@@ -131,7 +131,7 @@ impl From<DecodeError> for ClientError {
 }
 
 impl Client {
-    /// Connects, shakes hands and shows the token if there is one.
+    /// Connects and sends the handshake, and the token if there is one.
     ///
     /// # Errors
     ///
@@ -144,11 +144,11 @@ impl Client {
         Ok(client)
     }
 
-    /// Connects, and shakes hands together with the first command, which saves a round trip. What the agent has against
-    /// that is the command's error, [`ClientError::Greeting`].
+    /// Connects, and sends the handshake together with the first command, which saves a round trip. If the agent
+    /// refuses it, the command fails with [`ClientError::Greeting`].
     ///
-    /// The agent does not run the command then, but for one case: given a token although it wants none, it complains and
-    /// goes on. So with a token this is for commands that change nothing.
+    /// The agent does not run the command then, with one exception: given a token although it requires none, it reports
+    /// an error and goes on. So with a token, use this for commands that change nothing.
     ///
     /// # Errors
     ///
@@ -172,7 +172,7 @@ impl Client {
         Ok(client)
     }
 
-    /// All members that the agent remembers.
+    /// Lists all members that the agent remembers.
     ///
     /// # Errors
     ///
@@ -181,16 +181,16 @@ impl Client {
         self.ask(&Request::Members, decode_members)
     }
 
-    /// The members that match `filter`.
+    /// Lists the members that match `filter`.
     ///
     /// # Errors
     ///
-    /// As [`members`](Self::members); the agent closes the connection when a pattern is no regular expression.
+    /// As [`members`](Self::members); the agent closes the connection when a pattern is not a regular expression.
     pub fn members_filtered(&mut self, filter: MemberFilter) -> Result<Vec<Member>, ClientError> {
         self.ask(&Request::MembersFiltered(filter), decode_members)
     }
 
-    /// Fires a user event. Returns when the agent has queued it.
+    /// Sends a user event. Returns when the agent has queued it.
     ///
     /// # Errors
     ///
@@ -199,7 +199,7 @@ impl Client {
         self.command(&Request::Event(event))
     }
 
-    /// Declares the failed member `node` gone; with `prune` it is forgotten, too.
+    /// Forces the failed member `node` to the state left; with `prune` it is forgotten, too.
     ///
     /// # Errors
     ///
@@ -208,7 +208,8 @@ impl Client {
         self.command(&Request::ForceLeave { node: node.into(), prune })
     }
 
-    /// Joins the cluster of any of `addresses` and says how many answered; with `replay` old user events are delivered.
+    /// Joins the cluster of any of `addresses` and returns how many answered; with `replay` old user events are
+    /// delivered.
     ///
     /// # Errors
     ///
@@ -217,7 +218,7 @@ impl Client {
         self.ask(&Request::Join { existing: addresses.to_vec(), replay }, decode_join_count)
     }
 
-    /// Sets and drops tags of the agent. What is in both is set.
+    /// Sets and deletes tags of the agent. A tag in both is set.
     ///
     /// # Errors
     ///
@@ -226,7 +227,7 @@ impl Client {
         self.command(&Request::Tags { set, delete })
     }
 
-    /// The agent's figures.
+    /// Returns the agent's statistics.
     ///
     /// # Errors
     ///
@@ -235,7 +236,7 @@ impl Client {
         self.ask(&Request::Stats, decode_stats)
     }
 
-    /// The coordinate of `node`, `None` when the agent has none.
+    /// Returns the coordinate of `node`, `None` when the agent has none.
     ///
     /// # Errors
     ///
@@ -244,7 +245,7 @@ impl Client {
         self.ask(&Request::Coordinate { node: node.into() }, decode_coordinate)
     }
 
-    /// Why `node` is suspected, failed or left. Only our agents know.
+    /// Returns why `node` is suspected, failed or left. Ours: HashiCorp's agents do not have this command.
     ///
     /// # Errors
     ///
@@ -253,7 +254,7 @@ impl Client {
         self.ask(&Request::Why { node: node.into() }, Why::decode)
     }
 
-    /// Makes the agent leave the cluster and end.
+    /// Makes the agent leave the cluster and exit.
     ///
     /// # Errors
     ///
@@ -271,7 +272,7 @@ impl Client {
         self.keys(&Request::InstallKey { key: key.into() })
     }
 
-    /// Makes an installed key the one that all members encrypt with.
+    /// Makes an installed key the primary one of all members, which encrypts.
     ///
     /// # Errors
     ///
@@ -280,7 +281,7 @@ impl Client {
         self.keys(&Request::UseKey { key: key.into() })
     }
 
-    /// Drops a key from the keyrings of all members.
+    /// Removes a key from the keyrings of all members.
     ///
     /// # Errors
     ///
@@ -298,7 +299,7 @@ impl Client {
         self.keys(&Request::ListKeys)
     }
 
-    /// Asks the cluster a question. The answers come as [`Record::Query`] with the number that is returned; the last is
+    /// Sends a query to the cluster. The answers arrive as [`Record::Query`] with the returned number; the last is
     /// [`QueryRecord::Done`].
     ///
     /// # Errors
@@ -308,7 +309,7 @@ impl Client {
         self.subscribe(&Request::Query(query), Kind::Query)
     }
 
-    /// Subscribes to the events of `filter`. They come as [`Record::Event`] with the number that is returned.
+    /// Subscribes to the events of `filter`. They arrive as [`Record::Event`] with the returned number.
     ///
     /// # Errors
     ///
@@ -317,7 +318,8 @@ impl Client {
         self.subscribe(&Request::Stream { filter: filter.into() }, Kind::Stream)
     }
 
-    /// Subscribes to the agent's log, past and future. Lines come as [`Record::Log`] with the number that is returned.
+    /// Subscribes to the agent's log, first the kept records, then new ones. Lines arrive as [`Record::Log`] with the
+    /// returned number.
     ///
     /// # Errors
     ///
@@ -335,7 +337,7 @@ impl Client {
         self.command(&Request::Respond { id, payload: Some(payload) })
     }
 
-    /// Ends a subscription. Records of it that are under way are lost.
+    /// Ends a subscription. Records in flight are lost.
     ///
     /// # Errors
     ///
@@ -365,8 +367,8 @@ impl Client {
         }
     }
 
-    /// How many records were dropped because nobody called [`next_record`](Self::next_record) while answers were awaited.
-    /// The queue holds 4096.
+    /// Records dropped because [`next_record`](Self::next_record) was not called while answers were awaited. The queue
+    /// holds 4096.
     pub const fn records_dropped(&self) -> u64 {
         self.dropped
     }
@@ -387,7 +389,7 @@ impl Client {
         if error.is_empty() { Ok(answer) } else { Err(ClientError::Refused(error)) }
     }
 
-    /// A body follows every header of these commands, whatever the error, unless the token is missing.
+    /// Sends a request whose reply has a body even on an error, unless the token is missing.
     fn ask_even_on_error<T>(
         &mut self,
         request: &Request,
@@ -421,7 +423,7 @@ impl Client {
         self.seq_next += 1;
     }
 
-    /// Waits for the answers to the greeting.
+    /// Waits for the answers to the handshake and the token.
     fn settle(&mut self) -> Result<(), ClientError> {
         while let Some((seq, command)) = self.greetings.pop_front() {
             let header = self.await_header(seq, &Patience::new(command, Some(self.reply_timeout)))?;
@@ -467,8 +469,8 @@ impl Client {
         }
     }
 
-    /// Reads the body of a record and queues it. A header that belongs to nothing is passed over; it cannot be known
-    /// whether a body follows.
+    /// Reads the body of a record and queues it. A header that matches no subscription is skipped; whether a body
+    /// follows is unknown.
     fn receive_record(&mut self, header: &ReplyHeader) -> Result<(), ClientError> {
         let Some(at) = self.subscriptions.iter().position(|(seq, _)| *seq == header.seq) else { return Ok(()) };
         let kind = self.subscriptions[at].1;
@@ -498,11 +500,11 @@ impl fmt::Debug for Client {
     }
 }
 
-/// Until when a request must have been answered.
+/// The deadline of a request.
 struct Patience {
     command: &'static str,
     timeout: Duration,
-    /// `None` for requests that take as long as they take.
+    /// `None` for requests without a timeout.
     deadline: Option<Instant>,
 }
 
@@ -517,7 +519,7 @@ impl Patience {
     }
 }
 
-/// What a subscription sends.
+/// The records of a subscription.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Stream,
@@ -525,5 +527,5 @@ enum Kind {
     Query,
 }
 
-/// Records kept while an answer is awaited.
+/// Records queued while an answer is awaited.
 const RECORDS_MAX: usize = 4096;

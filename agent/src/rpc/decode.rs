@@ -9,24 +9,24 @@ use super::frame::FrameError;
 
 /// A cursor over one or more complete msgpack objects.
 ///
-/// Each reader takes what a Go decoder would take for that type: nil is the zero value, any width and signedness of a
-/// number will do, and text and bytes stand for each other, because clients differ in what they write.
+/// Each method accepts what a Go decoder accepts for that type: nil is the zero value, a number may have any width and
+/// signedness, and text and bytes are interchangeable, because clients differ in what they write.
 #[derive(Clone, Debug)]
 pub struct Decoder<'a> {
     bytes: &'a [u8],
     depth: u32,
 }
 
-/// Any object, as far as its first header tells.
+/// The header of any object, with the value of a scalar.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Head<'a> {
-    /// Nothing.
+    /// Nil.
     Nil,
-    /// A truth value.
+    /// A boolean.
     Bool(bool),
     /// An unsigned number of the formats `uint8` to `uint64`.
     Uint(u64),
-    /// A signed number, or one that fits into its tag.
+    /// A signed number, or a small one encoded in its tag.
     Int(i64),
     /// A float.
     Float(f64),
@@ -34,11 +34,11 @@ pub enum Head<'a> {
     Text(&'a [u8]),
     /// Bytes.
     Bytes(&'a [u8]),
-    /// A list; as many objects follow.
+    /// A list, with the number of objects that follow.
     List(u32),
-    /// A map; as many pairs of objects follow.
+    /// A map, with the number of pairs that follow.
     Map(u32),
-    /// An extension. None of them means anything here.
+    /// An extension. The protocol uses none.
     Extension,
 }
 
@@ -48,11 +48,11 @@ impl<'a> Decoder<'a> {
         Self { bytes, depth: 0 }
     }
 
-    /// Reads the next header, and the contents of all but lists and maps.
+    /// Reads the next header, and the contents of all types but lists and maps.
     ///
     /// # Errors
     ///
-    /// The bytes end too early or are no msgpack.
+    /// The bytes end too early or are not msgpack.
     pub fn head(&mut self) -> Result<Head<'a>, DecodeError> {
         let head = msgpack::Head::read(self.bytes)?.ok_or(DecodeError::Short)?;
         self.take(head.len)?;
@@ -72,8 +72,8 @@ impl<'a> Decoder<'a> {
         })
     }
 
-    /// Reads a map with text keys; `field` reads the value of each key that it knows and returns false for others, which
-    /// are skipped. Nil is a map without keys.
+    /// Reads a map with text keys. `field` reads the value of a key that it knows and returns false for others, which
+    /// are skipped. Nil is an empty map.
     ///
     /// # Errors
     ///
@@ -96,8 +96,8 @@ impl<'a> Decoder<'a> {
         Ok(())
     }
 
-    /// Reads a map as [`fields`](Self::fields) does, or a list of the values of `names`, in this order: Go's decoder takes a struct
-    /// as either. A shorter list leaves out the last ones, and what a longer one has more is skipped.
+    /// Reads a map as [`fields`](Self::fields) does, or a list of the values of `names`, in this order: Go's decoder
+    /// accepts a struct as either. A shorter list lacks the last ones; surplus items of a longer one are skipped.
     ///
     /// # Errors
     ///
@@ -120,17 +120,17 @@ impl<'a> Decoder<'a> {
         Ok(())
     }
 
-    /// Passes over the next object.
+    /// Skips the next object.
     ///
     /// # Errors
     ///
-    /// The bytes end too early or are no msgpack.
+    /// The bytes end too early or are not msgpack.
     pub fn skip(&mut self) -> Result<(), DecodeError> {
         let end = Walk::new(0).end(self.bytes, usize::MAX)?.ok_or(DecodeError::Short)?;
         self.take(end).map(drop)
     }
 
-    /// Reads a list of whatever `item` reads. Nil is an empty list.
+    /// Reads a list, each item by `item`. Nil is an empty list.
     ///
     /// # Errors
     ///
@@ -141,13 +141,13 @@ impl<'a> Decoder<'a> {
     ) -> Result<Vec<T>, DecodeError> {
         match self.head()? {
             Head::Nil => Ok(Vec::new()),
-            // Nothing is reserved: the count is only a claim until the items were read.
+            // Reserves nothing: the count is unverified until the items are read.
             Head::List(items) => (0..items).map(|_| item(self)).collect(),
             _ => Err(DecodeError::Expected("a list")),
         }
     }
 
-    /// The same for a list of at most `items_max` of `what`; nothing is read of a longer one.
+    /// The same for a list of at most `items_max` items, called `what` in the error; a longer one is not read.
     ///
     /// # Errors
     ///
@@ -164,7 +164,8 @@ impl<'a> Decoder<'a> {
         }
     }
 
-    /// Reads a map from text to text of at most `pairs_max` of `what`, `None` for nil; nothing is read of a longer one.
+    /// Reads a map from text to text with at most `pairs_max` pairs, called `what` in the error; `None` for nil. A
+    /// longer one is not read.
     ///
     /// # Errors
     ///
@@ -180,7 +181,7 @@ impl<'a> Decoder<'a> {
         }
     }
 
-    /// Reads a map from text to whatever `value` reads, `None` for nil. Of equal keys the last counts.
+    /// Reads a map from text to values, each by `value`; `None` for nil. Of equal keys the last wins.
     ///
     /// # Errors
     ///
@@ -207,7 +208,7 @@ impl<'a> Decoder<'a> {
         Ok(self.table(Self::text)?.unwrap_or_default())
     }
 
-    /// Reads text. Nil is an empty one; what is not UTF-8 is replaced.
+    /// Reads text. Nil is empty; invalid UTF-8 is replaced.
     ///
     /// # Errors
     ///
@@ -216,11 +217,11 @@ impl<'a> Decoder<'a> {
         Ok(String::from_utf8_lossy(self.raw("text")?).into_owned())
     }
 
-    /// Reads bytes: also text, and a list of numbers below 256. Nil is `None`.
+    /// Reads bytes, text, or a list of numbers below 256. Nil is `None`.
     ///
     /// # Errors
     ///
-    /// This is none of that.
+    /// This is none of these types.
     pub fn bytes(&mut self) -> Result<Option<Vec<u8>>, DecodeError> {
         match self.head()? {
             Head::Nil => Ok(None),
@@ -230,7 +231,7 @@ impl<'a> Decoder<'a> {
         }
     }
 
-    /// Reads a truth value; a number is true unless 0, nil is false.
+    /// Reads a boolean; a number is true unless 0, nil is false.
     ///
     /// # Errors
     ///
@@ -245,7 +246,7 @@ impl<'a> Decoder<'a> {
         }
     }
 
-    /// Reads a number from 0 on; nil is 0.
+    /// Reads a non-negative number; nil is 0.
     ///
     /// # Errors
     ///
@@ -254,7 +255,7 @@ impl<'a> Decoder<'a> {
         self.uint_below("a number from 0 on")
     }
 
-    /// Reads a number from 0 on that fits into a narrower type, called `what` in the error.
+    /// Reads a non-negative number that fits into a narrower type, called `what` in the error.
     ///
     /// # Errors
     ///
@@ -273,7 +274,7 @@ impl<'a> Decoder<'a> {
     ///
     /// # Errors
     ///
-    /// This is none, or too large.
+    /// This is no integer, or is out of range.
     pub fn int(&mut self) -> Result<i64, DecodeError> {
         let value = match self.head()? {
             Head::Nil => Some(0),
@@ -284,11 +285,11 @@ impl<'a> Decoder<'a> {
         value.ok_or(DecodeError::Expected("an integer"))
     }
 
-    /// Reads a float of any width or a number; nil is 0.
+    /// Reads a float of any width, or a number; nil is 0.
     ///
     /// # Errors
     ///
-    /// This is none.
+    /// This is no number.
     pub fn float(&mut self) -> Result<f64, DecodeError> {
         match self.head()? {
             Head::Nil => Ok(0.0),
@@ -299,17 +300,17 @@ impl<'a> Decoder<'a> {
         }
     }
 
-    /// Enters an object inside another one, for callers that walk objects of any shape.
+    /// Increments the nesting depth, for callers that walk objects of any shape by recursion.
     ///
     /// # Errors
     ///
-    /// Objects are nested too deeply for a walk by recursion.
+    /// Objects are nested too deeply.
     pub fn enter(&mut self) -> Result<(), DecodeError> {
         self.depth += 1;
         if self.depth > DEPTH_MAX { Err(DecodeError::Deep) } else { Ok(()) }
     }
 
-    /// Leaves what [`enter`](Self::enter) entered.
+    /// Decrements the nesting depth, after [`enter`](Self::enter).
     pub const fn leave(&mut self) {
         self.depth -= 1;
     }
@@ -329,31 +330,31 @@ impl<'a> Decoder<'a> {
     }
 }
 
-/// Why an object is not what it should be.
+/// Why an object cannot be decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum DecodeError {
-    /// The bytes end inside of an object.
+    /// The bytes end inside an object.
     #[error("object is cut short")]
     Short,
     /// This byte starts no object.
     #[error("no msgpack object starts with byte {0:#04x}")]
     Tag(u8),
-    /// Something else is here.
+    /// An object of another type was expected.
     #[error("expected {0}")]
     Expected(&'static str),
     /// Objects are nested more than 64 times.
     #[error("objects are nested more than {DEPTH_MAX} times")]
     Deep,
-    /// The command is not one of Serf's.
+    /// The command is unknown.
     #[error("unknown command")]
     Command,
-    /// A list or a map is longer than it may be.
+    /// A list or a map is too long.
     #[error("too many {what}, at most {limit} a request")]
     TooMany {
-        /// Of what.
+        /// The kind of items.
         what: &'static str,
-        /// How many there may be.
+        /// The limit.
         limit: u32,
     },
 }
@@ -382,5 +383,5 @@ impl From<FrameError> for DecodeError {
     }
 }
 
-/// No record of ours nests more than 4 times; a walk by recursion must end somewhere.
+/// Limit on the nesting depth, so that recursion ends. No record of the protocol nests more than 4 times.
 const DEPTH_MAX: u32 = 64;

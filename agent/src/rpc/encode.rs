@@ -6,8 +6,8 @@ use serf_tokio::serf_proto::msgpack::{Full, write};
 
 /// Appends msgpack objects to a buffer.
 ///
-/// `rmp` would do, were its every call not fallible although a vector takes all. Floats are always 64 bits and lengths
-/// take their smallest header, which is what `go-msgpack` 0.5 sends.
+/// `rmp` would do, but every call of it is fallible, although a vector accepts all writes. Floats are always 64 bits
+/// and lengths take their smallest header, which is what `go-msgpack` 0.5 sends.
 #[derive(Debug)]
 pub struct Encoder<'a> {
     out: &'a mut Vec<u8>,

@@ -1,12 +1,12 @@
-//! Finds where msgpack objects end in a stream of bytes.
+//! Finds the ends of msgpack objects in a byte stream.
 
 use serf_tokio::serf_proto::msgpack::{Walk, WalkError};
 use thiserror::Error;
 
-/// Finds the end of the next object in a buffer that grows.
+/// Finds the end of the next object in a growing buffer.
 ///
-/// The stream has no lengths of its own, so the end is found by walking the headers. Every byte is looked at once however
-/// small the pieces it comes in, nothing is allocated, and an announced length costs nothing until its bytes are there.
+/// The stream has no length prefixes, so the end is found by walking the headers. Every byte is examined once however
+/// small the reads are, nothing is allocated, and an announced length costs nothing until its bytes are there.
 #[derive(Clone, Debug)]
 pub struct Framer {
     bytes_max: usize,
@@ -14,19 +14,19 @@ pub struct Framer {
 }
 
 impl Framer {
-    /// Objects may have up to `bytes_max` bytes.
+    /// A framer for objects of at most `bytes_max` bytes.
     pub const fn new(bytes_max: usize) -> Self {
         Self { bytes_max, walk: Walk::new(0) }
     }
 
-    /// How long the object at the start of `buffer` is, `None` when its end has not come yet.
+    /// The length of the object at the start of `buffer`, `None` when it is incomplete.
     ///
-    /// Until an end was found, each call must bring the same bytes again and more. After that the next object is looked
-    /// for, so its first byte must be at the start.
+    /// Until it is complete, each call must pass the same bytes again and more. After that the framer looks for the
+    /// next object, whose first byte must be at the start.
     ///
     /// # Errors
     ///
-    /// The object is too long, or this is no msgpack. The stream cannot be read any further then.
+    /// The object is too long, or is not msgpack. The stream cannot be read any further then.
     pub fn next(&mut self, buffer: &[u8]) -> Result<Option<usize>, FrameError> {
         let too_long = FrameError::TooLong { limit: self.bytes_max };
         let end = self.walk.end(buffer, self.bytes_max).map_err(|error| match error {
@@ -44,7 +44,7 @@ impl Framer {
     }
 }
 
-/// Why a stream cannot be read.
+/// Why a stream cannot be framed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum FrameError {

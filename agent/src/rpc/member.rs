@@ -1,4 +1,4 @@
-//! Members and coordinates as they cross the wire.
+//! Members and coordinates in their encoded form.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -6,12 +6,12 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use super::decode::{DecodeError, Decoder};
 use super::encode::Encoder;
 
-/// A member of the cluster as the agent knows it (`Member` in `cmd/serf/command/agent/ipc.go`).
+/// A member of the cluster in the agent's view (`Member` in `cmd/serf/command/agent/ipc.go`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member {
     /// Its name.
     pub name: String,
-    /// Its address; `None` when the agent sent none that is 4 or 16 bytes long.
+    /// Its address; `None` unless the agent sent 4 or 16 bytes.
     pub addr: Option<IpAddr>,
     /// Its gossip port.
     pub port: u16,
@@ -19,25 +19,25 @@ pub struct Member {
     pub tags: BTreeMap<String, String>,
     /// `alive`, `leaving`, `left`, `failed` or `none`.
     pub status: String,
-    /// The memberlist protocol it understands at the least, at the most, and speaks.
+    /// Its range of memberlist protocol versions, and the one in use.
     pub protocol: Versions,
-    /// The Serf protocol it understands at the least, at the most, and speaks.
+    /// Its range of Serf protocol versions, and the one in use.
     pub delegate: Versions,
 }
 
 /// A range of protocol versions and the one in use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Versions {
-    /// The oldest that is understood.
+    /// The oldest supported version.
     pub min: u8,
-    /// The newest that is understood.
+    /// The newest supported version.
     pub max: u8,
-    /// The one that is spoken.
+    /// The version in use.
     pub current: u8,
 }
 
 impl Member {
-    /// What it takes in memory, nearly.
+    /// Its approximate size in memory, in bytes.
     pub(crate) fn bytes(&self) -> usize {
         let tags = self.tags.iter().map(|(key, value)| key.len() + value.len() + 2 * size_of::<String>());
         size_of::<Self>() + self.name.len() + self.status.len() + tags.sum::<usize>()
@@ -64,7 +64,7 @@ impl Member {
         to.text("Tags").texts(&self.tags);
     }
 
-    /// Reads a member; what is missing is empty or 0.
+    /// Reads a member; missing fields are empty or 0.
     ///
     /// # Errors
     ///
@@ -99,7 +99,7 @@ impl Member {
         Ok(member)
     }
 
-    /// Its address and port as people write them.
+    /// Its address and port in the usual notation.
     pub fn endpoint(&self) -> String {
         match self.addr {
             Some(ip) => SocketAddr::new(ip, self.port).to_string(),
@@ -108,16 +108,16 @@ impl Member {
     }
 }
 
-/// A network coordinate: a place in a space where distance is round trip time.
+/// A network coordinate: a point in a space whose distances are round trip times.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Coordinate {
-    /// Where, in seconds; 8 numbers, none when unknown.
+    /// The position, in seconds; 8 numbers, empty when unknown.
     pub vec: Vec<f64>,
-    /// How sure that is; 1.5 at first, less when surer. No unit.
+    /// The estimated error of the position, without a unit: 1.5 at first, less with more measurements.
     pub error: f64,
-    /// Added to every distance, in seconds.
+    /// An offset added to every distance, in seconds.
     pub adjustment: f64,
-    /// The way from the host to that space, in seconds.
+    /// The height above the space: the latency of the host's access link, in seconds.
     pub height: f64,
 }
 
@@ -168,7 +168,7 @@ impl Coordinate {
     }
 }
 
-/// An address of 4 or 16 bytes; one of 16 that stands for an address of 4 is taken for it, as Go prints it.
+/// Parses an address of 4 or 16 bytes. An IPv4-mapped address becomes IPv4, as Go prints it.
 fn parse_ip(bytes: &[u8]) -> Option<IpAddr> {
     if let Ok(octets) = <[u8; 4]>::try_from(bytes) {
         return Some(Ipv4Addr::from(octets).into());

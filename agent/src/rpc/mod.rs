@@ -1,9 +1,10 @@
 //! The RPC protocol between an agent and its clients: msgpack objects over TCP or a unix socket.
 //!
 //! Every request is a [`RequestHeader`] and, for most commands, a body; every answer a [`ReplyHeader`] and, for some, a
-//! body. Subscriptions ([`Request::Stream`], [`Request::Monitor`], [`Request::Query`]) are answered and then send records
-//! with the number of the request, each with a header of its own. HashiCorp calls this IPC; its version is 1 in every
-//! release. One command is ours: [`Request::Why`]. [`Client`] speaks it for programs, the [`Encoder`], [`Decoder`] and [`Framer`] serve both ends.
+//! body. Subscriptions ([`Request::Stream`], [`Request::Monitor`], [`Request::Query`]) are answered and then send
+//! records with the number of the request, each with a header of its own. HashiCorp calls this IPC; its version is 1 in
+//! every release. One command is ours: [`Request::Why`]. Programs use [`Client`]; [`Encoder`], [`Decoder`] and
+//! [`Framer`] serve both ends.
 
 mod address;
 mod client;
@@ -30,14 +31,15 @@ pub use self::reply::{
 pub use self::request::{MemberFilter, Query, Request, RequestHeader, UserEvent};
 pub use self::why::{Evidence, Why};
 
-/// The version of this protocol, the only one there is.
+/// The version of this protocol, the only one that exists.
 pub const IPC_VERSION: i64 = 1;
 
-/// Where an agent listens unless told otherwise.
+/// The default address of an agent's RPC.
 pub const DEFAULT_ADDRESS: &str = "127.0.0.1:7373";
 
-/// The answer to a command that came before the token. The one error after which no body follows whatever the command.
+/// The error of a command sent before the token. After this error alone no body follows, whatever the command.
 pub const AUTHENTICATION_REQUIRED: &str = "Authentication required";
 
-/// The answer to a command that the agent does not know, before it closes the connection. HashiCorp's gives it to our `why`.
+/// The error of an unknown command, after which the agent closes the connection. HashiCorp's agents reply it to our
+/// `why`.
 pub const UNSUPPORTED_COMMAND: &str = "Unsupported command";

@@ -1,4 +1,4 @@
-//! What an agent answers, and the records that it streams.
+//! The agent's replies, and the records that it streams.
 
 use std::collections::BTreeMap;
 
@@ -6,24 +6,24 @@ use super::decode::{DecodeError, Decoder};
 use super::encode::Encoder;
 use super::member::{Coordinate, Member};
 
-/// The first object of every answer and of every streamed record.
+/// The first object of every reply and of every streamed record.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ReplyHeader {
-    /// Why the request failed; empty when it did not.
+    /// Why the request failed; empty on success.
     pub error: String,
     /// The request's number.
     pub seq: u64,
 }
 
-/// The agent's figures: groups of names and values (`stats`).
+/// The agent's statistics: groups of names and values (`stats`).
 pub type Stats = BTreeMap<String, BTreeMap<String, String>>;
 
-/// What became of a change to, or a count of, the keys of all members.
+/// The result of a change to the keys of all members, or of counting them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KeyReport {
-    /// What members said; mostly errors.
+    /// The members' messages by name; mostly errors.
     pub messages: BTreeMap<String, String>,
-    /// Keys and how many members have each. Only of a count.
+    /// Each key and how many members have it. Only for a count.
     pub keys: Option<BTreeMap<String, i64>>,
     /// How many members were asked.
     pub nodes: i64,
@@ -33,11 +33,11 @@ pub struct KeyReport {
     pub errors: i64,
 }
 
-/// A record of a query's answers.
+/// A record of a query.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum QueryRecord {
-    /// A member got the query.
+    /// A member acknowledged the query.
     Ack {
         /// Its name.
         from: String,
@@ -49,7 +49,7 @@ pub enum QueryRecord {
         /// The answer.
         payload: Option<Vec<u8>>,
     },
-    /// Nothing more will come.
+    /// The end: no more records follow.
     Done,
 }
 
@@ -57,11 +57,11 @@ pub enum QueryRecord {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum EventRecord {
-    /// Something happened to members.
+    /// Members changed.
     Members {
         /// `member-join`, `member-leave`, `member-failed`, `member-update` or `member-reap`.
         event: String,
-        /// To whom.
+        /// The members.
         members: Vec<Member>,
     },
     /// A user event.
@@ -77,7 +77,7 @@ pub enum EventRecord {
     },
     /// A query, to be answered on the same connection.
     Query {
-        /// Names it in the answer.
+        /// Identifies the query in the response.
         id: u64,
         /// Its Lamport time.
         lamport: u64,
@@ -203,7 +203,7 @@ pub fn decode_coordinate(from: &mut Decoder<'_>) -> Result<Option<Coordinate>, D
     Ok(known.then_some(coordinate))
 }
 
-/// Writes a record of `monitor`: a line of the log without its end.
+/// Writes a record of `monitor`: a line of the log without its newline.
 pub fn encode_log(record: &str, to: &mut Encoder<'_>) {
     to.map(1).text("Log").text(record);
 }

@@ -1,4 +1,4 @@
-//! What clients ask of an agent.
+//! The requests of RPC clients.
 
 use std::collections::BTreeMap;
 
@@ -20,8 +20,8 @@ impl RequestHeader {
         to.map(2).text("Command").text(&self.command).text("Seq").uint(self.seq);
     }
 
-    /// Reads a header, also one written as a list. What is missing is empty, unlike in HashiCorp's agent, which takes the
-    /// value of the request before.
+    /// Reads a header, also one written as a list. Missing fields are empty; HashiCorp's agent keeps the values of the
+    /// previous request.
     ///
     /// # Errors
     ///
@@ -44,19 +44,19 @@ impl RequestHeader {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Request {
-    /// Must come first and names the version of this protocol, 1.
+    /// Must come first; names the version of this protocol, 1.
     Handshake {
-        /// The version that the client speaks.
+        /// The client's version.
         version: i64,
     },
-    /// Shows the token of an agent that wants one.
+    /// Sends the token to an agent that requires one.
     Auth {
         /// The token.
         key: String,
     },
-    /// Fires a user event.
+    /// Sends a user event.
     Event(UserEvent),
-    /// Declares a failed member gone.
+    /// Forces a failed member to the state left.
     ForceLeave {
         /// The member's name.
         node: String,
@@ -70,20 +70,20 @@ pub enum Request {
         /// Whether to deliver old user events.
         replay: bool,
     },
-    /// Asks for all members.
+    /// Lists all members.
     Members,
-    /// Asks for the members that match.
+    /// Lists the members that match.
     MembersFiltered(MemberFilter),
     /// Changes the agent's own tags.
     Tags {
-        /// To be set; wins over `delete`.
+        /// Tags to set; wins over `delete`.
         set: BTreeMap<String, String>,
-        /// To be dropped.
+        /// Tags to delete.
         delete: Vec<String>,
     },
-    /// Asks for the agent's figures.
+    /// Reads the agent's statistics.
     Stats,
-    /// Asks for a member's coordinate.
+    /// Reads a member's coordinate.
     Coordinate {
         /// The member's name.
         node: String,
@@ -100,45 +100,45 @@ pub enum Request {
         /// The key in base64.
         key: String,
     },
-    /// Makes an installed key the one to encrypt with.
+    /// Makes an installed key the primary one, which encrypts.
     UseKey {
         /// The key in base64.
         key: String,
     },
-    /// Drops a key from every keyring.
+    /// Removes a key from every keyring.
     RemoveKey {
         /// The key in base64.
         key: String,
     },
     /// Counts the keys of all keyrings.
     ListKeys,
-    /// Asks the cluster a question.
+    /// Sends a query to the cluster.
     Query(Query),
-    /// Answers a query that came over a stream of this connection.
+    /// Answers a query that arrived over a stream of this connection.
     Respond {
-        /// The query, as the stream's record named it.
+        /// The query's number in the record of the stream.
         id: u64,
         /// The answer.
         payload: Option<Vec<u8>>,
     },
     /// Subscribes to events.
     Stream {
-        /// Which, in the grammar of event handlers; empty is all.
+        /// The filter, in the grammar of event handlers; empty for all events.
         filter: String,
     },
-    /// Asks why a member is suspected, failed or left. Ours: HashiCorp's agents know no such command.
+    /// Asks why a member is suspected, failed or left. Ours: HashiCorp's agents do not have this command.
     Why {
         /// The member's name.
         node: String,
     },
     /// Subscribes to the agent's log.
     Monitor {
-        /// From which level on.
+        /// The lowest level.
         level: String,
     },
 }
 
-/// A user event to be fired.
+/// A user event to send.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UserEvent {
     /// Its name.
@@ -149,10 +149,10 @@ pub struct UserEvent {
     pub coalesce: bool,
 }
 
-/// Which members to list. Every pattern must match from start to end; an empty one matches all.
+/// A filter of members. Every pattern must match the whole value; an empty one matches all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MemberFilter {
-    /// Tags and the pattern that each must match; a member without the tag has an empty one.
+    /// Patterns by tag name; a missing tag counts as empty.
     pub tags: BTreeMap<String, String>,
     /// A pattern for the status.
     pub status: String,
@@ -160,18 +160,18 @@ pub struct MemberFilter {
     pub name: String,
 }
 
-/// A question to the cluster.
+/// A query to send.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Query {
-    /// Only these members are asked; all when empty.
+    /// Only these members are queried; all when empty.
     pub filter_nodes: Vec<String>,
-    /// Only members with matching tags are asked. `None` and an empty map mean the same and differ on the wire.
+    /// Only members with matching tags are queried. `None` and an empty map mean the same and differ on the wire.
     pub filter_tags: Option<BTreeMap<String, String>>,
-    /// Whether members confirm that they got the query.
+    /// Whether members acknowledge the query.
     pub request_ack: bool,
-    /// Over how many other members each answer is sent a second time.
+    /// The number of other members that relay a copy of each answer.
     pub relay_factor: u8,
-    /// How long answers are collected, in nanoseconds; 0 is the agent's default.
+    /// How long answers are collected, in nanoseconds; 0 for the agent's default.
     pub timeout_ns: i64,
     /// Its name.
     pub name: String,
@@ -377,7 +377,7 @@ impl Query {
     }
 }
 
-/// Writes a list; an empty one is nil, since Go's command line never makes an empty slice.
+/// Writes a list; an empty one is nil, because Go's command line never makes an empty slice.
 fn texts(to: &mut Encoder<'_>, list: &[String]) {
     if list.is_empty() {
         to.nil();
@@ -393,21 +393,22 @@ fn list(from: &mut Decoder<'_>, items_max: u32, what: &'static str) -> Result<Ve
     from.list_up_to(items_max, what, Decoder::text)
 }
 
-/// Addresses of one `join`; a request with more is refused. One that answers is enough, and unused addresses take ten
-/// seconds each, sixteen at a time.
+/// Limit on the addresses of one `join`; a request with more is refused. One that answers is enough, and unreachable
+/// addresses take ten seconds each, sixteen at a time.
 const JOIN_ADDRESSES_MAX: u32 = 1024;
 
-/// Tags to be set, or to be dropped, of one request; a request with more is refused. More do not fit into the 512 bytes of a node's
-/// tags.
+/// Limit on the tags to set, or to delete, in one request; a request with more is refused. More do not fit into the 512
+/// bytes of a node's tags.
 const TAGS_MAX: u32 = 256;
 
-/// Tag patterns of one `members-filtered` or `query`; a request with more is refused. Each is compiled.
+/// Limit on the tag patterns of one `members-filtered` or `query`; a request with more is refused, because each pattern
+/// is compiled.
 const PATTERNS_MAX: u32 = 64;
 
-/// Names of the members that are to answer one `query`; a request with more is refused. The query's size bounds them further.
+/// Limit on the member names of one `query`; a request with more is refused. The query's size bounds them further.
 const FILTER_NODES_MAX: u32 = 4096;
 
-/// Reads a record of which one key counts.
+/// Reads a record and returns the value of one key.
 fn field<'a, T: Default>(
     from: &mut Decoder<'a>,
     name: &'static [u8],
@@ -424,7 +425,7 @@ fn field<'a, T: Default>(
     Ok(value)
 }
 
-/// Reads a record of which two keys count.
+/// Reads a record and returns the values of two keys.
 fn fields2<'a, A: Default, B: Default>(
     from: &mut Decoder<'a>,
     name_a: &'static [u8],
@@ -482,7 +483,7 @@ mod tests {
             }
             let refused = Err(DecodeError::TooMany { what, limit });
             assert_eq!(decoded(command, &body(limit + 1)), refused, "{command}");
-            // The length alone decides: none of the items is there.
+            // The length alone decides: the items are missing.
             let mut claim = Vec::new();
             Encoder::new(&mut claim).map(1).text(field);
             claim.extend_from_slice(if is_list { b"\xdd\xff\xff\xff\xff" } else { b"\xdf\xff\xff\xff\xff" });
@@ -529,7 +530,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shorter_list_leaves_the_last_values_out_and_what_a_longer_one_has_more_is_skipped() {
+    fn a_shorter_list_lacks_the_last_values_and_surplus_values_are_skipped() {
         let event = |name: &str| Ok(Request::Event(UserEvent { name: name.into(), ..UserEvent::default() }));
         assert_eq!(read("event", b"\x90"), event(""));
         assert_eq!(read("event", b"\x91\xa1n"), event("n"));

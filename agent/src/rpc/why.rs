@@ -1,41 +1,41 @@
-//! The command `why`, which only our agents know: why a member is suspected, failed or left.
+//! The command `why`: why a member is suspected, failed or left. Ours: HashiCorp's agents do not have it.
 
 use std::time::Duration;
 
 use super::decode::{DecodeError, Decoder};
 use super::encode::Encoder;
 
-/// What an agent knows about a member's trouble.
+/// The agent's evidence that a member is not alive.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Why {
-    /// The name of the agent that says so.
+    /// The name of the agent that replied.
     pub agent: String,
-    /// The member's status, as in the list of members. Empty when nobody of that name is known.
+    /// The member's status, as in the list of members. Empty when the name is unknown.
     pub status: String,
-    /// Where the member is: `ip:port`.
+    /// The member's address, `ip:port`.
     pub address: String,
     /// The incarnation at which the member is accused.
     pub incarnation: u32,
-    /// Since when it was suspected. `None` when it is not, or was declared dead, or left, without.
+    /// When it was suspected. `None` when it was not, or was declared dead or left without a suspicion.
     pub suspected: Option<Evidence>,
     /// The members that suspect it.
     pub accusers: Vec<String>,
-    /// Since when it is dead or left.
+    /// When it was declared dead or left.
     pub gone: Option<Evidence>,
-    /// Who says that it is gone. Empty when it is not.
+    /// The member that declared it. Empty when it is not dead or left.
     pub said_by: String,
 }
 
-/// When and how the agent learned of something.
+/// When and how the agent learned of a state.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Evidence {
-    /// How long ago.
+    /// The age of the evidence.
     pub ago: Duration,
-    /// `own-probe`, `own-timer`, `ourselves`, `gossip` or `push-pull`; another word from later versions.
+    /// `own-probe`, `own-timer`, `ourselves`, `gossip` or `push-pull`; later versions may add others.
     pub how: String,
-    /// Where the packet came from, or the other end of the exchange: `ip:port`. Empty for what is our own.
+    /// The source of the packet, or the peer of the push/pull: `ip:port`. Empty for the agent's own evidence.
     pub from: String,
-    /// The member that is there. Empty when that is not known.
+    /// The member at that address. Empty when it is unknown.
     pub member: String,
 }
 
@@ -88,7 +88,7 @@ impl Evidence {
         to.map(4).text("Ago").uint(ago).text("From").text(from).text("How").text(how).text("Member").text(member);
     }
 
-    /// Nil is none.
+    /// Reads evidence; nil is `None`.
     fn decode(from: &mut Decoder<'_>) -> Result<Option<Self>, DecodeError> {
         let mut evidence = Self::default();
         from.fields(|key, from| {

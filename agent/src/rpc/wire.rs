@@ -1,4 +1,4 @@
-//! A client's socket, cut into objects.
+//! A client's socket, split into objects.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -10,13 +10,13 @@ use super::frame::Framer;
 use crate::endpoint::{go_words, keep_alive};
 use crate::platform::{BlockingStream, dial_local};
 
-/// A socket and what was read of it.
+/// A socket and its read buffer.
 pub(super) struct Wire {
     socket: Box<dyn BlockingStream>,
     buffer: Vec<u8>,
-    /// What of the buffer was taken.
+    /// The number of consumed bytes of the buffer.
     taken: usize,
-    /// The deadline that the socket knows, to save calls.
+    /// The read timeout that is set on the socket; saves system calls.
     read_timeout: Option<Duration>,
     framer: Framer,
 }
@@ -40,7 +40,7 @@ impl Wire {
         Ok(Self { socket, buffer: Vec::new(), taken: 0, read_timeout: None, framer: Framer::new(OBJECT_BYTES_MAX) })
     }
 
-    /// A broken pipe is told as a closed connection, since that is what happened.
+    /// Sends bytes. Reports a broken pipe as a closed connection.
     pub(super) fn send(&mut self, bytes: &[u8]) -> Result<(), ClientError> {
         self.socket.write_all(bytes).map_err(|_| ClientError::Closed)
     }
@@ -81,7 +81,7 @@ impl Wire {
                 Ok(_) => return Ok(true),
                 Err(error) => match error.kind() {
                     io::ErrorKind::Interrupted => {}
-                    // Then the loop looks at the clock.
+                    // The loop then checks the deadline.
                     io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut if deadline.is_some() => {}
                     _ => return Err(ClientError::Closed),
                 },
@@ -94,12 +94,12 @@ impl Wire {
             return;
         }
         self.read_timeout = timeout;
-        // It fails for a zero timeout only, which was ruled out.
+        // Fails for a zero timeout only, which was ruled out.
         _ = self.socket.set_read_timeout(timeout);
     }
 }
 
-/// The longest object an agent may send. 5000 members with full tags are below 5 MB.
+/// Limit on an object from an agent, in bytes. 5000 members with full tags take less than 5 MB.
 const OBJECT_BYTES_MAX: usize = 256 << 20;
 
 const READ_BYTES: usize = 16 << 10;

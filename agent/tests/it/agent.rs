@@ -1,4 +1,4 @@
-//! The agent as its users meet it: a process, its output, its RPC, its signals.
+//! Black-box tests of the agent: the process, its output, its RPC, its signals.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -144,7 +144,7 @@ fn a_client_that_does_not_read_loses_only_its_own_records() {
 }
 
 #[test]
-fn a_slow_script_delays_neither_streams_nor_queries_nor_with_parallel_handlers_other_scripts() {
+fn a_slow_script_delays_no_stream_no_query_and_with_parallel_handlers_no_script() {
     let dir = Directory::new("slow");
     let done = dir.0.join("done").display().to_string();
     let agent = Agent::start(&[

@@ -1,4 +1,5 @@
-//! Our command line against transcripts of HashiCorp's: an agent that plays recorded bytes, and commands without one.
+//! Compares our command line with transcripts of HashiCorp's: a fake agent that replays recorded bytes, and commands
+//! without an agent.
 
 use std::ffi::OsString;
 use std::io::{Read, Write};
@@ -9,7 +10,7 @@ use crate::support::{text, unhex, vectors};
 use serde_json::Value;
 use serf_agent::cli::{Environment, Terminal, run};
 
-/// What a command left behind.
+/// The output and exit code of a command.
 struct Ran {
     code: u8,
     out: String,
@@ -30,14 +31,14 @@ fn argv(entry: &Value) -> Vec<String> {
     args.map(|arg| arg.as_str().expect("is text").to_owned()).collect()
 }
 
-/// Plays an agent for one client: sends all at once, and returns what it got.
+/// Acts as the agent for one client: sends all bytes at once, and returns what it received.
 fn play(bytes: Vec<u8>) -> (String, thread::JoinHandle<Vec<u8>>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
     let address = listener.local_addr().expect("is bound").to_string();
     let agent = thread::spawn(move || {
         let (mut stream, _): (TcpStream, _) = listener.accept().expect("a client comes");
         stream.write_all(&bytes).expect("the client reads");
-        // An agent that closes early was recorded as one that says no more.
+        // An agent that closes early was recorded as one that sends nothing more.
         stream.shutdown(std::net::Shutdown::Write).expect("is open");
         let mut got = Vec::new();
         _ = stream.read_to_end(&mut got);
@@ -46,7 +47,7 @@ fn play(bytes: Vec<u8>) -> (String, thread::JoinHandle<Vec<u8>>) {
     (address, agent)
 }
 
-/// Lines and tags in order, since Go's have none, and without what depends on that order: blanks at their ends.
+/// Sorts lines and tags, because Go's order is random, and drops what depends on that order: blanks at their ends.
 fn unordered(text: &str) -> Vec<String> {
     let cell = |cell: &str| {
         let mut tags: Vec<_> = cell.trim().split(',').collect();
@@ -59,7 +60,7 @@ fn unordered(text: &str) -> Vec<String> {
     lines
 }
 
-/// A duration that was measured is some duration.
+/// Replaces measured durations.
 fn without_times(text: &str) -> String {
     let line = |line: &str| match line.starts_with("Query time: ") {
         true => line.replace(|c: char| c.is_ascii_digit(), "0"),
@@ -82,7 +83,7 @@ fn every_recorded_session_gives_the_same_requests_and_output() {
         let expected = text(trace, "stdout");
         assert_eq!(ran.code.to_string(), trace["exit"].to_string(), "{args:?}: {}", ran.out);
         assert_eq!(got, unhex(text(trace, "client")), "{args:?}");
-        // HashiCorp's says nothing of a pattern that is none.
+        // HashiCorp's program reports nothing about an invalid pattern.
         let is_explained = ran.err.starts_with("The pattern ") && expected.contains("client closed");
         assert!(ran.err.is_empty() || is_explained, "{args:?}: {}", ran.err);
         match args[0].as_str() {
@@ -118,12 +119,12 @@ fn commands_without_an_agent_end_as_recorded() {
     for entry in vectors("cli.json").as_array().expect("is a list") {
         let args = argv(entry)[1..].to_vec();
         let has = |part: &str| text(entry, "stdout").contains(part);
-        // A resolver names itself, and another agent may run where agents do by default.
+        // The resolver's name appears in the message, and another agent may run at the default address.
         if has("lookup nohost") || has("127.0.0.1:7373") || args.first().is_some_and(|arg| arg == "keygen") {
             continue;
         }
         let ran = serf(&args, &format!("127.0.0.1:{port}"));
-        // Help is written in our own words: only its first line is compared.
+        // Our help texts differ: only the first line is compared.
         let shown = |text: &str| {
             let mut kept = Vec::new();
             for line in text.lines() {
@@ -200,7 +201,7 @@ fn a_refused_greeting_is_told_as_a_failed_connection() {
     };
     let ok = refusal(1, "");
     let token = "Invalid authentication token";
-    // The agent of HashiCorp's that wants no token refuses it and answers the command all the same.
+    // HashiCorp's agent without a token refuses a token and answers the command nevertheless.
     let mut tokenless = [ok.clone(), refusal(2, token), refusal(3, "")].concat();
     tokenless.extend(b"\x81\xa7Members\x90");
     for (answers, why) in [

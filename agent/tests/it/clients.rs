@@ -1,6 +1,6 @@
-//! The clients that people have: those of the Python package index, as published, against our agent.
+//! Runs published clients of the Python package index against our agent.
 //!
-//! Skipped, with a word about it, where Python or its package index is not to be had.
+//! Skipped, with a message, where Python or its package index is not available.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use std::process::Command;
 
 use crate::process::{Agent, Directory};
 
-/// The packages of a client, installed once for all runs. None, with a word about it, when they cannot be.
+/// The packages of a client, installed once for all runs. `None`, with a message, when that fails.
 fn packages(name: &str, wanted: &[&str]) -> Option<PathBuf> {
     let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("python-{name}-{}", wanted.join("-")));
     if dir.exists() {
@@ -23,7 +23,7 @@ fn packages(name: &str, wanted: &[&str]) -> Option<PathBuf> {
         .output();
     let said = match install {
         Ok(output) if output.status.success() => {
-            // Another run may have been quicker.
+            // Another run may have created it first.
             _ = fs::rename(&new, &dir);
             return Some(dir);
         }
@@ -35,7 +35,7 @@ fn packages(name: &str, wanted: &[&str]) -> Option<PathBuf> {
     None
 }
 
-/// Runs a client's calls against an agent with a token, with another agent at hand that can be joined and killed.
+/// Runs a client's calls against an agent with a token; a second agent can be joined and killed.
 fn run(script: &str, packages: &Path) {
     let dir = Directory::new(&script.replace('.', "-"));
     let config = dir.file("c.json", "{\"rpc_auth\": \"s3cret\", \"tags\": {\"role\": \"web\"}}");
@@ -78,7 +78,7 @@ fn serfio_makes_all_its_calls() {
 
 #[test]
 fn asyncserf_makes_its_calls() {
-    // It needs the libraries of its day.
+    // It needs library versions of its time.
     let day = ["asyncserf==0.21.1", "anyio==3.7.1", "async_generator==1.10", "msgpack==0.6.2"];
     if let Some(packages) = packages("asyncserf", &day) {
         run("asyncserf_calls.py", &packages);

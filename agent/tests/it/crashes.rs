@@ -1,6 +1,6 @@
-//! An agent that is killed at any moment, with its snapshot and its keyring, while events and key changes flow.
+//! Kills an agent at random moments, with its snapshot and its keyring, while events and key changes flow.
 //!
-//! `SERF_KILLS` says how often; 30 times unless it does.
+//! `SERF_KILLS` sets the number of kills; default 30.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -17,16 +17,16 @@ use serf_agent::rpc::{Client, KeyReport, UserEvent};
 use serf_tokio::serf_proto::{AfterLeave, Snapshot};
 use serf_tokio::{Key, read_keyring_file, write_keyring_file};
 
-/// Keys as the whole cluster has confirmed them.
+/// The keys that the whole cluster has confirmed.
 #[derive(Clone, Default)]
 struct Confirmed {
-    /// Those that the victim has installed, and nobody has begun to remove.
+    /// Keys installed on the victim whose removal has not begun.
     held: BTreeSet<String>,
-    /// That which it encrypts with, unless a change is under way.
+    /// The primary key, unless a change is in progress.
     primary: Option<String>,
 }
 
-/// What goes on while the victim dies and comes back.
+/// Traffic while the victim dies and restarts.
 struct Traffic {
     client: Mutex<Client>,
     confirmed: Mutex<Confirmed>,
@@ -49,7 +49,7 @@ impl Traffic {
         }
     }
 
-    /// Exchanges key after key: each step is repeated until both members have confirmed it.
+    /// Rotates keys: each step is repeated until both members have confirmed it.
     fn rotate(&self, mut old: Key) {
         for round in 1_u32.. {
             let new = Key::new(&[round.to_be_bytes(); 4].concat()).expect("has the right length");
@@ -80,7 +80,7 @@ impl Traffic {
         change(&mut self.confirmed.lock().expect("no panic"));
     }
 
-    /// False when the traffic is to end.
+    /// Returns false when the traffic must end.
     fn until_confirmed(&self, mut step: impl FnMut(&mut Client) -> Option<KeyReport>) -> bool {
         while self.goes_on() {
             let report = step(&mut self.client.lock().expect("no panic"));
@@ -93,7 +93,7 @@ impl Traffic {
     }
 }
 
-/// The one that is killed, life after life.
+/// The agent that is killed and restarted.
 struct Victim {
     bind: String,
     snapshot: PathBuf,
@@ -122,7 +122,7 @@ impl Victim {
         })
     }
 
-    /// What a crash has left can be read, and has what was confirmed before.
+    /// Asserts that the files can be read after a crash, and contain everything confirmed before.
     fn check_files(&self, before: &Confirmed, after: &Confirmed) {
         let contents = fs::read(&self.snapshot).expect("is there");
         let replay = Snapshot::replay(&contents, AfterLeave::Forget);
@@ -131,19 +131,19 @@ impl Victim {
         assert!(torn < 200, "{torn} bytes are lost");
         let keys: Vec<String> =
             read_keyring_file(&self.keyring).expect("is whole").iter().map(Key::to_base64).collect();
-        // What changed while we looked may be so or so.
+        // Changes between the two snapshots may or may not be present.
         for key in before.held.intersection(&after.held) {
             assert!(keys.contains(key), "{key} was confirmed and is not among {keys:?}");
         }
         if before.primary == after.primary
             && let Some(primary) = &before.primary
         {
-            // It may have been told to use the next one, which nobody has confirmed.
+            // The next key may be in use already, although it is not confirmed.
             assert!(keys.contains(primary), "{primary} is not among {keys:?}");
         }
     }
 
-    /// Makes the file so long that its next life begins with compacting it.
+    /// Makes the file so long that the next start begins with a compaction.
     fn bloat_snapshot(&self) {
         let mut file = fs::OpenOptions::new().append(true).open(&self.snapshot).expect("is there");
         let comment = format!("\n#{}\n", "x".repeat(1000));
@@ -151,7 +151,7 @@ impl Victim {
     }
 }
 
-/// How often each event was told, by what an agent has logged.
+/// Counts how often each event was delivered, from an agent's log.
 fn count_events(output: &str, told: &mut BTreeMap<String, u32>) {
     for (_, name) in output.lines().filter_map(|line| line.split_once("Received event: user-event: ")) {
         *told.entry(name.to_owned()).or_default() += 1;
@@ -176,7 +176,7 @@ fn keyring(dir: &Path, name: &str, key: &Key) -> PathBuf {
 }
 
 #[test]
-fn an_agent_that_is_killed_at_any_moment_comes_back_and_has_lost_and_repeated_nothing() {
+fn an_agent_killed_at_any_moment_comes_back_and_has_lost_and_repeated_nothing() {
     let kills: u32 = std::env::var("SERF_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(30);
     let dir = Directory::new("killed");
     let key = Key::new(&[0; 32]).expect("has the right length");

@@ -1,18 +1,19 @@
-//! The one rule of the agent's thread: it gossips, and so it waits for nothing else. Read off the source.
+//! Checks by reading the source that the agent's thread never blocks.
 //!
-//! An agent has one thread for its node, its clients and its handlers. Whoever blocks it, if only to write to a pipe that nobody
-//! reads, makes the node deaf, and the others take it for failed. Files, outputs and name servers are other threads' work.
+//! An agent has one thread for its node, its clients and its handlers. Code that blocks it, even on a write to a pipe
+//! without a reader, stops gossip, and the other members declare the node failed. Files, outputs and name servers are
+//! handled on other threads.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot read its files has failed")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Where code runs on that thread: whatever a running agent does itself.
+/// The modules whose code runs on that thread.
 const ON_THE_THREAD: [&str; 6] = ["agent", "rpc/server", "mdns", "log", "places.rs", "tally.rs"];
 
-/// What blocks: files, outputs, sleep, synchronous sockets and processes, what reads files in our own modules, and all of `platform`
-/// that does.
+/// Names of blocking functions: files, outputs, sleep, synchronous sockets and processes, functions of our own modules
+/// that read files, and the blocking ones of `platform`.
 const BLOCKS: [&str; 26] = [
     "fs::",
     "File::",
@@ -42,7 +43,7 @@ const BLOCKS: [&str; 26] = [
     "sync_directory(",
 ];
 
-/// Where it may be all the same, and why.
+/// Permitted uses, each with the reason.
 const ALLOWED: &[(&str, &str, &str)] = &[
     ("agent/life.rs", "Draft::read(", "in spawn_blocking"),
     ("agent/commands.rs", "write_tags_file(", "in spawn_blocking"),
@@ -72,13 +73,13 @@ fn files(below: &Path) -> Vec<PathBuf> {
     fs::read_dir(below).unwrap().flat_map(|entry| files(&entry.unwrap().path())).collect()
 }
 
-/// The code of a file: no comments, no tests.
+/// The code of a file, without comments and tests.
 fn code(text: &str) -> String {
     let text = text.split("#[cfg(test)]").next().unwrap().split("#[cfg(all(test").next().unwrap();
     text.lines().map(|line| line.split("//").next().unwrap()).collect::<Vec<_>>().join("\n")
 }
 
-/// Whether `word` is in `code`, not as the end of a longer name.
+/// Whether `word` occurs in `code`, not as the end of a longer name.
 fn says(code: &str, word: &str) -> bool {
     let is_name = |letter: char| letter.is_alphanumeric() || letter == '_';
     code.match_indices(word).any(|(at, _)| word.starts_with('.') || !code[..at].ends_with(is_name))

@@ -1,4 +1,4 @@
-//! Our command line and HashiCorp's side by side, against HashiCorp's agent. Skipped, with a word about it, where
+//! Compares our command line with HashiCorp's, side by side against HashiCorp's agent. Skipped, with a message, where
 //! `/usr/bin/serf` is not installed (`apt-get install serf`); `SERF_REFERENCE` names another one.
 
 use std::io::{BufRead, BufReader};
@@ -6,7 +6,7 @@ use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 
-/// HashiCorp's binary, if it is here.
+/// HashiCorp's binary, if it is installed.
 fn reference() -> Option<PathBuf> {
     let path = PathBuf::from(std::env::var_os("SERF_REFERENCE").unwrap_or_else(|| "/usr/bin/serf".into()));
     if path.exists() {
@@ -21,7 +21,7 @@ fn free_address() -> String {
     listener.local_addr().expect("is bound").to_string()
 }
 
-/// An agent of HashiCorp's that ends with the test.
+/// HashiCorp's agent, killed on drop.
 struct Agent {
     process: Child,
     rpc: String,
@@ -40,7 +40,7 @@ impl Agent {
         let mut lines = BufReader::new(process.stdout.take().expect("was piped")).lines();
         let running = lines.by_ref().map_while(Result::ok).any(|line| line.contains("Log data will now stream"));
         assert!(running, "{name} did not start");
-        // It must not stop at a full pipe.
+        // Drains the pipe: a full one would block the agent.
         std::thread::spawn(move || lines.for_each(drop));
         Self { process, rpc, bind }
     }
@@ -106,12 +106,12 @@ fn our_commands_do_and_say_what_hashicorps_do() {
     assert!(seed.ask(env!("CARGO_BIN_EXE_serf"), &["leave"]).status.success());
 }
 
-/// What only our commands say on standard error.
+/// Lines that only our commands write to standard error.
 fn is_ours(line: &str) -> bool {
     ["Ignored arguments: ", "The pattern ", "Unknown command: "].iter().any(|start| line.starts_with(start))
 }
 
-/// What of an output is theirs: all up to the first line of a help text.
+/// The part of an output that is compared: all up to the first line of a help text.
 fn before_help(bytes: &[u8]) -> Vec<String> {
     let mut kept = Vec::new();
     for line in String::from_utf8_lossy(bytes).lines() {
@@ -181,7 +181,7 @@ fn mistakes_are_told_as_by_hashicorps_program() {
             &["-rpc-addr=1:2:3", "x"],
             &["-rpc-addr=[::1", "x"],
         ] {
-            // Every key is another.
+            // Every generated key differs.
             if command != "keygen" || matches!(more, ["-h" | "--help"]) {
                 cases.push([command].iter().chain(more).copied().collect());
             }

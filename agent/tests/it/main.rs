@@ -1,4 +1,5 @@
-//! The tests of the agent, its command line and its RPC from outside, as one program: a program each would be linked each.
+//! Integration tests of the agent, its command line and its RPC, as one program: each further program would be linked
+//! separately.
 
 mod cli_vectors;
 mod gossip_thread;

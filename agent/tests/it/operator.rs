@@ -1,4 +1,4 @@
-//! What an operator gets from a running agent besides its log: figures on standard error, figures at a server.
+//! Outputs of a running agent besides its log: metrics on standard error and at a statistics server.
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::TcpListener;
@@ -15,7 +15,7 @@ fn send_event(agent: &Agent) {
     agent.client().event(event).expect("is sent");
 }
 
-/// Ends with the test.
+/// A process that is killed when dropped.
 struct Process(Child);
 
 impl Drop for Process {
@@ -65,7 +65,7 @@ fn figures_reach_a_statsite_server_and_do_so_again_when_it_comes_back() {
     let addr = server.local_addr().expect("is bound");
     let config = dir.file("c.json", &format!("{{\"statsite_addr\": \"{addr}\"}}"));
     let agent = Agent::start(&["-config-file", &config]);
-    // A server that hangs up is found again.
+    // The agent reconnects to a server that hangs up.
     for _ in 0..2 {
         let (mut connection, _) = server.accept().expect("the agent connects");
         connection.set_read_timeout(Some(Duration::from_millis(200))).expect("is open");
@@ -79,7 +79,7 @@ fn figures_reach_a_statsite_server_and_do_so_again_when_it_comes_back() {
             wanted.iter().all(|line| all.contains(line)).then_some(())
         });
         drop(connection);
-        // What is sent into the broken connection tells the agent of it.
+        // A write shows the agent that the connection is broken.
         send_event(&agent);
     }
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use serf_agent::rpc::{Client, ClientError, ClientOptions};
 
-/// A directory of one test's own, removed with it.
+/// A directory for one test, removed on drop.
 pub(crate) struct Directory(pub(crate) PathBuf);
 
 impl Directory {
@@ -33,7 +33,7 @@ impl Drop for Directory {
     }
 }
 
-/// A running agent, ended with the test.
+/// A running agent, killed on drop.
 pub(crate) struct Agent {
     pub(crate) process: Child,
     pub(crate) rpc: String,
@@ -41,7 +41,7 @@ pub(crate) struct Agent {
     reader: Option<JoinHandle<()>>,
 }
 
-/// Any port that is free; the banner says which.
+/// Any free port; the banner shows it.
 pub(crate) const ANY_PORT: &str = "127.0.0.1:0";
 
 impl Agent {
@@ -72,12 +72,12 @@ impl Agent {
         Self::spawn_in(&[], rpc, args)
     }
 
-    /// With these variables besides ours.
+    /// With additional environment variables.
     pub(crate) fn spawn_in(env: &[(&str, &str)], rpc: &str, args: &[&str]) -> Self {
         Self::spawn_with(env, rpc, args, Stdio::null())
     }
 
-    /// With a standard error of its own.
+    /// With the given standard error.
     pub(crate) fn start_with(args: &[&str], errors: Stdio) -> Self {
         Self::spawn_with(&[], ANY_PORT, args, errors).started(ANY_PORT)
     }
@@ -108,7 +108,7 @@ impl Agent {
         self.output.lock().expect("no panic").clone()
     }
 
-    /// Everything that an agent has written that was killed.
+    /// The complete output of a killed agent.
     pub(crate) fn output_to_the_end(&mut self) -> String {
         self.reader.take().expect("is asked for once").join().expect("no panic");
         self.output()

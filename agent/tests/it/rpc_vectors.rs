@@ -1,4 +1,4 @@
-//! Our codec against bytes that HashiCorp's agent and its clients sent.
+//! Tests our codec on bytes that HashiCorp's agent and its clients sent.
 
 use crate::support::{text, unhex, vectors};
 use rmpv::Value;
@@ -8,7 +8,7 @@ use serf_agent::rpc::{
     encode_join_count, encode_log, encode_members, encode_stats,
 };
 
-/// Cuts a stream into its objects.
+/// Splits a stream into its objects.
 fn objects(mut bytes: &[u8]) -> Vec<&[u8]> {
     let mut framer = Framer::new(1 << 20);
     let mut objects = Vec::new();
@@ -34,7 +34,7 @@ fn requests(bytes: &[u8]) -> Result<Vec<(u64, Request)>, String> {
     Ok(requests)
 }
 
-/// The value with the keys of all maps in order, since Go's maps have none.
+/// The value with the keys of all maps sorted, because Go's maps are unordered.
 fn sorted(value: Value) -> Value {
     match value {
         Value::Map(pairs) => {
@@ -47,7 +47,7 @@ fn sorted(value: Value) -> Value {
     }
 }
 
-/// Equal but for the order of keys. Equal lengths say that every value has the same form, too.
+/// Asserts equality except for the order of keys. Equal lengths imply that every value has the same encoding, too.
 fn assert_same(ours: &[u8], recorded: &[u8], what: &str) {
     let read = |mut bytes: &[u8]| {
         let mut values = Vec::new();
@@ -60,7 +60,7 @@ fn assert_same(ours: &[u8], recorded: &[u8], what: &str) {
     assert_eq!(ours.len(), recorded.len(), "{what}: another form of the same values");
 }
 
-/// Reads one object of an agent and writes it again, by what its keys say it is.
+/// Decodes one object of an agent, whose type follows from its keys, and encodes it again.
 fn rewritten(object: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     let (from, to) = (&mut Decoder::new(object), &mut Encoder::new(&mut out));
@@ -129,7 +129,7 @@ fn every_recorded_request_of_gos_command_line_is_read_and_written_the_same() {
 fn the_requests_of_other_clients_are_understood() {
     for client in vectors("rpc.json")["other_clients"].as_array().expect("is a list") {
         let sent = unhex(text(client, "sent"));
-        // asyncserf writes this command with a blank before it; see the specification of the server.
+        // asyncserf writes this command with a leading blank; see the specification of the server.
         let found = requests(&sent);
         match text(client, "client") {
             name if name.starts_with("serfclient") => assert!(!found.expect(name).is_empty(), "{name}"),
@@ -140,8 +140,8 @@ fn the_requests_of_other_clients_are_understood() {
 
 #[test]
 fn requests_are_refused_where_both_releases_refuse_them_and_understood_otherwise() {
-    // Besides those that the agent answers, these are closed without an answer for other reasons than their form, or by
-    // 0.9 only.
+    // Valid requests besides those that the agent answers: closed without an answer for reasons other than their
+    // encoding, or by 0.9 only.
     let understood = [
         "members-filtered-bad-regex",
         "header-bin-keys-and-values",
@@ -153,7 +153,7 @@ fn requests_are_refused_where_both_releases_refuse_them_and_understood_otherwise
         "filternodes-bin-strings",
         "lowercase-keys",
     ];
-    // These are answered although a part of them is no known command.
+    // Answered although a part of them is an unknown command.
     let unknown_commands = [
         "unknown-command",
         "unknown-command-before-handshake",
@@ -163,7 +163,7 @@ fn requests_are_refused_where_both_releases_refuse_them_and_understood_otherwise
         "auth:unknown-command-unauthenticated",
         "lowercase-keys",
         "members-with-unexpected-body",
-        // Here 0.9 takes the command of the request before.
+        // Here 0.9 uses the command of the previous request.
         "command-missing-after-members",
         "empty-header-map",
     ];

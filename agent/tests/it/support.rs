@@ -1,8 +1,8 @@
-//! What the tests share.
+//! Helpers shared by the tests.
 
 use serde_json::Value;
 
-/// The bytes of a text in hexadecimal.
+/// Decodes hexadecimal text.
 pub(crate) fn unhex(text: &str) -> Vec<u8> {
     let digit = |at| u8::from_str_radix(&text[at..at + 2], 16).expect("is hexadecimal");
     (0..text.len()).step_by(2).map(digit).collect()
@@ -15,7 +15,7 @@ pub(crate) fn vectors(name: &str) -> Value {
     serde_json::from_slice(&text).expect(&path)
 }
 
-/// A text among recorded values.
+/// A string among recorded values.
 pub(crate) fn text<'v>(value: &'v Value, key: &str) -> &'v str {
     value[key].as_str().unwrap_or("")
 }

@@ -1,4 +1,4 @@
-//! One client.
+//! The connection of one client.
 
 use std::io;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::rpc::{
     AUTHENTICATION_REQUIRED, DecodeError, Decoder, Framer, IPC_VERSION, Request, RequestHeader, UNSUPPORTED_COMMAND,
 };
 
-/// Serves a client in a task of its own. `wrong_tokens` is held by the client whose wrong token is answered next.
+/// Serves a client in a task of its own. `wrong_tokens` is locked by the client whose wrong token is answered next.
 pub(super) fn spawn<S: Service>(
     service: &Arc<S>,
     wrong_tokens: &Arc<Mutex<()>>,
@@ -44,7 +44,7 @@ pub(super) fn spawn<S: Service>(
             };
             connection.run().await;
             replies.close();
-            // A client that does not read its last answers is not waited for.
+            // Do not wait any longer for a client that does not read its last replies.
             sleep(LAST_WORDS_TIMEOUT).await;
         };
         tokio::select! {
@@ -52,12 +52,12 @@ pub(super) fn spawn<S: Service>(
             _ = write(&replies, writer) => {}
             () = place.displaced() => service.tally().clients_refused.bump(),
         }
-        // What it has asked for ends with it.
+        // Its subscriptions end with it.
         replies.close();
     });
 }
 
-/// Writes what is queued, until nothing more is to come.
+/// Writes queued replies, until the queue is closed and empty.
 async fn write(replies: &ReplyQueue, mut writer: impl AsyncWrite + Unpin) -> io::Result<()> {
     let mut bytes = Vec::new();
     loop {
@@ -66,7 +66,7 @@ async fn write(replies: &ReplyQueue, mut writer: impl AsyncWrite + Unpin) -> io:
             if replies.is_closing() {
                 return writer.shutdown().await;
             }
-            // Idle connections are many, and should cost little.
+            // Releases the buffer: there may be many idle connections.
             bytes = Vec::new();
             replies.filled.notified().await;
             continue;
@@ -80,49 +80,49 @@ struct Connection<'a, S, R> {
     service: &'a Arc<S>,
     replies: &'a Arc<ReplyQueue>,
     place: &'a Place,
-    /// Held by the client whose wrong token is answered next.
+    /// Locked by the client whose wrong token is answered next.
     wrong_tokens: &'a Mutex<()>,
-    /// Tokens of this client that were not ours.
+    /// Number of wrong tokens sent by this client.
     wrong_tokens_shown: u32,
     input: Input<R>,
-    /// There was a handshake.
+    /// The handshake was received.
     is_greeted: bool,
-    /// The token was right, or none is needed.
+    /// The token was right, or none is required.
     is_known: bool,
 }
 
 /// Why a connection ends.
 enum End {
-    /// The client went, or was told why.
+    /// The client closed it, or has received the error.
     Quiet,
-    /// There was no handshake and no right token in time.
+    /// The handshake or the right token was late.
     Late,
-    /// What it sent makes no sense.
+    /// The header could not be decoded.
     Header(String),
-    /// What it sent after the header makes no sense.
+    /// The body could not be decoded.
     Body(String),
 }
 
 impl<S: Service, R: AsyncRead + Unpin> Connection<'_, S, R> {
-    /// Requests are served strictly one after the other.
+    /// Serves requests strictly one after the other.
     async fn run(&mut self) {
         let begun = Instant::now();
         let greeting_end = begun + GREETING_TIMEOUT;
-        // A client sends its handshake at once. A silent connection only occupies a place.
+        // Clients send their handshake at once. A silent connection only occupies a place.
         if timeout_at(begun + FIRST_BYTE_TIMEOUT, self.input.fill()).await.is_err() {
             return;
         }
         loop {
             let is_admitted = self.is_greeted && self.is_known;
             let next = async {
-                // A client that asks and does not read is not served any further.
+                // A client that does not read its replies is not served any further.
                 self.replies.below(REPLY_BYTES_MAX).await;
                 self.serve().await
             };
             let served = if is_admitted { Ok(next.await) } else { timeout_at(greeting_end, next).await };
             let end = match served.unwrap_or(Err(End::Late)) {
                 Ok(()) => {
-                    // A client with much to say shares the thread with all others.
+                    // Yields, so that a client with many requests shares the thread with others.
                     tokio::task::yield_now().await;
                     continue;
                 }
@@ -150,7 +150,7 @@ impl<S: Service, R: AsyncRead + Unpin> Connection<'_, S, R> {
             RequestHeader::decode(&mut Decoder::new(object)).map_err(|error| End::Header(error.to_string()))?;
         self.service.count("agent.ipc.command");
         self.service.tally().requests.bump();
-        // One client of long standing sends a blank before one of its commands.
+        // An old client sends a blank before one of its commands.
         let (command, seq) = (header.command.trim(), header.seq);
         let refuse = |why: &str| self.replies.reply(seq, why, |_| {});
         if !self.is_greeted && command != "handshake" {
@@ -204,8 +204,8 @@ impl<S: Service, R: AsyncRead + Unpin> Connection<'_, S, R> {
         self.replies.reply(seq, error, |_| {});
     }
 
-    /// A wrong token after a right one takes nothing away. Each wrong one is answered later than the one before, and wrong ones of all
-    /// clients together are answered one by one; a right one is answered at once.
+    /// Checks a token. A wrong token after a right one changes nothing. A client's wrong tokens are answered later and
+    /// later, and those of all clients one at a time; a right one is answered at once.
     async fn authenticate(&mut self, seq: u64, key: &str) {
         let is_right = is_same(key.as_bytes(), self.service.token().as_bytes());
         self.is_known |= is_right;
@@ -225,22 +225,22 @@ impl<S: Service, R: AsyncRead + Unpin> Connection<'_, S, R> {
     }
 }
 
-/// How long a client waits for its answer that has shown so many wrong tokens before.
+/// The delay of the reply after `before` wrong tokens.
 fn wrong_token_pause(before: u32) -> Duration {
     WRONG_TOKEN_PAUSE.saturating_mul(1 << before.min(4))
 }
 
-/// Compares without telling by its time where the two differ.
+/// Compares in constant time.
 fn is_same(a: &[u8], b: &[u8]) -> bool {
     let differing = a.iter().zip(b).fold(0, |differing, (a, b)| differing | (a ^ b));
     core::hint::black_box(differing) == 0 && a.len() == b.len()
 }
 
-/// What a client sends, cut into objects.
+/// The client's input, split into objects.
 struct Input<R> {
     reader: R,
     buffer: Vec<u8>,
-    /// What of the buffer was taken.
+    /// The number of consumed bytes of the buffer.
     taken: usize,
     framer: Framer,
 }
@@ -269,7 +269,7 @@ impl<R: AsyncRead + Unpin> Input<R> {
         }
     }
 
-    /// Reads what is there, 0 bytes at the end.
+    /// Reads the available bytes; 0 at the end.
     async fn fill(&mut self) -> io::Result<usize> {
         let mut chunk = [0; READ_BYTES];
         let read = self.reader.read(&mut chunk).await?;
@@ -278,23 +278,24 @@ impl<R: AsyncRead + Unpin> Input<R> {
     }
 }
 
-/// How long a client may be silent after it has connected, before it is closed.
+/// How long a new client may be silent before it is closed.
 const FIRST_BYTE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long a client may take to its handshake and its token. One that has nothing to say for longer holds a place for nothing.
+/// How long a client may take for its handshake and its token. A silent client occupies a place.
 const GREETING_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The longest object before handshake and token; the client is closed beyond. Some thousand clients may be at it.
+/// Limit on an object before handshake and token, in bytes; a client that exceeds it is closed. Some thousand clients
+/// may do so at once.
 const GREETING_BYTES_MAX: usize = 8 * 1024;
 
-/// The longest object of a request; the client is closed beyond. What can be gossiped is far shorter, the longest list of addresses to
-/// join fits.
+/// Limit on an object of a request, in bytes; a client that exceeds it is closed. Messages for gossip are far shorter;
+/// the longest list of addresses to join fits.
 const REQUEST_BYTES_MAX: usize = 512 * 1024;
 
-/// How long the answer to the first wrong token of a client takes; each further one takes twice as long, up to sixteen times.
+/// Delay of the reply to a client's first wrong token; doubled for each further one, up to sixteen times.
 const WRONG_TOKEN_PAUSE: Duration = Duration::from_millis(250);
 
-/// The time from one answer to a wrong token to the next, of all clients together.
+/// Interval between replies to wrong tokens, over all clients.
 const WRONG_TOKEN_INTERVAL: Duration = Duration::from_millis(100);
 
 const READ_BYTES: usize = 2048;

@@ -1,4 +1,4 @@
-//! Where clients come in.
+//! The listening sockets of RPC.
 
 use std::io;
 use std::sync::Arc;
@@ -13,24 +13,24 @@ use crate::places::Places;
 use crate::platform::{LocalListener, LocalStream, file_limit};
 use crate::rpc::{AddressError, RpcAddress};
 
-/// A socket that clients connect to.
+/// A listening socket.
 pub(crate) enum Listener {
     /// Over TCP.
     Tcp(TcpListener),
-    /// On this machine.
+    /// A socket file.
     Local(LocalListener),
 }
 
-/// Why no client can connect.
+/// Why listening failed.
 #[derive(Debug, Error)]
 pub(crate) enum ListenError {
-    /// The address is none.
+    /// The address is invalid.
     #[error("listen tcp: {0}")]
     Address(#[from] AddressError),
-    /// The host has no address.
+    /// The host name has no address.
     #[error("listen tcp: lookup {host}: no such host")]
     Lookup { host: String },
-    /// It cannot be listened on.
+    /// The system cannot listen on it.
     #[error("listen {network} {addr}: bind: {}", go_words(source))]
     Listen { network: &'static str, addr: String, source: io::Error },
 }
@@ -61,7 +61,7 @@ impl Listener {
 
 /// Listens on a TCP port.
 pub(crate) async fn listen(host: String, port: u16) -> Result<TcpListener, ListenError> {
-    // As Go does it, no host is every address of this machine.
+    // As in Go, an empty host means every address of this machine.
     let host = if host.is_empty() { "::".into() } else { host };
     let found: Vec<_> = match tokio::net::lookup_host((host.as_str(), port)).await {
         Ok(found) => found.collect(),
@@ -82,7 +82,7 @@ pub(crate) async fn serve(service: Arc<impl Service>, listener: Listener) {
     loop {
         let accepted = match &listener {
             Listener::Tcp(tcp) => tcp.accept().await.map(|(socket, peer)| {
-                // On this machine all clients have one address.
+                // All clients on this machine have one address, so the limit per source does not apply.
                 let source = Some(peer.ip()).filter(|ip| !ip.is_loopback());
                 (Client::Tcp(socket), source, peer.to_string())
             }),
@@ -114,7 +114,7 @@ pub(crate) async fn serve(service: Arc<impl Service>, listener: Listener) {
         });
         if let Err(error) = accepted {
             service.log().error("agent.ipc", format_args!("Failed to accept client: {}", go_words(&error)));
-            // Out of files, mostly: clients that go make room.
+            // Mostly out of files; closing connections frees some.
             tokio::time::sleep(ACCEPT_PAUSE).await;
         }
     }
@@ -125,15 +125,15 @@ enum Client {
     Local(LocalStream),
 }
 
-/// How many clients there may be. They must not use up the files that gossip needs.
+/// Limit on clients. They must not use up the files that gossip needs.
 fn clients_max() -> usize {
     let clients = file_limit().unwrap_or(FILES).saturating_sub(FILES_RESERVED).clamp(CLIENTS_LEAST, CLIENTS_MAX);
     usize::try_from(clients).unwrap_or(usize::MAX)
 }
 
-/// Where the system does not say how many files we may have open.
+/// Assumed limit of open files where the system does not report one.
 const FILES: u64 = 1024;
-/// For gossip, handlers, the snapshot and others.
+/// Files reserved for gossip, handlers, the snapshot and others.
 const FILES_RESERVED: u64 = 256;
 const CLIENTS_LEAST: u64 = 64;
 const CLIENTS_MAX: u64 = 4096;

@@ -1,4 +1,4 @@
-//! The agent's side of RPC: listening, connections, what is queued for them. What requests do is up to the [`Service`].
+//! The RPC server: listening, connections and queues of replies. The [`Service`] executes the requests.
 
 mod connection;
 mod listener;
@@ -13,7 +13,7 @@ use super::Request;
 use crate::log::Log;
 use crate::tally::Tally;
 
-/// What clients connect to: the agent.
+/// The service behind the RPC server: the agent.
 pub(crate) trait Service: Send + Sync + 'static {
     fn log(&self) -> &Arc<Log>;
 
@@ -25,11 +25,11 @@ pub(crate) trait Service: Send + Sync + 'static {
     /// The clients that stream events.
     fn streams(&self) -> &Streams;
 
-    /// The token that clients must show; empty for none.
+    /// The token required of clients; empty for none.
     fn token(&self) -> &str;
 
-    /// Does what a client asks, and queues the answer. Returns when it is done: the next request waits for it. The connection itself
-    /// answers the handshake and the token.
+    /// Executes a request, and queues the reply. Returns when it is done: the next request waits for it. The connection
+    /// itself handles the handshake and the token.
     fn serve(
         self: &Arc<Self>,
         replies: &Arc<ReplyQueue>,
@@ -38,5 +38,5 @@ pub(crate) trait Service: Send + Sync + 'static {
     ) -> impl Future<Output = Result<(), Hangup>> + Send;
 }
 
-/// The connection is to be closed.
+/// The connection must be closed.
 pub(crate) struct Hangup;

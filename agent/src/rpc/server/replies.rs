@@ -1,4 +1,4 @@
-//! What is queued for a client.
+//! The queues of replies and records for clients.
 
 use core::future::Future;
 use std::collections::{BTreeMap, VecDeque};
@@ -14,19 +14,19 @@ use crate::log::{FollowerId, Log};
 use crate::rpc::{Encoder, ReplyHeader, encode_join_count, encode_log, encode_members};
 use crate::tally::Tally;
 
-/// What waits to be written to one client. Answers wait until they are taken; of each stream and of the monitor only so much
-/// is kept, and a client that does not read loses its own newest records and nobody else's.
+/// The replies and records queued for one client. Replies are kept until they are read. The records of each stream and
+/// of the monitor are bounded: a client that does not read loses its own newest records and no other client's.
 pub(crate) struct ReplyQueue {
     /// The client's address.
     pub(crate) peer: String,
     log: Arc<Log>,
     tally: Arc<Tally>,
-    /// For the records of all clients.
+    /// Shared by the records of all clients.
     budget: Arc<Budget>,
     state: Mutex<State>,
-    /// Something was queued.
+    /// Notified when an item is queued.
     pub(crate) filled: Arc<Notify>,
-    /// Something was taken.
+    /// Notified when an item is taken.
     pub(crate) emptied: Notify,
 }
 
@@ -34,33 +34,33 @@ pub(crate) struct ReplyQueue {
 struct State {
     queue: VecDeque<Item>,
     queue_bytes: usize,
-    /// What of that is records of streams.
+    /// The part of the queued bytes that are records of streams.
     stream_bytes: usize,
     streams: BTreeMap<u64, Stream>,
     monitor: Option<(FollowerId, u64)>,
-    /// Queries that came over streams, to be answered.
+    /// Queries received over streams, which the client may answer.
     queries: BTreeMap<u64, Query>,
     queries_bytes: usize,
     query_last: u64,
-    /// Collects the answers to the queries that the client has asked.
+    /// The tasks that collect the answers to the client's queries.
     asked: JoinSet<()>,
     is_closing: bool,
 }
 
 struct Item {
     head: Vec<u8>,
-    /// Shared by all who get the same record.
+    /// Shared by all streams that get the same record.
     body: Option<Arc<[u8]>>,
-    /// The stream that it is a record of.
+    /// The stream of the record.
     stream: Option<u64>,
-    /// What it takes of all clients' room, unless it is among the client's first.
+    /// Its share of the room for all clients, unless it is within the client's guaranteed bytes.
     _room: Option<Room>,
 }
 
 struct Stream {
     filters: Vec<EventFilter>,
     queued: usize,
-    /// Dropped since there was room.
+    /// Records dropped since there was last room.
     dropped: u64,
 }
 
@@ -85,19 +85,19 @@ impl Streams {
         }
     }
 
-    /// How much waits for clients that have not read it, but for what is sure for each.
+    /// Bytes queued for clients beyond the guaranteed bytes of each.
     pub(crate) fn waiting(&self) -> budget::Level {
         self.budget.level()
     }
 
-    /// Gives an event to every stream that wants it.
+    /// Queues an event for every stream that matches.
     pub(crate) fn deliver(&self, event: &AgentEvent) {
         let all: Vec<_> = {
             let mut all = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
             all.retain(|other| other.strong_count() > 0);
             all.iter().filter_map(std::sync::Weak::upgrade).collect()
         };
-        // Encoded once for all, but for queries, which have a number for each.
+        // Encoded once for all streams, except queries, whose number differs per client.
         let mut shared = None;
         for replies in all {
             replies.deliver(event, &mut shared);
@@ -105,15 +105,15 @@ impl Streams {
     }
 }
 
-/// Why a stream was not begun.
+/// Why a stream was refused.
 pub(crate) enum StreamError {
-    /// There is one of this number.
+    /// A stream with this number exists.
     Exists,
     /// The client has [`STREAMS_MAX`].
     TooMany,
 }
 
-/// Why a monitor was not begun.
+/// Why a monitor was refused.
 pub(crate) struct MonitorExists;
 
 impl ReplyQueue {
@@ -129,14 +129,14 @@ impl ReplyQueue {
         })
     }
 
-    /// Queues an answer: a header, and a body if `body` writes one.
+    /// Queues a reply: a header, and a body if `body` writes one.
     pub(crate) fn reply(&self, seq: u64, error: &str, body: impl FnOnce(&mut Encoder<'_>)) {
         let item = Item::reply(seq, error, body);
         self.lock().push(item);
         self.filled.notify_one();
     }
 
-    /// Answers a request with too long a list. Clients read a body after the errors of some commands.
+    /// Refuses a request with too long a list. For some commands, clients read a body even after an error.
     pub(crate) fn refuse(&self, seq: u64, command: &str, why: &str) {
         self.reply(seq, why, |to| match command {
             "join" => encode_join_count(0, to),
@@ -145,7 +145,7 @@ impl ReplyQueue {
         });
     }
 
-    /// Begins a stream, after an answer that is queued first.
+    /// Begins a stream. Queues the reply first.
     pub(crate) fn begin_stream(
         self: &Arc<Self>,
         streams: &Streams,
@@ -159,7 +159,7 @@ impl ReplyQueue {
         if state.streams.len() >= STREAMS_MAX {
             return Err(StreamError::TooMany);
         }
-        // The answer first: a record in front of it would be taken for the answer.
+        // The reply first: a client would take an earlier record for the reply.
         state.push(Item::reply(seq, "", |_| {}));
         state.streams.insert(seq, Stream { filters, queued: 0, dropped: 0 });
         drop(state);
@@ -168,7 +168,7 @@ impl ReplyQueue {
         Ok(())
     }
 
-    /// Begins the monitor with a follower of the log, after an answer that is queued first.
+    /// Begins the monitor with a follower of the log. Queues the reply first.
     pub(crate) fn begin_monitor(&self, seq: u64, level: crate::log::Level) -> Result<(), MonitorExists> {
         if self.lock().monitor.is_some() {
             return Err(MonitorExists);
@@ -179,7 +179,7 @@ impl ReplyQueue {
         Ok(())
     }
 
-    /// Ends the stream and the monitor of this number. What is queued of the stream is dropped.
+    /// Ends the stream or the monitor with this number. Queued records of the stream are dropped.
     pub(crate) fn stop(&self, seq: u64) {
         let mut state = self.lock();
         if state.streams.remove(&seq).is_some() {
@@ -191,7 +191,7 @@ impl ReplyQueue {
         }
     }
 
-    /// The query that a record of this connection named so, unless it is over.
+    /// The query with this number in a record of the connection, unless it is over.
     pub(crate) fn query(&self, id: u64, is_open: impl Fn(&Query) -> bool) -> Option<Query> {
         let mut state = self.lock();
         state.queries.retain(|_, query| is_open(query));
@@ -199,14 +199,14 @@ impl ReplyQueue {
         state.queries.get(&id).cloned()
     }
 
-    /// Whether the client may ask the cluster one more question.
+    /// Whether the client may send one more query.
     pub(crate) fn may_ask(&self) -> bool {
         let mut state = self.lock();
         while state.asked.try_join_next().is_some() {}
         state.asked.len() < ASKED_MAX
     }
 
-    /// Collects the answers to a question until `collecting` ends, or the client goes.
+    /// Runs `collecting`, which collects answers to a query, until it ends or the client disconnects.
     pub(crate) fn collect(&self, collecting: impl Future<Output = ()> + Send + 'static) {
         let mut state = self.lock();
         if !state.is_closing {
@@ -214,7 +214,7 @@ impl ReplyQueue {
         }
     }
 
-    /// Takes up to `bytes_max` bytes, or one item, to be written at once.
+    /// Takes up to `bytes_max` bytes, or one item, to write at once.
     pub(crate) fn take(&self, into: &mut Vec<u8>, bytes_max: usize) {
         let mut state = self.lock();
         while into.len() < bytes_max {
@@ -238,7 +238,7 @@ impl ReplyQueue {
             ReplyHeader { error: String::new(), seq }.encode(to);
             encode_log(&record, to);
         }
-        // Told when the client reads again, so that the notice does not drown with the rest.
+        // Reported when the client reads again, so that the notice is not dropped as well.
         let dropped = self.log.take_dropped(follower);
         if dropped > 0 {
             self.tally.monitor_records_dropped.add(dropped);
@@ -247,11 +247,11 @@ impl ReplyQueue {
         }
     }
 
-    /// Waits until less than `bytes` are queued.
+    /// Waits until less than `bytes` bytes are queued.
     pub(crate) async fn below(&self, bytes: usize) {
         loop {
             let mut emptied = core::pin::pin!(self.emptied.notified());
-            // From here on it is heard, though it comes before it is waited for.
+            // Registers for the notification before the check, so that none in between is missed.
             emptied.as_mut().enable();
             if self.lock().queue_bytes < bytes {
                 return;
@@ -260,7 +260,7 @@ impl ReplyQueue {
         }
     }
 
-    /// Nothing more is to come: answers that are queued go out, streams and the monitor end.
+    /// Closes the queue: queued replies are still written, streams and the monitor end.
     pub(crate) fn close(&self) {
         let mut state = self.lock();
         state.is_closing = true;
@@ -296,7 +296,7 @@ impl ReplyQueue {
         self.filled.notify_one();
     }
 
-    /// Queues a record for a stream. Whether there was room.
+    /// Queues a record for a stream. Returns whether there was room.
     fn queue_record(&self, state: &mut State, seq: u64, event: &AgentEvent, shared: &mut Option<Arc<[u8]>>) -> bool {
         let mut head = Vec::new();
         let to = &mut Encoder::new(&mut head);
@@ -344,7 +344,7 @@ impl State {
         self.queue.push_back(item);
     }
 
-    /// An item is taken from the queue.
+    /// Updates the counters for an item taken from the queue.
     fn forget(&mut self, item: &Item) {
         self.queue_bytes -= item.bytes();
         self.stream_bytes -= item.stream_bytes();
@@ -356,7 +356,7 @@ impl State {
         self.stream_bytes = self.queue.iter().map(Item::stream_bytes).sum();
     }
 
-    /// Remembers a query that the client can answer. The oldest make room.
+    /// Stores a query that the client can answer. Drops the oldest beyond the limit.
     fn remember(&mut self, id: u64, query: Query) {
         self.query_last = id;
         self.queries_bytes += query_bytes(&query);
@@ -369,7 +369,7 @@ impl State {
     }
 }
 
-/// What a query that can be answered takes.
+/// The size of a stored query, in bytes.
 fn query_bytes(query: &Query) -> usize {
     ITEM_BYTES + query.name.len() + query.payload.len()
 }
@@ -400,33 +400,34 @@ impl Drop for ReplyQueue {
     }
 }
 
-/// Queued for a stream; newer events are dropped beyond.
+/// Limit on the records queued for a stream; newer events are dropped.
 const STREAM_RECORDS_MAX: usize = 512;
 
-/// Streams of one client; more are refused. Each costs a look at its filters for every event.
+/// Limit on the streams of one client; more are refused, because each stream's filters are evaluated for every event.
 pub(crate) const STREAMS_MAX: usize = 64;
 
-/// Bytes of the records that are queued for one client, of all its streams; newer events are dropped beyond.
+/// Limit on the bytes of the records queued for one client, over all its streams; newer events are dropped.
 const CLIENT_BYTES_MAX: usize = 1 << 20;
 
-/// Bytes of the records that are queued for all clients; newer events are dropped beyond, but for a client's first
-/// [`CLIENT_BYTES_SURE`], so that those that read lose nothing because of those that do not.
+/// Limit on the bytes of the records queued for all clients; newer events are dropped. Each client's first
+/// [`CLIENT_BYTES_SURE`] are exempt, so that clients that read lose nothing because of those that do not.
 const CLIENTS_BYTES_MAX: usize = 64 << 20;
 const CLIENT_BYTES_SURE: usize = 16 * 1024;
 
-/// What an item takes besides its bytes.
+/// Memory of an item besides its bytes.
 const ITEM_BYTES: usize = 96;
 
-/// Answers that may wait before the next request is served, or the next answer to a query is passed on.
+/// Limit on queued replies before the next request is served, or the next answer to a query is forwarded.
 pub(crate) const REPLY_BYTES_MAX: usize = 256 * 1024;
 
-/// Queries of one client whose answers are collected; more are refused. A node keeps 1024 in all, which one client must not take.
+/// Limit on one client's queries in progress; more are refused. A node keeps 1024 in all, which one client must not use
+/// up.
 pub(crate) const ASKED_MAX: usize = 256;
 
-/// Queries that a connection can answer; the oldest are forgotten beyond.
+/// Limit on the queries that a connection can answer; the oldest are dropped.
 const QUERIES_MAX: usize = 4096;
 
-/// What these queries take; the oldest are forgotten beyond.
+/// Limit on the bytes of these queries; the oldest are dropped.
 const QUERIES_BYTES_MAX: usize = 1 << 20;
 
 #[cfg(test)]
@@ -473,7 +474,7 @@ mod tests {
         let queued = client.lock().stream_bytes;
         assert!((CLIENT_BYTES_MAX - 10_000..=CLIENT_BYTES_MAX).contains(&queued), "{queued}");
         assert!(tally.stream_records_dropped.get() > 6000);
-        // What is read makes room again.
+        // Reading makes room again.
         let mut bytes = Vec::new();
         client.take(&mut bytes, usize::MAX);
         let state = client.lock();

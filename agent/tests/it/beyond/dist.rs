@@ -1,4 +1,4 @@
-//! What a package is made of, in `agent/dist`.
+//! The contents of the package, in `agent/dist`.
 
 use std::fs;
 use std::io::Write;
@@ -25,7 +25,7 @@ fn handle(name: &str, env: &[(&str, &str)], input: &str) -> Ran {
         .stderr(Stdio::piped())
         .spawn()
         .expect("there is a shell");
-    // One that needs no input may be gone already.
+    // A handler that reads no input may have exited already.
     _ = handler.stdin.take().expect("was piped").write_all(input.as_bytes());
     handler.wait_with_output().expect("is our child").into()
 }
@@ -125,7 +125,7 @@ fn an_agent_runs_the_handlers() {
     });
 }
 
-/// A process that ends with its test.
+/// A process that is killed when dropped.
 struct Running(Child);
 
 impl Drop for Running {
@@ -136,8 +136,8 @@ impl Drop for Running {
 }
 
 impl Running {
-    /// Starts an agent with the arguments of a service, in directories of the test's own.
-    /// Its supervisor listens at `NOTIFY_SOCKET` in the directory, if it is there.
+    /// Starts an agent with the arguments of a service, in directories of the test's own. Its supervisor listens at
+    /// `NOTIFY_SOCKET` in the directory, if that exists.
     fn start(args: &[String], directory: &Directory) -> (Self, String) {
         let root = directory.0.display().to_string();
         let (bind, rpc) = (free_address(), free_address());
@@ -228,7 +228,7 @@ fn systemd_finds_no_fault_with_the_unit() {
     assert_eq!((verify.code, verify.err.as_str()), (Some(0), ""), "{}", verify.out);
 }
 
-/// The words of an instruction of the Dockerfile in its JSON form.
+/// The words of a Dockerfile instruction in its JSON form.
 fn instruction(dockerfile: &str, name: &str) -> Vec<String> {
     let line = dockerfile.lines().find(|line| line.starts_with(name)).expect(name);
     let list = &line[line.find('[').expect("has a list")..];

@@ -1,4 +1,4 @@
-//! `serf doctor` on nodes that are well, and on everything that can be wrong.
+//! `serf doctor` on healthy nodes, and on every fault that it detects.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream, UdpSocket};
@@ -17,7 +17,7 @@ fn doctor(args: &[&str]) -> Ran {
     serf(&args, &[])
 }
 
-/// The checks that ended so, in order.
+/// The checks with this result, in order.
 fn checks(report: &Value, result: &str) -> Vec<String> {
     let checks = report["checks"].as_array().expect("is a list").iter();
     let such = checks.filter(|check| check["result"] == result);
@@ -30,7 +30,7 @@ fn found(report: &Value, name: &str) -> String {
     check.map(|check| check["found"].as_str().expect("is text").to_owned()).unwrap_or_default()
 }
 
-/// Exactly these checks fail; each says what to do.
+/// Asserts that exactly these checks fail, each with advice.
 fn assert_failed(ran: &Ran, failed: &[&str]) -> Value {
     let report = ran.json();
     assert_eq!(checks(&report, "failed"), failed, "{report:#}");
@@ -104,7 +104,7 @@ fn while_keys_are_exchanged_it_is_told_whether_the_node_understands_the_given_on
         let report = assert_failed(&doctor(&["-encrypt", OTHER_KEY, &node.bind]), &["key"]);
         assert!(found(&report, "udp").starts_with("it understands what was given"), "{report:#}");
         assert_failed(&doctor(&["-keyring-file", &file, &node.bind]), &[]);
-        // The other way round, the first key is for writing and the second opens the answers.
+        // Reversed, the first key encrypts and the second decrypts the answers.
         std::fs::write(&file, format!(r#"["{OTHER_KEY}", "{KEY}"]"#)).expect("can be written");
         assert_failed(&doctor(&["-keyring-file", &file, &node.bind]), &[]);
     }
@@ -166,7 +166,7 @@ fn where_nothing_listens_both_protocols_fail() {
     assert_eq!(found(&report, "address"), "lookup nobody.invalid: no such host");
 }
 
-/// Passes TCP on to an agent; UDP to its port reaches nobody, as behind a firewall.
+/// Forwards TCP to an agent; UDP to its port is dropped, as behind a firewall.
 fn tcp_only(agent: &Agent) -> (String, UdpSocket) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
     let address = listener.local_addr().expect("is bound");
@@ -205,7 +205,7 @@ fn udp_that_is_blocked_is_told_from_a_node_that_is_down() {
     }
 }
 
-/// Passes UDP on to an agent and back, but no packet longer than `bytes_max`; and TCP.
+/// Forwards UDP to an agent and back, except packets longer than `bytes_max`; and TCP.
 fn narrow(agent: &Agent, bytes_max: usize) -> String {
     let (address, outside) = tcp_only(agent);
     let inside = UdpSocket::bind("127.0.0.1:0").expect("a port is free");
@@ -225,7 +225,7 @@ fn narrow(agent: &Agent, bytes_max: usize) -> String {
     thread::spawn(move || {
         let mut packet = [0; 65536];
         loop {
-            // Whoever went away is told of by the next call.
+            // The next call reports a peer that has gone.
             let Ok(len) = inside_too.recv(&mut packet) else { continue };
             if let Some(to) = *asker_too.lock().expect("no panic") {
                 _ = outside_too.send_to(&packet[..len], to);

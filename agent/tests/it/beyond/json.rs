@@ -1,4 +1,4 @@
-//! `-format=json` on every command that says something.
+//! `-format=json` on every command with output.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
@@ -44,7 +44,7 @@ fn every_command_answers_in_json() {
         }
         let list = ask(&["keys", "-list"]);
         assert_eq!(list["keys"], json!({KEY: 2, NEW_KEY: 2}));
-        // The primary key cannot be dropped: the command fails, and says in one document where and why.
+        // The primary key cannot be removed: the command fails, and reports in one document where and why.
         let ran = one.ask(&["keys", "-format=json", "-remove", NEW_KEY]);
         assert_eq!(ran.code, Some(1));
         assert_eq!((&ran.json()["error"], &ran.json()["errors"]), (&"2/2 nodes reported failure".into(), &2.into()));
@@ -75,7 +75,7 @@ fn commands_without_an_agent_answer_in_json() {
     assert_eq!(version, json!({"version": env!("CARGO_PKG_VERSION"), "protocol": {"version": 5, "min": 2}}));
     let key = serf(&["keygen", "-format=json"], &[]).json();
     assert_eq!(key["key"].as_str().map(str::len), Some(44));
-    // As ever, these two ignore what makes no sense.
+    // These two ignore invalid arguments, with JSON too.
     assert_eq!(serf(&["version", "-bogus", "x"], &[]).code, Some(0));
     assert_eq!(serf(&["keygen", "-format=xml"], &[]).out.trim().len(), 44);
 }
@@ -98,13 +98,13 @@ fn failures_in_json_are_one_object_on_the_output_and_exit_code_1() {
         let why = "Error connecting to Serf agent: dial tcp 127.0.0.1:1: connect: connection refused";
         assert_eq!(ran.json(), json!({"error": why}), "{command:?}");
         assert_eq!((ran.code, ran.err.as_str()), (Some(1), ""), "{command:?}");
-        // What is said of missing arguments is JSON, too; another format is refused.
+        // Errors about missing arguments are JSON, too; another format is refused.
         let ran = serf(&[command[0], "-format=xml"], &[]);
         assert_eq!((ran.code, ran.out.as_str()), (Some(1), "Invalid format: xml\n"), "{command:?}");
     }
     let ran = serf(&["event", "-format=json"], &[]);
     assert_eq!(ran.json(), json!({"error": "An event name must be specified."}));
-    // Where HashiCorp's commands have the flag, failures look as theirs do.
+    // Where HashiCorp's commands have the flag, failures have their form.
     let ran = serf(&["members", "-format=json"], &[("SERF_RPC_ADDR", "127.0.0.1:1")]);
     assert!(ran.out.starts_with("Error connecting to Serf agent: ") && ran.code == Some(1), "{ran:?}");
 }
@@ -120,7 +120,7 @@ fn monitor_writes_an_object_a_line() {
             .expect("can be started");
         let lines = BufReader::new(monitor.stdout.take().expect("was piped")).lines();
         let mut lines = lines.map_while(Result::ok);
-        // The first line is of the past: the subscription is there.
+        // The first line is a kept record, so the subscription exists.
         let mut seen = vec![lines.next().expect("says something")];
         assert_eq!(agent.ask(&["event", "-coalesce=false", "deploy", "v1"]).code, Some(0));
         for line in lines {

@@ -1,4 +1,4 @@
-//! Agents that end with their test.
+//! Agents that are killed at the end of their test.
 
 use std::io::{BufRead, BufReader};
 use std::net::{TcpListener, UdpSocket};
@@ -13,7 +13,7 @@ use serde_json::Value;
 /// Our binary.
 pub(crate) const OURS: &str = env!("CARGO_BIN_EXE_serf");
 
-/// HashiCorp's binary, if it is here.
+/// HashiCorp's binary, if it is installed.
 pub(crate) fn reference() -> Option<String> {
     let path = PathBuf::from(std::env::var_os("SERF_REFERENCE").unwrap_or_else(|| "/usr/bin/serf".into()));
     if path.exists() {
@@ -23,12 +23,12 @@ pub(crate) fn reference() -> Option<String> {
     None
 }
 
-/// Our binary and, if it is here, HashiCorp's.
+/// Our binary and, if it is installed, HashiCorp's.
 pub(crate) fn binaries() -> Vec<String> {
     [OURS.to_owned()].into_iter().chain(reference()).collect()
 }
 
-/// A directory of one test's own, removed with it.
+/// A directory for one test, removed on drop.
 pub(crate) struct Directory(pub(crate) PathBuf);
 
 impl Directory {
@@ -45,10 +45,10 @@ impl Drop for Directory {
     }
 }
 
-/// A running agent on the loopback.
+/// A running agent on loopback.
 pub(crate) struct Agent {
     process: Child,
-    /// Where it gossips.
+    /// The gossip address.
     pub(crate) bind: String,
     pub(crate) rpc: String,
     log: Arc<Mutex<String>>,
@@ -56,7 +56,7 @@ pub(crate) struct Agent {
 
 impl Agent {
     pub(crate) fn start(binary: &str, name: &str, more: &[&str]) -> Self {
-        // HashiCorp's cannot choose a port, and between our choice and its start another may take it.
+        // HashiCorp's agent cannot choose a port, and another process may take ours before its start.
         for _ in 0..5 {
             if let Some(agent) = Self::try_start(binary, name, more) {
                 return agent;
@@ -96,18 +96,18 @@ impl Agent {
         self.log.lock().expect("no panic").clone()
     }
 
-    /// Ends it without a farewell.
+    /// Kills it without a leave.
     pub(crate) fn kill(&mut self) {
         _ = self.process.kill();
         _ = self.process.wait();
     }
 
-    /// Runs our program with this agent as the one to talk to.
+    /// Runs our program with this agent as its RPC address.
     pub(crate) fn ask(&self, args: &[&str]) -> Ran {
         serf(args, &[("SERF_RPC_ADDR", &self.rpc)])
     }
 
-    /// Waits until `name` has `status` here.
+    /// Waits until this agent reports `status` for `name`.
     pub(crate) fn wait_status(&self, name: &str, status: &str) {
         let name = format!("-name={name}");
         eventually(status, || self.ask(&["members", &name]).out.contains(&format!("  {status}")).then_some(()));
@@ -120,7 +120,7 @@ impl Drop for Agent {
     }
 }
 
-/// What a command left behind.
+/// The output and exit code of a command.
 #[derive(Debug)]
 pub(crate) struct Ran {
     pub(crate) code: Option<i32>,
@@ -149,7 +149,7 @@ pub(crate) fn serf(args: &[&str], env: &[(&str, &str)]) -> Ran {
     command.output().expect("can be run").into()
 }
 
-/// An address that was free for UDP and TCP just now.
+/// An address that was just free for UDP and TCP.
 pub(crate) fn free_address() -> String {
     for _ in 0..20 {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");

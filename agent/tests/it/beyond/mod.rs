@@ -1,4 +1,4 @@
-//! What the program has that HashiCorp's lacks, as its users meet it: processes of ours and, where it is installed, of
+//! Features that HashiCorp's program lacks, from the user's side: processes of ours and, where it is installed, of
 //! HashiCorp's (`/usr/bin/serf`, or the one that `SERF_REFERENCE` names).
 
 mod dist;

@@ -1,4 +1,4 @@
-//! The transcripts of `agent/README.md`, run as they stand there, but for ports: on this host others may use those.
+//! Runs the transcripts of `agent/README.md` as printed, except for ports, which may be in use on this host.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -8,14 +8,14 @@ use std::thread;
 
 use super::lab::{OURS, eventually, free_address};
 
-/// A command and what it writes.
+/// A command and its expected output.
 #[derive(Debug)]
 struct Step {
     command: String,
     expected: Vec<String>,
 }
 
-/// The steps of all blocks, which are one session.
+/// The steps of all blocks, which form one session.
 fn steps(page: &str) -> Vec<Step> {
     let mut steps: Vec<Step> = Vec::new();
     let mut is_transcript = false;
@@ -34,12 +34,12 @@ fn steps(page: &str) -> Vec<Step> {
     steps
 }
 
-/// A line without what differs from run to run: numbers, and the blanks that align them.
+/// A line without the parts that vary between runs: numbers, and the blanks that align them.
 fn shape(line: &str) -> String {
     let mut shape = String::new();
     for letter in line.trim_end().chars() {
         let letter = if letter.is_ascii_digit() { '#' } else { letter };
-        // `0.5` is as much a number as `12`.
+        // `0.5` is a number like `12`.
         let is_more_of_it = match letter {
             '#' | ' ' => shape.ends_with(letter),
             '.' => shape.ends_with('#'),
@@ -52,7 +52,7 @@ fn shape(line: &str) -> String {
     shape
 }
 
-/// Whether the output is as expected, `…` standing for any lines.
+/// Whether the output matches; `…` stands for any lines.
 fn matches(expected: &[String], output: &str, is_ordered: bool) -> bool {
     let mut expected: Vec<_> = expected.iter().map(|line| shape(line)).collect();
     let mut output: Vec<_> = output.lines().map(shape).collect();
@@ -77,7 +77,7 @@ fn matches(expected: &[String], output: &str, is_ordered: bool) -> bool {
 /// The shell of the session.
 #[derive(Default)]
 struct Session {
-    /// Which address stands for each of the page's.
+    /// The address that replaces each of the page's.
     addresses: BTreeMap<String, String>,
     jobs: Vec<Child>,
 }
@@ -117,7 +117,7 @@ impl Session {
             return assert!(sent.success());
         }
         let is_ordered = !command.starts_with("serf query");
-        // What a command shows may take the cluster a moment.
+        // The cluster may need a moment until a command shows the expected output.
         let mut last = String::new();
         let seen = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             eventually(&step.command, || {
@@ -129,7 +129,7 @@ impl Session {
         assert!(seen.is_ok(), "$ {}\n{last}\ninstead of\n{}", step.command, step.expected.join("\n"));
     }
 
-    /// Starts an agent, and waits until it has said what it should.
+    /// Starts an agent, and waits for its expected output.
     fn begin(&mut self, command: &str, step: &Step) {
         let mut process = self.shell(command).stdout(Stdio::piped()).spawn().expect("can be started");
         let mut output = process.stdout.take().expect("was piped");
@@ -142,7 +142,7 @@ impl Session {
                 page.lock().expect("no panic").extend_from_slice(&piece[..len]);
             }
         });
-        // More may follow.
+        // More lines may follow.
         let expected: Vec<_> = step.expected.iter().cloned().chain(["…".into()]).collect();
         eventually(&step.command, || {
             let said = said.lock().expect("no panic");

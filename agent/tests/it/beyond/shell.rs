@@ -1,10 +1,10 @@
-//! Completions and manual pages, in the programs that read them.
+//! Completions and manual pages, tested in the programs that read them.
 
 use std::process::{Command, Stdio};
 
 use super::lab::{Agent, Directory, OURS, Ran, serf};
 
-/// Whether a program is here.
+/// Whether a program is installed.
 fn has(program: &str) -> bool {
     let found = Command::new("sh").args(["-c", &format!("command -v {program}")]).stdout(Stdio::null()).status();
     let is_here = found.is_ok_and(|status| status.success());
@@ -18,12 +18,12 @@ fn run(program: &str, args: &[&str]) -> Ran {
     Command::new(program).args(args).output().expect("can be run").into()
 }
 
-/// What bash offers after these words.
+/// The completions of bash after these words.
 fn offered(words: &[&str], rpc: &str) -> Vec<String> {
     offered_in(&words.concat(), words, rpc)
 }
 
-/// The same, of which the whole line is this.
+/// The same, with the whole line.
 fn offered_in(line: &str, words: &[&str], rpc: &str) -> Vec<String> {
     let words: Vec<_> = words.iter().map(|word| format!("'{word}'")).collect();
     let (binary, last) = (OURS, words.len() - 1);

@@ -41,7 +41,7 @@ fn who_suspected_a_failed_member_and_when_is_told_by_those_that_remain() {
     }
     assert!(accused_by_probe > 0, "somebody saw it for itself");
 
-    // The doctor finds nothing wrong with one that has lost another, and says where to go on.
+    // The doctor finds no fault with a node that lost another one, and names the next step.
     let ran = one.ask(&["doctor", "-format=json", &one.bind]);
     let checks = ran.json()["checks"].clone();
     let members = checks.as_array().and_then(|all| all.iter().find(|it| it["check"] == "members")).expect("is checked");
@@ -75,7 +75,7 @@ fn unknown_names_and_agents_without_the_command_are_told_clearly() {
     assert_eq!((ran.code, ran.err.as_str()), (Some(1), ""));
     let ran = theirs.ask(&["why", "-format=json", "two"]);
     assert!(ran.json()["error"].is_string() && ran.code == Some(1), "{ran:?}");
-    // Its agent is none the worse, and its command line knows no `why`, so nobody counts on it.
+    // HashiCorp's agent survives the command. Its own command line has no `why`, so no client depends on it.
     assert_eq!(theirs.ask(&["members"]).code, Some(0));
     let status = Command::new(reference).arg("why").output().expect("can be run").status;
     assert_eq!(status.code(), Some(127));

@@ -1,4 +1,4 @@
-//! How many clients there may be, and none at all.
+//! Limits on clients, and RPC turned off.
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::TcpStream;
@@ -39,7 +39,7 @@ fn clients_beyond_what_the_open_files_allow_are_sent_away_until_others_go() {
 }
 
 #[test]
-fn a_pattern_that_is_none_an_unknown_command_and_arguments_that_mean_nothing_are_named() {
+fn an_invalid_pattern_an_unknown_command_and_ignored_arguments_are_named() {
     use std::process::Command;
     let agent = Agent::start(&[]);
     let serf = |args: &[&str]| {

@@ -1,4 +1,4 @@
-//! Discovery by mDNS, on real multicast: skipped, with a word about it, where this host has none.
+//! Discovery by mDNS, on real multicast: skipped, with a message, where this host has none.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, UdpSocket};
 use std::path::Path;
@@ -13,7 +13,7 @@ use crate::process::{Agent, eventually};
 
 const LOOPBACK: &str = if cfg!(target_os = "macos") { "lo0" } else { "lo" };
 
-/// Whether a packet for the group of mDNS comes back on the interface of `ip`.
+/// Whether a packet for the mDNS group is received on the interface of `ip`.
 fn has_multicast(ip: Ipv4Addr) -> bool {
     let group = Ipv4Addr::new(224, 0, 0, 251);
     let probe = || {
@@ -31,7 +31,7 @@ fn has_multicast(ip: Ipv4Addr) -> bool {
     has
 }
 
-/// A name that no other test uses, nor another run of this one.
+/// A name unique to this test and this run.
 fn cluster(test: &str) -> String {
     format!("-discover=serf-test-{}-{test}", std::process::id())
 }
@@ -63,7 +63,7 @@ fn agents_of_one_cluster_find_each_other_and_no_others() {
     assert_eq!(alive(&stranger), 1);
 }
 
-/// An interface on which a packet for the group of mDNS comes back over IPv6.
+/// An interface on which a packet for the mDNS group is received over IPv6.
 fn multicast_v6() -> Option<String> {
     let group = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0xfb);
     let works = |index: u32| {
@@ -96,7 +96,7 @@ fn either_of_ipv4_and_ipv6_is_enough() {
     }
 }
 
-/// Tells everybody who asks for `cluster` on the loopback interface that a member is at `addr`, until the test ends.
+/// Answers all questions for `cluster` on the loopback interface with a member at `addr`, until the test ends.
 fn announce(cluster: &str, addr: SocketAddr) {
     let group = Ipv4Addr::new(224, 0, 0, 251);
     let socket = Socket::new(Domain::IPV4, Type::DGRAM, None).expect("can be made");
@@ -138,7 +138,7 @@ fn who_cannot_be_joined_is_tried_again_when_it_can() {
     announce(&cluster["-discover=".len()..], port);
     let agent = Agent::start(&["-node=b", &cluster, &format!("-iface={LOOPBACK}")]);
     agent.wait("[ERR] agent.mdns: Failed to join:");
-    // It does not look for anybody by itself.
+    // This agent runs no discovery of its own.
     let _member = Agent::start(&["-node=c", &format!("-bind={port}")]);
     eventually("two members", || (alive(&agent) == 2).then_some(()));
 }
@@ -150,7 +150,7 @@ fn an_agent_does_not_start_when_it_could_discover_nobody() {
     agent.wait("==> Error starting mDNS listener: both IPv4 and IPv6 are disabled");
 }
 
-/// HashiCorp's agent, ended with the test.
+/// HashiCorp's agent, killed on drop.
 struct Reference(Child);
 
 impl Drop for Reference {

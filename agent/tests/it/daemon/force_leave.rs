@@ -1,4 +1,4 @@
-//! What an operator does about members that failed.
+//! Operations on failed members.
 
 use crate::process::{Agent, eventually};
 

@@ -1,4 +1,4 @@
-//! What Go's runtime gives HashiCorp's agent without a line of code, and ours must do itself.
+//! Behaviour that HashiCorp's agent gets from Go's runtime, and that ours must implement.
 
 use std::fs;
 use std::net::TcpListener;
@@ -8,8 +8,8 @@ use serf_agent::rpc::{Client, ClientOptions};
 
 use crate::process::{Agent, Directory, eventually};
 
-/// The sockets of this port that are established, as the system lists them: the seconds until its timer fires, if that is the one
-/// of keepalive.
+/// The established sockets of this port, as the system lists them: the seconds until the keepalive timer fires, or
+/// `None` if another timer runs.
 fn keepalive_timers(local_port: u16) -> Vec<Option<u64>> {
     let table = fs::read_to_string("/proc/net/tcp").expect("is there");
     let sockets = table.lines().skip(1).map(|line| line.split_whitespace().collect::<Vec<_>>());
@@ -78,7 +78,7 @@ fn the_log_is_in_the_zone_that_tz_names() {
         ("", "+00:00"),
         (":", "+00:00"),
         ("No/Where", "+00:00"),
-        // HashiCorp's does not know these.
+        // HashiCorp's agent does not support these.
         ("JST-9", "+09:00"),
         ("<+0545>-5:45", "+05:45"),
     ] {
@@ -91,7 +91,7 @@ fn the_log_is_in_the_zone_that_tz_names() {
             let date = Command::new("date").env("TZ", zone).arg("+%Y/%m/%d %H:%M").output().expect("is there");
             String::from_utf8_lossy(&date.stdout).trim().to_owned()
         };
-        // The minute may end between.
+        // The minute may change between the two.
         let (output, now) = (agent.output(), [now(), now()]);
         let line = output.lines().find(|line| line.contains("[INFO] agent: Serf agent starting")).expect("is there");
         let is_now = |line: &str| now.iter().any(|now| line.contains(now)) || within_a_minute(line, &now[0]);
@@ -99,7 +99,7 @@ fn the_log_is_in_the_zone_that_tz_names() {
     }
 }
 
-/// Whether the minutes of both differ by one at most.
+/// Whether the two minutes differ by one at most.
 fn within_a_minute(line: &str, now: &str) -> bool {
     let minutes = |text: &str| {
         let (hour, minute) = text.split_whitespace().nth(1)?.split_once(':')?;
@@ -120,7 +120,7 @@ fn lines_of_json_have_the_offset_of_the_zone() {
 }
 
 #[test]
-fn a_script_gets_no_descriptor_and_no_signal_disposition_of_ours_and_the_limits_of_before() {
+fn a_script_gets_no_descriptor_no_signal_disposition_and_the_original_limits() {
     if !fs::exists("/proc/self/status").unwrap_or(false) {
         return eprintln!("NOT RUN: this system has no /proc");
     }
@@ -131,7 +131,8 @@ fn a_script_gets_no_descriptor_and_no_signal_disposition_of_ours_and_the_limits_
     );
     let handlers = serde_json::json!({ "event_handlers": [format!("user:look={look}")] });
     let config = dir.file("c.json", &handlers.to_string());
-    // With a soft limit below the hard one. What is open here already, scripts inherit, as with HashiCorp's.
+    // With a soft limit below the hard one. Scripts inherit files that are open here already, as with HashiCorp's
+    // agent.
     let start = format!(
         "ls /proc/$$/fd > {banner}.fd; ulimit -Sn 512; ulimit -Hn 4096; exec {} agent -node=one -bind=127.0.0.1:0 -rpc-addr=127.0.0.1:0 -snapshot={banner}.snap -config-file={config} > {banner} 2>&1 < /dev/null",
         env!("CARGO_BIN_EXE_serf")
@@ -160,8 +161,8 @@ fn a_script_gets_no_descriptor_and_no_signal_disposition_of_ours_and_the_limits_
     };
     assert!(seen.contains("\n/bin/sh|-c|ls /proc/$$/fd"), "{seen}");
     assert_eq!(mask("SigBlk"), 0);
-    // But for the two signals that the C library has for itself, and a SIGQUIT that was ignored before us: shells have it so for what
-    // runs in the background.
+    // Except the two signals that the C library reserves, and a SIGQUIT that was ignored at our start: shells ignore it
+    // for background jobs.
     let ours = fs::read_to_string("/proc/self/status").expect("is there");
     let ignored = ours.lines().find_map(|line| line.strip_prefix("SigIgn:")).expect("is listed");
     let before = u64::from_str_radix(ignored.trim(), 16).expect("is a number") & 1 << 2;
@@ -205,7 +206,7 @@ fn names_are_found_in_the_hosts_file_and_below_the_search_domains() {
     let dir = Directory::new("resolver");
     let hosts = dir.file("hosts", "127.0.0.1 localhost\n127.1.2.3 from-hosts\n");
     let resolv = dir.file("resolv.conf", "nameserver 127.0.0.1\nsearch corp.example\noptions timeout:1 attempts:1\n");
-    // Knows one name and answers for its IPv4 address only.
+    // A name server that knows one name, and answers for its IPv4 address only.
     let server = dir.file(
         "dns.py",
         r#"
@@ -236,7 +237,7 @@ while True:
 }
 
 #[test]
-fn who_no_longer_reads_the_output_of_a_command_ends_it_quietly_and_a_full_disk_is_told() {
+fn a_closed_pipe_ends_a_command_quietly_and_a_full_disk_is_reported() {
     let agent = Agent::start(&[]);
     let serf = env!("CARGO_BIN_EXE_serf");
     let run = |script: &str| {

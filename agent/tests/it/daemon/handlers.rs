@@ -1,4 +1,4 @@
-//! Handlers that take too long, and reloads while handlers run.
+//! Handlers that exceed the timeout, and reloads while handlers run.
 
 use std::fs;
 
@@ -10,14 +10,14 @@ fn event(name: &str) -> UserEvent {
     UserEvent { name: name.into(), payload: None, coalesce: false }
 }
 
-/// Whether a process of this number is there, other than as what its parent has not yet asked for.
+/// Whether this process exists and is not a zombie.
 fn runs(pid: &str) -> bool {
     let state = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     state.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
 }
 
 #[test]
-fn a_handler_that_takes_too_long_is_ended_with_its_children_and_the_next_event_is_handled() {
+fn a_handler_that_times_out_is_killed_with_its_children_and_the_next_event_runs() {
     if !fs::exists("/proc/self/stat").unwrap_or(false) {
         return eprintln!("NOT RUN: this system has no /proc");
     }
@@ -58,7 +58,7 @@ fn a_handler_may_clean_up_before_it_is_ended_and_its_answer_does_not_count() {
     assert_eq!(answers, 0);
 }
 
-/// A script that writes when it begins and ends, and waits between until there is a file.
+/// A script that writes a line at its start and its end, and in between waits for a file.
 fn gated(page: &str, name: &str, gate: &str) -> String {
     format!("echo begin {name} >> {page}; until [ -e {gate} ]; do sleep 0.02; done; echo end {name} >> {page}")
 }
@@ -67,7 +67,7 @@ fn lines(page: &str) -> Vec<String> {
     fs::read_to_string(page).unwrap_or_default().lines().map(str::to_owned).collect()
 }
 
-/// The answers to a query until it is done.
+/// Collects the answers to a query until it is done.
 fn answers(client: &mut serf_agent::rpc::Client, name: &str, seconds: i64) -> Vec<String> {
     use serf_agent::rpc::{Query, QueryRecord, Record};
     let query = Query { name: name.into(), timeout_ns: seconds * 1_000_000_000, ..Query::default() };
@@ -189,7 +189,7 @@ fn of_several_scripts_for_a_query_the_first_configured_that_answers_answers() {
 }
 
 #[test]
-fn with_parallel_handlers_each_script_has_its_order_and_a_reload_to_one_order_waits_for_them() {
+fn with_parallel_handlers_each_script_has_its_order_and_a_reload_waits_for_them() {
     let dir = Directory::new("parallel");
     let (page, gate) = (dir.0.join("page").display().to_string(), dir.0.join("gate").display().to_string());
     let handlers =
@@ -264,7 +264,7 @@ fn a_node_that_leaves_runs_all_of_its_own_handlers_for_it() {
 }
 
 #[test]
-fn as_process_one_the_agent_reaps_what_scripts_leave_behind_and_still_learns_how_they_ended() {
+fn as_process_one_the_agent_reaps_orphans_and_still_learns_how_scripts_ended() {
     use std::process::{Command, Stdio};
     let unshare = |more: &[&str]| {
         let mut command = Command::new("unshare");

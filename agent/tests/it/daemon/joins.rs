@@ -1,4 +1,4 @@
-//! Joins that fail, and joins that a reload brings.
+//! Joins that fail, and joins that a reload starts.
 
 use crate::process::{ANY_PORT, Agent, Directory, eventually};
 

@@ -1,4 +1,4 @@
-//! What is served to those who watch.
+//! The HTTP endpoints for monitoring.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
@@ -10,7 +10,7 @@ use crate::process::{Agent, eventually};
 
 const ANY: &str = "-metrics-addr=127.0.0.1:0";
 
-/// Status and body.
+/// The status and the body of a response.
 fn get(agent: &Agent, request: &str) -> (u16, String) {
     let output = agent.output();
     let (_, addr) = output.split_once("Metrics addr: '").expect("is in the banner");
@@ -23,7 +23,7 @@ fn get(agent: &Agent, request: &str) -> (u16, String) {
     (status, body.to_owned())
 }
 
-/// Every sample, with its labels, after a check of the format as `promtool check metrics` does it.
+/// Every sample with its labels, after a check of the format like that of `promtool check metrics`.
 fn samples(page: &str) -> BTreeMap<String, f64> {
     let is_name = |name: &str| {
         !name.is_empty()
@@ -107,7 +107,7 @@ fn health_ends_with_the_leave_and_other_requests_are_refused() {
     assert_eq!(get(&agent, "GET /other").0, 404);
     assert_eq!(get(&agent, "POST /metrics").0, 405);
     assert_eq!(get(&agent, "HEAD /metrics"), (200, String::new()));
-    // Alone, a leave takes a second.
+    // The leave of a lone node takes a second.
     agent.signal("INT");
     agent.wait("requesting graceful leave");
     assert_eq!(get(&agent, "GET /healthz"), (503, "leaving the cluster\n".into()));
@@ -120,7 +120,7 @@ fn who_watches_and_says_nothing_holds_up_nobody() {
     let (_, addr) = output.split_once("Metrics addr: '").expect("is in the banner");
     let addr = addr.split('\'').next().expect("is quoted");
     let idle: Vec<_> = (0..20).map(|_| TcpStream::connect(addr).expect("listens")).collect();
-    // More than are served at a time; they are sent away after a while.
+    // More than are served at a time; they are closed after a while.
     assert_eq!(get(&agent, "GET /healthz").0, 200);
     drop(idle);
     assert_eq!(agent.client().members().expect("answers").len(), 1);

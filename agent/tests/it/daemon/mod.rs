@@ -1,4 +1,4 @@
-//! The agent as a daemon: what its operator, its supervisor and its network see of it.
+//! The agent as a daemon, as seen by its operator, its supervisor and its network.
 
 mod clients;
 mod discovery;

@@ -1,4 +1,4 @@
-//! Names: those that strangers choose, and those that two nodes have.
+//! Names: hostile names of other nodes, and conflicts.
 
 use std::net::UdpSocket;
 use std::process::Command;
@@ -9,14 +9,14 @@ use serf_agent::rpc::{EventRecord, Record};
 
 use crate::process::{ANY_PORT, Agent, eventually};
 
-/// Where an agent gossips.
+/// The gossip address of an agent.
 fn gossip(agent: &Agent) -> String {
     let output = agent.output();
     let (_, rest) = output.split_once("Bind addr: '").expect("is in the banner");
     rest.split('\'').next().expect("is quoted").into()
 }
 
-/// A message of HashiCorp's: its number, and a map.
+/// A message of HashiCorp's: its type byte, and a map.
 fn message(kind: &[u8], fields: &[(&str, Value)]) -> Vec<u8> {
     let mut bytes = kind.to_vec();
     let pairs = fields.iter().map(|(key, value)| (Value::from(*key), value.clone())).collect();
@@ -63,7 +63,7 @@ fn strangers_names_forge_no_line_and_act_on_no_terminal() {
     assert!(shown.contains("z\\nroot  10.0.0.1:22  alive\\x1b]0;owned\\a  127.9.9.9:9"), "{shown:?}");
     assert!(shown.contains("t=v\\nfake \\x1b\\r"), "{shown:?}");
     assert!(!acts(&serf(&agent, &["why", MEMBER])) && !acts(&serf(&agent, &["info"])));
-    // Programs get the bytes.
+    // Programs receive the raw bytes.
     let members = client.members().expect("answers");
     assert!(members.iter().any(|member| member.name == MEMBER && member.tags["t"] == "v\nfake \x1b\r"));
     let json = serf(&agent, &["members", "-format=json"]);

@@ -1,4 +1,4 @@
-//! Outputs that nobody reads, files that cannot be read, connections that say nothing: none of them holds up the agent.
+//! Outputs without a reader, files that block, silent connections: none of them blocks the agent.
 
 use std::fs::{self, OpenOptions};
 use std::io::{Read, Write};
@@ -16,7 +16,7 @@ fn answers(agent: &Agent) -> bool {
 #[test]
 fn figures_that_nobody_reads_hold_up_nothing() {
     let mut agent = Agent::start_with(&[], Stdio::piped());
-    // Each has about two KiB, and a pipe takes 64.
+    // Each has about two KiB, and a pipe holds 64.
     for _ in 0..200 {
         agent.signal("USR1");
         assert!(answers(&agent));
@@ -35,13 +35,13 @@ fn settings_that_cannot_be_read_hold_up_nothing() {
     let mut agent = Agent::start(&["-config-file", &path]);
     fs::remove_file(&path).expect("is ours");
     assert!(Command::new("mkfifo").arg(&path).status().expect("is there").success());
-    // Nobody writes to it: whoever opens it waits.
+    // It has no writer, so opening it for reading blocks.
     agent.signal("HUP");
     agent.wait("Reloading configuration...");
     agent.signal("HUP");
     assert!(answers(&agent));
     assert_eq!(agent.tags(), "a=1");
-    // They are read a second time, for they may have changed since.
+    // Read a second time, because they may have changed since.
     for value in ["2", "3"] {
         let mut fifo = OpenOptions::new().write(true).open(&path).expect("somebody reads it");
         fifo.write_all(format!("{{\"tags\": {{\"a\": \"{value}\"}}}}").as_bytes()).expect("somebody reads it");
@@ -74,7 +74,7 @@ fn healthz_waits_for_no_connection_that_says_nothing() {
     let output = agent.output();
     let (_, addr) = output.split_once("Metrics addr: '").expect("is in the banner");
     let addr = addr.split('\'').next().expect("is quoted");
-    // Some say nothing, some a little.
+    // Some connections send nothing, some a part of a request.
     let connections: Vec<_> = (0..200)
         .map(|n| {
             let mut socket = TcpStream::connect(addr).expect("listens");
@@ -94,7 +94,7 @@ fn healthz_waits_for_no_connection_that_says_nothing() {
     for mut socket in connections {
         socket.set_read_timeout(Some(Duration::from_secs(20))).expect("is open");
         let mut rest = [0; 1024];
-        // Closed, with whatever is said of half a request.
+        // Closed, after an error reply to a partial request, if any.
         while !matches!(socket.read(&mut rest), Ok(0) | Err(_)) {}
     }
 }

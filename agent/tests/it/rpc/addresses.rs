@@ -1,4 +1,4 @@
-//! Addresses of either kind, and what an agent says about its own.
+//! IPv4 and IPv6 addresses, and the address that an agent announces.
 
 use std::io::Write;
 use std::net::{Ipv6Addr, UdpSocket};

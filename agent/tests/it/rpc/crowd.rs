@@ -1,4 +1,4 @@
-//! Many clients at once, and some that do not read.
+//! Many clients at once, and clients that do not read.
 
 use std::fs;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use serf_agent::rpc::{Client, EventRecord, Record, UserEvent};
 use super::user_event;
 use crate::process::Agent;
 
-/// What the agent has in memory, in KiB. None where the system does not say.
+/// The resident memory of an agent, in KiB. `None` where the system does not report it.
 fn resident_kib(agent: &Agent) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{}/status", agent.process.id())).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
@@ -26,7 +26,7 @@ fn hears_last(client: &mut Client) -> bool {
 }
 
 #[test]
-fn three_hundred_clients_are_served_at_once_and_those_that_do_not_read_hold_up_nobody() {
+fn three_hundred_clients_are_served_and_those_that_do_not_read_block_no_other() {
     const CLIENTS: usize = 300;
     let agent = Agent::start(&["-log-level=warn"]);
     let mut stalled = [agent.client(), agent.client()];
@@ -54,7 +54,7 @@ fn three_hundred_clients_are_served_at_once_and_those_that_do_not_read_hold_up_n
         })
         .collect();
     let mut sender = agent.client();
-    // Whoever was slow and has lost the first hears another one.
+    // A thread that was slow and lost the first event receives another one.
     while waiting.load(Ordering::Relaxed) > 0 && threads.iter().any(|thread| !thread.is_finished()) {
         sender.event(user_event("last")).expect("is sent");
         thread::sleep(Duration::from_millis(100));

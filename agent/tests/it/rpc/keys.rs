@@ -1,4 +1,4 @@
-//! Changes to the keys that not all members make.
+//! Key changes that fail on some members.
 
 use serf_agent::rpc::ClientError;
 use serf_tokio::{Key, write_keyring_file};

@@ -1,4 +1,4 @@
-//! What one client may ask for.
+//! Limits on the requests of a client.
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -42,7 +42,7 @@ fn long_lists_are_refused_and_the_client_goes_on() {
             .expect("is served")
             .is_empty()
     );
-    // A question that no packet has room for is refused before its patterns are looked at.
+    // A query that no packet has room for is refused before its patterns are compiled.
     let why = refusal(client.query(question(patterns(64, &"(".repeat(100)))).map(drop));
     assert_eq!(why, "query exceeds limit of 1024 bytes");
     let addresses: Vec<String> = (0..1025).map(|n| format!("127.0.0.1:{n}")).collect();
@@ -82,7 +82,7 @@ fn queries_of_a_year_end_with_their_client_and_are_bounded_for_each() {
     assert_eq!(client.members().expect("answers").len(), 1);
 }
 
-/// Sends a request, and gives the answer's error and how long it took.
+/// Sends a request, and returns the reply's error and the time it took.
 fn call(socket: &mut TcpStream, seq: u64, request: &Request) -> (String, Duration) {
     let mut bytes = Vec::new();
     request.encode(seq, &mut bytes);
@@ -99,7 +99,7 @@ fn wrong_tokens_are_answered_slowly_and_the_right_one_at_once() {
     let agent = Agent::start_in(&[("SERF_RPC_AUTH", "s3cret")], &[]);
     let handshake = Request::Handshake { version: 1 };
     let auth = |key: &str| Request::Auth { key: key.into() };
-    // One that guesses, over many connections.
+    // An attacker who guesses tokens over many connections.
     let mut guessing: Vec<_> = (0..40)
         .map(|_| {
             let mut socket = connect(&agent);
@@ -117,7 +117,7 @@ fn wrong_tokens_are_answered_slowly_and_the_right_one_at_once() {
     assert!(took < Duration::from_millis(200), "{took:?}");
     let (error, _) = call(&mut socket, 2, &Request::Stats);
     assert_eq!((error.as_str(), field(&object(&mut socket), "agent").is_map()), ("", true));
-    // They are sent away before they have seen many answers.
+    // They are closed before they have received many replies.
     let answers: usize = guessing
         .iter_mut()
         .map(|socket| {

@@ -1,4 +1,4 @@
-//! The agent as its RPC clients see it: in which order, from where, how many at once, and what it refuses.
+//! RPC from the client's side: order, addresses, numbers of clients, limits.
 
 mod addresses;
 mod crowd;

@@ -1,4 +1,4 @@
-//! What of one client comes in order, and what of several side by side.
+//! The order of one client's replies, and of several clients' side by side.
 
 use std::io::{BufReader, Write};
 use std::net::TcpListener;
@@ -12,7 +12,7 @@ use crate::process::Agent;
 #[test]
 fn a_client_is_served_in_order_and_others_meanwhile() {
     let agent = Agent::start(&[]);
-    // It lets everybody in and says nothing.
+    // It accepts connections and sends nothing.
     let silent = TcpListener::bind("127.0.0.1:0").expect("a port is free");
     let addr = silent.local_addr().expect("is bound").to_string();
     let mut requests = Vec::new();
@@ -55,7 +55,7 @@ fn answers_and_records_of_one_connection_are_never_mixed() {
     let mut writing = socket.try_clone().expect("can be cloned");
     let writer = thread::spawn(move || writing.write_all(&requests).expect("takes it"));
     let mut reading = BufReader::new(socket);
-    // So many answers have come, the first of which begins what follows.
+    // The number of replies so far; the first of each kind precedes its records.
     let (mut begun, mut answers, mut records) = ([false; 5], 0, [0; 5]);
     while answers < 2 * EACH {
         let head = object(&mut reading);

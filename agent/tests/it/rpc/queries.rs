@@ -1,4 +1,4 @@
-//! Queries: what may be asked, what may be answered, and what scripts answer too late or at too great length.
+//! Queries: valid requests, valid answers, and answers of scripts that are late or too long.
 
 use std::time::{Duration, Instant};
 

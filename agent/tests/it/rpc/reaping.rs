@@ -1,4 +1,4 @@
-//! Members that are forgotten.
+//! Reaping of members.
 
 use std::time::Duration;
 
@@ -35,7 +35,7 @@ fn who_is_forgotten_is_told_of_with_the_status_it_had() {
     quick.stream("member-reap").expect("subscribes");
     pruning.stream("member-reap").expect("subscribes");
     drop(two);
-    // The failed are looked through every 15 s.
+    // Failed members are checked every 15 s.
     assert_eq!(next(&mut quick), ("two".into(), "failed".into()));
     eventually("it has failed for the other, too", || sees(&patient, "failed"));
     patient.client().force_leave("two", true).expect("works");
