@@ -59,6 +59,18 @@ pub fn map(out: &mut impl Sink, len: usize) -> Result<(), Full> {
     head(out, len, Heads { short: Some((0x80, 15)), byte: None, long: 0xde })
 }
 
+/// Writes a message's type byte and the head of the map that is its body, in one write if the map is short.
+#[inline]
+pub(crate) fn kind_and_map(out: &mut impl Sink, kind: u8, len: usize) -> Result<(), Full> {
+    match u8::try_from(len) {
+        Ok(len @ ..16) => out.put(&[kind, 0x80 | len]),
+        _ => {
+            out.put(&[kind])?;
+            map(out, len)
+        }
+    }
+}
+
 /// First bytes of one kind of value with a length.
 struct Heads {
     /// First byte with an embedded length, and the maximum of that length.

@@ -182,7 +182,11 @@ impl Form<'_, Option<IpAddr>> for Ip {
     #[inline]
     fn put(out: &mut impl Sink, value: Option<IpAddr>) -> Result<(), Full> {
         match value {
-            Some(IpAddr::V4(ip)) => raw(out, &ip.octets()),
+            Some(IpAddr::V4(ip)) => {
+                // Head and bytes in one write, since every alive message has an address.
+                let [a, b, c, d] = ip.octets();
+                out.put(&[0xa4, a, b, c, d])
+            }
             Some(IpAddr::V6(ip)) => raw(out, &ip.octets()),
             None => nil(out),
         }
@@ -204,7 +208,10 @@ impl Form<'_, Option<Versions>> for SixVersions {
     #[inline]
     fn put(out: &mut impl Sink, value: Option<Versions>) -> Result<(), Full> {
         match value {
-            Some(versions) => raw(out, &versions.to_bytes()),
+            Some(versions) => {
+                let [a, b, c, d, e, f] = versions.to_bytes();
+                out.put(&[0xa6, a, b, c, d, e, f])
+            }
             None => nil(out),
         }
     }

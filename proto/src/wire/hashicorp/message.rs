@@ -1,11 +1,21 @@
 //! Declaration of messages, from which both codecs are derived.
 
-use crate::msgpack::{Full, Reader, Sink};
+use crate::msgpack::{Full, Reader, Sink, write};
 
 /// The body of a message in HashiCorp's codec: a msgpack map. Implemented by [`message!`].
 pub(in crate::wire) trait Body<'a>: Sized {
+    /// Number of fields in the map. Empty optional fields are left out.
+    fn fields(&self) -> usize;
+
+    /// Encodes the fields, sorted by key.
+    fn put_fields(&self, out: &mut impl Sink) -> Result<(), Full>;
+
     /// Encodes the map.
-    fn put(&self, out: &mut impl Sink) -> Result<(), Full>;
+    #[inline]
+    fn put(&self, out: &mut impl Sink) -> Result<(), Full> {
+        write::map(out, self.fields())?;
+        self.put_fields(out)
+    }
 
     /// Decodes a map, or an array in the order of the declaration.
     fn take(r: &mut Reader<'a>) -> Option<Self>;
@@ -35,8 +45,11 @@ pub(in crate::wire) trait Body<'a>: Sized {
 /// }
 ///
 /// impl<'a> Body<'a> for Join<'a> {
-///     fn put(&self, out: &mut impl Sink) -> Result<(), Full> {
-///         map(out, 2)?;
+///     fn fields(&self) -> usize {
+///         2                                              // without optional ones that are empty
+///     }
+///
+///     fn put_fields(&self, out: &mut impl Sink) -> Result<(), Full> {
 ///         for field in [Field::ltime, Field::node] {     // sorted by key at compile time
 ///             match field {
 ///                 Field::ltime => {
@@ -79,7 +92,7 @@ macro_rules! message {
         }
 
         const _: () = {
-            use $crate::msgpack::{Full, Reader, Sink, write};
+            use $crate::msgpack::{Full, Reader, Sink};
             use $crate::wire::hashicorp::form::Form;
             use $crate::wire::hashicorp::message::{Body, key_head, sorted};
 
@@ -91,21 +104,32 @@ macro_rules! message {
 
             const FIELDS: [Field; [$($key.len()),*].len()] = sorted([$((&*$key, Field::$field)),*]);
 
+            impl<'a> $Name $(<$life>)? {
+                #[inline(always)]
+                fn put_field(&self, field: Field, out: &mut impl Sink) -> Result<(), Full> {
+                    match field {
+                        $(Field::$field => {
+                            if <$Form as Form<'a, $Type>>::is_left_out(self.$field) {
+                                return Ok(());
+                            }
+                            out.put(const { &key_head::<{ $key.len() + 1 }>($key) })?;
+                            <$Form as Form<'a, $Type>>::put(out, self.$field)
+                        })*
+                    }
+                }
+            }
+
             impl<'a> Body<'a> for $Name $(<$life>)? {
                 #[inline]
-                fn put(&self, out: &mut impl Sink) -> Result<(), Full> {
+                fn fields(&self) -> usize {
                     let left_out = 0 $(+ usize::from(<$Form as Form<'a, $Type>>::is_left_out(self.$field)))*;
-                    write::map(out, FIELDS.len() - left_out)?;
-                    for field in FIELDS {
-                        match field {
-                            $(Field::$field => {
-                                if !<$Form as Form<'a, $Type>>::is_left_out(self.$field) {
-                                    out.put(const { &key_head::<{ $key.len() + 1 }>($key) })?;
-                                    <$Form as Form<'a, $Type>>::put(out, self.$field)?;
-                                }
-                            })*
-                        }
-                    }
+                    FIELDS.len() - left_out
+                }
+
+                #[inline]
+                fn put_fields(&self, out: &mut impl Sink) -> Result<(), Full> {
+                    // One call per place in the map, not a loop: the field of a place is then known at compile time.
+                    $(self.put_field(const { FIELDS[Field::$field as usize] }, out)?;)*
                     Ok(())
                 }
 

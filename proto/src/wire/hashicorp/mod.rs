@@ -36,6 +36,7 @@ pub use self::tags::{push_tags, tags};
 use super::serf::Filter;
 use super::swim::{Accusation, Ack, Alive, IndirectPing, Message, PeerRef, Ping, Source};
 use super::{DecodeError, Full, Writer};
+use crate::msgpack::write::kind_and_map;
 use crate::msgpack::{Reader, Sink};
 
 /// Type byte of a ping, in a packet or on a stream.
@@ -76,8 +77,8 @@ pub fn encode(message: &Message<'_>, w: &mut Writer<'_>) -> Result<(), Full> {
 /// Encodes a type byte and a body.
 #[inline]
 fn put<'a>(out: &mut impl Sink, kind: u8, body: &impl Body<'a>) -> Result<(), Full> {
-    out.put(&[kind])?;
-    body.put(out)
+    kind_and_map(out, kind, body.fields())?;
+    body.put_fields(out)
 }
 
 /// Encodes an ack without payload in the fewest bytes. Decoders treat the missing field as empty.
