@@ -76,7 +76,7 @@ fn packet(first: u32, most: u32) -> (Vec<u8>, u32) {
 }
 
 fn config() -> Arc<Config> {
-    Arc::new(Config::new(Options { packet_bytes: PACKET_BYTES, ..Options::lan() }).unwrap())
+    Arc::new(Config::new(Options::lan().with(|options| options.transport.packet_bytes = PACKET_BYTES)).unwrap())
 }
 
 /// Node 0, started this way.

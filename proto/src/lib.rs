@@ -157,7 +157,7 @@ pub mod wire;
 
 pub use bytes;
 pub use complaints::{Complaint, ComplaintKind};
-pub use config::{CodecChoice, Config, ConfigError, Options};
+pub use config::{CodecChoice, Config, ConfigError, Options, SerfOptions, SwimOptions, TransportOptions};
 pub use event::{
     AddressFailure, Event, Evidence, JoinOutcome, KeyAnswer, KeyOperation, KeyReport, LeaveReport, Member, MemberEvent,
     MemberEventKind, MembersEvent, NameVerdict, NameVote, Query, QueryReport, SeedFailureCause, Source, Status,

@@ -43,11 +43,11 @@ pub enum Output {
     /// Deliver an event to the application.
     Event(Event),
     /// Append a record to the snapshot, before any later event is delivered. Only with
-    /// [`Options::snapshot`](crate::Options::snapshot).
+    /// [`Options::snapshot`](crate::SerfOptions::snapshot).
     Persist(Record),
     /// Write the keyring to disk: a member changed it. Report the result with
     /// [`Node::keyring_written`](crate::Node::keyring_written); the member is answered only then. Only with
-    /// [`Options::keyring_kept`](crate::Options::keyring_kept).
+    /// [`Options::keyring_kept`](crate::TransportOptions::keyring_kept).
     Keyring {
         /// Number of the change; later changes have greater numbers.
         change: KeyringChange,

@@ -66,7 +66,7 @@ pub trait Policy: Send + Sync {
     /// How long a member that failed or left is remembered; a failed one is also reconnected to that long
     /// (`ReconnectTimeout` of serf's override delegate). `timeout` is the configured value for its status;
     /// [`Duration::MAX`] means forever. Called for each such member every
-    /// [`reap_interval`](crate::Options::reap_interval).
+    /// [`reap_interval`](crate::SerfOptions::reap_interval).
     fn reconnect_timeout(&self, member: &Member, timeout: Duration) -> Duration {
         let _ = member;
         timeout

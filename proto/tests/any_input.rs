@@ -338,17 +338,16 @@ fn push_pull(join: bool, states: &[(u8, Word)], times: &[(Index, u64, bool)]) ->
 }
 
 fn options() -> Options {
-    Options {
-        packet_bytes: 1200,
-        queue_depth_max: 4,
-        reconnect_timeout: Duration::from_secs(60),
-        snapshot: true,
-        coalesce_period: Duration::from_secs(3),
-        quiescent_period: Duration::from_secs(1),
-        user_coalesce_period: Duration::from_secs(3),
-        user_quiescent_period: Duration::from_secs(1),
-        ..Options::lan()
-    }
+    Options::lan().with(|options| {
+        options.transport.packet_bytes = 1200;
+        options.serf.queue_depth_max = 4;
+        options.serf.reconnect_timeout = Duration::from_secs(60);
+        options.serf.snapshot = true;
+        options.serf.coalesce_period = Duration::from_secs(3);
+        options.serf.quiescent_period = Duration::from_secs(1);
+        options.serf.user_coalesce_period = Duration::from_secs(3);
+        options.serf.user_quiescent_period = Duration::from_secs(1);
+    })
 }
 
 fn node(out: &mut Outbox) -> Node {

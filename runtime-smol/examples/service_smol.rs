@@ -19,7 +19,8 @@ fn main() -> Result<(), Box<dyn core::error::Error>> {
         };
         let seeds: Vec<String> = args.collect();
 
-        let serf = Serf::start(NodeOptions { bind: bind.parse()?, ..NodeOptions::lan(name) })?;
+        let bind = bind.parse()?;
+        let serf = Serf::start(NodeOptions::lan(name).with(|options| options.bind = bind))?;
         let mut events = serf.events();
         let printing = smol::spawn(async move {
             while let Some(event) = events.next().await {

@@ -14,8 +14,9 @@
 //! use serf_smol::{Event, NodeOptions, Serf};
 //!
 //! # fn main() -> Result<(), Box<dyn core::error::Error>> { smol::block_on(async {
-//! let first = Serf::start(NodeOptions { bind: "127.0.0.1:0".parse()?, ..NodeOptions::local("first") })?;
-//! let second = Serf::start(NodeOptions { bind: "127.0.0.1:0".parse()?, ..NodeOptions::local("second") })?;
+//! let loopback = "127.0.0.1:0".parse()?;
+//! let first = Serf::start(NodeOptions::local("first").with(|options| options.bind = loopback))?;
+//! let second = Serf::start(NodeOptions::local("second").with(|options| options.bind = loopback))?;
 //!
 //! let mut events = first.events();
 //! second.join(&[first.bound_addr().to_string()]).await?;
@@ -36,13 +37,12 @@
 //! node also stores every later change, such as [`Serf::install_key`], and starts with the stored keys next time.
 //!
 //! ```no_run
-//! # use serf_smol::{Key, NodeOptions, Serf, serf_proto};
+//! # use serf_smol::{Key, NodeOptions, Serf};
 //! # fn start(shared: Key) -> Result<Serf, Box<dyn core::error::Error>> {
-//! let options = NodeOptions {
-//!     keyring_file: Some("web-1.keyring".into()),
-//!     protocol: serf_proto::Options { encrypt_keys: vec![shared], ..serf_proto::Options::lan() },
-//!     ..NodeOptions::lan("web-1")
-//! };
+//! let options = NodeOptions::lan("web-1").with(|options| {
+//!     options.keyring_file = Some("web-1.keyring".into());
+//!     options.protocol.transport.encrypt_keys = vec![shared];
+//! });
 //! let serf = Serf::start(options)?;
 //! # Ok(serf) }
 //! ```
@@ -90,7 +90,7 @@
 //! ```no_run
 //! # use serf_smol::{NodeOptions, Serf};
 //! # fn start() -> Result<(), Box<dyn core::error::Error>> {
-//! let options = NodeOptions { snapshot: Some("web-1.snapshot".into()), ..NodeOptions::lan("web-1") };
+//! let options = NodeOptions::lan("web-1").with(|options| options.snapshot = Some("web-1.snapshot".into()));
 //! let (serf, mut events) = Serf::builder(options).start_with_events()?;
 //! # Ok(()) }
 //! ```
@@ -142,11 +142,10 @@
 //! ```no_run
 //! # use serf_smol::{NodeOptions, Serf};
 //! # fn start(name: String, host: core::net::SocketAddr) -> Result<Serf, Box<dyn core::error::Error>> {
-//! let options = NodeOptions {
-//!     advertise: Some(host), // as other members reach it; `bind` stays 0.0.0.0:7946
-//!     join: vec!["seed-0.serf.internal".into(), "seed-1.serf.internal".into()],
-//!     ..NodeOptions::lan(name)
-//! };
+//! let options = NodeOptions::lan(name).with(|options| {
+//!     options.advertise = Some(host); // as other members reach it; `bind` stays 0.0.0.0:7946
+//!     options.join = vec!["seed-0.serf.internal".into(), "seed-1.serf.internal".into()];
+//! });
 //! let serf = Serf::start(options)?;
 //! # Ok(serf) }
 //! ```

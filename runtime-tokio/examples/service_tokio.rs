@@ -17,7 +17,8 @@ async fn main() -> Result<(), Box<dyn core::error::Error>> {
     let (Some(name), Some(bind)) = (args.next(), args.next()) else { return Err("usage: NAME BIND [SEED...]".into()) };
     let seeds: Vec<String> = args.collect();
 
-    let serf = Serf::start(NodeOptions { bind: bind.parse()?, ..NodeOptions::lan(name) })?;
+    let bind = bind.parse()?;
+    let serf = Serf::start(NodeOptions::lan(name).with(|options| options.bind = bind))?;
     serf.handle(
         Handlers::new()
             .on_member(MemberEventKind::Join, |event| async move { println!("+ {}", event.member.name()) })

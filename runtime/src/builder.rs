@@ -113,7 +113,7 @@ impl<N: Net> Builder<N> {
             listener,
             bound: sockets.addr,
             advertised,
-            linger: config.stream_timeout,
+            linger: config.transport().stream_timeout,
             subscriber_events_max: options.subscriber_events_max,
             files: Files { snapshot, keyring },
         };
@@ -143,20 +143,16 @@ impl<N: Net> fmt::Debug for Builder<N> {
 }
 
 fn configure(
-    protocol: serf_proto::Options,
+    mut protocol: serf_proto::Options,
     keyring_file: Option<&Path>,
     has_snapshot: bool,
 ) -> Result<Arc<Config>, StartError> {
-    let encrypt_keys = match keyring_file {
-        Some(path) => keys_at_start(path, protocol.encrypt_keys)?,
-        None => protocol.encrypt_keys,
-    };
-    let protocol = serf_proto::Options {
-        encrypt_keys,
-        snapshot: has_snapshot || protocol.snapshot,
-        keyring_kept: keyring_file.is_some(),
-        ..protocol
-    };
+    if let Some(path) = keyring_file {
+        let transport = &mut protocol.transport;
+        transport.encrypt_keys = keys_at_start(path, core::mem::take(&mut transport.encrypt_keys))?;
+    }
+    protocol.transport.keyring_kept = keyring_file.is_some();
+    protocol.serf.snapshot |= has_snapshot;
     Config::new(protocol).map(Arc::new).map_err(StartError::Config)
 }
 

@@ -14,7 +14,7 @@
 //!
 //! | [Serfer](https://github.com/johandry/serfer) | here |
 //! |---|---|
-//! | `New`, `NewDefault`, `NewSecure` with leaders, tags, keys | [`NodeOptions`] with [`join`](NodeOptions::join), [`tags`](NodeOptions::tags), [`encrypt_keys`](serf_proto::Options::encrypt_keys) |
+//! | `New`, `NewDefault`, `NewSecure` with leaders, tags, keys | [`NodeOptions`] with [`join`](NodeOptions::join), [`tags`](NodeOptions::tags), [`encrypt_keys`](serf_proto::TransportOptions::encrypt_keys) |
 //! | `Start` with a handler; `StartAndWait` | [`Serf::builder`] with [`handlers`](Builder::handlers); then [`Serf::wait`] |
 //! | `Leave`, `Close`, `ForceLeave` | [`Serf::leave`], [`Serf::shutdown`] or dropping the last handle, [`Serf::force_leave`] |
 //! | `MemberEventHandle`, `UserEventHandle`, `QueryEventHandle`; `*`; `NotFound` | [`Handlers::on_member`], [`on_user`](Handlers::on_user), [`on_query`](Handlers::on_query); `on_any_…`; [`otherwise`](Handlers::otherwise). In order, one after the other |

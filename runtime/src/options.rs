@@ -7,20 +7,20 @@ use serde::Serialize;
 use serf_proto::{SharedPolicy, Tags};
 
 /// Options of [`Serf::start`](crate::Serf::start). Start from a profile and override single fields. Fields may be added
-/// in minor versions: always end with `..` and a profile.
+/// in minor versions.
 ///
 /// ```
-/// use serf_runtime::{Key, NodeOptions, serf_proto};
+/// use serf_runtime::{Key, NodeOptions};
 ///
-/// let encrypt_keys = vec![Key::generate()?];
-/// let options = NodeOptions {
-///     bind: "10.0.0.7:7946".parse()?,
-///     protocol: serf_proto::Options { encrypt_keys, ..serf_proto::Options::lan() },
-///     ..NodeOptions::lan("web-1")
-/// };
+/// let (bind, key) = ("10.0.0.7:7946".parse()?, Key::generate()?);
+/// let options = NodeOptions::lan("web-1").with(|options| {
+///     options.bind = bind;
+///     options.protocol.transport.encrypt_keys = vec![key];
+/// });
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct NodeOptions {
     /// The node's name, unique in the cluster, 1 to 255 bytes. Commonly the host name.
     pub name: String,
@@ -49,7 +49,7 @@ pub struct NodeOptions {
     /// Whether a node with a snapshot rejoins after a graceful leave, not only after a crash. Default false.
     pub rejoin_after_leave: bool,
     /// Keyring file: read at the start, written on each key change. Its keys take precedence over
-    /// [`encrypt_keys`](serf_proto::Options::encrypt_keys), which are the initial keys while the file does not exist.
+    /// [`encrypt_keys`](serf_proto::TransportOptions::encrypt_keys), which are the initial keys while the file does not exist.
     /// With this option a node does not start without keys, nor with an unreadable file. A member whose write fails
     /// reports that in its answer. The file is locked while the node runs. Without this option, key changes are lost at
     /// the end. The format is that of HashiCorp's agent: a JSON list of base64 keys, the primary first;
@@ -60,7 +60,7 @@ pub struct NodeOptions {
     #[serde(skip)]
     pub policy: Option<SharedPolicy>,
     /// Protocol options: intervals, timeouts, limits. [`NodeOptions::lan`](Self::lan) uses
-    /// [`serf_proto::Options::lan`], so that either may be the base of a change of single fields.
+    /// [`serf_proto::Options::lan`].
     pub protocol: serf_proto::Options,
 }
 
@@ -78,6 +78,13 @@ impl NodeOptions {
     /// Profile for nodes on the same host.
     pub fn local(name: impl Into<String>) -> Self {
         Self::new(name.into(), serf_proto::Options::local())
+    }
+
+    /// These options with a change: the way to write one in an expression.
+    #[must_use]
+    pub fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
+        change(&mut self);
+        self
     }
 
     fn new(name: String, protocol: serf_proto::Options) -> Self {
@@ -111,19 +118,21 @@ mod tests {
         assert_eq!(NodeOptions::lan("a").protocol, serf_proto::Options::lan());
         assert_eq!(NodeOptions::wan("a").protocol, serf_proto::Options::wan());
         assert_eq!(NodeOptions::local("a").protocol, serf_proto::Options::local());
-        let protocol = serf_proto::Options { label: "dc1".into(), ..serf_proto::Options::lan() };
-        assert!(protocol.gossip_early && protocol.gossip_packets_per_tick == 16);
-        assert!(!protocol.hashicorp_pace().gossip_early);
+        let protocol = serf_proto::Options::lan().with(|options| options.transport.label = "dc1".into());
+        assert!(protocol.swim.gossip_early && protocol.swim.gossip_packets_per_tick == 16);
+        assert!(!protocol.hashicorp_pace().swim.gossip_early);
     }
 
     #[test]
     fn options_are_serialized_without_their_keys() {
         let mut options = NodeOptions::lan("a");
         let key = Key::generate().unwrap();
-        options.protocol.encrypt_keys.push(key.clone());
+        options.protocol.transport.encrypt_keys.push(key.clone());
         assert!(Key::generate().unwrap() != key && key.as_bytes().len() == 32);
         let json = serde_json::to_value(&options).unwrap();
-        assert_eq!((&json["name"], &json["protocol"]["gossip_nodes"]), (&"a".into(), &3.into()));
+        let protocol = &json["protocol"];
+        assert_eq!((&json["name"], &protocol["gossip_nodes"]), (&"a".into(), &3.into()));
+        assert_eq!((&protocol["event_buffer"], &protocol["packet_bytes"]), (&512.into(), &1400.into()), "one level");
         assert!(json["protocol"].get("encrypt_keys").is_none());
     }
 }

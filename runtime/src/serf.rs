@@ -190,7 +190,7 @@ impl<N: Net> Serf<N> {
         }
     }
 
-    /// Returns this node's network coordinate; `None` if [coordinates](serf_proto::Options::coordinates) are off.
+    /// Returns this node's network coordinate; `None` if [coordinates](serf_proto::SerfOptions::coordinates) are off.
     pub fn coordinate(&self) -> Option<Coordinate> {
         self.shared().lock().node.coordinate()
     }

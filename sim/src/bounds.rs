@@ -26,11 +26,11 @@ impl Bounds {
         Self {
             anti_entropy: 4 * push_pull_interval(nodes, config),
             suspicion_max: suspicion_max(nodes, config),
-            probe_interval: config.probe_interval,
-            awareness_max: config.awareness_max_multiplier,
-            reconnect_interval: config.reconnect_interval,
-            leave: 2 * config.broadcast_timeout + config.leave_propagate_delay,
-            query: config.gossip_interval * config.query_timeout_mult * (nodes.max(1).ilog10() + 1),
+            probe_interval: config.swim().probe_interval,
+            awareness_max: config.swim().awareness_max_multiplier,
+            reconnect_interval: config.serf().reconnect_interval,
+            leave: 2 * config.serf().broadcast_timeout + config.serf().leave_propagate_delay,
+            query: config.swim().gossip_interval * config.serf().query_timeout_mult * (nodes.max(1).ilog10() + 1),
         }
     }
 
@@ -85,7 +85,7 @@ impl Bounds {
         }
         let all = Self::new(nodes.saturating_add(ghosts), config);
         let turns = ghosts.div_ceil(nodes.max(1)) + PROBES;
-        turns * config.awareness_max_multiplier * config.probe_interval + all.crash()
+        turns * config.swim().awareness_max_multiplier * config.swim().probe_interval + all.crash()
     }
 
     /// Until every pair of nodes has exchanged its states directly, except with probability e^-6 per pair. A false
@@ -115,12 +115,13 @@ impl Bounds {
 /// memberlist's `pushPullScale`: the base interval up to 32 nodes, plus the base for each doubling.
 fn push_pull_interval(nodes: u32, config: &Config) -> Duration {
     let doublings = nodes.max(1).next_power_of_two().ilog2();
-    config.push_pull_interval * (doublings.saturating_sub(5) + 1)
+    config.swim().push_pull_interval * (doublings.saturating_sub(5) + 1)
 }
 
 fn suspicion_max(nodes: u32, config: &Config) -> Duration {
     let scale = f64::from(nodes.max(1)).log10().max(1.0);
-    (config.probe_interval * config.suspicion_mult * config.suspicion_max_timeout_mult).mul_f64(scale)
+    (config.swim().probe_interval * config.swim().suspicion_mult * config.swim().suspicion_max_timeout_mult)
+        .mul_f64(scale)
 }
 
 /// Far longer than gossip takes to drain. Covers retried joins too.

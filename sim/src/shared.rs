@@ -4,9 +4,7 @@ use core::net::SocketAddr;
 use std::sync::Arc;
 
 use serf_proto::envelope::Key;
-use serf_proto::{
-    CodecChoice, Config, Directory, Identity, Instant, Node, Options, Outbox, Record, Rng, Seed, Start, Tags,
-};
+use serf_proto::{CodecChoice, Config, Directory, Identity, Instant, Node, Outbox, Record, Rng, Seed, Start, Tags};
 
 use crate::addressing::{addr_of, name_of};
 use crate::check::QueueBounds;
@@ -53,7 +51,7 @@ pub(crate) struct Settings {
 impl Settings {
     /// Creates the options. With `mixed_codecs` every second node uses HashiCorp's codec only.
     pub(crate) fn new(config: Config, mixed_codecs: bool) -> Self {
-        let hashicorp = || Options { codec: CodecChoice::HashiCorp, ..config.options().clone() };
+        let hashicorp = || config.options().clone().with(|options| options.transport.codec = CodecChoice::HashiCorp);
         let odd = mixed_codecs.then(|| Config::new(hashicorp()).expect("the codec makes no other setting wrong"));
         Self { odd: odd.map(Arc::new), all: Arc::new(config) }
     }
@@ -64,7 +62,7 @@ impl Settings {
         if keys.is_empty() {
             return Arc::clone(settings);
         }
-        let options = Options { encrypt_keys: keys, ..settings.options().clone() };
+        let options = settings.options().clone().with(|options| options.transport.encrypt_keys = keys);
         Arc::new(Config::new(options).expect("a node's own keyring is within its limits"))
     }
 
@@ -100,12 +98,12 @@ impl Shared {
         let identity = |node| {
             let made = Identity::new(&name_of(node), addr_of(node), &tags);
             let made = made.expect("short names, real addresses and small tags are fine");
-            made.with_versions(settings.of(node).codec.versions())
+            made.with_versions(settings.of(node).transport().codec.versions())
         };
         let identities: Vec<Identity> = (0..hosts).map(identity).collect();
         let directory = Directory::new(identities.iter().cloned());
         let seed = Seed::from_u64(seed);
-        let everybody = if settings.of(0).snapshot { 0..nodes } else { 0..0 };
+        let everybody = if settings.of(0).serf().snapshot { 0..nodes } else { 0..0 };
         let alive = |node| Record::Alive { name: name_of(node).as_str().into(), addr: addr_of(node) };
         Self {
             nodes,

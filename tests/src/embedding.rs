@@ -104,9 +104,9 @@ fn start<N: Net>(name: &str) -> Serf<N> {
 }
 
 fn options(name: &str) -> NodeOptions {
-    let mut options = NodeOptions { bind: loopback(), ..NodeOptions::local(name) };
+    let mut options = NodeOptions::local(name).with(|options| options.bind = loopback());
     // The profile's two transmissions per broadcast do not reach all nodes if a packet is lost.
-    options.protocol.retransmit_mult = 4;
+    options.protocol.swim.retransmit_mult = 4;
     options
 }
 
@@ -182,7 +182,7 @@ async fn user_events<N: Net>(events: &mut Events, count: usize) -> Vec<String> {
 /// Join, observed from both sides.
 pub async fn two_nodes_that_join_know_each_other<N: Net>() {
     let tags: Tags = [("role", "db")].into_iter().collect();
-    let a: Serf<N> = Serf::start(NodeOptions { tags: tags.clone(), ..options("a") }).unwrap();
+    let a: Serf<N> = Serf::start(options("a").with(|options| options.tags = tags.clone())).unwrap();
     let b = start::<N>("b");
     let mut events = a.events();
     soon::<N, _>(b.join(&at(&a))).await.unwrap();
@@ -226,7 +226,7 @@ pub async fn changed_tags_are_announced<N: Net>() {
 /// Changes of single tags.
 pub async fn one_tag_is_set_and_another_removed_and_the_rest_stays<N: Net>() {
     let tags: Tags = [("role", "web"), ("state", "up"), ("leader", "yes")].into_iter().collect();
-    let a = Serf::<N>::start(NodeOptions { tags, ..options("a") }).unwrap();
+    let a = Serf::<N>::start(options("a").with(|options| options.tags = tags)).unwrap();
     let b = start::<N>("b");
     soon::<N, _>(b.join(&at(&a))).await.unwrap();
     let mut events = b.events();
@@ -326,7 +326,7 @@ pub async fn a_panic_in_a_task_of_the_node_stops_it_and_whoever_waits_is_told<N:
             Ok(())
         }
     }
-    let a = Serf::<N>::start(NodeOptions { policy: Some(SharedPolicy::new(Buggy)), ..options("a") }).unwrap();
+    let a = Serf::<N>::start(options("a").with(|options| options.policy = Some(SharedPolicy::new(Buggy)))).unwrap();
     let b = start::<N>("b");
     let mut events = a.events();
     _ = soon::<N, _>(b.join(&at(&a))).await;
@@ -356,7 +356,7 @@ pub async fn a_second_node_with_the_same_files_is_refused_until_the_first_is_shu
     let keyring = scratch.file("keyring");
     write_keyring_file(&keyring, &[key(1)]).unwrap();
     let snapshot = || lasting("a", &scratch, loopback());
-    let kept = || NodeOptions { keyring_file: Some(keyring.clone()), ..secret("b", &[key(1)]) };
+    let kept = || secret("b", &[key(1)]).with(|options| options.keyring_file = Some(keyring.clone()));
     for (options, file) in [(&snapshot as &dyn Fn() -> NodeOptions, "snapshot"), (&kept, "keyring")] {
         let first = Serf::<N>::start(options()).unwrap();
         let error = Serf::<N>::start(options()).unwrap_err();
@@ -378,7 +378,10 @@ pub async fn a_node_finds_the_members_that_it_was_started_with_whenever_they_com
         let free = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let join = vec![free.to_string(), addr.to_string()];
         // Another test may have taken the port between the check and the start.
-        match Serf::<N>::start(NodeOptions { bind: free, join, ..options("a") }) {
+        match Serf::<N>::start(options("a").with(|options| {
+            options.bind = free;
+            options.join = join;
+        })) {
             Err(StartError::Bind { .. }) => {}
             started => break started.unwrap(),
         }
@@ -386,7 +389,7 @@ pub async fn a_node_finds_the_members_that_it_was_started_with_whenever_they_com
     let mut events = a.events();
     while !matches!(next::<N>(&mut events).await, Event::Joined(_)) {}
     assert_eq!(a.members().len(), 1, "it reached but itself");
-    let _b = Serf::<N>::start(NodeOptions { bind: addr, ..options("b") }).unwrap();
+    let _b = Serf::<N>::start(options("b").with(|options| options.bind = addr)).unwrap();
     until(&a, |members| count(members, Status::Alive) == 2).await;
 }
 
@@ -408,7 +411,7 @@ pub async fn nodes_that_leave_at_once_do_not_wait_for_each_other<N: Net>() {
     // The leave timeout is longer than the test.
     let patient = |name| {
         let mut options = options(name);
-        options.protocol.broadcast_timeout = Duration::from_secs(300);
+        options.protocol.serf.broadcast_timeout = Duration::from_secs(300);
         Serf::<N>::start(options).unwrap()
     };
     let [a, b, c] = ["a", "b", "c"].map(patient);
@@ -442,8 +445,8 @@ pub async fn events_sent_at_once_arrive_in_that_order<N: Net>() {
 /// A crash, then a forced leave.
 pub async fn who_is_dropped_without_leaving_is_seen_to_fail_and_can_be_forced_out<N: Net>() {
     let mut quick = options("b");
-    quick.protocol.probe_interval = Duration::from_millis(200);
-    quick.protocol.probe_timeout = Duration::from_millis(100);
+    quick.protocol.swim.probe_interval = Duration::from_millis(200);
+    quick.protocol.swim.probe_timeout = Duration::from_millis(100);
     let a = start::<N>("a");
     let b = Serf::<N>::start(quick).unwrap();
     soon::<N, _>(b.join(&at(&a))).await.unwrap();
@@ -465,7 +468,7 @@ pub async fn fifty_nodes_in_one_process_find_each_other<N: Net>() {
     let node = |n| {
         let mut options = options(&format!("node-{n}"));
         // Anti-entropy repairs what gossip misses; with the profile's interval that takes half a minute more.
-        options.protocol.push_pull_interval = Duration::from_secs(1);
+        options.protocol.swim.push_pull_interval = Duration::from_secs(1);
         Serf::start(options).unwrap()
     };
     let nodes: Vec<Serf<N>> = (0..50).map(node).collect();
@@ -484,7 +487,7 @@ pub async fn fifty_nodes_in_one_process_find_each_other<N: Net>() {
 
 /// Slow subscribers do not cause back-pressure.
 pub async fn a_slow_subscriber_is_told_and_can_resync_and_holds_nobody_up<N: Net>() {
-    let a = Serf::<N>::start(NodeOptions { subscriber_events_max: 8, ..options("a") }).unwrap();
+    let a = Serf::<N>::start(options("a").with(|options| options.subscriber_events_max = 8)).unwrap();
     let mut slow = a.events();
     for n in 0..50 {
         let mut quick = a.events();
@@ -605,7 +608,7 @@ pub async fn nobody_joins_without_seeds<N: Net>() {
 /// A second node on one port.
 pub async fn a_port_in_use_is_named<N: Net>() {
     let a = start::<N>("a");
-    let error = Serf::<N>::start(NodeOptions { bind: a.bound_addr(), ..options("b") }).unwrap_err();
+    let error = Serf::<N>::start(options("b").with(|options| options.bind = a.bound_addr())).unwrap_err();
     assert!(matches!(error, StartError::Bind { transport: Transport::Tcp, addr, .. } if addr == a.bound_addr()));
     let text = error.to_string();
     assert!(text.contains(&a.bound_addr().to_string()) && text.contains("choose another port"), "{text}");
@@ -613,10 +616,10 @@ pub async fn a_port_in_use_is_named<N: Net>() {
 
 /// Addresses that cannot be advertised, and one that can.
 pub async fn what_nobody_could_reach_is_not_advertised<N: Net>() {
-    let everywhere = || NodeOptions { bind: "0.0.0.0:0".parse().unwrap(), ..options("a") };
-    let nowhere = NodeOptions { advertise: Some("0.0.0.0:7946".parse().unwrap()), ..everywhere() };
+    let everywhere = || options("a").with(|options| options.bind = "0.0.0.0:0".parse().unwrap());
+    let nowhere = everywhere().with(|options| options.advertise = Some("0.0.0.0:7946".parse().unwrap()));
     assert!(matches!(Serf::<N>::start(nowhere), Err(StartError::AdvertiseUnspecified { .. })));
-    let here = NodeOptions { advertise: Some(loopback()), ..everywhere() };
+    let here = everywhere().with(|options| options.advertise = Some(loopback()));
     let a = Serf::<N>::start(here).unwrap();
     assert_eq!(a.local().addr(), SocketAddr::new(loopback().ip(), a.bound_addr().port()));
 }
@@ -627,7 +630,7 @@ pub async fn ipv6_is_as_good_as_ipv4<N: Net>() {
         eprintln!("this host has no IPv6");
         return;
     }
-    let v6 = |name| Serf::<N>::start(NodeOptions { bind: "[::1]:0".parse().unwrap(), ..options(name) }).unwrap();
+    let v6 = |name| Serf::<N>::start(options(name).with(|options| options.bind = "[::1]:0".parse().unwrap())).unwrap();
     let (a, b) = (v6("a"), v6("b"));
     let mut events = b.events();
     soon::<N, _>(b.join(&at(&a))).await.unwrap();
@@ -638,7 +641,10 @@ pub async fn ipv6_is_as_good_as_ipv4<N: Net>() {
 
 /// A dual-stack socket.
 pub async fn a_socket_for_both_kinds_speaks_to_ipv4<N: Net>() {
-    let dual = NodeOptions { bind: "[::]:0".parse().unwrap(), advertise: Some(loopback()), ..options("a") };
+    let dual = options("a").with(|options| {
+        options.bind = "[::]:0".parse().unwrap();
+        options.advertise = Some(loopback());
+    });
     let Ok(a) = Serf::<N>::start(dual) else {
         assert!(UdpSocket::bind("[::]:0").is_err(), "only a host without IPv6 may refuse");
         return;
@@ -702,7 +708,7 @@ pub async fn a_stopped_node_frees_its_port_and_refuses_commands<N: Net>() {
     assert!(matches!(a.join(&at(&b)).await, Err(JoinError::Stopped)));
     assert!(a.leave().await.is_err());
     assert_eq!(a.members().len(), 2, "what it knew can still be read");
-    let again = Serf::<N>::start(NodeOptions { bind: addr, ..options("a") }).unwrap();
+    let again = Serf::<N>::start(options("a").with(|options| options.bind = addr)).unwrap();
     soon::<N, _>(again.join(&at(&b))).await.unwrap();
 }
 
@@ -829,8 +835,8 @@ pub async fn all_answers_of_a_query_come_together_if_they_are_wanted_so<N: Net>(
 /// Query filters.
 pub async fn a_query_reaches_only_those_that_its_filters_meet<N: Net>() {
     let tags = |role: &str| [("role", role)].into_iter().collect::<Tags>();
-    let a = Serf::<N>::start(NodeOptions { tags: tags("web"), ..options("a") }).unwrap();
-    let b = Serf::<N>::start(NodeOptions { tags: tags("db"), ..options("b") }).unwrap();
+    let a = Serf::<N>::start(options("a").with(|options| options.tags = tags("web"))).unwrap();
+    let b = Serf::<N>::start(options("b").with(|options| options.tags = tags("db"))).unwrap();
     soon::<N, _>(b.join(&at(&a))).await.unwrap();
     until(&a, |members| count(members, Status::Alive) == 2).await;
     for serf in [&a, &b] {
@@ -860,7 +866,7 @@ async fn next_query<N: Net>(events: &mut Events) -> Query {
 
 /// Filters from variables.
 pub async fn a_question_is_built_of_variables_and_kept<N: Net>() {
-    let a = Serf::<N>::start(NodeOptions { tags: Tags::from([("role", "db")]), ..options("a") }).unwrap();
+    let a = Serf::<N>::start(options("a").with(|options| options.tags = Tags::from([("role", "db")]))).unwrap();
     let (role, names) = (String::from("^db$"), vec![String::from("a"), String::from("b")]);
     let borrowed = Question::new("q").of_tags(&[("role", &role)]).of_nodes(&names);
     let kept: Question<'static> = names.iter().cloned().fold(Question::new(String::from("q")), Question::with_node);
@@ -904,7 +910,7 @@ pub async fn a_query_may_be_abandoned_and_an_answer_may_be_late<N: Net>() {
 
 /// A slow reader of replies.
 pub async fn a_slow_reader_of_replies_loses_the_oldest_and_never_the_report<N: Net>() {
-    let a = Serf::<N>::start(NodeOptions { subscriber_events_max: 1, ..options("a") }).unwrap();
+    let a = Serf::<N>::start(options("a").with(|options| options.subscriber_events_max = 1)).unwrap();
     let mut queries = a.events();
     let mut slow = a.query(&Question::new("q").with_acks().for_at_most(Duration::from_secs(50))).unwrap();
     let query = next_query::<N>(&mut queries).await;
@@ -928,7 +934,7 @@ pub async fn a_join_goes_on_until_somebody_is_there<N: Net>() {
     let mut events = b.events();
     let start_late = async {
         while !matches!(next::<N>(&mut events).await, Event::Joined(report) if report.contacted == 0) {}
-        Serf::<N>::start(NodeOptions { bind: addr, ..options("a") }).unwrap()
+        Serf::<N>::start(options("a").with(|options| options.bind = addr)).unwrap()
     };
     let join = b.join_until(&seeds, OldEvents::Ignore, retry);
     let (report, a) = soon::<N, _>(zip(join, start_late)).await;
@@ -959,8 +965,8 @@ pub async fn a_join_that_goes_on_gives_up_when_its_time_is_over_or_nobody_waits<
 pub async fn members_know_how_far_they_are_apart<N: Net>() {
     let quick = |name: &str| {
         let mut options = options(name);
-        options.protocol.probe_interval = Duration::from_millis(100);
-        options.protocol.probe_timeout = Duration::from_millis(90);
+        options.protocol.swim.probe_interval = Duration::from_millis(100);
+        options.protocol.swim.probe_timeout = Duration::from_millis(90);
         Serf::<N>::start(options).unwrap()
     };
     let [a, b] = ["a", "b"].map(quick);
@@ -1008,7 +1014,7 @@ fn key(byte: u8) -> Key {
 /// Options of a node with keys.
 fn secret(name: &str, keys: &[Key]) -> NodeOptions {
     let mut options = options(name);
-    options.protocol.encrypt_keys = keys.to_vec();
+    options.protocol.transport.encrypt_keys = keys.to_vec();
     options
 }
 
@@ -1018,7 +1024,7 @@ pub async fn keys_are_exchanged_by_the_whole_cluster_and_kept_in_files<N: Net>()
     let names = ["a", "b", "c"];
     let start = |name: &str| {
         let file = scratch.file(name);
-        Serf::<N>::start(NodeOptions { keyring_file: Some(file), ..options(name) }).unwrap()
+        Serf::<N>::start(options(name).with(|options| options.keyring_file = Some(file))).unwrap()
     };
     names.iter().for_each(|name| write_keyring_file(scratch.file(name), &[key(1)]).unwrap());
     let nodes = names.map(start);
@@ -1054,7 +1060,7 @@ pub async fn keys_are_exchanged_by_the_whole_cluster_and_kept_in_files<N: Net>()
 pub async fn a_node_with_a_keyring_file_starts_with_the_keys_in_it_and_never_in_the_clear<N: Net>() {
     let scratch = Scratch::new("keyring-read");
     let file = scratch.file("keyring");
-    let with_file = |given: &[Key]| NodeOptions { keyring_file: Some(file.clone()), ..secret("a", given) };
+    let with_file = |given: &[Key]| secret("a", given).with(|options| options.keyring_file = Some(file.clone()));
     let missing = Serf::<N>::start(with_file(&[])).unwrap_err();
     assert!(matches!(missing, StartError::Keyring { .. }), "{missing:?}");
     let first = Serf::<N>::start(with_file(&[key(1)])).unwrap();
@@ -1084,7 +1090,7 @@ pub async fn a_keyring_file_that_cannot_be_written_is_told_to_whoever_changes_ke
     std::fs::create_dir(&directory).unwrap();
     let file = directory.join("keyring");
     write_keyring_file(&file, &[key(1)]).unwrap();
-    let a = Serf::<N>::start(NodeOptions { keyring_file: Some(file.clone()), ..secret("a", &[key(1)]) }).unwrap();
+    let a = Serf::<N>::start(secret("a", &[key(1)]).with(|options| options.keyring_file = Some(file.clone()))).unwrap();
     let b = Serf::<N>::start(secret("b", &[key(1)])).unwrap();
     soon::<N, _>(b.join(&at(&a))).await.unwrap();
     until(&b, |members| count(members, Status::Alive) == 2).await;
@@ -1125,7 +1131,10 @@ pub async fn nodes_without_the_key_are_not_let_in<N: Net>() {
 
 /// Options of a node with a snapshot, on a fixed port.
 fn lasting(name: &str, scratch: &Scratch, bind: SocketAddr) -> NodeOptions {
-    NodeOptions { bind, snapshot: Some(scratch.file("snapshot")), ..options(name) }
+    options(name).with(|options| {
+        options.bind = bind;
+        options.snapshot = Some(scratch.file("snapshot"));
+    })
 }
 
 /// A crash, as observed by others, and the restart.
@@ -1185,7 +1194,7 @@ pub async fn after_a_leave_a_node_returns_only_if_it_was_told_to<N: Net>() {
     soon::<N, _>(a.shutdown()).await.unwrap();
 
     std::fs::write(scratch.file("snapshot"), &text).unwrap();
-    let returning = NodeOptions { rejoin_after_leave: true, ..lasting("a", &scratch, loopback()) };
+    let returning = lasting("a", &scratch, loopback()).with(|options| options.rejoin_after_leave = true);
     let a = Serf::<N>::start(returning).unwrap();
     until(&a, |members| count(members, Status::Alive) == 2).await;
     assert_eq!(soon::<N, _>(a.rejoin(OldEvents::Ignore)).await.unwrap().contacted, 1, "once more does no harm");
@@ -1194,7 +1203,7 @@ pub async fn after_a_leave_a_node_returns_only_if_it_was_told_to<N: Net>() {
 /// An invalid path.
 pub async fn a_snapshot_that_cannot_be_used_is_named<N: Net>() {
     let path = PathBuf::from("/no/such/directory/snapshot");
-    let error = Serf::<N>::start(NodeOptions { snapshot: Some(path), ..options("a") }).unwrap_err();
+    let error = Serf::<N>::start(options("a").with(|options| options.snapshot = Some(path))).unwrap_err();
     assert!(matches!(error, StartError::Snapshot { .. }));
     assert!(error.to_string().contains("/no/such/directory/snapshot"), "{error}");
 }
@@ -1204,7 +1213,7 @@ pub async fn nodes_speak_hashicorps_codec_if_they_are_told_to<N: Net>() {
     for others in [CodecChoice::HashiCorp, CodecChoice::Auto] {
         let start = |name: &str, codec| {
             let mut options = options(name);
-            options.protocol.codec = codec;
+            options.protocol.transport.codec = codec;
             Serf::<N>::start(options).unwrap()
         };
         let (a, b) = (start("a", CodecChoice::HashiCorp), start("b", others));
@@ -1221,12 +1230,12 @@ pub async fn nodes_speak_hashicorps_codec_if_they_are_told_to<N: Net>() {
     }
     let native = |name: &str| {
         let mut options = options(name);
-        options.protocol.codec = CodecChoice::Native;
+        options.protocol.transport.codec = CodecChoice::Native;
         Serf::<N>::start(options).unwrap()
     };
     let a = native("a");
     let mut options = options("b");
-    options.protocol.codec = CodecChoice::HashiCorp;
+    options.protocol.transport.codec = CodecChoice::HashiCorp;
     let b = Serf::<N>::start(options).unwrap();
     assert!(soon::<N, _>(b.join(&at(&a))).await.is_err());
 }
@@ -1286,8 +1295,8 @@ pub async fn a_guardian_tells_and_asks_all_nodes_of_its_encrypted_cluster<N: Net
 /// Coalesced member events.
 pub async fn many_members_come_together_and_handlers_get_them_one_by_one<N: Net>() {
     let mut coalescing = options("a");
-    coalescing.protocol.coalesce_period = Duration::from_secs(20);
-    coalescing.protocol.quiescent_period = Duration::from_secs(2);
+    coalescing.protocol.serf.coalesce_period = Duration::from_secs(20);
+    coalescing.protocol.serf.quiescent_period = Duration::from_secs(2);
     let (a, mut events) = Serf::<N>::builder(coalescing).start_with_events().unwrap();
     let joined = Arc::new(Mutex::new(Vec::new()));
     let (ended, end) = call_and_wait();
@@ -1323,7 +1332,7 @@ pub async fn a_policy_keeps_a_member_out_and_why_tells_of_who_failed<N: Net>() {
             if candidate.name() == "guest" { Err(Veto::new("no guests")) } else { Ok(()) }
         }
     }
-    let a = Serf::<N>::start(NodeOptions { policy: Some(SharedPolicy::new(NoGuests)), ..options("a") }).unwrap();
+    let a = Serf::<N>::start(options("a").with(|options| options.policy = Some(SharedPolicy::new(NoGuests)))).unwrap();
     let [b, guest] = ["b", "guest"].map(start::<N>);
     let mut events = a.events();
     soon::<N, _>(b.join(&at(&a))).await.unwrap();

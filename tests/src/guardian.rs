@@ -3,7 +3,6 @@
 //! agents may be among the nodes.
 
 use core::future::Future;
-use core::net::SocketAddr;
 use core::time::Duration;
 use std::error::Error;
 
@@ -103,13 +102,14 @@ impl Args {
             "node" => false,
             _ => return Err(USAGE.into()),
         };
-        let options = NodeOptions { bind: bind.parse::<SocketAddr>()?, ..NodeOptions::lan(name) };
+        let bind = bind.parse()?;
+        let options = NodeOptions::lan(name).with(|options| options.bind = bind);
         let mut parsed =
             Self { is_guardian, options, event_every: Duration::from_secs(2), query_every: Duration::from_secs(5) };
         for arg in args {
             let millis = |text: &str| text.parse().map(Duration::from_millis);
             match arg.split_once('=') {
-                Some(("-key", key)) => parsed.options.protocol.encrypt_keys.push(Key::from_base64(key)?),
+                Some(("-key", key)) => parsed.options.protocol.transport.encrypt_keys.push(Key::from_base64(key)?),
                 Some(("-event-every", every)) => parsed.event_every = millis(every)?,
                 Some(("-query-every", every)) => parsed.query_every = millis(every)?,
                 Some(_) => return Err(USAGE.into()),

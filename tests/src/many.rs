@@ -207,7 +207,7 @@ impl<N: Net> Cluster<N> {
 }
 
 fn options(name: &str) -> NodeOptions {
-    NodeOptions { bind: (core::net::Ipv4Addr::LOCALHOST, 0).into(), ..NodeOptions::lan(name) }
+    NodeOptions::lan(name).with(|options| options.bind = (core::net::Ipv4Addr::LOCALHOST, 0).into())
 }
 
 /// Returns the processor time of all threads.

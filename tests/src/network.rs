@@ -79,7 +79,8 @@ impl Network {
             return Err(format!("{handle} runs already"));
         }
         let identity = Identity::new(name, address(handle), &Tags::default()).map_err(|error| error.to_string())?;
-        let options = Options { encrypt_keys: key.into_iter().collect(), ..Options::lan().hashicorp_pace() };
+        let options =
+            Options::lan().hashicorp_pace().with(|options| options.transport.encrypt_keys = key.into_iter().collect());
         let config = Config::new(options).map_err(|error| error.to_string())?;
         self.started += 1;
         let seed = Seed::from_u64(SEED).child(self.started);

@@ -206,20 +206,19 @@ fn options(kind: Kind) -> Options {
     } else {
         (String::new(), vec![])
     };
-    Options {
-        codec: kind.codec,
-        label,
-        encrypt_keys,
-        packet_bytes: PACKET_BYTES,
-        queue_depth_max: QUEUE_DEPTH_MAX.try_into().expect("it is 4"),
-        reconnect_timeout: Duration::from_secs(60),
-        snapshot: true,
-        coalesce_period: Duration::from_secs(3),
-        quiescent_period: Duration::from_secs(1),
-        user_coalesce_period: Duration::from_secs(3),
-        user_quiescent_period: Duration::from_secs(1),
-        ..Options::lan()
-    }
+    Options::lan().with(|options| {
+        options.transport.codec = kind.codec;
+        options.transport.label = label;
+        options.transport.encrypt_keys = encrypt_keys;
+        options.transport.packet_bytes = PACKET_BYTES;
+        options.serf.queue_depth_max = QUEUE_DEPTH_MAX.try_into().expect("it is 4");
+        options.serf.reconnect_timeout = Duration::from_secs(60);
+        options.serf.snapshot = true;
+        options.serf.coalesce_period = Duration::from_secs(3);
+        options.serf.quiescent_period = Duration::from_secs(1);
+        options.serf.user_coalesce_period = Duration::from_secs(3);
+        options.serf.user_quiescent_period = Duration::from_secs(1);
+    })
 }
 
 /// The common initial state of every run: the node, its query, and the time.

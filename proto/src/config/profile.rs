@@ -5,14 +5,56 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use super::{CodecChoice, Options, PROTOCOL_VERSION_MAX};
+use super::{CodecChoice, Options, PROTOCOL_VERSION_MAX, SerfOptions, SwimOptions, TransportOptions};
 
 impl Options {
     /// For nodes in one data centre.
     pub fn lan() -> Self {
+        Self { swim: SwimOptions::lan(), serf: SerfOptions::lan(), transport: TransportOptions::lan() }
+    }
+
+    /// For nodes far apart: slower probes, longer waits.
+    pub fn wan() -> Self {
+        Self::lan().with(|Self { swim, transport, .. }| {
+            transport.stream_timeout = Duration::from_secs(30);
+            swim.suspicion_mult = 6;
+            swim.push_pull_interval = Duration::from_secs(60);
+            swim.probe_timeout = Duration::from_secs(3);
+            swim.probe_interval = Duration::from_secs(5);
+            swim.gossip_nodes = 4;
+            swim.gossip_interval = Duration::from_millis(500);
+            swim.gossip_to_the_dead_time = Duration::from_secs(60);
+        })
+    }
+
+    /// For nodes on one host: everything faster.
+    pub fn local() -> Self {
+        Self::lan().with(|Self { swim, transport, .. }| {
+            transport.stream_timeout = Duration::from_secs(1);
+            swim.indirect_probes = 1;
+            swim.retransmit_mult = 2;
+            swim.suspicion_mult = 3;
+            swim.push_pull_interval = Duration::from_secs(15);
+            swim.probe_timeout = Duration::from_millis(200);
+            swim.gossip_interval = Duration::from_millis(100);
+            swim.gossip_to_the_dead_time = Duration::from_secs(15);
+        })
+    }
+
+    /// With the pace of HashiCorp's nodes, to compare with them: one packet a member and tick, and ticks on a fixed grid however quiet
+    /// it was before. The simulator's default.
+    #[must_use]
+    pub fn hashicorp_pace(self) -> Self {
+        self.with(|Self { swim, .. }| {
+            swim.gossip_packets_per_tick = 1;
+            swim.gossip_early = false;
+        })
+    }
+}
+
+impl SwimOptions {
+    fn lan() -> Self {
         Self {
-            codec: CodecChoice::Auto,
-            protocol_version: PROTOCOL_VERSION_MAX,
             probe_interval: Duration::from_secs(1),
             probe_timeout: Duration::from_millis(500),
             indirect_probes: 3,
@@ -27,15 +69,15 @@ impl Options {
             gossip_to_the_dead_time: Duration::from_secs(30),
             retransmit_mult: 4,
             push_pull_interval: Duration::from_secs(30),
-            stream_timeout: Duration::from_secs(10),
-            packet_bytes: 1400,
-            label: String::new(),
-            skip_inbound_label_check: false,
-            encrypt_keys: Vec::new(),
-            encrypt_verify_incoming: true,
-            encrypt_verify_outgoing: true,
-            compression: false,
             dead_node_reclaim_time: Duration::ZERO,
+        }
+    }
+}
+
+impl SerfOptions {
+    fn lan() -> Self {
+        Self {
+            protocol_version: PROTOCOL_VERSION_MAX,
             broadcast_timeout: Duration::from_secs(5),
             leave_propagate_delay: Duration::from_secs(1),
             reap_interval: Duration::from_secs(15),
@@ -56,46 +98,25 @@ impl Options {
             user_coalesce_period: Duration::ZERO,
             user_quiescent_period: Duration::ZERO,
             snapshot: false,
-            keyring_kept: false,
             coordinates: true,
             queue_depth_max: 4096,
         }
     }
+}
 
-    /// For nodes far apart: slower probes, longer waits.
-    pub fn wan() -> Self {
+impl TransportOptions {
+    fn lan() -> Self {
         Self {
-            stream_timeout: Duration::from_secs(30),
-            suspicion_mult: 6,
-            push_pull_interval: Duration::from_secs(60),
-            probe_timeout: Duration::from_secs(3),
-            probe_interval: Duration::from_secs(5),
-            gossip_nodes: 4,
-            gossip_interval: Duration::from_millis(500),
-            gossip_to_the_dead_time: Duration::from_secs(60),
-            ..Self::lan()
+            codec: CodecChoice::Auto,
+            stream_timeout: Duration::from_secs(10),
+            packet_bytes: 1400,
+            label: String::new(),
+            skip_inbound_label_check: false,
+            encrypt_keys: Vec::new(),
+            encrypt_verify_incoming: true,
+            encrypt_verify_outgoing: true,
+            keyring_kept: false,
+            compression: false,
         }
-    }
-
-    /// For nodes on one host: everything faster.
-    pub fn local() -> Self {
-        Self {
-            stream_timeout: Duration::from_secs(1),
-            indirect_probes: 1,
-            retransmit_mult: 2,
-            suspicion_mult: 3,
-            push_pull_interval: Duration::from_secs(15),
-            probe_timeout: Duration::from_millis(200),
-            gossip_interval: Duration::from_millis(100),
-            gossip_to_the_dead_time: Duration::from_secs(15),
-            ..Self::lan()
-        }
-    }
-
-    /// With the pace of HashiCorp's nodes, to compare with them: one packet a member and tick, and ticks on a fixed grid however quiet
-    /// it was before. The simulator's default.
-    #[must_use]
-    pub fn hashicorp_pace(self) -> Self {
-        Self { gossip_packets_per_tick: 1, gossip_early: false, ..self }
     }
 }

@@ -95,17 +95,17 @@ impl Core {
     /// the request, if this is an answer.
     pub(crate) fn codec(&self, peer: Option<MemberIdx>, answers: Option<Codec>) -> Codec {
         let versions = peer.and_then(|idx| self.roster.peer(idx)).map(|peer| peer.versions());
-        self.cfg.codec.writes(versions, answers)
+        self.cfg.transport().codec.writes(versions, answers)
     }
 
     /// The codec of buffered broadcasts. They are transcoded for members that read another codec.
     pub(crate) fn codec_kept(&self) -> Codec {
-        self.cfg.codec.writes(Some(Versions::OURS), None)
+        self.cfg.transport().codec.writes(Some(Versions::OURS), None)
     }
 
     /// The codec of nested payloads, which are never transcoded. Every member must be able to read it.
     pub(crate) fn codec_for_all(&self) -> Codec {
-        self.cfg.codec.writes(None, None)
+        self.cfg.transport().codec.writes(None, None)
     }
 
     pub(crate) fn arm(&mut self, after: Duration, timer: impl Into<Timer>) {

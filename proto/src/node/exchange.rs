@@ -90,7 +90,8 @@ impl Node {
     /// Replies to a request that could not be opened with an error message, so that the sender can log the cause
     /// (`handleConn` in memberlist's net.go).
     fn complain(&mut self, id: StreamId, fault: Option<DropReason>, out: &mut Outbox) {
-        let Some(text) = fault.and_then(complaint).filter(|_| self.core.cfg.codec.reads(Codec::HashiCorp)) else {
+        let Some(text) = fault.and_then(complaint).filter(|_| self.core.cfg.transport().codec.reads(Codec::HashiCorp))
+        else {
             return;
         };
         let mut buf = [0; SMALL_MESSAGE_BYTES_MAX];
@@ -159,7 +160,7 @@ impl Node {
     /// memberlist's `handleConn`, so that two nodes do not echo each other's state.
     fn serve(&mut self, id: StreamId, from: SocketAddr, unit: &Unit<'_>, out: &mut Outbox) {
         let codec = unit.codec();
-        if !self.core.cfg.codec.reads(codec) {
+        if !self.core.cfg.transport().codec.reads(codec) {
             return self.core.stats.drop(DropReason::Codec);
         }
         if unit.is(PUSH_PULL) {
@@ -220,7 +221,7 @@ impl Node {
     /// Handles the reply to a request of this node.
     fn reply(&mut self, ask: Ask, from: SocketAddr, unit: &Unit<'_>, out: &mut Outbox) {
         let result = match ask {
-            _ if !self.core.cfg.codec.reads(unit.codec()) => Err(SeedFailureCause::Malformed),
+            _ if !self.core.cfg.transport().codec.reads(unit.codec()) => Err(SeedFailureCause::Malformed),
             _ if unit.kind == hashicorp::ERROR => {
                 let text = hashicorp::decode_error(unit.body()).unwrap_or_default();
                 self.core.detail = String::from_utf8_lossy(text).into_owned();
@@ -273,7 +274,7 @@ impl Node {
 
     /// Opens the exchange after the ping: the member at the address has confirmed its name.
     fn exchange_next(&mut self, with: SocketAddr, ask: Ask, out: &mut Outbox) {
-        let until = self.core.now + self.core.cfg.stream_timeout;
+        let until = self.core.now + self.core.cfg.transport().stream_timeout;
         self.open(Dial { to: with, ask, until }, out);
     }
 

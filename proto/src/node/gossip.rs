@@ -59,7 +59,11 @@ impl Node {
         // `Swim::wants_gossip` checks for a receiver itself.
         let wanted = (self.serf.wants_gossip() && self.swim.has_listeners()) || self.swim.wants_gossip();
         if wanted && !self.core.timers.is_set(NodeTimer::Gossip) {
-            let at = self.gossip.next_tick(self.core.now, self.core.cfg.gossip_interval, self.core.cfg.gossip_early);
+            let at = self.gossip.next_tick(
+                self.core.now,
+                self.core.cfg.swim().gossip_interval,
+                self.core.cfg.swim().gossip_early,
+            );
             self.core.timers.set(NodeTimer::Gossip, at);
         }
     }
@@ -67,8 +71,8 @@ impl Node {
     /// Runs a gossip tick: sends broadcasts to a few random members, different ones to each. A backlog may take several
     /// packets per member.
     pub(super) fn gossip_tick(&mut self, out: &mut Outbox) {
-        let packets_max = self.core.cfg.gossip_packets_per_tick;
-        self.gossip.begin_tick(self.core.now, self.core.cfg.gossip_interval);
+        let packets_max = self.core.cfg.swim().gossip_packets_per_tick;
+        self.gossip.begin_tick(self.core.now, self.core.cfg.swim().gossip_interval);
         for target in self.swim.gossip_targets(&mut self.core) {
             let Some(to) = self.core.roster.peer(target).map(|peer| peer.addr()) else { continue };
             // A round keeps one member from getting the same broadcast twice in several packets.
@@ -86,7 +90,7 @@ impl Node {
 
     /// Sends one packet of broadcasts; false if there was none to send.
     fn send_gossip(&mut self, to: SocketAddr, target: MemberIdx, out: &mut Outbox) -> bool {
-        let mut packer = self.envelope.packer(out.buffers(), self.core.cfg.packet_bytes);
+        let mut packer = self.envelope.packer(out.buffers(), self.core.cfg.transport().packet_bytes);
         let codec = self.core.codec(Some(target), None);
         self.fill(to, codec, &mut packer);
         if packer.is_empty() {

@@ -93,7 +93,7 @@ impl Node {
             }
             self.isolation.known = true;
         } else if self.isolation.known && !self.leave.has_begun() {
-            self.isolation.begin(self.core.cfg.reconnect_interval);
+            self.isolation.begin(self.core.cfg.serf().reconnect_interval);
             let contact = |idx| {
                 let peer = self.core.roster.peer(idx)?;
                 Some(Contact::remembered(peer.shared_name(), peer.addr()))
@@ -106,7 +106,7 @@ impl Node {
     }
 
     fn arm_search(&mut self) {
-        let pause = self.isolation.next_pause(self.core.cfg.reconnect_interval, &mut self.core.rng.join);
+        let pause = self.isolation.next_pause(self.core.cfg.serf().reconnect_interval, &mut self.core.rng.join);
         self.core.arm(pause, NodeTimer::Isolation);
     }
 

@@ -203,7 +203,7 @@ impl Node {
             let wanting =
                 self.joins.running.iter_mut().filter(|(_, join)| join.wants_more() && join.pending < join.at_once);
             let Some((&id, join)) = wanting.min_by_key(|(id, join)| (join.pending, **id)) else { return };
-            let until = self.core.now + self.core.cfg.stream_timeout;
+            let until = self.core.now + self.core.cfg.transport().stream_timeout;
             let Some((seed, with, is_remembered)) = join.next_seed() else { return };
             pending += 1;
             let ask = if is_remembered { Ask::Greet { id, seed } } else { Ask::Join { id, seed } };

@@ -1,7 +1,7 @@
 //! The keyring at run time: changed by the application, or by key queries of members.
 //!
 //! A key is rotated in three steps, each on all nodes before the next: install the new key, use it, remove the old one.
-//! With [`Options::keyring_kept`](crate::Options::keyring_kept), a member's change is answered only after the driver
+//! With [`Options::keyring_kept`](crate::TransportOptions::keyring_kept), a member's change is answered only after the driver
 //! has written it to disk.
 
 use super::Node;
@@ -68,7 +68,7 @@ impl Node {
         for request in self.core.key_requests.take_new() {
             let outcome = self.change_keys(&request);
             // The answer waits for the write: a key that is answered as installed must survive a restart.
-            if outcome.done && request.operation != KeyOperation::List && self.core.cfg.keyring_kept {
+            if outcome.done && request.operation != KeyOperation::List && self.core.cfg.transport().keyring_kept {
                 let change = self.core.key_requests.await_write(request.requester);
                 out.push(Output::Keyring { change, keys: self.keys().cloned().collect() });
             } else {

@@ -20,7 +20,7 @@ impl Node {
     /// together overlaps the cache misses.
     pub(super) fn handle_parts(&mut self, heard: &mut Heard, parts: &mut Parts<'_>) {
         loop {
-            let reads_native = self.core.cfg.codec.reads(Codec::Native);
+            let reads_native = self.core.cfg.transport().codec.reads(Codec::Native);
             let mut frames: [&[u8]; PARTS_AHEAD] = [&[]; PARTS_AHEAD];
             let mut seen = [Recognised::Unread; PARTS_AHEAD];
             let mut count = 0;
@@ -90,7 +90,7 @@ impl Node {
                 Some(idx) => Recognised::Intent { idx, ltime },
                 None => Recognised::Unread,
             },
-            None if self.core.cfg.codec.reads(Codec::HashiCorp) => self.recognise_hashicorp(frame),
+            None if self.core.cfg.transport().codec.reads(Codec::HashiCorp) => self.recognise_hashicorp(frame),
             None => Recognised::Unread,
         }
     }

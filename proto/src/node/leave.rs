@@ -98,8 +98,9 @@ impl Leave {
     /// overtake the intent at many members, which would report a failure first.
     pub(super) fn is_enough(&self, core: &Core, swim: &Swim, copies: u32, told: &BTreeSet<SocketAddr>) -> bool {
         let cfg = &core.cfg;
-        let ticks = transmit_limit(cfg.retransmit_mult, swim.members_known()).div_ceil(cfg.gossip_nodes as usize);
-        let spread = cfg.gossip_interval.saturating_mul(u32::try_from(SPREAD_SHARE * ticks).unwrap_or(u32::MAX));
+        let ticks =
+            transmit_limit(cfg.swim().retransmit_mult, swim.members_known()).div_ceil(cfg.swim().gossip_nodes as usize);
+        let spread = cfg.swim().gossip_interval.saturating_mul(u32::try_from(SPREAD_SHARE * ticks).unwrap_or(u32::MAX));
         let everybody = told.len() >= COPIES_ENOUGH.min(swim.others_live()) as usize;
         copies >= COPIES_ENOUGH && everybody && core.now - self.since >= spread
     }
@@ -119,7 +120,7 @@ impl Node {
             out.push(Output::Persist(record));
         }
         let anybody = self.serf.leave(&mut self.core);
-        self.core.arm(self.core.cfg.broadcast_timeout, NodeTimer::Leave);
+        self.core.arm(self.core.cfg.serf().broadcast_timeout, NodeTimer::Leave);
         self.leave.begin(Step::Intent { waited: !anybody }, self.core.now);
     }
 
@@ -134,7 +135,7 @@ impl Node {
             }
             // `begin` before `Swim::leave`: `farewell_sent` is recorded in this step only.
             self.leave.begin(Step::Farewell { complete: told, sent: false, waited: false }, self.core.now);
-            self.core.arm(self.core.cfg.broadcast_timeout, NodeTimer::Leave);
+            self.core.arm(self.core.cfg.serf().broadcast_timeout, NodeTimer::Leave);
             self.swim.leave(&mut self.core);
             // `Swim::leave` may notify that the broadcast is already done; without this the next step would wait for a
             // later settle.
@@ -152,7 +153,7 @@ impl Node {
                 return;
             }
             self.leave.begin(Step::Lingering { complete: complete && told, waited: false }, self.core.now);
-            self.core.arm(self.core.cfg.leave_propagate_delay, NodeTimer::Leave);
+            self.core.arm(self.core.cfg.serf().leave_propagate_delay, NodeTimer::Leave);
         }
         if let Step::Lingering { complete, waited: true } = self.leave.step {
             self.leave.begin(Step::Left, self.core.now);

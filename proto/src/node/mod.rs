@@ -147,8 +147,10 @@ impl Node {
         let mut core = Core::new(cfg, seed, start.directory, now);
         core.policy = start.policy;
         // A random phase, so that nodes that start together do not gossip in step.
-        let gossip = Gossip::new(core.rng.jitter.duration_below(core.cfg.gossip_interval), now);
-        let identity = identity.clone().with_versions(core.cfg.codec.versions().speaking(core.cfg.protocol_version));
+        let gossip = Gossip::new(core.rng.jitter.duration_below(core.cfg.swim().gossip_interval), now);
+        let identity = identity
+            .clone()
+            .with_versions(core.cfg.transport().codec.versions().speaking(core.cfg.serf().protocol_version));
         let swim = Swim::new(&mut core, &identity, start.converged);
         let mut serf = Serf::new(swim.me(), &core.cfg);
         if start.converged {
@@ -183,7 +185,7 @@ impl Node {
             self.evict(slowest, None, out);
         }
         let stream = self.streams.accept(self.core.now, from);
-        let until = Streams::silent_until(self.core.now, self.core.cfg.stream_timeout);
+        let until = Streams::silent_until(self.core.now, self.core.cfg.transport().stream_timeout);
         self.core.timers.set(NodeTimer::Stream(stream), until);
         self.settle(None, out);
         stream
@@ -235,7 +237,7 @@ impl Node {
 
     /// Handles a stream's deadline. An inbound stream that has received data gets the whole timeout once; any other ends.
     fn stream_due(&mut self, id: StreamId, out: &mut Outbox) -> Option<PeerAt> {
-        if let Some(until) = self.streams.may_go_on(id, self.core.now, self.core.cfg.stream_timeout) {
+        if let Some(until) = self.streams.may_go_on(id, self.core.now, self.core.cfg.transport().stream_timeout) {
             self.core.timers.set(NodeTimer::Stream(id), until);
             return None;
         }

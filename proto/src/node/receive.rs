@@ -54,7 +54,8 @@ impl Node {
             return self.core.stats.drop(DropReason::Compound);
         }
         self.core.stats.messages_in += 1;
-        let Some(codec) = frame.first().map(|&kind| Codec::of(kind)).filter(|codec| self.core.cfg.codec.reads(*codec))
+        let Some(codec) =
+            frame.first().map(|&kind| Codec::of(kind)).filter(|codec| self.core.cfg.transport().codec.reads(*codec))
         else {
             return self.core.stats.drop(DropReason::Codec);
         };

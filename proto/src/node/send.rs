@@ -28,7 +28,7 @@ impl Node {
             return self.send_stranger_ack(unicast, seq, bytes_max, out);
         }
         let codec = self.core.codec(*peer, *answers);
-        let mut packer = self.envelope.packer(out.buffers(), self.core.cfg.packet_bytes);
+        let mut packer = self.envelope.packer(out.buffers(), self.core.cfg.transport().packet_bytes);
         if self.write_body(body, codec, &mut packer).is_err() {
             debug_assert!(false, "a single message always fits into a packet");
             return;
@@ -42,7 +42,7 @@ impl Node {
             }
             (Body::Ping { .. } | Body::IndirectPing { .. }, _) => self.fill(*to, codec, &mut packer),
             (Body::Ack { .. }, Some(peer))
-                if self.gossip.may_ride(self.core.now, self.core.cfg.gossip_interval, peer) =>
+                if self.gossip.may_ride(self.core.now, self.core.cfg.swim().gossip_interval, peer) =>
             {
                 self.fill(*to, codec, &mut packer)
             }
@@ -67,7 +67,7 @@ impl Node {
         let codec = self.core.codec(None, unicast.answers);
         let frames_max = bytes_max.saturating_sub(self.envelope.overhead_bytes());
         for short in [false, true] {
-            let mut packer = self.envelope.packer(out.buffers(), self.core.cfg.packet_bytes);
+            let mut packer = self.envelope.packer(out.buffers(), self.core.cfg.transport().packet_bytes);
             let ack = Message::Ack(Ack { seq, payload: &[] });
             let written = packer.frame(|w| match codec {
                 Codec::HashiCorp if short => hashicorp::encode_short_ack(seq, w),

@@ -414,7 +414,13 @@ fn six_copies_to_six_members_are_enough_after_twice_the_time_that_all_copies_tak
 fn a_leave_that_runs_out_of_time_is_not_complete_and_says_how_far_it_came() {
     let mut cluster = Cluster::joined(3);
     let hasty = Duration::from_millis(1);
-    cluster.start(2, Options { broadcast_timeout: hasty, leave_propagate_delay: hasty, ..Options::lan() });
+    cluster.start(
+        2,
+        Options::lan().with(|options| {
+            options.serf.broadcast_timeout = hasty;
+            options.serf.leave_propagate_delay = hasty;
+        }),
+    );
     cluster.command(2, |node, now, out| node.join(now, &[addr(0)], OldEvents::Deliver, out)).unwrap();
     cluster.run(Duration::from_secs(5));
     cluster.command(2, |node, now, out| node.leave(now, out)).unwrap();
@@ -450,7 +456,13 @@ fn members_that_leave_at_once_or_nearly_so_do_not_wait_for_each_other_and_see_no
 fn a_leave_whose_last_listener_fails_meanwhile_is_over_soon() {
     let mut cluster = Cluster::joined(2);
     let patient = Duration::from_secs(60);
-    cluster.start(0, Options { broadcast_timeout: patient, retransmit_mult: 30, ..Options::lan() });
+    cluster.start(
+        0,
+        Options::lan().with(|options| {
+            options.serf.broadcast_timeout = patient;
+            options.swim.retransmit_mult = 30;
+        }),
+    );
     cluster.command(0, |node, now, out| node.join(now, &[addr(1)], OldEvents::Deliver, out)).unwrap();
     cluster.run(Duration::from_secs(5));
     cluster.command(0, |node, now, out| node.leave(now, out)).unwrap();
@@ -616,7 +628,13 @@ fn change_all(cluster: &mut Cluster, at: usize, operation: KeyOperation, key: &[
 fn the_keys_of_a_cluster_of_both_codecs_are_exchanged_by_one_node_and_kept_by_each() {
     let mut cluster = Cluster::new(3);
     for (at, codec) in [(0, CodecChoice::Auto), (1, CodecChoice::HashiCorp), (2, CodecChoice::Auto)] {
-        cluster.start(at, Options { codec, keyring_kept: true, ..with_keys(&[1]) });
+        cluster.start(
+            at,
+            with_keys(&[1]).with(|options| {
+                options.transport.codec = codec;
+                options.transport.keyring_kept = true;
+            }),
+        );
     }
     for at in 1..3 {
         cluster.command(at, |node, now, out| node.join(now, &[addr(0)], OldEvents::Deliver, out)).unwrap();
@@ -640,7 +658,7 @@ fn a_change_of_keys_that_cannot_be_written_is_in_force_and_reported_as_failed() 
     let mut cluster = Cluster::new(3);
     // The third node does not persist its keyring, so it answers at once.
     for (at, keyring_kept) in [(0, true), (1, true), (2, false)] {
-        cluster.start(at, Options { keyring_kept, ..with_keys(&[1]) });
+        cluster.start(at, with_keys(&[1]).with(|options| options.transport.keyring_kept = keyring_kept));
     }
     for at in 1..3 {
         cluster.command(at, |node, now, out| node.join(now, &[addr(0)], OldEvents::Deliver, out)).unwrap();
@@ -657,7 +675,7 @@ fn a_change_of_keys_that_cannot_be_written_is_in_force_and_reported_as_failed() 
 #[test]
 fn a_member_is_answered_only_when_the_change_of_keys_was_written_and_once() {
     let mut cluster = Cluster::new(1);
-    cluster.start(0, Options { keyring_kept: true, ..with_keys(&[1]) });
+    cluster.start(0, with_keys(&[1]).with(|options| options.transport.keyring_kept = true));
     let (now, mut out) = (cluster.now, Outbox::new());
     let node = cluster.nodes[0].as_mut().unwrap();
     node.change_all_keys(now, KeyOperation::Install, &[2; 16], 0, &mut out).unwrap();
@@ -674,7 +692,7 @@ fn a_member_is_answered_only_when_the_change_of_keys_was_written_and_once() {
 }
 
 fn with_keys(bytes: &[u8]) -> Options {
-    Options { encrypt_keys: bytes.iter().copied().map(key).collect(), ..Options::lan() }
+    Options::lan().with(|options| options.transport.encrypt_keys = bytes.iter().copied().map(key).collect())
 }
 
 fn dropped(cluster: &Cluster, at: usize, reason: DropReason) -> u64 {
@@ -684,12 +702,11 @@ fn dropped(cluster: &Cluster, at: usize, reason: DropReason) -> u64 {
 #[test]
 fn nodes_join_and_gossip_through_every_combination_of_layers() {
     for layers in 0..8_u8 {
-        let options = Options {
-            label: if layers & 1 > 0 { "dc1".into() } else { String::new() },
-            encrypt_keys: if layers & 2 > 0 { [key(1)].into() } else { [].into() },
-            compression: layers & 4 > 0,
-            ..Options::lan()
-        };
+        let options = Options::lan().with(|options| {
+            options.transport.label = if layers & 1 > 0 { "dc1".into() } else { String::new() };
+            options.transport.encrypt_keys = if layers & 2 > 0 { [key(1)].into() } else { [].into() };
+            options.transport.compression = layers & 4 > 0;
+        });
         let mut cluster = pair(options.clone(), options);
         cluster.command(1, |node, now, out| node.user_event(now, "deploy", b"v1", false, out)).unwrap();
         cluster.run(Duration::from_secs(20));
@@ -719,17 +736,20 @@ fn a_plain_node_is_let_in_only_while_encryption_is_not_demanded() {
     let cluster = pair(with_keys(&[1]), Options::lan());
     assert_eq!((cluster.alive(0), cluster.alive(1)), (1, 1));
     assert_eq!(dropped(&cluster, 0, DropReason::Unencrypted), 1);
-    let lenient = Options { encrypt_verify_incoming: false, encrypt_verify_outgoing: false, ..with_keys(&[1]) };
+    let lenient = with_keys(&[1]).with(|options| {
+        options.transport.encrypt_verify_incoming = false;
+        options.transport.encrypt_verify_outgoing = false;
+    });
     let cluster = pair(lenient.clone(), Options::lan());
     assert_eq!((cluster.alive(0), cluster.alive(1)), (2, 2));
     // The next step of the rollout of encryption: some nodes encrypt already.
-    let cluster = pair(lenient.clone(), Options { encrypt_verify_outgoing: true, ..lenient });
+    let cluster = pair(lenient.clone(), lenient.with(|options| options.transport.encrypt_verify_outgoing = true));
     assert_eq!((cluster.alive(0), cluster.alive(1)), (2, 2));
 }
 
 #[test]
 fn a_node_of_another_label_is_dropped_and_counted_on_streams_and_datagrams() {
-    let label = |label: &str| Options { label: label.into(), ..Options::lan() };
+    let label = |label: &str| Options::lan().with(|options| options.transport.label = label.into());
     let mut cluster = pair(label("dc1"), label("dc2"));
     assert_eq!((cluster.alive(0), cluster.alive(1)), (1, 1));
     assert_eq!(dropped(&cluster, 0, DropReason::Label), 1);
@@ -785,7 +805,7 @@ fn encryption_cannot_be_turned_on_in_a_node_that_was_started_without_keys() {
 fn early_gossip_tells_news_after_a_quiet_time_at_once_and_ticks_no_more_often() {
     let mut cluster = Cluster::new(2);
     for at in 0..2 {
-        cluster.start(at, Options { gossip_early: true, ..Options::lan() });
+        cluster.start(at, Options::lan().with(|options| options.swim.gossip_early = true));
     }
     cluster.command(1, |node, now, out| node.join(now, &[addr(0)], OldEvents::Deliver, out)).unwrap();
     cluster.run(Duration::from_secs(60));

@@ -90,7 +90,12 @@ impl Serf {
         }
         self.conflict.claimed_at = core.now;
         let Conflict { voting, lost, quiet_until, .. } = self.conflict;
-        if !core.cfg.name_conflict_resolution || self.intents.is_leaving() || voting || lost || core.now < quiet_until {
+        if !core.cfg.serf().name_conflict_resolution
+            || self.intents.is_leaving()
+            || voting
+            || lost
+            || core.now < quiet_until
+        {
             return;
         }
         let Some(us) = core.roster.peer(self.members.me()).map(|me| me.addr()) else { return };

@@ -33,9 +33,9 @@ pub(crate) enum Delivered {
 impl Delivery {
     /// `None` when nothing is done to events.
     pub(super) fn new(cfg: &Config) -> Option<Box<Self>> {
-        let recorder = cfg.snapshot.then(Recorder::default);
-        let users = UserCoalescer::new(cfg.user_coalesce_period, cfg.user_quiescent_period);
-        let members = MemberCoalescer::new(cfg.coalesce_period, cfg.quiescent_period);
+        let recorder = cfg.serf().snapshot.then(Recorder::default);
+        let users = UserCoalescer::new(cfg.serf().user_coalesce_period, cfg.serf().user_quiescent_period);
+        let members = MemberCoalescer::new(cfg.serf().coalesce_period, cfg.serf().quiescent_period);
         let wanted = recorder.is_some() || users.is_some() || members.is_some();
         wanted.then(|| Box::new(Self { recorder, users, members }))
     }

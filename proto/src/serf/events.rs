@@ -113,7 +113,7 @@ impl Events {
             is_recent && event.ltime >= time_min
         });
         // A few compressed bytes may stand for millions of events: no more are looked at than we could remember.
-        let events_max = (core.cfg.event_buffer as usize).saturating_mul(ITEMS_PER_TIME_MAX);
+        let events_max = (core.cfg.serf().event_buffer as usize).saturating_mul(ITEMS_PER_TIME_MAX);
         let mut events: Vec<serf::UserEvent<'_>> = recent.by_ref().take(events_max).collect();
         if recent.next().is_some() {
             core.stats.drop(DropReason::Limit);
@@ -207,7 +207,7 @@ impl Events {
 
     /// The time of the oldest event that is still delivered.
     fn oldest(&self, core: &Core, clock: LamportClock) -> u64 {
-        clock.time().saturating_sub(u64::from(core.cfg.event_buffer)).max(self.recent.floor())
+        clock.time().saturating_sub(u64::from(core.cfg.serf().event_buffer)).max(self.recent.floor())
     }
 }
 
@@ -238,12 +238,12 @@ fn check_size(core: &Core, event: &serf::UserEvent<'_>) -> Result<(), SendError>
 
 /// What the events in a push/pull may take: as many as serf remembers, of the size that we are configured for.
 pub(super) fn push_pull_bytes_max(core: &Core) -> usize {
-    (core.cfg.event_buffer as usize).saturating_mul(event_bytes_max(core)).min(EVENT_RING_BYTES_MAX)
+    (core.cfg.serf().event_buffer as usize).saturating_mul(event_bytes_max(core)).min(EVENT_RING_BYTES_MAX)
 }
 
 /// How large a user event of ours may be, both plain and encoded.
 fn event_bytes_max(core: &Core) -> usize {
-    (core.cfg.user_event_bytes_max as usize).min(USER_EVENT_BYTES_MAX)
+    (core.cfg.serf().user_event_bytes_max as usize).min(USER_EVENT_BYTES_MAX)
 }
 
 /// The size of a user event in HashiCorp's encoding.

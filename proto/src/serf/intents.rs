@@ -89,7 +89,7 @@ impl Intents {
     /// Forgets early intents that have waited for too long. One whose name has become a member is that member's by now.
     pub(super) fn expire(&mut self, core: &mut Core, members: &mut Members) {
         while let Some(&(since, idx)) = self.early.front()
-            && core.now - since > core.cfg.recent_intent_timeout
+            && core.now - since > core.cfg.serf().recent_intent_timeout
         {
             self.early.pop_front();
             self.early_bytes -= early_bytes(core.roster.name_ref(idx));
@@ -124,7 +124,7 @@ impl Intents {
         } else {
             self.queue.push(idx);
         }
-        while self.queued > core.cfg.queue_depth_max as usize {
+        while self.queued > core.cfg.serf().queue_depth_max as usize {
             self.prune(core, members);
         }
         self.queue.clear_stale(self.queued, |sends, idx| members.row(idx).sends() == Some(sends as u64));

@@ -63,7 +63,7 @@ impl Members {
     /// Membership says that the member is alive (`handleNodeJoin` in serf).
     pub(super) fn joined(&mut self, core: &mut Core, idx: MemberIdx) {
         if !self.admit(core, idx) {
-            let flap = |gone: &Gone| gone.idx == idx && core.now - gone.since < core.cfg.flap_timeout;
+            let flap = |gone: &Gone| gone.idx == idx && core.now - gone.since < core.cfg.serf().flap_timeout;
             core.stats.member_flaps += u64::from(self.failed.iter().any(flap));
             self.rows[idx.at()].set_status(Status::Alive);
             self.forget_gone(idx);
@@ -137,7 +137,7 @@ impl Members {
     /// Makes members alive again that were to leave, and that membership has found alive ever since for longer than any leave
     /// takes: another node said so, and their refutation got lost. serf shows them as leaving for ever. Returns them.
     pub(super) fn stay(&mut self, core: &Core) -> Vec<MemberIdx> {
-        let leave = core.cfg.broadcast_timeout.saturating_add(core.cfg.leave_propagate_delay);
+        let leave = core.cfg.serf().broadcast_timeout.saturating_add(core.cfg.serf().leave_propagate_delay);
         let exchange = core.cfg.push_pull_interval_of(self.known);
         // Without exchanges there is nothing more to wait for.
         let patience = if exchange == Duration::MAX { leave } else { leave.saturating_add(exchange) };
@@ -163,8 +163,8 @@ impl Members {
             let timeout = member.map_or(timeout, |(policy, member)| policy.reconnect_timeout(&member, timeout));
             core.now - gone.since > timeout
         };
-        let failed = self.failed.iter().filter(|gone| outlived(gone, core.cfg.reconnect_timeout));
-        let left = self.left.iter().filter(|gone| outlived(gone, core.cfg.tombstone_timeout));
+        let failed = self.failed.iter().filter(|gone| outlived(gone, core.cfg.serf().reconnect_timeout));
+        let left = self.left.iter().filter(|gone| outlived(gone, core.cfg.serf().tombstone_timeout));
         failed.chain(left).map(|gone| gone.idx).collect()
     }
 

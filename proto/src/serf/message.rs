@@ -17,7 +17,7 @@ use crate::wire::{Codec, Writer};
 /// and one that we do not read may stand in none of them.
 pub(super) fn decode<'a>(core: &Core, frame: &'a [u8]) -> Result<Message<'a>, DropReason> {
     match frame.first() {
-        Some(&kind) if !core.cfg.codec.reads(Codec::of(kind)) => Err(DropReason::Codec),
+        Some(&kind) if !core.cfg.transport().codec.reads(Codec::of(kind)) => Err(DropReason::Codec),
         _ => Codec::decode_serf(frame).map_err(|_| DropReason::Malformed),
     }
 }
@@ -62,7 +62,7 @@ impl MessageQueue {
             return;
         }
         self.0.push(Bytes::copy_from_slice(frame));
-        pruned.full += self.0.limit(cfg.queue_depth_max, room);
+        pruned.full += self.0.limit(cfg.serf().queue_depth_max, room);
     }
 
     /// Adds messages to a packet while they fit.

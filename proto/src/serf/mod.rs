@@ -104,7 +104,7 @@ impl Serf {
             queries: Queries::default(),
             conflict: Conflict::default(),
             reconnects: Reconnects::default(),
-            coordinates: Coordinates::new(cfg.coordinates),
+            coordinates: Coordinates::new(cfg.serf().coordinates),
             delivery: Delivery::new(cfg),
         }
     }
@@ -195,7 +195,7 @@ impl Serf {
 
     /// Adds broadcasts to a packet while they fit: intents first, then queries, then user events, as serf does.
     pub(crate) fn fill(&mut self, core: &Core, codec: Codec, packer: &mut Packer<'_>) {
-        let limit = transmit_limit(core.cfg.retransmit_mult, self.members.known());
+        let limit = transmit_limit(core.cfg.swim().retransmit_mult, self.members.known());
         self.intents.fill(core, &mut self.members, limit, codec, packer);
         for queue in self.message_queues() {
             queue.fill(limit, codec, packer);
@@ -267,7 +267,7 @@ impl Serf {
 
     /// How full each collection is that peers can fill.
     pub(crate) fn usage(&self, core: &Core) -> Vec<Usage> {
-        let depth_max = core.cfg.queue_depth_max as usize;
+        let depth_max = core.cfg.serf().queue_depth_max as usize;
         let coalesced = self.delivery.as_ref().map_or(0, |delivery| delivery.coalesced_bytes());
         let (events, queries) = (&self.events.queue, &self.queries.queue);
         let (patterns, patterns_max) = self.queries.patterns_usage();

@@ -37,7 +37,7 @@ impl Coordinates {
 
     /// Takes the payload of a member's answer to a direct ping.
     fn measure(&mut self, core: &mut Core, idx: MemberIdx, rtt: Duration, payload: &[u8]) {
-        if payload.first().is_some_and(|&version| !core.cfg.codec.reads(Codec::of(version))) {
+        if payload.first().is_some_and(|&version| !core.cfg.transport().codec.reads(Codec::of(version))) {
             return core.stats.drop(DropReason::Codec);
         }
         let other = match decode(payload) {

@@ -43,6 +43,6 @@ impl Serf {
 /// Has the reaper look after an interval. It does not run while there is nothing to forget.
 pub(super) fn arm_reaper(core: &mut Core) {
     if !core.timers.is_set(SerfTimer::Reap) {
-        core.arm(core.cfg.reap_interval, SerfTimer::Reap);
+        core.arm(core.cfg.serf().reap_interval, SerfTimer::Reap);
     }
 }

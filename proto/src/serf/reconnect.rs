@@ -28,7 +28,7 @@ impl Serf {
         if failed == 0 && left.is_empty() {
             return;
         }
-        core.arm(core.cfg.reconnect_interval, SerfTimer::Reconnect);
+        core.arm(core.cfg.serf().reconnect_interval, SerfTimer::Reconnect);
         let others = self.members.live().max(1);
         if core.rng.join.below(others) < count(left.len()) {
             let at = core.rng.join.below(count(left.len())) as usize;
@@ -49,7 +49,7 @@ impl Serf {
         if self.intents.is_leaving() || !has_left || core.now < self.reconnects.left_quiet_until {
             return;
         }
-        self.reconnects.left_quiet_until = core.now + core.cfg.probe_interval;
+        self.reconnects.left_quiet_until = core.now + core.cfg.swim().probe_interval;
         reconnect_to(core, idx);
     }
 }
@@ -57,7 +57,7 @@ impl Serf {
 /// Has the next attempt made after an interval, if none waits.
 pub(super) fn arm_reconnect(core: &mut Core) {
     if !core.timers.is_set(SerfTimer::Reconnect) {
-        core.arm(core.cfg.reconnect_interval, SerfTimer::Reconnect);
+        core.arm(core.cfg.serf().reconnect_interval, SerfTimer::Reconnect);
     }
 }
 
@@ -65,7 +65,7 @@ fn reconnect_to(core: &mut Core, idx: MemberIdx) {
     let Some(peer) = core.roster.peer(idx) else { return };
     let with = peer.addr();
     tracing::info!(member = peer.name(), addr = %with, "attempting reconnect");
-    let until = core.now + core.cfg.stream_timeout;
+    let until = core.now + core.cfg.transport().stream_timeout;
     let ask = Ask::Reconnect { target: idx, codec: core.codec(Some(idx), None) };
     core.dial(with, ask, until);
 }

@@ -124,7 +124,7 @@ impl Serf {
                 self.intent(core, &name, ltime, Intent::Leave { prune: true }, via);
             }
             Some(Status::Alive | Status::Leaving) => {
-                let wait = core.cfg.broadcast_timeout + core.cfg.leave_propagate_delay;
+                let wait = core.cfg.serf().broadcast_timeout + core.cfg.serf().leave_propagate_delay;
                 core.arm(wait, SerfTimer::Prune(idx));
             }
             None => {}

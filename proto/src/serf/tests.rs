@@ -191,7 +191,7 @@ impl Lone {
     /// What the next packet of broadcasts says: `leave b@5`.
     fn packet(&mut self) -> Vec<String> {
         let mut buffers = PacketBuffers::new();
-        let mut packer = Packer::new(&mut buffers, self.core.cfg.packet_bytes);
+        let mut packer = Packer::new(&mut buffers, self.core.cfg.transport().packet_bytes);
         self.serf.fill(&self.core, Codec::Native, &mut packer);
         if packer.is_empty() {
             return vec![];

@@ -114,7 +114,7 @@ impl Swim {
         if !self.admission.has_place(core.now, origin, peer.name) {
             return;
         }
-        let (seq, until) = (self.probing.next_seq(), core.now + core.cfg.probe_timeout);
+        let (seq, until) = (self.probing.next_seq(), core.now + core.cfg.swim().probe_timeout);
         let peer = Arc::new(Peer::new(peer.name.into(), peer));
         let body = Body::NewcomerPing { seq, node: peer.shared_name() };
         core.unicasts.push(Unicast { to: peer.addr(), peer: None, answers: None, body });

@@ -21,7 +21,7 @@ impl Swim {
         if self.broadcasts.len() == 0 {
             return;
         }
-        let limit = transmit_limit(core.cfg.retransmit_mult, self.members_known());
+        let limit = transmit_limit(core.cfg.swim().retransmit_mult, self.members_known());
         let ahead = packer.room() / STATE_BYTES;
         let Self { members, broadcasts, own, .. } = self;
         let Core { roster, notifications, .. } = core;

@@ -112,7 +112,7 @@ impl Swim {
         if idx == self.me() {
             return false;
         }
-        let reclaim = core.cfg.dead_node_reclaim_time;
+        let reclaim = core.cfg.swim().dead_node_reclaim_time;
         match self.members.row(idx).state {
             None | Some(State::Left) => true,
             Some(State::Dead) => !reclaim.is_zero() && core.now - self.members.since(idx) > reclaim,

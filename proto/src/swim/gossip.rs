@@ -12,8 +12,8 @@ impl Swim {
     /// The targets of one gossip tick (`gossip` in memberlist's state.go): live members; suspects, so that they learn
     /// of the suspicion; and the recently dead, so that they may refute.
     pub(crate) fn gossip_targets(&self, core: &mut Core) -> Vec<MemberIdx> {
-        let (now, dead_age_max) = (core.now, core.cfg.gossip_to_the_dead_time);
-        let count = core.cfg.gossip_nodes as usize;
+        let (now, dead_age_max) = (core.now, core.cfg.swim().gossip_to_the_dead_time);
+        let count = core.cfg.swim().gossip_nodes as usize;
         self.choose_reliable(&mut core.rng.gossip, count, |swim, idx| match swim.members.row(idx).state {
             Some(State::Alive | State::Suspect) => true,
             Some(State::Dead) => now - swim.members.since(idx) <= dead_age_max,

@@ -73,7 +73,7 @@ impl Swim {
             own: Own::new(FIRST_INCARNATION),
             broadcasts: RowQueue::new(),
             probing: Probing::new(&mut core.rng.probe),
-            awareness: Awareness::new(core.cfg.awareness_max_multiplier),
+            awareness: Awareness::new(core.cfg.swim().awareness_max_multiplier),
             push_pulls: PushPulls::default(),
             admission: Admission::default(),
             takeovers: Takeovers::default(),
@@ -88,9 +88,9 @@ impl Swim {
         }
         core.notify(Notification::Joined(me));
         // A random first delay per loop, so that nodes that start together do not tick in step.
-        let wait = core.rng.jitter.duration_below(core.cfg.probe_interval);
+        let wait = core.rng.jitter.duration_below(core.cfg.swim().probe_interval);
         core.arm(wait, SwimTimer::Probe);
-        let wait = core.rng.jitter.duration_below(core.cfg.push_pull_interval);
+        let wait = core.rng.jitter.duration_below(core.cfg.swim().push_pull_interval);
         core.arm(wait, SwimTimer::PushPull);
         swim
     }

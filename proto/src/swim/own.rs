@@ -171,7 +171,7 @@ impl Swim {
             return;
         }
         // Half the minimum timeout, so that a refutation arrives before any suspicion expires.
-        let pause = || least_timeout(&core.cfg, self.members.known()) / 2;
+        let pause = || least_timeout(core.cfg.swim(), self.members.known()) / 2;
         if let Some(claimant) = self.own.next_claimant(core.now, pause) {
             self.push_pull_with(core, claimant);
         }

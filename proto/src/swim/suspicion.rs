@@ -6,7 +6,7 @@ use core::time::Duration;
 
 use super::members::Row;
 use super::{Swim, evidence};
-use crate::config::Options;
+use crate::config::SwimOptions;
 use crate::core::{Core, Origin};
 use crate::event::{Event, Source};
 use crate::roster::MemberIdx;
@@ -28,7 +28,7 @@ pub(super) struct Suspicion {
 }
 
 impl Suspicion {
-    pub(super) fn new(options: &Options, members: u32, started: Instant, accuser: Name) -> Self {
+    pub(super) fn new(options: &SwimOptions, members: u32, started: Instant, accuser: Name) -> Self {
         let least = least_timeout(options, members);
         let wanted = options.suspicion_mult.saturating_sub(2);
         Self {
@@ -104,7 +104,7 @@ impl Swim {
 /// The minimum timeout (`suspicionTimeout` in memberlist's util.go). Computed from a factor in per mille, as
 /// HashiCorp's does, for equal rounding.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a logarithm of a count, below 20 000")]
-pub(super) fn least_timeout(options: &Options, members: u32) -> Duration {
+pub(super) fn least_timeout(options: &SwimOptions, members: u32) -> Duration {
     let scale = libm::log10(f64::from(members.max(1))).max(1.0);
     let per_mille = (1000.0 * scale) as u32;
     options.probe_interval.saturating_mul(options.suspicion_mult).saturating_mul(per_mille) / 1000
@@ -125,10 +125,11 @@ fn timeout(confirmations: u32, wanted: u32, least: Duration, most: Duration) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Options;
 
     #[test]
     fn the_least_timeout_is_memberlists() {
-        let lan = Options::lan();
+        let lan = Options::lan().swim;
         let ms = |n| least_timeout(&lan, n).as_millis();
         let expected = [(1, 4000), (9, 4000), (10, 4000), (33, 6072), (64, 7224), (65, 7248), (99, 7980), (100, 8000)];
         for (members, timeout) in expected {
@@ -151,7 +152,7 @@ mod tests {
 
     #[test]
     fn an_accuser_counts_once_and_no_more_than_wanted_count() {
-        let mut suspicion = Suspicion::new(&Options::lan(), 100, Instant::ZERO, "a".into());
+        let mut suspicion = Suspicion::new(&Options::lan().swim, 100, Instant::ZERO, "a".into());
         assert!(!suspicion.confirm("a".into()));
         assert!(suspicion.confirm("b".into()));
         assert!(!suspicion.confirm("b".into()));
@@ -161,9 +162,9 @@ mod tests {
 
     #[test]
     fn a_cluster_of_three_does_not_wait_for_confirmations() {
-        let suspicion = Suspicion::new(&Options::lan(), 3, Instant::ZERO, "a".into());
+        let suspicion = Suspicion::new(&Options::lan().swim, 3, Instant::ZERO, "a".into());
         assert_eq!(suspicion.deadline(), Instant::ZERO + Duration::from_secs(4));
-        let suspicion = Suspicion::new(&Options::lan(), 4, Instant::ZERO, "a".into());
+        let suspicion = Suspicion::new(&Options::lan().swim, 4, Instant::ZERO, "a".into());
         assert_eq!(suspicion.deadline(), Instant::ZERO + Duration::from_secs(24));
     }
 }

@@ -51,7 +51,7 @@ impl Swim {
     pub(super) fn push_pull_with(&self, core: &mut Core, idx: MemberIdx) {
         let Some(with) = core.roster.peer(idx).map(|peer| peer.addr()) else { return };
         let ask = Ask::PushPull { join: false, codec: core.codec(Some(idx), None) };
-        let until = core.now + core.cfg.stream_timeout;
+        let until = core.now + core.cfg.transport().stream_timeout;
         core.dial(with, ask, until);
     }
 
@@ -81,7 +81,7 @@ impl Swim {
     ///
     /// Members that are dead on the remote side are only suspected here, so that they may refute.
     pub(crate) fn merge(&mut self, core: &mut Core, origin: Origin, remote: &PushPull<'_>) -> Result<(), Refused> {
-        let ours = core.cfg.codec.versions();
+        let ours = core.cfg.transport().codec.versions();
         // Before any state is merged, so that a refusal changes nothing.
         if !versions_agree(ours, remote) {
             let what = incompatible(ours, core.roster.name_ref(self.me()), remote)

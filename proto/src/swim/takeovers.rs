@@ -67,7 +67,7 @@ impl Swim {
         if self.takeovers.0.len() >= TAKEOVERS_MAX {
             return core.stats.drop(DropReason::Limit);
         }
-        let (seq, due) = (self.probing.next_seq(), core.now + core.cfg.probe_timeout);
+        let (seq, due) = (self.probing.next_seq(), core.now + core.cfg.swim().probe_timeout);
         let claim = Arc::new(Peer::new(core.roster.name(idx), claim));
         self.takeovers.0.insert(idx, Takeover { incarnation, claim, seq, asked_twice: false, due });
         ping_holder(core, idx, seq);
@@ -80,11 +80,11 @@ impl Swim {
         if takeover.asked_twice {
             return self.take_over(core, idx);
         }
-        let (seq, due) = (takeover.seq, core.now + core.cfg.probe_timeout);
+        let (seq, due) = (takeover.seq, core.now + core.cfg.swim().probe_timeout);
         (takeover.asked_twice, takeover.due) = (true, due);
         core.timers.set(SwimTimer::Takeover(idx), due);
         ping_holder(core, idx, seq);
-        if let Some(with) = core.roster.peer(idx).map(|peer| peer.addr()).filter(|_| core.cfg.stream_pings) {
+        if let Some(with) = core.roster.peer(idx).map(|peer| peer.addr()).filter(|_| core.cfg.swim().stream_pings) {
             let ask = Ask::Ping { seq, target: idx, codec: core.codec(Some(idx), None) };
             core.dial(with, ask, due);
         }

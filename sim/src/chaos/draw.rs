@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use serf_proto::envelope::Key;
-use serf_proto::{CodecChoice, Config, Instant, Options, Rng};
+use serf_proto::{CodecChoice, Config, Instant, Rng};
 
 use super::ChaosOptions;
 use crate::net::{Effect, LinkModel, NodeSet, Rule};
@@ -18,12 +18,11 @@ pub(super) fn world(rng: &mut Rng, seed: u64, options: &ChaosOptions) -> WorldOp
     let mixed_codecs = rng.below(4) == 0;
     let is_encrypted = rng.below(4) == 0;
     let key = Key::new(&rng.bytes::<16>()).expect("a key may have 16 bytes");
-    let config = Config::new(Options {
-        snapshot: has_snapshots,
-        keyring_kept: true,
-        encrypt_keys: is_encrypted.then_some(key).into_iter().collect(),
-        ..options.config.options().clone()
-    });
+    let config = Config::new(options.config.options().clone().with(|options| {
+        options.serf.snapshot = has_snapshots;
+        options.transport.keyring_kept = true;
+        options.transport.encrypt_keys = is_encrypted.then_some(key).into_iter().collect();
+    }));
     let config = config.expect("neither a key nor a snapshot makes other settings wrong");
     WorldOptions {
         nodes,
@@ -46,7 +45,10 @@ pub(super) fn make_hostile(rng: &mut Rng, world: &mut WorldOptions) {
         1 => CodecChoice::HashiCorp,
         _ => CodecChoice::Auto,
     };
-    let options = Options { codec, compression: rng.below(4) == 0, ..world.config.options().clone() };
+    let options = world.config.options().clone().with(|options| {
+        options.transport.codec = codec;
+        options.transport.compression = rng.below(4) == 0;
+    });
     world.config = Config::new(options).expect("neither a codec nor compression makes other settings wrong");
     world.nodes += 1 + rng.below(2);
     world.has_hostile = true;

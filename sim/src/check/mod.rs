@@ -328,7 +328,7 @@ impl Checkers {
         let addr = event.member.addr();
         match event.kind {
             MemberEventKind::Join => {
-                let memory = shared.settings.of(0).gossip_to_the_dead_time;
+                let memory = shared.settings.of(0).swim().gossip_to_the_dead_time;
                 self.resurrection.rise(member, addr, moment, memory, incarnation)
             }
             MemberEventKind::Failed => {

@@ -13,7 +13,7 @@ impl QueueBounds {
     /// Returns the bounds for a world of `nodes`: one membership broadcast per name, because a newer one replaces the
     /// older; for Serf's own queues the configured limit, or two per member if that is more.
     pub(crate) fn new(nodes: u32, config: &Config) -> Self {
-        Self { swim: nodes as usize, serf: config.queue_depth_max.max(nodes.saturating_mul(2)) as usize }
+        Self { swim: nodes as usize, serf: config.serf().queue_depth_max.max(nodes.saturating_mul(2)) as usize }
     }
 
     /// Checks the queues of a node that knows `known` members. A hostile member may announce more members than exist.
@@ -40,7 +40,7 @@ mod tests {
 
     #[test]
     fn a_queue_beyond_its_bound_is_found() {
-        let config = Config::new(Options { queue_depth_max: 10, ..Options::lan() }).unwrap();
+        let config = Config::new(Options::lan().with(|options| options.serf.queue_depth_max = 10)).unwrap();
         let bounds = QueueBounds::new(3, &config);
         let mut depths = QueueDepths::default();
         (depths.swim, depths.intents, depths.events) = (3, 10, 10);

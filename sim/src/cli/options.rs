@@ -361,16 +361,15 @@ impl RunOptions {
             Profile::Wan => Options::wan(),
             Profile::Local => Options::local(),
         };
-        let options = Options {
-            codec: self.codec.choice(),
-            gossip_packets_per_tick: self.gossip_packets,
-            snapshot: self.keeps_snapshots(),
-            keyring_kept: true,
-            encrypt_keys: self.is_encrypted().then(|| key(self.seed)).into_iter().collect(),
-            compression: self.compress,
-            label: self.label.clone().unwrap_or_default(),
-            ..profile.hashicorp_pace()
-        };
+        let options = profile.hashicorp_pace().with(|options| {
+            options.transport.codec = self.codec.choice();
+            options.swim.gossip_packets_per_tick = self.gossip_packets;
+            options.serf.snapshot = self.keeps_snapshots();
+            options.transport.keyring_kept = true;
+            options.transport.encrypt_keys = self.is_encrypted().then(|| key(self.seed)).into_iter().collect();
+            options.transport.compression = self.compress;
+            options.transport.label = self.label.clone().unwrap_or_default();
+        });
         let options = if self.no_lifeguard { without_lifeguard(options) } else { options };
         Config::new(options).map_err(|error| error.to_string())
     }
@@ -425,7 +424,10 @@ impl RunOptions {
 /// Options of SWIM without Lifeguard: no health scores, and no suspicions that wait for confirmation. The buddy system,
 /// a ping that carries the suspicion to its subject, cannot be turned off.
 fn without_lifeguard(options: Options) -> Options {
-    Options { awareness_max_multiplier: 1, suspicion_max_timeout_mult: 1, ..options }
+    options.with(|options| {
+        options.swim.awareness_max_multiplier = 1;
+        options.swim.suspicion_max_timeout_mult = 1;
+    })
 }
 
 /// Returns the key of all nodes of a world.

@@ -132,7 +132,7 @@ impl Attacker {
 
     /// Draws one of the codecs that the receiver reads.
     pub(super) fn codec(&mut self, sight: Sight<'_>, to: u32) -> Codec {
-        let choice = sight.shared.settings.of(to).codec;
+        let choice = sight.shared.settings.of(to).transport().codec;
         let first = [Codec::Native, Codec::HashiCorp][self.rng.below(2) as usize];
         match (choice.reads(first), first) {
             (true, _) => first,

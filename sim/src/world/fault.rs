@@ -136,7 +136,7 @@ impl World {
     /// Restarts a node's process from its disk after `pause`.
     pub(crate) fn return_after(&mut self, node: u32, pause: Duration) {
         let at = self.now + pause;
-        if self.shared.settings.of(node).snapshot {
+        if self.shared.settings.of(node).serf().snapshot {
             self.command_at(node, at, Command::Start(StartFrom::FromDisk));
             self.command_at(node, at, Command::Rejoin);
         } else {

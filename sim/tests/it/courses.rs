@@ -13,8 +13,11 @@ const LOSS_PPM: u32 = 100_000;
 fn world_options(phase: Phase, nodes: u32, seed: u64, threads: u32) -> WorldOptions {
     let encrypt_keys = (phase == Phase::Rotate).then(old_key).into_iter().collect();
     let snapshot = matches!(phase, Phase::Restart | Phase::Flap);
-    let config = Config::new(Options { encrypt_keys, snapshot, ..Options::lan().hashicorp_pace() })
-        .expect("the settings go together");
+    let config = Config::new(Options::lan().hashicorp_pace().with(|options| {
+        options.transport.encrypt_keys = encrypt_keys;
+        options.serf.snapshot = snapshot;
+    }))
+    .expect("the settings go together");
     let side = if phase == Phase::Rtt { Duration::from_millis(50) } else { Duration::ZERO };
     WorldOptions { config, ..options(nodes, seed, threads, model().with_loss_ppm(LOSS_PPM).with_square_side(side)) }
 }
@@ -113,11 +116,10 @@ fn slow_nodes_make_healthy_ones_look_failed_without_lifeguard_and_hardly_with_it
     let harmed = |seed: u64, has_lifeguard: bool| {
         let mut options = world_options(Phase::Slow, 60, seed, 2);
         if !has_lifeguard {
-            let plain = Options {
-                awareness_max_multiplier: 1,
-                suspicion_max_timeout_mult: 1,
-                ..Options::lan().hashicorp_pace()
-            };
+            let plain = Options::lan().hashicorp_pace().with(|options| {
+                options.swim.awareness_max_multiplier = 1;
+                options.swim.suspicion_max_timeout_mult = 1;
+            });
             options.config = Config::new(plain).expect("the settings go together");
         }
         let settings = PhaseSettings { slow_ppm: 200_000, ..PhaseSettings::default() };

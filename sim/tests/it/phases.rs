@@ -109,12 +109,11 @@ fn every_codec_and_every_layer_carries_a_cluster_through_every_phase() {
     use serf_proto::envelope::Key;
     use serf_proto::{CodecChoice, Config, Options};
     let plain = Options::lan().hashicorp_pace();
-    let sealed = Options {
-        encrypt_keys: [Key::new(&[7; 16]).unwrap()].into(),
-        compression: true,
-        label: "dc1".into(),
-        ..Options::lan().hashicorp_pace()
-    };
+    let sealed = Options::lan().hashicorp_pace().with(|options| {
+        options.transport.encrypt_keys = [Key::new(&[7; 16]).unwrap()].into();
+        options.transport.compression = true;
+        options.transport.label = "dc1".into();
+    });
     for layers in [plain, sealed] {
         for (codec, mixed_codecs) in [
             (CodecChoice::Auto, false),
@@ -122,7 +121,7 @@ fn every_codec_and_every_layer_carries_a_cluster_through_every_phase() {
             (CodecChoice::HashiCorp, false),
             (CodecChoice::Auto, true),
         ] {
-            let config = Config::new(Options { codec, ..layers.clone() }).unwrap();
+            let config = Config::new(layers.clone().with(|options| options.transport.codec = codec)).unwrap();
             let options =
                 sim::WorldOptions { config, mixed_codecs, ..options(60, 1, 2, model().with_loss_ppm(100_000)) };
             let (world, reports) = run(options, &[Phase::Join, Phase::Event, Phase::Query, Phase::Crash, Phase::Leave]);

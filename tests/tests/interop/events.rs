@@ -60,7 +60,7 @@ pub(crate) fn compressed_and_plain_nodes_understand_each_other() {
     ];
     let ours = [true, false].map(|compression| {
         Ours::start_with(&format!("ours-{compression}"), |options| {
-            options.protocol.compression = compression;
+            options.protocol.transport.compression = compression;
             options.tags.set("long", &tag);
         })
     });

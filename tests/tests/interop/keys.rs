@@ -13,7 +13,7 @@ fn key(byte: u8, len: usize) -> (Key, String) {
 }
 
 fn with_keys(name: &str, keys: &[&Key]) -> Ours {
-    Ours::start_with(name, |options| options.protocol.encrypt_keys = keys.iter().copied().cloned().collect())
+    Ours::start_with(name, |options| options.protocol.transport.encrypt_keys = keys.iter().copied().cloned().collect())
 }
 
 /// Sends an event in each direction.
@@ -138,7 +138,7 @@ pub(crate) fn whoever_cannot_write_the_keyring_file_is_told_of_by_both() {
     let mut theirs = Agent::start("theirs", &[&format!("-keyring-file={}", of_theirs.display())]);
     theirs.may_say("Failed to write keyring file");
     let ours = Ours::start_with("ours", |options| {
-        options.protocol.encrypt_keys = vec![first.clone()];
+        options.protocol.transport.encrypt_keys = vec![first.clone()];
         options.keyring_file = Some(of_ours);
     });
     ours.join(&[theirs.addr]);

@@ -45,7 +45,8 @@ fn addr(host: u8) -> SocketAddr {
 }
 
 fn node(label: &str, out: &mut Outbox) -> Node {
-    let config = Arc::new(Config::new(Options { label: label.to_owned(), ..Options::lan() }).unwrap());
+    let config =
+        Arc::new(Config::new(Options::lan().with(|options| options.transport.label = label.to_owned())).unwrap());
     let identity = Identity::new("node-b", addr(1), &Tags::default()).unwrap();
     let node = Node::new(config, &identity, &Seed::from_u64(1), Instant::ZERO, Start::new(), out);
     out.drain().for_each(drop);

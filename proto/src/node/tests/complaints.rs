@@ -70,7 +70,7 @@ fn datagrams_that_are_encrypted_while_we_have_no_key_are_not_taken_for_damaged_o
 #[test]
 fn whoever_has_another_label_is_named() {
     let mut cluster = Cluster::new(2);
-    cluster.start(0, Options { label: "ours".into(), ..Options::lan() });
+    cluster.start(0, Options::lan().with(|options| options.transport.label = "ours".into()));
     cluster.command(1, |node, now, out| node.join(now, &[addr(0)], OldEvents::Deliver, out)).unwrap();
     cluster.run(Duration::from_secs(5));
     assert_eq!(cluster.complaints(0), [(refused(DropReason::Label), 1)]);

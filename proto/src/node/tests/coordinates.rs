@@ -20,7 +20,7 @@ fn members_learn_how_far_they_are_from_each_other_by_their_probes() {
 fn without_coordinates_acks_carry_nothing_and_nothing_is_learnt() {
     let mut cluster = Cluster::joined(2);
     cluster.nodes[1] = None;
-    cluster.start(1, Options { coordinates: false, ..Options::lan() });
+    cluster.start(1, Options::lan().with(|options| options.serf.coordinates = false));
     cluster.command(1, |node, now, out| node.join(now, &[addr(0)], OldEvents::Deliver, out)).unwrap();
     cluster.run(Duration::from_secs(60));
     let [with, without] = [0, 1].map(|at| cluster.nodes[at].as_ref().unwrap());

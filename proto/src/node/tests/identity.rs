@@ -6,7 +6,7 @@ use crate::{AddressFailure, SeedFailureCause, Snapshot};
 /// A cluster of one, whose other member is gone, and a cluster of two, one of which has the address of that member.
 fn with_a_stranger_at_the_address_of_a_failed_member(forgotten: bool) -> Cluster {
     let mut cluster = Cluster::new(3);
-    let options = || Options { reconnect_timeout: Duration::from_secs(60), ..Options::lan() };
+    let options = || Options::lan().with(|options| options.serf.reconnect_timeout = Duration::from_secs(60));
     cluster.start(0, if forgotten { options() } else { Options::lan() });
     cluster.command(1, |node, now, out| node.join(now, &[addr(0)], OldEvents::Deliver, out)).unwrap();
     cluster.run(Duration::from_secs(5));

@@ -44,7 +44,7 @@ fn cancelling_closes_the_streams_that_are_open() {
 #[test]
 fn a_node_that_has_lost_everybody_finds_them_again_even_after_it_has_forgotten_them() {
     let mut cluster = Cluster::new(2);
-    let forgetful = || Options { reconnect_timeout: Duration::from_secs(60), ..Options::lan() };
+    let forgetful = || Options::lan().with(|options| options.serf.reconnect_timeout = Duration::from_secs(60));
     cluster.start(1, forgetful());
     cluster.command(1, |node, now, out| node.join(now, &[addr(0)], OldEvents::Deliver, out)).unwrap();
     cluster.run(Duration::from_secs(5));
@@ -61,7 +61,7 @@ fn a_node_that_has_lost_everybody_finds_them_again_even_after_it_has_forgotten_t
 #[test]
 fn a_node_through_which_all_others_joined_finds_them_again_too() {
     let mut cluster = Cluster::new(2);
-    cluster.start(0, Options { reconnect_timeout: Duration::from_secs(60), ..Options::lan() });
+    cluster.start(0, Options::lan().with(|options| options.serf.reconnect_timeout = Duration::from_secs(60)));
     cluster.command(1, |node, now, out| node.join(now, &[addr(0)], OldEvents::Deliver, out)).unwrap();
     cluster.run(Duration::from_secs(5));
     cluster.nodes[1] = None;

@@ -120,7 +120,7 @@ fn in_every_state_of_a_leave_events_queries_and_forced_leaves_are_sent_as_serf_s
 #[test]
 fn the_time_of_a_query_is_recorded_also_of_one_that_the_application_never_sees() {
     let mut cluster = Cluster::new(2);
-    cluster.start(0, Options { snapshot: true, ..Options::lan() });
+    cluster.start(0, Options::lan().with(|options| options.serf.snapshot = true));
     cluster.command(1, |node, now, out| node.join(now, &[addr(0)], OldEvents::Deliver, out)).unwrap();
     cluster.run(Duration::from_secs(2));
     let id = cluster.ask(1, &Question::new("_serf_ping").with_acks());

@@ -3,7 +3,7 @@ use crate::Question;
 use crate::types::{AfterLeave, Snapshot};
 
 fn keeping() -> Options {
-    Options { snapshot: true, ..Options::lan() }
+    Options::lan().with(|options| options.serf.snapshot = true)
 }
 
 impl Cluster {

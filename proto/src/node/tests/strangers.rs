@@ -93,12 +93,13 @@ fn from_node_1() -> Option<Source<'static>> {
 }
 
 fn layers() -> impl Strategy<Value = Options> {
-    (any::<bool>(), any::<bool>(), any::<bool>()).prop_map(|(label, key, compression)| Options {
-        label: if label { "a label".into() } else { String::new() },
-        encrypt_keys: if key { vec![Key::new(&[7; 16]).unwrap()] } else { vec![] },
-        compression,
-        codec: CodecChoice::Auto,
-        ..Options::lan()
+    (any::<bool>(), any::<bool>(), any::<bool>()).prop_map(|(label, key, compression)| {
+        Options::lan().with(|options| {
+            options.transport.label = if label { "a label".into() } else { String::new() };
+            options.transport.encrypt_keys = if key { vec![Key::new(&[7; 16]).unwrap()] } else { vec![] };
+            options.transport.compression = compression;
+            options.transport.codec = CodecChoice::Auto;
+        })
     })
 }
 

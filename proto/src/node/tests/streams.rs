@@ -55,7 +55,7 @@ fn a_stream_that_says_nothing_is_closed_after_two_seconds_and_one_that_has_begun
     assert_eq!(peer.closed, []);
     peer.wait(tick);
     assert_eq!(peer.closed, [silent]);
-    peer.wait(Options::lan().stream_timeout - STREAM_SILENT_MAX - tick);
+    peer.wait(Options::lan().transport.stream_timeout - STREAM_SILENT_MAX - tick);
     assert_eq!(peer.closed, [silent]);
     peer.wait(tick);
     assert_eq!(peer.closed, [silent, slow]);
@@ -65,7 +65,7 @@ fn a_stream_that_says_nothing_is_closed_after_two_seconds_and_one_that_has_begun
 #[test]
 fn a_silent_stream_has_no_longer_than_the_stream_timeout() {
     let stream_timeout = Duration::from_millis(500);
-    let mut peer = Peer::new(Options { stream_timeout, ..Options::lan() });
+    let mut peer = Peer::new(Options::lan().with(|options| options.transport.stream_timeout = stream_timeout));
     let silent = peer.open();
     peer.wait(stream_timeout);
     assert_eq!(peer.closed, [silent]);

@@ -234,7 +234,7 @@ fn is_usable(addr: SocketAddr) -> bool {
 
 /// The largest answer.
 pub(in crate::serf) fn response_limit(core: &Core) -> usize {
-    (core.cfg.query_response_bytes_max as usize).min(core.cfg.message_room())
+    (core.cfg.serf().query_response_bytes_max as usize).min(core.cfg.message_room())
 }
 
 /// memberlist's protocol version from which a member passes answers on.

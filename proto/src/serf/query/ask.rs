@@ -270,7 +270,7 @@ impl Serf {
     /// How long a query may be answered that does not say (`DefaultQueryTimeout` in serf).
     pub(crate) fn query_timeout(&self, core: &Core) -> Duration {
         let digits = self.members.live().checked_ilog10().map_or(1, |log| log + 1);
-        core.cfg.gossip_interval.saturating_mul(core.cfg.query_timeout_mult.saturating_mul(digits))
+        core.cfg.swim().gossip_interval.saturating_mul(core.cfg.serf().query_timeout_mult.saturating_mul(digits))
     }
 
     /// Whose answers are waited for: those of all members that meet the question, as far as we know. `filters` are those of its tags.
@@ -297,7 +297,7 @@ fn check_size(core: &Core, query: &serf::Query<'_>) -> Result<(), QueryError> {
 }
 
 fn query_limit(core: &Core) -> usize {
-    (core.cfg.query_bytes_max as usize).min(core.cfg.message_room())
+    (core.cfg.serf().query_bytes_max as usize).min(core.cfg.message_room())
 }
 
 /// Numbers have 31 bits, as serf's.

@@ -75,7 +75,7 @@ impl Serf {
         if query.ltime < self.queries.time_min {
             return false;
         }
-        let oldest = self.clocks.query.time().saturating_sub(u64::from(core.cfg.query_buffer));
+        let oldest = self.clocks.query.time().saturating_sub(u64::from(core.cfg.serf().query_buffer));
         if query.ltime < oldest {
             core.stats.drop_expected(DropReason::OldEvent);
             return false;

@@ -76,7 +76,10 @@ fn of_a_full_ring_as_much_is_told_as_a_node_of_our_configuration_can_have_sent()
     assert_eq!((used, limit), (EVENT_RING_BYTES_MAX as u64, EVENT_RING_BYTES_MAX as u64));
     let told = 512 * 512 / USER_EVENT_BYTES_MAX as u64;
     assert_eq!(lone.told_events(), (601 - told..=600).collect::<Vec<_>>());
-    let large = Options { user_event_bytes_max: 9 * 1024, packet_bytes: 20_000, ..Options::lan() };
+    let large = Options::lan().with(|options| {
+        options.serf.user_event_bytes_max = 9 * 1024;
+        options.transport.packet_bytes = 20_000;
+    });
     let mut lone = Lone::with(large, &["b"]);
     for ltime in 1..=600 {
         lone.hear_event(ltime, "e", &payload);
@@ -167,7 +170,7 @@ fn intents_for_unknown_members_take_a_bounded_number_of_bytes() {
 
 #[test]
 fn queues_of_large_messages_take_a_bounded_number_of_bytes() {
-    let mut lone = Lone::with(Options { packet_bytes: 60_000, ..Options::lan() }, &["b"]);
+    let mut lone = Lone::with(Options::lan().with(|options| options.transport.packet_bytes = 60_000), &["b"]);
     let payload = vec![0; 9000];
     let fit = BROADCAST_QUEUE_BYTES_MAX / (9000 + ITEM_BYTES);
     for ltime in 1..=1100 {
@@ -183,7 +186,10 @@ fn queues_of_large_messages_take_a_bounded_number_of_bytes() {
 #[test]
 fn a_coalescer_that_holds_too_many_bytes_closes_its_window() {
     let period = secs(60);
-    let options = Options { user_coalesce_period: period, user_quiescent_period: period, ..Options::lan() };
+    let options = Options::lan().with(|options| {
+        options.serf.user_coalesce_period = period;
+        options.serf.user_quiescent_period = period;
+    });
     let mut lone = Lone::with(options, &["b"]);
     let payload = vec![0; 9000];
     let mut delivered = 0;
@@ -330,7 +336,7 @@ fn a_codec_that_is_not_read_is_not_read_inside_of_anything() {
         (CodecChoice::HashiCorp, Codec::HashiCorp, Codec::Native),
         (CodecChoice::Native, Codec::Native, Codec::HashiCorp),
     ] {
-        let mut lone = Lone::with(Options { codec: choice, ..Options::lan() }, &["b"]);
+        let mut lone = Lone::with(Options::lan().with(|options| options.transport.codec = choice), &["b"]);
         let join = Join { ltime: 9, node: "b" };
         lone.serf.handle(&mut lone.core, Origin::Local, &encode_in(other, &Message::Join(join)));
         assert_eq!((lone.ltime("b"), lone.dropped(DropReason::Codec)), (0, 1));

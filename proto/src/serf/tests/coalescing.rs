@@ -8,13 +8,12 @@ const QUIET: Duration = secs(1);
 impl Lone {
     /// Coalesces member events and user events.
     fn coalescing() -> Self {
-        let mut lone = Self::new(Options {
-            coalesce_period: PERIOD,
-            quiescent_period: QUIET,
-            user_coalesce_period: PERIOD,
-            user_quiescent_period: QUIET,
-            ..Options::lan()
-        });
+        let mut lone = Self::new(Options::lan().with(|options| {
+            options.serf.coalesce_period = PERIOD;
+            options.serf.quiescent_period = QUIET;
+            options.serf.user_coalesce_period = PERIOD;
+            options.serf.user_quiescent_period = QUIET;
+        }));
         // The event of our own start was taken before the coalescer saw it.
         lone.alive("a");
         lone.pass_on(secs(5));
@@ -171,12 +170,11 @@ fn of_user_events_those_with_the_highest_time_of_each_name_are_told_in_lamport_o
 
 #[test]
 fn a_flood_of_names_closes_the_window_at_once() {
-    let mut lone = Lone::new(Options {
-        user_coalesce_period: PERIOD,
-        user_quiescent_period: QUIET,
-        event_buffer: 8192,
-        ..Options::lan()
-    });
+    let mut lone = Lone::new(Options::lan().with(|options| {
+        options.serf.user_coalesce_period = PERIOD;
+        options.serf.user_quiescent_period = QUIET;
+        options.serf.event_buffer = 8192;
+    }));
     for ltime in 1..=4096 {
         lone.hear(ltime, &format!("n{ltime}"), b"", true);
     }
@@ -186,7 +184,10 @@ fn a_flood_of_names_closes_the_window_at_once() {
 
 #[test]
 fn with_only_one_of_the_two_periods_nothing_is_held_back() {
-    let mut lone = Lone::new(Options { coalesce_period: PERIOD, user_quiescent_period: QUIET, ..Options::lan() });
+    let mut lone = Lone::new(Options::lan().with(|options| {
+        options.serf.coalesce_period = PERIOD;
+        options.serf.user_quiescent_period = QUIET;
+    }));
     lone.alive("b");
     lone.hear(5, "x", b"", true);
     assert_eq!(lone.pass_on(Duration::ZERO), ["0: member-join b", "0: user x@5 "]);

@@ -26,7 +26,7 @@ fn events_differ_by_time_name_or_payload() {
 
 #[test]
 fn an_event_from_before_the_buffer_is_dropped_and_counted_and_the_oldest_in_it_is_not() {
-    let mut lone = Lone::with(Options { event_buffer: 8, ..Options::lan() }, &["b"]);
+    let mut lone = Lone::with(Options::lan().with(|options| options.serf.event_buffer = 8), &["b"]);
     lone.hear_event(19, "now", b"");
     lone.hear_event(11, "too old", b"");
     assert_eq!(lone.dropped(DropReason::OldEvent), 1);
@@ -75,7 +75,10 @@ fn the_largest_payload_is_told_for_every_name_and_no_larger_one_is_accepted() {
 
 #[test]
 fn an_event_must_also_fit_into_a_packet() {
-    let options = Options { user_event_bytes_max: 1390, packet_bytes: 1400, ..Options::lan() };
+    let options = Options::lan().with(|options| {
+        options.serf.user_event_bytes_max = 1390;
+        options.transport.packet_bytes = 1400;
+    });
     let mut lone = Lone::with(options, &["b"]);
     let largest = lone.serf.user_event_payload_max(&lone.core, "n").unwrap();
     assert_eq!(
@@ -88,7 +91,7 @@ fn an_event_must_also_fit_into_a_packet() {
 
 #[test]
 fn an_event_that_our_packets_have_no_room_for_is_delivered_and_does_not_block_the_others() {
-    let mut lone = Lone::with(Options { packet_bytes: 1400, ..Options::lan() }, &["b"]);
+    let mut lone = Lone::with(Options::lan().with(|options| options.transport.packet_bytes = 1400), &["b"]);
     lone.hear_event(5, "large", &[0; 2000]);
     lone.hear_event(4, "small", b"");
     assert_eq!(lone.events(), ["user large", "user small"]);
@@ -103,7 +106,7 @@ fn the_largest_event_that_fits_into_a_packet_is_told_on_and_one_byte_more_is_not
     // Checksum, head of a compound, length of the frame, type of a user message.
     let room = 1400 - (5 + 2 + 2 + 1);
     for (bytes, told) in [(room, 1), (room + 1, 0)] {
-        let mut lone = Lone::with(Options { packet_bytes: 1400, ..Options::lan() }, &["b"]);
+        let mut lone = Lone::with(Options::lan().with(|options| options.transport.packet_bytes = 1400), &["b"]);
         // In the larger codec: whoever the next receiver is, it must fit.
         let frame = |payload: &[u8]| {
             let event = UserEvent { ltime: 5, name: "x", payload, coalesce: false };
@@ -119,7 +122,7 @@ fn the_largest_event_that_fits_into_a_packet_is_told_on_and_one_byte_more_is_not
 
 #[test]
 fn the_queue_of_events_is_bounded_and_the_untold_stay() {
-    let mut lone = Lone::with(Options { queue_depth_max: 3, ..Options::lan() }, &["b"]);
+    let mut lone = Lone::with(Options::lan().with(|options| options.serf.queue_depth_max = 3), &["b"]);
     lone.hear_event(1, "a", b"");
     lone.hear_event(2, "b", b"");
     lone.packet();

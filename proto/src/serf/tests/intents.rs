@@ -101,7 +101,7 @@ fn a_newer_intent_takes_the_place_of_the_older_and_stands_once_in_a_packet() {
 
 #[test]
 fn at_the_depth_of_the_queue_the_intents_that_were_told_most_go_and_are_counted() {
-    let mut lone = Lone::with(Options { queue_depth_max: 3, ..Options::lan() }, &[]);
+    let mut lone = Lone::with(Options::lan().with(|options| options.serf.queue_depth_max = 3), &[]);
     lone.hear_join("b", 5);
     lone.hear_join("c", 5);
     assert_eq!(lone.packet(), ["join c@5", "join b@5"]);
@@ -115,7 +115,7 @@ fn at_the_depth_of_the_queue_the_intents_that_were_told_most_go_and_are_counted(
 
 #[test]
 fn making_room_does_not_void_an_intent_that_has_become_newer() {
-    let mut lone = Lone::with(Options { queue_depth_max: 2, ..Options::lan() }, &[]);
+    let mut lone = Lone::with(Options::lan().with(|options| options.serf.queue_depth_max = 2), &[]);
     lone.hear_join("b", 5);
     lone.hear_join("c", 5);
     assert_eq!(lone.packet(), ["join c@5", "join b@5"]);

@@ -163,7 +163,11 @@ fn check(lone: &Lone, membership: &Membership) {
 proptest! {
     #[test]
     fn the_table_stays_sound_whatever_happens(happenings in prop::collection::vec(happening(), 1..80), depth in 1_u32..6) {
-        let mut lone = Lone::with(Options { queue_depth_max: depth, event_buffer: 8, ..Options::lan() }, &[]);
+        let options = Options::lan().with(|options| {
+            options.serf.queue_depth_max = depth;
+            options.serf.event_buffer = 8;
+        });
+        let mut lone = Lone::with(options, &[]);
         let mut membership = Membership::from([('a', true)]);
         let mut delivered = BTreeSet::new();
         for happening in &happenings {

@@ -2,7 +2,10 @@ use super::*;
 
 #[test]
 fn the_failed_are_forgotten_after_the_reconnect_timeout_and_the_left_after_the_tombstone_timeout() {
-    let options = Options { reconnect_timeout: secs(100), tombstone_timeout: secs(50), ..Options::lan() };
+    let options = Options::lan().with(|options| {
+        options.serf.reconnect_timeout = secs(100);
+        options.serf.tombstone_timeout = secs(50);
+    });
     let mut lone = Lone::with(options, &["b", "c", "d"]);
     lone.gone("b");
     lone.hear_leave("c", 5);
@@ -25,7 +28,7 @@ fn the_failed_are_forgotten_after_the_reconnect_timeout_and_the_left_after_the_t
 
 #[test]
 fn exactly_at_the_timeout_nobody_is_forgotten() {
-    let options = Options { reconnect_timeout: secs(30), ..Options::lan() };
+    let options = Options::lan().with(|options| options.serf.reconnect_timeout = secs(30));
     let mut lone = Lone::with(options, &["b"]);
     lone.gone("b");
     lone.run(secs(30));
@@ -36,7 +39,10 @@ fn exactly_at_the_timeout_nobody_is_forgotten() {
 
 #[test]
 fn a_member_that_is_back_is_not_forgotten() {
-    let options = Options { reconnect_timeout: secs(50), tombstone_timeout: secs(50), ..Options::lan() };
+    let options = Options::lan().with(|options| {
+        options.serf.reconnect_timeout = secs(50);
+        options.serf.tombstone_timeout = secs(50);
+    });
     let mut lone = Lone::with(options, &["b", "c"]);
     lone.gone("b");
     lone.hear_leave("c", 5);
@@ -154,7 +160,7 @@ fn who_leaves_in_time_is_not_called_back() {
 
 #[test]
 fn a_reconnect_timeout_without_end_forgets_nobody() {
-    let options = Options { reconnect_timeout: Duration::MAX, ..Options::lan() };
+    let options = Options::lan().with(|options| options.serf.reconnect_timeout = Duration::MAX);
     let mut lone = Lone::with(options, &["b"]);
     lone.gone("b");
     lone.run(secs(40 * 24 * 3600));
@@ -192,7 +198,7 @@ fn who_is_said_to_leave_again_and_again_is_noted_once() {
 
 #[test]
 fn who_was_to_leave_stays_even_if_states_are_never_exchanged() {
-    let options = Options { push_pull_interval: Duration::MAX, ..Options::lan() };
+    let options = Options::lan().with(|options| options.swim.push_pull_interval = Duration::MAX);
     let mut lone = Lone::with(options, &["b"]);
     lone.hear_leave("b", 5);
     lone.run(secs(60));

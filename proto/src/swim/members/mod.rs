@@ -69,7 +69,7 @@ impl Members {
     /// Marks a live member suspect. Returns the deadline of the suspicion.
     pub(super) fn suspect(&mut self, core: &Core, idx: MemberIdx, by: &Accusation<'_>, evidence: Evidence) -> Instant {
         let accuser = name_of(core, by.from);
-        let suspicion = Suspicion::new(&core.cfg, self.known(), core.now, accuser.clone());
+        let suspicion = Suspicion::new(core.cfg.swim(), self.known(), core.now, accuser.clone());
         let deadline = suspicion.deadline();
         self.set_not_alive(core, idx, by, &accuser, State::Suspect, Some(Box::new(suspicion)));
         self.log.suspect(idx, self.row(idx).incarnation, accuser, evidence);
@@ -129,9 +129,9 @@ impl Members {
     /// interval.
     pub(super) fn challenge(&mut self, core: &Core, idx: MemberIdx) -> bool {
         let Some(not_alive) = self.not_alive.get_mut(&idx) else { return false };
-        let lingers = core.cfg.leave_propagate_delay + core.cfg.probe_interval;
-        let may =
-            core.now - not_alive.since >= lingers && core.now - not_alive.challenged_at >= core.cfg.probe_interval;
+        let lingers = core.cfg.serf().leave_propagate_delay + core.cfg.swim().probe_interval;
+        let may = core.now - not_alive.since >= lingers
+            && core.now - not_alive.challenged_at >= core.cfg.swim().probe_interval;
         if may {
             not_alive.challenged_at = core.now;
         }
@@ -152,7 +152,7 @@ impl Members {
     /// memberlist's state.go). Keeps this node, members whose broadcast is queued, and those that `keep` accepts. The
     /// accusation log keeps its entries.
     pub(super) fn reap(&mut self, core: &mut Core, keep: impl Fn(MemberIdx) -> bool) {
-        let age_max = core.cfg.gossip_to_the_dead_time;
+        let age_max = core.cfg.swim().gossip_to_the_dead_time;
         let Self { me, rows, not_alive, .. } = self;
         not_alive.retain(|&idx, NotAlive { since, .. }| {
             let row = rows.get(idx);

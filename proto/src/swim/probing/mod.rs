@@ -139,13 +139,13 @@ impl Swim {
     /// Starts the next probe, unless one is running or no member can be probed.
     pub(super) fn probe_next(&mut self, core: &mut Core) {
         // Re-armed first, and at the unscaled interval: a probe that outlives its interval skips a tick.
-        core.arm(core.cfg.probe_interval, SwimTimer::Probe);
+        core.arm(core.cfg.swim().probe_interval, SwimTimer::Probe);
         self.start_probe_interval(core);
         if self.probing.running.is_some() {
             return;
         }
         let Some(target) = self.next_target(core) else { return };
-        let (row, interval) = (self.members.row(target), self.awareness.scale(core.cfg.probe_interval));
+        let (row, interval) = (self.members.row(target), self.awareness.scale(core.cfg.swim().probe_interval));
         let seq = self.probing.start(target, row.incarnation, core.now, interval);
         core.stats.probes += 1;
         let Some(to) = core.roster.peer(target).map(|peer| peer.addr()) else { return };
@@ -153,7 +153,7 @@ impl Swim {
         let accusing = row.state == Some(State::Suspect);
         let body = Body::Ping { seq, target, accusing };
         core.unicasts.push(Unicast { to, peer: Some(target), answers: None, body });
-        core.arm(core.cfg.probe_timeout, SwimTimer::AckDue);
+        core.arm(core.cfg.swim().probe_timeout, SwimTimer::AckDue);
         core.arm(interval, SwimTimer::ProbeEnd);
     }
 
@@ -195,7 +195,7 @@ impl Swim {
     /// Handles the probe timeout: asks helpers for indirect pings, and pings over a stream.
     pub(super) fn probe_indirectly(&mut self, core: &mut Core) {
         let Some(Probe { seq, target, ends_at, .. }) = self.probing.running else { return };
-        let count = core.cfg.indirect_probes as usize;
+        let count = core.cfg.swim().indirect_probes as usize;
         // Suspects do not help: their silence would count against our own health.
         let may_help = |swim: &Self, idx| idx != target && swim.members.row(idx).state == Some(State::Alive);
         let helpers = self.choose_reliable(&mut core.rng.probe, count, may_help);
@@ -210,7 +210,7 @@ impl Swim {
         }
         self.probing.expect_nacks(nacks_expected);
         let Some(peer) = core.roster.peer(target) else { return };
-        if core.cfg.stream_pings && peer.versions().protocol_max() >= PROTOCOL_STREAM_PING {
+        if core.cfg.swim().stream_pings && peer.versions().protocol_max() >= PROTOCOL_STREAM_PING {
             let (with, ask) = (peer.addr(), Ask::Ping { seq, target, codec: core.codec(Some(target), None) });
             core.dial(with, ask, ends_at);
         }

@@ -70,7 +70,7 @@ impl Swim {
         let seq = self.probing.next_seq();
         let relay = Relay { seq: ping.seq, requester, peer, codec: heard.codec, nack: ping.nack };
         self.probing.relays.0.insert(seq, relay);
-        core.arm(core.cfg.probe_timeout, SwimTimer::Relay(seq));
+        core.arm(core.cfg.swim().probe_timeout, SwimTimer::Relay(seq));
         let to = canonical(ping.target);
         // The relay is registered even without a target: its timeout sends the nack.
         let target = core.roster.find(ping.node).filter(|&idx| self.members.row(idx).state.is_some());

@@ -145,14 +145,15 @@ fn check(lone: &Lone) {
     let expected = if swim.own.has_left() { State::Left } else { State::Alive };
     assert_eq!(swim.members.row(swim.me()).state, Some(expected));
     assert!(swim.own.has_left() || swim.members.row(swim.me()).incarnation == swim.incarnation());
-    assert!(swim.health_score() < lone.core.cfg.awareness_max_multiplier);
+    assert!(swim.health_score() < lone.core.cfg.swim().awareness_max_multiplier);
 }
 
 proptest! {
     #[test]
     fn the_table_stays_sound_whatever_happens(happenings in prop::collection::vec(happening(), 1..80), reclaim: bool) {
         let dead_node_reclaim_time = if reclaim { secs(3) } else { Duration::ZERO };
-        let mut lone = Lone::probing(Options { dead_node_reclaim_time, ..Options::lan() }, &["b", "c"]);
+        let options = Options::lan().with(|options| options.swim.dead_node_reclaim_time = dead_node_reclaim_time);
+        let mut lone = Lone::probing(options, &["b", "c"]);
         check(&lone);
         for happening in &happenings {
             let before = view(&lone);

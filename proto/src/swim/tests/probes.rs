@@ -144,14 +144,14 @@ fn ill_after(options: Options, others: &[&str], nacks: u32) -> u32 {
 #[test]
 fn every_nack_that_is_missing_makes_us_more_ill() {
     assert_eq!([0, 1, 2, 3, 4].map(|nacks| ill_after(Options::lan(), &FIVE, nacks)), [3, 2, 1, 0, 0]);
-    let one_helper = Options { indirect_probes: 1, ..Options::lan() };
+    let one_helper = Options::lan().with(|options| options.swim.indirect_probes = 1);
     assert_eq!(ill_after(one_helper, &FIVE, 0), 1);
 }
 
 #[test]
 fn a_failed_probe_without_anybody_who_could_nack_makes_us_more_ill_by_one() {
     assert_eq!(ill_after(Options::lan(), &["b"], 0), 1, "nobody to ask");
-    assert_eq!(ill_after(Options { indirect_probes: 0, ..Options::lan() }, &FIVE, 0), 1);
+    assert_eq!(ill_after(Options::lan().with(|options| options.swim.indirect_probes = 0), &FIVE, 0), 1);
 }
 
 #[test]
@@ -181,7 +181,7 @@ fn a_member_too_old_for_stream_pings_gets_none_and_neither_does_anybody_when_the
     lone.wanted();
     lone.run(ms(500));
     assert_eq!(lone.wanted(), []);
-    let (mut lone, ..) = probed(Options { stream_pings: false, ..Options::lan() }, &FIVE);
+    let (mut lone, ..) = probed(Options::lan().with(|options| options.swim.stream_pings = false), &FIVE);
     lone.run(ms(500));
     assert_eq!(lone.sent().len(), 3);
     assert_eq!(lone.wanted(), []);

@@ -6,7 +6,7 @@ use super::*;
 
 /// A member that left, or has been dead for longer than the reclaim time, and whose name another address claims.
 fn claimed(state: State) -> Lone {
-    let options = Options { dead_node_reclaim_time: secs(10), ..Options::lan() };
+    let options = Options::lan().with(|options| options.swim.dead_node_reclaim_time = secs(10));
     let mut lone = Lone::still(options, &["b", "c"]);
     lone.hear(alive("b", 5));
     match state {
@@ -145,7 +145,7 @@ fn the_name_of_a_dead_member_is_claimed_in_vain_before_the_reclaim_time_and_by_d
     lone.run(secs(3600));
     lone.hear(moved("b", 9, elsewhere()));
     assert_eq!((lone.sent(), lone.dropped(DropReason::NameConflict)), (vec![], 1));
-    let options = Options { dead_node_reclaim_time: secs(10), ..Options::lan() };
+    let options = Options::lan().with(|options| options.swim.dead_node_reclaim_time = secs(10));
     let mut lone = Lone::still(options, &["b"]);
     lone.hear(dead("b", 1, "c"));
     lone.run(secs(10));
@@ -179,7 +179,10 @@ proptest! {
     fn whatever_a_forger_says_the_name_of_a_node_that_answers_stays_where_it_is(
         script in prop::collection::vec(forged(), 1..40),
     ) {
-        let options = Options { dead_node_reclaim_time: secs(10), gossip_to_the_dead_time: secs(3600), ..Options::lan() };
+        let options = Options::lan().with(|options| {
+            options.swim.dead_node_reclaim_time = secs(10);
+            options.swim.gossip_to_the_dead_time = secs(3600);
+        });
         let mut lone = Lone::still(options, &["b", "c"]);
         for act in script {
             match act {

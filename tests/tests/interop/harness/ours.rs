@@ -35,7 +35,7 @@ impl Ours {
     }
 
     pub(crate) fn start_with(name: &str, change: impl FnOnce(&mut NodeOptions)) -> Self {
-        let mut options = NodeOptions { bind: SocketAddr::from(([127, 0, 0, 1], 0)), ..NodeOptions::lan(name) };
+        let mut options = NodeOptions::lan(name).with(|options| options.bind = SocketAddr::from(([127, 0, 0, 1], 0)));
         change(&mut options);
         let _runtime = runtime().enter();
         let serf = Serf::start(options).unwrap_or_else(|error| panic!("{name} does not start: {error}"));
