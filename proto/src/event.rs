@@ -1,6 +1,7 @@
 //! What a node tells its application.
 
 mod evidence;
+mod members;
 mod query;
 
 use alloc::boxed::Box;
@@ -15,6 +16,7 @@ use serde::ser::SerializeStruct as _;
 use serde::{Deserialize, Serialize, Serializer};
 
 pub use self::evidence::{Evidence, Source};
+pub use self::members::Members;
 pub use self::query::{KeyAnswer, KeyOperation, KeyReport, NameVerdict, NameVote, Query, QueryReport};
 use crate::roster::Peer;
 use crate::types::{JoinId, Name, QueryId, Tags, UnknownWord};
@@ -24,10 +26,8 @@ use crate::types::{JoinId, Name, QueryId, Tags, UnknownWord};
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Event {
-    /// A member joined, left, failed, changed or was forgotten.
+    /// Members joined, left, failed, changed or were forgotten: one, or with coalescing several at once.
     Member(MemberEvent),
-    /// The same happened to several members. Only with coalescing.
-    Members(MembersEvent),
     /// A user event, ours or another member's; each is delivered at most once.
     User(UserEvent),
     /// A query that is for us; each is delivered at most once.
@@ -111,17 +111,6 @@ impl fmt::Display for MemberEventKind {
     }
 }
 
-impl Event {
-    /// What happened to which members, if the event is about members.
-    pub const fn members(&self) -> Option<(MemberEventKind, &[Member])> {
-        match self {
-            Self::Member(MemberEvent { kind, member }) => Some((*kind, core::slice::from_ref(member))),
-            Self::Members(MembersEvent { kind, members }) => Some((*kind, members.as_slice())),
-            _ => None,
-        }
-    }
-}
-
 impl FromStr for MemberEventKind {
     type Err = UnknownWord;
 
@@ -130,22 +119,24 @@ impl FromStr for MemberEventKind {
     }
 }
 
-/// A change of one member.
+/// The same change of one member or, with [coalescing](crate::SerfOptions::coalesce_period), of several.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct MemberEvent {
     /// What happened.
     pub kind: MemberEventKind,
-    /// The member after the change.
-    pub member: Member,
+    /// The members after the change.
+    pub members: Members,
 }
 
-/// The same change of several members.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct MembersEvent {
-    /// What happened.
-    pub kind: MemberEventKind,
-    /// The members after the change, two or more, each once.
-    pub members: Vec<Member>,
+/// The kind and the names: `member-join: web-1, web-2`.
+impl fmt::Display for MemberEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.kind)?;
+        for (n, name) in self.members.names().enumerate() {
+            write!(f, "{} {name}", if n == 0 { ":" } else { "," })?;
+        }
+        Ok(())
+    }
 }
 
 /// A member as the application sees it: a cheap copy of what we know at one moment.
@@ -375,13 +366,23 @@ mod tests {
     fn events_are_serialized_in_serfs_words() {
         let json = |event: &Event| serde_json::to_string(event).unwrap();
         let web = r#"{"name":"web-1","addr":"10.0.0.7:7946","tags":{"role":"web"},"status":"alive","status_ltime":3}"#;
-        let joined = Event::Member(MemberEvent { kind: MemberEventKind::Join, member: member() });
-        assert_eq!(json(&joined), format!(r#"{{"member":{{"kind":"member-join","member":{web}}}}}"#));
+        let joined = |members| Event::Member(MemberEvent { kind: MemberEventKind::Join, members });
+        let one = joined(member().into());
+        assert_eq!(json(&one), format!(r#"{{"member":{{"kind":"member-join","members":[{web}]}}}}"#));
+        let two = joined(Members::of(vec![member(), member()]).unwrap());
+        assert_eq!(json(&two), format!(r#"{{"member":{{"kind":"member-join","members":[{web},{web}]}}}}"#));
         let payload = Bytes::from_static(&[0, 255]);
         let user = Event::User(UserEvent { ltime: 7, name: "deploy".into(), payload, coalesce: false });
         assert_eq!(json(&user), r#"{"user":{"ltime":7,"name":"deploy","payload":[0,255],"coalesce":false}}"#);
         let acked = Event::QueryAck { id: QueryId { ltime: 1, id: 2 }, from: "web-1".into() };
         assert_eq!(json(&acked), r#"{"query_ack":{"id":{"ltime":1,"id":2},"from":"web-1"}}"#);
+    }
+
+    #[test]
+    fn a_member_event_is_shown_with_all_names() {
+        let event = |members| MemberEvent { kind: MemberEventKind::Failed, members };
+        assert_eq!(event(member().into()).to_string(), "member-failed: web-1");
+        assert_eq!(event(Members::of(vec![member(), member()]).unwrap()).to_string(), "member-failed: web-1, web-1");
     }
 
     #[test]

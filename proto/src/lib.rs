@@ -160,8 +160,7 @@ pub use complaints::{Complaint, ComplaintKind};
 pub use config::{CodecChoice, Config, ConfigError, Options, SerfOptions, SwimOptions, TransportOptions};
 pub use event::{
     AddressFailure, Event, Evidence, JoinOutcome, KeyAnswer, KeyOperation, KeyReport, LeaveReport, Member, MemberEvent,
-    MemberEventKind, MembersEvent, NameVerdict, NameVote, Query, QueryReport, SeedFailureCause, Source, Status,
-    UserEvent,
+    MemberEventKind, Members, NameVerdict, NameVote, Query, QueryReport, SeedFailureCause, Source, Status, UserEvent,
 };
 pub use input::Input;
 pub use node::{

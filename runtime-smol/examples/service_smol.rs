@@ -25,7 +25,7 @@ fn main() -> Result<(), Box<dyn core::error::Error>> {
         let printing = smol::spawn(async move {
             while let Some(event) = events.next().await {
                 match event {
-                    Ok(Event::Member(event)) => println!("{}: {}", event.kind, event.member.name()),
+                    Ok(Event::Member(event)) => println!("{event}"),
                     Ok(Event::User(event)) => println!("{}", String::from_utf8_lossy(&event.payload)),
                     Ok(_) => {}
                     Err(Lagged(missed)) => println!("({missed} events missed)"),

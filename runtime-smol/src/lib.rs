@@ -21,7 +21,7 @@
 //! let mut events = first.events();
 //! second.join(&[first.bound_addr().to_string()]).await?;
 //! if let Some(Ok(Event::Member(event))) = events.next().await {
-//!     println!("{}: {}", event.kind, event.member.name()); // member-join: second
+//!     println!("{event}"); // member-join: second
 //! }
 //! second.user_event("deploy", b"v1.2.3", true)?;
 //! # Ok(()) }) }
@@ -57,7 +57,7 @@
 //! # use serf_smol::{Handlers, MemberEventKind, NodeOptions, Serf};
 //! # fn start() -> Result<Serf, Box<dyn core::error::Error>> {
 //! let handlers = Handlers::new()
-//!     .on_member(MemberEventKind::Failed, |event| async move { println!("lost {}", event.member.name()) })
+//!     .on_member(MemberEventKind::Failed, |event| async move { println!("{event}") })
 //!     .on_user("deploy", |event| async move { println!("deploy {:?}", event.payload) })
 //!     .on_lagged(|lagged| async move { println!("{lagged}") });
 //! let serf = Serf::builder(NodeOptions::lan("web-1")).handlers(handlers).start()?;
@@ -165,7 +165,7 @@ pub use serf_runtime::{
     Answers, Builder, Candidate, CodecChoice, CommandError, Complaint, ComplaintKind, Coordinate, DEFAULT_PORT,
     DropReason, End, EntropyError, Event, Events, Evidence, ForceLeaveError, Handlers, Instant, JoinError, JoinReport,
     Key, KeyAnswer, KeyError, KeyOperation, KeyReport, KeyringFileError, KeysError, Lagged, LeaveError, LeaveReport,
-    Member, MemberCounts, MemberEvent, MemberEventKind, MembersEvent, Metric, Name, NodeOptions, NodeState, NotWritten,
+    Member, MemberCounts, MemberEvent, MemberEventKind, Members, Metric, Name, NodeOptions, NodeState, NotWritten,
     OldEvents, Peer, Policy, Query, QueryError, QueryId, QueryReport, QueryStream, Question, Reply, RespondError,
     Retry, SeedCause, SeedError, SeedFailure, SeedFailureCause, SetTagsError, SharedPolicy, Source, StartError, Stats,
     Status, Stopped, Tags, Transport, UnknownWord, Usage, UserEvent, UserEventError, Veto, Why, bytes, net,

@@ -9,7 +9,7 @@
 
 use std::io::BufRead;
 
-use serf_tokio::{Handlers, MemberEventKind, NodeOptions, Serf};
+use serf_tokio::{Handlers, NodeOptions, Serf};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn core::error::Error>> {
@@ -21,8 +21,7 @@ async fn main() -> Result<(), Box<dyn core::error::Error>> {
     let serf = Serf::start(NodeOptions::lan(name).with(|options| options.bind = bind))?;
     serf.handle(
         Handlers::new()
-            .on_member(MemberEventKind::Join, |event| async move { println!("+ {}", event.member.name()) })
-            .on_any_member(|event| async move { println!("- {}: {}", event.member.name(), event.kind) })
+            .on_any_member(|event| async move { println!("{event}") })
             .on_user("said", |event| async move { println!("{}", String::from_utf8_lossy(&event.payload)) }),
     );
     if !seeds.is_empty() {

@@ -80,7 +80,7 @@ impl Inbox {
     /// Discards the queued member events, because the subscriber is about to get the full list.
     pub(crate) fn forget_members(&self) {
         let mut state = lock(&self.state);
-        state.queue.retain(|event| event.members().is_none());
+        state.queue.retain(|event| !matches!(event, Event::Member(_)));
         state.lost = 0;
     }
 

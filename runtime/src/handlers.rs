@@ -6,7 +6,7 @@ use core::panic::AssertUnwindSafe;
 use core::pin::Pin;
 
 use futures_lite::FutureExt;
-use serf_proto::{Event, MemberEvent, MemberEventKind, MembersEvent, Query, UserEvent};
+use serf_proto::{Event, MemberEvent, MemberEventKind, Query, UserEvent};
 
 use crate::end::said;
 use crate::events::{Events, Lagged};
@@ -17,8 +17,7 @@ use crate::responder::Responder;
 /// For an event, the handlers registered for its kind and name run in the order of registration; if there are none, the
 /// handlers for all events of its kind; if there are none either, those for [any other event](Self::otherwise). Each
 /// handler is awaited before the next, and all handlers of one event before the next event, so handlers see events in
-/// order. Spawn a task for long work. A [group of members](Event::Members) is passed to the member handlers one member
-/// at a time. If handlers fall behind by more than [`subscriber_events_max`](crate::NodeOptions::subscriber_events_max)
+/// order. Spawn a task for long work. If handlers fall behind by more than [`subscriber_events_max`](crate::NodeOptions::subscriber_events_max)
 /// events, the oldest are lost and [`on_lagged`](Self::on_lagged) is called.
 ///
 /// A panic in a handler ends that call only: it is logged as a `tracing` error and counted in
@@ -29,7 +28,7 @@ use crate::responder::Responder;
 /// use serf_runtime::{Handlers, MemberEventKind};
 ///
 /// let handlers = Handlers::new()
-///     .on_member(MemberEventKind::Failed, |event| async move { println!("lost {}", event.member.name()) })
+///     .on_member(MemberEventKind::Failed, |event| async move { println!("{event}") })
 ///     .on_user("deploy", |event| async move { println!("deploy {:?}", event.payload) })
 ///     .on_any_user(|event| async move { println!("what is {}?", event.name) })
 ///     .on_query("uptime", |_query| async move { Some(b"three days".to_vec()) });
@@ -151,27 +150,12 @@ impl Handlers {
 
     async fn dispatch(&mut self, event: &Event, responder: Option<&Responder>) {
         let keys = match event {
-            Event::Member(MemberEvent { kind, .. }) | Event::Members(MembersEvent { kind, .. }) => {
-                [Key::Member(*kind), Key::AnyMember, Key::Otherwise]
-            }
+            Event::Member(event) => [Key::Member(event.kind), Key::AnyMember, Key::Otherwise],
             Event::User(user) => [Key::User(user.name.clone()), Key::AnyUser, Key::Otherwise],
             Event::Query(query) => [Key::Query(query.name.clone()), Key::AnyQuery, Key::Otherwise],
             _ => [Key::Otherwise, Key::Otherwise, Key::Otherwise],
         };
         let Some(key) = keys.iter().find(|key| self.routes.iter().any(|(route, _)| route == *key)) else { return };
-        match event {
-            // Member handlers take one member at a time.
-            Event::Members(MembersEvent { kind, members }) if *key != Key::Otherwise => {
-                for member in members {
-                    let event = Event::Member(MemberEvent { kind: *kind, member: member.clone() });
-                    self.call(key, &event, responder).await;
-                }
-            }
-            event => self.call(key, event, responder).await,
-        }
-    }
-
-    async fn call(&mut self, key: &Key, event: &Event, responder: Option<&Responder>) {
         for (_, handler) in self.routes.iter_mut().filter(|(route, _)| route == key) {
             let work = async {
                 if let Some(work) = handler(event, responder) {

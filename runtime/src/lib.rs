@@ -71,7 +71,7 @@ pub use serf_proto::envelope::{EntropyError, Key, KeyError};
 pub use serf_proto::{
     Candidate, CodecChoice, Complaint, ComplaintKind, Coordinate, DropReason, Event, Evidence, ForceLeaveError,
     Instant, KeyAnswer, KeyOperation, KeyReport, KeysError, LeaveReport, Member, MemberCounts, MemberEvent,
-    MemberEventKind, MembersEvent, Metric, Name, NodeState, OldEvents, Peer, Policy, Query, QueryError, QueryId,
+    MemberEventKind, Members, Metric, Name, NodeState, OldEvents, Peer, Policy, Query, QueryError, QueryId,
     QueryReport, Question, RespondError, SeedFailureCause, SetTagsError, SharedPolicy, Source, Status, Tags,
     UnknownWord, Usage, UserEvent, UserEventError, Veto, Why,
 };

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use serf_proto::{Event, KeyReport, MemberEvent, MemberEventKind, NameVerdict, QueryReport};
+use serf_proto::{Event, KeyReport, Member, MemberEventKind, NameVerdict, QueryReport};
 
 use crate::addressing::{node_at, node_of};
 use crate::check::{Finding, Moment, Violation};
@@ -24,27 +24,16 @@ pub(crate) enum Next {
 impl HostContext<'_> {
     /// Handles one event.
     pub(crate) fn observe(&mut self, host: &mut Host, event: &Event) -> Next {
-        let about = match event {
-            // A hostile member may claim a node's address under another name, and the reverse.
-            Event::Member(event) => node_at(event.member.addr(), self.shared.nodes)
-                .filter(|node| node_of(event.member.name()) == Some(*node)),
-            _ => None,
-        };
-        if self.shared.checks.is_some()
-            && let Some(node) = &host.process.node
-        {
-            let moment = Moment { at: self.at, call: host.process.calls };
-            let finding = host.checks.checkers.event(node, self.shared, moment, event, about);
+        if self.shared.checks.is_some() && host.process.node.is_some() {
+            let finding = host.checks.checkers.event(event);
             self.report(finding);
         }
         let is_hostile = self.shared.hostile() == Some(self.id);
         match event {
-            Event::Member(_) | Event::Suspected { .. } if is_hostile => {}
             Event::Member(event) => {
-                if let Some(member) = about {
-                    self.observe_member(host, event, member);
-                }
+                event.members.iter().for_each(|member| self.observe_member(host, event.kind, member));
             }
+            Event::Suspected { .. } if is_hostile => {}
             Event::User(event) if &*event.name == LOAD => _ = host.phase.loads.insert(event.payload.clone()),
             Event::User(event) if self.shared.listened_for.as_deref() == Some(&*event.name) => {
                 host.phase.heard += 1;
@@ -132,21 +121,34 @@ impl HostContext<'_> {
         }
     }
 
-    fn observe_member(&mut self, host: &mut Host, event: &MemberEvent, member: u32) {
-        if event.kind == MemberEventKind::Failed {
+    fn observe_member(&mut self, host: &mut Host, kind: MemberEventKind, member: &Member) {
+        // A hostile member may claim a node's address under another name, and the reverse.
+        let known = node_at(member.addr(), self.shared.nodes).filter(|id| node_of(member.name()) == Some(*id));
+        let Some(id) = known else { return };
+        if self.shared.checks.is_some()
+            && let Some(node) = &host.process.node
+        {
+            let moment = Moment { at: self.at, call: host.process.calls };
+            let finding = host.checks.checkers.member_event(node, self.shared, moment, kind, (id, member));
+            self.report(finding);
+        }
+        if self.shared.hostile() == Some(self.id) {
+            return;
+        }
+        if kind == MemberEventKind::Failed {
             let truth = &self.shared.truth;
-            if truth.is_alarm_false(self.id, member) {
+            if truth.is_alarm_false(self.id, id) {
                 self.tally.false_failures += 1;
-                self.tally.falsely_failed.insert(member);
-                self.tally.failure_blame.count(truth.is_subject(self.id), truth.is_subject(member));
+                self.tally.falsely_failed.insert(id);
+                self.tally.failure_blame.count(truth.is_subject(self.id), truth.is_subject(id));
             } else {
                 self.tally.true_failures += 1;
             }
         }
-        let Some(status) = status_after(event.kind) else { return };
-        let before = host.checks.fallen.change(member, status);
+        let Some(status) = status_after(kind) else { return };
+        let before = host.checks.fallen.change(id, status);
         if let Aim::Views { status: wanted, watch } = &self.shared.goal.aim
-            && watch.covers(&self.shared.truth, self.id, member)
+            && watch.covers(&self.shared.truth, self.id, id)
         {
             let delta = i64::from(status == *wanted) - i64::from(before == Some(*wanted));
             if delta != 0 {

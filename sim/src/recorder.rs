@@ -105,7 +105,9 @@ impl Recorder {
             Output::Connect { stream, to } => format!("stream {} connects to {}", stream.number(), self.host(*to)),
             Output::Write { stream, bytes } => format!("stream {} write: {}", stream.number(), hex(bytes)),
             Output::Close { stream } => format!("stream {} close", stream.number()),
-            Output::Event(Event::Member(event)) => format!("{} {}", event.kind, event.member.name()),
+            Output::Event(Event::Member(event)) => {
+                format!("{} {}", event.kind, event.members.names().collect::<Vec<_>>().join(" "))
+            }
             Output::Event(Event::Suspected { member, accuser }) => {
                 format!("suspects {}, accused by {accuser}", member.name())
             }

@@ -84,7 +84,7 @@ macro_rules! embedding_tests {
             a_snapshot_that_cannot_be_used_is_named
             nodes_speak_hashicorps_codec_if_they_are_told_to
             a_guardian_tells_and_asks_all_nodes_of_its_encrypted_cluster
-            many_members_come_together_and_handlers_get_them_one_by_one
+            coalesced_joins_are_one_event_for_streams_and_handlers_alike
             a_policy_keeps_a_member_out_and_why_tells_of_who_failed
         );
     };
@@ -161,9 +161,9 @@ async fn wait_for<N: Net>(events: &mut Events, kind: MemberEventKind, name: &str
     loop {
         if let Event::Member(event) = next::<N>(events).await
             && event.kind == kind
-            && event.member.name() == name
+            && let Some(member) = event.members.iter().find(|member| member.name() == name)
         {
-            return event.member;
+            return member.clone();
         }
     }
 }
@@ -252,7 +252,7 @@ pub async fn handlers_from_the_start_see_the_first_event_and_all_of_one_name_are
     let (joined, first, second, ended) = (note("joined"), note("first"), note("second"), call_and_wait());
     let handlers = Handlers::new()
         .on_member(MemberEventKind::Join, move |event| {
-            joined(event.member.name().to_owned());
+            event.members.names().for_each(|name| joined(name.to_owned()));
             async {}
         })
         .on_user("deploy", move |event| {
@@ -528,7 +528,7 @@ pub async fn handlers_are_called_in_order_and_by_name<N: Net>() {
     a.handle(
         Handlers::new()
             .on_member(MemberEventKind::Join, move |event| {
-                joined(event.member.name());
+                event.members.names().for_each(&joined);
                 async {}
             })
             .on_user("deploy", move |event| {
@@ -1293,20 +1293,17 @@ pub async fn a_guardian_tells_and_asks_all_nodes_of_its_encrypted_cluster<N: Net
 }
 
 /// Coalesced member events.
-pub async fn many_members_come_together_and_handlers_get_them_one_by_one<N: Net>() {
+pub async fn coalesced_joins_are_one_event_for_streams_and_handlers_alike<N: Net>() {
     let mut coalescing = options("a");
     coalescing.protocol.serf.coalesce_period = Duration::from_secs(20);
     coalescing.protocol.serf.quiescent_period = Duration::from_secs(2);
     let (a, mut events) = Serf::<N>::builder(coalescing).start_with_events().unwrap();
-    let joined = Arc::new(Mutex::new(Vec::new()));
+    let handled = Arc::new(Mutex::new(Vec::new()));
     let (ended, end) = call_and_wait();
-    let names = Arc::clone(&joined);
+    let note = Arc::clone(&handled);
     a.handle(Handlers::new().on_member(MemberEventKind::Join, move |event| {
-        let mut names = names.lock().unwrap();
-        names.push(event.member.name().to_owned());
-        if names.len() == 3 {
-            ended();
-        }
+        note.lock().unwrap().push(event);
+        ended();
         async {}
     }));
     let [b, c] = ["b", "c"].map(start::<N>);
@@ -1314,14 +1311,13 @@ pub async fn many_members_come_together_and_handlers_get_them_one_by_one<N: Net>
         soon::<N, _>(node.join(&at(&a))).await.unwrap();
     }
     let together = loop {
-        if let Event::Members(together) = next::<N>(&mut events).await {
+        if let Event::Member(together) = next::<N>(&mut events).await {
             break together;
         }
     };
-    let of_event: Vec<&str> = together.members.iter().map(Member::name).collect();
-    assert_eq!((together.kind, of_event), (MemberEventKind::Join, vec!["a", "b", "c"]));
+    assert_eq!(together.to_string(), "member-join: a, b, c");
     soon::<N, _>(end).await;
-    assert_eq!(*joined.lock().unwrap(), ["a", "b", "c"]);
+    assert_eq!(*handled.lock().unwrap(), [together]);
 }
 
 /// An application policy, and the reason of a failure.

@@ -57,7 +57,7 @@ fn handlers(say: impl Fn(String) + Clone + Send + 'static) -> Handlers {
     let (joined, told) = (say.clone(), say);
     Handlers::new()
         .on_member(MemberEventKind::Join, move |event| {
-            joined(format!("{} has joined", event.member.name()));
+            event.members.names().for_each(|name| joined(format!("{name} has joined")));
             async {}
         })
         .on_user("useless", move |event| {

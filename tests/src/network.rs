@@ -9,8 +9,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use serf_proto::envelope::Key;
 use serf_proto::{
-    Config, Event, Identity, Instant, KeyOperation, MemberEventKind, Node, OldEvents, Options, Outbox, Output,
-    Question, Seed, Start, StreamId, StreamInput, Tags,
+    Config, Event, Identity, Instant, KeyOperation, MemberEvent, MemberEventKind, Node, OldEvents, Options, Outbox,
+    Output, Question, Seed, Start, StreamId, StreamInput, Tags,
 };
 
 /// Returns the address of the node with this handle.
@@ -318,13 +318,18 @@ impl Network {
     }
 }
 
+fn names(event: &MemberEvent) -> String {
+    event.members.names().collect::<Vec<_>>().join(" ")
+}
+
 fn describe(event: &Event) -> String {
     match event {
         Event::Member(event) if event.kind == MemberEventKind::Update => {
-            let tags: Vec<String> = event.member.tags().iter().map(|(key, value)| format!("{key}={value}")).collect();
-            format!("{} {} {}", event.kind, event.member.name(), tags.join(" "))
+            let tags = event.members.iter().flat_map(|member| member.tags());
+            let tags: Vec<String> = tags.map(|(key, value)| format!("{key}={value}")).collect();
+            format!("{} {} {}", event.kind, names(event), tags.join(" "))
         }
-        Event::Member(event) => format!("{} {}", event.kind, event.member.name()),
+        Event::Member(event) => format!("{} {}", event.kind, names(event)),
         Event::User(event) => {
             format!("user event {} {}", event.name, String::from_utf8_lossy(&event.payload)).trim_end().into()
         }

@@ -22,8 +22,10 @@ pub(super) async fn pump(agent: Arc<Agent>, mut events: Events, mut previous: Ve
             Ok(NodeEvent::NameConflict { existing, other })
                 if !conflicts.is_news(existing.name(), other, agent.serf.now()) => {}
             Ok(event) => {
-                if let Some((MemberEventKind::Join, members)) = event.members().filter(|_| !previous.is_empty())
-                    && let Some(known) = members.iter().find(|it| previous.iter().any(|(name, _)| **name == *it.name()))
+                if let NodeEvent::Member(joined) = &event
+                    && joined.kind == MemberEventKind::Join
+                    && let Some(known) =
+                        joined.members.iter().find(|it| previous.iter().any(|(name, _)| **name == *it.name()))
                 {
                     let text = format_args!("Re-joined to previously known node: {}: {}", known.name(), known.addr());
                     agent.log.info("serf", text);
@@ -38,11 +40,12 @@ pub(super) async fn pump(agent: Arc<Agent>, mut events: Events, mut previous: Ve
 
 impl Agent {
     fn handle(&self, event: NodeEvent) {
-        if let Some((kind, members)) = event.members() {
-            let members = members.iter().map(member).collect();
-            return self.dispatch(AgentEvent { data: Event::Members { change: change(kind), members }, query: None });
-        }
         match event {
+            NodeEvent::Member(event) => {
+                let members = event.members.iter().map(member).collect();
+                let data = Event::Members { change: change(event.kind), members };
+                self.dispatch(AgentEvent { data, query: None });
+            }
             NodeEvent::User(user) => {
                 self.metrics.count("serf.events");
                 self.metrics.count(&format!("serf.events.{}", user.name));

@@ -246,7 +246,7 @@ impl Cluster {
     fn member_events(&self, at: usize, of: usize) -> Vec<MemberEventKind> {
         let name = format!("node-{of}");
         let kinds = self.events[at].iter().filter_map(|event| match event {
-            Event::Member(event) if event.member.name() == name => Some(event.kind),
+            Event::Member(event) if event.members.names().any(|it| it == name) => Some(event.kind),
             _ => None,
         });
         kinds.collect()

@@ -27,7 +27,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use crate::event::{Event, Member, MemberEvent, MemberEventKind, MembersEvent, UserEvent};
+use crate::event::{Event, Member, MemberEvent, MemberEventKind, Members, UserEvent};
 use crate::limits::{COALESCED_BYTES_MAX, ITEM_BYTES};
 use crate::roster::Peer;
 use crate::time::Instant;
@@ -90,7 +90,12 @@ impl MemberCoalescer {
 
     pub(super) fn hold(&mut self, now: Instant, event: MemberEvent) {
         self.window.hold(now);
-        let MemberEvent { kind, member } = event;
+        for member in &event.members {
+            self.hold_one(event.kind, member.clone());
+        }
+    }
+
+    fn hold_one(&mut self, kind: MemberEventKind, member: Member) {
         let order = self.held.len();
         let kind = Some(kind).filter(|&kind| kind != MemberEventKind::Update);
         let held = self.held.entry(member.shared_name()).or_insert_with(|| HeldMember {
@@ -123,13 +128,9 @@ impl MemberCoalescer {
             }
             group(kind, held.member);
         }
-        for (kind, mut members) in groups.into_values() {
-            match members.pop() {
-                Some(member) if members.is_empty() => pass(Event::Member(MemberEvent { kind, member })),
-                last => {
-                    members.extend(last);
-                    pass(Event::Members(MembersEvent { kind, members }));
-                }
+        for (kind, members) in groups.into_values() {
+            if let Some(members) = Members::of(members) {
+                pass(Event::Member(MemberEvent { kind, members }));
             }
         }
     }

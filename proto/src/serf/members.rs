@@ -320,6 +320,6 @@ impl Members {
             MemberEventKind::Update => &mut stats.member_updates,
             MemberEventKind::Reap => &mut stats.member_reaps,
         } += 1;
-        core.events.push(Event::Member(MemberEvent { kind, member }));
+        core.events.push(Event::Member(MemberEvent { kind, members: member.into() }));
     }
 }

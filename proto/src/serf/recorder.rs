@@ -36,16 +36,18 @@ impl Recorder {
     pub(super) fn note(&mut self, event: &Event, clock: LamportClock, mut write: impl FnMut(Record)) {
         match event {
             Event::Member(_) if self.left => {}
-            Event::Member(MemberEvent { kind, member }) => {
-                let name = || member.shared_name();
-                match kind {
-                    MemberEventKind::Join => put(Record::Alive { name: name(), addr: member.addr() }, &mut write),
-                    MemberEventKind::Leave => put(Record::NotAlive { name: name() }, &mut write),
-                    MemberEventKind::Failed => {
-                        put(Record::NotAlive { name: name() }, &mut write);
-                        put(Record::Failed { name: name(), addr: member.addr() }, &mut write);
+            Event::Member(MemberEvent { kind, members }) => {
+                for member in members {
+                    let name = || member.shared_name();
+                    match kind {
+                        MemberEventKind::Join => put(Record::Alive { name: name(), addr: member.addr() }, &mut write),
+                        MemberEventKind::Leave => put(Record::NotAlive { name: name() }, &mut write),
+                        MemberEventKind::Failed => {
+                            put(Record::NotAlive { name: name() }, &mut write);
+                            put(Record::Failed { name: name(), addr: member.addr() }, &mut write);
+                        }
+                        MemberEventKind::Update | MemberEventKind::Reap => {}
                     }
-                    MemberEventKind::Update | MemberEventKind::Reap => {}
                 }
                 self.note_clock(clock, write);
             }

@@ -172,7 +172,10 @@ impl Lone {
     /// The events since the last look: `join b`, `user deploy`.
     fn events(&mut self) -> Vec<String> {
         let events = mem::take(&mut self.core.events).into_iter().map(|event| match event {
-            Event::Member(event) => format!("{} {}", &event.kind.to_string()["member-".len()..], event.member.name()),
+            Event::Member(event) => {
+                let names: Vec<&str> = event.members.names().collect();
+                format!("{} {}", &event.kind.to_string()["member-".len()..], names.join(" "))
+            }
             Event::User(event) => format!("user {}", event.name),
             Event::Query(query) => format!("query {}", query.name),
             Event::QueryAck { from, .. } => format!("ack {from}"),

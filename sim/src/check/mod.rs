@@ -13,7 +13,7 @@ mod resurrection;
 use core::fmt;
 use core::net::SocketAddr;
 
-use serf_proto::{Event, Instant, MemberEvent, MemberEventKind, Node, QueryId, Status, UserEvent};
+use serf_proto::{Event, Instant, Member, MemberEventKind, Node, QueryId, Status, UserEvent};
 
 pub(crate) use self::agreement::disagreement;
 use self::event::EventCheck;
@@ -297,51 +297,44 @@ impl Checkers {
         self.incarnation.observe(node.incarnation()).or_else(|| self.lamport.observe(node.clocks()))
     }
 
-    /// Checks one event. `member` is the subject of a member event.
-    pub(crate) fn event(
-        &mut self,
-        node: &Node,
-        shared: &Shared,
-        moment: Moment,
-        event: &Event,
-        member: Option<u32>,
-    ) -> Option<Finding> {
-        match (event, member) {
-            (Event::Member(event), Some(member)) => self.member_event(node, shared, moment, event, member),
-            (Event::User(UserEvent { ltime, name, payload, .. }), _) => self.events.deliver(*ltime, name, payload),
-            (Event::Query(query), _) => self.queries.deliver(query.id),
-            (Event::QueryResponse { id, from, .. }, _) => self.queries.answer(*id, from),
-            (Event::QueryEnded(report), _) => self.queries.end(report),
+    /// Checks one event that is not about members.
+    pub(crate) fn event(&mut self, event: &Event) -> Option<Finding> {
+        match event {
+            Event::User(UserEvent { ltime, name, payload, .. }) => self.events.deliver(*ltime, name, payload),
+            Event::Query(query) => self.queries.deliver(query.id),
+            Event::QueryResponse { id, from, .. } => self.queries.answer(*id, from),
+            Event::QueryEnded(report) => self.queries.end(report),
             _ => None,
         }
     }
 
-    fn member_event(
+    /// Looks at what happened to one member, with the number of its host.
+    pub(crate) fn member_event(
         &mut self,
         node: &Node,
         shared: &Shared,
         moment: Moment,
-        event: &MemberEvent,
-        member: u32,
+        kind: MemberEventKind,
+        (id, member): (u32, &Member),
     ) -> Option<Finding> {
-        let incarnation = || node.incarnation_of(event.member.name()).unwrap_or(0);
-        let addr = event.member.addr();
-        match event.kind {
+        let incarnation = || node.incarnation_of(member.name()).unwrap_or(0);
+        let addr = member.addr();
+        match kind {
             MemberEventKind::Join => {
                 let memory = shared.settings.of(0).swim().gossip_to_the_dead_time;
-                self.resurrection.rise(member, addr, moment, memory, incarnation)
+                self.resurrection.rise(id, addr, moment, memory, incarnation)
             }
             MemberEventKind::Failed => {
-                self.resurrection.fall(member, addr, moment, incarnation());
+                self.resurrection.fall(id, addr, moment, incarnation());
                 None
             }
             MemberEventKind::Leave => {
-                self.resurrection.fall(member, addr, moment, incarnation());
+                self.resurrection.fall(id, addr, moment, incarnation());
                 // Forged leaves by the hostile member are believed until the victim refutes them.
-                if shared.hostile().is_some() { None } else { departure::check(&shared.truth, member) }
+                if shared.hostile().is_some() { None } else { departure::check(&shared.truth, id) }
             }
             MemberEventKind::Reap => {
-                self.resurrection.forget(member);
+                self.resurrection.forget(id);
                 None
             }
             MemberEventKind::Update => None,

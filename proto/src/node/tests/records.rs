@@ -78,10 +78,10 @@ fn a_record_comes_before_the_event_that_it_is_about() {
     let cfg = Arc::new(Config::new(keeping()).unwrap());
     Node::new(cfg, &identity, &Seed::from_u64(7), Instant::ZERO, Start::new(), &mut out);
     let outputs: Vec<Output> = out.drain().collect();
-    let [Output::Persist(Record::Alive { name, .. }), Output::Event(event)] = &outputs[..] else {
+    let [Output::Persist(Record::Alive { name, .. }), Output::Event(Event::Member(event))] = &outputs[..] else {
         panic!("{outputs:?}")
     };
-    assert_eq!((&**name, event.members().unwrap().0), ("node-0", MemberEventKind::Join));
+    assert_eq!((&**name, event.to_string().as_str()), ("node-0", "member-join: node-0"));
 }
 
 #[test]

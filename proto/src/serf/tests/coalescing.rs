@@ -29,14 +29,11 @@ impl Lone {
                 Event::User(Told { name, ltime, payload, .. }) => {
                     format!("user {name}@{ltime} {}", String::from_utf8_lossy(payload))
                 }
-                event => {
-                    let (kind, members) = event.members().expect("nothing else is told");
-                    let mut what = kind.to_string();
-                    for member in members {
-                        what += &format!(" {}", member.name());
-                    }
-                    what
+                Event::Member(event) => {
+                    let names: Vec<&str> = event.members.names().collect();
+                    format!("{} {}", event.kind, names.join(" "))
                 }
+                other => panic!("not held back: {other:?}"),
             };
             told.push(format!("{}: {what}", (at - begun).as_millis()));
         };

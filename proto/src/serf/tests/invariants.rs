@@ -192,8 +192,8 @@ proptest! {
                     }
                     Event::Member(event) => {
                         let ends = matches!(event.kind, MemberEventKind::Leave | MemberEventKind::Failed);
-                        let gone = matches!(event.member.status(), Status::Left | Status::Failed);
-                        prop_assert!(!ends || gone, "{event:?}");
+                        let is_gone = |member: &Member| matches!(member.status(), Status::Left | Status::Failed);
+                        prop_assert!(!ends || event.members.iter().all(is_gone), "{event:?}");
                     }
                     other => prop_assert!(false, "{other:?}"),
                 }

@@ -139,10 +139,10 @@ impl Ours {
     /// Returns the member events since the start: `member-join NAME`.
     pub(crate) fn member_events(&self) -> Vec<String> {
         let text = |event: Event| match event {
-            Event::Member(event) => Some(format!("{} {}", event.kind, event.member.name())),
-            _ => None,
+            Event::Member(event) => event.members.names().map(|name| format!("{} {name}", event.kind)).collect(),
+            _ => vec![],
         };
-        self.events().into_iter().filter_map(text).collect()
+        self.events().into_iter().flat_map(text).collect()
     }
 }
 
