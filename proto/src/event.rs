@@ -19,7 +19,7 @@ pub use self::evidence::{Evidence, Source};
 pub use self::members::Members;
 pub use self::query::{KeyAnswer, KeyOperation, KeyReport, NameVerdict, NameVote, Query, QueryReport};
 use crate::roster::Peer;
-use crate::types::{JoinId, Name, QueryId, Tags, UnknownWord};
+use crate::types::{self, JoinId, Name, QueryId, Tags, UnknownWord};
 
 /// Something the application may want to know. Events come in the order in which they happened.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -163,8 +163,19 @@ impl Member {
         self.peer.addr()
     }
 
-    /// The member's tags; empty when it announces something that is not tags.
-    pub fn tags(&self) -> Tags {
+    /// The value of a tag, without a copy. `None` when there is no such tag, or its value is not UTF-8.
+    pub fn tag(&self, key: &str) -> Option<&str> {
+        types::tag(self.peer.meta(), key)
+    }
+
+    /// The tags as key and value, in the order in which they are announced, without a copy. Metadata from before there were
+    /// tags is a `role`. Those that are not UTF-8 are left out; [`to_tags`](Self::to_tags) has them with replacement characters.
+    pub fn tags(&self) -> impl Iterator<Item = (&str, &str)> {
+        types::tags(self.peer.meta())
+    }
+
+    /// Decodes the tags into a map of their own.
+    pub fn to_tags(&self) -> Tags {
         Tags::decode(self.peer.meta())
     }
 
@@ -190,7 +201,7 @@ impl Serialize for Member {
         let mut member = serializer.serialize_struct("Member", 5)?;
         member.serialize_field("name", self.name())?;
         member.serialize_field("addr", &self.addr())?;
-        member.serialize_field("tags", &self.tags())?;
+        member.serialize_field("tags", &self.to_tags())?;
         member.serialize_field("status", &self.status)?;
         member.serialize_field("status_ltime", &self.status_ltime)?;
         member.end()
@@ -360,6 +371,14 @@ mod tests {
         let shown = format!("{:?}", member());
         assert!(shown.contains(r#"name: "web-1", addr: 10.0.0.7:7946, tags: Tags({"role": "web"})"#), "{shown}");
         assert!(!shown.contains("meta") && !shown.contains("record") && !shown.contains("255"), "{shown}");
+    }
+
+    #[test]
+    fn tags_are_read_in_place_or_decoded_into_a_map() {
+        let member = member();
+        assert_eq!((member.tag("role"), member.tag("dc")), (Some("web"), None));
+        assert_eq!(member.tags().collect::<Vec<_>>(), [("role", "web")]);
+        assert_eq!(member.to_tags(), Tags::from([("role", "web")]));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 use crate::event::Member;
-use crate::types::Tags;
+use crate::types::{self, Tags};
 use crate::wire::Versions;
 use crate::wire::swim::PeerRef;
 
@@ -26,7 +26,7 @@ use crate::wire::swim::PeerRef;
 ///
 /// impl Policy for OnlyProduction {
 ///     fn admits(&self, candidate: &Candidate<'_>) -> Result<(), Veto> {
-///         match candidate.tags().get("env") {
+///         match candidate.tag("env") {
 ///             Some("production") => Ok(()),
 ///             other => Err(Veto::new(&format!("its environment is {other:?}"))),
 ///         }
@@ -95,8 +95,19 @@ impl<'a> Candidate<'a> {
         crate::roster::canonical(self.peer.addr)
     }
 
-    /// The member's tags; empty if its metadata does not decode as tags.
-    pub fn tags(&self) -> Tags {
+    /// The value of a tag, without a copy. `None` when there is no such tag, or its value is not UTF-8.
+    pub fn tag(&self, key: &str) -> Option<&'a str> {
+        types::tag(self.peer.meta, key)
+    }
+
+    /// The tags as key and value, in the order in which they are announced, without a copy. Metadata from before there were
+    /// tags is a `role`. Those that are not UTF-8 are left out; [`to_tags`](Self::to_tags) has them with replacement characters.
+    pub fn tags(&self) -> impl Iterator<Item = (&'a str, &'a str)> {
+        types::tags(self.peer.meta)
+    }
+
+    /// Decodes the tags into a map of their own.
+    pub fn to_tags(&self) -> Tags {
         Tags::decode(self.peer.meta)
     }
 

@@ -189,7 +189,7 @@ pub async fn two_nodes_that_join_know_each_other<N: Net>() {
     let member = wait_for::<N>(&mut events, MemberEventKind::Join, "b").await;
     assert_eq!(member.addr(), b.bound_addr());
     let known = b.member("a").unwrap();
-    assert_eq!((known.status(), known.tags(), known.addr()), (Status::Alive, tags, a.bound_addr()));
+    assert_eq!((known.status(), known.to_tags(), known.addr()), (Status::Alive, tags, a.bound_addr()));
     assert_eq!((b.local().name(), b.state(), b.members().len()), ("b", NodeState::Alive, 2));
     assert_eq!(b.stats().protocol.push_pulls_out, 1);
 }
@@ -219,7 +219,7 @@ pub async fn changed_tags_are_announced<N: Net>() {
     let mut events = b.events();
     let tags: Tags = [("role", "web"), ("dc", "eu")].into_iter().collect();
     a.set_tags(&tags).unwrap();
-    assert_eq!(wait_for::<N>(&mut events, MemberEventKind::Update, "a").await.tags(), tags);
+    assert_eq!(wait_for::<N>(&mut events, MemberEventKind::Update, "a").await.to_tags(), tags);
     assert!(a.set_tags(&[("k", "v".repeat(600))].into_iter().collect()).is_err());
 }
 
@@ -237,7 +237,7 @@ pub async fn one_tag_is_set_and_another_removed_and_the_rest_stays<N: Net>() {
     .unwrap();
     let expected: Tags = [("role", "web"), ("state", "draining")].into_iter().collect();
     assert_eq!(a.tags(), expected);
-    assert_eq!(wait_for::<N>(&mut events, MemberEventKind::Update, "a").await.tags(), expected);
+    assert_eq!(wait_for::<N>(&mut events, MemberEventKind::Update, "a").await.to_tags(), expected);
     assert!(a.update_tags(|tags| tags.set("k", "v".repeat(600))).is_err());
     assert_eq!(a.tags(), expected, "what is refused changes nothing");
 }

@@ -152,7 +152,7 @@ pub(super) fn member(member: &serf_tokio::Member) -> Member {
         name: member.name().into(),
         addr: Some(member.addr().ip()),
         port: member.addr().port(),
-        tags: tags::of_node(&member.tags()),
+        tags: tags::of_node(&member.to_tags()),
         status: member.status().to_string(),
         protocol: Versions {
             min: versions.protocol_min(),

@@ -506,7 +506,7 @@ fn new_tags_reach_everybody() {
     cluster.run(Duration::from_secs(3));
     for at in 0..4 {
         let member = cluster.nodes[at].as_ref().unwrap().member("node-2").unwrap();
-        assert_eq!(member.tags(), tags);
+        assert_eq!(member.to_tags(), tags);
         assert_eq!(cluster.member_events(at, 2), [MemberEventKind::Join, MemberEventKind::Update]);
     }
 }

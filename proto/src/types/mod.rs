@@ -17,4 +17,5 @@ pub use self::key::{Key, KeyError};
 pub use self::name::Name;
 pub use self::snapshot::{AfterLeave, Record, Replay, Snapshot};
 pub use self::tags::Tags;
+pub(crate) use self::tags::{tag, tags};
 pub use self::word::UnknownWord;

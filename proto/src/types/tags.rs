@@ -59,11 +59,26 @@ impl Tags {
     /// serf.
     pub fn decode(meta: &[u8]) -> Self {
         let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
-        match hashicorp::tags(meta) {
-            Some(tags) => tags.map(|(key, value)| (text(key), text(value))).collect(),
-            None => [("role", text(meta))].into_iter().collect(),
-        }
+        raw(meta).map(|(key, value)| (text(key), text(value))).collect()
     }
+}
+
+/// The value of a tag in metadata: of several with this key the last, as [`Tags::decode`] has it. `None` also when it is not UTF-8.
+pub(crate) fn tag<'m>(meta: &'m [u8], key: &str) -> Option<&'m str> {
+    let (_, value) = raw(meta).filter(|(name, _)| *name == key.as_bytes()).last()?;
+    core::str::from_utf8(value).ok()
+}
+
+/// The tags in metadata whose key and value are UTF-8, in the order in which they are announced.
+pub(crate) fn tags(meta: &[u8]) -> impl Iterator<Item = (&str, &str)> {
+    raw(meta).filter_map(|(key, value)| Some((core::str::from_utf8(key).ok()?, core::str::from_utf8(value).ok()?)))
+}
+
+/// Metadata that holds no tags is a role.
+fn raw(meta: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    let tags = hashicorp::tags(meta);
+    let role = tags.is_none().then_some((&b"role"[..], meta));
+    tags.into_iter().flatten().chain(role)
 }
 
 impl<'a> IntoIterator for &'a Tags {
@@ -148,6 +163,15 @@ mod tests {
     fn metadata_without_tags_is_a_role() {
         assert_eq!(Tags::decode(b"web").get("role"), Some("web"));
         assert_eq!(Tags::decode(b"").get("role"), Some(""));
+        assert_eq!((tag(b"web", "role"), tag(b"web", "dc")), (Some("web"), None));
+    }
+
+    #[test]
+    fn a_borrowed_tag_is_the_last_of_its_key_and_utf8_or_none() {
+        let meta = b"\xff\x83\xa1a\xa1b\xa1a\xa1c\xa1d\xa1\xfe";
+        assert_eq!((tag(meta, "a"), Tags::decode(meta).get("a")), (Some("c"), Some("c")));
+        assert_eq!((tag(meta, "d"), Tags::decode(meta).get("d")), (None, Some("\u{fffd}")));
+        assert_eq!(tags(meta).collect::<Vec<_>>(), [("a", "b"), ("a", "c")]);
     }
 
     #[test]
@@ -161,7 +185,10 @@ mod tests {
         #[test]
         fn tags_come_back_as_they_were(tags in prop::collection::btree_map(".{0,40}", ".{0,300}", 0..20)) {
             let tags: Tags = tags.into_iter().collect();
-            prop_assert_eq!(Tags::decode(&tags.encode()), tags);
+            let meta = tags.encode();
+            prop_assert_eq!(super::tags(&meta).collect::<Tags>(), tags.clone());
+            prop_assert!(tags.iter().all(|(key, value)| tag(&meta, key) == Some(value)));
+            prop_assert_eq!(Tags::decode(&meta), tags);
         }
 
         #[test]

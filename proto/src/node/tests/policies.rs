@@ -77,7 +77,7 @@ fn a_veto_keeps_a_member_as_it_was_and_keeps_the_dead_from_coming_back_until_it_
     let tags: Tags = [("role", "db")].into_iter().collect();
     cluster.command(2, |node, now, out| node.set_tags(now, &tags, out)).unwrap();
     cluster.run(Duration::from_secs(5));
-    let known = |cluster: &Cluster, at: usize| cluster.nodes[at].as_ref().unwrap().member("node-2").unwrap().tags();
+    let known = |cluster: &Cluster, at: usize| cluster.nodes[at].as_ref().unwrap().member("node-2").unwrap().to_tags();
     assert_eq!((known(&cluster, 0), known(&cluster, 1)), (Tags::default(), tags));
     cluster.nodes[2] = None;
     // After membership has reaped it, and before.

@@ -276,7 +276,7 @@ impl Serf {
     /// Whose answers are waited for: those of all members that meet the question, as far as we know. `filters` are those of its tags.
     fn expected(&self, core: &Core, question: &Question<'_>, filters: &[Filter]) -> BTreeSet<MemberIdx> {
         let meets = |member: Member| {
-            let tags = member.tags();
+            let tags = member.to_tags();
             filters.iter().all(|filter| filter.passes(member.name(), &tags))
         };
         let can_answer = |idx: &MemberIdx| {

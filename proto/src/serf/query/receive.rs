@@ -112,7 +112,7 @@ impl Serf {
         }
         match self.queries.patterns.tag_filters(Some(core.now), conditions.iter().copied()) {
             Ok(filters) => {
-                let tags = me.tags();
+                let tags = me.to_tags();
                 filters.iter().all(|filter| filter.passes(me.name(), &tags))
             }
             Err(PatternError::Syntax) => false,

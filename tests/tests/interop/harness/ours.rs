@@ -114,7 +114,7 @@ impl Ours {
     /// Returns the members that it knows.
     pub(crate) fn view(&self) -> View {
         let seen = |member: serf_tokio::Member| {
-            let seen = Seen { status: member.status().to_string(), tags: member.tags(), addr: member.addr() };
+            let seen = Seen { status: member.status().to_string(), tags: member.to_tags(), addr: member.addr() };
             (member.name().to_owned(), seen)
         };
         self.serf.members().into_iter().map(seen).collect()
