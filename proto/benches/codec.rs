@@ -15,8 +15,8 @@ use serf_proto::wire::serf::{Clocks, MemberTime};
 use serf_proto::wire::swim::{Alive, Message, PeerRef, Ping, State};
 use serf_proto::wire::{Versions, Writer};
 use serf_proto::{
-    Config, Directory, Identity, Instant, Node, OldEvents, Options, Outbox, Output, Seed, Start, StreamId, StreamInput,
-    Tags,
+    Coalescing, Config, Directory, Identity, Instant, Node, OldEvents, Options, Outbox, Output, Seed, Start, StreamId,
+    StreamInput, Tags,
 };
 
 #[global_allocator]
@@ -438,7 +438,7 @@ mod node_takes {
     fn a_user_event_from_its_application(bencher: Bencher<'_, '_>) {
         let quiet = node(Start::new().with_directory(directory(10)).converged());
         bencher.with_inputs(|| (quiet.clone(), Outbox::new())).bench_local_refs(|(node, out)| {
-            node.user_event(NOW, "deploy", black_box(&[7; 100]), true, out).unwrap();
+            node.user_event(NOW, "deploy", black_box(&[7; 100]), Coalescing::Allow, out).unwrap();
         });
     }
 }

@@ -9,7 +9,7 @@ use core::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::event::KeyOperation;
-use crate::node::{Node, OldEvents};
+use crate::node::{Coalescing, Node, OldEvents, Tombstone};
 use crate::outbox::Outbox;
 use crate::serf::Question;
 use crate::stream::StreamInput;
@@ -61,7 +61,7 @@ pub enum Input {
         /// Its payload.
         payload: Vec<u8>,
         /// Whether it may be coalesced.
-        coalesce: bool,
+        coalescing: Coalescing,
     },
     /// [`Node::cancel_join`].
     CancelJoin(JoinId),
@@ -104,8 +104,8 @@ pub enum Input {
     ForceLeave {
         /// The member.
         name: String,
-        /// Whether to remove it at once.
-        prune: bool,
+        /// What remains of it.
+        tombstone: Tombstone,
     },
     /// [`Node::leave`].
     Leave,
@@ -142,8 +142,8 @@ impl Node {
             Input::StreamFailed(id) => self.handle_stream(now, *id, StreamInput::Failed, out),
             Input::Join { seeds, old } => _ = self.join(now, seeds, *old, out),
             Input::Rejoin { old } => _ = self.rejoin(now, *old, out),
-            Input::UserEvent { name, payload, coalesce } => {
-                _ = self.user_event(now, name, payload, *coalesce, out);
+            Input::UserEvent { name, payload, coalescing } => {
+                _ = self.user_event(now, name, payload, *coalescing, out);
             }
             Input::CancelJoin(id) => _ = self.cancel_join(now, *id, out),
             Input::Query { name, payload, nodes, tags, acks, relay_factor, timeout } => {
@@ -162,7 +162,7 @@ impl Node {
             Input::EndQuery(id) => _ = self.end_query(now, *id, out),
             Input::ChangeKey { operation, key } => self.change_key(*operation, key),
             Input::SetTags(tags) => _ = self.set_tags(now, &tags.clone().into_iter().collect::<Tags>(), out),
-            Input::ForceLeave { name, prune } => _ = self.force_leave(now, name, *prune, out),
+            Input::ForceLeave { name, tombstone } => _ = self.force_leave(now, name, *tombstone, out),
             Input::Leave => _ = self.leave(now, out),
         }
     }

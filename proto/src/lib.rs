@@ -164,8 +164,8 @@ pub use event::{
 };
 pub use input::Input;
 pub use node::{
-    ForceLeaveError, JoinError, LeaveError, Node, NodeState, OldEvents, SetTagsError, SocketFailure, Start,
-    UserEventError, Why,
+    Coalescing, ForceLeaveError, JoinError, LeaveError, Node, NodeState, OldEvents, SetTagsError, SocketFailure, Start,
+    Tombstone, UserEventError, Why,
 };
 pub use outbox::{Outbox, Output};
 pub use policy::{Candidate, Policy, SharedPolicy, Veto};

@@ -14,8 +14,8 @@ use serf_proto::wire::serf::{self, Clocks, MemberTime};
 use serf_proto::wire::swim::{Accusation, Ack, Alive, IndirectPing, Message, PeerRef, Ping, Source, State};
 use serf_proto::wire::{Versions, Writer};
 use serf_proto::{
-    Config, Event, Identity, Input, Instant, KeyOperation, Node, OldEvents, Options, Outbox, Output, QueryId, Seed,
-    Start, StreamId, Tags,
+    Coalescing, Config, Event, Identity, Input, Instant, KeyOperation, Node, OldEvents, Options, Outbox, Output,
+    QueryId, Seed, Start, StreamId, Tags, Tombstone,
 };
 
 /// One message that a peer may send. Names and addresses are numbers into small tables.
@@ -479,9 +479,14 @@ fn input(command: &Command) -> Input {
             seeds: addresses().into_iter().take(usize::from(*seeds)).collect(),
             old: if *ignore_old { OldEvents::Ignore } else { OldEvents::Deliver },
         },
-        Command::Event(bytes) => Input::UserEvent { name: "e".into(), payload: vec![0; *bytes], coalesce: false },
+        Command::Event(bytes) => {
+            Input::UserEvent { name: "e".into(), payload: vec![0; *bytes], coalescing: Coalescing::Forbid }
+        }
         Command::Tags(bytes) => Input::SetTags([("k".into(), "v".repeat(*bytes))].into()),
-        Command::ForceLeave { node, prune } => Input::ForceLeave { name: node.get(&names()).clone(), prune: *prune },
+        Command::ForceLeave { node, prune } => Input::ForceLeave {
+            name: node.get(&names()).clone(),
+            tombstone: if *prune { Tombstone::Erase } else { Tombstone::Keep },
+        },
         Command::Leave => Input::Leave,
         Command::Ask { bytes, filter, acks } => Input::Query {
             name: "q".into(),

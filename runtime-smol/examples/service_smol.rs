@@ -9,7 +9,7 @@
 
 use std::io::BufRead;
 
-use serf_smol::{Event, Lagged, NodeOptions, Serf};
+use serf_smol::{Coalescing, Event, Lagged, NodeOptions, Serf};
 
 fn main() -> Result<(), Box<dyn core::error::Error>> {
     smol::block_on(async {
@@ -41,7 +41,7 @@ fn main() -> Result<(), Box<dyn core::error::Error>> {
         smol::unblock(move || {
             for line in std::io::stdin().lock().lines().map_while(Result::ok) {
                 let text = format!("{}: {line}", says.local().name());
-                if let Err(error) = says.user_event("said", text.as_bytes(), false) {
+                if let Err(error) = says.user_event("said", text.as_bytes(), Coalescing::Forbid) {
                     eprintln!("{error}");
                 }
             }

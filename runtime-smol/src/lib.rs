@@ -11,7 +11,7 @@
 //! others. Each node has a unique name and one address for UDP and TCP.
 //!
 //! ```
-//! use serf_smol::{Event, NodeOptions, Serf};
+//! use serf_smol::{Coalescing, Event, NodeOptions, Serf};
 //!
 //! # fn main() -> Result<(), Box<dyn core::error::Error>> { smol::block_on(async {
 //! let loopback = "127.0.0.1:0".parse()?;
@@ -23,7 +23,7 @@
 //! if let Some(Ok(Event::Member(event))) = events.next().await {
 //!     println!("{event}"); // member-join: second
 //! }
-//! second.user_event("deploy", b"v1.2.3", true)?;
+//! second.user_event("deploy", b"v1.2.3", Coalescing::Allow)?;
 //! # Ok(()) }) }
 //! ```
 //!
@@ -162,14 +162,14 @@ use std::sync::Arc;
 /// The runtime-independent crate, for code that is generic over runtimes: `serf_runtime::Serf<N>`.
 pub use serf_runtime;
 pub use serf_runtime::{
-    Answers, Builder, Candidate, CodecChoice, CommandError, Complaint, ComplaintKind, Coordinate, DEFAULT_PORT,
-    DropReason, End, EntropyError, Event, Events, Evidence, ForceLeaveError, Handlers, Instant, JoinError, JoinReport,
-    Key, KeyAnswer, KeyError, KeyOperation, KeyReport, KeyringFileError, KeysError, Lagged, LeaveError, LeaveReport,
-    Member, MemberCounts, MemberEvent, MemberEventKind, Members, Metric, Name, NodeOptions, NodeState, NotWritten,
-    OldEvents, Peer, Policy, Query, QueryError, QueryId, QueryReport, QueryStream, Question, Reply, RespondError,
-    Retry, SeedCause, SeedError, SeedFailure, SeedFailureCause, SetTagsError, SharedPolicy, Source, StartError, Stats,
-    Status, Stopped, Tags, Transport, UnknownWord, Usage, UserEvent, UserEventError, Veto, Why, bytes, net,
-    read_keyring_file, serf_proto, write_keyring_file,
+    Answers, Builder, Candidate, Coalescing, CodecChoice, CommandError, Complaint, ComplaintKind, Coordinate,
+    DEFAULT_PORT, DropReason, End, EntropyError, Event, Events, Evidence, ForceLeaveError, Handlers, Instant,
+    JoinError, JoinReport, Key, KeyAnswer, KeyError, KeyOperation, KeyReport, KeyringFileError, KeysError, Lagged,
+    LeaveError, LeaveReport, Member, MemberCounts, MemberEvent, MemberEventKind, Members, Metric, Name, NodeOptions,
+    NodeState, NotWritten, OldEvents, Peer, Policy, Query, QueryError, QueryId, QueryReport, QueryStream, Question,
+    Reply, RespondError, Retry, SeedCause, SeedError, SeedFailure, SeedFailureCause, SetTagsError, SharedPolicy,
+    Source, StartError, Stats, Status, Stopped, Tags, Tombstone, Transport, UnknownWord, Usage, UserEvent,
+    UserEventError, Veto, Why, bytes, net, read_keyring_file, serf_proto, write_keyring_file,
 };
 /// The version of smol that nodes run on: a program needs no direct dependency.
 pub use smol;

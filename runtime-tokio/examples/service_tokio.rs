@@ -9,7 +9,7 @@
 
 use std::io::BufRead;
 
-use serf_tokio::{Handlers, NodeOptions, Serf};
+use serf_tokio::{Coalescing, Handlers, NodeOptions, Serf};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn core::error::Error>> {
@@ -33,7 +33,7 @@ async fn main() -> Result<(), Box<dyn core::error::Error>> {
     tokio::task::spawn_blocking(move || {
         for line in std::io::stdin().lock().lines().map_while(Result::ok) {
             let text = format!("{}: {line}", says.local().name());
-            if let Err(error) = says.user_event("said", text.as_bytes(), false) {
+            if let Err(error) = says.user_event("said", text.as_bytes(), Coalescing::Forbid) {
                 eprintln!("{error}");
             }
         }

@@ -11,7 +11,7 @@
 //! others. Each node has a unique name and one address for UDP and TCP.
 //!
 //! ```
-//! use serf_tokio::{Event, NodeOptions, Serf};
+//! use serf_tokio::{Coalescing, Event, NodeOptions, Serf};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn core::error::Error>> {
@@ -24,7 +24,7 @@
 //! if let Some(Ok(Event::Member(event))) = events.next().await {
 //!     println!("{event}"); // member-join: second
 //! }
-//! second.user_event("deploy", b"v1.2.3", true)?;
+//! second.user_event("deploy", b"v1.2.3", Coalescing::Allow)?;
 //! # Ok(())
 //! # }
 //! ```
@@ -163,14 +163,14 @@ use std::net::{Shutdown, ToSocketAddrs};
 /// The runtime-independent crate, for code that is generic over runtimes: `serf_runtime::Serf<N>`.
 pub use serf_runtime;
 pub use serf_runtime::{
-    Answers, Builder, Candidate, CodecChoice, CommandError, Complaint, ComplaintKind, Coordinate, DEFAULT_PORT,
-    DropReason, End, EntropyError, Event, Events, Evidence, ForceLeaveError, Handlers, Instant, JoinError, JoinReport,
-    Key, KeyAnswer, KeyError, KeyOperation, KeyReport, KeyringFileError, KeysError, Lagged, LeaveError, LeaveReport,
-    Member, MemberCounts, MemberEvent, MemberEventKind, Members, Metric, Name, NodeOptions, NodeState, NotWritten,
-    OldEvents, Peer, Policy, Query, QueryError, QueryId, QueryReport, QueryStream, Question, Reply, RespondError,
-    Retry, SeedCause, SeedError, SeedFailure, SeedFailureCause, SetTagsError, SharedPolicy, Source, StartError, Stats,
-    Status, Stopped, Tags, Transport, UnknownWord, Usage, UserEvent, UserEventError, Veto, Why, bytes, net,
-    read_keyring_file, serf_proto, write_keyring_file,
+    Answers, Builder, Candidate, Coalescing, CodecChoice, CommandError, Complaint, ComplaintKind, Coordinate,
+    DEFAULT_PORT, DropReason, End, EntropyError, Event, Events, Evidence, ForceLeaveError, Handlers, Instant,
+    JoinError, JoinReport, Key, KeyAnswer, KeyError, KeyOperation, KeyReport, KeyringFileError, KeysError, Lagged,
+    LeaveError, LeaveReport, Member, MemberCounts, MemberEvent, MemberEventKind, Members, Metric, Name, NodeOptions,
+    NodeState, NotWritten, OldEvents, Peer, Policy, Query, QueryError, QueryId, QueryReport, QueryStream, Question,
+    Reply, RespondError, Retry, SeedCause, SeedError, SeedFailure, SeedFailureCause, SetTagsError, SharedPolicy,
+    Source, StartError, Stats, Status, Stopped, Tags, Tombstone, Transport, UnknownWord, Usage, UserEvent,
+    UserEventError, Veto, Why, bytes, net, read_keyring_file, serf_proto, write_keyring_file,
 };
 /// The version of tokio that nodes run on. `#[tokio::main]` needs a direct dependency on tokio with its features.
 pub use tokio;

@@ -69,11 +69,11 @@ pub use bytes;
 pub use serf_proto;
 pub use serf_proto::envelope::{EntropyError, Key, KeyError};
 pub use serf_proto::{
-    Candidate, CodecChoice, Complaint, ComplaintKind, Coordinate, DropReason, Event, Evidence, ForceLeaveError,
-    Instant, KeyAnswer, KeyOperation, KeyReport, KeysError, LeaveReport, Member, MemberCounts, MemberEvent,
-    MemberEventKind, Members, Metric, Name, NodeState, OldEvents, Peer, Policy, Query, QueryError, QueryId,
-    QueryReport, Question, RespondError, SeedFailureCause, SetTagsError, SharedPolicy, Source, Status, Tags,
-    UnknownWord, Usage, UserEvent, UserEventError, Veto, Why,
+    Candidate, Coalescing, CodecChoice, Complaint, ComplaintKind, Coordinate, DropReason, Event, Evidence,
+    ForceLeaveError, Instant, KeyAnswer, KeyOperation, KeyReport, KeysError, LeaveReport, Member, MemberCounts,
+    MemberEvent, MemberEventKind, Members, Metric, Name, NodeState, OldEvents, Peer, Policy, Query, QueryError,
+    QueryId, QueryReport, Question, RespondError, SeedFailureCause, SetTagsError, SharedPolicy, Source, Status, Tags,
+    Tombstone, UnknownWord, Usage, UserEvent, UserEventError, Veto, Why,
 };
 
 pub use crate::builder::Builder;

@@ -7,8 +7,8 @@ use core::time::Duration;
 use std::sync::{Arc, Weak};
 
 use serf_proto::{
-    Complaint, Coordinate, Event, ForceLeaveError, Instant, LeaveReport, Member, NodeState, Outbox, Peer, Question,
-    SetTagsError, Tags, UserEventError, Why,
+    Coalescing, Complaint, Coordinate, Event, ForceLeaveError, Instant, LeaveReport, Member, NodeState, Outbox, Peer,
+    Question, SetTagsError, Tags, Tombstone, UserEventError, Why,
 };
 
 use crate::end::End;
@@ -251,8 +251,8 @@ impl<N: Net> Serf<N> {
 
 /// Commands.
 impl<N: Net> Serf<N> {
-    /// Sends a user event to every member, this node included. With `coalesce`, receivers may deliver only the newest
-    /// of several events of this name. A node that is leaving, or has left, still sends as long as it runs.
+    /// Sends a user event to every member, this node included. A node that is leaving, or has
+    /// left, still sends as long as it runs.
     ///
     /// Events that one node sends in quick succession usually arrive in that order, but gossip does not guarantee it:
     /// lost packets are repaired later, and a large burst takes several paths. An application that depends on the order
@@ -262,8 +262,13 @@ impl<N: Net> Serf<N> {
     /// # Errors
     ///
     /// Returns an error if the event is too large, or the node is stopped.
-    pub fn user_event(&self, name: &str, payload: &[u8], coalesce: bool) -> Result<(), CommandError<UserEventError>> {
-        self.command(|engine, now, out| engine.node.user_event(now, name, payload, coalesce, out))
+    pub fn user_event(
+        &self,
+        name: &str,
+        payload: &[u8],
+        coalescing: Coalescing,
+    ) -> Result<(), CommandError<UserEventError>> {
+        self.command(|engine, now, out| engine.node.user_event(now, name, payload, coalescing, out))
     }
 
     /// Returns the largest payload of a user event of this name, in bytes; `None` if the name alone is too long.
@@ -309,14 +314,14 @@ impl<N: Net> Serf<N> {
         })
     }
 
-    /// Marks a failed member as left, so that no member tries to reconnect to it. With `prune` it is also forgotten at
-    /// once. A live member refutes.
+    /// Marks a failed member as left, so that no member tries to reconnect to it. A live
+    /// member refutes.
     ///
     /// # Errors
     ///
     /// Returns an error if the name is this node's or unknown, or the node is stopped.
-    pub fn force_leave(&self, name: &str, prune: bool) -> Result<(), CommandError<ForceLeaveError>> {
-        self.command(|engine, now, out| engine.node.force_leave(now, name, prune, out))
+    pub fn force_leave(&self, name: &str, tombstone: Tombstone) -> Result<(), CommandError<ForceLeaveError>> {
+        self.command(|engine, now, out| engine.node.force_leave(now, name, tombstone, out))
     }
 }
 

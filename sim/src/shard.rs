@@ -5,7 +5,9 @@ use core::time::Duration;
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use serf_proto::{DropReason, Input, Instant, MessageKind, Node, OldEvents, Outbox, Output, Sent, StreamInput};
+use serf_proto::{
+    Coalescing, DropReason, Input, Instant, MessageKind, Node, OldEvents, Outbox, Output, Sent, StreamInput,
+};
 
 use crate::addressing::{addr_of, connection_addr, node_of};
 use crate::check::Checkers;
@@ -268,7 +270,7 @@ impl Shard {
                 }
             }
             Command::UserEvent { name, payload } => {
-                self.feed(shared, local, id, at, Input::UserEvent { name, payload, coalesce: false });
+                self.feed(shared, local, id, at, Input::UserEvent { name, payload, coalescing: Coalescing::Forbid });
             }
             Command::Query { query_params, nodes } => {
                 host.orders.query_params = query_params;

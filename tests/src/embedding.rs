@@ -17,10 +17,10 @@ use serf_runtime::net::Net;
 use serf_runtime::serf_proto::wire::hashicorp;
 use serf_runtime::serf_proto::{AfterLeave, DropReason, Snapshot, UserEventError, limits};
 use serf_runtime::{
-    Candidate, CodecChoice, CommandError, End, Event, Events, Handlers, JoinError, Key, KeyOperation, KeysError,
-    Lagged, Member, MemberEventKind, NodeOptions, NodeState, OldEvents, Policy, Query, QueryError, QueryReport,
-    QueryStream, Question, Reply, RespondError, Retry, SeedCause, Serf, SharedPolicy, StartError, Status, Tags,
-    Transport, Veto, read_keyring_file, write_keyring_file,
+    Candidate, Coalescing, CodecChoice, CommandError, End, Event, Events, Handlers, JoinError, Key, KeyOperation,
+    KeysError, Lagged, Member, MemberEventKind, NodeOptions, NodeState, OldEvents, Policy, Query, QueryError,
+    QueryReport, QueryStream, Question, Reply, RespondError, Retry, SeedCause, Serf, SharedPolicy, StartError, Status,
+    Tags, Tombstone, Transport, Veto, read_keyring_file, write_keyring_file,
 };
 
 use crate::guardian;
@@ -199,7 +199,7 @@ pub async fn a_user_event_reaches_everybody_once<N: Net>() {
     let [a, b] = pair::<N>(["a", "b"]).await;
     let (mut at_a, mut at_b) = (a.events(), b.events());
     for name in ["one", "two"] {
-        a.user_event(name, name.as_bytes(), false).unwrap();
+        a.user_event(name, name.as_bytes(), Coalescing::Forbid).unwrap();
         for events in [&mut at_a, &mut at_b] {
             let event = loop {
                 if let Event::User(event) = next::<N>(events).await {
@@ -209,7 +209,7 @@ pub async fn a_user_event_reaches_everybody_once<N: Net>() {
             assert_eq!((&*event.name, &event.payload[..]), (name, name.as_bytes()), "and nothing a second time");
         }
     }
-    let too_large = a.user_event("large", &[0; 600], false);
+    let too_large = a.user_event("large", &[0; 600], Coalescing::Forbid);
     assert!(matches!(too_large, Err(CommandError::Refused(UserEventError::TooLarge { limit: 512, .. }))));
 }
 
@@ -265,7 +265,7 @@ pub async fn handlers_from_the_start_see_the_first_event_and_all_of_one_name_are
             async {}
         });
     let a = Serf::<N>::builder(options("a")).handlers(handlers).start().unwrap();
-    a.user_event("deploy", b"v1", false).unwrap();
+    a.user_event("deploy", b"v1", Coalescing::Forbid).unwrap();
     soon::<N, _>(ended.1).await;
     assert_eq!(*calls.lock().unwrap(), ["joined a", "first v1", "second v1"]);
 }
@@ -307,11 +307,11 @@ pub async fn a_panic_in_a_handler_ends_that_call_only_and_is_counted<N: Net>() {
                 async {}
             }),
     );
-    a.user_event("first", b"", false).unwrap();
-    a.user_event("bad", b"", false).unwrap();
+    a.user_event("first", b"", Coalescing::Forbid).unwrap();
+    a.user_event("bad", b"", Coalescing::Forbid).unwrap();
     let question = Question::new("bad").for_at_most(Duration::from_millis(200));
     assert_eq!(replies::<N>(a.query(&question).unwrap()).await.0, [""; 0]);
-    a.user_event("last", b"", false).unwrap();
+    a.user_event("last", b"", Coalescing::Forbid).unwrap();
     soon::<N, _>(end).await;
     assert_eq!((&**calls.lock().unwrap(), a.stats().handler_panics), (&["first".to_owned(), "last".to_owned()][..], 2));
     assert_eq!(a.state(), NodeState::Alive);
@@ -335,7 +335,7 @@ pub async fn a_panic_in_a_task_of_the_node_stops_it_and_whoever_waits_is_told<N:
     let End::Panicked { task, message } = &end else { panic!("{end:?}") };
     assert!(*task == "call" || message.contains("this panic belongs to the test"), "{end}");
     while soon::<N, _>(events.next()).await.is_some() {}
-    assert_eq!(a.user_event("x", b"", false), Err(CommandError::Stopped));
+    assert_eq!(a.user_event("x", b"", Coalescing::Forbid), Err(CommandError::Stopped));
     assert_eq!(soon::<N, _>(a.shutdown()).await, Ok(()), "its port is free");
     drop(UdpSocket::bind(a.bound_addr()).unwrap());
 }
@@ -344,7 +344,7 @@ pub async fn a_panic_in_a_task_of_the_node_stops_it_and_whoever_waits_is_told<N:
 pub async fn a_panic_in_a_call_that_has_locked_the_node_stops_it<N: Net>() {
     let a = start::<N>("a");
     let _events = a.events_where(|event| matches!(event, Event::User(_)) && panic!("this panic belongs to the test"));
-    let call = std::panic::AssertUnwindSafe(|| a.user_event("x", b"", false));
+    let call = std::panic::AssertUnwindSafe(|| a.user_event("x", b"", Coalescing::Forbid));
     assert!(std::panic::catch_unwind(call).is_err());
     let end = soon::<N, _>(a.wait()).await;
     assert!(matches!(end, End::Panicked { task: "call", .. }), "{end:?}");
@@ -401,7 +401,7 @@ pub async fn who_leaves_is_seen_to_leave<N: Net>() {
     assert!(report.complete);
     assert_eq!(a.state(), NodeState::Left);
     assert_eq!(wait_for::<N>(&mut events, MemberEventKind::Leave, "a").await.status(), Status::Left);
-    a.user_event("late", b"", false).unwrap();
+    a.user_event("late", b"", Coalescing::Forbid).unwrap();
     assert_eq!(user_events::<N>(&mut events, 1).await, ["late"], "as long as the node runs it speaks");
     assert!(matches!(a.join(&at(&b)).await, Err(JoinError::Leaving)));
 }
@@ -433,7 +433,7 @@ pub async fn events_sent_at_once_arrive_in_that_order<N: Net>() {
     let mut events = b.events();
     let names: Vec<String> = (0..50).map(|n| format!("event-{n}")).collect();
     for name in &names {
-        a.user_event(name, b"", false).unwrap();
+        a.user_event(name, b"", Coalescing::Forbid).unwrap();
     }
     let heard = user_events::<N>(&mut events, 50).await;
     let place = |heard: &String| names.iter().position(|name| name == heard).unwrap();
@@ -455,12 +455,12 @@ pub async fn who_is_dropped_without_leaving_is_seen_to_fail_and_can_be_forced_ou
     drop(a);
     wait_for::<N>(&mut events, MemberEventKind::Failed, "a").await;
     assert_eq!(status_of(&b, "a"), Some(Status::Failed));
-    b.force_leave("a", false).unwrap();
+    b.force_leave("a", Tombstone::Keep).unwrap();
     wait_for::<N>(&mut events, MemberEventKind::Leave, "a").await;
-    b.force_leave("a", true).unwrap();
+    b.force_leave("a", Tombstone::Erase).unwrap();
     wait_for::<N>(&mut events, MemberEventKind::Reap, "a").await;
     assert_eq!(status_of(&b, "a"), None);
-    assert!(b.force_leave("b", false).is_err(), "that is oneself");
+    assert!(b.force_leave("b", Tombstone::Keep).is_err(), "that is oneself");
 }
 
 /// Many nodes in one process.
@@ -479,7 +479,7 @@ pub async fn fifty_nodes_in_one_process_find_each_other<N: Net>() {
         until(node, |members| count(members, Status::Alive) == 50).await;
     }
     let mut events: Vec<Events> = nodes.iter().map(Serf::events).collect();
-    nodes[17].user_event("hello", b"", false).unwrap();
+    nodes[17].user_event("hello", b"", Coalescing::Forbid).unwrap();
     for events in &mut events {
         assert_eq!(user_events::<N>(events, 1).await, ["hello"]);
     }
@@ -491,7 +491,7 @@ pub async fn a_slow_subscriber_is_told_and_can_resync_and_holds_nobody_up<N: Net
     let mut slow = a.events();
     for n in 0..50 {
         let mut quick = a.events();
-        a.user_event(&format!("event-{n}"), b"", false).unwrap();
+        a.user_event(&format!("event-{n}"), b"", Coalescing::Forbid).unwrap();
         assert_eq!(user_events::<N>(&mut quick, 1).await, [format!("event-{n}")], "the quick are not held up");
     }
     assert_eq!(slow.next().await, Some(Err(Lagged(42))));
@@ -500,7 +500,7 @@ pub async fn a_slow_subscriber_is_told_and_can_resync_and_holds_nobody_up<N: Net
     soon::<N, _>(b.join(&at(&a))).await.unwrap();
     until(&a, |members| members.len() == 2).await;
     assert_eq!(a.resync(&mut slow).len(), 2);
-    a.user_event("after", b"", false).unwrap();
+    a.user_event("after", b"", Coalescing::Forbid).unwrap();
     assert_eq!(user_events::<N>(&mut slow, 1).await, ["after"], "events contained in the list are not repeated");
 }
 
@@ -509,7 +509,7 @@ pub async fn a_subscription_hears_only_what_it_asked_for<N: Net>() {
     let a = start::<N>("a");
     let mut events = a.events_where(|event| matches!(event, Event::User(user) if &*user.name == "wanted"));
     for name in ["unwanted", "wanted", "unwanted", "wanted"] {
-        a.user_event(name, b"", false).unwrap();
+        a.user_event(name, b"", Coalescing::Forbid).unwrap();
     }
     assert_eq!(user_events::<N>(&mut events, 2).await, ["wanted", "wanted"]);
     assert!(poll_once(events.next()).await.is_none());
@@ -548,7 +548,7 @@ pub async fn handlers_are_called_in_order_and_by_name<N: Net>() {
     soon::<N, _>(b.join(&at(&a))).await.unwrap();
     until(&a, |members| members.len() == 2).await;
     for (name, payload) in [("deploy", "1"), ("else", ""), ("deploy", "2"), ("end", "")] {
-        a.user_event(name, payload.as_bytes(), false).unwrap();
+        a.user_event(name, payload.as_bytes(), Coalescing::Forbid).unwrap();
     }
     soon::<N, _>(end).await;
     assert_eq!(*calls.lock().unwrap(), ["joined b", "deploy 1", "other else", "deploy 2", "other end"]);
@@ -635,7 +635,7 @@ pub async fn ipv6_is_as_good_as_ipv4<N: Net>() {
     let mut events = b.events();
     soon::<N, _>(b.join(&at(&a))).await.unwrap();
     assert_eq!(b.member("a").unwrap().addr(), a.bound_addr());
-    a.user_event("six", b"", false).unwrap();
+    a.user_event("six", b"", Coalescing::Forbid).unwrap();
     assert_eq!(user_events::<N>(&mut events, 1).await, ["six"]);
 }
 
@@ -652,9 +652,9 @@ pub async fn a_socket_for_both_kinds_speaks_to_ipv4<N: Net>() {
     let b = start::<N>("b");
     let (mut at_a, mut at_b) = (a.events(), b.events());
     soon::<N, _>(a.join(&at(&b))).await.unwrap();
-    b.user_event("to-both", b"", false).unwrap();
+    b.user_event("to-both", b"", Coalescing::Forbid).unwrap();
     assert_eq!(user_events::<N>(&mut at_a, 1).await, ["to-both"]);
-    a.user_event("from-both", b"", false).unwrap();
+    a.user_event("from-both", b"", Coalescing::Forbid).unwrap();
     assert_eq!(user_events::<N>(&mut at_b, 2).await, ["to-both", "from-both"]);
     assert_eq!(b.member("a").unwrap().addr().ip(), loopback().ip());
 }
@@ -690,7 +690,7 @@ pub async fn the_last_handle_stops_the_node<N: Net>() {
     let (mut events, weak) = (a.events(), a.downgrade());
     let other = a.clone();
     drop(a);
-    weak.upgrade().unwrap().user_event("still", b"", false).unwrap();
+    weak.upgrade().unwrap().user_event("still", b"", Coalescing::Forbid).unwrap();
     assert_eq!(user_events::<N>(&mut events, 1).await, ["still"]);
     drop(other);
     assert!(weak.upgrade().is_none());
@@ -704,7 +704,7 @@ pub async fn a_stopped_node_frees_its_port_and_refuses_commands<N: Net>() {
     soon::<N, _>(a.shutdown()).await.unwrap();
     soon::<N, _>(a.shutdown()).await.unwrap();
     assert_eq!(soon::<N, _>(events.next()).await, None);
-    assert_eq!(a.user_event("late", b"", false), Err(CommandError::Stopped));
+    assert_eq!(a.user_event("late", b"", Coalescing::Forbid), Err(CommandError::Stopped));
     assert!(matches!(a.join(&at(&b)).await, Err(JoinError::Stopped)));
     assert!(a.leave().await.is_err());
     assert_eq!(a.members().len(), 2, "what it knew can still be read");
@@ -809,7 +809,7 @@ pub async fn a_query_is_acknowledged_and_answered_and_ends_early<N: Net>() {
     let (said, _) = replies::<N>(b.query(&Question::new("who")).unwrap()).await;
     assert_eq!(said, ["a: b", "b: b"]);
     let mut events = a.events();
-    a.user_event("after", b"", false).unwrap();
+    a.user_event("after", b"", Coalescing::Forbid).unwrap();
     assert!(matches!(next::<N>(&mut events).await, Event::User(_)), "replies go to the query's stream only");
     let too_large = a.query(&Question::new("large").with_payload(&[0; 1100]));
     assert!(matches!(too_large, Err(CommandError::Refused(QueryError::TooLarge { limit: 1024, .. }))));
@@ -1122,7 +1122,7 @@ pub async fn nodes_without_the_key_are_not_let_in<N: Net>() {
     let c = Serf::<N>::start(secret("c", &[key(1)])).unwrap();
     let mut events = c.events();
     soon::<N, _>(c.join(&at(&a))).await.unwrap();
-    a.user_event("secret", b"", false).unwrap();
+    a.user_event("secret", b"", Coalescing::Forbid).unwrap();
     assert_eq!(user_events::<N>(&mut events, 1).await, ["secret"]);
     let plain = start::<N>("plain");
     let list = soon::<N, _>(plain.list_keys()).await.unwrap();
@@ -1144,15 +1144,15 @@ pub async fn a_node_that_crashed_rejoins_by_itself_and_is_told_no_event_twice<N:
     let b = start::<N>("b");
     assert_eq!(wait_for::<N>(&mut events, MemberEventKind::Join, "a").await.name(), "a", "the very first event");
     soon::<N, _>(b.join(&at(&a))).await.unwrap();
-    b.user_event("before", b"", false).unwrap();
+    b.user_event("before", b"", Coalescing::Forbid).unwrap();
     assert_eq!(user_events::<N>(&mut events, 1).await, ["before"]);
     let addr = a.bound_addr();
     soon::<N, _>(a.shutdown()).await.unwrap();
-    b.user_event("meanwhile", b"", false).unwrap();
+    b.user_event("meanwhile", b"", Coalescing::Forbid).unwrap();
     let (a, mut events) = Serf::<N>::builder(lasting("a", &scratch, addr)).start_with_events().unwrap();
     assert_eq!(user_events::<N>(&mut events, 1).await, ["meanwhile"]);
     until(&a, |members| count(members, Status::Alive) == 2).await;
-    b.user_event("after", b"", false).unwrap();
+    b.user_event("after", b"", Coalescing::Forbid).unwrap();
     assert_eq!(user_events::<N>(&mut events, 1).await, ["after"]);
     assert_eq!(a.stats().file_errors, 0);
 }

@@ -8,7 +8,7 @@ use std::error::Error;
 
 use futures_lite::future::or;
 use serf_runtime::net::Net;
-use serf_runtime::{Handlers, Key, MemberEventKind, NodeOptions, Question, Serf};
+use serf_runtime::{Coalescing, Handlers, Key, MemberEventKind, NodeOptions, Question, Serf};
 
 type Result<T> = core::result::Result<T, Box<dyn Error>>;
 
@@ -72,7 +72,7 @@ async fn tell<N: Net>(serf: &Serf<N>, every: Duration) -> Result<()> {
     let net = N::current()?;
     for count in 1_u64.. {
         net.sleep(every).await;
-        serf.user_event("useless", format!("event {count}").as_bytes(), false)?;
+        serf.user_event("useless", format!("event {count}").as_bytes(), Coalescing::Forbid)?;
     }
     Ok(())
 }

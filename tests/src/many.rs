@@ -10,7 +10,7 @@ use std::fs;
 use std::time::Instant;
 
 use serf_runtime::net::Net;
-use serf_runtime::{Event, Events, MemberEventKind, NodeOptions, Serf};
+use serf_runtime::{Coalescing, Event, Events, MemberEventKind, NodeOptions, Serf};
 
 type Result<T> = core::result::Result<T, Box<dyn Error>>;
 
@@ -83,7 +83,7 @@ async fn event<N: Net>(count: usize) -> Result<()> {
     for round in 0..EVENT_ROUNDS {
         net.sleep(Duration::from_millis(1500 + 37 * round as u64)).await;
         let sent = Instant::now();
-        cluster.nodes[round * 7 % count].user_event(&format!("round-{round}"), b"payload", false)?;
+        cluster.nodes[round * 7 % count].user_event(&format!("round-{round}"), b"payload", Coalescing::Forbid)?;
         for events in &mut events {
             events.next().await.ok_or("a node has stopped")??;
         }
@@ -120,7 +120,7 @@ async fn flow<N: Net>(per_second: usize) -> Result<()> {
     while sent < total {
         let due = usize::try_from(since.elapsed().as_millis())? * per_second / 1000;
         while sent < due.min(total) {
-            nodes[0].user_event(&format!("event-{sent}"), b"some payload", false)?;
+            nodes[0].user_event(&format!("event-{sent}"), b"some payload", Coalescing::Forbid)?;
             sent += 1;
         }
         net.sleep(Duration::from_millis(5)).await;

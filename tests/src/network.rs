@@ -9,8 +9,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use serf_proto::envelope::Key;
 use serf_proto::{
-    Config, Event, Identity, Instant, KeyOperation, MemberEvent, MemberEventKind, Node, OldEvents, Options, Outbox,
-    Output, Question, Seed, Start, StreamId, StreamInput, Tags,
+    Coalescing, Config, Event, Identity, Instant, KeyOperation, MemberEvent, MemberEventKind, Node, OldEvents, Options,
+    Outbox, Output, Question, Seed, Start, StreamId, StreamInput, Tags, Tombstone,
 };
 
 /// Returns the address of the node with this handle.
@@ -101,7 +101,7 @@ impl Network {
     }
 
     pub(crate) fn user_event(&mut self, handle: char, name: &str, payload: &str) -> Result<(), String> {
-        self.act(handle, |node, now, out| node.user_event(now, name, payload.as_bytes(), false, out))
+        self.act(handle, |node, now, out| node.user_event(now, name, payload.as_bytes(), Coalescing::Forbid, out))
     }
 
     pub(crate) fn query(&mut self, handle: char, name: &str, filters: &[&str]) -> Result<(), String> {
@@ -118,8 +118,8 @@ impl Network {
         self.act(handle, |node, now, out| node.set_tags(now, &tags, out))
     }
 
-    pub(crate) fn force_leave(&mut self, handle: char, name: &str, prune: bool) -> Result<(), String> {
-        self.act(handle, |node, now, out| node.force_leave(now, name, prune, out))
+    pub(crate) fn force_leave(&mut self, handle: char, name: &str, tombstone: Tombstone) -> Result<(), String> {
+        self.act(handle, |node, now, out| node.force_leave(now, name, tombstone, out))
     }
 
     /// Sends a key operation from a node to all.

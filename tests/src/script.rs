@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use serf_proto::envelope::Key;
-use serf_proto::{KeyOperation, OldEvents};
+use serf_proto::{KeyOperation, OldEvents, Tombstone};
 
 use crate::network::{Network, address};
 
@@ -98,8 +98,8 @@ fn command(network: &mut Network, words: &[&str]) -> Result<(), String> {
             let tags = tags.iter().map(|tag| tag.split_once('=').ok_or_else(|| format!("{tag} is not key=value")));
             network.set_tags(handle_of(handle)?, tags.collect::<Result<_, _>>()?)
         }
-        ["force-leave", handle, name] => network.force_leave(handle_of(handle)?, name, false),
-        ["force-leave", handle, name, "prune"] => network.force_leave(handle_of(handle)?, name, true),
+        ["force-leave", handle, name] => network.force_leave(handle_of(handle)?, name, Tombstone::Keep),
+        ["force-leave", handle, name, "prune"] => network.force_leave(handle_of(handle)?, name, Tombstone::Erase),
         ["deafen", ref handles @ ..] => each(handles, |handle| network.deafen(handle)),
         ["cut", ref sides @ ..] => cut(network, sides),
         ["heal"] => {

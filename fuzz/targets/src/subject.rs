@@ -9,8 +9,8 @@ use serf_proto::limits::{META_BYTES_MAX, NAME_BYTES_MAX};
 use serf_proto::wire::swim::{Alive, Message, PeerRef};
 use serf_proto::wire::{Codec, Versions, Writer};
 use serf_proto::{
-    Clocks, CodecChoice, Config, Identity, Input, Instant, Node, OldEvents, Options, Outbox, Output, QueryId, Question,
-    Seed, Start, StreamId, Tags,
+    Clocks, Coalescing, CodecChoice, Config, Identity, Input, Instant, Node, OldEvents, Options, Outbox, Output,
+    QueryId, Question, Seed, Start, StreamId, Tags,
 };
 
 use crate::sealed::{KEY, LABEL};
@@ -250,7 +250,7 @@ fn settle(kind: Kind) -> Settled {
         node.handle_datagram(now, addr(host), &bytes, &mut out);
     }
     assert_eq!(node.members().count(), 3, "{:?}", node.stats());
-    node.user_event(now, "deploy", b"v1", true, &mut out).expect("a small event");
+    node.user_event(now, "deploy", b"v1", Coalescing::Allow, &mut out).expect("a small event");
     let asked = node.query(now, &Question::new("q").with_acks(), &mut out).expect("a small query");
     let end = now + Duration::from_millis(1_200);
     while let Some(at) = node.poll_timeout().filter(|at| *at <= end) {

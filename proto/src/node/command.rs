@@ -5,7 +5,7 @@ use core::fmt;
 use core::net::SocketAddr;
 
 use super::join::{self, Contact, Join};
-use super::{Node, NodeState, OldEvents};
+use super::{Coalescing, Node, NodeState, OldEvents, Tombstone};
 use crate::core::Notification;
 use crate::limits::{META_BYTES_MAX, NAME_BYTES_MAX};
 use crate::outbox::Outbox;
@@ -77,10 +77,11 @@ impl Node {
         now: Instant,
         name: &str,
         payload: &[u8],
-        coalesce: bool,
+        coalescing: Coalescing,
         out: &mut Outbox,
     ) -> Result<(), UserEventError> {
         let payload_max = self.user_event_payload_max(name);
+        let coalesce = coalescing == Coalescing::Allow;
         let sent = self.command(now, out, |node, _| node.serf.user_event(&mut node.core, name, payload, coalesce));
         sent.map_err(|error| match error {
             SendError::TooLarge { bytes, limit } => UserEventError::TooLarge { bytes, limit, payload_max },
@@ -120,7 +121,7 @@ impl Node {
     }
 
     /// Broadcasts a leave intent on behalf of a failed member, so that it is `left` instead of `failed`. A member that
-    /// is alive refutes it. With `prune` the member is removed at once.
+    /// is alive refutes it.
     ///
     /// # Errors
     ///
@@ -129,7 +130,7 @@ impl Node {
         &mut self,
         now: Instant,
         name: &str,
-        prune: bool,
+        tombstone: Tombstone,
         out: &mut Outbox,
     ) -> Result<(), ForceLeaveError> {
         if self.local().name() == name {
@@ -138,6 +139,7 @@ impl Node {
         if name.is_empty() || name.len() > NAME_BYTES_MAX {
             return Err(ForceLeaveError::Nobody { bytes: name.len(), limit: NAME_BYTES_MAX });
         }
+        let prune = tombstone == Tombstone::Erase;
         let told = self.command(now, out, |node, _| node.serf.force_leave(&mut node.core, name, prune));
         told.map_err(|Exhausted| ForceLeaveError::ClockExhausted)
     }

@@ -121,6 +121,24 @@ pub enum OldEvents {
     Ignore,
 }
 
+/// Whether receivers may coalesce a user event with others of its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Coalescing {
+    /// Receivers that coalesce may deliver only the newest of several events of this name.
+    Allow,
+    /// Receivers deliver each event.
+    Forbid,
+}
+
+/// What remains of a member that is declared gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Tombstone {
+    /// The member is remembered as left, for [`tombstone_timeout`](crate::SerfOptions::tombstone_timeout).
+    Keep,
+    /// The member is forgotten at once (`-prune` of HashiCorp's `force-leave`).
+    Erase,
+}
+
 /// Lifecycle state of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

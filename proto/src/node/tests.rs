@@ -34,7 +34,7 @@ use crate::stats::DropReason;
 use crate::types::Key;
 use crate::wire::swim::Message;
 use crate::wire::{Codec, native};
-use crate::{CodecChoice, JoinId, Options, Record, Tags};
+use crate::{Coalescing, CodecChoice, JoinId, Options, Record, Tags, Tombstone};
 
 /// Inputs in transit to a node, in the order of delivery.
 type Mail = BTreeMap<(Instant, u64), (usize, Delivery)>;
@@ -294,7 +294,7 @@ fn a_join_reports_which_seeds_answered_and_why_the_others_did_not() {
 #[test]
 fn a_user_event_reaches_everybody_exactly_once() {
     let mut cluster = Cluster::joined(5);
-    cluster.command(3, |node, now, out| node.user_event(now, "deploy", b"v1", true, out)).unwrap();
+    cluster.command(3, |node, now, out| node.user_event(now, "deploy", b"v1", Coalescing::Allow, out)).unwrap();
     assert_eq!(cluster.user_events(3), ["deploy"], "our own at once");
     cluster.run(Duration::from_secs(5));
     for at in 0..5 {
@@ -319,7 +319,7 @@ fn events_that_one_node_sends_at_once_arrive_in_that_order_at_every_member() {
         cluster.run(Duration::from_millis(5500));
         let names: Vec<String> = (0..count).map(|n| format!("event-{n}")).collect();
         for name in &names {
-            cluster.command(0, |node, now, out| node.user_event(now, name, b"", false, out)).unwrap();
+            cluster.command(0, |node, now, out| node.user_event(now, name, b"", Coalescing::Forbid, out)).unwrap();
         }
         cluster.run(Duration::from_secs(20));
         for at in 0..nodes {
@@ -515,7 +515,7 @@ fn new_tags_reach_everybody() {
 fn old_events_are_delivered_to_a_newcomer_in_lamport_order_unless_it_wants_none() {
     let mut cluster = Cluster::new(3);
     for name in ["a", "b", "c"] {
-        cluster.command(0, |node, now, out| node.user_event(now, name, b"", false, out)).unwrap();
+        cluster.command(0, |node, now, out| node.user_event(now, name, b"", Coalescing::Forbid, out)).unwrap();
     }
     cluster.command(1, |node, now, out| node.join(now, &[addr(0)], OldEvents::Deliver, out)).unwrap();
     cluster.command(2, |node, now, out| node.join(now, &[addr(0)], OldEvents::Ignore, out)).unwrap();
@@ -523,7 +523,7 @@ fn old_events_are_delivered_to_a_newcomer_in_lamport_order_unless_it_wants_none(
     assert_eq!(cluster.user_events(1), ["a", "b", "c"]);
     cluster.run(Duration::from_secs(5));
     assert_eq!(cluster.user_events(2), [""; 0]);
-    cluster.command(0, |node, now, out| node.user_event(now, "d", b"", false, out)).unwrap();
+    cluster.command(0, |node, now, out| node.user_event(now, "d", b"", Coalescing::Forbid, out)).unwrap();
     cluster.run(Duration::from_secs(3));
     assert_eq!(cluster.user_events(2), ["d"]);
 }
@@ -533,12 +533,12 @@ fn forcing_a_failed_member_out_makes_it_left_everywhere_and_pruning_forgets_it()
     let mut cluster = Cluster::joined(4);
     cluster.nodes[3] = None;
     cluster.run(Duration::from_secs(40));
-    cluster.command(0, |node, now, out| node.force_leave(now, "node-3", false, out)).unwrap();
+    cluster.command(0, |node, now, out| node.force_leave(now, "node-3", Tombstone::Keep, out)).unwrap();
     cluster.run(Duration::from_secs(3));
     for at in 0..3 {
         assert_eq!(cluster.status(at, 3), Some(Status::Left), "node {at}");
     }
-    cluster.command(1, |node, now, out| node.force_leave(now, "node-3", true, out)).unwrap();
+    cluster.command(1, |node, now, out| node.force_leave(now, "node-3", Tombstone::Erase, out)).unwrap();
     cluster.run(Duration::from_secs(3));
     for at in 0..3 {
         assert_eq!(cluster.status(at, 3), None, "node {at}");
@@ -550,7 +550,7 @@ fn forcing_a_failed_member_out_makes_it_left_everywhere_and_pruning_forgets_it()
 fn forcing_a_live_member_out_does_not_even_with_prune_and_even_between_two() {
     for count in [2, 4] {
         let mut cluster = Cluster::joined(count);
-        cluster.command(0, |node, now, out| node.force_leave(now, "node-1", true, out)).unwrap();
+        cluster.command(0, |node, now, out| node.force_leave(now, "node-1", Tombstone::Erase, out)).unwrap();
         cluster.run(Duration::from_secs(20));
         for at in 0..count {
             assert_eq!(cluster.alive(at), count, "node {at} of {count}");
@@ -562,7 +562,7 @@ fn forcing_a_live_member_out_does_not_even_with_prune_and_even_between_two() {
 fn commands_that_cannot_be_carried_out_change_nothing() {
     let mut cluster = Cluster::joined(2);
     let before = cluster.nodes[0].as_ref().unwrap().clocks();
-    let error = cluster.command(0, |node, now, out| node.user_event(now, "x", &[0; 600], false, out));
+    let error = cluster.command(0, |node, now, out| node.user_event(now, "x", &[0; 600], Coalescing::Forbid, out));
     assert_eq!(error, Err(UserEventError::TooLarge { bytes: 631, limit: 512, payload_max: Some(481) }));
     assert_eq!(cluster.nodes[0].as_ref().unwrap().clocks(), before);
     assert_eq!(
@@ -572,10 +572,11 @@ fn commands_that_cannot_be_carried_out_change_nothing() {
     let tags: Tags = [("k", "v".repeat(600))].into_iter().collect();
     let error = cluster.command(0, |node, now, out| node.set_tags(now, &tags, out));
     assert!(matches!(error, Err(SetTagsError::TooLarge { limit: 512, .. })));
-    let error = cluster.command(0, |node, now, out| node.force_leave(now, "node-0", false, out));
+    let error = cluster.command(0, |node, now, out| node.force_leave(now, "node-0", Tombstone::Keep, out));
     assert_eq!(error, Err(ForceLeaveError::Ourselves));
     for bytes in [0, 256] {
-        let error = cluster.command(0, |node, now, out| node.force_leave(now, &"x".repeat(bytes), false, out));
+        let error =
+            cluster.command(0, |node, now, out| node.force_leave(now, &"x".repeat(bytes), Tombstone::Keep, out));
         assert_eq!(error, Err(ForceLeaveError::Nobody { bytes, limit: 255 }));
     }
     assert_eq!(cluster.nodes[0].as_ref().unwrap().clocks(), before);
@@ -708,7 +709,7 @@ fn nodes_join_and_gossip_through_every_combination_of_layers() {
             options.transport.compression = layers & 4 > 0;
         });
         let mut cluster = pair(options.clone(), options);
-        cluster.command(1, |node, now, out| node.user_event(now, "deploy", b"v1", false, out)).unwrap();
+        cluster.command(1, |node, now, out| node.user_event(now, "deploy", b"v1", Coalescing::Forbid, out)).unwrap();
         cluster.run(Duration::from_secs(20));
         assert_eq!((cluster.alive(0), cluster.alive(1)), (2, 2), "layers {layers}");
         assert_eq!(cluster.user_events(0), ["deploy"], "layers {layers}");
@@ -810,7 +811,7 @@ fn early_gossip_tells_news_after_a_quiet_time_at_once_and_ticks_no_more_often() 
     cluster.command(1, |node, now, out| node.join(now, &[addr(0)], OldEvents::Deliver, out)).unwrap();
     cluster.run(Duration::from_secs(60));
     let send = |cluster: &mut Cluster, name| {
-        cluster.command(0, |node, now, out| node.user_event(now, name, b"", false, out)).unwrap();
+        cluster.command(0, |node, now, out| node.user_event(now, name, b"", Coalescing::Forbid, out)).unwrap();
     };
     send(&mut cluster, "early");
     cluster.run(Duration::from_millis(10));

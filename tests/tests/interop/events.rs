@@ -1,5 +1,7 @@
 //! User events, in all packet formats.
 
+use serf_tokio::Coalescing;
+
 use crate::harness::{Agent, Heard, Ours, Sees, until_or};
 
 fn heard(name: &str, payload: &[u8], coalesce: bool) -> Heard {
@@ -20,7 +22,8 @@ pub(crate) fn user_events_arrive_with_every_byte_and_the_coalesce_flag() {
     let all = every_byte();
     let events = [("bytes", &all[..], false), ("bytes", &all[..], true), ("déjà vu", b"", false), ("\n", b"\0", true)];
     for (name, payload, coalesce) in events {
-        ours.serf.user_event(name, payload, coalesce).unwrap();
+        let coalescing = if coalesce { Coalescing::Allow } else { Coalescing::Forbid };
+        ours.serf.user_event(name, payload, coalescing).unwrap();
     }
     // Coalesced events arrive after the quiescent period.
     let expected = events.map(|(name, payload, coalesce)| heard(name, payload, coalesce));
@@ -42,13 +45,13 @@ pub(crate) fn the_largest_user_event_is_the_same_for_both() {
     theirs.sees_alive(2);
     let mut watch = theirs.watch();
     let largest = vec![0xc1; 481];
-    ours.serf.user_event("o", &largest, false).unwrap();
+    ours.serf.user_event("o", &largest, Coalescing::Forbid).unwrap();
     until_or("theirs hears it", || watch.user_events(), |found| *found == [heard("o", &largest, false)]);
     theirs.user_event("t", &largest, false).unwrap();
     until_or("ours hears it", || ours.user_events(), |found| found.contains(&heard("t", &largest, false)));
     theirs.may_say("encoded user event exceeds configured limit of 512 bytes");
     let larger = vec![0xc1; 482];
-    assert!(ours.serf.user_event("o", &larger, false).is_err());
+    assert!(ours.serf.user_event("o", &larger, Coalescing::Forbid).is_err());
     assert!(theirs.user_event("t", &larger, false).is_err());
 }
 
@@ -78,7 +81,7 @@ pub(crate) fn compressed_and_plain_nodes_understand_each_other() {
         assert!(node.view().values().all(|member| member.tags.get("long") == Some(&tag)));
     }
     let names = ["ours-true", "ours-false", "packs", "plain"];
-    ours.iter().zip(names).for_each(|(node, name)| node.serf.user_event(name, &payload, false).unwrap());
+    ours.iter().zip(names).for_each(|(node, name)| node.serf.user_event(name, &payload, Coalescing::Forbid).unwrap());
     theirs.iter().zip(&names[2..]).for_each(|(node, name)| node.user_event(name, &payload, false).unwrap());
     let expected = names.map(|name| heard(name, &payload, false));
     let all_in = |found: &Vec<Heard>| found.len() == 4 && expected.iter().all(|event| found.contains(event));
@@ -94,7 +97,7 @@ pub(crate) fn who_joins_ours_hears_of_old_events_if_it_wants_to() {
     let ours = Ours::start("ours");
     let payload = every_byte();
     for n in 0..5 {
-        ours.serf.user_event(&format!("old-{n}"), &payload, false).unwrap();
+        ours.serf.user_event(&format!("old-{n}"), &payload, Coalescing::Forbid).unwrap();
     }
     let theirs = Agent::start("theirs", &[]);
     let mut watch = theirs.watch();
@@ -108,6 +111,6 @@ pub(crate) fn who_joins_ours_hears_of_old_events_if_it_wants_to() {
     until_or("ours hears them in order", || late.user_events(), |found| *found == expected);
     let indifferent = Ours::start("indifferent");
     indifferent.join(&[theirs.addr]);
-    ours.serf.user_event("new", b"", false).unwrap();
+    ours.serf.user_event("new", b"", Coalescing::Forbid).unwrap();
     until_or("nothing old", || indifferent.user_events(), |found| *found == [heard("new", b"", false)]);
 }

@@ -2,7 +2,7 @@
 
 use serf_tokio::serf_proto::DropReason;
 use serf_tokio::serf_proto::envelope::Key;
-use serf_tokio::write_keyring_file;
+use serf_tokio::{Coalescing, write_keyring_file};
 
 use crate::harness::{Agent, Heard, Ours, Sees, runtime, until_or};
 
@@ -20,7 +20,7 @@ fn with_keys(name: &str, keys: &[&Key]) -> Ours {
 fn speak(ours: &Ours, theirs: &Agent, name: &str) {
     let mut watch = theirs.watch();
     let (from_ours, from_theirs) = (format!("{name}-ours"), format!("{name}-theirs"));
-    ours.serf.user_event(&from_ours, &[0xff; 200], false).unwrap();
+    ours.serf.user_event(&from_ours, &[0xff; 200], Coalescing::Forbid).unwrap();
     theirs.user_event(&from_theirs, &[0xff; 200], false).unwrap();
     let has =
         |found: &[Heard], name: &str| found.iter().any(|event| event.name == name && event.payload == [0xff; 200]);

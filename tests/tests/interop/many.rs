@@ -1,5 +1,7 @@
 //! Clusters with more than a few nodes.
 
+use serf_tokio::Coalescing;
+
 use crate::harness::{Agent, Ours, Sees, Watch, until_or};
 
 pub(crate) fn eight_of_each_see_all_sixteen() {
@@ -16,7 +18,7 @@ pub(crate) fn eight_of_each_see_all_sixteen() {
     theirs.iter().for_each(|node| node.sees_alive(16));
     ours.iter().for_each(|node| node.sees_alive(16));
     let mut watches: Vec<Watch> = theirs.iter().map(Agent::watch).collect();
-    ours[7].serf.user_event("from-ours", b"1", false).unwrap();
+    ours[7].serf.user_event("from-ours", b"1", Coalescing::Forbid).unwrap();
     theirs[7].user_event("from-theirs", b"2", false).unwrap();
     let both = |names: Vec<String>| names.len() == 2 && names.iter().any(|name| name == "from-ours");
     for watch in &mut watches {
@@ -54,7 +56,7 @@ pub(crate) fn a_cluster_of_theirs_is_replaced_by_ours_and_no_event_is_lost() {
         let event = format!("step-{step}");
         match theirs.first() {
             Some(agent) if step % 2 == 0 => agent.user_event(&event, b"", false).unwrap(),
-            _ => ours[step / 2].serf.user_event(&event, b"", false).unwrap(),
+            _ => ours[step / 2].serf.user_event(&event, b"", Coalescing::Forbid).unwrap(),
         }
         for watch in &mut watches {
             let names = |watch: &mut Watch| watch.user_events().into_iter().map(|event| event.name).collect::<Vec<_>>();

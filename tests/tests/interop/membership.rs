@@ -1,6 +1,6 @@
 //! Join, tags, leave and failure, each in both directions.
 
-use serf_tokio::Tags;
+use serf_tokio::{Tags, Tombstone};
 
 use crate::harness::{Agent, Ours, Sees, until, until_or};
 
@@ -126,7 +126,7 @@ pub(crate) fn who_failed_can_be_forced_out_by_either() {
     h1.force_leave("o2");
     o1.sees("o2", "left");
     h1.sees("o2", "left");
-    o1.serf.force_leave("h2", false).unwrap();
+    o1.serf.force_leave("h2", Tombstone::Keep).unwrap();
     h1.sees("h2", "left");
     o1.sees("h2", "left");
 }

@@ -14,7 +14,7 @@ use serf_proto::wire::hashicorp::encode_user;
 use serf_proto::wire::serf::{self, Clocks, List, MemberTime};
 use serf_proto::wire::swim::{Accusation, Ack, Alive, IndirectPing, Message, PeerRef, Ping, Source, State};
 use serf_proto::wire::{Codec, Versions, Writer, native};
-use serf_proto::{Input, JoinId, KeyOperation, OldEvents, QueryId, StreamId};
+use serf_proto::{Coalescing, Input, JoinId, KeyOperation, OldEvents, QueryId, StreamId, Tombstone};
 use weezl::BitOrder;
 
 /// Inputs by target and name.
@@ -350,7 +350,7 @@ fn lives(seeds: &mut Seeds) {
         relay_factor: 2,
         timeout,
     };
-    let event = Input::UserEvent { name: "e".into(), payload: b"p".to_vec(), coalesce: true };
+    let event = Input::UserEvent { name: "e".into(), payload: b"p".to_vec(), coalescing: Coalescing::Allow };
     let lives: &[(&str, Vec<(u16, Input)>)] = &[
         ("refutes", vec![(0, packet(accused)), (1000, packet(suspect)), (60_000, Input::Timeout)]),
         (
@@ -382,7 +382,7 @@ fn lives(seeds: &mut Seeds) {
         (
             "leaves",
             vec![
-                (0, Input::ForceLeave { name: "node-b".into(), prune: true }),
+                (0, Input::ForceLeave { name: "node-b".into(), tombstone: Tombstone::Erase }),
                 (100, Input::Leave),
                 (20_000, Input::Rejoin { old: OldEvents::Deliver }),
             ],

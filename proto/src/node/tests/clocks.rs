@@ -61,7 +61,7 @@ fn a_node_that_starts_in_a_cluster_whose_time_was_driven_far_takes_part_in_it() 
     cluster.run(Duration::from_secs(10));
     cluster.events.iter_mut().for_each(Vec::clear);
     for (at, name) in [(0, "from-old"), (2, "from-new")] {
-        cluster.command(at, |node, now, out| node.user_event(now, name, b"", false, out)).unwrap();
+        cluster.command(at, |node, now, out| node.user_event(now, name, b"", Coalescing::Forbid, out)).unwrap();
     }
     cluster.run(Duration::from_secs(5));
     assert_eq!([0, 1, 2].map(|at| cluster.user_events(at).len()), [2, 2, 2]);

@@ -27,7 +27,7 @@ fn refused(reason: DropReason) -> ComplaintKind {
 #[test]
 fn a_cluster_that_works_complains_of_nothing() {
     let mut cluster = Cluster::joined(5);
-    cluster.command(3, |node, now, out| node.user_event(now, "deploy", b"v1", true, out)).unwrap();
+    cluster.command(3, |node, now, out| node.user_event(now, "deploy", b"v1", Coalescing::Allow, out)).unwrap();
     cluster.run(Duration::from_secs(60));
     cluster.nodes[4] = None;
     cluster.run(Duration::from_secs(60));

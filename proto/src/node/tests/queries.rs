@@ -100,10 +100,10 @@ fn in_every_state_of_a_leave_events_queries_and_forced_leaves_are_sent_as_serf_s
         let mut cluster = Cluster::joined(3);
         cluster.command(0, |node, now, out| node.leave(now, out)).unwrap();
         cluster.run(Duration::from_millis(after));
-        cluster.command(0, |node, now, out| node.user_event(now, "going", b"", false, out)).unwrap();
+        cluster.command(0, |node, now, out| node.user_event(now, "going", b"", Coalescing::Forbid, out)).unwrap();
         let question = Question::new("uptime").with_acks();
         let id = cluster.command(0, |node, now, out| node.query(now, &question, out)).unwrap();
-        cluster.command(0, |node, now, out| node.force_leave(now, "node-9", false, out)).unwrap();
+        cluster.command(0, |node, now, out| node.force_leave(now, "node-9", Tombstone::Keep, out)).unwrap();
         cluster.run(Duration::from_secs(4));
         let state = cluster.nodes[0].as_ref().unwrap().state();
         for at in 1..3 {

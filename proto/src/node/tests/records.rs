@@ -50,7 +50,7 @@ impl Cluster {
 
     /// Sends an event and runs for `span`.
     fn event_and_run(&mut self, from: usize, name: &str, span: Duration) {
-        self.command(from, |node, now, out| node.user_event(now, name, b"", false, out)).unwrap();
+        self.command(from, |node, now, out| node.user_event(now, name, b"", Coalescing::Forbid, out)).unwrap();
         self.run(span);
     }
 }
@@ -207,7 +207,7 @@ fn the_clock_is_recorded_within_half_a_second_though_no_member_event_comes() {
     let mut cluster = Cluster::with_snapshot();
     cluster.records[0].clear();
     // An intent about an unknown member advances the clock without an event.
-    cluster.command(1, |node, now, out| node.force_leave(now, "nobody", false, out)).unwrap();
+    cluster.command(1, |node, now, out| node.force_leave(now, "nobody", Tombstone::Keep, out)).unwrap();
     cluster.run(Duration::from_secs(5));
     let clock = cluster.nodes[0].as_ref().unwrap().clocks().member - 1;
     assert_eq!(cluster.records[0], [Record::Clock(clock)]);

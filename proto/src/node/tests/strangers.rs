@@ -109,7 +109,7 @@ proptest! {
         options in layers(), hashicorp: bool, pings in prop::collection::vec((any::<u32>(), 0_u8..4), 1..60), repeat in 1_usize..3,
     ) {
         let mut alone = Alone::new(options);
-        alone.node.user_event(alone.now, "deploy", &[7; 200], false, &mut alone.out).unwrap();
+        alone.node.user_event(alone.now, "deploy", &[7; 200], Coalescing::Forbid, &mut alone.out).unwrap();
         let codec = if hashicorp { Codec::HashiCorp } else { Codec::Native };
         let sources = [
             None,
@@ -156,7 +156,7 @@ fn compounds_in_a_compound_are_refused_and_nothing_in_them_is_answered() {
 fn broadcasts_ride_on_acks_to_live_members_once_an_interval_and_not_twice_in_a_row_to_one() {
     let mut alone = Alone::new(Options::lan());
     let rides = |alone: &mut Alone, at: usize, source| {
-        alone.node.user_event(alone.now, "deploy", b"", false, &mut alone.out).unwrap();
+        alone.node.user_event(alone.now, "deploy", b"", Coalescing::Forbid, &mut alone.out).unwrap();
         let answers = alone.hear(addr(at), Codec::Native, &[ping(1, source)]);
         assert_eq!(answers[0].0, addr(at));
         alone.kinds(&answers[0].1).contains(&0x48)
