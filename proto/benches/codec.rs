@@ -9,11 +9,11 @@ use std::sync::Arc;
 
 use divan::counter::ItemsCount;
 use divan::{AllocProfiler, Bencher, black_box};
-use serf_proto::envelope::{Caps, Packer, PacketBuffers, open, seal, split};
-use serf_proto::wire::native::{self, PushPull, SerfState};
-use serf_proto::wire::serf::{Clocks, MemberTime};
-use serf_proto::wire::swim::{Alive, Message, PeerRef, Ping, State};
-use serf_proto::wire::{Versions, Writer};
+use serf_proto::internals::envelope::{Caps, Packer, PacketBuffers, open, seal, split};
+use serf_proto::internals::wire::native::{self, PushPull, SerfState};
+use serf_proto::internals::wire::serf::{Clocks, MemberTime};
+use serf_proto::internals::wire::swim::{Alive, Message, PeerRef, Ping, State};
+use serf_proto::internals::wire::{Versions, Writer};
 use serf_proto::{
     Coalescing, Config, Directory, Identity, Instant, Node, OldEvents, Options, Outbox, Output, Seed, Start, StreamId,
     StreamInput, Tags,
@@ -127,7 +127,7 @@ mod message {
 
 /// The same messages in HashiCorp's codec.
 mod hashicorp {
-    use serf_proto::wire::hashicorp::{self, PushPull, Scanner};
+    use serf_proto::internals::wire::hashicorp::{self, PushPull, Scanner};
 
     use super::*;
 

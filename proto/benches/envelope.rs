@@ -10,10 +10,10 @@ use aes_gcm::{Aes128Gcm, Nonce};
 use bytes::Bytes;
 use divan::Bencher;
 use divan::counter::BytesCount;
-use serf_proto::Seed;
-use serf_proto::envelope::{Caps, Envelope, EnvelopeConfig, Key, Keyring, PacketBuffers, split};
-use serf_proto::wire::swim::PeerRef;
-use serf_proto::wire::{Versions, native};
+use serf_proto::internals::envelope::{Caps, Envelope, PacketBuffers, split};
+use serf_proto::internals::wire::swim::PeerRef;
+use serf_proto::internals::wire::{Versions, native};
+use serf_proto::{EnvelopeConfig, Key, Keyring, Seed};
 
 const PACKET_BYTES: u32 = 1400;
 /// What is left of a packet that holds one frame.
@@ -56,7 +56,7 @@ fn ten_alives() -> Vec<Vec<u8>> {
             versions: Versions::OURS,
         };
         let mut buf = [0; 200];
-        let mut writer = serf_proto::wire::Writer::new(&mut buf);
+        let mut writer = serf_proto::internals::wire::Writer::new(&mut buf);
         native::encode_alive(1, &native::encode_record(peer), &mut writer).unwrap();
         let len = writer.len();
         buf[..len].to_vec()

@@ -133,12 +133,14 @@ mod broadcast;
 mod complaints;
 mod config;
 mod core;
-pub mod envelope;
+pub mod diagnostics;
+mod envelope;
 mod event;
 mod input;
-pub mod limits;
 #[doc(hidden)]
-pub mod msgpack;
+pub mod internals;
+pub mod limits;
+mod msgpack;
 mod named;
 mod node;
 mod outbox;
@@ -153,11 +155,12 @@ mod swim;
 mod time;
 mod timer;
 mod types;
-pub mod wire;
+mod wire;
 
 pub use bytes;
 pub use complaints::{Complaint, ComplaintKind};
 pub use config::{CodecChoice, Config, ConfigError, Options, SerfOptions, SwimOptions, TransportOptions};
+pub use envelope::{EnvelopeConfig, Keyring, KeyringError, Label};
 pub use event::{
     AddressFailure, Event, Evidence, JoinOutcome, KeyAnswer, KeyOperation, KeyReport, LeaveReport, Member, MemberEvent,
     MemberEventKind, Members, NameVerdict, NameVote, Query, QueryReport, SeedFailureCause, Source, Status, UserEvent,
@@ -176,9 +179,12 @@ pub use serf::{
     RespondError, Vivaldi,
 };
 pub use stats::{Clocks, DropReason, MemberCounts, Metric, Pruned, QueueDepths, Sent, Stats, Usage};
-pub use stream::{Inquiry, Reply, StreamInput};
+pub use stream::StreamInput;
 pub use time::Instant;
+#[cfg(feature = "generate")]
+pub use types::EntropyError;
 pub use types::{
-    AfterLeave, JoinId, KeyringChange, Name, QueryId, Record, Replay, Snapshot, StreamId, Tags, UnknownWord,
+    AfterLeave, JoinId, Key, KeyError, KeyringChange, Name, QueryId, Record, Replay, Snapshot, StreamId, Tags,
+    UnknownWord,
 };
 pub use wire::{Codec, MessageKind, Versions};

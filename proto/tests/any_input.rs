@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use proptest::sample::Index;
-use serf_proto::envelope::{Caps, Packer, PacketBuffers, seal};
-use serf_proto::wire::native;
-use serf_proto::wire::serf::{self, Clocks, MemberTime};
-use serf_proto::wire::swim::{Accusation, Ack, Alive, IndirectPing, Message, PeerRef, Ping, Source, State};
-use serf_proto::wire::{Versions, Writer};
+use serf_proto::internals::envelope::{Caps, Packer, PacketBuffers, seal};
+use serf_proto::internals::wire::native;
+use serf_proto::internals::wire::serf::{self, Clocks, MemberTime};
+use serf_proto::internals::wire::swim::{Accusation, Ack, Alive, IndirectPing, Message, PeerRef, Ping, Source, State};
+use serf_proto::internals::wire::{Versions, Writer};
 use serf_proto::{
     Coalescing, Config, Event, Identity, Input, Instant, KeyOperation, Node, OldEvents, Options, Outbox, Output,
     QueryId, Seed, Start, StreamId, Tags, Tombstone,
@@ -292,7 +292,7 @@ fn shortened(name: &str) -> &str {
 const QUERIES: [&str; 7] =
     ["uptime", "", "_serf_ping", "_serf_conflict", "_serf_install-key", "_serf_list-keys", "_serf_nonsense"];
 
-fn user(message: &serf::Message<'_>, w: &mut Writer<'_>) -> Result<(), serf_proto::wire::Full> {
+fn user(message: &serf::Message<'_>, w: &mut Writer<'_>) -> Result<(), serf_proto::internals::wire::Full> {
     native::begin_user(w)?;
     native::encode_serf(message, w)
 }

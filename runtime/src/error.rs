@@ -9,7 +9,7 @@ use core::net::{IpAddr, SocketAddr};
 use std::io;
 use std::path::PathBuf;
 
-use serf_proto::envelope::KeyError;
+use serf_proto::KeyError;
 use serf_proto::{ConfigError, IdentityError, LeaveReport};
 use thiserror::Error;
 

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use async_channel::{Receiver, Sender};
+use serf_proto::Key;
 use serf_proto::KeyringChange;
-use serf_proto::envelope::Key;
 
 use crate::error::{KeyringFileError, StartError, system_words};
 use crate::lock;
@@ -180,7 +180,7 @@ const CHANGES_MAX: usize = 64;
 
 #[cfg(test)]
 mod tests {
-    use serf_proto::envelope::KeyError;
+    use serf_proto::KeyError;
 
     use super::*;
 

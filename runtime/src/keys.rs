@@ -1,6 +1,6 @@
 //! Cluster-wide key operations.
 
-use serf_proto::envelope::Key;
+use serf_proto::Key;
 use serf_proto::{KeyOperation, KeyReport, KeysError};
 
 use crate::error::CommandError;

@@ -67,13 +67,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use bytes;
 pub use serf_proto;
-pub use serf_proto::envelope::{EntropyError, Key, KeyError};
 pub use serf_proto::{
-    Candidate, Coalescing, CodecChoice, Complaint, ComplaintKind, Coordinate, DropReason, Event, Evidence,
-    ForceLeaveError, Instant, KeyAnswer, KeyOperation, KeyReport, KeysError, LeaveReport, Member, MemberCounts,
-    MemberEvent, MemberEventKind, Members, Metric, Name, NodeState, OldEvents, Peer, Policy, Query, QueryError,
-    QueryId, QueryReport, Question, RespondError, SeedFailureCause, SetTagsError, SharedPolicy, Source, Status, Tags,
-    Tombstone, UnknownWord, Usage, UserEvent, UserEventError, Veto, Why,
+    Candidate, Coalescing, CodecChoice, Complaint, ComplaintKind, Coordinate, DropReason, EntropyError, Event,
+    Evidence, ForceLeaveError, Instant, Key, KeyAnswer, KeyError, KeyOperation, KeyReport, KeysError, LeaveReport,
+    Member, MemberCounts, MemberEvent, MemberEventKind, Members, Metric, Name, NodeState, OldEvents, Peer, Policy,
+    Query, QueryError, QueryId, QueryReport, Question, RespondError, SeedFailureCause, SetTagsError, SharedPolicy,
+    Source, Status, Tags, Tombstone, UnknownWord, Usage, UserEvent, UserEventError, Veto, Why,
 };
 
 pub use crate::builder::Builder;

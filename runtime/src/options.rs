@@ -109,7 +109,7 @@ pub const DEFAULT_PORT: u16 = 7946;
 
 #[cfg(test)]
 mod tests {
-    use serf_proto::envelope::Key;
+    use serf_proto::Key;
 
     use super::*;
 

@@ -1,6 +1,6 @@
 //! Persistent state of a host: the snapshot and the keyring.
 
-use serf_proto::envelope::Key;
+use serf_proto::Key;
 use serf_proto::{AfterLeave, Record, Snapshot};
 
 /// A host's disk. Stores the parsed snapshot instead of the file, which would grow without bound; reads return the

@@ -3,8 +3,9 @@
 use core::net::SocketAddr;
 use std::sync::Arc;
 
-use serf_proto::envelope::Key;
-use serf_proto::{CodecChoice, Config, Directory, Identity, Instant, Node, Outbox, Record, Rng, Seed, Start, Tags};
+use serf_proto::{
+    CodecChoice, Config, Directory, Identity, Instant, Key, Node, Outbox, Record, Rng, Seed, Start, Tags,
+};
 
 use crate::addressing::{addr_of, name_of};
 use crate::check::QueueBounds;

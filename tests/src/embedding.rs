@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex};
 
 use futures_lite::future::{or, poll_once, zip};
 use serf_runtime::net::Net;
-use serf_runtime::serf_proto::wire::hashicorp;
+use serf_runtime::serf_proto::internals::wire::hashicorp;
 use serf_runtime::serf_proto::{AfterLeave, DropReason, Snapshot, UserEventError, limits};
 use serf_runtime::{
     Candidate, Coalescing, CodecChoice, CommandError, End, Event, Events, Handlers, JoinError, Key, KeyOperation,

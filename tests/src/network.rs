@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use serf_proto::envelope::Key;
+use serf_proto::Key;
 use serf_proto::{
     Coalescing, Config, Event, Identity, Instant, KeyOperation, MemberEvent, MemberEventKind, Node, OldEvents, Options,
     Outbox, Output, Question, Seed, Start, StreamId, StreamInput, Tags, Tombstone,

@@ -3,8 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use serf_proto::envelope::Key;
-use serf_proto::{KeyOperation, OldEvents, Tombstone};
+use serf_proto::{Key, KeyOperation, OldEvents, Tombstone};
 
 use crate::network::{Network, address};
 

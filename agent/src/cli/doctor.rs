@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use serf_tokio::Key;
-use serf_tokio::serf_proto::envelope::{Keyring, Label};
+use serf_tokio::serf_proto::{Keyring, Label};
 
 use super::{Command, Environment, Failure, Format, Outcome, TEXT, Terminal};
 use crate::config::read_keyring;

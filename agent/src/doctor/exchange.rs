@@ -4,11 +4,9 @@ use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use serf_tokio::serf_proto::envelope::{Envelope, EnvelopeConfig};
-use serf_tokio::serf_proto::wire::hashicorp::{self, SerfState};
-use serf_tokio::serf_proto::wire::serf::Clocks;
-use serf_tokio::serf_proto::wire::swim::State;
-use serf_tokio::serf_proto::{DropReason, Inquiry, Reply, Versions};
+use serf_tokio::serf_proto::diagnostics::hashicorp::{self, SerfState};
+use serf_tokio::serf_proto::diagnostics::{Clocks, Envelope, Inquiry, Reply, State};
+use serf_tokio::serf_proto::{DropReason, EnvelopeConfig, Versions};
 
 use super::fresh_seed;
 

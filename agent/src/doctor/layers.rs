@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use serf_tokio::serf_proto::envelope::{EnvelopeConfig, Keyring, Label};
+use serf_tokio::serf_proto::{EnvelopeConfig, Keyring, Label};
 
 use super::exchange::{Exchange, exchange};
 use super::report::Report;

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use serf_tokio::serf_proto::wire::swim::State;
+use serf_tokio::serf_proto::diagnostics::State;
 
 use super::exchange::View;
 use super::report::Report;

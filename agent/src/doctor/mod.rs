@@ -15,9 +15,8 @@ use std::io;
 use std::net::{Ipv6Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
-use serf_tokio::serf_proto::envelope::{EnvelopeConfig, Keyring, Label};
-use serf_tokio::serf_proto::wire::swim::State;
-use serf_tokio::serf_proto::{Seed, Versions};
+use serf_tokio::serf_proto::diagnostics::State;
+use serf_tokio::serf_proto::{EnvelopeConfig, Keyring, Label, Seed, Versions};
 
 use self::exchange::{Exchange, View};
 use self::packets::Pings;

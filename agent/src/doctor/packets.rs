@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use serf_tokio::serf_proto::wire::swim::State;
+use serf_tokio::serf_proto::diagnostics::State;
 
 use super::exchange::{Exchange, Seen, View};
 use super::probe::Probe;

@@ -4,10 +4,9 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
-use serf_tokio::serf_proto::envelope::{Caps, Envelope, EnvelopeConfig, PacketBuffers, split};
+use serf_tokio::serf_proto::diagnostics::{Ack, Caps, Envelope, Message, PacketBuffers, Ping, Source, split};
 use serf_tokio::serf_proto::limits::PACKET_BYTES_MAX;
-use serf_tokio::serf_proto::wire::Codec;
-use serf_tokio::serf_proto::wire::swim::{Ack, Message, Ping, Source};
+use serf_tokio::serf_proto::{Codec, EnvelopeConfig};
 
 use super::fresh_seed;
 

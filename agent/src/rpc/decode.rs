@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serf_tokio::serf_proto::msgpack::{self, BadByte, Kind, Walk, WalkError};
+use serf_tokio::serf_proto::internals::msgpack::{self, BadByte, Kind, Walk, WalkError};
 use thiserror::Error;
 
 use super::frame::FrameError;

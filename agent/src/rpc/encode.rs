@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serf_tokio::serf_proto::msgpack::{Full, write};
+use serf_tokio::serf_proto::internals::msgpack::{Full, write};
 
 /// Appends msgpack objects to a buffer.
 ///

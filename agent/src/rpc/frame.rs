@@ -1,6 +1,6 @@
 //! Finds the ends of msgpack objects in a byte stream.
 
-use serf_tokio::serf_proto::msgpack::{Walk, WalkError};
+use serf_tokio::serf_proto::internals::msgpack::{Walk, WalkError};
 use thiserror::Error;
 
 /// Finds the end of the next object in a growing buffer.

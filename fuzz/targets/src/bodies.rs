@@ -1,9 +1,9 @@
 //! Message bodies in both codecs: a decoded message survives a round trip in either codec, and a truncated one is
 //! rejected.
 
-use serf_proto::wire::serf::{self, Coordinate, Filter, MemberTime, UserEvent};
-use serf_proto::wire::swim::{Message, PeerRef, State};
-use serf_proto::wire::{Codec, DecodeError, Full, Writer, hashicorp, native};
+use serf_proto::internals::wire::serf::{self, Coordinate, Filter, MemberTime, UserEvent};
+use serf_proto::internals::wire::swim::{Message, PeerRef, State};
+use serf_proto::internals::wire::{Codec, DecodeError, Full, Writer, hashicorp, native};
 
 /// Longest message that is truncated at every byte: the time grows with the square of the length.
 const CUT_BYTES_MAX: usize = 400;

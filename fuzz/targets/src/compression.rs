@@ -1,9 +1,10 @@
 //! Compression: decompression respects its limits, and three implementations agree.
 
+use serf_proto::EnvelopeConfig;
 use serf_proto::Seed;
-use serf_proto::envelope::{Caps, Envelope, EnvelopeConfig, PacketBuffers};
+use serf_proto::internals::envelope::{Caps, Envelope, PacketBuffers};
+use serf_proto::internals::msgpack::{Reader, write};
 use serf_proto::limits::PACKET_INFLATED_BYTES_MAX;
-use serf_proto::msgpack::{Reader, write};
 use weezl::BitOrder;
 
 const COMPRESSED_TYPE: u8 = 9;

@@ -4,13 +4,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serf_proto::envelope::{Envelope, EnvelopeConfig, Key, Keyring, PacketBuffers, split};
+use serf_proto::internals::envelope::{Envelope, PacketBuffers, split};
+use serf_proto::internals::wire::swim::{Alive, Message, PeerRef};
+use serf_proto::internals::wire::{Codec, Versions, Writer};
 use serf_proto::limits::{META_BYTES_MAX, NAME_BYTES_MAX};
-use serf_proto::wire::swim::{Alive, Message, PeerRef};
-use serf_proto::wire::{Codec, Versions, Writer};
 use serf_proto::{
-    Clocks, Coalescing, CodecChoice, Config, Identity, Input, Instant, Node, OldEvents, Options, Outbox, Output,
-    QueryId, Question, Seed, Start, StreamId, Tags,
+    Clocks, Coalescing, CodecChoice, Config, EnvelopeConfig, Identity, Input, Instant, Key, Keyring, Node, OldEvents,
+    Options, Outbox, Output, QueryId, Question, Seed, Start, StreamId, Tags,
 };
 
 use crate::sealed::{KEY, LABEL};

@@ -32,9 +32,6 @@ use crate::limits::PACKET_INFLATED_BYTES_MAX;
 use crate::rng::{Rng, Seed};
 use crate::sink::{Full, Writer};
 use crate::stats::DropReason;
-#[cfg(feature = "generate")]
-pub use crate::types::EntropyError;
-pub use crate::types::{Key, KeyError};
 
 /// Optional layers that a destination supports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 use proptest::prelude::{Just, Strategy, any, prop, prop_assert, prop_assert_eq, prop_oneof, proptest};
 
 use super::*;
+use crate::types::Key;
 
 fn seal_frames(frames: &[Vec<u8>], checksum: bool) -> Vec<u8> {
     let mut buffers = PacketBuffers::new();

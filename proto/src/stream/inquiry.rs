@@ -11,9 +11,8 @@ use crate::wire::Codec;
 /// trace in the cluster. Sans-IO, like the rest of the crate.
 ///
 /// ```
-/// use serf_proto::envelope::{Envelope, EnvelopeConfig};
-/// use serf_proto::wire::hashicorp;
-/// use serf_proto::{Inquiry, Seed};
+/// use serf_proto::diagnostics::{Envelope, Inquiry, hashicorp};
+/// use serf_proto::{EnvelopeConfig, Seed};
 ///
 /// let mut inquiry = Inquiry::new(Envelope::new(EnvelopeConfig::default(), &Seed::from_bytes([7; 32])));
 /// let mut message = Vec::new();

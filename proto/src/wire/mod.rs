@@ -18,9 +18,9 @@ mod versions;
 use serde::{Deserialize, Serialize};
 
 pub use self::kind::MessageKind;
-pub use self::push_pull::{Announced, MemberState, PushPull};
+pub(crate) use self::push_pull::{Announced, MemberState, PushPull};
 pub use self::versions::{Common, Incompatible, Versions};
-pub use crate::sink::{Full, Sink, Writer};
+pub use crate::sink::{Full, Writer};
 
 /// Format of message bodies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -50,6 +50,32 @@ impl Codec {
         }
     }
 
+    /// Decodes a frame of either codec.
+    ///
+    /// # Errors
+    ///
+    /// If it is empty, malformed, or of an unknown type.
+    pub fn decode(frame: &[u8]) -> Result<swim::Message<'_>, DecodeError> {
+        let (&kind, body) = frame.split_first().ok_or(DecodeError::Empty)?;
+        Self::decode_body(kind, body)
+    }
+
+    /// Decodes the body of a frame of type `kind`, which determines the codec.
+    ///
+    /// # Errors
+    ///
+    /// If it is malformed, or of an unknown type.
+    pub(crate) fn decode_body(kind: u8, body: &[u8]) -> Result<swim::Message<'_>, DecodeError> {
+        match Self::of(kind) {
+            Self::Native => native::decode_body(kind, body),
+            Self::HashiCorp => hashicorp::decode_body(kind, body),
+        }
+    }
+}
+
+/// The messages of the Serf layer, for this crate and for the users of [`internals`](crate::internals).
+#[doc(hidden)]
+impl Codec {
     /// Encodes a frame of the Serf layer.
     ///
     /// # Errors
@@ -67,7 +93,7 @@ impl Codec {
     /// # Errors
     ///
     /// If it does not fit, or does not decode.
-    pub fn translate_serf(self, frame: &[u8], w: &mut Writer<'_>) -> Result<(), Full> {
+    pub(crate) fn translate_serf(self, frame: &[u8], w: &mut Writer<'_>) -> Result<(), Full> {
         match frame.first() {
             Some(&kind) if Self::of(kind) == self => w.put(frame),
             _ => self.encode_serf(&Self::decode_serf(frame).map_err(|_| Full)?, w),
@@ -95,28 +121,6 @@ impl Codec {
         match self {
             Self::Native => native::encode_coordinate(coordinate, w),
             Self::HashiCorp => hashicorp::encode_coordinate(coordinate, w),
-        }
-    }
-
-    /// Decodes a frame of either codec.
-    ///
-    /// # Errors
-    ///
-    /// If it is empty, malformed, or of an unknown type.
-    pub fn decode(frame: &[u8]) -> Result<swim::Message<'_>, DecodeError> {
-        let (&kind, body) = frame.split_first().ok_or(DecodeError::Empty)?;
-        Self::decode_body(kind, body)
-    }
-
-    /// Decodes the body of a frame of type `kind`, which determines the codec.
-    ///
-    /// # Errors
-    ///
-    /// If it is malformed, or of an unknown type.
-    pub fn decode_body(kind: u8, body: &[u8]) -> Result<swim::Message<'_>, DecodeError> {
-        match Self::of(kind) {
-            Self::Native => native::decode_body(kind, body),
-            Self::HashiCorp => hashicorp::decode_body(kind, body),
         }
     }
 

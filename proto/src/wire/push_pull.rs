@@ -7,7 +7,7 @@ use super::{Codec, Common, DecodeError, hashicorp, native};
 
 /// A validated push/pull.
 #[derive(Clone, Copy, Debug)]
-pub enum PushPull<'a> {
+pub(crate) enum PushPull<'a> {
     /// In the native codec.
     Native(native::PushPull<'a>),
     /// In HashiCorp's codec.
@@ -20,7 +20,7 @@ impl<'a> PushPull<'a> {
     /// # Errors
     ///
     /// If a state does not decode, or a count exceeds its limit.
-    pub fn parse(codec: Codec, body: &'a [u8]) -> Result<Self, DecodeError> {
+    pub(crate) fn parse(codec: Codec, body: &'a [u8]) -> Result<Self, DecodeError> {
         Ok(match codec {
             Codec::Native => Self::Native(native::PushPull::parse(body)?),
             Codec::HashiCorp => Self::HashiCorp(hashicorp::PushPull::parse(body)?),
@@ -28,7 +28,7 @@ impl<'a> PushPull<'a> {
     }
 
     /// The codec of the message.
-    pub const fn codec(&self) -> Codec {
+    pub(crate) const fn codec(&self) -> Codec {
         match self {
             Self::Native(_) => Codec::Native,
             Self::HashiCorp(_) => Codec::HashiCorp,
@@ -36,7 +36,7 @@ impl<'a> PushPull<'a> {
     }
 
     /// Whether the requester joins.
-    pub const fn join(&self) -> bool {
+    pub(crate) const fn join(&self) -> bool {
         match self {
             Self::Native(states) => states.join,
             Self::HashiCorp(states) => states.join,
@@ -44,7 +44,7 @@ impl<'a> PushPull<'a> {
     }
 
     /// The versions of the live members.
-    pub const fn live_versions(&self) -> Common {
+    pub(crate) const fn live_versions(&self) -> Common {
         match self {
             Self::Native(states) => states.live_versions,
             Self::HashiCorp(states) => states.live_versions,
@@ -52,7 +52,7 @@ impl<'a> PushPull<'a> {
     }
 
     /// The part of the layer above.
-    pub const fn user(&self) -> &'a [u8] {
+    pub(crate) const fn user(&self) -> &'a [u8] {
         match self {
             Self::Native(states) => states.user,
             Self::HashiCorp(states) => states.user,
@@ -62,20 +62,20 @@ impl<'a> PushPull<'a> {
 
 /// The state of one member in a push/pull.
 #[derive(Clone, Copy, Debug)]
-pub struct MemberState<'a> {
+pub(crate) struct MemberState<'a> {
     /// `None` for an unknown state number.
-    pub state: Option<State>,
+    pub(crate) state: Option<State>,
     /// The member's incarnation.
-    pub incarnation: u32,
+    pub(crate) incarnation: u32,
     /// The member's name; not validated as UTF-8.
-    pub name: &'a [u8],
+    pub(crate) name: &'a [u8],
     /// The member's record.
-    pub announced: Announced<'a>,
+    pub(crate) announced: Announced<'a>,
 }
 
 /// A member's record, not fully decoded.
 #[derive(Clone, Copy, Debug)]
-pub enum Announced<'a> {
+pub(crate) enum Announced<'a> {
     /// A native record.
     Record(&'a [u8]),
     /// The fields of HashiCorp's codec.
@@ -88,7 +88,7 @@ impl<'a> Announced<'a> {
     /// # Errors
     ///
     /// If it is malformed.
-    pub fn peer(&self) -> Result<PeerRef<'a>, DecodeError> {
+    pub(crate) fn peer(&self) -> Result<PeerRef<'a>, DecodeError> {
         match self {
             Self::Record(record) => native::decode_record(record),
             Self::Fields(fields) => fields.peer(),

@@ -109,7 +109,7 @@ pub struct Alive<'a> {
 }
 
 /// First incarnation of a node, as in memberlist. 0 is never sent.
-pub const FIRST_INCARNATION: u32 = 1;
+pub(crate) const FIRST_INCARNATION: u32 = 1;
 
 /// The record that a node announces, in its native layout. Versions and name come first, so that both can be read
 /// without the rest.

@@ -2,8 +2,7 @@
 
 use core::time::Duration;
 
-use serf_proto::envelope::Key;
-use serf_proto::{CodecChoice, Config, Instant, Rng};
+use serf_proto::{CodecChoice, Config, Instant, Key, Rng};
 
 use super::ChaosOptions;
 use crate::net::{Effect, LinkModel, NodeSet, Rule};

@@ -1,7 +1,7 @@
 use core::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use serf_proto::envelope::Key;
+use serf_proto::Key;
 use serf_proto::{CodecChoice, Config, Options, Rng, Seed};
 
 use super::chaos::ChaosCli;

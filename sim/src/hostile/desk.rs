@@ -1,12 +1,13 @@
 //! Encoder of the attacker: encodes and seals messages in either codec, as a member does.
 
 use bytes::Bytes;
-use serf_proto::envelope::{Caps, Envelope, EnvelopeConfig, PacketBuffers};
+use serf_proto::diagnostics::Inquiry;
+use serf_proto::internals::envelope::{Caps, Envelope, PacketBuffers};
+use serf_proto::internals::wire::serf::{Clocks, MemberTime, UserEvent};
+use serf_proto::internals::wire::swim::{Message, PeerRef, State};
+use serf_proto::internals::wire::{Full, Writer, hashicorp, native, serf};
 use serf_proto::limits::PACKET_BYTES_MAX;
-use serf_proto::wire::serf::{Clocks, MemberTime, UserEvent};
-use serf_proto::wire::swim::{Message, PeerRef, State};
-use serf_proto::wire::{Full, Writer, hashicorp, native, serf};
-use serf_proto::{Codec, Inquiry, Seed};
+use serf_proto::{Codec, EnvelopeConfig, Seed};
 
 /// One message in a packet.
 #[derive(Clone, Debug)]
@@ -145,7 +146,7 @@ impl Desk {
     pub(super) fn open(&mut self, datagram: &[u8]) -> Vec<Vec<u8>> {
         let envelope = Envelope::new(self.config.clone(), &Seed::from_u64(0));
         let Ok(message) = envelope.open(datagram, &mut self.buffers) else { return Vec::new() };
-        let parts = serf_proto::envelope::split(message);
+        let parts = serf_proto::internals::envelope::split(message);
         parts.map(|parts| parts.map(<[u8]>::to_vec).collect()).unwrap_or_default()
     }
 

@@ -1,8 +1,8 @@
 //! A hostile host. It sends well-formed messages with extreme content: numbers at and next to every bound, the longest
 //! names and payloads, forged sources, replays, floods. The honest nodes must agree once it is silent.
 //!
-//! It is built on the public parts of `serf_proto::wire` and `serf_proto::envelope`, and so has the cluster's key and
-//! label: the model is a faulty member, not an outsider. Besides the attacker the host may run a real node, through
+//! It is built on `serf_proto::internals`, the codecs and the packet layers, and has the cluster's key and label: the
+//! model is a faulty member, not an outsider. Besides the attacker the host may run a real node, through
 //! which the attacker observes incarnations, clocks and packets of the others.
 //!
 //! `attack` names the kinds of attack, `plan` draws the kinds and times of a world, `desk` encodes and seals, `numbers`

@@ -1,12 +1,12 @@
 //! Attacks with messages of Serf's layer in packets.
 
 use serf_proto::Codec;
-use serf_proto::limits::PATTERN_BYTES_MAX;
-use serf_proto::wire::Versions;
-use serf_proto::wire::serf::{
+use serf_proto::internals::wire::Versions;
+use serf_proto::internals::wire::serf::{
     Filter, Join, Leave, List, MemberRecord, Message, Query, QueryResponse, Relay, Source, UserEvent,
 };
-use serf_proto::wire::swim::{self, Accusation};
+use serf_proto::internals::wire::swim::{self, Accusation};
+use serf_proto::limits::PATTERN_BYTES_MAX;
 
 use super::attacker::{Attacker, Sight, nowhere};
 use super::desk::Line;
@@ -86,7 +86,8 @@ impl Attacker {
         for packet in heard {
             for frame in self.desk.open(&packet) {
                 let Some((&kind, body)) = frame.split_first() else { continue };
-                let is_user = kind & !serf_proto::wire::native::NATIVE == serf_proto::wire::hashicorp::USER;
+                let is_user =
+                    kind & !serf_proto::internals::wire::native::NATIVE == serf_proto::internals::wire::hashicorp::USER;
                 let Some(Message::Query(query)) = is_user.then(|| Codec::decode_serf(body).ok()).flatten() else {
                     continue;
                 };

@@ -1,10 +1,10 @@
 //! Attacks on streams.
 
 use bytes::Bytes;
+use serf_proto::internals::wire::hashicorp;
+use serf_proto::internals::wire::native::STREAM_PUSH_PULL;
+use serf_proto::internals::wire::serf::{Clocks, List, MemberTime, Message, Query, Source, UserEvent};
 use serf_proto::limits::{NAME_BYTES_MAX, STREAM_MESSAGE_BYTES_MAX, USER_EVENT_BYTES_MAX};
-use serf_proto::wire::hashicorp;
-use serf_proto::wire::native::STREAM_PUSH_PULL;
-use serf_proto::wire::serf::{Clocks, List, MemberTime, Message, Query, Source, UserEvent};
 
 use super::attacker::{Attacker, Sight};
 use super::desk::{Told, framed};

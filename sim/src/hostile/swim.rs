@@ -1,8 +1,8 @@
 //! Attacks with messages of the membership layer.
 
+use serf_proto::internals::wire::swim::{Accusation, Alive, IndirectPing, Message, PeerRef, Ping, Source, State};
+use serf_proto::internals::wire::{Versions, serf};
 use serf_proto::limits::{META_BYTES_MAX, NAME_BYTES_MAX};
-use serf_proto::wire::swim::{Accusation, Alive, IndirectPing, Message, PeerRef, Ping, Source, State};
-use serf_proto::wire::{Versions, serf};
 
 use super::attacker::{Attacker, Sight, nowhere};
 use super::desk::{Line, Told, compound};

@@ -1,6 +1,6 @@
 use core::time::Duration;
 
-use serf_proto::envelope::Key;
+use serf_proto::Key;
 use serf_proto::{DropReason, KeyOperation};
 
 use super::{Figures, PhaseSettings, PhaseStart, PhaseSteps, Step};

@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use crate::common::{model, options};
-use serf_proto::envelope::Key;
+use serf_proto::Key;
 use serf_proto::{Config, Options};
 use sim::{Outcome, Phase, PhaseReport, PhaseSettings, Scenario, StepReport, Unwatched, World, WorldOptions};
 

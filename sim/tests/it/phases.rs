@@ -106,7 +106,7 @@ fn with_loss_a_query_is_repeated_and_relays_reduce_the_repeats() {
 
 #[test]
 fn every_codec_and_every_layer_carries_a_cluster_through_every_phase() {
-    use serf_proto::envelope::Key;
+    use serf_proto::Key;
     use serf_proto::{CodecChoice, Config, Options};
     let plain = Options::lan().hashicorp_pace();
     let sealed = Options::lan().hashicorp_pace().with(|options| {

@@ -1,7 +1,6 @@
 //! Encryption and key rotation.
 
-use serf_tokio::serf_proto::DropReason;
-use serf_tokio::serf_proto::envelope::Key;
+use serf_tokio::serf_proto::{DropReason, Key};
 use serf_tokio::{Coalescing, write_keyring_file};
 
 use crate::harness::{Agent, Heard, Ours, Sees, runtime, until_or};

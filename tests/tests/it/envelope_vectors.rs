@@ -6,8 +6,8 @@
 use std::path::Path;
 
 use serde_json::Value;
-use serf_proto::envelope::{Caps, Envelope, EnvelopeConfig, Key, Keyring, Label, PacketBuffers, split};
-use serf_proto::{DropReason, Seed};
+use serf_proto::internals::envelope::{Caps, Envelope, PacketBuffers, split};
+use serf_proto::{DropReason, EnvelopeConfig, Key, Keyring, Label, Seed};
 
 fn vectors() -> Vec<Value> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("vectors/memberlist.json");

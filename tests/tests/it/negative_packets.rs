@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
-use serf_proto::wire::serf::{self, List};
-use serf_proto::wire::swim::{Alive, Message, PeerRef, Ping};
-use serf_proto::wire::{Codec, Full, Versions, Writer, hashicorp};
+use serf_proto::internals::wire::serf::{self, List};
+use serf_proto::internals::wire::swim::{Alive, Message, PeerRef, Ping};
+use serf_proto::internals::wire::{Codec, Full, Versions, Writer, hashicorp};
 use serf_proto::{Config, DropReason, Identity, Instant, Node, Options, Outbox, Output, Seed, Start, Stats, Tags};
 
 /// A negative entry: its name, the number of accepted messages, and the drop counters.

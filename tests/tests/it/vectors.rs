@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use serf_proto::Tags;
-use serf_proto::wire::hashicorp::{self, PushPull, Scanner, SerfState};
-use serf_proto::wire::serf::{self, Filter, List};
-use serf_proto::wire::swim::{Accusation, Ack, Alive, IndirectPing, Message, PeerRef, Ping, Source, State};
-use serf_proto::wire::{Codec, DecodeError, Full, Versions, Writer};
+use serf_proto::internals::wire::hashicorp::{self, PushPull, Scanner, SerfState};
+use serf_proto::internals::wire::serf::{self, Filter, List};
+use serf_proto::internals::wire::swim::{Accusation, Ack, Alive, IndirectPing, Message, PeerRef, Ping, Source, State};
+use serf_proto::internals::wire::{Codec, DecodeError, Full, Versions, Writer};
 
 /// Entries of `memberlist.json` about the layers around messages, not about bodies.
 const OTHER_LAYERS: &[&str] = &[

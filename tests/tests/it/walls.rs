@@ -98,6 +98,8 @@ const WALLS: &[(&str, &[&str])] = &[
             "wire",
         ],
     ),
+    ("diagnostics", &["envelope", "stream", "wire"]),
+    ("internals", &["envelope", "msgpack", "wire"]),
     ("input", &["event", "node", "outbox", "serf::Question", "stream::StreamInput", "time", "types"]),
 ];
 

@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use serde_json::Value;
 use serf_fuzz::{LABEL, compressed_message, encode_steps};
-use serf_proto::wire::hashicorp::encode_user;
-use serf_proto::wire::serf::{self, Clocks, List, MemberTime};
-use serf_proto::wire::swim::{Accusation, Ack, Alive, IndirectPing, Message, PeerRef, Ping, Source, State};
-use serf_proto::wire::{Codec, Versions, Writer, native};
+use serf_proto::internals::wire::hashicorp::encode_user;
+use serf_proto::internals::wire::serf::{self, Clocks, List, MemberTime};
+use serf_proto::internals::wire::swim::{Accusation, Ack, Alive, IndirectPing, Message, PeerRef, Ping, Source, State};
+use serf_proto::internals::wire::{Codec, Versions, Writer, native};
 use serf_proto::{Coalescing, Input, JoinId, KeyOperation, OldEvents, QueryId, StreamId, Tombstone};
 use weezl::BitOrder;
 
@@ -203,7 +203,7 @@ fn other_hostile_inputs(seeds: &mut Seeds) {
     seeds.add_stream("user_event", &user);
 }
 
-fn written(write: impl FnOnce(&mut Writer<'_>) -> Result<(), serf_proto::wire::Full>) -> Vec<u8> {
+fn written(write: impl FnOnce(&mut Writer<'_>) -> Result<(), serf_proto::internals::wire::Full>) -> Vec<u8> {
     let mut room = [0; 4096];
     let mut w = Writer::new(&mut room);
     write(&mut w).unwrap();

@@ -32,7 +32,8 @@ pub use self::serf_state::{
     SerfState, begin_left, begin_serf_state, begin_times, push_hole, push_left, push_serf_state, push_slot, push_time,
 };
 pub use self::stream::{decode_error, decode_user, encode_error, encode_user};
-pub use self::tags::{push_tags, tags};
+pub(crate) use self::tags::push_tags;
+pub use self::tags::tags;
 use super::serf::Filter;
 use super::swim::{Accusation, Ack, Alive, IndirectPing, Message, PeerRef, Ping, Source};
 use super::{DecodeError, Full, Writer};
@@ -52,7 +53,7 @@ pub const PUSH_PULL: u8 = 6;
 /// Type byte of a user message, in a packet or on a stream.
 pub const USER: u8 = 8;
 /// Type byte of a compressed message, in a packet or on a stream.
-pub const COMPRESSED: u8 = 9;
+pub(crate) const COMPRESSED: u8 = 9;
 pub(super) const NACK: u8 = 11;
 /// Type byte of an error reply on a stream.
 pub const ERROR: u8 = 13;

@@ -9,7 +9,7 @@ use crate::msgpack::{Full, Reader, Sink};
 const MAGIC: u8 = 0xff;
 
 /// Appends tags as metadata, in the given order.
-pub fn push_tags<'t>(out: &mut Vec<u8>, tags: impl ExactSizeIterator<Item = (&'t str, &'t str)>) {
+pub(crate) fn push_tags<'t>(out: &mut Vec<u8>, tags: impl ExactSizeIterator<Item = (&'t str, &'t str)>) {
     let written = put_tags(out, tags);
     debug_assert_eq!(written, Ok(()), "a vector has room");
 }

@@ -12,9 +12,7 @@ use alloc::boxed::Box;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::push_pull::{
-    PushEntry, PushPull, STREAM_ACK, STREAM_PING, STREAM_PUSH_PULL, begin_push_pull, push_state,
-};
+pub use self::push_pull::{PushEntry, PushPull, STREAM_PUSH_PULL, begin_push_pull, push_state};
 use self::serf::SERF_JOIN;
 pub use self::serf::{decode_coordinate, decode_serf, encode_coordinate, encode_serf};
 pub(super) use self::serf::{take_filter, take_float, take_text};
@@ -71,7 +69,7 @@ pub fn encode(message: &Message<'_>, w: &mut Writer<'_>) -> Result<(), Full> {
 
 /// Header of a frame whose remainder is encoded already.
 #[derive(Clone, Copy, Debug)]
-pub struct Head {
+pub(crate) struct Head {
     bytes: [u8; Self::BYTES_MAX],
     len: usize,
 }
@@ -90,23 +88,23 @@ impl Head {
     }
 
     /// The encoded header.
-    pub fn bytes(&self) -> &[u8] {
+    pub(crate) fn bytes(&self) -> &[u8] {
         &self.bytes[..self.len]
     }
 }
 
 /// The header of an alive message, which the record follows.
-pub fn alive_head(incarnation: u32) -> Head {
+pub(crate) fn alive_head(incarnation: u32) -> Head {
     Head::new(&[ALIVE, SCHEMA], &[u64::from(incarnation)])
 }
 
 /// The same at the first incarnation, which most nodes keep.
-pub const FIRST_ALIVE_HEAD: [u8; 3] = [ALIVE, SCHEMA, 1];
+pub(crate) const FIRST_ALIVE_HEAD: [u8; 3] = [ALIVE, SCHEMA, 1];
 
 /// The name in an alive message that starts with [`FIRST_ALIVE_HEAD`]; `None` for other frames, and for names of 128
 /// bytes or more.
 #[inline]
-pub fn name_in_first_alive(frame: &[u8]) -> Option<&[u8]> {
+pub(crate) fn name_in_first_alive(frame: &[u8]) -> Option<&[u8]> {
     const NAME_LEN_AT: usize = FIRST_ALIVE_HEAD.len() + VERSIONS_BYTES;
     let (head, rest) = frame.split_first_chunk::<{ NAME_LEN_AT + 1 }>()?;
     let is_first = head[..FIRST_ALIVE_HEAD.len()] == FIRST_ALIVE_HEAD;
@@ -114,7 +112,7 @@ pub fn name_in_first_alive(frame: &[u8]) -> Option<&[u8]> {
 }
 
 /// The header of a user message with a join intent, which the name follows.
-pub fn join_head(ltime: u64, name_len: usize) -> Head {
+pub(crate) fn join_head(ltime: u64, name_len: usize) -> Head {
     Head::new(&[USER, SERF_JOIN, SCHEMA], &[ltime, name_len as u64])
 }
 
@@ -217,7 +215,7 @@ pub fn glance(frame: &[u8]) -> Option<Glance<'_>> {
 }
 
 /// Offset of a name of this length within a record: after the versions and the length.
-pub fn name_start(name_len: usize) -> usize {
+pub(crate) fn name_start(name_len: usize) -> usize {
     VERSIONS_BYTES + if name_len < 0x80 { 1 } else { 2 }
 }
 

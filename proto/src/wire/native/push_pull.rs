@@ -4,7 +4,7 @@
 use alloc::vec::Vec;
 
 use super::varint::{push_varint, take_bytes, take_incarnation, take_varint, varint};
-use super::{ACK, PING, PUSH_PULL, SCHEMA, Unread, name_of_record, schema};
+use super::{PUSH_PULL, SCHEMA, Unread, name_of_record, schema};
 use crate::limits::PUSH_PULL_NODES_MAX;
 use crate::wire::DecodeError;
 use crate::wire::swim::State;
@@ -12,10 +12,6 @@ use crate::wire::versions::{Common, Versions};
 
 /// Type byte of a push/pull on a stream.
 pub const STREAM_PUSH_PULL: u8 = PUSH_PULL;
-/// Type byte of a ping on a stream.
-pub const STREAM_PING: u8 = PING;
-/// Type byte of an ack on a stream.
-pub const STREAM_ACK: u8 = ACK;
 
 /// Begins the body of a push/pull with `nodes` states.
 pub fn begin_push_pull(out: &mut Vec<u8>, join: bool, nodes: u32) {
