@@ -6,6 +6,8 @@ use core::fmt;
 use core::net::SocketAddr;
 use core::time::Duration;
 
+use thiserror::Error;
+
 use crate::event::Member;
 use crate::types::{self, Tags};
 use crate::wire::Versions;
@@ -128,7 +130,8 @@ impl<'a> Candidate<'a> {
 }
 
 /// A veto, with its reason for the log.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{reason}")]
 pub struct Veto {
     reason: Box<str>,
 }
@@ -139,14 +142,6 @@ impl Veto {
         Self { reason: reason.into() }
     }
 }
-
-impl fmt::Display for Veto {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.reason)
-    }
-}
-
-impl core::error::Error for Veto {}
 
 /// A policy that is shared between nodes and options.
 #[derive(Clone)]

@@ -1,16 +1,19 @@
-use core::fmt;
 use core::time::Duration;
 
+use thiserror::Error;
+
 /// Why [`Options`](crate::Options) were refused.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum ConfigError {
     /// A setting that must be above zero is zero.
+    #[error("{name} must be above zero")]
     Zero {
         /// Which setting.
         name: &'static str,
     },
     /// A setting is above its limit.
+    #[error("{name} is {value}, the limit is {limit}")]
     TooLarge {
         /// Which setting.
         name: &'static str,
@@ -20,11 +23,13 @@ pub enum ConfigError {
         limit: u32,
     },
     /// There is no such version of Serf's protocol.
+    #[error("protocol_version is {value}, it must be from 2 to 5")]
     ProtocolVersion {
         /// The version.
         value: u8,
     },
     /// The probe timeout leaves no time for indirect probes.
+    #[error("probe_timeout ({timeout:?}) must be below probe_interval ({interval:?})")]
     ProbeTimeout {
         /// The timeout given.
         timeout: Duration,
@@ -32,6 +37,7 @@ pub enum ConfigError {
         interval: Duration,
     },
     /// User events of the greatest size would fit into no packet, and could never be gossiped.
+    #[error("user_event_bytes_max is {value}, but a packet has room for {room}")]
     UserEventBytes {
         /// The limit given.
         value: u32,
@@ -39,6 +45,7 @@ pub enum ConfigError {
         room: u32,
     },
     /// The packet size is out of its range.
+    #[error("packet_bytes is {value}, it must be from {least} to {most}")]
     PacketBytes {
         /// What it is.
         value: u32,
@@ -48,24 +55,3 @@ pub enum ConfigError {
         most: u32,
     },
 }
-
-impl fmt::Display for ConfigError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Zero { name } => write!(f, "{name} must be above zero"),
-            Self::TooLarge { name, value, limit } => write!(f, "{name} is {value}, the limit is {limit}"),
-            Self::ProtocolVersion { value } => write!(f, "protocol_version is {value}, it must be from 2 to 5"),
-            Self::ProbeTimeout { timeout, interval } => {
-                write!(f, "probe_timeout ({timeout:?}) must be below probe_interval ({interval:?})")
-            }
-            Self::UserEventBytes { value, room } => {
-                write!(f, "user_event_bytes_max is {value}, but a packet has room for {room}")
-            }
-            Self::PacketBytes { value, least, most } => {
-                write!(f, "packet_bytes is {value}, it must be from {least} to {most}")
-            }
-        }
-    }
-}
-
-impl core::error::Error for ConfigError {}

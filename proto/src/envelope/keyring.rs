@@ -2,7 +2,8 @@
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::fmt;
+
+use thiserror::Error;
 
 use super::crypt::Cipher;
 use crate::limits::KEYS_MAX;
@@ -105,34 +106,25 @@ impl PartialEq for Keyring {
 }
 
 /// Why a keyring operation failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum KeyringError {
     /// The primary key cannot be removed; make another key the primary first.
+    #[error("the primary key cannot be removed")]
     Primary,
     /// The key is not installed.
+    #[error("the key is not in the keyring")]
     Unknown,
     /// The keyring is full.
+    #[error("the keyring has {limit} keys, which is the limit")]
     Full {
         /// Maximum number of keys.
         limit: usize,
     },
     /// The keyring is empty: the node was started without encryption, which cannot be enabled while it runs.
+    #[error("encryption is not enabled")]
     Disabled,
 }
-
-impl fmt::Display for KeyringError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Primary => f.write_str("the primary key cannot be removed"),
-            Self::Unknown => f.write_str("the key is not in the keyring"),
-            Self::Full { limit } => write!(f, "the keyring has {limit} keys, which is the limit"),
-            Self::Disabled => f.write_str("encryption is not enabled"),
-        }
-    }
-}
-
-impl core::error::Error for KeyringError {}
 
 #[cfg(test)]
 mod tests {

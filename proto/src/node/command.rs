@@ -4,6 +4,8 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::net::SocketAddr;
 
+use thiserror::Error;
+
 use super::join::{self, Contact, Join};
 use super::{Coalescing, Node, NodeState, OldEvents, Tombstone};
 use crate::core::Notification;
@@ -163,12 +165,14 @@ impl Node {
 }
 
 /// Why [`Node::join`] failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum JoinError {
     /// The node is leaving or has left.
+    #[error("{}", LEAVING)]
     Leaving,
     /// No seed was given.
+    #[error("a join needs the address of at least one member")]
     NoSeeds,
 }
 
@@ -191,12 +195,14 @@ pub enum UserEventError {
 }
 
 /// Why [`Node::set_tags`] failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum SetTagsError {
     /// The node is leaving or has left.
+    #[error("{}", LEAVING)]
     Leaving,
     /// The encoded tags exceed the limit.
+    #[error("the tags take {bytes} bytes encoded, the limit is {limit}")]
     TooLarge {
         /// The encoded size, in bytes.
         bytes: usize,
@@ -206,12 +212,14 @@ pub enum SetTagsError {
 }
 
 /// Why [`Node::force_leave`] failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum ForceLeaveError {
     /// The name is this node's own; use [`Node::leave`].
+    #[error("a node does not force itself to leave; it leaves")]
     Ourselves,
     /// No node can have this name: it is empty or too long.
+    #[error("no node has a name of {bytes} bytes, they have from 1 to {limit}")]
     Nobody {
         /// The length of the name, in bytes.
         bytes: usize,
@@ -220,30 +228,24 @@ pub enum ForceLeaveError {
     },
     /// The intent clock has reached [`limits::LAMPORT_TIME_MAX`](crate::limits::LAMPORT_TIME_MAX); every node would
     /// drop the intent.
+    #[error("{}", CLOCK_EXHAUSTED)]
     ClockExhausted,
 }
 
 /// Why [`Node::leave`] failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum LeaveError {
     /// A leave is in progress.
+    #[error("a leave is already in progress")]
     InProgress,
     /// The leave is complete.
+    #[error("the node has already left the cluster")]
     Left,
 }
 
 const LEAVING: &str = "the node has begun to leave the cluster";
 const CLOCK_EXHAUSTED: &str = "the Lamport clock is at its end";
-
-impl fmt::Display for JoinError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Leaving => LEAVING,
-            Self::NoSeeds => "a join needs the address of at least one member",
-        })
-    }
-}
 
 impl fmt::Display for UserEventError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -260,38 +262,4 @@ impl fmt::Display for UserEventError {
     }
 }
 
-impl fmt::Display for SetTagsError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Leaving => f.write_str(LEAVING),
-            Self::TooLarge { bytes, limit } => write!(f, "the tags take {bytes} bytes encoded, the limit is {limit}"),
-        }
-    }
-}
-
-impl fmt::Display for ForceLeaveError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Ourselves => f.write_str("a node does not force itself to leave; it leaves"),
-            Self::Nobody { bytes, limit } => {
-                write!(f, "no node has a name of {bytes} bytes, they have from 1 to {limit}")
-            }
-            Self::ClockExhausted => f.write_str(CLOCK_EXHAUSTED),
-        }
-    }
-}
-
-impl fmt::Display for LeaveError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::InProgress => "a leave is already in progress",
-            Self::Left => "the node has already left the cluster",
-        })
-    }
-}
-
-impl core::error::Error for JoinError {}
 impl core::error::Error for UserEventError {}
-impl core::error::Error for SetTagsError {}
-impl core::error::Error for ForceLeaveError {}
-impl core::error::Error for LeaveError {}

@@ -7,6 +7,7 @@ use core::net::SocketAddr;
 
 use serde::ser::SerializeStruct as _;
 use serde::{Serialize, Serializer};
+use thiserror::Error;
 
 use crate::limits::{META_BYTES_MAX, NAME_BYTES_MAX};
 use crate::types::Name;
@@ -167,12 +168,14 @@ impl Identity {
 }
 
 /// Why an [`Identity`] is invalid.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum IdentityError {
     /// The name is empty.
+    #[error("a node needs a name")]
     NameEmpty,
     /// The name exceeds the limit.
+    #[error("the name has {bytes} bytes, the limit is {limit}")]
     NameTooLong {
         /// The length of the name, in bytes.
         bytes: usize,
@@ -181,16 +184,19 @@ pub enum IdentityError {
     },
     /// The name has a control character, a line or paragraph separator, or a bidirectional mark. A terminal would
     /// display it as something else. Other nodes may have such names; they are displayed escaped.
+    #[error("the name has a control character at byte {at}")]
     NameControl {
         /// Byte offset in the name.
         at: usize,
     },
     /// The address is not reachable: it is `0.0.0.0` or `::`, or its port is 0.
+    #[error("{addr} cannot be advertised: no other node can send to it")]
     AddrUnspecified {
         /// The address.
         addr: SocketAddr,
     },
     /// The encoded tags exceed the limit.
+    #[error("the tags take {bytes} bytes encoded, the limit is {limit}")]
     TagsTooLarge {
         /// The encoded size, in bytes.
         bytes: usize,
@@ -198,21 +204,3 @@ pub enum IdentityError {
         limit: usize,
     },
 }
-
-impl fmt::Display for IdentityError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NameEmpty => f.write_str("a node needs a name"),
-            Self::NameTooLong { bytes, limit } => write!(f, "the name has {bytes} bytes, the limit is {limit}"),
-            Self::NameControl { at } => write!(f, "the name has a control character at byte {at}"),
-            Self::AddrUnspecified { addr } => {
-                write!(f, "{addr} cannot be advertised: no other node can send to it")
-            }
-            Self::TagsTooLarge { bytes, limit } => {
-                write!(f, "the tags take {bytes} bytes encoded, the limit is {limit}")
-            }
-        }
-    }
-}
-
-impl core::error::Error for IdentityError {}

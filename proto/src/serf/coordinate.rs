@@ -5,8 +5,9 @@
 //! The adjustment is a late correction for what the model gets wrong about a node all the time. How a node finds its
 //! coordinate is [`Vivaldi`](super::Vivaldi)'s business.
 
-use core::fmt;
 use core::time::Duration;
+
+use thiserror::Error;
 
 /// A node's network coordinate. All of it is in seconds but the error, which has no unit.
 ///
@@ -92,33 +93,22 @@ impl Coordinate {
 }
 
 /// Why numbers are no coordinate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum CoordinateError {
     /// The point has another number of dimensions than [`Coordinate::DIMENSIONS`].
+    #[error("the coordinate has {count} dimensions, it must have {}", Coordinate::DIMENSIONS)]
     Dimensions {
         /// How many it has.
         count: usize,
     },
     /// A part is not a number, or none that an honest node has.
+    #[error("a part of the coordinate is not a number or out of bounds")]
     OutOfBounds,
     /// The measured time is longer than 10 s.
+    #[error("the round-trip time of {0:?} is above 10 s")]
     Rtt(Duration),
 }
-
-impl fmt::Display for CoordinateError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Dimensions { count } => {
-                write!(f, "the coordinate has {count} dimensions, it must have {}", Coordinate::DIMENSIONS)
-            }
-            Self::OutOfBounds => f.write_str("a part of the coordinate is not a number or out of bounds"),
-            Self::Rtt(rtt) => write!(f, "the round-trip time of {rtt:?} is above 10 s"),
-        }
-    }
-}
-
-impl core::error::Error for CoordinateError {}
 
 /// The length of a vector. Summed in the order of the axes, so that every platform and Go get the same bits.
 pub(super) fn magnitude(vec: &[f64; Coordinate::DIMENSIONS]) -> f64 {

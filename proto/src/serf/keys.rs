@@ -3,7 +3,8 @@
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::vec::Vec;
-use core::fmt;
+
+use thiserror::Error;
 
 use super::Serf;
 use super::message::{decode, encode};
@@ -18,31 +19,22 @@ use crate::wire::hashicorp::serf_bytes;
 use crate::wire::serf::{self as wire, KeyResponse, List, Message, QueryResponse};
 
 /// Why an operation on the keys of every member was refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum KeysError {
     /// A key has 16, 24 or 32 bytes, and this one has not; or keys are to be listed and one is given.
+    #[error("a key has 16, 24 or 32 bytes, not {bytes}")]
     Length {
         /// How many it has.
         bytes: usize,
     },
     /// Another operation that changes keys is under way.
+    #[error("keys are being changed already")]
     Busy,
     /// The query could not be asked.
+    #[error(transparent)]
     Query(QueryError),
 }
-
-impl fmt::Display for KeysError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Length { bytes } => write!(f, "a key has 16, 24 or 32 bytes, not {bytes}"),
-            Self::Busy => f.write_str("keys are being changed already"),
-            Self::Query(error) => error.fmt(f),
-        }
-    }
-}
-
-impl core::error::Error for KeysError {}
 
 /// The answers to an operation so far.
 #[derive(Clone, Debug)]

@@ -6,9 +6,11 @@
 
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::fmt::{self, Write as _};
+use core::fmt::Write as _;
 use core::iter::Peekable;
 use core::str::Chars;
+
+use thiserror::Error;
 
 use crate::limits::{
     PATTERN_BYTES_MAX, PATTERN_OPERATORS_MAX, PATTERN_PROGRAM_BYTES_MAX, PATTERN_PROGRAM_BYTES_SMALL,
@@ -77,10 +79,11 @@ impl Pattern {
 }
 
 /// Why an expression was refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum PatternError {
     /// It is longer than [`limits::PATTERN_BYTES_MAX`](crate::limits::PATTERN_BYTES_MAX).
+    #[error("the expression takes {bytes} bytes, the limit is {limit}")]
     TooLong {
         /// Its length.
         bytes: usize,
@@ -88,25 +91,15 @@ pub enum PatternError {
         limit: usize,
     },
     /// It is not an expression in Go's dialect.
+    #[error("not a regular expression in Go's dialect")]
     Syntax,
     /// Its compiled form is too large.
+    #[error("the compiled expression takes more than {limit} bytes")]
     TooComplex {
         /// How many bytes that may take.
         limit: usize,
     },
 }
-
-impl fmt::Display for PatternError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::TooLong { bytes, limit } => write!(f, "the expression takes {bytes} bytes, the limit is {limit}"),
-            Self::Syntax => f.write_str("not a regular expression in Go's dialect"),
-            Self::TooComplex { limit } => write!(f, "the compiled expression takes more than {limit} bytes"),
-        }
-    }
-}
-
-impl core::error::Error for PatternError {}
 
 /// An expression for the crate, and what in it takes time to compile.
 struct Translated {

@@ -1,8 +1,7 @@
 //! Random keys. The only file of this crate that reads the operating system's entropy, behind a feature. No node calls
 //! it.
 
-use core::fmt;
-
+use thiserror::Error;
 use zeroize::Zeroize;
 
 use super::Key;
@@ -23,13 +22,6 @@ impl Key {
 }
 
 /// The operating system provides no entropy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("the operating system gives no randomness for a key")]
 pub struct EntropyError;
-
-impl fmt::Display for EntropyError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the operating system gives no randomness for a key")
-    }
-}
-
-impl core::error::Error for EntropyError {}

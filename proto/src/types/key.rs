@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
+use thiserror::Error;
 use zeroize::Zeroize;
 
 /// A secret key for AES-128, AES-192 or AES-256. Zeroed on drop, and hidden by `Debug`.
@@ -85,28 +86,19 @@ impl fmt::Debug for Key {
 }
 
 /// Why a key is invalid.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum KeyError {
     /// The length is not 16, 24 or 32 bytes.
+    #[error("a key has 16, 24 or 32 bytes, not {bytes}")]
     Length {
         /// The length, in bytes.
         bytes: usize,
     },
     /// The text is not base64.
+    #[error("a key is written in base64")]
     Base64,
 }
-
-impl fmt::Display for KeyError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Length { bytes } => write!(f, "a key has 16, 24 or 32 bytes, not {bytes}"),
-            Self::Base64 => f.write_str("a key is written in base64"),
-        }
-    }
-}
-
-impl core::error::Error for KeyError {}
 
 /// Length of an AES-256 key, in bytes.
 const KEY_BYTES_MAX: usize = 32;

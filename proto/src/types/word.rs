@@ -3,8 +3,11 @@
 use alloc::string::ToString as _;
 use core::fmt;
 
+use thiserror::Error;
+
 /// A word that matches no value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("must be {expected}")]
 pub struct UnknownWord {
     expected: &'static str,
 }
@@ -19,11 +22,3 @@ impl UnknownWord {
         all.into_iter().find(|value| value.to_string() == text).ok_or(Self { expected })
     }
 }
-
-impl fmt::Display for UnknownWord {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "must be {}", self.expected)
-    }
-}
-
-impl core::error::Error for UnknownWord {}

@@ -1,11 +1,11 @@
 //! Answering: straight to the requester, and over other members if it wants that.
 
 use alloc::vec::Vec;
-use core::fmt;
 use core::net::SocketAddr;
 use core::time::Duration;
 
 use bytes::Bytes;
+use thiserror::Error;
 
 use super::{Number, Search};
 use crate::core::{Body, Core, Origin, Requester, Unicast};
@@ -19,10 +19,11 @@ use crate::wire::hashicorp::serf_bytes;
 use crate::wire::serf::{Message, QueryResponse, Relay};
 
 /// Why an answer was refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum RespondError {
     /// As HashiCorp's nodes encode it, it exceeds the limit, or it fits into no packet of ours.
+    #[error("the answer takes {bytes} bytes, the limit is {limit}")]
     TooLarge {
         /// The size.
         bytes: usize,
@@ -30,25 +31,15 @@ pub enum RespondError {
         limit: usize,
     },
     /// The query has been answered: each node answers once.
+    #[error("the query has been answered before")]
     Answered,
     /// The time for answers is over.
+    #[error("the time for answers to the query is over")]
     Late,
     /// There was no such query, or it was long ago.
+    #[error("there is no such query")]
     Unknown,
 }
-
-impl fmt::Display for RespondError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::TooLarge { bytes, limit } => write!(f, "the answer takes {bytes} bytes, the limit is {limit}"),
-            Self::Answered => f.write_str("the query has been answered before"),
-            Self::Late => f.write_str("the time for answers to the query is over"),
-            Self::Unknown => f.write_str("there is no such query"),
-        }
-    }
-}
-
-impl core::error::Error for RespondError {}
 
 impl Serf {
     /// Answers a query that was delivered (`Respond` in serf).

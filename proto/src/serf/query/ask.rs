@@ -4,10 +4,10 @@ use alloc::borrow::Cow;
 use alloc::collections::BTreeSet;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::fmt;
 use core::time::Duration;
 
 use bytes::Bytes;
+use thiserror::Error;
 
 use super::collect::{Asked, Purpose};
 use crate::core::{Core, Origin};
@@ -134,10 +134,11 @@ impl<'a> Question<'a> {
 }
 
 /// Why a query was refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum QueryError {
     /// As HashiCorp's nodes encode it, it exceeds the limit, or it fits into no packet of ours.
+    #[error("the query takes {bytes} bytes, the limit is {limit}")]
     TooLarge {
         /// The size.
         bytes: usize,
@@ -145,8 +146,10 @@ pub enum QueryError {
         limit: usize,
     },
     /// The expression for a tag cannot be used.
+    #[error("the filter cannot be used: {0}")]
     Filter(PatternError),
     /// It has more filters than a query may have: one for names, and one for each tag.
+    #[error("the query has {filters} filters, the limit is {limit}")]
     TooManyFilters {
         /// How many it has.
         filters: usize,
@@ -154,6 +157,7 @@ pub enum QueryError {
         limit: usize,
     },
     /// It could be answered for too long.
+    #[error("the timeout is {timeout:?}, the limit is {limit:?}")]
     TooLong {
         /// How long.
         timeout: Duration,
@@ -161,31 +165,16 @@ pub enum QueryError {
         limit: Duration,
     },
     /// Too many queries of ours are under way.
+    #[error("{limit} queries are under way, which is the limit")]
     TooMany {
         /// How many there may be.
         limit: usize,
     },
     /// Our clock of queries is at its end ([`limits::LAMPORT_TIME_MAX`](crate::limits::LAMPORT_TIME_MAX)): every node would refuse
     /// the query.
+    #[error("the Lamport clock of queries is at its end")]
     ClockExhausted,
 }
-
-impl fmt::Display for QueryError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::TooLarge { bytes, limit } => write!(f, "the query takes {bytes} bytes, the limit is {limit}"),
-            Self::TooManyFilters { filters, limit } => {
-                write!(f, "the query has {filters} filters, the limit is {limit}")
-            }
-            Self::TooLong { timeout, limit } => write!(f, "the timeout is {timeout:?}, the limit is {limit:?}"),
-            Self::Filter(error) => write!(f, "the filter cannot be used: {error}"),
-            Self::TooMany { limit } => write!(f, "{limit} queries are under way, which is the limit"),
-            Self::ClockExhausted => f.write_str("the Lamport clock of queries is at its end"),
-        }
-    }
-}
-
-impl core::error::Error for QueryError {}
 
 impl Serf {
     /// Asks on behalf of the application.
