@@ -1,4 +1,4 @@
-//! Pings and state exchanges with a node, by a program that is not a member of its cluster. `serf doctor` is built on it.
+//! Pings and state exchanges with a node, for programs that are not members of its cluster. `serf doctor` uses it.
 //!
 //! A packet is packed with [`Envelope::packer`] and [`Envelope::seal`], and read with [`Envelope::open`], [`split`] and
 //! [`Codec::decode`](crate::Codec::decode). On a stream, an [`Inquiry`] asks one question and collects the [`Reply`].

@@ -99,9 +99,9 @@
 //!
 //! | module | content |
 //! |---|---|
-//! | [`envelope`] | layers of a packet: label, encryption, checksum, compression, compound |
+//! | `envelope` | layers of a packet: label, encryption, checksum, compression, compound |
 //! | `stream` | exchanges on streams: reassembly, deadlines, eviction |
-//! | [`wire`] | messages, in HashiCorp's codec and in the native one |
+//! | `wire` | messages, in HashiCorp's codec and in the native one |
 //! | `msgpack` | the subset of MessagePack that HashiCorp's codec uses |
 //! | `sink` | destinations for encoded bytes |
 //!
@@ -115,6 +115,7 @@
 //! | `stats` | [`Stats`]: counters; [`Usage`]: fill levels |
 //! | [`limits`] | limits of buffers, queues and messages |
 //! | `types` | names, tags, ids, keys and [`Snapshot`] |
+//! | [`diagnostics`] | requests to a node from a program that is not a member |
 //! | `named` | macro for enums whose variants have names |
 //!
 //! # Features
