@@ -12,7 +12,7 @@ pub(super) struct LamportClocks {
     pub(super) member: LamportClock,
     pub(super) event: LamportClock,
     pub(super) query: LamportClock,
-    /// The first join of ours that reached a member.
+    /// The first of our joins that reached a member.
     first_join: Option<JoinId>,
 }
 
@@ -21,20 +21,23 @@ impl LamportClocks {
         Clocks { member: self.member.time(), event: self.event.time(), query: self.query.time() }
     }
 
-    /// Goes on after the times in a snapshot.
+    /// Advances each clock past its time in the snapshot.
     pub(super) fn resume(&mut self, snapshot: &Snapshot) {
         self.member.resume(snapshot.clock());
         self.event.resume(snapshot.event_clock());
         self.query.resume(snapshot.query_clock());
     }
 
-    /// Follows the clocks of the other side of a push/pull. With the first `join` that reaches a member its times are taken over
-    /// however far ahead they are: they are the cluster's. Of three clocks one that is too far ahead does not stop the others.
+    /// Follows the clocks of the remote side of a push/pull. The first `join` that reaches a member adopts the remote
+    /// times however far ahead they are: they are the cluster's. Later joins and exchanges are bound by the budget. A
+    /// refused clock does not affect the other two.
     pub(super) fn witness_all(&mut self, core: &mut Core, theirs: serf::Clocks, join: Option<JoinId>) {
+        // Recorded on first use: only exchanges of that one join may adopt.
         let adopts = join.is_some_and(|id| *self.first_join.get_or_insert(id) == id);
         let ours = [&mut self.member, &mut self.event, &mut self.query];
         for (clock, time) in ours.into_iter().zip([theirs.member, theirs.event, theirs.query]) {
-            // A clock shows the time of the next message: the last one that it has seen is the one before.
+            // A clock shows the time of its next message; the last time seen is one less. 0 would be a clock that has
+            // not started.
             let Some(seen) = time.checked_sub(1) else { continue };
             if !(adopts && clock.adopt(seen).is_ok()) && clock.follow(core.now, seen).is_err() {
                 core.stats.drop(DropReason::Absurd);

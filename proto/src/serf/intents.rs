@@ -1,4 +1,4 @@
-//! Intents that wait: those that are gossiped, and those that wait for their member to appear.
+//! Queues of intents: those to gossip, and those about names that are not members yet.
 
 use alloc::collections::VecDeque;
 
@@ -15,28 +15,28 @@ use crate::time::Instant;
 use crate::wire::serf::{Join, Leave, Message};
 use crate::wire::{Codec, native};
 
-/// The queue of intents. What an intent says, and how often it was sent, stands in the member's row and is read when it is
-/// packed: a newer intent about a member replaces the queued one by being written there.
+/// The intent queues. The content and the transmit count of an intent are in the member's row and read when it is
+/// packed: a newer intent replaces the queued one in place.
 #[derive(Clone, Debug)]
 pub(super) struct Intents {
-    /// Members whose intent is to be sent. A place is stale when the row has another number of sends, or none.
+    /// Members whose intent is queued. An entry is stale if its transmit count differs from the row's.
     queue: TransmitQueue<MemberIdx>,
-    /// Rows with a number of sends: the places that are not stale.
+    /// Number of rows with a transmit count: the entries that are not stale.
     queued: usize,
-    /// Names with an intent that are no members yet, oldest first.
+    /// Names with an early intent, oldest first. Some may have become members since.
     early: VecDeque<(Instant, MemberIdx)>,
-    /// What they take, by [`EARLY_INTENTS_BYTES_MAX`].
+    /// Memory used by `early`, in bytes; limited by [`EARLY_INTENTS_BYTES_MAX`].
     early_bytes: usize,
-    /// Copies of our own leave intent that were sent; `None` until we begin to leave.
+    /// Number of copies of our own leave intent that were sent; `None` until our leave begins.
     own_leaves_sent: Option<u32>,
 }
 
-/// Where an intent comes from.
+/// The source of an intent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Via {
-    /// Gossip, or ourselves: we gossip it, too.
+    /// Gossip, or this node itself: is gossiped on.
     Gossip,
-    /// A push/pull: we do not gossip it, since the others exchange states themselves.
+    /// A push/pull: is not gossiped on, since members exchange states among themselves.
     PushPull,
 }
 
@@ -46,7 +46,7 @@ impl Intents {
         Self { queue, queued: 0, early: VecDeque::new(), early_bytes: 0, own_leaves_sent: None }
     }
 
-    /// Keeps an intent about a name that is no member until it becomes one, and gossips it.
+    /// Stores an intent about a name that is not a member yet (`upsertIntent` in serf.go), and gossips it.
     pub(super) fn note_early(
         &mut self,
         core: &mut Core,
@@ -63,10 +63,11 @@ impl Intents {
         if via == Via::PushPull {
             let was_leave = row.intent().is_some_and(Intent::is_leave);
             if was_leave && intent.is_leave() && ltime == row.ltime() + 1 {
-                // The tombstone of the very leave that waits.
+                // The tombstone of the stored leave: a push/pull reports a leave with its time plus one.
                 return;
             }
             if was_leave != intent.is_leave() {
+                // The queued intent is of the other kind, hence obsolete. One of the same kind may be sent on.
                 self.cancel(members, idx);
             }
         }
@@ -80,19 +81,22 @@ impl Intents {
             self.early.push_back((core.now, idx));
             arm_reaper(core);
         }
+        // Holds the index until `expire`: without it, the roster could give it to another name.
         members.note_early(core, idx, ltime, intent);
         if via == Via::Gossip {
             self.spread(core, members, idx);
         }
     }
 
-    /// Forgets early intents that have waited for too long. One whose name has become a member is that member's by now.
+    /// Removes early intents older than `recent_intent_timeout`. If the name has become a member, the intent belongs to
+    /// the member's row and stays there.
     pub(super) fn expire(&mut self, core: &mut Core, members: &mut Members) {
         while let Some(&(since, idx)) = self.early.front()
             && core.now - since > core.cfg.serf().recent_intent_timeout
         {
             self.early.pop_front();
             self.early_bytes -= early_bytes(core.roster.name_ref(idx));
+            // The bytes go first: `forget_early` may release the name.
             if !members.has(idx) {
                 self.cancel(members, idx);
                 members.forget_early(core, idx);
@@ -100,7 +104,7 @@ impl Intents {
         }
     }
 
-    /// A member is about to be forgotten: so is its intent.
+    /// Removes the intent of a member that is about to be erased. Must precede the erasure of the row.
     pub(super) fn forget(&mut self, core: &Core, members: &mut Members, idx: MemberIdx) {
         self.cancel(members, idx);
         let waiting = self.early.len();
@@ -108,18 +112,19 @@ impl Intents {
         self.early_bytes -= (waiting - self.early.len()) * early_bytes(core.roster.name_ref(idx));
     }
 
-    /// Gossips a member's intent, from the beginning if it is in the queue already.
+    /// Queues a member's intent, with a transmit count of zero if it is queued already.
     pub(super) fn spread(&mut self, core: &mut Core, members: &mut Members, idx: MemberIdx) {
         let is_own_leave = idx == members.me() && self.is_leaving();
         match members.row(idx).sends() {
-            // A leave in place of a join that waits unsent still has to become urgent.
+            // A join that is queued and unsent needs no second entry, but a leave that replaces it must become urgent.
             Some(0) if !is_own_leave => return,
             Some(_) => {}
             None => self.queued += 1,
         }
         members.set_sends(idx, Some(0));
         if is_own_leave {
-            // The leave waits for it. A join does not go first: it would reach only the few members that a newcomer knows.
+            // Our leave has priority because the shutdown waits for it. A join has none: it would reach only the few
+            // members that a newcomer knows.
             self.queue.push_urgent(idx);
         } else {
             self.queue.push(idx);
@@ -127,24 +132,25 @@ impl Intents {
         while self.queued > core.cfg.serf().queue_depth_max as usize {
             self.prune(core, members);
         }
+        // Stale entries accumulate with every replaced intent; this bounds the queue by the number of valid ones.
         self.queue.clear_stale(self.queued, |sends, idx| members.row(idx).sends() == Some(sends as u64));
     }
 
-    /// Makes room: the intent that has been sent most often goes.
+    /// Makes room: removes the intent with the most transmits.
     fn prune(&mut self, core: &mut Core, members: &mut Members) {
         let Some((sends, idx)) = self.queue.prune() else {
             debug_assert!(false, "a queued intent has a place in the queue");
             self.queued = 0;
             return;
         };
-        // Dropping a stale place loses nothing.
+        // A stale entry does not count as a lost intent.
         if members.row(idx).sends() == Some(sends as u64) {
             self.cancel(members, idx);
             core.stats.intents_pruned.full += 1;
         }
     }
 
-    /// Takes a member's intent out of the queue. Its place becomes stale.
+    /// Dequeues a member's intent. Its entry becomes stale.
     pub(super) fn cancel(&mut self, members: &mut Members, idx: MemberIdx) {
         if members.row(idx).sends().is_some() {
             members.set_sends(idx, None);
@@ -152,7 +158,7 @@ impl Intents {
         }
     }
 
-    /// We begin to leave: from now on intents about us are not refuted.
+    /// Begins our leave: from now on, intents about ourselves are not refuted.
     pub(super) fn begin_leave(&mut self) {
         self.own_leaves_sent.get_or_insert(0);
     }
@@ -169,7 +175,7 @@ impl Intents {
         if self.queued == 0 {
             return;
         }
-        // The rows lie far apart in memory. Reading the next ones in a row lets the cache misses overlap.
+        // The rows are far apart in memory. Reading the next few back to back lets their cache misses overlap.
         let upcoming = self.queue.upcoming().take(packer.room() / INTENT_BYTES);
         core::hint::black_box(upcoming.fold(0, |sum, &idx| sum ^ members.row(idx).ltime()));
         let Self { queue, queued, own_leaves_sent, .. } = self;
@@ -178,7 +184,7 @@ impl Intents {
             let (true, Some(intent)) = (row.sends() == Some(sends as u64), row.intent()) else { return Offer::Stale };
             let ltime = row.ltime();
             let frame = match intent {
-                // Most intents are joins: their bytes are put together without an encoder.
+                // Most intents are joins; their native encoding is assembled without an encoder.
                 Intent::Join if codec == Codec::Native => {
                     let name = core.roster.name_bytes(idx);
                     packer.join(native::join_head(ltime, name.len()).bytes(), name)
@@ -191,6 +197,7 @@ impl Intents {
             if frame.is_err() {
                 return Offer::Full;
             }
+            // The row after the packet: a frame that did not fit has not been sent.
             let finished = sends + 1 >= limit;
             members.set_sends(idx, (!finished).then_some(sends as u64 + 1));
             *queued -= usize::from(finished);
@@ -201,43 +208,43 @@ impl Intents {
         });
     }
 
-    /// Begins a round of several packets to one member, each intent at most once.
+    /// Begins a round of several packets to one member: each intent is offered at most once until the round ends.
     pub(super) fn begin_round(&mut self) {
         self.queue.begin_round();
     }
 
-    /// Ends the round.
+    /// Ends a round.
     pub(super) fn end_round(&mut self) {
         self.queue.end_round();
     }
 
-    /// Whether one more intent may wait for its member.
+    /// Whether there is room for another early intent.
     pub(super) fn has_early_room(&self, node: &str) -> bool {
         self.early.len() < EARLY_INTENTS_MAX && self.early_bytes + early_bytes(node) <= EARLY_INTENTS_BYTES_MAX
     }
 
-    /// How many intents wait for their members.
+    /// Number of early intents.
     pub(super) fn early(&self) -> usize {
         self.early.len()
     }
 
-    /// What they take.
+    /// Memory used by early intents, in bytes.
     pub(super) const fn early_bytes(&self) -> usize {
         self.early_bytes
     }
 
-    /// How many intents are to be gossiped.
+    /// Number of intents to gossip.
     pub(super) const fn queued(&self) -> usize {
         self.queued
     }
 
-    /// The names whose intents wait for their members, the oldest first.
+    /// The names with early intents, oldest first.
     #[cfg(test)]
     pub(super) fn waiting(&self) -> impl Iterator<Item = MemberIdx> {
         self.early.iter().map(|&(_, idx)| idx)
     }
 
-    /// How many places the queue has, stale ones included.
+    /// Number of queue entries, including stale ones.
     #[cfg(test)]
     pub(super) const fn places(&self) -> usize {
         self.queue.len()
@@ -248,12 +255,12 @@ impl Intents {
         self.queue.upcoming().next().copied()
     }
 
-    /// Whether we have begun to leave.
+    /// Whether our leave has begun.
     pub(super) const fn is_leaving(&self) -> bool {
         self.own_leaves_sent.is_some()
     }
 
-    /// How many copies of our leave intent were sent.
+    /// Number of copies of our leave intent that were sent.
     pub(super) fn own_leaves_sent(&self) -> u32 {
         self.own_leaves_sent.unwrap_or_default()
     }
@@ -268,10 +275,10 @@ impl Intent {
     }
 }
 
-/// What an intent takes that waits for its member.
+/// Memory used by an early intent, in bytes.
 const fn early_bytes(node: &str) -> usize {
     node.len() + ITEM_BYTES
 }
 
-/// About how many bytes an intent takes, at the least.
+/// The approximate minimum size of an encoded intent, in bytes.
 const INTENT_BYTES: usize = 12;

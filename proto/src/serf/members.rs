@@ -1,4 +1,4 @@
-//! The members, their statuses, and how a status changes.
+//! The member table: statuses and status transitions.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -13,24 +13,24 @@ use crate::roster::{Holder, MemberIdx};
 use crate::stats::MemberCounts;
 use crate::time::Instant;
 
-/// The table of members. Only this file writes a row, and every change that the application sees is emitted here.
+/// The member table. Only this file writes rows, and every member event is emitted here.
 #[derive(Clone, Debug)]
 pub(super) struct Members {
-    /// Ourselves.
+    /// This node.
     me: MemberIdx,
-    /// By the roster's index. A row without a status is no member; it may hold an early intent.
+    /// Indexed by roster index. A row without a status is not a member, but may hold an early intent.
     rows: Vec<Row>,
-    /// Rows with a status.
+    /// Number of rows with a status.
     known: u32,
-    /// The members in status failed, each once.
+    /// Members in status failed, without duplicates.
     failed: Vec<Gone>,
-    /// The members in status left, each once.
+    /// Members in status left, without duplicates.
     left: Vec<Gone>,
-    /// Since when members are leaving. One that is not leaving any more stays in here until the reaper looks.
+    /// Start times of leaves, by member. An entry of a member that is no longer leaving remains until the reaper runs.
     departing: BTreeMap<MemberIdx, Instant>,
 }
 
-/// A member that failed or left, and when.
+/// A failed or left member, and since when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Gone {
     idx: MemberIdx,
@@ -42,15 +42,16 @@ impl Members {
         Self { me, rows: Vec::new(), known: 0, failed: Vec::new(), left: Vec::new(), departing: BTreeMap::new() }
     }
 
-    /// Makes a name a member, if it is none, in the status that an early intent gives it. Returns whether it was none. Emits
-    /// nothing.
+    /// Makes a name a member, in the status that its early intent implies. Returns false if it was a member already.
+    /// Emits no event.
     pub(super) fn admit(&mut self, core: &mut Core, idx: MemberIdx) -> bool {
+        // Idempotent: one hold per layer, released in `erase`.
         core.roster.hold(idx, Holder::Serf);
         let row = self.row_mut(core, idx);
         if row.status().is_some() {
             return false;
         }
-        // A member that was pruned and is back does not leave.
+        // Only a plain early leave applies. A member that was pruned and has rejoined is not leaving.
         let leaving = row.intent() == Some(Intent::Leave { prune: false });
         row.set_status(if leaving { Status::Leaving } else { Status::Alive });
         self.known += 1;
@@ -60,9 +61,10 @@ impl Members {
         true
     }
 
-    /// Membership says that the member is alive (`handleNodeJoin` in serf).
+    /// Handles a member that membership declared alive (`handleNodeJoin` in serf.go).
     pub(super) fn joined(&mut self, core: &mut Core, idx: MemberIdx) {
         if !self.admit(core, idx) {
+            // Counted before `forget_gone` removes the time of the failure.
             let flap = |gone: &Gone| gone.idx == idx && core.now - gone.since < core.cfg.serf().flap_timeout;
             core.stats.member_flaps += u64::from(self.failed.iter().any(flap));
             self.rows[idx.at()].set_status(Status::Alive);
@@ -71,8 +73,9 @@ impl Members {
         self.emit(core, MemberEventKind::Join, idx);
     }
 
-    /// Membership says that the member is gone (`handleNodeLeave` in serf). It left if its intent says so, or if it said so itself:
-    /// serf asks for the intent only, and shows a member as failed whose farewell overtakes it.
+    /// Handles a member that membership declared gone (`handleNodeLeave` in serf.go). The member left if its intent
+    /// says so, or if its own leave broadcast does (`said_so`). HashiCorp's checks the intent only, and shows a member
+    /// as failed if its leave broadcast overtakes the intent.
     pub(super) fn gone(&mut self, core: &mut Core, idx: MemberIdx, said_so: bool) {
         let gone = Gone { idx, since: core.now };
         match self.row(idx).status() {
@@ -88,18 +91,19 @@ impl Members {
                 arm_reconnect(core);
                 self.emit(core, MemberEventKind::Leave, idx);
             }
+            // Already gone: a second entry in `failed` or `left` would be reaped twice.
             Some(Status::Left | Status::Failed) | None => return,
         }
         arm_reaper(core);
     }
 
-    /// Membership says that the member announces other metadata or another address.
+    /// Handles changed metadata or a changed address of a member.
     pub(super) fn updated(&self, core: &mut Core, idx: MemberIdx) {
         self.emit(core, MemberEventKind::Update, idx);
     }
 
-    /// Notes the time of an intent that is newer than all others about the member, and changes the status as it demands
-    /// (`handleNodeJoinIntent` and `handleNodeLeaveIntent` in serf).
+    /// Applies an intent that is newer than all others about the member: records its time and changes the status
+    /// (`handleNodeJoinIntent` and `handleNodeLeaveIntent` in serf.go). The caller has compared the times.
     pub(super) fn follow(&mut self, core: &mut Core, idx: MemberIdx, ltime: u64, intent: Intent) {
         let Some(status) = self.row(idx).status() else { return };
         self.rows[idx.at()].set_ltime(ltime);
@@ -110,13 +114,13 @@ impl Members {
                 self.departs(core, idx);
             }
             (Intent::Leave { .. }, Status::Failed) => self.failed_has_left(core, idx),
-            // Only membership brings back a member that is gone.
+            // Only membership can declare a member alive again; an intent alone is no evidence that it runs.
             (Intent::Join, Status::Alive | Status::Left | Status::Failed) => {}
             (Intent::Leave { .. }, Status::Leaving | Status::Left) => {}
         }
     }
 
-    /// A failed member turns out to have left. Its age is counted from when it failed.
+    /// Moves a failed member to left, with the time of its failure: the tombstone timeout counts from there.
     fn failed_has_left(&mut self, core: &mut Core, idx: MemberIdx) {
         self.rows[idx.at()].set_status(Status::Left);
         if let Some(at) = self.failed.iter().position(|gone| gone.idx == idx) {
@@ -126,7 +130,7 @@ impl Members {
         self.emit(core, MemberEventKind::Leave, idx);
     }
 
-    /// A member is leaving. Our own leave ends with us.
+    /// Starts to watch a leaving member. Our own leave is not watched; it ends with the process.
     fn departs(&mut self, core: &mut Core, idx: MemberIdx) {
         if idx != self.me {
             self.departing.insert(idx, core.now);
@@ -134,17 +138,19 @@ impl Members {
         }
     }
 
-    /// Makes members alive again that were to leave, and that membership has found alive ever since for longer than any leave
-    /// takes: another node said so, and their refutation got lost. serf shows them as leaving for ever. Returns them.
+    /// Reverts members to alive whose leave never happened, and returns them. A leave intent can be forged or sent by
+    /// another node, and the refutation can be lost. If membership still finds the member alive after the duration of a
+    /// complete leave plus one push/pull, it is not leaving. HashiCorp's shows it as leaving forever.
     pub(super) fn stay(&mut self, core: &Core) -> Vec<MemberIdx> {
         let leave = core.cfg.serf().broadcast_timeout.saturating_add(core.cfg.serf().leave_propagate_delay);
         let exchange = core.cfg.push_pull_interval_of(self.known);
-        // Without exchanges there is nothing more to wait for.
+        // With push/pull disabled there is no exchange to wait for.
         let patience = if exchange == Duration::MAX { leave } else { leave.saturating_add(exchange) };
         let (rows, mut staying) = (&mut self.rows, Vec::new());
         self.departing.retain(|&idx, since| {
             let row = &mut rows[idx.at()];
             let leaving = row.status() == Some(Status::Leaving);
+            // Entries of members that are no longer leaving are dropped here too.
             let waits = leaving && core.now - *since <= patience;
             if leaving && !waits {
                 tracing::info!(member = core.roster.name_ref(idx), "was to leave and is still there: it stays");
@@ -156,9 +162,10 @@ impl Members {
         staying
     }
 
-    /// The members that have been gone for so long that they must be forgotten, the failed first.
+    /// Returns the members whose reap timeout has expired, failed ones first.
     pub(super) fn outlived(&self, core: &Core) -> Vec<MemberIdx> {
         let outlived = |gone: &Gone, timeout: Duration| {
+            // The policy may override the timeout per member, as `ReconnectTimeoutOverride` in serf's config.go.
             let member = core.policy.as_ref().and_then(|policy| Some((policy, self.member(core, gone.idx)?)));
             let timeout = member.map_or(timeout, |(policy, member)| policy.reconnect_timeout(&member, timeout));
             core.now - gone.since > timeout
@@ -168,8 +175,9 @@ impl Members {
         failed.chain(left).map(|gone| gone.idx).collect()
     }
 
-    /// Forgets a member. The roster may give its index to another name from here on.
+    /// Removes a member and emits its reap event. The roster may reuse its index from here on.
     pub(super) fn erase(&mut self, core: &mut Core, idx: MemberIdx) {
+        // First: the event reads the row.
         self.emit(core, MemberEventKind::Reap, idx);
         self.rows[idx.at()] = Row::default();
         self.known -= 1;
@@ -183,7 +191,7 @@ impl Members {
         self.left.retain(|gone| gone.idx != idx);
     }
 
-    /// Keeps an intent in the row of a name that is no member yet.
+    /// Stores an intent in the row of a name that is not a member yet.
     pub(super) fn note_early(&mut self, core: &Core, idx: MemberIdx, ltime: u64, intent: Intent) {
         let row = self.row_mut(core, idx);
         debug_assert!(row.status().is_none(), "a member's intent is not early");
@@ -191,34 +199,34 @@ impl Members {
         row.set_intent(Some(intent));
     }
 
-    /// Forgets the early intent of a name that has not become a member.
+    /// Removes the early intent of a name that did not become a member.
     pub(super) fn forget_early(&mut self, core: &mut Core, idx: MemberIdx) {
         debug_assert!(self.row(idx).status().is_none(), "a member's intent is not early");
         self.rows[idx.at()] = Row::default();
         core.roster.release(idx, Holder::Serf);
     }
 
-    /// Notes the intent about a member that is gossiped.
+    /// Sets the member's current intent, which gossip sends.
     pub(super) fn set_intent(&mut self, idx: MemberIdx, intent: Intent) {
         self.rows[idx.at()].set_intent(Some(intent));
     }
 
-    /// Notes how often the intent has been gossiped; `None` when it is not in the queue.
+    /// Sets the transmit count of the intent; `None` if it is not queued.
     pub(super) fn set_sends(&mut self, idx: MemberIdx, sends: Option<u64>) {
         self.rows[idx.at()].set_sends(sends);
     }
 
-    /// Ourselves.
+    /// This node.
     pub(super) const fn me(&self) -> MemberIdx {
         self.me
     }
 
-    /// What is known of a member; an empty row when nothing is.
+    /// The row of a member; an empty row if there is none.
     pub(super) fn row(&self, idx: MemberIdx) -> Row {
         self.rows.get(idx.at()).copied().unwrap_or_default()
     }
 
-    /// Whether the index is a member's, in any status.
+    /// Whether the index is a member, in any status.
     pub(super) fn has(&self, idx: MemberIdx) -> bool {
         self.row(idx).status().is_some()
     }
@@ -230,27 +238,27 @@ impl Members {
         Some(Member { peer, status: row.status()?, status_ltime: row.ltime() })
     }
 
-    /// All rows by index, those without a status too.
+    /// All rows in index order, including those without a status.
     pub(super) fn rows(&self) -> impl Iterator<Item = (MemberIdx, Row)> + Clone + '_ {
         (0..).map(MemberIdx).zip(self.rows.iter().copied())
     }
 
-    /// How many rows there are, those without a status too.
+    /// Number of rows, including those without a status.
     pub(super) fn slots(&self) -> u32 {
         u32::try_from(self.rows.len()).unwrap_or(u32::MAX)
     }
 
-    /// The members that failed, as they are remembered.
+    /// The failed members.
     pub(super) fn failed(&self) -> impl ExactSizeIterator<Item = MemberIdx> {
         self.failed.iter().map(|gone| gone.idx)
     }
 
-    /// The members that left, as they are remembered.
+    /// The members that left.
     pub(super) fn left(&self) -> impl ExactSizeIterator<Item = MemberIdx> {
         self.left.iter().map(|gone| gone.idx)
     }
 
-    /// The members that left no longer ago than `span`.
+    /// The members that left at most `span` ago.
     pub(super) fn left_within(&self, core: &Core, span: Duration) -> Vec<MemberIdx> {
         let lately = self.left.iter().filter(|gone| core.now - gone.since <= span);
         lately.map(|gone| gone.idx).collect()
@@ -262,42 +270,42 @@ impl Members {
         self.failed.iter().chain(&self.left).find(|gone| gone.idx == idx).map(|gone| gone.since)
     }
 
-    /// How many members the reaper watches to see whether they leave.
+    /// Number of watched leaves.
     #[cfg(test)]
     pub(super) fn departing(&self) -> usize {
         self.departing.len()
     }
 
-    /// How many there are in any status.
+    /// Number of members in any status.
     pub(super) const fn known(&self) -> u32 {
         self.known
     }
 
-    /// How many are alive or leaving.
+    /// Number of members that are alive or leaving.
     pub(super) fn live(&self) -> u32 {
         let gone = self.failed.len() + self.left.len();
         self.known.saturating_sub(u32::try_from(gone).unwrap_or(u32::MAX))
     }
 
-    /// How many there are in each status. What is suspected only membership knows.
+    /// Member counts by status. Suspicions are counted by membership: 0 here.
     pub(super) fn counts(&self) -> MemberCounts {
         let (known, live) = (self.known as usize, self.live() as usize);
         MemberCounts { known, live, failed: self.failed.len(), left: self.left.len(), suspected: 0 }
     }
 
-    /// Whether another member is alive, even if it leaves. HashiCorp's: only if it stays; a member that leaves at the same time then
-    /// hears our farewell without the intent, and its handlers see a failure.
+    /// Whether another member is alive or leaving. HashiCorp's counts alive members only: a member that leaves at the
+    /// same time then receives our leave broadcast without the intent, and reports a failure.
     pub(super) fn others_live(&self) -> bool {
         self.rows().any(|(idx, row)| idx != self.me && row.is_live())
     }
 
-    /// Whether the reaper has anything to wait for.
+    /// Whether there is a member that the reaper has to check.
     pub(super) fn needs_reaper(&self) -> bool {
         !(self.failed.is_empty() && self.left.is_empty() && self.departing.is_empty())
     }
 
-    /// The row of a name, made if there is none. The table grows to the roster's size at once, and exactly: a simulation holds
-    /// members times nodes of these.
+    /// Returns the row of a name, creating it if necessary. Grows the table to the exact size of the roster at once: a
+    /// simulation holds members times nodes of these.
     fn row_mut(&mut self, core: &Core, idx: MemberIdx) -> &mut Row {
         if self.rows.len() <= idx.at() {
             let len = core.roster.len().max(idx.at() + 1);

@@ -1,14 +1,16 @@
-//! The Serf layer: what Serf adds to membership.
+//! The Serf layer: adds statuses, user events, queries and coordinates to SWIM membership.
 //!
-//! - Time: `clocks` has a Lamport clock (`lamport`) each for intents, user events and queries.
-//! - Members: `members` is the table of statuses (`row` is one member). `status` decides which join and leave intents change it,
-//!   `intents` gossips them, `sync` exchanges them in a push/pull, `reap` forgets and `reconnect` looks for members that are gone.
-//! - Messages: `events` are user events, `query` asks and answers, `filter` decides for which members. Both recognise repeats with
-//!   `recent` and wait in a queue of `message`. `keys` and `conflict` are queries that the application never sees.
-//! - Coordinates: `ping` measures, `vivaldi` computes.
-//! - Out: `deliver` passes events on, through `recorder` to the snapshot and through `coalesce` to the application.
+//! - Time: `clocks` holds one Lamport clock (`lamport`) each for intents, user events and queries.
+//! - Members: `members` is the status table (one `row` per member). `status` decides which join and leave intents
+//!   change a status, `intents` gossips them, `sync` exchanges them in push/pulls, `reap` removes members that are gone
+//!   for long, and `reconnect` tries to reach them before that.
+//! - Messages: `events` handles user events, `query` sends and answers queries, `filter` selects the members that a
+//!   query is for. Events and queries share the duplicate detection of `recent` and the gossip queue of `message`.
+//!   `keys` and `conflict` are internal queries, invisible to the application.
+//! - Coordinates: `ping` carries them in acks, `vivaldi` computes them.
+//! - Output: `deliver` passes events through `recorder` to the snapshot and through `coalesce` to the application.
 //!
-//! Knows the [`Core`] it is lent, the meaning of its own messages, and what membership notifies. It does not know SWIM's
+//! Depends on [`Core`], on its own messages, and on the notifications of the membership layer. Has no access to SWIM's
 //! rows, packets, streams or the outbox.
 
 mod bucket;
@@ -77,8 +79,8 @@ use crate::types::Snapshot;
 use crate::wire::Codec;
 use crate::wire::serf::Message;
 
-/// The Serf layer of one node: parts that each own their state and its rules. What concerns several of them is done here and in the
-/// files that implement `Serf`.
+/// The Serf layer of one node: sub-states that each own their rules. Rules that span several of them are here and in
+/// the files that implement `Serf`.
 #[derive(Clone, Debug)]
 pub(crate) struct Serf {
     clocks: LamportClocks,
@@ -88,9 +90,9 @@ pub(crate) struct Serf {
     queries: Queries,
     conflict: Conflict,
     reconnects: Reconnects,
-    /// `None` when coordinates are off.
+    /// `None` if coordinates are disabled.
     coordinates: Option<Box<Coordinates>>,
-    /// `None` when events go to the application as they are.
+    /// `None` if events go to the application unchanged: no snapshot and no coalescing.
     delivery: Option<Box<Delivery>>,
 }
 
@@ -109,7 +111,8 @@ impl Serf {
         }
     }
 
-    /// Begins where an earlier life ended: clocks are after all that it saw, and its events and queries are not delivered again.
+    /// Resumes from a snapshot: the clocks start after every recorded time, and events and queries up to those times
+    /// are not delivered again.
     pub(crate) fn resume(&mut self, snapshot: &Snapshot) {
         self.clocks.resume(snapshot);
         self.events.ignore_before(snapshot.event_clock() + 1);
@@ -119,7 +122,7 @@ impl Serf {
         }
     }
 
-    /// Makes every name in the roster's directory a member, without an event.
+    /// Makes every name in the roster's directory a member, without events. Simulations start from this state.
     pub(crate) fn assume_converged(&mut self, core: &mut Core) {
         for idx in core.roster.indices() {
             if idx != self.members.me() {
@@ -128,7 +131,7 @@ impl Serf {
         }
     }
 
-    /// Takes what membership notifies.
+    /// Handles a notification of the membership layer.
     pub(crate) fn notified(&mut self, core: &mut Core, notification: Notification) {
         match notification {
             Notification::Joined(idx) => self.members.joined(core, idx),
@@ -137,14 +140,15 @@ impl Serf {
             Notification::Updated(idx) => self.members.updated(core, idx),
             Notification::Evicted(idx) => self.evicted(core, idx),
             Notification::Forgotten(idx) => self.left_is_there(core, idx),
-            // The node handles them: a vote on our name waits for the rest, a farewell is a step of its leave, and membership asks the
-            // doubted.
+            // Handled by the node: a vote on our name, a step of its leave, and a ping of a doubted member concern
+            // other layers too.
             Notification::Conflict(_) | Notification::FarewellSent | Notification::Doubted(_) => {}
         }
     }
 
-    /// Takes the body of a user message.
+    /// Handles the body of a user message, from a packet or a stream.
     pub(crate) fn handle(&mut self, core: &mut Core, origin: Origin, body: &[u8]) {
+        // Checked before decoding: no legitimate message is larger.
         if body.len() > SERF_MESSAGE_BYTES_MAX {
             return core.stats.drop(DropReason::Limit);
         }
@@ -159,19 +163,21 @@ impl Serf {
             Ok(Message::QueryResponse(response)) => self.response_in(core, origin, &response),
             Ok(Message::Relay(relay)) => self.relay_in(core, origin, &relay),
             Ok(Message::ConflictResponse(_) | Message::KeyRequest(_) | Message::KeyResponse(_)) => {
+                // Payloads of responses and requests; on their own they have no meaning.
                 core.stats.drop(DropReason::Unexpected);
             }
             Err(reason) => core.stats.drop(reason),
         }
     }
 
-    /// Membership says that the member is gone.
+    /// Handles a member that membership declared dead, or left if `said_so` (its own leave broadcast).
     fn gone(&mut self, core: &mut Core, idx: MemberIdx, said_so: bool) {
+        // First: a query that waited only for this member ends, and its end precedes the member event.
         self.stop_waiting_for(core, idx);
         self.members.gone(core, idx, said_so);
     }
 
-    /// Takes a timer of this layer; `out` takes what was held back until now.
+    /// Handles a timer of this layer. `out` receives coalesced events and records that are due.
     pub(crate) fn handle_timer(&mut self, core: &mut Core, timer: SerfTimer, out: impl FnMut(Delivered)) {
         match timer {
             SerfTimer::Reap => self.reap(core),
@@ -193,7 +199,8 @@ impl Serf {
         self.events.send(core, &mut self.clocks.event, name, payload, coalesce)
     }
 
-    /// Adds broadcasts to a packet while they fit: intents first, then queries, then user events, as serf does.
+    /// Adds broadcasts to a packet while they fit: intents first, then queries, then user events, as in `GetBroadcasts`
+    /// of serf's delegate.go.
     pub(crate) fn fill(&mut self, core: &Core, codec: Codec, packer: &mut Packer<'_>) {
         let limit = transmit_limit(core.cfg.swim().retransmit_mult, self.members.known());
         self.intents.fill(core, &mut self.members, limit, codec, packer);
@@ -202,24 +209,24 @@ impl Serf {
         }
     }
 
-    /// Begins a round of several packets to one member, each broadcast at most once.
+    /// Begins a round of several packets to one member: each broadcast is offered at most once until the round ends.
     pub(crate) fn begin_round(&mut self) {
         self.intents.begin_round();
         self.message_queues().into_iter().for_each(MessageQueue::begin_round);
     }
 
-    /// Ends the round.
+    /// Ends a round.
     pub(crate) fn end_round(&mut self) {
         self.intents.end_round();
         self.message_queues().into_iter().for_each(MessageQueue::end_round);
     }
 
-    /// The queues of whole messages, in the order in which a packet takes them.
+    /// The queues of whole messages, in packing order.
     const fn message_queues(&mut self) -> [&mut MessageQueue; 2] {
         [&mut self.queries.queue, &mut self.events.queue]
     }
 
-    /// The members that the application knows of, in the order of their numbers.
+    /// The members that the application knows, in index order.
     pub(crate) fn members<'a>(&'a self, core: &'a Core) -> impl Iterator<Item = Member> + 'a {
         self.members.rows().filter_map(|(idx, _)| self.members.member(core, idx))
     }
@@ -229,17 +236,17 @@ impl Serf {
         self.members.member(core, idx)
     }
 
-    /// The members that failed, as they are remembered.
+    /// The failed members that are not yet reaped.
     pub(crate) fn failed(&self) -> impl Iterator<Item = MemberIdx> {
         self.members.failed()
     }
 
-    /// The members that left, as they are remembered.
+    /// The members that left and are not yet reaped.
     pub(crate) fn left(&self) -> impl Iterator<Item = MemberIdx> {
         self.members.left()
     }
 
-    /// Whether no other member is in the cluster, as far as we know.
+    /// Whether we know of no other live member.
     pub(crate) fn is_alone(&self) -> bool {
         self.members.live() <= 1
     }
@@ -249,23 +256,24 @@ impl Serf {
         self.clocks.times()
     }
 
-    /// How many members are known. What is suspected only membership knows: 0 here.
+    /// Member counts by status. Suspicions are counted by membership: 0 here.
     pub(crate) fn counts(&self) -> MemberCounts {
         self.members.counts()
     }
 
-    /// How many broadcasts of this layer wait to be gossiped; those of membership are 0 here.
+    /// Queue depths of this layer's broadcasts; 0 for those of membership.
     pub(crate) const fn queue_depths(&self) -> QueueDepths {
         let (queries, events) = (self.queries.queue.len(), self.events.queue.len());
         QueueDepths { swim: 0, intents: self.intents.queued(), queries, events }
     }
 
-    /// The largest payload that a user event of this name may have now; `None` when not even an empty one may.
+    /// The largest payload, in bytes, of a user event with this name at the current Lamport time. `None` if even an
+    /// empty payload is too large.
     pub(crate) fn user_event_payload_max(&self, core: &Core, name: &str) -> Option<usize> {
         events::payload_max(core, self.clocks.event.time(), name)
     }
 
-    /// How full each collection is that peers can fill.
+    /// The fill level of each collection that peers can grow, with its limit.
     pub(crate) fn usage(&self, core: &Core) -> Vec<Usage> {
         let depth_max = core.cfg.serf().queue_depth_max as usize;
         let coalesced = self.delivery.as_ref().map_or(0, |delivery| delivery.coalesced_bytes());
@@ -289,26 +297,27 @@ impl Serf {
         ]
     }
 
-    /// Whether there is anything to gossip.
+    /// Whether any broadcast is queued.
     pub(crate) const fn wants_gossip(&self) -> bool {
         self.intents.queued() > 0 || !self.queries.queue.is_empty() || !self.events.queue.is_empty()
     }
 
-    /// Whether an intent about `idx` says nothing new, neither of the member nor of the time.
+    /// Whether an intent at `ltime` about `idx` is a no-op: neither newer for the member nor ahead of our clock. Lets
+    /// the node skip a repeat before decoding it.
     pub(crate) fn is_repeat(&self, idx: MemberIdx, ltime: u64) -> bool {
         let row = self.members.row(idx);
         let known = row.status().is_some() || row.intent().is_some();
         known && ltime <= row.ltime() && ltime < self.clocks.member.time()
     }
 
-    /// Prefetches what the next packet takes of the queues. The result means nothing.
+    /// Prefetches the queue state that the next packet reads. The result only keeps the reads alive.
     pub(crate) fn touch_queues(&self) -> u64 {
         let next = self.intents.next().map_or(0, |idx| idx.0);
         let lengths = u64::from(self.members.slots()) ^ self.events.queue.len() as u64;
         u64::from(next) ^ self.clocks.member.time() ^ lengths
     }
 
-    /// Prefetches a member's row. The result means nothing.
+    /// Prefetches a member's row. The result only keeps the read alive.
     pub(crate) fn touch(&self, idx: MemberIdx) -> u64 {
         self.members.row(idx).ltime()
     }

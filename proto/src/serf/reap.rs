@@ -1,4 +1,4 @@
-//! Forgetting members that have been gone for long, and intents whose member never appeared.
+//! The reaper: removes members that have been gone for long, and early intents whose member never appeared.
 
 use super::Serf;
 use crate::core::Core;
@@ -6,7 +6,7 @@ use crate::roster::MemberIdx;
 use crate::timer::SerfTimer;
 
 impl Serf {
-    /// Forgets what is due (`handleReap` in serf).
+    /// Removes everything that has expired (`handleReap` in serf.go).
     pub(super) fn reap(&mut self, core: &mut Core) {
         for idx in self.members.outlived(core) {
             self.erase(core, idx);
@@ -20,13 +20,14 @@ impl Serf {
         }
     }
 
-    /// Membership has forgotten a member, dead or alive, since it needs the room.
+    /// Handles a member that membership evicted, dead or alive, to make room.
     pub(super) fn evicted(&mut self, core: &mut Core, idx: MemberIdx) {
         self.stop_waiting_for(core, idx);
         self.erase(core, idx);
     }
 
-    /// Forgets a member in every part of this layer. The row goes last: with it the index may become another name's.
+    /// Erases a member from every part of this layer. The row goes last: after it, the roster may reuse the index for
+    /// another name.
     pub(super) fn erase(&mut self, core: &mut Core, idx: MemberIdx) {
         if !self.members.has(idx) {
             return;
@@ -40,7 +41,7 @@ impl Serf {
     }
 }
 
-/// Has the reaper look after an interval. It does not run while there is nothing to forget.
+/// Arms the reaper, unless it is armed. It does not run while there is nothing to remove.
 pub(super) fn arm_reaper(core: &mut Core) {
     if !core.timers.is_set(SerfTimer::Reap) {
         core.arm(core.cfg.serf().reap_interval, SerfTimer::Reap);

@@ -1,4 +1,5 @@
-//! Trying to reach members that failed, and asking those that left whether they have, until they are forgotten.
+//! Reconnects: tries to reach failed members, and pings members that left in case the leave was forged, until they are
+//! reaped.
 
 use core::time::Duration;
 
@@ -9,18 +10,18 @@ use crate::roster::MemberIdx;
 use crate::time::Instant;
 use crate::timer::SerfTimer;
 
-/// When members that are gone are tried.
+/// State of the reconnect attempts.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Reconnects {
-    /// Before this no member that left and pings us is reconnected to.
+    /// Rate limit: until then, a ping from a member that left triggers no reconnect.
     left_quiet_until: Instant,
 }
 
 impl Serf {
-    /// Tries to reach one failed member, with a chance that grows with their number, so that the whole cluster tries each of
-    /// them about once an interval (`reconnect` in serf). HashiCorp's exchanges states with the node that has the address now.
-    /// Ours: the member is pinged by name first, so that another cluster that got its address stays apart. And
-    /// for [`FAREWELL_DOUBTED`] members that left are asked as often whether they have.
+    /// Tries to reach one failed member, with a probability proportional to their number, so that the whole cluster
+    /// tries each of them about once per `reconnect_interval` (`reconnect` in serf.go). HashiCorp's does a push/pull
+    /// with the node that has the address now. Ours pings the member by name first, so that a different cluster that
+    /// reuses the address stays separate. Members that left within [`FAREWELL_DOUBTED`] are doubted at the same rate.
     pub(super) fn reconnect(&self, core: &mut Core) {
         let count = |len: usize| u32::try_from(len).unwrap_or(u32::MAX);
         let left = self.members.left_within(core, FAREWELL_DOUBTED);
@@ -29,8 +30,10 @@ impl Serf {
             return;
         }
         core.arm(core.cfg.serf().reconnect_interval, SerfTimer::Reconnect);
+        // Armed before the early returns below: attempts go on while there is a candidate.
         let others = self.members.live().max(1);
         if core.rng.join.below(others) < count(left.len()) {
+            // Separate RNG streams, so that the number of doubted members does not shift the draws of reconnects.
             let at = core.rng.join.below(count(left.len())) as usize;
             core.notify(Notification::Doubted(left[at]));
         }
@@ -43,7 +46,8 @@ impl Serf {
         }
     }
 
-    /// A member that left so long ago that membership has forgotten it pings us: it has not left, or is back and knows us.
+    /// Handles a ping from a left member that membership has already removed: the member never left, or it restarted
+    /// and knows us.
     pub(super) fn left_is_there(&mut self, core: &mut Core, idx: MemberIdx) {
         let has_left = self.members.row(idx).status() == Some(Status::Left);
         if self.intents.is_leaving() || !has_left || core.now < self.reconnects.left_quiet_until {
@@ -54,7 +58,7 @@ impl Serf {
     }
 }
 
-/// Has the next attempt made after an interval, if none waits.
+/// Arms the next attempt, unless it is armed.
 pub(super) fn arm_reconnect(core: &mut Core) {
     if !core.timers.is_set(SerfTimer::Reconnect) {
         core.arm(core.cfg.serf().reconnect_interval, SerfTimer::Reconnect);
@@ -70,6 +74,7 @@ fn reconnect_to(core: &mut Core, idx: MemberIdx) {
     core.dial(with, ask, until);
 }
 
-/// For how long after a farewell the member is asked now and then whether it has left. Ours: forged farewells can cut a cluster in two
-/// halves, each of which holds the other for left. Not as long as the failed, for a member that left may have handed its address on.
+/// How long after a leave broadcast a member is occasionally asked whether it left. Ours: forged leave broadcasts can
+/// split a cluster into two halves that each consider the other to have left. Shorter than for failed members: the
+/// address of a member that left may have been reassigned.
 const FAREWELL_DOUBTED: Duration = Duration::from_secs(300);

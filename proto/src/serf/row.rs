@@ -1,16 +1,16 @@
-//! What is kept of one member, and what an intent says.
+//! One row of the member table, and the content of an intent.
 
 use crate::event::Status;
 use crate::limits::LAMPORT_TIME_MAX;
 
-/// What is kept of a member, in one word: in a simulation there are members times nodes of these.
+/// The state of one member, packed into 64 bits: a simulation holds members times nodes of these.
 ///
-/// From the lowest bit: the time of its newest intent (52 bits), its status (3), the intent that others are to be told or,
-/// while the status is none, that waits for the member (2), how often they have been told (6).
+/// From the lowest bit: Lamport time of the newest intent (52 bits), status (3), the intent that is gossiped or,
+/// without a status, the early intent (2), transmit count plus one (6).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Row(u64);
 
-/// What an intent says.
+/// The content of an intent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Intent {
     Join,
@@ -29,7 +29,7 @@ const SENDS_SHIFT: u32 = 57;
 const SENDS_BITS: u64 = 0x3f;
 
 impl Row {
-    /// The time of the newest intent known; 0 when none.
+    /// Lamport time of the newest intent; 0 if none.
     pub(super) const fn ltime(self) -> u64 {
         self.0 & LAMPORT_TIME_MAX
     }
@@ -39,7 +39,7 @@ impl Row {
         self.0 = (self.0 & !LAMPORT_TIME_MAX) | ltime;
     }
 
-    /// The status; `None` when it is not a member.
+    /// The status; `None` if this is not a member.
     pub(super) const fn status(self) -> Option<Status> {
         match (self.0 >> STATUS_SHIFT) & 7 {
             1 => Some(Status::Alive),
@@ -50,7 +50,7 @@ impl Row {
         }
     }
 
-    /// Whether it is a member that is alive or leaving.
+    /// Whether this is a member that is alive or leaving.
     pub(super) const fn is_live(self) -> bool {
         matches!(self.status(), Some(Status::Alive | Status::Leaving))
     }
@@ -59,7 +59,7 @@ impl Row {
         self.0 = (self.0 & !(7 << STATUS_SHIFT)) | (status as u64) << STATUS_SHIFT;
     }
 
-    /// The intent that others are to be told, or that waits for the member.
+    /// The intent to gossip, or the early intent of a name that is not a member.
     pub(super) const fn intent(self) -> Option<Intent> {
         match (self.0 >> INTENT_SHIFT) & 3 {
             1 => Some(Intent::Join),
@@ -79,7 +79,7 @@ impl Row {
         self.0 = (self.0 & !(3 << INTENT_SHIFT)) | bits << INTENT_SHIFT;
     }
 
-    /// How often others have been told of the intent; `None` when they need not be told.
+    /// Transmit count of the intent; `None` if it is not queued.
     pub(super) const fn sends(self) -> Option<u64> {
         match (self.0 >> SENDS_SHIFT) & SENDS_BITS {
             0 => None,
@@ -88,6 +88,7 @@ impl Row {
     }
 
     pub(super) fn set_sends(&mut self, sends: Option<u64>) {
+        // Stored plus one, so that 0 is "not queued". Saturates; `transmit_limit` stays below.
         let bits = sends.map_or(0, |sends| (sends + 1).min(SENDS_BITS));
         self.0 = (self.0 & !(SENDS_BITS << SENDS_SHIFT)) | bits << SENDS_SHIFT;
     }

@@ -1,5 +1,5 @@
-//! Join and leave intents: which of them change a member's status, and those that we announce. Intents about one member are
-//! ordered by their Lamport times.
+//! Join and leave intents: which of them change a member's status, and which this node announces. Intents about one
+//! member are ordered by Lamport time.
 
 use super::Serf;
 use super::intents::Via;
@@ -12,8 +12,9 @@ use crate::stats::DropReason;
 use crate::timer::SerfTimer;
 
 impl Serf {
-    /// Takes an intent about `node`, a member or not.
+    /// Handles an intent about `node`, whether it is a member or not.
     pub(super) fn intent(&mut self, core: &mut Core, node: &str, ltime: u64, intent: Intent, via: Via) {
+        // The clock goes first, also for repeats: our next intent must be newer than every one we received.
         if self.clocks.member.witness(core.now, ltime).is_err() {
             return core.stats.drop(DropReason::Absurd);
         }
@@ -21,7 +22,7 @@ impl Serf {
         if let Some(idx) = found.filter(|&idx| self.members.has(idx)) {
             return self.known_intent(core, idx, ltime, intent, via);
         }
-        // A name is not interned for an intent that there is no room for.
+        // Does not intern a name unless its intent can be stored: a flood of unknown names must not fill the roster.
         let idx = found.or_else(|| if self.intents.has_early_room(node) { core.roster.intern(node) } else { None });
         match idx {
             Some(idx) => self.intents.note_early(core, &mut self.members, idx, ltime, intent, via),
@@ -29,7 +30,7 @@ impl Serf {
         }
     }
 
-    /// Takes an intent about a member. One that is not newer than all others about it means nothing.
+    /// Handles an intent about a member. Ignores it unless it is newer than all others about the member.
     fn known_intent(&mut self, core: &mut Core, idx: MemberIdx, ltime: u64, intent: Intent, via: Via) {
         let row = self.members.row(idx);
         let Some(status) = row.status() else { return };
@@ -38,7 +39,7 @@ impl Serf {
         }
         if idx == self.members.me() {
             match (intent.is_leave(), self.intents.is_leaving()) {
-                // An exchange that was in flight when we began to leave does not revoke it.
+                // A push/pull that was in flight when our leave began does not revoke the leave.
                 (false, true) => return,
                 (true, false) => {
                     tracing::debug!("refuting a leave intent about ourselves");
@@ -50,14 +51,15 @@ impl Serf {
         if via == Via::PushPull && intent.is_leave() && !is_credible(status, ltime, row.ltime()) {
             return;
         }
-        // Before the queue is touched: it reads the time from the row when it packs the intent.
+        // Must precede the queue: packing reads the intent's time from the row.
         self.members.follow(core, idx, ltime, intent);
         match via {
             Via::Gossip => {
                 self.members.set_intent(idx, intent);
                 self.intents.spread(core, &mut self.members, idx);
             }
-            // What is queued is older. Of the same kind it may go out with the newer time; another kind is void.
+            // The queued intent is older. If it is of the same kind, it may be sent with the newer time; if not, it is
+            // obsolete.
             Via::PushPull if row.intent().is_some_and(|queued| queued.is_leave() == intent.is_leave()) => {}
             Via::PushPull => {
                 self.intents.cancel(&mut self.members, idx);
@@ -69,20 +71,21 @@ impl Serf {
         }
     }
 
-    /// Announces that we joined, at a time after all that we have seen, tombstones of ourselves included.
+    /// Announces our join, at a Lamport time newer than every one seen, including tombstones of ourselves.
     pub(crate) fn announce_join(&mut self, core: &mut Core) {
         let me = core.roster.name(self.members.me());
-        // When the clock is at its end, every node would refuse the intent.
+        // Ignored: with an exhausted clock, every node would refuse the intent.
         _ = self.announce(core, &me, Intent::Join);
     }
 
-    /// Announces that we leave. Returns whether another member is there to hear it.
+    /// Announces our leave. Returns whether another live member can receive it.
     pub(crate) fn leave(&mut self, core: &mut Core) -> bool {
+        // First: from here on `known_intent` accepts a leave about ourselves instead of refuting it.
         self.intents.begin_leave();
         let me = self.members.me();
         let others_live = self.members.others_live();
         let name = core.roster.name(me);
-        // When the clock is at its end, the others see a failure.
+        // Ignored: with an exhausted clock, the other members report a failure.
         _ = self.announce(core, &name, Intent::Leave { prune: false });
         if !others_live {
             self.intents.cancel(&mut self.members, me);
@@ -90,37 +93,38 @@ impl Serf {
         others_live
     }
 
-    /// Announces that another member leaves (`RemoveFailedNode` in serf). A live one refutes.
+    /// Announces the leave of another member (`RemoveFailedNode` in serf.go). A live member refutes it.
     pub(crate) fn force_leave(&mut self, core: &mut Core, name: &str, prune: bool) -> Result<(), Exhausted> {
         self.announce(core, name, Intent::Leave { prune })
     }
 
-    /// Makes an intent. Its time is the next one, which takes nothing of the clock's budget.
+    /// Creates and handles an intent of our own. Its time is the next tick, which costs no budget of the clock.
     fn announce(&mut self, core: &mut Core, node: &str, intent: Intent) -> Result<(), Exhausted> {
         let ltime = self.clocks.member.tick()?;
         self.intent(core, node, ltime, intent, Via::Gossip);
         Ok(())
     }
 
-    /// Whether every copy of our leave intent has been sent. There is none when our clock is at its end.
+    /// Whether every copy of our leave intent has been sent, or none was created because the clock is exhausted.
     pub(crate) fn leave_is_told(&self) -> bool {
         let me = self.members.row(self.members.me());
         me.status() != Some(Status::Alive) && me.sends().is_none()
     }
 
-    /// How many copies of our leave intent have been sent.
+    /// Number of copies of our leave intent that were sent.
     pub(crate) fn leaves_sent(&self) -> u32 {
         self.intents.own_leaves_sent()
     }
 
-    /// Has a member erased: at once when it is gone; a live one only if it has gone by the time in which it could have
-    /// refuted. serf's agents erase it even then, and never see it again.
+    /// Handles a prune: erases a member that is gone at once. A live member is erased only if it is gone after the time
+    /// in which it could refute. HashiCorp's erases a live member as well, and never lists it again.
     fn prune(&mut self, core: &mut Core, idx: MemberIdx, ltime: u64, via: Via) {
         match self.members.row(idx).status() {
             Some(Status::Left | Status::Failed) => {
                 let name = core.roster.name(idx);
                 self.erase_on_request(core, idx);
-                // The intent outlives the member for a while, so that others hear of it and we know it when it comes again.
+                // The intent is kept as an early intent, so that it is still gossiped and recognised as a repeat. `idx`
+                // may be reused by now, so this goes by name.
                 self.intent(core, &name, ltime, Intent::Leave { prune: true }, via);
             }
             Some(Status::Alive | Status::Leaving) => {
@@ -131,7 +135,7 @@ impl Serf {
         }
     }
 
-    /// Erases a member that is gone, unless it has refuted in between: then its newest intent is another.
+    /// Erases a pruned member that is gone. If it refuted in the meantime, its newest intent is not a prune any more.
     pub(super) fn prune_due(&mut self, core: &mut Core, idx: MemberIdx) {
         let row = self.members.row(idx);
         let gone = matches!(row.status(), Some(Status::Left | Status::Failed));
@@ -146,9 +150,10 @@ impl Serf {
     }
 }
 
-/// Whether to believe a leave that a push/pull implies. Its time is one above the tombstone's, so that two nodes with a
-/// tombstone would raise it by one at every exchange, for ever; a tombstone from before the member's last join would make a
-/// live member leave; and one of the leave that we are just passing on would go out again as a newer one, to everybody.
+/// Whether to apply a leave that a push/pull implies. Its time is one above the tombstone's, which has three pitfalls.
+/// Two nodes with a tombstone would raise its time by one at every exchange, forever. A tombstone older than the
+/// member's last join would mark a live member as leaving. The tombstone of a leave that we are gossiping would go out
+/// again, as a newer leave, to all members.
 const fn is_credible(status: Status, ltime: u64, known: u64) -> bool {
     match status {
         Status::Left => false,
