@@ -1,27 +1,27 @@
-//! A token bucket: bounds a rate and the burst above it. Shared by the Lamport clocks and the expressions of queries.
+//! A token bucket: limits a rate and the burst above it. Used by the Lamport clocks and for query expressions.
 
 use core::time::Duration;
 
 use crate::time::Instant;
 
-/// A bucket of `BURST` tokens that is refilled with `PER_SEC` tokens a second.
+/// A bucket of `BURST` tokens, refilled at `PER_SEC` tokens per second.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct TokenBucket<const BURST: u64, const PER_SEC: u64> {
-    /// When the bucket is full again, if nothing more is taken from it.
+    /// When the bucket will be full again; in the past if it is full.
     full_at: Instant,
 }
 
 impl<const BURST: u64, const PER_SEC: u64> TokenBucket<BURST, PER_SEC> {
-    /// How many tokens are in it. A token that is partly refilled counts.
+    /// The available tokens. A partially refilled token counts as one.
     pub(super) fn left(self, now: Instant) -> u64 {
         let missing = (self.full_at - now).as_nanos() * u128::from(PER_SEC) / NANOS_PER_SEC;
         BURST.saturating_sub(u64::try_from(missing).unwrap_or(u64::MAX))
     }
 
-    /// Takes tokens. The caller has seen that they are [left](Self::left).
+    /// Takes tokens. The caller has checked that they are [left](Self::left).
     pub(super) fn take(&mut self, now: Instant, tokens: u64) {
         if tokens > 0 {
-            // Rounded up, or many small amounts would be free.
+            // Rounded up: otherwise many small amounts would cost nothing.
             let nanos = (u128::from(tokens) * NANOS_PER_SEC).div_ceil(u128::from(PER_SEC));
             self.full_at = self.full_at.max(now) + Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
         }

@@ -1,25 +1,25 @@
-//! Coalescing: many events in a short time become few (`coalesceLoop` in serf's coalesce.go).
+//! Coalescing: merges events that occur close together (`coalesceLoop` in serf's coalesce.go).
 //!
-//! A window opens with the first event that is held back. It closes when it has been open for the period, or earlier when
-//! nothing came for the quiescent period; then what is left of the events is passed on.
+//! A window opens with the first event that is held back. It closes when it has been open for the coalesce period, or
+//! earlier if no event arrives for the quiescent period. The remaining events are then passed on.
 //!
-//! # What is passed on
+//! # Events at the end of a window
 //!
-//! Of member events: for each member what has changed since the application was last told, otherwise at most one event of it; one event
-//! for each kind, in the order join, leave, failed, update, reap, and in each the members in the order in which they first
-//! appeared in the window. A member that came and changed its tags is reported as joined and as updated, both with the new tags,
-//! so that nobody misses what it waits for; one that
-//! failed and came back not at all, unless its announcement changed: then it is an update. Tags that changed and changed back are an
-//! update as well, with the tags as they are. HashiCorp's nodes report the last
-//! event only, so that a join can be lost behind an update, and report an update again in every later window.
+//! Member events: per member, the net change since the last report to the application, at most one event. Per kind, one
+//! event, in the order join, leave, failed, update, reap; within it, members in the order of their first event in the
+//! window. A member that joined and then changed its tags is reported as joined and as updated, both with the new tags,
+//! so that subscribers of either kind see it. A member that failed and rejoined is not reported, unless its
+//! announcement changed: then it is an update. Tags that changed and changed back are an update too, with the current
+//! tags. HashiCorp's nodes report the last event only, so that a join can be lost behind an update, and report an
+//! update again in every later window.
 //!
-//! Of user events that may be coalesced: for each name those with the highest Lamport time; all together in the order of
-//! their times, and of one time in the order in which they came.
+//! User events with the coalesce flag: per name, those with the highest Lamport time, in Lamport order; those of one
+//! time in order of arrival.
 //!
-//! # What is not held back
+//! # Events outside of windows
 //!
-//! User events that may not be coalesced, and everything that is neither, are passed on at once and so may overtake what is
-//! held back. The end of our own leave is not: it comes last.
+//! User events without the flag, and events of all other types, are passed on at once and may overtake events that are
+//! held back. The exception is the end of our own leave: it comes last.
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
@@ -33,24 +33,24 @@ use crate::roster::Peer;
 use crate::time::Instant;
 use crate::types::Name;
 
-/// When what is held back is passed on.
+/// When held events are passed on.
 #[derive(Clone, Copy, Debug)]
 struct Window {
     period: Duration,
     quiescent_period: Duration,
-    /// When it closes at the latest; `None` while it is not open.
+    /// The latest time at which it closes; `None` while it is not open.
     closes_at: Option<Instant>,
     quiet_at: Instant,
 }
 
 impl Window {
-    /// Both periods must be above zero, otherwise nothing is coalesced.
+    /// `None` disables coalescing: both periods must be above zero.
     fn new(period: Duration, quiescent_period: Duration) -> Option<Self> {
         let wanted = !period.is_zero() && !quiescent_period.is_zero();
         wanted.then_some(Self { period, quiescent_period, closes_at: None, quiet_at: Instant::MAX })
     }
 
-    /// An event is held back.
+    /// Opens the window if it is closed, and restarts the quiescent period.
     fn hold(&mut self, now: Instant) {
         let period = self.period;
         self.closes_at.get_or_insert_with(|| now + period);
@@ -62,22 +62,22 @@ impl Window {
     }
 }
 
-/// Holds member events back.
+/// Coalesces member events.
 #[derive(Clone, Debug)]
 pub(super) struct MemberCoalescer {
     window: Window,
     held: BTreeMap<Name, HeldMember>,
-    /// What the application was last told of each member that it knows. A member that is forgotten here is gone from here.
+    /// The last report to the application, per member. Entries of reaped members are removed.
     reported: BTreeMap<Name, (MemberEventKind, Arc<Peer>)>,
 }
 
-/// What happened to one member in this window.
+/// The events of one member in this window.
 #[derive(Clone, Debug)]
 struct HeldMember {
     order: usize,
-    /// The last thing that was not an update.
+    /// The last event that was not an update.
     kind: Option<MemberEventKind>,
-    /// There was an update after that.
+    /// Whether an update followed that event.
     is_updated: bool,
     member: Member,
 }
@@ -104,6 +104,7 @@ impl MemberCoalescer {
             is_updated: false,
             member: member.clone(),
         });
+        // An update before a join or leave is covered by that event, which carries the current tags.
         held.is_updated = kind.is_none();
         held.kind = kind.or(held.kind);
         held.member = member;
@@ -113,7 +114,7 @@ impl MemberCoalescer {
         self.window.due()
     }
 
-    /// Closes the window.
+    /// Closes the window and passes on its events.
     pub(super) fn flush(&mut self, mut pass: impl FnMut(Event)) {
         self.window.closes_at = None;
         let mut held: Vec<HeldMember> = core::mem::take(&mut self.held).into_values().collect();
@@ -121,8 +122,10 @@ impl MemberCoalescer {
         let mut groups: BTreeMap<u8, (MemberEventKind, Vec<Member>)> = BTreeMap::new();
         for held in held {
             let Some(kind) = self.net_effect(&held) else { continue };
+            // After `net_effect`, which compares with the previous report.
             self.report(kind, &held.member);
             let mut group = |kind, member| groups.entry(rank(kind)).or_insert((kind, Vec::new())).1.push(member);
+            // Both events: a subscriber of updates alone must see the new tags.
             if kind == MemberEventKind::Join && held.is_updated {
                 group(MemberEventKind::Update, held.member.clone());
             }
@@ -135,14 +138,14 @@ impl MemberCoalescer {
         }
     }
 
-    /// What a window amounts to for a member, beyond what was last reported of it.
+    /// The net change of a member in the window, relative to the last report; `None` if there is none.
     fn net_effect(&self, held: &HeldMember) -> Option<MemberEventKind> {
         let Some((reported, peer)) = self.reported.get(held.member.name()) else {
             return Some(held.kind.unwrap_or(MemberEventKind::Update));
         };
         match held.kind {
             Some(kind) if kind != *reported => Some(kind),
-            // Also tags that are what they were before: a toggle is a signal.
+            // Includes tags that changed back: toggling a tag is a signal.
             _ if held.is_updated || **peer != **held.member.peer() => Some(MemberEventKind::Update),
             _ => None,
         }
@@ -156,7 +159,7 @@ impl MemberCoalescer {
         let peer = Arc::clone(member.peer());
         match self.reported.get_mut(member.name()) {
             Some((_, known)) if kind == MemberEventKind::Update => *known = peer,
-            // Whoever is first heard of by an update was there before.
+            // A member whose first event is an update was there before: it counts as joined.
             None if kind == MemberEventKind::Update => {
                 self.reported.insert(member.shared_name(), (MemberEventKind::Join, peer));
             }
@@ -165,7 +168,7 @@ impl MemberCoalescer {
     }
 }
 
-/// The order of the kinds when a window closes.
+/// The order of the kinds at the end of a window.
 const fn rank(kind: MemberEventKind) -> u8 {
     match kind {
         MemberEventKind::Join => 0,
@@ -176,14 +179,14 @@ const fn rank(kind: MemberEventKind) -> u8 {
     }
 }
 
-/// Holds user events back that may be coalesced.
+/// Coalesces user events.
 #[derive(Clone, Debug)]
 pub(super) struct UserCoalescer {
     window: Window,
-    /// By name: those with the highest time, with the order in which they came.
+    /// By name: the events with the highest Lamport time, each with its order of arrival.
     held: BTreeMap<Box<str>, Vec<(usize, UserEvent)>>,
     count: usize,
-    /// What has come in this window, whether it is still held or not.
+    /// Bytes received in this window, including events that were superseded.
     bytes: usize,
 }
 
@@ -197,6 +200,7 @@ impl UserCoalescer {
         self.window.hold(now);
         self.count += 1;
         self.bytes += event.name.len() + event.payload.len() + ITEM_BYTES;
+        // Due at once, not flushed here: only `flush` may emit events.
         if self.count >= HELD_MAX || self.bytes >= COALESCED_BYTES_MAX {
             self.window.closes_at = Some(now);
         }
@@ -215,15 +219,16 @@ impl UserCoalescer {
         self.window.due()
     }
 
-    /// What is held back, in bytes, at the most.
+    /// Upper bound of the memory used by held events, in bytes.
     pub(super) const fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Closes the window.
+    /// Closes the window and passes on its events.
     pub(super) fn flush(&mut self, mut pass: impl FnMut(Event)) {
         (self.window.closes_at, self.count, self.bytes) = (None, 0, 0);
         let mut held: Vec<(usize, UserEvent)> = core::mem::take(&mut self.held).into_values().flatten().collect();
+        // `held` is ordered by name; the order of arrival breaks ties of one Lamport time.
         held.sort_unstable_by_key(|(order, event)| (event.ltime, *order));
         for (_, event) in held {
             pass(Event::User(event));
@@ -231,5 +236,6 @@ impl UserCoalescer {
     }
 }
 
-/// After this many events a window closes at once, so that no flood of names is held in memory. Ours: serf has no bound.
+/// The number of events after which a window closes at once, so that a flood of names cannot fill the memory. Ours:
+/// serf has no limit.
 const HELD_MAX: usize = 4096;

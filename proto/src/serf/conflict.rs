@@ -1,4 +1,4 @@
-//! Whose is our name, when another node claims it too? The others are asked, and the majority decides.
+//! Name conflicts: when another node claims our name, the other members vote, and the majority decides.
 
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
@@ -15,50 +15,50 @@ use crate::stats::DropReason;
 use crate::time::Instant;
 use crate::wire::serf::{List, MemberRecord, Message};
 
-/// What has been done about a conflict over our name.
+/// State of a conflict over our name.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Conflict {
-    /// Whether a vote is under way. There is one at a time, however often the other claims the name.
+    /// Whether a vote is running. At most one runs, however often the name is claimed.
     voting: bool,
-    /// Whether a vote has gone against us; then there is nothing more to ask.
+    /// Whether a vote was lost. That is final.
     lost: bool,
-    /// How many votes there were.
+    /// Number of completed votes.
     votes: u32,
-    /// No vote before this.
+    /// No vote starts before this time.
     quiet_until: Instant,
-    /// The members alive when the conflict began, one per address. A member that appears later may have joined to vote.
+    /// The members alive when the conflict began, one per address. Members that join later may have joined to vote.
     electorate: Vec<MemberIdx>,
     /// When the name was last claimed.
     claimed_at: Instant,
 }
 
 impl Conflict {
-    /// A member is forgotten, and another may get its number.
+    /// Removes a reaped member: its index may be reused.
     pub(super) fn forget(&mut self, idx: MemberIdx) {
         self.electorate.retain(|&voter| voter != idx);
     }
 }
 
-/// A vote, and the answers so far.
+/// A running vote: a query for the holder of our name.
 #[derive(Clone, Debug)]
 pub(super) struct Vote {
     us: SocketAddr,
-    /// Who may vote, by number, each once.
+    /// The eligible voters, sorted by index, without duplicates.
     voters: Vec<MemberIdx>,
     for_us: u32,
     against: u32,
 }
 
 impl Vote {
-    /// Whether an answer of this member, that came in this way, is a vote: the member's own word, from its own address. What others
-    /// relay is not.
+    /// Whether a response counts as a vote: it must come from an eligible voter, directly from its own address. A
+    /// relayed response does not count, because anyone can forge one.
     pub(super) fn admits(&self, core: &Core, origin: Origin, from: Option<MemberIdx>) -> bool {
         let Origin::Packet(addr) = origin else { return false };
         let voter = from.filter(|idx| self.voters.binary_search(idx).is_ok());
         voter.and_then(|idx| core.roster.peer(idx)).is_some_and(|peer| peer.addr() == canonical(addr))
     }
 
-    /// Takes one vote. A member that does not know the name has none; HashiCorp's counts it against us.
+    /// Counts one vote. A member that does not know the name abstains. HashiCorp's counts it against us.
     pub(super) fn note(&mut self, core: &Core, payload: &[u8]) {
         let Ok(Message::ConflictResponse(Some(record))) = decode(core, payload) else { return };
         let Some(addr) = record.addr else { return };
@@ -69,8 +69,9 @@ impl Vote {
         }
     }
 
-    /// The name is lost only to a majority of all who may vote, whether they have voted or not. HashiCorp's: a node without a majority
-    /// of the answers stops, so that two claimants that no member knows both do, and a few strangers can stop any node.
+    /// The result. The name is lost only to a majority of all eligible voters, whether they voted or not. HashiCorp's:
+    /// a node that lacks a majority of the responses shuts down, so that two claimants that no member knows both do,
+    /// and a few strangers can shut down any node.
     fn verdict(&self) -> NameVerdict {
         if self.against as usize > self.voters.len() / 2 {
             NameVerdict::Lost
@@ -83,8 +84,9 @@ impl Vote {
 }
 
 impl Serf {
-    /// Another node claims our name (`resolveNodeConflict` in serf).
+    /// Handles a claim of our name by another node (`resolveNodeConflict` in serf.go).
     pub(crate) fn name_conflict(&mut self, core: &mut Core) {
+        // Frozen at the first claim: the claimant cannot add voters afterwards.
         if self.conflict.electorate.is_empty() || core.now - self.conflict.claimed_at > CONFLICT_FORGOTTEN {
             self.conflict.electorate = self.electorate(core);
         }
@@ -102,14 +104,15 @@ impl Serf {
         let mut voters = self.conflict.electorate.clone();
         core.rng.query.shuffle(&mut voters);
         voters.truncate(VOTERS_MAX);
+        // `Vote::admits` searches them by index.
         voters.sort_unstable();
         let name = core.roster.name(self.members.me());
         let question = Question::new("_serf_conflict").with_payload(name.as_bytes());
         let vote = Vote { us, voters: voters.clone(), for_us: 0, against: 0 };
         let Ok((_, frame)) = self.ask_in_frame(core, &question, Purpose::Conflict(vote)) else { return };
         self.conflict.voting = true;
-        // Gossip brings the question round, but a member answers a node that it knows at another address only when that node
-        // itself asks.
+        // Gossip spreads the query, but a member that knows the querying node at another address answers only a query
+        // that arrives directly from it.
         for voter in voters {
             let Some(to) = core.roster.peer(voter).map(|peer| peer.addr()) else { continue };
             let Ok(question) = decode(core, &frame) else { continue };
@@ -118,7 +121,7 @@ impl Serf {
         }
     }
 
-    /// The members that are alive, one for each address, by number.
+    /// The live members, one per address, in index order.
     fn electorate(&self, core: &Core) -> Vec<MemberIdx> {
         let mut seen = BTreeSet::new();
         let alive = self.members.rows().filter(|(_, row)| row.status() == Some(Status::Alive));
@@ -130,7 +133,8 @@ impl Serf {
             .collect()
     }
 
-    /// Answers which node we know under a name (`handleConflict` in serf). About our own name we have no say.
+    /// Answers which node we know by a name (`handleConflict` in serf's internal_query.go). We do not vote on our own
+    /// name.
     pub(super) fn say_who(&mut self, core: &mut Core, origin: Origin, requester: &Requester, name: &[u8]) {
         let Ok(name) = core::str::from_utf8(name) else { return core.stats.drop(DropReason::Malformed) };
         let known = core.roster.find(name);
@@ -141,8 +145,8 @@ impl Serf {
         let payload = match known.and_then(|idx| self.member(core, idx)) {
             None => encode(core.codec_for_all(), &Message::ConflictResponse(None)),
             Some(member) => {
-                let tags = member.to_tags();
-                // Of use to people only, and too much for a stranger.
+                let tags = member.tags();
+                // Tags are informational only, and would amplify traffic to a stranger.
                 let tags: Vec<(&str, &str)> = tags.iter().filter(|_| is_member).collect();
                 encode(
                     core.codec_for_all(),
@@ -159,17 +163,18 @@ impl Serf {
         if is_member {
             self.answer(core, requester, &payload);
         } else {
-            // Another node under a member's name is no member, and has to learn that the name is taken.
+            // A second node with a member's name is not a member, but must learn that the name is taken.
             self.answer_stranger(core, origin, requester, &payload);
         }
     }
 
-    /// All have answered, or the time is up.
+    /// Ends the vote, when all voters have answered or at the deadline.
     pub(super) fn vote_over(&mut self, core: &mut Core, vote: &Vote) {
         let verdict = vote.verdict();
         let conflict = &mut self.conflict;
         conflict.voting = false;
         conflict.lost = verdict == NameVerdict::Lost;
+        // Exponential backoff: a claimant that persists must not cause a vote per packet.
         let pause = PAUSE_FIRST.saturating_mul(1 << conflict.votes.min(PAUSE_DOUBLINGS_MAX));
         conflict.votes += 1;
         conflict.quiet_until = core.now + pause;
@@ -179,17 +184,17 @@ impl Serf {
     }
 }
 
-/// How many members vote, at the most; of more they are drawn. Ours: each is asked in a packet of its own.
+/// The maximum number of voters; drawn at random if there are more. Ours: each is sent a packet of its own.
 const VOTERS_MAX: usize = 64;
 
-/// After so long without a claim the next one is a conflict of its own.
+/// The time without a claim after which the next claim starts a new conflict, with a new electorate.
 const CONFLICT_FORGOTTEN: Duration = Duration::from_secs(3600);
 
-/// How long after the first vote the next may begin, if the conflict goes on; doubled each time. Ours: serf votes anew at every
-/// packet from the other claimant.
+/// The pause after the first vote of a conflict; doubles with each. Ours: serf votes again at every packet of the other
+/// claimant.
 const PAUSE_FIRST: Duration = Duration::from_secs(10);
 
-/// The pause grows to about ten minutes.
+/// Caps the pause at about ten minutes.
 const PAUSE_DOUBLINGS_MAX: u32 = 6;
 
 #[cfg(test)]

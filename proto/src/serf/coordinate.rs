@@ -1,18 +1,16 @@
-//! Network coordinates: where a node is, if distance is the time that a packet takes there and back.
+//! Network coordinates: positions in a space in which distance is round-trip time.
 //!
-//! A coordinate is a point in a space of eight dimensions, plus a height: the time over the node's own access link, which
-//! every path to it shares and which no space can express. The distance of two nodes is that of their points and both heights.
-//! The adjustment is a late correction for what the model gets wrong about a node all the time. How a node finds its
-//! coordinate is [`Vivaldi`](super::Vivaldi)'s business.
+//! A coordinate is a point in eight dimensions plus a height: the latency of the node's own access link, which every
+//! path to the node shares and no Euclidean space can express. The distance of two nodes is the distance of their
+//! points plus both heights. The adjustment corrects a constant model error of a node. [`Vivaldi`](super::Vivaldi)
+//! computes coordinates.
 
 use core::time::Duration;
 
-use thiserror::Error;
-
-/// A node's network coordinate. All of it is in seconds but the error, which has no unit.
+/// A node's network coordinate. All parts are in seconds, except for the error, which is dimensionless.
 ///
-/// It is valid by construction: finite, and within bounds that no honest node exceeds. HashiCorp's nodes take any finite
-/// numbers from a peer, so that one with a coordinate of 1e308 resets all others again and again.
+/// Valid by construction: finite, and within bounds that no honest node exceeds. HashiCorp's nodes accept any finite
+/// numbers from a peer, so that one peer with a coordinate of 1e308 resets all others again and again.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Coordinate {
     pub(super) vec: [f64; Self::DIMENSIONS],
@@ -22,19 +20,19 @@ pub struct Coordinate {
 }
 
 impl Coordinate {
-    /// The dimensions of the space (`Dimensionality` in the package coordinate).
+    /// The number of dimensions (`Dimensionality` in serf's package coordinate).
     pub const DIMENSIONS: usize = 8;
 
-    /// Where a node is that knows nothing: in the middle, and as wrong as can be.
+    /// The coordinate of a node without measurements: at the center, with the maximum error.
     pub const ORIGIN: Self =
         Self { vec: [0.0; Self::DIMENSIONS], error: ERROR_MAX, adjustment: 0.0, height: HEIGHT_MIN };
 
-    /// A coordinate from its parts.
+    /// Creates a coordinate from its parts.
     ///
     /// # Errors
     ///
-    /// When it has another number of dimensions, or a part is not a number or beyond its bounds: 10 s for the point, the
-    /// height and the adjustment, where the height cannot be negative; 0 to 1.5 for the error.
+    /// If the number of dimensions is wrong, or a part is NaN or out of bounds: 10 s for the point, the adjustment and
+    /// the height; the height must not be negative; 0 to 1.5 for the error.
     pub fn new(vec: &[f64], error: f64, adjustment: f64, height: f64) -> Result<Self, CoordinateError> {
         let vec = vec.try_into().map_err(|_| CoordinateError::Dimensions { count: vec.len() })?;
         let coordinate = Self { vec, error, adjustment, height };
@@ -46,25 +44,27 @@ impl Coordinate {
         &self.vec
     }
 
-    /// How far off the coordinate may be, relative to a distance: 0 is exact, 1.5 is ignorance.
+    /// The estimated error relative to a distance: 0 is exact, 1.5 is unknown.
     pub const fn error(&self) -> f64 {
         self.error
     }
 
-    /// What is added to every distance, in seconds; may be negative.
+    /// The constant added to every distance, in seconds; may be negative.
     pub const fn adjustment(&self) -> f64 {
         self.adjustment
     }
 
-    /// The node's own part of every distance, in seconds.
+    /// The node's own share of every distance, in seconds.
     pub const fn height(&self) -> f64 {
         self.height
     }
 
-    /// The estimated round-trip time between two nodes, in whole nanoseconds (`DistanceTo` in the package coordinate).
+    /// The estimated round-trip time between two nodes, truncated to nanoseconds (`DistanceTo` in serf's package
+    /// coordinate).
     pub fn distance_to(&self, other: &Self) -> Duration {
         let raw = self.raw_distance_to(other);
         let adjusted = raw + self.adjustment + other.adjustment;
+        // A negative adjustment must not make the distance negative, so it is ignored then.
         let seconds = if adjusted > 0.0 { adjusted } else { raw };
         #[expect(
             clippy::cast_possible_truncation,
@@ -84,7 +84,7 @@ impl Coordinate {
     }
 
     pub(super) fn is_valid(&self) -> bool {
-        // A comparison with what is not a number is false.
+        // Comparisons with NaN are false, so NaN is invalid.
         self.vec.iter().all(|x| x.abs() <= SECONDS_MAX)
             && (0.0..=ERROR_MAX).contains(&self.error)
             && self.adjustment.abs() <= SECONDS_MAX
@@ -92,36 +92,47 @@ impl Coordinate {
     }
 }
 
-/// Why numbers are no coordinate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+/// Why a coordinate or measurement is invalid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CoordinateError {
-    /// The point has another number of dimensions than [`Coordinate::DIMENSIONS`].
-    #[error("the coordinate has {count} dimensions, it must have {}", Coordinate::DIMENSIONS)]
+    /// The number of dimensions is not [`Coordinate::DIMENSIONS`].
     Dimensions {
-        /// How many it has.
+        /// The number of dimensions.
         count: usize,
     },
-    /// A part is not a number, or none that an honest node has.
-    #[error("a part of the coordinate is not a number or out of bounds")]
+    /// A part is NaN, or out of bounds.
     OutOfBounds,
-    /// The measured time is longer than 10 s.
-    #[error("the round-trip time of {0:?} is above 10 s")]
+    /// The measured round-trip time is above 10 s.
     Rtt(Duration),
 }
 
-/// The length of a vector. Summed in the order of the axes, so that every platform and Go get the same bits.
+impl fmt::Display for CoordinateError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Dimensions { count } => {
+                write!(f, "the coordinate has {count} dimensions, it must have {}", Coordinate::DIMENSIONS)
+            }
+            Self::OutOfBounds => f.write_str("a part of the coordinate is not a number or out of bounds"),
+            Self::Rtt(rtt) => write!(f, "the round-trip time of {rtt:?} is above 10 s"),
+        }
+    }
+}
+
+impl core::error::Error for CoordinateError {}
+
+/// The length of a vector. Sums in axis order, so that every platform, and Go, get the same bits.
 pub(super) fn magnitude(vec: &[f64; Coordinate::DIMENSIONS]) -> f64 {
     libm::sqrt(vec.iter().fold(0.0, |sum, x| sum + x * x))
 }
 
-/// The error of a node that knows nothing (`VivaldiErrorMax`).
+/// The error of a node without measurements (`VivaldiErrorMax`).
 pub(super) const ERROR_MAX: f64 = 1.5;
 
-/// The least height (`HeightMin`), in seconds.
+/// The minimum height, in seconds (`HeightMin`).
 pub(super) const HEIGHT_MIN: f64 = 10e-6;
 
-/// The bound of every time in a coordinate: that of a measured round trip.
+/// The bound of every time in a coordinate, in seconds; equal to that of a round-trip time.
 const SECONDS_MAX: f64 = 10.0;
 
 #[cfg(test)]

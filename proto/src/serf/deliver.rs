@@ -1,4 +1,4 @@
-//! The way of events to the application: first into the snapshot, then through the coalescers.
+//! Event delivery: records each event for the snapshot, then coalesces it or passes it to the application.
 
 use alloc::boxed::Box;
 
@@ -13,7 +13,7 @@ use crate::time::Instant;
 use crate::timer::SerfTimer;
 use crate::types::{Record, Snapshot};
 
-/// What is done to events on their way.
+/// The stages between the layer and the application; each is optional.
 #[derive(Clone, Debug)]
 pub(super) struct Delivery {
     recorder: Option<Recorder>,
@@ -21,17 +21,17 @@ pub(super) struct Delivery {
     members: Option<MemberCoalescer>,
 }
 
-/// What leaves the layer.
+/// Output of the layer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Delivered {
-    /// For the snapshot, before the event that it is about.
+    /// A snapshot record. Precedes the event that it describes.
     Record(Record),
-    /// For the application.
+    /// An event for the application.
     Event(Event),
 }
 
 impl Delivery {
-    /// `None` when nothing is done to events.
+    /// `None` if no stage is configured.
     pub(super) fn new(cfg: &Config) -> Option<Box<Self>> {
         let recorder = cfg.serf().snapshot.then(Recorder::default);
         let users = UserCoalescer::new(cfg.serf().user_coalesce_period, cfg.serf().user_quiescent_period);
@@ -40,23 +40,25 @@ impl Delivery {
         wanted.then(|| Box::new(Self { recorder, users, members }))
     }
 
-    /// Goes on with the snapshot of an earlier life.
+    /// Resumes from a snapshot.
     pub(super) fn resume(&mut self, snapshot: &Snapshot) {
         if let Some(recorder) = &mut self.recorder {
             recorder.resume(snapshot);
         }
     }
 
-    /// Records and passes on, or holds back, everything that the core has for the application.
+    /// Records all pending events, and passes on or coalesces each of them.
     fn deliver(&mut self, core: &mut Core, clock: LamportClock, newest_query: u64, mut sink: impl FnMut(Delivered)) {
         for event in core.events.drain(..) {
-            // Before the event is delivered or held back: the file must not be behind what the application knows.
+            // The record precedes the event: if the process stops in between, the snapshot must not be behind the
+            // application.
             if let Some(recorder) = &mut self.recorder {
                 recorder.note(&event, clock, |record| sink(Delivered::Record(record)));
             }
             self.coalesce(core.now, event, &mut sink);
         }
         if let Some(recorder) = &mut self.recorder {
+            // Not in `note`: internal queries move the clock without an event.
             recorder.note_query(newest_query, |record| sink(Delivered::Record(record)));
             recorder.watch_clock(core.now, clock);
         }
@@ -73,7 +75,7 @@ impl Delivery {
         }
     }
 
-    /// Holds an event back, or passes it on.
+    /// Passes an event on, unless a coalescer takes it.
     fn coalesce(&mut self, now: Instant, event: Event, sink: &mut impl FnMut(Delivered)) {
         match (event, &mut self.users, &mut self.members) {
             (Event::User(event), Some(users), _) if event.coalesce => users.hold(now, event),
@@ -82,6 +84,7 @@ impl Delivery {
                 if matches!(event, Event::LeftCluster(_)) {
                     self.flush(Instant::MAX, sink);
                 }
+                // The end of our leave is the last event: whatever is held back must precede it.
                 sink(Delivered::Event(event));
             }
         }
@@ -98,12 +101,12 @@ impl Delivery {
         }
     }
 
-    /// What the coalescer of user events holds back, in bytes.
+    /// Memory used by the coalescer of user events, in bytes.
     pub(super) fn coalesced_bytes(&self) -> usize {
         self.users.as_ref().map_or(0, UserCoalescer::bytes)
     }
 
-    /// When something that is held back is due.
+    /// The earliest deadline of the stages.
     fn due(&self) -> Option<Instant> {
         let recorder = self.recorder.as_ref().and_then(Recorder::due);
         let users = self.users.as_ref().and_then(UserCoalescer::due);
@@ -113,7 +116,7 @@ impl Delivery {
 }
 
 impl Serf {
-    /// Passes on everything that the core has for the application.
+    /// Passes on all pending events of the core.
     pub(crate) fn deliver(&mut self, core: &mut Core, mut sink: impl FnMut(Delivered)) {
         match &mut self.delivery {
             Some(delivery) => delivery.deliver(core, self.clocks.member, self.queries.newest(), sink),
@@ -121,14 +124,14 @@ impl Serf {
         }
     }
 
-    /// Passes on what has been held back for long enough.
+    /// Passes on coalesced events and records that are due.
     pub(super) fn deliver_due(&mut self, core: &Core, sink: impl FnMut(Delivered)) {
         if let Some(delivery) = &mut self.delivery {
             delivery.deliver_due(core.now, self.clocks.member, sink);
         }
     }
 
-    /// We are about to leave: what the snapshot is to say of it.
+    /// The record of our leave; `None` without a snapshot. From here on the recorder ignores member events.
     pub(crate) fn record_leave(&mut self) -> Option<Record> {
         Some(self.delivery.as_mut()?.recorder.as_mut()?.leave())
     }

@@ -1,4 +1,4 @@
-//! User events: gossiped to all members, and recognised by their time, name and payload.
+//! User events: gossiped to all members, and deduplicated by Lamport time, name and payload.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -16,26 +16,26 @@ use crate::msgpack::write::{longest_raw, raw_bytes};
 use crate::stats::DropReason;
 use crate::wire::{hashicorp, serf};
 
-/// Why a user event cannot be sent.
+/// Why a user event was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SendError {
     TooLarge { bytes: usize, limit: usize },
     Exhausted,
 }
 
-/// The user events that a node has delivered or sends.
+/// User events: the recent ones, and those to gossip.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Events {
     recent: Recent<Seen>,
     pub(super) queue: MessageQueue,
-    /// Events before this time are not delivered.
+    /// Events before this Lamport time are ignored: they precede our start or join.
     time_min: u64,
 }
 
-/// An event that was delivered.
+/// A delivered event, kept to detect duplicates and to send in push/pulls.
 #[derive(Clone, Debug)]
 struct Seen {
-    /// Of name and payload, so that few of one time need to be compared.
+    /// Hash of name and payload, so that few events of one time are compared in full.
     digest: u64,
     name: Box<str>,
     payload: Bytes,
@@ -66,7 +66,7 @@ impl Remembered for Seen {
 }
 
 impl Events {
-    /// Sends a user event. It is delivered here at once and to the others by gossip.
+    /// Sends a user event: delivers it locally at once, and to the others by gossip.
     pub(super) fn send(
         &mut self,
         core: &mut Core,
@@ -77,6 +77,7 @@ impl Events {
     ) -> Result<(), SendError> {
         let ltime = clock.check().map_err(|Exhausted| SendError::Exhausted)?;
         let event = serf::UserEvent { ltime, name, payload, coalesce };
+        // All checks precede the tick: a refused event must not consume a Lamport time.
         check_size(core, &event)?;
         let frame = encode(core.codec_kept(), &serf::Message::UserEvent(event));
         _ = clock.tick();
@@ -85,7 +86,7 @@ impl Events {
         Ok(())
     }
 
-    /// Takes a user event from gossip, or our own. `frame` is what is gossiped: the bytes as they came.
+    /// Handles a user event from gossip or of this node. `frame` is gossiped on, in the encoding in which it arrived.
     pub(super) fn receive(
         &mut self,
         core: &mut Core,
@@ -98,7 +99,7 @@ impl Events {
         }
     }
 
-    /// Takes the events in a push/pull. We do not gossip them, since the others exchange states themselves.
+    /// Handles the events of a push/pull. They are not gossiped on, since members exchange states among themselves.
     pub(super) fn merge<'a>(
         &mut self,
         core: &mut Core,
@@ -112,19 +113,20 @@ impl Events {
             too_old += u64::from(!is_recent && event.ltime >= time_min);
             is_recent && event.ltime >= time_min
         });
-        // A few compressed bytes may stand for millions of events: no more are looked at than we could remember.
+        // A few compressed bytes can expand to millions of events. No more are collected than could be remembered.
         let events_max = (core.cfg.serf().event_buffer as usize).saturating_mul(ITEMS_PER_TIME_MAX);
         let mut events: Vec<serf::UserEvent<'_>> = recent.by_ref().take(events_max).collect();
         if recent.next().is_some() {
             core.stats.drop(DropReason::Limit);
         }
+        // Ends the borrow of `too_old`, and with it the counting.
         drop(recent);
         for _ in 0..too_old {
             core.stats.drop_expected(DropReason::OldEvent);
         }
-        // HashiCorp's nodes send their buffer as it lies in memory.
+        // HashiCorp's sends its ring buffer in memory order.
         events.sort_by_key(|event| event.ltime);
-        // Older ones would be forgotten at once.
+        // Only the newest that fit into the ring: older ones would be evicted at once.
         let mut bytes = 0;
         let fits = |event: &&serf::UserEvent<'_>| {
             bytes += event.name.len() + event.payload.len();
@@ -136,9 +138,10 @@ impl Events {
         }
     }
 
-    /// Delivers an event unless it is known or too old to tell (`handleUserEvent` in serf). Returns whether it was delivered.
+    /// Delivers an event, unless it is a duplicate or too old (`handleUserEvent` in serf.go). Returns whether it was
+    /// delivered.
     fn take(&mut self, core: &mut Core, clock: &mut LamportClock, event: &serf::UserEvent<'_>) -> bool {
-        // HashiCorp's nodes send none that is larger, whatever their configuration says.
+        // The hard limit of HashiCorp's nodes, independent of their configuration.
         if event.name.len() + event.payload.len() > USER_EVENT_BYTES_MAX {
             core.stats.drop(DropReason::Limit);
             return false;
@@ -147,10 +150,11 @@ impl Events {
             core.stats.drop(DropReason::Absurd);
             return false;
         }
-        // An event from before our start or join is not counted as dropped: it is never meant to come.
+        // An event from before our start or join is not a loss, so it is not counted as dropped.
         if event.ltime < self.time_min {
             return false;
         }
+        // After `witness`: the clock decides what is too old.
         let oldest = self.oldest(core, *clock);
         if event.ltime < oldest {
             core.stats.drop_expected(DropReason::OldEvent);
@@ -174,24 +178,24 @@ impl Events {
         novelty == Novelty::New
     }
 
-    /// Remembers an event, and forgets those before `oldest`.
+    /// Remembers an event, and removes those before `oldest`.
     fn note(&mut self, oldest: u64, event: &serf::UserEvent<'_>) -> Novelty {
         let digest = foldhash::fast::FixedState::default().hash_one((event.name, event.payload));
         self.recent.note(oldest, event.ltime, |seen| seen.is(digest, event), || Seen::new(digest, event))
     }
 
-    /// Has events before this time not delivered.
+    /// Ignores events before this Lamport time.
     pub(super) fn ignore_before(&mut self, ltime: u64) {
         self.time_min = self.time_min.max(ltime);
     }
 
-    /// What is remembered of events, in bytes.
+    /// Memory used by remembered events, in bytes.
     pub(super) const fn remembered_bytes(&self) -> usize {
         self.recent.bytes()
     }
 
-    /// The newest events for a push/pull that together take no more than `bytes_max` in HashiCorp's encoding, by time. serf sends its
-    /// buffer as it lies in memory, and so replays events out of order.
+    /// The newest events for a push/pull that fit into `bytes_max` bytes in HashiCorp's encoding, in Lamport order.
+    /// HashiCorp's sends its ring buffer in memory order, so that the receiver replays events out of order.
     pub(super) fn newest_in_order(&self, bytes_max: usize) -> Vec<serf::UserEvent<'_>> {
         let mut room = bytes_max;
         let fits = |event: &serf::UserEvent<'_>| {
@@ -205,13 +209,15 @@ impl Events {
         events
     }
 
-    /// The time of the oldest event that is still delivered.
+    /// The Lamport time of the oldest event that is still delivered.
     fn oldest(&self, core: &Core, clock: LamportClock) -> u64 {
+        // Not below the ring's floor: there, duplicates cannot be detected.
         clock.time().saturating_sub(u64::from(core.cfg.serf().event_buffer)).max(self.recent.floor())
     }
 }
 
-/// The largest payload that a user event of this name may have at this time; `None` when not even an empty one may.
+/// The largest payload, in bytes, of a user event with this name at this Lamport time. `None` if even an empty payload
+/// is too large.
 pub(super) fn payload_max(core: &Core, ltime: u64, name: &str) -> Option<usize> {
     let event = serf::UserEvent { ltime, name, payload: &[], coalesce: false };
     let limit = event_bytes_max(core);
@@ -220,8 +226,8 @@ pub(super) fn payload_max(core: &Core, ltime: u64, name: &str) -> Option<usize> 
     Some(encoded.min(limit.checked_sub(name.len())?))
 }
 
-/// Name and payload together, the event as HashiCorp's nodes encode it, and whether it fits into a packet at all: what one
-/// node accepts must reach every member, whoever made it.
+/// Checks the size of name plus payload, of the event in HashiCorp's encoding, and whether it fits into a packet. An
+/// event that one node accepts must be deliverable to every member, in either codec.
 fn check_size(core: &Core, event: &serf::UserEvent<'_>) -> Result<(), SendError> {
     let limit = event_bytes_max(core);
     let plain = event.name.len() + event.payload.len();
@@ -236,17 +242,17 @@ fn check_size(core: &Core, event: &serf::UserEvent<'_>) -> Result<(), SendError>
     Ok(())
 }
 
-/// What the events in a push/pull may take: as many as serf remembers, of the size that we are configured for.
+/// The maximum size, in bytes, of the events in a push/pull: as many as serf remembers, of the configured size.
 pub(super) fn push_pull_bytes_max(core: &Core) -> usize {
     (core.cfg.serf().event_buffer as usize).saturating_mul(event_bytes_max(core)).min(EVENT_RING_BYTES_MAX)
 }
 
-/// How large a user event of ours may be, both plain and encoded.
+/// The maximum size, in bytes, of a user event of this node, both plain and encoded.
 fn event_bytes_max(core: &Core) -> usize {
     (core.cfg.serf().user_event_bytes_max as usize).min(USER_EVENT_BYTES_MAX)
 }
 
-/// The size of a user event in HashiCorp's encoding.
+/// The size of a user event in HashiCorp's encoding, in bytes.
 fn event_bytes(event: &serf::UserEvent<'_>) -> usize {
     hashicorp::serf_bytes(&serf::Message::UserEvent(*event))
 }

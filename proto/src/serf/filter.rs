@@ -1,6 +1,7 @@
-//! The members that a query is for: filters over names and tags (`shouldProcessQuery` in serf), and their compiled expressions.
+//! Query filters: select members by name and tags (`shouldProcessQuery` in serf's query.go). Caches compiled
+//! expressions.
 //!
-//! Compiling an expression costs far more than looking at it, and every member compiles those of every query.
+//! Compiling an expression costs far more than comparing it, and every member compiles those of every query.
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -15,64 +16,64 @@ use crate::limits::{
 use crate::time::Instant;
 use crate::types::Tags;
 
-/// One condition that a member must meet.
+/// A condition on a member.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Filter {
-    /// It has one of these names, exactly.
+    /// Its name is one of these, exactly.
     Nodes(Vec<Box<str>>),
-    /// Its value of a tag matches an expression. A tag that it does not have counts as empty.
+    /// Its value of a tag matches an expression. A missing tag counts as empty.
     Tag {
-        /// The tag.
+        /// The tag's name.
         tag: Box<str>,
-        /// What its value must match, anywhere.
+        /// The expression; matches at any position of the value.
         pattern: Pattern,
     },
 }
 
 impl Filter {
-    /// Members with one of these names.
+    /// Matches members with one of these names.
     pub fn nodes<'a>(names: impl IntoIterator<Item = &'a str>) -> Self {
         Self::Nodes(names.into_iter().map(Into::into).collect())
     }
 
-    /// Members whose value of `tag` matches `expression`, in Go's dialect, anywhere.
+    /// Matches members whose value of `tag` matches `expression`, in Go's dialect, at any position.
     ///
     /// # Errors
     ///
-    /// When the expression is none, or too large. On the wire such a filter passes nobody.
+    /// If the expression is invalid or too large. On the wire, such a filter matches no member.
     pub fn tag(tag: &str, expression: &str) -> Result<Self, PatternError> {
         Ok(Self::Tag { tag: tag.into(), pattern: Pattern::new(expression)? })
     }
 
-    /// Whether a member of this name with these tags meets the condition. A query is for those that meet all.
+    /// Whether a member with this name and these tags matches. A query is for members that match all its filters.
     pub fn passes(&self, name: &str, tags: &Tags) -> bool {
         match self {
             Self::Nodes(names) => Self::lists(names.iter().map(|name| &**name), name),
             Self::Tag { tag, pattern } => pattern.is_match(tags.get(tag).unwrap_or_default()),
         }
     }
-    /// Whether a member of this name is among those that are named.
+    /// Whether `name` is among `names`.
     pub(super) fn lists<'a>(mut names: impl Iterator<Item = &'a str>, name: &str) -> bool {
         names.any(|wanted| wanted == name)
     }
 }
 
-/// Expressions that were compiled, or could not be.
+/// The cache of compiled expressions, including those that failed to compile.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Patterns {
-    /// The most recent last.
+    /// Least recently used first.
     recent: VecDeque<(Box<str>, Result<Pattern, PatternError>)>,
-    /// How many of others may be compiled.
+    /// Rate limit for compiling expressions of other members.
     budget: TokenBucket<{ PATTERN_UNITS_BURST as u64 }, { PATTERN_UNITS_PER_SEC as u64 }>,
 }
 
 impl Patterns {
-    /// Compiles the conditions of one query on tags, each a tag and an expression: another member's, heard at `heard_at`, or with
-    /// `None` our own.
+    /// Compiles the tag filters of a query, each a tag and an expression. `heard_at` is the time of arrival of another
+    /// member's query; `None` for our own, which is exempt from the rate limit.
     ///
-    /// They share one budget of bytes, of large expressions and of characters in wide sets. Whether a query exceeds it does not depend on
-    /// which expressions are kept.
+    /// All filters share one limit each for bytes, large expressions, and characters in wide sets. Whether a query
+    /// exceeds them does not depend on the contents of the cache.
     pub(super) fn tag_filters<'a>(
         &mut self,
         heard_at: Option<Instant>,
@@ -99,6 +100,7 @@ impl Patterns {
         let known = self.recent.iter().position(|(known, _)| **known == *expression);
         let entry = match known.and_then(|at| self.recent.remove(at)) {
             Some(entry) => entry,
+            // A refusal by the rate limit returns here and is not cached: the same expression may compile later.
             None => (expression.into(), self.compile(heard_at, expression)?),
         };
         let pattern = entry.1.clone();
@@ -109,7 +111,7 @@ impl Patterns {
         pattern
     }
 
-    /// Compiles an expression if there is time for the most costly one. A packet may hold hundreds of queries.
+    /// Compiles an expression, if the rate limit allows the most expensive one. A packet can hold hundreds of queries.
     fn compile(
         &mut self,
         heard_at: Option<Instant>,
@@ -125,20 +127,21 @@ impl Patterns {
             Err(PatternError::Syntax | PatternError::TooLong { .. }) => 1,
             Ok(_) | Err(PatternError::TooComplex { .. }) => UNITS_LARGE,
         };
+        // Charged afterwards, since the cost is known only then. The check above ensures that it is covered.
         self.budget.take(now, units);
         Ok(pattern)
     }
 
-    /// How many are remembered, and how many may be.
+    /// Number of cached expressions, and its limit.
     pub(super) fn usage(&self) -> (usize, usize) {
         (self.recent.len(), PATTERNS_KEPT_MAX)
     }
 }
 
-/// Expressions that are remembered compiled. Ours: each takes up to about 100 KiB.
+/// The maximum number of cached expressions. Ours: each takes up to about 100 KiB.
 const PATTERNS_KEPT_MAX: usize = 16;
 
-/// What a large expression takes.
+/// The cost of a large expression, in tokens.
 const UNITS_LARGE: u64 = 8;
 
 #[cfg(test)]

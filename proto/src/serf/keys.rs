@@ -1,4 +1,4 @@
-//! Keys of the whole cluster: asking every member to install, use, remove or list them, and answering such requests.
+//! Cluster-wide key management: queries that install, use, remove or list keys on every member, and the responses.
 
 use alloc::boxed::Box;
 use alloc::format;
@@ -18,25 +18,34 @@ use crate::types::{Name, QueryId};
 use crate::wire::hashicorp::serf_bytes;
 use crate::wire::serf::{self as wire, KeyResponse, List, Message, QueryResponse};
 
-/// Why an operation on the keys of every member was refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+/// Why a cluster-wide key operation was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum KeysError {
-    /// A key has 16, 24 or 32 bytes, and this one has not; or keys are to be listed and one is given.
-    #[error("a key has 16, 24 or 32 bytes, not {bytes}")]
+    /// The key is not 16, 24 or 32 bytes long, or a key was given for a list.
     Length {
-        /// How many it has.
+        /// Its length, in bytes.
         bytes: usize,
     },
-    /// Another operation that changes keys is under way.
-    #[error("keys are being changed already")]
+    /// Another operation that changes keys is running.
     Busy,
-    /// The query could not be asked.
-    #[error(transparent)]
+    /// The query was refused.
     Query(QueryError),
 }
 
-/// The answers to an operation so far.
+impl fmt::Display for KeysError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Length { bytes } => write!(f, "a key has 16, 24 or 32 bytes, not {bytes}"),
+            Self::Busy => f.write_str("keys are being changed already"),
+            Self::Query(error) => error.fmt(f),
+        }
+    }
+}
+
+impl core::error::Error for KeysError {}
+
+/// The responses to an operation so far.
 #[derive(Clone, Debug)]
 pub(super) struct KeyTally {
     operation: KeyOperation,
@@ -44,7 +53,7 @@ pub(super) struct KeyTally {
 }
 
 impl KeyTally {
-    /// Takes what one member says.
+    /// Records the response of one member.
     pub(super) fn note(&mut self, core: &Core, from: Name, payload: &[u8]) {
         self.answers.push(match decode(core, payload) {
             Ok(Message::KeyResponse(response)) => KeyAnswer {
@@ -78,7 +87,7 @@ impl KeyTally {
 }
 
 impl Serf {
-    /// Asks every member to do something with a key (`handleKeyRequest` of serf's key manager).
+    /// Starts a key operation on every member (`handleKeyRequest` in serf's keymanager.go).
     pub(crate) fn ask_keys(
         &mut self,
         core: &mut Core,
@@ -92,6 +101,7 @@ impl Serf {
         }
         let changes =
             |purpose: &Purpose| matches!(purpose, Purpose::Keys(tally) if tally.operation != KeyOperation::List);
+        // Changes run one at a time: two at once could leave members with different primary keys.
         if operation != KeyOperation::List && self.queries.purposes().any(changes) {
             return Err(KeysError::Busy);
         }
@@ -102,8 +112,9 @@ impl Serf {
         self.ask(core, &question, Purpose::Keys(tally)).map_err(KeysError::Query)
     }
 
-    /// Passes a request about our keys on to the node, which has the keyring. Only a member may change them, and only a member is sent
-    /// the list: a node that has just started knows no member, and its clock does not tell a replayed packet from a new one.
+    /// Passes a key request to the node, which owns the keyring. Keys are changed for members only, and listed to
+    /// members only. A node that has just started knows no members, and its clock cannot distinguish a replayed packet
+    /// from a new one.
     pub(super) fn request_key(
         &mut self,
         core: &mut Core,
@@ -117,10 +128,10 @@ impl Serf {
             return core.stats.drop(DropReason::Unexpected);
         }
         let key = match decode(core, payload) {
-            // The payload of a list means nothing.
+            // A list has no payload to decode.
             _ if is_list => Box::default(),
             Ok(Message::KeyRequest(request)) if !request.key.is_empty() => request.key.into(),
-            // Refused. serf's nodes crash on an empty key.
+            // Refused. HashiCorp's nodes crash on an empty key.
             Ok(_) | Err(_) => {
                 core.stats.drop(DropReason::Malformed);
                 return self.answer_key(core, &requester, &KeyOutcome::default());
@@ -129,7 +140,7 @@ impl Serf {
         core.key_requests.push(KeyRequest { requester, operation, key });
     }
 
-    /// Answers a member's request with its outcome.
+    /// Sends the outcome of a request to the requesting member.
     pub(crate) fn answer_key(&mut self, core: &mut Core, requester: &Requester, outcome: &KeyOutcome) {
         let me = core.roster.name(self.members.me());
         let limit = response_limit(core);
@@ -150,11 +161,13 @@ impl Serf {
     }
 }
 
-/// How many of the keys can be told, and with what message (`keyListResponseWithCorrectSize` in serf).
+/// How many keys fit into a response, and the message to send with them (`keyListResponseWithCorrectSize` in serf's
+/// internal_query.go).
 fn shorten(total: usize, message: &str, limit: usize, fits: impl Fn(usize, &str) -> bool) -> (usize, Box<str>) {
     if fits(total, message) {
         return (total, message.into());
     }
+    // The longest list that can fit; each step down measures the whole response, as the message's length varies too.
     let most = total.min(limit / KEY_BYTES_LEAST);
     let cut = |count| format!("{CUT}, showing first {count} of {total} keys").into_boxed_str();
     (0..=most)
@@ -164,18 +177,20 @@ fn shorten(total: usize, message: &str, limit: usize, fits: impl Fn(usize, &str)
         .unwrap_or_else(|| (0, cut(0)))
 }
 
-/// How many keys a member has that could not tell them all; its message says so.
+/// The total number of keys of a member whose list was truncated, parsed from its message.
 fn cut_from(message: &str, told: usize) -> Option<u32> {
     let rest = message.strip_prefix(CUT)?;
     let total = rest.rsplit_once(" of ").and_then(|(_, total)| total.strip_suffix(" keys")?.parse().ok());
+    // A number that cannot be parsed: at least one more than were sent.
     Some(total.unwrap_or_else(|| u32::try_from(told).unwrap_or(u32::MAX).saturating_add(1)))
 }
 
-/// How a message begins that says that there are more keys.
+/// Prefix of the message of a truncated list.
 const CUT: &str = "truncated key list response";
 
-/// The longest key in base64.
+/// The length of the longest key in base64.
 const KEY_TEXT_BYTES_MAX: usize = 44;
 
-/// The shortest key in base64 with its length (`minEncodedKeyLength` in serf).
+/// The length of the shortest key in base64, with its length prefix (`minEncodedKeyLength` in serf's
+/// internal_query.go).
 const KEY_BYTES_LEAST: usize = 25;

@@ -1,27 +1,28 @@
-//! Logical time (Lamport, 1978): a counter that never lags behind anything its node has seen.
+//! Lamport clocks (Lamport, 1978): counters that are ahead of every time their node has seen.
 //!
-//! Every member follows the greatest time that any of them tells, so that one hostile or broken member could run the cluster's
-//! time out. A bound on a single step does not help: it refuses the whole cluster to a node that starts later, and a million
-//! steps are quickly made. What is bounded is the rate: each clock has a budget that times ahead of it use up and that grows with
-//! the node's own time. All nodes have the same budget, so that what one has followed the others can follow.
+//! Every member follows the greatest time of any member, so a single hostile or faulty member could exhaust the clocks
+//! of the cluster. Limiting a single step does not help: a node that starts later could not follow the cluster, and a
+//! million small steps are made quickly. Ours limits the rate: each clock has a budget, which times ahead of it consume
+//! and real time refills. All nodes have the same budget, so that a time that one node accepted is accepted by the
+//! others.
 
 use super::bucket::TokenBucket;
 use crate::limits::{LAMPORT_BURST_MAX, LAMPORT_JOIN_MAX, LAMPORT_RATE_PER_SEC, LAMPORT_TIME_MAX};
 use crate::time::Instant;
 
-/// A Lamport clock. It starts at 1: time 0 stands for "nothing seen".
+/// A Lamport clock. Starts at 1; time 0 means that no time was seen.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct LamportClock {
     time: u64,
-    /// How far ahead of ours times may be.
+    /// How far ahead of this clock an accepted time may be.
     budget: TokenBucket<LAMPORT_BURST_MAX, LAMPORT_RATE_PER_SEC>,
 }
 
-/// A time further ahead than the budget allows, or beyond the end of time.
+/// The time is ahead by more than the budget, or beyond [`LAMPORT_TIME_MAX`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TooFarAhead;
 
-/// The clock has reached [`LAMPORT_TIME_MAX`]: every node would refuse what we say.
+/// The clock has reached [`LAMPORT_TIME_MAX`]: every node would refuse further messages of ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Exhausted;
 
@@ -30,33 +31,34 @@ impl LamportClock {
         self.time
     }
 
-    /// Moves on by one and returns the time before, which is the time of something that we say.
+    /// Advances by one. Returns the time before, which is the time of a new message of ours.
     ///
     /// # Errors
     ///
-    /// When no time is left.
+    /// If the clock is exhausted.
     pub(super) fn tick(&mut self) -> Result<u64, Exhausted> {
         let before = self.check()?;
         self.time += 1;
         Ok(before)
     }
 
-    /// The time of what we say next.
+    /// The time of our next message.
     ///
     /// # Errors
     ///
-    /// When no time is left.
+    /// If the clock is exhausted.
     pub(super) const fn check(self) -> Result<u64, Exhausted> {
         if self.time < LAMPORT_TIME_MAX { Ok(self.time) } else { Err(Exhausted) }
     }
 
-    /// Goes on after a time that an earlier life saw.
+    /// Resumes after a time that a previous run saw.
     pub(super) fn resume(&mut self, seen: u64) {
         self.time = self.time.max(seen.saturating_add(1)).min(LAMPORT_TIME_MAX);
     }
 
-    /// Takes note of a time from elsewhere, so that ours is after it.
+    /// Moves ahead of a received time.
     pub(super) fn witness(&mut self, now: Instant, time: u64) -> Result<(), TooFarAhead> {
+        // A time that is not ahead costs nothing; so the next message of each member is accepted with an empty budget.
         let ahead = time.saturating_sub(self.time);
         if time >= LAMPORT_TIME_MAX || ahead > self.budget.left(now) {
             return Err(TooFarAhead);
@@ -66,12 +68,13 @@ impl LamportClock {
         Ok(())
     }
 
-    /// Follows a time that a push/pull tells as far as the budget allows, and returns how far. Members whose clocks lie further
-    /// apart than the budget come together over several push/pulls.
+    /// Follows a time from a push/pull as far as the budget allows, and returns how far. Clocks that differ by more
+    /// than the budget converge over several push/pulls.
     pub(super) fn follow(&mut self, now: Instant, time: u64) -> Result<u64, u64> {
         if self.witness(now, time).is_ok() {
             return Ok(time);
         }
+        // Not towards a time that no clock may reach: it is not worth the budget.
         if time < LAMPORT_TIME_MAX {
             let step = self.budget.left(now);
             self.budget.take(now, step);
@@ -80,8 +83,9 @@ impl LamportClock {
         Err(self.time - 1)
     }
 
-    /// Takes over the time of the cluster that we join, however far ahead it is.
+    /// Adopts the time of the cluster that this node joins, however far ahead it is.
     pub(super) fn adopt(&mut self, time: u64) -> Result<(), TooFarAhead> {
+        // Its own, lower limit: leaves every joined node enough time for years of operation.
         if time >= LAMPORT_JOIN_MAX {
             return Err(TooFarAhead);
         }
@@ -181,8 +185,8 @@ mod tests {
         assert_eq!((clock.tick(), clock.check(), clock.time()), (Err(Exhausted), Err(Exhausted), LAMPORT_TIME_MAX));
     }
 
-    /// The reason for the numbers: whatever comes, and however it is divided, the time lasts for about two years, and after the
-    /// worst of joins for one.
+    /// The reason for the limits: whatever arrives, in however many steps, the clock lasts for about two years, and for
+    /// one year after the worst join.
     #[test]
     fn the_time_cannot_be_run_out_in_less_than_two_years() {
         const YEAR: u64 = 365 * 24 * 3600;

@@ -1,4 +1,4 @@
-//! Messages of this layer as bytes: read, written, and queued for gossip.
+//! Messages of this layer as bytes: decoding, encoding, and the gossip queue.
 
 use alloc::vec;
 
@@ -13,8 +13,8 @@ use crate::stats::{DropReason, Pruned};
 use crate::wire::serf::Message;
 use crate::wire::{Codec, Writer};
 
-/// Reads a message, wherever it lies: in a packet, on a stream, or inside another message. Each of these has a codec of its own,
-/// and one that we do not read may stand in none of them.
+/// Decodes a message from a packet, a stream, or inside another message. Each may be in a codec of its own, so
+/// each is checked against the codecs that this node reads.
 pub(super) fn decode<'a>(core: &Core, frame: &'a [u8]) -> Result<Message<'a>, DropReason> {
     match frame.first() {
         Some(&kind) if !core.cfg.transport().codec.reads(Codec::of(kind)) => Err(DropReason::Codec),
@@ -22,8 +22,9 @@ pub(super) fn decode<'a>(core: &Core, frame: &'a [u8]) -> Result<Message<'a>, Dr
     }
 }
 
-/// A message as it goes over the network.
+/// Encodes a message for the network.
 pub(super) fn encode(codec: Codec, message: &Message<'_>) -> Bytes {
+    // Most messages are small: encodes on the stack first, so that only the exact size is allocated.
     let mut small = [0; ENCODED_BYTES_SMALL];
     let mut writer = Writer::new(&mut small);
     if codec.encode_serf(message, &mut writer).is_ok() {
@@ -38,10 +39,10 @@ pub(super) fn encode(codec: Codec, message: &Message<'_>) -> Bytes {
     Bytes::copy_from_slice(&large[..len])
 }
 
-/// Room for nearly every message.
+/// Buffer size, in bytes, that fits nearly every message.
 const ENCODED_BYTES_SMALL: usize = 1536;
 
-/// Messages that wait to be gossiped byte for byte, in the order in which they came.
+/// A gossip queue of encoded messages, oldest first.
 #[derive(Clone, Debug)]
 pub(super) struct MessageQueue(TransmitQueue<Bytes>);
 
@@ -52,9 +53,11 @@ impl Default for MessageQueue {
 }
 
 impl MessageQueue {
-    /// Queues a message of ours or of a peer. `hashicorp_bytes` is its size in HashiCorp's codec, in which some members must be told.
+    /// Queues an encoded message of this node or of a peer. `hashicorp_bytes` is its size in HashiCorp's codec, which
+    /// some members require.
     ///
-    /// A peer may send larger packets than we do. What fits into none of ours would block all behind it, and is pruned at once.
+    /// Peers may send larger packets than this node. A message that fits into none of our packets would block the
+    /// queue, so it is pruned at once.
     pub(super) fn push(&mut self, cfg: &Config, pruned: &mut Pruned, frame: &[u8], hashicorp_bytes: usize) {
         let room = cfg.message_room();
         if frame.len().max(hashicorp_bytes) > room {
@@ -65,7 +68,7 @@ impl MessageQueue {
         pruned.full += self.0.limit(cfg.serf().queue_depth_max, room);
     }
 
-    /// Adds messages to a packet while they fit.
+    /// Adds messages to a packet while they fit, translated into its codec.
     pub(super) fn fill(&mut self, limit: usize, codec: Codec, packer: &mut Packer<'_>) {
         self.0.fill(limit, |_, message| {
             let frame = packer.frame(|w| {
@@ -76,12 +79,12 @@ impl MessageQueue {
         });
     }
 
-    /// Begins a round of several packets to one member, each message at most once.
+    /// Begins a round of several packets to one member: each message is offered at most once until the round ends.
     pub(super) fn begin_round(&mut self) {
         self.0.begin_round();
     }
 
-    /// Ends the round.
+    /// Ends a round.
     pub(super) fn end_round(&mut self) {
         self.0.end_round();
     }
@@ -94,7 +97,7 @@ impl MessageQueue {
         self.0.is_empty()
     }
 
-    /// What the messages take.
+    /// Memory used by the messages, in bytes.
     pub(super) fn bytes(&self) -> usize {
         self.0.bytes()
     }

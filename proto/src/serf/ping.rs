@@ -1,6 +1,6 @@
-//! What an ack carries for this layer: the coordinate of whoever answers.
+//! The ack payload of this layer: the network coordinate of the probed member.
 //!
-//! For membership these are opaque bytes (`AckPayload` and `NotifyPingComplete` in serf's ping_delegate.go).
+//! Opaque bytes to membership (`AckPayload` and `NotifyPingComplete` in serf's ping_delegate.go).
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
@@ -15,14 +15,14 @@ use crate::stats::DropReason;
 use crate::wire::serf::{self as wire, List};
 use crate::wire::{Codec, DecodeError, Writer};
 
-/// Our own coordinate, and those of the members that answered our probes.
+/// Our own coordinate, and those of members that acked our probes.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Coordinates {
     vivaldi: Vivaldi,
     others: BTreeMap<MemberIdx, Measured>,
 }
 
-/// What we know of a member from its answers.
+/// The measurements of one member.
 #[derive(Clone, Debug)]
 struct Measured {
     filter: LatencyFilter,
@@ -30,12 +30,12 @@ struct Measured {
 }
 
 impl Coordinates {
-    /// Only a configuration that wants coordinates has any.
+    /// `None` if coordinates are disabled.
     pub(super) fn new(wanted: bool) -> Option<Box<Self>> {
         wanted.then(Box::default)
     }
 
-    /// Takes the payload of a member's answer to a direct ping.
+    /// Handles the payload of a member's ack of a direct ping.
     fn measure(&mut self, core: &mut Core, idx: MemberIdx, rtt: Duration, payload: &[u8]) {
         if payload.first().is_some_and(|&version| !core.cfg.transport().codec.reads(Codec::of(version))) {
             return core.stats.drop(DropReason::Codec);
@@ -49,6 +49,7 @@ impl Coordinates {
         let Self { vivaldi, others } = self;
         let known = others.get(&idx).map_or_else(LatencyFilter::default, |known| known.filter);
         let (mut filter, before) = (known, *vivaldi.coordinate());
+        // Updates a copy of the filter: a refused round-trip time must change nothing.
         if vivaldi.update(&mut filter, &other, rtt, &mut core.rng.coordinate).is_err() {
             core.stats.coordinates_rejected += 1;
             return;
@@ -67,14 +68,14 @@ impl Coordinates {
 }
 
 impl Serf {
-    /// What our acks carry: our coordinate, or nothing when coordinates are off.
+    /// The payload of our acks: our coordinate; empty if coordinates are disabled.
     pub(crate) fn ack_payload(&self, codec: Codec) -> AckPayload {
         self.coordinates.as_ref().map_or(AckPayload::EMPTY, |own| encode(codec, own.vivaldi.coordinate()))
     }
 
-    /// A member answered our own direct ping within the probe timeout, with this payload.
+    /// Handles the ack of a direct ping of ours that arrived within the probe timeout.
     pub(crate) fn pinged(&mut self, core: &mut Core, idx: MemberIdx, rtt: Duration, payload: &[u8]) {
-        // Only members are ever forgotten.
+        // Members only: the entries of other names would never be removed.
         if self.members.has(idx)
             && !payload.is_empty()
             && let Some(coordinates) = &mut self.coordinates
@@ -83,8 +84,8 @@ impl Serf {
         }
     }
 
-    /// Where a member is, by its own word; of others only when they have answered a probe of ours. `None` also when
-    /// coordinates are off.
+    /// The coordinate of a member, as it reported it. For members other than this node, known only after they acked a
+    /// probe. `None` if coordinates are disabled.
     pub(crate) fn coordinate(&self, idx: MemberIdx) -> Option<Coordinate> {
         let own = self.coordinates.as_ref()?;
         if idx == self.members.me() {
@@ -94,7 +95,7 @@ impl Serf {
     }
 }
 
-/// The bytes of a payload, on the stack.
+/// An ack payload, on the stack.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct AckPayload {
     bytes: [u8; PAYLOAD_BYTES_MAX],
@@ -109,14 +110,14 @@ impl AckPayload {
     }
 }
 
-/// Why a payload was not used.
+/// Why a payload was rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum PayloadError {
-    /// Another version than ours.
+    /// A version other than ours.
     Version,
-    /// It cannot be read.
+    /// Malformed.
     Malformed,
-    /// What it says is no coordinate.
+    /// Not a valid coordinate.
     Coordinate(CoordinateError),
 }
 
@@ -152,7 +153,7 @@ fn decode(payload: &[u8]) -> Result<Coordinate, PayloadError> {
     Coordinate::new(&vec, read.error, read.adjustment, read.height).map_err(PayloadError::Coordinate)
 }
 
-/// Eleven floats, four keys, the heads and the version, in HashiCorp's codec; the native one needs less.
+/// Eleven floats, four keys, heads and version in HashiCorp's codec; the native one takes less.
 const PAYLOAD_BYTES_MAX: usize = 11 * 9 + (11 + 6 + 7 + 4) + 2 + 1;
 
 #[cfg(test)]

@@ -1,37 +1,37 @@
-//! What came in recent Lamport times, to recognise what comes again: the buffers of user events and of queries.
+//! Duplicate detection by Lamport time: remembers recent user events and queries.
 //!
-//! serf keeps an array of as many slots as times, and appends to a slot without a bound. Ours: only times that are in use take
-//! memory, and a peer can neither grow one time nor all of them without end.
+//! HashiCorp's keeps an array with one slot per Lamport time, and appends to a slot without a limit. Ours: only times
+//! in use take memory, and both the items per time and the total size are limited.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
-/// Something that is remembered.
+/// An item that can be remembered.
 pub(super) trait Remembered {
-    /// How many bytes all that is remembered of this kind may take.
+    /// Memory limit, in bytes, of all remembered items of this type.
     const BYTES_MAX: usize;
 
-    /// What it takes.
+    /// Memory used by the item, in bytes.
     fn bytes(&self) -> usize;
 }
 
-/// Items by their Lamport time.
+/// Recent items, by Lamport time.
 #[derive(Clone, Debug)]
 pub(super) struct Recent<T> {
     times: BTreeMap<u64, Vec<T>>,
     bytes: usize,
-    /// Of items before this time some were forgotten to make room.
+    /// Items before this time may have been evicted to make room.
     floor: u64,
 }
 
-/// What is known of an item.
+/// The result of remembering an item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Novelty {
     New,
     Repeat,
-    /// Too many items share its time.
+    /// Too many items share its Lamport time.
     Crowded,
-    /// It is older than everything that there is room for.
+    /// Older than every item that there is room for.
     Old,
 }
 
@@ -42,8 +42,8 @@ impl<T> Default for Recent<T> {
 }
 
 impl<T: Remembered> Recent<T> {
-    /// Remembers the item of time `ltime` that `make` returns, unless there is one of which `is` says that it is the same. Forgets
-    /// what came before `oldest`.
+    /// Remembers the item from `make` at time `ltime`, unless `is` matches a remembered item of that time. Removes
+    /// items before `oldest`.
     pub(super) fn note(
         &mut self,
         oldest: u64,
@@ -61,8 +61,9 @@ impl<T: Remembered> Recent<T> {
         if items.len() >= ITEMS_PER_TIME_MAX {
             return Novelty::Crowded;
         }
+        // Built last: a duplicate allocates nothing.
         let item = make();
-        // Only what is older makes room. If it were the newest that had to go, it would be taken for new when it comes again.
+        // Only older items are evicted. If the newest were, its next copy would be taken for a new item.
         while self.bytes + item.bytes() > T::BYTES_MAX {
             if self.oldest().is_none_or(|time| time >= ltime) {
                 return Novelty::Old;
@@ -74,22 +75,22 @@ impl<T: Remembered> Recent<T> {
         Novelty::New
     }
 
-    /// Whether there is an item of time `ltime` of which `is` says that it is the same.
+    /// Whether `is` matches a remembered item of time `ltime`.
     pub(super) fn knows(&self, ltime: u64, is: impl Fn(&T) -> bool) -> bool {
         self.times.get(&ltime).is_some_and(|items| items.iter().any(is))
     }
 
-    /// The items with their times, the newest first.
+    /// The items with their Lamport times, newest first.
     pub(super) fn newest_first(&self) -> impl Iterator<Item = (u64, &T)> {
         self.times.iter().rev().flat_map(|(&time, items)| items.iter().rev().map(move |item| (time, item)))
     }
 
-    /// Nothing can be said of items before this time: some were forgotten to make room.
+    /// Times before this one are unknown: some of their items were evicted.
     pub(super) const fn floor(&self) -> u64 {
         self.floor
     }
 
-    /// What is remembered, in bytes.
+    /// Memory used by the items, in bytes.
     pub(super) const fn bytes(&self) -> usize {
         self.bytes
     }
@@ -98,7 +99,7 @@ impl<T: Remembered> Recent<T> {
         self.times.first_key_value().map(|(time, _)| *time)
     }
 
-    /// Forgets the items of the oldest time, and returns that time.
+    /// Removes the items of the oldest time, and returns that time.
     fn forget_oldest(&mut self) -> u64 {
         let Some((time, items)) = self.times.pop_first() else { return 0 };
         self.bytes -= items.iter().map(T::bytes).sum::<usize>();
@@ -106,7 +107,7 @@ impl<T: Remembered> Recent<T> {
     }
 }
 
-/// How many items may share one time. Ours: serf has no bound, so that a peer can grow one slot without end.
+/// The maximum number of items per Lamport time. Ours: serf has no limit, so that a peer can grow one slot without end.
 pub(super) const ITEMS_PER_TIME_MAX: usize = 64;
 
 #[cfg(test)]

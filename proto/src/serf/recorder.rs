@@ -7,46 +7,47 @@ use crate::event::{Event, MemberEvent, MemberEventKind};
 use crate::time::Instant;
 use crate::types::{Record, Snapshot};
 
-/// Notes what happens, in the words of the snapshot (`processMemberEvent` and its like in serf's snapshot.go).
+/// Translates events and clock changes into snapshot records (`processMemberEvent`, `processUserEvent` and
+/// `processQuery` in serf's snapshot.go).
 #[derive(Clone, Debug, Default)]
 pub(super) struct Recorder {
     /// The last times written.
     clock: u64,
     event_clock: u64,
     query_clock: u64,
-    /// When the member clock is written though no member event comes.
+    /// Deadline for writing the member clock if no member event does it before.
     due: Option<Instant>,
-    /// Whether we have begun to leave: from then on members and their clock are not written.
+    /// Whether our leave has begun. From then on, members and their clock are not written.
     left: bool,
 }
 
 impl Recorder {
-    /// Goes on with a file that says this.
+    /// Resumes from the times in a snapshot.
     pub(super) fn resume(&mut self, snapshot: &Snapshot) {
         self.clock = snapshot.clock();
         self.event_clock = snapshot.event_clock();
         self.query_clock = snapshot.query_clock();
     }
 
-    /// Writes what an event is worth, with the member clock as it is after it.
+    /// Writes the records of an event. `clock` is the member clock after it.
     ///
-    /// After our leave the times of events and queries are still written, so that a node which rejoins delivers none a second time.
-    /// HashiCorp's: `flushEvent` drops everything after a leave, because the members that go while we go would empty the list that
-    /// a rejoin needs. The times do not touch that list, and its reader takes them after `leave`.
+    /// After our leave, the times of events and queries are still written, so that a node that rejoins does not deliver
+    /// them again. HashiCorp's: `flushEvent` drops everything after a leave, because members that leave at the same
+    /// time would empty the list that a rejoin needs. The times do not affect that list, and its reader accepts them
+    /// after `leave`.
     pub(super) fn note(&mut self, event: &Event, clock: LamportClock, mut write: impl FnMut(Record)) {
         match event {
             Event::Member(_) if self.left => {}
-            Event::Member(MemberEvent { kind, members }) => {
-                for member in members {
-                    let name = || member.shared_name();
-                    match kind {
-                        MemberEventKind::Join => put(Record::Alive { name: name(), addr: member.addr() }, &mut write),
-                        MemberEventKind::Leave => put(Record::NotAlive { name: name() }, &mut write),
-                        MemberEventKind::Failed => {
-                            put(Record::NotAlive { name: name() }, &mut write);
-                            put(Record::Failed { name: name(), addr: member.addr() }, &mut write);
-                        }
-                        MemberEventKind::Update | MemberEventKind::Reap => {}
+            Event::Member(MemberEvent { kind, member }) => {
+                let name = || member.shared_name();
+                match kind {
+                    MemberEventKind::Join => put(Record::Alive { name: name(), addr: member.addr() }, &mut write),
+                    MemberEventKind::Leave => put(Record::NotAlive { name: name() }, &mut write),
+                    // Two records: HashiCorp's reader knows only the first, and ours also rejoins through failed
+                    // members.
+                    MemberEventKind::Failed => {
+                        put(Record::NotAlive { name: name() }, &mut write);
+                        put(Record::Failed { name: name(), addr: member.addr() }, &mut write);
                     }
                 }
                 self.note_clock(clock, write);
@@ -59,21 +60,21 @@ impl Recorder {
         }
     }
 
-    /// Has the member clock written after a while, if it has moved.
+    /// Arms the deadline for writing the member clock, if it has moved.
     pub(super) fn watch_clock(&mut self, now: Instant, clock: LamportClock) {
         if self.due.is_none() && self.is_behind(clock) {
             self.due = Some(now + SNAPSHOT_CLOCK_INTERVAL);
         }
     }
 
-    /// Writes the member clock if that is due.
+    /// Writes the member clock if the deadline has passed.
     pub(super) fn note_clock_due(&mut self, now: Instant, clock: LamportClock, write: impl FnMut(Record)) {
         if self.due.is_some_and(|at| at <= now) {
             self.note_clock(clock, write);
         }
     }
 
-    /// When the member clock is due.
+    /// The deadline for writing the member clock.
     pub(super) const fn due(&self) -> Option<Instant> {
         self.due
     }
@@ -86,16 +87,17 @@ impl Recorder {
         }
     }
 
-    /// Writes the member clock if it has moved.
+    /// Writes the member clock, if it has moved.
     fn note_clock(&mut self, clock: LamportClock, mut write: impl FnMut(Record)) {
         self.due = None;
         if self.is_behind(clock) {
+            // The clock shows the time of the next message; the snapshot stores the last one seen.
             self.clock = clock.time() - 1;
             write(Record::Clock(self.clock));
         }
     }
 
-    /// We leave: the record comes before all that the leave brings about.
+    /// Begins our leave. Its record precedes everything that the leave causes.
     pub(super) fn leave(&mut self) -> Record {
         (self.left, self.due) = (true, None);
         Record::Leave
@@ -107,7 +109,7 @@ impl Recorder {
     }
 }
 
-/// Writes a record unless its name would break the file.
+/// Writes a record, unless its name contains control characters, which would corrupt the line format.
 fn put(record: Record, write: &mut impl FnMut(Record)) {
     if record.is_writable() {
         write(record);
@@ -116,5 +118,6 @@ fn put(record: Record, write: &mut impl FnMut(Record)) {
     }
 }
 
-/// How long the snapshot's clock of members may be behind when no member event comes (`clockUpdateInterval` in serf).
+/// The maximum delay of the member clock in the snapshot without a member event (`clockUpdateInterval` in serf's
+/// snapshot.go).
 const SNAPSHOT_CLOCK_INTERVAL: Duration = Duration::from_millis(500);

@@ -116,7 +116,7 @@ impl Serf {
         self.intents.own_leaves_sent()
     }
 
-    /// Handles a prune: erases a member that is gone at once. A live member is erased only if it is gone after the time
+    /// Handles a prune: erases a member at once if it is gone. A live member is erased only if it is gone after the time
     /// in which it could refute. HashiCorp's erases a live member as well, and never lists it again.
     fn prune(&mut self, core: &mut Core, idx: MemberIdx, ltime: u64, via: Via) {
         match self.members.row(idx).status() {

@@ -1,4 +1,4 @@
-//! Serf's part of a push/pull.
+//! Serf's part of a push/pull (`LocalState` and `MergeRemoteState` in serf's delegate.go).
 
 use alloc::vec::Vec;
 
@@ -16,8 +16,8 @@ use crate::wire::serf::{Clocks, MemberTime, UserEvent};
 use crate::wire::{Codec, hashicorp, native};
 
 impl Serf {
-    /// Writes our clocks, the time of every member and the recent user events in Lamport order, in at most `room` bytes: members
-    /// as many as fit, then the newest events.
+    /// Writes our clocks, the Lamport time of each member, and the recent user events in Lamport order, in at most
+    /// `room` bytes. Members take precedence over events, and newer events over older ones.
     pub(crate) fn write_state(&self, core: &Core, codec: Codec, room: usize, out: &mut Vec<u8>) {
         let times = self.clocks.times();
         let clocks = Clocks { member: times.member, event: times.event, query: times.query };
@@ -38,10 +38,11 @@ impl Serf {
         }
     }
 
-    /// How many members fit into `room`, and what they take at the most in either codec.
+    /// The number of members that fit into `room`, and an upper bound of their size in either codec.
     fn members_told(&self, core: &Core, room: usize) -> (u32, usize) {
         let members = self.members.known();
         let most = members as usize * MEMBER_BYTES_MAX;
+        // The common case, without measuring each name.
         if most + HEAD_BYTES_MAX <= room {
             return (members, most);
         }
@@ -65,14 +66,15 @@ impl Serf {
         })
     }
 
-    /// About how many bytes [`write_state`](Self::write_state) writes.
+    /// The approximate size of [`write_state`](Self::write_state)'s output, in bytes.
     pub(crate) fn state_bytes(&self, core: &Core) -> usize {
         let own = core.roster.name_ref(self.members.me()).len();
         self.members.known() as usize * (own + 4) + 64
     }
 
-    /// Takes another member's part (`MergeRemoteState` in serf). With `ignore_old` its events so far are not delivered. `join`
-    /// is the join of our own that it answers, if it does: the first that reaches a member is believed the cluster's time.
+    /// Merges the state of a remote member (`MergeRemoteState` in serf's delegate.go). With `ignore_old`, its events so
+    /// far are not delivered. `join` is our own join that this exchange completes, if any: the first one adopts the
+    /// remote clocks.
     pub(crate) fn merge(&mut self, core: &mut Core, codec: Codec, body: &[u8], ignore_old: bool, join: Option<JoinId>) {
         let parsed = match codec {
             Codec::Native => native::SerfState::parse(body).map(|remote| {
@@ -96,29 +98,30 @@ impl Serf {
         members: impl Iterator<Item = MemberTime<'a>>,
         events: impl Iterator<Item = UserEvent<'a>>,
     ) {
-        // The clocks go first: the times of members and events are within their reach then.
+        // The clocks first: the times of members and events are then within the budget.
         self.clocks.witness_all(core, clocks, join);
         let mut previous = None;
         for member in members {
-            // Both sides list members in about the same order: the search goes on from where the last one was found.
+            // Both sides list members in about the same order, so the search continues at the last match.
             let found = core.roster.find_after(previous, member.node);
             previous = found.or(previous);
+            // A tombstone is never skipped: its effective time is one higher, and `known_intent` rejects repeats.
             let is_repeat = member.ltime == 0 || found.is_some_and(|idx| self.is_repeat(idx, member.ltime));
             if member.left || !is_repeat {
                 self.merge_member(core, member, found);
             }
         }
         if ignore_old {
-            // No later than our own next event.
+            // At most our own next event, or an event of ours would be ignored too.
             self.events.ignore_before(clocks.event.min(self.clocks.event.time()));
         }
         self.events.merge(core, &mut self.clocks.event, events);
     }
 
-    /// Takes the time of one member as the intent that it stands for.
+    /// Handles the Lamport time of one member as the intent that it implies.
     fn merge_member(&mut self, core: &mut Core, member: MemberTime<'_>, found: Option<MemberIdx>) {
         if !member.left && found == Some(self.members.me()) && !self.intents.is_leaving() {
-            // The other side has heard something newer of us than we: a leave that we did not announce, or our earlier life.
+            // The remote side knows a newer intent about us: a leave that we did not send, or one of a previous run.
             if self.clocks.member.follow(core.now, member.ltime).is_ok() {
                 self.announce_join(core);
             } else {
@@ -129,7 +132,8 @@ impl Serf {
         let Ok(node) = core::str::from_utf8(member.node) else {
             return core.stats.drop(DropReason::Malformed);
         };
-        // Of those that left only the time before or of the leave is known, and an equal time would mean nothing.
+        // For a member that left, the state holds the time of its leave or of the intent before it. Equal times are
+        // ignored, so the leave would be lost; hence one higher (`MergeRemoteState` does the same).
         let told = member.ltime.saturating_add(u64::from(member.left));
         let ltime = self.clocks.member.follow(core.now, told).unwrap_or_else(|reached| {
             core.stats.drop(DropReason::Absurd);
@@ -140,8 +144,8 @@ impl Serf {
     }
 }
 
-/// What the parts of a state take that are not lists, in either codec.
+/// Upper bound, in bytes, of everything that is not a list, in either codec.
 const HEAD_BYTES_MAX: usize = 128;
 
-/// What one member takes at the most: its name twice if it left, and its time.
+/// Upper bound, in bytes, of one member: its name, a second time if it left, and its Lamport time.
 const MEMBER_BYTES_MAX: usize = 2 * (NAME_BYTES_MAX + 3) + 9;

@@ -1,29 +1,31 @@
-//! How a node finds its coordinate (Dabek et al., "Vivaldi: a decentralized network coordinate system", 2004).
+//! The Vivaldi algorithm: computes a node's coordinate from round-trip times (Dabek et al., "Vivaldi: a decentralized
+//! network coordinate system", 2004).
 //!
-//! Think of a spring between us and every node that we measure, whose rest length is the measured round-trip time: each
-//! measurement lets one spring push or pull us a little. How much depends on how sure both ends are of themselves. Three things
-//! are added, all from Ledlie et al., "Network coordinates in the wild", 2007: a filter over the last measurements of
-//! each node, so that one slow packet moves nothing; an adjustment, the mean of what the model got wrong lately; and gravity
-//! towards the origin, so that the whole cloud of nodes does not drift away.
+//! Models a spring between this node and every node that it measures, with the measured round-trip time as the rest
+//! length. Each measurement lets one spring move this node by a small step, weighted by the confidence of both ends.
+//! Three additions are from Ledlie et al., "Network coordinates in the wild", 2007: a median filter over the last
+//! measurements of each node, so that a single slow packet has no effect; an adjustment, half the mean of recent model
+//! errors; and gravity towards the origin, so that the coordinates do not drift as a whole.
 //!
-//! The order of every operation is that of HashiCorp's `coordinate.Client`, so that the same measurements give the same bits.
+//! Floating-point operations are in the same order as in HashiCorp's `coordinate.Client`, so that the same measurements
+//! give the same bits.
 
 use core::time::Duration;
 
 use super::coordinate::{Coordinate, CoordinateError, ERROR_MAX, HEIGHT_MIN, magnitude};
 use crate::rng::Rng;
 
-/// Finds a node's coordinate from measurements of round-trip times.
+/// Computes a node's coordinate from round-trip times.
 #[derive(Clone, Debug)]
 pub struct Vivaldi {
     own: Coordinate,
-    /// The latest errors of the model, in seconds, in a ring.
+    /// Recent model errors, in seconds; a ring buffer.
     samples: [f64; ADJUSTMENT_WINDOW],
     samples_at: usize,
     resets: u64,
 }
 
-/// The latest round-trip times of one node, to find their median.
+/// Median filter: the last round-trip times of one node.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct LatencyFilter {
     rtts: [f64; LATENCY_FILTER],
@@ -31,27 +33,27 @@ pub struct LatencyFilter {
 }
 
 impl Vivaldi {
-    /// A node that knows nothing, at [`Coordinate::ORIGIN`].
+    /// Starts at [`Coordinate::ORIGIN`].
     pub const fn new() -> Self {
         Self { own: Coordinate::ORIGIN, samples: [0.0; ADJUSTMENT_WINDOW], samples_at: 0, resets: 0 }
     }
 
-    /// Where we are.
+    /// The current coordinate of this node.
     pub const fn coordinate(&self) -> &Coordinate {
         &self.own
     }
 
-    /// How often our own coordinate went out of bounds and we began anew.
+    /// How often the coordinate was out of bounds and was reset.
     pub const fn resets(&self) -> u64 {
         self.resets
     }
 
-    /// Takes the round-trip time to a node that says it is at `other` (`Client.Update`). `filter` belongs to that node;
-    /// `rng` decides where to go from a node at the same point.
+    /// Updates the coordinate with a round-trip time to a node at `other` (`Update` in serf's coordinate/client.go).
+    /// `filter` belongs to that node. `rng` gives the direction if both nodes are at the same point.
     ///
     /// # Errors
     ///
-    /// When the time is above 10 s; nothing changes.
+    /// If the round-trip time is above 10 s. Nothing changes then.
     pub fn update(
         &mut self,
         filter: &mut LatencyFilter,
@@ -62,44 +64,49 @@ impl Vivaldi {
         if rtt > RTT_MAX {
             return Err(CoordinateError::Rtt(rtt));
         }
+        // The order of these steps is part of the algorithm: each reads the result of the one before.
         let rtt = filter.median_with(rtt.as_secs_f64());
         self.spring(other, rtt, rng);
         self.adjust(other, rtt);
         self.fall(rng);
         if !self.own.is_valid() {
-            // Begins wholly anew: HashiCorp's nodes keep the window, and with one bad sample in it reset 19 times more.
+            // A full reset. HashiCorp's keeps the window of model errors: one bad sample in it causes up to 19 more
+            // resets.
             *self = Self { resets: self.resets + 1, ..Self::new() };
         }
         Ok(())
     }
 
-    /// Lets the spring between us and `other` act (`updateVivaldi`).
+    /// Applies the spring between this node and `other` (`updateVivaldi`).
     fn spring(&mut self, other: &Coordinate, rtt: f64, rng: &mut Rng) {
         let distance = self.own.distance_to(other).as_secs_f64();
         let rtt = rtt.max(ZERO);
         let wrongness = (distance - rtt).abs() / rtt;
         let total_error = (self.own.error + other.error).max(ZERO);
+        // Relative confidence: a node that is certain moves little towards one that is not.
         let weight = self.own.error / total_error;
         self.own.error = (CE * weight * wrongness + self.own.error * (1.0 - CE * weight)).min(ERROR_MAX);
         self.push(CC * weight * (rtt - distance), other, rng);
     }
 
-    /// Takes note of what the model gets wrong (`updateAdjustment`).
+    /// Records the model error and recomputes the adjustment (`updateAdjustment`).
     fn adjust(&mut self, other: &Coordinate, rtt: f64) {
         self.samples[self.samples_at] = rtt - self.own.raw_distance_to(other);
         self.samples_at = (self.samples_at + 1) % ADJUSTMENT_WINDOW;
         let sum = self.samples.iter().fold(0.0, |sum, sample| sum + sample);
+        // Half of the mean: both ends of a distance add their adjustment.
         self.own.adjustment = sum / (2.0 * ADJUSTMENT_WINDOW as f64);
     }
 
-    /// Lets gravity act (`updateGravity`).
+    /// Applies gravity (`updateGravity`).
     fn fall(&mut self, rng: &mut Rng) {
         let distance = Coordinate::ORIGIN.distance_to(&self.own).as_secs_f64();
+        // Quadratic, so that it is negligible near the origin.
         let pull = distance / GRAVITY_RHO;
         self.push(-(pull * pull), &Coordinate::ORIGIN, rng);
     }
 
-    /// Moves us by `force` seconds away from `other` (`ApplyForce`).
+    /// Moves this node by `force` seconds away from `other` (`ApplyForce` in coordinate.go).
     fn push(&mut self, force: f64, other: &Coordinate, rng: &mut Rng) {
         let (unit, distance) = unit_vector(&self.own, other, rng);
         for (x, direction) in self.own.vec.iter_mut().zip(unit) {
@@ -119,7 +126,7 @@ impl Default for Vivaldi {
 }
 
 impl LatencyFilter {
-    /// Takes a round-trip time in seconds and returns the median of the last three; of two the larger (`latencyFilter`).
+    /// Adds a round-trip time in seconds and returns the median of the last three; the larger of two (`latencyFilter`).
     fn median_with(&mut self, rtt: f64) -> f64 {
         if self.len == LATENCY_FILTER {
             self.rtts.rotate_left(1);
@@ -128,12 +135,13 @@ impl LatencyFilter {
         self.rtts[self.len] = rtt;
         self.len += 1;
         let mut sorted = self.rtts;
+        // Sorts a copy: the ring must keep its order of arrival.
         sorted[..self.len].sort_unstable_by(f64::total_cmp);
         sorted[self.len / 2]
     }
 }
 
-/// The direction from `from` to `own`, and how far that is; at the same point a random direction and zero.
+/// The unit vector from `from` to `own`, and their distance. At the same point, a random direction and zero.
 fn unit_vector(own: &Coordinate, from: &Coordinate, rng: &mut Rng) -> ([f64; Coordinate::DIMENSIONS], f64) {
     let difference = own.difference(from);
     let distance = magnitude(&difference);
@@ -145,36 +153,37 @@ fn unit_vector(own: &Coordinate, from: &Coordinate, rng: &mut Rng) -> ([f64; Coo
     if length > ZERO {
         return (random.map(|x| x * (1.0 / length)), 0.0);
     }
+    // All draws were zero: any direction will do, and the first axis is deterministic.
     let mut first = [0.0; Coordinate::DIMENSIONS];
     first[0] = 1.0;
     (first, 0.0)
 }
 
-/// A uniform number in [0, 1).
+/// A uniform random number in [0, 1).
 #[expect(clippy::cast_precision_loss, reason = "53 bits fit")]
 fn uniform(rng: &mut Rng) -> f64 {
     (rng.next_u64() >> 11) as f64 / (1_u64 << 53) as f64
 }
 
-/// How strongly a measurement changes our own error (`VivaldiCE`).
+/// The gain of our own error (`VivaldiCE`).
 const CE: f64 = 0.25;
 
-/// How strongly a measurement moves us (`VivaldiCC`).
+/// The gain of our own position (`VivaldiCC`).
 const CC: f64 = 0.25;
 
-/// Over how many measurements the adjustment is the mean (`AdjustmentWindowSize`).
+/// The number of model errors in the adjustment's window (`AdjustmentWindowSize`).
 const ADJUSTMENT_WINDOW: usize = 20;
 
-/// Of how many measurements of a node the median is taken (`LatencyFilterSize`).
+/// The number of round-trip times in the median filter (`LatencyFilterSize`).
 const LATENCY_FILTER: usize = 3;
 
-/// How far from the origin gravity begins to be felt, in seconds (`GravityRho`).
+/// The distance from the origin at which gravity becomes significant, in seconds (`GravityRho`).
 const GRAVITY_RHO: f64 = 150.0;
 
-/// Less than this is nothing: of a distance or time in seconds, or of an error.
+/// Smaller distances, times (in seconds) and errors count as zero (`zeroThreshold`).
 const ZERO: f64 = 1e-6;
 
-/// The longest round-trip time that is believed.
+/// The longest accepted round-trip time.
 const RTT_MAX: Duration = Duration::from_secs(10);
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Answering: straight to the requester, and over other members if it wants that.
+//! Query responses: sent directly to the requester and, if it asks for that, through relays.
 
 use alloc::vec::Vec;
 use core::net::SocketAddr;
@@ -18,31 +18,27 @@ use crate::types::QueryId;
 use crate::wire::hashicorp::serf_bytes;
 use crate::wire::serf::{Message, QueryResponse, Relay};
 
-/// Why an answer was refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+/// Why a response was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RespondError {
-    /// As HashiCorp's nodes encode it, it exceeds the limit, or it fits into no packet of ours.
-    #[error("the answer takes {bytes} bytes, the limit is {limit}")]
+    /// Its size in HashiCorp's encoding exceeds the limit, or it fits into no packet.
     TooLarge {
-        /// The size.
+        /// The encoded size, in bytes.
         bytes: usize,
-        /// The limit.
+        /// The limit, in bytes.
         limit: usize,
     },
-    /// The query has been answered: each node answers once.
-    #[error("the query has been answered before")]
+    /// The query has been answered already: each node responds once.
     Answered,
-    /// The time for answers is over.
-    #[error("the time for answers to the query is over")]
+    /// The query's deadline has passed.
     Late,
-    /// There was no such query, or it was long ago.
-    #[error("there is no such query")]
+    /// The query is unknown, or too old to be remembered.
     Unknown,
 }
 
 impl Serf {
-    /// Answers a query that was delivered (`Respond` in serf).
+    /// Responds to a delivered query (`Respond` in serf's query.go).
     pub(crate) fn respond(&mut self, core: &mut Core, to: QueryId, payload: &[u8]) -> Result<(), RespondError> {
         let me = core.roster.name(self.members.me());
         let response = QueryResponse { ltime: to.ltime, id: to.id, from: &me, flags: 0, payload };
@@ -66,7 +62,7 @@ impl Serf {
         Ok(())
     }
 
-    /// Says that a query has come.
+    /// Sends an ack of a query.
     pub(super) fn acknowledge(&mut self, core: &mut Core, requester: &Requester) {
         let me = core.roster.name(self.members.me());
         let QueryId { ltime, id } = requester.id;
@@ -74,7 +70,7 @@ impl Serf {
         self.send_response(core, requester, &ack);
     }
 
-    /// Answers a query that the application never sees. What is too large is not said.
+    /// Responds to an internal query. A response over the limit is logged and not sent.
     pub(in crate::serf) fn answer(&mut self, core: &mut Core, requester: &Requester, payload: &[u8]) {
         let me = core.roster.name(self.members.me());
         let response = QueryResponse { ltime: requester.id.ltime, id: requester.id.id, from: &me, flags: 0, payload };
@@ -85,8 +81,8 @@ impl Serf {
         }
     }
 
-    /// Answers a requester that is no member, if the query came straight from it: no address that it could name is sent more than it
-    /// has sent itself, and only once.
+    /// Responds to a requester that is not a member, if the query arrived directly from it. Limits amplification: a
+    /// spoofed address receives at most one response per query packet, without relays.
     pub(in crate::serf) fn answer_stranger(
         &self,
         core: &mut Core,
@@ -106,8 +102,9 @@ impl Serf {
         }
     }
 
-    /// Sends to the requester, and then over as many others as it wants. A relay that would be too large is left out: the direct
-    /// way is taken all the same.
+    /// Sends a response to the requester, and through as many relays as it asks for. A relayed message over the limit
+    /// is skipped; the direct one is still sent.
+    // Our own query: no packet to ourselves.
     fn send_response(&mut self, core: &mut Core, requester: &Requester, response: &QueryResponse<'_>) {
         if self.is_here(core, requester.addr) {
             return self.response_in(core, Origin::Local, response);
@@ -115,7 +112,7 @@ impl Serf {
         if !is_usable(requester.addr) {
             return core.stats.drop(DropReason::Malformed);
         }
-        // serf's agents answer to whatever address a query names, so that one packet has a whole cluster send to a stranger.
+        // HashiCorp's responds to any address in a query, so that one packet makes a whole cluster send to a victim.
         if !self.is_member(core, requester.addr, &requester.node) {
             return core.stats.drop(DropReason::Unexpected);
         }
@@ -123,20 +120,21 @@ impl Serf {
         let inner = encode(core.codec(reader, None), &Message::QueryResponse(*response));
         let relay = Relay { addr: requester.addr, node: &requester.node, inner: &inner };
         let head = serf_bytes(&Message::Relay(Relay { inner: &[], ..relay }));
+        // The limit covers the whole relay message, head included (`relayResponse` in serf's query.go).
         let relayed = head + serf_bytes(&Message::QueryResponse(*response)) <= response_limit(core);
         let wanted = if relayed { requester.relay_factor } else { 0 };
         let relays = self.draw_relays(core, wanted, requester);
         send(core, requester.addr, &requester.node, inner.clone());
         for idx in relays {
             let Some(to) = core.roster.peer(idx).map(|peer| peer.addr()) else { continue };
-            // The relay must read what is around the answer, the requester the answer, and they need not read the same.
+            // Two codecs: the envelope's is for the relay, the response's for the requester, and they may differ.
             let message = encode(core.codec(Some(idx), None), &Message::Relay(relay));
             core.unicasts.push(Unicast { to, peer: Some(idx), answers: None, body: Body::User(message) });
         }
     }
 
-    /// Whom to send over: up to `wanted` different members that are alive and can do it, neither we nor the requester
-    /// (`kRandomMembers` in serf, which may also choose the requester).
+    /// Draws up to `wanted` distinct relays: live members that support relaying, excluding this node and the requester
+    /// (`kRandomMembers` in serf's query.go, which may also draw the requester).
     fn draw_relays(&self, core: &mut Core, wanted: u8, requester: &Requester) -> Vec<MemberIdx> {
         let mut drawn = Vec::new();
         let wanted = usize::from(wanted).min(RELAYS_PER_ANSWER_MAX);
@@ -146,6 +144,7 @@ impl Serf {
         }
         for _ in 0..rows.saturating_mul(DRAWS_PER_MEMBER).min(DRAWS_MAX) {
             let idx = MemberIdx(core.rng.query.below(rows));
+            // Rejection sampling over all rows; bounded, since few rows may qualify.
             let can = self.members.row(idx).status() == Some(Status::Alive)
                 && idx != self.members.me()
                 && core.roster.peer(idx).is_some_and(|peer| {
@@ -162,12 +161,13 @@ impl Serf {
         drawn
     }
 
-    /// Passes an answer on (`relayResponse`'s other end in serf, which passes anything on to anybody). Only answers, and only to
-    /// members.
+    /// Forwards a relayed response to its requester. HashiCorp's forwards any message to any address. Ours forwards
+    /// query responses only, and to members only.
     pub(in crate::serf) fn relay_in(&mut self, core: &mut Core, origin: Origin, relay: &Relay<'_>) {
         let response = match decode(core, relay.inner) {
             Ok(Message::QueryResponse(response)) => response,
             Err(DropReason::Codec) => return core.stats.drop(DropReason::Codec),
+            // After the check of the type: only responses may be addressed to us through a relay.
             _ => return core.stats.drop(DropReason::Unexpected),
         };
         if self.is_here(core, relay.addr) {
@@ -183,8 +183,8 @@ impl Serf {
         send(core, relay.addr, relay.node, Bytes::copy_from_slice(relay.inner));
     }
 
-    /// Whether a member of this name, or of any if it is empty, listens there. Agents from before 2019 do not say their names, and
-    /// are looked for among all members; of several addresses in a short time only the first is.
+    /// Whether a member with this name, or any member if the name is empty, has this address. Agents from before 2019
+    /// send no name, which requires a search of all members; it is limited to one address per [`SEARCH_PAUSE`].
     pub(in crate::serf) fn is_member(&mut self, core: &Core, addr: SocketAddr, node: &str) -> bool {
         let addr = canonical(addr);
         let listens =
@@ -214,7 +214,7 @@ fn send(core: &mut Core, to: SocketAddr, node: &str, message: Bytes) {
     core.unicasts.push(Unicast { to, peer, answers: None, body: Body::User(message) });
 }
 
-/// The member of this name, if it listens there.
+/// The member with this name, if it has this address.
 fn peer_at(core: &Core, addr: SocketAddr, node: &str) -> Option<MemberIdx> {
     core.roster.find(node).filter(|&idx| core.roster.peer(idx).is_some_and(|peer| peer.addr() == addr))
 }
@@ -223,22 +223,22 @@ fn is_usable(addr: SocketAddr) -> bool {
     addr.port() != 0 && !addr.ip().is_unspecified() && !addr.ip().is_multicast()
 }
 
-/// The largest answer.
+/// The maximum size of a response, in bytes.
 pub(in crate::serf) fn response_limit(core: &Core) -> usize {
     (core.cfg.serf().query_response_bytes_max as usize).min(core.cfg.message_room())
 }
 
-/// memberlist's protocol version from which a member passes answers on.
+/// memberlist's protocol version from which a member relays responses.
 const PROTOCOL_RELAY: u8 = 5;
 
-/// How often it is tried to draw a relay, for each member, before it is done with fewer than wanted.
+/// Draws per row before the search for relays gives up.
 const DRAWS_PER_MEMBER: u32 = 3;
 
-/// How often at the most. Ours: among many members that are gone serf draws three times as often as there are.
+/// The maximum number of draws. Ours: serf draws three times per member, however many of them are gone.
 const DRAWS_MAX: u32 = 256;
 
-/// Over how many others one answer goes, at the most. Ours: serf's agents send up to 255 packets for one that they received.
+/// The maximum number of relays per response. Ours: serf's agents send up to 255 packets for one that they receive.
 const RELAYS_PER_ANSWER_MAX: usize = 16;
 
-/// How long no other address is looked for among all members. Ours: a packet may hold hundreds of queries.
+/// The minimum time between two searches of all members. Ours: a packet can hold hundreds of queries.
 const SEARCH_PAUSE: Duration = Duration::from_millis(10);

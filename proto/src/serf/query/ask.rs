@@ -1,4 +1,4 @@
-//! Asking: what a query says, whom it is for, and whether it fits.
+//! Sending queries: builds a query, checks its size, and selects the members that are expected to respond.
 
 use alloc::borrow::Cow;
 use alloc::collections::BTreeSet;
@@ -22,7 +22,7 @@ use crate::types::QueryId;
 use crate::wire::hashicorp::shortest_query_bytes;
 use crate::wire::serf::{self, List, Message};
 
-/// Something to ask of every member, or of some.
+/// A query to send: name, payload, filters and options.
 ///
 /// ```
 /// use serf_proto::Question;
@@ -30,7 +30,8 @@ use crate::wire::serf::{self, List, Message};
 /// let question = Question::new("uptime").of_tags(&[("role", "^web")]).with_acks().relayed(2);
 /// ```
 ///
-/// What it is made of is borrowed or owned, as it is given: a question that is built of variables, or kept, takes `String`s.
+/// Borrows or owns its parts, as they are passed: a question that is built from local variables, or stored, takes
+/// `String`s.
 ///
 /// ```
 /// # use serf_proto::Question;
@@ -51,65 +52,65 @@ pub struct Question<'a> {
 }
 
 impl<'a> Question<'a> {
-    /// For everybody, without a payload, with the default timeout.
+    /// A question to all members, with an empty payload and the default timeout.
     pub fn new(name: impl Into<Cow<'a, str>>) -> Self {
         let (payload, timeout) = (Cow::Borrowed(&[][..]), Duration::ZERO);
         Self { name: name.into(), payload, nodes: Vec::new(), tags: Vec::new(), acks: false, relay_factor: 0, timeout }
     }
 
-    /// With a payload.
+    /// Sets the payload.
     #[must_use]
     pub fn with_payload(self, payload: impl Into<Cow<'a, [u8]>>) -> Self {
         Self { payload: payload.into(), ..self }
     }
 
-    /// Only for members with this name, or one of the others that are given. None: for all.
+    /// Restricts the query to members with this name, or another given name. Without names: all members.
     #[must_use]
     pub fn with_node(mut self, name: impl Into<Cow<'a, str>>) -> Self {
         self.nodes.push(name.into());
         self
     }
 
-    /// Only for members with one of these names, or one of the others that are given. None: for all.
+    /// Restricts the query to members with one of these names, or another given name. Without names: all members.
     #[must_use]
     pub fn of_nodes(self, names: &[impl Clone + Into<Cow<'a, str>>]) -> Self {
         names.iter().cloned().fold(self, Self::with_node)
     }
 
-    /// Only for members of which this tag, and the others that are given, matches this regular expression, in Go's dialect, anywhere
-    /// in its value. A tag that is not set is empty.
+    /// Restricts the query to members whose value of `tag` matches a regular expression, in Go's dialect, at any
+    /// position. Given several times, all must match. A missing tag counts as empty.
     #[must_use]
     pub fn with_tag(mut self, tag: impl Into<Cow<'a, str>>, expr: impl Into<Cow<'a, str>>) -> Self {
         self.tags.push((tag.into(), expr.into()));
         self
     }
 
-    /// Only for members of which all these tags, and the others that are given, match these regular expressions, as with
-    /// [`with_tag`](Self::with_tag).
+    /// Restricts the query to members that match all these tags, as with [`with_tag`](Self::with_tag).
     #[must_use]
     pub fn of_tags(self, tags: &[(impl Clone + Into<Cow<'a, str>>, impl Clone + Into<Cow<'a, str>>)]) -> Self {
         tags.iter().cloned().fold(self, |question, (tag, expr)| question.with_tag(tag, expr))
     }
 
-    /// Members are to acknowledge that they have received it.
+    /// Requests an ack from each member that receives the query.
     #[must_use]
     pub fn with_acks(self) -> Self {
         Self { acks: true, ..self }
     }
 
-    /// Each answer is to come over so many other members too, in case the direct way loses it.
+    /// Requests that each response is also sent through this many relays, in case the direct packet is lost.
     #[must_use]
     pub fn relayed(self, factor: u8) -> Self {
         Self { relay_factor: factor, ..self }
     }
 
-    /// How long it may be answered, at most [`limits::QUERY_TIMEOUT_MAX`](crate::limits::QUERY_TIMEOUT_MAX). Zero: [`Node::default_query_timeout`](crate::Node::default_query_timeout).
+    /// Sets the time for responses, at most [`limits::QUERY_TIMEOUT_MAX`](crate::limits::QUERY_TIMEOUT_MAX). Zero:
+    /// [`Node::default_query_timeout`](crate::Node::default_query_timeout).
     #[must_use]
     pub fn for_at_most(self, timeout: Duration) -> Self {
         Self { timeout, ..self }
     }
 
-    /// Whether there is too much of anything that can be counted.
+    /// Checks the number of filters and the timeout.
     fn check(&self) -> Result<(), QueryError> {
         let filters = self.tags.len() + usize::from(!self.nodes.is_empty());
         if filters > QUERY_FILTERS_MAX {
@@ -121,12 +122,12 @@ impl<'a> Question<'a> {
         Ok(())
     }
 
-    /// The names of `of_nodes`, as they are sent.
+    /// The names in wire form.
     fn names(&self) -> Vec<&str> {
         self.nodes.iter().map(|name| &**name).collect()
     }
 
-    /// The conditions as they are sent: names first, as serf does. `names` are [ours](Self::names).
+    /// The filters in wire form: names first, as in serf. `names` is the result of [`names`](Self::names).
     fn wire_filters<'b>(&'b self, names: &'b [&'b str]) -> Vec<serf::Filter<'b>> {
         let nodes = (!names.is_empty()).then(|| serf::Filter::Nodes(List::new(names)));
         nodes.into_iter().chain(self.tags.iter().map(|(tag, expr)| serf::Filter::Tag { tag, expr })).collect()
@@ -137,52 +138,46 @@ impl<'a> Question<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum QueryError {
-    /// As HashiCorp's nodes encode it, it exceeds the limit, or it fits into no packet of ours.
-    #[error("the query takes {bytes} bytes, the limit is {limit}")]
+    /// Its size in HashiCorp's encoding exceeds the limit, or it fits into no packet.
     TooLarge {
-        /// The size.
+        /// The encoded size, in bytes.
         bytes: usize,
+        /// The limit, in bytes.
+        limit: usize,
+    },
+    /// A tag's expression is invalid or too large.
+    Filter(PatternError),
+    /// Too many filters: one for all names, and one per tag.
+    TooManyFilters {
+        /// The number of filters.
+        filters: usize,
         /// The limit.
         limit: usize,
     },
-    /// The expression for a tag cannot be used.
-    #[error("the filter cannot be used: {0}")]
-    Filter(PatternError),
-    /// It has more filters than a query may have: one for names, and one for each tag.
-    #[error("the query has {filters} filters, the limit is {limit}")]
-    TooManyFilters {
-        /// How many it has.
-        filters: usize,
-        /// How many it may have.
-        limit: usize,
-    },
-    /// It could be answered for too long.
-    #[error("the timeout is {timeout:?}, the limit is {limit:?}")]
+    /// The timeout is too long.
     TooLong {
-        /// How long.
+        /// The timeout.
         timeout: Duration,
-        /// How long it may be.
+        /// The limit.
         limit: Duration,
     },
-    /// Too many queries of ours are under way.
-    #[error("{limit} queries are under way, which is the limit")]
+    /// Too many of our own queries are running.
     TooMany {
-        /// How many there may be.
+        /// The limit.
         limit: usize,
     },
-    /// Our clock of queries is at its end ([`limits::LAMPORT_TIME_MAX`](crate::limits::LAMPORT_TIME_MAX)): every node would refuse
-    /// the query.
-    #[error("the Lamport clock of queries is at its end")]
+    /// The query clock is exhausted ([`limits::LAMPORT_TIME_MAX`](crate::limits::LAMPORT_TIME_MAX)): every node would
+    /// refuse the query.
     ClockExhausted,
 }
 
 impl Serf {
-    /// Asks on behalf of the application.
+    /// Sends a query of the application.
     pub(crate) fn query(&mut self, core: &mut Core, question: &Question<'_>) -> Result<QueryId, QueryError> {
         self.ask(core, question, Purpose::Application)
     }
 
-    /// Asks (`Query` in serf). Members are told by gossip; we ourselves take the query at once.
+    /// Sends a query (`Query` in serf.go): to the other members by gossip, and to this node at once.
     pub(in crate::serf) fn ask(
         &mut self,
         core: &mut Core,
@@ -192,7 +187,7 @@ impl Serf {
         self.ask_in_frame(core, question, purpose).map(|(id, _)| id)
     }
 
-    /// Asks, and returns also what members are told. What is cheap to judge is judged first, and patterns are compiled last.
+    /// Sends a query, and also returns its encoding. Cheap checks come first, and patterns are compiled last.
     pub(in crate::serf) fn ask_in_frame(
         &mut self,
         core: &mut Core,
@@ -212,6 +207,7 @@ impl Serf {
         check_size(core, &query)?;
         let conditions = question.tags.iter().map(|(tag, expr)| (&**tag, &**expr));
         let filters = self.queries.patterns.tag_filters(None, conditions).map_err(QueryError::Filter)?;
+        // Nothing fails from here on: an error leaves the clock and the queries unchanged.
         query.id = core.rng.query.next_u32() & QUERY_NUMBER_MAX;
         _ = self.clocks.query.tick();
         core.stats.queries_asked += 1;
@@ -219,12 +215,13 @@ impl Serf {
         let waiting = if purpose.ends_early() { self.expected(core, question, &filters) } else { BTreeSet::new() };
         self.queries.asked.insert(id, Asked::new(core.now + timeout, question.acks, waiting, purpose));
         self.arm_queries(core);
+        // Registered before the local delivery below, which may respond at once.
         let frame = encode(core.codec_kept(), &Message::Query(query));
         self.query_in(core, Origin::Local, &query, &frame);
         Ok((id, frame))
     }
 
-    /// The query that a question makes, but for its number.
+    /// The query of a question, except for its number.
     fn composed<'a>(
         &self,
         core: &Core,
@@ -235,6 +232,7 @@ impl Serf {
     ) -> serf::Query<'a> {
         serf::Query {
             ltime: self.clocks.query.time(),
+            // The longest encoding of a number, so that the size check holds for every number drawn later.
             id: QUERY_NUMBER_MAX,
             source: serf::Source { addr: me.announced_addr(), node: me.name() },
             filters: List::new(filters),
@@ -246,7 +244,8 @@ impl Serf {
         }
     }
 
-    /// The largest payload that a question may have now, whatever its own is; `None` when not even an empty one may.
+    /// The largest payload, in bytes, of a question at the current Lamport time; its own payload is ignored. `None` if
+    /// even an empty payload is too large.
     pub(crate) fn query_payload_max(&self, core: &Core, question: &Question<'_>) -> Option<usize> {
         let me = Arc::clone(core.roster.peer(self.members.me())?);
         let names = question.names();
@@ -256,13 +255,13 @@ impl Serf {
         query_limit(core).checked_sub(head).and_then(longest_raw)
     }
 
-    /// How long a query may be answered that does not say (`DefaultQueryTimeout` in serf).
+    /// The default query timeout (`DefaultQueryTimeout` in serf's query.go).
     pub(crate) fn query_timeout(&self, core: &Core) -> Duration {
         let digits = self.members.live().checked_ilog10().map_or(1, |log| log + 1);
         core.cfg.swim().gossip_interval.saturating_mul(core.cfg.serf().query_timeout_mult.saturating_mul(digits))
     }
 
-    /// Whose answers are waited for: those of all members that meet the question, as far as we know. `filters` are those of its tags.
+    /// The live members that should respond, as far as we know. `filters` are the question's compiled tag filters.
     fn expected(&self, core: &Core, question: &Question<'_>, filters: &[Filter]) -> BTreeSet<MemberIdx> {
         let meets = |member: Member| {
             let tags = member.to_tags();
@@ -275,7 +274,7 @@ impl Serf {
         if question.nodes.is_empty() {
             return self.members.rows().map(|(idx, _)| idx).filter(can_answer).collect();
         }
-        // Each name is looked up: names times members would be too many to compare.
+        // By lookup: comparing each name with each member would be quadratic.
         question.nodes.iter().filter_map(|node| core.roster.find(node)).filter(can_answer).collect()
     }
 }
@@ -289,5 +288,5 @@ fn query_limit(core: &Core) -> usize {
     (core.cfg.serf().query_bytes_max as usize).min(core.cfg.message_room())
 }
 
-/// Numbers have 31 bits, as serf's.
+/// Query numbers have 31 bits, as in serf.
 const QUERY_NUMBER_MAX: u32 = u32::MAX >> 1;

@@ -1,4 +1,4 @@
-//! What comes of our own queries.
+//! Collection of acks and responses to our own queries.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
@@ -17,41 +17,41 @@ use crate::timer::SerfTimer;
 use crate::types::{Name, QueryId};
 use crate::wire::serf::QueryResponse;
 
-/// A query of ours that is under way.
+/// A running query of this node.
 #[derive(Clone, Debug)]
 pub(super) struct Asked {
     deadline: Instant,
     acks: bool,
-    /// Members that can answer and have not. Empty from the beginning when we know of none; then the deadline is waited for, since
-    /// there may be members of which we do not know.
+    /// Members that have not responded. Starts empty if we expect none; the query then runs to its deadline, since
+    /// there may be members that we do not know.
     waiting: BTreeSet<MemberIdx>,
     heard: BTreeMap<Name, Heard>,
-    /// How many of them are no members.
+    /// Number of responders that are not members.
     strangers: u32,
     acked: u32,
     answered: u32,
     purpose: Purpose,
 }
 
-/// What a member has said.
+/// Whether a sender has acked and responded.
 #[derive(Clone, Copy, Debug, Default)]
 struct Heard {
     ack: bool,
     answer: bool,
 }
 
-/// What an acknowledgement or an answer is worth.
+/// Classification of an ack or response.
 enum Worth {
     News {
-        /// Whether the query reached the sender, as far as we knew, only now.
+        /// Whether this is the first evidence that the query reached the sender.
         first_ack: bool,
     },
     Duplicate,
-    /// One more sender that is no member.
+    /// From one more sender that is not a member, beyond the limit.
     TooManyStrangers,
 }
 
-/// What a query is asked for.
+/// The purpose of a query, with the state that it accumulates.
 #[derive(Clone, Debug)]
 pub(in crate::serf) enum Purpose {
     Application,
@@ -60,8 +60,8 @@ pub(in crate::serf) enum Purpose {
 }
 
 impl Purpose {
-    /// Whether it is over when all members that we know have answered. A node that has just come under a name that is not its own
-    /// knows few of the others yet; a vote waits for them all.
+    /// Whether the query ends when all expected members have responded. A vote always runs to its deadline: a node
+    /// whose name is taken may have just started, and know few of the voters.
     pub(super) const fn ends_early(&self) -> bool {
         !matches!(self, Self::Conflict(_))
     }
@@ -76,7 +76,7 @@ impl Asked {
         &self.purpose
     }
 
-    /// Whether the query asks for such a response, of this sender.
+    /// Whether this query accepts such a response from this sender.
     fn admits(&self, core: &Core, origin: Origin, idx: Option<MemberIdx>, response: &QueryResponse<'_>) -> bool {
         let is_wanted = self.acks || !response.is_ack();
         let may_vote =
@@ -84,7 +84,7 @@ impl Asked {
         !response.from.is_empty() && is_wanted && may_vote()
     }
 
-    /// Notes that a response came.
+    /// Records a response.
     fn note(&mut self, from: &Name, is_member: bool, is_ack: bool) -> Worth {
         if !is_member && !self.heard.contains_key(from) {
             if self.strangers >= STRANGERS_MAX {
@@ -92,11 +92,12 @@ impl Asked {
             }
             self.strangers += 1;
         }
+        // Acks and responses are deduplicated separately, as the relayed copies of each arrive independently.
         let heard = self.heard.entry(Name::clone(from)).or_default();
         if if is_ack { heard.ack } else { heard.answer } {
             return Worth::Duplicate;
         }
-        // Who answers has received the query, even if its acknowledgement never arrives.
+        // A response implies the ack, which may have been lost.
         let first_ack = self.acks && !core::mem::replace(&mut heard.ack, true);
         heard.answer |= !is_ack;
         self.acked += u32::from(first_ack);
@@ -104,15 +105,15 @@ impl Asked {
         Worth::News { first_ack }
     }
 
-    /// A member is not waited for any longer. Returns whether it was the last.
+    /// Removes an expected member. Returns whether it was the last.
     fn stop_waiting_for(&mut self, idx: MemberIdx) -> bool {
         self.waiting.remove(&idx) && self.waiting.is_empty()
     }
 }
 
 impl Serf {
-    /// Takes an acknowledgement or an answer (`handleQueryResponse` in serf). Each member's is delivered once, whichever way it came
-    /// first.
+    /// Handles an ack or a response (`handleQueryResponse` in serf.go). Each sender's is delivered once, whether direct
+    /// or relayed.
     pub(in crate::serf) fn response_in(&mut self, core: &mut Core, origin: Origin, response: &QueryResponse<'_>) {
         let id = QueryId { ltime: response.ltime, id: response.id };
         let idx = core.roster.find(response.from);
@@ -121,6 +122,7 @@ impl Serf {
             core.stats.query_late += 1;
             return;
         };
+        // Before anything is recorded: a rejected response must not occupy the sender's entry.
         if !asked.admits(core, origin, idx, response) {
             return core.stats.drop(DropReason::Unexpected);
         }
@@ -132,6 +134,7 @@ impl Serf {
             Worth::Duplicate => return core.stats.query_duplicate_responses += 1,
             Worth::TooManyStrangers => return core.stats.drop(DropReason::Limit),
         };
+        // The ack event precedes the response event, also when the response implies the ack.
         if first_ack {
             core.stats.query_acks += 1;
             if let Purpose::Application = asked.purpose {
@@ -155,22 +158,23 @@ impl Serf {
         }
     }
 
-    /// The first of our own queries that are under way.
+    /// The oldest running query of this node.
     #[cfg(test)]
     pub(crate) fn asking(&self) -> Option<QueryId> {
         self.queries.asked.keys().next().copied()
     }
 
-    /// A member has gone: no query waits for it any longer.
+    /// Stops expecting responses of a member that is gone.
     pub(in crate::serf) fn stop_waiting_for(&mut self, core: &mut Core, idx: MemberIdx) {
         let asked = self.queries.asked.iter_mut();
+        // Collected first: `end_query` removes from the map.
         let over = asked.filter_map(|(id, asked)| asked.stop_waiting_for(idx).then_some(*id));
         for id in over.collect::<Vec<_>>() {
             self.end_query(core, id, true);
         }
     }
 
-    /// The time for some query of ours is up.
+    /// Ends the queries of this node whose deadline has passed.
     pub(in crate::serf) fn queries_due(&mut self, core: &mut Core) {
         let due = self.queries.asked.iter().filter(|(_, asked)| asked.deadline <= core.now).map(|(id, _)| *id);
         for id in due.collect::<Vec<_>>() {
@@ -179,7 +183,7 @@ impl Serf {
         self.arm_queries(core);
     }
 
-    /// Sets the timer for the query that ends first.
+    /// Arms the timer for the earliest deadline.
     pub(super) fn arm_queries(&self, core: &mut Core) {
         match self.queries.asked.values().map(|asked| asked.deadline).min() {
             Some(at) => core.timers.set(SerfTimer::Query, at),
@@ -187,7 +191,7 @@ impl Serf {
         }
     }
 
-    /// Ends a query before its time. Only the application's can be cancelled.
+    /// Ends a query of the application early. Returns false for an internal or unknown query.
     pub(crate) fn cancel_query(&mut self, core: &mut Core, id: QueryId) -> bool {
         let is_applications =
             self.queries.asked.get(&id).is_some_and(|asked| matches!(asked.purpose, Purpose::Application));
@@ -199,6 +203,7 @@ impl Serf {
 
     fn end_query(&mut self, core: &mut Core, id: QueryId, complete: bool) {
         let Some(asked) = self.queries.asked.remove(&id) else { return };
+        // After the removal: the timer must not fire for a query that has ended.
         self.arm_queries(core);
         let silent = asked.waiting.iter().map(|&idx| core.roster.name(idx)).collect();
         match asked.purpose {
@@ -212,5 +217,5 @@ impl Serf {
     }
 }
 
-/// Names that are no members' of which one query takes answers: some may have joined a moment ago. Ours.
+/// The maximum number of responders of one query that are not members; some may have just joined. Ours.
 const STRANGERS_MAX: u32 = 64;

@@ -1,4 +1,5 @@
-//! Queries: gossiped to all members like user events, and answered by each member that meets the filters, straight to the requester.
+//! Queries: gossiped to all members like user events. Each member that matches the filters responds directly to the
+//! requester.
 
 mod answer;
 mod ask;
@@ -20,31 +21,31 @@ use super::recent::{Recent, Remembered};
 use crate::time::Instant;
 use crate::types::QueryId;
 
-/// The queries that a node has to do with. Only the files of this folder write them.
+/// The query state of a node. Only the files of this directory write it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Queries {
-    /// All that came in recent times.
+    /// Recent queries, for duplicate detection.
     recent: Recent<Number>,
-    /// Those that can be answered here, our own included.
+    /// Queries that can be answered here, including our own.
     open: BTreeMap<QueryId, Open>,
-    /// Our own that are under way.
+    /// Running queries of this node.
     asked: BTreeMap<QueryId, Asked>,
     pub(super) queue: MessageQueue,
     patterns: Patterns,
     /// The last search for a requester without a name.
     searched: Option<Search>,
-    /// Queries before this time are not taken.
+    /// Queries before this Lamport time are ignored.
     time_min: u64,
-    /// The greatest time of a query taken, for the snapshot; 0 when none.
+    /// The greatest Lamport time of a handled query, for the snapshot; 0 if none.
     newest: u64,
 }
 
-/// What tells queries of one time apart ([`QueryId::id`]).
+/// Distinguishes queries of one Lamport time ([`QueryId::id`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Number(u32);
 
 impl Remembered for Number {
-    /// Their count alone bounds them: at most 256 bytes for each time of `query_buffer`.
+    /// Limited by their number alone: at most 256 bytes per Lamport time of `query_buffer`.
     const BYTES_MAX: usize = usize::MAX;
 
     fn bytes(&self) -> usize {
@@ -52,7 +53,7 @@ impl Remembered for Number {
     }
 }
 
-/// A search for an address among all members.
+/// The result of a search for an address among all members.
 #[derive(Clone, Copy, Debug)]
 struct Search {
     at: Instant,
@@ -61,42 +62,43 @@ struct Search {
 }
 
 impl Queries {
-    /// Has queries before this time not taken.
+    /// Ignores queries before this Lamport time.
     pub(super) fn ignore_before(&mut self, ltime: u64) {
         self.time_min = ltime;
     }
 
-    /// How many can be answered here.
+    /// Number of queries that can be answered here.
     pub(super) fn open(&self) -> usize {
         self.open.len()
     }
 
-    /// How many of our own are under way.
+    /// Number of running queries of this node.
     pub(super) fn asked(&self) -> usize {
         self.asked.len()
     }
 
-    /// Why those of our own were asked that are under way.
+    /// The purposes of the running queries of this node.
     pub(super) fn purposes(&self) -> impl Iterator<Item = &Purpose> {
         self.asked.values().map(Asked::purpose)
     }
 
-    /// The greatest time of a query taken; 0 when none.
+    /// The greatest Lamport time of a handled query; 0 if none.
     pub(super) const fn newest(&self) -> u64 {
         self.newest
     }
 
-    /// How many compiled expressions are kept, and how many may be.
+    /// Number of cached expressions, and its limit.
     pub(super) fn patterns_usage(&self) -> (usize, usize) {
         self.patterns.usage()
     }
 
-    /// Forgets the compiled expressions.
+    /// Clears the cache of expressions.
     #[cfg(test)]
     pub(super) fn forget_patterns(&mut self) {
         self.patterns = Patterns::default();
     }
 }
 
-/// Names of queries that members ask of each other and that the application never sees begin so (`InternalQueryPrefix`).
+/// Name prefix of internal queries, which are not delivered to the application (`InternalQueryPrefix` in serf's
+/// internal_query.go).
 const INTERNAL_PREFIX: &str = "_serf_";

@@ -1,4 +1,4 @@
-//! Queries that come, our own included.
+//! Handling of received queries, including our own.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -17,7 +17,7 @@ use crate::types::QueryId;
 use crate::wire::hashicorp::shortest_query_bytes;
 use crate::wire::serf::{self as wire, Query};
 
-/// A query that the application may answer.
+/// A query that the application may respond to.
 #[derive(Clone, Debug)]
 pub(super) struct Open {
     pub(super) requester: Requester,
@@ -26,12 +26,14 @@ pub(super) struct Open {
 }
 
 impl Serf {
-    /// Takes a query from gossip, or our own (`handleQuery` in serf). `frame` is what others are told: the bytes as they came.
+    /// Handles a query from gossip or of this node (`handleQuery` in serf.go). `frame` is gossiped on, in the encoding
+    /// in which it arrived.
     pub(in crate::serf) fn query_in(&mut self, core: &mut Core, origin: Origin, query: &Query<'_>, frame: &[u8]) {
         if !self.is_news(core, query) {
             return;
         }
         self.queries.newest = self.queries.newest.max(query.ltime);
+        // Before the filters: a query is gossiped on by every member, also by those that it is not for.
         if !query.is_not_for_broadcast() {
             self.queries.queue.push(&core.cfg, &mut core.stats.queries_pruned, frame, shortest_query_bytes(query));
         }
@@ -41,6 +43,7 @@ impl Serf {
         let id = QueryId { ltime: query.ltime, id: query.id };
         let (addr, node) = (query.source.addr, query.source.node.into());
         let requester = Requester { id, addr, node, relay_factor: query.relay_factor };
+        // The ack confirms the receipt, so it precedes the response of any handler.
         if query.wants_acks() {
             self.acknowledge(core, &requester);
         }
@@ -50,10 +53,10 @@ impl Serf {
         }
     }
 
-    /// Takes a query that the application never sees, by the rest of its name.
+    /// Handles an internal query, by its name without the prefix.
     fn internal_query(&mut self, core: &mut Core, origin: Origin, requester: Requester, name: &str, payload: &[u8]) {
         let operation = match name {
-            // The acknowledgement is the answer.
+            // The ack is the response.
             "ping" => return,
             "conflict" => return self.say_who(core, origin, &requester, payload),
             "install-key" => KeyOperation::Install,
@@ -65,13 +68,13 @@ impl Serf {
         self.request_key(core, requester, operation, payload);
     }
 
-    /// Whether a query is new and not too old to know.
+    /// Whether a query is neither a duplicate nor too old. Witnesses its Lamport time.
     fn is_news(&mut self, core: &mut Core, query: &Query<'_>) -> bool {
         if self.clocks.query.witness(core.now, query.ltime).is_err() {
             core.stats.drop(DropReason::Absurd);
             return false;
         }
-        // A query from before our start is not counted as dropped: it is never meant to come.
+        // A query from before our start is not a loss, so it is not counted as dropped.
         if query.ltime < self.queries.time_min {
             return false;
         }
@@ -91,7 +94,8 @@ impl Serf {
         novelty == Novelty::New
     }
 
-    /// Whether we meet every filter (`shouldProcessQuery` in serf). No member meets a filter that cannot be read or used.
+    /// Whether this node matches every filter (`shouldProcessQuery` in serf's query.go). A malformed or rejected filter
+    /// matches no member.
     fn is_for_us(&mut self, core: &mut Core, query: &Query<'_>) -> bool {
         if query.filters.is_empty() {
             return true;
@@ -101,7 +105,7 @@ impl Serf {
             return false;
         }
         let Some(me) = self.members.member(core, self.members.me()) else { return false };
-        // Expressions cost far more than names: they are compiled only when the names pass.
+        // Compiling expressions costs far more than comparing names, so it happens only if the names match.
         let mut conditions = Vec::new();
         for filter in query.filters.iter() {
             match filter {
@@ -124,7 +128,7 @@ impl Serf {
     }
 
     fn deliver_query(&mut self, core: &mut Core, requester: Requester, query: &Query<'_>) {
-        // Bounds how long the node and the application hold a query that can be answered.
+        // Limits how long the node and the application keep an open query.
         let deadline = core.now + query.timeout.min(QUERY_TIMEOUT_MAX);
         core.stats.queries += 1;
         core.events.push(Event::Query(event::Query {
@@ -136,8 +140,10 @@ impl Serf {
             deadline,
         }));
         let open = &mut self.queries.open;
+        // Lazily: expired entries are removed only when a query arrives, so they need no timer.
         open.retain(|_, open| open.deadline > core.now);
         if open.len() >= QUERIES_OPEN_MAX {
+            // The one with the lowest Lamport time, hence roughly the oldest.
             open.pop_first();
             core.stats.drop(DropReason::Limit);
         }
