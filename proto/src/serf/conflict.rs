@@ -168,7 +168,7 @@ impl Serf {
         }
     }
 
-    /// Ends the vote, when all voters have answered or at the deadline.
+    /// Ends the vote, at the deadline of its query.
     pub(super) fn vote_over(&mut self, core: &mut Core, vote: &Vote) {
         let verdict = vote.verdict();
         let conflict = &mut self.conflict;

@@ -85,7 +85,7 @@ impl LamportClock {
 
     /// Adopts the time of the cluster that this node joins, however far ahead it is.
     pub(super) fn adopt(&mut self, time: u64) -> Result<(), TooFarAhead> {
-        // Its own, lower limit: leaves every joined node enough time for years of operation.
+        // Below `LAMPORT_TIME_MAX`: after the worst join, the clock still lasts for a year at the highest rate.
         if time >= LAMPORT_JOIN_MAX {
             return Err(TooFarAhead);
         }

@@ -1,8 +1,8 @@
-//! Regular expressions as Go writes them.
+//! Regular expressions in Go's dialect (RE2), translated for the crate `regex`.
 //!
-//! serf's filters are Go's RE2 dialect; the crate `regex` has the same engine family and nearly the same language. Where the two
-//! differ a pattern is rewritten: Go's `\d`, `\w`, `\s` and `\b` are ASCII; `\Q…\E`, octal escapes and escaped punctuation do
-//! not exist in the crate or mean something else; sets within sets and stacked repetitions do not exist in Go.
+//! The crate has the same kind of engine and nearly the same language. The translation covers the differences: Go's
+//! `\d`, `\w`, `\s` and `\b` are ASCII only; `\Q…\E`, octal escapes and escaped punctuation are unknown to the crate or
+//! mean something else there; nested sets and stacked repetitions do not exist in Go.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -17,8 +17,8 @@ use crate::limits::{
     PATTERN_WIDE_CHARS_MAX, PATTERN_WIDE_SETS_MAX,
 };
 
-/// A compiled regular expression in Go's dialect (RE2), searched for anywhere in a text. Matching takes time linear in the
-/// text's length.
+/// A compiled regular expression in Go's dialect (RE2). Matches at any position of a text, in time linear in the text's
+/// length.
 #[derive(Clone, Debug)]
 pub struct Pattern {
     regex: regex::Regex,
@@ -32,14 +32,16 @@ impl Pattern {
     ///
     /// # Errors
     ///
-    /// When it is not an expression in Go's dialect, or it or its compiled form is too large.
+    /// If the expression is invalid in Go's dialect, or it or its compiled program is too large.
     pub fn new(expression: &str) -> Result<Self, PatternError> {
         if expression.len() > PATTERN_BYTES_MAX {
             return Err(PatternError::TooLong { bytes: expression.len(), limit: PATTERN_BYTES_MAX });
         }
         let Translated { expression, ignores_case, operators, wide_sets, wide_chars } = translate(expression)?;
+        // Case folding expands sets; without it their size costs nothing.
         let wide_chars = if ignores_case { wide_chars } else { 0 };
         let too_complex = PatternError::TooComplex { limit: PATTERN_PROGRAM_BYTES_MAX };
+        // Checked before compiling: the crate limits the size of a program, not the time to build it.
         if operators > PATTERN_OPERATORS_MAX || wide_sets > PATTERN_WIDE_SETS_MAX || wide_chars > PATTERN_WIDE_CHARS_MAX
         {
             return Err(too_complex);
@@ -47,6 +49,7 @@ impl Pattern {
         let units = u32::try_from(1 + operators / 16 + wide_sets / 2).unwrap_or(u32::MAX);
         let mut builder = regex::RegexBuilder::new(&expression);
         builder.nest_limit(NEST_MAX).dfa_size_limit(CACHE_BYTES_MAX);
+        // Two limits only to classify the program: most are small, and large ones are budgeted separately.
         for (limit, is_large) in [(PATTERN_PROGRAM_BYTES_SMALL, false), (PATTERN_PROGRAM_BYTES_MAX, true)] {
             match builder.size_limit(limit).build() {
                 Ok(regex) => return Ok(Self { regex, is_large, wide_chars, units }),
@@ -57,7 +60,7 @@ impl Pattern {
         Err(too_complex)
     }
 
-    /// How much work it was to compile, if it is not large.
+    /// The cost of compiling it, in tokens of the compilation budget; for programs that are not large.
     pub(super) const fn units(&self) -> u32 {
         self.units
     }
@@ -67,12 +70,12 @@ impl Pattern {
         self.is_large
     }
 
-    /// How many characters the sets have that were extended by their other cases.
+    /// Number of characters in the sets that case folding expanded.
     pub(super) const fn wide_chars(&self) -> usize {
         self.wide_chars
     }
 
-    /// Whether it matches anywhere in `text`. `^` and `$` tie it to the ends.
+    /// Whether it matches at any position of `text`. `^` and `$` anchor it.
     pub fn is_match(&self, text: &str) -> bool {
         self.regex.is_match(text)
     }
@@ -82,26 +85,35 @@ impl Pattern {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum PatternError {
-    /// It is longer than [`limits::PATTERN_BYTES_MAX`](crate::limits::PATTERN_BYTES_MAX).
-    #[error("the expression takes {bytes} bytes, the limit is {limit}")]
+    /// Longer than [`limits::PATTERN_BYTES_MAX`](crate::limits::PATTERN_BYTES_MAX).
     TooLong {
-        /// Its length.
+        /// Its length, in bytes.
         bytes: usize,
-        /// The limit.
+        /// The limit, in bytes.
         limit: usize,
     },
-    /// It is not an expression in Go's dialect.
-    #[error("not a regular expression in Go's dialect")]
+    /// Invalid in Go's dialect.
     Syntax,
-    /// Its compiled form is too large.
-    #[error("the compiled expression takes more than {limit} bytes")]
+    /// Its compiled program is too large.
     TooComplex {
-        /// How many bytes that may take.
+        /// The limit of the program, in bytes.
         limit: usize,
     },
 }
 
-/// An expression for the crate, and what in it takes time to compile.
+impl fmt::Display for PatternError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooLong { bytes, limit } => write!(f, "the expression takes {bytes} bytes, the limit is {limit}"),
+            Self::Syntax => f.write_str("not a regular expression in Go's dialect"),
+            Self::TooComplex { limit } => write!(f, "the compiled expression takes more than {limit} bytes"),
+        }
+    }
+}
+
+impl core::error::Error for PatternError {}
+
+/// A translated expression, and the factors of its compilation cost.
 struct Translated {
     expression: String,
     ignores_case: bool,
@@ -110,7 +122,7 @@ struct Translated {
     wide_chars: usize,
 }
 
-/// The same expression for the crate.
+/// Translates an expression into the crate's dialect.
 fn translate(expression: &str) -> Result<Translated, PatternError> {
     let mut translator = Translator {
         rest: expression.chars().peekable(),
@@ -131,17 +143,17 @@ fn translate(expression: &str) -> Result<Translated, PatternError> {
 struct Translator<'a> {
     rest: Peekable<Chars<'a>>,
     out: String,
-    /// The names of groups so far: each may be given once.
+    /// Names of the groups so far. Go rejects duplicates.
     names: Vec<String>,
-    /// Whether any part of it ignores case.
+    /// Whether any part of the expression ignores case.
     ignores_case: bool,
-    /// Repetitions and alternatives.
+    /// Number of repetitions and alternatives.
     operators: usize,
-    /// Sets that Unicode defines, and ranges beyond ASCII.
+    /// Number of Unicode sets, and of ranges beyond ASCII.
     wide_sets: usize,
-    /// How many characters they have, about.
+    /// Approximate number of characters in those.
     wide_chars: usize,
-    /// Whether the set in brackets has complements of others, and whether it has characters of its own.
+    /// Whether the current bracket set contains complements of other sets, and characters of its own.
     has_complement: bool,
     has_plain: bool,
 }
@@ -151,6 +163,7 @@ impl Translator<'_> {
         let mut repeated = false;
         while let Some(c) = self.rest.next() {
             let repeats = matches!(c, '*' | '+' | '?') || (c == '{' && self.is_count());
+            // Go rejects `a**`; the crate would accept it.
             if repeats && repeated {
                 return Err(PatternError::Syntax);
             }
@@ -168,7 +181,7 @@ impl Translator<'_> {
         Ok(())
     }
 
-    /// Whether what follows a brace makes it a count: `{2}`, `{2,}`, `{2,3}`. Otherwise it stands for itself.
+    /// Whether a brace starts a count: `{2}`, `{2,}` or `{2,3}`. If not, it is a literal, as in Go.
     fn is_count(&self) -> bool {
         let mut rest = self.rest.clone();
         let digits = |rest: &mut Peekable<Chars<'_>>| {
@@ -202,7 +215,8 @@ impl Translator<'_> {
         }
     }
 
-    /// After an opening parenthesis. What a group captures nobody asks for.
+    /// Translates a group, after its opening parenthesis. All groups become non-capturing: only whether it matches
+    /// matters.
     fn group(&mut self) -> Result<(), PatternError> {
         if self.rest.next_if_eq(&'?').is_none() {
             self.out.push_str("(?:");
@@ -212,6 +226,7 @@ impl Translator<'_> {
         if is_named || self.rest.peek() == Some(&'<') {
             return self.group_name();
         }
+        // Flags, up to `:` or `)`. The crate has more flags than Go; those are rejected.
         self.out.push_str("(?");
         for c in self.rest.by_ref() {
             self.out.push(c);
@@ -237,12 +252,13 @@ impl Translator<'_> {
         Ok(())
     }
 
-    /// After a backslash, outside of a set.
+    /// Translates an escape outside of a set, after its backslash.
     fn escape(&mut self) -> Result<(), PatternError> {
         match self.rest.next_if(|&c| matches!(c, 'Q' | 'A' | 'z' | 'b' | 'B')) {
             Some('Q') => self.quoted(),
             Some('A') => self.out.push_str("\\A"),
             Some('z') => self.out.push_str("\\z"),
+            // ASCII word boundaries, as in Go; the crate's are Unicode.
             Some('b') => self.out.push_str("(?-u:\\b)"),
             Some('B') => self.out.push_str("(?-u:\\B)"),
             _ if self.set_escape()? => {}
@@ -254,7 +270,7 @@ impl Translator<'_> {
         Ok(())
     }
 
-    /// Everything up to `\E`, or to the end, stands for itself.
+    /// Translates literal text, up to `\E` or the end.
     fn quoted(&mut self) {
         while let Some(c) = self.rest.next() {
             if c == '\\' && self.rest.next_if_eq(&'E').is_some() {
@@ -264,7 +280,7 @@ impl Translator<'_> {
         }
     }
 
-    /// Takes the escape of a set of characters, within a set or not. Returns whether it was one.
+    /// Translates the escape of a character set, inside or outside of brackets. Returns false if it is another escape.
     fn set_escape(&mut self) -> Result<bool, PatternError> {
         let Some(c) = self.rest.next_if(|&c| matches!(c, 'd' | 'D' | 's' | 'S' | 'w' | 'W' | 'p' | 'P')) else {
             return Ok(false);
@@ -282,7 +298,7 @@ impl Translator<'_> {
         Ok(true)
     }
 
-    /// After `\p` or `\P`: a letter, or a name in braces.
+    /// Translates a Unicode set, after `\p` or `\P`: a letter, or a name in braces.
     fn unicode_set(&mut self, mut negated: bool) -> Result<(), PatternError> {
         let mut name = String::new();
         match self.rest.next() {
@@ -304,7 +320,7 @@ impl Translator<'_> {
         write!(self.out, "\\{kind}{{{name}}}").map_err(|_| PatternError::Syntax)
     }
 
-    /// After a backslash: the escape of one character.
+    /// Parses the escape of a single character, after its backslash.
     fn char_escape(&mut self) -> Result<char, PatternError> {
         let c = self.rest.next().ok_or(PatternError::Syntax)?;
         let is_octal = |c: &char| ('0'..='7').contains(c);
@@ -316,7 +332,7 @@ impl Translator<'_> {
             't' => Ok('\t'),
             'v' => Ok('\x0b'),
             'x' => self.hex(),
-            // A single digit would be a reference to a group, which no expression in linear time can have.
+            // A single digit would be a backreference, which a linear-time engine does not support.
             '1'..='7' if !self.rest.peek().is_some_and(is_octal) => Err(PatternError::Syntax),
             '0'..='7' => {
                 let mut code = c.to_digit(8).unwrap_or_default();
@@ -331,13 +347,14 @@ impl Translator<'_> {
         }
     }
 
-    /// After `\x`: two digits, or any number of them in braces.
+    /// Parses a hexadecimal escape, after `\x`: two digits, or any number of digits in braces.
     fn hex(&mut self) -> Result<char, PatternError> {
         let digit = |c: Option<char>| c.and_then(|c| c.to_digit(16)).ok_or(PatternError::Syntax);
         let mut code = 0;
         if self.rest.next_if_eq(&'{').is_some() {
             loop {
                 code = code * 16 + digit(self.rest.next())?;
+                // In the loop, so that `code` cannot overflow however many digits follow.
                 if code > u32::from(char::MAX) {
                     return Err(PatternError::Syntax);
                 }
@@ -351,7 +368,8 @@ impl Translator<'_> {
         char::from_u32(code).ok_or(PatternError::Syntax)
     }
 
-    /// After an opening bracket: a set. A bracket within stands for itself, unless it begins a named set.
+    /// Translates a bracket set, after its opening bracket. A bracket inside is a literal, unless it starts a named
+    /// set.
     fn class(&mut self) -> Result<(), PatternError> {
         self.out.push('[');
         if self.rest.next_if_eq(&'^').is_some() {
@@ -361,6 +379,7 @@ impl Translator<'_> {
         let mut first = true;
         loop {
             match self.rest.next().ok_or(PatternError::Syntax)? {
+                // A `]` in first position is a literal.
                 ']' if !first => break,
                 '[' if self.rest.peek() == Some(&':') && self.named_set()? => {}
                 '\\' if self.set_escape()? => {}
@@ -370,13 +389,13 @@ impl Translator<'_> {
         }
         self.out.push(']');
         if self.has_complement && self.has_plain {
-            // Extended by the other cases as a whole.
+            // Case folding expands such a set as a whole.
             self.wide_chars += u32::from(char::MAX) as usize;
         }
         Ok(())
     }
 
-    /// Takes a named set such as `[:alpha:]`. Returns whether it was one: without `:]` it is not.
+    /// Translates a named set such as `[:alpha:]`. Returns false if it is none, for example without `:]`.
     fn named_set(&mut self) -> Result<bool, PatternError> {
         let rest: String = self.rest.clone().skip(1).collect();
         let Some((name, _)) = rest.split_once(":]") else { return Ok(false) };
@@ -389,7 +408,7 @@ impl Translator<'_> {
         Ok(true)
     }
 
-    /// A character of a set, or a range of them.
+    /// Translates a character or a range of a bracket set.
     fn range(&mut self, first: char) -> Result<(), PatternError> {
         self.has_plain = true;
         let low = self.class_char(first)?;
@@ -417,7 +436,7 @@ impl Translator<'_> {
         if c == '\\' { self.char_escape() } else { Ok(c) }
     }
 
-    /// A character that stands for itself, whatever the crate would take it for.
+    /// Writes a literal character. Escapes ASCII punctuation, which may have a meaning in the crate's dialect.
     fn literal(&mut self, c: char) {
         if c.is_ascii_alphanumeric() || !c.is_ascii() {
             self.out.push(c);
@@ -428,13 +447,13 @@ impl Translator<'_> {
     }
 }
 
-/// The sets that have a name (POSIX).
+/// The named sets (POSIX).
 const NAMED_SETS: [&str; 14] = [
     "alnum", "alpha", "ascii", "blank", "cntrl", "digit", "graph", "lower", "print", "punct", "space", "upper", "word",
     "xdigit",
 ];
 
-/// How many characters a set of Unicode has, at the most.
+/// Upper bound of the number of characters in a Unicode set.
 fn set_chars(name: &str) -> usize {
     let small = matches!(name.as_bytes(), [b'N' | b'M' | b'P' | b'S' | b'Z'] | [b'N' | b'M' | b'P' | b'S' | b'Z', _])
         || matches!(name, "Lu" | "Ll" | "Lt" | "Lm");
@@ -443,15 +462,15 @@ fn set_chars(name: &str) -> usize {
         _ if small => 12_000,
         "any" | "assigned" | "unassigned" | "other" => u32::from(char::MAX) as usize,
         _ if name.starts_with('c') && name.len() <= 2 => u32::from(char::MAX) as usize,
-        // No more than all letters.
+        // At most all letters.
         _ => 145_000,
     }
 }
 
-/// What the matcher may remember of a text, in bytes, so that it is fast. Ours: the crate's default is 2 MiB.
+/// The memory limit of the lazy DFA's cache, in bytes. Ours: the crate's default is 2 MiB.
 const CACHE_BYTES_MAX: usize = 64 * 1024;
 
-/// How deep groups may be nested: deeper than the longest expression can.
+/// The maximum nesting depth of groups; above that of the longest expression.
 const NEST_MAX: u32 = 1000;
 
 #[cfg(test)]

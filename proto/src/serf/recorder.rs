@@ -43,8 +43,8 @@ impl Recorder {
                 match kind {
                     MemberEventKind::Join => put(Record::Alive { name: name(), addr: member.addr() }, &mut write),
                     MemberEventKind::Leave => put(Record::NotAlive { name: name() }, &mut write),
-                    // Two records: HashiCorp's reader knows only the first, and ours also rejoins through failed
-                    // members.
+                    // HashiCorp's reader skips the second record as a comment; ours keeps its address as a last resort
+                    // for a rejoin.
                     MemberEventKind::Failed => {
                         put(Record::NotAlive { name: name() }, &mut write);
                         put(Record::Failed { name: name(), addr: member.addr() }, &mut write);

@@ -1,4 +1,5 @@
-//! The Serf layer with a [`Core`] only: notifications, messages and time in; events and broadcasts out.
+//! Tests of the Serf layer with a [`Core`] only. Inputs: notifications, messages and time. Outputs: events and
+//! broadcasts.
 
 mod bounds;
 mod catalogue;
@@ -34,7 +35,7 @@ use crate::wire::swim::{Message as SwimMessage, PeerRef};
 use crate::wire::{Versions, Writer, native};
 use crate::{Config, Options, Seed};
 
-/// The Serf layer and the core that it is lent, with nobody around them. Our own name is `a`.
+/// A Serf layer with its core, and no other layers. This node's name is `a`.
 #[derive(Clone, Debug)]
 struct Lone {
     core: Core,
@@ -78,7 +79,7 @@ impl Lone {
         lone
     }
 
-    /// With these members besides itself, all alive.
+    /// A layer with these other members, all alive.
     fn lan(others: &[&str]) -> Self {
         Self::with(Options::lan(), others)
     }
@@ -92,12 +93,12 @@ impl Lone {
         lone
     }
 
-    /// Membership says that a member is alive.
+    /// Notifies that a member is alive.
     fn alive(&mut self, name: &str) {
         self.alive_with(name, Versions::OURS);
     }
 
-    /// Membership says that a member is alive, and which versions it speaks.
+    /// Notifies that a member with these protocol versions is alive.
     fn alive_with(&mut self, name: &str, versions: Versions) {
         let idx = self.core.roster.intern(name).unwrap();
         self.core.roster.hold(idx, Holder::Swim);
@@ -105,13 +106,13 @@ impl Lone {
         self.serf.notified(&mut self.core, Notification::Joined(idx));
     }
 
-    /// Membership says that a member is gone.
+    /// Notifies that a member is gone.
     fn gone(&mut self, name: &str) {
         let idx = self.idx(name);
         self.serf.notified(&mut self.core, Notification::Gone(idx));
     }
 
-    /// Membership has forgotten a member.
+    /// Notifies that membership evicted a member.
     fn forgotten_by_swim(&mut self, name: &str) {
         let idx = self.idx(name);
         self.core.roster.release(idx, Holder::Swim);
@@ -134,7 +135,7 @@ impl Lone {
         self.serf.handle(&mut self.core, Origin::Local, &encode(&Message::UserEvent(event)));
     }
 
-    /// Takes a push/pull that says this of the members: name, time, whether it left.
+    /// Merges a push/pull with these members: name, Lamport time, whether it left.
     fn merge(&mut self, clocks: Clocks, members: &[(&str, u64, bool)], events: &[UserEvent<'_>], ignore_old: bool) {
         let mut body = vec![];
         native::begin_serf_state(&mut body, clocks, u32::try_from(members.len()).unwrap());
@@ -152,14 +153,14 @@ impl Lone {
         self.merge(Clocks { member: 1, event: 1, query: 1 }, members, &[], false);
     }
 
-    /// Does the first thing that is due.
+    /// Handles the first timer that is due.
     fn fire(&mut self, at: Instant, out: impl FnMut(Delivered)) {
         let Some(timer) = self.core.timers.pop_due(at) else { return };
         let Timer::Serf(timer) = timer else { panic!("not a timer of this layer: {timer:?}") };
         self.serf.handle_timer(&mut self.core, timer, out);
     }
 
-    /// Lets `span` pass and does everything that is due.
+    /// Advances time by `span`, and handles all timers that are due.
     fn run(&mut self, span: Duration) {
         let end = self.core.now + span;
         while let Some(at) = self.core.timers.next().filter(|&at| at <= end) {
@@ -169,7 +170,7 @@ impl Lone {
         self.core.now = end;
     }
 
-    /// The events since the last look: `join b`, `user deploy`.
+    /// The events since the last call, such as `join b` or `user deploy`.
     fn events(&mut self) -> Vec<String> {
         let events = mem::take(&mut self.core.events).into_iter().map(|event| match event {
             Event::Member(event) => {
@@ -191,7 +192,7 @@ impl Lone {
         events.collect()
     }
 
-    /// What the next packet of broadcasts says: `leave b@5`.
+    /// The next packet of broadcasts, such as `leave b@5`.
     fn packet(&mut self) -> Vec<String> {
         let mut buffers = PacketBuffers::new();
         let mut packer = Packer::new(&mut buffers, self.core.cfg.transport().packet_bytes);
@@ -215,7 +216,7 @@ impl Lone {
         words.collect()
     }
 
-    /// Tells everything that is to be told, to the last copy.
+    /// Sends all broadcasts until their transmit limits.
     fn talk(&mut self) {
         while !self.packet().is_empty() {}
     }

@@ -70,7 +70,7 @@ impl Vivaldi {
         self.adjust(other, rtt);
         self.fall(rng);
         if !self.own.is_valid() {
-            // A full reset. HashiCorp's keeps the window of model errors: one bad sample in it causes up to 19 more
+            // A full reset. HashiCorp's keeps the window of model errors: one bad sample in it causes 19 more
             // resets.
             *self = Self { resets: self.resets + 1, ..Self::new() };
         }

@@ -38,7 +38,7 @@ pub enum RespondError {
 }
 
 impl Serf {
-    /// Responds to a delivered query (`Respond` in serf's query.go).
+    /// Responds to a delivered query (`Respond` in serf's event.go).
     pub(crate) fn respond(&mut self, core: &mut Core, to: QueryId, payload: &[u8]) -> Result<(), RespondError> {
         let me = core.roster.name(self.members.me());
         let response = QueryResponse { ltime: to.ltime, id: to.id, from: &me, flags: 0, payload };
@@ -81,8 +81,8 @@ impl Serf {
         }
     }
 
-    /// Responds to a requester that is not a member, if the query arrived directly from it. Limits amplification: a
-    /// spoofed address receives at most one response per query packet, without relays.
+    /// Responds to a requester that is not a member, if the query arrived directly from it. Sent once, without relays, and
+    /// only to the source address of the query, so that a query cannot direct traffic at a third address.
     pub(in crate::serf) fn answer_stranger(
         &self,
         core: &mut Core,

@@ -207,15 +207,15 @@ impl Serf {
         check_size(core, &query)?;
         let conditions = question.tags.iter().map(|(tag, expr)| (&**tag, &**expr));
         let filters = self.queries.patterns.tag_filters(None, conditions).map_err(QueryError::Filter)?;
-        // Nothing fails from here on: an error leaves the clock and the queries unchanged.
+        // Nothing fails from here on, so an error has consumed no Lamport time.
         query.id = core.rng.query.next_u32() & QUERY_NUMBER_MAX;
         _ = self.clocks.query.tick();
         core.stats.queries_asked += 1;
         let id = QueryId { ltime: query.ltime, id: query.id };
         let waiting = if purpose.ends_early() { self.expected(core, question, &filters) } else { BTreeSet::new() };
+        // Registered before the local delivery below, which may respond at once.
         self.queries.asked.insert(id, Asked::new(core.now + timeout, question.acks, waiting, purpose));
         self.arm_queries(core);
-        // Registered before the local delivery below, which may respond at once.
         let frame = encode(core.codec_kept(), &Message::Query(query));
         self.query_in(core, Origin::Local, &query, &frame);
         Ok((id, frame))

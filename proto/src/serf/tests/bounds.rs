@@ -1,4 +1,4 @@
-//! What a hostile member may send, at the bound of each, one below and one above.
+//! Limits on what a hostile member can send: each tested one below and one above.
 
 use super::*;
 use crate::core::{Body, Origin, Requester, Unicast};
@@ -328,7 +328,7 @@ fn keys_are_not_changed_for_whoever_is_no_member() {
     assert_eq!(lone.core.key_requests.take_new().len(), 1);
 }
 
-/// Every message that has another inside.
+/// Every message type that contains another message.
 #[test]
 fn a_codec_that_is_not_read_is_not_read_inside_of_anything() {
     use crate::CodecChoice;

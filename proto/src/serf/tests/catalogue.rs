@@ -1,9 +1,10 @@
-//! Where HashiCorp's serf does something that nobody wants: the list of such places, by their numbers in our notes on it, with
-//! what we do instead and the tests that show it.
+//! A catalogue of defects of HashiCorp's serf, numbered as in our notes: what this implementation does instead, and the
+//! tests that show it.
 //!
-//! The tests are where their subject is. This list is checked against them, so that none of them goes away unnoticed.
+//! The tests are in the files of their subjects. The catalogue is checked against them, so that none is removed
+//! unnoticed.
 
-/// What serf does, what we do, and the names of the tests.
+/// HashiCorp's behaviour, ours, and the names of the tests.
 struct Entry {
     number: u32,
     serf: &'static str,
@@ -203,7 +204,7 @@ const CATALOGUE: [Entry; 20] = [
     },
 ];
 
-/// Every file in which a test of the catalogue may be.
+/// Every file that may contain a test of the catalogue.
 const TESTS: [&str; 20] = [
     include_str!("coalescing.rs"),
     include_str!("events.rs"),

@@ -6,21 +6,23 @@ const PERIOD: Duration = secs(3);
 const QUIET: Duration = secs(1);
 
 impl Lone {
-    /// Coalesces member events and user events.
+    /// A layer that coalesces member events and user events.
     fn coalescing() -> Self {
-        let mut lone = Self::new(Options::lan().with(|options| {
-            options.serf.coalesce_period = PERIOD;
-            options.serf.quiescent_period = QUIET;
-            options.serf.user_coalesce_period = PERIOD;
-            options.serf.user_quiescent_period = QUIET;
-        }));
-        // The event of our own start was taken before the coalescer saw it.
+        let mut lone = Self::new(Options {
+            coalesce_period: PERIOD,
+            quiescent_period: QUIET,
+            user_coalesce_period: PERIOD,
+            user_quiescent_period: QUIET,
+            ..Options::lan()
+        });
+        // `Lone::with` drained the join event of this node; this emits it again for the coalescer.
         lone.alive("a");
         lone.pass_on(secs(5));
         lone
     }
 
-    /// Lets `span` pass and says what the application is told, each with the milliseconds since the beginning of the span.
+    /// Advances time by `span`. Returns the application's events, each with the milliseconds since the start of the
+    /// span.
     fn pass_on(&mut self, span: Duration) -> Vec<String> {
         let (begun, end, mut told) = (self.core.now, self.core.now + span, vec![]);
         let mut sink = |at: Instant, delivered: Delivered| {
@@ -48,7 +50,7 @@ impl Lone {
         told
     }
 
-    /// A member announces other tags.
+    /// Changes a member's tags.
     fn retag(&mut self, name: &str, role: &str) {
         let meta = [("role", role)].into_iter().collect::<Tags>().encode();
         let idx = self.idx(name);

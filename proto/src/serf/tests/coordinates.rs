@@ -1,6 +1,6 @@
 use super::*;
 
-/// What another node's acks carry, at a point `x` seconds from the origin.
+/// The ack payload of another node, at a point `x` seconds from the origin.
 fn payload(x: f64) -> Vec<u8> {
     let mut bytes = Lone::lan(&[]).serf.ack_payload(Codec::HashiCorp).bytes().to_vec();
     let first = bytes.len() - 8 * 9 + 1;

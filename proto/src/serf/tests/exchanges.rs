@@ -18,7 +18,7 @@ impl Lone {
     }
 }
 
-/// Both take what the other said before.
+/// Merges both states into each other, each written before the merge.
 fn exchange(one: &mut Lone, other: &mut Lone) {
     let (from_one, from_other) = (one.state(), other.state());
     one.serf.merge(&mut one.core, Codec::Native, &from_other, false, None);
@@ -72,7 +72,7 @@ fn a_clock_beyond_the_budget_is_followed_over_several_exchanges_and_its_events_c
         delivered.extend(lone.events().into_iter().map(|event| (round, event)));
         lone.run(secs(30));
     }
-    // Two budgets are lacking, each takes 256 s to come back.
+    // Two budgets are missing, and each takes 256 s to refill.
     assert_eq!((lone.serf.times(), delivered), (times(far, far, far), vec![(18, "user late".to_string())]));
 }
 
@@ -158,7 +158,7 @@ fn two_nodes_with_a_tombstone_do_not_raise_it_however_often_they_exchange() {
         lone.hear_leave("b", ltime);
         lone.gone("b");
     }
-    // Each learns the other's time.
+    // Each adopts the other's time.
     exchange(&mut one, &mut other);
     exchange(&mut one, &mut other);
     let before = (one.ltime("b"), other.ltime("b"), one.serf.times(), other.serf.times());
@@ -227,7 +227,7 @@ fn replayed_events_are_delivered_once_and_not_told_on() {
 #[test]
 fn events_that_come_in_the_order_of_a_ring_are_delivered_in_the_order_of_their_times() {
     let mut lone = Lone::lan(&["b"]);
-    // What a ring of four slots holds after six events; of one time, the order stays.
+    // The contents of a ring with four slots after six events, in order of arrival within one time.
     let ring = [event(4, "d"), event(5, "e"), event(5, "a"), event(6, "f"), event(3, "c")];
     lone.merge(clocks(1, 7, 1), &[], &ring, false);
     assert_eq!(lone.events(), ["user c", "user d", "user e", "user a", "user f"]);

@@ -119,7 +119,7 @@ fn making_room_does_not_void_an_intent_that_has_become_newer() {
     lone.hear_join("b", 5);
     lone.hear_join("c", 5);
     assert_eq!(lone.packet(), ["join c@5", "join b@5"]);
-    // Now `b` has a place among the untold and an old one among the told.
+    // Now `b` has an entry with zero transmits, and a stale one with more.
     lone.hear_join("b", 6);
     lone.hear_join("d", 5);
     assert_eq!(lone.packet(), ["join d@5", "join b@6"], "the one that has been told makes room");

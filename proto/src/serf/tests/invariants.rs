@@ -1,4 +1,4 @@
-//! What must hold whatever is heard, in whatever order.
+//! Invariants that hold after any sequence of inputs.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 
@@ -8,12 +8,12 @@ use super::*;
 use crate::event::MemberEventKind;
 use crate::serf::row::Row;
 
-/// Something that happens. Names are `a` (ourselves) to `d`.
+/// An input. Names are `a` (this node) to `d`.
 #[derive(Clone, Debug)]
 enum Happening {
-    /// Membership: alive if it was not, gone if it was alive.
+    /// Membership toggles a member: alive if it was not, gone if it was.
     Turns(char),
-    /// Membership has forgotten it, if it is gone.
+    /// Membership evicts a member that is gone.
     Forgotten(char),
     Join(char, u64),
     Leave(char, u64, bool),
@@ -66,7 +66,7 @@ fn happening() -> impl Strategy<Value = Happening> {
     ]
 }
 
-/// Which members membership holds, and whether for alive. It tells of a change once, and never of one that is none.
+/// The members that membership holds, and whether they are alive. Notifies every change exactly once.
 type Membership = BTreeMap<char, bool>;
 
 fn happen(lone: &mut Lone, membership: &mut Membership, happening: &Happening) {
@@ -118,7 +118,7 @@ fn happen(lone: &mut Lone, membership: &mut Membership, happening: &Happening) {
     }
 }
 
-/// Hears a join intent as a node does: what is a repeat is not decoded. If the layer says that it is one, handling it must
+/// Handles a join intent as the node does: a repeat is not decoded. If the layer reports a repeat, handling it must
 /// change nothing.
 fn hear_join(lone: &mut Lone, name: &str, ltime: u64) {
     let repeat = lone.core.roster.find(name).is_some_and(|idx| lone.serf.is_repeat(idx, ltime));

@@ -9,13 +9,13 @@ fn requester(node: &str) -> Requester {
     Requester { id: QueryId { ltime: 5, id: 1 << 30 }, addr: addr(node), node: node.into(), relay_factor: 0 }
 }
 
-/// So many keys of so many bytes, in base64.
+/// `count` keys of `bytes` bytes, in base64.
 fn keys(count: u8, bytes: usize) -> Vec<Box<str>> {
     (0..count).map(|n| format!("{n:0>width$}", width = bytes.div_ceil(3) * 4).into()).collect()
 }
 
 impl Lone {
-    /// A node with this name, in whose answers the length of names counts.
+    /// A layer with this name; the length of names affects the size of its responses.
     fn named(name: &str) -> Self {
         let mut lone = Self::new(Options::lan());
         let me = lone.core.roster.intern(name).unwrap();
@@ -41,7 +41,7 @@ impl Lone {
         self.serf.handle(&mut self.core, Origin::Local, &encode(&Message::Query(query)));
     }
 
-    /// The last answer to a key request: done, message, number of keys, primary key.
+    /// The last response to a key request: done, message, number of keys, primary key.
     fn told(&mut self) -> (bool, String, usize, String) {
         let unicast = self.core.unicasts.pop().expect("an answer was sent");
         let Body::User(message) = unicast.body else { panic!("a message of this layer") };

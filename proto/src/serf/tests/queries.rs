@@ -9,7 +9,7 @@ use crate::wire::serf::{Filter, List, Query, QueryResponse, Relay, Source};
 
 const ID: QueryId = QueryId { ltime: 5, id: 7 };
 
-/// What `b` asks.
+/// A query of `b`.
 fn query<'a>(name: &'a str, filters: &'a [Filter<'a>]) -> Query<'a> {
     Query {
         ltime: ID.ltime,
@@ -42,7 +42,7 @@ impl Lone {
         self.serf.respond(&mut self.core, to, payload)
     }
 
-    /// The messages to single members since the last look, by the letter of their address: `b ack`, `c relay to b`.
+    /// The unicasts since the last call, with the letter of the receiver's address: `b ack`, `c relay to b`.
     fn unicasts(&mut self) -> Vec<String> {
         let name = |addr: SocketAddr| (b'a'..=b'z').map(|c| char::from(c).to_string()).find(|n| super::addr(n) == addr);
         let sent = mem::take(&mut self.core.unicasts).into_iter().map(|Unicast { to, body, .. }| {
@@ -394,7 +394,7 @@ fn internal_queries_are_answered_here_and_never_delivered() {
         lone.hear_query(&Query { id, flags: Query::FLAG_ACK, ..query(name, &[]) });
     }
     assert_eq!(lone.events(), [""; 0]);
-    // The payload is no member's name: "never heard of it".
+    // The payload is not a member's name, so the response is that the name is unknown.
     let nil = encode_in(Codec::HashiCorp, &Message::ConflictResponse(None));
     let nil = format!("b answer {}", String::from_utf8_lossy(&nil));
     assert_eq!(lone.unicasts(), ["b ack", "b ack", &nil, "b ack", "b ack"]);

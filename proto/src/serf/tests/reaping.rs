@@ -11,7 +11,7 @@ fn the_failed_are_forgotten_after_the_reconnect_timeout_and_the_left_after_the_t
     lone.hear_leave("c", 5);
     lone.gone("c");
     lone.events();
-    // The reaper looks every 15 s; whoever is exactly as old as the timeout stays.
+    // The reaper runs every 15 s; a member whose age equals the timeout is kept.
     lone.run(secs(45));
     assert_eq!(lone.events(), [""; 0]);
     lone.run(secs(15));
@@ -65,7 +65,8 @@ fn the_reaper_sleeps_while_there_is_nobody_to_forget() {
     assert_eq!(lone.core.timers.next(), None);
 }
 
-/// How often in `rounds` intervals a cluster of `members`, us included, `failed` of them failed, tries to reach somebody.
+/// The addresses of the reconnect attempts in `rounds` intervals, in a cluster of `members` (this node included) of
+/// which `failed` have failed.
 fn tries(members: u8, failed: u8, rounds: u64) -> Vec<SocketAddr> {
     let names: Vec<String> = (1..members).map(|n| char::from(b'a' + n).to_string()).collect();
     let mut lone = Lone::lan(&names.iter().map(String::as_str).collect::<Vec<_>>());
@@ -118,7 +119,7 @@ fn a_name_whose_early_intent_was_taken_up_and_that_is_heard_of_early_again_waits
     lone.alive("b");
     lone.gone("b");
     lone.run(secs(200));
-    // Forgotten by both layers, and then heard of again.
+    // Both layers removed the member; then it is announced again.
     lone.hear_prune("b", 6);
     lone.run(secs(200));
     assert_eq!(lone.ltime("b"), 6, "the second intent is 200 s old, the first 400 s");
@@ -135,7 +136,7 @@ fn who_was_to_leave_and_is_still_there_after_any_leave_would_be_over_is_alive_ag
     lone.run(secs(2));
     lone.gone("c");
     lone.events();
-    // 5 s for the leave, 1 s until it stops, 30 s until states are exchanged; looked at every 15 s.
+    // 5 s for the leave, 1 s until the node stops, 30 s until a push/pull; the reaper runs every 15 s.
     lone.run(secs(34));
     assert_eq!(lone.status("b"), Some(Status::Leaving));
     lone.hear_join("d", 6);

@@ -2,24 +2,24 @@
 
 use super::*;
 
-/// What reaches the layer about a member.
+/// An input about a member.
 #[derive(Clone, Copy, Debug)]
 enum Stimulus {
-    /// Membership: it is alive.
+    /// Membership: the member is alive.
     Alive,
-    /// Membership: it is gone.
+    /// Membership: the member is gone.
     Gone,
-    /// Membership: it is gone, and said so itself.
+    /// Membership: the member is gone, by its own leave broadcast.
     Farewell,
-    /// Membership: it announces other tags.
+    /// Membership: the member changed its tags.
     Updated,
     /// A join intent at this time, by gossip.
     Join(u64),
     /// A leave intent at this time, by gossip.
     Leave(u64),
-    /// The same with prune.
+    /// A leave intent with prune at this time, by gossip.
     Prune(u64),
-    /// The same two, by push/pull.
+    /// A join and a leave intent at this time, by push/pull.
     PulledJoin(u64),
     PulledLeave(u64),
 }
@@ -36,10 +36,10 @@ impl Stimulus {
 use Status::{Alive, Failed, Leaving, Left};
 use Stimulus::{Farewell, Gone, Join, Leave, Prune, PulledJoin, PulledLeave, Updated};
 
-/// What came of it: status, time of the newest intent, what others are told, the event.
+/// The outcome: status, time of the newest intent, gossip, and event.
 type Outcome<'a> = (Option<Status>, u64, &'a str, &'a str);
 
-/// `b` in this status, its newest intent at time 5, with nothing left to tell.
+/// `b` in this status, with its newest intent at time 5 and no queued broadcasts.
 fn lone_with_b(status: Option<Status>) -> Lone {
     let mut lone = Lone::lan(&["c"]);
     if let Some(status) = status {
@@ -76,7 +76,7 @@ fn apply(lone: &mut Lone, stimulus: Stimulus) {
         Leave(ltime) => lone.hear_leave("b", ltime),
         Prune(ltime) => lone.hear_prune("b", ltime),
         PulledJoin(ltime) => lone.merge_members(&[("b", ltime, false)]),
-        // What a tombstone at a time says is a leave one later.
+        // A tombstone at a time implies a leave one later.
         PulledLeave(ltime) => lone.merge_members(&[("b", ltime - 1, true)]),
     }
 }
@@ -158,7 +158,7 @@ fn a_newer_prune_is_passed_on_as_such_and_forgets_at_once_only_whoever_is_gone()
     }
 }
 
-/// What is known of a member before it is seen, the newest intent at time 5, and then another stimulus.
+/// Two stimuli: an early intent at time 5 about a member that is not known yet, and then another.
 #[test]
 fn of_a_member_that_has_not_been_seen_the_newest_intent_waits_whatever_its_kind() {
     const WAITING: [Stimulus; 3] = [Join(5), Leave(5), Prune(5)];
@@ -229,7 +229,7 @@ fn a_leave_that_is_being_passed_on_does_not_go_out_anew_because_a_state_has_its_
     lone.hear_leave("b", 6);
     lone.merge_members(&[("b", 6, true)]);
     assert_eq!((lone.ltime("b"), lone.packet()), (6, vec!["leave b@6".to_string()]));
-    // Nor that of a member that we have not seen.
+    // Nor that of an unknown member.
     lone.hear_leave("stranger", 7);
     lone.merge_members(&[("stranger", 7, true)]);
     assert_eq!(lone.packet(), ["leave stranger@7", "leave b@6"]);
@@ -238,7 +238,7 @@ fn a_leave_that_is_being_passed_on_does_not_go_out_anew_because_a_state_has_its_
     assert_eq!(lone.packet(), ["leave stranger@7", "leave b@6"], "what waits to be told of a join is void");
 }
 
-/// How many members are remembered as failed, and how many as left.
+/// The numbers of failed and left members.
 fn gone(lone: &Lone) -> (usize, usize) {
     (lone.serf.members.failed().len(), lone.serf.members.left().len())
 }
@@ -272,7 +272,7 @@ fn a_member_that_is_back_is_not_passed_on_as_what_it_was() {
     assert_eq!((lone.status("b"), lone.packet()), (Some(Alive), vec![]), "the queued leave is void");
 }
 
-// Ourselves.
+// Stimuli about this node.
 
 #[test]
 fn told_that_we_leave_we_say_that_we_joined_later_than_that() {
