@@ -206,6 +206,7 @@ impl UserCoalescer {
         }
         let held = self.held.entry(event.name.clone()).or_default();
         let newest = held.first().map_or(0, |(_, newest)| newest.ltime);
+        // A newer time supersedes all older events of this name; equal times are all kept.
         if event.ltime < newest {
             return;
         }

@@ -69,9 +69,9 @@ impl Vote {
         }
     }
 
-    /// The result. The name is lost only to a majority of all eligible voters, whether they voted or not. HashiCorp's:
-    /// a node that lacks a majority of the responses shuts down, so that two claimants that no member knows both do,
-    /// and a few strangers can shut down any node.
+    /// Decides the vote. The name is lost only to a majority of all eligible voters, whether they voted or not.
+    /// HashiCorp's: a node that lacks a majority of the responses shuts down, so that two claimants that no member
+    /// knows both do, and a few strangers can shut down any node.
     fn verdict(&self) -> NameVerdict {
         if self.against as usize > self.voters.len() / 2 {
             NameVerdict::Lost

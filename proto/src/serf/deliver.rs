@@ -81,10 +81,10 @@ impl Delivery {
             (Event::User(event), Some(users), _) if event.coalesce => users.hold(now, event),
             (Event::Member(event), _, Some(members)) => members.hold(now, event),
             (event, ..) => {
+                // The end of our leave is the last event: whatever is held back must precede it.
                 if matches!(event, Event::LeftCluster(_)) {
                     self.flush(Instant::MAX, sink);
                 }
-                // The end of our leave is the last event: whatever is held back must precede it.
                 sink(Delivered::Event(event));
             }
         }

@@ -74,7 +74,7 @@ impl LamportClock {
         if self.witness(now, time).is_ok() {
             return Ok(time);
         }
-        // Not towards a time that no clock may reach: it is not worth the budget.
+        // A time that no clock may reach consumes nothing.
         if time < LAMPORT_TIME_MAX {
             let step = self.budget.left(now);
             self.budget.take(now, step);

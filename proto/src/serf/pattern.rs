@@ -191,6 +191,7 @@ impl Translator<'_> {
             }
             count
         };
+        // `{,3}` is literal text in Go.
         if digits(&mut rest) == 0 {
             return false;
         }
@@ -210,6 +211,7 @@ impl Translator<'_> {
                 }
             }
         }
+        // Makes the repetition lazy; not a second repetition.
         if self.rest.next_if_eq(&'?').is_some() {
             self.out.push('?');
         }
@@ -243,6 +245,7 @@ impl Translator<'_> {
     fn group_name(&mut self) -> Result<(), PatternError> {
         self.rest.next_if_eq(&'<').ok_or(PatternError::Syntax)?;
         let name: String = self.rest.by_ref().take_while(|&c| c != '>').collect();
+        // Checked as in Go, then dropped with the capture.
         let is_valid = !name.is_empty() && name.chars().all(|c| c == '_' || c.is_ascii_alphanumeric());
         if !is_valid || self.names.contains(&name) {
             return Err(PatternError::Syntax);
@@ -397,6 +400,7 @@ impl Translator<'_> {
 
     /// Translates a named set such as `[:alpha:]`. Returns false if it is none, for example without `:]`.
     fn named_set(&mut self) -> Result<bool, PatternError> {
+        // Looks ahead only: without `:]`, the bracket is a literal and nothing may be consumed.
         let rest: String = self.rest.clone().skip(1).collect();
         let Some((name, _)) = rest.split_once(":]") else { return Ok(false) };
         if !NAMED_SETS.contains(&name.strip_prefix('^').unwrap_or(name)) {
@@ -412,6 +416,7 @@ impl Translator<'_> {
     fn range(&mut self, first: char) -> Result<(), PatternError> {
         self.has_plain = true;
         let low = self.class_char(first)?;
+        // A hyphen before the closing bracket is a literal.
         let mut ahead = self.rest.clone();
         let is_range = ahead.next() == Some('-') && ahead.next().is_some_and(|c| c != ']');
         self.literal(low);

@@ -23,6 +23,7 @@ impl Serf {
         let clocks = Clocks { member: times.member, event: times.event, query: times.query };
         let (told, members_bytes) = self.members_told(core, room);
         let members = self.member_times(core).take(told as usize);
+        // Events take what members leave, and no more than serf itself would send.
         let room = room.saturating_sub(members_bytes + HEAD_BYTES_MAX);
         let events = self.events.newest_in_order(room.min(push_pull_bytes_max(core)));
         if codec == Codec::HashiCorp {

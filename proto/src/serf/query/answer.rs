@@ -104,8 +104,8 @@ impl Serf {
 
     /// Sends a response to the requester, and through as many relays as it asks for. A relayed message over the limit
     /// is skipped; the direct one is still sent.
-    // Our own query: no packet to ourselves.
     fn send_response(&mut self, core: &mut Core, requester: &Requester, response: &QueryResponse<'_>) {
+        // A query of our own: handled without a packet.
         if self.is_here(core, requester.addr) {
             return self.response_in(core, Origin::Local, response);
         }
@@ -167,9 +167,9 @@ impl Serf {
         let response = match decode(core, relay.inner) {
             Ok(Message::QueryResponse(response)) => response,
             Err(DropReason::Codec) => return core.stats.drop(DropReason::Codec),
-            // After the check of the type: only responses may be addressed to us through a relay.
             _ => return core.stats.drop(DropReason::Unexpected),
         };
+        // After the check of the type: no other message is accepted through a relay.
         if self.is_here(core, relay.addr) {
             return self.response_in(core, origin, &response);
         }
@@ -192,6 +192,7 @@ impl Serf {
         if !node.is_empty() {
             return core.roster.find(node).is_some_and(listens);
         }
+        // The last address is answered from memory; any other is refused until the pause is over.
         if let Some(last) = self.queries.searched
             && core.now - last.at < SEARCH_PAUSE
         {
