@@ -316,7 +316,7 @@ impl net::Stream for Stream {
     }
 }
 
-/// Runs the examples of the project's README as doctests.
+/// Runs the examples of `docs/embed.md` as doctests.
 #[cfg(doctest)]
-#[doc = include_str!("../../README.md")]
+#[doc = include_str!("../../docs/embed.md")]
 struct Readme;
