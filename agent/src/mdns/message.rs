@@ -201,7 +201,7 @@ const TTL_SECS: u32 = 120;
 
 const LABEL_BYTES_MAX: usize = 63;
 const NAME_BYTES_MAX: usize = 255;
-/// Limit on the name in a text record, whose strings have at most 255 bytes.
+/// Limit on a text, in characters, so that it has at most 255 bytes.
 const TEXT_CHARS_MAX: usize = 63;
 /// Length of the shortest record: a question for the shortest name.
 const RECORD_BYTES_LEAST: usize = 5;
