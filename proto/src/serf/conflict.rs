@@ -145,7 +145,7 @@ impl Serf {
         let payload = match known.and_then(|idx| self.member(core, idx)) {
             None => encode(core.codec_for_all(), &Message::ConflictResponse(None)),
             Some(member) => {
-                let tags = member.tags();
+                let tags = member.to_tags();
                 // Tags are informational only, and would amplify traffic to a stranger.
                 let tags: Vec<(&str, &str)> = tags.iter().filter(|_| is_member).collect();
                 encode(

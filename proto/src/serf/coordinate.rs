@@ -7,6 +7,8 @@
 
 use core::time::Duration;
 
+use thiserror::Error;
+
 /// A node's network coordinate. All parts are in seconds, except for the error, which is dimensionless.
 ///
 /// Valid by construction: finite, and within bounds that no honest node exceeds. HashiCorp's nodes accept any finite
@@ -93,33 +95,22 @@ impl Coordinate {
 }
 
 /// Why a coordinate or measurement is invalid.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum CoordinateError {
     /// The number of dimensions is not [`Coordinate::DIMENSIONS`].
+    #[error("the coordinate has {count} dimensions, it must have {}", Coordinate::DIMENSIONS)]
     Dimensions {
         /// The number of dimensions.
         count: usize,
     },
     /// A part is NaN, or out of bounds.
+    #[error("a part of the coordinate is not a number or out of bounds")]
     OutOfBounds,
     /// The measured round-trip time is above 10 s.
+    #[error("the round-trip time of {0:?} is above 10 s")]
     Rtt(Duration),
 }
-
-impl fmt::Display for CoordinateError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Dimensions { count } => {
-                write!(f, "the coordinate has {count} dimensions, it must have {}", Coordinate::DIMENSIONS)
-            }
-            Self::OutOfBounds => f.write_str("a part of the coordinate is not a number or out of bounds"),
-            Self::Rtt(rtt) => write!(f, "the round-trip time of {rtt:?} is above 10 s"),
-        }
-    }
-}
-
-impl core::error::Error for CoordinateError {}
 
 /// The length of a vector. Sums in axis order, so that every platform, and Go, get the same bits.
 pub(super) fn magnitude(vec: &[f64; Coordinate::DIMENSIONS]) -> f64 {

@@ -19,31 +19,22 @@ use crate::wire::hashicorp::serf_bytes;
 use crate::wire::serf::{self as wire, KeyResponse, List, Message, QueryResponse};
 
 /// Why a cluster-wide key operation was refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum KeysError {
     /// The key is not 16, 24 or 32 bytes long, or a key was given for a list.
+    #[error("a key has 16, 24 or 32 bytes, not {bytes}")]
     Length {
         /// Its length, in bytes.
         bytes: usize,
     },
     /// Another operation that changes keys is running.
+    #[error("keys are being changed already")]
     Busy,
     /// The query was refused.
+    #[error(transparent)]
     Query(QueryError),
 }
-
-impl fmt::Display for KeysError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Length { bytes } => write!(f, "a key has 16, 24 or 32 bytes, not {bytes}"),
-            Self::Busy => f.write_str("keys are being changed already"),
-            Self::Query(error) => error.fmt(f),
-        }
-    }
-}
-
-impl core::error::Error for KeysError {}
 
 /// The responses to an operation so far.
 #[derive(Clone, Debug)]

@@ -86,6 +86,7 @@ impl Pattern {
 #[non_exhaustive]
 pub enum PatternError {
     /// Longer than [`limits::PATTERN_BYTES_MAX`](crate::limits::PATTERN_BYTES_MAX).
+    #[error("the expression takes {bytes} bytes, the limit is {limit}")]
     TooLong {
         /// Its length, in bytes.
         bytes: usize,
@@ -93,25 +94,15 @@ pub enum PatternError {
         limit: usize,
     },
     /// Invalid in Go's dialect.
+    #[error("not a regular expression in Go's dialect")]
     Syntax,
     /// Its compiled program is too large.
+    #[error("the compiled expression takes more than {limit} bytes")]
     TooComplex {
         /// The limit of the program, in bytes.
         limit: usize,
     },
 }
-
-impl fmt::Display for PatternError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::TooLong { bytes, limit } => write!(f, "the expression takes {bytes} bytes, the limit is {limit}"),
-            Self::Syntax => f.write_str("not a regular expression in Go's dialect"),
-            Self::TooComplex { limit } => write!(f, "the compiled expression takes more than {limit} bytes"),
-        }
-    }
-}
-
-impl core::error::Error for PatternError {}
 
 /// A translated expression, and the factors of its compilation cost.
 struct Translated {

@@ -38,16 +38,19 @@ impl Recorder {
     pub(super) fn note(&mut self, event: &Event, clock: LamportClock, mut write: impl FnMut(Record)) {
         match event {
             Event::Member(_) if self.left => {}
-            Event::Member(MemberEvent { kind, member }) => {
-                let name = || member.shared_name();
-                match kind {
-                    MemberEventKind::Join => put(Record::Alive { name: name(), addr: member.addr() }, &mut write),
-                    MemberEventKind::Leave => put(Record::NotAlive { name: name() }, &mut write),
-                    // HashiCorp's reader skips the second record as a comment; ours keeps its address as a last resort
-                    // for a rejoin.
-                    MemberEventKind::Failed => {
-                        put(Record::NotAlive { name: name() }, &mut write);
-                        put(Record::Failed { name: name(), addr: member.addr() }, &mut write);
+            Event::Member(MemberEvent { kind, members }) => {
+                for member in members {
+                    let name = || member.shared_name();
+                    match kind {
+                        MemberEventKind::Join => put(Record::Alive { name: name(), addr: member.addr() }, &mut write),
+                        MemberEventKind::Leave => put(Record::NotAlive { name: name() }, &mut write),
+                        // HashiCorp's reader skips the second record as a comment; ours keeps its address as a last
+                        // resort for a rejoin.
+                        MemberEventKind::Failed => {
+                            put(Record::NotAlive { name: name() }, &mut write);
+                            put(Record::Failed { name: name(), addr: member.addr() }, &mut write);
+                        }
+                        MemberEventKind::Update | MemberEventKind::Reap => {}
                     }
                 }
                 self.note_clock(clock, write);

@@ -19,10 +19,11 @@ use crate::wire::hashicorp::serf_bytes;
 use crate::wire::serf::{Message, QueryResponse, Relay};
 
 /// Why a response was refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum RespondError {
     /// Its size in HashiCorp's encoding exceeds the limit, or it fits into no packet.
+    #[error("the answer takes {bytes} bytes, the limit is {limit}")]
     TooLarge {
         /// The encoded size, in bytes.
         bytes: usize,
@@ -30,10 +31,13 @@ pub enum RespondError {
         limit: usize,
     },
     /// The query has been answered already: each node responds once.
+    #[error("the query has been answered before")]
     Answered,
     /// The query's deadline has passed.
+    #[error("the time for answers to the query is over")]
     Late,
     /// The query is unknown, or too old to be remembered.
+    #[error("there is no such query")]
     Unknown,
 }
 

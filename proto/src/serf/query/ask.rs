@@ -139,6 +139,7 @@ impl<'a> Question<'a> {
 #[non_exhaustive]
 pub enum QueryError {
     /// Its size in HashiCorp's encoding exceeds the limit, or it fits into no packet.
+    #[error("the query takes {bytes} bytes, the limit is {limit}")]
     TooLarge {
         /// The encoded size, in bytes.
         bytes: usize,
@@ -146,8 +147,10 @@ pub enum QueryError {
         limit: usize,
     },
     /// A tag's expression is invalid or too large.
+    #[error("the filter cannot be used: {0}")]
     Filter(PatternError),
     /// Too many filters: one for all names, and one per tag.
+    #[error("the query has {filters} filters, the limit is {limit}")]
     TooManyFilters {
         /// The number of filters.
         filters: usize,
@@ -155,6 +158,7 @@ pub enum QueryError {
         limit: usize,
     },
     /// The timeout is too long.
+    #[error("the timeout is {timeout:?}, the limit is {limit:?}")]
     TooLong {
         /// The timeout.
         timeout: Duration,
@@ -162,12 +166,14 @@ pub enum QueryError {
         limit: Duration,
     },
     /// Too many of our own queries are running.
+    #[error("{limit} queries are under way, which is the limit")]
     TooMany {
         /// The limit.
         limit: usize,
     },
     /// The query clock is exhausted ([`limits::LAMPORT_TIME_MAX`](crate::limits::LAMPORT_TIME_MAX)): every node would
     /// refuse the query.
+    #[error("the Lamport clock of queries is at its end")]
     ClockExhausted,
 }
 

@@ -8,13 +8,12 @@ const QUIET: Duration = secs(1);
 impl Lone {
     /// A layer that coalesces member events and user events.
     fn coalescing() -> Self {
-        let mut lone = Self::new(Options {
-            coalesce_period: PERIOD,
-            quiescent_period: QUIET,
-            user_coalesce_period: PERIOD,
-            user_quiescent_period: QUIET,
-            ..Options::lan()
-        });
+        let mut lone = Self::new(Options::lan().with(|options| {
+            options.serf.coalesce_period = PERIOD;
+            options.serf.quiescent_period = QUIET;
+            options.serf.user_coalesce_period = PERIOD;
+            options.serf.user_quiescent_period = QUIET;
+        }));
         // `Lone::with` drained the join event of this node; this emits it again for the coalescer.
         lone.alive("a");
         lone.pass_on(secs(5));

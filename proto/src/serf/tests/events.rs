@@ -106,7 +106,7 @@ fn the_largest_event_that_fits_into_a_packet_is_told_on_and_one_byte_more_is_not
     // Checksum, head of a compound, length of the frame, type of a user message.
     let room = 1400 - (5 + 2 + 2 + 1);
     for (bytes, told) in [(room, 1), (room + 1, 0)] {
-        let mut lone = Lone::with(Options { packet_bytes: 1400, ..Options::lan() }, &["b"]);
+        let mut lone = Lone::with(Options::lan().with(|options| options.transport.packet_bytes = 1400), &["b"]);
         // In the larger codec: the event must fit into a packet for any receiver.
         let frame = |payload: &[u8]| {
             let event = UserEvent { ltime: 5, name: "x", payload, coalesce: false };
