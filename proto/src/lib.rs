@@ -48,7 +48,7 @@
 //!             Output::Datagram { to, bytes } => _ = socket.send_to(&bytes, to)?,
 //!             // This driver has no streams: every connection attempt fails at once.
 //!             Output::Connect { stream, to: _ } => node.handle_stream(now(), stream, StreamInput::Failed, &mut out),
-//!             Output::Event(Event::Member(event)) => println!("{}: {}", event.kind, event.member.name()),
+//!             Output::Event(Event::Member(event)) => println!("{event}"),
 //!             Output::Event(event) => println!("{event:?}"),
 //!             // Writes, snapshot records and key changes.
 //!             _ => {}
