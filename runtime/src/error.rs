@@ -94,7 +94,7 @@ impl fmt::Display for StartError {
                 write!(f, "cannot listen on {transport} {addr}: {}", system_words(source))?;
                 match source.kind() {
                     io::ErrorKind::AddrInUse => {
-                        f.write_str("; another node may use the port: choose another one, or port 0 for any free port")
+                        f.write_str("; another node may use the port: choose another port, or port 0 for any free one")
                     }
                     io::ErrorKind::AddrNotAvailable => f.write_str("; bind to an address of this host, or to 0.0.0.0"),
                     _ => Ok(()),
