@@ -21,6 +21,18 @@ pub struct Fields {
 }
 
 impl Fields {
+    /// Whether the next field of a map has the key that `head` begins, a short string with its length. If so, the key is
+    /// read, and the value must be read next.
+    #[inline]
+    pub fn next_is(&mut self, r: &mut Reader<'_>, head: &[u8]) -> bool {
+        if self.left == 0 || self.declared.is_some() {
+            return false;
+        }
+        let Some(rest) = r.rest.strip_prefix(head) else { return false };
+        (self.left, r.rest) = (self.left - 1, rest);
+        true
+    }
+
     /// The key of the next field, whose value must be read next; `Some(None)` at the end.
     #[inline]
     pub fn next<'a>(&mut self, r: &mut Reader<'a>) -> Option<Option<&'a [u8]>> {

@@ -106,6 +106,14 @@ macro_rules! message {
 
             impl<'a> $Name $(<$life>)? {
                 #[inline(always)]
+                fn take_field(&mut self, field: Field, r: &mut Reader<'a>) -> Option<()> {
+                    match field {
+                        $(Field::$field => self.$field = <$Form as Form<'a, $Type>>::take(r)?,)*
+                    }
+                    Some(())
+                }
+
+                #[inline(always)]
                 fn put_field(&self, field: Field, out: &mut impl Sink) -> Result<(), Full> {
                     match field {
                         $(Field::$field => {
@@ -135,8 +143,15 @@ macro_rules! message {
 
                 #[inline]
                 fn take(r: &mut Reader<'a>) -> Option<Self> {
+                    const HEADS: [&[u8]; FIELDS.len()] =
+                        sorted([$((&*$key, &key_head::<{ $key.len() + 1 }>($key) as &[u8])),*]);
                     let mut read = Self { $($field: <$Form as Form<'a, $Type>>::missing(),)* };
                     let mut fields = r.fields(&[$($key),*])?;
+                    // Encoders sort the keys of a map, so each is compared once, with the only one that it can be. The loop
+                    // reads what is in another order, unknown, or an array.
+                    $(if fields.next_is(r, const { HEADS[Field::$field as usize] }) {
+                        read.take_field(const { FIELDS[Field::$field as usize] }, r)?;
+                    })*
                     while let Some(key) = fields.next(r)? {
                         match key {
                             $($key => read.$field = <$Form as Form<'a, $Type>>::take(r)?,)*
@@ -194,6 +209,7 @@ const fn is_before(a: &[u8], b: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::hashicorp::form::Uint;
 
     #[test]
     fn fields_are_sorted_by_the_bytes_of_their_keys() {
@@ -204,5 +220,33 @@ mod tests {
             (key, at)
         });
         assert_eq!(sorted(numbered), [2, 4, 1, 3]);
+    }
+
+    message! {
+        #[derive(Debug, PartialEq)]
+        struct Pair {
+            b: u32 = b"B" as Uint,
+            a: u32 = b"A" as Uint,
+        }
+    }
+
+    #[test]
+    fn a_map_is_read_whatever_the_order_of_its_keys() {
+        let read = |bytes: &[u8]| {
+            let mut r = Reader::new(bytes);
+            let pair = Pair::take(&mut r)?;
+            r.rest().is_empty().then_some((pair.a, pair.b))
+        };
+        assert_eq!(read(b"\x82\xa1A\x01\xa1B\x02"), Some((1, 2)), "sorted, as encoders write it");
+        assert_eq!(read(b"\x82\xa1B\x02\xa1A\x01"), Some((1, 2)), "the other way round");
+        assert_eq!(read(b"\x83\xa1A\x01\xa1C\x93\x01\x02\x03\xa1B\x02"), Some((1, 2)), "an unknown key between");
+        assert_eq!(read(b"\x83\xa1A\x01\xa1B\x02\xa1A\x07"), Some((7, 2)), "the last value of a repeated key");
+        assert_eq!(read(b"\x81\xa1B\x02"), Some((0, 2)), "a key is missing");
+        assert_eq!(read(b"\x82\xd9\x01A\x01\xda\x00\x01B\x02"), Some((1, 2)), "keys with longer heads");
+        assert_eq!(read(b"\x92\x02\x01"), Some((1, 2)), "an array in the order of the declaration");
+        assert_eq!(read(b"\x81\xa1A\x01\xa1B\x02"), None, "no field is read beyond the map's length");
+        for len in 0..7 {
+            assert_eq!(read(&b"\x82\xa1A\x01\xa1B\x02"[..len]), None, "cut after {len} bytes");
+        }
     }
 }
