@@ -516,7 +516,7 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_of_the_least_sent_go_first_where_the_order_matters_and_over_several_packets() {
+    fn the_oldest_of_the_least_sent_go_first_over_several_packets() {
         let mut queue = TransmitQueue::new(Turn::Oldest);
         ['a', 'b', 'c', 'd'].into_iter().for_each(|item| queue.push(item));
         assert_eq!(take(&mut queue, 3, 2), ['a', 'b']);
@@ -567,7 +567,7 @@ mod tests {
     }
 
     #[test]
-    fn an_item_that_was_pushed_again_goes_once_a_packet_and_its_older_place_is_forgotten() {
+    fn an_item_pushed_again_goes_once_a_packet() {
         let mut queue = TransmitQueue::new(Turn::Newest);
         queue.push('a');
         assert_eq!(take(&mut queue, 4, 9), ['a']);
@@ -576,7 +576,7 @@ mod tests {
     }
 
     #[test]
-    fn an_urgent_item_goes_first_in_every_packet_until_it_has_been_sent_as_often_as_the_limit_says() {
+    fn an_urgent_item_goes_first_in_every_packet_up_to_the_transmit_limit() {
         let mut queue = TransmitQueue::new(Turn::Newest);
         queue.push('a');
         queue.push_urgent('u');

@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn a_short_record_inflates_to_no_more_than_the_free_bytes_and_64_for_each_of_its_own() {
+    fn a_short_record_inflates_to_the_free_bytes_plus_64_for_each_of_its_own() {
         let envelope = Envelope::new(EnvelopeConfig::default(), &Seed::from_u64(1));
         let zeros = |len: usize| {
             let mut out = Vec::new();

@@ -28,7 +28,7 @@ fn a_compound_is_written_as_memberlist_writes_it() {
 }
 
 #[test]
-fn a_packet_never_exceeds_the_packet_size_and_a_frame_that_does_not_fit_changes_nothing() {
+fn a_packet_never_exceeds_its_size_and_a_frame_too_long_changes_nothing() {
     let mut buffers = PacketBuffers::new();
     let mut packer = Packer::new(&mut buffers, 1400);
     let mut frames = 0;

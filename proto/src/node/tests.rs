@@ -393,7 +393,7 @@ fn in_the_middle_of_a_storm_a_leave_is_told_first_and_in_time() {
 }
 
 #[test]
-fn six_copies_to_six_members_are_enough_after_twice_the_time_that_all_copies_take_and_to_all_if_there_are_fewer() {
+fn six_copies_to_six_members_are_enough_after_twice_the_time_of_all_copies() {
     let six: BTreeSet<SocketAddr> = (1..7).map(addr).collect();
     let three: BTreeSet<SocketAddr> = (1..4).map(addr).collect();
     for (count, told, fewer) in [(20, &six, &three), (4, &three, &BTreeSet::new())] {
@@ -430,7 +430,7 @@ fn a_leave_that_runs_out_of_time_is_not_complete_and_says_how_far_it_came() {
 }
 
 #[test]
-fn members_that_leave_at_once_or_nearly_so_do_not_wait_for_each_other_and_see_no_failure() {
+fn members_that_leave_together_do_not_wait_for_each_other_and_see_no_failure() {
     for (count, apart) in [(2, 0), (2, 300), (2, 900), (2, 1700), (3, 0), (3, 400), (5, 0), (5, 100), (12, 0), (12, 50)]
     {
         let mut cluster = Cluster::joined(count);

@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn however_many_queries_come_only_so_much_is_compiled_in_a_time_and_what_is_known_costs_nothing() {
+    fn compilation_is_bounded_in_time_and_known_expressions_cost_nothing() {
         let mut patterns = Patterns::default();
         let now = Instant::from_nanos(5_000_000_000);
         let mut heard = |now, expression: &str| compile(&mut patterns, Some(now), [expression]).is_ok();

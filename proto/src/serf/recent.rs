@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn it_holds_a_bounded_number_of_bytes_and_takes_nothing_as_new_that_it_may_have_forgotten() {
+    fn it_is_bounded_in_bytes_and_takes_nothing_forgotten_as_new() {
         let mut recent = Recent::default();
         for ltime in 1..=10 {
             assert_eq!(note(&mut recent, 0, ltime, 0), Novelty::New);

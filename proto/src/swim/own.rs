@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_far_above_the_start_of_the_interval_waits_for_the_next_unless_it_is_certain() {
+    fn a_time_far_above_the_start_of_an_interval_waits_unless_it_is_certain() {
         let mut own = Own::new(1);
         let far = INCARNATION_AHEAD_MAX + 2;
         assert_eq!((own.refute(far, false), own.incarnation()), (None, 1));

@@ -50,7 +50,7 @@ fn forged_farewells_of_all_to_all_keep_a_cluster_apart_for_no_more_than_ten_seco
 }
 
 #[test]
-fn a_member_whose_farewell_was_forged_to_all_others_is_back_after_a_few_of_its_probes() {
+fn a_member_whose_leave_was_forged_is_back_after_a_few_of_its_probes() {
     let mut cluster = Cluster::joined_without_seeds(5);
     for at in 0..4 {
         cluster.forge_farewells(at, 4..5);
@@ -60,7 +60,7 @@ fn a_member_whose_farewell_was_forged_to_all_others_is_back_after_a_few_of_its_p
 }
 
 #[test]
-fn two_halves_that_hold_each_other_for_left_are_one_again_after_an_attempt_to_reconnect() {
+fn two_halves_that_consider_each_other_left_reconnect() {
     let mut cluster = Cluster::joined_without_seeds(5);
     for at in 0..5 {
         cluster.forge_farewells(at, if at < 2 { 2..5 } else { 0..2 });
@@ -70,7 +70,7 @@ fn two_halves_that_hold_each_other_for_left_are_one_again_after_an_attempt_to_re
 }
 
 #[test]
-fn two_halves_whose_membership_has_forgotten_each_other_by_the_time_that_they_can_talk_are_one_again() {
+fn two_halves_that_forgot_each_other_are_one_again_when_they_can_talk() {
     let mut cluster = Cluster::joined_without_seeds(4);
     for at in 0..4 {
         let others = if at < 2 { 2..4 } else { 0..2 };
@@ -88,7 +88,7 @@ fn two_halves_whose_membership_has_forgotten_each_other_by_the_time_that_they_ca
 }
 
 #[test]
-fn a_member_that_left_stays_left_while_its_process_runs_and_when_it_runs_again_without_a_join() {
+fn a_member_that_left_stays_left_even_when_it_runs_again_without_a_join() {
     for is_restarted in [false, true] {
         for count in [2, 4] {
             let mut cluster = Cluster::joined_without_seeds(count);

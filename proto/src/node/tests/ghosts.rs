@@ -39,7 +39,7 @@ fn used(alone: &Alone) -> usize {
 }
 
 #[test]
-fn whatever_members_are_announced_all_that_is_known_fits_into_a_push_pull_of_either_codec() {
+fn everything_known_fits_into_a_push_pull_of_either_codec() {
     for (name_bytes, meta) in [(255, &META[..]), (20, &META[..]), (6, &[])] {
         let mut alone = Alone::new(Options::lan());
         let names = flood(&mut alone, name_bytes, meta);
@@ -78,7 +78,7 @@ fn a_node_that_joins_a_large_cluster_learns_of_all_by_one_push_pull() {
 }
 
 #[test]
-fn when_there_is_no_room_a_newcomer_that_answers_is_let_in_and_one_that_does_not_is_not() {
+fn without_room_only_a_newcomer_that_answers_is_admitted() {
     let mut alone = Alone::new(Options::lan());
     flood(&mut alone, 255, &META);
     let before = alone.node.members().count();
@@ -118,7 +118,7 @@ fn those_that_answered_stay_whoever_else_comes_and_goes() {
 }
 
 #[test]
-fn no_more_newcomers_than_the_bound_are_asked_at_a_time_and_packets_leave_half_to_others() {
+fn newcomers_asked_at_a_time_are_bounded_and_packets_leave_half_to_others() {
     let mut alone = Alone::new(Options::lan());
     flood(&mut alone, 255, &META);
     alone.now = alone.now + Duration::from_secs(1);
@@ -130,7 +130,7 @@ fn no_more_newcomers_than_the_bound_are_asked_at_a_time_and_packets_leave_half_t
 }
 
 #[test]
-fn a_newcomer_that_comes_itself_over_a_stream_is_let_in_at_once_and_nobody_else_with_it() {
+fn a_newcomer_on_a_stream_is_admitted_at_once_and_no_other_with_it() {
     let mut alone = Alone::new(Options::lan());
     flood(&mut alone, 255, &META);
     let mut body = vec![];

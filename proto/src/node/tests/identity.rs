@@ -65,7 +65,7 @@ fn a_failed_member_that_no_datagram_reaches_is_reconnected_over_streams() {
 }
 
 #[test]
-fn a_rejoin_asks_only_the_members_that_are_remembered_and_says_where_another_node_is() {
+fn a_rejoin_asks_remembered_members_by_name_and_reports_other_nodes_there() {
     let mut cluster = Cluster::new(2);
     let mut snapshot = Snapshot::default();
     snapshot.apply(&Record::Alive { name: "earlier".into(), addr: addr(1) });

@@ -90,7 +90,7 @@ fn whoever_reaches_a_failed_member_again_tells_everybody_that_it_joined() {
 }
 
 #[test]
-fn a_cluster_in_which_somebody_speaks_what_we_do_not_understand_is_not_joined_and_the_join_says_why() {
+fn a_cluster_with_an_incompatible_member_is_not_joined_and_the_join_says_why() {
     let mut cluster = Cluster::new(3);
     // The joining node must learn of the incompatible one by the push/pull, not by gossip.
     cluster.start(0, Options::lan().hashicorp_pace());
@@ -208,7 +208,7 @@ fn a_leave_asks_no_more_seeds_and_ends_the_join() {
 }
 
 #[test]
-fn members_that_are_gone_hide_those_that_are_there_no_longer_than_it_takes_to_ask_sixteen_at_a_time() {
+fn gone_members_delay_a_rejoin_only_by_sixteen_at_a_time() {
     let mut cluster = Cluster::new(2);
     let mut snapshot = Snapshot::new(AfterLeave::Forget);
     let ghosts = 96;

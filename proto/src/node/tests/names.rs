@@ -25,7 +25,7 @@ impl Cluster {
 }
 
 #[test]
-fn of_two_that_claim_one_name_the_one_whom_most_know_keeps_it_and_the_other_is_told_that_it_lost() {
+fn of_two_claimants_of_a_name_the_majority_decides_and_the_loser_learns_it() {
     let mut cluster = Cluster::joined(5);
     cluster.nodes.push(None);
     cluster.events.push(Vec::new());

@@ -65,7 +65,7 @@ fn a_member_that_is_vetoed_is_none_here_and_one_elsewhere_and_each_veto_is_count
 }
 
 #[test]
-fn a_veto_keeps_a_member_as_it_was_and_keeps_the_dead_from_coming_back_until_it_is_lifted() {
+fn a_veto_freezes_a_member_and_keeps_the_dead_away_until_it_is_lifted() {
     let strict = Arc::new(AtomicBool::new(false));
     let mut cluster = Cluster::new(3);
     cluster.start_with(0, Against { name: "node-2", strict: Arc::clone(&strict) });
@@ -97,7 +97,7 @@ fn a_veto_keeps_a_member_as_it_was_and_keeps_the_dead_from_coming_back_until_it_
 }
 
 #[test]
-fn a_merge_that_is_vetoed_by_whoever_is_joined_changes_nothing_there_and_is_told_the_other() {
+fn a_vetoed_merge_changes_nothing_and_the_joining_node_learns_of_it() {
     let mut cluster = Cluster::new(4);
     cluster.start_with(0, Small(1));
     cluster.join(2, 1);

@@ -95,7 +95,7 @@ fn a_node_without_encryption_says_so_to_whoever_asks_for_its_keys() {
 }
 
 #[test]
-fn in_every_state_of_a_leave_events_queries_and_forced_leaves_are_sent_as_serf_sends_them() {
+fn in_every_state_of_a_leave_commands_are_sent_as_serf_sends_them() {
     for after in [0, 100, 1000, 1900, 10_000] {
         let mut cluster = Cluster::joined(3);
         cluster.command(0, |node, now, out| node.leave(now, out)).unwrap();

@@ -101,7 +101,7 @@ fn a_node_that_crashed_finds_its_cluster_again_and_hears_no_event_twice() {
 }
 
 #[test]
-fn a_rejoin_goes_on_to_the_failed_when_nobody_else_answers_and_stops_with_the_first_answer() {
+fn a_rejoin_tries_failed_members_last_and_stops_with_the_first_answer() {
     let mut snapshot = Snapshot::default();
     let member = |at: usize| (format!("node-{at}").into(), addr(at));
     for at in [0, 4, 5, 6, 7, 8] {
@@ -130,7 +130,7 @@ fn a_rejoin_goes_on_to_the_failed_when_nobody_else_answers_and_stops_with_the_fi
 }
 
 #[test]
-fn a_rejoin_that_finds_nobody_is_followed_by_a_search_that_ends_when_somebody_is_back() {
+fn a_failed_rejoin_is_followed_by_a_search_until_a_member_is_back() {
     let mut cluster = Cluster::with_snapshot();
     cluster.nodes = vec![None, None, None];
     cluster.restart(0);
@@ -159,7 +159,7 @@ fn a_node_without_an_earlier_life_has_nobody_to_rejoin() {
 }
 
 #[test]
-fn after_a_leave_no_member_is_recorded_and_a_snapshot_that_forgets_says_nothing_else() {
+fn after_a_leave_no_member_is_recorded() {
     let mut cluster = Cluster::with_snapshot();
     cluster.command(0, |node, now, out| node.leave(now, out)).unwrap();
     cluster.run(Duration::from_secs(1));
@@ -172,7 +172,7 @@ fn after_a_leave_no_member_is_recorded_and_a_snapshot_that_forgets_says_nothing_
 }
 
 #[test]
-fn events_and_queries_that_come_during_the_farewell_are_recorded_and_not_delivered_after_a_rejoin() {
+fn events_during_a_leave_are_recorded_and_not_delivered_after_a_rejoin() {
     let mut cluster = Cluster::with_snapshot();
     cluster.event(1, "before");
     cluster.command(0, |node, now, out| node.leave(now, out)).unwrap();

@@ -153,7 +153,7 @@ fn compounds_in_a_compound_are_refused_and_nothing_in_them_is_answered() {
 }
 
 #[test]
-fn broadcasts_ride_on_acks_to_live_members_once_an_interval_and_not_twice_in_a_row_to_one() {
+fn broadcasts_ride_on_acks_once_an_interval_and_not_twice_in_a_row_to_one() {
     let mut alone = Alone::new(Options::lan());
     let rides = |alone: &mut Alone, at: usize, source| {
         alone.node.user_event(alone.now, "deploy", b"", Coalescing::Forbid, &mut alone.out).unwrap();
@@ -190,7 +190,7 @@ fn an_accuser_hears_our_refutation_with_the_ack_even_when_nothing_else_may_ride(
 }
 
 #[test]
-fn a_newcomer_that_asks_for_an_indirect_ping_before_we_know_it_is_refused_without_a_complaint() {
+fn an_indirect_ping_for_an_unknown_newcomer_is_refused_without_a_complaint() {
     let mut alone = Alone::new(Options::lan());
     let source = Some(Source { addr: stranger(), node: "newcomer" });
     let asks = IndirectPing { seq: 3, target: addr(1), node: "node-1", nack: true, source };

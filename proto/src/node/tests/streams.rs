@@ -46,7 +46,7 @@ impl Peer {
 }
 
 #[test]
-fn a_stream_that_says_nothing_is_closed_after_two_seconds_and_one_that_has_begun_after_the_stream_timeout() {
+fn a_silent_stream_is_closed_after_2_s_and_a_begun_one_after_the_timeout() {
     let mut peer = Peer::new(Options::lan());
     let [silent, slow] = [(); 2].map(|()| peer.open());
     peer.say(slow, &[6]);

@@ -233,7 +233,7 @@ fn a_query_whose_expressions_are_too_much_together_is_for_nobody_and_counted() {
 }
 
 #[test]
-fn a_question_with_too_many_filters_or_too_long_a_timeout_is_refused_before_anything_is_compiled() {
+fn too_many_filters_or_too_long_a_timeout_are_refused_before_compiling() {
     let mut lone = Lone::lan(&["b"]);
     let tags = [("x", "("); QUERY_FILTERS_MAX + 1];
     let asked = lone.serf.query(&mut lone.core, &Question::new("q").of_tags(&tags));
@@ -300,7 +300,7 @@ fn neither_acks_nor_answers_go_to_an_address_that_is_no_members() {
 }
 
 #[test]
-fn a_claimant_of_a_members_name_is_told_whose_it_is_once_when_it_asks_itself_and_nobody_else_for_it() {
+fn a_claimant_of_a_name_learns_its_holder_once_and_only_if_it_asks_itself() {
     let elsewhere: SocketAddr = "10.9.9.9:7946".parse().unwrap();
     let question =
         Query { source: Source { addr: elsewhere, node: "c" }, payload: b"c", ..query("_serf_conflict", &[]) };

@@ -28,7 +28,7 @@ const CATALOGUE: [Entry; 20] = [
         ours: "a timer waits, and only a member that is gone by then is forgotten; a live one refutes and stays",
         shown_by: &[
             "forcing_a_live_member_out_does_not_even_with_prune_and_even_between_two",
-            "pruning_a_live_member_forgets_it_only_if_it_is_gone_by_the_time_in_which_it_could_refute",
+            "pruning_a_live_member_forgets_it_only_if_it_does_not_refute",
             "a_member_that_refuted_a_prune_and_then_goes_is_not_forgotten_by_it",
         ],
     },
@@ -50,9 +50,9 @@ const CATALOGUE: [Entry; 20] = [
         shown_by: &[
             "two_nodes_with_a_tombstone_do_not_raise_it_however_often_they_exchange",
             "a_stale_tombstone_does_not_make_a_live_member_leave",
-            "a_leave_that_is_being_passed_on_does_not_go_out_anew_because_a_state_has_its_tombstone",
+            "a_tombstone_in_a_state_does_not_restart_the_broadcast_of_its_leave",
             "whoever_reaches_a_failed_member_again_tells_everybody_that_it_joined",
-            "a_state_that_has_something_newer_of_us_than_we_is_answered_with_a_newer_join_unless_we_leave",
+            "a_state_newer_than_ours_about_us_causes_a_newer_join_unless_we_leave",
         ],
     },
     Entry {
@@ -80,7 +80,7 @@ const CATALOGUE: [Entry; 20] = [
         shown_by: &[
             "the_coalesce_flag_survives_the_ring",
             "a_state_names_every_member_and_replays_events_in_order_of_time",
-            "events_that_come_in_the_order_of_a_ring_are_delivered_in_the_order_of_their_times",
+            "events_in_the_order_of_a_ring_are_delivered_in_the_order_of_their_times",
         ],
     },
     Entry {
@@ -92,7 +92,7 @@ const CATALOGUE: [Entry; 20] = [
             "strangers_have_no_vote_on_a_name_whatever_names_they_answer_under",
             "who_is_first_heard_of_after_the_claim_has_no_vote_on_the_name",
             "two_claimants_alone_do_not_shut_each_other_down",
-            "of_two_that_claim_one_name_the_one_whom_most_know_keeps_it_and_the_other_is_told_that_it_lost",
+            "of_two_claimants_of_a_name_the_majority_decides_and_the_loser_learns_it",
         ],
     },
     Entry {
@@ -102,7 +102,7 @@ const CATALOGUE: [Entry; 20] = [
         shown_by: &[
             "a_user_event_limit_that_no_packet_has_room_for_is_refused_and_the_room_is_named",
             "an_event_must_also_fit_into_a_packet",
-            "an_event_that_our_packets_have_no_room_for_is_delivered_and_does_not_block_the_others",
+            "an_event_too_large_for_our_packets_is_delivered_and_blocks_no_other",
         ],
     },
     Entry {
@@ -154,7 +154,7 @@ const CATALOGUE: [Entry; 20] = [
         ours: "only answers, only to members, and never over the asker",
         shown_by: &[
             "only_answers_are_passed_on_and_only_to_members",
-            "an_answer_goes_over_so_many_others_too_but_over_neither_asker_nor_ourselves_nor_the_gone",
+            "relays_of_an_answer_exclude_the_requester_ourselves_and_gone_members",
         ],
     },
     Entry {

@@ -150,7 +150,7 @@ fn an_update_is_told_once_and_not_again_in_later_windows() {
 }
 
 #[test]
-fn of_user_events_those_with_the_highest_time_of_each_name_are_told_in_lamport_order() {
+fn user_events_coalesce_to_the_highest_time_of_each_name_in_lamport_order() {
     let mut lone = Lone::coalescing();
     lone.hear(7, "b", b"x", true);
     lone.hear(5, "a", b"old", true);

@@ -25,7 +25,7 @@ fn events_differ_by_time_name_or_payload() {
 }
 
 #[test]
-fn an_event_from_before_the_buffer_is_dropped_and_counted_and_the_oldest_in_it_is_not() {
+fn an_event_older_than_the_buffer_is_dropped_and_the_oldest_in_it_is_not() {
     let mut lone = Lone::with(Options::lan().with(|options| options.serf.event_buffer = 8), &["b"]);
     lone.hear_event(19, "now", b"");
     lone.hear_event(11, "too old", b"");
@@ -90,7 +90,7 @@ fn an_event_must_also_fit_into_a_packet() {
 }
 
 #[test]
-fn an_event_that_our_packets_have_no_room_for_is_delivered_and_does_not_block_the_others() {
+fn an_event_too_large_for_our_packets_is_delivered_and_blocks_no_other() {
     let mut lone = Lone::with(Options::lan().with(|options| options.transport.packet_bytes = 1400), &["b"]);
     lone.hear_event(5, "large", &[0; 2000]);
     lone.hear_event(4, "small", b"");

@@ -63,7 +63,7 @@ fn who_ignores_the_old_events_of_an_absurd_clock_delivers_the_next() {
 }
 
 #[test]
-fn a_clock_beyond_the_budget_is_followed_over_several_exchanges_and_its_events_come_then() {
+fn a_clock_beyond_the_budget_is_followed_over_several_exchanges_with_its_events() {
     let mut lone = Lone::lan(&["b"]);
     let far = 3 * LAMPORT_BURST_MAX;
     let mut delivered = vec![];
@@ -77,7 +77,7 @@ fn a_clock_beyond_the_budget_is_followed_over_several_exchanges_and_its_events_c
 }
 
 #[test]
-fn the_first_join_that_reaches_anybody_is_believed_whatever_its_clocks_and_no_later_one() {
+fn the_first_join_is_believed_whatever_its_clocks_and_no_later_one() {
     let mut lone = Lone::lan(&["b"]);
     let far = 1 << 50;
     let state = |time| {
@@ -225,7 +225,7 @@ fn replayed_events_are_delivered_once_and_not_told_on() {
 }
 
 #[test]
-fn events_that_come_in_the_order_of_a_ring_are_delivered_in_the_order_of_their_times() {
+fn events_in_the_order_of_a_ring_are_delivered_in_the_order_of_their_times() {
     let mut lone = Lone::lan(&["b"]);
     // The contents of a ring with four slots after six events, in order of arrival within one time.
     let ring = [event(4, "d"), event(5, "e"), event(5, "a"), event(6, "f"), event(3, "c")];

@@ -177,7 +177,7 @@ fn a_pruned_member_that_is_back_is_alive() {
 }
 
 #[test]
-fn pruning_a_live_member_forgets_it_only_if_it_is_gone_by_the_time_in_which_it_could_refute() {
+fn pruning_a_live_member_forgets_it_only_if_it_does_not_refute() {
     let mut lone = Lone::lan(&["b", "c"]);
     lone.hear_prune("b", 5);
     assert_eq!(lone.status("b"), Some(Status::Leaving));

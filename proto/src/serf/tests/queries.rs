@@ -140,7 +140,7 @@ fn an_answer_goes_straight_to_the_asker_once_and_in_time() {
 }
 
 #[test]
-fn an_answer_that_is_too_large_is_refused_before_anything_is_sent_and_a_smaller_one_still_goes() {
+fn a_too_large_answer_is_refused_before_sending_and_a_smaller_one_still_goes() {
     let mut lone = Lone::lan(&["b"]);
     lone.hear_query(&query("uptime", &[]));
     // 30 for the keys, 1 for each of three numbers, 2 for the name, 3 for the length.
@@ -153,7 +153,7 @@ fn an_answer_that_is_too_large_is_refused_before_anything_is_sent_and_a_smaller_
 }
 
 #[test]
-fn an_answer_goes_over_so_many_others_too_but_over_neither_asker_nor_ourselves_nor_the_gone() {
+fn relays_of_an_answer_exclude_the_requester_ourselves_and_gone_members() {
     for round in 0..20 {
         let mut lone = Lone::lan(&["b", "c", "d", "e", "f"]);
         lone.gone("f");
@@ -218,7 +218,7 @@ fn only_answers_are_passed_on_and_only_to_members() {
 }
 
 #[test]
-fn a_query_of_ours_is_delivered_here_too_and_its_answers_come_one_by_one_until_all_have_answered() {
+fn our_query_is_delivered_here_too_and_ends_when_all_have_answered() {
     let mut lone = Lone::lan(&["b", "c"]);
     let id = lone.ask(&Question::new("uptime").with_acks());
     assert_eq!(lone.events(), ["ack a", "query uptime"]);

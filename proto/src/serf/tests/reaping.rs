@@ -1,7 +1,7 @@
 use super::*;
 
 #[test]
-fn the_failed_are_forgotten_after_the_reconnect_timeout_and_the_left_after_the_tombstone_timeout() {
+fn failed_and_left_members_are_forgotten_after_their_timeouts() {
     let options = Options::lan().with(|options| {
         options.serf.reconnect_timeout = secs(100);
         options.serf.tombstone_timeout = secs(50);
@@ -113,7 +113,7 @@ fn nobody_is_tried_when_nobody_failed_any_more() {
 }
 
 #[test]
-fn a_name_whose_early_intent_was_taken_up_and_that_is_heard_of_early_again_waits_its_whole_time() {
+fn a_second_early_intent_of_a_name_waits_its_whole_time() {
     let mut lone = Lone::lan(&[]);
     lone.hear_join("b", 5);
     lone.alive("b");

@@ -89,7 +89,7 @@ fn check(status: Option<Status>, stimulus: Stimulus, expected: Outcome<'_>) {
 }
 
 #[test]
-fn membership_decides_between_alive_and_gone_and_intents_or_farewells_between_failed_and_left() {
+fn membership_decides_alive_or_gone_and_intents_decide_failed_or_left() {
     for (status, stimulus, expected) in [
         (None, Stimulus::Alive, (Some(Alive), 0, "", "join b")),
         (None, Gone, (None, 0, "", "")),
@@ -181,7 +181,7 @@ fn of_a_member_that_has_not_been_seen_the_newest_intent_waits_whatever_its_kind(
 }
 
 #[test]
-fn a_member_that_appears_has_the_time_of_its_early_intent_and_only_a_plain_leave_makes_it_leaving() {
+fn a_new_member_takes_its_early_intent_and_only_a_plain_leave_makes_it_leaving() {
     for (early, status) in
         [(Join(5), Alive), (Leave(5), Leaving), (Prune(5), Alive), (PulledJoin(5), Alive), (PulledLeave(5), Leaving)]
     {
@@ -217,14 +217,14 @@ fn what_a_push_pull_says_moves_a_member_too_but_is_not_passed_on() {
 }
 
 #[test]
-fn a_tombstone_at_the_time_of_the_members_own_join_is_stale_and_one_on_a_tombstone_does_not_raise_it() {
+fn a_tombstone_at_the_time_of_the_join_is_stale_and_does_not_raise_another() {
     check(Some(Alive), PulledLeave(6), (Some(Alive), 5, "", ""));
     check(Some(Leaving), PulledLeave(6), (Some(Leaving), 5, "", ""));
     check(Some(Left), PulledLeave(9), (Some(Left), 5, "", ""));
 }
 
 #[test]
-fn a_leave_that_is_being_passed_on_does_not_go_out_anew_because_a_state_has_its_tombstone() {
+fn a_tombstone_in_a_state_does_not_restart_the_broadcast_of_its_leave() {
     let mut lone = lone_with_b(Some(Alive));
     lone.hear_leave("b", 6);
     lone.merge_members(&[("b", 6, true)]);
@@ -304,7 +304,7 @@ fn while_we_leave_we_do_not_refute() {
 }
 
 #[test]
-fn a_state_that_has_something_newer_of_us_than_we_is_answered_with_a_newer_join_unless_we_leave() {
+fn a_state_newer_than_ours_about_us_causes_a_newer_join_unless_we_leave() {
     let mut lone = Lone::lan(&["b"]);
     lone.merge_members(&[("a", 9, false)]);
     assert_eq!((lone.status("a"), lone.ltime("a"), lone.packet()), (Some(Alive), 10, vec!["join a@10".to_string()]));

@@ -359,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn the_penalty_of_a_timeout_is_the_nacks_that_are_missing_or_one_when_none_are_expected() {
+    fn the_penalty_of_a_timeout_is_the_missing_nacks_or_one_if_none_is_expected() {
         let penalty = |expected, nacks| {
             let (mut probing, seq) = started();
             probing.expect_nacks(expected);

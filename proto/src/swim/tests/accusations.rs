@@ -83,7 +83,7 @@ fn the_same_accuser_again_neither_counts_nor_is_passed_on() {
 }
 
 #[test]
-fn a_confirmation_is_passed_on_in_the_name_of_the_newest_accuser_until_enough_have_spoken() {
+fn confirmations_are_passed_on_in_the_name_of_the_newest_accuser_up_to_the_limit() {
     let mut lone = Lone::lan(&FIVE);
     lone.hear(suspect("b", 1, "c"));
     assert_eq!(lone.packet(), ["suspect b@1 by c"]);

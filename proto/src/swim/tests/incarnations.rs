@@ -145,7 +145,7 @@ proptest! {
 }
 
 #[test]
-fn an_accusation_further_ahead_of_the_last_alive_message_than_the_bound_is_refused_at_any_height() {
+fn an_accusation_beyond_the_bound_is_refused_at_any_height() {
     for row in [1, AHEAD, (1 << 31) - 1, 1 << 31, MAX - 2 * AHEAD, MAX - AHEAD - 2] {
         for (ahead, accepted) in [(AHEAD - 1, true), (AHEAD, true), (AHEAD + 1, false)] {
             let mut lone = other(row);
@@ -171,7 +171,7 @@ fn any_higher_alive_message_is_adopted_however_far_above() {
 }
 
 #[test]
-fn what_is_said_of_us_far_beyond_our_own_incarnation_is_believed_only_of_a_member_that_we_ask() {
+fn a_claim_about_us_far_ahead_is_believed_only_from_a_member_that_we_ask() {
     for claim in
         [suspect("a", 1 << 31, "b"), dead("a", 1 << 31, "b"), alive("a", 1 << 31), suspect("a", 2 + AHEAD, "b")]
     {
@@ -224,7 +224,7 @@ fn an_accusation_at_the_greatest_number_is_hearsay_that_nobody_believes() {
 }
 
 #[test]
-fn a_member_accused_at_the_greatest_number_is_probed_next_and_fails_by_our_own_evidence_alone() {
+fn a_member_accused_at_the_greatest_number_fails_by_our_own_probe_alone() {
     let mut lone = Lone::probing(Options::lan(), &["b", "m1", "m2", "m3", "m4", "m5"]);
     lone.hear(alive("b", MAX));
     for _ in 0..2 {
@@ -257,7 +257,7 @@ fn a_member_accused_at_the_greatest_number_is_probed_next_and_fails_by_our_own_e
 }
 
 #[test]
-fn at_the_greatest_number_tags_are_taken_from_the_members_own_address_and_told_again_and_again() {
+fn at_the_greatest_number_tags_come_from_the_members_own_address() {
     let mut lone = other(MAX);
     lone.hear_from(addr("c"), tagged("b", MAX));
     assert_eq!(lone.told(), [""; 0]);

@@ -39,7 +39,7 @@ fn an_ack_that_nobody_waits_for_changes_nothing() {
 }
 
 #[test]
-fn without_an_ack_others_and_a_stream_try_at_the_probe_timeout_under_the_same_number() {
+fn without_an_ack_others_and_a_stream_try_at_the_probe_timeout() {
     let (mut lone, target, seq) = probed(Options::lan(), &FIVE);
     let begun = lone.core.now;
     lone.run(ms(499));
@@ -173,7 +173,7 @@ fn helpers_that_are_too_old_for_nacks_are_not_expected_to_send_any() {
 }
 
 #[test]
-fn a_member_too_old_for_stream_pings_gets_none_and_neither_does_anybody_when_they_are_off() {
+fn old_members_get_no_stream_pings_and_no_member_does_when_they_are_off() {
     let mut lone = Lone::probing(Options::lan(), &[]);
     let peer = PeerRef { versions: versions_until(2), ..announcement("b") };
     lone.hear(Message::Alive(Alive { incarnation: 1, peer }));
@@ -188,7 +188,7 @@ fn a_member_too_old_for_stream_pings_gets_none_and_neither_does_anybody_when_the
 }
 
 #[test]
-fn a_member_that_answers_on_a_stream_stays_alive_and_makes_us_better_when_the_probe_ends() {
+fn an_ack_on_a_stream_keeps_a_member_alive_and_improves_our_health() {
     let (mut lone, target, seq) = probed(Options::lan(), &FIVE);
     lone.swim.awareness.apply(2);
     lone.run(ms(600));

@@ -37,7 +37,7 @@ fn an_ack_in_time_goes_back_to_whoever_asked_under_its_number() {
 }
 
 #[test]
-fn without_an_ack_whoever_asked_gets_a_nack_at_the_probe_timeout_and_a_late_ack_is_not_relayed() {
+fn without_an_ack_the_requester_gets_a_nack_and_a_late_ack_is_not_relayed() {
     let mut lone = Lone::lan(&["b", "c"]);
     let seq = relayed(&mut lone, "c", true);
     lone.run(ms(499));
@@ -68,7 +68,7 @@ fn only_members_may_ask_for_a_ping() {
 }
 
 #[test]
-fn only_members_are_pinged_for_others_at_their_own_address_and_for_anybody_else_there_is_a_nack() {
+fn only_members_are_pinged_for_others_and_other_targets_get_a_nack() {
     let elsewhere = IndirectPing { seq: 77, target: addr("z"), node: "c", nack: true, source: source_of("b") };
     for message in [indirect(77, "x", true, source_of("b")), Message::IndirectPing(elsewhere)] {
         let mut lone = Lone::lan(&["b", "c"]);
@@ -132,7 +132,7 @@ fn answered_at(from: SocketAddr, source: Option<Source<'_>>) -> SocketAddr {
 }
 
 #[test]
-fn an_answer_goes_to_the_address_that_a_ping_names_only_if_it_is_the_senders_host_or_the_members_own() {
+fn an_ack_goes_only_to_the_senders_host_or_the_members_own_address() {
     let nat: SocketAddr = "192.0.2.1:50000".parse().unwrap();
     assert_eq!(answered_at(nat, None), nat);
     assert_eq!(answered_at(nat, source_of("b")), addr("b"), "a member's own address");

@@ -110,7 +110,7 @@ fn one_state_that_cannot_be_read_does_not_keep_the_others_out() {
 }
 
 #[test]
-fn what_is_written_is_every_member_in_its_state_and_a_second_merge_of_it_changes_nothing() {
+fn every_member_is_written_in_its_state_and_a_second_merge_changes_nothing() {
     let mut lone = Lone::lan(&["b", "c", "d", "e"]);
     lone.hear(suspect("b", 1, "e"));
     lone.hear(dead("c", 1, "e"));

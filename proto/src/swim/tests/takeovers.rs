@@ -139,7 +139,7 @@ fn the_holder_of_a_name_that_only_the_layer_above_remembers_is_asked_too() {
 }
 
 #[test]
-fn the_name_of_a_dead_member_is_claimed_in_vain_before_the_reclaim_time_and_by_default_for_ever() {
+fn a_dead_members_name_cannot_be_claimed_before_the_reclaim_time() {
     let mut lone = Lone::lan(&["b"]);
     lone.hear(dead("b", 1, "c"));
     lone.run(secs(3600));
