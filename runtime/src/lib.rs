@@ -81,7 +81,7 @@ pub use crate::error::{CommandError, KeyringFileError, LeaveError, NotWritten, S
 pub use crate::events::{Events, Lagged};
 pub use crate::handlers::Handlers;
 pub use crate::keyring_file::{read_keyring_file, write_keyring_file};
-pub use crate::options::{DEFAULT_PORT, NodeOptions};
+pub use crate::options::{DEFAULT_PORT, NodeOptions, Options};
 pub use crate::query::{Answers, QueryStream, Reply};
 pub use crate::report::{JoinError, JoinReport, SeedCause, SeedFailure};
 pub use crate::retry::Retry;

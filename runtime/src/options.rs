@@ -19,8 +19,16 @@ use serf_proto::{SharedPolicy, Tags};
 /// });
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+///
+/// A literal works too. It must end with a profile, since fields may be added:
+///
+/// ```
+/// use serf_runtime::Options;
+///
+/// let options = Options { bind: "10.0.0.1:7946".parse()?, ..Options::lan("web-1") };
+/// # Ok::<(), std::net::AddrParseError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize)]
-#[non_exhaustive]
 pub struct NodeOptions {
     /// The node's name, unique in the cluster, 1 to 255 bytes. Commonly the host name.
     pub name: String,
@@ -63,6 +71,9 @@ pub struct NodeOptions {
     /// [`serf_proto::Options::lan`].
     pub protocol: serf_proto::Options,
 }
+
+/// [`NodeOptions`] under a short name, for programs that use no other options.
+pub type Options = NodeOptions;
 
 impl NodeOptions {
     /// Profile for nodes in one data centre.

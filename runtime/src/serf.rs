@@ -259,6 +259,8 @@ impl<N: Net> Serf<N> {
     /// should use [`ltime`](crate::UserEvent::ltime), which grows with every event that a node has seen or sent, or put
     /// everything into one event. HashiCorp's nodes send the newest first.
     ///
+    /// `coalescing` may be a boolean, as in HashiCorp's library: true is [`Coalescing::Allow`].
+    ///
     /// # Errors
     ///
     /// Returns an error if the event is too large, or the node is stopped.
@@ -266,8 +268,9 @@ impl<N: Net> Serf<N> {
         &self,
         name: &str,
         payload: &[u8],
-        coalescing: Coalescing,
+        coalescing: impl Into<Coalescing>,
     ) -> Result<(), CommandError<UserEventError>> {
+        let coalescing = coalescing.into();
         self.command(|engine, now, out| engine.node.user_event(now, name, payload, coalescing, out))
     }
 
@@ -320,7 +323,12 @@ impl<N: Net> Serf<N> {
     /// # Errors
     ///
     /// Returns an error if the name is this node's or unknown, or the node is stopped.
-    pub fn force_leave(&self, name: &str, tombstone: Tombstone) -> Result<(), CommandError<ForceLeaveError>> {
+    pub fn force_leave(
+        &self,
+        name: &str,
+        tombstone: impl Into<Tombstone>,
+    ) -> Result<(), CommandError<ForceLeaveError>> {
+        let tombstone = tombstone.into();
         self.command(|engine, now, out| engine.node.force_leave(now, name, tombstone, out))
     }
 }

@@ -130,6 +130,13 @@ pub enum Coalescing {
     Forbid,
 }
 
+impl From<bool> for Coalescing {
+    /// Serf's field `coalesce`: true allows it.
+    fn from(coalesce: bool) -> Self {
+        if coalesce { Self::Allow } else { Self::Forbid }
+    }
+}
+
 /// What remains of a member that is declared gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Tombstone {
@@ -137,6 +144,13 @@ pub enum Tombstone {
     Keep,
     /// The member is forgotten at once (`-prune` of HashiCorp's `force-leave`).
     Erase,
+}
+
+impl From<bool> for Tombstone {
+    /// Serf's field `prune`: true erases the member.
+    fn from(prune: bool) -> Self {
+        if prune { Self::Erase } else { Self::Keep }
+    }
 }
 
 /// Lifecycle state of a node.
