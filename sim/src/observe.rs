@@ -123,8 +123,11 @@ impl HostContext<'_> {
 
     fn observe_member(&mut self, host: &mut Host, kind: MemberEventKind, member: &Member) {
         // A hostile member may claim a node's address under another name, and the reverse.
-        let known = node_at(member.addr(), self.shared.nodes).filter(|id| node_of(member.name()) == Some(*id));
-        let Some(id) = known else { return };
+        let (named, at) = (node_of(member.name()), node_at(member.addr(), self.shared.nodes));
+        if let Some(id) = named.filter(|_| named != at && kind == MemberEventKind::Join) {
+            host.checks.checkers.name_moved(id);
+        }
+        let Some(id) = at.filter(|_| named == at) else { return };
         if self.shared.checks.is_some()
             && let Some(node) = &host.process.node
         {

@@ -308,6 +308,11 @@ impl Checkers {
         }
     }
 
+    /// Another address took the name of this host. Its incarnations are unrelated to those before and after.
+    pub(crate) fn name_moved(&mut self, id: u32) {
+        self.resurrection.forget(id);
+    }
+
     /// Looks at what happened to one member, with the number of its host.
     pub(crate) fn member_event(
         &mut self,
