@@ -9,7 +9,7 @@
 
 use std::io::BufRead;
 
-use serf_smol::{Coalescing, Event, Lagged, NodeOptions, Serf};
+use serf_smol::{Coalescing, Event, Lagged, Options, Serf};
 
 fn main() -> Result<(), Box<dyn core::error::Error>> {
     smol::block_on(async {
@@ -20,7 +20,7 @@ fn main() -> Result<(), Box<dyn core::error::Error>> {
         let seeds: Vec<String> = args.collect();
 
         let bind = bind.parse()?;
-        let serf = Serf::start(NodeOptions::lan(name).with(|options| options.bind = bind))?;
+        let serf = Serf::start(Options::lan(name).with(|options| options.bind = bind))?;
         let mut events = serf.events();
         let printing = smol::spawn(async move {
             while let Some(event) = events.next().await {

@@ -9,7 +9,7 @@
 
 use std::io::BufRead;
 
-use serf_tokio::{Coalescing, Handlers, NodeOptions, Serf};
+use serf_tokio::{Coalescing, Handlers, Options, Serf};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn core::error::Error>> {
@@ -18,7 +18,7 @@ async fn main() -> Result<(), Box<dyn core::error::Error>> {
     let seeds: Vec<String> = args.collect();
 
     let bind = bind.parse()?;
-    let serf = Serf::start(NodeOptions::lan(name).with(|options| options.bind = bind))?;
+    let serf = Serf::start(Options::lan(name).with(|options| options.bind = bind))?;
     serf.handle(
         Handlers::new()
             .on_any_member(|event| async move { println!("{event}") })

@@ -1,7 +1,7 @@
 //! Serf for [tokio](https://docs.rs/tokio): cluster membership, failure detection, user events and queries in your own
 //! service.
 //!
-//! [`Serf`] is the handle of a node, [`NodeOptions`] its configuration, [`Events`] and [`Handlers`] deliver what
+//! [`Serf`] is the handle of a node, [`Options`] its configuration, [`Events`] and [`Handlers`] deliver what
 //! happens. This page is a tutorial; [`serf_runtime`] lists all parts and the equivalents of Serfer's API. Start nodes
 //! within a runtime that has IO and time enabled; their methods may be called from any thread.
 //!
@@ -11,13 +11,13 @@
 //! others. Each node has a unique name and one address for UDP and TCP.
 //!
 //! ```
-//! use serf_tokio::{Coalescing, Event, NodeOptions, Serf};
+//! use serf_tokio::{Coalescing, Event, Options, Serf};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn core::error::Error>> {
 //! let loopback = "127.0.0.1:0".parse()?;
-//! let first = Serf::start(NodeOptions::local("first").with(|options| options.bind = loopback))?;
-//! let second = Serf::start(NodeOptions::local("second").with(|options| options.bind = loopback))?;
+//! let first = Serf::start(Options::local("first").with(|options| options.bind = loopback))?;
+//! let second = Serf::start(Options::local("second").with(|options| options.bind = loopback))?;
 //!
 //! let mut events = first.events();
 //! second.join(&[first.bound_addr().to_string()]).await?;
@@ -29,19 +29,19 @@
 //! # }
 //! ```
 //!
-//! A service usually lists its seeds in [`NodeOptions::join`] instead: the node then retries in the background until
+//! A service usually lists its seeds in [`Options::join`] instead: the node then retries in the background until
 //! another member is known, so seeds may start later.
 //!
 //! # Encryption
 //!
 //! With a key all packets and streams are encrypted with AES-GCM, and nodes without the key cannot join. All nodes
-//! need the same key; generate it once with [`Key::generate`] or `serf keygen`. With [`NodeOptions::keyring_file`] the
+//! need the same key; generate it once with [`Key::generate`] or `serf keygen`. With [`Options::keyring_file`] the
 //! node also stores every later change, such as [`Serf::install_key`], and starts with the stored keys next time.
 //!
 //! ```no_run
-//! # use serf_tokio::{Key, NodeOptions, Serf};
+//! # use serf_tokio::{Key, Options, Serf};
 //! # fn start(shared: Key) -> Result<Serf, Box<dyn core::error::Error>> {
-//! let options = NodeOptions::lan("web-1").with(|options| {
+//! let options = Options::lan("web-1").with(|options| {
 //!     options.keyring_file = Some("web-1.keyring".into());
 //!     options.protocol.transport.encrypt_keys = vec![shared];
 //! });
@@ -56,13 +56,13 @@
 //! [`Serf::events`].
 //!
 //! ```no_run
-//! # use serf_tokio::{Handlers, MemberEventKind, NodeOptions, Serf};
+//! # use serf_tokio::{Handlers, MemberEventKind, Options, Serf};
 //! # fn start() -> Result<Serf, Box<dyn core::error::Error>> {
 //! let handlers = Handlers::new()
 //!     .on_member(MemberEventKind::Failed, |event| async move { println!("{event}") })
 //!     .on_user("deploy", |event| async move { println!("deploy {:?}", event.payload) })
 //!     .on_lagged(|lagged| async move { println!("{lagged}") });
-//! let serf = Serf::builder(NodeOptions::lan("web-1")).handlers(handlers).start()?;
+//! let serf = Serf::builder(Options::lan("web-1")).handlers(handlers).start()?;
 //! # Ok(serf) }
 //! ```
 //!
@@ -90,9 +90,9 @@
 //! receive the events that it missed.
 //!
 //! ```no_run
-//! # use serf_tokio::{NodeOptions, Serf};
+//! # use serf_tokio::{Options, Serf};
 //! # fn start() -> Result<(), Box<dyn core::error::Error>> {
-//! let options = NodeOptions::lan("web-1").with(|options| options.snapshot = Some("web-1.snapshot".into()));
+//! let options = Options::lan("web-1").with(|options| options.snapshot = Some("web-1.snapshot".into()));
 //! let (serf, mut events) = Serf::builder(options).start_with_events()?;
 //! # Ok(()) }
 //! ```
@@ -119,14 +119,14 @@
 //!
 //! | environment | settings |
 //! |---|---|
-//! | LAN: one data centre, round trips far below 500 ms | [`NodeOptions::lan`]. Probes every second, each with a timeout of 500 ms. |
-//! | WAN: several regions, round trips far below 3 s | [`NodeOptions::wan`]. Probes every 5 s, each with a timeout of 3 s; the suspicion timeout is 7.5 times that of a LAN. |
-//! | one host, tests | [`NodeOptions::local`], with port 0 for a free port. |
+//! | LAN: one data centre, round trips far below 500 ms | [`Options::lan`]. Probes every second, each with a timeout of 500 ms. |
+//! | WAN: several regions, round trips far below 3 s | [`Options::wan`]. Probes every 5 s, each with a timeout of 3 s; the suspicion timeout is 7.5 times that of a LAN. |
+//! | one host, tests | [`Options::local`], with port 0 for a free port. |
 //! | containers, NAT | a profile from above, plus the following. |
 //!
 //! In containers:
 //!
-//! - **Address.** The default is the private address of the default route's interface. Set [`NodeOptions::advertise`]
+//! - **Address.** The default is the private address of the default route's interface. Set [`Options::advertise`]
 //!   if other members reach the node at another address, for example a published port. UDP and TCP need the same port,
 //!   and all members must reach one another directly.
 //! - **Name.** Use the pod or container name, and a new one per instance if instances overlap: a name is unique in a
@@ -142,9 +142,9 @@
 //!   suspect it: raise the CPU limit, or use the WAN profile.
 //!
 //! ```no_run
-//! # use serf_tokio::{NodeOptions, Serf};
+//! # use serf_tokio::{Options, Serf};
 //! # fn start(name: String, host: core::net::SocketAddr) -> Result<Serf, Box<dyn core::error::Error>> {
-//! let options = NodeOptions::lan(name).with(|options| {
+//! let options = Options::lan(name).with(|options| {
 //!     options.advertise = Some(host); // as other members reach it; `bind` stays 0.0.0.0:7946
 //!     options.join = vec!["seed-0.serf.internal".into(), "seed-1.serf.internal".into()];
 //! });
@@ -166,11 +166,11 @@ pub use serf_runtime::{
     Answers, Builder, Candidate, Coalescing, CodecChoice, CommandError, Complaint, ComplaintKind, Coordinate,
     DEFAULT_PORT, DropReason, End, EntropyError, Event, Events, Evidence, ForceLeaveError, Handlers, Instant,
     JoinError, JoinReport, Key, KeyAnswer, KeyError, KeyOperation, KeyReport, KeyringFileError, KeysError, Lagged,
-    LeaveError, LeaveReport, Member, MemberCounts, MemberEvent, MemberEventKind, Members, Metric, Name, NodeOptions,
-    NodeState, NotWritten, OldEvents, Options, Peer, Policy, Query, QueryError, QueryId, QueryReport, QueryStream,
-    Question, Reply, RespondError, Retry, SeedCause, SeedError, SeedFailure, SeedFailureCause, SetTagsError,
-    SharedPolicy, Source, StartError, Stats, Status, Stopped, Tags, Tombstone, Transport, UnknownWord, Usage,
-    UserEvent, UserEventError, Veto, Why, bytes, net, read_keyring_file, serf_proto, write_keyring_file,
+    LeaveError, LeaveReport, Member, MemberCounts, MemberEvent, MemberEventKind, Members, Metric, Name, NodeState,
+    NotWritten, OldEvents, Options, Peer, Policy, Query, QueryError, QueryId, QueryReport, QueryStream, Question,
+    Reply, RespondError, Retry, SeedCause, SeedError, SeedFailure, SeedFailureCause, SetTagsError, SharedPolicy,
+    Source, StartError, Stats, Status, Stopped, Tags, Tombstone, Transport, UnknownWord, Usage, UserEvent,
+    UserEventError, Veto, Why, bytes, net, read_keyring_file, serf_proto, write_keyring_file,
 };
 /// The version of tokio that nodes run on. `#[tokio::main]` needs a direct dependency on tokio with its features.
 pub use tokio;

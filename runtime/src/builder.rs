@@ -15,7 +15,7 @@ use crate::handlers::Handlers;
 use crate::joining::{join_until_found, rejoin_until_found};
 use crate::keyring_file::{KeyringFile, keys_at_start};
 use crate::net::Net;
-use crate::options::NodeOptions;
+use crate::options::Options;
 use crate::replace::is_in_use;
 use crate::serf::Serf;
 use crate::snapshot::{Opened, SnapshotWriter};
@@ -24,16 +24,16 @@ use crate::{address, interfaces, socket};
 /// Builder of a node, from [`Serf::builder`].
 ///
 /// ```no_run
-/// # use serf_runtime::{Handlers, NodeOptions, Serf, StartError, net::Net};
+/// # use serf_runtime::{Handlers, Options, Serf, StartError, net::Net};
 /// # fn start<N: Net>(net: N) -> Result<Serf<N>, StartError> {
 /// let handlers = Handlers::new().on_user("deploy", |event| async move { println!("{:?}", event.payload) });
-/// let serf = Serf::builder(NodeOptions::lan("web-1")).on(net).handlers(handlers).start()?;
+/// let serf = Serf::builder(Options::lan("web-1")).on(net).handlers(handlers).start()?;
 /// # Ok(serf)
 /// # }
 /// ```
 #[must_use = "a builder does nothing until it is started"]
 pub struct Builder<N: Net> {
-    options: NodeOptions,
+    options: Options,
     net: Option<N>,
     handlers: Option<Handlers>,
 }
@@ -48,13 +48,13 @@ impl<N: Net> Serf<N> {
     /// Returns an error if the options contradict each other, the address cannot be bound, no address can be
     /// advertised, the snapshot or the keyring file is unusable or locked by another node, or the caller does not run
     /// on the runtime. A failed start releases everything that it acquired.
-    pub fn start(options: NodeOptions) -> Result<Self, StartError> {
+    pub fn start(options: Options) -> Result<Self, StartError> {
         Self::builder(options).start()
     }
 
     /// Returns a builder, for a node on another runtime, with [handlers](Builder::handlers), or with [a subscription
     /// from the first event on](Builder::start_with_events).
-    pub const fn builder(options: NodeOptions) -> Builder<N> {
+    pub const fn builder(options: Options) -> Builder<N> {
         Builder { options, net: None, handlers: None }
     }
 }
@@ -81,7 +81,7 @@ impl<N: Net> Builder<N> {
     }
 
     /// Starts the node and returns a subscription to its [events](Serf::events) from the first one on. These include
-    /// the node's own join and, for a node with a [snapshot](NodeOptions::snapshot), the events that it missed while it
+    /// the node's own join and, for a node with a [snapshot](Options::snapshot), the events that it missed while it
     /// was down. A later subscription may miss both.
     ///
     /// # Errors

@@ -17,7 +17,7 @@ use crate::responder::Responder;
 /// For an event, the handlers registered for its kind and name run in the order of registration; if there are none, the
 /// handlers for all events of its kind; if there are none either, those for [any other event](Self::otherwise). Each
 /// handler is awaited before the next, and all handlers of one event before the next event, so handlers see events in
-/// order. Spawn a task for long work. If handlers fall behind by more than [`subscriber_events_max`](crate::NodeOptions::subscriber_events_max)
+/// order. Spawn a task for long work. If handlers fall behind by more than [`subscriber_events_max`](crate::Options::subscriber_events_max)
 /// events, the oldest are lost and [`on_lagged`](Self::on_lagged) is called.
 ///
 /// A panic in a handler ends that call only: it is logged as a `tracing` error and counted in

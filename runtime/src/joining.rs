@@ -68,7 +68,7 @@ impl<N: Net> Serf<N> {
         result
     }
 
-    /// Rejoins the cluster of an earlier run, as recorded in the [snapshot](crate::NodeOptions::snapshot): contacts the
+    /// Rejoins the cluster of an earlier run, as recorded in the [snapshot](crate::Options::snapshot): contacts the
     /// members that were alive, a few at a time until one answers, then those that had failed. A node with a snapshot
     /// does this by itself at the start.
     ///

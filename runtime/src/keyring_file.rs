@@ -17,7 +17,7 @@ use crate::lock;
 use crate::replace::{lock_file, replace};
 
 /// Reads a keyring file: at least one key, the primary first. A node with
-/// [`keyring_file`](crate::NodeOptions::keyring_file) does this at its start.
+/// [`keyring_file`](crate::Options::keyring_file) does this at its start.
 ///
 /// # Errors
 ///

@@ -8,7 +8,7 @@ use crate::net::Net;
 use crate::serf::Serf;
 
 /// Key operations. A key is rotated in three steps, each completed by every member before the next: install the new
-/// key, use it, remove the old one. Every member with a [`keyring_file`](crate::NodeOptions::keyring_file) writes it
+/// key, use it, remove the old one. Every member with a [`keyring_file`](crate::Options::keyring_file) writes it
 /// before it answers. A member whose write fails reports an error, although the change is in force until it stops.
 impl<N: Net> Serf<N> {
     /// Installs a key on every member, so that it can decrypt with it. Waits for the answers.

@@ -2,7 +2,7 @@
 //!
 //! Use it through `serf-tokio` or `serf-smol`, which re-export everything here and define their [`Serf`]. The parts:
 //!
-//! - [`NodeOptions`] configures a node; [`Serf::start`] starts it, or [`Serf::builder`] with handlers or on another
+//! - [`Options`] configures a node; [`Serf::start`] starts it, or [`Serf::builder`] with handlers or on another
 //!   runtime.
 //! - [`Serf`] is the handle: [join](Serf::join), [list the members](Serf::members), [send a user
 //!   event](Serf::user_event), [send a query](Serf::query), [change the tags](Serf::set_tags) or [the
@@ -14,7 +14,7 @@
 //!
 //! | [Serfer](https://github.com/johandry/serfer) | here |
 //! |---|---|
-//! | `New`, `NewDefault`, `NewSecure` with leaders, tags, keys | [`NodeOptions`] with [`join`](NodeOptions::join), [`tags`](NodeOptions::tags), [`encrypt_keys`](serf_proto::TransportOptions::encrypt_keys) |
+//! | `New`, `NewDefault`, `NewSecure` with leaders, tags, keys | [`Options`] with [`join`](Options::join), [`tags`](Options::tags), [`encrypt_keys`](serf_proto::TransportOptions::encrypt_keys) |
 //! | `Start` with a handler; `StartAndWait` | [`Serf::builder`] with [`handlers`](Builder::handlers); then [`Serf::wait`] |
 //! | `Leave`, `Close`, `ForceLeave` | [`Serf::leave`], [`Serf::shutdown`] or dropping the last handle, [`Serf::force_leave`] |
 //! | `MemberEventHandle`, `UserEventHandle`, `QueryEventHandle`; `*`; `NotFound` | [`Handlers::on_member`], [`on_user`](Handlers::on_user), [`on_query`](Handlers::on_query); `on_any_…`; [`otherwise`](Handlers::otherwise). In order, one after the other |
@@ -81,7 +81,7 @@ pub use crate::error::{CommandError, KeyringFileError, LeaveError, NotWritten, S
 pub use crate::events::{Events, Lagged};
 pub use crate::handlers::Handlers;
 pub use crate::keyring_file::{read_keyring_file, write_keyring_file};
-pub use crate::options::{DEFAULT_PORT, NodeOptions, Options};
+pub use crate::options::{DEFAULT_PORT, Options};
 pub use crate::query::{Answers, QueryStream, Reply};
 pub use crate::report::{JoinError, JoinReport, SeedCause, SeedFailure};
 pub use crate::retry::Retry;

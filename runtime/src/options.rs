@@ -10,10 +10,10 @@ use serf_proto::{SharedPolicy, Tags};
 /// in minor versions.
 ///
 /// ```
-/// use serf_runtime::{Key, NodeOptions};
+/// use serf_runtime::{Key, Options};
 ///
 /// let (bind, key) = ("10.0.0.7:7946".parse()?, Key::generate()?);
-/// let options = NodeOptions::lan("web-1").with(|options| {
+/// let options = Options::lan("web-1").with(|options| {
 ///     options.bind = bind;
 ///     options.protocol.transport.encrypt_keys = vec![key];
 /// });
@@ -29,7 +29,7 @@ use serf_proto::{SharedPolicy, Tags};
 /// # Ok::<(), std::net::AddrParseError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct NodeOptions {
+pub struct Options {
     /// The node's name, unique in the cluster, 1 to 255 bytes. Commonly the host name.
     pub name: String,
     /// Listen address for UDP and TCP. `0.0.0.0` and `[::]` stand for all addresses of the host, of both families if it
@@ -67,15 +67,12 @@ pub struct NodeOptions {
     /// members. It is called under the node's lock and must not call the node. Default none: admits all.
     #[serde(skip)]
     pub policy: Option<SharedPolicy>,
-    /// Protocol options: intervals, timeouts, limits. [`NodeOptions::lan`](Self::lan) uses
+    /// Protocol options: intervals, timeouts, limits. [`Options::lan`](Self::lan) uses
     /// [`serf_proto::Options::lan`].
     pub protocol: serf_proto::Options,
 }
 
-/// [`NodeOptions`] under a short name, for programs that use no other options.
-pub type Options = NodeOptions;
-
-impl NodeOptions {
+impl Options {
     /// Profile for nodes in one data centre.
     pub fn lan(name: impl Into<String>) -> Self {
         Self::new(name.into(), serf_proto::Options::lan())
@@ -126,9 +123,9 @@ mod tests {
 
     #[test]
     fn the_protocols_profiles_are_the_nodes() {
-        assert_eq!(NodeOptions::lan("a").protocol, serf_proto::Options::lan());
-        assert_eq!(NodeOptions::wan("a").protocol, serf_proto::Options::wan());
-        assert_eq!(NodeOptions::local("a").protocol, serf_proto::Options::local());
+        assert_eq!(Options::lan("a").protocol, serf_proto::Options::lan());
+        assert_eq!(Options::wan("a").protocol, serf_proto::Options::wan());
+        assert_eq!(Options::local("a").protocol, serf_proto::Options::local());
         let protocol = serf_proto::Options::lan().with(|options| options.transport.label = "dc1".into());
         assert!(protocol.swim.gossip_early && protocol.swim.gossip_packets_per_tick == 16);
         assert!(!protocol.hashicorp_pace().swim.gossip_early);
@@ -136,7 +133,7 @@ mod tests {
 
     #[test]
     fn options_are_serialized_without_their_keys() {
-        let mut options = NodeOptions::lan("a");
+        let mut options = Options::lan("a");
         let key = Key::generate().unwrap();
         options.protocol.transport.encrypt_keys.push(key.clone());
         assert!(Key::generate().unwrap() != key && key.as_bytes().len() == 32);

@@ -20,7 +20,7 @@ use crate::serf::Serf;
 ///
 /// This is a [`Stream`] that ends after [`Reply::Ended`], or when the node stops. Dropping it ends the query and
 /// discards later replies. A reader that falls behind by more than
-/// [`subscriber_events_max`](crate::NodeOptions::subscriber_events_max) replies loses the oldest, but never the report,
+/// [`subscriber_events_max`](crate::Options::subscriber_events_max) replies loses the oldest, but never the report,
 /// and receives [`Lagged`] with their number. It blocks no other part of the node.
 #[derive(Debug)]
 pub struct QueryStream {

@@ -18,9 +18,9 @@ use serf_runtime::serf_proto::internals::wire::hashicorp;
 use serf_runtime::serf_proto::{AfterLeave, DropReason, Snapshot, UserEventError, limits};
 use serf_runtime::{
     Candidate, Coalescing, CodecChoice, CommandError, End, Event, Events, Handlers, JoinError, Key, KeyOperation,
-    KeysError, Lagged, Member, MemberEventKind, NodeOptions, NodeState, OldEvents, Policy, Query, QueryError,
-    QueryReport, QueryStream, Question, Reply, RespondError, Retry, SeedCause, Serf, SharedPolicy, StartError, Status,
-    Tags, Tombstone, Transport, Veto, read_keyring_file, write_keyring_file,
+    KeysError, Lagged, Member, MemberEventKind, NodeState, OldEvents, Options, Policy, Query, QueryError, QueryReport,
+    QueryStream, Question, Reply, RespondError, Retry, SeedCause, Serf, SharedPolicy, StartError, Status, Tags,
+    Tombstone, Transport, Veto, read_keyring_file, write_keyring_file,
 };
 
 use crate::guardian;
@@ -103,8 +103,8 @@ fn start<N: Net>(name: &str) -> Serf<N> {
     Serf::start(options(name)).unwrap()
 }
 
-fn options(name: &str) -> NodeOptions {
-    let mut options = NodeOptions::local(name).with(|options| options.bind = loopback());
+fn options(name: &str) -> Options {
+    let mut options = Options::local(name).with(|options| options.bind = loopback());
     // The profile's two transmissions per broadcast do not reach all nodes if a packet is lost.
     options.protocol.swim.retransmit_mult = 4;
     options
@@ -357,7 +357,7 @@ pub async fn a_second_node_with_the_same_files_is_refused_until_the_first_is_shu
     write_keyring_file(&keyring, &[key(1)]).unwrap();
     let snapshot = || lasting("a", &scratch, loopback());
     let kept = || secret("b", &[key(1)]).with(|options| options.keyring_file = Some(keyring.clone()));
-    for (options, file) in [(&snapshot as &dyn Fn() -> NodeOptions, "snapshot"), (&kept, "keyring")] {
+    for (options, file) in [(&snapshot as &dyn Fn() -> Options, "snapshot"), (&kept, "keyring")] {
         let first = Serf::<N>::start(options()).unwrap();
         let error = Serf::<N>::start(options()).unwrap_err();
         assert!(matches!(&error, StartError::InUse { path } if *path == scratch.file(file)), "{error}");
@@ -1012,7 +1012,7 @@ fn key(byte: u8) -> Key {
 }
 
 /// Options of a node with keys.
-fn secret(name: &str, keys: &[Key]) -> NodeOptions {
+fn secret(name: &str, keys: &[Key]) -> Options {
     let mut options = options(name);
     options.protocol.transport.encrypt_keys = keys.to_vec();
     options
@@ -1130,7 +1130,7 @@ pub async fn nodes_without_the_key_are_not_let_in<N: Net>() {
 }
 
 /// Options of a node with a snapshot, on a fixed port.
-fn lasting(name: &str, scratch: &Scratch, bind: SocketAddr) -> NodeOptions {
+fn lasting(name: &str, scratch: &Scratch, bind: SocketAddr) -> Options {
     options(name).with(|options| {
         options.bind = bind;
         options.snapshot = Some(scratch.file("snapshot"));

@@ -8,7 +8,7 @@ use std::error::Error;
 
 use futures_lite::future::or;
 use serf_runtime::net::Net;
-use serf_runtime::{Coalescing, Handlers, Key, MemberEventKind, NodeOptions, Question, Serf};
+use serf_runtime::{Coalescing, Handlers, Key, MemberEventKind, Options, Question, Serf};
 
 type Result<T> = core::result::Result<T, Box<dyn Error>>;
 
@@ -19,7 +19,7 @@ pub const USAGE: &str = "usage: node|guardian NAME BIND [MEMBER...] [-key=BASE64
 #[derive(Debug)]
 struct Args {
     is_guardian: bool,
-    options: NodeOptions,
+    options: Options,
     event_every: Duration,
     query_every: Duration,
 }
@@ -103,7 +103,7 @@ impl Args {
             _ => return Err(USAGE.into()),
         };
         let bind = bind.parse()?;
-        let options = NodeOptions::lan(name).with(|options| options.bind = bind);
+        let options = Options::lan(name).with(|options| options.bind = bind);
         let mut parsed =
             Self { is_guardian, options, event_every: Duration::from_secs(2), query_every: Duration::from_secs(5) };
         for arg in args {

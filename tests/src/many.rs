@@ -10,7 +10,7 @@ use std::fs;
 use std::time::Instant;
 
 use serf_runtime::net::Net;
-use serf_runtime::{Coalescing, Event, Events, MemberEventKind, NodeOptions, Serf};
+use serf_runtime::{Coalescing, Event, Events, MemberEventKind, Options, Serf};
 
 type Result<T> = core::result::Result<T, Box<dyn Error>>;
 
@@ -206,8 +206,8 @@ impl<N: Net> Cluster<N> {
     }
 }
 
-fn options(name: &str) -> NodeOptions {
-    NodeOptions::lan(name).with(|options| options.bind = (core::net::Ipv4Addr::LOCALHOST, 0).into())
+fn options(name: &str) -> Options {
+    Options::lan(name).with(|options| options.bind = (core::net::Ipv4Addr::LOCALHOST, 0).into())
 }
 
 /// Returns the processor time of all threads.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use serf_tokio::Name;
 use serf_tokio::serf_proto::{AfterLeave, ConfigError, IdentityError, Snapshot};
-use serf_tokio::{CodecChoice, Key, NodeOptions, StartError, Transport};
+use serf_tokio::{CodecChoice, Key, Options, StartError, Transport};
 
 use super::commands::TAGS_TOO_LONG;
 use super::events::{PROTOCOL_MAX, PROTOCOL_MIN};
@@ -47,7 +47,7 @@ impl Files {
 }
 
 /// Builds the node's options; the error says why the settings are invalid.
-pub(super) fn options(config: &Config, files: Files) -> Result<NodeOptions, String> {
+pub(super) fn options(config: &Config, files: Files) -> Result<Options, String> {
     if config.protocol > PROTOCOL_MAX || config.protocol < PROTOCOL_MIN {
         let how = if config.protocol > PROTOCOL_MAX { "high" } else { "low" };
         return Err(format!(
@@ -58,9 +58,9 @@ pub(super) fn options(config: &Config, files: Files) -> Result<NodeOptions, Stri
     let settings = &config.settings;
     let name = settings.node_name.clone();
     let mut options = match config.profile {
-        Profile::Lan => NodeOptions::lan(name),
-        Profile::Wan => NodeOptions::wan(name),
-        Profile::Local => NodeOptions::local(name),
+        Profile::Lan => Options::lan(name),
+        Profile::Wan => Options::wan(name),
+        Profile::Local => Options::local(name),
     };
     options.bind = config.bind;
     options.advertise = config.advertise;

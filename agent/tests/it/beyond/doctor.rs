@@ -5,7 +5,7 @@ use std::net::{Shutdown, TcpListener, TcpStream, UdpSocket};
 use std::thread;
 
 use serde_json::Value;
-use serf_tokio::{NodeOptions, Serf};
+use serf_tokio::{Options, Serf};
 
 use super::lab::{Agent, Directory, OURS, Ran, binaries, serf};
 
@@ -142,7 +142,7 @@ fn a_key_or_label_for_a_node_that_has_none_is_found_and_the_rest_is_checked_with
 #[test]
 fn a_label_must_be_the_nodes() {
     let mut options =
-        NodeOptions::local("embedded").with(|options| options.bind = "127.0.0.1:0".parse().expect("is an address"));
+        Options::local("embedded").with(|options| options.bind = "127.0.0.1:0".parse().expect("is an address"));
     options.protocol.transport.label = "dc1".into();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("can be built");
     let node = {

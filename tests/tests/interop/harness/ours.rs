@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use serf_tokio::serf_proto::{DropReason, Question};
-use serf_tokio::{Event, JoinError, NodeOptions, OldEvents, Reply, Serf};
+use serf_tokio::{Event, JoinError, OldEvents, Options, Reply, Serf};
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinHandle;
 
@@ -31,11 +31,11 @@ impl Ours {
 
     /// Starts a node with the timing of the `local` profile, which detects failures sooner.
     pub(crate) fn start_quick(name: &str) -> Self {
-        Self::start_with(name, |options| options.protocol = NodeOptions::local(name).protocol)
+        Self::start_with(name, |options| options.protocol = Options::local(name).protocol)
     }
 
-    pub(crate) fn start_with(name: &str, change: impl FnOnce(&mut NodeOptions)) -> Self {
-        let mut options = NodeOptions::lan(name).with(|options| options.bind = SocketAddr::from(([127, 0, 0, 1], 0)));
+    pub(crate) fn start_with(name: &str, change: impl FnOnce(&mut Options)) -> Self {
+        let mut options = Options::lan(name).with(|options| options.bind = SocketAddr::from(([127, 0, 0, 1], 0)));
         change(&mut options);
         let _runtime = runtime().enter();
         let serf = Serf::start(options).unwrap_or_else(|error| panic!("{name} does not start: {error}"));
