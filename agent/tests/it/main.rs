@@ -14,8 +14,6 @@ mod beyond;
 #[cfg(unix)]
 mod clients;
 #[cfg(unix)]
-mod crashes;
-#[cfg(unix)]
 mod daemon;
 #[cfg(unix)]
 mod operator;

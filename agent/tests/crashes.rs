@@ -1,6 +1,15 @@
 //! Kills an agent at random moments, with its snapshot and its keyring, while events and key changes flow.
 //!
 //! `SERF_KILLS` sets the number of kills; default 30.
+//!
+//! A program of its own, so that it runs alone: a record is written by another thread than the one that delivers the event, and
+//! a kill between the two would repeat the event. Beside other tests that thread may wait for a processor.
+
+#![cfg(unix)]
+
+#[expect(dead_code, reason = "the other tests use more of it")]
+#[path = "it/process.rs"]
+mod process;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -12,7 +21,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use crate::process::{ANY_PORT, Agent, Directory, eventually};
+use process::{ANY_PORT, Agent, Directory, eventually};
 use serf_agent::rpc::{Client, KeyReport, UserEvent};
 use serf_tokio::serf_proto::{AfterLeave, Snapshot};
 use serf_tokio::{Key, read_keyring_file, write_keyring_file};
