@@ -294,7 +294,7 @@ impl TransmitQueue<Bytes> {
 impl<T: Copy + Eq + Hash> TransmitQueue<T> {
     /// Removes stale places once they outnumber the `live` items. `is_current` checks a place's transmit count against
     /// the item's; of several valid places one stays.
-    pub(crate) fn clear_stale(&mut self, live: usize, is_current: impl Fn(usize, T) -> bool) {
+    fn clear_stale(&mut self, live: usize, is_current: impl Fn(usize, T) -> bool) {
         if self.len <= 2 * live + STALE_KEPT {
             return;
         }
@@ -353,6 +353,37 @@ impl<T: Copy + Eq + Hash> RowQueue<T> {
         }
         rows.set_sends(item, Some(0));
         self.places.push(item);
+        self.clear_stale(rows);
+    }
+
+    /// Queues a row to go before all others, also if it is queued already. A queue has one such row, always the same, since
+    /// [`TransmitQueue::push_urgent`] replaces it.
+    pub(crate) fn push_urgent(&mut self, item: T, rows: &mut impl SendCounts<T>) {
+        self.len += usize::from(rows.sends(item).is_none());
+        rows.set_sends(item, Some(0));
+        self.places.push_urgent(item);
+        self.clear_stale(rows);
+    }
+
+    /// Removes the places with the most transmits until at most `depth_max` rows are queued. Returns the number of rows
+    /// removed.
+    pub(crate) fn prune(&mut self, depth_max: usize, rows: &mut impl SendCounts<T>) -> u64 {
+        let mut pruned = 0;
+        // Ends: each place is taken out, and a queued row has one.
+        while self.len > depth_max
+            && let Some((sends, item)) = self.places.prune()
+        {
+            // A stale place is no loss.
+            if rows.sends(item) == Some(sends) {
+                self.cancel(item, rows);
+                pruned += 1;
+            }
+        }
+        debug_assert!(self.len <= depth_max, "a queued row has a place");
+        pruned
+    }
+
+    fn clear_stale(&mut self, rows: &impl SendCounts<T>) {
         self.places.clear_stale(self.len, |sends, item| rows.sends(item) == Some(sends));
         debug_assert!(self.places.len() >= self.len, "a queued row has a place");
     }
@@ -453,13 +484,18 @@ mod tests {
     proptest! {
         #[test]
         fn a_queue_of_rows_knows_how_many_are_queued_and_offers_each_of_them_once(
-            steps in prop::collection::vec((0..5, 0_usize..8), 1..300),
+            steps in prop::collection::vec((0..6, 0_usize..8), 1..300),
         ) {
             const LIMIT: usize = 3;
+            const URGENT: usize = 7;
             let (mut queue, mut rows) = (RowQueue::new(), Counts([None; 8]));
             for (step, item) in steps {
                 let before = rows.0;
                 match step {
+                    0..=2 if item == URGENT => {
+                        queue.push_urgent(item, &mut rows);
+                        prop_assert_eq!(rows.sends(item), Some(0));
+                    }
                     0..=2 => {
                         queue.push(item, &mut rows);
                         prop_assert_eq!(rows.sends(item), Some(0));
@@ -468,6 +504,17 @@ mod tests {
                         queue.cancel(item, &mut rows);
                         prop_assert_eq!(rows.sends(item), None);
                     }
+                    4 => {
+                        let depth_max = item;
+                        let pruned = before.iter().flatten().count().saturating_sub(depth_max);
+                        prop_assert_eq!(queue.prune(depth_max, &mut rows), pruned as u64);
+                        let kept = |item: &usize| rows.0[*item].is_some();
+                        let ordinary = 0..URGENT;
+                        let most_kept = ordinary.clone().filter(kept).filter_map(|item| before[item]).max();
+                        let least_pruned = ordinary.filter(|item| !kept(item)).filter_map(|item| before[item]).min();
+                        prop_assert!(depth_max == 0 || kept(&URGENT) == before[URGENT].is_some(), "the urgent row goes last");
+                        prop_assert!(least_pruned.is_none_or(|pruned| most_kept.is_none_or(|kept| kept <= pruned)));
+                    }
                     _ => {
                         let mut offered = vec![];
                         queue.fill(&mut rows, LIMIT, 2, |_, item, is_last| {
@@ -475,6 +522,9 @@ mod tests {
                             offered.push(item);
                             Offer::Sent
                         });
+                        if before[URGENT].is_some() {
+                            prop_assert_eq!(offered[0], URGENT);
+                        }
                         offered.sort_unstable();
                         prop_assert_eq!(offered, (0..8).filter(|&item| before[item].is_some()).collect::<Vec<_>>());
                         let sent = before.map(|sends| sends.map(|sends| sends + 1).filter(|&sends| sends < LIMIT));

@@ -5,7 +5,7 @@ use alloc::collections::VecDeque;
 use super::members::Members;
 use super::reap::arm_reaper;
 use super::row::Intent;
-use crate::broadcast::{Offer, TransmitQueue, Turn};
+use crate::broadcast::{Offer, RowQueue};
 use crate::core::Core;
 use crate::envelope::Packer;
 use crate::limits::{EARLY_INTENTS_BYTES_MAX, EARLY_INTENTS_MAX, ITEM_BYTES};
@@ -19,10 +19,8 @@ use crate::wire::{Codec, native};
 /// packed: a newer intent replaces the queued one in place.
 #[derive(Clone, Debug)]
 pub(super) struct Intents {
-    /// Members whose intent is queued. An entry is stale if its transmit count differs from the row's.
-    queue: TransmitQueue<MemberIdx>,
-    /// Number of rows with a transmit count: the entries that are not stale.
-    queued: usize,
+    /// Members whose intent is queued.
+    queue: RowQueue<MemberIdx>,
     /// Names with an early intent, oldest first. Some may have become members since.
     early: VecDeque<(Instant, MemberIdx)>,
     /// Memory used by `early`, in bytes; limited by [`EARLY_INTENTS_BYTES_MAX`].
@@ -42,8 +40,7 @@ pub(super) enum Via {
 
 impl Intents {
     pub(super) const fn new() -> Self {
-        let queue = TransmitQueue::new(Turn::Newest);
-        Self { queue, queued: 0, early: VecDeque::new(), early_bytes: 0, own_leaves_sent: None }
+        Self { queue: RowQueue::new(), early: VecDeque::new(), early_bytes: 0, own_leaves_sent: None }
     }
 
     /// Stores an intent about a name that is not a member yet (`upsertIntent` in serf.go), and gossips it.
@@ -114,48 +111,20 @@ impl Intents {
 
     /// Queues a member's intent, with a transmit count of zero if it is queued already.
     pub(super) fn spread(&mut self, core: &mut Core, members: &mut Members, idx: MemberIdx) {
-        let is_own_leave = idx == members.me() && self.is_leaving();
-        match members.row(idx).sends() {
-            // A join that is queued and unsent needs no second entry, but a leave that replaces it must become urgent.
-            Some(0) if !is_own_leave => return,
-            Some(_) => {}
-            None => self.queued += 1,
-        }
-        members.set_sends(idx, Some(0));
-        if is_own_leave {
-            // Our leave has priority because the shutdown waits for it. A join has none: it would reach only the few
-            // members that a newcomer knows.
-            self.queue.push_urgent(idx);
+        // Our leave has priority because the shutdown waits for it, and gets it also if it replaces a queued join. A join
+        // has none: it would reach only the few members that a newcomer knows.
+        if idx == members.me() && self.is_leaving() {
+            self.queue.push_urgent(idx, members);
         } else {
-            self.queue.push(idx);
+            self.queue.push(idx, members);
         }
-        while self.queued > core.cfg.serf().queue_depth_max as usize {
-            self.prune(core, members);
-        }
-        // Stale entries accumulate with every replaced intent; this bounds the queue by the number of valid ones.
-        self.queue.clear_stale(self.queued, |sends, idx| members.row(idx).sends() == Some(sends as u64));
+        let depth_max = core.cfg.serf().queue_depth_max as usize;
+        core.stats.intents_pruned.full += self.queue.prune(depth_max, members);
     }
 
-    /// Makes room: removes the intent with the most transmits.
-    fn prune(&mut self, core: &mut Core, members: &mut Members) {
-        let Some((sends, idx)) = self.queue.prune() else {
-            debug_assert!(false, "a queued intent has a place in the queue");
-            self.queued = 0;
-            return;
-        };
-        // A stale entry does not count as a lost intent.
-        if members.row(idx).sends() == Some(sends as u64) {
-            self.cancel(members, idx);
-            core.stats.intents_pruned.full += 1;
-        }
-    }
-
-    /// Dequeues a member's intent. Its entry becomes stale.
+    /// Dequeues a member's intent.
     pub(super) fn cancel(&mut self, members: &mut Members, idx: MemberIdx) {
-        if members.row(idx).sends().is_some() {
-            members.set_sends(idx, None);
-            self.queued -= 1;
-        }
+        self.queue.cancel(idx, members);
     }
 
     /// Begins our leave: from now on, intents about ourselves are not refuted.
@@ -172,16 +141,11 @@ impl Intents {
         codec: Codec,
         packer: &mut Packer<'_>,
     ) {
-        if self.queued == 0 {
-            return;
-        }
-        // The rows are far apart in memory. Reading the next few back to back lets their cache misses overlap.
-        let upcoming = self.queue.upcoming().take(packer.room() / INTENT_BYTES);
-        core::hint::black_box(upcoming.fold(0, |sum, &idx| sum ^ members.row(idx).ltime()));
-        let Self { queue, queued, own_leaves_sent, .. } = self;
-        queue.fill(limit, |sends, &idx| {
+        let Self { queue, own_leaves_sent, .. } = self;
+        let ahead = packer.room() / INTENT_BYTES;
+        queue.fill(members, limit, ahead, |members, idx, _| {
             let row = members.row(idx);
-            let (true, Some(intent)) = (row.sends() == Some(sends as u64), row.intent()) else { return Offer::Stale };
+            let Some(intent) = row.intent() else { return Offer::Stale };
             let ltime = row.ltime();
             let frame = match intent {
                 // Most intents are joins; their native encoding is assembled without an encoder.
@@ -197,10 +161,6 @@ impl Intents {
             if frame.is_err() {
                 return Offer::Full;
             }
-            // The row after the packet: a frame that did not fit has not been sent.
-            let finished = sends + 1 >= limit;
-            members.set_sends(idx, (!finished).then_some(sends as u64 + 1));
-            *queued -= usize::from(finished);
             if let Some(sent) = own_leaves_sent.as_mut().filter(|_| idx == members.me()) {
                 *sent += 1;
             }
@@ -235,7 +195,7 @@ impl Intents {
 
     /// Number of intents to gossip.
     pub(super) const fn queued(&self) -> usize {
-        self.queued
+        self.queue.len()
     }
 
     /// The names with early intents, oldest first.
@@ -247,12 +207,12 @@ impl Intents {
     /// Number of queue entries, including stale ones.
     #[cfg(test)]
     pub(super) const fn places(&self) -> usize {
-        self.queue.len()
+        self.queue.places()
     }
 
     /// The member whose intent is packed next.
     pub(super) fn next(&self) -> Option<MemberIdx> {
-        self.queue.upcoming().next().copied()
+        self.queue.upcoming()
     }
 
     /// Whether our leave has begun.

@@ -7,6 +7,7 @@ use core::time::Duration;
 use super::reap::arm_reaper;
 use super::reconnect::arm_reconnect;
 use super::row::{Intent, Row};
+use crate::broadcast::SendCounts;
 use crate::core::Core;
 use crate::event::{Event, Member, MemberEvent, MemberEventKind, Status};
 use crate::roster::{Holder, MemberIdx};
@@ -211,11 +212,6 @@ impl Members {
         self.rows[idx.at()].set_intent(Some(intent));
     }
 
-    /// Sets the transmit count of the intent; `None` if it is not queued.
-    pub(super) fn set_sends(&mut self, idx: MemberIdx, sends: Option<u64>) {
-        self.rows[idx.at()].set_sends(sends);
-    }
-
     /// This node.
     pub(super) const fn me(&self) -> MemberIdx {
         self.me
@@ -329,5 +325,21 @@ impl Members {
             MemberEventKind::Reap => &mut stats.member_reaps,
         } += 1;
         core.events.push(Event::Member(MemberEvent { kind, members: member.into() }));
+    }
+}
+
+impl SendCounts<MemberIdx> for Members {
+    #[inline]
+    fn sends(&self, idx: MemberIdx) -> Option<usize> {
+        self.row(idx).sends().and_then(|sends| usize::try_from(sends).ok())
+    }
+
+    fn set_sends(&mut self, idx: MemberIdx, sends: Option<usize>) {
+        self.rows[idx.at()].set_sends(sends.map(|sends| sends as u64));
+    }
+
+    #[inline]
+    fn prefetch(&self, idx: MemberIdx) -> u64 {
+        self.row(idx).ltime()
     }
 }
