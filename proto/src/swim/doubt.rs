@@ -28,11 +28,15 @@ impl Swim {
         if self.own.has_left() || self.is_live(idx) {
             return;
         }
-        let Some(to) = core.roster.peer(idx).map(|peer| peer.addr()) else { return };
         // A node that took the address over must not be accused under the old name.
-        if self.live_at(core, to).is_some() {
-            return;
+        if core.roster.peer(idx).is_some_and(|peer| self.live_at(core, peer.addr()).is_none()) {
+            self.ping_accusing(core, idx);
         }
+    }
+
+    /// Pings a member with the accusation, because gossip does not reach members that left.
+    pub(super) fn ping_accusing(&mut self, core: &mut Core, idx: MemberIdx) {
+        let Some(to) = core.roster.peer(idx).map(|peer| peer.addr()) else { return };
         let body = Body::Ping { seq: self.probing.next_seq(), target: idx, accusing: true };
         core.unicasts.push(Unicast { to, peer: Some(idx), answers: None, body });
     }

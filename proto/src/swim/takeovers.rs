@@ -104,15 +104,11 @@ impl Swim {
         }
     }
 
-    /// The holder answered: it keeps the name. Sends it the accusation so that it can refute, because gossip does not
-    /// reach members that left.
+    /// The holder answered: it keeps the name, and gets the accusation so that it can refute.
     pub(super) fn holder_acked(&mut self, core: &mut Core, seq: u32) {
         let Some((idx, claim)) = self.takeovers.acked(seq) else { return };
         self.conflict(core, idx, claim.announced());
-        if let Some(to) = core.roster.peer(idx).map(|peer| peer.addr()) {
-            let body = Body::Ping { seq: self.probing.next_seq(), target: idx, accusing: true };
-            core.unicasts.push(Unicast { to, peer: Some(idx), answers: None, body });
-        }
+        self.ping_accusing(core, idx);
     }
 }
 
