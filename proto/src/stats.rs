@@ -311,6 +311,12 @@ impl Stats {
         self.dropped[reason as usize] += 1;
         tracing::debug!(reason = reason.name(), "input dropped");
     }
+
+    /// Counts `count` such drops with one log record: a few compressed bytes can expand to millions of them.
+    pub(crate) fn drop_many_expected(&mut self, reason: DropReason, count: u64) {
+        self.dropped[reason as usize] += count;
+        tracing::debug!(reason = reason.name(), count, "inputs dropped");
+    }
 }
 
 #[cfg(test)]

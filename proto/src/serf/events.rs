@@ -121,8 +121,8 @@ impl Events {
         }
         // Ends the borrow of `too_old`, and with it the counting.
         drop(recent);
-        for _ in 0..too_old {
-            core.stats.drop_expected(DropReason::OldEvent);
+        if too_old > 0 {
+            core.stats.drop_many_expected(DropReason::OldEvent, too_old);
         }
         // HashiCorp's sends its ring buffer in memory order.
         events.sort_by_key(|event| event.ltime);
