@@ -483,10 +483,9 @@ fn input(command: &Command) -> Input {
             Input::UserEvent { name: "e".into(), payload: vec![0; *bytes], coalescing: Coalescing::Forbid }
         }
         Command::Tags(bytes) => Input::SetTags([("k".into(), "v".repeat(*bytes))].into()),
-        Command::ForceLeave { node, prune } => Input::ForceLeave {
-            name: node.get(&names()).clone(),
-            tombstone: if *prune { Tombstone::Erase } else { Tombstone::Keep },
-        },
+        Command::ForceLeave { node, prune } => {
+            Input::ForceLeave { name: node.get(&names()).clone(), tombstone: Tombstone::from(*prune) }
+        }
         Command::Leave => Input::Leave,
         Command::Ask { bytes, filter, acks } => Input::Query {
             name: "q".into(),

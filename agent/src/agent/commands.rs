@@ -6,10 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serf_tokio::serf_proto::{Pattern, PatternError};
-use serf_tokio::{
-    Coalescing, CommandError, ForceLeaveError, KeyOperation, LeaveError, NodeState, SetTagsError, Tombstone,
-    UserEventError,
-};
+use serf_tokio::{CommandError, ForceLeaveError, KeyOperation, LeaveError, NodeState, SetTagsError, UserEventError};
 
 use super::events::member;
 use super::setup::announced;
@@ -153,11 +150,10 @@ impl Agent {
             ),
         );
         let (bytes, limit) = (event.name.len() + payload.len(), self.size_limits.user_event_bytes_max);
-        let coalescing = if event.coalesce { Coalescing::Allow } else { Coalescing::Forbid };
         let sent = if bytes > limit as usize {
             Err(format!("user event exceeds configured limit of {limit} bytes before encoding"))
         } else {
-            self.serf.user_event(&event.name, payload, coalescing).map_err(|error| match error {
+            self.serf.user_event(&event.name, payload, event.coalesce).map_err(|error| match error {
                 CommandError::Refused(UserEventError::TooLarge { .. }) => {
                     format!("encoded user event exceeds configured limit of {limit} bytes after encoding")
                 }
@@ -170,8 +166,7 @@ impl Agent {
     fn force_leave(&self, node: &str, prune: bool) -> Result<(), String> {
         let how = if prune { " (prune)" } else { "" };
         self.log.info("agent", format_args!("Force leaving node{how}: {node}"));
-        let tombstone = if prune { Tombstone::Erase } else { Tombstone::Keep };
-        match self.serf.force_leave(node, tombstone) {
+        match self.serf.force_leave(node, prune) {
             // Ours: a name that cannot exist is treated as an unknown name, which is no error.
             Ok(()) | Err(CommandError::Refused(ForceLeaveError::Nobody { .. })) => Ok(()),
             Err(CommandError::Refused(ForceLeaveError::Ourselves)) => {

@@ -22,8 +22,7 @@ pub(crate) fn user_events_arrive_with_every_byte_and_the_coalesce_flag() {
     let all = every_byte();
     let events = [("bytes", &all[..], false), ("bytes", &all[..], true), ("déjà vu", b"", false), ("\n", b"\0", true)];
     for (name, payload, coalesce) in events {
-        let coalescing = if coalesce { Coalescing::Allow } else { Coalescing::Forbid };
-        ours.serf.user_event(name, payload, coalescing).unwrap();
+        ours.serf.user_event(name, payload, coalesce).unwrap();
     }
     // Coalesced events arrive after the quiescent period.
     let expected = events.map(|(name, payload, coalesce)| heard(name, payload, coalesce));
