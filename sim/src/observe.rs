@@ -6,8 +6,7 @@ use serf_proto::{Event, KeyReport, Member, MemberEventKind, NameVerdict, QueryRe
 
 use crate::addressing::{node_at, node_of};
 use crate::check::{Finding, Moment, Violation};
-use crate::command::Command;
-use crate::command::LOAD;
+use crate::command::{Command, LOAD};
 use crate::host::Host;
 use crate::route::HostContext;
 use crate::scheduled::Payload;

@@ -84,7 +84,7 @@ fn answer(agent: &Agent, method: &Method, path: &str) -> Response<String> {
 const PLAIN: &str = "text/plain; charset=utf-8";
 const EXPOSITION: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// Limit on connections. One more displaces the oldest that has not sent a request yet. Monitoring connects seldom.
+/// Limit on connections. One more displaces the oldest that has not sent a request yet. Monitoring systems connect a few times a minute.
 const CONNECTIONS_MAX: usize = 128;
 
 /// Limit on connections from one address.
