@@ -23,6 +23,8 @@ pub(crate) enum Offer {
     Full,
     /// Obsolete; remove the item.
     Stale,
+    /// Counts as sent this often, although it was not; move it.
+    Counted(usize),
 }
 
 /// Order of items with equal transmit counts. Receivers cannot observe it, so both are compatible.
@@ -50,6 +52,8 @@ pub(crate) struct TransmitQueue<T> {
     /// Per tier: the number of items at its end that were promoted in this round.
     arrived: Vec<usize>,
     in_round: bool,
+    /// Whether the last packet was full before every item was offered.
+    is_full: bool,
 }
 
 /// The priority item.
@@ -63,7 +67,7 @@ struct Urgent<T> {
 
 impl<T: PartialEq> TransmitQueue<T> {
     pub(crate) const fn new(turn: Turn) -> Self {
-        Self { turn, tiers: Vec::new(), urgent: None, lowest: 0, len: 0, arrived: Vec::new(), in_round: false }
+        Self { turn, tiers: Vec::new(), urgent: None, lowest: 0, len: 0, arrived: Vec::new(), in_round: false, is_full: false }
     }
 
     /// Adds an item with a transmit count of zero.
@@ -134,6 +138,8 @@ impl<T: PartialEq> TransmitQueue<T> {
             self.arrived.clear();
         }
         let mut sends = self.lowest;
+        // Allocates only under backlog.
+        let mut counted = Vec::new();
         let mut full = self.urgent.is_some() && self.fill_urgent(limit, &mut offer);
         while sends < self.tiers.len() && !full {
             // Items that were promoted into this tier in this round wait at its end, and must not be offered again.
@@ -151,10 +157,17 @@ impl<T: PartialEq> TransmitQueue<T> {
                         tier.remove(at);
                         (waiting, self.len) = (waiting - 1, self.len - 1);
                     }
+                    Offer::Counted(count) => {
+                        debug_assert!(count > sends, "a count only grows while the item is queued");
+                        counted.extend(tier.remove(at).map(|item| (count, item)));
+                        waiting -= 1;
+                    }
                     Offer::Full => full = true,
                 }
             }
-            // After the tier, not per item: one drain moves the whole run.
+            // After the tier, not per item: one drain moves the whole run. Counted items first: they were not offered in
+            // this round, so they must not be among the promoted ones at the end of a tier.
+            counted.drain(..).for_each(|(count, item)| self.move_to(count, item));
             let promoted = self.promote(sends, self.turn.first(sent, waiting), limit);
             sends += 1;
             if promoted > 0 {
@@ -162,7 +175,19 @@ impl<T: PartialEq> TransmitQueue<T> {
                 self.arrived[sends] += promoted;
             }
         }
+        self.is_full = full;
         self.find_lowest();
+    }
+
+    /// Moves an item to the tier of `count` transmits, before those that were promoted in this round.
+    fn move_to(&mut self, count: usize, item: T) {
+        while self.tiers.len() <= count {
+            self.tiers.push(VecDeque::new());
+        }
+        let tier = &mut self.tiers[count];
+        grow(tier, 1);
+        let arrived = self.arrived.get(count).copied().unwrap_or(0);
+        tier.insert(tier.len() - arrived, item);
     }
 
     /// Offers the priority item. True if the packet is full.
@@ -173,8 +198,8 @@ impl<T: PartialEq> TransmitQueue<T> {
         match offer(urgent.sends, &urgent.item) {
             Offer::Full => return true,
             Offer::Sent => (urgent.sends, urgent.offered) = (urgent.sends + 1, true),
-            // As if it were sent often enough, so that the check below removes it.
-            Offer::Stale => urgent.sends = limit,
+            // As if it were sent often enough, so that the check below removes it. Duplicates of it are not counted.
+            Offer::Stale | Offer::Counted(_) => urgent.sends = limit,
         }
         if urgent.sends >= limit {
             self.urgent = None;
@@ -320,18 +345,25 @@ pub(crate) trait SendCounts<T> {
 /// A transmit queue of rows. A broadcast is encoded from its row when it is sent, so a newer state replaces an older
 /// one.
 ///
-/// The row stores the transmit count, so that re-queueing needs no search: a place whose tier differs from the row's
-/// count is stale.
+/// The row stores the transmit count, so that re-queueing needs no search: a place whose tier is above the row's count
+/// is stale.
+///
+/// Under backlog, a copy that another member sent counts as [`DUPLICATE_WEIGHT`] transmits of our own
+/// ([`note_duplicate`](Self::note_duplicate)): what others send makes room for what they do not (feedback and counters
+/// in Demers et al., 1987, §1.4). The row's count is then above the tier of its place, and the place is moved when it
+/// comes up.
 #[derive(Clone, Debug)]
 pub(crate) struct RowQueue<T> {
     places: TransmitQueue<T>,
     /// Number of queued rows, each counted once.
     len: usize,
+    /// Whether the packets of the last round could not hold all queued rows.
+    backlog: bool,
 }
 
 impl<T: Copy + Eq + Hash> RowQueue<T> {
     pub(crate) const fn new() -> Self {
-        Self { places: TransmitQueue::new(Turn::Newest), len: 0 }
+        Self { places: TransmitQueue::new(Turn::Newest), len: 0, backlog: false }
     }
 
     pub(crate) const fn len(&self) -> usize {
@@ -374,7 +406,7 @@ impl<T: Copy + Eq + Hash> RowQueue<T> {
             && let Some((sends, item)) = self.places.prune()
         {
             // A stale place is no loss.
-            if rows.sends(item) == Some(sends) {
+            if rows.sends(item).is_some_and(|count| count >= sends) {
                 self.cancel(item, rows);
                 pruned += 1;
             }
@@ -384,7 +416,7 @@ impl<T: Copy + Eq + Hash> RowQueue<T> {
     }
 
     fn clear_stale(&mut self, rows: &impl SendCounts<T>) {
-        self.places.clear_stale(self.len, |sends, item| rows.sends(item) == Some(sends));
+        self.places.clear_stale(self.len, |sends, item| rows.sends(item).is_some_and(|count| count >= sends));
         debug_assert!(self.places.len() >= self.len, "a queued row has a place");
     }
 
@@ -393,6 +425,18 @@ impl<T: Copy + Eq + Hash> RowQueue<T> {
         if rows.sends(item).is_some() {
             rows.set_sends(item, None);
             self.len -= 1;
+        }
+    }
+
+    /// Notes that another member sent a queued row's broadcast. Under backlog this counts as transmits of our own, and
+    /// the row may leave the queue without a further one. Without backlog it changes nothing: every row is sent as often
+    /// as the limit says, which is fastest and costs no other row anything.
+    #[inline]
+    pub(crate) fn note_duplicate(&self, item: T, rows: &mut impl SendCounts<T>) {
+        if self.backlog
+            && let Some(sends) = rows.sends(item)
+        {
+            rows.set_sends(item, Some((sends + DUPLICATE_WEIGHT).min(TRANSMIT_LIMIT_MAX as usize)));
         }
     }
 
@@ -407,10 +451,18 @@ impl<T: Copy + Eq + Hash> RowQueue<T> {
     ) {
         let upcoming = self.places.upcoming().take(ahead);
         core::hint::black_box(upcoming.fold(0, |read, &item| read ^ rows.prefetch(item)));
-        let Self { places, len } = self;
+        let Self { places, len, .. } = self;
         places.fill(limit, |sends, &item| {
-            if rows.sends(item) != Some(sends) {
-                return Offer::Stale;
+            match rows.sends(item) {
+                Some(count) if count == sends => {}
+                Some(count) if count >= limit => {
+                    rows.set_sends(item, None);
+                    *len -= 1;
+                    return Offer::Stale;
+                }
+                Some(count) if count > sends => return Offer::Counted(count),
+                // Queued again at a lower count, or not queued.
+                _ => return Offer::Stale,
             }
             let is_last = sends + 1 >= limit;
             let offer = write(rows, item, is_last);
@@ -429,6 +481,7 @@ impl<T: Copy + Eq + Hash> RowQueue<T> {
     }
 
     pub(crate) fn end_round(&mut self) {
+        self.backlog = self.places.is_full;
         self.places.end_round();
     }
 
@@ -452,6 +505,10 @@ fn grow<T>(tier: &mut VecDeque<T>, more: usize) {
         tier.reserve_exact((tier.len() / 4 + 16).max(more));
     }
 }
+
+/// How many transmits of our own a copy from another member counts for, under backlog. Ours. Measured with a cold join of
+/// 2000 nodes at 10 % loss: 0: 14 messages a pair; 1: 8.5; 2: 6.7; 4: 5.5; 8: 4.8, but more is left to anti-entropy.
+const DUPLICATE_WEIGHT: usize = 4;
 
 /// Capacity that an empty tier keeps, in items.
 const TIER_KEPT_MAX: usize = 256;
