@@ -93,8 +93,8 @@ struct Episode {
     latest: Instant,
     count: u64,
     /// Number of occurrences at the last log line.
-    told: u64,
-    tell_at: Instant,
+    reported: u64,
+    report_at: Instant,
     pause: Duration,
 }
 
@@ -104,8 +104,8 @@ impl Episode {
     }
 
     fn next(&self, kind: ComplaintKind) -> Instant {
-        let tell_at = if self.count > self.told { self.tell_at } else { Instant::MAX };
-        tell_at.min(self.over_at(kind))
+        let report_at = if self.count > self.reported { self.report_at } else { Instant::MAX };
+        report_at.min(self.over_at(kind))
     }
 }
 
@@ -148,8 +148,17 @@ impl Complaints {
             None => (None, None),
         };
         let (detail, pause) = (shortened(detail).into(), PAUSE_LEAST);
-        let episode =
-            Episode { peer, member, detail, since: now, latest: now, count: 1, told: 1, tell_at: now + pause, pause };
+        let episode = Episode {
+            peer,
+            member,
+            detail,
+            since: now,
+            latest: now,
+            count: 1,
+            reported: 1,
+            report_at: now + pause,
+            pause,
+        };
         let next = episode.next(kind);
         self.due = Some(self.due.map_or(next, |due| due.min(next)));
         let line = Line::begun(kind, &episode);
@@ -190,12 +199,12 @@ impl Complaints {
                 say(&Line::over(kind, episode, now));
                 return false;
             }
-            if episode.count > episode.told && episode.tell_at <= now {
+            if episode.count > episode.reported && episode.report_at <= now {
                 say(&Line::lasts(kind, episode, now));
-                episode.told = episode.count;
+                episode.reported = episode.count;
                 // Exponential back-off of the summaries.
                 episode.pause = (episode.pause * 2).min(PAUSE_MOST);
-                episode.tell_at = now + episode.pause;
+                episode.report_at = now + episode.pause;
             }
             let next = episode.next(kind);
             due = Some(due.map_or(next, |due| due.min(next)));

@@ -57,7 +57,7 @@ impl Node {
     /// Arms the gossip timer if a broadcast is queued and a member could receive it.
     pub(super) fn arm_gossip(&mut self) {
         // `Swim::wants_gossip` checks for a receiver itself.
-        let wanted = (self.serf.wants_gossip() && self.swim.has_listeners()) || self.swim.wants_gossip();
+        let wanted = (self.serf.wants_gossip() && self.swim.has_receiver()) || self.swim.wants_gossip();
         if wanted && !self.core.timers.is_set(NodeTimer::Gossip) {
             let at = self.gossip.next_tick(
                 self.core.now,

@@ -396,17 +396,17 @@ fn in_the_middle_of_a_storm_a_leave_is_told_first_and_in_time() {
 fn six_copies_to_six_members_are_enough_after_twice_the_time_of_all_copies() {
     let six: BTreeSet<SocketAddr> = (1..7).map(addr).collect();
     let three: BTreeSet<SocketAddr> = (1..4).map(addr).collect();
-    for (count, told, fewer) in [(20, &six, &three), (4, &three, &BTreeSet::new())] {
+    for (count, peers, fewer) in [(20, &six, &three), (4, &three, &BTreeSet::new())] {
         let mut node = Cluster::joined(count).nodes[0].clone().unwrap();
         node.leave(node.core.now, &mut Outbox::new()).unwrap();
         // Eight copies, or four, three at a time, every 200 ms.
         let spread = if count == 20 { 1200 } else { 800 };
         node.core.now = node.core.now + Duration::from_millis(spread - 1);
-        let is_enough = |node: &Node, copies, told| node.leave.is_enough(&node.core, &node.swim, copies, told);
-        assert!(!is_enough(&node, 6, told), "too early");
+        let is_enough = |node: &Node, copies, peers| node.leave.is_enough(&node.core, &node.swim, copies, peers);
+        assert!(!is_enough(&node, 6, peers), "too early");
         node.core.now = node.core.now + Duration::from_millis(1);
-        assert!(is_enough(&node, 6, told), "{count}");
-        assert!(!is_enough(&node, 5, told) && !is_enough(&node, 6, fewer), "{count}");
+        assert!(is_enough(&node, 6, peers), "{count}");
+        assert!(!is_enough(&node, 5, peers) && !is_enough(&node, 6, fewer), "{count}");
     }
 }
 

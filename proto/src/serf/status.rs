@@ -106,7 +106,7 @@ impl Serf {
     }
 
     /// Whether every copy of our leave intent has been sent, or none was created because the clock is exhausted.
-    pub(crate) fn leave_is_told(&self) -> bool {
+    pub(crate) fn leave_is_sent(&self) -> bool {
         let me = self.members.row(self.members.me());
         me.status() != Some(Status::Alive) && me.sends().is_none()
     }

@@ -104,7 +104,7 @@ impl Lone {
             lone.hear(alive(name, 1));
         }
         while !lone.packet().is_empty() {}
-        lone.told();
+        lone.notified();
         lone
     }
 
@@ -165,8 +165,8 @@ impl Lone {
     }
 
     /// Drains the notifications.
-    fn told(&mut self) -> Vec<String> {
-        let told = mem::take(&mut self.core.notifications).into_iter().filter_map(|notification| {
+    fn notified(&mut self) -> Vec<String> {
+        let notified = mem::take(&mut self.core.notifications).into_iter().filter_map(|notification| {
             let (what, idx) = match notification {
                 Notification::Joined(idx) => ("joined", idx),
                 Notification::Updated(idx) => ("updated", idx),
@@ -177,7 +177,7 @@ impl Lone {
             };
             Some(format!("{what} {}", self.core.roster.name_ref(idx)))
         });
-        told.collect()
+        notified.collect()
     }
 
     /// Drains the requested exchanges.

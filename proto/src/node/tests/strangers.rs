@@ -182,10 +182,10 @@ fn an_accuser_hears_our_refutation_with_the_ack_even_when_nothing_else_may_ride(
         let answers = alone.hear(addr(1), Codec::Native, &[ping(1, from_node_1()), suspect]);
         let mut buffers = PacketBuffers::new();
         let message = alone.envelope.open(&answers[0].1, &mut buffers).unwrap().to_vec();
-        let told = envelope::split(&message).unwrap().any(
+        let carries_state = envelope::split(&message).unwrap().any(
             |frame| matches!(native::decode(frame), Ok(Message::Alive(alive)) if alive.incarnation == incarnation + 1),
         );
-        assert!(told, "at {incarnation}");
+        assert!(carries_state, "at {incarnation}");
     }
 }
 

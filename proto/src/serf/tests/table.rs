@@ -84,8 +84,8 @@ fn apply(lone: &mut Lone, stimulus: Stimulus) {
 fn check(status: Option<Status>, stimulus: Stimulus, expected: Outcome<'_>) {
     let mut lone = lone_with_b(status);
     apply(&mut lone, stimulus);
-    let (told, events) = (lone.packet().join(", "), lone.events().join(", "));
-    assert_eq!((lone.status("b"), lone.ltime("b"), &*told, &*events), expected, "{status:?} and {stimulus:?}");
+    let (sent, events) = (lone.packet().join(", "), lone.events().join(", "));
+    assert_eq!((lone.status("b"), lone.ltime("b"), &*sent, &*events), expected, "{status:?} and {stimulus:?}");
 }
 
 #[test]
@@ -163,8 +163,8 @@ fn a_newer_prune_is_passed_on_as_such_and_forgets_at_once_only_whoever_is_gone()
 fn of_a_member_that_has_not_been_seen_the_newest_intent_waits_whatever_its_kind() {
     const WAITING: [Stimulus; 3] = [Join(5), Leave(5), Prune(5)];
     for first in WAITING {
-        for (second, told) in [(Join(6), "join b@6"), (Leave(6), "leave b@6"), (Prune(6), "prune b@6")] {
-            check_early(first, second, (None, 6, told, ""));
+        for (second, sent) in [(Join(6), "join b@6"), (Leave(6), "leave b@6"), (Prune(6), "prune b@6")] {
+            check_early(first, second, (None, 6, sent, ""));
         }
         for second in [PulledJoin(6), PulledLeave(7)] {
             check_early(first, second, (None, second.ltime(), "", ""));
@@ -194,8 +194,8 @@ fn check_early(early: Stimulus, stimulus: Stimulus, expected: Outcome<'_>) {
     apply(&mut lone, early);
     lone.talk();
     apply(&mut lone, stimulus);
-    let (told, events) = (lone.packet().join(", "), lone.events().join(", "));
-    let outcome = (lone.status("b"), lone.ltime("b"), &*told, &*events);
+    let (sent, events) = (lone.packet().join(", "), lone.events().join(", "));
+    let outcome = (lone.status("b"), lone.ltime("b"), &*sent, &*events);
     assert_eq!(outcome, expected, "{early:?} and then {stimulus:?}");
 }
 
@@ -235,7 +235,7 @@ fn a_tombstone_in_a_state_does_not_restart_the_broadcast_of_its_leave() {
     assert_eq!(lone.packet(), ["leave stranger@7", "leave b@6"]);
     lone.hear_join("other", 8);
     lone.merge_members(&[("other", 8, true)]);
-    assert_eq!(lone.packet(), ["leave stranger@7", "leave b@6"], "what waits to be told of a join is void");
+    assert_eq!(lone.packet(), ["leave stranger@7", "leave b@6"], "what waits to be sent of a join is void");
 }
 
 /// The numbers of failed and left members.

@@ -260,9 +260,9 @@ fn a_member_accused_at_the_greatest_number_fails_by_our_own_probe_alone() {
 fn at_the_greatest_number_tags_come_from_the_members_own_address() {
     let mut lone = other(MAX);
     lone.hear_from(addr("c"), tagged("b", MAX));
-    assert_eq!(lone.told(), [""; 0]);
+    assert_eq!(lone.notified(), [""; 0]);
     lone.hear_from(addr("b"), tagged("b", MAX));
-    assert_eq!(lone.told(), ["updated b"]);
+    assert_eq!(lone.notified(), ["updated b"]);
     let mut lone = victim(MAX);
     for _ in 0..3 {
         while !lone.packet().is_empty() {}

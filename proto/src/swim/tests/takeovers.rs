@@ -14,7 +14,7 @@ fn claimed(state: State) -> Lone {
         _ => lone.hear(dead("b", 5, "c")),
     }
     lone.run(secs(10) + ms(1));
-    lone.told();
+    lone.notified();
     lone.hear(moved("b", 1, elsewhere()));
     lone
 }
@@ -47,7 +47,7 @@ fn a_holder_that_does_not_answer_loses_its_name_after_two_probe_timeouts() {
         assert_eq!(holder(&lone), addr("b"));
         lone.run(ms(1));
         assert_eq!((lone.state("b"), lone.incarnation("b"), holder(&lone)), (Some(State::Alive), 1, elsewhere()));
-        assert_eq!((lone.told(), lone.queued()), (vec!["joined b".to_string()], vec!["alive b@1".to_string()]));
+        assert_eq!((lone.notified(), lone.queued()), (vec!["joined b".to_string()], vec!["alive b@1".to_string()]));
     }
 }
 
@@ -64,10 +64,10 @@ fn a_holder_that_answers_keeps_its_name_and_the_claim_is_a_conflict() {
         } else {
             lone.hear_from(addr("b"), ack(seq));
         }
-        let told = lone.sent();
-        let is_told =
+        let sent = lone.sent();
+        let is_accusation =
             |unicast: &Unicast| unicast.to == addr("b") && matches!(unicast.body, Body::Ping { accusing: true, .. });
-        assert!(told.iter().any(is_told), "it can refute: {told:?}");
+        assert!(sent.iter().any(is_accusation), "it can refute: {sent:?}");
         let existing = Arc::clone(lone.core.roster.peer(lone.idx("b")).unwrap());
         assert!(lone.core.events.contains(&Event::NameConflict { existing, other: elsewhere() }));
         lone.run(secs(5));
@@ -130,12 +130,12 @@ fn the_holder_of_a_name_that_only_the_layer_above_remembers_is_asked_too() {
     lone.core.now = lone.core.now + secs(60);
     lone.swim.reap(&mut lone.core);
     assert_eq!(lone.state("b"), None);
-    lone.told();
+    lone.notified();
     lone.hear(moved("b", 1, elsewhere()));
     assert!(asked(&mut lone).is_some());
     assert_eq!((lone.state("b"), holder(&lone)), (None, addr("b")));
     lone.run(secs(1));
-    assert_eq!((lone.told(), holder(&lone)), (vec!["joined b".to_string()], elsewhere()), "nobody answers");
+    assert_eq!((lone.notified(), holder(&lone)), (vec!["joined b".to_string()], elsewhere()), "nobody answers");
 }
 
 #[test]
