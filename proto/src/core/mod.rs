@@ -291,9 +291,9 @@ pub(crate) enum Notification {
     /// Another node claims the member's name.
     Conflict(MemberIdx),
     /// The last retransmit of our own leave broadcast was sent.
-    FarewellSent,
+    LeaveBroadcastSent,
     /// Verify whether a member really left: its leave broadcast may be forged.
-    Doubted(MemberIdx),
+    VerifyLeft(MemberIdx),
 }
 
 /// A stream to open, for an exchange with the deadline `until`.

@@ -102,12 +102,12 @@ impl Node {
 
     /// Fills the rest of a packet with broadcasts, and records whether a copy of our own leave is in it.
     pub(super) fn fill(&mut self, to: SocketAddr, codec: Codec, packer: &mut Packer<'_>) {
-        let (intents, farewells) = (self.serf.leaves_sent(), self.swim.leave_broadcasts_sent());
+        let (intents, broadcasts) = (self.serf.leaves_sent(), self.swim.leave_broadcasts_sent());
         // Membership first: refutations and accusations must not wait behind user events. The leave reads from the
         // counters whether either queue packed a copy.
         self.swim.fill(&mut self.core, codec, packer);
         self.serf.fill(&self.core, codec, packer);
-        self.leave.note_sent(to, self.serf.leaves_sent() > intents, self.swim.leave_broadcasts_sent() > farewells);
+        self.leave.note_sent(to, self.serf.leaves_sent() > intents, self.swim.leave_broadcasts_sent() > broadcasts);
     }
 }
 

@@ -20,7 +20,7 @@ pub(super) struct Leave {
     /// When the current step began.
     since: Instant,
     intent_peers: BTreeSet<SocketAddr>,
-    farewell_peers: BTreeSet<SocketAddr>,
+    leave_broadcast_peers: BTreeSet<SocketAddr>,
 }
 
 /// Step of a leave.
@@ -33,7 +33,7 @@ enum Step {
         waited: bool,
     },
     /// Broadcasts the leave itself. `complete`: the intent reached enough members.
-    Farewell {
+    LeaveBroadcast {
         complete: bool,
         sent: bool,
         waited: bool,
@@ -51,7 +51,7 @@ impl Leave {
         match self.step {
             Step::No => NodeState::Alive,
             Step::Left => NodeState::Left,
-            Step::Intent { .. } | Step::Farewell { .. } | Step::Lingering { .. } => NodeState::Leaving,
+            Step::Intent { .. } | Step::LeaveBroadcast { .. } | Step::Lingering { .. } => NodeState::Leaving,
         }
     }
 
@@ -61,8 +61,8 @@ impl Leave {
     }
 
     /// Records that the leave broadcast has used up its retransmits.
-    pub(super) const fn farewell_sent(&mut self) {
-        if let Step::Farewell { sent, .. } = &mut self.step {
+    pub(super) const fn leave_broadcast_sent(&mut self) {
+        if let Step::LeaveBroadcast { sent, .. } = &mut self.step {
             *sent = true;
         }
     }
@@ -70,21 +70,23 @@ impl Leave {
     /// Records that the time limit of the current step has passed.
     pub(super) fn time_is_up(&mut self) {
         match &mut self.step {
-            Step::Intent { waited } | Step::Farewell { waited, .. } | Step::Lingering { waited, .. } => *waited = true,
+            Step::Intent { waited } | Step::LeaveBroadcast { waited, .. } | Step::Lingering { waited, .. } => {
+                *waited = true
+            }
             Step::No | Step::Left => debug_assert!(false, "only a leave sets this timer"),
         }
     }
 
     /// Records whether a packet to `to` carried our leave intent, and our leave broadcast.
-    pub(super) fn note_sent(&mut self, to: SocketAddr, intent: bool, farewell: bool) {
+    pub(super) fn note_sent(&mut self, to: SocketAddr, intent: bool, broadcast: bool) {
         if !self.has_begun() {
             return;
         }
         if intent {
             self.intent_peers.insert(to);
         }
-        if farewell {
-            self.farewell_peers.insert(to);
+        if broadcast {
+            self.leave_broadcast_peers.insert(to);
         }
     }
 
@@ -133,21 +135,21 @@ impl Node {
             if !done && !waited {
                 return;
             }
-            // `begin` before `Swim::leave`: `farewell_sent` is recorded in this step only.
-            self.leave.begin(Step::Farewell { complete: done, sent: false, waited: false }, self.core.now);
+            // `begin` before `Swim::leave`: `leave_broadcast_sent` is recorded in this step only.
+            self.leave.begin(Step::LeaveBroadcast { complete: done, sent: false, waited: false }, self.core.now);
             self.core.arm(self.core.cfg.serf().broadcast_timeout, NodeTimer::Leave);
             self.swim.leave(&mut self.core);
             // `Swim::leave` may notify that the broadcast is already done; without this the next step would wait for a
             // later settle.
             self.deliver_notifications(out);
         }
-        if let Step::Farewell { complete, sent, waited } = self.leave.step {
+        if let Step::LeaveBroadcast { complete, sent, waited } = self.leave.step {
             let done =
                 sent || self.leave.is_enough(
                     &self.core,
                     &self.swim,
                     self.swim.leave_broadcasts_sent(),
-                    &self.leave.farewell_peers,
+                    &self.leave.leave_broadcast_peers,
                 ) || self.has_no_receiver();
             if !done && !waited {
                 return;
@@ -160,8 +162,8 @@ impl Node {
             self.core.events.push(Event::LeftCluster(LeaveReport {
                 intents_sent: self.serf.leaves_sent(),
                 intent_peers: count(&self.leave.intent_peers),
-                farewells_sent: self.swim.leave_broadcasts_sent(),
-                farewell_peers: count(&self.leave.farewell_peers),
+                leave_broadcasts_sent: self.swim.leave_broadcasts_sent(),
+                leave_broadcast_peers: count(&self.leave.leave_broadcast_peers),
                 complete,
             }));
         }

@@ -328,8 +328,8 @@ impl Node {
             at += 1;
             match notification {
                 Notification::Conflict(idx) => is_claimed |= idx == self.swim.me(),
-                Notification::FarewellSent => self.leave.farewell_sent(),
-                Notification::Doubted(idx) => self.swim.doubt_farewell(&mut self.core, idx),
+                Notification::LeaveBroadcastSent => self.leave.leave_broadcast_sent(),
+                Notification::VerifyLeft(idx) => self.swim.verify_left(&mut self.core, idx),
                 Notification::Gone(idx) => {
                     self.core.forget_complaints(idx);
                     self.serf.notified(&mut self.core, notification);

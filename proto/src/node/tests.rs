@@ -4,7 +4,7 @@ mod bounds;
 mod clocks;
 mod complaints;
 mod coordinates;
-mod farewells;
+mod forged_leaves;
 mod ghosts;
 mod identity;
 mod joins;
@@ -352,8 +352,8 @@ fn a_member_that_leaves_is_left_everywhere_and_is_told_that_all_was_sent() {
     let leaver = cluster.nodes[4].as_ref().unwrap();
     assert_eq!(leaver.state(), NodeState::Left);
     let Some(Event::LeftCluster(report)) = cluster.events[4].last() else { panic!("{:?}", cluster.events[4].last()) };
-    assert_eq!((report.intents_sent, report.farewells_sent, report.complete), (4, 4, true));
-    assert!((1..=4).contains(&report.intent_peers) && (1..=4).contains(&report.farewell_peers), "{report:?}");
+    assert_eq!((report.intents_sent, report.leave_broadcasts_sent, report.complete), (4, 4, true));
+    assert!((1..=4).contains(&report.intent_peers) && (1..=4).contains(&report.leave_broadcast_peers), "{report:?}");
 }
 
 /// Delivers the joins of `count` unknown members to a node, which gossips them.

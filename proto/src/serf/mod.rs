@@ -142,7 +142,7 @@ impl Serf {
             Notification::Forgotten(idx) => self.left_is_there(core, idx),
             // Handled by the node: a vote on our name, a step of its leave, and a ping of a doubted member concern
             // other layers too.
-            Notification::Conflict(_) | Notification::FarewellSent | Notification::Doubted(_) => {}
+            Notification::Conflict(_) | Notification::LeaveBroadcastSent | Notification::VerifyLeft(_) => {}
         }
     }
 

@@ -12,13 +12,13 @@
 //! | what is gossiped, to which members | `broadcasts.rs`, `gossip.rs` |
 //! | push/pull | `sync.rs` |
 //! | which newcomers are admitted at the memory limit, or under a known name | `admission.rs`, `takeovers.rs` |
-//! | how forged leaves are refuted | `doubt.rs` |
+//! | how forged leaves are refuted | `forged_leaves.rs` |
 
 mod admission;
 mod awareness;
 mod broadcasts;
 mod claims;
-mod doubt;
+mod forged_leaves;
 mod gossip;
 mod members;
 mod own;

@@ -113,7 +113,7 @@ impl Own {
 }
 
 impl Swim {
-    /// Declares this node left (`Leave` in memberlist.go); irreversible. [`Notification::FarewellSent`] follows after
+    /// Declares this node left (`Leave` in memberlist.go); irreversible. [`Notification::LeaveBroadcastSent`] follows after
     /// the last retransmit of the broadcast, or at once if there is no other live member.
     pub(crate) fn leave(&mut self, core: &mut Core) {
         if self.own.has_left() {
@@ -124,7 +124,7 @@ impl Swim {
         let me = core.roster.name(self.me());
         self.dead(core, Origin::Local, &Accusation { incarnation: self.incarnation(), node: &me, from: &me });
         if self.others_live() == 0 {
-            core.notify(Notification::FarewellSent);
+            core.notify(Notification::LeaveBroadcastSent);
         }
     }
 

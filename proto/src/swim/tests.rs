@@ -2,7 +2,7 @@
 
 mod accusations;
 mod broadcasts;
-mod doubts;
+mod floods;
 mod incarnations;
 mod invariants;
 mod members;
@@ -172,8 +172,8 @@ impl Lone {
                 Notification::Updated(idx) => ("updated", idx),
                 Notification::Gone(idx) | Notification::Left(idx) => ("gone", idx),
                 Notification::Evicted(idx) => ("evicted", idx),
-                Notification::FarewellSent => ("farewell sent", self.swim.me()),
-                Notification::Conflict(_) | Notification::Forgotten(_) | Notification::Doubted(_) => return None,
+                Notification::LeaveBroadcastSent => ("leave broadcast sent", self.swim.me()),
+                Notification::Conflict(_) | Notification::Forgotten(_) | Notification::VerifyLeft(_) => return None,
             };
             Some(format!("{what} {}", self.core.roster.name_ref(idx)))
         });

@@ -147,7 +147,7 @@ fn forge(cluster: &mut Cluster, at: usize) {
 }
 
 #[test]
-fn a_forged_farewell_and_a_forged_claim_do_not_take_the_name_of_a_node_that_runs() {
+fn a_forged_leave_and_a_forged_claim_do_not_take_the_name_of_a_running_node() {
     let mut cluster = Cluster::joined(4);
     for _ in 0..3 {
         [0, 2, 3].into_iter().for_each(|at| forge(&mut cluster, at));

@@ -10,7 +10,7 @@ enum Stimulus {
     /// Membership: the member is gone.
     Gone,
     /// Membership: the member is gone, by its own leave broadcast.
-    Farewell,
+    LeaveBroadcast,
     /// Membership: the member changed its tags.
     Updated,
     /// A join intent at this time, by gossip.
@@ -28,13 +28,13 @@ impl Stimulus {
     fn ltime(self) -> u64 {
         match self {
             Join(ltime) | Leave(ltime) | Prune(ltime) | PulledJoin(ltime) | PulledLeave(ltime) => ltime,
-            Self::Alive | Gone | Farewell | Updated => 0,
+            Self::Alive | Gone | LeaveBroadcast | Updated => 0,
         }
     }
 }
 
 use Status::{Alive, Failed, Leaving, Left};
-use Stimulus::{Farewell, Gone, Join, Leave, Prune, PulledJoin, PulledLeave, Updated};
+use Stimulus::{Gone, Join, Leave, LeaveBroadcast, Prune, PulledJoin, PulledLeave, Updated};
 
 /// The outcome: status, time of the newest intent, gossip, and event.
 type Outcome<'a> = (Option<Status>, u64, &'a str, &'a str);
@@ -62,9 +62,9 @@ fn lone_with_b(status: Option<Status>) -> Lone {
 fn apply(lone: &mut Lone, stimulus: Stimulus) {
     match stimulus {
         Stimulus::Alive => lone.alive("b"),
-        Gone | Farewell if lone.core.roster.find("b").is_none() => {}
+        Gone | LeaveBroadcast if lone.core.roster.find("b").is_none() => {}
         Gone => lone.gone("b"),
-        Farewell => {
+        LeaveBroadcast => {
             let idx = lone.idx("b");
             lone.serf.notified(&mut lone.core, Notification::Left(idx));
         }
@@ -96,19 +96,19 @@ fn membership_decides_alive_or_gone_and_intents_decide_failed_or_left() {
         (None, Updated, (None, 0, "", "")),
         (Some(Alive), Stimulus::Alive, (Some(Alive), 5, "", "join b")),
         (Some(Alive), Gone, (Some(Failed), 5, "", "failed b")),
-        (Some(Alive), Farewell, (Some(Left), 5, "", "leave b")),
+        (Some(Alive), LeaveBroadcast, (Some(Left), 5, "", "leave b")),
         (Some(Alive), Updated, (Some(Alive), 5, "", "update b")),
         (Some(Leaving), Stimulus::Alive, (Some(Alive), 5, "", "join b")),
         (Some(Leaving), Gone, (Some(Left), 5, "", "leave b")),
-        (Some(Leaving), Farewell, (Some(Left), 5, "", "leave b")),
+        (Some(Leaving), LeaveBroadcast, (Some(Left), 5, "", "leave b")),
         (Some(Leaving), Updated, (Some(Leaving), 5, "", "update b")),
         (Some(Failed), Stimulus::Alive, (Some(Alive), 5, "", "join b")),
         (Some(Failed), Gone, (Some(Failed), 5, "", "")),
-        (Some(Failed), Farewell, (Some(Failed), 5, "", "")),
+        (Some(Failed), LeaveBroadcast, (Some(Failed), 5, "", "")),
         (Some(Failed), Updated, (Some(Failed), 5, "", "update b")),
         (Some(Left), Stimulus::Alive, (Some(Alive), 5, "", "join b")),
         (Some(Left), Gone, (Some(Left), 5, "", "")),
-        (Some(Left), Farewell, (Some(Left), 5, "", "")),
+        (Some(Left), LeaveBroadcast, (Some(Left), 5, "", "")),
         (Some(Left), Updated, (Some(Left), 5, "", "update b")),
     ] {
         check(status, stimulus, expected);

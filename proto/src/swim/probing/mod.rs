@@ -227,7 +227,7 @@ impl Swim {
             self.awareness.apply(-1);
             return;
         }
-        self.admission.note_silence(probe.target);
+        self.admission.note_failed_probe(probe.target);
         // A member that does not exist is no evidence about our own health.
         if self.admission.has_answered(probe.target) || !self.admission.is_flooded() {
             self.awareness.apply(probe.penalty());

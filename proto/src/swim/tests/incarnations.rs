@@ -52,7 +52,7 @@ impl Lone {
 enum By {
     Suspect,
     Dead,
-    Farewell,
+    OwnLeave,
     State(u8),
     OwnProbe,
 }
@@ -61,7 +61,7 @@ fn accuse(other: &mut Lone, by: By, incarnation: u32) {
     match by {
         By::Suspect => other.hear(suspect("b", incarnation, "c")),
         By::Dead => other.hear(dead("b", incarnation, "c")),
-        By::Farewell => other.hear(dead("b", incarnation, "b")),
+        By::OwnLeave => other.hear(dead("b", incarnation, "b")),
         By::State(state) => {
             let state = State::from_u8(state).unwrap();
             other.merge_one(Origin::Exchange(addr("z")), "b", state, incarnation);
@@ -99,7 +99,7 @@ fn number() -> impl Strategy<Value = u32> {
 
 fn by() -> impl Strategy<Value = By> {
     let state = (0_u8..4).prop_map(By::State);
-    prop_oneof![3 => Just(By::Suspect), 2 => Just(By::Dead), 2 => Just(By::Farewell), 3 => state, 1 => Just(By::OwnProbe)]
+    prop_oneof![3 => Just(By::Suspect), 2 => Just(By::Dead), 2 => Just(By::OwnLeave), 3 => state, 1 => Just(By::OwnProbe)]
 }
 
 proptest! {
@@ -220,7 +220,7 @@ fn an_accusation_at_the_greatest_number_is_hearsay_that_nobody_believes() {
     assert_eq!((lone.swim.incarnation(), lone.dropped(DropReason::Absurd)), (MAX - 1, 1), "nor do we");
     let mut lone = other(MAX);
     lone.hear_from(addr("b"), dead("b", MAX, "b"));
-    assert_eq!(lone.state("b"), Some(State::Left), "its own farewell is no hearsay");
+    assert_eq!(lone.state("b"), Some(State::Left), "its own leave is no hearsay");
 }
 
 #[test]

@@ -141,7 +141,7 @@ fn we_do_not_forget_ourselves_after_we_left() {
 }
 
 #[test]
-fn after_our_farewell_nothing_that_is_said_of_us_is_refuted() {
+fn after_our_leave_no_accusation_of_us_is_refuted() {
     let mut lone = Lone::lan(&["b"]);
     lone.swim.leave(&mut lone.core);
     assert_eq!(lone.notified(), ["gone a"]);
@@ -153,7 +153,7 @@ fn after_our_farewell_nothing_that_is_said_of_us_is_refuted() {
 }
 
 #[test]
-fn the_farewell_is_sent_when_every_copy_of_it_is() {
+fn the_leave_broadcast_is_sent_when_every_copy_is() {
     let mut lone = Lone::lan(&["b", "c"]);
     lone.swim.leave(&mut lone.core);
     lone.notified();
@@ -162,12 +162,12 @@ fn the_farewell_is_sent_when_every_copy_of_it_is() {
         assert_eq!(lone.packet(), ["left a@1"]);
         assert_eq!(lone.swim.leave_broadcasts_sent(), copy);
     }
-    assert_eq!(lone.notified(), ["farewell sent a"]);
+    assert_eq!(lone.notified(), ["leave broadcast sent a"]);
     assert_eq!(lone.packet(), [""; 0]);
 }
 
 #[test]
-fn copies_of_our_alive_message_are_not_copies_of_the_farewell() {
+fn copies_of_our_alive_message_are_not_copies_of_the_leave() {
     let mut lone = Lone::lan(&["b"]);
     lone.swim.announce();
     assert_eq!(lone.packet(), ["alive a@2"]);
@@ -175,16 +175,16 @@ fn copies_of_our_alive_message_are_not_copies_of_the_farewell() {
     assert_eq!(lone.swim.leave_broadcasts_sent(), 0);
     while !lone.packet().is_empty() {}
     assert_eq!(lone.swim.leave_broadcasts_sent(), 4);
-    assert_eq!(lone.notified(), ["gone a", "farewell sent a"]);
+    assert_eq!(lone.notified(), ["gone a", "leave broadcast sent a"]);
 }
 
 #[test]
-fn with_nobody_to_be_told_the_farewell_is_sent_at_once() {
+fn without_a_receiver_the_leave_broadcast_is_complete_at_once() {
     let mut lone = Lone::lan(&["b"]);
     lone.hear(dead("b", 1, "c"));
     lone.notified();
     lone.swim.leave(&mut lone.core);
-    assert_eq!(lone.notified(), ["gone a", "farewell sent a"]);
+    assert_eq!(lone.notified(), ["gone a", "leave broadcast sent a"]);
     lone.swim.leave(&mut lone.core);
     assert_eq!(lone.notified(), [""; 0], "once");
 }

@@ -156,7 +156,7 @@ fn a_dead_members_name_cannot_be_claimed_before_the_reclaim_time() {
 /// Forged claims about `b`, whose holder acks every ping.
 #[derive(Clone, Copy, Debug)]
 enum Forged {
-    Farewell(u32),
+    OwnLeave(u32),
     Dead(u32),
     Claim(u32),
     ClaimInState(u8, u32),
@@ -166,7 +166,7 @@ enum Forged {
 fn forged() -> impl Strategy<Value = Forged> {
     let number = 1_u32..8;
     prop_oneof![
-        number.clone().prop_map(Forged::Farewell),
+        number.clone().prop_map(Forged::OwnLeave),
         number.clone().prop_map(Forged::Dead),
         number.clone().prop_map(Forged::Claim),
         (0_u8..4, number).prop_map(|(state, number)| Forged::ClaimInState(state, number)),
@@ -186,7 +186,7 @@ proptest! {
         let mut lone = Lone::still(options, &["b", "c"]);
         for act in script {
             match act {
-                Forged::Farewell(incarnation) => lone.hear(dead("b", incarnation, "b")),
+                Forged::OwnLeave(incarnation) => lone.hear(dead("b", incarnation, "b")),
                 Forged::Dead(incarnation) => lone.hear(dead("b", incarnation, "c")),
                 Forged::Claim(incarnation) => lone.hear(moved("b", incarnation, elsewhere())),
                 Forged::ClaimInState(state, incarnation) => {
