@@ -117,8 +117,8 @@ impl Core {
     }
 
     /// Requests a stream for an exchange with the deadline `until`.
-    pub(crate) fn dial(&mut self, to: SocketAddr, ask: Ask, until: Instant) {
-        self.dials.push(Dial { to, ask, until });
+    pub(crate) fn dial(&mut self, to: SocketAddr, purpose: ExchangePurpose, until: Instant) {
+        self.dials.push(Dial { to, purpose, until });
     }
 
     /// Counts a drop, with the text that a complaint about it quotes.
@@ -300,13 +300,13 @@ pub(crate) enum Notification {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Dial {
     pub(crate) to: SocketAddr,
-    pub(crate) ask: Ask,
+    pub(crate) purpose: ExchangePurpose,
     pub(crate) until: Instant,
 }
 
 /// The purpose of an exchange on a stream that we open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ask {
+pub(crate) enum ExchangePurpose {
     /// Periodic anti-entropy, or, with `join`, a reconnect to a failed member.
     PushPull { join: bool, codec: Codec },
     /// A seed of a join of the application.

@@ -213,11 +213,11 @@ impl Node {
     pub fn accept(&mut self, now: Instant, from: SocketAddr, out: &mut Outbox) -> StreamId {
         self.enter(now);
         // Evict before accepting, so that the new stream cannot be chosen.
-        if let Some(slowest) = self.streams.in_the_way(self.core.now, from) {
+        if let Some(slowest) = self.streams.to_evict_before(self.core.now, from) {
             self.evict(slowest, None, out);
         }
         let stream = self.streams.accept(self.core.now, from);
-        let until = Streams::silent_until(self.core.now, self.core.cfg.transport().stream_timeout);
+        let until = Streams::idle_deadline(self.core.now, self.core.cfg.transport().stream_timeout);
         self.core.timers.set(NodeTimer::Stream(stream), until);
         self.settle(None, out);
         stream
@@ -234,7 +234,7 @@ impl Node {
         let step = self.streams.handle(id, input, &self.envelope);
         self.step(id, step, peer, out);
         // Terminates: each eviction frees the buffer of one stream.
-        while let Some(largest) = self.streams.overdrawn(self.core.now) {
+        while let Some(largest) = self.streams.to_evict_for_memory(self.core.now) {
             self.evict(largest, peer, out);
         }
         self.settle(peer, out);
@@ -269,7 +269,8 @@ impl Node {
 
     /// Handles a stream's deadline. An inbound stream that has received data gets the whole timeout once; any other ends.
     fn stream_due(&mut self, id: StreamId, out: &mut Outbox) -> Option<PeerAt> {
-        if let Some(until) = self.streams.may_go_on(id, self.core.now, self.core.cfg.transport().stream_timeout) {
+        if let Some(until) = self.streams.extended_deadline(id, self.core.now, self.core.cfg.transport().stream_timeout)
+        {
             self.core.timers.set(NodeTimer::Stream(id), until);
             return None;
         }

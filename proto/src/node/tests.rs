@@ -27,7 +27,7 @@ use bytes::Bytes;
 
 use super::join::Contact;
 use super::*;
-use crate::core::{Ask, Heard, Origin};
+use crate::core::{ExchangePurpose, Heard, Origin};
 use crate::envelope::{self, KeyringError};
 use crate::event::{Event, KeyOperation, MemberEventKind, Status};
 use crate::stats::DropReason;

@@ -8,7 +8,7 @@ use thiserror::Error;
 
 use super::Serf;
 use super::message::{decode, encode};
-use super::query::{Purpose, QueryError, Question, response_limit};
+use super::query::{QueryError, QueryPurpose, Question, response_limit};
 use crate::core::{Core, KeyOutcome, KeyRequest, Requester};
 use crate::event::{KeyAnswer, KeyOperation, KeyReport};
 use crate::limits::KEYS_LISTED_MAX;
@@ -90,8 +90,7 @@ impl Serf {
         if !fits {
             return Err(KeysError::Length { bytes: key.len() });
         }
-        let changes =
-            |purpose: &Purpose| matches!(purpose, Purpose::Keys(tally) if tally.operation != KeyOperation::List);
+        let changes = |purpose: &QueryPurpose| matches!(purpose, QueryPurpose::Keys(tally) if tally.operation != KeyOperation::List);
         // Changes run one at a time: two at once could leave members with different primary keys.
         if operation != KeyOperation::List && self.queries.purposes().any(changes) {
             return Err(KeysError::Busy);
@@ -100,7 +99,7 @@ impl Serf {
         let payload = encode(core.codec_for_all(), &Message::KeyRequest(wire::KeyRequest { key }));
         let question = Question::new(&name).with_payload(&*payload).relayed(relay_factor);
         let tally = KeyTally { operation, answers: Vec::new() };
-        self.ask(core, &question, Purpose::Keys(tally)).map_err(KeysError::Query)
+        self.ask(core, &question, QueryPurpose::Keys(tally)).map_err(KeysError::Query)
     }
 
     /// Passes a key request to the node, which owns the keyring. Keys are changed for members only, and listed to

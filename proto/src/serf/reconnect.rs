@@ -4,7 +4,7 @@
 use core::time::Duration;
 
 use super::Serf;
-use crate::core::{Ask, Core, Notification};
+use crate::core::{Core, ExchangePurpose, Notification};
 use crate::event::Status;
 use crate::roster::MemberIdx;
 use crate::time::Instant;
@@ -70,8 +70,8 @@ fn reconnect_to(core: &mut Core, idx: MemberIdx) {
     let with = peer.addr();
     tracing::info!(member = peer.name(), addr = %with, "attempting reconnect");
     let until = core.now + core.cfg.transport().stream_timeout;
-    let ask = Ask::Reconnect { target: idx, codec: core.codec(Some(idx), None) };
-    core.dial(with, ask, until);
+    let purpose = ExchangePurpose::Reconnect { target: idx, codec: core.codec(Some(idx), None) };
+    core.dial(with, purpose, until);
 }
 
 /// How long after a leave broadcast a member is occasionally asked whether it left. Ours: forged leave broadcasts can

@@ -23,7 +23,7 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 use super::*;
-use crate::core::Ask;
+use crate::core::ExchangePurpose;
 use crate::envelope::{Caps, Packer, PacketBuffers, seal, split};
 use crate::event::{Event, Status};
 use crate::roster::{Directory, Holder};

@@ -21,7 +21,7 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 use super::*;
-use crate::core::{Ask, Body, Dial, Unicast};
+use crate::core::{Body, Dial, ExchangePurpose, Unicast};
 use crate::envelope::{Caps, Packer, PacketBuffers, seal, split};
 use crate::event::{Event, Evidence, Source};
 use crate::roster::{Directory, Holder};
@@ -181,8 +181,8 @@ impl Lone {
     }
 
     /// Drains the requested exchanges.
-    fn wanted(&mut self) -> Vec<(SocketAddr, Ask, Instant)> {
-        mem::take(&mut self.core.dials).into_iter().map(|Dial { to, ask, until }| (to, ask, until)).collect()
+    fn wanted(&mut self) -> Vec<(SocketAddr, ExchangePurpose, Instant)> {
+        mem::take(&mut self.core.dials).into_iter().map(|Dial { to, purpose, until }| (to, purpose, until)).collect()
     }
 
     /// The messages in the next packet of broadcasts.

@@ -55,7 +55,7 @@ fn a_node_that_has_lost_everybody_finds_them_again_even_after_it_has_forgotten_t
     cluster.start(0, Options::lan());
     cluster.run(Duration::from_secs(45));
     assert_eq!((cluster.alive(0), cluster.alive(1)), (2, 2));
-    assert_eq!(cluster.joined_reports(1).len(), before, "the application did not ask for it");
+    assert_eq!(cluster.joined_reports(1).len(), before, "the application did not purpose for it");
 }
 
 #[test]
@@ -80,8 +80,8 @@ fn whoever_reaches_a_failed_member_again_tells_everybody_that_it_joined() {
         let before = time(&cluster);
         cluster.command(0, |node, now, out| {
             node.enter(now);
-            let ask = Ask::PushPull { join, codec: Codec::Native };
-            node.core.dial(addr(1), ask, now + Duration::from_secs(10));
+            let purpose = ExchangePurpose::PushPull { join, codec: Codec::Native };
+            node.core.dial(addr(1), purpose, now + Duration::from_secs(10));
             node.settle(None, out);
         });
         cluster.run(Duration::from_secs(3));

@@ -9,7 +9,7 @@ use core::time::Duration;
 use bytes::Bytes;
 use thiserror::Error;
 
-use super::collect::{Asked, Purpose};
+use super::collect::{Asked, QueryPurpose};
 use crate::core::{Core, Origin};
 use crate::event::Member;
 use crate::limits::{QUERIES_ASKED_MAX, QUERY_FILTERS_MAX, QUERY_TIMEOUT_MAX};
@@ -180,7 +180,7 @@ pub enum QueryError {
 impl Serf {
     /// Sends a query of the application.
     pub(crate) fn query(&mut self, core: &mut Core, question: &Question<'_>) -> Result<QueryId, QueryError> {
-        self.ask(core, question, Purpose::Application)
+        self.ask(core, question, QueryPurpose::Application)
     }
 
     /// Sends a query (`Query` in serf.go): to the other members by gossip, and to this node at once.
@@ -188,7 +188,7 @@ impl Serf {
         &mut self,
         core: &mut Core,
         question: &Question<'_>,
-        purpose: Purpose,
+        purpose: QueryPurpose,
     ) -> Result<QueryId, QueryError> {
         self.ask_in_frame(core, question, purpose).map(|(id, _)| id)
     }
@@ -198,7 +198,7 @@ impl Serf {
         &mut self,
         core: &mut Core,
         question: &Question<'_>,
-        purpose: Purpose,
+        purpose: QueryPurpose,
     ) -> Result<(QueryId, Bytes), QueryError> {
         question.check()?;
         if self.queries.asked.len() >= QUERIES_ASKED_MAX {

@@ -30,7 +30,7 @@ pub(super) struct Asked {
     strangers: u32,
     acked: u32,
     answered: u32,
-    purpose: Purpose,
+    purpose: QueryPurpose,
 }
 
 /// Whether a sender has acked and responded.
@@ -53,13 +53,13 @@ enum Worth {
 
 /// The purpose of a query, with the state that it accumulates.
 #[derive(Clone, Debug)]
-pub(in crate::serf) enum Purpose {
+pub(in crate::serf) enum QueryPurpose {
     Application,
     Keys(KeyTally),
     Conflict(Vote),
 }
 
-impl Purpose {
+impl QueryPurpose {
     /// Whether the query ends when all expected members have responded. A vote always runs to its deadline: a node
     /// whose name is taken may have just started, and know few of the voters.
     pub(super) const fn ends_early(&self) -> bool {
@@ -68,11 +68,16 @@ impl Purpose {
 }
 
 impl Asked {
-    pub(super) const fn new(deadline: Instant, acks: bool, waiting: BTreeSet<MemberIdx>, purpose: Purpose) -> Self {
+    pub(super) const fn new(
+        deadline: Instant,
+        acks: bool,
+        waiting: BTreeSet<MemberIdx>,
+        purpose: QueryPurpose,
+    ) -> Self {
         Self { deadline, acks, waiting, heard: BTreeMap::new(), strangers: 0, acked: 0, answered: 0, purpose }
     }
 
-    pub(super) const fn purpose(&self) -> &Purpose {
+    pub(super) const fn purpose(&self) -> &QueryPurpose {
         &self.purpose
     }
 
@@ -80,7 +85,7 @@ impl Asked {
     fn admits(&self, core: &Core, origin: Origin, idx: Option<MemberIdx>, response: &QueryResponse<'_>) -> bool {
         let is_wanted = self.acks || !response.is_ack();
         let may_vote =
-            || if let Purpose::Conflict(vote) = &self.purpose { vote.admits(core, origin, idx) } else { true };
+            || if let QueryPurpose::Conflict(vote) = &self.purpose { vote.admits(core, origin, idx) } else { true };
         !response.from.is_empty() && is_wanted && may_vote()
     }
 
@@ -137,7 +142,7 @@ impl Serf {
         // The ack event precedes the response event, also when the response implies the ack.
         if first_ack {
             core.stats.query_acks += 1;
-            if let Purpose::Application = asked.purpose {
+            if let QueryPurpose::Application = asked.purpose {
                 core.events.push(Event::QueryAck { id, from: Name::clone(&from) });
             }
         }
@@ -146,12 +151,12 @@ impl Serf {
         }
         core.stats.query_responses += 1;
         match &mut asked.purpose {
-            Purpose::Application => {
+            QueryPurpose::Application => {
                 let payload = Bytes::copy_from_slice(response.payload);
                 core.events.push(Event::QueryResponse { id, from, payload });
             }
-            Purpose::Keys(tally) => tally.note(core, from, response.payload),
-            Purpose::Conflict(vote) => vote.note(core, response.payload),
+            QueryPurpose::Keys(tally) => tally.note(core, from, response.payload),
+            QueryPurpose::Conflict(vote) => vote.note(core, response.payload),
         }
         if idx.is_some_and(|idx| asked.stop_waiting_for(idx)) {
             self.end_query(core, id, true);
@@ -194,7 +199,7 @@ impl Serf {
     /// Ends a query of the application early. Returns false for an internal or unknown query.
     pub(crate) fn cancel_query(&mut self, core: &mut Core, id: QueryId) -> bool {
         let is_applications =
-            self.queries.asked.get(&id).is_some_and(|asked| matches!(asked.purpose, Purpose::Application));
+            self.queries.asked.get(&id).is_some_and(|asked| matches!(asked.purpose, QueryPurpose::Application));
         if is_applications {
             self.end_query(core, id, false);
         }
@@ -207,12 +212,12 @@ impl Serf {
         self.arm_queries(core);
         let silent = asked.waiting.iter().map(|&idx| core.roster.name(idx)).collect();
         match asked.purpose {
-            Purpose::Application => {
+            QueryPurpose::Application => {
                 let (acks, responses) = (asked.acked, asked.answered);
                 core.events.push(Event::QueryEnded(QueryReport { id, acks, responses, silent, complete }));
             }
-            Purpose::Keys(tally) => core.events.push(Event::Keys(tally.report(id, silent))),
-            Purpose::Conflict(vote) => self.vote_over(core, &vote),
+            QueryPurpose::Keys(tally) => core.events.push(Event::Keys(tally.report(id, silent))),
+            QueryPurpose::Conflict(vote) => self.vote_over(core, &vote),
         }
     }
 }

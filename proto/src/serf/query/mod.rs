@@ -13,7 +13,7 @@ pub use self::answer::RespondError;
 pub(super) use self::answer::response_limit;
 pub use self::ask::{QueryError, Question};
 use self::collect::Asked;
-pub(super) use self::collect::Purpose;
+pub(super) use self::collect::QueryPurpose;
 use self::receive::Open;
 use super::filter::Patterns;
 use super::message::MessageQueue;
@@ -78,7 +78,7 @@ impl Queries {
     }
 
     /// The purposes of the running queries of this node.
-    pub(super) fn purposes(&self) -> impl Iterator<Item = &Purpose> {
+    pub(super) fn purposes(&self) -> impl Iterator<Item = &QueryPurpose> {
         self.asked.values().map(Asked::purpose)
     }
 

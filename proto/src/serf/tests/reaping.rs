@@ -77,7 +77,7 @@ fn tries(members: u8, failed: u8, rounds: u64) -> Vec<SocketAddr> {
     for _ in 0..rounds {
         lone.run(secs(30));
         for dial in mem::take(&mut lone.core.dials) {
-            assert!(matches!(dial.ask, Ask::Reconnect { .. }), "{dial:?}");
+            assert!(matches!(dial.purpose, ExchangePurpose::Reconnect { .. }), "{dial:?}");
             assert_eq!(dial.until, lone.core.now + secs(10));
             tried.push(dial.to);
         }

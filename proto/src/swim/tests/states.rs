@@ -153,7 +153,7 @@ fn one_live_member_at_a_time_is_asked_for_its_state_and_not_before_a_whole_inter
     assert_eq!(lone.wanted(), [], "the first wait is random, and a whole interval follows it");
     lone.run(secs(30));
     let wanted = lone.wanted();
-    let [(with, Ask::PushPull { join: false, .. }, _)] = wanted[..] else { panic!("{wanted:?}") };
+    let [(with, ExchangePurpose::PushPull { join: false, .. }, _)] = wanted[..] else { panic!("{wanted:?}") };
     assert_eq!(with, addr("b"), "the only one that is alive");
     lone.run(secs(300));
     assert_eq!(lone.wanted().len(), 10);

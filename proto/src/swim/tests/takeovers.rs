@@ -41,8 +41,8 @@ fn a_holder_that_does_not_answer_loses_its_name_after_two_probe_timeouts() {
         assert_eq!((lone.state("b"), holder(&lone)), (Some(state), addr("b")));
         lone.run(ms(500));
         assert_eq!(asked(&mut lone), Some(seq), "and again");
-        let ask = Ask::Ping { seq, target: lone.idx("b"), codec: Codec::Native };
-        assert_eq!(lone.wanted(), [(addr("b"), ask, lone.core.now + ms(500))], "and over a stream");
+        let purpose = ExchangePurpose::Ping { seq, target: lone.idx("b"), codec: Codec::Native };
+        assert_eq!(lone.wanted(), [(addr("b"), purpose, lone.core.now + ms(500))], "and over a stream");
         lone.run(ms(499));
         assert_eq!(holder(&lone), addr("b"));
         lone.run(ms(1));
