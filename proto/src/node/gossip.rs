@@ -24,12 +24,12 @@ pub(super) struct Gossip {
     /// Earliest time of the next tick when ticks need not be on the grid.
     rest: Instant,
     /// When broadcasts were last piggybacked on an ack, and to which member.
-    rode: Option<(Instant, MemberIdx)>,
+    last_piggyback: Option<(Instant, MemberIdx)>,
 }
 
 impl Gossip {
     pub(super) const fn new(phase: Duration, now: Instant) -> Self {
-        Self { phase, rest: now, rode: None }
+        Self { phase, rest: now, last_piggyback: None }
     }
 
     /// The time of the next tick. With `early`, a short wait after now, which collects the broadcasts of one burst.
@@ -44,10 +44,10 @@ impl Gossip {
     /// Whether an ack to this member may carry broadcasts: at most one ack per gossip interval, and not two in a row to
     /// one member. Every piggybacked copy counts as a transmission. Without the limit, a flood of pings would use up
     /// the retransmits of all broadcasts at one address, which may even be spoofed.
-    pub(super) fn may_ride(&mut self, now: Instant, interval: Duration, peer: MemberIdx) -> bool {
-        let may = self.rode.is_none_or(|(at, last)| last != peer && now - at >= interval);
+    pub(super) fn may_piggyback(&mut self, now: Instant, interval: Duration, peer: MemberIdx) -> bool {
+        let may = self.last_piggyback.is_none_or(|(at, last)| last != peer && now - at >= interval);
         if may {
-            self.rode = Some((now, peer));
+            self.last_piggyback = Some((now, peer));
         }
         may
     }

@@ -32,7 +32,7 @@ impl Node {
             // A loop of its own: with more work between the loads, the processor could not issue them ahead.
             core::hint::black_box(seen.iter().fold(0, |touched, known| match known {
                 Recognised::Alive { idx, .. } => touched ^ self.swim.prefetch(*idx),
-                Recognised::Intent { idx, .. } => touched ^ self.serf.touch(*idx),
+                Recognised::Intent { idx, .. } => touched ^ self.serf.prefetch(*idx),
                 Recognised::Unread => touched,
             }));
             // A decoded frame may change the roster, and so invalidate the indices recognised before it. The generation
@@ -117,7 +117,7 @@ impl Node {
         let timers = core.timers.next().map_or(0, Instant::as_nanos);
         let counters = stats.datagrams_in ^ stats.datagrams_out ^ stats.repeats_in ^ stats.dropped[0];
         let buffers = core.unicasts.capacity() ^ core.notifications.capacity() ^ core.events.capacity() ^ streams.len();
-        timers ^ counters ^ buffers as u64 ^ core.roster.generation() ^ swim.prefetch_queue() ^ serf.touch_queues()
+        timers ^ counters ^ buffers as u64 ^ core.roster.generation() ^ swim.prefetch_queue() ^ serf.prefetch_queues()
     }
 }
 

@@ -311,14 +311,14 @@ impl Serf {
     }
 
     /// Prefetches the queue state that the next packet reads. The result only keeps the reads alive.
-    pub(crate) fn touch_queues(&self) -> u64 {
+    pub(crate) fn prefetch_queues(&self) -> u64 {
         let next = self.intents.next().map_or(0, |idx| idx.0);
         let lengths = u64::from(self.members.slots()) ^ self.events.queue.len() as u64;
         u64::from(next) ^ self.clocks.member.time() ^ lengths
     }
 
     /// Prefetches a member's row. The result only keeps the read alive.
-    pub(crate) fn touch(&self, idx: MemberIdx) -> u64 {
+    pub(crate) fn prefetch(&self, idx: MemberIdx) -> u64 {
         self.members.row(idx).ltime()
     }
 }

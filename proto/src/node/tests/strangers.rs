@@ -175,7 +175,7 @@ fn broadcasts_ride_on_acks_once_an_interval_and_not_twice_in_a_row_to_one() {
 }
 
 #[test]
-fn an_accuser_hears_our_refutation_with_the_ack_even_when_nothing_else_may_ride() {
+fn an_accuser_gets_our_refutation_with_the_ack_even_without_other_broadcasts() {
     let mut alone = Alone::new(Options::lan());
     for incarnation in 1..3 {
         let suspect = Message::Suspect(Accusation { incarnation, node: "node-0", from: "node-1" });
