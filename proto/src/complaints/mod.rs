@@ -161,7 +161,7 @@ impl Complaints {
         };
         let next = episode.next(kind);
         self.due = Some(self.due.map_or(next, |due| due.min(next)));
-        let line = Line::begun(kind, &episode);
+        let line = Line::opened(kind, &episode);
         self.open.insert(key, episode);
         Some(line)
     }
@@ -178,7 +178,7 @@ impl Complaints {
     /// Ends a complaint that was seen to be resolved. Returns the line that reports it.
     pub(crate) fn withdraw(&mut self, now: Instant, kind: ComplaintKind, peer: SocketAddr) -> Option<Line> {
         let episode = self.open.remove(&(kind, Some(peer)))?;
-        Some(Line::over(kind, &episode, now))
+        Some(Line::resolved(kind, &episode, now))
     }
 
     /// Drops the complaints about the path to a member that is gone. Its failure has a log line of its own.
@@ -196,11 +196,11 @@ impl Complaints {
         let mut due: Option<Instant> = None;
         self.open.retain(|&(kind, _), episode| {
             if episode.over_at(kind) <= now {
-                say(&Line::over(kind, episode, now));
+                say(&Line::resolved(kind, episode, now));
                 return false;
             }
             if episode.count > episode.reported && episode.report_at <= now {
-                say(&Line::lasts(kind, episode, now));
+                say(&Line::ongoing(kind, episode, now));
                 episode.reported = episode.count;
                 // Exponential back-off of the summaries.
                 episode.pause = (episode.pause * 2).min(PAUSE_MOST);

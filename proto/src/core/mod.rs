@@ -281,7 +281,7 @@ pub(crate) enum Notification {
     /// The member's metadata changed.
     Updated(MemberIdx),
     /// The member failed: by our own detection or by an accusation.
-    Gone(MemberIdx),
+    Dead(MemberIdx),
     /// The member left, by its own message.
     Left(MemberIdx),
     /// Membership evicted the member to free memory.

@@ -31,7 +31,7 @@ impl Node {
         old: OldEvents,
         out: &mut Outbox,
     ) -> Result<JoinId, JoinError> {
-        self.join_through(now, join::given(seeds), out, |seeds| Join::all(seeds, old))
+        self.join_through(now, join::contacts(seeds), out, |seeds| Join::all(seeds, old))
     }
 
     /// Rejoins the cluster of an earlier run, from the members in

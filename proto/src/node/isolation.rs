@@ -33,7 +33,7 @@ pub(super) struct Isolation {
 
 impl Isolation {
     /// Marks the members of an earlier run as lost: the rejoin found none of them.
-    pub(super) const fn exchange_failed(&mut self) {
+    pub(super) const fn rejoin_failed(&mut self) {
         self.known = true;
     }
 

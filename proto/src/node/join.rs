@@ -41,7 +41,7 @@ impl From<SocketAddr> for Contact {
 }
 
 /// Contacts for addresses that the application gave.
-pub(super) fn given(addrs: &[SocketAddr]) -> Vec<Contact> {
+pub(super) fn contacts(addrs: &[SocketAddr]) -> Vec<Contact> {
     addrs.iter().copied().map(Contact::from).collect()
 }
 
@@ -276,7 +276,7 @@ impl Node {
         };
         // Cancelled by the application or by a leave: no search follows.
         if is_rejoin && contacted == 0 && !cancelled {
-            self.isolation.lost();
+            self.isolation.rejoin_failed();
         }
         if !is_ours {
             self.core.events.push(Event::Joined(JoinOutcome { id, contacted, failed, cancelled }));
@@ -287,7 +287,7 @@ impl Node {
     /// far. False if the join is already over.
     pub fn cancel_join(&mut self, now: Instant, id: JoinId, out: &mut Outbox) -> bool {
         if self.joins.running.get(&id).is_none_or(|join| join.is_ours) {
-            self.enter(now);
+            self.set_now(now);
             return false;
         }
         self.command(now, out, |node, out| {

@@ -211,7 +211,7 @@ impl Node {
 
     /// Accepts a stream that a peer opened. At the limit, the stream with the worst throughput is evicted to make room.
     pub fn accept(&mut self, now: Instant, from: SocketAddr, out: &mut Outbox) -> StreamId {
-        self.enter(now);
+        self.set_now(now);
         // Evict before accepting, so that the new stream cannot be chosen.
         if let Some(slowest) = self.streams.to_evict_before(self.core.now, from) {
             self.evict(slowest, None, out);
@@ -225,7 +225,7 @@ impl Node {
 
     /// Handles an input of a stream. Inputs for a stream that is closed are ignored.
     pub fn handle_stream(&mut self, now: Instant, id: StreamId, input: StreamInput<'_>, out: &mut Outbox) {
-        self.enter(now);
+        self.set_now(now);
         if let StreamInput::Data(data) = input {
             self.core.stats.stream_bytes_in += data.len() as u64;
         }
@@ -243,7 +243,7 @@ impl Node {
 
     /// Fires every timer that is due at `now`.
     pub fn handle_timeout(&mut self, now: Instant, out: &mut Outbox) {
-        self.enter(now);
+        self.set_now(now);
         // Terminates: a timer that fires is armed again later than `now`, or not at all.
         while let Some(timer) = self.core.timers.pop_due(now) {
             let peer = self.handle_timer(timer, out);
@@ -286,14 +286,14 @@ impl Node {
     }
 
     /// Sets `core.now`. Clamps a clock that runs backwards, because timers and intervals assume that it does not.
-    fn enter(&mut self, now: Instant) {
+    fn set_now(&mut self, now: Instant) {
         debug_assert!(now >= self.core.now, "the caller's clock goes back");
         self.core.now = self.core.now.max(now);
     }
 
     /// Runs a command of the application at `now`, then settles its effects.
     fn command<T>(&mut self, now: Instant, out: &mut Outbox, run: impl FnOnce(&mut Self, &mut Outbox) -> T) -> T {
-        self.enter(now);
+        self.set_now(now);
         let result = run(self, out);
         self.settle(None, out);
         result
@@ -331,7 +331,7 @@ impl Node {
                 Notification::Conflict(idx) => is_claimed |= idx == self.swim.me(),
                 Notification::LeaveBroadcastSent => self.leave.leave_broadcast_sent(),
                 Notification::VerifyLeft(idx) => self.swim.verify_left(&mut self.core, idx),
-                Notification::Gone(idx) => {
+                Notification::Dead(idx) => {
                     self.core.forget_complaints(idx);
                     self.serf.notified(&mut self.core, notification);
                 }

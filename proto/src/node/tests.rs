@@ -359,7 +359,7 @@ fn a_member_that_leaves_is_left_everywhere_and_is_told_that_all_was_sent() {
 /// Delivers the joins of `count` unknown members to a node, which gossips them.
 fn storm(cluster: &mut Cluster, at: usize, count: u64) {
     cluster.command(at, |node, now, out| {
-        node.enter(now);
+        node.set_now(now);
         for number in 0..count {
             let (mut buf, name) = ([0; 64], format!("stranger-{number}"));
             let mut writer = crate::wire::Writer::new(&mut buf);

@@ -135,7 +135,7 @@ impl Serf {
 
     /// Answers which node we know by a name (`handleConflict` in serf's internal_query.go). We do not vote on our own
     /// name.
-    pub(super) fn say_who(&mut self, core: &mut Core, origin: Origin, requester: &Requester, name: &[u8]) {
+    pub(super) fn answer_conflict(&mut self, core: &mut Core, origin: Origin, requester: &Requester, name: &[u8]) {
         let Ok(name) = core::str::from_utf8(name) else { return core.stats.drop(DropReason::Malformed) };
         let known = core.roster.find(name);
         if known == Some(self.members.me()) {

@@ -147,7 +147,7 @@ impl Events {
             return false;
         }
         if clock.witness(core.now, event.ltime).is_err() {
-            core.stats.drop(DropReason::Absurd);
+            core.stats.drop(DropReason::OutOfRange);
             return false;
         }
         // An event from before our start or join is not a loss, so it is not counted as dropped.

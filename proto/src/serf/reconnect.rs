@@ -48,7 +48,7 @@ impl Serf {
 
     /// Handles a ping from a left member that membership has already removed: the member never left, or it restarted
     /// and knows us.
-    pub(super) fn left_is_there(&mut self, core: &mut Core, idx: MemberIdx) {
+    pub(super) fn reconnect_forgotten(&mut self, core: &mut Core, idx: MemberIdx) {
         let has_left = self.members.row(idx).status() == Some(Status::Left);
         if self.intents.is_leaving() || !has_left || core.now < self.reconnects.left_quiet_until {
             return;

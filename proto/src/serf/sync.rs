@@ -126,7 +126,7 @@ impl Serf {
             if self.clocks.member.follow(core.now, member.ltime).is_ok() {
                 self.announce_join(core);
             } else {
-                core.stats.drop(DropReason::Absurd);
+                core.stats.drop(DropReason::OutOfRange);
             }
             return;
         }
@@ -137,7 +137,7 @@ impl Serf {
         // ignored, so the leave would be lost; hence one higher (`MergeRemoteState` does the same).
         let effective = member.ltime.saturating_add(u64::from(member.left));
         let ltime = self.clocks.member.follow(core.now, effective).unwrap_or_else(|reached| {
-            core.stats.drop(DropReason::Absurd);
+            core.stats.drop(DropReason::OutOfRange);
             reached
         });
         let intent = if member.left { Intent::Leave { prune: false } } else { Intent::Join };

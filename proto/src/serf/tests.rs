@@ -109,7 +109,7 @@ impl Lone {
     /// Notifies that a member is gone.
     fn gone(&mut self, name: &str) {
         let idx = self.idx(name);
-        self.serf.notified(&mut self.core, Notification::Gone(idx));
+        self.serf.notified(&mut self.core, Notification::Dead(idx));
     }
 
     /// Notifies that membership evicted a member.

@@ -170,7 +170,7 @@ impl Lone {
             let (what, idx) = match notification {
                 Notification::Joined(idx) => ("joined", idx),
                 Notification::Updated(idx) => ("updated", idx),
-                Notification::Gone(idx) | Notification::Left(idx) => ("gone", idx),
+                Notification::Dead(idx) | Notification::Left(idx) => ("gone", idx),
                 Notification::Evicted(idx) => ("evicted", idx),
                 Notification::LeaveBroadcastSent => ("leave broadcast sent", self.swim.me()),
                 Notification::Conflict(_) | Notification::Forgotten(_) | Notification::VerifyLeft(_) => return None,

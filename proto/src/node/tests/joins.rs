@@ -79,7 +79,7 @@ fn whoever_reaches_a_failed_member_again_tells_everybody_that_it_joined() {
         let time = |cluster: &Cluster| cluster.nodes[2].as_ref().unwrap().member("node-0").unwrap().status_ltime();
         let before = time(&cluster);
         cluster.command(0, |node, now, out| {
-            node.enter(now);
+            node.set_now(now);
             let purpose = ExchangePurpose::PushPull { join, codec: Codec::Native };
             node.core.dial(addr(1), purpose, now + Duration::from_secs(10));
             node.settle(None, out);
@@ -102,7 +102,7 @@ fn a_cluster_with_an_incompatible_member_is_not_joined_and_the_join_says_why() {
         let mut writer = crate::wire::Writer::new(&mut buf);
         Codec::Native.encode(&Message::Alive(crate::wire::swim::Alive { incarnation: 1, peer }), &mut writer).unwrap();
         let len = writer.len();
-        node.enter(now);
+        node.set_now(now);
         node.handle_frame(&mut Heard::new(addr(2), len), &buf[..len]);
         node.settle(None, out);
     });

@@ -9,7 +9,7 @@ use core::time::Duration;
 use bytes::Bytes;
 use thiserror::Error;
 
-use super::collect::{Asked, QueryPurpose};
+use super::collect::{PendingQuery, QueryPurpose};
 use crate::core::{Core, Origin};
 use crate::event::Member;
 use crate::limits::{QUERIES_ASKED_MAX, QUERY_FILTERS_MAX, QUERY_TIMEOUT_MAX};
@@ -201,7 +201,7 @@ impl Serf {
         purpose: QueryPurpose,
     ) -> Result<(QueryId, Bytes), QueryError> {
         question.check()?;
-        if self.queries.asked.len() >= QUERIES_ASKED_MAX {
+        if self.queries.pending.len() >= QUERIES_ASKED_MAX {
             return Err(QueryError::TooMany { limit: QUERIES_ASKED_MAX });
         }
         self.clocks.query.check().map_err(|Exhausted| QueryError::ClockExhausted)?;
@@ -220,7 +220,7 @@ impl Serf {
         let id = QueryId { ltime: query.ltime, id: query.id };
         let waiting = if purpose.ends_early() { self.expected(core, question, &filters) } else { BTreeSet::new() };
         // Registered before the local delivery below, which may respond at once.
-        self.queries.asked.insert(id, Asked::new(core.now + timeout, question.acks, waiting, purpose));
+        self.queries.pending.insert(id, PendingQuery::new(core.now + timeout, question.acks, waiting, purpose));
         self.arm_queries(core);
         let frame = encode(core.codec_kept(), &Message::Query(query));
         self.query_in(core, Origin::Local, &query, &frame);

@@ -19,7 +19,7 @@ fn a_time_far_ahead_is_dropped_counted_and_not_passed_on() {
         lone.hear_join("stranger", ltime);
         lone.hear_event(ltime, "x", b"");
     }
-    assert_eq!((lone.dropped(DropReason::Absurd), lone.serf.times()), (9, times(1, 1, 1)));
+    assert_eq!((lone.dropped(DropReason::OutOfRange), lone.serf.times()), (9, times(1, 1, 1)));
     assert_eq!((lone.status("b"), lone.packet(), lone.events()), (Some(Status::Alive), vec![], vec![]));
 }
 

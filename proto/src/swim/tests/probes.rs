@@ -150,7 +150,7 @@ fn every_nack_that_is_missing_makes_us_more_ill() {
 
 #[test]
 fn a_failed_probe_without_anybody_who_could_nack_makes_us_more_ill_by_one() {
-    assert_eq!(ill_after(Options::lan(), &["b"], 0), 1, "nobody to purpose");
+    assert_eq!(ill_after(Options::lan(), &["b"], 0), 1, "no member to ask");
     assert_eq!(ill_after(Options::lan().with(|options| options.swim.indirect_probes = 0), &FIVE, 0), 1);
 }
 

@@ -119,7 +119,7 @@ fn every_member_is_written_in_its_state_and_a_second_merge_changes_nothing() {
     let parsed = PushPull::parse(Codec::Native, &body).unwrap();
     let PushPull::Native(written) = &parsed else { panic!("as it was parsed") };
     let mut states: Vec<_> =
-        written.states().map(|entry| (entry.unread.name, entry.state.unwrap(), entry.unread.incarnation)).collect();
+        written.states().map(|entry| (entry.partial.name, entry.state.unwrap(), entry.partial.incarnation)).collect();
     states.sort_unstable();
     let expected =
         [(b"a", State::Alive), (b"b", State::Suspect), (b"c", State::Dead), (b"d", State::Left), (b"e", State::Alive)];
