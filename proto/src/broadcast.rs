@@ -2,7 +2,7 @@
 //! membership.
 //!
 //! Items are in tiers, one per transmit count. The next item comes from the lowest tier that is not empty: fewest
-//! transmits first, and within a tier in the order of [`Turn`]. Same order as memberlist's `TransmitLimitedQueue`
+//! transmits first, and within a tier in the order of [`TieOrder`]. Same order as memberlist's `TransmitLimitedQueue`
 //! (queue.go), without its tree.
 
 use alloc::collections::VecDeque;
@@ -29,7 +29,7 @@ pub(crate) enum Offer {
 
 /// Order of items with equal transmit counts. Receivers cannot observe it, so both are compatible.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Turn {
+pub(crate) enum TieOrder {
     /// Newest first, as in memberlist: for states and intents, whose older versions may be obsolete.
     Newest,
     /// Oldest first: for user events, which their sender ordered. HashiCorp's: newest first. Events of one node that
@@ -41,7 +41,7 @@ pub(crate) enum Turn {
 /// A transmit queue. `T` should be small: an index, or a shared buffer.
 #[derive(Clone, Debug)]
 pub(crate) struct TransmitQueue<T> {
-    turn: Turn,
+    tie_order: TieOrder,
     /// Per transmit count, from the oldest to the newest.
     tiers: Vec<VecDeque<T>>,
     /// An item with priority over all others, until it is sent often enough.
@@ -66,8 +66,8 @@ struct Urgent<T> {
 }
 
 impl<T: PartialEq> TransmitQueue<T> {
-    pub(crate) const fn new(turn: Turn) -> Self {
-        Self { turn, tiers: Vec::new(), urgent: None, lowest: 0, len: 0, arrived: Vec::new(), in_round: false, is_full: false }
+    pub(crate) const fn new(tie_order: TieOrder) -> Self {
+        Self { tie_order, tiers: Vec::new(), urgent: None, lowest: 0, len: 0, arrived: Vec::new(), in_round: false, is_full: false }
     }
 
     /// Adds an item with a transmit count of zero.
@@ -110,7 +110,7 @@ impl<T: PartialEq> TransmitQueue<T> {
     /// The items in the order in which they would be offered.
     pub(crate) fn upcoming(&self) -> impl Iterator<Item = &T> {
         let tiers = self.tiers[self.lowest.min(self.tiers.len())..].iter();
-        tiers.flat_map(|tier| (0..tier.len()).map(|nth| &tier[self.turn.place(nth, tier.len())]))
+        tiers.flat_map(|tier| (0..tier.len()).map(|nth| &tier[self.tie_order.place(nth, tier.len())]))
     }
 
     /// Begins a round of several packets to one member: each item is offered at most once until the round ends. Only
@@ -147,7 +147,7 @@ impl<T: PartialEq> TransmitQueue<T> {
             let tier = &mut self.tiers[sends];
             let (mut waiting, mut sent) = (tier.len() - arrived, 0);
             while sent < waiting && !full {
-                let at = self.turn.place(sent, waiting);
+                let at = self.tie_order.place(sent, waiting);
                 let (item, mut came) = (&tier[at], tier.range(waiting..));
                 // A duplicate among the promoted items: this place is the stale one.
                 let offered = if came.any(|other| other == item) { Offer::Stale } else { offer(sends, item) };
@@ -168,7 +168,7 @@ impl<T: PartialEq> TransmitQueue<T> {
             // After the tier, not per item: one drain moves the whole run. Counted items first: they were not offered in
             // this round, so they must not be among the promoted ones at the end of a tier.
             counted.drain(..).for_each(|(count, item)| self.move_to(count, item));
-            let promoted = self.promote(sends, self.turn.first(sent, waiting), limit);
+            let promoted = self.promote(sends, self.tie_order.first(sent, waiting), limit);
             sends += 1;
             if promoted > 0 {
                 self.arrived.resize(self.arrived.len().max(sends + 1), 0);
@@ -265,7 +265,7 @@ impl<T: PartialEq> TransmitQueue<T> {
     }
 }
 
-impl Turn {
+impl TieOrder {
     /// Index of the `nth` item to send, in a tier of `len`.
     const fn place(self, nth: usize, len: usize) -> usize {
         match self {
@@ -363,7 +363,7 @@ pub(crate) struct RowQueue<T> {
 
 impl<T: Copy + Eq + Hash> RowQueue<T> {
     pub(crate) const fn new() -> Self {
-        Self { places: TransmitQueue::new(Turn::Newest), len: 0, backlog: false }
+        Self { places: TransmitQueue::new(TieOrder::Newest), len: 0, backlog: false }
     }
 
     pub(crate) const fn len(&self) -> usize {
@@ -613,7 +613,7 @@ mod tests {
 
     #[test]
     fn the_least_sent_go_first_and_the_newest_among_them() {
-        let mut queue = TransmitQueue::new(Turn::Newest);
+        let mut queue = TransmitQueue::new(TieOrder::Newest);
         queue.push('a');
         queue.push('b');
         assert_eq!(take(&mut queue, 3, 1), ['b']);
@@ -624,7 +624,7 @@ mod tests {
 
     #[test]
     fn the_oldest_of_the_least_sent_go_first_over_several_packets() {
-        let mut queue = TransmitQueue::new(Turn::Oldest);
+        let mut queue = TransmitQueue::new(TieOrder::Oldest);
         ['a', 'b', 'c', 'd'].into_iter().for_each(|item| queue.push(item));
         assert_eq!(take(&mut queue, 3, 2), ['a', 'b']);
         queue.push('e');
@@ -640,7 +640,7 @@ mod tests {
 
     #[test]
     fn an_item_is_sent_as_often_as_the_limit_says_and_once_a_packet() {
-        let mut queue = TransmitQueue::new(Turn::Newest);
+        let mut queue = TransmitQueue::new(TieOrder::Newest);
         queue.push('a');
         assert_eq!(take(&mut queue, 3, 9), ['a']);
         assert_eq!(take(&mut queue, 3, 9), ['a']);
@@ -651,7 +651,7 @@ mod tests {
 
     #[test]
     fn in_a_round_of_several_packets_an_item_is_sent_once_and_none_is_passed_over() {
-        let mut queue = TransmitQueue::new(Turn::Newest);
+        let mut queue = TransmitQueue::new(TieOrder::Newest);
         ['a', 'b', 'c'].into_iter().for_each(|item| queue.push(item));
         assert_eq!(take(&mut queue, 3, 2), ['c', 'b'], "these have been sent to somebody");
         queue.push('d');
@@ -665,7 +665,7 @@ mod tests {
 
     #[test]
     fn a_full_packet_keeps_the_item_for_the_next() {
-        let mut queue = TransmitQueue::new(Turn::Newest);
+        let mut queue = TransmitQueue::new(TieOrder::Newest);
         queue.push('a');
         assert_eq!(take(&mut queue, 2, 0), []);
         assert_eq!(queue.next_sends(), Some(0));
@@ -675,7 +675,7 @@ mod tests {
 
     #[test]
     fn an_item_pushed_again_goes_once_a_packet() {
-        let mut queue = TransmitQueue::new(Turn::Newest);
+        let mut queue = TransmitQueue::new(TieOrder::Newest);
         queue.push('a');
         assert_eq!(take(&mut queue, 4, 9), ['a']);
         queue.push('a');
@@ -684,7 +684,7 @@ mod tests {
 
     #[test]
     fn an_urgent_item_goes_first_in_every_packet_up_to_the_transmit_limit() {
-        let mut queue = TransmitQueue::new(Turn::Newest);
+        let mut queue = TransmitQueue::new(TieOrder::Newest);
         queue.push('a');
         queue.push_urgent('u');
         queue.push('b');
@@ -699,7 +699,7 @@ mod tests {
 
     #[test]
     fn an_item_that_becomes_urgent_gives_up_its_other_places() {
-        let mut queue = TransmitQueue::new(Turn::Newest);
+        let mut queue = TransmitQueue::new(TieOrder::Newest);
         queue.push('u');
         queue.push('a');
         assert_eq!(take(&mut queue, 9, 2), ['a', 'u']);
@@ -712,7 +712,7 @@ mod tests {
 
     #[test]
     fn in_a_round_an_urgent_item_is_offered_once() {
-        let mut queue = TransmitQueue::new(Turn::Newest);
+        let mut queue = TransmitQueue::new(TieOrder::Newest);
         queue.push('a');
         queue.push_urgent('u');
         queue.begin_round();
@@ -726,7 +726,7 @@ mod tests {
 
     #[test]
     fn an_urgent_item_makes_room_last_and_its_newer_word_begins_anew() {
-        let mut queue = TransmitQueue::new(Turn::Newest);
+        let mut queue = TransmitQueue::new(TieOrder::Newest);
         queue.push_urgent('u');
         assert_eq!(take(&mut queue, 3, 9), ['u']);
         queue.push_urgent('u');
@@ -738,7 +738,7 @@ mod tests {
 
     #[test]
     fn pruning_drops_the_most_sent_and_oldest() {
-        let mut queue = TransmitQueue::new(Turn::Newest);
+        let mut queue = TransmitQueue::new(TieOrder::Newest);
         queue.push('a');
         queue.push('b');
         assert_eq!(take(&mut queue, 4, 2), ['b', 'a']);
@@ -752,7 +752,7 @@ mod tests {
 
     /// A model of the queue without tiers: each item with its sort key.
     struct Model {
-        turn: Turn,
+        tie_order: TieOrder,
         items: Vec<Waiting>,
         placed: u32,
     }
@@ -772,11 +772,12 @@ mod tests {
         }
 
         fn fill(&mut self, limit: usize, mut offer: impl FnMut(usize, u16) -> Offer) {
-            let mut turn = self.items.clone();
-            let newest_first = |placed: u32| if self.turn == Turn::Newest { u32::MAX - placed } else { placed };
-            turn.sort_by_key(|waiting| (waiting.sends, newest_first(waiting.placed)));
+            let mut sorted = self.items.clone();
+            let newest_first =
+                |placed: u32| if self.tie_order == TieOrder::Newest { u32::MAX - placed } else { placed };
+            sorted.sort_by_key(|waiting| (waiting.sends, newest_first(waiting.placed)));
             let mut moved = vec![];
-            for waiting in turn {
+            for waiting in sorted {
                 let offered = offer(waiting.sends, waiting.item);
                 if offered == Offer::Full {
                     break;
@@ -786,7 +787,7 @@ mod tests {
                     moved.push(waiting);
                 }
             }
-            if self.turn == Turn::Newest {
+            if self.tie_order == TieOrder::Newest {
                 moved.reverse();
             }
             for Waiting { sends, item, .. } in moved {
@@ -819,8 +820,8 @@ mod tests {
         Retain(u16),
     }
 
-    fn turn() -> impl Strategy<Value = Turn> {
-        prop_oneof![Just(Turn::Newest), Just(Turn::Oldest)]
+    fn tie_order() -> impl Strategy<Value = TieOrder> {
+        prop_oneof![Just(TieOrder::Newest), Just(TieOrder::Oldest)]
     }
 
     fn act() -> impl Strategy<Value = Act> {
@@ -834,9 +835,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_tiers_behave_as_a_sorted_list_would(turn in turn(), acts in prop::collection::vec(act(), 1..60)) {
-            let (mut queue, mut last) = (TransmitQueue::new(turn), 0);
-            let mut model = Model { turn, items: vec![], placed: 0 };
+        fn the_tiers_behave_as_a_sorted_list_would(tie_order in tie_order(), acts in prop::collection::vec(act(), 1..60)) {
+            let (mut queue, mut last) = (TransmitQueue::new(tie_order), 0);
+            let mut model = Model { tie_order, items: vec![], placed: 0 };
             for act in acts {
                 match act {
                     Act::Push(count) => for _ in 0..count {

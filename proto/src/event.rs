@@ -335,13 +335,13 @@ impl fmt::Display for SeedFailureCause {
 pub struct LeaveReport {
     /// How many copies of the leave intent were sent.
     pub intents_sent: u32,
-    /// To how many different members the leave intent was sent. They tell the others.
+    /// To how many different members the leave intent was sent. They gossip it on.
     pub intent_peers: u32,
-    /// How many copies of the final message were sent.
-    pub farewells_sent: u32,
-    /// To how many different members the final message was sent.
-    pub farewell_peers: u32,
-    /// Whether enough different members were told, of both, before the broadcast timeout: so many that it cannot get lost, or all
+    /// How many copies of the leave broadcast, which follows the intent, were sent.
+    pub leave_broadcasts_sent: u32,
+    /// To how many different members the leave broadcast was sent.
+    pub leave_broadcast_peers: u32,
+    /// Whether both were sent to enough different members before the broadcast timeout: to so many that neither can get lost, or to all
     /// that had not left themselves by then. If not, some members may see a failure.
     pub complete: bool,
 }

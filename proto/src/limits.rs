@@ -46,7 +46,7 @@ pub const ITEM_BYTES: usize = 96;
 
 /// Keys accepted from one member's answer to a list. Ours: packets of HashiCorp's nodes hold fewer. The rest is
 /// ignored.
-pub const KEYS_TOLD_MAX: usize = 1024;
+pub const KEYS_LISTED_MAX: usize = 1024;
 
 /// A message on a stream, in bytes. Origin: `maxPushStateBytes` in memberlist. A longer one closes the stream.
 pub const STREAM_MESSAGE_BYTES_MAX: usize = 20 * 1024 * 1024;

@@ -31,7 +31,7 @@ named! {
         /// A ping that names another node.
         NotForUs = "not_for_us",
         /// An incarnation or Lamport time that is out of range.
-        Absurd = "absurd",
+        OutOfRange = "absurd",
         /// Incompatible protocol versions.
         Versions = "versions",
         /// A limit of [`limits`](crate::limits) was reached.

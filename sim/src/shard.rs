@@ -56,12 +56,12 @@ impl Shard {
 
     /// Runs all payloads due before `end`.
     pub(crate) fn run_window(&mut self, shared: &Shared, end: Instant) {
-        let mut touched = 0;
+        let mut prefetched = 0;
         while let Some(scheduled) = self.queues.queue.pop_before(end) {
-            if touched == 0 {
-                touched = self.prefetch_upcoming(shared);
+            if prefetched == 0 {
+                prefetched = self.prefetch_upcoming(shared);
             } else {
-                touched -= 1;
+                prefetched -= 1;
             }
             self.dispatch(shared, scheduled);
         }
@@ -71,7 +71,7 @@ impl Shard {
     /// exceed the cache.
     fn prefetch_upcoming(&self, shared: &Shared) -> usize {
         let mut count = 0;
-        let upcoming = self.queues.queue.upcoming().take(TOUCHED_AHEAD);
+        let upcoming = self.queues.queue.upcoming().take(PREFETCHED_AHEAD);
         core::hint::black_box(upcoming.fold(0, |sum, scheduled| {
             count += 1;
             sum ^ self.hosts[shared.local(scheduled.target)].prefetch()
@@ -514,7 +514,7 @@ fn fold_input(digest: &mut Digest, input: &Input) {
 const ANSWER_BYTES_MAX: u32 = 64 * 1024;
 
 /// Number of payloads whose nodes are prefetched together.
-const TOUCHED_AHEAD: usize = 8;
+const PREFETCHED_AHEAD: usize = 8;
 
 /// Input kinds in digests.
 const KIND_TIMEOUT: u64 = 1 << 56;

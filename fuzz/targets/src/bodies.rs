@@ -13,7 +13,7 @@ pub fn hashicorp_bodies(data: &[u8]) {
     message(hashicorp::decode, Codec::HashiCorp, data);
     serf_message(hashicorp::decode_serf, Codec::HashiCorp, data);
     coordinate(hashicorp::decode_coordinate, Codec::HashiCorp, data);
-    if let (Some(read), Ok(Message::Alive(alive))) = (hashicorp::peek_alive(data), hashicorp::decode(data)) {
+    if let (Some(read), Ok(Message::Alive(alive))) = (hashicorp::split_alive(data), hashicorp::decode(data)) {
         assert_eq!((read.incarnation, read.peer()), (alive.incarnation, Ok(alive.peer)));
     }
     scanner(data);
@@ -31,7 +31,7 @@ pub fn native_bodies(data: &[u8]) {
         assert_eq!(native::decode_record(&native::encode_record(peer)), Ok(peer));
         assert_eq!(native::name_of_record(data), Some(peer.name.as_bytes()));
     }
-    glance(data);
+    partial_agrees(data);
     native_push_pull(data);
     native_state(data);
 }
@@ -186,9 +186,9 @@ fn native_push_pull(data: &[u8]) {
     fn read(data: &[u8]) -> Option<(bool, Vec<Entry<'_>>, &[u8])> {
         let parsed = native::PushPull::parse(data).ok()?;
         let states = parsed.states().filter_map(|entry| {
-            let peer = native::decode_record(entry.unread.record).ok()?;
-            assert_eq!((peer.name.as_bytes(), peer.versions), (entry.unread.name, entry.versions));
-            Some((entry.state?, entry.unread.incarnation, peer))
+            let peer = native::decode_record(entry.partial.record).ok()?;
+            assert_eq!((peer.name.as_bytes(), peer.versions), (entry.partial.name, entry.versions));
+            Some((entry.state?, entry.partial.incarnation, peer))
         });
         Some((parsed.join, states.collect(), parsed.user))
     }
@@ -238,18 +238,18 @@ fn native_state(data: &[u8]) {
 }
 
 /// Checks that the fast path over a frame agrees with the full decoder.
-fn glance(data: &[u8]) {
-    let (Some(glance), Ok(message)) = (native::glance(data), native::decode(data)) else { return };
-    match (glance, message) {
-        (native::Glance::Alive(read), Message::Alive(alive)) => {
+fn partial_agrees(data: &[u8]) {
+    let (Some(partial), Ok(message)) = (native::decode_partial(data), native::decode(data)) else { return };
+    match (partial, message) {
+        (native::PartialFrame::Alive(read), Message::Alive(alive)) => {
             assert_eq!((read.incarnation, read.name), (alive.incarnation, alive.peer.name.as_bytes()));
             assert_eq!(native::decode_record(read.record), Ok(alive.peer));
         }
-        (native::Glance::Intent { ltime, name }, Message::User(body)) => {
+        (native::PartialFrame::Intent { ltime, name }, Message::User(body)) => {
             if let Ok(serf::Message::Join(join)) = native::decode_serf(body) {
                 assert_eq!((ltime, name), (join.ltime, join.node.as_bytes()));
             }
         }
-        (glance, message) => panic!("{glance:?} but {message:?}"),
+        (partial, message) => panic!("{partial:?} but {message:?}"),
     }
 }

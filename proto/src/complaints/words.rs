@@ -18,7 +18,7 @@ pub(crate) struct Line {
 
 impl Line {
     /// A new complaint: the problem, the peer, and advice.
-    pub(super) fn begun(kind: ComplaintKind, episode: &Episode) -> Self {
+    pub(super) fn opened(kind: ComplaintKind, episode: &Episode) -> Self {
         let advice = advice(kind);
         let text = match (episode.peer, kind) {
             (Some(peer), ComplaintKind::Refused(_) | ComplaintKind::Encrypted) => {
@@ -38,13 +38,13 @@ impl Line {
     }
 
     /// A summary of a complaint that continues.
-    pub(super) fn lasts(kind: ComplaintKind, episode: &Episode, now: Instant) -> Self {
+    pub(super) fn ongoing(kind: ComplaintKind, episode: &Episode, now: Instant) -> Self {
         let (count, since) = (episode.count, Seconds(now - episode.since));
         Self { text: format!("{}: still, {count} times in {since}", headline(kind, episode)) }
     }
 
     /// The end of a complaint.
-    pub(super) fn over(kind: ComplaintKind, episode: &Episode, now: Instant) -> Self {
+    pub(super) fn resolved(kind: ComplaintKind, episode: &Episode, now: Instant) -> Self {
         let (count, lasted) = (episode.count, Seconds(episode.latest - episode.since));
         let mut text = format!("{}: over, ", headline(kind, episode));
         _ = if kind.ends_by_silence() || episode.peer.is_none() {
@@ -68,7 +68,7 @@ impl Line {
 
 /// The problem and the peer, without punctuation at the end.
 fn headline(kind: ComplaintKind, episode: &Episode) -> String {
-    let (from, whom) = (Source(episode), Whom(episode));
+    let (from, whom) = (Source(episode), MemberText(episode));
     let detail = Quoted(&episode.detail);
     match kind {
         ComplaintKind::Refused(DropReason::NotForUs) if episode.detail.is_empty() => {
@@ -105,7 +105,7 @@ const fn refusal(reason: DropReason) -> &'static str {
         DropReason::Malformed => "Failed to decode a message",
         DropReason::Codec => "Message in a codec that is not read here",
         DropReason::Unexpected => "Message type not supported",
-        DropReason::Absurd => "Refused an incarnation or Lamport time that is out of all proportion",
+        DropReason::OutOfRange => "Refused an incarnation or Lamport time that is out of all proportion",
         DropReason::Versions => "Protocol versions are incompatible",
         DropReason::Limit => "Dropped what exceeds a limit",
         DropReason::NameConflict => "Conflicting address",
@@ -122,7 +122,7 @@ const fn advice(kind: ComplaintKind) -> &'static str {
             DropReason::Unencrypted => "give it the cluster's key, or keep it off this port",
             DropReason::Label => "it belongs to another cluster, or has a wrong label",
             DropReason::NotForUs => "another node had this address, or announces it; compare -advertise there",
-            DropReason::Absurd => "that node, or the one that it repeats, is out of order; restart it",
+            DropReason::OutOfRange => "that node, or the one that it repeats, is out of order; restart it",
             DropReason::Versions => "upgrade the older node; a memberlist node without Serf cannot join",
             DropReason::Limit => "what is too large, or too much, is lost; see the counters 'dropped'",
             DropReason::NameConflict => "names must be unique; rename one of the two nodes",
@@ -158,9 +158,9 @@ impl fmt::Display for Source<'_> {
 }
 
 /// `name (10.0.0.1:7946)`.
-struct Whom<'a>(&'a Episode);
+struct MemberText<'a>(&'a Episode);
 
-impl fmt::Display for Whom<'_> {
+impl fmt::Display for MemberText<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (&self.0.member, self.0.peer) {
             (Some(name), Some(peer)) => write!(f, "{} ({peer})", Quoted(name)),

@@ -31,7 +31,7 @@ impl Node {
         old: OldEvents,
         out: &mut Outbox,
     ) -> Result<JoinId, JoinError> {
-        self.join_through(now, join::given(seeds), out, |seeds| Join::all(seeds, old))
+        self.join_through(now, join::contacts(seeds), out, |seeds| Join::all(seeds, old))
     }
 
     /// Rejoins the cluster of an earlier run, from the members in
@@ -142,8 +142,8 @@ impl Node {
             return Err(ForceLeaveError::Nobody { bytes: name.len(), limit: NAME_BYTES_MAX });
         }
         let prune = tombstone == Tombstone::Erase;
-        let told = self.command(now, out, |node, _| node.serf.force_leave(&mut node.core, name, prune));
-        told.map_err(|Exhausted| ForceLeaveError::ClockExhausted)
+        let result = self.command(now, out, |node, _| node.serf.force_leave(&mut node.core, name, prune));
+        result.map_err(|Exhausted| ForceLeaveError::ClockExhausted)
     }
 
     /// Leaves the cluster gracefully. Keep the node running until [`Event::LeftCluster`](crate::Event::LeftCluster): it

@@ -24,12 +24,12 @@ pub(super) struct Gossip {
     /// Earliest time of the next tick when ticks need not be on the grid.
     rest: Instant,
     /// When broadcasts were last piggybacked on an ack, and to which member.
-    rode: Option<(Instant, MemberIdx)>,
+    last_piggyback: Option<(Instant, MemberIdx)>,
 }
 
 impl Gossip {
     pub(super) const fn new(phase: Duration, now: Instant) -> Self {
-        Self { phase, rest: now, rode: None }
+        Self { phase, rest: now, last_piggyback: None }
     }
 
     /// The time of the next tick. With `early`, a short wait after now, which collects the broadcasts of one burst.
@@ -44,10 +44,10 @@ impl Gossip {
     /// Whether an ack to this member may carry broadcasts: at most one ack per gossip interval, and not two in a row to
     /// one member. Every piggybacked copy counts as a transmission. Without the limit, a flood of pings would use up
     /// the retransmits of all broadcasts at one address, which may even be spoofed.
-    pub(super) fn may_ride(&mut self, now: Instant, interval: Duration, peer: MemberIdx) -> bool {
-        let may = self.rode.is_none_or(|(at, last)| last != peer && now - at >= interval);
+    pub(super) fn may_piggyback(&mut self, now: Instant, interval: Duration, peer: MemberIdx) -> bool {
+        let may = self.last_piggyback.is_none_or(|(at, last)| last != peer && now - at >= interval);
         if may {
-            self.rode = Some((now, peer));
+            self.last_piggyback = Some((now, peer));
         }
         may
     }
@@ -57,7 +57,7 @@ impl Node {
     /// Arms the gossip timer if a broadcast is queued and a member could receive it.
     pub(super) fn arm_gossip(&mut self) {
         // `Swim::wants_gossip` checks for a receiver itself.
-        let wanted = (self.serf.wants_gossip() && self.swim.has_listeners()) || self.swim.wants_gossip();
+        let wanted = (self.serf.wants_gossip() && self.swim.has_receiver()) || self.swim.wants_gossip();
         if wanted && !self.core.timers.is_set(NodeTimer::Gossip) {
             let at = self.gossip.next_tick(
                 self.core.now,
@@ -102,12 +102,12 @@ impl Node {
 
     /// Fills the rest of a packet with broadcasts, and records whether a copy of our own leave is in it.
     pub(super) fn fill(&mut self, to: SocketAddr, codec: Codec, packer: &mut Packer<'_>) {
-        let (intents, farewells) = (self.serf.leaves_sent(), self.swim.leave_broadcasts_sent());
+        let (intents, broadcasts) = (self.serf.leaves_sent(), self.swim.leave_broadcasts_sent());
         // Membership first: refutations and accusations must not wait behind user events. The leave reads from the
         // counters whether either queue packed a copy.
         self.swim.fill(&mut self.core, codec, packer);
         self.serf.fill(&self.core, codec, packer);
-        self.leave.note_sent(to, self.serf.leaves_sent() > intents, self.swim.leave_broadcasts_sent() > farewells);
+        self.leave.note_sent(to, self.serf.leaves_sent() > intents, self.swim.leave_broadcasts_sent() > broadcasts);
     }
 }
 

@@ -6,7 +6,7 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 use super::{Node, OldEvents};
-use crate::core::Ask;
+use crate::core::ExchangePurpose;
 use crate::event::{AddressFailure, Event, JoinOutcome, SeedFailureCause};
 use crate::limits::{SEEDS_AT_ONCE_MAX, SEEDS_AT_ONCE_TOTAL_MAX};
 use crate::outbox::{Outbox, Output};
@@ -41,7 +41,7 @@ impl From<SocketAddr> for Contact {
 }
 
 /// Contacts for addresses that the application gave.
-pub(super) fn given(addrs: &[SocketAddr]) -> Vec<Contact> {
+pub(super) fn contacts(addrs: &[SocketAddr]) -> Vec<Contact> {
     addrs.iter().copied().map(Contact::from).collect()
 }
 
@@ -206,8 +206,9 @@ impl Node {
             let until = self.core.now + self.core.cfg.transport().stream_timeout;
             let Some((seed, with, is_remembered)) = join.next_seed() else { return };
             pending += 1;
-            let ask = if is_remembered { Ask::Greet { id, seed } } else { Ask::Join { id, seed } };
-            self.core.dial(with, ask, until);
+            let purpose =
+                if is_remembered { ExchangePurpose::Greet { id, seed } } else { ExchangePurpose::Join { id, seed } };
+            self.core.dial(with, purpose, until);
         }
     }
 
@@ -220,10 +221,15 @@ impl Node {
     }
 
     /// Whether the exchange belongs to a join that ignores old user events.
-    pub(super) fn ignores_old_events(&self, ask: Ask) -> bool {
-        match ask {
-            Ask::Join { id, .. } => self.joins.running.get(&id).is_some_and(|join| join.old == OldEvents::Ignore),
-            Ask::PushPull { .. } | Ask::Ping { .. } | Ask::Greet { .. } | Ask::Reconnect { .. } => false,
+    pub(super) fn ignores_old_events(&self, purpose: ExchangePurpose) -> bool {
+        match purpose {
+            ExchangePurpose::Join { id, .. } => {
+                self.joins.running.get(&id).is_some_and(|join| join.old == OldEvents::Ignore)
+            }
+            ExchangePurpose::PushPull { .. }
+            | ExchangePurpose::Ping { .. }
+            | ExchangePurpose::Greet { .. }
+            | ExchangePurpose::Reconnect { .. } => false,
         }
     }
 
@@ -270,7 +276,7 @@ impl Node {
         };
         // Cancelled by the application or by a leave: no search follows.
         if is_rejoin && contacted == 0 && !cancelled {
-            self.isolation.lost();
+            self.isolation.rejoin_failed();
         }
         if !is_ours {
             self.core.events.push(Event::Joined(JoinOutcome { id, contacted, failed, cancelled }));
@@ -281,12 +287,12 @@ impl Node {
     /// far. False if the join is already over.
     pub fn cancel_join(&mut self, now: Instant, id: JoinId, out: &mut Outbox) -> bool {
         if self.joins.running.get(&id).is_none_or(|join| join.is_ours) {
-            self.enter(now);
+            self.set_now(now);
             return false;
         }
         self.command(now, out, |node, out| {
-            let is_its = |ask: &Ask| matches!(ask, Ask::Join { id: of, .. } | Ask::Greet { id: of, .. } if *of == id);
-            for stream in node.streams.abandon(is_its) {
+            let is_its = |purpose: &ExchangePurpose| matches!(purpose, ExchangePurpose::Join { id: of, .. } | ExchangePurpose::Greet { id: of, .. } if *of == id);
+            for stream in node.streams.cancel(is_its) {
                 out.push(Output::Close { stream });
             }
             node.end_join(id, true);

@@ -14,7 +14,7 @@ use crate::wire::swim::Message;
 impl Node {
     /// Handles a datagram from `from`. Dropped input is counted in [`Stats::dropped`](crate::Stats::dropped).
     pub fn handle_datagram(&mut self, now: Instant, from: SocketAddr, datagram: &[u8], out: &mut Outbox) {
-        self.enter(now);
+        self.set_now(now);
         let mut heard = Heard::new(from, datagram.len());
         // Port checks send at most one byte; they are counted, but not logged.
         let peer = heard.origin().peer().filter(|_| datagram.len() > PORT_CHECK_BYTES_MAX);

@@ -42,7 +42,7 @@ impl Node {
             }
             (Body::Ping { .. } | Body::IndirectPing { .. }, _) => self.fill(*to, codec, &mut packer),
             (Body::Ack { .. }, Some(peer))
-                if self.gossip.may_ride(self.core.now, self.core.cfg.swim().gossip_interval, peer) =>
+                if self.gossip.may_piggyback(self.core.now, self.core.cfg.swim().gossip_interval, peer) =>
             {
                 self.fill(*to, codec, &mut packer)
             }

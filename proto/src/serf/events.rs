@@ -147,7 +147,7 @@ impl Events {
             return false;
         }
         if clock.witness(core.now, event.ltime).is_err() {
-            core.stats.drop(DropReason::Absurd);
+            core.stats.drop(DropReason::OutOfRange);
             return false;
         }
         // An event from before our start or join is not a loss, so it is not counted as dropped.
@@ -300,10 +300,10 @@ mod tests {
         for ltime in 1..=5 {
             events.note(0, &event(ltime));
         }
-        let told = |bytes_max| events.newest_in_order(bytes_max).iter().map(|event| event.ltime).collect::<Vec<_>>();
+        let newest = |bytes_max| events.newest_in_order(bytes_max).iter().map(|event| event.ltime).collect::<Vec<_>>();
         let each = event_bytes(&event(5));
-        assert_eq!(told(3 * each), [3, 4, 5]);
-        assert_eq!(told(3 * each - 1), [4, 5]);
-        assert_eq!(told(each - 1), [0; 0]);
+        assert_eq!(newest(3 * each), [3, 4, 5]);
+        assert_eq!(newest(3 * each - 1), [4, 5]);
+        assert_eq!(newest(each - 1), [0; 0]);
     }
 }

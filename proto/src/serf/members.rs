@@ -28,7 +28,7 @@ pub(super) struct Members {
     /// Members in status left, without duplicates.
     left: Vec<Gone>,
     /// Start times of leaves, by member. An entry of a member that is no longer leaving remains until the reaper runs.
-    departing: BTreeMap<MemberIdx, Instant>,
+    leaving: BTreeMap<MemberIdx, Instant>,
 }
 
 /// A failed or left member, and since when.
@@ -40,7 +40,7 @@ struct Gone {
 
 impl Members {
     pub(super) const fn new(me: MemberIdx) -> Self {
-        Self { me, rows: Vec::new(), known: 0, failed: Vec::new(), left: Vec::new(), departing: BTreeMap::new() }
+        Self { me, rows: Vec::new(), known: 0, failed: Vec::new(), left: Vec::new(), leaving: BTreeMap::new() }
     }
 
     /// Makes a name a member, in the status that its early intent implies. Returns false if it was a member already.
@@ -57,7 +57,7 @@ impl Members {
         row.set_status(if leaving { Status::Leaving } else { Status::Alive });
         self.known += 1;
         if leaving {
-            self.departs(core, idx);
+            self.watch_leaving(core, idx);
         }
         true
     }
@@ -75,12 +75,12 @@ impl Members {
     }
 
     /// Handles a member that membership declared gone (`handleNodeLeave` in serf.go). The member left if its intent
-    /// says so, or if its own leave broadcast does (`said_so`). HashiCorp's checks the intent only, and shows a member
+    /// says so, or if its own leave broadcast does (`by_own_message`). HashiCorp's checks the intent only, and shows a member
     /// as failed if its leave broadcast overtakes the intent.
-    pub(super) fn gone(&mut self, core: &mut Core, idx: MemberIdx, said_so: bool) {
+    pub(super) fn handle_gone(&mut self, core: &mut Core, idx: MemberIdx, by_own_message: bool) {
         let gone = Gone { idx, since: core.now };
         match self.row(idx).status() {
-            Some(Status::Alive) if !said_so => {
+            Some(Status::Alive) if !by_own_message => {
                 self.rows[idx.at()].set_status(Status::Failed);
                 self.failed.push(gone);
                 arm_reconnect(core);
@@ -105,16 +105,16 @@ impl Members {
 
     /// Applies an intent that is newer than all others about the member: records its time and changes the status
     /// (`handleNodeJoinIntent` and `handleNodeLeaveIntent` in serf.go). The caller has compared the times.
-    pub(super) fn follow(&mut self, core: &mut Core, idx: MemberIdx, ltime: u64, intent: Intent) {
+    pub(super) fn apply_intent(&mut self, core: &mut Core, idx: MemberIdx, ltime: u64, intent: Intent) {
         let Some(status) = self.row(idx).status() else { return };
         self.rows[idx.at()].set_ltime(ltime);
         match (intent, status) {
             (Intent::Join, Status::Leaving) => self.rows[idx.at()].set_status(Status::Alive),
             (Intent::Leave { .. }, Status::Alive) => {
                 self.rows[idx.at()].set_status(Status::Leaving);
-                self.departs(core, idx);
+                self.watch_leaving(core, idx);
             }
-            (Intent::Leave { .. }, Status::Failed) => self.failed_has_left(core, idx),
+            (Intent::Leave { .. }, Status::Failed) => self.mark_failed_left(core, idx),
             // Only membership can declare a member alive again; an intent alone is no evidence that it runs.
             (Intent::Join, Status::Alive | Status::Left | Status::Failed) => {}
             (Intent::Leave { .. }, Status::Leaving | Status::Left) => {}
@@ -122,7 +122,7 @@ impl Members {
     }
 
     /// Moves a failed member to left, with the time of its failure: the tombstone timeout counts from there.
-    fn failed_has_left(&mut self, core: &mut Core, idx: MemberIdx) {
+    fn mark_failed_left(&mut self, core: &mut Core, idx: MemberIdx) {
         self.rows[idx.at()].set_status(Status::Left);
         if let Some(at) = self.failed.iter().position(|gone| gone.idx == idx) {
             let gone = self.failed.swap_remove(at);
@@ -132,9 +132,9 @@ impl Members {
     }
 
     /// Starts to watch a leaving member. Our own leave is not watched; it ends with the process.
-    fn departs(&mut self, core: &mut Core, idx: MemberIdx) {
+    fn watch_leaving(&mut self, core: &mut Core, idx: MemberIdx) {
         if idx != self.me {
-            self.departing.insert(idx, core.now);
+            self.leaving.insert(idx, core.now);
             arm_reaper(core);
         }
     }
@@ -142,13 +142,13 @@ impl Members {
     /// Reverts members to alive whose leave never happened, and returns them. A leave intent can be forged or sent by
     /// another node, and the refutation can be lost. If membership still finds the member alive after the duration of a
     /// complete leave plus one push/pull, it is not leaving. HashiCorp's shows it as leaving forever.
-    pub(super) fn stay(&mut self, core: &Core) -> Vec<MemberIdx> {
+    pub(super) fn revert_leaving(&mut self, core: &Core) -> Vec<MemberIdx> {
         let leave = core.cfg.serf().broadcast_timeout.saturating_add(core.cfg.serf().leave_propagate_delay);
         let exchange = core.cfg.push_pull_interval_of(self.known);
         // With push/pull disabled there is no exchange to wait for.
         let patience = if exchange == Duration::MAX { leave } else { leave.saturating_add(exchange) };
         let (rows, mut staying) = (&mut self.rows, Vec::new());
-        self.departing.retain(|&idx, since| {
+        self.leaving.retain(|&idx, since| {
             let row = &mut rows[idx.at()];
             let leaving = row.status() == Some(Status::Leaving);
             // Entries of members that are no longer leaving are dropped here too.
@@ -164,15 +164,15 @@ impl Members {
     }
 
     /// Returns the members whose reap timeout has expired, failed ones first.
-    pub(super) fn outlived(&self, core: &Core) -> Vec<MemberIdx> {
-        let outlived = |gone: &Gone, timeout: Duration| {
+    pub(super) fn expired(&self, core: &Core) -> Vec<MemberIdx> {
+        let expired = |gone: &Gone, timeout: Duration| {
             // The policy may override the timeout per member, as `ReconnectTimeoutOverride` in serf's config.go.
             let member = core.policy.as_ref().and_then(|policy| Some((policy, self.member(core, gone.idx)?)));
             let timeout = member.map_or(timeout, |(policy, member)| policy.reconnect_timeout(&member, timeout));
             core.now - gone.since > timeout
         };
-        let failed = self.failed.iter().filter(|gone| outlived(gone, core.cfg.serf().reconnect_timeout));
-        let left = self.left.iter().filter(|gone| outlived(gone, core.cfg.serf().tombstone_timeout));
+        let failed = self.failed.iter().filter(|gone| expired(gone, core.cfg.serf().reconnect_timeout));
+        let left = self.left.iter().filter(|gone| expired(gone, core.cfg.serf().tombstone_timeout));
         failed.chain(left).map(|gone| gone.idx).collect()
     }
 
@@ -183,7 +183,7 @@ impl Members {
         self.rows[idx.at()] = Row::default();
         self.known -= 1;
         self.forget_gone(idx);
-        self.departing.remove(&idx);
+        self.leaving.remove(&idx);
         core.roster.release(idx, Holder::Serf);
     }
 
@@ -268,8 +268,8 @@ impl Members {
 
     /// Number of watched leaves.
     #[cfg(test)]
-    pub(super) fn departing(&self) -> usize {
-        self.departing.len()
+    pub(super) fn leaving(&self) -> usize {
+        self.leaving.len()
     }
 
     /// Number of members in any status.
@@ -297,7 +297,7 @@ impl Members {
 
     /// Whether there is a member that the reaper has to check.
     pub(super) fn needs_reaper(&self) -> bool {
-        !(self.failed.is_empty() && self.left.is_empty() && self.departing.is_empty())
+        !(self.failed.is_empty() && self.left.is_empty() && self.leaving.is_empty())
     }
 
     /// Returns the row of a name, creating it if necessary. Grows the table to the exact size of the roster at once: a

@@ -135,14 +135,14 @@ impl Serf {
     pub(crate) fn notified(&mut self, core: &mut Core, notification: Notification) {
         match notification {
             Notification::Joined(idx) => self.members.joined(core, idx),
-            Notification::Gone(idx) => self.gone(core, idx, false),
-            Notification::Left(idx) => self.gone(core, idx, true),
+            Notification::Dead(idx) => self.handle_gone(core, idx, false),
+            Notification::Left(idx) => self.handle_gone(core, idx, true),
             Notification::Updated(idx) => self.members.updated(core, idx),
             Notification::Evicted(idx) => self.evicted(core, idx),
-            Notification::Forgotten(idx) => self.left_is_there(core, idx),
+            Notification::Forgotten(idx) => self.reconnect_forgotten(core, idx),
             // Handled by the node: a vote on our name, a step of its leave, and a ping of a doubted member concern
             // other layers too.
-            Notification::Conflict(_) | Notification::FarewellSent | Notification::Doubted(_) => {}
+            Notification::Conflict(_) | Notification::LeaveBroadcastSent | Notification::VerifyLeft(_) => {}
         }
     }
 
@@ -170,11 +170,11 @@ impl Serf {
         }
     }
 
-    /// Handles a member that membership declared dead, or left if `said_so` (its own leave broadcast).
-    fn gone(&mut self, core: &mut Core, idx: MemberIdx, said_so: bool) {
+    /// Handles a member that membership declared dead, or left if `by_own_message` (its own leave broadcast).
+    fn handle_gone(&mut self, core: &mut Core, idx: MemberIdx, by_own_message: bool) {
         // First: a query that waited only for this member ends, and its end precedes the member event.
         self.stop_waiting_for(core, idx);
-        self.members.gone(core, idx, said_so);
+        self.members.handle_gone(core, idx, by_own_message);
     }
 
     /// Handles a timer of this layer. `out` receives coalesced events and records that are due.
@@ -291,7 +291,7 @@ impl Serf {
             of("early_intents", self.intents.early(), EARLY_INTENTS_MAX),
             of("early_intents_bytes", self.intents.early_bytes(), EARLY_INTENTS_BYTES_MAX),
             of("queries_open", self.queries.open(), QUERIES_OPEN_MAX),
-            of("queries_asked", self.queries.asked(), QUERIES_ASKED_MAX),
+            of("queries_asked", self.queries.pending(), QUERIES_ASKED_MAX),
             of("coalesced_events_bytes", coalesced, COALESCED_BYTES_MAX),
             of("patterns", patterns, patterns_max),
         ]
@@ -311,14 +311,14 @@ impl Serf {
     }
 
     /// Prefetches the queue state that the next packet reads. The result only keeps the reads alive.
-    pub(crate) fn touch_queues(&self) -> u64 {
+    pub(crate) fn prefetch_queues(&self) -> u64 {
         let next = self.intents.next().map_or(0, |idx| idx.0);
         let lengths = u64::from(self.members.slots()) ^ self.events.queue.len() as u64;
         u64::from(next) ^ self.clocks.member.time() ^ lengths
     }
 
     /// Prefetches a member's row. The result only keeps the read alive.
-    pub(crate) fn touch(&self, idx: MemberIdx) -> u64 {
+    pub(crate) fn prefetch(&self, idx: MemberIdx) -> u64 {
         self.members.row(idx).ltime()
     }
 }

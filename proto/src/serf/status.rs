@@ -16,7 +16,7 @@ impl Serf {
     pub(super) fn intent(&mut self, core: &mut Core, node: &str, ltime: u64, intent: Intent, via: Via) {
         // The clock goes first, also for repeats: our next intent must be newer than every one we received.
         if self.clocks.member.witness(core.now, ltime).is_err() {
-            return core.stats.drop(DropReason::Absurd);
+            return core.stats.drop(DropReason::OutOfRange);
         }
         let found = core.roster.find(node);
         if let Some(idx) = found.filter(|&idx| self.members.has(idx)) {
@@ -52,7 +52,7 @@ impl Serf {
             return;
         }
         // Must precede the queue: packing reads the intent's time from the row.
-        self.members.follow(core, idx, ltime, intent);
+        self.members.apply_intent(core, idx, ltime, intent);
         match via {
             Via::Gossip => {
                 self.members.set_intent(idx, intent);
@@ -106,7 +106,7 @@ impl Serf {
     }
 
     /// Whether every copy of our leave intent has been sent, or none was created because the clock is exhausted.
-    pub(crate) fn leave_is_told(&self) -> bool {
+    pub(crate) fn leave_is_sent(&self) -> bool {
         let me = self.members.row(self.members.me());
         me.status() != Some(Status::Alive) && me.sends().is_none()
     }

@@ -41,7 +41,7 @@ impl Swim {
                 own.count_leave_broadcast();
                 // `leave` waits for the last retransmit of its own broadcast.
                 if is_last {
-                    notifications.push(Notification::FarewellSent);
+                    notifications.push(Notification::LeaveBroadcastSent);
                 }
             }
             Offer::Sent

@@ -39,7 +39,7 @@ impl Swim {
             return self.conflict(core, idx, peer);
         }
         // Before the takeover check: a claim of our own name is refuted, never taken over.
-        if idx == self.me() && self.is_beyond_us(core, origin, incarnation) {
+        if idx == self.me() && self.reject_out_of_range(core, origin, incarnation) {
             return;
         }
         if moved && incarnation > 0 {
@@ -81,7 +81,7 @@ impl Swim {
     }
 
     fn alive_unchanged(&mut self, core: &mut Core, origin: Origin, idx: MemberIdx, incarnation: u32) {
-        if idx == self.me() && self.is_beyond_us(core, origin, incarnation) {
+        if idx == self.me() && self.reject_out_of_range(core, origin, incarnation) {
             return;
         }
         let row = self.members.row(idx);
@@ -202,12 +202,12 @@ impl Swim {
             // refutation.
             let in_vain = accusation.incarnation == u32::MAX && self.incarnation() < u32::MAX;
             if !in_vain {
-                return (!self.is_beyond_us(core, origin, accusation.incarnation)).then_some((idx, row));
+                return (!self.reject_out_of_range(core, origin, accusation.incarnation)).then_some((idx, row));
             }
         } else if self.is_refutable(core, origin, idx, row, accusation) {
             return Some((idx, row));
         }
-        core.stats.drop(DropReason::Absurd);
+        core.stats.drop(DropReason::OutOfRange);
         None
     }
 
@@ -222,7 +222,7 @@ impl Swim {
         };
         let state = self.members.declare_dead(core, idx, by, evidence);
         self.queue_broadcast(idx);
-        core.notify(if state == State::Left { Notification::Left(idx) } else { Notification::Gone(idx) });
+        core.notify(if state == State::Left { Notification::Left(idx) } else { Notification::Dead(idx) });
     }
 
     fn about(&self, idx: MemberIdx) -> About {

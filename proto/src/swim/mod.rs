@@ -12,13 +12,13 @@
 //! | what is gossiped, to which members | `broadcasts.rs`, `gossip.rs` |
 //! | push/pull | `sync.rs` |
 //! | which newcomers are admitted at the memory limit, or under a known name | `admission.rs`, `takeovers.rs` |
-//! | how forged leaves are refuted | `doubt.rs` |
+//! | how forged leaves are refuted | `forged_leaves.rs` |
 
 mod admission;
 mod awareness;
 mod broadcasts;
 mod claims;
-mod doubt;
+mod forged_leaves;
 mod gossip;
 mod members;
 mod own;
@@ -197,11 +197,11 @@ impl Swim {
 
     /// Whether a broadcast is queued and a member could receive it.
     pub(crate) fn wants_gossip(&self) -> bool {
-        self.queue_depth() > 0 && self.has_listeners()
+        self.queue_depth() > 0 && self.has_receiver()
     }
 
     /// Whether any member could receive gossip. The dead count too, since they are gossiped to for a while.
-    pub(crate) fn has_listeners(&self) -> bool {
+    pub(crate) fn has_receiver(&self) -> bool {
         self.others_live() > 0 || self.members.count(State::Dead) > 0
     }
 

@@ -6,7 +6,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::Swim;
-use crate::core::{Ask, Core, Origin};
+use crate::core::{Core, ExchangePurpose, Origin};
 use crate::roster::MemberIdx;
 use crate::stats::DropReason;
 use crate::timer::SwimTimer;
@@ -50,9 +50,9 @@ impl Swim {
     /// Requests a push/pull with a member.
     pub(super) fn push_pull_with(&self, core: &mut Core, idx: MemberIdx) {
         let Some(with) = core.roster.peer(idx).map(|peer| peer.addr()) else { return };
-        let ask = Ask::PushPull { join: false, codec: core.codec(Some(idx), None) };
+        let purpose = ExchangePurpose::PushPull { join: false, codec: core.codec(Some(idx), None) };
         let until = core.now + core.cfg.transport().stream_timeout;
-        core.dial(with, ask, until);
+        core.dial(with, purpose, until);
     }
 
     /// Encodes all known members in any state, including this node.

@@ -1,7 +1,7 @@
 //! Push/pull: the full state that two nodes exchange, in either codec.
 
 use super::hashicorp::Announcement;
-use super::native::Unread;
+use super::native::PartialAlive;
 use super::swim::{PeerRef, State};
 use super::{Codec, Common, DecodeError, hashicorp, native};
 
@@ -98,7 +98,7 @@ impl<'a> Announced<'a> {
 
 impl<'a> From<native::PushEntry<'a>> for MemberState<'a> {
     fn from(entry: native::PushEntry<'a>) -> Self {
-        let Unread { incarnation, name, record } = entry.unread;
+        let PartialAlive { incarnation, name, record } = entry.partial;
         Self { state: entry.state, incarnation, name, announced: Announced::Record(record) }
     }
 }

@@ -55,7 +55,7 @@ fn a_node_that_has_lost_everybody_finds_them_again_even_after_it_has_forgotten_t
     cluster.start(0, Options::lan());
     cluster.run(Duration::from_secs(45));
     assert_eq!((cluster.alive(0), cluster.alive(1)), (2, 2));
-    assert_eq!(cluster.joined_reports(1).len(), before, "the application did not ask for it");
+    assert_eq!(cluster.joined_reports(1).len(), before, "the application did not purpose for it");
 }
 
 #[test]
@@ -79,9 +79,9 @@ fn whoever_reaches_a_failed_member_again_tells_everybody_that_it_joined() {
         let time = |cluster: &Cluster| cluster.nodes[2].as_ref().unwrap().member("node-0").unwrap().status_ltime();
         let before = time(&cluster);
         cluster.command(0, |node, now, out| {
-            node.enter(now);
-            let ask = Ask::PushPull { join, codec: Codec::Native };
-            node.core.dial(addr(1), ask, now + Duration::from_secs(10));
+            node.set_now(now);
+            let purpose = ExchangePurpose::PushPull { join, codec: Codec::Native };
+            node.core.dial(addr(1), purpose, now + Duration::from_secs(10));
             node.settle(None, out);
         });
         cluster.run(Duration::from_secs(3));
@@ -102,7 +102,7 @@ fn a_cluster_with_an_incompatible_member_is_not_joined_and_the_join_says_why() {
         let mut writer = crate::wire::Writer::new(&mut buf);
         Codec::Native.encode(&Message::Alive(crate::wire::swim::Alive { incarnation: 1, peer }), &mut writer).unwrap();
         let len = writer.len();
-        node.enter(now);
+        node.set_now(now);
         node.handle_frame(&mut Heard::new(addr(2), len), &buf[..len]);
         node.settle(None, out);
     });

@@ -35,7 +35,7 @@ fn of_two_claimants_of_a_name_the_majority_decides_and_the_loser_learns_it() {
     // The holder of the name need not learn of the other node; if it does, it starts a vote too, one for all conflicts.
     for _ in 0..3 {
         cluster.command(1, |node, now, out| {
-            node.enter(now);
+            node.set_now(now);
             node.core.notify(Notification::Conflict(node.swim.me()));
             node.settle(None, out);
         });
@@ -64,7 +64,7 @@ impl Cluster {
     /// Claims a node's name from another address.
     fn claim(&mut self, at: usize) {
         self.command(at, |node, now, out| {
-            node.enter(now);
+            node.set_now(now);
             node.core.notify(Notification::Conflict(node.swim.me()));
             node.settle(None, out);
         });
@@ -147,7 +147,7 @@ fn forge(cluster: &mut Cluster, at: usize) {
 }
 
 #[test]
-fn a_forged_farewell_and_a_forged_claim_do_not_take_the_name_of_a_node_that_runs() {
+fn a_forged_leave_and_a_forged_claim_do_not_take_the_name_of_a_running_node() {
     let mut cluster = Cluster::joined(4);
     for _ in 0..3 {
         [0, 2, 3].into_iter().for_each(|at| forge(&mut cluster, at));

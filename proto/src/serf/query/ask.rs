@@ -9,7 +9,7 @@ use core::time::Duration;
 use bytes::Bytes;
 use thiserror::Error;
 
-use super::collect::{Asked, Purpose};
+use super::collect::{PendingQuery, QueryPurpose};
 use crate::core::{Core, Origin};
 use crate::event::Member;
 use crate::limits::{QUERIES_ASKED_MAX, QUERY_FILTERS_MAX, QUERY_TIMEOUT_MAX};
@@ -180,7 +180,7 @@ pub enum QueryError {
 impl Serf {
     /// Sends a query of the application.
     pub(crate) fn query(&mut self, core: &mut Core, question: &Question<'_>) -> Result<QueryId, QueryError> {
-        self.ask(core, question, Purpose::Application)
+        self.ask(core, question, QueryPurpose::Application)
     }
 
     /// Sends a query (`Query` in serf.go): to the other members by gossip, and to this node at once.
@@ -188,7 +188,7 @@ impl Serf {
         &mut self,
         core: &mut Core,
         question: &Question<'_>,
-        purpose: Purpose,
+        purpose: QueryPurpose,
     ) -> Result<QueryId, QueryError> {
         self.ask_in_frame(core, question, purpose).map(|(id, _)| id)
     }
@@ -198,10 +198,10 @@ impl Serf {
         &mut self,
         core: &mut Core,
         question: &Question<'_>,
-        purpose: Purpose,
+        purpose: QueryPurpose,
     ) -> Result<(QueryId, Bytes), QueryError> {
         question.check()?;
-        if self.queries.asked.len() >= QUERIES_ASKED_MAX {
+        if self.queries.pending.len() >= QUERIES_ASKED_MAX {
             return Err(QueryError::TooMany { limit: QUERIES_ASKED_MAX });
         }
         self.clocks.query.check().map_err(|Exhausted| QueryError::ClockExhausted)?;
@@ -220,7 +220,7 @@ impl Serf {
         let id = QueryId { ltime: query.ltime, id: query.id };
         let waiting = if purpose.ends_early() { self.expected(core, question, &filters) } else { BTreeSet::new() };
         // Registered before the local delivery below, which may respond at once.
-        self.queries.asked.insert(id, Asked::new(core.now + timeout, question.acks, waiting, purpose));
+        self.queries.pending.insert(id, PendingQuery::new(core.now + timeout, question.acks, waiting, purpose));
         self.arm_queries(core);
         let frame = encode(core.codec_kept(), &Message::Query(query));
         self.query_in(core, Origin::Local, &query, &frame);

@@ -17,7 +17,7 @@ impl Lone {
         (usage.used, usage.limit)
     }
 
-    fn told_events(&self) -> Vec<u64> {
+    fn sent_events(&self) -> Vec<u64> {
         let mut body = vec![];
         self.serf.write_state(&self.core, Codec::Native, 20 << 20, &mut body);
         native::SerfState::parse(&body).unwrap().events().map(|event| event.ltime).collect()
@@ -74,8 +74,8 @@ fn of_a_full_ring_as_much_is_told_as_a_node_of_our_configuration_can_have_sent()
     }
     let (used, limit) = lone.usage("event_ring_bytes");
     assert_eq!((used, limit), (EVENT_RING_BYTES_MAX as u64, EVENT_RING_BYTES_MAX as u64));
-    let told = 512 * 512 / USER_EVENT_BYTES_MAX as u64;
-    assert_eq!(lone.told_events(), (601 - told..=600).collect::<Vec<_>>());
+    let sent = 512 * 512 / USER_EVENT_BYTES_MAX as u64;
+    assert_eq!(lone.sent_events(), (601 - sent..=600).collect::<Vec<_>>());
     let large = Options::lan().with(|options| {
         options.serf.user_event_bytes_max = 9 * 1024;
         options.transport.packet_bytes = 20_000;
@@ -84,8 +84,8 @@ fn of_a_full_ring_as_much_is_told_as_a_node_of_our_configuration_can_have_sent()
     for ltime in 1..=600 {
         lone.hear_event(ltime, "e", &payload);
     }
-    assert!(lone.told_events().len() > 500, "with its limit raised a node tells them all");
-    assert!(lone.told_events().contains(&600));
+    assert!(lone.sent_events().len() > 500, "with its limit raised a node tells them all");
+    assert!(lone.sent_events().contains(&600));
 }
 
 #[test]

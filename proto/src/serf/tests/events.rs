@@ -105,7 +105,7 @@ fn an_event_too_large_for_our_packets_is_delivered_and_blocks_no_other() {
 fn the_largest_event_that_fits_into_a_packet_is_told_on_and_one_byte_more_is_not() {
     // Checksum, head of a compound, length of the frame, type of a user message.
     let room = 1400 - (5 + 2 + 2 + 1);
-    for (bytes, told) in [(room, 1), (room + 1, 0)] {
+    for (bytes, queued) in [(room, 1), (room + 1, 0)] {
         let mut lone = Lone::with(Options::lan().with(|options| options.transport.packet_bytes = 1400), &["b"]);
         // In the larger codec: the event must fit into a packet for any receiver.
         let frame = |payload: &[u8]| {
@@ -115,8 +115,8 @@ fn the_largest_event_that_fits_into_a_packet_is_told_on_and_one_byte_more_is_not
         let payload = vec![0; bytes - frame(&[0; 1000]).len() + 1000];
         assert_eq!(frame(&payload).len(), bytes);
         lone.hear_event(5, "x", &payload);
-        assert_eq!((lone.events().len(), lone.packet().len(), lone.serf.queue_depths().events), (1, told, told));
-        assert_eq!(lone.core.stats.broadcasts_pruned(), 1 - told as u64);
+        assert_eq!((lone.events().len(), lone.packet().len(), lone.serf.queue_depths().events), (1, queued, queued));
+        assert_eq!(lone.core.stats.broadcasts_pruned(), 1 - queued as u64);
     }
 }
 

@@ -40,7 +40,7 @@ fn an_absurd_clock_costs_neither_the_other_clocks_nor_members_nor_events() {
         let mut lone = Lone::lan(&["b"]);
         lone.merge(clocks(7, absurd, 9), &[("b", 5, true)], &[event(1, "x"), event(absurd, "y")], false);
         assert_eq!((lone.serf.times(), lone.status("b")), (times(7, 2, 9), Some(Status::Leaving)));
-        assert_eq!((lone.events(), lone.dropped(DropReason::Absurd)), (vec!["user x".to_string()], 2));
+        assert_eq!((lone.events(), lone.dropped(DropReason::OutOfRange)), (vec!["user x".to_string()], 2));
     }
 }
 
@@ -49,7 +49,7 @@ fn a_member_that_left_at_an_absurd_time_has_left_all_the_same() {
     let mut lone = Lone::lan(&["b"]);
     lone.gone("b");
     lone.merge(clocks(7, 1, 1), &[("b", 1 << 51, true), ("c", LAMPORT_TIME_MAX, false)], &[], false);
-    assert_eq!((lone.status("b"), lone.dropped(DropReason::Absurd)), (Some(Status::Left), 2));
+    assert_eq!((lone.status("b"), lone.dropped(DropReason::OutOfRange)), (Some(Status::Left), 2));
     assert_eq!(lone.ltime("b"), 1 + LAMPORT_BURST_MAX, "as far as our clock goes");
 }
 
@@ -98,7 +98,7 @@ fn the_first_join_is_believed_whatever_its_clocks_and_no_later_one() {
     let mut fresh = Lone::lan(&["b"]);
     merge(&mut fresh, LAMPORT_JOIN_MAX + 1, Some(JoinId(1)));
     assert_eq!(fresh.serf.times().member, LAMPORT_BURST_MAX + 1, "no join is believed beyond the bound");
-    assert_eq!(fresh.dropped(DropReason::Absurd), 3);
+    assert_eq!(fresh.dropped(DropReason::OutOfRange), 3);
 }
 
 #[test]

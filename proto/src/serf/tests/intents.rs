@@ -19,7 +19,7 @@ fn a_time_far_ahead_is_dropped_counted_and_not_passed_on() {
         lone.hear_join("stranger", ltime);
         lone.hear_event(ltime, "x", b"");
     }
-    assert_eq!((lone.dropped(DropReason::Absurd), lone.serf.times()), (9, times(1, 1, 1)));
+    assert_eq!((lone.dropped(DropReason::OutOfRange), lone.serf.times()), (9, times(1, 1, 1)));
     assert_eq!((lone.status("b"), lone.packet(), lone.events()), (Some(Status::Alive), vec![], vec![]));
 }
 
@@ -122,7 +122,7 @@ fn making_room_does_not_void_an_intent_that_has_become_newer() {
     // Now `b` has an entry with zero transmits, and a stale one with more.
     lone.hear_join("b", 6);
     lone.hear_join("d", 5);
-    assert_eq!(lone.packet(), ["join d@5", "join b@6"], "the one that has been told makes room");
+    assert_eq!(lone.packet(), ["join d@5", "join b@6"], "the one that has been sent makes room");
 }
 
 #[test]
@@ -217,9 +217,9 @@ fn our_own_leave_is_told_and_its_copies_counted() {
     lone.serf.announce_join(&mut lone.core);
     assert_eq!(lone.packet(), ["join a@1"]);
     assert!(lone.serf.leave(&mut lone.core));
-    assert!(!lone.serf.leave_is_told());
+    assert!(!lone.serf.leave_is_sent());
     lone.talk();
-    assert_eq!((lone.serf.leave_is_told(), lone.serf.leaves_sent()), (true, 4));
+    assert_eq!((lone.serf.leave_is_sent(), lone.serf.leaves_sent()), (true, 4));
 }
 
 #[test]
@@ -227,7 +227,7 @@ fn with_nobody_alive_our_own_leave_is_told_to_nobody() {
     let mut lone = Lone::lan(&["b"]);
     lone.gone("b");
     assert!(!lone.serf.leave(&mut lone.core));
-    assert_eq!((lone.serf.leave_is_told(), lone.packet()), (true, vec![]));
+    assert_eq!((lone.serf.leave_is_sent(), lone.packet()), (true, vec![]));
 }
 
 #[test]
@@ -255,11 +255,11 @@ fn a_message_that_cannot_be_read_is_counted() {
 fn nothing_that_ends_or_comes_while_we_leave_revokes_the_leave() {
     let mut lone = Lone::lan(&["b"]);
     lone.serf.leave(&mut lone.core);
-    let told = lone.ltime("a");
+    let ltime = lone.ltime("a");
     lone.serf.announce_join(&mut lone.core);
-    lone.merge_members(&[("a", told + 5, false)]);
-    assert_eq!((lone.status("a"), lone.ltime("a")), (Some(Status::Leaving), told));
-    assert_eq!(lone.packet(), [format!("leave a@{told}")]);
+    lone.merge_members(&[("a", ltime + 5, false)]);
+    assert_eq!((lone.status("a"), lone.ltime("a")), (Some(Status::Leaving), ltime));
+    assert_eq!(lone.packet(), [format!("leave a@{ltime}")]);
 }
 
 #[test]
@@ -279,5 +279,5 @@ fn at_the_end_of_time_nobody_is_forced_out_and_a_leave_is_not_told() {
     assert!(lone.serf.force_leave(&mut lone.core, "b", false).is_err());
     lone.serf.leave(&mut lone.core);
     assert_eq!((lone.status("b"), lone.packet()), (Some(Status::Alive), vec![]));
-    assert!(!lone.serf.leave_is_told());
+    assert!(!lone.serf.leave_is_sent());
 }

@@ -77,7 +77,7 @@ fn tries(members: u8, failed: u8, rounds: u64) -> Vec<SocketAddr> {
     for _ in 0..rounds {
         lone.run(secs(30));
         for dial in mem::take(&mut lone.core.dials) {
-            assert!(matches!(dial.ask, Ask::Reconnect { .. }), "{dial:?}");
+            assert!(matches!(dial.purpose, ExchangePurpose::Reconnect { .. }), "{dial:?}");
             assert_eq!(dial.until, lone.core.now + secs(10));
             tried.push(dial.to);
         }
@@ -146,7 +146,7 @@ fn who_was_to_leave_and_is_still_there_after_any_leave_would_be_over_is_alive_ag
     assert_eq!(lone.status("c"), Some(Status::Left));
     assert_eq!(lone.status("d"), Some(Status::Leaving), "it began to leave anew");
     lone.run(secs(60));
-    assert_eq!((lone.status("d"), lone.serf.members.departing()), (Some(Status::Alive), 0));
+    assert_eq!((lone.status("d"), lone.serf.members.leaving()), (Some(Status::Alive), 0));
 }
 
 #[test]
@@ -156,7 +156,7 @@ fn who_leaves_in_time_is_not_called_back() {
     lone.run(secs(2));
     lone.gone("b");
     lone.run(secs(600));
-    assert_eq!((lone.status("b"), lone.serf.members.departing()), (Some(Status::Left), 0));
+    assert_eq!((lone.status("b"), lone.serf.members.leaving()), (Some(Status::Left), 0));
 }
 
 #[test]
@@ -194,7 +194,7 @@ fn who_is_said_to_leave_again_and_again_is_noted_once() {
         lone.hear_leave("b", 2 * ltime + 5);
         lone.hear_join("b", 2 * ltime + 6);
     }
-    assert_eq!(lone.serf.members.departing(), 1);
+    assert_eq!(lone.serf.members.leaving(), 1);
 }
 
 #[test]

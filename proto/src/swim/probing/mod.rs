@@ -15,7 +15,7 @@ use self::order::ProbeOrder;
 use self::relays::Relays;
 use super::Swim;
 use crate::complaints::ComplaintKind;
-use crate::core::{Ask, Body, Core, Heard, Origin, Unicast};
+use crate::core::{Body, Core, ExchangePurpose, Heard, Origin, Unicast};
 use crate::rng::Rng;
 use crate::roster::{MemberIdx, canonical};
 use crate::stats::DropReason;
@@ -211,8 +211,9 @@ impl Swim {
         self.probing.expect_nacks(nacks_expected);
         let Some(peer) = core.roster.peer(target) else { return };
         if core.cfg.swim().stream_pings && peer.versions().protocol_max() >= PROTOCOL_STREAM_PING {
-            let (with, ask) = (peer.addr(), Ask::Ping { seq, target, codec: core.codec(Some(target), None) });
-            core.dial(with, ask, ends_at);
+            let (with, purpose) =
+                (peer.addr(), ExchangePurpose::Ping { seq, target, codec: core.codec(Some(target), None) });
+            core.dial(with, purpose, ends_at);
         }
     }
 
@@ -227,7 +228,7 @@ impl Swim {
             self.awareness.apply(-1);
             return;
         }
-        self.admission.note_silence(probe.target);
+        self.admission.note_failed_probe(probe.target);
         // A member that does not exist is no evidence about our own health.
         if self.admission.has_answered(probe.target) || !self.admission.is_flooded() {
             self.awareness.apply(probe.penalty());

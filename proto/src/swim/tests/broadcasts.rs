@@ -120,7 +120,7 @@ fn with_fewer_members_than_targets_all_of_them_are_chosen() {
     }
     let mut alone = Lone::lan(&[]);
     assert_eq!(alone.swim.gossip_targets(&mut alone.core), []);
-    assert!(!alone.swim.has_listeners());
+    assert!(!alone.swim.has_receiver());
 }
 
 #[test]

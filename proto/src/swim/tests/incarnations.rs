@@ -52,7 +52,7 @@ impl Lone {
 enum By {
     Suspect,
     Dead,
-    Farewell,
+    OwnLeave,
     State(u8),
     OwnProbe,
 }
@@ -61,7 +61,7 @@ fn accuse(other: &mut Lone, by: By, incarnation: u32) {
     match by {
         By::Suspect => other.hear(suspect("b", incarnation, "c")),
         By::Dead => other.hear(dead("b", incarnation, "c")),
-        By::Farewell => other.hear(dead("b", incarnation, "b")),
+        By::OwnLeave => other.hear(dead("b", incarnation, "b")),
         By::State(state) => {
             let state = State::from_u8(state).unwrap();
             other.merge_one(Origin::Exchange(addr("z")), "b", state, incarnation);
@@ -99,7 +99,7 @@ fn number() -> impl Strategy<Value = u32> {
 
 fn by() -> impl Strategy<Value = By> {
     let state = (0_u8..4).prop_map(By::State);
-    prop_oneof![3 => Just(By::Suspect), 2 => Just(By::Dead), 2 => Just(By::Farewell), 3 => state, 1 => Just(By::OwnProbe)]
+    prop_oneof![3 => Just(By::Suspect), 2 => Just(By::Dead), 2 => Just(By::OwnLeave), 3 => state, 1 => Just(By::OwnProbe)]
 }
 
 proptest! {
@@ -151,7 +151,7 @@ fn an_accusation_beyond_the_bound_is_refused_at_any_height() {
             let mut lone = other(row);
             lone.hear(suspect("b", row + ahead, "c"));
             assert_eq!(lone.state("b") == Some(State::Suspect), accepted, "{row} and {ahead}");
-            assert_eq!(lone.dropped(DropReason::Absurd), u64::from(!accepted));
+            assert_eq!(lone.dropped(DropReason::OutOfRange), u64::from(!accepted));
             // The bound is relative to the last alive message, so that accusations cannot raise each other.
             lone.hear(dead("b", row + AHEAD + 1, "c"));
             assert_ne!(lone.state("b"), Some(State::Dead));
@@ -166,7 +166,7 @@ fn any_higher_alive_message_is_adopted_however_far_above() {
     for incarnation in [2, (1 << 31) - 1, 1 << 31, (1 << 31) + 1, MAX - 1, MAX] {
         let mut lone = other(1);
         lone.hear(alive("b", incarnation));
-        assert_eq!((lone.incarnation("b"), lone.dropped(DropReason::Absurd)), (incarnation, 0));
+        assert_eq!((lone.incarnation("b"), lone.dropped(DropReason::OutOfRange)), (incarnation, 0));
     }
 }
 
@@ -213,14 +213,14 @@ fn an_accusation_at_the_greatest_number_is_hearsay_that_nobody_believes() {
             lone.hear(message);
         }
         lone.merge_one(Origin::Reply(addr("c")), "b", State::Dead, MAX);
-        assert_eq!((lone.state("b"), lone.dropped(DropReason::Absurd)), (Some(State::Alive), 4), "{row}");
+        assert_eq!((lone.state("b"), lone.dropped(DropReason::OutOfRange)), (Some(State::Alive), 4), "{row}");
     }
     let mut lone = victim(MAX - 1);
     lone.hear(suspect("a", MAX, "b"));
-    assert_eq!((lone.swim.incarnation(), lone.dropped(DropReason::Absurd)), (MAX - 1, 1), "nor do we");
+    assert_eq!((lone.swim.incarnation(), lone.dropped(DropReason::OutOfRange)), (MAX - 1, 1), "nor do we");
     let mut lone = other(MAX);
     lone.hear_from(addr("b"), dead("b", MAX, "b"));
-    assert_eq!(lone.state("b"), Some(State::Left), "its own farewell is no hearsay");
+    assert_eq!(lone.state("b"), Some(State::Left), "its own leave is no hearsay");
 }
 
 #[test]
@@ -260,9 +260,9 @@ fn a_member_accused_at_the_greatest_number_fails_by_our_own_probe_alone() {
 fn at_the_greatest_number_tags_come_from_the_members_own_address() {
     let mut lone = other(MAX);
     lone.hear_from(addr("c"), tagged("b", MAX));
-    assert_eq!(lone.told(), [""; 0]);
+    assert_eq!(lone.notified(), [""; 0]);
     lone.hear_from(addr("b"), tagged("b", MAX));
-    assert_eq!(lone.told(), ["updated b"]);
+    assert_eq!(lone.notified(), ["updated b"]);
     let mut lone = victim(MAX);
     for _ in 0..3 {
         while !lone.packet().is_empty() {}

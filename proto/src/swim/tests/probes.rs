@@ -57,8 +57,8 @@ fn without_an_ack_others_and_a_stream_try_at_the_probe_timeout() {
     helpers.sort_unstable();
     helpers.dedup();
     assert_eq!(helpers.len(), 3, "three different helpers");
-    let ask = Ask::Ping { seq, target: lone.idx(&target), codec: Codec::Native };
-    assert_eq!(lone.wanted(), [(addr(&target), ask, begun + secs(1))]);
+    let purpose = ExchangePurpose::Ping { seq, target: lone.idx(&target), codec: Codec::Native };
+    assert_eq!(lone.wanted(), [(addr(&target), purpose, begun + secs(1))]);
 }
 
 #[test]
@@ -150,7 +150,7 @@ fn every_nack_that_is_missing_makes_us_more_ill() {
 
 #[test]
 fn a_failed_probe_without_anybody_who_could_nack_makes_us_more_ill_by_one() {
-    assert_eq!(ill_after(Options::lan(), &["b"], 0), 1, "nobody to ask");
+    assert_eq!(ill_after(Options::lan(), &["b"], 0), 1, "no member to ask");
     assert_eq!(ill_after(Options::lan().with(|options| options.swim.indirect_probes = 0), &FIVE, 0), 1);
 }
 

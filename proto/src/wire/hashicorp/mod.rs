@@ -17,7 +17,7 @@ mod tags;
 use core::net::{IpAddr, SocketAddr};
 
 use self::announcement::AliveBody;
-pub use self::announcement::{Announcement, peek_alive};
+pub use self::announcement::{Announcement, split_alive};
 use self::form::{Boolean, Ip, Name, Optional, Uint};
 use self::message::{Body, message};
 pub use self::push_pull::{PushPull, begin_push_pull, push_state};

@@ -169,7 +169,7 @@ pub fn decode_record(record: &[u8]) -> Result<PeerRef<'_>, DecodeError> {
 
 /// An alive message with an encoded record. Sufficient to recognise most of them as known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Unread<'a> {
+pub struct PartialAlive<'a> {
     /// Incarnation of the node.
     pub incarnation: u32,
     /// Name of the node; not validated as UTF-8.
@@ -180,17 +180,17 @@ pub struct Unread<'a> {
 
 /// Splits an alive message without decoding the record; `None` for other frames.
 #[inline]
-pub fn peek_alive(frame: &[u8]) -> Option<Unread<'_>> {
+pub fn split_alive(frame: &[u8]) -> Option<PartialAlive<'_>> {
     let mut rest = frame.strip_prefix(&[ALIVE, SCHEMA])?;
     let incarnation = take_incarnation(&mut rest).ok()?;
-    Some(Unread { incarnation, name: name_of_record(rest)?, record: rest })
+    Some(PartialAlive { incarnation, name: name_of_record(rest)?, record: rest })
 }
 
 /// Partial decoding of the frames that are frequent in packets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Glance<'a> {
+pub enum PartialFrame<'a> {
     /// An alive message.
-    Alive(Unread<'a>),
+    Alive(PartialAlive<'a>),
     /// A join intent.
     Intent {
         /// Lamport time of the intent.
@@ -202,13 +202,13 @@ pub enum Glance<'a> {
 
 /// Partially decodes a frame. `None` means only that the frame must be decoded in full.
 #[inline]
-pub fn glance(frame: &[u8]) -> Option<Glance<'_>> {
+pub fn decode_partial(frame: &[u8]) -> Option<PartialFrame<'_>> {
     match frame {
-        [ALIVE, ..] => peek_alive(frame).map(Glance::Alive),
+        [ALIVE, ..] => split_alive(frame).map(PartialFrame::Alive),
         [USER, SERF_JOIN, SCHEMA, rest @ ..] => {
             let mut rest = rest;
             let (ltime, name) = (take_varint(&mut rest)?, take_bytes(&mut rest)?);
-            rest.is_empty().then_some(Glance::Intent { ltime, name })
+            rest.is_empty().then_some(PartialFrame::Intent { ltime, name })
         }
         _ => None,
     }
