@@ -67,7 +67,16 @@ struct Urgent<T> {
 
 impl<T: PartialEq> TransmitQueue<T> {
     pub(crate) const fn new(tie_order: TieOrder) -> Self {
-        Self { tie_order, tiers: Vec::new(), urgent: None, lowest: 0, len: 0, arrived: Vec::new(), in_round: false, is_full: false }
+        Self {
+            tie_order,
+            tiers: Vec::new(),
+            urgent: None,
+            lowest: 0,
+            len: 0,
+            arrived: Vec::new(),
+            in_round: false,
+            is_full: false,
+        }
     }
 
     /// Adds an item with a transmit count of zero.

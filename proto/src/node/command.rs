@@ -114,10 +114,10 @@ impl Node {
             let (me, local) = (node.swim.me(), node.local().clone());
             // Always announced, but an update event is emitted only for a change.
             if local.meta() != meta {
-                node.core.roster.set_peer(me, PeerRef { meta: &meta, ..local.announced() });
+                node.swim.set_own_record(&mut node.core, PeerRef { meta: &meta, ..local.announced() });
                 node.core.notify(Notification::Updated(me));
             }
-            node.swim.announce();
+            node.swim.announce(&node.core);
         });
         Ok(())
     }

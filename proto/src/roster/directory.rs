@@ -1,6 +1,6 @@
 //! The shared part of rosters.
 
-use super::{Identity, MemberIdx, Peer};
+use super::{Identity, MemberIdx, Peer, RecordHashes};
 use crate::wire::native;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -20,6 +20,8 @@ struct Inner {
     /// the record. A lookup reads one block, usually one cache line.
     blocks: Vec<u8>,
     block_bytes: usize,
+    /// Copies of the peers' hashes, side by side.
+    hashes: Vec<RecordHashes>,
 }
 
 impl Directory {
@@ -55,12 +57,24 @@ impl Directory {
         inner.by_name.find(hash(name), |idx| inner.name(idx as usize) == name).map(MemberIdx)
     }
 
-    /// The peer whose first alive message is `frame`.
+    /// The peer whose first announcement (incarnation and record) this is.
     #[inline]
-    pub(super) fn find_first_alive(&self, frame: &[u8]) -> Option<MemberIdx> {
+    pub(super) fn find_first(&self, announcement: &[u8]) -> Option<MemberIdx> {
         let inner = &*self.0;
-        let name = native::name_in_first_alive(frame)?;
-        inner.by_name.find(hash(name), |idx| inner.first_alive(idx as usize) == frame).map(MemberIdx)
+        let name = native::name_in_first(announcement)?;
+        inner.by_name.find(hash(name), |idx| inner.first_announcement(idx as usize) == announcement).map(MemberIdx)
+    }
+
+    /// The first announcement of a peer: incarnation and record.
+    #[inline]
+    pub(super) fn first_announcement(&self, idx: MemberIdx) -> &[u8] {
+        self.0.first_announcement(idx.at())
+    }
+
+    /// Hashes of a peer's record and name.
+    #[inline]
+    pub(super) fn hashes(&self, idx: MemberIdx) -> RecordHashes {
+        self.0.hashes[idx.at()]
     }
 
     /// The first alive message of a peer.
@@ -95,6 +109,7 @@ impl Directory {
 
 impl Inner {
     fn lay_out(&mut self) {
+        self.hashes = self.peers.iter().map(|peer| peer.hashes()).collect();
         let longest = self.peers.iter().map(|peer| peer.record().len()).max().unwrap_or(0);
         self.block_bytes = (RECORD_AT + longest).next_multiple_of(CACHE_LINE_BYTES);
         self.blocks = alloc::vec![0; self.block_bytes * self.peers.len()];
@@ -124,6 +139,11 @@ impl Inner {
     #[inline(always)]
     fn record(&self, at: usize) -> &[u8] {
         &self.first_alive(at)[native::FIRST_ALIVE_HEAD.len()..]
+    }
+
+    #[inline(always)]
+    fn first_announcement(&self, at: usize) -> &[u8] {
+        &self.first_alive(at)[native::FIRST_ALIVE_HEAD.len() - 1..]
     }
 
     #[inline(always)]

@@ -36,6 +36,8 @@ pub(super) enum Via {
     Gossip,
     /// A push/pull: is not gossiped on, since members exchange states among themselves.
     PushPull,
+    /// An alive message, which is gossiped on with the time.
+    Alive,
 }
 
 impl Intents {
@@ -166,6 +168,11 @@ impl Intents {
             }
             Offer::Sent
         });
+    }
+
+    /// Notes that another member sent a queued intent; see [`RowQueue::note_duplicate`].
+    pub(super) fn note_duplicate(&self, members: &mut Members, idx: MemberIdx) {
+        self.queue.note_duplicate(idx, members);
     }
 
     /// Begins a round of several packets to one member: each intent is offered at most once until the round ends.

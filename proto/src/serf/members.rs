@@ -10,7 +10,7 @@ use super::row::{Intent, Row};
 use crate::broadcast::SendCounts;
 use crate::core::Core;
 use crate::event::{Event, Member, MemberEvent, MemberEventKind, Status};
-use crate::roster::{Holder, MemberIdx};
+use crate::roster::{Holder, MemberIdx, Roster, mix};
 use crate::stats::MemberCounts;
 use crate::time::Instant;
 
@@ -29,6 +29,8 @@ pub(super) struct Members {
     left: Vec<Gone>,
     /// Start times of leaves, by member. An entry of a member that is no longer leaving remains until the reaper runs.
     leaving: BTreeMap<MemberIdx, Instant>,
+    /// Sum of the hashes of the live members.
+    digest: u64,
 }
 
 /// A failed or left member, and since when.
@@ -40,7 +42,7 @@ struct Gone {
 
 impl Members {
     pub(super) const fn new(me: MemberIdx) -> Self {
-        Self { me, rows: Vec::new(), known: 0, failed: Vec::new(), left: Vec::new(), leaving: BTreeMap::new() }
+        Self { me, rows: Vec::new(), known: 0, failed: Vec::new(), left: Vec::new(), leaving: BTreeMap::new(), digest: 0 }
     }
 
     /// Makes a name a member, in the status that its early intent implies. Returns false if it was a member already.
@@ -54,7 +56,7 @@ impl Members {
         }
         // Only a plain early leave applies. A member that was pruned and has rejoined is not leaving.
         let leaving = row.intent() == Some(Intent::Leave { prune: false });
-        row.set_status(if leaving { Status::Leaving } else { Status::Alive });
+        self.change(core, idx, |row| row.set_status(if leaving { Status::Leaving } else { Status::Alive }));
         self.known += 1;
         if leaving {
             self.watch_leaving(core, idx);
@@ -68,7 +70,7 @@ impl Members {
             // Counted before `forget_gone` removes the time of the failure.
             let flap = |gone: &Gone| gone.idx == idx && core.now - gone.since < core.cfg.serf().flap_timeout;
             core.stats.member_flaps += u64::from(self.failed.iter().any(flap));
-            self.rows[idx.at()].set_status(Status::Alive);
+            self.change(core, idx, |row| row.set_status(Status::Alive));
             self.forget_gone(idx);
         }
         self.emit(core, MemberEventKind::Join, idx);
@@ -81,13 +83,13 @@ impl Members {
         let gone = Gone { idx, since: core.now };
         match self.row(idx).status() {
             Some(Status::Alive) if !by_own_message => {
-                self.rows[idx.at()].set_status(Status::Failed);
+                self.change(core, idx, |row| row.set_status(Status::Failed));
                 self.failed.push(gone);
                 arm_reconnect(core);
                 self.emit(core, MemberEventKind::Failed, idx);
             }
             Some(Status::Alive | Status::Leaving) => {
-                self.rows[idx.at()].set_status(Status::Left);
+                self.change(core, idx, |row| row.set_status(Status::Left));
                 self.left.push(gone);
                 arm_reconnect(core);
                 self.emit(core, MemberEventKind::Leave, idx);
@@ -107,11 +109,11 @@ impl Members {
     /// (`handleNodeJoinIntent` and `handleNodeLeaveIntent` in serf.go). The caller has compared the times.
     pub(super) fn apply_intent(&mut self, core: &mut Core, idx: MemberIdx, ltime: u64, intent: Intent) {
         let Some(status) = self.row(idx).status() else { return };
-        self.rows[idx.at()].set_ltime(ltime);
+        self.change(core, idx, |row| row.set_ltime(ltime));
         match (intent, status) {
-            (Intent::Join, Status::Leaving) => self.rows[idx.at()].set_status(Status::Alive),
+            (Intent::Join, Status::Leaving) => self.change(core, idx, |row| row.set_status(Status::Alive)),
             (Intent::Leave { .. }, Status::Alive) => {
-                self.rows[idx.at()].set_status(Status::Leaving);
+                self.change(core, idx, |row| row.set_status(Status::Leaving));
                 self.watch_leaving(core, idx);
             }
             (Intent::Leave { .. }, Status::Failed) => self.mark_failed_left(core, idx),
@@ -123,7 +125,7 @@ impl Members {
 
     /// Moves a failed member to left, with the time of its failure: the tombstone timeout counts from there.
     fn mark_failed_left(&mut self, core: &mut Core, idx: MemberIdx) {
-        self.rows[idx.at()].set_status(Status::Left);
+        self.change(core, idx, |row| row.set_status(Status::Left));
         if let Some(at) = self.failed.iter().position(|gone| gone.idx == idx) {
             let gone = self.failed.swap_remove(at);
             self.left.push(gone);
@@ -147,7 +149,7 @@ impl Members {
         let exchange = core.cfg.push_pull_interval_of(self.known);
         // With push/pull disabled there is no exchange to wait for.
         let patience = if exchange == Duration::MAX { leave } else { leave.saturating_add(exchange) };
-        let (rows, mut staying) = (&mut self.rows, Vec::new());
+        let (rows, digest, mut staying) = (&mut self.rows, &mut self.digest, Vec::new());
         self.leaving.retain(|&idx, since| {
             let row = &mut rows[idx.at()];
             let leaving = row.status() == Some(Status::Leaving);
@@ -155,7 +157,9 @@ impl Members {
             let waits = leaving && core.now - *since <= patience;
             if leaving && !waits {
                 tracing::info!(member = core.roster.name_ref(idx), "was to leave and is still there: it stays");
+                *digest = digest.wrapping_sub(live_hash(&core.roster, idx, *row, 0));
                 row.set_status(Status::Alive);
+                *digest = digest.wrapping_add(live_hash(&core.roster, idx, *row, 0));
                 staying.push(idx);
             }
             waits
@@ -180,7 +184,7 @@ impl Members {
     pub(super) fn erase(&mut self, core: &mut Core, idx: MemberIdx) {
         // First: the event reads the row.
         self.emit(core, MemberEventKind::Reap, idx);
-        self.rows[idx.at()] = Row::default();
+        self.change(core, idx, |row| *row = Row::default());
         self.known -= 1;
         self.forget_gone(idx);
         self.leaving.remove(&idx);
@@ -300,6 +304,32 @@ impl Members {
         !(self.failed.is_empty() && self.left.is_empty() && self.leaving.is_empty())
     }
 
+    /// Changes a row that exists, and with it the digest.
+    fn change(&mut self, core: &Core, idx: MemberIdx, change: impl FnOnce(&mut Row)) {
+        let row = &mut self.rows[idx.at()];
+        let before = *row;
+        change(row);
+        if before.is_live() || row.is_live() {
+            let (before, after) = (live_hash(&core.roster, idx, before, 0), live_hash(&core.roster, idx, *row, 0));
+            self.digest = self.digest.wrapping_sub(before).wrapping_add(after);
+        }
+    }
+
+    /// Sum of the hashes of the live members.
+    pub(super) const fn digest(&self) -> u64 {
+        self.digest
+    }
+
+    /// Stores the Lamport time of a join that came with the announcement of a name that is not a member yet. The caller
+    /// has seen that membership adopted the announcement, so that [`admit`](Self::admit) follows.
+    pub(super) fn note_join(&mut self, core: &Core, idx: MemberIdx, ltime: u64) {
+        let row = self.row_mut(core, idx);
+        debug_assert!(row.status().is_none(), "a member's time is changed by `follow`");
+        if row.intent().is_none() || ltime > row.ltime() {
+            row.set_ltime(ltime);
+        }
+    }
+
     /// Returns the row of a name, creating it if necessary. Grows the table to the exact size of the roster at once: a
     /// simulation holds members times nodes of these.
     fn row_mut(&mut self, core: &Core, idx: MemberIdx) -> &mut Row {
@@ -325,6 +355,18 @@ impl Members {
             MemberEventKind::Reap => &mut stats.member_reaps,
         } += 1;
         core.events.push(Event::Member(MemberEvent { kind, members: member.into() }));
+    }
+}
+
+/// The hash of a live member, salted: of its name, the Lamport time of its newest intent, and whether it is leaving. 0
+/// for any other row.
+pub(super) fn live_hash(roster: &Roster, idx: MemberIdx, row: Row, salt: u64) -> u64 {
+    match roster.hashes(idx) {
+        Some(hashes) if row.is_live() => {
+            let leaving = row.status() == Some(Status::Leaving);
+            mix(mix(hashes.name ^ salt).wrapping_add(row.ltime() << 1 | u64::from(leaving)))
+        }
+        _ => 0,
     }
 }
 

@@ -67,7 +67,7 @@ use crate::broadcast::transmit_limit;
 use crate::config::Config;
 use crate::core::{Core, Notification, Origin};
 use crate::envelope::Packer;
-use crate::event::Member;
+use crate::event::{Member, Status};
 use crate::limits::{
     BROADCAST_QUEUE_BYTES_MAX, COALESCED_BYTES_MAX, EARLY_INTENTS_BYTES_MAX, EARLY_INTENTS_MAX, EVENT_RING_BYTES_MAX,
     MEMBERS_MAX, QUERIES_ASKED_MAX, QUERIES_OPEN_MAX, SERF_MESSAGE_BYTES_MAX,
@@ -308,6 +308,28 @@ impl Serf {
         let row = self.members.row(idx);
         let known = row.status().is_some() || row.intent().is_some();
         known && ltime <= row.ltime() && ltime < self.clocks.member.time()
+    }
+
+    /// The Lamport time of a member's join, if an alive message may carry it: 0 if there is none, or the member leaves.
+    pub(crate) fn join_time(&self, idx: MemberIdx) -> u64 {
+        let row = self.members.row(idx);
+        if row.status() == Some(Status::Alive) { row.ltime() } else { 0 }
+    }
+
+    /// Sum of the hashes of the live members.
+    pub(crate) const fn digest(&self) -> u64 {
+        self.members.digest()
+    }
+
+    /// The hash of a live member's row, salted; 0 if it is not live.
+    pub(crate) fn row_hash(&self, core: &Core, idx: MemberIdx, salt: u64) -> u64 {
+        members::live_hash(&core.roster, idx, self.members.row(idx), salt)
+    }
+
+    /// The Lamport time of the newest intent about a live member, and whether that is a leave.
+    pub(crate) fn intent_of(&self, idx: MemberIdx) -> (u64, bool) {
+        let row = self.members.row(idx);
+        (row.ltime(), row.status() == Some(Status::Leaving))
     }
 
     /// Prefetches the queue state that the next packet reads. The result only keeps the reads alive.

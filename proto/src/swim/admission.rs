@@ -164,7 +164,7 @@ impl Swim {
     fn evict(&mut self, core: &mut Core, idx: MemberIdx) {
         // Dequeue before `forget`: a queued broadcast is written from its row.
         self.broadcasts.cancel(idx, &mut self.members);
-        self.members.forget(idx);
+        self.members.forget(core, idx);
         self.takeovers.cancel(idx);
         if self.probing.cancel(idx) {
             core.timers.clear(SwimTimer::AckDue);

@@ -140,7 +140,7 @@ impl Swim {
         // Compared before the record is replaced below.
         let is_member = self.is_live(idx);
         let meta_changed = is_member && core.roster.peer(idx).is_some_and(|p| p.meta() != peer.meta);
-        core.roster.set_peer(idx, peer);
+        self.members.set_peer(core, idx, peer);
         self.revive(core, idx, incarnation);
         // Only for a member that was live; otherwise `Joined` announces the tags.
         if meta_changed {
@@ -171,7 +171,7 @@ impl Swim {
             Verdict::Suspect => self.begin_suspicion(core, origin, idx, accusation),
             Verdict::Confirm => self.confirm_suspicion(core, origin, idx, accusation),
             Verdict::Refute => self.refute(core, origin, accusation.incarnation),
-            Verdict::Raise => self.members.raise(idx, accusation.incarnation),
+            Verdict::Raise => self.members.raise(core, idx, accusation.incarnation),
             _ => {}
         }
     }
@@ -182,7 +182,7 @@ impl Swim {
         match judge(row, Claim::Dead, accusation.incarnation, self.about(idx)) {
             Verdict::DeclareDead => self.declare_dead(core, origin, idx, accusation),
             Verdict::Refute => self.refute(core, origin, accusation.incarnation),
-            Verdict::Raise => self.members.raise(idx, accusation.incarnation),
+            Verdict::Raise => self.members.raise(core, idx, accusation.incarnation),
             _ => {}
         }
     }

@@ -147,18 +147,18 @@ impl Swim {
                 "our incarnation has reached its greatest value: members of HashiCorp's cannot hear us refute"
             );
         }
-        self.set_own_incarnation(refutation);
+        self.set_own_incarnation(core, refutation);
     }
 
     /// Announces our current record at a higher incarnation.
-    pub(crate) fn announce(&mut self) {
+    pub(crate) fn announce(&mut self, core: &Core) {
         let incarnation = self.own.raise();
-        self.set_own_incarnation(incarnation);
+        self.set_own_incarnation(core, incarnation);
     }
 
-    fn set_own_incarnation(&mut self, incarnation: u32) {
+    fn set_own_incarnation(&mut self, core: &Core, incarnation: u32) {
         let me = self.me();
-        self.members.raise(me, incarnation);
+        self.members.raise(core, me, incarnation);
         self.queue_broadcast(me);
     }
 

@@ -12,7 +12,7 @@ fn victim(incarnation: u32) -> Lone {
     let mut lone = Lone::lan(&["b", "m1", "m2"]);
     lone.swim.own = Own::new(incarnation);
     let me = lone.swim.me();
-    lone.swim.members.raise(me, incarnation);
+    lone.swim.members.raise(&lone.core, me, incarnation);
     lone
 }
 
@@ -118,7 +118,7 @@ proptest! {
         prop_assert_eq!((accuser.state("b"), third.state("b")), (Some(State::Alive), Some(State::Alive)));
         prop_assert!(accuser.incarnation("b") >= own.min(victim.swim.incarnation()));
         // From then on its tags are gossiped again.
-        victim.swim.announce();
+        victim.swim.announce(&victim.core);
         third.hear_from(addr("b"), alive("b", victim.swim.incarnation().saturating_sub(1)));
         third.hear_from(addr("b"), tagged("b", victim.swim.incarnation()));
         prop_assert_ne!(third.core.roster.peer(third.idx("b")).unwrap().meta(), NO_TAGS);
@@ -271,6 +271,6 @@ fn at_the_greatest_number_tags_come_from_the_members_own_address() {
     }
     lone.hear(suspect("a", MAX, "b"));
     assert_eq!((lone.swim.incarnation(), lone.core.stats.refutations), (MAX, 1));
-    lone.swim.announce();
+    lone.swim.announce(&lone.core);
     assert_eq!((lone.swim.incarnation(), lone.state("a")), (MAX, Some(State::Alive)));
 }

@@ -169,7 +169,7 @@ fn the_leave_broadcast_is_sent_when_every_copy_is() {
 #[test]
 fn copies_of_our_alive_message_are_not_copies_of_the_leave() {
     let mut lone = Lone::lan(&["b"]);
-    lone.swim.announce();
+    lone.swim.announce(&lone.core);
     assert_eq!(lone.packet(), ["alive a@2"]);
     lone.swim.leave(&mut lone.core);
     assert_eq!(lone.swim.leave_broadcasts_sent(), 0);
@@ -192,7 +192,7 @@ fn without_a_receiver_the_leave_broadcast_is_complete_at_once() {
 #[test]
 fn announcing_raises_our_incarnation() {
     let mut lone = Lone::lan(&["b"]);
-    lone.swim.announce();
+    lone.swim.announce(&lone.core);
     assert_eq!((lone.swim.incarnation(), lone.incarnation("a"), lone.queued()), (2, 2, vec!["alive a@2".to_string()]));
 }
 

@@ -265,7 +265,7 @@ fn whoever_is_alone_probes_nobody() {
 fn a_member_that_is_forgotten_while_it_is_probed_is_not_suspected() {
     let (mut lone, target, _) = probed(Options::lan(), &["b"]);
     let idx = lone.idx(&target);
-    lone.swim.members.forget(idx);
+    lone.swim.members.forget(&lone.core, idx);
     lone.run(secs(1));
     assert_eq!(lone.core.stats.suspicions_raised, 0);
     assert_eq!(lone.core.stats.probes_failed, 1);
