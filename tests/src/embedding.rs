@@ -31,7 +31,7 @@ macro_rules! embedding_tests {
     ($net:ty, $block_on:path) => {
         $crate::embedding_tests!($net, $block_on:
             two_nodes_that_join_know_each_other
-            a_user_event_reaches_everybody_once
+            a_user_event_reaches_all_members_once
             changed_tags_are_announced
             one_tag_is_set_and_another_removed_and_the_rest_stays
             handlers_from_the_start_see_the_first_event_and_all_of_one_name_are_called
@@ -195,7 +195,7 @@ pub async fn two_nodes_that_join_know_each_other<N: Net>() {
 }
 
 /// A user event and its payload, at its sender and at another node.
-pub async fn a_user_event_reaches_everybody_once<N: Net>() {
+pub async fn a_user_event_reaches_all_members_once<N: Net>() {
     let [a, b] = pair::<N>(["a", "b"]).await;
     let (mut at_a, mut at_b) = (a.events(), b.events());
     for name in ["one", "two"] {

@@ -45,7 +45,7 @@ impl Log {
 }
 
 #[test]
-fn a_complaint_is_told_when_it_begins_while_it_lasts_and_when_it_is_over() {
+fn a_complaint_is_logged_when_it_begins_while_it_lasts_and_when_it_ends() {
     let mut log = Log::new(&[("a", "10.0.0.1:7946"), ("c", "10.0.0.3:7946")]);
     for secs in 0..100 {
         for _ in 0..50 {
@@ -137,7 +137,7 @@ fn the_port_of_a_client_is_not_given_to_doctor() {
 }
 
 #[test]
-fn what_a_probe_showed_is_over_when_a_probe_shows_it_and_not_because_nobody_looked() {
+fn a_complaint_about_a_probe_ends_with_a_successful_probe_and_not_by_silence() {
     let mut log = Log::new(&[("h2", "10.0.0.2:7946")]);
     log.note(0, ComplaintKind::UdpBlocked, packet("10.0.0.2:7946"), "");
     let text = "Was able to connect to h2 (10.0.0.2:7946) over TCP but UDP probes failed, network may be misconfigured";

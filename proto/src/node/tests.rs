@@ -373,7 +373,7 @@ fn storm(cluster: &mut Cluster, at: usize, count: u64) {
 }
 
 #[test]
-fn in_the_middle_of_a_storm_a_leave_is_told_first_and_in_time() {
+fn in_a_storm_of_broadcasts_a_leave_is_sent_first_and_in_time() {
     let mut cluster = Cluster::joined(20);
     storm(&mut cluster, 19, 3000);
     let begun = cluster.now;
@@ -803,7 +803,7 @@ fn encryption_cannot_be_turned_on_in_a_node_that_was_started_without_keys() {
 }
 
 #[test]
-fn early_gossip_tells_news_after_a_quiet_time_at_once_and_ticks_no_more_often() {
+fn early_gossip_sends_the_first_broadcast_at_once_and_ticks_no_more_often() {
     let mut cluster = Cluster::new(2);
     for at in 0..2 {
         cluster.start(at, Options::lan().with(|options| options.swim.gossip_early = true));

@@ -399,7 +399,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_nobody_can_use_are_refused() {
+    fn names_that_cannot_be_gossiped_are_refused() {
         let addr = "10.0.0.1:1".parse().unwrap();
         let tags = Tags::default();
         assert_eq!(Identity::new("", addr, &tags), Err(IdentityError::NameEmpty));

@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_events_are_told_that_have_room() {
+    fn the_newest_events_that_fit_are_sent() {
         let mut events = Events::default();
         let event = |ltime| serf::UserEvent { ltime, name: "a", payload: &[0; 100], coalesce: false };
         for ltime in 1..=5 {

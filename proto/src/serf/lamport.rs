@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn at_the_end_of_time_nothing_is_said_any_more() {
+    fn at_the_greatest_time_a_tick_fails() {
         let mut clock = clock_at(LAMPORT_TIME_MAX - 1);
         assert_eq!(clock.tick(), Ok(LAMPORT_TIME_MAX - 1));
         assert_eq!((clock.tick(), clock.check(), clock.time()), (Err(Exhausted), Err(Exhausted), LAMPORT_TIME_MAX));

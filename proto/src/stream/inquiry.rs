@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reply_under_another_key_is_told_from_one_without() {
+    fn a_reply_under_another_key_and_one_without_encryption_are_distinguished() {
         assert_eq!(inquiry(Some(1)).receive(&answer(Some(2))), Err(DropReason::Key));
         assert_eq!(inquiry(None).receive(&answer(Some(2))), Err(DropReason::Key));
         assert_eq!(inquiry(Some(1)).receive(&answer(None)), Err(DropReason::Unencrypted));

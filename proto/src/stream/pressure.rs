@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn who_ends_frees_its_place() {
+    fn a_stream_that_ends_frees_its_place() {
         let mut door = Door::new();
         let first = door.accept(HOSTILE);
         for _ in 1..STREAMS_PER_SOURCE_MAX {
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn who_drips_gives_way_after_who_is_silent_and_before_who_is_quick() {
+    fn a_dripping_stream_is_evicted_after_silent_ones_and_before_quick_ones() {
         let mut door = Door::new();
         let quick = door.accept(HOSTILE);
         let dripping = door.accept(HOSTILE);
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_held_in_all_is_bounded_and_who_holds_most_for_longest_goes() {
+    fn the_buffered_bytes_are_bounded_and_the_largest_and_oldest_stream_is_evicted() {
         let mut door = Door::new();
         let share = STREAMS_UNFINISHED_BYTES_MAX / 4;
         let old: Vec<StreamId> = (0..3).map(|n| door.accept(other(n))).collect();
@@ -307,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_to_our_own_requests_are_bounded_too_and_their_end_is_told() {
+    fn the_bytes_of_answers_to_our_own_requests_are_bounded_too() {
         let mut door = Door::new();
         let purpose = ExchangePurpose::PushPull { join: false, codec: Codec::Native };
         for n in 0..STREAMS_UNFINISHED_BYTES_MAX / (16 << 20) {

@@ -392,7 +392,7 @@ mod tests {
     }
 
     #[test]
-    fn absurd_times_and_names_that_would_break_the_file_are_passed_over() {
+    fn times_out_of_range_and_names_that_would_break_the_file_are_skipped() {
         let file = "clock: 18446744073709551615\nevent-clock: +5\nquery-clock: \nalive:  1.2.3.4:5\n";
         let replay = Snapshot::replay(file.as_bytes(), AfterLeave::Forget);
         assert_eq!((replay.lines_skipped, replay.snapshot), (4, Snapshot::default()));

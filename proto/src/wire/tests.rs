@@ -281,7 +281,7 @@ fn names_and_metadata_beyond_their_limits_are_refused() {
 }
 
 #[test]
-fn types_and_schemas_that_we_do_not_know_are_told_from_damage() {
+fn unknown_types_and_schemas_are_distinguished_from_damage() {
     assert_eq!(native::decode(&[]), Err(DecodeError::Empty));
     assert_eq!(native::decode(&[native::NATIVE | 0x3f, 1]), Err(DecodeError::Unknown));
     assert_eq!(native::decode(&[native::NATIVE, 9, 0]), Err(DecodeError::Unknown), "another schema");

@@ -327,14 +327,14 @@ impl Checkers {
         match kind {
             MemberEventKind::Join => {
                 let memory = shared.settings.of(0).swim().gossip_to_the_dead_time;
-                self.resurrection.rise(id, addr, moment, memory, incarnation)
+                self.resurrection.check_return(id, addr, moment, memory, incarnation)
             }
             MemberEventKind::Failed => {
-                self.resurrection.fall(id, addr, moment, incarnation());
+                self.resurrection.record_death(id, addr, moment, incarnation());
                 None
             }
             MemberEventKind::Leave => {
-                self.resurrection.fall(id, addr, moment, incarnation());
+                self.resurrection.record_death(id, addr, moment, incarnation());
                 // Forged leaves by the hostile member are believed until the victim refutes them.
                 if shared.hostile().is_some() { None } else { departure::check(&shared.truth, id) }
             }

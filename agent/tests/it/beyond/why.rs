@@ -5,7 +5,7 @@ use std::process::Command;
 use super::lab::{Agent, OURS, eventually, reference};
 
 #[test]
-fn who_suspected_a_failed_member_and_when_is_told_by_those_that_remain() {
+fn the_remaining_members_know_the_accuser_of_a_failed_member_and_the_time() {
     let one = Agent::start(OURS, "one", &[]);
     let two = Agent::start(OURS, "two", &["-join", &one.bind]);
     let mut three = Agent::start(OURS, "three", &["-join", &one.bind]);

@@ -42,7 +42,7 @@ fn cancelling_closes_the_streams_that_are_open() {
 }
 
 #[test]
-fn a_node_that_has_lost_everybody_finds_them_again_even_after_it_has_forgotten_them() {
+fn a_node_that_lost_all_members_finds_them_again_even_after_it_forgot_them() {
     let mut cluster = Cluster::new(2);
     let forgetful = || Options::lan().with(|options| options.serf.reconnect_timeout = Duration::from_secs(60));
     cluster.start(1, forgetful());
@@ -73,7 +73,7 @@ fn a_node_through_which_all_others_joined_finds_them_again_too() {
 }
 
 #[test]
-fn whoever_reaches_a_failed_member_again_tells_everybody_that_it_joined() {
+fn a_member_that_reaches_a_failed_one_again_broadcasts_its_join() {
     for join in [false, true] {
         let mut cluster = Cluster::joined(3);
         let time = |cluster: &Cluster| cluster.nodes[2].as_ref().unwrap().member("node-0").unwrap().status_ltime();

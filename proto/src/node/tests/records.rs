@@ -152,7 +152,7 @@ fn vec_of(snapshot: &Snapshot) -> Vec<Record> {
 }
 
 #[test]
-fn a_node_without_an_earlier_life_has_nobody_to_rejoin() {
+fn a_node_without_an_earlier_run_has_no_member_to_rejoin() {
     let mut cluster = Cluster::new(1);
     let error = cluster.command(0, |node, now, out| node.rejoin(now, OldEvents::Deliver, out));
     assert_eq!(error, Err(JoinError::NoSeeds));

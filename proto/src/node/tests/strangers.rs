@@ -132,7 +132,7 @@ proptest! {
 }
 
 #[test]
-fn a_ping_of_two_bytes_is_not_answered_and_one_that_names_nobody_is_in_few_words() {
+fn a_ping_of_two_bytes_is_not_answered_and_one_without_a_name_is_briefly() {
     let mut alone = Alone::new(Options::lan());
     assert_eq!((alone.take(stranger(), b"\x00\x80"), alone.dropped(DropReason::Limit)), (vec![], 1));
     let bare = b"\x00\x82\xa4Node\xa0\xa5SeqNo\xcd\x10\x92";

@@ -66,7 +66,7 @@ fn a_message_longer_than_any_packet_is_refused_unread() {
 }
 
 #[test]
-fn of_a_full_ring_as_much_is_told_as_a_node_of_our_configuration_can_have_sent() {
+fn of_a_full_ring_as_much_is_sent_as_a_node_of_our_configuration_can_hold() {
     let mut lone = Lone::lan(&["b"]);
     let payload = vec![0; USER_EVENT_BYTES_MAX - 1];
     for ltime in 1..=600 {
@@ -208,7 +208,7 @@ fn a_coalescer_that_holds_too_many_bytes_closes_its_window() {
 }
 
 #[test]
-fn a_query_with_more_filters_than_the_limit_is_for_nobody_and_passed_on() {
+fn a_query_with_more_filters_than_the_limit_matches_no_node_and_is_gossiped() {
     let tag = Filter::Tag { tag: "x", expr: "" };
     for (count, dropped) in [(QUERY_FILTERS_MAX - 1, 0), (QUERY_FILTERS_MAX, 0), (QUERY_FILTERS_MAX + 1, 1)] {
         let mut lone = Lone::lan(&["b"]);
@@ -219,7 +219,7 @@ fn a_query_with_more_filters_than_the_limit_is_for_nobody_and_passed_on() {
 }
 
 #[test]
-fn a_query_whose_expressions_are_too_much_together_is_for_nobody_and_counted() {
+fn a_query_whose_expressions_exceed_the_budget_matches_no_node_and_is_counted() {
     for exprs in [
         &[r"|\pL", r"|\pN", r"|\pS"][..],
         &[r"|(?i)\p{Greek}", r"|(?i)\p{Latin}", r"|(?i)\p{Han}"],
@@ -317,7 +317,7 @@ fn a_claimant_of_a_name_learns_its_holder_once_and_only_if_it_asks_itself() {
 }
 
 #[test]
-fn keys_are_not_changed_for_whoever_is_no_member() {
+fn keys_are_changed_for_members_only() {
     let mut lone = Lone::new(Options::lan());
     let key = encode(&Message::KeyRequest(crate::wire::serf::KeyRequest { key: &[7; 16] }));
     let asked = Query { payload: &key, ..query("_serf_remove-key", &[]) };

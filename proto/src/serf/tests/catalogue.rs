@@ -38,9 +38,9 @@ const CATALOGUE: [Entry; 20] = [
         ours: "times far ahead are refused, counted and not passed on; a snapshot's are passed over",
         shown_by: &[
             "a_time_far_ahead_is_dropped_counted_and_not_passed_on",
-            "an_absurd_clock_costs_neither_the_other_clocks_nor_members_nor_events",
+            "a_clock_out_of_range_costs_neither_other_clocks_nor_members_nor_events",
             "times_out_of_all_proportion_are_dropped_and_old_queries_too",
-            "absurd_times_and_names_that_would_break_the_file_are_passed_over",
+            "times_out_of_range_and_names_that_would_break_the_file_are_skipped",
         ],
     },
     Entry {
@@ -51,7 +51,7 @@ const CATALOGUE: [Entry; 20] = [
             "two_nodes_with_a_tombstone_do_not_raise_it_however_often_they_exchange",
             "a_stale_tombstone_does_not_make_a_live_member_leave",
             "a_tombstone_in_a_state_does_not_restart_the_broadcast_of_its_leave",
-            "whoever_reaches_a_failed_member_again_tells_everybody_that_it_joined",
+            "a_member_that_reaches_a_failed_one_again_broadcasts_its_join",
             "a_state_newer_than_ours_about_us_causes_a_newer_join_unless_we_leave",
         ],
     },
@@ -70,7 +70,7 @@ const CATALOGUE: [Entry; 20] = [
         ours: "each takes a time of its own, and a query is known by its time and its number",
         shown_by: &[
             "our_own_event_is_delivered_at_once_at_a_time_of_its_own",
-            "two_queries_of_one_time_are_told_apart",
+            "two_queries_of_one_time_are_distinguished",
         ],
     },
     Entry {
@@ -120,8 +120,8 @@ const CATALOGUE: [Entry; 20] = [
         serf: "the coalescer tells old updates again in every later window, and grows",
         ours: "what was told is forgotten",
         shown_by: &[
-            "an_update_is_told_once_and_not_again_in_later_windows",
-            "a_join_and_an_update_after_it_are_both_told",
+            "an_update_is_emitted_once_and_not_again_in_later_windows",
+            "a_join_and_an_update_after_it_are_both_emitted",
         ],
     },
     Entry {

@@ -85,7 +85,7 @@ fn a_window_closes_after_its_period_though_events_go_on() {
 }
 
 #[test]
-fn kinds_are_told_in_a_fixed_order_and_each_member_once() {
+fn kinds_are_emitted_in_a_fixed_order_and_each_member_once() {
     let mut lone = Lone::coalescing();
     for name in ["b", "c", "d"] {
         lone.alive(name);
@@ -103,7 +103,7 @@ fn kinds_are_told_in_a_fixed_order_and_each_member_once() {
 }
 
 #[test]
-fn a_join_and_an_update_after_it_are_both_told() {
+fn a_join_and_an_update_after_it_are_both_emitted() {
     let mut lone = Lone::coalescing();
     lone.alive("b");
     lone.retag("b", "x");
@@ -139,7 +139,7 @@ fn tags_that_change_and_change_back_within_a_window_are_an_update() {
 }
 
 #[test]
-fn an_update_is_told_once_and_not_again_in_later_windows() {
+fn an_update_is_emitted_once_and_not_again_in_later_windows() {
     let mut lone = Lone::coalescing();
     lone.alive("b");
     lone.pass_on(secs(2));

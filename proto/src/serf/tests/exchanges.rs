@@ -35,7 +35,7 @@ fn each_clock_takes_the_others_time_as_its_own_and_none_goes_back() {
 }
 
 #[test]
-fn an_absurd_clock_costs_neither_the_other_clocks_nor_members_nor_events() {
+fn a_clock_out_of_range_costs_neither_other_clocks_nor_members_nor_events() {
     for absurd in [u64::MAX, LAMPORT_TIME_MAX + 1, 1 << 60] {
         let mut lone = Lone::lan(&["b"]);
         lone.merge(clocks(7, absurd, 9), &[("b", 5, true)], &[event(1, "x"), event(absurd, "y")], false);
@@ -45,7 +45,7 @@ fn an_absurd_clock_costs_neither_the_other_clocks_nor_members_nor_events() {
 }
 
 #[test]
-fn a_member_that_left_at_an_absurd_time_has_left_all_the_same() {
+fn a_member_that_left_at_an_out_of_range_time_has_left_all_the_same() {
     let mut lone = Lone::lan(&["b"]);
     lone.gone("b");
     lone.merge(clocks(7, 1, 1), &[("b", 1 << 51, true), ("c", LAMPORT_TIME_MAX, false)], &[], false);
@@ -54,7 +54,7 @@ fn a_member_that_left_at_an_absurd_time_has_left_all_the_same() {
 }
 
 #[test]
-fn who_ignores_the_old_events_of_an_absurd_clock_delivers_the_next() {
+fn a_node_that_ignores_old_events_of_a_clock_out_of_range_delivers_the_next() {
     let mut lone = Lone::lan(&["b"]);
     lone.merge(clocks(1, u64::MAX, 1), &[], &[], true);
     lone.serf.user_event(&mut lone.core, "own", b"", false).unwrap();
@@ -214,7 +214,7 @@ fn members_at_time_zero_say_nothing() {
 }
 
 #[test]
-fn replayed_events_are_delivered_once_and_not_told_on() {
+fn replayed_events_are_delivered_once_and_not_gossiped() {
     let mut lone = Lone::lan(&["b"]);
     lone.hear_event(3, "known", b"");
     lone.talk();

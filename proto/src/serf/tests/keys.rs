@@ -66,7 +66,7 @@ impl Lone {
 }
 
 #[test]
-fn a_list_of_keys_that_is_too_long_is_cut_to_what_serf_tells() {
+fn a_list_of_keys_that_is_too_long_is_cut_where_serf_cuts_it() {
     for (bytes, fit) in [(16, 34), (32, 17)] {
         let mut lone = Lone::named("node-a");
         let outcome = KeyOutcome { done: true, message: "".into(), keys: keys(60, bytes) };
@@ -77,7 +77,7 @@ fn a_list_of_keys_that_is_too_long_is_cut_to_what_serf_tells() {
 }
 
 #[test]
-fn a_list_of_keys_that_fits_is_told_whole() {
+fn a_list_of_keys_that_fits_is_sent_whole() {
     let mut lone = Lone::named("node-a");
     let outcome = KeyOutcome { done: true, message: "".into(), keys: keys(3, 32) };
     lone.serf.answer_key(&mut lone.core, &requester("b"), &outcome);
@@ -98,7 +98,7 @@ fn a_request_without_a_key_is_refused_and_harms_nobody() {
 }
 
 #[test]
-fn a_request_is_handed_to_whoever_has_the_keys() {
+fn a_key_request_is_passed_to_the_node() {
     let mut lone = Lone::lan(&["b"]);
     lone.hear_request("_serf_use-key", &encode(&Message::KeyRequest(KeyRequest { key: &[7; 16] })));
     let requests = lone.core.key_requests.take_new();
@@ -129,7 +129,7 @@ fn an_operation_tells_what_each_member_did_and_who_did_not_answer() {
 }
 
 #[test]
-fn a_list_names_who_lacks_a_key_and_of_whom_it_is_not_known() {
+fn a_list_names_members_without_a_key_and_members_of_which_it_is_unknown() {
     let mut lone = Lone::lan(&["b", "c", "d"]);
     let id = lone.serf.ask_keys(&mut lone.core, KeyOperation::List, &[], 0).unwrap();
     lone.receive_keys(

@@ -27,7 +27,7 @@ fn failed_and_left_members_are_forgotten_after_their_timeouts() {
 }
 
 #[test]
-fn exactly_at_the_timeout_nobody_is_forgotten() {
+fn exactly_at_the_timeout_no_member_is_reaped() {
     let options = Options::lan().with(|options| options.serf.reconnect_timeout = secs(30));
     let mut lone = Lone::with(options, &["b"]);
     lone.gone("b");
@@ -55,7 +55,7 @@ fn a_member_that_is_back_is_not_forgotten() {
 }
 
 #[test]
-fn the_reaper_sleeps_while_there_is_nobody_to_forget() {
+fn the_reaper_is_idle_without_members_to_reap() {
     let mut lone = Lone::lan(&["b"]);
     assert_eq!(lone.core.timers.next(), None);
     lone.gone("b");
@@ -104,7 +104,7 @@ fn with_as_many_failed_as_live_members_one_is_tried_every_time_and_each_as_often
 }
 
 #[test]
-fn nobody_is_tried_when_nobody_failed_any_more() {
+fn no_reconnect_is_tried_without_a_failed_member() {
     let mut lone = Lone::lan(&["b"]);
     lone.gone("b");
     lone.alive("b");
@@ -160,7 +160,7 @@ fn who_leaves_in_time_is_not_called_back() {
 }
 
 #[test]
-fn a_reconnect_timeout_without_end_forgets_nobody() {
+fn an_infinite_reconnect_timeout_forgets_no_member() {
     let options = Options::lan().with(|options| options.serf.reconnect_timeout = Duration::MAX);
     let mut lone = Lone::with(options, &["b"]);
     lone.gone("b");

@@ -146,7 +146,7 @@ fn an_intent_that_is_not_newer_means_nothing_in_any_status() {
 }
 
 #[test]
-fn a_newer_prune_is_passed_on_as_such_and_forgets_at_once_only_whoever_is_gone() {
+fn a_newer_prune_is_gossiped_and_forgets_only_members_that_are_gone() {
     for (status, expected) in [
         (None, (None, 6, "prune b@6", "")),
         (Some(Alive), (Some(Leaving), 6, "prune b@6", "")),
@@ -275,7 +275,7 @@ fn a_member_that_is_back_is_not_passed_on_as_what_it_was() {
 // Stimuli about this node.
 
 #[test]
-fn told_that_we_leave_we_say_that_we_joined_later_than_that() {
+fn a_leave_intent_about_us_is_answered_with_a_newer_join() {
     for via_gossip in [true, false] {
         let mut lone = Lone::lan(&["b"]);
         if via_gossip {

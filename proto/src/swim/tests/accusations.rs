@@ -37,7 +37,7 @@ fn dead_after(lone: &mut Lone, name: &str, from: Instant) -> u128 {
 }
 
 #[test]
-fn a_suspect_that_nobody_else_accuses_is_dead_after_the_longest_wait() {
+fn a_suspect_without_a_second_accuser_is_dead_after_the_longest_timeout() {
     let mut lone = Lone::lan(&FIVE);
     lone.hear(suspect("b", 1, "c"));
     assert_eq!(lone.state("b"), Some(State::Suspect));

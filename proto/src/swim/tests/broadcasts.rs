@@ -14,7 +14,7 @@ fn a_broadcast_is_sent_as_often_as_the_number_of_members_asks_for() {
 }
 
 #[test]
-fn a_newer_word_takes_the_place_of_the_older_and_is_told_from_the_beginning() {
+fn a_newer_state_replaces_the_older_in_the_queue_and_starts_at_zero_transmits() {
     let mut lone = Lone::lan(&["b", "c"]);
     lone.hear(suspect("b", 1, "c"));
     assert_eq!(lone.packet(), ["suspect b@1 by c"]);

@@ -104,7 +104,7 @@ fn by() -> impl Strategy<Value = By> {
 
 proptest! {
     #[test]
-    fn whatever_accusation_is_accepted_anywhere_its_refutation_is_adopted_by_everybody(
+    fn the_refutation_of_an_accepted_accusation_is_adopted_by_all(
         own in number(), accuser in number(), third in number(), accused in number(), by in by(), both: bool,
     ) {
         let (mut victim, mut accuser, mut third) = (victim(own), other(accuser), other(third));
@@ -206,7 +206,7 @@ fn no_more_members_than_the_bound_wait_to_be_asked_what_they_hold_of_us() {
 }
 
 #[test]
-fn an_accusation_at_the_greatest_number_is_hearsay_that_nobody_believes() {
+fn an_accusation_at_the_greatest_incarnation_is_hearsay_and_refused() {
     for row in [MAX - AHEAD, MAX - 1, MAX] {
         let mut lone = other(row);
         for message in [suspect("b", MAX, "c"), dead("b", MAX, "c"), dead("b", MAX, "b")] {

@@ -1,7 +1,7 @@
 use super::*;
 
 #[test]
-fn a_newcomer_joins_and_is_told_on() {
+fn a_newcomer_joins_and_is_gossiped() {
     let mut lone = Lone::lan(&["b"]);
     lone.hear(alive("c", 3));
     assert_eq!((lone.state("c"), lone.incarnation("c")), (Some(State::Alive), 3));
@@ -115,7 +115,7 @@ fn the_dead_and_left_are_forgotten_at_the_end_of_a_round_once_they_are_old_enoug
 }
 
 #[test]
-fn nobody_is_forgotten_exactly_at_the_age_nor_while_others_are_to_be_told() {
+fn no_member_is_reaped_exactly_at_the_timeout_nor_while_it_is_queued() {
     let mut lone = Lone::lan(&["b"]);
     lone.hear(dead("b", 1, "c"));
     lone.run(secs(31));

@@ -29,7 +29,7 @@ impl Lone {
 }
 
 #[test]
-fn the_live_are_adopted_and_told_on() {
+fn live_members_of_a_push_pull_are_adopted_and_gossiped() {
     let mut lone = Lone::lan(&["b"]);
     let result = lone.merge(&[(State::Alive, 4, announcement("b")), (State::Alive, 2, announcement("c"))]);
     assert_eq!(result, Ok(()));

@@ -81,7 +81,7 @@ fn scan_in_pieces(message: &[u8], pieces: &[usize]) -> Result<Option<usize>, Dec
 
 proptest! {
     #[test]
-    fn both_codecs_mean_the_same_and_one_byte_tells_them_apart(message in message()) {
+    fn both_codecs_mean_the_same_and_differ_in_the_first_byte(message in message()) {
         let message = message.borrow();
         let (ours, theirs) = (encode(Codec::Native, &message), encode(Codec::HashiCorp, &message));
         prop_assert_eq!((Codec::of(ours[0]), Codec::of(theirs[0])), (Codec::Native, Codec::HashiCorp));
