@@ -366,7 +366,7 @@ pub(crate) struct RowQueue<T> {
     places: TransmitQueue<T>,
     /// Number of queued rows, each counted once.
     len: usize,
-    /// Whether the packets of the last round could not hold all queued rows.
+    /// Whether a packet of the last round was full: more is queued than memberlist would send in a tick.
     backlog: bool,
 }
 
@@ -437,6 +437,11 @@ impl<T: Copy + Eq + Hash> RowQueue<T> {
         }
     }
 
+    /// Whether a packet of the last round was full.
+    pub(crate) const fn has_backlog(&self) -> bool {
+        self.backlog
+    }
+
     /// Notes that another member sent a queued row's broadcast. Under backlog this counts as transmits of our own, and
     /// the row may leave the queue without a further one. Without backlog it changes nothing: every row is sent as often
     /// as the limit says, which is fastest and costs no other row anything.
@@ -450,16 +455,18 @@ impl<T: Copy + Eq + Hash> RowQueue<T> {
     }
 
     /// Offers rows as [`TransmitQueue::fill`] does. `write` also receives whether this is the row's last transmit. The
-    /// first `ahead` rows are prefetched together, because they are far apart in memory and the cache misses overlap.
+    /// first `ahead` rows are prefetched together, and what `also` reads of each, because they are far apart in memory
+    /// and the cache misses overlap.
     pub(crate) fn fill<R: SendCounts<T>>(
         &mut self,
         rows: &mut R,
         limit: usize,
         ahead: usize,
+        also: impl Fn(T) -> u64,
         mut write: impl FnMut(&R, T, bool) -> Offer,
     ) {
         let upcoming = self.places.upcoming().take(ahead);
-        core::hint::black_box(upcoming.fold(0, |read, &item| read ^ rows.prefetch(item)));
+        core::hint::black_box(upcoming.fold(0, |read, &item| read ^ rows.prefetch(item) ^ also(item)));
         let Self { places, len, .. } = self;
         places.fill(limit, |sends, &item| {
             match rows.sends(item) {
@@ -482,15 +489,16 @@ impl<T: Copy + Eq + Hash> RowQueue<T> {
             }
             offer
         });
+        self.backlog |= self.places.in_round && self.places.is_full;
     }
 
     /// Begins a round; see [`TransmitQueue::begin_round`].
     pub(crate) fn begin_round(&mut self) {
+        self.backlog = false;
         self.places.begin_round();
     }
 
     pub(crate) fn end_round(&mut self) {
-        self.backlog = self.places.is_full;
         self.places.end_round();
     }
 
@@ -583,7 +591,7 @@ mod tests {
                     }
                     _ => {
                         let mut offered = vec![];
-                        queue.fill(&mut rows, LIMIT, 2, |_, item, is_last| {
+                        queue.fill(&mut rows, LIMIT, 2, |_| 0, |_, item, is_last| {
                             assert_eq!(is_last, before[item] == Some(LIMIT - 1));
                             offered.push(item);
                             Offer::Sent

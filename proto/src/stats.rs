@@ -147,6 +147,18 @@ counters! {
         pub push_pulls_out: u64,
         /// Push/pulls answered by us.
         pub push_pulls_in: u64,
+        /// Digests of other members that were compared with ours.
+        pub digests_compared: u64,
+        /// Of those, digests that differed.
+        pub digests_differed: u64,
+        /// Reconciliations that we began.
+        pub reconciliations: u64,
+        /// Reconciliations of other members that we answered.
+        pub reconciliations_answered: u64,
+        /// Rows that we sent in reconciliations.
+        pub rows_reconciled: u64,
+        /// Reconciliations of recent user events that we began.
+        pub event_reconciliations: u64,
         /// Probes begun.
         pub probes: u64,
         /// Probes that nobody answered.

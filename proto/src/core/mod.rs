@@ -194,6 +194,7 @@ pub(crate) struct Rngs {
     pub(crate) coordinate: Rng,
     pub(crate) query: Rng,
     pub(crate) join: Rng,
+    pub(crate) anti_entropy: Rng,
 }
 
 impl Rngs {
@@ -206,6 +207,8 @@ impl Rngs {
             coordinate: stream(4),
             query: stream(5),
             join: stream(6),
+            // 7 is the envelope's.
+            anti_entropy: stream(8),
         }
     }
 }
@@ -268,6 +271,8 @@ pub(crate) enum Body {
     Nack {
         seq: u32,
     },
+    /// A complete native frame of anti-entropy. Carries no broadcasts.
+    Frame(Bytes),
     /// A complete message of the Serf layer. Carries no broadcasts: all responses to a query go to one member, which
     /// would get all piggybacked copies.
     User(Bytes),

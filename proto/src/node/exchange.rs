@@ -266,7 +266,7 @@ impl Node {
             ExchangePurpose::Join { id, seed } => self.seed_done(id, seed, result),
             // Contact with a failed member is restored. Its side may hold leave intents about this node from the time
             // that it was considered failed; a fresh join intent overrides them.
-            ExchangePurpose::PushPull { join: true, .. } if result.is_ok() => self.serf.announce_join(&mut self.core),
+            ExchangePurpose::PushPull { join: true, .. } if result.is_ok() => self.announce_join(false),
             ExchangePurpose::Greet { id, seed } if result.is_ok() => {
                 self.open_after_ping(from, ExchangePurpose::Join { id, seed }, out)
             }
@@ -311,6 +311,7 @@ impl Node {
         if self.swim.merge(&mut self.core, origin, remote).is_err() {
             return Err(SeedFailureCause::Refused);
         }
+        self.spare_gossip(remote, join);
         // Between the two: Serf must have a row for each new member before it reads intents about it.
         self.deliver_notifications(out);
         if !remote.user().is_empty() {
@@ -319,6 +320,19 @@ impl Node {
             self.serf.merge(&mut self.core, remote.codec(), remote.user(), ignore_old, join);
         }
         Ok(())
+    }
+
+    /// Dequeues news that others gossip already, if every member takes part in anti-entropy: what a newcomer learns from
+    /// the cluster that it joins, and the newcomer itself, which announces its join.
+    fn spare_gossip(&mut self, remote: &PushPull<'_>, join: Option<JoinId>) {
+        if !self.swim.all_compare_digests() {
+            return;
+        }
+        if join.is_some_and(|id| self.joins.began_alone(id)) {
+            self.swim.keep_only_own_broadcast();
+        } else if let Some(newcomer) = remote.newcomer().and_then(|name| self.core.roster.find_bytes(name)) {
+            self.swim.leave_announcement_to(newcomer);
+        }
     }
 
     /// Asks the policy whether to merge with the members of the other side. Members that cannot be decoded are left

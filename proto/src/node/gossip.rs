@@ -92,7 +92,7 @@ impl Node {
     fn send_gossip(&mut self, to: SocketAddr, target: MemberIdx, out: &mut Outbox) -> bool {
         let mut packer = self.envelope.packer(out.buffers(), self.core.cfg.transport().packet_bytes);
         let codec = self.core.codec(Some(target), None);
-        self.fill(to, codec, &mut packer);
+        self.fill(to, Some(target), codec, &mut packer);
         if packer.is_empty() {
             return false;
         }
@@ -101,11 +101,13 @@ impl Node {
     }
 
     /// Fills the rest of a packet with broadcasts, and records whether a copy of our own leave is in it.
-    pub(super) fn fill(&mut self, to: SocketAddr, codec: Codec, packer: &mut Packer<'_>) {
+    pub(super) fn fill(&mut self, to: SocketAddr, peer: Option<MemberIdx>, codec: Codec, packer: &mut Packer<'_>) {
         let (intents, broadcasts) = (self.serf.leaves_sent(), self.swim.leave_broadcasts_sent());
         // Membership first: refutations and accusations must not wait behind user events. The leave reads from the
         // counters whether either queue packed a copy.
-        self.swim.fill(&mut self.core, codec, packer);
+        let carries = codec == Codec::Native && self.compares_digests(peer);
+        let Self { swim, serf, core, .. } = self;
+        swim.fill(core, codec, |idx| if carries { serf.join_time(idx) } else { 0 }, packer);
         self.serf.fill(&self.core, codec, packer);
         self.leave.note_sent(to, self.serf.leaves_sent() > intents, self.swim.leave_broadcasts_sent() > broadcasts);
     }

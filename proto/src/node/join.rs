@@ -63,6 +63,10 @@ pub(super) struct Join {
     is_ours: bool,
     /// Whether the join searches for the cluster of an earlier run.
     is_rejoin: bool,
+    /// Whether this node knew no other live member when the join began.
+    was_alone: bool,
+    /// Whether this node has announced the join of a newcomer.
+    is_announced: bool,
 }
 
 impl Join {
@@ -79,6 +83,8 @@ impl Join {
             failed: Vec::new(),
             is_ours: false,
             is_rejoin: false,
+            was_alone: false,
+            is_announced: false,
         }
     }
 
@@ -150,6 +156,11 @@ impl Joins {
         self.running.values().any(|join| join.old == OldEvents::Ignore)
     }
 
+    /// Whether the node knew no other live member when the join began.
+    pub(super) fn began_alone(&self, id: JoinId) -> bool {
+        self.running.get(&id).is_some_and(|join| join.was_alone)
+    }
+
     /// The name remembered for a seed of a join.
     pub(super) fn remembered(&self, id: JoinId, seed: u32) -> Option<&str> {
         self.running.get(&id)?.seeds.get(seed as usize)?.name.as_deref()
@@ -182,7 +193,7 @@ impl Node {
     /// Starts a join.
     pub(super) fn begin_join(&mut self, join: Join) -> JoinId {
         let grows = join.is_enough;
-        let id = self.joins.add(join);
+        let id = self.joins.add(Join { was_alone: self.serf.is_alone(), ..join });
         self.ask_seeds();
         if grows {
             self.core.arm(PATIENCE, NodeTimer::Join(id));
@@ -243,7 +254,11 @@ impl Node {
             Ok(()) => {
                 join.contacted += 1;
                 self.isolation.remember_seed(contact.cloned());
-                self.serf.announce_join(&mut self.core);
+                let is_newcomer = join.was_alone;
+                // What a seed knows that is newer than our first announcement is refuted when its state is merged.
+                if !(is_newcomer && core::mem::replace(&mut join.is_announced, true)) {
+                    self.announce_join(is_newcomer);
+                }
             }
             Err(cause) => {
                 let said = &*self.core.detail;

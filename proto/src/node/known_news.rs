@@ -31,7 +31,8 @@ impl Node {
             let (frames, seen) = (&frames[..count], &seen[..count]);
             // A loop of its own: with more work between the loads, the processor could not issue them ahead.
             core::hint::black_box(seen.iter().fold(0, |read, known| match known {
-                Recognised::Alive { idx, .. } => read ^ self.swim.prefetch(*idx),
+                Recognised::Alive { idx, ltime: 0, .. } => read ^ self.swim.prefetch(*idx),
+                Recognised::Alive { idx, .. } => read ^ self.swim.prefetch(*idx) ^ self.serf.prefetch(*idx),
                 Recognised::Intent { idx, .. } => read ^ self.serf.prefetch(*idx),
                 Recognised::Unknown => read,
             }));
@@ -54,10 +55,18 @@ impl Node {
     #[inline]
     fn handle_known(&mut self, origin: Origin, known: Recognised) -> bool {
         match known {
-            Recognised::Alive { idx, incarnation } => {
-                self.swim.alive_as_known(&mut self.core, origin, idx, incarnation)
+            Recognised::Alive { idx, incarnation, ltime } => {
+                self.swim.alive_as_known(&mut self.core, origin, idx, incarnation);
+                if ltime > 0 && !self.serf.is_repeat(idx, ltime) {
+                    self.joined_at(idx, ltime);
+                }
             }
-            Recognised::Intent { idx, ltime } if self.serf.is_repeat(idx, ltime) => self.core.stats.repeats_in += 1,
+            Recognised::Intent { idx, ltime } if self.serf.is_repeat(idx, ltime) => {
+                self.core.stats.repeats_in += 1;
+                if self.swim.all_compare_digests() {
+                    self.serf.note_duplicate(idx, ltime);
+                }
+            }
             Recognised::Intent { .. } | Recognised::Unknown => return false,
         }
         // Only here: `handle_frame` counts the frames that it decodes.
@@ -72,17 +81,19 @@ impl Node {
             return self.recognise_hashicorp(frame);
         }
         // The first announcement of a member: most of the messages of a join storm.
-        if let Some(idx) = self.core.roster.find_first_alive(frame) {
-            return Recognised::Alive { idx, incarnation: FIRST_INCARNATION };
+        if let Some((ltime, announcement)) = native::announcement(frame)
+            && let Some(idx) = self.core.roster.find_first(announcement)
+        {
+            return Recognised::Alive { idx, incarnation: FIRST_INCARNATION, ltime };
         }
         self.recognise_any(frame)
     }
 
     fn recognise_any(&self, frame: &[u8]) -> Recognised {
         match native::decode_partial(frame) {
-            Some(PartialFrame::Alive(PartialAlive { incarnation, name, record })) => {
+            Some(PartialFrame::Alive { alive: PartialAlive { incarnation, name, record }, ltime }) => {
                 match self.core.roster.find_record(name, record) {
-                    Some((idx, true)) => Recognised::Alive { idx, incarnation },
+                    Some((idx, true)) => Recognised::Alive { idx, incarnation, ltime },
                     _ => Recognised::Unknown,
                 }
             }
@@ -100,7 +111,7 @@ impl Node {
         let incarnation = announced.incarnation;
         match self.core.roster.find_bytes(announced.name) {
             Some(idx) if self.core.roster.announces(idx, &Announced::Fields(announced)) => {
-                Recognised::Alive { idx, incarnation }
+                Recognised::Alive { idx, incarnation, ltime: 0 }
             }
             _ => Recognised::Unknown,
         }
@@ -127,7 +138,7 @@ enum Recognised {
     /// Unknown: the frame must be decoded.
     Unknown,
     /// An alive message that announces the record we hold.
-    Alive { idx: MemberIdx, incarnation: u32 },
+    Alive { idx: MemberIdx, incarnation: u32, ltime: u64 },
     /// A join intent of a known member.
     Intent { idx: MemberIdx, ltime: u64 },
 }

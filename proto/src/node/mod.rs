@@ -2,6 +2,7 @@
 //! Routes each input to the layer that handles it, then turns the effects that the layers queued in [`Core`] into
 //! outputs. Neither layer calls the other; this module is the one place to read for who calls what, in which order.
 
+mod anti_entropy;
 mod command;
 mod complain;
 mod exchange;
@@ -26,6 +27,7 @@ use core::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
+use self::anti_entropy::AntiEntropy;
 pub use self::command::{ForceLeaveError, JoinError, LeaveError, SetTagsError, UserEventError};
 pub use self::complain::SocketFailure;
 use self::gossip::Gossip;
@@ -62,6 +64,7 @@ pub struct Node {
     leave: Leave,
     isolation: Isolation,
     gossip: Gossip,
+    anti_entropy: AntiEntropy,
 }
 
 /// Optional initial state of a node.
@@ -203,6 +206,7 @@ impl Node {
             leave: Leave::default(),
             isolation: Isolation::default(),
             gossip,
+            anti_entropy: AntiEntropy::new(now),
         };
         // The layers may have queued effects while they were built.
         node.settle(None, out);

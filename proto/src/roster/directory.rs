@@ -16,7 +16,7 @@ pub struct Directory(Arc<Inner>);
 struct Inner {
     peers: Vec<Arc<Peer>>,
     by_name: Names,
-    /// One block of equal size per peer: a head, and the native alive message at the first incarnation, which ends with
+    /// One block of equal size per peer: a head, and the native announcement at the first incarnation, which ends with
     /// the record. A lookup reads one block, usually one cache line.
     blocks: Vec<u8>,
     block_bytes: usize,
@@ -77,12 +77,6 @@ impl Directory {
         self.0.hashes[idx.at()]
     }
 
-    /// The first alive message of a peer.
-    #[inline]
-    pub(super) fn first_alive(&self, idx: MemberIdx) -> &[u8] {
-        self.0.first_alive(idx.at())
-    }
-
     /// The peer of this name, and whether the record equals the peer's.
     #[inline]
     pub(super) fn find_record(&self, name: &[u8], record: &[u8]) -> Option<(MemberIdx, bool)> {
@@ -120,7 +114,7 @@ impl Inner {
             let name_len = peer.name().len();
             let name_at = u8::try_from(RECORD_AT + native::name_start(name_len)).expect(bounded);
             block[..HEAD_BYTES].copy_from_slice(&[high, low, name_at, u8::try_from(name_len).expect(bounded)]);
-            block[HEAD_BYTES..RECORD_AT].copy_from_slice(&native::FIRST_ALIVE_HEAD);
+            block[HEAD_BYTES] = native::FIRST;
             block[RECORD_AT..][..record.len()].copy_from_slice(record);
         }
     }
@@ -138,26 +132,21 @@ impl Inner {
 
     #[inline(always)]
     fn record(&self, at: usize) -> &[u8] {
-        &self.first_alive(at)[native::FIRST_ALIVE_HEAD.len()..]
+        &self.first_announcement(at)[RECORD_AT - HEAD_BYTES..]
     }
 
     #[inline(always)]
     fn first_announcement(&self, at: usize) -> &[u8] {
-        &self.first_alive(at)[native::FIRST_ALIVE_HEAD.len() - 1..]
-    }
-
-    #[inline(always)]
-    fn first_alive(&self, at: usize) -> &[u8] {
         let block = self.block(at);
         &block[HEAD_BYTES..usize::from(u16::from_be_bytes([block[0], block[1]]))]
     }
 }
 
-/// Size of a block's head: the end of the message, and position and length of the name, in bytes.
+/// Size of a block's head: the end of the announcement, and position and length of the name, in bytes.
 const HEAD_BYTES: usize = 4;
 
 /// Offset of the record within a block.
-const RECORD_AT: usize = HEAD_BYTES + native::FIRST_ALIVE_HEAD.len();
+const RECORD_AT: usize = HEAD_BYTES + 1;
 
 const CACHE_LINE_BYTES: usize = 64;
 

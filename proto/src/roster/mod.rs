@@ -148,13 +148,6 @@ impl Roster {
         }
     }
 
-    /// The first native alive message of a member, if the directory has it and no record of the directory changed.
-    #[inline]
-    pub(crate) fn first_alive(&self, idx: MemberIdx) -> Option<&[u8]> {
-        let shared = self.changed.is_empty() && idx.at() < self.directory.len();
-        shared.then(|| self.directory.first_alive(idx))
-    }
-
     /// Changes whenever an index is reused or a record changes. Detects stale indices.
     pub(crate) const fn generation(&self) -> u64 {
         self.generation

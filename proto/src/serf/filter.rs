@@ -7,13 +7,13 @@ use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
-use super::bucket::TokenBucket;
 use super::pattern::{Pattern, PatternError};
 use crate::limits::{
     PATTERN_BYTES_MAX, PATTERN_PROGRAM_BYTES_MAX, PATTERN_UNITS_BURST, PATTERN_UNITS_PER_SEC, QUERY_PATTERNS_LARGE_MAX,
     QUERY_PATTERNS_WIDE_MAX,
 };
 use crate::time::Instant;
+use crate::token_bucket::TokenBucket;
 use crate::types::Tags;
 
 /// A condition on a member.

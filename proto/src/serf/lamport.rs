@@ -6,9 +6,9 @@
 //! and real time refills. All nodes have the same budget, so that a time that one node accepted is accepted by the
 //! others.
 
-use super::bucket::TokenBucket;
 use crate::limits::{LAMPORT_BURST_MAX, LAMPORT_JOIN_MAX, LAMPORT_RATE_PER_SEC, LAMPORT_TIME_MAX};
 use crate::time::Instant;
+use crate::token_bucket::TokenBucket;
 
 /// A Lamport clock. Starts at 1; time 0 means that no time was seen.
 #[derive(Clone, Copy, Debug)]

@@ -42,7 +42,15 @@ struct Gone {
 
 impl Members {
     pub(super) const fn new(me: MemberIdx) -> Self {
-        Self { me, rows: Vec::new(), known: 0, failed: Vec::new(), left: Vec::new(), leaving: BTreeMap::new(), digest: 0 }
+        Self {
+            me,
+            rows: Vec::new(),
+            known: 0,
+            failed: Vec::new(),
+            left: Vec::new(),
+            leaving: BTreeMap::new(),
+            digest: 0,
+        }
     }
 
     /// Makes a name a member, in the status that its early intent implies. Returns false if it was a member already.

@@ -13,7 +13,6 @@
 //! Depends on [`Core`], on its own messages, and on the notifications of the membership layer. Has no access to SWIM's
 //! rows, packets, streams or the outbox.
 
-mod bucket;
 mod clocks;
 mod coalesce;
 mod conflict;
@@ -42,6 +41,8 @@ mod vivaldi;
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
+
+use bytes::Bytes;
 
 use self::clocks::LamportClocks;
 use self::conflict::Conflict;
@@ -77,6 +78,7 @@ use crate::stats::{Clocks, DropReason, MemberCounts, QueueDepths, Usage};
 use crate::timer::SerfTimer;
 use crate::types::Snapshot;
 use crate::wire::Codec;
+use crate::wire::native::EventWindow;
 use crate::wire::serf::Message;
 
 /// The Serf layer of one node: sub-states that each own their rules. Rules that span several of them are here and in
@@ -186,6 +188,25 @@ impl Serf {
             SerfTimer::Query => self.queries_due(core),
             SerfTimer::Prune(idx) => self.prune_due(core, idx),
         }
+    }
+
+    /// The digest of the recent user events, salted.
+    pub(crate) fn event_window(&mut self, core: &Core, salt: u64) -> Option<EventWindow> {
+        self.events.window(core, self.clocks.event, salt)
+    }
+
+    /// Compares a remote digest of recent user events. Returns the hashes of ours in its range if they differ. Our clock
+    /// follows: a member that missed an event is behind.
+    pub(crate) fn compare_events(&mut self, core: &Core, remote: EventWindow, salt: u64) -> Option<Vec<u32>> {
+        _ = self.clocks.event.follow(core.now, remote.last);
+        let differs = self.events.differs(core, self.clocks.event, remote, salt)?;
+        differs.then(|| self.events.hashes(remote.last, remote.times))
+    }
+
+    /// Our user events of a range of Lamport times: those that a peer with the events `known` lacks, encoded, and all
+    /// their hashes.
+    pub(crate) fn events_beyond(&self, last: u64, times: u8, known: &[u32], codec: Codec) -> (Vec<Bytes>, Vec<u32>) {
+        (self.events.missing(last, times, known, codec), self.events.hashes(last, times))
     }
 
     /// Sends a user event.
@@ -308,6 +329,14 @@ impl Serf {
         let row = self.members.row(idx);
         let known = row.status().is_some() || row.intent().is_some();
         known && ltime <= row.ltime() && ltime < self.clocks.member.time()
+    }
+
+    /// Notes that another member sent an intent; see [`RowQueue::note_duplicate`](crate::broadcast::RowQueue). Never
+    /// about ourselves: only we know who has heard it.
+    pub(crate) fn note_duplicate(&mut self, idx: MemberIdx, ltime: u64) {
+        if idx != self.members.me() && self.members.row(idx).ltime() == ltime {
+            self.intents.note_duplicate(&mut self.members, idx);
+        }
     }
 
     /// The Lamport time of a member's join, if an alive message may carry it: 0 if there is none, or the member leaves.

@@ -60,7 +60,8 @@ impl Serf {
             }
             // The queued intent is older. If it is of the same kind, it may be sent with the newer time; if not, it is
             // obsolete.
-            Via::PushPull | Via::Alive if row.intent().is_some_and(|queued| queued.is_leave() == intent.is_leave()) => {}
+            Via::PushPull | Via::Alive if row.intent().is_some_and(|queued| queued.is_leave() == intent.is_leave()) => {
+            }
             Via::PushPull | Via::Alive => {
                 self.intents.cancel(&mut self.members, idx);
                 self.members.set_intent(idx, intent);
@@ -75,7 +76,7 @@ impl Serf {
     /// membership holds the member alive. `carried`: our own alive message passes the time on; otherwise an intent does.
     pub(crate) fn joined_at(&mut self, core: &mut Core, idx: MemberIdx, ltime: u64, carried: bool) {
         if self.clocks.member.witness(core.now, ltime).is_err() {
-            return core.stats.drop(DropReason::Absurd);
+            return core.stats.drop(DropReason::OutOfRange);
         }
         if self.members.has(idx) {
             let via = if carried { Via::Alive } else { Via::Gossip };
@@ -86,6 +87,14 @@ impl Serf {
         } else {
             self.intents.note_early(core, &mut self.members, idx, ltime, Intent::Join, Via::Gossip);
         }
+    }
+
+    /// Handles the Lamport time of a leave intent that came with a reconciled row of a member.
+    pub(crate) fn leaving_at(&mut self, core: &mut Core, idx: MemberIdx, ltime: u64) {
+        if self.clocks.member.witness(core.now, ltime).is_err() {
+            return core.stats.drop(DropReason::OutOfRange);
+        }
+        self.known_intent(core, idx, ltime, Intent::Leave { prune: false }, Via::Gossip);
     }
 
     /// Announces our join, at a Lamport time newer than every one seen, including tombstones of ourselves.

@@ -75,6 +75,7 @@ impl Swim {
     pub(crate) fn alive_as_known(&mut self, core: &mut Core, origin: Origin, idx: MemberIdx, incarnation: u32) {
         if self.members.is_surely_alive(idx, incarnation) {
             core.stats.repeats_in += 1;
+            self.note_duplicate(idx);
         } else {
             self.alive_unchanged(core, origin, idx, incarnation);
         }
@@ -91,7 +92,12 @@ impl Swim {
             Verdict::Adopt if core.policy.is_some() && is_gone(row) && !self.may_return(core, idx) => {}
             Verdict::Adopt => self.revive(core, idx, incarnation),
             Verdict::Refute => self.refute(core, origin, incarnation),
-            _ => core.stats.repeats_in += 1,
+            _ => {
+                core.stats.repeats_in += 1;
+                if row.state == Some(State::Alive) && row.incarnation == incarnation {
+                    self.note_duplicate(idx);
+                }
+            }
         }
     }
 

@@ -193,7 +193,7 @@ impl Lone {
     fn packet_of(&mut self, bytes: u32) -> Vec<String> {
         let mut buffers = PacketBuffers::new();
         let mut packer = Packer::new(&mut buffers, bytes);
-        self.swim.fill(&mut self.core, Codec::Native, &mut packer);
+        self.swim.fill(&mut self.core, Codec::Native, |_| 0, &mut packer);
         if packer.is_empty() {
             return vec![];
         }

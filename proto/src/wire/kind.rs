@@ -55,8 +55,9 @@ impl MessageKind {
                 hashicorp::DEAD => Self::Dead,
                 native::JOINED_KIND => Self::Alive,
                 native::DIGEST_KIND => Self::Digest,
-                number if *native::RECONCILIATION_KINDS.start() <= number
-                    && number <= *native::RECONCILIATION_KINDS.end() =>
+                number
+                    if *native::RECONCILIATION_KINDS.start() <= number
+                        && number <= *native::RECONCILIATION_KINDS.end() =>
                 {
                     Self::Reconciliation
                 }

@@ -43,6 +43,23 @@ impl<'a> PushPull<'a> {
         }
     }
 
+    /// The name of a node that joins and knows no other member; not validated as UTF-8.
+    pub(crate) fn newcomer(&self) -> Option<&'a [u8]> {
+        let (mut native, mut hashicorp);
+        let states: &mut dyn Iterator<Item = MemberState<'a>> = match self {
+            Self::Native(remote) => {
+                native = remote.states().map(MemberState::from);
+                &mut native
+            }
+            Self::HashiCorp(remote) => {
+                hashicorp = remote.states().map(MemberState::from);
+                &mut hashicorp
+            }
+        };
+        let only = states.next().filter(|_| self.join())?;
+        states.next().is_none().then_some(only.name)
+    }
+
     /// The versions of the live members.
     pub(crate) const fn live_versions(&self) -> Common {
         match self {

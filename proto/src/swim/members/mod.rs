@@ -57,7 +57,13 @@ struct NotAlive {
 
 impl Members {
     pub(super) fn new(me: MemberIdx) -> Self {
-        Self { me, rows: Rows::default(), not_alive: BTreeMap::new(), log: AccusationLog::default(), live: LiveSums::default() }
+        Self {
+            me,
+            rows: Rows::default(),
+            not_alive: BTreeMap::new(),
+            log: AccusationLog::default(),
+            live: LiveSums::default(),
+        }
     }
 
     /// Marks a member alive at `incarnation`, from any state.

@@ -4,7 +4,7 @@
 //! Numbers are varints, hashes little-endian words. Each message fits into one packet.
 
 use super::varint::{take_bytes, take_incarnation, take_varint, varint};
-use super::{NATIVE, SCHEMA, PartialAlive, name_of_record, schema};
+use super::{NATIVE, PartialAlive, SCHEMA, name_of_record, schema};
 use crate::limits::{BUCKETS_BITS_MAX, EVENT_HASHES_MAX, EVENT_WINDOW_TIMES_MAX};
 use crate::wire::swim::State;
 use crate::wire::{DecodeError, Full, Writer};
@@ -300,8 +300,7 @@ impl Digest {
     /// If it does not fit.
     pub fn encode(&self, w: &mut Writer<'_>) -> Result<(), Full> {
         let flag = |set, bit| if set { bit } else { 0 };
-        let flags =
-            flag(self.quiet, QUIET) | flag(self.salt != 0, SALTED) | flag(self.events.is_some(), HAS_EVENTS);
+        let flags = flag(self.quiet, QUIET) | flag(self.salt != 0, SALTED) | flag(self.events.is_some(), HAS_EVENTS);
         w.put(&[DIGEST, SCHEMA, flags])?;
         w.put(&self.view.to_le_bytes())?;
         if self.salt != 0 {

@@ -109,15 +109,13 @@ pub(crate) fn alive_head(incarnation: u32) -> Head {
     Head::new(&[ALIVE, SCHEMA], &[u64::from(incarnation)])
 }
 
-/// The header of an alive message at the first incarnation, which most nodes keep.
-pub(crate) const FIRST_ALIVE_HEAD: [u8; 3] = [ALIVE, SCHEMA, FIRST];
+/// The first incarnation, which most nodes keep, encoded.
+pub(crate) const FIRST: u8 = 1;
 
-/// The first incarnation, encoded.
-const FIRST: u8 = 1;
-
-/// The header of an alive message with the Lamport time of the join; incarnation and record follow.
-pub(crate) fn joined_head(ltime: u64) -> Head {
-    Head::new(&[JOINED, SCHEMA], &[ltime])
+/// The header of an alive message with the Lamport time of the join, or without if that is 0; the announcement follows.
+#[inline]
+pub(crate) fn head_of(ltime: u64) -> Head {
+    if ltime == 0 { Head::new(&[ALIVE, SCHEMA], &[]) } else { Head::new(&[JOINED, SCHEMA], &[ltime]) }
 }
 
 /// The same with the incarnation; the record follows.
@@ -218,6 +216,12 @@ pub struct PartialAlive<'a> {
     pub name: &'a [u8],
     /// Encoded record of the node.
     pub record: &'a [u8],
+}
+
+/// Splits an alive message without decoding the record; `None` for other frames.
+#[inline]
+pub fn split_alive(frame: &[u8]) -> Option<PartialAlive<'_>> {
+    announcement(frame).and_then(|(_, announcement)| split_announcement(announcement))
 }
 
 /// Splits an announcement without decoding the record.
