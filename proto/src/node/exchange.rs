@@ -176,7 +176,7 @@ impl Node {
                         return self.send_error(id, Some(DropReason::Vetoed), out);
                     }
                     // Before `merge`, which would put the peer's own states into the reply.
-                    if let Some(reply) = self.push_pull(codec, remote.join()) {
+                    if let Some(reply) = self.push_pull(self.reply_codec(&remote), remote.join()) {
                         self.write(id, reply, Direction::Reply, out);
                     }
                     let _refused = self.merge(Origin::Exchange(from), &remote, false, None, out);
@@ -190,6 +190,18 @@ impl Node {
         } else {
             tracing::debug!(%from, kind = unit.kind, "a stream began with a message that does not belong there");
             self.core.stats.drop(DropReason::Unexpected);
+        }
+    }
+
+    /// The codec of the reply to a push/pull: that of the request. Ours: a newcomer cannot know what we read, so it
+    /// writes HashiCorp's codec; the reply is native if its own state says that it reads that.
+    fn reply_codec(&self, remote: &PushPull<'_>) -> Codec {
+        let newcomer = remote.newcomer().and_then(|newcomer| newcomer.announced.peer().ok());
+        let reads_native = newcomer.is_some_and(|peer| peer.versions.reads_native());
+        if reads_native {
+            self.core.cfg.transport().codec.writes(newcomer.map(|peer| peer.versions), None)
+        } else {
+            remote.codec()
         }
     }
 
@@ -330,7 +342,8 @@ impl Node {
         }
         if join.is_some_and(|id| self.joins.began_alone(id)) {
             self.swim.keep_only_own_broadcast();
-        } else if let Some(newcomer) = remote.newcomer().and_then(|name| self.core.roster.find_bytes(name)) {
+        } else if let Some(newcomer) = remote.newcomer().and_then(|newcomer| self.core.roster.find_bytes(newcomer.name))
+        {
             self.swim.leave_announcement_to(newcomer);
         }
     }

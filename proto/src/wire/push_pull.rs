@@ -43,8 +43,8 @@ impl<'a> PushPull<'a> {
         }
     }
 
-    /// The name of a node that joins and knows no other member; not validated as UTF-8.
-    pub(crate) fn newcomer(&self) -> Option<&'a [u8]> {
+    /// The only state of a node that joins and knows no other member: its own.
+    pub(crate) fn newcomer(&self) -> Option<MemberState<'a>> {
         let (mut native, mut hashicorp);
         let states: &mut dyn Iterator<Item = MemberState<'a>> = match self {
             Self::Native(remote) => {
@@ -57,7 +57,7 @@ impl<'a> PushPull<'a> {
             }
         };
         let only = states.next().filter(|_| self.join())?;
-        states.next().is_none().then_some(only.name)
+        states.next().is_none().then_some(only)
     }
 
     /// The versions of the live members.
