@@ -192,12 +192,13 @@ impl Node {
     /// Compares a member's digest with ours, and begins a reconciliation if the difference will not end by itself.
     fn compare(&mut self, peer: MemberIdx, digest: &Digest) {
         self.core.stats.digests_compared += 1;
-        if let Some(window) = digest.events {
-            self.compare_events(peer, window, digest.salt);
-        }
+        let same_events = digest.events.is_none_or(|window| self.compare_events(peer, window, digest.salt));
         let (now, interval) = (self.core.now, self.core.cfg.swim().probe_interval);
         if digest.view == self.view_digest(digest.salt) {
-            self.swim.agreed(now);
+            // Events that do not fit into a packet need a push/pull.
+            if same_events {
+                self.swim.agreed(now);
+            }
             return self.anti_entropy.agreed(peer);
         }
         self.core.stats.digests_differed += 1;
@@ -391,16 +392,18 @@ impl Node {
         }
     }
 
-    /// Compares the recent user events. Asks for those that we lack, and offers those that the peer lacks.
-    fn compare_events(&mut self, peer: MemberIdx, window: native::EventWindow, salt: u64) {
-        let Some(hashes) = self.serf.compare_events(&self.core, window, salt) else { return };
+    /// Compares the recent user events; false if they differ. Asks for those that we lack, and offers those that the
+    /// peer lacks.
+    fn compare_events(&mut self, peer: MemberIdx, window: native::EventWindow, salt: u64) -> bool {
+        let Some(hashes) = self.serf.compare_events(&self.core, window, salt) else { return true };
         let now = self.core.now;
         if now < self.anti_entropy.events_at {
-            return;
+            return false;
         }
         self.anti_entropy.events_at = now + self.core.cfg.swim().gossip_interval;
         self.core.stats.event_reconciliations += 1;
         self.send_frame(peer, |w| native::encode_events(true, window.last, window.times, &hashes, w));
+        false
     }
 
     /// Sends the user events that a peer lacks. If it has events that we lack, and asks, answers with our hashes.
@@ -408,7 +411,7 @@ impl Node {
         debug_assert!(remote.times <= EVENT_WINDOW_TIMES_MAX, "checked by the decoder");
         let known: Vec<u32> = remote.events.iter().collect();
         let codec = self.core.codec(Some(peer), Some(Codec::Native));
-        let (missing, ours) = self.serf.events_beyond(remote.last, remote.times, &known, codec);
+        let (missing, ours) = self.serf.events_beyond(&self.core, remote, &known, codec);
         for event in missing {
             self.push_body(peer, Body::User(event));
         }

@@ -231,13 +231,15 @@ impl Events {
         self.in_range(last, times).map(|(_, seen)| short(seen.digest)).take(EVENT_HASHES_MAX).collect()
     }
 
-    /// Our events in a range of Lamport times that are not among `known`, oldest first, encoded in `codec`.
-    pub(super) fn missing(&self, last: u64, times: u8, known: &[u32], codec: Codec) -> Vec<Bytes> {
+    /// Our events in a range of Lamport times that are not among `known`, the oldest first, so that they arrive in the
+    /// order in which gossip sends them; encoded in `codec`. Events larger than a packet are left out: a push/pull sends
+    /// them.
+    pub(super) fn missing(&self, core: &Core, last: u64, times: u8, known: &[u32], codec: Codec) -> Vec<Bytes> {
         let unknown = self.in_range(last, times).filter(|(_, seen)| !known.contains(&short(seen.digest)));
-        let encode = |(ltime, seen): (u64, &Seen)| encode(codec, &serf::Message::UserEvent(seen.event(ltime)));
-        let mut events: Vec<Bytes> = unknown.map(encode).take(EVENTS_RECONCILED_MAX).collect();
-        events.reverse();
-        events
+        let mut unknown: Vec<serf::UserEvent<'_>> = unknown.map(|(ltime, seen)| seen.event(ltime)).collect();
+        unknown.reverse();
+        let fitting = unknown.iter().filter(|event| event_bytes(event) <= core.cfg.message_room());
+        fitting.take(EVENTS_RECONCILED_MAX).map(|event| encode(codec, &serf::Message::UserEvent(*event))).collect()
     }
 
     /// The first Lamport time of which we remember every event that reached us.

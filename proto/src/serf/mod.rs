@@ -78,7 +78,7 @@ use crate::stats::{Clocks, DropReason, MemberCounts, QueueDepths, Usage};
 use crate::timer::SerfTimer;
 use crate::types::Snapshot;
 use crate::wire::Codec;
-use crate::wire::native::EventWindow;
+use crate::wire::native::{EventHashes, EventWindow};
 use crate::wire::serf::Message;
 
 /// The Serf layer of one node: sub-states that each own their rules. Rules that span several of them are here and in
@@ -205,8 +205,15 @@ impl Serf {
 
     /// Our user events of a range of Lamport times: those that a peer with the events `known` lacks, encoded, and all
     /// their hashes.
-    pub(crate) fn events_beyond(&self, last: u64, times: u8, known: &[u32], codec: Codec) -> (Vec<Bytes>, Vec<u32>) {
-        (self.events.missing(last, times, known, codec), self.events.hashes(last, times))
+    pub(crate) fn events_beyond(
+        &self,
+        core: &Core,
+        remote: &EventHashes<'_>,
+        known: &[u32],
+        codec: Codec,
+    ) -> (Vec<Bytes>, Vec<u32>) {
+        let (last, times) = (remote.last, remote.times);
+        (self.events.missing(core, last, times, known, codec), self.events.hashes(last, times))
     }
 
     /// Sends a user event.

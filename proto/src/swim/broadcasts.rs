@@ -23,11 +23,6 @@ impl Swim {
         self.queue_broadcast(self.me());
     }
 
-    /// Whether the alive message of a member is queued and was not sent yet.
-    pub(crate) fn is_unsent(&self, idx: MemberIdx) -> bool {
-        self.members.sends(idx) == Some(0)
-    }
-
     /// Dequeues the states of all other members: the cluster that they come from knows them.
     pub(crate) fn keep_only_own_broadcast(&mut self) {
         let me = self.me();

@@ -97,7 +97,7 @@ fn a_cluster_with_an_incompatible_member_is_not_joined_and_the_join_says_why() {
     cluster.nodes[2] = None;
     cluster.command(0, |node, now, out| {
         let peer =
-            PeerRef { name: "odd", addr: addr(2), meta: &[], versions: Versions::from_bytes([1, 5, 2, 7, 7, 7]) };
+            PeerRef { name: "odd", addr: addr(2), meta: &[], versions: Versions::from_bytes([1, 5, 2, 9, 9, 9]) };
         let mut buf = [0; 200];
         let mut writer = crate::wire::Writer::new(&mut buf);
         Codec::Native.encode(&Message::Alive(crate::wire::swim::Alive { incarnation: 1, peer }), &mut writer).unwrap();
@@ -110,7 +110,7 @@ fn a_cluster_with_an_incompatible_member_is_not_joined_and_the_join_says_why() {
     cluster.command(1, |node, now, out| node.join(now, &[addr(0)], OldEvents::Deliver, out)).unwrap();
     cluster.run(Duration::from_millis(20));
     let [report] = &cluster.joined_reports(1)[..] else { panic!("{:?}", cluster.events[1]) };
-    let detail = Some("Node 'odd' delegate protocol version (7) is incompatible: [2, 5]".into());
+    let detail = Some("Node 'odd' delegate protocol version (9) is incompatible: [2, 5]".into());
     let refused = crate::AddressFailure { addr: addr(0), cause: crate::SeedFailureCause::Refused, detail };
     assert_eq!((report.contacted, &report.failed[..]), (0, &[refused][..]));
     assert_eq!((cluster.alive(1), dropped(&cluster, 1, DropReason::Versions)), (1, 1));
