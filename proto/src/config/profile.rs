@@ -108,6 +108,7 @@ impl TransportOptions {
     fn lan() -> Self {
         Self {
             codec: CodecChoice::Auto,
+            digests: true,
             stream_timeout: Duration::from_secs(10),
             packet_bytes: 1400,
             label: String::new(),

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::CodecChoice;
 use crate::types::Key;
+use crate::wire::Versions;
 
 /// The settings of packets and streams: how messages are written, and what goes around them.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -13,6 +14,10 @@ use crate::types::Key;
 pub struct TransportOptions {
     /// Which codecs we write and read. Default [`CodecChoice::Auto`].
     pub codec: CodecChoice,
+    /// Whether this node takes part in anti-entropy by digests with members that read the native codec. Without it, the
+    /// node behaves and announces itself as a native node of version 0.1 did: it exchanges whole states periodically.
+    /// Default true.
+    pub digests: bool,
     /// How long an exchange on a stream may take in all. Long enough for the state of the whole cluster over the slowest path.
     /// Above zero; default 10 s.
     pub stream_timeout: Duration,
@@ -41,4 +46,14 @@ pub struct TransportOptions {
     /// Compress packets and streams where that makes them shorter. It costs more time than all else that is done
     /// to a packet. Compressed ones are understood in any case. Default false.
     pub compression: bool,
+}
+
+impl TransportOptions {
+    /// What a node with these settings announces.
+    pub const fn versions(&self) -> Versions {
+        match self.codec {
+            CodecChoice::Auto | CodecChoice::Native if !self.digests => Versions::NATIVE_ONLY,
+            choice => choice.versions(),
+        }
+    }
 }

@@ -4,7 +4,8 @@
 //! minutes apart in a large cluster. Ours compare a digest on every probe, and exchange only what differs, in a few
 //! datagrams. `docs/protocol.md` describes the messages, and argues that views converge.
 //!
-//! A view is the set of live members, each with its record, its incarnation and the Lamport time of its newest intent.
+//! A view is the set of live members, each with its record, its incarnation and the Lamport time of its newest intent,
+//! and the Lamport clocks, rounded.
 //! Members that are gone are in no digest: a node that joined later never knew them.
 //!
 //! | step | message | sender |
@@ -25,8 +26,8 @@ use super::Node;
 use crate::core::{Body, Heard, Origin, Unicast};
 use crate::envelope::Packer;
 use crate::limits::{BUCKETS_BITS_MAX, EVENT_WINDOW_TIMES_MAX};
-use crate::roster::MemberIdx;
-use crate::stats::DropReason;
+use crate::roster::{MemberIdx, mix};
+use crate::stats::{Clocks, DropReason};
 use crate::time::Instant;
 use crate::token_bucket::TokenBucket;
 use crate::wire::native::{
@@ -137,7 +138,7 @@ impl Node {
 
     /// Whether a member takes part.
     pub(super) fn compares_digests(&self, peer: Option<MemberIdx>) -> bool {
-        let reads = self.core.cfg.transport().codec.versions().compares_digests();
+        let reads = self.core.cfg.transport().versions().compares_digests();
         reads && peer.and_then(|idx| self.core.roster.peer(idx)).is_some_and(|peer| peer.versions().compares_digests())
     }
 
@@ -148,10 +149,12 @@ impl Node {
 
     /// The digest of our view. Without a salt it is kept up to date; with one it is computed from all rows.
     fn view_digest(&self, salt: u64) -> u64 {
-        if salt == 0 {
-            return self.swim.digest().wrapping_add(self.serf.digest());
-        }
-        self.hashed_rows(salt).fold(0, |sum: u64, (_, hash)| sum.wrapping_add(hash))
+        let rows = if salt == 0 {
+            self.swim.digest().wrapping_add(self.serf.digest())
+        } else {
+            self.hashed_rows(salt).fold(0, |sum: u64, (_, hash)| sum.wrapping_add(hash))
+        };
+        rows.wrapping_add(clocks_hash(self.serf.times(), salt))
     }
 
     /// The live members, each with the hash of its row.
@@ -162,7 +165,7 @@ impl Node {
 
     /// Handles a message of anti-entropy.
     pub(super) fn handle_anti_entropy(&mut self, heard: &Heard, message: Message<'_>) {
-        if !self.core.cfg.transport().codec.versions().compares_digests() {
+        if !self.core.cfg.transport().versions().compares_digests() {
             return self.core.stats.drop(DropReason::Unexpected);
         }
         if let Message::Digest(digest) = message {
@@ -204,6 +207,9 @@ impl Node {
         self.core.stats.digests_differed += 1;
         // During a storm all views differ, and gossip is about to change that. Without end, it is not.
         let is_settled = digest.quiet && self.is_quiet();
+        if is_settled {
+            self.swim.disagreed(now);
+        }
         let is_overdue = now - self.swim.agreed_at() >= interval * OVERDUE_INTERVALS;
         if (is_settled || is_overdue) && self.anti_entropy.begin(now, interval, peer) {
             self.begin_reconciliation(peer);
@@ -242,12 +248,14 @@ impl Node {
         let mut differ: Vec<bool> =
             ours.iter().zip(buckets.sums.iter()).map(|(ours, theirs)| *ours != theirs).collect();
         let count = differ.iter().filter(|differs| **differs).count();
-        if count == 0 {
+        // Equal rows: the clocks differ, unless news arrived in between.
+        let is_clocks = count == 0 && self.is_quiet();
+        if count == 0 && !is_clocks {
             return;
         }
         self.core.stats.reconciliations_answered += 1;
         // Rounded up, so that a difference in a single bucket is never much.
-        if count > (differ.len() * MUCH_PERCENT).div_ceil(100).max(1) {
+        if is_clocks || count > (differ.len() * MUCH_PERCENT).div_ceil(100).max(1) {
             return self.send_frame(peer, |w| native::encode_rows(buckets.salt, true, &[], w).map(drop));
         }
         let mut rows: Vec<Vec<u32>> = alloc::vec![Vec::new(); differ.len()];
@@ -461,11 +469,21 @@ const fn buckets_bits(members: u32) -> u32 {
     if bits < BUCKETS_BITS_MAX { bits } else { BUCKETS_BITS_MAX }
 }
 
+/// The hash of the Lamport clocks, rounded: clocks that are far apart make a member take an event of another for too
+/// old. Members in agreement would not exchange states, which brings clocks together.
+fn clocks_hash(clocks: Clocks, salt: u64) -> u64 {
+    let times = [clocks.member, clocks.event, clocks.query];
+    times.into_iter().fold(salt, |hash, time| mix(hash.wrapping_add(time >> CLOCK_ROUNDED_BITS)))
+}
+
 /// The low half of a hash.
 #[expect(clippy::cast_possible_truncation, reason = "the low half is meant")]
 const fn short(hash: u64) -> u32 {
     hash as u32
 }
+
+/// By how many bits clocks are rounded: 256 is half of the default `event_buffer`.
+const CLOCK_ROUNDED_BITS: u32 = 8;
 
 /// How often a digest is salted. A salted digest costs time in proportion to the members. It finds views that differ
 /// although their plain digests agree, by chance or because somebody crafted records.

@@ -183,9 +183,8 @@ impl Node {
         core.policy = start.policy;
         // A random phase, so that nodes that start together do not gossip in step.
         let gossip = Gossip::new(core.rng.jitter.duration_below(core.cfg.swim().gossip_interval), now);
-        let identity = identity
-            .clone()
-            .with_versions(core.cfg.transport().codec.versions().speaking(core.cfg.serf().protocol_version));
+        let identity =
+            identity.clone().with_versions(core.cfg.transport().versions().speaking(core.cfg.serf().protocol_version));
         let swim = Swim::new(&mut core, &identity, start.converged);
         let mut serf = Serf::new(swim.me(), &core.cfg);
         if start.converged {

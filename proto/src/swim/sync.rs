@@ -27,6 +27,8 @@ pub(super) struct PushPulls {
     staggered: bool,
     /// When a member's digest was last equal to ours.
     agreed_at: Instant,
+    /// When one last differed although no news was on its way.
+    disagreed_at: Instant,
 }
 
 impl PushPulls {
@@ -50,20 +52,26 @@ impl Swim {
         self.push_pulls.agreed_at = now;
     }
 
+    /// Notes that a member's digest differed although no news was on its way.
+    pub(crate) const fn disagreed(&mut self, now: Instant) {
+        self.push_pulls.disagreed_at = now;
+    }
+
     /// When a member's digest was last equal to ours; the start of time if none was.
     pub(crate) const fn agreed_at(&self) -> Instant {
         self.push_pulls.agreed_at
     }
 
     /// Requests a push/pull with a random member. Ours: not if it would find nothing, because the member compares
-    /// digests on every probe and ours agreed within the interval.
+    /// digests on every probe, and all digests agreed with ours within the interval.
     fn push_pull_with_any(&self, core: &mut Core, interval: Duration) {
         let alive = |swim: &Self, idx| swim.members.row(idx).state == Some(State::Alive);
         let chosen = self.choose_reliable(&mut core.rng.gossip, 1, alive);
         let Some(&idx) = chosen.first() else { return };
         let compares = core.roster.peer(idx).is_some_and(|peer| peer.versions().compares_digests());
-        let has_agreed = self.agreed_at() > Instant::ZERO && core.now - self.agreed_at() <= interval;
-        if !(compares && has_agreed) {
+        let within = |at: Instant| at > Instant::ZERO && core.now - at <= interval;
+        let agrees = within(self.push_pulls.agreed_at) && !within(self.push_pulls.disagreed_at);
+        if !(compares && agrees) {
             self.push_pull_with(core, idx);
         }
     }
@@ -102,7 +110,7 @@ impl Swim {
     ///
     /// Members that are dead on the remote side are only suspected here, so that they may refute.
     pub(crate) fn merge(&mut self, core: &mut Core, origin: Origin, remote: &PushPull<'_>) -> Result<(), Refused> {
-        let ours = core.cfg.transport().codec.versions();
+        let ours = core.cfg.transport().versions();
         // Before any state is merged, so that a refusal changes nothing.
         if !versions_agree(ours, remote) {
             let what = incompatible(ours, core.roster.name_ref(self.me()), remote)
