@@ -610,6 +610,56 @@ mod tests {
         }
     }
 
+    /// Sends up to `room` rows in a packet of a round of one packet.
+    fn send(queue: &mut RowQueue<usize>, rows: &mut Counts, limit: usize, room: usize) -> Vec<usize> {
+        let mut sent = vec![];
+        queue.begin_round();
+        queue.fill(
+            rows,
+            limit,
+            0,
+            |_| 0,
+            |_, item, _| {
+                if sent.len() == room {
+                    return Offer::Full;
+                }
+                sent.push(item);
+                Offer::Sent
+            },
+        );
+        queue.end_round();
+        sent
+    }
+
+    #[test]
+    fn under_backlog_a_row_that_others_send_gives_way_to_those_that_they_do_not() {
+        let (mut queue, mut rows) = (RowQueue::new(), Counts([None; 8]));
+        (0..4).for_each(|item| queue.push(item, &mut rows));
+        assert_eq!(send(&mut queue, &mut rows, 9, 1), [3], "the packet is full");
+        assert!(queue.has_backlog());
+        queue.note_duplicate(2, &mut rows);
+        assert_eq!(rows.0[..4], [Some(0), Some(0), Some(DUPLICATE_WEIGHT), Some(1)]);
+        assert_eq!(send(&mut queue, &mut rows, 9, 3), [1, 0, 3]);
+        assert_eq!(send(&mut queue, &mut rows, 9, 3), [1, 0, 3]);
+        // Twice more, and it has been sent often enough without being sent.
+        queue.note_duplicate(2, &mut rows);
+        queue.note_duplicate(2, &mut rows);
+        assert_eq!((queue.len(), send(&mut queue, &mut rows, 9, 8).contains(&2), queue.len()), (4, false, 3));
+        assert_eq!(rows.0[2], None);
+    }
+
+    #[test]
+    fn without_backlog_a_duplicate_changes_nothing() {
+        let (mut queue, mut rows) = (RowQueue::new(), Counts([None; 8]));
+        (0..4).for_each(|item| queue.push(item, &mut rows));
+        queue.note_duplicate(2, &mut rows);
+        for _ in 0..3 {
+            assert_eq!(send(&mut queue, &mut rows, 3, 4).len(), 4);
+            queue.note_duplicate(2, &mut rows);
+        }
+        assert_eq!(queue.len(), 0);
+    }
+
     fn take(queue: &mut TransmitQueue<char>, limit: usize, room: usize) -> Vec<char> {
         let mut taken = vec![];
         queue.fill(limit, |_, &item| {

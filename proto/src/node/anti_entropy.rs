@@ -142,6 +142,12 @@ impl Node {
         reads && peer.and_then(|idx| self.core.roster.peer(idx)).is_some_and(|peer| peer.versions().compares_digests())
     }
 
+    /// The digest of this node's view of the cluster: equal at two native nodes if and only if they see the same live
+    /// members, with the same tags, incarnations and Lamport times, and their clocks are close.
+    pub fn digest(&self) -> u64 {
+        self.view_digest(0)
+    }
+
     /// Whether no news of membership waits to be sent: views that differ now will not be made equal by gossip of ours.
     fn is_quiet(&self) -> bool {
         self.swim.queue_depth() == 0 && self.serf.queue_depths().intents == 0
@@ -193,7 +199,7 @@ impl Node {
     }
 
     /// Compares a member's digest with ours, and begins a reconciliation if the difference will not end by itself.
-    fn compare(&mut self, peer: MemberIdx, digest: &Digest) {
+    pub(super) fn compare(&mut self, peer: MemberIdx, digest: &Digest) {
         self.core.stats.digests_compared += 1;
         let same_events = digest.events.is_none_or(|window| self.compare_events(peer, window, digest.salt));
         let (now, interval) = (self.core.now, self.core.cfg.swim().probe_interval);
