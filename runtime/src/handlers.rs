@@ -8,7 +8,7 @@ use core::pin::Pin;
 use futures_lite::FutureExt;
 use serf_proto::{Event, MemberEvent, MemberEventKind, Query, UserEvent};
 
-use crate::end::said;
+use crate::end::panic_message;
 use crate::events::{Events, Lagged};
 use crate::responder::Responder;
 
@@ -216,7 +216,7 @@ impl Handlers {
 /// Runs one call of a handler; catches and records a panic.
 async fn guarded(of: impl fmt::Debug, responder: Option<&Responder>, call: impl Future<Output = ()>) {
     if let Err(panic) = AssertUnwindSafe(call).catch_unwind().await {
-        tracing::error!(handler = ?of, message = %said(&*panic), "a handler panicked; the next one runs");
+        tracing::error!(handler = ?of, message = %panic_message(&*panic), "a handler panicked; the next one runs");
         if let Some(responder) = responder {
             responder.note_panic();
         }

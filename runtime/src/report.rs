@@ -37,7 +37,7 @@ pub enum JoinError {
     Stopped,
     /// No seed accepted the join. The report has the reason for each.
     #[error("none of {} seeds let us in{}", .0.failed.len(), listed(&.0.failed))]
-    NobodyAnswered(JoinReport),
+    NoSeedAnswered(JoinReport),
 }
 
 /// Formats the failures as the end of a sentence: `: one; two`.

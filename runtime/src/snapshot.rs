@@ -266,15 +266,16 @@ impl WriterQueue {
         let (path, why, now) = (log.path.display(), system_words(error), Instant::now());
         let Some(trouble) = &mut log.trouble else {
             tracing::error!("Failed to update snapshot: {path}: {why}: retrying every {PAUSE_AFTER_ERROR:?}");
-            log.trouble = Some(Trouble { since: now, errors: 1, told_at: now, pause: LOG_PAUSE_LEAST, in_compaction });
+            log.trouble =
+                Some(Trouble { since: now, errors: 1, logged_at: now, pause: LOG_PAUSE_LEAST, in_compaction });
             return;
         };
         trouble.errors += 1;
         trouble.in_compaction |= in_compaction;
-        if now - trouble.told_at >= trouble.pause {
+        if now - trouble.logged_at >= trouble.pause {
             let (errors, secs) = (trouble.errors, (now - trouble.since).as_secs());
             tracing::error!("Failed to update snapshot: {path}: {why}: still failing, {errors} errors in {secs} s");
-            (trouble.told_at, trouble.pause) = (now, (trouble.pause * 2).min(LOG_PAUSE_MAX));
+            (trouble.logged_at, trouble.pause) = (now, (trouble.pause * 2).min(LOG_PAUSE_MAX));
         }
     }
 
@@ -294,7 +295,7 @@ impl WriterQueue {
 struct Trouble {
     since: Instant,
     errors: u64,
-    told_at: Instant,
+    logged_at: Instant,
     /// Minimum time until the next log line.
     pause: Duration,
     /// Whether the compaction failed, rather than an append.

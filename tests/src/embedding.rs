@@ -566,14 +566,14 @@ pub async fn a_join_says_for_every_seed_why_it_did_not_help<N: Net>() {
     let a = start::<N>("a");
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     let seeds = [&closed, "[::1]:7946", "host:port"];
-    let Err(JoinError::NobodyAnswered(report)) = soon::<N, _>(a.join(&seeds)).await else {
+    let Err(JoinError::NoSeedAnswered(report)) = soon::<N, _>(a.join(&seeds)).await else {
         panic!("the join succeeded")
     };
     let cause = |seed: &str| &report.failed.iter().find(|failure| failure.seed == seed).unwrap().cause;
     assert!(matches!(cause(&closed), SeedCause::Unreachable(_)));
     assert!(matches!(cause("[::1]:7946"), SeedCause::OtherKind { .. }));
     assert!(matches!(cause("host:port"), SeedCause::Malformed(_)));
-    let text = JoinError::NobodyAnswered(report).to_string();
+    let text = JoinError::NoSeedAnswered(report).to_string();
     assert!(text.contains(&format!("{closed} cannot be reached")), "{text}");
     assert!(text.starts_with("none of 3 seeds let us in: "), "{text}");
 }
@@ -593,7 +593,7 @@ pub async fn a_name_is_resolved<N: Net>() {
     let [a, b] = ["a", "b"].map(start::<N>);
     let report = soon::<N, _>(b.join(&[format!("localhost:{}", a.bound_addr().port())])).await.unwrap();
     assert_eq!(report.contacted, 1);
-    let Err(JoinError::NobodyAnswered(report)) = soon::<N, _>(b.join(&["no-such-host.invalid"])).await else {
+    let Err(JoinError::NoSeedAnswered(report)) = soon::<N, _>(b.join(&["no-such-host.invalid"])).await else {
         panic!("that name is reserved")
     };
     assert!(matches!(report.failed[0].cause, SeedCause::Unresolved(_)));
@@ -951,7 +951,7 @@ pub async fn a_join_that_goes_on_gives_up_when_its_time_is_over_or_nobody_waits<
     let pause = Duration::from_millis(100);
     let retry = Retry { pause, pause_max: pause, give_up_after: Some(Duration::from_millis(400)) };
     let result = soon::<N, _>(b.join_until(&[&closed, "host:port"], OldEvents::Ignore, retry)).await;
-    let Err(JoinError::NobodyAnswered(report)) = result else { panic!("{result:?}") };
+    let Err(JoinError::NoSeedAnswered(report)) = result else { panic!("{result:?}") };
     assert!(report.attempts >= 3 && report.failed.len() == 2, "{report:?}");
     let forever = Retry { give_up_after: None, ..retry };
     let nobody: [&str; 0] = [];
@@ -1114,7 +1114,7 @@ pub async fn nodes_without_the_key_are_not_let_in<N: Net>() {
     for stranger in [options("b"), secret("b", &[key(2)])] {
         let b = Serf::<N>::start(stranger).unwrap();
         let result = soon::<N, _>(b.join(&at(&a))).await;
-        assert!(matches!(result, Err(JoinError::NobodyAnswered(_))), "{result:?}");
+        assert!(matches!(result, Err(JoinError::NoSeedAnswered(_))), "{result:?}");
         assert_eq!((a.members().len(), b.members().len()), (1, 1));
     }
     let stats = a.stats().protocol;
