@@ -119,7 +119,7 @@ struct Conflicts(Vec<(String, SocketAddr, Instant)>);
 impl Conflicts {
     /// Whether to log a conflict: once a minute per pair, for at most [`CONFLICTS_MAX`] pairs at a time.
     fn is_news(&mut self, name: &str, other: SocketAddr, now: Instant) -> bool {
-        self.0.retain(|(.., told_at)| now - *told_at < CONFLICT_PAUSE);
+        self.0.retain(|(.., logged_at)| now - *logged_at < CONFLICT_PAUSE);
         let is_known = self.0.iter().any(|(known, at, _)| known == name && *at == other);
         if is_known || self.0.len() >= CONFLICTS_MAX {
             return false;

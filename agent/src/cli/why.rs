@@ -27,7 +27,7 @@ fn run(args: &[OsString], env: &Environment, terminal: &mut Terminal<'_>) -> Out
         let agent = shown(&why.agent);
         return Err(Failure::Said(format!("The agent {agent} knows no member with the name {name}")));
     }
-    format.tell(terminal, text(&node, &why), || json(&node, &why));
+    format.print(terminal, text(&node, &why), || json(&node, &why));
     Ok(())
 }
 

@@ -81,7 +81,7 @@ impl Examination {
         let mut pings = Pings { probe: &mut probe, report: &mut report, timeout: self.timeout };
         if pings.answered(&seen) {
             pings.sizes();
-            pings.way_back();
+            pings.unsolicited_packets();
             if let Some(view) = view {
                 pings.identify(view, to);
             }

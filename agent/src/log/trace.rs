@@ -54,7 +54,7 @@ impl Subscriber for TraceLog {
         let mut fields = Fields::default();
         event.record(&mut fields);
         let is_forced = self.forced.lock().unwrap_or_else(PoisonError::into_inner).note(&fields);
-        if [TOLD_BY_THE_AGENT, ERASED].contains(&fields.message.as_str()) {
+        if [LOGGED_BY_THE_AGENT, ERASED].contains(&fields.message.as_str()) {
             return;
         }
         let metadata = event.metadata();
@@ -109,7 +109,7 @@ const MEMBER_EVENT: &str = "member event";
 const ERASED: &str = "erased on request";
 
 /// The agent logs these lines itself.
-const TOLD_BY_THE_AGENT: &str = "parts of the snapshot cannot be read and are passed over";
+const LOGGED_BY_THE_AGENT: &str = "parts of the snapshot cannot be read and are passed over";
 
 /// The fields of an event.
 #[derive(Debug, Default)]

@@ -9,7 +9,7 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::replies::{REPLY_BYTES_MAX, ReplyQueue};
-use super::{Hangup, Service};
+use super::{CloseConnection, Service};
 use crate::places::Place;
 use crate::rpc::{
     AUTHENTICATION_REQUIRED, DecodeError, Decoder, Framer, IPC_VERSION, Request, RequestHeader, UNSUPPORTED_COMMAND,
@@ -183,7 +183,7 @@ impl<S: Service, R: AsyncRead + Unpin> Connection<'_, S, R> {
             Request::Handshake { version } => self.greet(seq, version),
             Request::Auth { key } => self.authenticate(seq, &key).await,
             _ if !self.is_known => self.replies.reply(seq, AUTHENTICATION_REQUIRED, |_| {}),
-            request => self.service.serve(self.replies, seq, request).await.map_err(|Hangup| End::Quiet)?,
+            request => self.service.serve(self.replies, seq, request).await.map_err(|CloseConnection| End::Quiet)?,
         }
         if self.is_greeted && self.is_known {
             self.place.settle();
