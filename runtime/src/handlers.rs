@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_handler_goes_to_the_last_resort_if_there_is_one() {
+    fn an_event_without_a_handler_goes_to_otherwise() {
         let called = calls(&["x", "y"], |note| {
             let rest = Arc::clone(&note.0);
             Handlers::new().on_user("x", note.user('a')).otherwise(move |event| {
@@ -306,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn slow_handlers_are_told_how_many_events_they_missed() {
+    fn slow_handlers_get_the_number_of_missed_events() {
         let called = calls(&["1", "2", "3", "4", "5"], |note| {
             let lagged = Arc::clone(&note.0);
             Handlers::new().on_any_user(note.user('a')).on_lagged(move |Lagged(missed)| {

@@ -408,7 +408,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_appended_is_written_though_nothing_else_comes_and_when_it_ends() {
+    fn appended_records_are_written_without_further_ones_and_at_the_end() {
         let scratch = Scratch::new("quiet");
         let writer = start(&scratch.file());
         writer.append(&alive(1));
@@ -480,7 +480,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_waits_for_a_file_that_cannot_be_written_is_told() {
+    fn a_wait_for_a_file_that_cannot_be_written_ends_with_the_error() {
         let scratch = Scratch::new("told");
         let mut opened = Opened::read(&scratch.file(), AfterLeave::Forget).unwrap();
         opened.log.file = File::open(scratch.file()).unwrap();

@@ -180,7 +180,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_conflict_of_names_is_told_once_a_minute_and_a_flood_of_them_not_at_all() {
+    fn a_name_conflict_is_logged_once_a_minute_and_a_flood_of_them_not_at_all() {
         let at = |secs| Instant::ZERO + Duration::from_secs(secs);
         let addr = |port| SocketAddr::from(([10, 0, 0, 1], port));
         let mut conflicts = Conflicts::default();

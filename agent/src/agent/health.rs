@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn errors_count_while_nobody_is_heard() {
+    fn socket_errors_count_while_no_datagram_arrives() {
         let sample = |socket_errors, datagrams_in| Sample { socket_errors, datagrams_in };
         assert!(sample(2, 7).is_cut_off(sample(1, 7)));
         assert!(!sample(2, 8).is_cut_off(sample(1, 7)), "somebody is heard");

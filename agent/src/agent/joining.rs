@@ -225,7 +225,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_failure_is_told_in_the_words_of_hashicorps_agent() {
+    fn a_failure_is_reported_in_the_words_of_hashicorps_agent() {
         let text = |cause, encrypted| {
             let failure = SeedFailure { seed: "n".into(), addr: "10.0.0.1:7946".parse().ok(), cause };
             one(&failure, encrypted).replace("Failed to join 10.0.0.1: ", "")

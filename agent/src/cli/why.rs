@@ -147,7 +147,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_known_is_told_in_words() {
+    fn the_evidence_is_printed_in_words() {
         let evidence = |secs, how: &str| Evidence {
             ago: Duration::from_secs(secs),
             how: how.into(),

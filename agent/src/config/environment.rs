@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_flag_gives_is_not_read() {
+    fn a_setting_given_by_a_flag_is_not_read_from_files() {
         let variables =
             [("SERF_PROTOCOL", "x"), ("SERF_START_JOIN", "a"), ("SERF_BIND", "-bind b"), ("SERF_TAGS", "-tag a=b")];
         let mut settings = Settings::default();
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_that_cannot_be_used_is_not_told() {
+    fn an_error_about_a_variable_does_not_repeat_its_value() {
         for (name, why) in [
             ("SERF_PROTOCOL", "it is no number"),
             ("SERF_REJOIN_AFTER_LEAVE", "it is neither true nor false"),

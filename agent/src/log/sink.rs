@@ -350,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_waits_for_an_output_that_nobody_reads() {
+    fn a_blocked_output_blocks_no_caller() {
         let log = Log::new(Level::Info, Box::new(super::super::lines::tests::Stuck)).expect("starts");
         log.release();
         for n in 0..2 * LINES_MAX {

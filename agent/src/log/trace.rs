@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn what_scripts_look_for_is_said_in_the_words_they_know() {
+    fn log_lines_that_scripts_search_for_have_hashicorps_words() {
         assert_eq!(phrase("member event", "member-join"), "EventMemberJoin: n1 ::1");
         assert_eq!(phrase("member event", "member-reap"), "EventMemberReap: n1");
         assert_eq!(phrase("attempting reconnect", ""), "attempting reconnect to n1 [::1]:7946");
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_demanded_is_told_as_forced() {
+    fn a_forced_leave_is_reported_as_forced() {
         let mut forced = Forced::default();
         let mut said = |message: &str, kind: &str| {
             let fields = fields(message, kind);

@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_that_nobody_can_reach_are_left_out() {
+    fn unreachable_addresses_are_left_out() {
         let one = service("c", "n", "10.0.0.1:7946");
         for addr in ["0.0.0.0:7946", "10.0.0.2:0", "[fe80::1]:7946", "224.0.0.1:7946"] {
             let answer = service("c", "m", addr).answer(&one.question()).expect("is meant");

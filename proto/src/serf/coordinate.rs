@@ -131,7 +131,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_no_honest_node_has_is_no_coordinate() {
+    fn coordinates_that_no_honest_node_has_are_rejected() {
         let at = |vec: &[f64], error, adjustment, height| Coordinate::new(vec, error, adjustment, height);
         let zero = [0.0; 8];
         assert!(at(&zero, 1.5, -10.0, 10.0).is_ok());

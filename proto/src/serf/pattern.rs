@@ -504,7 +504,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_go_knows_is_known() {
+    fn expressions_that_only_go_has_are_compiled() {
         assert!(matches("^\\Qa.b*\\E+$", "a.b***") && !matches("^\\Qa.b\\E$", "axb"));
         assert!(matches("^\\Q[(", "[("), "a quotation may last to the end");
         assert!(matches("^\\101\\x42\\x{43}\\07$", "ABC\x07"));
