@@ -154,7 +154,10 @@ impl Members {
             // Entries of members that are no longer leaving are dropped here too.
             let waits = leaving && core.now - *since <= patience;
             if leaving && !waits {
-                tracing::info!(member = core.roster.name_ref(idx), "was to leave and is still there: it stays");
+                tracing::info!(
+                    member = core.roster.name_ref(idx),
+                    "its announced leave did not happen: it is alive again"
+                );
                 row.set_status(Status::Alive);
                 staying.push(idx);
             }

@@ -118,7 +118,7 @@ pub(crate) fn another_key_is_kept_out_by_both() {
     let mut our_stranger = with_keys("our-stranger", &[&wrong]);
     let refused = our_stranger.try_join(&[theirs.addr]).unwrap_err().to_string();
     // Its answer is encrypted with a key that the joining node does not have.
-    assert!(refused.contains("sent an answer that none of our keys opens"), "{refused}");
+    assert!(refused.contains("sent an answer that none of our keys decrypts"), "{refused}");
     our_stranger.may_drop(DropReason::Key);
     theirs.sees_alive(2);
     ours.sees_alive(2);
