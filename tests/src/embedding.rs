@@ -575,7 +575,7 @@ pub async fn a_join_says_for_every_seed_why_it_did_not_help<N: Net>() {
     assert!(matches!(cause("host:port"), SeedCause::Malformed(_)));
     let text = JoinError::NoSeedAnswered(report).to_string();
     assert!(text.contains(&format!("{closed} cannot be reached")), "{text}");
-    assert!(text.starts_with("none of 3 seeds let us in: "), "{text}");
+    assert!(text.starts_with("none of 3 seeds could be joined: "), "{text}");
 }
 
 /// A partly failed join.

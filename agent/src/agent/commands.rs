@@ -177,7 +177,7 @@ impl Agent {
         let how = if prune { " (prune)" } else { "" };
         self.log.info("agent", format_args!("Force leaving node{how}: {node}"));
         match self.serf.force_leave(node, prune) {
-            // Ours: a name that cannot exist is treated as an unknown name, which is no error.
+            // Ours: a name that cannot exist is treated as an unknown name, which is not an error.
             Ok(()) | Err(CommandError::Refused(ForceLeaveError::Nobody { .. })) => Ok(()),
             Err(CommandError::Refused(ForceLeaveError::Ourselves)) => {
                 Err("a node does not force itself to leave, use 'serf leave'".into())

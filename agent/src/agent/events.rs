@@ -33,7 +33,9 @@ pub(super) async fn pump(agent: Arc<Agent>, mut events: Events, mut previous: Ve
                 }
                 agent.handle(event);
             }
-            Err(Lagged(count)) => agent.log.warn("agent", format_args!("{count} events came too fast and are lost")),
+            Err(Lagged(count)) => {
+                agent.log.warn("agent", format_args!("{count} events were dropped, the agent was too slow"))
+            }
         }
     }
 }

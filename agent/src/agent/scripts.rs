@@ -268,7 +268,7 @@ impl Scripts {
                 self.log.warn("agent", format_args!("Script '{script}' is too slow, dropping its events"));
             }
             None => {
-                let text = format_args!("Scripts are too slow and too many events wait for them; dropping new ones");
+                let text = format_args!("Scripts are too slow and their queue is full; dropping new events");
                 self.log.warn("agent", text);
             }
         }

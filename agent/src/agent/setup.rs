@@ -154,7 +154,7 @@ pub(super) fn previously_known(config: &Config, log: &Log) -> Vec<(Name, SocketA
     }
     let others = replay.lines_skipped.saturating_sub(unknown.len().min(LINES_LOGGED_MAX));
     if others > 0 {
-        log.warn("serf", format_args!("{others} lines of the snapshot cannot be read"));
+        log.warn("serf", format_args!("{others} lines of the snapshot are unreadable"));
     }
     if settings.rejoin_after_leave && contents.split(|byte| *byte == b'\n').any(|line| line == b"leave") {
         log.info("serf", "Ignoring previous leave in snapshot");
@@ -179,7 +179,7 @@ fn is_known(line: &[u8]) -> bool {
     line.is_empty() || line == b"leave" || KINDS.iter().any(|kind| line.starts_with(kind))
 }
 
-/// Limit on the unreadable lines that are logged. A file that is no snapshot would flood the log.
+/// Limit on the unreadable lines that are logged. A file that is not a snapshot would flood the log.
 const LINES_LOGGED_MAX: usize = 16;
 
 /// The first Serf protocol version with tags.

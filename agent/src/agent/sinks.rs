@@ -73,7 +73,7 @@ async fn connect_udp(addr: &str) -> Result<UdpSocket, String> {
 
 fn warn(log: &Log, is_logged: &mut bool, kind: &str, addr: &str, why: &str) {
     if !core::mem::replace(is_logged, true) {
-        log.warn("agent", format_args!("Metrics cannot be sent to {kind} at {addr}: {why}"));
+        log.warn("agent", format_args!("Failed to send metrics to {kind} at {addr}: {why}"));
     }
 }
 

@@ -49,7 +49,7 @@ impl Supervisor {
 
 fn notify(phase: Phase, log: &Log) {
     if let Err(error) = notify_supervisor(phase) {
-        log.warn("agent", format_args!("The supervisor cannot be told that we are {phase:?}: {error}"));
+        log.warn("agent", format_args!("Failed to notify the supervisor of {phase:?}: {error}"));
     }
 }
 

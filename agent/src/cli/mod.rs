@@ -155,7 +155,7 @@ impl<'a> Invocation<'a> {
         let at = args[..end].iter().position(|arg| !is_flag(arg));
         let is_help = |arg: &OsString| arg == "-h" || arg == "-help" || arg == "--help";
         Self {
-            // An argument that is not UTF-8 is no command.
+            // An argument that is not UTF-8 is not a command.
             command: at.map(|at| args[at].to_str().unwrap_or("")),
             args: at.map_or(&[], |at| &args[at + 1..]),
             flags_before: args[..at.unwrap_or(0)].iter().any(|arg| is_flag(arg) && !is_help(arg)),

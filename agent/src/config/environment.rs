@@ -31,10 +31,10 @@ pub struct EnvironmentError {
 #[non_exhaustive]
 pub enum VariableError {
     /// It is not UTF-8.
-    #[error("it is no text")]
+    #[error("it is not UTF-8")]
     Text,
     /// It is not a number.
-    #[error("it is no number")]
+    #[error("it is not a number")]
     Number,
     /// It is not a boolean.
     #[error("it is neither true nor false")]
@@ -239,7 +239,7 @@ mod tests {
     #[test]
     fn an_error_about_a_variable_does_not_repeat_its_value() {
         for (name, why) in [
-            ("SERF_PROTOCOL", "it is no number"),
+            ("SERF_PROTOCOL", "it is not a number"),
             ("SERF_REJOIN_AFTER_LEAVE", "it is neither true nor false"),
             ("SERF_ENABLE_COMPRESSION", "it is neither true nor false"),
             ("SERF_BROADCAST_TIMEOUT", "time: invalid duration \"-x\""),

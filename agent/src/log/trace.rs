@@ -109,7 +109,7 @@ const MEMBER_EVENT: &str = "member event";
 const ERASED: &str = "erased on request";
 
 /// The agent logs these lines itself.
-const LOGGED_BY_THE_AGENT: &str = "parts of the snapshot cannot be read and are passed over";
+const LOGGED_BY_THE_AGENT: &str = "unreadable lines of the snapshot are skipped";
 
 /// The fields of an event.
 #[derive(Debug, Default)]

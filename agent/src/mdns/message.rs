@@ -18,7 +18,7 @@ pub(crate) struct Service {
 
 /// The name of the cluster is too long for a DNS name.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("the name of the cluster is too long for a name in DNS, of whose parts each has at most 63 bytes")]
+#[error("the name of the cluster is too long: a part of a DNS name has at most 63 bytes")]
 pub(crate) struct ServiceError;
 
 impl Service {

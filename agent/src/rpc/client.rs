@@ -120,7 +120,7 @@ pub enum ClientError {
         waited: Duration,
     },
     /// The received bytes are not an agent's.
-    #[error("the other side sent no Serf record: {0}")]
+    #[error("the other side is not a Serf agent: {0}")]
     Decode(DecodeError),
 }
 

@@ -105,7 +105,7 @@ pub enum CoordinateError {
         count: usize,
     },
     /// A part is NaN, or out of bounds.
-    #[error("a part of the coordinate is not a number or out of bounds")]
+    #[error("a component of the coordinate is not a number or is out of range")]
     OutOfBounds,
     /// The measured round-trip time is above 10 s.
     #[error("the round-trip time of {0:?} is above 10 s")]

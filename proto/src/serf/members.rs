@@ -115,7 +115,7 @@ impl Members {
                 self.watch_leaving(core, idx);
             }
             (Intent::Leave { .. }, Status::Failed) => self.mark_failed_left(core, idx),
-            // Only membership can declare a member alive again; an intent alone is no evidence that it runs.
+            // Only membership can declare a member alive again; an intent alone is not evidence that it runs.
             (Intent::Join, Status::Alive | Status::Left | Status::Failed) => {}
             (Intent::Leave { .. }, Status::Leaving | Status::Left) => {}
         }

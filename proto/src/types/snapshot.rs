@@ -192,7 +192,7 @@ impl Snapshot {
             }
         }
         if replay.lines_skipped > 0 {
-            tracing::warn!(lines = replay.lines_skipped, "parts of the snapshot cannot be read and are passed over");
+            tracing::warn!(lines = replay.lines_skipped, "unreadable lines of the snapshot are skipped");
         }
         replay
     }

@@ -132,7 +132,7 @@ impl<S: Service, R: AsyncRead + Unpin> Connection<'_, S, R> {
             match end {
                 End::Quiet => {}
                 End::Late => {
-                    let text = format_args!("Client {} did not introduce itself in time", self.replies.peer);
+                    let text = format_args!("Client {} sent no handshake in time", self.replies.peer);
                     log.warn("agent.ipc", text);
                 }
                 End::Header(why) => log.error("agent.ipc", format_args!("failed to decode request header: {why}")),
@@ -216,7 +216,7 @@ impl<S: Service, R: AsyncRead + Unpin> Connection<'_, S, R> {
             sleep(WRONG_TOKEN_INTERVAL).await;
             drop(one_by_one);
             if self.wrong_tokens_shown == 0 && !self.service.token().is_empty() {
-                let text = format_args!("Client {} has shown a wrong token", self.replies.peer);
+                let text = format_args!("Client {} sent a wrong token", self.replies.peer);
                 self.service.log().warn("agent.ipc", text);
             }
             self.wrong_tokens_shown += 1;

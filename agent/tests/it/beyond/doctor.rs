@@ -260,7 +260,7 @@ fn an_rpc_address_and_other_services_are_recognised() {
         }
     });
     let report = assert_failed(&doctor(&[&address]), &["tcp", "udp"]);
-    assert_eq!(found(&report, "tcp"), "what answers is no Serf node");
+    assert_eq!(found(&report, "tcp"), "the answer is not from a Serf node");
 }
 
 #[test]

@@ -72,7 +72,7 @@ fn unreadable_lines_of_a_snapshot_are_logged() {
     let path = dir.file("s", "bogus line\nalive: gone 127.0.0.1:1\nclock: x\nleave\n");
     let agent = Agent::start(&["-rejoin", "-snapshot", &path]);
     agent.wait("[WARN] serf: Unrecognized snapshot line: bogus line\n");
-    agent.wait("[WARN] serf: 1 lines of the snapshot cannot be read\n");
+    agent.wait("[WARN] serf: 1 lines of the snapshot are unreadable\n");
     agent.wait("[INFO] serf: Ignoring previous leave in snapshot\n");
     agent.wait("[INFO] serf: Attempting re-join to previously known node: gone: 127.0.0.1:1\n");
     agent.wait("[WARN] serf: Failed to re-join any previously known node\n");

@@ -23,7 +23,7 @@ use crate::wire::serf::{Message, QueryResponse, Relay};
 #[non_exhaustive]
 pub enum RespondError {
     /// Its size in HashiCorp's encoding exceeds the limit, or it fits into no packet.
-    #[error("the answer takes {bytes} bytes, the limit is {limit}")]
+    #[error("the response takes {bytes} bytes, the limit is {limit}")]
     TooLarge {
         /// The encoded size, in bytes.
         bytes: usize,
@@ -31,10 +31,10 @@ pub enum RespondError {
         limit: usize,
     },
     /// The query has been answered already: each node responds once.
-    #[error("the query has been answered before")]
+    #[error("the query was already answered")]
     Answered,
     /// The query's deadline has passed.
-    #[error("the time for answers to the query is over")]
+    #[error("the deadline of the query has passed")]
     Late,
     /// The query is unknown, or too old to be remembered.
     #[error("there is no such query")]
@@ -81,7 +81,7 @@ impl Serf {
         if serf_bytes(&Message::QueryResponse(response)) <= response_limit(core) {
             self.send_response(core, requester, &response);
         } else {
-            tracing::warn!(query = %requester.id, "the answer is too large to be sent");
+            tracing::warn!(query = %requester.id, "the response is too large to be sent");
         }
     }
 
