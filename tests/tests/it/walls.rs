@@ -58,7 +58,7 @@ const WALLS: &[(&str, &[&str])] = &[
     ),
     (
         "stream",
-        &["core::Ask", "envelope", "event::SeedFailureCause", "limits", "stats::DropReason", "time", "types", "wire"],
+        &["core::ExchangePurpose", "envelope", "event::SeedFailureCause", "limits", "stats::DropReason", "time", "types", "wire"],
     ),
     (
         "swim",
