@@ -142,6 +142,8 @@ impl Serf {
             let payload = serf_bytes(&Message::KeyResponse(response));
             let head =
                 QueryResponse { ltime: requester.id.ltime, id: requester.id.id, from: &me, flags: 0, payload: &[] };
+            // The payload is not encoded yet, only its length is known: measure the message with an empty payload, and
+            // replace its length.
             serf_bytes(&Message::QueryResponse(head)) - raw_bytes(0) + raw_bytes(payload) <= limit
         };
         let (count, message) = shorten(keys.len(), &outcome.message, limit, fits);

@@ -121,6 +121,7 @@ impl Swim {
                     Ok(peer) => self.alive(core, origin, &Alive { incarnation, peer }),
                     Err(_) => core.stats.drop(DropReason::Malformed),
                 },
+                // With the member as its own accuser: that is how a leave is distinguished from a failure.
                 Some(State::Left) => self.dead(core, origin, &accusation),
                 Some(State::Dead | State::Suspect) => {
                     // As our own suspicion: the remote table does not name the accusers.

@@ -58,7 +58,16 @@ const WALLS: &[(&str, &[&str])] = &[
     ),
     (
         "stream",
-        &["core::ExchangePurpose", "envelope", "event::SeedFailureCause", "limits", "stats::DropReason", "time", "types", "wire"],
+        &[
+            "core::ExchangePurpose",
+            "envelope",
+            "event::SeedFailureCause",
+            "limits",
+            "stats::DropReason",
+            "time",
+            "types",
+            "wire",
+        ],
     ),
     (
         "swim",

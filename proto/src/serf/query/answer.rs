@@ -50,6 +50,8 @@ impl Serf {
         if bytes > limit {
             return Err(RespondError::TooLarge { bytes, limit });
         }
+        // The deadline has removed the open query, so only the memory of numbers distinguishes a late response from an
+        // unknown query.
         let known = self.queries.recent.knows(to.ltime, |&number| number == Number(to.id));
         let Some(open) = self.queries.open.get_mut(&to) else {
             return Err(if known { RespondError::Late } else { RespondError::Unknown });
@@ -60,6 +62,7 @@ impl Serf {
         if core.now >= open.deadline {
             return Err(RespondError::Late);
         }
+        // Only after all checks: a response that is refused may be tried again.
         open.answered = true;
         let requester = open.requester.clone();
         self.send_response(core, &requester, &response);
