@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_ends_one_call_and_the_next_handler_and_event_have_theirs() {
+    fn a_panic_ends_one_call_of_a_handler_only() {
         let called = calls(&["x", "y"], |note| {
             Handlers::new()
                 .on_user("x", |_| -> Work { panic!("before its future") })

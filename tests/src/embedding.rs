@@ -33,7 +33,7 @@ macro_rules! embedding_tests {
             two_nodes_that_join_know_each_other
             a_user_event_reaches_all_members_once
             changed_tags_are_announced
-            one_tag_is_set_and_another_removed_and_the_rest_stays
+            update_tags_changes_only_the_given_tags
             handlers_from_the_start_see_the_first_event_and_all_of_one_name_are_called
             a_wait_ends_with_the_leave_or_the_stop
             a_panic_in_a_handler_ends_that_call_only_and_is_counted
@@ -224,7 +224,7 @@ pub async fn changed_tags_are_announced<N: Net>() {
 }
 
 /// Changes of single tags.
-pub async fn one_tag_is_set_and_another_removed_and_the_rest_stays<N: Net>() {
+pub async fn update_tags_changes_only_the_given_tags<N: Net>() {
     let tags: Tags = [("role", "web"), ("state", "up"), ("leader", "yes")].into_iter().collect();
     let a = Serf::<N>::start(options("a").with(|options| options.tags = tags)).unwrap();
     let b = start::<N>("b");

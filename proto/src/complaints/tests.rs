@@ -95,7 +95,7 @@ fn a_flood_of_forged_sources_makes_few_lines_and_a_small_table() {
     // Per kind: one line at the start and one at the end for each peer with its own entry, and the shared entry with
     // its summaries.
     assert!(log.lines.len() <= 2 * (2 * COMPLAINT_PEERS_OF_ONE_KIND_MAX + 1 + 4), "{} lines", log.lines.len());
-    assert_eq!(log.lines.iter().filter(|line| line.contains("from many addresses: from here on")).count(), 2);
+    assert_eq!(log.lines.iter().filter(|line| line.contains("from many addresses: from now on")).count(), 2);
 }
 
 #[test]
