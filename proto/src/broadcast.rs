@@ -146,6 +146,8 @@ impl<T: PartialEq> TransmitQueue<T> {
         if !self.in_round {
             self.arrived.clear();
         }
+        // From the lowest tier up: what was sent least often goes first. The priority item precedes all tiers, so that
+        // it is in every packet.
         let mut sends = self.lowest;
         // Allocates only under backlog.
         let mut counted = Vec::new();
@@ -223,6 +225,7 @@ impl<T: PartialEq> TransmitQueue<T> {
         if count == 0 {
             return 0;
         }
+        // That was the last transmit: the next tier would be beyond the limit.
         if sends + 1 >= limit {
             self.tiers[sends].drain(items);
             self.len -= count;
@@ -231,6 +234,7 @@ impl<T: PartialEq> TransmitQueue<T> {
         if self.tiers.len() == sends + 1 {
             self.tiers.push(VecDeque::new());
         }
+        // The whole run moves with its order, which is the order of arrival within the next tier.
         let (below, above) = self.tiers.split_at_mut(sends + 1);
         grow(&mut above[0], count);
         above[0].extend(below[sends].drain(items));

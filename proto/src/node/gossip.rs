@@ -72,6 +72,7 @@ impl Node {
     /// packets per member.
     pub(super) fn gossip_tick(&mut self, out: &mut Outbox) {
         let packets_max = self.core.cfg.swim().gossip_packets_per_tick;
+        // Even if nothing is sent: the next early tick is a whole interval after this one.
         self.gossip.begin_tick(self.core.now, self.core.cfg.swim().gossip_interval);
         for target in self.swim.gossip_targets(&mut self.core) {
             let Some(to) = self.core.roster.peer(target).map(|peer| peer.addr()) else { continue };
