@@ -130,7 +130,7 @@ fn slow_nodes_make_healthy_ones_look_failed_without_lifeguard_and_hardly_with_it
         sum(&report, "failures_of_healthy_by_healthy") + sum(&report, "failures_of_healthy_by_slow")
     };
     // A single world has few failures: a refutation is carried by the ack to the accuser, with and without Lifeguard.
-    let all = |has_lifeguard| (1..=4).map(|seed| harmed(seed, has_lifeguard)).sum::<f64>();
+    let all = |has_lifeguard| (1..=8).map(|seed| harmed(seed, has_lifeguard)).sum::<f64>();
     let (with, without) = (all(true), all(false));
     assert!(without > 10.0 && with < without / 2.0, "{with} with Lifeguard, {without} without");
 }

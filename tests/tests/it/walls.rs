@@ -37,6 +37,7 @@ const WALLS: &[(&str, &[&str])] = &[
     ("complaints", &["limits", "roster", "stats", "time", "types"]),
     ("outbox", &["envelope::PacketBuffers", "event", "types"]),
     ("timer", &["roster::MemberIdx", "time", "types"]),
+    ("token_bucket", &["time"]),
     ("policy", &["event::Member", "roster::canonical", "types", "wire::Versions", "wire::swim"]),
     (
         "core",
@@ -103,6 +104,7 @@ const WALLS: &[(&str, &[&str])] = &[
             "stats",
             "time",
             "timer",
+            "token_bucket::TokenBucket",
             "types",
             "wire",
         ],
