@@ -395,10 +395,10 @@ impl Node {
         }
     }
 
-    /// Announces our join, at a Lamport time newer than every one seen: that of a newcomer with its alive message, if
-    /// every member reads that; otherwise with an intent.
+    /// Announces our join, at a Lamport time newer than every one seen: with an intent, or that of a newcomer to a
+    /// cluster whose members all read it with the alive message.
     pub(super) fn announce_join(&mut self, is_newcomer: bool) {
-        if is_newcomer && self.swim.all_compare_digests() && !self.leave.has_begun() {
+        if is_newcomer && !self.leave.has_begun() {
             self.serf.date_join(&mut self.core);
             self.swim.broadcast_own();
         } else {
