@@ -146,20 +146,31 @@ pub struct Metric {
     pub value: Option<f64>,
 }
 
-/// One number per virtual second.
+/// One number per virtual second, or per `step_s` of a long run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Series {
     /// Name of the phase; empty for the whole run.
     pub phase: String,
-    /// Name, which ends with the unit, as of a [`Metric`]. Counts and bytes are those of one second.
+    /// Name, which ends with the unit, as of a [`Metric`]. Counts and bytes are those of one step.
     pub name: String,
     /// As of a [`Metric`].
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
-    /// Start of the first second, in virtual seconds since the start of the run.
+    /// Start of the first value's time, in virtual seconds since the start of the run.
     pub start_s: f64,
-    /// One value per second; `None` (`null`) where nothing was measured.
+    /// Time that one value covers, in virtual seconds; 1 unless the run is very long.
+    #[serde(default = "one_second", skip_serializing_if = "is_one_second")]
+    pub step_s: f64,
+    /// One value per step; `None` (`null`) where nothing was measured.
     pub values: Vec<Option<f64>>,
+}
+
+const fn one_second() -> f64 {
+    1.0
+}
+
+fn is_one_second(step_s: &f64) -> bool {
+    *step_s == one_second()
 }
 
 /// A cumulative distribution.
@@ -518,6 +529,7 @@ mod tests {
                 name: "datagrams_count".into(),
                 labels: BTreeMap::new(),
                 start_s: 0.0,
+                step_s: 1.0,
                 values: vec![Some(1.0), None],
             }),
         ];
