@@ -20,6 +20,7 @@
 //! | `check`, `truth` | invariants, and the true state that views are checked against |
 //! | `chaos`, `hostile` | randomly drawn worlds, and a hostile member |
 //! | `report`, `tally`, `histogram` | counters and their output |
+//! | `series`, `notes` | time series of a run |
 //! | `cli` | the command line |
 
 #![forbid(unsafe_code)]
@@ -42,6 +43,7 @@ mod histogram;
 mod host;
 mod hostile;
 mod net;
+mod notes;
 mod observe;
 mod phase;
 mod phase_bar;
@@ -51,6 +53,7 @@ mod report;
 mod route;
 mod scenario;
 mod scheduled;
+mod series;
 mod shard;
 mod shard_queues;
 mod shared;
@@ -68,6 +71,7 @@ pub use hostile::{Attack, Hostility};
 pub use net::{Effect, LinkModel, LinkModelError, NodeSet, Rule};
 pub use phase::{Figures, Phase, PhaseSettings};
 pub use recorder::Recording;
-pub use report::{Cost, Outcome, PhaseReport, Reached, Report, Setup, Spread, StepReport};
+pub use report::{Cost, Outcome, PhaseReport, Reached, Report, Setup, Spread, StepReport, SubjectReport};
 pub use scenario::{Monitor, Scenario, Unwatched};
+pub use series::{Flow, Series};
 pub use world::{Fault, World, WorldOptions};
