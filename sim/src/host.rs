@@ -12,6 +12,7 @@ use crate::disk::Disk;
 use crate::hostile::Attacker;
 use crate::net::stream::Ends;
 use crate::scheduled::{Key, Payload, Scheduled};
+use crate::series::Meter;
 
 /// One simulated host.
 #[derive(Debug)]
@@ -97,12 +98,22 @@ pub(crate) struct Uplink {
     pub(crate) datagram_bytes: u64,
     /// Bytes of these sent to addresses of non-members, while a datagram of the attacker is handled.
     pub(crate) stranger_bytes: Option<u64>,
+    /// What it sends in the current second, for the run's time series.
+    pub(crate) meter: Meter,
     caused: u32,
 }
 
 impl Uplink {
     const fn new(rng: Rng) -> Self {
-        Self { rng, free_at: Instant::ZERO, datagrams: 0, datagram_bytes: 0, stranger_bytes: None, caused: 0 }
+        Self {
+            rng,
+            free_at: Instant::ZERO,
+            datagrams: 0,
+            datagram_bytes: 0,
+            stranger_bytes: None,
+            meter: Meter::NEW,
+            caused: 0,
+        }
     }
 
     /// Returns the key of the next effect of host `source`.

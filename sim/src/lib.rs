@@ -21,6 +21,7 @@
 //! | `chaos`, `hostile` | randomly drawn worlds, and a hostile member |
 //! | `report`, `tally`, `histogram` | counters and their output |
 //! | `results` | results files, for sweeps, comparisons and reports |
+//! | `series`, `notes` | time series of a run |
 //! | `cli` | the command line |
 
 #![forbid(unsafe_code)]
@@ -43,6 +44,7 @@ mod histogram;
 mod host;
 mod hostile;
 mod net;
+mod notes;
 mod observe;
 mod phase;
 mod phase_bar;
@@ -53,6 +55,7 @@ pub mod results;
 mod route;
 mod scenario;
 mod scheduled;
+mod series;
 mod shard;
 mod shard_queues;
 mod shared;
@@ -70,6 +73,7 @@ pub use hostile::{Attack, Hostility};
 pub use net::{Effect, LinkModel, LinkModelError, NodeSet, Rule};
 pub use phase::{Figures, Phase, PhaseSettings};
 pub use recorder::Recording;
-pub use report::{Cost, Outcome, PhaseReport, Reached, Report, Setup, Spread, StepReport};
+pub use report::{Cost, Outcome, PhaseReport, Reached, Report, Setup, Spread, StepReport, SubjectReport};
 pub use scenario::{Monitor, Scenario, Unwatched};
+pub use series::{Flow, Series};
 pub use world::{Fault, World, WorldOptions};

@@ -10,7 +10,8 @@ use crate::command::{Command, LOAD};
 use crate::host::Host;
 use crate::route::HostContext;
 use crate::scheduled::Payload;
-use crate::truth::{Aim, status_after};
+use crate::series::Alarm;
+use crate::truth::{Aim, Watch, status_after};
 
 /// What the shard must do after an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +48,13 @@ impl HostContext<'_> {
                 {
                     self.tally.false_suspicions += 1;
                     self.tally.falsely_suspected.insert(member);
+                    self.notes.ledger.alarm(self.at, Alarm::FalseSuspicion);
                     self.tally.suspicion_blame.count(truth.is_subject(self.id), truth.is_subject(member));
+                } else if let Aim::Views { watch: watch @ Watch::SubjectsByOthers, .. } = self.shared.goal.aim
+                    && let Some(member) = node_at(member.addr(), self.shared.nodes)
+                    && watch.covers(truth, self.id, member)
+                {
+                    self.tally.noticed.entry(member).or_default().suspicion(self.at);
                 }
             }
             Event::Joined(report) if report.contacted == 0 => {
@@ -142,9 +149,11 @@ impl HostContext<'_> {
             if truth.is_alarm_false(self.id, id) {
                 self.tally.false_failures += 1;
                 self.tally.falsely_failed.insert(id);
+                self.notes.ledger.alarm(self.at, Alarm::FalseFailure);
                 self.tally.failure_blame.count(truth.is_subject(self.id), truth.is_subject(id));
             } else {
                 self.tally.true_failures += 1;
+                self.notes.ledger.alarm(self.at, Alarm::TrueFailure);
             }
         }
         let Some(status) = status_after(kind) else { return };
@@ -155,6 +164,9 @@ impl HostContext<'_> {
             let delta = i64::from(status == *wanted) - i64::from(before == Some(*wanted));
             if delta != 0 {
                 self.progress(delta);
+            }
+            if delta > 0 && *watch == Watch::SubjectsByOthers {
+                self.tally.noticed.entry(id).or_default().verdict(self.at);
             }
         }
     }

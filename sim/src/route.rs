@@ -10,6 +10,7 @@ use crate::addressing::node_at;
 use crate::host::{Host, Sockets};
 use crate::net::Fate;
 use crate::net::stream::End;
+use crate::notes::Notes;
 use crate::scheduled::{Payload, Scheduled, Segment};
 use crate::shard_queues::ShardQueues;
 use crate::shared::Shared;
@@ -21,6 +22,7 @@ pub(crate) struct HostContext<'a> {
     pub(crate) shared: &'a Shared,
     pub(crate) queues: &'a mut ShardQueues,
     pub(crate) tally: &'a mut Tally,
+    pub(crate) notes: &'a mut Notes,
     pub(crate) id: u32,
     pub(crate) at: Instant,
 }
@@ -31,6 +33,7 @@ impl HostContext<'_> {
         let uplink = &mut host.sockets.uplink;
         uplink.datagrams += 1;
         uplink.datagram_bytes += bytes.len() as u64;
+        uplink.meter.datagram(self.at, bytes.len(), &mut self.notes.ledger);
         if let Some(said) = &mut uplink.stranger_bytes
             && !host.process.node.as_ref().is_some_and(|node| is_member(node, to))
         {
@@ -87,6 +90,7 @@ impl HostContext<'_> {
             let model = &self.shared.network.model;
             let departs = host.sockets.uplink.free_at.max(self.at) + model.transmission_time(len);
             host.sockets.uplink.free_at = departs;
+            host.sockets.uplink.meter.stream(self.at, len, &mut self.notes.ledger);
             if host.sockets.uplink.rng.chance(model.stream_reset_ppm()) {
                 self.break_stream(host, port, peer, peer_port);
                 return;

@@ -1,15 +1,16 @@
 //! Runs the phases in sequence and reports each.
 
 use core::time::Duration;
+use std::collections::BTreeMap;
 
-use serf_proto::{Config, Instant};
+use serf_proto::{Config, Instant, MessageKind, Sent};
 
 use crate::addressing::name_of;
 use crate::bounds::Bounds;
 use crate::engine::{Progress, Stop};
 use crate::phase::{Figures, Phase, PhaseSettings, PhaseStart, PhaseSteps, Step};
-use crate::report::{Outcome, PhaseReport, Reached, Spread, StepReport};
-use crate::tally::{NetDrop, Tally};
+use crate::report::{Outcome, PhaseReport, Reached, Spread, StepReport, SubjectReport};
+use crate::tally::{NetDrop, Noticed, Tally};
 use crate::truth::{Aim, HostState};
 use crate::world::World;
 
@@ -84,12 +85,13 @@ impl Scenario {
     ) -> PhaseReport {
         let started_at = world.now();
         world.begin_phase();
+        let sent_before = world.sent();
         let mut steps: Box<dyn PhaseSteps> = match phase.begin(world, &self.settings, bounds) {
             PhaseStart::Until(within) => Box::new(Single { step: Some(Step { name: "", goal: phase.goal(), within }) }),
             PhaseStart::Steps(steps) => steps,
             PhaseStart::Skipped(why) => return PhaseReport::skipped(phase, started_at, why),
         };
-        let mut ran = Ran { started_at, steps: Vec::new(), shown: None, sum: Tally::default() };
+        let mut ran = Ran { started_at, steps: Vec::new(), shown: None, subjects: Vec::new(), sum: Tally::default() };
         let mut outcome = Outcome::Done;
         while outcome == Outcome::Done
             && let Some(step) = steps.next(world)
@@ -105,10 +107,13 @@ impl Scenario {
             // A phase that goes on after its goal, as restart does with events, is reported with the times of that goal.
             if outcome != Outcome::Done || step.goal == phase.goal() || ran.shown.is_none() {
                 ran.shown = Some(ran.steps.len());
+                ran.subjects = subjects(&tally, world.goal().since);
             }
             ran.steps.push(report);
         }
-        summarize(phase, world, ran, outcome)
+        let mut report = summarize(phase, world, ran, outcome);
+        report.sent = sent_since(&sent_before, &world.sent());
+        report
     }
 }
 
@@ -129,6 +134,8 @@ struct Ran {
     steps: Vec<StepReport>,
     /// Index of the step whose goal and times stand for the phase.
     shown: Option<usize>,
+    /// Subjects of that step.
+    subjects: Vec<SubjectReport>,
     /// Counters of all steps.
     sum: Tally,
 }
@@ -174,12 +181,13 @@ fn report_step(step: &Step, world: &World, began_at: Instant, tally: &Tally, fig
         false_failures: tally.false_failures,
         datagrams_delivered: tally.delivered,
         figures,
+        curve: tally.times.curve(total),
     }
 }
 
 /// Summarises a phase: goal and times of the step that it is about, or that failed; counters of all steps.
 fn summarize(phase: Phase, world: &World, ran: Ran, outcome: Outcome) -> PhaseReport {
-    let Ran { started_at, steps, shown, sum } = ran;
+    let Ran { started_at, steps, shown, subjects, sum } = ran;
     let took = world.now() - started_at;
     let shown = shown.and_then(|nth| steps.get(nth));
     let (mut datagrams, mut bytes): (Vec<u64>, Vec<u64>) = world.traffic().unzip();
@@ -209,6 +217,9 @@ fn summarize(phase: Phase, world: &World, ran: Ran, outcome: Outcome) -> PhaseRe
         violations: sum.violations.iter().map(ToString::to_string).collect(),
         steps: steps.into_iter().filter(|step| !step.step.is_empty()).collect(),
         outcome,
+        curve: shown.map(|step| step.curve.clone()).unwrap_or_default(),
+        sent: BTreeMap::new(),
+        subjects,
     }
 }
 
@@ -218,6 +229,29 @@ fn reached(tally: &Tally, total: i64) -> Reached {
         if total == 0 { None } else { tally.times.reached(count).map(|time| time.as_secs_f64()) }
     };
     Reached { p50: at(500), p90: at(900), p99: at(990), p99_9: at(999), p100: at(1_000) }
+}
+
+/// Returns when others noticed what happened to each subject.
+fn subjects(tally: &Tally, since: Instant) -> Vec<SubjectReport> {
+    let seconds = |at: Instant| (at - since).as_secs_f64();
+    let report = |(node, noticed): (&u32, &Noticed)| SubjectReport {
+        node: name_of(*node),
+        suspected_s: noticed.suspected_at.map(seconds),
+        first_s: noticed.verdicts_at.map(|(first, _)| seconds(first)),
+        last_s: noticed.verdicts_at.map(|(_, last)| seconds(last)),
+    };
+    tally.noticed.iter().map(report).collect()
+}
+
+/// Returns the messages of each kind that were sent between two counts.
+fn sent_since(before: &[Sent], after: &[Sent]) -> BTreeMap<&'static str, Sent> {
+    let since = |(kind, (before, after)): (&MessageKind, (&Sent, &Sent))| {
+        let (mut sent, before) = (*after, *before);
+        sent.messages -= before.messages;
+        sent.bytes -= before.bytes;
+        (kind.name(), sent)
+    };
+    MessageKind::ALL.iter().zip(before.iter().zip(after)).map(since).filter(|(_, sent)| sent.messages > 0).collect()
 }
 
 /// Number of missing pairs listed as examples.

@@ -16,6 +16,7 @@ use crate::command::{Command, StartFrom};
 use crate::digest::Digest;
 use crate::host::{Backlog, FallenMembers, Host};
 use crate::hostile::Sight;
+use crate::notes::Notes;
 use crate::observe::Next;
 use crate::recorder::Recorder;
 use crate::route::HostContext;
@@ -31,6 +32,7 @@ pub(crate) struct Shard {
     pub(crate) hosts: Vec<Host>,
     pub(crate) queues: ShardQueues,
     pub(crate) tally: Tally,
+    pub(crate) notes: Notes,
     pub(crate) recorder: Option<Recorder>,
     /// Dropped inputs of ended processes.
     pub(crate) dropped_by_the_dead: [u64; DropReason::ALL.len()],
@@ -47,6 +49,7 @@ impl Shard {
             hosts: numbers.map(|node| Host::new(shared.link_rng(node))).collect(),
             queues: ShardQueues::new(index, shared.shards),
             tally: Tally::default(),
+            notes: Notes::default(),
             recorder: None,
             dropped_by_the_dead: [0; DropReason::ALL.len()],
             sent_by_the_dead: [Sent::default(); MessageKind::ALL.len()],
@@ -129,7 +132,7 @@ impl Shard {
             if let Some(bounds) = shared.checks {
                 let known = if shared.hostile().is_some() { node.member_counts().known } else { 0 };
                 let finding = bounds.check(node.queue_depths(), known);
-                context(shared, &mut self.queues, &mut self.tally, id, at).report(finding);
+                context(shared, &mut self.queues, &mut self.tally, &mut self.notes, id, at).report(finding);
             }
             self.settle(shared, local, id, at);
         } else {
@@ -176,7 +179,7 @@ impl Shard {
             Segment::Accepted { port, peer_port } => {
                 let host = &mut self.hosts[local];
                 let Some(end) = host.sockets.ends.by_port(port) else {
-                    let mut context = context(shared, &mut self.queues, &mut self.tally, id, at);
+                    let mut context = context(shared, &mut self.queues, &mut self.tally, &mut self.notes, id, at);
                     if context.shoot_on(host, port, peer_port) {
                         return;
                     }
@@ -185,7 +188,7 @@ impl Shard {
                 };
                 end.peer_port = Some(peer_port);
                 let (stream, early) = (end.stream, core::mem::take(&mut end.early));
-                let mut context = context(shared, &mut self.queues, &mut self.tally, id, at);
+                let mut context = context(shared, &mut self.queues, &mut self.tally, &mut self.notes, id, at);
                 for bytes in early {
                     context.write(host, stream, bytes);
                 }
@@ -235,7 +238,7 @@ impl Shard {
             }
             accepted = Some(node.accept(at, from, &mut self.out));
         }
-        let mut context = context(shared, &mut self.queues, &mut self.tally, id, at);
+        let mut context = context(shared, &mut self.queues, &mut self.tally, &mut self.notes, id, at);
         let Some(stream) = accepted else {
             context.send_segment(host, source, Segment::Reset { port: peer_port });
             self.settle(shared, local, id, at);
@@ -309,7 +312,7 @@ impl Shard {
                 let Some(mut attacker) = host.attacker.take() else { return };
                 let shots = attacker.compose(Sight { shared, host: id, node: host.process.node.as_ref() }, attack);
                 host.attacker = Some(attacker);
-                context(shared, &mut self.queues, &mut self.tally, id, at).shoot(host, shots);
+                context(shared, &mut self.queues, &mut self.tally, &mut self.notes, id, at).shoot(host, shots);
             }
         }
     }
@@ -361,6 +364,7 @@ impl Shard {
         }
         host.process.node = Some(shared.spawn(id, host.process.lives, at, is_converged, found, &mut self.out));
         host.process.lives += 1;
+        self.notes.ledger.process(at, 1);
         self.settle(shared, local, id, at);
     }
 
@@ -380,10 +384,11 @@ impl Shard {
             sum.add(sent);
         }
         (host.process.wake_at, host.process.backlog) = (Instant::MAX, None);
+        self.notes.ledger.process(at, -1);
         host.checks.fallen = FallenMembers::default();
         host.phase.loads.clear();
         host.checks.checkers.end_life();
-        let mut context = context(shared, &mut self.queues, &mut self.tally, id, at);
+        let mut context = context(shared, &mut self.queues, &mut self.tally, &mut self.notes, id, at);
         for end in host.sockets.ends.close_all() {
             context.reset_peer(host, &end);
         }
@@ -416,7 +421,7 @@ impl Shard {
     fn settle(&mut self, shared: &Shared, local: usize, id: u32, at: Instant) {
         let host = &mut self.hosts[local];
         host.process.calls += 1;
-        let mut context = context(shared, &mut self.queues, &mut self.tally, id, at);
+        let mut context = context(shared, &mut self.queues, &mut self.tally, &mut self.notes, id, at);
         let mut next = Next::GoOn;
         let mut written = Vec::new();
         while let Some(output) = self.out.pop() {
@@ -474,10 +479,11 @@ const fn context<'a>(
     shared: &'a Shared,
     queues: &'a mut ShardQueues,
     tally: &'a mut Tally,
+    notes: &'a mut Notes,
     id: u32,
     at: Instant,
 ) -> HostContext<'a> {
-    HostContext { shared, queues, tally, id, at }
+    HostContext { shared, queues, tally, notes, id, at }
 }
 
 /// Returns the recorder, if it observes `node`.

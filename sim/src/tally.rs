@@ -1,6 +1,6 @@
 //! Counters of one shard during one phase. Their sums are independent of the number of threads.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serf_proto::Instant;
 
@@ -101,6 +101,35 @@ impl Echo {
     }
 }
 
+/// When others noticed what happened to a subject.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Noticed {
+    /// The first suspicion.
+    pub(crate) suspected_at: Option<Instant>,
+    /// The first and the last verdict that the step waits for.
+    pub(crate) verdicts_at: Option<(Instant, Instant)>,
+}
+
+impl Noticed {
+    pub(crate) fn suspicion(&mut self, at: Instant) {
+        self.suspected_at = Some(self.suspected_at.map_or(at, |first| first.min(at)));
+    }
+
+    pub(crate) fn verdict(&mut self, at: Instant) {
+        self.verdicts_at = Some(self.verdicts_at.map_or((at, at), |(first, last)| (first.min(at), last.max(at))));
+    }
+
+    fn merge(&mut self, other: &Self) {
+        if let Some(at) = other.suspected_at {
+            self.suspicion(at);
+        }
+        if let Some((first, last)) = other.verdicts_at {
+            self.verdict(first);
+            self.verdict(last);
+        }
+    }
+}
+
 /// Counters of a shard.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tally {
@@ -122,6 +151,8 @@ pub(crate) struct Tally {
     pub(crate) failure_blame: Blame,
     /// Failures of nodes that were down or unreachable, one per observer.
     pub(crate) true_failures: u64,
+    /// When others noticed what happened to the subjects, where the step waits for that.
+    pub(crate) noticed: BTreeMap<u32, Noticed>,
     /// Queries that ended.
     pub(crate) queries: u64,
     /// Answers to these, one per node and query.
@@ -174,6 +205,9 @@ impl Tally {
         self.suspicion_blame.merge(&other.suspicion_blame);
         self.failure_blame.merge(&other.failure_blame);
         self.true_failures += other.true_failures;
+        for (subject, noticed) in &other.noticed {
+            self.noticed.entry(*subject).or_default().merge(noticed);
+        }
         self.queries += other.queries;
         self.query_answers += other.query_answers;
         self.delivered += other.delivered;

@@ -69,6 +69,7 @@ fn run(options: &RunOptions) -> Result<ExitCode, String> {
         virtual_s: world.now().as_secs_f64(),
         cost,
         trace_hash: format!("{:016x}", world.trace_hash()),
+        series: world.series(),
     };
     print(&report, options)?;
     // The system reclaims the memory faster than millions of small frees.

@@ -9,6 +9,7 @@ use serde::Serialize;
 use serf_proto::{Instant, Sent};
 
 use crate::phase::{Figures, Phase, PhaseSettings};
+use crate::series::Series;
 use crate::{allocations, usage};
 
 /// Results of a run. The keys of its JSON form are stable: they may be added to, not changed.
@@ -29,6 +30,9 @@ pub struct Report {
     pub cost: Cost,
     /// Hash of every input of every node, in hexadecimal.
     pub trace_hash: String,
+    /// Time series. Part of results files, not of the summary.
+    #[serde(skip)]
+    pub series: Series,
 }
 
 /// Setup of a run.
@@ -140,6 +144,30 @@ pub struct PhaseReport {
     /// Steps of a phase that has several, in order. The counters above are totals over all steps; the goal and its
     /// times are those of the step that the phase is about, or of the one that failed.
     pub steps: Vec<StepReport>,
+    /// Share of the total that was complete over time: virtual seconds from the start of the step of `reached_s`, and the share that holds
+    /// from then on. Part of results files, not of the summary.
+    #[serde(skip)]
+    pub curve: Vec<(f64, f64)>,
+    /// Messages sent in datagrams during the phase, by kind. Part of results files, not of the summary.
+    #[serde(skip)]
+    pub sent: BTreeMap<&'static str, Sent>,
+    /// Nodes that the phase crashed or let leave. Part of results files, not of the summary.
+    #[serde(skip)]
+    pub subjects: Vec<SubjectReport>,
+}
+
+/// When the others noticed what happened to one node; virtual seconds from the start of the step.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct SubjectReport {
+    /// The node's name.
+    pub node: String,
+    /// The first suspicion at any node.
+    pub suspected_s: Option<f64>,
+    /// The first node had the verdict: failed, or left.
+    pub first_s: Option<f64>,
+    /// The last node had it.
+    pub last_s: Option<f64>,
 }
 
 /// Results of one step of a phase.
@@ -168,6 +196,9 @@ pub struct StepReport {
     pub datagrams_delivered: u64,
     /// Figures of this kind of step only.
     pub figures: Figures,
+    /// As the curve of a phase, from the start of the step.
+    #[serde(skip)]
+    pub curve: Vec<(f64, f64)>,
 }
 
 /// Outcome of a phase.
@@ -289,6 +320,9 @@ impl PhaseReport {
             violation_count: 0,
             violations: Vec::new(),
             steps: Vec::new(),
+            curve: Vec::new(),
+            sent: BTreeMap::new(),
+            subjects: Vec::new(),
         }
     }
 
