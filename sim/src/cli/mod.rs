@@ -3,7 +3,6 @@
 mod chaos;
 mod list;
 mod options;
-mod parse;
 
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;

@@ -5,8 +5,8 @@ use serf_proto::Key;
 use serf_proto::{CodecChoice, Config, Options, Rng, Seed};
 
 use super::chaos::ChaosCli;
-use super::parse::{LatencyRange, duration, latency_range, positive, share, share_of_some};
 use crate::net::LinkModel;
+use crate::parse::{LatencyRange, duration, latency_range, positive, share, share_of_some};
 use crate::phase::{Phase, PhaseSettings};
 use crate::report::Setup;
 use crate::results;
