@@ -31,6 +31,7 @@ mod barrier;
 mod bench;
 mod bounds;
 mod chaos;
+mod chart;
 mod check;
 mod cli;
 mod command;
