@@ -20,6 +20,7 @@
 //! | `check`, `truth` | invariants, and the true state that views are checked against |
 //! | `chaos`, `hostile` | randomly drawn worlds, and a hostile member |
 //! | `report`, `tally`, `histogram` | counters and their output |
+//! | `results` | results files, for sweeps, comparisons and reports |
 //! | `series`, `notes` | time series of a run |
 //! | `cli` | the command line |
 
@@ -51,6 +52,7 @@ mod phase_bar;
 mod queue;
 mod recorder;
 mod report;
+pub mod results;
 mod route;
 mod scenario;
 mod scheduled;

@@ -91,7 +91,7 @@ impl Scenario {
             PhaseStart::Steps(steps) => steps,
             PhaseStart::Skipped(why) => return PhaseReport::skipped(phase, started_at, why),
         };
-        let mut ran = Ran { started_at, steps: Vec::new(), last: Tally::default(), sum: Tally::default() };
+        let mut ran = Ran { started_at, steps: Vec::new(), shown: None, subjects: Vec::new(), sum: Tally::default() };
         let mut outcome = Outcome::Done;
         while outcome == Outcome::Done
             && let Some(step) = steps.next(world)
@@ -101,9 +101,15 @@ impl Scenario {
             let counted = world.tally();
             let figures = steps.end(world, &counted);
             // Includes the violations that the step itself reported.
-            ran.last = world.tally();
-            ran.sum.merge_counts(&ran.last);
-            ran.steps.push(report_step(&step, world, began_at, &ran.last, figures));
+            let tally = world.tally();
+            ran.sum.merge_counts(&tally);
+            let report = report_step(&step, world, began_at, &tally, figures);
+            // A phase that goes on after its goal, as restart does with events, is reported with the times of that goal.
+            if outcome != Outcome::Done || step.goal == phase.goal() || ran.shown.is_none() {
+                ran.shown = Some(ran.steps.len());
+                ran.subjects = subjects(&tally, world.goal().since);
+            }
+            ran.steps.push(report);
         }
         let mut report = summarize(phase, world, ran, outcome);
         report.sent = sent_since(&sent_before, &world.sent());
@@ -126,8 +132,10 @@ impl PhaseSteps for Single {
 struct Ran {
     started_at: Instant,
     steps: Vec<StepReport>,
-    /// Counters of the last step.
-    last: Tally,
+    /// Index of the step whose goal and times stand for the phase.
+    shown: Option<usize>,
+    /// Subjects of that step.
+    subjects: Vec<SubjectReport>,
     /// Counters of all steps.
     sum: Tally,
 }
@@ -177,22 +185,22 @@ fn report_step(step: &Step, world: &World, began_at: Instant, tally: &Tally, fig
     }
 }
 
-/// Summarises a phase: goal and times of the last step, counters of all steps.
+/// Summarises a phase: goal and times of the step that it is about, or that failed; counters of all steps.
 fn summarize(phase: Phase, world: &World, ran: Ran, outcome: Outcome) -> PhaseReport {
-    let Ran { started_at, steps, last, sum } = ran;
+    let Ran { started_at, steps, shown, subjects, sum } = ran;
     let took = world.now() - started_at;
-    let total = world.goal().total;
+    let shown = shown.and_then(|nth| steps.get(nth));
     let (mut datagrams, mut bytes): (Vec<u64>, Vec<u64>) = world.traffic().unzip();
     PhaseReport {
         phase,
-        goal: phase.goal(),
+        goal: shown.map_or(phase.goal(), |step| step.goal),
         started_at_s: started_at.as_secs_f64(),
         took_s: took.as_secs_f64(),
         deadline_s: steps.iter().map(|step| step.deadline_s).sum(),
-        total,
-        done: last.done,
+        total: shown.map_or(0, |step| step.total),
+        done: shown.map_or(0, |step| step.done),
         nodes_up: world.all(HostState::Up).len(),
-        reached_s: reached(&last, total),
+        reached_s: shown.map(|step| step.reached_s).unwrap_or_default(),
         datagrams_per_node_second: Spread::of(&mut datagrams, took),
         bytes_per_node_second: Spread::of(&mut bytes, took),
         datagrams_sent: datagrams.iter().sum(),
@@ -209,9 +217,9 @@ fn summarize(phase: Phase, world: &World, ran: Ran, outcome: Outcome) -> PhaseRe
         violations: sum.violations.iter().map(ToString::to_string).collect(),
         steps: steps.into_iter().filter(|step| !step.step.is_empty()).collect(),
         outcome,
-        curve: last.times.curve(total),
+        curve: shown.map(|step| step.curve.clone()).unwrap_or_default(),
         sent: BTreeMap::new(),
-        subjects: subjects(&last, world.goal().since),
+        subjects,
     }
 }
 

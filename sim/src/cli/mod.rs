@@ -49,20 +49,13 @@ pub fn main() -> ExitCode {
 fn run(options: &RunOptions) -> Result<ExitCode, String> {
     let plan = options.plan()?;
     check_memory(options)?;
-    let halt = Arc::new(AtomicBool::new(false));
-    let raised = Arc::clone(&halt);
-    // Without a handler Ctrl-C still ends the run, but without a report.
-    let _no_handler = ctrlc::set_handler(move || {
-        if raised.swap(true, Ordering::Relaxed) {
-            std::process::exit(EXIT_INTERRUPTED.into());
-        }
-    });
+    let halt = halt_on_interrupt();
     let began = Instant::now();
     let mut world = World::new(plan.world.clone());
     if let Some(node) = options.trace {
         world.print_trace(node);
     }
-    let is_shown = !options.quiet && !options.json && std::io::stderr().is_terminal();
+    let is_shown = !options.quiet && std::io::stderr().is_terminal();
     let mut progress = PhaseBar::new(is_shown, halt);
     let scenario: &Scenario = &plan.scenario;
     let phases = scenario.run(&mut world, &plan.world.config, &mut progress);
@@ -100,6 +93,19 @@ fn print(report: &Report, options: &RunOptions) -> Result<(), String> {
     Ok(())
 }
 
+/// Returns a flag that the first Ctrl-C raises; the second one ends the process.
+fn halt_on_interrupt() -> Arc<AtomicBool> {
+    let halt = Arc::new(AtomicBool::new(false));
+    let raised = Arc::clone(&halt);
+    // Without a handler Ctrl-C still ends the run, but without a report.
+    let _no_handler = ctrlc::set_handler(move || {
+        if raised.swap(true, Ordering::Relaxed) {
+            std::process::exit(EXIT_INTERRUPTED.into());
+        }
+    });
+    halt
+}
+
 /// Checks the memory estimate; refuses a run that would not fit.
 fn check_memory(options: &RunOptions) -> Result<(), String> {
     let needed = estimate::memory_bytes(options.nodes, options.is_converged(), options.keeps_snapshots());
@@ -117,10 +123,15 @@ fn check_memory(options: &RunOptions) -> Result<(), String> {
     Ok(())
 }
 
-/// Returns the first paragraph of a message as one line.
+/// Returns the first paragraph of a message, and the tip after it if there is one, as one line.
 fn one_line(message: &str) -> String {
-    let paragraph: Vec<&str> = message.lines().map(str::trim).take_while(|line| !line.is_empty()).collect();
-    paragraph.join(" ").trim_start_matches("error: ").to_owned()
+    let mut lines = message.lines().map(str::trim);
+    let paragraph: Vec<&str> = lines.by_ref().take_while(|line| !line.is_empty()).collect();
+    let mut line = paragraph.join(" ").trim_start_matches("error: ").to_owned();
+    if let Some(tip) = lines.find_map(|line| line.strip_prefix("tip: ")) {
+        line = format!("{line}; {tip}");
+    }
+    line
 }
 
 fn refuse(reason: &str) -> ExitCode {
@@ -137,6 +148,7 @@ mod tests {
 
     #[test]
     fn messages_become_one_line() {
-        assert_eq!(one_line("error: bad\n  tip: worse\n\nFor more information"), "bad tip: worse");
+        assert_eq!(one_line("error: bad\n  and worse\n\nFor more information"), "bad and worse");
+        assert_eq!(one_line("error: bad\n\n  tip: try good\n\nUsage: sim"), "bad; try good");
     }
 }

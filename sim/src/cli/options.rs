@@ -9,6 +9,7 @@ use super::parse::{LatencyRange, duration, latency_range, positive, share, share
 use crate::net::LinkModel;
 use crate::phase::{Phase, PhaseSettings};
 use crate::report::Setup;
+use crate::results;
 use crate::scenario::Scenario;
 use crate::world::WorldOptions;
 
@@ -47,7 +48,7 @@ pub(super) struct RunOptions {
     #[arg(long, value_name = "COUNT", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=NODES_MAX))]
     pub(super) nodes: u32,
 
-    /// Share of datagrams that are lost, from 0 to 1. Streams lose nothing: TCP retransmits.
+    /// Share of datagrams that are lost, from 0 to 1 or in percent (5%). Streams lose nothing: TCP retransmits.
     #[arg(long, value_name = "SHARE", default_value = "0", value_parser = share)]
     loss: u32,
 
@@ -63,7 +64,8 @@ pub(super) struct RunOptions {
     #[arg(long, value_name = "NAME", value_enum, default_value_t = Profile::Lan)]
     profile: Profile,
 
-    /// One-way latency of every packet, drawn uniformly from this range. The minimum must be above zero.
+    /// One-way latency of every packet, drawn uniformly from this range, or one value for all. The minimum must be above
+    /// zero.
     #[arg(long, value_name = "MIN..MAX", default_value = "1ms..20ms", value_parser = latency_range)]
     latency: LatencyRange,
 
@@ -204,7 +206,8 @@ pub(super) struct RunOptions {
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     idle: Option<Duration>,
 
-    /// Ends the run after this virtual time, in any phase. [default: only the phases' own deadlines]
+    /// Ends the run after this virtual time, in any phase. A phase that has not reached its goal by then fails.
+    /// [default: only the phases' own deadlines]
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     max_virtual: Option<Duration>,
 
@@ -338,7 +341,8 @@ impl RunOptions {
             is_converged: self.is_converged(),
             virtual_max: self.max_virtual,
         };
-        Ok(Plan { world, scenario, setup: self.setup(threads) })
+        let setup = self.setup(threads, &scenario);
+        Ok(Plan { world, scenario, setup })
     }
 
     /// Whether a phase restarts processes from their disks.
@@ -390,7 +394,7 @@ impl RunOptions {
         Ok(phases)
     }
 
-    fn setup(&self, threads: u32) -> Setup {
+    fn setup(&self, threads: u32, scenario: &Scenario) -> Setup {
         let share = |ppm: u32| f64::from(ppm) / 1e6;
         Setup {
             nodes: self.nodes,
@@ -417,6 +421,12 @@ impl RunOptions {
             lifeguard: !self.no_lifeguard,
             gossip_packets: self.gossip_packets,
             checks: !self.no_checks,
+            version: results::VERSION,
+            stream_reset: share(self.stream_reset),
+            bandwidth_mbit_per_s: self.bandwidth,
+            label: self.label.clone().unwrap_or_default(),
+            virtual_max_s: self.max_virtual.map(|max| max.as_secs_f64()),
+            phase_settings: scenario.settings.clone(),
         }
     }
 }

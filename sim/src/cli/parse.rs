@@ -50,11 +50,12 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
     Ok(duration)
 }
 
-/// Parses a latency range such as `1ms..20ms`.
+/// Parses a latency range such as `1ms..20ms`, or one latency such as `150ms`.
 pub(super) fn latency_range(text: &str) -> Result<LatencyRange, String> {
-    let Some((min, max)) = text.split_once("..").filter(|(min, max)| !min.is_empty() && !max.is_empty()) else {
-        return Err("expected MIN..MAX, such as 1ms..20ms".to_owned());
-    };
+    let (min, max) = text.split_once("..").unwrap_or((text, text));
+    if min.is_empty() || max.is_empty() {
+        return Err("expected MIN..MAX, such as 1ms..20ms, or one latency, such as 150ms".to_owned());
+    }
     let (min, max) = (duration(min)?, duration(max)?);
     if min.is_zero() {
         return Err("the minimum latency must be above zero".to_owned());
@@ -65,10 +66,12 @@ pub(super) fn latency_range(text: &str) -> Result<LatencyRange, String> {
     Ok(LatencyRange { min, max })
 }
 
-/// Parses a share from 0 to 1 into parts per million.
+/// Parses a share from 0 to 1, or in percent, into parts per million.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 0 to a million after the check")]
 pub(super) fn share(text: &str) -> Result<u32, String> {
-    let share: f64 = text.parse().map_err(|_| "expected a number from 0 to 1".to_owned())?;
+    let (number, unit) = text.strip_suffix('%').map_or((text, 1.0), |percent| (percent.trim_end(), 100.0));
+    let share: f64 = number.parse().map_err(|_| "expected a share from 0 to 1, or in percent such as 5%".to_owned())?;
+    let share = share / unit;
     if !(0.0..=1.0).contains(&share) {
         return Err("expected a share from 0 to 1; 0.1 is 10 %".to_owned());
     }
@@ -112,7 +115,9 @@ mod tests {
     fn latencies_are_ranges_above_zero() {
         let range = LatencyRange { min: Duration::from_millis(1), max: Duration::from_millis(20) };
         assert_eq!(latency_range("1ms..20ms"), Ok(range));
-        for text in ["5ms..1ms", "0..5ms", "0..", "..5ms", "5ms", ""] {
+        let one = Duration::from_millis(150);
+        assert_eq!(latency_range("150ms"), Ok(LatencyRange { min: one, max: one }));
+        for text in ["5ms..1ms", "0..5ms", "0..", "..5ms", "5", "0", ""] {
             assert!(latency_range(text).is_err(), "{text:?}");
         }
     }
@@ -130,7 +135,9 @@ mod tests {
     fn shares_are_from_zero_to_one() {
         assert_eq!(share("0.1"), Ok(100_000));
         assert_eq!(share("1"), Ok(1_000_000));
-        for text in ["1.5", "-0.1", "nan", "ten"] {
+        assert_eq!(share("5%"), Ok(50_000));
+        assert_eq!(share("0.5 %"), Ok(5_000));
+        for text in ["1.5", "-0.1", "nan", "ten", "101%", "-1%", "%", "5%%"] {
             assert!(share(text).is_err(), "{text:?}");
         }
         assert!(share_of_some("0").is_err());

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serf_proto::{Instant, Sent};
 
-use crate::phase::{Figures, Phase};
+use crate::phase::{Figures, Phase, PhaseSettings};
 use crate::series::Series;
 use crate::{allocations, usage};
 
@@ -73,6 +73,18 @@ pub struct Setup {
     pub gossip_packets: u32,
     /// Whether the checks were enabled.
     pub checks: bool,
+    /// Version of the simulator; see [`crate::results::VERSION`].
+    pub version: &'static str,
+    /// Share of stream chunks that reset their stream.
+    pub stream_reset: f64,
+    /// Send rate of a node on streams, in Mbit/s.
+    pub bandwidth_mbit_per_s: u64,
+    /// The cluster's label; empty if there is none.
+    pub label: String,
+    /// Limit of virtual time; `None` if there is none.
+    pub virtual_max_s: Option<f64>,
+    /// Settings of the phases, whether they ran or not.
+    pub phase_settings: PhaseSettings,
 }
 
 /// Results of one phase.
@@ -82,7 +94,7 @@ pub struct PhaseReport {
     /// The phase.
     #[serde(serialize_with = "phase_name")]
     pub phase: Phase,
-    /// The goal.
+    /// The goal. `total`, `done` and `reached_s` are about it.
     pub goal: &'static str,
     /// How it ended.
     pub outcome: Outcome,
@@ -98,7 +110,8 @@ pub struct PhaseReport {
     pub done: i64,
     /// Number of nodes that were up at its end.
     pub nodes_up: usize,
-    /// Times at which shares of the total were complete, in virtual seconds from the start.
+    /// Times at which shares of the total were complete, in virtual seconds from the start; of a phase with several
+    /// steps from the start of the step that has this goal.
     pub reached_s: Reached,
     /// Datagrams sent, per node and second.
     pub datagrams_per_node_second: Spread,
@@ -129,9 +142,9 @@ pub struct PhaseReport {
     /// The first violations.
     pub violations: Vec<String>,
     /// Steps of a phase that has several, in order. The counters above are totals over all steps; the goal and its
-    /// times are those of the last step.
+    /// times are those of the step that the phase is about, or of the one that failed.
     pub steps: Vec<StepReport>,
-    /// Share of the total that was complete over time: virtual seconds from the start of the last step, and the share that holds
+    /// Share of the total that was complete over time: virtual seconds from the start of the step of `reached_s`, and the share that holds
     /// from then on. Part of results files, not of the summary.
     #[serde(skip)]
     pub curve: Vec<(f64, f64)>,
@@ -209,7 +222,7 @@ pub enum Outcome {
         /// Deadline, in virtual seconds.
         deadline_s: f64,
     },
-    /// The run reached its limit of virtual time.
+    /// The run reached its limit of virtual time before the goal. Counts as a failure, except for the idle phase.
     CutShort,
     /// The run was stopped from outside.
     Halted,
@@ -315,7 +328,13 @@ impl PhaseReport {
 
     /// Whether the phase succeeded.
     pub fn is_fine(&self) -> bool {
-        self.violation_count == 0 && !matches!(self.outcome, Outcome::Missing { .. })
+        let is_open = match self.outcome {
+            Outcome::Missing { .. } => true,
+            // An idle phase has nothing to reach.
+            Outcome::CutShort => self.phase != Phase::Idle,
+            Outcome::Done | Outcome::Skipped { .. } | Outcome::Halted => false,
+        };
+        self.violation_count == 0 && !is_open
     }
 }
 
