@@ -215,9 +215,9 @@ fn summarize(phase: Phase, world: &World, ran: Ran, outcome: Outcome) -> PhaseRe
         network_dropped: NetDrop::ALL.iter().map(|reason| (reason.name(), sum.drops[*reason as usize])).collect(),
         violation_count: sum.violation_count,
         violations: sum.violations.iter().map(ToString::to_string).collect(),
+        curve: shown.map(|step| step.curve.clone()).unwrap_or_default(),
         steps: steps.into_iter().filter(|step| !step.step.is_empty()).collect(),
         outcome,
-        curve: shown.map(|step| step.curve.clone()).unwrap_or_default(),
         sent: BTreeMap::new(),
         subjects,
     }
