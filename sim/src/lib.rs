@@ -60,6 +60,7 @@ mod series;
 mod shard;
 mod shard_queues;
 mod shared;
+mod stats;
 mod tally;
 mod truth;
 mod usage;
