@@ -47,6 +47,7 @@ mod hostile;
 mod net;
 mod notes;
 mod observe;
+mod page;
 mod phase;
 mod phase_bar;
 mod queue;

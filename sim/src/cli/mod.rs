@@ -1,6 +1,7 @@
 //! The command line: parses options, prints the report, and returns an exit code for scripts.
 
 mod chaos;
+mod files;
 mod list;
 mod options;
 mod parse;
@@ -48,6 +49,7 @@ pub fn main() -> ExitCode {
 
 fn run(options: &RunOptions) -> Result<ExitCode, String> {
     let plan = options.plan()?;
+    files::check(options)?;
     check_memory(options)?;
     let halt = halt_on_interrupt();
     let began = Instant::now();
@@ -72,6 +74,7 @@ fn run(options: &RunOptions) -> Result<ExitCode, String> {
         series: world.series(),
     };
     print(&report, options)?;
+    files::write(&report, options, None)?;
     // The system reclaims the memory faster than millions of small frees.
     core::mem::forget(world);
     Ok(match (report.is_halted(), report.is_fine()) {

@@ -1,4 +1,5 @@
 use core::time::Duration;
+use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use serf_proto::Key;
@@ -226,6 +227,18 @@ pub(super) struct RunOptions {
     /// Prints the report as one JSON object.
     #[arg(long)]
     pub(super) json: bool,
+
+    /// Writes the report with charts to this file: one HTML page that needs no network and no script.
+    #[arg(long, value_name = "FILE")]
+    pub(super) report: Option<PathBuf>,
+
+    /// Writes the results into this directory, as JSON lines for sim report and sim compare.
+    #[arg(long, value_name = "DIRECTORY")]
+    pub(super) results: Option<PathBuf>,
+
+    /// Writes the convergence curves to this file, as SVG.
+    #[arg(long, value_name = "FILE")]
+    pub(super) picture: Option<PathBuf>,
 
     /// Suppresses progress and remarks; prints only the report.
     #[arg(long)]
