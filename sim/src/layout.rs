@@ -23,11 +23,6 @@ impl Layout {
         self.group_of.get(node as usize).copied().unwrap_or(0)
     }
 
-    /// Returns the number of groups, at least 1.
-    pub(crate) fn groups(&self) -> usize {
-        self.group_of.iter().max().map_or(1, |last| usize::from(*last) + 1)
-    }
-
     /// Whether a node starts later than the others.
     pub(crate) fn is_late(&self, node: u32) -> bool {
         self.is_late.get(node as usize).is_some_and(|is_late| *is_late)

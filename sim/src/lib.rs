@@ -21,6 +21,7 @@
 //! | `chaos`, `hostile` | randomly drawn worlds, and a hostile member |
 //! | `report`, `tally`, `histogram` | counters and their output |
 //! | `results` | results files, for sweeps, comparisons and reports |
+//! | `experiment` | scenario files, sweeps, shards |
 //! | `series`, `notes` | time series of a run |
 //! | `cli` | the command line |
 
@@ -32,6 +33,7 @@ mod barrier;
 mod bench;
 mod bounds;
 mod chaos;
+mod chart;
 mod check;
 mod cli;
 mod command;
@@ -40,6 +42,7 @@ mod digest;
 mod disk;
 mod engine;
 mod estimate;
+mod experiment;
 mod histogram;
 mod host;
 mod hostile;
@@ -47,6 +50,7 @@ mod layout;
 mod net;
 mod notes;
 mod observe;
+mod page;
 mod parse;
 mod phase;
 mod phase_bar;
@@ -61,6 +65,7 @@ mod series;
 mod shard;
 mod shard_queues;
 mod shared;
+mod stats;
 mod tally;
 mod truth;
 mod usage;

@@ -180,7 +180,7 @@ impl HostContext<'_> {
                 self.progress(delta);
             }
             if delta > 0 && *watch == Watch::SubjectsByOthers {
-                self.tally.noticed.entry(id).or_default().verdict(self.at);
+                self.tally.noticed.entry(id).or_default().verdict(self.at, self.id);
             }
         }
     }

@@ -215,9 +215,9 @@ fn summarize(phase: Phase, world: &World, ran: Ran, outcome: Outcome) -> PhaseRe
         network_dropped: NetDrop::ALL.iter().map(|reason| (reason.name(), sum.drops[*reason as usize])).collect(),
         violation_count: sum.violation_count,
         violations: sum.violations.iter().map(ToString::to_string).collect(),
+        curve: shown.map(|step| step.curve.clone()).unwrap_or_default(),
         steps: steps.into_iter().filter(|step| !step.step.is_empty()).collect(),
         outcome,
-        curve: shown.map(|step| step.curve.clone()).unwrap_or_default(),
         sent: BTreeMap::new(),
         subjects,
     }
@@ -237,8 +237,10 @@ fn subjects(tally: &Tally, since: Instant) -> Vec<SubjectReport> {
     let report = |(node, noticed): (&u32, &Noticed)| SubjectReport {
         node: name_of(*node),
         suspected_s: noticed.suspected_at.map(seconds),
-        first_s: noticed.verdicts_at.map(|(first, _)| seconds(first)),
-        last_s: noticed.verdicts_at.map(|(_, last)| seconds(last)),
+        first_observer: noticed.first.map(|(_, observer)| name_of(observer)),
+        first_s: noticed.first.map(|(at, _)| seconds(at)),
+        last_s: noticed.last_at.map(seconds),
+        observers: noticed.observers,
     };
     tally.noticed.iter().map(report).collect()
 }

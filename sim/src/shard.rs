@@ -105,7 +105,8 @@ impl Shard {
             }
             return;
         }
-        if host.process.slow.is_some() && !reaches_the_stalled(&scheduled.payload) && !self.may_start(local, &scheduled) {
+        if host.process.slow.is_some() && !reaches_the_stalled(&scheduled.payload) && !self.may_start(local, &scheduled)
+        {
             self.wait_for_processor(shared, local, scheduled);
             return;
         }
@@ -118,8 +119,8 @@ impl Shard {
         let Some(slow) = &mut process.slow else { return true };
         // Nothing is handled while the process is down, and a wake-up before the node's next timer is no input.
         let Some(node) = &process.node else { return true };
-        let is_due = process.wake_at == scheduled.key.at
-            && node.poll_timeout().is_some_and(|due| due <= scheduled.key.at);
+        let is_due =
+            process.wake_at == scheduled.key.at && node.poll_timeout().is_some_and(|due| due <= scheduled.key.at);
         if matches!(scheduled.payload, Payload::Wake) && !is_due {
             return true;
         }

@@ -106,8 +106,12 @@ impl Echo {
 pub(crate) struct Noticed {
     /// The first suspicion.
     pub(crate) suspected_at: Option<Instant>,
-    /// The first and the last verdict that the step waits for.
-    pub(crate) verdicts_at: Option<(Instant, Instant)>,
+    /// The first verdict that the step waits for, and its observer.
+    pub(crate) first: Option<(Instant, u32)>,
+    /// The last one.
+    pub(crate) last_at: Option<Instant>,
+    /// Number of observers with a verdict.
+    pub(crate) observers: u64,
 }
 
 impl Noticed {
@@ -115,17 +119,24 @@ impl Noticed {
         self.suspected_at = Some(self.suspected_at.map_or(at, |first| first.min(at)));
     }
 
-    pub(crate) fn verdict(&mut self, at: Instant) {
-        self.verdicts_at = Some(self.verdicts_at.map_or((at, at), |(first, last)| (first.min(at), last.max(at))));
+    pub(crate) fn verdict(&mut self, at: Instant, observer: u32) {
+        self.observers += 1;
+        self.note((at, observer), at);
+    }
+
+    /// Of verdicts at the same time the one of the smaller number counts as the first, for any number of threads.
+    fn note(&mut self, first: (Instant, u32), last_at: Instant) {
+        self.first = Some(self.first.map_or(first, |known| known.min(first)));
+        self.last_at = self.last_at.max(Some(last_at));
     }
 
     fn merge(&mut self, other: &Self) {
         if let Some(at) = other.suspected_at {
             self.suspicion(at);
         }
-        if let Some((first, last)) = other.verdicts_at {
-            self.verdict(first);
-            self.verdict(last);
+        self.observers += other.observers;
+        if let Some((first, last_at)) = other.first.zip(other.last_at) {
+            self.note(first, last_at);
         }
     }
 }

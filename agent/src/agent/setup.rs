@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use serf_tokio::Name;
 use serf_tokio::serf_proto::{AfterLeave, ConfigError, IdentityError, Snapshot};
-use serf_tokio::{CodecChoice, Key, Options, StartError, Transport};
+use serf_tokio::{Key, Options, StartError, Transport};
 
 use super::commands::TAGS_TOO_LONG;
 use super::events::{PROTOCOL_MAX, PROTOCOL_MIN};
-use crate::config::{Config, Profile, duration, given, read_keyring, read_tags_file};
+use crate::config::{Config, given, read_keyring, read_tags_file};
 use crate::endpoint::go_words;
 use crate::log::Log;
 

@@ -18,7 +18,9 @@ impl Settings {
         let mut keys = Vec::new();
         if let Some(text) = given(&self.encrypt_key) {
             let bytes = decode_base64(text).map_err(|offset| ConfigError::Key { offset }.to_string())?;
-            keys.push(Key::new(&bytes).map_err(|_| "Invalid encryption key: it must have 16, 24 or 32 bytes".to_owned())?);
+            keys.push(
+                Key::new(&bytes).map_err(|_| "Invalid encryption key: it must have 16, 24 or 32 bytes".to_owned())?,
+            );
         }
         self.protocol_with(keys)
     }
@@ -71,7 +73,8 @@ mod tests {
 
     #[test]
     fn a_file_gives_the_options_that_its_agent_runs_with() {
-        let options = protocol(r#"{"profile": "wan", "reconnect_interval": "7s", "disable_coordinates": true}"#).unwrap();
+        let options =
+            protocol(r#"{"profile": "wan", "reconnect_interval": "7s", "disable_coordinates": true}"#).unwrap();
         assert_eq!(options.swim, Options::wan().swim);
         assert_eq!((options.serf.reconnect_interval, options.serf.coordinates), (Duration::from_secs(7), false));
         assert_eq!(options.transport.codec, CodecChoice::HashiCorp);

@@ -1,6 +1,8 @@
 //! The command line: parses options, prints the report, and returns an exit code for scripts.
 
 mod chaos;
+mod experiment;
+mod files;
 mod list;
 mod options;
 
@@ -33,11 +35,16 @@ pub fn main() -> ExitCode {
     match &cli.order {
         Some(Order::Bench) => bench::run(),
         Some(Order::Strikes { rounds }) => cost::run(*rounds),
-        Some(Order::Chaos(options)) => chaos::run(options).unwrap_or_else(|reason| refuse(&reason)),
-        None if cli.run.list => {
-            let _closed = write!(std::io::stdout(), "{}", list::list());
-            ExitCode::SUCCESS
+        Some(Order::Run(options)) => experiment::run(options).unwrap_or_else(|reason| refuse(&reason)),
+        Some(Order::List) => print_text(&experiment::list()),
+        Some(Order::Show { name }) => experiment::show(name).map_or_else(|reason| refuse(&reason), print_text),
+        Some(Order::Init { path }) => {
+            experiment::init(path).map_or_else(|reason| refuse(&reason), |()| ExitCode::SUCCESS)
         }
+        Some(Order::Schema) => print_text(&experiment::schema()),
+        Some(Order::Merge(options)) => experiment::merge(options).unwrap_or_else(|reason| refuse(&reason)),
+        Some(Order::Chaos(options)) => chaos::run(options).unwrap_or_else(|reason| refuse(&reason)),
+        None if cli.run.list => print_text(&list::list()),
         None => match run(&cli.run) {
             Ok(code) => code,
             Err(reason) => refuse(&reason),
@@ -47,6 +54,7 @@ pub fn main() -> ExitCode {
 
 fn run(options: &RunOptions) -> Result<ExitCode, String> {
     let plan = options.plan()?;
+    files::check(options)?;
     check_memory(options)?;
     let halt = halt_on_interrupt();
     let began = Instant::now();
@@ -71,6 +79,7 @@ fn run(options: &RunOptions) -> Result<ExitCode, String> {
         series: world.series(),
     };
     print(&report, options)?;
+    files::write(&report, options, None)?;
     // The system reclaims the memory faster than millions of small frees.
     core::mem::forget(world);
     Ok(match (report.is_halted(), report.is_fine()) {
@@ -78,6 +87,12 @@ fn run(options: &RunOptions) -> Result<ExitCode, String> {
         (false, true) => ExitCode::SUCCESS,
         (false, false) => ExitCode::FAILURE,
     })
+}
+
+fn print_text(text: &str) -> ExitCode {
+    // A closed pipe, as by `head`, is not an error.
+    let _closed = write!(std::io::stdout(), "{text}");
+    ExitCode::SUCCESS
 }
 
 fn print(report: &Report, options: &RunOptions) -> Result<(), String> {

@@ -41,7 +41,14 @@ pub(crate) fn parse(document: &Document, file: &File, course: &Course) -> Result
             return Err(document.error(&path, format!("there is no phase or fault {key:?}; {nearest}")));
         }
         for (metric, condition) in conditions {
-            assertions.push(one(document, &format!("{path}.{metric}"), key, metric, condition, &phase_metrics(course))?);
+            assertions.push(one(
+                document,
+                &format!("{path}.{metric}"),
+                key,
+                metric,
+                condition,
+                &phase_metrics(course),
+            )?);
         }
     }
     Ok(assertions)
@@ -94,9 +101,8 @@ fn comparison(text: &str, metric: &str) -> Result<(Comparison, f64), String> {
 impl Assertion {
     /// Checks the condition against the metrics of a run.
     pub(crate) fn check(&self, records: &[Record]) -> results::Assertion {
-        let is_it = |metric: &&Metric| {
-            metric.phase == self.phase && metric.name == self.metric && metric.labels.is_empty()
-        };
+        let is_it =
+            |metric: &&Metric| metric.phase == self.phase && metric.name == self.metric && metric.labels.is_empty();
         let metrics = records.iter().filter_map(|record| match record {
             Record::Metric(metric) => Some(metric),
             _ => None,
@@ -202,12 +208,5 @@ const PHASE: [&str; 13] = [
 ];
 
 /// Metrics of a fault of a timeline.
-const FAULT: [&str; 7] = [
-    "reached_p50_s",
-    "reached_p90_s",
-    "reached_p99_s",
-    "reached_p100_s",
-    "first_s",
-    "victims_count",
-    "converged_s",
-];
+const FAULT: [&str; 7] =
+    ["reached_p50_s", "reached_p90_s", "reached_p99_s", "reached_p100_s", "first_s", "victims_count", "converged_s"];

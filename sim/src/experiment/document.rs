@@ -53,18 +53,18 @@ pub(crate) struct Axis {
 impl Document {
     /// Parses a scenario. `origin` names the file in errors.
     pub(crate) fn parse(origin: &str, text: &str) -> Result<Self, FileError> {
-        let line_of = |at: usize| 1 + text.as_bytes()[..at.min(text.len())].iter().filter(|byte| **byte == b'\n').count();
+        let line_of =
+            |at: usize| 1 + text.as_bytes()[..at.min(text.len())].iter().filter(|byte| **byte == b'\n').count();
         let syntax = |error: toml::de::Error| FileError {
             place: error.span().map_or(origin.to_owned(), |span| format!("{origin}:{}", line_of(span.start))),
             key: String::new(),
-            reason: error.message().trim().replace('\n', ", "),
+            reason: error.message().trim().replace('\n', ", ").replace('`', ""),
         };
         let spanned = DeTable::parse(text).map_err(syntax)?;
         let mut lines = BTreeMap::new();
         note_lines(spanned.get_ref(), "", &line_of, &mut lines);
         let table = toml::from_str(text).map_err(syntax)?;
-        let mut document =
-            Self { origin: origin.to_owned(), table, lines, set: BTreeSet::new(), seeds: Vec::new() };
+        let mut document = Self { origin: origin.to_owned(), table, lines, set: BTreeSet::new(), seeds: Vec::new() };
         document.take_seeds()?;
         Ok(document)
     }
@@ -86,11 +86,6 @@ impl Document {
         self.set.insert(path.to_owned());
         insert(&mut self.table, path, value).map_err(|reason| usage(&reason))?;
         self.take_seeds()
-    }
-
-    /// Replaces the seeds.
-    pub(crate) fn set_seeds(&mut self, seeds: Vec<u64>) {
-        self.seeds = seeds;
     }
 
     /// Returns the seeds, in order and each once.
@@ -416,13 +411,20 @@ nodes = 5
     fn lists_and_ranges_are_axes_in_the_order_of_the_file() {
         let document = parse(TEXT);
         assert_eq!(document.seeds(), [1, 2, 3]);
-        let axes: Vec<(String, Vec<String>)> = document.axes().unwrap().into_iter()
-            .map(|axis| (axis.path, axis.values.iter().map(ToString::to_string).collect())).collect();
+        let axes: Vec<(String, Vec<String>)> = document
+            .axes()
+            .unwrap()
+            .into_iter()
+            .map(|axis| (axis.path, axis.values.iter().map(ToString::to_string).collect()))
+            .collect();
         let texts = |texts: &[&str]| texts.iter().map(ToString::to_string).collect::<Vec<_>>();
-        assert_eq!(axes, [
-            ("cluster.nodes".to_owned(), texts(&["100", "200"])),
-            ("network.loss".to_owned(), texts(&["0.0", "0.1", "0.2", "0.3"])),
-        ]);
+        assert_eq!(
+            axes,
+            [
+                ("cluster.nodes".to_owned(), texts(&["100", "200"])),
+                ("network.loss".to_owned(), texts(&["0.0", "0.1", "0.2", "0.3"])),
+            ]
+        );
     }
 
     #[test]
@@ -448,7 +450,8 @@ nodes = 5
         let axes = document.axes().unwrap();
         assert_eq!(axes.len(), 1, "{axes:?}");
         assert_eq!(axes[0].values, [Value::Integer(0), Value::String("5%".into())]);
-        let scenario = document.scenario(&document.pick(&[("network.loss".into(), Value::String("5%".into()))])).unwrap();
+        let scenario =
+            document.scenario(&document.pick(&[("network.loss".into(), Value::String("5%".into()))])).unwrap();
         assert_eq!((scenario.group[1].nodes, scenario.network.loss.0), (Some(7), 50_000));
         for (wrong, reason) in [
             ("network.loss", "--set network.loss: expected KEY=VALUE"),
@@ -467,12 +470,20 @@ nodes = 5
             ("\n[netwrk]\n", "x.toml:2: netwrk: unknown key; did you mean network?"),
             ("[network]\nloss = 1.5\n", "x.toml:2: network.loss: expected a share from 0 to 1; 0.1 is 10 %"),
             ("[cluster]\nnodes = \"many\"\n", "x.toml:2: cluster.nodes: invalid type: string \"many\", expected u32"),
-            ("[[fault]]\nkind = \"crsh\"\nat = \"1s\"\n", "x.toml:2: fault.0.kind: \"crsh\" is unknown; did you mean crash?"),
+            (
+                "[[fault]]\nkind = \"crsh\"\nat = \"1s\"\n",
+                "x.toml:2: fault.0.kind: \"crsh\" is unknown; did you mean crash?",
+            ),
             ("\n[[fault]]\nkind = \"crash\"\n", "x.toml:2: fault.0: missing field 'at'"),
-            ("[[fault]]\nkind = \"crash\"\nat = \"5 parsecs\"\n",
-             "x.toml:3: fault.0.at: \"5 parsecs\" is not a duration such as 20us, 1.5ms, 2s, 3m or 1h"),
+            (
+                "[[fault]]\nkind = \"crash\"\nat = \"5 parsecs\"\n",
+                "x.toml:3: fault.0.at: \"5 parsecs\" is not a duration such as 20us, 1.5ms, 2s, 3m or 1h",
+            ),
             ("[network]\nloss = []\n", "x.toml:2: network.loss: the list is empty"),
-            ("seeds = \"9..=1\"\n", "x.toml: seeds: \"9..=1\" is not a range such as \"1..=20\" or \"0..=0.3 step 0.1\""),
+            (
+                "seeds = \"9..=1\"\n",
+                "x.toml:1: seeds: \"9..=1\" is not a range such as \"1..=20\" or \"0..=0.3 step 0.1\"",
+            ),
             ("[network\nloss = 1\n", "x.toml:1: unclosed table, expected ]"),
             ("x = 1\nx = 2\n", "x.toml:2: duplicate key"),
         ] {

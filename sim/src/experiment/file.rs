@@ -21,6 +21,7 @@ pub(crate) struct File {
     pub(crate) name: Option<String>,
     /// What the scenario shows, in a sentence.
     #[serde(default)]
+    #[expect(dead_code, reason = "for people, and known to the schema")]
     pub(crate) about: Option<String>,
     /// Whose pace the nodes have: that of this library (early gossip, 16 packets per peer and tick), or that of
     /// HashiCorp's nodes. Default: library.
@@ -28,6 +29,7 @@ pub(crate) struct File {
     pub(crate) pace: Pace,
     /// Seed of a run. Default: 1.
     #[serde(default)]
+    #[expect(dead_code, reason = "the document takes them out; known to the schema and to suggestions")]
     pub(crate) seeds: Option<u64>,
     /// Phases to run, in their own order: join, event, query, crash, leave, rejoin, partition, restart, slow, flap,
     /// rotate, rtt, idle.

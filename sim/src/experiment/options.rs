@@ -132,6 +132,7 @@ mod tests {
             let text = match value {
                 Json::Object(_) => "\"7s\"".to_owned(),
                 Json::Bool(value) => (!value).to_string(),
+                Json::Number(number) if number.as_u64() == Some(3) => "7".to_owned(),
                 Json::Number(_) => "3".to_owned(),
                 _ if name == "codec" => "\"native\"".to_owned(),
                 _ => "\"dc1\"".to_owned(),

@@ -73,6 +73,15 @@ impl Plan {
         })
     }
 
+    /// Returns the estimated processor time in a release build, to within a factor of about three.
+    pub(crate) fn cpu_seconds(&self) -> f64 {
+        let virtual_s = match &self.course {
+            Course::Phases(scenario) => PHASE_S * scenario.phases.len() as f64,
+            Course::Timeline(timeline) => timeline.length.as_secs_f64(),
+        };
+        estimate::cpu_seconds(self.world.nodes, virtual_s)
+    }
+
     /// Returns the world and the layout of a run with this seed, which also determines the key.
     pub(crate) fn seeded(&self, seed: u64, threads: u32) -> (WorldOptions, Layout) {
         let keyed = |config: &Config| {
@@ -111,8 +120,7 @@ impl<'a> Planner<'a> {
         if !(1..=NODES_MAX).contains(&nodes) {
             return Err(document.error("cluster.nodes", format!("expected 1 to {NODES_MAX} nodes")));
         }
-        let mut planner =
-            Self { document, file, directory, nodes, phases: Vec::new(), groups: Vec::new() };
+        let mut planner = Self { document, file, directory, nodes, phases: Vec::new(), groups: Vec::new() };
         planner.groups = planner.divide()?;
         planner.phases = planner.phases()?;
         Ok(planner)
@@ -213,8 +221,8 @@ impl<'a> Planner<'a> {
     }
 
     fn is_encrypted(&self) -> bool {
-        let rotates = self.phases.contains(&Phase::Rotate)
-            || self.file.fault.iter().any(|fault| fault.kind == FaultKind::Rotate);
+        let rotates =
+            self.phases.contains(&Phase::Rotate) || self.file.fault.iter().any(|fault| fault.kind == FaultKind::Rotate);
         self.file.cluster.encrypt.unwrap_or(rotates)
     }
 
@@ -288,11 +296,13 @@ impl<'a> Planner<'a> {
             let path = |key: &str| format!("network.between.{nth}.{key}");
             let (from, to) = (self.group(&path("from"), &between.from)?, self.group(&path("to"), &between.to)?);
             let reverse = (between.both_ways != Some(false)).then_some((to, from));
-            let ways = if from == to { vec![(from, to)] } else { [Some((from, to)), reverse].into_iter().flatten().collect() };
+            let ways =
+                if from == to { vec![(from, to)] } else { [Some((from, to)), reverse].into_iter().flatten().collect() };
             for (from, to) in ways {
                 let at = from * groups + to;
                 if let Some(other) = given[at].replace(nth) {
-                    let message = format!("network.between.{other} is about the same links; one direction: both_ways = false");
+                    let message =
+                        format!("network.between.{other} is about the same links; one direction: both_ways = false");
                     return Err(self.error(&format!("network.between.{nth}"), message));
                 }
                 let link = &mut links[at];
@@ -353,7 +363,8 @@ impl<'a> Planner<'a> {
         }
         let timeline = Timeline {
             length,
-            join_spread: (!self.is_converged()).then(|| self.file.cluster.join_spread.map_or(JOIN_SPREAD, |Time(spread)| spread)),
+            join_spread: (!self.is_converged())
+                .then(|| self.file.cluster.join_spread.map_or(JOIN_SPREAD, |Time(spread)| spread)),
             late: self.late(length)?,
             faults: self.faults(length)?,
             loads: self.loads(length)?,
@@ -369,7 +380,9 @@ impl<'a> Planner<'a> {
             self.within(&format!("group.{nth}.start_at"), at, length)?;
             late.push((at, NodeSet::Range(self.groups[nth].1.clone())));
         }
-        if late.len() == self.groups.len() || late.len() + 1 == self.groups.len() && self.groups[late.len()].1.is_empty() {
+        if late.len() == self.groups.len()
+            || late.len() + 1 == self.groups.len() && self.groups[late.len()].1.is_empty()
+        {
             return Err(self.error("group.0.start_at", "at least one group must start with the run"));
         }
         Ok(late)
@@ -441,7 +454,9 @@ impl<'a> Planner<'a> {
             _ => self.nodes,
         };
         let count = match (fault.nodes, fault.share) {
-            (Some(_), Some(_)) => return Err(self.error(&format!("{path}.share"), "give either nodes or share, not both")),
+            (Some(_), Some(_)) => {
+                return Err(self.error(&format!("{path}.share"), "give either nodes or share, not both"));
+            }
             (Some(0), _) => return Err(self.error(&format!("{path}.nodes"), "must be above zero")),
             (Some(count), None) if count > pool => {
                 return Err(self.error(&format!("{path}.nodes"), format!("there are only {pool} nodes")));
@@ -683,6 +698,9 @@ const LOAD_BYTES_MAX: u32 = 400;
 const TIME_BYTES: u32 = 8;
 
 const PER_SECOND_MAX: f64 = 100_000.0;
+
+/// About what a phase takes, in virtual seconds.
+const PHASE_S: f64 = 40.0;
 
 /// The world's RNG stream for its key; nodes have their own seeds.
 const KEY_STREAM: u64 = 0x6b65_7900;

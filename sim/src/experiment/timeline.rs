@@ -3,7 +3,7 @@
 use core::time::Duration;
 use std::collections::BTreeMap;
 
-use serf_proto::{Instant, Key, KeyOperation, Status};
+use serf_proto::{Instant, Key, KeyOperation};
 
 use crate::command::QueryParams;
 use crate::engine::{Progress, Stop};

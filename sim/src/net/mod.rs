@@ -124,9 +124,14 @@ mod tests {
         Network::new(model, None, 4, &Seed::from_u64(1))
     }
 
+    fn fate(network: &Network, rng: &mut Rng, now: Instant, from: u32, to: u32) -> Fate {
+        let mut weather = Weather::CLEAR;
+        network.judge(rng, &mut weather, now, from, to)
+    }
+
     fn fates(network: &Network, count: u32) -> Vec<Fate> {
         let mut rng = rng();
-        (0..count).map(|_| network.judge(&mut rng, &mut Weather::CLEAR, Instant::ZERO, 0, 1)).collect()
+        (0..count).map(|_| fate(network, &mut rng, Instant::ZERO, 0, 1)).collect()
     }
 
     #[test]
@@ -168,10 +173,10 @@ mod tests {
             during: Some((Instant::ZERO, until)),
         });
         let mut rng = rng();
-        assert_eq!(network.judge(&mut rng, &mut Weather::CLEAR, Instant::ZERO, 0, 1), Fate::Cut);
+        assert_eq!(fate(&network, &mut rng, Instant::ZERO, 0, 1), Fate::Cut);
         assert_eq!(network.segment_latency(&mut rng, Instant::ZERO, 0, 1), None);
         for (now, from, to) in [(until, 0, 1), (Instant::ZERO, 1, 0), (Instant::ZERO, 0, 3)] {
-            assert!(matches!(network.judge(&mut rng, &mut Weather::CLEAR, now, from, to), Fate::Arrives { .. }));
+            assert!(matches!(fate(&network, &mut rng, now, from, to), Fate::Arrives { .. }));
         }
     }
 
@@ -181,8 +186,7 @@ mod tests {
         let (mut rng, mut seen) = (rng(), Vec::new());
         for (a, b) in [(0, 1), (1, 2), (2, 3), (3, 0)] {
             let mut there_and_back = || {
-                let ways = [(a, b), (b, a)]
-                    .map(|(from, to)| far.judge(&mut rng, &mut Weather::CLEAR, Instant::ZERO, from, to));
+                let ways = [(a, b), (b, a)].map(|(from, to)| fate(&far, &mut rng, Instant::ZERO, from, to));
                 let [Fate::Arrives { after: there, .. }, Fate::Arrives { after: back, .. }] = ways else {
                     panic!("{ways:?}")
                 };
@@ -202,7 +206,7 @@ mod tests {
         network.rules.push(rule(Effect::Delay(100 * MS)));
         network.rules.push(rule(Effect::Loss { ppm: 1_000_000 }));
         let mut rng = rng();
-        assert_eq!(network.judge(&mut rng, &mut Weather::CLEAR, Instant::ZERO, 0, 1), Fate::Lost);
+        assert_eq!(fate(&network, &mut rng, Instant::ZERO, 0, 1), Fate::Lost);
         let latency = network.segment_latency(&mut rng, Instant::ZERO, 0, 1).unwrap();
         assert!(latency >= 101 * MS && latency <= 102 * MS, "{latency:?}");
     }

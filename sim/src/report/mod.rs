@@ -1,5 +1,6 @@
 //! Results of a run: a table for people, JSON for programs.
 
+pub(crate) mod records;
 mod table;
 
 use core::time::Duration;
@@ -164,10 +165,14 @@ pub struct SubjectReport {
     pub node: String,
     /// The first suspicion at any node.
     pub suspected_s: Option<f64>,
-    /// The first node had the verdict: failed, or left.
+    /// The first node that had the verdict: failed, or left.
+    pub first_observer: Option<String>,
+    /// When it had it.
     pub first_s: Option<f64>,
-    /// The last node had it.
+    /// When the last node had it.
     pub last_s: Option<f64>,
+    /// Number of nodes that had it.
+    pub observers: u64,
 }
 
 /// Results of one step of a phase.

@@ -1,0 +1,134 @@
+//! Units of axes and tables, and how their values are written.
+
+/// Unit of a number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unit {
+    /// Seconds.
+    Seconds,
+    /// A share, from 0 to 1, written as a percentage.
+    Share,
+    /// Bytes.
+    Bytes,
+    /// Bytes per second.
+    BytesPerSecond,
+    /// A number of things.
+    Count,
+    /// A rate of things per second.
+    PerSecond,
+    /// Any other number.
+    Plain,
+}
+
+impl Unit {
+    /// Returns the unit that the end of a metric's name stands for, as in `reached_p99_s`.
+    pub(crate) fn of_name(name: &str) -> Self {
+        let ends = |suffix| name.ends_with(suffix);
+        match () {
+            () if ends("_bytes_per_s") || (name.contains("bytes") && ends("_per_s")) => Self::BytesPerSecond,
+            () if ends("_per_s") => Self::PerSecond,
+            () if ends("_s") => Self::Seconds,
+            () if ends("_share") => Self::Share,
+            () if ends("_bytes") => Self::Bytes,
+            () if ends("_count") => Self::Count,
+            () => Self::Plain,
+        }
+    }
+
+    /// Writes a value with three significant digits and its unit.
+    pub(crate) fn show(self, value: f64) -> String {
+        match self {
+            Self::Seconds => format!("{} s", digits(value)),
+            Self::Share => format!("{} %", percent(value)),
+            Self::Bytes => format!("{}B", prefixed(value)),
+            Self::BytesPerSecond => format!("{}B/s", prefixed(value)),
+            Self::PerSecond => format!("{}/s", prefixed(value).trim_end()),
+            Self::Count => prefixed(value).trim_end().to_owned(),
+            Self::Plain => digits(value),
+        }
+    }
+
+    /// Writes a tick of an axis whose label names the unit.
+    pub(super) fn tick(self, value: f64) -> String {
+        match self {
+            Self::Share => format!("{} %", percent(value)),
+            Self::Seconds | Self::Plain => trimmed(value, 6),
+            Self::Bytes | Self::BytesPerSecond | Self::PerSecond | Self::Count => prefixed(value).trim_end().to_owned(),
+        }
+    }
+}
+
+/// Writes a percentage so that a share just below 1 does not read as 100.
+fn percent(share: f64) -> String {
+    let percent = share * 100.0;
+    let text = digits(percent);
+    if share < 1.0 && text.starts_with("100") { trimmed((percent * 1e4).floor() / 1e4, 4) } else { text }
+}
+
+/// Writes three significant digits.
+pub(crate) fn digits(value: f64) -> String {
+    if value == 0.0 || !value.is_finite() {
+        return if value == 0.0 { "0".to_owned() } else { "–".to_owned() };
+    }
+    // Rounded before the number of decimals is chosen: 9.999 has the digits of 10.
+    let magnitude = format!("{:.2e}", value.abs()).rsplit('e').next().and_then(|text| text.parse().ok()).unwrap_or(0);
+    let decimals: i32 = 2 - magnitude;
+    trimmed(value, usize::try_from(decimals.clamp(0, 9)).unwrap_or(0))
+}
+
+/// Writes three significant digits and a decimal prefix with a space before it, such as `1.2 M`.
+fn prefixed(value: f64) -> String {
+    let steps = [(1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")];
+    // 999.6 would be written as 1000.
+    match steps.iter().find(|(factor, _)| value.abs() >= factor * 0.9995) {
+        Some((factor, prefix)) => format!("{} {prefix}", digits(value / factor)),
+        None => format!("{} ", digits(value)),
+    }
+}
+
+fn trimmed(value: f64, decimals: usize) -> String {
+    let text = format!("{value:.decimals$}");
+    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_have_three_digits_and_a_unit() {
+        for (unit, value, text) in [
+            (Unit::Seconds, 22.494, "22.5 s"),
+            (Unit::Seconds, 0.012_34, "0.0123 s"),
+            (Unit::Seconds, 9.999, "10 s"),
+            (Unit::Seconds, 0.0, "0 s"),
+            (Unit::Share, 0.5, "50 %"),
+            (Unit::Share, 0.999_99, "99.999 %"),
+            (Unit::Share, 1.0, "100 %"),
+            (Unit::Bytes, 1_234_567.0, "1.23 MB"),
+            (Unit::BytesPerSecond, 409.0, "409 B/s"),
+            (Unit::BytesPerSecond, 999.7, "1 kB/s"),
+            (Unit::Count, 604_696.0, "605 k"),
+            (Unit::Count, 7.0, "7"),
+            (Unit::PerSecond, 1.5, "1.5/s"),
+            (Unit::Plain, -0.25, "-0.25"),
+            (Unit::Plain, f64::NAN, "–"),
+        ] {
+            assert_eq!(unit.show(value), text, "{unit:?} {value}");
+        }
+    }
+
+    #[test]
+    fn the_unit_follows_from_the_end_of_a_name() {
+        for (name, unit) in [
+            ("reached_p99_s", Unit::Seconds),
+            ("bytes_per_node_p99_per_s", Unit::BytesPerSecond),
+            ("datagrams_per_node_mean_per_s", Unit::PerSecond),
+            ("detect_share", Unit::Share),
+            ("stream_bytes", Unit::Bytes),
+            ("false_failures_count", Unit::Count),
+            ("figure_error", Unit::Plain),
+        ] {
+            assert_eq!(Unit::of_name(name), unit, "{name}");
+        }
+    }
+}

@@ -1,0 +1,316 @@
+//! When nodes noticed: convergence curves, detection and dissemination.
+
+use super::html::{Html, Table};
+use super::runs::{Group, PhaseOf, distribution, median_curve, phases};
+use crate::chart::{Axis, Line, Lines, STYLES, Shape, Unit};
+use crate::results::Distribution;
+use crate::stats::Estimate;
+
+/// Metrics of a phase's goal and the heads of their columns.
+const SHARES: [(&str, &str); 5] = [
+    ("reached_p50_s", "50 %"),
+    ("reached_p90_s", "90 %"),
+    ("reached_p99_s", "99 %"),
+    ("reached_p99_9_s", "99.9 %"),
+    ("reached_p100_s", "all"),
+];
+
+/// Writes the section.
+pub(super) fn write(html: &mut Html, groups: &[Group<'_>]) {
+    let curves = curves_of(groups);
+    if curves.is_empty() {
+        return;
+    }
+    html.section("Time until nodes had noticed");
+    html.text(
+        "Share of all pairs of an observer and a member, or of all deliveries, that were done, over the virtual time since the \
+         start of the phase or step. A curve that ends early and high is good; a long flat end is what gossip missed and \
+         anti-entropy brought later.",
+    );
+    if let [group] = groups {
+        overview(html, group, &curves);
+        if curves.len() > 1 {
+            html.charts_begin("");
+            for curve in &curves {
+                let chart = chart(html, groups, curve, Lines::NORMAL);
+                html.figure(&curve.title(), &chart.svg(), &points_table(&chart));
+            }
+            html.charts_end();
+        }
+    } else {
+        for curve in &curves {
+            compare(html, groups, curve);
+        }
+    }
+    notices(html, groups);
+}
+
+/// Draws the curves of all phases of one group into one chart: the picture of a run.
+pub(super) fn overview_chart(group: &Group<'_>, caption: crate::chart::Caption) -> Lines {
+    let groups = core::slice::from_ref(group);
+    let curves = curves_of(groups);
+    // A phase with steps is shown by its own curve, which is that of its main step.
+    let whole: Vec<&Curve> = curves.iter().filter(|curve| !curve.phase.phase.contains('/')).collect();
+    let shown = if whole.is_empty() { curves.iter().collect() } else { whole };
+    let mut lines: Vec<Line> = Vec::new();
+    for (style, curve) in shown.into_iter().take(STYLES).enumerate() {
+        let mut line = line_of(group, curve, style);
+        line.label.clone_from(&curve.name());
+        lines.push(line);
+    }
+    let times = || lines.iter().flat_map(|line| line.points.iter().map(|(at, _)| *at)).filter(|at| *at > 0.0);
+    let (first, last) = (times().fold(f64::MAX, f64::min), times().fold(f64::MIN, f64::max));
+    let x = Axis::log("virtual seconds since the start of the phase", Unit::Seconds, first, last);
+    Lines { caption, x, y: Axis::shares("share that had noticed"), lines, marks: Vec::new(), size: Lines::WIDE }
+}
+
+fn overview(html: &mut Html, group: &Group<'_>, curves: &[Curve]) {
+    let caption = html
+        .caption("All phases", "Share of pairs or deliveries over time since the start of each phase; logarithmic.");
+    let chart = overview_chart(group, caption);
+    let mut table = Table::new(["phase", "until"]);
+    table.texts = 2;
+    table.head.extend(SHARES.iter().map(|(_, head)| (*head).to_owned()));
+    for curve in curves {
+        let mut row = vec![curve.name(), curve.phase.goal.clone()];
+        row.extend(SHARES.iter().map(|(metric, _)| shown(group.estimate(&curve.phase.phase, metric), Unit::Seconds)));
+        table.rows.push(row);
+    }
+    html.figure("All phases", &chart.svg(), &table.html("Time until a share had noticed"));
+}
+
+/// Writes one curve of all groups: in one chart, or in one chart for each if they are many.
+fn compare(html: &mut Html, groups: &[Group<'_>], curve: &Curve) {
+    html.part(&curve.title());
+    let mut table = Table::new(["setting"]);
+    table.head.extend(SHARES.iter().map(|(_, head)| (*head).to_owned()));
+    for group in groups {
+        let mut row = vec![group.label.clone()];
+        row.extend(SHARES.iter().map(|(metric, _)| shown(group.estimate(&curve.phase.phase, metric), Unit::Seconds)));
+        table.rows.push(row);
+    }
+    let table = if curve.measured == NOTICED { table.html(&curve.title()) } else { String::new() };
+    if groups.len() <= STYLES {
+        let chart = chart(html, groups, curve, Lines::WIDE);
+        html.raw("<div class=\"one\">");
+        html.figure(&curve.title(), &chart.svg(), &table);
+        html.raw("</div>");
+        return;
+    }
+    if groups.len() <= MULTIPLES_MAX {
+        let last = last_time(groups, curve);
+        html.charts_begin("many");
+        for group in groups {
+            let mut chart = chart(html, core::slice::from_ref(group), curve, Lines::SMALL);
+            // The same axis for all, so that they can be compared.
+            chart.x = Axis::linear("s", Unit::Seconds, last);
+            html.figure(&group.label, &chart.svg(), "");
+        }
+        html.charts_end();
+    }
+    html.raw(&table);
+}
+
+/// Draws one curve of some groups.
+fn chart(html: &mut Html, groups: &[Group<'_>], curve: &Curve, size: (f64, f64)) -> Lines {
+    let lines = (0..).zip(groups).map(|(style, group)| {
+        let mut line = line_of(group, curve, style);
+        if groups.len() > 1 {
+            line.label.clone_from(&group.label);
+        }
+        line
+    });
+    let lines: Vec<Line> = lines.collect();
+    let seeds = groups.iter().map(|group| group.runs.len()).max().unwrap_or(0);
+    let description = if seeds > 1 { "Line: median of the seeds; band: 90 % of them." } else { "Share over time." };
+    let caption = html.caption(curve.title(), description);
+    let x = Axis::linear("virtual seconds", Unit::Seconds, last_time(groups, curve));
+    Lines { caption, x, y: Axis::shares("share"), lines, marks: Vec::new(), size }
+}
+
+fn line_of(group: &Group<'_>, curve: &Curve, style: usize) -> Line {
+    let runs: Vec<&[(f64, f64)]> =
+        curve.of(group).into_iter().map(|distribution| distribution.points.as_slice()).collect();
+    let start = (0.0, 0.0);
+    let (points, band) = match runs.as_slice() {
+        [] => (Vec::new(), Vec::new()),
+        [points] => ([&[start], *points].concat(), Vec::new()),
+        runs => {
+            let curve = median_curve(runs, &grid(runs));
+            let points = core::iter::once(start).chain(curve.iter().map(|(x, [_, median, _])| (*x, *median))).collect();
+            (points, curve.into_iter().map(|(x, [low, _, high])| (x, low, high)).collect())
+        }
+    };
+    Line { label: String::new(), style, points, band, shape: Shape::Steps }
+}
+
+/// Returns places on the time axis: where the curves have corners, thinned.
+fn grid(runs: &[&[(f64, f64)]]) -> Vec<f64> {
+    let mut all: Vec<f64> = runs.iter().flat_map(|points| points.iter().map(|(at, _)| *at)).collect();
+    all.sort_unstable_by(f64::total_cmp);
+    let every = all.len().div_ceil(GRID_MAX).max(1);
+    let last = all.last().copied();
+    let mut grid: Vec<f64> = all.into_iter().step_by(every).chain(last).collect();
+    grid.dedup();
+    grid
+}
+
+fn last_time(groups: &[Group<'_>], curve: &Curve) -> f64 {
+    let points = groups.iter().flat_map(|group| curve.of(group)).flat_map(|of| &of.points);
+    points.map(|(at, _)| *at).fold(0.0, f64::max)
+}
+
+/// The corners of the lines of a chart, folded.
+fn points_table(chart: &Lines) -> String {
+    let Some(line) = chart.lines.first().filter(|line| line.points.len() > 1) else { return String::new() };
+    let mut table = Table::new(["seconds", "share"]);
+    let every = line.points.len().div_ceil(ROWS_MAX).max(1);
+    let last = line.points.len() - 1;
+    for (n, (at, share)) in line.points.iter().enumerate() {
+        if n % every == 0 || n == last {
+            table.rows.push(vec![format!("{at:.2}"), Unit::Share.show(*share)]);
+        }
+    }
+    table.folded("Numbers")
+}
+
+/// Writes when the first and the last observer noticed, over all subjects.
+fn notices(html: &mut Html, groups: &[Group<'_>]) {
+    let phases =
+        phases(groups).into_iter().filter(|phase| groups.iter().any(|group| !group.subjects(&phase.phase).is_empty()));
+    let phases: Vec<PhaseOf> = phases.collect();
+    if phases.is_empty() {
+        return;
+    }
+    html.section("Who noticed first, and last");
+    html.text(
+        "For each node that crashed or left: the time until its first observer, and until its last observer had the verdict. The \
+         first shows how fast detection is, the gap between the two how fast the news spreads.",
+    );
+    html.charts_begin("");
+    for phase in &phases {
+        notice(html, groups, phase);
+    }
+    html.charts_end();
+}
+
+fn notice(html: &mut Html, groups: &[Group<'_>], phase: &PhaseOf) {
+    let mut lines = Vec::new();
+    let mut table = Table::new(["setting", "nodes", "first: median", "first: latest", "last: median", "last: latest"]);
+    for group in groups.iter().take(STYLES / 2) {
+        let subjects = group.subjects(&phase.phase);
+        let mut row = vec![
+            if group.label.is_empty() { phase.phase.clone() } else { group.label.clone() },
+            subjects.len().to_string(),
+        ];
+        let [first, last] = [
+            subjects.iter().filter_map(|subject| subject.first_s).collect::<Vec<_>>(),
+            subjects.iter().filter_map(|subject| subject.last_s).collect::<Vec<_>>(),
+        ];
+        for (word, times) in [("first", first), ("last", last)] {
+            let points = distribution(&times);
+            let middle = points.iter().find(|(_, share)| *share >= 0.5).map(|(at, _)| *at);
+            let cell = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), |value| Unit::Seconds.show(value));
+            row.extend([cell(middle), cell(points.last().map(|(at, _)| *at))]);
+            let label = if group.label.is_empty() { word.to_owned() } else { format!("{word}, {}", group.label) };
+            let points = core::iter::once((points.first().map_or(0.0, |(at, _)| *at), 0.0)).chain(points).collect();
+            lines.push(Line { label, style: lines.len(), points, band: Vec::new(), shape: Shape::Steps });
+        }
+        table.rows.push(row);
+    }
+    let last = lines.iter().flat_map(|line| &line.points).map(|(at, _)| *at).fold(0.0, f64::max);
+    let caption = html.caption(format!("{}: first and last observer", phase.phase), "Cumulative share of the nodes.");
+    let x = Axis::linear("virtual seconds", Unit::Seconds, last);
+    let y = Axis::shares("share of the nodes concerned");
+    let chart = Lines { caption, x, y, lines, marks: Vec::new(), size: Lines::NORMAL };
+    html.figure(
+        &format!("{}: first and last observer", phase.phase),
+        &chart.svg(),
+        &table.html("First and last observer"),
+    );
+}
+
+/// Writes an estimate: the value of one seed, or the median with its interval.
+pub(super) fn shown(estimate: Option<Estimate>, unit: Unit) -> String {
+    match estimate {
+        None => "–".to_owned(),
+        Some(Estimate { median, count: 1, .. }) => unit.show(median),
+        Some(Estimate { median, low, high, .. }) => {
+            format!(
+                "{} [{}, {}]",
+                unit.show(median),
+                crate::chart::digits(low * scale(unit)),
+                crate::chart::digits(high * scale(unit))
+            )
+        }
+    }
+}
+
+const fn scale(unit: Unit) -> f64 {
+    if matches!(unit, Unit::Share) { 100.0 } else { 1.0 }
+}
+
+/// One kind of curve: a phase and what its distribution measures.
+#[derive(Clone, Debug, PartialEq)]
+struct Curve {
+    phase: PhaseOf,
+    measured: String,
+}
+
+impl Curve {
+    fn name(&self) -> String {
+        match (self.phase.phase.as_str(), self.measured.as_str()) {
+            ("", "detect_s") => "detection".to_owned(),
+            ("", "event_s") => "dissemination".to_owned(),
+            ("", other) => other.to_owned(),
+            (phase, _) => phase.to_owned(),
+        }
+    }
+
+    fn title(&self) -> String {
+        match (self.phase.phase.as_str(), self.measured.as_str()) {
+            ("", "detect_s") => "Detection: from a crash until an observer marks the node failed".to_owned(),
+            ("", "event_s") => "Dissemination: from a user event until a node delivers it".to_owned(),
+            ("", other) => other.to_owned(),
+            (phase, _) => format!("{phase}: {}", self.phase.goal),
+        }
+    }
+
+    fn of<'a>(&self, group: &Group<'a>) -> Vec<&'a Distribution> {
+        group.distributions(&self.phase.phase, &self.measured)
+    }
+}
+
+/// Returns all curves: those of phases in their order, then those of the whole run.
+fn curves_of(groups: &[Group<'_>]) -> Vec<Curve> {
+    let of_phases = phases(groups).into_iter().map(|phase| Curve { phase, measured: NOTICED.to_owned() });
+    let whole = || PhaseOf { phase: String::new(), goal: String::new() };
+    let of_run = ["detect_s", "event_s"].map(|measured| Curve { phase: whole(), measured: measured.to_owned() });
+    let all: Vec<Curve> =
+        of_phases.chain(of_run).filter(|curve| groups.iter().any(|group| !curve.of(group).is_empty())).collect();
+    // The curve of a phase is that of one of its steps: once is enough.
+    let is_double = |curve: &Curve| {
+        curve.phase.phase.split_once('/').is_some_and(|(phase, _)| {
+            all.iter().any(|whole| {
+                whole.phase.phase == phase
+                    && groups.iter().all(|group| {
+                        let points =
+                            |curve: &Curve| curve.of(group).iter().map(|of| of.points.clone()).collect::<Vec<_>>();
+                        points(whole) == points(curve)
+                    })
+            })
+        })
+    };
+    all.iter().filter(|curve| !is_double(curve)).cloned().collect()
+}
+
+const NOTICED: &str = "noticed_s";
+
+/// Places of a median curve.
+const GRID_MAX: usize = 150;
+
+/// More charts than this are too many to look at; the table remains.
+const MULTIPLES_MAX: usize = 36;
+
+/// Rows of the table of a curve.
+const ROWS_MAX: usize = 60;
