@@ -39,6 +39,10 @@ pub(super) struct RunCli {
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..))]
     jobs: Option<u16>,
 
+    /// Threads of each cell. The results do not depend on it. [default: what the cells leave idle]
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: Option<u16>,
+
     /// Runs this share of the cells only. [default: that of the scheduler's environment, or all]
     #[arg(long, value_name = "K/N")]
     shard: Option<Shard>,
@@ -85,7 +89,8 @@ pub(super) fn run(cli: &RunCli) -> Result<ExitCode, String> {
         ));
     }
     let cells: Vec<Cell<'_>> = campaign.cells().into_iter().filter(|cell| shard.has(&cell.hash())).collect();
-    let jobs = Jobs::new(directory, cli.jobs.map(usize::from), cells.len(), (nodes, bytes), available);
+    let mut jobs = Jobs::new(directory, cli.jobs.map(usize::from), cells.len(), (nodes, bytes), available);
+    jobs.threads = cli.threads.map_or(jobs.threads, u32::from);
     if !cli.quiet || cli.plan {
         eprintln!("{}", headline(&campaign, &cells, shard, &jobs, bytes));
     }

@@ -5,6 +5,7 @@ mod command_line;
 mod common;
 mod courses;
 mod determinism;
+mod experiments;
 mod faults;
 mod hostile;
 mod phases;
