@@ -181,7 +181,7 @@ fn readable_time(seconds: f64) -> String {
     }
 }
 
-/// Reads the complete ones of these cells.
+/// Reads the complete ones of these cells, in their order: that of the axes.
 fn read_cells(directory: &Path, cells: &[Cell<'_>]) -> Result<Vec<Results>, String> {
     let mut runs = Vec::new();
     for path in cells.iter().map(|cell| directory.join(results::file_name(&cell.hash()))) {
@@ -189,7 +189,6 @@ fn read_cells(directory: &Path, cells: &[Cell<'_>]) -> Result<Vec<Results>, Stri
             runs.extend(results::read(&path).map_err(|error| error.to_string())?);
         }
     }
-    results::sort(&mut runs);
     Ok(runs)
 }
 
@@ -270,7 +269,8 @@ fn spread(values: &[Option<f64>]) -> String {
         return String::new();
     };
     let median = if median.is_nan() { f64::INFINITY } else { median };
-    if first == last { shown(*first) } else { format!("{} [{}, {}]", shown(median), shown(*first), shown(*last)) }
+    let [first, median, last] = [*first, median, *last].map(shown);
+    if first == last { first } else { format!("{median} [{first}, {last}]") }
 }
 
 /// Progress of all cells on stderr.
