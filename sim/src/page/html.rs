@@ -56,6 +56,15 @@ impl Html {
             write!(self.body, "<figure><figcaption>{}</figcaption>\n{svg}\n{below}</figure>\n", escape(title));
     }
 
+    /// Writes a wide chart like [`Html::figure`]. On a narrow screen it keeps a readable width and is scrolled.
+    pub(super) fn wide_figure(&mut self, title: &str, svg: &str, below: &str) {
+        let svg = format!(
+            "<div class=\"scroll wide\" tabindex=\"0\" role=\"region\" aria-label=\"{}\">{svg}</div>",
+            escape(title)
+        );
+        self.figure(title, &svg, below);
+    }
+
     /// Returns the whole page.
     pub(super) fn finish(self, title: &str, head: &str) -> String {
         let contents: String = self
@@ -116,6 +125,7 @@ impl Table {
     /// The same, folded.
     pub(super) fn folded(&self, name: &str) -> String {
         let count = self.rows.len();
-        format!("<details><summary>{} ({count} rows)</summary>\n{}</details>\n", escape(name), self.html(name))
+        let rows = if count == 1 { "row" } else { "rows" };
+        format!("<details><summary>{} ({count} {rows})</summary>\n{}</details>\n", escape(name), self.html(name))
     }
 }

@@ -37,7 +37,8 @@ pub(crate) fn convergence(run: &Results) -> String {
     let description =
         "Share of all pairs of nodes that had noticed what happened, over virtual time, for each phase of the run.";
     let caption = Caption { id: "run".into(), title, description: description.into() };
-    picture(&times::overview_chart(&groups[0], caption).svg()) + "\n"
+    let chart = times::overview_chart(&groups[0], caption);
+    picture(&chart.svg(), chart.size) + "\n"
 }
 
 fn title(runs: &[Results], groups: &[Group<'_>]) -> String {

@@ -76,7 +76,7 @@ fn overview(html: &mut Html, group: &Group<'_>, curves: &[Curve]) {
         row.extend(SHARES.iter().map(|(metric, _)| shown(group.estimate(&curve.phase.phase, metric), Unit::Seconds)));
         table.rows.push(row);
     }
-    html.figure("All phases", &chart.svg(), &table.html("Time until a share had noticed"));
+    html.wide_figure("All phases", &chart.svg(), &table.html("Time until a share had noticed"));
 }
 
 /// Writes one curve of all groups: in one chart, or in one chart for each if they are many.
@@ -92,9 +92,7 @@ fn compare(html: &mut Html, groups: &[Group<'_>], curve: &Curve) {
     let table = if curve.measured == NOTICED { table.html(&curve.title()) } else { String::new() };
     if groups.len() <= STYLES {
         let chart = chart(html, groups, curve, Lines::WIDE);
-        html.raw("<div class=\"one\">");
-        html.figure(&curve.title(), &chart.svg(), &table);
-        html.raw("</div>");
+        html.wide_figure(&curve.title(), &chart.svg(), &table);
         return;
     }
     if groups.len() <= MULTIPLES_MAX {

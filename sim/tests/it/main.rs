@@ -7,4 +7,5 @@ mod courses;
 mod determinism;
 mod faults;
 mod hostile;
+mod pages;
 mod phases;
