@@ -21,7 +21,9 @@
 //! | `chaos`, `hostile` | randomly drawn worlds, and a hostile member |
 //! | `report`, `tally`, `histogram` | counters and their output |
 //! | `results` | results files, for sweeps, comparisons and reports |
-//! | `series`, `notes` | time series of a run |
+//! | `series`, `notes`, `explain` | time series of a run, and the timeline of one member |
+//! | `stats`, `compare` | intervals over seeds, comparison of two settings |
+//! | `chart`, `page`, `vega` | charts, HTML pages |
 //! | `cli` | the command line |
 
 #![forbid(unsafe_code)]
@@ -36,11 +38,13 @@ mod chart;
 mod check;
 mod cli;
 mod command;
+mod compare;
 mod content;
 mod digest;
 mod disk;
 mod engine;
 mod estimate;
+mod explain;
 mod histogram;
 mod host;
 mod hostile;
@@ -65,6 +69,7 @@ mod stats;
 mod tally;
 mod truth;
 mod usage;
+mod vega;
 mod world;
 
 pub use chaos::{ChaosOptions, ChaosReport, HostileReport, chaos};

@@ -1,10 +1,13 @@
 //! The command line: parses options, prints the report, and returns an exit code for scripts.
 
 mod chaos;
+mod compare;
+mod explain;
 mod files;
 mod list;
 mod options;
 mod parse;
+mod report;
 
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
@@ -36,6 +39,9 @@ pub fn main() -> ExitCode {
         Some(Order::Bench) => bench::run(),
         Some(Order::Strikes { rounds }) => cost::run(*rounds),
         Some(Order::Chaos(options)) => chaos::run(options).unwrap_or_else(|reason| refuse(&reason)),
+        Some(Order::Explain(options)) => explain::run(options).unwrap_or_else(|reason| refuse(&reason)),
+        Some(Order::Compare(options)) => compare::run(options).unwrap_or_else(|reason| refuse(&reason)),
+        Some(Order::Report(options)) => report::run(options).unwrap_or_else(|reason| refuse(&reason)),
         None if cli.run.list => {
             let _closed = write!(std::io::stdout(), "{}", list::list());
             ExitCode::SUCCESS
@@ -57,6 +63,9 @@ fn run(options: &RunOptions) -> Result<ExitCode, String> {
     if let Some(node) = options.trace {
         world.print_trace(node);
     }
+    if options.report.is_some() {
+        world.record_news(None);
+    }
     let is_shown = !options.quiet && std::io::stderr().is_terminal();
     let mut progress = PhaseBar::new(is_shown, halt);
     let scenario: &Scenario = &plan.scenario;
@@ -74,7 +83,8 @@ fn run(options: &RunOptions) -> Result<ExitCode, String> {
         series: world.series(),
     };
     print(&report, options)?;
-    files::write(&report, options, None)?;
+    let story = world.story().map(|story| story.html());
+    files::write(&report, options, story.as_deref())?;
     // The system reclaims the memory faster than millions of small frees.
     core::mem::forget(world);
     Ok(match (report.is_halted(), report.is_fine()) {

@@ -6,7 +6,10 @@ use serf_proto::Key;
 use serf_proto::{CodecChoice, Config, Options, Rng, Seed};
 
 use super::chaos::ChaosCli;
+use super::compare::CompareCli;
+use super::explain::ExplainCli;
 use super::parse::{LatencyRange, duration, latency_range, positive, share, share_of_some};
+use super::report::ReportCli;
 use crate::net::LinkModel;
 use crate::phase::{Phase, PhaseSettings};
 use crate::report::Setup;
@@ -39,6 +42,13 @@ pub(super) enum Order {
         #[arg(long, value_name = "COUNT", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=10_000))]
         rounds: u32,
     },
+    /// Runs phases and tells the timeline of one member: who suspected it, why, who confirmed, when it was declared failed,
+    /// and how the news spread.
+    Explain(Box<ExplainCli>),
+    /// Compares two sets of results on the same seeds. Exit code 1 if a metric became worse, 0 otherwise.
+    Compare(CompareCli),
+    /// Writes results as one HTML page.
+    Report(ReportCli),
     /// Measures the simulator itself at several sizes and prints one table. Takes a minute or two.
     Bench,
 }

@@ -9,6 +9,7 @@ mod times;
 mod traffic;
 
 use self::html::{Html, Table};
+pub(crate) use self::runs::varied;
 use self::runs::{Group, groups};
 use crate::chart::{Caption, escape, picture};
 use crate::results::{Record, Results};
@@ -141,7 +142,7 @@ fn short_cell(run: &Results) -> &str {
 fn settings(html: &mut Html, groups: &[Group<'_>], runs: &[Results]) {
     html.section("Settings and hashes");
     html.text("All settings that are the same in all runs; the others are in the names of the curves. Equal settings, seed and version give equal trace hashes on any machine.");
-    let varied = runs::varied(runs);
+    let varied = varied(runs);
     let mut table = Table::new(["setting", "value"]);
     table.texts = 2;
     if let Some(run) = runs.first() {

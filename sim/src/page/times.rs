@@ -96,12 +96,12 @@ fn compare(html: &mut Html, groups: &[Group<'_>], curve: &Curve) {
         return;
     }
     if groups.len() <= MULTIPLES_MAX {
-        let last = last_time(groups, curve);
+        let axis = time_axis("s", groups, curve);
         html.charts_begin("many");
         for group in groups {
             let mut chart = chart(html, core::slice::from_ref(group), curve, Lines::SMALL);
             // The same axis for all, so that they can be compared.
-            chart.x = Axis::linear("s", Unit::Seconds, last);
+            chart.x.clone_from(&axis);
             html.figure(&group.label, &chart.svg(), "");
         }
         html.charts_end();
@@ -122,7 +122,7 @@ fn chart(html: &mut Html, groups: &[Group<'_>], curve: &Curve, size: (f64, f64))
     let seeds = groups.iter().map(|group| group.runs.len()).max().unwrap_or(0);
     let description = if seeds > 1 { "Line: median of the seeds; band: 90 % of them." } else { "Share over time." };
     let caption = html.caption(curve.title(), description);
-    let x = Axis::linear("virtual seconds", Unit::Seconds, last_time(groups, curve));
+    let x = time_axis("virtual seconds", groups, curve);
     Lines { caption, x, y: Axis::shares("share"), lines, marks: Vec::new(), size }
 }
 
@@ -153,9 +153,18 @@ fn grid(runs: &[&[(f64, f64)]]) -> Vec<f64> {
     grid
 }
 
-fn last_time(groups: &[Group<'_>], curve: &Curve) -> f64 {
-    let points = groups.iter().flat_map(|group| curve.of(group)).flat_map(|of| &of.points);
-    points.map(|(at, _)| *at).fold(0.0, f64::max)
+/// Returns the axis of a curve: logarithmic if a few late pairs would squeeze all others into a corner.
+fn time_axis(label: &str, groups: &[Group<'_>], curve: &Curve) -> Axis {
+    let all = || groups.iter().flat_map(|group| curve.of(group));
+    let points = || all().flat_map(|of| &of.points).map(|(at, _)| *at);
+    let last = points().fold(0.0, f64::max);
+    let first = points().filter(|at| *at > 0.0).fold(f64::MAX, f64::min);
+    let nearly_all = |of: &Distribution| of.points.iter().find(|(_, share)| *share >= 0.99).map_or(last, |(at, _)| *at);
+    if all().map(nearly_all).fold(0.0, f64::max) * 4.0 < last {
+        Axis::log(format!("{label}, logarithmic"), Unit::Seconds, first, last)
+    } else {
+        Axis::linear(label, Unit::Seconds, last)
+    }
 }
 
 /// The corners of the lines of a chart, folded.
@@ -233,19 +242,8 @@ pub(super) fn shown(estimate: Option<Estimate>, unit: Unit) -> String {
     match estimate {
         None => "–".to_owned(),
         Some(Estimate { median, count: 1, .. }) => unit.show(median),
-        Some(Estimate { median, low, high, .. }) => {
-            format!(
-                "{} [{}, {}]",
-                unit.show(median),
-                crate::chart::digits(low * scale(unit)),
-                crate::chart::digits(high * scale(unit))
-            )
-        }
+        Some(Estimate { median, low, high, .. }) => unit.show_interval(median, low, high),
     }
-}
-
-const fn scale(unit: Unit) -> f64 {
-    if matches!(unit, Unit::Share) { 100.0 } else { 1.0 }
 }
 
 /// One kind of curve: a phase and what its distribution measures.

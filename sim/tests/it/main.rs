@@ -3,8 +3,10 @@
 mod chaos;
 mod command_line;
 mod common;
+mod compare;
 mod courses;
 mod determinism;
+mod explain;
 mod faults;
 mod hostile;
 mod pages;
