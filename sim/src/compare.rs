@@ -168,7 +168,7 @@ fn pairs<'a>(
     if pairs.is_empty() { Err(CompareError::NothingInCommon) } else { Ok(pairs) }
 }
 
-fn entries<'m, K: Copy, V>(map: &'m BTreeMap<K, V>) -> Vec<(K, &'m V)> {
+fn entries<K: Copy, V>(map: &BTreeMap<K, V>) -> Vec<(K, &V)> {
     map.iter().map(|(key, value)| (*key, value)).collect()
 }
 

@@ -68,20 +68,20 @@ impl Story {
         }
         html.push_str("</ol>\n<div class=\"charts\">\n");
         if let Some(chart) = episode.chart(self.member) {
-            let _infallible = write!(
+            let _infallible = writeln!(
                 html,
-                "<figure><figcaption>Nodes that suspect it, and that hold it for gone</figcaption>{}</figure>\n",
+                "<figure><figcaption>Nodes that suspect it, and that hold it for gone</figcaption>{}</figure>",
                 chart.svg()
             );
         }
         html.push_str("<div>\n");
         if let Some(spread) = episode.spread() {
-            let _infallible = write!(html, "<h3>How the news spread</h3><pre>{}</pre>\n", escape(&spread));
+            let _infallible = writeln!(html, "<h3>How the news spread</h3><pre>{}</pre>", escape(&spread));
         }
         let tree = episode.tree();
         if !tree.is_empty() {
             let _infallible =
-                write!(html, "<h3>From whom the first observers heard it</h3><pre>{}</pre>\n", escape(&tree));
+                writeln!(html, "<h3>From whom the first observers heard it</h3><pre>{}</pre>", escape(&tree));
         }
         html.push_str("</div></div>\n");
         html
