@@ -8,6 +8,13 @@ pub(crate) fn memory_bytes(nodes: u32, is_converged: bool, has_snapshots: bool) 
     BASE_BYTES + nodes * NODE_BYTES + nodes * nodes * (pair + recorded)
 }
 
+/// Returns the estimated processor time of a run of `nodes` nodes in a release build, in seconds: what an idle node costs,
+/// and what news costs, which each member hears about each other one a few times.
+pub(crate) fn cpu_seconds(nodes: u32, virtual_s: f64) -> f64 {
+    let nodes = f64::from(nodes);
+    nodes * virtual_s * NODE_SECOND_S + nodes * nodes * PAIR_S
+}
+
 /// Formats `bytes` in the largest unit below it.
 #[expect(clippy::cast_precision_loss, reason = "for people to read")]
 pub(crate) fn readable(bytes: u64) -> String {
@@ -18,6 +25,10 @@ pub(crate) fn readable(bytes: u64) -> String {
 /// Member rows of a node, and in a join storm its broadcast queue; measured.
 const PAIR_BYTES_COLD: u64 = 30;
 const PAIR_BYTES_CONVERGED: u64 = 20;
+
+/// Processor time of an idle node for a virtual second, and of a member for the news about another one; measured.
+const NODE_SECOND_S: f64 = 20e-6;
+const PAIR_S: f64 = 1e-6;
 
 /// A name and an address in a snapshot.
 const PAIR_BYTES_RECORDED: u64 = 80;

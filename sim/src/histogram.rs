@@ -22,6 +22,11 @@ impl Histogram {
         }
     }
 
+    /// Returns the sum of all counts.
+    pub(crate) fn sum(&self) -> i64 {
+        self.buckets.iter().sum()
+    }
+
     /// Adds the counts of `other`.
     pub(crate) fn merge(&mut self, other: &Self) {
         if self.buckets.len() < other.buckets.len() {

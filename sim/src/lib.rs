@@ -21,6 +21,7 @@
 //! | `chaos`, `hostile` | randomly drawn worlds, and a hostile member |
 //! | `report`, `tally`, `histogram` | counters and their output |
 //! | `results` | results files, for sweeps, comparisons and reports |
+//! | `experiment` | scenario files, sweeps, shards |
 //! | `series`, `notes`, `explain` | time series of a run, and the timeline of one member |
 //! | `stats`, `compare` | intervals over seeds, comparison of two settings |
 //! | `chart`, `page`, `vega` | charts, HTML pages |
@@ -44,14 +45,17 @@ mod digest;
 mod disk;
 mod engine;
 mod estimate;
+mod experiment;
 mod explain;
 mod histogram;
 mod host;
 mod hostile;
+mod layout;
 mod net;
 mod notes;
 mod observe;
 mod page;
+mod parse;
 mod phase;
 mod phase_bar;
 mod queue;
@@ -78,7 +82,8 @@ pub use cli::main;
 pub use command::{KeyChange, QueryParams};
 pub use engine::Progress;
 pub use hostile::{Attack, Hostility};
-pub use net::{Effect, LinkModel, LinkModelError, NodeSet, Rule};
+pub use layout::Layout;
+pub use net::{Bursts, Effect, Latency, Link, LinkModel, LinkModelError, NodeSet, Rule, Topology};
 pub use phase::{Figures, Phase, PhaseSettings};
 pub use recorder::Recording;
 pub use report::{Cost, Outcome, PhaseReport, Reached, Report, Setup, Spread, StepReport, SubjectReport};

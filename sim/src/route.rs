@@ -7,7 +7,7 @@ use bytes::Bytes;
 use serf_proto::{Instant, Node, StreamId};
 
 use crate::addressing::node_at;
-use crate::host::{Host, Sockets};
+use crate::host::{Host, Sockets, Uplink};
 use crate::net::Fate;
 use crate::net::stream::End;
 use crate::notes::Notes;
@@ -52,7 +52,8 @@ impl HostContext<'_> {
 
     /// Passes a datagram to the network, which decides its fate.
     fn transmit(&mut self, host: &mut Host, target: u32, payload: impl Fn() -> Payload) {
-        match self.shared.network.judge(&mut host.sockets.uplink.rng, self.at, self.id, target) {
+        let Uplink { rng, weather, .. } = &mut host.sockets.uplink;
+        match self.shared.network.judge(rng, weather, self.at, self.id, target) {
             Fate::Lost => self.tally.drop_datagram(NetDrop::Loss),
             Fate::Cut => self.tally.drop_datagram(NetDrop::Cut),
             Fate::Arrives { after, copy_after } => {

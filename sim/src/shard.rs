@@ -15,7 +15,7 @@ use crate::command::KeyChange;
 use crate::command::{Command, StartFrom};
 use crate::digest::Digest;
 use crate::explain::Fact;
-use crate::host::{Backlog, FallenMembers, Host};
+use crate::host::{Backlog, FallenMembers, Host, SlowProcessor};
 use crate::hostile::Sight;
 use crate::notes::Notes;
 use crate::observe::Next;
@@ -106,6 +106,76 @@ impl Shard {
             }
             return;
         }
+        if host.process.slow.is_some() && !reaches_the_stalled(&scheduled.payload) && !self.may_start(local, &scheduled)
+        {
+            self.wait_for_processor(shared, local, scheduled);
+            return;
+        }
+        self.handle(shared, local, scheduled);
+    }
+
+    /// Starts an input on a slow processor, if it is free.
+    fn may_start(&mut self, local: usize, scheduled: &Scheduled) -> bool {
+        let process = &mut self.hosts[local].process;
+        let Some(slow) = &mut process.slow else { return true };
+        // Nothing is handled while the process is down, and a wake-up before the node's next timer is no input.
+        let Some(node) = &process.node else { return true };
+        let is_due =
+            process.wake_at == scheduled.key.at && node.poll_timeout().is_some_and(|due| due <= scheduled.key.at);
+        if matches!(scheduled.payload, Payload::Wake) && !is_due {
+            return true;
+        }
+        if slow.is_busy(scheduled.key.at) {
+            return false;
+        }
+        slow.busy_until = scheduled.key.at + slow.cost;
+        true
+    }
+
+    /// Queues an input of a busy processor, and ensures that it is handled. Of a wake-up nothing is kept: the node's due
+    /// timers are looked at between inputs.
+    fn wait_for_processor(&mut self, shared: &Shared, local: usize, scheduled: Scheduled) {
+        let (id, at) = (scheduled.target, scheduled.key.at);
+        let process = &mut self.hosts[local].process;
+        let Some(slow) = &mut process.slow else { return };
+        if let Payload::Wake = scheduled.payload {
+            process.wake_at = Instant::MAX;
+        } else if !slow.backlog.hold(scheduled) {
+            self.tally.drop_datagram(NetDrop::Overflow);
+        }
+        if !core::mem::replace(&mut slow.is_scheduled, true) {
+            let free_at = slow.busy_until.max(at);
+            self.command(shared, id, free_at, Command::Proceed);
+        }
+    }
+
+    /// Handles the next input of a slow processor that is free again: due timers before queued inputs, as an event loop
+    /// does.
+    fn proceed(&mut self, shared: &Shared, local: usize, id: u32, at: Instant) {
+        let process = &mut self.hosts[local].process;
+        let Some(slow) = &mut process.slow else { return };
+        slow.is_scheduled = false;
+        let is_due = process.node.as_ref().and_then(Node::poll_timeout).is_some_and(|due| due <= at);
+        slow.busy_until = at + slow.cost;
+        if is_due {
+            process.wake_at = at;
+            self.wake(shared, local, id, at);
+        } else if let Some(mut scheduled) = slow.backlog.take() {
+            scheduled.key.at = at;
+            self.handle(shared, local, scheduled);
+        } else {
+            slow.busy_until = at;
+        }
+        self.arm(local, id, at);
+        let Some(slow) = &mut self.hosts[local].process.slow else { return };
+        if !slow.backlog.held.is_empty() && !core::mem::replace(&mut slow.is_scheduled, true) {
+            let free_at = slow.busy_until;
+            self.command(shared, id, free_at, Command::Proceed);
+        }
+    }
+
+    fn handle(&mut self, shared: &Shared, local: usize, scheduled: Scheduled) {
+        let Scheduled { key, target, .. } = scheduled;
         match scheduled.payload {
             Payload::Wake => self.wake(shared, local, target, key.at),
             Payload::Datagram(bytes) => self.deliver(shared, local, target, key, addr_of(key.source), &bytes),
@@ -264,6 +334,11 @@ impl Shard {
                 self.note(at, id, Fact::Stalled);
             }
             Command::Resume => self.resume(shared, local, id, at),
+            Command::SetInputCost(cost) => match &mut host.process.slow {
+                Some(slow) => slow.cost = cost,
+                None => host.process.slow = Some(Box::new(SlowProcessor::new(cost))),
+            },
+            Command::Proceed => self.proceed(shared, local, id, at),
             Command::Join { contacts } => {
                 let seeds = if contacts.is_empty() {
                     shared.draw_contacts(id, host.orders.joins_tried)
@@ -366,6 +441,7 @@ impl Shard {
         if let Some(recorder) = watching(&mut self.recorder, id) {
             recorder.start(at, host.process.lives, is_converged, found.clone());
         }
+        host.process.born_at = at;
         host.process.node = Some(shared.spawn(id, host.process.lives, at, is_converged, found, &mut self.out));
         host.process.lives += 1;
         self.notes.ledger.process(at, 1);
@@ -389,6 +465,9 @@ impl Shard {
             sum.add(sent);
         }
         (host.process.wake_at, host.process.backlog) = (Instant::MAX, None);
+        if let Some(slow) = &mut host.process.slow {
+            slow.backlog = Backlog::default();
+        }
         self.notes.ledger.process(at, -1);
         host.checks.fallen = FallenMembers::default();
         host.phase.loads.clear();
@@ -507,7 +586,10 @@ fn watching(recorder: &mut Option<Recorder>, node: u32) -> Option<&mut Recorder>
 
 /// Whether a payload is handled although the process is stalled.
 fn reaches_the_stalled(payload: &Payload) -> bool {
-    matches!(payload, Payload::Command(command) if matches!(**command, Command::Crash | Command::Pause | Command::Resume))
+    matches!(payload, Payload::Command(command) if matches!(
+        **command,
+        Command::Crash | Command::Pause | Command::Resume | Command::SetInputCost(_) | Command::Proceed
+    ))
 }
 
 fn fold_input(digest: &mut Digest, input: &Input) {

@@ -9,7 +9,7 @@ mod transport;
 
 use core::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 pub use self::codec::CodecChoice;
 pub use self::error::ConfigError;
@@ -33,7 +33,7 @@ use crate::limits::{KEYS_MAX, LABEL_BYTES_MAX, USER_EVENT_BYTES_MAX};
 /// The profiles [`lan`](Self::lan), [`wan`](Self::wan) and [`local`](Self::local) hold HashiCorp's values, but that news goes out
 /// at once after a quiet time, and a backlog in up to sixteen packets at a time: enough for 1500 small user events a second.
 /// [`hashicorp_pace`](Self::hashicorp_pace) takes that back. Settings may be added at any time, so a profile is the only start.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Options {
     /// Membership: probes, suspicion, gossip, push/pull.

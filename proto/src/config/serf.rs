@@ -1,9 +1,9 @@
 use core::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// The settings of Serf: user events, queries, leaves, and how long former members are remembered. serf's `Config`.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct SerfOptions {
     /// The version of Serf's protocol that we announce to speak, 2 to 5. Nothing that we send depends on it: HashiCorp's nodes

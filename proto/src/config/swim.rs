@@ -1,9 +1,9 @@
 use core::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// The settings of membership: how failures are found, and how news spreads. memberlist's `Config`.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct SwimOptions {
     /// How often one member is probed. Longer: failures are noticed later. Above zero; default 1 s.

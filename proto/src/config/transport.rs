@@ -2,13 +2,13 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::CodecChoice;
 use crate::types::Key;
 
 /// The settings of packets and streams: how messages are written, and what goes around them.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct TransportOptions {
     /// Which codecs we write and read. Default [`CodecChoice::Auto`].

@@ -13,10 +13,10 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use serf_proto::{Config, Options};
 
-use super::parse::{NodesRange, duration, nodes_range};
 use crate::addressing::name_of;
 use crate::chaos::{ChaosOptions, ChaosReport, chaos};
 use crate::hostile::{Attack, Hostility};
+use crate::parse::{NodesRange, duration, nodes_range};
 use crate::{allocations, usage};
 
 #[derive(Args, Clone, Debug)]

@@ -6,8 +6,8 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::parse::share;
 use crate::compare::{Selection, compare};
+use crate::parse::share;
 use crate::results::{Results, read_all};
 
 #[derive(Args, Clone, Debug)]

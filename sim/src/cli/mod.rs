@@ -2,11 +2,11 @@
 
 mod chaos;
 mod compare;
+mod experiment;
 mod explain;
 mod files;
 mod list;
 mod options;
-mod parse;
 mod report;
 
 use std::io::{IsTerminal as _, Write as _};
@@ -38,14 +38,19 @@ pub fn main() -> ExitCode {
     match &cli.order {
         Some(Order::Bench) => bench::run(),
         Some(Order::Strikes { rounds }) => cost::run(*rounds),
-        Some(Order::Chaos(options)) => chaos::run(options).unwrap_or_else(|reason| refuse(&reason)),
         Some(Order::Explain(options)) => explain::run(options).unwrap_or_else(|reason| refuse(&reason)),
         Some(Order::Compare(options)) => compare::run(options).unwrap_or_else(|reason| refuse(&reason)),
         Some(Order::Report(options)) => report::run(options).unwrap_or_else(|reason| refuse(&reason)),
-        None if cli.run.list => {
-            let _closed = write!(std::io::stdout(), "{}", list::list());
-            ExitCode::SUCCESS
+        Some(Order::Run(options)) => experiment::run(options).unwrap_or_else(|reason| refuse(&reason)),
+        Some(Order::List) => print_text(&experiment::list()),
+        Some(Order::Show { name }) => experiment::show(name).map_or_else(|reason| refuse(&reason), print_text),
+        Some(Order::Init { path }) => {
+            experiment::init(path).map_or_else(|reason| refuse(&reason), |()| ExitCode::SUCCESS)
         }
+        Some(Order::Schema) => print_text(&experiment::schema()),
+        Some(Order::Merge(options)) => experiment::merge(options).unwrap_or_else(|reason| refuse(&reason)),
+        Some(Order::Chaos(options)) => chaos::run(options).unwrap_or_else(|reason| refuse(&reason)),
+        None if cli.run.list => print_text(&list::list()),
         None => match run(&cli.run) {
             Ok(code) => code,
             Err(reason) => refuse(&reason),
@@ -92,6 +97,12 @@ fn run(options: &RunOptions) -> Result<ExitCode, String> {
         (false, true) => ExitCode::SUCCESS,
         (false, false) => ExitCode::FAILURE,
     })
+}
+
+fn print_text(text: &str) -> ExitCode {
+    // A closed pipe, as by `head`, is not an error.
+    let _closed = write!(std::io::stdout(), "{text}");
+    ExitCode::SUCCESS
 }
 
 fn print(report: &Report, options: &RunOptions) -> Result<(), String> {

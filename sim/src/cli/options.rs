@@ -2,15 +2,17 @@ use core::time::Duration;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use serf_proto::Key;
-use serf_proto::{CodecChoice, Config, Options, Rng, Seed};
+use serf_proto::{CodecChoice, Config, Options};
 
 use super::chaos::ChaosCli;
 use super::compare::CompareCli;
+use super::experiment::{MergeCli, RunCli};
 use super::explain::ExplainCli;
-use super::parse::{LatencyRange, duration, latency_range, positive, share, share_of_some};
 use super::report::ReportCli;
+use crate::experiment::key;
+use crate::experiment::options::without_lifeguard;
 use crate::net::LinkModel;
+use crate::parse::{LatencyRange, duration, latency_range, positive, share, share_of_some};
 use crate::phase::{Phase, PhaseSettings};
 use crate::report::Setup;
 use crate::results;
@@ -33,6 +35,25 @@ pub(super) struct Cli {
 
 #[derive(Clone, Debug, Subcommand)]
 pub(super) enum Order {
+    /// Runs a scenario, or a sweep over its parameters and seeds, and writes one results file per run.
+    Run(RunCli),
+    /// Lists the scenarios that ship with the program.
+    List,
+    /// Prints a scenario that ships with the program.
+    Show {
+        /// Its name.
+        name: String,
+    },
+    /// Writes a commented example of a scenario file.
+    Init {
+        /// The file.
+        #[arg(default_value = "scenario.toml")]
+        path: PathBuf,
+    },
+    /// Prints the JSON schema of scenario files.
+    Schema,
+    /// Merges results files of one version of the simulator into one, sorted by configuration and seed.
+    Merge(MergeCli),
     /// Runs many small, randomly drawn worlds with random faults of all kinds, after which all nodes must agree.
     Chaos(ChaosCli),
     /// Measures the cost of a hostile member's messages for the receiving node, by kind of attack, and prints one
@@ -453,24 +474,6 @@ impl RunOptions {
         }
     }
 }
-
-/// Options of SWIM without Lifeguard: no health scores, and no suspicions that wait for confirmation. The buddy system,
-/// a ping that carries the suspicion to its subject, cannot be turned off.
-fn without_lifeguard(options: Options) -> Options {
-    options.with(|options| {
-        options.swim.awareness_max_multiplier = 1;
-        options.swim.suspicion_max_timeout_mult = 1;
-    })
-}
-
-/// Returns the key of all nodes of a world.
-fn key(seed: u64) -> Key {
-    let bytes: [u8; 16] = Rng::stream(&Seed::from_u64(seed), KEY_STREAM).bytes();
-    Key::new(&bytes).expect("a key may have 16 bytes")
-}
-
-/// The world's RNG stream for its key; nodes have their own seeds.
-const KEY_STREAM: u64 = 0x6b65_7900;
 
 /// Small worlds are faster on one thread: a window holds less work than a barrier costs.
 fn default_threads(nodes: u32) -> u32 {

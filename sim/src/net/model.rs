@@ -2,6 +2,8 @@ use core::time::Duration;
 
 use serf_proto::Rng;
 
+use super::{Latency, Link};
+
 /// Default behaviour of every link; rules override it. Probabilities are in parts per million.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LinkModel {
@@ -115,12 +117,10 @@ impl LinkModel {
         self.square_side
     }
 
-    pub(crate) const fn duplicate_ppm(&self) -> u32 {
-        self.duplicate_ppm
-    }
-
-    pub(crate) const fn reorder_ppm(&self) -> u32 {
-        self.reorder_ppm
+    /// Returns the behaviour of datagrams on every link.
+    pub const fn link(&self) -> Link {
+        let Self { latency_min: min, latency_max: max, loss_ppm, duplicate_ppm, reorder_ppm, .. } = *self;
+        Link { latency: Latency::Uniform { min, max }, loss_ppm, duplicate_ppm, reorder_ppm }
     }
 
     pub(crate) const fn stream_reset_ppm(&self) -> u32 {

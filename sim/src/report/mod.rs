@@ -1,6 +1,6 @@
 //! Results of a run: a table for people, JSON for programs.
 
-mod records;
+pub(crate) mod records;
 mod table;
 
 use core::time::Duration;

@@ -16,16 +16,41 @@ const SCENARIO: &str = "phases";
 impl Results {
     /// Returns the results of a run of phases from the command line.
     pub fn of_report(report: &Report) -> Self {
-        let mut records = Vec::new();
-        for phase in &report.phases {
-            add_phase(&mut records, phase);
-        }
-        add_messages(&mut records, "", &report.sent);
-        add_counts(&mut records, "node_dropped_count", "reason", &report.node_dropped);
-        add_totals(&mut records, report);
-        add_series(&mut records, &report.series);
+        let mut records = of_phases(&report.phases);
+        add_world(&mut records, &report.sent, &report.node_dropped, &report.series);
         Self { header: header(report), records }
     }
+}
+
+/// Returns the records of phases, and their sums.
+pub(crate) fn of_phases(phases: &[PhaseReport]) -> Vec<Record> {
+    let mut records = Vec::new();
+    phases.iter().for_each(|phase| add_phase(&mut records, phase));
+    let sum = |of: fn(&PhaseReport) -> u64| phases.iter().map(of).sum();
+    let mut dropped: BTreeMap<&'static str, u64> = BTreeMap::new();
+    for (reason, count) in phases.iter().flat_map(|phase| &phase.network_dropped) {
+        *dropped.entry(reason).or_default() += count;
+    }
+    add_counts(&mut records, "network_dropped_count", "reason", &dropped);
+    add_count(&mut records, "", "false_suspicions_count", sum(|phase| phase.false_suspicions));
+    add_count(&mut records, "", "false_failures_count", sum(|phase| phase.false_failures));
+    add_count(&mut records, "", "violations_count", sum(|phase| phase.violation_count));
+    records
+}
+
+/// Adds what a world counted over a whole run.
+pub(crate) fn add_world(
+    records: &mut Vec<Record>,
+    sent: &BTreeMap<&'static str, Sent>,
+    node_dropped: &BTreeMap<&'static str, u64>,
+    series: &crate::series::Series,
+) {
+    add_messages(records, "", sent);
+    add_counts(records, "node_dropped_count", "reason", node_dropped);
+    add_count(records, "", "true_failures_count", series.true_failures.iter().sum());
+    add(records, "", "wire_bytes_per_node_max_per_s", Some(f64::from(series.wire.peak())));
+    add(records, "", "stream_bytes_per_node_max_per_s", Some(f64::from(series.stream.peak())));
+    add_series(records, series);
 }
 
 fn header(report: &Report) -> Header {
@@ -70,7 +95,7 @@ fn flatten(prefix: &str, json: &serde_json::Value, into: &mut BTreeMap<String, P
     }
 }
 
-fn hash(parts: &[&str]) -> String {
+pub(crate) fn hash(parts: &[&str]) -> String {
     let mut digest = Digest::default();
     parts.iter().for_each(|part| digest.fold_bytes(part.as_bytes()));
     format!("{:016x}", digest.value())
@@ -166,21 +191,6 @@ fn add_goal(records: &mut Vec<Record>, phase: &str, total: i64, done: i64, reach
     }
 }
 
-fn add_totals(records: &mut Vec<Record>, report: &Report) {
-    let sum = |of: fn(&PhaseReport) -> u64| report.phases.iter().map(of).sum();
-    let mut dropped: BTreeMap<&'static str, u64> = BTreeMap::new();
-    for (reason, count) in report.phases.iter().flat_map(|phase| &phase.network_dropped) {
-        *dropped.entry(reason).or_default() += count;
-    }
-    add_counts(records, "network_dropped_count", "reason", &dropped);
-    add_count(records, "", "false_suspicions_count", sum(|phase| phase.false_suspicions));
-    add_count(records, "", "false_failures_count", sum(|phase| phase.false_failures));
-    add_count(records, "", "true_failures_count", report.series.true_failures.iter().sum());
-    add_count(records, "", "violations_count", sum(|phase| phase.violation_count));
-    add(records, "", "wire_bytes_per_node_max_per_s", Some(f64::from(report.series.wire.peak())));
-    add(records, "", "stream_bytes_per_node_max_per_s", Some(f64::from(report.series.stream.peak())));
-}
-
 #[expect(clippy::cast_precision_loss, reason = "for people to read")]
 fn add_series(records: &mut Vec<Record>, series: &crate::series::Series) {
     let wide = |values: &[u64]| values.iter().map(|value| Some(*value as f64)).collect::<Vec<_>>();
@@ -204,7 +214,7 @@ fn add_series(records: &mut Vec<Record>, series: &crate::series::Series) {
     }));
 }
 
-fn add_curve(records: &mut Vec<Record>, phase: &str, total: i64, curve: &[(f64, f64)]) {
+pub(crate) fn add_curve(records: &mut Vec<Record>, phase: &str, total: i64, curve: &[(f64, f64)]) {
     if total <= 0 || curve.is_empty() {
         return;
     }
@@ -227,24 +237,30 @@ fn add_messages(records: &mut Vec<Record>, phase: &str, sent: &BTreeMap<&'static
     }
 }
 
-fn add_counts(records: &mut Vec<Record>, name: &str, label: &str, counts: &BTreeMap<&'static str, u64>) {
+pub(crate) fn add_counts(records: &mut Vec<Record>, name: &str, label: &str, counts: &BTreeMap<&'static str, u64>) {
     for (value, count) in counts.iter().filter(|(_, count)| **count > 0) {
         add_labelled(records, "", name, BTreeMap::from([(label.to_owned(), (*value).to_owned())]), *count);
     }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "for people to read")]
-fn add_labelled(records: &mut Vec<Record>, phase: &str, name: &str, labels: BTreeMap<String, String>, count: u64) {
+pub(crate) fn add_labelled(
+    records: &mut Vec<Record>,
+    phase: &str,
+    name: &str,
+    labels: BTreeMap<String, String>,
+    count: u64,
+) {
     let (phase, name) = (phase.to_owned(), name.to_owned());
     records.push(Record::Metric(Metric { phase, name, labels, value: Some(count as f64) }));
 }
 
 #[expect(clippy::cast_precision_loss, reason = "for people to read")]
-fn add_count(records: &mut Vec<Record>, phase: &str, name: &str, count: u64) {
+pub(crate) fn add_count(records: &mut Vec<Record>, phase: &str, name: &str, count: u64) {
     add(records, phase, name, Some(count as f64));
 }
 
-fn add(records: &mut Vec<Record>, phase: &str, name: &str, value: Option<f64>) {
+pub(crate) fn add(records: &mut Vec<Record>, phase: &str, name: &str, value: Option<f64>) {
     let (phase, name) = (phase.to_owned(), name.to_owned());
     records.push(Record::Metric(Metric { phase, name, labels: BTreeMap::new(), value }));
 }
