@@ -22,7 +22,9 @@
 //! | `report`, `tally`, `histogram` | counters and their output |
 //! | `results` | results files, for sweeps, comparisons and reports |
 //! | `experiment` | scenario files, sweeps, shards |
-//! | `series`, `notes` | time series of a run |
+//! | `series`, `notes`, `explain` | time series of a run, and the timeline of one member |
+//! | `stats`, `compare` | intervals over seeds, comparison of two settings |
+//! | `chart`, `page`, `vega` | charts, HTML pages |
 //! | `cli` | the command line |
 
 #![forbid(unsafe_code)]
@@ -37,12 +39,14 @@ mod chart;
 mod check;
 mod cli;
 mod command;
+mod compare;
 mod content;
 mod digest;
 mod disk;
 mod engine;
 mod estimate;
 mod experiment;
+mod explain;
 mod histogram;
 mod host;
 mod hostile;
@@ -69,6 +73,7 @@ mod stats;
 mod tally;
 mod truth;
 mod usage;
+mod vega;
 mod world;
 
 pub use chaos::{ChaosOptions, ChaosReport, HostileReport, chaos};

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use serf_proto::Instant;
 
+use crate::explain::News;
 use crate::histogram::Histogram;
 use crate::series::{Alarm, Ledger};
 
@@ -13,6 +14,8 @@ use crate::series::{Alarm, Ledger};
 pub(crate) struct Notes {
     /// Counters per virtual second.
     pub(crate) ledger: Ledger,
+    /// What nodes learn about one member, if it is recorded.
+    pub(crate) news: Option<News>,
     /// By crashed node: the fault, how many observers detected it, and the first and last of them.
     pub(crate) detected: BTreeMap<u32, Detected>,
     /// Times from each crash until each observer detected it, by fault.

@@ -42,7 +42,12 @@ impl HostContext<'_> {
                     self.progress(1);
                 }
             }
-            Event::Suspected { member, .. } => {
+            Event::Suspected { member, accuser } => {
+                if let Some(news) = &mut self.notes.news
+                    && let Some(member) = node_at(member.addr(), self.shared.nodes)
+                {
+                    news.suspected(self.at, self.id, host.process.node.as_ref(), member, accuser);
+                }
                 let truth = &self.shared.truth;
                 if let Some(member) = node_at(member.addr(), self.shared.nodes)
                     && truth.is_alarm_false(self.id, member)
@@ -154,6 +159,15 @@ impl HostContext<'_> {
         }
         if self.shared.hostile() == Some(self.id) {
             return;
+        }
+        if let Some(news) = &mut self.notes.news {
+            let node = host.process.node.as_ref();
+            match kind {
+                MemberEventKind::Failed => news.failed(self.at, self.id, node, id),
+                MemberEventKind::Leave => news.left(self.at, self.id, node, id),
+                MemberEventKind::Join => news.alive(self.at, self.id, id),
+                MemberEventKind::Update | MemberEventKind::Reap => {}
+            }
         }
         if kind == MemberEventKind::Failed {
             let truth = &self.shared.truth;

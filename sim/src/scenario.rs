@@ -193,7 +193,7 @@ fn summarize(phase: Phase, world: &World, ran: Ran, outcome: Outcome) -> PhaseRe
     let (mut datagrams, mut bytes): (Vec<u64>, Vec<u64>) = world.traffic().unzip();
     PhaseReport {
         phase,
-        goal: shown.map_or(phase.goal(), |step| step.goal),
+        goal: shown.map_or_else(|| phase.goal(), |step| step.goal),
         started_at_s: started_at.as_secs_f64(),
         took_s: took.as_secs_f64(),
         deadline_s: steps.iter().map(|step| step.deadline_s).sum(),

@@ -14,6 +14,7 @@ use crate::check::Checkers;
 use crate::command::KeyChange;
 use crate::command::{Command, StartFrom};
 use crate::digest::Digest;
+use crate::explain::Fact;
 use crate::host::{Backlog, FallenMembers, Host, SlowProcessor};
 use crate::hostile::Sight;
 use crate::notes::Notes;
@@ -328,7 +329,10 @@ impl Shard {
         match command {
             Command::Start(from) => self.start(shared, local, id, at, from),
             Command::Crash => self.end(shared, local, id, at),
-            Command::Pause => host.process.backlog = host.process.node.is_some().then(Box::<Backlog>::default),
+            Command::Pause => {
+                host.process.backlog = host.process.node.is_some().then(Box::<Backlog>::default);
+                self.note(at, id, Fact::Stalled);
+            }
             Command::Resume => self.resume(shared, local, id, at),
             Command::SetInputCost(cost) => match &mut host.process.slow {
                 Some(slow) => slow.cost = cost,
@@ -441,6 +445,7 @@ impl Shard {
         host.process.node = Some(shared.spawn(id, host.process.lives, at, is_converged, found, &mut self.out));
         host.process.lives += 1;
         self.notes.ledger.process(at, 1);
+        self.note(at, id, Fact::Started);
         self.settle(shared, local, id, at);
     }
 
@@ -471,11 +476,20 @@ impl Shard {
         for end in host.sockets.ends.close_all() {
             context.reset_peer(host, &end);
         }
+        self.note(at, id, Fact::Ended);
+    }
+
+    /// Records what a host does, for the timeline of a member.
+    fn note(&mut self, at: Instant, id: u32, fact: Fact) {
+        if let Some(news) = &mut self.notes.news {
+            news.own(at, id, fact);
+        }
     }
 
     /// Resumes the process, which handles its queued inputs late.
     fn resume(&mut self, shared: &Shared, local: usize, id: u32, at: Instant) {
         let Some(backlog) = self.hosts[local].process.backlog.take() else { return };
+        self.note(at, id, Fact::Resumed);
         self.arm(local, id, at);
         for mut scheduled in backlog.held {
             scheduled.key.at = at;

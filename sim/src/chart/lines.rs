@@ -56,7 +56,7 @@ impl Lines {
         let top = self.draw_legend(&mut svg);
         let ticks = self.y.ticks();
         let widest = ticks.iter().map(|(_, text)| width_of(text)).fold(0.0, f64::max);
-        let frame = Frame { left: widest + 12.0, right: width - 14.0, top: top + 18.0, bottom: height - 42.0 };
+        let frame = Frame { left: widest + 12.0, right: width - 14.0, top: top + 26.0, bottom: height - 42.0 };
         self.draw_axes(&mut svg, &frame, &ticks);
         for (at, name) in &self.marks {
             let x = frame.x(&self.x, *at);
@@ -116,8 +116,8 @@ impl Lines {
         }
         svg.path("grid", &grid);
         svg.path("axis", &format!("M{} {}H{}", short(frame.left), short(frame.bottom), short(frame.right)));
-        svg.text((frame.right, frame.bottom + 35.0), Anchor::End, "", &self.x.label);
-        svg.text((LEFT, frame.top - 7.0), Anchor::Start, "", &self.y.label);
+        svg.text((frame.right, frame.bottom + 35.0), Anchor::End, "faint", &self.x.label);
+        svg.text((LEFT, frame.top - 12.0), Anchor::Start, "faint", &self.y.label);
     }
 
     fn draw_band(&self, svg: &mut Svg, frame: &Frame, line: &Line) {

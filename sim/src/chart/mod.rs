@@ -34,9 +34,10 @@ pub(crate) struct Caption {
     pub(crate) description: String,
 }
 
-/// Makes an image of a chart that can stand alone: with its own style.
-pub(crate) fn picture(svg: &str) -> String {
-    svg.replacen('>', &format!("><style>{}</style>", STYLE.replace('\n', "")), 1)
+/// Makes an image of a chart that can stand alone: with its own style and size.
+pub(crate) fn picture(svg: &str, (width, height): (f64, f64)) -> String {
+    let style = STYLE.replace('\n', "");
+    svg.replacen('>', &format!(" width=\"{width}\" height=\"{height}\"><style>{style}</style>"), 1)
 }
 
 /// Writes text between tags.
@@ -112,7 +113,7 @@ fn short(coordinate: f64) -> String {
 fn width_of(text: &str) -> f64 {
     text.chars()
         .map(|c| {
-            if "ilj.,:;'|! tfrI1()".contains(c) {
+            if "ilj.,:;'|! tfrI()".contains(c) {
                 5.0
             } else if "mwMW%@".contains(c) {
                 11.5

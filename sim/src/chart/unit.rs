@@ -47,6 +47,16 @@ impl Unit {
         }
     }
 
+    /// Writes a value with an interval in the same unit, such as `1.23 kB/s [1.21, 1.24]`.
+    pub(crate) fn show_interval(self, value: f64, low: f64, high: f64) -> String {
+        let scale = match self {
+            Self::Share => 0.01,
+            Self::Bytes | Self::BytesPerSecond | Self::PerSecond | Self::Count => factor_of(value),
+            Self::Seconds | Self::Plain => 1.0,
+        };
+        format!("{} [{}, {}]", self.show(value), digits(low / scale), digits(high / scale))
+    }
+
     /// Writes a tick of an axis whose label names the unit.
     pub(super) fn tick(self, value: f64) -> String {
         match self {
@@ -77,13 +87,17 @@ pub(crate) fn digits(value: f64) -> String {
 
 /// Writes three significant digits and a decimal prefix with a space before it, such as `1.2 M`.
 fn prefixed(value: f64) -> String {
-    let steps = [(1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")];
-    // 999.6 would be written as 1000.
-    match steps.iter().find(|(factor, _)| value.abs() >= factor * 0.9995) {
-        Some((factor, prefix)) => format!("{} {prefix}", digits(value / factor)),
-        None => format!("{} ", digits(value)),
-    }
+    let factor = factor_of(value);
+    let prefix = PREFIXES.iter().find(|(of, _)| *of == factor).map_or("", |(_, prefix)| prefix);
+    format!("{} {prefix}", digits(value / factor))
 }
+
+/// Returns the largest prefix at or below a value. 999.6 counts as 1000, as which it would be written.
+fn factor_of(value: f64) -> f64 {
+    PREFIXES.iter().map(|(factor, _)| *factor).find(|factor| value.abs() >= factor * 0.9995).unwrap_or(1.0)
+}
+
+const PREFIXES: [(f64, &str); 4] = [(1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")];
 
 fn trimmed(value: f64, decimals: usize) -> String {
     let text = format!("{value:.decimals$}");
@@ -114,6 +128,18 @@ mod tests {
             (Unit::Plain, f64::NAN, "–"),
         ] {
             assert_eq!(unit.show(value), text, "{unit:?} {value}");
+        }
+    }
+
+    #[test]
+    fn an_interval_has_the_unit_and_the_prefix_of_its_value() {
+        for (unit, [value, low, high], text) in [
+            (Unit::BytesPerSecond, [1_234.0, 999.0, 12_000.0], "1.23 kB/s [0.999, 12]"),
+            (Unit::Share, [0.5, 0.25, 1.0], "50 % [25, 100]"),
+            (Unit::Seconds, [12.0, 9.5, 13.25], "12 s [9.5, 13.2]"),
+            (Unit::Count, [0.0, 0.0, 5.0], "0 [0, 5]"),
+        ] {
+            assert_eq!(unit.show_interval(value, low, high), text);
         }
     }
 

@@ -1,10 +1,13 @@
 //! The command line: parses options, prints the report, and returns an exit code for scripts.
 
 mod chaos;
+mod compare;
 mod experiment;
+mod explain;
 mod files;
 mod list;
 mod options;
+mod report;
 
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
@@ -35,6 +38,9 @@ pub fn main() -> ExitCode {
     match &cli.order {
         Some(Order::Bench) => bench::run(),
         Some(Order::Strikes { rounds }) => cost::run(*rounds),
+        Some(Order::Explain(options)) => explain::run(options).unwrap_or_else(|reason| refuse(&reason)),
+        Some(Order::Compare(options)) => compare::run(options).unwrap_or_else(|reason| refuse(&reason)),
+        Some(Order::Report(options)) => report::run(options).unwrap_or_else(|reason| refuse(&reason)),
         Some(Order::Run(options)) => experiment::run(options).unwrap_or_else(|reason| refuse(&reason)),
         Some(Order::List) => print_text(&experiment::list()),
         Some(Order::Show { name }) => experiment::show(name).map_or_else(|reason| refuse(&reason), print_text),
@@ -62,6 +68,9 @@ fn run(options: &RunOptions) -> Result<ExitCode, String> {
     if let Some(node) = options.trace {
         world.print_trace(node);
     }
+    if options.report.is_some() {
+        world.record_news(None);
+    }
     let is_shown = !options.quiet && std::io::stderr().is_terminal();
     let mut progress = PhaseBar::new(is_shown, halt);
     let scenario: &Scenario = &plan.scenario;
@@ -79,7 +88,8 @@ fn run(options: &RunOptions) -> Result<ExitCode, String> {
         series: world.series(),
     };
     print(&report, options)?;
-    files::write(&report, options, None)?;
+    let story = world.story().map(|story| story.html());
+    files::write(&report, options, story.as_deref())?;
     // The system reclaims the memory faster than millions of small frees.
     core::mem::forget(world);
     Ok(match (report.is_halted(), report.is_fine()) {

@@ -5,7 +5,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use serf_proto::{CodecChoice, Config, Options};
 
 use super::chaos::ChaosCli;
+use super::compare::CompareCli;
 use super::experiment::{MergeCli, RunCli};
+use super::explain::ExplainCli;
+use super::report::ReportCli;
 use crate::experiment::key;
 use crate::experiment::options::without_lifeguard;
 use crate::net::LinkModel;
@@ -60,6 +63,13 @@ pub(super) enum Order {
         #[arg(long, value_name = "COUNT", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=10_000))]
         rounds: u32,
     },
+    /// Runs phases and tells the timeline of one member: who suspected it, why, who confirmed, when it was declared failed,
+    /// and how the news spread.
+    Explain(Box<ExplainCli>),
+    /// Compares two sets of results on the same seeds. Exit code 1 if a metric became worse, 0 otherwise.
+    Compare(CompareCli),
+    /// Writes results as one HTML page.
+    Report(ReportCli),
     /// Measures the simulator itself at several sizes and prints one table. Takes a minute or two.
     Bench,
 }

@@ -16,18 +16,18 @@ impl Html {
     /// Starts a section.
     pub(super) fn section(&mut self, title: &str) {
         let id = format!("s{}", self.sections.len() + 1);
-        let _infallible = write!(self.body, "<h2 id=\"{id}\">{}</h2>\n", escape(title));
+        let _infallible = writeln!(self.body, "<h2 id=\"{id}\">{}</h2>", escape(title));
         self.sections.push((id, title.to_owned()));
     }
 
     /// Starts a part of a section.
     pub(super) fn part(&mut self, title: &str) {
-        let _infallible = write!(self.body, "<h3>{}</h3>\n", escape(title));
+        let _infallible = writeln!(self.body, "<h3>{}</h3>", escape(title));
     }
 
     /// Writes a paragraph of plain text.
     pub(super) fn text(&mut self, text: &str) {
-        let _infallible = write!(self.body, "<p>{}</p>\n", escape(text));
+        let _infallible = writeln!(self.body, "<p>{}</p>", escape(text));
     }
 
     /// Writes HTML as it is.
@@ -37,7 +37,7 @@ impl Html {
 
     /// Starts a row of charts; `class` is empty or `many`.
     pub(super) fn charts_begin(&mut self, class: &str) {
-        let _infallible = write!(self.body, "<div class=\"charts {class}\">\n");
+        let _infallible = writeln!(self.body, "<div class=\"charts {class}\">");
     }
 
     pub(super) fn charts_end(&mut self) {
@@ -53,7 +53,16 @@ impl Html {
     /// Writes a chart with its title above, and a table or a remark below.
     pub(super) fn figure(&mut self, title: &str, svg: &str, below: &str) {
         let _infallible =
-            write!(self.body, "<figure><figcaption>{}</figcaption>\n{svg}\n{below}</figure>\n", escape(title));
+            writeln!(self.body, "<figure><figcaption>{}</figcaption>\n{svg}\n{below}</figure>", escape(title));
+    }
+
+    /// Writes a wide chart like [`Html::figure`]. On a narrow screen it keeps a readable width and is scrolled.
+    pub(super) fn wide_figure(&mut self, title: &str, svg: &str, below: &str) {
+        let svg = format!(
+            "<div class=\"scroll wide\" tabindex=\"0\" role=\"region\" aria-label=\"{}\">{svg}</div>",
+            escape(title)
+        );
+        self.figure(title, &svg, below);
     }
 
     /// Returns the whole page.
@@ -116,6 +125,7 @@ impl Table {
     /// The same, folded.
     pub(super) fn folded(&self, name: &str) -> String {
         let count = self.rows.len();
-        format!("<details><summary>{} ({count} rows)</summary>\n{}</details>\n", escape(name), self.html(name))
+        let rows = if count == 1 { "row" } else { "rows" };
+        format!("<details><summary>{} ({count} {rows})</summary>\n{}</details>\n", escape(name), self.html(name))
     }
 }

@@ -9,6 +9,7 @@ mod times;
 mod traffic;
 
 use self::html::{Html, Table};
+pub(crate) use self::runs::varied;
 use self::runs::{Group, groups};
 use crate::chart::{Caption, escape, picture};
 use crate::results::{Record, Results};
@@ -37,7 +38,8 @@ pub(crate) fn convergence(run: &Results) -> String {
     let description =
         "Share of all pairs of nodes that had noticed what happened, over virtual time, for each phase of the run.";
     let caption = Caption { id: "run".into(), title, description: description.into() };
-    picture(&times::overview_chart(&groups[0], caption).svg()) + "\n"
+    let chart = times::overview_chart(&groups[0], caption);
+    picture(&chart.svg(), chart.size) + "\n"
 }
 
 fn title(runs: &[Results], groups: &[Group<'_>]) -> String {
@@ -140,7 +142,7 @@ fn short_cell(run: &Results) -> &str {
 fn settings(html: &mut Html, groups: &[Group<'_>], runs: &[Results]) {
     html.section("Settings and hashes");
     html.text("All settings that are the same in all runs; the others are in the names of the curves. Equal settings, seed and version give equal trace hashes on any machine.");
-    let varied = runs::varied(runs);
+    let varied = varied(runs);
     let mut table = Table::new(["setting", "value"]);
     table.texts = 2;
     if let Some(run) = runs.first() {

@@ -59,7 +59,7 @@ const fn order_of(number: f64) -> i64 {
 }
 
 /// Returns the keys of the parameters that differ between runs: the axes of the sweep first, in their order.
-pub(super) fn varied(runs: &[Results]) -> Vec<String> {
+pub(crate) fn varied(runs: &[Results]) -> Vec<String> {
     let mut keys: Vec<String> = Vec::new();
     let listed = runs.iter().flat_map(|run| &run.header.varied);
     let all = runs.iter().flat_map(|run| run.header.parameters.keys());

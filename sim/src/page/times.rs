@@ -76,7 +76,7 @@ fn overview(html: &mut Html, group: &Group<'_>, curves: &[Curve]) {
         row.extend(SHARES.iter().map(|(metric, _)| shown(group.estimate(&curve.phase.phase, metric), Unit::Seconds)));
         table.rows.push(row);
     }
-    html.figure("All phases", &chart.svg(), &table.html("Time until a share had noticed"));
+    html.wide_figure("All phases", &chart.svg(), &table.html("Time until a share had noticed"));
 }
 
 /// Writes one curve of all groups: in one chart, or in one chart for each if they are many.
@@ -92,18 +92,16 @@ fn compare(html: &mut Html, groups: &[Group<'_>], curve: &Curve) {
     let table = if curve.measured == NOTICED { table.html(&curve.title()) } else { String::new() };
     if groups.len() <= STYLES {
         let chart = chart(html, groups, curve, Lines::WIDE);
-        html.raw("<div class=\"one\">");
-        html.figure(&curve.title(), &chart.svg(), &table);
-        html.raw("</div>");
+        html.wide_figure(&curve.title(), &chart.svg(), &table);
         return;
     }
     if groups.len() <= MULTIPLES_MAX {
-        let last = last_time(groups, curve);
+        let axis = time_axis("s", groups, curve);
         html.charts_begin("many");
         for group in groups {
             let mut chart = chart(html, core::slice::from_ref(group), curve, Lines::SMALL);
             // The same axis for all, so that they can be compared.
-            chart.x = Axis::linear("s", Unit::Seconds, last);
+            chart.x.clone_from(&axis);
             html.figure(&group.label, &chart.svg(), "");
         }
         html.charts_end();
@@ -124,7 +122,7 @@ fn chart(html: &mut Html, groups: &[Group<'_>], curve: &Curve, size: (f64, f64))
     let seeds = groups.iter().map(|group| group.runs.len()).max().unwrap_or(0);
     let description = if seeds > 1 { "Line: median of the seeds; band: 90 % of them." } else { "Share over time." };
     let caption = html.caption(curve.title(), description);
-    let x = Axis::linear("virtual seconds", Unit::Seconds, last_time(groups, curve));
+    let x = time_axis("virtual seconds", groups, curve);
     Lines { caption, x, y: Axis::shares("share"), lines, marks: Vec::new(), size }
 }
 
@@ -155,9 +153,18 @@ fn grid(runs: &[&[(f64, f64)]]) -> Vec<f64> {
     grid
 }
 
-fn last_time(groups: &[Group<'_>], curve: &Curve) -> f64 {
-    let points = groups.iter().flat_map(|group| curve.of(group)).flat_map(|of| &of.points);
-    points.map(|(at, _)| *at).fold(0.0, f64::max)
+/// Returns the axis of a curve: logarithmic if a few late pairs would squeeze all others into a corner.
+fn time_axis(label: &str, groups: &[Group<'_>], curve: &Curve) -> Axis {
+    let all = || groups.iter().flat_map(|group| curve.of(group));
+    let points = || all().flat_map(|of| &of.points).map(|(at, _)| *at);
+    let last = points().fold(0.0, f64::max);
+    let first = points().filter(|at| *at > 0.0).fold(f64::MAX, f64::min);
+    let nearly_all = |of: &Distribution| of.points.iter().find(|(_, share)| *share >= 0.99).map_or(last, |(at, _)| *at);
+    if all().map(nearly_all).fold(0.0, f64::max) * 4.0 < last {
+        Axis::log(format!("{label}, logarithmic"), Unit::Seconds, first, last)
+    } else {
+        Axis::linear(label, Unit::Seconds, last)
+    }
 }
 
 /// The corners of the lines of a chart, folded.
@@ -235,19 +242,8 @@ pub(super) fn shown(estimate: Option<Estimate>, unit: Unit) -> String {
     match estimate {
         None => "–".to_owned(),
         Some(Estimate { median, count: 1, .. }) => unit.show(median),
-        Some(Estimate { median, low, high, .. }) => {
-            format!(
-                "{} [{}, {}]",
-                unit.show(median),
-                crate::chart::digits(low * scale(unit)),
-                crate::chart::digits(high * scale(unit))
-            )
-        }
+        Some(Estimate { median, low, high, .. }) => unit.show_interval(median, low, high),
     }
-}
-
-const fn scale(unit: Unit) -> f64 {
-    if matches!(unit, Unit::Share) { 100.0 } else { 1.0 }
 }
 
 /// One kind of curve: a phase and what its distribution measures.

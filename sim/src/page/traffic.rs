@@ -283,7 +283,7 @@ fn many(html: &mut Html, groups: &[Group<'_>]) {
             chart.marks.clear();
         }
         chart.size = Lines::WIDE;
-        html.figure("Mean bandwidth of a node", &chart.svg(), "");
+        html.wide_figure("Mean bandwidth of a node", &chart.svg(), "");
     }
     let mut table = Table::new([
         "setting",

@@ -18,7 +18,7 @@ pub(crate) enum Alarm {
 
 /// Counters in buckets of equal width. The width starts at a second and doubles when a run is longer than [`BUCKETS_MAX`] buckets,
 /// so the memory is bounded.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Ledger {
     /// Binary logarithm of the width in seconds.
     doublings: u32,
@@ -42,12 +42,6 @@ pub(super) struct Bucket {
 pub(super) struct Flow {
     pub(super) bytes: u64,
     pub(super) rates: Rates,
-}
-
-impl Default for Ledger {
-    fn default() -> Self {
-        Self { doublings: 0, buckets: Vec::new() }
-    }
 }
 
 impl Ledger {

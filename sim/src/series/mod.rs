@@ -133,7 +133,7 @@ mod tests {
     fn shards_add_up_to_what_one_shard_would_count() {
         let play = |ledgers: &mut [Ledger]| {
             let count = ledgers.len();
-            let mut meters = vec![Meter::NEW; 6];
+            let mut meters = [Meter::NEW; 6];
             for (n, meter) in meters.iter_mut().enumerate() {
                 let ledger = &mut ledgers[n % count];
                 ledger.process(at(0), 1);
