@@ -16,7 +16,7 @@ use crate::experiment::campaign::{Campaign, Cell, Jobs, Outcome, Watcher};
 use crate::experiment::shard::Shard;
 use crate::experiment::{schema, shipped, table};
 use crate::results::{self, Record, Results};
-use crate::{estimate, stats, usage};
+use crate::{estimate, parse, stats, usage};
 
 #[derive(Args, Clone, Debug)]
 pub(super) struct RunCli {
@@ -30,6 +30,18 @@ pub(super) struct RunCli {
     /// Seeds of each combination: how many from 1 on, or a range such as 5..=8. [default: those of the scenario]
     #[arg(long, value_name = "COUNT|RANGE")]
     seeds: Option<String>,
+
+    /// Adds seeds until the 95 % interval of each metric's median is within this share of it, for every combination.
+    #[arg(long, value_name = "SHARE", value_parser = parse::share_of_some, conflicts_with_all = ["seeds", "shard"])]
+    until_ci: Option<u32>,
+
+    /// Metric for --until-ci, such as crash.reached_p99. [default: the 99th percentiles of what is measured]
+    #[arg(long, value_name = "NAME", requires = "until_ci")]
+    metric: Vec<String>,
+
+    /// Most seeds that --until-ci takes.
+    #[arg(long, value_name = "COUNT", default_value_t = 100, value_parser = clap::value_parser!(u16).range(6..))]
+    seeds_max: u16,
 
     /// Directory of the results files. Cells that are complete there are not run again. [default: results/NAME]
     #[arg(long, value_name = "DIR")]
@@ -73,7 +85,11 @@ pub(super) struct MergeCli {
 
 /// Runs a scenario. Exit codes: 0 done, 1 a finding, 2 usage, 3 interrupted, try again.
 pub(super) fn run(cli: &RunCli) -> Result<ExitCode, String> {
-    let campaign = Campaign::load(&cli.scenario, &cli.sets, cli.seeds.as_deref())?;
+    let mut campaign = Campaign::load(&cli.scenario, &cli.sets, cli.seeds.as_deref())?;
+    let metrics = campaign.metrics(&cli.metric).map_err(|why| format!("--metric: {why}"))?;
+    if cli.until_ci.is_some() {
+        campaign.set_seeds(stats::SEEDS_MIN);
+    }
     let shard = match cli.shard {
         Some(shard) => shard,
         None => Shard::of_environment(|name| std::env::var(name).ok())?,
@@ -100,10 +116,24 @@ pub(super) fn run(cli: &RunCli) -> Result<ExitCode, String> {
         return Ok(ExitCode::SUCCESS);
     }
     let halt = halt_on_signal()?;
-    let watch = Watch::new(cells.len() as u64, !cli.quiet);
-    let outcome = jobs.run(&campaign, shard, &watch, &halt)?;
-    watch.bar.finish_and_clear();
-    let runs = read_cells(&jobs.directory, &cells)?;
+    let (mut outcome, mut runs) = run_cells(&campaign, shard, &jobs, cli.quiet, &halt)?;
+    if let Some(ppm) = cli.until_ci {
+        let share = f64::from(ppm) / 1e6;
+        let mut seeds = stats::SEEDS_MIN;
+        let most = usize::from(cli.seeds_max);
+        while outcome.left == 0 && seeds < most && !is_certain(&runs, &metrics, share) {
+            // By half, so that the number of rounds stays small and few seeds are more than needed.
+            seeds = (seeds + seeds.div_ceil(2)).min(most);
+            campaign.set_seeds(seeds);
+            let ran_before = outcome.ran;
+            (outcome, runs) = run_cells(&campaign, shard, &jobs, cli.quiet, &halt)?;
+            outcome.kept -= ran_before.min(outcome.kept);
+            outcome.ran += ran_before;
+        }
+        if outcome.left == 0 && !is_certain(&runs, &metrics, share) {
+            eprintln!("sim: {seeds} seeds do not reach an interval of {} %; see --seeds-max", share * 100.0);
+        }
+    }
     if !shard.is_part() {
         write_csv(&runs, &jobs.directory.join(DATA))?;
     }
@@ -113,6 +143,37 @@ pub(super) fn run(cli: &RunCli) -> Result<ExitCode, String> {
         Outcome { left: 1.., .. } => EXIT_AGAIN,
         _ => 0,
     }))
+}
+
+/// Runs the cells of a shard that are not complete, and reads the results of all.
+fn run_cells(
+    campaign: &Campaign,
+    shard: Shard,
+    jobs: &Jobs,
+    is_quiet: bool,
+    halt: &AtomicBool,
+) -> Result<(Outcome, Vec<Results>), String> {
+    let cells: Vec<Cell<'_>> = campaign.cells().into_iter().filter(|cell| shard.has(&cell.hash())).collect();
+    let watch = Watch::new(cells.len() as u64, !is_quiet);
+    let outcome = jobs.run(campaign, shard, &watch, halt)?;
+    watch.bar.finish_and_clear();
+    Ok((outcome, read_cells(&jobs.directory, &cells)?))
+}
+
+/// Whether the interval of each metric is narrow enough for every configuration. A value that was never reached counts
+/// as infinite, so that a metric that is often not reached is never certain.
+fn is_certain(runs: &[Results], metrics: &[(String, String)], share: f64) -> bool {
+    let mut configurations: BTreeMap<&str, Vec<&Results>> = BTreeMap::new();
+    for run in runs {
+        configurations.entry(&run.header.configuration).or_default().push(run);
+    }
+    configurations.values().all(|runs| {
+        metrics.iter().all(|(phase, name)| {
+            let values: Option<Vec<f64>> = runs.iter().map(|run| run.metric(phase, name)).collect();
+            let estimate = values.and_then(|values| stats::Estimate::of(&values));
+            estimate.is_some_and(|estimate| estimate.is_within(share))
+        })
+    })
 }
 
 /// Merges results files. Refuses results of different versions of the simulator.

@@ -193,6 +193,27 @@ fn a_sweep_runs_every_combination_once_and_goes_on_where_it_was_stopped() {
 }
 
 #[test]
+fn seeds_are_added_until_the_interval_is_narrow_or_the_limit_is_reached() {
+    let scratch = Scratch::new("until");
+    let scenario = scratch.file("x.toml", "phases = [\"event\"]\n[cluster]\nnodes = 20\n");
+    let cells = |options: &[&str]| {
+        let _fresh = fs::remove_dir_all(scratch.0.join("out"));
+        let output = scratch.sim(&[&["run", &scenario, "--out", "out", "--quiet"], options].concat());
+        assert_eq!(output.status.code(), Some(0), "{}", text_of(&output.stderr));
+        (contents(&scratch.0.join("out")).len(), text_of(&output.stderr))
+    };
+    let (wide, remark) = cells(&["--until-ci", "100%"]);
+    assert_eq!((wide, remark.as_str()), (6, ""));
+    let (narrow, remark) = cells(&["--until-ci", "20%", "--metric", "event.reached_p50"]);
+    assert!(wide < narrow && narrow < 100 && remark.is_empty(), "{narrow}: {remark}");
+    let (most, remark) = cells(&["--until-ci", "0.1%", "--seeds-max", "10"]);
+    assert!(most == 10 && remark.contains("10 seeds do not reach"), "{most}: {remark}");
+    let output = scratch.sim(&["run", &scenario, "--until-ci", "5%", "--metric", "event.reached_p98"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text_of(&output.stderr).contains("did you mean reached_p9"), "{}", text_of(&output.stderr));
+}
+
+#[test]
 fn shards_of_any_number_merge_to_the_same_bytes_although_one_was_killed() {
     let scratch = Scratch::new("shards");
     let text = "phases = [\"event\"]\nseeds = \"1..=12\"\n[cluster]\nnodes = 5\n";
