@@ -145,6 +145,8 @@ impl Campaign {
             scenario = file.name.clone().unwrap_or(scenario);
             let plan = Plan::new(document, &file, directory)?;
             let mut parameters = parameters(&table);
+            // Part of every result, because it decides what the nodes are.
+            parameters.entry("as".to_owned()).or_insert_with(|| Parameter::Text("library".to_owned()));
             if let Some(path) = &file.settings.agent_config {
                 let content = std::fs::read(directory.join(path)).unwrap_or_default();
                 let digest = hash(&[&String::from_utf8_lossy(&content)]);
