@@ -39,6 +39,10 @@ pub(super) struct RunCli {
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..))]
     jobs: Option<u16>,
 
+    /// Threads of each cell. The results do not depend on it. [default: what the cells leave idle]
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: Option<u16>,
+
     /// Runs this share of the cells only. [default: that of the scheduler's environment, or all]
     #[arg(long, value_name = "K/N")]
     shard: Option<Shard>,
@@ -85,7 +89,8 @@ pub(super) fn run(cli: &RunCli) -> Result<ExitCode, String> {
         ));
     }
     let cells: Vec<Cell<'_>> = campaign.cells().into_iter().filter(|cell| shard.has(&cell.hash())).collect();
-    let jobs = Jobs::new(directory, cli.jobs.map(usize::from), cells.len(), (nodes, bytes), available);
+    let mut jobs = Jobs::new(directory, cli.jobs.map(usize::from), cells.len(), (nodes, bytes), available);
+    jobs.threads = cli.threads.map_or(jobs.threads, u32::from);
     if !cli.quiet || cli.plan {
         eprintln!("{}", headline(&campaign, &cells, shard, &jobs, bytes));
     }
@@ -176,7 +181,7 @@ fn readable_time(seconds: f64) -> String {
     }
 }
 
-/// Reads the complete ones of these cells.
+/// Reads the complete ones of these cells, in their order: that of the axes.
 fn read_cells(directory: &Path, cells: &[Cell<'_>]) -> Result<Vec<Results>, String> {
     let mut runs = Vec::new();
     for path in cells.iter().map(|cell| directory.join(results::file_name(&cell.hash()))) {
@@ -184,7 +189,6 @@ fn read_cells(directory: &Path, cells: &[Cell<'_>]) -> Result<Vec<Results>, Stri
             runs.extend(results::read(&path).map_err(|error| error.to_string())?);
         }
     }
-    results::sort(&mut runs);
     Ok(runs)
 }
 
@@ -265,7 +269,8 @@ fn spread(values: &[Option<f64>]) -> String {
         return String::new();
     };
     let median = if median.is_nan() { f64::INFINITY } else { median };
-    if first == last { shown(*first) } else { format!("{} [{}, {}]", shown(median), shown(*first), shown(*last)) }
+    let [first, median, last] = [*first, median, *last].map(shown);
+    if first == last { first } else { format!("{median} [{first}, {last}]") }
 }
 
 /// Progress of all cells on stderr.

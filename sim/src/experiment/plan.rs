@@ -75,11 +75,21 @@ impl Plan {
 
     /// Returns the estimated processor time in a release build, to within a factor of about three.
     pub(crate) fn cpu_seconds(&self) -> f64 {
-        let virtual_s = match &self.course {
-            Course::Phases(scenario) => PHASE_S * scenario.phases.len() as f64,
-            Course::Timeline(timeline) => timeline.length.as_secs_f64(),
+        let nodes = self.world.nodes;
+        let (virtual_s, changed, events) = match &self.course {
+            Course::Phases(scenario) => {
+                let changed = |phase: &Phase| match phase {
+                    Phase::Join => 0.1,
+                    Phase::Partition => 1.0,
+                    Phase::Restart => f64::from(scenario.settings.restart_ppm) / 1e6,
+                    _ => 0.05,
+                };
+                let changed: f64 = scenario.phases.iter().map(changed).sum();
+                (PHASE_S * scenario.phases.len() as f64, changed * f64::from(nodes), 0.0)
+            }
+            Course::Timeline(timeline) => (timeline.length.as_secs_f64(), timeline.changes(nodes), timeline.events()),
         };
-        estimate::cpu_seconds(self.world.nodes, virtual_s)
+        estimate::cpu_seconds(nodes, virtual_s, changed, events)
     }
 
     /// Returns the world and the layout of a run with this seed, which also determines the key.

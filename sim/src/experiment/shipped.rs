@@ -29,6 +29,7 @@ shipped! {
     "partition"
     "phases"
     "query"
+    "rejoin"
     "restart"
     "rolling-deploy"
     "rotate"

@@ -27,6 +27,31 @@ pub(crate) struct Timeline {
     pub(crate) rules: Vec<Rule>,
 }
 
+impl Timeline {
+    /// Returns about how many members fail, return or join in the eyes of the others.
+    pub(crate) fn changes(&self, nodes: u32) -> f64 {
+        let of = |fault: &Planned| {
+            let pool = if let NodeSet::Range(range) = &fault.victims.of { range.end - range.start } else { nodes };
+            let count = f64::from(fault.victims.count.unwrap_or(pool));
+            match fault.effect {
+                Effect::Crash | Effect::Leave | Effect::Stall { .. } | Effect::Slow { .. } => count,
+                Effect::Restart { .. } | Effect::Rolling { .. } => 2.0 * count,
+                // Each side loses the other.
+                Effect::Partition { .. } => 2.0 * count.min(f64::from(nodes) - count).max(1.0),
+                Effect::Link { .. } | Effect::Rotate { .. } => 0.0,
+            }
+        };
+        let joining = if self.join_spread.is_some() { 0.1 * f64::from(nodes) } else { 0.0 };
+        joining + self.faults.iter().map(of).sum::<f64>()
+    }
+
+    /// Returns about how many messages to all nodes are sent.
+    pub(crate) fn events(&self) -> f64 {
+        let of = |load: &Load| (load.until - load.from).as_secs_f64() / load.every.as_secs_f64();
+        self.loads.iter().map(of).sum()
+    }
+}
+
 /// A fault of the timeline.
 #[derive(Clone, Debug)]
 pub(crate) struct Planned {

@@ -6,6 +6,7 @@ mod common;
 mod compare;
 mod courses;
 mod determinism;
+mod experiments;
 mod explain;
 mod faults;
 mod hostile;
