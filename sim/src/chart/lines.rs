@@ -125,9 +125,13 @@ impl Lines {
             return;
         }
         let place = |x: f64, y: f64| (frame.x(&self.x, x), frame.y(&self.y, y));
-        let upper: Vec<(f64, f64)> = line.band.iter().map(|(x, _, upper)| place(*x, *upper)).collect();
-        let lower: Vec<(f64, f64)> = line.band.iter().rev().map(|(x, lower, _)| place(*x, *lower)).collect();
-        let data = outline(&upper, line.shape) + "L" + outline(&lower, Shape::Straight).trim_start_matches('M') + "Z";
+        let mut upper: Vec<(f64, f64)> = line.band.iter().map(|(x, _, upper)| place(*x, *upper)).collect();
+        let mut lower: Vec<(f64, f64)> = line.band.iter().map(|(x, lower, _)| place(*x, *lower)).collect();
+        if line.shape == Shape::Steps {
+            (upper, lower) = (corners(&upper), corners(&lower));
+        }
+        upper.extend(lower.into_iter().rev());
+        let data = outline(&upper, Shape::Straight) + "Z";
         svg.path(&format!("band f{}", line.style % STYLES), &data);
     }
 
@@ -162,6 +166,12 @@ impl Frame {
     fn y(&self, axis: &Axis, value: f64) -> f64 {
         self.bottom - axis.place(value) * (self.bottom - self.top)
     }
+}
+
+/// Returns the corners of a step function: each value holds until the next point.
+fn corners(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
+    let holds = points.windows(2).flat_map(|pair| [pair[0], (pair[1].0, pair[0].1)]);
+    holds.chain(points.last().copied()).collect()
 }
 
 /// Writes the path through points. Points that round to the same place are written once.

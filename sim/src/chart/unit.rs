@@ -57,6 +57,19 @@ impl Unit {
         format!("{} [{}, {}]", self.show(value), digits(low / scale), digits(high / scale))
     }
 
+    /// Returns a label of an axis.
+    pub(crate) const fn axis_label(self) -> &'static str {
+        match self {
+            Self::Seconds => "virtual seconds",
+            Self::Share => "share",
+            Self::Bytes => "bytes",
+            Self::BytesPerSecond => "bytes per second",
+            Self::Count => "count",
+            Self::PerSecond => "per second",
+            Self::Plain => "",
+        }
+    }
+
     /// Writes a tick of an axis whose label names the unit.
     pub(super) fn tick(self, value: f64) -> String {
         match self {

@@ -8,6 +8,8 @@ mod sweep;
 mod times;
 mod traffic;
 
+use std::collections::BTreeMap;
+
 use self::html::{Html, Table};
 pub(crate) use self::runs::varied;
 use self::runs::{Group, groups};
@@ -109,6 +111,7 @@ fn hash_of(runs: &[Results]) -> String {
 fn findings(html: &mut Html, runs: &[Results]) {
     let mut table = Table::new(["run", "result", "what"]);
     table.texts = 3;
+    let mut assertions: BTreeMap<&str, (usize, usize, Vec<String>)> = BTreeMap::new();
     for run in runs {
         let name = format!("{} {}, seed {}", run.header.scenario, short_cell(run), run.header.seed);
         for record in &run.records {
@@ -117,22 +120,45 @@ fn findings(html: &mut Html, runs: &[Results]) {
                     ("missed", format!("{}: {}", phase.phase, phase.goal))
                 }
                 Record::Finding(finding) => ("violated", finding.finding.clone()),
-                Record::Assertion(assertion) => (
-                    if assertion.holds { "held" } else { "failed" },
-                    format!("{}; {}", assertion.assertion, assertion.found),
-                ),
+                Record::Assertion(assertion) => {
+                    let (held, all, failed) = assertions.entry(&assertion.assertion).or_default();
+                    (*held, *all) = (*held + usize::from(assertion.holds), *all + 1);
+                    if !assertion.holds {
+                        failed.push(format!("{name}: {}", assertion.found));
+                    }
+                    continue;
+                }
                 _ => continue,
             };
             table.rows.push(vec![name.clone(), result.to_owned(), what]);
         }
     }
+    if table.rows.is_empty() && assertions.is_empty() {
+        return;
+    }
+    html.section("Findings");
+    let mut asserted = Table::new(["assertion", "held", "failed"]);
+    asserted.texts = 3;
+    for (assertion, (held, all, mut failed)) in assertions {
+        let more = failed.len().saturating_sub(FAILED_SHOWN);
+        failed.truncate(FAILED_SHOWN);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        asserted.rows.push(vec![assertion.to_owned(), format!("{held} of {all} runs"), failed.join("; ") + &more]);
+    }
+    if !asserted.rows.is_empty() {
+        html.raw(&asserted.html("Assertions"));
+    }
     if !table.rows.is_empty() {
-        html.section("Findings");
-        let many = table.rows.len() > 20;
-        let text = if many { table.folded("Findings and assertions") } else { table.html("Findings and assertions") };
-        html.raw(&text);
+        let is_long = table.rows.len() > FINDINGS_OPEN;
+        html.raw(&if is_long { table.folded("Findings") } else { table.html("Findings") });
     }
 }
+
+/// Failures of an assertion that are named.
+const FAILED_SHOWN: usize = 5;
+
+/// More findings than this are folded.
+const FINDINGS_OPEN: usize = 20;
 
 fn short_cell(run: &Results) -> &str {
     run.header.cell.get(..6).unwrap_or(&run.header.cell)

@@ -146,8 +146,14 @@ fn html_line(html: &mut Html, groups: &[Group<'_>], metric: &Metric, x: &str, li
     let is_text = places.iter().any(|place| place.parse::<f64>().is_err());
     let label = if is_text { format!("{}: {}", short(x), places.join(", ")) } else { x.to_owned() };
     let x = Axis::linear(label, Unit::Plain, last);
-    let chart =
-        Lines { caption, x, y: Axis::linear("", metric.unit(), most), lines, marks: Vec::new(), size: Lines::NORMAL };
+    let chart = Lines {
+        caption,
+        x,
+        y: Axis::linear(metric.unit().axis_label(), metric.unit(), most),
+        lines,
+        marks: Vec::new(),
+        size: Lines::NORMAL,
+    };
     html.figure(&metric.title(), &chart.svg(), below);
 }
 

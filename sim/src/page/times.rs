@@ -4,27 +4,23 @@ use super::html::{Html, Table};
 use super::runs::{Group, PhaseOf, distribution, median_curve, phases};
 use crate::chart::{Axis, Line, Lines, STYLES, Shape, Unit};
 use crate::results::Distribution;
-use crate::stats::Estimate;
+use crate::stats::{Estimate, quantile, sorted};
 
-/// Metrics of a phase's goal and the heads of their columns.
-const SHARES: [(&str, &str); 5] = [
-    ("reached_p50_s", "50 %"),
-    ("reached_p90_s", "90 %"),
-    ("reached_p99_s", "99 %"),
-    ("reached_p99_9_s", "99.9 %"),
-    ("reached_p100_s", "all"),
-];
+/// Heads of the columns of times, and the part of the metrics' names that stands for each.
+const SHARES: [(&str, &str); 5] =
+    [("p50", "50 %"), ("p90", "90 %"), ("p99", "99 %"), ("p99_9", "99.9 %"), ("p100", "all")];
 
 /// Writes the section.
 pub(super) fn write(html: &mut Html, groups: &[Group<'_>]) {
     let curves = curves_of(groups);
+    converged(html, groups);
     if curves.is_empty() {
         return;
     }
     html.section("Time until nodes had noticed");
     html.text(
         "Share of all pairs of an observer and a member, or of all deliveries, that were done, over the virtual time since the \
-         start of the phase or step. A curve that ends early and high is good; a long flat end is what gossip missed and \
+         start of the phase or step, the crash or the event. A curve that ends early and high is good; a long flat end is what gossip missed and \
          anti-entropy brought later.",
     );
     if let [group] = groups {
@@ -45,6 +41,67 @@ pub(super) fn write(html: &mut Html, groups: &[Group<'_>]) {
     notices(html, groups);
 }
 
+/// Writes how many views were right over the time of a timeline.
+fn converged(html: &mut Html, groups: &[Group<'_>]) {
+    if groups.len() > STYLES || groups.iter().all(|group| group.series(CONVERGED).is_empty()) {
+        return;
+    }
+    html.section("Views that were right");
+    html.text(
+        "Share of all pairs of an observer and a member where the observer's view is right: running members alive, stopped ones \
+         failed or left. The marks are the faults. Line: median of the seeds; band: 90 % of them.",
+    );
+    let lines: Vec<Line> = (0..).zip(groups).map(|(style, group)| series_line(group, CONVERGED, style)).collect();
+    let points = || lines.iter().flat_map(|line| &line.points);
+    let last = points().map(|(at, _)| *at).fold(0.0, f64::max);
+    // Most of the time nearly all are right: the axis starts where something happens.
+    let bands = || lines.iter().flat_map(|line| &line.band).map(|(_, low, _)| *low);
+    let least = points().map(|(_, share)| *share).chain(bands()).fold(1.0, f64::min);
+    let mut y = Axis::shares("share of the views");
+    let round = [0.99, 0.95, 0.9, 0.8, 0.5].into_iter().find(|round| *round <= least);
+    y.min = round.unwrap_or(0.0);
+    let caption = html.caption(
+        "Views that were right",
+        format!("Over the virtual time of the run; at least {}.", Unit::Share.show(least)),
+    );
+    let x = Axis::linear("virtual seconds since the start of the run", Unit::Seconds, last);
+    let marks = super::traffic::marks(groups, x.max);
+    let mut table = Table::new(["setting", "least", "right at the end", "all right after the last fault"]);
+    for (group, line) in groups.iter().zip(&lines) {
+        let least = line.points.iter().map(|(_, share)| *share).fold(1.0, f64::min);
+        let end = line.points.last().map_or(0.0, |(_, share)| *share);
+        let name = if group.label.is_empty() { "all seeds".to_owned() } else { group.label.clone() };
+        let all = shown(group.estimate("", "converged_s"), Unit::Seconds);
+        table.rows.push(vec![name, Unit::Share.show(least), Unit::Share.show(end), all]);
+    }
+    let chart = Lines { caption, x, y, lines, marks, size: Lines::WIDE };
+    html.wide_figure("Views that were right", &chart.svg(), &table.html("Views that were right"));
+}
+
+/// Returns the median of a series over the seeds, with the range of 90 % of them.
+fn series_line(group: &Group<'_>, name: &str, style: usize) -> Line {
+    let runs = group.series(name);
+    let longest = runs.iter().map(|series| series.values.len()).max().unwrap_or(0);
+    let step_s = runs.first().map_or(1.0, |series| series.step_s);
+    let mut line = Line { label: group.label.clone(), style, shape: Shape::Steps, ..Line::default() };
+    let mut at = 0.0;
+    for n in 0..longest {
+        // The value is that at the end of its step.
+        at += step_s;
+        let values = sorted(&runs.iter().filter_map(|series| *series.values.get(n)?).collect::<Vec<_>>());
+        let [low, median, high] = [0.05, 0.5, 0.95].map(|share| quantile(&values, share).unwrap_or(0.0));
+        let is_flat = line.points.last().is_some_and(|(_, last)| *last == median)
+            && line.band.last().is_none_or(|(_, a, b)| (*a, *b) == (low, high));
+        if !is_flat || n + 1 == longest {
+            line.points.push((at, median));
+            if runs.len() > 1 {
+                line.band.push((at, low, high));
+            }
+        }
+    }
+    line
+}
+
 /// Draws the curves of all phases of one group into one chart: the picture of a run.
 pub(super) fn overview_chart(group: &Group<'_>, caption: crate::chart::Caption) -> Lines {
     let groups = core::slice::from_ref(group);
@@ -60,7 +117,7 @@ pub(super) fn overview_chart(group: &Group<'_>, caption: crate::chart::Caption) 
     }
     let times = || lines.iter().flat_map(|line| line.points.iter().map(|(at, _)| *at)).filter(|at| *at > 0.0);
     let (first, last) = (times().fold(f64::MAX, f64::min), times().fold(f64::MIN, f64::max));
-    let x = Axis::log("virtual seconds since the start of the phase", Unit::Seconds, first, last);
+    let x = Axis::log("virtual seconds since the start, logarithmic", Unit::Seconds, first, last);
     Lines { caption, x, y: Axis::shares("share that had noticed"), lines, marks: Vec::new(), size: Lines::WIDE }
 }
 
@@ -73,28 +130,29 @@ fn overview(html: &mut Html, group: &Group<'_>, curves: &[Curve]) {
     table.head.extend(SHARES.iter().map(|(_, head)| (*head).to_owned()));
     for curve in curves {
         let mut row = vec![curve.name(), curve.phase.goal.clone()];
-        row.extend(SHARES.iter().map(|(metric, _)| shown(group.estimate(&curve.phase.phase, metric), Unit::Seconds)));
+        row.extend(curve.times(group));
         table.rows.push(row);
     }
-    html.wide_figure("All phases", &chart.svg(), &table.html("Time until a share had noticed"));
+    let title = if let [curve] = curves { curve.title() } else { "All phases".to_owned() };
+    html.wide_figure(&title, &chart.svg(), &table.html("Time until a share had noticed"));
 }
 
 /// Writes one curve of all groups: in one chart, or in one chart for each if they are many.
 fn compare(html: &mut Html, groups: &[Group<'_>], curve: &Curve) {
-    html.part(&curve.title());
     let mut table = Table::new(["setting"]);
     table.head.extend(SHARES.iter().map(|(_, head)| (*head).to_owned()));
     for group in groups {
         let mut row = vec![group.label.clone()];
-        row.extend(SHARES.iter().map(|(metric, _)| shown(group.estimate(&curve.phase.phase, metric), Unit::Seconds)));
+        row.extend(curve.times(group));
         table.rows.push(row);
     }
-    let table = if curve.measured == NOTICED { table.html(&curve.title()) } else { String::new() };
+    let table = table.html(&curve.title());
     if groups.len() <= STYLES {
         let chart = chart(html, groups, curve, Lines::WIDE);
         html.wide_figure(&curve.title(), &chart.svg(), &table);
         return;
     }
+    html.part(&curve.title());
     if groups.len() <= MULTIPLES_MAX {
         let axis = time_axis("s", groups, curve);
         html.charts_begin("many");
@@ -268,8 +326,24 @@ impl Curve {
             ("", "detect_s") => "Detection: from a crash until an observer marks the node failed".to_owned(),
             ("", "event_s") => "Dissemination: from a user event until a node delivers it".to_owned(),
             ("", other) => other.to_owned(),
+            (fault, _) if self.phase.goal.is_empty() => {
+                format!("{fault}: observers that marked the stopped nodes failed")
+            }
             (phase, _) => format!("{phase}: {}", self.phase.goal),
         }
+    }
+
+    /// Returns the times until shares had noticed, as far as there is a metric of them.
+    fn times(&self, group: &Group<'_>) -> [String; 5] {
+        SHARES.map(|(part, _)| {
+            let kind = self.measured.trim_end_matches("_s");
+            let name = match (kind, part) {
+                ("noticed", part) => format!("reached_{part}_s"),
+                (kind, "p100") => format!("{kind}_max_s"),
+                (kind, part) => format!("{kind}_{part}_s"),
+            };
+            shown(group.estimate(&self.phase.phase, &name), Unit::Seconds)
+        })
     }
 
     fn of<'a>(&self, group: &Group<'a>) -> Vec<&'a Distribution> {
@@ -301,6 +375,8 @@ fn curves_of(groups: &[Group<'_>]) -> Vec<Curve> {
 }
 
 const NOTICED: &str = "noticed_s";
+
+const CONVERGED: &str = "converged_share";
 
 /// Places of a median curve.
 const GRID_MAX: usize = 150;

@@ -178,13 +178,29 @@ fn over_time(html: &mut Html, run: &Results, title: &str, label: &str, unit: Uni
     let last = lines.iter().filter_map(|line| line.points.last()).map(|(x, _)| *x).fold(0.0, f64::max);
     let caption = html.caption(title, format!("Over the virtual time of the run; at most {}.", unit.show(most)));
     let x = Axis::linear("virtual seconds since the start of the run", Unit::Seconds, last);
-    // A mark per phase, unless their names would cover each other.
+    let marks = marks_of(run, x.max);
+    Lines { caption, x, y: Axis::linear(label, unit, most), lines, marks, size: Lines::NORMAL }
+}
+
+/// Returns the starts of the phases or faults of the first run, if all groups have the same.
+pub(super) fn marks(groups: &[Group<'_>], span: f64) -> Vec<(f64, String)> {
+    let mut all = groups.iter().filter_map(|group| group.runs.first()).map(|run| marks_of(run, span));
+    let first = all.next().unwrap_or_default();
+    if all.all(|marks| marks == first) { first } else { Vec::new() }
+}
+
+/// Returns a mark for each phase; without a name where names would cover each other.
+fn marks_of(run: &Results, span: f64) -> Vec<(f64, String)> {
     let mut marks: Vec<(f64, String)> = Vec::new();
+    let mut named_at = f64::MIN;
     for (name, from, _) in phases_of(run) {
-        let is_close = marks.last().is_some_and(|(at, _)| from - at < x.max / 12.0);
+        let is_close = from - named_at < span / 6.0;
+        if !is_close {
+            named_at = from;
+        }
         marks.push((from, if is_close { String::new() } else { name }));
     }
-    Lines { caption, x, y: Axis::linear(label, unit, most), lines, marks, size: Lines::NORMAL }
+    marks
 }
 
 fn line(label: &str, style: usize, values: &[f64], width: f64) -> Line {
@@ -279,9 +295,7 @@ fn many(html: &mut Html, groups: &[Group<'_>]) {
             over_time(html, run, "Mean bandwidth of a node", "bytes per second", Unit::BytesPerSecond, lines);
         let most = chart.lines.iter().flat_map(|line| &line.band).map(|(_, _, high)| *high).fold(chart.y.max, f64::max);
         chart.y = Axis::linear("bytes per second", Unit::BytesPerSecond, most);
-        if groups.len() > 1 {
-            chart.marks.clear();
-        }
+        chart.marks = marks(groups, chart.x.max);
         chart.size = Lines::WIDE;
         html.wide_figure("Mean bandwidth of a node", &chart.svg(), "");
     }
