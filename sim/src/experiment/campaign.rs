@@ -161,6 +161,11 @@ impl Campaign {
         self.configurations.iter().flat_map(of).collect()
     }
 
+    /// Returns the seeds.
+    pub(crate) fn seeds(&self) -> &[u64] {
+        &self.seeds
+    }
+
     /// Returns the numbers of configurations and of seeds.
     pub(crate) fn size(&self) -> (usize, usize) {
         (self.configurations.len(), self.seeds.len())
