@@ -100,6 +100,8 @@ pub(crate) struct Uplink {
     pub(crate) weather: Weather,
     /// When the link has sent all bytes written to streams.
     pub(crate) free_at: Instant,
+    /// When the link has sent all datagrams, if they take time.
+    pub(crate) datagrams_free_at: Instant,
     /// Datagrams sent in this phase.
     pub(crate) datagrams: u64,
     /// Their bytes, without the 28 bytes of IP and UDP headers.
@@ -117,6 +119,7 @@ impl Uplink {
             rng,
             weather: Weather::CLEAR,
             free_at: Instant::ZERO,
+            datagrams_free_at: Instant::ZERO,
             datagrams: 0,
             datagram_bytes: 0,
             stranger_bytes: None,

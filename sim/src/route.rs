@@ -40,27 +40,35 @@ impl HostContext<'_> {
             *said += bytes.len() as u64;
         }
         match node_at(to, self.shared.hosts) {
-            Some(target) => self.transmit(host, target, || Payload::Datagram(bytes.clone())),
+            Some(target) => self.transmit(host, target, bytes.len(), || Payload::Datagram(bytes.clone())),
             None => self.tally.drop_datagram(NetDrop::NoHost),
         }
     }
 
     /// Sends a datagram of the attacker with the forged source `from`.
     pub(crate) fn send_forged(&mut self, host: &mut Host, from: SocketAddr, target: u32, bytes: &Bytes) {
-        self.transmit(host, target, || Payload::Forged(Box::new((from, bytes.clone()))));
+        self.transmit(host, target, bytes.len(), || Payload::Forged(Box::new((from, bytes.clone()))));
     }
 
     /// Passes a datagram to the network, which decides its fate.
-    fn transmit(&mut self, host: &mut Host, target: u32, payload: impl Fn() -> Payload) {
+    fn transmit(&mut self, host: &mut Host, target: u32, len: usize, payload: impl Fn() -> Payload) {
+        let (model, uplink) = (&self.shared.network.model, &mut host.sockets.uplink);
+        if !model.fits(len) {
+            return self.tally.drop_datagram(NetDrop::TooLarge);
+        }
+        let Some(departs) = model.datagram_departure(self.at, uplink.datagrams_free_at, len) else {
+            return self.tally.drop_datagram(NetDrop::Congestion);
+        };
+        uplink.datagrams_free_at = departs;
         let Uplink { rng, weather, .. } = &mut host.sockets.uplink;
         match self.shared.network.judge(rng, weather, self.at, self.id, target) {
             Fate::Lost => self.tally.drop_datagram(NetDrop::Loss),
             Fate::Cut => self.tally.drop_datagram(NetDrop::Cut),
             Fate::Arrives { after, copy_after } => {
                 if let Some(copy_after) = copy_after {
-                    self.schedule(host, target, self.at + copy_after, payload());
+                    self.schedule(host, target, departs + copy_after, payload());
                 }
-                self.schedule(host, target, self.at + after, payload());
+                self.schedule(host, target, departs + after, payload());
             }
         }
     }

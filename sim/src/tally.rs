@@ -21,10 +21,15 @@ pub(crate) enum NetDrop {
     Overflow,
     /// No host has this address.
     NoHost,
+    /// It waited too long at the sender's link.
+    Congestion,
+    /// It is larger than the path carries.
+    TooLarge,
 }
 
 impl NetDrop {
-    pub(crate) const ALL: [Self; 5] = [Self::Loss, Self::Cut, Self::Down, Self::Overflow, Self::NoHost];
+    pub(crate) const ALL: [Self; 7] =
+        [Self::Loss, Self::Cut, Self::Down, Self::Overflow, Self::NoHost, Self::Congestion, Self::TooLarge];
 
     /// Returns a stable name for reports.
     pub(crate) const fn name(self) -> &'static str {
@@ -34,6 +39,8 @@ impl NetDrop {
             Self::Down => "receiver_down",
             Self::Overflow => "socket_buffer_full",
             Self::NoHost => "no_such_host",
+            Self::Congestion => "congestion",
+            Self::TooLarge => "larger_than_mtu",
         }
     }
 }

@@ -15,10 +15,9 @@ use super::files::{check_file, command_line, write_file};
 use crate::engine::Progress;
 use crate::experiment::campaign::{Campaign, Cell, Jobs, Outcome, Watcher};
 use crate::experiment::shard::Shard;
-use crate::experiment::{schema, shipped, table, until_ci};
-use crate::parse::share_of_some;
+use crate::experiment::{schema, shipped, table};
 use crate::results::{self, Record, Results};
-use crate::{estimate, page, stats, usage};
+use crate::{estimate, page, parse, stats, usage};
 
 #[derive(Args, Clone, Debug)]
 pub(super) struct RunCli {
@@ -33,10 +32,17 @@ pub(super) struct RunCli {
     #[arg(long, value_name = "COUNT|RANGE")]
     seeds: Option<String>,
 
-    /// Adds seeds until the 95 % interval of the median is within this share of it, such as 5%, for the times of 99 % of
-    /// every combination; at most 200 seeds.
-    #[arg(long, value_name = "SHARE", value_parser = share_of_some, conflicts_with = "shard")]
+    /// Adds seeds until the 95 % interval of each metric's median is within this share of it, for every combination.
+    #[arg(long, value_name = "SHARE", value_parser = parse::share_of_some, conflicts_with_all = ["seeds", "shard"])]
     until_ci: Option<u32>,
+
+    /// Metric for --until-ci, such as crash.reached_p99. [default: the 99th percentiles of what is measured]
+    #[arg(long, value_name = "NAME", requires = "until_ci")]
+    metric: Vec<String>,
+
+    /// Most seeds that --until-ci takes.
+    #[arg(long, value_name = "COUNT", default_value_t = 100, value_parser = clap::value_parser!(u16).range(6..))]
+    seeds_max: u16,
 
     /// Writes the results with charts to this file: one HTML page that needs no network and no script.
     #[arg(long, value_name = "FILE", conflicts_with = "shard")]
@@ -85,56 +91,11 @@ pub(super) struct MergeCli {
 /// Runs a scenario. Exit codes: 0 done, 1 a finding, 2 usage, 3 interrupted, try again.
 pub(super) fn run(cli: &RunCli) -> Result<ExitCode, String> {
     cli.report.as_deref().map_or(Ok(()), check_file)?;
-    let halt = halt_on_signal()?;
-    let Some(share) = cli.until_ci.filter(|_| !cli.plan) else {
-        let done = run_seeds(cli, cli.seeds.as_deref(), &halt)?;
-        return done.report(cli);
-    };
-    let mut seeds = until_ci::first_seeds(Campaign::load(&cli.scenario, &cli.sets, cli.seeds.as_deref())?.seeds())?;
-    loop {
-        let done = run_seeds(cli, Some(&format!("{}..={}", seeds.start(), seeds.end())), &halt)?;
-        let open = until_ci::open(&done.runs, f64::from(share) / 1e6);
-        let more = until_ci::more_seeds(&seeds).filter(|_| !open.is_empty() && done.outcome.left == 0);
-        let Some(more) = more else {
-            let code = done.report(cli)?;
-            open.iter().for_each(|metric| eprintln!("sim: {metric}"));
-            return Ok(code);
-        };
-        if !cli.quiet {
-            eprintln!("{}; seeds up to {} next", open[0], more.end());
-        }
-        seeds = more;
+    let mut campaign = Campaign::load(&cli.scenario, &cli.sets, cli.seeds.as_deref())?;
+    let metrics = campaign.metrics(&cli.metric).map_err(|why| format!("--metric: {why}"))?;
+    if cli.until_ci.is_some() {
+        campaign.set_seeds(stats::SEEDS_MIN);
     }
-}
-
-/// What became of a scenario with some seeds.
-struct Done {
-    runs: Vec<Results>,
-    outcome: Outcome,
-    directory: PathBuf,
-    is_plan: bool,
-}
-
-impl Done {
-    /// Prints the summary, writes the page, and returns the exit code.
-    fn report(&self, cli: &RunCli) -> Result<ExitCode, String> {
-        if self.is_plan {
-            return Ok(ExitCode::SUCCESS);
-        }
-        if let Some(path) = cli.report.as_deref().filter(|_| !self.runs.is_empty()) {
-            write_file(path, &page::render(&self.runs, &command_line(), None))?;
-        }
-        let _closed = write!(std::io::stdout(), "{}", summary(&self.runs, self.outcome, &self.directory));
-        Ok(ExitCode::from(match self.outcome {
-            Outcome { findings: 1.., .. } => EXIT_FINDING,
-            Outcome { left: 1.., .. } => EXIT_AGAIN,
-            _ => 0,
-        }))
-    }
-}
-
-fn run_seeds(cli: &RunCli, seeds: Option<&str>, halt: &AtomicBool) -> Result<Done, String> {
-    let campaign = Campaign::load(&cli.scenario, &cli.sets, seeds)?;
     let shard = match cli.shard {
         Some(shard) => shard,
         None => Shard::of_environment(|name| std::env::var(name).ok())?,
@@ -158,16 +119,70 @@ fn run_seeds(cli: &RunCli, seeds: Option<&str>, halt: &AtomicBool) -> Result<Don
     if cli.plan {
         let lines: String = cells.iter().map(|cell| format!("{}  {}\n", cell.hash(), cell.describe())).collect();
         let _closed = write!(std::io::stdout(), "{lines}");
-        return Ok(Done { runs: Vec::new(), outcome: Outcome::default(), directory: jobs.directory, is_plan: true });
+        return Ok(ExitCode::SUCCESS);
     }
-    let watch = Watch::new(cells.len() as u64, !cli.quiet);
-    let outcome = jobs.run(&campaign, shard, &watch, halt)?;
-    watch.bar.finish_and_clear();
-    let runs = read_cells(&jobs.directory, &cells)?;
+    let halt = halt_on_signal()?;
+    let (mut outcome, mut runs) = run_cells(&campaign, shard, &jobs, cli.quiet, &halt)?;
+    if let Some(ppm) = cli.until_ci {
+        let share = f64::from(ppm) / 1e6;
+        let mut seeds = stats::SEEDS_MIN;
+        let most = usize::from(cli.seeds_max);
+        while outcome.left == 0 && seeds < most && !is_certain(&runs, &metrics, share) {
+            // By half, so that the number of rounds stays small and few seeds are more than needed.
+            seeds = (seeds + seeds.div_ceil(2)).min(most);
+            campaign.set_seeds(seeds);
+            let ran_before = outcome.ran;
+            (outcome, runs) = run_cells(&campaign, shard, &jobs, cli.quiet, &halt)?;
+            outcome.kept -= ran_before.min(outcome.kept);
+            outcome.ran += ran_before;
+        }
+        if outcome.left == 0 && !is_certain(&runs, &metrics, share) {
+            eprintln!("sim: {seeds} seeds do not reach an interval of {} %; see --seeds-max", share * 100.0);
+        }
+    }
     if !shard.is_part() {
         write_csv(&runs, &jobs.directory.join(DATA))?;
     }
-    Ok(Done { runs, outcome, directory: jobs.directory, is_plan: false })
+    if let Some(path) = cli.report.as_deref().filter(|_| !runs.is_empty()) {
+        write_file(path, &page::render(&runs, &command_line(), None))?;
+    }
+    let _closed = write!(std::io::stdout(), "{}", summary(&runs, outcome, &jobs.directory));
+    Ok(ExitCode::from(match outcome {
+        Outcome { findings: 1.., .. } => EXIT_FINDING,
+        Outcome { left: 1.., .. } => EXIT_AGAIN,
+        _ => 0,
+    }))
+}
+
+/// Runs the cells of a shard that are not complete, and reads the results of all.
+fn run_cells(
+    campaign: &Campaign,
+    shard: Shard,
+    jobs: &Jobs,
+    is_quiet: bool,
+    halt: &AtomicBool,
+) -> Result<(Outcome, Vec<Results>), String> {
+    let cells: Vec<Cell<'_>> = campaign.cells().into_iter().filter(|cell| shard.has(&cell.hash())).collect();
+    let watch = Watch::new(cells.len() as u64, !is_quiet);
+    let outcome = jobs.run(campaign, shard, &watch, halt)?;
+    watch.bar.finish_and_clear();
+    Ok((outcome, read_cells(&jobs.directory, &cells)?))
+}
+
+/// Whether the interval of each metric is narrow enough for every configuration. A value that was never reached counts
+/// as infinite, so that a metric that is often not reached is never certain.
+fn is_certain(runs: &[Results], metrics: &[(String, String)], share: f64) -> bool {
+    let mut configurations: BTreeMap<&str, Vec<&Results>> = BTreeMap::new();
+    for run in runs {
+        configurations.entry(&run.header.configuration).or_default().push(run);
+    }
+    configurations.values().all(|runs| {
+        metrics.iter().all(|(phase, name)| {
+            let values: Option<Vec<f64>> = runs.iter().map(|run| run.metric(phase, name)).collect();
+            let estimate = values.and_then(|values| stats::Estimate::of(&values));
+            estimate.is_some_and(|estimate| estimate.is_within(share))
+        })
+    })
 }
 
 /// Merges results files. Refuses results of different versions of the simulator.

@@ -3,7 +3,9 @@
 use super::document::{Document, FileError, suggestion};
 use super::file::{Condition, File};
 use super::plan::Course;
+use super::timeline::{Effect, LoadKind};
 use crate::parse;
+use crate::phase::Phase;
 use crate::results::{self, Metric, Record};
 
 /// A condition on one metric.
@@ -62,18 +64,53 @@ fn one(
     condition: &Condition,
     known: &[&str],
 ) -> Result<Assertion, FileError> {
-    let stem = |metric: &str| metric.rsplit_once('_').map_or(metric.to_owned(), |(stem, _)| stem.to_owned());
-    let metric = known.iter().find(|metric| **metric == key || stem(metric) == key);
-    let Some(metric) = metric else {
-        let nearest = suggestion(key, known.iter().copied());
-        return Err(document.error(path, format!("there is no metric {key:?}; {nearest}")));
-    };
+    let metric = find(key, known).map_err(|why| document.error(path, why))?;
     let (comparison, bound) = match condition {
         Condition::Number(number) => (Comparison::Equal, *number),
         Condition::Text(text) => comparison(text, metric).map_err(|why| document.error(path, why))?,
         Condition::Phase(_) => return Err(document.error(path, "expected a number or a comparison such as \"< 20s\"")),
     };
-    Ok(Assertion { phase: phase.to_owned(), metric: (*metric).to_owned(), comparison, bound })
+    Ok(Assertion { phase: phase.to_owned(), metric: metric.to_owned(), comparison, bound })
+}
+
+/// Returns a metric by its name, with or without its unit.
+fn find<'a>(key: &str, known: &[&'a str]) -> Result<&'a str, String> {
+    let is_it = |metric: &str| metric == key || metric.rsplit_once('_').is_some_and(|(stem, _)| stem == key);
+    let metric = known.iter().find(|metric| is_it(metric)).copied();
+    metric.ok_or_else(|| format!("there is no metric {key:?}; {}", suggestion(key, known.iter().copied())))
+}
+
+/// Returns phase and name of a metric such as `crash.reached_p99` or `detect_p99_s`.
+pub(crate) fn metric(course: &Course, name: &str) -> Result<(String, String), String> {
+    let Some((phase, key)) = name.rsplit_once('.') else {
+        return Ok((String::new(), find(name, &run_metrics(course))?.to_owned()));
+    };
+    let known = phases(course);
+    if !known.iter().any(|other| other == phase) {
+        let nearest = suggestion(phase, known.iter().map(String::as_str));
+        return Err(format!("there is no phase or fault {phase:?}; {nearest}"));
+    }
+    Ok((phase.to_owned(), find(key, &phase_metrics(course))?.to_owned()))
+}
+
+/// Returns the 99th percentiles of what a run measures.
+pub(crate) fn tails(course: &Course) -> Vec<(String, String)> {
+    let whole = |name: &str| (String::new(), name.to_owned());
+    match course {
+        Course::Phases(scenario) => {
+            let timed = scenario.phases.iter().filter(|phase| !matches!(phase, Phase::Idle | Phase::Rtt));
+            timed.map(|phase| (phase.name().to_owned(), "reached_p99_s".to_owned())).collect()
+        }
+        Course::Timeline(timeline) => {
+            let crashes = timeline.faults.iter().any(|fault| matches!(fault.effect, Effect::Crash));
+            let events = timeline.loads.iter().any(|load| load.kind == LoadKind::Event);
+            [(crashes, "detect_p99_s"), (events, "event_p99_s")]
+                .into_iter()
+                .filter(|(is_there, _)| *is_there)
+                .map(|(_, name)| whole(name))
+                .collect()
+        }
+    }
 }
 
 fn comparison(text: &str, metric: &str) -> Result<(Comparison, f64), String> {

@@ -8,6 +8,7 @@ use std::sync::{Mutex, PoisonError};
 
 use toml::Value;
 
+use super::assertion;
 use super::document::{Axis, Document, parameters};
 use super::plan::Plan;
 use super::run::{Ran, run};
@@ -86,7 +87,8 @@ impl Campaign {
         let path = Path::new(scenario);
         if path.exists() || scenario.contains(['/', '.']) {
             let text = std::fs::read_to_string(path).map_err(|error| format!("{scenario}: {error}"))?;
-            let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            let directory =
+                path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
             let stem = path.file_stem().unwrap_or_default().to_string_lossy();
             return Self::parse_named(scenario, &stem, &text, directory, sets, seeds);
         }
@@ -143,6 +145,8 @@ impl Campaign {
             scenario = file.name.clone().unwrap_or(scenario);
             let plan = Plan::new(document, &file, directory)?;
             let mut parameters = parameters(&table);
+            // Part of every result, because it decides what the nodes are.
+            parameters.entry("as".to_owned()).or_insert_with(|| Parameter::Text("library".to_owned()));
             if let Some(path) = &file.settings.agent_config {
                 let content = std::fs::read(directory.join(path)).unwrap_or_default();
                 let digest = hash(&[&String::from_utf8_lossy(&content)]);
@@ -161,9 +165,18 @@ impl Campaign {
         self.configurations.iter().flat_map(of).collect()
     }
 
-    /// Returns the seeds.
-    pub(crate) fn seeds(&self) -> &[u64] {
-        &self.seeds
+    /// Replaces the seeds by 1 to `count`.
+    pub(crate) fn set_seeds(&mut self, count: usize) {
+        self.seeds = (1..).take(count).collect();
+    }
+
+    /// Returns phase and name of the metrics of these names; without any, of the 99th percentiles.
+    pub(crate) fn metrics(&self, names: &[String]) -> Result<Vec<(String, String)>, String> {
+        let course = &self.configurations[0].plan.course;
+        if names.is_empty() {
+            return Ok(assertion::tails(course));
+        }
+        names.iter().map(|name| assertion::metric(course, name)).collect()
     }
 
     /// Returns the numbers of configurations and of seeds.

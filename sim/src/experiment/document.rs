@@ -56,7 +56,7 @@ impl Document {
         let line_of =
             |at: usize| 1 + text.as_bytes()[..at.min(text.len())].iter().filter(|byte| **byte == b'\n').count();
         let syntax = |error: toml::de::Error| FileError {
-            place: error.span().map_or(origin.to_owned(), |span| format!("{origin}:{}", line_of(span.start))),
+            place: error.span().map_or_else(|| origin.to_owned(), |span| format!("{origin}:{}", line_of(span.start))),
             key: String::new(),
             reason: error.message().trim().replace('\n', ", ").replace('`', ""),
         };

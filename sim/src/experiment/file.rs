@@ -143,6 +143,11 @@ pub(crate) struct Network {
     pub(crate) stream_reset: Share,
     /// Send rate of each node on streams, in Mbit/s. Default: 1000.
     pub(crate) bandwidth_mbit: Option<u32>,
+    /// Send rate of each node for datagrams, in kbit/s, IP and UDP headers included. They queue for up to 100 ms, and are
+    /// dropped beyond that. Default: they take no time.
+    pub(crate) datagram_kbit: Option<u32>,
+    /// Largest IP packet, in bytes, 576 to 65535: larger datagrams are dropped. Default: any size arrives.
+    pub(crate) mtu: Option<u32>,
     /// Places the nodes in a square whose side a packet crosses in this time, in addition to the latency.
     pub(crate) geometry: Option<Time>,
     /// Bursts of loss at the uplink of each node.

@@ -16,7 +16,6 @@ pub(crate) mod shard;
 pub(crate) mod shipped;
 pub(crate) mod table;
 mod timeline;
-pub(crate) mod until_ci;
 mod values;
 
 pub(crate) use self::plan::key;

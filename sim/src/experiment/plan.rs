@@ -348,6 +348,14 @@ impl<'a> Planner<'a> {
         if mbit == 0 {
             return Err(self.error("network.bandwidth_mbit", "must be above zero"));
         }
+        let datagram_kbit = network.datagram_kbit.unwrap_or(0);
+        if network.datagram_kbit == Some(0) {
+            return Err(self.error("network.datagram_kbit", "must be above zero"));
+        }
+        let mtu = network.mtu.unwrap_or(0);
+        if network.mtu.is_some_and(|mtu| !(MTU_MIN..=MTU_MAX).contains(&mtu)) {
+            return Err(self.error("network.mtu", format!("must be from {MTU_MIN} to {MTU_MAX}")));
+        }
         let default = if self.phases.contains(&Phase::Rtt) { GEOMETRY } else { Duration::ZERO };
         Ok(model
             .with_loss_ppm(network.loss.0)
@@ -355,6 +363,8 @@ impl<'a> Planner<'a> {
             .with_reorder_ppm(network.reorder.0)
             .with_stream_reset_ppm(network.stream_reset.0)
             .with_bits_per_second(u64::from(mbit) * 1_000_000)
+            .with_datagram_bits_per_second(u64::from(datagram_kbit) * 1_000)
+            .with_mtu_bytes(mtu)
             .with_square_side(network.geometry.map_or(default, |Time(side)| side)))
     }
 
@@ -690,6 +700,11 @@ const NODES_MAX: u32 = 1 << 20;
 
 const LATENCY: Latency = Latency::Uniform { min: Duration::from_millis(1), max: Duration::from_millis(20) };
 const BANDWIDTH_MBIT: u32 = 1000;
+
+/// What every IPv4 host must accept, and the largest IPv4 packet.
+const MTU_MIN: u32 = 576;
+const MTU_MAX: u32 = 65_535;
+
 const JOIN_SPREAD: Duration = Duration::from_secs(10);
 
 /// Default square of the rtt phase.

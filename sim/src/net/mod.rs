@@ -44,7 +44,7 @@ impl Network {
 
     /// Returns the minimum latency of all packets: the length of a window.
     pub(crate) fn latency_min(&self) -> Duration {
-        self.topology.as_ref().map_or(self.model.latency_min(), Topology::latency_min)
+        self.topology.as_ref().map_or_else(|| self.model.latency_min(), Topology::latency_min)
     }
 
     /// Returns the mean round-trip time between two nodes, without the delays of rules.

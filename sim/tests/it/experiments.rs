@@ -193,6 +193,27 @@ fn a_sweep_runs_every_combination_once_and_goes_on_where_it_was_stopped() {
 }
 
 #[test]
+fn seeds_are_added_until_the_interval_is_narrow_or_the_limit_is_reached() {
+    let scratch = Scratch::new("until");
+    let scenario = scratch.file("x.toml", "phases = [\"event\"]\n[cluster]\nnodes = 20\n");
+    let cells = |options: &[&str]| {
+        let _fresh = fs::remove_dir_all(scratch.0.join("out"));
+        let output = scratch.sim(&[&["run", &scenario, "--out", "out", "--quiet"], options].concat());
+        assert_eq!(output.status.code(), Some(0), "{}", text_of(&output.stderr));
+        (contents(&scratch.0.join("out")).len(), text_of(&output.stderr))
+    };
+    let (wide, remark) = cells(&["--until-ci", "100%"]);
+    assert_eq!((wide, remark.as_str()), (6, ""));
+    let (narrow, remark) = cells(&["--until-ci", "20%", "--metric", "event.reached_p50"]);
+    assert!(wide < narrow && narrow < 100 && remark.is_empty(), "{narrow}: {remark}");
+    let (most, remark) = cells(&["--until-ci", "0.1%", "--seeds-max", "10"]);
+    assert!(most == 10 && remark.contains("10 seeds do not reach"), "{most}: {remark}");
+    let output = scratch.sim(&["run", &scenario, "--until-ci", "5%", "--metric", "event.reached_p98"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text_of(&output.stderr).contains("did you mean reached_p9"), "{}", text_of(&output.stderr));
+}
+
+#[test]
 fn shards_of_any_number_merge_to_the_same_bytes_although_one_was_killed() {
     let scratch = Scratch::new("shards");
     let text = "phases = [\"event\"]\nseeds = \"1..=12\"\n[cluster]\nnodes = 5\n";
@@ -302,6 +323,7 @@ fn nonsense_in_a_scenario_is_one_line_with_its_place_and_nothing_runs() {
             "phases = [\"crash\"]\n[network]\nlatency = \"0..5ms\"\n".into(),
             "x.toml:3: network.latency: the minimum latency must be above zero",
         ),
+        ("phases = [\"crash\"]\n[network]\nmtu = 500\n".into(), "x.toml:3: network.mtu: must be from 576 to 65535"),
         (
             "phases = [\"crash\"]\n[settings]\ngosip_nodes = 4\n".into(),
             "x.toml:3: settings.gosip_nodes: unknown option; did you mean gossip_nodes?",
@@ -462,6 +484,23 @@ fn a_slow_processor_delays_its_node_and_an_overloaded_one_is_suspected() {
     let suspicions = |cost: &str| value(&scratch.run(&text(cost), &[]), "false_suspicions_count");
     assert_eq!(suspicions("1ms"), 0.0, "a few inputs a second leave it idle");
     assert!(suspicions("900ms") > 0.0, "it cannot keep up");
+}
+
+#[test]
+fn a_narrow_link_drops_what_it_cannot_queue_and_a_small_mtu_what_is_larger() {
+    let scratch = Scratch::new("narrow");
+    let text = "for = \"30s\"\n[cluster]\nnodes = 20\nstart = \"cold\"\n[[load]]\nkind = \"event\"\nper_second = 20\nbytes = 300\n";
+    let dropped = |sets: &[&str], reason: &str| {
+        let sets: Vec<&str> = sets.iter().flat_map(|set| ["--set", set]).collect();
+        let run = scratch.run(text, &sets);
+        let is_it = |metric: &&results::Metric| metric.labels.get("reason").is_some_and(|label| label == reason);
+        run.metrics().find(is_it).and_then(|metric| metric.value).unwrap_or(0.0)
+    };
+    assert_eq!((dropped(&[], "congestion"), dropped(&[], "larger_than_mtu")), (0.0, 0.0));
+    assert!(dropped(&["network.datagram_kbit=64"], "congestion") > 0.0);
+    assert_eq!(dropped(&["network.datagram_kbit=100000"], "congestion"), 0.0);
+    assert!(dropped(&["network.mtu=576"], "larger_than_mtu") > 0.0);
+    assert_eq!(dropped(&["network.mtu=1500"], "larger_than_mtu"), 0.0);
 }
 
 #[test]
