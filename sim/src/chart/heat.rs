@@ -16,11 +16,15 @@ pub(crate) struct Heat {
 }
 
 impl Heat {
+    /// Returns the width and the height of the chart.
+    pub(crate) fn size(&self) -> (f64, f64) {
+        (WIDTH, TOP + ROW * count(&self.rows.1) + 26.0)
+    }
+
     /// Draws the map: the larger a value, the stronger its field.
     pub(crate) fn svg(&self) -> String {
         let (columns, rows) = (&self.columns.1, &self.rows.1);
-        let count = |list: &[String]| f64::from(u32::try_from(list.len().max(1)).unwrap_or(u32::MAX));
-        let height = TOP + ROW * count(rows) + 26.0;
+        let (_, height) = self.size();
         let mut svg = Svg::new(WIDTH, height, &self.caption);
         let left = rows.iter().map(|text| width_of(text)).fold(0.0, f64::max) + 14.0;
         let width = (WIDTH - left - 6.0) / count(columns);
@@ -61,6 +65,10 @@ impl Heat {
         let text = if width_of(&text) > width - 4.0 { self.unit.tick(value) } else { text };
         svg.text(middle, Anchor::Middle, "", &text);
     }
+}
+
+fn count(list: &[String]) -> f64 {
+    f64::from(u32::try_from(list.len().max(1)).unwrap_or(u32::MAX))
 }
 
 fn short_share(share: f64) -> String {

@@ -11,12 +11,13 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use serf_proto::Instant;
 
+use super::files::{check_file, command_line, write_file};
 use crate::engine::Progress;
 use crate::experiment::campaign::{Campaign, Cell, Jobs, Outcome, Watcher};
 use crate::experiment::shard::Shard;
 use crate::experiment::{schema, shipped, table};
 use crate::results::{self, Record, Results};
-use crate::{estimate, parse, stats, usage};
+use crate::{estimate, page, parse, stats, usage};
 
 #[derive(Args, Clone, Debug)]
 pub(super) struct RunCli {
@@ -42,6 +43,10 @@ pub(super) struct RunCli {
     /// Most seeds that --until-ci takes.
     #[arg(long, value_name = "COUNT", default_value_t = 100, value_parser = clap::value_parser!(u16).range(6..))]
     seeds_max: u16,
+
+    /// Writes the results with charts to this file: one HTML page that needs no network and no script.
+    #[arg(long, value_name = "FILE", conflicts_with = "shard")]
+    report: Option<PathBuf>,
 
     /// Directory of the results files. Cells that are complete there are not run again. [default: results/NAME]
     #[arg(long, value_name = "DIR")]
@@ -85,6 +90,7 @@ pub(super) struct MergeCli {
 
 /// Runs a scenario. Exit codes: 0 done, 1 a finding, 2 usage, 3 interrupted, try again.
 pub(super) fn run(cli: &RunCli) -> Result<ExitCode, String> {
+    cli.report.as_deref().map_or(Ok(()), check_file)?;
     let mut campaign = Campaign::load(&cli.scenario, &cli.sets, cli.seeds.as_deref())?;
     let metrics = campaign.metrics(&cli.metric).map_err(|why| format!("--metric: {why}"))?;
     if cli.until_ci.is_some() {
@@ -136,6 +142,9 @@ pub(super) fn run(cli: &RunCli) -> Result<ExitCode, String> {
     }
     if !shard.is_part() {
         write_csv(&runs, &jobs.directory.join(DATA))?;
+    }
+    if let Some(path) = cli.report.as_deref().filter(|_| !runs.is_empty()) {
+        write_file(path, &page::render(&runs, &command_line(), None))?;
     }
     let _closed = write!(std::io::stdout(), "{}", summary(&runs, outcome, &jobs.directory));
     Ok(ExitCode::from(match outcome {

@@ -20,6 +20,14 @@ pub(super) struct ReportCli {
     #[arg(short, long, value_name = "FILE", default_value = "report.html")]
     output: PathBuf,
 
+    /// Writes one chart as SVG instead of the page: that of --metric, or of what was noticed over time.
+    #[arg(long, value_name = "FILE", conflicts_with = "vega")]
+    picture: Option<PathBuf>,
+
+    /// Metric of the picture, such as detect_p99_s or crash/reached_p99_s.
+    #[arg(long, value_name = "PHASE/NAME", requires = "picture")]
+    metric: Option<String>,
+
     /// Also writes a Vega-Lite specification with the data in it, to draw charts of one's own.
     #[arg(long, value_name = "FILE")]
     vega: Option<PathBuf>,
@@ -27,13 +35,21 @@ pub(super) struct ReportCli {
 
 /// Reads the results and writes the page.
 pub(super) fn run(cli: &ReportCli) -> Result<ExitCode, String> {
-    for path in core::iter::once(&cli.output).chain(&cli.vega) {
+    for path in core::iter::once(&cli.output).chain(&cli.vega).chain(&cli.picture) {
         check_file(path)?;
     }
     let runs = read_all(&cli.results).map_err(|error| error.to_string())?;
     if runs.is_empty() {
         let names: Vec<String> = cli.results.iter().map(|path| path.display().to_string()).collect();
         return Err(format!("{}: holds no results", names.join(", ")));
+    }
+    if let Some(path) = &cli.picture {
+        let picture = page::chart(&runs, cli.metric.as_deref());
+        write_file(
+            path,
+            &picture.ok_or("the results have no such chart: no metric of that name, or nothing that varies")?,
+        )?;
+        return Ok(ExitCode::SUCCESS);
     }
     write_file(&cli.output, &page::render(&runs, &command_line(), None))?;
     if let Some(path) = &cli.vega {

@@ -18,9 +18,16 @@ macro_rules! shipped {
 }
 
 shipped! {
+    "bandwidth"
+    "compare-settings"
     "crash"
+    "data-centres-cut"
+    "detection"
+    "dissemination"
+    "encryption"
     "event"
     "flap"
+    "gray-link"
     "idle"
     "join"
     "leave"
@@ -34,8 +41,11 @@ shipped! {
     "rolling-deploy"
     "rotate"
     "rtt"
+    "scale"
     "slow"
+    "slow-nodes"
     "two-regions"
+    "wan-tuning"
 }
 
 /// The commented example that `sim init` writes.

@@ -44,10 +44,15 @@ impl Html {
         self.raw("</div>\n");
     }
 
+    /// Returns the identifier of the next chart.
+    pub(super) fn id(&mut self) -> String {
+        self.charts += 1;
+        format!("c{}", self.charts)
+    }
+
     /// Returns the caption of the next chart, with an identifier that is unique in the page.
     pub(super) fn caption(&mut self, title: impl Into<String>, description: impl Into<String>) -> Caption {
-        self.charts += 1;
-        Caption { id: format!("c{}", self.charts), title: title.into(), description: description.into() }
+        Caption { id: self.id(), title: title.into(), description: description.into() }
     }
 
     /// Writes a chart with its title above, and a table or a remark below.

@@ -33,6 +33,17 @@ pub(crate) fn render(runs: &[Results], command: &str, story: Option<&str>) -> St
     html.finish(&title, &head(runs, &groups, command))
 }
 
+/// Renders one chart of runs as an SVG file: a metric such as `crash/reached_p99_s` over the varied parameters, or without one the
+/// share of right views, or of what was noticed, over time. `None` if the runs have none.
+pub(crate) fn chart(runs: &[Results], metric: Option<&str>) -> Option<String> {
+    let groups = groups(runs);
+    let (svg, size) = match metric {
+        Some(metric) => sweep::picture(&groups, runs, metric)?,
+        None => times::picture(&groups)?,
+    };
+    Some(picture(&svg, size) + "\n")
+}
+
 /// Renders the convergence curves of one run as an SVG file of its own.
 pub(crate) fn convergence(run: &Results) -> String {
     let groups = groups(core::slice::from_ref(run));

@@ -3,7 +3,7 @@
 use super::html::{Html, Table};
 use super::runs::{Group, phases, short, value, varied};
 use super::times::shown;
-use crate::chart::{Axis, Heat, Line, Lines, STYLES, Shape, Unit};
+use crate::chart::{Axis, Caption, Heat, Line, Lines, STYLES, Shape, Unit};
 use crate::results::Results;
 use crate::stats::Estimate;
 
@@ -71,16 +71,45 @@ pub(super) fn write(html: &mut Html, groups: &[Group<'_>], runs: &[Results]) {
     }
     html.charts_begin("");
     for metric in &metrics {
-        let below = String::new();
-        match varied.as_slice() {
-            [one] => html_line(html, groups, metric, one, None, &below),
-            [x, y] if is_heat(groups, x, y) => heat(html, groups, metric, x, y),
-            [x, y] => html_line(html, groups, metric, x, Some(y), &below),
-            _ => {}
-        }
+        let title = metric.title();
+        let svg = match varied.as_slice() {
+            [x, y] if is_heat(groups, x, y) => heat(html.caption(&*title, heat_text(x, y)), groups, metric, x, y).svg(),
+            [x] => lines(html.caption(&*title, line_text(x)), groups, metric, x, None).svg(),
+            [x, y] => lines(html.caption(&*title, line_text(x)), groups, metric, x, Some(y)).svg(),
+            _ => continue,
+        };
+        html.figure(&title, &svg, "");
     }
     html.charts_end();
     html.raw(&table.html("Effect of the parameters"));
+}
+
+/// Draws one metric over the varied parameters, as the page does; `None` if no run has it, or nothing varies.
+pub(super) fn picture(groups: &[Group<'_>], runs: &[Results], metric: &str) -> Option<(String, (f64, f64))> {
+    let (phase, name) = metric.rsplit_once('/').unwrap_or(("", metric));
+    let name = OF_PHASES.into_iter().chain(OF_RUNS).find(|known| *known == name)?;
+    let metric = Metric { phase: phase.to_owned(), name };
+    let caption = |description: String| Caption { id: "chart".into(), title: metric.title(), description };
+    groups.iter().find_map(|group| group.estimate(&metric.phase, metric.name))?;
+    match varied(runs).as_slice() {
+        [x, y] if is_heat(groups, x, y) => {
+            let map = heat(caption(heat_text(x, y)), groups, &metric, x, y);
+            Some((map.svg(), map.size()))
+        }
+        [x, rest @ ..] => {
+            let lines = lines(caption(line_text(x)), groups, &metric, x, rest.first().map(String::as_str));
+            Some((lines.svg(), lines.size))
+        }
+        [] => None,
+    }
+}
+
+fn line_text(x: &str) -> String {
+    format!("Over {}; band: 95 % interval of the median.", short(x))
+}
+
+fn heat_text(x: &str, y: &str) -> String {
+    format!("Median over {} and {}.", short(x), short(y))
 }
 
 /// Returns the metrics that all but a few groups have and that are not the same everywhere.
@@ -117,8 +146,8 @@ fn values_of(groups: &[Group<'_>], key: &str) -> Vec<String> {
     values
 }
 
-/// Writes a metric over one parameter, one line for each value of another.
-fn html_line(html: &mut Html, groups: &[Group<'_>], metric: &Metric, x: &str, lines_by: Option<&str>, below: &str) {
+/// Draws a metric over one parameter, one line for each value of another.
+fn lines(caption: Caption, groups: &[Group<'_>], metric: &Metric, x: &str, lines_by: Option<&str>) -> Lines {
     let places = values_of(groups, x);
     let numbers: Option<Vec<f64>> = places.iter().map(|value| value.parse().ok()).collect();
     // Texts are placed side by side.
@@ -141,33 +170,22 @@ fn html_line(html: &mut Html, groups: &[Group<'_>], metric: &Metric, x: &str, li
         lines.push(line);
     }
     let most = lines.iter().flat_map(|line| &line.band).map(|(_, _, high)| *high).fold(0.0, f64::max);
-    let caption = html.caption(metric.title(), format!("Over {}; band: 95 % interval of the median.", short(x)));
     let last = numbers.iter().copied().fold(0.0, f64::max);
     let is_text = places.iter().any(|place| place.parse::<f64>().is_err());
     let label = if is_text { format!("{}: {}", short(x), places.join(", ")) } else { x.to_owned() };
     let x = Axis::linear(label, Unit::Plain, last);
-    let chart = Lines {
-        caption,
-        x,
-        y: Axis::linear(metric.unit().axis_label(), metric.unit(), most),
-        lines,
-        marks: Vec::new(),
-        size: Lines::NORMAL,
-    };
-    html.figure(&metric.title(), &chart.svg(), below);
+    let y = Axis::linear(metric.unit().axis_label(), metric.unit(), most);
+    Lines { caption, x, y, lines, marks: Vec::new(), size: Lines::NORMAL }
 }
 
-fn heat(html: &mut Html, groups: &[Group<'_>], metric: &Metric, x: &str, y: &str) {
+fn heat(caption: Caption, groups: &[Group<'_>], metric: &Metric, x: &str, y: &str) -> Heat {
     let (columns, rows) = (values_of(groups, x), values_of(groups, y));
     let value_at = |row: &String, column: &String| {
         let is_it = |group: &&Group<'_>| value(group.runs[0], x) == *column && value(group.runs[0], y) == *row;
         Some(groups.iter().find(is_it)?.estimate(&metric.phase, metric.name)?.median)
     };
     let values = rows.iter().map(|row| columns.iter().map(|column| value_at(row, column)).collect()).collect();
-    let caption = html.caption(metric.title(), format!("Median over {} and {}.", short(x), short(y)));
-    let map =
-        Heat { caption, unit: metric.unit(), columns: (x.to_owned(), columns), rows: (y.to_owned(), rows), values };
-    html.figure(&metric.title(), &map.svg(), "");
+    Heat { caption, unit: metric.unit(), columns: (x.to_owned(), columns), rows: (y.to_owned(), rows), values }
 }
 
 /// More charts than this are too many to look at; the results files have all metrics.

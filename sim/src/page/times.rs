@@ -2,7 +2,7 @@
 
 use super::html::{Html, Table};
 use super::runs::{Group, PhaseOf, distribution, median_curve, phases};
-use crate::chart::{Axis, Line, Lines, STYLES, Shape, Unit};
+use crate::chart::{Axis, Caption, Line, Lines, STYLES, Shape, Unit};
 use crate::results::Distribution;
 use crate::stats::{Estimate, quantile, sorted};
 
@@ -28,7 +28,7 @@ pub(super) fn write(html: &mut Html, groups: &[Group<'_>]) {
         if curves.len() > 1 {
             html.charts_begin("");
             for curve in &curves {
-                let chart = chart(html, groups, curve, Lines::NORMAL);
+                let chart = chart(groups, curve, Lines::NORMAL, html.id());
                 html.figure(&curve.title(), &chart.svg(), &points_table(&chart));
             }
             html.charts_end();
@@ -41,16 +41,20 @@ pub(super) fn write(html: &mut Html, groups: &[Group<'_>]) {
     notices(html, groups);
 }
 
-/// Writes how many views were right over the time of a timeline.
-fn converged(html: &mut Html, groups: &[Group<'_>]) {
+/// Draws the views that were right, or else the first curve, as a chart that stands alone.
+pub(super) fn picture(groups: &[Group<'_>]) -> Option<(String, (f64, f64))> {
+    let chart = converged_chart(groups, Caption { id: "chart".into(), ..Caption::default() }).or_else(|| {
+        let curve = curves_of(groups).into_iter().next().filter(|_| groups.len() <= STYLES)?;
+        Some(chart(groups, &curve, Lines::WIDE, "chart".to_owned()))
+    })?;
+    Some((chart.svg(), chart.size))
+}
+
+/// Draws how many views were right over the time of a timeline.
+fn converged_chart(groups: &[Group<'_>], mut caption: Caption) -> Option<Lines> {
     if groups.len() > STYLES || groups.iter().all(|group| group.series(CONVERGED).is_empty()) {
-        return;
+        return None;
     }
-    html.section("Views that were right");
-    html.text(
-        "Share of all pairs of an observer and a member where the observer's view is right: running members alive, stopped ones \
-         failed or left. The marks are the faults. Line: median of the seeds; band: 90 % of them.",
-    );
     let lines: Vec<Line> = (0..).zip(groups).map(|(style, group)| series_line(group, CONVERGED, style)).collect();
     let points = || lines.iter().flat_map(|line| &line.points);
     let last = points().map(|(at, _)| *at).fold(0.0, f64::max);
@@ -60,21 +64,30 @@ fn converged(html: &mut Html, groups: &[Group<'_>]) {
     let mut y = Axis::shares("share of the views");
     let round = [0.99, 0.95, 0.9, 0.8, 0.5].into_iter().find(|round| *round <= least);
     y.min = round.unwrap_or(0.0);
-    let caption = html.caption(
-        "Views that were right",
-        format!("Over the virtual time of the run; at least {}.", Unit::Share.show(least)),
-    );
+    caption.title = "Views that were right".into();
+    caption.description = format!("Over the virtual time of the run; at least {}.", Unit::Share.show(least));
     let x = Axis::linear("virtual seconds since the start of the run", Unit::Seconds, last);
     let marks = super::traffic::marks(groups, x.max);
+    Some(Lines { caption, x, y, lines, marks, size: Lines::WIDE })
+}
+
+/// Writes how many views were right over the time of a timeline.
+fn converged(html: &mut Html, groups: &[Group<'_>]) {
+    let caption = html.caption("", "");
+    let Some(chart) = converged_chart(groups, caption) else { return };
+    html.section("Views that were right");
+    html.text(
+        "Share of all pairs of an observer and a member where the observer's view is right: running members alive, stopped ones \
+         failed or left. The marks are the faults. Line: median of the seeds; band: 90 % of them.",
+    );
     let mut table = Table::new(["setting", "least", "right at the end", "all right after the last fault"]);
-    for (group, line) in groups.iter().zip(&lines) {
+    for (group, line) in groups.iter().zip(&chart.lines) {
         let least = line.points.iter().map(|(_, share)| *share).fold(1.0, f64::min);
         let end = line.points.last().map_or(0.0, |(_, share)| *share);
         let name = if group.label.is_empty() { "all seeds".to_owned() } else { group.label.clone() };
         let all = shown(group.estimate("", "converged_s"), Unit::Seconds);
         table.rows.push(vec![name, Unit::Share.show(least), Unit::Share.show(end), all]);
     }
-    let chart = Lines { caption, x, y, lines, marks, size: Lines::WIDE };
     html.wide_figure("Views that were right", &chart.svg(), &table.html("Views that were right"));
 }
 
@@ -103,7 +116,7 @@ fn series_line(group: &Group<'_>, name: &str, style: usize) -> Line {
 }
 
 /// Draws the curves of all phases of one group into one chart: the picture of a run.
-pub(super) fn overview_chart(group: &Group<'_>, caption: crate::chart::Caption) -> Lines {
+pub(super) fn overview_chart(group: &Group<'_>, caption: Caption) -> Lines {
     let groups = core::slice::from_ref(group);
     let curves = curves_of(groups);
     // A phase with steps is shown by its own curve, which is that of its main step.
@@ -148,7 +161,7 @@ fn compare(html: &mut Html, groups: &[Group<'_>], curve: &Curve) {
     }
     let table = table.html(&curve.title());
     if groups.len() <= STYLES {
-        let chart = chart(html, groups, curve, Lines::WIDE);
+        let chart = chart(groups, curve, Lines::WIDE, html.id());
         html.wide_figure(&curve.title(), &chart.svg(), &table);
         return;
     }
@@ -157,7 +170,7 @@ fn compare(html: &mut Html, groups: &[Group<'_>], curve: &Curve) {
         let axis = time_axis("s", groups, curve);
         html.charts_begin("many");
         for group in groups {
-            let mut chart = chart(html, core::slice::from_ref(group), curve, Lines::SMALL);
+            let mut chart = chart(core::slice::from_ref(group), curve, Lines::SMALL, html.id());
             // The same axis for all, so that they can be compared.
             chart.x.clone_from(&axis);
             html.figure(&group.label, &chart.svg(), "");
@@ -168,7 +181,7 @@ fn compare(html: &mut Html, groups: &[Group<'_>], curve: &Curve) {
 }
 
 /// Draws one curve of some groups.
-fn chart(html: &mut Html, groups: &[Group<'_>], curve: &Curve, size: (f64, f64)) -> Lines {
+fn chart(groups: &[Group<'_>], curve: &Curve, size: (f64, f64), id: String) -> Lines {
     let lines = (0..).zip(groups).map(|(style, group)| {
         let mut line = line_of(group, curve, style);
         if groups.len() > 1 {
@@ -179,7 +192,7 @@ fn chart(html: &mut Html, groups: &[Group<'_>], curve: &Curve, size: (f64, f64))
     let lines: Vec<Line> = lines.collect();
     let seeds = groups.iter().map(|group| group.runs.len()).max().unwrap_or(0);
     let description = if seeds > 1 { "Line: median of the seeds; band: 90 % of them." } else { "Share over time." };
-    let caption = html.caption(curve.title(), description);
+    let caption = Caption { id, title: curve.title(), description: description.into() };
     let x = time_axis("virtual seconds", groups, curve);
     Lines { caption, x, y: Axis::shares("share"), lines, marks: Vec::new(), size }
 }
