@@ -83,7 +83,7 @@ pub enum Profile {
 }
 
 impl SizeLimits {
-    fn of(settings: &Settings) -> Self {
+    pub(super) fn of(settings: &Settings) -> Self {
         Self {
             user_event_bytes_max: count(settings.user_event_size_limit),
             query_bytes_max: count(settings.query_size_limit),
@@ -251,7 +251,7 @@ fn syslog_facility(settings: &Settings) -> Result<Option<u8>, ConfigError> {
     number.map(Some).ok_or_else(|| ConfigError::SyslogFacility(settings.syslog_facility.clone()))
 }
 
-fn profile(name: &str) -> Result<Profile, ConfigError> {
+pub(super) fn profile(name: &str) -> Result<Profile, ConfigError> {
     let known = [Profile::Lan, Profile::Wan, Profile::Local].into_iter().find(|profile| profile.name() == name);
     known.ok_or_else(|| ConfigError::Profile(name.into()))
 }
@@ -263,7 +263,7 @@ fn mdns(settings: &Settings) -> Option<Mdns> {
 }
 
 /// Refuses numbers and durations that must be above zero and are not.
-fn within_bounds(mut settings: Settings) -> Result<Settings, ConfigError> {
+pub(super) fn within_bounds(mut settings: Settings) -> Result<Settings, ConfigError> {
     for (setting, value) in settings.values() {
         match value {
             Value::Int(number) | Value::Nanos(number) if setting.bound == Bound::Positive && *number <= 0 => {
