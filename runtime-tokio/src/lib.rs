@@ -158,7 +158,7 @@ use core::future::Future;
 use core::net::SocketAddr;
 use core::time::Duration;
 use std::io;
-use std::net::{Shutdown, ToSocketAddrs};
+use std::net::Shutdown;
 
 /// The runtime-independent crate, for code that is generic over runtimes: `serf_runtime::Serf<N>`.
 pub use serf_runtime;
@@ -168,7 +168,7 @@ pub use serf_runtime::{
     JoinError, JoinReport, Key, KeyAnswer, KeyError, KeyOperation, KeyReport, KeyringFileError, KeysError, Lagged,
     LeaveError, LeaveReport, Member, MemberCounts, MemberEvent, MemberEventKind, Members, Metric, Name, NodeState,
     NotWritten, OldEvents, Options, Peer, Policy, Query, QueryError, QueryId, QueryReport, QueryStream, Question,
-    Reply, RespondError, Retry, SeedCause, SeedError, SeedFailure, SeedFailureCause, SetTagsError, SharedPolicy,
+    Reply, RespondError, Retry, Seed, SeedCause, SeedError, SeedFailure, SeedFailureCause, SetTagsError, SharedPolicy,
     Source, StartError, Stats, Status, Stopped, Tags, Tombstone, Transport, UnknownWord, Usage, UserEvent,
     UserEventError, Veto, Why, bytes, net, read_keyring_file, serf_proto, write_keyring_file,
 };
@@ -235,22 +235,19 @@ impl net::Net for Tokio {
         task.0 = None;
     }
 
-    async fn resolve(&self, host: String, port: u16) -> io::Result<Vec<SocketAddr>> {
-        let found = self.handle.spawn_blocking(move || Ok((host, port).to_socket_addrs()?.collect()));
-        found.await.map_err(io::Error::other)?
+    async fn unblock<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
+        self.handle.spawn_blocking(work).await.map_err(io::Error::other)
     }
 
-    fn udp(&self, socket: std::net::UdpSocket) -> io::Result<Datagrams> {
+    fn bind(&self, addr: SocketAddr) -> Result<net::Bound<Self>, StartError> {
         let _runtime = self.handle.enter();
-        UdpSocket::from_std(socket).map(Datagrams)
+        let net::Sockets { udp, tcp, addr } = net::bind(addr)?;
+        let udp = UdpSocket::from_std(udp).map(Datagrams).map_err(StartError::Runtime)?;
+        let listener = TcpListener::from_std(tcp).map(Listener).map_err(StartError::Runtime)?;
+        Ok(net::Bound { udp, listener, addr })
     }
 
-    fn listener(&self, socket: std::net::TcpListener) -> io::Result<Listener> {
-        let _runtime = self.handle.enter();
-        TcpListener::from_std(socket).map(Listener)
-    }
-
-    async fn connect(&self, to: SocketAddr) -> io::Result<Stream> {
+    async fn connect(&self, _from: SocketAddr, to: SocketAddr) -> io::Result<Stream> {
         TcpStream::connect(to).await.map(Stream)
     }
 }
