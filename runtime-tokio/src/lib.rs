@@ -154,6 +154,9 @@
 
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "sim")]
+pub mod sim;
+
 use core::future::Future;
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -188,22 +191,47 @@ pub type WeakSerf = serf_runtime::WeakSerf<Tokio>;
 pub struct Tokio {
     handle: Handle,
     origin: tokio::time::Instant,
+    #[cfg(feature = "sim")]
+    host: Option<std::sync::Arc<dyn sim::Host>>,
 }
 
 impl Tokio {
     /// Returns the runtime of `handle`, for [`Builder::on`].
     pub fn on(handle: Handle) -> Self {
-        Self { handle, origin: tokio::time::Instant::now() }
+        Self {
+            handle,
+            origin: tokio::time::Instant::now(),
+            #[cfg(feature = "sim")]
+            host: sim::current(),
+        }
     }
+}
+
+/// Ends the function with the simulated host's answer, if the node runs on one.
+macro_rules! on_simulated_host {
+    ($net:expr, $host:ident => $answer:expr) => {
+        #[cfg(feature = "sim")]
+        if let Some($host) = &$net.host {
+            return $answer;
+        }
+    };
 }
 
 /// A spawned task, which is aborted on drop.
 #[derive(Debug)]
-pub struct Task(Option<tokio::task::JoinHandle<()>>);
+pub struct Task(TaskKind);
+
+#[derive(Debug)]
+enum TaskKind {
+    Tokio(tokio::task::JoinHandle<()>),
+    #[cfg(feature = "sim")]
+    Simulated(Box<dyn sim::Task>),
+    Detached,
+}
 
 impl Drop for Task {
     fn drop(&mut self) {
-        if let Some(task) = &self.0 {
+        if let TaskKind::Tokio(task) = &self.0 {
             task.abort();
         }
     }
@@ -220,65 +248,152 @@ impl net::Net for Tokio {
     }
 
     fn now(&self) -> Instant {
+        on_simulated_host!(self, host => host.now());
         Instant::ZERO + self.origin.elapsed()
     }
 
-    fn sleep(&self, duration: Duration) -> impl Future<Output = ()> + Send {
-        tokio::time::sleep(duration)
+    async fn sleep(&self, duration: Duration) {
+        on_simulated_host!(self, host => host.sleep(duration).await);
+        tokio::time::sleep(duration).await;
     }
 
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> Task {
-        Task(Some(self.handle.spawn(task)))
+        on_simulated_host!(self, host => Task(TaskKind::Simulated(host.spawn(Box::pin(task)))));
+        self.spawn_handlers(task)
+    }
+
+    fn spawn_handlers(&self, task: impl Future<Output = ()> + Send + 'static) -> Task {
+        Task(TaskKind::Tokio(self.handle.spawn(task)))
     }
 
     fn detach(&self, mut task: Task) {
-        task.0 = None;
+        match core::mem::replace(&mut task.0, TaskKind::Detached) {
+            #[cfg(feature = "sim")]
+            TaskKind::Simulated(task) => task.detach(),
+            TaskKind::Tokio(_) | TaskKind::Detached => {}
+        }
     }
 
     async fn unblock<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
+        on_simulated_host!(self, _host => Ok(work()));
         self.handle.spawn_blocking(work).await.map_err(io::Error::other)
     }
 
+    #[cfg(feature = "sim")]
+    async fn resolve(&self, host: String, port: u16) -> io::Result<Vec<SocketAddr>> {
+        on_simulated_host!(self, simulated => simulated.resolve(&host, port));
+        self.unblock(move || net::resolve(host, port)).await?
+    }
+
     fn bind(&self, addr: SocketAddr) -> Result<net::Bound<Self>, StartError> {
+        on_simulated_host!(self, host => host.bind(addr).map(|bound| net::Bound {
+            udp: Datagrams(DatagramsKind::Simulated(bound.udp)),
+            listener: Listener(ListenerKind::Simulated(bound.listener)),
+            addr: bound.addr,
+        }));
         let _runtime = self.handle.enter();
         let net::Sockets { udp, tcp, addr } = net::bind(addr)?;
-        let udp = UdpSocket::from_std(udp).map(Datagrams).map_err(StartError::Runtime)?;
-        let listener = TcpListener::from_std(tcp).map(Listener).map_err(StartError::Runtime)?;
-        Ok(net::Bound { udp, listener, addr })
+        let udp = UdpSocket::from_std(udp).map_err(StartError::Runtime)?;
+        let tcp = TcpListener::from_std(tcp).map_err(StartError::Runtime)?;
+        let listener = Listener(ListenerKind::Tokio(tcp));
+        Ok(net::Bound { udp: Datagrams(DatagramsKind::Tokio(udp)), listener, addr })
     }
 
     async fn connect(&self, _from: SocketAddr, to: SocketAddr) -> io::Result<Stream> {
-        TcpStream::connect(to).await.map(Stream)
+        on_simulated_host!(self, host => host.connect(_from, to).await.map(StreamKind::Simulated).map(Stream));
+        TcpStream::connect(to).await.map(StreamKind::Tokio).map(Stream)
+    }
+
+    #[cfg(feature = "sim")]
+    fn addresses(&self) -> Vec<net::HostAddress> {
+        self.host.as_ref().map_or_else(net::addresses, |host| host.addresses())
+    }
+
+    #[cfg(feature = "sim")]
+    fn has_address(&self, ip: core::net::IpAddr) -> bool {
+        on_simulated_host!(self, host => host.addresses().iter().any(|address| address.ip == ip));
+        net::has_address(ip)
+    }
+
+    #[cfg(feature = "sim")]
+    fn entropy(&self, bytes: &mut [u8]) -> io::Result<()> {
+        on_simulated_host!(self, host => { host.entropy(bytes); Ok(()) });
+        net::entropy(bytes)
+    }
+
+    #[cfg(feature = "sim")]
+    fn disk(&self) -> std::sync::Arc<dyn net::Disk> {
+        self.host.as_ref().map_or_else(|| std::sync::Arc::new(net::SystemDisk) as _, |host| host.disk())
+    }
+
+    #[cfg(feature = "sim")]
+    fn started(&self, node: WeakSerf) {
+        if let Some(host) = &self.host {
+            host.started(node);
+        }
     }
 }
 
-/// A UDP socket.
-#[derive(Debug)]
-pub struct Datagrams(UdpSocket);
+/// Declares the type of a socket: tokio's, or with the feature `sim` that of a simulated host.
+macro_rules! socket {
+    ($(#[$doc:meta])* $name:ident, $kind:ident, $tokio:ty, $simulated:ident) => {
+        $(#[$doc])*
+        #[derive(Debug)]
+        pub struct $name($kind);
 
-/// A TCP listener.
-#[derive(Debug)]
-pub struct Listener(TcpListener);
+        #[derive(Debug)]
+        enum $kind {
+            Tokio($tokio),
+            #[cfg(feature = "sim")]
+            Simulated(std::sync::Arc<dyn sim::$simulated>),
+        }
+    };
+}
 
-/// A TCP stream.
-#[derive(Debug)]
-pub struct Stream(TcpStream);
+socket!(
+    /// A UDP socket.
+    Datagrams, DatagramsKind, UdpSocket, Datagrams
+);
+socket!(
+    /// A TCP listener.
+    Listener, ListenerKind, TcpListener, Listener
+);
+socket!(
+    /// A TCP stream.
+    Stream, StreamKind, TcpStream, Stream
+);
 
 impl net::Udp for Datagrams {
-    fn readable(&self) -> impl Future<Output = io::Result<()>> + Send {
-        self.0.readable()
+    async fn readable(&self) -> io::Result<()> {
+        match &self.0 {
+            DatagramsKind::Tokio(socket) => socket.readable().await,
+            #[cfg(feature = "sim")]
+            DatagramsKind::Simulated(socket) => core::future::poll_fn(|cx| socket.poll_readable(cx)).await,
+        }
     }
 
-    fn writable(&self) -> impl Future<Output = io::Result<()>> + Send {
-        self.0.writable()
+    async fn writable(&self) -> io::Result<()> {
+        match &self.0 {
+            DatagramsKind::Tokio(socket) => socket.writable().await,
+            #[cfg(feature = "sim")]
+            DatagramsKind::Simulated(_) => Ok(()),
+        }
     }
 
     fn try_recv(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        self.0.try_recv_from(buffer)
+        match &self.0 {
+            DatagramsKind::Tokio(socket) => socket.try_recv_from(buffer),
+            #[cfg(feature = "sim")]
+            DatagramsKind::Simulated(socket) => socket.try_recv(buffer),
+        }
     }
 
     fn try_send(&self, datagram: &[u8], to: SocketAddr) -> io::Result<usize> {
-        self.0.try_send_to(datagram, to)
+        match &self.0 {
+            DatagramsKind::Tokio(socket) => socket.try_send_to(datagram, to),
+            #[cfg(feature = "sim")]
+            DatagramsKind::Simulated(socket) => socket.try_send(datagram, to),
+        }
     }
 }
 
@@ -286,30 +401,59 @@ impl net::Listener for Listener {
     type Stream = Stream;
 
     async fn accept(&self) -> io::Result<(Stream, SocketAddr)> {
-        let (stream, from) = self.0.accept().await?;
-        Ok((Stream(stream), from))
+        match &self.0 {
+            ListenerKind::Tokio(listener) => {
+                let (stream, from) = listener.accept().await?;
+                Ok((Stream(StreamKind::Tokio(stream)), from))
+            }
+            #[cfg(feature = "sim")]
+            ListenerKind::Simulated(listener) => {
+                let (stream, from) = core::future::poll_fn(|cx| listener.poll_accept(cx)).await?;
+                Ok((Stream(StreamKind::Simulated(stream)), from))
+            }
+        }
     }
 }
 
 impl net::Stream for Stream {
-    fn readable(&self) -> impl Future<Output = io::Result<()>> + Send {
-        self.0.readable()
+    async fn readable(&self) -> io::Result<()> {
+        match &self.0 {
+            StreamKind::Tokio(stream) => stream.readable().await,
+            #[cfg(feature = "sim")]
+            StreamKind::Simulated(stream) => core::future::poll_fn(|cx| stream.poll_readable(cx)).await,
+        }
     }
 
-    fn writable(&self) -> impl Future<Output = io::Result<()>> + Send {
-        self.0.writable()
+    async fn writable(&self) -> io::Result<()> {
+        match &self.0 {
+            StreamKind::Tokio(stream) => stream.writable().await,
+            #[cfg(feature = "sim")]
+            StreamKind::Simulated(stream) => core::future::poll_fn(|cx| stream.poll_writable(cx)).await,
+        }
     }
 
     fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.try_read(buffer)
+        match &self.0 {
+            StreamKind::Tokio(stream) => stream.try_read(buffer),
+            #[cfg(feature = "sim")]
+            StreamKind::Simulated(stream) => stream.try_read(buffer),
+        }
     }
 
     fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.try_write(bytes)
+        match &self.0 {
+            StreamKind::Tokio(stream) => stream.try_write(bytes),
+            #[cfg(feature = "sim")]
+            StreamKind::Simulated(stream) => stream.try_write(bytes),
+        }
     }
 
     fn shutdown_write(&self) -> io::Result<()> {
-        socket2::SockRef::from(&self.0).shutdown(Shutdown::Write)
+        match &self.0 {
+            StreamKind::Tokio(stream) => socket2::SockRef::from(stream).shutdown(Shutdown::Write),
+            #[cfg(feature = "sim")]
+            StreamKind::Simulated(stream) => stream.shutdown_write(),
+        }
     }
 }
 

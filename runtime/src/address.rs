@@ -112,8 +112,9 @@ fn is_private(ip: IpAddr) -> bool {
     }
 }
 
-/// Whether the host has this address. Tests it by binding a socket.
-pub(crate) fn is_of_host(ip: IpAddr) -> bool {
+/// Whether the system has this address, for [`Net::has_address`](crate::net::Net::has_address). Tests it by binding a
+/// socket.
+pub fn is_of_host(ip: IpAddr) -> bool {
     UdpSocket::bind((ip, 0)).map_or_else(|error| error.kind() != std::io::ErrorKind::AddrNotAvailable, |_| true)
 }
 

@@ -16,8 +16,9 @@ pub struct HostAddress {
     pub is_default: bool,
 }
 
-/// Returns the host's addresses in the order of its interfaces, without loopback.
-pub(crate) fn of_host() -> Vec<HostAddress> {
+/// Returns the system's addresses in the order of its interfaces, without loopback, for
+/// [`Net::addresses`](crate::net::Net::addresses).
+pub fn of_host() -> Vec<HostAddress> {
     let mut found = listed();
     found.retain(|address| !address.ip.is_loopback());
     let default = default_interface(&found);

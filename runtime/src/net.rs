@@ -10,9 +10,10 @@ use serf_proto::Instant;
 
 pub use crate::disk::{Disk, DiskFile, OpenMode, SystemDisk, Turn, Worker, in_use};
 use crate::error::StartError;
-pub use crate::interfaces::HostAddress;
+pub use crate::address::is_of_host as has_address;
+pub use crate::interfaces::{HostAddress, of_host as addresses};
 use crate::serf::WeakSerf;
-pub use crate::socket::{Sockets, bind};
+pub use crate::socket::{Sockets, bind, resolve};
 
 /// The environment of a node: clock, tasks, sockets, host and files. `serf-tokio` and `serf-smol` implement it;
 /// implement it yourself for another runtime or transport.
@@ -70,7 +71,7 @@ pub trait Net: Sized + Send + Sync + 'static {
 
     /// Resolves a host name to addresses without blocking the caller's thread. Default: the system's resolver.
     fn resolve(&self, host: String, port: u16) -> impl Future<Output = io::Result<Vec<SocketAddr>>> + Send {
-        let found = self.unblock(move || crate::socket::resolve(host, port));
+        let found = self.unblock(move || resolve(host, port));
         async { found.await? }
     }
 
@@ -88,12 +89,12 @@ pub trait Net: Sized + Send + Sync + 'static {
 
     /// Returns the addresses of the host's interfaces, without loopback. May block. Default: those of the system.
     fn addresses(&self) -> Vec<HostAddress> {
-        crate::interfaces::of_host()
+        addresses()
     }
 
     /// Whether the host has this address. Must not block. Default: tries to bind it.
     fn has_address(&self, ip: IpAddr) -> bool {
-        crate::address::is_of_host(ip)
+        has_address(ip)
     }
 
     /// Fills `bytes` with entropy, from which all randomness of a node derives. Default: that of the operating system.
@@ -102,7 +103,7 @@ pub trait Net: Sized + Send + Sync + 'static {
     ///
     /// Returns an error if the source failed.
     fn entropy(&self, bytes: &mut [u8]) -> io::Result<()> {
-        getrandom::fill(bytes).map_err(|error| io::Error::other(error.to_string()))
+        entropy(bytes)
     }
 
     /// Returns the disk of the host, for the snapshot and the keyring file. Default: the system's.
@@ -112,6 +113,15 @@ pub trait Net: Sized + Send + Sync + 'static {
 
     /// Reports that a node has started, before its first input. For tests that observe all nodes. Default: no effect.
     fn started(&self, _node: WeakSerf<Self>) {}
+}
+
+/// Fills `bytes` from the operating system's entropy source, for [`Net::entropy`].
+///
+/// # Errors
+///
+/// Returns an error if the source failed.
+pub fn entropy(bytes: &mut [u8]) -> io::Result<()> {
+    getrandom::fill(bytes).map_err(|error| io::Error::other(error.to_string()))
 }
 
 /// The sockets of a node, bound to one address.

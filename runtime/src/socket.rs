@@ -41,8 +41,12 @@ fn of_both_kinds(bind: SocketAddr) -> SocketAddr {
     if is_any { SocketAddr::new(both.ip(), bind.port()) } else { bind }
 }
 
-/// Resolves a name by the system's resolver. Blocks.
-pub(crate) fn resolve(host: String, port: u16) -> io::Result<Vec<SocketAddr>> {
+/// Resolves a name by the system's resolver, for [`Net::resolve`](crate::net::Net::resolve). Blocks.
+///
+/// # Errors
+///
+/// Returns the resolver's error.
+pub fn resolve(host: String, port: u16) -> io::Result<Vec<SocketAddr>> {
     Ok((host, port).to_socket_addrs()?.collect())
 }
 
