@@ -176,10 +176,10 @@ impl SimulatedHost for HostEnv {
 
     fn started(&self, node: WeakSerf) {
         let Some(serf) = node.upgrade() else { return };
-        let (world, host) = (Arc::downgrade(&self.world), self.index);
+        let (world, host, life) = (Arc::downgrade(&self.world), self.index, self.life);
         let events = serf.events_where(move |event| {
             if let Some(world) = world.upgrade() {
-                world.with(|state| observe(state, host, event));
+                world.with(|state| observe(state, host, life, event));
             }
             false
         });

@@ -169,7 +169,7 @@ impl Network {
         self
     }
 
-    /// Sets the longest distance of the ticks at which timers of the application are looked for. Default 50 ms. A timer
+    /// Sets the longest distance of the ticks at which timers of the application are looked for. Default 100 ms. A timer
     /// fires at its own time of its host's clock; what it sends is on the network up to a tick later. Smaller is more
     /// exact and slower.
     pub fn quantum(&self, quantum: Duration) -> &Self {
@@ -781,7 +781,7 @@ fn nanos(duration: Duration) -> u64 {
 const LIMIT_NANOS: u64 = 6 * 3600 * 1_000_000_000;
 
 /// Default of [`Network::quantum`].
-const QUANTUM_NANOS: u64 = 50_000_000;
+const QUANTUM_NANOS: u64 = 100_000_000;
 
 /// Number of hosts that the options of a host name as seeds.
 const SEEDS: usize = 3;

@@ -31,6 +31,7 @@ pub(crate) struct HostRuntime {
     position_ms: u64,
     pause: Duration,
     next_tick: Instant,
+    has_tasks: bool,
 }
 
 /// Reports when the runtime has no task left to run, before its clock would advance.
@@ -88,12 +89,22 @@ impl HostRuntime {
         builder.enable_time().start_paused(true).on_thread_park(move || noted.note());
         let runtime = builder.build().expect("a runtime without IO needs nothing of the system");
         let origin = runtime.block_on(async { tokio::time::Instant::now() });
-        Self { env, runtime, parked, origin, base: now, position_ms: 0, pause: TICK_MIN, next_tick: now }
+        Self {
+            env,
+            runtime,
+            parked,
+            origin,
+            base: now,
+            position_ms: 0,
+            pause: TICK_MIN,
+            next_tick: now,
+            has_tasks: true,
+        }
     }
 
     /// When the runtime is to be run next, though nothing woke it. `None`: never, since it has no task and so no timer.
     pub(crate) fn next_tick(&self) -> Option<Instant> {
-        (self.runtime.metrics().num_alive_tasks() > 0).then_some(self.next_tick)
+        self.has_tasks.then_some(self.next_tick)
     }
 
     /// Like [`next_tick`](Self::next_tick), for the runtime of the test, which may wait for a timer itself.
@@ -152,6 +163,7 @@ impl HostRuntime {
             CatchUp::Step | CatchUp::Jump => TICK_MIN,
         };
         self.next_tick = now + self.pause;
+        self.has_tasks = self.runtime.metrics().num_alive_tasks() > 0;
     }
 }
 

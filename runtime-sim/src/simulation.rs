@@ -77,7 +77,7 @@ impl Body<'_> {
 pub(crate) fn run<F: AsyncFn(Network)>(seed: u64, leave_out: BTreeSet<usize>, test: &F, done: &mut impl FnMut(Ran)) {
     let world = Arc::new(World::new(seed, Faults::without(leave_out)));
     // Drops the hosts also when the test panics.
-    let mut closing = Closing { world: Arc::clone(&world), done };
+    let _closing = Closing { world: Arc::clone(&world), done };
     let network = Network::new(&world);
     let settings = network.settings();
     let test_runtime = HostRuntime::new(None, Instant::ZERO);
@@ -94,21 +94,15 @@ pub(crate) fn run<F: AsyncFn(Network)>(seed: u64, leave_out: BTreeSet<usize>, te
         }
     }
     drop(body);
-    closing.finish(simulation);
+    for host in 0..simulation.runtimes.len() {
+        simulation.kill(host);
+    }
 }
 
 /// Ends a run.
 struct Closing<'a, D: FnMut(Ran)> {
     world: Arc<World>,
     done: &'a mut D,
-}
-
-impl<D: FnMut(Ran)> Closing<'_, D> {
-    fn finish(&mut self, mut simulation: Simulation) {
-        for host in 0..simulation.runtimes.len() {
-            simulation.kill(host);
-        }
-    }
 }
 
 impl<D: FnMut(Ran)> Drop for Closing<'_, D> {
@@ -165,14 +159,15 @@ impl Simulation {
 
     /// Moves the time to the next input or tick.
     fn advance(&mut self, body: &mut Body<'_>) {
-        let input = self.world.with(|state| state.next_at());
+        let runtimes = &self.runtimes;
+        let (input, tick) = self.world.with(|state| {
+            let ticks = runtimes.iter().enumerate().filter(|(host, _)| state.runs(*host));
+            let tick = ticks.filter_map(|(_, runtime)| runtime.as_ref()?.next_tick()).min();
+            (state.next_at(), tick)
+        });
         let test = (!crate::network::is_waiting(&self.world) || self.test.next_tick().is_some())
             .then(|| self.test.next_tick_of_test());
-        let ticks: Vec<(usize, Instant)> = (0..self.runtimes.len())
-            .filter(|host| !self.is_paused(*host))
-            .filter_map(|host| Some((host, self.runtimes[host].as_ref()?.next_tick()?)))
-            .collect();
-        let tick = ticks.iter().map(|(_, at)| *at).chain(test).min();
+        let tick = tick.into_iter().chain(test).min();
         let Some(next) = input.into_iter().chain(tick).min() else {
             panic!("the test waits for something that will never happen: no host has anything to do");
         };
@@ -182,9 +177,12 @@ impl Simulation {
             state.now = state.now.max(next);
             state.now
         });
-        for (host, at) in ticks {
-            if at <= now {
-                self.run_host(host, CatchUp::Step);
+        if tick.is_some_and(|tick| tick <= now) {
+            for host in 0..self.runtimes.len() {
+                let tick = self.runtimes[host].as_ref().and_then(HostRuntime::next_tick);
+                if tick.is_some_and(|tick| tick <= now) {
+                    self.run_host(host, CatchUp::Step);
+                }
             }
         }
         if test.is_some_and(|at| at <= now) {
@@ -194,7 +192,7 @@ impl Simulation {
 
     fn run_host(&mut self, host: usize, catch_up: CatchUp) -> bool {
         // A host that the test has just taken down does not run, although its runtime still exists.
-        if self.world.with(|state| state.is_paused(host) || !state.is_up(host)) {
+        if !self.world.with(|state| state.runs(host)) {
             return false;
         }
         let (now, quantum) = (self.world.now(), self.quantum);

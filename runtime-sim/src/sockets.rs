@@ -403,7 +403,7 @@ impl Tcp {
         Ok(Self { env: Arc::clone(env), addr })
     }
 
-    pub(crate) fn poll_accept_stream(&self, cx: &mut Context<'_>) -> Poll<io::Result<(StreamEnd, SocketAddr)>> {
+    pub(crate) fn poll_accept_stream(&self, cx: &Context<'_>) -> Poll<io::Result<(StreamEnd, SocketAddr)>> {
         let accepted = self.env.with_live(|state| {
             let Some(listener) = state.hosts[self.env.index].listeners.get_mut(&self.addr.port()) else {
                 return Ok(None);

@@ -55,8 +55,12 @@ impl fmt::Display for Entry {
     }
 }
 
-/// Records an event of a node, and checks it. Called under the node's lock.
-pub(crate) fn observe(state: &mut State, host: usize, event: &Event) {
+/// Records an event of a node, and checks it. Called under the node's lock. A node whose host has crashed still has events
+/// while its handles are dropped, which nothing sees.
+pub(crate) fn observe(state: &mut State, host: usize, life: u64, event: &Event) {
+    if !state.hosts.get(host).is_some_and(|host| host.is_up && host.life == life) {
+        return;
+    }
     state.dirty.insert(host);
     let now = state.now;
     state.hosts[host].checks.event(now, event);

@@ -64,6 +64,9 @@ pub(crate) enum Order {
 /// Starts the application on the runtime of its host.
 pub(crate) type Boot = Box<dyn FnOnce(&tokio::runtime::Runtime) + Send>;
 
+/// Makes the order that starts an application, and what tells that it has started.
+pub(crate) type Booter = dyn Fn() -> (Boot, tokio::sync::oneshot::Receiver<()>) + Send + Sync;
+
 /// One virtual host.
 pub(crate) struct HostState {
     pub(crate) name: String,
@@ -82,7 +85,7 @@ pub(crate) struct HostState {
     pub(crate) files: Arc<Files>,
     pub(crate) nodes: Vec<NodeSlot>,
     /// Starts the application, for a restart.
-    pub(crate) boot: Option<Arc<dyn Fn() -> (Boot, tokio::sync::oneshot::Receiver<()>) + Send + Sync>>,
+    pub(crate) boot: Option<Arc<Booter>>,
     /// Drops the application's handle.
     pub(crate) forget: Option<Arc<dyn Fn() + Send + Sync>>,
     /// Inputs that wait until the host is no longer stalled.
@@ -304,8 +307,9 @@ impl State {
         }
     }
 
-    pub(crate) fn is_up(&self, host: usize) -> bool {
-        self.hosts.get(host).is_some_and(|host| host.is_up)
+    /// Whether the application of a host runs.
+    pub(crate) fn runs(&self, host: usize) -> bool {
+        self.hosts.get(host).is_some_and(|host| host.is_up && host.paused_until.is_none())
     }
 
     pub(crate) fn is_paused(&self, host: usize) -> bool {

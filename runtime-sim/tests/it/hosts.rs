@@ -65,7 +65,7 @@ fn the_test_may_sleep_with_tokio_too() {
         let begun = tokio::time::Instant::now();
         tokio::time::sleep(secs(5)).await;
         assert_eq!(begun.elapsed(), secs(5));
-        assert!((secs(5)..secs(5) + ms(51)).contains(&net.elapsed()), "{:?}", net.elapsed());
+        assert!((secs(5)..secs(5) + ms(101)).contains(&net.elapsed()), "{:?}", net.elapsed());
     });
 }
 

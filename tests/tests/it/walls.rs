@@ -368,6 +368,8 @@ const CRATES: &[(&str, &[&str])] = &[
     ("runtime", &["serf-proto"]),
     ("runtime-tokio", &["serf-runtime"]),
     ("runtime-smol", &["serf-runtime"]),
+    ("runtime-sim", &["serf-proto", "serf-tokio"]),
+    ("examples", &["serf-tokio"]),
 ];
 
 #[test]
