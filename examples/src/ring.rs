@@ -38,7 +38,7 @@ impl Ring {
 #[derive(Clone, Debug)]
 pub struct Cache {
     serf: Serf,
-    ring: Arc<Mutex<Ring>>,
+    ring: Arc<Mutex<Arc<Ring>>>,
 }
 
 impl Cache {
@@ -49,7 +49,7 @@ impl Cache {
     /// Returns an error if the node cannot be started.
     pub fn start(options: Options) -> Result<Self, StartError> {
         let (serf, mut events) = Serf::builder(options).start_with_events()?;
-        let ring = Arc::new(Mutex::new(ring_of(&serf)));
+        let ring = Arc::new(Mutex::new(Arc::new(ring_of(&serf))));
         let (weak, current) = (serf.downgrade(), Arc::clone(&ring));
         tokio::spawn(async move {
             while let Some(event) = events.next().await {
@@ -57,7 +57,7 @@ impl Cache {
                 let Some(serf) = weak.upgrade() else { return };
                 // After a lag too, the ring is made anew from all members.
                 if matches!(event, Ok(Event::Member(_)) | Err(_)) {
-                    *lock(&current) = ring_of(&serf);
+                    *lock(&current) = Arc::new(ring_of(&serf));
                 }
             }
         });
@@ -80,8 +80,8 @@ impl Cache {
     }
 
     /// Returns the current ring.
-    pub fn ring(&self) -> Ring {
-        lock(&self.ring).clone()
+    pub fn ring(&self) -> Arc<Ring> {
+        Arc::clone(&lock(&self.ring))
     }
 }
 

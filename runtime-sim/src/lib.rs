@@ -72,7 +72,7 @@
 //!
 //! | fault | method |
 //! |---|---|
-//! | latency, loss, duplicates on all links | [`latency`](Network::latency), [`loss`](Network::loss), [`duplicate`](Network::duplicate) |
+//! | latency, loss, duplicates, resets of streams on all links | [`latency`](Network::latency), [`loss`](Network::loss), [`duplicate`](Network::duplicate), [`stream_resets`](Network::stream_resets) |
 //! | partition, isolation | [`partition`](Network::partition), [`isolate`](Network::isolate) |
 //! | loss, delay or cut of a link, also one way | [`link`](Network::link) |
 //! | crash, power failure, restart | [`crash`](Network::crash), [`power_off`](Network::power_off), [`restart`](Network::restart) |

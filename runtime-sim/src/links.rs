@@ -36,6 +36,8 @@ pub(crate) struct Links {
     pub(crate) latency: [Duration; 2],
     pub(crate) loss_ppm: u32,
     pub(crate) duplicate_ppm: u32,
+    /// Chance of a segment to reset its stream.
+    pub(crate) reset_ppm: u32,
     rules: BTreeMap<u64, Rule>,
     added: u64,
 }
@@ -44,7 +46,7 @@ impl Default for Links {
     /// A data centre without faults: latencies of 0.5 to 2 ms.
     fn default() -> Self {
         let latency = [Duration::from_micros(500), Duration::from_millis(2)];
-        Self { latency, loss_ppm: 0, duplicate_ppm: 0, rules: BTreeMap::new(), added: 0 }
+        Self { latency, loss_ppm: 0, duplicate_ppm: 0, reset_ppm: 0, rules: BTreeMap::new(), added: 0 }
     }
 }
 

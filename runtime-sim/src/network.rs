@@ -169,6 +169,12 @@ impl Network {
         self
     }
 
+    /// Sets the probability that a segment of a stream, of up to 16 KiB, resets the stream on both sides. Default 0.
+    pub fn stream_resets(&self, probability: f64) -> &Self {
+        self.world.with(|state| state.links.reset_ppm = ppm(probability));
+        self
+    }
+
     /// Sets the longest distance of the ticks at which timers of the application are looked for. Default 100 ms. A timer
     /// fires at its own time of its host's clock; what it sends is on the network up to a tick later. Smaller is more
     /// exact and slower.

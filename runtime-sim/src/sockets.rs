@@ -265,6 +265,14 @@ impl State {
             let at = (now + after).max(end.last_arrival);
             end.last_arrival = at;
             if let Some(segment) = end.outbox.pop_front() {
+                let is_reset = matches!(segment, Segment::Data(_)) && host != to && {
+                    let reset_ppm = self.links.reset_ppm;
+                    self.hosts[host].rng.chance(reset_ppm)
+                };
+                if is_reset {
+                    self.push(now, Payload::Segment { host, conn, side, segment: Segment::Reset });
+                }
+                let segment = if is_reset { Segment::Reset } else { segment };
                 self.push(at, Payload::Segment { host: to, conn, side: 1 - side, segment });
             }
         }

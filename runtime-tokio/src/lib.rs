@@ -112,6 +112,12 @@
 //! # Ok(()) }
 //! ```
 //!
+//! # Tests
+//!
+//! The crate `serf-sim` runs a service that uses this crate, unchanged, on a virtual network, clock and disk, with faults and
+//! a seed. With real sockets on loopback, `#[tokio::test(start_paused = true)]` works too: minutes of the protocol take a
+//! second, but runs differ.
+//!
 //! # Choosing settings
 //!
 //! All members of a cluster should use the same profile and limits. Measure a change with the simulator before you

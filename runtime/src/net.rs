@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 use serf_proto::Instant;
 
+pub use crate::address::is_of_host as has_address;
 pub use crate::disk::{Disk, DiskFile, OpenMode, SystemDisk, Turn, Worker, in_use};
 use crate::error::StartError;
-pub use crate::address::is_of_host as has_address;
 pub use crate::interfaces::{HostAddress, of_host as addresses};
 use crate::serf::WeakSerf;
 pub use crate::socket::{Sockets, bind, resolve};

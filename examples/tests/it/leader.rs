@@ -57,6 +57,23 @@ fn after_any_faults_one_replica_leads_and_no_write_was_out_of_order() {
 }
 
 #[test]
+fn without_a_token_two_replicas_may_lead_and_the_report_says_that_a_stall_is_enough() {
+    let naive = || {
+        check([3], async |net: Network| {
+            let apps = replicas(&net, &Arc::default()).await;
+            net.eventually(secs(60), || apps.of("n0").leads() && !apps.of("n1").leads()).await;
+            net.link("n2", "n3").loss(0.5);
+            net.pause("n0", secs(40));
+            net.crash("n3");
+            net.always(secs(60), || apps.running().iter().filter(|replica| replica.leads()).count() <= 1).await;
+        });
+    };
+    let report = *std::panic::catch_unwind(naive).unwrap_err().downcast::<String>().unwrap();
+    assert!(report.contains("SERF_SIM_SEED=3 cargo test leader::without_a_token"), "{report}");
+    assert!(report.contains("1 of 3 faults are needed:\n") && report.contains("pause n0 for 40s\n"), "{report}");
+}
+
+#[test]
 fn a_token_is_fenced_off_by_the_next() {
     let store = Store::default();
     let (old, new) = (store.issue(), store.issue());

@@ -95,12 +95,26 @@ fn one_way_loss_between_two_hosts_fails_neither() {
 #[test]
 fn hosts_agree_after_any_drawn_faults() {
     check(1..=30, async |net: Network| {
-        net.latency(ms(1)..ms(30)).loss(0.03).duplicate(0.02);
+        net.latency(ms(1)..ms(30)).loss(0.03).duplicate(0.02).stream_resets(0.02);
         nodes(&net, 5).await;
         net.settle(secs(60)).await;
         net.chaos(secs(120)).await;
         net.settle(secs(180)).await;
         net.assert_protocol();
+    });
+}
+
+#[test]
+fn a_reset_stream_fails_on_both_sides_and_a_join_is_tried_again() {
+    check(1..=5, async |net: Network| {
+        net.stream_resets(1.0);
+        let apps =
+            net.hosts(2, async |host| Serf::start(host.options().with(|options| options.join.clear())).unwrap()).await;
+        let error = apps.of("n1").join(&["n0"]).await.unwrap_err();
+        assert!(error.to_string().contains("n0"), "{error}");
+        net.stream_resets(0.0);
+        apps.of("n1").join(&["n0"]).await.unwrap();
+        net.settle(secs(10)).await;
     });
 }
 
