@@ -2,7 +2,7 @@
 //!
 //! A test starts replicas of the service on virtual hosts, injects faults, and asserts on what the replicas see. The service
 //! is unchanged: it uses [`serf_tokio::Serf`], `tokio::spawn` and `tokio::time`. Ten virtual minutes of three hosts take
-//! some 50 ms. All that chance decides derives from a seed, so that a failure is repeated by its number.
+//! some 20 ms. All that chance decides derives from a seed, so that a failure is repeated by its number.
 //!
 //! # A test
 //!

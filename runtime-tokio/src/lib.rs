@@ -162,12 +162,12 @@
 
 #[cfg(feature = "sim")]
 pub mod sim;
+mod sockets;
 
 use core::future::Future;
 use core::net::SocketAddr;
 use core::time::Duration;
 use std::io;
-use std::net::Shutdown;
 
 /// The runtime-independent crate, for code that is generic over runtimes: `serf_runtime::Serf<N>`.
 pub use serf_runtime;
@@ -185,6 +185,9 @@ pub use serf_runtime::{
 pub use tokio;
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::runtime::Handle;
+
+pub use self::sockets::{Datagrams, Listener, Stream};
+use self::sockets::{DatagramsKind, ListenerKind, StreamKind};
 
 /// A member of a cluster, running on tokio. See [`serf_runtime::Serf`].
 pub type Serf = serf_runtime::Serf<Tokio>;
@@ -336,129 +339,6 @@ impl net::Net for Tokio {
     fn started(&self, node: WeakSerf) {
         if let Some(host) = &self.host {
             host.started(node);
-        }
-    }
-}
-
-/// Declares the type of a socket: tokio's, or with the feature `sim` that of a simulated host.
-macro_rules! socket {
-    ($(#[$doc:meta])* $name:ident, $kind:ident, $tokio:ty, $simulated:ident) => {
-        $(#[$doc])*
-        #[derive(Debug)]
-        pub struct $name($kind);
-
-        #[derive(Debug)]
-        enum $kind {
-            Tokio($tokio),
-            #[cfg(feature = "sim")]
-            Simulated(std::sync::Arc<dyn sim::$simulated>),
-        }
-    };
-}
-
-socket!(
-    /// A UDP socket.
-    Datagrams, DatagramsKind, UdpSocket, Datagrams
-);
-socket!(
-    /// A TCP listener.
-    Listener, ListenerKind, TcpListener, Listener
-);
-socket!(
-    /// A TCP stream.
-    Stream, StreamKind, TcpStream, Stream
-);
-
-impl net::Udp for Datagrams {
-    async fn readable(&self) -> io::Result<()> {
-        match &self.0 {
-            DatagramsKind::Tokio(socket) => socket.readable().await,
-            #[cfg(feature = "sim")]
-            DatagramsKind::Simulated(socket) => core::future::poll_fn(|cx| socket.poll_readable(cx)).await,
-        }
-    }
-
-    async fn writable(&self) -> io::Result<()> {
-        match &self.0 {
-            DatagramsKind::Tokio(socket) => socket.writable().await,
-            #[cfg(feature = "sim")]
-            DatagramsKind::Simulated(_) => Ok(()),
-        }
-    }
-
-    fn try_recv(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        match &self.0 {
-            DatagramsKind::Tokio(socket) => socket.try_recv_from(buffer),
-            #[cfg(feature = "sim")]
-            DatagramsKind::Simulated(socket) => socket.try_recv(buffer),
-        }
-    }
-
-    fn try_send(&self, datagram: &[u8], to: SocketAddr) -> io::Result<usize> {
-        match &self.0 {
-            DatagramsKind::Tokio(socket) => socket.try_send_to(datagram, to),
-            #[cfg(feature = "sim")]
-            DatagramsKind::Simulated(socket) => socket.try_send(datagram, to),
-        }
-    }
-}
-
-impl net::Listener for Listener {
-    type Stream = Stream;
-
-    async fn accept(&self) -> io::Result<(Stream, SocketAddr)> {
-        match &self.0 {
-            ListenerKind::Tokio(listener) => {
-                let (stream, from) = listener.accept().await?;
-                Ok((Stream(StreamKind::Tokio(stream)), from))
-            }
-            #[cfg(feature = "sim")]
-            ListenerKind::Simulated(listener) => {
-                let (stream, from) = core::future::poll_fn(|cx| listener.poll_accept(cx)).await?;
-                Ok((Stream(StreamKind::Simulated(stream)), from))
-            }
-        }
-    }
-}
-
-impl net::Stream for Stream {
-    async fn readable(&self) -> io::Result<()> {
-        match &self.0 {
-            StreamKind::Tokio(stream) => stream.readable().await,
-            #[cfg(feature = "sim")]
-            StreamKind::Simulated(stream) => core::future::poll_fn(|cx| stream.poll_readable(cx)).await,
-        }
-    }
-
-    async fn writable(&self) -> io::Result<()> {
-        match &self.0 {
-            StreamKind::Tokio(stream) => stream.writable().await,
-            #[cfg(feature = "sim")]
-            StreamKind::Simulated(stream) => core::future::poll_fn(|cx| stream.poll_writable(cx)).await,
-        }
-    }
-
-    fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        match &self.0 {
-            StreamKind::Tokio(stream) => stream.try_read(buffer),
-            #[cfg(feature = "sim")]
-            StreamKind::Simulated(stream) => stream.try_read(buffer),
-        }
-    }
-
-    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
-        match &self.0 {
-            StreamKind::Tokio(stream) => stream.try_write(bytes),
-            #[cfg(feature = "sim")]
-            StreamKind::Simulated(stream) => stream.try_write(bytes),
-        }
-    }
-
-    fn shutdown_write(&self) -> io::Result<()> {
-        match &self.0 {
-            StreamKind::Tokio(stream) => socket2::SockRef::from(stream).shutdown(Shutdown::Write),
-            #[cfg(feature = "sim")]
-            StreamKind::Simulated(stream) => stream.shutdown_write(),
         }
     }
 }
