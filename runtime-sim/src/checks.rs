@@ -36,11 +36,11 @@ impl Checks {
                 (!is_fine).then(|| format!("reported {from}'s answer to query {id} twice or after its end"))
             }
             Event::QueryEnded(report) => {
-                let told = self.answers.iter().filter(|(id, _)| *id == report.id).count();
-                let is_fine = self.ended.insert(report.id) && told == report.responses as usize;
+                let reported = self.answers.iter().filter(|(id, _)| *id == report.id).count();
+                let is_fine = self.ended.insert(report.id) && reported == report.responses as usize;
                 (!is_fine).then(|| {
                     let counted = report.responses;
-                    format!("ended query {} with {counted} answers, but reported {told}", report.id)
+                    format!("ended query {} with {counted} answers, but reported {reported}", report.id)
                 })
             }
             _ => None,

@@ -88,7 +88,7 @@
 //!
 //! Each host has a tokio runtime with a paused clock, on the thread of the test. So a crash ends exactly the tasks of its
 //! host, and a stall holds them. The tasks of nodes do not run there but on an executor of the simulation, which moves the
-//! time from input to input. tokio does not tell when its next timer fires; a runtime with tasks is therefore run at ticks, whose
+//! time from input to input. tokio has no API for the time of its next timer; a runtime with tasks is therefore run at ticks, whose
 //! distance doubles from 1 ms to the [quantum](Network::quantum), 100 ms, while nothing happens. A timer of the service fires
 //! at its own time of its host's clock, but what it sends is on the network up to a tick later.
 //!

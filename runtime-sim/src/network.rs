@@ -501,7 +501,7 @@ impl Network {
 
 type Started = tokio::sync::oneshot::Receiver<()>;
 
-/// Returns the order that runs the application, and what tells that it has started.
+/// Returns the order that runs the application, and the receiver of its start.
 fn boot<A, F, S>(host: Host, start: Arc<S>, apps: Apps<A>) -> (Boot, Started)
 where
     A: Send + Sync + 'static,

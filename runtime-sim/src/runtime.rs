@@ -16,7 +16,7 @@ use crate::lock;
 
 /// A runtime, whose tasks are those of one application.
 ///
-/// tokio does not tell when its next timer fires. So a runtime with tasks is run at ticks, whose distance doubles while
+/// tokio has no API for the time of its next timer. So a runtime with tasks is run at ticks, whose distance doubles while
 /// nothing happens, from one millisecond to the `quantum`. A timer fires at its own time of the runtime's clock; the other
 /// hosts see what it caused up to a tick later.
 pub(crate) struct HostRuntime {

@@ -64,7 +64,7 @@ pub(crate) enum Order {
 /// Starts the application on the runtime of its host.
 pub(crate) type Boot = Box<dyn FnOnce(&tokio::runtime::Runtime) + Send>;
 
-/// Makes the order that starts an application, and what tells that it has started.
+/// Makes the order that starts an application, and the receiver of its start.
 pub(crate) type Booter = dyn Fn() -> (Boot, tokio::sync::oneshot::Receiver<()>) + Send + Sync;
 
 /// One virtual host.
@@ -328,7 +328,7 @@ impl State {
         self.dirty.insert(host);
     }
 
-    /// Ends the sockets of a host. Its peers are told unless the power failed.
+    /// Closes the sockets of a host. Resets its streams at their peers, unless the power failed.
     pub(crate) fn take_down(&mut self, host: usize, is_power_failure: bool) {
         let state = &mut self.hosts[host];
         if !state.is_up {

@@ -1,4 +1,4 @@
-//! What a failing test is told.
+//! Reports of failing tests.
 
 use std::panic::catch_unwind;
 
