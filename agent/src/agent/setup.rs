@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use serf_tokio::Name;
 use serf_tokio::serf_proto::{AfterLeave, ConfigError, IdentityError, Snapshot};
-use serf_tokio::{CodecChoice, Key, Options, StartError, Transport};
+use serf_tokio::{Key, Options, StartError, Transport};
 
 use super::commands::TAGS_TOO_LONG;
 use super::events::{PROTOCOL_MAX, PROTOCOL_MIN};
@@ -72,9 +72,7 @@ pub(super) fn options(config: &Config, files: Files) -> Result<Options, String> 
     let protocol = &mut options.protocol;
     protocol.transport.encrypt_keys =
         keys.map_err(|_| "Failed to create memberlist: key size must be 16, 24 or 32 bytes".to_owned())?;
-    // The agent replaces HashiCorp's, so it writes HashiCorp's codec, and announces the versions that operators
-    // compare.
-    protocol.transport.codec = CodecChoice::HashiCorp;
+    protocol.transport.codec = config.codec;
     protocol.serf.protocol_version = config.protocol;
     protocol.transport.compression = settings.enable_compression != Some(false);
     protocol.serf.broadcast_timeout = duration(settings.broadcast_timeout);
