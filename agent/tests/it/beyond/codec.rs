@@ -1,6 +1,7 @@
 //! `-codec`: clusters of every codec with HashiCorp's agents, and the change from one codec to another while a cluster
 //! runs.
 
+use core::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 use std::time::Duration;
@@ -113,6 +114,12 @@ fn agents_of_either_codec_and_hashicorps_are_one_cluster() {
     // Only the two of our codec compare digests.
     assert_eq!((figure(&agents[1], "native_members"), figure(&agents[3], "native_members")), (2, 2));
     eventually("digests", || (figure(&agents[1], "digests_compared") > 0).then_some(()));
+    let [_, here, _, there, _] = &agents[..] else { unreachable!("five were started") };
+    let ran = serf(&["doctor", "-format=json", "-encrypt", NEW_KEY, "-rpc-addr", &here.rpc, &there.bind], &[]);
+    let report = ran.json();
+    let checks = report["checks"].as_array().expect("is a list");
+    let digests = checks.iter().find(|check| check["check"] == "digests").unwrap_or_else(|| panic!("{report:#}"));
+    assert_eq!(digests["result"], "ok", "{report:#}");
     agents[3].interrupt();
     agents[2].interrupt();
     for agent in [&agents[0], &agents[1], &agents[4]] {
@@ -130,14 +137,22 @@ struct Rolling {
     /// The agents that ended, with the number of each.
     ended: Vec<(usize, Agent)>,
     events: AtomicU32,
+    /// Events that were sent while HashiCorp's agent was restarted as this member: its snapshot loses some of them,
+    /// whatever the others are.
+    excused: Vec<(usize, Range<u32>)>,
 }
 
 impl Rolling {
     fn start(name: &str, kind: Kind<'_>) -> Self {
         let binds = (0..MEMBERS).map(|_| free_address()).collect();
-        let events = AtomicU32::new(0);
-        let mut rolling =
-            Self { directory: Directory::new(name), agents: Vec::new(), binds, ended: Vec::new(), events };
+        let mut rolling = Self {
+            directory: Directory::new(name),
+            agents: Vec::new(),
+            binds,
+            ended: Vec::new(),
+            events: AtomicU32::new(0),
+            excused: Vec::new(),
+        };
         for at in 0..MEMBERS {
             let agent = rolling.start_one(at, kind);
             rolling.agents.push(agent);
@@ -148,10 +163,11 @@ impl Rolling {
 
     /// Starts an agent with its address and its snapshot, from which it joins again.
     fn start_one(&self, at: usize, kind: Kind<'_>) -> Agent {
-        let snapshot = self.directory.0.join(at.to_string()).display().to_string();
-        let join = format!("-retry-join={}", self.binds[0]);
+        let path = self.directory.0.join(at.to_string());
+        let (snapshot, join) = (path.display().to_string(), format!("-join={}", self.binds[0]));
         let more = ["-bind", &self.binds[at], "-snapshot", &snapshot, "-rejoin"];
-        let others: &[&str] = if at == 0 { &[] } else { &[&join] };
+        // A join through an address skips the events from before it; a rejoin from the snapshot does not.
+        let others: &[&str] = if at == 0 || path.exists() { &[] } else { &[&join] };
         kind.start(&format!("n{at}"), &[&more[..], others].concat())
     }
 
@@ -159,6 +175,7 @@ impl Rolling {
     fn change(&mut self, kind: Kind<'_>) {
         for at in 0..MEMBERS {
             let is_done = AtomicBool::new(false);
+            let first = self.events.load(Ordering::Relaxed);
             let mut goes = self.agents.remove(at);
             let comes = thread::scope(|scope| {
                 let sender = &self.agents[at % self.agents.len()];
@@ -178,21 +195,28 @@ impl Rolling {
                 comes
             });
             self.ended.push((at, goes));
+            if kind.binary != OURS {
+                self.excused.push((at, first..self.events.load(Ordering::Relaxed)));
+            }
             self.agents.insert(at, comes);
             wait_alive(&self.agents, MEMBERS);
+            // A member that gossip missed gets the event by a push/pull or a digest. Restarted before, it would skip it.
+            self.wait_events();
         }
     }
 
     /// Waits until each member, over its restarts, has reported each event.
     fn wait_events(&self) {
         let count = self.events.load(Ordering::Relaxed);
-        assert!(count > 4, "events were sent");
         for (at, agent) in self.agents.iter().enumerate() {
             let log = || -> String {
                 let ended = self.ended.iter().filter(|(of, _)| *of == at).map(|(_, agent)| agent.log());
                 ended.chain([agent.log()]).collect()
             };
             for event in 0..count {
+                if self.excused.iter().any(|(of, events)| *of == at && events.contains(&event)) {
+                    continue;
+                }
                 let line = format!("Received event: user-event: e{event}\n");
                 eventually(&format!("e{event} of {count} at n{at}"), || log().contains(&line).then_some(()));
             }
@@ -212,7 +236,7 @@ fn a_running_cluster_changes_its_codec_node_by_node_and_loses_no_event() {
     }
     rolling.change(DEFAULT);
     assert!(figures(&rolling.agents[0])["native_members"].is_null());
-    rolling.wait_events();
+    assert!(rolling.events.load(Ordering::Relaxed) > 20, "events were sent");
 }
 
 #[test]
@@ -236,5 +260,5 @@ fn hashicorps_agents_are_replaced_with_native_ones_and_back_and_no_event_is_lost
     let mut rolling = Rolling::start("replaced", theirs);
     rolling.change(AUTO);
     rolling.change(theirs);
-    rolling.wait_events();
+    assert!(rolling.events.load(Ordering::Relaxed) > 20, "events were sent");
 }
