@@ -45,7 +45,7 @@ pub(super) fn groups(runs: &[Results]) -> Vec<Group<'_>> {
         let run = group.runs[0];
         let key = |key: &String| {
             let text = value(run, key);
-            (text.parse::<f64>().map_or(i64::MAX, order_of), text)
+            (number(&text).map_or(i64::MAX, order_of), text)
         };
         (run.header.scenario.clone(), varied.iter().map(key).collect::<Vec<_>>(), run.header.configuration.clone())
     });
@@ -76,6 +76,12 @@ pub(crate) fn varied(runs: &[Results]) -> Vec<String> {
 /// Returns a parameter's value as text.
 pub(super) fn value(run: &Results, key: &str) -> String {
     run.header.parameters.get(key).map_or_else(|| "–".to_owned(), ToString::to_string)
+}
+
+/// Reads a number, a percentage, or a duration in seconds, such as `0.1`, `10%` or `150ms`.
+pub(super) fn number(text: &str) -> Option<f64> {
+    let units = [("%", 0.01), ("ms", 1e-3), ("us", 1e-6), ("s", 1.0), ("m", 60.0), ("h", 3600.0), ("", 1.0)];
+    units.iter().find_map(|(unit, factor)| Some(text.strip_suffix(unit)?.parse::<f64>().ok()? * factor))
 }
 
 /// Returns the last part of a dotted key.
@@ -173,6 +179,14 @@ mod tests {
         let mut numbers = [10.0, -1.0, 0.05, 2.0, -3.5, 0.0];
         numbers.sort_by_key(|number| order_of(*number));
         assert_eq!(numbers, [-3.5, -1.0, 0.0, 0.05, 2.0, 10.0]);
+    }
+
+    #[test]
+    fn percentages_and_durations_are_numbers() {
+        let numbers = ["0.1", "30%", "150ms", "4s", "2m", "1..3", "lan"].map(number);
+        assert_eq!(numbers[..2], [Some(0.1), Some(0.3)]);
+        assert!(numbers[2].is_some_and(|seconds| (seconds - 0.15).abs() < 1e-12));
+        assert_eq!(numbers[3..], [Some(4.0), Some(120.0), None, None]);
     }
 
     #[test]

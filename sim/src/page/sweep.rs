@@ -1,7 +1,7 @@
 //! The effect of parameters: lines over one, heat maps over two.
 
 use super::html::{Html, Table};
-use super::runs::{Group, phases, short, value, varied};
+use super::runs::{Group, number, phases, short, value, varied};
 use super::times::shown;
 use crate::chart::{Axis, Caption, Heat, Line, Lines, STYLES, Shape, Unit};
 use crate::results::Results;
@@ -139,9 +139,9 @@ fn values_of(groups: &[Group<'_>], key: &str) -> Vec<String> {
         }
     }
     // The second axis is ordered within each value of the first only.
-    if values.iter().all(|value| value.parse::<f64>().is_ok()) {
-        let number = |text: &String| text.parse::<f64>().unwrap_or(0.0);
-        values.sort_by(|a, b| number(a).total_cmp(&number(b)));
+    if values.iter().all(|value| number(value).is_some()) {
+        let or_zero = |text: &String| number(text).unwrap_or(0.0);
+        values.sort_by(|a, b| or_zero(a).total_cmp(&or_zero(b)));
     }
     values
 }
@@ -149,7 +149,7 @@ fn values_of(groups: &[Group<'_>], key: &str) -> Vec<String> {
 /// Draws a metric over one parameter, one line for each value of another.
 fn lines(caption: Caption, groups: &[Group<'_>], metric: &Metric, x: &str, lines_by: Option<&str>) -> Lines {
     let places = values_of(groups, x);
-    let numbers: Option<Vec<f64>> = places.iter().map(|value| value.parse().ok()).collect();
+    let numbers: Option<Vec<f64>> = places.iter().map(|value| number(value)).collect();
     // Texts are placed side by side.
     let numbers = numbers.unwrap_or_else(|| (0_u32..).zip(&places).map(|(n, _)| f64::from(n)).collect());
     let names = lines_by.map_or_else(|| vec![String::new()], |key| values_of(groups, key));
@@ -171,7 +171,7 @@ fn lines(caption: Caption, groups: &[Group<'_>], metric: &Metric, x: &str, lines
     }
     let most = lines.iter().flat_map(|line| &line.band).map(|(_, _, high)| *high).fold(0.0, f64::max);
     let last = numbers.iter().copied().fold(0.0, f64::max);
-    let is_text = places.iter().any(|place| place.parse::<f64>().is_err());
+    let is_text = places.iter().any(|place| number(place).is_none());
     let label = if is_text { format!("{}: {}", short(x), places.join(", ")) } else { x.to_owned() };
     let x = Axis::linear(label, Unit::Plain, last);
     let y = Axis::linear(metric.unit().axis_label(), metric.unit(), most);

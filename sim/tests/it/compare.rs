@@ -127,3 +127,32 @@ fn a_vega_specification_holds_the_metrics_of_all_runs() {
     assert_eq!(chosen.filter(|row| row["value"].is_f64() && row["loss"].is_number()).count(), 4, "{values:?}");
     assert_eq!(spec["layer"][1]["encoding"]["x"]["field"], "loss");
 }
+
+#[test]
+fn a_scenario_writes_its_page_and_a_chart_of_its_results() {
+    let directory = directory("run-report");
+    let [results, page, chart] = ["results", "page.html", "chart.svg"]
+        .map(|name| directory.join(name).to_str().expect("the path is text").to_owned());
+    let run =
+        ["run", "detection", "--set", "cluster.nodes=20,30", "--set", "network.loss=0,10%", "--seeds", "2", "--quiet"];
+    let Output { status, stderr, .. } = sim(&[&run[..], &["--out", &results, "--report", &page]].concat());
+    assert!(status.success(), "{}", String::from_utf8_lossy(&stderr));
+    let written = text(&directory.join("page.html"));
+    assert_well_formed(&written);
+    for word in [
+        "Effect of the parameters",
+        "nodes 30, loss 10%",
+        "Views that were right",
+        "detection, 99 %",
+        "Detection: from a crash",
+    ] {
+        assert!(written.contains(word), "{word}");
+    }
+    assert!(sim(&["report", &results, "--picture", &chart, "--metric", "detect_p99_s"]).status.success());
+    let svg = text(&directory.join("chart.svg"));
+    assert_well_formed(&svg);
+    assert!(svg.contains("detection, 99 %") && svg.contains("cluster.nodes"), "{svg}");
+    let Output { status, stderr, .. } = sim(&["report", &results, "--picture", &chart, "--metric", "no_such_s"]);
+    assert_eq!(status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&stderr).contains("no metric of that name"));
+}
