@@ -950,7 +950,7 @@ pub async fn a_join_that_goes_on_gives_up_when_its_time_is_over_or_nobody_waits<
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     let pause = Duration::from_millis(100);
     let retry = Retry { pause, pause_max: pause, give_up_after: Some(Duration::from_millis(400)) };
-    let result = soon::<N, _>(b.join_until(&[&closed, "host:port"], OldEvents::Ignore, retry)).await;
+    let result = soon::<N, _>(b.join_until(&[closed.as_str(), "host:port"], OldEvents::Ignore, retry)).await;
     let Err(JoinError::NobodyAnswered(report)) = result else { panic!("{result:?}") };
     assert!(report.attempts >= 3 && report.failed.len() == 2, "{report:?}");
     let forever = Retry { give_up_after: None, ..retry };
