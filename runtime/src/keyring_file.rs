@@ -13,8 +13,8 @@ use serf_proto::Key;
 use serf_proto::KeyringChange;
 
 use crate::error::{KeyringFileError, StartError, system_words};
-use crate::lock;
 use crate::replace::{lock_file, replace};
+use crate::{key_list, lock};
 
 /// Reads a keyring file: at least one key, the primary first. A node with
 /// [`keyring_file`](crate::Options::keyring_file) does this at its start.
@@ -24,7 +24,7 @@ use crate::replace::{lock_file, replace};
 /// Returns an error if the file cannot be read, is not a list of keys, or is empty.
 pub fn read_keyring_file(path: impl AsRef<Path>) -> Result<Vec<Key>, KeyringFileError> {
     let text = fs::read(path).map_err(KeyringFileError::Read)?;
-    let texts: Vec<String> = serde_json::from_slice(&text).map_err(|_| KeyringFileError::Malformed)?;
+    let texts: Vec<String> = key_list::parse(&text)?;
     let key =
         |(at, text): (usize, &String)| Key::from_base64(text).map_err(|error| KeyringFileError::Key { at, error });
     let keys = texts.iter().enumerate().map(key).collect::<Result<Vec<Key>, _>>()?;
@@ -43,7 +43,7 @@ pub fn write_keyring_file(path: impl AsRef<Path>, keys: &[Key]) -> io::Result<()
 
 fn write(path: &Path, keys: &[Key]) -> io::Result<File> {
     let texts: Vec<String> = keys.iter().map(Key::to_base64).collect();
-    let json = serde_json::to_string_pretty(&texts).map_err(io::Error::other)?;
+    let json = key_list::format(&texts)?;
     replace(path, ".new", true, json.as_bytes())
 }
 

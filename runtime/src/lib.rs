@@ -46,6 +46,7 @@ mod handlers;
 mod interfaces;
 mod join;
 mod joining;
+mod key_list;
 mod keyring_file;
 mod keys;
 pub mod net;
@@ -62,6 +63,7 @@ mod signal;
 mod snapshot;
 mod socket;
 mod stats;
+mod unwind;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -39,6 +39,7 @@ pub struct TransportOptions {
     /// [`Output::Keyring`](crate::Output::Keyring), and confirmed only when it was written. Default false.
     pub keyring_kept: bool,
     /// Compress packets and streams where that makes them shorter. It costs more time than all else that is done
-    /// to a packet. Compressed ones are understood in any case. Default false.
+    /// to a packet. Compressed ones are understood in any case, unless the program is
+    /// built without the feature `compression`: they are then dropped and counted. Default false.
     pub compression: bool,
 }
