@@ -152,6 +152,7 @@
 //! ```
 
 #![forbid(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 use core::future::Future;
 use core::net::SocketAddr;
@@ -334,3 +335,8 @@ impl net::Stream for Stream {
         self.0.get_ref().shutdown(Shutdown::Write)
     }
 }
+
+/// Runs the example of the README as a doctest.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

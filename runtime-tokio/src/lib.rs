@@ -153,6 +153,7 @@
 //! ```
 
 #![forbid(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 use core::future::Future;
 use core::net::SocketAddr;
@@ -316,7 +317,7 @@ impl net::Stream for Stream {
     }
 }
 
-/// Runs the examples of `docs/embed.md` as doctests.
+/// Runs the example of the README as a doctest.
 #[cfg(doctest)]
-#[doc = include_str!("../../docs/embed.md")]
+#[doc = include_str!("../README.md")]
 struct Readme;

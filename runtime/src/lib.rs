@@ -30,6 +30,7 @@
 //! lines that wait for the disk.
 
 #![forbid(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod address;
 mod address_watch;
