@@ -127,6 +127,7 @@
 
 #![no_std]
 #![forbid(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 extern crate alloc;
 
@@ -190,3 +191,8 @@ pub use types::{
     UnknownWord,
 };
 pub use wire::{Codec, MessageKind, Versions};
+
+/// Runs the example of the README as a doctest.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -134,6 +134,29 @@ mod tests {
     }
 
     #[test]
+    fn the_numbers_of_a_seed_are_the_same_in_every_version() {
+        let mut rng = Rng::stream(&Seed::from_u64(7), 1 << 40);
+        assert_eq!(
+            [rng.next_u64(), u64::from(rng.next_u32()), rng.next_u64()],
+            [18_020_234_049_033_127_417, 2_659_223_754, 9_023_670_878_724_176_283]
+        );
+    }
+
+    #[test]
+    fn a_clone_draws_what_the_original_draws() {
+        for drawn in 0..300 {
+            let mut original = Rng::stream(&Seed::from_u64(7), 3);
+            for _ in 0..drawn {
+                original.next_u32();
+            }
+            let mut clone = original.clone();
+            for _ in 0..70 {
+                assert_eq!(clone.next_u64(), original.next_u64(), "after {drawn} words");
+            }
+        }
+    }
+
+    #[test]
     fn below_stays_below_and_reaches_every_value() {
         let mut rng = Rng::stream(&Seed::from_u64(1), 0);
         let mut seen = [0_u32; 7];

@@ -2,8 +2,9 @@
 //! service.
 //!
 //! [`Serf`] is the handle of a node, [`Options`] its configuration, [`Events`] and [`Handlers`] deliver what
-//! happens. This page is a tutorial; [`serf_runtime`] lists all parts and the equivalents of Serfer's API. Nodes run
-//! on smol's global executor, or on your own: [`Smol::on`].
+//! happens. This page is a tutorial; [`serf_runtime`] lists all parts and the equivalents of Serfer's API. Nodes use
+//! smol's reactor and pool of blocking threads. They run on one thread of their own, or on your executor:
+//! [`Smol::on`].
 //!
 //! # Two nodes
 //!
@@ -151,14 +152,21 @@
 //! ```
 
 #![forbid(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 use core::future::Future;
 use core::net::SocketAddr;
 use core::time::Duration;
 use std::io;
 use std::net::{Shutdown, TcpListener, TcpStream, UdpSocket};
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 
+use async_io::{Async, Timer};
+
+/// Runs the tasks of nodes: `smol::Executor`.
+pub use async_executor::Executor;
+/// A task of a node: `smol::Task`.
+pub use async_executor::Task;
 /// The runtime-independent crate, for code that is generic over runtimes: `serf_runtime::Serf<N>`.
 pub use serf_runtime;
 pub use serf_runtime::{
@@ -171,9 +179,6 @@ pub use serf_runtime::{
     Source, StartError, Stats, Status, Stopped, Tags, Tombstone, Transport, UnknownWord, Usage, UserEvent,
     UserEventError, Veto, Why, bytes, net, read_keyring_file, serf_proto, write_keyring_file,
 };
-/// The version of smol that nodes run on: a program needs no direct dependency.
-pub use smol;
-use smol::{Async, Executor, Task, Timer};
 
 /// A member of a cluster, running on smol. See [`serf_runtime::Serf`].
 pub type Serf = serf_runtime::Serf<Smol>;
@@ -184,13 +189,19 @@ pub type WeakSerf = serf_runtime::WeakSerf<Smol>;
 /// A smol executor, as the [`Net`](net::Net) of nodes.
 #[derive(Clone, Debug)]
 pub struct Smol {
-    /// `None` stands for the global executor.
+    /// `None` stands for the shared executor of [`Smol::global`].
     executor: Option<Arc<Executor<'static>>>,
     origin: std::time::Instant,
 }
 
 impl Smol {
-    /// Returns the global executor.
+    /// Returns the executor that nodes share by default. One thread runs it, named `serf`, from the first task on.
+    ///
+    /// It is not that of `smol::spawn`, which the umbrella crate owns with all its dependencies.
+    ///
+    /// # Panics
+    ///
+    /// The first task panics if the system does not start a thread.
     pub fn global() -> Self {
         Self { executor: None, origin: std::time::Instant::now() }
     }
@@ -199,6 +210,23 @@ impl Smol {
     pub fn on(executor: Arc<Executor<'static>>) -> Self {
         Self { executor: Some(executor), ..Self::global() }
     }
+}
+
+/// Returns the executor of [`Smol::global`], and starts its thread at the first call.
+fn shared_executor() -> &'static Executor<'static> {
+    static EXECUTOR: Executor<'static> = Executor::new();
+    static THREAD: Once = Once::new();
+    THREAD.call_once(|| {
+        let run = || async_io::block_on(EXECUTOR.run(core::future::pending::<()>()));
+        // A task that panics must not stop the others.
+        let run_always = move || {
+            loop {
+                _ = std::panic::catch_unwind(run);
+            }
+        };
+        std::thread::Builder::new().name("serf".into()).spawn(run_always).expect("the system gives one thread");
+    });
+    &EXECUTOR
 }
 
 impl net::Net for Smol {
@@ -222,7 +250,7 @@ impl net::Net for Smol {
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> Task<()> {
         match &self.executor {
             Some(executor) => executor.spawn(task),
-            None => smol::spawn(task),
+            None => shared_executor().spawn(task),
         }
     }
 
@@ -231,7 +259,7 @@ impl net::Net for Smol {
     }
 
     async fn unblock<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
-        Ok(smol::unblock(work).await)
+        Ok(blocking::unblock(work).await)
     }
 
     fn bind(&self, addr: SocketAddr) -> Result<net::Bound<Self>, StartError> {
@@ -306,3 +334,8 @@ impl net::Stream for Stream {
         self.0.get_ref().shutdown(Shutdown::Write)
     }
 }
+
+/// Runs the example of the README as a doctest.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -159,6 +159,7 @@
 //! ```
 
 #![forbid(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 #[cfg(feature = "sim")]
 pub mod sim;
@@ -343,7 +344,7 @@ impl net::Net for Tokio {
     }
 }
 
-/// Runs the examples of `docs/embed.md` as doctests.
+/// Runs the example of the README as a doctest.
 #[cfg(doctest)]
-#[doc = include_str!("../../docs/embed.md")]
+#[doc = include_str!("../README.md")]
 struct Readme;

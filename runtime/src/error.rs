@@ -166,6 +166,9 @@ pub enum KeyringFileError {
     /// The list is empty.
     #[error("the keyring file has no key")]
     Empty,
+    /// The program is built without the feature `encryption` of `serf-runtime`.
+    #[error("this program is built without encryption")]
+    Unsupported,
 }
 
 /// The snapshot was not written: after a restart the node may lack the state of this run.

@@ -2,15 +2,14 @@
 
 use core::fmt;
 use core::future::Future;
-use core::panic::AssertUnwindSafe;
 use core::pin::Pin;
 
-use futures_lite::FutureExt;
 use serf_proto::{Event, MemberEvent, MemberEventKind, Query, UserEvent};
 
 use crate::end::panic_message;
 use crate::events::{Events, Lagged};
 use crate::responder::Responder;
+use crate::unwind::catch_unwind;
 
 /// Callbacks by event kind and name.
 ///
@@ -215,7 +214,7 @@ impl Handlers {
 
 /// Runs one call of a handler; catches and records a panic.
 async fn guarded(of: impl fmt::Debug, responder: Option<&Responder>, call: impl Future<Output = ()>) {
-    if let Err(panic) = AssertUnwindSafe(call).catch_unwind().await {
+    if let Err(panic) = catch_unwind(call).await {
         tracing::error!(handler = ?of, message = %panic_message(&*panic), "a handler panicked; the next one runs");
         if let Some(responder) = responder {
             responder.note_panic();

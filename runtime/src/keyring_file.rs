@@ -15,7 +15,7 @@ use serf_proto::{Instant, KeyringChange};
 
 use crate::disk::{Disk, DiskFile, OpenMode, SystemDisk, Turn, Worker, is_in_use};
 use crate::error::{KeyringFileError, StartError, system_words};
-use crate::lock;
+use crate::{key_list, lock};
 
 /// Reads a keyring file: at least one key, the primary first. A node with
 /// [`keyring_file`](crate::Options::keyring_file) does this at its start.
@@ -28,7 +28,7 @@ pub fn read_keyring_file(path: impl AsRef<Path>) -> Result<Vec<Key>, KeyringFile
 }
 
 fn parse(text: &[u8]) -> Result<Vec<Key>, KeyringFileError> {
-    let texts: Vec<String> = serde_json::from_slice(text).map_err(|_| KeyringFileError::Malformed)?;
+    let texts: Vec<String> = key_list::parse(text)?;
     let key =
         |(at, text): (usize, &String)| Key::from_base64(text).map_err(|error| KeyringFileError::Key { at, error });
     let keys = texts.iter().enumerate().map(key).collect::<Result<Vec<Key>, _>>()?;
@@ -47,7 +47,7 @@ pub fn write_keyring_file(path: impl AsRef<Path>, keys: &[Key]) -> io::Result<()
 
 fn write(disk: &dyn Disk, path: &Path, keys: &[Key]) -> io::Result<Box<dyn DiskFile>> {
     let texts: Vec<String> = keys.iter().map(Key::to_base64).collect();
-    let json = serde_json::to_string_pretty(&texts).map_err(io::Error::other)?;
+    let json = key_list::format(&texts)?;
     disk.replace(path, ".new", true, json.as_bytes())
 }
 

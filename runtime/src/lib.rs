@@ -30,6 +30,7 @@
 //! lines that wait for the disk.
 
 #![forbid(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod address;
 mod address_watch;
@@ -47,6 +48,7 @@ mod handlers;
 mod interfaces;
 mod join;
 mod joining;
+mod key_list;
 mod keyring_file;
 mod keys;
 pub mod net;
@@ -63,6 +65,7 @@ mod signal;
 mod snapshot;
 mod socket;
 mod stats;
+mod unwind;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

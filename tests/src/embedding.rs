@@ -950,7 +950,7 @@ pub async fn a_persistent_join_ends_at_its_deadline_or_when_its_future_is_droppe
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     let pause = Duration::from_millis(100);
     let retry = Retry { pause, pause_max: pause, give_up_after: Some(Duration::from_millis(400)) };
-    let result = soon::<N, _>(b.join_until(&[&closed, "host:port"], OldEvents::Ignore, retry)).await;
+    let result = soon::<N, _>(b.join_until(&[closed.as_str(), "host:port"], OldEvents::Ignore, retry)).await;
     let Err(JoinError::NoSeedAnswered(report)) = result else { panic!("{result:?}") };
     assert!(report.attempts >= 3 && report.failed.len() == 2, "{report:?}");
     let forever = Retry { give_up_after: None, ..retry };

@@ -32,3 +32,8 @@ mod network;
 mod script;
 
 pub use script::{Script, ScriptError};
+
+/// Runs the examples of `docs/embed.md` as doctests.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/embed.md")]
+struct Embed;

@@ -89,7 +89,8 @@ impl Finder {
         if let Err(error) = &asked
             && !self.is_mute
         {
-            let text = format_args!("Failed to poll for new hosts: {}", go_words(error));
+            let error = go_words(error);
+            let text = format_args!("Failed to poll for new hosts: {error}");
             self.agent.log.error("agent.mdns", text);
         }
         self.is_mute = asked.is_err();

@@ -70,7 +70,8 @@ impl Agent {
                 self.dispatch(AgentEvent { data, query: Some(query) });
             }
             NodeEvent::Suspected { member, accuser } if *accuser == *self.serf.local().name() => {
-                let text = format_args!("Suspect {} has failed, no acks received", member.name());
+                let name = member.name();
+                let text = format_args!("Suspect {name} has failed, no acks received");
                 self.log.info("memberlist", text);
             }
             NodeEvent::NameConflict { existing, other } if existing.name() == self.serf.local().name() => {

@@ -25,7 +25,7 @@ struct State {
 
 struct Interval {
     begun: Instant,
-    wall: jiff::Zoned,
+    wall: jiff::ZonedDateTime,
     counters: BTreeMap<String, Aggregate>,
     samples: BTreeMap<String, Aggregate>,
     gauges: BTreeMap<String, f64>,
@@ -80,7 +80,7 @@ impl Aggregate {
         self.squares += value * value;
     }
 
-    fn render(&self, wall: &jiff::Zoned) -> String {
+    fn render(&self, wall: &jiff::ZonedDateTime) -> String {
         let (count, sum) = (self.count, self.sum);
         let updated = wall.strftime("%a %b %e %H:%M:%S %z %Z %Y");
         if count <= 1 || self.min == self.max {
@@ -212,7 +212,7 @@ impl State {
             }
             self.intervals.push_back(Interval {
                 begun: now,
-                wall: jiff::Zoned::now(),
+                wall: jiff::ZonedDateTime::now(),
                 counters: BTreeMap::new(),
                 samples: BTreeMap::new(),
                 gauges: BTreeMap::new(),

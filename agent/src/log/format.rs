@@ -2,7 +2,7 @@
 
 use core::fmt::Write;
 
-use jiff::Zoned;
+use jiff::ZonedDateTime;
 
 use super::{Level, info, output};
 use crate::quote::{json_escaped, shown_lines};
@@ -20,7 +20,7 @@ pub enum Format {
 /// A record to be formatted.
 #[derive(Debug)]
 pub(super) struct Line<'r> {
-    pub(super) at: &'r Zoned,
+    pub(super) at: &'r ZonedDateTime,
     pub(super) level: Level,
     pub(super) component: &'r str,
     /// The name of the node.
@@ -75,7 +75,7 @@ impl Format {
 /// Formats output that is no log record as one.
 fn plain(text: &str, node: &str) -> Option<String> {
     let text = text.trim();
-    let line = Line { at: &Zoned::now(), level: Level::Info, component: "agent", node, text, fields: &[] };
+    let line = Line { at: &ZonedDateTime::now(), level: Level::Info, component: "agent", node, text, fields: &[] };
     (!text.is_empty()).then(|| json(&line))
 }
 
@@ -103,7 +103,7 @@ mod tests {
 
     #[test]
     fn a_record_is_one_object_on_one_line_whatever_it_says() {
-        let at: Zoned = "2026-11-21T02:20:12.345678+01:00[+01:00]".parse().expect("is a time");
+        let at: ZonedDateTime = "2026-11-21T02:20:12.345678+01:00[+01:00]".parse().expect("is a time");
         let fields = [("member", "a\"b".to_owned()), ("addr", "10.0.0.1:7946".into())];
         let line =
             Line { at: &at, level: Level::Warn, component: "serf", node: "a", text: "two\nlines", fields: &fields };

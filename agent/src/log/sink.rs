@@ -74,7 +74,7 @@ impl Log {
 
     /// Adds a record with structured values, which only lines of JSON show.
     pub(super) fn add_with(&self, level: Level, component: &str, text: &str, fields: &[(&'static str, String)]) {
-        let now = jiff::Zoned::now();
+        let now = jiff::ZonedDateTime::now();
         // As in Go, a record ends its line; one trailing newline is removed.
         let text = &*cut(text.strip_suffix('\n').unwrap_or(text));
         let record = record(now.datetime(), level, component, text);
@@ -271,8 +271,14 @@ fn cut(text: &str) -> Cow<'_, str> {
 
 fn lost(lines: u64, format: Format, node: &str) -> String {
     let text = format!("{lines} lines of output were dropped, the reader was too slow");
-    let line =
-        Record { at: &jiff::Zoned::now(), level: Level::Warn, component: "agent", node, text: &text, fields: &[] };
+    let line = Record {
+        at: &jiff::ZonedDateTime::now(),
+        level: Level::Warn,
+        component: "agent",
+        node,
+        text: &text,
+        fields: &[],
+    };
     format.record(&line, &format!("[WARN] agent: {text}"))
 }
 

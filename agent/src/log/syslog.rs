@@ -25,7 +25,7 @@ impl Syslog {
     /// Sends a record; one that cannot be sent is dropped.
     pub(super) fn send(&self, level: Level, record: &str) {
         let priority = self.facility * 8 + syslog_severity(level);
-        let time = jiff::Zoned::now();
+        let time = jiff::ZonedDateTime::now();
         let time = time.strftime("%b %e %H:%M:%S");
         let line = format!("<{priority}>{time} serf[{}]: {}", std::process::id(), syslog_text(record));
         self.socket.send(line.as_bytes());

@@ -54,4 +54,12 @@ pub enum ConfigError {
         /// The largest allowed size.
         most: u32,
     },
+    /// A setting needs a feature of `serf-proto` that this program is built without.
+    #[error("{setting} needs the feature {feature} of serf-proto")]
+    Feature {
+        /// Which setting.
+        setting: &'static str,
+        /// Which feature.
+        feature: &'static str,
+    },
 }

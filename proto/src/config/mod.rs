@@ -188,6 +188,14 @@ fn envelope(o: &TransportOptions) -> Result<EnvelopeConfig, ConfigError> {
         value: u32::try_from(value).unwrap_or(u32::MAX),
         limit: u32::try_from(limit).unwrap_or(u32::MAX),
     };
+    for (is_set, setting, feature, is_built) in [
+        (!o.encrypt_keys.is_empty(), "encrypt_keys", "encryption", cfg!(feature = "encryption")),
+        (o.compression, "compression", "compression", cfg!(feature = "compression")),
+    ] {
+        if is_set && !is_built {
+            return Err(ConfigError::Feature { setting, feature });
+        }
+    }
     let label = Label::parse(&o.label).ok_or_else(|| too_large("label", o.label.len(), LABEL_BYTES_MAX))?;
     let keyring = Keyring::new(o.encrypt_keys.iter().cloned());
     Ok(EnvelopeConfig {

@@ -48,7 +48,8 @@ pub struct TransportOptions {
     /// the write. Default false.
     pub keyring_kept: bool,
     /// Whether packets and streams are compressed if that makes them shorter. Compression takes more time than all
-    /// other processing of a packet. Compressed input is accepted in any case. Default false.
+    /// other processing of a packet. Compressed input is accepted in any case, unless the program is built without
+    /// the feature `compression`: it is then dropped and counted. Default false.
     pub compression: bool,
 }
 

@@ -3,10 +3,27 @@
 
 use alloc::vec::Vec;
 
+#[cfg(feature = "compression")]
 use super::lzw;
 use crate::msgpack::write::{RAW_HEAD_BYTES_MAX, raw_bytes, raw_head};
 use crate::msgpack::{Reader, Walk};
 use crate::sink::Writer;
+
+/// Without the feature `compression` no message becomes shorter, and none inflates.
+#[cfg(not(feature = "compression"))]
+mod lzw {
+    use alloc::vec::Vec;
+
+    use super::Damaged;
+
+    pub(super) const fn encode(_: [&[u8]; 2], _room: usize, _table: &mut Vec<u32>, _out: &mut Vec<u8>) -> bool {
+        false
+    }
+
+    pub(super) const fn decode(_: &[u8], _limit: usize, _table: &mut Vec<u32>, _: &mut Vec<u8>) -> Result<(), Damaged> {
+        Err(Damaged)
+    }
+}
 
 /// The type byte.
 pub(super) const TYPE: u8 = 9;

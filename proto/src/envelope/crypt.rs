@@ -3,16 +3,13 @@
 //! blocks (PKCS #7); version 1 does not.
 //!
 //! Key schedules are computed once, when a key is installed. AES instructions are used if the CPU has them.
+//!
+//! Without the feature `encryption` no [`Cipher`] exists, and so every keyring is empty.
 
 use alloc::vec::Vec;
 use core::fmt;
 
-use aes_gcm::aead::consts::U12;
-use aes_gcm::aead::inout::InOutBuf;
-use aes_gcm::aead::{AeadInOut, KeyInit};
-use aes_gcm::aes::Aes192;
-use aes_gcm::{Aes128Gcm, Aes256Gcm, AesGcm};
-
+use self::aes::Aes;
 use super::keyring::Keyring;
 use crate::types::Key;
 
@@ -32,23 +29,11 @@ pub(super) struct Cipher {
     aes: Aes,
 }
 
-enum Aes {
-    Of128(Aes128Gcm),
-    Of192(AesGcm<Aes192, U12>),
-    Of256(Aes256Gcm),
-}
-
 impl Cipher {
-    pub(super) fn new(key: Key) -> Self {
-        let bytes = key.as_bytes();
-        let aes = if let Ok(aes) = Aes128Gcm::new_from_slice(bytes) {
-            Aes::Of128(aes)
-        } else if let Ok(aes) = AesGcm::new_from_slice(bytes) {
-            Aes::Of192(aes)
-        } else {
-            Aes::Of256(Aes256Gcm::new_from_slice(bytes).expect("a key has 16, 24 or 32 bytes"))
-        };
-        Self { key, aes }
+    /// Expands a key; `None` without the feature `encryption`.
+    pub(super) fn new(key: Key) -> Option<Self> {
+        let aes = Aes::new(key.as_bytes())?;
+        Some(Self { key, aes })
     }
 
     pub(super) const fn key(&self) -> &Key {
@@ -57,32 +42,106 @@ impl Cipher {
 
     /// Encrypts `text` in place.
     pub(super) fn encrypt(&self, nonce: &Nonce, associated: &[u8], text: &mut [u8]) -> Tag {
-        let (nonce, text) = (nonce.into(), InOutBuf::from(text));
-        let tag = match &self.aes {
-            Aes::Of128(aes) => aes.encrypt_inout_detached(nonce, associated, text),
-            Aes::Of192(aes) => aes.encrypt_inout_detached(nonce, associated, text),
-            Aes::Of256(aes) => aes.encrypt_inout_detached(nonce, associated, text),
-        };
-        tag.expect("AES-GCM takes 64 GiB, and no message has that much").into()
+        self.aes.encrypt(nonce, associated, text)
     }
 
     /// Decrypts into `text`, which has the length of `ciphertext`. False, without output, if the tag does not match
     /// this key.
     fn decrypt(&self, nonce: &Nonce, associated: &[u8], ciphertext: &[u8], tag: &Tag, text: &mut [u8]) -> bool {
-        let Ok(inout) = InOutBuf::new(ciphertext, text) else { return false };
-        let (nonce, tag) = (nonce.into(), tag.into());
-        let result = match &self.aes {
-            Aes::Of128(aes) => aes.decrypt_inout_detached(nonce, associated, inout, tag),
-            Aes::Of192(aes) => aes.decrypt_inout_detached(nonce, associated, inout, tag),
-            Aes::Of256(aes) => aes.decrypt_inout_detached(nonce, associated, inout, tag),
-        };
-        result.is_ok()
+        self.aes.decrypt(nonce, associated, ciphertext, tag, text)
     }
 }
 
 impl fmt::Debug for Cipher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.key.fmt(f)
+    }
+}
+
+#[cfg(feature = "encryption")]
+mod aes {
+    use aes_gcm::aead::consts::U12;
+    use aes_gcm::aead::inout::InOutBuf;
+    use aes_gcm::aead::{AeadInOut, KeyInit};
+    use aes_gcm::aes::Aes192;
+    use aes_gcm::{Aes128Gcm, Aes256Gcm, AesGcm};
+
+    use super::{Nonce, Tag};
+
+    /// An expanded key.
+    pub(super) enum Aes {
+        Of128(Aes128Gcm),
+        Of192(AesGcm<Aes192, U12>),
+        Of256(Aes256Gcm),
+    }
+
+    impl Aes {
+        pub(super) fn new(bytes: &[u8]) -> Option<Self> {
+            Some(if let Ok(aes) = Aes128Gcm::new_from_slice(bytes) {
+                Self::Of128(aes)
+            } else if let Ok(aes) = AesGcm::new_from_slice(bytes) {
+                Self::Of192(aes)
+            } else {
+                Self::Of256(Aes256Gcm::new_from_slice(bytes).expect("a key has 16, 24 or 32 bytes"))
+            })
+        }
+
+        pub(super) fn encrypt(&self, nonce: &Nonce, associated: &[u8], text: &mut [u8]) -> Tag {
+            let (nonce, text) = (nonce.into(), InOutBuf::from(text));
+            let tag = match self {
+                Self::Of128(aes) => aes.encrypt_inout_detached(nonce, associated, text),
+                Self::Of192(aes) => aes.encrypt_inout_detached(nonce, associated, text),
+                Self::Of256(aes) => aes.encrypt_inout_detached(nonce, associated, text),
+            };
+            tag.expect("AES-GCM takes 64 GiB, and no message has that much").into()
+        }
+
+        pub(super) fn decrypt(
+            &self,
+            nonce: &Nonce,
+            associated: &[u8],
+            ciphertext: &[u8],
+            tag: &Tag,
+            text: &mut [u8],
+        ) -> bool {
+            let Ok(inout) = InOutBuf::new(ciphertext, text) else { return false };
+            let (nonce, tag) = (nonce.into(), tag.into());
+            let result = match self {
+                Self::Of128(aes) => aes.decrypt_inout_detached(nonce, associated, inout, tag),
+                Self::Of192(aes) => aes.decrypt_inout_detached(nonce, associated, inout, tag),
+                Self::Of256(aes) => aes.decrypt_inout_detached(nonce, associated, inout, tag),
+            };
+            result.is_ok()
+        }
+    }
+}
+
+#[cfg(not(feature = "encryption"))]
+mod aes {
+    use super::{Nonce, Tag};
+
+    /// No value exists.
+    pub(super) enum Aes {}
+
+    impl Aes {
+        pub(super) const fn new(_bytes: &[u8]) -> Option<Self> {
+            None
+        }
+
+        pub(super) const fn encrypt(&self, _nonce: &Nonce, _associated: &[u8], _text: &mut [u8]) -> Tag {
+            match *self {}
+        }
+
+        pub(super) const fn decrypt(
+            &self,
+            _nonce: &Nonce,
+            _associated: &[u8],
+            _ciphertext: &[u8],
+            _tag: &Tag,
+            _text: &mut [u8],
+        ) -> bool {
+            match *self {}
+        }
     }
 }
 

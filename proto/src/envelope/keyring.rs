@@ -21,7 +21,7 @@ impl Keyring {
     ///
     /// # Errors
     ///
-    /// If there are more than [`KEYS_MAX`].
+    /// If there are more than [`KEYS_MAX`], or there is one and the program is built without the feature `encryption`.
     pub fn new(keys: impl IntoIterator<Item = Key>) -> Result<Self, KeyringError> {
         let mut ring = Self::default();
         for key in keys {
@@ -34,7 +34,7 @@ impl Keyring {
     ///
     /// # Errors
     ///
-    /// If the keyring is full.
+    /// If the keyring is full, or the program is built without the feature `encryption`.
     pub fn install(&mut self, key: &Key) -> Result<(), KeyringError> {
         if self.position(key).is_some() {
             return Ok(());
@@ -42,7 +42,7 @@ impl Keyring {
         if self.ciphers.len() == KEYS_MAX {
             return Err(KeyringError::Full { limit: KEYS_MAX });
         }
-        self.ciphers.push(Arc::new(Cipher::new(key.clone())));
+        self.ciphers.push(Arc::new(Cipher::new(key.clone()).ok_or(KeyringError::Unsupported)?));
         Ok(())
     }
 
@@ -124,6 +124,9 @@ pub enum KeyringError {
     /// The keyring is empty: the node was started without encryption, which cannot be enabled while it runs.
     #[error("encryption is not enabled")]
     Disabled,
+    /// The program is built without the feature `encryption` of `serf-proto`.
+    #[error("this program is built without encryption")]
+    Unsupported,
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ mod compress;
 mod crypt;
 mod keyring;
 mod label;
+#[cfg(feature = "compression")]
 mod lzw;
 mod record;
 

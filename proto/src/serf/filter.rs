@@ -7,7 +7,8 @@ use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
-use super::pattern::{Pattern, PatternError};
+use super::pattern::Pattern;
+use super::pattern_error::PatternError;
 use crate::limits::{
     PATTERN_BYTES_MAX, PATTERN_PROGRAM_BYTES_MAX, PATTERN_UNITS_BURST, PATTERN_UNITS_PER_SEC, QUERY_PATTERNS_LARGE_MAX,
     QUERY_PATTERNS_WIDE_MAX,
@@ -41,7 +42,7 @@ impl Filter {
     ///
     /// # Errors
     ///
-    /// If the expression is invalid or too large. On the wire, such a filter matches no member.
+    /// If the expression is invalid or too large, or the program is built without the feature `filters`. On the wire, such a filter matches no member.
     pub fn tag(tag: &str, expression: &str) -> Result<Self, PatternError> {
         Ok(Self::Tag { tag: tag.into(), pattern: Pattern::new(expression)? })
     }
@@ -125,7 +126,7 @@ impl Patterns {
         let pattern = Pattern::new(expression);
         let units = match &pattern {
             Ok(pattern) if !pattern.is_large() => u64::from(pattern.units()).min(UNITS_LARGE),
-            Err(PatternError::Syntax | PatternError::TooLong { .. }) => 1,
+            Err(PatternError::Syntax | PatternError::TooLong { .. } | PatternError::Unsupported) => 1,
             Ok(_) | Err(PatternError::TooComplex { .. }) => UNITS_LARGE,
         };
         // Charged afterwards, since the cost is known only then. The check above ensures that it is covered.

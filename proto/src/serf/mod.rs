@@ -25,7 +25,13 @@ mod keys;
 mod lamport;
 mod members;
 mod message;
+#[cfg(not(feature = "filters"))]
+mod no_pattern;
+#[cfg(feature = "filters")]
 mod pattern;
+mod pattern_error;
+#[cfg(not(feature = "filters"))]
+use self::no_pattern as pattern;
 mod ping;
 mod query;
 mod reap;
@@ -57,7 +63,8 @@ pub use self::keys::KeysError;
 pub(crate) use self::lamport::Exhausted;
 use self::members::Members;
 use self::message::{MessageQueue, decode};
-pub use self::pattern::{Pattern, PatternError};
+pub use self::pattern::Pattern;
+pub use self::pattern_error::PatternError;
 use self::ping::Coordinates;
 use self::query::Queries;
 pub use self::query::{QueryError, Question, RespondError};

@@ -10,8 +10,7 @@ use core::fmt::Write as _;
 use core::iter::Peekable;
 use core::str::Chars;
 
-use thiserror::Error;
-
+use super::pattern_error::PatternError;
 use crate::limits::{
     PATTERN_BYTES_MAX, PATTERN_OPERATORS_MAX, PATTERN_PROGRAM_BYTES_MAX, PATTERN_PROGRAM_BYTES_SMALL,
     PATTERN_WIDE_CHARS_MAX, PATTERN_WIDE_SETS_MAX,
@@ -79,29 +78,6 @@ impl Pattern {
     pub fn is_match(&self, text: &str) -> bool {
         self.regex.is_match(text)
     }
-}
-
-/// Why an expression was refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[non_exhaustive]
-pub enum PatternError {
-    /// Longer than [`limits::PATTERN_BYTES_MAX`](crate::limits::PATTERN_BYTES_MAX).
-    #[error("the expression takes {bytes} bytes, the limit is {limit}")]
-    TooLong {
-        /// Its length, in bytes.
-        bytes: usize,
-        /// The limit, in bytes.
-        limit: usize,
-    },
-    /// Invalid in Go's dialect.
-    #[error("not a regular expression in Go's dialect")]
-    Syntax,
-    /// Its compiled program is too large.
-    #[error("the compiled expression takes more than {limit} bytes")]
-    TooComplex {
-        /// The limit of the program, in bytes.
-        limit: usize,
-    },
 }
 
 /// A translated expression, and the factors of its compilation cost.

@@ -4,7 +4,6 @@ mod stream;
 
 use core::convert::Infallible;
 use core::net::SocketAddr;
-use core::panic::AssertUnwindSafe;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use core::time::Duration;
 use std::collections::BTreeMap;
@@ -13,7 +12,6 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use async_channel::{Receiver, Sender};
 use bytes::Bytes;
-use futures_lite::FutureExt;
 use serf_proto::limits::{STREAM_MESSAGE_BYTES_MAX, STREAMS_INBOUND_MAX};
 use serf_proto::{
     Event, Instant, JoinId, JoinOutcome, KeyReport, LeaveReport, Node, Outbox, Output, QueryId, SocketFailure,
@@ -35,6 +33,7 @@ use crate::retry::Retries;
 use crate::send_queue::SendQueue;
 use crate::signal::Signal;
 use crate::socket::is_dual;
+use crate::unwind::catch_unwind;
 
 /// State that the tasks of a node share with its handles.
 pub(crate) struct Shared<N: Net> {
@@ -232,7 +231,7 @@ impl<N: Net> Shared<N> {
 
     /// Runs a task that the node depends on: if it ends while the node runs, the node ends.
     pub(crate) async fn supervise(self: Arc<Self>, task: &'static str, work: impl Future<Output = ()>) {
-        match AssertUnwindSafe(work).catch_unwind().await {
+        match catch_unwind(work).await {
             Ok(()) => {}
             Err(panic) => self.fail(task, panic_message(&*panic)),
         }

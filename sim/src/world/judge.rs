@@ -74,7 +74,7 @@ impl World {
         wrong
     }
 
-    /// Returns the nodes that were up throughout and missed events of [`Fault::Event`] that another such node
+    /// Returns the nodes that were up throughout and missed events of [`Fault::Event`](super::Fault::Event) that another such node
     /// delivered.
     pub(crate) fn missed_events(&self) -> Vec<Violation> {
         let heard = |node: u32| &self.host(node).phase.loads;

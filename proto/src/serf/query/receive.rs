@@ -120,7 +120,7 @@ impl Serf {
                 filters.iter().all(|filter| filter.passes(me.name(), &tags))
             }
             Err(PatternError::Syntax) => false,
-            Err(PatternError::TooLong { .. } | PatternError::TooComplex { .. }) => {
+            Err(PatternError::TooLong { .. } | PatternError::TooComplex { .. } | PatternError::Unsupported) => {
                 core.stats.drop(DropReason::Limit);
                 false
             }

@@ -1,4 +1,4 @@
-//! Field types: the msgpack encodings that declarations of [`message!`](super::message) refer to.
+//! Field types: the msgpack encodings that declarations of [`message!`](super::message!) refer to.
 
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
