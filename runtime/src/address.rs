@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn of_every_address_the_first_private_one_is_announced() {
+    fn the_first_private_address_is_announced() {
         let host = ["203.0.113.9", "fd00::1", "100.64.0.3", "10.0.0.1"];
         assert_eq!(chosen(None, "0.0.0.0:7946", &host).unwrap(), "100.64.0.3:7946");
         assert_eq!(chosen(None, "[::]:7946", &host).unwrap(), "100.64.0.3:7946");
@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_announced_that_nobody_could_reach() {
+    fn no_unreachable_address_is_announced() {
         assert!(matches!(
             chosen(Some("0.0.0.0:7946"), "0.0.0.0:7946", &[]),
             Err(StartError::AdvertiseUnspecified { .. })

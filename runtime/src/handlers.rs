@@ -6,7 +6,7 @@ use core::pin::Pin;
 
 use serf_proto::{Event, MemberEvent, MemberEventKind, Query, UserEvent};
 
-use crate::end::said;
+use crate::end::panic_message;
 use crate::events::{Events, Lagged};
 use crate::responder::Responder;
 use crate::unwind::catch_unwind;
@@ -215,7 +215,7 @@ impl Handlers {
 /// Runs one call of a handler; catches and records a panic.
 async fn guarded(of: impl fmt::Debug, responder: Option<&Responder>, call: impl Future<Output = ()>) {
     if let Err(panic) = catch_unwind(call).await {
-        tracing::error!(handler = ?of, message = %said(&*panic), "a handler panicked; the next one runs");
+        tracing::error!(handler = ?of, message = %panic_message(&*panic), "a handler panicked; the next one runs");
         if let Some(responder) = responder {
             responder.note_panic();
         }
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_handler_goes_to_the_last_resort_if_there_is_one() {
+    fn an_event_without_a_handler_goes_to_otherwise() {
         let called = calls(&["x", "y"], |note| {
             let rest = Arc::clone(&note.0);
             Handlers::new().on_user("x", note.user('a')).otherwise(move |event| {
@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_ends_one_call_and_the_next_handler_and_event_have_theirs() {
+    fn a_panic_ends_one_call_of_a_handler_only() {
         let called = calls(&["x", "y"], |note| {
             Handlers::new()
                 .on_user("x", |_| -> Work { panic!("before its future") })
@@ -305,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn slow_handlers_are_told_how_many_events_they_missed() {
+    fn slow_handlers_get_the_number_of_missed_events() {
         let called = calls(&["1", "2", "3", "4", "5"], |note| {
             let lagged = Arc::clone(&note.0);
             Handlers::new().on_any_user(note.user('a')).on_lagged(move |Lagged(missed)| {

@@ -266,15 +266,16 @@ impl WriterQueue {
         let (path, why, now) = (log.path.display(), system_words(error), Instant::now());
         let Some(trouble) = &mut log.trouble else {
             tracing::error!("Failed to update snapshot: {path}: {why}: retrying every {PAUSE_AFTER_ERROR:?}");
-            log.trouble = Some(Trouble { since: now, errors: 1, told_at: now, pause: LOG_PAUSE_LEAST, in_compaction });
+            log.trouble =
+                Some(Trouble { since: now, errors: 1, logged_at: now, pause: LOG_PAUSE_LEAST, in_compaction });
             return;
         };
         trouble.errors += 1;
         trouble.in_compaction |= in_compaction;
-        if now - trouble.told_at >= trouble.pause {
+        if now - trouble.logged_at >= trouble.pause {
             let (errors, secs) = (trouble.errors, (now - trouble.since).as_secs());
             tracing::error!("Failed to update snapshot: {path}: {why}: still failing, {errors} errors in {secs} s");
-            (trouble.told_at, trouble.pause) = (now, (trouble.pause * 2).min(LOG_PAUSE_MAX));
+            (trouble.logged_at, trouble.pause) = (now, (trouble.pause * 2).min(LOG_PAUSE_MAX));
         }
     }
 
@@ -294,7 +295,7 @@ impl WriterQueue {
 struct Trouble {
     since: Instant,
     errors: u64,
-    told_at: Instant,
+    logged_at: Instant,
     /// Minimum time until the next log line.
     pause: Duration,
     /// Whether the compaction failed, rather than an append.
@@ -407,7 +408,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_appended_is_written_though_nothing_else_comes_and_when_it_ends() {
+    fn appended_records_are_written_without_further_ones_and_at_the_end() {
         let scratch = Scratch::new("quiet");
         let writer = start(&scratch.file());
         writer.append(&alive(1));
@@ -479,7 +480,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_waits_for_a_file_that_cannot_be_written_is_told() {
+    fn a_wait_for_a_file_that_cannot_be_written_ends_with_the_error() {
         let scratch = Scratch::new("told");
         let mut opened = Opened::read(&scratch.file(), AfterLeave::Forget).unwrap();
         opened.log.file = File::open(scratch.file()).unwrap();

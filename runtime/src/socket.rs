@@ -55,7 +55,7 @@ fn bind_tcp(addr: SocketAddr) -> io::Result<TcpListener> {
 fn bind_udp(addr: SocketAddr) -> io::Result<UdpSocket> {
     let socket = Socket::new(Domain::for_address(addr), Type::DGRAM, Some(Protocol::UDP))?;
     prepare(&socket, addr)?;
-    // A large buffer, so that bursts of gossip are not lost. A smaller one is no reason not to start.
+    // A large buffer, so that bursts of gossip are not lost. The node starts with a smaller one too.
     let _less = socket.set_recv_buffer_size(RECV_BUFFER_BYTES);
     socket.bind(&addr.into())?;
     Ok(socket.into())

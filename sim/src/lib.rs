@@ -68,6 +68,6 @@ pub use hostile::{Attack, Hostility};
 pub use net::{Effect, LinkModel, LinkModelError, NodeSet, Rule};
 pub use phase::{Figures, Phase, PhaseSettings};
 pub use recorder::Recording;
-pub use report::{Cost, Outcome, PhaseReport, Reached, Report, Setup, Spread, StepReport};
+pub use report::{AntiEntropy, Cost, Outcome, PhaseReport, Reached, Report, Setup, Spread, StepReport};
 pub use scenario::{Monitor, Scenario, Unwatched};
 pub use world::{Fault, World, WorldOptions};

@@ -83,7 +83,7 @@ impl Truth {
     }
 
     /// Returns the nodes that were up throughout.
-    pub(crate) fn stayed(&self) -> impl Iterator<Item = u32> + '_ {
+    pub(crate) fn always_up(&self) -> impl Iterator<Item = u32> + '_ {
         self.all(HostState::Up).filter(|node| !self.ever_down[*node as usize])
     }
 

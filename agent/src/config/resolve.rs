@@ -328,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn mistakes_are_told_as_by_hashicorps_agent() {
+    fn mistakes_are_reported_as_by_hashicorps_agent() {
         assert_eq!(
             error(&["-log-level=crit"]),
             "Invalid log level: CRIT. Valid log levels are: [TRACE DEBUG INFO WARN ERR]"

@@ -7,7 +7,6 @@ use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
-use super::bucket::TokenBucket;
 use super::pattern::Pattern;
 use super::pattern_error::PatternError;
 use crate::limits::{
@@ -15,6 +14,7 @@ use crate::limits::{
     QUERY_PATTERNS_WIDE_MAX,
 };
 use crate::time::Instant;
+use crate::token_bucket::TokenBucket;
 use crate::types::Tags;
 
 /// A condition on a member.
@@ -80,6 +80,7 @@ impl Patterns {
         heard_at: Option<Instant>,
         conditions: impl Iterator<Item = (&'a str, &'a str)> + Clone,
     ) -> Result<Vec<Filter>, PatternError> {
+        // Lengths first: they cost nothing, while the first compilation already uses up the rate limit.
         let bytes = conditions.clone().map(|(_, expression)| expression.len()).sum();
         if bytes > PATTERN_BYTES_MAX {
             return Err(PatternError::TooLong { bytes, limit: PATTERN_BYTES_MAX });
