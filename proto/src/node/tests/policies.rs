@@ -73,7 +73,7 @@ fn members_whose_views_keep_differing_are_listed_until_their_digests_agree() {
     cluster.join(2, 1);
     let listed = |cluster: &Cluster| -> Vec<(String, u32)> {
         let node = cluster.nodes[0].as_ref().unwrap();
-        node.disagreements().map(|(peer, tries)| (peer.name().to_owned(), tries)).collect()
+        node.disagreements().map(|(peer, tries)| (peer.name().into(), tries)).collect()
     };
     cluster.run(Duration::from_secs(300));
     let [(name, tries)] = &listed(&cluster)[..] else { panic!("{:?}", listed(&cluster)) };
