@@ -146,6 +146,8 @@ impl<T: PartialEq> TransmitQueue<T> {
         if !self.in_round {
             self.arrived.clear();
         }
+        // From the lowest tier up: what was sent least often goes first. The priority item precedes all tiers, so that
+        // it is in every packet.
         let mut sends = self.lowest;
         // Allocates only under backlog.
         let mut counted = Vec::new();
@@ -223,6 +225,7 @@ impl<T: PartialEq> TransmitQueue<T> {
         if count == 0 {
             return 0;
         }
+        // That was the last transmit: the next tier would be beyond the limit.
         if sends + 1 >= limit {
             self.tiers[sends].drain(items);
             self.len -= count;
@@ -231,6 +234,7 @@ impl<T: PartialEq> TransmitQueue<T> {
         if self.tiers.len() == sends + 1 {
             self.tiers.push(VecDeque::new());
         }
+        // The whole run moves with its order, which is the order of arrival within the next tier.
         let (below, above) = self.tiers.split_at_mut(sends + 1);
         grow(&mut above[0], count);
         above[0].extend(below[sends].drain(items));
@@ -368,11 +372,14 @@ pub(crate) struct RowQueue<T> {
     len: usize,
     /// Whether a packet of the last round was full: more is queued than memberlist would send in a tick.
     backlog: bool,
+    /// Whether copies of others were counted since the queue was last empty. If not, every place whose tier differs from
+    /// its row's count is stale.
+    counts_copies: bool,
 }
 
 impl<T: Copy + Eq + Hash> RowQueue<T> {
     pub(crate) const fn new() -> Self {
-        Self { places: TransmitQueue::new(TieOrder::Newest), len: 0, backlog: false }
+        Self { places: TransmitQueue::new(TieOrder::Newest), len: 0, backlog: false, counts_copies: false }
     }
 
     pub(crate) const fn len(&self) -> usize {
@@ -415,7 +422,7 @@ impl<T: Copy + Eq + Hash> RowQueue<T> {
             && let Some((sends, item)) = self.places.prune()
         {
             // A stale place is no loss.
-            if rows.sends(item).is_some_and(|count| count >= sends) {
+            if is_current(rows.sends(item), sends, self.counts_copies) {
                 self.cancel(item, rows);
                 pruned += 1;
             }
@@ -425,7 +432,8 @@ impl<T: Copy + Eq + Hash> RowQueue<T> {
     }
 
     fn clear_stale(&mut self, rows: &impl SendCounts<T>) {
-        self.places.clear_stale(self.len, |sends, item| rows.sends(item).is_some_and(|count| count >= sends));
+        let counts_copies = self.counts_copies;
+        self.places.clear_stale(self.len, |sends, item| is_current(rows.sends(item), sends, counts_copies));
         debug_assert!(self.places.len() >= self.len, "a queued row has a place");
     }
 
@@ -446,11 +454,12 @@ impl<T: Copy + Eq + Hash> RowQueue<T> {
     /// the row may leave the queue without a further one. Without backlog it changes nothing: every row is sent as often
     /// as the limit says, which is fastest and costs no other row anything.
     #[inline]
-    pub(crate) fn note_duplicate(&self, item: T, rows: &mut impl SendCounts<T>) {
+    pub(crate) fn note_duplicate(&mut self, item: T, rows: &mut impl SendCounts<T>) {
         if self.backlog
             && let Some(sends) = rows.sends(item)
         {
             rows.set_sends(item, Some((sends + DUPLICATE_WEIGHT).min(TRANSMIT_LIMIT_MAX as usize)));
+            self.counts_copies = true;
         }
     }
 
@@ -467,16 +476,16 @@ impl<T: Copy + Eq + Hash> RowQueue<T> {
     ) {
         let upcoming = self.places.upcoming().take(ahead);
         core::hint::black_box(upcoming.fold(0, |read, &item| read ^ rows.prefetch(item) ^ also(item)));
-        let Self { places, len, .. } = self;
+        let Self { places, len, counts_copies, .. } = self;
         places.fill(limit, |sends, &item| {
             match rows.sends(item) {
                 Some(count) if count == sends => {}
-                Some(count) if count >= limit => {
+                Some(count) if count >= limit && *counts_copies => {
                     rows.set_sends(item, None);
                     *len -= 1;
                     return Offer::Stale;
                 }
-                Some(count) if count > sends => return Offer::Counted(count),
+                Some(count) if count > sends && *counts_copies => return Offer::Counted(count),
                 // Queued again at a lower count, or not queued.
                 _ => return Offer::Stale,
             }
@@ -490,6 +499,7 @@ impl<T: Copy + Eq + Hash> RowQueue<T> {
             offer
         });
         self.backlog |= self.places.in_round && self.places.is_full;
+        self.counts_copies &= self.len > 0;
     }
 
     /// Begins a round; see [`TransmitQueue::begin_round`].
@@ -513,6 +523,11 @@ impl<T: Copy + Eq + Hash> RowQueue<T> {
     pub(crate) const fn places(&self) -> usize {
         self.places.len()
     }
+}
+
+/// Whether a place in the tier of `sends` transmits may be the place of a row with this count.
+fn is_current(count: Option<usize>, sends: usize, counts_copies: bool) -> bool {
+    count.is_some_and(|count| count == sends || (counts_copies && count > sends))
 }
 
 /// Reserves room for `more` items. Grows by a quarter: a join storm queues every member at every node, and doubling
@@ -608,6 +623,56 @@ mod tests {
                 prop_assert_eq!(queue.len(), rows.0.iter().flatten().count());
             }
         }
+    }
+
+    /// Sends up to `room` rows in a packet of a round of one packet.
+    fn send(queue: &mut RowQueue<usize>, rows: &mut Counts, limit: usize, room: usize) -> Vec<usize> {
+        let mut sent = vec![];
+        queue.begin_round();
+        queue.fill(
+            rows,
+            limit,
+            0,
+            |_| 0,
+            |_, item, _| {
+                if sent.len() == room {
+                    return Offer::Full;
+                }
+                sent.push(item);
+                Offer::Sent
+            },
+        );
+        queue.end_round();
+        sent
+    }
+
+    #[test]
+    fn under_backlog_a_row_that_others_send_gives_way_to_those_that_they_do_not() {
+        let (mut queue, mut rows) = (RowQueue::new(), Counts([None; 8]));
+        (0..4).for_each(|item| queue.push(item, &mut rows));
+        assert_eq!(send(&mut queue, &mut rows, 9, 1), [3], "the packet is full");
+        assert!(queue.has_backlog());
+        queue.note_duplicate(2, &mut rows);
+        assert_eq!(rows.0[..4], [Some(0), Some(0), Some(DUPLICATE_WEIGHT), Some(1)]);
+        assert_eq!(send(&mut queue, &mut rows, 9, 3), [1, 0, 3]);
+        assert_eq!(send(&mut queue, &mut rows, 9, 3), [1, 0, 3]);
+        // Twice more, and it has been sent often enough without being sent.
+        queue.note_duplicate(2, &mut rows);
+        queue.note_duplicate(2, &mut rows);
+        assert_eq!((queue.len(), send(&mut queue, &mut rows, 9, 8).contains(&2), queue.len()), (4, false, 3));
+        assert_eq!(rows.0[2], None);
+    }
+
+    #[test]
+    fn without_backlog_a_duplicate_changes_nothing() {
+        let (mut queue, mut rows) = (RowQueue::new(), Counts([None; 8]));
+        (0..4).for_each(|item| queue.push(item, &mut rows));
+        queue.note_duplicate(2, &mut rows);
+        for _ in 0..3 {
+            assert_eq!(send(&mut queue, &mut rows, 3, 4).len(), 4);
+            queue.note_duplicate(2, &mut rows);
+        }
+        assert_eq!(queue.len(), 0);
     }
 
     fn take(queue: &mut TransmitQueue<char>, limit: usize, room: usize) -> Vec<char> {

@@ -253,7 +253,7 @@ impl<N: Net> Serf<N> {
     pub fn handle(&self, handlers: Handlers) {
         let net = &self.shared().net;
         let events = self.events();
-        net.detach(net.spawn(handlers.run(events)));
+        net.detach(net.spawn_handlers(handlers.run(events)));
     }
 }
 

@@ -77,7 +77,7 @@ enum Stop {
     /// Another node won the vote on the name.
     NameLost,
     /// No peer answered the joins.
-    NobodyAnswers,
+    NoSeedAnswered,
     /// The node stopped by itself.
     NodeEnded,
 }

@@ -81,7 +81,7 @@ async fn live(config: Config, args: &[OsString], log: &Arc<Log>) -> Result<bool,
     });
     let (serf, events) =
         started.map_err(|why| format!("Failed to start the Serf agent: Error creating Serf: {why}"))?;
-    for (name, addr) in previous.iter().take(REJOINS_TOLD_MAX) {
+    for (name, addr) in previous.iter().take(REJOINS_LOGGED_MAX) {
         log.info("serf", format_args!("Attempting re-join to previously known node: {name}: {addr}"));
     }
     let (agent, stop) = Agent::new(&config, serf, Arc::clone(log));
@@ -123,7 +123,7 @@ async fn live(config: Config, args: &[OsString], log: &Arc<Log>) -> Result<bool,
         });
     }
     let supervisor = Supervisor::new(log);
-    supervisor.tell(Phase::Ready);
+    supervisor.notify(Phase::Ready);
     let ended_well = Life::begin(Arc::clone(&agent), &supervisor, args, stop, &config.settings).run(&mut signals).await;
     watchers.abort();
     clients.abort();
@@ -271,7 +271,7 @@ impl Agent {
         if let Ok(Err(why)) = timeout(SHUTDOWN_TIMEOUT, self.serf.shutdown()).await {
             self.log.error("serf", why);
         }
-        self.scripts.start_what_waits().await;
+        self.scripts.start_due_runs().await;
         self.log.info("agent", "shutdown complete");
     }
 
@@ -325,7 +325,7 @@ impl Agent {
 }
 
 /// Limit on the members named in the log when they rejoin from the snapshot.
-const REJOINS_TOLD_MAX: usize = 16;
+const REJOINS_LOGGED_MAX: usize = 16;
 
 /// How often collected metrics are sent to a server.
 const MEASURE_INTERVAL: Duration = Duration::from_secs(1);

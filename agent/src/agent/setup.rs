@@ -11,7 +11,7 @@ use serf_tokio::{Key, Options, StartError, Transport};
 
 use super::commands::TAGS_TOO_LONG;
 use super::events::{PROTOCOL_MAX, PROTOCOL_MIN};
-use crate::config::{Config, Profile, duration, given, read_keyring, read_tags_file};
+use crate::config::{Config, given, read_keyring, read_tags_file};
 use crate::endpoint::go_words;
 use crate::log::Log;
 
@@ -57,11 +57,7 @@ pub(super) fn options(config: &Config, files: Files) -> Result<Options, String> 
     }
     let settings = &config.settings;
     let name = settings.node_name.clone();
-    let mut options = match config.profile {
-        Profile::Lan => Options::lan(name),
-        Profile::Wan => Options::wan(name),
-        Profile::Local => Options::local(name),
-    };
+    let mut options = Options::lan(name);
     options.bind = config.bind;
     options.advertise = config.advertise;
     options.snapshot = given(&settings.snapshot_path).map(PathBuf::from);
@@ -69,25 +65,9 @@ pub(super) fn options(config: &Config, files: Files) -> Result<Options, String> 
     options.keyring_file = given(&settings.keyring_file).map(PathBuf::from);
     options.tags = announced(files.tags, config.protocol).into_iter().collect();
     let keys = files.keys.iter().map(|key| Key::new(key)).collect::<Result<Vec<_>, _>>();
+    let keys = keys.map_err(|_| "Failed to create memberlist: key size must be 16, 24 or 32 bytes".to_owned())?;
+    options.protocol = settings.protocol_with(keys)?;
     let protocol = &mut options.protocol;
-    protocol.transport.encrypt_keys =
-        keys.map_err(|_| "Failed to create memberlist: key size must be 16, 24 or 32 bytes".to_owned())?;
-    protocol.transport.codec = config.codec;
-    protocol.serf.protocol_version = config.protocol;
-    protocol.transport.compression = settings.enable_compression != Some(false);
-    protocol.serf.broadcast_timeout = duration(settings.broadcast_timeout);
-    protocol.serf.reconnect_interval = duration(settings.reconnect_interval);
-    protocol.serf.reconnect_timeout = duration(settings.reconnect_timeout);
-    protocol.serf.tombstone_timeout = duration(settings.tombstone_timeout);
-    protocol.serf.user_event_bytes_max = config.size_limits.user_event_bytes_max;
-    // HashiCorp's agents accept limits that no packet has room for, and refuse such events when they are sent.
-    if let Err(ConfigError::UserEventBytes { room, .. }) = serf_tokio::serf_proto::Config::new(protocol.clone()) {
-        protocol.serf.user_event_bytes_max = room;
-    }
-    protocol.serf.query_bytes_max = config.size_limits.query_bytes_max;
-    protocol.serf.query_response_bytes_max = config.size_limits.query_response_bytes_max;
-    protocol.serf.name_conflict_resolution = !settings.disable_name_resolution;
-    protocol.serf.coordinates = !settings.disable_coordinates;
     // The agent's default in HashiCorp's program; its library coalesces only when configured.
     protocol.serf.coalesce_period = COALESCE_PERIOD;
     protocol.serf.quiescent_period = QUIESCENT_PERIOD;
@@ -147,12 +127,12 @@ pub(super) fn previously_known(config: &Config, log: &Log) -> Vec<(Name, SocketA
     let replay = Snapshot::replay(&contents, after_leave);
     let unknown: Vec<_> =
         contents[..replay.intact_bytes].split(|byte| *byte == b'\n').filter(|it| !is_known(it)).collect();
-    for line in unknown.iter().take(LINES_TOLD_MAX) {
+    for line in unknown.iter().take(LINES_LOGGED_MAX) {
         log.warn("serf", format_args!("Unrecognized snapshot line: {}", String::from_utf8_lossy(line)));
     }
-    let others = replay.lines_skipped.saturating_sub(unknown.len().min(LINES_TOLD_MAX));
+    let others = replay.lines_skipped.saturating_sub(unknown.len().min(LINES_LOGGED_MAX));
     if others > 0 {
-        log.warn("serf", format_args!("{others} lines of the snapshot cannot be read"));
+        log.warn("serf", format_args!("{others} lines of the snapshot are unreadable"));
     }
     if settings.rejoin_after_leave && contents.split(|byte| *byte == b'\n').any(|line| line == b"leave") {
         log.info("serf", "Ignoring previous leave in snapshot");
@@ -177,8 +157,8 @@ fn is_known(line: &[u8]) -> bool {
     line.is_empty() || line == b"leave" || KINDS.iter().any(|kind| line.starts_with(kind))
 }
 
-/// Limit on the unreadable lines that are logged. A file that is no snapshot would flood the log.
-const LINES_TOLD_MAX: usize = 16;
+/// Limit on the unreadable lines that are logged. A file that is not a snapshot would flood the log.
+const LINES_LOGGED_MAX: usize = 16;
 
 /// The first Serf protocol version with tags.
 const PROTOCOL_TAGS: u8 = 3;

@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn mistakes_are_told_as_by_hashicorps_agent() {
+    fn mistakes_are_reported_as_by_hashicorps_agent() {
         let error = |arg| parse(&[arg]).expect_err(arg).to_string();
         assert_eq!(error("-tag=novalue"), "Error: Invalid tag: 'novalue'");
         assert_eq!(error("-tag==x"), "Error: Invalid tag: '=x'");

@@ -86,7 +86,7 @@ pub enum Profile {
 }
 
 impl SizeLimits {
-    fn of(settings: &Settings) -> Self {
+    pub(super) fn of(settings: &Settings) -> Self {
         Self {
             user_event_bytes_max: count(settings.user_event_size_limit),
             query_bytes_max: count(settings.query_size_limit),
@@ -258,12 +258,12 @@ fn syslog_facility(settings: &Settings) -> Result<Option<u8>, ConfigError> {
     number.map(Some).ok_or_else(|| ConfigError::SyslogFacility(settings.syslog_facility.clone()))
 }
 
-fn profile(name: &str) -> Result<Profile, ConfigError> {
+pub(super) fn profile(name: &str) -> Result<Profile, ConfigError> {
     let known = [Profile::Lan, Profile::Wan, Profile::Local].into_iter().find(|profile| profile.name() == name);
     known.ok_or_else(|| ConfigError::Profile(name.into()))
 }
 
-fn codec(name: &str) -> Result<CodecChoice, ConfigError> {
+pub(super) fn codec(name: &str) -> Result<CodecChoice, ConfigError> {
     name.parse().map_err(|_| ConfigError::Codec(name.into()))
 }
 
@@ -274,7 +274,7 @@ fn mdns(settings: &Settings) -> Option<Mdns> {
 }
 
 /// Refuses numbers and durations that must be above zero and are not.
-fn within_bounds(mut settings: Settings) -> Result<Settings, ConfigError> {
+pub(super) fn within_bounds(mut settings: Settings) -> Result<Settings, ConfigError> {
     for (setting, value) in settings.values() {
         match value {
             Value::Int(number) | Value::Nanos(number) if setting.bound == Bound::Positive && *number <= 0 => {
@@ -339,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn mistakes_are_told_as_by_hashicorps_agent() {
+    fn mistakes_are_reported_as_by_hashicorps_agent() {
         assert_eq!(
             error(&["-log-level=crit"]),
             "Invalid log level: CRIT. Valid log levels are: [TRACE DEBUG INFO WARN ERR]"

@@ -85,7 +85,7 @@ fn judge_other_side(report: &mut Report, node: &str, agent: &Agent) {
     if status == Some("alive") {
         return report.ok("agent", format!("{} and {node} know each other as alive", agent.name));
     }
-    let found = format!("{node} knows {}, which has it as {}", agent.name, status.unwrap_or("nobody"));
+    let found = format!("{node} knows {}, which has it as {}", agent.name, status.unwrap_or("no member"));
     report.failed(
         "agent",
         found,

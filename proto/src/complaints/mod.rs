@@ -218,6 +218,7 @@ impl Complaints {
     pub(crate) fn probe_answered(&mut self, member: MemberIdx, is_direct: bool) -> bool {
         let at = self.indirect.iter().position(|(of, _)| *of == member);
         match (at, is_direct) {
+            // One direct ack ends the row: datagrams pass.
             (Some(at), true) => _ = self.indirect.remove(at),
             (None, true) => {}
             (Some(at), false) => {
@@ -225,6 +226,7 @@ impl Complaints {
                 return self.indirect[at].1 >= INDIRECT_IN_A_ROW;
             }
             (None, false) => {
+                // Evicts the longest watched; a member with lasting trouble comes back with its next probe.
                 if self.indirect.len() == INDIRECT_MEMBERS_MAX {
                     self.indirect.remove(0);
                 }

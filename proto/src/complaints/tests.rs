@@ -95,7 +95,7 @@ fn a_flood_of_forged_sources_makes_few_lines_and_a_small_table() {
     // Per kind: one line at the start and one at the end for each peer with its own entry, and the shared entry with
     // its summaries.
     assert!(log.lines.len() <= 2 * (2 * COMPLAINT_PEERS_OF_ONE_KIND_MAX + 1 + 4), "{} lines", log.lines.len());
-    assert_eq!(log.lines.iter().filter(|line| line.contains("from many addresses: from here on")).count(), 2);
+    assert_eq!(log.lines.iter().filter(|line| line.contains("from many addresses: from now on")).count(), 2);
 }
 
 #[test]
@@ -145,7 +145,7 @@ fn a_complaint_about_a_probe_ends_with_a_successful_probe_and_not_by_silence() {
     log.sweep(3600);
     assert_eq!((log.lines.len(), log.complaints.iter().count()), (1, 1));
     let over = log.complaints.withdraw(at(3605), ComplaintKind::UdpBlocked, "10.0.0.2:7946".parse().unwrap()).unwrap();
-    assert!(over.text().ends_with("over, it is well again (1 times in 3605 s before)"), "{}", over.text());
+    assert!(over.text().ends_with("over, it works again (1 times in 3605 s before)"), "{}", over.text());
     assert!(log.complaints.is_empty());
 }
 

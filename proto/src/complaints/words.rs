@@ -32,7 +32,9 @@ impl Line {
                 format!("{}: {advice}; see also: serf doctor {peer}", headline(kind, episode))
             }
             (Some(_), _) => format!("{}: {advice}", headline(kind, episode)),
-            (None, _) => format!("{}: from here on those of all others are counted together", headline(kind, episode)),
+            (None, _) => {
+                format!("{}: from now on those of all other peers are counted together", headline(kind, episode))
+            }
         };
         Self { text }
     }
@@ -50,7 +52,7 @@ impl Line {
         _ = if kind.ends_by_silence() || episode.peer.is_none() {
             write!(text, "none for {} ({count} times in {lasted} before)", Seconds(now - episode.latest))
         } else {
-            write!(text, "it is well again ({count} times in {} before)", Seconds(now - episode.since))
+            write!(text, "it works again ({count} times in {} before)", Seconds(now - episode.since))
         };
         Self { text }
     }
@@ -98,16 +100,16 @@ const fn refusal(reason: DropReason) -> &'static str {
     match reason {
         DropReason::Key => "Decrypt packet failed: No installed keys could decrypt the message",
         DropReason::Unencrypted => "Decrypt packet failed: Encryption is configured but the message is not encrypted",
-        DropReason::Label => "Discarding what has an unacceptable label",
+        DropReason::Label => "Discarding input with an unacceptable label",
         DropReason::Checksum => "Got invalid checksum for UDP packet",
         DropReason::Compound => "Failed to decode compound request",
         DropReason::Inflate => "Failed to decompress payload",
         DropReason::Malformed => "Failed to decode a message",
-        DropReason::Codec => "Message in a codec that is not read here",
+        DropReason::Codec => "Message in a codec that this node does not read",
         DropReason::Unexpected => "Message type not supported",
-        DropReason::OutOfRange => "Refused an incarnation or Lamport time that is out of all proportion",
+        DropReason::OutOfRange => "Refused an incarnation or Lamport time that is out of range",
         DropReason::Versions => "Protocol versions are incompatible",
-        DropReason::Limit => "Dropped what exceeds a limit",
+        DropReason::Limit => "Dropped input that exceeds a limit",
         DropReason::NameConflict => "Conflicting address",
         DropReason::Vetoed => "Rejected by the policy of this node",
         DropReason::NotForUs | DropReason::OldEvent => "Input dropped",
@@ -118,22 +120,22 @@ const fn refusal(reason: DropReason) -> &'static str {
 const fn advice(kind: ComplaintKind) -> &'static str {
     match kind {
         ComplaintKind::Refused(reason) => match reason {
-            DropReason::Key => "it has other keys than we; compare the keyrings, or keep it off this port",
+            DropReason::Key => "its keys differ from ours; compare the keyrings, or keep it off this port",
             DropReason::Unencrypted => "give it the cluster's key, or keep it off this port",
             DropReason::Label => "it belongs to another cluster, or has a wrong label",
             DropReason::NotForUs => "another node had this address, or announces it; compare -advertise there",
-            DropReason::OutOfRange => "that node, or the one that it repeats, is out of order; restart it",
+            DropReason::OutOfRange => "that node, or the one whose state it repeats, is faulty; restart it",
             DropReason::Versions => "upgrade the older node; a memberlist node without Serf cannot join",
-            DropReason::Limit => "what is too large, or too much, is lost; see the counters 'dropped'",
+            DropReason::Limit => "input that is too large or too frequent is lost; see the counters 'dropped'",
             DropReason::NameConflict => "names must be unique; rename one of the two nodes",
             DropReason::Vetoed => "see the policy of this program",
-            _ => "it is no Serf node, of another version, or what it sends is damaged on the way",
+            _ => "it is not a Serf node, has another version, or its packets are damaged in transit",
         },
         ComplaintKind::Encrypted => "give this node the cluster's key",
         ComplaintKind::UdpBlocked | ComplaintKind::UdpIndirect => {
-            "let UDP pass both ways, in firewalls, security groups and NAT of both hosts"
+            "allow UDP in both directions, in firewalls, security groups and NAT of both hosts"
         }
-        ComplaintKind::Exchange => "let TCP pass to its gossip port, and compare keys, label and versions",
+        ComplaintKind::Exchange => "allow TCP to its gossip port, and compare keys, label and versions",
         ComplaintKind::Send => "see packet filter, routes and MTU of this host",
         ComplaintKind::Receive => "see the network interfaces of this host",
         ComplaintKind::Accept => "raise the limit of open files of this process",

@@ -291,7 +291,7 @@ pub(crate) enum Notification {
     Left(MemberIdx),
     /// Membership evicted the member to free memory.
     Evicted(MemberIdx),
-    /// A node that is no member pings us from the address that the roster has for its name.
+    /// A node that is not a member pings us from the address that the roster has for its name.
     Forgotten(MemberIdx),
     /// Another node claims the member's name.
     Conflict(MemberIdx),

@@ -216,10 +216,10 @@ pub enum SetTagsError {
 #[non_exhaustive]
 pub enum ForceLeaveError {
     /// The name is this node's own; use [`Node::leave`].
-    #[error("a node does not force itself to leave; it leaves")]
+    #[error("a node cannot force itself to leave; call leave instead")]
     Ourselves,
     /// No node can have this name: it is empty or too long.
-    #[error("no node has a name of {bytes} bytes, they have from 1 to {limit}")]
+    #[error("the name has {bytes} bytes, it must have 1 to {limit}")]
     Nobody {
         /// The length of the name, in bytes.
         bytes: usize,
@@ -245,7 +245,7 @@ pub enum LeaveError {
 }
 
 const LEAVING: &str = "the node has begun to leave the cluster";
-const CLOCK_EXHAUSTED: &str = "the Lamport clock is at its end";
+const CLOCK_EXHAUSTED: &str = "the Lamport clock has reached its maximum";
 
 impl fmt::Display for UserEventError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

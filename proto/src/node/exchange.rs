@@ -188,7 +188,7 @@ impl Node {
         } else if unit.is(USER) {
             self.take_user(from, codec, unit.body());
         } else {
-            tracing::debug!(%from, kind = unit.kind, "a stream began with a message that does not belong there");
+            tracing::debug!(%from, kind = unit.kind, "a stream began with an unexpected message");
             self.core.stats.drop(DropReason::Unexpected);
         }
     }

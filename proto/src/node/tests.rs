@@ -1,5 +1,6 @@
 //! A few nodes on a perfect network, with virtual time: the wiring of the layers, from packets to events.
 
+mod anti_entropy;
 mod bounds;
 mod clocks;
 mod complaints;

@@ -93,7 +93,7 @@ impl Node {
     ///
     /// At most 32 members, the most recent last; empty with HashiCorp's codec, which has no digests.
     pub fn disagreements(&self) -> impl Iterator<Item = (Arc<Peer>, u32)> + '_ {
-        let unsettled = self.anti_entropy.unsettled();
+        let unsettled = self.gossip.anti_entropy.unsettled();
         unsettled.filter_map(|(idx, tries)| Some((Arc::clone(self.core.roster.peer(idx)?), tries)))
     }
 

@@ -193,7 +193,7 @@ pub enum IdentityError {
         at: usize,
     },
     /// The address is not reachable: it is `0.0.0.0` or `::`, or its port is 0.
-    #[error("{addr} cannot be advertised: no other node can send to it")]
+    #[error("{addr} cannot be advertised: other nodes cannot send to it")]
     AddrUnspecified {
         /// The address.
         addr: SocketAddr,

@@ -168,6 +168,8 @@ impl Roster {
         if let Some(idx) = self.find(name) {
             return Some(idx);
         }
+        // Indices below `base` are the directory's; our own follow. A freed index is reused first, so that the dense
+        // rows of all layers stay short.
         let base = self.directory.len();
         let idx = match self.free.pop() {
             Some(idx) => idx,

@@ -179,7 +179,7 @@ impl Serf {
         conflict.votes += 1;
         conflict.quiet_until = core.now + pause;
         let Vote { for_us, against, .. } = *vote;
-        tracing::warn!(for_us, against, voters = vote.voters.len(), ?verdict, "the others have voted on our name");
+        tracing::warn!(for_us, against, voters = vote.voters.len(), ?verdict, "a vote on our name has ended");
         core.events.push(Event::NameVote(NameVote { for_us, against, verdict }));
     }
 }

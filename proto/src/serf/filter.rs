@@ -79,6 +79,7 @@ impl Patterns {
         heard_at: Option<Instant>,
         conditions: impl Iterator<Item = (&'a str, &'a str)> + Clone,
     ) -> Result<Vec<Filter>, PatternError> {
+        // Lengths first: they cost nothing, while the first compilation already uses up the rate limit.
         let bytes = conditions.clone().map(|(_, expression)| expression.len()).sum();
         if bytes > PATTERN_BYTES_MAX {
             return Err(PatternError::TooLong { bytes, limit: PATTERN_BYTES_MAX });

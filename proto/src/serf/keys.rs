@@ -23,13 +23,13 @@ use crate::wire::serf::{self as wire, KeyResponse, List, Message, QueryResponse}
 #[non_exhaustive]
 pub enum KeysError {
     /// The key is not 16, 24 or 32 bytes long, or a key was given for a list.
-    #[error("a key has 16, 24 or 32 bytes, not {bytes}")]
+    #[error("the key has {bytes} bytes, it must have 16, 24 or 32")]
     Length {
         /// Its length, in bytes.
         bytes: usize,
     },
     /// Another operation that changes keys is running.
-    #[error("keys are being changed already")]
+    #[error("another key operation is in progress")]
     Busy,
     /// The query was refused.
     #[error(transparent)]
@@ -64,7 +64,7 @@ impl KeyTally {
             _ => KeyAnswer {
                 from,
                 done: false,
-                message: "the answer cannot be read".into(),
+                message: "malformed answer".into(),
                 keys: Vec::new(),
                 primary: None,
                 cut_from: None,
@@ -142,6 +142,8 @@ impl Serf {
             let payload = serf_bytes(&Message::KeyResponse(response));
             let head =
                 QueryResponse { ltime: requester.id.ltime, id: requester.id.id, from: &me, flags: 0, payload: &[] };
+            // The payload is not encoded yet, only its length is known: measure the message with an empty payload, and
+            // replace its length.
             serf_bytes(&Message::QueryResponse(head)) - raw_bytes(0) + raw_bytes(payload) <= limit
         };
         let (count, message) = shorten(keys.len(), &outcome.message, limit, fits);

@@ -125,7 +125,7 @@ impl Members {
                 self.watch_leaving(core, idx);
             }
             (Intent::Leave { .. }, Status::Failed) => self.mark_failed_left(core, idx),
-            // Only membership can declare a member alive again; an intent alone is no evidence that it runs.
+            // Only membership can declare a member alive again; an intent alone is not evidence that it runs.
             (Intent::Join, Status::Alive | Status::Left | Status::Failed) => {}
             (Intent::Leave { .. }, Status::Leaving | Status::Left) => {}
         }
@@ -164,7 +164,10 @@ impl Members {
             // Entries of members that are no longer leaving are dropped here too.
             let waits = leaving && core.now - *since <= patience;
             if leaving && !waits {
-                tracing::info!(member = core.roster.name_ref(idx), "was to leave and is still there: it stays");
+                tracing::info!(
+                    member = core.roster.name_ref(idx),
+                    "its announced leave did not happen: it is alive again"
+                );
                 *digest = digest.wrapping_sub(live_hash(&core.roster, idx, *row, 0));
                 row.set_status(Status::Alive);
                 *digest = digest.wrapping_add(live_hash(&core.roster, idx, *row, 0));

@@ -34,6 +34,8 @@ impl Serf {
     fn known_intent(&mut self, core: &mut Core, idx: MemberIdx, ltime: u64, intent: Intent, via: Via) {
         let row = self.members.row(idx);
         let Some(status) = row.status() else { return };
+        // First: most intents are repeats. An older leave must not be refuted again either, or each of its copies would
+        // cause another join broadcast.
         if ltime <= row.ltime() {
             return;
         }
@@ -48,6 +50,7 @@ impl Serf {
                 (true, true) | (false, false) => {}
             }
         }
+        // After the refutation of claims about ourselves, which are answered however incredible they are.
         if via == Via::PushPull && intent.is_leave() && !is_credible(status, ltime, row.ltime()) {
             return;
         }
@@ -67,6 +70,7 @@ impl Serf {
                 self.members.set_intent(idx, intent);
             }
         }
+        // Last: it erases the row that the steps above read.
         if intent == (Intent::Leave { prune: true }) {
             self.prune(core, idx, ltime, via);
         }

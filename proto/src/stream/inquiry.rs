@@ -59,7 +59,7 @@ impl Inquiry {
     ///
     /// # Errors
     ///
-    /// If the data is no reply, or has other layers than ours: [`DropReason::Key`] if no key decrypts it,
+    /// If the data is not a reply, or has other layers than ours: [`DropReason::Key`] if no key decrypts it,
     /// [`DropReason::Unencrypted`] if it is plaintext and must not be.
     pub fn receive(&mut self, data: &[u8]) -> Result<Option<Reply>, DropReason> {
         let unit = self.reader.push(data, Direction::Reply, &self.envelope)?;

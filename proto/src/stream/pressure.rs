@@ -165,7 +165,7 @@ mod tests {
     const HOSTILE: [u8; 4] = [10, 0, 0, 66];
 
     #[test]
-    fn one_source_has_half_of_all_places_and_its_oldest_silent_stream_gives_way() {
+    fn at_the_limit_of_a_source_its_oldest_silent_stream_is_evicted() {
         let mut door = Door::new();
         let first = door.accept(HOSTILE);
         let second = door.accept(HOSTILE);
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn of_too_many_in_all_the_oldest_silent_one_gives_way() {
+    fn at_the_total_limit_the_oldest_silent_stream_is_evicted() {
         let mut door = Door::new();
         let first = door.accept(other(0));
         for n in 1..STREAMS_INBOUND_MAX {

@@ -240,7 +240,7 @@ impl Swim {
     }
 }
 
-/// Whether the row is no member, or a dead or left one.
+/// Whether the row is not a member, or a dead or left one.
 pub(super) const fn is_gone(row: Row) -> bool {
     matches!(row.state, None | Some(State::Dead | State::Left))
 }

@@ -214,7 +214,7 @@ impl Swim {
         let is_leave = accusation.node == accusation.from;
         let ends = incarnation == u32::MAX && !(is_leave && is_direct(core, origin, idx));
         if ends && row.incarnation == u32::MAX && !is_gone(row) {
-            // Hearsay at `u32::MAX` is no evidence, but a reason to probe the member.
+            // Hearsay at `u32::MAX` is not evidence, but a reason to probe the member.
             self.probing.note_hearsay(idx);
         }
         !ends && incarnation <= self.members.alive_at(idx).saturating_add(INCARNATION_AHEAD_MAX)

@@ -178,6 +178,7 @@ impl Swim {
                 Ok(peer) => self.alive(core, origin, &Alive { incarnation, peer }),
                 Err(_) => core.stats.drop(DropReason::Malformed),
             },
+            // With the member as its own accuser: that is how a leave is distinguished from a failure.
             Some(State::Left) => self.dead(core, origin, &accusation),
             // As our own suspicion: the remote table does not name the accusers.
             Some(State::Dead | State::Suspect) => self.suspect(core, origin, &Accusation { from: me, ..accusation }),

@@ -352,7 +352,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_delivered_counts_for_the_next_life_and_what_was_said_does_not() {
+    fn delivered_events_and_not_merely_sent_ones_count_for_the_next_run() {
         let mut checkers = Checkers::default();
         assert_eq!(checkers.events.deliver(1, "deploy", b"v1"), None);
         assert_eq!(checkers.incarnation.observe(7), None);

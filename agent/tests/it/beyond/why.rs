@@ -50,7 +50,7 @@ fn the_remaining_members_know_the_accuser_of_a_failed_member_and_the_time() {
 }
 
 #[test]
-fn a_member_that_said_farewell_is_told_from_one_that_failed() {
+fn a_member_that_left_is_distinguished_from_one_that_failed() {
     let one = Agent::start(OURS, "one", &[]);
     let two = Agent::start(OURS, "two", &["-join", &one.bind]);
     one.wait_status("two", "alive");
@@ -62,7 +62,7 @@ fn a_member_that_said_farewell_is_told_from_one_that_failed() {
 }
 
 #[test]
-fn unknown_names_and_agents_without_the_command_are_told_clearly() {
+fn unknown_names_and_agents_without_the_command_are_reported() {
     let ours = Agent::start(OURS, "one", &[]);
     let ran = ours.ask(&["why", "nobody"]);
     assert_eq!(ran.out, "The agent one knows no member with the name \"nobody\"\n");

@@ -113,7 +113,7 @@ fn strangers_have_no_vote_on_a_name_whatever_names_they_answer_under() {
 }
 
 #[test]
-fn who_is_first_heard_of_after_the_claim_has_no_vote_on_the_name() {
+fn a_member_first_heard_of_after_the_claim_has_no_vote_on_the_name() {
     let mut cluster = Cluster::new(3);
     cluster.command(1, |node, now, out| node.join(now, &[addr(0)], OldEvents::Deliver, out)).unwrap();
     cluster.run(Duration::from_secs(5));

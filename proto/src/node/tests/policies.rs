@@ -52,7 +52,7 @@ impl Cluster {
 }
 
 #[test]
-fn a_member_that_is_vetoed_is_none_here_and_one_elsewhere_and_each_veto_is_counted() {
+fn a_veto_keeps_a_member_out_of_this_node_only_and_is_counted() {
     let mut cluster = Cluster::new(3);
     cluster.start_with(0, Against { name: "node-2", strict: Arc::new(AtomicBool::new(true)) });
     cluster.join(1, 0);

@@ -47,7 +47,7 @@ fn all(count: usize) -> Vec<String> {
 }
 
 #[test]
-fn everybody_acknowledges_and_answers_and_the_query_ends_long_before_its_deadline() {
+fn a_query_ends_before_its_deadline_when_all_have_answered() {
     let mut cluster = Cluster::joined(6);
     let asked_at = cluster.now;
     cluster.ask(2, &Question::new("uptime").with_acks());

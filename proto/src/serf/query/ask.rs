@@ -147,7 +147,7 @@ pub enum QueryError {
         limit: usize,
     },
     /// A tag's expression is invalid or too large.
-    #[error("the filter cannot be used: {0}")]
+    #[error("invalid filter: {0}")]
     Filter(PatternError),
     /// Too many filters: one for all names, and one per tag.
     #[error("the query has {filters} filters, the limit is {limit}")]
@@ -166,14 +166,14 @@ pub enum QueryError {
         limit: Duration,
     },
     /// Too many of our own queries are running.
-    #[error("{limit} queries are under way, which is the limit")]
+    #[error("{limit} queries are running, which is the limit")]
     TooMany {
         /// The limit.
         limit: usize,
     },
     /// The query clock is exhausted ([`limits::LAMPORT_TIME_MAX`](crate::limits::LAMPORT_TIME_MAX)): every node would
     /// refuse the query.
-    #[error("the Lamport clock of queries is at its end")]
+    #[error("the Lamport clock of queries has reached its maximum")]
     ClockExhausted,
 }
 

@@ -47,7 +47,7 @@ fn our_own_event_is_delivered_at_once_at_a_time_of_its_own() {
 }
 
 #[test]
-fn of_an_event_that_is_too_large_nothing_is_sent_and_the_clock_stands() {
+fn an_event_that_is_too_large_is_not_sent_and_does_not_tick_the_clock() {
     let mut lone = Lone::lan(&["b"]);
     let mut send = |name_bytes: usize, payload_bytes: usize| {
         lone.serf.user_event(&mut lone.core, &"n".repeat(name_bytes), &vec![0; payload_bytes], false)

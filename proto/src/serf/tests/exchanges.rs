@@ -234,7 +234,7 @@ fn events_in_the_order_of_a_ring_are_delivered_in_the_order_of_their_times() {
 }
 
 #[test]
-fn who_ignores_old_events_gets_none_from_before_its_join_by_any_way_and_all_after() {
+fn a_node_that_ignores_old_events_gets_none_by_any_path_and_all_later_ones() {
     let mut lone = Lone::lan(&["b"]);
     lone.merge(clocks(1, 9, 1), &[], &[event(7, "old"), event(8, "older")], true);
     lone.hear_event(6, "old by gossip", b"");
@@ -263,7 +263,7 @@ fn the_room_reserved_for_a_state_is_about_what_it_takes() {
 }
 
 #[test]
-fn of_a_state_with_more_events_than_the_ring_can_hold_the_rest_is_not_looked_at() {
+fn a_push_pull_with_more_events_than_the_ring_holds_is_read_no_further() {
     let mut lone = Lone::lan(&["b"]);
     let events = vec![event(1, "x"); 40_000];
     lone.merge(clocks(1, 1, 1), &[], &events, false);

@@ -24,7 +24,7 @@ fn a_time_far_ahead_is_dropped_counted_and_not_passed_on() {
 }
 
 #[test]
-fn of_early_intents_the_newest_holds_and_of_equally_new_ones_the_first() {
+fn the_newest_early_intent_wins_and_of_equal_ones_the_first() {
     let mut lone = Lone::lan(&[]);
     lone.hear_join("b", 5);
     lone.hear_leave("b", 5);

@@ -122,7 +122,7 @@ fn an_operation_tells_what_each_member_did_and_who_did_not_answer() {
     lone.run(secs(4));
     let report = lone.report();
     let answers: Vec<_> = report.answers.iter().map(|answer| (&*answer.from, answer.done, &*answer.message)).collect();
-    assert_eq!(answers, [("a", true, ""), ("b", false, "no room"), ("c", false, "the answer cannot be read")]);
+    assert_eq!(answers, [("a", true, ""), ("b", false, "no room"), ("c", false, "malformed answer")]);
     assert_eq!(report.silent.iter().map(|name| &**name).collect::<Vec<_>>(), ["d"]);
     assert!(!report.is_done());
     assert!(report.answers.iter().all(|answer| answer.primary.is_none()), "an empty primary key is none");

@@ -98,7 +98,7 @@ fn in_a_packet_intents_go_first_then_queries_then_events() {
 }
 
 #[test]
-fn who_does_not_meet_every_filter_neither_acknowledges_nor_delivers_but_passes_on() {
+fn a_node_that_fails_a_filter_only_gossips_the_query() {
     let names = ["b", "a"];
     let others = ["b", "c"];
     let by_name = Filter::Nodes(List::new(&names));
@@ -236,7 +236,7 @@ fn our_query_is_delivered_here_too_and_ends_when_all_have_answered() {
 }
 
 #[test]
-fn what_has_come_by_another_way_already_is_dropped() {
+fn a_response_that_arrived_by_another_path_is_dropped() {
     let mut lone = Lone::lan(&["b", "c"]);
     let id = lone.ask(&Question::new("uptime").with_acks());
     lone.events();

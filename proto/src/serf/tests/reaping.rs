@@ -78,7 +78,8 @@ fn tries(members: u8, failed: u8, rounds: u64) -> Vec<SocketAddr> {
         lone.run(secs(30));
         for dial in mem::take(&mut lone.core.dials) {
             assert!(matches!(dial.purpose, ExchangePurpose::Reconnect { .. }), "{dial:?}");
-            assert_eq!(dial.until, lone.core.now + secs(10));
+            // Some time in the last interval, plus the stream timeout.
+            assert!(dial.until + secs(20) >= lone.core.now && dial.until <= lone.core.now + secs(10));
             tried.push(dial.to);
         }
     }
@@ -128,7 +129,7 @@ fn a_second_early_intent_of_a_name_waits_its_whole_time() {
 }
 
 #[test]
-fn who_was_to_leave_and_is_still_there_after_any_leave_would_be_over_is_alive_again() {
+fn a_leaving_member_that_is_still_alive_after_the_longest_leave_is_alive_again() {
     let mut lone = Lone::lan(&["b", "c", "d"]);
     lone.hear_leave("b", 5);
     lone.hear_leave("c", 5);
@@ -150,7 +151,7 @@ fn who_was_to_leave_and_is_still_there_after_any_leave_would_be_over_is_alive_ag
 }
 
 #[test]
-fn who_leaves_in_time_is_not_called_back() {
+fn a_member_that_leaves_in_time_is_not_reverted_to_alive() {
     let mut lone = Lone::lan(&["b"]);
     lone.hear_leave("b", 5);
     lone.run(secs(2));
@@ -188,7 +189,7 @@ fn every_change_of_a_member_is_counted_and_a_quick_return_as_a_flap() {
 }
 
 #[test]
-fn who_is_said_to_leave_again_and_again_is_noted_once() {
+fn repeated_leave_intents_about_a_member_are_noted_once() {
     let mut lone = Lone::lan(&["b"]);
     for ltime in 0..50 {
         lone.hear_leave("b", 2 * ltime + 5);
@@ -198,7 +199,7 @@ fn who_is_said_to_leave_again_and_again_is_noted_once() {
 }
 
 #[test]
-fn who_was_to_leave_stays_even_if_states_are_never_exchanged() {
+fn a_leaving_member_reverts_to_alive_even_without_push_pulls() {
     let options = Options::lan().with(|options| options.swim.push_pull_interval = Duration::MAX);
     let mut lone = Lone::with(options, &["b"]);
     lone.hear_leave("b", 5);

@@ -160,7 +160,7 @@ fn a_newer_prune_is_gossiped_and_forgets_only_members_that_are_gone() {
 
 /// Two stimuli: an early intent at time 5 about a member that is not known yet, and then another.
 #[test]
-fn of_a_member_that_has_not_been_seen_the_newest_intent_waits_whatever_its_kind() {
+fn the_newest_early_intent_about_an_unknown_member_is_kept_whatever_its_kind() {
     const WAITING: [Stimulus; 3] = [Join(5), Leave(5), Prune(5)];
     for first in WAITING {
         for (second, sent) in [(Join(6), "join b@6"), (Leave(6), "leave b@6"), (Prune(6), "prune b@6")] {
@@ -200,7 +200,7 @@ fn check_early(early: Stimulus, stimulus: Stimulus, expected: Outcome<'_>) {
 }
 
 #[test]
-fn what_a_push_pull_says_moves_a_member_too_but_is_not_passed_on() {
+fn an_intent_in_a_push_pull_changes_a_status_but_is_not_gossiped() {
     for (status, stimulus, expected) in [
         (None, PulledJoin(6), (None, 6, "", "")),
         (None, PulledLeave(6), (None, 6, "", "")),

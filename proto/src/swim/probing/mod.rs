@@ -229,7 +229,7 @@ impl Swim {
             return;
         }
         self.admission.note_failed_probe(probe.target);
-        // A member that does not exist is no evidence about our own health.
+        // A member that does not exist is not evidence about our own health.
         if self.admission.has_answered(probe.target) || !self.admission.is_flooded() {
             self.awareness.apply(probe.penalty());
         }

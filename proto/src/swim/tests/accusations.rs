@@ -1,7 +1,7 @@
 use super::*;
 
 #[test]
-fn of_many_in_trouble_only_the_last_are_remembered_and_none_that_is_well_again() {
+fn evidence_is_kept_for_the_latest_members_and_dropped_when_alive_again() {
     let names: Vec<String> = (0..70).map(|number| format!("m{number}")).collect();
     let mut lone = Lone::lan(&names.iter().map(String::as_str).collect::<Vec<_>>());
     names.iter().for_each(|name| lone.hear(suspect(name, 1, "m0")));
@@ -172,7 +172,7 @@ fn a_refutation_is_above_whatever_we_were_accused_at() {
 }
 
 #[test]
-fn what_an_earlier_life_of_ours_said_is_refuted_and_our_own_echo_is_not() {
+fn an_alive_message_of_an_earlier_run_is_refuted_and_our_own_echo_is_not() {
     let mut lone = Lone::lan(&["b"]);
     lone.hear(alive("a", 1));
     assert_eq!((lone.swim.incarnation(), lone.core.stats.refutations), (1, 0));
@@ -185,7 +185,7 @@ fn what_an_earlier_life_of_ours_said_is_refuted_and_our_own_echo_is_not() {
 }
 
 #[test]
-fn who_says_it_itself_left_and_who_others_say_it_of_is_dead() {
+fn a_member_accused_by_itself_left_and_one_accused_by_others_is_dead() {
     let mut lone = Lone::lan(&["b", "c"]);
     lone.hear(dead("b", 1, "c"));
     lone.hear(dead("c", 1, "c"));

@@ -48,7 +48,7 @@ fn the_dead_of_another_are_only_suspected_and_by_us() {
 }
 
 #[test]
-fn what_anothers_state_says_is_remembered_as_its_word() {
+fn evidence_from_a_push_pull_names_the_other_side() {
     let mut lone = Lone::lan(&["b", "c"]);
     assert_eq!(lone.merge_from(Origin::Exchange(addr("c")), &[(State::Dead, 1, announcement("b"))]), Ok(()));
     let accused = lone.swim.accused(lone.idx("b")).unwrap();
@@ -74,7 +74,7 @@ fn a_newcomer_learns_of_no_tombstones() {
 }
 
 #[test]
-fn what_others_hold_of_us_from_an_earlier_life_is_refuted() {
+fn state_about_us_of_an_earlier_run_is_refuted() {
     for (state, incarnation) in [(State::Dead, 100), (State::Suspect, 100), (State::Left, 100), (State::Alive, 100)] {
         let mut lone = Lone::lan(&["b"]);
         assert_eq!(lone.merge(&[(state, incarnation, announcement("a"))]), Ok(()));

@@ -87,7 +87,7 @@ fn a_holder_that_refutes_in_the_meantime_keeps_its_name() {
 }
 
 #[test]
-fn of_two_claims_the_first_is_heard_and_its_newer_word_replaces_the_older() {
+fn of_two_takeovers_the_first_is_pending_and_its_newer_record_replaces_it() {
     let mut lone = claimed(State::Left);
     lone.hear(moved("b", 9, addr("z")));
     let tagged = PeerRef { meta: b"\xff\x81\xa1k\xa1v", addr: elsewhere(), ..announcement("b") };
@@ -176,7 +176,7 @@ fn forged() -> impl Strategy<Value = Forged> {
 
 proptest! {
     #[test]
-    fn whatever_a_forger_says_the_name_of_a_node_that_answers_stays_where_it_is(
+    fn no_forged_message_moves_the_name_of_a_node_that_answers(
         script in prop::collection::vec(forged(), 1..40),
     ) {
         let options = Options::lan().with(|options| {
