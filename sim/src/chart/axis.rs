@@ -11,6 +11,8 @@ pub(crate) struct Axis {
     pub(crate) min: f64,
     pub(crate) max: f64,
     pub(crate) is_log: bool,
+    /// Names of the places 0, 1, 2 and so on, instead of numbers.
+    pub(crate) names: Vec<String>,
 }
 
 impl Axis {
@@ -18,12 +20,25 @@ impl Axis {
     pub(crate) fn linear(label: impl Into<String>, unit: Unit, max: f64) -> Self {
         let max = if max.is_finite() && max > 0.0 { max } else { 1.0 };
         let step = step(max);
-        Self { label: label.into(), unit, min: 0.0, max: (max / step - 1e-9).ceil() * step, is_log: false }
+        Self {
+            label: label.into(),
+            unit,
+            min: 0.0,
+            max: (max / step - 1e-9).ceil() * step,
+            is_log: false,
+            names: Vec::new(),
+        }
+    }
+
+    /// Returns an axis of places with names, each as wide as the others.
+    pub(crate) fn named(label: impl Into<String>, names: Vec<String>) -> Self {
+        let max = f64::from(u32::try_from(names.len().max(1)).unwrap_or(u32::MAX)) - 0.5;
+        Self { label: label.into(), unit: Unit::Plain, min: -0.5, max, is_log: false, names }
     }
 
     /// Returns an axis of shares from 0 to 100 %.
     pub(crate) fn shares(label: impl Into<String>) -> Self {
-        Self { label: label.into(), unit: Unit::Share, min: 0.0, max: 1.0, is_log: false }
+        Self { label: label.into(), unit: Unit::Share, min: 0.0, max: 1.0, is_log: false, names: Vec::new() }
     }
 
     /// Returns a logarithmic axis that includes `min` and `max`, which must be above zero.
@@ -31,7 +46,7 @@ impl Axis {
         let min = if min.is_finite() && min > 0.0 { min } else { 1.0 };
         let max = max.max(min * 2.0);
         let (least, most) = (below(min), above(max));
-        Self { label: label.into(), unit, min: least, max: most, is_log: true }
+        Self { label: label.into(), unit, min: least, max: most, is_log: true, names: Vec::new() }
     }
 
     /// Returns the place of a value, from 0 to 1. Values outside are at the ends.
@@ -46,6 +61,9 @@ impl Axis {
 
     /// Returns the values with a grid line and their texts; some of a logarithmic axis have none.
     pub(super) fn ticks(&self) -> Vec<(f64, String)> {
+        if !self.names.is_empty() {
+            return (0_u32..).zip(&self.names).map(|(place, name)| (f64::from(place), name.clone())).collect();
+        }
         if self.is_log { self.log_ticks() } else { self.linear_ticks() }
     }
 
@@ -109,6 +127,12 @@ mod tests {
         assert_eq!(texts(&Axis::linear("x", Unit::Seconds, 288.4)), ["0", "50", "100", "150", "200", "250", "300"]);
         assert_eq!(texts(&Axis::linear("x", Unit::BytesPerSecond, 4_100.0)).last().map(String::as_str), Some("5 k"));
         assert_eq!(Axis::linear("x", Unit::Plain, f64::NAN).max, 1.0, "nothing to show");
+    }
+
+    #[test]
+    fn named_places_are_equally_far_apart() {
+        let axis = Axis::named("x", ["lan", "wan"].map(str::to_owned).to_vec());
+        assert_eq!((texts(&axis), axis.place(0.0), axis.place(1.0)), (vec!["lan".into(), "wan".into()], 0.25, 0.75));
     }
 
     #[test]

@@ -28,9 +28,11 @@ shipped! {
     "event"
     "flap"
     "gray-link"
+    "heavy-loss"
     "idle"
     "join"
     "leave"
+    "lifeguard"
     "mass-restart"
     "overloaded"
     "partition"
@@ -38,6 +40,7 @@ shipped! {
     "query"
     "rejoin"
     "restart"
+    "restart-all"
     "rolling-deploy"
     "rotate"
     "rtt"
@@ -45,6 +48,7 @@ shipped! {
     "slow"
     "slow-nodes"
     "two-regions"
+    "user-messages"
     "wan-tuning"
 }
 

@@ -172,8 +172,7 @@ fn lines(caption: Caption, groups: &[Group<'_>], metric: &Metric, x: &str, lines
     let most = lines.iter().flat_map(|line| &line.band).map(|(_, _, high)| *high).fold(0.0, f64::max);
     let last = numbers.iter().copied().fold(0.0, f64::max);
     let is_text = places.iter().any(|place| number(place).is_none());
-    let label = if is_text { format!("{}: {}", short(x), places.join(", ")) } else { x.to_owned() };
-    let x = Axis::linear(label, Unit::Plain, last);
+    let x = if is_text { Axis::named(x, places) } else { Axis::linear(x, Unit::Plain, last) };
     let y = Axis::linear(metric.unit().axis_label(), metric.unit(), most);
     Lines { caption, x, y, lines, marks: Vec::new(), size: Lines::NORMAL }
 }
