@@ -372,11 +372,14 @@ pub(crate) struct RowQueue<T> {
     len: usize,
     /// Whether a packet of the last round was full: more is queued than memberlist would send in a tick.
     backlog: bool,
+    /// Whether copies of others were counted since the queue was last empty. If not, every place whose tier differs from
+    /// its row's count is stale.
+    counts_copies: bool,
 }
 
 impl<T: Copy + Eq + Hash> RowQueue<T> {
     pub(crate) const fn new() -> Self {
-        Self { places: TransmitQueue::new(TieOrder::Newest), len: 0, backlog: false }
+        Self { places: TransmitQueue::new(TieOrder::Newest), len: 0, backlog: false, counts_copies: false }
     }
 
     pub(crate) const fn len(&self) -> usize {
@@ -419,7 +422,7 @@ impl<T: Copy + Eq + Hash> RowQueue<T> {
             && let Some((sends, item)) = self.places.prune()
         {
             // A stale place is no loss.
-            if rows.sends(item).is_some_and(|count| count >= sends) {
+            if is_current(rows.sends(item), sends, self.counts_copies) {
                 self.cancel(item, rows);
                 pruned += 1;
             }
@@ -429,7 +432,8 @@ impl<T: Copy + Eq + Hash> RowQueue<T> {
     }
 
     fn clear_stale(&mut self, rows: &impl SendCounts<T>) {
-        self.places.clear_stale(self.len, |sends, item| rows.sends(item).is_some_and(|count| count >= sends));
+        let counts_copies = self.counts_copies;
+        self.places.clear_stale(self.len, |sends, item| is_current(rows.sends(item), sends, counts_copies));
         debug_assert!(self.places.len() >= self.len, "a queued row has a place");
     }
 
@@ -450,11 +454,12 @@ impl<T: Copy + Eq + Hash> RowQueue<T> {
     /// the row may leave the queue without a further one. Without backlog it changes nothing: every row is sent as often
     /// as the limit says, which is fastest and costs no other row anything.
     #[inline]
-    pub(crate) fn note_duplicate(&self, item: T, rows: &mut impl SendCounts<T>) {
+    pub(crate) fn note_duplicate(&mut self, item: T, rows: &mut impl SendCounts<T>) {
         if self.backlog
             && let Some(sends) = rows.sends(item)
         {
             rows.set_sends(item, Some((sends + DUPLICATE_WEIGHT).min(TRANSMIT_LIMIT_MAX as usize)));
+            self.counts_copies = true;
         }
     }
 
@@ -471,16 +476,16 @@ impl<T: Copy + Eq + Hash> RowQueue<T> {
     ) {
         let upcoming = self.places.upcoming().take(ahead);
         core::hint::black_box(upcoming.fold(0, |read, &item| read ^ rows.prefetch(item) ^ also(item)));
-        let Self { places, len, .. } = self;
+        let Self { places, len, counts_copies, .. } = self;
         places.fill(limit, |sends, &item| {
             match rows.sends(item) {
                 Some(count) if count == sends => {}
-                Some(count) if count >= limit => {
+                Some(count) if count >= limit && *counts_copies => {
                     rows.set_sends(item, None);
                     *len -= 1;
                     return Offer::Stale;
                 }
-                Some(count) if count > sends => return Offer::Counted(count),
+                Some(count) if count > sends && *counts_copies => return Offer::Counted(count),
                 // Queued again at a lower count, or not queued.
                 _ => return Offer::Stale,
             }
@@ -494,6 +499,7 @@ impl<T: Copy + Eq + Hash> RowQueue<T> {
             offer
         });
         self.backlog |= self.places.in_round && self.places.is_full;
+        self.counts_copies &= self.len > 0;
     }
 
     /// Begins a round; see [`TransmitQueue::begin_round`].
@@ -517,6 +523,11 @@ impl<T: Copy + Eq + Hash> RowQueue<T> {
     pub(crate) const fn places(&self) -> usize {
         self.places.len()
     }
+}
+
+/// Whether a place in the tier of `sends` transmits may be the place of a row with this count.
+fn is_current(count: Option<usize>, sends: usize, counts_copies: bool) -> bool {
+    count.is_some_and(|count| count == sends || (counts_copies && count > sends))
 }
 
 /// Reserves room for `more` items. Grows by a quarter: a join storm queues every member at every node, and doubling

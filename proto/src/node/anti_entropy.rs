@@ -125,8 +125,8 @@ impl Node {
         if codec != Codec::Native || !self.compares_digests(peer) {
             return;
         }
-        self.anti_entropy.sent = self.anti_entropy.sent.wrapping_add(1);
-        let is_salted = self.anti_entropy.sent.is_multiple_of(SALTED_EVERY);
+        self.gossip.anti_entropy.sent = self.gossip.anti_entropy.sent.wrapping_add(1);
+        let is_salted = self.gossip.anti_entropy.sent.is_multiple_of(SALTED_EVERY);
         // 0 means no salt.
         let salt = if is_salted { self.core.rng.anti_entropy.next_u64().max(1) } else { 0 };
         let (quiet, view) = (self.is_quiet(), self.view_digest(salt));
@@ -181,7 +181,7 @@ impl Node {
             return;
         }
         // The rest is rare, and costs time in proportion to the members: only live members are answered, and not often.
-        if !self.anti_entropy.take_answer(self.core.now) {
+        if !self.gossip.anti_entropy.take_answer(self.core.now) {
             return self.core.stats.drop(DropReason::Limit);
         }
         let Some(peer) = self.swim.live_at(&self.core, heard.from).filter(|&peer| self.compares_digests(Some(peer)))
@@ -208,7 +208,7 @@ impl Node {
             if same_events {
                 self.swim.agreed(now);
             }
-            return self.anti_entropy.agreed(peer);
+            return self.gossip.anti_entropy.agreed(peer);
         }
         self.core.stats.digests_differed += 1;
         // During a storm all views differ, and gossip is about to change that. Without end, it is not.
@@ -217,7 +217,7 @@ impl Node {
             self.swim.disagreed(now);
         }
         let is_overdue = now - self.swim.agreed_at() >= interval * OVERDUE_INTERVALS;
-        if (is_settled || is_overdue) && self.anti_entropy.begin(now, interval, peer) {
+        if (is_settled || is_overdue) && self.gossip.anti_entropy.begin(now, interval, peer) {
             self.begin_reconciliation(peer);
         }
     }
@@ -226,7 +226,7 @@ impl Node {
         self.core.stats.reconciliations += 1;
         let salt = self.core.rng.anti_entropy.next_u64();
         let until = self.core.now + self.core.cfg.swim().probe_timeout;
-        self.anti_entropy.open = Some(Open { peer, salt, until });
+        self.gossip.anti_entropy.open = Some(Open { peer, salt, until });
         let sums = self.bucket_sums(salt, buckets_bits(self.swim.members_known()));
         self.send_frame(peer, |w| native::encode_buckets(salt, &sums, w));
     }
@@ -287,14 +287,14 @@ impl Node {
     /// Step 4: sends the rows that the peer lacks, and asks for those that we lack.
     fn answer_rows(&mut self, peer: MemberIdx, rows: &Rows<'_>) {
         let is_ours = |open: &Open| open.peer == peer && open.salt == rows.salt && self.core.now < open.until;
-        if self.anti_entropy.open.filter(is_ours).is_none() {
+        if self.gossip.anti_entropy.open.filter(is_ours).is_none() {
             return self.core.stats.drop(DropReason::Unexpected);
         }
         let now = self.core.now;
         if rows.much {
-            self.anti_entropy.open = None;
-            if now >= self.anti_entropy.exchange_at {
-                self.anti_entropy.exchange_at = now + EXCHANGE_PAUSE;
+            self.gossip.anti_entropy.open = None;
+            if now >= self.gossip.anti_entropy.exchange_at {
+                self.gossip.anti_entropy.exchange_at = now + EXCHANGE_PAUSE;
                 self.swim.push_pull_with(&mut self.core, peer);
             }
             return;
@@ -395,10 +395,10 @@ impl Node {
         }
     }
 
-    /// Announces our join, at a Lamport time newer than every one seen: that of a newcomer with its alive message, if
-    /// every member reads that; otherwise with an intent.
+    /// Announces our join, at a Lamport time newer than every one seen: with an intent, or that of a newcomer to a
+    /// cluster whose members all read it with the alive message.
     pub(super) fn announce_join(&mut self, is_newcomer: bool) {
-        if is_newcomer && self.swim.all_compare_digests() && !self.leave.has_begun() {
+        if is_newcomer && !self.leave.has_begun() {
             self.serf.date_join(&mut self.core);
             self.swim.broadcast_own();
         } else {
@@ -411,10 +411,10 @@ impl Node {
     fn compare_events(&mut self, peer: MemberIdx, window: native::EventWindow, salt: u64) -> bool {
         let Some(hashes) = self.serf.compare_events(&self.core, window, salt) else { return true };
         let now = self.core.now;
-        if now < self.anti_entropy.events_at {
+        if now < self.gossip.anti_entropy.events_at {
             return false;
         }
-        self.anti_entropy.events_at = now + self.core.cfg.swim().gossip_interval;
+        self.gossip.anti_entropy.events_at = now + self.core.cfg.swim().gossip_interval;
         self.core.stats.event_reconciliations += 1;
         self.send_frame(peer, |w| native::encode_events(true, window.last, window.times, &hashes, w));
         false

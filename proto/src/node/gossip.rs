@@ -8,6 +8,7 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 use super::Node;
+use super::anti_entropy::AntiEntropy;
 use crate::envelope::Packer;
 use crate::outbox::Outbox;
 use crate::roster::MemberIdx;
@@ -15,7 +16,7 @@ use crate::time::{Instant, next_on_grid};
 use crate::timer::NodeTimer;
 use crate::wire::Codec;
 
-/// Schedule of gossip ticks and of piggybacking on acks.
+/// Dissemination: the schedule of gossip ticks, piggybacking on acks, and anti-entropy.
 #[derive(Clone, Debug)]
 pub(super) struct Gossip {
     /// Offset of the tick grid, random per node. Ticks stay on the grid even when few are needed, so that nodes do not
@@ -25,11 +26,13 @@ pub(super) struct Gossip {
     rest: Instant,
     /// When broadcasts were last piggybacked on an ack, and to which member.
     last_piggyback: Option<(Instant, MemberIdx)>,
+    /// What finds what gossip missed.
+    pub(super) anti_entropy: AntiEntropy,
 }
 
 impl Gossip {
     pub(super) const fn new(phase: Duration, now: Instant) -> Self {
-        Self { phase, rest: now, last_piggyback: None }
+        Self { phase, rest: now, last_piggyback: None, anti_entropy: AntiEntropy::new(now) }
     }
 
     /// The time of the next tick. With `early`, a short wait after now, which collects the broadcasts of one burst.

@@ -254,7 +254,7 @@ impl Node {
             Ok(()) => {
                 join.contacted += 1;
                 self.isolation.remember_seed(contact.cloned());
-                let is_newcomer = join.was_alone;
+                let is_newcomer = join.was_alone && self.swim.all_compare_digests();
                 // What a seed knows that is newer than our first announcement is refuted when its state is merged.
                 if !(is_newcomer && core::mem::replace(&mut join.is_announced, true)) {
                     self.announce_join(is_newcomer);

@@ -27,7 +27,6 @@ use core::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-use self::anti_entropy::AntiEntropy;
 pub use self::command::{ForceLeaveError, JoinError, LeaveError, SetTagsError, UserEventError};
 pub use self::complain::SocketFailure;
 use self::gossip::Gossip;
@@ -64,7 +63,6 @@ pub struct Node {
     leave: Leave,
     isolation: Isolation,
     gossip: Gossip,
-    anti_entropy: AntiEntropy,
 }
 
 /// Optional initial state of a node.
@@ -205,7 +203,6 @@ impl Node {
             leave: Leave::default(),
             isolation: Isolation::default(),
             gossip,
-            anti_entropy: AntiEntropy::new(now),
         };
         // The layers may have queued effects while they were built.
         node.settle(None, out);

@@ -177,7 +177,7 @@ impl Intents {
     }
 
     /// Notes that another member sent a queued intent; see [`RowQueue::note_duplicate`].
-    pub(super) fn note_duplicate(&self, members: &mut Members, idx: MemberIdx) {
+    pub(super) fn note_duplicate(&mut self, members: &mut Members, idx: MemberIdx) {
         self.queue.note_duplicate(idx, members);
     }
 

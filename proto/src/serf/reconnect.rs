@@ -58,10 +58,13 @@ impl Serf {
     }
 }
 
-/// Arms the next attempt, unless it is armed.
+/// Arms the first attempt, unless one is armed: after a random part of the interval. HashiCorp's timer runs from the
+/// start of the process. Members fail at the same time everywhere, so that with equal delays the whole cluster would try
+/// at once and then wait for an interval, although a partition has healed.
 pub(super) fn arm_reconnect(core: &mut Core) {
     if !core.timers.is_set(SerfTimer::Reconnect) {
-        core.arm(core.cfg.serf().reconnect_interval, SerfTimer::Reconnect);
+        let wait = core.rng.join.duration_below(core.cfg.serf().reconnect_interval);
+        core.arm(wait, SerfTimer::Reconnect);
     }
 }
 

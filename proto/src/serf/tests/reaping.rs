@@ -78,7 +78,8 @@ fn tries(members: u8, failed: u8, rounds: u64) -> Vec<SocketAddr> {
         lone.run(secs(30));
         for dial in mem::take(&mut lone.core.dials) {
             assert!(matches!(dial.purpose, ExchangePurpose::Reconnect { .. }), "{dial:?}");
-            assert_eq!(dial.until, lone.core.now + secs(10));
+            // Some time in the last interval, plus the stream timeout.
+            assert!(dial.until + secs(20) >= lone.core.now && dial.until <= lone.core.now + secs(10));
             tried.push(dial.to);
         }
     }
