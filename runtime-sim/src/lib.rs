@@ -65,7 +65,7 @@
 //!     31.204 s  crash n2
 //! ```
 //!
-//! [`check`] is a function and not an attribute, so that seeds may be any expression, a test has no other syntax than
+//! [`check`](check()) is a function and not an attribute, so that seeds may be any expression, a test has no other syntax than
 //! Rust's, and a user compiles no procedural macro.
 //!
 //! # Faults
@@ -95,7 +95,7 @@
 //! # Limits
 //!
 //! - Determinism is yours, too: use `biased` in `tokio::select!` (its random order cannot be seeded in stable tokio), no
-//!   iteration over `HashMap`, no real clock, no threads. [`check`] runs the first seed twice and fails if the runs differ.
+//!   iteration over `HashMap`, no real clock, no threads. [`check`](check()) runs the first seed twice and fails if the runs differ.
 //! - tokio's own sockets do not work on a virtual host. `tokio::fs` works and is the real disk.
 //! - Computing takes no virtual time, and datagrams have no bandwidth.
 //! - For thousands of nodes, use the protocol's simulator, `sim`; for real sockets with a virtual clock,

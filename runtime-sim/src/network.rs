@@ -21,7 +21,7 @@ use crate::world::{Boot, Order, Sleep, State, World};
 /// The virtual network of a test: its hosts, its faults, its clock. Cloning it is cheap; all clones are the same network.
 ///
 /// A fault takes effect at once. Each has a number, so that a failing run can be repeated without some of them; see
-/// [`check`](crate::check).
+/// [`check`](crate::check()).
 #[derive(Clone)]
 pub struct Network {
     world: Arc<World>,
