@@ -375,7 +375,8 @@ fn waits(code: &str) -> Vec<&'static str> {
 /// Permitted dependencies between our crates, except for tests and examples.
 const CRATES: &[(&str, &[&str])] = &[
     ("proto", &[]),
-    ("sim", &["serf-proto"]),
+    // The agent's for its configuration files, which scenarios may name.
+    ("sim", &["serf-agent", "serf-proto"]),
     ("runtime", &["serf-proto"]),
     ("runtime-tokio", &["serf-runtime"]),
     ("runtime-smol", &["serf-runtime"]),
