@@ -221,7 +221,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn mistakes_are_told_in_gos_words() {
+    fn mistakes_are_reported_in_gos_words() {
         for (arg, message) in [
             ("-bogus", "flag provided but not defined: -bogus"),
             ("--bogus", "flag provided but not defined: -bogus"),

@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn what_acts_on_a_terminal_is_escaped_and_nothing_else_is() {
+    fn characters_that_act_on_a_terminal_are_escaped_and_no_others() {
         let hostile = "a\nb\r\x1b[2J\x07\0\x7f\u{9b}31m\u{85}\u{2028}\u{2029}\u{202e}\u{2066}\u{200f}\u{feff}\u{e0041}";
         assert_eq!(
             shown(hostile),

@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_counted_for_a_while_is_not_counted_afterwards() {
+    fn a_temporary_count_ends_with_its_guard() {
         let count = Count::default();
         let (one, two) = (count.during(), count.during());
         drop(one);

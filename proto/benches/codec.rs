@@ -119,9 +119,9 @@ mod message {
     }
 
     #[divan::bench]
-    fn peek_alive(bencher: Bencher<'_, '_>) {
+    fn split_alive(bencher: Bencher<'_, '_>) {
         let frame = alive_frame(1, 1);
-        bencher.bench(|| native::peek_alive(black_box(&frame)).unwrap().incarnation);
+        bencher.bench(|| native::split_alive(black_box(&frame)).unwrap().incarnation);
     }
 }
 
@@ -307,7 +307,7 @@ mod push_pull {
         states(&mut body, &(0..MEMBERS).map(record).collect::<Vec<_>>());
         bencher.counter(ItemsCount::new(MEMBERS)).bench(|| {
             let parsed = PushPull::parse(black_box(&body)).unwrap();
-            parsed.states().map(|entry| u64::from(entry.unread.incarnation)).sum::<u64>()
+            parsed.states().map(|entry| u64::from(entry.partial.incarnation)).sum::<u64>()
         });
     }
 
@@ -317,7 +317,7 @@ mod push_pull {
         states(&mut body, &(0..MEMBERS).map(record).collect::<Vec<_>>());
         bencher.counter(ItemsCount::new(MEMBERS)).bench(|| {
             let parsed = PushPull::parse(black_box(&body)).unwrap();
-            parsed.states().filter(|entry| native::decode_record(entry.unread.record).is_ok()).count()
+            parsed.states().filter(|entry| native::decode_record(entry.partial.record).is_ok()).count()
         });
     }
 

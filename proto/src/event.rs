@@ -1,4 +1,4 @@
-//! What a node tells its application.
+//! Events of a node for its application.
 
 mod evidence;
 mod members;
@@ -21,76 +21,76 @@ pub use self::query::{KeyAnswer, KeyOperation, KeyReport, NameVerdict, NameVote,
 use crate::roster::Peer;
 use crate::types::{self, JoinId, Name, QueryId, Tags, UnknownWord};
 
-/// Something the application may want to know. Events come in the order in which they happened.
+/// An event for the application. Events are emitted in the order in which they occurred.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Event {
-    /// Members joined, left, failed, changed or were forgotten: one, or with coalescing several at once.
+    /// Members joined, left, failed, changed or were reaped: one member, or with coalescing several.
     Member(MemberEvent),
-    /// A user event, ours or another member's; each is delivered at most once.
+    /// A user event of this node or another. Each is delivered at most once.
     User(UserEvent),
-    /// A query that is for us; each is delivered at most once.
+    /// A query whose filters match this node. Each is delivered at most once.
     Query(Query),
-    /// A member has received a query of ours.
+    /// A member acked a query of this node.
     QueryAck {
         /// The query.
         id: QueryId,
-        /// The member; each is told of at most once.
+        /// The member. At most one ack per member is reported.
         from: Name,
     },
-    /// A member answered a query of ours.
+    /// A member responded to a query of this node.
     QueryResponse {
         /// The query.
         id: QueryId,
-        /// The member; each is told of at most once.
+        /// The member. At most one response per member is reported.
         from: Name,
-        /// The answer.
+        /// The response.
         #[serde(serialize_with = "as_bytes")]
         payload: Bytes,
     },
-    /// A query of ours is over: nothing more will be said of it.
+    /// A query of this node ended; no further events about it follow.
     QueryEnded(QueryReport),
-    /// An operation on the keys of every member is over.
+    /// A key operation on all members ended.
     Keys(KeyReport),
-    /// A vote on our name, which another node claims too, is over.
+    /// A vote on our name ended, which another node claims too.
     NameVote(NameVote),
-    /// A join ended, well or not.
+    /// A join ended, successful or not.
     Joined(JoinOutcome),
-    /// Our own graceful leave is complete: the node may be dropped.
+    /// Our own leave is complete: the node may be dropped.
     LeftCluster(LeaveReport),
-    /// We began to suspect a member, by our own probe or because another told us.
+    /// We suspect a member, because of our own probe or of an accusation.
     Suspected {
-        /// Who is suspected.
+        /// The suspect.
         member: Arc<Peer>,
-        /// Who says so; our own name when our probe failed.
+        /// The accuser; our own name if our probe failed.
         accuser: Name,
     },
     /// Two nodes claim one name.
     NameConflict {
-        /// The member as we know it.
+        /// The member that holds the name.
         existing: Arc<Peer>,
-        /// The address that the other claimant announces.
+        /// The address of the other claimant.
         other: SocketAddr,
     },
 }
 
-/// What happened to a member. The words are Serf's.
+/// Kind of a member event. Names as in Serf.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum MemberEventKind {
-    /// The member is alive and was not before.
+    /// The member is alive, and was not before.
     #[serde(rename = "member-join")]
     Join,
     /// The member left gracefully.
     #[serde(rename = "member-leave")]
     Leave,
-    /// The member failed: it neither answers nor refutes.
+    /// The member failed: it neither acked a probe nor refuted the suspicion.
     #[serde(rename = "member-failed")]
     Failed,
     /// The member's tags or address changed.
     #[serde(rename = "member-update")]
     Update,
-    /// The member was failed or left for so long that we forgot it.
+    /// The member was removed, because it was failed or left for too long.
     #[serde(rename = "member-reap")]
     Reap,
 }
@@ -99,6 +99,7 @@ impl MemberEventKind {
     const ALL: [Self; 5] = [Self::Join, Self::Leave, Self::Failed, Self::Update, Self::Reap];
 }
 
+/// Kind and names: `member-join: web-1, web-2`.
 impl fmt::Display for MemberEventKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -119,10 +120,10 @@ impl FromStr for MemberEventKind {
     }
 }
 
-/// The same change of one member or, with [coalescing](crate::SerfOptions::coalesce_period), of several.
+/// A member as the application sees it. A snapshot of one moment; cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct MemberEvent {
-    /// What happened.
+    /// The change.
     pub kind: MemberEventKind,
     /// The members after the change.
     pub members: Members,
@@ -148,54 +149,55 @@ pub struct Member {
 }
 
 impl Member {
-    /// The name, unique in the cluster.
+    /// Name, unique in the cluster.
     pub fn name(&self) -> &str {
         self.peer.name()
     }
 
-    /// The name as a shared string, for keeping.
+    /// Name as a shared string.
     pub fn shared_name(&self) -> Name {
         self.peer.shared_name()
     }
 
-    /// Where the member listens, for packets and streams alike.
+    /// Address for packets and streams.
     pub fn addr(&self) -> SocketAddr {
         self.peer.addr()
     }
 
-    /// The value of a tag, without a copy. `None` when there is no such tag, or its value is not UTF-8.
+    /// Value of a tag, without a copy. `None` if the tag is missing or not UTF-8.
     pub fn tag(&self, key: &str) -> Option<&str> {
         types::tag(self.peer.meta(), key)
     }
 
-    /// The tags as key and value, in the order in which they are announced, without a copy. Metadata from before there were
-    /// tags is a `role`. Those that are not UTF-8 are left out; [`to_tags`](Self::to_tags) has them with replacement characters.
+    /// Tags as keys and values, in the order of their announcement, without a copy. Metadata of versions without tags
+    /// yields a `role`. Tags that are not UTF-8 are skipped; [`to_tags`](Self::to_tags) has them with replacement
+    /// characters.
     pub fn tags(&self) -> impl Iterator<Item = (&str, &str)> {
         types::tags(self.peer.meta())
     }
 
-    /// Decodes the tags into a map of their own.
+    /// Decodes the tags into an owned map.
     pub fn to_tags(&self) -> Tags {
         Tags::decode(self.peer.meta())
     }
 
-    /// Whether the member is alive, leaving, left or failed.
+    /// Status of the member.
     pub fn status(&self) -> Status {
         self.status
     }
 
-    /// The Lamport time of the newest join or leave intent that we know of the member; 0 when none.
+    /// Lamport time of the newest known join or leave intent about the member; 0 if there is none.
     pub fn status_ltime(&self) -> u64 {
         self.status_ltime
     }
 
-    /// Everything the member announces about itself.
+    /// The full announcement of the member.
     pub fn peer(&self) -> &Arc<Peer> {
         &self.peer
     }
 }
 
-/// A map of name, address, tags, status and its Lamport time.
+/// Serialized as a map of name, address, tags, status and Lamport time.
 impl Serialize for Member {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut member = serializer.serialize_struct("Member", 5)?;
@@ -208,14 +210,14 @@ impl Serialize for Member {
     }
 }
 
-/// The status of a member. The words and numbers are Serf's.
+/// Status of a member. Names and numbers as in Serf.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[repr(u8)]
 pub enum Status {
-    /// In the cluster, as far as we know.
+    /// Part of the cluster.
     Alive = 1,
-    /// Has announced that it leaves.
+    /// Announced its leave.
     Leaving = 2,
     /// Left gracefully.
     Left = 3,
@@ -246,68 +248,68 @@ impl FromStr for Status {
 /// A user event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct UserEvent {
-    /// The Lamport time at which it was sent.
+    /// Lamport time of the event.
     pub ltime: u64,
-    /// Its name.
+    /// Name of the event.
     pub name: Box<str>,
-    /// Its payload, opaque to us.
+    /// Payload; opaque to the protocol.
     #[serde(serialize_with = "as_bytes")]
     pub payload: Bytes,
-    /// Whether the sender allows events of this name to be coalesced.
+    /// Whether events of this name may be coalesced.
     pub coalesce: bool,
 }
 
-/// How a join went: what became of each of its addresses.
+/// Result of a join, with the seeds that failed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct JoinOutcome {
-    /// Which join.
+    /// The join.
     pub id: JoinId,
-    /// How many seeds answered and were merged. None means that the join failed.
+    /// Number of seeds that answered and whose state was merged. 0: the join failed.
     pub contacted: u32,
-    /// The seeds that did not.
+    /// Seeds that failed.
     pub failed: Vec<AddressFailure>,
-    /// Whether it was given up by [`Node::cancel_join`](crate::Node::cancel_join), or because the node began to leave.
+    /// Whether the join was cancelled, by [`Node::cancel_join`](crate::Node::cancel_join) or by a leave.
     pub cancelled: bool,
 }
 
-/// Why the exchange with one seed of a join failed.
+/// Failure of one seed of a join.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct AddressFailure {
     /// The seed.
     pub addr: SocketAddr,
-    /// What went wrong.
+    /// The cause.
     pub cause: SeedFailureCause,
-    /// In other words: what the seed or the system said, or which member's versions are incompatible. Those of a seed are
-    /// not to be trusted.
+    /// Text of the seed or of the operating system, or the member with incompatible versions. Untrusted if it is from
+    /// the seed.
     pub detail: Option<Box<str>>,
 }
 
-/// What can go wrong with a seed.
+/// Cause of the failure of a seed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum SeedFailureCause {
     /// No stream could be opened.
     Unreachable,
-    /// The stream ended before the answer was whole.
+    /// The stream ended before the answer was complete.
     Closed,
-    /// No whole answer came within the stream timeout.
+    /// No complete answer arrived within the stream timeout.
     TimedOut,
-    /// The answer could not be read.
+    /// The answer is malformed.
     Malformed,
-    /// The answer is encrypted, and no key of ours opens it.
+    /// The answer is encrypted, and none of our keys decrypts it.
     Key,
-    /// The answer is not encrypted, while we demand that.
+    /// The answer is not encrypted, and we require encryption.
     Unencrypted,
-    /// The answer has another label than ours, or only one of us has any.
+    /// The answer has another label than ours, or only one side has a label.
     Label,
-    /// It answered that it refuses our request: its key, its label or its settings are others, or its policy is against us.
+    /// The seed rejected our request, because of its key, its label, its settings or its policy.
     Rejected,
-    /// The answer could be read, but its versions and ours do not go together.
+    /// The protocol versions in the answer are incompatible with ours.
     Refused,
-    /// The answer could be read, but our [`Policy`](crate::Policy) has decided against a merge.
+    /// Our [`Policy`](crate::Policy) vetoed the merge.
     Vetoed,
-    /// The member that is remembered at the address did not answer a ping that names it: another node has its address now.
+    /// The member remembered at this address did not ack a ping by name: another node has the address now.
     OtherNode,
 }
 
@@ -317,36 +319,36 @@ impl fmt::Display for SeedFailureCause {
             Self::Unreachable => "cannot be reached",
             Self::Closed => "closed the stream early",
             Self::TimedOut => "did not answer in time",
-            Self::Malformed => "sent an answer that cannot be read",
-            Self::Key => "sent an answer that none of our keys opens",
+            Self::Malformed => "sent a malformed answer",
+            Self::Key => "sent an answer that none of our keys decrypts",
             Self::Unencrypted => "sent an answer that is not encrypted",
             Self::Label => "sent an answer with another label than ours",
             Self::Rejected => "refused our request: does it have our key and our label, and does it admit us?",
-            Self::Refused => "speaks versions that do not go with ours",
-            Self::Vetoed => "is of a cluster with which our policy does not merge",
+            Self::Refused => "has protocol versions that are incompatible with ours",
+            Self::Vetoed => "belongs to a cluster that our policy refuses to merge with",
             Self::OtherNode => "is not the member that had this address",
         })
     }
 }
 
-/// How a graceful leave went.
+/// Result of a graceful leave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct LeaveReport {
-    /// How many copies of the leave intent were sent.
+    /// Number of sent copies of the leave intent.
     pub intents_sent: u32,
-    /// To how many different members the leave intent was sent. They tell the others.
+    /// Number of different members that the leave intent was sent to. They gossip it.
     pub intent_peers: u32,
-    /// How many copies of the final message were sent.
-    pub farewells_sent: u32,
-    /// To how many different members the final message was sent.
-    pub farewell_peers: u32,
-    /// Whether enough different members were told, of both, before the broadcast timeout: so many that it cannot get lost, or all
-    /// that had not left themselves by then. If not, some members may see a failure.
+    /// Number of sent copies of the leave broadcast, which follows the intent.
+    pub leave_broadcasts_sent: u32,
+    /// Number of different members that the leave broadcast was sent to.
+    pub leave_broadcast_peers: u32,
+    /// Whether both reached enough different members before the broadcast timeout: so many that packet loss cannot stop
+    /// them, or all that had not left themselves. If false, some members may see a failure.
     pub complete: bool,
 }
 
-/// Payloads are bytes where a format has them, and in JSON an array of numbers.
+/// Payloads are bytes where a format has bytes, and an array of numbers in JSON.
 fn as_bytes<S: Serializer>(payload: &Bytes, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_bytes(payload)
 }

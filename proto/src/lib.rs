@@ -155,6 +155,7 @@ mod stream;
 mod swim;
 mod time;
 mod timer;
+mod token_bucket;
 mod types;
 mod wire;
 

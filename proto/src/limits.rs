@@ -46,7 +46,7 @@ pub const ITEM_BYTES: usize = 96;
 
 /// Keys accepted from one member's answer to a list. Ours: packets of HashiCorp's nodes hold fewer. The rest is
 /// ignored.
-pub const KEYS_TOLD_MAX: usize = 1024;
+pub const KEYS_LISTED_MAX: usize = 1024;
 
 /// A message on a stream, in bytes. Origin: `maxPushStateBytes` in memberlist. A longer one closes the stream.
 pub const STREAM_MESSAGE_BYTES_MAX: usize = 20 * 1024 * 1024;
@@ -215,3 +215,14 @@ pub const QUERIES_ASKED_MAX: usize = 1024;
 
 /// Open queries of other nodes. Ours. A new one evicts the oldest.
 pub const QUERIES_OPEN_MAX: usize = 1024;
+
+/// Buckets of a reconciliation, as a power of two. Ours: at 5000 members a bucket has 20 rows, and the hashes of all
+/// buckets fit into one packet.
+pub const BUCKETS_BITS_MAX: u32 = 8;
+
+/// Lamport times in the digest of recent user events. Ours: a node that missed more is behind by more than a burst, and
+/// gets the rest from a push/pull.
+pub const EVENT_WINDOW_TIMES_MAX: u8 = 64;
+
+/// Hashes of user events in one message. Ours: one packet. A node with more events in the window sends the newest.
+pub const EVENT_HASHES_MAX: usize = 256;

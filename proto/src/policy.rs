@@ -157,7 +157,7 @@ impl SharedPolicy {
     pub(crate) fn admits(&self, peer: PeerRef<'_>) -> bool {
         let verdict = self.0.admits(&Candidate::new(peer, false));
         if let Err(veto) = &verdict {
-            tracing::debug!(member = peer.name, addr = %peer.addr, %veto, "a member is not admitted");
+            tracing::debug!(member = peer.name, addr = %peer.addr, %veto, "the policy rejected a member");
         }
         verdict.is_ok()
     }
@@ -165,7 +165,7 @@ impl SharedPolicy {
     pub(crate) fn admits_merge(&self, others: &[Candidate<'_>]) -> bool {
         let verdict = self.0.admits_merge(others);
         if let Err(veto) = &verdict {
-            tracing::debug!(members = others.len(), %veto, "a merge is not admitted");
+            tracing::debug!(members = others.len(), %veto, "the policy rejected a merge");
         }
         verdict.is_ok()
     }

@@ -42,6 +42,11 @@ impl<'a> Writer<'a> {
         self.len
     }
 
+    /// Number of bytes that still fit.
+    pub const fn room(&self) -> usize {
+        self.buf.len() - self.len
+    }
+
     /// Writes all of `bytes`, or nothing.
     ///
     /// # Errors

@@ -31,7 +31,7 @@ named! {
         /// A ping that names another node.
         NotForUs = "not_for_us",
         /// An incarnation or Lamport time that is out of range.
-        Absurd = "absurd",
+        OutOfRange = "absurd",
         /// Incompatible protocol versions.
         Versions = "versions",
         /// A limit of [`limits`](crate::limits) was reached.
@@ -127,39 +127,51 @@ counters! {
     #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
     #[non_exhaustive]
     pub struct Stats {
-        /// Datagrams handed to us.
+        /// Received datagrams.
         pub datagrams_in: u64,
-        /// Bytes of the datagrams handed to us.
+        /// Bytes of the received datagrams.
         pub bytes_in: u64,
-        /// Datagrams that we asked to be sent.
+        /// Sent datagrams.
         pub datagrams_out: u64,
-        /// Bytes of the datagrams that we asked to be sent.
+        /// Bytes of the sent datagrams.
         pub bytes_out: u64,
-        /// Messages in the datagrams handed to us, compounds taken apart.
+        /// Messages in the received datagrams; the parts of a compound count separately.
         pub messages_in: u64,
-        /// Alive messages and join intents that told us nothing new.
+        /// Received alive messages and join intents that were known already.
         pub repeats_in: u64,
-        /// Bytes that came on streams.
+        /// Bytes received on streams.
         pub stream_bytes_in: u64,
-        /// Bytes that we wrote to streams.
+        /// Bytes written to streams.
         pub stream_bytes_out: u64,
-        /// Push/pulls begun by us.
+        /// Push/pulls started by this node.
         pub push_pulls_out: u64,
-        /// Push/pulls answered by us.
+        /// Push/pulls answered by this node.
         pub push_pulls_in: u64,
-        /// Probes begun.
+        /// Digests of other members that were compared.
+        pub digests_compared: u64,
+        /// Of those, digests that differed.
+        pub digests_differed: u64,
+        /// Reconciliations started by this node.
+        pub reconciliations: u64,
+        /// Reconciliations of other members answered by this node.
+        pub reconciliations_answered: u64,
+        /// Rows sent in reconciliations.
+        pub rows_reconciled: u64,
+        /// Reconciliations of recent user events started by this node.
+        pub event_reconciliations: u64,
+        /// Probes started.
         pub probes: u64,
-        /// Probes that nobody answered.
+        /// Probes without any ack.
         pub probes_failed: u64,
-        /// Probes that only a stream could answer: a sign that datagrams do not get through.
+        /// Probes that were acked over a stream only: a sign that datagrams do not get through.
         pub probes_saved_by_stream: u64,
-        /// Suspicions that our own probes raised.
+        /// Suspicions started by our own probes.
         pub suspicions_raised: u64,
-        /// Accusations against us that we refuted.
+        /// Refuted accusations of this node.
         pub refutations: u64,
-        /// Times a member was declared dead by our own timer.
+        /// Members declared dead by our own suspicion timer.
         pub deaths_declared: u64,
-        /// Members that joined, ourselves and those that came back included.
+        /// Members that joined, including this node and members that returned.
         pub member_joins: u64,
         /// Members that left gracefully.
         pub member_leaves: u64,
@@ -167,46 +179,46 @@ counters! {
         pub member_failures: u64,
         /// Members whose tags or address changed.
         pub member_updates: u64,
-        /// Members that were forgotten.
+        /// Members that were reaped.
         pub member_reaps: u64,
-        /// Members that were forgotten because a newcomer needed their room and they had never answered, or were gone.
+        /// Members removed at the memory limit to admit a newcomer, because they had never answered or were gone.
         pub evictions: u64,
-        /// Members that came back within the flap timeout of their failure.
+        /// Members that returned within the flap timeout of their failure.
         pub member_flaps: u64,
-        /// User events that we sent.
+        /// User events sent by this node.
         pub user_events_sent: u64,
-        /// User events delivered to the application, our own included.
+        /// User events delivered to the application, including our own.
         pub user_events: u64,
-        /// User events that came again, by another way.
+        /// Received user events that had been received before.
         pub user_event_repeats: u64,
-        /// Queries that we asked, those that the application never sees included.
+        /// Queries sent by this node, including internal ones.
         pub queries_asked: u64,
-        /// Queries delivered to the application, our own included.
+        /// Queries delivered to the application, including our own.
         pub queries: u64,
-        /// Queries that came again, by another way.
+        /// Received queries that had been received before.
         pub query_repeats: u64,
-        /// Acknowledgements of our queries, each member's once.
+        /// Acks of our queries, once per member.
         pub query_acks: u64,
-        /// Answers to our queries, each member's once.
+        /// Responses to our queries, once per member.
         pub query_responses: u64,
-        /// Acknowledgements that had come before, by another way.
+        /// Received acks that had been received before.
         pub query_duplicate_acks: u64,
-        /// Answers that had come before, by another way.
+        /// Received responses that had been received before.
         pub query_duplicate_responses: u64,
-        /// Acknowledgements and answers to queries that were over, or that we never asked.
+        /// Received acks and responses of queries that had ended or were never sent.
         pub query_late: u64,
-        /// Answers of others that we passed on.
+        /// Responses of other members that this node relayed.
         pub query_relays: u64,
-        /// Answers to our probes from which our coordinate learned.
+        /// Probe acks that updated our coordinate.
         pub coordinate_updates: u64,
-        /// How far our own coordinate has moved in all, in nanoseconds: the distances from where it was before each update to
-        /// where it was after.
+        /// Total distance that our coordinate has moved, in nanoseconds: the sum of the distances between the positions
+        /// before and after each update.
         pub coordinate_moved_nanos: u64,
-        /// Answers to our probes whose coordinate or round-trip time was out of bounds.
+        /// Probe acks whose coordinate or round-trip time was out of range.
         pub coordinates_rejected: u64,
-        /// Answers to our probes that took no time at all.
+        /// Probe acks with a round-trip time of zero.
         pub coordinates_zero_rtt: u64,
-        /// Times our own coordinate went out of bounds and we began anew at the origin.
+        /// Resets of our coordinate to the origin, because it was out of range.
         pub coordinate_resets: u64,
         ..
         /// Messages in sent datagrams, by kind; see [`Stats::sent`].
@@ -265,11 +277,10 @@ impl Stats {
 
     fn by_kind(&self) -> impl Iterator<Item = Metric> + use<> {
         let of = |name, help, kind: MessageKind, value| Metric::labelled(name, help, ("kind", kind.name()), value);
-        let messages = MessageKind::ALL.map(|kind| {
-            of("messages_out", "Messages in the datagrams that we asked to be sent.", kind, self.sent(kind).messages)
-        });
+        let messages = MessageKind::ALL
+            .map(|kind| of("messages_out", "Messages in the sent datagrams.", kind, self.sent(kind).messages));
         let bytes = MessageKind::ALL.map(|kind| {
-            let help = "Bytes of those messages, before compression and without what is around them.";
+            let help = "Bytes of those messages, before compression and without the packet layers.";
             of("messages_out_bytes", help, kind, self.sent(kind).bytes)
         });
         messages.into_iter().chain(bytes)
@@ -279,11 +290,11 @@ impl Stats {
         let queues =
             [("intents", self.intents_pruned), ("queries", self.queries_pruned), ("events", self.events_pruned)];
         let full = queues.map(|(queue, pruned)| {
-            let help = "Broadcasts thrown away because their queue was full.";
+            let help = "Broadcasts dropped because their queue was full.";
             Metric::labelled("broadcasts_pruned_full", help, ("queue", queue), pruned.full)
         });
         let too_large = queues.map(|(queue, pruned)| {
-            let help = "Broadcasts thrown away because no packet of ours has room for them.";
+            let help = "Broadcasts dropped because they do not fit into a packet.";
             Metric::labelled("broadcasts_pruned_too_large", help, ("queue", queue), pruned.too_large)
         });
         full.into_iter().chain(too_large)
@@ -291,7 +302,7 @@ impl Stats {
 
     fn by_reason(&self) -> impl Iterator<Item = Metric> + use<> {
         let dropped = DropReason::ALL.map(|reason| {
-            Metric::labelled("dropped", "Inputs that were not used.", ("reason", reason.name()), self.dropped(reason))
+            Metric::labelled("dropped", "Dropped inputs.", ("reason", reason.name()), self.dropped(reason))
         });
         dropped.into_iter()
     }

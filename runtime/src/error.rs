@@ -232,7 +232,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_error_and_its_sources_say_nothing_twice_and_the_error_says_all() {
+    fn an_error_names_its_cause_and_its_sources_repeat_nothing() {
         let io = || io::Error::from_raw_os_error(28);
         let no_key = || KeyringFileError::Key { at: 1, error: KeyError::Base64 };
         let addr = SocketAddr::from(([10, 0, 0, 1], 7946));

@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slow_subscriber_loses_its_oldest_events_and_is_told_how_many() {
+    fn a_slow_subscriber_loses_its_oldest_events_and_gets_their_number() {
         let mut subscribers = Subscribers::default();
         let mut slow = subscribers.subscribe(2, |_| true);
         let mut quick = subscribers.subscribe(9, |_| true);

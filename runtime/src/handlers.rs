@@ -8,7 +8,7 @@ use core::pin::Pin;
 use futures_lite::FutureExt;
 use serf_proto::{Event, MemberEvent, MemberEventKind, Query, UserEvent};
 
-use crate::end::said;
+use crate::end::panic_message;
 use crate::events::{Events, Lagged};
 use crate::responder::Responder;
 
@@ -216,7 +216,7 @@ impl Handlers {
 /// Runs one call of a handler; catches and records a panic.
 async fn guarded(of: impl fmt::Debug, responder: Option<&Responder>, call: impl Future<Output = ()>) {
     if let Err(panic) = AssertUnwindSafe(call).catch_unwind().await {
-        tracing::error!(handler = ?of, message = %said(&*panic), "a handler panicked; the next one runs");
+        tracing::error!(handler = ?of, message = %panic_message(&*panic), "a handler panicked; the next one runs");
         if let Some(responder) = responder {
             responder.note_panic();
         }
@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_handler_goes_to_the_last_resort_if_there_is_one() {
+    fn an_event_without_a_handler_goes_to_otherwise() {
         let called = calls(&["x", "y"], |note| {
             let rest = Arc::clone(&note.0);
             Handlers::new().on_user("x", note.user('a')).otherwise(move |event| {
@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_ends_one_call_and_the_next_handler_and_event_have_theirs() {
+    fn a_panic_ends_one_call_of_a_handler_only() {
         let called = calls(&["x", "y"], |note| {
             Handlers::new()
                 .on_user("x", |_| -> Work { panic!("before its future") })
@@ -306,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn slow_handlers_are_told_how_many_events_they_missed() {
+    fn slow_handlers_get_the_number_of_missed_events() {
         let called = calls(&["1", "2", "3", "4", "5"], |note| {
             let lagged = Arc::clone(&note.0);
             Handlers::new().on_any_user(note.user('a')).on_lagged(move |Lagged(missed)| {

@@ -91,7 +91,7 @@ async fn attempt<N: Net>(shared: &Arc<Shared<N>>, seeds: &[String], old: OldEven
     let (addrs, failed) = join::resolve(&shared.net, shared.bound, seeds.to_vec()).await;
     if addrs.is_empty() {
         let empty = JoinReport { contacted: 0, failed, attempts: 1 };
-        return Err(if empty.failed.is_empty() { JoinError::NoSeeds } else { JoinError::NobodyAnswered(empty) });
+        return Err(if empty.failed.is_empty() { JoinError::NoSeeds } else { JoinError::NoSeedAnswered(empty) });
     }
     let only_addrs: Vec<SocketAddr> = addrs.iter().map(|(addr, _)| *addr).collect();
     let mut report = ended(shared, |node, now, out| node.join(now, &only_addrs, old, out), &addrs).await?;
@@ -102,12 +102,12 @@ async fn attempt<N: Net>(shared: &Arc<Shared<N>>, seeds: &[String], old: OldEven
         places.entry(seed.as_str()).or_insert(place);
     }
     report.failed.sort_by_key(|failure| places.get(failure.seed.as_str()).copied());
-    if report.contacted == 0 { Err(JoinError::NobodyAnswered(report)) } else { Ok(report) }
+    if report.contacted == 0 { Err(JoinError::NoSeedAnswered(report)) } else { Ok(report) }
 }
 
 async fn rejoin<N: Net>(shared: &Arc<Shared<N>>, old: OldEvents) -> Result<JoinReport, JoinError> {
     let report = ended(shared, |node, now, out| node.rejoin(now, old, out), &[]).await?;
-    if report.contacted == 0 { Err(JoinError::NobodyAnswered(report)) } else { Ok(report) }
+    if report.contacted == 0 { Err(JoinError::NoSeedAnswered(report)) } else { Ok(report) }
 }
 
 /// Rejoins until another member is known, whichever node contacted the other.
@@ -149,7 +149,7 @@ async fn until_found<N: Net>(
                 return Ok(JoinReport { contacted: 0, failed: Vec::new(), attempts: 0 });
             }
             let report = attempt.await?;
-            if shared.lock().node.is_alone() { Err(JoinError::NobodyAnswered(report)) } else { Ok(report) }
+            if shared.lock().node.is_alone() { Err(JoinError::NoSeedAnswered(report)) } else { Ok(report) }
         }) as Attempt
     };
     persist(shared, Retry::default(), next).await
@@ -190,11 +190,11 @@ async fn persist<N: Net>(
     mut attempt: impl FnMut() -> Attempt,
 ) -> Result<JoinReport, JoinError> {
     let give_up_at = retry.give_up_after.map_or(Instant::MAX, |after| shared.net.now() + after);
-    let mut pauses = Pauses::new(&retry);
+    let mut pauses = Pauses::new(&retry, shared.retries.rng());
     for attempts in 1.. {
         let failed = match attempt().await {
             Ok(report) => return Ok(JoinReport { attempts, ..report }),
-            Err(JoinError::NobodyAnswered(report)) => JoinError::NobodyAnswered(JoinReport { attempts, ..report }),
+            Err(JoinError::NoSeedAnswered(report)) => JoinError::NoSeedAnswered(JoinReport { attempts, ..report }),
             Err(error) => return Err(error),
         };
         let pause = pauses.next();

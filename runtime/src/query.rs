@@ -27,13 +27,13 @@ pub struct QueryStream {
     id: QueryId,
     events: Events,
     is_over: bool,
-    ender: Ender,
+    ender: QueryEnder,
 }
 
 /// Ends a query at the node, without a handle that keeps the node running.
-struct Ender(Box<dyn Fn(QueryId) + Send + Sync>);
+struct QueryEnder(Box<dyn Fn(QueryId) + Send + Sync>);
 
-impl Ender {
+impl QueryEnder {
     fn of<N: Net>(serf: &Serf<N>) -> Self {
         let weak = serf.downgrade();
         Self(Box::new(move |id| {
@@ -44,9 +44,9 @@ impl Ender {
     }
 }
 
-impl fmt::Debug for Ender {
+impl fmt::Debug for QueryEnder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Ender").finish_non_exhaustive()
+        f.debug_struct("QueryEnder").finish_non_exhaustive()
     }
 }
 
@@ -173,7 +173,7 @@ impl<N: Net> Serf<N> {
     /// stopped.
     pub fn query(&self, question: &Question<'_>) -> Result<QueryStream, CommandError<QueryError>> {
         let shared = self.shared();
-        let ender = Ender::of(self);
+        let ender = QueryEnder::of(self);
         let asked = shared.call(|engine, now, out| {
             let id = engine.node.query(now, question, out)?;
             // Subscribes before the first replies, our own, leave the outbox.

@@ -36,8 +36,8 @@ pub enum JoinError {
     #[error("{STOPPED}")]
     Stopped,
     /// No seed accepted the join. The report has the reason for each.
-    #[error("none of {} seeds let us in{}", .0.failed.len(), listed(&.0.failed))]
-    NobodyAnswered(JoinReport),
+    #[error("none of {} seeds could be joined{}", .0.failed.len(), listed(&.0.failed))]
+    NoSeedAnswered(JoinReport),
 }
 
 /// Formats the failures as the end of a sentence: `: one; two`.

@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_datagram_beyond_the_bound_is_lost_and_counted_and_the_oldest_goes_first() {
+    fn a_datagram_beyond_the_bound_is_dropped_and_counted() {
         let queue = SendQueue::default();
         let to = "10.0.0.1:1".parse().unwrap();
         for n in 0..DATAGRAMS_MAX + 2 {

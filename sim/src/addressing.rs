@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn foreign_addresses_belong_to_nobody() {
+    fn foreign_addresses_belong_to_no_host() {
         for addr in ["10.0.0.0:7946", "10.0.0.9:7946", "10.0.0.1:80", "11.0.0.1:7946", "[::1]:7946"] {
             assert_eq!(node_at(addr.parse().unwrap(), 8), None, "{addr}");
         }

@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nobody_passes_before_everybody_came() {
+    fn no_party_passes_before_all_have_arrived() {
         let barrier = SpinBarrier::new(3);
         let count = AtomicU32::new(0);
         std::thread::scope(|scope| {

@@ -79,7 +79,7 @@ impl Bounds {
 
     /// Until none of `ghosts` invented members counts as alive: the nodes probe all members in turn, at the slowest
     /// rate because so many probes fail; then as for a crash in a cluster that includes them.
-    pub(crate) fn exorcism(nodes: u32, ghosts: u32, config: &Config) -> Duration {
+    pub(crate) fn ghost_removal(nodes: u32, ghosts: u32, config: &Config) -> Duration {
         if ghosts == 0 {
             return Duration::ZERO;
         }

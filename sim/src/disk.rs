@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn who_forgets_the_cluster_keeps_its_keys() {
+    fn a_node_that_forgets_the_cluster_keeps_its_keys() {
         let key = Key::new(&[1; 16]).unwrap();
         let mut disk = Disk::of([Record::EventClock(7)]);
         disk.keep_keys(vec![key.clone()]);

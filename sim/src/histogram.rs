@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_taken_back_must_be_reached_again() {
+    fn a_goal_that_is_undone_must_be_reached_again() {
         let mut histogram = Histogram::default();
         histogram.add(5 * MS, 1);
         histogram.add(15 * MS, -1);

@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn the_status_before_is_told_from_the_events_alone() {
+    fn the_previous_status_follows_from_the_events_alone() {
         let mut fallen = FallenMembers::default();
         assert_eq!(fallen.change(1, Status::Alive), None);
         assert_eq!(fallen.change(1, Status::Failed), Some(Status::Alive));

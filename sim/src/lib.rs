@@ -86,7 +86,7 @@ pub use layout::Layout;
 pub use net::{Bursts, Effect, Latency, Link, LinkModel, LinkModelError, NodeSet, Rule, Topology};
 pub use phase::{Figures, Phase, PhaseSettings};
 pub use recorder::Recording;
-pub use report::{Cost, Outcome, PhaseReport, Reached, Report, Setup, Spread, StepReport, SubjectReport};
+pub use report::{AntiEntropy, Cost, Outcome, PhaseReport, Reached, Report, Setup, Spread, StepReport, SubjectReport};
 pub use scenario::{Monitor, Scenario, Unwatched};
 pub use series::{Flow, Series};
 pub use world::{Fault, World, WorldOptions};

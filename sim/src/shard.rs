@@ -16,7 +16,7 @@ use crate::command::{Command, StartFrom};
 use crate::digest::Digest;
 use crate::explain::Fact;
 use crate::host::{Backlog, FallenMembers, Host, SlowProcessor};
-use crate::hostile::Sight;
+use crate::hostile::AttackerView;
 use crate::notes::Notes;
 use crate::observe::Next;
 use crate::recorder::Recorder;
@@ -60,12 +60,12 @@ impl Shard {
 
     /// Runs all payloads due before `end`.
     pub(crate) fn run_window(&mut self, shared: &Shared, end: Instant) {
-        let mut touched = 0;
+        let mut prefetched = 0;
         while let Some(scheduled) = self.queues.queue.pop_before(end) {
-            if touched == 0 {
-                touched = self.prefetch_upcoming(shared);
+            if prefetched == 0 {
+                prefetched = self.prefetch_upcoming(shared);
             } else {
-                touched -= 1;
+                prefetched -= 1;
             }
             self.dispatch(shared, scheduled);
         }
@@ -75,7 +75,7 @@ impl Shard {
     /// exceed the cache.
     fn prefetch_upcoming(&self, shared: &Shared) -> usize {
         let mut count = 0;
-        let upcoming = self.queues.queue.upcoming().take(TOUCHED_AHEAD);
+        let upcoming = self.queues.queue.upcoming().take(PREFETCHED_AHEAD);
         core::hint::black_box(upcoming.fold(0, |sum, scheduled| {
             count += 1;
             sum ^ self.hosts[shared.local(scheduled.target)].prefetch()
@@ -179,7 +179,7 @@ impl Shard {
         match scheduled.payload {
             Payload::Wake => self.wake(shared, local, target, key.at),
             Payload::Datagram(bytes) => self.deliver(shared, local, target, key, addr_of(key.source), &bytes),
-            Payload::Forged(forged) => self.suffer(shared, local, target, key, &forged),
+            Payload::Forged(forged) => self.handle_forged(shared, local, target, key, &forged),
             Payload::Segment(segment) => self.segment(shared, local, target, key, segment),
             Payload::Command(command) => self.run_command(shared, local, target, key.at, *command),
         }
@@ -215,7 +215,7 @@ impl Shard {
         let Key { at, source, .. } = key;
         let host = &mut self.hosts[local];
         if let Some(attacker) = &mut host.attacker {
-            attacker.hear(bytes);
+            attacker.record_packet(bytes);
         }
         let Some(node) = &mut host.process.node else {
             self.tally.drop_datagram(NetDrop::Down);
@@ -233,7 +233,7 @@ impl Shard {
     }
 
     /// Delivers a datagram of the attacker and measures what the node sends in the same call.
-    fn suffer(&mut self, shared: &Shared, local: usize, id: u32, key: Key, forged: &(SocketAddr, Bytes)) {
+    fn handle_forged(&mut self, shared: &Shared, local: usize, id: u32, key: Key, forged: &(SocketAddr, Bytes)) {
         let (from, bytes) = forged;
         let before = self.hosts[local].sockets.uplink.datagram_bytes;
         self.hosts[local].sockets.uplink.stranger_bytes = Some(0);
@@ -251,7 +251,7 @@ impl Shard {
                 let host = &mut self.hosts[local];
                 let Some(end) = host.sockets.ends.by_port(port) else {
                     let mut context = context(shared, &mut self.queues, &mut self.tally, &mut self.notes, id, at);
-                    if context.shoot_on(host, port, peer_port) {
+                    if context.continue_stream(host, port, peer_port) {
                         return;
                     }
                     context.send_segment(host, source, Segment::Reset { port: peer_port });
@@ -389,9 +389,11 @@ impl Shard {
             Command::Leave => self.feed(shared, local, id, at, Input::Leave),
             Command::Assault(attack) => {
                 let Some(mut attacker) = host.attacker.take() else { return };
-                let shots = attacker.compose(Sight { shared, host: id, node: host.process.node.as_ref() }, attack);
+                let messages =
+                    attacker.compose(AttackerView { shared, host: id, node: host.process.node.as_ref() }, attack);
                 host.attacker = Some(attacker);
-                context(shared, &mut self.queues, &mut self.tally, &mut self.notes, id, at).shoot(host, shots);
+                context(shared, &mut self.queues, &mut self.tally, &mut self.notes, id, at)
+                    .send_messages(host, messages);
             }
         }
     }
@@ -616,7 +618,7 @@ fn fold_input(digest: &mut Digest, input: &Input) {
 const ANSWER_BYTES_MAX: u32 = 64 * 1024;
 
 /// Number of payloads whose nodes are prefetched together.
-const TOUCHED_AHEAD: usize = 8;
+const PREFETCHED_AHEAD: usize = 8;
 
 /// Input kinds in digests.
 const KIND_TIMEOUT: u64 = 1 << 56;

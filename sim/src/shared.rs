@@ -116,7 +116,7 @@ impl Shared {
         let identity = |node| {
             let made = Identity::new(&name_of(node), addr_of(node), &tags);
             let made = made.expect("short names, real addresses and small tags are fine");
-            made.with_versions(settings.of(node).transport().codec.versions())
+            made.with_versions(settings.of(node).transport().versions())
         };
         let identities: Vec<Identity> = (0..hosts).map(identity).collect();
         // A converged node knows its whole directory, hence not the nodes that start later.

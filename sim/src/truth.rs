@@ -92,6 +92,11 @@ impl Truth {
         }
     }
 
+    /// Makes these nodes subjects, too.
+    pub(crate) fn add_subjects(&mut self, subjects: &[u32]) {
+        subjects.iter().for_each(|node| self.subjects[*node as usize] = true);
+    }
+
     /// Records the start or end of a partition between subjects and others.
     pub(crate) const fn set_split(&mut self, is_split: bool) {
         self.is_split = is_split;
@@ -111,7 +116,7 @@ impl Truth {
     }
 
     /// Returns the nodes that were up throughout.
-    pub(crate) fn stayed(&self) -> impl Iterator<Item = u32> + '_ {
+    pub(crate) fn always_up(&self) -> impl Iterator<Item = u32> + '_ {
         self.all(HostState::Up).filter(|node| !self.ever_down[*node as usize])
     }
 

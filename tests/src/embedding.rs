@@ -31,30 +31,30 @@ macro_rules! embedding_tests {
     ($net:ty, $block_on:path) => {
         $crate::embedding_tests!($net, $block_on:
             two_nodes_that_join_know_each_other
-            a_user_event_reaches_everybody_once
+            a_user_event_reaches_all_members_once
             changed_tags_are_announced
-            one_tag_is_set_and_another_removed_and_the_rest_stays
+            update_tags_changes_only_the_given_tags
             handlers_from_the_start_see_the_first_event_and_all_of_one_name_are_called
-            whoever_waits_is_told_of_the_leave_or_the_stop
+            a_wait_ends_with_the_leave_or_the_stop
             a_panic_in_a_handler_ends_that_call_only_and_is_counted
-            a_panic_in_a_task_of_the_node_stops_it_and_whoever_waits_is_told
+            a_panic_in_a_task_of_the_node_stops_it_and_ends_every_wait
             a_panic_in_a_call_that_has_locked_the_node_stops_it
             a_second_node_with_the_same_files_is_refused_until_the_first_is_shut_down
             a_node_finds_the_members_that_it_was_started_with_whenever_they_come
-            who_leaves_is_seen_to_leave
+            a_leave_is_seen_by_the_others
             nodes_that_leave_at_once_do_not_wait_for_each_other
             events_sent_at_once_arrive_in_that_order
-            who_is_dropped_without_leaving_is_seen_to_fail_and_can_be_forced_out
+            a_node_dropped_without_a_leave_fails_and_can_be_forced_out
             fifty_nodes_in_one_process_find_each_other
-            a_slow_subscriber_is_told_and_can_resync_and_holds_nobody_up
+            a_slow_subscriber_gets_lagged_can_resync_and_delays_no_other
             a_subscription_hears_only_what_it_asked_for
             handlers_are_called_in_order_and_by_name
             a_join_says_for_every_seed_why_it_did_not_help
             one_good_seed_among_bad_ones_is_enough
             a_name_is_resolved
-            nobody_joins_without_seeds
+            a_join_without_seeds_fails
             a_port_in_use_is_named
-            what_nobody_could_reach_is_not_advertised
+            an_unreachable_address_is_not_advertised
             ipv6_is_as_good_as_ipv4
             a_socket_for_both_kinds_speaks_to_ipv4
             a_cancelled_join_still_joins_and_does_no_harm
@@ -62,30 +62,30 @@ macro_rules! embedding_tests {
             a_leave_that_is_asked_for_twice_is_one_leave
             the_last_handle_stops_the_node
             a_stopped_node_frees_its_port_and_refuses_commands
-            garbage_is_counted_and_harms_nobody
-            streams_that_say_nothing_are_bounded_and_keep_nobody_out
-            streams_whose_answers_nobody_reads_are_bounded_and_keep_nobody_out
+            garbage_is_counted_and_harms_no_node
+            silent_streams_are_bounded_and_exclude_no_peer
+            streams_with_unread_answers_are_bounded_and_exclude_no_peer
             a_query_is_acknowledged_and_answered_and_ends_early
             all_answers_of_a_query_come_together_if_they_are_wanted_so
             a_query_reaches_only_those_that_its_filters_meet
             a_question_is_built_of_variables_and_kept
             a_query_may_be_abandoned_and_an_answer_may_be_late
             a_slow_reader_of_replies_loses_the_oldest_and_never_the_report
-            a_join_goes_on_until_somebody_is_there
-            a_join_that_goes_on_gives_up_when_its_time_is_over_or_nobody_waits
+            a_persistent_join_goes_on_until_a_node_answers
+            a_persistent_join_ends_at_its_deadline_or_when_its_future_is_dropped
             members_know_how_far_they_are_apart
             keys_are_exchanged_by_the_whole_cluster_and_kept_in_files
-            a_keyring_file_that_cannot_be_written_is_told_to_whoever_changes_keys
+            a_keyring_file_that_cannot_be_written_fails_the_key_change
             a_node_with_a_keyring_file_starts_with_the_keys_in_it_and_never_in_the_clear
             nodes_without_the_key_are_not_let_in
-            a_node_that_crashed_rejoins_by_itself_and_is_told_no_event_twice
+            a_node_that_crashed_rejoins_by_itself_and_gets_no_event_twice
             a_torn_snapshot_still_leads_back
-            after_a_leave_a_node_returns_only_if_it_was_told_to
+            after_a_leave_a_node_rejoins_only_if_it_is_configured_to
             a_snapshot_that_cannot_be_used_is_named
-            nodes_speak_hashicorps_codec_if_they_are_told_to
-            a_guardian_tells_and_asks_all_nodes_of_its_encrypted_cluster
+            nodes_write_hashicorps_codec_if_configured_to
+            a_guardian_sends_to_and_queries_all_nodes_of_its_encrypted_cluster
             coalesced_joins_are_one_event_for_streams_and_handlers_alike
-            a_policy_keeps_a_member_out_and_why_tells_of_who_failed
+            a_policy_keeps_a_member_out_and_why_explains_a_failure
         );
     };
     ($net:ty, $block_on:path: $($test:ident)*) => {
@@ -195,7 +195,7 @@ pub async fn two_nodes_that_join_know_each_other<N: Net>() {
 }
 
 /// A user event and its payload, at its sender and at another node.
-pub async fn a_user_event_reaches_everybody_once<N: Net>() {
+pub async fn a_user_event_reaches_all_members_once<N: Net>() {
     let [a, b] = pair::<N>(["a", "b"]).await;
     let (mut at_a, mut at_b) = (a.events(), b.events());
     for name in ["one", "two"] {
@@ -224,7 +224,7 @@ pub async fn changed_tags_are_announced<N: Net>() {
 }
 
 /// Changes of single tags.
-pub async fn one_tag_is_set_and_another_removed_and_the_rest_stays<N: Net>() {
+pub async fn update_tags_changes_only_the_given_tags<N: Net>() {
     let tags: Tags = [("role", "web"), ("state", "up"), ("leader", "yes")].into_iter().collect();
     let a = Serf::<N>::start(options("a").with(|options| options.tags = tags)).unwrap();
     let b = start::<N>("b");
@@ -271,7 +271,7 @@ pub async fn handlers_from_the_start_see_the_first_event_and_all_of_one_name_are
 }
 
 /// A service that only waits for its node.
-pub async fn whoever_waits_is_told_of_the_leave_or_the_stop<N: Net>() {
+pub async fn a_wait_ends_with_the_leave_or_the_stop<N: Net>() {
     fn may_be_spawned<T: Send>(future: T) -> T {
         future
     }
@@ -318,7 +318,7 @@ pub async fn a_panic_in_a_handler_ends_that_call_only_and_is_counted<N: Net>() {
 }
 
 /// A panic under the node's lock, which may leave the node inconsistent.
-pub async fn a_panic_in_a_task_of_the_node_stops_it_and_whoever_waits_is_told<N: Net>() {
+pub async fn a_panic_in_a_task_of_the_node_stops_it_and_ends_every_wait<N: Net>() {
     struct Buggy;
     impl Policy for Buggy {
         fn admits(&self, candidate: &Candidate<'_>) -> Result<(), Veto> {
@@ -394,7 +394,7 @@ pub async fn a_node_finds_the_members_that_it_was_started_with_whenever_they_com
 }
 
 /// A graceful leave.
-pub async fn who_leaves_is_seen_to_leave<N: Net>() {
+pub async fn a_leave_is_seen_by_the_others<N: Net>() {
     let [a, b] = pair::<N>(["a", "b"]).await;
     let mut events = b.events();
     let report = soon::<N, _>(a.leave()).await.unwrap();
@@ -443,7 +443,7 @@ pub async fn events_sent_at_once_arrive_in_that_order<N: Net>() {
 }
 
 /// A crash, then a forced leave.
-pub async fn who_is_dropped_without_leaving_is_seen_to_fail_and_can_be_forced_out<N: Net>() {
+pub async fn a_node_dropped_without_a_leave_fails_and_can_be_forced_out<N: Net>() {
     let mut quick = options("b");
     quick.protocol.swim.probe_interval = Duration::from_millis(200);
     quick.protocol.swim.probe_timeout = Duration::from_millis(100);
@@ -486,7 +486,7 @@ pub async fn fifty_nodes_in_one_process_find_each_other<N: Net>() {
 }
 
 /// Slow subscribers do not cause back-pressure.
-pub async fn a_slow_subscriber_is_told_and_can_resync_and_holds_nobody_up<N: Net>() {
+pub async fn a_slow_subscriber_gets_lagged_can_resync_and_delays_no_other<N: Net>() {
     let a = Serf::<N>::start(options("a").with(|options| options.subscriber_events_max = 8)).unwrap();
     let mut slow = a.events();
     for n in 0..50 {
@@ -566,16 +566,16 @@ pub async fn a_join_says_for_every_seed_why_it_did_not_help<N: Net>() {
     let a = start::<N>("a");
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     let seeds = [&closed, "[::1]:7946", "host:port"];
-    let Err(JoinError::NobodyAnswered(report)) = soon::<N, _>(a.join(&seeds)).await else {
+    let Err(JoinError::NoSeedAnswered(report)) = soon::<N, _>(a.join(&seeds)).await else {
         panic!("the join succeeded")
     };
     let cause = |seed: &str| &report.failed.iter().find(|failure| failure.seed == seed).unwrap().cause;
     assert!(matches!(cause(&closed), SeedCause::Unreachable(_)));
     assert!(matches!(cause("[::1]:7946"), SeedCause::OtherKind { .. }));
     assert!(matches!(cause("host:port"), SeedCause::Malformed(_)));
-    let text = JoinError::NobodyAnswered(report).to_string();
+    let text = JoinError::NoSeedAnswered(report).to_string();
     assert!(text.contains(&format!("{closed} cannot be reached")), "{text}");
-    assert!(text.starts_with("none of 3 seeds let us in: "), "{text}");
+    assert!(text.starts_with("none of 3 seeds could be joined: "), "{text}");
 }
 
 /// A partly failed join.
@@ -593,14 +593,14 @@ pub async fn a_name_is_resolved<N: Net>() {
     let [a, b] = ["a", "b"].map(start::<N>);
     let report = soon::<N, _>(b.join(&[format!("localhost:{}", a.bound_addr().port())])).await.unwrap();
     assert_eq!(report.contacted, 1);
-    let Err(JoinError::NobodyAnswered(report)) = soon::<N, _>(b.join(&["no-such-host.invalid"])).await else {
+    let Err(JoinError::NoSeedAnswered(report)) = soon::<N, _>(b.join(&["no-such-host.invalid"])).await else {
         panic!("that name is reserved")
     };
     assert!(matches!(report.failed[0].cause, SeedCause::Unresolved(_)));
 }
 
 /// Invalid call.
-pub async fn nobody_joins_without_seeds<N: Net>() {
+pub async fn a_join_without_seeds_fails<N: Net>() {
     let seeds: [&str; 0] = [];
     assert!(matches!(start::<N>("a").join(&seeds).await, Err(JoinError::NoSeeds)));
 }
@@ -615,7 +615,7 @@ pub async fn a_port_in_use_is_named<N: Net>() {
 }
 
 /// Addresses that cannot be advertised, and one that can.
-pub async fn what_nobody_could_reach_is_not_advertised<N: Net>() {
+pub async fn an_unreachable_address_is_not_advertised<N: Net>() {
     let everywhere = || options("a").with(|options| options.bind = "0.0.0.0:0".parse().unwrap());
     let nowhere = everywhere().with(|options| options.advertise = Some("0.0.0.0:7946".parse().unwrap()));
     assert!(matches!(Serf::<N>::start(nowhere), Err(StartError::AdvertiseUnspecified { .. })));
@@ -713,7 +713,7 @@ pub async fn a_stopped_node_frees_its_port_and_refuses_commands<N: Net>() {
 }
 
 /// Input that is not Serf's.
-pub async fn garbage_is_counted_and_harms_nobody<N: Net>() {
+pub async fn garbage_is_counted_and_harms_no_node<N: Net>() {
     let [a, b] = ["a", "b"].map(start::<N>);
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     for garbage in [&[0x7f_u8; 40][..], b"GET / HTTP/1.1\r\n\r\n", &[]] {
@@ -730,7 +730,7 @@ pub async fn garbage_is_counted_and_harms_nobody<N: Net>() {
 }
 
 /// Idle inbound streams.
-pub async fn streams_that_say_nothing_are_bounded_and_keep_nobody_out<N: Net>() {
+pub async fn silent_streams_are_bounded_and_exclude_no_peer<N: Net>() {
     let a = start::<N>("a");
     let too_many = limits::STREAMS_PER_SOURCE_MAX + 5;
     let mut silent: Vec<TcpStream> = (0..too_many).map(|_| TcpStream::connect(a.bound_addr()).unwrap()).collect();
@@ -745,7 +745,7 @@ pub async fn streams_that_say_nothing_are_bounded_and_keep_nobody_out<N: Net>() 
 }
 
 /// Replies are large, because they hold the state of the cluster; requests are small.
-pub async fn streams_whose_answers_nobody_reads_are_bounded_and_keep_nobody_out<N: Net>() {
+pub async fn streams_with_unread_answers_are_bounded_and_exclude_no_peer<N: Net>() {
     let mut big = options("a");
     big.tags = Tags::from_iter([("t".to_owned(), "x".repeat(400))]);
     let a = Serf::<N>::start(big).unwrap();
@@ -924,7 +924,7 @@ pub async fn a_slow_reader_of_replies_loses_the_oldest_and_never_the_report<N: N
 }
 
 /// A seed that starts later than the node that joins through it.
-pub async fn a_join_goes_on_until_somebody_is_there<N: Net>() {
+pub async fn a_persistent_join_goes_on_until_a_node_answers<N: Net>() {
     let b = start::<N>("b");
     let later = start::<N>("a");
     let addr = later.bound_addr();
@@ -945,13 +945,13 @@ pub async fn a_join_goes_on_until_somebody_is_there<N: Net>() {
 }
 
 /// The other ends of a repeated join.
-pub async fn a_join_that_goes_on_gives_up_when_its_time_is_over_or_nobody_waits<N: Net>() {
+pub async fn a_persistent_join_ends_at_its_deadline_or_when_its_future_is_dropped<N: Net>() {
     let b = start::<N>("b");
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     let pause = Duration::from_millis(100);
     let retry = Retry { pause, pause_max: pause, give_up_after: Some(Duration::from_millis(400)) };
     let result = soon::<N, _>(b.join_until(&[&closed, "host:port"], OldEvents::Ignore, retry)).await;
-    let Err(JoinError::NobodyAnswered(report)) = result else { panic!("{result:?}") };
+    let Err(JoinError::NoSeedAnswered(report)) = result else { panic!("{result:?}") };
     assert!(report.attempts >= 3 && report.failed.len() == 2, "{report:?}");
     let forever = Retry { give_up_after: None, ..retry };
     let nobody: [&str; 0] = [];
@@ -1084,7 +1084,7 @@ pub async fn a_node_with_a_keyring_file_starts_with_the_keys_in_it_and_never_in_
 }
 
 /// Keyring files that cannot be written.
-pub async fn a_keyring_file_that_cannot_be_written_is_told_to_whoever_changes_keys<N: Net>() {
+pub async fn a_keyring_file_that_cannot_be_written_fails_the_key_change<N: Net>() {
     let scratch = Scratch::new("keyring-lost");
     let directory = scratch.file("gone");
     std::fs::create_dir(&directory).unwrap();
@@ -1114,7 +1114,7 @@ pub async fn nodes_without_the_key_are_not_let_in<N: Net>() {
     for stranger in [options("b"), secret("b", &[key(2)])] {
         let b = Serf::<N>::start(stranger).unwrap();
         let result = soon::<N, _>(b.join(&at(&a))).await;
-        assert!(matches!(result, Err(JoinError::NobodyAnswered(_))), "{result:?}");
+        assert!(matches!(result, Err(JoinError::NoSeedAnswered(_))), "{result:?}");
         assert_eq!((a.members().len(), b.members().len()), (1, 1));
     }
     let stats = a.stats().protocol;
@@ -1138,7 +1138,7 @@ fn lasting(name: &str, scratch: &Scratch, bind: SocketAddr) -> Options {
 }
 
 /// A crash, as observed by others, and the restart.
-pub async fn a_node_that_crashed_rejoins_by_itself_and_is_told_no_event_twice<N: Net>() {
+pub async fn a_node_that_crashed_rejoins_by_itself_and_gets_no_event_twice<N: Net>() {
     let scratch = Scratch::new("crash");
     let (a, mut events) = Serf::<N>::builder(lasting("a", &scratch, loopback())).start_with_events().unwrap();
     let b = start::<N>("b");
@@ -1177,7 +1177,7 @@ pub async fn a_torn_snapshot_still_leads_back<N: Net>() {
 }
 
 /// A recorded leave.
-pub async fn after_a_leave_a_node_returns_only_if_it_was_told_to<N: Net>() {
+pub async fn after_a_leave_a_node_rejoins_only_if_it_is_configured_to<N: Net>() {
     let scratch = Scratch::new("left");
     let b = start::<N>("b");
     let a = Serf::<N>::start(lasting("a", &scratch, loopback())).unwrap();
@@ -1209,7 +1209,7 @@ pub async fn a_snapshot_that_cannot_be_used_is_named<N: Net>() {
 }
 
 /// HashiCorp's wire format, alone and mixed with the native one.
-pub async fn nodes_speak_hashicorps_codec_if_they_are_told_to<N: Net>() {
+pub async fn nodes_write_hashicorps_codec_if_configured_to<N: Net>() {
     for others in [CodecChoice::HashiCorp, CodecChoice::Auto] {
         let start = |name: &str, codec| {
             let mut options = options(name);
@@ -1241,7 +1241,7 @@ pub async fn nodes_speak_hashicorps_codec_if_they_are_told_to<N: Net>() {
 }
 
 /// The guardian example, with shorter intervals; the test checks its output.
-pub async fn a_guardian_tells_and_asks_all_nodes_of_its_encrypted_cluster<N: Net>() {
+pub async fn a_guardian_sends_to_and_queries_all_nodes_of_its_encrypted_cluster<N: Net>() {
     let key = format!("-key={}", key(7).to_base64());
     let run = |line: String| {
         let (say, said) = async_channel::unbounded();
@@ -1321,7 +1321,7 @@ pub async fn coalesced_joins_are_one_event_for_streams_and_handlers_alike<N: Net
 }
 
 /// An application policy, and the reason of a failure.
-pub async fn a_policy_keeps_a_member_out_and_why_tells_of_who_failed<N: Net>() {
+pub async fn a_policy_keeps_a_member_out_and_why_explains_a_failure<N: Net>() {
     struct NoGuests;
     impl Policy for NoGuests {
         fn admits(&self, candidate: &Candidate<'_>) -> Result<(), Veto> {

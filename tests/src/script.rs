@@ -183,7 +183,7 @@ mod tests {
             ("start a with key x", "x is not the number of a key"),
             ("start a with key 1\nkey a lose 1", "lose is nothing that is done with keys"),
             ("start a\ncut a", "a cut has two sides"),
-            ("start a\nforce-leave a a", "a node does not force itself to leave; it leaves"),
+            ("start a\nforce-leave a a", "a node cannot force itself to leave; call leave instead"),
         ] {
             assert_eq!(Script::parse(story).play().unwrap_err().what, what, "{story}");
         }

@@ -16,7 +16,7 @@ use crate::endpoint::go_words;
 use crate::handler::EventFilter;
 use crate::log::{Level, Log};
 use crate::quote::quote;
-use crate::rpc::server::{Hangup, ReplyQueue, STREAMS_MAX, Service, StreamError, Streams};
+use crate::rpc::server::{CloseConnection, ReplyQueue, STREAMS_MAX, Service, StreamError, Streams};
 use crate::rpc::{
     Coordinate, Member, MemberFilter, Request, UserEvent, encode_coordinate, encode_join_count, encode_members,
     encode_stats,
@@ -45,12 +45,22 @@ impl Service for Agent {
         &self.rpc_auth
     }
 
-    async fn serve(self: &Arc<Self>, replies: &Arc<ReplyQueue>, seq: u64, request: Request) -> Result<(), Hangup> {
+    async fn serve(
+        self: &Arc<Self>,
+        replies: &Arc<ReplyQueue>,
+        seq: u64,
+        request: Request,
+    ) -> Result<(), CloseConnection> {
         serve(self, replies, seq, request).await
     }
 }
 
-async fn serve(agent: &Arc<Agent>, replies: &Arc<ReplyQueue>, seq: u64, request: Request) -> Result<(), Hangup> {
+async fn serve(
+    agent: &Arc<Agent>,
+    replies: &Arc<ReplyQueue>,
+    seq: u64,
+    request: Request,
+) -> Result<(), CloseConnection> {
     let done = |result: Result<(), String>| replies.reply(seq, result.err().as_deref().unwrap_or_default(), |_| {});
     match request {
         // Handled by the connection.
@@ -97,7 +107,7 @@ async fn keys(agent: &Agent, replies: &ReplyQueue, seq: u64, operation: KeyOpera
 }
 
 /// Leaves the cluster, answers, and ends the agent.
-async fn leave(agent: &Agent, replies: &ReplyQueue, seq: u64) -> Result<(), Hangup> {
+async fn leave(agent: &Agent, replies: &ReplyQueue, seq: u64) -> Result<(), CloseConnection> {
     agent.log.info("agent.ipc", "Graceful leave triggered");
     if agent.serf.state() == NodeState::Leaving {
         replies.reply(seq, "Leave already in progress", |_| {});
@@ -109,7 +119,7 @@ async fn leave(agent: &Agent, replies: &ReplyQueue, seq: u64) -> Result<(), Hang
     _ = tokio::time::timeout(ANSWER_TIMEOUT, replies.below(1)).await;
     tokio::task::yield_now().await;
     agent.stop(Stop::Left);
-    Err(Hangup)
+    Err(CloseConnection)
 }
 
 fn stream(agent: &Agent, replies: &Arc<ReplyQueue>, seq: u64, filter: &str) {
@@ -167,7 +177,7 @@ impl Agent {
         let how = if prune { " (prune)" } else { "" };
         self.log.info("agent", format_args!("Force leaving node{how}: {node}"));
         match self.serf.force_leave(node, prune) {
-            // Ours: a name that cannot exist is treated as an unknown name, which is no error.
+            // Ours: a name that cannot exist is treated as an unknown name, which is not an error.
             Ok(()) | Err(CommandError::Refused(ForceLeaveError::Nobody { .. })) => Ok(()),
             Err(CommandError::Refused(ForceLeaveError::Ourselves)) => {
                 Err("a node does not force itself to leave, use 'serf leave'".into())
@@ -185,7 +195,12 @@ impl Agent {
 
     /// Replies with every member that matches. Patterns are compiled and matched on another thread, so that a client's
     /// patterns cannot delay gossip.
-    async fn members_filtered(&self, replies: &ReplyQueue, seq: u64, filter: MemberFilter) -> Result<(), Hangup> {
+    async fn members_filtered(
+        &self,
+        replies: &ReplyQueue,
+        seq: u64,
+        filter: MemberFilter,
+    ) -> Result<(), CloseConnection> {
         let patterns = filter.tags.values().chain([&filter.name, &filter.status]);
         let bytes: usize = patterns.map(String::len).sum();
         if bytes > PATTERNS_BYTES_MAX {
@@ -206,7 +221,7 @@ impl Agent {
             Some(members)
         });
         // HashiCorp's agent sends no reply to a bad pattern, and client libraries depend on that.
-        let members = listing.await.ok().flatten().ok_or(Hangup)?;
+        let members = listing.await.ok().flatten().ok_or(CloseConnection)?;
         replies.reply(seq, "", |to| encode_members(members.iter(), to));
         Ok(())
     }

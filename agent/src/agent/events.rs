@@ -33,7 +33,9 @@ pub(super) async fn pump(agent: Arc<Agent>, mut events: Events, mut previous: Ve
                 }
                 agent.handle(event);
             }
-            Err(Lagged(count)) => agent.log.warn("agent", format_args!("{count} events came too fast and are lost")),
+            Err(Lagged(count)) => {
+                agent.log.warn("agent", format_args!("{count} events were dropped, the agent was too slow"))
+            }
         }
     }
 }
@@ -119,7 +121,7 @@ struct Conflicts(Vec<(String, SocketAddr, Instant)>);
 impl Conflicts {
     /// Whether to log a conflict: once a minute per pair, for at most [`CONFLICTS_MAX`] pairs at a time.
     fn is_news(&mut self, name: &str, other: SocketAddr, now: Instant) -> bool {
-        self.0.retain(|(.., told_at)| now - *told_at < CONFLICT_PAUSE);
+        self.0.retain(|(.., logged_at)| now - *logged_at < CONFLICT_PAUSE);
         let is_known = self.0.iter().any(|(known, at, _)| known == name && *at == other);
         if is_known || self.0.len() >= CONFLICTS_MAX {
             return false;
@@ -180,7 +182,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_conflict_of_names_is_told_once_a_minute_and_a_flood_of_them_not_at_all() {
+    fn a_name_conflict_is_logged_once_a_minute_and_a_flood_of_them_not_at_all() {
         let at = |secs| Instant::ZERO + Duration::from_secs(secs);
         let addr = |port| SocketAddr::from(([10, 0, 0, 1], port));
         let mut conflicts = Conflicts::default();

@@ -19,7 +19,7 @@ impl Agent {
         page.one("serf_encrypted", "gauge", "Whether gossip is encrypted.", u64::from(!self.serf.keys().is_empty()));
         page.tally(&self.tally);
         page.levels(&[("rpc_streams", self.streams.waiting()), ("log_lines", self.log.waiting())]);
-        let help = "Lines of output that nobody read in time.";
+        let help = "Lines of output dropped because the reader was too slow.";
         page.one("serf_log_lines_lost_total", "counter", help, self.log.lines_lost_in_all());
         page.text
     }
@@ -69,7 +69,7 @@ impl Page {
 
     /// Writes the fill level and the capacity of the agent's queues.
     fn levels(&mut self, queues: &[(&str, Level)]) {
-        self.family("serf_agent_queue_bytes", "gauge", "Bytes that wait for whoever reads them.");
+        self.family("serf_agent_queue_bytes", "gauge", "Bytes queued for a slow reader.");
         for (queue, level) in queues {
             self.sample("serf_agent_queue_bytes", &format!("{{queue=\"{queue}\"}}"), level.bytes);
         }

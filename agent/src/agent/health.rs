@@ -8,15 +8,15 @@ use super::Agent;
 
 /// The counters at the last health check.
 #[derive(Debug, Default)]
-pub(super) struct Health(Mutex<Option<Sight>>);
+pub(super) struct Health(Mutex<Option<Sample>>);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Sight {
+struct Sample {
     socket_errors: u64,
     datagrams_in: u64,
 }
 
-impl Sight {
+impl Sample {
     fn of(stats: &Stats) -> Self {
         Self { socket_errors: stats.socket_errors, datagrams_in: stats.protocol.datagrams_in }
     }
@@ -30,7 +30,7 @@ impl Sight {
 
 impl Agent {
     /// Why the agent is unhealthy; `None` when it is healthy.
-    pub(super) fn illness(&self) -> Option<&'static str> {
+    pub(super) fn unhealthy_reason(&self) -> Option<&'static str> {
         match self.serf.state() {
             NodeState::Alive => {}
             NodeState::Leaving => return Some("leaving the cluster"),
@@ -43,7 +43,7 @@ impl Agent {
         if stats.snapshot_failing {
             return Some("the snapshot cannot be written");
         }
-        let now = Sight::of(&stats);
+        let now = Sample::of(&stats);
         let before = self.health.0.lock().unwrap_or_else(PoisonError::into_inner).replace(now)?;
         let others = || self.serf.members().iter().filter(|member| member.status() == Status::Alive).count() > 1;
         (now.is_cut_off(before) && others()).then_some("socket errors, and no other member is heard")
@@ -55,10 +55,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn errors_count_while_nobody_is_heard() {
-        let sight = |socket_errors, datagrams_in| Sight { socket_errors, datagrams_in };
-        assert!(sight(2, 7).is_cut_off(sight(1, 7)));
-        assert!(!sight(2, 8).is_cut_off(sight(1, 7)), "somebody is heard");
-        assert!(!sight(1, 7).is_cut_off(sight(1, 7)), "nothing went wrong, it is only quiet");
+    fn socket_errors_count_while_no_datagram_arrives() {
+        let sample = |socket_errors, datagrams_in| Sample { socket_errors, datagrams_in };
+        assert!(sample(2, 7).is_cut_off(sample(1, 7)));
+        assert!(!sample(2, 8).is_cut_off(sample(1, 7)), "somebody is heard");
+        assert!(!sample(1, 7).is_cut_off(sample(1, 7)), "nothing went wrong, it is only quiet");
     }
 }

@@ -51,7 +51,7 @@ async fn retry(agent: Arc<Agent>, retry: Retry) {
         failures += 1;
         if retry.failures_max > 0 && failures > retry.failures_max {
             agent.log.error("agent", "maximum retry join attempts made, exiting");
-            return agent.stop(Stop::NobodyAnswers);
+            return agent.stop(Stop::NoSeedAnswered);
         }
         agent.log.warn("agent", format_args!("Join failed: {}, retrying in {:?}", one_line(&why), retry.interval));
         if failures == 1 && try_soon(&agent, &retry).await {
@@ -151,7 +151,7 @@ fn spawn(agent: &Arc<Agent>, to: &Retry) -> Option<JoinHandle<()>> {
 /// Why a join failed, formatted as Go's `multierror`.
 fn why(error: JoinError, encrypted: bool) -> String {
     match error {
-        JoinError::NobodyAnswered(report) => multiple(&report.failed, encrypted),
+        JoinError::NoSeedAnswered(report) => multiple(&report.failed, encrypted),
         JoinError::Leaving | JoinError::Stopped => "Serf can't Join after Leave or Shutdown".into(),
         error => error.to_string(),
     }
@@ -225,7 +225,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_failure_is_told_in_the_words_of_hashicorps_agent() {
+    fn a_failure_is_reported_in_the_words_of_hashicorps_agent() {
         let text = |cause, encrypted| {
             let failure = SeedFailure { seed: "n".into(), addr: "10.0.0.1:7946".parse().ok(), cause };
             one(&failure, encrypted).replace("Failed to join 10.0.0.1: ", "")

@@ -68,7 +68,7 @@ impl<'a> Life<'a> {
                 read = finished(&mut self.reading) => Err(read),
                 stop = self.stop.wait_for(Option::is_some) => {
                     let ended_well = stop.is_ok_and(|stop| *stop == Some(Stop::Left));
-                    self.supervisor.tell(Phase::Stopping);
+                    self.supervisor.notify(Phase::Stopping);
                     return ended_well;
                 }
             };
@@ -86,11 +86,11 @@ impl<'a> Life<'a> {
             }
             self.agent.log.output(&format!("Caught signal: {}", signal.name()));
             if signal == Signal::Hangup {
-                self.supervisor.tell(Phase::Reloading);
+                self.supervisor.notify(Phase::Reloading);
                 self.read_again();
                 continue;
             }
-            self.supervisor.tell(Phase::Stopping);
+            self.supervisor.notify(Phase::Stopping);
             return match signal {
                 Signal::Interrupt if self.leaves.on_interrupt => self.leave(signals).await,
                 Signal::Terminate if self.leaves.on_terminate => self.leave(signals).await,
@@ -139,7 +139,7 @@ impl<'a> Life<'a> {
         if core::mem::take(&mut self.reads_again) {
             self.read_again();
         } else {
-            self.supervisor.tell(Phase::Ready);
+            self.supervisor.notify(Phase::Ready);
         }
     }
 

@@ -28,7 +28,7 @@ pub(super) fn end_the_process(log: &Arc<Log>) {
             std::process::abort();
         });
         if late.is_ok() {
-            log.error("agent", format_args!("The agent ends because of a fault in it: {panic}"));
+            log.error("agent", format_args!("The agent stops because of a bug: {panic}"));
             log.flush();
         }
         std::process::abort();
@@ -74,10 +74,7 @@ mod tests {
             #[cfg(unix)]
             assert_eq!(std::os::unix::process::ExitStatusExt::signal(&output.status), Some(6));
             let said = String::from_utf8_lossy(&output.stderr);
-            assert!(
-                said.contains("[ERR] agent: The agent ends because of a fault in it") && said.contains(words),
-                "{said}"
-            );
+            assert!(said.contains("[ERR] agent: The agent stops because of a bug") && said.contains(words), "{said}");
         }
     }
 }

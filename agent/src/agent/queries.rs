@@ -65,7 +65,7 @@ impl Agent {
             Ok(answers) => Ok(Some(answers)),
             // HashiCorp's agent sends such a query, and every node finds that its filter does not match.
             Err(CommandError::Refused(QueryError::Filter(error))) => {
-                self.log.warn("serf", format_args!("A query has a filter that no node can meet: {error}"));
+                self.log.warn("serf", format_args!("A query has an invalid filter: {error}"));
                 Ok(None)
             }
             Err(CommandError::Refused(QueryError::TooLarge { .. })) => {

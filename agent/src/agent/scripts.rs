@@ -258,17 +258,17 @@ impl Scripts {
         }
     }
 
-    fn dropped(&self, runs: usize, script: Option<&str>, is_told: bool) {
+    fn dropped(&self, runs: usize, script: Option<&str>, is_logged: bool) {
         if let Some(agent) = self.agent.upgrade() {
             agent.tally.handler_events_dropped.add(runs as u64);
         }
         match script {
-            _ if is_told => {}
+            _ if is_logged => {}
             Some(script) => {
                 self.log.warn("agent", format_args!("Script '{script}' is too slow, dropping its events"));
             }
             None => {
-                let text = format_args!("Scripts are too slow and too many events wait for them; dropping new ones");
+                let text = format_args!("Scripts are too slow and their queue is full; dropping new events");
                 self.log.warn("agent", text);
             }
         }
@@ -276,7 +276,7 @@ impl Scripts {
 
     /// Waits until every due run has started, for at most [`END_TIMEOUT`]. A node that leaves runs the handlers of that
     /// event last.
-    pub(super) async fn start_what_waits(&self) {
+    pub(super) async fn start_due_runs(&self) {
         let mut waiting = self.waiting.subscribe();
         _ = timeout(END_TIMEOUT, waiting.wait_for(|count| *count == 0)).await;
     }

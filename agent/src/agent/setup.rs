@@ -127,12 +127,12 @@ pub(super) fn previously_known(config: &Config, log: &Log) -> Vec<(Name, SocketA
     let replay = Snapshot::replay(&contents, after_leave);
     let unknown: Vec<_> =
         contents[..replay.intact_bytes].split(|byte| *byte == b'\n').filter(|it| !is_known(it)).collect();
-    for line in unknown.iter().take(LINES_TOLD_MAX) {
+    for line in unknown.iter().take(LINES_LOGGED_MAX) {
         log.warn("serf", format_args!("Unrecognized snapshot line: {}", String::from_utf8_lossy(line)));
     }
-    let others = replay.lines_skipped.saturating_sub(unknown.len().min(LINES_TOLD_MAX));
+    let others = replay.lines_skipped.saturating_sub(unknown.len().min(LINES_LOGGED_MAX));
     if others > 0 {
-        log.warn("serf", format_args!("{others} lines of the snapshot cannot be read"));
+        log.warn("serf", format_args!("{others} lines of the snapshot are unreadable"));
     }
     if settings.rejoin_after_leave && contents.split(|byte| *byte == b'\n').any(|line| line == b"leave") {
         log.info("serf", "Ignoring previous leave in snapshot");
@@ -157,8 +157,8 @@ fn is_known(line: &[u8]) -> bool {
     line.is_empty() || line == b"leave" || KINDS.iter().any(|kind| line.starts_with(kind))
 }
 
-/// Limit on the unreadable lines that are logged. A file that is no snapshot would flood the log.
-const LINES_TOLD_MAX: usize = 16;
+/// Limit on the unreadable lines that are logged. A file that is not a snapshot would flood the log.
+const LINES_LOGGED_MAX: usize = 16;
 
 /// The first Serf protocol version with tags.
 const PROTOCOL_TAGS: u8 = 3;

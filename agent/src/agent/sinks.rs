@@ -17,14 +17,14 @@ pub(super) fn statsd(addr: String, log: Arc<Log>) -> mpsc::Sender<String> {
     tokio::spawn(async move {
         let mut packets = Packets { queue, rest: None };
         let mut socket = None;
-        let mut is_told = false;
+        let mut is_logged = false;
         while let Some(packet) = packets.next().await {
             if socket.is_none() {
-                socket = connect_udp(&addr).await.map_err(|why| warn(&log, &mut is_told, "statsd", &addr, &why)).ok();
+                socket = connect_udp(&addr).await.map_err(|why| warn(&log, &mut is_logged, "statsd", &addr, &why)).ok();
             }
             if let Some(connected) = &socket {
                 // A server that is not up yet refuses; it may start later.
-                is_told &= connected.send(packet.as_bytes()).await.is_err();
+                is_logged &= connected.send(packet.as_bytes()).await.is_err();
             }
         }
     });
@@ -37,17 +37,17 @@ pub(super) fn statsite(addr: String, log: Arc<Log>) -> mpsc::Sender<String> {
     tokio::spawn(async move {
         let mut packets = Packets { queue, rest: None };
         let mut stream: Option<TcpStream> = None;
-        let mut is_told = false;
+        let mut is_logged = false;
         while let Some(packet) = packets.next().await {
             if stream.is_none() {
                 match timeout(DIAL_TIMEOUT, TcpStream::connect(&addr)).await {
                     Ok(Ok(connected)) => {
                         keep_alive(&connected);
                         stream = Some(connected);
-                        is_told = false;
+                        is_logged = false;
                     }
-                    Ok(Err(error)) => warn(&log, &mut is_told, "statsite", &addr, &go_words(&error)),
-                    Err(_) => warn(&log, &mut is_told, "statsite", &addr, "i/o timeout"),
+                    Ok(Err(error)) => warn(&log, &mut is_logged, "statsite", &addr, &go_words(&error)),
+                    Err(_) => warn(&log, &mut is_logged, "statsite", &addr, "i/o timeout"),
                 }
             }
             let Some(connected) = &mut stream else {
@@ -71,9 +71,9 @@ async fn connect_udp(addr: &str) -> Result<UdpSocket, String> {
     Ok(socket)
 }
 
-fn warn(log: &Log, is_told: &mut bool, kind: &str, addr: &str, why: &str) {
-    if !core::mem::replace(is_told, true) {
-        log.warn("agent", format_args!("Metrics cannot be sent to {kind} at {addr}: {why}"));
+fn warn(log: &Log, is_logged: &mut bool, kind: &str, addr: &str, why: &str) {
+    if !core::mem::replace(is_logged, true) {
+        log.warn("agent", format_args!("Failed to send metrics to {kind} at {addr}: {why}"));
     }
 }
 

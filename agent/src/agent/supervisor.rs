@@ -23,7 +23,7 @@ impl Supervisor {
         let log = Arc::clone(log);
         let work = move || {
             while let Ok(phase) = queue.recv() {
-                tell(phase, &log);
+                notify(phase, &log);
             }
             _ = end.send(());
         };
@@ -33,7 +33,7 @@ impl Supervisor {
     }
 
     /// Queues a phase for the supervisor. When the queue is full, further phases are dropped.
-    pub(super) fn tell(&self, phase: Phase) {
+    pub(super) fn notify(&self, phase: Phase) {
         if let Some(phases) = &self.phases {
             _ = phases.try_send(phase);
         }
@@ -47,9 +47,9 @@ impl Supervisor {
     }
 }
 
-fn tell(phase: Phase, log: &Log) {
+fn notify(phase: Phase, log: &Log) {
     if let Err(error) = notify_supervisor(phase) {
-        log.warn("agent", format_args!("The supervisor cannot be told that we are {phase:?}: {error}"));
+        log.warn("agent", format_args!("Failed to notify the supervisor of {phase:?}: {error}"));
     }
 }
 

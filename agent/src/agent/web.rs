@@ -69,7 +69,7 @@ fn answer(agent: &Agent, method: &Method, path: &str) -> Response<String> {
             (StatusCode::METHOD_NOT_ALLOWED, PLAIN, "only GET is served here\n".into())
         }
         "/metrics" => (StatusCode::OK, EXPOSITION, agent.exposition()),
-        "/healthz" => match agent.illness() {
+        "/healthz" => match agent.unhealthy_reason() {
             None => (StatusCode::OK, PLAIN, "ok\n".into()),
             Some(why) => (StatusCode::SERVICE_UNAVAILABLE, PLAIN, format!("{why}\n")),
         },

@@ -25,18 +25,18 @@ impl Agent {
     }
 
     fn evidence(&self, evidence: &serf_tokio::Evidence) -> Evidence {
-        let told = |how: &str| (how.to_owned(), String::new(), String::new());
+        let source = |how: &str| (how.to_owned(), String::new(), String::new());
         let (how, from, member) = match &evidence.source {
-            Source::OwnProbe => told("own-probe"),
-            Source::OwnTimer => told("own-timer"),
-            Source::Ourselves => told("ourselves"),
+            Source::OwnProbe => source("own-probe"),
+            Source::OwnTimer => source("own-timer"),
+            Source::Ourselves => source("ourselves"),
             Source::Gossip { from, member } => {
                 ("gossip".into(), from.to_string(), member.as_ref().map(ToString::to_string).unwrap_or_default())
             }
             Source::PushPull { with, member } => {
                 ("push-pull".into(), with.to_string(), member.as_ref().map(ToString::to_string).unwrap_or_default())
             }
-            _ => told("other"),
+            _ => source("other"),
         };
         let ago = self.serf.now() - evidence.at;
         Evidence { ago, how, from, member }

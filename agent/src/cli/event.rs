@@ -24,7 +24,7 @@ fn run(args: &[OsString], env: &Environment, terminal: &mut Terminal<'_>) -> Out
     let name = name.to_string_lossy().into_owned();
     let event = UserEvent { name: name.clone(), payload, coalesce };
     rpc.connect()?.event(event).map_err(because("Error sending event: "))?;
-    format.tell(terminal, format_args!("Event '{name}' dispatched! Coalescing enabled: {coalesce}"), || {
+    format.print(terminal, format_args!("Event '{name}' dispatched! Coalescing enabled: {coalesce}"), || {
         Json::object([("event", Json::text(&name)), ("coalesce", Json::Bool(coalesce))])
     });
     Ok(())

@@ -15,7 +15,7 @@ fn run(args: &[OsString], env: &Environment, terminal: &mut Terminal<'_>) -> Out
     let (mut rpc, mut format) = (Rpc::new(env), "text".to_owned());
     rpc.parse_all(vec![("format", Slot::Text(&mut format))], args, terminal)?;
     let stats = rpc.connect_eagerly()?.stats().map_err(because("Error querying agent: "))?;
-    Format::parse(&format)?.print(terminal, || text(&stats), || json(&stats));
+    Format::parse(&format)?.print_trimmed(terminal, || text(&stats), || json(&stats));
     Ok(())
 }
 

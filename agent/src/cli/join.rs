@@ -18,7 +18,7 @@ fn run(args: &[OsString], env: &Environment, terminal: &mut Terminal<'_>) -> Out
     }
     let joined = rpc.connect()?.join(&texts(args), replay).map_err(because("Error joining the cluster: "))?;
     let text = format_args!("Successfully joined cluster by contacting {joined} nodes.");
-    format.tell(terminal, text, || Json::object([("joined", Json::Number(joined))]));
+    format.print(terminal, text, || Json::object([("joined", Json::Number(joined))]));
     Ok(())
 }
 

@@ -15,7 +15,7 @@ fn run(args: &[OsString], _env: &Environment, terminal: &mut Terminal<'_>) -> Ou
     let mut key = [0; KEY_BYTES];
     getrandom::fill(&mut key).map_err(|error| Failure::Said(format!("Error reading random data: {error}")))?;
     let key = STANDARD.encode(key);
-    Format::glean(args).tell(terminal, &key, || Json::object([("key", Json::text(&key))]));
+    Format::parse_lenient(args).print(terminal, &key, || Json::object([("key", Json::text(&key))]));
     Ok(())
 }
 

@@ -14,7 +14,7 @@ fn run(args: &[OsString], env: &Environment, terminal: &mut Terminal<'_>) -> Out
     rpc.parse_all(vec![("format", Slot::Text(&mut format))], args, terminal)?;
     let format = Format::choose(&format, terminal)?;
     rpc.connect()?.leave().map_err(because("Error leaving: "))?;
-    format.tell(terminal, "Graceful leave complete", || Json::object([("left", Json::Bool(true))]));
+    format.print(terminal, "Graceful leave complete", || Json::object([("left", Json::Bool(true))]));
     Ok(())
 }
 

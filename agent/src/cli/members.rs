@@ -42,7 +42,7 @@ fn run(args: &[OsString], env: &Environment, terminal: &mut Terminal<'_>) -> Out
         listed.map_err(because("Error retrieving members: ")).inspect_err(|_| explain(&patterns, terminal))?;
     // The agent's order has no meaning.
     members.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-    Format::parse(&format)?.print(terminal, || text(&members, detailed), || json(&members));
+    Format::parse(&format)?.print_trimmed(terminal, || text(&members, detailed), || json(&members));
     Ok(())
 }
 

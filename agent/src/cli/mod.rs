@@ -60,13 +60,13 @@ pub struct Terminal<'t> {
     /// Why the output could not be written, unless the reader closed the pipe.
     failure: Option<io::Error>,
     /// Whether a failure must be printed as JSON, too.
-    tells_failures_in_json: bool,
+    prints_failures_in_json: bool,
 }
 
 impl<'t> Terminal<'t> {
     /// Writes to `out` and `err`.
     pub fn new(out: &'t mut dyn Write, err: &'t mut dyn Write) -> Self {
-        Self { out, err, deserted: false, failure: None, tells_failures_in_json: false }
+        Self { out, err, deserted: false, failure: None, prints_failures_in_json: false }
     }
 
     /// Writes one or more lines at once. Characters that act on a terminal are always escaped. The caller must ensure
@@ -155,7 +155,7 @@ impl<'a> Invocation<'a> {
         let at = args[..end].iter().position(|arg| !is_flag(arg));
         let is_help = |arg: &OsString| arg == "-h" || arg == "-help" || arg == "--help";
         Self {
-            // An argument that is not UTF-8 is no command.
+            // An argument that is not UTF-8 is not a command.
             command: at.map(|at| args[at].to_str().unwrap_or("")),
             args: at.map_or(&[], |at| &args[at + 1..]),
             flags_before: args[..at.unwrap_or(0)].iter().any(|arg| is_flag(arg) && !is_help(arg)),
@@ -190,8 +190,8 @@ impl Command {
                 let mark = if self.name == "agent" { "==> " } else { "" };
                 terminal.line(format_args!("{mark}{usage}"));
             }
-            Failure::Misuse(why) if terminal.tells_failures_in_json => terminal.json(&told(why)),
-            Failure::Said(what) if terminal.tells_failures_in_json => terminal.json(&told(&what)),
+            Failure::Misuse(why) if terminal.prints_failures_in_json => terminal.json(&failure_json(why)),
+            Failure::Said(what) if terminal.prints_failures_in_json => terminal.json(&failure_json(&what)),
             Failure::Usage => terminal.line(usage),
             Failure::Misuse(why) => terminal.line(format_args!("{why}\n\n{usage}")),
             Failure::Said(what) => terminal.line(what),
@@ -201,7 +201,7 @@ impl Command {
 }
 
 /// A failure in JSON.
-fn told(why: &str) -> Json {
+fn failure_json(why: &str) -> Json {
     Json::object([("error", Json::text(why.trim_end()))])
 }
 
@@ -296,7 +296,7 @@ impl Format {
         match text {
             "text" => Ok(Self::Text),
             "json" => {
-                terminal.tells_failures_in_json = true;
+                terminal.prints_failures_in_json = true;
                 Ok(Self::Json)
             }
             _ => Err(Failure::Said(format!("Invalid format: {text}"))),
@@ -304,14 +304,14 @@ impl Format {
     }
 
     /// The same for commands that ignore their arguments, also invalid ones.
-    fn glean(args: &[OsString]) -> Self {
+    fn parse_lenient(args: &[OsString]) -> Self {
         let mut format = String::new();
         _ = flags::parse(&mut [("format", Slot::Text(&mut format))], args);
         if format == "json" { Self::Json } else { Self::Text }
     }
 
     /// Prints the result.
-    fn tell(self, terminal: &mut Terminal<'_>, text: impl fmt::Display, json: impl FnOnce() -> Json) {
+    fn print(self, terminal: &mut Terminal<'_>, text: impl fmt::Display, json: impl FnOnce() -> Json) {
         match self {
             Self::Text => terminal.line(text),
             Self::Json => terminal.json(&json()),
@@ -331,7 +331,7 @@ impl Format {
     }
 
     /// Prints the result; text is trimmed.
-    fn print(self, terminal: &mut Terminal<'_>, text: impl FnOnce() -> String, json: impl FnOnce() -> Json) {
+    fn print_trimmed(self, terminal: &mut Terminal<'_>, text: impl FnOnce() -> String, json: impl FnOnce() -> Json) {
         match self {
             Self::Text => terminal.line(text().trim()),
             Self::Json => terminal.line(json().render()),

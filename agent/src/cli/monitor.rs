@@ -31,7 +31,7 @@ fn run(args: &[OsString], env: &Environment, terminal: &mut Terminal<'_>) -> Out
                 }
             }
             Err(_) if format == Format::Json => {
-                terminal.line(super::told("Remote side ended the monitor").render_line());
+                terminal.line(super::failure_json("Remote side ended the monitor").render_line());
                 return Err(Failure::Told);
             }
             // Ours is one line already; HashiCorp's agent logs remote text raw.

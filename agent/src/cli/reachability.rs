@@ -25,7 +25,7 @@ fn run(args: &[OsString], env: &Environment, terminal: &mut Terminal<'_>) -> Out
     if says {
         terminal.line(format_args!("Total members: {}, live members: {}", members.len(), live.len()));
     }
-    let interrupted = if says { "Test interrupted".into() } else { super::told("Test interrupted").render() };
+    let interrupted = if says { "Test interrupted".into() } else { super::failure_json("Test interrupted").render() };
     _ = ctrlc::set_handler(move || {
         println!("{interrupted}");
         std::process::exit(1);

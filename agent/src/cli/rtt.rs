@@ -25,7 +25,7 @@ fn run(args: &[OsString], env: &Environment, terminal: &mut Terminal<'_>) -> Out
     // Go's durations are whole nanoseconds.
     let millis = (distance * 1e9).trunc() / 1e6;
     let text = format!("Estimated {} <-> {} rtt: {millis:.3} ms", shown(&from), shown(&to));
-    format.tell(terminal, text, || {
+    format.print(terminal, text, || {
         Json::object([("from", Json::text(&from)), ("to", Json::text(&to)), ("rtt_ms", Json::Float(millis))])
     });
     Ok(())

@@ -25,7 +25,7 @@ fn run(args: &[OsString], env: &Environment, terminal: &mut Terminal<'_>) -> Out
     let set = crate::tags::parse(&set).map_err(|error| Failure::Said(format!("Error: {error}")))?;
     let json = Json::object([("set", Json::texts(&set)), ("deleted", Json::names(&delete))]);
     client.update_tags(set, delete).map_err(because("Error setting tags: "))?;
-    format.tell(terminal, "Successfully updated agent tags", || json);
+    format.print(terminal, "Successfully updated agent tags", || json);
     Ok(())
 }
 

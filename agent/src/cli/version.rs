@@ -9,14 +9,14 @@ pub(super) const COMMAND: Command =
     Command { name: "version", synopsis: "Shows the version of this program", usage: || "", run };
 
 fn run(args: &[OsString], _env: &Environment, terminal: &mut Terminal<'_>) -> Outcome {
-    print(Format::glean(args), terminal);
+    print(Format::parse_lenient(args), terminal);
     Ok(())
 }
 
 /// Prints the version. Scripts read the second line.
 pub(super) fn print(format: Format, terminal: &mut Terminal<'_>) {
     let text = format!("{VERSION}\nAgent Protocol: {PROTOCOL} (Understands back to: {PROTOCOL_MIN})");
-    format.tell(terminal, text, || {
+    format.print(terminal, text, || {
         let protocol = Json::object([("version", Json::Number(PROTOCOL)), ("min", Json::Number(PROTOCOL_MIN))]);
         Json::object([("version", Json::text(VERSION)), ("protocol", protocol)])
     });

@@ -27,7 +27,7 @@ fn run(args: &[OsString], env: &Environment, terminal: &mut Terminal<'_>) -> Out
         let agent = shown(&why.agent);
         return Err(Failure::Said(format!("The agent {agent} knows no member with the name {name}")));
     }
-    format.tell(terminal, text(&node, &why), || json(&node, &why));
+    format.print(terminal, text(&node, &why), || json(&node, &why));
     Ok(())
 }
 
@@ -63,7 +63,7 @@ fn text(node: &str, why: &Why) -> String {
         out.push_str(&format!("\nWho suspected it: {names} (at its incarnation {})\n", why.incarnation));
     }
     if status == "left" && !is_own_word {
-        out.push_str("\nSince then it was told to be gone for good, as 'serf force-leave' does.");
+        out.push_str("\nIt was forced to leave since then, as 'serf force-leave' does.");
     }
     if is_suspect || status == "failed" {
         out.push_str(&format!("\nTo see what is wrong with it: serf doctor {address}"));
@@ -89,13 +89,13 @@ fn rounded(duration: Duration) -> String {
 fn learned(agent: &str, evidence: &Evidence) -> String {
     let Evidence { how, from, member, .. } = evidence;
     let (from, member) = (shown(from), shown(member));
-    let whom = if member.is_empty() { from.into_owned() } else { format!("{member} ({from})") };
+    let source = if member.is_empty() { from.into_owned() } else { format!("{member} ({from})") };
     match how.as_str() {
-        "own-probe" => format!("{agent} pinged it and got no answer, neither directly nor over others"),
-        "own-timer" => format!("{agent} heard nobody refute that in time"),
+        "own-probe" => format!("{agent} pinged it and got no answer, neither directly nor through other members"),
+        "own-timer" => format!("{agent} received no refutation in time"),
         "ourselves" => format!("{agent} is that node itself"),
-        "gossip" => format!("{agent} heard it from {whom}"),
-        "push-pull" => format!("{agent} learned it from the state of {whom}"),
+        "gossip" => format!("{agent} received it from {source}"),
+        "push-pull" => format!("{agent} learned it from the state of {source}"),
         other => other.into(),
     }
 }
@@ -147,7 +147,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_known_is_told_in_words() {
+    fn the_evidence_is_printed_in_words() {
         let evidence = |secs, how: &str| Evidence {
             ago: Duration::from_secs(secs),
             how: how.into(),
@@ -167,8 +167,8 @@ mod tests {
         assert_eq!(
             text("c", &why),
             "c (10.0.0.3:7946) is failed, as a sees it.\n\n      \
-             9.0 s ago  suspected: a heard it from b (10.0.0.2:7946)\n      \
-             5.0 s ago  declared failed by a; a heard nobody refute that in time\n\n\
+             9.0 s ago  suspected: a received it from b (10.0.0.2:7946)\n      \
+             5.0 s ago  declared failed by a; a received no refutation in time\n\n\
              Who suspected it: b, a (at its incarnation 2)\n\n\
              To see what is wrong with it: serf doctor 10.0.0.3:7946"
         );

@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn mistakes_are_told_as_by_hashicorps_agent() {
+    fn mistakes_are_reported_as_by_hashicorps_agent() {
         let one = |mistake: &str| format!("1 error(s) decoding:\n\n* {mistake}");
         assert_eq!(error(""), "EOF");
         assert_eq!(error("{\"node_name\": \"x\""), "unexpected EOF");

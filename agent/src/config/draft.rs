@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn mistakes_are_told_as_by_hashicorps_agent() {
+    fn mistakes_are_reported_as_by_hashicorps_agent() {
         let interface = |name: &str| Settings { interface: name.into(), ..Settings::default() };
         assert_eq!(error(interface("nosuch0")), "Invalid network interface: route ip+net: no such network interface");
         assert!(checked(interface("lo")).is_ok());

@@ -31,10 +31,10 @@ pub struct EnvironmentError {
 #[non_exhaustive]
 pub enum VariableError {
     /// It is not UTF-8.
-    #[error("it is no text")]
+    #[error("it is not UTF-8")]
     Text,
     /// It is not a number.
-    #[error("it is no number")]
+    #[error("it is not a number")]
     Number,
     /// It is not a boolean.
     #[error("it is neither true nor false")]
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_flag_gives_is_not_read() {
+    fn a_setting_given_by_a_flag_is_not_read_from_files() {
         let variables =
             [("SERF_PROTOCOL", "x"), ("SERF_START_JOIN", "a"), ("SERF_BIND", "-bind b"), ("SERF_TAGS", "-tag a=b")];
         let mut settings = Settings::default();
@@ -237,9 +237,9 @@ mod tests {
     }
 
     #[test]
-    fn a_value_that_cannot_be_used_is_not_told() {
+    fn an_error_about_a_variable_does_not_repeat_its_value() {
         for (name, why) in [
-            ("SERF_PROTOCOL", "it is no number"),
+            ("SERF_PROTOCOL", "it is not a number"),
             ("SERF_REJOIN_AFTER_LEAVE", "it is neither true nor false"),
             ("SERF_ENABLE_COMPRESSION", "it is neither true nor false"),
             ("SERF_BROADCAST_TIMEOUT", "time: invalid duration \"-x\""),

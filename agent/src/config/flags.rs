@@ -156,12 +156,12 @@ mod tests {
             assert!(!seen.contains(&flags.settings), "{arg} sets nothing, or what another flag sets");
             seen.push(flags.settings);
         }
-        assert_eq!(seen.len(), 1 + 32);
+        assert_eq!(seen.len(), 1 + 33);
         assert!(parse(&["-check"]).expect("parses").check);
     }
 
     #[test]
-    fn mistakes_are_told_as_by_hashicorps_agent() {
+    fn mistakes_are_reported_as_by_hashicorps_agent() {
         let error = |arg| parse(&[arg]).expect_err(arg).to_string();
         assert_eq!(error("-tag=novalue"), "Error: Invalid tag: 'novalue'");
         assert_eq!(error("-tag==x"), "Error: Invalid tag: '=x'");

@@ -63,7 +63,7 @@ pub fn read_keyring(path: &Path) -> Result<Vec<Vec<u8>>, KeyringError> {
     };
     let mut keys = Vec::new();
     for text in &texts {
-        let text = text.as_str().ok_or_else(|| KeyringError::Decode("a key is no text".into()))?;
+        let text = text.as_str().ok_or_else(|| KeyringError::Decode("a key is not a string".into()))?;
         keys.push(decode_base64(text).map_err(|offset| KeyringError::Key { offset })?);
     }
     if keys.is_empty() {

@@ -1,9 +1,9 @@
 //! Converts the settings to the protocol's options.
 
+use serf_tokio::Key;
 use serf_tokio::serf_proto::{Config, ConfigError as OptionsError, Options};
-use serf_tokio::{CodecChoice, Key};
 
-use super::resolve::{ConfigError, Profile, SizeLimits, decode_base64, duration, given, profile, within_bounds};
+use super::resolve::{ConfigError, Profile, SizeLimits, codec, decode_base64, duration, given, profile, within_bounds};
 use super::settings::Settings;
 
 impl Settings {
@@ -34,9 +34,7 @@ impl Settings {
             Profile::Local => Options::local(),
         };
         options.transport.encrypt_keys = encrypt_keys;
-        // The agent replaces HashiCorp's, so it writes HashiCorp's codec, and announces the versions that operators
-        // compare.
-        options.transport.codec = CodecChoice::HashiCorp;
+        options.transport.codec = codec(&settings.codec).map_err(|error| error.to_string())?;
         // As in HashiCorp's agent, only the lowest 8 bits count.
         options.serf.protocol_version = settings.protocol.to_le_bytes()[0];
         options.transport.compression = settings.enable_compression != Some(false);
@@ -61,6 +59,8 @@ impl Settings {
 #[cfg(test)]
 mod tests {
     use core::time::Duration;
+
+    use serf_tokio::CodecChoice;
 
     use super::*;
     use crate::config::decode;

@@ -36,7 +36,7 @@ settings! {
         #[flag = "bind=0.0.0.0:7946"]
         bind: Text = "0.0.0.0",
 
-        /// Address to tell other members, if they cannot reach
+        /// Address that other members use, if they cannot reach
         /// the one in -bind. Port 7946 unless given.
         #[flag = "advertise=addr"]
         advertise: Text,
@@ -52,7 +52,7 @@ settings! {
         #[variable(Ignored)]
         rpc_addr: Text = crate::rpc::DEFAULT_ADDRESS,
 
-        /// The token that clients of rpc_addr must show; none
+        /// The token that clients of rpc_addr must send; none
         /// unless given.
         #[variable(Token)]
         rpc_auth: Text,
@@ -65,6 +65,12 @@ settings! {
         /// Version of Serf's protocol to speak, 2 to 5.
         #[flag = "protocol=5"]
         protocol: Int = 5,
+
+        /// How to write gossip: hashicorp, or auto for our own
+        /// codec between members that read it and HashiCorp's
+        /// with all others, or native for our own only.
+        #[flag = "codec=hashicorp"]
+        codec: Text = "hashicorp",
 
         /// Timing: lan, wan or local.
         #[flag = "profile=lan"]
@@ -88,12 +94,10 @@ settings! {
         /// Does not estimate round trip times.
         disable_coordinates: Bool,
 
-        /// Does not ask the others who is to end when two members
-        /// have one name.
+        /// Starts no vote when two members have one name.
         disable_name_resolution: Bool,
 
-        /// Is read for the sake of existing files, and has no
-        /// effect.
+        /// Has no effect; accepted because existing files set it.
         validate_node_names: Bool,
 
         /// Joins the member at this address, or does not start.
@@ -107,7 +111,7 @@ settings! {
         #[flag = "retry-join=addr"]
         retry_join: List,
 
-        /// After how many failed tries to give up; 0 for never.
+        /// Failed tries until the agent gives up; 0: no limit.
         #[flag = "retry-max=0"]
         retry_max_attempts: Int,
 
@@ -188,14 +192,14 @@ settings! {
         #[bound(Positive)]
         query_response_size_limit: Int = 1024,
 
-        /// Runs a script when something happens, see below. Can
-        /// be given several times.
+        /// Runs a script for events, see below. Can be given
+        /// several times.
         #[flag = "event-handler=spec"]
         #[variable(Ignored)]
         event_handlers: List,
 
-        /// Ends a handler and all that it has started after so
-        /// long; 0 for never.
+        /// Time limit of a handler and of all processes that it
+        /// started; 0: no limit.
         #[flag = "handler-timeout=0s"]
         handler_timeout: Nanos,
 

@@ -44,7 +44,7 @@ pub fn read_tags_file(path: &Path) -> Result<Option<BTreeMap<String, String>>, T
     let tags = object.into_iter().map(|(key, value)| match value {
         Value::String(value) => Ok((key, value)),
         Value::Null => Ok((key, String::new())),
-        _ => Err(TagsFileError::Decode(format!("the value of tag '{key}' is no text"))),
+        _ => Err(TagsFileError::Decode(format!("the value of tag '{key}' is not a string"))),
     });
     tags.collect::<Result<_, _>>().map(Some)
 }
@@ -81,7 +81,7 @@ mod tests {
         for (text, why) in [
             ("", "unexpected end of JSON input"),
             ("{\"a\"", "unexpected end of JSON input"),
-            ("{\"a\": 1}", "the value of tag 'a' is no text"),
+            ("{\"a\": 1}", "the value of tag 'a' is not a string"),
             ("[]", "expected an object of texts"),
         ] {
             let path = dir.file("tags.json");

@@ -62,7 +62,7 @@ fn without(ours: &EnvelopeConfig, label: bool, key: bool) -> EnvelopeConfig {
 
 /// The reply is encrypted, and none of our keys decrypts it.
 fn judge_sealed(report: &mut Report, has_label: bool, has_key: bool) {
-    report.unknown("label", "not seen: what it replies cannot be read");
+    report.unknown("label", "not seen: its reply cannot be decrypted");
     if !has_key {
         let advice = "Give its key with -encrypt or -keyring-file, also to the agents that are to join it.";
         return report.failed("key", "the node encrypts, and no key was given", advice);

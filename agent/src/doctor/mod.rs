@@ -44,7 +44,7 @@ impl Examination {
     /// Runs all checks that are possible.
     pub(crate) fn run(&self) -> Report {
         let mut report = Report::default();
-        // A bare IPv6 address is no host:port.
+        // A bare IPv6 address is not a host:port.
         let bracketed = self.address.parse::<Ipv6Addr>().map(|ip| format!("[{ip}]"));
         let to = match config::resolve_address(bracketed.as_ref().unwrap_or(&self.address)) {
             Ok(to) => to,
@@ -81,7 +81,7 @@ impl Examination {
         let mut pings = Pings { probe: &mut probe, report: &mut report, timeout: self.timeout };
         if pings.answered(&seen) {
             pings.sizes();
-            pings.way_back();
+            pings.unsolicited_packets();
             if let Some(view) = view {
                 pings.identify(view, to);
             }
@@ -117,7 +117,7 @@ impl Examination {
             ),
             Exchange::Nonsense => report.failed(
                 "tcp",
-                "what answers is no Serf node",
+                "the answer is not from a Serf node",
                 "Give the node's gossip address: 'Bind addr' in the agent's banner.",
             ),
             Exchange::Closed => report.ok("tcp", "connected; closed without a reply"),
@@ -144,7 +144,7 @@ fn judge_versions(report: &mut Report, view: &View) {
         if let Some(what) = ours.incompatible(theirs) {
             let (layer, (min, max)) = layer(theirs, what.is_delegate);
             let (least, most) = what.understood;
-            let is_none = if what.is_delegate && max == 0 { ": it is no Serf node" } else { "" };
+            let is_none = if what.is_delegate && max == 0 { ": it is not a Serf node" } else { "" };
             return Some(format!(
                 "{name} speaks {layer} versions {min} to {max}, Serf needs {least} to {most}{is_none}"
             ));
@@ -234,7 +234,7 @@ mod tests {
             (report.is_healthy(), report.findings[0].found.clone())
         };
         assert!(found(&[SERF, [1, 5, 2, 2, 6, 5], [1, 4, 2, 2, 5, 4]]).0);
-        let alertmanager = "n2 speaks delegate versions 0 to 0, Serf needs 2 to 5: it is no Serf node";
+        let alertmanager = "n2 speaks delegate versions 0 to 0, Serf needs 2 to 5: it is not a Serf node";
         assert_eq!(found(&[SERF, [1, 5, 2, 0, 0, 0]]), (false, alertmanager.into()));
         let newer = "n1 speaks delegate versions 6 to 9, Serf needs 2 to 5";
         assert_eq!(found(&[[1, 5, 2, 6, 9, 9]]), (false, newer.into()));

@@ -37,7 +37,7 @@ impl Pings<'_> {
         }
         times.sort_unstable();
         let Some(median) = times.get(times.len() / 2) else {
-            self.unanswered(seen);
+            self.no_answer(seen);
             return false;
         };
         let found =
@@ -52,7 +52,7 @@ impl Pings<'_> {
         true
     }
 
-    fn unanswered(&mut self, seen: &Exchange) {
+    fn no_answer(&mut self, seen: &Exchange) {
         let port = self.probe.to().port();
         if self.probe.unreadable > 0 {
             let found = "it understands what was given, and answers under another key, its primary one";
@@ -123,7 +123,7 @@ impl Pings<'_> {
     /// that.
     ///
     /// Members would send an indirect ping, but our nodes accept those from members only.
-    pub(super) fn way_back(&mut self) {
+    pub(super) fn unsolicited_packets(&mut self) {
         let advice =
             "Let UDP pass from the node to this host. If this host is behind NAT, members here need -advertise.";
         let Ok(mut back) = self.probe.another() else {
@@ -155,7 +155,7 @@ impl Pings<'_> {
         elsewhere.truncate(ELSEWHERE_MAX);
         let batches = here.chunks(BATCH).chain(elsewhere.chunks(BATCH));
         let mut tries = batches.flat_map(|batch| (0..TRIES).map(move |_| batch));
-        let Some(node) = tries.find_map(|batch| self.whose_name(batch)) else {
+        let Some(node) = tries.find_map(|batch| self.find_member_there(batch)) else {
             return self.report.unknown(
                 "name",
                 "the node answers to none of the names that were tried; does it announce another address?",
@@ -174,7 +174,7 @@ impl Pings<'_> {
     }
 
     /// Pings members by name at the node's address.
-    fn whose_name<'m>(&mut self, members: &[&'m Seen]) -> Option<&'m Seen> {
+    fn find_member_there<'m>(&mut self, members: &[&'m Seen]) -> Option<&'m Seen> {
         let asked: Vec<(u32, &Seen)> =
             members.iter().filter_map(|member| Some((self.probe.ping(&member.name, 0).ok()?, *member))).collect();
         let seqs: Vec<u32> = asked.iter().map(|(seq, _)| *seq).collect();

@@ -158,7 +158,7 @@ impl Probe {
         let mut packer = self.envelope.packer(&mut self.buffers, room);
         let mut fits = packer.frame(|w| Codec::HashiCorp.encode(message, w)).is_ok();
         if let Some(pad) = pad {
-            let padding = Message::Ack(Ack { seq: NOBODYS_SEQ, payload: &vec![0; pad] });
+            let padding = Message::Ack(Ack { seq: UNUSED_SEQ, payload: &vec![0; pad] });
             fits &= packer.frame(|w| Codec::HashiCorp.encode(&padding, w)).is_ok();
         }
         debug_assert!(fits, "nothing sent here is as long as the longest packet");
@@ -168,7 +168,7 @@ impl Probe {
 }
 
 /// A sequence number that no ping has: members count from 1.
-const NOBODYS_SEQ: u32 = 0;
+const UNUSED_SEQ: u32 = 0;
 
 #[cfg(test)]
 mod tests {

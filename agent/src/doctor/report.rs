@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_node_says_of_itself_acts_on_no_terminal() {
+    fn text_of_a_node_acts_on_no_terminal() {
         let mut report = Report::default();
         report.note("name", "a\nok       label\x1b[2J", "Ask it: 'serf why a\u{202e}'.");
         let Finding { found, advice, .. } = &report.findings[0];

@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_event_is_told_with_its_script() {
+    fn an_unknown_event_is_reported_with_its_script() {
         let error = |text| EventHandler::parse(text).expect_err(text).to_string();
         assert_eq!(error("bogus=foo.sh"), "Invalid event script: Event 'bogus' invoking 'foo.sh'");
         assert_eq!(error("member-join,bogus:x=foo.sh"), "Invalid event script: Event 'bogus:x' invoking 'foo.sh'");

@@ -119,7 +119,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn what_waits_for_a_reader_is_bounded_in_bytes() {
+    fn unread_records_are_bounded_in_bytes() {
         let lines = Lines::spawn("lines", 1000, Box::new(Stuck)).expect("starts");
         // The thread takes the first line and blocks; whether it has done so yet is not known.
         lines.push("x".repeat(1000));

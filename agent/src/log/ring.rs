@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_records_are_forgotten_and_the_newest_are_dropped_for_a_slow_follower() {
+    fn a_full_log_ring_drops_its_oldest_records_and_a_full_follower_the_newest() {
         let mut ring = LogRing::new();
         for n in 0..600 {
             push(&mut ring, &format!("[INFO] {n}"));

@@ -156,7 +156,7 @@ impl Log {
             state.figures.as_ref().is_some_and(|figures| figures.push(text))
         };
         if !is_taken {
-            self.warn("agent", "The figures are not written: nobody reads the standard error output");
+            self.warn("agent", "The metrics are not written: the reader of standard error is too slow");
         }
     }
 
@@ -270,7 +270,7 @@ fn cut(text: &str) -> Cow<'_, str> {
 }
 
 fn lost(lines: u64, format: Format, node: &str) -> String {
-    let text = format!("{lines} lines of output were lost, nobody read them in time");
+    let text = format!("{lines} lines of output were dropped, the reader was too slow");
     let line =
         Record { at: &jiff::Zoned::now(), level: Level::Warn, component: "agent", node, text: &text, fields: &[] };
     format.record(&line, &format!("[WARN] agent: {text}"))
@@ -350,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_waits_for_an_output_that_nobody_reads() {
+    fn a_blocked_output_blocks_no_caller() {
         let log = Log::new(Level::Info, Box::new(super::super::lines::tests::Stuck)).expect("starts");
         log.release();
         for n in 0..2 * LINES_MAX {

@@ -54,7 +54,7 @@ impl Subscriber for TraceLog {
         let mut fields = Fields::default();
         event.record(&mut fields);
         let is_forced = self.forced.lock().unwrap_or_else(PoisonError::into_inner).note(&fields);
-        if [TOLD_BY_THE_AGENT, ERASED].contains(&fields.message.as_str()) {
+        if [LOGGED_BY_THE_AGENT, ERASED].contains(&fields.message.as_str()) {
             return;
         }
         let metadata = event.metadata();
@@ -109,7 +109,7 @@ const MEMBER_EVENT: &str = "member event";
 const ERASED: &str = "erased on request";
 
 /// The agent logs these lines itself.
-const TOLD_BY_THE_AGENT: &str = "parts of the snapshot cannot be read and are passed over";
+const LOGGED_BY_THE_AGENT: &str = "unreadable lines of the snapshot are skipped";
 
 /// The fields of an event.
 #[derive(Debug, Default)]
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn what_scripts_look_for_is_said_in_the_words_they_know() {
+    fn log_lines_that_scripts_search_for_have_hashicorps_words() {
         assert_eq!(phrase("member event", "member-join"), "EventMemberJoin: n1 ::1");
         assert_eq!(phrase("member event", "member-reap"), "EventMemberReap: n1");
         assert_eq!(phrase("attempting reconnect", ""), "attempting reconnect to n1 [::1]:7946");
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_demanded_is_told_as_forced() {
+    fn a_forced_leave_is_reported_as_forced() {
         let mut forced = Forced::default();
         let mut said = |message: &str, kind: &str| {
             let fields = fields(message, kind);

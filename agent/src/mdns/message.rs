@@ -18,7 +18,7 @@ pub(crate) struct Service {
 
 /// The name of the cluster is too long for a DNS name.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("the name of the cluster is too long for a name in DNS, of whose parts each has at most 63 bytes")]
+#[error("the name of the cluster is too long: a part of a DNS name has at most 63 bytes")]
 pub(crate) struct ServiceError;
 
 impl Service {
@@ -272,11 +272,15 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_is_too_long_is_cut_and_stays_its_own_and_a_cluster_is_refused() {
+    fn a_name_that_is_too_long_is_cut_and_stays_unique() {
         let long = "\u{e4}".repeat(40);
         let (one, two) = (service("c", &long, "10.0.0.1:7946"), service("c", &long, "10.0.0.2:7946"));
         assert_ne!(one.instance, two.instance);
         assert_eq!(one.found(&two.answer(&one.question()).expect("is meant")).len(), 1);
+    }
+
+    #[test]
+    fn a_cluster_name_that_is_too_long_for_a_dns_label_is_refused() {
         let addr = "10.0.0.1:7946".parse().expect("is one");
         assert_eq!(Service::new(&"c".repeat(58), "n", "h", addr).err(), Some(ServiceError));
         assert!(Service::new("with blank", "n", &"h".repeat(300), addr).is_ok());
@@ -293,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_that_nobody_can_reach_are_left_out() {
+    fn unreachable_addresses_are_left_out() {
         let one = service("c", "n", "10.0.0.1:7946");
         for addr in ["0.0.0.0:7946", "10.0.0.2:0", "[fe80::1]:7946", "224.0.0.1:7946"] {
             let answer = service("c", "m", addr).answer(&one.question()).expect("is meant");

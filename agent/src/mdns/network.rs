@@ -204,7 +204,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_is_far_away_gets_no_answer() {
+    fn only_near_addresses_are_answered() {
         let near = |ip: &str| is_near(ip.parse().expect("is one"));
         assert!(near("192.0.2.1") && near("fe80::1") && near("::1") && near("fd00::1"));
         assert!(!near("2001:db8::1"));

@@ -269,7 +269,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_socket_file_has_its_mode_before_anybody_can_connect() {
+    async fn a_socket_file_has_its_mode_before_it_accepts_connections() {
         let path = std::env::temp_dir().join(format!("serf-agent-{}-mode.sock", std::process::id()));
         let socket = bind_private(&path).expect("can be bound");
         let mode = fs::metadata(&path).expect("is there").permissions().mode();

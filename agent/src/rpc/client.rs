@@ -120,7 +120,7 @@ pub enum ClientError {
         waited: Duration,
     },
     /// The received bytes are not an agent's.
-    #[error("the other side sent no Serf record: {0}")]
+    #[error("the other side is not a Serf agent: {0}")]
     Decode(DecodeError),
 }
 
@@ -375,8 +375,8 @@ impl Client {
 
     fn command(&mut self, request: &Request) -> Result<(), ClientError> {
         let seq = self.send(request)?;
-        let patience = self.patience(request);
-        let header = self.await_reply(seq, &patience)?;
+        let deadline = self.deadline(request);
+        let header = self.await_reply(seq, &deadline)?;
         if header.error.is_empty() { Ok(()) } else { Err(ClientError::Refused(header.error)) }
     }
 
@@ -385,28 +385,28 @@ impl Client {
         request: &Request,
         decode: impl FnOnce(&mut Decoder<'_>) -> Result<T, DecodeError>,
     ) -> Result<T, ClientError> {
-        let (error, answer) = self.ask_even_on_error(request, decode)?;
+        let (error, answer) = self.request_with_error_body(request, decode)?;
         if error.is_empty() { Ok(answer) } else { Err(ClientError::Refused(error)) }
     }
 
     /// Sends a request whose reply has a body even on an error, unless the token is missing.
-    fn ask_even_on_error<T>(
+    fn request_with_error_body<T>(
         &mut self,
         request: &Request,
         decode: impl FnOnce(&mut Decoder<'_>) -> Result<T, DecodeError>,
     ) -> Result<(String, T), ClientError> {
         let seq = self.send(request)?;
-        let patience = self.patience(request);
-        let header = self.await_reply(seq, &patience)?;
+        let deadline = self.deadline(request);
+        let header = self.await_reply(seq, &deadline)?;
         if header.error == AUTHENTICATION_REQUIRED || header.error == UNSUPPORTED_COMMAND {
             return Err(ClientError::Refused(header.error));
         }
-        let body = self.wire.receive(patience.deadline)?.ok_or_else(|| patience.lost())?;
+        let body = self.wire.receive(deadline.deadline)?.ok_or_else(|| deadline.lost())?;
         Ok((header.error, decode(&mut Decoder::new(body))?))
     }
 
     fn keys(&mut self, request: &Request) -> Result<KeyReport, ClientError> {
-        let (error, report) = self.ask_even_on_error(request, KeyReport::decode)?;
+        let (error, report) = self.request_with_error_body(request, KeyReport::decode)?;
         if error.is_empty() { Ok(report) } else { Err(ClientError::Keys(error, Box::new(report))) }
     }
 
@@ -426,7 +426,7 @@ impl Client {
     /// Waits for the answers to the handshake and the token.
     fn settle(&mut self) -> Result<(), ClientError> {
         while let Some((seq, command)) = self.greetings.pop_front() {
-            let header = self.await_header(seq, &Patience::new(command, Some(self.reply_timeout)))?;
+            let header = self.await_header(seq, &RequestTimeout::new(command, Some(self.reply_timeout)))?;
             if !header.error.is_empty() {
                 return Err(ClientError::Refused(header.error));
             }
@@ -443,24 +443,24 @@ impl Client {
         Ok(seq)
     }
 
-    fn patience(&self, request: &Request) -> Patience {
+    fn deadline(&self, request: &Request) -> RequestTimeout {
         let timeout = match request {
             Request::Join { .. } | Request::Leave | Request::ListKeys => None,
             Request::InstallKey { .. } | Request::UseKey { .. } | Request::RemoveKey { .. } => None,
             Request::Tags { .. } | Request::ForceLeave { .. } => Some(self.broadcast_timeout),
             _ => Some(self.reply_timeout),
         };
-        Patience::new(request.command(), timeout)
+        RequestTimeout::new(request.command(), timeout)
     }
 
-    fn await_reply(&mut self, seq: u64, patience: &Patience) -> Result<ReplyHeader, ClientError> {
+    fn await_reply(&mut self, seq: u64, deadline: &RequestTimeout) -> Result<ReplyHeader, ClientError> {
         self.settle().map_err(|error| ClientError::Greeting(Box::new(error)))?;
-        self.await_header(seq, patience)
+        self.await_header(seq, deadline)
     }
 
-    fn await_header(&mut self, seq: u64, patience: &Patience) -> Result<ReplyHeader, ClientError> {
+    fn await_header(&mut self, seq: u64, deadline: &RequestTimeout) -> Result<ReplyHeader, ClientError> {
         loop {
-            let header = self.wire.receive(patience.deadline)?.ok_or_else(|| patience.lost())?;
+            let header = self.wire.receive(deadline.deadline)?.ok_or_else(|| deadline.lost())?;
             let header = ReplyHeader::decode(&mut Decoder::new(header))?;
             if header.seq == seq {
                 return Ok(header);
@@ -501,14 +501,14 @@ impl fmt::Debug for Client {
 }
 
 /// The deadline of a request.
-struct Patience {
+struct RequestTimeout {
     command: &'static str,
     timeout: Duration,
     /// `None` for requests without a timeout.
     deadline: Option<Instant>,
 }
 
-impl Patience {
+impl RequestTimeout {
     fn new(command: &'static str, timeout: Option<Duration>) -> Self {
         let deadline = timeout.map(|timeout| Instant::now() + timeout);
         Self { command, timeout: timeout.unwrap_or_default(), deadline }

@@ -77,7 +77,7 @@ impl<'a> Decoder<'a> {
     ///
     /// # Errors
     ///
-    /// This is no map, or a field could not be read.
+    /// This is not a map, or a field could not be read.
     pub fn fields(
         &mut self,
         mut field: impl FnMut(&'a [u8], &mut Self) -> Result<bool, DecodeError>,
@@ -134,7 +134,7 @@ impl<'a> Decoder<'a> {
     ///
     /// # Errors
     ///
-    /// This is no list, or an item could not be read.
+    /// This is not a list, or an item could not be read.
     pub fn list<T>(
         &mut self,
         mut item: impl FnMut(&mut Self) -> Result<T, DecodeError>,
@@ -185,7 +185,7 @@ impl<'a> Decoder<'a> {
     ///
     /// # Errors
     ///
-    /// This is no map, or a value could not be read.
+    /// This is not a map, or a value could not be read.
     pub fn table<T>(
         &mut self,
         mut value: impl FnMut(&mut Self) -> Result<T, DecodeError>,
@@ -203,7 +203,7 @@ impl<'a> Decoder<'a> {
     ///
     /// # Errors
     ///
-    /// This is no such map.
+    /// This is not such a map.
     pub fn texts(&mut self) -> Result<BTreeMap<String, String>, DecodeError> {
         Ok(self.table(Self::text)?.unwrap_or_default())
     }
@@ -250,7 +250,7 @@ impl<'a> Decoder<'a> {
     ///
     /// # Errors
     ///
-    /// This is no such number.
+    /// This is not such a number.
     pub fn uint(&mut self) -> Result<u64, DecodeError> {
         self.uint_below("a number from 0 on")
     }
@@ -259,7 +259,7 @@ impl<'a> Decoder<'a> {
     ///
     /// # Errors
     ///
-    /// This is no such number.
+    /// This is not such a number.
     pub fn uint_below<T: TryFrom<u64>>(&mut self, what: &'static str) -> Result<T, DecodeError> {
         let value = match self.head()? {
             Head::Nil => Some(0),
@@ -274,7 +274,7 @@ impl<'a> Decoder<'a> {
     ///
     /// # Errors
     ///
-    /// This is no integer, or is out of range.
+    /// This is not an integer, or is out of range.
     pub fn int(&mut self) -> Result<i64, DecodeError> {
         let value = match self.head()? {
             Head::Nil => Some(0),
@@ -289,7 +289,7 @@ impl<'a> Decoder<'a> {
     ///
     /// # Errors
     ///
-    /// This is no number.
+    /// This is not a number.
     pub fn float(&mut self) -> Result<f64, DecodeError> {
         match self.head()? {
             Head::Nil => Ok(0.0),

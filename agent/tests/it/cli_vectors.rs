@@ -186,7 +186,7 @@ fn a_silent_agent_is_given_up() {
 }
 
 #[test]
-fn a_refused_greeting_is_told_as_a_failed_connection() {
+fn a_refused_handshake_is_reported_as_a_failed_connection() {
     let refusal = |seq: u8, why: &str| {
         [
             &[0x82, 0xa5],
@@ -224,7 +224,7 @@ fn a_refused_greeting_is_told_as_a_failed_connection() {
 }
 
 #[test]
-fn a_missing_token_is_told_by_the_command() {
+fn a_missing_token_is_reported_by_the_command() {
     let answers = b"\x82\xa5Error\xa0\xa3Seq\x01\x82\xa5Error\xb7Authentication required\xa3Seq\x02".to_vec();
     for (args, prefix) in [
         (["members"].as_slice(), "Error retrieving members: "),

@@ -124,7 +124,7 @@ fn before_help(bytes: &[u8]) -> Vec<String> {
 }
 
 #[test]
-fn mistakes_are_told_as_by_hashicorps_program() {
+fn mistakes_are_reported_as_by_hashicorps_program() {
     let Some(reference) = reference() else { return };
     let nobody = "-rpc-addr=127.0.0.1:1";
     let mut cases: Vec<Vec<&str>> = vec![

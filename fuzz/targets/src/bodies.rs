@@ -1,6 +1,7 @@
 //! Message bodies in both codecs: a decoded message survives a round trip in either codec, and a truncated one is
 //! rejected.
 
+use serf_proto::internals::wire::native::AntiEntropy;
 use serf_proto::internals::wire::serf::{self, Coordinate, Filter, MemberTime, UserEvent};
 use serf_proto::internals::wire::swim::{Message, PeerRef, State};
 use serf_proto::internals::wire::{Codec, DecodeError, Full, Writer, hashicorp, native};
@@ -13,7 +14,7 @@ pub fn hashicorp_bodies(data: &[u8]) {
     message(hashicorp::decode, Codec::HashiCorp, data);
     serf_message(hashicorp::decode_serf, Codec::HashiCorp, data);
     coordinate(hashicorp::decode_coordinate, Codec::HashiCorp, data);
-    if let (Some(read), Ok(Message::Alive(alive))) = (hashicorp::peek_alive(data), hashicorp::decode(data)) {
+    if let (Some(read), Ok(Message::Alive(alive))) = (hashicorp::split_alive(data), hashicorp::decode(data)) {
         assert_eq!((read.incarnation, read.peer()), (alive.incarnation, Ok(alive.peer)));
     }
     scanner(data);
@@ -31,7 +32,8 @@ pub fn native_bodies(data: &[u8]) {
         assert_eq!(native::decode_record(&native::encode_record(peer)), Ok(peer));
         assert_eq!(native::name_of_record(data), Some(peer.name.as_bytes()));
     }
-    glance(data);
+    partial_agrees(data);
+    anti_entropy(data);
     native_push_pull(data);
     native_state(data);
 }
@@ -186,9 +188,9 @@ fn native_push_pull(data: &[u8]) {
     fn read(data: &[u8]) -> Option<(bool, Vec<Entry<'_>>, &[u8])> {
         let parsed = native::PushPull::parse(data).ok()?;
         let states = parsed.states().filter_map(|entry| {
-            let peer = native::decode_record(entry.unread.record).ok()?;
-            assert_eq!((peer.name.as_bytes(), peer.versions), (entry.unread.name, entry.versions));
-            Some((entry.state?, entry.unread.incarnation, peer))
+            let peer = native::decode_record(entry.partial.record).ok()?;
+            assert_eq!((peer.name.as_bytes(), peer.versions), (entry.partial.name, entry.versions));
+            Some((entry.state?, entry.partial.incarnation, peer))
         });
         Some((parsed.join, states.collect(), parsed.user))
     }
@@ -238,18 +240,71 @@ fn native_state(data: &[u8]) {
 }
 
 /// Checks that the fast path over a frame agrees with the full decoder.
-fn glance(data: &[u8]) {
-    let (Some(glance), Ok(message)) = (native::glance(data), native::decode(data)) else { return };
-    match (glance, message) {
-        (native::Glance::Alive(read), Message::Alive(alive)) => {
+fn partial_agrees(data: &[u8]) {
+    let (Some(partial), Ok(message)) = (native::decode_partial(data), native::decode(data)) else { return };
+    match (partial, message) {
+        (native::PartialFrame::Alive { alive: read, ltime: 0 }, Message::Alive(alive)) => {
             assert_eq!((read.incarnation, read.name), (alive.incarnation, alive.peer.name.as_bytes()));
             assert_eq!(native::decode_record(read.record), Ok(alive.peer));
         }
-        (native::Glance::Intent { ltime, name }, Message::User(body)) => {
+        (native::PartialFrame::Alive { alive: read, ltime: time }, Message::Joined { alive, ltime }) => {
+            assert_eq!((read.incarnation, read.name), (alive.incarnation, alive.peer.name.as_bytes()));
+            assert_eq!((time, native::decode_record(read.record)), (ltime, Ok(alive.peer)));
+        }
+        (native::PartialFrame::Intent { ltime, name }, Message::User(body)) => {
             if let Ok(serf::Message::Join(join)) = native::decode_serf(body) {
                 assert_eq!((ltime, name), (join.ltime, join.node.as_bytes()));
             }
         }
-        (glance, message) => panic!("{glance:?} but {message:?}"),
+        (partial, message) => panic!("{partial:?} but {message:?}"),
+    }
+}
+
+/// Checks that a message of anti-entropy is read again as it was, and that none of its parts is lost.
+fn anti_entropy(data: &[u8]) {
+    let Some(Ok(message)) = native::decode_anti_entropy(data) else { return };
+    let mut buf = vec![0; data.len() + 64];
+    let mut writer = Writer::new(&mut buf);
+    let written = match message {
+        AntiEntropy::Digest(digest) => digest.encode(&mut writer),
+        AntiEntropy::Buckets(buckets) => {
+            let sums: Vec<u32> = buckets.sums.iter().collect();
+            native::encode_buckets(buckets.salt, &sums, &mut writer)
+        }
+        AntiEntropy::Rows(rows) => {
+            let buckets: Vec<(u16, Vec<u32>)> =
+                rows.buckets().map(|(bucket, rows)| (bucket, rows.iter().collect())).collect();
+            let buckets: Vec<(u16, &[u32])> = buckets.iter().map(|(bucket, rows)| (*bucket, rows.as_slice())).collect();
+            native::encode_rows(rows.salt, rows.much, &buckets, &mut writer).map(drop)
+        }
+        AntiEntropy::Wanted(wanted) => {
+            let rows: Vec<u32> = wanted.rows.iter().collect();
+            native::encode_wanted(wanted.salt, &rows, &mut writer)
+        }
+        AntiEntropy::States(states) => native::begin_states(states.ask, &mut writer).and_then(|()| {
+            states.iter().try_for_each(|entry| {
+                let native::StateEntry { state, alive, ltime, leaving } = entry;
+                native::put_state(state, alive.incarnation, ltime, leaving, alive.record, &mut writer)
+            })
+        }),
+        AntiEntropy::Events(events) => {
+            let hashes: Vec<u32> = events.events.iter().collect();
+            native::encode_events(events.ask, events.last, events.times, &hashes, &mut writer)
+        }
+    };
+    assert_eq!(written, Ok(()), "no message grows by more than its numbers");
+    let len = writer.len();
+    let again = native::decode_anti_entropy(&buf[..len]).expect("the kind is known").expect("it was written by us");
+    match (again, message) {
+        (AntiEntropy::States(again), AntiEntropy::States(states)) => assert!(again.iter().eq(states.iter())),
+        (AntiEntropy::Rows(again), AntiEntropy::Rows(rows)) => {
+            assert!(
+                again
+                    .buckets()
+                    .map(|(at, rows)| (at, rows.iter().collect::<Vec<_>>()))
+                    .eq(rows.buckets().map(|(at, rows)| (at, rows.iter().collect::<Vec<_>>())))
+            );
+        }
+        (again, message) => assert_eq!(again, message),
     }
 }

@@ -93,8 +93,8 @@ struct Episode {
     latest: Instant,
     count: u64,
     /// Number of occurrences at the last log line.
-    told: u64,
-    tell_at: Instant,
+    reported: u64,
+    report_at: Instant,
     pause: Duration,
 }
 
@@ -104,8 +104,8 @@ impl Episode {
     }
 
     fn next(&self, kind: ComplaintKind) -> Instant {
-        let tell_at = if self.count > self.told { self.tell_at } else { Instant::MAX };
-        tell_at.min(self.over_at(kind))
+        let report_at = if self.count > self.reported { self.report_at } else { Instant::MAX };
+        report_at.min(self.over_at(kind))
     }
 }
 
@@ -148,11 +148,20 @@ impl Complaints {
             None => (None, None),
         };
         let (detail, pause) = (shortened(detail).into(), PAUSE_LEAST);
-        let episode =
-            Episode { peer, member, detail, since: now, latest: now, count: 1, told: 1, tell_at: now + pause, pause };
+        let episode = Episode {
+            peer,
+            member,
+            detail,
+            since: now,
+            latest: now,
+            count: 1,
+            reported: 1,
+            report_at: now + pause,
+            pause,
+        };
         let next = episode.next(kind);
         self.due = Some(self.due.map_or(next, |due| due.min(next)));
-        let line = Line::begun(kind, &episode);
+        let line = Line::opened(kind, &episode);
         self.open.insert(key, episode);
         Some(line)
     }
@@ -169,7 +178,7 @@ impl Complaints {
     /// Ends a complaint that was seen to be resolved. Returns the line that reports it.
     pub(crate) fn withdraw(&mut self, now: Instant, kind: ComplaintKind, peer: SocketAddr) -> Option<Line> {
         let episode = self.open.remove(&(kind, Some(peer)))?;
-        Some(Line::over(kind, &episode, now))
+        Some(Line::resolved(kind, &episode, now))
     }
 
     /// Drops the complaints about the path to a member that is gone. Its failure has a log line of its own.
@@ -187,15 +196,15 @@ impl Complaints {
         let mut due: Option<Instant> = None;
         self.open.retain(|&(kind, _), episode| {
             if episode.over_at(kind) <= now {
-                say(&Line::over(kind, episode, now));
+                say(&Line::resolved(kind, episode, now));
                 return false;
             }
-            if episode.count > episode.told && episode.tell_at <= now {
-                say(&Line::lasts(kind, episode, now));
-                episode.told = episode.count;
+            if episode.count > episode.reported && episode.report_at <= now {
+                say(&Line::ongoing(kind, episode, now));
+                episode.reported = episode.count;
                 // Exponential back-off of the summaries.
                 episode.pause = (episode.pause * 2).min(PAUSE_MOST);
-                episode.tell_at = now + episode.pause;
+                episode.report_at = now + episode.pause;
             }
             let next = episode.next(kind);
             due = Some(due.map_or(next, |due| due.min(next)));
@@ -209,6 +218,7 @@ impl Complaints {
     pub(crate) fn probe_answered(&mut self, member: MemberIdx, is_direct: bool) -> bool {
         let at = self.indirect.iter().position(|(of, _)| *of == member);
         match (at, is_direct) {
+            // One direct ack ends the row: datagrams pass.
             (Some(at), true) => _ = self.indirect.remove(at),
             (None, true) => {}
             (Some(at), false) => {
@@ -216,6 +226,7 @@ impl Complaints {
                 return self.indirect[at].1 >= INDIRECT_IN_A_ROW;
             }
             (None, false) => {
+                // Evicts the longest watched; a member with lasting trouble comes back with its next probe.
                 if self.indirect.len() == INDIRECT_MEMBERS_MAX {
                     self.indirect.remove(0);
                 }

@@ -45,7 +45,7 @@ impl Log {
 }
 
 #[test]
-fn a_complaint_is_told_when_it_begins_while_it_lasts_and_when_it_is_over() {
+fn a_complaint_is_logged_when_it_begins_while_it_lasts_and_when_it_ends() {
     let mut log = Log::new(&[("a", "10.0.0.1:7946"), ("c", "10.0.0.3:7946")]);
     for secs in 0..100 {
         for _ in 0..50 {
@@ -95,7 +95,7 @@ fn a_flood_of_forged_sources_makes_few_lines_and_a_small_table() {
     // Per kind: one line at the start and one at the end for each peer with its own entry, and the shared entry with
     // its summaries.
     assert!(log.lines.len() <= 2 * (2 * COMPLAINT_PEERS_OF_ONE_KIND_MAX + 1 + 4), "{} lines", log.lines.len());
-    assert_eq!(log.lines.iter().filter(|line| line.contains("from many addresses: from here on")).count(), 2);
+    assert_eq!(log.lines.iter().filter(|line| line.contains("from many addresses: from now on")).count(), 2);
 }
 
 #[test]
@@ -137,7 +137,7 @@ fn the_port_of_a_client_is_not_given_to_doctor() {
 }
 
 #[test]
-fn what_a_probe_showed_is_over_when_a_probe_shows_it_and_not_because_nobody_looked() {
+fn a_complaint_about_a_probe_ends_with_a_successful_probe_and_not_by_silence() {
     let mut log = Log::new(&[("h2", "10.0.0.2:7946")]);
     log.note(0, ComplaintKind::UdpBlocked, packet("10.0.0.2:7946"), "");
     let text = "Was able to connect to h2 (10.0.0.2:7946) over TCP but UDP probes failed, network may be misconfigured";
@@ -145,7 +145,7 @@ fn what_a_probe_showed_is_over_when_a_probe_shows_it_and_not_because_nobody_look
     log.sweep(3600);
     assert_eq!((log.lines.len(), log.complaints.iter().count()), (1, 1));
     let over = log.complaints.withdraw(at(3605), ComplaintKind::UdpBlocked, "10.0.0.2:7946".parse().unwrap()).unwrap();
-    assert!(over.text().ends_with("over, it is well again (1 times in 3605 s before)"), "{}", over.text());
+    assert!(over.text().ends_with("over, it works again (1 times in 3605 s before)"), "{}", over.text());
     assert!(log.complaints.is_empty());
 }
 

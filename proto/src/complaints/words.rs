@@ -18,7 +18,7 @@ pub(crate) struct Line {
 
 impl Line {
     /// A new complaint: the problem, the peer, and advice.
-    pub(super) fn begun(kind: ComplaintKind, episode: &Episode) -> Self {
+    pub(super) fn opened(kind: ComplaintKind, episode: &Episode) -> Self {
         let advice = advice(kind);
         let text = match (episode.peer, kind) {
             (Some(peer), ComplaintKind::Refused(_) | ComplaintKind::Encrypted) => {
@@ -32,25 +32,27 @@ impl Line {
                 format!("{}: {advice}; see also: serf doctor {peer}", headline(kind, episode))
             }
             (Some(_), _) => format!("{}: {advice}", headline(kind, episode)),
-            (None, _) => format!("{}: from here on those of all others are counted together", headline(kind, episode)),
+            (None, _) => {
+                format!("{}: from now on those of all other peers are counted together", headline(kind, episode))
+            }
         };
         Self { text }
     }
 
     /// A summary of a complaint that continues.
-    pub(super) fn lasts(kind: ComplaintKind, episode: &Episode, now: Instant) -> Self {
+    pub(super) fn ongoing(kind: ComplaintKind, episode: &Episode, now: Instant) -> Self {
         let (count, since) = (episode.count, Seconds(now - episode.since));
         Self { text: format!("{}: still, {count} times in {since}", headline(kind, episode)) }
     }
 
     /// The end of a complaint.
-    pub(super) fn over(kind: ComplaintKind, episode: &Episode, now: Instant) -> Self {
+    pub(super) fn resolved(kind: ComplaintKind, episode: &Episode, now: Instant) -> Self {
         let (count, lasted) = (episode.count, Seconds(episode.latest - episode.since));
         let mut text = format!("{}: over, ", headline(kind, episode));
         _ = if kind.ends_by_silence() || episode.peer.is_none() {
             write!(text, "none for {} ({count} times in {lasted} before)", Seconds(now - episode.latest))
         } else {
-            write!(text, "it is well again ({count} times in {} before)", Seconds(now - episode.since))
+            write!(text, "it works again ({count} times in {} before)", Seconds(now - episode.since))
         };
         Self { text }
     }
@@ -68,7 +70,7 @@ impl Line {
 
 /// The problem and the peer, without punctuation at the end.
 fn headline(kind: ComplaintKind, episode: &Episode) -> String {
-    let (from, whom) = (Source(episode), Whom(episode));
+    let (from, whom) = (Source(episode), MemberText(episode));
     let detail = Quoted(&episode.detail);
     match kind {
         ComplaintKind::Refused(DropReason::NotForUs) if episode.detail.is_empty() => {
@@ -98,16 +100,16 @@ const fn refusal(reason: DropReason) -> &'static str {
     match reason {
         DropReason::Key => "Decrypt packet failed: No installed keys could decrypt the message",
         DropReason::Unencrypted => "Decrypt packet failed: Encryption is configured but the message is not encrypted",
-        DropReason::Label => "Discarding what has an unacceptable label",
+        DropReason::Label => "Discarding input with an unacceptable label",
         DropReason::Checksum => "Got invalid checksum for UDP packet",
         DropReason::Compound => "Failed to decode compound request",
         DropReason::Inflate => "Failed to decompress payload",
         DropReason::Malformed => "Failed to decode a message",
-        DropReason::Codec => "Message in a codec that is not read here",
+        DropReason::Codec => "Message in a codec that this node does not read",
         DropReason::Unexpected => "Message type not supported",
-        DropReason::Absurd => "Refused an incarnation or Lamport time that is out of all proportion",
+        DropReason::OutOfRange => "Refused an incarnation or Lamport time that is out of range",
         DropReason::Versions => "Protocol versions are incompatible",
-        DropReason::Limit => "Dropped what exceeds a limit",
+        DropReason::Limit => "Dropped input that exceeds a limit",
         DropReason::NameConflict => "Conflicting address",
         DropReason::Vetoed => "Rejected by the policy of this node",
         DropReason::NotForUs | DropReason::OldEvent => "Input dropped",
@@ -118,22 +120,22 @@ const fn refusal(reason: DropReason) -> &'static str {
 const fn advice(kind: ComplaintKind) -> &'static str {
     match kind {
         ComplaintKind::Refused(reason) => match reason {
-            DropReason::Key => "it has other keys than we; compare the keyrings, or keep it off this port",
+            DropReason::Key => "its keys differ from ours; compare the keyrings, or keep it off this port",
             DropReason::Unencrypted => "give it the cluster's key, or keep it off this port",
             DropReason::Label => "it belongs to another cluster, or has a wrong label",
             DropReason::NotForUs => "another node had this address, or announces it; compare -advertise there",
-            DropReason::Absurd => "that node, or the one that it repeats, is out of order; restart it",
+            DropReason::OutOfRange => "that node, or the one whose state it repeats, is faulty; restart it",
             DropReason::Versions => "upgrade the older node; a memberlist node without Serf cannot join",
-            DropReason::Limit => "what is too large, or too much, is lost; see the counters 'dropped'",
+            DropReason::Limit => "input that is too large or too frequent is lost; see the counters 'dropped'",
             DropReason::NameConflict => "names must be unique; rename one of the two nodes",
             DropReason::Vetoed => "see the policy of this program",
-            _ => "it is no Serf node, of another version, or what it sends is damaged on the way",
+            _ => "it is not a Serf node, has another version, or its packets are damaged in transit",
         },
         ComplaintKind::Encrypted => "give this node the cluster's key",
         ComplaintKind::UdpBlocked | ComplaintKind::UdpIndirect => {
-            "let UDP pass both ways, in firewalls, security groups and NAT of both hosts"
+            "allow UDP in both directions, in firewalls, security groups and NAT of both hosts"
         }
-        ComplaintKind::Exchange => "let TCP pass to its gossip port, and compare keys, label and versions",
+        ComplaintKind::Exchange => "allow TCP to its gossip port, and compare keys, label and versions",
         ComplaintKind::Send => "see packet filter, routes and MTU of this host",
         ComplaintKind::Receive => "see the network interfaces of this host",
         ComplaintKind::Accept => "raise the limit of open files of this process",
@@ -158,9 +160,9 @@ impl fmt::Display for Source<'_> {
 }
 
 /// `name (10.0.0.1:7946)`.
-struct Whom<'a>(&'a Episode);
+struct MemberText<'a>(&'a Episode);
 
-impl fmt::Display for Whom<'_> {
+impl fmt::Display for MemberText<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (&self.0.member, self.0.peer) {
             (Some(name), Some(peer)) => write!(f, "{} ({peer})", Quoted(name)),

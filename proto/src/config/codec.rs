@@ -1,4 +1,4 @@
-//! In which codec a node speaks, and to whom.
+//! The codecs of a node: which it reads, and which it writes to which peer.
 
 use core::fmt;
 use core::str::FromStr;
@@ -12,14 +12,13 @@ use crate::wire::{Codec, Versions};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum CodecChoice {
-    /// Writes our own codec to members that announce that they understand it, answers in the codec of what it answers, and writes
-    /// HashiCorp's to everybody else: strangers and HashiCorp's nodes. Reads both. A cluster of both kinds of nodes needs no
-    /// other setting.
+    /// Writes the native codec to members that announce it, replies in the codec of the request, and writes HashiCorp's
+    /// codec otherwise. Reads both. Mixed clusters need no other setting.
     #[default]
     Auto,
-    /// Writes and reads only our own codec.
+    /// Writes and reads the native codec only.
     Native,
-    /// Writes and reads only HashiCorp's codec, and announces no more than HashiCorp's nodes do.
+    /// Writes and reads HashiCorp's codec only, and announces the same versions as HashiCorp's nodes.
     HashiCorp,
 }
 
@@ -51,8 +50,8 @@ impl CodecChoice {
         }
     }
 
-    /// In which codec to write to somebody: `versions` are theirs, if we know them, and `answers` is the codec of what is
-    /// answered, if anything is.
+    /// The codec for a message: `versions` are those of the receiver, if known, and `answers` is the codec of the
+    /// message that it answers, if any.
     pub fn writes(self, versions: Option<Versions>, answers: Option<Codec>) -> Codec {
         match self {
             Self::Native => Codec::Native,
@@ -64,7 +63,7 @@ impl CodecChoice {
         }
     }
 
-    /// What a node that makes this choice announces.
+    /// The versions that a node with this choice announces.
     pub const fn versions(self) -> Versions {
         match self {
             Self::Auto | Self::Native => Versions::OURS,

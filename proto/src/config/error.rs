@@ -2,27 +2,27 @@ use core::time::Duration;
 
 use thiserror::Error;
 
-/// Why [`Options`](crate::Options) were refused.
+/// Error of [`Config::new`](crate::Config::new).
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum ConfigError {
-    /// A setting that must be above zero is zero.
+    /// A setting is zero that must be above zero.
     #[error("{name} must be above zero")]
     Zero {
-        /// Which setting.
+        /// The setting.
         name: &'static str,
     },
     /// A setting is above its limit.
     #[error("{name} is {value}, the limit is {limit}")]
     TooLarge {
-        /// Which setting.
+        /// The setting.
         name: &'static str,
-        /// What it is.
+        /// Its value.
         value: u32,
-        /// What it may be at the most.
+        /// Its limit.
         limit: u32,
     },
-    /// There is no such version of Serf's protocol.
+    /// Serf's protocol has no such version.
     #[error("protocol_version is {value}, it must be from 2 to 5")]
     ProtocolVersion {
         /// The version.
@@ -31,27 +31,27 @@ pub enum ConfigError {
     /// The probe timeout leaves no time for indirect probes.
     #[error("probe_timeout ({timeout:?}) must be below probe_interval ({interval:?})")]
     ProbeTimeout {
-        /// The timeout given.
+        /// The probe timeout.
         timeout: Duration,
-        /// The interval that it must be below.
+        /// The probe interval.
         interval: Duration,
     },
-    /// User events of the greatest size would fit into no packet, and could never be gossiped.
+    /// User events of the maximum size would not fit into a packet, so they could not be gossiped.
     #[error("user_event_bytes_max is {value}, but a packet has room for {room}")]
     UserEventBytes {
-        /// The limit given.
+        /// The configured limit.
         value: u32,
-        /// What it may be at the most, with these packets, label and keys.
+        /// The largest possible limit with this packet size, label and encryption.
         room: u32,
     },
-    /// The packet size is out of its range.
+    /// The packet size is out of range.
     #[error("packet_bytes is {value}, it must be from {least} to {most}")]
     PacketBytes {
-        /// What it is.
+        /// The packet size.
         value: u32,
-        /// What it must be at the least.
+        /// The smallest allowed size.
         least: u32,
-        /// What it may be at the most.
+        /// The largest allowed size.
         most: u32,
     },
 }

@@ -1,4 +1,4 @@
-//! Settings: what people write ([`Options`]) and what the protocol reads ([`Config`]).
+//! Settings: [`Options`] as the application writes them, and [`Config`] as the protocol reads them.
 
 mod codec;
 mod error;
@@ -19,7 +19,7 @@ pub use self::transport::TransportOptions;
 use crate::envelope::{EnvelopeConfig, Keyring, Label};
 use crate::limits::{KEYS_MAX, LABEL_BYTES_MAX, USER_EVENT_BYTES_MAX};
 
-/// Every setting of the protocol, grouped by the layer that reads it. Start from a profile and change what you need:
+/// All settings of the protocol, grouped by layer. Start from a profile and change what you need:
 ///
 /// ```
 /// use core::time::Duration;
@@ -30,25 +30,26 @@ use crate::limits::{KEYS_MAX, LABEL_BYTES_MAX, USER_EVENT_BYTES_MAX};
 /// # Ok::<(), serf_proto::ConfigError>(())
 /// ```
 ///
-/// The profiles [`lan`](Self::lan), [`wan`](Self::wan) and [`local`](Self::local) hold HashiCorp's values, but that news goes out
-/// at once after a quiet time, and a backlog in up to sixteen packets at a time: enough for 1500 small user events a second.
-/// [`hashicorp_pace`](Self::hashicorp_pace) takes that back. Settings may be added at any time, so a profile is the only start.
+/// The profiles [`lan`](Self::lan), [`wan`](Self::wan) and [`local`](Self::local) have HashiCorp's values, with two
+/// exceptions: the first broadcast after an idle time is sent at once, and a backlog is sent in up to sixteen packets
+/// per tick, which suffices for 1500 small user events a second. [`hashicorp_pace`](Self::hashicorp_pace) reverts both.
+/// New releases may add settings, so a profile is the only way to create a value.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Options {
     /// Membership: probes, suspicion, gossip, push/pull.
     #[serde(flatten)]
     pub swim: SwimOptions,
-    /// Serf on top of it: events, queries, leaves, former members.
+    /// Serf: events, queries, leaves, former members.
     #[serde(flatten)]
     pub serf: SerfOptions,
-    /// What goes around all messages: codec, packets and streams, label, keys, compression.
+    /// Packets and streams: codec, size, label, keys, compression.
     #[serde(flatten)]
     pub transport: TransportOptions,
 }
 
 impl Options {
-    /// These options with a change: the way to write one in an expression.
+    /// Applies a change. Allows to write changed options as one expression.
     #[must_use]
     pub fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
         change(&mut self);
@@ -56,7 +57,7 @@ impl Options {
     }
 }
 
-/// Proven settings: the only way to them is [`Config::new`].
+/// Validated settings. Created by [`Config::new`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     options: Options,
@@ -64,11 +65,11 @@ pub struct Config {
 }
 
 impl Config {
-    /// Checks `options` against each other.
+    /// Validates `options`.
     ///
     /// # Errors
     ///
-    /// Names the first setting that is out of its range.
+    /// The first setting that is out of range.
     pub fn new(options: Options) -> Result<Self, ConfigError> {
         let o = &options;
         for (name, value) in [
@@ -134,23 +135,23 @@ impl Config {
         Ok(config)
     }
 
-    /// Which layers go around everything.
+    /// The settings of the packet layers.
     pub const fn envelope(&self) -> &EnvelopeConfig {
         &self.envelope
     }
 
-    /// How much of a packet is left beside its label and its encryption, in bytes.
+    /// Bytes of a packet that remain beside label and encryption.
     pub fn packet_room(&self) -> usize {
         (self.options.transport.packet_bytes as usize).saturating_sub(self.envelope.overhead_bytes())
     }
 
-    /// The largest user event or query that a packet has room for, in bytes.
+    /// Size limit, in bytes, of a user event or query that fits into a packet.
     pub fn message_room(&self) -> usize {
         self.packet_room().saturating_sub(MESSAGE_OVERHEAD)
     }
 
-    /// The time between push/pulls in a cluster of so many members (`pushPullScale` in memberlist's util.go): the same load on
-    /// the network, however many there are.
+    /// The push/pull interval in a cluster of `members` (`pushPullScale` in memberlist's util.go). It grows with the
+    /// cluster, so that the load on the network stays about the same.
     pub(crate) fn push_pull_interval_of(&self, members: u32) -> Duration {
         if members <= PUSH_PULL_SCALE_FROM {
             return self.options.swim.push_pull_interval;
@@ -159,28 +160,28 @@ impl Config {
         self.options.swim.push_pull_interval.saturating_mul(log2_rounded_up - 5 + 1)
     }
 
-    /// The settings as they were given.
+    /// The options that this was created from.
     pub const fn options(&self) -> &Options {
         &self.options
     }
 
-    /// What membership reads.
+    /// Settings of membership.
     pub const fn swim(&self) -> &SwimOptions {
         &self.options.swim
     }
 
-    /// What Serf reads.
+    /// Settings of Serf.
     pub const fn serf(&self) -> &SerfOptions {
         &self.options.serf
     }
 
-    /// What packets and streams are made by.
+    /// Settings of packets and streams.
     pub const fn transport(&self) -> &TransportOptions {
         &self.options.transport
     }
 }
 
-/// What `o` says about the layers.
+/// The packet layers that `o` describes.
 fn envelope(o: &TransportOptions) -> Result<EnvelopeConfig, ConfigError> {
     let too_large = |name, value: usize, limit: usize| ConfigError::TooLarge {
         name,
@@ -199,20 +200,22 @@ fn envelope(o: &TransportOptions) -> Result<EnvelopeConfig, ConfigError> {
     })
 }
 
-/// Around a user event or a query in a packet: checksum, compound header, one length, the type byte of a user message.
+/// Overhead of a user event or query in a packet: checksum, compound header, one length, the type byte of a user
+/// message.
 const MESSAGE_OVERHEAD: usize = 5 + 2 + 2 + 1;
 
-/// Up to this many members the time between push/pulls is as configured.
+/// Largest cluster in which the push/pull interval is the configured one.
 const PUSH_PULL_SCALE_FROM: u32 = 32;
 
-/// Counts beyond this are a slip of the finger; it keeps every product of two counts within 32 bits.
+/// Limit of counts. Larger values are typing errors; the limit also keeps products of two counts within 32 bits.
 const COUNT_MAX: u32 = 32_768;
 
-/// The versions of Serf's protocol that can be spoken.
+/// Range of the versions of Serf's protocol.
 const PROTOCOL_VERSION_MIN: u8 = 2;
 pub(super) const PROTOCOL_VERSION_MAX: u8 = 5;
 
-/// Room, beside label and encryption, for the largest messages: an alive message, or a ping with the accusation that it carries.
+/// Room, beside label and encryption, for the largest messages: an alive message, or a ping with the accusation that it
+/// carries.
 const PACKET_BYTES_LEAST: u32 = 1200;
 
 /// The largest UDP payload.

@@ -1,5 +1,5 @@
 //! The three timing profiles, with the values of memberlist's `DefaultLANConfig`, `DefaultWANConfig` and
-//! `DefaultLocalConfig`, and of serf's `DefaultConfig`, but for the pace of gossip.
+//! `DefaultLocalConfig`, and of serf's `DefaultConfig`, except for the pace of gossip.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -13,7 +13,7 @@ impl Options {
         Self { swim: SwimOptions::lan(), serf: SerfOptions::lan(), transport: TransportOptions::lan() }
     }
 
-    /// For nodes far apart: slower probes, longer waits.
+    /// For nodes in several data centres: slower probes, longer timeouts.
     pub fn wan() -> Self {
         Self::lan().with(|Self { swim, transport, .. }| {
             transport.stream_timeout = Duration::from_secs(30);
@@ -27,7 +27,7 @@ impl Options {
         })
     }
 
-    /// For nodes on one host: everything faster.
+    /// For nodes on one host: all intervals are shorter.
     pub fn local() -> Self {
         Self::lan().with(|Self { swim, transport, .. }| {
             transport.stream_timeout = Duration::from_secs(1);
@@ -41,8 +41,8 @@ impl Options {
         })
     }
 
-    /// With the pace of HashiCorp's nodes, to compare with them: one packet a member and tick, and ticks on a fixed grid however quiet
-    /// it was before. The simulator's default.
+    /// Reverts to the pace of HashiCorp's nodes, for comparisons: one packet per member and tick, and ticks on a fixed
+    /// grid. The simulator's default.
     #[must_use]
     pub fn hashicorp_pace(self) -> Self {
         self.with(|Self { swim, .. }| {
@@ -108,6 +108,7 @@ impl TransportOptions {
     fn lan() -> Self {
         Self {
             codec: CodecChoice::Auto,
+            digests: true,
             stream_timeout: Duration::from_secs(10),
             packet_bytes: 1400,
             label: String::new(),

@@ -6,39 +6,58 @@ use serde::{Deserialize, Serialize};
 
 use super::CodecChoice;
 use crate::types::Key;
+use crate::wire::Versions;
 
-/// The settings of packets and streams: how messages are written, and what goes around them.
+/// Settings of packets and streams: codec, size, label, encryption and compression.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct TransportOptions {
-    /// Which codecs we write and read. Default [`CodecChoice::Auto`].
+    /// Codecs that the node writes and reads. Default [`CodecChoice::Auto`].
     pub codec: CodecChoice,
-    /// How long an exchange on a stream may take in all. Long enough for the state of the whole cluster over the slowest path.
+    /// Whether this node takes part in anti-entropy by digests with members that read the native codec. Without it, the
+    /// node behaves and announces itself as a native node without digests: it exchanges whole states periodically.
+    /// Default true.
+    pub digests: bool,
+    /// Time limit of an exchange on a stream. It must suffice for the state of the whole cluster over the slowest path.
     /// Above zero; default 10 s.
     pub stream_timeout: Duration,
-    /// Packets are filled up to this size. Choose what the path carries in one piece: a datagram that IP fragments is lost with any
-    /// of its fragments. 1200 and the room that label and encryption take, to 65 507; default 1400 bytes.
+    /// Size up to which datagrams are filled. Choose what the path carries without fragmentation, because a
+    /// fragmented datagram is lost with any of its fragments. From 1200 plus the room for label and encryption to 65
+    /// 507; default 1400 bytes.
     pub packet_bytes: u32,
-    /// The cluster's name. Packets and streams with another, or with none, are dropped; it keeps clusters apart that
-    /// share addresses, or that get each other's addresses as time passes: without a label or a key only the names of members
-    /// that are looked for at an old address do, and an address that is given for a join is asked whichever node is there. At most 255 bytes; default none. HashiCorp's nodes know labels since memberlist 0.3.
+    /// Label of the cluster. Packets and streams with another label, or without one, are dropped. A label separates
+    /// clusters that share addresses or take over each other's addresses. Without a label or a key only names separate
+    /// them, and only at addresses that are remembered: a join contacts any node at a given address. At most 255 bytes;
+    /// default none. HashiCorp's nodes know labels since memberlist 0.3.
     pub label: String,
-    /// Something outside takes the label off what comes in, and puts it on what goes out of others: what still has one
-    /// is dropped. Default false.
+    /// Whether a proxy outside adds and removes the labels. An inbound packet or stream that still has a label is
+    /// dropped. Default false.
     pub skip_inbound_label_check: bool,
-    /// The keys, the first one to encrypt with, each of them to decrypt with. None: no encryption. At most 32; default
-    /// none. They are not serialized with the rest.
+    /// Encryption keys. The first one encrypts, each of them decrypts. Empty: no encryption. At most 32; default none.
+    /// The keys are not serialized with the other settings.
     #[serde(skip)]
     pub encrypt_keys: Vec<Key>,
-    /// With keys: drop what comes in unencrypted. Off only while encryption is introduced to a running cluster.
-    /// Default true.
+    /// Whether unencrypted input is dropped when there are keys. Disable it only while encryption is introduced into a
+    /// running cluster. Default true.
     pub encrypt_verify_incoming: bool,
-    /// With keys: encrypt what goes out. Off only while encryption is introduced to a running cluster. Default true.
+    /// Whether output is encrypted when there are keys. Disable it only while encryption is introduced into a running
+    /// cluster. Default true.
     pub encrypt_verify_outgoing: bool,
-    /// Whether the keys are kept, so that changes survive the node: each that members make is then given as
-    /// [`Output::Keyring`](crate::Output::Keyring), and confirmed only when it was written. Default false.
+    /// Whether the driver stores the keyring. Each key change is then emitted as
+    /// [`Output::Keyring`](crate::Output::Keyring), and the requester is answered only after the driver has reported
+    /// the write. Default false.
     pub keyring_kept: bool,
-    /// Compress packets and streams where that makes them shorter. It costs more time than all else that is done
-    /// to a packet. Compressed ones are understood in any case. Default false.
+    /// Whether packets and streams are compressed if that makes them shorter. Compression takes more time than all
+    /// other processing of a packet. Compressed input is accepted in any case. Default false.
     pub compression: bool,
+}
+
+impl TransportOptions {
+    /// What a node with these settings announces.
+    pub const fn versions(&self) -> Versions {
+        match self.codec {
+            CodecChoice::Auto | CodecChoice::Native if !self.digests => Versions::NATIVE_ONLY,
+            choice => choice.versions(),
+        }
+    }
 }

@@ -117,8 +117,8 @@ impl Core {
     }
 
     /// Requests a stream for an exchange with the deadline `until`.
-    pub(crate) fn dial(&mut self, to: SocketAddr, ask: Ask, until: Instant) {
-        self.dials.push(Dial { to, ask, until });
+    pub(crate) fn dial(&mut self, to: SocketAddr, purpose: ExchangePurpose, until: Instant) {
+        self.dials.push(Dial { to, purpose, until });
     }
 
     /// Counts a drop, with the text that a complaint about it quotes.
@@ -194,6 +194,7 @@ pub(crate) struct Rngs {
     pub(crate) coordinate: Rng,
     pub(crate) query: Rng,
     pub(crate) join: Rng,
+    pub(crate) anti_entropy: Rng,
 }
 
 impl Rngs {
@@ -206,6 +207,8 @@ impl Rngs {
             coordinate: stream(4),
             query: stream(5),
             join: stream(6),
+            // 7 is the envelope's.
+            anti_entropy: stream(8),
         }
     }
 }
@@ -268,6 +271,8 @@ pub(crate) enum Body {
     Nack {
         seq: u32,
     },
+    /// A complete native frame of anti-entropy. Carries no broadcasts.
+    Frame(Bytes),
     /// A complete message of the Serf layer. Carries no broadcasts: all responses to a query go to one member, which
     /// would get all piggybacked copies.
     User(Bytes),
@@ -281,32 +286,32 @@ pub(crate) enum Notification {
     /// The member's metadata changed.
     Updated(MemberIdx),
     /// The member failed: by our own detection or by an accusation.
-    Gone(MemberIdx),
+    Dead(MemberIdx),
     /// The member left, by its own message.
     Left(MemberIdx),
     /// Membership evicted the member to free memory.
     Evicted(MemberIdx),
-    /// A node that is no member pings us from the address that the roster has for its name.
+    /// A node that is not a member pings us from the address that the roster has for its name.
     Forgotten(MemberIdx),
     /// Another node claims the member's name.
     Conflict(MemberIdx),
     /// The last retransmit of our own leave broadcast was sent.
-    FarewellSent,
+    LeaveBroadcastSent,
     /// Verify whether a member really left: its leave broadcast may be forged.
-    Doubted(MemberIdx),
+    VerifyLeft(MemberIdx),
 }
 
 /// A stream to open, for an exchange with the deadline `until`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Dial {
     pub(crate) to: SocketAddr,
-    pub(crate) ask: Ask,
+    pub(crate) purpose: ExchangePurpose,
     pub(crate) until: Instant,
 }
 
 /// The purpose of an exchange on a stream that we open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ask {
+pub(crate) enum ExchangePurpose {
     /// Periodic anti-entropy, or, with `join`, a reconnect to a failed member.
     PushPull { join: bool, codec: Codec },
     /// A seed of a join of the application.

@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn the_primary_cannot_be_removed_others_can_and_strangers_are_gone_already() {
+    fn the_primary_cannot_be_removed_others_can_and_unknown_keys_are_gone_already() {
         let mut ring = Keyring::new([key(1), key(2)]).unwrap();
         assert_eq!(ring.remove(&key(1)), Err(KeyringError::Primary));
         ring.remove(&key(9)).unwrap();

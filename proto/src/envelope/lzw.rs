@@ -24,6 +24,7 @@ pub(super) fn decode(data: &[u8], limit: usize, begins: &mut Vec<u32>, out: &mut
     let mut next = END;
     let mut is_full = false;
     loop {
+        // Data that ends without an end code is truncated.
         let code = bits.take(width).ok_or(Damaged)?;
         match code {
             CLEAR => {
@@ -116,6 +117,7 @@ pub(super) fn encode(parts: [&[u8]; 2], limit: usize, table: &mut Vec<u32>, out:
 
 /// Counts an emitted code, and widens or clears. True if the code space is exhausted: the caller must clear the table.
 fn count(next: &mut usize, width: &mut u32, bits: &mut BitWriter<'_>) -> bool {
+    // The decoder counts the codes that it reads, so both widen after the same code.
     *next += 1;
     if *next == 1 << *width {
         *width += 1;

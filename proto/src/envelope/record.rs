@@ -90,6 +90,7 @@ impl Envelope {
         if let Some((header, sealed)) = record.split_first_chunk::<HEADER_BYTES>()
             && header[0] == ENCRYPTED
         {
+            // The same reason as with wrong keys; the complaint about it distinguishes them by the empty keyring.
             if self.config.keyring.is_empty() {
                 return Err(DropReason::Key);
             }
@@ -106,6 +107,7 @@ impl Envelope {
                 .map_err(|_| DropReason::Inflate)?;
             message = Cow::Owned(inflated);
         }
+        // Layers inside the layers are refused: no node sends them, and each would multiply the work.
         match message.first() {
             None | Some(&(ENCRYPTED | compress::TYPE)) => Err(DropReason::Malformed),
             Some(_) => Ok(message.into_owned()),

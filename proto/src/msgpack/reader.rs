@@ -149,6 +149,7 @@ impl<'a> Reader<'a> {
     #[inline]
     pub fn uint(&mut self) -> Option<u64> {
         match *self.rest.first()? {
+            // The two common forms first, without the general parser: most numbers on the wire are small or unsigned.
             first @ 0x00..=0x7f => {
                 self.byte()?;
                 Some(u64::from(first))

@@ -31,7 +31,7 @@ impl Node {
         old: OldEvents,
         out: &mut Outbox,
     ) -> Result<JoinId, JoinError> {
-        self.join_through(now, join::given(seeds), out, |seeds| Join::all(seeds, old))
+        self.join_through(now, join::contacts(seeds), out, |seeds| Join::all(seeds, old))
     }
 
     /// Rejoins the cluster of an earlier run, from the members in
@@ -114,10 +114,10 @@ impl Node {
             let (me, local) = (node.swim.me(), node.local().clone());
             // Always announced, but an update event is emitted only for a change.
             if local.meta() != meta {
-                node.core.roster.set_peer(me, PeerRef { meta: &meta, ..local.announced() });
+                node.swim.set_own_record(&mut node.core, PeerRef { meta: &meta, ..local.announced() });
                 node.core.notify(Notification::Updated(me));
             }
-            node.swim.announce();
+            node.swim.announce(&node.core);
         });
         Ok(())
     }
@@ -142,8 +142,8 @@ impl Node {
             return Err(ForceLeaveError::Nobody { bytes: name.len(), limit: NAME_BYTES_MAX });
         }
         let prune = tombstone == Tombstone::Erase;
-        let told = self.command(now, out, |node, _| node.serf.force_leave(&mut node.core, name, prune));
-        told.map_err(|Exhausted| ForceLeaveError::ClockExhausted)
+        let result = self.command(now, out, |node, _| node.serf.force_leave(&mut node.core, name, prune));
+        result.map_err(|Exhausted| ForceLeaveError::ClockExhausted)
     }
 
     /// Leaves the cluster gracefully. Keep the node running until [`Event::LeftCluster`](crate::Event::LeftCluster): it
@@ -216,10 +216,10 @@ pub enum SetTagsError {
 #[non_exhaustive]
 pub enum ForceLeaveError {
     /// The name is this node's own; use [`Node::leave`].
-    #[error("a node does not force itself to leave; it leaves")]
+    #[error("a node cannot force itself to leave; call leave instead")]
     Ourselves,
     /// No node can have this name: it is empty or too long.
-    #[error("no node has a name of {bytes} bytes, they have from 1 to {limit}")]
+    #[error("the name has {bytes} bytes, it must have 1 to {limit}")]
     Nobody {
         /// The length of the name, in bytes.
         bytes: usize,
@@ -245,7 +245,7 @@ pub enum LeaveError {
 }
 
 const LEAVING: &str = "the node has begun to leave the cluster";
-const CLOCK_EXHAUSTED: &str = "the Lamport clock is at its end";
+const CLOCK_EXHAUSTED: &str = "the Lamport clock has reached its maximum";
 
 impl fmt::Display for UserEventError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

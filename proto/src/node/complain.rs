@@ -6,7 +6,7 @@ use core::net::SocketAddr;
 
 use super::Node;
 use crate::complaints::{Complaint, ComplaintKind, PeerAt};
-use crate::core::Ask;
+use crate::core::ExchangePurpose;
 use crate::event::SeedFailureCause;
 use crate::stats::DropReason;
 use crate::time::Instant;
@@ -83,8 +83,13 @@ impl Node {
 
     /// Records the outcome of a push/pull with a member. Failures with seeds and with failed members are expected; the
     /// join reports them.
-    pub(super) fn exchange_ended(&mut self, ask: Ask, peer: Option<PeerAt>, result: Result<(), SeedFailureCause>) {
-        let Some(peer) = peer.filter(|_| matches!(ask, Ask::PushPull { .. })) else { return };
+    pub(super) fn exchange_ended(
+        &mut self,
+        purpose: ExchangePurpose,
+        peer: Option<PeerAt>,
+        result: Result<(), SeedFailureCause>,
+    ) {
+        let Some(peer) = peer.filter(|_| matches!(purpose, ExchangePurpose::PushPull { .. })) else { return };
         match result {
             Ok(()) if self.core.complaints.is_empty() => {}
             Ok(()) => self.core.withdraw(ComplaintKind::Exchange, peer.addr),

@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use super::Node;
 use crate::complaints::PeerAt;
-use crate::core::{Ask, Dial, Origin};
+use crate::core::{Dial, ExchangePurpose, Origin};
 use crate::envelope::Direction;
 use crate::event::SeedFailureCause;
 use crate::limits::STREAM_MESSAGE_BYTES_MAX;
@@ -33,8 +33,8 @@ impl Node {
         self.core.dials = dials;
     }
 
-    fn open(&mut self, Dial { to, ask, until }: Dial, out: &mut Outbox) {
-        let stream = self.streams.dial(self.core.now, to, ask);
+    fn open(&mut self, Dial { to, purpose, until }: Dial, out: &mut Outbox) {
+        let stream = self.streams.dial(self.core.now, to, purpose);
         self.core.timers.set(NodeTimer::Stream(stream), until);
         out.push(Output::Connect { stream, to });
     }
@@ -59,29 +59,29 @@ impl Node {
     pub(super) fn step(&mut self, id: StreamId, step: Step<'_>, peer: Option<PeerAt>, out: &mut Outbox) {
         match step {
             Step::Wait => return,
-            Step::Request(ask) => {
-                if let Some(request) = self.request(ask) {
+            Step::Request(purpose) => {
+                if let Some(request) = self.request(purpose) {
                     return self.write(id, request, Direction::Request, out);
                 }
                 // The request exceeds what any peer accepts; the deadline ends the exchange.
                 return;
             }
             Step::Serve { from, unit } => self.serve(id, from, &unit, out),
-            Step::Reply { ask, from, unit } => self.reply(ask, from, &unit, out),
-            Step::Lost { ask, cause, fault } => {
-                self.blame(fault);
-                self.lost(ask, peer, cause);
+            Step::Reply { purpose, from, unit } => self.reply(purpose, from, &unit, out),
+            Step::Failed { purpose, cause, fault } => {
+                self.count_fault(fault);
+                self.exchange_failed(purpose, peer, cause);
             }
-            Step::Gone { fault } => {
-                self.blame(fault);
-                self.complain(id, fault, out);
+            Step::InboundEnded { fault } => {
+                self.count_fault(fault);
+                self.send_error(id, fault, out);
             }
         }
         out.push(Output::Close { stream: id });
     }
 
     /// Counts the fault as a drop.
-    fn blame(&mut self, fault: Option<DropReason>) {
+    fn count_fault(&mut self, fault: Option<DropReason>) {
         if let Some(reason) = fault {
             self.core.stats.drop(reason);
         }
@@ -89,7 +89,7 @@ impl Node {
 
     /// Replies to a request that could not be opened with an error message, so that the sender can log the cause
     /// (`handleConn` in memberlist's net.go).
-    fn complain(&mut self, id: StreamId, fault: Option<DropReason>, out: &mut Outbox) {
+    fn send_error(&mut self, id: StreamId, fault: Option<DropReason>, out: &mut Outbox) {
         let Some(text) = fault.and_then(complaint).filter(|_| self.core.cfg.transport().codec.reads(Codec::HashiCorp))
         else {
             return;
@@ -109,16 +109,20 @@ impl Node {
         out.push(Output::Write { stream, bytes: Bytes::from(unit) });
     }
 
-    fn request(&mut self, ask: Ask) -> Option<Vec<u8>> {
-        match ask {
-            Ask::PushPull { join, codec } => self.request_push_pull(codec, join),
-            Ask::Join { .. } => self.request_push_pull(self.core.codec(None, None), true),
-            Ask::Greet { id, seed } => {
+    fn request(&mut self, purpose: ExchangePurpose) -> Option<Vec<u8>> {
+        match purpose {
+            ExchangePurpose::PushPull { join, codec } => self.request_push_pull(codec, join),
+            ExchangePurpose::Join { .. } => self.request_push_pull(self.core.codec(None, None), true),
+            ExchangePurpose::Greet { id, seed } => {
                 let node = self.joins.remembered(id, seed)?;
                 ping_request(self.core.codec(None, None), GREETING, node)
             }
-            Ask::Reconnect { target, codec } => ping_request(codec, GREETING, self.core.roster.peer(target)?.name()),
-            Ask::Ping { seq, target, codec } => ping_request(codec, seq, self.core.roster.peer(target)?.name()),
+            ExchangePurpose::Reconnect { target, codec } => {
+                ping_request(codec, GREETING, self.core.roster.peer(target)?.name())
+            }
+            ExchangePurpose::Ping { seq, target, codec } => {
+                ping_request(codec, seq, self.core.roster.peer(target)?.name())
+            }
         }
     }
 
@@ -169,10 +173,10 @@ impl Node {
                     self.core.stats.push_pulls_in += 1;
                     // A merge veto applies to joins only, as `NotifyMerge` does in memberlist.
                     if remote.join() && !self.admits_merge(&remote) {
-                        return self.complain(id, Some(DropReason::Vetoed), out);
+                        return self.send_error(id, Some(DropReason::Vetoed), out);
                     }
                     // Before `merge`, which would put the peer's own states into the reply.
-                    if let Some(reply) = self.push_pull(codec, remote.join()) {
+                    if let Some(reply) = self.push_pull(self.reply_codec(&remote), remote.join()) {
                         self.write(id, reply, Direction::Reply, out);
                     }
                     let _refused = self.merge(Origin::Exchange(from), &remote, false, None, out);
@@ -184,8 +188,20 @@ impl Node {
         } else if unit.is(USER) {
             self.take_user(from, codec, unit.body());
         } else {
-            tracing::debug!(%from, kind = unit.kind, "a stream began with a message that does not belong there");
+            tracing::debug!(%from, kind = unit.kind, "a stream began with an unexpected message");
             self.core.stats.drop(DropReason::Unexpected);
+        }
+    }
+
+    /// The codec of the reply to a push/pull: that of the request. Ours: a newcomer cannot know what we read, so it
+    /// writes HashiCorp's codec; the reply is native if its own state says that it reads that.
+    fn reply_codec(&self, remote: &PushPull<'_>) -> Codec {
+        let newcomer = remote.newcomer().and_then(|newcomer| newcomer.announced.peer().ok());
+        let reads_native = newcomer.is_some_and(|peer| peer.versions.reads_native());
+        if reads_native {
+            self.core.cfg.transport().codec.writes(newcomer.map(|peer| peer.versions), None)
+        } else {
+            remote.codec()
         }
     }
 
@@ -219,33 +235,33 @@ impl Node {
     }
 
     /// Handles the reply to a request of this node.
-    fn reply(&mut self, ask: Ask, from: SocketAddr, unit: &Unit<'_>, out: &mut Outbox) {
-        let result = match ask {
+    fn reply(&mut self, purpose: ExchangePurpose, from: SocketAddr, unit: &Unit<'_>, out: &mut Outbox) {
+        let result = match purpose {
             _ if !self.core.cfg.transport().codec.reads(unit.codec()) => Err(SeedFailureCause::Malformed),
             _ if unit.kind == hashicorp::ERROR => {
                 let text = hashicorp::decode_error(unit.body()).unwrap_or_default();
                 self.core.detail = String::from_utf8_lossy(text).into_owned();
                 Err(SeedFailureCause::Rejected)
             }
-            Ask::PushPull { .. } | Ask::Join { .. } if unit.is(PUSH_PULL) => {
+            ExchangePurpose::PushPull { .. } | ExchangePurpose::Join { .. } if unit.is(PUSH_PULL) => {
                 match PushPull::parse(unit.codec(), unit.body()) {
-                    Ok(remote) if is_join(ask) && !self.admits_merge(&remote) => Err(SeedFailureCause::Vetoed),
+                    Ok(remote) if is_join(purpose) && !self.admits_merge(&remote) => Err(SeedFailureCause::Vetoed),
                     Ok(remote) => {
-                        let ignore_old = self.ignores_old_events(ask);
-                        let join = if let Ask::Join { id, .. } = ask { Some(id) } else { None };
+                        let ignore_old = self.ignores_old_events(purpose);
+                        let join = if let ExchangePurpose::Join { id, .. } = purpose { Some(id) } else { None };
                         self.merge(Origin::Reply(from), &remote, ignore_old, join, out)
                     }
                     Err(_) => Err(SeedFailureCause::Malformed),
                 }
             }
-            Ask::Ping { seq, .. } if unit.is(ACK) => match Codec::decode_body(unit.kind, unit.body()) {
+            ExchangePurpose::Ping { seq, .. } if unit.is(ACK) => match Codec::decode_body(unit.kind, unit.body()) {
                 Ok(Message::Ack(ack)) if ack.seq == seq => {
                     self.swim.stream_acked(&mut self.core, seq);
                     Ok(())
                 }
                 _ => Err(SeedFailureCause::Malformed),
             },
-            Ask::Greet { .. } | Ask::Reconnect { .. } if unit.is(ACK) => {
+            ExchangePurpose::Greet { .. } | ExchangePurpose::Reconnect { .. } if unit.is(ACK) => {
                 match Codec::decode_body(unit.kind, unit.body()) {
                     Ok(Message::Ack(ack)) if ack.seq == GREETING => Ok(()),
                     _ => Err(SeedFailureCause::Malformed),
@@ -256,37 +272,41 @@ impl Node {
         if result == Err(SeedFailureCause::Malformed) {
             self.core.stats.drop(DropReason::Malformed);
         }
-        self.exchange_ended(ask, Origin::Reply(from).peer(), result);
+        self.exchange_ended(purpose, Origin::Reply(from).peer(), result);
         // After the merge: a follow-up exchange or the next seed must see the merged state.
-        match ask {
-            Ask::Join { id, seed } => self.seed_done(id, seed, result),
+        match purpose {
+            ExchangePurpose::Join { id, seed } => self.seed_done(id, seed, result),
             // Contact with a failed member is restored. Its side may hold leave intents about this node from the time
             // that it was considered failed; a fresh join intent overrides them.
-            Ask::PushPull { join: true, .. } if result.is_ok() => self.serf.announce_join(&mut self.core),
-            Ask::Greet { id, seed } if result.is_ok() => self.exchange_next(from, Ask::Join { id, seed }, out),
-            Ask::Greet { id, seed } => self.seed_done(id, seed, result),
-            Ask::Reconnect { codec, .. } if result.is_ok() => {
-                self.exchange_next(from, Ask::PushPull { join: true, codec }, out);
+            ExchangePurpose::PushPull { join: true, .. } if result.is_ok() => self.announce_join(false),
+            ExchangePurpose::Greet { id, seed } if result.is_ok() => {
+                self.open_after_ping(from, ExchangePurpose::Join { id, seed }, out)
             }
-            Ask::PushPull { .. } | Ask::Ping { .. } | Ask::Reconnect { .. } => {}
+            ExchangePurpose::Greet { id, seed } => self.seed_done(id, seed, result),
+            ExchangePurpose::Reconnect { codec, .. } if result.is_ok() => {
+                self.open_after_ping(from, ExchangePurpose::PushPull { join: true, codec }, out);
+            }
+            ExchangePurpose::PushPull { .. } | ExchangePurpose::Ping { .. } | ExchangePurpose::Reconnect { .. } => {}
         }
     }
 
     /// Opens the exchange after the ping: the member at the address has confirmed its name.
-    fn exchange_next(&mut self, with: SocketAddr, ask: Ask, out: &mut Outbox) {
+    fn open_after_ping(&mut self, with: SocketAddr, purpose: ExchangePurpose, out: &mut Outbox) {
         let until = self.core.now + self.core.cfg.transport().stream_timeout;
-        self.open(Dial { to: with, ask, until }, out);
+        self.open(Dial { to: with, purpose, until }, out);
     }
 
-    fn lost(&mut self, ask: Ask, peer: Option<PeerAt>, cause: SeedFailureCause) {
-        tracing::debug!(?ask, %cause, "an exchange failed");
-        self.exchange_ended(ask, peer, Err(cause));
-        match (ask, cause) {
+    fn exchange_failed(&mut self, purpose: ExchangePurpose, peer: Option<PeerAt>, cause: SeedFailureCause) {
+        tracing::debug!(?purpose, %cause, "an exchange failed");
+        self.exchange_ended(purpose, peer, Err(cause));
+        match (purpose, cause) {
             // A node with another name closes the stream without an ack.
-            (Ask::Greet { id, seed }, SeedFailureCause::Closed) => {
+            (ExchangePurpose::Greet { id, seed }, SeedFailureCause::Closed) => {
                 self.seed_done(id, seed, Err(SeedFailureCause::OtherNode));
             }
-            (Ask::Join { id, seed } | Ask::Greet { id, seed }, _) => self.seed_done(id, seed, Err(cause)),
+            (ExchangePurpose::Join { id, seed } | ExchangePurpose::Greet { id, seed }, _) => {
+                self.seed_done(id, seed, Err(cause))
+            }
             _ => {}
         }
     }
@@ -303,6 +323,7 @@ impl Node {
         if self.swim.merge(&mut self.core, origin, remote).is_err() {
             return Err(SeedFailureCause::Refused);
         }
+        self.spare_gossip(remote, join);
         // Between the two: Serf must have a row for each new member before it reads intents about it.
         self.deliver_notifications(out);
         if !remote.user().is_empty() {
@@ -311,6 +332,20 @@ impl Node {
             self.serf.merge(&mut self.core, remote.codec(), remote.user(), ignore_old, join);
         }
         Ok(())
+    }
+
+    /// Dequeues news that others gossip already, if every member takes part in anti-entropy: what a newcomer learns from
+    /// the cluster that it joins, and the newcomer itself, which announces its join.
+    fn spare_gossip(&mut self, remote: &PushPull<'_>, join: Option<JoinId>) {
+        if !self.swim.all_compare_digests() {
+            return;
+        }
+        if join.is_some_and(|id| self.joins.began_alone(id)) {
+            self.swim.keep_only_own_broadcast();
+        } else if let Some(newcomer) = remote.newcomer().and_then(|newcomer| self.core.roster.find_bytes(newcomer.name))
+        {
+            self.swim.leave_announcement_to(newcomer);
+        }
     }
 
     /// Asks the policy whether to merge with the members of the other side. Members that cannot be decoded are left
@@ -335,8 +370,8 @@ fn candidate(member: MemberState<'_>) -> Option<Candidate<'_>> {
 }
 
 /// Whether an exchange may merge two clusters.
-const fn is_join(ask: Ask) -> bool {
-    matches!(ask, Ask::Join { .. } | Ask::PushPull { join: true, .. })
+const fn is_join(purpose: ExchangePurpose) -> bool {
+    matches!(purpose, ExchangePurpose::Join { .. } | ExchangePurpose::PushPull { join: true, .. })
 }
 
 /// Encodes a ping for the node of this name.

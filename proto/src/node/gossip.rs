@@ -8,6 +8,7 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 use super::Node;
+use super::anti_entropy::AntiEntropy;
 use crate::envelope::Packer;
 use crate::outbox::Outbox;
 use crate::roster::MemberIdx;
@@ -15,7 +16,7 @@ use crate::time::{Instant, next_on_grid};
 use crate::timer::NodeTimer;
 use crate::wire::Codec;
 
-/// Schedule of gossip ticks and of piggybacking on acks.
+/// Dissemination: the schedule of gossip ticks, piggybacking on acks, and anti-entropy.
 #[derive(Clone, Debug)]
 pub(super) struct Gossip {
     /// Offset of the tick grid, random per node. Ticks stay on the grid even when few are needed, so that nodes do not
@@ -24,12 +25,14 @@ pub(super) struct Gossip {
     /// Earliest time of the next tick when ticks need not be on the grid.
     rest: Instant,
     /// When broadcasts were last piggybacked on an ack, and to which member.
-    rode: Option<(Instant, MemberIdx)>,
+    last_piggyback: Option<(Instant, MemberIdx)>,
+    /// What finds what gossip missed.
+    pub(super) anti_entropy: AntiEntropy,
 }
 
 impl Gossip {
     pub(super) const fn new(phase: Duration, now: Instant) -> Self {
-        Self { phase, rest: now, rode: None }
+        Self { phase, rest: now, last_piggyback: None, anti_entropy: AntiEntropy::new(now) }
     }
 
     /// The time of the next tick. With `early`, a short wait after now, which collects the broadcasts of one burst.
@@ -44,10 +47,10 @@ impl Gossip {
     /// Whether an ack to this member may carry broadcasts: at most one ack per gossip interval, and not two in a row to
     /// one member. Every piggybacked copy counts as a transmission. Without the limit, a flood of pings would use up
     /// the retransmits of all broadcasts at one address, which may even be spoofed.
-    pub(super) fn may_ride(&mut self, now: Instant, interval: Duration, peer: MemberIdx) -> bool {
-        let may = self.rode.is_none_or(|(at, last)| last != peer && now - at >= interval);
+    pub(super) fn may_piggyback(&mut self, now: Instant, interval: Duration, peer: MemberIdx) -> bool {
+        let may = self.last_piggyback.is_none_or(|(at, last)| last != peer && now - at >= interval);
         if may {
-            self.rode = Some((now, peer));
+            self.last_piggyback = Some((now, peer));
         }
         may
     }
@@ -57,7 +60,7 @@ impl Node {
     /// Arms the gossip timer if a broadcast is queued and a member could receive it.
     pub(super) fn arm_gossip(&mut self) {
         // `Swim::wants_gossip` checks for a receiver itself.
-        let wanted = (self.serf.wants_gossip() && self.swim.has_listeners()) || self.swim.wants_gossip();
+        let wanted = (self.serf.wants_gossip() && self.swim.has_receiver()) || self.swim.wants_gossip();
         if wanted && !self.core.timers.is_set(NodeTimer::Gossip) {
             let at = self.gossip.next_tick(
                 self.core.now,
@@ -72,6 +75,7 @@ impl Node {
     /// packets per member.
     pub(super) fn gossip_tick(&mut self, out: &mut Outbox) {
         let packets_max = self.core.cfg.swim().gossip_packets_per_tick;
+        // Even if nothing is sent: the next early tick is a whole interval after this one.
         self.gossip.begin_tick(self.core.now, self.core.cfg.swim().gossip_interval);
         for target in self.swim.gossip_targets(&mut self.core) {
             let Some(to) = self.core.roster.peer(target).map(|peer| peer.addr()) else { continue };
@@ -92,7 +96,7 @@ impl Node {
     fn send_gossip(&mut self, to: SocketAddr, target: MemberIdx, out: &mut Outbox) -> bool {
         let mut packer = self.envelope.packer(out.buffers(), self.core.cfg.transport().packet_bytes);
         let codec = self.core.codec(Some(target), None);
-        self.fill(to, codec, &mut packer);
+        self.fill(to, Some(target), codec, &mut packer);
         if packer.is_empty() {
             return false;
         }
@@ -101,13 +105,15 @@ impl Node {
     }
 
     /// Fills the rest of a packet with broadcasts, and records whether a copy of our own leave is in it.
-    pub(super) fn fill(&mut self, to: SocketAddr, codec: Codec, packer: &mut Packer<'_>) {
-        let (intents, farewells) = (self.serf.leaves_sent(), self.swim.leave_broadcasts_sent());
+    pub(super) fn fill(&mut self, to: SocketAddr, peer: Option<MemberIdx>, codec: Codec, packer: &mut Packer<'_>) {
+        let (intents, broadcasts) = (self.serf.leaves_sent(), self.swim.leave_broadcasts_sent());
         // Membership first: refutations and accusations must not wait behind user events. The leave reads from the
         // counters whether either queue packed a copy.
-        self.swim.fill(&mut self.core, codec, packer);
+        let carries = codec == Codec::Native && self.compares_digests(peer);
+        let Self { swim, serf, core, .. } = self;
+        swim.fill(core, codec, |idx| if carries { serf.join_time(idx) } else { 0 }, packer);
         self.serf.fill(&self.core, codec, packer);
-        self.leave.note_sent(to, self.serf.leaves_sent() > intents, self.swim.leave_broadcasts_sent() > farewells);
+        self.leave.note_sent(to, self.serf.leaves_sent() > intents, self.swim.leave_broadcasts_sent() > broadcasts);
     }
 }
 

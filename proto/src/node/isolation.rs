@@ -33,7 +33,7 @@ pub(super) struct Isolation {
 
 impl Isolation {
     /// Marks the members of an earlier run as lost: the rejoin found none of them.
-    pub(super) const fn lost(&mut self) {
+    pub(super) const fn rejoin_failed(&mut self) {
         self.known = true;
     }
 
@@ -118,7 +118,7 @@ impl Node {
         }
         // Re-arm before the returns below: only this timer continues the search.
         self.arm_search();
-        self.doubt_farewells();
+        self.verify_left_members();
         if self.joins.is_any_under_way() {
             return;
         }
@@ -131,14 +131,14 @@ impl Node {
     /// Pings members that are considered left, to verify it. One forged packet can claim that all members left, and a
     /// node never contacts a member that left. No states are exchanged, as with failed members: a member that left on
     /// purpose and restarted without a join stays apart.
-    fn doubt_farewells(&mut self) {
+    fn verify_left_members(&mut self) {
         let mut left: Vec<MemberIdx> = self.serf.left().chain(self.swim.left()).collect();
         // Both layers may list the same member.
         left.sort_unstable();
         left.dedup();
         self.core.rng.join.shuffle(&mut left);
         for idx in left.into_iter().take(CANDIDATES_MAX) {
-            self.swim.doubt_farewell(&mut self.core, idx);
+            self.swim.verify_left(&mut self.core, idx);
         }
     }
 

@@ -6,7 +6,7 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 use super::{Node, OldEvents};
-use crate::core::Ask;
+use crate::core::ExchangePurpose;
 use crate::event::{AddressFailure, Event, JoinOutcome, SeedFailureCause};
 use crate::limits::{SEEDS_AT_ONCE_MAX, SEEDS_AT_ONCE_TOTAL_MAX};
 use crate::outbox::{Outbox, Output};
@@ -41,7 +41,7 @@ impl From<SocketAddr> for Contact {
 }
 
 /// Contacts for addresses that the application gave.
-pub(super) fn given(addrs: &[SocketAddr]) -> Vec<Contact> {
+pub(super) fn contacts(addrs: &[SocketAddr]) -> Vec<Contact> {
     addrs.iter().copied().map(Contact::from).collect()
 }
 
@@ -63,6 +63,10 @@ pub(super) struct Join {
     is_ours: bool,
     /// Whether the join searches for the cluster of an earlier run.
     is_rejoin: bool,
+    /// Whether this node knew no other live member when the join began.
+    was_alone: bool,
+    /// Whether this node has announced the join of a newcomer.
+    is_announced: bool,
 }
 
 impl Join {
@@ -79,6 +83,8 @@ impl Join {
             failed: Vec::new(),
             is_ours: false,
             is_rejoin: false,
+            was_alone: false,
+            is_announced: false,
         }
     }
 
@@ -150,6 +156,11 @@ impl Joins {
         self.running.values().any(|join| join.old == OldEvents::Ignore)
     }
 
+    /// Whether the node knew no other live member when the join began.
+    pub(super) fn began_alone(&self, id: JoinId) -> bool {
+        self.running.get(&id).is_some_and(|join| join.was_alone)
+    }
+
     /// The name remembered for a seed of a join.
     pub(super) fn remembered(&self, id: JoinId, seed: u32) -> Option<&str> {
         self.running.get(&id)?.seeds.get(seed as usize)?.name.as_deref()
@@ -182,7 +193,7 @@ impl Node {
     /// Starts a join.
     pub(super) fn begin_join(&mut self, join: Join) -> JoinId {
         let grows = join.is_enough;
-        let id = self.joins.add(join);
+        let id = self.joins.add(Join { was_alone: self.serf.is_alone(), ..join });
         self.ask_seeds();
         if grows {
             self.core.arm(PATIENCE, NodeTimer::Join(id));
@@ -206,8 +217,9 @@ impl Node {
             let until = self.core.now + self.core.cfg.transport().stream_timeout;
             let Some((seed, with, is_remembered)) = join.next_seed() else { return };
             pending += 1;
-            let ask = if is_remembered { Ask::Greet { id, seed } } else { Ask::Join { id, seed } };
-            self.core.dial(with, ask, until);
+            let purpose =
+                if is_remembered { ExchangePurpose::Greet { id, seed } } else { ExchangePurpose::Join { id, seed } };
+            self.core.dial(with, purpose, until);
         }
     }
 
@@ -220,10 +232,15 @@ impl Node {
     }
 
     /// Whether the exchange belongs to a join that ignores old user events.
-    pub(super) fn ignores_old_events(&self, ask: Ask) -> bool {
-        match ask {
-            Ask::Join { id, .. } => self.joins.running.get(&id).is_some_and(|join| join.old == OldEvents::Ignore),
-            Ask::PushPull { .. } | Ask::Ping { .. } | Ask::Greet { .. } | Ask::Reconnect { .. } => false,
+    pub(super) fn ignores_old_events(&self, purpose: ExchangePurpose) -> bool {
+        match purpose {
+            ExchangePurpose::Join { id, .. } => {
+                self.joins.running.get(&id).is_some_and(|join| join.old == OldEvents::Ignore)
+            }
+            ExchangePurpose::PushPull { .. }
+            | ExchangePurpose::Ping { .. }
+            | ExchangePurpose::Greet { .. }
+            | ExchangePurpose::Reconnect { .. } => false,
         }
     }
 
@@ -237,7 +254,11 @@ impl Node {
             Ok(()) => {
                 join.contacted += 1;
                 self.isolation.remember_seed(contact.cloned());
-                self.serf.announce_join(&mut self.core);
+                let is_newcomer = join.was_alone && self.swim.all_compare_digests();
+                // What a seed knows that is newer than our first announcement is refuted when its state is merged.
+                if !(is_newcomer && core::mem::replace(&mut join.is_announced, true)) {
+                    self.announce_join(is_newcomer);
+                }
             }
             Err(cause) => {
                 let said = &*self.core.detail;
@@ -270,7 +291,7 @@ impl Node {
         };
         // Cancelled by the application or by a leave: no search follows.
         if is_rejoin && contacted == 0 && !cancelled {
-            self.isolation.lost();
+            self.isolation.rejoin_failed();
         }
         if !is_ours {
             self.core.events.push(Event::Joined(JoinOutcome { id, contacted, failed, cancelled }));
@@ -281,12 +302,12 @@ impl Node {
     /// far. False if the join is already over.
     pub fn cancel_join(&mut self, now: Instant, id: JoinId, out: &mut Outbox) -> bool {
         if self.joins.running.get(&id).is_none_or(|join| join.is_ours) {
-            self.enter(now);
+            self.set_now(now);
             return false;
         }
         self.command(now, out, |node, out| {
-            let is_its = |ask: &Ask| matches!(ask, Ask::Join { id: of, .. } | Ask::Greet { id: of, .. } if *of == id);
-            for stream in node.streams.abandon(is_its) {
+            let is_its = |purpose: &ExchangePurpose| matches!(purpose, ExchangePurpose::Join { id: of, .. } | ExchangePurpose::Greet { id: of, .. } if *of == id);
+            for stream in node.streams.cancel(is_its) {
                 out.push(Output::Close { stream });
             }
             node.end_join(id, true);

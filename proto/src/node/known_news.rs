@@ -10,7 +10,7 @@ use crate::core::{Heard, Origin};
 use crate::envelope::Parts;
 use crate::roster::MemberIdx;
 use crate::time::Instant;
-use crate::wire::native::{self, Glance, Unread};
+use crate::wire::native::{self, PartialAlive, PartialFrame};
 use crate::wire::swim::FIRST_INCARNATION;
 use crate::wire::{Announced, Codec, hashicorp};
 
@@ -22,7 +22,7 @@ impl Node {
         loop {
             let reads_native = self.core.cfg.transport().codec.reads(Codec::Native);
             let mut frames: [&[u8]; PARTS_AHEAD] = [&[]; PARTS_AHEAD];
-            let mut seen = [Recognised::Unread; PARTS_AHEAD];
+            let mut seen = [Recognised::Unknown; PARTS_AHEAD];
             let mut count = 0;
             for frame in parts.by_ref().take(PARTS_AHEAD) {
                 (frames[count], seen[count]) = (frame, self.recognise(frame, reads_native));
@@ -30,10 +30,11 @@ impl Node {
             }
             let (frames, seen) = (&frames[..count], &seen[..count]);
             // A loop of its own: with more work between the loads, the processor could not issue them ahead.
-            core::hint::black_box(seen.iter().fold(0, |touched, known| match known {
-                Recognised::Alive { idx, .. } => touched ^ self.swim.prefetch(*idx),
-                Recognised::Intent { idx, .. } => touched ^ self.serf.touch(*idx),
-                Recognised::Unread => touched,
+            core::hint::black_box(seen.iter().fold(0, |read, known| match known {
+                Recognised::Alive { idx, ltime: 0, .. } => read ^ self.swim.prefetch(*idx),
+                Recognised::Alive { idx, .. } => read ^ self.swim.prefetch(*idx) ^ self.serf.prefetch(*idx),
+                Recognised::Intent { idx, .. } => read ^ self.serf.prefetch(*idx),
+                Recognised::Unknown => read,
             }));
             // A decoded frame may change the roster, and so invalidate the indices recognised before it. The generation
             // detects that; the rest of the batch is then decoded.
@@ -54,11 +55,19 @@ impl Node {
     #[inline]
     fn handle_known(&mut self, origin: Origin, known: Recognised) -> bool {
         match known {
-            Recognised::Alive { idx, incarnation } => {
-                self.swim.alive_as_known(&mut self.core, origin, idx, incarnation)
+            Recognised::Alive { idx, incarnation, ltime } => {
+                self.swim.alive_as_known(&mut self.core, origin, idx, incarnation);
+                if ltime > 0 && !self.serf.is_repeat(idx, ltime) {
+                    self.joined_at(idx, ltime);
+                }
             }
-            Recognised::Intent { idx, ltime } if self.serf.is_repeat(idx, ltime) => self.core.stats.repeats_in += 1,
-            Recognised::Intent { .. } | Recognised::Unread => return false,
+            Recognised::Intent { idx, ltime } if self.serf.is_repeat(idx, ltime) => {
+                self.core.stats.repeats_in += 1;
+                if self.swim.all_compare_digests() {
+                    self.serf.note_duplicate(idx, ltime);
+                }
+            }
+            Recognised::Intent { .. } | Recognised::Unknown => return false,
         }
         // Only here: `handle_frame` counts the frames that it decodes.
         self.core.stats.messages_in += 1;
@@ -72,37 +81,39 @@ impl Node {
             return self.recognise_hashicorp(frame);
         }
         // The first announcement of a member: most of the messages of a join storm.
-        if let Some(idx) = self.core.roster.find_first_alive(frame) {
-            return Recognised::Alive { idx, incarnation: FIRST_INCARNATION };
+        if let Some((ltime, announcement)) = native::announcement(frame)
+            && let Some(idx) = self.core.roster.find_first(announcement)
+        {
+            return Recognised::Alive { idx, incarnation: FIRST_INCARNATION, ltime };
         }
         self.recognise_any(frame)
     }
 
     fn recognise_any(&self, frame: &[u8]) -> Recognised {
-        match native::glance(frame) {
-            Some(Glance::Alive(Unread { incarnation, name, record })) => {
+        match native::decode_partial(frame) {
+            Some(PartialFrame::Alive { alive: PartialAlive { incarnation, name, record }, ltime }) => {
                 match self.core.roster.find_record(name, record) {
-                    Some((idx, true)) => Recognised::Alive { idx, incarnation },
-                    _ => Recognised::Unread,
+                    Some((idx, true)) => Recognised::Alive { idx, incarnation, ltime },
+                    _ => Recognised::Unknown,
                 }
             }
-            Some(Glance::Intent { ltime, name }) => match self.core.roster.find_bytes(name) {
+            Some(PartialFrame::Intent { ltime, name }) => match self.core.roster.find_bytes(name) {
                 Some(idx) => Recognised::Intent { idx, ltime },
-                None => Recognised::Unread,
+                None => Recognised::Unknown,
             },
             None if self.core.cfg.transport().codec.reads(Codec::HashiCorp) => self.recognise_hashicorp(frame),
-            None => Recognised::Unread,
+            None => Recognised::Unknown,
         }
     }
 
     fn recognise_hashicorp(&self, frame: &[u8]) -> Recognised {
-        let Some(announced) = hashicorp::peek_alive(frame) else { return Recognised::Unread };
+        let Some(announced) = hashicorp::split_alive(frame) else { return Recognised::Unknown };
         let incarnation = announced.incarnation;
         match self.core.roster.find_bytes(announced.name) {
             Some(idx) if self.core.roster.announces(idx, &Announced::Fields(announced)) => {
-                Recognised::Alive { idx, incarnation }
+                Recognised::Alive { idx, incarnation, ltime: 0 }
             }
-            _ => Recognised::Unread,
+            _ => Recognised::Unknown,
         }
     }
 
@@ -117,7 +128,7 @@ impl Node {
         let timers = core.timers.next().map_or(0, Instant::as_nanos);
         let counters = stats.datagrams_in ^ stats.datagrams_out ^ stats.repeats_in ^ stats.dropped[0];
         let buffers = core.unicasts.capacity() ^ core.notifications.capacity() ^ core.events.capacity() ^ streams.len();
-        timers ^ counters ^ buffers as u64 ^ core.roster.generation() ^ swim.prefetch_queue() ^ serf.touch_queues()
+        timers ^ counters ^ buffers as u64 ^ core.roster.generation() ^ swim.prefetch_queue() ^ serf.prefetch_queues()
     }
 }
 
@@ -125,9 +136,9 @@ impl Node {
 #[derive(Clone, Copy, Debug)]
 enum Recognised {
     /// Unknown: the frame must be decoded.
-    Unread,
+    Unknown,
     /// An alive message that announces the record we hold.
-    Alive { idx: MemberIdx, incarnation: u32 },
+    Alive { idx: MemberIdx, incarnation: u32, ltime: u64 },
     /// A join intent of a known member.
     Intent { idx: MemberIdx, ltime: u64 },
 }

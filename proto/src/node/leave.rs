@@ -20,7 +20,7 @@ pub(super) struct Leave {
     /// When the current step began.
     since: Instant,
     intent_peers: BTreeSet<SocketAddr>,
-    farewell_peers: BTreeSet<SocketAddr>,
+    leave_broadcast_peers: BTreeSet<SocketAddr>,
 }
 
 /// Step of a leave.
@@ -33,7 +33,7 @@ enum Step {
         waited: bool,
     },
     /// Broadcasts the leave itself. `complete`: the intent reached enough members.
-    Farewell {
+    LeaveBroadcast {
         complete: bool,
         sent: bool,
         waited: bool,
@@ -51,7 +51,7 @@ impl Leave {
         match self.step {
             Step::No => NodeState::Alive,
             Step::Left => NodeState::Left,
-            Step::Intent { .. } | Step::Farewell { .. } | Step::Lingering { .. } => NodeState::Leaving,
+            Step::Intent { .. } | Step::LeaveBroadcast { .. } | Step::Lingering { .. } => NodeState::Leaving,
         }
     }
 
@@ -61,8 +61,8 @@ impl Leave {
     }
 
     /// Records that the leave broadcast has used up its retransmits.
-    pub(super) const fn farewell_sent(&mut self) {
-        if let Step::Farewell { sent, .. } = &mut self.step {
+    pub(super) const fn leave_broadcast_sent(&mut self) {
+        if let Step::LeaveBroadcast { sent, .. } = &mut self.step {
             *sent = true;
         }
     }
@@ -70,21 +70,23 @@ impl Leave {
     /// Records that the time limit of the current step has passed.
     pub(super) fn time_is_up(&mut self) {
         match &mut self.step {
-            Step::Intent { waited } | Step::Farewell { waited, .. } | Step::Lingering { waited, .. } => *waited = true,
+            Step::Intent { waited } | Step::LeaveBroadcast { waited, .. } | Step::Lingering { waited, .. } => {
+                *waited = true
+            }
             Step::No | Step::Left => debug_assert!(false, "only a leave sets this timer"),
         }
     }
 
     /// Records whether a packet to `to` carried our leave intent, and our leave broadcast.
-    pub(super) fn note_sent(&mut self, to: SocketAddr, intent: bool, farewell: bool) {
+    pub(super) fn note_sent(&mut self, to: SocketAddr, intent: bool, broadcast: bool) {
         if !self.has_begun() {
             return;
         }
         if intent {
             self.intent_peers.insert(to);
         }
-        if farewell {
-            self.farewell_peers.insert(to);
+        if broadcast {
+            self.leave_broadcast_peers.insert(to);
         }
     }
 
@@ -96,20 +98,20 @@ impl Leave {
     /// the time that all retransmits would take on empty queues. The last retransmit in a busy cluster may leave the
     /// queue long after all members have the news. The time limit is needed too: without it the leave broadcast would
     /// overtake the intent at many members, which would report a failure first.
-    pub(super) fn is_enough(&self, core: &Core, swim: &Swim, copies: u32, told: &BTreeSet<SocketAddr>) -> bool {
+    pub(super) fn is_enough(&self, core: &Core, swim: &Swim, copies: u32, peers: &BTreeSet<SocketAddr>) -> bool {
         let cfg = &core.cfg;
         let ticks =
             transmit_limit(cfg.swim().retransmit_mult, swim.members_known()).div_ceil(cfg.swim().gossip_nodes as usize);
         let spread = cfg.swim().gossip_interval.saturating_mul(u32::try_from(SPREAD_SHARE * ticks).unwrap_or(u32::MAX));
-        let everybody = told.len() >= COPIES_ENOUGH.min(swim.others_live()) as usize;
-        copies >= COPIES_ENOUGH && everybody && core.now - self.since >= spread
+        let enough_peers = peers.len() >= COPIES_ENOUGH.min(swim.others_live()) as usize;
+        copies >= COPIES_ENOUGH && enough_peers && core.now - self.since >= spread
     }
 }
 
 impl Node {
     /// Whether no other member is live. When a whole cluster stops, the remaining retransmits have no receiver, and the
     /// last node would wait for the broadcast timeout.
-    fn nobody_listens(&self) -> bool {
+    fn has_no_receiver(&self) -> bool {
         self.swim.others_live() == 0
     }
 
@@ -119,40 +121,40 @@ impl Node {
         if let Some(record) = self.serf.record_leave() {
             out.push(Output::Persist(record));
         }
-        let anybody = self.serf.leave(&mut self.core);
+        let has_receiver = self.serf.leave(&mut self.core);
         self.core.arm(self.core.cfg.serf().broadcast_timeout, NodeTimer::Leave);
-        self.leave.begin(Step::Intent { waited: !anybody }, self.core.now);
+        self.leave.begin(Step::Intent { waited: !has_receiver }, self.core.now);
     }
 
     /// Advances the leave by every step that is possible now.
     pub(super) fn proceed_leave(&mut self, out: &mut Outbox) {
         if let Step::Intent { waited } = self.leave.step {
-            let told = self.serf.leave_is_told()
+            let done = self.serf.leave_is_sent()
                 || self.leave.is_enough(&self.core, &self.swim, self.serf.leaves_sent(), &self.leave.intent_peers)
-                || self.nobody_listens();
-            if !told && !waited {
+                || self.has_no_receiver();
+            if !done && !waited {
                 return;
             }
-            // `begin` before `Swim::leave`: `farewell_sent` is recorded in this step only.
-            self.leave.begin(Step::Farewell { complete: told, sent: false, waited: false }, self.core.now);
+            // `begin` before `Swim::leave`: `leave_broadcast_sent` is recorded in this step only.
+            self.leave.begin(Step::LeaveBroadcast { complete: done, sent: false, waited: false }, self.core.now);
             self.core.arm(self.core.cfg.serf().broadcast_timeout, NodeTimer::Leave);
             self.swim.leave(&mut self.core);
             // `Swim::leave` may notify that the broadcast is already done; without this the next step would wait for a
             // later settle.
             self.deliver_notifications(out);
         }
-        if let Step::Farewell { complete, sent, waited } = self.leave.step {
-            let told =
+        if let Step::LeaveBroadcast { complete, sent, waited } = self.leave.step {
+            let done =
                 sent || self.leave.is_enough(
                     &self.core,
                     &self.swim,
                     self.swim.leave_broadcasts_sent(),
-                    &self.leave.farewell_peers,
-                ) || self.nobody_listens();
-            if !told && !waited {
+                    &self.leave.leave_broadcast_peers,
+                ) || self.has_no_receiver();
+            if !done && !waited {
                 return;
             }
-            self.leave.begin(Step::Lingering { complete: complete && told, waited: false }, self.core.now);
+            self.leave.begin(Step::Lingering { complete: complete && done, waited: false }, self.core.now);
             self.core.arm(self.core.cfg.serf().leave_propagate_delay, NodeTimer::Leave);
         }
         if let Step::Lingering { complete, waited: true } = self.leave.step {
@@ -160,8 +162,8 @@ impl Node {
             self.core.events.push(Event::LeftCluster(LeaveReport {
                 intents_sent: self.serf.leaves_sent(),
                 intent_peers: count(&self.leave.intent_peers),
-                farewells_sent: self.swim.leave_broadcasts_sent(),
-                farewell_peers: count(&self.leave.farewell_peers),
+                leave_broadcasts_sent: self.swim.leave_broadcasts_sent(),
+                leave_broadcast_peers: count(&self.leave.leave_broadcast_peers),
                 complete,
             }));
         }
@@ -171,8 +173,8 @@ impl Node {
 /// Factor on the time that all retransmits take on empty queues.
 const SPREAD_SHARE: usize = 2;
 
-fn count(told: &BTreeSet<SocketAddr>) -> u32 {
-    u32::try_from(told.len()).unwrap_or(u32::MAX)
+fn count(peers: &BTreeSet<SocketAddr>) -> u32 {
+    u32::try_from(peers.len()).unwrap_or(u32::MAX)
 }
 
 /// How many copies, each to another member if there are as many, complete a step of the leave. Ours: at 10 % loss all

@@ -2,6 +2,7 @@
 //! Routes each input to the layer that handles it, then turns the effects that the layers queued in [`Core`] into
 //! outputs. Neither layer calls the other; this module is the one place to read for who calls what, in which order.
 
+mod anti_entropy;
 mod command;
 mod complain;
 mod exchange;
@@ -180,9 +181,8 @@ impl Node {
         core.policy = start.policy;
         // A random phase, so that nodes that start together do not gossip in step.
         let gossip = Gossip::new(core.rng.jitter.duration_below(core.cfg.swim().gossip_interval), now);
-        let identity = identity
-            .clone()
-            .with_versions(core.cfg.transport().codec.versions().speaking(core.cfg.serf().protocol_version));
+        let identity =
+            identity.clone().with_versions(core.cfg.transport().versions().speaking(core.cfg.serf().protocol_version));
         let swim = Swim::new(&mut core, &identity, start.converged);
         let mut serf = Serf::new(swim.me(), &core.cfg);
         if start.converged {
@@ -211,13 +211,13 @@ impl Node {
 
     /// Accepts a stream that a peer opened. At the limit, the stream with the worst throughput is evicted to make room.
     pub fn accept(&mut self, now: Instant, from: SocketAddr, out: &mut Outbox) -> StreamId {
-        self.enter(now);
+        self.set_now(now);
         // Evict before accepting, so that the new stream cannot be chosen.
-        if let Some(slowest) = self.streams.in_the_way(self.core.now, from) {
+        if let Some(slowest) = self.streams.to_evict_before(self.core.now, from) {
             self.evict(slowest, None, out);
         }
         let stream = self.streams.accept(self.core.now, from);
-        let until = Streams::silent_until(self.core.now, self.core.cfg.transport().stream_timeout);
+        let until = Streams::idle_deadline(self.core.now, self.core.cfg.transport().stream_timeout);
         self.core.timers.set(NodeTimer::Stream(stream), until);
         self.settle(None, out);
         stream
@@ -225,7 +225,7 @@ impl Node {
 
     /// Handles an input of a stream. Inputs for a stream that is closed are ignored.
     pub fn handle_stream(&mut self, now: Instant, id: StreamId, input: StreamInput<'_>, out: &mut Outbox) {
-        self.enter(now);
+        self.set_now(now);
         if let StreamInput::Data(data) = input {
             self.core.stats.stream_bytes_in += data.len() as u64;
         }
@@ -234,7 +234,7 @@ impl Node {
         let step = self.streams.handle(id, input, &self.envelope);
         self.step(id, step, peer, out);
         // Terminates: each eviction frees the buffer of one stream.
-        while let Some(largest) = self.streams.overdrawn(self.core.now) {
+        while let Some(largest) = self.streams.to_evict_for_memory(self.core.now) {
             self.evict(largest, peer, out);
         }
         self.settle(peer, out);
@@ -243,7 +243,7 @@ impl Node {
 
     /// Fires every timer that is due at `now`.
     pub fn handle_timeout(&mut self, now: Instant, out: &mut Outbox) {
-        self.enter(now);
+        self.set_now(now);
         // Terminates: a timer that fires is armed again later than `now`, or not at all.
         while let Some(timer) = self.core.timers.pop_due(now) {
             let peer = self.handle_timer(timer, out);
@@ -269,7 +269,8 @@ impl Node {
 
     /// Handles a stream's deadline. An inbound stream that has received data gets the whole timeout once; any other ends.
     fn stream_due(&mut self, id: StreamId, out: &mut Outbox) -> Option<PeerAt> {
-        if let Some(until) = self.streams.may_go_on(id, self.core.now, self.core.cfg.transport().stream_timeout) {
+        if let Some(until) = self.streams.extended_deadline(id, self.core.now, self.core.cfg.transport().stream_timeout)
+        {
             self.core.timers.set(NodeTimer::Stream(id), until);
             return None;
         }
@@ -285,14 +286,14 @@ impl Node {
     }
 
     /// Sets `core.now`. Clamps a clock that runs backwards, because timers and intervals assume that it does not.
-    fn enter(&mut self, now: Instant) {
+    fn set_now(&mut self, now: Instant) {
         debug_assert!(now >= self.core.now, "the caller's clock goes back");
         self.core.now = self.core.now.max(now);
     }
 
     /// Runs a command of the application at `now`, then settles its effects.
     fn command<T>(&mut self, now: Instant, out: &mut Outbox, run: impl FnOnce(&mut Self, &mut Outbox) -> T) -> T {
-        self.enter(now);
+        self.set_now(now);
         let result = run(self, out);
         self.settle(None, out);
         result
@@ -328,9 +329,9 @@ impl Node {
             at += 1;
             match notification {
                 Notification::Conflict(idx) => is_claimed |= idx == self.swim.me(),
-                Notification::FarewellSent => self.leave.farewell_sent(),
-                Notification::Doubted(idx) => self.swim.doubt_farewell(&mut self.core, idx),
-                Notification::Gone(idx) => {
+                Notification::LeaveBroadcastSent => self.leave.leave_broadcast_sent(),
+                Notification::VerifyLeft(idx) => self.swim.verify_left(&mut self.core, idx),
+                Notification::Dead(idx) => {
                     self.core.forget_complaints(idx);
                     self.serf.notified(&mut self.core, notification);
                 }

@@ -6,15 +6,16 @@ use super::Node;
 use crate::core::Heard;
 use crate::envelope;
 use crate::outbox::Outbox;
+use crate::roster::{MemberIdx, canonical};
 use crate::stats::DropReason;
 use crate::time::Instant;
-use crate::wire::Codec;
 use crate::wire::swim::Message;
+use crate::wire::{Codec, native};
 
 impl Node {
     /// Handles a datagram from `from`. Dropped input is counted in [`Stats::dropped`](crate::Stats::dropped).
     pub fn handle_datagram(&mut self, now: Instant, from: SocketAddr, datagram: &[u8], out: &mut Outbox) {
-        self.enter(now);
+        self.set_now(now);
         let mut heard = Heard::new(from, datagram.len());
         // Port checks send at most one byte; they are counted, but not logged.
         let peer = heard.origin().peer().filter(|_| datagram.len() > PORT_CHECK_BYTES_MAX);
@@ -61,17 +62,42 @@ impl Node {
         };
         // Answers to this frame use its codec.
         heard.codec = codec;
+        if codec == Codec::Native
+            && let Some(decoded) = native::decode_anti_entropy(frame)
+        {
+            return match decoded {
+                Ok(message) => self.handle_anti_entropy(heard, message),
+                Err(_) => self.core.stats.drop(DropReason::Malformed),
+            };
+        }
         match Codec::decode(frame) {
             Ok(Message::User(body)) => self.serf.handle(&mut self.core, heard.origin(), body),
             // Membership matches the ack with a probe; only then may its payload, a coordinate, reach Serf.
             Ok(Message::Ack(ack)) => {
                 if let Some((member, rtt)) = self.swim.acked(&mut self.core, heard.origin(), ack.seq) {
+                    heard.member = Some(member).filter(|_| self.is_from(heard, member));
                     self.serf.pinged(&mut self.core, member, rtt, ack.payload);
                 }
             }
-            Ok(message) => self.swim.handle(&mut self.core, heard, &message),
+            Ok(message) => {
+                self.swim.handle(&mut self.core, heard, &message);
+                // After membership: only a member has a time of its join.
+                if let Message::Joined { alive, ltime } = message
+                    && let Some(idx) = self.core.roster.find(alive.peer.name)
+                    && !self.serf.is_repeat(idx, ltime)
+                {
+                    self.joined_at(idx, ltime);
+                }
+            }
             Err(_) => self.core.stats.drop(DropReason::Malformed),
         }
+    }
+}
+
+impl Node {
+    /// Whether a datagram came from the address of a member.
+    fn is_from(&self, heard: &Heard, member: MemberIdx) -> bool {
+        self.core.roster.peer(member).is_some_and(|peer| peer.addr() == canonical(heard.from))
     }
 }
 

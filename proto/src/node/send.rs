@@ -33,24 +33,35 @@ impl Node {
             debug_assert!(false, "a single message always fits into a packet");
             return;
         }
+        // Right after the ping or the ack, which shows the receiver whose digest it is.
+        if matches!(body, Body::Ping { accusing: false, .. } | Body::Ack { .. }) {
+            self.put_digest(*peer, codec, &mut packer);
+        }
         match (body, *peer) {
             // Only the accusation, so that the target can refute at once (Lifeguard's buddy system).
             (Body::Ping { target, accusing: true, .. }, _) => self.accuse(*target, codec, &mut packer),
             (Body::Challenge { target, .. }, _) => {
                 self.accuse(*target, codec, &mut packer);
-                self.swim.fill_own(&self.core, codec, &mut packer);
+                self.fill_own(*peer, codec, &mut packer);
             }
-            (Body::Ping { .. } | Body::IndirectPing { .. }, _) => self.fill(*to, codec, &mut packer),
+            (Body::Ping { .. } | Body::IndirectPing { .. }, _) => self.fill(*to, *peer, codec, &mut packer),
             (Body::Ack { .. }, Some(peer))
-                if self.gossip.may_ride(self.core.now, self.core.cfg.swim().gossip_interval, peer) =>
+                if self.gossip.may_piggyback(self.core.now, self.core.cfg.swim().gossip_interval, peer) =>
             {
-                self.fill(*to, codec, &mut packer)
+                self.fill(*to, Some(peer), codec, &mut packer)
             }
             // A refutation returns to the accuser on the first ack, without waiting for a gossip tick.
-            (Body::Ack { .. }, _) => self.swim.fill_own(&self.core, codec, &mut packer),
+            (Body::Ack { .. }, _) => self.fill_own(*peer, codec, &mut packer),
             _ => {}
         }
         self.seal_packet(packer.finish(), *to, *peer, out);
+    }
+
+    /// Adds our own state to a packet if it is queued.
+    fn fill_own(&self, peer: Option<MemberIdx>, codec: Codec, packer: &mut Packer<'_>) {
+        let carries = codec == Codec::Native && self.compares_digests(peer);
+        let join_time = if carries { self.serf.join_time(self.swim.me()) } else { 0 };
+        self.swim.fill_own(&self.core, codec, join_time, packer);
     }
 
     fn accuse(&self, target: MemberIdx, codec: Codec, packer: &mut Packer<'_>) {
@@ -120,6 +131,7 @@ impl Node {
             Body::RelayedAck { seq } | Body::StrangerAck { seq, .. } => Message::Ack(Ack { seq: *seq, payload: &[] }),
             Body::Nack { seq } => Message::Nack { seq: *seq },
             Body::User(message) => Message::User(message),
+            Body::Frame(frame) => return packer.copy(frame),
         };
         packer.frame(|w| codec.encode(&message, w))
     }

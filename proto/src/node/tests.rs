@@ -1,10 +1,11 @@
 //! A few nodes on a perfect network, with virtual time: the wiring of the layers, from packets to events.
 
+mod anti_entropy;
 mod bounds;
 mod clocks;
 mod complaints;
 mod coordinates;
-mod farewells;
+mod forged_leaves;
 mod ghosts;
 mod identity;
 mod joins;
@@ -27,7 +28,7 @@ use bytes::Bytes;
 
 use super::join::Contact;
 use super::*;
-use crate::core::{Ask, Heard, Origin};
+use crate::core::{ExchangePurpose, Heard, Origin};
 use crate::envelope::{self, KeyringError};
 use crate::event::{Event, KeyOperation, MemberEventKind, Status};
 use crate::stats::DropReason;
@@ -352,14 +353,14 @@ fn a_member_that_leaves_is_left_everywhere_and_is_told_that_all_was_sent() {
     let leaver = cluster.nodes[4].as_ref().unwrap();
     assert_eq!(leaver.state(), NodeState::Left);
     let Some(Event::LeftCluster(report)) = cluster.events[4].last() else { panic!("{:?}", cluster.events[4].last()) };
-    assert_eq!((report.intents_sent, report.farewells_sent, report.complete), (4, 4, true));
-    assert!((1..=4).contains(&report.intent_peers) && (1..=4).contains(&report.farewell_peers), "{report:?}");
+    assert_eq!((report.intents_sent, report.leave_broadcasts_sent, report.complete), (4, 4, true));
+    assert!((1..=4).contains(&report.intent_peers) && (1..=4).contains(&report.leave_broadcast_peers), "{report:?}");
 }
 
 /// Delivers the joins of `count` unknown members to a node, which gossips them.
 fn storm(cluster: &mut Cluster, at: usize, count: u64) {
     cluster.command(at, |node, now, out| {
-        node.enter(now);
+        node.set_now(now);
         for number in 0..count {
             let (mut buf, name) = ([0; 64], format!("stranger-{number}"));
             let mut writer = crate::wire::Writer::new(&mut buf);
@@ -373,7 +374,7 @@ fn storm(cluster: &mut Cluster, at: usize, count: u64) {
 }
 
 #[test]
-fn in_the_middle_of_a_storm_a_leave_is_told_first_and_in_time() {
+fn in_a_storm_of_broadcasts_a_leave_is_sent_first_and_in_time() {
     let mut cluster = Cluster::joined(20);
     storm(&mut cluster, 19, 3000);
     let begun = cluster.now;
@@ -396,17 +397,17 @@ fn in_the_middle_of_a_storm_a_leave_is_told_first_and_in_time() {
 fn six_copies_to_six_members_are_enough_after_twice_the_time_of_all_copies() {
     let six: BTreeSet<SocketAddr> = (1..7).map(addr).collect();
     let three: BTreeSet<SocketAddr> = (1..4).map(addr).collect();
-    for (count, told, fewer) in [(20, &six, &three), (4, &three, &BTreeSet::new())] {
+    for (count, peers, fewer) in [(20, &six, &three), (4, &three, &BTreeSet::new())] {
         let mut node = Cluster::joined(count).nodes[0].clone().unwrap();
         node.leave(node.core.now, &mut Outbox::new()).unwrap();
         // Eight copies, or four, three at a time, every 200 ms.
         let spread = if count == 20 { 1200 } else { 800 };
         node.core.now = node.core.now + Duration::from_millis(spread - 1);
-        let is_enough = |node: &Node, copies, told| node.leave.is_enough(&node.core, &node.swim, copies, told);
-        assert!(!is_enough(&node, 6, told), "too early");
+        let is_enough = |node: &Node, copies, peers| node.leave.is_enough(&node.core, &node.swim, copies, peers);
+        assert!(!is_enough(&node, 6, peers), "too early");
         node.core.now = node.core.now + Duration::from_millis(1);
-        assert!(is_enough(&node, 6, told), "{count}");
-        assert!(!is_enough(&node, 5, told) && !is_enough(&node, 6, fewer), "{count}");
+        assert!(is_enough(&node, 6, peers), "{count}");
+        assert!(!is_enough(&node, 5, peers) && !is_enough(&node, 6, fewer), "{count}");
     }
 }
 
@@ -803,7 +804,7 @@ fn encryption_cannot_be_turned_on_in_a_node_that_was_started_without_keys() {
 }
 
 #[test]
-fn early_gossip_tells_news_after_a_quiet_time_at_once_and_ticks_no_more_often() {
+fn early_gossip_sends_the_first_broadcast_at_once_and_ticks_no_more_often() {
     let mut cluster = Cluster::new(2);
     for at in 0..2 {
         cluster.start(at, Options::lan().with(|options| options.swim.gossip_early = true));

@@ -1,6 +1,6 @@
 //! The shared part of rosters.
 
-use super::{Identity, MemberIdx, Peer};
+use super::{Identity, MemberIdx, Peer, RecordHashes};
 use crate::wire::native;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -16,10 +16,12 @@ pub struct Directory(Arc<Inner>);
 struct Inner {
     peers: Vec<Arc<Peer>>,
     by_name: Names,
-    /// One block of equal size per peer: a head, and the native alive message at the first incarnation, which ends with
+    /// One block of equal size per peer: a head, and the native announcement at the first incarnation, which ends with
     /// the record. A lookup reads one block, usually one cache line.
     blocks: Vec<u8>,
     block_bytes: usize,
+    /// Copies of the peers' hashes, side by side.
+    hashes: Vec<RecordHashes>,
 }
 
 impl Directory {
@@ -55,18 +57,24 @@ impl Directory {
         inner.by_name.find(hash(name), |idx| inner.name(idx as usize) == name).map(MemberIdx)
     }
 
-    /// The peer whose first alive message is `frame`.
+    /// The peer whose first announcement (incarnation and record) this is.
     #[inline]
-    pub(super) fn find_first_alive(&self, frame: &[u8]) -> Option<MemberIdx> {
+    pub(super) fn find_first(&self, announcement: &[u8]) -> Option<MemberIdx> {
         let inner = &*self.0;
-        let name = native::name_in_first_alive(frame)?;
-        inner.by_name.find(hash(name), |idx| inner.first_alive(idx as usize) == frame).map(MemberIdx)
+        let name = native::name_in_first(announcement)?;
+        inner.by_name.find(hash(name), |idx| inner.first_announcement(idx as usize) == announcement).map(MemberIdx)
     }
 
-    /// The first alive message of a peer.
+    /// The first announcement of a peer: incarnation and record.
     #[inline]
-    pub(super) fn first_alive(&self, idx: MemberIdx) -> &[u8] {
-        self.0.first_alive(idx.at())
+    pub(super) fn first_announcement(&self, idx: MemberIdx) -> &[u8] {
+        self.0.first_announcement(idx.at())
+    }
+
+    /// Hashes of a peer's record and name.
+    #[inline]
+    pub(super) fn hashes(&self, idx: MemberIdx) -> RecordHashes {
+        self.0.hashes[idx.at()]
     }
 
     /// The peer of this name, and whether the record equals the peer's.
@@ -95,6 +103,7 @@ impl Directory {
 
 impl Inner {
     fn lay_out(&mut self) {
+        self.hashes = self.peers.iter().map(|peer| peer.hashes()).collect();
         let longest = self.peers.iter().map(|peer| peer.record().len()).max().unwrap_or(0);
         self.block_bytes = (RECORD_AT + longest).next_multiple_of(CACHE_LINE_BYTES);
         self.blocks = alloc::vec![0; self.block_bytes * self.peers.len()];
@@ -105,7 +114,7 @@ impl Inner {
             let name_len = peer.name().len();
             let name_at = u8::try_from(RECORD_AT + native::name_start(name_len)).expect(bounded);
             block[..HEAD_BYTES].copy_from_slice(&[high, low, name_at, u8::try_from(name_len).expect(bounded)]);
-            block[HEAD_BYTES..RECORD_AT].copy_from_slice(&native::FIRST_ALIVE_HEAD);
+            block[HEAD_BYTES] = native::FIRST;
             block[RECORD_AT..][..record.len()].copy_from_slice(record);
         }
     }
@@ -123,21 +132,21 @@ impl Inner {
 
     #[inline(always)]
     fn record(&self, at: usize) -> &[u8] {
-        &self.first_alive(at)[native::FIRST_ALIVE_HEAD.len()..]
+        &self.first_announcement(at)[RECORD_AT - HEAD_BYTES..]
     }
 
     #[inline(always)]
-    fn first_alive(&self, at: usize) -> &[u8] {
+    fn first_announcement(&self, at: usize) -> &[u8] {
         let block = self.block(at);
         &block[HEAD_BYTES..usize::from(u16::from_be_bytes([block[0], block[1]]))]
     }
 }
 
-/// Size of a block's head: the end of the message, and position and length of the name, in bytes.
+/// Size of a block's head: the end of the announcement, and position and length of the name, in bytes.
 const HEAD_BYTES: usize = 4;
 
 /// Offset of the record within a block.
-const RECORD_AT: usize = HEAD_BYTES + native::FIRST_ALIVE_HEAD.len();
+const RECORD_AT: usize = HEAD_BYTES + 1;
 
 const CACHE_LINE_BYTES: usize = 64;
 

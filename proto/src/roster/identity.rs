@@ -9,6 +9,7 @@ use serde::ser::SerializeStruct as _;
 use serde::{Serialize, Serializer};
 use thiserror::Error;
 
+use super::RecordHashes;
 use crate::limits::{META_BYTES_MAX, NAME_BYTES_MAX};
 use crate::types::Name;
 use crate::wire::hashicorp::Announcement;
@@ -24,18 +25,15 @@ pub struct Peer {
     /// Native encoding; ends with the metadata.
     record: Box<[u8]>,
     meta_bytes: usize,
+    hashes: RecordHashes,
 }
 
 impl Peer {
     pub(crate) fn new(name: Name, peer: PeerRef<'_>) -> Self {
         debug_assert!(&*name == peer.name, "the shared name is the announced one");
-        Self {
-            name,
-            addr: peer.addr,
-            versions: peer.versions,
-            record: native::encode_record(peer),
-            meta_bytes: peer.meta.len(),
-        }
+        let record = native::encode_record(peer);
+        let hashes = RecordHashes::new(&name, &record);
+        Self { name, addr: peer.addr, versions: peer.versions, record, meta_bytes: peer.meta.len(), hashes }
     }
 
     /// The name; unique in the cluster.
@@ -71,6 +69,11 @@ impl Peer {
     /// The native encoding of the record, identical in every native message about the member.
     pub(crate) const fn record(&self) -> &[u8] {
         &self.record
+    }
+
+    /// Hashes of the record and of the name.
+    pub(crate) const fn hashes(&self) -> RecordHashes {
+        self.hashes
     }
 
     /// Whether the announcement has exactly this content.
@@ -190,7 +193,7 @@ pub enum IdentityError {
         at: usize,
     },
     /// The address is not reachable: it is `0.0.0.0` or `::`, or its port is 0.
-    #[error("{addr} cannot be advertised: no other node can send to it")]
+    #[error("{addr} cannot be advertised: other nodes cannot send to it")]
     AddrUnspecified {
         /// The address.
         addr: SocketAddr,

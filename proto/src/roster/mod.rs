@@ -5,6 +5,7 @@
 //! know the same members, and their records are stored once instead of once per node.
 
 mod directory;
+mod hash;
 mod identity;
 
 use alloc::sync::Arc;
@@ -15,6 +16,7 @@ use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 
 pub use self::directory::Directory;
+pub(crate) use self::hash::{RecordHashes, event_hash, mix};
 pub(crate) use self::identity::acts;
 pub use self::identity::{Identity, IdentityError, Peer, canonical};
 use crate::limits::{MEMBERS_BYTES_MAX, MEMBERS_MAX};
@@ -120,18 +122,30 @@ impl Roster {
         Some((idx, self.record(idx) == record))
     }
 
-    /// The member whose first native alive message is `frame`, if the directory has it and no record of the directory
-    /// changed.
+    /// The member whose first announcement (incarnation and record) this is, if the directory has it and no record of
+    /// the directory changed.
     #[inline]
-    pub(crate) fn find_first_alive(&self, frame: &[u8]) -> Option<MemberIdx> {
-        if self.changed.is_empty() { self.directory.find_first_alive(frame) } else { None }
+    pub(crate) fn find_first(&self, announcement: &[u8]) -> Option<MemberIdx> {
+        if self.changed.is_empty() { self.directory.find_first(announcement) } else { None }
     }
 
-    /// The first native alive message of a member, if the directory has it and no record of the directory changed.
+    /// The first announcement of a member, under the same conditions.
     #[inline]
-    pub(crate) fn first_alive(&self, idx: MemberIdx) -> Option<&[u8]> {
+    pub(crate) fn first_announcement(&self, idx: MemberIdx) -> Option<&[u8]> {
         let shared = self.changed.is_empty() && idx.at() < self.directory.len();
-        shared.then(|| self.directory.first_alive(idx))
+        shared.then(|| self.directory.first_announcement(idx))
+    }
+
+    /// Hashes of a member's record and name; `None` if only its name is known.
+    pub(crate) fn hashes(&self, idx: MemberIdx) -> Option<RecordHashes> {
+        let base = self.directory.len();
+        if idx.at() >= base {
+            return self.own[idx.at() - base].peer.as_ref().map(|peer| peer.hashes());
+        }
+        match self.changed.get(idx.at()) {
+            Some(Some(peer)) => Some(peer.hashes()),
+            _ => Some(self.directory.hashes(idx)),
+        }
     }
 
     /// Changes whenever an index is reused or a record changes. Detects stale indices.
@@ -154,6 +168,8 @@ impl Roster {
         if let Some(idx) = self.find(name) {
             return Some(idx);
         }
+        // Indices below `base` are the directory's; our own follow. A freed index is reused first, so that the dense
+        // rows of all layers stay short.
         let base = self.directory.len();
         let idx = match self.free.pop() {
             Some(idx) => idx,
@@ -378,7 +394,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_nobody_can_use_are_refused() {
+    fn names_that_cannot_be_gossiped_are_refused() {
         let addr = "10.0.0.1:1".parse().unwrap();
         let tags = Tags::default();
         assert_eq!(Identity::new("", addr, &tags), Err(IdentityError::NameEmpty));

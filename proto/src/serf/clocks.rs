@@ -40,7 +40,7 @@ impl LamportClocks {
             // not started.
             let Some(seen) = time.checked_sub(1) else { continue };
             if !(adopts && clock.adopt(seen).is_ok()) && clock.follow(core.now, seen).is_err() {
-                core.stats.drop(DropReason::Absurd);
+                core.stats.drop(DropReason::OutOfRange);
             }
         }
     }

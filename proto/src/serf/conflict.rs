@@ -7,7 +7,7 @@ use core::time::Duration;
 
 use super::Serf;
 use super::message::{decode, encode};
-use super::query::{Purpose, Question};
+use super::query::{QueryPurpose, Question};
 use crate::core::{Body, Core, Origin, Requester, Unicast};
 use crate::event::{Event, NameVerdict, NameVote, Status};
 use crate::roster::{MemberIdx, canonical};
@@ -109,7 +109,7 @@ impl Serf {
         let name = core.roster.name(self.members.me());
         let question = Question::new("_serf_conflict").with_payload(name.as_bytes());
         let vote = Vote { us, voters: voters.clone(), for_us: 0, against: 0 };
-        let Ok((_, frame)) = self.ask_in_frame(core, &question, Purpose::Conflict(vote)) else { return };
+        let Ok((_, frame)) = self.ask_in_frame(core, &question, QueryPurpose::Conflict(vote)) else { return };
         self.conflict.voting = true;
         // Gossip spreads the query, but a member that knows the querying node at another address answers only a query
         // that arrives directly from it.
@@ -135,7 +135,7 @@ impl Serf {
 
     /// Answers which node we know by a name (`handleConflict` in serf's internal_query.go). We do not vote on our own
     /// name.
-    pub(super) fn say_who(&mut self, core: &mut Core, origin: Origin, requester: &Requester, name: &[u8]) {
+    pub(super) fn answer_conflict(&mut self, core: &mut Core, origin: Origin, requester: &Requester, name: &[u8]) {
         let Ok(name) = core::str::from_utf8(name) else { return core.stats.drop(DropReason::Malformed) };
         let known = core.roster.find(name);
         if known == Some(self.members.me()) {
@@ -179,7 +179,7 @@ impl Serf {
         conflict.votes += 1;
         conflict.quiet_until = core.now + pause;
         let Vote { for_us, against, .. } = *vote;
-        tracing::warn!(for_us, against, voters = vote.voters.len(), ?verdict, "the others have voted on our name");
+        tracing::warn!(for_us, against, voters = vote.voters.len(), ?verdict, "a vote on our name has ended");
         core.events.push(Event::NameVote(NameVote { for_us, against, verdict }));
     }
 }

@@ -105,7 +105,7 @@ pub enum CoordinateError {
         count: usize,
     },
     /// A part is NaN, or out of bounds.
-    #[error("a part of the coordinate is not a number or out of bounds")]
+    #[error("a component of the coordinate is not a number or is out of range")]
     OutOfBounds,
     /// The measured round-trip time is above 10 s.
     #[error("the round-trip time of {0:?} is above 10 s")]
@@ -131,7 +131,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_no_honest_node_has_is_no_coordinate() {
+    fn coordinates_that_no_honest_node_has_are_rejected() {
         let at = |vec: &[f64], error, adjustment, height| Coordinate::new(vec, error, adjustment, height);
         let zero = [0.0; 8];
         assert!(at(&zero, 1.5, -10.0, 10.0).is_ok());

@@ -7,13 +7,13 @@ use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
-use super::bucket::TokenBucket;
 use super::pattern::{Pattern, PatternError};
 use crate::limits::{
     PATTERN_BYTES_MAX, PATTERN_PROGRAM_BYTES_MAX, PATTERN_UNITS_BURST, PATTERN_UNITS_PER_SEC, QUERY_PATTERNS_LARGE_MAX,
     QUERY_PATTERNS_WIDE_MAX,
 };
 use crate::time::Instant;
+use crate::token_bucket::TokenBucket;
 use crate::types::Tags;
 
 /// A condition on a member.
@@ -79,6 +79,7 @@ impl Patterns {
         heard_at: Option<Instant>,
         conditions: impl Iterator<Item = (&'a str, &'a str)> + Clone,
     ) -> Result<Vec<Filter>, PatternError> {
+        // Lengths first: they cost nothing, while the first compilation already uses up the rate limit.
         let bytes = conditions.clone().map(|(_, expression)| expression.len()).sum();
         if bytes > PATTERN_BYTES_MAX {
             return Err(PatternError::TooLong { bytes, limit: PATTERN_BYTES_MAX });

@@ -36,6 +36,8 @@ pub(super) enum Via {
     Gossip,
     /// A push/pull: is not gossiped on, since members exchange states among themselves.
     PushPull,
+    /// An alive message, which is gossiped on with the time.
+    Alive,
 }
 
 impl Intents {
@@ -143,29 +145,40 @@ impl Intents {
     ) {
         let Self { queue, own_leaves_sent, .. } = self;
         let ahead = packer.room() / INTENT_BYTES;
-        queue.fill(members, limit, ahead, |members, idx, _| {
-            let row = members.row(idx);
-            let Some(intent) = row.intent() else { return Offer::Stale };
-            let ltime = row.ltime();
-            let frame = match intent {
-                // Most intents are joins; their native encoding is assembled without an encoder.
-                Intent::Join if codec == Codec::Native => {
-                    let name = core.roster.name_bytes(idx);
-                    packer.join(native::join_head(ltime, name.len()).bytes(), name)
+        queue.fill(
+            members,
+            limit,
+            ahead,
+            |_| 0,
+            |members, idx, _| {
+                let row = members.row(idx);
+                let Some(intent) = row.intent() else { return Offer::Stale };
+                let ltime = row.ltime();
+                let frame = match intent {
+                    // Most intents are joins; their native encoding is assembled without an encoder.
+                    Intent::Join if codec == Codec::Native => {
+                        let name = core.roster.name_bytes(idx);
+                        packer.join(native::join_head(ltime, name.len()).bytes(), name)
+                    }
+                    Intent::Join | Intent::Leave { .. } => packer.frame(|w| {
+                        codec.begin_user(w)?;
+                        codec.encode_serf(&intent.message(ltime, core.roster.name_ref(idx)), w)
+                    }),
+                };
+                if frame.is_err() {
+                    return Offer::Full;
                 }
-                Intent::Join | Intent::Leave { .. } => packer.frame(|w| {
-                    codec.begin_user(w)?;
-                    codec.encode_serf(&intent.message(ltime, core.roster.name_ref(idx)), w)
-                }),
-            };
-            if frame.is_err() {
-                return Offer::Full;
-            }
-            if let Some(sent) = own_leaves_sent.as_mut().filter(|_| idx == members.me()) {
-                *sent += 1;
-            }
-            Offer::Sent
-        });
+                if let Some(sent) = own_leaves_sent.as_mut().filter(|_| idx == members.me()) {
+                    *sent += 1;
+                }
+                Offer::Sent
+            },
+        );
+    }
+
+    /// Notes that another member sent a queued intent; see [`RowQueue::note_duplicate`].
+    pub(super) fn note_duplicate(&mut self, members: &mut Members, idx: MemberIdx) {
+        self.queue.note_duplicate(idx, members);
     }
 
     /// Begins a round of several packets to one member: each intent is offered at most once until the round ends.

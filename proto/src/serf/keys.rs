@@ -8,10 +8,10 @@ use thiserror::Error;
 
 use super::Serf;
 use super::message::{decode, encode};
-use super::query::{Purpose, QueryError, Question, response_limit};
+use super::query::{QueryError, QueryPurpose, Question, response_limit};
 use crate::core::{Core, KeyOutcome, KeyRequest, Requester};
 use crate::event::{KeyAnswer, KeyOperation, KeyReport};
-use crate::limits::KEYS_TOLD_MAX;
+use crate::limits::KEYS_LISTED_MAX;
 use crate::msgpack::write::raw_bytes;
 use crate::stats::DropReason;
 use crate::types::{Name, QueryId};
@@ -23,13 +23,13 @@ use crate::wire::serf::{self as wire, KeyResponse, List, Message, QueryResponse}
 #[non_exhaustive]
 pub enum KeysError {
     /// The key is not 16, 24 or 32 bytes long, or a key was given for a list.
-    #[error("a key has 16, 24 or 32 bytes, not {bytes}")]
+    #[error("the key has {bytes} bytes, it must have 16, 24 or 32")]
     Length {
         /// Its length, in bytes.
         bytes: usize,
     },
     /// Another operation that changes keys is running.
-    #[error("keys are being changed already")]
+    #[error("another key operation is in progress")]
     Busy,
     /// The query was refused.
     #[error(transparent)]
@@ -55,7 +55,7 @@ impl KeyTally {
                     .keys
                     .iter()
                     .filter(|key| key.len() <= KEY_TEXT_BYTES_MAX)
-                    .take(KEYS_TOLD_MAX)
+                    .take(KEYS_LISTED_MAX)
                     .map(Box::from)
                     .collect(),
                 primary: (!response.primary_key.is_empty()).then(|| response.primary_key.into()),
@@ -64,7 +64,7 @@ impl KeyTally {
             _ => KeyAnswer {
                 from,
                 done: false,
-                message: "the answer cannot be read".into(),
+                message: "malformed answer".into(),
                 keys: Vec::new(),
                 primary: None,
                 cut_from: None,
@@ -90,8 +90,7 @@ impl Serf {
         if !fits {
             return Err(KeysError::Length { bytes: key.len() });
         }
-        let changes =
-            |purpose: &Purpose| matches!(purpose, Purpose::Keys(tally) if tally.operation != KeyOperation::List);
+        let changes = |purpose: &QueryPurpose| matches!(purpose, QueryPurpose::Keys(tally) if tally.operation != KeyOperation::List);
         // Changes run one at a time: two at once could leave members with different primary keys.
         if operation != KeyOperation::List && self.queries.purposes().any(changes) {
             return Err(KeysError::Busy);
@@ -100,7 +99,7 @@ impl Serf {
         let payload = encode(core.codec_for_all(), &Message::KeyRequest(wire::KeyRequest { key }));
         let question = Question::new(&name).with_payload(&*payload).relayed(relay_factor);
         let tally = KeyTally { operation, answers: Vec::new() };
-        self.ask(core, &question, Purpose::Keys(tally)).map_err(KeysError::Query)
+        self.ask(core, &question, QueryPurpose::Keys(tally)).map_err(KeysError::Query)
     }
 
     /// Passes a key request to the node, which owns the keyring. Keys are changed for members only, and listed to
@@ -143,6 +142,8 @@ impl Serf {
             let payload = serf_bytes(&Message::KeyResponse(response));
             let head =
                 QueryResponse { ltime: requester.id.ltime, id: requester.id.id, from: &me, flags: 0, payload: &[] };
+            // The payload is not encoded yet, only its length is known: measure the message with an empty payload, and
+            // replace its length.
             serf_bytes(&Message::QueryResponse(head)) - raw_bytes(0) + raw_bytes(payload) <= limit
         };
         let (count, message) = shorten(keys.len(), &outcome.message, limit, fits);
@@ -169,11 +170,11 @@ fn shorten(total: usize, message: &str, limit: usize, fits: impl Fn(usize, &str)
 }
 
 /// The total number of keys of a member whose list was truncated, parsed from its message.
-fn cut_from(message: &str, told: usize) -> Option<u32> {
+fn cut_from(message: &str, listed: usize) -> Option<u32> {
     let rest = message.strip_prefix(CUT)?;
     let total = rest.rsplit_once(" of ").and_then(|(_, total)| total.strip_suffix(" keys")?.parse().ok());
     // A number that cannot be parsed: at least one more than were sent.
-    Some(total.unwrap_or_else(|| u32::try_from(told).unwrap_or(u32::MAX).saturating_add(1)))
+    Some(total.unwrap_or_else(|| u32::try_from(listed).unwrap_or(u32::MAX).saturating_add(1)))
 }
 
 /// Prefix of the message of a truncated list.

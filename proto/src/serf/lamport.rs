@@ -6,9 +6,9 @@
 //! and real time refills. All nodes have the same budget, so that a time that one node accepted is accepted by the
 //! others.
 
-use super::bucket::TokenBucket;
 use crate::limits::{LAMPORT_BURST_MAX, LAMPORT_JOIN_MAX, LAMPORT_RATE_PER_SEC, LAMPORT_TIME_MAX};
 use crate::time::Instant;
+use crate::token_bucket::TokenBucket;
 
 /// A Lamport clock. Starts at 1; time 0 means that no time was seen.
 #[derive(Clone, Copy, Debug)]
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn at_the_end_of_time_nothing_is_said_any_more() {
+    fn at_the_greatest_time_a_tick_fails() {
         let mut clock = clock_at(LAMPORT_TIME_MAX - 1);
         assert_eq!(clock.tick(), Ok(LAMPORT_TIME_MAX - 1));
         assert_eq!((clock.tick(), clock.check(), clock.time()), (Err(Exhausted), Err(Exhausted), LAMPORT_TIME_MAX));

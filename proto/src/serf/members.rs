@@ -10,7 +10,7 @@ use super::row::{Intent, Row};
 use crate::broadcast::SendCounts;
 use crate::core::Core;
 use crate::event::{Event, Member, MemberEvent, MemberEventKind, Status};
-use crate::roster::{Holder, MemberIdx};
+use crate::roster::{Holder, MemberIdx, Roster, mix};
 use crate::stats::MemberCounts;
 use crate::time::Instant;
 
@@ -28,7 +28,9 @@ pub(super) struct Members {
     /// Members in status left, without duplicates.
     left: Vec<Gone>,
     /// Start times of leaves, by member. An entry of a member that is no longer leaving remains until the reaper runs.
-    departing: BTreeMap<MemberIdx, Instant>,
+    leaving: BTreeMap<MemberIdx, Instant>,
+    /// Sum of the hashes of the live members.
+    digest: u64,
 }
 
 /// A failed or left member, and since when.
@@ -40,7 +42,15 @@ struct Gone {
 
 impl Members {
     pub(super) const fn new(me: MemberIdx) -> Self {
-        Self { me, rows: Vec::new(), known: 0, failed: Vec::new(), left: Vec::new(), departing: BTreeMap::new() }
+        Self {
+            me,
+            rows: Vec::new(),
+            known: 0,
+            failed: Vec::new(),
+            left: Vec::new(),
+            leaving: BTreeMap::new(),
+            digest: 0,
+        }
     }
 
     /// Makes a name a member, in the status that its early intent implies. Returns false if it was a member already.
@@ -54,10 +64,10 @@ impl Members {
         }
         // Only a plain early leave applies. A member that was pruned and has rejoined is not leaving.
         let leaving = row.intent() == Some(Intent::Leave { prune: false });
-        row.set_status(if leaving { Status::Leaving } else { Status::Alive });
+        self.change(core, idx, |row| row.set_status(if leaving { Status::Leaving } else { Status::Alive }));
         self.known += 1;
         if leaving {
-            self.departs(core, idx);
+            self.watch_leaving(core, idx);
         }
         true
     }
@@ -68,26 +78,26 @@ impl Members {
             // Counted before `forget_gone` removes the time of the failure.
             let flap = |gone: &Gone| gone.idx == idx && core.now - gone.since < core.cfg.serf().flap_timeout;
             core.stats.member_flaps += u64::from(self.failed.iter().any(flap));
-            self.rows[idx.at()].set_status(Status::Alive);
+            self.change(core, idx, |row| row.set_status(Status::Alive));
             self.forget_gone(idx);
         }
         self.emit(core, MemberEventKind::Join, idx);
     }
 
     /// Handles a member that membership declared gone (`handleNodeLeave` in serf.go). The member left if its intent
-    /// says so, or if its own leave broadcast does (`said_so`). HashiCorp's checks the intent only, and shows a member
+    /// says so, or if its own leave broadcast does (`by_own_message`). HashiCorp's checks the intent only, and shows a member
     /// as failed if its leave broadcast overtakes the intent.
-    pub(super) fn gone(&mut self, core: &mut Core, idx: MemberIdx, said_so: bool) {
+    pub(super) fn handle_gone(&mut self, core: &mut Core, idx: MemberIdx, by_own_message: bool) {
         let gone = Gone { idx, since: core.now };
         match self.row(idx).status() {
-            Some(Status::Alive) if !said_so => {
-                self.rows[idx.at()].set_status(Status::Failed);
+            Some(Status::Alive) if !by_own_message => {
+                self.change(core, idx, |row| row.set_status(Status::Failed));
                 self.failed.push(gone);
                 arm_reconnect(core);
                 self.emit(core, MemberEventKind::Failed, idx);
             }
             Some(Status::Alive | Status::Leaving) => {
-                self.rows[idx.at()].set_status(Status::Left);
+                self.change(core, idx, |row| row.set_status(Status::Left));
                 self.left.push(gone);
                 arm_reconnect(core);
                 self.emit(core, MemberEventKind::Leave, idx);
@@ -105,25 +115,25 @@ impl Members {
 
     /// Applies an intent that is newer than all others about the member: records its time and changes the status
     /// (`handleNodeJoinIntent` and `handleNodeLeaveIntent` in serf.go). The caller has compared the times.
-    pub(super) fn follow(&mut self, core: &mut Core, idx: MemberIdx, ltime: u64, intent: Intent) {
+    pub(super) fn apply_intent(&mut self, core: &mut Core, idx: MemberIdx, ltime: u64, intent: Intent) {
         let Some(status) = self.row(idx).status() else { return };
-        self.rows[idx.at()].set_ltime(ltime);
+        self.change(core, idx, |row| row.set_ltime(ltime));
         match (intent, status) {
-            (Intent::Join, Status::Leaving) => self.rows[idx.at()].set_status(Status::Alive),
+            (Intent::Join, Status::Leaving) => self.change(core, idx, |row| row.set_status(Status::Alive)),
             (Intent::Leave { .. }, Status::Alive) => {
-                self.rows[idx.at()].set_status(Status::Leaving);
-                self.departs(core, idx);
+                self.change(core, idx, |row| row.set_status(Status::Leaving));
+                self.watch_leaving(core, idx);
             }
-            (Intent::Leave { .. }, Status::Failed) => self.failed_has_left(core, idx),
-            // Only membership can declare a member alive again; an intent alone is no evidence that it runs.
+            (Intent::Leave { .. }, Status::Failed) => self.mark_failed_left(core, idx),
+            // Only membership can declare a member alive again; an intent alone is not evidence that it runs.
             (Intent::Join, Status::Alive | Status::Left | Status::Failed) => {}
             (Intent::Leave { .. }, Status::Leaving | Status::Left) => {}
         }
     }
 
     /// Moves a failed member to left, with the time of its failure: the tombstone timeout counts from there.
-    fn failed_has_left(&mut self, core: &mut Core, idx: MemberIdx) {
-        self.rows[idx.at()].set_status(Status::Left);
+    fn mark_failed_left(&mut self, core: &mut Core, idx: MemberIdx) {
+        self.change(core, idx, |row| row.set_status(Status::Left));
         if let Some(at) = self.failed.iter().position(|gone| gone.idx == idx) {
             let gone = self.failed.swap_remove(at);
             self.left.push(gone);
@@ -132,9 +142,9 @@ impl Members {
     }
 
     /// Starts to watch a leaving member. Our own leave is not watched; it ends with the process.
-    fn departs(&mut self, core: &mut Core, idx: MemberIdx) {
+    fn watch_leaving(&mut self, core: &mut Core, idx: MemberIdx) {
         if idx != self.me {
-            self.departing.insert(idx, core.now);
+            self.leaving.insert(idx, core.now);
             arm_reaper(core);
         }
     }
@@ -142,20 +152,25 @@ impl Members {
     /// Reverts members to alive whose leave never happened, and returns them. A leave intent can be forged or sent by
     /// another node, and the refutation can be lost. If membership still finds the member alive after the duration of a
     /// complete leave plus one push/pull, it is not leaving. HashiCorp's shows it as leaving forever.
-    pub(super) fn stay(&mut self, core: &Core) -> Vec<MemberIdx> {
+    pub(super) fn revert_leaving(&mut self, core: &Core) -> Vec<MemberIdx> {
         let leave = core.cfg.serf().broadcast_timeout.saturating_add(core.cfg.serf().leave_propagate_delay);
         let exchange = core.cfg.push_pull_interval_of(self.known);
         // With push/pull disabled there is no exchange to wait for.
         let patience = if exchange == Duration::MAX { leave } else { leave.saturating_add(exchange) };
-        let (rows, mut staying) = (&mut self.rows, Vec::new());
-        self.departing.retain(|&idx, since| {
+        let (rows, digest, mut staying) = (&mut self.rows, &mut self.digest, Vec::new());
+        self.leaving.retain(|&idx, since| {
             let row = &mut rows[idx.at()];
             let leaving = row.status() == Some(Status::Leaving);
             // Entries of members that are no longer leaving are dropped here too.
             let waits = leaving && core.now - *since <= patience;
             if leaving && !waits {
-                tracing::info!(member = core.roster.name_ref(idx), "was to leave and is still there: it stays");
+                tracing::info!(
+                    member = core.roster.name_ref(idx),
+                    "its announced leave did not happen: it is alive again"
+                );
+                *digest = digest.wrapping_sub(live_hash(&core.roster, idx, *row, 0));
                 row.set_status(Status::Alive);
+                *digest = digest.wrapping_add(live_hash(&core.roster, idx, *row, 0));
                 staying.push(idx);
             }
             waits
@@ -164,15 +179,15 @@ impl Members {
     }
 
     /// Returns the members whose reap timeout has expired, failed ones first.
-    pub(super) fn outlived(&self, core: &Core) -> Vec<MemberIdx> {
-        let outlived = |gone: &Gone, timeout: Duration| {
+    pub(super) fn expired(&self, core: &Core) -> Vec<MemberIdx> {
+        let expired = |gone: &Gone, timeout: Duration| {
             // The policy may override the timeout per member, as `ReconnectTimeoutOverride` in serf's config.go.
             let member = core.policy.as_ref().and_then(|policy| Some((policy, self.member(core, gone.idx)?)));
             let timeout = member.map_or(timeout, |(policy, member)| policy.reconnect_timeout(&member, timeout));
             core.now - gone.since > timeout
         };
-        let failed = self.failed.iter().filter(|gone| outlived(gone, core.cfg.serf().reconnect_timeout));
-        let left = self.left.iter().filter(|gone| outlived(gone, core.cfg.serf().tombstone_timeout));
+        let failed = self.failed.iter().filter(|gone| expired(gone, core.cfg.serf().reconnect_timeout));
+        let left = self.left.iter().filter(|gone| expired(gone, core.cfg.serf().tombstone_timeout));
         failed.chain(left).map(|gone| gone.idx).collect()
     }
 
@@ -180,10 +195,10 @@ impl Members {
     pub(super) fn erase(&mut self, core: &mut Core, idx: MemberIdx) {
         // First: the event reads the row.
         self.emit(core, MemberEventKind::Reap, idx);
-        self.rows[idx.at()] = Row::default();
+        self.change(core, idx, |row| *row = Row::default());
         self.known -= 1;
         self.forget_gone(idx);
-        self.departing.remove(&idx);
+        self.leaving.remove(&idx);
         core.roster.release(idx, Holder::Serf);
     }
 
@@ -268,8 +283,8 @@ impl Members {
 
     /// Number of watched leaves.
     #[cfg(test)]
-    pub(super) fn departing(&self) -> usize {
-        self.departing.len()
+    pub(super) fn leaving(&self) -> usize {
+        self.leaving.len()
     }
 
     /// Number of members in any status.
@@ -297,7 +312,33 @@ impl Members {
 
     /// Whether there is a member that the reaper has to check.
     pub(super) fn needs_reaper(&self) -> bool {
-        !(self.failed.is_empty() && self.left.is_empty() && self.departing.is_empty())
+        !(self.failed.is_empty() && self.left.is_empty() && self.leaving.is_empty())
+    }
+
+    /// Changes a row that exists, and with it the digest.
+    fn change(&mut self, core: &Core, idx: MemberIdx, change: impl FnOnce(&mut Row)) {
+        let row = &mut self.rows[idx.at()];
+        let before = *row;
+        change(row);
+        if before.is_live() || row.is_live() {
+            let (before, after) = (live_hash(&core.roster, idx, before, 0), live_hash(&core.roster, idx, *row, 0));
+            self.digest = self.digest.wrapping_sub(before).wrapping_add(after);
+        }
+    }
+
+    /// Sum of the hashes of the live members.
+    pub(super) const fn digest(&self) -> u64 {
+        self.digest
+    }
+
+    /// Stores the Lamport time of a join that came with the announcement of a name that is not a member yet. The caller
+    /// has seen that membership adopted the announcement, so that [`admit`](Self::admit) follows.
+    pub(super) fn note_join(&mut self, core: &Core, idx: MemberIdx, ltime: u64) {
+        let row = self.row_mut(core, idx);
+        debug_assert!(row.status().is_none(), "a member's time is changed by `follow`");
+        if row.intent().is_none() || ltime > row.ltime() {
+            row.set_ltime(ltime);
+        }
     }
 
     /// Returns the row of a name, creating it if necessary. Grows the table to the exact size of the roster at once: a
@@ -325,6 +366,18 @@ impl Members {
             MemberEventKind::Reap => &mut stats.member_reaps,
         } += 1;
         core.events.push(Event::Member(MemberEvent { kind, members: member.into() }));
+    }
+}
+
+/// The hash of a live member, salted: of its name, the Lamport time of its newest intent, and whether it is leaving. 0
+/// for any other row.
+pub(super) fn live_hash(roster: &Roster, idx: MemberIdx, row: Row, salt: u64) -> u64 {
+    match roster.hashes(idx) {
+        Some(hashes) if row.is_live() => {
+            let leaving = row.status() == Some(Status::Leaving);
+            mix(mix(hashes.name ^ salt).wrapping_add(row.ltime() << 1 | u64::from(leaving)))
+        }
+        _ => 0,
     }
 }
 

@@ -4,7 +4,7 @@ use alloc::vec;
 
 use bytes::Bytes;
 
-use crate::broadcast::{Offer, TransmitQueue, Turn};
+use crate::broadcast::{Offer, TieOrder, TransmitQueue};
 use crate::config::Config;
 use crate::core::Core;
 use crate::envelope::Packer;
@@ -48,7 +48,7 @@ pub(super) struct MessageQueue(TransmitQueue<Bytes>);
 
 impl Default for MessageQueue {
     fn default() -> Self {
-        Self(TransmitQueue::new(Turn::Oldest))
+        Self(TransmitQueue::new(TieOrder::Oldest))
     }
 }
 

@@ -13,7 +13,6 @@
 //! Depends on [`Core`], on its own messages, and on the notifications of the membership layer. Has no access to SWIM's
 //! rows, packets, streams or the outbox.
 
-mod bucket;
 mod clocks;
 mod coalesce;
 mod conflict;
@@ -43,6 +42,8 @@ mod vivaldi;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
+use bytes::Bytes;
+
 use self::clocks::LamportClocks;
 use self::conflict::Conflict;
 pub use self::coordinate::{Coordinate, CoordinateError};
@@ -67,7 +68,7 @@ use crate::broadcast::transmit_limit;
 use crate::config::Config;
 use crate::core::{Core, Notification, Origin};
 use crate::envelope::Packer;
-use crate::event::Member;
+use crate::event::{Member, Status};
 use crate::limits::{
     BROADCAST_QUEUE_BYTES_MAX, COALESCED_BYTES_MAX, EARLY_INTENTS_BYTES_MAX, EARLY_INTENTS_MAX, EVENT_RING_BYTES_MAX,
     MEMBERS_MAX, QUERIES_ASKED_MAX, QUERIES_OPEN_MAX, SERF_MESSAGE_BYTES_MAX,
@@ -77,6 +78,7 @@ use crate::stats::{Clocks, DropReason, MemberCounts, QueueDepths, Usage};
 use crate::timer::SerfTimer;
 use crate::types::Snapshot;
 use crate::wire::Codec;
+use crate::wire::native::{EventHashes, EventWindow};
 use crate::wire::serf::Message;
 
 /// The Serf layer of one node: sub-states that each own their rules. Rules that span several of them are here and in
@@ -135,14 +137,14 @@ impl Serf {
     pub(crate) fn notified(&mut self, core: &mut Core, notification: Notification) {
         match notification {
             Notification::Joined(idx) => self.members.joined(core, idx),
-            Notification::Gone(idx) => self.gone(core, idx, false),
-            Notification::Left(idx) => self.gone(core, idx, true),
+            Notification::Dead(idx) => self.handle_gone(core, idx, false),
+            Notification::Left(idx) => self.handle_gone(core, idx, true),
             Notification::Updated(idx) => self.members.updated(core, idx),
             Notification::Evicted(idx) => self.evicted(core, idx),
-            Notification::Forgotten(idx) => self.left_is_there(core, idx),
+            Notification::Forgotten(idx) => self.reconnect_forgotten(core, idx),
             // Handled by the node: a vote on our name, a step of its leave, and a ping of a doubted member concern
             // other layers too.
-            Notification::Conflict(_) | Notification::FarewellSent | Notification::Doubted(_) => {}
+            Notification::Conflict(_) | Notification::LeaveBroadcastSent | Notification::VerifyLeft(_) => {}
         }
     }
 
@@ -170,11 +172,11 @@ impl Serf {
         }
     }
 
-    /// Handles a member that membership declared dead, or left if `said_so` (its own leave broadcast).
-    fn gone(&mut self, core: &mut Core, idx: MemberIdx, said_so: bool) {
+    /// Handles a member that membership declared dead, or left if `by_own_message` (its own leave broadcast).
+    fn handle_gone(&mut self, core: &mut Core, idx: MemberIdx, by_own_message: bool) {
         // First: a query that waited only for this member ends, and its end precedes the member event.
         self.stop_waiting_for(core, idx);
-        self.members.gone(core, idx, said_so);
+        self.members.handle_gone(core, idx, by_own_message);
     }
 
     /// Handles a timer of this layer. `out` receives coalesced events and records that are due.
@@ -186,6 +188,32 @@ impl Serf {
             SerfTimer::Query => self.queries_due(core),
             SerfTimer::Prune(idx) => self.prune_due(core, idx),
         }
+    }
+
+    /// The digest of the recent user events, salted.
+    pub(crate) fn event_window(&mut self, core: &Core, salt: u64) -> Option<EventWindow> {
+        self.events.window(core, self.clocks.event, salt)
+    }
+
+    /// Compares a remote digest of recent user events. Returns the hashes of ours in its range if they differ. Our clock
+    /// follows: a member that missed an event is behind.
+    pub(crate) fn compare_events(&mut self, core: &Core, remote: EventWindow, salt: u64) -> Option<Vec<u32>> {
+        _ = self.clocks.event.follow(core.now, remote.last);
+        let differs = self.events.differs(core, self.clocks.event, remote, salt)?;
+        differs.then(|| self.events.hashes(remote.last, remote.times))
+    }
+
+    /// Our user events of a range of Lamport times: those that a peer with the events `known` lacks, encoded, and all
+    /// their hashes.
+    pub(crate) fn events_beyond(
+        &self,
+        core: &Core,
+        remote: &EventHashes<'_>,
+        known: &[u32],
+        codec: Codec,
+    ) -> (Vec<Bytes>, Vec<u32>) {
+        let (last, times) = (remote.last, remote.times);
+        (self.events.missing(core, last, times, known, codec), self.events.hashes(last, times))
     }
 
     /// Sends a user event.
@@ -291,7 +319,7 @@ impl Serf {
             of("early_intents", self.intents.early(), EARLY_INTENTS_MAX),
             of("early_intents_bytes", self.intents.early_bytes(), EARLY_INTENTS_BYTES_MAX),
             of("queries_open", self.queries.open(), QUERIES_OPEN_MAX),
-            of("queries_asked", self.queries.asked(), QUERIES_ASKED_MAX),
+            of("queries_asked", self.queries.pending(), QUERIES_ASKED_MAX),
             of("coalesced_events_bytes", coalesced, COALESCED_BYTES_MAX),
             of("patterns", patterns, patterns_max),
         ]
@@ -310,15 +338,45 @@ impl Serf {
         known && ltime <= row.ltime() && ltime < self.clocks.member.time()
     }
 
+    /// Notes that another member sent an intent; see [`RowQueue::note_duplicate`](crate::broadcast::RowQueue). Never
+    /// about ourselves: only we know who has heard it.
+    pub(crate) fn note_duplicate(&mut self, idx: MemberIdx, ltime: u64) {
+        if idx != self.members.me() && self.members.row(idx).ltime() == ltime {
+            self.intents.note_duplicate(&mut self.members, idx);
+        }
+    }
+
+    /// The Lamport time of a member's join, if an alive message may carry it: 0 if there is none, or the member leaves.
+    pub(crate) fn join_time(&self, idx: MemberIdx) -> u64 {
+        let row = self.members.row(idx);
+        if row.status() == Some(Status::Alive) { row.ltime() } else { 0 }
+    }
+
+    /// Sum of the hashes of the live members.
+    pub(crate) const fn digest(&self) -> u64 {
+        self.members.digest()
+    }
+
+    /// The hash of a live member's row, salted; 0 if it is not live.
+    pub(crate) fn row_hash(&self, core: &Core, idx: MemberIdx, salt: u64) -> u64 {
+        members::live_hash(&core.roster, idx, self.members.row(idx), salt)
+    }
+
+    /// The Lamport time of the newest intent about a live member, and whether that is a leave.
+    pub(crate) fn intent_of(&self, idx: MemberIdx) -> (u64, bool) {
+        let row = self.members.row(idx);
+        (row.ltime(), row.status() == Some(Status::Leaving))
+    }
+
     /// Prefetches the queue state that the next packet reads. The result only keeps the reads alive.
-    pub(crate) fn touch_queues(&self) -> u64 {
+    pub(crate) fn prefetch_queues(&self) -> u64 {
         let next = self.intents.next().map_or(0, |idx| idx.0);
         let lengths = u64::from(self.members.slots()) ^ self.events.queue.len() as u64;
         u64::from(next) ^ self.clocks.member.time() ^ lengths
     }
 
     /// Prefetches a member's row. The result only keeps the read alive.
-    pub(crate) fn touch(&self, idx: MemberIdx) -> u64 {
+    pub(crate) fn prefetch(&self, idx: MemberIdx) -> u64 {
         self.members.row(idx).ltime()
     }
 }

@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn other_versions_and_other_dimensions_are_told_from_damage() {
+    fn other_versions_and_other_dimensions_are_distinguished_from_damage() {
         assert_eq!(decode(b"\x02\x80"), Err(PayloadError::Version));
         assert_eq!(decode(b"\x01\x91"), Err(PayloadError::Malformed));
         let seven = PayloadError::Coordinate(CoordinateError::Dimensions { count: 7 });

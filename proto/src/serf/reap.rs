@@ -8,11 +8,11 @@ use crate::timer::SerfTimer;
 impl Serf {
     /// Removes everything that has expired (`handleReap` in serf.go).
     pub(super) fn reap(&mut self, core: &mut Core) {
-        for idx in self.members.outlived(core) {
+        for idx in self.members.expired(core) {
             self.erase(core, idx);
         }
         self.intents.expire(core, &mut self.members);
-        for idx in self.members.stay(core) {
+        for idx in self.members.revert_leaving(core) {
             self.intents.cancel(&mut self.members, idx);
         }
         if self.intents.early() > 0 || self.members.needs_reaper() {

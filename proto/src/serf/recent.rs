@@ -85,6 +85,13 @@ impl<T: Remembered> Recent<T> {
         self.times.iter().rev().flat_map(|(&time, items)| items.iter().rev().map(move |item| (time, item)))
     }
 
+    /// The items of a range of Lamport times, newest first.
+    pub(super) fn range_newest_first(&self, first: u64, last: u64) -> impl Iterator<Item = (u64, &T)> {
+        // An empty range must not be passed on: it panics.
+        let range = first..=last.max(first);
+        self.times.range(range).rev().flat_map(|(&time, items)| items.iter().rev().map(move |item| (time, item)))
+    }
+
     /// Times before this one are unknown: some of their items were evicted.
     pub(super) const fn floor(&self) -> u64 {
         self.floor

@@ -117,7 +117,7 @@ fn put(record: Record, write: &mut impl FnMut(Record)) {
     if record.is_writable() {
         write(record);
     } else {
-        tracing::warn!("a member's name has control characters: it cannot be in the snapshot");
+        tracing::warn!("a member's name has control characters: it is not written to the snapshot");
     }
 }
 

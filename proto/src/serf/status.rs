@@ -16,7 +16,7 @@ impl Serf {
     pub(super) fn intent(&mut self, core: &mut Core, node: &str, ltime: u64, intent: Intent, via: Via) {
         // The clock goes first, also for repeats: our next intent must be newer than every one we received.
         if self.clocks.member.witness(core.now, ltime).is_err() {
-            return core.stats.drop(DropReason::Absurd);
+            return core.stats.drop(DropReason::OutOfRange);
         }
         let found = core.roster.find(node);
         if let Some(idx) = found.filter(|&idx| self.members.has(idx)) {
@@ -34,6 +34,8 @@ impl Serf {
     fn known_intent(&mut self, core: &mut Core, idx: MemberIdx, ltime: u64, intent: Intent, via: Via) {
         let row = self.members.row(idx);
         let Some(status) = row.status() else { return };
+        // First: most intents are repeats. An older leave must not be refuted again either, or each of its copies would
+        // cause another join broadcast.
         if ltime <= row.ltime() {
             return;
         }
@@ -48,11 +50,12 @@ impl Serf {
                 (true, true) | (false, false) => {}
             }
         }
+        // After the refutation of claims about ourselves, which are answered however incredible they are.
         if via == Via::PushPull && intent.is_leave() && !is_credible(status, ltime, row.ltime()) {
             return;
         }
         // Must precede the queue: packing reads the intent's time from the row.
-        self.members.follow(core, idx, ltime, intent);
+        self.members.apply_intent(core, idx, ltime, intent);
         match via {
             Via::Gossip => {
                 self.members.set_intent(idx, intent);
@@ -60,22 +63,55 @@ impl Serf {
             }
             // The queued intent is older. If it is of the same kind, it may be sent with the newer time; if not, it is
             // obsolete.
-            Via::PushPull if row.intent().is_some_and(|queued| queued.is_leave() == intent.is_leave()) => {}
-            Via::PushPull => {
+            Via::PushPull | Via::Alive if row.intent().is_some_and(|queued| queued.is_leave() == intent.is_leave()) => {
+            }
+            Via::PushPull | Via::Alive => {
                 self.intents.cancel(&mut self.members, idx);
                 self.members.set_intent(idx, intent);
             }
         }
+        // Last: it erases the row that the steps above read.
         if intent == (Intent::Leave { prune: true }) {
             self.prune(core, idx, ltime, via);
         }
+    }
+
+    /// Handles the Lamport time of a join that came with an alive message of the member. The caller has seen that
+    /// membership holds the member alive. `carried`: our own alive message passes the time on; otherwise an intent does.
+    pub(crate) fn joined_at(&mut self, core: &mut Core, idx: MemberIdx, ltime: u64, carried: bool) {
+        if self.clocks.member.witness(core.now, ltime).is_err() {
+            return core.stats.drop(DropReason::OutOfRange);
+        }
+        if self.members.has(idx) {
+            let via = if carried { Via::Alive } else { Via::Gossip };
+            self.known_intent(core, idx, ltime, Intent::Join, via);
+        } else if carried {
+            // Membership has just adopted the announcement: the member is admitted with this time.
+            self.members.note_join(core, idx, ltime);
+        } else {
+            self.intents.note_early(core, &mut self.members, idx, ltime, Intent::Join, Via::Gossip);
+        }
+    }
+
+    /// Handles the Lamport time of a leave intent that came with a reconciled row of a member.
+    pub(crate) fn leaving_at(&mut self, core: &mut Core, idx: MemberIdx, ltime: u64) {
+        if self.clocks.member.witness(core.now, ltime).is_err() {
+            return core.stats.drop(DropReason::OutOfRange);
+        }
+        self.known_intent(core, idx, ltime, Intent::Leave { prune: false }, Via::Gossip);
     }
 
     /// Announces our join, at a Lamport time newer than every one seen, including tombstones of ourselves.
     pub(crate) fn announce_join(&mut self, core: &mut Core) {
         let me = core.roster.name(self.members.me());
         // Ignored: with an exhausted clock, every node would refuse the intent.
-        _ = self.announce(core, &me, Intent::Join);
+        _ = self.announce(core, &me, Intent::Join, Via::Gossip);
+    }
+
+    /// As [`announce_join`](Self::announce_join), if our own alive message carries the time.
+    pub(crate) fn date_join(&mut self, core: &mut Core) {
+        let me = core.roster.name(self.members.me());
+        _ = self.announce(core, &me, Intent::Join, Via::Alive);
     }
 
     /// Announces our leave. Returns whether another live member can receive it.
@@ -86,7 +122,7 @@ impl Serf {
         let others_live = self.members.others_live();
         let name = core.roster.name(me);
         // Ignored: with an exhausted clock, the other members report a failure.
-        _ = self.announce(core, &name, Intent::Leave { prune: false });
+        _ = self.announce(core, &name, Intent::Leave { prune: false }, Via::Gossip);
         if !others_live {
             self.intents.cancel(&mut self.members, me);
         }
@@ -95,18 +131,18 @@ impl Serf {
 
     /// Announces the leave of another member (`RemoveFailedNode` in serf.go). A live member refutes it.
     pub(crate) fn force_leave(&mut self, core: &mut Core, name: &str, prune: bool) -> Result<(), Exhausted> {
-        self.announce(core, name, Intent::Leave { prune })
+        self.announce(core, name, Intent::Leave { prune }, Via::Gossip)
     }
 
     /// Creates and handles an intent of our own. Its time is the next tick, which costs no budget of the clock.
-    fn announce(&mut self, core: &mut Core, node: &str, intent: Intent) -> Result<(), Exhausted> {
+    fn announce(&mut self, core: &mut Core, node: &str, intent: Intent, via: Via) -> Result<(), Exhausted> {
         let ltime = self.clocks.member.tick()?;
-        self.intent(core, node, ltime, intent, Via::Gossip);
+        self.intent(core, node, ltime, intent, via);
         Ok(())
     }
 
     /// Whether every copy of our leave intent has been sent, or none was created because the clock is exhausted.
-    pub(crate) fn leave_is_told(&self) -> bool {
+    pub(crate) fn leave_is_sent(&self) -> bool {
         let me = self.members.row(self.members.me());
         me.status() != Some(Status::Alive) && me.sends().is_none()
     }

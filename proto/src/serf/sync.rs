@@ -21,15 +21,15 @@ impl Serf {
     pub(crate) fn write_state(&self, core: &Core, codec: Codec, room: usize, out: &mut Vec<u8>) {
         let times = self.clocks.times();
         let clocks = Clocks { member: times.member, event: times.event, query: times.query };
-        let (told, members_bytes) = self.members_told(core, room);
-        let members = self.member_times(core).take(told as usize);
+        let (fitting, members_bytes) = self.members_that_fit(core, room);
+        let members = self.member_times(core).take(fitting as usize);
         // Events take what members leave, and no more than serf itself would send.
         let room = room.saturating_sub(members_bytes + HEAD_BYTES_MAX);
         let events = self.events.newest_in_order(room.min(push_pull_bytes_max(core)));
         if codec == Codec::HashiCorp {
             return hashicorp::push_serf_state(out, clocks, &events, members);
         }
-        native::begin_serf_state(out, clocks, told);
+        native::begin_serf_state(out, clocks, fitting);
         for member in members {
             native::push_member_time(out, member);
         }
@@ -40,24 +40,24 @@ impl Serf {
     }
 
     /// The number of members that fit into `room`, and an upper bound of their size in either codec.
-    fn members_told(&self, core: &Core, room: usize) -> (u32, usize) {
+    fn members_that_fit(&self, core: &Core, room: usize) -> (u32, usize) {
         let members = self.members.known();
         let most = members as usize * MEMBER_BYTES_MAX;
         // The common case, without measuring each name.
         if most + HEAD_BYTES_MAX <= room {
             return (members, most);
         }
-        let (mut told, mut bytes) = (0, HEAD_BYTES_MAX);
+        let (mut fitting, mut bytes) = (0, HEAD_BYTES_MAX);
         for member in self.member_times(core) {
             let copies = 1 + usize::from(member.left);
             bytes += copies * (member.node.len() + 3) + 9;
             if bytes > room {
-                tracing::warn!(told, members, "the members do not all fit into a push/pull");
+                tracing::warn!(fitting, members, "the members do not all fit into a push/pull");
                 break;
             }
-            told += 1;
+            fitting += 1;
         }
-        (told, bytes.min(room).saturating_sub(HEAD_BYTES_MAX))
+        (fitting, bytes.min(room).saturating_sub(HEAD_BYTES_MAX))
     }
 
     fn member_times<'a>(&'a self, core: &'a Core) -> impl Iterator<Item = MemberTime<'a>> + Clone {
@@ -126,7 +126,7 @@ impl Serf {
             if self.clocks.member.follow(core.now, member.ltime).is_ok() {
                 self.announce_join(core);
             } else {
-                core.stats.drop(DropReason::Absurd);
+                core.stats.drop(DropReason::OutOfRange);
             }
             return;
         }
@@ -135,9 +135,9 @@ impl Serf {
         };
         // For a member that left, the state holds the time of its leave or of the intent before it. Equal times are
         // ignored, so the leave would be lost; hence one higher (`MergeRemoteState` does the same).
-        let told = member.ltime.saturating_add(u64::from(member.left));
-        let ltime = self.clocks.member.follow(core.now, told).unwrap_or_else(|reached| {
-            core.stats.drop(DropReason::Absurd);
+        let effective = member.ltime.saturating_add(u64::from(member.left));
+        let ltime = self.clocks.member.follow(core.now, effective).unwrap_or_else(|reached| {
+            core.stats.drop(DropReason::OutOfRange);
             reached
         });
         let intent = if member.left { Intent::Leave { prune: false } } else { Intent::Join };

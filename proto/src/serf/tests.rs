@@ -23,7 +23,7 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 use super::*;
-use crate::core::Ask;
+use crate::core::ExchangePurpose;
 use crate::envelope::{Caps, Packer, PacketBuffers, seal, split};
 use crate::event::{Event, Status};
 use crate::roster::{Directory, Holder};
@@ -109,7 +109,7 @@ impl Lone {
     /// Notifies that a member is gone.
     fn gone(&mut self, name: &str) {
         let idx = self.idx(name);
-        self.serf.notified(&mut self.core, Notification::Gone(idx));
+        self.serf.notified(&mut self.core, Notification::Dead(idx));
     }
 
     /// Notifies that membership evicted a member.

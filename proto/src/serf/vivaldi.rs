@@ -80,6 +80,7 @@ impl Vivaldi {
     /// Applies the spring between this node and `other` (`updateVivaldi`).
     fn spring(&mut self, other: &Coordinate, rtt: f64, rng: &mut Rng) {
         let distance = self.own.distance_to(other).as_secs_f64();
+        // A round-trip time of zero (two nodes of one host) would divide by zero.
         let rtt = rtt.max(ZERO);
         let wrongness = (distance - rtt).abs() / rtt;
         let total_error = (self.own.error + other.error).max(ZERO);
@@ -91,6 +92,7 @@ impl Vivaldi {
 
     /// Records the model error and recomputes the adjustment (`updateAdjustment`).
     fn adjust(&mut self, other: &Coordinate, rtt: f64) {
+        // Against the raw distance: with the adjustment included, the correction would correct itself away.
         self.samples[self.samples_at] = rtt - self.own.raw_distance_to(other);
         self.samples_at = (self.samples_at + 1) % ADJUSTMENT_WINDOW;
         let sum = self.samples.iter().fold(0.0, |sum, sample| sum + sample);
@@ -112,6 +114,7 @@ impl Vivaldi {
         for (x, direction) in self.own.vec.iter_mut().zip(unit) {
             *x += direction * force;
         }
+        // At the same point the vector moves in a random direction; the height stays, as it would be divided by zero.
         if distance > ZERO {
             let height = (self.own.height + other.height) * force / distance + self.own.height;
             self.own.height = height.max(HEIGHT_MIN);

@@ -59,7 +59,7 @@ impl Inquiry {
     ///
     /// # Errors
     ///
-    /// If the data is no reply, or has other layers than ours: [`DropReason::Key`] if no key decrypts it,
+    /// If the data is not a reply, or has other layers than ours: [`DropReason::Key`] if no key decrypts it,
     /// [`DropReason::Unencrypted`] if it is plaintext and must not be.
     pub fn receive(&mut self, data: &[u8]) -> Result<Option<Reply>, DropReason> {
         let unit = self.reader.push(data, Direction::Reply, &self.envelope)?;
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reply_under_another_key_is_told_from_one_without() {
+    fn a_reply_under_another_key_and_one_without_encryption_are_distinguished() {
         assert_eq!(inquiry(Some(1)).receive(&answer(Some(2))), Err(DropReason::Key));
         assert_eq!(inquiry(None).receive(&answer(Some(2))), Err(DropReason::Key));
         assert_eq!(inquiry(Some(1)).receive(&answer(None)), Err(DropReason::Unencrypted));

@@ -16,7 +16,7 @@ use core::time::Duration;
 pub use self::inquiry::{Inquiry, Reply};
 use self::reader::Reader;
 pub(crate) use self::reader::{Unit, frame};
-use crate::core::Ask;
+use crate::core::ExchangePurpose;
 use crate::envelope::{Direction, Envelope};
 use crate::event::SeedFailureCause;
 use crate::limits::STREAM_SILENT_MAX;
@@ -62,9 +62,9 @@ struct Exchange {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Role {
     /// Outbound, connecting; the request is not written yet.
-    Dialing(Ask),
+    Dialing(ExchangePurpose),
     /// Outbound; the request is written.
-    Awaiting(Ask),
+    Awaiting(ExchangePurpose),
     /// Inbound.
     Serving,
 }
@@ -85,21 +85,21 @@ pub(crate) enum Step<'a> {
     /// Wait for more input.
     Wait,
     /// Write the request.
-    Request(Ask),
+    Request(ExchangePurpose),
     /// The request is complete: answer it. The exchange is over.
     Serve { from: SocketAddr, unit: Unit<'a> },
     /// The reply is complete. The exchange is over.
-    Reply { ask: Ask, from: SocketAddr, unit: Unit<'a> },
+    Reply { purpose: ExchangePurpose, from: SocketAddr, unit: Unit<'a> },
     /// The exchange ended without a reply; `fault` if the data was invalid.
-    Lost { ask: Ask, cause: SeedFailureCause, fault: Option<DropReason> },
+    Failed { purpose: ExchangePurpose, cause: SeedFailureCause, fault: Option<DropReason> },
     /// An inbound stream ended without a request.
-    Gone { fault: Option<DropReason> },
+    InboundEnded { fault: Option<DropReason> },
 }
 
 impl Streams {
     /// Adds an outbound exchange.
-    pub(crate) fn dial(&mut self, now: Instant, to: SocketAddr, ask: Ask) -> StreamId {
-        self.insert(now, to, Role::Dialing(ask))
+    pub(crate) fn dial(&mut self, now: Instant, to: SocketAddr, purpose: ExchangePurpose) -> StreamId {
+        self.insert(now, to, Role::Dialing(purpose))
     }
 
     /// Adds an inbound exchange. The caller has [evicted](Self::evict) another at the limit.
@@ -112,9 +112,9 @@ impl Streams {
     pub(crate) fn handle<'a>(&mut self, id: StreamId, input: StreamInput<'a>, envelope: &Envelope) -> Step<'a> {
         let Some(exchange) = self.live.get_mut(&id) else { return Step::Wait };
         match (input, exchange.role) {
-            (StreamInput::Opened, Role::Dialing(ask)) => {
-                exchange.role = Role::Awaiting(ask);
-                Step::Request(ask)
+            (StreamInput::Opened, Role::Dialing(purpose)) => {
+                exchange.role = Role::Awaiting(purpose);
+                Step::Request(purpose)
             }
             (StreamInput::Opened, _) => Step::Wait,
             (StreamInput::Data(data), role) => {
@@ -137,13 +137,13 @@ impl Streams {
     }
 
     /// Deadline of a new inbound stream that stays idle.
-    pub(crate) fn silent_until(now: Instant, timeout: Duration) -> Instant {
+    pub(crate) fn idle_deadline(now: Instant, timeout: Duration) -> Instant {
         now + timeout.min(STREAM_SILENT_MAX)
     }
 
     /// The extended deadline of a stream: a peer that has sent data gets the whole timeout. `None` if the deadline
     /// stands.
-    pub(crate) fn may_go_on(&self, id: StreamId, now: Instant, timeout: Duration) -> Option<Instant> {
+    pub(crate) fn extended_deadline(&self, id: StreamId, now: Instant, timeout: Duration) -> Option<Instant> {
         let exchange = self.live.get(&id).filter(|exchange| exchange.role == Role::Serving)?;
         let until = exchange.since + timeout;
         (exchange.received_bytes > 0 && until > now).then_some(until)
@@ -159,17 +159,17 @@ impl Streams {
         self.end(id, SeedFailureCause::Closed, Some(DropReason::Limit))
     }
 
-    /// Cancels our exchanges that match `is_void`, and returns their streams.
-    pub(crate) fn abandon(&mut self, is_void: impl Fn(&Ask) -> bool) -> Vec<StreamId> {
-        let void = self.live.iter().filter(|(_, exchange)| match &exchange.role {
-            Role::Dialing(ask) | Role::Awaiting(ask) => is_void(ask),
+    /// Cancels our exchanges that match `is_obsolete`, and returns their streams.
+    pub(crate) fn cancel(&mut self, is_obsolete: impl Fn(&ExchangePurpose) -> bool) -> Vec<StreamId> {
+        let obsolete = self.live.iter().filter(|(_, exchange)| match &exchange.role {
+            Role::Dialing(purpose) | Role::Awaiting(purpose) => is_obsolete(purpose),
             Role::Serving => false,
         });
-        let void: Vec<StreamId> = void.map(|(id, _)| *id).collect();
-        for id in &void {
+        let obsolete: Vec<StreamId> = obsolete.map(|(id, _)| *id).collect();
+        for id in &obsolete {
             self.remove(*id);
         }
-        void
+        obsolete
     }
 
     /// The remote address of a stream.
@@ -206,11 +206,11 @@ impl Streams {
     fn complete<'a>(&mut self, id: StreamId, unit: Unit<'a>) -> Step<'a> {
         match self.remove(id) {
             Some((from, Role::Serving)) => Step::Serve { from, unit },
-            Some((from, Role::Awaiting(ask))) => Step::Reply { ask, from, unit },
+            Some((from, Role::Awaiting(purpose))) => Step::Reply { purpose, from, unit },
             // A peer cannot reply before the request is written.
-            Some((_, Role::Dialing(ask))) => {
+            Some((_, Role::Dialing(purpose))) => {
                 let fault = Some(DropReason::Unexpected);
-                Step::Lost { ask, cause: SeedFailureCause::Malformed, fault }
+                Step::Failed { purpose, cause: SeedFailureCause::Malformed, fault }
             }
             None => Step::Wait,
         }
@@ -218,8 +218,8 @@ impl Streams {
 
     fn end(&mut self, id: StreamId, cause: SeedFailureCause, fault: Option<DropReason>) -> Step<'static> {
         match self.remove(id) {
-            Some((_, Role::Dialing(ask) | Role::Awaiting(ask))) => Step::Lost { ask, cause, fault },
-            Some((_, Role::Serving)) => Step::Gone { fault },
+            Some((_, Role::Dialing(purpose) | Role::Awaiting(purpose))) => Step::Failed { purpose, cause, fault },
+            Some((_, Role::Serving)) => Step::InboundEnded { fault },
             None => Step::Wait,
         }
     }
@@ -248,14 +248,14 @@ mod tests {
         }
     }
 
-    const PING: Ask = Ask::PushPull { join: false, codec: crate::wire::Codec::Native };
+    const PING: ExchangePurpose = ExchangePurpose::PushPull { join: false, codec: crate::wire::Codec::Native };
 
     #[test]
     fn an_exchange_that_fails_before_it_opens_was_unreachable() {
         let mut streams = Streams::default();
         let id = streams.dial(Instant::ZERO, "10.0.0.9:1".parse().unwrap(), PING);
         let step = streams.input(id, StreamInput::Failed);
-        assert!(matches!(step, Step::Lost { ask: PING, cause: SeedFailureCause::Unreachable, fault: None }));
+        assert!(matches!(step, Step::Failed { purpose: PING, cause: SeedFailureCause::Unreachable, fault: None }));
         assert_eq!(streams.len(), 0);
     }
 
@@ -266,7 +266,7 @@ mod tests {
         assert!(matches!(streams.input(id, StreamInput::Opened), Step::Request(PING)));
         assert!(matches!(streams.input(id, StreamInput::Data(&[0x46, 0, 0, 0, 9, 1])), Step::Wait));
         let step = streams.input(id, StreamInput::Closed);
-        assert!(matches!(step, Step::Lost { cause: SeedFailureCause::Closed, .. }));
+        assert!(matches!(step, Step::Failed { cause: SeedFailureCause::Closed, .. }));
         assert!(matches!(streams.expire(id), Step::Wait), "the deadline of a finished stream means nothing");
     }
 }

@@ -16,22 +16,22 @@ use crate::types::StreamId;
 impl Streams {
     /// The stream to evict before a new one from `from` is accepted: one of the same source if that source is at its
     /// limit, any if the node is at its limit, else `None`.
-    pub(crate) fn in_the_way(&self, now: Instant, from: SocketAddr) -> Option<StreamId> {
+    pub(crate) fn to_evict_before(&self, now: Instant, from: SocketAddr) -> Option<StreamId> {
         let from = source(from);
         let inbound = || self.live.iter().filter(|(_, exchange)| exchange.role == Role::Serving);
         let of_source = || inbound().filter(|(_, exchange)| source(exchange.peer) == from);
         // With few streams in total no source can be at its limit; skip the count.
         if self.inbound >= STREAMS_PER_SOURCE_MAX && of_source().count() >= STREAMS_PER_SOURCE_MAX {
-            return of_source().min_by_key(|(id, exchange)| (exchange.standing(now), **id)).map(|(id, _)| *id);
+            return of_source().min_by_key(|(id, exchange)| (exchange.eviction_rank(now), **id)).map(|(id, _)| *id);
         }
         if self.inbound < STREAMS_INBOUND_MAX {
             return None;
         }
-        inbound().min_by_key(|(id, exchange)| (exchange.standing(now), **id)).map(|(id, _)| *id)
+        inbound().min_by_key(|(id, exchange)| (exchange.eviction_rank(now), **id)).map(|(id, _)| *id)
     }
 
     /// The stream to evict because too many bytes are buffered: the one with the largest product of size and age.
-    pub(crate) fn overdrawn(&self, now: Instant) -> Option<StreamId> {
+    pub(crate) fn to_evict_for_memory(&self, now: Instant) -> Option<StreamId> {
         if self.unfinished_bytes <= STREAMS_UNFINISHED_BYTES_MAX {
             return None;
         }
@@ -45,7 +45,7 @@ impl Streams {
 
 /// Rank of a stream for eviction; the least is evicted first. Within a variant the number decides, then the age.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Standing {
+enum EvictionRank {
     /// It received fewer bytes than its age allows; this many.
     Slow(u64),
     /// Too young to measure.
@@ -55,16 +55,16 @@ enum Standing {
 }
 
 impl Exchange {
-    fn standing(&self, now: Instant) -> Standing {
+    fn eviction_rank(&self, now: Instant) -> EvictionRank {
         let age = now - self.since;
         if age < YOUNG {
-            return Standing::Young;
+            return EvictionRank::Young;
         }
         let expected = age.as_millis() * u128::from(QUICK_BYTES_PER_SECOND) / 1000;
         if u128::from(self.received_bytes) < expected {
-            Standing::Slow(self.received_bytes)
+            EvictionRank::Slow(self.received_bytes)
         } else {
-            Standing::Quick(self.received_bytes)
+            EvictionRank::Quick(self.received_bytes)
         }
     }
 }
@@ -89,7 +89,7 @@ mod tests {
     use alloc::vec::Vec;
 
     use super::*;
-    use crate::core::Ask;
+    use crate::core::ExchangePurpose;
     use crate::envelope::{Envelope, EnvelopeConfig};
     use crate::limits::STREAM_MESSAGE_BYTES_MAX;
     use crate::rng::Seed;
@@ -122,7 +122,7 @@ mod tests {
         }
 
         fn accept_from(&mut self, from: SocketAddr) -> StreamId {
-            if let Some(slowest) = self.streams.in_the_way(self.now, from) {
+            if let Some(slowest) = self.streams.to_evict_before(self.now, from) {
                 self.evict(slowest);
             }
             self.streams.accept(self.now, from)
@@ -136,7 +136,7 @@ mod tests {
             };
             let envelope = Envelope::new(EnvelopeConfig::default(), &Seed::from_u64(1));
             assert!(matches!(self.streams.handle(id, StreamInput::Data(&data), &envelope), Step::Wait));
-            while let Some(largest) = self.streams.overdrawn(self.now) {
+            while let Some(largest) = self.streams.to_evict_for_memory(self.now) {
                 self.evict(largest);
             }
         }
@@ -165,7 +165,7 @@ mod tests {
     const HOSTILE: [u8; 4] = [10, 0, 0, 66];
 
     #[test]
-    fn one_source_has_half_of_all_places_and_its_oldest_silent_stream_gives_way() {
+    fn at_the_limit_of_a_source_its_oldest_silent_stream_is_evicted() {
         let mut door = Door::new();
         let first = door.accept(HOSTILE);
         let second = door.accept(HOSTILE);
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn of_too_many_in_all_the_oldest_silent_one_gives_way() {
+    fn at_the_total_limit_the_oldest_silent_stream_is_evicted() {
         let mut door = Door::new();
         let first = door.accept(other(0));
         for n in 1..STREAMS_INBOUND_MAX {
@@ -196,19 +196,19 @@ mod tests {
     }
 
     #[test]
-    fn who_ends_frees_its_place() {
+    fn a_stream_that_ends_frees_its_place() {
         let mut door = Door::new();
         let first = door.accept(HOSTILE);
         for _ in 1..STREAMS_PER_SOURCE_MAX {
             door.accept(HOSTILE);
         }
-        assert!(matches!(door.streams.expire(first), Step::Gone { fault: None }));
+        assert!(matches!(door.streams.expire(first), Step::InboundEnded { fault: None }));
         door.accept(HOSTILE);
         assert_eq!(door.closed, []);
     }
 
     #[test]
-    fn who_drips_gives_way_after_who_is_silent_and_before_who_is_quick() {
+    fn a_dripping_stream_is_evicted_after_silent_ones_and_before_quick_ones() {
         let mut door = Door::new();
         let quick = door.accept(HOSTILE);
         let dripping = door.accept(HOSTILE);
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_held_in_all_is_bounded_and_who_holds_most_for_longest_goes() {
+    fn the_buffered_bytes_are_bounded_and_the_largest_and_oldest_stream_is_evicted() {
         let mut door = Door::new();
         let share = STREAMS_UNFINISHED_BYTES_MAX / 4;
         let old: Vec<StreamId> = (0..3).map(|n| door.accept(other(n))).collect();
@@ -307,11 +307,11 @@ mod tests {
     }
 
     #[test]
-    fn answers_to_our_own_requests_are_bounded_too_and_their_end_is_told() {
+    fn the_bytes_of_answers_to_our_own_requests_are_bounded_too() {
         let mut door = Door::new();
-        let ask = Ask::PushPull { join: false, codec: Codec::Native };
+        let purpose = ExchangePurpose::PushPull { join: false, codec: Codec::Native };
         for n in 0..STREAMS_UNFINISHED_BYTES_MAX / (16 << 20) {
-            let id = door.streams.dial(door.now, (other(n), 1).into(), ask);
+            let id = door.streams.dial(door.now, (other(n), 1).into(), purpose);
             let envelope = Envelope::new(EnvelopeConfig::default(), &Seed::from_u64(1));
             assert!(matches!(door.streams.handle(id, StreamInput::Opened, &envelope), Step::Request(_)));
             door.bytes(id, 16 << 20);

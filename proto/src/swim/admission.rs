@@ -26,7 +26,7 @@ pub(super) struct Admission {
     /// The peer of the stream that last admitted a newcomer. Each stream admits one.
     admitted_from: Option<SocketAddr>,
     /// Flood score: +1 for each failed probe of a member that never answered, -1 for each ack.
-    doubt: u32,
+    flood_score: u32,
 }
 
 /// A newcomer that was pinged and has not answered yet.
@@ -50,13 +50,13 @@ impl Admission {
             self.answered.resize(word + 1, 0);
         }
         self.answered[word] |= 1 << (idx.at() % BITS);
-        self.doubt = self.doubt.saturating_sub(1);
+        self.flood_score = self.flood_score.saturating_sub(1);
     }
 
     /// Records a failed probe.
-    pub(super) fn note_silence(&mut self, idx: MemberIdx) {
+    pub(super) fn note_failed_probe(&mut self, idx: MemberIdx) {
         if !self.has_answered(idx) {
-            self.doubt = DOUBT_MAX.min(self.doubt + 1);
+            self.flood_score = FLOOD_SCORE_MAX.min(self.flood_score + 1);
         }
     }
 
@@ -71,11 +71,11 @@ impl Admission {
     /// pings would then mostly be dead addresses, and even the news of their deaths would not spread. Members that have
     /// answered are then preferred. False positives are rare without a flood, and harmless.
     pub(super) const fn is_flooded(&self) -> bool {
-        self.doubt >= DOUBT_LEAST
+        self.flood_score >= FLOOD_SCORE_LEAST
     }
 
     /// Whether the newcomer itself opened the stream of this message, and the stream has admitted no other.
-    fn comes_itself(&mut self, origin: Origin, peer: PeerRef<'_>) -> bool {
+    fn opened_the_stream(&mut self, origin: Origin, peer: PeerRef<'_>) -> bool {
         let Origin::Exchange(from) = origin else { return false };
         let comes = canonical(from).ip() == canonical(peer.addr).ip() && self.admitted_from != Some(from);
         if comes {
@@ -86,11 +86,11 @@ impl Admission {
 
     /// Whether another newcomer may be pinged. Packets are the cheapest to forge, so they may use only half of the
     /// slots.
-    fn has_place(&mut self, now: Instant, origin: Origin, name: &str) -> bool {
+    fn has_slot(&mut self, now: Instant, origin: Origin, name: &str) -> bool {
         self.newcomers.retain(|newcomer| now < newcomer.until);
         let is_packet = matches!(origin, Origin::Packet(_));
-        let places = if is_packet { NEWCOMERS_MAX / 2 } else { NEWCOMERS_MAX };
-        self.newcomers.len() < places && self.newcomers.iter().all(|newcomer| newcomer.peer.name() != name)
+        let slots = if is_packet { NEWCOMERS_MAX / 2 } else { NEWCOMERS_MAX };
+        self.newcomers.len() < slots && self.newcomers.iter().all(|newcomer| newcomer.peer.name() != name)
     }
 
     fn acked(&mut self, seq: u32) -> Option<Newcomer> {
@@ -106,12 +106,12 @@ impl Swim {
         if incarnation == 0 {
             return;
         }
-        if self.admission.comes_itself(origin, peer) {
+        if self.admission.opened_the_stream(origin, peer) {
             return self.admit(core, incarnation, peer);
         }
         // Counted in any case. The newcomer will be announced again by gossip.
         core.stats.drop(DropReason::Limit);
-        if !self.admission.has_place(core.now, origin, peer.name) {
+        if !self.admission.has_slot(core.now, origin, peer.name) {
             return;
         }
         let (seq, until) = (self.probing.next_seq(), core.now + core.cfg.swim().probe_timeout);
@@ -164,7 +164,7 @@ impl Swim {
     fn evict(&mut self, core: &mut Core, idx: MemberIdx) {
         // Dequeue before `forget`: a queued broadcast is written from its row.
         self.broadcasts.cancel(idx, &mut self.members);
-        self.members.forget(idx);
+        self.members.forget(core, idx);
         self.takeovers.cancel(idx);
         if self.probing.cancel(idx) {
             core.timers.clear(SwimTimer::AckDue);
@@ -188,7 +188,7 @@ const NEWCOMERS_MAX: usize = 64;
 const DRAWS_MAX: u32 = 128;
 
 /// Upper bound of the flood score, so that a few acks end the flood mode.
-const DOUBT_MAX: u32 = 16;
+const FLOOD_SCORE_MAX: u32 = 16;
 
 /// The flood score from which members that have answered are preferred.
-const DOUBT_LEAST: u32 = 8;
+const FLOOD_SCORE_LEAST: u32 = 8;

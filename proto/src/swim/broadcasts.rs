@@ -1,6 +1,8 @@
 //! Dissemination by gossip (SWIM §4.1). The queue holds member indices; each message is encoded from the member's row
 //! when it is sent, so it is always current.
 
+use alloc::vec::Vec;
+
 use super::Swim;
 use super::members::Members;
 use crate::broadcast::{Offer, SendCounts as _, transmit_limit};
@@ -16,8 +18,42 @@ impl Swim {
         self.broadcasts.push(idx, &mut self.members);
     }
 
-    /// Fills a packet with broadcasts.
-    pub(crate) fn fill(&mut self, core: &mut Core, codec: Codec, packer: &mut Packer<'_>) {
+    /// Queues our own state, so that it is sent again.
+    pub(crate) fn broadcast_own(&mut self) {
+        self.queue_broadcast(self.me());
+    }
+
+    /// Dequeues the states of all other members: the cluster that they come from knows them.
+    pub(crate) fn keep_only_own_broadcast(&mut self) {
+        let me = self.me();
+        let queued = self.members.rows().filter(|&(idx, row)| row.sends.is_some() && idx != me);
+        for idx in queued.map(|(idx, _)| idx).collect::<Vec<_>>() {
+            self.broadcasts.cancel(idx, &mut self.members);
+        }
+    }
+
+    /// Dequeues the state of a member that announces itself.
+    pub(crate) fn leave_announcement_to(&mut self, idx: MemberIdx) {
+        self.broadcasts.cancel(idx, &mut self.members);
+    }
+
+    /// Notes that another member sent what this node has queued about a member. Only if every member takes part in
+    /// anti-entropy: others rely on gossip alone. Never about ourselves: only we know who has heard it.
+    #[inline]
+    pub(super) fn note_duplicate(&mut self, idx: MemberIdx) {
+        if self.broadcasts.has_backlog() && idx != self.me() && self.members.all_compare_digests() {
+            self.broadcasts.note_duplicate(idx, &mut self.members);
+        }
+    }
+
+    /// Fills a packet with broadcasts. `join_time` is the Lamport time that an alive message carries, 0 for none.
+    pub(crate) fn fill(
+        &mut self,
+        core: &mut Core,
+        codec: Codec,
+        join_time: impl Fn(MemberIdx) -> u64,
+        packer: &mut Packer<'_>,
+    ) {
         if self.broadcasts.len() == 0 {
             return;
         }
@@ -25,13 +61,13 @@ impl Swim {
         let ahead = packer.room() / STATE_BYTES;
         let Self { members, broadcasts, own, .. } = self;
         let Core { roster, notifications, .. } = core;
-        broadcasts.fill(members, limit, ahead, |members, idx, is_last| {
-            // A copy of the cached frame is much cheaper than encoding, and this is most of the traffic of a join
-            // storm.
+        broadcasts.fill(members, limit, ahead, &join_time, |members, idx, is_last| {
+            // A copy of the cached announcement is much cheaper than encoding, and this is most of the traffic of a
+            // join storm.
             let began = codec == Codec::Native && members.is_surely_alive(idx, FIRST_INCARNATION);
-            let packed = match roster.first_alive(idx) {
-                Some(frame) if began => packer.copy(frame),
-                _ => pack_state(members, idx, roster, codec, packer),
+            let packed = match roster.first_announcement(idx) {
+                Some(announcement) if began => packer.join(native::head_of(join_time(idx)).bytes(), announcement),
+                _ => pack_state(members, idx, roster, codec, join_time(idx), packer),
             };
             // Not counted as sent: it is offered again in the next packet.
             if packed.is_err() {
@@ -41,7 +77,7 @@ impl Swim {
                 own.count_leave_broadcast();
                 // `leave` waits for the last retransmit of its own broadcast.
                 if is_last {
-                    notifications.push(Notification::FarewellSent);
+                    notifications.push(Notification::LeaveBroadcastSent);
                 }
             }
             Offer::Sent
@@ -49,11 +85,11 @@ impl Swim {
     }
 
     /// Packs our own state if it is queued, without counting a transmission.
-    pub(crate) fn fill_own(&self, core: &Core, codec: Codec, packer: &mut Packer<'_>) {
+    pub(crate) fn fill_own(&self, core: &Core, codec: Codec, join_time: u64, packer: &mut Packer<'_>) {
         let me = self.me();
         if self.members.sends(me).is_some() {
             // If it does not fit, gossip sends it.
-            _ = pack_state(&self.members, me, &core.roster, codec, packer);
+            _ = pack_state(&self.members, me, &core.roster, codec, join_time, packer);
         }
     }
 
@@ -73,11 +109,12 @@ fn pack_state(
     idx: MemberIdx,
     roster: &Roster,
     codec: Codec,
+    join_time: u64,
     packer: &mut Packer<'_>,
 ) -> Result<(), Full> {
     let row = members.row(idx);
     let state = match row.state {
-        Some(State::Alive) => return pack_alive(row.incarnation, idx, roster, codec, packer),
+        Some(State::Alive) => return pack_alive(row.incarnation, idx, roster, codec, join_time, packer),
         Some(state) => state,
         None => {
             debug_assert!(false, "a member is not forgotten while its state is queued");
@@ -98,9 +135,13 @@ fn pack_alive(
     idx: MemberIdx,
     roster: &Roster,
     codec: Codec,
+    join_time: u64,
     packer: &mut Packer<'_>,
 ) -> Result<(), Full> {
     match codec {
+        Codec::Native if join_time > 0 => {
+            packer.join(native::joined_alive_head(join_time, incarnation).bytes(), roster.record(idx))
+        }
         Codec::Native => packer.join(native::alive_head(incarnation).bytes(), roster.record(idx)),
         Codec::HashiCorp => {
             let peer = roster.peer(idx).ok_or(Full)?.announced();

@@ -39,7 +39,7 @@ impl Swim {
             return self.conflict(core, idx, peer);
         }
         // Before the takeover check: a claim of our own name is refuted, never taken over.
-        if idx == self.me() && self.is_beyond_us(core, origin, incarnation) {
+        if idx == self.me() && self.reject_out_of_range(core, origin, incarnation) {
             return;
         }
         if moved && incarnation > 0 {
@@ -75,13 +75,14 @@ impl Swim {
     pub(crate) fn alive_as_known(&mut self, core: &mut Core, origin: Origin, idx: MemberIdx, incarnation: u32) {
         if self.members.is_surely_alive(idx, incarnation) {
             core.stats.repeats_in += 1;
+            self.note_duplicate(idx);
         } else {
             self.alive_unchanged(core, origin, idx, incarnation);
         }
     }
 
     fn alive_unchanged(&mut self, core: &mut Core, origin: Origin, idx: MemberIdx, incarnation: u32) {
-        if idx == self.me() && self.is_beyond_us(core, origin, incarnation) {
+        if idx == self.me() && self.reject_out_of_range(core, origin, incarnation) {
             return;
         }
         let row = self.members.row(idx);
@@ -91,7 +92,12 @@ impl Swim {
             Verdict::Adopt if core.policy.is_some() && is_gone(row) && !self.may_return(core, idx) => {}
             Verdict::Adopt => self.revive(core, idx, incarnation),
             Verdict::Refute => self.refute(core, origin, incarnation),
-            _ => core.stats.repeats_in += 1,
+            _ => {
+                core.stats.repeats_in += 1;
+                if row.state == Some(State::Alive) && row.incarnation == incarnation {
+                    self.note_duplicate(idx);
+                }
+            }
         }
     }
 
@@ -140,7 +146,7 @@ impl Swim {
         // Compared before the record is replaced below.
         let is_member = self.is_live(idx);
         let meta_changed = is_member && core.roster.peer(idx).is_some_and(|p| p.meta() != peer.meta);
-        core.roster.set_peer(idx, peer);
+        self.members.set_peer(core, idx, peer);
         self.revive(core, idx, incarnation);
         // Only for a member that was live; otherwise `Joined` announces the tags.
         if meta_changed {
@@ -171,7 +177,7 @@ impl Swim {
             Verdict::Suspect => self.begin_suspicion(core, origin, idx, accusation),
             Verdict::Confirm => self.confirm_suspicion(core, origin, idx, accusation),
             Verdict::Refute => self.refute(core, origin, accusation.incarnation),
-            Verdict::Raise => self.members.raise(idx, accusation.incarnation),
+            Verdict::Raise => self.members.raise(core, idx, accusation.incarnation),
             _ => {}
         }
     }
@@ -182,7 +188,7 @@ impl Swim {
         match judge(row, Claim::Dead, accusation.incarnation, self.about(idx)) {
             Verdict::DeclareDead => self.declare_dead(core, origin, idx, accusation),
             Verdict::Refute => self.refute(core, origin, accusation.incarnation),
-            Verdict::Raise => self.members.raise(idx, accusation.incarnation),
+            Verdict::Raise => self.members.raise(core, idx, accusation.incarnation),
             _ => {}
         }
     }
@@ -202,12 +208,12 @@ impl Swim {
             // refutation.
             let in_vain = accusation.incarnation == u32::MAX && self.incarnation() < u32::MAX;
             if !in_vain {
-                return (!self.is_beyond_us(core, origin, accusation.incarnation)).then_some((idx, row));
+                return (!self.reject_out_of_range(core, origin, accusation.incarnation)).then_some((idx, row));
             }
         } else if self.is_refutable(core, origin, idx, row, accusation) {
             return Some((idx, row));
         }
-        core.stats.drop(DropReason::Absurd);
+        core.stats.drop(DropReason::OutOfRange);
         None
     }
 
@@ -222,7 +228,7 @@ impl Swim {
         };
         let state = self.members.declare_dead(core, idx, by, evidence);
         self.queue_broadcast(idx);
-        core.notify(if state == State::Left { Notification::Left(idx) } else { Notification::Gone(idx) });
+        core.notify(if state == State::Left { Notification::Left(idx) } else { Notification::Dead(idx) });
     }
 
     fn about(&self, idx: MemberIdx) -> About {
@@ -234,7 +240,7 @@ impl Swim {
     }
 }
 
-/// Whether the row is no member, or a dead or left one.
+/// Whether the row is not a member, or a dead or left one.
 pub(super) const fn is_gone(row: Row) -> bool {
     matches!(row.state, None | Some(State::Dead | State::Left))
 }

@@ -12,13 +12,13 @@
 //! | what is gossiped, to which members | `broadcasts.rs`, `gossip.rs` |
 //! | push/pull | `sync.rs` |
 //! | which newcomers are admitted at the memory limit, or under a known name | `admission.rs`, `takeovers.rs` |
-//! | how forged leaves are refuted | `doubt.rs` |
+//! | how forged leaves are refuted | `forged_leaves.rs` |
 
 mod admission;
 mod awareness;
 mod broadcasts;
 mod claims;
-mod doubt;
+mod forged_leaves;
 mod gossip;
 mod members;
 mod own;
@@ -36,7 +36,7 @@ use self::admission::Admission;
 use self::awareness::Awareness;
 use self::claims::{admits, evidence, is_gone};
 pub(crate) use self::members::Accused;
-use self::members::Members;
+use self::members::{Members, live_hash};
 use self::own::Own;
 use self::probing::Probing;
 pub(crate) use self::sync::MERGE_FAILED;
@@ -47,7 +47,7 @@ use crate::core::{Core, Heard, Notification, Origin};
 use crate::roster::{Identity, MemberIdx};
 use crate::stats::DropReason;
 use crate::timer::SwimTimer;
-use crate::wire::swim::{FIRST_INCARNATION, Message, State};
+use crate::wire::swim::{FIRST_INCARNATION, Message, PeerRef, State};
 
 /// The membership layer of one node.
 #[derive(Clone, Debug)]
@@ -111,7 +111,7 @@ impl Swim {
             Message::IndirectPing(ping) => self.relay_ping(core, heard, ping),
             Message::Ack(ack) => _ = self.acked(core, origin, ack.seq),
             Message::Nack { seq } => self.probing.nacked(*seq),
-            Message::Alive(alive) => self.alive(core, origin, alive),
+            Message::Alive(alive) | Message::Joined { alive, .. } => self.alive(core, origin, alive),
             Message::Suspect(accusation) => self.suspect(core, origin, accusation),
             Message::Dead(accusation) => self.dead(core, origin, accusation),
             Message::User(_) => core.stats.drop(DropReason::Unexpected),
@@ -197,12 +197,39 @@ impl Swim {
 
     /// Whether a broadcast is queued and a member could receive it.
     pub(crate) fn wants_gossip(&self) -> bool {
-        self.queue_depth() > 0 && self.has_listeners()
+        self.queue_depth() > 0 && self.has_receiver()
     }
 
     /// Whether any member could receive gossip. The dead count too, since they are gossiped to for a while.
-    pub(crate) fn has_listeners(&self) -> bool {
+    pub(crate) fn has_receiver(&self) -> bool {
         self.others_live() > 0 || self.members.count(State::Dead) > 0
+    }
+
+    /// Sum of the hashes of the live members.
+    pub(crate) const fn digest(&self) -> u64 {
+        self.members.digest()
+    }
+
+    /// Whether every live member, this node included, takes part in anti-entropy by digests.
+    pub(crate) const fn all_compare_digests(&self) -> bool {
+        self.members.all_compare_digests()
+    }
+
+    /// The live members, this node included, with their hashes, salted.
+    pub(crate) fn live_rows<'a>(&'a self, core: &'a Core, salt: u64) -> impl Iterator<Item = (MemberIdx, u64)> + 'a {
+        let live = self.members.rows().filter(|(_, row)| matches!(row.state, Some(State::Alive | State::Suspect)));
+        live.map(move |(idx, row)| (idx, live_hash(&core.roster, idx, row, salt)))
+    }
+
+    /// State and incarnation of a member.
+    pub(crate) fn state_of(&self, idx: MemberIdx) -> Option<(State, u32)> {
+        let row = self.members.row(idx);
+        row.state.map(|state| (state, row.incarnation))
+    }
+
+    /// Replaces our own record. It is announced by [`announce`](Self::announce).
+    pub(crate) fn set_own_record(&mut self, core: &mut Core, peer: PeerRef<'_>) {
+        self.members.set_peer(core, self.me(), peer);
     }
 
     /// Prefetches the state that the next packet needs.

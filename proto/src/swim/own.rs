@@ -113,7 +113,7 @@ impl Own {
 }
 
 impl Swim {
-    /// Declares this node left (`Leave` in memberlist.go); irreversible. [`Notification::FarewellSent`] follows after
+    /// Declares this node left (`Leave` in memberlist.go); irreversible. [`Notification::LeaveBroadcastSent`] follows after
     /// the last retransmit of the broadcast, or at once if there is no other live member.
     pub(crate) fn leave(&mut self, core: &mut Core) {
         if self.own.has_left() {
@@ -124,7 +124,7 @@ impl Swim {
         let me = core.roster.name(self.me());
         self.dead(core, Origin::Local, &Accusation { incarnation: self.incarnation(), node: &me, from: &me });
         if self.others_live() == 0 {
-            core.notify(Notification::FarewellSent);
+            core.notify(Notification::LeaveBroadcastSent);
         }
     }
 
@@ -147,18 +147,18 @@ impl Swim {
                 "our incarnation has reached its greatest value: members of HashiCorp's cannot hear us refute"
             );
         }
-        self.set_own_incarnation(refutation);
+        self.set_own_incarnation(core, refutation);
     }
 
     /// Announces our current record at a higher incarnation.
-    pub(crate) fn announce(&mut self) {
+    pub(crate) fn announce(&mut self, core: &Core) {
         let incarnation = self.own.raise();
-        self.set_own_incarnation(incarnation);
+        self.set_own_incarnation(core, incarnation);
     }
 
-    fn set_own_incarnation(&mut self, incarnation: u32) {
+    fn set_own_incarnation(&mut self, core: &Core, incarnation: u32) {
         let me = self.me();
-        self.members.raise(me, incarnation);
+        self.members.raise(core, me, incarnation);
         self.queue_broadcast(me);
     }
 
@@ -184,11 +184,11 @@ impl Swim {
     /// Rejects a claim about ourselves that is far above our incarnation, and schedules a push/pull with its sender,
     /// whose reply on our own stream is accepted. A forged packet thus cannot exhaust the incarnation range, and a
     /// member that holds a forged claim is still refuted.
-    pub(super) fn is_beyond_us(&mut self, core: &mut Core, origin: Origin, incarnation: u32) -> bool {
+    pub(super) fn reject_out_of_range(&mut self, core: &mut Core, origin: Origin, incarnation: u32) -> bool {
         if !self.own.is_far_below(incarnation) || is_reply(origin) {
             return false;
         }
-        core.stats.drop(DropReason::Absurd);
+        core.stats.drop(DropReason::OutOfRange);
         if let Origin::Packet(from) | Origin::Exchange(from) | Origin::Reply(from) = origin
             && let Some(claimant) = self.live_at(core, canonical(from))
         {
@@ -214,7 +214,7 @@ impl Swim {
         let is_leave = accusation.node == accusation.from;
         let ends = incarnation == u32::MAX && !(is_leave && is_direct(core, origin, idx));
         if ends && row.incarnation == u32::MAX && !is_gone(row) {
-            // Hearsay at `u32::MAX` is no evidence, but a reason to probe the member.
+            // Hearsay at `u32::MAX` is not evidence, but a reason to probe the member.
             self.probing.note_hearsay(idx);
         }
         !ends && incarnation <= self.members.alive_at(idx).saturating_add(INCARNATION_AHEAD_MAX)

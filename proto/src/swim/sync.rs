@@ -4,14 +4,17 @@
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use super::Swim;
-use crate::core::{Ask, Core, Origin};
+use crate::core::{Core, ExchangePurpose, Origin};
 use crate::roster::MemberIdx;
 use crate::stats::DropReason;
+use crate::time::Instant;
 use crate::timer::SwimTimer;
+use crate::wire::native::StateEntry;
 use crate::wire::swim::{Accusation, Alive, State};
-use crate::wire::{Codec, MemberState, PushPull, Versions, hashicorp, native};
+use crate::wire::{Announced, Codec, MemberState, PushPull, Versions, hashicorp, native};
 
 /// The remote members' versions are incompatible with ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +25,10 @@ pub(crate) struct Refused;
 pub(super) struct PushPulls {
     /// Whether the random first delay has passed. Full intervals follow.
     staggered: bool,
+    /// When a member's digest was last equal to ours.
+    agreed_at: Instant,
+    /// When one last differed although no news was on its way.
+    disagreed_at: Instant,
 }
 
 impl PushPulls {
@@ -33,26 +40,48 @@ impl PushPulls {
 
 impl Swim {
     pub(super) fn push_pull_due(&mut self, core: &mut Core) {
+        let interval = core.cfg.push_pull_interval_of(self.members_known());
         if self.push_pulls.fired() {
-            self.push_pull_with_any(core);
+            self.push_pull_with_any(core, interval);
         }
-        core.arm(core.cfg.push_pull_interval_of(self.members_known()), SwimTimer::PushPull);
+        core.arm(interval, SwimTimer::PushPull);
     }
 
-    fn push_pull_with_any(&self, core: &mut Core) {
+    /// Notes that a member's digest was equal to ours.
+    pub(crate) const fn agreed(&mut self, now: Instant) {
+        self.push_pulls.agreed_at = now;
+    }
+
+    /// Notes that a member's digest differed although no news was on its way.
+    pub(crate) const fn disagreed(&mut self, now: Instant) {
+        self.push_pulls.disagreed_at = now;
+    }
+
+    /// When a member's digest was last equal to ours; the start of time if none was.
+    pub(crate) const fn agreed_at(&self) -> Instant {
+        self.push_pulls.agreed_at
+    }
+
+    /// Requests a push/pull with a random member. Ours: not if it would find nothing, because the member compares
+    /// digests on every probe, and all digests agreed with ours within the interval.
+    fn push_pull_with_any(&self, core: &mut Core, interval: Duration) {
         let alive = |swim: &Self, idx| swim.members.row(idx).state == Some(State::Alive);
         let chosen = self.choose_reliable(&mut core.rng.gossip, 1, alive);
-        if let Some(&idx) = chosen.first() {
+        let Some(&idx) = chosen.first() else { return };
+        let compares = core.roster.peer(idx).is_some_and(|peer| peer.versions().compares_digests());
+        let within = |at: Instant| at > Instant::ZERO && core.now - at <= interval;
+        let agrees = within(self.push_pulls.agreed_at) && !within(self.push_pulls.disagreed_at);
+        if !(compares && agrees) {
             self.push_pull_with(core, idx);
         }
     }
 
     /// Requests a push/pull with a member.
-    pub(super) fn push_pull_with(&self, core: &mut Core, idx: MemberIdx) {
+    pub(crate) fn push_pull_with(&self, core: &mut Core, idx: MemberIdx) {
         let Some(with) = core.roster.peer(idx).map(|peer| peer.addr()) else { return };
-        let ask = Ask::PushPull { join: false, codec: core.codec(Some(idx), None) };
+        let purpose = ExchangePurpose::PushPull { join: false, codec: core.codec(Some(idx), None) };
         let until = core.now + core.cfg.transport().stream_timeout;
-        core.dial(with, ask, until);
+        core.dial(with, purpose, until);
     }
 
     /// Encodes all known members in any state, including this node.
@@ -81,7 +110,7 @@ impl Swim {
     ///
     /// Members that are dead on the remote side are only suspected here, so that they may refute.
     pub(crate) fn merge(&mut self, core: &mut Core, origin: Origin, remote: &PushPull<'_>) -> Result<(), Refused> {
-        let ours = core.cfg.transport().codec.versions();
+        let ours = core.cfg.transport().versions();
         // Before any state is merged, so that a refusal changes nothing.
         if !versions_agree(ours, remote) {
             let what = incompatible(ours, core.roster.name_ref(self.me()), remote)
@@ -99,35 +128,61 @@ impl Swim {
     fn merge_states<'a>(&mut self, core: &mut Core, origin: Origin, states: impl Iterator<Item = MemberState<'a>>) {
         let me = core.roster.name(self.me());
         let mut previous = None;
-        for MemberState { state, incarnation, name, announced } in states {
+        for member in states {
             // Both sides list members in similar order, so the entry after the previous one usually matches.
-            let found = core.roster.find_after(previous, name);
+            let found = core.roster.find_after(previous, member.name);
             previous = found.or(previous);
-            if let Some(idx) = found
-                && state == Some(State::Alive)
-                && core.roster.announces(idx, &announced)
-            {
-                // The known-news path: no decoding if the record is unchanged.
-                self.alive_as_known(core, origin, idx, incarnation);
-                continue;
-            }
-            let Ok(name) = core::str::from_utf8(name) else {
-                core.stats.drop(DropReason::Malformed);
-                continue;
-            };
-            let accusation = Accusation { incarnation, node: name, from: name };
-            match state {
-                Some(State::Alive) => match announced.peer() {
-                    Ok(peer) => self.alive(core, origin, &Alive { incarnation, peer }),
-                    Err(_) => core.stats.drop(DropReason::Malformed),
-                },
-                Some(State::Left) => self.dead(core, origin, &accusation),
-                Some(State::Dead | State::Suspect) => {
-                    // As our own suspicion: the remote table does not name the accusers.
-                    self.suspect(core, origin, &Accusation { from: &me, ..accusation })
-                }
-                None => core.stats.drop(DropReason::Unexpected),
-            }
+            self.merge_state(core, origin, &me, found, member);
+        }
+    }
+
+    /// Merges a row of a reconciliation, by the rules of a push/pull.
+    pub(crate) fn merge_row(&mut self, core: &mut Core, origin: Origin, entry: &StateEntry<'_>) {
+        let (me, alive) = (core.roster.name(self.me()), entry.alive);
+        let found = core.roster.find_bytes(alive.name);
+        let announced = Announced::Record(alive.record);
+        let state =
+            MemberState { state: Some(entry.state), incarnation: alive.incarnation, name: alive.name, announced };
+        self.merge_state(core, origin, &me, found, state);
+    }
+
+    /// Whether our state of a member takes precedence over a remote one of a reconciliation, by its incarnation or
+    /// because the member is gone.
+    pub(crate) fn takes_precedence(&self, idx: MemberIdx, entry: &StateEntry<'_>) -> bool {
+        let (row, theirs) = (self.members.row(idx), entry.alive.incarnation);
+        let is_end = matches!(row.state, Some(State::Dead | State::Left)) && entry.state == State::Alive;
+        row.state.is_some() && (row.incarnation > theirs || (row.incarnation == theirs && is_end))
+    }
+
+    fn merge_state(
+        &mut self,
+        core: &mut Core,
+        origin: Origin,
+        me: &str,
+        found: Option<MemberIdx>,
+        MemberState { state, incarnation, name, announced }: MemberState<'_>,
+    ) {
+        if let Some(idx) = found
+            && state == Some(State::Alive)
+            && core.roster.announces(idx, &announced)
+        {
+            // The known-news path: no decoding if the record is unchanged.
+            return self.alive_as_known(core, origin, idx, incarnation);
+        }
+        let Ok(name) = core::str::from_utf8(name) else {
+            return core.stats.drop(DropReason::Malformed);
+        };
+        let accusation = Accusation { incarnation, node: name, from: name };
+        match state {
+            Some(State::Alive) => match announced.peer() {
+                Ok(peer) => self.alive(core, origin, &Alive { incarnation, peer }),
+                Err(_) => core.stats.drop(DropReason::Malformed),
+            },
+            // With the member as its own accuser: that is how a leave is distinguished from a failure.
+            Some(State::Left) => self.dead(core, origin, &accusation),
+            // As our own suspicion: the remote table does not name the accusers.
+            Some(State::Dead | State::Suspect) => self.suspect(core, origin, &Accusation { from: me, ..accusation }),
+            None => core.stats.drop(DropReason::Unexpected),
         }
     }
 }

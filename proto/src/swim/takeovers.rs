@@ -10,7 +10,7 @@ use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 
 use super::{Swim, admits};
-use crate::core::{Ask, Body, Core, Unicast};
+use crate::core::{Body, Core, ExchangePurpose, Unicast};
 use crate::roster::{MemberIdx, Peer, canonical};
 use crate::stats::DropReason;
 use crate::time::Instant;
@@ -85,8 +85,8 @@ impl Swim {
         core.timers.set(SwimTimer::Takeover(idx), due);
         ping_holder(core, idx, seq);
         if let Some(with) = core.roster.peer(idx).map(|peer| peer.addr()).filter(|_| core.cfg.swim().stream_pings) {
-            let ask = Ask::Ping { seq, target: idx, codec: core.codec(Some(idx), None) };
-            core.dial(with, ask, due);
+            let purpose = ExchangePurpose::Ping { seq, target: idx, codec: core.codec(Some(idx), None) };
+            core.dial(with, purpose, due);
         }
     }
 

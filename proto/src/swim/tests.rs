@@ -2,7 +2,7 @@
 
 mod accusations;
 mod broadcasts;
-mod doubts;
+mod floods;
 mod incarnations;
 mod invariants;
 mod members;
@@ -21,7 +21,7 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 use super::*;
-use crate::core::{Ask, Body, Dial, Unicast};
+use crate::core::{Body, Dial, ExchangePurpose, Unicast};
 use crate::envelope::{Caps, Packer, PacketBuffers, seal, split};
 use crate::event::{Event, Evidence, Source};
 use crate::roster::{Directory, Holder};
@@ -104,7 +104,7 @@ impl Lone {
             lone.hear(alive(name, 1));
         }
         while !lone.packet().is_empty() {}
-        lone.told();
+        lone.notified();
         lone
     }
 
@@ -165,24 +165,24 @@ impl Lone {
     }
 
     /// Drains the notifications.
-    fn told(&mut self) -> Vec<String> {
-        let told = mem::take(&mut self.core.notifications).into_iter().filter_map(|notification| {
+    fn notified(&mut self) -> Vec<String> {
+        let notified = mem::take(&mut self.core.notifications).into_iter().filter_map(|notification| {
             let (what, idx) = match notification {
                 Notification::Joined(idx) => ("joined", idx),
                 Notification::Updated(idx) => ("updated", idx),
-                Notification::Gone(idx) | Notification::Left(idx) => ("gone", idx),
+                Notification::Dead(idx) | Notification::Left(idx) => ("gone", idx),
                 Notification::Evicted(idx) => ("evicted", idx),
-                Notification::FarewellSent => ("farewell sent", self.swim.me()),
-                Notification::Conflict(_) | Notification::Forgotten(_) | Notification::Doubted(_) => return None,
+                Notification::LeaveBroadcastSent => ("leave broadcast sent", self.swim.me()),
+                Notification::Conflict(_) | Notification::Forgotten(_) | Notification::VerifyLeft(_) => return None,
             };
             Some(format!("{what} {}", self.core.roster.name_ref(idx)))
         });
-        told.collect()
+        notified.collect()
     }
 
     /// Drains the requested exchanges.
-    fn wanted(&mut self) -> Vec<(SocketAddr, Ask, Instant)> {
-        mem::take(&mut self.core.dials).into_iter().map(|Dial { to, ask, until }| (to, ask, until)).collect()
+    fn wanted(&mut self) -> Vec<(SocketAddr, ExchangePurpose, Instant)> {
+        mem::take(&mut self.core.dials).into_iter().map(|Dial { to, purpose, until }| (to, purpose, until)).collect()
     }
 
     /// The messages in the next packet of broadcasts.
@@ -193,7 +193,7 @@ impl Lone {
     fn packet_of(&mut self, bytes: u32) -> Vec<String> {
         let mut buffers = PacketBuffers::new();
         let mut packer = Packer::new(&mut buffers, bytes);
-        self.swim.fill(&mut self.core, Codec::Native, &mut packer);
+        self.swim.fill(&mut self.core, Codec::Native, |_| 0, &mut packer);
         if packer.is_empty() {
             return vec![];
         }

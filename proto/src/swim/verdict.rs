@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_member_with_incarnation_zero_is_nobody() {
+    fn an_unknown_member_with_incarnation_zero_is_ignored() {
         assert_eq!(judge(row(None, 0), ALIVE, 0, About::Another), Verdict::Ignore);
     }
 

@@ -23,5 +23,5 @@ impl Key {
 
 /// The operating system provides no entropy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("the operating system gives no randomness for a key")]
+#[error("the operating system failed to provide randomness for a key")]
 pub struct EntropyError;

@@ -90,13 +90,13 @@ impl fmt::Debug for Key {
 #[non_exhaustive]
 pub enum KeyError {
     /// The length is not 16, 24 or 32 bytes.
-    #[error("a key has 16, 24 or 32 bytes, not {bytes}")]
+    #[error("the key has {bytes} bytes, it must have 16, 24 or 32")]
     Length {
         /// The length, in bytes.
         bytes: usize,
     },
     /// The text is not base64.
-    #[error("a key is written in base64")]
+    #[error("the key is not valid base64")]
     Base64,
 }
 

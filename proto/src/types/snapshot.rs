@@ -94,6 +94,8 @@ impl Record {
         if line.chars().any(char::is_control) {
             return Err(Damaged);
         }
+        // A line that was torn by a crash can have the head of one record and the tail of another. Each parser
+        // therefore checks the whole rest of the line, and `Damaged` skips it.
         let record = if let Some(node) = line.strip_prefix(ALIVE) {
             let (name, addr) = parse_node(node)?;
             Self::Alive { name, addr }
@@ -192,7 +194,7 @@ impl Snapshot {
             }
         }
         if replay.lines_skipped > 0 {
-            tracing::warn!(lines = replay.lines_skipped, "parts of the snapshot cannot be read and are passed over");
+            tracing::warn!(lines = replay.lines_skipped, "unreadable lines of the snapshot are skipped");
         }
         replay
     }
@@ -392,7 +394,7 @@ mod tests {
     }
 
     #[test]
-    fn absurd_times_and_names_that_would_break_the_file_are_passed_over() {
+    fn times_out_of_range_and_names_that_would_break_the_file_are_skipped() {
         let file = "clock: 18446744073709551615\nevent-clock: +5\nquery-clock: \nalive:  1.2.3.4:5\n";
         let replay = Snapshot::replay(file.as_bytes(), AfterLeave::Forget);
         assert_eq!((replay.lines_skipped, replay.snapshot), (4, Snapshot::default()));

@@ -143,20 +143,30 @@ mod tests {
     }
 
     #[test]
-    fn tags_are_made_of_maps_and_arrays_walked_by_reference_and_shown_as_a_map() {
+    fn tags_convert_from_and_to_maps() {
         let map: BTreeMap<String, String> = [("role".into(), "web".into()), ("dc".into(), "eu".into())].into();
         let mut tags = Tags::from([("dc", "eu"), ("role", "web")]);
         assert_eq!(tags, Tags::from(map.clone()));
+        tags.extend([("dc", "us")]);
+        assert_eq!((tags.get("dc"), BTreeMap::from(tags.clone()).len()), (Some("us"), map.len()));
+    }
+
+    #[test]
+    fn tags_are_iterated_in_the_order_of_their_keys() {
+        let tags = Tags::from([("role", "web"), ("dc", "eu")]);
         let mut seen = Vec::new();
         for (key, value) in &tags {
             seen.push(alloc::format!("{key}={value}"));
         }
         assert_eq!(seen, ["dc=eu", "role=web"]);
+    }
+
+    #[test]
+    fn tags_are_a_map_in_json() {
+        let tags = Tags::from([("dc", "eu"), ("role", "web")]);
         let json = serde_json::to_string(&tags).unwrap();
         assert_eq!(json, r#"{"dc":"eu","role":"web"}"#);
         assert_eq!(serde_json::from_str::<Tags>(&json).unwrap(), tags);
-        tags.extend([("dc", "us")]);
-        assert_eq!((tags.get("dc"), BTreeMap::from(tags.clone()).len()), (Some("us"), map.len()));
     }
 
     #[test]

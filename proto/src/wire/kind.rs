@@ -31,6 +31,10 @@ named! {
         Query = "query",
         /// A response or ack of a query, also if it is relayed.
         QueryResponse = "query_response",
+        /// A digest of a view.
+        Digest = "digest",
+        /// A message of a reconciliation.
+        Reconciliation = "reconciliation",
         /// Anything else.
         Other = "other",
     }
@@ -49,6 +53,14 @@ impl MessageKind {
                 hashicorp::ACK | hashicorp::NACK => Self::Ack,
                 hashicorp::SUSPECT => Self::Suspect,
                 hashicorp::DEAD => Self::Dead,
+                native::JOINED_KIND => Self::Alive,
+                native::DIGEST_KIND => Self::Digest,
+                number
+                    if *native::RECONCILIATION_KINDS.start() <= number
+                        && number <= *native::RECONCILIATION_KINDS.end() =>
+                {
+                    Self::Reconciliation
+                }
                 _ => Self::Other,
             },
             [] => Self::Other,

@@ -1,7 +1,7 @@
 //! Push/pull: the full state that two nodes exchange, in either codec.
 
 use super::hashicorp::Announcement;
-use super::native::Unread;
+use super::native::PartialAlive;
 use super::swim::{PeerRef, State};
 use super::{Codec, Common, DecodeError, hashicorp, native};
 
@@ -41,6 +41,23 @@ impl<'a> PushPull<'a> {
             Self::Native(states) => states.join,
             Self::HashiCorp(states) => states.join,
         }
+    }
+
+    /// The only state of a node that joins and knows no other member: its own.
+    pub(crate) fn newcomer(&self) -> Option<MemberState<'a>> {
+        let (mut native, mut hashicorp);
+        let states: &mut dyn Iterator<Item = MemberState<'a>> = match self {
+            Self::Native(remote) => {
+                native = remote.states().map(MemberState::from);
+                &mut native
+            }
+            Self::HashiCorp(remote) => {
+                hashicorp = remote.states().map(MemberState::from);
+                &mut hashicorp
+            }
+        };
+        let only = states.next().filter(|_| self.join())?;
+        states.next().is_none().then_some(only)
     }
 
     /// The versions of the live members.
@@ -98,7 +115,7 @@ impl<'a> Announced<'a> {
 
 impl<'a> From<native::PushEntry<'a>> for MemberState<'a> {
     fn from(entry: native::PushEntry<'a>) -> Self {
-        let Unread { incarnation, name, record } = entry.unread;
+        let PartialAlive { incarnation, name, record } = entry.partial;
         Self { state: entry.state, incarnation, name, announced: Announced::Record(record) }
     }
 }

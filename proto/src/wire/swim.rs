@@ -27,6 +27,14 @@ pub enum Message<'a> {
     Suspect(Accusation<'a>),
     /// Announces a member.
     Alive(Alive<'a>),
+    /// Announces a member and its join at a Lamport time; native codec only. Stands for an alive message and a join
+    /// intent.
+    Joined {
+        /// The announcement.
+        alive: Alive<'a>,
+        /// Lamport time of the join.
+        ltime: u64,
+    },
     /// Declares a member dead, or left if it is its own accuser.
     Dead(Accusation<'a>),
     /// A message for the layer above.

@@ -125,10 +125,10 @@ proptest! {
     #[test]
     fn a_look_at_an_alive_message_says_what_decoding_it_says(incarnation: u32, peer in peer()) {
         let frame = encode(&Message::Alive(Alive { incarnation, peer: peer.borrow() }));
-        let unread = native::peek_alive(&frame).unwrap();
-        prop_assert_eq!((unread.incarnation, unread.name), (incarnation, peer.name.as_bytes()));
-        prop_assert_eq!(unread.record, &*native::encode_record(peer.borrow()));
-        prop_assert_eq!(native::decode_record(unread.record), Ok(peer.borrow()));
+        let partial = native::split_alive(&frame).unwrap();
+        prop_assert_eq!((partial.incarnation, partial.name), (incarnation, peer.name.as_bytes()));
+        prop_assert_eq!(partial.record, &*native::encode_record(peer.borrow()));
+        prop_assert_eq!(native::decode_record(partial.record), Ok(peer.borrow()));
     }
 
     #[test]
@@ -139,8 +139,8 @@ proptest! {
             frame[at] = byte;
         }
         if let Ok(Message::Alive(alive)) = native::decode(&frame) {
-            let unread = native::peek_alive(&frame).unwrap();
-            prop_assert_eq!((unread.incarnation, unread.name), (alive.incarnation, alive.peer.name.as_bytes()));
+            let partial = native::split_alive(&frame).unwrap();
+            prop_assert_eq!((partial.incarnation, partial.name), (alive.incarnation, alive.peer.name.as_bytes()));
         }
     }
 
@@ -154,8 +154,8 @@ proptest! {
         for (entry, (state, incarnation, peer)) in read.iter().zip(&states) {
             prop_assert_eq!(entry.state, State::from_u8(*state));
             prop_assert_eq!(entry.versions, Versions(peer.versions));
-            prop_assert_eq!((entry.unread.incarnation, entry.unread.name), (*incarnation, peer.name.as_bytes()));
-            prop_assert_eq!(native::decode_record(entry.unread.record), Ok(peer.borrow()));
+            prop_assert_eq!((entry.partial.incarnation, entry.partial.name), (*incarnation, peer.name.as_bytes()));
+            prop_assert_eq!(native::decode_record(entry.partial.record), Ok(peer.borrow()));
         }
     }
 
@@ -192,10 +192,10 @@ proptest! {
             }
             let _ = native::decode_coordinate(frame);
             let _ = native::decode_record(frame);
-            let _ = native::peek_alive(frame);
+            let _ = native::split_alive(frame);
             if let Ok(parsed) = PushPull::parse(frame) {
                 for entry in parsed.states() {
-                    let _ = native::decode_record(entry.unread.record);
+                    let _ = native::decode_record(entry.partial.record);
                 }
             }
             if let Ok(state) = SerfState::parse(frame) {
@@ -213,7 +213,7 @@ proptest! {
             body[at] = byte;
         }
         if let Ok(parsed) = PushPull::parse(&body) {
-            prop_assert!(parsed.states().map(|entry| entry.unread.record.len()).sum::<usize>() <= body.len());
+            prop_assert!(parsed.states().map(|entry| entry.partial.record.len()).sum::<usize>() <= body.len());
             let _ = SerfState::parse(parsed.user);
         }
     }
@@ -281,7 +281,7 @@ fn names_and_metadata_beyond_their_limits_are_refused() {
 }
 
 #[test]
-fn types_and_schemas_that_we_do_not_know_are_told_from_damage() {
+fn unknown_types_and_schemas_are_distinguished_from_damage() {
     assert_eq!(native::decode(&[]), Err(DecodeError::Empty));
     assert_eq!(native::decode(&[native::NATIVE | 0x3f, 1]), Err(DecodeError::Unknown));
     assert_eq!(native::decode(&[native::NATIVE, 9, 0]), Err(DecodeError::Unknown), "another schema");

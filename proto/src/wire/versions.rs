@@ -10,15 +10,21 @@ use serde::{Deserialize, Serialize};
 pub struct Versions(pub(super) [u8; 6]);
 
 impl Versions {
-    /// The versions that we announce. The maximum delegate version, 6, signals that we read native frames; HashiCorp's
-    /// nodes only compare ranges and accept it.
-    pub const OURS: Self = Self([1, 5, 2, 2, Self::NATIVE, 5]);
+    /// The versions that we announce. The maximum delegate version signals what we read beyond HashiCorp's messages;
+    /// HashiCorp's nodes only compare ranges and accept it.
+    pub const OURS: Self = Self([1, 5, 2, 2, Self::ANTI_ENTROPY, 5]);
+
+    /// The versions of our nodes before anti-entropy by digests.
+    pub const NATIVE_ONLY: Self = Self([1, 5, 2, 2, Self::NATIVE, 5]);
 
     /// The versions of HashiCorp's nodes since Serf 0.8.
     pub const HASHICORP: Self = Self([1, 5, 2, 2, 5, 5]);
 
     /// The first delegate version whose nodes read native frames. Ours: equals Serf's version 5 with native bodies.
     const NATIVE: u8 = 6;
+
+    /// The first delegate version whose nodes read digests, reconciliation, and alive messages with a Lamport time.
+    const ANTI_ENTROPY: u8 = 7;
 
     /// The same ranges, with `delegate` as the current Serf protocol.
     pub(crate) const fn speaking(self, delegate: u8) -> Self {
@@ -72,6 +78,11 @@ impl Versions {
         self.delegate_max() >= Self::NATIVE
     }
 
+    /// Whether the node takes part in anti-entropy by digests, and reads alive messages with a Lamport time.
+    pub const fn compares_digests(self) -> bool {
+        self.delegate_max() >= Self::ANTI_ENTROPY
+    }
+
     /// The first protocol of `other` that a node with these versions does not support.
     pub fn incompatible(self, other: Self) -> Option<Incompatible> {
         let [p_min, p_max, _, d_min, d_max, _] = self.0;
@@ -79,7 +90,7 @@ impl Versions {
         let layers = [(false, p_spoken, p_min, p_max), (true, d_spoken, d_min, d_max)];
         let refused = layers.into_iter().find(|(_, spoken, min, max)| spoken < min || spoken > max);
         refused.map(|(is_delegate, spoken, min, max)| {
-            // Version 6 is ours; operators know Serf's last version.
+            // Versions above it are ours; operators know Serf's last version.
             let max = if is_delegate { max.min(Self::HASHICORP.delegate_max()) } else { max };
             Incompatible { is_delegate, spoken, understood: (min, max) }
         })

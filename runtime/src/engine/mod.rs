@@ -25,12 +25,13 @@ use self::stream::StreamHandle;
 use crate::address::for_socket;
 use crate::call_buffers::{CallBuffers, with_call_buffers};
 use crate::dials::Dials;
-use crate::end::{End, said};
+use crate::end::{End, panic_message};
 use crate::error::system_words;
 use crate::events::Subscribers;
 use crate::files::Files;
 use crate::lock;
 use crate::net::{Net, Udp};
+use crate::retry::Retries;
 use crate::send_queue::SendQueue;
 use crate::signal::Signal;
 use crate::socket::is_dual;
@@ -45,6 +46,7 @@ pub(crate) struct Shared<N: Net> {
     pub(crate) send_queue: SendQueue,
     pub(crate) counters: Counters,
     pub(crate) files: Files,
+    pub(crate) retries: Retries,
     pub(crate) engine: Mutex<Engine<N>>,
     /// Raised when the node needs a wake-up earlier than the one that the timer loop sleeps for.
     pub(crate) earlier: Signal,
@@ -123,7 +125,7 @@ impl<N: Net> Shared<N> {
         self.check();
         with_call_buffers(|buffers| {
             let mut engine = self.lock();
-            let result = self.give(&mut engine, buffers, input)?;
+            let result = self.run(&mut engine, buffers, input)?;
             let wake_at = engine.node.poll_timeout().unwrap_or(Instant::MAX);
             let is_earlier = wake_at < engine.wake_at;
             if is_earlier {
@@ -142,7 +144,7 @@ impl<N: Net> Shared<N> {
         self.check();
         with_call_buffers(|buffers| {
             let mut engine = self.lock();
-            self.give(&mut engine, buffers, |engine, now, out| engine.node.handle_timeout(now, out))?;
+            self.run(&mut engine, buffers, |engine, now, out| engine.node.handle_timeout(now, out))?;
             let wake_at = engine.node.poll_timeout().unwrap_or(Instant::MAX);
             engine.wake_at = wake_at;
             self.send_datagrams(engine, buffers);
@@ -150,7 +152,7 @@ impl<N: Net> Shared<N> {
         })
     }
 
-    fn give<R>(
+    fn run<R>(
         self: &Arc<Self>,
         engine: &mut Engine<N>,
         buffers: &mut CallBuffers,
@@ -232,7 +234,7 @@ impl<N: Net> Shared<N> {
     pub(crate) async fn supervise(self: Arc<Self>, task: &'static str, work: impl Future<Output = ()>) {
         match AssertUnwindSafe(work).catch_unwind().await {
             Ok(()) => {}
-            Err(panic) => self.fail(task, said(&*panic)),
+            Err(panic) => self.fail(task, panic_message(&*panic)),
         }
     }
 
@@ -320,7 +322,7 @@ impl<N: Net> Engine<N> {
         while let Some(output) = buffers.out.pop() {
             match output {
                 Output::Datagram { to, bytes } => buffers.datagrams.push((to, bytes)),
-                Output::Event(event) => self.tell(event),
+                Output::Event(event) => self.dispatch_event(event),
                 Output::Connect { stream, to } => {
                     if let Some(running) = &mut self.running {
                         running.open(shared, stream, Origin::Dial(to));
@@ -355,7 +357,7 @@ impl<N: Net> Engine<N> {
         self.running.as_ref()?.streams.get(&stream)
     }
 
-    fn tell(&mut self, event: Event) {
+    fn dispatch_event(&mut self, event: Event) {
         self.subscribers.publish(&event);
         match event {
             // The caller may have stopped waiting.

@@ -106,7 +106,7 @@ impl<N: Net> StreamTask<N> {
             if let Err(error) = or(self.carry(&stream), give_up).await {
                 let error = system_words(&error);
                 tracing::debug!(stream = self.id.number(), %error, "stream failed");
-                self.tell_failed(&error);
+                self.stream_failed(&error);
             }
         }
         self.shared.stream_over(self.id);
@@ -123,17 +123,17 @@ impl<N: Net> StreamTask<N> {
             None
         };
         self.shared.lock().dials.begin(to);
-        match or(async { Some(self.shared.net.connect(to).await) }, unwanted).await? {
+        match or(async { Some(self.shared.net.connect(self.shared.bound, to).await) }, unwanted).await? {
             Ok(stream) => {
                 self.shared.lock().dials.opened(to);
-                self.tell(StreamInput::Opened);
+                self.handle_input(StreamInput::Opened);
                 Some(stream)
             }
             Err(error) => {
                 let words = system_words(&error);
                 tracing::debug!(%to, error = words, "cannot open stream");
                 self.shared.lock().dials.failed(to, error);
-                self.tell_failed(&words);
+                self.stream_failed(&words);
                 None
             }
         }
@@ -162,11 +162,11 @@ impl<N: Net> StreamTask<N> {
     fn read(&self, stream: &N::Stream) -> io::Result<bool> {
         with_buffer(|buffer| match stream.try_read(buffer) {
             Ok(0) => {
-                self.tell(StreamInput::Closed);
+                self.handle_input(StreamInput::Closed);
                 Ok(false)
             }
             Ok(len) => {
-                self.tell(StreamInput::Data(&buffer[..len]));
+                self.handle_input(StreamInput::Data(&buffer[..len]));
                 Ok(true)
             }
             Err(error) if is_temporary(&error) => Ok(true),
@@ -175,14 +175,14 @@ impl<N: Net> StreamTask<N> {
     }
 
     /// Reports the failure to the node, with the operating system's error text for the log.
-    fn tell_failed(&self, words: &str) {
+    fn stream_failed(&self, words: &str) {
         self.shared.call(|engine, now, out| {
             engine.node.stream_failing(words);
             engine.node.handle_stream(now, self.id, StreamInput::Failed, out);
         });
     }
 
-    fn tell(&self, input: StreamInput<'_>) {
+    fn handle_input(&self, input: StreamInput<'_>) {
         self.shared.call(|engine, now, out| engine.node.handle_stream(now, self.id, input, out));
     }
 }

@@ -3,16 +3,16 @@
 //! events from one another.
 
 mod draw;
-mod peace;
+mod final_checks;
 
 use core::time::Duration;
 
 use serf_proto::{Config, Instant, Rng, Seed};
 
-use self::peace::Peace;
+use self::final_checks::FinalChecks;
 use crate::allocations;
 use crate::check::Violation;
-use crate::hostile::{Assaults, Attack, Hostility};
+use crate::hostile::{Attack, AttackSchedule, Hostility};
 use crate::world::{Fault, World, WorldOptions};
 
 /// Options of a drawn world, besides its seed.
@@ -131,24 +131,29 @@ pub fn chaos(seed: u64, options: &ChaosOptions) -> ChaosReport {
     world.run_for(JOIN_SPREAD + JOIN_TIME);
     let mut faults =
         if has_faults { draw::faults(&mut rng, nodes, world.now(), options.faults_time) } else { Vec::new() };
-    let assaults = is_hostile.then(|| {
-        Assaults::draw(&mut hostile_rng, options.hostility, world.now() + BEFRIENDED, options.faults_time - BEFRIENDED)
+    let schedule = is_hostile.then(|| {
+        AttackSchedule::draw(
+            &mut hostile_rng,
+            options.hostility,
+            world.now() + HONEST_FOR,
+            options.faults_time - HONEST_FOR,
+        )
     });
     let heap_before = allocations::live_bytes();
-    if let Some(assaults) = &assaults {
-        world.start_hostile(nodes, assaults.joins);
-        faults.extend(assaults.at.iter().map(|(at, attack)| (*at, Fault::Assault(*attack))));
+    if let Some(schedule) = &schedule {
+        world.start_hostile(nodes, schedule.joins);
+        faults.extend(schedule.at.iter().map(|(at, attack)| (*at, Fault::Assault(*attack))));
         faults.sort_by_key(|(at, _)| *at);
     }
     for (at, fault) in &faults {
         world.plan(*at, fault.clone());
     }
     world.run_for(options.faults_time);
-    let hostile = assaults.as_ref().map(|assaults| report_hostile(&world, assaults, heap_before));
-    let mut peace = Peace::new(&mut world, &world_options, nodes, seed);
-    peace.make(assaults.as_ref().map(|assaults| assaults.ending));
-    peace.examine(is_hostile);
-    let Peace { violations, deaf, content_bytes_max, .. } = peace;
+    let hostile = schedule.as_ref().map(|schedule| report_hostile(&world, schedule, heap_before));
+    let mut checks = FinalChecks::new(&mut world, &world_options, nodes, seed);
+    checks.end_faults(schedule.as_ref().map(|schedule| schedule.after_attack));
+    checks.run(is_hostile);
+    let FinalChecks { violations, deaf, content_bytes_max, .. } = checks;
     let suspicions =
         (0..world.nodes()).filter_map(|node| world.node(node)).map(|node| node.stats().suspicions_raised).sum();
     ChaosReport {
@@ -165,13 +170,13 @@ pub fn chaos(seed: u64, options: &ChaosOptions) -> ChaosReport {
     }
 }
 
-fn report_hostile(world: &World, assaults: &Assaults, heap_before: Option<i64>) -> HostileReport {
+fn report_hostile(world: &World, schedule: &AttackSchedule, heap_before: Option<i64>) -> HostileReport {
     let echo = world.tally().hostile;
     let grown = allocations::live_bytes().zip(heap_before).map(|(after, before)| after - before);
     HostileReport {
         host: world.nodes(),
-        attacks: assaults.kinds.iter().copied().collect(),
-        joined: assaults.joins,
+        attacks: schedule.kinds.iter().copied().collect(),
+        joined: schedule.joins,
         datagrams: echo.datagrams,
         bytes_in: echo.bytes_in,
         bytes_out: echo.bytes_out,
@@ -192,7 +197,7 @@ const JOIN_SPREAD: Duration = Duration::from_secs(5);
 const JOIN_TIME: Duration = Duration::from_secs(15);
 
 /// Time during which the hostile member behaves honestly, so that the members get to know each other.
-const BEFRIENDED: Duration = Duration::from_secs(5);
+const HONEST_FOR: Duration = Duration::from_secs(5);
 
 /// RNG stream of the draws, separate from the world's own streams.
 const CHILD_CHAOS: u64 = 1_000;

@@ -327,14 +327,14 @@ impl Checkers {
         match kind {
             MemberEventKind::Join => {
                 let memory = shared.settings.of(0).swim().gossip_to_the_dead_time;
-                self.resurrection.rise(id, addr, moment, memory, incarnation)
+                self.resurrection.check_return(id, addr, moment, memory, incarnation)
             }
             MemberEventKind::Failed => {
-                self.resurrection.fall(id, addr, moment, incarnation());
+                self.resurrection.record_death(id, addr, moment, incarnation());
                 None
             }
             MemberEventKind::Leave => {
-                self.resurrection.fall(id, addr, moment, incarnation());
+                self.resurrection.record_death(id, addr, moment, incarnation());
                 // Forged leaves by the hostile member are believed until the victim refutes them.
                 if shared.hostile().is_some() { None } else { departure::check(&shared.truth, id) }
             }
@@ -352,7 +352,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_delivered_counts_for_the_next_life_and_what_was_said_does_not() {
+    fn delivered_events_and_not_merely_sent_ones_count_for_the_next_run() {
         let mut checkers = Checkers::default();
         assert_eq!(checkers.events.deliver(1, "deploy", b"v1"), None);
         assert_eq!(checkers.incarnation.observe(7), None);

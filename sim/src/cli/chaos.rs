@@ -115,7 +115,7 @@ struct Culprit {
 
 /// Runs all worlds and prints the results.
 pub(super) fn run(cli: &ChaosCli) -> Result<ExitCode, String> {
-    let config = Config::new(Options::lan().hashicorp_pace()).map_err(|error| error.to_string())?;
+    let config = Config::new(Options::lan()).map_err(|error| error.to_string())?;
     let NodesRange { min, max } = cli.nodes;
     let options = ChaosOptions {
         nodes_min: min,

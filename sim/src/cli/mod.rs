@@ -81,6 +81,7 @@ fn run(options: &RunOptions) -> Result<ExitCode, String> {
         setup: plan.setup,
         phases,
         sent: MessageKind::ALL.iter().map(|kind| kind.name()).zip(world.sent()).collect(),
+        anti_entropy: world.anti_entropy(),
         node_dropped: DropReason::ALL.iter().map(|reason| reason.name()).zip(world.node_drops()).collect(),
         virtual_s: world.now().as_secs_f64(),
         cost,

@@ -118,10 +118,14 @@ pub(super) struct RunOptions {
     #[arg(long, value_name = "MBIT/S", default_value = "1000", value_parser = positive)]
     bandwidth: u64,
 
-    /// Gossip packets that a node may send to one peer per tick while it has a backlog. 1 is the behaviour of
-    /// HashiCorp's nodes; more makes large joins faster.
-    #[arg(long, value_name = "COUNT", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=255))]
-    gossip_packets: u32,
+    /// Pace of gossip: library, what nodes of this project ship with (news at once after a quiet time, a backlog in up to
+    /// 16 packets per peer and tick), or hashicorp, memberlist's (one packet per tick).
+    #[arg(long = "as", value_name = "KIND", value_enum, default_value_t = Pace::Library)]
+    pace: Pace,
+
+    /// Gossip packets that a node may send to one peer per tick while it has a backlog. [default: that of --as]
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    gossip_packets: Option<u32>,
 
     /// Codec of the nodes: auto, our own with peers that announce it and HashiCorp's with others; native, only our own;
     /// hashicorp, only HashiCorp's; mixed, every second node only HashiCorp's and the others auto.
@@ -288,6 +292,21 @@ enum Profile {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Pace {
+    Library,
+    Hashicorp,
+}
+
+impl Pace {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Library => "library",
+            Self::Hashicorp => "hashicorp",
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum StartKind {
     Cold,
     Converged,
@@ -348,11 +367,13 @@ impl RunOptions {
             .with_stream_reset_ppm(self.stream_reset)
             .with_bits_per_second(self.bandwidth.saturating_mul(1_000_000))
             .with_square_side(self.square_side());
+        let config = self.config()?;
+        let gossip_packets = config.swim().gossip_packets_per_tick;
         let world = WorldOptions {
             nodes: self.nodes,
             seed: self.seed,
             threads,
-            config: self.config()?,
+            config,
             mixed_codecs: self.codec == CodecKind::Mixed,
             model,
             has_checks: !self.no_checks,
@@ -385,7 +406,7 @@ impl RunOptions {
             is_converged: self.is_converged(),
             virtual_max: self.max_virtual,
         };
-        let setup = self.setup(threads, &scenario);
+        let setup = self.setup(threads, gossip_packets, &scenario);
         Ok(Plan { world, scenario, setup })
     }
 
@@ -409,9 +430,15 @@ impl RunOptions {
             Profile::Wan => Options::wan(),
             Profile::Local => Options::local(),
         };
-        let options = profile.hashicorp_pace().with(|options| {
+        let profile = match self.pace {
+            Pace::Library => profile,
+            Pace::Hashicorp => profile.hashicorp_pace(),
+        };
+        let options = profile.with(|options| {
             options.transport.codec = self.codec.choice();
-            options.swim.gossip_packets_per_tick = self.gossip_packets;
+            if let Some(packets) = self.gossip_packets {
+                options.swim.gossip_packets_per_tick = packets;
+            }
             options.serf.snapshot = self.keeps_snapshots();
             options.transport.keyring_kept = true;
             options.transport.encrypt_keys = self.is_encrypted().then(|| key(self.seed)).into_iter().collect();
@@ -438,7 +465,7 @@ impl RunOptions {
         Ok(phases)
     }
 
-    fn setup(&self, threads: u32, scenario: &Scenario) -> Setup {
+    fn setup(&self, threads: u32, gossip_packets: u32, scenario: &Scenario) -> Setup {
         let share = |ppm: u32| f64::from(ppm) / 1e6;
         Setup {
             nodes: self.nodes,
@@ -463,7 +490,8 @@ impl RunOptions {
             latency_max_s: self.latency.max.as_secs_f64(),
             geometry_s: self.square_side().as_secs_f64(),
             lifeguard: !self.no_lifeguard,
-            gossip_packets: self.gossip_packets,
+            pace: self.pace.name(),
+            gossip_packets,
             checks: !self.no_checks,
             version: results::VERSION,
             stream_reset: share(self.stream_reset),

@@ -85,7 +85,7 @@ impl Campaign {
     /// Reads a scenario: a file, or else one that ships with the program.
     pub(crate) fn load(scenario: &str, sets: &[String], seeds: Option<&str>) -> Result<Self, String> {
         let path = Path::new(scenario);
-        if path.exists() || scenario.contains(['/', '.']) {
+        if path.is_file() || scenario.contains(['/', '.']) {
             let text = std::fs::read_to_string(path).map_err(|error| format!("{scenario}: {error}"))?;
             let directory =
                 path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
@@ -143,6 +143,11 @@ impl Campaign {
             let table = document.pick(&combination(&axes, nth));
             let file = document.scenario(&table)?;
             scenario = file.name.clone().unwrap_or(scenario);
+            if !scenario.starts_with(char::is_alphanumeric) || scenario.contains(['/', '\\']) {
+                let message =
+                    format!("{scenario:?} cannot be the name of a directory; it starts with a letter or a digit");
+                return Err(document.error("name", message));
+            }
             let plan = Plan::new(document, &file, directory)?;
             let mut parameters = parameters(&table);
             // Part of every result, because it decides what the nodes are.

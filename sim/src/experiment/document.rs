@@ -140,6 +140,9 @@ impl Document {
 
     /// Turns an error of serde into one with the place and the nearest word.
     fn type_error(&self, path: &str, message: &str) -> FileError {
+        if message.contains("untagged enum Condition") {
+            return self.error(path, "expected a number, or a comparison such as \"< 20s\" or \">= 0.99\"");
+        }
         let words: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
         let Some((word, known)) = words.split_first() else { return self.error(path, message.trim()) };
         if message.starts_with("unknown field") {

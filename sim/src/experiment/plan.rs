@@ -207,6 +207,9 @@ impl<'a> Planner<'a> {
                 let reason = "the scenario does nothing: give phases, or for and a timeline of [[fault]] and [[load]]";
                 return Err(self.error("", reason));
             }
+            (false, None) if self.file.group.iter().any(|group| group.start_at.is_some()) => {
+                return Err(self.error("phases", "no group starts later in phases: start_at is of a timeline"));
+            }
             (false, Some(_)) => return Err(self.error("for", "is of a timeline; phases end by themselves")),
             (false, None) if is_timeline => {
                 let key = if self.file.fault.is_empty() { "load.0" } else { "fault.0" };

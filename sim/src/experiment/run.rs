@@ -12,7 +12,9 @@ use crate::engine::Progress;
 use crate::histogram::Histogram;
 use crate::notes::Notes;
 use crate::phase::Phase as RunPhase;
-use crate::report::records::{add, add_count, add_counts, add_curve, add_labelled, add_world, of_phases};
+use crate::report::records::{
+    add, add_anti_entropy, add_count, add_counts, add_curve, add_labelled, add_world, of_phases,
+};
 use crate::results::{Distribution, Finding, Phase, Record, Series, Subject};
 use crate::scenario::Monitor;
 use crate::series::Alarm;
@@ -56,6 +58,7 @@ pub(super) fn run(plan: &Plan, seed: u64, threads: u32, progress: &mut dyn FnMut
     add_count(&mut records, "", "datagrams_count", series.datagrams.iter().sum());
     add(&mut records, "", "virtual_s", Some(virtual_s));
     add_world(&mut records, &sent, &node_dropped, &series);
+    add_anti_entropy(&mut records, &world.anti_entropy());
     let assertions: Vec<_> = plan.assertions.iter().map(|assertion| assertion.check(&records)).collect();
     records.extend(assertions.into_iter().map(Record::Assertion));
     let trace_hash = format!("{:016x}", world.trace_hash());

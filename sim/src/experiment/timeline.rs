@@ -234,9 +234,8 @@ impl Course<'_> {
         let now = world.now() - Instant::ZERO;
         match act {
             Act::Late(nth) => {
-                world.join_through_all();
                 let nodes = world.nodes_of(&self.timeline.late[nth].1);
-                world.start_these(&nodes, Duration::ZERO);
+                world.start_late(&nodes);
             }
             Act::Strike(nth) => self.strike(world, nth, now),
             Act::Return { fault, node, has_snapshot } => {
@@ -279,11 +278,11 @@ impl Course<'_> {
             Effect::Stall { lasts, stall, gap } => {
                 self.until(nth, now + *lasts);
                 victims.iter().for_each(|node| stalls(world, *node, *lasts, *stall, *gap));
-                world.set_subjects(&victims);
+                world.add_subjects(&victims);
             }
             Effect::Slow { lasts, input_cost } => {
                 victims.iter().for_each(|node| world.set_input_cost(*node, *input_cost));
-                world.set_subjects(&victims);
+                world.add_subjects(&victims);
                 if let Some(lasts) = lasts {
                     self.plan(now + *lasts, Act::Restore { fault: nth, nodes: victims });
                 }

@@ -8,7 +8,7 @@ use std::time::Instant;
 use serf_proto::{Config, ConfigError, Options, Outbox, Output, StreamInput};
 
 use super::Attack;
-use super::shot::Shot;
+use super::attack_message::AttackMessage;
 use crate::addressing::connection_addr;
 use crate::net::LinkModel;
 use crate::world::{World, WorldOptions};
@@ -77,8 +77,8 @@ fn measure(attack: Attack, rounds: u32) -> Result<String, ConfigError> {
     world.run_for(Duration::from_secs(10));
     let (mut cost, mut out) = (Cost::default(), Outbox::new());
     for _ in 0..rounds {
-        for shot in world.compose(attack) {
-            let (bytes, took) = take(&mut world, &shot, &mut out);
+        for message in world.compose(attack) {
+            let (bytes, took) = take(&mut world, &message, &mut out);
             cost.add(bytes, took, out.drain().map(|output| sent(&output)).sum());
         }
         world.run_for(PAUSE);
@@ -94,14 +94,14 @@ fn measure(attack: Attack, rounds: u32) -> Result<String, ConfigError> {
 }
 
 /// Passes a message to its receiver; returns its size in bytes and the processing time.
-fn take(world: &mut World, shot: &Shot, out: &mut Outbox) -> (usize, Duration) {
+fn take(world: &mut World, message: &AttackMessage, out: &mut Outbox) -> (usize, Duration) {
     let now = world.now();
-    let (Shot::Datagram { to, bytes, .. } | Shot::Stream { to, bytes, .. }) = shot;
+    let (AttackMessage::Datagram { to, bytes, .. } | AttackMessage::Stream { to, bytes, .. }) = message;
     let Some(node) = world.node_mut(*to) else { return (bytes.len(), Duration::ZERO) };
     let began = Instant::now();
-    match shot {
-        Shot::Datagram { from, bytes, .. } => node.handle_datagram(now, *from, bytes, out),
-        Shot::Stream { bytes, closes, .. } => {
+    match message {
+        AttackMessage::Datagram { from, bytes, .. } => node.handle_datagram(now, *from, bytes, out),
+        AttackMessage::Stream { bytes, closes, .. } => {
             let stream = node.accept(now, connection_addr(NODES, 1), out);
             for chunk in bytes.chunks(CHUNK_BYTES) {
                 node.handle_stream(now, stream, StreamInput::Data(chunk), out);

@@ -5,23 +5,23 @@
 //! model is a faulty member, not an outsider. Besides the attacker the host may run a real node, through
 //! which the attacker observes incarnations, clocks and packets of the others.
 //!
-//! `attack` names the kinds of attack, `plan` draws the kinds and times of a world, `desk` encodes and seals, `numbers`
+//! `attack` names the kinds of attack, `plan` draws the kinds and times of a world, `packet_builder` encodes and seals, `numbers`
 //! draws the extremes; `swim`, `serf` and `streams` implement the kinds.
 
 mod attack;
+mod attack_message;
 mod attacker;
 pub(crate) mod cost;
-mod desk;
 mod numbers;
+mod packet_builder;
 mod plan;
-mod post;
+mod send;
 mod serf;
-mod shot;
 mod streams;
 mod swim;
 
 pub use self::attack::Attack;
-pub(crate) use self::attacker::{Attacker, Sight};
+pub(crate) use self::attack_message::AttackMessage;
+pub(crate) use self::attacker::{Attacker, AttackerView};
 pub use self::plan::Hostility;
-pub(crate) use self::plan::{Assaults, Ending};
-pub(crate) use self::shot::Shot;
+pub(crate) use self::plan::{AfterAttack, AttackSchedule};

@@ -22,7 +22,7 @@ pub enum Hostility {
 
 /// Schedule of the hostile host of a world.
 #[derive(Clone, Debug)]
-pub(crate) struct Assaults {
+pub(crate) struct AttackSchedule {
     /// The kinds of attack that it uses.
     pub(crate) kinds: BTreeSet<Attack>,
     /// Times of the attacks, in order.
@@ -30,12 +30,12 @@ pub(crate) struct Assaults {
     /// Whether its node joins the cluster. Otherwise the attacker knows only names and addresses.
     pub(crate) joins: bool,
     /// Fate of its node after the attack.
-    pub(crate) ending: Ending,
+    pub(crate) after_attack: AfterAttack,
 }
 
 /// Fate of the hostile host's node after the attack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ending {
+pub(crate) enum AfterAttack {
     /// Stays and behaves honestly.
     Stays,
     /// Leaves.
@@ -44,7 +44,7 @@ pub(crate) enum Ending {
     Crashes,
 }
 
-impl Assaults {
+impl AttackSchedule {
     /// Draws a schedule from its own RNG stream, so that a world has the same faults with and without attacks. Each
     /// world uses a few kinds (swarm testing, Groce et al. 2012): in a mix of all kinds, one hides the effects of
     /// another.
@@ -60,21 +60,21 @@ impl Assaults {
         let mut at = Vec::new();
         for &attack in &kinds {
             for _ in 0..1 + rng.below(3) {
-                volley(rng, attack, from, time, &mut at);
+                rounds_of(rng, attack, from, time, &mut at);
             }
         }
         at.sort_by_key(|(at, _)| *at);
-        let ending = match rng.below(3) {
-            0 => Ending::Stays,
-            1 => Ending::Leaves,
-            _ => Ending::Crashes,
+        let after_attack = match rng.below(3) {
+            0 => AfterAttack::Stays,
+            1 => AfterAttack::Leaves,
+            _ => AfterAttack::Crashes,
         };
-        Self { kinds, at, joins: rng.below(4) > 0, ending }
+        Self { kinds, at, joins: rng.below(4) > 0, after_attack }
     }
 }
 
 /// Draws a few rounds of one attack: as fast as a flood, or slow enough for their effects to spread in between.
-fn volley(rng: &mut Rng, attack: Attack, from: Instant, time: Duration, at: &mut Vec<(Instant, Attack)>) {
+fn rounds_of(rng: &mut Rng, attack: Attack, from: Instant, time: Duration, at: &mut Vec<(Instant, Attack)>) {
     let begins = rng.duration_below(time);
     let rounds = match attack {
         Attack::Filters => 1,

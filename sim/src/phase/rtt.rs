@@ -45,7 +45,7 @@ impl PhaseSteps for RoundTrips {
         let errors = self.errors(world);
         let [median, p90, p99] = [500, 900, 990].map(|per_mille| quantile(&errors, per_mille));
         if self.steps_left == 0
-            && let Some(finding) = too_wrong(median, self.bound)
+            && let Some(finding) = check_error(median, self.bound)
         {
             world.violate(0, finding);
         }
@@ -76,7 +76,7 @@ fn quantile(sorted: &[f64], per_mille: usize) -> f64 {
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "cut for people to read")]
-fn too_wrong(median: f64, bound_ppm: u32) -> Option<Finding> {
+fn check_error(median: f64, bound_ppm: u32) -> Option<Finding> {
     let is_fine = median * 1e6 <= f64::from(bound_ppm);
     (!is_fine).then_some(Finding::RoundTripsWrong {
         median_per_mille: (median * 1e3) as u32,
@@ -107,9 +107,9 @@ mod tests {
 
     #[test]
     fn a_median_above_its_bound_or_none_at_all_is_found() {
-        assert_eq!(too_wrong(0.1, 150_000), None);
+        assert_eq!(check_error(0.1, 150_000), None);
         let finding = Finding::RoundTripsWrong { median_per_mille: 200, bound_per_mille: 150 };
-        assert_eq!(too_wrong(0.2, 150_000), Some(finding));
-        assert!(too_wrong(f64::NAN, 150_000).is_some());
+        assert_eq!(check_error(0.2, 150_000), Some(finding));
+        assert!(check_error(f64::NAN, 150_000).is_some());
     }
 }

@@ -25,6 +25,8 @@ pub struct Report {
     pub node_dropped: BTreeMap<&'static str, u64>,
     /// Messages sent in datagrams in all phases, by kind.
     pub sent: BTreeMap<&'static str, Sent>,
+    /// Anti-entropy by digests in all phases.
+    pub anti_entropy: AntiEntropy,
     /// Virtual duration in seconds.
     pub virtual_s: f64,
     /// Cost of the run.
@@ -34,6 +36,24 @@ pub struct Report {
     /// Time series. Part of results files, not of the summary.
     #[serde(skip)]
     pub series: Series,
+}
+
+/// Anti-entropy by digests, summed over all nodes.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+#[non_exhaustive]
+pub struct AntiEntropy {
+    /// Digests compared.
+    pub compared: u64,
+    /// Of those, digests that differed.
+    pub differed: u64,
+    /// Reconciliations of views that were begun.
+    pub reconciliations: u64,
+    /// Rows sent in them.
+    pub rows: u64,
+    /// Reconciliations of recent user events that were begun.
+    pub event_reconciliations: u64,
+    /// Push/pulls that were begun, those of joins included.
+    pub push_pulls: u64,
 }
 
 /// Setup of a run.
@@ -70,6 +90,8 @@ pub struct Setup {
     pub geometry_s: f64,
     /// Whether Lifeguard was enabled.
     pub lifeguard: bool,
+    /// Pace of gossip: `library` or `hashicorp`.
+    pub pace: &'static str,
     /// Gossip packets per peer and tick.
     pub gossip_packets: u32,
     /// Whether the checks were enabled.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serf_proto::Sent;
 
-use super::{Outcome, PhaseReport, Reached, Report, Setup, StepReport, SubjectReport};
+use super::{AntiEntropy, Outcome, PhaseReport, Reached, Report, Setup, StepReport, SubjectReport};
 use crate::digest::Digest;
 use crate::results::{
     Distribution, FORMAT, Finding, Header, Metric, Parameter, Phase, Record, Results, Series, Subject, VERSION,
@@ -18,6 +18,7 @@ impl Results {
     pub fn of_report(report: &Report) -> Self {
         let mut records = of_phases(&report.phases);
         add_world(&mut records, &report.sent, &report.node_dropped, &report.series);
+        add_anti_entropy(&mut records, &report.anti_entropy);
         Self { header: header(report), records }
     }
 }
@@ -36,6 +37,21 @@ pub(crate) fn of_phases(phases: &[PhaseReport]) -> Vec<Record> {
     add_count(&mut records, "", "false_failures_count", sum(|phase| phase.false_failures));
     add_count(&mut records, "", "violations_count", sum(|phase| phase.violation_count));
     records
+}
+
+/// Adds the anti-entropy of all nodes.
+pub(crate) fn add_anti_entropy(records: &mut Vec<Record>, sum: &AntiEntropy) {
+    let AntiEntropy { compared, differed, reconciliations, rows, event_reconciliations, push_pulls } = *sum;
+    for (name, count) in [
+        ("digests_compared_count", compared),
+        ("digests_differed_count", differed),
+        ("reconciliations_count", reconciliations),
+        ("rows_reconciled_count", rows),
+        ("event_reconciliations_count", event_reconciliations),
+        ("push_pulls_count", push_pulls),
+    ] {
+        add_count(records, "", name, count);
+    }
 }
 
 /// Adds what a world counted over a whole run.

@@ -13,6 +13,7 @@ impl fmt::Display for Report {
         self.write_alarms(f)?;
         self.write_traffic(f)?;
         self.write_kinds(f)?;
+        self.write_anti_entropy(f)?;
         self.write_drops(f)?;
         self.write_cost(f)?;
         self.write_verdict(f)
@@ -24,9 +25,10 @@ impl Report {
         let setup = &self.setup;
         writeln!(
             f,
-            "{} nodes, {} profile, {} start, loss {} %, one-way latency {} to {} ms, seed {}",
+            "{} nodes, {} profile, pace of {}, {} start, loss {} %, one-way latency {} to {} ms, seed {}",
             setup.nodes,
             setup.profile,
+            setup.pace,
             setup.start,
             setup.loss * 100.0,
             setup.latency_min_s * 1e3,
@@ -134,6 +136,15 @@ impl Report {
             writeln!(f, "  {kind:14} {:>14} {:>16} {each:>14.1}", sent.messages, sent.bytes)?;
         }
         Ok(())
+    }
+
+    fn write_anti_entropy(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sum = &self.anti_entropy;
+        writeln!(
+            f,
+            "\nAnti-entropy: {} digests compared, {} differed; {} reconciliations with {} rows, {} of user events; {} push/pulls",
+            sum.compared, sum.differed, sum.reconciliations, sum.rows, sum.event_reconciliations, sum.push_pulls,
+        )
     }
 
     fn write_drops(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -2,7 +2,7 @@
 
 use super::World;
 use crate::command::{Command, StartFrom};
-use crate::hostile::{Attack, Attacker, Ending, Shot, Sight};
+use crate::hostile::{AfterAttack, Attack, AttackMessage, Attacker, AttackerView};
 
 impl World {
     /// Starts the process of the hostile host, which joins the cluster if `joins` is set and attacks the first
@@ -19,24 +19,24 @@ impl World {
     }
 
     /// Ends the membership of the hostile host.
-    pub(crate) fn end_hostile(&mut self, ending: Ending) {
+    pub(crate) fn end_hostile(&mut self, after_attack: AfterAttack) {
         let Some(host) = self.shared.hostile() else { return };
-        match ending {
-            Ending::Stays => {}
-            Ending::Leaves => self.command(host, Command::Leave),
-            Ending::Crashes => self.command(host, Command::Crash),
+        match after_attack {
+            AfterAttack::Stays => {}
+            AfterAttack::Leaves => self.command(host, Command::Leave),
+            AfterAttack::Crashes => self.command(host, Command::Crash),
         }
     }
 
     /// Composes one round of an attack without sending it.
-    pub(crate) fn compose(&mut self, attack: Attack) -> Vec<Shot> {
+    pub(crate) fn compose(&mut self, attack: Attack) -> Vec<AttackMessage> {
         let Some(id) = self.shared.hostile() else { return Vec::new() };
         let host = &mut self.shards[self.shared.shard(id)].hosts[self.shared.local(id)];
         let Some(mut attacker) = host.attacker.take() else { return Vec::new() };
-        let shots =
-            attacker.compose(Sight { shared: &self.shared, host: id, node: host.process.node.as_ref() }, attack);
+        let messages =
+            attacker.compose(AttackerView { shared: &self.shared, host: id, node: host.process.node.as_ref() }, attack);
         host.attacker = Some(attacker);
-        shots
+        messages
     }
 
     /// Returns the number of members that the attacker has invented.

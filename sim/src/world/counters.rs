@@ -6,6 +6,7 @@ use serf_proto::{DropReason, MessageKind, Sent};
 
 use super::World;
 use crate::content;
+use crate::report::AntiEntropy;
 use crate::series::Series;
 
 impl World {
@@ -18,6 +19,21 @@ impl World {
             for (sum, dropped) in sum.iter_mut().zip(dropped) {
                 *sum += dropped;
             }
+        }
+        sum
+    }
+
+    /// Returns the anti-entropy of the nodes that run, so far.
+    pub(crate) fn anti_entropy(&self) -> AntiEntropy {
+        let mut sum = AntiEntropy::default();
+        let living = self.shards.iter().flat_map(|shard| &shard.hosts).filter_map(|host| host.process.node.as_ref());
+        for stats in living.map(|node| node.stats()) {
+            sum.compared += stats.digests_compared;
+            sum.differed += stats.digests_differed;
+            sum.reconciliations += stats.reconciliations;
+            sum.rows += stats.rows_reconciled;
+            sum.event_reconciliations += stats.event_reconciliations;
+            sum.push_pulls += stats.push_pulls_out;
         }
         sum
     }

@@ -13,16 +13,34 @@ use crate::shared::Contacts;
 use crate::truth::HostState;
 
 impl World {
-    /// Starts these nodes evenly over `spread`, each joining through nodes that are up or started before.
+    /// Starts these nodes evenly over `spread`, each joining through up to three earlier ones of them.
     pub(crate) fn start_these(&mut self, nodes: &[u32], spread: Duration) {
         let count = nodes.len().max(1) as u128;
-        for (nth, &node) in (0_u128..).zip(nodes) {
-            let offset = u64::try_from(spread.as_nanos() * nth / count).unwrap_or(u64::MAX);
+        for (nth, &node) in nodes.iter().enumerate() {
+            let offset = u64::try_from(spread.as_nanos() * nth as u128 / count).unwrap_or(u64::MAX);
             let at = self.now + Duration::from_nanos(offset);
+            let contacts = self.draw_of(&nodes[..nth], CONTACTS);
             self.command_at(node, at, Command::Start(StartFrom::Blank));
-            self.command_at(node, at, Command::Join { contacts: Vec::new() });
+            if !contacts.is_empty() {
+                self.command_at(node, at, Command::Join { contacts });
+            }
             self.shared.truth.set(node, HostState::Up);
         }
+    }
+
+    /// Starts these nodes now, each joining through nodes that are up.
+    pub(crate) fn start_late(&mut self, nodes: &[u32]) {
+        self.join_through_all();
+        for &node in nodes {
+            self.command(node, Command::Start(StartFrom::Blank));
+            self.command(node, Command::Join { contacts: Vec::new() });
+            self.shared.truth.set(node, HostState::Up);
+        }
+    }
+
+    /// Makes these nodes subjects, too.
+    pub(crate) fn add_subjects(&mut self, nodes: &[u32]) {
+        self.shared.truth.add_subjects(nodes);
     }
 
     /// Starts these nodes at once, each knowing all nodes that are not late.
@@ -65,7 +83,12 @@ impl World {
     /// Ends the rules of a fault.
     pub(crate) fn end_rules(&mut self, fault: usize, rules: &[Rule]) {
         self.shared.truth.mend(fault);
-        self.shared.network.rules.retain(|rule| !rules.contains(rule));
+        for rule in rules {
+            // Another fault, or the network itself, may have an equal one.
+            if let Some(last) = self.shared.network.rules.iter().rposition(|other| other == rule) {
+                self.shared.network.rules.remove(last);
+            }
+        }
     }
 
     /// Makes each input of a node take `cost`.
@@ -136,3 +159,6 @@ impl World {
         drawn.into_iter().map(|drawn| nodes[drawn as usize]).collect()
     }
 }
+
+/// Contacts of a join, as in typical configurations.
+const CONTACTS: usize = 3;

@@ -41,7 +41,7 @@ impl World {
     /// Returns up to `limit` views that are wrong after faults of all kinds. Weaker than [`World::disagreements`] in
     /// one respect: a member that left while unreachable may count as failed. Stronger in another: tags must be right,
     /// too.
-    pub fn discords(&self, limit: usize) -> Vec<Violation> {
+    pub fn wrong_views(&self, limit: usize) -> Vec<Violation> {
         let observers = || (0..self.shared.nodes).filter(|node| self.shared.truth.is_up(*node));
         let is_fine = |violation: &Violation| match violation.finding {
             Finding::Disagreement { member, seen: Some(Status::Failed), .. } => {
@@ -78,10 +78,10 @@ impl World {
     /// delivered.
     pub(crate) fn missed_events(&self) -> Vec<Violation> {
         let heard = |node: u32| &self.host(node).phase.loads;
-        let all: BTreeSet<&Bytes> = self.shared.truth.stayed().flat_map(heard).collect();
+        let all: BTreeSet<&Bytes> = self.shared.truth.always_up().flat_map(heard).collect();
         let missed = |node: u32| all.len() - heard(node).len();
-        let stayed = self.shared.truth.stayed().filter(|node| missed(*node) > 0);
+        let deaf = self.shared.truth.always_up().filter(|node| missed(*node) > 0);
         let finding = |node| Finding::EventsMissed { events: missed(node) };
-        stayed.map(|node| Violation { at: self.now, node, finding: finding(node) }).collect()
+        deaf.map(|node| Violation { at: self.now, node, finding: finding(node) }).collect()
     }
 }

@@ -171,7 +171,7 @@ fn steps_and_their_figures_are_in_the_report_and_in_its_json() {
 }
 
 #[test]
-fn chaos_tells_what_befell_its_worlds() {
+fn chaos_reports_the_faults_of_its_worlds() {
     let Output { status, stdout, .. } = sim(&["chaos", "--seeds", "3", "--nodes", "4..12", "--json"]);
     let report: serde_json::Value = serde_json::from_slice(&stdout).expect("it is JSON");
     assert!(status.success(), "{report}");

@@ -323,6 +323,18 @@ fn nonsense_in_a_scenario_is_one_line_with_its_place_and_nothing_runs() {
             "phases = [\"crash\"]\n[network]\nlatency = \"0..5ms\"\n".into(),
             "x.toml:3: network.latency: the minimum latency must be above zero",
         ),
+        (
+            "name = \"../x\"\nphases = [\"crash\"]\n".into(),
+            "x.toml:1: name: \"../x\" cannot be the name of a directory",
+        ),
+        (
+            "phases = [\"crash\"]\n[[group]]\nname = \"eu\"\nshare = 0.5\nstart_at = \"5s\"\n".into(),
+            "x.toml:1: phases: no group starts later in phases",
+        ),
+        (
+            "phases = [\"crash\"]\n[assert]\nfalse_failures = true\n".into(),
+            "x.toml:3: assert.false_failures: expected a number",
+        ),
         ("phases = [\"crash\"]\n[network]\nmtu = 500\n".into(), "x.toml:3: network.mtu: must be from 576 to 65535"),
         (
             "phases = [\"crash\"]\n[settings]\ngosip_nodes = 4\n".into(),
@@ -532,6 +544,31 @@ wrong_views = 0
     let changed = scratch.run(&text.replace("gossip_nodes = 5", "gossip_nodes = 1"), &[]);
     assert_ne!(run.header.configuration, changed.header.configuration);
     assert_ne!(run.header.trace_hash, changed.header.trace_hash);
+}
+
+#[test]
+fn a_cold_start_joins_though_the_first_nodes_of_the_cluster_start_later() {
+    let scratch = Scratch::new("cold");
+    let text = r#"
+for = "60s"
+[cluster]
+nodes = 12
+start = "cold"
+join_spread = "5s"
+[[group]]
+name = "late"
+nodes = 4
+start_at = "30s"
+[assert]
+wrong_views = 0
+"#;
+    let run = scratch.run(text, &[]);
+    let converged = run.records.iter().find_map(|record| match record {
+        Record::Series(series) if series.name == "converged_share" => Some(series.values.clone()),
+        _ => None,
+    });
+    let converged = converged.expect("it is a timeline");
+    assert_eq!(converged[25], Some(1.0), "the eight others are together before: {converged:?}");
 }
 
 #[test]

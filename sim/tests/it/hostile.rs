@@ -56,7 +56,7 @@ fn clocks_far_ahead_do_not_exclude_a_node_that_starts_later() {
 }
 
 #[test]
-fn what_is_longer_than_any_honest_event_is_not_kept() {
+fn events_longer_than_any_honest_one_are_not_kept() {
     survives(Attack::Bombs, &[2, 7, 9]);
 }
 
@@ -72,7 +72,7 @@ fn tags_forged_at_the_greatest_incarnation_are_put_right_by_the_member_itself() 
 }
 
 #[test]
-fn farewells_forged_in_the_name_of_all_keep_no_cluster_apart_and_take_no_name() {
+fn forged_leaves_of_all_members_split_no_cluster_and_take_no_name() {
     for seed in [3606, 3630, 3634] {
         let report = run(seed, Hostility::Always, 1);
         assert!(report.is_fine(), "seed {seed}: {:#?}", report.violations);

@@ -92,7 +92,7 @@ pub(crate) fn compressed_and_plain_nodes_understand_each_other() {
     }
 }
 
-pub(crate) fn who_joins_ours_hears_of_old_events_if_it_wants_to() {
+pub(crate) fn a_joiner_of_ours_gets_old_events_on_request() {
     let ours = Ours::start("ours");
     let payload = every_byte();
     for n in 0..5 {

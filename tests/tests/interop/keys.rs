@@ -118,13 +118,13 @@ pub(crate) fn another_key_is_kept_out_by_both() {
     let mut our_stranger = with_keys("our-stranger", &[&wrong]);
     let refused = our_stranger.try_join(&[theirs.addr]).unwrap_err().to_string();
     // Its answer is encrypted with a key that the joining node does not have.
-    assert!(refused.contains("sent an answer that none of our keys opens"), "{refused}");
+    assert!(refused.contains("sent an answer that none of our keys decrypts"), "{refused}");
     our_stranger.may_drop(DropReason::Key);
     theirs.sees_alive(2);
     ours.sees_alive(2);
 }
 
-pub(crate) fn whoever_cannot_write_the_keyring_file_is_told_of_by_both() {
+pub(crate) fn both_agents_report_a_keyring_file_that_cannot_be_written() {
     let ((first, first_text), (second, second_text)) = (key(1, 16), key(2, 32));
     let directory = std::env::temp_dir().join(format!("serf-keyring-{}", std::process::id()));
     std::fs::create_dir(&directory).unwrap();

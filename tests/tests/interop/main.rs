@@ -32,17 +32,17 @@ fn main() {
             ours_joins_theirs
             theirs_joins_ours
             tags_from_the_start_and_changed_later_are_seen_by_both
-            who_leaves_is_seen_to_leave_by_both
-            who_crashes_is_seen_to_fail_by_both
-            who_failed_can_be_forced_out_by_either
+            a_leave_is_seen_by_both
+            a_crashed_member_fails_for_both
+            a_failed_member_can_be_forced_out_by_either
             ours_that_comes_late_sees_what_theirs_that_comes_late_sees
-            who_comes_back_is_alive_again_for_both
+            a_member_that_comes_back_is_alive_for_both
         }
         events {
             user_events_arrive_with_every_byte_and_the_coalesce_flag
             the_largest_user_event_is_the_same_for_both
             compressed_and_plain_nodes_understand_each_other
-            who_joins_ours_hears_of_old_events_if_it_wants_to
+            a_joiner_of_ours_gets_old_events_on_request
         }
         queries {
             ours_asks_both_and_both_answer
@@ -52,7 +52,7 @@ fn main() {
             the_largest_query_is_the_same_for_both
         }
         keys {
-            whoever_cannot_write_the_keyring_file_is_told_of_by_both
+            both_agents_report_a_keyring_file_that_cannot_be_written
             keys_of_every_size_encrypt_between_both
             a_rotation_by_theirs_is_followed_by_ours
             a_rotation_by_ours_is_followed_by_theirs
@@ -63,10 +63,10 @@ fn main() {
             a_cluster_of_theirs_is_replaced_by_ours_and_no_event_is_lost
         }
         serfer {
-            a_guardian_of_ours_tells_and_asks_theirs_and_theirs_does_the_same
+            our_guardian_sends_to_and_queries_theirs_and_theirs_ours
         }
         snapshots {
-            theirs_goes_on_after_a_farewell_of_ours_and_hears_none_of_its_events_again
+            theirs_resumes_after_our_leave_and_gets_none_of_its_events_again
         }
         coordinates {
             both_find_each_other_in_network_coordinates

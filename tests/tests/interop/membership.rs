@@ -81,7 +81,7 @@ pub(crate) fn tags_from_the_start_and_changed_later_are_seen_by_both() {
     until_or("no tags are no tags", || theirs.view()["ours"].tags.clone(), |tags| tags.is_empty());
 }
 
-pub(crate) fn who_leaves_is_seen_to_leave_by_both() {
+pub(crate) fn a_leave_is_seen_by_both() {
     // Not the local profile: it gossips an intent to two members only, and the others see a failure first.
     let ([o1, o2], [h1, h2]) = joined(["o1", "o2"].map(Ours::start), ["h1", "h2"].map(|name| Agent::start(name, &[])));
     o2.leave();
@@ -96,7 +96,7 @@ pub(crate) fn who_leaves_is_seen_to_leave_by_both() {
     );
 }
 
-pub(crate) fn who_crashes_is_seen_to_fail_by_both() {
+pub(crate) fn a_crashed_member_fails_for_both() {
     let ([o1, o2], [mut h1, mut h2]) = two_of_each();
     // Members probe the failed one indirectly and try to reconnect to it.
     for agent in [&mut h1, &mut h2] {
@@ -113,7 +113,7 @@ pub(crate) fn who_crashes_is_seen_to_fail_by_both() {
     assert!(failed.iter().all(|event| o1.member_events().contains(event)));
 }
 
-pub(crate) fn who_failed_can_be_forced_out_by_either() {
+pub(crate) fn a_failed_member_can_be_forced_out_by_either() {
     let ([o1, o2], [mut h1, mut h2]) = two_of_each();
     for agent in [&mut h1, &mut h2] {
         agent.may_say("Failed fallback").may_say("connection refused");
@@ -165,7 +165,7 @@ pub(crate) fn ours_that_comes_late_sees_what_theirs_that_comes_late_sees() {
     }
 }
 
-pub(crate) fn who_comes_back_is_alive_again_for_both() {
+pub(crate) fn a_member_that_comes_back_is_alive_for_both() {
     let ([mut o1, o2], [mut h1, mut h2]) = two_of_each();
     // h2 may ask o1 to probe o2 when o1 holds h2 as left, or does not know of its return yet.
     o1.may_drop(DropReason::Unexpected);

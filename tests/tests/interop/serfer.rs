@@ -45,7 +45,7 @@ impl Example {
     }
 }
 
-pub(crate) fn a_guardian_of_ours_tells_and_asks_theirs_and_theirs_does_the_same() {
+pub(crate) fn our_guardian_sends_to_and_queries_theirs_and_theirs_ours() {
     let key = Key::new(&[7; 32]).unwrap().to_base64();
     let encrypt = format!("-encrypt={key}");
     let handlers = ["-event-handler=user:useless=cat", "-event-handler=query:status=echo fine"];

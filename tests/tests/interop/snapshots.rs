@@ -8,7 +8,7 @@ fn heard(agent: &Agent, event: &str) -> bool {
     agent.said(&format!("Received event: user-event: {event}"))
 }
 
-pub(crate) fn theirs_goes_on_after_a_farewell_of_ours_and_hears_none_of_its_events_again() {
+pub(crate) fn theirs_resumes_after_our_leave_and_gets_none_of_its_events_again() {
     let file = std::env::temp_dir().join(format!("serf-interop-farewell-{}", std::process::id()));
     let copy = file.with_extension("copy");
     _ = fs::remove_file(&file);

@@ -93,7 +93,7 @@ fn compound(lengths: &[usize], frames: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn every_packet_that_no_node_sends_is_counted_for_what_is_wrong_with_it() {
+fn every_packet_that_no_node_sends_is_counted_for_the_right_reason() {
     let packets = negative_packets();
     let expected: Vec<_> = EXPECTED.iter().map(|(id, ..)| *id).collect();
     assert_eq!(packets.keys().map(String::as_str).collect::<Vec<_>>(), expected, "every entry, and no other");

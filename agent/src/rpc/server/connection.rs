@@ -9,7 +9,7 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::replies::{REPLY_BYTES_MAX, ReplyQueue};
-use super::{Hangup, Service};
+use super::{CloseConnection, Service};
 use crate::places::Place;
 use crate::rpc::{
     AUTHENTICATION_REQUIRED, DecodeError, Decoder, Framer, IPC_VERSION, Request, RequestHeader, UNSUPPORTED_COMMAND,
@@ -132,7 +132,7 @@ impl<S: Service, R: AsyncRead + Unpin> Connection<'_, S, R> {
             match end {
                 End::Quiet => {}
                 End::Late => {
-                    let text = format_args!("Client {} did not introduce itself in time", self.replies.peer);
+                    let text = format_args!("Client {} sent no handshake in time", self.replies.peer);
                     log.warn("agent.ipc", text);
                 }
                 End::Header(why) => log.error("agent.ipc", format_args!("failed to decode request header: {why}")),
@@ -183,7 +183,7 @@ impl<S: Service, R: AsyncRead + Unpin> Connection<'_, S, R> {
             Request::Handshake { version } => self.greet(seq, version),
             Request::Auth { key } => self.authenticate(seq, &key).await,
             _ if !self.is_known => self.replies.reply(seq, AUTHENTICATION_REQUIRED, |_| {}),
-            request => self.service.serve(self.replies, seq, request).await.map_err(|Hangup| End::Quiet)?,
+            request => self.service.serve(self.replies, seq, request).await.map_err(|CloseConnection| End::Quiet)?,
         }
         if self.is_greeted && self.is_known {
             self.place.settle();
@@ -216,7 +216,7 @@ impl<S: Service, R: AsyncRead + Unpin> Connection<'_, S, R> {
             sleep(WRONG_TOKEN_INTERVAL).await;
             drop(one_by_one);
             if self.wrong_tokens_shown == 0 && !self.service.token().is_empty() {
-                let text = format_args!("Client {} has shown a wrong token", self.replies.peer);
+                let text = format_args!("Client {} sent a wrong token", self.replies.peer);
                 self.service.log().warn("agent.ipc", text);
             }
             self.wrong_tokens_shown += 1;

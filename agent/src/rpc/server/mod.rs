@@ -35,8 +35,8 @@ pub(crate) trait Service: Send + Sync + 'static {
         replies: &Arc<ReplyQueue>,
         seq: u64,
         request: Request,
-    ) -> impl Future<Output = Result<(), Hangup>> + Send;
+    ) -> impl Future<Output = Result<(), CloseConnection>> + Send;
 }
 
 /// The connection must be closed.
-pub(crate) struct Hangup;
+pub(crate) struct CloseConnection;

@@ -454,7 +454,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_has_so_many_streams_and_no_more() {
+    fn the_streams_of_a_client_are_bounded() {
         let (streams, tally) = (Streams::default(), Arc::default());
         let client = client(&streams, &tally, STREAMS_MAX);
         let begin = |seq| client.begin_stream(&streams, seq, vec![EventFilter::Any]);

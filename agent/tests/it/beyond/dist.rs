@@ -175,7 +175,7 @@ fn setting<'u>(unit: &'u str, name: &str) -> &'u str {
 }
 
 #[test]
-fn what_the_systemd_unit_runs_starts_reloads_and_says_farewell() {
+fn the_command_of_the_systemd_unit_starts_reloads_and_leaves() {
     let unit = fs::read_to_string(dist("serf.service")).expect("is there");
     let directory = Directory::new("unit");
     fs::write(directory.0.join("a.json"), r#"{"tags": {"role": "web"}}"#).expect("can be written");
@@ -236,7 +236,7 @@ fn instruction(dockerfile: &str, name: &str) -> Vec<String> {
 }
 
 #[test]
-fn what_the_image_runs_starts_is_healthy_and_says_farewell() {
+fn the_command_of_the_image_starts_is_healthy_and_leaves() {
     let dockerfile = fs::read_to_string(dist("Dockerfile")).expect("is there");
     let directory = Directory::new("image");
     let (mut agent, rpc) = Running::start(&instruction(&dockerfile, "ENTRYPOINT"), &directory);

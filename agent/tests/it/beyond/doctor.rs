@@ -43,7 +43,7 @@ fn assert_failed(ran: &Ran, failed: &[&str]) -> Value {
 }
 
 #[test]
-fn a_healthy_node_passes_every_check_and_learns_of_nobody() {
+fn a_healthy_node_passes_every_check_and_learns_of_no_member() {
     for binary in binaries() {
         let node = Agent::start(&binary, "one", &[]);
         let report = assert_failed(&doctor(&[&node.bind]), &[]);
@@ -82,7 +82,7 @@ fn the_text_says_the_same_in_columns() {
 }
 
 #[test]
-fn the_right_key_passes_and_a_wrong_one_or_none_is_told_apart() {
+fn the_right_key_passes_and_a_wrong_one_is_distinguished_from_none() {
     for binary in binaries() {
         let node = Agent::start(&binary, "one", &["-encrypt", KEY]);
         assert_failed(&doctor(&["-encrypt", KEY, &node.bind]), &[]);
@@ -95,7 +95,7 @@ fn the_right_key_passes_and_a_wrong_one_or_none_is_told_apart() {
 }
 
 #[test]
-fn while_keys_are_exchanged_it_is_told_whether_the_node_understands_the_given_one() {
+fn during_a_rotation_doctor_reports_whether_the_node_reads_the_given_key() {
     let directory = Directory::new("keyring");
     let file = directory.0.join("keyring").display().to_string();
     for binary in binaries() {
@@ -195,7 +195,7 @@ fn tcp_only(agent: &Agent) -> (String, UdpSocket) {
 }
 
 #[test]
-fn udp_that_is_blocked_is_told_from_a_node_that_is_down() {
+fn blocked_udp_is_distinguished_from_a_node_that_is_down() {
     for binary in binaries() {
         let node = Agent::start(&binary, "one", &[]);
         let (address, _hole) = tcp_only(&node);
@@ -260,7 +260,7 @@ fn an_rpc_address_and_other_services_are_recognised() {
         }
     });
     let report = assert_failed(&doctor(&[&address]), &["tcp", "udp"]);
-    assert_eq!(found(&report, "tcp"), "what answers is no Serf node");
+    assert_eq!(found(&report, "tcp"), "the answer is not from a Serf node");
 }
 
 #[test]

@@ -56,7 +56,7 @@ fn every_command_answers_in_json() {
 }
 
 #[test]
-fn whoever_does_not_answer_is_missing_and_the_exit_code_says_so() {
+fn a_silent_member_is_listed_as_missing_and_sets_the_exit_code() {
     for binary in binaries() {
         let one = Agent::start(&binary, "one", &[]);
         let mut two = Agent::start(&binary, "two", &["-join", &one.bind]);

@@ -5,7 +5,7 @@ use std::process::Command;
 use super::lab::{Agent, OURS, eventually, reference};
 
 #[test]
-fn who_suspected_a_failed_member_and_when_is_told_by_those_that_remain() {
+fn the_remaining_members_know_the_accuser_of_a_failed_member_and_the_time() {
     let one = Agent::start(OURS, "one", &[]);
     let two = Agent::start(OURS, "two", &["-join", &one.bind]);
     let mut three = Agent::start(OURS, "three", &["-join", &one.bind]);
@@ -50,7 +50,7 @@ fn who_suspected_a_failed_member_and_when_is_told_by_those_that_remain() {
 }
 
 #[test]
-fn a_member_that_said_farewell_is_told_from_one_that_failed() {
+fn a_member_that_left_is_distinguished_from_one_that_failed() {
     let one = Agent::start(OURS, "one", &[]);
     let two = Agent::start(OURS, "two", &["-join", &one.bind]);
     one.wait_status("two", "alive");
@@ -62,7 +62,7 @@ fn a_member_that_said_farewell_is_told_from_one_that_failed() {
 }
 
 #[test]
-fn unknown_names_and_agents_without_the_command_are_told_clearly() {
+fn unknown_names_and_agents_without_the_command_are_reported() {
     let ours = Agent::start(OURS, "one", &[]);
     let ran = ours.ask(&["why", "nobody"]);
     assert_eq!(ran.out, "The agent one knows no member with the name \"nobody\"\n");

@@ -129,7 +129,7 @@ fn announce(cluster: &str, addr: SocketAddr) {
 }
 
 #[test]
-fn who_cannot_be_joined_is_tried_again_when_it_can() {
+fn a_failed_join_is_retried_until_it_succeeds() {
     if !has_multicast(Ipv4Addr::LOCALHOST) {
         return;
     }
@@ -144,7 +144,7 @@ fn who_cannot_be_joined_is_tried_again_when_it_can() {
 }
 
 #[test]
-fn an_agent_does_not_start_when_it_could_discover_nobody() {
+fn an_agent_does_not_start_when_discovery_cannot_work() {
     let mut agent = Agent::spawn("127.0.0.1:0", &[&cluster("none"), "-mdns-disable-ipv4", "-mdns-disable-ipv6"]);
     assert_eq!(agent.exit_code(), 1);
     agent.wait("==> Error starting mDNS listener: both IPv4 and IPv6 are disabled");

@@ -177,7 +177,7 @@ fn a_querys_script_may_query_its_own_node_although_events_wait_for_it() {
 }
 
 #[test]
-fn of_several_scripts_for_a_query_the_first_configured_that_answers_answers() {
+fn the_first_configured_script_that_answers_a_query_wins() {
     let agent = Agent::start(&[
         "-event-handler=query:q=exit 1",
         "-event-handler=query=sleep 0.3; true",

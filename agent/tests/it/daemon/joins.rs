@@ -22,7 +22,7 @@ fn a_join_that_fails_says_why_in_the_order_of_the_addresses() {
 }
 
 #[test]
-fn a_join_tells_apart_other_keys_and_none() {
+fn a_join_distinguishes_other_keys_from_none() {
     let key = |letter: &str| format!("-encrypt=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA{letter}A=");
     let (encrypted, plain) = (Agent::start(&["-node=seed", &key("A")]), Agent::start(&["-node=plain"]));
     for (seed, why) in [
@@ -67,12 +67,12 @@ fn where_every_address_is_meant_those_of_ipv6_are_meant_as_well() {
 }
 
 #[test]
-fn what_is_odd_about_a_snapshot_is_told() {
+fn unreadable_lines_of_a_snapshot_are_logged() {
     let dir = Directory::new("odd");
     let path = dir.file("s", "bogus line\nalive: gone 127.0.0.1:1\nclock: x\nleave\n");
     let agent = Agent::start(&["-rejoin", "-snapshot", &path]);
     agent.wait("[WARN] serf: Unrecognized snapshot line: bogus line\n");
-    agent.wait("[WARN] serf: 1 lines of the snapshot cannot be read\n");
+    agent.wait("[WARN] serf: 1 lines of the snapshot are unreadable\n");
     agent.wait("[INFO] serf: Ignoring previous leave in snapshot\n");
     agent.wait("[INFO] serf: Attempting re-join to previously known node: gone: 127.0.0.1:1\n");
     agent.wait("[WARN] serf: Failed to re-join any previously known node\n");
@@ -126,7 +126,7 @@ fn an_agent_that_leaves_still_sends_events_and_queries() {
 }
 
 #[test]
-fn who_forces_itself_to_leave_is_told_what_to_use() {
+fn a_forced_leave_of_oneself_is_refused_with_advice() {
     let error = Agent::start(&[]).client().force_leave("one", false).expect_err("is refused");
     assert!(error.to_string().ends_with("use 'serf leave'"), "{error}");
 }

@@ -93,6 +93,8 @@ fn figures_are_served_in_the_format_of_prometheus() {
         ("serf_encrypted", 0.0),
         ("serf_dropped_total{reason=\"malformed\"}", 0.0),
         ("serf_file_errors_total", 0.0),
+        ("serf_digests_compared_total", 0.0),
+        ("serf_rows_reconciled_total", 0.0),
     ] {
         assert_eq!(samples.get(sample), Some(&value), "{sample}");
     }
@@ -114,7 +116,7 @@ fn health_ends_with_the_leave_and_other_requests_are_refused() {
 }
 
 #[test]
-fn who_watches_and_says_nothing_holds_up_nobody() {
+fn silent_connections_to_the_web_server_delay_no_request() {
     let agent = Agent::start(&[ANY]);
     let output = agent.output();
     let (_, addr) = output.split_once("Metrics addr: '").expect("is in the banner");
@@ -127,7 +129,7 @@ fn who_watches_and_says_nothing_holds_up_nobody() {
 }
 
 #[test]
-fn an_address_that_cannot_be_listened_on_is_told() {
+fn an_address_that_cannot_be_bound_is_reported() {
     let mut agent = Agent::spawn("127.0.0.1:0", &["-metrics-addr=127.0.0.1"]);
     assert_eq!(agent.exit_code(), 1);
     agent.wait("==> Error starting metrics listener: listen tcp: address 127.0.0.1: missing port in address");

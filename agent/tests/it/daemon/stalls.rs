@@ -14,7 +14,7 @@ fn answers(agent: &Agent) -> bool {
 }
 
 #[test]
-fn figures_that_nobody_reads_hold_up_nothing() {
+fn unread_metrics_delay_nothing() {
     let mut agent = Agent::start_with(&[], Stdio::piped());
     // Each has about two KiB, and a pipe holds 64.
     for _ in 0..200 {

@@ -12,7 +12,7 @@ fn next(socket: &UnixDatagram) -> String {
 }
 
 #[test]
-fn a_supervisor_is_told_of_start_reload_and_end() {
+fn a_supervisor_is_notified_of_start_reload_and_end() {
     let dir = Directory::new("notify");
     let path = dir.0.join("notify").display().to_string();
     let socket = UnixDatagram::bind(&path).expect("can be bound");
@@ -29,7 +29,7 @@ fn a_supervisor_is_told_of_start_reload_and_end() {
 }
 
 #[test]
-fn a_supervisor_is_not_told_of_a_start_that_fails() {
+fn a_supervisor_is_not_notified_of_a_start_that_fails() {
     let dir = Directory::new("notify-not");
     let path = dir.0.join("notify").display().to_string();
     let socket = UnixDatagram::bind(&path).expect("can be bound");

@@ -47,7 +47,7 @@ fn an_advertised_address_is_in_the_banner_and_among_the_members() {
 }
 
 #[test]
-fn who_disables_coordinates_has_none_and_gives_none() {
+fn a_node_with_coordinates_disabled_has_none_and_sends_none() {
     let dir = Directory::new("coordinates");
     let config = dir.file("c.json", "{\"disable_coordinates\": true}");
     let without = Agent::start(&["-profile=local", "-node=without", "-config-file", &config]);

@@ -127,7 +127,7 @@ fn wrong_tokens_are_answered_slowly_and_the_right_one_at_once() {
         })
         .sum();
     assert!((1..=100).contains(&answers), "{answers} of 4000");
-    agent.wait("has shown a wrong token");
+    agent.wait("sent a wrong token");
 }
 
 #[test]

@@ -82,7 +82,7 @@ fn below_protocol_four_there_are_no_queries_and_no_changes_of_keys() {
 }
 
 #[test]
-fn a_script_that_answers_late_or_at_too_great_length_is_told_of_and_not_heard() {
+fn an_answer_of_a_script_that_is_late_or_too_long_is_logged_and_not_sent() {
     let agent = Agent::start(&[
         "-event-handler=query:late=sleep 1; echo late",
         "-event-handler=query:long=head -c 2000 /dev/zero",

@@ -20,7 +20,7 @@ fn next(client: &mut Client) -> (String, String) {
 }
 
 #[test]
-fn who_is_forgotten_is_told_of_with_the_status_it_had() {
+fn a_reap_event_has_the_status_before_it() {
     let dir = Directory::new("reap");
     let config = dir.file("c.json", "{\"reconnect_timeout\": \"1s\"}");
     let agent = Agent::start(&["-profile=local", "-config-file", &config]);

@@ -49,7 +49,7 @@ fn dropped(node: &Node) -> Vec<(DropReason, u64)> {
 }
 
 #[test]
-fn a_datagram_is_refused_for_what_is_wrong_with_it() {
+fn a_datagram_is_refused_for_the_right_reason() {
     let mut numbers = BTreeSet::new();
     for (name, bytes) in inputs("datagram_hashicorp", "") {
         let mut out = Outbox::new();
@@ -68,7 +68,7 @@ fn a_datagram_is_refused_for_what_is_wrong_with_it() {
 }
 
 #[test]
-fn a_stream_is_closed_before_the_peer_closes_it_for_what_is_wrong_with_it() {
+fn a_bad_stream_is_closed_at_once_and_counted_for_the_right_reason() {
     let mut numbers = BTreeSet::new();
     for (name, bytes) in inputs("stream", ".request") {
         let mut out = Outbox::new();

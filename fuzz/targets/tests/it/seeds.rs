@@ -225,6 +225,7 @@ fn native_messages(seeds: &mut Seeds) {
         ("ack", Message::Ack(Ack { seq: 1, payload: b"" })),
         ("nack", Message::Nack { seq: 1 }),
         ("alive", Message::Alive(Alive { incarnation: 1, peer })),
+        ("joined", Message::Joined { alive: Alive { incarnation: 1, peer }, ltime: 300 }),
         ("suspect", Message::Suspect(accusation)),
         ("dead", Message::Dead(Accusation { node: "node-b", ..accusation })),
     ] {
@@ -267,10 +268,35 @@ fn native_messages(seeds: &mut Seeds) {
     let coordinate = serf::Coordinate { vec: List::new(&vec), error: 1.5, adjustment: 0.0, height: 1e-5 };
     seeds.add("native_bodies", "coordinate", written(|w| native::encode_coordinate(&coordinate, w)));
     seeds.add("native_bodies", "record", native::encode_record(peer));
+    add_anti_entropy(seeds, peer);
     let (state, push_pull) = native_push_pull(peer);
     seeds.add("native_bodies", "state", state);
     seeds.add("native_bodies", "push_pull", &push_pull[5..]);
     seeds.add_stream("native_push_pull", &push_pull);
+}
+
+fn add_anti_entropy(seeds: &mut Seeds, peer: PeerRef<'_>) {
+    let events = Some(native::EventWindow { last: 300, times: 64, digest: 7 });
+    let quiet = native::Digest { quiet: true, salt: 0, view: 5, events: None };
+    let salted = native::Digest { quiet: false, salt: 9, view: 5, events };
+    let record = native::encode_record(peer);
+    let states = written(|w| {
+        native::begin_states(true, w)?;
+        native::put_state(State::Alive, 1, 300, false, &record, w)?;
+        native::put_state(State::Left, 2, 301, true, &record, w)
+    });
+    for (name, frame) in [
+        ("digest", written(|w| quiet.encode(w))),
+        ("digest_salted", written(|w| salted.encode(w))),
+        ("buckets", written(|w| native::encode_buckets(9, &[1, 2, 3, 4], w))),
+        ("rows", written(|w| native::encode_rows(9, false, &[(1, &[5, 6]), (3, &[])], w).map(drop))),
+        ("rows_much", written(|w| native::encode_rows(9, true, &[], w).map(drop))),
+        ("wanted", written(|w| native::encode_wanted(9, &[5, 6], w))),
+        ("states", states),
+        ("event_hashes", written(|w| native::encode_events(true, 300, 64, &[5, 6], w))),
+    ] {
+        add_native(seeds, name, &frame);
+    }
 }
 
 fn add_native(seeds: &mut Seeds, name: &str, frame: &[u8]) {

@@ -41,7 +41,7 @@ fn push_pull(events: &[UserEvent<'_>]) -> Vec<u8> {
 }
 
 #[test]
-fn a_push_pull_is_answered_and_short_however_much_strangers_have_told() {
+fn a_push_pull_is_answered_and_short_however_much_strangers_have_sent() {
     let mut cluster = Cluster::joined(2);
     let payload = vec![0; USER_EVENT_BYTES_MAX - 1];
     for round in 0..3_u64 {

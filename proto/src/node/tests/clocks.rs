@@ -75,5 +75,5 @@ fn a_time_at_the_end_of_time_moves_no_clock() {
         poison(&mut cluster, 0, ltime);
     }
     assert_eq!(clocks(&cluster, 0), before);
-    assert_eq!(dropped(&cluster, 0, DropReason::Absurd), 12);
+    assert_eq!(dropped(&cluster, 0, DropReason::OutOfRange), 12);
 }

@@ -135,7 +135,7 @@ fn a_newcomer_on_a_stream_is_admitted_at_once_and_no_other_with_it() {
     flood(&mut alone, 255, &META);
     let mut body = vec![];
     native_states(&mut body, &[&*newcomer(0), &*newcomer(1)]);
-    alone.node.enter(alone.now);
+    alone.node.set_now(alone.now);
     let origin = Origin::Exchange("10.0.0.30:50000".parse().unwrap());
     alone.node.merge(origin, &PushPull::parse(Codec::Native, &body).unwrap(), false, None, &mut alone.out).unwrap();
     assert!(alone.node.member(&newcomer(0)).is_some());

@@ -42,7 +42,7 @@ fn cancelling_closes_the_streams_that_are_open() {
 }
 
 #[test]
-fn a_node_that_has_lost_everybody_finds_them_again_even_after_it_has_forgotten_them() {
+fn a_node_that_lost_all_members_finds_them_again_even_after_it_forgot_them() {
     let mut cluster = Cluster::new(2);
     let forgetful = || Options::lan().with(|options| options.serf.reconnect_timeout = Duration::from_secs(60));
     cluster.start(1, forgetful());
@@ -55,7 +55,7 @@ fn a_node_that_has_lost_everybody_finds_them_again_even_after_it_has_forgotten_t
     cluster.start(0, Options::lan());
     cluster.run(Duration::from_secs(45));
     assert_eq!((cluster.alive(0), cluster.alive(1)), (2, 2));
-    assert_eq!(cluster.joined_reports(1).len(), before, "the application did not ask for it");
+    assert_eq!(cluster.joined_reports(1).len(), before, "the application did not purpose for it");
 }
 
 #[test]
@@ -73,15 +73,15 @@ fn a_node_through_which_all_others_joined_finds_them_again_too() {
 }
 
 #[test]
-fn whoever_reaches_a_failed_member_again_tells_everybody_that_it_joined() {
+fn a_member_that_reaches_a_failed_one_again_broadcasts_its_join() {
     for join in [false, true] {
         let mut cluster = Cluster::joined(3);
         let time = |cluster: &Cluster| cluster.nodes[2].as_ref().unwrap().member("node-0").unwrap().status_ltime();
         let before = time(&cluster);
         cluster.command(0, |node, now, out| {
-            node.enter(now);
-            let ask = Ask::PushPull { join, codec: Codec::Native };
-            node.core.dial(addr(1), ask, now + Duration::from_secs(10));
+            node.set_now(now);
+            let purpose = ExchangePurpose::PushPull { join, codec: Codec::Native };
+            node.core.dial(addr(1), purpose, now + Duration::from_secs(10));
             node.settle(None, out);
         });
         cluster.run(Duration::from_secs(3));
@@ -97,12 +97,12 @@ fn a_cluster_with_an_incompatible_member_is_not_joined_and_the_join_says_why() {
     cluster.nodes[2] = None;
     cluster.command(0, |node, now, out| {
         let peer =
-            PeerRef { name: "odd", addr: addr(2), meta: &[], versions: Versions::from_bytes([1, 5, 2, 7, 7, 7]) };
+            PeerRef { name: "odd", addr: addr(2), meta: &[], versions: Versions::from_bytes([1, 5, 2, 9, 9, 9]) };
         let mut buf = [0; 200];
         let mut writer = crate::wire::Writer::new(&mut buf);
         Codec::Native.encode(&Message::Alive(crate::wire::swim::Alive { incarnation: 1, peer }), &mut writer).unwrap();
         let len = writer.len();
-        node.enter(now);
+        node.set_now(now);
         node.handle_frame(&mut Heard::new(addr(2), len), &buf[..len]);
         node.settle(None, out);
     });
@@ -110,7 +110,7 @@ fn a_cluster_with_an_incompatible_member_is_not_joined_and_the_join_says_why() {
     cluster.command(1, |node, now, out| node.join(now, &[addr(0)], OldEvents::Deliver, out)).unwrap();
     cluster.run(Duration::from_millis(20));
     let [report] = &cluster.joined_reports(1)[..] else { panic!("{:?}", cluster.events[1]) };
-    let detail = Some("Node 'odd' delegate protocol version (7) is incompatible: [2, 5]".into());
+    let detail = Some("Node 'odd' delegate protocol version (9) is incompatible: [2, 5]".into());
     let refused = crate::AddressFailure { addr: addr(0), cause: crate::SeedFailureCause::Refused, detail };
     assert_eq!((report.contacted, &report.failed[..]), (0, &[refused][..]));
     assert_eq!((cluster.alive(1), dropped(&cluster, 1, DropReason::Versions)), (1, 1));

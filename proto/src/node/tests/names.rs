@@ -35,7 +35,7 @@ fn of_two_claimants_of_a_name_the_majority_decides_and_the_loser_learns_it() {
     // The holder of the name need not learn of the other node; if it does, it starts a vote too, one for all conflicts.
     for _ in 0..3 {
         cluster.command(1, |node, now, out| {
-            node.enter(now);
+            node.set_now(now);
             node.core.notify(Notification::Conflict(node.swim.me()));
             node.settle(None, out);
         });
@@ -64,7 +64,7 @@ impl Cluster {
     /// Claims a node's name from another address.
     fn claim(&mut self, at: usize) {
         self.command(at, |node, now, out| {
-            node.enter(now);
+            node.set_now(now);
             node.core.notify(Notification::Conflict(node.swim.me()));
             node.settle(None, out);
         });
@@ -113,7 +113,7 @@ fn strangers_have_no_vote_on_a_name_whatever_names_they_answer_under() {
 }
 
 #[test]
-fn who_is_first_heard_of_after_the_claim_has_no_vote_on_the_name() {
+fn a_member_first_heard_of_after_the_claim_has_no_vote_on_the_name() {
     let mut cluster = Cluster::new(3);
     cluster.command(1, |node, now, out| node.join(now, &[addr(0)], OldEvents::Deliver, out)).unwrap();
     cluster.run(Duration::from_secs(5));
@@ -147,7 +147,7 @@ fn forge(cluster: &mut Cluster, at: usize) {
 }
 
 #[test]
-fn a_forged_farewell_and_a_forged_claim_do_not_take_the_name_of_a_node_that_runs() {
+fn a_forged_leave_and_a_forged_claim_do_not_take_the_name_of_a_running_node() {
     let mut cluster = Cluster::joined(4);
     for _ in 0..3 {
         [0, 2, 3].into_iter().for_each(|at| forge(&mut cluster, at));

@@ -52,7 +52,7 @@ impl Cluster {
 }
 
 #[test]
-fn a_member_that_is_vetoed_is_none_here_and_one_elsewhere_and_each_veto_is_counted() {
+fn a_veto_keeps_a_member_out_of_this_node_only_and_is_counted() {
     let mut cluster = Cluster::new(3);
     cluster.start_with(0, Against { name: "node-2", strict: Arc::new(AtomicBool::new(true)) });
     cluster.join(1, 0);
@@ -62,6 +62,25 @@ fn a_member_that_is_vetoed_is_none_here_and_one_elsewhere_and_each_veto_is_count
     assert_eq!((cluster.status(0, 2), cluster.member_events(0, 2)), (None, vec![]));
     assert!(dropped(&cluster, 0, DropReason::Vetoed) > 0);
     assert_eq!(dropped(&cluster, 1, DropReason::Vetoed), 0);
+}
+
+#[test]
+fn members_whose_views_keep_differing_are_listed_until_their_digests_agree() {
+    let strict = Arc::new(AtomicBool::new(true));
+    let mut cluster = Cluster::new(3);
+    cluster.start_with(0, Against { name: "node-2", strict: Arc::clone(&strict) });
+    cluster.join(1, 0);
+    cluster.join(2, 1);
+    let listed = |cluster: &Cluster| -> Vec<(String, u32)> {
+        let node = cluster.nodes[0].as_ref().unwrap();
+        node.disagreements().map(|(peer, tries)| (peer.name().to_owned(), tries)).collect()
+    };
+    cluster.run(Duration::from_secs(300));
+    let [(name, tries)] = &listed(&cluster)[..] else { panic!("{:?}", listed(&cluster)) };
+    assert!(name == "node-1" && *tries >= 5, "{name}: {tries}");
+    strict.store(false, Ordering::Relaxed);
+    cluster.run(Duration::from_secs(300));
+    assert_eq!((cluster.alive(0), listed(&cluster)), (3, vec![]));
 }
 
 #[test]

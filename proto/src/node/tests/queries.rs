@@ -47,7 +47,7 @@ fn all(count: usize) -> Vec<String> {
 }
 
 #[test]
-fn everybody_acknowledges_and_answers_and_the_query_ends_long_before_its_deadline() {
+fn a_query_ends_before_its_deadline_when_all_have_answered() {
     let mut cluster = Cluster::joined(6);
     let asked_at = cluster.now;
     cluster.ask(2, &Question::new("uptime").with_acks());
@@ -80,7 +80,7 @@ fn a_member_that_cannot_reach_the_asker_answers_over_others() {
 }
 
 #[test]
-fn a_node_without_encryption_says_so_to_whoever_asks_for_its_keys() {
+fn a_node_without_encryption_answers_key_requests_with_that() {
     let mut cluster = Cluster::joined(3);
     let id = cluster.command(1, |node, now, out| node.change_all_keys(now, KeyOperation::List, &[], 0, out)).unwrap();
     cluster.run(Duration::from_secs(4));

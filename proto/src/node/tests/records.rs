@@ -137,7 +137,7 @@ fn a_failed_rejoin_is_followed_by_a_search_until_a_member_is_back() {
     cluster.command(0, |node, now, out| node.rejoin(now, OldEvents::Deliver, out)).unwrap();
     cluster.run(Duration::from_secs(300));
     let reports = cluster.events[0].iter().filter(|event| matches!(event, Event::Joined(_))).count();
-    assert_eq!((cluster.alive(0), reports), (1, 1), "the application is told of its own join only");
+    assert_eq!((cluster.alive(0), reports), (1, 1), "the application sees its own join only");
     cluster.start(2, Options::lan());
     cluster.run(Duration::from_secs(45));
     assert_eq!((cluster.alive(0), cluster.alive(2)), (2, 2));
@@ -152,7 +152,7 @@ fn vec_of(snapshot: &Snapshot) -> Vec<Record> {
 }
 
 #[test]
-fn a_node_without_an_earlier_life_has_nobody_to_rejoin() {
+fn a_node_without_an_earlier_run_has_no_member_to_rejoin() {
     let mut cluster = Cluster::new(1);
     let error = cluster.command(0, |node, now, out| node.rejoin(now, OldEvents::Deliver, out));
     assert_eq!(error, Err(JoinError::NoSeeds));
@@ -186,8 +186,8 @@ fn events_during_a_leave_are_recorded_and_not_delivered_after_a_rejoin() {
         cluster.command(1, |node, now, out| node.query(now, &Question::new(name), out)).unwrap();
     }
     cluster.run(Duration::from_secs(2));
-    let told = cluster.user_events(0);
-    assert_eq!(told, ["before", "intent", "farewell"], "a member that knows that we left sends us none");
+    let received = cluster.user_events(0);
+    assert_eq!(received, ["before", "intent", "farewell"], "a member that knows that we left sends us none");
     let seen = cluster.nodes[0].as_ref().unwrap().clocks();
     for after_leave in [AfterLeave::Forget, AfterLeave::Rejoin] {
         let snapshot = cluster.snapshot_read(0, after_leave);

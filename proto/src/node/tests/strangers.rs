@@ -125,14 +125,14 @@ proptest! {
             for (to, answer) in answers {
                 prop_assert_eq!(to.ip(), stranger().ip());
                 prop_assert!(answer.len() <= datagram.len(), "{} bytes for {}", answer.len(), datagram.len());
-                prop_assert_eq!(alone.kinds(&answer).len(), 1, "no broadcast rides along");
+                prop_assert_eq!(alone.kinds(&answer).len(), 1, "no broadcast is piggybacked");
             }
         }
     }
 }
 
 #[test]
-fn a_ping_of_two_bytes_is_not_answered_and_one_that_names_nobody_is_in_few_words() {
+fn a_ping_of_two_bytes_is_not_answered_and_one_without_a_name_is_briefly() {
     let mut alone = Alone::new(Options::lan());
     assert_eq!((alone.take(stranger(), b"\x00\x80"), alone.dropped(DropReason::Limit)), (vec![], 1));
     let bare = b"\x00\x82\xa4Node\xa0\xa5SeqNo\xcd\x10\x92";
@@ -155,37 +155,37 @@ fn compounds_in_a_compound_are_refused_and_nothing_in_them_is_answered() {
 #[test]
 fn broadcasts_ride_on_acks_once_an_interval_and_not_twice_in_a_row_to_one() {
     let mut alone = Alone::new(Options::lan());
-    let rides = |alone: &mut Alone, at: usize, source| {
+    let is_piggybacked = |alone: &mut Alone, at: usize, source| {
         alone.node.user_event(alone.now, "deploy", b"", Coalescing::Forbid, &mut alone.out).unwrap();
         let answers = alone.hear(addr(at), Codec::Native, &[ping(1, source)]);
         assert_eq!(answers[0].0, addr(at));
         alone.kinds(&answers[0].1).contains(&0x48)
     };
-    assert!(rides(&mut alone, 1, from_node_1()));
+    assert!(is_piggybacked(&mut alone, 1, from_node_1()));
     alone.now = alone.now + Duration::from_secs(5);
-    assert!(!rides(&mut alone, 1, from_node_1()), "not twice in a row to one");
+    assert!(!is_piggybacked(&mut alone, 1, from_node_1()), "not twice in a row to one");
     let from_node_2 = Some(Source { addr: addr(2), node: "node-2" });
-    assert!(rides(&mut alone, 2, from_node_2));
-    assert!(!rides(&mut alone, 1, from_node_1()), "not twice in an interval");
+    assert!(is_piggybacked(&mut alone, 2, from_node_2));
+    assert!(!is_piggybacked(&mut alone, 1, from_node_1()), "not twice in an interval");
     alone.now = alone.now + Duration::from_millis(200);
-    assert!(rides(&mut alone, 1, from_node_1()));
+    assert!(is_piggybacked(&mut alone, 1, from_node_1()));
     alone.hear(addr(2), Codec::Native, &[Message::Dead(Accusation { incarnation: 1, node: "node-2", from: "node-1" })]);
     alone.now = alone.now + Duration::from_secs(5);
-    assert!(!rides(&mut alone, 2, from_node_2), "the dead are told by gossip");
+    assert!(!is_piggybacked(&mut alone, 2, from_node_2), "the dead hear by gossip only");
 }
 
 #[test]
-fn an_accuser_hears_our_refutation_with_the_ack_even_when_nothing_else_may_ride() {
+fn an_accuser_gets_our_refutation_with_the_ack_even_without_other_broadcasts() {
     let mut alone = Alone::new(Options::lan());
     for incarnation in 1..3 {
         let suspect = Message::Suspect(Accusation { incarnation, node: "node-0", from: "node-1" });
         let answers = alone.hear(addr(1), Codec::Native, &[ping(1, from_node_1()), suspect]);
         let mut buffers = PacketBuffers::new();
         let message = alone.envelope.open(&answers[0].1, &mut buffers).unwrap().to_vec();
-        let told = envelope::split(&message).unwrap().any(
+        let carries_state = envelope::split(&message).unwrap().any(
             |frame| matches!(native::decode(frame), Ok(Message::Alive(alive)) if alive.incarnation == incarnation + 1),
         );
-        assert!(told, "at {incarnation}");
+        assert!(carries_state, "at {incarnation}");
     }
 }
 

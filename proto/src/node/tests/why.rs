@@ -24,7 +24,7 @@ fn name(at: usize) -> String {
 }
 
 #[test]
-fn of_a_member_that_crashed_everybody_knows_who_accused_it_and_how_it_was_learned() {
+fn of_a_crashed_member_all_know_the_accuser_and_the_source() {
     let mut cluster = Cluster::joined(5);
     let crashed_at = cluster.crash_until_suspected(4);
     let whys: Vec<Why> = (0..4).map(|at| cluster.why(at, 4).expect("it is suspected")).collect();
@@ -57,7 +57,7 @@ fn of_a_member_that_crashed_everybody_knows_who_accused_it_and_how_it_was_learne
 }
 
 #[test]
-fn of_a_member_that_is_well_or_back_or_unknown_there_is_nothing_to_tell() {
+fn there_is_no_evidence_about_a_member_that_is_alive_back_or_unknown() {
     let mut cluster = Cluster::joined(3);
     assert_eq!(cluster.why(0, 1), None);
     assert_eq!(cluster.why(0, 9), None);

@@ -23,7 +23,7 @@ use crate::wire::serf::{Message, QueryResponse, Relay};
 #[non_exhaustive]
 pub enum RespondError {
     /// Its size in HashiCorp's encoding exceeds the limit, or it fits into no packet.
-    #[error("the answer takes {bytes} bytes, the limit is {limit}")]
+    #[error("the response takes {bytes} bytes, the limit is {limit}")]
     TooLarge {
         /// The encoded size, in bytes.
         bytes: usize,
@@ -31,10 +31,10 @@ pub enum RespondError {
         limit: usize,
     },
     /// The query has been answered already: each node responds once.
-    #[error("the query has been answered before")]
+    #[error("the query was already answered")]
     Answered,
     /// The query's deadline has passed.
-    #[error("the time for answers to the query is over")]
+    #[error("the deadline of the query has passed")]
     Late,
     /// The query is unknown, or too old to be remembered.
     #[error("there is no such query")]
@@ -50,6 +50,8 @@ impl Serf {
         if bytes > limit {
             return Err(RespondError::TooLarge { bytes, limit });
         }
+        // The deadline has removed the open query, so only the memory of numbers distinguishes a late response from an
+        // unknown query.
         let known = self.queries.recent.knows(to.ltime, |&number| number == Number(to.id));
         let Some(open) = self.queries.open.get_mut(&to) else {
             return Err(if known { RespondError::Late } else { RespondError::Unknown });
@@ -60,6 +62,7 @@ impl Serf {
         if core.now >= open.deadline {
             return Err(RespondError::Late);
         }
+        // Only after all checks: a response that is refused may be tried again.
         open.answered = true;
         let requester = open.requester.clone();
         self.send_response(core, &requester, &response);
@@ -81,7 +84,7 @@ impl Serf {
         if serf_bytes(&Message::QueryResponse(response)) <= response_limit(core) {
             self.send_response(core, requester, &response);
         } else {
-            tracing::warn!(query = %requester.id, "the answer is too large to be sent");
+            tracing::warn!(query = %requester.id, "the response is too large to be sent");
         }
     }
 

@@ -9,7 +9,7 @@ use core::time::Duration;
 use bytes::Bytes;
 use thiserror::Error;
 
-use super::collect::{Asked, Purpose};
+use super::collect::{PendingQuery, QueryPurpose};
 use crate::core::{Core, Origin};
 use crate::event::Member;
 use crate::limits::{QUERIES_ASKED_MAX, QUERY_FILTERS_MAX, QUERY_TIMEOUT_MAX};
@@ -147,7 +147,7 @@ pub enum QueryError {
         limit: usize,
     },
     /// A tag's expression is invalid or too large.
-    #[error("the filter cannot be used: {0}")]
+    #[error("invalid filter: {0}")]
     Filter(PatternError),
     /// Too many filters: one for all names, and one per tag.
     #[error("the query has {filters} filters, the limit is {limit}")]
@@ -166,21 +166,21 @@ pub enum QueryError {
         limit: Duration,
     },
     /// Too many of our own queries are running.
-    #[error("{limit} queries are under way, which is the limit")]
+    #[error("{limit} queries are running, which is the limit")]
     TooMany {
         /// The limit.
         limit: usize,
     },
     /// The query clock is exhausted ([`limits::LAMPORT_TIME_MAX`](crate::limits::LAMPORT_TIME_MAX)): every node would
     /// refuse the query.
-    #[error("the Lamport clock of queries is at its end")]
+    #[error("the Lamport clock of queries has reached its maximum")]
     ClockExhausted,
 }
 
 impl Serf {
     /// Sends a query of the application.
     pub(crate) fn query(&mut self, core: &mut Core, question: &Question<'_>) -> Result<QueryId, QueryError> {
-        self.ask(core, question, Purpose::Application)
+        self.ask(core, question, QueryPurpose::Application)
     }
 
     /// Sends a query (`Query` in serf.go): to the other members by gossip, and to this node at once.
@@ -188,7 +188,7 @@ impl Serf {
         &mut self,
         core: &mut Core,
         question: &Question<'_>,
-        purpose: Purpose,
+        purpose: QueryPurpose,
     ) -> Result<QueryId, QueryError> {
         self.ask_in_frame(core, question, purpose).map(|(id, _)| id)
     }
@@ -198,10 +198,10 @@ impl Serf {
         &mut self,
         core: &mut Core,
         question: &Question<'_>,
-        purpose: Purpose,
+        purpose: QueryPurpose,
     ) -> Result<(QueryId, Bytes), QueryError> {
         question.check()?;
-        if self.queries.asked.len() >= QUERIES_ASKED_MAX {
+        if self.queries.pending.len() >= QUERIES_ASKED_MAX {
             return Err(QueryError::TooMany { limit: QUERIES_ASKED_MAX });
         }
         self.clocks.query.check().map_err(|Exhausted| QueryError::ClockExhausted)?;
@@ -220,7 +220,7 @@ impl Serf {
         let id = QueryId { ltime: query.ltime, id: query.id };
         let waiting = if purpose.ends_early() { self.expected(core, question, &filters) } else { BTreeSet::new() };
         // Registered before the local delivery below, which may respond at once.
-        self.queries.asked.insert(id, Asked::new(core.now + timeout, question.acks, waiting, purpose));
+        self.queries.pending.insert(id, PendingQuery::new(core.now + timeout, question.acks, waiting, purpose));
         self.arm_queries(core);
         let frame = encode(core.codec_kept(), &Message::Query(query));
         self.query_in(core, Origin::Local, &query, &frame);

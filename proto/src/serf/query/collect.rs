@@ -19,29 +19,29 @@ use crate::wire::serf::QueryResponse;
 
 /// A running query of this node.
 #[derive(Clone, Debug)]
-pub(super) struct Asked {
+pub(super) struct PendingQuery {
     deadline: Instant,
     acks: bool,
     /// Members that have not responded. Starts empty if we expect none; the query then runs to its deadline, since
     /// there may be members that we do not know.
     waiting: BTreeSet<MemberIdx>,
-    heard: BTreeMap<Name, Heard>,
+    received: BTreeMap<Name, Received>,
     /// Number of responders that are not members.
     strangers: u32,
     acked: u32,
     answered: u32,
-    purpose: Purpose,
+    purpose: QueryPurpose,
 }
 
 /// Whether a sender has acked and responded.
 #[derive(Clone, Copy, Debug, Default)]
-struct Heard {
+struct Received {
     ack: bool,
     answer: bool,
 }
 
 /// Classification of an ack or response.
-enum Worth {
+enum ResponseClass {
     News {
         /// Whether this is the first evidence that the query reached the sender.
         first_ack: bool,
@@ -53,13 +53,13 @@ enum Worth {
 
 /// The purpose of a query, with the state that it accumulates.
 #[derive(Clone, Debug)]
-pub(in crate::serf) enum Purpose {
+pub(in crate::serf) enum QueryPurpose {
     Application,
     Keys(KeyTally),
     Conflict(Vote),
 }
 
-impl Purpose {
+impl QueryPurpose {
     /// Whether the query ends when all expected members have responded. A vote always runs to its deadline: a node
     /// whose name is taken may have just started, and know few of the voters.
     pub(super) const fn ends_early(&self) -> bool {
@@ -67,12 +67,17 @@ impl Purpose {
     }
 }
 
-impl Asked {
-    pub(super) const fn new(deadline: Instant, acks: bool, waiting: BTreeSet<MemberIdx>, purpose: Purpose) -> Self {
-        Self { deadline, acks, waiting, heard: BTreeMap::new(), strangers: 0, acked: 0, answered: 0, purpose }
+impl PendingQuery {
+    pub(super) const fn new(
+        deadline: Instant,
+        acks: bool,
+        waiting: BTreeSet<MemberIdx>,
+        purpose: QueryPurpose,
+    ) -> Self {
+        Self { deadline, acks, waiting, received: BTreeMap::new(), strangers: 0, acked: 0, answered: 0, purpose }
     }
 
-    pub(super) const fn purpose(&self) -> &Purpose {
+    pub(super) const fn purpose(&self) -> &QueryPurpose {
         &self.purpose
     }
 
@@ -80,29 +85,29 @@ impl Asked {
     fn admits(&self, core: &Core, origin: Origin, idx: Option<MemberIdx>, response: &QueryResponse<'_>) -> bool {
         let is_wanted = self.acks || !response.is_ack();
         let may_vote =
-            || if let Purpose::Conflict(vote) = &self.purpose { vote.admits(core, origin, idx) } else { true };
+            || if let QueryPurpose::Conflict(vote) = &self.purpose { vote.admits(core, origin, idx) } else { true };
         !response.from.is_empty() && is_wanted && may_vote()
     }
 
     /// Records a response.
-    fn note(&mut self, from: &Name, is_member: bool, is_ack: bool) -> Worth {
-        if !is_member && !self.heard.contains_key(from) {
+    fn note(&mut self, from: &Name, is_member: bool, is_ack: bool) -> ResponseClass {
+        if !is_member && !self.received.contains_key(from) {
             if self.strangers >= STRANGERS_MAX {
-                return Worth::TooManyStrangers;
+                return ResponseClass::TooManyStrangers;
             }
             self.strangers += 1;
         }
         // Acks and responses are deduplicated separately, as the relayed copies of each arrive independently.
-        let heard = self.heard.entry(Name::clone(from)).or_default();
-        if if is_ack { heard.ack } else { heard.answer } {
-            return Worth::Duplicate;
+        let received = self.received.entry(Name::clone(from)).or_default();
+        if if is_ack { received.ack } else { received.answer } {
+            return ResponseClass::Duplicate;
         }
         // A response implies the ack, which may have been lost.
-        let first_ack = self.acks && !core::mem::replace(&mut heard.ack, true);
-        heard.answer |= !is_ack;
+        let first_ack = self.acks && !core::mem::replace(&mut received.ack, true);
+        received.answer |= !is_ack;
         self.acked += u32::from(first_ack);
         self.answered += u32::from(!is_ack);
-        Worth::News { first_ack }
+        ResponseClass::News { first_ack }
     }
 
     /// Removes an expected member. Returns whether it was the last.
@@ -118,26 +123,26 @@ impl Serf {
         let id = QueryId { ltime: response.ltime, id: response.id };
         let idx = core.roster.find(response.from);
         let is_member = idx.is_some_and(|idx| self.members.has(idx));
-        let Some(asked) = self.queries.asked.get_mut(&id).filter(|asked| core.now <= asked.deadline) else {
+        let Some(query) = self.queries.pending.get_mut(&id).filter(|query| core.now <= query.deadline) else {
             core.stats.query_late += 1;
             return;
         };
         // Before anything is recorded: a rejected response must not occupy the sender's entry.
-        if !asked.admits(core, origin, idx, response) {
+        if !query.admits(core, origin, idx, response) {
             return core.stats.drop(DropReason::Unexpected);
         }
         let is_ack = response.is_ack();
         let from = idx.map_or_else(|| Name::from(response.from), |idx| core.roster.name(idx));
-        let first_ack = match asked.note(&from, is_member, is_ack) {
-            Worth::News { first_ack } => first_ack,
-            Worth::Duplicate if is_ack => return core.stats.query_duplicate_acks += 1,
-            Worth::Duplicate => return core.stats.query_duplicate_responses += 1,
-            Worth::TooManyStrangers => return core.stats.drop(DropReason::Limit),
+        let first_ack = match query.note(&from, is_member, is_ack) {
+            ResponseClass::News { first_ack } => first_ack,
+            ResponseClass::Duplicate if is_ack => return core.stats.query_duplicate_acks += 1,
+            ResponseClass::Duplicate => return core.stats.query_duplicate_responses += 1,
+            ResponseClass::TooManyStrangers => return core.stats.drop(DropReason::Limit),
         };
         // The ack event precedes the response event, also when the response implies the ack.
         if first_ack {
             core.stats.query_acks += 1;
-            if let Purpose::Application = asked.purpose {
+            if let QueryPurpose::Application = query.purpose {
                 core.events.push(Event::QueryAck { id, from: Name::clone(&from) });
             }
         }
@@ -145,15 +150,15 @@ impl Serf {
             return;
         }
         core.stats.query_responses += 1;
-        match &mut asked.purpose {
-            Purpose::Application => {
+        match &mut query.purpose {
+            QueryPurpose::Application => {
                 let payload = Bytes::copy_from_slice(response.payload);
                 core.events.push(Event::QueryResponse { id, from, payload });
             }
-            Purpose::Keys(tally) => tally.note(core, from, response.payload),
-            Purpose::Conflict(vote) => vote.note(core, response.payload),
+            QueryPurpose::Keys(tally) => tally.note(core, from, response.payload),
+            QueryPurpose::Conflict(vote) => vote.note(core, response.payload),
         }
-        if idx.is_some_and(|idx| asked.stop_waiting_for(idx)) {
+        if idx.is_some_and(|idx| query.stop_waiting_for(idx)) {
             self.end_query(core, id, true);
         }
     }
@@ -161,14 +166,14 @@ impl Serf {
     /// The oldest running query of this node.
     #[cfg(test)]
     pub(crate) fn asking(&self) -> Option<QueryId> {
-        self.queries.asked.keys().next().copied()
+        self.queries.pending.keys().next().copied()
     }
 
     /// Stops expecting responses of a member that is gone.
     pub(in crate::serf) fn stop_waiting_for(&mut self, core: &mut Core, idx: MemberIdx) {
-        let asked = self.queries.asked.iter_mut();
+        let pending = self.queries.pending.iter_mut();
         // Collected first: `end_query` removes from the map.
-        let over = asked.filter_map(|(id, asked)| asked.stop_waiting_for(idx).then_some(*id));
+        let over = pending.filter_map(|(id, query)| query.stop_waiting_for(idx).then_some(*id));
         for id in over.collect::<Vec<_>>() {
             self.end_query(core, id, true);
         }
@@ -176,7 +181,7 @@ impl Serf {
 
     /// Ends the queries of this node whose deadline has passed.
     pub(in crate::serf) fn queries_due(&mut self, core: &mut Core) {
-        let due = self.queries.asked.iter().filter(|(_, asked)| asked.deadline <= core.now).map(|(id, _)| *id);
+        let due = self.queries.pending.iter().filter(|(_, query)| query.deadline <= core.now).map(|(id, _)| *id);
         for id in due.collect::<Vec<_>>() {
             self.end_query(core, id, false);
         }
@@ -185,7 +190,7 @@ impl Serf {
 
     /// Arms the timer for the earliest deadline.
     pub(super) fn arm_queries(&self, core: &mut Core) {
-        match self.queries.asked.values().map(|asked| asked.deadline).min() {
+        match self.queries.pending.values().map(|query| query.deadline).min() {
             Some(at) => core.timers.set(SerfTimer::Query, at),
             None => core.timers.clear(SerfTimer::Query),
         }
@@ -194,7 +199,7 @@ impl Serf {
     /// Ends a query of the application early. Returns false for an internal or unknown query.
     pub(crate) fn cancel_query(&mut self, core: &mut Core, id: QueryId) -> bool {
         let is_applications =
-            self.queries.asked.get(&id).is_some_and(|asked| matches!(asked.purpose, Purpose::Application));
+            self.queries.pending.get(&id).is_some_and(|query| matches!(query.purpose, QueryPurpose::Application));
         if is_applications {
             self.end_query(core, id, false);
         }
@@ -202,17 +207,17 @@ impl Serf {
     }
 
     fn end_query(&mut self, core: &mut Core, id: QueryId, complete: bool) {
-        let Some(asked) = self.queries.asked.remove(&id) else { return };
+        let Some(query) = self.queries.pending.remove(&id) else { return };
         // After the removal: the timer must not fire for a query that has ended.
         self.arm_queries(core);
-        let silent = asked.waiting.iter().map(|&idx| core.roster.name(idx)).collect();
-        match asked.purpose {
-            Purpose::Application => {
-                let (acks, responses) = (asked.acked, asked.answered);
+        let silent = query.waiting.iter().map(|&idx| core.roster.name(idx)).collect();
+        match query.purpose {
+            QueryPurpose::Application => {
+                let (acks, responses) = (query.acked, query.answered);
                 core.events.push(Event::QueryEnded(QueryReport { id, acks, responses, silent, complete }));
             }
-            Purpose::Keys(tally) => core.events.push(Event::Keys(tally.report(id, silent))),
-            Purpose::Conflict(vote) => self.vote_over(core, &vote),
+            QueryPurpose::Keys(tally) => core.events.push(Event::Keys(tally.report(id, silent))),
+            QueryPurpose::Conflict(vote) => self.vote_over(core, &vote),
         }
     }
 }

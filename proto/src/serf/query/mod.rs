@@ -12,8 +12,8 @@ use core::net::SocketAddr;
 pub use self::answer::RespondError;
 pub(super) use self::answer::response_limit;
 pub use self::ask::{QueryError, Question};
-use self::collect::Asked;
-pub(super) use self::collect::Purpose;
+use self::collect::PendingQuery;
+pub(super) use self::collect::QueryPurpose;
 use self::receive::Open;
 use super::filter::Patterns;
 use super::message::MessageQueue;
@@ -29,7 +29,7 @@ pub(super) struct Queries {
     /// Queries that can be answered here, including our own.
     open: BTreeMap<QueryId, Open>,
     /// Running queries of this node.
-    asked: BTreeMap<QueryId, Asked>,
+    pending: BTreeMap<QueryId, PendingQuery>,
     pub(super) queue: MessageQueue,
     patterns: Patterns,
     /// The last search for a requester without a name.
@@ -73,13 +73,13 @@ impl Queries {
     }
 
     /// Number of running queries of this node.
-    pub(super) fn asked(&self) -> usize {
-        self.asked.len()
+    pub(super) fn pending(&self) -> usize {
+        self.pending.len()
     }
 
     /// The purposes of the running queries of this node.
-    pub(super) fn purposes(&self) -> impl Iterator<Item = &Purpose> {
-        self.asked.values().map(Asked::purpose)
+    pub(super) fn purposes(&self) -> impl Iterator<Item = &QueryPurpose> {
+        self.pending.values().map(PendingQuery::purpose)
     }
 
     /// The greatest Lamport time of a handled query; 0 if none.

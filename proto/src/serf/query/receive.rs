@@ -58,7 +58,7 @@ impl Serf {
         let operation = match name {
             // The ack is the response.
             "ping" => return,
-            "conflict" => return self.say_who(core, origin, &requester, payload),
+            "conflict" => return self.answer_conflict(core, origin, &requester, payload),
             "install-key" => KeyOperation::Install,
             "use-key" => KeyOperation::Use,
             "remove-key" => KeyOperation::Remove,
@@ -71,7 +71,7 @@ impl Serf {
     /// Whether a query is neither a duplicate nor too old. Witnesses its Lamport time.
     fn is_news(&mut self, core: &mut Core, query: &Query<'_>) -> bool {
         if self.clocks.query.witness(core.now, query.ltime).is_err() {
-            core.stats.drop(DropReason::Absurd);
+            core.stats.drop(DropReason::OutOfRange);
             return false;
         }
         // A query from before our start is not a loss, so it is not counted as dropped.

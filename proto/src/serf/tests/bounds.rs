@@ -17,7 +17,7 @@ impl Lone {
         (usage.used, usage.limit)
     }
 
-    fn told_events(&self) -> Vec<u64> {
+    fn sent_events(&self) -> Vec<u64> {
         let mut body = vec![];
         self.serf.write_state(&self.core, Codec::Native, 20 << 20, &mut body);
         native::SerfState::parse(&body).unwrap().events().map(|event| event.ltime).collect()
@@ -66,7 +66,7 @@ fn a_message_longer_than_any_packet_is_refused_unread() {
 }
 
 #[test]
-fn of_a_full_ring_as_much_is_told_as_a_node_of_our_configuration_can_have_sent() {
+fn of_a_full_ring_as_much_is_sent_as_a_node_of_our_configuration_can_hold() {
     let mut lone = Lone::lan(&["b"]);
     let payload = vec![0; USER_EVENT_BYTES_MAX - 1];
     for ltime in 1..=600 {
@@ -74,8 +74,8 @@ fn of_a_full_ring_as_much_is_told_as_a_node_of_our_configuration_can_have_sent()
     }
     let (used, limit) = lone.usage("event_ring_bytes");
     assert_eq!((used, limit), (EVENT_RING_BYTES_MAX as u64, EVENT_RING_BYTES_MAX as u64));
-    let told = 512 * 512 / USER_EVENT_BYTES_MAX as u64;
-    assert_eq!(lone.told_events(), (601 - told..=600).collect::<Vec<_>>());
+    let sent = 512 * 512 / USER_EVENT_BYTES_MAX as u64;
+    assert_eq!(lone.sent_events(), (601 - sent..=600).collect::<Vec<_>>());
     let large = Options::lan().with(|options| {
         options.serf.user_event_bytes_max = 9 * 1024;
         options.transport.packet_bytes = 20_000;
@@ -84,8 +84,8 @@ fn of_a_full_ring_as_much_is_told_as_a_node_of_our_configuration_can_have_sent()
     for ltime in 1..=600 {
         lone.hear_event(ltime, "e", &payload);
     }
-    assert!(lone.told_events().len() > 500, "with its limit raised a node tells them all");
-    assert!(lone.told_events().contains(&600));
+    assert!(lone.sent_events().len() > 500, "with its limit raised a node tells them all");
+    assert!(lone.sent_events().contains(&600));
 }
 
 #[test]
@@ -208,7 +208,7 @@ fn a_coalescer_that_holds_too_many_bytes_closes_its_window() {
 }
 
 #[test]
-fn a_query_with_more_filters_than_the_limit_is_for_nobody_and_passed_on() {
+fn a_query_with_more_filters_than_the_limit_matches_no_node_and_is_gossiped() {
     let tag = Filter::Tag { tag: "x", expr: "" };
     for (count, dropped) in [(QUERY_FILTERS_MAX - 1, 0), (QUERY_FILTERS_MAX, 0), (QUERY_FILTERS_MAX + 1, 1)] {
         let mut lone = Lone::lan(&["b"]);
@@ -219,7 +219,7 @@ fn a_query_with_more_filters_than_the_limit_is_for_nobody_and_passed_on() {
 }
 
 #[test]
-fn a_query_whose_expressions_are_too_much_together_is_for_nobody_and_counted() {
+fn a_query_whose_expressions_exceed_the_budget_matches_no_node_and_is_counted() {
     for exprs in [
         &[r"|\pL", r"|\pN", r"|\pS"][..],
         &[r"|(?i)\p{Greek}", r"|(?i)\p{Latin}", r"|(?i)\p{Han}"],
@@ -317,7 +317,7 @@ fn a_claimant_of_a_name_learns_its_holder_once_and_only_if_it_asks_itself() {
 }
 
 #[test]
-fn keys_are_not_changed_for_whoever_is_no_member() {
+fn keys_are_changed_for_members_only() {
     let mut lone = Lone::new(Options::lan());
     let key = encode(&Message::KeyRequest(crate::wire::serf::KeyRequest { key: &[7; 16] }));
     let asked = Query { payload: &key, ..query("_serf_remove-key", &[]) };

@@ -18,7 +18,7 @@ const CATALOGUE: [Entry; 20] = [
         serf: "an empty filter in a query, or a key request without a key, stops every receiver",
         ours: "such a filter is met by nobody, such a request is answered with a refusal; we can send neither",
         shown_by: &[
-            "who_does_not_meet_every_filter_neither_acknowledges_nor_delivers_but_passes_on",
+            "a_node_that_fails_a_filter_only_gossips_the_query",
             "a_request_without_a_key_is_refused_and_harms_nobody",
         ],
     },
@@ -38,9 +38,9 @@ const CATALOGUE: [Entry; 20] = [
         ours: "times far ahead are refused, counted and not passed on; a snapshot's are passed over",
         shown_by: &[
             "a_time_far_ahead_is_dropped_counted_and_not_passed_on",
-            "an_absurd_clock_costs_neither_the_other_clocks_nor_members_nor_events",
+            "a_clock_out_of_range_costs_neither_other_clocks_nor_members_nor_events",
             "times_out_of_all_proportion_are_dropped_and_old_queries_too",
-            "absurd_times_and_names_that_would_break_the_file_are_passed_over",
+            "times_out_of_range_and_names_that_would_break_the_file_are_skipped",
         ],
     },
     Entry {
@@ -51,7 +51,7 @@ const CATALOGUE: [Entry; 20] = [
             "two_nodes_with_a_tombstone_do_not_raise_it_however_often_they_exchange",
             "a_stale_tombstone_does_not_make_a_live_member_leave",
             "a_tombstone_in_a_state_does_not_restart_the_broadcast_of_its_leave",
-            "whoever_reaches_a_failed_member_again_tells_everybody_that_it_joined",
+            "a_member_that_reaches_a_failed_one_again_broadcasts_its_join",
             "a_state_newer_than_ours_about_us_causes_a_newer_join_unless_we_leave",
         ],
     },
@@ -61,7 +61,7 @@ const CATALOGUE: [Entry; 20] = [
         ours: "it is always told, and a member that does not go is alive again after a while",
         shown_by: &[
             "forcing_a_live_member_out_does_not_even_with_prune_and_even_between_two",
-            "who_was_to_leave_and_is_still_there_after_any_leave_would_be_over_is_alive_again",
+            "a_leaving_member_that_is_still_alive_after_the_longest_leave_is_alive_again",
         ],
     },
     Entry {
@@ -70,7 +70,7 @@ const CATALOGUE: [Entry; 20] = [
         ours: "each takes a time of its own, and a query is known by its time and its number",
         shown_by: &[
             "our_own_event_is_delivered_at_once_at_a_time_of_its_own",
-            "two_queries_of_one_time_are_told_apart",
+            "two_queries_of_one_time_are_distinguished",
         ],
     },
     Entry {
@@ -90,7 +90,7 @@ const CATALOGUE: [Entry; 20] = [
         shown_by: &[
             "only_a_majority_of_all_who_may_vote_takes_the_name_from_us",
             "strangers_have_no_vote_on_a_name_whatever_names_they_answer_under",
-            "who_is_first_heard_of_after_the_claim_has_no_vote_on_the_name",
+            "a_member_first_heard_of_after_the_claim_has_no_vote_on_the_name",
             "two_claimants_alone_do_not_shut_each_other_down",
             "of_two_claimants_of_a_name_the_majority_decides_and_the_loser_learns_it",
         ],
@@ -110,7 +110,7 @@ const CATALOGUE: [Entry; 20] = [
         serf: "with a snapshot, a slow application loses events and nobody knows",
         ours: "a subscriber that is too slow is told how many it lost, and the snapshot loses none",
         shown_by: &[
-            "a_slow_subscriber_is_told_and_can_resync_and_holds_nobody_up",
+            "a_slow_subscriber_gets_lagged_can_resync_and_delays_no_other",
             "a_record_comes_before_the_event_that_it_is_about",
             "records_beyond_the_bound_are_remembered_by_what_they_come_to",
         ],
@@ -120,8 +120,8 @@ const CATALOGUE: [Entry; 20] = [
         serf: "the coalescer tells old updates again in every later window, and grows",
         ours: "what was told is forgotten",
         shown_by: &[
-            "an_update_is_told_once_and_not_again_in_later_windows",
-            "a_join_and_an_update_after_it_are_both_told",
+            "an_update_is_emitted_once_and_not_again_in_later_windows",
+            "a_join_and_an_update_after_it_are_both_emitted",
         ],
     },
     Entry {
@@ -129,7 +129,7 @@ const CATALOGUE: [Entry; 20] = [
         serf: "a snapshot is not flushed on a quiet node, not replaced in one step, and melts torn lines together",
         ours: "flushed within half a second, renamed over the old one, cut to whole lines before it is appended to",
         shown_by: &[
-            "what_was_appended_is_written_though_nothing_else_comes_and_when_it_ends",
+            "appended_records_are_written_without_further_ones_and_at_the_end",
             "a_compacted_file_that_was_never_renamed_is_taken",
             "a_file_that_cannot_be_written_is_counted_and_made_up_for",
             "two_records_that_a_torn_line_melted_together_are_passed_over",
@@ -140,7 +140,7 @@ const CATALOGUE: [Entry; 20] = [
         number: 13,
         serf: "one huge coordinate resets a node twenty times",
         ours: "it is none, and a reset forgets the samples too",
-        shown_by: &["what_no_honest_node_has_is_no_coordinate", "a_reset_forgets_the_window_of_samples"],
+        shown_by: &["coordinates_that_no_honest_node_has_are_rejected", "a_reset_forgets_the_window_of_samples"],
     },
     Entry {
         number: 14,
@@ -164,7 +164,7 @@ const CATALOGUE: [Entry; 20] = [
                may have joined a moment ago, and each name's is taken once",
         shown_by: &[
             "answers_from_strangers_are_taken_up_to_a_bound",
-            "what_has_come_by_another_way_already_is_dropped",
+            "a_response_that_arrived_by_another_path_is_dropped",
         ],
     },
     Entry {
@@ -188,7 +188,7 @@ const CATALOGUE: [Entry; 20] = [
         serf: "events are handed to the application under the lock of the members",
         ours: "they are put into the outbox, and into bounded queues for those who listen; no application holds up a node",
         shown_by: &[
-            "a_slow_subscriber_is_told_and_can_resync_and_holds_nobody_up",
+            "a_slow_subscriber_gets_lagged_can_resync_and_delays_no_other",
             "a_new_node_is_a_cluster_of_itself",
         ],
     },

@@ -23,7 +23,7 @@ impl Lone {
     /// Advances time by `span`. Returns the application's events, each with the milliseconds since the start of the
     /// span.
     fn pass_on(&mut self, span: Duration) -> Vec<String> {
-        let (begun, end, mut told) = (self.core.now, self.core.now + span, vec![]);
+        let (begun, end, mut emitted) = (self.core.now, self.core.now + span, vec![]);
         let mut sink = |at: Instant, delivered: Delivered| {
             let Delivered::Event(event) = delivered else { panic!("no snapshot is kept") };
             let what = match &event {
@@ -36,7 +36,7 @@ impl Lone {
                 }
                 other => panic!("not held back: {other:?}"),
             };
-            told.push(format!("{}: {what}", (at - begun).as_millis()));
+            emitted.push(format!("{}: {what}", (at - begun).as_millis()));
         };
         loop {
             let now = self.core.now;
@@ -46,7 +46,7 @@ impl Lone {
             self.fire(at, |delivered| sink(at, delivered));
         }
         self.core.now = end;
-        told
+        emitted
     }
 
     /// Changes a member's tags.
@@ -75,17 +75,17 @@ fn joins_within_the_quiescent_period_are_told_together_in_their_order() {
 #[test]
 fn a_window_closes_after_its_period_though_events_go_on() {
     let mut lone = Lone::coalescing();
-    let mut told = vec![];
+    let mut emitted = vec![];
     for name in ["b", "c", "d", "e", "f"] {
         lone.alive(name);
-        told.extend(lone.pass_on(Duration::from_millis(900)));
+        emitted.extend(lone.pass_on(Duration::from_millis(900)));
     }
-    assert_eq!(told, ["300: member-join b c d e"]);
+    assert_eq!(emitted, ["300: member-join b c d e"]);
     assert_eq!(lone.pass_on(secs(9)), ["100: member-join f"]);
 }
 
 #[test]
-fn kinds_are_told_in_a_fixed_order_and_each_member_once() {
+fn kinds_are_emitted_in_a_fixed_order_and_each_member_once() {
     let mut lone = Lone::coalescing();
     for name in ["b", "c", "d"] {
         lone.alive(name);
@@ -103,7 +103,7 @@ fn kinds_are_told_in_a_fixed_order_and_each_member_once() {
 }
 
 #[test]
-fn a_join_and_an_update_after_it_are_both_told() {
+fn a_join_and_an_update_after_it_are_both_emitted() {
     let mut lone = Lone::coalescing();
     lone.alive("b");
     lone.retag("b", "x");
@@ -139,7 +139,7 @@ fn tags_that_change_and_change_back_within_a_window_are_an_update() {
 }
 
 #[test]
-fn an_update_is_told_once_and_not_again_in_later_windows() {
+fn an_update_is_emitted_once_and_not_again_in_later_windows() {
     let mut lone = Lone::coalescing();
     lone.alive("b");
     lone.pass_on(secs(2));
@@ -163,7 +163,7 @@ fn user_events_coalesce_to_the_highest_time_of_each_name_in_lamport_order() {
         ["0: user z@9 at once", "1000: user a@6 1", "1000: user a@6 2", "1000: user b@7 x"]
     );
     lone.hear(8, "c", b"", true);
-    assert_eq!(lone.pass_on(secs(2)), ["1000: user c@8 "], "what was told is not told again");
+    assert_eq!(lone.pass_on(secs(2)), ["1000: user c@8 "], "what was emitted is not emitted again");
 }
 
 #[test]
@@ -176,8 +176,8 @@ fn a_flood_of_names_closes_the_window_at_once() {
     for ltime in 1..=4096 {
         lone.hear(ltime, &format!("n{ltime}"), b"", true);
     }
-    let told = lone.pass_on(Duration::ZERO);
-    assert_eq!((told.len(), &*told[0], &*told[4095]), (4096, "0: user n1@1 ", "0: user n4096@4096 "));
+    let emitted = lone.pass_on(Duration::ZERO);
+    assert_eq!((emitted.len(), &*emitted[0], &*emitted[4095]), (4096, "0: user n1@1 ", "0: user n4096@4096 "));
 }
 
 #[test]

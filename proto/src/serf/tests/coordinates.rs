@@ -35,7 +35,7 @@ fn an_answer_moves_us_and_is_remembered_until_its_member_is_forgotten() {
 }
 
 #[test]
-fn what_cannot_be_used_of_an_answer_is_counted_and_changes_nothing() {
+fn an_unusable_answer_is_counted_and_changes_nothing() {
     let mut lone = Lone::lan(&["b"]);
     lone.ping("b", b"");
     lone.ping("b", b"\x02");

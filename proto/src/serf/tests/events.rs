@@ -1,7 +1,7 @@
 use super::*;
 
 #[test]
-fn an_event_is_delivered_and_told_once_however_often_it_is_heard() {
+fn an_event_is_delivered_and_gossiped_once_however_often_it_is_received() {
     let mut lone = Lone::lan(&["b"]);
     for _ in 0..3 {
         lone.hear_event(5, "deploy", b"v1");
@@ -47,7 +47,7 @@ fn our_own_event_is_delivered_at_once_at_a_time_of_its_own() {
 }
 
 #[test]
-fn of_an_event_that_is_too_large_nothing_is_sent_and_the_clock_stands() {
+fn an_event_that_is_too_large_is_not_sent_and_does_not_tick_the_clock() {
     let mut lone = Lone::lan(&["b"]);
     let mut send = |name_bytes: usize, payload_bytes: usize| {
         lone.serf.user_event(&mut lone.core, &"n".repeat(name_bytes), &vec![0; payload_bytes], false)
@@ -59,7 +59,7 @@ fn of_an_event_that_is_too_large_nothing_is_sent_and_the_clock_stands() {
 }
 
 #[test]
-fn the_largest_payload_is_told_for_every_name_and_no_larger_one_is_accepted() {
+fn the_reported_largest_payload_is_accepted_for_every_name_and_none_larger() {
     for (name_bytes, event_clock) in [(1, 1), (1, 200), (31, 1), (32, 70_000), (450, 1), (478, 1)] {
         let mut lone = Lone::lan(&["b"]);
         lone.hear_event(event_clock - 1, "x", b"");
@@ -102,10 +102,10 @@ fn an_event_too_large_for_our_packets_is_delivered_and_blocks_no_other() {
 }
 
 #[test]
-fn the_largest_event_that_fits_into_a_packet_is_told_on_and_one_byte_more_is_not() {
+fn the_largest_event_that_fits_into_a_packet_is_gossiped_and_a_larger_is_not() {
     // Checksum, head of a compound, length of the frame, type of a user message.
     let room = 1400 - (5 + 2 + 2 + 1);
-    for (bytes, told) in [(room, 1), (room + 1, 0)] {
+    for (bytes, queued) in [(room, 1), (room + 1, 0)] {
         let mut lone = Lone::with(Options::lan().with(|options| options.transport.packet_bytes = 1400), &["b"]);
         // In the larger codec: the event must fit into a packet for any receiver.
         let frame = |payload: &[u8]| {
@@ -115,13 +115,13 @@ fn the_largest_event_that_fits_into_a_packet_is_told_on_and_one_byte_more_is_not
         let payload = vec![0; bytes - frame(&[0; 1000]).len() + 1000];
         assert_eq!(frame(&payload).len(), bytes);
         lone.hear_event(5, "x", &payload);
-        assert_eq!((lone.events().len(), lone.packet().len(), lone.serf.queue_depths().events), (1, told, told));
-        assert_eq!(lone.core.stats.broadcasts_pruned(), 1 - told as u64);
+        assert_eq!((lone.events().len(), lone.packet().len(), lone.serf.queue_depths().events), (1, queued, queued));
+        assert_eq!(lone.core.stats.broadcasts_pruned(), 1 - queued as u64);
     }
 }
 
 #[test]
-fn the_queue_of_events_is_bounded_and_the_untold_stay() {
+fn the_queue_of_events_is_bounded_and_unsent_events_stay() {
     let mut lone = Lone::with(Options::lan().with(|options| options.serf.queue_depth_max = 3), &["b"]);
     lone.hear_event(1, "a", b"");
     lone.hear_event(2, "b", b"");

@@ -35,26 +35,26 @@ fn each_clock_takes_the_others_time_as_its_own_and_none_goes_back() {
 }
 
 #[test]
-fn an_absurd_clock_costs_neither_the_other_clocks_nor_members_nor_events() {
+fn a_clock_out_of_range_costs_neither_other_clocks_nor_members_nor_events() {
     for absurd in [u64::MAX, LAMPORT_TIME_MAX + 1, 1 << 60] {
         let mut lone = Lone::lan(&["b"]);
         lone.merge(clocks(7, absurd, 9), &[("b", 5, true)], &[event(1, "x"), event(absurd, "y")], false);
         assert_eq!((lone.serf.times(), lone.status("b")), (times(7, 2, 9), Some(Status::Leaving)));
-        assert_eq!((lone.events(), lone.dropped(DropReason::Absurd)), (vec!["user x".to_string()], 2));
+        assert_eq!((lone.events(), lone.dropped(DropReason::OutOfRange)), (vec!["user x".to_string()], 2));
     }
 }
 
 #[test]
-fn a_member_that_left_at_an_absurd_time_has_left_all_the_same() {
+fn a_member_that_left_at_an_out_of_range_time_has_left_all_the_same() {
     let mut lone = Lone::lan(&["b"]);
     lone.gone("b");
     lone.merge(clocks(7, 1, 1), &[("b", 1 << 51, true), ("c", LAMPORT_TIME_MAX, false)], &[], false);
-    assert_eq!((lone.status("b"), lone.dropped(DropReason::Absurd)), (Some(Status::Left), 2));
+    assert_eq!((lone.status("b"), lone.dropped(DropReason::OutOfRange)), (Some(Status::Left), 2));
     assert_eq!(lone.ltime("b"), 1 + LAMPORT_BURST_MAX, "as far as our clock goes");
 }
 
 #[test]
-fn who_ignores_the_old_events_of_an_absurd_clock_delivers_the_next() {
+fn a_node_that_ignores_old_events_of_a_clock_out_of_range_delivers_the_next() {
     let mut lone = Lone::lan(&["b"]);
     lone.merge(clocks(1, u64::MAX, 1), &[], &[], true);
     lone.serf.user_event(&mut lone.core, "own", b"", false).unwrap();
@@ -98,7 +98,7 @@ fn the_first_join_is_believed_whatever_its_clocks_and_no_later_one() {
     let mut fresh = Lone::lan(&["b"]);
     merge(&mut fresh, LAMPORT_JOIN_MAX + 1, Some(JoinId(1)));
     assert_eq!(fresh.serf.times().member, LAMPORT_BURST_MAX + 1, "no join is believed beyond the bound");
-    assert_eq!(fresh.dropped(DropReason::Absurd), 3);
+    assert_eq!(fresh.dropped(DropReason::OutOfRange), 3);
 }
 
 #[test]
@@ -214,7 +214,7 @@ fn members_at_time_zero_say_nothing() {
 }
 
 #[test]
-fn replayed_events_are_delivered_once_and_not_told_on() {
+fn replayed_events_are_delivered_once_and_not_gossiped() {
     let mut lone = Lone::lan(&["b"]);
     lone.hear_event(3, "known", b"");
     lone.talk();
@@ -234,7 +234,7 @@ fn events_in_the_order_of_a_ring_are_delivered_in_the_order_of_their_times() {
 }
 
 #[test]
-fn who_ignores_old_events_gets_none_from_before_its_join_by_any_way_and_all_after() {
+fn a_node_that_ignores_old_events_gets_none_by_any_path_and_all_later_ones() {
     let mut lone = Lone::lan(&["b"]);
     lone.merge(clocks(1, 9, 1), &[], &[event(7, "old"), event(8, "older")], true);
     lone.hear_event(6, "old by gossip", b"");
@@ -263,7 +263,7 @@ fn the_room_reserved_for_a_state_is_about_what_it_takes() {
 }
 
 #[test]
-fn of_a_state_with_more_events_than_the_ring_can_hold_the_rest_is_not_looked_at() {
+fn a_push_pull_with_more_events_than_the_ring_holds_is_read_no_further() {
     let mut lone = Lone::lan(&["b"]);
     let events = vec![event(1, "x"); 40_000];
     lone.merge(clocks(1, 1, 1), &[], &events, false);

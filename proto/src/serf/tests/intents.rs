@@ -19,12 +19,12 @@ fn a_time_far_ahead_is_dropped_counted_and_not_passed_on() {
         lone.hear_join("stranger", ltime);
         lone.hear_event(ltime, "x", b"");
     }
-    assert_eq!((lone.dropped(DropReason::Absurd), lone.serf.times()), (9, times(1, 1, 1)));
+    assert_eq!((lone.dropped(DropReason::OutOfRange), lone.serf.times()), (9, times(1, 1, 1)));
     assert_eq!((lone.status("b"), lone.packet(), lone.events()), (Some(Status::Alive), vec![], vec![]));
 }
 
 #[test]
-fn of_early_intents_the_newest_holds_and_of_equally_new_ones_the_first() {
+fn the_newest_early_intent_wins_and_of_equal_ones_the_first() {
     let mut lone = Lone::lan(&[]);
     lone.hear_join("b", 5);
     lone.hear_leave("b", 5);
@@ -60,7 +60,7 @@ fn an_early_intent_expires_after_its_timeout_and_its_name_is_free_again() {
 }
 
 #[test]
-fn an_expired_intent_is_not_told_any_more() {
+fn an_expired_intent_is_not_gossiped() {
     let mut lone = Lone::lan(&["c"]);
     lone.hear_leave("b", 5);
     lone.run(secs(6 * 60));
@@ -78,7 +78,7 @@ fn a_member_that_came_in_time_outlives_its_early_intent() {
 }
 
 #[test]
-fn an_intent_is_told_as_often_as_the_number_of_members_asks_for() {
+fn an_intent_is_sent_as_often_as_the_transmit_limit_says() {
     let mut lone = Lone::lan(&["b", "c"]);
     lone.hear_leave("b", 5);
     for _ in 0..4 {
@@ -100,7 +100,7 @@ fn a_newer_intent_takes_the_place_of_the_older_and_stands_once_in_a_packet() {
 }
 
 #[test]
-fn at_the_depth_of_the_queue_the_intents_that_were_told_most_go_and_are_counted() {
+fn a_full_queue_of_intents_evicts_the_most_sent_and_counts_them() {
     let mut lone = Lone::with(Options::lan().with(|options| options.serf.queue_depth_max = 3), &[]);
     lone.hear_join("b", 5);
     lone.hear_join("c", 5);
@@ -122,7 +122,7 @@ fn making_room_does_not_void_an_intent_that_has_become_newer() {
     // Now `b` has an entry with zero transmits, and a stale one with more.
     lone.hear_join("b", 6);
     lone.hear_join("d", 5);
-    assert_eq!(lone.packet(), ["join d@5", "join b@6"], "the one that has been told makes room");
+    assert_eq!(lone.packet(), ["join d@5", "join b@6"], "the one that has been sent makes room");
 }
 
 #[test]
@@ -137,7 +137,7 @@ fn no_more_strangers_than_the_limit_are_remembered() {
 }
 
 #[test]
-fn forcing_a_failed_member_out_makes_it_left_and_is_told() {
+fn forcing_a_failed_member_out_makes_it_left_and_is_gossiped() {
     let mut lone = Lone::lan(&["b", "c"]);
     lone.gone("b");
     lone.events();
@@ -148,7 +148,7 @@ fn forcing_a_failed_member_out_makes_it_left_and_is_told() {
 }
 
 #[test]
-fn pruning_the_failed_and_the_left_forgets_them_at_once_and_is_told() {
+fn pruning_the_failed_and_the_left_removes_them_at_once_and_is_gossiped() {
     let mut lone = Lone::lan(&["b", "c", "d"]);
     lone.gone("b");
     lone.hear_leave("c", 3);
@@ -212,22 +212,22 @@ fn a_member_that_refuted_a_prune_and_then_goes_is_not_forgotten_by_it() {
 }
 
 #[test]
-fn our_own_leave_is_told_and_its_copies_counted() {
+fn our_own_leave_intent_is_sent_and_its_copies_counted() {
     let mut lone = Lone::lan(&["b"]);
     lone.serf.announce_join(&mut lone.core);
     assert_eq!(lone.packet(), ["join a@1"]);
     assert!(lone.serf.leave(&mut lone.core));
-    assert!(!lone.serf.leave_is_told());
+    assert!(!lone.serf.leave_is_sent());
     lone.talk();
-    assert_eq!((lone.serf.leave_is_told(), lone.serf.leaves_sent()), (true, 4));
+    assert_eq!((lone.serf.leave_is_sent(), lone.serf.leaves_sent()), (true, 4));
 }
 
 #[test]
-fn with_nobody_alive_our_own_leave_is_told_to_nobody() {
+fn without_a_live_member_our_leave_intent_counts_as_sent() {
     let mut lone = Lone::lan(&["b"]);
     lone.gone("b");
     assert!(!lone.serf.leave(&mut lone.core));
-    assert_eq!((lone.serf.leave_is_told(), lone.packet()), (true, vec![]));
+    assert_eq!((lone.serf.leave_is_sent(), lone.packet()), (true, vec![]));
 }
 
 #[test]
@@ -255,11 +255,11 @@ fn a_message_that_cannot_be_read_is_counted() {
 fn nothing_that_ends_or_comes_while_we_leave_revokes_the_leave() {
     let mut lone = Lone::lan(&["b"]);
     lone.serf.leave(&mut lone.core);
-    let told = lone.ltime("a");
+    let ltime = lone.ltime("a");
     lone.serf.announce_join(&mut lone.core);
-    lone.merge_members(&[("a", told + 5, false)]);
-    assert_eq!((lone.status("a"), lone.ltime("a")), (Some(Status::Leaving), told));
-    assert_eq!(lone.packet(), [format!("leave a@{told}")]);
+    lone.merge_members(&[("a", ltime + 5, false)]);
+    assert_eq!((lone.status("a"), lone.ltime("a")), (Some(Status::Leaving), ltime));
+    assert_eq!(lone.packet(), [format!("leave a@{ltime}")]);
 }
 
 #[test]
@@ -273,11 +273,11 @@ fn a_leave_is_urgent_even_if_our_join_still_waits_unsent() {
 }
 
 #[test]
-fn at_the_end_of_time_nobody_is_forced_out_and_a_leave_is_not_told() {
+fn at_the_greatest_time_forced_leaves_fail_and_our_leave_is_not_broadcast() {
     let mut lone = Lone::lan(&["b"]);
     lone.serf.clocks.member.resume(LAMPORT_TIME_MAX);
     assert!(lone.serf.force_leave(&mut lone.core, "b", false).is_err());
     lone.serf.leave(&mut lone.core);
     assert_eq!((lone.status("b"), lone.packet()), (Some(Status::Alive), vec![]));
-    assert!(!lone.serf.leave_is_told());
+    assert!(!lone.serf.leave_is_sent());
 }

@@ -42,16 +42,16 @@ impl Lone {
     }
 
     /// The last response to a key request: done, message, number of keys, primary key.
-    fn told(&mut self) -> (bool, String, usize, String) {
+    fn key_response(&mut self) -> (bool, String, usize, String) {
         let unicast = self.core.unicasts.pop().expect("an answer was sent");
         let Body::User(message) = unicast.body else { panic!("a message of this layer") };
         let Ok(Message::QueryResponse(response)) = Codec::decode_serf(&message) else { panic!("an answer") };
-        let Ok(Message::KeyResponse(told)) = Codec::decode_serf(response.payload) else { panic!("about keys") };
-        (told.result, told.message.into(), told.keys.len(), told.primary_key.into())
+        let Ok(Message::KeyResponse(response)) = Codec::decode_serf(response.payload) else { panic!("about keys") };
+        (response.result, response.message.into(), response.keys.len(), response.primary_key.into())
     }
 
-    fn hear_told(&mut self, to: QueryId, from: &str, told: KeyResponse<'_>) {
-        let payload = encode(&Message::KeyResponse(told));
+    fn receive_keys(&mut self, to: QueryId, from: &str, response: KeyResponse<'_>) {
+        let payload = encode(&Message::KeyResponse(response));
         let response = QueryResponse { ltime: to.ltime, id: to.id, from, flags: 0, payload: &payload };
         self.serf.handle(&mut self.core, Origin::Local, &encode(&Message::QueryResponse(response)));
     }
@@ -66,22 +66,22 @@ impl Lone {
 }
 
 #[test]
-fn a_list_of_keys_that_is_too_long_is_cut_to_what_serf_tells() {
+fn a_list_of_keys_that_is_too_long_is_cut_where_serf_cuts_it() {
     for (bytes, fit) in [(16, 34), (32, 17)] {
         let mut lone = Lone::named("node-a");
         let outcome = KeyOutcome { done: true, message: "".into(), keys: keys(60, bytes) };
         lone.serf.answer_key(&mut lone.core, &requester("b"), &outcome);
         let text = format!("truncated key list response, showing first {fit} of 60 keys");
-        assert_eq!(lone.told(), (true, text, fit, outcome.keys[0].to_string()), "{bytes}");
+        assert_eq!(lone.key_response(), (true, text, fit, outcome.keys[0].to_string()), "{bytes}");
     }
 }
 
 #[test]
-fn a_list_of_keys_that_fits_is_told_whole() {
+fn a_list_of_keys_that_fits_is_sent_whole() {
     let mut lone = Lone::named("node-a");
     let outcome = KeyOutcome { done: true, message: "".into(), keys: keys(3, 32) };
     lone.serf.answer_key(&mut lone.core, &requester("b"), &outcome);
-    assert_eq!(lone.told(), (true, String::new(), 3, outcome.keys[0].to_string()));
+    assert_eq!(lone.key_response(), (true, String::new(), 3, outcome.keys[0].to_string()));
 }
 
 #[test]
@@ -91,14 +91,14 @@ fn a_request_without_a_key_is_refused_and_harms_nobody() {
         for payload in [&b""[..], b"\x07", &empty_key, b"nonsense"] {
             let mut lone = Lone::lan(&["b"]);
             lone.hear_request(name, payload);
-            assert_eq!(lone.told(), (false, String::new(), 0, String::new()), "{name} {payload:?}");
+            assert_eq!(lone.key_response(), (false, String::new(), 0, String::new()), "{name} {payload:?}");
             assert!(!lone.core.key_requests.has_new());
         }
     }
 }
 
 #[test]
-fn a_request_is_handed_to_whoever_has_the_keys() {
+fn a_key_request_is_passed_to_the_node() {
     let mut lone = Lone::lan(&["b"]);
     lone.hear_request("_serf_use-key", &encode(&Message::KeyRequest(KeyRequest { key: &[7; 16] })));
     let requests = lone.core.key_requests.take_new();
@@ -116,30 +116,38 @@ fn an_operation_tells_what_each_member_did_and_who_did_not_answer() {
     let done = KeyOutcome { done: true, ..KeyOutcome::default() };
     lone.serf.answer_key(&mut lone.core, &request.requester, &done);
     let refusal = KeyResponse { result: false, message: "no room", keys: List::EMPTY, primary_key: "" };
-    lone.hear_told(id, "b", refusal);
+    lone.receive_keys(id, "b", refusal);
     let response = QueryResponse { ltime: id.ltime, id: id.id, from: "c", flags: 0, payload: b"nonsense" };
     lone.serf.handle(&mut lone.core, Origin::Local, &encode(&Message::QueryResponse(response)));
     lone.run(secs(4));
     let report = lone.report();
     let answers: Vec<_> = report.answers.iter().map(|answer| (&*answer.from, answer.done, &*answer.message)).collect();
-    assert_eq!(answers, [("a", true, ""), ("b", false, "no room"), ("c", false, "the answer cannot be read")]);
+    assert_eq!(answers, [("a", true, ""), ("b", false, "no room"), ("c", false, "malformed answer")]);
     assert_eq!(report.silent.iter().map(|name| &**name).collect::<Vec<_>>(), ["d"]);
     assert!(!report.is_done());
     assert!(report.answers.iter().all(|answer| answer.primary.is_none()), "an empty primary key is none");
 }
 
 #[test]
-fn a_list_names_who_lacks_a_key_and_of_whom_it_is_not_known() {
+fn a_list_names_members_without_a_key_and_members_of_which_it_is_unknown() {
     let mut lone = Lone::lan(&["b", "c", "d"]);
     let id = lone.serf.ask_keys(&mut lone.core, KeyOperation::List, &[], 0).unwrap();
-    lone.hear_told(
+    lone.receive_keys(
         id,
         "a",
         KeyResponse { result: true, message: "", keys: List::new(&["new", "old"]), primary_key: "new" },
     );
-    lone.hear_told(id, "b", KeyResponse { result: true, message: "", keys: List::new(&["old"]), primary_key: "old" });
+    lone.receive_keys(
+        id,
+        "b",
+        KeyResponse { result: true, message: "", keys: List::new(&["old"]), primary_key: "old" },
+    );
     let cut = "truncated key list response, showing first 1 of 9 keys";
-    lone.hear_told(id, "c", KeyResponse { result: true, message: cut, keys: List::new(&["old"]), primary_key: "old" });
+    lone.receive_keys(
+        id,
+        "c",
+        KeyResponse { result: true, message: cut, keys: List::new(&["old"]), primary_key: "old" },
+    );
     lone.run(secs(4));
     let report = lone.report();
     let names = |names: Vec<&crate::Name>| names.into_iter().map(ToString::to_string).collect::<Vec<_>>();

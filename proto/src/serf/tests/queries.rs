@@ -98,7 +98,7 @@ fn in_a_packet_intents_go_first_then_queries_then_events() {
 }
 
 #[test]
-fn who_does_not_meet_every_filter_neither_acknowledges_nor_delivers_but_passes_on() {
+fn a_node_that_fails_a_filter_only_gossips_the_query() {
     let names = ["b", "a"];
     let others = ["b", "c"];
     let by_name = Filter::Nodes(List::new(&names));
@@ -236,7 +236,7 @@ fn our_query_is_delivered_here_too_and_ends_when_all_have_answered() {
 }
 
 #[test]
-fn what_has_come_by_another_way_already_is_dropped() {
+fn a_response_that_arrived_by_another_path_is_dropped() {
     let mut lone = Lone::lan(&["b", "c"]);
     let id = lone.ask(&Question::new("uptime").with_acks());
     lone.events();
@@ -279,7 +279,7 @@ fn a_query_does_not_wait_for_members_that_are_gone_or_that_it_is_not_for() {
 }
 
 #[test]
-fn a_query_for_nobody_that_we_know_waits_for_its_deadline() {
+fn a_query_for_no_known_member_waits_for_its_deadline() {
     let mut lone = Lone::lan(&["b"]);
     let id = lone.ask(&Question::new("uptime").of_nodes(&["z"]));
     assert_eq!(lone.events(), [""; 0]);
@@ -289,7 +289,7 @@ fn a_query_for_nobody_that_we_know_waits_for_its_deadline() {
 }
 
 #[test]
-fn two_queries_of_one_time_are_told_apart() {
+fn two_queries_of_one_time_are_distinguished() {
     let mut lone = Lone::lan(&["b"]);
     let first = lone.ask(&Question::new("one"));
     let second = lone.ask(&Question::new("two"));
@@ -316,7 +316,7 @@ fn queries_that_cannot_be_asked_change_nothing() {
 }
 
 #[test]
-fn the_largest_payload_of_a_question_is_told_and_no_larger_one_is_accepted() {
+fn the_reported_largest_payload_of_a_question_is_accepted_and_none_larger() {
     let lone = Lone::lan(&["b"]);
     let tags = [("role", "^web")];
     for question in [Question::new("q"), Question::new("q").of_nodes(&["b", "c"]).of_tags(&tags).with_acks().relayed(3)]
@@ -354,7 +354,7 @@ fn times_out_of_all_proportion_are_dropped_and_old_queries_too() {
     for ltime in [u64::MAX, LAMPORT_TIME_MAX, LAMPORT_BURST_MAX + 2] {
         lone.hear_query(&Query { ltime, ..query("q", &[]) });
     }
-    assert_eq!((lone.dropped(DropReason::Absurd), lone.serf.times().query), (3, 1));
+    assert_eq!((lone.dropped(DropReason::OutOfRange), lone.serf.times().query), (3, 1));
     lone.hear_query(&Query { ltime: 1000, ..query("q", &[]) });
     lone.hear_query(&Query { ltime: 488, ..query("older", &[]) });
     lone.hear_query(&Query { ltime: 489, ..query("old", &[]) });
@@ -377,7 +377,7 @@ fn answers_from_strangers_are_taken_up_to_a_bound() {
 }
 
 #[test]
-fn an_answer_is_not_sent_where_nobody_can_be() {
+fn an_answer_is_not_sent_to_an_unusable_address() {
     for nowhere in ["0.0.0.0:7946", "10.0.0.1:0", "224.0.0.1:7946"] {
         let mut lone = Lone::lan(&["b"]);
         let source = Source { addr: nowhere.parse().unwrap(), node: "b" };
@@ -436,7 +436,7 @@ fn the_default_timeout_grows_with_the_digits_of_the_live_members() {
 }
 
 #[test]
-fn an_acknowledgement_that_nobody_asked_for_is_dropped() {
+fn an_acknowledgement_of_a_query_without_acks_is_dropped() {
     let mut lone = Lone::lan(&["b"]);
     let id = lone.ask(&Question::new("uptime"));
     lone.events();

@@ -10,7 +10,7 @@ enum Stimulus {
     /// Membership: the member is gone.
     Gone,
     /// Membership: the member is gone, by its own leave broadcast.
-    Farewell,
+    LeaveBroadcast,
     /// Membership: the member changed its tags.
     Updated,
     /// A join intent at this time, by gossip.
@@ -28,13 +28,13 @@ impl Stimulus {
     fn ltime(self) -> u64 {
         match self {
             Join(ltime) | Leave(ltime) | Prune(ltime) | PulledJoin(ltime) | PulledLeave(ltime) => ltime,
-            Self::Alive | Gone | Farewell | Updated => 0,
+            Self::Alive | Gone | LeaveBroadcast | Updated => 0,
         }
     }
 }
 
 use Status::{Alive, Failed, Leaving, Left};
-use Stimulus::{Farewell, Gone, Join, Leave, Prune, PulledJoin, PulledLeave, Updated};
+use Stimulus::{Gone, Join, Leave, LeaveBroadcast, Prune, PulledJoin, PulledLeave, Updated};
 
 /// The outcome: status, time of the newest intent, gossip, and event.
 type Outcome<'a> = (Option<Status>, u64, &'a str, &'a str);
@@ -62,9 +62,9 @@ fn lone_with_b(status: Option<Status>) -> Lone {
 fn apply(lone: &mut Lone, stimulus: Stimulus) {
     match stimulus {
         Stimulus::Alive => lone.alive("b"),
-        Gone | Farewell if lone.core.roster.find("b").is_none() => {}
+        Gone | LeaveBroadcast if lone.core.roster.find("b").is_none() => {}
         Gone => lone.gone("b"),
-        Farewell => {
+        LeaveBroadcast => {
             let idx = lone.idx("b");
             lone.serf.notified(&mut lone.core, Notification::Left(idx));
         }
@@ -84,8 +84,8 @@ fn apply(lone: &mut Lone, stimulus: Stimulus) {
 fn check(status: Option<Status>, stimulus: Stimulus, expected: Outcome<'_>) {
     let mut lone = lone_with_b(status);
     apply(&mut lone, stimulus);
-    let (told, events) = (lone.packet().join(", "), lone.events().join(", "));
-    assert_eq!((lone.status("b"), lone.ltime("b"), &*told, &*events), expected, "{status:?} and {stimulus:?}");
+    let (sent, events) = (lone.packet().join(", "), lone.events().join(", "));
+    assert_eq!((lone.status("b"), lone.ltime("b"), &*sent, &*events), expected, "{status:?} and {stimulus:?}");
 }
 
 #[test]
@@ -96,19 +96,19 @@ fn membership_decides_alive_or_gone_and_intents_decide_failed_or_left() {
         (None, Updated, (None, 0, "", "")),
         (Some(Alive), Stimulus::Alive, (Some(Alive), 5, "", "join b")),
         (Some(Alive), Gone, (Some(Failed), 5, "", "failed b")),
-        (Some(Alive), Farewell, (Some(Left), 5, "", "leave b")),
+        (Some(Alive), LeaveBroadcast, (Some(Left), 5, "", "leave b")),
         (Some(Alive), Updated, (Some(Alive), 5, "", "update b")),
         (Some(Leaving), Stimulus::Alive, (Some(Alive), 5, "", "join b")),
         (Some(Leaving), Gone, (Some(Left), 5, "", "leave b")),
-        (Some(Leaving), Farewell, (Some(Left), 5, "", "leave b")),
+        (Some(Leaving), LeaveBroadcast, (Some(Left), 5, "", "leave b")),
         (Some(Leaving), Updated, (Some(Leaving), 5, "", "update b")),
         (Some(Failed), Stimulus::Alive, (Some(Alive), 5, "", "join b")),
         (Some(Failed), Gone, (Some(Failed), 5, "", "")),
-        (Some(Failed), Farewell, (Some(Failed), 5, "", "")),
+        (Some(Failed), LeaveBroadcast, (Some(Failed), 5, "", "")),
         (Some(Failed), Updated, (Some(Failed), 5, "", "update b")),
         (Some(Left), Stimulus::Alive, (Some(Alive), 5, "", "join b")),
         (Some(Left), Gone, (Some(Left), 5, "", "")),
-        (Some(Left), Farewell, (Some(Left), 5, "", "")),
+        (Some(Left), LeaveBroadcast, (Some(Left), 5, "", "")),
         (Some(Left), Updated, (Some(Left), 5, "", "update b")),
     ] {
         check(status, stimulus, expected);
@@ -146,7 +146,7 @@ fn an_intent_that_is_not_newer_means_nothing_in_any_status() {
 }
 
 #[test]
-fn a_newer_prune_is_passed_on_as_such_and_forgets_at_once_only_whoever_is_gone() {
+fn a_newer_prune_is_gossiped_and_forgets_only_members_that_are_gone() {
     for (status, expected) in [
         (None, (None, 6, "prune b@6", "")),
         (Some(Alive), (Some(Leaving), 6, "prune b@6", "")),
@@ -160,11 +160,11 @@ fn a_newer_prune_is_passed_on_as_such_and_forgets_at_once_only_whoever_is_gone()
 
 /// Two stimuli: an early intent at time 5 about a member that is not known yet, and then another.
 #[test]
-fn of_a_member_that_has_not_been_seen_the_newest_intent_waits_whatever_its_kind() {
+fn the_newest_early_intent_about_an_unknown_member_is_kept_whatever_its_kind() {
     const WAITING: [Stimulus; 3] = [Join(5), Leave(5), Prune(5)];
     for first in WAITING {
-        for (second, told) in [(Join(6), "join b@6"), (Leave(6), "leave b@6"), (Prune(6), "prune b@6")] {
-            check_early(first, second, (None, 6, told, ""));
+        for (second, sent) in [(Join(6), "join b@6"), (Leave(6), "leave b@6"), (Prune(6), "prune b@6")] {
+            check_early(first, second, (None, 6, sent, ""));
         }
         for second in [PulledJoin(6), PulledLeave(7)] {
             check_early(first, second, (None, second.ltime(), "", ""));
@@ -194,13 +194,13 @@ fn check_early(early: Stimulus, stimulus: Stimulus, expected: Outcome<'_>) {
     apply(&mut lone, early);
     lone.talk();
     apply(&mut lone, stimulus);
-    let (told, events) = (lone.packet().join(", "), lone.events().join(", "));
-    let outcome = (lone.status("b"), lone.ltime("b"), &*told, &*events);
+    let (sent, events) = (lone.packet().join(", "), lone.events().join(", "));
+    let outcome = (lone.status("b"), lone.ltime("b"), &*sent, &*events);
     assert_eq!(outcome, expected, "{early:?} and then {stimulus:?}");
 }
 
 #[test]
-fn what_a_push_pull_says_moves_a_member_too_but_is_not_passed_on() {
+fn an_intent_in_a_push_pull_changes_a_status_but_is_not_gossiped() {
     for (status, stimulus, expected) in [
         (None, PulledJoin(6), (None, 6, "", "")),
         (None, PulledLeave(6), (None, 6, "", "")),
@@ -235,7 +235,7 @@ fn a_tombstone_in_a_state_does_not_restart_the_broadcast_of_its_leave() {
     assert_eq!(lone.packet(), ["leave stranger@7", "leave b@6"]);
     lone.hear_join("other", 8);
     lone.merge_members(&[("other", 8, true)]);
-    assert_eq!(lone.packet(), ["leave stranger@7", "leave b@6"], "what waits to be told of a join is void");
+    assert_eq!(lone.packet(), ["leave stranger@7", "leave b@6"], "what waits to be sent of a join is void");
 }
 
 /// The numbers of failed and left members.
@@ -275,7 +275,7 @@ fn a_member_that_is_back_is_not_passed_on_as_what_it_was() {
 // Stimuli about this node.
 
 #[test]
-fn told_that_we_leave_we_say_that_we_joined_later_than_that() {
+fn a_leave_intent_about_us_is_answered_with_a_newer_join() {
     for via_gossip in [true, false] {
         let mut lone = Lone::lan(&["b"]);
         if via_gossip {

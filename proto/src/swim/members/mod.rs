@@ -15,10 +15,10 @@ use super::suspicion::Suspicion;
 use crate::broadcast::SendCounts;
 use crate::core::Core;
 use crate::event::Evidence;
-use crate::roster::{Holder, MemberIdx};
+use crate::roster::{Holder, MemberIdx, Roster, mix};
 use crate::time::Instant;
 use crate::types::Name;
-use crate::wire::swim::{Accusation, State};
+use crate::wire::swim::{Accusation, PeerRef, State};
 
 /// All known members, including this node.
 #[derive(Clone, Debug)]
@@ -28,6 +28,16 @@ pub(super) struct Members {
     /// Extra state of members that are not alive. A side table, because few are.
     not_alive: BTreeMap<MemberIdx, NotAlive>,
     log: AccusationLog,
+    live: LiveSums,
+}
+
+/// Sums over the live members, kept up to date row by row.
+#[derive(Clone, Copy, Debug, Default)]
+struct LiveSums {
+    /// Sum of the members' hashes.
+    digest: u64,
+    /// Number of members without anti-entropy by digests.
+    legacy: u32,
 }
 
 /// Extra state of a member that is not alive.
@@ -47,7 +57,13 @@ struct NotAlive {
 
 impl Members {
     pub(super) fn new(me: MemberIdx) -> Self {
-        Self { me, rows: Rows::default(), not_alive: BTreeMap::new(), log: AccusationLog::default() }
+        Self {
+            me,
+            rows: Rows::default(),
+            not_alive: BTreeMap::new(),
+            log: AccusationLog::default(),
+            live: LiveSums::default(),
+        }
     }
 
     /// Marks a member alive at `incarnation`, from any state.
@@ -57,13 +73,32 @@ impl Members {
         self.log.remove(idx);
         // Rows exist for all indices up to this one before `change` indexes them.
         self.grow(core, idx);
-        self.rows.change(idx, |row| (row.state, row.incarnation) = (Some(State::Alive), incarnation));
+        self.change(&core.roster, idx, |row| (row.state, row.incarnation) = (Some(State::Alive), incarnation));
+    }
+
+    /// Changes a row, and with it the sums over the live members.
+    fn change(&mut self, roster: &Roster, idx: MemberIdx, change: impl FnOnce(&mut Row)) {
+        let before = self.rows.get(idx);
+        self.rows.change(idx, change);
+        let after = self.rows.get(idx);
+        if live_incarnation(before) != live_incarnation(after) {
+            self.live.remove(roster, idx, before);
+            self.live.add(roster, idx, after);
+        }
+    }
+
+    /// Replaces a member's record.
+    pub(super) fn set_peer(&mut self, core: &mut Core, idx: MemberIdx, peer: PeerRef<'_>) {
+        let row = self.rows.get(idx);
+        self.live.remove(&core.roster, idx, row);
+        core.roster.set_peer(idx, peer);
+        self.live.add(&core.roster, idx, row);
     }
 
     /// Raises a row's incarnation although nothing else changes. Without this, a delayed alive message could revive a
     /// dead member.
-    pub(super) fn raise(&mut self, idx: MemberIdx, incarnation: u32) {
-        self.rows.change(idx, |row| row.incarnation = row.incarnation.max(incarnation));
+    pub(super) fn raise(&mut self, core: &Core, idx: MemberIdx, incarnation: u32) {
+        self.change(&core.roster, idx, |row| row.incarnation = row.incarnation.max(incarnation));
     }
 
     /// Marks a live member suspect. Returns the deadline of the suspicion.
@@ -79,7 +114,7 @@ impl Members {
     /// Counts another accuser of a suspect. Returns the new deadline; `None` if the accuser does not count.
     pub(super) fn confirm(&mut self, core: &Core, idx: MemberIdx, by: &Accusation<'_>) -> Option<Instant> {
         // Even if the accuser does not count: the refutation must exceed this accusation too.
-        self.raise(idx, by.incarnation);
+        self.raise(core, idx, by.incarnation);
         let accuser = name_of(core, by.from);
         let not_alive = self.not_alive.get_mut(&idx)?;
         let suspicion = not_alive.suspicion.as_mut()?;
@@ -119,8 +154,8 @@ impl Members {
         // Read first: `alive_at` falls back to the row, which changes below.
         let (alive_at, accuser) = (self.alive_at(idx), accuser.clone());
         self.grow(core, idx);
-        self.raise(idx, by.incarnation);
-        self.rows.change(idx, |row| row.state = Some(state));
+        self.raise(core, idx, by.incarnation);
+        self.change(&core.roster, idx, |row| row.state = Some(state));
         let (since, challenged_at) = (core.now, core.now);
         self.not_alive.insert(idx, NotAlive { since, alive_at, accuser, challenged_at, suspicion });
     }
@@ -139,10 +174,10 @@ impl Members {
     }
 
     /// Removes a member in any state.
-    pub(super) fn forget(&mut self, idx: MemberIdx) {
+    pub(super) fn forget(&mut self, core: &Core, idx: MemberIdx) {
         debug_assert!(self.row(idx).sends.is_none(), "a queued broadcast is written from its row");
         if idx.at() < self.rows.len() {
-            self.rows.set(idx, Row::UNKNOWN);
+            self.change(&core.roster, idx, |row| *row = Row::UNKNOWN);
         }
         self.not_alive.remove(&idx);
         self.log.remove(idx);
@@ -218,6 +253,16 @@ impl Members {
         live - u32::from(matches!(self.row(self.me).state, Some(State::Alive)))
     }
 
+    /// Sum of the hashes of the live members.
+    pub(super) const fn digest(&self) -> u64 {
+        self.live.digest
+    }
+
+    /// Whether every live member takes part in anti-entropy by digests.
+    pub(super) const fn all_compare_digests(&self) -> bool {
+        self.live.legacy == 0
+    }
+
     /// The other members that left.
     pub(super) fn left(&self) -> impl Iterator<Item = MemberIdx> {
         self.not_alive.keys().copied().filter(|&idx| idx != self.me && self.row(idx).state == Some(State::Left))
@@ -253,9 +298,12 @@ impl Members {
         self.log.get(idx).filter(|_| self.row(idx).state != Some(State::Alive))
     }
 
-    /// Checks counts and side tables against all rows.
+    /// Checks counts, sums and side tables against all rows.
     #[cfg(test)]
-    pub(super) fn assert_consistent(&self) {
+    pub(super) fn assert_consistent(&self, roster: &Roster) {
+        let mut live = LiveSums::default();
+        self.rows().for_each(|(idx, row)| live.add(roster, idx, row));
+        assert_eq!((self.live.digest, self.live.legacy), (live.digest, live.legacy));
         let count = |state| u32::try_from(self.rows().filter(|(_, row)| row.state == Some(state)).count()).unwrap();
         assert_eq!(self.rows.counts(), [State::Alive, State::Suspect, State::Dead, State::Left].map(count));
         for (idx, row) in self.rows() {
@@ -265,6 +313,45 @@ impl Members {
             assert_eq!(self.suspicion(idx).is_some(), is_suspect, "{row:?}");
             assert!(row.state.is_some() || row.sends.is_none(), "only members are queued: {row:?}");
         }
+    }
+}
+
+impl LiveSums {
+    fn add(&mut self, roster: &Roster, idx: MemberIdx, row: Row) {
+        let (digest, legacy) = Self::of(roster, idx, row);
+        self.digest = self.digest.wrapping_add(digest);
+        self.legacy += legacy;
+    }
+
+    fn remove(&mut self, roster: &Roster, idx: MemberIdx, row: Row) {
+        let (digest, legacy) = Self::of(roster, idx, row);
+        self.digest = self.digest.wrapping_sub(digest);
+        self.legacy -= legacy;
+    }
+
+    /// A row's part of the sums.
+    fn of(roster: &Roster, idx: MemberIdx, row: Row) -> (u64, u32) {
+        if live_incarnation(row).is_none() {
+            return (0, 0);
+        }
+        let compares = roster.peer(idx).is_some_and(|peer| peer.versions().compares_digests());
+        (live_hash(roster, idx, row, 0), u32::from(!compares))
+    }
+}
+
+/// The hash of a live member, salted: of its record and its incarnation. 0 for any other row.
+pub(super) fn live_hash(roster: &Roster, idx: MemberIdx, row: Row, salt: u64) -> u64 {
+    match (live_incarnation(row), roster.hashes(idx)) {
+        (Some(incarnation), Some(hashes)) => mix(mix(hashes.record ^ salt).wrapping_add(incarnation.into())),
+        _ => 0,
+    }
+}
+
+/// The incarnation of a live member. A suspicion does not count as a difference between views: it ends by itself.
+const fn live_incarnation(row: Row) -> Option<u32> {
+    match row.state {
+        Some(State::Alive | State::Suspect) => Some(row.incarnation),
+        Some(State::Dead | State::Left) | None => None,
     }
 }
 

@@ -15,7 +15,7 @@ use self::order::ProbeOrder;
 use self::relays::Relays;
 use super::Swim;
 use crate::complaints::ComplaintKind;
-use crate::core::{Ask, Body, Core, Heard, Origin, Unicast};
+use crate::core::{Body, Core, ExchangePurpose, Heard, Origin, Unicast};
 use crate::rng::Rng;
 use crate::roster::{MemberIdx, canonical};
 use crate::stats::DropReason;
@@ -211,8 +211,9 @@ impl Swim {
         self.probing.expect_nacks(nacks_expected);
         let Some(peer) = core.roster.peer(target) else { return };
         if core.cfg.swim().stream_pings && peer.versions().protocol_max() >= PROTOCOL_STREAM_PING {
-            let (with, ask) = (peer.addr(), Ask::Ping { seq, target, codec: core.codec(Some(target), None) });
-            core.dial(with, ask, ends_at);
+            let (with, purpose) =
+                (peer.addr(), ExchangePurpose::Ping { seq, target, codec: core.codec(Some(target), None) });
+            core.dial(with, purpose, ends_at);
         }
     }
 
@@ -227,8 +228,8 @@ impl Swim {
             self.awareness.apply(-1);
             return;
         }
-        self.admission.note_silence(probe.target);
-        // A member that does not exist is no evidence about our own health.
+        self.admission.note_failed_probe(probe.target);
+        // A member that does not exist is not evidence about our own health.
         if self.admission.has_answered(probe.target) || !self.admission.is_flooded() {
             self.awareness.apply(probe.penalty());
         }
@@ -280,6 +281,8 @@ impl Swim {
         }
         let ReplyTo { addr: to, peer, is_member } = self.reply_to(core, heard.from, ping.source);
         let (seq, answers) = (ping.seq, Some(heard.codec));
+        // The digest that follows in the packet is the sender's.
+        heard.member = peer.filter(|_| is_member && to == canonical(heard.from));
         let body = if is_member { Body::Ack { seq } } else { Body::StrangerAck { seq, bytes_max: heard.bytes } };
         core.unicasts.push(Unicast { to, peer, answers, body });
         // After the ack: the sender is alive, whatever we believed.

@@ -40,6 +40,7 @@ impl ProbeOrder {
     /// Starts a round over at least `rows` rows. Rows added later take part if they are within the domain, otherwise
     /// from the next round on.
     pub(super) fn restart(&mut self, rows: usize, rng: &mut Rng) {
+        // Both halves have the same width, so the domain is a power of four.
         let bits = usize::BITS - rows.next_power_of_two().leading_zeros() - 1;
         self.half_bits = bits.div_ceil(2).max(1);
         self.keys = core::array::from_fn(|_| rng.next_u32());
@@ -51,6 +52,9 @@ impl ProbeOrder {
     fn permute(&self, position: u64) -> u64 {
         let mask = (1_u64 << self.half_bits) - 1;
         let (mut left, mut right) = ((position >> self.half_bits) as u32, (position & mask) as u32);
+        // Each round replaces one half by a function of the other, which the next round could undo: a bijection for any
+        // mixing function. The multiplications spread every bit of `right` over the word, and the fold brings the high
+        // bits, which are mixed best, into the mask.
         for key in self.keys {
             let mixed = (right ^ key).wrapping_mul(0x9e37_79b1);
             let mixed = (mixed ^ (mixed >> 15)).wrapping_mul(0x85eb_ca77);

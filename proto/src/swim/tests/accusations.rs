@@ -1,7 +1,7 @@
 use super::*;
 
 #[test]
-fn of_many_in_trouble_only_the_last_are_remembered_and_none_that_is_well_again() {
+fn evidence_is_kept_for_the_latest_members_and_dropped_when_alive_again() {
     let names: Vec<String> = (0..70).map(|number| format!("m{number}")).collect();
     let mut lone = Lone::lan(&names.iter().map(String::as_str).collect::<Vec<_>>());
     names.iter().for_each(|name| lone.hear(suspect(name, 1, "m0")));
@@ -37,12 +37,12 @@ fn dead_after(lone: &mut Lone, name: &str, from: Instant) -> u128 {
 }
 
 #[test]
-fn a_suspect_that_nobody_else_accuses_is_dead_after_the_longest_wait() {
+fn a_suspect_without_a_second_accuser_is_dead_after_the_longest_timeout() {
     let mut lone = Lone::lan(&FIVE);
     lone.hear(suspect("b", 1, "c"));
     assert_eq!(lone.state("b"), Some(State::Suspect));
     assert_eq!(dead_after(&mut lone, "b", Instant::ZERO), 24_000);
-    assert_eq!(lone.told(), ["gone b"]);
+    assert_eq!(lone.notified(), ["gone b"]);
     assert_eq!(lone.queued(), ["dead b@1 by a"], "we declare it");
     assert_eq!(lone.core.stats.deaths_declared, 1);
 }
@@ -111,7 +111,7 @@ fn a_suspect_that_refutes_is_alive_without_an_event_and_its_timer_means_nothing(
     assert_eq!(lone.state("b"), Some(State::Alive));
     assert_eq!(lone.queued(), ["alive b@2"]);
     lone.run(secs(60));
-    assert_eq!((lone.state("b"), lone.told()), (Some(State::Alive), vec![]));
+    assert_eq!((lone.state("b"), lone.notified()), (Some(State::Alive), vec![]));
 }
 
 #[test]
@@ -145,7 +145,7 @@ fn old_accusations_and_those_of_strangers_mean_nothing() {
         lone.hear(message);
     }
     assert_eq!((lone.state("b"), lone.state("x")), (Some(State::Alive), None));
-    assert_eq!((lone.queued(), lone.told(), lone.core.events.len()), (vec![], vec![], 0));
+    assert_eq!((lone.queued(), lone.notified(), lone.core.events.len()), (vec![], vec![], 0));
 }
 
 #[test]
@@ -156,7 +156,7 @@ fn accused_ourselves_we_answer_with_a_higher_incarnation_and_doubt_our_health() 
         assert_eq!((lone.state("a"), lone.swim.incarnation()), (Some(State::Alive), 2));
         assert_eq!((lone.score(), lone.core.stats.refutations), (1, 1));
         assert_eq!(lone.queued(), ["alive a@2"]);
-        assert_eq!(lone.told(), [""; 0]);
+        assert_eq!(lone.notified(), [""; 0]);
     }
 }
 
@@ -172,7 +172,7 @@ fn a_refutation_is_above_whatever_we_were_accused_at() {
 }
 
 #[test]
-fn what_an_earlier_life_of_ours_said_is_refuted_and_our_own_echo_is_not() {
+fn an_alive_message_of_an_earlier_run_is_refuted_and_our_own_echo_is_not() {
     let mut lone = Lone::lan(&["b"]);
     lone.hear(alive("a", 1));
     assert_eq!((lone.swim.incarnation(), lone.core.stats.refutations), (1, 0));
@@ -185,17 +185,17 @@ fn what_an_earlier_life_of_ours_said_is_refuted_and_our_own_echo_is_not() {
 }
 
 #[test]
-fn who_says_it_itself_left_and_who_others_say_it_of_is_dead() {
+fn a_member_accused_by_itself_left_and_one_accused_by_others_is_dead() {
     let mut lone = Lone::lan(&["b", "c"]);
     lone.hear(dead("b", 1, "c"));
     lone.hear(dead("c", 1, "c"));
     assert_eq!((lone.state("b"), lone.state("c")), (Some(State::Dead), Some(State::Left)));
-    assert_eq!(lone.told(), ["gone b", "gone c"]);
+    assert_eq!(lone.notified(), ["gone b", "gone c"]);
     assert_eq!(lone.queued(), ["left c@1", "dead b@1 by c"]);
     lone.hear(dead("b", 1, "b"));
     lone.hear(dead("c", 1, "b"));
     assert_eq!((lone.state("b"), lone.state("c")), (Some(State::Dead), Some(State::Left)), "and so it stays");
-    assert_eq!(lone.told(), [""; 0]);
+    assert_eq!(lone.notified(), [""; 0]);
 }
 
 #[test]
@@ -204,12 +204,12 @@ fn the_dead_stay_dead_until_they_are_newer_than_anything_said_of_them() {
         let mut lone = Lone::lan(&["b", "c"]);
         lone.hear(dead("b", 1, "c"));
         lone.hear(later);
-        lone.told();
+        lone.notified();
         lone.hear(alive("b", 2));
         lone.hear(alive("b", 10));
-        assert_eq!((lone.state("b"), lone.told()), (Some(State::Dead), vec![]), "after {later:?}");
+        assert_eq!((lone.state("b"), lone.notified()), (Some(State::Dead), vec![]), "after {later:?}");
         lone.hear(alive("b", 11));
-        assert_eq!((lone.state("b"), lone.told()), (Some(State::Alive), vec!["joined b".to_string()]));
+        assert_eq!((lone.state("b"), lone.notified()), (Some(State::Alive), vec!["joined b".to_string()]));
     }
 }
 
@@ -219,6 +219,6 @@ fn death_ends_a_suspicion() {
     lone.hear(suspect("b", 1, "c"));
     lone.hear(dead("b", 1, "d"));
     lone.run(secs(60));
-    assert_eq!((lone.told(), lone.core.stats.deaths_declared), (vec!["gone b".to_string()], 0));
+    assert_eq!((lone.notified(), lone.core.stats.deaths_declared), (vec!["gone b".to_string()], 0));
     assert_eq!(lone.queued(), ["dead b@1 by d"]);
 }

@@ -14,7 +14,7 @@ fn a_broadcast_is_sent_as_often_as_the_number_of_members_asks_for() {
 }
 
 #[test]
-fn a_newer_word_takes_the_place_of_the_older_and_is_told_from_the_beginning() {
+fn a_newer_state_replaces_the_older_in_the_queue_and_starts_at_zero_transmits() {
     let mut lone = Lone::lan(&["b", "c"]);
     lone.hear(suspect("b", 1, "c"));
     assert_eq!(lone.packet(), ["suspect b@1 by c"]);
@@ -120,7 +120,7 @@ fn with_fewer_members_than_targets_all_of_them_are_chosen() {
     }
     let mut alone = Lone::lan(&[]);
     assert_eq!(alone.swim.gossip_targets(&mut alone.core), []);
-    assert!(!alone.swim.has_listeners());
+    assert!(!alone.swim.has_receiver());
 }
 
 #[test]

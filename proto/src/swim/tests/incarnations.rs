@@ -12,7 +12,7 @@ fn victim(incarnation: u32) -> Lone {
     let mut lone = Lone::lan(&["b", "m1", "m2"]);
     lone.swim.own = Own::new(incarnation);
     let me = lone.swim.me();
-    lone.swim.members.raise(me, incarnation);
+    lone.swim.members.raise(&lone.core, me, incarnation);
     lone
 }
 
@@ -52,7 +52,7 @@ impl Lone {
 enum By {
     Suspect,
     Dead,
-    Farewell,
+    OwnLeave,
     State(u8),
     OwnProbe,
 }
@@ -61,7 +61,7 @@ fn accuse(other: &mut Lone, by: By, incarnation: u32) {
     match by {
         By::Suspect => other.hear(suspect("b", incarnation, "c")),
         By::Dead => other.hear(dead("b", incarnation, "c")),
-        By::Farewell => other.hear(dead("b", incarnation, "b")),
+        By::OwnLeave => other.hear(dead("b", incarnation, "b")),
         By::State(state) => {
             let state = State::from_u8(state).unwrap();
             other.merge_one(Origin::Exchange(addr("z")), "b", state, incarnation);
@@ -99,12 +99,12 @@ fn number() -> impl Strategy<Value = u32> {
 
 fn by() -> impl Strategy<Value = By> {
     let state = (0_u8..4).prop_map(By::State);
-    prop_oneof![3 => Just(By::Suspect), 2 => Just(By::Dead), 2 => Just(By::Farewell), 3 => state, 1 => Just(By::OwnProbe)]
+    prop_oneof![3 => Just(By::Suspect), 2 => Just(By::Dead), 2 => Just(By::OwnLeave), 3 => state, 1 => Just(By::OwnProbe)]
 }
 
 proptest! {
     #[test]
-    fn whatever_accusation_is_accepted_anywhere_its_refutation_is_adopted_by_everybody(
+    fn the_refutation_of_an_accepted_accusation_is_adopted_by_all(
         own in number(), accuser in number(), third in number(), accused in number(), by in by(), both: bool,
     ) {
         let (mut victim, mut accuser, mut third) = (victim(own), other(accuser), other(third));
@@ -118,7 +118,7 @@ proptest! {
         prop_assert_eq!((accuser.state("b"), third.state("b")), (Some(State::Alive), Some(State::Alive)));
         prop_assert!(accuser.incarnation("b") >= own.min(victim.swim.incarnation()));
         // From then on its tags are gossiped again.
-        victim.swim.announce();
+        victim.swim.announce(&victim.core);
         third.hear_from(addr("b"), alive("b", victim.swim.incarnation().saturating_sub(1)));
         third.hear_from(addr("b"), tagged("b", victim.swim.incarnation()));
         prop_assert_ne!(third.core.roster.peer(third.idx("b")).unwrap().meta(), NO_TAGS);
@@ -151,7 +151,7 @@ fn an_accusation_beyond_the_bound_is_refused_at_any_height() {
             let mut lone = other(row);
             lone.hear(suspect("b", row + ahead, "c"));
             assert_eq!(lone.state("b") == Some(State::Suspect), accepted, "{row} and {ahead}");
-            assert_eq!(lone.dropped(DropReason::Absurd), u64::from(!accepted));
+            assert_eq!(lone.dropped(DropReason::OutOfRange), u64::from(!accepted));
             // The bound is relative to the last alive message, so that accusations cannot raise each other.
             lone.hear(dead("b", row + AHEAD + 1, "c"));
             assert_ne!(lone.state("b"), Some(State::Dead));
@@ -166,7 +166,7 @@ fn any_higher_alive_message_is_adopted_however_far_above() {
     for incarnation in [2, (1 << 31) - 1, 1 << 31, (1 << 31) + 1, MAX - 1, MAX] {
         let mut lone = other(1);
         lone.hear(alive("b", incarnation));
-        assert_eq!((lone.incarnation("b"), lone.dropped(DropReason::Absurd)), (incarnation, 0));
+        assert_eq!((lone.incarnation("b"), lone.dropped(DropReason::OutOfRange)), (incarnation, 0));
     }
 }
 
@@ -206,21 +206,21 @@ fn no_more_members_than_the_bound_wait_to_be_asked_what_they_hold_of_us() {
 }
 
 #[test]
-fn an_accusation_at_the_greatest_number_is_hearsay_that_nobody_believes() {
+fn an_accusation_at_the_greatest_incarnation_is_hearsay_and_refused() {
     for row in [MAX - AHEAD, MAX - 1, MAX] {
         let mut lone = other(row);
         for message in [suspect("b", MAX, "c"), dead("b", MAX, "c"), dead("b", MAX, "b")] {
             lone.hear(message);
         }
         lone.merge_one(Origin::Reply(addr("c")), "b", State::Dead, MAX);
-        assert_eq!((lone.state("b"), lone.dropped(DropReason::Absurd)), (Some(State::Alive), 4), "{row}");
+        assert_eq!((lone.state("b"), lone.dropped(DropReason::OutOfRange)), (Some(State::Alive), 4), "{row}");
     }
     let mut lone = victim(MAX - 1);
     lone.hear(suspect("a", MAX, "b"));
-    assert_eq!((lone.swim.incarnation(), lone.dropped(DropReason::Absurd)), (MAX - 1, 1), "nor do we");
+    assert_eq!((lone.swim.incarnation(), lone.dropped(DropReason::OutOfRange)), (MAX - 1, 1), "nor do we");
     let mut lone = other(MAX);
     lone.hear_from(addr("b"), dead("b", MAX, "b"));
-    assert_eq!(lone.state("b"), Some(State::Left), "its own farewell is no hearsay");
+    assert_eq!(lone.state("b"), Some(State::Left), "its own leave is no hearsay");
 }
 
 #[test]
@@ -260,9 +260,9 @@ fn a_member_accused_at_the_greatest_number_fails_by_our_own_probe_alone() {
 fn at_the_greatest_number_tags_come_from_the_members_own_address() {
     let mut lone = other(MAX);
     lone.hear_from(addr("c"), tagged("b", MAX));
-    assert_eq!(lone.told(), [""; 0]);
+    assert_eq!(lone.notified(), [""; 0]);
     lone.hear_from(addr("b"), tagged("b", MAX));
-    assert_eq!(lone.told(), ["updated b"]);
+    assert_eq!(lone.notified(), ["updated b"]);
     let mut lone = victim(MAX);
     for _ in 0..3 {
         while !lone.packet().is_empty() {}
@@ -271,6 +271,6 @@ fn at_the_greatest_number_tags_come_from_the_members_own_address() {
     }
     lone.hear(suspect("a", MAX, "b"));
     assert_eq!((lone.swim.incarnation(), lone.core.stats.refutations), (MAX, 1));
-    lone.swim.announce();
+    lone.swim.announce(&lone.core);
     assert_eq!((lone.swim.incarnation(), lone.state("a")), (MAX, Some(State::Alive)));
 }

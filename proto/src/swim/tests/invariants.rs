@@ -101,7 +101,7 @@ fn happen(lone: &mut Lone, happening: &Happening) {
             names.dedup();
             assert_eq!(names.len(), packet.len(), "a member stands once in a packet: {packet:?}");
         }
-        Happening::Announce if !lone.swim.own.has_left() => lone.swim.announce(),
+        Happening::Announce if !lone.swim.own.has_left() => lone.swim.announce(&lone.core),
         Happening::Leave => lone.swim.leave(&mut lone.core),
         Happening::Announce => {}
     }
@@ -138,7 +138,7 @@ fn check_step(before: &View, after: &View, forgotten: impl Fn(MemberIdx) -> bool
 
 fn check(lone: &Lone) {
     let swim = &lone.swim;
-    swim.members.assert_consistent();
+    swim.members.assert_consistent(&lone.core.roster);
     let (queued, places, rows) = (swim.broadcasts.len(), swim.broadcasts.places(), swim.members.len());
     assert_eq!(queued, swim.members.rows().filter(|(_, row)| row.sends.is_some()).count());
     assert!(places >= queued && places <= 2 * queued + 64 + rows);

@@ -1,15 +1,15 @@
 use super::*;
 
 #[test]
-fn a_newcomer_joins_and_is_told_on() {
+fn a_newcomer_joins_and_is_gossiped() {
     let mut lone = Lone::lan(&["b"]);
     lone.hear(alive("c", 3));
     assert_eq!((lone.state("c"), lone.incarnation("c")), (Some(State::Alive), 3));
-    assert_eq!(lone.told(), ["joined c"]);
+    assert_eq!(lone.notified(), ["joined c"]);
     assert_eq!(lone.queued(), ["alive c@3"]);
     lone.hear(alive("c", 3));
     lone.hear(alive("c", 2));
-    assert_eq!((lone.told(), lone.core.stats.repeats_in), (vec![], 2));
+    assert_eq!((lone.notified(), lone.core.stats.repeats_in), (vec![], 2));
 }
 
 #[test]
@@ -17,7 +17,7 @@ fn a_newcomer_with_incarnation_zero_leaves_no_trace() {
     let mut lone = Lone::lan(&["b"]);
     lone.hear(alive("c", 0));
     assert_eq!((lone.state("c"), lone.core.roster.find("c")), (None, None));
-    assert_eq!((lone.told(), lone.swim.members_known()), (vec![], 2));
+    assert_eq!((lone.notified(), lone.swim.members_known()), (vec![], 2));
 }
 
 #[test]
@@ -35,14 +35,14 @@ fn other_metadata_is_an_update_and_only_a_newer_incarnation_brings_it() {
     let mut lone = Lone::lan(&["b"]);
     let tagged = PeerRef { meta: b"\xff\x81\xa1k\xa1v", ..announcement("b") };
     lone.hear(Message::Alive(Alive { incarnation: 1, peer: tagged }));
-    assert_eq!(lone.told(), [""; 0]);
+    assert_eq!(lone.notified(), [""; 0]);
     lone.hear(Message::Alive(Alive { incarnation: 2, peer: tagged }));
-    assert_eq!(lone.told(), ["updated b"]);
+    assert_eq!(lone.notified(), ["updated b"]);
     lone.hear(Message::Alive(Alive { incarnation: 3, peer: tagged }));
-    assert_eq!(lone.told(), [""; 0], "only the incarnation is new");
+    assert_eq!(lone.notified(), [""; 0], "only the incarnation is new");
     lone.hear(suspect("b", 3, "c"));
     lone.hear(alive("b", 4));
-    assert_eq!(lone.told(), ["updated b"], "a refutation may bring other tags");
+    assert_eq!(lone.notified(), ["updated b"], "a refutation may bring other tags");
 }
 
 #[test]
@@ -50,11 +50,11 @@ fn the_same_member_dead_and_back_joins_again() {
     let mut lone = Lone::lan(&["b", "c"]);
     lone.hear(dead("b", 1, "c"));
     lone.hear(dead("c", 1, "c"));
-    lone.told();
+    lone.notified();
     lone.hear(alive("b", 2));
     lone.hear(alive("c", 1));
     lone.hear(alive("c", 2));
-    assert_eq!(lone.told(), ["joined b", "joined c"]);
+    assert_eq!(lone.notified(), ["joined b", "joined c"]);
 }
 
 #[test]
@@ -69,7 +69,7 @@ fn another_address_for_a_live_name_is_a_conflict_whatever_the_incarnation() {
         let existing = Arc::clone(lone.core.roster.peer(lone.idx("b")).unwrap());
         assert_eq!(existing.addr(), addr("b"));
         assert_eq!(lone.core.events, [Event::NameConflict { existing, other: elsewhere() }]);
-        assert_eq!((lone.incarnation("b"), lone.told()), (1, vec![]));
+        assert_eq!((lone.incarnation("b"), lone.notified()), (1, vec![]));
     }
     assert_eq!(lone.dropped(DropReason::NameConflict), 3);
 }
@@ -115,7 +115,7 @@ fn the_dead_and_left_are_forgotten_at_the_end_of_a_round_once_they_are_old_enoug
 }
 
 #[test]
-fn nobody_is_forgotten_exactly_at_the_age_nor_while_others_are_to_be_told() {
+fn no_member_is_reaped_exactly_at_the_timeout_nor_while_it_is_queued() {
     let mut lone = Lone::lan(&["b"]);
     lone.hear(dead("b", 1, "c"));
     lone.run(secs(31));
@@ -141,58 +141,58 @@ fn we_do_not_forget_ourselves_after_we_left() {
 }
 
 #[test]
-fn after_our_farewell_nothing_that_is_said_of_us_is_refuted() {
+fn after_our_leave_no_accusation_of_us_is_refuted() {
     let mut lone = Lone::lan(&["b"]);
     lone.swim.leave(&mut lone.core);
-    assert_eq!(lone.told(), ["gone a"]);
+    assert_eq!(lone.notified(), ["gone a"]);
     for message in [alive("a", 9), suspect("a", 9, "b"), dead("a", 9, "b")] {
         lone.hear(message);
     }
     assert_eq!((lone.state("a"), lone.swim.incarnation(), lone.score()), (Some(State::Left), 1, 0));
-    assert_eq!((lone.told(), lone.core.stats.refutations), (vec![], 0));
+    assert_eq!((lone.notified(), lone.core.stats.refutations), (vec![], 0));
 }
 
 #[test]
-fn the_farewell_is_sent_when_every_copy_of_it_is() {
+fn the_leave_broadcast_is_sent_when_every_copy_is() {
     let mut lone = Lone::lan(&["b", "c"]);
     lone.swim.leave(&mut lone.core);
-    lone.told();
+    lone.notified();
     for copy in 1..=4 {
-        assert_eq!(lone.told(), [""; 0], "{copy}");
+        assert_eq!(lone.notified(), [""; 0], "{copy}");
         assert_eq!(lone.packet(), ["left a@1"]);
         assert_eq!(lone.swim.leave_broadcasts_sent(), copy);
     }
-    assert_eq!(lone.told(), ["farewell sent a"]);
+    assert_eq!(lone.notified(), ["leave broadcast sent a"]);
     assert_eq!(lone.packet(), [""; 0]);
 }
 
 #[test]
-fn copies_of_our_alive_message_are_not_copies_of_the_farewell() {
+fn copies_of_our_alive_message_are_not_copies_of_the_leave() {
     let mut lone = Lone::lan(&["b"]);
-    lone.swim.announce();
+    lone.swim.announce(&lone.core);
     assert_eq!(lone.packet(), ["alive a@2"]);
     lone.swim.leave(&mut lone.core);
     assert_eq!(lone.swim.leave_broadcasts_sent(), 0);
     while !lone.packet().is_empty() {}
     assert_eq!(lone.swim.leave_broadcasts_sent(), 4);
-    assert_eq!(lone.told(), ["gone a", "farewell sent a"]);
+    assert_eq!(lone.notified(), ["gone a", "leave broadcast sent a"]);
 }
 
 #[test]
-fn with_nobody_to_be_told_the_farewell_is_sent_at_once() {
+fn without_a_receiver_the_leave_broadcast_is_complete_at_once() {
     let mut lone = Lone::lan(&["b"]);
     lone.hear(dead("b", 1, "c"));
-    lone.told();
+    lone.notified();
     lone.swim.leave(&mut lone.core);
-    assert_eq!(lone.told(), ["gone a", "farewell sent a"]);
+    assert_eq!(lone.notified(), ["gone a", "leave broadcast sent a"]);
     lone.swim.leave(&mut lone.core);
-    assert_eq!(lone.told(), [""; 0], "once");
+    assert_eq!(lone.notified(), [""; 0], "once");
 }
 
 #[test]
 fn announcing_raises_our_incarnation() {
     let mut lone = Lone::lan(&["b"]);
-    lone.swim.announce();
+    lone.swim.announce(&lone.core);
     assert_eq!((lone.swim.incarnation(), lone.incarnation("a"), lone.queued()), (2, 2, vec!["alive a@2".to_string()]));
 }
 

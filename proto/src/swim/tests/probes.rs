@@ -26,7 +26,7 @@ fn an_ack_in_time_ends_the_probe_and_makes_us_better() {
 }
 
 #[test]
-fn an_ack_that_nobody_waits_for_changes_nothing() {
+fn an_unexpected_ack_changes_nothing() {
     let (mut lone, target, seq) = probed(Options::lan(), &FIVE);
     lone.swim.awareness.apply(2);
     lone.hear(ack(seq.wrapping_add(1)));
@@ -57,8 +57,8 @@ fn without_an_ack_others_and_a_stream_try_at_the_probe_timeout() {
     helpers.sort_unstable();
     helpers.dedup();
     assert_eq!(helpers.len(), 3, "three different helpers");
-    let ask = Ask::Ping { seq, target: lone.idx(&target), codec: Codec::Native };
-    assert_eq!(lone.wanted(), [(addr(&target), ask, begun + secs(1))]);
+    let purpose = ExchangePurpose::Ping { seq, target: lone.idx(&target), codec: Codec::Native };
+    assert_eq!(lone.wanted(), [(addr(&target), purpose, begun + secs(1))]);
 }
 
 #[test]
@@ -80,7 +80,7 @@ fn neither_the_probed_nor_the_suspect_the_dead_and_the_left_are_asked_for_help()
 }
 
 #[test]
-fn a_probe_that_nobody_answers_ends_in_a_suspicion_by_us() {
+fn an_unanswered_probe_ends_in_a_suspicion_by_us() {
     let (mut lone, target, _) = probed(Options::lan(), &FIVE);
     lone.run(ms(999));
     assert_eq!(lone.state(&target), Some(State::Alive));
@@ -150,7 +150,7 @@ fn every_nack_that_is_missing_makes_us_more_ill() {
 
 #[test]
 fn a_failed_probe_without_anybody_who_could_nack_makes_us_more_ill_by_one() {
-    assert_eq!(ill_after(Options::lan(), &["b"], 0), 1, "nobody to ask");
+    assert_eq!(ill_after(Options::lan(), &["b"], 0), 1, "no member to ask");
     assert_eq!(ill_after(Options::lan().with(|options| options.swim.indirect_probes = 0), &FIVE, 0), 1);
 }
 
@@ -200,7 +200,7 @@ fn an_ack_on_a_stream_keeps_a_member_alive_and_improves_our_health() {
 }
 
 #[test]
-fn an_answer_on_a_stream_of_an_earlier_probe_saves_nobody() {
+fn an_ack_on_a_stream_of_an_earlier_probe_saves_no_member() {
     let (mut lone, target, seq) = probed(Options::lan(), &FIVE);
     lone.swim.stream_acked(&mut lone.core, seq.wrapping_sub(1));
     lone.run(secs(1));
@@ -236,7 +236,7 @@ fn a_member_that_refutes_during_the_probe_is_not_suspected_by_it() {
 }
 
 #[test]
-fn the_dead_and_the_left_are_not_probed_and_everybody_else_once_a_round() {
+fn the_dead_and_the_left_are_not_probed_and_all_others_once_a_round() {
     let mut lone = Lone::probing(Options::lan(), &FIVE);
     lone.hear(dead("c", 1, "b"));
     lone.hear(dead("e", 1, "e"));
@@ -255,7 +255,7 @@ fn the_dead_and_the_left_are_not_probed_and_everybody_else_once_a_round() {
 }
 
 #[test]
-fn whoever_is_alone_probes_nobody() {
+fn a_lone_node_probes_no_member() {
     let mut lone = Lone::probing(Options::lan(), &[]);
     lone.run(secs(60));
     assert_eq!((lone.sent(), lone.core.stats.probes), (vec![], 0));
@@ -265,14 +265,14 @@ fn whoever_is_alone_probes_nobody() {
 fn a_member_that_is_forgotten_while_it_is_probed_is_not_suspected() {
     let (mut lone, target, _) = probed(Options::lan(), &["b"]);
     let idx = lone.idx(&target);
-    lone.swim.members.forget(idx);
+    lone.swim.members.forget(&lone.core, idx);
     lone.run(secs(1));
     assert_eq!(lone.core.stats.suspicions_raised, 0);
     assert_eq!(lone.core.stats.probes_failed, 1);
 }
 
 #[test]
-fn only_an_ack_of_the_direct_ping_in_time_tells_how_long_it_took() {
+fn only_a_timely_ack_of_the_direct_ping_measures_the_round_trip() {
     let (mut lone, target, seq) = probed(Options::lan(), &FIVE);
     lone.run(ms(20));
     assert_eq!(lone.swim.acked(&mut lone.core, Origin::Local, seq), Some((lone.idx(&target), ms(20))));

@@ -25,7 +25,7 @@ fn answer(lone: &Lone, body: Body) -> Unicast {
 }
 
 #[test]
-fn an_ack_in_time_goes_back_to_whoever_asked_under_its_number() {
+fn a_relayed_ack_in_time_goes_to_the_requester_under_its_number() {
     let mut lone = Lone::lan(&["b", "c"]);
     let seq = relayed(&mut lone, "c", true);
     lone.run(ms(499));
@@ -49,7 +49,7 @@ fn without_an_ack_the_requester_gets_a_nack_and_a_late_ack_is_not_relayed() {
 }
 
 #[test]
-fn whoever_wants_no_nack_gets_none() {
+fn a_requester_that_wants_no_nack_gets_none() {
     let mut lone = Lone::lan(&["b", "c"]);
     relayed(&mut lone, "c", false);
     lone.run(secs(1));
@@ -80,7 +80,7 @@ fn only_members_are_pinged_for_others_and_other_targets_get_a_nack() {
 }
 
 #[test]
-fn of_all_requests_in_a_packet_one_is_answered_whoever_asks() {
+fn of_all_requests_in_a_packet_one_is_answered_whatever_their_sources() {
     let ping = Message::Ping(Ping { seq: 5, node: "a", source: source_of("b") });
     let mut lone = Lone::lan(&["b", "c"]);
     let mut heard = Heard::new(addr("b"), 100);
@@ -150,7 +150,7 @@ fn an_ack_goes_only_to_the_senders_host_or_the_members_own_address() {
 }
 
 #[test]
-fn a_name_that_only_the_directory_has_is_nobodys() {
+fn a_name_that_only_the_directory_has_belongs_to_no_member() {
     let identity = |name: &str| Identity::new(name, addr(name), &Tags::default()).unwrap();
     let cfg = Arc::new(Config::new(Options::lan()).unwrap());
     let directory = Directory::new([identity("a"), identity("b")]);
@@ -167,7 +167,7 @@ fn a_name_that_only_the_directory_has_is_nobodys() {
 }
 
 #[test]
-fn a_ping_for_somebody_else_is_dropped_and_counted_and_one_for_nobody_is_answered() {
+fn a_ping_for_another_node_is_dropped_and_one_without_a_name_is_answered() {
     let mut lone = Lone::lan(&["b"]);
     lone.hear_from(addr("b"), Message::Ping(Ping { seq: 5, node: "b", source: None }));
     assert_eq!((lone.sent(), lone.dropped(DropReason::NotForUs)), (vec![], 1));

@@ -29,12 +29,12 @@ impl Lone {
 }
 
 #[test]
-fn the_live_are_adopted_and_told_on() {
+fn live_members_of_a_push_pull_are_adopted_and_gossiped() {
     let mut lone = Lone::lan(&["b"]);
     let result = lone.merge(&[(State::Alive, 4, announcement("b")), (State::Alive, 2, announcement("c"))]);
     assert_eq!(result, Ok(()));
     assert_eq!((lone.incarnation("b"), lone.incarnation("c")), (4, 2));
-    assert_eq!(lone.told(), ["joined c"]);
+    assert_eq!(lone.notified(), ["joined c"]);
     assert_eq!(lone.queued(), ["alive c@2", "alive b@4"]);
 }
 
@@ -44,11 +44,11 @@ fn the_dead_of_another_are_only_suspected_and_by_us() {
     assert_eq!(lone.merge(&[(State::Dead, 1, announcement("b")), (State::Suspect, 1, announcement("c"))]), Ok(()));
     assert_eq!((lone.state("b"), lone.state("c")), (Some(State::Suspect), Some(State::Suspect)));
     assert_eq!(lone.queued(), ["suspect c@1 by a", "suspect b@1 by a"]);
-    assert_eq!(lone.told(), [""; 0]);
+    assert_eq!(lone.notified(), [""; 0]);
 }
 
 #[test]
-fn what_anothers_state_says_is_remembered_as_its_word() {
+fn evidence_from_a_push_pull_names_the_other_side() {
     let mut lone = Lone::lan(&["b", "c"]);
     assert_eq!(lone.merge_from(Origin::Exchange(addr("c")), &[(State::Dead, 1, announcement("b"))]), Ok(()));
     let accused = lone.swim.accused(lone.idx("b")).unwrap();
@@ -61,7 +61,7 @@ fn what_anothers_state_says_is_remembered_as_its_word() {
 fn the_left_of_another_left() {
     let mut lone = Lone::lan(&["b"]);
     assert_eq!(lone.merge(&[(State::Left, 1, announcement("b"))]), Ok(()));
-    assert_eq!((lone.state("b"), lone.told()), (Some(State::Left), vec!["gone b".to_string()]));
+    assert_eq!((lone.state("b"), lone.notified()), (Some(State::Left), vec!["gone b".to_string()]));
     assert_eq!(lone.queued(), ["left b@1"]);
 }
 
@@ -70,11 +70,11 @@ fn a_newcomer_learns_of_no_tombstones() {
     let mut lone = Lone::lan(&[]);
     let states = [State::Dead, State::Left, State::Suspect].map(|state| (state, 3, announcement("b")));
     assert_eq!(lone.merge(&states), Ok(()));
-    assert_eq!((lone.state("b"), lone.told(), lone.core.roster.find("b")), (None, vec![], None));
+    assert_eq!((lone.state("b"), lone.notified(), lone.core.roster.find("b")), (None, vec![], None));
 }
 
 #[test]
-fn what_others_hold_of_us_from_an_earlier_life_is_refuted() {
+fn state_about_us_of_an_earlier_run_is_refuted() {
     for (state, incarnation) in [(State::Dead, 100), (State::Suspect, 100), (State::Left, 100), (State::Alive, 100)] {
         let mut lone = Lone::lan(&["b"]);
         assert_eq!(lone.merge(&[(state, incarnation, announcement("a"))]), Ok(()));
@@ -90,7 +90,7 @@ fn versions_that_do_not_go_with_ours_change_nothing() {
     let states = [(State::Alive, 9, announcement("c")), (State::Left, 1, announcement("b")), (State::Alive, 1, future)];
     assert_eq!(lone.merge(&states), Err(sync::Refused));
     assert_eq!(format!("{:?} {:?}", lone.swim, lone.core.roster), before);
-    assert_eq!((lone.told(), lone.dropped(DropReason::Versions)), (vec![], 1));
+    assert_eq!((lone.notified(), lone.dropped(DropReason::Versions)), (vec![], 1));
     let states = [(State::Alive, 9, announcement("c")), (State::Dead, 1, future)];
     assert_eq!(lone.merge(&states), Ok(()), "the dead are not asked");
 }
@@ -119,7 +119,7 @@ fn every_member_is_written_in_its_state_and_a_second_merge_changes_nothing() {
     let parsed = PushPull::parse(Codec::Native, &body).unwrap();
     let PushPull::Native(written) = &parsed else { panic!("as it was parsed") };
     let mut states: Vec<_> =
-        written.states().map(|entry| (entry.unread.name, entry.state.unwrap(), entry.unread.incarnation)).collect();
+        written.states().map(|entry| (entry.partial.name, entry.state.unwrap(), entry.partial.incarnation)).collect();
     states.sort_unstable();
     let expected =
         [(b"a", State::Alive), (b"b", State::Suspect), (b"c", State::Dead), (b"d", State::Left), (b"e", State::Alive)];
@@ -128,11 +128,11 @@ fn every_member_is_written_in_its_state_and_a_second_merge_changes_nothing() {
 
     let mut other = Lone::lan(&["b", "c", "d", "e"]);
     other.swim.merge(&mut other.core, Origin::Local, &parsed).unwrap();
-    other.told();
+    other.notified();
     while !other.packet().is_empty() {}
     other.core.events.clear();
     other.swim.merge(&mut other.core, Origin::Local, &parsed).unwrap();
-    assert_eq!((other.told(), other.queued(), other.core.events.len()), (vec![], vec![], 0));
+    assert_eq!((other.notified(), other.queued(), other.core.events.len()), (vec![], vec![], 0));
 }
 
 #[test]
@@ -148,12 +148,12 @@ fn one_live_member_at_a_time_is_asked_for_its_state_and_not_before_a_whole_inter
     lone.core.timers.clear(SwimTimer::Probe);
     lone.hear(dead("c", 1, "b"));
     lone.hear(suspect("d", 1, "b"));
-    lone.told();
+    lone.notified();
     lone.run(secs(30));
     assert_eq!(lone.wanted(), [], "the first wait is random, and a whole interval follows it");
     lone.run(secs(30));
     let wanted = lone.wanted();
-    let [(with, Ask::PushPull { join: false, .. }, _)] = wanted[..] else { panic!("{wanted:?}") };
+    let [(with, ExchangePurpose::PushPull { join: false, .. }, _)] = wanted[..] else { panic!("{wanted:?}") };
     assert_eq!(with, addr("b"), "the only one that is alive");
     lone.run(secs(300));
     assert_eq!(lone.wanted().len(), 10);

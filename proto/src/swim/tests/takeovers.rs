@@ -14,7 +14,7 @@ fn claimed(state: State) -> Lone {
         _ => lone.hear(dead("b", 5, "c")),
     }
     lone.run(secs(10) + ms(1));
-    lone.told();
+    lone.notified();
     lone.hear(moved("b", 1, elsewhere()));
     lone
 }
@@ -41,13 +41,13 @@ fn a_holder_that_does_not_answer_loses_its_name_after_two_probe_timeouts() {
         assert_eq!((lone.state("b"), holder(&lone)), (Some(state), addr("b")));
         lone.run(ms(500));
         assert_eq!(asked(&mut lone), Some(seq), "and again");
-        let ask = Ask::Ping { seq, target: lone.idx("b"), codec: Codec::Native };
-        assert_eq!(lone.wanted(), [(addr("b"), ask, lone.core.now + ms(500))], "and over a stream");
+        let purpose = ExchangePurpose::Ping { seq, target: lone.idx("b"), codec: Codec::Native };
+        assert_eq!(lone.wanted(), [(addr("b"), purpose, lone.core.now + ms(500))], "and over a stream");
         lone.run(ms(499));
         assert_eq!(holder(&lone), addr("b"));
         lone.run(ms(1));
         assert_eq!((lone.state("b"), lone.incarnation("b"), holder(&lone)), (Some(State::Alive), 1, elsewhere()));
-        assert_eq!((lone.told(), lone.queued()), (vec!["joined b".to_string()], vec!["alive b@1".to_string()]));
+        assert_eq!((lone.notified(), lone.queued()), (vec!["joined b".to_string()], vec!["alive b@1".to_string()]));
     }
 }
 
@@ -64,10 +64,10 @@ fn a_holder_that_answers_keeps_its_name_and_the_claim_is_a_conflict() {
         } else {
             lone.hear_from(addr("b"), ack(seq));
         }
-        let told = lone.sent();
-        let is_told =
+        let sent = lone.sent();
+        let is_accusation =
             |unicast: &Unicast| unicast.to == addr("b") && matches!(unicast.body, Body::Ping { accusing: true, .. });
-        assert!(told.iter().any(is_told), "it can refute: {told:?}");
+        assert!(sent.iter().any(is_accusation), "it can refute: {sent:?}");
         let existing = Arc::clone(lone.core.roster.peer(lone.idx("b")).unwrap());
         assert!(lone.core.events.contains(&Event::NameConflict { existing, other: elsewhere() }));
         lone.run(secs(5));
@@ -87,7 +87,7 @@ fn a_holder_that_refutes_in_the_meantime_keeps_its_name() {
 }
 
 #[test]
-fn of_two_claims_the_first_is_heard_and_its_newer_word_replaces_the_older() {
+fn of_two_takeovers_the_first_is_pending_and_its_newer_record_replaces_it() {
     let mut lone = claimed(State::Left);
     lone.hear(moved("b", 9, addr("z")));
     let tagged = PeerRef { meta: b"\xff\x81\xa1k\xa1v", addr: elsewhere(), ..announcement("b") };
@@ -130,12 +130,12 @@ fn the_holder_of_a_name_that_only_the_layer_above_remembers_is_asked_too() {
     lone.core.now = lone.core.now + secs(60);
     lone.swim.reap(&mut lone.core);
     assert_eq!(lone.state("b"), None);
-    lone.told();
+    lone.notified();
     lone.hear(moved("b", 1, elsewhere()));
     assert!(asked(&mut lone).is_some());
     assert_eq!((lone.state("b"), holder(&lone)), (None, addr("b")));
     lone.run(secs(1));
-    assert_eq!((lone.told(), holder(&lone)), (vec!["joined b".to_string()], elsewhere()), "nobody answers");
+    assert_eq!((lone.notified(), holder(&lone)), (vec!["joined b".to_string()], elsewhere()), "nobody answers");
 }
 
 #[test]
@@ -156,7 +156,7 @@ fn a_dead_members_name_cannot_be_claimed_before_the_reclaim_time() {
 /// Forged claims about `b`, whose holder acks every ping.
 #[derive(Clone, Copy, Debug)]
 enum Forged {
-    Farewell(u32),
+    OwnLeave(u32),
     Dead(u32),
     Claim(u32),
     ClaimInState(u8, u32),
@@ -166,7 +166,7 @@ enum Forged {
 fn forged() -> impl Strategy<Value = Forged> {
     let number = 1_u32..8;
     prop_oneof![
-        number.clone().prop_map(Forged::Farewell),
+        number.clone().prop_map(Forged::OwnLeave),
         number.clone().prop_map(Forged::Dead),
         number.clone().prop_map(Forged::Claim),
         (0_u8..4, number).prop_map(|(state, number)| Forged::ClaimInState(state, number)),
@@ -176,7 +176,7 @@ fn forged() -> impl Strategy<Value = Forged> {
 
 proptest! {
     #[test]
-    fn whatever_a_forger_says_the_name_of_a_node_that_answers_stays_where_it_is(
+    fn no_forged_message_moves_the_name_of_a_node_that_answers(
         script in prop::collection::vec(forged(), 1..40),
     ) {
         let options = Options::lan().with(|options| {
@@ -186,7 +186,7 @@ proptest! {
         let mut lone = Lone::still(options, &["b", "c"]);
         for act in script {
             match act {
-                Forged::Farewell(incarnation) => lone.hear(dead("b", incarnation, "b")),
+                Forged::OwnLeave(incarnation) => lone.hear(dead("b", incarnation, "b")),
                 Forged::Dead(incarnation) => lone.hear(dead("b", incarnation, "c")),
                 Forged::Claim(incarnation) => lone.hear(moved("b", incarnation, elsewhere())),
                 Forged::ClaimInState(state, incarnation) => {

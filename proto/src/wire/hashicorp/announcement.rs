@@ -54,7 +54,7 @@ impl<'a> AliveBody<'a> {
 }
 
 /// Decodes an alive message without validating it; `None` for other frames.
-pub fn peek_alive(frame: &[u8]) -> Option<Announcement<'_>> {
+pub fn split_alive(frame: &[u8]) -> Option<Announcement<'_>> {
     let (&kind, body) = frame.split_first()?;
     if kind == ALIVE { Announcement::alive(&mut Reader::new(body)) } else { None }
 }

@@ -17,7 +17,7 @@ mod tags;
 use core::net::{IpAddr, SocketAddr};
 
 use self::announcement::AliveBody;
-pub use self::announcement::{Announcement, peek_alive};
+pub use self::announcement::{Announcement, split_alive};
 use self::form::{Boolean, Ip, Name, Optional, Uint};
 use self::message::{Body, message};
 pub use self::push_pull::{PushPull, begin_push_pull, push_state};
@@ -67,7 +67,10 @@ pub fn encode(message: &Message<'_>, w: &mut Writer<'_>) -> Result<(), Full> {
         Message::Nack { seq } => put(w, NACK, &Seq { seq }),
         Message::Suspect(ref accusation) => put(w, SUSPECT, accusation),
         Message::Dead(ref accusation) => put(w, DEAD, accusation),
-        Message::Alive(Alive { incarnation, peer }) => encode_alive(incarnation, peer, w),
+        // The codec has no time for the join: an intent tells it.
+        Message::Alive(Alive { incarnation, peer }) | Message::Joined { alive: Alive { incarnation, peer }, .. } => {
+            encode_alive(incarnation, peer, w)
+        }
         Message::User(bytes) => {
             w.put_u8(USER)?;
             w.put(bytes)

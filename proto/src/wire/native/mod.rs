@@ -3,6 +3,7 @@
 //! A frame is `0x40 | type`, a schema number, and the body. The *record* of a node is at the end of an alive message,
 //! and is the same bytes in every message about the node. So it is encoded once, and compared before it is decoded.
 
+mod digest;
 mod push_pull;
 mod serf;
 mod serf_state;
@@ -12,6 +13,12 @@ use alloc::boxed::Box;
 
 use serde::{Deserialize, Serialize};
 
+use self::digest::JOINED;
+pub use self::digest::{
+    AntiEntropy, Buckets, Digest, EventHashes, EventWindow, Rows, StateEntry, States, Wanted, Words, begin_states,
+    decode_anti_entropy, encode_buckets, encode_events, encode_rows, encode_wanted, put_state,
+};
+pub(crate) use self::digest::{DIGEST_KIND, JOINED_KIND, RECONCILIATION_KINDS};
 pub use self::push_pull::{PushEntry, PushPull, STREAM_PUSH_PULL, begin_push_pull, push_state};
 use self::serf::SERF_JOIN;
 pub use self::serf::{decode_coordinate, decode_serf, encode_coordinate, encode_serf};
@@ -60,6 +67,10 @@ pub fn encode(message: &Message<'_>, w: &mut Writer<'_>) -> Result<(), Full> {
         Message::Suspect(ref accusation) => put(w, SUSPECT, accusation),
         Message::Dead(ref accusation) => put(w, DEAD, accusation),
         Message::Alive(Alive { incarnation, peer }) => encode_alive(incarnation, &encode_record(peer), w),
+        Message::Joined { alive: Alive { incarnation, peer }, ltime } => {
+            w.put(joined_alive_head(ltime, incarnation).bytes())?;
+            w.put(&encode_record(peer))
+        }
         Message::User(bytes) => {
             w.put_u8(USER)?;
             w.put(bytes)
@@ -75,8 +86,8 @@ pub(crate) struct Head {
 }
 
 impl Head {
-    /// Type and schema bytes, a Lamport time, and a length.
-    const BYTES_MAX: usize = 3 + 10 + 3;
+    /// Type and schema bytes, a Lamport time, and a length or an incarnation.
+    const BYTES_MAX: usize = 3 + 10 + 5;
 
     fn new(start: &[u8], numbers: &[u64]) -> Self {
         let mut head = Self { bytes: [0; Self::BYTES_MAX], len: start.len() };
@@ -98,17 +109,40 @@ pub(crate) fn alive_head(incarnation: u32) -> Head {
     Head::new(&[ALIVE, SCHEMA], &[u64::from(incarnation)])
 }
 
-/// The same at the first incarnation, which most nodes keep.
-pub(crate) const FIRST_ALIVE_HEAD: [u8; 3] = [ALIVE, SCHEMA, 1];
+/// The first incarnation, which most nodes keep, encoded.
+pub(crate) const FIRST: u8 = 1;
 
-/// The name in an alive message that starts with [`FIRST_ALIVE_HEAD`]; `None` for other frames, and for names of 128
-/// bytes or more.
+/// The header of an alive message with the Lamport time of the join, or without if that is 0; the announcement follows.
 #[inline]
-pub(crate) fn name_in_first_alive(frame: &[u8]) -> Option<&[u8]> {
-    const NAME_LEN_AT: usize = FIRST_ALIVE_HEAD.len() + VERSIONS_BYTES;
-    let (head, rest) = frame.split_first_chunk::<{ NAME_LEN_AT + 1 }>()?;
-    let is_first = head[..FIRST_ALIVE_HEAD.len()] == FIRST_ALIVE_HEAD;
-    if is_first && head[NAME_LEN_AT] < 0x80 { rest.get(..usize::from(head[NAME_LEN_AT])) } else { None }
+pub(crate) fn head_of(ltime: u64) -> Head {
+    if ltime == 0 { Head::new(&[ALIVE, SCHEMA], &[]) } else { Head::new(&[JOINED, SCHEMA], &[ltime]) }
+}
+
+/// The same with the incarnation; the record follows.
+pub(crate) fn joined_alive_head(ltime: u64, incarnation: u32) -> Head {
+    Head::new(&[JOINED, SCHEMA], &[ltime, u64::from(incarnation)])
+}
+
+/// Splits an alive message of either kind into the Lamport time of the join (0 if it has none) and the *announcement*:
+/// incarnation and record. `None` for other frames.
+#[inline]
+pub(crate) fn announcement(frame: &[u8]) -> Option<(u64, &[u8])> {
+    match frame {
+        [ALIVE, SCHEMA, rest @ ..] => Some((0, rest)),
+        [JOINED, SCHEMA, rest @ ..] => {
+            let mut rest = rest;
+            Some((take_varint(&mut rest)?, rest))
+        }
+        _ => None,
+    }
+}
+
+/// The name in an announcement at the first incarnation; `None` for others, and for names of 128 bytes or more.
+#[inline]
+pub(crate) fn name_in_first(announcement: &[u8]) -> Option<&[u8]> {
+    let (head, rest) = announcement.split_first_chunk::<{ 1 + VERSIONS_BYTES + 1 }>()?;
+    let name_len = head[1 + VERSIONS_BYTES];
+    if head[0] == FIRST && name_len < 0x80 { rest.get(..usize::from(name_len)) } else { None }
 }
 
 /// The header of a user message with a join intent, which the name follows.
@@ -156,6 +190,12 @@ pub fn decode_body(tag: u8, body: &[u8]) -> Result<Message<'_>, DecodeError> {
             let incarnation = take_incarnation(&mut rest)?;
             Message::Alive(Alive { incarnation, peer: decode_record(rest)? })
         }
+        JOINED => {
+            let mut rest = body;
+            let ltime = take_varint(&mut rest).ok_or(DecodeError::Malformed)?;
+            let incarnation = take_incarnation(&mut rest)?;
+            Message::Joined { alive: Alive { incarnation, peer: decode_record(rest)? }, ltime }
+        }
         _ => return Err(DecodeError::Unknown),
     })
 }
@@ -169,7 +209,7 @@ pub fn decode_record(record: &[u8]) -> Result<PeerRef<'_>, DecodeError> {
 
 /// An alive message with an encoded record. Sufficient to recognise most of them as known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Unread<'a> {
+pub struct PartialAlive<'a> {
     /// Incarnation of the node.
     pub incarnation: u32,
     /// Name of the node; not validated as UTF-8.
@@ -180,17 +220,28 @@ pub struct Unread<'a> {
 
 /// Splits an alive message without decoding the record; `None` for other frames.
 #[inline]
-pub fn peek_alive(frame: &[u8]) -> Option<Unread<'_>> {
-    let mut rest = frame.strip_prefix(&[ALIVE, SCHEMA])?;
+pub fn split_alive(frame: &[u8]) -> Option<PartialAlive<'_>> {
+    announcement(frame).and_then(|(_, announcement)| split_announcement(announcement))
+}
+
+/// Splits an announcement without decoding the record.
+#[inline]
+fn split_announcement(announcement: &[u8]) -> Option<PartialAlive<'_>> {
+    let mut rest = announcement;
     let incarnation = take_incarnation(&mut rest).ok()?;
-    Some(Unread { incarnation, name: name_of_record(rest)?, record: rest })
+    Some(PartialAlive { incarnation, name: name_of_record(rest)?, record: rest })
 }
 
 /// Partial decoding of the frames that are frequent in packets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Glance<'a> {
+pub enum PartialFrame<'a> {
     /// An alive message.
-    Alive(Unread<'a>),
+    Alive {
+        /// Incarnation, name and record.
+        alive: PartialAlive<'a>,
+        /// Lamport time of the join; 0 if the message has none.
+        ltime: u64,
+    },
     /// A join intent.
     Intent {
         /// Lamport time of the intent.
@@ -202,13 +253,16 @@ pub enum Glance<'a> {
 
 /// Partially decodes a frame. `None` means only that the frame must be decoded in full.
 #[inline]
-pub fn glance(frame: &[u8]) -> Option<Glance<'_>> {
+pub fn decode_partial(frame: &[u8]) -> Option<PartialFrame<'_>> {
     match frame {
-        [ALIVE, ..] => peek_alive(frame).map(Glance::Alive),
+        [ALIVE | JOINED, ..] => {
+            let (ltime, announcement) = announcement(frame)?;
+            Some(PartialFrame::Alive { alive: split_announcement(announcement)?, ltime })
+        }
         [USER, SERF_JOIN, SCHEMA, rest @ ..] => {
             let mut rest = rest;
             let (ltime, name) = (take_varint(&mut rest)?, take_bytes(&mut rest)?);
-            rest.is_empty().then_some(Glance::Intent { ltime, name })
+            rest.is_empty().then_some(PartialFrame::Intent { ltime, name })
         }
         _ => None,
     }

@@ -4,7 +4,7 @@
 use alloc::vec::Vec;
 
 use super::varint::{push_varint, take_bytes, take_incarnation, take_varint, varint};
-use super::{PUSH_PULL, SCHEMA, Unread, name_of_record, schema};
+use super::{PUSH_PULL, PartialAlive, SCHEMA, name_of_record, schema};
 use crate::limits::PUSH_PULL_NODES_MAX;
 use crate::wire::DecodeError;
 use crate::wire::swim::State;
@@ -49,7 +49,7 @@ pub struct PushEntry<'a> {
     /// Protocol versions that the member supports and speaks.
     pub versions: Versions,
     /// Incarnation, name and encoded record.
-    pub unread: Unread<'a>,
+    pub partial: PartialAlive<'a>,
 }
 
 impl<'a> PushPull<'a> {
@@ -89,5 +89,9 @@ fn take_entry<'a>(rest: &mut &'a [u8]) -> Option<PushEntry<'a>> {
     let incarnation = take_incarnation(&mut entry).ok()?;
     let versions = Versions(*entry.first_chunk()?);
     let name = name_of_record(entry)?;
-    Some(PushEntry { state: State::from_u8(state), versions, unread: Unread { incarnation, name, record: entry } })
+    Some(PushEntry {
+        state: State::from_u8(state),
+        versions,
+        partial: PartialAlive { incarnation, name, record: entry },
+    })
 }

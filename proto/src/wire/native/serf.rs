@@ -89,6 +89,7 @@ pub fn decode_serf(frame: &[u8]) -> Result<Message<'_>, DecodeError> {
             Message::Query(Query { filters: list(rest)?, ..query })
         }
         QUERY_RESPONSE => Message::QueryResponse(whole(body)?),
+        // Nothing may follow an unknown name: trailing bytes are an error in every message.
         CONFLICT_RESPONSE => Message::ConflictResponse(match part(body)? {
             (None, []) => None,
             (Some(member), rest) => Some(MemberRecord { tags: list(rest)?, ..member }),

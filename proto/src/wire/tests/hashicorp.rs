@@ -81,7 +81,7 @@ fn scan_in_pieces(message: &[u8], pieces: &[usize]) -> Result<Option<usize>, Dec
 
 proptest! {
     #[test]
-    fn both_codecs_mean_the_same_and_one_byte_tells_them_apart(message in message()) {
+    fn both_codecs_mean_the_same_and_differ_in_the_first_byte(message in message()) {
         let message = message.borrow();
         let (ours, theirs) = (encode(Codec::Native, &message), encode(Codec::HashiCorp, &message));
         prop_assert_eq!((Codec::of(ours[0]), Codec::of(theirs[0])), (Codec::Native, Codec::HashiCorp));
@@ -136,7 +136,7 @@ proptest! {
     #[test]
     fn a_look_at_an_alive_message_says_what_decoding_it_says(incarnation: u32, peer in peer()) {
         let frame = written(|w| hashicorp::encode_alive(incarnation, peer.borrow(), w));
-        let read = hashicorp::peek_alive(&frame).unwrap();
+        let read = hashicorp::split_alive(&frame).unwrap();
         prop_assert_eq!((read.incarnation, read.name), (incarnation, peer.name.as_bytes()));
         prop_assert_eq!(read.peer(), Ok(peer.borrow()));
     }
@@ -203,7 +203,7 @@ proptest! {
         let mut frame = vec![kind];
         frame.extend_from_slice(&bytes);
         let _ = Codec::decode(&frame);
-        let _ = hashicorp::peek_alive(&frame);
+        let _ = hashicorp::split_alive(&frame);
         let _ = hashicorp::decode_coordinate(&frame);
         let _ = (hashicorp::decode_user(&bytes), hashicorp::decode_error(&bytes));
         if let Ok(message) = Codec::decode_serf(&frame) {

@@ -1,4 +1,4 @@
-//! A token bucket: limits a rate and the burst above it. Used by the Lamport clocks and for query expressions.
+//! A token bucket: limits a rate and the burst above it. Used by the Lamport clocks, for query expressions, and for reconciliations.
 
 use core::time::Duration;
 
@@ -6,20 +6,25 @@ use crate::time::Instant;
 
 /// A bucket of `BURST` tokens, refilled at `PER_SEC` tokens per second.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct TokenBucket<const BURST: u64, const PER_SEC: u64> {
+pub(crate) struct TokenBucket<const BURST: u64, const PER_SEC: u64> {
     /// When the bucket will be full again; in the past if it is full.
     full_at: Instant,
 }
 
 impl<const BURST: u64, const PER_SEC: u64> TokenBucket<BURST, PER_SEC> {
+    /// A full bucket.
+    pub(crate) const fn new() -> Self {
+        Self { full_at: Instant::ZERO }
+    }
+
     /// The available tokens. A partially refilled token counts as one.
-    pub(super) fn left(self, now: Instant) -> u64 {
+    pub(crate) fn left(self, now: Instant) -> u64 {
         let missing = (self.full_at - now).as_nanos() * u128::from(PER_SEC) / NANOS_PER_SEC;
         BURST.saturating_sub(u64::try_from(missing).unwrap_or(u64::MAX))
     }
 
     /// Takes tokens. The caller has checked that they are [left](Self::left).
-    pub(super) fn take(&mut self, now: Instant, tokens: u64) {
+    pub(crate) fn take(&mut self, now: Instant, tokens: u64) {
         if tokens > 0 {
             // Rounded up: otherwise many small amounts would cost nothing.
             let nanos = (u128::from(tokens) * NANOS_PER_SEC).div_ceil(u128::from(PER_SEC));

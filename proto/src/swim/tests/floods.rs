@@ -77,13 +77,17 @@ fn the_silence_of_members_that_do_not_exist_does_not_count_as_our_own_ill_health
 }
 
 #[test]
-fn a_few_members_that_fail_give_no_doubt_and_the_doubt_ends_with_those_that_answer() {
+fn a_few_members_that_never_answered_are_no_flood() {
     let mut lone = Lone::probing(Options::lan(), &REAL);
     for name in ["m1", "m2", "m3"] {
         lone.hear(alive(name, 1));
     }
     live(&mut lone, 60);
     assert!(!lone.swim.admission.is_flooded(), "three of seven");
+}
+
+#[test]
+fn acks_end_a_flood() {
     let mut lone = flooded();
     live(&mut lone, 30);
     assert!(lone.swim.admission.is_flooded());

@@ -24,7 +24,7 @@ impl Swim {
 
     /// Pings a member that left, with the accusation, unless a live member has its address. The ping does not carry our
     /// own state: a process that does not know us stays apart.
-    pub(crate) fn doubt_farewell(&mut self, core: &mut Core, idx: MemberIdx) {
+    pub(crate) fn verify_left(&mut self, core: &mut Core, idx: MemberIdx) {
         if self.own.has_left() || self.is_live(idx) {
             return;
         }

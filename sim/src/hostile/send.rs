@@ -2,18 +2,18 @@
 
 use serf_proto::Instant;
 
-use super::shot::{Dial, Shot};
+use super::attack_message::{AttackMessage, Dial};
 use crate::host::Host;
 use crate::route::HostContext;
 use crate::scheduled::{Payload, Segment};
 
 impl HostContext<'_> {
     /// Sends composed messages.
-    pub(crate) fn shoot(&mut self, host: &mut Host, shots: Vec<Shot>) {
-        for shot in shots {
-            match shot {
-                Shot::Datagram { from, to, bytes } => self.send_forged(host, from, to, &bytes),
-                Shot::Stream { to, bytes, closes } => {
+    pub(crate) fn send_messages(&mut self, host: &mut Host, messages: Vec<AttackMessage>) {
+        for message in messages {
+            match message {
+                AttackMessage::Datagram { from, to, bytes } => self.send_forged(host, from, to, &bytes),
+                AttackMessage::Stream { to, bytes, closes } => {
                     let port = host.sockets.ends.reserve_port();
                     if let Some(attacker) = &mut host.attacker {
                         attacker.dials.0.insert(port, Dial { to, bytes, closes });
@@ -25,7 +25,7 @@ impl HostContext<'_> {
     }
 
     /// Continues an accepted stream of the attacker. Returns false if the port has none.
-    pub(crate) fn shoot_on(&mut self, host: &mut Host, port: u32, peer_port: u32) -> bool {
+    pub(crate) fn continue_stream(&mut self, host: &mut Host, port: u32, peer_port: u32) -> bool {
         let Some(Dial { to, mut bytes, closes }) = host.attacker.as_mut().and_then(|a| a.dials.0.remove(&port)) else {
             return false;
         };

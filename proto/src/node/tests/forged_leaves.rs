@@ -6,14 +6,14 @@ use crate::wire::swim::Accusation;
 
 impl Cluster {
     /// A packet to `at` with forged leaves of these nodes.
-    fn forge_farewells(&mut self, at: usize, of: impl Iterator<Item = usize>) {
+    fn forge_leaves(&mut self, at: usize, of: impl Iterator<Item = usize>) {
         for of in of.filter(|&of| of != at) {
             let name = format!("node-{of}");
             let incarnation = self.nodes[at].as_ref().unwrap().incarnation_of(&name).unwrap();
-            let farewell = Message::Dead(Accusation { incarnation, node: &name, from: &name });
+            let leave = Message::Dead(Accusation { incarnation, node: &name, from: &name });
             let mut packet = [0; 256];
             let mut writer = Writer::new(&mut packet);
-            Codec::Native.encode(&farewell, &mut writer).unwrap();
+            Codec::Native.encode(&leave, &mut writer).unwrap();
             let len = writer.len();
             self.command(at, |node, now, out| node.handle_datagram(now, addr(9), &packet[..len], out));
             assert_eq!(self.status(at, of), Some(Status::Left));
@@ -38,11 +38,11 @@ impl Cluster {
 }
 
 #[test]
-fn forged_farewells_of_all_to_all_keep_a_cluster_apart_for_no_more_than_ten_seconds() {
+fn forged_leaves_of_all_to_all_keep_a_cluster_apart_for_at_most_ten_seconds() {
     for count in [2, 5, 20] {
         let mut cluster = Cluster::joined_without_seeds(count);
         for at in 0..count {
-            cluster.forge_farewells(at, 0..count);
+            cluster.forge_leaves(at, 0..count);
         }
         cluster.run(Duration::from_secs(10));
         cluster.assert_whole();
@@ -53,7 +53,7 @@ fn forged_farewells_of_all_to_all_keep_a_cluster_apart_for_no_more_than_ten_seco
 fn a_member_whose_leave_was_forged_is_back_after_a_few_of_its_probes() {
     let mut cluster = Cluster::joined_without_seeds(5);
     for at in 0..4 {
-        cluster.forge_farewells(at, 4..5);
+        cluster.forge_leaves(at, 4..5);
     }
     cluster.run(Duration::from_secs(5));
     cluster.assert_whole();
@@ -63,7 +63,7 @@ fn a_member_whose_leave_was_forged_is_back_after_a_few_of_its_probes() {
 fn two_halves_that_consider_each_other_left_reconnect() {
     let mut cluster = Cluster::joined_without_seeds(5);
     for at in 0..5 {
-        cluster.forge_farewells(at, if at < 2 { 2..5 } else { 0..2 });
+        cluster.forge_leaves(at, if at < 2 { 2..5 } else { 0..2 });
     }
     cluster.run(Duration::from_secs(70));
     cluster.assert_whole();
@@ -75,7 +75,7 @@ fn two_halves_that_forgot_each_other_are_one_again_when_they_can_talk() {
     for at in 0..4 {
         let others = if at < 2 { 2..4 } else { 0..2 };
         cluster.lost_ways.extend(others.clone().map(|other| (at, other)));
-        cluster.forge_farewells(at, others);
+        cluster.forge_leaves(at, others);
     }
     cluster.run(Duration::from_secs(120));
     for at in 0..4 {

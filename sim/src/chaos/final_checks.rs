@@ -8,12 +8,12 @@ use serf_proto::{Config, Rng, Seed};
 use crate::bounds::Bounds;
 use crate::check::{Finding, Violation};
 use crate::command::QueryParams;
-use crate::hostile::Ending;
+use crate::hostile::AfterAttack;
 use crate::truth::{Aim, HostState, Watch};
 use crate::world::{Fault, World, WorldOptions};
 
 /// Ends all faults and checks the world.
-pub(super) struct Peace<'a> {
+pub(super) struct FinalChecks<'a> {
     world: &'a mut World,
     bounds: Bounds,
     config: &'a Config,
@@ -25,7 +25,7 @@ pub(super) struct Peace<'a> {
     pub(super) content_bytes_max: usize,
 }
 
-impl<'a> Peace<'a> {
+impl<'a> FinalChecks<'a> {
     pub(super) fn new(world: &'a mut World, options: &'a WorldOptions, started: u32, seed: u64) -> Self {
         let bounds = Bounds::new(options.nodes, &options.config);
         let rng = Rng::stream(&Seed::from_u64(seed).child(CHILD_PEACE), 0);
@@ -35,7 +35,7 @@ impl<'a> Peace<'a> {
 
     /// Ends every fault: resumes stalled processes, restarts crashed ones, removes all network rules and losses, and
     /// silences the attacker. Nodes that left stay away.
-    pub(super) fn make(&mut self, ending: Option<Ending>) {
+    pub(super) fn end_faults(&mut self, after_attack: Option<AfterAttack>) {
         let world = &mut *self.world;
         world.inject(Fault::Heal);
         world.mend_links();
@@ -46,43 +46,43 @@ impl<'a> Peace<'a> {
             world.inject(Fault::Return(node));
         }
         world.settle_departures();
-        if let Some(ending) = ending {
-            world.end_hostile(ending);
+        if let Some(after_attack) = after_attack {
+            world.end_hostile(after_attack);
         }
     }
 
     /// Waits for the time that agreement may take and runs all checks. `is_hostile`: there was an attacker.
-    pub(super) fn examine(&mut self, is_hostile: bool) {
-        self.weigh();
-        self.world.run_for(self.bounds.heal() + Bounds::exorcism(self.started, self.world.ghosts(), self.config));
+    pub(super) fn run(&mut self, is_hostile: bool) {
+        self.check_memory();
+        self.world.run_for(self.bounds.heal() + Bounds::ghost_removal(self.started, self.world.ghosts(), self.config));
         if is_hostile {
             self.world.run_for(self.bounds.direct(self.started));
         }
-        self.agree();
-        self.weigh();
+        self.check_agreement();
+        self.check_memory();
         if is_hostile {
-            self.weigh_answers();
+            self.check_amplification();
             self.admit_newcomers();
         } else {
             self.violations.extend(self.world.missed_events());
         }
         self.begin(Aim::Nothing);
         self.speak();
-        self.be_calm();
-        self.ask();
-        self.bury();
+        self.check_no_failures();
+        self.check_query();
+        self.check_crash_detection();
         self.collect();
     }
 
     /// Checks that every node sees every member in its true state.
-    fn agree(&mut self) {
-        let wrong = self.world.discords(VIOLATIONS_SHOWN);
+    fn check_agreement(&mut self) {
+        let wrong = self.world.wrong_views(VIOLATIONS_SHOWN);
         self.violations.extend(wrong);
     }
 
     /// Checks that no node's state exceeds its bound: per member the size of a push/pull record, plus a fixed share for
     /// the rest.
-    fn weigh(&mut self) {
+    fn check_memory(&mut self) {
         for node in self.world.all(HostState::Up) {
             let bytes = self.world.content_bytes(node);
             self.content_bytes_max = self.content_bytes_max.max(bytes);
@@ -98,7 +98,7 @@ impl<'a> Peace<'a> {
     }
 
     /// Checks the amplification: no non-member was answered with more than it sent, or with one ping.
-    fn weigh_answers(&mut self) {
+    fn check_amplification(&mut self) {
         let (bytes_in, bytes_out) = self.world.tally().hostile.worst;
         if bytes_out > bytes_in + PING_BYTES {
             self.note(0, Finding::Amplified { bytes_in, bytes_out });
@@ -113,7 +113,7 @@ impl<'a> Peace<'a> {
             self.world.join(node);
         }
         self.world.run_for(self.bounds.join());
-        self.agree();
+        self.check_agreement();
     }
 
     /// Checks that events of some nodes reach all nodes, and that all see the new tags of one.
@@ -129,11 +129,11 @@ impl<'a> Peace<'a> {
         self.world.inject(Fault::Role(drawn));
         self.world.run_for(self.bounds.event());
         self.deaf = self.world.not_heard(3);
-        self.agree();
+        self.check_agreement();
     }
 
     /// Checks that no node that is up was declared failed since the newcomers came.
-    fn be_calm(&mut self) {
+    fn check_no_failures(&mut self) {
         let tally = self.world.tally();
         if tally.false_failures > 0 {
             let (members, times) = (tally.falsely_failed.len(), tally.false_failures);
@@ -142,7 +142,7 @@ impl<'a> Peace<'a> {
     }
 
     /// Checks that all nodes answer a query.
-    fn ask(&mut self) {
+    fn check_query(&mut self) {
         let up = self.world.all(HostState::Up);
         let asker = up[self.rng.below(count(up.len())) as usize];
         self.begin(Aim::Answers { asker });
@@ -151,7 +151,7 @@ impl<'a> Peace<'a> {
     }
 
     /// Checks that all nodes detect a crash in time.
-    fn bury(&mut self) {
+    fn check_crash_detection(&mut self) {
         let mut up = self.world.all(HostState::Up);
         up.retain(|node| *node != 0);
         if up.is_empty() {

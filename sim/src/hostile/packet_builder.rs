@@ -11,7 +11,7 @@ use serf_proto::{Codec, EnvelopeConfig, Seed};
 
 /// One message in a packet.
 #[derive(Clone, Debug)]
-pub(super) enum Line<'a> {
+pub(super) enum PacketMessage<'a> {
     /// A message of the membership layer.
     Swim(Message<'a>),
     /// A message of Serf's layer.
@@ -20,7 +20,7 @@ pub(super) enum Line<'a> {
 
 /// Content of a push/pull.
 #[derive(Clone, Debug)]
-pub(super) struct Told<'a> {
+pub(super) struct PushPullContent<'a> {
     pub(super) join: bool,
     pub(super) states: Vec<(State, u32, PeerRef<'a>)>,
     pub(super) clocks: Clocks,
@@ -30,7 +30,7 @@ pub(super) struct Told<'a> {
 
 /// Encoder and sealer.
 #[derive(Debug)]
-pub(super) struct Desk {
+pub(super) struct PacketBuilder {
     buffers: PacketBuffers,
     buf: Vec<u8>,
     plain: Envelope,
@@ -38,7 +38,7 @@ pub(super) struct Desk {
     config: EnvelopeConfig,
 }
 
-impl Desk {
+impl PacketBuilder {
     /// Creates an encoder with the keys and the label of `config`.
     pub(super) fn new(config: &EnvelopeConfig, seed: &Seed) -> Self {
         let with = |compression, n| Envelope::new(EnvelopeConfig { compression, ..config.clone() }, &seed.child(n));
@@ -47,11 +47,11 @@ impl Desk {
     }
 
     /// Encodes one message as a frame; `None` if it exceeds any packet.
-    pub(super) fn frame(&mut self, codec: Codec, line: &Line<'_>) -> Option<Vec<u8>> {
+    pub(super) fn frame(&mut self, codec: Codec, line: &PacketMessage<'_>) -> Option<Vec<u8>> {
         let mut writer = Writer::new(&mut self.buf);
         match line {
-            Line::Swim(message) => codec.encode(message, &mut writer).ok()?,
-            Line::Serf(message) => {
+            PacketMessage::Swim(message) => codec.encode(message, &mut writer).ok()?,
+            PacketMessage::Serf(message) => {
                 codec.begin_user(&mut writer).ok()?;
                 codec.encode_serf(message, &mut writer).ok()?;
             }
@@ -106,7 +106,7 @@ impl Desk {
     }
 
     /// Encodes the start of a push/pull for a stream.
-    pub(super) fn push_pull(&self, codec: Codec, said: &Told<'_>, is_packed: bool) -> Option<Bytes> {
+    pub(super) fn push_pull(&self, codec: Codec, said: &PushPullContent<'_>, is_packed: bool) -> Option<Bytes> {
         let count = |len: usize| u32::try_from(len).unwrap_or(u32::MAX);
         let nodes = count(said.states.len());
         let mut message = Vec::new();

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 /// One message of the attacker.
 #[derive(Clone, Debug)]
-pub(crate) enum Shot {
+pub(crate) enum AttackMessage {
     /// A datagram that claims to come from `from`.
     Datagram { from: SocketAddr, to: u32, bytes: Bytes },
     /// A stream with `bytes` on it. Its source is genuine, because of TCP's handshake.

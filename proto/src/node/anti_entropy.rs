@@ -1,0 +1,526 @@
+//! Anti-entropy between native nodes: compares digests of views on probes, and reconciles what differs.
+//!
+//! Gossip leaves a few members out. HashiCorp's nodes find what is missing by exchanging whole states with random members,
+//! minutes apart in a large cluster. Ours compare a digest on every probe, and exchange only what differs, in a few
+//! datagrams. `docs/protocol.md` describes the messages, and argues that views converge.
+//!
+//! A view is the set of live members, each with its record, its incarnation and the Lamport time of its newest intent,
+//! and the Lamport clocks, rounded.
+//! Members that are gone are in no digest: a node that joined later never knew them.
+//!
+//! | step | message | sender |
+//! |---|---|---|
+//! | 1 | digest, after a ping or an ack | both |
+//! | 2 | hashes of buckets | the node that sees a difference |
+//! | 3 | hashes of the rows of buckets that differ | its peer |
+//! | 4 | rows that the peer lacks, and hashes of those that it has | the node |
+//! | 5 | rows | the peer |
+
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+use core::time::Duration;
+
+use bytes::Bytes;
+
+use super::Node;
+use crate::core::{Body, Heard, Origin, Unicast};
+use crate::envelope::Packer;
+use crate::limits::{BUCKETS_BITS_MAX, EVENT_WINDOW_TIMES_MAX};
+use crate::roster::{MemberIdx, mix};
+use crate::stats::{Clocks, DropReason};
+use crate::time::Instant;
+use crate::token_bucket::TokenBucket;
+use crate::wire::native::{
+    self, AntiEntropy as Message, Buckets, Digest, EventHashes, Rows, StateEntry, States, Wanted, Words,
+};
+use crate::wire::{Codec, Full, Writer};
+
+/// What this node knows of its agreement with others, and the reconciliation that it has begun.
+#[derive(Clone, Debug)]
+pub(super) struct AntiEntropy {
+    /// The reconciliation in progress.
+    open: Option<Open>,
+    /// Earliest time of the next reconciliation.
+    next_at: Instant,
+    /// Digests sent; every [`SALTED_EVERY`]th is salted.
+    sent: u32,
+    /// Peers that still differ after a reconciliation.
+    unsettled: Vec<Unsettled>,
+    /// Answers to reconciliations of others.
+    answers: TokenBucket<ANSWERS_BURST, ANSWERS_PER_SEC>,
+    /// Earliest time of the next exchange of whole states with a peer that differs much.
+    exchange_at: Instant,
+    /// Earliest time of the next question for user events.
+    events_at: Instant,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Open {
+    peer: MemberIdx,
+    salt: u64,
+    until: Instant,
+}
+
+/// A peer that differed again.
+#[derive(Clone, Copy, Debug)]
+struct Unsettled {
+    peer: MemberIdx,
+    /// Reconciliations since our digests were last equal.
+    tries: u32,
+    /// Earliest time of the next.
+    at: Instant,
+}
+
+impl AntiEntropy {
+    pub(super) const fn new(now: Instant) -> Self {
+        Self {
+            open: None,
+            next_at: now,
+            sent: 0,
+            unsettled: Vec::new(),
+            answers: TokenBucket::new(),
+            exchange_at: now,
+            events_at: now,
+        }
+    }
+
+    /// The peers that still differ, each with its number of reconciliations.
+    pub(super) fn unsettled(&self) -> impl Iterator<Item = (MemberIdx, u32)> + '_ {
+        self.unsettled.iter().map(|unsettled| (unsettled.peer, unsettled.tries))
+    }
+
+    fn agreed(&mut self, peer: MemberIdx) {
+        self.unsettled.retain(|unsettled| unsettled.peer != peer);
+    }
+
+    /// Whether a reconciliation with this peer may begin. Each try with one peer doubles the wait for the next: a peer
+    /// that never agrees, by a fault or on purpose, costs less and less.
+    fn begin(&mut self, now: Instant, interval: Duration, peer: MemberIdx) -> bool {
+        if now < self.next_at || self.open.is_some_and(|open| now < open.until) {
+            return false;
+        }
+        let at = self.unsettled.iter().position(|unsettled| unsettled.peer == peer);
+        let mut unsettled = match at {
+            Some(at) if now < self.unsettled[at].at => return false,
+            Some(at) => self.unsettled.remove(at),
+            None => Unsettled { peer, tries: 0, at: now },
+        };
+        unsettled.tries += 1;
+        unsettled.at = now + interval * (1 << unsettled.tries.min(TRIES_DOUBLED_MAX));
+        if self.unsettled.len() == UNSETTLED_MAX {
+            self.unsettled.remove(0);
+        }
+        self.unsettled.push(unsettled);
+        self.next_at = now + interval;
+        true
+    }
+
+    fn take_answer(&mut self, now: Instant) -> bool {
+        let may = self.answers.left(now) > 0;
+        if may {
+            self.answers.take(now, 1);
+        }
+        may
+    }
+}
+
+impl Node {
+    /// Appends our digest to a ping or an ack for a member that compares digests.
+    pub(super) fn put_digest(&mut self, peer: Option<MemberIdx>, codec: Codec, packer: &mut Packer<'_>) {
+        if codec != Codec::Native || !self.compares_digests(peer) {
+            return;
+        }
+        self.gossip.anti_entropy.sent = self.gossip.anti_entropy.sent.wrapping_add(1);
+        let is_salted = self.gossip.anti_entropy.sent.is_multiple_of(SALTED_EVERY);
+        // 0 means no salt.
+        let salt = if is_salted { self.core.rng.anti_entropy.next_u64().max(1) } else { 0 };
+        let (quiet, view) = (self.is_quiet(), self.view_digest(salt));
+        let events = self.serf.event_window(&self.core, salt);
+        let digest = Digest { quiet, salt, view, events };
+        // If it does not fit, the next probe carries one.
+        _ = packer.frame(|w| digest.encode(w));
+    }
+
+    /// Whether a member takes part.
+    pub(super) fn compares_digests(&self, peer: Option<MemberIdx>) -> bool {
+        let reads = self.core.cfg.transport().versions().compares_digests();
+        reads && peer.and_then(|idx| self.core.roster.peer(idx)).is_some_and(|peer| peer.versions().compares_digests())
+    }
+
+    /// The digest of this node's view of the cluster: equal at two native nodes if and only if they see the same live
+    /// members, with the same tags, incarnations and Lamport times, and their clocks are close.
+    pub fn digest(&self) -> u64 {
+        self.view_digest(0)
+    }
+
+    /// Whether no news of membership waits to be sent: views that differ now will not be made equal by gossip of ours.
+    fn is_quiet(&self) -> bool {
+        self.swim.queue_depth() == 0 && self.serf.queue_depths().intents == 0
+    }
+
+    /// The digest of our view. Without a salt it is kept up to date; with one it is computed from all rows.
+    fn view_digest(&self, salt: u64) -> u64 {
+        let rows = if salt == 0 {
+            self.swim.digest().wrapping_add(self.serf.digest())
+        } else {
+            self.hashed_rows(salt).fold(0, |sum: u64, (_, hash)| sum.wrapping_add(hash))
+        };
+        rows.wrapping_add(clocks_hash(self.serf.times(), salt))
+    }
+
+    /// The live members, each with the hash of its row.
+    fn hashed_rows(&self, salt: u64) -> impl Iterator<Item = (MemberIdx, u64)> + '_ {
+        let rows = self.swim.live_rows(&self.core, salt);
+        rows.map(move |(idx, hash)| (idx, hash.wrapping_add(self.serf.row_hash(&self.core, idx, salt))))
+    }
+
+    /// Handles a message of anti-entropy.
+    pub(super) fn handle_anti_entropy(&mut self, heard: &Heard, message: Message<'_>) {
+        if !self.core.cfg.transport().versions().compares_digests() {
+            return self.core.stats.drop(DropReason::Unexpected);
+        }
+        if let Message::Digest(digest) = message {
+            if let Some(peer) = heard.member {
+                self.compare(peer, &digest);
+            }
+            return;
+        }
+        // The rest is rare, and costs time in proportion to the members: only live members are answered, and not often.
+        if !self.gossip.anti_entropy.take_answer(self.core.now) {
+            return self.core.stats.drop(DropReason::Limit);
+        }
+        let Some(peer) = self.swim.live_at(&self.core, heard.from).filter(|&peer| self.compares_digests(Some(peer)))
+        else {
+            return self.core.stats.drop(DropReason::Unexpected);
+        };
+        match message {
+            Message::Digest(_) => {}
+            Message::Buckets(buckets) => self.answer_buckets(peer, &buckets),
+            Message::Rows(rows) => self.answer_rows(peer, &rows),
+            Message::Wanted(wanted) => self.answer_wanted(peer, &wanted),
+            Message::States(states) => self.merge_rows(peer, heard.origin(), &states),
+            Message::Events(events) => self.answer_events(peer, &events),
+        }
+    }
+
+    /// Compares a member's digest with ours, and begins a reconciliation if the difference will not end by itself.
+    pub(super) fn compare(&mut self, peer: MemberIdx, digest: &Digest) {
+        self.core.stats.digests_compared += 1;
+        let same_events = digest.events.is_none_or(|window| self.compare_events(peer, window, digest.salt));
+        let (now, interval) = (self.core.now, self.core.cfg.swim().probe_interval);
+        if digest.view == self.view_digest(digest.salt) {
+            // Events that do not fit into a packet need a push/pull.
+            if same_events {
+                self.swim.agreed(now);
+            }
+            return self.gossip.anti_entropy.agreed(peer);
+        }
+        self.core.stats.digests_differed += 1;
+        // During a storm all views differ, and gossip is about to change that. Without end, it is not.
+        let is_settled = digest.quiet && self.is_quiet();
+        if is_settled {
+            self.swim.disagreed(now);
+        }
+        let is_overdue = now - self.swim.agreed_at() >= interval * OVERDUE_INTERVALS;
+        if (is_settled || is_overdue) && self.gossip.anti_entropy.begin(now, interval, peer) {
+            self.begin_reconciliation(peer);
+        }
+    }
+
+    fn begin_reconciliation(&mut self, peer: MemberIdx) {
+        self.core.stats.reconciliations += 1;
+        let salt = self.core.rng.anti_entropy.next_u64();
+        let until = self.core.now + self.core.cfg.swim().probe_timeout;
+        self.gossip.anti_entropy.open = Some(Open { peer, salt, until });
+        let sums = self.bucket_sums(salt, buckets_bits(self.swim.members_known()));
+        self.send_frame(peer, |w| native::encode_buckets(salt, &sums, w));
+    }
+
+    /// The low halves of the sums of each bucket's rows.
+    fn bucket_sums(&self, salt: u64, bits: u32) -> Vec<u32> {
+        let mut sums = alloc::vec![0_u32; 1 << bits];
+        for (idx, hash) in self.hashed_rows(salt) {
+            let sum = &mut sums[self.bucket_of(idx, bits)];
+            *sum = sum.wrapping_add(short(hash));
+        }
+        sums
+    }
+
+    fn bucket_of(&self, idx: MemberIdx, bits: u32) -> usize {
+        let name = self.core.roster.hashes(idx).map_or(0, |hashes| hashes.name);
+        // By the name alone, so that a row is in the same bucket in every view.
+        usize::try_from(name >> 32).unwrap_or_default() & ((1 << bits) - 1)
+    }
+
+    /// Step 3: answers with the rows of the buckets that differ, as many as two packets hold.
+    fn answer_buckets(&mut self, peer: MemberIdx, buckets: &Buckets<'_>) {
+        let bits = buckets.sums.len().trailing_zeros();
+        let ours = self.bucket_sums(buckets.salt, bits);
+        let mut differ: Vec<bool> =
+            ours.iter().zip(buckets.sums.iter()).map(|(ours, theirs)| *ours != theirs).collect();
+        let count = differ.iter().filter(|differs| **differs).count();
+        // Equal rows: the clocks differ, unless news arrived in between.
+        let is_clocks = count == 0 && self.is_quiet();
+        if count == 0 && !is_clocks {
+            return;
+        }
+        self.core.stats.reconciliations_answered += 1;
+        // Rounded up, so that a difference in a single bucket is never much.
+        if is_clocks || count > (differ.len() * MUCH_PERCENT).div_ceil(100).max(1) {
+            return self.send_frame(peer, |w| native::encode_rows(buckets.salt, true, &[], w).map(drop));
+        }
+        let mut rows: Vec<Vec<u32>> = alloc::vec![Vec::new(); differ.len()];
+        for (idx, hash) in self.hashed_rows(buckets.salt) {
+            let bucket = self.bucket_of(idx, bits);
+            if differ[bucket] {
+                rows[bucket].push(short(hash));
+            }
+        }
+        for _ in 0..ROWS_PACKETS_MAX {
+            let left = (0_u16..).zip(&rows).filter(|(bucket, _)| differ[usize::from(*bucket)]);
+            let left: Vec<(u16, &[u32])> = left.map(|(bucket, rows)| (bucket, rows.as_slice())).collect();
+            if left.is_empty() {
+                return;
+            }
+            let mut fitted = 0;
+            let sent: Vec<u16> = left.iter().map(|(bucket, _)| *bucket).collect();
+            self.send_frame(peer, |w| native::encode_rows(buckets.salt, false, &left, w).map(|count| fitted = count));
+            sent[..fitted].iter().for_each(|bucket| differ[usize::from(*bucket)] = false);
+        }
+    }
+
+    /// Step 4: sends the rows that the peer lacks, and asks for those that we lack.
+    fn answer_rows(&mut self, peer: MemberIdx, rows: &Rows<'_>) {
+        let is_ours = |open: &Open| open.peer == peer && open.salt == rows.salt && self.core.now < open.until;
+        if self.gossip.anti_entropy.open.filter(is_ours).is_none() {
+            return self.core.stats.drop(DropReason::Unexpected);
+        }
+        let now = self.core.now;
+        if rows.much {
+            self.gossip.anti_entropy.open = None;
+            if now >= self.gossip.anti_entropy.exchange_at {
+                self.gossip.anti_entropy.exchange_at = now + EXCHANGE_PAUSE;
+                self.swim.push_pull_with(&mut self.core, peer);
+            }
+            return;
+        }
+        let bits = buckets_bits(self.swim.members_known());
+        let (mut lacking, mut wanted): (Vec<MemberIdx>, Vec<u32>) = (Vec::new(), Vec::new());
+        let mut theirs: Vec<(u16, Words<'_>)> = rows.buckets().collect();
+        theirs.sort_unstable_by_key(|(bucket, _)| *bucket);
+        let mut ours: Vec<Vec<(u32, MemberIdx)>> = alloc::vec![Vec::new(); theirs.len()];
+        for (idx, hash) in self.hashed_rows(rows.salt) {
+            let bucket = self.bucket_of(idx, bits);
+            if let Ok(at) = theirs.binary_search_by_key(&bucket, |(bucket, _)| usize::from(*bucket)) {
+                ours[at].push((short(hash), idx));
+            }
+        }
+        for ((_, theirs), ours) in theirs.iter().zip(&ours) {
+            let has = |hash: u32| theirs.iter().any(|their| their == hash);
+            lacking.extend(ours.iter().filter(|(hash, _)| !has(*hash)).map(|(_, idx)| *idx));
+            wanted.extend(theirs.iter().filter(|hash| !ours.iter().any(|(our, _)| our == hash)));
+        }
+        self.send_rows(peer, true, &lacking);
+        if !wanted.is_empty() {
+            self.send_frame(peer, |w| native::encode_wanted(rows.salt, &wanted, w));
+        }
+    }
+
+    /// Step 5: sends the rows that a peer asks for.
+    fn answer_wanted(&mut self, peer: MemberIdx, wanted: &Wanted<'_>) {
+        let mut hashes: Vec<u32> = wanted.rows.iter().collect();
+        hashes.sort_unstable();
+        let is_wanted = |(idx, hash)| hashes.binary_search(&short(hash)).is_ok().then_some(idx);
+        let rows: Vec<MemberIdx> = self.hashed_rows(wanted.salt).filter_map(is_wanted).collect();
+        self.send_rows(peer, false, &rows);
+    }
+
+    /// Sends rows, as many as [`STATES_PACKETS_MAX`] packets hold. The next reconciliation sends the rest.
+    fn send_rows(&mut self, peer: MemberIdx, ask: bool, rows: &[MemberIdx]) {
+        let mut rest = rows;
+        for _ in 0..STATES_PACKETS_MAX {
+            if rest.is_empty() {
+                return;
+            }
+            let mut sent = 0;
+            let states: Vec<_> = rest
+                .iter()
+                .map(|&idx| {
+                    let (ltime, leaving) = self.serf.intent_of(idx);
+                    (self.swim.state_of(idx), ltime, leaving, self.core.roster.record(idx))
+                })
+                .collect();
+            let frame = self.frame(|w| {
+                native::begin_states(ask, w)?;
+                for &(state, ltime, leaving, record) in &states {
+                    if let Some((state, incarnation)) = state
+                        && native::put_state(state, incarnation, ltime, leaving, record, w).is_err()
+                    {
+                        break;
+                    }
+                    sent += 1;
+                }
+                Ok(())
+            });
+            self.core.stats.rows_reconciled += sent as u64;
+            rest = &rest[sent..];
+            self.push_frame(peer, frame);
+            if sent == 0 {
+                return;
+            }
+        }
+    }
+
+    /// Merges rows of a peer. Where our state takes precedence, answers with it if the peer asks.
+    fn merge_rows(&mut self, peer: MemberIdx, origin: Origin, states: &States<'_>) {
+        let mut better = Vec::new();
+        for entry in states.iter() {
+            let StateEntry { alive, ltime, leaving, .. } = entry;
+            self.swim.merge_row(&mut self.core, origin, &entry);
+            let Some(idx) = self.core.roster.find_bytes(alive.name) else { continue };
+            if leaving {
+                self.serf.leaving_at(&mut self.core, idx, ltime);
+            } else if ltime > 0 && !self.serf.is_repeat(idx, ltime) {
+                self.joined_at(idx, ltime);
+            }
+            if states.ask && idx != self.swim.me() && self.swim.takes_precedence(idx, &entry) {
+                better.push(idx);
+            }
+        }
+        self.send_rows(peer, false, &better);
+    }
+
+    /// Handles the Lamport time of a join that came with an alive message. A member that membership does not hold alive
+    /// is none of Serf's concern.
+    pub(super) fn joined_at(&mut self, idx: MemberIdx, ltime: u64) {
+        if self.swim.is_live(idx) {
+            // A member that we know already is news to others, which gossip it with the time.
+            let carried = self.swim.all_compare_digests();
+            self.serf.joined_at(&mut self.core, idx, ltime, carried);
+        }
+    }
+
+    /// Announces our join, at a Lamport time newer than every one seen: with an intent, or that of a newcomer to a
+    /// cluster whose members all read it with the alive message.
+    pub(super) fn announce_join(&mut self, is_newcomer: bool) {
+        if is_newcomer && !self.leave.has_begun() {
+            self.serf.date_join(&mut self.core);
+            self.swim.broadcast_own();
+        } else {
+            self.serf.announce_join(&mut self.core);
+        }
+    }
+
+    /// Compares the recent user events; false if they differ. Asks for those that we lack, and offers those that the
+    /// peer lacks.
+    fn compare_events(&mut self, peer: MemberIdx, window: native::EventWindow, salt: u64) -> bool {
+        let Some(hashes) = self.serf.compare_events(&self.core, window, salt) else { return true };
+        let now = self.core.now;
+        if now < self.gossip.anti_entropy.events_at {
+            return false;
+        }
+        self.gossip.anti_entropy.events_at = now + self.core.cfg.swim().gossip_interval;
+        self.core.stats.event_reconciliations += 1;
+        self.send_frame(peer, |w| native::encode_events(true, window.last, window.times, &hashes, w));
+        false
+    }
+
+    /// Sends the user events that a peer lacks. If it has events that we lack, and asks, answers with our hashes.
+    fn answer_events(&mut self, peer: MemberIdx, remote: &EventHashes<'_>) {
+        debug_assert!(remote.times <= EVENT_WINDOW_TIMES_MAX, "checked by the decoder");
+        let known: Vec<u32> = remote.events.iter().collect();
+        let codec = self.core.codec(Some(peer), Some(Codec::Native));
+        let (missing, ours) = self.serf.events_beyond(&self.core, remote, &known, codec);
+        for event in missing {
+            self.push_body(peer, Body::User(event));
+        }
+        if remote.ask && known.iter().any(|hash| !ours.contains(hash)) {
+            self.send_frame(peer, |w| native::encode_events(false, remote.last, remote.times, &ours, w));
+        }
+    }
+
+    /// Encodes a frame of at most one packet.
+    fn frame(&self, write: impl FnOnce(&mut Writer<'_>) -> Result<(), Full>) -> Option<Bytes> {
+        let mut buf = alloc::vec![0; self.core.cfg.message_room()];
+        let mut writer = Writer::new(&mut buf);
+        write(&mut writer).ok()?;
+        let len = writer.len();
+        buf.truncate(len);
+        Some(Bytes::from(buf))
+    }
+
+    fn send_frame(&mut self, peer: MemberIdx, write: impl FnOnce(&mut Writer<'_>) -> Result<(), Full>) {
+        let frame = self.frame(write);
+        self.push_frame(peer, frame);
+    }
+
+    fn push_frame(&mut self, peer: MemberIdx, frame: Option<Bytes>) {
+        match frame {
+            Some(frame) => self.push_body(peer, Body::Frame(frame)),
+            None => debug_assert!(false, "a packet has room for the hashes of all buckets"),
+        }
+    }
+
+    fn push_body(&mut self, peer: MemberIdx, body: Body) {
+        let Some(to) = self.addr_of(peer) else { return };
+        self.core.unicasts.push(Unicast { to, peer: Some(peer), answers: Some(Codec::Native), body });
+    }
+
+    fn addr_of(&self, peer: MemberIdx) -> Option<SocketAddr> {
+        self.core.roster.peer(peer).map(|peer| peer.addr())
+    }
+}
+
+/// Buckets of a reconciliation, as a power of two: about 20 members in each.
+const fn buckets_bits(members: u32) -> u32 {
+    let bits = match (members / 20).checked_ilog2() {
+        Some(bits) => bits,
+        None => 0,
+    };
+    if bits < BUCKETS_BITS_MAX { bits } else { BUCKETS_BITS_MAX }
+}
+
+/// The hash of the Lamport clocks, rounded: clocks that are far apart make a member take an event of another for too
+/// old. Members in agreement would not exchange states, which brings clocks together.
+fn clocks_hash(clocks: Clocks, salt: u64) -> u64 {
+    let times = [clocks.member, clocks.event, clocks.query];
+    times.into_iter().fold(salt, |hash, time| mix(hash.wrapping_add(time >> CLOCK_ROUNDED_BITS)))
+}
+
+/// The low half of a hash.
+#[expect(clippy::cast_possible_truncation, reason = "the low half is meant")]
+const fn short(hash: u64) -> u32 {
+    hash as u32
+}
+
+/// By how many bits clocks are rounded: 256 is half of the default `event_buffer`.
+const CLOCK_ROUNDED_BITS: u32 = 8;
+
+/// How often a digest is salted. A salted digest costs time in proportion to the members. It finds views that differ
+/// although their plain digests agree, by chance or because somebody crafted records.
+const SALTED_EVERY: u32 = 64;
+
+/// After how many probe intervals without agreement a reconciliation begins although news is still gossiped.
+const OVERDUE_INTERVALS: u32 = 30;
+
+/// How many tries with one peer double the wait: the last is 128 probe intervals.
+const TRIES_DOUBLED_MAX: u32 = 7;
+
+/// Peers that are remembered as unsettled. A new one evicts the oldest.
+const UNSETTLED_MAX: usize = 32;
+
+/// Answers to reconciliations of others: burst, and rate per second. A reconciliation takes up to four at either side.
+const ANSWERS_BURST: u64 = 32;
+const ANSWERS_PER_SEC: u64 = 16;
+
+/// Share of the buckets that may differ before whole states are exchanged on a stream.
+const MUCH_PERCENT: usize = 50;
+
+/// Wait between such exchanges that this node begins.
+const EXCHANGE_PAUSE: Duration = Duration::from_secs(5);
+
+/// Packets of row hashes in one answer.
+const ROWS_PACKETS_MAX: usize = 2;
+
+/// Packets of rows in one answer.
+const STATES_PACKETS_MAX: usize = 4;
