@@ -158,7 +158,7 @@ use core::future::Future;
 use core::net::SocketAddr;
 use core::time::Duration;
 use std::io;
-use std::net::{Shutdown, TcpListener, TcpStream, ToSocketAddrs, UdpSocket};
+use std::net::{Shutdown, TcpListener, TcpStream, UdpSocket};
 use std::sync::{Arc, Once};
 
 use async_io::{Async, Timer};
@@ -175,7 +175,7 @@ pub use serf_runtime::{
     JoinError, JoinReport, Key, KeyAnswer, KeyError, KeyOperation, KeyReport, KeyringFileError, KeysError, Lagged,
     LeaveError, LeaveReport, Member, MemberCounts, MemberEvent, MemberEventKind, Members, Metric, Name, NodeState,
     NotWritten, OldEvents, Options, Peer, Policy, Query, QueryError, QueryId, QueryReport, QueryStream, Question,
-    Reply, RespondError, Retry, SeedCause, SeedError, SeedFailure, SeedFailureCause, SetTagsError, SharedPolicy,
+    Reply, RespondError, Retry, Seed, SeedCause, SeedError, SeedFailure, SeedFailureCause, SetTagsError, SharedPolicy,
     Source, StartError, Stats, Status, Stopped, Tags, Tombstone, Transport, UnknownWord, Usage, UserEvent,
     UserEventError, Veto, Why, bytes, net, read_keyring_file, serf_proto, write_keyring_file,
 };
@@ -258,19 +258,18 @@ impl net::Net for Smol {
         task.detach();
     }
 
-    async fn resolve(&self, host: String, port: u16) -> io::Result<Vec<SocketAddr>> {
-        blocking::unblock(move || Ok((host, port).to_socket_addrs()?.collect())).await
+    async fn unblock<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
+        Ok(blocking::unblock(work).await)
     }
 
-    fn udp(&self, socket: UdpSocket) -> io::Result<Datagrams> {
-        Async::new_nonblocking(socket).map(Datagrams)
+    fn bind(&self, addr: SocketAddr) -> Result<net::Bound<Self>, StartError> {
+        let net::Sockets { udp, tcp, addr } = net::bind(addr)?;
+        let udp = Async::new_nonblocking(udp).map(Datagrams).map_err(StartError::Runtime)?;
+        let listener = Async::new_nonblocking(tcp).map(Listener).map_err(StartError::Runtime)?;
+        Ok(net::Bound { udp, listener, addr })
     }
 
-    fn listener(&self, socket: TcpListener) -> io::Result<Listener> {
-        Async::new_nonblocking(socket).map(Listener)
-    }
-
-    async fn connect(&self, to: SocketAddr) -> io::Result<Stream> {
+    async fn connect(&self, _from: SocketAddr, to: SocketAddr) -> io::Result<Stream> {
         Async::<TcpStream>::connect(to).await.map(Stream)
     }
 }

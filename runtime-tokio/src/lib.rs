@@ -112,6 +112,12 @@
 //! # Ok(()) }
 //! ```
 //!
+//! # Tests
+//!
+//! The crate `serf-sim` runs a service that uses this crate, unchanged, on a virtual network, clock and disk, with faults and
+//! a seed. With real sockets on loopback, `#[tokio::test(start_paused = true)]` works too: minutes of the protocol take a
+//! second, but runs differ.
+//!
 //! # Choosing settings
 //!
 //! All members of a cluster should use the same profile and limits. Measure a change with the simulator before you
@@ -155,11 +161,14 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+#[cfg(feature = "sim")]
+pub mod sim;
+mod sockets;
+
 use core::future::Future;
 use core::net::SocketAddr;
 use core::time::Duration;
 use std::io;
-use std::net::{Shutdown, ToSocketAddrs};
 
 /// The runtime-independent crate, for code that is generic over runtimes: `serf_runtime::Serf<N>`.
 pub use serf_runtime;
@@ -169,7 +178,7 @@ pub use serf_runtime::{
     JoinError, JoinReport, Key, KeyAnswer, KeyError, KeyOperation, KeyReport, KeyringFileError, KeysError, Lagged,
     LeaveError, LeaveReport, Member, MemberCounts, MemberEvent, MemberEventKind, Members, Metric, Name, NodeState,
     NotWritten, OldEvents, Options, Peer, Policy, Query, QueryError, QueryId, QueryReport, QueryStream, Question,
-    Reply, RespondError, Retry, SeedCause, SeedError, SeedFailure, SeedFailureCause, SetTagsError, SharedPolicy,
+    Reply, RespondError, Retry, Seed, SeedCause, SeedError, SeedFailure, SeedFailureCause, SetTagsError, SharedPolicy,
     Source, StartError, Stats, Status, Stopped, Tags, Tombstone, Transport, UnknownWord, Usage, UserEvent,
     UserEventError, Veto, Why, bytes, net, read_keyring_file, serf_proto, write_keyring_file,
 };
@@ -177,6 +186,9 @@ pub use serf_runtime::{
 pub use tokio;
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::runtime::Handle;
+
+pub use self::sockets::{Datagrams, Listener, Stream};
+use self::sockets::{DatagramsKind, ListenerKind, StreamKind};
 
 /// A member of a cluster, running on tokio. See [`serf_runtime::Serf`].
 pub type Serf = serf_runtime::Serf<Tokio>;
@@ -189,22 +201,47 @@ pub type WeakSerf = serf_runtime::WeakSerf<Tokio>;
 pub struct Tokio {
     handle: Handle,
     origin: tokio::time::Instant,
+    #[cfg(feature = "sim")]
+    host: Option<std::sync::Arc<dyn sim::Host>>,
 }
 
 impl Tokio {
     /// Returns the runtime of `handle`, for [`Builder::on`].
     pub fn on(handle: Handle) -> Self {
-        Self { handle, origin: tokio::time::Instant::now() }
+        Self {
+            handle,
+            origin: tokio::time::Instant::now(),
+            #[cfg(feature = "sim")]
+            host: sim::current(),
+        }
     }
+}
+
+/// Ends the function with the simulated host's answer, if the node runs on one.
+macro_rules! on_simulated_host {
+    ($net:expr, $host:ident => $answer:expr) => {
+        #[cfg(feature = "sim")]
+        if let Some($host) = &$net.host {
+            return $answer;
+        }
+    };
 }
 
 /// A spawned task, which is aborted on drop.
 #[derive(Debug)]
-pub struct Task(Option<tokio::task::JoinHandle<()>>);
+pub struct Task(TaskKind);
+
+#[derive(Debug)]
+enum TaskKind {
+    Tokio(tokio::task::JoinHandle<()>),
+    #[cfg(feature = "sim")]
+    Simulated(Box<dyn sim::Task>),
+    Detached,
+}
 
 impl Drop for Task {
     fn drop(&mut self) {
-        if let Some(task) = &self.0 {
+        if let TaskKind::Tokio(task) = &self.0 {
             task.abort();
         }
     }
@@ -221,99 +258,89 @@ impl net::Net for Tokio {
     }
 
     fn now(&self) -> Instant {
+        on_simulated_host!(self, host => host.now());
         Instant::ZERO + self.origin.elapsed()
     }
 
-    fn sleep(&self, duration: Duration) -> impl Future<Output = ()> + Send {
-        tokio::time::sleep(duration)
+    async fn sleep(&self, duration: Duration) {
+        on_simulated_host!(self, host => host.sleep(duration).await);
+        tokio::time::sleep(duration).await;
     }
 
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> Task {
-        Task(Some(self.handle.spawn(task)))
+        on_simulated_host!(self, host => Task(TaskKind::Simulated(host.spawn(Box::pin(task)))));
+        self.spawn_handlers(task)
+    }
+
+    fn spawn_handlers(&self, task: impl Future<Output = ()> + Send + 'static) -> Task {
+        Task(TaskKind::Tokio(self.handle.spawn(task)))
     }
 
     fn detach(&self, mut task: Task) {
-        task.0 = None;
+        match core::mem::replace(&mut task.0, TaskKind::Detached) {
+            #[cfg(feature = "sim")]
+            TaskKind::Simulated(task) => task.detach(),
+            TaskKind::Tokio(_) | TaskKind::Detached => {}
+        }
     }
 
+    async fn unblock<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
+        on_simulated_host!(self, _host => Ok(work()));
+        self.handle.spawn_blocking(work).await.map_err(io::Error::other)
+    }
+
+    #[cfg(feature = "sim")]
     async fn resolve(&self, host: String, port: u16) -> io::Result<Vec<SocketAddr>> {
-        let found = self.handle.spawn_blocking(move || Ok((host, port).to_socket_addrs()?.collect()));
-        found.await.map_err(io::Error::other)?
+        on_simulated_host!(self, simulated => simulated.resolve(&host, port));
+        self.unblock(move || net::resolve(host, port)).await?
     }
 
-    fn udp(&self, socket: std::net::UdpSocket) -> io::Result<Datagrams> {
+    fn bind(&self, addr: SocketAddr) -> Result<net::Bound<Self>, StartError> {
+        on_simulated_host!(self, host => host.bind(addr).map(|bound| net::Bound {
+            udp: Datagrams(DatagramsKind::Simulated(bound.udp)),
+            listener: Listener(ListenerKind::Simulated(bound.listener)),
+            addr: bound.addr,
+        }));
         let _runtime = self.handle.enter();
-        UdpSocket::from_std(socket).map(Datagrams)
+        let net::Sockets { udp, tcp, addr } = net::bind(addr)?;
+        let udp = UdpSocket::from_std(udp).map_err(StartError::Runtime)?;
+        let tcp = TcpListener::from_std(tcp).map_err(StartError::Runtime)?;
+        let listener = Listener(ListenerKind::Tokio(tcp));
+        Ok(net::Bound { udp: Datagrams(DatagramsKind::Tokio(udp)), listener, addr })
     }
 
-    fn listener(&self, socket: std::net::TcpListener) -> io::Result<Listener> {
-        let _runtime = self.handle.enter();
-        TcpListener::from_std(socket).map(Listener)
+    async fn connect(&self, _from: SocketAddr, to: SocketAddr) -> io::Result<Stream> {
+        on_simulated_host!(self, host => host.connect(_from, to).await.map(StreamKind::Simulated).map(Stream));
+        TcpStream::connect(to).await.map(StreamKind::Tokio).map(Stream)
     }
 
-    async fn connect(&self, to: SocketAddr) -> io::Result<Stream> {
-        TcpStream::connect(to).await.map(Stream)
-    }
-}
-
-/// A UDP socket.
-#[derive(Debug)]
-pub struct Datagrams(UdpSocket);
-
-/// A TCP listener.
-#[derive(Debug)]
-pub struct Listener(TcpListener);
-
-/// A TCP stream.
-#[derive(Debug)]
-pub struct Stream(TcpStream);
-
-impl net::Udp for Datagrams {
-    fn readable(&self) -> impl Future<Output = io::Result<()>> + Send {
-        self.0.readable()
+    #[cfg(feature = "sim")]
+    fn addresses(&self) -> Vec<net::HostAddress> {
+        self.host.as_ref().map_or_else(net::addresses, |host| host.addresses())
     }
 
-    fn writable(&self) -> impl Future<Output = io::Result<()>> + Send {
-        self.0.writable()
+    #[cfg(feature = "sim")]
+    fn has_address(&self, ip: core::net::IpAddr) -> bool {
+        on_simulated_host!(self, host => host.addresses().iter().any(|address| address.ip == ip));
+        net::has_address(ip)
     }
 
-    fn try_recv(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        self.0.try_recv_from(buffer)
+    #[cfg(feature = "sim")]
+    fn entropy(&self, bytes: &mut [u8]) -> io::Result<()> {
+        on_simulated_host!(self, host => { host.entropy(bytes); Ok(()) });
+        net::entropy(bytes)
     }
 
-    fn try_send(&self, datagram: &[u8], to: SocketAddr) -> io::Result<usize> {
-        self.0.try_send_to(datagram, to)
-    }
-}
-
-impl net::Listener for Listener {
-    type Stream = Stream;
-
-    async fn accept(&self) -> io::Result<(Stream, SocketAddr)> {
-        let (stream, from) = self.0.accept().await?;
-        Ok((Stream(stream), from))
-    }
-}
-
-impl net::Stream for Stream {
-    fn readable(&self) -> impl Future<Output = io::Result<()>> + Send {
-        self.0.readable()
+    #[cfg(feature = "sim")]
+    fn disk(&self) -> std::sync::Arc<dyn net::Disk> {
+        self.host.as_ref().map_or_else(|| std::sync::Arc::new(net::SystemDisk) as _, |host| host.disk())
     }
 
-    fn writable(&self) -> impl Future<Output = io::Result<()>> + Send {
-        self.0.writable()
-    }
-
-    fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.try_read(buffer)
-    }
-
-    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.try_write(bytes)
-    }
-
-    fn shutdown_write(&self) -> io::Result<()> {
-        socket2::SockRef::from(&self.0).shutdown(Shutdown::Write)
+    #[cfg(feature = "sim")]
+    fn started(&self, node: WeakSerf) {
+        if let Some(host) = &self.host {
+            host.started(node);
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Selection of the address that a node advertises.
 
 use core::cmp::Reverse;
-use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use core::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::net::UdpSocket;
 
 use serf_proto::canonical;
@@ -112,16 +112,10 @@ fn is_private(ip: IpAddr) -> bool {
     }
 }
 
-/// Whether the host has this address. Tests it by binding a socket.
-pub(crate) fn is_of_host(ip: IpAddr) -> bool {
+/// Whether the system has this address, for [`Net::has_address`](crate::net::Net::has_address). Tests it by binding a
+/// socket.
+pub fn is_of_host(ip: IpAddr) -> bool {
     UdpSocket::bind((ip, 0)).map_or_else(|error| error.kind() != std::io::ErrorKind::AddrNotAvailable, |_| true)
-}
-
-/// Extends a bind to all IPv4 addresses to all IPv6 addresses if the host has IPv6, as Go's `net.Listen` does.
-pub(crate) fn of_both_kinds(bind: SocketAddr) -> SocketAddr {
-    let both = SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), 0);
-    let is_any = bind.ip() == Ipv4Addr::UNSPECIFIED && crate::socket::bind(both).is_ok();
-    if is_any { SocketAddr::new(both.ip(), bind.port()) } else { bind }
 }
 
 /// Converts `to` to the address family of the socket: a dual-stack socket takes IPv4 addresses in mapped form only.
@@ -143,6 +137,8 @@ pub(crate) fn reaches(bound: SocketAddr, to: SocketAddr) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use core::net::Ipv4Addr;
+
     use super::*;
 
     /// Test notation of an address: interface name before it, a star after the name if the default route uses the
@@ -276,15 +272,6 @@ mod tests {
     fn the_host_has_its_loopback_and_not_the_addresses_of_documentation() {
         assert!(is_of_host(Ipv4Addr::LOCALHOST.into()));
         assert!(!is_of_host("192.0.2.77".parse().unwrap()));
-    }
-
-    #[test]
-    fn every_address_of_ipv4_is_every_address_and_one_address_is_that_one() {
-        let both = of_both_kinds("0.0.0.0:7946".parse().unwrap());
-        assert!(both.port() == 7946 && both.ip().is_unspecified());
-        for one in ["127.0.0.1:7946", "[::1]:7946", "[::]:0"] {
-            assert_eq!(of_both_kinds(one.parse().unwrap()), one.parse().unwrap());
-        }
     }
 
     #[test]

@@ -7,10 +7,9 @@ use std::sync::Arc;
 
 use serf_proto::NodeState;
 
-use crate::address::{Chosen, is_of_host, successor};
+use crate::address::{Chosen, successor};
 use crate::end::End;
 use crate::engine::Shared;
-use crate::interfaces::of_host;
 use crate::net::Net;
 
 /// Polls an address that was selected from the host's interfaces, until the node has left or stopped. A missing address
@@ -21,7 +20,7 @@ pub(crate) async fn watch_address<N: Net>(shared: Arc<Shared<N>>, ip: IpAddr, ch
     let mut missed = 0_u32;
     while shared.lock().node.state() == NodeState::Alive {
         shared.net.sleep(ADDRESS_CHECK_INTERVAL).await;
-        if is_of_host(ip) {
+        if shared.net.has_address(ip) {
             address_is_back(&shared, ip);
             missed = 0;
             continue;
@@ -46,18 +45,16 @@ fn address_is_back<N: Net>(shared: &Shared<N>, ip: IpAddr) {
     }
 }
 
-/// Searches for the replacement of our address. Runs on its own thread, because the system calls may block.
+/// Searches for the replacement of our address. Runs on another thread, because the system calls may block.
 async fn find_successor<N: Net>(
-    shared: &Shared<N>,
+    shared: &Arc<Shared<N>>,
     gone: IpAddr,
     chosen: &Chosen,
     is_gone_for_long: bool,
 ) -> Option<IpAddr> {
-    let (found, next) = async_channel::bounded(1);
-    let (chosen, or_ipv6) = (chosen.clone(), shared.bound.is_ipv6());
-    let look = move || _ = found.try_send(successor(&of_host(), gone, &chosen, is_gone_for_long, or_ipv6));
-    std::thread::Builder::new().name("serf-address".to_owned()).spawn(look).ok()?;
-    next.recv().await.ok()?
+    let (chosen, this) = (chosen.clone(), Arc::clone(shared));
+    let look = move || successor(&this.net.addresses(), gone, &chosen, is_gone_for_long, this.bound.is_ipv6());
+    shared.net.unblock(look).await.ok()?
 }
 
 fn leave_for<N: Net>(shared: &Arc<Shared<N>>, from: IpAddr, to: IpAddr) {

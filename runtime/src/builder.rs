@@ -1,12 +1,13 @@
 //! Node construction.
 
 use core::fmt;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serf_proto::{AfterLeave, Config, Identity, Node, OldEvents, Seed, Start};
 
+use crate::address;
+use crate::disk::is_in_use;
 use crate::driver::{self, Setup};
 use crate::error::StartError;
 use crate::events::Events;
@@ -14,12 +15,11 @@ use crate::files::Files;
 use crate::handlers::Handlers;
 use crate::joining::{join_until_found, rejoin_until_found};
 use crate::keyring_file::{KeyringFile, keys_at_start};
-use crate::net::Net;
+use crate::net::{Disk, Net};
 use crate::options::Options;
-use crate::replace::is_in_use;
+use crate::retry::Retries;
 use crate::serf::Serf;
 use crate::snapshot::{Opened, SnapshotWriter};
-use crate::{address, interfaces, socket};
 
 /// Builder of a node, from [`Serf::builder`].
 ///
@@ -90,17 +90,16 @@ impl<N: Net> Builder<N> {
     pub fn start_with_events(self) -> Result<(Serf<N>, Events), StartError> {
         let Self { options, net, handlers } = self;
         let net = net.map_or_else(N::current, Ok).map_err(StartError::Runtime)?;
-        let config = configure(options.protocol, options.keyring_file.as_deref(), options.snapshot.is_some())?;
-        let seed = seed()?;
-        let sockets = socket::bind(address::of_both_kinds(options.bind))?;
-        let advertised = address::advertised(options.advertise, sockets.addr, interfaces::of_host)?;
+        let disk = net.disk();
+        let config = configure(&*disk, options.protocol, options.keyring_file.as_deref(), options.snapshot.is_some())?;
+        let seed = options.seed.map_or_else(|| seed(&net), Ok)?;
+        let bound = net.bind(options.bind)?;
+        let advertised = address::advertised(options.advertise, bound.addr, || net.addresses())?;
         let identity = Identity::new(&options.name, advertised.addr, &options.tags).map_err(StartError::Identity)?;
-        let udp = net.udp(sockets.udp).map_err(StartError::Runtime)?;
-        let listener = net.listener(sockets.tcp).map_err(StartError::Runtime)?;
-        let keyring = options.keyring_file.map(open_keyring).transpose()?;
+        let keyring = options.keyring_file.map(|path| open_keyring(&disk, path)).transpose()?;
         // Last fallible step: from here on this node owns the file.
         let after_leave = if options.rejoin_after_leave { AfterLeave::Rejoin } else { AfterLeave::Forget };
-        let opened = options.snapshot.map(|path| open_snapshot(path, after_leave)).transpose()?;
+        let opened = options.snapshot.map(|path| open_snapshot(&disk, path, after_leave)).transpose()?;
         let (start, snapshot) = opened.map_or((Start::new(), None), |(start, writer)| (start, Some(writer)));
         let start = match options.policy {
             Some(policy) => start.with_policy(policy),
@@ -109,19 +108,19 @@ impl<N: Net> Builder<N> {
         let was_member = start.snapshot.as_ref().is_some_and(|snapshot| snapshot.alive().count() > 0);
         let setup = Setup {
             net,
-            udp,
-            listener,
-            bound: sockets.addr,
+            bound,
             advertised,
             linger: config.transport().stream_timeout,
             subscriber_events_max: options.subscriber_events_max,
             files: Files { snapshot, keyring },
+            retries: Retries::new(&seed),
         };
         let (shared, [events, handled]) =
             driver::start(setup, |now, out| Node::new(config, &identity, &seed, now, start, out));
         let serf = Serf::of(Arc::clone(&shared));
+        shared.net.started(serf.downgrade());
         if let Some(handlers) = handlers {
-            shared.net.detach(shared.net.spawn(handlers.run(handled.with_responder(serf.responder()))));
+            shared.net.detach(shared.net.spawn_handlers(handlers.run(handled.with_responder(serf.responder()))));
         }
         if was_member {
             shared.net.detach(shared.net.spawn(rejoin_until_found(Arc::clone(&shared))));
@@ -143,28 +142,33 @@ impl<N: Net> fmt::Debug for Builder<N> {
 }
 
 fn configure(
+    disk: &dyn Disk,
     mut protocol: serf_proto::Options,
     keyring_file: Option<&Path>,
     has_snapshot: bool,
 ) -> Result<Arc<Config>, StartError> {
     if let Some(path) = keyring_file {
         let transport = &mut protocol.transport;
-        transport.encrypt_keys = keys_at_start(path, core::mem::take(&mut transport.encrypt_keys))?;
+        transport.encrypt_keys = keys_at_start(disk, path, core::mem::take(&mut transport.encrypt_keys))?;
     }
     protocol.transport.keyring_kept = keyring_file.is_some();
     protocol.serf.snapshot |= has_snapshot;
     Config::new(protocol).map(Arc::new).map_err(StartError::Config)
 }
 
-/// Reads a seed from the operating system's entropy source.
-fn seed() -> Result<Seed, StartError> {
+/// Reads a seed from the entropy source.
+fn seed<N: Net>(net: &N) -> Result<Seed, StartError> {
     let mut entropy = [0; 32];
-    getrandom::fill(&mut entropy).map_err(|error| StartError::Entropy(io::Error::other(error.to_string())))?;
+    net.entropy(&mut entropy).map_err(StartError::Entropy)?;
     Ok(Seed::from_bytes(entropy))
 }
 
-fn open_snapshot(path: PathBuf, after_leave: AfterLeave) -> Result<(Start, SnapshotWriter), StartError> {
-    let opened = Opened::read(&path, after_leave).and_then(|opened| {
+fn open_snapshot(
+    disk: &Arc<dyn Disk>,
+    path: PathBuf,
+    after_leave: AfterLeave,
+) -> Result<(Start, SnapshotWriter), StartError> {
+    let opened = Opened::read(disk, &path, after_leave).and_then(|opened| {
         let start = Start::new().with_snapshot(opened.snapshot.clone());
         Ok((start, SnapshotWriter::start(opened)?))
     });
@@ -175,6 +179,6 @@ fn open_snapshot(path: PathBuf, after_leave: AfterLeave) -> Result<(Start, Snaps
     )
 }
 
-fn open_keyring(path: PathBuf) -> Result<KeyringFile, StartError> {
-    KeyringFile::open(path.clone()).map_err(|_| StartError::InUse { path })
+fn open_keyring(disk: &Arc<dyn Disk>, path: PathBuf) -> Result<KeyringFile, StartError> {
+    KeyringFile::open(Arc::clone(disk), path.clone()).map_err(|_| StartError::InUse { path })
 }

@@ -1,7 +1,6 @@
 //! Starts a node and runs its loops: receive, send, timers, accept.
 
 use core::convert::Infallible;
-use core::net::SocketAddr;
 use core::time::Duration;
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -16,22 +15,21 @@ use crate::call_buffers::{with_buffer, with_call_buffers};
 use crate::engine::{Counters, Engine, Running, Shared};
 use crate::events::{Events, replied_to};
 use crate::files::Files;
-use crate::net::{Listener, Net, Udp};
+use crate::net::{Bound, Listener, Net, Udp};
+use crate::retry::Retries;
 use crate::send_queue::SendQueue;
 use crate::signal::Signal;
 
 /// The parts that a node is started from.
 pub(crate) struct Setup<N: Net> {
     pub(crate) net: N,
-    pub(crate) udp: N::Udp,
-    pub(crate) listener: N::Listener,
-    /// The address that both sockets are bound to.
-    pub(crate) bound: SocketAddr,
+    pub(crate) bound: Bound<N>,
     pub(crate) advertised: Advertised,
     /// How long a closed stream may take to flush its last bytes.
     pub(crate) linger: Duration,
     pub(crate) subscriber_events_max: usize,
     pub(crate) files: Files,
+    pub(crate) retries: Retries,
 }
 
 /// Starts the loops of a new node after its first outputs. Returns two subscriptions from the first event on: one for
@@ -40,7 +38,8 @@ pub(crate) fn start<N: Net>(
     setup: Setup<N>,
     new_node: impl FnOnce(Instant, &mut Outbox) -> Node,
 ) -> (Arc<Shared<N>>, [Events; 2]) {
-    let Setup { net, udp, listener, bound, advertised, linger, subscriber_events_max, files } = setup;
+    let Setup { net, bound, advertised, linger, subscriber_events_max, files, retries } = setup;
+    let Bound { udp, listener, addr } = bound;
     let (alive, gone) = async_channel::bounded(1);
     let udp = Arc::new(udp);
     with_call_buffers(|buffers| {
@@ -48,12 +47,13 @@ pub(crate) fn start<N: Net>(
         let engine = Engine::new(node, Running::new(Arc::clone(&udp), alive.clone()));
         let shared = Arc::new(Shared {
             net,
-            bound,
+            bound: addr,
             linger,
             subscriber_events_max,
             send_queue: SendQueue::default(),
             counters: Counters::default(),
             files,
+            retries,
             engine: Mutex::new(engine),
             earlier: Signal::default(),
             gone,

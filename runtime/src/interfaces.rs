@@ -5,17 +5,20 @@ use core::net::IpAddr;
 
 /// An address of an interface that is administratively up, whether it has a carrier or not.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct HostAddress {
-    pub(crate) ip: IpAddr,
-    pub(crate) interface: String,
+pub struct HostAddress {
+    /// The address.
+    pub ip: IpAddr,
+    /// Name of the interface.
+    pub interface: String,
     /// Prefix length of the network, in bits.
-    pub(crate) prefix_bits: u32,
+    pub prefix_bits: u32,
     /// Whether the default route uses this interface.
-    pub(crate) is_default: bool,
+    pub is_default: bool,
 }
 
-/// Returns the host's addresses in the order of its interfaces, without loopback.
-pub(crate) fn of_host() -> Vec<HostAddress> {
+/// Returns the system's addresses in the order of its interfaces, without loopback, for
+/// [`Net::addresses`](crate::net::Net::addresses).
+pub fn of_host() -> Vec<HostAddress> {
     let mut found = listed();
     found.retain(|address| !address.ip.is_loopback());
     let default = default_interface(&found);

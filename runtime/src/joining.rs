@@ -190,7 +190,7 @@ async fn persist<N: Net>(
     mut attempt: impl FnMut() -> Attempt,
 ) -> Result<JoinReport, JoinError> {
     let give_up_at = retry.give_up_after.map_or(Instant::MAX, |after| shared.net.now() + after);
-    let mut pauses = Pauses::new(&retry);
+    let mut pauses = Pauses::new(&retry, shared.retries.rng());
     for attempts in 1.. {
         let failed = match attempt().await {
             Ok(report) => return Ok(JoinReport { attempts, ..report }),

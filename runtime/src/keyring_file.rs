@@ -1,19 +1,20 @@
-//! The keyring file: a JSON list of base64 keys, the primary first, in the format of HashiCorp's agent. A dedicated
-//! thread writes it, so that disk IO never blocks the node.
+//! The keyring file: a JSON list of base64 keys, the primary first, in the format of HashiCorp's agent. A worker of its
+//! own writes it, so that disk IO never blocks the node.
 
 use core::convert::Infallible;
 use core::sync::atomic::{AtomicU64, Ordering};
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::task::Waker;
 
-use async_channel::{Receiver, Sender};
+use async_channel::{Receiver, Sender, TryRecvError};
 use serf_proto::Key;
-use serf_proto::KeyringChange;
+use serf_proto::{Instant, KeyringChange};
 
+use crate::disk::{Disk, DiskFile, OpenMode, SystemDisk, Turn, Worker, is_in_use};
 use crate::error::{KeyringFileError, StartError, system_words};
-use crate::replace::{lock_file, replace};
 use crate::{key_list, lock};
 
 /// Reads a keyring file: at least one key, the primary first. A node with
@@ -23,8 +24,11 @@ use crate::{key_list, lock};
 ///
 /// Returns an error if the file cannot be read, is not a list of keys, or is empty.
 pub fn read_keyring_file(path: impl AsRef<Path>) -> Result<Vec<Key>, KeyringFileError> {
-    let text = fs::read(path).map_err(KeyringFileError::Read)?;
-    let texts: Vec<String> = key_list::parse(&text)?;
+    parse(&fs::read(path).map_err(KeyringFileError::Read)?)
+}
+
+fn parse(text: &[u8]) -> Result<Vec<Key>, KeyringFileError> {
+    let texts: Vec<String> = key_list::parse(text)?;
     let key =
         |(at, text): (usize, &String)| Key::from_base64(text).map_err(|error| KeyringFileError::Key { at, error });
     let keys = texts.iter().enumerate().map(key).collect::<Result<Vec<Key>, _>>()?;
@@ -38,13 +42,13 @@ pub fn read_keyring_file(path: impl AsRef<Path>) -> Result<Vec<Key>, KeyringFile
 ///
 /// Returns the operating system's error.
 pub fn write_keyring_file(path: impl AsRef<Path>, keys: &[Key]) -> io::Result<()> {
-    write(path.as_ref(), keys).map(drop)
+    write(&SystemDisk, path.as_ref(), keys).map(drop)
 }
 
-fn write(path: &Path, keys: &[Key]) -> io::Result<File> {
+fn write(disk: &dyn Disk, path: &Path, keys: &[Key]) -> io::Result<Box<dyn DiskFile>> {
     let texts: Vec<String> = keys.iter().map(Key::to_base64).collect();
     let json = key_list::format(&texts)?;
-    replace(path, ".new", true, json.as_bytes())
+    disk.replace(path, ".new", true, json.as_bytes())
 }
 
 /// Returns the keys that a node starts with: those of the file, which has every change made by members, or `given` if
@@ -55,8 +59,8 @@ fn write(path: &Path, keys: &[Key]) -> io::Result<File> {
 /// # Errors
 ///
 /// Returns an error if the file exists and is unusable, or does not exist and `given` is empty.
-pub(crate) fn keys_at_start(path: &Path, given: Vec<Key>) -> Result<Vec<Key>, StartError> {
-    match read_keyring_file(path) {
+pub(crate) fn keys_at_start(disk: &dyn Disk, path: &Path, given: Vec<Key>) -> Result<Vec<Key>, StartError> {
+    match disk.read(path).map_err(KeyringFileError::Read).and_then(|text| parse(&text)) {
         Err(KeyringFileError::Read(error)) if error.kind() == io::ErrorKind::NotFound && !given.is_empty() => Ok(given),
         Err(source) => Err(StartError::Keyring { path: path.to_owned(), source }),
         Ok(keys) => {
@@ -72,22 +76,25 @@ pub(crate) fn keys_at_start(path: &Path, given: Vec<Key>) -> Result<Vec<Key>, St
 #[derive(Debug)]
 pub(crate) struct KeyringFile {
     changes: Sender<(KeyringChange, Vec<Key>)>,
-    /// State of the thread; `None` once it runs.
+    /// State of the worker; `None` once it runs.
     work: Mutex<Option<Work>>,
+    /// Runs the worker; not set before it was started.
+    waker: OnceLock<Waker>,
     pub(crate) errors: Arc<AtomicU64>,
-    /// Closed when the thread has ended.
+    /// Closed when the worker has ended.
     ended: Receiver<Infallible>,
 }
 
-/// The thread's side.
+/// The worker's side.
 #[derive(Debug)]
 struct Work {
+    disk: Arc<dyn Disk>,
     path: PathBuf,
     /// The current file, locked; `None` if it does not exist yet.
-    file: Option<File>,
+    file: Option<Box<dyn DiskFile>>,
     changes: Receiver<(KeyringChange, Vec<Key>)>,
     errors: Arc<AtomicU64>,
-    alive: Sender<Infallible>,
+    _alive: Sender<Infallible>,
 }
 
 impl KeyringFile {
@@ -97,24 +104,27 @@ impl KeyringFile {
     ///
     /// Returns an error if another node has locked it. A file that cannot be opened is an error only when it is first
     /// written.
-    pub(crate) fn open(path: PathBuf) -> io::Result<Self> {
-        let file = match lock_file(&path, |path| File::open(path)) {
+    pub(crate) fn open(disk: Arc<dyn Disk>, path: PathBuf) -> io::Result<Self> {
+        let file = match disk.open(&path, OpenMode::Existing) {
             Ok(file) => Some(file),
-            Err(error) if crate::replace::is_in_use(&error) => return Err(error),
+            Err(error) if is_in_use(&error) => return Err(error),
             Err(_) => None,
         };
         let (sender, changes) = async_channel::bounded(CHANGES_MAX);
         let (alive, ended) = async_channel::bounded(1);
         let errors = Arc::new(AtomicU64::new(0));
-        let work = Work { path, file, changes, errors: Arc::clone(&errors), alive };
-        Ok(Self { changes: sender, work: Mutex::new(Some(work)), errors, ended })
+        let work = Work { disk, path, file, changes, errors: Arc::clone(&errors), _alive: alive };
+        Ok(Self { changes: sender, work: Mutex::new(Some(work)), waker: OnceLock::new(), errors, ended })
     }
 
-    /// Starts the thread, which calls `written` after each change with the error to reply, if any.
+    /// Starts the worker, which calls `written` after each change with the error to reply, if any.
     pub(crate) fn start(&self, written: impl Fn(KeyringChange, Result<(), &str>) + Send + 'static) -> io::Result<()> {
         let Some(work) = lock(&self.work).take() else { return Ok(()) };
-        let thread = std::thread::Builder::new().name("serf-keyring".to_owned());
-        thread.spawn(move || work.run(written)).map(drop)
+        let disk = Arc::clone(&work.disk);
+        let waker = disk.start("serf-keyring", Box::new(Writer { work, written }))?;
+        // A change that was queued before the waker was set.
+        self.waker.get_or_init(|| waker).wake_by_ref();
+        Ok(())
     }
 
     /// Queues the keys for writing after all earlier changes.
@@ -126,14 +136,23 @@ impl KeyringFile {
         self.changes.try_send((change, keys)).map_err(|_| {
             self.errors.fetch_add(1, Ordering::Relaxed);
             "Failed to write keyring file: too many changes are queued".to_owned()
-        })
+        })?;
+        self.wake();
+        Ok(())
     }
 
     /// Closes the queue.
     pub(crate) fn close(&self) {
         self.changes.close();
-        // If the thread never ran, nothing else ends it.
+        // If the worker never ran, nothing else ends it.
         drop(lock(&self.work).take());
+        self.wake();
+    }
+
+    fn wake(&self) {
+        if let Some(waker) = self.waker.get() {
+            waker.wake_by_ref();
+        }
     }
 
     /// Waits until all changes are written or have failed.
@@ -148,20 +167,35 @@ impl Drop for KeyringFile {
     }
 }
 
-impl Work {
-    fn run(mut self, written: impl Fn(KeyringChange, Result<(), &str>)) {
-        while let Ok((change, keys)) = self.changes.recv_blocking() {
-            let result = self.write(&keys);
-            written(change, result.as_ref().copied().map_err(String::as_str));
-        }
-        // Close the file before a caller that waits for the end reopens it.
-        self.file = None;
-        drop(self.alive);
-    }
+/// The worker.
+struct Writer<F> {
+    work: Work,
+    written: F,
+}
 
+impl<F: Fn(KeyringChange, Result<(), &str>) + Send> Worker for Writer<F> {
+    fn work(&mut self, _now: Instant) -> Turn {
+        loop {
+            match self.work.changes.try_recv() {
+                Ok((change, keys)) => {
+                    let result = self.work.write(&keys);
+                    (self.written)(change, result.as_ref().copied().map_err(String::as_str));
+                }
+                Err(TryRecvError::Empty) => return Turn::Wait(None),
+                Err(TryRecvError::Closed) => {
+                    // Close the file before a caller that waits for the end reopens it.
+                    self.work.file = None;
+                    return Turn::End;
+                }
+            }
+        }
+    }
+}
+
+impl Work {
     /// The error is the reply to the key change. Starts with HashiCorp's wording.
     fn write(&mut self, keys: &[Key]) -> Result<(), String> {
-        match write(&self.path, keys) {
+        match write(&*self.disk, &self.path, keys) {
             Ok(file) => self.file = Some(file),
             Err(error) => {
                 self.errors.fetch_add(1, Ordering::Relaxed);
@@ -231,16 +265,17 @@ mod tests {
     #[test]
     fn a_second_node_with_the_same_keyring_is_refused_until_the_first_has_ended() {
         let path = scratch("keyring-lock");
-        let refused = || KeyringFile::open(path.clone()).is_err_and(|error| crate::replace::is_in_use(&error));
+        let open = || KeyringFile::open(Arc::new(SystemDisk), path.clone());
+        let refused = || open().is_err_and(|error| is_in_use(&error));
         write_keyring_file(&path, &[key(1)]).unwrap();
-        let first = KeyringFile::open(path.clone()).unwrap();
+        let first = open().unwrap();
         assert!(refused());
         let mut work = lock(&first.work).take().unwrap();
         work.write(&[key(2)]).unwrap();
         assert!(refused(), "also after it was replaced");
         assert_eq!(read_keyring_file(&path).unwrap(), [key(2)], "it can be read");
         first.close();
-        work.run(|_, _| {});
+        assert_eq!(Writer { work, written: |_, _: Result<(), &str>| {} }.work(Instant::ZERO), Turn::End);
         assert!(!refused());
         fs::remove_file(path).unwrap();
     }

@@ -37,6 +37,7 @@ mod address_watch;
 mod builder;
 mod call_buffers;
 mod dials;
+mod disk;
 mod driver;
 mod end;
 mod engine;
@@ -74,8 +75,8 @@ pub use serf_proto::{
     Candidate, Coalescing, CodecChoice, Complaint, ComplaintKind, Coordinate, DropReason, EntropyError, Event,
     Evidence, ForceLeaveError, Instant, Key, KeyAnswer, KeyError, KeyOperation, KeyReport, KeysError, LeaveReport,
     Member, MemberCounts, MemberEvent, MemberEventKind, Members, Metric, Name, NodeState, OldEvents, Peer, Policy,
-    Query, QueryError, QueryId, QueryReport, Question, RespondError, SeedFailureCause, SetTagsError, SharedPolicy,
-    Source, Status, Tags, Tombstone, UnknownWord, Usage, UserEvent, UserEventError, Veto, Why,
+    Query, QueryError, QueryId, QueryReport, Question, RespondError, Seed, SeedFailureCause, SetTagsError,
+    SharedPolicy, Source, Status, Tags, Tombstone, UnknownWord, Usage, UserEvent, UserEventError, Veto, Why,
 };
 
 pub use crate::builder::Builder;

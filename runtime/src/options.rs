@@ -4,7 +4,7 @@ use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use serde::Serialize;
-use serf_proto::{SharedPolicy, Tags};
+use serf_proto::{Seed, SharedPolicy, Tags};
 
 /// Options of [`Serf::start`](crate::Serf::start). Start from a profile and override single fields. Fields may be added
 /// in minor versions.
@@ -67,6 +67,11 @@ pub struct Options {
     /// members. It is called under the node's lock and must not call the node. Default none: admits all.
     #[serde(skip)]
     pub policy: Option<SharedPolicy>,
+    /// Source of all randomness of the node, for tests: equal seeds and inputs give equal packets. Never set it in
+    /// production: nonces derive from the seed, and two runs with one seed and one key repeat them, which breaks the
+    /// encryption. Default none: entropy of the operating system.
+    #[serde(skip)]
+    pub seed: Option<Seed>,
     /// Protocol options: intervals, timeouts, limits. [`Options::lan`](Self::lan) uses
     /// [`serf_proto::Options::lan`].
     pub protocol: serf_proto::Options,
@@ -107,6 +112,7 @@ impl Options {
             rejoin_after_leave: false,
             keyring_file: None,
             policy: None,
+            seed: None,
             protocol,
         }
     }

@@ -5,6 +5,8 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use crate::disk::in_use;
+
 /// Writes a new file beside `path`, syncs it, and renames it over `path`: after a crash either the old or the new file
 /// is there, complete. Keeps the permissions of the old file; without an old one, only the owner may read it if
 /// `is_secret`. Returns the new file, positioned at its end, and locked as by [`lock_file`]: it is locked before the
@@ -44,7 +46,7 @@ pub(crate) fn replace(path: &Path, suffix: &str, is_secret: bool, contents: &[u8
 ///
 /// # Errors
 ///
-/// Returns the operating system's error, or one that satisfies [`is_in_use`] if another node has locked the file.
+/// Returns the operating system's error, or [`in_use`] if another node has locked the file.
 pub(crate) fn lock_file(path: &Path, open: impl Fn(&Path) -> io::Result<File>) -> io::Result<File> {
     let mut tries_left = LOCK_TRIES;
     loop {
@@ -53,23 +55,13 @@ pub(crate) fn lock_file(path: &Path, open: impl Fn(&Path) -> io::Result<File>) -
             // Another node may have replaced the file between the open and the lock, and then ended.
             Ok(()) if !is_still_at(&file, path) => {}
             Ok(()) | Err(TryLockError::Error(_)) => return Ok(file),
-            Err(TryLockError::WouldBlock) if tries_left == 0 => return Err(io::Error::other(InUse)),
+            Err(TryLockError::WouldBlock) if tries_left == 0 => return Err(in_use()),
             // A node of this process that was just dropped may still be writing.
             Err(TryLockError::WouldBlock) => std::thread::sleep(LOCK_PAUSE),
         }
         tries_left = tries_left.saturating_sub(1);
     }
 }
-
-/// Whether opening a file failed because another node has locked it.
-pub(crate) fn is_in_use(error: &io::Error) -> bool {
-    error.get_ref().is_some_and(|inner| inner.is::<InUse>())
-}
-
-/// The file is locked by another node.
-#[derive(Debug, thiserror::Error)]
-#[error("locked by another node")]
-struct InUse;
 
 #[cfg(unix)]
 fn is_still_at(file: &File, path: &Path) -> bool {

@@ -1,5 +1,6 @@
 //! Retry policy of joins.
 
+use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -24,6 +25,27 @@ impl Default for Retry {
     }
 }
 
+/// Source of the randomness of a node's retries: each has an RNG stream of its own.
+#[derive(Debug)]
+pub(crate) struct Retries {
+    seed: Seed,
+    begun: AtomicU64,
+}
+
+impl Retries {
+    /// Derives the retries' seed from that of the node.
+    pub(crate) fn new(node: &Seed) -> Self {
+        Self { seed: node.child(CHILD_RETRIES), begun: AtomicU64::new(0) }
+    }
+
+    pub(crate) fn rng(&self) -> Rng {
+        Rng::stream(&self.seed, self.begun.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+/// Child seed of the retries. The node derives none.
+const CHILD_RETRIES: u64 = 1;
+
 /// Iterator of the pauses: each doubles and is shortened by a random part of up to one half.
 pub(crate) struct Pauses {
     pause: Duration,
@@ -32,11 +54,7 @@ pub(crate) struct Pauses {
 }
 
 impl Pauses {
-    pub(crate) fn new(retry: &Retry) -> Self {
-        let mut entropy = [0; 32];
-        // Without entropy the pauses are the same on every node, which is better than no retry.
-        _ = getrandom::fill(&mut entropy);
-        let rng = Rng::stream(&Seed::from_bytes(entropy), 0);
+    pub(crate) fn new(retry: &Retry, rng: Rng) -> Self {
         let pause_max = retry.pause_max.max(PAUSE_LEAST);
         Self { pause: retry.pause.clamp(PAUSE_LEAST, pause_max), pause_max, rng }
     }
@@ -55,10 +73,23 @@ const PAUSE_LEAST: Duration = Duration::from_millis(100);
 mod tests {
     use super::*;
 
+    fn rng() -> Rng {
+        Retries::new(&Seed::from_u64(1)).rng()
+    }
+
+    #[test]
+    fn retries_of_one_node_draw_different_pauses_and_equal_seeds_equal_ones() {
+        let draws = |retries: &Retries| [retries.rng().next_u64(), retries.rng().next_u64()];
+        let [first, second] = draws(&Retries::new(&Seed::from_u64(1)));
+        assert_ne!(first, second);
+        assert_eq!(draws(&Retries::new(&Seed::from_u64(1))), [first, second]);
+        assert_ne!(draws(&Retries::new(&Seed::from_u64(2))), [first, second]);
+    }
+
     #[test]
     fn pauses_double_up_to_the_longest_and_half_of_each_may_be_left_out() {
         let [pause, pause_max] = [1, 10].map(Duration::from_secs);
-        let mut pauses = Pauses::new(&Retry { pause, pause_max, give_up_after: None });
+        let mut pauses = Pauses::new(&Retry { pause, pause_max, give_up_after: None }, rng());
         for whole in [1, 2, 4, 8, 10, 10].map(Duration::from_secs) {
             let pause = pauses.next();
             assert!((whole / 2..=whole).contains(&pause), "{pause:?} of {whole:?}");
@@ -67,7 +98,8 @@ mod tests {
 
     #[test]
     fn no_pause_is_so_short_that_it_would_be_a_flood() {
-        let mut pauses = Pauses::new(&Retry { pause: Duration::ZERO, pause_max: Duration::ZERO, give_up_after: None });
+        let retry = Retry { pause: Duration::ZERO, pause_max: Duration::ZERO, give_up_after: None };
+        let mut pauses = Pauses::new(&retry, rng());
         assert!(pauses.next() >= PAUSE_LEAST / 2 && pauses.next() <= PAUSE_LEAST);
     }
 }

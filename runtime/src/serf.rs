@@ -160,6 +160,14 @@ impl<N: Net> Serf<N> {
         self.shared().lock().node.complaints().collect()
     }
 
+    /// Returns the members whose digest still differed from ours after the last reconciliation with them, each with the
+    /// number of reconciliations since the two last agreed; see
+    /// [`Node::disagreements`](serf_proto::Node::disagreements). Empty in a healthy cluster, but for a member or two while
+    /// news is under way.
+    pub fn disagreements(&self) -> Vec<(Arc<Peer>, u32)> {
+        self.shared().lock().node.disagreements().collect()
+    }
+
     /// Returns the time of the node's clock, to compare with the times in events and reports.
     pub fn now(&self) -> Instant {
         self.shared().net.now()
@@ -245,7 +253,7 @@ impl<N: Net> Serf<N> {
     pub fn handle(&self, handlers: Handlers) {
         let net = &self.shared().net;
         let events = self.events();
-        net.detach(net.spawn(handlers.run(events)));
+        net.detach(net.spawn_handlers(handlers.run(events)));
     }
 }
 

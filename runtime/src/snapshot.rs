@@ -1,20 +1,19 @@
-//! The snapshot file. The protocol defines its lines and decides when to compact it ([`Snapshot`]); a dedicated thread
+//! The snapshot file. The protocol defines its lines and decides when to compact it ([`Snapshot`]); a worker of its own
 //! here writes them, so that disk IO never blocks the node.
 
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use core::time::Duration;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::sync::{Arc, Mutex, OnceLock};
+use std::task::Waker;
 
 use async_channel::{Receiver, Sender};
-use serf_proto::{AfterLeave, Record, Snapshot};
+use serf_proto::{AfterLeave, Instant, Record, Snapshot};
 
+use crate::disk::{Disk, DiskFile, OpenMode, Turn, Worker};
 use crate::error::{NotWritten, system_words};
 use crate::lock;
-use crate::replace::{beside, lock_file, replace};
 
 /// A snapshot file that was read and is open for appending.
 #[derive(Debug)]
@@ -25,21 +24,18 @@ pub(crate) struct Opened {
 
 impl Opened {
     /// Reads the file, or creates it, and truncates an incomplete last line after a crash.
-    pub(crate) fn read(path: &Path, after_leave: AfterLeave) -> io::Result<Self> {
+    pub(crate) fn read(disk: &Arc<dyn Disk>, path: &Path, after_leave: AfterLeave) -> io::Result<Self> {
         // HashiCorp's nodes remove the old file before they rename the new one; a crash between the two leaves only the
         // new one.
-        let compacted = beside(path, COMPACTED);
-        if !path.exists() && compacted.exists() {
-            fs::rename(compacted, path)?;
-        }
-        let mut file = lock_file(path, open)?;
-        let mut contents = Vec::new();
-        file.read_to_end(&mut contents)?;
+        disk.recover(path, COMPACTED)?;
+        let mut file = disk.open(path, OpenMode::Append)?;
+        let contents = file.read_to_end()?;
         let replay = Snapshot::replay(&contents, after_leave);
         if replay.intact_bytes < contents.len() {
-            file.set_len(replay.intact_bytes as u64)?;
+            file.truncate(replay.intact_bytes as u64)?;
         }
         let log = Log {
+            disk: Arc::clone(disk),
             path: path.to_owned(),
             file,
             bytes: replay.intact_bytes as u64,
@@ -54,15 +50,16 @@ impl Opened {
 #[derive(Debug)]
 pub(crate) struct SnapshotWriter {
     queue: Arc<WriterQueue>,
-    /// Closed when the thread has ended; carries the error before that if the file is incomplete.
+    /// Closed when the worker has ended; carries the error before that if the file is incomplete.
     ended: Receiver<NotWritten>,
 }
 
-/// Queue between node and thread: pending records and the state of the last write.
+/// Queue between node and worker: pending records and the state of the last write.
 #[derive(Debug)]
 struct WriterQueue {
     state: Mutex<State>,
-    changed: Condvar,
+    /// Runs the worker.
+    waker: OnceLock<Waker>,
     errors: AtomicU64,
     /// Whether the last write failed.
     is_failing: AtomicBool,
@@ -74,14 +71,14 @@ struct State {
     snapshot: Snapshot,
     /// Lines to append.
     lines: String,
-    /// When set, records are missing in the file, and the file is rewritten at that time.
+    /// When set, records are missing in the file, and the file is rewritten at that time of the worker's clock.
     whole_at: Option<Instant>,
     /// Callers that wait for a sync; they also receive the error.
     waiting: Vec<Sender<NotWritten>>,
     is_closed: bool,
 }
 
-/// The next job of the thread.
+/// The next job of the worker.
 struct Job {
     lines: String,
     whole: Option<String>,
@@ -91,24 +88,21 @@ struct Job {
 }
 
 impl SnapshotWriter {
-    /// Starts the thread.
+    /// Starts the worker.
     pub(crate) fn start(opened: Opened) -> io::Result<Self> {
         let Opened { snapshot, log } = opened;
         let state = State { snapshot, lines: String::new(), whole_at: None, waiting: Vec::new(), is_closed: false };
         let queue = Arc::new(WriterQueue {
             state: Mutex::new(state),
-            changed: Condvar::new(),
+            waker: OnceLock::new(),
             errors: AtomicU64::new(0),
             is_failing: AtomicBool::new(false),
         });
         let (alive, ended) = async_channel::bounded(1);
-        let theirs = Arc::clone(&queue);
-        let thread = std::thread::Builder::new().name("serf-snapshot".to_owned()).spawn(move || {
-            if let Err(not_written) = theirs.write_all(log) {
-                _ = alive.try_send(not_written);
-            }
-        });
-        thread.map(|_detached| Self { queue, ended })
+        let disk = Arc::clone(&log.disk);
+        let waker = disk.start("serf-snapshot", Box::new(Writer { queue: Arc::clone(&queue), log, alive }))?;
+        _ = queue.waker.set(waker);
+        Ok(Self { queue, ended })
     }
 
     /// Queues a record.
@@ -121,7 +115,7 @@ impl SnapshotWriter {
                 // The disk is stuck: drop the lines and rewrite the file from the snapshot later, which takes less
                 // memory.
                 state.lines = String::new();
-                state.whole_at = Some(Instant::now());
+                state.whole_at = Some(Instant::ZERO);
             }
         }
         if record.must_be_synced() {
@@ -129,7 +123,7 @@ impl SnapshotWriter {
             state.waiting.push(async_channel::bounded(1).0);
         }
         drop(state);
-        self.queue.changed.notify_one();
+        self.queue.wake();
     }
 
     /// Requests a sync of all queued records and waits for its result.
@@ -145,11 +139,11 @@ impl SnapshotWriter {
                 state.waiting.push(waiting);
             }
         }
-        self.queue.changed.notify_one();
+        self.queue.wake();
         synced
     }
 
-    /// Waits until the thread has ended; returns an error if the file is incomplete on disk.
+    /// Waits until the worker has ended; returns an error if the file is incomplete on disk.
     pub(crate) async fn ended(&self) -> Result<(), NotWritten> {
         self.ended.recv().await.map_or(Ok(()), Err)
     }
@@ -157,7 +151,7 @@ impl SnapshotWriter {
     /// Closes the queue.
     pub(crate) fn close(&self) {
         lock(&self.queue.state).is_closed = true;
-        self.queue.changed.notify_one();
+        self.queue.wake();
     }
 
     /// Whether the last write failed.
@@ -177,93 +171,111 @@ impl Drop for SnapshotWriter {
     }
 }
 
-impl WriterQueue {
-    /// Main function of the thread. Returns an error if the file is incomplete on disk at the end.
-    fn write_all(&self, mut log: Log) -> Result<(), NotWritten> {
+/// The worker.
+#[derive(Debug)]
+struct Writer {
+    queue: Arc<WriterQueue>,
+    // Closed before `alive`, so that a caller that waits for the end can reopen the file.
+    log: Log,
+    alive: Sender<NotWritten>,
+}
+
+impl Worker for Writer {
+    fn work(&mut self, now: Instant) -> Turn {
         loop {
-            let Job { lines, whole, waiting, is_last } = self.next_job();
-            let written = match &whole {
-                Some(whole) => log.replace(whole),
-                None => log.append(&lines),
+            let job = match self.queue.next_job(now) {
+                Ok(job) => job,
+                Err(pause) => return Turn::Wait(pause),
             };
-            let synced = if waiting.is_empty() && !is_last { Ok(()) } else { log.file.sync_all() };
-            let done = written.and(synced).map_err(|error| {
-                self.note_error(&mut log, &error, false);
-                let mut state = lock(&self.state);
-                state.lines = String::new();
-                state.whole_at = Some(Instant::now() + PAUSE_AFTER_ERROR);
-                NotWritten { path: log.path.clone(), why: system_words(&error) }
-            });
-            match &done {
-                Ok(()) => {
-                    self.note_written(&mut log, whole.is_some());
-                    if !is_last {
-                        self.compact(&mut log);
-                    }
-                }
-                Err(not_written) => waiting.iter().for_each(|it| _ = it.try_send(not_written.clone())),
-            }
-            drop(waiting);
+            let is_last = job.is_last;
+            let done = self.queue.write(&mut self.log, job, now);
             if is_last {
-                return done;
-            }
-        }
-    }
-
-    /// Waits for the next job.
-    fn next_job(&self) -> Job {
-        let mut state = lock(&self.state);
-        loop {
-            let now = Instant::now();
-            let must = state.is_closed || !state.waiting.is_empty();
-            let whole_is_due = state.whole_at.is_some_and(|at| at <= now || must);
-            if must || whole_is_due || !state.lines.is_empty() {
-                let whole = whole_is_due.then(|| state.snapshot.compacted());
-                if whole_is_due {
-                    state.whole_at = None;
+                if let Err(not_written) = done {
+                    _ = self.alive.try_send(not_written);
                 }
-                return Job {
-                    lines: core::mem::take(&mut state.lines),
-                    whole,
-                    waiting: core::mem::take(&mut state.waiting),
-                    is_last: state.is_closed,
-                };
+                return Turn::End;
             }
-            let timeout = state.whole_at.map(|at| at.saturating_duration_since(now));
-            state = self.wait(state, timeout);
+        }
+    }
+}
+
+impl WriterQueue {
+    fn wake(&self) {
+        if let Some(waker) = self.waker.get() {
+            waker.wake_by_ref();
         }
     }
 
-    fn wait<'a>(&self, state: MutexGuard<'a, State>, timeout: Option<Duration>) -> MutexGuard<'a, State> {
-        match timeout {
-            None => self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
-            Some(timeout) => self.changed.wait_timeout(state, timeout).unwrap_or_else(PoisonError::into_inner).0,
+    /// Writes a job. Returns an error if the file is then incomplete on disk.
+    fn write(&self, log: &mut Log, job: Job, now: Instant) -> Result<(), NotWritten> {
+        let Job { lines, whole, waiting, is_last } = job;
+        let written = match &whole {
+            Some(whole) => log.replace(whole),
+            None => log.append(&lines),
+        };
+        let synced = if waiting.is_empty() && !is_last { Ok(()) } else { log.file.sync() };
+        let done = written.and(synced).map_err(|error| {
+            self.note_error(log, &error, false, now);
+            let mut state = lock(&self.state);
+            state.lines = String::new();
+            state.whole_at = Some(now + PAUSE_AFTER_ERROR);
+            NotWritten { path: log.path.clone(), why: system_words(&error) }
+        });
+        match &done {
+            Ok(()) => {
+                self.note_written(log, whole.is_some(), now);
+                if !is_last {
+                    self.compact(log, now);
+                }
+            }
+            Err(not_written) => waiting.iter().for_each(|it| _ = it.try_send(not_written.clone())),
         }
+        done
+    }
+
+    /// Takes the next job; without one, returns how long to wait for it.
+    fn next_job(&self, now: Instant) -> Result<Job, Option<Duration>> {
+        let mut state = lock(&self.state);
+        let must = state.is_closed || !state.waiting.is_empty();
+        let whole_is_due = state.whole_at.is_some_and(|at| at <= now || must);
+        if !must && !whole_is_due && state.lines.is_empty() {
+            return Err(state.whole_at.map(|at| at - now));
+        }
+        let whole = whole_is_due.then(|| state.snapshot.compacted());
+        if whole_is_due {
+            state.whole_at = None;
+        }
+        Ok(Job {
+            lines: core::mem::take(&mut state.lines),
+            whole,
+            waiting: core::mem::take(&mut state.waiting),
+            is_last: state.is_closed,
+        })
     }
 
     /// Compacts the file if it has grown too long for its content.
-    fn compact(&self, log: &mut Log) {
+    fn compact(&self, log: &mut Log, now: Instant) {
         let mut state = lock(&self.state);
-        if !state.snapshot.wants_compaction(log.bytes) || log.compact_not_before.is_some_and(|at| at > Instant::now()) {
+        if !state.snapshot.wants_compaction(log.bytes) || log.compact_not_before.is_some_and(|at| at > now) {
             return;
         }
         let (whole, lines) = (state.snapshot.compacted(), core::mem::take(&mut state.lines));
         drop(state);
         if let Err(error) = log.replace(&whole) {
             // The old file is intact: it keeps growing, and the compaction is retried later.
-            self.note_error(log, &error, true);
-            log.compact_not_before = Some(Instant::now() + PAUSE_AFTER_ERROR);
+            self.note_error(log, &error, true, now);
+            log.compact_not_before = Some(now + PAUSE_AFTER_ERROR);
             lock(&self.state).lines.insert_str(0, &lines);
         } else {
-            self.note_written(log, true);
+            self.note_written(log, true, now);
         }
     }
 
     /// Counts an error and logs it: the first one, then at growing intervals.
-    fn note_error(&self, log: &mut Log, error: &io::Error, in_compaction: bool) {
+    fn note_error(&self, log: &mut Log, error: &io::Error, in_compaction: bool, now: Instant) {
         self.errors.fetch_add(1, Ordering::Relaxed);
         self.is_failing.store(true, Ordering::Relaxed);
-        let (path, why, now) = (log.path.display(), system_words(error), Instant::now());
+        let (path, why) = (log.path.display(), system_words(error));
         let Some(trouble) = &mut log.trouble else {
             tracing::error!("Failed to update snapshot: {path}: {why}: retrying every {PAUSE_AFTER_ERROR:?}");
             log.trouble =
@@ -281,10 +293,10 @@ impl WriterQueue {
 
     /// Records a successful write: a rewrite or an append. A successful append does not prove that the file can be
     /// replaced.
-    fn note_written(&self, log: &mut Log, is_whole: bool) {
+    fn note_written(&self, log: &mut Log, is_whole: bool, now: Instant) {
         if let Some(trouble) = log.trouble.take_if(|trouble| is_whole || !trouble.in_compaction) {
             self.is_failing.store(false, Ordering::Relaxed);
-            let (errors, secs) = (trouble.errors, trouble.since.elapsed().as_secs());
+            let (errors, secs) = (trouble.errors, (now - trouble.since).as_secs());
             tracing::warn!("Snapshot {} recovered after {errors} errors in {secs} s", log.path.display());
         }
     }
@@ -305,8 +317,9 @@ struct Trouble {
 /// The open file.
 #[derive(Debug)]
 struct Log {
+    disk: Arc<dyn Disk>,
     path: PathBuf,
-    file: File,
+    file: Box<dyn DiskFile>,
     bytes: u64,
     compact_not_before: Option<Instant>,
     trouble: Option<Trouble>,
@@ -314,20 +327,16 @@ struct Log {
 
 impl Log {
     fn append(&mut self, lines: &str) -> io::Result<()> {
-        self.file.write_all(lines.as_bytes())?;
+        self.file.append(lines.as_bytes())?;
         self.bytes += lines.len() as u64;
         Ok(())
     }
 
     fn replace(&mut self, whole: &str) -> io::Result<()> {
-        self.file = replace(&self.path, COMPACTED, false, whole.as_bytes())?;
+        self.file = self.disk.replace(&self.path, COMPACTED, false, whole.as_bytes())?;
         self.bytes = whole.len() as u64;
         Ok(())
     }
-}
-
-fn open(path: &Path) -> io::Result<File> {
-    OpenOptions::new().read(true).append(true).create(true).open(path)
 }
 
 /// Suffix of the file that a compaction writes (`tmpExt` in serf's snapshot.go).
@@ -348,11 +357,13 @@ const PAUSE_AFTER_ERROR: Duration = Duration::from_secs(30);
 #[cfg(test)]
 mod tests {
     use core::net::SocketAddr;
+    use std::fs::{self, File};
 
     use futures_lite::future::block_on;
 
     use super::*;
-    use crate::replace::is_in_use;
+    use crate::disk::{SystemDisk, is_in_use};
+    use crate::replace::beside;
 
     /// A directory that is removed on drop.
     struct Scratch(PathBuf);
@@ -376,8 +387,13 @@ mod tests {
         }
     }
 
+    fn read(path: &Path) -> io::Result<Opened> {
+        let disk: Arc<dyn Disk> = Arc::new(SystemDisk);
+        Opened::read(&disk, path, AfterLeave::Forget)
+    }
+
     fn start(path: &Path) -> SnapshotWriter {
-        SnapshotWriter::start(Opened::read(path, AfterLeave::Forget).unwrap()).unwrap()
+        SnapshotWriter::start(read(path).unwrap()).unwrap()
     }
 
     fn synced(writer: &SnapshotWriter) {
@@ -418,7 +434,7 @@ mod tests {
         }
         writer.append(&alive(2));
         ended(&writer);
-        assert_eq!(Opened::read(&scratch.file(), AfterLeave::Forget).unwrap().snapshot.alive().count(), 2);
+        assert_eq!(read(&scratch.file()).unwrap().snapshot.alive().count(), 2);
     }
 
     #[test]
@@ -436,7 +452,7 @@ mod tests {
         let len = fs::metadata(scratch.file()).unwrap().len();
         assert!(len < 200 * 1024, "{len} bytes");
         assert!(!beside(&scratch.file(), COMPACTED).exists());
-        let snapshot = Opened::read(&scratch.file(), AfterLeave::Forget).unwrap().snapshot;
+        let snapshot = read(&scratch.file()).unwrap().snapshot;
         assert_eq!((snapshot.alive().count(), snapshot.event_clock()), (1, 19_999));
         assert_eq!(writer.errors(), 0);
     }
@@ -453,15 +469,15 @@ mod tests {
         }
         writer.append(&alive(2));
         ended(&writer);
-        assert_eq!(Opened::read(&scratch.file(), AfterLeave::Forget).unwrap().snapshot.alive().count(), 2);
+        assert_eq!(read(&scratch.file()).unwrap().snapshot.alive().count(), 2);
     }
 
     #[test]
     fn a_file_that_cannot_be_written_is_counted_and_made_up_for() {
         let scratch = Scratch::new("errors");
-        let mut opened = Opened::read(&scratch.file(), AfterLeave::Forget).unwrap();
+        let mut opened = read(&scratch.file()).unwrap();
         // A read-only handle: appending fails.
-        opened.log.file = File::open(scratch.file()).unwrap();
+        opened.log.file = Box::new(File::open(scratch.file()).unwrap());
         let writer = SnapshotWriter::start(opened).unwrap();
         writer.append(&alive(1));
         synced(&writer);
@@ -469,21 +485,21 @@ mod tests {
         writer.append(&alive(2));
         ended(&writer);
         assert!(!writer.is_failing(), "it was written whole");
-        assert_eq!(Opened::read(&scratch.file(), AfterLeave::Forget).unwrap().snapshot.alive().count(), 2);
+        assert_eq!(read(&scratch.file()).unwrap().snapshot.alive().count(), 2);
     }
 
     #[test]
     fn a_compacted_file_that_was_never_renamed_is_taken() {
         let scratch = Scratch::new("orphan");
         fs::write(beside(&scratch.file(), COMPACTED), "alive: a 10.0.0.1:1\n").unwrap();
-        assert_eq!(Opened::read(&scratch.file(), AfterLeave::Forget).unwrap().snapshot.alive().count(), 1);
+        assert_eq!(read(&scratch.file()).unwrap().snapshot.alive().count(), 1);
     }
 
     #[test]
     fn a_wait_for_a_file_that_cannot_be_written_ends_with_the_error() {
         let scratch = Scratch::new("told");
-        let mut opened = Opened::read(&scratch.file(), AfterLeave::Forget).unwrap();
-        opened.log.file = File::open(scratch.file()).unwrap();
+        let mut opened = read(&scratch.file()).unwrap();
+        opened.log.file = Box::new(File::open(scratch.file()).unwrap());
         let writer = SnapshotWriter::start(opened).unwrap();
         writer.append(&alive(1));
         // The directory is gone: a rewrite fails too.
@@ -498,18 +514,18 @@ mod tests {
     #[test]
     fn a_second_writer_is_refused_until_the_first_has_ended() {
         let scratch = Scratch::new("twins");
-        let is_refused = || Opened::read(&scratch.file(), AfterLeave::Forget).is_err_and(|error| is_in_use(&error));
+        let is_refused = || read(&scratch.file()).is_err_and(|error| is_in_use(&error));
         let writer = start(&scratch.file());
         assert!(is_refused());
         {
             let mut state = lock(&writer.queue.state);
             state.snapshot.apply(&alive(1));
-            state.whole_at = Some(Instant::now());
+            state.whole_at = Some(Instant::ZERO);
         }
         synced(&writer);
         assert!(!fs::read(scratch.file()).unwrap().is_empty(), "it was replaced");
         assert!(is_refused());
         ended(&writer);
-        assert_eq!(Opened::read(&scratch.file(), AfterLeave::Forget).unwrap().snapshot.alive().count(), 1);
+        assert_eq!(read(&scratch.file()).unwrap().snapshot.alive().count(), 1);
     }
 }

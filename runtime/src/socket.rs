@@ -1,25 +1,53 @@
-//! Binds one address for UDP and TCP.
+//! Sockets of the operating system: binds one address for UDP and TCP; resolves names.
 
-use core::net::SocketAddr;
+use core::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::io;
-use std::net::{TcpListener, UdpSocket};
+use std::net::{TcpListener, ToSocketAddrs, UdpSocket};
 
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::error::{StartError, Transport};
 
-/// UDP socket and TCP listener on the same address and port.
+/// UDP socket and TCP listener of the operating system on the same address and port, both non-blocking.
 #[derive(Debug)]
-pub(crate) struct Sockets {
-    pub(crate) udp: UdpSocket,
-    pub(crate) tcp: TcpListener,
+pub struct Sockets {
+    /// The UDP socket.
+    pub udp: UdpSocket,
+    /// The TCP listener.
+    pub tcp: TcpListener,
     /// The bound address, with the actual port if port 0 was requested.
-    pub(crate) addr: SocketAddr,
+    pub addr: SocketAddr,
 }
 
-/// Binds both sockets. With port 0 the system selects a port for TCP; if UDP has no such port free, another is tried.
-pub(crate) fn bind(addr: SocketAddr) -> Result<Sockets, StartError> {
+/// Binds both sockets, for [`Net::bind`](crate::net::Net::bind) of an adapter. `0.0.0.0` also stands for all IPv6
+/// addresses, if the host has IPv6. With port 0 the system selects a port for TCP; if UDP has no such port free, another
+/// is tried.
+///
+/// # Errors
+///
+/// Returns [`StartError::Bind`] with the operating system's error.
+pub fn bind(addr: SocketAddr) -> Result<Sockets, StartError> {
+    bind_one(of_both_kinds(addr))
+}
+
+fn bind_one(addr: SocketAddr) -> Result<Sockets, StartError> {
     bind_with(addr, bind_udp)
+}
+
+/// Extends a bind to all IPv4 addresses to all IPv6 addresses if the host has IPv6, as Go's `net.Listen` does.
+fn of_both_kinds(bind: SocketAddr) -> SocketAddr {
+    let both = SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), 0);
+    let is_any = bind.ip() == Ipv4Addr::UNSPECIFIED && bind_one(both).is_ok();
+    if is_any { SocketAddr::new(both.ip(), bind.port()) } else { bind }
+}
+
+/// Resolves a name by the system's resolver, for [`Net::resolve`](crate::net::Net::resolve). Blocks.
+///
+/// # Errors
+///
+/// Returns the resolver's error.
+pub fn resolve(host: String, port: u16) -> io::Result<Vec<SocketAddr>> {
+    Ok((host, port).to_socket_addrs()?.collect())
 }
 
 fn bind_with(
@@ -92,6 +120,15 @@ mod tests {
         assert_ne!(sockets.addr.port(), 0);
         assert_eq!(sockets.udp.local_addr().unwrap(), sockets.addr);
         assert_eq!(sockets.tcp.local_addr().unwrap(), sockets.addr);
+    }
+
+    #[test]
+    fn every_address_of_ipv4_is_every_address_and_one_address_is_that_one() {
+        let both = of_both_kinds("0.0.0.0:7946".parse().unwrap());
+        assert!(both.port() == 7946 && both.ip().is_unspecified());
+        for one in ["127.0.0.1:7946", "[::1]:7946", "[::]:0"] {
+            assert_eq!(of_both_kinds(one.parse().unwrap()), one.parse().unwrap());
+        }
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Commands to single nodes.
 
+use core::time::Duration;
+
 use serf_proto::{KeyOperation, QueryId};
 
 use crate::hostile::Attack;
@@ -33,6 +35,10 @@ pub(crate) enum Command {
     Pause,
     /// Resumes the process.
     Resume,
+    /// Makes each input take this time on the host's processor; zero: none.
+    SetInputCost(Duration),
+    /// A slow processor is free again.
+    Proceed,
 }
 
 /// Initial state of a process.
@@ -68,3 +74,6 @@ pub struct KeyChange {
 
 /// The name of the events of [`Fault::Event`](crate::Fault::Event).
 pub(crate) const LOAD: &str = "load";
+
+/// The name of events whose payload starts with the time of their sending.
+pub(crate) const TIMED: &str = "timed";

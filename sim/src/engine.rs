@@ -46,7 +46,7 @@ pub(crate) fn run(
     on_progress: &mut dyn FnMut(Progress) -> bool,
 ) -> (Instant, Stop) {
     let meeting = Meeting::new(shards.len());
-    let plan = Plan { shared, meeting: &meeting, start, until, goal, window: shared.network.model.latency_min() };
+    let plan = Plan { shared, meeting: &meeting, start, until, goal, window: shared.network.latency_min() };
     let Some((first, others)) = shards.split_first_mut() else { return (until, Stop::TimeOver) };
     std::thread::scope(|scope| {
         for shard in others {

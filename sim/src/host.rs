@@ -1,5 +1,6 @@
 //! One simulated host: its node, if the process runs, and the simulator's state about it.
 
+use core::time::Duration;
 use std::collections::{BTreeSet, VecDeque};
 
 use bytes::Bytes;
@@ -10,8 +11,10 @@ use crate::command::{KeyChange, QueryParams};
 use crate::digest::Digest;
 use crate::disk::Disk;
 use crate::hostile::Attacker;
+use crate::net::Weather;
 use crate::net::stream::Ends;
 use crate::scheduled::{Key, Payload, Scheduled};
+use crate::series::Meter;
 
 /// One simulated host.
 #[derive(Debug)]
@@ -36,6 +39,10 @@ pub(crate) struct Process {
     pub(crate) lives: u32,
     /// Queued inputs of a stalled process; `None` while it runs.
     pub(crate) backlog: Option<Box<Backlog>>,
+    /// The slow processor; `None` if inputs take no time.
+    pub(crate) slow: Option<Box<SlowProcessor>>,
+    /// Start of this life.
+    pub(crate) born_at: Instant,
     /// Time of the valid wake-up in the queue; wake-ups at other times are outdated.
     pub(crate) wake_at: Instant,
     /// Digest of all inputs.
@@ -89,20 +96,36 @@ pub(crate) struct Orders {
 pub(crate) struct Uplink {
     /// RNG for the fate of this host's packets, and for nothing else.
     pub(crate) rng: Rng,
+    /// Whether the link is within a burst of loss.
+    pub(crate) weather: Weather,
     /// When the link has sent all bytes written to streams.
     pub(crate) free_at: Instant,
+    /// When the link has sent all datagrams, if they take time.
+    pub(crate) datagrams_free_at: Instant,
     /// Datagrams sent in this phase.
     pub(crate) datagrams: u64,
     /// Their bytes, without the 28 bytes of IP and UDP headers.
     pub(crate) datagram_bytes: u64,
     /// Bytes of these sent to addresses of non-members, while a datagram of the attacker is handled.
     pub(crate) stranger_bytes: Option<u64>,
+    /// What it sends in the current second, for the run's time series.
+    pub(crate) meter: Meter,
     caused: u32,
 }
 
 impl Uplink {
     const fn new(rng: Rng) -> Self {
-        Self { rng, free_at: Instant::ZERO, datagrams: 0, datagram_bytes: 0, stranger_bytes: None, caused: 0 }
+        Self {
+            rng,
+            weather: Weather::CLEAR,
+            free_at: Instant::ZERO,
+            datagrams_free_at: Instant::ZERO,
+            datagrams: 0,
+            datagram_bytes: 0,
+            stranger_bytes: None,
+            meter: Meter::NEW,
+            caused: 0,
+        }
     }
 
     /// Returns the key of the next effect of host `source`.
@@ -127,6 +150,8 @@ impl Host {
                 node: None,
                 lives: 0,
                 backlog: None,
+                slow: None,
+                born_at: Instant::ZERO,
                 wake_at: Instant::MAX,
                 digest: Digest::default(),
                 calls: 0,
@@ -159,6 +184,38 @@ impl Backlog {
         }
         self.held.push_back(scheduled);
         true
+    }
+
+    /// Takes the oldest input.
+    pub(crate) fn take(&mut self) -> Option<Scheduled> {
+        let scheduled = self.held.pop_front()?;
+        if let Payload::Datagram(bytes) = &scheduled.payload {
+            self.datagram_bytes -= bytes.len();
+        }
+        Some(scheduled)
+    }
+}
+
+/// A processor on which each input takes time. Meanwhile inputs are queued as the kernel would.
+#[derive(Debug)]
+pub(crate) struct SlowProcessor {
+    /// Time that each input takes; zero while the queue drains after the slow time has ended.
+    pub(crate) cost: Duration,
+    /// End of the current input.
+    pub(crate) busy_until: Instant,
+    pub(crate) backlog: Backlog,
+    /// Whether a [`Command::Proceed`](crate::command::Command::Proceed) is scheduled.
+    pub(crate) is_scheduled: bool,
+}
+
+impl SlowProcessor {
+    pub(crate) fn new(cost: Duration) -> Self {
+        Self { cost, busy_until: Instant::ZERO, backlog: Backlog::default(), is_scheduled: false }
+    }
+
+    /// Whether an input must wait at `at`.
+    pub(crate) fn is_busy(&self, at: Instant) -> bool {
+        self.busy_until > at || !self.backlog.held.is_empty()
     }
 }
 

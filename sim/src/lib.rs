@@ -20,6 +20,11 @@
 //! | `check`, `truth` | invariants, and the true state that views are checked against |
 //! | `chaos`, `hostile` | randomly drawn worlds, and a hostile member |
 //! | `report`, `tally`, `histogram` | counters and their output |
+//! | `results` | results files, for sweeps, comparisons and reports |
+//! | `experiment` | scenario files, sweeps, shards |
+//! | `series`, `notes`, `explain` | time series of a run, and the timeline of one member |
+//! | `stats`, `compare` | intervals over seeds, comparison of two settings |
+//! | `chart`, `page`, `vega` | charts, HTML pages |
 //! | `cli` | the command line |
 
 #![forbid(unsafe_code)]
@@ -30,33 +35,45 @@ mod barrier;
 mod bench;
 mod bounds;
 mod chaos;
+mod chart;
 mod check;
 mod cli;
 mod command;
+mod compare;
 mod content;
 mod digest;
 mod disk;
 mod engine;
 mod estimate;
+mod experiment;
+mod explain;
 mod histogram;
 mod host;
 mod hostile;
+mod layout;
 mod net;
+mod notes;
 mod observe;
+mod page;
+mod parse;
 mod phase;
 mod phase_bar;
 mod queue;
 mod recorder;
 mod report;
+pub mod results;
 mod route;
 mod scenario;
 mod scheduled;
+mod series;
 mod shard;
 mod shard_queues;
 mod shared;
+mod stats;
 mod tally;
 mod truth;
 mod usage;
+mod vega;
 mod world;
 
 pub use chaos::{ChaosOptions, ChaosReport, HostileReport, chaos};
@@ -65,9 +82,11 @@ pub use cli::main;
 pub use command::{KeyChange, QueryParams};
 pub use engine::Progress;
 pub use hostile::{Attack, Hostility};
-pub use net::{Effect, LinkModel, LinkModelError, NodeSet, Rule};
+pub use layout::Layout;
+pub use net::{Bursts, Effect, Latency, Link, LinkModel, LinkModelError, NodeSet, Rule, Topology};
 pub use phase::{Figures, Phase, PhaseSettings};
 pub use recorder::Recording;
-pub use report::{AntiEntropy, Cost, Outcome, PhaseReport, Reached, Report, Setup, Spread, StepReport};
+pub use report::{AntiEntropy, Cost, Outcome, PhaseReport, Reached, Report, Setup, Spread, StepReport, SubjectReport};
 pub use scenario::{Monitor, Scenario, Unwatched};
+pub use series::{Flow, Series};
 pub use world::{Fault, World, WorldOptions};

@@ -2,15 +2,16 @@
 
 use core::time::Duration;
 
-use serf_proto::{Event, KeyReport, Member, MemberEventKind, NameVerdict, QueryReport};
+use serf_proto::{Event, Instant, KeyReport, Member, MemberEventKind, NameVerdict, QueryReport};
 
 use crate::addressing::{node_at, node_of};
 use crate::check::{Finding, Moment, Violation};
-use crate::command::{Command, LOAD};
+use crate::command::{Command, LOAD, TIMED};
 use crate::host::Host;
 use crate::route::HostContext;
 use crate::scheduled::Payload;
-use crate::truth::{Aim, status_after};
+use crate::series::Alarm;
+use crate::truth::{Aim, Watch, status_after};
 
 /// What the shard must do after an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +34,7 @@ impl HostContext<'_> {
                 event.members.iter().for_each(|member| self.observe_member(host, event.kind, member));
             }
             Event::Suspected { .. } if is_hostile => {}
+            Event::User(event) if &*event.name == TIMED => self.note_delivery(host, &event.payload),
             Event::User(event) if &*event.name == LOAD => _ = host.phase.loads.insert(event.payload.clone()),
             Event::User(event) if self.shared.listened_for.as_deref() == Some(&*event.name) => {
                 host.phase.heard += 1;
@@ -40,14 +42,25 @@ impl HostContext<'_> {
                     self.progress(1);
                 }
             }
-            Event::Suspected { member, .. } => {
+            Event::Suspected { member, accuser } => {
+                if let Some(news) = &mut self.notes.news
+                    && let Some(member) = node_at(member.addr(), self.shared.nodes)
+                {
+                    news.suspected(self.at, self.id, host.process.node.as_ref(), member, accuser);
+                }
                 let truth = &self.shared.truth;
                 if let Some(member) = node_at(member.addr(), self.shared.nodes)
                     && truth.is_alarm_false(self.id, member)
                 {
                     self.tally.false_suspicions += 1;
                     self.tally.falsely_suspected.insert(member);
+                    self.notes.alarm(self.at, Alarm::FalseSuspicion, self.shared.layout.group(member));
                     self.tally.suspicion_blame.count(truth.is_subject(self.id), truth.is_subject(member));
+                } else if let Aim::Views { watch: watch @ Watch::SubjectsByOthers, .. } = self.shared.goal.aim
+                    && let Some(member) = node_at(member.addr(), self.shared.nodes)
+                    && watch.covers(truth, self.id, member)
+                {
+                    self.tally.noticed.entry(member).or_default().suspicion(self.at);
                 }
             }
             Event::Joined(report) if report.contacted == 0 => {
@@ -82,6 +95,16 @@ impl HostContext<'_> {
             _ => {}
         }
         Next::GoOn
+    }
+
+    /// Notes the delivery of a timed event, unless the process started after it was sent: such a process gets old events
+    /// in its first state exchange.
+    fn note_delivery(&mut self, host: &Host, payload: &[u8]) {
+        let Some(nanos) = payload.first_chunk() else { return };
+        let sent_at = Instant::from_nanos(u64::from_le_bytes(*nanos));
+        if host.process.born_at <= sent_at {
+            self.notes.deliver(self.at - sent_at);
+        }
     }
 
     /// Repeats the query for nodes that did not answer: by name while the names fit into a query, otherwise to all.
@@ -137,14 +160,28 @@ impl HostContext<'_> {
         if self.shared.hostile() == Some(self.id) {
             return;
         }
+        if let Some(news) = &mut self.notes.news {
+            let node = host.process.node.as_ref();
+            match kind {
+                MemberEventKind::Failed => news.failed(self.at, self.id, node, id),
+                MemberEventKind::Leave => news.left(self.at, self.id, node, id),
+                MemberEventKind::Join => news.alive(self.at, self.id, id),
+                MemberEventKind::Update | MemberEventKind::Reap => {}
+            }
+        }
         if kind == MemberEventKind::Failed {
             let truth = &self.shared.truth;
             if truth.is_alarm_false(self.id, id) {
                 self.tally.false_failures += 1;
                 self.tally.falsely_failed.insert(id);
+                self.notes.alarm(self.at, Alarm::FalseFailure, self.shared.layout.group(id));
                 self.tally.failure_blame.count(truth.is_subject(self.id), truth.is_subject(id));
             } else {
                 self.tally.true_failures += 1;
+                self.notes.alarm(self.at, Alarm::TrueFailure, self.shared.layout.group(id));
+                if let Some(crash) = truth.crash_of(id) {
+                    self.notes.detect(self.id, self.at, id, crash);
+                }
             }
         }
         let Some(status) = status_after(kind) else { return };
@@ -155,6 +192,9 @@ impl HostContext<'_> {
             let delta = i64::from(status == *wanted) - i64::from(before == Some(*wanted));
             if delta != 0 {
                 self.progress(delta);
+            }
+            if delta > 0 && *watch == Watch::SubjectsByOthers {
+                self.tally.noticed.entry(id).or_default().verdict(self.at, self.id);
             }
         }
     }

@@ -7,9 +7,10 @@ use bytes::Bytes;
 use serf_proto::{Instant, Node, StreamId};
 
 use crate::addressing::node_at;
-use crate::host::{Host, Sockets};
+use crate::host::{Host, Sockets, Uplink};
 use crate::net::Fate;
 use crate::net::stream::End;
+use crate::notes::Notes;
 use crate::scheduled::{Payload, Scheduled, Segment};
 use crate::shard_queues::ShardQueues;
 use crate::shared::Shared;
@@ -21,6 +22,7 @@ pub(crate) struct HostContext<'a> {
     pub(crate) shared: &'a Shared,
     pub(crate) queues: &'a mut ShardQueues,
     pub(crate) tally: &'a mut Tally,
+    pub(crate) notes: &'a mut Notes,
     pub(crate) id: u32,
     pub(crate) at: Instant,
 }
@@ -31,32 +33,42 @@ impl HostContext<'_> {
         let uplink = &mut host.sockets.uplink;
         uplink.datagrams += 1;
         uplink.datagram_bytes += bytes.len() as u64;
+        uplink.meter.datagram(self.at, bytes.len(), &mut self.notes.ledger);
         if let Some(said) = &mut uplink.stranger_bytes
             && !host.process.node.as_ref().is_some_and(|node| is_member(node, to))
         {
             *said += bytes.len() as u64;
         }
         match node_at(to, self.shared.hosts) {
-            Some(target) => self.transmit(host, target, || Payload::Datagram(bytes.clone())),
+            Some(target) => self.transmit(host, target, bytes.len(), || Payload::Datagram(bytes.clone())),
             None => self.tally.drop_datagram(NetDrop::NoHost),
         }
     }
 
     /// Sends a datagram of the attacker with the forged source `from`.
     pub(crate) fn send_forged(&mut self, host: &mut Host, from: SocketAddr, target: u32, bytes: &Bytes) {
-        self.transmit(host, target, || Payload::Forged(Box::new((from, bytes.clone()))));
+        self.transmit(host, target, bytes.len(), || Payload::Forged(Box::new((from, bytes.clone()))));
     }
 
     /// Passes a datagram to the network, which decides its fate.
-    fn transmit(&mut self, host: &mut Host, target: u32, payload: impl Fn() -> Payload) {
-        match self.shared.network.judge(&mut host.sockets.uplink.rng, self.at, self.id, target) {
+    fn transmit(&mut self, host: &mut Host, target: u32, len: usize, payload: impl Fn() -> Payload) {
+        let (model, uplink) = (&self.shared.network.model, &mut host.sockets.uplink);
+        if !model.fits(len) {
+            return self.tally.drop_datagram(NetDrop::TooLarge);
+        }
+        let Some(departs) = model.datagram_departure(self.at, uplink.datagrams_free_at, len) else {
+            return self.tally.drop_datagram(NetDrop::Congestion);
+        };
+        uplink.datagrams_free_at = departs;
+        let Uplink { rng, weather, .. } = &mut host.sockets.uplink;
+        match self.shared.network.judge(rng, weather, self.at, self.id, target) {
             Fate::Lost => self.tally.drop_datagram(NetDrop::Loss),
             Fate::Cut => self.tally.drop_datagram(NetDrop::Cut),
             Fate::Arrives { after, copy_after } => {
                 if let Some(copy_after) = copy_after {
-                    self.schedule(host, target, self.at + copy_after, payload());
+                    self.schedule(host, target, departs + copy_after, payload());
                 }
-                self.schedule(host, target, self.at + after, payload());
+                self.schedule(host, target, departs + after, payload());
             }
         }
     }
@@ -87,6 +99,7 @@ impl HostContext<'_> {
             let model = &self.shared.network.model;
             let departs = host.sockets.uplink.free_at.max(self.at) + model.transmission_time(len);
             host.sockets.uplink.free_at = departs;
+            host.sockets.uplink.meter.stream(self.at, len, &mut self.notes.ledger);
             if host.sockets.uplink.rng.chance(model.stream_reset_ppm()) {
                 self.break_stream(host, port, peer, peer_port);
                 return;

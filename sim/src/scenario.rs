@@ -1,15 +1,16 @@
 //! Runs the phases in sequence and reports each.
 
 use core::time::Duration;
+use std::collections::BTreeMap;
 
-use serf_proto::{Config, Instant};
+use serf_proto::{Config, Instant, MessageKind, Sent};
 
 use crate::addressing::name_of;
 use crate::bounds::Bounds;
 use crate::engine::{Progress, Stop};
 use crate::phase::{Figures, Phase, PhaseSettings, PhaseStart, PhaseSteps, Step};
-use crate::report::{Outcome, PhaseReport, Reached, Spread, StepReport};
-use crate::tally::{NetDrop, Tally};
+use crate::report::{Outcome, PhaseReport, Reached, Spread, StepReport, SubjectReport};
+use crate::tally::{NetDrop, Noticed, Tally};
 use crate::truth::{Aim, HostState};
 use crate::world::World;
 
@@ -84,12 +85,13 @@ impl Scenario {
     ) -> PhaseReport {
         let started_at = world.now();
         world.begin_phase();
+        let sent_before = world.sent();
         let mut steps: Box<dyn PhaseSteps> = match phase.begin(world, &self.settings, bounds) {
             PhaseStart::Until(within) => Box::new(Single { step: Some(Step { name: "", goal: phase.goal(), within }) }),
             PhaseStart::Steps(steps) => steps,
             PhaseStart::Skipped(why) => return PhaseReport::skipped(phase, started_at, why),
         };
-        let mut ran = Ran { started_at, steps: Vec::new(), last: Tally::default(), sum: Tally::default() };
+        let mut ran = Ran { started_at, steps: Vec::new(), shown: None, subjects: Vec::new(), sum: Tally::default() };
         let mut outcome = Outcome::Done;
         while outcome == Outcome::Done
             && let Some(step) = steps.next(world)
@@ -99,11 +101,19 @@ impl Scenario {
             let counted = world.tally();
             let figures = steps.end(world, &counted);
             // Includes the violations that the step itself reported.
-            ran.last = world.tally();
-            ran.sum.merge_counts(&ran.last);
-            ran.steps.push(report_step(&step, world, began_at, &ran.last, figures));
+            let tally = world.tally();
+            ran.sum.merge_counts(&tally);
+            let report = report_step(&step, world, began_at, &tally, figures);
+            // A phase that goes on after its goal, as restart does with events, is reported with the times of that goal.
+            if outcome != Outcome::Done || step.goal == phase.goal() || ran.shown.is_none() {
+                ran.shown = Some(ran.steps.len());
+                ran.subjects = subjects(&tally, world.goal().since);
+            }
+            ran.steps.push(report);
         }
-        summarize(phase, world, ran, outcome)
+        let mut report = summarize(phase, world, ran, outcome);
+        report.sent = sent_since(&sent_before, &world.sent());
+        report
     }
 }
 
@@ -122,8 +132,10 @@ impl PhaseSteps for Single {
 struct Ran {
     started_at: Instant,
     steps: Vec<StepReport>,
-    /// Counters of the last step.
-    last: Tally,
+    /// Index of the step whose goal and times stand for the phase.
+    shown: Option<usize>,
+    /// Subjects of that step.
+    subjects: Vec<SubjectReport>,
     /// Counters of all steps.
     sum: Tally,
 }
@@ -169,25 +181,26 @@ fn report_step(step: &Step, world: &World, began_at: Instant, tally: &Tally, fig
         false_failures: tally.false_failures,
         datagrams_delivered: tally.delivered,
         figures,
+        curve: tally.times.curve(total),
     }
 }
 
-/// Summarises a phase: goal and times of the last step, counters of all steps.
+/// Summarises a phase: goal and times of the step that it is about, or that failed; counters of all steps.
 fn summarize(phase: Phase, world: &World, ran: Ran, outcome: Outcome) -> PhaseReport {
-    let Ran { started_at, steps, last, sum } = ran;
+    let Ran { started_at, steps, shown, subjects, sum } = ran;
     let took = world.now() - started_at;
-    let total = world.goal().total;
+    let shown = shown.and_then(|nth| steps.get(nth));
     let (mut datagrams, mut bytes): (Vec<u64>, Vec<u64>) = world.traffic().unzip();
     PhaseReport {
         phase,
-        goal: phase.goal(),
+        goal: shown.map_or_else(|| phase.goal(), |step| step.goal),
         started_at_s: started_at.as_secs_f64(),
         took_s: took.as_secs_f64(),
         deadline_s: steps.iter().map(|step| step.deadline_s).sum(),
-        total,
-        done: last.done,
+        total: shown.map_or(0, |step| step.total),
+        done: shown.map_or(0, |step| step.done),
         nodes_up: world.all(HostState::Up).len(),
-        reached_s: reached(&last, total),
+        reached_s: shown.map(|step| step.reached_s).unwrap_or_default(),
         datagrams_per_node_second: Spread::of(&mut datagrams, took),
         bytes_per_node_second: Spread::of(&mut bytes, took),
         datagrams_sent: datagrams.iter().sum(),
@@ -202,8 +215,11 @@ fn summarize(phase: Phase, world: &World, ran: Ran, outcome: Outcome) -> PhaseRe
         network_dropped: NetDrop::ALL.iter().map(|reason| (reason.name(), sum.drops[*reason as usize])).collect(),
         violation_count: sum.violation_count,
         violations: sum.violations.iter().map(ToString::to_string).collect(),
+        curve: shown.map(|step| step.curve.clone()).unwrap_or_default(),
         steps: steps.into_iter().filter(|step| !step.step.is_empty()).collect(),
         outcome,
+        sent: BTreeMap::new(),
+        subjects,
     }
 }
 
@@ -213,6 +229,31 @@ fn reached(tally: &Tally, total: i64) -> Reached {
         if total == 0 { None } else { tally.times.reached(count).map(|time| time.as_secs_f64()) }
     };
     Reached { p50: at(500), p90: at(900), p99: at(990), p99_9: at(999), p100: at(1_000) }
+}
+
+/// Returns when others noticed what happened to each subject.
+fn subjects(tally: &Tally, since: Instant) -> Vec<SubjectReport> {
+    let seconds = |at: Instant| (at - since).as_secs_f64();
+    let report = |(node, noticed): (&u32, &Noticed)| SubjectReport {
+        node: name_of(*node),
+        suspected_s: noticed.suspected_at.map(seconds),
+        first_observer: noticed.first.map(|(_, observer)| name_of(observer)),
+        first_s: noticed.first.map(|(at, _)| seconds(at)),
+        last_s: noticed.last_at.map(seconds),
+        observers: noticed.observers,
+    };
+    tally.noticed.iter().map(report).collect()
+}
+
+/// Returns the messages of each kind that were sent between two counts.
+fn sent_since(before: &[Sent], after: &[Sent]) -> BTreeMap<&'static str, Sent> {
+    let since = |(kind, (before, after)): (&MessageKind, (&Sent, &Sent))| {
+        let (mut sent, before) = (*after, *before);
+        sent.messages -= before.messages;
+        sent.bytes -= before.bytes;
+        (kind.name(), sent)
+    };
+    MessageKind::ALL.iter().zip(before.iter().zip(after)).map(since).filter(|(_, sent)| sent.messages > 0).collect()
 }
 
 /// Number of missing pairs listed as examples.

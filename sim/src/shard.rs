@@ -14,8 +14,10 @@ use crate::check::Checkers;
 use crate::command::KeyChange;
 use crate::command::{Command, StartFrom};
 use crate::digest::Digest;
-use crate::host::{Backlog, FallenMembers, Host};
+use crate::explain::Fact;
+use crate::host::{Backlog, FallenMembers, Host, SlowProcessor};
 use crate::hostile::AttackerView;
+use crate::notes::Notes;
 use crate::observe::Next;
 use crate::recorder::Recorder;
 use crate::route::HostContext;
@@ -31,6 +33,7 @@ pub(crate) struct Shard {
     pub(crate) hosts: Vec<Host>,
     pub(crate) queues: ShardQueues,
     pub(crate) tally: Tally,
+    pub(crate) notes: Notes,
     pub(crate) recorder: Option<Recorder>,
     /// Dropped inputs of ended processes.
     pub(crate) dropped_by_the_dead: [u64; DropReason::ALL.len()],
@@ -47,6 +50,7 @@ impl Shard {
             hosts: numbers.map(|node| Host::new(shared.link_rng(node))).collect(),
             queues: ShardQueues::new(index, shared.shards),
             tally: Tally::default(),
+            notes: Notes::default(),
             recorder: None,
             dropped_by_the_dead: [0; DropReason::ALL.len()],
             sent_by_the_dead: [Sent::default(); MessageKind::ALL.len()],
@@ -102,6 +106,76 @@ impl Shard {
             }
             return;
         }
+        if host.process.slow.is_some() && !reaches_the_stalled(&scheduled.payload) && !self.may_start(local, &scheduled)
+        {
+            self.wait_for_processor(shared, local, scheduled);
+            return;
+        }
+        self.handle(shared, local, scheduled);
+    }
+
+    /// Starts an input on a slow processor, if it is free.
+    fn may_start(&mut self, local: usize, scheduled: &Scheduled) -> bool {
+        let process = &mut self.hosts[local].process;
+        let Some(slow) = &mut process.slow else { return true };
+        // Nothing is handled while the process is down, and a wake-up before the node's next timer is no input.
+        let Some(node) = &process.node else { return true };
+        let is_due =
+            process.wake_at == scheduled.key.at && node.poll_timeout().is_some_and(|due| due <= scheduled.key.at);
+        if matches!(scheduled.payload, Payload::Wake) && !is_due {
+            return true;
+        }
+        if slow.is_busy(scheduled.key.at) {
+            return false;
+        }
+        slow.busy_until = scheduled.key.at + slow.cost;
+        true
+    }
+
+    /// Queues an input of a busy processor, and ensures that it is handled. Of a wake-up nothing is kept: the node's due
+    /// timers are looked at between inputs.
+    fn wait_for_processor(&mut self, shared: &Shared, local: usize, scheduled: Scheduled) {
+        let (id, at) = (scheduled.target, scheduled.key.at);
+        let process = &mut self.hosts[local].process;
+        let Some(slow) = &mut process.slow else { return };
+        if let Payload::Wake = scheduled.payload {
+            process.wake_at = Instant::MAX;
+        } else if !slow.backlog.hold(scheduled) {
+            self.tally.drop_datagram(NetDrop::Overflow);
+        }
+        if !core::mem::replace(&mut slow.is_scheduled, true) {
+            let free_at = slow.busy_until.max(at);
+            self.command(shared, id, free_at, Command::Proceed);
+        }
+    }
+
+    /// Handles the next input of a slow processor that is free again: due timers before queued inputs, as an event loop
+    /// does.
+    fn proceed(&mut self, shared: &Shared, local: usize, id: u32, at: Instant) {
+        let process = &mut self.hosts[local].process;
+        let Some(slow) = &mut process.slow else { return };
+        slow.is_scheduled = false;
+        let is_due = process.node.as_ref().and_then(Node::poll_timeout).is_some_and(|due| due <= at);
+        slow.busy_until = at + slow.cost;
+        if is_due {
+            process.wake_at = at;
+            self.wake(shared, local, id, at);
+        } else if let Some(mut scheduled) = slow.backlog.take() {
+            scheduled.key.at = at;
+            self.handle(shared, local, scheduled);
+        } else {
+            slow.busy_until = at;
+        }
+        self.arm(local, id, at);
+        let Some(slow) = &mut self.hosts[local].process.slow else { return };
+        if !slow.backlog.held.is_empty() && !core::mem::replace(&mut slow.is_scheduled, true) {
+            let free_at = slow.busy_until;
+            self.command(shared, id, free_at, Command::Proceed);
+        }
+    }
+
+    fn handle(&mut self, shared: &Shared, local: usize, scheduled: Scheduled) {
+        let Scheduled { key, target, .. } = scheduled;
         match scheduled.payload {
             Payload::Wake => self.wake(shared, local, target, key.at),
             Payload::Datagram(bytes) => self.deliver(shared, local, target, key, addr_of(key.source), &bytes),
@@ -129,7 +203,7 @@ impl Shard {
             if let Some(bounds) = shared.checks {
                 let known = if shared.hostile().is_some() { node.member_counts().known } else { 0 };
                 let finding = bounds.check(node.queue_depths(), known);
-                context(shared, &mut self.queues, &mut self.tally, id, at).report(finding);
+                context(shared, &mut self.queues, &mut self.tally, &mut self.notes, id, at).report(finding);
             }
             self.settle(shared, local, id, at);
         } else {
@@ -176,7 +250,7 @@ impl Shard {
             Segment::Accepted { port, peer_port } => {
                 let host = &mut self.hosts[local];
                 let Some(end) = host.sockets.ends.by_port(port) else {
-                    let mut context = context(shared, &mut self.queues, &mut self.tally, id, at);
+                    let mut context = context(shared, &mut self.queues, &mut self.tally, &mut self.notes, id, at);
                     if context.continue_stream(host, port, peer_port) {
                         return;
                     }
@@ -185,7 +259,7 @@ impl Shard {
                 };
                 end.peer_port = Some(peer_port);
                 let (stream, early) = (end.stream, core::mem::take(&mut end.early));
-                let mut context = context(shared, &mut self.queues, &mut self.tally, id, at);
+                let mut context = context(shared, &mut self.queues, &mut self.tally, &mut self.notes, id, at);
                 for bytes in early {
                     context.write(host, stream, bytes);
                 }
@@ -235,7 +309,7 @@ impl Shard {
             }
             accepted = Some(node.accept(at, from, &mut self.out));
         }
-        let mut context = context(shared, &mut self.queues, &mut self.tally, id, at);
+        let mut context = context(shared, &mut self.queues, &mut self.tally, &mut self.notes, id, at);
         let Some(stream) = accepted else {
             context.send_segment(host, source, Segment::Reset { port: peer_port });
             self.settle(shared, local, id, at);
@@ -255,8 +329,16 @@ impl Shard {
         match command {
             Command::Start(from) => self.start(shared, local, id, at, from),
             Command::Crash => self.end(shared, local, id, at),
-            Command::Pause => host.process.backlog = host.process.node.is_some().then(Box::<Backlog>::default),
+            Command::Pause => {
+                host.process.backlog = host.process.node.is_some().then(Box::<Backlog>::default);
+                self.note(at, id, Fact::Stalled);
+            }
             Command::Resume => self.resume(shared, local, id, at),
+            Command::SetInputCost(cost) => match &mut host.process.slow {
+                Some(slow) => slow.cost = cost,
+                None => host.process.slow = Some(Box::new(SlowProcessor::new(cost))),
+            },
+            Command::Proceed => self.proceed(shared, local, id, at),
             Command::Join { contacts } => {
                 let seeds = if contacts.is_empty() {
                     shared.draw_contacts(id, host.orders.joins_tried)
@@ -310,7 +392,8 @@ impl Shard {
                 let messages =
                     attacker.compose(AttackerView { shared, host: id, node: host.process.node.as_ref() }, attack);
                 host.attacker = Some(attacker);
-                context(shared, &mut self.queues, &mut self.tally, id, at).send_messages(host, messages);
+                context(shared, &mut self.queues, &mut self.tally, &mut self.notes, id, at)
+                    .send_messages(host, messages);
             }
         }
     }
@@ -360,8 +443,11 @@ impl Shard {
         if let Some(recorder) = watching(&mut self.recorder, id) {
             recorder.start(at, host.process.lives, is_converged, found.clone());
         }
+        host.process.born_at = at;
         host.process.node = Some(shared.spawn(id, host.process.lives, at, is_converged, found, &mut self.out));
         host.process.lives += 1;
+        self.notes.ledger.process(at, 1);
+        self.note(at, id, Fact::Started);
         self.settle(shared, local, id, at);
     }
 
@@ -381,18 +467,31 @@ impl Shard {
             sum.add(sent);
         }
         (host.process.wake_at, host.process.backlog) = (Instant::MAX, None);
+        if let Some(slow) = &mut host.process.slow {
+            slow.backlog = Backlog::default();
+        }
+        self.notes.ledger.process(at, -1);
         host.checks.fallen = FallenMembers::default();
         host.phase.loads.clear();
         host.checks.checkers.end_life();
-        let mut context = context(shared, &mut self.queues, &mut self.tally, id, at);
+        let mut context = context(shared, &mut self.queues, &mut self.tally, &mut self.notes, id, at);
         for end in host.sockets.ends.close_all() {
             context.reset_peer(host, &end);
+        }
+        self.note(at, id, Fact::Ended);
+    }
+
+    /// Records what a host does, for the timeline of a member.
+    fn note(&mut self, at: Instant, id: u32, fact: Fact) {
+        if let Some(news) = &mut self.notes.news {
+            news.own(at, id, fact);
         }
     }
 
     /// Resumes the process, which handles its queued inputs late.
     fn resume(&mut self, shared: &Shared, local: usize, id: u32, at: Instant) {
         let Some(backlog) = self.hosts[local].process.backlog.take() else { return };
+        self.note(at, id, Fact::Resumed);
         self.arm(local, id, at);
         for mut scheduled in backlog.held {
             scheduled.key.at = at;
@@ -417,7 +516,7 @@ impl Shard {
     fn settle(&mut self, shared: &Shared, local: usize, id: u32, at: Instant) {
         let host = &mut self.hosts[local];
         host.process.calls += 1;
-        let mut context = context(shared, &mut self.queues, &mut self.tally, id, at);
+        let mut context = context(shared, &mut self.queues, &mut self.tally, &mut self.notes, id, at);
         let mut next = Next::GoOn;
         let mut written = Vec::new();
         while let Some(output) = self.out.pop() {
@@ -475,10 +574,11 @@ const fn context<'a>(
     shared: &'a Shared,
     queues: &'a mut ShardQueues,
     tally: &'a mut Tally,
+    notes: &'a mut Notes,
     id: u32,
     at: Instant,
 ) -> HostContext<'a> {
-    HostContext { shared, queues, tally, id, at }
+    HostContext { shared, queues, tally, notes, id, at }
 }
 
 /// Returns the recorder, if it observes `node`.
@@ -488,7 +588,10 @@ fn watching(recorder: &mut Option<Recorder>, node: u32) -> Option<&mut Recorder>
 
 /// Whether a payload is handled although the process is stalled.
 fn reaches_the_stalled(payload: &Payload) -> bool {
-    matches!(payload, Payload::Command(command) if matches!(**command, Command::Crash | Command::Pause | Command::Resume))
+    matches!(payload, Payload::Command(command) if matches!(
+        **command,
+        Command::Crash | Command::Pause | Command::Resume | Command::SetInputCost(_) | Command::Proceed
+    ))
 }
 
 fn fold_input(digest: &mut Digest, input: &Input) {

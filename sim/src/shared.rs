@@ -10,8 +10,10 @@ use serf_proto::{
 use crate::addressing::{addr_of, name_of};
 use crate::check::QueueBounds;
 use crate::disk::{Disk, Found};
-use crate::net::{LinkModel, Network};
+use crate::layout::Layout;
+use crate::net::Network;
 use crate::truth::{Goal, Truth};
+use crate::world::WorldOptions;
 
 /// State shared by all shards.
 #[derive(Debug)]
@@ -36,6 +38,7 @@ pub(crate) struct Shared {
     pub(crate) checks: Option<QueueBounds>,
     /// Disk content of a node that starts with all nodes known.
     pub(crate) converged_disk: Disk,
+    pub(crate) layout: Layout,
     identities: Vec<Identity>,
     directory: Directory,
     seed: Seed,
@@ -47,6 +50,9 @@ pub(crate) struct Settings {
     all: Arc<Config>,
     /// Options of every second node, if different.
     odd: Option<Arc<Config>>,
+    /// Options by group, and the group of each node; empty if all groups have the same.
+    by_group: Vec<Arc<Config>>,
+    group_of: Vec<u16>,
 }
 
 impl Settings {
@@ -54,7 +60,13 @@ impl Settings {
     pub(crate) fn new(config: Config, mixed_codecs: bool) -> Self {
         let hashicorp = || config.options().clone().with(|options| options.transport.codec = CodecChoice::HashiCorp);
         let odd = mixed_codecs.then(|| Config::new(hashicorp()).expect("the codec makes no other setting wrong"));
-        Self { odd: odd.map(Arc::new), all: Arc::new(config) }
+        Self { odd: odd.map(Arc::new), all: Arc::new(config), by_group: Vec::new(), group_of: Vec::new() }
+    }
+
+    /// Sets the options of groups.
+    pub(crate) fn with_groups(self, layout: &Layout) -> Self {
+        let by_group = layout.configs.iter().cloned().map(Arc::new).collect();
+        Self { by_group, group_of: layout.group_of.clone(), ..self }
     }
 
     /// Returns the options of a node with this keyring; the initial ones if it is empty.
@@ -67,11 +79,21 @@ impl Settings {
         Arc::new(Config::new(options).expect("a node's own keyring is within its limits"))
     }
 
-    pub(crate) const fn of(&self, node: u32) -> &Arc<Config> {
+    pub(crate) fn of(&self, node: u32) -> &Arc<Config> {
+        if !self.by_group.is_empty() {
+            let group = self.group_of.get(node as usize).copied().unwrap_or(0);
+            return &self.by_group[usize::from(group)];
+        }
         match &self.odd {
             Some(odd) if node % 2 == 1 => odd,
             _ => &self.all,
         }
+    }
+
+    /// Returns the options with the longest queues.
+    fn longest_queues(&self) -> &Config {
+        let all = self.by_group.iter().map(|config| &**config);
+        all.max_by_key(|config| config.serf().queue_depth_max).unwrap_or(&self.all)
     }
 }
 
@@ -85,15 +107,10 @@ pub(crate) enum Contacts {
 }
 
 impl Shared {
-    pub(crate) fn new(
-        nodes: u32,
-        shards: u32,
-        seed: u64,
-        settings: Settings,
-        model: LinkModel,
-        has_checks: bool,
-        has_hostile: bool,
-    ) -> Self {
+    pub(crate) fn new(options: WorldOptions, layout: Layout) -> Self {
+        let WorldOptions { nodes, seed, threads, config, mixed_codecs, model, has_checks, has_hostile } = options;
+        let nodes = nodes.max(1);
+        let settings = Settings::new(config, mixed_codecs).with_groups(&layout);
         let hosts = nodes + u32::from(has_hostile);
         let tags: Tags = [("role", "web")].into_iter().collect();
         let identity = |node| {
@@ -102,23 +119,27 @@ impl Shared {
             made.with_versions(settings.of(node).transport().versions())
         };
         let identities: Vec<Identity> = (0..hosts).map(identity).collect();
-        let directory = Directory::new(identities.iter().cloned());
+        // A converged node knows its whole directory, hence not the nodes that start later.
+        let known = (0_u32..).zip(&identities).filter(|(node, _)| !layout.is_late(*node));
+        let directory = Directory::new(known.map(|(_, identity)| identity.clone()));
         let seed = Seed::from_u64(seed);
-        let everybody = if settings.of(0).serf().snapshot { 0..nodes } else { 0..0 };
+        let last = if settings.of(0).serf().snapshot { nodes } else { 0 };
+        let everybody = (0..last).filter(|node| !layout.is_late(*node));
         let alive = |node| Record::Alive { name: name_of(node).as_str().into(), addr: addr_of(node) };
         Self {
             nodes,
             hosts,
-            shards,
-            checks: has_checks.then(|| QueueBounds::new(nodes, settings.of(0))),
+            shards: threads.clamp(1, nodes),
+            checks: has_checks.then(|| QueueBounds::new(nodes, settings.longest_queues())),
             settings,
-            network: Network::new(model, hosts, &seed.child(CHILD_PLACES)),
+            network: Network::new(model, layout.topology.clone(), hosts, &seed.child(CHILD_PLACES)),
             truth: Truth::new(nodes),
             goal: Goal::none(Instant::ZERO),
             names_kept: false,
             listened_for: None,
             converged_disk: Disk::of(everybody.map(alive)),
             contacts: Contacts::Earlier,
+            layout,
             identities,
             directory,
             seed,

@@ -1,6 +1,6 @@
 //! Counters of one shard during one phase. Their sums are independent of the number of threads.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serf_proto::Instant;
 
@@ -21,10 +21,15 @@ pub(crate) enum NetDrop {
     Overflow,
     /// No host has this address.
     NoHost,
+    /// It waited too long at the sender's link.
+    Congestion,
+    /// It is larger than the path carries.
+    TooLarge,
 }
 
 impl NetDrop {
-    pub(crate) const ALL: [Self; 5] = [Self::Loss, Self::Cut, Self::Down, Self::Overflow, Self::NoHost];
+    pub(crate) const ALL: [Self; 7] =
+        [Self::Loss, Self::Cut, Self::Down, Self::Overflow, Self::NoHost, Self::Congestion, Self::TooLarge];
 
     /// Returns a stable name for reports.
     pub(crate) const fn name(self) -> &'static str {
@@ -34,6 +39,8 @@ impl NetDrop {
             Self::Down => "receiver_down",
             Self::Overflow => "socket_buffer_full",
             Self::NoHost => "no_such_host",
+            Self::Congestion => "congestion",
+            Self::TooLarge => "larger_than_mtu",
         }
     }
 }
@@ -101,6 +108,46 @@ impl Echo {
     }
 }
 
+/// When others noticed what happened to a subject.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Noticed {
+    /// The first suspicion.
+    pub(crate) suspected_at: Option<Instant>,
+    /// The first verdict that the step waits for, and its observer.
+    pub(crate) first: Option<(Instant, u32)>,
+    /// The last one.
+    pub(crate) last_at: Option<Instant>,
+    /// Number of observers with a verdict.
+    pub(crate) observers: u64,
+}
+
+impl Noticed {
+    pub(crate) fn suspicion(&mut self, at: Instant) {
+        self.suspected_at = Some(self.suspected_at.map_or(at, |first| first.min(at)));
+    }
+
+    pub(crate) fn verdict(&mut self, at: Instant, observer: u32) {
+        self.observers += 1;
+        self.note((at, observer), at);
+    }
+
+    /// Of verdicts at the same time the one of the smaller number counts as the first, for any number of threads.
+    fn note(&mut self, first: (Instant, u32), last_at: Instant) {
+        self.first = Some(self.first.map_or(first, |known| known.min(first)));
+        self.last_at = self.last_at.max(Some(last_at));
+    }
+
+    fn merge(&mut self, other: &Self) {
+        if let Some(at) = other.suspected_at {
+            self.suspicion(at);
+        }
+        self.observers += other.observers;
+        if let Some((first, last_at)) = other.first.zip(other.last_at) {
+            self.note(first, last_at);
+        }
+    }
+}
+
 /// Counters of a shard.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tally {
@@ -122,6 +169,8 @@ pub(crate) struct Tally {
     pub(crate) failure_blame: Blame,
     /// Failures of nodes that were down or unreachable, one per observer.
     pub(crate) true_failures: u64,
+    /// When others noticed what happened to the subjects, where the step waits for that.
+    pub(crate) noticed: BTreeMap<u32, Noticed>,
     /// Queries that ended.
     pub(crate) queries: u64,
     /// Answers to these, one per node and query.
@@ -174,6 +223,9 @@ impl Tally {
         self.suspicion_blame.merge(&other.suspicion_blame);
         self.failure_blame.merge(&other.failure_blame);
         self.true_failures += other.true_failures;
+        for (subject, noticed) in &other.noticed {
+            self.noticed.entry(*subject).or_default().merge(noticed);
+        }
         self.queries += other.queries;
         self.query_answers += other.query_answers;
         self.delivered += other.delivered;

@@ -3,6 +3,8 @@
 
 use serf_proto::{Instant, MemberEventKind, Status};
 
+use crate::net::NodeSet;
+
 /// True state of a host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum HostState {
@@ -32,6 +34,10 @@ pub(crate) struct Truth {
     subjects: Vec<bool>,
     /// Whether a partition separates the subjects from the others.
     is_split: bool,
+    /// Partitions and cut links of a timeline, by a number of the caller.
+    cuts: Vec<(usize, NodeSet, NodeSet)>,
+    /// Time of each node's crash, and the fault that caused it, for crashes that others are to detect.
+    crashes: Vec<Option<(Instant, usize)>>,
 }
 
 impl Truth {
@@ -43,7 +49,29 @@ impl Truth {
             ever_down: vec![false; nodes],
             subjects: vec![false; nodes],
             is_split: false,
+            cuts: Vec::new(),
+            crashes: vec![None; nodes],
         }
+    }
+
+    /// Records that packets between two sets of nodes are dropped in at least one direction.
+    pub(crate) fn cut(&mut self, fault: usize, from: NodeSet, to: NodeSet) {
+        self.cuts.push((fault, from, to));
+    }
+
+    /// Records the end of the cuts of a fault.
+    pub(crate) fn mend(&mut self, fault: usize) {
+        self.cuts.retain(|(other, ..)| *other != fault);
+    }
+
+    /// Records a crash that others are to detect.
+    pub(crate) fn set_crashed(&mut self, node: u32, at: Instant, fault: usize) {
+        self.crashes[node as usize] = Some((at, fault));
+    }
+
+    /// Returns when a node crashed, and the fault; `None` unless [`set_crashed`](Self::set_crashed) recorded it.
+    pub(crate) fn crash_of(&self, node: u32) -> Option<(Instant, usize)> {
+        *self.crashes.get(node as usize)?
     }
 
     pub(crate) fn set(&mut self, node: u32, state: HostState) {
@@ -62,6 +90,11 @@ impl Truth {
         for &node in subjects {
             self.subjects[node as usize] = true;
         }
+    }
+
+    /// Makes these nodes subjects, too.
+    pub(crate) fn add_subjects(&mut self, subjects: &[u32]) {
+        subjects.iter().for_each(|node| self.subjects[*node as usize] = true);
     }
 
     /// Records the start or end of a partition between subjects and others.
@@ -93,7 +126,12 @@ impl Truth {
 
     /// Whether declaring `member` failed is wrong: it runs, and no partition separates it from `observer`.
     pub(crate) fn is_alarm_false(&self, observer: u32, member: u32) -> bool {
-        self.is_up(member) && !(self.is_split && self.is_subject(observer) != self.is_subject(member))
+        let is_cut = |(_, from, to): &(usize, NodeSet, NodeSet)| {
+            from.contains(observer) && to.contains(member) || from.contains(member) && to.contains(observer)
+        };
+        self.is_up(member)
+            && !(self.is_split && self.is_subject(observer) != self.is_subject(member))
+            && !self.cuts.iter().any(is_cut)
     }
 
     /// Returns the nodes in this state, in order.

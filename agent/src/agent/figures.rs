@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use serf_tokio::Status;
+use serf_tokio::{CodecChoice, Member, Status};
 
 use super::Agent;
-use crate::rpc::Stats;
+use crate::rpc::{DISAGREEMENTS, Stats};
 use crate::tags;
 
 impl Agent {
@@ -44,15 +44,52 @@ impl Agent {
         if self.serf.coordinate().is_some() {
             serf.insert("coordinate_resets".into(), stats.protocol.coordinate_resets.to_string());
         }
-        BTreeMap::from([
+        let mut figures = BTreeMap::from([
             ("agent".into(), group(&[("name", local.name().into())])),
             ("runtime".into(), runtime),
-            ("serf".into(), serf),
             ("tags".into(), tags::of_node(&serf_tokio::Tags::decode(local.meta()))),
             ("event_handlers".into(), self.scripts.list().into_iter().collect()),
-        ])
+        ]);
+        if self.codec != CodecChoice::HashiCorp {
+            let natives = members.iter().filter(|member| reads_native(member)).count();
+            serf.extend(native(self.codec, natives, &stats.protocol));
+            let disagreements = self.serf.disagreements();
+            let differ = disagreements.iter().filter(|(_, tries)| *tries >= DISAGREEMENT_TRIES_MIN);
+            let differ: BTreeMap<_, _> =
+                differ.map(|(peer, tries)| (peer.name().to_owned(), tries.to_string())).collect();
+            if !differ.is_empty() {
+                figures.insert(DISAGREEMENTS.into(), differ);
+            }
+        }
+        figures.insert("serf".into(), serf);
+        figures
     }
 }
+
+/// Ours: the figures of the native codec. An agent that speaks HashiCorp's codec only reports what HashiCorp's agent
+/// reports.
+fn native(codec: CodecChoice, natives: usize, stats: &serf_tokio::serf_proto::Stats) -> Vec<(String, String)> {
+    let counters = [
+        ("digests_compared", stats.digests_compared),
+        ("digests_differed", stats.digests_differed),
+        ("reconciliations", stats.reconciliations),
+        ("reconciliations_answered", stats.reconciliations_answered),
+        ("rows_reconciled", stats.rows_reconciled),
+        ("event_reconciliations", stats.event_reconciliations),
+    ];
+    let words = [("codec", codec.to_string()), ("native_members", natives.to_string())];
+    let counters = counters.map(|(name, count)| (name, count.to_string()));
+    words.into_iter().chain(counters).map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+/// Whether a member that is alive or leaving reads the native codec.
+fn reads_native(member: &Member) -> bool {
+    matches!(member.status(), Status::Alive | Status::Leaving) && member.peer().versions().reads_native()
+}
+
+/// Reconciliations with one member, each after a longer wait, from which on a difference is reported: they take a minute
+/// at least on a LAN, so news that is under way does not look like a fault.
+const DISAGREEMENT_TRIES_MIN: u32 = 5;
 
 /// Go's name of the operating system.
 fn os() -> &'static str {

@@ -26,7 +26,7 @@ mod why;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use serf_tokio::Serf;
+use serf_tokio::{CodecChoice, Serf};
 use tokio::sync::{Mutex, watch};
 
 use self::files::FileLimit;
@@ -59,6 +59,7 @@ pub(crate) struct Agent {
     protocol: u8,
     /// Whether a name conflict is resolved by a vote.
     resolves_names: bool,
+    codec: CodecChoice,
     size_limits: SizeLimits,
     /// The file of tags. Locked while tags change, so that file and cluster agree.
     tags_file: Mutex<Option<PathBuf>>,

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serf_tokio::{End, Serf};
+use serf_tokio::{CodecChoice, End, Serf};
 use tokio::sync::{Mutex, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -182,6 +182,7 @@ impl Agent {
             log,
             protocol: config.protocol,
             resolves_names: !settings.disable_name_resolution,
+            codec: config.codec,
             size_limits: config.size_limits,
             tags_file: Mutex::new(given(&settings.tags_file).map(PathBuf::from)),
             key_operation: Mutex::default(),
@@ -238,6 +239,10 @@ impl Agent {
         line("Snapshot", &(!settings.snapshot_path.is_empty()).to_string());
         line("Profile", config.profile.name());
         line("Message Compression Enabled", &(settings.enable_compression != Some(false)).to_string());
+        // The default is not shown: HashiCorp's banner has no such line.
+        if config.codec != CodecChoice::HashiCorp {
+            line("Codec", &config.codec.to_string());
+        }
         if let Some(mdns) = &config.mdns {
             line("mDNS cluster", &mdns.cluster);
         }
@@ -301,6 +306,13 @@ impl Agent {
             ("memberlist.tcp.sent", node.stream_bytes_out),
             ("memberlist.tcp.accept", node.push_pulls_in),
             ("memberlist.tcp.connect", node.push_pulls_out),
+            // With HashiCorp's codec these stay zero, and are not written.
+            ("serf.digests.compared", node.digests_compared),
+            ("serf.digests.differed", node.digests_differed),
+            ("serf.reconciliations.begun", node.reconciliations),
+            ("serf.reconciliations.answered", node.reconciliations_answered),
+            ("serf.reconciliations.rows", node.rows_reconciled),
+            ("serf.reconciliations.events", node.event_reconciliations),
         ] {
             self.metrics.total(name, total);
         }

@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use serf_tokio::Name;
 use serf_tokio::serf_proto::{AfterLeave, ConfigError, IdentityError, Snapshot};
-use serf_tokio::{CodecChoice, Key, Options, StartError, Transport};
+use serf_tokio::{Key, Options, StartError, Transport};
 
 use super::commands::TAGS_TOO_LONG;
 use super::events::{PROTOCOL_MAX, PROTOCOL_MIN};
-use crate::config::{Config, Profile, duration, given, read_keyring, read_tags_file};
+use crate::config::{Config, given, read_keyring, read_tags_file};
 use crate::endpoint::go_words;
 use crate::log::Log;
 
@@ -57,11 +57,7 @@ pub(super) fn options(config: &Config, files: Files) -> Result<Options, String> 
     }
     let settings = &config.settings;
     let name = settings.node_name.clone();
-    let mut options = match config.profile {
-        Profile::Lan => Options::lan(name),
-        Profile::Wan => Options::wan(name),
-        Profile::Local => Options::local(name),
-    };
+    let mut options = Options::lan(name);
     options.bind = config.bind;
     options.advertise = config.advertise;
     options.snapshot = given(&settings.snapshot_path).map(PathBuf::from);
@@ -69,27 +65,9 @@ pub(super) fn options(config: &Config, files: Files) -> Result<Options, String> 
     options.keyring_file = given(&settings.keyring_file).map(PathBuf::from);
     options.tags = announced(files.tags, config.protocol).into_iter().collect();
     let keys = files.keys.iter().map(|key| Key::new(key)).collect::<Result<Vec<_>, _>>();
+    let keys = keys.map_err(|_| "Failed to create memberlist: key size must be 16, 24 or 32 bytes".to_owned())?;
+    options.protocol = settings.protocol_with(keys)?;
     let protocol = &mut options.protocol;
-    protocol.transport.encrypt_keys =
-        keys.map_err(|_| "Failed to create memberlist: key size must be 16, 24 or 32 bytes".to_owned())?;
-    // The agent replaces HashiCorp's, so it writes HashiCorp's codec, and announces the versions that operators
-    // compare.
-    protocol.transport.codec = CodecChoice::HashiCorp;
-    protocol.serf.protocol_version = config.protocol;
-    protocol.transport.compression = settings.enable_compression != Some(false);
-    protocol.serf.broadcast_timeout = duration(settings.broadcast_timeout);
-    protocol.serf.reconnect_interval = duration(settings.reconnect_interval);
-    protocol.serf.reconnect_timeout = duration(settings.reconnect_timeout);
-    protocol.serf.tombstone_timeout = duration(settings.tombstone_timeout);
-    protocol.serf.user_event_bytes_max = config.size_limits.user_event_bytes_max;
-    // HashiCorp's agents accept limits that no packet has room for, and refuse such events when they are sent.
-    if let Err(ConfigError::UserEventBytes { room, .. }) = serf_tokio::serf_proto::Config::new(protocol.clone()) {
-        protocol.serf.user_event_bytes_max = room;
-    }
-    protocol.serf.query_bytes_max = config.size_limits.query_bytes_max;
-    protocol.serf.query_response_bytes_max = config.size_limits.query_response_bytes_max;
-    protocol.serf.name_conflict_resolution = !settings.disable_name_resolution;
-    protocol.serf.coordinates = !settings.disable_coordinates;
     // The agent's default in HashiCorp's program; its library coalesces only when configured.
     protocol.serf.coalesce_period = COALESCE_PERIOD;
     protocol.serf.quiescent_period = QUIESCENT_PERIOD;

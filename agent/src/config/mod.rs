@@ -16,6 +16,7 @@ mod flags;
 mod keyring;
 #[cfg(test)]
 mod page;
+mod protocol;
 mod resolve;
 mod settings;
 mod source;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use base64::alphabet::STANDARD;
 use base64::engine::{GeneralPurpose, GeneralPurposeConfig};
 use base64::{DecodeError, Engine};
+use serf_tokio::CodecChoice;
 use thiserror::Error;
 
 use super::address::{self, AddressError};
@@ -29,6 +30,8 @@ pub struct Config {
     pub profile: Profile,
     /// The Serf protocol version; its range is checked when the node is created.
     pub protocol: u8,
+    /// The codec of gossip.
+    pub codec: CodecChoice,
     /// The encryption key for gossip; its length is checked when the node is created.
     pub encrypt_key: Option<Vec<u8>>,
     /// The scripts to run.
@@ -83,7 +86,7 @@ pub enum Profile {
 }
 
 impl SizeLimits {
-    fn of(settings: &Settings) -> Self {
+    pub(super) fn of(settings: &Settings) -> Self {
         Self {
             user_event_bytes_max: count(settings.user_event_size_limit),
             query_bytes_max: count(settings.query_size_limit),
@@ -142,6 +145,9 @@ pub enum ConfigError {
     /// Unknown profile.
     #[error("Unknown profile: {0}")]
     Profile(String),
+    /// Unknown codec.
+    #[error("Unknown codec: {0}. Valid codecs are: [auto native hashicorp]")]
+    Codec(String),
     /// A duration or limit must be above zero.
     #[error("Invalid {0}: must be above zero")]
     NotPositive(&'static str),
@@ -181,6 +187,7 @@ impl Config {
             advertise: advertise.transpose().map_err(ConfigError::Advertise)?,
             encrypt_key: encrypt_key.transpose().map_err(|offset| ConfigError::Key { offset })?,
             profile: profile(&settings.profile)?,
+            codec: codec(&settings.codec)?,
             // As in HashiCorp's agent, only the lowest 8 bits count.
             protocol: settings.protocol.to_le_bytes()[0],
             event_handlers: handlers,
@@ -251,9 +258,13 @@ fn syslog_facility(settings: &Settings) -> Result<Option<u8>, ConfigError> {
     number.map(Some).ok_or_else(|| ConfigError::SyslogFacility(settings.syslog_facility.clone()))
 }
 
-fn profile(name: &str) -> Result<Profile, ConfigError> {
+pub(super) fn profile(name: &str) -> Result<Profile, ConfigError> {
     let known = [Profile::Lan, Profile::Wan, Profile::Local].into_iter().find(|profile| profile.name() == name);
     known.ok_or_else(|| ConfigError::Profile(name.into()))
+}
+
+pub(super) fn codec(name: &str) -> Result<CodecChoice, ConfigError> {
+    name.parse().map_err(|_| ConfigError::Codec(name.into()))
 }
 
 fn mdns(settings: &Settings) -> Option<Mdns> {
@@ -263,7 +274,7 @@ fn mdns(settings: &Settings) -> Option<Mdns> {
 }
 
 /// Refuses numbers and durations that must be above zero and are not.
-fn within_bounds(mut settings: Settings) -> Result<Settings, ConfigError> {
+pub(super) fn within_bounds(mut settings: Settings) -> Result<Settings, ConfigError> {
     for (setting, value) in settings.values() {
         match value {
             Value::Int(number) | Value::Nanos(number) if setting.bound == Bound::Positive && *number <= 0 => {
@@ -340,6 +351,20 @@ mod tests {
         );
         assert_eq!(error(&["-encrypt=!!!"]), "Invalid encryption key: illegal base64 data at input byte 0");
         assert_eq!(error(&["-profile=LAN"]), "Unknown profile: LAN");
+    }
+
+    #[test]
+    fn the_codec_is_hashicorps_unless_another_is_named() {
+        for (args, codec) in [
+            (&[][..], CodecChoice::HashiCorp),
+            (&["-codec="], CodecChoice::HashiCorp),
+            (&["-codec=hashicorp"], CodecChoice::HashiCorp),
+            (&["-codec=auto"], CodecChoice::Auto),
+            (&["-codec=native"], CodecChoice::Native),
+        ] {
+            assert_eq!(resolve(args).expect("is valid").0.codec, codec, "{args:?}");
+        }
+        assert_eq!(error(&["-codec=Auto"]), "Unknown codec: Auto. Valid codecs are: [auto native hashicorp]");
     }
 
     #[test]

@@ -128,7 +128,7 @@ macro_rules! settings {
 
         impl Settings {
             /// The default settings (`DefaultConfig` in `config.go`).
-            pub(crate) fn defaults() -> Self {
+            pub fn defaults() -> Self {
                 Self {$($field: settings!(@first $($default.into(),)? Default::default()),)+}
             }
 

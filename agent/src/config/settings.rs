@@ -66,6 +66,12 @@ settings! {
         #[flag = "protocol=5"]
         protocol: Int = 5,
 
+        /// How to write gossip: hashicorp, or auto for our own
+        /// codec between members that read it and HashiCorp's
+        /// with all others, or native for our own only.
+        #[flag = "codec=hashicorp"]
+        codec: Text = "hashicorp",
+
         /// Timing: lan, wan or local.
         #[flag = "profile=lan"]
         profile: Text = "lan",

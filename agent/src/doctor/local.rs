@@ -7,7 +7,7 @@ use serf_tokio::serf_proto::diagnostics::State;
 
 use super::exchange::View;
 use super::report::Report;
-use crate::rpc::{Client, ClientError, ClientOptions, Member, Query, QueryRecord, Record, Stats};
+use crate::rpc::{Client, ClientError, ClientOptions, DISAGREEMENTS, Member, Query, QueryRecord, Record, Stats};
 
 /// The state of an agent, by its own account.
 struct Agent {
@@ -53,6 +53,7 @@ pub(super) fn compare(report: &mut Report, view: Option<&View>, options: &Client
     };
     judge_membership(report, view, &agent);
     judge_clocks(report, view, &agent);
+    judge_digests(report, &agent);
     reach_back(report, &agent, options, timeout);
 }
 
@@ -113,6 +114,24 @@ fn judge_clocks(report: &mut Report, view: &View, agent: &Agent) {
     report.failed("clock-agent", found, advice);
 }
 
+/// Reports reconciliations that did not make the views of node and agent equal. No finding where the agent compares no
+/// digests.
+fn judge_digests(report: &mut Report, agent: &Agent) {
+    let Some(compared) = agent.figure("digests_compared") else { return };
+    let Some(node) = report.node.clone() else { return };
+    let Some(tries) = agent.stats.get(DISAGREEMENTS).and_then(|differ| differ.get(&node)) else {
+        return report.ok(
+            "digests",
+            format!("{} compared {compared} digests, without a lasting difference from {node}", agent.name),
+        );
+    };
+    let found = format!("the views of {} and {node} differ after {tries} reconciliations in a row", agent.name);
+    let advice = format!(
+        "Compare 'serf members' on both: a member that only one of them has shows which is wrong, and 'serf join' of one to          the other exchanges whole states. If the lists are equal, {node} is faulty or hostile: the agent reconciles with it          less and less often."
+    );
+    report.note("digests", found, advice);
+}
+
 /// Has the agent query the node, which sends its ack over UDP, directly to the address that the agent announces.
 fn reach_back(report: &mut Report, agent: &Agent, options: &ClientOptions, timeout: Duration) {
     let Some(node) = report.node.clone() else {
@@ -157,3 +176,32 @@ fn is_confirmed(options: &ClientOptions, node: &str, timeout: Duration) -> Resul
 const BUFFER: u64 = 512;
 
 const TRIES: u32 = 3;
+
+#[cfg(test)]
+mod tests {
+    use super::super::report::Verdict;
+    use super::*;
+
+    fn digests(node: Option<&str>, groups: &[(&str, &[(&str, &str)])]) -> Vec<(Verdict, String)> {
+        let group =
+            |pairs: &[(&str, &str)]| pairs.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect();
+        let stats = groups.iter().map(|(name, pairs)| ((*name).into(), group(pairs))).collect();
+        let mut report = Report { node: node.map(Into::into), ..Report::default() };
+        judge_digests(&mut report, &Agent { name: "here".into(), stats, members: Vec::new() });
+        report.findings.into_iter().map(|finding| (finding.verdict, finding.found)).collect()
+    }
+
+    #[test]
+    fn only_a_node_whose_digest_keeps_differing_gets_a_note_about_digests() {
+        const SERF: (&str, &[(&str, &str)]) = ("serf", &[("digests_compared", "70")]);
+        const DIFFER: (&str, &[(&str, &str)]) = (DISAGREEMENTS, &[("there", "9")]);
+        assert_eq!(digests(Some("there"), &[("serf", &[]), DIFFER]), [], "the agent compares no digests");
+        assert_eq!(digests(None, &[SERF, DIFFER]), [], "the node's name is not known");
+        let agrees = "here compared 70 digests, without a lasting difference from there";
+        assert_eq!(digests(Some("there"), &[SERF]), [(Verdict::Ok, agrees.into())]);
+        let agrees = "here compared 70 digests, without a lasting difference from another";
+        assert_eq!(digests(Some("another"), &[SERF, DIFFER]), [(Verdict::Ok, agrees.into())]);
+        let differs = "the views of here and there differ after 9 reconciliations in a row";
+        assert_eq!(digests(Some("there"), &[SERF, DIFFER]), [(Verdict::Note, differs.into())]);
+    }
+}

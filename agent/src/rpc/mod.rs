@@ -34,6 +34,10 @@ pub use self::why::{Evidence, Why};
 /// The version of this protocol, the only one that exists.
 pub const IPC_VERSION: i64 = 1;
 
+/// The group of [`Stats`] that has the members whose digests keep differing from the agent's, each with the number of
+/// reconciliations since they last agreed. Ours; absent while there is none.
+pub const DISAGREEMENTS: &str = "digests_differ";
+
 /// The default address of an agent's RPC.
 pub const DEFAULT_ADDRESS: &str = "127.0.0.1:7373";
 

@@ -9,7 +9,7 @@ mod transport;
 
 use core::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 pub use self::codec::CodecChoice;
 pub use self::error::ConfigError;
@@ -34,7 +34,7 @@ use crate::limits::{KEYS_MAX, LABEL_BYTES_MAX, USER_EVENT_BYTES_MAX};
 /// exceptions: the first broadcast after an idle time is sent at once, and a backlog is sent in up to sixteen packets
 /// per tick, which suffices for 1500 small user events a second. [`hashicorp_pace`](Self::hashicorp_pace) reverts both.
 /// New releases may add settings, so a profile is the only way to create a value.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Options {
     /// Membership: probes, suspicion, gossip, push/pull.

@@ -1,10 +1,10 @@
 use core::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Settings of Serf: user events, queries, leaves, and how long former members are remembered. The equivalent of serf's
 /// `Config`.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct SerfOptions {
     /// Version of Serf's protocol that this node announces, 2 to 5. It changes no message. HashiCorp's nodes answer no

@@ -1,9 +1,9 @@
 use core::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Settings of membership: failure detection, gossip and push/pull. The equivalent of memberlist's `Config`.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct SwimOptions {
     /// Interval between probes; each probes one member. A longer interval delays the detection of failures. Above zero;

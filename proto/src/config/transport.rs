@@ -2,14 +2,14 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::CodecChoice;
 use crate::types::Key;
 use crate::wire::Versions;
 
 /// Settings of packets and streams: codec, size, label, encryption and compression.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct TransportOptions {
     /// Codecs that the node writes and reads. Default [`CodecChoice::Auto`].

@@ -84,6 +84,11 @@ impl AntiEntropy {
         }
     }
 
+    /// The peers that still differ, each with its number of reconciliations.
+    pub(super) fn unsettled(&self) -> impl Iterator<Item = (MemberIdx, u32)> + '_ {
+        self.unsettled.iter().map(|unsettled| (unsettled.peer, unsettled.tries))
+    }
+
     fn agreed(&mut self, peer: MemberIdx) {
         self.unsettled.retain(|unsettled| unsettled.peer != peer);
     }

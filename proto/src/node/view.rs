@@ -87,6 +87,16 @@ impl Node {
         usage
     }
 
+    /// Members whose digest still differed from ours after the last reconciliation with them, each with the number of
+    /// reconciliations that this node has begun since the two last agreed. One is common: the next probe shows whether
+    /// it helped. A number that keeps growing is a fault of either node, or of a hostile one.
+    ///
+    /// At most 32 members, the most recent last; empty with HashiCorp's codec, which has no digests.
+    pub fn disagreements(&self) -> impl Iterator<Item = (Arc<Peer>, u32)> + '_ {
+        let unsettled = self.gossip.anti_entropy.unsettled();
+        unsettled.filter_map(|(idx, tries)| Some((Arc::clone(self.core.roster.peer(idx)?), tries)))
+    }
+
     /// Number of open exchanges on streams.
     pub fn streams_live(&self) -> usize {
         self.streams.len()

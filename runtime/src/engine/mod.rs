@@ -29,6 +29,7 @@ use crate::events::Subscribers;
 use crate::files::Files;
 use crate::lock;
 use crate::net::{Net, Udp};
+use crate::retry::Retries;
 use crate::send_queue::SendQueue;
 use crate::signal::Signal;
 use crate::socket::is_dual;
@@ -44,6 +45,7 @@ pub(crate) struct Shared<N: Net> {
     pub(crate) send_queue: SendQueue,
     pub(crate) counters: Counters,
     pub(crate) files: Files,
+    pub(crate) retries: Retries,
     pub(crate) engine: Mutex<Engine<N>>,
     /// Raised when the node needs a wake-up earlier than the one that the timer loop sleeps for.
     pub(crate) earlier: Signal,

@@ -123,7 +123,7 @@ impl<N: Net> StreamTask<N> {
             None
         };
         self.shared.lock().dials.begin(to);
-        match or(async { Some(self.shared.net.connect(to).await) }, unwanted).await? {
+        match or(async { Some(self.shared.net.connect(self.shared.bound, to).await) }, unwanted).await? {
             Ok(stream) => {
                 self.shared.lock().dials.opened(to);
                 self.handle_input(StreamInput::Opened);

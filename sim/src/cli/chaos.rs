@@ -5,17 +5,18 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::PoisonError;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use serf_proto::{Config, Options};
 
-use super::parse::{NodesRange, duration, nodes_range};
 use crate::addressing::name_of;
 use crate::chaos::{ChaosOptions, ChaosReport, chaos};
 use crate::hostile::{Attack, Hostility};
+use crate::parse::{NodesRange, duration, nodes_range};
 use crate::{allocations, usage};
 
 #[derive(Args, Clone, Debug)]
@@ -49,12 +50,18 @@ pub(super) struct ChaosCli {
     /// Prints the report as one JSON object.
     #[arg(long)]
     json: bool,
+
+    /// Suppresses the progress.
+    #[arg(long)]
+    quiet: bool,
 }
 
 /// Results of all worlds. The keys of its JSON form are stable: they may be added to, not changed.
 #[derive(Debug, Serialize)]
 struct Summary {
     seeds: u64,
+    /// Worlds that were completed: fewer than `seeds` after Ctrl-C.
+    worlds: usize,
     first_seed: u64,
     nodes: u64,
     node_seconds: f64,
@@ -65,6 +72,13 @@ struct Summary {
     failed: Vec<Failed>,
     wall_s: f64,
     cpu_s: Option<f64>,
+}
+
+impl Summary {
+    /// Whether worlds are missing because the run was stopped.
+    fn is_interrupted(&self) -> bool {
+        (self.worlds as u64) < self.seeds
+    }
 }
 
 /// Hostile members and their effects.
@@ -113,7 +127,8 @@ pub(super) fn run(cli: &ChaosCli) -> Result<ExitCode, String> {
         trace: cli.trace,
     };
     let began = Instant::now();
-    let mut reports = run_all(cli, &options);
+    let halt = super::halt_on_interrupt();
+    let mut reports = run_all(cli, &options, &halt);
     reports.sort_by_key(|report| report.seed);
     let summary = summarize(cli, &reports, began.elapsed().as_secs_f64());
     if cli.json {
@@ -122,11 +137,18 @@ pub(super) fn run(cli: &ChaosCli) -> Result<ExitCode, String> {
     } else {
         print(&summary);
     }
-    Ok(if summary.failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(match (summary.failed.is_empty(), summary.is_interrupted()) {
+        (false, _) => ExitCode::FAILURE,
+        (true, true) => ExitCode::from(super::EXIT_INTERRUPTED),
+        (true, false) => ExitCode::SUCCESS,
+    })
 }
 
 /// One world per thread: unlike the windows of one large world, worlds never wait for each other.
-fn run_all(cli: &ChaosCli, options: &ChaosOptions) -> Vec<ChaosReport> {
+/// Stops starting worlds when `halt` is raised; those that run are completed.
+fn run_all(cli: &ChaosCli, options: &ChaosOptions, halt: &AtomicBool) -> Vec<ChaosReport> {
+    let bar = progress_bar(cli);
+    let failed = AtomicU64::new(0);
     let (next, reports) = (AtomicU64::new(0), Mutex::new(Vec::new()));
     let processors = std::thread::available_parallelism().map_or(1, core::num::NonZero::get);
     // All threads share one heap: the growth by one world is measurable only if it runs alone.
@@ -136,17 +158,35 @@ fn run_all(cli: &ChaosCli, options: &ChaosOptions) -> Vec<ChaosReport> {
             scope.spawn(|| {
                 loop {
                     let nth = next.fetch_add(1, Ordering::Relaxed);
-                    if nth >= cli.seeds {
+                    if nth >= cli.seeds || halt.load(Ordering::Relaxed) {
                         return;
                     }
                     let report = chaos(cli.first_seed.wrapping_add(nth), options);
+                    failed.fetch_add(u64::from(!report.is_fine()), Ordering::Relaxed);
+                    bar.set_message(format!("{} failed", failed.load(Ordering::Relaxed)));
+                    bar.inc(1);
                     reports.lock().unwrap_or_else(PoisonError::into_inner).push(report);
                 }
             });
         }
     });
+    bar.finish_and_clear();
     reports.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
+
+/// Returns the progress bar over all worlds, which hides itself if stderr is not a terminal.
+fn progress_bar(cli: &ChaosCli) -> ProgressBar {
+    if cli.quiet {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::new(cli.seeds).with_message("0 failed");
+    if let Ok(style) = ProgressStyle::with_template(PROGRESS) {
+        bar.set_style(style);
+    }
+    bar
+}
+
+const PROGRESS: &str = "chaos [{wide_bar}] {pos} of {len} worlds, {msg}, {elapsed}, {eta} left";
 
 fn summarize(cli: &ChaosCli, reports: &[ChaosReport], wall_s: f64) -> Summary {
     let mut faults = BTreeMap::new();
@@ -163,6 +203,7 @@ fn summarize(cli: &ChaosCli, reports: &[ChaosReport], wall_s: f64) -> Summary {
     let seconds = |report: &ChaosReport| report.virtual_time.as_secs_f64();
     Summary {
         seeds: cli.seeds,
+        worlds: reports.len(),
         first_seed: cli.first_seed,
         nodes: reports.iter().map(|report| u64::from(report.nodes)).sum(),
         node_seconds: reports.iter().map(|report| f64::from(report.nodes) * seconds(report)).sum(),
@@ -235,8 +276,8 @@ fn print_hostile(hostile: &Hostile) {
 }
 
 fn print(summary: &Summary) {
-    let Summary { seeds, nodes, virtual_s, suspicions, wall_s, .. } = summary;
-    println!("{seeds} worlds, {nodes} nodes, {virtual_s:.0} virtual s, from seed {}", summary.first_seed);
+    let Summary { worlds, nodes, virtual_s, suspicions, wall_s, .. } = summary;
+    println!("{worlds} worlds, {nodes} nodes, {virtual_s:.0} virtual s, from seed {}", summary.first_seed);
     let faults: Vec<String> = summary.faults.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
     println!("Faults: {}", faults.join(", "));
     println!("Suspicions raised: {suspicions}");
@@ -253,6 +294,9 @@ fn print(summary: &Summary) {
         deaf.iter().for_each(|node| println!("  node {node} missed events sent at the end"));
     }
     let failed = summary.failed.len();
+    if summary.is_interrupted() {
+        println!("Stopped after {worlds} of {} worlds.", summary.seeds);
+    }
     println!(
         "{}",
         if failed == 0 {

@@ -33,8 +33,17 @@ const NETWORK: [(&str, &str); 7] = [
     ("--bandwidth MBIT/S", "send rate of a node on streams"),
 ];
 
-const ORDERS: [(&str, &str); 3] = [
+const ORDERS: [(&str, &str); 12] = [
+    ("sim run SCENARIO", "runs a scenario, or a sweep over its parameters and seeds"),
+    ("sim list", "lists the scenarios that ship with the program"),
+    ("sim show NAME", "prints one of them"),
+    ("sim init", "writes a commented example of a scenario file"),
+    ("sim schema", "prints the JSON schema of scenario files"),
+    ("sim merge PATH… -o FILE", "merges results files"),
     ("sim chaos", "randomly drawn worlds with faults of all kinds, then all nodes must agree"),
     ("sim strikes", "measures the cost of a hostile member's messages"),
+    ("sim explain", "the timeline of one member of a run"),
+    ("sim compare", "compares two sets of results on the same seeds"),
+    ("sim report", "writes results as one HTML page"),
     ("sim bench", "measures the simulator itself"),
 ];

@@ -1,9 +1,13 @@
 //! The command line: parses options, prints the report, and returns an exit code for scripts.
 
 mod chaos;
+mod compare;
+mod experiment;
+mod explain;
+mod files;
 mod list;
 mod options;
-mod parse;
+mod report;
 
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
@@ -34,11 +38,19 @@ pub fn main() -> ExitCode {
     match &cli.order {
         Some(Order::Bench) => bench::run(),
         Some(Order::Strikes { rounds }) => cost::run(*rounds),
-        Some(Order::Chaos(options)) => chaos::run(options).unwrap_or_else(|reason| refuse(&reason)),
-        None if cli.run.list => {
-            let _closed = write!(std::io::stdout(), "{}", list::list());
-            ExitCode::SUCCESS
+        Some(Order::Explain(options)) => explain::run(options).unwrap_or_else(|reason| refuse(&reason)),
+        Some(Order::Compare(options)) => compare::run(options).unwrap_or_else(|reason| refuse(&reason)),
+        Some(Order::Report(options)) => report::run(options).unwrap_or_else(|reason| refuse(&reason)),
+        Some(Order::Run(options)) => experiment::run(options).unwrap_or_else(|reason| refuse(&reason)),
+        Some(Order::List) => print_text(&experiment::list()),
+        Some(Order::Show { name }) => experiment::show(name).map_or_else(|reason| refuse(&reason), print_text),
+        Some(Order::Init { path }) => {
+            experiment::init(path).map_or_else(|reason| refuse(&reason), |()| ExitCode::SUCCESS)
         }
+        Some(Order::Schema) => print_text(&experiment::schema()),
+        Some(Order::Merge(options)) => experiment::merge(options).unwrap_or_else(|reason| refuse(&reason)),
+        Some(Order::Chaos(options)) => chaos::run(options).unwrap_or_else(|reason| refuse(&reason)),
+        None if cli.run.list => print_text(&list::list()),
         None => match run(&cli.run) {
             Ok(code) => code,
             Err(reason) => refuse(&reason),
@@ -48,21 +60,18 @@ pub fn main() -> ExitCode {
 
 fn run(options: &RunOptions) -> Result<ExitCode, String> {
     let plan = options.plan()?;
+    files::check(options)?;
     check_memory(options)?;
-    let halt = Arc::new(AtomicBool::new(false));
-    let raised = Arc::clone(&halt);
-    // Without a handler Ctrl-C still ends the run, but without a report.
-    let _no_handler = ctrlc::set_handler(move || {
-        if raised.swap(true, Ordering::Relaxed) {
-            std::process::exit(EXIT_INTERRUPTED.into());
-        }
-    });
+    let halt = halt_on_interrupt();
     let began = Instant::now();
     let mut world = World::new(plan.world.clone());
     if let Some(node) = options.trace {
         world.print_trace(node);
     }
-    let is_shown = !options.quiet && !options.json && std::io::stderr().is_terminal();
+    if options.report.is_some() {
+        world.record_news(None);
+    }
+    let is_shown = !options.quiet && std::io::stderr().is_terminal();
     let mut progress = PhaseBar::new(is_shown, halt);
     let scenario: &Scenario = &plan.scenario;
     let phases = scenario.run(&mut world, &plan.world.config, &mut progress);
@@ -77,8 +86,11 @@ fn run(options: &RunOptions) -> Result<ExitCode, String> {
         virtual_s: world.now().as_secs_f64(),
         cost,
         trace_hash: format!("{:016x}", world.trace_hash()),
+        series: world.series(),
     };
     print(&report, options)?;
+    let story = world.story().map(|story| story.html());
+    files::write(&report, options, story.as_deref())?;
     // The system reclaims the memory faster than millions of small frees.
     core::mem::forget(world);
     Ok(match (report.is_halted(), report.is_fine()) {
@@ -86,6 +98,12 @@ fn run(options: &RunOptions) -> Result<ExitCode, String> {
         (false, true) => ExitCode::SUCCESS,
         (false, false) => ExitCode::FAILURE,
     })
+}
+
+fn print_text(text: &str) -> ExitCode {
+    // A closed pipe, as by `head`, is not an error.
+    let _closed = write!(std::io::stdout(), "{text}");
+    ExitCode::SUCCESS
 }
 
 fn print(report: &Report, options: &RunOptions) -> Result<(), String> {
@@ -98,6 +116,19 @@ fn print(report: &Report, options: &RunOptions) -> Result<(), String> {
     // A closed pipe, as by `head`, is not an error.
     let _closed = writeln!(std::io::stdout(), "{}", text.trim_end());
     Ok(())
+}
+
+/// Returns a flag that the first Ctrl-C raises; the second one ends the process.
+fn halt_on_interrupt() -> Arc<AtomicBool> {
+    let halt = Arc::new(AtomicBool::new(false));
+    let raised = Arc::clone(&halt);
+    // Without a handler Ctrl-C still ends the run, but without a report.
+    let _no_handler = ctrlc::set_handler(move || {
+        if raised.swap(true, Ordering::Relaxed) {
+            std::process::exit(EXIT_INTERRUPTED.into());
+        }
+    });
+    halt
 }
 
 /// Checks the memory estimate; refuses a run that would not fit.
@@ -117,10 +148,15 @@ fn check_memory(options: &RunOptions) -> Result<(), String> {
     Ok(())
 }
 
-/// Returns the first paragraph of a message as one line.
+/// Returns the first paragraph of a message, and the tip after it if there is one, as one line.
 fn one_line(message: &str) -> String {
-    let paragraph: Vec<&str> = message.lines().map(str::trim).take_while(|line| !line.is_empty()).collect();
-    paragraph.join(" ").trim_start_matches("error: ").to_owned()
+    let mut lines = message.lines().map(str::trim);
+    let paragraph: Vec<&str> = lines.by_ref().take_while(|line| !line.is_empty()).collect();
+    let mut line = paragraph.join(" ").trim_start_matches("error: ").to_owned();
+    if let Some(tip) = lines.find_map(|line| line.strip_prefix("tip: ")) {
+        line = format!("{line}; {tip}");
+    }
+    line
 }
 
 fn refuse(reason: &str) -> ExitCode {
@@ -137,6 +173,7 @@ mod tests {
 
     #[test]
     fn messages_become_one_line() {
-        assert_eq!(one_line("error: bad\n  tip: worse\n\nFor more information"), "bad tip: worse");
+        assert_eq!(one_line("error: bad\n  and worse\n\nFor more information"), "bad and worse");
+        assert_eq!(one_line("error: bad\n\n  tip: try good\n\nUsage: sim"), "bad; try good");
     }
 }

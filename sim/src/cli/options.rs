@@ -1,14 +1,21 @@
 use core::time::Duration;
+use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use serf_proto::Key;
-use serf_proto::{CodecChoice, Config, Options, Rng, Seed};
+use serf_proto::{CodecChoice, Config, Options};
 
 use super::chaos::ChaosCli;
-use super::parse::{LatencyRange, duration, latency_range, positive, share, share_of_some};
+use super::compare::CompareCli;
+use super::experiment::{MergeCli, RunCli};
+use super::explain::ExplainCli;
+use super::report::ReportCli;
+use crate::experiment::key;
+use crate::experiment::options::without_lifeguard;
 use crate::net::LinkModel;
+use crate::parse::{LatencyRange, duration, latency_range, positive, share, share_of_some};
 use crate::phase::{Phase, PhaseSettings};
 use crate::report::Setup;
+use crate::results;
 use crate::scenario::Scenario;
 use crate::world::WorldOptions;
 
@@ -28,6 +35,25 @@ pub(super) struct Cli {
 
 #[derive(Clone, Debug, Subcommand)]
 pub(super) enum Order {
+    /// Runs a scenario, or a sweep over its parameters and seeds, and writes one results file per run.
+    Run(RunCli),
+    /// Lists the scenarios that ship with the program.
+    List,
+    /// Prints a scenario that ships with the program.
+    Show {
+        /// Its name.
+        name: String,
+    },
+    /// Writes a commented example of a scenario file.
+    Init {
+        /// The file.
+        #[arg(default_value = "scenario.toml")]
+        path: PathBuf,
+    },
+    /// Prints the JSON schema of scenario files.
+    Schema,
+    /// Merges results files of one version of the simulator into one, sorted by configuration and seed.
+    Merge(MergeCli),
     /// Runs many small, randomly drawn worlds with random faults of all kinds, after which all nodes must agree.
     Chaos(ChaosCli),
     /// Measures the cost of a hostile member's messages for the receiving node, by kind of attack, and prints one
@@ -37,6 +63,13 @@ pub(super) enum Order {
         #[arg(long, value_name = "COUNT", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=10_000))]
         rounds: u32,
     },
+    /// Runs phases and tells the timeline of one member: who suspected it, why, who confirmed, when it was declared failed,
+    /// and how the news spread.
+    Explain(Box<ExplainCli>),
+    /// Compares two sets of results on the same seeds. Exit code 1 if a metric became worse, 0 otherwise.
+    Compare(CompareCli),
+    /// Writes results as one HTML page.
+    Report(ReportCli),
     /// Measures the simulator itself at several sizes and prints one table. Takes a minute or two.
     Bench,
 }
@@ -47,7 +80,7 @@ pub(super) struct RunOptions {
     #[arg(long, value_name = "COUNT", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=NODES_MAX))]
     pub(super) nodes: u32,
 
-    /// Share of datagrams that are lost, from 0 to 1. Streams lose nothing: TCP retransmits.
+    /// Share of datagrams that are lost, from 0 to 1 or in percent (5%). Streams lose nothing: TCP retransmits.
     #[arg(long, value_name = "SHARE", default_value = "0", value_parser = share)]
     loss: u32,
 
@@ -63,7 +96,8 @@ pub(super) struct RunOptions {
     #[arg(long, value_name = "NAME", value_enum, default_value_t = Profile::Lan)]
     profile: Profile,
 
-    /// One-way latency of every packet, drawn uniformly from this range. The minimum must be above zero.
+    /// One-way latency of every packet, drawn uniformly from this range, or one value for all. The minimum must be above
+    /// zero.
     #[arg(long, value_name = "MIN..MAX", default_value = "1ms..20ms", value_parser = latency_range)]
     latency: LatencyRange,
 
@@ -208,7 +242,8 @@ pub(super) struct RunOptions {
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     idle: Option<Duration>,
 
-    /// Ends the run after this virtual time, in any phase. [default: only the phases' own deadlines]
+    /// Ends the run after this virtual time, in any phase. A phase that has not reached its goal by then fails.
+    /// [default: only the phases' own deadlines]
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     max_virtual: Option<Duration>,
 
@@ -227,6 +262,18 @@ pub(super) struct RunOptions {
     /// Prints the report as one JSON object.
     #[arg(long)]
     pub(super) json: bool,
+
+    /// Writes the report with charts to this file: one HTML page that needs no network and no script.
+    #[arg(long, value_name = "FILE")]
+    pub(super) report: Option<PathBuf>,
+
+    /// Writes the results into this directory, as JSON lines for sim report and sim compare.
+    #[arg(long, value_name = "DIRECTORY")]
+    pub(super) results: Option<PathBuf>,
+
+    /// Writes the convergence curves to this file, as SVG.
+    #[arg(long, value_name = "FILE")]
+    pub(super) picture: Option<PathBuf>,
 
     /// Suppresses progress and remarks; prints only the report.
     #[arg(long)]
@@ -359,7 +406,8 @@ impl RunOptions {
             is_converged: self.is_converged(),
             virtual_max: self.max_virtual,
         };
-        Ok(Plan { world, scenario, setup: self.setup(threads, gossip_packets) })
+        let setup = self.setup(threads, gossip_packets, &scenario);
+        Ok(Plan { world, scenario, setup })
     }
 
     /// Whether a phase restarts processes from their disks.
@@ -417,7 +465,7 @@ impl RunOptions {
         Ok(phases)
     }
 
-    fn setup(&self, threads: u32, gossip_packets: u32) -> Setup {
+    fn setup(&self, threads: u32, gossip_packets: u32, scenario: &Scenario) -> Setup {
         let share = |ppm: u32| f64::from(ppm) / 1e6;
         Setup {
             nodes: self.nodes,
@@ -445,27 +493,15 @@ impl RunOptions {
             pace: self.pace.name(),
             gossip_packets,
             checks: !self.no_checks,
+            version: results::VERSION,
+            stream_reset: share(self.stream_reset),
+            bandwidth_mbit_per_s: self.bandwidth,
+            label: self.label.clone().unwrap_or_default(),
+            virtual_max_s: self.max_virtual.map(|max| max.as_secs_f64()),
+            phase_settings: scenario.settings.clone(),
         }
     }
 }
-
-/// Options of SWIM without Lifeguard: no health scores, and no suspicions that wait for confirmation. The buddy system,
-/// a ping that carries the suspicion to its subject, cannot be turned off.
-fn without_lifeguard(options: Options) -> Options {
-    options.with(|options| {
-        options.swim.awareness_max_multiplier = 1;
-        options.swim.suspicion_max_timeout_mult = 1;
-    })
-}
-
-/// Returns the key of all nodes of a world.
-fn key(seed: u64) -> Key {
-    let bytes: [u8; 16] = Rng::stream(&Seed::from_u64(seed), KEY_STREAM).bytes();
-    Key::new(&bytes).expect("a key may have 16 bytes")
-}
-
-/// The world's RNG stream for its key; nodes have their own seeds.
-const KEY_STREAM: u64 = 0x6b65_7900;
 
 /// Small worlds are faster on one thread: a window holds less work than a barrier costs.
 fn default_threads(nodes: u32) -> u32 {

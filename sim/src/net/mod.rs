@@ -4,6 +4,7 @@ mod model;
 mod places;
 mod rule;
 pub(crate) mod stream;
+mod topology;
 
 use core::time::Duration;
 
@@ -12,6 +13,8 @@ use serf_proto::{Instant, Rng, Seed};
 pub use self::model::{LinkModel, LinkModelError};
 use self::places::Places;
 pub use self::rule::{Effect, NodeSet, Rule};
+pub(crate) use self::topology::Weather;
+pub use self::topology::{Bursts, Latency, Link, Topology};
 
 /// The network between the nodes. Changes only between windows.
 #[derive(Clone, Debug)]
@@ -19,6 +22,7 @@ pub(crate) struct Network {
     pub(crate) model: LinkModel,
     pub(crate) rules: Vec<Rule>,
     places: Places,
+    topology: Option<Topology>,
 }
 
 /// Fate of a datagram.
@@ -33,19 +37,28 @@ pub(crate) enum Fate {
 }
 
 impl Network {
-    pub(crate) fn new(model: LinkModel, nodes: u32, seed: &Seed) -> Self {
+    pub(crate) fn new(model: LinkModel, topology: Option<Topology>, nodes: u32, seed: &Seed) -> Self {
         let places = Places::draw(nodes, model.square_side(), seed);
-        Self { model, rules: Vec::new(), places }
+        Self { model, rules: Vec::new(), places, topology }
+    }
+
+    /// Returns the minimum latency of all packets: the length of a window.
+    pub(crate) fn latency_min(&self) -> Duration {
+        self.topology.as_ref().map_or_else(|| self.model.latency_min(), Topology::latency_min)
     }
 
     /// Returns the mean round-trip time between two nodes, without the delays of rules.
     pub(crate) fn round_trip_mean(&self, a: u32, b: u32) -> Duration {
-        self.model.latency_min() + self.model.latency_max() + 2 * self.places.between(a, b)
+        let links = match &self.topology {
+            Some(topology) => topology.link(a, b).latency.mean() + topology.link(b, a).latency.mean(),
+            None => self.model.latency_min() + self.model.latency_max(),
+        };
+        links + 2 * self.places.between(a, b)
     }
 
     /// Returns the fate of a datagram sent now. Draws from the sender's RNG only, so that neither other nodes' traffic
     /// nor the number of threads affects it.
-    pub(crate) fn judge(&self, rng: &mut Rng, now: Instant, from: u32, to: u32) -> Fate {
+    pub(crate) fn judge(&self, rng: &mut Rng, weather: &mut Weather, now: Instant, from: u32, to: u32) -> Fate {
         let mut detour = self.places.between(from, to);
         for effect in self.effects(now, from, to) {
             match effect {
@@ -58,15 +71,25 @@ impl Network {
                 Effect::Delay(delay) => detour += delay,
             }
         }
-        if rng.chance(self.model.loss_ppm()) {
+        let link = self.link(from, to);
+        if let Some(topology) = &self.topology
+            && topology.is_lost_in_burst(rng, weather, now)
+        {
             return Fate::Lost;
         }
-        let mut after = self.model.draw_latency(rng) + detour;
-        if rng.chance(self.model.reorder_ppm()) {
+        if rng.chance(link.loss_ppm) {
+            return Fate::Lost;
+        }
+        let mut after = link.latency.draw(rng) + detour;
+        if rng.chance(link.reorder_ppm) {
             after += self.model.draw_reorder_delay(rng);
         }
-        let copy_after = rng.chance(self.model.duplicate_ppm()).then(|| self.model.draw_latency(rng) + detour);
+        let copy_after = rng.chance(link.duplicate_ppm).then(|| link.latency.draw(rng) + detour);
         Fate::Arrives { after, copy_after }
+    }
+
+    fn link(&self, from: u32, to: u32) -> Link {
+        self.topology.as_ref().map_or_else(|| self.model.link(), |topology| *topology.link(from, to))
     }
 
     /// Returns the latency of a stream segment; `None` if a rule drops it. Loss is not modelled: TCP retransmits.
@@ -79,7 +102,7 @@ impl Network {
                 Effect::Delay(delay) => detour += delay,
             }
         }
-        Some(self.model.draw_latency(rng) + detour)
+        Some(self.link(from, to).latency.draw(rng) + detour)
     }
 
     fn effects(&self, now: Instant, from: u32, to: u32) -> impl Iterator<Item = Effect> + '_ {
@@ -98,12 +121,17 @@ mod tests {
     }
 
     fn network(model: LinkModel) -> Network {
-        Network::new(model, 4, &Seed::from_u64(1))
+        Network::new(model, None, 4, &Seed::from_u64(1))
+    }
+
+    fn fate(network: &Network, rng: &mut Rng, now: Instant, from: u32, to: u32) -> Fate {
+        let mut weather = Weather::CLEAR;
+        network.judge(rng, &mut weather, now, from, to)
     }
 
     fn fates(network: &Network, count: u32) -> Vec<Fate> {
         let mut rng = rng();
-        (0..count).map(|_| network.judge(&mut rng, Instant::ZERO, 0, 1)).collect()
+        (0..count).map(|_| fate(network, &mut rng, Instant::ZERO, 0, 1)).collect()
     }
 
     #[test]
@@ -145,10 +173,10 @@ mod tests {
             during: Some((Instant::ZERO, until)),
         });
         let mut rng = rng();
-        assert_eq!(network.judge(&mut rng, Instant::ZERO, 0, 1), Fate::Cut);
+        assert_eq!(fate(&network, &mut rng, Instant::ZERO, 0, 1), Fate::Cut);
         assert_eq!(network.segment_latency(&mut rng, Instant::ZERO, 0, 1), None);
         for (now, from, to) in [(until, 0, 1), (Instant::ZERO, 1, 0), (Instant::ZERO, 0, 3)] {
-            assert!(matches!(network.judge(&mut rng, now, from, to), Fate::Arrives { .. }));
+            assert!(matches!(fate(&network, &mut rng, now, from, to), Fate::Arrives { .. }));
         }
     }
 
@@ -158,7 +186,7 @@ mod tests {
         let (mut rng, mut seen) = (rng(), Vec::new());
         for (a, b) in [(0, 1), (1, 2), (2, 3), (3, 0)] {
             let mut there_and_back = || {
-                let ways = [(a, b), (b, a)].map(|(from, to)| far.judge(&mut rng, Instant::ZERO, from, to));
+                let ways = [(a, b), (b, a)].map(|(from, to)| fate(&far, &mut rng, Instant::ZERO, from, to));
                 let [Fate::Arrives { after: there, .. }, Fate::Arrives { after: back, .. }] = ways else {
                     panic!("{ways:?}")
                 };
@@ -178,7 +206,7 @@ mod tests {
         network.rules.push(rule(Effect::Delay(100 * MS)));
         network.rules.push(rule(Effect::Loss { ppm: 1_000_000 }));
         let mut rng = rng();
-        assert_eq!(network.judge(&mut rng, Instant::ZERO, 0, 1), Fate::Lost);
+        assert_eq!(fate(&network, &mut rng, Instant::ZERO, 0, 1), Fate::Lost);
         let latency = network.segment_latency(&mut rng, Instant::ZERO, 0, 1).unwrap();
         assert!(latency >= 101 * MS && latency <= 102 * MS, "{latency:?}");
     }

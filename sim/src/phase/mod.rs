@@ -19,6 +19,7 @@ use core::fmt;
 use core::time::Duration;
 
 use clap::ValueEnum;
+use serde::{Serialize, Serializer};
 
 pub use self::steps::Figures;
 pub(crate) use self::steps::{PhaseSteps, Step};
@@ -147,14 +148,17 @@ impl fmt::Display for Phase {
     }
 }
 
-/// Settings of the phases.
-#[derive(Clone, Debug)]
+/// Settings of the phases. In their JSON form durations are seconds, shares numbers from 0 to 1, and the names say so.
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct PhaseSettings {
     /// Virtual time over which the nodes of a cold start arrive.
+    #[serde(rename = "join_spread_s", serialize_with = "seconds")]
     pub join_spread: Duration,
     /// Share of the nodes that crash, in parts per million; at least one does.
+    #[serde(rename = "crash_share", serialize_with = "share")]
     pub crash_ppm: u32,
     /// Share of the nodes that leave, in parts per million; at least one does.
+    #[serde(rename = "leave_share", serialize_with = "share")]
     pub leave_ppm: u32,
     /// Payload of the user event, in bytes.
     pub event_bytes: u32,
@@ -163,32 +167,45 @@ pub struct PhaseSettings {
     /// Bytes per answer to the query.
     pub query_answer_bytes: u32,
     /// Share of the nodes that a partition isolates, in parts per million; at least one, never all.
+    #[serde(rename = "partition_share", serialize_with = "share")]
     pub partition_ppm: u32,
     /// Duration of the partition; zero: until both sides have declared each other failed.
+    #[serde(rename = "partition_for_s", serialize_with = "seconds")]
     pub partition_for: Duration,
     /// Share of the nodes that restart, in parts per million; at least one does.
+    #[serde(rename = "restart_share", serialize_with = "share")]
     pub restart_ppm: u32,
     /// Downtime of the restarted nodes.
+    #[serde(rename = "restart_down_s", serialize_with = "seconds")]
     pub restart_down: Duration,
     /// Time over which they start again.
+    #[serde(rename = "restart_spread_s", serialize_with = "seconds")]
     pub restart_spread: Duration,
     /// Share of the nodes that are slow, in parts per million; at least one, never all.
+    #[serde(rename = "slow_share", serialize_with = "share")]
     pub slow_ppm: u32,
     /// Duration of each stall of a slow node.
+    #[serde(rename = "slow_by_s", serialize_with = "seconds")]
     pub slow_by: Duration,
     /// Time that a slow node runs between two stalls.
+    #[serde(rename = "slow_gap_s", serialize_with = "seconds")]
     pub slow_gap: Duration,
     /// Duration of the stalls in total.
+    #[serde(rename = "slow_for_s", serialize_with = "seconds")]
     pub slow_for: Duration,
     /// Share of the nodes that flap, in parts per million; at least one, never all.
+    #[serde(rename = "flap_share", serialize_with = "share")]
     pub flap_ppm: u32,
     /// Crashes per flapping node.
     pub flap_count: u32,
     /// Average time between crashes; a node is down for half of it.
+    #[serde(rename = "flap_every_s", serialize_with = "seconds")]
     pub flap_every: Duration,
     /// Bound of the median relative error of estimated round trips, in parts per million.
+    #[serde(rename = "rtt_error_share", serialize_with = "share")]
     pub rtt_error_ppm: u32,
     /// Duration of the idle phase.
+    #[serde(rename = "idle_s", serialize_with = "seconds")]
     pub idle: Duration,
 }
 
@@ -217,6 +234,14 @@ impl Default for PhaseSettings {
             idle: Duration::ZERO,
         }
     }
+}
+
+fn seconds<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64(duration.as_secs_f64())
+}
+
+fn share<S: Serializer>(ppm: &u32, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64(f64::from(*ppm) / 1e6)
 }
 
 /// Result of starting a phase.

@@ -1,5 +1,6 @@
 //! Results of a run: a table for people, JSON for programs.
 
+pub(crate) mod records;
 mod table;
 
 use core::time::Duration;
@@ -8,7 +9,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serf_proto::{Instant, Sent};
 
-use crate::phase::{Figures, Phase};
+use crate::phase::{Figures, Phase, PhaseSettings};
+use crate::series::Series;
 use crate::{allocations, usage};
 
 /// Results of a run. The keys of its JSON form are stable: they may be added to, not changed.
@@ -31,6 +33,9 @@ pub struct Report {
     pub cost: Cost,
     /// Hash of every input of every node, in hexadecimal.
     pub trace_hash: String,
+    /// Time series. Part of results files, not of the summary.
+    #[serde(skip)]
+    pub series: Series,
 }
 
 /// Anti-entropy by digests, summed over all nodes.
@@ -91,6 +96,18 @@ pub struct Setup {
     pub gossip_packets: u32,
     /// Whether the checks were enabled.
     pub checks: bool,
+    /// Version of the simulator; see [`crate::results::VERSION`].
+    pub version: &'static str,
+    /// Share of stream chunks that reset their stream.
+    pub stream_reset: f64,
+    /// Send rate of a node on streams, in Mbit/s.
+    pub bandwidth_mbit_per_s: u64,
+    /// The cluster's label; empty if there is none.
+    pub label: String,
+    /// Limit of virtual time; `None` if there is none.
+    pub virtual_max_s: Option<f64>,
+    /// Settings of the phases, whether they ran or not.
+    pub phase_settings: PhaseSettings,
 }
 
 /// Results of one phase.
@@ -100,7 +117,7 @@ pub struct PhaseReport {
     /// The phase.
     #[serde(serialize_with = "phase_name")]
     pub phase: Phase,
-    /// The goal.
+    /// The goal. `total`, `done` and `reached_s` are about it.
     pub goal: &'static str,
     /// How it ended.
     pub outcome: Outcome,
@@ -116,7 +133,8 @@ pub struct PhaseReport {
     pub done: i64,
     /// Number of nodes that were up at its end.
     pub nodes_up: usize,
-    /// Times at which shares of the total were complete, in virtual seconds from the start.
+    /// Times at which shares of the total were complete, in virtual seconds from the start; of a phase with several
+    /// steps from the start of the step that has this goal.
     pub reached_s: Reached,
     /// Datagrams sent, per node and second.
     pub datagrams_per_node_second: Spread,
@@ -147,8 +165,36 @@ pub struct PhaseReport {
     /// The first violations.
     pub violations: Vec<String>,
     /// Steps of a phase that has several, in order. The counters above are totals over all steps; the goal and its
-    /// times are those of the last step.
+    /// times are those of the step that the phase is about, or of the one that failed.
     pub steps: Vec<StepReport>,
+    /// Share of the total that was complete over time: virtual seconds from the start of the step of `reached_s`, and the share that holds
+    /// from then on. Part of results files, not of the summary.
+    #[serde(skip)]
+    pub curve: Vec<(f64, f64)>,
+    /// Messages sent in datagrams during the phase, by kind. Part of results files, not of the summary.
+    #[serde(skip)]
+    pub sent: BTreeMap<&'static str, Sent>,
+    /// Nodes that the phase crashed or let leave. Part of results files, not of the summary.
+    #[serde(skip)]
+    pub subjects: Vec<SubjectReport>,
+}
+
+/// When the others noticed what happened to one node; virtual seconds from the start of the step.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct SubjectReport {
+    /// The node's name.
+    pub node: String,
+    /// The first suspicion at any node.
+    pub suspected_s: Option<f64>,
+    /// The first node that had the verdict: failed, or left.
+    pub first_observer: Option<String>,
+    /// When it had it.
+    pub first_s: Option<f64>,
+    /// When the last node had it.
+    pub last_s: Option<f64>,
+    /// Number of nodes that had it.
+    pub observers: u64,
 }
 
 /// Results of one step of a phase.
@@ -177,6 +223,9 @@ pub struct StepReport {
     pub datagrams_delivered: u64,
     /// Figures of this kind of step only.
     pub figures: Figures,
+    /// As the curve of a phase, from the start of the step.
+    #[serde(skip)]
+    pub curve: Vec<(f64, f64)>,
 }
 
 /// Outcome of a phase.
@@ -200,7 +249,7 @@ pub enum Outcome {
         /// Deadline, in virtual seconds.
         deadline_s: f64,
     },
-    /// The run reached its limit of virtual time.
+    /// The run reached its limit of virtual time before the goal. Counts as a failure, except for the idle phase.
     CutShort,
     /// The run was stopped from outside.
     Halted,
@@ -298,12 +347,21 @@ impl PhaseReport {
             violation_count: 0,
             violations: Vec::new(),
             steps: Vec::new(),
+            curve: Vec::new(),
+            sent: BTreeMap::new(),
+            subjects: Vec::new(),
         }
     }
 
     /// Whether the phase succeeded.
     pub fn is_fine(&self) -> bool {
-        self.violation_count == 0 && !matches!(self.outcome, Outcome::Missing { .. })
+        let is_open = match self.outcome {
+            Outcome::Missing { .. } => true,
+            // An idle phase has nothing to reach.
+            Outcome::CutShort => self.phase != Phase::Idle,
+            Outcome::Done | Outcome::Skipped { .. } | Outcome::Halted => false,
+        };
+        self.violation_count == 0 && !is_open
     }
 }
 

@@ -7,6 +7,7 @@ use serf_proto::{DropReason, MessageKind, Sent};
 use super::World;
 use crate::content;
 use crate::report::AntiEntropy;
+use crate::series::Series;
 
 impl World {
     /// Returns the inputs that nodes dropped so far, by reason.
@@ -48,6 +49,13 @@ impl World {
             }
         }
         sum
+    }
+
+    /// Returns the time series of the run so far.
+    pub fn series(&self) -> Series {
+        let hosts = self.shards.iter().flat_map(|shard| &shard.hosts);
+        let meters = hosts.map(|host| &host.sockets.uplink.meter);
+        Series::of(self.shards.iter().map(|shard| &shard.notes.ledger), meters)
     }
 
     /// Returns the size of a node's state in bytes, measured as the length of its debug text. Every name, payload and

@@ -5,6 +5,7 @@ use serf_proto::Status;
 use super::World;
 use crate::addressing::name_of;
 use crate::command::LOAD;
+use crate::notes::Notes;
 use crate::shared::draw_distinct;
 use crate::tally::Tally;
 use crate::truth::{Aim, Goal, HostState, Watch};
@@ -20,6 +21,9 @@ impl World {
     /// Sets the subjects of the phase.
     pub(crate) fn set_subjects(&mut self, subjects: &[u32]) {
         self.shared.truth.set_subjects(subjects);
+        if let Some(first) = subjects.iter().min() {
+            self.all_notes().filter_map(|notes| notes.news.as_mut()).for_each(|news| news.choose(*first));
+        }
     }
 
     /// Starts counting deliveries of user events of this name.
@@ -66,6 +70,11 @@ impl World {
     /// Returns the current goal.
     pub(crate) const fn goal(&self) -> &Goal {
         &self.shared.goal
+    }
+
+    /// Returns the records of all shards.
+    pub(crate) fn all_notes(&mut self) -> impl Iterator<Item = &mut Notes> {
+        self.shards.iter_mut().map(|shard| &mut shard.notes)
     }
 
     /// Returns the sum of all shards' counters since the phase began.

@@ -3,6 +3,7 @@
 mod attacker;
 mod command;
 mod counters;
+mod course;
 mod fault;
 mod goal;
 mod judge;
@@ -15,9 +16,10 @@ use serf_proto::{Config, Instant, Node, Rng};
 pub use self::fault::Fault;
 use crate::engine::{self, Progress, Stop};
 use crate::host::Host;
+use crate::layout::Layout;
 use crate::net::LinkModel;
 use crate::shard::Shard;
-use crate::shared::{Settings, Shared};
+use crate::shared::Shared;
 use crate::truth::Aim;
 
 /// Options of a world.
@@ -57,12 +59,14 @@ pub struct World {
 impl World {
     /// Creates a world in which no node has started.
     pub fn new(options: WorldOptions) -> Self {
-        let WorldOptions { nodes, seed, threads, config, mixed_codecs, model, has_checks, has_hostile } = options;
-        let shards = threads.clamp(1, nodes.max(1));
-        let settings = Settings::new(config, mixed_codecs);
-        let shared = Shared::new(nodes.max(1), shards, seed, settings, model, has_checks, has_hostile);
+        Self::with_layout(options, Layout::default())
+    }
+
+    /// Creates a world whose nodes differ.
+    pub fn with_layout(options: WorldOptions, layout: Layout) -> Self {
+        let shared = Shared::new(options, layout);
         Self {
-            shards: (0..shards).map(|index| Shard::new(index, &shared)).collect(),
+            shards: (0..shared.shards).map(|index| Shard::new(index, &shared)).collect(),
             rng: shared.plan_rng(),
             shared,
             now: Instant::ZERO,

@@ -16,7 +16,9 @@ fn nonsense_is_refused_in_one_line_and_with_code_2() {
         &["--loss", "-0.1"],
         &["--latency", "5ms..1ms"],
         &["--latency", "0..1ms"],
-        &["--latency", "5ms"],
+        &["--latency", "5"],
+        &["--loss", "101%"],
+        &["--seeds", "3"],
         &["--phase", "sleep"],
         &["--phase", "idle"],
         &["--profile", "moon"],
@@ -67,6 +69,62 @@ fn the_json_report_has_stable_keys() {
     assert!(report["phases"][1]["reached_s"]["p99"].is_f64());
     assert!(report["phases"][2]["datagrams_per_node_second"]["mean"].as_f64() > Some(1.0));
     assert_eq!(report["trace_hash"].as_str().map(str::len), Some(16));
+}
+
+#[test]
+fn shares_in_percent_and_one_latency_are_understood() {
+    let Output { status, stdout, .. } =
+        sim(&["--nodes", "5", "--loss", "5%", "--latency", "150ms", "--phase", "join", "--json"]);
+    let report: serde_json::Value = serde_json::from_slice(&stdout).expect("it is JSON");
+    assert!(status.success());
+    let setup = &report["setup"];
+    assert_eq!(
+        (&setup["loss"], &setup["latency_min_s"], &setup["latency_max_s"]),
+        (&0.05.into(), &0.15.into(), &0.15.into())
+    );
+}
+
+#[test]
+fn an_unknown_option_is_answered_with_the_nearest_one() {
+    let Output { stderr, .. } = sim(&["--sede", "3"]);
+    let stderr = String::from_utf8_lossy(&stderr);
+    assert!(stderr.contains("'--seed'"), "{stderr}");
+}
+
+#[test]
+fn the_restart_row_has_the_times_of_its_goal() {
+    let Output { stdout, .. } = sim(&["--nodes", "20", "--start", "converged", "--phase", "restart", "--json"]);
+    let report: serde_json::Value = serde_json::from_slice(&stdout).expect("it is JSON");
+    let phase = &report["phases"][0];
+    let step = &phase["steps"][2];
+    assert_eq!(step["step"], "return", "{phase}");
+    for key in ["goal", "reached_s", "total", "done"] {
+        assert_eq!(phase[key], step[key], "{key}");
+    }
+    assert_ne!(phase["reached_s"], phase["steps"][3]["reached_s"]);
+}
+
+#[test]
+fn a_phase_cut_off_by_max_virtual_fails_the_run() {
+    let Output { status, stdout, .. } = sim(&["--nodes", "20", "--max-virtual", "2s", "--quiet"]);
+    let stdout = String::from_utf8_lossy(&stdout);
+    assert_eq!(status.code(), Some(1), "{stdout}");
+    assert!(stdout.contains("Reached the time limit during join"), "{stdout}");
+    let options = ["--nodes", "5", "--start", "converged", "--phase", "idle", "--idle", "9s", "--max-virtual", "2s"];
+    assert!(sim(&options).status.success(), "an idle phase has nothing to reach");
+}
+
+#[test]
+fn the_json_report_says_how_to_repeat_the_run() {
+    let options =
+        ["--nodes", "5", "--phase", "crash", "--crash-fraction", "20%", "--label", "dc1", "--bandwidth", "10"];
+    let Output { stdout, .. } = sim(&[&options[..], &["--json"]].concat());
+    let report: serde_json::Value = serde_json::from_slice(&stdout).expect("it is JSON");
+    let setup = &report["setup"];
+    assert_eq!(setup["phase_settings"]["crash_share"], 0.2, "{setup}");
+    assert_eq!(setup["phase_settings"]["slow_by_s"], 16.0);
+    assert_eq!((&setup["label"], &setup["bandwidth_mbit_per_s"]), (&"dc1".into(), &10.into()));
+    assert_eq!(setup["version"], sim::results::VERSION);
 }
 
 #[test]

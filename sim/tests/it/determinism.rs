@@ -3,12 +3,12 @@
 use core::time::Duration;
 
 use crate::common::{model, options, run};
-use sim::{Phase, World};
+use sim::{Phase, Series, World};
 
-fn hash(seed: u64, threads: u32) -> (u64, Vec<String>) {
+fn hash(seed: u64, threads: u32) -> (u64, Vec<String>, Series) {
     let model = model().with_loss_ppm(100_000).with_duplicate_ppm(20_000).with_reorder_ppm(20_000);
     let (world, reports) = run(options(60, seed, threads, model), &Phase::DEFAULT);
-    (world.trace_hash(), reports.iter().map(|report| format!("{report:?}")).collect())
+    (world.trace_hash(), reports.iter().map(|report| format!("{report:?}")).collect(), world.series())
 }
 
 #[test]
@@ -21,6 +21,21 @@ fn the_number_of_threads_changes_nothing() {
     let one = hash(2, 1);
     assert_eq!(one, hash(2, 2));
     assert_eq!(one, hash(2, 3));
+}
+
+#[test]
+fn the_time_series_of_a_run_add_up_to_its_totals() {
+    let (world, reports) = run(options(60, 4, 2, model().with_loss_ppm(100_000)), &Phase::DEFAULT);
+    let series = world.series();
+    let sum = |of: fn(&sim::PhaseReport) -> u64| reports.iter().map(of).sum::<u64>();
+    assert_eq!(series.datagrams.iter().sum::<u64>(), sum(|report| report.datagrams_sent));
+    assert_eq!(series.false_suspicions.iter().sum::<u64>(), sum(|report| report.false_suspicions));
+    let failed = reports.iter().find(|report| report.phase == Phase::Crash).expect("the default run has crashes");
+    assert_eq!(series.true_failures.iter().sum::<u64>(), u64::try_from(failed.total).expect("a count"));
+    let headers = 28 * series.datagrams.iter().sum::<u64>();
+    assert_eq!(series.wire.bytes.iter().sum::<u64>(), series.payload.bytes.iter().sum::<u64>() + headers);
+    assert_eq!(series.nodes_up.first(), Some(&6), "a cold start: 60 nodes in ten seconds");
+    assert_eq!(series.nodes_up.iter().max(), Some(&60));
 }
 
 #[test]

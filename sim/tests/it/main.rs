@@ -3,8 +3,12 @@
 mod chaos;
 mod command_line;
 mod common;
+mod compare;
 mod courses;
 mod determinism;
+mod experiments;
+mod explain;
 mod faults;
 mod hostile;
+mod pages;
 mod phases;

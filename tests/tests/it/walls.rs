@@ -337,14 +337,15 @@ const WORKERS: &[(&str, &[(&str, &str)])] = &[
     (
         "runtime",
         &[
-            ("interfaces.rs", "before the node runs, then on a thread for it"),
-            ("keyring_file.rs", "before the node runs, then on a thread for it"),
-            ("replace.rs", "used by the two beside it"),
-            ("snapshot.rs", "before the node runs, then on a thread for it"),
+            ("disk.rs", "before the node runs, then on the thread of a worker"),
+            ("interfaces.rs", "before the node runs, then by `unblock`"),
+            ("keyring_file.rs", "for applications; a node reads and writes by its disk"),
+            ("replace.rs", "used by disk.rs"),
+            ("socket.rs", "names are resolved by `unblock`"),
         ],
     ),
-    ("runtime-tokio", &[("lib.rs", "names are resolved by `spawn_blocking`")]),
-    ("runtime-smol", &[("lib.rs", "names are resolved by `unblock`")]),
+    ("runtime-tokio", &[]),
+    ("runtime-smol", &[]),
 ];
 
 #[test]
@@ -374,10 +375,13 @@ fn waits(code: &str) -> Vec<&'static str> {
 /// Permitted dependencies between our crates, except for tests and examples.
 const CRATES: &[(&str, &[&str])] = &[
     ("proto", &[]),
-    ("sim", &["serf-proto"]),
+    // The agent's for its configuration files, which scenarios may name.
+    ("sim", &["serf-agent", "serf-proto"]),
     ("runtime", &["serf-proto"]),
     ("runtime-tokio", &["serf-runtime"]),
     ("runtime-smol", &["serf-runtime"]),
+    ("runtime-sim", &["serf-proto", "serf-tokio"]),
+    ("examples", &["serf-tokio"]),
 ];
 
 #[test]

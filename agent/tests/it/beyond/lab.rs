@@ -102,6 +102,13 @@ impl Agent {
         _ = self.process.wait();
     }
 
+    /// Has it leave and end.
+    pub(crate) fn interrupt(&mut self) {
+        let sent = Command::new("kill").args(["-INT", &self.process.id().to_string()]).status();
+        assert!(sent.expect("kill is there").success());
+        assert!(self.process.wait().expect("is our child").success(), "{}", self.log());
+    }
+
     /// Runs our program with this agent as its RPC address.
     pub(crate) fn ask(&self, args: &[&str]) -> Ran {
         serf(args, &[("SERF_RPC_ADDR", &self.rpc)])

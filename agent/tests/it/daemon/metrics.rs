@@ -93,6 +93,8 @@ fn figures_are_served_in_the_format_of_prometheus() {
         ("serf_encrypted", 0.0),
         ("serf_dropped_total{reason=\"malformed\"}", 0.0),
         ("serf_file_errors_total", 0.0),
+        ("serf_digests_compared_total", 0.0),
+        ("serf_rows_reconciled_total", 0.0),
     ] {
         assert_eq!(samples.get(sample), Some(&value), "{sample}");
     }

@@ -65,6 +65,25 @@ fn a_veto_keeps_a_member_out_of_this_node_only_and_is_counted() {
 }
 
 #[test]
+fn members_whose_views_keep_differing_are_listed_until_their_digests_agree() {
+    let strict = Arc::new(AtomicBool::new(true));
+    let mut cluster = Cluster::new(3);
+    cluster.start_with(0, Against { name: "node-2", strict: Arc::clone(&strict) });
+    cluster.join(1, 0);
+    cluster.join(2, 1);
+    let listed = |cluster: &Cluster| -> Vec<(String, u32)> {
+        let node = cluster.nodes[0].as_ref().unwrap();
+        node.disagreements().map(|(peer, tries)| (peer.name().to_owned(), tries)).collect()
+    };
+    cluster.run(Duration::from_secs(300));
+    let [(name, tries)] = &listed(&cluster)[..] else { panic!("{:?}", listed(&cluster)) };
+    assert!(name == "node-1" && *tries >= 5, "{name}: {tries}");
+    strict.store(false, Ordering::Relaxed);
+    cluster.run(Duration::from_secs(300));
+    assert_eq!((cluster.alive(0), listed(&cluster)), (3, vec![]));
+}
+
+#[test]
 fn a_veto_freezes_a_member_and_keeps_the_dead_away_until_it_is_lifted() {
     let strict = Arc::new(AtomicBool::new(false));
     let mut cluster = Cluster::new(3);

@@ -4,20 +4,20 @@ use core::time::Duration;
 
 /// Minimum and maximum one-way latency.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct LatencyRange {
-    pub(super) min: Duration,
-    pub(super) max: Duration,
+pub(crate) struct LatencyRange {
+    pub(crate) min: Duration,
+    pub(crate) max: Duration,
 }
 
 /// Minimum and maximum number of nodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct NodesRange {
-    pub(super) min: u32,
-    pub(super) max: u32,
+pub(crate) struct NodesRange {
+    pub(crate) min: u32,
+    pub(crate) max: u32,
 }
 
 /// Parses a range of node counts such as `4..40`, or one number; all at least 2.
-pub(super) fn nodes_range(text: &str) -> Result<NodesRange, String> {
+pub(crate) fn nodes_range(text: &str) -> Result<NodesRange, String> {
     let (min, max) = text.split_once("..").unwrap_or((text, text));
     let number = |text: &str| text.parse().map_err(|_| "expected MIN..MAX, such as 4..40".to_owned());
     let range = NodesRange { min: number(min)?, max: number(max)? };
@@ -28,7 +28,7 @@ pub(super) fn nodes_range(text: &str) -> Result<NodesRange, String> {
 }
 
 /// Parses a duration such as `20us`, `1.5ms`, `2s`, `3m` or `1h`. Only zero may omit the unit.
-pub(super) fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let wrong = || format!("{text:?} is not a duration such as 20us, 1.5ms, 2s, 3m or 1h");
     let unit_at = text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len());
     let (number, unit) = text.split_at(unit_at);
@@ -50,11 +50,12 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
     Ok(duration)
 }
 
-/// Parses a latency range such as `1ms..20ms`.
-pub(super) fn latency_range(text: &str) -> Result<LatencyRange, String> {
-    let Some((min, max)) = text.split_once("..").filter(|(min, max)| !min.is_empty() && !max.is_empty()) else {
-        return Err("expected MIN..MAX, such as 1ms..20ms".to_owned());
-    };
+/// Parses a latency range such as `1ms..20ms`, or one latency such as `150ms`.
+pub(crate) fn latency_range(text: &str) -> Result<LatencyRange, String> {
+    let (min, max) = text.split_once("..").unwrap_or((text, text));
+    if min.is_empty() || max.is_empty() {
+        return Err("expected MIN..MAX, such as 1ms..20ms, or one latency, such as 150ms".to_owned());
+    }
     let (min, max) = (duration(min)?, duration(max)?);
     if min.is_zero() {
         return Err("the minimum latency must be above zero".to_owned());
@@ -65,10 +66,12 @@ pub(super) fn latency_range(text: &str) -> Result<LatencyRange, String> {
     Ok(LatencyRange { min, max })
 }
 
-/// Parses a share from 0 to 1 into parts per million.
+/// Parses a share from 0 to 1, or in percent, into parts per million.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 0 to a million after the check")]
-pub(super) fn share(text: &str) -> Result<u32, String> {
-    let share: f64 = text.parse().map_err(|_| "expected a number from 0 to 1".to_owned())?;
+pub(crate) fn share(text: &str) -> Result<u32, String> {
+    let (number, unit) = text.strip_suffix('%').map_or((text, 1.0), |percent| (percent.trim_end(), 100.0));
+    let share: f64 = number.parse().map_err(|_| "expected a share from 0 to 1, or in percent such as 5%".to_owned())?;
+    let share = share / unit;
     if !(0.0..=1.0).contains(&share) {
         return Err("expected a share from 0 to 1; 0.1 is 10 %".to_owned());
     }
@@ -76,7 +79,7 @@ pub(super) fn share(text: &str) -> Result<u32, String> {
 }
 
 /// Parses a share above 0 into parts per million.
-pub(super) fn share_of_some(text: &str) -> Result<u32, String> {
+pub(crate) fn share_of_some(text: &str) -> Result<u32, String> {
     match share(text)? {
         0 => Err("expected a share above 0 and up to 1; 0.1 is 10 %".to_owned()),
         ppm => Ok(ppm),
@@ -84,7 +87,7 @@ pub(super) fn share_of_some(text: &str) -> Result<u32, String> {
 }
 
 /// Parses a whole number above zero.
-pub(super) fn positive(text: &str) -> Result<u64, String> {
+pub(crate) fn positive(text: &str) -> Result<u64, String> {
     text.parse().ok().filter(|number| *number > 0).ok_or_else(|| "expected a whole number above 0".to_owned())
 }
 
@@ -112,7 +115,9 @@ mod tests {
     fn latencies_are_ranges_above_zero() {
         let range = LatencyRange { min: Duration::from_millis(1), max: Duration::from_millis(20) };
         assert_eq!(latency_range("1ms..20ms"), Ok(range));
-        for text in ["5ms..1ms", "0..5ms", "0..", "..5ms", "5ms", ""] {
+        let one = Duration::from_millis(150);
+        assert_eq!(latency_range("150ms"), Ok(LatencyRange { min: one, max: one }));
+        for text in ["5ms..1ms", "0..5ms", "0..", "..5ms", "5", "0", ""] {
             assert!(latency_range(text).is_err(), "{text:?}");
         }
     }
@@ -130,7 +135,9 @@ mod tests {
     fn shares_are_from_zero_to_one() {
         assert_eq!(share("0.1"), Ok(100_000));
         assert_eq!(share("1"), Ok(1_000_000));
-        for text in ["1.5", "-0.1", "nan", "ten"] {
+        assert_eq!(share("5%"), Ok(50_000));
+        assert_eq!(share("0.5 %"), Ok(5_000));
+        for text in ["1.5", "-0.1", "nan", "ten", "101%", "-1%", "%", "5%%"] {
             assert!(share(text).is_err(), "{text:?}");
         }
         assert!(share_of_some("0").is_err());
