@@ -59,7 +59,9 @@ def main(out: pathlib.Path) -> None:
         copy = out / "pages" / page
         copy.parent.mkdir(parents=True, exist_ok=True)
         # Code blocks may have text that looks like a link.
-        parts = re.split(r"(^```.*?^```$)", source.read_text(), flags=re.MULTILINE | re.DOTALL)
+        # MkDocs knows languages, but not rustdoc's `rust,no_run`.
+        text = re.sub(r"^```rust,[a-z_,]+$", "```rust", source.read_text(), flags=re.MULTILINE)
+        parts = re.split(r"(^```.*?^```$)", text, flags=re.MULTILINE | re.DOTALL)
         copy.write_text("".join(part if part.startswith("```") else LINK.sub(relink, part) for part in parts))
     if broken:
         sys.exit("links to nothing:\n" + "\n".join(broken))
