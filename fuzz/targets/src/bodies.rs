@@ -65,6 +65,11 @@ fn message(decode: for<'a> fn(&'a [u8]) -> Result<Message<'a>, DecodeError>, cod
         let frame = written(data, |w| other.encode(&message, w));
         assert_eq!(Codec::of(frame[0]), other);
         let again = Codec::decode(&frame);
+        // HashiCorp's codec has no time of the join in an alive message.
+        let message = match message {
+            Message::Joined { alive, .. } if other == Codec::HashiCorp => Message::Alive(alive),
+            message => message,
+        };
         assert!(again == Ok(message) || other != codec && lacks_port(&message), "{message:?} is read as {again:?}");
         if !matches!(message, Message::User(_)) {
             check_cuts(&frame, |frame| Codec::decode(frame).is_ok());

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serf_proto::internals::envelope::{Envelope, PacketBuffers, split};
 use serf_proto::internals::wire::swim::{Alive, Message, PeerRef};
-use serf_proto::internals::wire::{Codec, Versions, Writer};
+use serf_proto::internals::wire::{Codec, Versions, Writer, native};
 use serf_proto::limits::{META_BYTES_MAX, NAME_BYTES_MAX};
 use serf_proto::{
     Clocks, Coalescing, CodecChoice, Config, EnvelopeConfig, Identity, Input, Instant, Key, Keyring, Node, OldEvents,
@@ -133,6 +133,10 @@ impl Subject {
         let mut parts = split(message).expect("it splits its own packets");
         for frame in parts.by_ref() {
             assert!(self.kind.codec.reads(Codec::of(frame[0])), "a frame in a codec that it would not read");
+            if let Some(read) = native::decode_anti_entropy(frame) {
+                assert!(read.is_ok(), "it sent {frame:x?}: {read:?}");
+                continue;
+            }
             let read = Codec::decode(frame);
             let Ok(message) = read else { panic!("it sent {frame:x?}: {read:?}") };
             if let Message::User(body) = message {
