@@ -280,6 +280,8 @@ impl Agent {
                 && !line.contains("agent.ipc")
                 && !line.ends_with("Serf shutdown detected, quitting")
                 && !line.ends_with("use of closed network connection")
+                // HashiCorp's: a handler that ends before its payload is written. A race of its own, on a busy machine.
+                && !line.ends_with("file already closed")
                 && !self.may_say.iter().any(|part| line.contains(part))
         };
         self.log.lock().expect("no reader panics").iter().filter(is_complaint).cloned().collect()
