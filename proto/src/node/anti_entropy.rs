@@ -58,6 +58,8 @@ pub(super) struct AntiEntropy {
 struct Open {
     peer: MemberIdx,
     salt: u64,
+    /// Number of its buckets, as a power of two: members may come and go before the answer.
+    bits: u32,
     until: Instant,
 }
 
@@ -106,7 +108,8 @@ impl AntiEntropy {
             None => Unsettled { peer, tries: 0, at: now },
         };
         unsettled.tries += 1;
-        unsettled.at = now + interval * (1 << unsettled.tries.min(TRIES_DOUBLED_MAX));
+        // Saturating, here and below: a node that never probes has an interval without end, and is probed by others.
+        unsettled.at = now + interval.saturating_mul(1 << unsettled.tries.min(TRIES_DOUBLED_MAX));
         if self.unsettled.len() == UNSETTLED_MAX {
             self.unsettled.remove(0);
         }
@@ -205,6 +208,10 @@ impl Node {
 
     /// Compares a member's digest with ours, and begins a reconciliation if the difference will not end by itself.
     pub(super) fn compare(&mut self, peer: MemberIdx, digest: &Digest) {
+        // A salted digest is computed from all rows, so it counts as an answer. Honest members send few.
+        if digest.salt != 0 && !self.gossip.anti_entropy.take_answer(self.core.now) {
+            return self.core.stats.drop(DropReason::Limit);
+        }
         self.core.stats.digests_compared += 1;
         let same_events = digest.events.is_none_or(|window| self.compare_events(peer, window, digest.salt));
         let (now, interval) = (self.core.now, self.core.cfg.swim().probe_interval);
@@ -221,7 +228,7 @@ impl Node {
         if is_settled {
             self.swim.disagreed(now);
         }
-        let is_overdue = now - self.swim.agreed_at() >= interval * OVERDUE_INTERVALS;
+        let is_overdue = now - self.swim.agreed_at() >= interval.saturating_mul(OVERDUE_INTERVALS);
         if (is_settled || is_overdue) && self.gossip.anti_entropy.begin(now, interval, peer) {
             self.begin_reconciliation(peer);
         }
@@ -231,8 +238,9 @@ impl Node {
         self.core.stats.reconciliations += 1;
         let salt = self.core.rng.anti_entropy.next_u64();
         let until = self.core.now + self.core.cfg.swim().probe_timeout;
-        self.gossip.anti_entropy.open = Some(Open { peer, salt, until });
-        let sums = self.bucket_sums(salt, buckets_bits(self.swim.members_known()));
+        let bits = buckets_bits(self.swim.members_known());
+        self.gossip.anti_entropy.open = Some(Open { peer, salt, bits, until });
+        let sums = self.bucket_sums(salt, bits);
         self.send_frame(peer, |w| native::encode_buckets(salt, &sums, w));
     }
 
@@ -267,7 +275,7 @@ impl Node {
         self.core.stats.reconciliations_answered += 1;
         // Rounded up, so that a difference in a single bucket is never much.
         if is_clocks || count > (differ.len() * MUCH_PERCENT).div_ceil(100).max(1) {
-            return self.send_frame(peer, |w| native::encode_rows(buckets.salt, true, &[], w).map(drop));
+            return self.answer_much(peer, buckets.salt);
         }
         let mut rows: Vec<Vec<u32>> = alloc::vec![Vec::new(); differ.len()];
         for (idx, hash) in self.hashed_rows(buckets.salt) {
@@ -283,18 +291,26 @@ impl Node {
                 return;
             }
             let mut fitted = 0;
-            let sent: Vec<u16> = left.iter().map(|(bucket, _)| *bucket).collect();
-            self.send_frame(peer, |w| native::encode_rows(buckets.salt, false, &left, w).map(|count| fitted = count));
-            sent[..fitted].iter().for_each(|bucket| differ[usize::from(*bucket)] = false);
+            let frame = self.frame(|w| native::encode_rows(buckets.salt, false, &left, w).map(|count| fitted = count));
+            if fitted == 0 {
+                // The rows of this bucket fit into no packet.
+                return self.answer_much(peer, buckets.salt);
+            }
+            left[..fitted].iter().for_each(|(bucket, _)| differ[usize::from(*bucket)] = false);
+            self.push_frame(peer, frame);
         }
+    }
+
+    fn answer_much(&mut self, peer: MemberIdx, salt: u64) {
+        self.send_frame(peer, |w| native::encode_rows(salt, true, &[], w).map(drop));
     }
 
     /// Step 4: sends the rows that the peer lacks, and asks for those that we lack.
     fn answer_rows(&mut self, peer: MemberIdx, rows: &Rows<'_>) {
         let is_ours = |open: &Open| open.peer == peer && open.salt == rows.salt && self.core.now < open.until;
-        if self.gossip.anti_entropy.open.filter(is_ours).is_none() {
+        let Some(Open { bits, .. }) = self.gossip.anti_entropy.open.filter(is_ours) else {
             return self.core.stats.drop(DropReason::Unexpected);
-        }
+        };
         let now = self.core.now;
         if rows.much {
             self.gossip.anti_entropy.open = None;
@@ -304,7 +320,6 @@ impl Node {
             }
             return;
         }
-        let bits = buckets_bits(self.swim.members_known());
         let (mut lacking, mut wanted): (Vec<MemberIdx>, Vec<u32>) = (Vec::new(), Vec::new());
         let mut theirs: Vec<(u16, Words<'_>)> = rows.buckets().collect();
         theirs.sort_unstable_by_key(|(bucket, _)| *bucket);
@@ -509,7 +524,8 @@ const TRIES_DOUBLED_MAX: u32 = 7;
 /// Peers that are remembered as unsettled. A new one evicts the oldest.
 const UNSETTLED_MAX: usize = 32;
 
-/// Answers to reconciliations of others: burst, and rate per second. A reconciliation takes up to four at either side.
+/// Answers to reconciliations of others, and comparisons with their salted digests: burst, and rate per second. A
+/// reconciliation takes up to four at either side.
 const ANSWERS_BURST: u64 = 32;
 const ANSWERS_PER_SEC: u64 = 16;
 

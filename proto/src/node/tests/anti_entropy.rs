@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::config::CodecChoice;
-use crate::limits::{BUCKETS_BITS_MAX, EVENT_HASHES_MAX, EVENT_WINDOW_TIMES_MAX};
+use crate::limits::{BUCKETS_BITS_MAX, EVENT_HASHES_MAX, EVENT_WINDOW_TIMES_MAX, LAMPORT_TIME_MAX};
 use crate::wire::native::{self, AntiEntropy, Digest, EventWindow};
 use crate::wire::swim::State;
 use crate::wire::{MessageKind, Writer};
@@ -179,6 +179,43 @@ fn a_member_that_never_agrees_costs_less_and_less() {
 }
 
 #[test]
+fn a_digest_for_a_node_that_never_probes_is_compared() {
+    let never = |options: &mut Options| options.swim.probe_interval = Duration::MAX;
+    let mut cluster = Cluster::joined_with(2, |_| Options::lan().with(never));
+    let digest = Digest { quiet: true, salt: 0, view: 1, events: None };
+    let peer = cluster.node(0).core.roster.find("node-1").unwrap();
+    cluster.command(0, |node, now, out| {
+        node.set_now(now);
+        node.compare(peer, &digest);
+        node.settle(None, out);
+    });
+    assert_eq!((cluster.node(0).stats().digests_differed, cluster.node(0).stats().reconciliations), (1, 1));
+}
+
+#[test]
+fn rows_of_a_bucket_that_fits_into_no_packet_are_exchanged_on_a_stream() {
+    // One bucket for 400 members: their hashes take 1600 bytes.
+    let names = (0..400).map(|at| Identity::new(&format!("node-{at}"), addr(at % 200), &Tags::default()).unwrap());
+    let start = Start::new().with_directory(Directory::new(names)).converged();
+    let mut cluster = Cluster::new(1);
+    cluster.start_as(0, Options::lan(), start);
+    let buckets = encoded(|w| native::encode_buckets(9, &[1], w));
+    let mut out = Outbox::new();
+    let (now, node) = (cluster.now, cluster.nodes[0].as_mut().unwrap());
+    node.set_now(now);
+    node.handle_frame(&mut Heard::new(addr(1), buckets.len()), &buckets);
+    node.settle(None, &mut out);
+    let rows = core::iter::from_fn(|| out.pop()).filter_map(|output| match output {
+        Output::Datagram { bytes, .. } => Some(bytes),
+        _ => None,
+    });
+    let [answer] = &rows.collect::<Vec<_>>()[..] else { panic!("one answer") };
+    let frame = envelope::open(answer).unwrap();
+    let Some(Ok(AntiEntropy::Rows(rows))) = native::decode_anti_entropy(frame) else { panic!("{frame:x?}") };
+    assert!(rows.much && rows.buckets().next().is_none());
+}
+
+#[test]
 fn a_flood_of_reconciliations_is_answered_up_to_the_bound() {
     let mut cluster = Cluster::joined(3);
     let mut buf = [0; 300];
@@ -193,6 +230,20 @@ fn a_flood_of_reconciliations_is_answered_up_to_the_bound() {
         });
     }
     assert_eq!(cluster.node(0).stats().reconciliations_answered, ANSWERS_BURST);
+    assert_eq!(dropped(&cluster, 0, DropReason::Limit), 1000 - ANSWERS_BURST);
+}
+
+#[test]
+fn a_flood_of_salted_digests_is_compared_up_to_the_bound() {
+    let mut cluster = Cluster::joined(3);
+    let before = cluster.node(0).stats().digests_compared;
+    let peer = cluster.node(0).core.roster.find("node-2").unwrap();
+    cluster.command(0, |node, now, out| {
+        node.set_now(now);
+        (1..=1000).for_each(|salt| node.compare(peer, &Digest { quiet: false, salt, view: 1, events: None }));
+        node.settle(None, out);
+    });
+    assert_eq!(cluster.node(0).stats().digests_compared - before, ANSWERS_BURST);
     assert_eq!(dropped(&cluster, 0, DropReason::Limit), 1000 - ANSWERS_BURST);
 }
 
@@ -261,6 +312,7 @@ fn every_message_is_read_as_it_was_written() {
 #[test]
 fn a_message_beyond_a_bound_is_malformed() {
     let event_head = |times: u8| vec![0x56, 1, 0, 99, times];
+    let events_until = |last| encoded(|w| native::encode_events(false, last, 1, &[], w));
     let words = |count: usize| vec![0; 4 * count];
     let buckets = |count: usize| [&[0x52, 1][..], &[0; 8], &words(count)].concat();
     let bits = 1 << BUCKETS_BITS_MAX;
@@ -268,6 +320,9 @@ fn a_message_beyond_a_bound_is_malformed() {
         (event_head(EVENT_WINDOW_TIMES_MAX), true),
         (event_head(EVENT_WINDOW_TIMES_MAX + 1), false),
         (event_head(0), false),
+        (events_until(LAMPORT_TIME_MAX), true),
+        (events_until(LAMPORT_TIME_MAX + 1), false),
+        (events_until(u64::MAX), false),
         ([event_head(1), words(EVENT_HASHES_MAX)].concat(), true),
         ([event_head(1), words(EVENT_HASHES_MAX + 1)].concat(), false),
         (buckets(bits), true),

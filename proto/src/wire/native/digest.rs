@@ -5,7 +5,7 @@
 
 use super::varint::{take_bytes, take_incarnation, take_varint, varint};
 use super::{NATIVE, PartialAlive, SCHEMA, name_of_record, schema};
-use crate::limits::{BUCKETS_BITS_MAX, EVENT_HASHES_MAX, EVENT_WINDOW_TIMES_MAX};
+use crate::limits::{BUCKETS_BITS_MAX, EVENT_HASHES_MAX, EVENT_WINDOW_TIMES_MAX, LAMPORT_TIME_MAX};
 use crate::wire::swim::State;
 use crate::wire::{DecodeError, Full, Writer};
 
@@ -194,7 +194,8 @@ fn take_range(rest: &mut &[u8]) -> Option<(u64, u8)> {
     let last = take_varint(rest)?;
     let (&times, tail) = rest.split_first()?;
     *rest = tail;
-    ((1..=EVENT_WINDOW_TIMES_MAX).contains(&times) && last >= u64::from(times)).then_some((last, times))
+    let is_sound = (1..=EVENT_WINDOW_TIMES_MAX).contains(&times) && (times.into()..=LAMPORT_TIME_MAX).contains(&last);
+    is_sound.then_some((last, times))
 }
 
 fn decode_buckets(body: &[u8]) -> Option<AntiEntropy<'_>> {
