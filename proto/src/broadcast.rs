@@ -146,11 +146,11 @@ impl<T: PartialEq> TransmitQueue<T> {
         if !self.in_round {
             self.arrived.clear();
         }
+        // Allocates only under backlog.
+        let mut counted = Vec::new();
         // From the lowest tier up: what was sent least often goes first. The priority item precedes all tiers, so that
         // it is in every packet.
         let mut sends = self.lowest;
-        // Allocates only under backlog.
-        let mut counted = Vec::new();
         let mut full = self.urgent.is_some() && self.fill_urgent(limit, &mut offer);
         while sends < self.tiers.len() && !full {
             // Items that were promoted into this tier in this round wait at its end, and must not be offered again.

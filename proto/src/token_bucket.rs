@@ -12,11 +12,6 @@ pub(crate) struct TokenBucket<const BURST: u64, const PER_SEC: u64> {
 }
 
 impl<const BURST: u64, const PER_SEC: u64> TokenBucket<BURST, PER_SEC> {
-    /// A full bucket.
-    pub(crate) const fn new() -> Self {
-        Self { full_at: Instant::ZERO }
-    }
-
     /// The available tokens. A partially refilled token counts as one.
     pub(crate) fn left(self, now: Instant) -> u64 {
         let missing = (self.full_at - now).as_nanos() * u128::from(PER_SEC) / NANOS_PER_SEC;

@@ -5,8 +5,7 @@
 //! datagrams. `docs/protocol.md` describes the messages, and argues that views converge.
 //!
 //! A view is the set of live members, each with its record, its incarnation and the Lamport time of its newest intent,
-//! and the Lamport clocks, rounded.
-//! Members that are gone are in no digest: a node that joined later never knew them.
+//! and the Lamport clocks, rounded. Members that are gone are in no digest: a node that joined later never knew them.
 //!
 //! | step | message | sender |
 //! |---|---|---|
@@ -26,7 +25,7 @@ use super::Node;
 use crate::core::{Body, Heard, Origin, Unicast};
 use crate::envelope::Packer;
 use crate::limits::{BUCKETS_BITS_MAX, EVENT_WINDOW_TIMES_MAX};
-use crate::roster::{MemberIdx, mix};
+use crate::roster::{MemberIdx, mix, short};
 use crate::stats::{Clocks, DropReason};
 use crate::time::Instant;
 use crate::token_bucket::TokenBucket;
@@ -74,13 +73,13 @@ struct Unsettled {
 }
 
 impl AntiEntropy {
-    pub(super) const fn new(now: Instant) -> Self {
+    pub(super) fn new(now: Instant) -> Self {
         Self {
             open: None,
             next_at: now,
             sent: 0,
             unsettled: Vec::new(),
-            answers: TokenBucket::new(),
+            answers: TokenBucket::default(),
             exchange_at: now,
             events_at: now,
         }
@@ -358,23 +357,9 @@ impl Node {
                 return;
             }
             let mut sent = 0;
-            let states: Vec<_> = rest
-                .iter()
-                .map(|&idx| {
-                    let (ltime, leaving) = self.serf.intent_of(idx);
-                    (self.swim.state_of(idx), ltime, leaving, self.core.roster.record(idx))
-                })
-                .collect();
             let frame = self.frame(|w| {
                 native::begin_states(ask, w)?;
-                for &(state, ltime, leaving, record) in &states {
-                    if let Some((state, incarnation)) = state
-                        && native::put_state(state, incarnation, ltime, leaving, record, w).is_err()
-                    {
-                        break;
-                    }
-                    sent += 1;
-                }
+                sent = rest.iter().take_while(|idx| self.put_row(**idx, w).is_ok()).count();
                 Ok(())
             });
             self.core.stats.rows_reconciled += sent as u64;
@@ -384,6 +369,13 @@ impl Node {
                 return;
             }
         }
+    }
+
+    /// Appends a row. Nothing of one that membership has removed.
+    fn put_row(&self, idx: MemberIdx, w: &mut Writer<'_>) -> Result<(), Full> {
+        let Some((state, incarnation)) = self.swim.state_of(idx) else { return Ok(()) };
+        let (ltime, leaving) = self.serf.intent_of(idx);
+        native::put_state(state, incarnation, ltime, leaving, self.core.roster.record(idx), w)
     }
 
     /// Merges rows of a peer. Where our state takes precedence, answers with it if the peer asks.
@@ -403,27 +395,6 @@ impl Node {
             }
         }
         self.send_rows(peer, false, &better);
-    }
-
-    /// Handles the Lamport time of a join that came with an alive message. A member that membership does not hold alive
-    /// is none of Serf's concern.
-    pub(super) fn joined_at(&mut self, idx: MemberIdx, ltime: u64) {
-        if self.swim.is_live(idx) {
-            // A member that we know already is news to others, which gossip it with the time.
-            let carried = self.swim.all_compare_digests();
-            self.serf.joined_at(&mut self.core, idx, ltime, carried);
-        }
-    }
-
-    /// Announces our join, at a Lamport time newer than every one seen: with an intent, or that of a newcomer to a
-    /// cluster whose members all read it with the alive message.
-    pub(super) fn announce_join(&mut self, is_newcomer: bool) {
-        if is_newcomer && !self.leave.has_begun() {
-            self.serf.date_join(&mut self.core);
-            self.swim.broadcast_own();
-        } else {
-            self.serf.announce_join(&mut self.core);
-        }
     }
 
     /// Compares the recent user events; false if they differ. Asks for those that we lack, and offers those that the
@@ -502,17 +473,11 @@ fn clocks_hash(clocks: Clocks, salt: u64) -> u64 {
     times.into_iter().fold(salt, |hash, time| mix(hash.wrapping_add(time >> CLOCK_ROUNDED_BITS)))
 }
 
-/// The low half of a hash.
-#[expect(clippy::cast_possible_truncation, reason = "the low half is meant")]
-const fn short(hash: u64) -> u32 {
-    hash as u32
-}
-
 /// By how many bits clocks are rounded: 256 is half of the default `event_buffer`.
 const CLOCK_ROUNDED_BITS: u32 = 8;
 
 /// How often a digest is salted. A salted digest costs time in proportion to the members. It finds views that differ
-/// although their plain digests agree, by chance or because somebody crafted records.
+/// although their plain digests agree, by chance or because records were crafted.
 const SALTED_EVERY: u32 = 64;
 
 /// After how many probe intervals without agreement a reconciliation begins although news is still gossiped.

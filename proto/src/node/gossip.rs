@@ -31,7 +31,7 @@ pub(super) struct Gossip {
 }
 
 impl Gossip {
-    pub(super) const fn new(phase: Duration, now: Instant) -> Self {
+    pub(super) fn new(phase: Duration, now: Instant) -> Self {
         Self { phase, rest: now, last_piggyback: None, anti_entropy: AntiEntropy::new(now) }
     }
 

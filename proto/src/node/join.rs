@@ -11,7 +11,7 @@ use crate::event::{AddressFailure, Event, JoinOutcome, SeedFailureCause};
 use crate::limits::{SEEDS_AT_ONCE_MAX, SEEDS_AT_ONCE_TOTAL_MAX};
 use crate::outbox::{Outbox, Output};
 use crate::rng::Rng;
-use crate::roster::Identity;
+use crate::roster::{Identity, MemberIdx};
 use crate::swim::MERGE_FAILED;
 use crate::time::Instant;
 use crate::timer::NodeTimer;
@@ -272,6 +272,27 @@ impl Node {
         }
         // The seed freed a slot, for this join or for another.
         self.ask_seeds();
+    }
+
+    /// Handles the Lamport time of a join that came with an alive message. A member that membership does not hold alive
+    /// is none of Serf's concern.
+    pub(super) fn joined_at(&mut self, idx: MemberIdx, ltime: u64) {
+        if self.swim.is_live(idx) {
+            // A member that we know already is news to others, which gossip it with the time.
+            let carried = self.swim.all_compare_digests();
+            self.serf.joined_at(&mut self.core, idx, ltime, carried);
+        }
+    }
+
+    /// Announces our join, at a Lamport time newer than every one seen: with an intent, or that of a newcomer to a
+    /// cluster whose members all read it with the alive message.
+    pub(super) fn announce_join(&mut self, is_newcomer: bool) {
+        if is_newcomer && !self.leave.has_begun() {
+            self.serf.date_join(&mut self.core);
+            self.swim.broadcast_own();
+        } else {
+            self.serf.announce_join(&mut self.core);
+        }
     }
 
     /// Widens a join that got no answer for a while: contacts more seeds concurrently.

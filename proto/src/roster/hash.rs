@@ -41,6 +41,12 @@ pub(crate) const fn mix(mut word: u64) -> u64 {
     word ^ (word >> 31)
 }
 
+/// The low half of a hash: the form in which single rows and events are compared.
+#[expect(clippy::cast_possible_truncation, reason = "the low half is meant")]
+pub(crate) const fn short(hash: u64) -> u32 {
+    hash as u32
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -16,7 +16,7 @@ use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 
 pub use self::directory::Directory;
-pub(crate) use self::hash::{RecordHashes, event_hash, mix};
+pub(crate) use self::hash::{RecordHashes, event_hash, mix, short};
 pub(crate) use self::identity::acts;
 pub use self::identity::{Identity, IdentityError, Peer, canonical};
 use crate::limits::{MEMBERS_BYTES_MAX, MEMBERS_MAX};

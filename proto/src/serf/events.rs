@@ -14,7 +14,7 @@ use crate::core::Core;
 use crate::event::{Event, UserEvent};
 use crate::limits::{EVENT_HASHES_MAX, EVENT_RING_BYTES_MAX, EVENT_WINDOW_TIMES_MAX, ITEM_BYTES, USER_EVENT_BYTES_MAX};
 use crate::msgpack::write::{longest_raw, raw_bytes};
-use crate::roster::{event_hash, mix};
+use crate::roster::{event_hash, mix, short};
 use crate::stats::DropReason;
 use crate::time::Instant;
 use crate::wire::native::EventWindow;
@@ -289,12 +289,6 @@ impl Events {
 
 const fn first_time(last: u64, times: u8) -> u64 {
     (last + 1).saturating_sub(times as u64)
-}
-
-/// The low half of a hash.
-#[expect(clippy::cast_possible_truncation, reason = "the low half is meant")]
-const fn short(hash: u64) -> u32 {
-    hash as u32
 }
 
 /// How long a user event spreads before digests include it. Ours: gossip reaches 99 % of 5000 nodes in about one second

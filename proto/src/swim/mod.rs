@@ -161,8 +161,7 @@ impl Swim {
 
     /// The last known incarnation; `None` if `idx` is not a member.
     pub(crate) fn incarnation_of(&self, idx: MemberIdx) -> Option<u32> {
-        let row = self.members.row(idx);
-        row.state.map(|_| row.incarnation)
+        self.state_of(idx).map(|(_, incarnation)| incarnation)
     }
 
     /// Local health score (Lifeguard §IV-A); 0 is healthy.
