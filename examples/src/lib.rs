@@ -15,7 +15,22 @@ pub mod deploy;
 pub mod leader;
 pub mod ring;
 
+use std::error::Error;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use serf_tokio::Options;
+
+/// Options of a program from its arguments: its name, its address, and the addresses of members to join.
+///
+/// # Errors
+///
+/// If name or address is missing, or the address is none.
+pub fn options_from_args() -> Result<Options, Box<dyn Error>> {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let [name, bind, seeds @ ..] = &args[..] else { return Err("usage: NAME BIND [SEED...]".into()) };
+    let bind = bind.parse()?;
+    Ok(Options::lan(name).with(|options| (options.bind, options.join) = (bind, seeds.to_vec())))
+}
 
 /// Locks a mutex and ignores poisoning.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

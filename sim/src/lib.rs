@@ -58,6 +58,7 @@ mod page;
 mod parse;
 mod phase;
 mod phase_bar;
+mod profile;
 mod queue;
 mod recorder;
 mod report;

@@ -4,11 +4,11 @@
 use std::time::Duration;
 
 use serf_examples::deploy::Replica;
-use serf_tokio::Options;
+use serf_examples::options_from_args;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let replica = Replica::start(options()?)?;
+    let replica = Replica::start(options_from_args()?)?;
     println!("listens on {}", replica.serf().bound_addr());
     let announcer = replica.clone();
     std::thread::spawn(move || {
@@ -27,11 +27,4 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             shown = Some(now);
         }
     }
-}
-
-fn options() -> Result<Options, Box<dyn std::error::Error>> {
-    let args: Vec<String> = std::env::args().skip(1).collect();
-    let [name, bind, seeds @ ..] = &args[..] else { return Err("usage: NAME BIND [SEED...]".into()) };
-    let bind = bind.parse()?;
-    Ok(Options::lan(name).with(|options| (options.bind, options.join) = (bind, seeds.to_vec())))
 }

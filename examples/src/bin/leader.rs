@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serf_examples::leader::{Replica, Store, leader_of};
-use serf_tokio::Options;
+use serf_examples::options_from_args;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let replica = Replica::start(options()?, Arc::new(Store::default()))?;
+    let replica = Replica::start(options_from_args()?, Arc::new(Store::default()))?;
     println!("listens on {}", replica.serf().bound_addr());
     let mut shown = None;
     loop {
@@ -24,11 +24,4 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             shown = Some(now);
         }
     }
-}
-
-fn options() -> Result<Options, Box<dyn std::error::Error>> {
-    let args: Vec<String> = std::env::args().skip(1).collect();
-    let [name, bind, seeds @ ..] = &args[..] else { return Err("usage: NAME BIND [SEED...]".into()) };
-    let bind = bind.parse()?;
-    Ok(Options::lan(name).with(|options| (options.bind, options.join) = (bind, seeds.to_vec())))
 }

@@ -2,7 +2,7 @@ use core::time::Duration;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use serf_proto::{CodecChoice, Config, Options};
+use serf_proto::{CodecChoice, Config};
 
 use super::chaos::ChaosCli;
 use super::compare::CompareCli;
@@ -14,10 +14,11 @@ use crate::experiment::options::without_lifeguard;
 use crate::net::LinkModel;
 use crate::parse::{LatencyRange, duration, latency_range, positive, share, share_of_some};
 use crate::phase::{Phase, PhaseSettings};
+use crate::profile::{Pace, Profile, StartKind};
 use crate::report::Setup;
 use crate::results;
 use crate::scenario::Scenario;
-use crate::world::WorldOptions;
+use crate::world::{NODES_MAX, WorldOptions};
 
 /// Runs thousands of virtual Serf nodes on one virtual network and measures how fast they join, spread events, and
 /// detect crashes, leaves and returns.
@@ -63,7 +64,7 @@ pub(super) enum Order {
         #[arg(long, value_name = "COUNT", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=10_000))]
         rounds: u32,
     },
-    /// Runs phases and tells the timeline of one member: who suspected it, why, who confirmed, when it was declared failed,
+    /// Runs phases and prints the timeline of one member: who suspected it, why, who confirmed, when it was declared failed,
     /// and how the news spread.
     Explain(Box<ExplainCli>),
     /// Compares two sets of results on the same seeds. Exit code 1 if a metric became worse, 0 otherwise.
@@ -77,7 +78,7 @@ pub(super) enum Order {
 #[derive(Args, Clone, Debug)]
 pub(super) struct RunOptions {
     /// Number of nodes. Memory grows with the square.
-    #[arg(long, value_name = "COUNT", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=NODES_MAX))]
+    #[arg(long, value_name = "COUNT", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=i64::from(NODES_MAX)))]
     pub(super) nodes: u32,
 
     /// Share of datagrams that are lost, from 0 to 1 or in percent (5%). Streams lose nothing: TCP retransmits.
@@ -285,34 +286,6 @@ pub(super) struct RunOptions {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Profile {
-    Lan,
-    Wan,
-    Local,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Pace {
-    Library,
-    Hashicorp,
-}
-
-impl Pace {
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Library => "library",
-            Self::Hashicorp => "hashicorp",
-        }
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum StartKind {
-    Cold,
-    Converged,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum CodecKind {
     Auto,
     Native,
@@ -425,16 +398,7 @@ impl RunOptions {
     }
 
     fn config(&self) -> Result<Config, String> {
-        let profile = match self.profile {
-            Profile::Lan => Options::lan(),
-            Profile::Wan => Options::wan(),
-            Profile::Local => Options::local(),
-        };
-        let profile = match self.pace {
-            Pace::Library => profile,
-            Pace::Hashicorp => profile.hashicorp_pace(),
-        };
-        let options = profile.with(|options| {
+        let options = self.pace.of(self.profile.options()).with(|options| {
             options.transport.codec = self.codec.choice();
             if let Some(packets) = self.gossip_packets {
                 options.swim.gossip_packets_per_tick = packets;
@@ -471,15 +435,8 @@ impl RunOptions {
             nodes: self.nodes,
             seed: self.seed,
             threads: threads.min(self.nodes),
-            profile: match self.profile {
-                Profile::Lan => "lan",
-                Profile::Wan => "wan",
-                Profile::Local => "local",
-            },
-            start: match self.start {
-                StartKind::Cold => "cold",
-                StartKind::Converged => "converged",
-            },
+            profile: self.profile.name(),
+            start: self.start.name(),
             codec: self.codec.name(),
             encrypted: self.is_encrypted(),
             compressed: self.compress,
@@ -520,6 +477,3 @@ const FLAP: &str = "Options of the flap phase";
 const RTT: &str = "Options of the rtt phase";
 
 const NODES_PER_THREAD: u32 = 1_000;
-
-/// The members limit of a node: `MEMBERS_MAX` of `serf_proto::limits`.
-const NODES_MAX: i64 = 1 << 20;

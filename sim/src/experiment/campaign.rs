@@ -64,7 +64,7 @@ pub(crate) trait Watcher: Sync {
     /// A cell has ended, or was there already.
     fn ended(&self, cell: Cell<'_>, is_fine: bool);
 
-    /// Something to tell the user.
+    /// A message for the user.
     fn note(&self, text: &str);
 }
 

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::values::{LatencyValue, Share, Time};
+use crate::profile::{Pace, Profile, StartKind};
 
 /// A scenario of the Serf simulator.
 ///
@@ -65,17 +66,6 @@ pub(crate) struct File {
     pub(crate) assert: BTreeMap<String, Condition>,
 }
 
-/// Whose pace the nodes have.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Pace {
-    /// This library's.
-    #[default]
-    Library,
-    /// HashiCorp's.
-    Hashicorp,
-}
-
 /// The nodes.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -93,16 +83,6 @@ pub(crate) struct Cluster {
     pub(crate) encrypt: Option<bool>,
     /// Whether every second node speaks HashiCorp's codec only. Default: false.
     pub(crate) mixed_codecs: Option<bool>,
-}
-
-/// How the nodes start.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum StartKind {
-    /// One after another; each joins through earlier ones.
-    Cold,
-    /// All at once; each knows all others.
-    Converged,
 }
 
 /// A group of nodes.
@@ -328,18 +308,6 @@ pub(crate) struct Settings {
     #[serde(flatten)]
     #[schemars(with = "BTreeMap<String, serde_json::Value>")]
     pub(crate) options: BTreeMap<String, toml::Value>,
-}
-
-/// Timing profile.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Profile {
-    /// One data centre.
-    Lan,
-    /// Distant data centres.
-    Wan,
-    /// One host.
-    Local,
 }
 
 /// Settings of phases. What they mean is in `sim --help`.

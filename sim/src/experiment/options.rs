@@ -8,23 +8,16 @@ use serf_proto::{CodecChoice, Options};
 use toml::Value;
 
 use super::document::suggestion;
-use super::file::{Pace, Profile, Settings};
+use super::file::Settings;
 use crate::parse;
+use crate::profile::{Pace, Profile};
 
 /// What is wrong with an option: its name, and the reason.
 pub(super) type Wrong = (String, String);
 
 /// Returns the options of nodes with these settings. Those of a group are applied to the cluster's.
 pub(super) fn options(pace: Pace, settings: &Settings, directory: &Path) -> Result<Options, Wrong> {
-    let profile = match settings.profile.unwrap_or(Profile::Lan) {
-        Profile::Lan => Options::lan(),
-        Profile::Wan => Options::wan(),
-        Profile::Local => Options::local(),
-    };
-    let profile = match pace {
-        Pace::Library => profile,
-        Pace::Hashicorp => profile.hashicorp_pace(),
-    };
+    let profile = pace.of(settings.profile.unwrap_or(Profile::Lan).options());
     let profile = match &settings.agent_config {
         None => profile,
         Some(_) if settings.profile.is_some() => {
@@ -99,11 +92,7 @@ fn agent_options(path: &Path, pace: Pace) -> Result<Options, String> {
     let shown = path.display().to_string();
     let mut settings = serf_agent::config::Settings::defaults();
     settings.merge(serf_agent::config::read(&[shown]).map_err(|error| error.to_string())?);
-    let options = settings.protocol()?;
-    Ok(match pace {
-        Pace::Library => options,
-        Pace::Hashicorp => options.hashicorp_pace(),
-    })
+    Ok(pace.of(settings.protocol()?))
 }
 
 #[cfg(test)]

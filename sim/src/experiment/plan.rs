@@ -8,7 +8,7 @@ use serf_proto::{Config, Key, Options, Rng, Seed};
 
 use super::assertion::{self, Assertion};
 use super::document::{Document, FileError, suggestion};
-use super::file::{Exception, Fault, FaultKind, File, Network, StartKind};
+use super::file::{Exception, Fault, FaultKind, File, Network};
 use super::options;
 use super::timeline::{self, Effect, Planned, Timeline, Victims};
 use super::values::{LatencyValue, Share, Time};
@@ -16,8 +16,9 @@ use crate::estimate;
 use crate::layout::Layout;
 use crate::net::{self, Bursts, Latency, Link, LinkModel, NodeSet, Rule, Topology};
 use crate::phase::{Phase, PhaseSettings};
+use crate::profile::StartKind;
 use crate::scenario::Scenario;
-use crate::world::WorldOptions;
+use crate::world::{NODES_MAX, WorldOptions};
 
 /// A cell that can run.
 #[derive(Clone, Debug)]
@@ -697,9 +698,6 @@ const REST: &str = "rest";
 const ALL: &str = "all";
 
 const NODES_DEFAULT: u32 = 1000;
-
-/// The members limit of a node: `MEMBERS_MAX` of `serf_proto::limits`.
-const NODES_MAX: u32 = 1 << 20;
 
 const LATENCY: Latency = Latency::Uniform { min: Duration::from_millis(1), max: Duration::from_millis(20) };
 const BANDWIDTH_MBIT: u32 = 1000;

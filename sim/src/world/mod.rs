@@ -129,3 +129,6 @@ impl World {
         &self.shards[self.shared.shard(node)].hosts[self.shared.local(node)]
     }
 }
+
+/// The largest world: a node knows no more members (`MEMBERS_MAX` of `serf_proto::limits`).
+pub(crate) const NODES_MAX: u32 = 1 << 20;
