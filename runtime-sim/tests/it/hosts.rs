@@ -165,7 +165,7 @@ fn a_connection_that_nothing_listens_for_is_refused() {
 }
 
 #[test]
-fn a_node_with_a_snapshot_returns_from_a_crash_by_itself_and_is_told_nothing_twice() {
+fn a_node_with_a_snapshot_returns_from_a_crash_by_itself_and_hears_nothing_twice() {
     check(1..=20, async |net: Network| {
         let apps = net
             .hosts(3, async |host| {

@@ -21,7 +21,7 @@ pub(super) struct ExplainCli {
     run: RunOptions,
 }
 
-/// Runs the phases and tells the timeline of the member.
+/// Runs the phases and prints the timeline of the member.
 pub(super) fn run(cli: &ExplainCli) -> Result<ExitCode, String> {
     let options = &cli.run;
     if let Some(member) = cli.member.filter(|member| *member >= options.nodes) {

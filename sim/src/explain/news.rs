@@ -1,4 +1,4 @@
-//! Records what observers learn about one member, and from whom.
+//! Records what observers learn about one member, and who sent it.
 
 use serf_proto::{Evidence, Instant, Node, Source, Why};
 

@@ -17,7 +17,7 @@ pub(crate) struct Story {
     lines: Vec<Line>,
 }
 
-/// An observer's first verdict, and from whom it came.
+/// An observer's first verdict, and who sent it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Verdict {
     at: Instant,
@@ -106,61 +106,61 @@ impl Story {
 impl Episode<'_> {
     /// Returns what a reader wants to know first, in the order of time.
     fn milestones(&self) -> Vec<(Instant, String)> {
-        let mut told: Vec<(Instant, String)> = Vec::new();
+        let mut milestones: Vec<(Instant, String)> = Vec::new();
         let mut suspicions = 0;
         for line in self.lines {
             let observer = name_of(line.observer);
             match &line.fact {
-                Fact::Ended => told.push((line.at, format!("{observer} stops running"))),
-                Fact::Stalled => told.push((line.at, format!("{observer} stalls: it handles no input"))),
-                Fact::Resumed => told.push((line.at, format!("{observer} runs again"))),
+                Fact::Ended => milestones.push((line.at, format!("{observer} stops running"))),
+                Fact::Stalled => milestones.push((line.at, format!("{observer} stalls: it handles no input"))),
+                Fact::Resumed => milestones.push((line.at, format!("{observer} runs again"))),
                 Fact::Suspected { accuser, via } => {
                     suspicions += 1;
                     // The first few, and every node that found out by itself.
-                    if suspicions <= FIRST || (*via == Via::OwnProbe && told.len() < MILESTONES_MAX) {
-                        told.push((line.at, format!("{observer} suspects it: {}", suspicion(*accuser, *via))));
+                    if suspicions <= FIRST || (*via == Via::OwnProbe && milestones.len() < MILESTONES_MAX) {
+                        milestones.push((line.at, format!("{observer} suspects it: {}", suspicion(*accuser, *via))));
                     }
                 }
                 Fact::Started | Fact::Failed { .. } | Fact::Left { .. } | Fact::Alive => {}
             }
         }
-        told.extend(self.verdict_milestones());
-        told.truncate(MILESTONES_MAX);
-        told.sort_by_key(|(at, _)| *at);
-        if told.is_empty() {
-            told.push((Instant::ZERO, "nothing: no node suspected it, and it did not leave".to_owned()));
+        milestones.extend(self.verdict_milestones());
+        milestones.truncate(MILESTONES_MAX);
+        milestones.sort_by_key(|(at, _)| *at);
+        if milestones.is_empty() {
+            milestones.push((Instant::ZERO, "nothing: no node suspected it, and it did not leave".to_owned()));
         }
-        told
+        milestones
     }
 
     fn verdict_milestones(&self) -> Vec<(Instant, String)> {
-        let mut told = Vec::new();
+        let mut milestones = Vec::new();
         let verdicts = self.lines.iter().filter(|line| matches!(line.fact, Fact::Failed { .. } | Fact::Left { .. }));
         let verdicts: Vec<&Line> = verdicts.collect();
-        let Some(first) = verdicts.first() else { return told };
+        let Some(first) = verdicts.first() else { return milestones };
         for line in verdicts.iter().take(FIRST) {
-            told.push((line.at, format!("{} {}", name_of(line.observer), verdict(line))));
+            milestones.push((line.at, format!("{} {}", name_of(line.observer), verdict(line))));
         }
         let count = verdicts.len();
         for (percent, nth) in [("half", count / 2), ("99 %", count * 99 / 100)] {
             if let Some(line) = verdicts.get(nth).filter(|_| count > 2 * FIRST) {
                 let after = (line.at - first.at).as_secs_f64();
-                told.push((
+                milestones.push((
                     line.at,
                     format!("{percent} of {count} nodes have the verdict, {after:.2} s after the first"),
                 ));
             }
         }
         if let Some(last) = verdicts.last().filter(|_| count > FIRST) {
-            told.push((last.at, format!("{} is the last: it {}", name_of(last.observer), verdict(last))));
+            milestones.push((last.at, format!("{} is the last: it {}", name_of(last.observer), verdict(last))));
             if let Some(path) = self.path_to(last.observer) {
-                told.push((last.at, format!("the way of that news: {path}")));
+                milestones.push((last.at, format!("the way of that news: {path}")));
             }
         }
         if let Some(back) = self.lines.iter().rev().find(|line| line.fact == Fact::Alive) {
-            told.push((back.at, format!("{} sees it alive again, the last to do so", name_of(back.observer))));
+            milestones.push((back.at, format!("{} sees it alive again, the last to do so", name_of(back.observer))));
         }
-        told
+        milestones
     }
 
     /// Returns each observer's first verdict with its distance from a node that had it of its own.
@@ -389,7 +389,7 @@ fn indented(text: &str) -> String {
     text.lines().map(|line| format!("  {line}").trim_end().to_owned() + "\n").collect()
 }
 
-/// Suspicions and verdicts that are told one by one.
+/// Suspicions and verdicts that are listed one by one.
 const FIRST: usize = 3;
 
 /// A story that a reader reads to its end.

@@ -4,15 +4,15 @@ use std::process::Output;
 
 use crate::pages::{assert_well_formed, directory, sim, text};
 
-fn told(options: &[&str]) -> String {
+fn printed(options: &[&str]) -> String {
     let Output { status, stdout, stderr } = sim(&[&["explain", "--quiet", "--loss", "0.1"], options].concat());
     assert!(status.success(), "{}", String::from_utf8_lossy(&stderr));
     String::from_utf8(stdout).expect("it is text")
 }
 
 #[test]
-fn a_crash_is_told_from_the_first_suspicion_to_the_last_observer() {
-    let story = told(&["--nodes", "100", "--start", "converged", "--phase", "crash"]);
+fn a_crash_is_shown_from_the_first_suspicion_to_the_last_observer() {
+    let story = printed(&["--nodes", "100", "--start", "converged", "--phase", "crash"]);
     let order =
         ["stops running", "suspects it: its own probe had no answer", "declares it failed", "half of", "is the last"];
     let places: Vec<usize> =
@@ -23,7 +23,7 @@ fn a_crash_is_told_from_the_first_suspicion_to_the_last_observer() {
 
 #[test]
 fn every_survivor_is_counted_once_in_the_spread_of_the_news() {
-    let story = told(&["--nodes", "100", "--start", "converged", "--phase", "crash"]);
+    let story = printed(&["--nodes", "100", "--start", "converged", "--phase", "crash"]);
     let ways =
         story.split("How the news spread:").nth(1).expect("it has spread").split("hops").next().unwrap_or_default();
     let counts = ways.lines().filter_map(|line| line.split_whitespace().next()?.parse::<u32>().ok());
@@ -37,16 +37,16 @@ fn every_survivor_is_counted_once_in_the_spread_of_the_news() {
 #[test]
 fn a_timeline_changes_no_trace_and_does_not_depend_on_threads() {
     let options = ["--nodes", "60", "--phase", "crash,leave"];
-    let one = told(&[&options[..], &["--threads", "1"]].concat());
-    assert_eq!(one, told(&[&options[..], &["--threads", "3"]].concat()));
+    let one = printed(&[&options[..], &["--threads", "1"]].concat());
+    assert_eq!(one, printed(&[&options[..], &["--threads", "3"]].concat()));
     let Output { stdout, .. } = sim(&[&options[..], &["--quiet", "--loss", "0.1"]].concat());
     let plain = String::from_utf8_lossy(&stdout);
     assert_eq!(one.lines().last(), plain.lines().last(), "seed and trace hash");
 }
 
 #[test]
-fn a_leave_is_told_with_the_way_of_the_news() {
-    let story = told(&["--nodes", "60", "--start", "converged", "--phase", "leave"]);
+fn a_leave_is_shown_with_the_way_of_the_news() {
+    let story = printed(&["--nodes", "60", "--start", "converged", "--phase", "leave"]);
     for word in ["begins to leave", "marks it left: heard by gossip from", "the way of that news"] {
         assert!(story.contains(word), "{word}: {story}");
     }
@@ -54,7 +54,7 @@ fn a_leave_is_told_with_the_way_of_the_news() {
 
 #[test]
 fn a_member_that_is_well_has_no_story() {
-    let story = told(&["--nodes", "20", "--member", "3", "--start", "converged", "--phase", "event"]);
+    let story = printed(&["--nodes", "20", "--member", "3", "--start", "converged", "--phase", "event"]);
     assert!(story.contains("no node suspected it"), "{story}");
     let Output { status, stderr, .. } = sim(&["explain", "--nodes", "20", "--member", "20"]);
     assert_eq!(status.code(), Some(2));

@@ -67,7 +67,7 @@ pub fn encode(message: &Message<'_>, w: &mut Writer<'_>) -> Result<(), Full> {
         Message::Nack { seq } => put(w, NACK, &Seq { seq }),
         Message::Suspect(ref accusation) => put(w, SUSPECT, accusation),
         Message::Dead(ref accusation) => put(w, DEAD, accusation),
-        // The codec has no time for the join: an intent tells it.
+        // The codec has no time for the join: an intent carries it.
         Message::Alive(Alive { incarnation, peer }) | Message::Joined { alive: Alive { incarnation, peer }, .. } => {
             encode_alive(incarnation, peer, w)
         }
