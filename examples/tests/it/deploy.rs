@@ -31,7 +31,7 @@ fn replicas_deploy_one_after_the_other() {
 }
 
 #[test]
-fn a_replica_that_crashes_in_the_middle_of_its_deploy_does_not_stop_the_others_and_follows() {
+fn a_crash_within_a_deploy_does_not_stop_the_others_and_the_replica_follows() {
     check(1..=100, async |net: Network| {
         let apps = replicas(&net).await;
         apps.of("n2").announce(7).unwrap();

@@ -62,7 +62,7 @@ pub(crate) struct Planned {
     pub(crate) effect: Effect,
 }
 
-/// Whom a fault hits.
+/// The nodes that a fault hits.
 #[derive(Clone, Debug)]
 pub(crate) struct Victims {
     /// The nodes to draw from.
