@@ -1,5 +1,6 @@
 //! The agent: a node with RPC, handlers, metrics, discovery and the log.
 
+mod capture;
 mod commands;
 mod discovery;
 mod events;
@@ -26,7 +27,7 @@ mod why;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use serf_tokio::{CodecChoice, Serf};
+use serf_tokio::{Capture, CodecChoice, Serf};
 use tokio::sync::{Mutex, watch};
 
 use self::files::FileLimit;
@@ -55,6 +56,8 @@ pub(crate) struct Agent {
     scripts: Scripts,
     children: Children,
     files: FileLimit,
+    /// The capture that SIGUSR2 switches.
+    capture: Option<Capture>,
     /// The Serf protocol version in use.
     protocol: u8,
     /// Whether a name conflict is resolved by a vote.
