@@ -331,6 +331,13 @@ impl net::Net for Tokio {
         net::entropy(bytes)
     }
 
+    /// On a simulated host: 1970 and the virtual time.
+    #[cfg(feature = "sim")]
+    fn wall_clock(&self) -> std::time::SystemTime {
+        on_simulated_host!(self, host => std::time::UNIX_EPOCH + (host.now() - Instant::ZERO));
+        std::time::SystemTime::now()
+    }
+
     #[cfg(feature = "sim")]
     fn disk(&self) -> std::sync::Arc<dyn net::Disk> {
         self.host.as_ref().map_or_else(|| std::sync::Arc::new(net::SystemDisk) as _, |host| host.disk())

@@ -116,14 +116,14 @@ impl Recorder {
     }
 
     /// Begins a file with the state of the node, between two inputs.
-    pub(crate) fn begin_file(&self, node: &Node, now: Instant) {
+    pub(crate) fn begin_file(&self, node: &Node, now: Instant, wall_clock: SystemTime) {
         self.wants_file.store(false, Ordering::Relaxed);
         let mut state = lock(&self.state);
         let mut encoded = None;
         let concealed =
             state.secrets.conceal(self.settings.payloads, |concealer| encoded = node.checkpoint(concealer).ok());
         let Some(checkpoint) = encoded else { return };
-        let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let unix = wall_clock.duration_since(UNIX_EPOCH).unwrap_or_default();
         let head = Head {
             proto: serf_proto::VERSION.to_owned(),
             node: node.local().name().to_owned(),

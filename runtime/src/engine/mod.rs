@@ -166,7 +166,7 @@ impl<N: Net> Shared<N> {
         // Read under the lock, so that the node's time never goes back.
         let now = self.net.now();
         if let Some(capture) = engine.capture.as_ref().filter(|capture| capture.wants_file()) {
-            capture.begin_file(&engine.node, now);
+            capture.begin_file(&engine.node, now, self.net.wall_clock());
         }
         let result = input(engine, now, &mut buffers.out);
         engine.route(self, buffers);
@@ -214,7 +214,7 @@ impl<N: Net> Shared<N> {
     pub(crate) fn start_capture(&self, engine: &mut Engine<N>, capture: Capture, trigger: Trigger) -> io::Result<()> {
         let recorder = Recorder::start(capture, &self.net.disk(), self.has_policy, trigger)?;
         engine.stop_capture();
-        recorder.begin_file(&engine.node, self.net.now());
+        recorder.begin_file(&engine.node, self.net.now(), self.net.wall_clock());
         engine.node.set_tap(Some(Arc::clone(&recorder) as Arc<dyn Tap>));
         engine.capture = Some(recorder);
         Ok(())

@@ -110,7 +110,7 @@ fn replay(dir: PathBuf, run: &Run, cli: &ReplayCli) -> Result<Replayed, String> 
     let began = Clock::now();
     let mut teller = Teller::new(&run.node);
     let (mut initial, mut packets, mut first) = (Vec::new(), Packets::default(), None::<Instant>);
-    let (with_packets, tells) = (cli.dirs.len() > 1, !cli.check);
+    let (with_packets, tells) = (cli.dirs.len() > 1, !cli.check || cli.turn_into_script.is_some());
     let verdict = play(run, |played| {
         match played {
             Played::File(file, node) => {
@@ -200,7 +200,8 @@ fn text(facts: &[&Fact], replayed: &[Replayed], check: bool) -> String {
 }
 
 fn verdict_text(one: &Replayed) -> String {
-    let Verdict { inputs, compared, shapes_compared, states_compared, difference, torn_bytes, span_ns } = &one.verdict;
+    let Verdict { inputs, compared, shapes_compared, uncompared, states_compared, difference, torn_bytes, span_ns } =
+        &one.verdict;
     let (span, took) = (Duration::from_nanos(*span_ns).as_secs_f64(), one.took.as_secs_f64());
     let mut text =
         format!("{}: {inputs} inputs of {} in {span:.1} s, replayed in {took:.3} s", one.dir.display(), one.node);
@@ -212,15 +213,17 @@ fn verdict_text(one: &Replayed) -> String {
             ". FIRST DIFFERENCE: {}, input {}: {}",
             difference.file, difference.input, difference.what
         )),
-        None if compared + shapes_compared == 0 && *inputs > 0 => {
-            text.push_str(". The outputs were not compared: payloads are replaced, or the application has a policy");
-        }
+        None if compared + shapes_compared == 0 && *uncompared > 0 => text.push_str(". The outputs were not compared"),
         None => text.push_str(". The outputs are the recorded ones"),
     }
     if *shapes_compared > 0 {
         text.push_str(&format!(
             "; of {shapes_compared} inputs without the contents of packets, because a key was replaced"
         ));
+    }
+    if *uncompared > 0 {
+        let why = "payloads were replaced before them, or the answers of the application's policy are not known";
+        text.push_str(&format!("; those of {uncompared} inputs were not compared: {why}"));
     }
     if *states_compared > 0 {
         text.push_str(&format!("; so are the states at the beginning of {states_compared} files"));
@@ -255,6 +258,7 @@ fn json(facts: &[&Fact], replayed: &[Replayed]) -> Result<String, String> {
                 "inputs": verdict.inputs,
                 "inputs_compared": verdict.compared,
                 "shapes_compared": verdict.shapes_compared,
+                "uncompared": verdict.uncompared,
                 "states_compared": verdict.states_compared,
                 "recorded_seconds": Duration::from_nanos(verdict.span_ns).as_secs_f64(),
                 "torn_bytes": verdict.torn_bytes,

@@ -17,6 +17,9 @@ pub(crate) struct Verdict {
     /// Number of inputs whose outputs were compared by kind, destination and length only, because a key or a payload was
     /// replaced before them.
     pub(crate) shapes_compared: u64,
+    /// Number of inputs whose outputs were not compared, because a payload was replaced before them, or because a policy's answers
+    /// are not known.
+    pub(crate) uncompared: u64,
     /// Number of files whose state was that of the replayed node.
     pub(crate) states_compared: u32,
     /// The first difference.
@@ -194,7 +197,10 @@ impl Player {
     fn compare(&mut self, file: &File, number: u64, recorded: &Recorded) {
         let replayed = self.tap.take();
         match self.compared {
-            Compared::Nothing => return,
+            Compared::Nothing => {
+                self.verdict.uncompared += 1;
+                return;
+            }
             Compared::Shapes => self.verdict.shapes_compared += 1,
             Compared::Everything => self.verdict.compared += 1,
         }

@@ -1,8 +1,12 @@
 //! Tells what a replayed node learned: from its events, and from what changed in its view of the members.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 
 use serf_agent::rpc::Evidence;
+use serf_proto::internals::envelope::split;
+use serf_proto::internals::wire::Codec;
+use serf_proto::internals::wire::swim::Message;
 use serf_proto::{
     ComplaintKind, Event, Input, Instant, MemberCounts, Node, Output, SocketFailure, Status, Tombstone, Why,
 };
@@ -19,6 +23,8 @@ pub(crate) struct Teller {
     view: View,
     /// Errors of the system that were told.
     failures: BTreeSet<String>,
+    /// When the last datagram of each address came.
+    heard: BTreeMap<SocketAddr, Instant>,
 }
 
 /// What a node believed after an input.
@@ -36,7 +42,7 @@ struct View {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Member {
     status: Status,
-    addr: String,
+    addr: SocketAddr,
     tags: Vec<(String, String)>,
     is_suspected: bool,
     accusers: Vec<String>,
@@ -50,7 +56,13 @@ struct At {
 
 impl Teller {
     pub(crate) fn new(node: &str) -> Self {
-        Self { node: node.to_owned(), facts: Vec::new(), view: View::default(), failures: BTreeSet::new() }
+        Self {
+            node: node.to_owned(),
+            facts: Vec::new(),
+            view: View::default(),
+            failures: BTreeSet::new(),
+            heard: BTreeMap::new(),
+        }
     }
 
     pub(crate) fn facts(self) -> Vec<Fact> {
@@ -71,7 +83,7 @@ impl Teller {
             };
             let counts = node.member_counts();
             let text = format!(
-                "the capture of {} begins, because {why}: it knows {} members, {} of them alive",
+                "the capture of {} begins, because {why}; members known: {}, alive: {}",
                 self.node,
                 self.view.members.len(),
                 counts.live
@@ -83,13 +95,16 @@ impl Teller {
     /// Tells what an input changed.
     pub(crate) fn step(&mut self, step: &Step<'_>) {
         let at = At { at: step.at, unix_ns: step.unix_ns };
+        if let Input::Opened { from, .. } = step.input {
+            self.heard.insert(*from, step.at);
+        }
         self.input(&at, step.input);
         for output in step.outputs {
             if let Output::Event(event) = output {
                 self.event(&at, event);
             }
         }
-        self.changes(&at, step.node);
+        self.changes(&at, step);
     }
 
     fn input(&mut self, at: &At, input: &Input) {
@@ -168,8 +183,9 @@ impl Teller {
     }
 
     /// Compares the node's view with the one before the input.
-    fn changes(&mut self, at: &At, node: &Node) {
-        self.own_changes(at, node);
+    fn changes(&mut self, at: &At, step: &Step<'_>) {
+        let node = step.node;
+        self.own_changes(at, step);
         self.complaints(at, node);
         let (counts, updates) = (node.member_counts(), node.stats().member_updates + node.stats().member_joins);
         let is_same = self.view.counts.as_ref() == Some(&counts) && self.view.updates == updates;
@@ -199,7 +215,7 @@ impl Teller {
             (None, Status::Alive) if !now.is_suspected => {
                 self.tell(at, Some(name), What::Join, format!("{observer} sees {name} join ({})", now.addr));
             }
-            (_, Status::Failed | Status::Left) if is_news => self.gone(at, name, now.status, why.as_ref()),
+            (_, Status::Failed | Status::Left) if is_news => self.gone(at, name, now, why.as_ref()),
             (_, Status::Leaving) if is_news => {
                 self.tell(at, Some(name), What::Leaving, format!("{observer} learns that {name} leaves"));
             }
@@ -231,21 +247,23 @@ impl Teller {
             let told = why.and_then(|why| why.suspected.as_ref()).map(|evidence| self.told(at, evidence));
             let accusers = now.accusers.join(", ");
             let told = told.map(|told| format!("; {told}")).unwrap_or_default();
-            self.tell(
-                at,
-                Some(name),
-                What::Suspect,
-                format!("{observer} suspects {name}, accused by {accusers}{told}"),
-            );
+            let heard = self.heard(at, now.addr);
+            let text = format!("{observer} suspects {name}, accused by {accusers}{told}{heard}");
+            self.tell(at, Some(name), What::Suspect, text);
         } else {
             for accuser in now.accusers.iter().filter(|accuser| !known.contains(accuser)) {
-                let text = format!("{observer} learns that {accuser} suspects {name}, too");
+                let text = if *accuser == observer {
+                    format!("{observer} suspects {name}, too: it pinged it and got no answer")
+                } else {
+                    format!("{observer} learns that {accuser} suspects {name}, too")
+                };
                 self.tell(at, Some(name), What::Confirm, text);
             }
         }
     }
 
-    fn gone(&mut self, at: &At, name: &str, status: Status, why: Option<&Why>) {
+    fn gone(&mut self, at: &At, name: &str, now: &Member, why: Option<&Why>) {
+        let status = now.status;
         let said_by = why.and_then(|why| why.said_by.as_deref());
         let what = match (status, said_by) {
             (Status::Left, Some(by)) if by == name => "left: it said so itself".to_owned(),
@@ -258,16 +276,20 @@ impl Teller {
             let names: Vec<&str> = why.accusers.iter().map(|name| &**name).collect();
             format!(". Who suspected it: {} (at its incarnation {})", names.join(", "), why.incarnation)
         });
-        let text = format!("{name} {what}{}{}", told.unwrap_or_default(), accusers.unwrap_or_default());
+        let heard = if status == Status::Failed { self.heard(at, now.addr) } else { String::new() };
+        let text = format!("{name} {what}{}{heard}{}", told.unwrap_or_default(), accusers.unwrap_or_default());
         let kind = if status == Status::Left { What::Left } else { What::Failed };
         self.tell(at, Some(name), kind, format!("{} sees: {text}", self.node));
     }
 
-    fn own_changes(&mut self, at: &At, node: &Node) {
+    fn own_changes(&mut self, at: &At, step: &Step<'_>) {
+        let node = step.node;
         let (incarnation, score) = (node.incarnation(), node.health_score());
         let observer = self.node.clone();
         if incarnation > self.view.incarnation && node.stats().refutations > 0 {
-            let text = format!("{observer} refutes an accusation: its incarnation is now {incarnation}");
+            let said = accusations(step.input, &observer);
+            let said = if said.is_empty() { "an accusation".to_owned() } else { said.join(", and ") };
+            let text = format!("{observer} refutes {said}: its incarnation is now {incarnation}");
             self.tell(at, Some(&observer), What::Refute, text);
         }
         if score != self.view.health_score {
@@ -300,6 +322,13 @@ impl Teller {
         self.view.complaints = now;
     }
 
+    /// How long ago a packet came from the address: a member that is silent differs from one that is heard and does not answer.
+    fn heard(&self, at: &At, addr: SocketAddr) -> String {
+        self.heard.get(&addr).map_or_else(String::new, |last| {
+            format!("; the last packet from its address came {:.1} s before", (at.at - *last).as_secs_f64())
+        })
+    }
+
     fn told(&self, at: &At, evidence: &serf_proto::Evidence) -> String {
         Evidence::of(evidence, at.at).told(&self.node)
     }
@@ -315,6 +344,19 @@ impl Teller {
         };
         self.facts.push(fact);
     }
+}
+
+/// What a packet says against this node: by whom, and through whom it came.
+fn accusations(input: &Input, own: &str) -> Vec<String> {
+    let Input::Opened { from, opened: Ok(packet), .. } = input else { return Vec::new() };
+    let Ok(frames) = split(packet) else { return Vec::new() };
+    let said = frames.filter_map(|frame| match Codec::decode(frame) {
+        Ok(Message::Suspect(it)) if it.node == own => Some(("suspects it", it)),
+        Ok(Message::Dead(it)) if it.node == own => Some(("declares it failed", it)),
+        _ => None,
+    });
+    said.map(|(what, it)| format!("that {} {what} (at incarnation {}; received from {from})", it.from, it.incarnation))
+        .collect()
 }
 
 impl View {
@@ -339,7 +381,7 @@ fn members(node: &Node) -> BTreeMap<String, Member> {
         let tags = member.tags().map(|(tag, value)| (tag.to_owned(), value.to_owned())).collect();
         let seen = Member {
             status: member.status(),
-            addr: member.addr().to_string(),
+            addr: member.addr(),
             tags,
             is_suspected: suspicion.is_some(),
             accusers: accusers.unwrap_or_default(),

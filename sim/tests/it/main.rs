@@ -12,3 +12,4 @@ mod faults;
 mod hostile;
 mod pages;
 mod phases;
+mod replay;
