@@ -19,6 +19,7 @@ mod run;
 mod scripts;
 mod setup;
 mod sinks;
+mod status_page;
 mod supervisor;
 mod web;
 mod why;
@@ -35,6 +36,7 @@ use self::metrics::Metrics;
 use self::reaper::Children;
 pub(crate) use self::run::run;
 use self::scripts::Scripts;
+use self::status_page::StatusPage;
 use crate::config::SizeLimits;
 use crate::log::Log;
 use crate::rpc::server::Streams;
@@ -47,6 +49,8 @@ pub(crate) struct Agent {
     metrics: Arc<Metrics>,
     tally: Arc<Tally>,
     health: Health,
+    /// `None` without `-ui`.
+    status_page: Option<StatusPage>,
     /// The token required of clients; empty for none.
     rpc_auth: String,
     /// Only one client's patterns are compiled at a time.

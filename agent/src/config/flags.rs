@@ -156,7 +156,7 @@ mod tests {
             assert!(!seen.contains(&flags.settings), "{arg} sets nothing, or what another flag sets");
             seen.push(flags.settings);
         }
-        assert_eq!(seen.len(), 1 + 33);
+        assert_eq!(seen.len(), 1 + 34);
         assert!(parse(&["-check"]).expect("parses").check);
     }
 
