@@ -1,5 +1,6 @@
 //! The agent: a node with RPC, handlers, metrics, discovery and the log.
 
+mod bootstrap;
 mod commands;
 mod discovery;
 mod events;
@@ -17,6 +18,7 @@ mod queries;
 mod reaper;
 mod run;
 mod scripts;
+mod seeds;
 mod setup;
 mod sinks;
 mod supervisor;
@@ -29,6 +31,7 @@ use std::sync::Arc;
 use serf_tokio::{CodecChoice, Serf};
 use tokio::sync::{Mutex, watch};
 
+use self::bootstrap::Bootstrap;
 use self::files::FileLimit;
 use self::health::Health;
 use self::metrics::Metrics;
@@ -47,6 +50,7 @@ pub(crate) struct Agent {
     metrics: Arc<Metrics>,
     tally: Arc<Tally>,
     health: Health,
+    bootstrap: Bootstrap,
     /// The token required of clients; empty for none.
     rpc_auth: String,
     /// Only one client's patterns are compiled at a time.

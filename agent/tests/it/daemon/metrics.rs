@@ -11,7 +11,7 @@ use crate::process::{Agent, eventually};
 const ANY: &str = "-metrics-addr=127.0.0.1:0";
 
 /// The status and the body of a response.
-fn get(agent: &Agent, request: &str) -> (u16, String) {
+pub(super) fn get(agent: &Agent, request: &str) -> (u16, String) {
     let output = agent.output();
     let (_, addr) = output.split_once("Metrics addr: '").expect("is in the banner");
     let mut socket = TcpStream::connect(addr.split('\'').next().expect("is quoted")).expect("listens");
