@@ -21,6 +21,7 @@ mod scripts;
 mod seeds;
 mod setup;
 mod sinks;
+mod status_page;
 mod supervisor;
 mod web;
 mod why;
@@ -38,6 +39,7 @@ use self::metrics::Metrics;
 use self::reaper::Children;
 pub(crate) use self::run::run;
 use self::scripts::Scripts;
+use self::status_page::StatusPage;
 use crate::config::SizeLimits;
 use crate::log::Log;
 use crate::rpc::server::Streams;
@@ -51,6 +53,8 @@ pub(crate) struct Agent {
     tally: Arc<Tally>,
     health: Health,
     bootstrap: Bootstrap,
+    /// `None` without `-ui`.
+    status_page: Option<StatusPage>,
     /// The token required of clients; empty for none.
     rpc_auth: String,
     /// Only one client's patterns are compiled at a time.

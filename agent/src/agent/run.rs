@@ -21,6 +21,7 @@ use super::reaper::Children;
 use super::scripts::{Order, Scripts};
 use super::seeds::Seeds;
 use super::setup::{self, Files};
+use super::status_page::StatusPage;
 use super::supervisor::Supervisor;
 use super::{Agent, Stop, discovery, events, panics, sinks, web};
 use crate::config::{Config, Settings, count, given};
@@ -182,6 +183,7 @@ impl Agent {
             tally: Arc::default(),
             health: Health::default(),
             bootstrap,
+            status_page: settings.ui.then(StatusPage::default),
             rpc_auth: settings.rpc_auth.clone(),
             listing: Mutex::default(),
             streams: Streams::default(),
@@ -221,6 +223,9 @@ impl Agent {
         config: &Config,
     ) -> Result<(JoinHandle<()>, Option<String>), String> {
         let Some(addr) = given(&config.settings.metrics_addr) else {
+            if self.status_page.is_some() {
+                return Err("Error starting the status page: -ui needs -metrics-addr".into());
+            }
             return Ok((tokio::spawn(core::future::ready(())), None));
         };
         let failed = |why: ListenError| format!("Error starting metrics listener: {why}");

@@ -259,6 +259,10 @@ impl Inspection {
             let what = format_args!("rpc_addr {} lets other hosts control the agent", settings.rpc_addr);
             self.find(Severity::Warning, None, what, "set rpc_auth, or listen on 127.0.0.1 or a unix socket");
         }
+        if settings.ui && settings.metrics_addr.is_empty() {
+            let what = "ui has no effect without metrics_addr";
+            self.find(Severity::Warning, None, what, "set metrics_addr, which serves the page");
+        }
         if is_open(&settings.metrics_addr) {
             let what = format_args!("metrics_addr {} is open to other hosts, without a token", settings.metrics_addr);
             self.find(Severity::Note, None, what, "let only the monitoring system connect");
@@ -474,6 +478,7 @@ mod tests {
                 "warning rpc_addr 0.0.0.0:7373 lets other hosts control the agent",
             ]
         );
+        assert_eq!(found_in("ui", &[r#"{"ui": true}"#], &[]), ["warning ui has no effect without metrics_addr"]);
         assert_eq!(
             found_in("void", &[r#"{"encrypt_verify_outgoing": false}"#], &[]),
             ["warning encrypt_verify_outgoing has no effect without a key"]

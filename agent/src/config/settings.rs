@@ -64,6 +64,12 @@ settings! {
         #[flag = "metrics-addr=addr"]
         metrics_addr: Text,
 
+        /// Serves a status page for browsers there, at /ui: members
+        /// with their tags, a map of round-trip times, recent
+        /// events. Without a token.
+        #[flag = "ui"]
+        ui: Bool,
+
         /// Version of Serf's protocol to speak, 2 to 5.
         #[flag = "protocol=5"]
         protocol: Int = 5,

@@ -93,11 +93,17 @@ fn duration(duration: Duration) -> Json {
 }
 
 /// Reads what an agent's configuration file says about the protocol.
+#[cfg(feature = "agent-config")]
 fn agent_options(path: &Path, pace: Pace) -> Result<Options, String> {
     let shown = path.display().to_string();
     let mut settings = serf_agent::config::Settings::defaults();
     settings.merge(serf_agent::config::read(&[shown]).map_err(|error| error.to_string())?);
     Ok(pace.of(settings.protocol()?))
+}
+
+#[cfg(not(feature = "agent-config"))]
+fn agent_options(_: &Path, _: Pace) -> Result<Options, String> {
+    Err("this simulator was built without the feature agent-config".to_owned())
 }
 
 #[cfg(test)]
