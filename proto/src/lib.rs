@@ -169,6 +169,7 @@ pub use event::{
     MemberEventKind, Members, NameVerdict, NameVote, Query, QueryReport, SeedFailureCause, Source, Status, UserEvent,
 };
 pub use input::Input;
+pub use ipnet::IpNet;
 pub use node::{
     Coalescing, ForceLeaveError, JoinError, LeaveError, Node, NodeState, OldEvents, SetTagsError, SocketFailure, Start,
     Tombstone, UserEventError, Why,

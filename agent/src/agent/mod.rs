@@ -1,5 +1,6 @@
 //! The agent: a node with RPC, handlers, metrics, discovery and the log.
 
+mod bootstrap;
 mod commands;
 mod discovery;
 mod events;
@@ -17,6 +18,7 @@ mod queries;
 mod reaper;
 mod run;
 mod scripts;
+mod seeds;
 mod setup;
 mod sinks;
 mod status_page;
@@ -30,6 +32,7 @@ use std::sync::Arc;
 use serf_tokio::{CodecChoice, Serf};
 use tokio::sync::{Mutex, watch};
 
+use self::bootstrap::Bootstrap;
 use self::files::FileLimit;
 use self::health::Health;
 use self::metrics::Metrics;
@@ -49,6 +52,7 @@ pub(crate) struct Agent {
     metrics: Arc<Metrics>,
     tally: Arc<Tally>,
     health: Health,
+    bootstrap: Bootstrap,
     /// `None` without `-ui`.
     status_page: Option<StatusPage>,
     /// The token required of clients; empty for none.

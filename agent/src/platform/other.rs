@@ -88,6 +88,11 @@ pub(crate) fn create_private(path: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).create_new(true).open(path)
 }
 
+/// Files have no such mode.
+pub(crate) fn is_readable_by_all(_path: &Path) -> bool {
+    false
+}
+
 /// Directories cannot be synced.
 pub(crate) fn sync_directory(_directory: &Path) {}
 

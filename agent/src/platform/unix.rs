@@ -168,6 +168,11 @@ pub(crate) fn create_private(path: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
 }
 
+/// Whether every user of this host may read a file, by its mode.
+pub(crate) fn is_readable_by_all(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|file| file.permissions().mode() & 0o004 != 0)
+}
+
 /// Syncs a directory, so that a new name survives a power failure. File systems without that ability report an error,
 /// which is ignored; the file is in its place anyway.
 pub(crate) fn sync_directory(directory: &Path) {

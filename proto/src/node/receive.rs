@@ -21,6 +21,11 @@ impl Node {
         let stats = &mut self.core.stats;
         stats.datagrams_in += 1;
         stats.bytes_in += datagram.len() as u64;
+        // Before the envelope: decryption is the work that a stranger could cause.
+        if !self.core.cfg.admits(from.ip()) {
+            self.core.stats.drop(DropReason::Network);
+            return self.settle(peer, out);
+        }
         match self.envelope.open(datagram, out.buffers()) {
             Ok(message) => self.handle_message(&mut heard, message),
             Err(reason) => self.core.stats.drop(reason),

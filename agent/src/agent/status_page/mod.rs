@@ -120,7 +120,7 @@ impl Agent {
             ("name", Json::text(here.name())),
             ("version", Json::text(env!("CARGO_PKG_VERSION"))),
             ("encrypted", Json::Bool(!self.serf.keys().is_empty())),
-            ("problem", self.unhealthy_reason().map_or(Json::Null, Json::text)),
+            ("problem", self.unhealthy_reason().as_deref().map_or(Json::Null, Json::text)),
             ("suspected", count(stats.members.suspected)),
             ("figures", Json::Object(figures.collect())),
             ("members", Json::List(members)),

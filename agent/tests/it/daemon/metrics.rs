@@ -11,7 +11,7 @@ use crate::process::{Agent, eventually};
 const ANY: &str = "-metrics-addr=127.0.0.1:0";
 
 /// The status and the body of a response.
-fn get(agent: &Agent, request: &str) -> (u16, String) {
+pub(super) fn get(agent: &Agent, request: &str) -> (u16, String) {
     let output = agent.output();
     let (_, addr) = output.split_once("Metrics addr: '").expect("is in the banner");
     let mut socket = TcpStream::connect(addr.split('\'').next().expect("is quoted")).expect("listens");
@@ -70,7 +70,7 @@ fn samples(page: &str) -> BTreeMap<String, f64> {
 fn figures_are_served_in_the_format_of_prometheus() {
     let agent = Agent::start(&[ANY, "-event-handler=user:fail=exit 3", "-event-handler=user:works=echo fine"]);
     let mut client = agent.client();
-    for name in ["fail", "works", "a name\nof the \"network\""] {
+    for name in ["fail", "works", "a name\nof an \"outsider\""] {
         client.event(UserEvent { name: name.into(), payload: None, coalesce: false }).expect("is sent");
     }
     let page = eventually("both runs", || {
@@ -99,7 +99,7 @@ fn figures_are_served_in_the_format_of_prometheus() {
         assert_eq!(samples.get(sample), Some(&value), "{sample}");
     }
     assert!(samples.keys().any(|sample| sample.starts_with("serf_build_info{version=")));
-    assert!(!page.contains("network"), "no name that the network chose");
+    assert!(!page.contains("outsider"), "no name that the network chose");
 }
 
 #[test]
