@@ -174,6 +174,7 @@ pub use event::{
     MemberEventKind, Members, NameVerdict, NameVote, Query, QueryReport, SeedFailureCause, Source, Status, UserEvent,
 };
 pub use input::Input;
+pub use ipnet::IpNet;
 pub use node::{
     CheckpointError, Coalescing, ForceLeaveError, JoinError, LeaveError, Node, NodeState, OldEvents, Outputs,
     SetTagsError, SocketFailure, Start, Tap, Tombstone, Unsaved, UserEventError, Why,

@@ -42,7 +42,7 @@ pub use self::tap::{Outputs, Tap};
 pub use self::why::Why;
 use crate::complaints::PeerAt;
 use crate::config::Config;
-use crate::core::{Core, Notification};
+use crate::core::{Core, Notification, Origin};
 use crate::envelope::Envelope;
 use crate::input::Input;
 use crate::outbox::{Outbox, Output};
@@ -221,9 +221,15 @@ impl Node {
     }
 
     /// Accepts a stream that a peer opened. At the limit, the stream with the worst throughput is evicted to make room.
+    /// A stream from outside of [`cidrs_allowed`](crate::TransportOptions::cidrs_allowed) is closed at once.
     pub fn accept(&mut self, now: Instant, from: SocketAddr, out: &mut Outbox) -> StreamId {
         self.set_now(now);
         self.begin_tap(out, || Input::Accept { from });
+        if !self.core.cfg.admits(from.ip()) {
+            let refused = self.refuse(from, out);
+            self.end_tap(out);
+            return refused;
+        }
         // Evict before accepting, so that the new stream cannot be chosen.
         if let Some(slowest) = self.streams.to_evict_before(self.core.now, from) {
             self.evict(slowest, None, out);
@@ -233,6 +239,15 @@ impl Node {
         self.core.timers.set(NodeTimer::Stream(stream), until);
         self.settle(None, out);
         self.end_tap(out);
+        stream
+    }
+
+    /// Closes a stream from an address outside of the allowed networks. It takes no place from another stream.
+    fn refuse(&mut self, from: SocketAddr, out: &mut Outbox) -> StreamId {
+        let stream = self.streams.refuse();
+        self.core.stats.drop(DropReason::Network);
+        out.push(Output::Close { stream });
+        self.settle(Origin::Exchange(from).peer(), out);
         stream
     }
 

@@ -9,7 +9,6 @@ use crate::core::Heard;
 use crate::envelope;
 use crate::input::Input;
 use crate::outbox::Outbox;
-use crate::roster::{MemberIdx, canonical};
 use crate::stats::DropReason;
 use crate::time::Instant;
 use crate::wire::swim::Message;
@@ -20,16 +19,18 @@ impl Node {
     pub fn handle_datagram(&mut self, now: Instant, from: SocketAddr, datagram: &[u8], out: &mut Outbox) {
         self.set_now(now);
         let queued = out.len();
-        let opened = self.envelope.open(datagram, out.buffers());
+        // Before the envelope: decryption is the work that a stranger could cause.
+        let is_admitted = self.core.cfg.admits(from.ip());
+        let opened = if is_admitted { self.envelope.open(datagram, out.buffers()) } else { Err(DropReason::Network) };
         if let Some(tapped) = &mut self.tapped {
             let wire_bytes = u32::try_from(datagram.len()).unwrap_or(u32::MAX);
-            let looks_encrypted = self.envelope.may_be_encrypted(datagram);
+            let looks_encrypted = is_admitted && self.envelope.may_be_encrypted(datagram);
             let input = Input::Opened { from, wire_bytes, looks_encrypted, opened: opened.map(Vec::from) };
             tapped.begin(self.core.now, queued, input);
         }
         let peer = self.receive(from, datagram.len(), opened);
         // Before `settle`, which would report the drop reason instead of `Encrypted`.
-        if self.core.stats.dropped_lately != 0 {
+        if is_admitted && self.core.stats.dropped_lately != 0 {
             let looks_encrypted = self.envelope.may_be_encrypted(datagram);
             self.complain_of_datagram(peer, looks_encrypted);
         }
@@ -118,7 +119,6 @@ impl Node {
             // Membership matches the ack with a probe; only then may its payload, a coordinate, reach Serf.
             Ok(Message::Ack(ack)) => {
                 if let Some((member, rtt)) = self.swim.acked(&mut self.core, heard.origin(), ack.seq) {
-                    heard.member = Some(member).filter(|_| self.is_from(heard, member));
                     self.serf.pinged(&mut self.core, member, rtt, ack.payload);
                 }
             }
@@ -134,13 +134,6 @@ impl Node {
             }
             Err(_) => self.core.stats.drop(DropReason::Malformed),
         }
-    }
-}
-
-impl Node {
-    /// Whether a datagram came from the address of a member.
-    fn is_from(&self, heard: &Heard, member: MemberIdx) -> bool {
-        self.core.roster.peer(member).is_some_and(|peer| peer.addr() == canonical(heard.from))
     }
 }
 

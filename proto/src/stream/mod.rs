@@ -110,6 +110,12 @@ impl Streams {
         self.insert(now, from, Role::Serving)
     }
 
+    /// The id of a stream that is closed at once, and is never open.
+    pub(crate) const fn refuse(&mut self) -> StreamId {
+        self.last += 1;
+        StreamId(self.last)
+    }
+
     /// Reads a chunk of a stream; `envelope` opens it. `Ok(None)`: more bytes are needed, or the stream is closed.
     pub(crate) fn read<'a>(
         &mut self,

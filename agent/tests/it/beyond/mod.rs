@@ -4,10 +4,13 @@
 #[cfg(unix)]
 mod capture;
 mod codec;
+mod config;
 mod dist;
 mod doctor;
+mod encryption;
 mod json;
 mod lab;
 mod readme;
+mod rolling;
 mod shell;
 mod why;

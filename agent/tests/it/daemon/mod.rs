@@ -10,5 +10,6 @@ mod joins;
 mod log;
 mod metrics;
 mod names;
+mod seeds;
 mod stalls;
 mod supervisor;
