@@ -246,7 +246,7 @@ impl FromStr for Status {
 }
 
 /// A user event.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UserEvent {
     /// Lamport time of the event.
     pub ltime: u64,
@@ -273,7 +273,7 @@ pub struct JoinOutcome {
 }
 
 /// Failure of one seed of a join.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AddressFailure {
     /// The seed.
     pub addr: SocketAddr,
@@ -285,7 +285,7 @@ pub struct AddressFailure {
 }
 
 /// Cause of the failure of a seed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum SeedFailureCause {

@@ -133,6 +133,7 @@ extern crate alloc;
 
 mod broadcast;
 mod complaints;
+mod conceal;
 mod config;
 mod core;
 pub mod diagnostics;
@@ -160,8 +161,12 @@ mod token_bucket;
 mod types;
 mod wire;
 
+/// Version of this crate. Recorded inputs and checkpoints are read by the version that wrote them.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
 pub use bytes;
 pub use complaints::{Complaint, ComplaintKind};
+pub use conceal::{Concealed, Concealer};
 pub use config::{CodecChoice, Config, ConfigError, Options, SerfOptions, SwimOptions, TransportOptions};
 pub use envelope::{EnvelopeConfig, Keyring, KeyringError, Label};
 pub use event::{
@@ -171,8 +176,8 @@ pub use event::{
 pub use input::Input;
 pub use ipnet::IpNet;
 pub use node::{
-    Coalescing, ForceLeaveError, JoinError, LeaveError, Node, NodeState, OldEvents, SetTagsError, SocketFailure, Start,
-    Tombstone, UserEventError, Why,
+    CheckpointError, Coalescing, ForceLeaveError, JoinError, LeaveError, Node, NodeState, OldEvents, Outputs,
+    SetTagsError, SocketFailure, Start, Tap, Tombstone, Unsaved, UserEventError, Why,
 };
 pub use outbox::{Outbox, Output};
 pub use policy::{Candidate, Policy, SharedPolicy, Veto};

@@ -7,12 +7,14 @@
 use alloc::collections::BinaryHeap;
 use core::cmp::Reverse;
 
+use serde::{Deserialize, Serialize};
+
 use crate::roster::MemberIdx;
 use crate::time::Instant;
 use crate::types::{JoinId, StreamId};
 
 /// A timer, by the layer that handles it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) enum Timer {
     Swim(SwimTimer),
     Serf(SerfTimer),
@@ -20,7 +22,7 @@ pub(crate) enum Timer {
 }
 
 /// Timers of membership and failure detection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) enum SwimTimer {
     /// The direct ping of the running probe timed out.
     AckDue,
@@ -39,7 +41,7 @@ pub(crate) enum SwimTimer {
 }
 
 /// Timers of the Serf layer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) enum SerfTimer {
     /// Reap members.
     Reap,
@@ -54,7 +56,7 @@ pub(crate) enum SerfTimer {
 }
 
 /// Timers of the node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) enum NodeTimer {
     /// Gossip tick.
     Gossip,
@@ -124,7 +126,7 @@ const SLOTS: [Timer; 11] = [
 ];
 
 /// All timers of a node.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Timers {
     slots: [Instant; SLOTS.len()],
     heap: BinaryHeap<Reverse<(Instant, u32, Timer)>>,

@@ -48,6 +48,27 @@ pub trait Disk: fmt::Debug + Send + Sync + 'static {
     /// Returns the operating system's error.
     fn recover(&self, path: &Path, suffix: &str) -> io::Result<()>;
 
+    /// Creates a directory, readable by its owner only, and those that contain it. Succeeds if it exists.
+    ///
+    /// # Errors
+    ///
+    /// Returns the operating system's error.
+    fn create_dir(&self, path: &Path) -> io::Result<()>;
+
+    /// Returns the names of the files in a directory, in any order.
+    ///
+    /// # Errors
+    ///
+    /// Returns the operating system's error.
+    fn list(&self, path: &Path) -> io::Result<Vec<String>>;
+
+    /// Removes a file.
+    ///
+    /// # Errors
+    ///
+    /// Returns the operating system's error.
+    fn remove(&self, path: &Path) -> io::Result<()>;
+
     /// Starts a worker on a thread of its own. Waking the returned waker runs it.
     ///
     /// # Errors
@@ -138,6 +159,21 @@ impl Disk for SystemDisk {
     fn recover(&self, path: &Path, suffix: &str) -> io::Result<()> {
         let other = beside(path, suffix);
         if !path.exists() && other.exists() { fs::rename(other, path) } else { Ok(()) }
+    }
+
+    fn create_dir(&self, path: &Path) -> io::Result<()> {
+        let mut builder = fs::DirBuilder::new();
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        builder.recursive(true).create(path)
+    }
+
+    fn list(&self, path: &Path) -> io::Result<Vec<String>> {
+        fs::read_dir(path)?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        fs::remove_file(path)
     }
 
     fn start(&self, name: &str, mut worker: Box<dyn Worker>) -> io::Result<Waker> {

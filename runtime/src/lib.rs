@@ -36,6 +36,7 @@ mod address;
 mod address_watch;
 mod builder;
 mod call_buffers;
+pub mod capture;
 mod dials;
 mod disk;
 mod driver;
@@ -80,6 +81,7 @@ pub use serf_proto::{
 };
 
 pub use crate::builder::Builder;
+pub use crate::capture::Capture;
 pub use crate::end::End;
 pub use crate::error::{CommandError, KeyringFileError, LeaveError, NotWritten, StartError, Stopped, Transport};
 pub use crate::events::{Events, Lagged};

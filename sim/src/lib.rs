@@ -37,6 +37,7 @@
 //! | `experiment` | scenario files, sweeps, shards |
 //! | `series`, `notes`, `explain` | time series of a run, and the timeline of one member |
 //! | `stats`, `compare` | intervals over seeds, comparison of two settings |
+//! | `replay` | captures of real nodes, replayed and told |
 //! | `chart`, `page`, `vega` | charts, HTML pages |
 //! | `cli` | the command line |
 
@@ -93,6 +94,8 @@ mod phase_bar;
 mod profile;
 mod queue;
 mod recorder;
+#[cfg(feature = "cli")]
+mod replay;
 mod report;
 pub mod results;
 mod route;

@@ -348,6 +348,31 @@ settings! {
         /// The facility for -syslog.
         syslog_facility: Text = "LOCAL0",
 
+        /// Records everything that the node receives into files
+        /// in this directory, for 'sim replay'. SIGUSR2 stops
+        /// and starts it. Contains no keys.
+        #[flag = "capture=dir"]
+        capture: Text,
+
+        /// Does not record before the first SIGUSR2.
+        #[flag = "capture-paused"]
+        capture_paused: Bool,
+
+        /// Records no payloads of user events, queries and
+        /// answers.
+        #[flag = "capture-redact"]
+        capture_redact: Bool,
+
+        /// Bytes of input in a file of the capture, at least
+        /// 4096.
+        #[bound(Positive)]
+        capture_file_bytes: Int = 16_777_216,
+
+        /// Number of files in a capture, at least 2; the oldest
+        /// is removed first.
+        #[bound(Positive)]
+        capture_files: Int = 8,
+
         /// A statsite server, to which metrics go over TCP.
         statsite_addr: Text,
 

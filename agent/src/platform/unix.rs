@@ -32,8 +32,7 @@ pub(crate) struct Signals {
     terminate: Stream,
     hangup: Stream,
     dump: Stream,
-    /// SIGUSR2, which is ignored: by default it would end the process.
-    ignored: Stream,
+    capture: Stream,
 }
 
 impl Signals {
@@ -43,19 +42,17 @@ impl Signals {
             terminate: signal(SignalKind::terminate())?,
             hangup: signal(SignalKind::hangup())?,
             dump: signal(SignalKind::user_defined1())?,
-            ignored: signal(SignalKind::user_defined2())?,
+            capture: signal(SignalKind::user_defined2())?,
         })
     }
 
     pub(crate) async fn next(&mut self) -> Signal {
-        loop {
-            tokio::select! {
-                _ = self.interrupt.recv() => return Signal::Interrupt,
-                _ = self.terminate.recv() => return Signal::Terminate,
-                _ = self.hangup.recv() => return Signal::Hangup,
-                _ = self.dump.recv() => return Signal::Dump,
-                _ = self.ignored.recv() => {}
-            }
+        tokio::select! {
+            _ = self.interrupt.recv() => Signal::Interrupt,
+            _ = self.terminate.recv() => Signal::Terminate,
+            _ = self.hangup.recv() => Signal::Hangup,
+            _ = self.dump.recv() => Signal::Dump,
+            _ = self.capture.recv() => Signal::Capture,
         }
     }
 }

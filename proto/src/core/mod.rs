@@ -12,6 +12,7 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 pub(crate) use self::heard::{Heard, Origin};
 pub(crate) use self::keys::{KeyOutcome, KeyRequest, KeyRequests, Requester};
@@ -186,7 +187,7 @@ impl Core {
 const BUFFERED_KEPT: usize = 8;
 
 /// One RNG stream per concern, so that drawing more in one does not shift the others.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Rngs {
     pub(crate) probe: Rng,
     pub(crate) gossip: Rng,
@@ -310,7 +311,7 @@ pub(crate) struct Dial {
 }
 
 /// The purpose of an exchange on a stream that we open.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum ExchangePurpose {
     /// Periodic anti-entropy, or, with `join`, a reconnect to a failed member.
     PushPull { join: bool, codec: Codec },

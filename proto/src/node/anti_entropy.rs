@@ -20,6 +20,7 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 use super::Node;
 use crate::core::{Body, Heard, Origin, Unicast};
@@ -34,7 +35,7 @@ use crate::wire::native::{
 use crate::wire::{Codec, Full, Writer, swim};
 
 /// What this node knows of its agreement with others, and the reconciliation that it has begun.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct AntiEntropy {
     /// The reconciliation in progress.
     open: Option<Open>,
@@ -52,7 +53,7 @@ pub(super) struct AntiEntropy {
     events_at: Instant,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Open {
     peer: MemberIdx,
     salt: u64,
@@ -62,7 +63,7 @@ struct Open {
 }
 
 /// A peer that differed again.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Unsettled {
     peer: MemberIdx,
     /// Reconciliations since our digests were last equal.

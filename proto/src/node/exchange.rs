@@ -104,6 +104,7 @@ impl Node {
 
     /// Writes a message to a stream. Drops one that exceeds what any peer accepts.
     fn write(&mut self, stream: StreamId, message: Vec<u8>, direction: Direction, out: &mut Outbox) {
+        self.digest_content(core::iter::once(&*message));
         let Some(unit) = self.envelope.seal_record(message, direction) else { return };
         self.core.stats.stream_bytes_out += unit.len() as u64;
         out.push(Output::Write { stream, bytes: Bytes::from(unit) });

@@ -11,6 +11,8 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::join::{Contact, Join};
 use super::{Node, OldEvents};
 use crate::rng::Rng;
@@ -18,7 +20,7 @@ use crate::roster::MemberIdx;
 use crate::timer::NodeTimer;
 
 /// Whether the node is isolated, and the addresses that it searches.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Isolation {
     /// Whether another member has been alive since the last search began.
     known: bool,

@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 use super::lamport::{Exhausted, LamportClock};
 use super::message::{MessageQueue, encode};
@@ -28,7 +29,7 @@ pub(crate) enum SendError {
 }
 
 /// User events: the recent ones, and those to gossip.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Events {
     recent: Recent<Seen>,
     pub(super) queue: MessageQueue,
@@ -43,7 +44,7 @@ pub(super) struct Events {
 }
 
 /// A delivered event, kept to detect duplicates and to send in push/pulls.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Seen {
     /// Hash of the event, so that few events of one time are compared in full, and for the digest of recent events.
     digest: u64,
@@ -76,6 +77,11 @@ impl Remembered for Seen {
 }
 
 impl Events {
+    /// The payloads of the buffered events.
+    pub(super) fn payloads_mut(&mut self) -> impl Iterator<Item = &mut Bytes> {
+        self.recent.items_mut().map(|seen| &mut seen.payload)
+    }
+
     /// Sends a user event: delivers it locally at once, and to the others by gossip.
     pub(super) fn send(
         &mut self,

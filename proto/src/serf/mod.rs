@@ -15,6 +15,7 @@
 
 mod clocks;
 mod coalesce;
+mod conceal;
 mod conflict;
 mod coordinate;
 mod deliver;
@@ -49,6 +50,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 use self::clocks::LamportClocks;
 use self::conflict::Conflict;
@@ -90,7 +92,7 @@ use crate::wire::serf::Message;
 
 /// The Serf layer of one node: sub-states that each own their rules. Rules that span several of them are here and in
 /// the files that implement `Serf`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Serf {
     clocks: LamportClocks,
     members: Members,

@@ -32,6 +32,8 @@ mod verdict;
 
 use core::net::SocketAddr;
 
+use serde::{Deserialize, Serialize};
+
 use self::admission::Admission;
 use self::awareness::Awareness;
 use self::claims::{admits, evidence, is_gone};
@@ -50,7 +52,7 @@ use crate::timer::SwimTimer;
 use crate::wire::swim::{FIRST_INCARNATION, Message, PeerRef, State};
 
 /// The membership layer of one node.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Swim {
     members: Members,
     own: Own,

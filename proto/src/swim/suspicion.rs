@@ -4,6 +4,8 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::members::Row;
 use super::{Swim, evidence};
 use crate::config::SwimOptions;
@@ -16,7 +18,7 @@ use crate::types::Name;
 use crate::wire::swim::{Accusation, State};
 
 /// A suspicion in progress. Each confirmation by another member shortens its timeout.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Suspicion {
     started: Instant,
     /// Number of confirmations that reduce the timeout to its minimum.

@@ -6,6 +6,8 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::Swim;
 use crate::core::{Core, ExchangePurpose, Origin};
 use crate::roster::MemberIdx;
@@ -21,7 +23,7 @@ use crate::wire::{Announced, Codec, MemberState, PushPull, Versions, hashicorp, 
 pub(crate) struct Refused;
 
 /// Schedule of push/pulls.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub(super) struct PushPulls {
     /// Whether the random first delay has passed. Full intervals follow.
     staggered: bool,

@@ -9,21 +9,24 @@
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::{Swim, admits};
 use crate::core::{Body, Core, ExchangePurpose, Unicast};
-use crate::roster::{MemberIdx, Peer, canonical};
+use crate::roster::{MemberIdx, Peer, canonical, stored_peer};
 use crate::stats::DropReason;
 use crate::time::Instant;
 use crate::timer::SwimTimer;
 use crate::wire::swim::PeerRef;
 
 /// Pending claims of names, by the index of the last holder.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Takeovers(BTreeMap<MemberIdx, Takeover>);
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Takeover {
     incarnation: u32,
+    #[serde(with = "stored_peer")]
     claim: Arc<Peer>,
     /// Sequence number of the pings.
     seq: u32,

@@ -7,6 +7,7 @@ mod explain;
 mod files;
 mod list;
 mod options;
+mod replay;
 mod report;
 
 use std::io::{IsTerminal as _, Write as _};
@@ -39,6 +40,7 @@ pub fn main() -> ExitCode {
         Some(Order::Bench) => bench::run(),
         Some(Order::Strikes { rounds }) => cost::run(*rounds),
         Some(Order::Explain(options)) => explain::run(options).unwrap_or_else(|reason| refuse(&reason)),
+        Some(Order::Replay(options)) => replay::run(options).unwrap_or_else(|reason| refuse(&reason)),
         Some(Order::Compare(options)) => compare::run(options).unwrap_or_else(|reason| refuse(&reason)),
         Some(Order::Report(options)) => report::run(options).unwrap_or_else(|reason| refuse(&reason)),
         Some(Order::Run(options)) => experiment::run(options).unwrap_or_else(|reason| refuse(&reason)),

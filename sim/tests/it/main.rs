@@ -18,3 +18,4 @@ mod hostile;
 #[cfg(feature = "cli")]
 mod pages;
 mod phases;
+mod replay;

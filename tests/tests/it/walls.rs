@@ -93,6 +93,7 @@ const WALLS: &[(&str, &[&str])] = &[
         "serf",
         &[
             "broadcast",
+            "conceal::Concealer",
             "config",
             "core",
             "envelope::Packer",
@@ -109,9 +110,23 @@ const WALLS: &[(&str, &[&str])] = &[
             "wire",
         ],
     ),
+    ("conceal", &["envelope", "types::Key", "wire"]),
     ("diagnostics", &["envelope", "stream", "wire"]),
     ("internals", &["envelope", "msgpack", "wire"]),
-    ("input", &["event", "node", "outbox", "serf::Question", "stream::StreamInput", "time", "types"]),
+    (
+        "input",
+        &[
+            "conceal",
+            "event",
+            "node",
+            "outbox",
+            "serf::Question",
+            "stats::DropReason",
+            "stream::StreamInput",
+            "time",
+            "types",
+        ],
+    ),
 ];
 
 /// Exceptions: dependencies forbidden although a wider rule permits them.

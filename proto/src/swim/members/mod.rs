@@ -7,6 +7,8 @@ use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use self::accusations::AccusationLog;
 pub(crate) use self::accusations::Accused;
 pub(super) use self::rows::Row;
@@ -21,7 +23,7 @@ use crate::types::Name;
 use crate::wire::swim::{Accusation, PeerRef, State};
 
 /// All known members, including this node.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Members {
     me: MemberIdx,
     rows: Rows,
@@ -32,7 +34,7 @@ pub(super) struct Members {
 }
 
 /// Sums over the live members, kept up to date row by row.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 struct LiveSums {
     /// Sum of the members' hashes.
     digest: u64,
@@ -41,7 +43,7 @@ struct LiveSums {
 }
 
 /// Extra state of a member that is not alive.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct NotAlive {
     /// When its state last changed.
     since: Instant,

@@ -11,6 +11,8 @@ mod relays;
 use core::net::{SocketAddr, SocketAddrV6};
 use core::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use self::order::ProbeOrder;
 use self::relays::Relays;
 use super::Swim;
@@ -24,7 +26,7 @@ use crate::timer::SwimTimer;
 use crate::wire::swim::{Accusation, Ping, Source, State};
 
 /// The failure detector: our own probe, and the pings that we relay for others.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Probing {
     order: ProbeOrder,
     running: Option<Probe>,
@@ -36,7 +38,7 @@ pub(super) struct Probing {
 }
 
 /// The running probe.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Probe {
     seq: u32,
     target: MemberIdx,
