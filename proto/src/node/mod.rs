@@ -12,6 +12,7 @@ mod join;
 mod keys;
 mod known_news;
 mod leave;
+mod partition;
 mod query;
 mod receive;
 mod send;
@@ -33,6 +34,7 @@ use self::gossip::Gossip;
 use self::isolation::Isolation;
 use self::join::Joins;
 use self::leave::Leave;
+use self::partition::Partition;
 pub use self::why::Why;
 use crate::complaints::PeerAt;
 use crate::config::Config;
@@ -62,6 +64,7 @@ pub struct Node {
     joins: Joins,
     leave: Leave,
     isolation: Isolation,
+    partition: Partition,
     gossip: Gossip,
 }
 
@@ -202,6 +205,7 @@ impl Node {
             joins: Joins::new(previous),
             leave: Leave::default(),
             isolation: Isolation::default(),
+            partition: Partition::default(),
             gossip,
         };
         // The layers may have queued effects while they were built.
@@ -261,6 +265,7 @@ impl Node {
             Timer::Node(NodeTimer::Gossip) => self.gossip_tick(out),
             Timer::Node(NodeTimer::Leave) => self.leave.time_is_up(),
             Timer::Node(NodeTimer::Isolation) => self.search(),
+            Timer::Node(NodeTimer::Partition) => self.judge_partition(),
             Timer::Node(NodeTimer::Stream(id)) => return self.stream_due(id, out),
             Timer::Node(NodeTimer::Join(id)) => self.widen_join(id),
         }
@@ -315,6 +320,7 @@ impl Node {
         self.complain_of_drops(peer);
         self.proceed_leave(out);
         self.watch_isolation();
+        self.watch_partition();
         self.serf.deliver(&mut self.core, |delivered| out.push(delivered.into()));
         self.core.give_back_memory();
         self.arm_gossip();
