@@ -34,6 +34,7 @@ shipped! {
     "leave"
     "lifeguard"
     "mass-restart"
+    "one-way"
     "overloaded"
     "partition"
     "phases"
@@ -50,6 +51,8 @@ shipped! {
     "two-regions"
     "user-messages"
     "wan-tuning"
+    "zone-cut"
+    "zones"
 }
 
 /// The commented example that `sim init` writes.
