@@ -70,7 +70,7 @@ fn answer(agent: &Agent, method: &Method, path: &str) -> Response<String> {
         }
         "/metrics" => (StatusCode::OK, EXPOSITION, agent.exposition()),
         "/healthz" => match agent.unhealthy_reason() {
-            None => (StatusCode::OK, PLAIN, "ok\n".into()),
+            None => (StatusCode::OK, PLAIN, format!("ok\n{}", agent.partition_detail())),
             Some(why) => (StatusCode::SERVICE_UNAVAILABLE, PLAIN, format!("{why}\n")),
         },
         _ => (StatusCode::NOT_FOUND, PLAIN, "there are /metrics and /healthz\n".into()),

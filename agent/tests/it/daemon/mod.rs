@@ -10,5 +10,6 @@ mod joins;
 mod log;
 mod metrics;
 mod names;
+mod partition;
 mod stalls;
 mod supervisor;
