@@ -14,10 +14,13 @@ use crate::wire::serf::{KeyResponse, Message as SerfMessage};
 use crate::wire::swim::Message;
 use crate::wire::{Codec, PushPull};
 
+/// Overwrites a secret.
+type Overwrite<'a> = &'a mut dyn FnMut(&mut [u8]);
+
 /// Replaces secrets in place.
 pub struct Concealer<'a> {
-    key: &'a mut dyn FnMut(&mut [u8]),
-    payload: Option<&'a mut dyn FnMut(&mut [u8])>,
+    key: Overwrite<'a>,
+    payload: Option<Overwrite<'a>>,
     concealed: Concealed,
 }
 

@@ -171,7 +171,8 @@ pub use config::{CodecChoice, Config, ConfigError, Options, SerfOptions, SwimOpt
 pub use envelope::{EnvelopeConfig, Keyring, KeyringError, Label};
 pub use event::{
     AddressFailure, Event, Evidence, JoinOutcome, KeyAnswer, KeyOperation, KeyReport, LeaveReport, Member, MemberEvent,
-    MemberEventKind, Members, NameVerdict, NameVote, Query, QueryReport, SeedFailureCause, Source, Status, UserEvent,
+    MemberEventKind, Members, NameVerdict, NameVote, PartitionReport, PartitionShare, Query, QueryReport,
+    SeedFailureCause, Source, Status, UserEvent,
 };
 pub use input::Input;
 pub use ipnet::IpNet;

@@ -64,6 +64,8 @@ pub(crate) enum NodeTimer {
     Leave,
     /// Search for other members.
     Isolation,
+    /// Judge how many members are missing.
+    Partition,
     /// A stream reached its deadline.
     Stream(StreamId),
     /// A join got no answer for a while.
@@ -103,6 +105,7 @@ impl Timer {
             Self::Serf(SerfTimer::Deliver) => 8,
             Self::Serf(SerfTimer::Query) => 9,
             Self::Node(NodeTimer::Isolation) => 10,
+            Self::Node(NodeTimer::Partition) => 11,
             Self::Swim(SwimTimer::Suspicion(_) | SwimTimer::Relay(_) | SwimTimer::Takeover(_))
             | Self::Serf(SerfTimer::Prune(_))
             | Self::Node(NodeTimer::Stream(_) | NodeTimer::Join(_)) => return None,
@@ -111,7 +114,7 @@ impl Timer {
 }
 
 /// The singleton timers. The order decides which of two at the same instant fires first.
-const SLOTS: [Timer; 11] = [
+const SLOTS: [Timer; 12] = [
     Timer::Swim(SwimTimer::AckDue),
     Timer::Swim(SwimTimer::ProbeEnd),
     Timer::Swim(SwimTimer::Probe),
@@ -123,6 +126,7 @@ const SLOTS: [Timer; 11] = [
     Timer::Serf(SerfTimer::Deliver),
     Timer::Serf(SerfTimer::Query),
     Timer::Node(NodeTimer::Isolation),
+    Timer::Node(NodeTimer::Partition),
 ];
 
 /// All timers of a node.
@@ -181,7 +185,7 @@ impl Timers {
     /// Removes and returns the earliest timer that is due at `now`.
     pub(crate) fn pop_due(&mut self, now: Instant) -> Option<Timer> {
         let mut slot = 0;
-        // A linear scan: eleven slots are two cache lines, less work than a heap.
+        // A linear scan: twelve slots are two cache lines, less work than a heap.
         for candidate in 1..SLOTS.len() {
             if self.slots[candidate] < self.slots[slot] {
                 slot = candidate;

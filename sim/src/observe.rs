@@ -88,6 +88,7 @@ impl HostContext<'_> {
             }
             Event::QueryEnded(report) => self.ask_the_silent(host, report),
             Event::Keys(report) => self.note_keys(host, report),
+            Event::Partition(report) if !is_hostile => self.notes.signals.add(self.at, report),
             Event::NameVote(vote) if vote.verdict == NameVerdict::Lost && self.shared.names_kept => {
                 let (for_us, against) = (vote.for_us, vote.against);
                 self.report(Some(Finding::VotedOut { for_us, against }));
@@ -182,6 +183,8 @@ impl HostContext<'_> {
                 self.notes.alarm(self.at, Alarm::TrueFailure, self.shared.layout.group(id));
                 if let Some(crash) = truth.crash_of(id) {
                     self.notes.detect(self.id, self.at, id, crash);
+                } else if let Some(cut) = truth.cut_of(self.id, id) {
+                    self.notes.lose(self.at, cut);
                 }
             }
         }

@@ -40,6 +40,10 @@ impl HostContext<'_> {
             *said += bytes.len() as u64;
         }
         match node_at(to, self.shared.hosts) {
+            Some(target) if self.crosses(target) => {
+                self.notes.crossed.datagram(bytes.len());
+                self.transmit(host, target, bytes.len(), || Payload::Datagram(bytes.clone()));
+            }
             Some(target) => self.transmit(host, target, bytes.len(), || Payload::Datagram(bytes.clone())),
             None => self.tally.drop_datagram(NetDrop::NoHost),
         }
@@ -74,6 +78,12 @@ impl HostContext<'_> {
         }
     }
 
+    /// Whether a node is of another group than this host.
+    fn crosses(&self, target: u32) -> bool {
+        let layout = &self.shared.layout;
+        !layout.group_of.is_empty() && layout.group(self.id) != layout.group(target)
+    }
+
     /// Opens a connection.
     pub(crate) fn connect(&mut self, host: &mut Host, stream: StreamId, to: SocketAddr) {
         let Some(target) = node_at(to, self.shared.hosts) else {
@@ -101,6 +111,9 @@ impl HostContext<'_> {
             let departs = host.sockets.uplink.free_at.max(self.at) + model.transmission_time(len);
             host.sockets.uplink.free_at = departs;
             host.sockets.uplink.meter.stream(self.at, len, &mut self.notes.ledger);
+            if self.crosses(peer) {
+                self.notes.crossed.stream(len);
+            }
             if host.sockets.uplink.rng.chance(model.stream_reset_ppm()) {
                 self.break_stream(host, port, peer, peer_port);
                 return;

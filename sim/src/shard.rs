@@ -2,7 +2,6 @@
 
 use core::net::SocketAddr;
 use core::time::Duration;
-use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use serf_proto::{Coalescing, DropReason, Input, Instant, MessageKind, OldEvents, Outbox, Output, Sent, StreamInput};
@@ -416,8 +415,9 @@ impl Shard {
                 self.feed(shared, local, id, at, Input::ChangeAllKeys { operation, key, relay_factor });
             }
             Command::SetRole(role) => {
-                let tags = BTreeMap::from([("role".to_owned(), format!("role-{role}"))]);
-                self.feed(shared, local, id, at, Input::SetTags(tags));
+                let mut tags = shared.layout.tags(id);
+                tags.set("role", format!("role-{role}"));
+                self.feed(shared, local, id, at, Input::SetTags(tags.into()));
             }
             Command::Leave => self.feed(shared, local, id, at, Input::Leave),
             Command::Assault(attack) => {

@@ -3,9 +3,7 @@
 use core::net::SocketAddr;
 use std::sync::Arc;
 
-use serf_proto::{
-    CodecChoice, Config, Directory, Identity, Instant, Key, Node, Outbox, Record, Rng, Seed, Start, Tags,
-};
+use serf_proto::{CodecChoice, Config, Directory, Identity, Instant, Key, Node, Outbox, Record, Rng, Seed, Start};
 
 use crate::addressing::{addr_of, name_of};
 use crate::app::{Apps, Slot};
@@ -115,9 +113,8 @@ impl Shared {
         let nodes = nodes.max(1);
         let settings = Settings::new(config, mixed_codecs).with_groups(&layout);
         let hosts = nodes + u32::from(has_hostile);
-        let tags: Tags = [("role", "web")].into_iter().collect();
         let identity = |node| {
-            let made = Identity::new(&name_of(node), addr_of(node), &tags);
+            let made = Identity::new(&name_of(node), addr_of(node), &layout.tags(node));
             let made = made.expect("short names, real addresses and small tags are fine");
             made.with_versions(settings.of(node).transport().versions())
         };

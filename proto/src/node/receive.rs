@@ -21,8 +21,7 @@ impl Node {
         let queued = out.len();
         // Before the envelope: decryption is the work that a stranger could cause.
         let is_admitted = self.core.cfg.admits(from.ip());
-        let opened =
-            if is_admitted { self.envelope.open(datagram, out.buffers()) } else { Err(DropReason::Network) };
+        let opened = if is_admitted { self.envelope.open(datagram, out.buffers()) } else { Err(DropReason::Network) };
         if let Some(tapped) = &mut self.tapped {
             let wire_bytes = u32::try_from(datagram.len()).unwrap_or(u32::MAX);
             let looks_encrypted = is_admitted && self.envelope.may_be_encrypted(datagram);

@@ -11,6 +11,7 @@ mod identity;
 mod joins;
 mod names;
 mod networks;
+mod partitions;
 mod policies;
 mod queries;
 mod recording;

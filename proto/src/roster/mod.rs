@@ -123,7 +123,7 @@ impl Roster {
     /// The state for a checkpoint; `None` with a directory, which belongs to the process.
     pub(crate) fn into_state(self) -> Option<RosterState> {
         let Self { directory, own, free, used, hash_key, generation, .. } = self;
-        if directory.len() > 0 {
+        if !directory.is_empty() {
             return None;
         }
         let slots = own.into_iter().map(|slot| (slot.peer.map(StoredPeer), slot.name, slot.cost, slot.holders));

@@ -38,7 +38,7 @@ use self::admission::Admission;
 use self::awareness::Awareness;
 use self::claims::{admits, evidence, is_gone};
 pub(crate) use self::members::Accused;
-use self::members::{Members, live_hash};
+use self::members::{Members, Zones, live_hash};
 use self::own::Own;
 use self::probing::Probing;
 pub(crate) use self::sync::MERGE_FAILED;
@@ -70,8 +70,9 @@ impl Swim {
         let peer = identity.peer();
         let me = core.roster.intern(peer.name()).expect("an empty roster has room for ourselves");
         core.roster.set_peer(me, peer.announced());
+        let zones = Zones::new(&core.cfg.swim().zone_tag, core.cfg.swim().zone_bridges);
         let mut swim = Self {
-            members: Members::new(me),
+            members: Members::new(me, zones),
             own: Own::new(FIRST_INCARNATION),
             broadcasts: RowQueue::new(),
             probing: Probing::new(&mut core.rng.probe),

@@ -68,7 +68,7 @@ impl Swim {
     /// digests on every probe, and all digests agreed with ours within the interval.
     fn push_pull_with_any(&self, core: &mut Core, interval: Duration) {
         let alive = |swim: &Self, idx| swim.members.row(idx).state == Some(State::Alive);
-        let chosen = self.choose_reliable(&mut core.rng.gossip, 1, alive);
+        let chosen = self.choose_by_zone(&mut core.rng.gossip, 1, alive);
         let Some(&idx) = chosen.first() else { return };
         let compares = core.roster.peer(idx).is_some_and(|peer| peer.versions().compares_digests());
         let within = |at: Instant| at > Instant::ZERO && core.now - at <= interval;
