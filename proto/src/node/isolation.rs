@@ -13,6 +13,7 @@ use core::time::Duration;
 
 use super::join::{Contact, Join};
 use super::{Node, OldEvents};
+use crate::fingerprint::Fingerprint;
 use crate::rng::Rng;
 use crate::roster::MemberIdx;
 use crate::timer::NodeTimer;
@@ -72,6 +73,12 @@ impl Isolation {
                 candidates.push(other.clone());
             }
         }
+    }
+
+    pub(super) fn fingerprint(&self, to: &mut Fingerprint<'_>) {
+        let Self { known, pause, seeds, failed } = self;
+        to.put((known, pause));
+        to.text(&(seeds, failed));
     }
 }
 

@@ -8,6 +8,7 @@ use super::{Node, NodeState};
 use crate::broadcast::transmit_limit;
 use crate::core::Core;
 use crate::event::{Event, LeaveReport};
+use crate::fingerprint::Fingerprint;
 use crate::outbox::{Outbox, Output};
 use crate::swim::Swim;
 use crate::time::Instant;
@@ -24,7 +25,7 @@ pub(super) struct Leave {
 }
 
 /// Step of a leave.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 enum Step {
     #[default]
     No,
@@ -105,6 +106,14 @@ impl Leave {
         let spread = cfg.swim().gossip_interval.saturating_mul(u32::try_from(SPREAD_SHARE * ticks).unwrap_or(u32::MAX));
         let enough_peers = peers.len() >= COPIES_ENOUGH.min(swim.others_live()) as usize;
         copies >= COPIES_ENOUGH && enough_peers && core.now - self.since >= spread
+    }
+
+    pub(super) fn fingerprint(&self, to: &mut Fingerprint<'_>) {
+        let Self { step, since, intent_peers, leave_broadcast_peers } = self;
+        to.put((step, intent_peers, leave_broadcast_peers));
+        if self.has_begun() {
+            to.age(*since);
+        }
     }
 }
 

@@ -6,6 +6,7 @@ mod anti_entropy;
 mod command;
 mod complain;
 mod exchange;
+mod explore;
 mod gossip;
 mod isolation;
 mod join;
@@ -29,6 +30,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::command::{ForceLeaveError, JoinError, LeaveError, SetTagsError, UserEventError};
 pub use self::complain::SocketFailure;
+pub use self::explore::{KnownMember, View};
 use self::gossip::Gossip;
 use self::isolation::Isolation;
 use self::join::Joins;

@@ -2,6 +2,7 @@
 
 use super::lamport::LamportClock;
 use crate::core::Core;
+use crate::fingerprint::Fingerprint;
 use crate::stats::{Clocks, DropReason};
 use crate::types::{JoinId, Snapshot};
 use crate::wire::serf;
@@ -43,5 +44,11 @@ impl LamportClocks {
                 core.stats.drop(DropReason::OutOfRange);
             }
         }
+    }
+
+    pub(super) fn fingerprint(&self, to: &mut Fingerprint<'_>) {
+        let Self { member, event, query, first_join } = self;
+        [member, event, query].into_iter().for_each(|clock| clock.fingerprint(to));
+        to.put(first_join);
     }
 }

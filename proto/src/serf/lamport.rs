@@ -6,6 +6,7 @@
 //! and real time refills. All nodes have the same budget, so that a time that one node accepted is accepted by the
 //! others.
 
+use crate::fingerprint::Fingerprint;
 use crate::limits::{LAMPORT_BURST_MAX, LAMPORT_JOIN_MAX, LAMPORT_RATE_PER_SEC, LAMPORT_TIME_MAX};
 use crate::time::Instant;
 use crate::token_bucket::TokenBucket;
@@ -91,6 +92,11 @@ impl LamportClock {
         }
         self.time = self.time.max(time + 1);
         Ok(())
+    }
+
+    pub(super) fn fingerprint(&self, to: &mut Fingerprint<'_>) {
+        to.put(self.time);
+        self.budget.fingerprint(to);
     }
 }
 

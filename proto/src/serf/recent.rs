@@ -6,6 +6,8 @@
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
+use crate::fingerprint::Fingerprint;
+
 /// An item that can be remembered.
 pub(super) trait Remembered {
     /// Memory limit, in bytes, of all remembered items of this type.
@@ -111,6 +113,16 @@ impl<T: Remembered> Recent<T> {
         let Some((time, items)) = self.times.pop_first() else { return 0 };
         self.bytes -= items.iter().map(T::bytes).sum::<usize>();
         time
+    }
+
+    /// Feeds the items; `feed` feeds one.
+    pub(super) fn fingerprint(&self, to: &mut Fingerprint<'_>, feed: impl Fn(&T, &mut Fingerprint<'_>)) {
+        let Self { times, bytes: _, floor } = self;
+        to.put((times.len(), floor));
+        for (time, items) in times {
+            to.put((time, items.len()));
+            items.iter().for_each(|item| feed(item, to));
+        }
     }
 }
 

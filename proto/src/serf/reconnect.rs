@@ -6,6 +6,7 @@ use core::time::Duration;
 use super::Serf;
 use crate::core::{Core, ExchangePurpose, Notification};
 use crate::event::Status;
+use crate::fingerprint::Fingerprint;
 use crate::roster::MemberIdx;
 use crate::time::Instant;
 use crate::timer::SerfTimer;
@@ -15,6 +16,12 @@ use crate::timer::SerfTimer;
 pub(super) struct Reconnects {
     /// Rate limit: until then, a ping from a member that left triggers no reconnect.
     left_quiet_until: Instant,
+}
+
+impl Reconnects {
+    pub(super) fn fingerprint(&self, to: &mut Fingerprint<'_>) {
+        to.deadline(self.left_quiet_until);
+    }
 }
 
 impl Serf {

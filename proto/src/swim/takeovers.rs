@@ -11,6 +11,7 @@ use alloc::sync::Arc;
 
 use super::{Swim, admits};
 use crate::core::{Body, Core, ExchangePurpose, Unicast};
+use crate::fingerprint::Fingerprint;
 use crate::roster::{MemberIdx, Peer, canonical};
 use crate::stats::DropReason;
 use crate::time::Instant;
@@ -49,6 +50,14 @@ impl Takeovers {
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.0.len()
+    }
+
+    /// Feeds sequence numbers relative to the last one.
+    pub(super) fn fingerprint(&self, last_seq: u32, to: &mut Fingerprint<'_>) {
+        for (idx, Takeover { incarnation, claim, seq, asked_twice, due }) in &self.0 {
+            to.put((idx, incarnation, claim.record(), last_seq.wrapping_sub(*seq), asked_twice));
+            to.deadline(*due);
+        }
     }
 }
 
