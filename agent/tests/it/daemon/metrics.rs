@@ -103,6 +103,28 @@ fn figures_are_served_in_the_format_of_prometheus() {
 }
 
 #[test]
+fn the_alerts_and_the_dashboard_use_metrics_that_exist() {
+    let agent = Agent::start(&[ANY]);
+    let (_, page) = get(&agent, "GET /metrics");
+    let exists: BTreeSet<&str> =
+        page.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.split(['{', ' ']).next()).collect();
+    for file in ["prometheus/alerts.yml", "grafana/serf.json"] {
+        let path = format!("{}/dist/{file}", env!("CARGO_MANIFEST_DIR"));
+        let text = std::fs::read_to_string(&path).expect("is in the package's sources");
+        let words = text.split(|letter: char| !(letter.is_ascii_alphanumeric() || letter == '_'));
+        let used: BTreeSet<&str> = words.filter(|word| word.starts_with("serf_")).collect();
+        assert!(used.len() > 15, "{file}: {used:?}");
+        let missing: Vec<_> = used.difference(&exists).collect();
+        assert!(missing.is_empty(), "{file}: {missing:?}");
+        for reasons in text.split("reason=~\"").skip(1) {
+            for reason in reasons.split('"').next().expect("is quoted").split('|') {
+                assert!(page.contains(&format!("{{reason=\"{reason}\"}}")), "{file}: {reason}");
+            }
+        }
+    }
+}
+
+#[test]
 fn health_ends_with_the_leave_and_other_requests_are_refused() {
     let agent = Agent::start(&[ANY]);
     assert_eq!(get(&agent, "GET /healthz"), (200, "ok\n".into()));
