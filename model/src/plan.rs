@@ -201,6 +201,7 @@ fn options() -> Options {
         options.swim.retransmit_mult = 2;
         options.swim.push_pull_interval = seconds(8);
         options.serf.broadcast_timeout = seconds(2);
+        options.serf.query_timeout_mult = 2;
         options.serf.reap_interval = seconds(5);
         options.serf.reconnect_interval = seconds(4);
         options.serf.coordinates = false;

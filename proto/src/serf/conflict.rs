@@ -43,7 +43,9 @@ impl Conflict {
         let Self { voting, lost, votes, quiet_until, electorate, claimed_at } = self;
         to.put((voting, lost, votes, electorate));
         to.deadline(*quiet_until);
-        to.age_up_to(*claimed_at, CONFLICT_FORGOTTEN);
+        if !electorate.is_empty() {
+            to.age_up_to(*claimed_at, CONFLICT_FORGOTTEN);
+        }
     }
 }
 

@@ -299,10 +299,13 @@ impl Events {
     }
 
     pub(super) fn fingerprint(&self, to: &mut Fingerprint<'_>) {
-        let Self { recent, queue, time_min, settled, arrivals } = self;
+        let Self { recent, queue, time_min, settled, settled_at, arrivals } = self;
         recent.fingerprint(to, |Seen { digest: _, name, payload, coalesce }, to| to.put((name, payload, coalesce)));
         queue.fingerprint(to);
-        to.put((time_min, settled, arrivals.len()));
+        to.put((time_min, settled, settled_at.is_some(), arrivals.len()));
+        if let Some(at) = settled_at {
+            to.age_up_to(*at, EVENT_RECENT_TIME);
+        }
         for (at, ltime) in arrivals {
             to.put(ltime);
             to.age(*at);

@@ -120,7 +120,7 @@ fn a_draw_is_noticed() {
 }
 
 fn accuse(node: &mut Node, kind: fn(Accusation<'static>) -> Message<'static>, of: &'static str, incarnation: u32) {
-    accuse_by(node, kind, of, incarnation, "node-1");
+    accuse_by(node, kind, of, incarnation, "node-2");
 }
 
 fn accuse_by(
