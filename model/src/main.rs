@@ -3,7 +3,7 @@
 #![expect(clippy::print_stdout, reason = "a command prints its results")]
 
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use clap::Parser;
 use serf_model::{Explorer, Plan, Rule, play, script_of};
@@ -27,9 +27,9 @@ struct Args {
     /// Threads
     #[arg(long, default_value_t = 1)]
     threads: usize,
-    /// Give up a world after so many seconds
-    #[arg(long, default_value_t = 3600)]
-    seconds: u64,
+    /// Give up a world after about so many steps
+    #[arg(long, default_value_t = usize::MAX)]
+    steps_max: usize,
     /// Breadth first: shorter counterexamples, more memory
     #[arg(long)]
     breadth_first: bool,
@@ -94,7 +94,7 @@ fn explore(args: &Args, plan: Plan) -> bool {
         .clone()
         .checker()
         .threads(args.threads)
-        .timeout(Duration::from_secs(args.seconds))
+        .target_state_count(args.steps_max)
         .finish_when(HasDiscoveries::AnyFailures);
     // Both are joined by the same code, but have different types.
     if args.breadth_first {
@@ -106,7 +106,7 @@ fn explore(args: &Args, plan: Plan) -> bool {
 
 fn conclude(explorer: &Explorer, checker: impl stateright::Checker<Explorer>, since: Instant, args: &Args) -> bool {
     let seen = explorer.seen();
-    let is_cut = since.elapsed() >= Duration::from_secs(args.seconds);
+    let is_cut = checker.state_count() >= args.steps_max;
     println!(
         "{:<18} {:>9} states, {:>10} steps, {:>3} deep, {:.1} s{}; accused in {}, {} ends, {} runs in peace over {} states",
         explorer.plan().name,

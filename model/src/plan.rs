@@ -1,10 +1,13 @@
 //! Plans: which world is explored, and what bounds it.
 
 use core::time::Duration;
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use serf_proto::{CodecChoice, Config, Options};
+
+use crate::world::World;
 
 /// How often each kind of fault may still happen, and each command be given.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -36,6 +39,8 @@ pub struct Budget {
 pub struct Plan {
     /// What it is called.
     pub name: &'static str,
+    /// The bounds that were changed; see [`set`](Self::set).
+    pub changes: Vec<String>,
     /// The names of the nodes that are members of each other at the start.
     pub members: &'static [&'static str],
     /// The names of the nodes that may join.
@@ -50,7 +55,7 @@ pub struct Plan {
     /// Starts with different phases of the timers.
     pub starts: u8,
     /// Seeds that are tried for each call that draws random numbers.
-    pub choices: u8,
+    pub seeds: Vec<u64>,
     /// Of the states with a false accusation, every how many'th is followed by a run without faults. Of the states at the
     /// horizon, each is.
     pub sample: u64,
@@ -65,13 +70,14 @@ impl Plan {
         let aims = &[1];
         Self {
             name,
+            changes: Vec::new(),
             members,
             others: &[],
             aims,
             budget: Budget::default(),
             horizon,
             starts: 1,
-            choices: 1,
+            seeds: vec![0],
             sample: 1,
             config,
         }
@@ -89,10 +95,12 @@ impl Plan {
         Self { others, ..self }
     }
 
-    /// With this many seeds for each call that draws random numbers.
+    /// With so many seeds for each call that draws random numbers that every first target of every node's probes is
+    /// tried.
     #[must_use]
-    pub fn choosing(self, choices: u8) -> Self {
-        Self { choices, ..self }
+    pub fn choosing(mut self) -> Self {
+        self.seeds = covering_seeds(&self);
+        self
     }
 
     /// With changed settings.
@@ -111,6 +119,7 @@ impl Plan {
         let wrong = || format!("{assignment} is not a bound");
         let (key, value) = assignment.split_once('=').ok_or_else(wrong)?;
         let number: u64 = value.parse().map_err(|_| wrong())?;
+        self.changes.push(assignment.to_owned());
         let small = match key {
             "horizon" => {
                 self.horizon = millis(number);
@@ -121,9 +130,11 @@ impl Plan {
         let budget = &mut self.budget;
         match key {
             "sample" => self.sample = number.max(1),
-            "members" => self.members = FOUR.get(..usize::from(small)).ok_or_else(wrong)?,
+            "members" => {
+                self.members = FOUR.get(..usize::from(small)).ok_or_else(wrong)?;
+                self.seeds = covering_seeds(self);
+            }
             "starts" => self.starts = small,
-            "choices" => self.choices = small,
             "losses" => budget.losses = small,
             "repeats" => budget.repeats = small,
             "delays" => budget.delays = small,
@@ -158,22 +169,74 @@ impl Plan {
     pub fn small() -> Vec<Self> {
         let none = Budget::default();
         vec![
-            Self::new("two-losses", TWO, millis(4000)).with(Budget { losses: 2, ..none }),
-            Self::new("two-order", TWO, millis(3000)).with(Budget { losses: 1, delays: 1, hurries: 1, ..none }),
-            Self::new("two-leave", TWO, millis(2500)).with(Budget { leaves: 1, losses: 1, delays: 1, ..none }),
-            Self::new("two-event", TWO, millis(2500)).with(Budget { events: 1, losses: 1, repeats: 1, ..none }),
-            Self::new("two-restart", TWO, millis(2500)).with(Budget { crashes: 1, restarts: 1, losses: 1, ..none }),
-            Self::new("three-loss", THREE, millis(2500)).with(Budget { losses: 1, ..none }).choosing(2),
-            Self::new("three-name", THREE, millis(2000)).joined_by(&["b"]).with(Budget { joins: 1, ..none }),
+            Self::new("two-losses", TWO, millis(6000)).with(Budget { losses: 2, ..none }),
+            Self::new("two-order", TWO, millis(2000)).with(Budget { losses: 1, delays: 1, hurries: 1, ..none }),
+            Self::new("two-leave", TWO, millis(2000)).with(Budget { leaves: 1, losses: 1, delays: 1, ..none }),
+            Self::new("two-tags", TWO, millis(2000)).with(Budget { tags: 1, leaves: 1, delays: 1, ..none }),
+            Self::new("two-crash", TWO, millis(6000)).with(Budget { tags: 1, crashes: 1, delays: 1, ..none }),
+            Self::new("two-event", TWO, millis(2000)).with(Budget { events: 1, losses: 1, repeats: 1, ..none }),
+            Self::new("two-restart", TWO, millis(4000)).with(Budget { crashes: 1, restarts: 1, losses: 1, ..none }),
+            Self::new("three-loss", THREE, millis(4000)).with(Budget { losses: 1, ..none }).choosing(),
+            Self::new("three-name", THREE, millis(4000)).joined_by(&["b"]).with(Budget { joins: 1, losses: 1, ..none }),
         ]
     }
 
     /// The plans that take minutes.
     pub fn large() -> Vec<Self> {
         let none = Budget::default();
-        vec![Self::new("two", TWO, millis(5000)).with(Budget { losses: 2, delays: 1, ..none })]
+        vec![
+            Self::new("two-many-losses", TWO, millis(10_000)).with(Budget { losses: 4, ..none }),
+            Self::new("two-any-order", TWO, millis(5000)).with(Budget { losses: 2, delays: 1, hurries: 1, ..none }),
+            Self::new("two-leave-and-return", TWO, millis(6000)).with(Budget {
+                leaves: 1,
+                restarts: 1,
+                losses: 1,
+                delays: 1,
+                ..none
+            }),
+            Self::new("two-events", TWO, millis(4000)).with(Budget {
+                events: 2,
+                losses: 1,
+                repeats: 1,
+                delays: 1,
+                ..none
+            }),
+            Self::new("three-losses", THREE, millis(5000)).with(Budget { losses: 2, ..none }).choosing(),
+            Self::new("three-order", THREE, millis(3000)).with(Budget { losses: 1, delays: 1, ..none }).choosing(),
+            Self::new("three-restart", THREE, millis(6000))
+                .with(Budget { crashes: 1, restarts: 1, losses: 1, ..none })
+                .choosing(),
+            Self::new("three-leave", THREE, millis(4000)).with(Budget { leaves: 1, losses: 1, delays: 1, ..none }),
+            Self::new("three-names", THREE, millis(6000)).joined_by(&["b"]).with(Budget {
+                joins: 1,
+                losses: 2,
+                ..none
+            }),
+            Self::new("four-loss", FOUR, millis(4000)).with(Budget { losses: 1, ..none }).choosing(),
+            Self::new("four-crash", FOUR, millis(6000)).with(Budget { crashes: 1, losses: 1, ..none }),
+        ]
     }
 }
+
+/// Few seeds under which each node's first probe goes to each other node.
+fn covering_seeds(plan: &Plan) -> Vec<u64> {
+    let world = World::new(plan, 0);
+    let count = plan.members.len();
+    let targets: Vec<BTreeSet<(usize, usize)>> = (0..SEEDS_SEARCHED)
+        .map(|seed| (0..count).filter_map(|at| Some((at, world.first_target(plan, at, seed)?))).collect())
+        .collect();
+    let (mut covered, mut seeds) = (BTreeSet::new(), Vec::new());
+    while covered.len() < count * (count - 1) {
+        let gain = |seed: &usize| targets[*seed].difference(&covered).count();
+        let Some(best) = (0..targets.len()).rev().max_by_key(gain).filter(|best| gain(best) > 0) else { break };
+        covered.extend(&targets[best]);
+        seeds.push(best as u64);
+    }
+    seeds
+}
+
+/// The seeds among which covering ones are searched.
+const SEEDS_SEARCHED: u64 = 64;
 
 /// The address of a node.
 pub(crate) fn address(at: usize) -> SocketAddr {

@@ -103,8 +103,8 @@ impl Known {
     }
 }
 
-/// Checks what one node knows after a call against what it knew before. `has_left` says whether the process at an address
-/// has left and was not started again.
+/// Checks what one node knows after a call against what it knew before. `has_left` says whether the node at an address has
+/// declared its leave and was not started again.
 pub(crate) fn check_changes(
     before: &[Known],
     after: &[Known],

@@ -1,9 +1,9 @@
 //! Paths of a world as scripts, in the form of those in `tests/scripts`: steps, `----`, and what the nodes report.
 //!
 //! ```text
-//! world two-leave 0            the plan, and the phases of the timers
+//! world two-leave 0            the plan, the phases of the timers, and bounds that differ: losses=2
 //! fire a                       the next timer; `choose 1` selects the seed of its random choices, 0 if it is left out
-//! deliver a>b ping+digest      a message arrives; `#2` selects the second of several that read the same
+//! deliver a>b ping+digest      a message arrives; `/2` selects the second of several that read the same
 //! lose, delay, repeat a>b ping
 //! late a>b ping                a message that was held back arrives
 //! hurry b                      the clock of b runs ahead to its next timer
@@ -46,7 +46,7 @@ impl std::error::Error for PlayError {}
 pub fn script_of(explorer: &Explorer, start: u8, actions: &[Action]) -> String {
     let plan = explorer.plan();
     let mut world = World::new(plan, start);
-    let mut story = format!("world {} {start}\n", plan.name);
+    let mut story = format!("world {} {start} {}", plan.name, plan.changes.join(" ")).trim_end().to_owned() + "\n";
     let mut last = None;
     for &action in actions {
         _ = writeln!(story, "{}", line_of(&world, action));
@@ -89,8 +89,9 @@ pub fn play(text: &str) -> Result<String, PlayError> {
 }
 
 fn command(stage: &mut Option<(Plan, World)>, words: &[&str]) -> Result<(), String> {
-    if let ["world", name, start] = *words {
-        let plan = Plan::find(name).ok_or_else(|| format!("no world is called {name}"))?;
+    if let ["world", name, start, ref changes @ ..] = *words {
+        let mut plan = Plan::find(name).ok_or_else(|| format!("no world is called {name}"))?;
+        changes.iter().try_for_each(|change| plan.set(change))?;
         let start = start.parse().map_err(|_| format!("{start} is not a number"))?;
         let mut world = World::new(&plan, start);
         world.log = Some(Arc::default());
@@ -111,6 +112,11 @@ fn command(stage: &mut Option<(Plan, World)>, words: &[&str]) -> Result<(), Stri
         }),
         _ => {
             let action = action_of(world, words)?;
+            let mut possible = Vec::new();
+            world.actions(plan, &mut possible);
+            if !possible.contains(&action) {
+                return Err(format!("{} cannot happen here, or is not in the budget", words.join(" ")));
+            }
             let next = world.after(plan, action).ok_or("this choice makes no difference")?;
             *world = next;
             Ok(())
@@ -141,10 +147,10 @@ fn action_of(world: &World, words: &[&str]) -> Result<Action, String> {
     })
 }
 
-/// Finds a message by its description: `a>b ping`, with `#2` for the second that reads the same.
+/// Finds a message by its description: `a>b ping`, with `/2` for the second that reads the same.
 fn find(mails: &[Arc<Mail>], words: &[&str]) -> Result<usize, String> {
     let (words, nth) = match *words {
-        [ref rest @ .., nth] if nth.starts_with('#') => {
+        [ref rest @ .., nth] if nth.starts_with('/') => {
             (rest, nth[1..].parse().map_err(|_| format!("{nth} is not a number"))?)
         }
         ref all => (all, 1_usize),
@@ -170,7 +176,7 @@ fn line_of(world: &World, action: Action) -> String {
         let text = mails[nth].to_string();
         match mails[..nth].iter().filter(|mail| mail.to_string() == text).count() {
             0 => text,
-            before => format!("{text} #{}", before + 1),
+            before => format!("{text} /{}", before + 1),
         }
     };
     let with = |line: String, choice: u8| if choice == 0 { line } else { format!("{line} choose {choice}") };

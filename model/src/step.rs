@@ -6,6 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use serf_proto::internals::state;
+use serf_proto::internals::wire::swim::State;
 use serf_proto::{
     Coalescing, Event, Instant, NameVerdict, Node, NodeState, OldEvents, Outbox, Output, Seed, StreamInput, Tags,
 };
@@ -66,7 +67,7 @@ pub enum Action {
 pub enum Command {
     /// The process ends without a word.
     Crash,
-    /// A process starts, without memory, and joins through the first node that runs.
+    /// A process starts, without memory, and joins.
     Start,
     /// The node leaves.
     Leave,
@@ -82,7 +83,8 @@ impl World {
         if self.elapsed() >= plan.horizon || self.broken != 0 {
             return;
         }
-        let (budget, choices) = (self.budget, plan.choices);
+        let budget = self.budget;
+        let choices = u8::try_from(plan.seeds.len()).unwrap_or(u8::MAX);
         for (nth, mail) in self.prompt.iter().enumerate() {
             if self.may_arrive(mail) {
                 actions.extend((0..choices).map(|choice| Action::Deliver { nth, choice }));
@@ -144,11 +146,11 @@ impl World {
         match action {
             Action::Deliver { nth, choice } => {
                 let mail = world.prompt.remove(nth);
-                world.deliver(plan, &mail, &choice_seed(choice), choice > 0)?;
+                world.deliver(plan, &mail, &choice_seed(plan, choice), choice > 0)?;
             }
             Action::DeliverLate { nth, choice } => {
                 let mail = world.late.remove(nth);
-                world.deliver(plan, &mail, &choice_seed(choice), choice > 0)?;
+                world.deliver(plan, &mail, &choice_seed(plan, choice), choice > 0)?;
             }
             Action::Lose(nth) => {
                 world.budget.losses -= 1;
@@ -163,18 +165,31 @@ impl World {
                 world.budget.repeats -= 1;
                 world.hold(Arc::clone(&world.prompt[nth]));
             }
-            Action::Fire { node, choice } => world.fire(plan, node, &choice_seed(choice), choice > 0)?,
+            Action::Fire { node, choice } => world.fire(plan, node, &choice_seed(plan, choice), choice > 0)?,
             Action::Hurry { node, choice } => {
                 world.budget.hurries -= 1;
                 let due = world.slots[node].life.as_ref()?.due()?;
                 let life = Arc::make_mut(world.slots[node].life.as_mut()?);
                 life.ahead += due - world.now;
-                world.call(plan, node, &choice_seed(choice), choice > 0, Node::handle_timeout)?;
+                world.call(plan, node, &choice_seed(plan, choice), choice > 0, Node::handle_timeout)?;
             }
             Action::Command { node, command } => world.command(plan, node, command)?,
         }
         world.compare_digests();
         Some(world)
+    }
+
+    /// The node that another one probes first, if its random choices have this seed.
+    pub(crate) fn first_target(&self, plan: &Plan, node: usize, seed: u64) -> Option<usize> {
+        let mut world = self.clone();
+        // The first timers may be others.
+        for _ in 0..STEPS_TO_FIRST_PROBE {
+            world.fire(plan, node, &Seed::from_u64(seed), false)?;
+            if let Some(mail) = world.prompt.first() {
+                return Some(mail.to);
+            }
+        }
+        None
     }
 
     /// Fires the timers of a node that are due next.
@@ -235,7 +250,7 @@ impl World {
     }
 
     pub(crate) fn command(&mut self, plan: &Plan, node: usize, command: Command) -> Option<()> {
-        let seed = choice_seed(0);
+        let seed = choice_seed(plan, 0);
         match command {
             Command::Crash => {
                 self.budget.crashes -= 1;
@@ -245,11 +260,8 @@ impl World {
                 let budget = &mut self.budget;
                 let count = if self.slots[node].lives == 0 { &mut budget.joins } else { &mut budget.restarts };
                 *count -= 1;
-                let seeds: Vec<_> = self.up().map(|(at, _)| address(at)).take(1).collect();
                 OUTBOX.with_borrow_mut(|out| self.start(plan, node, out));
-                self.call(plan, node, &seed, false, |node, now, out| {
-                    _ = node.join(now, &seeds, OldEvents::Deliver, out);
-                })?;
+                self.join(plan, node);
             }
             Command::Leave => {
                 self.budget.leaves -= 1;
@@ -257,9 +269,9 @@ impl World {
             }
             Command::Event => {
                 self.budget.events -= 1;
-                let payload = [self.budget.events];
+                let payload = self.budget.events.to_string();
                 self.call(plan, node, &seed, false, |node, now, out| {
-                    _ = node.user_event(now, "event", &payload, Coalescing::Forbid, out);
+                    _ = node.user_event(now, "event", payload.as_bytes(), Coalescing::Forbid, out);
                 })?;
             }
             Command::Tags => {
@@ -269,6 +281,17 @@ impl World {
             }
         }
         Some(())
+    }
+
+    /// Joins through another node that runs, if there is one: through that of the same name, so that both hear of the
+    /// conflict, or else through the first.
+    fn join(&mut self, plan: &Plan, node: usize) {
+        let others = || self.up().map(|(at, _)| at).filter(|&at| at != node);
+        let namesake = others().find(|&at| plan.name_of(at) == plan.name_of(node));
+        let Some(seed) = namesake.or_else(|| others().next()).map(address) else { return };
+        let join =
+            |node: &mut Node, now: Instant, out: &mut Outbox| _ = node.join(now, &[seed], OldEvents::Deliver, out);
+        _ = self.call(plan, node, &choice_seed(plan, 0), false, join);
     }
 
     /// Ends a process. Its streams break, and what was on the way to it is lost.
@@ -330,7 +353,7 @@ impl World {
     /// Checks what a node knows after a call.
     fn check(&mut self, plan: &Plan, at: usize, before: &[crate::rules::Known], state: NodeState) {
         let Some(life) = &self.slots[at].life else { return };
-        let has_left = |addr| node_at(addr).is_some_and(|at| self.slots[at].absence == Absence::Left);
+        let has_left = |addr| node_at(addr).is_some_and(|at| self.has_left(plan, at));
         let own = |known: &'_ [crate::rules::Known]| {
             known.iter().find(|known| *known.member.name == *plan.name_of(at)).cloned()
         };
@@ -338,6 +361,13 @@ impl World {
         let changes = check_changes(before, &life.known, has_left);
         let leave = check_own_leave(state, life.node.state(), own.as_ref().map(|(was, is)| (was, is)));
         changes.into_iter().chain(leave).for_each(|finding| self.note(finding));
+    }
+
+    /// Whether a node has declared its leave, and was not started again since.
+    fn has_left(&self, plan: &Plan, at: usize) -> bool {
+        let Slot { life, absence, .. } = &self.slots[at];
+        let own = life.iter().flat_map(|life| &life.known).find(|known| *known.member.name == *plan.name_of(at));
+        *absence == Absence::Left || own.is_some_and(|own| own.member.state == State::Left)
     }
 
     fn carry_out(&mut self, plan: &Plan, from: usize, output: Output) {
@@ -389,6 +419,8 @@ impl World {
                     self.note(Finding { rule: Rule::EventOnce, what });
                 }
             }
+            // An application tries again.
+            Event::Joined(outcome) if outcome.contacted == 0 => self.join(plan, at),
             Event::LeftCluster(_) => self.stop(at, Absence::Left),
             Event::NameVote(vote) if vote.verdict == NameVerdict::Lost => {
                 self.stop(at, Absence::VotedOut);
@@ -419,9 +451,12 @@ impl World {
 }
 
 /// The seed of a choice.
-pub(crate) fn choice_seed(choice: u8) -> Seed {
-    Seed::from_u64(u64::from(choice))
+fn choice_seed(plan: &Plan, choice: u8) -> Seed {
+    Seed::from_u64(plan.seeds.get(usize::from(choice)).copied().unwrap_or_default())
 }
+
+/// A converged node has at most so many other timers before its first probe.
+const STEPS_TO_FIRST_PROBE: usize = 4;
 
 thread_local! {
     /// The buffers of all calls of a thread.

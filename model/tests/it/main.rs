@@ -21,7 +21,9 @@ fn explore(plan: Plan) -> usize {
     }
     let seen = explorer.seen();
     assert!(seen.ends > 0 && seen.peaces > 0, "the horizon was reached: {seen:?}");
-    assert!(explorer.plan().budget.losses == 0 || seen.accused > 0, "a loss causes an accusation: {seen:?}");
+    // With a third node, indirect pings make up for a loss.
+    let is_fragile = explorer.plan().budget.losses > 0 && explorer.plan().members.len() == 2;
+    assert!(!is_fragile || seen.accused > 0, "a loss causes an accusation: {seen:?}");
     checker.unique_state_count()
 }
 
@@ -58,7 +60,7 @@ fn walk(explorer: &Explorer, steps: usize, mut random: u64) -> (Vec<Action>, Wor
 fn any_path_is_a_script_that_plays_without_error() {
     for plan in Plan::small() {
         let explorer = Explorer::new(plan);
-        for seed in 0..20 {
+        for seed in 0..4 {
             let (actions, _) = walk(&explorer, 40, seed);
             let text = script_of(&explorer, 0, &actions);
             assert_eq!(play(&text).as_deref(), Ok(Script::parse(&text).expected()), "{text}");
@@ -70,7 +72,7 @@ fn any_path_is_a_script_that_plays_without_error() {
 fn the_same_steps_lead_to_the_same_state() {
     for plan in Plan::small() {
         let explorer = Explorer::new(plan);
-        for seed in 0..20 {
+        for seed in 0..4 {
             assert!(walk(&explorer, 60, seed).1 == walk(&explorer, 60, seed).1);
         }
     }
@@ -78,16 +80,17 @@ fn the_same_steps_lead_to_the_same_state() {
 
 #[test]
 fn the_choices_of_a_plan_cover_all_targets_of_a_first_probe() {
-    for plan in Plan::small().into_iter().chain(Plan::large()).filter(|plan| plan.others.is_empty()) {
+    for plan in Plan::small().into_iter().chain(Plan::large()).filter(|plan| plan.seeds.len() > 1) {
         let (name, members) = (plan.name, plan.members.len());
         let explorer = Explorer::new(plan);
         let world = explorer.init_states().remove(0);
         let mut actions = Vec::new();
         explorer.actions(&world, &mut actions);
         let fires = actions.into_iter().filter(|action| matches!(action, Action::Fire { .. }));
-        let targets: BTreeSet<String> =
+        // The description of a world names the messages in transit.
+        let after: BTreeSet<String> =
             fires.filter_map(|action| explorer.next_state(&world, action)).map(|world| format!("{world:?}")).collect();
-        assert!(targets.len() >= members - 1, "{name}: {targets:?}");
+        assert!(after.len() >= members - 1, "{name}: {after:?}");
     }
 }
 
