@@ -116,6 +116,7 @@
 //! | [`limits`] | limits of buffers, queues and messages |
 //! | `types` | names, tags, ids, keys and [`Snapshot`] |
 //! | [`diagnostics`] | requests to a node from a program that is not a member |
+//! | `fingerprint` | what decides the behaviour of a node, hashed |
 //! | `named` | macro for enums whose variants have names |
 //!
 //! # Features
@@ -139,6 +140,7 @@ mod core;
 pub mod diagnostics;
 mod envelope;
 mod event;
+mod fingerprint;
 mod input;
 #[doc(hidden)]
 pub mod internals;

@@ -5,16 +5,18 @@
 //! whether they still apply.
 
 use alloc::collections::BinaryHeap;
+use alloc::vec::Vec;
 use core::cmp::Reverse;
 
 use serde::{Deserialize, Serialize};
 
+use crate::fingerprint::Fingerprint;
 use crate::roster::MemberIdx;
 use crate::time::Instant;
 use crate::types::{JoinId, StreamId};
 
 /// A timer, by the layer that handles it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, Hash)]
 pub(crate) enum Timer {
     Swim(SwimTimer),
     Serf(SerfTimer),
@@ -22,7 +24,7 @@ pub(crate) enum Timer {
 }
 
 /// Timers of membership and failure detection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, Hash)]
 pub(crate) enum SwimTimer {
     /// The direct ping of the running probe timed out.
     AckDue,
@@ -41,7 +43,7 @@ pub(crate) enum SwimTimer {
 }
 
 /// Timers of the Serf layer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, Hash)]
 pub(crate) enum SerfTimer {
     /// Reap members.
     Reap,
@@ -56,7 +58,7 @@ pub(crate) enum SerfTimer {
 }
 
 /// Timers of the node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, Hash)]
 pub(crate) enum NodeTimer {
     /// Gossip tick.
     Gossip,
@@ -205,6 +207,18 @@ impl Timers {
         self.heap_next = self.heap.peek().map_or(Instant::MAX, |Reverse((at, ..))| *at);
         fired
     }
+
+    /// Feeds the armed timers, in the order in which they fire.
+    pub(crate) fn fingerprint(&self, to: &mut Fingerprint<'_>) {
+        let Self { slots, heap, heap_next: _, order: _ } = self;
+        slots.iter().for_each(|at| to.deadline(*at));
+        let mut heap: Vec<_> = heap.iter().map(|Reverse(entry)| *entry).collect();
+        heap.sort_unstable();
+        for (at, _, timer) in heap {
+            to.put(timer);
+            to.deadline(at);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -229,7 +243,7 @@ mod tests {
         timers.set(SwimTimer::Relay(3), at(4));
         assert_eq!(timers.next(), Some(at(4)));
         assert_eq!(timers.pop_due(at(3)), None);
-        let fired: alloc::vec::Vec<_> = core::iter::from_fn(|| timers.pop_due(at(9))).collect();
+        let fired: Vec<_> = core::iter::from_fn(|| timers.pop_due(at(9))).collect();
         assert_eq!(
             fired,
             [

@@ -24,9 +24,11 @@ use serde::{Deserialize, Serialize};
 
 use super::Node;
 use crate::core::{Body, Heard, Origin, Unicast};
+use crate::fingerprint::Fingerprint;
 use crate::limits::{BUCKETS_BITS_MAX, EVENT_WINDOW_TIMES_MAX};
 use crate::roster::{MemberIdx, mix, short};
 use crate::stats::{Clocks, DropReason};
+use crate::swim::OVERDUE_INTERVALS;
 use crate::time::Instant;
 use crate::token_bucket::TokenBucket;
 use crate::wire::native::{
@@ -123,6 +125,21 @@ impl AntiEntropy {
             self.answers.take(now, 1);
         }
         may
+    }
+
+    pub(super) fn fingerprint(&self, to: &mut Fingerprint<'_>) {
+        let Self { open, next_at, sent, unsettled, answers, exchange_at, events_at } = self;
+        to.put((open.is_some(), sent % SALTED_EVERY, unsettled.len()));
+        if let Some(Open { peer, salt, bits, until }) = open {
+            to.put((peer, salt, bits));
+            to.deadline(*until);
+        }
+        for Unsettled { peer, tries, at } in unsettled {
+            to.put((peer, tries));
+            to.deadline(*at);
+        }
+        answers.fingerprint(to);
+        [next_at, exchange_at, events_at].into_iter().for_each(|at| to.deadline(*at));
     }
 }
 
@@ -475,14 +492,11 @@ fn clocks_hash(clocks: Clocks, salt: u64) -> u64 {
 }
 
 /// By how many bits clocks are rounded: 256 is half of the default `event_buffer`.
-const CLOCK_ROUNDED_BITS: u32 = 8;
+pub(super) const CLOCK_ROUNDED_BITS: u32 = 8;
 
 /// How often a digest is salted. A salted digest costs time in proportion to the members. It finds views that differ
 /// although their plain digests agree, by chance or because records were crafted.
 const SALTED_EVERY: u32 = 256;
-
-/// After how many probe intervals without agreement a reconciliation begins although news is still gossiped.
-const OVERDUE_INTERVALS: u32 = 30;
 
 /// How many tries with one peer double the wait: the last is 128 probe intervals.
 const TRIES_DOUBLED_MAX: u32 = 7;

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::join::{Contact, Join};
 use super::{Node, OldEvents};
+use crate::fingerprint::Fingerprint;
 use crate::rng::Rng;
 use crate::roster::MemberIdx;
 use crate::timer::NodeTimer;
@@ -74,6 +75,12 @@ impl Isolation {
                 candidates.push(other.clone());
             }
         }
+    }
+
+    pub(super) fn fingerprint(&self, to: &mut Fingerprint<'_>) {
+        let Self { known, pause, seeds, failed } = self;
+        to.put((known, pause));
+        to.text(&(seeds, failed));
     }
 }
 

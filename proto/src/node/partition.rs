@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Node;
 use crate::event::{Event, Member, Members, PartitionReport, PartitionShare, Status};
+use crate::fingerprint::Fingerprint;
 use crate::stats::MemberCounts;
 use crate::time::Instant;
 use crate::timer::NodeTimer;
@@ -63,6 +64,16 @@ impl Partition {
         }
         self.reported = share.split.then_some(share);
         Some(share)
+    }
+
+    /// Feeds the size of the cluster and since when it has been stable; nothing while the signal is off.
+    pub(super) fn fingerprint(&self, to: &mut Fingerprint<'_>) {
+        let Self { seen, changed_at, unsettled_since, largest, reported } = self;
+        if let Some(MemberCounts { live, failed, .. }) = seen {
+            to.put((live, failed, largest, reported.map(|share| (share.alive, share.largest))));
+            to.age(*changed_at);
+            to.age(*unsettled_since);
+        }
     }
 
     const fn share(&self, alive: u32, lost_percent: u32) -> PartitionShare {

@@ -5,6 +5,7 @@ mod bounds;
 mod clocks;
 mod complaints;
 mod coordinates;
+mod fingerprint;
 mod forged_leaves;
 mod ghosts;
 mod identity;

@@ -13,6 +13,7 @@ use super::message::{MessageQueue, encode};
 use super::recent::{ITEMS_PER_TIME_MAX, Novelty, Recent, Remembered};
 use crate::core::Core;
 use crate::event::{Event, UserEvent};
+use crate::fingerprint::Fingerprint;
 use crate::limits::{EVENT_HASHES_MAX, EVENT_RING_BYTES_MAX, EVENT_WINDOW_TIMES_MAX, ITEM_BYTES, USER_EVENT_BYTES_MAX};
 use crate::msgpack::write::{longest_raw, raw_bytes};
 use crate::roster::{event_hash, mix, short};
@@ -301,6 +302,20 @@ impl Events {
     fn oldest(&self, core: &Core, clock: LamportClock) -> u64 {
         // Not below the ring's floor: there, duplicates cannot be detected.
         clock.time().saturating_sub(u64::from(core.cfg.serf().event_buffer)).max(self.recent.floor())
+    }
+
+    pub(super) fn fingerprint(&self, to: &mut Fingerprint<'_>) {
+        let Self { recent, queue, time_min, settled, settled_at, arrivals } = self;
+        recent.fingerprint(to, |Seen { digest: _, name, payload, coalesce }, to| to.put((name, payload, coalesce)));
+        queue.fingerprint(to);
+        to.put((time_min, settled, settled_at.is_some(), arrivals.len()));
+        if let Some(at) = settled_at {
+            to.age_up_to(*at, EVENT_RECENT_TIME);
+        }
+        for (at, ltime) in arrivals {
+            to.put(ltime);
+            to.age(*at);
+        }
     }
 }
 

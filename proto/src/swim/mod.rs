@@ -42,6 +42,7 @@ use self::members::{Members, Zones, live_hash};
 use self::own::Own;
 use self::probing::Probing;
 pub(crate) use self::sync::MERGE_FAILED;
+pub(crate) use self::sync::OVERDUE_INTERVALS;
 use self::sync::PushPulls;
 use self::takeovers::Takeovers;
 use crate::broadcast::{RowQueue, SendCounts as _};
@@ -50,6 +51,8 @@ use crate::roster::{Identity, MemberIdx};
 use crate::stats::DropReason;
 use crate::timer::SwimTimer;
 use crate::wire::swim::{FIRST_INCARNATION, Message, PeerRef, State};
+
+use crate::fingerprint::Fingerprint;
 
 /// The membership layer of one node.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -245,5 +248,29 @@ impl Swim {
     #[inline]
     pub(crate) fn prefetch(&self, idx: MemberIdx) -> u64 {
         self.members.prefetch(idx)
+    }
+
+    /// Feeds what decides the behaviour of this layer.
+    pub(crate) fn fingerprint(&self, core: &Core, to: &mut Fingerprint<'_>) {
+        let Self { members, own, broadcasts, probing, awareness, push_pulls, admission, takeovers } = self;
+        members.fingerprint(to);
+        own.fingerprint(to);
+        broadcasts.fingerprint(to);
+        probing.fingerprint(to);
+        to.put(awareness.score());
+        let memory = core.cfg.push_pull_interval_of(self.members_known());
+        push_pulls.fingerprint(memory.max(core.cfg.swim().probe_interval.saturating_mul(OVERDUE_INTERVALS)), to);
+        admission.fingerprint(to);
+        takeovers.fingerprint(probing.seq(), to);
+    }
+
+    /// The last sequence number of our pings.
+    pub(crate) const fn last_seq(&self) -> u32 {
+        self.probing.seq()
+    }
+
+    /// The members in any state, this node included.
+    pub(crate) fn known_rows(&self) -> impl Iterator<Item = (MemberIdx, State, u32)> + '_ {
+        self.members.rows().filter_map(|(idx, row)| Some((idx, row.state?, row.incarnation)))
     }
 }

@@ -11,6 +11,7 @@ use super::{Swim, evidence};
 use crate::config::SwimOptions;
 use crate::core::{Core, Origin};
 use crate::event::{Event, Source};
+use crate::fingerprint::Fingerprint;
 use crate::roster::MemberIdx;
 use crate::time::Instant;
 use crate::timer::SwimTimer;
@@ -73,6 +74,12 @@ impl Suspicion {
     /// When the suspect is declared dead, unless it refutes. Each confirmation moves it earlier.
     pub(super) fn deadline(&self) -> Instant {
         self.started + timeout(self.confirmations(), self.wanted, self.least, self.most)
+    }
+
+    pub(super) fn fingerprint(&self, to: &mut Fingerprint<'_>) {
+        let Self { started, wanted, accusers_min, least, most, accusers } = self;
+        to.age(*started);
+        to.put((wanted, accusers_min, least, most, accusers));
     }
 }
 

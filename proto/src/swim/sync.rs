@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Swim;
 use crate::core::{Core, ExchangePurpose, Origin};
+use crate::fingerprint::Fingerprint;
 use crate::roster::MemberIdx;
 use crate::stats::DropReason;
 use crate::time::Instant;
@@ -37,6 +38,14 @@ impl PushPulls {
     /// Whether an exchange is due at this firing of the timer. The first firing only ends the random delay.
     fn fired(&mut self) -> bool {
         core::mem::replace(&mut self.staggered, true)
+    }
+
+    /// `memory`: how long ago an agreement or a disagreement matters.
+    pub(super) fn fingerprint(&self, memory: Duration, to: &mut Fingerprint<'_>) {
+        let Self { staggered, agreed_at, disagreed_at } = self;
+        to.put((staggered, *agreed_at > Instant::ZERO, *disagreed_at > Instant::ZERO));
+        to.age_up_to(*agreed_at, memory);
+        to.age_up_to(*disagreed_at, memory);
     }
 }
 
@@ -212,6 +221,9 @@ fn incompatible(ours: Versions, me: &str, remote: &PushPull<'_>) -> Option<Strin
         PushPull::HashiCorp(remote) => remote.states().map(MemberState::from).find_map(check),
     }
 }
+
+/// After how many probe intervals without agreement views are reconciled although news is still gossiped.
+pub(crate) const OVERDUE_INTERVALS: u32 = 30;
 
 /// Prefix of memberlist's log line for a failed merge.
 pub(crate) const MERGE_FAILED: &str = "Failed push/pull merge: ";

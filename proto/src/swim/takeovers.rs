@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Swim, admits};
 use crate::core::{Body, Core, ExchangePurpose, Unicast};
+use crate::fingerprint::Fingerprint;
 use crate::roster::{MemberIdx, Peer, canonical, stored_peer};
 use crate::stats::DropReason;
 use crate::time::Instant;
@@ -52,6 +53,14 @@ impl Takeovers {
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.0.len()
+    }
+
+    /// Feeds sequence numbers relative to the last one.
+    pub(super) fn fingerprint(&self, last_seq: u32, to: &mut Fingerprint<'_>) {
+        for (idx, Takeover { incarnation, claim, seq, asked_twice, due }) in &self.0 {
+            to.put((idx, incarnation, claim.record(), last_seq.wrapping_sub(*seq), asked_twice));
+            to.deadline(*due);
+        }
     }
 }
 

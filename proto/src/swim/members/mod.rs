@@ -19,6 +19,7 @@ use super::suspicion::Suspicion;
 use crate::broadcast::SendCounts;
 use crate::core::Core;
 use crate::event::Evidence;
+use crate::fingerprint::Fingerprint;
 use crate::roster::{Holder, MemberIdx, Roster, mix};
 use crate::time::Instant;
 use crate::types::Name;
@@ -344,6 +345,23 @@ impl Members {
             assert_eq!(self.not_alive.contains_key(&idx), is_not_alive, "{row:?}");
             assert_eq!(self.suspicion(idx).is_some(), is_suspect, "{row:?}");
             assert!(row.state.is_some() || row.sends.is_none(), "only members are queued: {row:?}");
+        }
+    }
+
+    /// Feeds all rows. The log of accusations is only shown to operators; the sums and the zones follow from the rows.
+    pub(super) fn fingerprint(&self, to: &mut Fingerprint<'_>) {
+        let Self { me: _, rows, not_alive, log: _, live: _, zones: _ } = self;
+        to.put(rows.len());
+        for (_, Row { incarnation, state, sends }) in rows.iter() {
+            to.put((incarnation, state.map(|state| state as u8), sends));
+        }
+        for (idx, NotAlive { since, alive_at, accuser, challenged_at, suspicion }) in not_alive {
+            to.put((idx, alive_at, accuser, suspicion.is_some()));
+            to.age(*since);
+            to.age(*challenged_at);
+            if let Some(suspicion) = suspicion {
+                suspicion.fingerprint(to);
+            }
         }
     }
 }

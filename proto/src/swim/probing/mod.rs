@@ -19,6 +19,7 @@ use self::relays::Relays;
 use super::Swim;
 use crate::complaints::ComplaintKind;
 use crate::core::{Body, Core, ExchangePurpose, Heard, Origin, Unicast};
+use crate::fingerprint::Fingerprint;
 use crate::rng::Rng;
 use crate::roster::{MemberIdx, canonical};
 use crate::stats::DropReason;
@@ -135,6 +136,20 @@ impl Probing {
     /// The last sequence number.
     pub(super) const fn seq(&self) -> u32 {
         self.seq
+    }
+
+    /// Feeds sequence numbers relative to the last one.
+    pub(super) fn fingerprint(&self, to: &mut Fingerprint<'_>) {
+        let Self { order, running, seq: last, hearsay, relays } = self;
+        order.fingerprint(to);
+        to.put((hearsay, running.is_some()));
+        if let Some(probe) = running {
+            let Probe { seq, target, incarnation, sent_at, ends_at, nacks_expected, nacks, answered_by_stream } = probe;
+            to.put((last.wrapping_sub(*seq), target, incarnation, nacks_expected, nacks, answered_by_stream));
+            to.age(*sent_at);
+            to.deadline(*ends_at);
+        }
+        relays.fingerprint(*last, to);
     }
 }
 
