@@ -23,6 +23,7 @@
 //! | `results` | results files, for sweeps, comparisons and reports |
 //! | `experiment` | scenario files, sweeps, shards |
 //! | `series`, `notes`, `explain` | time series of a run, and the timeline of one member |
+//! | `witness` | what happened in a world since its start |
 //! | `stats`, `compare` | intervals over seeds, comparison of two settings |
 //! | `chart`, `page`, `vega` | charts, HTML pages |
 //! | `cli` | the command line |
@@ -75,9 +76,10 @@ mod tally;
 mod truth;
 mod usage;
 mod vega;
+mod witness;
 mod world;
 
-pub use chaos::{ChaosOptions, ChaosReport, HostileReport, chaos};
+pub use chaos::{ChaosOptions, ChaosReport, ChaosWorld, HostileReport, Shrunk, Sight, Unseen, chaos, shrink};
 pub use check::{Finding, Violation};
 pub use cli::main;
 pub use command::{KeyChange, QueryParams};

@@ -8,6 +8,7 @@ use serf_proto::Instant;
 use crate::explain::News;
 use crate::histogram::Histogram;
 use crate::series::{Alarm, Ledger};
+use crate::witness::Witness;
 
 /// Records of one shard. Nothing in the simulation depends on them.
 #[derive(Clone, Debug, Default)]
@@ -26,6 +27,8 @@ pub(crate) struct Notes {
     pub(crate) delivered: u64,
     /// Verdicts about the nodes of each group, by [`Alarm`].
     pub(crate) by_group: BTreeMap<u16, [u64; 3]>,
+    /// What happened since the world began.
+    pub(crate) witness: Witness,
 }
 
 /// Who detected the crash of a node.

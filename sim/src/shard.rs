@@ -102,7 +102,7 @@ impl Shard {
                     host.process.wake_at = Instant::MAX;
                 }
             } else if !backlog.hold(scheduled) {
-                self.tally.drop_datagram(NetDrop::Overflow);
+                self.drop_datagram(NetDrop::Overflow);
             }
             return;
         }
@@ -141,7 +141,8 @@ impl Shard {
         if let Payload::Wake = scheduled.payload {
             process.wake_at = Instant::MAX;
         } else if !slow.backlog.hold(scheduled) {
-            self.tally.drop_datagram(NetDrop::Overflow);
+            self.tally.count_drop(NetDrop::Overflow);
+            self.notes.witness.datagrams.drop(NetDrop::Overflow);
         }
         if !core::mem::replace(&mut slow.is_scheduled, true) {
             let free_at = slow.busy_until.max(at);
@@ -218,7 +219,7 @@ impl Shard {
             attacker.record_packet(bytes);
         }
         let Some(node) = &mut host.process.node else {
-            self.tally.drop_datagram(NetDrop::Down);
+            self.drop_datagram(NetDrop::Down);
             return;
         };
         host.process.digest.fold(at.as_nanos());
@@ -229,7 +230,13 @@ impl Shard {
         }
         node.handle_datagram(at, from, bytes, &mut self.out);
         self.tally.delivered += 1;
+        self.notes.witness.datagrams.delivered += 1;
         self.settle(shared, local, id, at);
+    }
+
+    fn drop_datagram(&mut self, reason: NetDrop) {
+        self.tally.count_drop(reason);
+        self.notes.witness.datagrams.drop(reason);
     }
 
     /// Delivers a datagram of the attacker and measures what the node sends in the same call.
@@ -329,6 +336,7 @@ impl Shard {
         match command {
             Command::Start(from) => self.start(shared, local, id, at, from),
             Command::Crash => self.end(shared, local, id, at),
+            Command::LosePower { draw } => self.lose_power(shared, local, id, at, draw),
             Command::Pause => {
                 host.process.backlog = host.process.node.is_some().then(Box::<Backlog>::default);
                 self.note(at, id, Fact::Stalled);
@@ -444,6 +452,7 @@ impl Shard {
             recorder.start(at, host.process.lives, is_converged, found.clone());
         }
         host.process.born_at = at;
+        host.process.began_blank = from == StartFrom::Blank;
         host.process.node = Some(shared.spawn(id, host.process.lives, at, is_converged, found, &mut self.out));
         host.process.lives += 1;
         self.notes.ledger.process(at, 1);
@@ -460,16 +469,19 @@ impl Shard {
         if let Some(recorder) = watching(&mut self.recorder, id) {
             recorder.stop(at);
         }
+        self.notes.witness.note_process(&node);
         for (sum, dropped) in self.dropped_by_the_dead.iter_mut().zip(node.stats().dropped) {
             *sum += dropped;
         }
         for (sum, sent) in self.sent_by_the_dead.iter_mut().zip(node.stats().messages_out) {
             sum.add(sent);
         }
-        (host.process.wake_at, host.process.backlog) = (Instant::MAX, None);
-        if let Some(slow) = &mut host.process.slow {
-            slow.backlog = Backlog::default();
-        }
+        host.process.wake_at = Instant::MAX;
+        // The kernel discards what the process has not read.
+        let held = host.process.backlog.take().into_iter().map(|backlog| backlog.datagrams());
+        let waiting = host.process.slow.iter_mut().map(|slow| core::mem::take(&mut slow.backlog).datagrams());
+        let unread: usize = held.chain(waiting).sum();
+        (0..unread).for_each(|_| self.notes.witness.datagrams.drop(NetDrop::Down));
         self.notes.ledger.process(at, -1);
         host.checks.fallen = FallenMembers::default();
         host.phase.loads.clear();
@@ -479,6 +491,19 @@ impl Shard {
             context.reset_peer(host, &end);
         }
         self.note(at, id, Fact::Ended);
+    }
+
+    /// Ends the process as a power failure does: the disk loses what was not synced.
+    fn lose_power(&mut self, shared: &Shared, local: usize, id: u32, at: Instant, draw: u32) {
+        if self.hosts[local].process.node.is_none() {
+            return;
+        }
+        self.end(shared, local, id, at);
+        let host = &mut self.hosts[local];
+        let torn = host.disk.lose_power(draw);
+        // Without the time of the newest event, the next life may deliver events again.
+        host.checks.checkers = Checkers::default();
+        self.notes.witness.lose_power(&torn);
     }
 
     /// Records what a host does, for the timeline of a member.
@@ -590,7 +615,9 @@ fn watching(recorder: &mut Option<Recorder>, node: u32) -> Option<&mut Recorder>
 fn reaches_the_stalled(payload: &Payload) -> bool {
     matches!(payload, Payload::Command(command) if matches!(
         **command,
-        Command::Crash | Command::Pause | Command::Resume | Command::SetInputCost(_) | Command::Proceed
+        Command::Crash
+            | Command::LosePower { .. }
+            | Command::Pause | Command::Resume | Command::SetInputCost(_) | Command::Proceed
     ))
 }
 

@@ -13,6 +13,7 @@ use core::time::Duration;
 
 use super::join::{Contact, Join};
 use super::{Node, OldEvents};
+use crate::core::Sometimes;
 use crate::rng::Rng;
 use crate::roster::MemberIdx;
 use crate::timer::NodeTimer;
@@ -93,6 +94,7 @@ impl Node {
             }
             self.isolation.known = true;
         } else if self.isolation.known && !self.leave.has_begun() {
+            self.core.met.note(Sometimes::Searched);
             self.isolation.begin(self.core.cfg.serf().reconnect_interval);
             let contact = |idx| {
                 let peer = self.core.roster.peer(idx)?;

@@ -4,6 +4,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::{Node, NodeState};
+use crate::core::Sometimes;
 use crate::event::Member;
 use crate::limits::MEMBERS_BYTES_MAX;
 use crate::roster::Peer;
@@ -106,6 +107,12 @@ impl Node {
     /// [`STREAMS_UNFINISHED_BYTES_MAX`](crate::limits::STREAMS_UNFINISHED_BYTES_MAX).
     pub const fn streams_unfinished_bytes(&self) -> usize {
         self.streams.unfinished_bytes()
+    }
+
+    /// Whether this node has met a rare situation. For test campaigns.
+    #[doc(hidden)]
+    pub const fn has_met(&self, situation: Sometimes) -> bool {
+        self.core.met.has(situation)
     }
 
     /// Counters since the node was created.

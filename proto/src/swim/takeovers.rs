@@ -10,7 +10,7 @@ use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 
 use super::{Swim, admits};
-use crate::core::{Body, Core, ExchangePurpose, Unicast};
+use crate::core::{Body, Core, ExchangePurpose, Sometimes, Unicast};
 use crate::roster::{MemberIdx, Peer, canonical};
 use crate::stats::DropReason;
 use crate::time::Instant;
@@ -100,6 +100,7 @@ impl Swim {
         } else if admits(core, claim.announced()) {
             // The new node at this index has not answered a probe yet.
             self.admission.forget_ack(idx);
+            core.met.note(Sometimes::NameMoved);
             self.adopt(core, idx, incarnation, claim.announced());
         }
     }
@@ -107,6 +108,7 @@ impl Swim {
     /// The holder answered: it keeps the name, and gets the accusation so that it can refute.
     pub(super) fn holder_acked(&mut self, core: &mut Core, seq: u32) {
         let Some((idx, claim)) = self.takeovers.acked(seq) else { return };
+        core.met.note(Sometimes::NameDefended);
         self.conflict(core, idx, claim.announced());
         self.ping_accusing(core, idx);
     }
