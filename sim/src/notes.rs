@@ -8,6 +8,7 @@ use serf_proto::{Instant, PartitionReport};
 use crate::explain::News;
 use crate::histogram::Histogram;
 use crate::series::{Alarm, HEADER_BYTES, Ledger};
+use crate::witness::Witness;
 
 /// Records of one shard. Nothing in the simulation depends on them.
 #[derive(Clone, Debug, Default)]
@@ -30,6 +31,8 @@ pub(crate) struct Notes {
     pub(crate) crossed: Crossed,
     /// Partition signals of nodes.
     pub(crate) signals: Signals,
+    /// What happened since the world began.
+    pub(crate) witness: Witness,
 }
 
 /// Partition signals, one per node and report.

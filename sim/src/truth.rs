@@ -137,7 +137,12 @@ impl Truth {
 
     /// Returns the nodes that were up throughout.
     pub(crate) fn always_up(&self) -> impl Iterator<Item = u32> + '_ {
-        self.all(HostState::Up).filter(|node| !self.ever_down[*node as usize])
+        self.all(HostState::Up).filter(|node| self.never_down(*node))
+    }
+
+    /// Whether a node has been up since its start. A stalled process counts as up.
+    pub(crate) fn never_down(&self, node: u32) -> bool {
+        !self.ever_down[node as usize]
     }
 
     pub(crate) fn is_subject(&self, node: u32) -> bool {

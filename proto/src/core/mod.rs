@@ -2,6 +2,7 @@
 
 mod heard;
 mod keys;
+mod sometimes;
 
 use alloc::format;
 use alloc::string::String;
@@ -16,6 +17,8 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use self::heard::{Heard, Origin};
 pub(crate) use self::keys::{KeyOutcome, KeyRequest, KeyRequests, Requester};
+use self::sometimes::Met;
+pub use self::sometimes::Sometimes;
 use crate::complaints::{ComplaintKind, Complaints, PeerAt};
 use crate::config::Config;
 use crate::event::Event;
@@ -50,6 +53,8 @@ pub(crate) struct Core {
     /// Key operations requested by members and not yet answered.
     pub(crate) key_requests: KeyRequests,
     pub(crate) stats: Stats,
+    /// Rare situations that this node has met.
+    pub(crate) met: Met,
     /// Complaints: log lines about peers that are refused or unreachable.
     pub(crate) complaints: Complaints,
     /// Text that the next complaint about the current input quotes.
@@ -74,6 +79,7 @@ impl Core {
             events: Vec::new(),
             key_requests: KeyRequests::default(),
             stats: Stats::default(),
+            met: Met::default(),
             complaints: Complaints::default(),
             detail: String::new(),
         }

@@ -144,6 +144,7 @@ impl Node {
             stats: saved.stats,
             complaints: saved.complaints,
             detail: Default::default(),
+            met: Default::default(),
         };
         Ok(Self {
             core,

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::join::{Contact, Join};
 use super::{Node, OldEvents};
+use crate::core::Sometimes;
 use crate::fingerprint::Fingerprint;
 use crate::rng::Rng;
 use crate::roster::MemberIdx;
@@ -102,6 +103,7 @@ impl Node {
             }
             self.isolation.known = true;
         } else if self.isolation.known && !self.leave.has_begun() {
+            self.core.met.note(Sometimes::Searched);
             self.isolation.begin(self.core.cfg.serf().reconnect_interval);
             let contact = |idx| {
                 let peer = self.core.roster.peer(idx)?;

@@ -36,7 +36,8 @@ pub(super) struct Events {
     pub(super) queue: MessageQueue,
     /// Events before this Lamport time are ignored: they precede our start or join.
     time_min: u64,
-    /// The newest Lamport time of the events that arrived [`EVENT_SETTLE_TIME`] ago or earlier.
+    /// The newest Lamport time of the events that arrived [`EVENT_SETTLE_TIME`] ago or earlier, here or at a member whose digest
+    /// was compared.
     settled: u64,
     /// When the last event to settle arrived.
     settled_at: Option<Instant>,
@@ -216,8 +217,15 @@ impl Events {
         }
     }
 
+    /// Counts the events until this time as settled, because they are at a member whose digest we compare. Our window then ends
+    /// where its window does. Otherwise a node that joined after all earlier events and missed the later ones would have
+    /// no window, and it could compare none that begins before its join: the event would be missing for good.
+    pub(super) fn settle_until(&mut self, ltime: u64) {
+        self.settled = self.settled.max(ltime);
+    }
+
     /// The digest of the recent events that have had time to reach every member; `None` if there are none, or none of
-    /// them concerns us.
+    /// their times concerns us.
     pub(super) fn window(&mut self, core: &Core, clock: LamportClock, salt: u64) -> Option<EventWindow> {
         while self.arrivals.front().is_some_and(|&(at, _)| core.now - at >= EVENT_SETTLE_TIME) {
             self.settle_first();

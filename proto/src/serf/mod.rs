@@ -209,7 +209,8 @@ impl Serf {
     /// Compares a remote digest of recent user events. Returns the hashes of ours in its range if they differ. Our clock
     /// follows: a member that missed an event is behind.
     pub(crate) fn compare_events(&mut self, core: &Core, remote: EventWindow, salt: u64) -> Option<Vec<u32>> {
-        _ = self.clocks.event.follow(core.now, remote.last);
+        let (Ok(reached) | Err(reached)) = self.clocks.event.follow(core.now, remote.last);
+        self.events.settle_until(reached.min(remote.last));
         let differs = self.events.differs(core, self.clocks.event, remote, salt)?;
         differs.then(|| self.events.hashes(remote.last, remote.times))
     }
