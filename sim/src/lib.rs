@@ -95,7 +95,7 @@ mod phase_bar;
 mod profile;
 mod queue;
 mod recorder;
-#[cfg(feature = "cli")]
+#[cfg(feature = "replay")]
 mod replay;
 mod report;
 pub mod results;

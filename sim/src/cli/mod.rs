@@ -8,6 +8,7 @@ mod explain;
 mod files;
 mod list;
 mod options;
+#[cfg(feature = "replay")]
 mod replay;
 mod report;
 
@@ -41,6 +42,7 @@ pub fn main() -> ExitCode {
         Some(Order::Bench) => bench::run(),
         Some(Order::Strikes { rounds }) => cost::run(*rounds),
         Some(Order::Explain(options)) => explain::run(options).unwrap_or_else(|reason| refuse(&reason)),
+        #[cfg(feature = "replay")]
         Some(Order::Replay(options)) => replay::run(options).unwrap_or_else(|reason| refuse(&reason)),
         Some(Order::Compare(options)) => compare::run(options).unwrap_or_else(|reason| refuse(&reason)),
         Some(Order::Report(options)) => report::run(options).unwrap_or_else(|reason| refuse(&reason)),

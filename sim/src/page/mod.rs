@@ -33,6 +33,7 @@ pub(crate) fn render(runs: &[Results], command: &str, story: Option<&str>) -> St
     html.finish(&title, &head(runs, &groups, command))
 }
 
+#[cfg(feature = "replay")]
 /// Renders a timeline: lines of time and text, and what is said of the whole.
 pub(crate) fn timeline(title: &str, lines: &[(String, String)], verdicts: &[String]) -> String {
     let mut html = Html::default();

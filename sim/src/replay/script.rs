@@ -43,8 +43,8 @@ pub(crate) fn script(node: &str, initial: &[String], facts: &[Fact]) -> Result<S
         }
         lines.extend(commands);
     }
-    let rest = facts.last().map_or(Duration::ZERO, |last| last.at - now);
-    lines.push(format!("after {}ms", rest.max(PAUSE_MIN).as_millis()));
+    // Until all have heard of all.
+    lines.push("after 1m".to_owned());
     lines.push("members a".to_owned());
     let mut text = String::new();
     for line in lines {
@@ -181,7 +181,7 @@ mod tests {
                 "after 3500ms",
                 "start d",
                 "join d via a",
-                "after 1ms",
+                "after 1m",
                 "members a",
                 "----",
             ]
