@@ -12,7 +12,7 @@ import tomllib
 
 PAGES = {
     "Start": ["README.md", "CHANGELOG.md"],
-    "Operate": ["docs/operate.md", "agent/README.md", "docs/agent-settings.md", "docs/compatibility.md"],
+    "Operate": ["docs/operate.md", "docs/monitoring.md", "agent/README.md", "docs/agent-settings.md", "docs/compatibility.md"],
     "Embed": ["docs/embed.md", "docs/serf-api.md"],
     "Simulate": ["docs/simulate.md", "docs/simulator.md", "docs/experiments.md"],
     "Evidence": ["docs/performance.md", "docs/limits.md", "SECURITY.md"],

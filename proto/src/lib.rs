@@ -170,6 +170,7 @@ pub use event::{
     SeedFailureCause, Source, Status, UserEvent,
 };
 pub use input::Input;
+pub use ipnet::IpNet;
 pub use node::{
     Coalescing, ForceLeaveError, JoinError, LeaveError, Node, NodeState, OldEvents, SetTagsError, SocketFailure, Start,
     Tombstone, UserEventError, Why,

@@ -95,6 +95,9 @@ impl<N: Net> Builder<N> {
         let seed = options.seed.map_or_else(|| seed(&net), Ok)?;
         let bound = net.bind(options.bind)?;
         let advertised = address::advertised(options.advertise, bound.addr, || net.addresses())?;
+        if !config.admits(advertised.addr.ip()) {
+            return Err(StartError::NotAllowed { addr: advertised.addr });
+        }
         let identity = Identity::new(&options.name, advertised.addr, &options.tags).map_err(StartError::Identity)?;
         let keyring = options.keyring_file.map(|path| open_keyring(&disk, path)).transpose()?;
         // Last fallible step: from here on this node owns the file.

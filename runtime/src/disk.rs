@@ -11,7 +11,7 @@ use std::thread::{self, Thread};
 
 use serf_proto::Instant;
 
-use crate::replace::{beside, lock_file, replace};
+use crate::replace::{Replaced, beside, lock_file, replace};
 
 /// The disk of a host, as the snapshot and the keyring file use it. [`SystemDisk`] is the operating system's; a simulation
 /// has its own.
@@ -166,6 +166,24 @@ impl Wake for Unpark {
 
     fn wake_by_ref(self: &Arc<Self>) {
         self.0.unpark();
+    }
+}
+
+impl DiskFile for Replaced {
+    fn read_to_end(&mut self) -> io::Result<Vec<u8>> {
+        DiskFile::read_to_end(&mut self.file)
+    }
+
+    fn truncate(&mut self, bytes: u64) -> io::Result<()> {
+        self.file.truncate(bytes)
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.file.append(bytes)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        Self::sync(self)
     }
 }
 

@@ -6,7 +6,7 @@ use serf_proto::{Event, Instant, KeyReport, Member, MemberEventKind, NameVerdict
 
 use crate::addressing::{node_at, node_of};
 use crate::check::{Finding, Moment, Violation};
-use crate::command::{Command, LOAD, TIMED};
+use crate::command::{Command, LOAD, ROLL_CALL, TIMED};
 use crate::host::Host;
 use crate::route::HostContext;
 use crate::scheduled::Payload;
@@ -70,7 +70,8 @@ impl HostContext<'_> {
                 };
                 self.schedule_here(host, JOIN_RETRY, Payload::Command(Box::new(again)));
             }
-            Event::Query(query) => {
+            // Applications answer the queries of applications.
+            Event::Query(query) if host.process.app.is_none() || &*query.name == ROLL_CALL => {
                 // Models the processing time of an application.
                 let bytes = u32::from_le_bytes(query.payload.first_chunk().copied().unwrap_or_default());
                 let respond = Command::Respond { to: query.id, bytes };
@@ -154,7 +155,7 @@ impl HostContext<'_> {
         if self.shared.checks.is_some()
             && let Some(node) = &host.process.node
         {
-            let moment = Moment { at: self.at, call: host.process.calls };
+            let moment = Moment { at: host.clock.read(self.at), call: host.process.calls };
             let finding = host.checks.checkers.member_event(node, self.shared, moment, kind, (id, member));
             self.report(finding);
         }

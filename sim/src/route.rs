@@ -64,6 +64,7 @@ impl HostContext<'_> {
             return self.tally.drop_datagram(NetDrop::Congestion);
         };
         uplink.datagrams_free_at = departs;
+        let departs = departs.max(uplink.blocked_until);
         let Uplink { rng, weather, .. } = &mut host.sockets.uplink;
         match self.shared.network.judge(rng, weather, self.at, self.id, target) {
             Fate::Lost => self.tally.drop_datagram(NetDrop::Loss),
@@ -145,7 +146,7 @@ impl HostContext<'_> {
             self.tally.drop_datagram(NetDrop::Cut);
             return None;
         };
-        let arrival = self.at + latency;
+        let arrival = self.at.max(host.sockets.uplink.blocked_until) + latency;
         self.schedule(host, target, arrival, Payload::Segment(segment));
         Some(arrival)
     }
@@ -160,7 +161,7 @@ impl HostContext<'_> {
             self.tally.drop_datagram(NetDrop::Cut);
             return;
         };
-        let arrival = (departs + latency).max(end.last_arrival);
+        let arrival = (departs.max(uplink.blocked_until) + latency).max(end.last_arrival);
         end.last_arrival = arrival;
         let target = end.peer;
         self.schedule(host, target, arrival, Payload::Segment(segment));

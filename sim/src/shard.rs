@@ -4,14 +4,12 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 use bytes::Bytes;
-use serf_proto::{
-    Coalescing, DropReason, Input, Instant, MessageKind, Node, OldEvents, Outbox, Output, Sent, StreamInput,
-};
+use serf_proto::{Coalescing, DropReason, Input, Instant, MessageKind, OldEvents, Outbox, Output, Sent, StreamInput};
 
 use crate::addressing::{addr_of, connection_addr, node_of};
+use crate::app;
 use crate::check::Checkers;
-use crate::command::KeyChange;
-use crate::command::{Command, StartFrom};
+use crate::command::{Command, KeyChange, ROLL_CALL, StartFrom};
 use crate::digest::Digest;
 use crate::explain::Fact;
 use crate::host::{Backlog, FallenMembers, Host, SlowProcessor};
@@ -38,7 +36,8 @@ pub(crate) struct Shard {
     pub(crate) dropped_by_the_dead: [u64; DropReason::ALL.len()],
     /// Sent messages of ended processes.
     pub(crate) sent_by_the_dead: [Sent; MessageKind::ALL.len()],
-    out: Outbox,
+    /// Outputs of the call that is being handled.
+    pub(crate) out: Outbox,
 }
 
 impl Shard {
@@ -94,6 +93,7 @@ impl Shard {
         let host = &mut self.hosts[local];
         if let Some(backlog) = &mut host.process.backlog
             && !reaches_the_stalled(&scheduled.payload)
+            && !(backlog.lets_timers_run && matches!(scheduled.payload, Payload::Wake))
         {
             if let Payload::Wake = scheduled.payload {
                 // The node requests a new wake-up when it resumes.
@@ -115,12 +115,15 @@ impl Shard {
 
     /// Starts an input on a slow processor, if it is free.
     fn may_start(&mut self, local: usize, scheduled: &Scheduled) -> bool {
-        let process = &mut self.hosts[local].process;
+        let Host { process, clock, .. } = &mut self.hosts[local];
+        let due = process.due();
         let Some(slow) = &mut process.slow else { return true };
         // Nothing is handled while the process is down, and a wake-up before the node's next timer is no input.
-        let Some(node) = &process.node else { return true };
-        let is_due =
-            process.wake_at == scheduled.key.at && node.poll_timeout().is_some_and(|due| due <= scheduled.key.at);
+        if process.node.is_none() {
+            return true;
+        }
+        let now = clock.read(scheduled.key.at);
+        let is_due = process.wake_at == scheduled.key.at && due.is_some_and(|due| due <= now);
         if matches!(scheduled.payload, Payload::Wake) && !is_due {
             return true;
         }
@@ -151,10 +154,11 @@ impl Shard {
     /// Handles the next input of a slow processor that is free again: due timers before queued inputs, as an event loop
     /// does.
     fn proceed(&mut self, shared: &Shared, local: usize, id: u32, at: Instant) {
-        let process = &mut self.hosts[local].process;
+        let Host { process, clock, .. } = &mut self.hosts[local];
+        let now = clock.read(at);
+        let is_due = process.due().is_some_and(|due| due <= now);
         let Some(slow) = &mut process.slow else { return };
         slow.is_scheduled = false;
-        let is_due = process.node.as_ref().and_then(Node::poll_timeout).is_some_and(|due| due <= at);
         slow.busy_until = at + slow.cost;
         if is_due {
             process.wake_at = at;
@@ -190,29 +194,45 @@ impl Shard {
             return;
         }
         host.process.wake_at = Instant::MAX;
+        let now = host.clock.read(at);
         let Some(node) = &mut host.process.node else { return };
-        if node.poll_timeout().is_some_and(|due| due <= at) {
+        if node.poll_timeout().is_some_and(|due| due <= now) {
             host.process.digest.fold(at.as_nanos());
             host.process.digest.fold(KIND_TIMEOUT);
             if let Some(recorder) = watching(&mut self.recorder, id) {
-                recorder.input(at, Input::Timeout);
+                recorder.input(now, Input::Timeout);
             }
-            node.handle_timeout(at, &mut self.out);
-            debug_assert!(node.poll_timeout().is_none_or(|due| due > at), "all that was due has been handled");
+            node.handle_timeout(now, &mut self.out);
+            debug_assert!(node.poll_timeout().is_none_or(|due| due > now), "all that was due has been handled");
             if let Some(bounds) = shared.checks {
                 let known = if shared.hostile().is_some() { node.member_counts().known } else { 0 };
                 let finding = bounds.check(node.queue_depths(), known);
                 context(shared, &mut self.queues, &mut self.tally, &mut self.notes, id, at).report(finding);
             }
             self.settle(shared, local, id, at);
-        } else {
-            self.arm(local, id, at);
+        }
+        self.run_app_timers(shared, local, id, at);
+        self.arm(local, id, at);
+    }
+
+    /// Calls the application for each of its timers that is due.
+    fn run_app_timers(&mut self, shared: &Shared, local: usize, id: u32, at: Instant) {
+        loop {
+            let host = &mut self.hosts[local];
+            let now = host.clock.read(at);
+            let Some(timer) = host.process.app.as_mut().and_then(|slot| slot.take_due(now)) else { return };
+            host.process.digest.fold(at.as_nanos());
+            host.process.digest.fold(KIND_APP_TIMER);
+            host.process.digest.fold(timer);
+            app::call(host, &mut self.recorder, &mut self.out, (id, at), |app, node| app.on_timer(timer, node));
+            self.settle(shared, local, id, at);
         }
     }
 
     fn deliver(&mut self, shared: &Shared, local: usize, id: u32, key: Key, from: SocketAddr, bytes: &Bytes) {
         let Key { at, source, .. } = key;
         let host = &mut self.hosts[local];
+        let now = host.clock.read(at);
         if let Some(attacker) = &mut host.attacker {
             attacker.record_packet(bytes);
         }
@@ -224,9 +244,9 @@ impl Shard {
         host.process.digest.fold(KIND_DATAGRAM | u64::from(source));
         host.process.digest.fold_bytes(bytes);
         if let Some(recorder) = watching(&mut self.recorder, id) {
-            recorder.input(at, Input::Datagram { from, bytes: bytes.to_vec() });
+            recorder.input(now, Input::Datagram { from, bytes: bytes.to_vec() });
         }
-        node.handle_datagram(at, from, bytes, &mut self.out);
+        node.handle_datagram(now, from, bytes, &mut self.out);
         self.tally.delivered += 1;
         self.settle(shared, local, id, at);
     }
@@ -266,6 +286,7 @@ impl Shard {
             }
             Segment::Data { port, bytes } => {
                 let host = &mut self.hosts[local];
+                let now = host.clock.read(at);
                 let Some((stream, node)) =
                     host.sockets.ends.by_port(port).map(|end| end.stream).zip(host.process.node.as_mut())
                 else {
@@ -275,10 +296,10 @@ impl Shard {
                 host.process.digest.fold(KIND_STREAM | stream.number());
                 host.process.digest.fold_bytes(&bytes);
                 if let Some(recorder) = watching(&mut self.recorder, id) {
-                    recorder.input(at, Input::StreamData(stream, bytes.to_vec()));
+                    recorder.input(now, Input::StreamData(stream, bytes.to_vec()));
                 }
                 self.tally.stream_bytes += bytes.len() as u64;
-                node.handle_stream(at, stream, StreamInput::Data(&bytes), &mut self.out);
+                node.handle_stream(now, stream, StreamInput::Data(&bytes), &mut self.out);
                 self.settle(shared, local, id, at);
             }
             Segment::Fin { port } => {
@@ -298,15 +319,16 @@ impl Shard {
     fn accept(&mut self, shared: &Shared, local: usize, id: u32, key: Key, peer_port: u32) {
         let Key { at, source, .. } = key;
         let host = &mut self.hosts[local];
+        let now = host.clock.read(at);
         let mut accepted = None;
         if let Some(node) = &mut host.process.node {
             let from = connection_addr(source, peer_port);
             host.process.digest.fold(at.as_nanos());
             host.process.digest.fold(KIND_ACCEPT | u64::from(source));
             if let Some(recorder) = watching(&mut self.recorder, id) {
-                recorder.input(at, Input::Accept { from });
+                recorder.input(now, Input::Accept { from });
             }
-            accepted = Some(node.accept(at, from, &mut self.out));
+            accepted = Some(node.accept(now, from, &mut self.out));
         }
         let mut context = context(shared, &mut self.queues, &mut self.tally, &mut self.notes, id, at);
         let Some(stream) = accepted else {
@@ -332,12 +354,23 @@ impl Shard {
                 host.process.backlog = host.process.node.is_some().then(Box::<Backlog>::default);
                 self.note(at, id, Fact::Stalled);
             }
+            Command::Block { until } => {
+                if host.process.node.is_some() {
+                    host.process.backlog = Some(Box::new(Backlog::of_packets()));
+                    host.sockets.uplink.blocked_until = until;
+                }
+            }
             Command::Resume => self.resume(shared, local, id, at),
             Command::SetInputCost(cost) => match &mut host.process.slow {
                 Some(slow) => slow.cost = cost,
                 None => host.process.slow = Some(Box::new(SlowProcessor::new(cost))),
             },
             Command::Proceed => self.proceed(shared, local, id, at),
+            Command::StopClock => host.clock.stop(at),
+            Command::StartClock { jump } => {
+                host.clock.start(at, jump);
+                self.arm(local, id, at);
+            }
             Command::Join { contacts } => {
                 let seeds = if contacts.is_empty() {
                     shared.draw_contacts(id, host.orders.joins_tried)
@@ -356,7 +389,7 @@ impl Shard {
             Command::Query { query_params, nodes } => {
                 host.orders.query_params = query_params;
                 let query = Input::Query {
-                    name: "roll-call".to_owned(),
+                    name: ROLL_CALL.to_owned(),
                     payload: query_params.answer_bytes.to_le_bytes().to_vec(),
                     nodes,
                     tags: Vec::new(),
@@ -440,12 +473,15 @@ impl Shard {
             }
         };
         let is_converged = from == StartFrom::Converged;
+        let now = host.clock.read(at);
         if let Some(recorder) = watching(&mut self.recorder, id) {
-            recorder.start(at, host.process.lives, is_converged, found.clone());
+            recorder.start(now, host.process.lives, is_converged, found.clone());
         }
         host.process.born_at = at;
-        host.process.node = Some(shared.spawn(id, host.process.lives, at, is_converged, found, &mut self.out));
+        host.process.node = Some(shared.spawn(id, host.process.lives, now, is_converged, found, &mut self.out));
+        host.process.app = shared.start_app(id, host.process.lives);
         host.process.lives += 1;
+        app::call(host, &mut self.recorder, &mut self.out, (id, at), |app, node| app.on_start(node));
         self.notes.ledger.process(at, 1);
         self.note(at, id, Fact::Started);
         self.settle(shared, local, id, at);
@@ -458,7 +494,7 @@ impl Shard {
         host.process.digest.fold(at.as_nanos());
         host.process.digest.fold(KIND_END);
         if let Some(recorder) = watching(&mut self.recorder, id) {
-            recorder.stop(at);
+            recorder.stop(host.clock.read(at));
         }
         for (sum, dropped) in self.dropped_by_the_dead.iter_mut().zip(node.stats().dropped) {
             *sum += dropped;
@@ -466,7 +502,8 @@ impl Shard {
         for (sum, sent) in self.sent_by_the_dead.iter_mut().zip(node.stats().messages_out) {
             sum.add(sent);
         }
-        (host.process.wake_at, host.process.backlog) = (Instant::MAX, None);
+        (host.process.wake_at, host.process.backlog, host.process.app) = (Instant::MAX, None, None);
+        host.sockets.uplink.blocked_until = Instant::ZERO;
         if let Some(slow) = &mut host.process.slow {
             slow.backlog = Backlog::default();
         }
@@ -503,25 +540,29 @@ impl Shard {
     fn feed(&mut self, shared: &Shared, local: usize, id: u32, at: Instant, input: Input) {
         let host = &mut self.hosts[local];
         let Some(node) = &mut host.process.node else { return };
+        let now = host.clock.read(at);
         host.process.digest.fold(at.as_nanos());
         fold_input(&mut host.process.digest, &input);
-        node.apply(at, &input, &mut self.out);
+        node.apply(now, &input, &mut self.out);
         if let Some(recorder) = watching(&mut self.recorder, id) {
-            recorder.input(at, input);
+            recorder.input(now, input);
         }
         self.settle(shared, local, id, at);
     }
 
     /// Executes all outputs of the node after a call.
-    fn settle(&mut self, shared: &Shared, local: usize, id: u32, at: Instant) {
+    pub(crate) fn settle(&mut self, shared: &Shared, local: usize, id: u32, at: Instant) {
         let host = &mut self.hosts[local];
         host.process.calls += 1;
+        if let Some(slot) = &mut host.process.app {
+            slot.commands = 0;
+        }
         let mut context = context(shared, &mut self.queues, &mut self.tally, &mut self.notes, id, at);
         let mut next = Next::GoOn;
         let mut written = Vec::new();
         while let Some(output) = self.out.pop() {
             if let Some(recorder) = watching(&mut self.recorder, id) {
-                recorder.output(at, &output);
+                recorder.output(host.clock.read(at), &output);
             }
             match output {
                 Output::Datagram { to, bytes } => context.send_datagram(host, to, bytes),
@@ -532,6 +573,9 @@ impl Shard {
                     if context.observe(host, &event) == Next::End {
                         next = Next::End;
                     }
+                    app::call(host, &mut self.recorder, &mut self.out, (id, at), |app, node| {
+                        app.on_event(&event, node)
+                    });
                 }
                 Output::Persist(record) => host.disk.append(&record),
                 Output::Keyring { change, keys } => {
@@ -560,8 +604,8 @@ impl Shard {
     /// leave an outdated one in the queue for nearly every packet.
     fn arm(&mut self, local: usize, id: u32, at: Instant) {
         let host = &mut self.hosts[local];
-        let Some(due) = host.process.node.as_ref().and_then(Node::poll_timeout) else { return };
-        let due = due.max(at);
+        let Some(due) = host.process.due() else { return };
+        let due = host.clock.when(due).max(at);
         if due < host.process.wake_at {
             host.process.wake_at = due;
             let key = host.sockets.uplink.key(id, due);
@@ -582,7 +626,7 @@ const fn context<'a>(
 }
 
 /// Returns the recorder, if it observes `node`.
-fn watching(recorder: &mut Option<Recorder>, node: u32) -> Option<&mut Recorder> {
+pub(crate) fn watching(recorder: &mut Option<Recorder>, node: u32) -> Option<&mut Recorder> {
     recorder.as_mut().filter(|recorder| recorder.node == node)
 }
 
@@ -590,11 +634,19 @@ fn watching(recorder: &mut Option<Recorder>, node: u32) -> Option<&mut Recorder>
 fn reaches_the_stalled(payload: &Payload) -> bool {
     matches!(payload, Payload::Command(command) if matches!(
         **command,
-        Command::Crash | Command::Pause | Command::Resume | Command::SetInputCost(_) | Command::Proceed
+        Command::Crash
+            | Command::Pause
+            | Command::Block { .. }
+            | Command::Resume
+            | Command::SetInputCost(_)
+            | Command::Proceed
+            | Command::StopClock
+            | Command::StartClock { .. }
     ))
 }
 
-fn fold_input(digest: &mut Digest, input: &Input) {
+/// Folds a command or one of the rarer inputs.
+pub(crate) fn fold_input(digest: &mut Digest, input: &Input) {
     let (kind, stream) = match input {
         Input::StreamOpened(id) => (1, id.number()),
         Input::StreamClosed(id) => (2, id.number()),
@@ -628,3 +680,4 @@ const KIND_ACCEPT: u64 = 4 << 56;
 const KIND_START: u64 = 5 << 56;
 const KIND_END: u64 = 6 << 56;
 const KIND_OTHER: u64 = 7 << 56;
+const KIND_APP_TIMER: u64 = 8 << 56;

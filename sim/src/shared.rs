@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serf_proto::{CodecChoice, Config, Directory, Identity, Instant, Key, Node, Outbox, Record, Rng, Seed, Start};
 
 use crate::addressing::{addr_of, name_of};
+use crate::app::{Apps, Slot};
 use crate::check::QueueBounds;
 use crate::disk::{Disk, Found};
 use crate::layout::Layout;
@@ -37,6 +38,8 @@ pub(crate) struct Shared {
     /// Disk content of a node that starts with all nodes known.
     pub(crate) converged_disk: Disk,
     pub(crate) layout: Layout,
+    /// Starts the applications of the nodes, if there are any.
+    pub(crate) apps: Option<Apps>,
     identities: Vec<Identity>,
     directory: Directory,
     seed: Seed,
@@ -137,6 +140,7 @@ impl Shared {
             converged_disk: Disk::of(everybody.map(alive)),
             contacts: Contacts::Earlier,
             layout,
+            apps: None,
             identities,
             directory,
             seed,
@@ -189,6 +193,13 @@ impl Shared {
         Node::new(self.settings.with_keys(node, found.keys), &self.identities[node as usize], &seed, now, start, out)
     }
 
+    /// Starts the application of a node's `life`-th life, if the world has applications. The attacker has none.
+    pub(crate) fn start_app(&self, node: u32, life: u32) -> Option<Box<Slot>> {
+        let apps = self.apps.as_ref().filter(|_| node < self.nodes)?;
+        let rng = Rng::stream(&self.seed.child(CHILD_APPS).child(u64::from(node)), u64::from(life));
+        Some(Box::new(Slot::new(apps.start(node), rng)))
+    }
+
     /// Draws the contacts of a node's `attempt`-th join.
     pub(crate) fn draw_contacts(&self, node: u32, attempt: u32) -> Vec<SocketAddr> {
         let mut rng = Rng::stream(&self.seed.child(CHILD_JOINS), u64::from(node) << 32 | u64::from(attempt));
@@ -234,6 +245,7 @@ const CHILD_NODES: u64 = 2;
 const CHILD_JOINS: u64 = 3;
 const CHILD_PLACES: u64 = 4;
 const CHILD_HOSTILE: u64 = 5;
+const CHILD_APPS: u64 = 6;
 
 #[cfg(test)]
 mod tests {

@@ -100,6 +100,9 @@ impl Agent {
 
     fn dispatch(&self, event: AgentEvent) {
         self.log.info("agent", format_args!("Received event: {}", event.data.description()));
+        if let Some(page) = &self.status_page {
+            page.note(&event);
+        }
         let event = Arc::new(event);
         self.streams.deliver(&event);
         self.scripts.dispatch(&event);

@@ -1,5 +1,6 @@
 //! The agent: a node with RPC, handlers, metrics, discovery and the log.
 
+mod bootstrap;
 mod commands;
 mod discovery;
 mod events;
@@ -17,8 +18,10 @@ mod queries;
 mod reaper;
 mod run;
 mod scripts;
+mod seeds;
 mod setup;
 mod sinks;
+mod status_page;
 mod supervisor;
 mod web;
 mod why;
@@ -29,12 +32,14 @@ use std::sync::Arc;
 use serf_tokio::{CodecChoice, Serf};
 use tokio::sync::{Mutex, watch};
 
+use self::bootstrap::Bootstrap;
 use self::files::FileLimit;
 use self::health::Health;
 use self::metrics::Metrics;
 use self::reaper::Children;
 pub(crate) use self::run::run;
 use self::scripts::Scripts;
+use self::status_page::StatusPage;
 use crate::config::SizeLimits;
 use crate::log::Log;
 use crate::rpc::server::Streams;
@@ -47,6 +52,9 @@ pub(crate) struct Agent {
     metrics: Arc<Metrics>,
     tally: Arc<Tally>,
     health: Health,
+    bootstrap: Bootstrap,
+    /// `None` without `-ui`.
+    status_page: Option<StatusPage>,
     /// The token required of clients; empty for none.
     rpc_auth: String,
     /// Only one client's patterns are compiled at a time.

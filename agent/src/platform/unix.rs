@@ -168,10 +168,18 @@ pub(crate) fn create_private(path: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
 }
 
-/// Syncs a directory, so that a new name survives a power failure. File systems without that ability report an error,
-/// which is ignored; the file is in its place anyway.
-pub(crate) fn sync_directory(directory: &Path) {
-    _ = File::open(directory).and_then(|directory| directory.sync_all());
+/// Whether every user of this host may read a file, by its mode.
+pub(crate) fn is_readable_by_all(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|file| file.permissions().mode() & 0o004 != 0)
+}
+
+/// Syncs a directory, so that a new name survives a power failure. A directory that may not be read, and a file system
+/// that cannot do this, are no error: nothing more can be done.
+pub(crate) fn sync_directory(directory: &Path) -> io::Result<()> {
+    let Ok(directory) = File::open(directory) else { return Ok(()) };
+    let is_impossible =
+        |error: &io::Error| matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported);
+    directory.sync_all().or_else(|error| if is_impossible(&error) { Ok(()) } else { Err(error) })
 }
 
 /// The limit of open files.

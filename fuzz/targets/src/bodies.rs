@@ -271,7 +271,7 @@ fn anti_entropy(data: &[u8]) {
     let mut buf = vec![0; data.len() + 64];
     let mut writer = Writer::new(&mut buf);
     let written = match message {
-        AntiEntropy::Digest(digest) => digest.encode(&mut writer),
+        AntiEntropy::Probe(digest, ping) => native::encode_probe(&digest, &ping, &mut writer),
         AntiEntropy::Buckets(buckets) => {
             let sums: Vec<u32> = buckets.sums.iter().collect();
             native::encode_buckets(buckets.salt, &sums, &mut writer)

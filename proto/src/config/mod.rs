@@ -7,6 +7,7 @@ mod serf;
 mod swim;
 mod transport;
 
+use core::net::IpAddr;
 use core::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -139,6 +140,12 @@ impl Config {
             return Err(ConfigError::UserEventBytes { value, room });
         }
         Ok(config)
+    }
+
+    /// Whether `cidrs_allowed` admits an address (`IPAllowed` in memberlist's config.go).
+    pub fn admits(&self, ip: IpAddr) -> bool {
+        let networks = &self.options.transport.cidrs_allowed;
+        networks.is_empty() || networks.iter().any(|network| network.contains(&ip.to_canonical()))
     }
 
     /// The settings of the packet layers.

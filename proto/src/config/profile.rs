@@ -118,6 +118,7 @@ impl TransportOptions {
             packet_bytes: 1400,
             label: String::new(),
             skip_inbound_label_check: false,
+            cidrs_allowed: Vec::new(),
             encrypt_keys: Vec::new(),
             encrypt_verify_incoming: true,
             encrypt_verify_outgoing: true,

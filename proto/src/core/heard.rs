@@ -38,7 +38,7 @@ pub(crate) struct Heard {
     pub(crate) from: SocketAddr,
     /// The codec of the current message.
     pub(crate) codec: Codec,
-    /// The live member that sent the datagram, if a ping or an ack in it has shown that. A digest follows it.
+    /// The live member that sent the datagram, if a ping in it has shown that.
     pub(crate) member: Option<MemberIdx>,
     /// Length of the datagram, in bytes.
     pub(crate) bytes: usize,

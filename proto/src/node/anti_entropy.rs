@@ -9,7 +9,7 @@
 //!
 //! | step | message | sender |
 //! |---|---|---|
-//! | 1 | digest, after a ping or an ack | both |
+//! | 1 | digest, in a ping | every node |
 //! | 2 | hashes of buckets | the node that sees a difference |
 //! | 3 | hashes of the rows of buckets that differ | its peer |
 //! | 4 | rows that the peer lacks, and hashes of those that it has | the node |
@@ -23,16 +23,15 @@ use bytes::Bytes;
 
 use super::Node;
 use crate::core::{Body, Heard, Origin, Unicast};
-use crate::envelope::Packer;
 use crate::limits::{BUCKETS_BITS_MAX, EVENT_WINDOW_TIMES_MAX};
 use crate::roster::{MemberIdx, mix, short};
 use crate::stats::{Clocks, DropReason};
 use crate::time::Instant;
 use crate::token_bucket::TokenBucket;
 use crate::wire::native::{
-    self, AntiEntropy as Message, Buckets, Digest, EventHashes, Rows, StateEntry, States, Wanted, Words,
+    self, AntiEntropy as Message, Buckets, Digest, EventHashes, EventWindow, Rows, StateEntry, States, Wanted, Words,
 };
-use crate::wire::{Codec, Full, Writer};
+use crate::wire::{Codec, Full, Writer, swim};
 
 /// What this node knows of its agreement with others, and the reconciliation that it has begun.
 #[derive(Clone, Debug)]
@@ -41,7 +40,7 @@ pub(super) struct AntiEntropy {
     open: Option<Open>,
     /// Earliest time of the next reconciliation.
     next_at: Instant,
-    /// Digests sent; every [`SALTED_EVERY`]th is salted.
+    /// Digests made; every [`SALTED_EVERY`]th is salted.
     sent: u32,
     /// Peers that still differ after a reconciliation.
     unsettled: Vec<Unsettled>,
@@ -127,10 +126,10 @@ impl AntiEntropy {
 }
 
 impl Node {
-    /// Appends our digest to a ping or an ack for a member that compares digests.
-    pub(super) fn put_digest(&mut self, peer: Option<MemberIdx>, codec: Codec, packer: &mut Packer<'_>) {
+    /// Our digest, for a ping to a member that compares it.
+    pub(super) fn digest_for(&mut self, peer: Option<MemberIdx>, codec: Codec) -> Option<Digest> {
         if codec != Codec::Native || !self.compares_digests(peer) {
-            return;
+            return None;
         }
         self.gossip.anti_entropy.sent = self.gossip.anti_entropy.sent.wrapping_add(1);
         let is_salted = self.gossip.anti_entropy.sent.is_multiple_of(SALTED_EVERY);
@@ -138,9 +137,7 @@ impl Node {
         let salt = if is_salted { self.core.rng.anti_entropy.next_u64().max(1) } else { 0 };
         let (quiet, view) = (self.is_quiet(), self.view_digest(salt));
         let events = self.serf.event_window(&self.core, salt);
-        let digest = Digest { quiet, salt, view, events };
-        // If it does not fit, the next probe carries one.
-        _ = packer.frame(|w| digest.encode(w));
+        Some(Digest { quiet, salt, view, events })
     }
 
     /// Whether a member takes part.
@@ -177,11 +174,12 @@ impl Node {
     }
 
     /// Handles a message of anti-entropy.
-    pub(super) fn handle_anti_entropy(&mut self, heard: &Heard, message: Message<'_>) {
+    pub(super) fn handle_anti_entropy(&mut self, heard: &mut Heard, message: Message<'_>) {
         if !self.core.cfg.transport().versions().compares_digests() {
             return self.core.stats.drop(DropReason::Unexpected);
         }
-        if let Message::Digest(digest) = message {
+        if let Message::Probe(digest, ping) = message {
+            self.swim.handle(&mut self.core, heard, &swim::Message::Ping(ping));
             if let Some(peer) = heard.member {
                 self.compare(peer, &digest);
             }
@@ -196,7 +194,7 @@ impl Node {
             return self.core.stats.drop(DropReason::Unexpected);
         };
         match message {
-            Message::Digest(_) => {}
+            Message::Probe(..) => {}
             Message::Buckets(buckets) => self.answer_buckets(peer, &buckets),
             Message::Rows(rows) => self.answer_rows(peer, &rows),
             Message::Wanted(wanted) => self.answer_wanted(peer, &wanted),
@@ -212,7 +210,7 @@ impl Node {
             return self.core.stats.drop(DropReason::Limit);
         }
         self.core.stats.digests_compared += 1;
-        let same_events = digest.events.is_none_or(|window| self.compare_events(peer, window, digest.salt));
+        let same_events = self.compare_events(peer, digest.events, digest.salt);
         let (now, interval) = (self.core.now, self.core.cfg.swim().probe_interval);
         if digest.view == self.view_digest(digest.salt) {
             // Events that do not fit into a packet need a push/pull.
@@ -399,8 +397,10 @@ impl Node {
 
     /// Compares the recent user events; false if they differ. Asks for those that we lack, and offers those that the
     /// peer lacks.
-    fn compare_events(&mut self, peer: MemberIdx, window: native::EventWindow, salt: u64) -> bool {
-        let Some(hashes) = self.serf.compare_events(&self.core, window, salt) else { return true };
+    fn compare_events(&mut self, peer: MemberIdx, remote: Option<EventWindow>, salt: u64) -> bool {
+        let differs = remote.and_then(|window| Some((window, self.serf.compare_events(&self.core, window, salt)?)));
+        let ended = remote.map_or(0, |window| window.last);
+        let Some((window, hashes)) = differs.or_else(|| self.serf.events_after(&self.core, ended)) else { return true };
         let now = self.core.now;
         if now < self.gossip.anti_entropy.events_at {
             return false;
@@ -478,7 +478,7 @@ const CLOCK_ROUNDED_BITS: u32 = 8;
 
 /// How often a digest is salted. A salted digest costs time in proportion to the members. It finds views that differ
 /// although their plain digests agree, by chance or because records were crafted.
-const SALTED_EVERY: u32 = 64;
+const SALTED_EVERY: u32 = 256;
 
 /// After how many probe intervals without agreement a reconciliation begins although news is still gossiped.
 const OVERDUE_INTERVALS: u32 = 30;

@@ -38,13 +38,14 @@ use self::partition::Partition;
 pub use self::why::Why;
 use crate::complaints::PeerAt;
 use crate::config::Config;
-use crate::core::{Core, Notification};
+use crate::core::{Core, Notification, Origin};
 use crate::envelope::Envelope;
 use crate::outbox::{Outbox, Output};
 use crate::policy::SharedPolicy;
 use crate::rng::Seed;
 use crate::roster::{Directory, Identity};
 use crate::serf::{Delivered, Serf};
+use crate::stats::DropReason;
 use crate::stream::{StreamInput, Streams};
 use crate::swim::Swim;
 use crate::time::Instant;
@@ -214,8 +215,12 @@ impl Node {
     }
 
     /// Accepts a stream that a peer opened. At the limit, the stream with the worst throughput is evicted to make room.
+    /// A stream from outside of [`cidrs_allowed`](crate::TransportOptions::cidrs_allowed) is closed at once.
     pub fn accept(&mut self, now: Instant, from: SocketAddr, out: &mut Outbox) -> StreamId {
         self.set_now(now);
+        if !self.core.cfg.admits(from.ip()) {
+            return self.refuse(from, out);
+        }
         // Evict before accepting, so that the new stream cannot be chosen.
         if let Some(slowest) = self.streams.to_evict_before(self.core.now, from) {
             self.evict(slowest, None, out);
@@ -224,6 +229,15 @@ impl Node {
         let until = Streams::idle_deadline(self.core.now, self.core.cfg.transport().stream_timeout);
         self.core.timers.set(NodeTimer::Stream(stream), until);
         self.settle(None, out);
+        stream
+    }
+
+    /// Closes a stream from an address outside of the allowed networks. It takes no place from another stream.
+    fn refuse(&mut self, from: SocketAddr, out: &mut Outbox) -> StreamId {
+        let stream = self.streams.refuse();
+        self.core.stats.drop(DropReason::Network);
+        out.push(Output::Close { stream });
+        self.settle(Origin::Exchange(from).peer(), out);
         stream
     }
 

@@ -6,7 +6,6 @@ use super::Node;
 use crate::core::Heard;
 use crate::envelope;
 use crate::outbox::Outbox;
-use crate::roster::{MemberIdx, canonical};
 use crate::stats::DropReason;
 use crate::time::Instant;
 use crate::wire::swim::Message;
@@ -22,6 +21,11 @@ impl Node {
         let stats = &mut self.core.stats;
         stats.datagrams_in += 1;
         stats.bytes_in += datagram.len() as u64;
+        // Before the envelope: decryption is the work that a stranger could cause.
+        if !self.core.cfg.admits(from.ip()) {
+            self.core.stats.drop(DropReason::Network);
+            return self.settle(peer, out);
+        }
         match self.envelope.open(datagram, out.buffers()) {
             Ok(message) => self.handle_message(&mut heard, message),
             Err(reason) => self.core.stats.drop(reason),
@@ -75,7 +79,6 @@ impl Node {
             // Membership matches the ack with a probe; only then may its payload, a coordinate, reach Serf.
             Ok(Message::Ack(ack)) => {
                 if let Some((member, rtt)) = self.swim.acked(&mut self.core, heard.origin(), ack.seq) {
-                    heard.member = Some(member).filter(|_| self.is_from(heard, member));
                     self.serf.pinged(&mut self.core, member, rtt, ack.payload);
                 }
             }
@@ -91,13 +94,6 @@ impl Node {
             }
             Err(_) => self.core.stats.drop(DropReason::Malformed),
         }
-    }
-}
-
-impl Node {
-    /// Whether a datagram came from the address of a member.
-    fn is_from(&self, heard: &Heard, member: MemberIdx) -> bool {
-        self.core.roster.peer(member).is_some_and(|peer| peer.addr() == canonical(heard.from))
     }
 }
 

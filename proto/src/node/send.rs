@@ -8,6 +8,7 @@ use crate::envelope::{Caps, Packed, Packer};
 use crate::outbox::{Outbox, Output};
 use crate::roster::MemberIdx;
 use crate::stats::DropReason;
+use crate::wire::native::{self, Digest};
 use crate::wire::swim::{Accusation, Ack, IndirectPing, Message, Ping, Source};
 use crate::wire::{Codec, Full, hashicorp};
 
@@ -28,14 +29,12 @@ impl Node {
             return self.send_stranger_ack(unicast, seq, bytes_max, out);
         }
         let codec = self.core.codec(*peer, *answers);
+        let is_plain_ping = matches!(body, Body::Ping { accusing: false, .. });
+        let digest = if is_plain_ping { self.digest_for(*peer, codec) } else { None };
         let mut packer = self.envelope.packer(out.buffers(), self.core.cfg.transport().packet_bytes);
-        if self.write_body(body, codec, &mut packer).is_err() {
+        if self.write_body(body, codec, digest, &mut packer).is_err() {
             debug_assert!(false, "a single message always fits into a packet");
             return;
-        }
-        // Right after the ping or the ack, which shows the receiver whose digest it is.
-        if matches!(body, Body::Ping { accusing: false, .. } | Body::Ack { .. }) {
-            self.put_digest(*peer, codec, &mut packer);
         }
         match (body, *peer) {
             // Only the accusation, so that the target can refute at once (Lifeguard's buddy system).
@@ -110,7 +109,13 @@ impl Node {
         Caps { checksum: versions.is_some_and(|versions| versions.protocol_max() >= PROTOCOL_CHECKSUM) }
     }
 
-    fn write_body(&self, body: &Body, codec: Codec, packer: &mut Packer<'_>) -> Result<(), Full> {
+    fn write_body(
+        &self,
+        body: &Body,
+        codec: Codec,
+        digest: Option<Digest>,
+        packer: &mut Packer<'_>,
+    ) -> Result<(), Full> {
         let (core, me) = (&self.core, self.swim.me());
         let source = core.roster.peer(me).map(|peer| Source { addr: peer.announced_addr(), node: peer.name() });
         let payload;
@@ -133,7 +138,10 @@ impl Node {
             Body::User(message) => Message::User(message),
             Body::Frame(frame) => return packer.copy(frame),
         };
-        packer.frame(|w| codec.encode(&message, w))
+        packer.frame(|w| match (message, digest) {
+            (Message::Ping(ping), Some(digest)) => native::encode_probe(&digest, &ping, w),
+            (message, _) => codec.encode(&message, w),
+        })
     }
 }
 

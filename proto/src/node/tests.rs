@@ -10,6 +10,7 @@ mod ghosts;
 mod identity;
 mod joins;
 mod names;
+mod networks;
 mod partitions;
 mod policies;
 mod queries;

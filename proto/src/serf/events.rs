@@ -36,6 +36,8 @@ pub(super) struct Events {
     time_min: u64,
     /// The newest Lamport time of the events that arrived [`EVENT_SETTLE_TIME`] ago or earlier.
     settled: u64,
+    /// When the last event to settle arrived.
+    settled_at: Option<Instant>,
     /// Arrivals since then: instant and Lamport time.
     arrivals: VecDeque<(Instant, u64)>,
 }
@@ -195,28 +197,37 @@ impl Events {
 
     fn arrived(&mut self, now: Instant, ltime: u64) {
         // At the limit the oldest counts as settled: only the digest's window depends on it.
-        if self.arrivals.len() == ARRIVALS_MAX
-            && let Some((_, ltime)) = self.arrivals.pop_front()
-        {
-            self.settled = self.settled.max(ltime);
+        if self.arrivals.len() == ARRIVALS_MAX {
+            self.settle_first();
         }
         self.arrivals.push_back((now, ltime));
+    }
+
+    fn settle_first(&mut self) {
+        if let Some((at, ltime)) = self.arrivals.pop_front() {
+            (self.settled, self.settled_at) = (self.settled.max(ltime), Some(at));
+        }
     }
 
     /// The digest of the recent events that have had time to reach every member; `None` if there are none, or none of
     /// them concerns us.
     pub(super) fn window(&mut self, core: &Core, clock: LamportClock, salt: u64) -> Option<EventWindow> {
-        while let Some(&(at, ltime)) = self.arrivals.front()
-            && core.now - at >= EVENT_SETTLE_TIME
-        {
-            self.arrivals.pop_front();
-            self.settled = self.settled.max(ltime);
+        while self.arrivals.front().is_some_and(|&(at, _)| core.now - at >= EVENT_SETTLE_TIME) {
+            self.settle_first();
         }
         let last = self.settled;
         let first = self.complete_from(core, clock).max((last + 1).saturating_sub(EVENT_WINDOW_TIMES_MAX.into()));
         let times =
             (last + 1).checked_sub(first).and_then(|times| u8::try_from(times).ok()).filter(|times| *times > 0)?;
         Some(EventWindow { last, times, digest: self.window_digest(last, times, salt) })
+    }
+
+    /// Our window, if a member whose window ends at `last` has missed its newest event: that is recent, yet all members
+    /// have had time to settle it, and none is on its way.
+    pub(super) fn window_beyond(&mut self, core: &Core, clock: LamportClock, last: u64) -> Option<EventWindow> {
+        let window = self.window(core, clock, 0).filter(|window| last < window.last)?;
+        let age = self.settled_at.map(|at| core.now - at)?;
+        (self.arrivals.is_empty() && (2 * EVENT_SETTLE_TIME..EVENT_RECENT_TIME).contains(&age)).then_some(window)
     }
 
     /// Whether our events of a remote window differ. `None` if we do not remember all of its Lamport times.
@@ -294,6 +305,10 @@ const fn first_time(last: u64, times: u8) -> u64 {
 /// How long a user event spreads before digests include it. Ours: gossip reaches 99 % of 5000 nodes in about one second
 /// at 10 % loss. A shorter time would reconcile what gossip is about to deliver.
 const EVENT_SETTLE_TIME: Duration = Duration::from_secs(1);
+
+/// How long members that pings show to have missed the newest event are offered it. Ours. Later they find out by the
+/// windows in the pings of others. A newcomer that ignores older events is offered it all the same.
+const EVENT_RECENT_TIME: Duration = Duration::from_secs(30);
 
 /// Arrivals that are younger than that. Ours; further ones count as settled.
 const ARRIVALS_MAX: usize = 256;

@@ -210,6 +210,13 @@ impl Serf {
         differs.then(|| self.events.hashes(remote.last, remote.times))
     }
 
+    /// The range and the hashes of our recent user events, for a member that has missed the newest: its own window ends
+    /// at `last`.
+    pub(crate) fn events_after(&mut self, core: &Core, last: u64) -> Option<(EventWindow, Vec<u32>)> {
+        let window = self.events.window_beyond(core, self.clocks.event, last)?;
+        Some((window, self.events.hashes(window.last, window.times)))
+    }
+
     /// Our user events of a range of Lamport times: those that a peer with the events `known` lacks, encoded, and all
     /// their hashes.
     pub(crate) fn events_beyond(

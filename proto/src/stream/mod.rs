@@ -108,6 +108,12 @@ impl Streams {
         self.insert(now, from, Role::Serving)
     }
 
+    /// The id of a stream that is closed at once, and is never open.
+    pub(crate) const fn refuse(&mut self) -> StreamId {
+        self.last += 1;
+        StreamId(self.last)
+    }
+
     /// Handles an event on a stream; `envelope` opens the data. Events of closed streams are ignored.
     pub(crate) fn handle<'a>(&mut self, id: StreamId, input: StreamInput<'a>, envelope: &Envelope) -> Step<'a> {
         let Some(exchange) = self.live.get_mut(&id) else { return Step::Wait };

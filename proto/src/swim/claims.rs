@@ -23,6 +23,11 @@ impl Swim {
             );
             return core.drop_of(DropReason::Versions, peer.addr, text);
         }
+        if !core.cfg.admits(peer.addr.ip()) {
+            let ip = peer.addr.ip().to_canonical();
+            let text = format_args!("Rejected node {} ({ip}): {ip} is not allowed", peer.name);
+            return core.drop_of(DropReason::Network, peer.addr, text);
+        }
         // Size first, before `intern`: at the limit a forged name must not take memory.
         let found = core.roster.find(peer.name);
         let row = found.map_or(Row::UNKNOWN, |idx| self.members.row(idx));

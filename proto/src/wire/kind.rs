@@ -11,7 +11,7 @@ named! {
     #[repr(u8)]
     #[non_exhaustive]
     pub enum MessageKind {
-        /// A ping, direct or indirect.
+        /// A ping, direct or indirect, with a digest or without.
         Ping = "ping",
         /// An ack or a nack.
         Ack = "ack",
@@ -31,8 +31,6 @@ named! {
         Query = "query",
         /// A response or ack of a query, also if it is relayed.
         QueryResponse = "query_response",
-        /// A digest of a view.
-        Digest = "digest",
         /// A message of a reconciliation.
         Reconciliation = "reconciliation",
         /// Anything else.
@@ -49,12 +47,11 @@ impl MessageKind {
             [kind, ..] if kind & NUMBER == hashicorp::ALIVE => Self::Alive,
             [kind, message, ..] if kind & NUMBER == hashicorp::USER => Self::of_serf(message & NUMBER),
             [kind, ..] => match kind & NUMBER {
-                hashicorp::PING | hashicorp::INDIRECT_PING => Self::Ping,
+                hashicorp::PING | hashicorp::INDIRECT_PING | native::PROBE_KIND => Self::Ping,
                 hashicorp::ACK | hashicorp::NACK => Self::Ack,
                 hashicorp::SUSPECT => Self::Suspect,
                 hashicorp::DEAD => Self::Dead,
                 native::JOINED_KIND => Self::Alive,
-                native::DIGEST_KIND => Self::Digest,
                 number
                     if *native::RECONCILIATION_KINDS.start() <= number
                         && number <= *native::RECONCILIATION_KINDS.end() =>

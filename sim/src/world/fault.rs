@@ -25,6 +25,15 @@ pub enum Fault {
     Pause(u32),
     /// The process resumes.
     Resume(u32),
+    /// The host's clock stands still, while packets go on arriving: the node answers, and none of its timers fires.
+    StopClock(u32),
+    /// The host's clock runs again from where it stood, set ahead by `jump`. A clock that runs is only set ahead.
+    StartClock {
+        /// The node.
+        node: u32,
+        /// How far it is set ahead.
+        jump: Duration,
+    },
     /// The node leaves gracefully.
     Leave(u32),
     /// The node sends a user event of its own.
@@ -50,6 +59,8 @@ impl Fault {
             Self::Return(_) => "returns from snapshots",
             Self::Pause(_) => "stalls",
             Self::Resume(_) => "ends of stalls",
+            Self::StopClock(_) => "stops of clocks",
+            Self::StartClock { .. } => "starts of clocks",
             Self::Leave(_) => "leaves",
             Self::Event(_) => "events",
             Self::Query(_) => "queries",
@@ -71,6 +82,8 @@ impl World {
             Fault::Crash(node) => self.change(node, &[Up, Paused, Leaving], Command::Crash, Crashed),
             Fault::Pause(node) => self.change(node, &[Up], Command::Pause, Paused),
             Fault::Resume(node) => self.change(node, &[Paused], Command::Resume, Up),
+            Fault::StopClock(node) => self.command(node, Command::StopClock),
+            Fault::StartClock { node, jump } => self.command(node, Command::StartClock { jump }),
             Fault::Leave(node) => self.change(node, &[Up], Command::Leave, Leaving),
             Fault::Restart(node) => {
                 self.settle_departures();
@@ -150,6 +163,13 @@ impl World {
     pub(crate) fn stall_after(&mut self, node: u32, pause: Duration, time: Duration) {
         self.command_at(node, self.now + pause, Command::Pause);
         self.command_at(node, self.now + pause + time, Command::Resume);
+    }
+
+    /// Blocks a node's packets for `time`, starting after `pause`, while its timers go on. It still counts as up.
+    pub(crate) fn block_after(&mut self, node: u32, pause: Duration, time: Duration) {
+        let until = self.now + pause + time;
+        self.command_at(node, self.now + pause, Command::Block { until });
+        self.command_at(node, until, Command::Resume);
     }
 
     /// Starts or ends a partition between the subjects and the others.

@@ -1,5 +1,6 @@
 //! The simulated world: hosts, the network, and virtual time.
 
+mod app;
 mod attacker;
 mod command;
 mod counters;

@@ -366,6 +366,17 @@ fn nonsense_in_a_scenario_is_one_line_with_its_place_and_nothing_runs() {
             "x.toml:12: fault.1: overlaps with the partition fault.0",
         ),
         (
+            fault(
+                "kind = \"clock\"\nnodes = 1\n[[fault]]\nat = \"20s\"\nkind = \"clock\"\ngroup = \"eu\"\njump = \"1s\"",
+            ),
+            "x.toml:11: fault.1: overlaps with the clock fault.0",
+        ),
+        (fault("kind = \"clock\"\nnodes = 1\njump = \"0s\""), "x.toml:11: fault.0.jump: must be above zero"),
+        (
+            fault("kind = \"stall\"\nnodes = 1\nfor = \"5s\"\njump = \"1s\""),
+            "x.toml:12: fault.0.jump: a fault of kind stall has no such key",
+        ),
+        (
             fault("kind = \"crash\"\nnodes = 1").replace("at = \"5s\"", "at = \"2m\""),
             "x.toml:8: fault.0.at: is not before the end",
         ),
@@ -496,6 +507,46 @@ fn a_slow_processor_delays_its_node_and_an_overloaded_one_is_suspected() {
     let suspicions = |cost: &str| value(&scratch.run(&text(cost), &[]), "false_suspicions_count");
     assert_eq!(suspicions("1ms"), 0.0, "a few inputs a second leave it idle");
     assert!(suspicions("900ms") > 0.0, "it cannot keep up");
+}
+
+#[test]
+fn a_clock_that_stands_still_is_no_stall_of_the_process() {
+    let scratch = Scratch::new("clock");
+    let text = |kind: &str| {
+        format!(
+            "for = \"60s\"\n[cluster]\nnodes = 30\n\
+             [[fault]]\nkind = \"{kind}\"\nat = \"1s\"\nnodes = 3\nfor = \"40s\"\n"
+        )
+    };
+    let alarms = |text: &str| {
+        let run = scratch.run(text, &[]);
+        (value(&run, "false_suspicions_count"), value(&run, "wrong_views_count"))
+    };
+    let (of_stalls, _) = alarms(&text("stall"));
+    assert!(of_stalls >= 3.0 * 27.0, "a stalled process answers nothing: {of_stalls}");
+    assert_eq!(alarms(&text("clock")), (0.0, 0.0), "it answers");
+    assert_eq!(alarms(&format!("{}jump = \"40s\"\n", text("clock"))), (0.0, 0.0), "set right afterwards");
+    let forward = text("clock").replace("for = \"40s\"", "jump = \"10s\"");
+    assert_eq!(alarms(&forward), (0.0, 0.0), "all timers of ten seconds at once");
+}
+
+#[test]
+fn blocked_packets_make_a_node_take_healthy_members_for_failed_and_a_stall_does_not() {
+    let scratch = Scratch::new("block");
+    let failures = |kind: &str| {
+        let text = format!(
+            "as = \"hashicorp\"\nfor = \"90s\"\n[cluster]\nnodes = 32\n[settings]\nlifeguard = false\n\
+             [[fault]]\nkind = \"{kind}\"\nat = \"1s\"\nnodes = 4\nfor = \"60s\"\nstall = \"16384ms\"\ngap = \"64ms\"\n"
+        );
+        let run = scratch.run(&text, &[]);
+        let is_it = |metric: &&results::Metric| {
+            let of = |label: &str| metric.labels.get(label).map(String::as_str);
+            metric.name == "false_failures_count" && of("of") == Some("healthy") && of("by") == Some("slow")
+        };
+        run.metrics().find(is_it).and_then(|metric| metric.value).unwrap_or(0.0)
+    };
+    assert_eq!(failures("stall"), 0.0, "the refutations are read before the suspicions end");
+    assert!(failures("block") > 0.0, "the refutations wait");
 }
 
 #[test]

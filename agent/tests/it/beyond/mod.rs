@@ -2,10 +2,13 @@
 //! HashiCorp's (`/usr/bin/serf`, or the one that `SERF_REFERENCE` names).
 
 mod codec;
+mod config;
 mod dist;
 mod doctor;
+mod encryption;
 mod json;
 mod lab;
 mod readme;
+mod rolling;
 mod shell;
 mod why;

@@ -11,5 +11,6 @@ mod log;
 mod metrics;
 mod names;
 mod partition;
+mod seeds;
 mod stalls;
 mod supervisor;

@@ -277,6 +277,7 @@ fn native_messages(seeds: &mut Seeds) {
 
 fn add_anti_entropy(seeds: &mut Seeds, peer: PeerRef<'_>) {
     let events = Some(native::EventWindow { last: 300, times: 64, digest: 7 });
+    let ping = Ping { seq: 7, node: "b", source: None };
     let quiet = native::Digest { quiet: true, salt: 0, view: 5, events: None };
     let salted = native::Digest { quiet: false, salt: 9, view: 5, events };
     let record = native::encode_record(peer);
@@ -286,8 +287,8 @@ fn add_anti_entropy(seeds: &mut Seeds, peer: PeerRef<'_>) {
         native::put_state(State::Left, 2, 301, true, &record, w)
     });
     for (name, frame) in [
-        ("digest", written(|w| quiet.encode(w))),
-        ("digest_salted", written(|w| salted.encode(w))),
+        ("probe", written(|w| native::encode_probe(&quiet, &ping, w))),
+        ("probe_salted", written(|w| native::encode_probe(&salted, &ping, w))),
         ("buckets", written(|w| native::encode_buckets(9, &[1, 2, 3, 4], w))),
         ("rows", written(|w| native::encode_rows(9, false, &[(1, &[5, 6]), (3, &[])], w).map(drop))),
         ("rows_much", written(|w| native::encode_rows(9, true, &[], w).map(drop))),

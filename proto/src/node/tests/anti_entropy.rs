@@ -4,9 +4,9 @@
 use super::*;
 use crate::config::CodecChoice;
 use crate::limits::{BUCKETS_BITS_MAX, EVENT_HASHES_MAX, EVENT_WINDOW_TIMES_MAX, LAMPORT_TIME_MAX};
+use crate::wire::Writer;
 use crate::wire::native::{self, AntiEntropy, Digest, EventWindow};
-use crate::wire::swim::State;
-use crate::wire::{MessageKind, Writer};
+use crate::wire::swim::{Ping, State};
 
 impl Cluster {
     fn node(&self, at: usize) -> &Node {
@@ -15,10 +15,6 @@ impl Cluster {
 
     fn digests(&self) -> Vec<u64> {
         self.nodes.iter().flatten().map(Node::digest).collect()
-    }
-
-    fn sent(&self, at: usize, kind: MessageKind) -> u64 {
-        self.node(at).stats().messages_out[kind as usize].messages
     }
 
     /// Starts all nodes with `options` and joins them through the first.
@@ -91,7 +87,7 @@ fn members_without_digests_exchange_states_periodically_and_get_no_new_message()
         assert_eq!(cluster.alive(0), 2, "{older:?}");
         assert!(cluster.node(1).stats().push_pulls_out >= before + 8, "{older:?}");
         for at in 0..2 {
-            assert_eq!(cluster.sent(at, MessageKind::Digest), 0, "{older:?}");
+            assert_eq!(cluster.node(at).stats().digests_compared, 0, "{older:?}");
             assert_eq!(dropped(&cluster, at, DropReason::Malformed), 0, "{older:?}");
         }
     }
@@ -125,6 +121,24 @@ fn an_event_that_gossip_missed_is_delivered_once_within_four_seconds() {
     for at in 0..4 {
         assert_eq!(cluster.user_events(at), ["deploy"], "node {at}");
     }
+}
+
+#[test]
+fn the_pings_of_a_node_that_missed_an_event_bring_it() {
+    // No other node probes, so no window of events ever reaches the node by itself.
+    let never = |options: &mut Options| options.swim.probe_interval = Duration::MAX;
+    let mut cluster = Cluster::joined_with(4, |at| if at == 2 { patient() } else { patient().with(never) });
+    cluster.cut_off(2);
+    cluster.command(0, |node, now, out| node.user_event(now, "deploy", b"7", Coalescing::Forbid, out)).unwrap();
+    cluster.run(secs(3));
+    assert_eq!(cluster.user_events(2), [""; 0]);
+    cluster.lost_ways.clear();
+    cluster.run(secs(5));
+    assert_eq!(cluster.user_events(2), ["deploy"]);
+    let offers = |cluster: &Cluster| (0..4).map(|at| cluster.node(at).stats().event_reconciliations).sum::<u64>();
+    let before = offers(&cluster);
+    cluster.run(secs(60));
+    assert_eq!(offers(&cluster), before, "members that have the event are not offered it");
 }
 
 #[test]
@@ -277,15 +291,19 @@ fn encoded(write: impl FnOnce(&mut Writer<'_>) -> Result<(), crate::wire::Full>)
 
 #[test]
 fn every_message_is_read_as_it_was_written() {
+    let ping = Ping { seq: 7, node: "a", source: None };
     let events = Some(EventWindow { last: 1 << 40, times: EVENT_WINDOW_TIMES_MAX, digest: 7 });
     for digest in [
         Digest { quiet: false, salt: 0, view: u64::MAX, events: None },
         Digest { quiet: true, salt: 5, view: 0, events },
     ] {
-        let frame = encoded(|w| digest.encode(w));
-        assert_eq!(native::decode_anti_entropy(&frame), Some(Ok(AntiEntropy::Digest(digest))));
+        let frame = encoded(|w| native::encode_probe(&digest, &ping, w));
+        assert_eq!(native::decode_anti_entropy(&frame), Some(Ok(AntiEntropy::Probe(digest, ping))));
     }
-    assert!(encoded(|w| Digest { quiet: true, salt: 0, view: 1, events: None }.encode(w)).len() <= 12);
+    let digest = Digest { quiet: true, salt: 0, view: 1, events: None };
+    let with = encoded(|w| native::encode_probe(&digest, &ping, w)).len();
+    let without = encoded(|w| native::encode(&Message::Ping(ping), w)).len();
+    assert!(with - without <= 9, "{with}, {without}");
     let sums: Vec<u32> = (0..1 << BUCKETS_BITS_MAX).collect();
     let frame = encoded(|w| native::encode_buckets(3, &sums, w));
     let Some(Ok(AntiEntropy::Buckets(buckets))) = native::decode_anti_entropy(&frame) else { panic!() };
@@ -311,6 +329,7 @@ fn every_message_is_read_as_it_was_written() {
 
 #[test]
 fn a_message_beyond_a_bound_is_malformed() {
+    let ping = [0; 3];
     let event_head = |times: u8| vec![0x56, 1, 0, 99, times];
     let events_until = |last| encoded(|w| native::encode_events(false, last, 1, &[], w));
     let words = |count: usize| vec![0; 4 * count];
@@ -334,10 +353,13 @@ fn a_message_beyond_a_bound_is_malformed() {
         ([&[0x53, 1][..], &[0; 9], &[128, 2, 0]].concat(), false),
         ([&[0x53, 1][..], &[0; 9], &[0, 1, 0, 0]].concat(), false),
         // A salt of zero, an unknown flag, another schema.
-        ([&[0x51, 1, 2][..], &[0; 16]].concat(), false),
-        ([&[0x51, 1, 8][..], &[0; 8]].concat(), false),
-        ([&[0x51, 2, 0][..], &[0; 8]].concat(), false),
-        ([&[0x51, 1, 0][..], &[0; 8]].concat(), true),
+        ([&[0x51, 1, 2][..], &[0; 16], &ping].concat(), false),
+        ([&[0x51, 1, 8][..], &[0; 8], &ping].concat(), false),
+        ([&[0x51, 2, 0][..], &[0; 8], &ping].concat(), false),
+        ([&[0x51, 1, 0][..], &[0; 8], &ping].concat(), true),
+        // A ping that is cut, or longer than it says.
+        ([&[0x51, 1, 0][..], &[0; 8], &ping[..2]].concat(), false),
+        ([&[0x51, 1, 0][..], &[0; 8], &ping, &[0]].concat(), false),
     ] {
         let decoded = native::decode_anti_entropy(&frame).unwrap();
         assert_eq!(decoded.is_ok(), is_sound, "{frame:x?}");

@@ -302,7 +302,7 @@ impl Swim {
         }
         let ReplyTo { addr: to, peer, is_member } = self.reply_to(core, heard.from, ping.source);
         let (seq, answers) = (ping.seq, Some(heard.codec));
-        // The digest that follows in the packet is the sender's.
+        // A digest in the ping is the sender's.
         heard.member = peer.filter(|_| is_member && to == canonical(heard.from));
         let body = if is_member { Body::Ack { seq } } else { Body::StrangerAck { seq, bytes_max: heard.bytes } };
         core.unicasts.push(Unicast { to, peer, answers, body });

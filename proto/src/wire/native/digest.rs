@@ -4,22 +4,22 @@
 //! Numbers are varints, hashes little-endian words. Each message fits into one packet.
 
 use super::varint::{take_bytes, take_incarnation, take_varint, varint};
-use super::{NATIVE, PartialAlive, SCHEMA, name_of_record, schema};
+use super::{NATIVE, PartialAlive, SCHEMA, fill, name_of_record, schema, whole};
 use crate::limits::{BUCKETS_BITS_MAX, EVENT_HASHES_MAX, EVENT_WINDOW_TIMES_MAX, LAMPORT_TIME_MAX};
-use crate::wire::swim::State;
+use crate::wire::swim::{Ping, State};
 use crate::wire::{DecodeError, Full, Writer};
 
 /// Type byte of an alive message with the Lamport time of the join.
 pub(super) const JOINED: u8 = NATIVE | 16;
-const DIGEST: u8 = NATIVE | 17;
+const PROBE: u8 = NATIVE | 17;
 const BUCKETS: u8 = NATIVE | 18;
 const ROWS: u8 = NATIVE | 19;
 const WANTED: u8 = NATIVE | 20;
 const STATES: u8 = NATIVE | 21;
 const EVENTS: u8 = NATIVE | 22;
 
-/// Type byte of a digest, for the statistics.
-pub(crate) const DIGEST_KIND: u8 = DIGEST & !NATIVE;
+/// Type byte of a ping with a digest, for the statistics.
+pub(crate) const PROBE_KIND: u8 = PROBE & !NATIVE;
 /// The type bytes of reconciliation, for the statistics.
 pub(crate) const RECONCILIATION_KINDS: core::ops::RangeInclusive<u8> = (BUCKETS & !NATIVE)..=(EVENTS & !NATIVE);
 /// The same of the alive message with a Lamport time.
@@ -28,8 +28,8 @@ pub(crate) const JOINED_KIND: u8 = JOINED & !NATIVE;
 /// A message of anti-entropy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AntiEntropy<'a> {
-    /// What the sender's view hashes to.
-    Digest(Digest),
+    /// A ping with the digest of the sender's view.
+    Probe(Digest, Ping<'a>),
     /// Hashes of the buckets of the sender's view: starts a reconciliation.
     Buckets(Buckets<'a>),
     /// Hashes of the rows of the buckets that differ.
@@ -42,7 +42,7 @@ pub enum AntiEntropy<'a> {
     Events(EventHashes<'a>),
 }
 
-/// Digest of a node's view of the live members and of its recent user events. Follows the ping or the ack in a packet.
+/// Digest of a node's view of the live members and of its recent user events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Digest {
     /// Whether the sender has no membership news left to gossip.
@@ -157,7 +157,7 @@ const HAS_EVENTS: u8 = 4;
 pub fn decode_anti_entropy(frame: &[u8]) -> Option<Result<AntiEntropy<'_>, DecodeError>> {
     let (&kind, body) = frame.split_first()?;
     let decode: fn(&[u8]) -> Option<AntiEntropy<'_>> = match kind {
-        DIGEST => decode_digest,
+        PROBE => decode_probe,
         BUCKETS => decode_buckets,
         ROWS => decode_rows,
         WANTED => decode_wanted,
@@ -168,18 +168,14 @@ pub fn decode_anti_entropy(frame: &[u8]) -> Option<Result<AntiEntropy<'_>, Decod
     Some(schema(body).and_then(|body| decode(body).ok_or(DecodeError::Malformed)))
 }
 
-fn decode_digest(body: &[u8]) -> Option<AntiEntropy<'_>> {
+fn decode_probe(body: &[u8]) -> Option<AntiEntropy<'_>> {
     let (&flags, mut rest) = body.split_first()?;
     let view = take_u64(&mut rest)?;
     let salt = if flags & SALTED == 0 { 0 } else { take_u64(&mut rest).filter(|salt| *salt != 0)? };
     let events = if flags & HAS_EVENTS == 0 { None } else { Some(take_window(&mut rest)?) };
     let is_known = flags & !(QUIET | SALTED | HAS_EVENTS) == 0;
-    (is_known && rest.is_empty()).then_some(AntiEntropy::Digest(Digest {
-        quiet: flags & QUIET != 0,
-        salt,
-        view,
-        events,
-    }))
+    let digest = Digest { quiet: flags & QUIET != 0, salt, view, events };
+    is_known.then_some(AntiEntropy::Probe(digest, whole(rest).ok()?))
 }
 
 fn take_window(rest: &mut &[u8]) -> Option<EventWindow> {
@@ -293,26 +289,25 @@ fn take_u64(rest: &mut &[u8]) -> Option<u64> {
     Some(u64::from_le_bytes(*bytes))
 }
 
-impl Digest {
-    /// Encodes the frame.
-    ///
-    /// # Errors
-    ///
-    /// If it does not fit.
-    pub fn encode(&self, w: &mut Writer<'_>) -> Result<(), Full> {
-        let flag = |set, bit| if set { bit } else { 0 };
-        let flags = flag(self.quiet, QUIET) | flag(self.salt != 0, SALTED) | flag(self.events.is_some(), HAS_EVENTS);
-        w.put(&[DIGEST, SCHEMA, flags])?;
-        w.put(&self.view.to_le_bytes())?;
-        if self.salt != 0 {
-            w.put(&self.salt.to_le_bytes())?;
-        }
-        if let Some(EventWindow { last, times, digest }) = self.events {
-            put_range(w, last, times)?;
-            w.put(&digest.to_le_bytes())?;
-        }
-        Ok(())
+/// Encodes a ping with a digest.
+///
+/// # Errors
+///
+/// If it does not fit.
+pub fn encode_probe(digest: &Digest, ping: &Ping<'_>, w: &mut Writer<'_>) -> Result<(), Full> {
+    let Digest { quiet, salt, view, events } = *digest;
+    let flag = |set, bit| if set { bit } else { 0 };
+    let flags = flag(quiet, QUIET) | flag(salt != 0, SALTED) | flag(events.is_some(), HAS_EVENTS);
+    w.put(&[PROBE, SCHEMA, flags])?;
+    w.put(&view.to_le_bytes())?;
+    if salt != 0 {
+        w.put(&salt.to_le_bytes())?;
     }
+    if let Some(EventWindow { last, times, digest }) = events {
+        put_range(w, last, times)?;
+        w.put(&digest.to_le_bytes())?;
+    }
+    fill(w, ping)
 }
 
 /// Encodes the frame that starts a reconciliation.

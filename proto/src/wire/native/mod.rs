@@ -16,9 +16,9 @@ use serde::{Deserialize, Serialize};
 use self::digest::JOINED;
 pub use self::digest::{
     AntiEntropy, Buckets, Digest, EventHashes, EventWindow, Rows, StateEntry, States, Wanted, Words, begin_states,
-    decode_anti_entropy, encode_buckets, encode_events, encode_rows, encode_wanted, put_state,
+    decode_anti_entropy, encode_buckets, encode_events, encode_probe, encode_rows, encode_wanted, put_state,
 };
-pub(crate) use self::digest::{DIGEST_KIND, JOINED_KIND, RECONCILIATION_KINDS};
+pub(crate) use self::digest::{JOINED_KIND, PROBE_KIND, RECONCILIATION_KINDS};
 pub use self::push_pull::{PushEntry, PushPull, STREAM_PUSH_PULL, begin_push_pull, push_state};
 use self::serf::SERF_JOIN;
 pub use self::serf::{decode_coordinate, decode_serf, encode_coordinate, encode_serf};
@@ -54,6 +54,10 @@ const SCHEMA: u8 = 1;
 
 fn put<T: Serialize>(w: &mut Writer<'_>, tag: u8, body: &T) -> Result<(), Full> {
     w.put(&[tag, SCHEMA])?;
+    fill(w, body)
+}
+
+fn fill<T: Serialize>(w: &mut Writer<'_>, body: &T) -> Result<(), Full> {
     w.fill(|room| postcard::to_slice(body, room).ok().map(|used| used.len()))
 }
 
