@@ -157,7 +157,7 @@ fn a_cut_by_nftables_is_signalled_on_each_side_and_so_is_its_end() {
     wait_for("the size of the whole", || {
         (1..5).all(|host| network.get(host, "/healthz").contains("partition: whole, 5 of 5")).then_some(())
     });
-    assert!(network.get(5, "/healthz").ends_with("ok\n"), "without the signal there is no word of it");
+    assert!(network.get(5, "/healthz").ends_with("ok\n"), "without the signal there is no such line");
     let mut stream = agents[2].client();
     stream.stream("partition").expect("is a filter");
 
