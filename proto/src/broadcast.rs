@@ -13,6 +13,7 @@ use core::ops::Range;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use crate::fingerprint::Fingerprint;
 use crate::limits::{BROADCAST_QUEUE_BYTES_MAX, ITEM_BYTES};
 
 /// The result of offering an item to a packet.
@@ -282,6 +283,18 @@ impl<T: PartialEq> TransmitQueue<T> {
             self.tiers[sends] = VecDeque::new();
         }
     }
+
+    /// Feeds the items and their transmit counts. Leaves out what only matters within a round.
+    pub(crate) fn fingerprint(&self, to: &mut Fingerprint<'_>)
+    where
+        T: Hash,
+    {
+        let Self { tie_order: _, tiers, urgent, lowest: _, len: _, arrived: _, in_round: _, is_full: _ } = self;
+        for (sends, tier) in tiers.iter().enumerate().filter(|(_, tier)| !tier.is_empty()) {
+            to.put((sends, tier));
+        }
+        to.put(urgent.as_ref().map(|Urgent { item, sends, offered: _ }| (item, sends)));
+    }
 }
 
 impl TieOrder {
@@ -528,6 +541,13 @@ impl<T: Copy + Eq + Hash> RowQueue<T> {
     #[cfg(test)]
     pub(crate) const fn places(&self) -> usize {
         self.places.len()
+    }
+
+    /// Feeds the places of the rows.
+    pub(crate) fn fingerprint(&self, to: &mut Fingerprint<'_>) {
+        let Self { places, len, backlog, counts_copies } = self;
+        places.fingerprint(to);
+        to.put((len, backlog, counts_copies));
     }
 }
 

@@ -14,13 +14,13 @@ use crate::wire::serf::{KeyResponse, Message as SerfMessage};
 use crate::wire::swim::Message;
 use crate::wire::{Codec, PushPull};
 
-/// Overwrites bytes in place.
-type Replace<'a> = &'a mut dyn FnMut(&mut [u8]);
+/// Overwrites a secret.
+type Overwrite<'a> = &'a mut dyn FnMut(&mut [u8]);
 
 /// Replaces secrets in place.
 pub struct Concealer<'a> {
-    key: Replace<'a>,
-    payload: Option<Replace<'a>>,
+    key: Overwrite<'a>,
+    payload: Option<Overwrite<'a>>,
     concealed: Concealed,
 }
 

@@ -2,6 +2,7 @@
 
 mod evidence;
 mod members;
+mod partition;
 mod query;
 
 use alloc::boxed::Box;
@@ -17,6 +18,7 @@ use serde::{Deserialize, Serialize, Serializer};
 
 pub use self::evidence::{Evidence, Source};
 pub use self::members::Members;
+pub use self::partition::{PartitionReport, PartitionShare};
 pub use self::query::{KeyAnswer, KeyOperation, KeyReport, NameVerdict, NameVote, Query, QueryReport};
 use crate::roster::Peer;
 use crate::types::{self, JoinId, Name, QueryId, Tags, UnknownWord};
@@ -59,6 +61,9 @@ pub enum Event {
     Joined(JoinOutcome),
     /// Our own leave is complete: the node may be dropped.
     LeftCluster(LeaveReport),
+    /// A part of the cluster is missing, or is there again. Only if
+    /// [`partition_stable_after`](crate::SerfOptions::partition_stable_after) is set.
+    Partition(Box<PartitionReport>),
     /// We suspect a member, because of our own probe or of an accusation.
     Suspected {
         /// The suspect.

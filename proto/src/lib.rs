@@ -116,6 +116,7 @@
 //! | [`limits`] | limits of buffers, queues and messages |
 //! | `types` | names, tags, ids, keys and [`Snapshot`] |
 //! | [`diagnostics`] | requests to a node from a program that is not a member |
+//! | `fingerprint` | what decides the behaviour of a node, hashed |
 //! | `named` | macro for enums whose variants have names |
 //!
 //! # Features
@@ -139,6 +140,7 @@ mod core;
 pub mod diagnostics;
 mod envelope;
 mod event;
+mod fingerprint;
 mod input;
 #[doc(hidden)]
 pub mod internals;
@@ -171,7 +173,8 @@ pub use config::{CodecChoice, Config, ConfigError, Options, SerfOptions, SwimOpt
 pub use envelope::{EnvelopeConfig, Keyring, KeyringError, Label};
 pub use event::{
     AddressFailure, Event, Evidence, JoinOutcome, KeyAnswer, KeyOperation, KeyReport, LeaveReport, Member, MemberEvent,
-    MemberEventKind, Members, NameVerdict, NameVote, Query, QueryReport, SeedFailureCause, Source, Status, UserEvent,
+    MemberEventKind, Members, NameVerdict, NameVote, PartitionReport, PartitionShare, Query, QueryReport,
+    SeedFailureCause, Source, Status, UserEvent,
 };
 pub use input::Input;
 pub use ipnet::IpNet;

@@ -48,7 +48,7 @@ impl fmt::Debug for Seed {
 ///
 /// Each concern draws from its own stream, so that more draws in one (such as nonces, once encryption is on) do not
 /// shift another (such as the probe order).
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
 pub struct Rng(ChaCha8Rng);
 
 impl Rng {

@@ -8,8 +8,8 @@ use std::io;
 use std::sync::{Arc, Weak};
 
 use serf_proto::{
-    Coalescing, Complaint, Coordinate, Event, ForceLeaveError, Instant, LeaveReport, Member, NodeState, Outbox, Peer,
-    Question, SetTagsError, Tags, Tombstone, UserEventError, Why,
+    Coalescing, Complaint, Coordinate, Event, ForceLeaveError, Instant, LeaveReport, Member, NodeState, Outbox,
+    PartitionShare, Peer, Question, SetTagsError, Tags, Tombstone, UserEventError, Why,
 };
 
 use crate::capture::{Capture, Trigger};
@@ -174,6 +174,13 @@ impl<N: Net> Serf<N> {
         self.shared().lock().node.disagreements().collect()
     }
 
+    /// Returns how many members are alive, against the largest stable membership; `None` unless
+    /// [`partition_stable_after`](serf_proto::SerfOptions::partition_stable_after) is set. Its changes are
+    /// [`Event::Partition`](crate::Event::Partition).
+    pub fn partition(&self) -> Option<PartitionShare> {
+        self.shared().lock().node.partition()
+    }
+
     /// Returns the time of the node's clock, to compare with the times in events and reports.
     pub fn now(&self) -> Instant {
         self.shared().net.now()
@@ -195,6 +202,7 @@ impl<N: Net> Serf<N> {
             snapshot_failing: shared.files.snapshot.as_ref().is_some_and(SnapshotWriter::is_failing),
             complaints: node.complaints().count(),
             address_missing: shared.counters.address_missing.load(Ordering::Relaxed),
+            partition: node.partition(),
             usage: node.usage(),
             datagrams_lost: shared.send_queue.lost(),
             socket_errors: shared.counters.socket_errors.load(Ordering::Relaxed),

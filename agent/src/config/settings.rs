@@ -316,6 +316,31 @@ settings! {
         #[bound(Profile)]
         reap_interval: Nanos,
 
+        /// Tag whose value is a member's zone. Probes and gossip
+        /// then stay mostly in the own zone. No zones unless
+        /// given.
+        #[flag = "zone-tag=key"]
+        zone_tag: Text,
+
+        /// Members of each zone that carry gossip to the others.
+        #[bound(Positive)]
+        zone_bridges: Int = 3,
+
+        /// How many members must accuse a silent one by their own
+        /// probes before this agent declares it failed.
+        #[bound(Positive)]
+        accusers_min: Int = 1,
+
+        /// Reports the event 'partition' when members have been
+        /// missing, and nothing else has changed, for this time;
+        /// 0: never. 10s suits 100 members, 30s 1000.
+        #[flag = "partition-signal=0s"]
+        partition_signal: Nanos,
+
+        /// From which share of missing members on, in percent.
+        #[bound(Positive)]
+        partition_lost_percent: Int = 20,
+
         /// Runs a script for events, see below. Can be given
         /// several times.
         #[flag = "event-handler=spec"]

@@ -29,6 +29,7 @@ pub use self::compound::Parts;
 pub use self::keyring::{Keyring, KeyringError};
 pub use self::label::Label;
 pub(crate) use self::record::{Direction, Progress, Record};
+use crate::fingerprint::Fingerprint;
 use crate::limits::PACKET_INFLATED_BYTES_MAX;
 use crate::rng::{Rng, Seed};
 use crate::sink::{Full, Writer};
@@ -196,6 +197,11 @@ impl Envelope {
     /// The keyring.
     pub const fn keyring(&self) -> &Keyring {
         &self.config.keyring
+    }
+
+    /// Feeds the keys, which change while a node runs. The other layers are configuration.
+    pub(crate) fn fingerprint(&self, to: &mut Fingerprint<'_>) {
+        self.config.keyring.keys().for_each(|key| to.put(key.as_bytes()));
     }
 }
 

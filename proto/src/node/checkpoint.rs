@@ -10,6 +10,7 @@ use super::gossip::Gossip;
 use super::isolation::Isolation;
 use super::join::Joins;
 use super::leave::Leave;
+use super::partition::Partition;
 use super::{Node, SharedPolicy};
 use crate::complaints::Complaints;
 use crate::conceal::Concealer;
@@ -46,6 +47,7 @@ struct Saved {
     joins: Joins,
     leave: Leave,
     isolation: Isolation,
+    partition: Partition,
     gossip: Gossip,
 }
 
@@ -77,7 +79,8 @@ impl Node {
     ///
     /// If the node has a shared [`Directory`](crate::Directory), as in a simulation.
     pub fn checkpoint(&self, concealer: &mut Concealer<'_>) -> Result<Vec<u8>, Unsaved> {
-        let Self { core, swim, serf, envelope, streams, joins, leave, isolation, gossip, tapped: _ } = self.clone();
+        let Self { core, swim, serf, envelope, streams, joins, leave, isolation, partition, gossip, tapped: _ } =
+            self.clone();
         debug_assert!(!core.has_effects(), "a call leaves nothing behind");
         let Core { now, cfg, rng, roster, timers, key_requests, stats, complaints, .. } = core;
         let mut keys: Vec<Vec<u8>> = envelope.keyring().keys().map(|key| Vec::from(key.as_bytes())).collect();
@@ -102,6 +105,7 @@ impl Node {
             joins,
             leave,
             isolation,
+            partition,
             gossip,
         };
         Ok(postcard::to_allocvec(&saved).expect("every part of a node has a known length"))
@@ -140,6 +144,7 @@ impl Node {
             stats: saved.stats,
             complaints: saved.complaints,
             detail: Default::default(),
+            met: Default::default(),
         };
         Ok(Self {
             core,
@@ -150,6 +155,7 @@ impl Node {
             joins: saved.joins,
             leave: saved.leave,
             isolation: saved.isolation,
+            partition: saved.partition,
             gossip: saved.gossip,
             tapped: None,
         })

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::{Node, OldEvents};
 use crate::core::ExchangePurpose;
 use crate::event::{AddressFailure, Event, JoinOutcome, SeedFailureCause};
+use crate::fingerprint::Fingerprint;
 use crate::input::Input;
 use crate::limits::{SEEDS_AT_ONCE_MAX, SEEDS_AT_ONCE_TOTAL_MAX};
 use crate::outbox::{Outbox, Output};
@@ -178,6 +179,17 @@ impl Joins {
     pub(super) fn shuffled_previous(&mut self, rng: &mut Rng) -> &[Contact] {
         rng.shuffle(&mut self.previous);
         &self.previous
+    }
+
+    /// Feeds the running joins. Their numbers matter only while there are any.
+    pub(super) fn fingerprint(&self, to: &mut Fingerprint<'_>) {
+        let Self { running, last, previous } = self;
+        to.put(running.len());
+        for (id, join) in running {
+            to.put(last.wrapping_sub(id.0));
+            to.text(join);
+        }
+        to.text(previous);
     }
 }
 

@@ -7,12 +7,14 @@ mod checkpoint;
 mod command;
 mod complain;
 mod exchange;
+mod explore;
 mod gossip;
 mod isolation;
 mod join;
 mod keys;
 mod known_news;
 mod leave;
+mod partition;
 mod query;
 mod receive;
 mod send;
@@ -33,10 +35,12 @@ use serde::{Deserialize, Serialize};
 pub use self::checkpoint::{CheckpointError, Unsaved};
 pub use self::command::{ForceLeaveError, JoinError, LeaveError, SetTagsError, UserEventError};
 pub use self::complain::SocketFailure;
+pub use self::explore::{KnownMember, View};
 use self::gossip::Gossip;
 use self::isolation::Isolation;
 use self::join::Joins;
 use self::leave::Leave;
+use self::partition::Partition;
 use self::tap::Tapped;
 pub use self::tap::{Outputs, Tap};
 pub use self::why::Why;
@@ -70,6 +74,7 @@ pub struct Node {
     joins: Joins,
     leave: Leave,
     isolation: Isolation,
+    partition: Partition,
     gossip: Gossip,
     /// `None` unless inputs are recorded.
     tapped: Option<Box<Tapped>>,
@@ -212,6 +217,7 @@ impl Node {
             joins: Joins::new(previous),
             leave: Leave::default(),
             isolation: Isolation::default(),
+            partition: Partition::default(),
             gossip,
             tapped: None,
         };
@@ -319,6 +325,7 @@ impl Node {
             Timer::Node(NodeTimer::Gossip) => self.gossip_tick(out),
             Timer::Node(NodeTimer::Leave) => self.leave.time_is_up(),
             Timer::Node(NodeTimer::Isolation) => self.search(),
+            Timer::Node(NodeTimer::Partition) => self.judge_partition(),
             Timer::Node(NodeTimer::Stream(id)) => return self.stream_due(id, out),
             Timer::Node(NodeTimer::Join(id)) => self.widen_join(id),
         }
@@ -381,6 +388,7 @@ impl Node {
         self.complain_of_drops(peer);
         self.proceed_leave(out);
         self.watch_isolation();
+        self.watch_partition();
         self.serf.deliver(&mut self.core, |delivered| out.push(delivered.into()));
         self.core.give_back_memory();
         self.arm_gossip();

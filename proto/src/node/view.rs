@@ -4,6 +4,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::{Node, NodeState};
+use crate::core::Sometimes;
 use crate::envelope::PacketBuffers;
 use crate::event::Member;
 use crate::limits::MEMBERS_BYTES_MAX;
@@ -114,6 +115,12 @@ impl Node {
     #[doc(hidden)]
     pub fn open_own(&self, datagram: &[u8]) -> Option<Vec<u8>> {
         self.envelope.open(datagram, &mut PacketBuffers::new()).ok().map(Vec::from)
+    }
+
+    /// Whether this node has met a rare situation. For test campaigns.
+    #[doc(hidden)]
+    pub const fn has_met(&self, situation: Sometimes) -> bool {
+        self.core.met.has(situation)
     }
 
     /// Counters since the node was created.

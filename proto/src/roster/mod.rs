@@ -20,6 +20,7 @@ pub use self::directory::Directory;
 pub(crate) use self::hash::{RecordHashes, event_hash, mix, short};
 pub use self::identity::{Identity, IdentityError, Peer, canonical};
 pub(crate) use self::identity::{StoredPeer, acts, stored_peer};
+use crate::fingerprint::Fingerprint;
 use crate::limits::{MEMBERS_BYTES_MAX, MEMBERS_MAX};
 use crate::types::Name;
 use crate::wire::Announced;
@@ -383,6 +384,21 @@ impl Roster {
     fn own_slot(&mut self, idx: MemberIdx) -> Option<&mut Slot> {
         let base = self.directory.len();
         self.own.get_mut(idx.at().wrapping_sub(base))
+    }
+
+    /// Feeds the names and records that differ from the directory's. Leaves out the hash table and its key, which decide
+    /// nothing that can be observed.
+    pub(crate) fn fingerprint(&self, to: &mut Fingerprint<'_>) {
+        let Self { directory, changed, own, by_name: _, free, used: _, hash: _, hash_key: _, generation: _ } = self;
+        to.put((directory.len(), own.len(), free));
+        for (at, peer) in changed.iter().enumerate() {
+            if let Some(peer) = peer {
+                to.put((at, peer.record()));
+            }
+        }
+        for Slot { peer, name, cost: _, holders } in own {
+            to.put((peer.as_ref().map(|peer| peer.record()), name, holders));
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::lamport::LamportClock;
 use crate::core::Core;
+use crate::fingerprint::Fingerprint;
 use crate::stats::{Clocks, DropReason};
 use crate::types::{JoinId, Snapshot};
 use crate::wire::serf;
@@ -45,5 +46,11 @@ impl LamportClocks {
                 core.stats.drop(DropReason::OutOfRange);
             }
         }
+    }
+
+    pub(super) fn fingerprint(&self, to: &mut Fingerprint<'_>) {
+        let Self { member, event, query, first_join } = self;
+        [member, event, query].into_iter().for_each(|clock| clock.fingerprint(to));
+        to.put(first_join);
     }
 }

@@ -12,6 +12,7 @@ use super::message::{decode, encode};
 use super::query::{QueryPurpose, Question};
 use crate::core::{Body, Core, Origin, Requester, Unicast};
 use crate::event::{Event, NameVerdict, NameVote, Status};
+use crate::fingerprint::Fingerprint;
 use crate::roster::{MemberIdx, canonical};
 use crate::stats::DropReason;
 use crate::time::Instant;
@@ -38,6 +39,15 @@ impl Conflict {
     /// Removes a reaped member: its index may be reused.
     pub(super) fn forget(&mut self, idx: MemberIdx) {
         self.electorate.retain(|&voter| voter != idx);
+    }
+
+    pub(super) fn fingerprint(&self, to: &mut Fingerprint<'_>) {
+        let Self { voting, lost, votes, quiet_until, electorate, claimed_at } = self;
+        to.put((voting, lost, votes, electorate));
+        to.deadline(*quiet_until);
+        if !electorate.is_empty() {
+            to.age_up_to(*claimed_at, CONFLICT_FORGOTTEN);
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use super::row::Intent;
 use crate::broadcast::{Offer, RowQueue};
 use crate::core::Core;
 use crate::envelope::Packer;
+use crate::fingerprint::Fingerprint;
 use crate::limits::{EARLY_INTENTS_BYTES_MAX, EARLY_INTENTS_MAX, ITEM_BYTES};
 use crate::roster::{Holder, MemberIdx};
 use crate::stats::DropReason;
@@ -238,6 +239,16 @@ impl Intents {
     /// Number of copies of our leave intent that were sent.
     pub(super) fn own_leaves_sent(&self) -> u32 {
         self.own_leaves_sent.unwrap_or_default()
+    }
+
+    pub(super) fn fingerprint(&self, to: &mut Fingerprint<'_>) {
+        let Self { queue, early, early_bytes: _, own_leaves_sent } = self;
+        queue.fingerprint(to);
+        to.put((early.len(), own_leaves_sent));
+        for (since, idx) in early {
+            to.put(idx);
+            to.age(*since);
+        }
     }
 }
 

@@ -8,6 +8,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::fingerprint::Fingerprint;
 use crate::limits::{LAMPORT_BURST_MAX, LAMPORT_JOIN_MAX, LAMPORT_RATE_PER_SEC, LAMPORT_TIME_MAX};
 use crate::time::Instant;
 use crate::token_bucket::TokenBucket;
@@ -93,6 +94,11 @@ impl LamportClock {
         }
         self.time = self.time.max(time + 1);
         Ok(())
+    }
+
+    pub(super) fn fingerprint(&self, to: &mut Fingerprint<'_>) {
+        to.put(self.time);
+        self.budget.fingerprint(to);
     }
 }
 

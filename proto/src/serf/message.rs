@@ -9,6 +9,7 @@ use crate::broadcast::{Offer, TieOrder, TransmitQueue};
 use crate::config::Config;
 use crate::core::Core;
 use crate::envelope::Packer;
+use crate::fingerprint::Fingerprint;
 use crate::limits::PACKET_BYTES_MAX;
 use crate::stats::{DropReason, Pruned};
 use crate::wire::serf::Message;
@@ -112,5 +113,9 @@ impl MessageQueue {
     #[cfg(test)]
     pub(super) fn next(&self) -> Option<&Bytes> {
         self.0.upcoming().next()
+    }
+
+    pub(super) fn fingerprint(&self, to: &mut Fingerprint<'_>) {
+        self.0.fingerprint(to);
     }
 }

@@ -6,6 +6,7 @@
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
+use crate::fingerprint::Fingerprint;
 use serde::{Deserialize, Serialize};
 
 /// An item that can be remembered.
@@ -118,6 +119,16 @@ impl<T: Remembered> Recent<T> {
         let Some((time, items)) = self.times.pop_first() else { return 0 };
         self.bytes -= items.iter().map(T::bytes).sum::<usize>();
         time
+    }
+
+    /// Feeds the items; `feed` feeds one.
+    pub(super) fn fingerprint(&self, to: &mut Fingerprint<'_>, feed: impl Fn(&T, &mut Fingerprint<'_>)) {
+        let Self { times, bytes: _, floor } = self;
+        to.put((times.len(), floor));
+        for (time, items) in times {
+            to.put((time, items.len()));
+            items.iter().for_each(|item| feed(item, to));
+        }
     }
 }
 

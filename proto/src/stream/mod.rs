@@ -21,6 +21,7 @@ pub(crate) use self::reader::{Unit, frame};
 use crate::core::ExchangePurpose;
 use crate::envelope::{Direction, Envelope};
 use crate::event::SeedFailureCause;
+use crate::fingerprint::Fingerprint;
 use crate::limits::STREAM_SILENT_MAX;
 use crate::stats::DropReason;
 use crate::time::Instant;
@@ -266,6 +267,23 @@ impl Streams {
             Some((_, Role::Serving)) => Step::InboundEnded { fault },
             None => Step::Wait,
         }
+    }
+
+    /// Feeds the open exchanges. Numbers of streams matter only while there are any.
+    pub(crate) fn fingerprint(&self, to: &mut Fingerprint<'_>) {
+        let Self { last, inbound: _, unfinished_bytes: _, live } = self;
+        to.put(live.len());
+        for (id, Exchange { peer, role, since, received_bytes, reader }) in live {
+            to.put((last.wrapping_sub(id.0), peer, received_bytes));
+            to.text(role);
+            to.age(*since);
+            to.text(reader);
+        }
+    }
+
+    /// The number of the last stream.
+    pub(crate) const fn last(&self) -> u64 {
+        self.last
     }
 }
 

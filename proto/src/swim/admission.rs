@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Swim, admits, is_gone};
 use crate::core::{Body, Core, Notification, Origin, Unicast};
+use crate::fingerprint::Fingerprint;
 use crate::roster::{Holder, MemberIdx, Peer, canonical, stored_peer};
 use crate::stats::DropReason;
 use crate::time::Instant;
@@ -99,6 +100,13 @@ impl Admission {
     fn acked(&mut self, seq: u32) -> Option<Newcomer> {
         let at = self.newcomers.iter().position(|newcomer| newcomer.seq == seq)?;
         Some(self.newcomers.swap_remove(at))
+    }
+
+    pub(super) fn fingerprint(&self, to: &mut Fingerprint<'_>) {
+        let Self { newcomers, answered, admitted_from, flood_score } = self;
+        to.put((answered, admitted_from, flood_score));
+        // Only at the limit of memory is there any.
+        to.text(newcomers);
     }
 }
 

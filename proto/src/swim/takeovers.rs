@@ -12,7 +12,8 @@ use alloc::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::{Swim, admits};
-use crate::core::{Body, Core, ExchangePurpose, Unicast};
+use crate::core::{Body, Core, ExchangePurpose, Sometimes, Unicast};
+use crate::fingerprint::Fingerprint;
 use crate::roster::{MemberIdx, Peer, canonical, stored_peer};
 use crate::stats::DropReason;
 use crate::time::Instant;
@@ -52,6 +53,14 @@ impl Takeovers {
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.0.len()
+    }
+
+    /// Feeds sequence numbers relative to the last one.
+    pub(super) fn fingerprint(&self, last_seq: u32, to: &mut Fingerprint<'_>) {
+        for (idx, Takeover { incarnation, claim, seq, asked_twice, due }) in &self.0 {
+            to.put((idx, incarnation, claim.record(), last_seq.wrapping_sub(*seq), asked_twice));
+            to.deadline(*due);
+        }
     }
 }
 
@@ -103,6 +112,7 @@ impl Swim {
         } else if admits(core, claim.announced()) {
             // The new node at this index has not answered a probe yet.
             self.admission.forget_ack(idx);
+            core.met.note(Sometimes::NameMoved);
             self.adopt(core, idx, incarnation, claim.announced());
         }
     }
@@ -110,6 +120,7 @@ impl Swim {
     /// The holder answered: it keeps the name, and gets the accusation so that it can refute.
     pub(super) fn holder_acked(&mut self, core: &mut Core, seq: u32) {
         let Some((idx, claim)) = self.takeovers.acked(seq) else { return };
+        core.met.note(Sometimes::NameDefended);
         self.conflict(core, idx, claim.announced());
         self.ping_accusing(core, idx);
     }

@@ -1,6 +1,7 @@
 //! The command line: parses options, prints the report, and returns an exit code for scripts.
 
 mod chaos;
+mod chaos_summary;
 mod compare;
 mod experiment;
 mod explain;

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::core::{Core, Origin};
 use crate::event::{Event, QueryReport};
+use crate::fingerprint::Fingerprint;
 use crate::roster::MemberIdx;
 use crate::serf::Serf;
 use crate::serf::conflict::Vote;
@@ -32,6 +33,18 @@ pub(super) struct PendingQuery {
     acked: u32,
     answered: u32,
     purpose: QueryPurpose,
+}
+
+impl PendingQuery {
+    pub(super) fn fingerprint(&self, to: &mut Fingerprint<'_>) {
+        let Self { deadline, acks, waiting, received, strangers, acked, answered, purpose } = self;
+        to.deadline(*deadline);
+        to.put((acks, waiting, strangers, acked, answered, received.len()));
+        for (from, Received { ack, answer }) in received {
+            to.put((from, ack, answer));
+        }
+        to.text(purpose);
+    }
 }
 
 /// Whether a sender has acked and responded.

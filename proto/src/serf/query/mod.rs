@@ -21,6 +21,7 @@ use super::filter::Patterns;
 use super::message::MessageQueue;
 use super::recent::{Recent, Remembered};
 use crate::conceal::Concealer;
+use crate::fingerprint::Fingerprint;
 use crate::time::Instant;
 use crate::types::QueryId;
 
@@ -108,6 +109,22 @@ impl Queries {
     #[cfg(test)]
     pub(super) fn forget_patterns(&mut self) {
         self.patterns = Patterns::default();
+    }
+
+    /// The compiled patterns and the last search are caches.
+    pub(super) fn fingerprint(&self, to: &mut Fingerprint<'_>) {
+        let Self { recent, open, pending, queue, patterns: _, searched: _, time_min, newest } = self;
+        recent.fingerprint(to, |Number(number), to| to.put(number));
+        to.put((open.len(), pending.len(), time_min, newest));
+        for (id, open) in open {
+            to.put(id);
+            open.fingerprint(to);
+        }
+        for (id, pending) in pending {
+            to.put(id);
+            pending.fingerprint(to);
+        }
+        queue.fingerprint(to);
     }
 }
 

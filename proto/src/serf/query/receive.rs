@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::{INTERNAL_PREFIX, Number};
 use crate::core::{Core, Origin, Requester};
 use crate::event::{self, Event, KeyOperation};
+use crate::fingerprint::Fingerprint;
 use crate::limits::{QUERIES_OPEN_MAX, QUERY_FILTERS_MAX, QUERY_TIMEOUT_MAX};
 use crate::serf::recent::Novelty;
 use crate::serf::{Filter, PatternError, Serf};
@@ -24,6 +25,15 @@ pub(super) struct Open {
     pub(super) requester: Requester,
     pub(super) deadline: Instant,
     pub(super) answered: bool,
+}
+
+impl Open {
+    pub(super) fn fingerprint(&self, to: &mut Fingerprint<'_>) {
+        let Self { requester, deadline, answered } = self;
+        to.text(requester);
+        to.deadline(*deadline);
+        to.put(answered);
+    }
 }
 
 impl Serf {
