@@ -116,6 +116,7 @@
 //! | [`limits`] | limits of buffers, queues and messages |
 //! | `types` | names, tags, ids, keys and [`Snapshot`] |
 //! | [`diagnostics`] | requests to a node from a program that is not a member |
+//! | `fingerprint` | what decides the behaviour of a node, hashed |
 //! | `named` | macro for enums whose variants have names |
 //!
 //! # Features
@@ -133,11 +134,13 @@ extern crate alloc;
 
 mod broadcast;
 mod complaints;
+mod conceal;
 mod config;
 mod core;
 pub mod diagnostics;
 mod envelope;
 mod event;
+mod fingerprint;
 mod input;
 #[doc(hidden)]
 pub mod internals;
@@ -160,19 +163,24 @@ mod token_bucket;
 mod types;
 mod wire;
 
+/// Version of this crate. Recorded inputs and checkpoints are read by the version that wrote them.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
 pub use bytes;
 pub use complaints::{Complaint, ComplaintKind};
+pub use conceal::{Concealed, Concealer};
 pub use config::{CodecChoice, Config, ConfigError, Options, SerfOptions, SwimOptions, TransportOptions};
 pub use envelope::{EnvelopeConfig, Keyring, KeyringError, Label};
 pub use event::{
     AddressFailure, Event, Evidence, JoinOutcome, KeyAnswer, KeyOperation, KeyReport, LeaveReport, Member, MemberEvent,
-    MemberEventKind, Members, NameVerdict, NameVote, Query, QueryReport, SeedFailureCause, Source, Status, UserEvent,
+    MemberEventKind, Members, NameVerdict, NameVote, PartitionReport, PartitionShare, Query, QueryReport,
+    SeedFailureCause, Source, Status, UserEvent,
 };
 pub use input::Input;
 pub use ipnet::IpNet;
 pub use node::{
-    Coalescing, ForceLeaveError, JoinError, LeaveError, Node, NodeState, OldEvents, SetTagsError, SocketFailure, Start,
-    Tombstone, UserEventError, Why,
+    CheckpointError, Coalescing, ForceLeaveError, JoinError, LeaveError, Node, NodeState, OldEvents, Outputs,
+    SetTagsError, SocketFailure, Start, Tap, Tombstone, Unsaved, UserEventError, Why,
 };
 pub use outbox::{Outbox, Output};
 pub use policy::{Candidate, Policy, SharedPolicy, Veto};

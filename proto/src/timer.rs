@@ -5,14 +5,18 @@
 //! whether they still apply.
 
 use alloc::collections::BinaryHeap;
+use alloc::vec::Vec;
 use core::cmp::Reverse;
 
+use serde::{Deserialize, Serialize};
+
+use crate::fingerprint::Fingerprint;
 use crate::roster::MemberIdx;
 use crate::time::Instant;
 use crate::types::{JoinId, StreamId};
 
 /// A timer, by the layer that handles it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, Hash)]
 pub(crate) enum Timer {
     Swim(SwimTimer),
     Serf(SerfTimer),
@@ -20,7 +24,7 @@ pub(crate) enum Timer {
 }
 
 /// Timers of membership and failure detection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, Hash)]
 pub(crate) enum SwimTimer {
     /// The direct ping of the running probe timed out.
     AckDue,
@@ -39,7 +43,7 @@ pub(crate) enum SwimTimer {
 }
 
 /// Timers of the Serf layer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, Hash)]
 pub(crate) enum SerfTimer {
     /// Reap members.
     Reap,
@@ -54,7 +58,7 @@ pub(crate) enum SerfTimer {
 }
 
 /// Timers of the node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, Hash)]
 pub(crate) enum NodeTimer {
     /// Gossip tick.
     Gossip,
@@ -62,6 +66,8 @@ pub(crate) enum NodeTimer {
     Leave,
     /// Search for other members.
     Isolation,
+    /// Judge how many members are missing.
+    Partition,
     /// A stream reached its deadline.
     Stream(StreamId),
     /// A join got no answer for a while.
@@ -101,6 +107,7 @@ impl Timer {
             Self::Serf(SerfTimer::Deliver) => 8,
             Self::Serf(SerfTimer::Query) => 9,
             Self::Node(NodeTimer::Isolation) => 10,
+            Self::Node(NodeTimer::Partition) => 11,
             Self::Swim(SwimTimer::Suspicion(_) | SwimTimer::Relay(_) | SwimTimer::Takeover(_))
             | Self::Serf(SerfTimer::Prune(_))
             | Self::Node(NodeTimer::Stream(_) | NodeTimer::Join(_)) => return None,
@@ -109,7 +116,7 @@ impl Timer {
 }
 
 /// The singleton timers. The order decides which of two at the same instant fires first.
-const SLOTS: [Timer; 11] = [
+const SLOTS: [Timer; 12] = [
     Timer::Swim(SwimTimer::AckDue),
     Timer::Swim(SwimTimer::ProbeEnd),
     Timer::Swim(SwimTimer::Probe),
@@ -121,10 +128,11 @@ const SLOTS: [Timer; 11] = [
     Timer::Serf(SerfTimer::Deliver),
     Timer::Serf(SerfTimer::Query),
     Timer::Node(NodeTimer::Isolation),
+    Timer::Node(NodeTimer::Partition),
 ];
 
 /// All timers of a node.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Timers {
     slots: [Instant; SLOTS.len()],
     heap: BinaryHeap<Reverse<(Instant, u32, Timer)>>,
@@ -179,7 +187,7 @@ impl Timers {
     /// Removes and returns the earliest timer that is due at `now`.
     pub(crate) fn pop_due(&mut self, now: Instant) -> Option<Timer> {
         let mut slot = 0;
-        // A linear scan: eleven slots are two cache lines, less work than a heap.
+        // A linear scan: twelve slots are two cache lines, less work than a heap.
         for candidate in 1..SLOTS.len() {
             if self.slots[candidate] < self.slots[slot] {
                 slot = candidate;
@@ -198,6 +206,18 @@ impl Timers {
         let fired = self.heap.pop().map(|Reverse((.., timer))| timer);
         self.heap_next = self.heap.peek().map_or(Instant::MAX, |Reverse((at, ..))| *at);
         fired
+    }
+
+    /// Feeds the armed timers, in the order in which they fire.
+    pub(crate) fn fingerprint(&self, to: &mut Fingerprint<'_>) {
+        let Self { slots, heap, heap_next: _, order: _ } = self;
+        slots.iter().for_each(|at| to.deadline(*at));
+        let mut heap: Vec<_> = heap.iter().map(|Reverse(entry)| *entry).collect();
+        heap.sort_unstable();
+        for (at, _, timer) in heap {
+            to.put(timer);
+            to.deadline(at);
+        }
     }
 }
 
@@ -223,7 +243,7 @@ mod tests {
         timers.set(SwimTimer::Relay(3), at(4));
         assert_eq!(timers.next(), Some(at(4)));
         assert_eq!(timers.pop_due(at(3)), None);
-        let fired: alloc::vec::Vec<_> = core::iter::from_fn(|| timers.pop_due(at(9))).collect();
+        let fired: Vec<_> = core::iter::from_fn(|| timers.pop_due(at(9))).collect();
         assert_eq!(
             fired,
             [

@@ -2,10 +2,13 @@
 
 use core::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
+use crate::fingerprint::Fingerprint;
 use crate::time::Instant;
 
 /// A bucket of `BURST` tokens, refilled at `PER_SEC` tokens per second.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct TokenBucket<const BURST: u64, const PER_SEC: u64> {
     /// When the bucket will be full again; in the past if it is full.
     full_at: Instant,
@@ -25,6 +28,11 @@ impl<const BURST: u64, const PER_SEC: u64> TokenBucket<BURST, PER_SEC> {
             let nanos = (u128::from(tokens) * NANOS_PER_SEC).div_ceil(u128::from(PER_SEC));
             self.full_at = self.full_at.max(now) + Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
         }
+    }
+
+    /// Feeds the time until the bucket is full.
+    pub(crate) fn fingerprint(&self, to: &mut Fingerprint<'_>) {
+        to.deadline(self.full_at);
     }
 }
 

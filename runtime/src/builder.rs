@@ -104,6 +104,7 @@ impl<N: Net> Builder<N> {
         let after_leave = if options.rejoin_after_leave { AfterLeave::Rejoin } else { AfterLeave::Forget };
         let opened = options.snapshot.map(|path| open_snapshot(&disk, path, after_leave)).transpose()?;
         let (start, snapshot) = opened.map_or((Start::new(), None), |(start, writer)| (start, Some(writer)));
+        let has_policy = options.policy.is_some();
         let start = match options.policy {
             Some(policy) => start.with_policy(policy),
             None => start,
@@ -117,6 +118,8 @@ impl<N: Net> Builder<N> {
             subscriber_events_max: options.subscriber_events_max,
             files: Files { snapshot, keyring },
             retries: Retries::new(&seed),
+            capture: options.capture,
+            has_policy,
         };
         let (shared, [events, handled]) =
             driver::start(setup, |now, out| Node::new(config, &identity, &seed, now, start, out));

@@ -31,6 +31,11 @@ pub(crate) enum Command {
     Leave,
     /// Kills the process; its host stays up and refuses connections.
     Crash,
+    /// Kills the process as a power failure does: unsynced records of its snapshot are lost, and one may be torn.
+    LosePower {
+        /// Decides how many, and where.
+        draw: u32,
+    },
     /// Stalls the process: it handles nothing until it resumes.
     Pause,
     /// Blocks the packets of the process until it resumes at `until`: inputs wait, outputs leave then, timers go on.

@@ -49,6 +49,8 @@ pub(crate) struct Process {
     pub(crate) slow: Option<Box<SlowProcessor>>,
     /// Start of this life.
     pub(crate) born_at: Instant,
+    /// Whether this life began without the snapshot of an earlier one.
+    pub(crate) began_blank: bool,
     /// Time of the valid wake-up in the queue; wake-ups at other times are outdated.
     pub(crate) wake_at: Instant,
     /// Digest of all inputs.
@@ -171,6 +173,7 @@ impl Host {
                 backlog: None,
                 slow: None,
                 born_at: Instant::ZERO,
+                began_blank: true,
                 wake_at: Instant::MAX,
                 digest: Digest::default(),
                 calls: 0,
@@ -211,6 +214,11 @@ impl Backlog {
         }
         self.held.push_back(scheduled);
         true
+    }
+
+    /// Returns the number of datagrams among the inputs.
+    pub(crate) fn datagrams(&self) -> usize {
+        self.held.iter().filter(|scheduled| scheduled.payload.is_datagram()).count()
     }
 
     /// Takes the oldest input.

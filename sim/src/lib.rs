@@ -36,7 +36,9 @@
 //! | `results` | results files, for sweeps, comparisons and reports |
 //! | `experiment` | scenario files, sweeps, shards |
 //! | `series`, `notes`, `explain` | time series of a run, and the timeline of one member |
+//! | `witness` | what happened in a world since its start |
 //! | `stats`, `compare` | intervals over seeds, comparison of two settings |
+//! | `replay` | captures of real nodes, replayed and told |
 //! | `chart`, `page`, `vega` | charts, HTML pages |
 //! | `cli` | the command line |
 
@@ -93,6 +95,8 @@ mod phase_bar;
 mod profile;
 mod queue;
 mod recorder;
+#[cfg(feature = "replay")]
+mod replay;
 mod report;
 pub mod results;
 mod route;
@@ -109,10 +113,11 @@ mod truth;
 mod usage;
 #[cfg(feature = "cli")]
 mod vega;
+mod witness;
 mod world;
 
 pub use app::{App, AppHandle};
-pub use chaos::{ChaosOptions, ChaosReport, HostileReport, chaos};
+pub use chaos::{ChaosOptions, ChaosReport, ChaosWorld, HostileReport, Shrunk, Sight, Unseen, chaos, shrink};
 pub use check::{Finding, Violation};
 #[cfg(feature = "cli")]
 pub use cli::main;

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use serf_proto::{Event, Instant, KeyReport, Member, MemberEventKind, NameVerdict, QueryReport};
+use serf_proto::{Event, Instant, KeyReport, Member, MemberEventKind, NameVerdict, QueryReport, Status};
 
 use crate::addressing::{node_at, node_of};
 use crate::check::{Finding, Moment, Violation};
@@ -64,6 +64,7 @@ impl HostContext<'_> {
                 }
             }
             Event::Joined(report) if report.contacted == 0 => {
+                self.notes.witness.joins_in_vain += 1;
                 let again = match &host.orders.contacts {
                     Some(contacts) => Command::Join { contacts: contacts.clone() },
                     None => Command::Rejoin,
@@ -88,9 +89,13 @@ impl HostContext<'_> {
             }
             Event::QueryEnded(report) => self.ask_the_silent(host, report),
             Event::Keys(report) => self.note_keys(host, report),
-            Event::NameVote(vote) if vote.verdict == NameVerdict::Lost && self.shared.names_kept => {
-                let (for_us, against) = (vote.for_us, vote.against);
-                self.report(Some(Finding::VotedOut { for_us, against }));
+            Event::Partition(report) if !is_hostile => self.notes.signals.add(self.at, report),
+            Event::NameVote(vote) => {
+                self.notes.witness.name_votes[vote.verdict as usize] += 1;
+                if vote.verdict == NameVerdict::Lost && self.shared.names_kept {
+                    let (for_us, against) = (vote.for_us, vote.against);
+                    self.report(Some(Finding::VotedOut { for_us, against }));
+                }
             }
             Event::LeftCluster(_) => return Next::End,
             _ => {}
@@ -182,11 +187,16 @@ impl HostContext<'_> {
                 self.notes.alarm(self.at, Alarm::TrueFailure, self.shared.layout.group(id));
                 if let Some(crash) = truth.crash_of(id) {
                     self.notes.detect(self.id, self.at, id, crash);
+                } else if let Some(cut) = truth.cut_of(self.id, id) {
+                    self.notes.lose(self.at, cut);
                 }
             }
         }
         let Some(status) = status_after(kind) else { return };
         let before = host.checks.fallen.change(id, status);
+        if before == Some(Status::Failed) && status == Status::Alive && self.shared.truth.never_down(id) {
+            self.notes.witness.late_refutations += 1;
+        }
         if let Aim::Views { status: wanted, watch } = &self.shared.goal.aim
             && watch.covers(&self.shared.truth, self.id, id)
         {

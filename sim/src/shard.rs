@@ -2,7 +2,6 @@
 
 use core::net::SocketAddr;
 use core::time::Duration;
-use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use serf_proto::{Coalescing, DropReason, Input, Instant, MessageKind, OldEvents, Outbox, Output, Sent, StreamInput};
@@ -102,7 +101,7 @@ impl Shard {
                     host.process.wake_at = Instant::MAX;
                 }
             } else if !backlog.hold(scheduled) {
-                self.tally.drop_datagram(NetDrop::Overflow);
+                self.drop_datagram(NetDrop::Overflow);
             }
             return;
         }
@@ -144,7 +143,8 @@ impl Shard {
         if let Payload::Wake = scheduled.payload {
             process.wake_at = Instant::MAX;
         } else if !slow.backlog.hold(scheduled) {
-            self.tally.drop_datagram(NetDrop::Overflow);
+            self.tally.count_drop(NetDrop::Overflow);
+            self.notes.witness.datagrams.drop(NetDrop::Overflow);
         }
         if !core::mem::replace(&mut slow.is_scheduled, true) {
             let free_at = slow.busy_until.max(at);
@@ -238,7 +238,7 @@ impl Shard {
             attacker.record_packet(bytes);
         }
         let Some(node) = &mut host.process.node else {
-            self.tally.drop_datagram(NetDrop::Down);
+            self.drop_datagram(NetDrop::Down);
             return;
         };
         host.process.digest.fold(at.as_nanos());
@@ -249,7 +249,13 @@ impl Shard {
         }
         node.handle_datagram(now, from, bytes, &mut self.out);
         self.tally.delivered += 1;
+        self.notes.witness.datagrams.delivered += 1;
         self.settle(shared, local, id, at);
+    }
+
+    fn drop_datagram(&mut self, reason: NetDrop) {
+        self.tally.count_drop(reason);
+        self.notes.witness.datagrams.drop(reason);
     }
 
     /// Delivers a datagram of the attacker and measures what the node sends in the same call.
@@ -351,6 +357,7 @@ impl Shard {
         match command {
             Command::Start(from) => self.start(shared, local, id, at, from),
             Command::Crash => self.end(shared, local, id, at),
+            Command::LosePower { draw } => self.lose_power(shared, local, id, at, draw),
             Command::Pause => {
                 host.process.backlog = host.process.node.is_some().then(Box::<Backlog>::default);
                 self.note(at, id, Fact::Stalled);
@@ -416,8 +423,9 @@ impl Shard {
                 self.feed(shared, local, id, at, Input::ChangeAllKeys { operation, key, relay_factor });
             }
             Command::SetRole(role) => {
-                let tags = BTreeMap::from([("role".to_owned(), format!("role-{role}"))]);
-                self.feed(shared, local, id, at, Input::SetTags(tags));
+                let mut tags = shared.layout.tags(id);
+                tags.set("role", format!("role-{role}"));
+                self.feed(shared, local, id, at, Input::SetTags(tags.into()));
             }
             Command::Leave => self.feed(shared, local, id, at, Input::Leave),
             Command::Assault(attack) => {
@@ -478,6 +486,7 @@ impl Shard {
             recorder.start(now, host.process.lives, is_converged, found.clone());
         }
         host.process.born_at = at;
+        host.process.began_blank = from == StartFrom::Blank;
         host.process.node = Some(shared.spawn(id, host.process.lives, now, is_converged, found, &mut self.out));
         host.process.app = shared.start_app(id, host.process.lives);
         host.process.lives += 1;
@@ -496,17 +505,20 @@ impl Shard {
         if let Some(recorder) = watching(&mut self.recorder, id) {
             recorder.stop(host.clock.read(at));
         }
+        self.notes.witness.note_process(&node);
         for (sum, dropped) in self.dropped_by_the_dead.iter_mut().zip(node.stats().dropped) {
             *sum += dropped;
         }
         for (sum, sent) in self.sent_by_the_dead.iter_mut().zip(node.stats().messages_out) {
             sum.add(sent);
         }
-        (host.process.wake_at, host.process.backlog, host.process.app) = (Instant::MAX, None, None);
+        (host.process.wake_at, host.process.app) = (Instant::MAX, None);
         host.sockets.uplink.blocked_until = Instant::ZERO;
-        if let Some(slow) = &mut host.process.slow {
-            slow.backlog = Backlog::default();
-        }
+        // The kernel discards what the process has not read.
+        let held = host.process.backlog.take().into_iter().map(|backlog| backlog.datagrams());
+        let waiting = host.process.slow.iter_mut().map(|slow| core::mem::take(&mut slow.backlog).datagrams());
+        let unread: usize = held.chain(waiting).sum();
+        (0..unread).for_each(|_| self.notes.witness.datagrams.drop(NetDrop::Down));
         self.notes.ledger.process(at, -1);
         host.checks.fallen = FallenMembers::default();
         host.phase.loads.clear();
@@ -516,6 +528,19 @@ impl Shard {
             context.reset_peer(host, &end);
         }
         self.note(at, id, Fact::Ended);
+    }
+
+    /// Ends the process as a power failure does: the disk loses what was not synced.
+    fn lose_power(&mut self, shared: &Shared, local: usize, id: u32, at: Instant, draw: u32) {
+        if self.hosts[local].process.node.is_none() {
+            return;
+        }
+        self.end(shared, local, id, at);
+        let host = &mut self.hosts[local];
+        let torn = host.disk.lose_power(draw);
+        // Without the time of the newest event, the next life may deliver events again.
+        host.checks.checkers = Checkers::default();
+        self.notes.witness.lose_power(&torn);
     }
 
     /// Records what a host does, for the timeline of a member.
@@ -635,6 +660,7 @@ fn reaches_the_stalled(payload: &Payload) -> bool {
     matches!(payload, Payload::Command(command) if matches!(
         **command,
         Command::Crash
+            | Command::LosePower { .. }
             | Command::Pause
             | Command::Block { .. }
             | Command::Resume

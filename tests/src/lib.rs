@@ -31,6 +31,7 @@ pub mod many;
 mod network;
 mod script;
 
+pub use network::describe;
 pub use script::{Script, ScriptError};
 
 /// Runs the examples of `docs/embed.md` as doctests.

@@ -322,7 +322,8 @@ fn names(event: &MemberEvent) -> String {
     event.members.names().collect::<Vec<_>>().join(" ")
 }
 
-fn describe(event: &Event) -> String {
+/// Describes an event as a line of a report.
+pub fn describe(event: &Event) -> String {
     match event {
         Event::Member(event) if event.kind == MemberEventKind::Update => {
             let tags = event.members.iter().flat_map(|member| member.tags());

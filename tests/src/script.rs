@@ -45,6 +45,11 @@ impl Script {
         Self { commands: commands.collect(), story: story.to_owned(), expected: expected.to_owned() }
     }
 
+    /// Returns the commands, each with its line number and its words.
+    pub fn commands(&self) -> impl Iterator<Item = (usize, &[String])> {
+        self.commands.iter().map(|(line, words)| (*line, words.as_slice()))
+    }
+
     /// Returns the expected reports.
     pub fn expected(&self) -> &str {
         &self.expected

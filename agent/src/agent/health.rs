@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use serf_tokio::{NodeState, Stats, Status};
 
 use super::Agent;
+use crate::rpc::PartitionShare;
 
 /// The counters at the last health check.
 #[derive(Debug, Default)]
@@ -30,6 +31,13 @@ impl Sample {
 }
 
 impl Agent {
+    /// A line about missing members; empty without `-partition-signal`. They do not make the agent unhealthy: a restart
+    /// would not bring them back, and a new node knows no larger membership.
+    pub(super) fn partition_detail(&self) -> String {
+        let share = self.serf.partition().map(PartitionShare::from);
+        share.map(|share| format!("partition: {share}\n")).unwrap_or_default()
+    }
+
     /// Why the agent is unhealthy; `None` when it is healthy.
     pub(super) fn unhealthy_reason(&self) -> Option<Cow<'static, str>> {
         match self.serf.state() {

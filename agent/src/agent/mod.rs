@@ -1,6 +1,7 @@
 //! The agent: a node with RPC, handlers, metrics, discovery and the log.
 
 mod bootstrap;
+mod capture;
 mod commands;
 mod discovery;
 mod events;
@@ -29,7 +30,7 @@ mod why;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use serf_tokio::{CodecChoice, Serf};
+use serf_tokio::{Capture, CodecChoice, Serf};
 use tokio::sync::{Mutex, watch};
 
 use self::bootstrap::Bootstrap;
@@ -63,6 +64,8 @@ pub(crate) struct Agent {
     scripts: Scripts,
     children: Children,
     files: FileLimit,
+    /// The capture that SIGUSR2 switches.
+    capture: Option<Capture>,
     /// The Serf protocol version in use.
     protocol: u8,
     /// Whether a name conflict is resolved by a vote.

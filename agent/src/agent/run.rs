@@ -23,7 +23,7 @@ use super::seeds::Seeds;
 use super::setup::{self, Files};
 use super::status_page::StatusPage;
 use super::supervisor::Supervisor;
-use super::{Agent, Stop, discovery, events, panics, sinks, web};
+use super::{Agent, Stop, capture, discovery, events, panics, sinks, web};
 use crate::config::{Config, Settings, count, given};
 use crate::endpoint::go_words;
 use crate::log::{Log, Syslog, TraceLog};
@@ -42,7 +42,7 @@ pub(crate) fn run(config: Config, args: &[OsString]) -> bool {
         }
     };
     log.set_format(config.log_format, &config.settings.node_name);
-    panics::end_the_process(&log);
+    panics::end_the_process(&log, given(&config.settings.capture).is_some());
     // Only tests run a second agent in one process; the node's log records then go to the first.
     _ = tracing::subscriber::set_global_default(TraceLog::new(Arc::clone(&log)));
     let ended = tokio::runtime::Builder::new_current_thread().enable_all().build().map(|runtime| {
@@ -190,6 +190,7 @@ impl Agent {
             scripts: Scripts::new(agent.clone(), Arc::clone(&log)),
             children: Children::default(),
             files: FileLimit::raise(),
+            capture: capture::of(settings),
             log,
             protocol: config.protocol,
             resolves_names: !settings.disable_name_resolution,

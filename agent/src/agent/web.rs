@@ -73,7 +73,7 @@ fn answer(agent: &Agent, request: &Request<Incoming>) -> Response<String> {
         }
         "/metrics" => (StatusCode::OK, EXPOSITION, agent.exposition()),
         "/healthz" => match agent.unhealthy_reason() {
-            None => (StatusCode::OK, PLAIN, "ok\n".into()),
+            None => (StatusCode::OK, PLAIN, format!("ok\n{}", agent.partition_detail())),
             Some(why) => (StatusCode::SERVICE_UNAVAILABLE, PLAIN, format!("{why}\n")),
         },
         _ if let Some(page) = page => return page_answer(agent, page, request),

@@ -53,13 +53,14 @@ Event handlers:
 
   A handler is a script, or events, '=' and a script. The events are a list
   with commas of: member-join, member-leave, member-failed, member-update,
-  member-reap, user, user:NAME, query, query:NAME, or * for all.
+  member-reap, user, user:NAME, query, query:NAME, partition, or * for all.
 
   The script runs in a shell. It learns what happened from the environment
-  (SERF_EVENT, SERF_USER_EVENT, SERF_QUERY_NAME, and of this member
-  SERF_SELF_NAME, SERF_SELF_ROLE and SERF_TAG_...) and from its input: a line
-  for each member with name, address, role and tags between tabs, or the
-  payload of a user event or query. What it prints is the answer to a query.
+  (SERF_EVENT, SERF_USER_EVENT, SERF_QUERY_NAME, SERF_PARTITION_..., and of
+  this member SERF_SELF_NAME, SERF_SELF_ROLE and SERF_TAG_...) and from its
+  input: a line for each member with name, address, role and tags between
+  tabs, or the payload of a user event or query. What it prints is the answer
+  to a query. A partition comes only with -partition-signal.
 
   The scripts for an event run one after the other, in the order in which
   they are configured, and are over before those for the next event begin.

@@ -60,6 +60,11 @@ impl Settings {
         }
         options.serf.name_conflict_resolution = !settings.disable_name_resolution;
         options.serf.coordinates = !settings.disable_coordinates;
+        options.swim.zone_tag.clone_from(&settings.zone_tag);
+        options.swim.zone_bridges = count(settings.zone_bridges);
+        options.swim.accusers_min = count(settings.accusers_min);
+        options.serf.partition_stable_after = duration(settings.partition_signal);
+        options.serf.partition_lost_percent = count(settings.partition_lost_percent);
         Ok(options)
     }
 
@@ -186,6 +191,22 @@ mod tests {
         assert!(options.transport.compression && options.transport.encrypt_keys.is_empty());
         let options = protocol(r#"{"encrypt_key": "MDEyMzQ1Njc4OWFiY2RlZg=="}"#).unwrap();
         assert_eq!(options.transport.encrypt_keys.len(), 1);
+    }
+
+    #[test]
+    fn zones_and_the_partition_signal_are_off_unless_set() {
+        let (swim, serf) = (|options: &Options| options.swim.clone(), |options: &Options| options.serf.clone());
+        let plain = protocol("{}").unwrap();
+        assert_eq!((swim(&plain).zone_tag.as_str(), serf(&plain).partition_stable_after), ("", Duration::ZERO));
+        let set = protocol(
+            r#"{"zone_tag": "zone", "zone_bridges": 5, "partition_signal": "15s", "partition_lost_percent": 30}"#,
+        );
+        let set = set.unwrap();
+        assert_eq!((swim(&set).zone_tag.as_str(), swim(&set).zone_bridges), ("zone", 5));
+        let (after, percent) = (serf(&set).partition_stable_after, serf(&set).partition_lost_percent);
+        assert_eq!((after, percent), (Duration::from_secs(15), 30));
+        let accusers = |json| swim(&protocol(json).unwrap()).accusers_min;
+        assert_eq!((accusers("{}"), accusers(r#"{"accusers_min": 3}"#)), (1, 3));
     }
 
     #[test]

@@ -316,6 +316,31 @@ settings! {
         #[bound(Profile)]
         reap_interval: Nanos,
 
+        /// Tag whose value is a member's zone. Probes and gossip
+        /// then stay mostly in the own zone. No zones unless
+        /// given.
+        #[flag = "zone-tag=key"]
+        zone_tag: Text,
+
+        /// Members of each zone that carry gossip to the others.
+        #[bound(Positive)]
+        zone_bridges: Int = 3,
+
+        /// How many members must accuse a silent one by their own
+        /// probes before this agent declares it failed.
+        #[bound(Positive)]
+        accusers_min: Int = 1,
+
+        /// Reports the event 'partition' when members have been
+        /// missing, and nothing else has changed, for this time;
+        /// 0: never. 10s suits 100 members, 30s 1000.
+        #[flag = "partition-signal=0s"]
+        partition_signal: Nanos,
+
+        /// From which share of missing members on, in percent.
+        #[bound(Positive)]
+        partition_lost_percent: Int = 20,
+
         /// Runs a script for events, see below. Can be given
         /// several times.
         #[flag = "event-handler=spec"]
@@ -347,6 +372,31 @@ settings! {
 
         /// The facility for -syslog.
         syslog_facility: Text = "LOCAL0",
+
+        /// Records everything that the node receives into files
+        /// in this directory, for 'sim replay'. SIGUSR2 stops
+        /// and starts it. Contains no keys.
+        #[flag = "capture=dir"]
+        capture: Text,
+
+        /// Does not record before the first SIGUSR2.
+        #[flag = "capture-paused"]
+        capture_paused: Bool,
+
+        /// Records no payloads of user events, queries and
+        /// answers.
+        #[flag = "capture-redact"]
+        capture_redact: Bool,
+
+        /// Bytes of input in a file of the capture, at least
+        /// 4096.
+        #[bound(Positive)]
+        capture_file_bytes: Int = 16_777_216,
+
+        /// Number of files in a capture, at least 2; the oldest
+        /// is removed first.
+        #[bound(Positive)]
+        capture_files: Int = 8,
 
         /// A statsite server, to which metrics go over TCP.
         statsite_addr: Text,

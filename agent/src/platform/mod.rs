@@ -37,6 +37,9 @@ pub(crate) enum Signal {
     Hangup,
     /// Print the metrics.
     Dump,
+    /// Start or stop the capture.
+    #[cfg_attr(not(unix), allow(dead_code, reason = "only Unix has more than Ctrl-C"))]
+    Capture,
 }
 
 impl Signal {
@@ -47,6 +50,7 @@ impl Signal {
             Self::Terminate => "terminated",
             Self::Hangup => "hangup",
             Self::Dump => "user defined signal 1",
+            Self::Capture => "user defined signal 2",
         }
     }
 }

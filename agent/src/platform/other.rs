@@ -94,7 +94,9 @@ pub(crate) fn is_readable_by_all(_path: &Path) -> bool {
 }
 
 /// Directories cannot be synced.
-pub(crate) fn sync_directory(_directory: &Path) {}
+pub(crate) fn sync_directory(_directory: &Path) -> io::Result<()> {
+    Ok(())
+}
 
 /// There is no limit of open files.
 pub(crate) fn file_limit() -> Option<u64> {

@@ -2,6 +2,7 @@
 
 mod heard;
 mod keys;
+mod sometimes;
 
 use alloc::format;
 use alloc::string::String;
@@ -12,12 +13,16 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 pub(crate) use self::heard::{Heard, Origin};
 pub(crate) use self::keys::{KeyOutcome, KeyRequest, KeyRequests, Requester};
+use self::sometimes::Met;
+pub use self::sometimes::Sometimes;
 use crate::complaints::{ComplaintKind, Complaints, PeerAt};
 use crate::config::Config;
 use crate::event::Event;
+use crate::fingerprint::Fingerprint;
 use crate::policy::SharedPolicy;
 use crate::rng::{Rng, Seed};
 use crate::roster::{Directory, MemberIdx, Roster};
@@ -48,6 +53,8 @@ pub(crate) struct Core {
     /// Key operations requested by members and not yet answered.
     pub(crate) key_requests: KeyRequests,
     pub(crate) stats: Stats,
+    /// Rare situations that this node has met.
+    pub(crate) met: Met,
     /// Complaints: log lines about peers that are refused or unreachable.
     pub(crate) complaints: Complaints,
     /// Text that the next complaint about the current input quotes.
@@ -72,6 +79,7 @@ impl Core {
             events: Vec::new(),
             key_requests: KeyRequests::default(),
             stats: Stats::default(),
+            met: Met::default(),
             complaints: Complaints::default(),
             detail: String::new(),
         }
@@ -180,13 +188,37 @@ impl Core {
             self.withdraw(ComplaintKind::UdpIndirect, addr);
         }
     }
+
+    /// Feeds what decides the behaviour of the node, except the RNG: a program that explores all choices sets it before
+    /// each call. The queues of effects are empty between calls. Of the statistics only the number of probes decides
+    /// anything.
+    pub(crate) fn fingerprint(&self, to: &mut Fingerprint<'_>) {
+        debug_assert!(!self.has_effects() && self.events.is_empty(), "a call leaves nothing behind");
+        self.roster.fingerprint(to);
+        self.timers.fingerprint(to);
+        to.text(&self.key_requests);
+        to.put(self.stats.probes % PROBES_CYCLE);
+    }
+
+    /// Replaces all RNG streams.
+    pub(crate) fn reseed(&mut self, seed: &Seed) {
+        self.rng = Rngs::new(seed);
+    }
+
+    /// Whether anything was drawn since the RNG streams were set to `seed`.
+    pub(crate) fn has_drawn(&self, seed: &Seed) -> bool {
+        self.rng != Rngs::new(seed)
+    }
 }
 
 /// Capacity that the queues keep between calls, in items.
 const BUFFERED_KEPT: usize = 8;
 
+/// The probes that are chosen differently recur after this many; `Swim::next_target`.
+const PROBES_CYCLE: u64 = 4;
+
 /// One RNG stream per concern, so that drawing more in one does not shift the others.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
 pub(crate) struct Rngs {
     pub(crate) probe: Rng,
     pub(crate) gossip: Rng,
@@ -310,7 +342,7 @@ pub(crate) struct Dial {
 }
 
 /// The purpose of an exchange on a stream that we open.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum ExchangePurpose {
     /// Periodic anti-entropy, or, with `join`, a reconnect to a failed member.
     PushPull { join: bool, codec: Codec },

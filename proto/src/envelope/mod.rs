@@ -29,6 +29,7 @@ pub use self::compound::Parts;
 pub use self::keyring::{Keyring, KeyringError};
 pub use self::label::Label;
 pub(crate) use self::record::{Direction, Progress, Record};
+use crate::fingerprint::Fingerprint;
 use crate::limits::PACKET_INFLATED_BYTES_MAX;
 use crate::rng::{Rng, Seed};
 use crate::sink::{Full, Writer};
@@ -92,6 +93,16 @@ impl Envelope {
     /// Draws nonces from `seed`. A seed must not be used twice with the same keys: a repeated nonce breaks AES-GCM.
     pub fn new(config: EnvelopeConfig, seed: &Seed) -> Self {
         Self { config, nonces: Rng::stream(seed, NONCE_STREAM) }
+    }
+
+    /// Layers whose nonces continue a stream.
+    pub(crate) const fn resume(config: EnvelopeConfig, nonces: Rng) -> Self {
+        Self { config, nonces }
+    }
+
+    /// The stream of the nonces.
+    pub(crate) fn into_nonces(self) -> Rng {
+        self.nonces
     }
 
     /// Opens a datagram: removes the outer layers and returns one frame or a compound of frames. Decrypted or inflated
@@ -186,6 +197,11 @@ impl Envelope {
     /// The keyring.
     pub const fn keyring(&self) -> &Keyring {
         &self.config.keyring
+    }
+
+    /// Feeds the keys, which change while a node runs. The other layers are configuration.
+    pub(crate) fn fingerprint(&self, to: &mut Fingerprint<'_>) {
+        self.config.keyring.keys().for_each(|key| to.put(key.as_bytes()));
     }
 }
 

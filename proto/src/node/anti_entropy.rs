@@ -20,12 +20,15 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 use super::Node;
-use crate::core::{Body, Heard, Origin, Unicast};
+use crate::core::{Body, Heard, Origin, Sometimes, Unicast};
+use crate::fingerprint::Fingerprint;
 use crate::limits::{BUCKETS_BITS_MAX, EVENT_WINDOW_TIMES_MAX};
 use crate::roster::{MemberIdx, mix, short};
 use crate::stats::{Clocks, DropReason};
+use crate::swim::OVERDUE_INTERVALS;
 use crate::time::Instant;
 use crate::token_bucket::TokenBucket;
 use crate::wire::native::{
@@ -34,7 +37,7 @@ use crate::wire::native::{
 use crate::wire::{Codec, Full, Writer, swim};
 
 /// What this node knows of its agreement with others, and the reconciliation that it has begun.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct AntiEntropy {
     /// The reconciliation in progress.
     open: Option<Open>,
@@ -52,7 +55,7 @@ pub(super) struct AntiEntropy {
     events_at: Instant,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Open {
     peer: MemberIdx,
     salt: u64,
@@ -62,7 +65,7 @@ struct Open {
 }
 
 /// A peer that differed again.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Unsettled {
     peer: MemberIdx,
     /// Reconciliations since our digests were last equal.
@@ -122,6 +125,21 @@ impl AntiEntropy {
             self.answers.take(now, 1);
         }
         may
+    }
+
+    pub(super) fn fingerprint(&self, to: &mut Fingerprint<'_>) {
+        let Self { open, next_at, sent, unsettled, answers, exchange_at, events_at } = self;
+        to.put((open.is_some(), sent % SALTED_EVERY, unsettled.len()));
+        if let Some(Open { peer, salt, bits, until }) = open {
+            to.put((peer, salt, bits));
+            to.deadline(*until);
+        }
+        for Unsettled { peer, tries, at } in unsettled {
+            to.put((peer, tries));
+            to.deadline(*at);
+        }
+        answers.fingerprint(to);
+        [next_at, exchange_at, events_at].into_iter().for_each(|at| to.deadline(*at));
     }
 }
 
@@ -187,6 +205,7 @@ impl Node {
         }
         // The rest is rare, and costs time in proportion to the members: only live members are answered, and not often.
         if !self.gossip.anti_entropy.take_answer(self.core.now) {
+            self.core.met.note(Sometimes::AnswerRefused);
             return self.core.stats.drop(DropReason::Limit);
         }
         let Some(peer) = self.swim.live_at(&self.core, heard.from).filter(|&peer| self.compares_digests(Some(peer)))
@@ -207,6 +226,7 @@ impl Node {
     pub(super) fn compare(&mut self, peer: MemberIdx, digest: &Digest) {
         // A salted digest is computed from all rows, so it counts as an answer. Honest members send few.
         if digest.salt != 0 && !self.gossip.anti_entropy.take_answer(self.core.now) {
+            self.core.met.note(Sometimes::AnswerRefused);
             return self.core.stats.drop(DropReason::Limit);
         }
         self.core.stats.digests_compared += 1;
@@ -272,6 +292,7 @@ impl Node {
         self.core.stats.reconciliations_answered += 1;
         // Rounded up, so that a difference in a single bucket is never much.
         if is_clocks || count > (differ.len() * MUCH_PERCENT).div_ceil(100).max(1) {
+            self.core.met.note(if is_clocks { Sometimes::ClocksDiffer } else { Sometimes::MuchDiffers });
             return self.answer_much(peer, buckets.salt);
         }
         let mut rows: Vec<Vec<u32>> = alloc::vec![Vec::new(); differ.len()];
@@ -291,6 +312,7 @@ impl Node {
             let frame = self.frame(|w| native::encode_rows(buckets.salt, false, &left, w).map(|count| fitted = count));
             if fitted == 0 {
                 // The rows of this bucket fit into no packet.
+                self.core.met.note(Sometimes::BucketTooLarge);
                 return self.answer_much(peer, buckets.salt);
             }
             left[..fitted].iter().for_each(|(bucket, _)| differ[usize::from(*bucket)] = false);
@@ -418,6 +440,7 @@ impl Node {
         let codec = self.core.codec(Some(peer), Some(Codec::Native));
         let (missing, ours) = self.serf.events_beyond(&self.core, remote, &known, codec);
         for event in missing {
+            self.core.met.note(Sometimes::EventByDigest);
             self.push_body(peer, Body::User(event));
         }
         if remote.ask && known.iter().any(|hash| !ours.contains(hash)) {
@@ -474,14 +497,11 @@ fn clocks_hash(clocks: Clocks, salt: u64) -> u64 {
 }
 
 /// By how many bits clocks are rounded: 256 is half of the default `event_buffer`.
-const CLOCK_ROUNDED_BITS: u32 = 8;
+pub(super) const CLOCK_ROUNDED_BITS: u32 = 8;
 
 /// How often a digest is salted. A salted digest costs time in proportion to the members. It finds views that differ
 /// although their plain digests agree, by chance or because records were crafted.
 const SALTED_EVERY: u32 = 256;
-
-/// After how many probe intervals without agreement a reconciliation begins although news is still gossiped.
-const OVERDUE_INTERVALS: u32 = 30;
 
 /// How many tries with one peer double the wait: the last is 128 probe intervals.
 const TRIES_DOUBLED_MAX: u32 = 7;

@@ -7,9 +7,13 @@
 use core::net::SocketAddr;
 use core::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::Node;
 use super::anti_entropy::AntiEntropy;
+use crate::core::Core;
 use crate::envelope::Packer;
+use crate::fingerprint::Fingerprint;
 use crate::outbox::Outbox;
 use crate::roster::MemberIdx;
 use crate::time::{Instant, next_on_grid};
@@ -17,7 +21,7 @@ use crate::timer::NodeTimer;
 use crate::wire::Codec;
 
 /// Dissemination: the schedule of gossip ticks, piggybacking on acks, and anti-entropy.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Gossip {
     /// Offset of the tick grid, random per node. Ticks stay on the grid even when few are needed, so that nodes do not
     /// get in step.
@@ -53,6 +57,18 @@ impl Gossip {
             self.last_piggyback = Some((now, peer));
         }
         may
+    }
+
+    pub(super) fn fingerprint(&self, core: &Core, to: &mut Fingerprint<'_>) {
+        let Self { phase, rest, last_piggyback, anti_entropy } = self;
+        let interval = core.cfg.swim().gossip_interval;
+        to.deadline(next_on_grid(core.now, *phase, interval));
+        to.deadline(*rest);
+        to.put(last_piggyback.map(|(_, peer)| peer));
+        if let Some((at, _)) = last_piggyback {
+            to.age_up_to(*at, interval);
+        }
+        anti_entropy.fingerprint(to);
     }
 }
 

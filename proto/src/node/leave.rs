@@ -4,17 +4,20 @@
 use alloc::collections::BTreeSet;
 use core::net::SocketAddr;
 
+use serde::{Deserialize, Serialize};
+
 use super::{Node, NodeState};
 use crate::broadcast::transmit_limit;
 use crate::core::Core;
 use crate::event::{Event, LeaveReport};
+use crate::fingerprint::Fingerprint;
 use crate::outbox::{Outbox, Output};
 use crate::swim::Swim;
 use crate::time::Instant;
 use crate::timer::NodeTimer;
 
 /// State of our own leave, and the members that were sent it. They gossip it further.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Leave {
     step: Step,
     /// When the current step began.
@@ -24,7 +27,7 @@ pub(super) struct Leave {
 }
 
 /// Step of a leave.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, Hash)]
 enum Step {
     #[default]
     No,
@@ -105,6 +108,14 @@ impl Leave {
         let spread = cfg.swim().gossip_interval.saturating_mul(u32::try_from(SPREAD_SHARE * ticks).unwrap_or(u32::MAX));
         let enough_peers = peers.len() >= COPIES_ENOUGH.min(swim.others_live()) as usize;
         copies >= COPIES_ENOUGH && enough_peers && core.now - self.since >= spread
+    }
+
+    pub(super) fn fingerprint(&self, to: &mut Fingerprint<'_>) {
+        let Self { step, since, intent_peers, leave_broadcast_peers } = self;
+        to.put((step, intent_peers, leave_broadcast_peers));
+        if self.has_begun() {
+            to.age(*since);
+        }
     }
 }
 

@@ -1,13 +1,16 @@
 //! The three Lamport clocks of a node.
 
+use serde::{Deserialize, Serialize};
+
 use super::lamport::LamportClock;
 use crate::core::Core;
+use crate::fingerprint::Fingerprint;
 use crate::stats::{Clocks, DropReason};
 use crate::types::{JoinId, Snapshot};
 use crate::wire::serf;
 
 /// One clock for join and leave intents, one for user events, one for queries.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct LamportClocks {
     pub(super) member: LamportClock,
     pub(super) event: LamportClock,
@@ -43,5 +46,11 @@ impl LamportClocks {
                 core.stats.drop(DropReason::OutOfRange);
             }
         }
+    }
+
+    pub(super) fn fingerprint(&self, to: &mut Fingerprint<'_>) {
+        let Self { member, event, query, first_join } = self;
+        [member, event, query].into_iter().for_each(|clock| clock.fingerprint(to));
+        to.put(first_join);
     }
 }

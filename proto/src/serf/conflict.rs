@@ -5,18 +5,21 @@ use alloc::vec::Vec;
 use core::net::SocketAddr;
 use core::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::Serf;
 use super::message::{decode, encode};
 use super::query::{QueryPurpose, Question};
 use crate::core::{Body, Core, Origin, Requester, Unicast};
 use crate::event::{Event, NameVerdict, NameVote, Status};
+use crate::fingerprint::Fingerprint;
 use crate::roster::{MemberIdx, canonical};
 use crate::stats::DropReason;
 use crate::time::Instant;
 use crate::wire::serf::{List, MemberRecord, Message};
 
 /// State of a conflict over our name.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Conflict {
     /// Whether a vote is running. At most one runs, however often the name is claimed.
     voting: bool,
@@ -37,10 +40,19 @@ impl Conflict {
     pub(super) fn forget(&mut self, idx: MemberIdx) {
         self.electorate.retain(|&voter| voter != idx);
     }
+
+    pub(super) fn fingerprint(&self, to: &mut Fingerprint<'_>) {
+        let Self { voting, lost, votes, quiet_until, electorate, claimed_at } = self;
+        to.put((voting, lost, votes, electorate));
+        to.deadline(*quiet_until);
+        if !electorate.is_empty() {
+            to.age_up_to(*claimed_at, CONFLICT_FORGOTTEN);
+        }
+    }
 }
 
 /// A running vote: a query for the holder of our name.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Vote {
     us: SocketAddr,
     /// The eligible voters, sorted by index, without duplicates.

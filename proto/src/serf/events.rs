@@ -6,12 +6,14 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 use super::lamport::{Exhausted, LamportClock};
 use super::message::{MessageQueue, encode};
 use super::recent::{ITEMS_PER_TIME_MAX, Novelty, Recent, Remembered};
 use crate::core::Core;
 use crate::event::{Event, UserEvent};
+use crate::fingerprint::Fingerprint;
 use crate::limits::{EVENT_HASHES_MAX, EVENT_RING_BYTES_MAX, EVENT_WINDOW_TIMES_MAX, ITEM_BYTES, USER_EVENT_BYTES_MAX};
 use crate::msgpack::write::{longest_raw, raw_bytes};
 use crate::roster::{event_hash, mix, short};
@@ -28,13 +30,14 @@ pub(crate) enum SendError {
 }
 
 /// User events: the recent ones, and those to gossip.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Events {
     recent: Recent<Seen>,
     pub(super) queue: MessageQueue,
     /// Events before this Lamport time are ignored: they precede our start or join.
     time_min: u64,
-    /// The newest Lamport time of the events that arrived [`EVENT_SETTLE_TIME`] ago or earlier.
+    /// The newest Lamport time of the events that arrived [`EVENT_SETTLE_TIME`] ago or earlier, here or at a member whose digest
+    /// was compared.
     settled: u64,
     /// When the last event to settle arrived.
     settled_at: Option<Instant>,
@@ -43,7 +46,7 @@ pub(super) struct Events {
 }
 
 /// A delivered event, kept to detect duplicates and to send in push/pulls.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Seen {
     /// Hash of the event, so that few events of one time are compared in full, and for the digest of recent events.
     digest: u64,
@@ -76,6 +79,11 @@ impl Remembered for Seen {
 }
 
 impl Events {
+    /// The payloads of the buffered events.
+    pub(super) fn payloads_mut(&mut self) -> impl Iterator<Item = &mut Bytes> {
+        self.recent.items_mut().map(|seen| &mut seen.payload)
+    }
+
     /// Sends a user event: delivers it locally at once, and to the others by gossip.
     pub(super) fn send(
         &mut self,
@@ -209,8 +217,15 @@ impl Events {
         }
     }
 
+    /// Counts the events until this time as settled, because they are at a member whose digest we compare. Our window then ends
+    /// where its window does. Otherwise a node that joined after all earlier events and missed the later ones would have
+    /// no window, and it could compare none that begins before its join: the event would be missing for good.
+    pub(super) fn settle_until(&mut self, ltime: u64) {
+        self.settled = self.settled.max(ltime);
+    }
+
     /// The digest of the recent events that have had time to reach every member; `None` if there are none, or none of
-    /// them concerns us.
+    /// their times concerns us.
     pub(super) fn window(&mut self, core: &Core, clock: LamportClock, salt: u64) -> Option<EventWindow> {
         while self.arrivals.front().is_some_and(|&(at, _)| core.now - at >= EVENT_SETTLE_TIME) {
             self.settle_first();
@@ -295,6 +310,20 @@ impl Events {
     fn oldest(&self, core: &Core, clock: LamportClock) -> u64 {
         // Not below the ring's floor: there, duplicates cannot be detected.
         clock.time().saturating_sub(u64::from(core.cfg.serf().event_buffer)).max(self.recent.floor())
+    }
+
+    pub(super) fn fingerprint(&self, to: &mut Fingerprint<'_>) {
+        let Self { recent, queue, time_min, settled, settled_at, arrivals } = self;
+        recent.fingerprint(to, |Seen { digest: _, name, payload, coalesce }, to| to.put((name, payload, coalesce)));
+        queue.fingerprint(to);
+        to.put((time_min, settled, settled_at.is_some(), arrivals.len()));
+        if let Some(at) = settled_at {
+            to.age_up_to(*at, EVENT_RECENT_TIME);
+        }
+        for (at, ltime) in arrivals {
+            to.put(ltime);
+            to.age(*at);
+        }
     }
 }
 

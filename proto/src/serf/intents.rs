@@ -2,12 +2,15 @@
 
 use alloc::collections::VecDeque;
 
+use serde::{Deserialize, Serialize};
+
 use super::members::Members;
 use super::reap::arm_reaper;
 use super::row::Intent;
 use crate::broadcast::{Offer, RowQueue};
 use crate::core::Core;
 use crate::envelope::Packer;
+use crate::fingerprint::Fingerprint;
 use crate::limits::{EARLY_INTENTS_BYTES_MAX, EARLY_INTENTS_MAX, ITEM_BYTES};
 use crate::roster::{Holder, MemberIdx};
 use crate::stats::DropReason;
@@ -17,7 +20,7 @@ use crate::wire::{Codec, native};
 
 /// The intent queues. The content and the transmit count of an intent are in the member's row and read when it is
 /// packed: a newer intent replaces the queued one in place.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Intents {
     /// Members whose intent is queued.
     queue: RowQueue<MemberIdx>,
@@ -236,6 +239,16 @@ impl Intents {
     /// Number of copies of our leave intent that were sent.
     pub(super) fn own_leaves_sent(&self) -> u32 {
         self.own_leaves_sent.unwrap_or_default()
+    }
+
+    pub(super) fn fingerprint(&self, to: &mut Fingerprint<'_>) {
+        let Self { queue, early, early_bytes: _, own_leaves_sent } = self;
+        queue.fingerprint(to);
+        to.put((early.len(), own_leaves_sent));
+        for (since, idx) in early {
+            to.put(idx);
+            to.age(*since);
+        }
     }
 }
 

@@ -4,18 +4,21 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::reap::arm_reaper;
 use super::reconnect::arm_reconnect;
 use super::row::{Intent, Row};
 use crate::broadcast::SendCounts;
 use crate::core::Core;
 use crate::event::{Event, Member, MemberEvent, MemberEventKind, Status};
+use crate::fingerprint::Fingerprint;
 use crate::roster::{Holder, MemberIdx, Roster, mix};
 use crate::stats::MemberCounts;
 use crate::time::Instant;
 
 /// The member table. Only this file writes rows, and every member event is emitted here.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Members {
     /// This node.
     me: MemberIdx,
@@ -34,7 +37,7 @@ pub(super) struct Members {
 }
 
 /// A failed or left member, and since when.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Gone {
     idx: MemberIdx,
     since: Instant,
@@ -366,6 +369,24 @@ impl Members {
             MemberEventKind::Reap => &mut stats.member_reaps,
         } += 1;
         core.events.push(Event::Member(MemberEvent { kind, members: member.into() }));
+    }
+
+    pub(super) fn fingerprint(&self, to: &mut Fingerprint<'_>) {
+        let Self { me: _, rows, known: _, failed, left, leaving, digest: _ } = self;
+        to.put((rows, failed.len(), left.len(), leaving.len()));
+        for Gone { idx, since } in failed.iter().chain(left) {
+            to.put(idx);
+            to.age(*since);
+        }
+        for (idx, since) in leaving {
+            to.put(idx);
+            to.age(*since);
+        }
+    }
+
+    /// The rows of the live members.
+    pub(super) fn live_rows(&self) -> impl Iterator<Item = (MemberIdx, Row)> + '_ {
+        (0..).map(MemberIdx).zip(self.rows.iter().copied()).filter(|(_, row)| row.is_live())
     }
 }
 

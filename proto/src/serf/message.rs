@@ -3,11 +3,13 @@
 use alloc::vec;
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 use crate::broadcast::{Offer, TieOrder, TransmitQueue};
 use crate::config::Config;
 use crate::core::Core;
 use crate::envelope::Packer;
+use crate::fingerprint::Fingerprint;
 use crate::limits::PACKET_BYTES_MAX;
 use crate::stats::{DropReason, Pruned};
 use crate::wire::serf::Message;
@@ -43,7 +45,7 @@ pub(super) fn encode(codec: Codec, message: &Message<'_>) -> Bytes {
 const ENCODED_BYTES_SMALL: usize = 1536;
 
 /// A gossip queue of encoded messages, oldest first.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct MessageQueue(TransmitQueue<Bytes>);
 
 impl Default for MessageQueue {
@@ -89,6 +91,11 @@ impl MessageQueue {
         self.0.end_round();
     }
 
+    /// The queued messages.
+    pub(super) fn messages_mut(&mut self) -> impl Iterator<Item = &mut Bytes> {
+        self.0.items_mut()
+    }
+
     pub(super) const fn len(&self) -> usize {
         self.0.len()
     }
@@ -106,5 +113,9 @@ impl MessageQueue {
     #[cfg(test)]
     pub(super) fn next(&self) -> Option<&Bytes> {
         self.0.upcoming().next()
+    }
+
+    pub(super) fn fingerprint(&self, to: &mut Fingerprint<'_>) {
+        self.0.fingerprint(to);
     }
 }

@@ -15,6 +15,7 @@
 
 mod clocks;
 mod coalesce;
+mod conceal;
 mod conflict;
 mod coordinate;
 mod deliver;
@@ -49,6 +50,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 use self::clocks::LamportClocks;
 use self::conflict::Conflict;
@@ -80,6 +82,8 @@ use crate::limits::{
     BROADCAST_QUEUE_BYTES_MAX, COALESCED_BYTES_MAX, EARLY_INTENTS_BYTES_MAX, EARLY_INTENTS_MAX, EVENT_RING_BYTES_MAX,
     MEMBERS_MAX, QUERIES_ASKED_MAX, QUERIES_OPEN_MAX, SERF_MESSAGE_BYTES_MAX,
 };
+
+use crate::fingerprint::Fingerprint;
 use crate::roster::MemberIdx;
 use crate::stats::{Clocks, DropReason, MemberCounts, QueueDepths, Usage};
 use crate::timer::SerfTimer;
@@ -90,7 +94,7 @@ use crate::wire::serf::Message;
 
 /// The Serf layer of one node: sub-states that each own their rules. Rules that span several of them are here and in
 /// the files that implement `Serf`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Serf {
     clocks: LamportClocks,
     members: Members,
@@ -205,7 +209,8 @@ impl Serf {
     /// Compares a remote digest of recent user events. Returns the hashes of ours in its range if they differ. Our clock
     /// follows: a member that missed an event is behind.
     pub(crate) fn compare_events(&mut self, core: &Core, remote: EventWindow, salt: u64) -> Option<Vec<u32>> {
-        _ = self.clocks.event.follow(core.now, remote.last);
+        let (Ok(reached) | Err(reached)) = self.clocks.event.follow(core.now, remote.last);
+        self.events.settle_until(reached.min(remote.last));
         let differs = self.events.differs(core, self.clocks.event, remote, salt)?;
         differs.then(|| self.events.hashes(remote.last, remote.times))
     }
@@ -392,5 +397,25 @@ impl Serf {
     /// Prefetches a member's row. The result only keeps the read alive.
     pub(crate) fn prefetch(&self, idx: MemberIdx) -> u64 {
         self.members.row(idx).ltime()
+    }
+
+    /// Feeds what decides the behaviour of this layer.
+    pub(crate) fn fingerprint(&self, to: &mut Fingerprint<'_>) {
+        let Self { clocks, members, intents, events, queries, conflict, reconnects, coordinates, delivery } = self;
+        clocks.fingerprint(to);
+        members.fingerprint(to);
+        intents.fingerprint(to);
+        events.fingerprint(to);
+        queries.fingerprint(to);
+        conflict.fingerprint(to);
+        reconnects.fingerprint(to);
+        // Both are optional. What is held back by coalescing is fed with absolute times, so that states merge less.
+        to.text(coordinates);
+        to.text(delivery);
+    }
+
+    /// The live members, each with the Lamport time of its newest intent, and whether that is a leave.
+    pub(crate) fn live_intents(&self) -> impl Iterator<Item = (MemberIdx, u64, bool)> + '_ {
+        self.members.live_rows().map(|(idx, row)| (idx, row.ltime(), row.status() == Some(Status::Leaving)))
     }
 }

@@ -6,6 +6,9 @@
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
+use crate::fingerprint::Fingerprint;
+use serde::{Deserialize, Serialize};
+
 /// An item that can be remembered.
 pub(super) trait Remembered {
     /// Memory limit, in bytes, of all remembered items of this type.
@@ -16,7 +19,7 @@ pub(super) trait Remembered {
 }
 
 /// Recent items, by Lamport time.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Recent<T> {
     times: BTreeMap<u64, Vec<T>>,
     bytes: usize,
@@ -75,6 +78,11 @@ impl<T: Remembered> Recent<T> {
         Novelty::New
     }
 
+    /// All items. A change must not change their size.
+    pub(super) fn items_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.times.values_mut().flatten()
+    }
+
     /// Whether `is` matches a remembered item of time `ltime`.
     pub(super) fn knows(&self, ltime: u64, is: impl Fn(&T) -> bool) -> bool {
         self.times.get(&ltime).is_some_and(|items| items.iter().any(is))
@@ -111,6 +119,16 @@ impl<T: Remembered> Recent<T> {
         let Some((time, items)) = self.times.pop_first() else { return 0 };
         self.bytes -= items.iter().map(T::bytes).sum::<usize>();
         time
+    }
+
+    /// Feeds the items; `feed` feeds one.
+    pub(super) fn fingerprint(&self, to: &mut Fingerprint<'_>, feed: impl Fn(&T, &mut Fingerprint<'_>)) {
+        let Self { times, bytes: _, floor } = self;
+        to.put((times.len(), floor));
+        for (time, items) in times {
+            to.put((time, items.len()));
+            items.iter().for_each(|item| feed(item, to));
+        }
     }
 }
 

@@ -3,18 +3,27 @@
 
 use core::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::Serf;
 use crate::core::{Core, ExchangePurpose, Notification};
 use crate::event::Status;
+use crate::fingerprint::Fingerprint;
 use crate::roster::MemberIdx;
 use crate::time::Instant;
 use crate::timer::SerfTimer;
 
 /// State of the reconnect attempts.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Reconnects {
     /// Rate limit: until then, a ping from a member that left triggers no reconnect.
     left_quiet_until: Instant,
+}
+
+impl Reconnects {
+    pub(super) fn fingerprint(&self, to: &mut Fingerprint<'_>) {
+        to.deadline(self.left_quiet_until);
+    }
 }
 
 impl Serf {

@@ -32,14 +32,17 @@ mod verdict;
 
 use core::net::SocketAddr;
 
+use serde::{Deserialize, Serialize};
+
 use self::admission::Admission;
 use self::awareness::Awareness;
 use self::claims::{admits, evidence, is_gone};
 pub(crate) use self::members::Accused;
-use self::members::{Members, live_hash};
+use self::members::{Members, Zones, live_hash};
 use self::own::Own;
 use self::probing::Probing;
 pub(crate) use self::sync::MERGE_FAILED;
+pub(crate) use self::sync::OVERDUE_INTERVALS;
 use self::sync::PushPulls;
 use self::takeovers::Takeovers;
 use crate::broadcast::{RowQueue, SendCounts as _};
@@ -49,8 +52,10 @@ use crate::stats::DropReason;
 use crate::timer::SwimTimer;
 use crate::wire::swim::{FIRST_INCARNATION, Message, PeerRef, State};
 
+use crate::fingerprint::Fingerprint;
+
 /// The membership layer of one node.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Swim {
     members: Members,
     own: Own,
@@ -68,8 +73,9 @@ impl Swim {
         let peer = identity.peer();
         let me = core.roster.intern(peer.name()).expect("an empty roster has room for ourselves");
         core.roster.set_peer(me, peer.announced());
+        let zones = Zones::new(&core.cfg.swim().zone_tag, core.cfg.swim().zone_bridges);
         let mut swim = Self {
-            members: Members::new(me),
+            members: Members::new(me, zones),
             own: Own::new(FIRST_INCARNATION),
             broadcasts: RowQueue::new(),
             probing: Probing::new(&mut core.rng.probe),
@@ -242,5 +248,29 @@ impl Swim {
     #[inline]
     pub(crate) fn prefetch(&self, idx: MemberIdx) -> u64 {
         self.members.prefetch(idx)
+    }
+
+    /// Feeds what decides the behaviour of this layer.
+    pub(crate) fn fingerprint(&self, core: &Core, to: &mut Fingerprint<'_>) {
+        let Self { members, own, broadcasts, probing, awareness, push_pulls, admission, takeovers } = self;
+        members.fingerprint(to);
+        own.fingerprint(to);
+        broadcasts.fingerprint(to);
+        probing.fingerprint(to);
+        to.put(awareness.score());
+        let memory = core.cfg.push_pull_interval_of(self.members_known());
+        push_pulls.fingerprint(memory.max(core.cfg.swim().probe_interval.saturating_mul(OVERDUE_INTERVALS)), to);
+        admission.fingerprint(to);
+        takeovers.fingerprint(probing.seq(), to);
+    }
+
+    /// The last sequence number of our pings.
+    pub(crate) const fn last_seq(&self) -> u32 {
+        self.probing.seq()
+    }
+
+    /// The members in any state, this node included.
+    pub(crate) fn known_rows(&self) -> impl Iterator<Item = (MemberIdx, State, u32)> + '_ {
+        self.members.rows().filter_map(|(idx, row)| Some((idx, row.state?, row.incarnation)))
     }
 }

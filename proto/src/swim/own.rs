@@ -13,10 +13,13 @@
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::members::Row;
 use super::suspicion::least_timeout;
 use super::{Swim, is_gone};
 use crate::core::{Core, Notification, Origin};
+use crate::fingerprint::Fingerprint;
 use crate::limits::INCARNATION_AHEAD_MAX;
 use crate::roster::{MemberIdx, canonical};
 use crate::stats::DropReason;
@@ -24,7 +27,7 @@ use crate::time::Instant;
 use crate::wire::swim::Accusation;
 
 /// Our own incarnation, the limits on how fast others can raise it, and our leave.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Own {
     incarnation: u32,
     /// The incarnation at the start of this probe interval.
@@ -109,6 +112,12 @@ impl Own {
 
     pub(super) fn count_leave_broadcast(&mut self) {
         self.leave_broadcasts = self.leave_broadcasts.map(|copies| copies + 1);
+    }
+
+    pub(super) fn fingerprint(&self, to: &mut Fingerprint<'_>) {
+        let Self { incarnation, interval_start, waiting, claimants, ask_at, leave_broadcasts } = self;
+        to.put((incarnation, interval_start, waiting, claimants, leave_broadcasts));
+        to.deadline(*ask_at);
     }
 }
 

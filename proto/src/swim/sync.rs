@@ -6,8 +6,11 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::Swim;
 use crate::core::{Core, ExchangePurpose, Origin};
+use crate::fingerprint::Fingerprint;
 use crate::roster::MemberIdx;
 use crate::stats::DropReason;
 use crate::time::Instant;
@@ -21,7 +24,7 @@ use crate::wire::{Announced, Codec, MemberState, PushPull, Versions, hashicorp, 
 pub(crate) struct Refused;
 
 /// Schedule of push/pulls.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub(super) struct PushPulls {
     /// Whether the random first delay has passed. Full intervals follow.
     staggered: bool,
@@ -35,6 +38,14 @@ impl PushPulls {
     /// Whether an exchange is due at this firing of the timer. The first firing only ends the random delay.
     fn fired(&mut self) -> bool {
         core::mem::replace(&mut self.staggered, true)
+    }
+
+    /// `memory`: how long ago an agreement or a disagreement matters.
+    pub(super) fn fingerprint(&self, memory: Duration, to: &mut Fingerprint<'_>) {
+        let Self { staggered, agreed_at, disagreed_at } = self;
+        to.put((staggered, *agreed_at > Instant::ZERO, *disagreed_at > Instant::ZERO));
+        to.age_up_to(*agreed_at, memory);
+        to.age_up_to(*disagreed_at, memory);
     }
 }
 
@@ -66,7 +77,7 @@ impl Swim {
     /// digests on every probe, and all digests agreed with ours within the interval.
     fn push_pull_with_any(&self, core: &mut Core, interval: Duration) {
         let alive = |swim: &Self, idx| swim.members.row(idx).state == Some(State::Alive);
-        let chosen = self.choose_reliable(&mut core.rng.gossip, 1, alive);
+        let chosen = self.choose_by_zone(&mut core.rng.gossip, 1, alive);
         let Some(&idx) = chosen.first() else { return };
         let compares = core.roster.peer(idx).is_some_and(|peer| peer.versions().compares_digests());
         let within = |at: Instant| at > Instant::ZERO && core.now - at <= interval;
@@ -210,6 +221,9 @@ fn incompatible(ours: Versions, me: &str, remote: &PushPull<'_>) -> Option<Strin
         PushPull::HashiCorp(remote) => remote.states().map(MemberState::from).find_map(check),
     }
 }
+
+/// After how many probe intervals without agreement views are reconciled although news is still gossiped.
+pub(crate) const OVERDUE_INTERVALS: u32 = 30;
 
 /// Prefix of memberlist's log line for a failed merge.
 pub(crate) const MERGE_FAILED: &str = "Failed push/pull merge: ";

@@ -95,6 +95,9 @@ pub(crate) struct Group {
     pub(crate) nodes: Option<u32>,
     /// Share of all nodes, instead of their number.
     pub(crate) share: Option<Share>,
+    /// Tags of the nodes, beside `role = "web"` of all.
+    #[serde(default)]
+    pub(crate) tags: BTreeMap<String, String>,
     /// When they start and join, if later than the others. Only on a timeline.
     pub(crate) start_at: Option<Time>,
     /// Options that differ from `[settings]`.

@@ -3,7 +3,7 @@
 use core::time::Duration;
 use std::path::Path;
 
-use serf_proto::{Config, Key, Options, Rng, Seed};
+use serf_proto::{Config, Key, Options, Rng, Seed, Tags};
 
 use super::assertion::{self, Assertion};
 use super::document::{Document, FileError, suggestion};
@@ -280,6 +280,7 @@ impl<'a> Planner<'a> {
     }
 
     fn layout(&self, configs: Vec<Config>) -> Result<Layout, FileError> {
+        let tags = self.tags()?;
         if self.groups.len() == 1 && self.file.network.burst.is_none() && is_plain(&self.file.network) {
             return Ok(Layout::default());
         }
@@ -291,7 +292,22 @@ impl<'a> Planner<'a> {
             is_late.extend(nodes.clone().map(|_| starts_late));
         }
         let topology = Some(self.topology(group_of.clone())?);
-        Ok(Layout { group_of, configs, topology, is_late })
+        Ok(Layout { group_of, configs, tags, topology, is_late })
+    }
+
+    /// Returns the tags of each group, those of the rest last.
+    fn tags(&self) -> Result<Vec<Tags>, FileError> {
+        let mut all = Vec::new();
+        for (nth, group) in self.file.group.iter().enumerate() {
+            let tags: Tags = group.tags.clone().into();
+            if tags.encode().len() > TAGS_BYTES_MAX {
+                let message = format!("take {} bytes, at most {TAGS_BYTES_MAX} fit", tags.encode().len());
+                return Err(self.error(&format!("group.{nth}.tags"), message));
+            }
+            all.push(tags);
+        }
+        all.push(Tags::default());
+        Ok(all)
     }
 
     fn topology(&self, group_of: Vec<u16>) -> Result<Topology, FileError> {
@@ -732,6 +748,9 @@ const LOAD_BYTES: u32 = 64;
 
 /// What fits into a user event and into an answer with the default limits.
 const LOAD_BYTES_MAX: u32 = 400;
+
+/// What a node can announce, less the role that loads change.
+const TAGS_BYTES_MAX: usize = serf_proto::limits::META_BYTES_MAX - 32;
 
 /// The time at the start of an event's payload.
 const TIME_BYTES: u32 = 8;

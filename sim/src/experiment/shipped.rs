@@ -35,6 +35,7 @@ shipped! {
     "lifeguard"
     "lifeguard-paper"
     "mass-restart"
+    "one-way"
     "overloaded"
     "partition"
     "phases"
@@ -52,6 +53,8 @@ shipped! {
     "two-regions"
     "user-messages"
     "wan-tuning"
+    "zone-cut"
+    "zones"
 }
 
 /// The commented example that `sim init` writes.

@@ -62,6 +62,13 @@ pub(crate) struct Planned {
     pub(crate) effect: Effect,
 }
 
+impl Planned {
+    /// Whether others are to detect that its nodes stopped.
+    pub(crate) const fn is_crash(&self) -> bool {
+        matches!(self.effect, Effect::Crash)
+    }
+}
+
 /// The nodes that a fault hits.
 #[derive(Clone, Debug)]
 pub(crate) struct Victims {
@@ -156,7 +163,7 @@ pub(crate) struct Measured {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Struck {
     pub(crate) victims: Vec<u32>,
-    /// Pairs of an observer and a crashed node.
+    /// Pairs of an observer and a node that crashed or was cut from it.
     pub(crate) detections_due: u64,
     /// Start and end; the end is that of the last thing that the fault itself does.
     pub(crate) at: Duration,
@@ -332,6 +339,8 @@ impl Course<'_> {
                 }
             }
             Effect::Partition { lasts } => {
+                let up = world.all(HostState::Up).len();
+                self.measured.struck[nth].detections_due = (2 * victims.len() * (up - victims.len())) as u64;
                 let others = NodeSet::of((0..world.nodes()).filter(|node| !victims.contains(node)));
                 let rules = Rule::partition(NodeSet::of(victims), others, None).to_vec();
                 self.link(world, nth, rules, *lasts, now);

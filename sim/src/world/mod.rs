@@ -7,6 +7,7 @@ mod counters;
 mod course;
 mod fault;
 mod goal;
+mod inspect;
 mod judge;
 mod replay;
 

@@ -18,3 +18,5 @@ mod hostile;
 #[cfg(feature = "cli")]
 mod pages;
 mod phases;
+#[cfg(feature = "replay")]
+mod replay;

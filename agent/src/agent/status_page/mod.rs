@@ -92,6 +92,7 @@ fn shown(event: &Event) -> (&'static str, String) {
             (change.name(), names.join(", ") + &more)
         }
         Event::User { name, payload, .. } => ("user", format!("{name} ({} bytes)", payload.len())),
+        Event::Partition { share, .. } => ("partition", share.to_string()),
         Event::Query { name, payload, .. } => ("query", format!("{name} ({} bytes)", payload.len())),
     }
 }

@@ -4,9 +4,11 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 use crate::core::{Core, Origin};
 use crate::event::{Event, QueryReport};
+use crate::fingerprint::Fingerprint;
 use crate::roster::MemberIdx;
 use crate::serf::Serf;
 use crate::serf::conflict::Vote;
@@ -18,7 +20,7 @@ use crate::types::{Name, QueryId};
 use crate::wire::serf::QueryResponse;
 
 /// A running query of this node.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct PendingQuery {
     deadline: Instant,
     acks: bool,
@@ -33,8 +35,20 @@ pub(super) struct PendingQuery {
     purpose: QueryPurpose,
 }
 
+impl PendingQuery {
+    pub(super) fn fingerprint(&self, to: &mut Fingerprint<'_>) {
+        let Self { deadline, acks, waiting, received, strangers, acked, answered, purpose } = self;
+        to.deadline(*deadline);
+        to.put((acks, waiting, strangers, acked, answered, received.len()));
+        for (from, Received { ack, answer }) in received {
+            to.put((from, ack, answer));
+        }
+        to.text(purpose);
+    }
+}
+
 /// Whether a sender has acked and responded.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 struct Received {
     ack: bool,
     answer: bool,
@@ -52,7 +66,7 @@ enum ResponseClass {
 }
 
 /// The purpose of a query, with the state that it accumulates.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(in crate::serf) enum QueryPurpose {
     Application,
     Keys(KeyTally),
@@ -75,6 +89,10 @@ impl PendingQuery {
         purpose: QueryPurpose,
     ) -> Self {
         Self { deadline, acks, waiting, received: BTreeMap::new(), strangers: 0, acked: 0, answered: 0, purpose }
+    }
+
+    pub(super) const fn purpose_mut(&mut self) -> &mut QueryPurpose {
+        &mut self.purpose
     }
 
     pub(super) const fn purpose(&self) -> &QueryPurpose {

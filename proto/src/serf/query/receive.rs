@@ -4,10 +4,12 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 use super::{INTERNAL_PREFIX, Number};
 use crate::core::{Core, Origin, Requester};
 use crate::event::{self, Event, KeyOperation};
+use crate::fingerprint::Fingerprint;
 use crate::limits::{QUERIES_OPEN_MAX, QUERY_FILTERS_MAX, QUERY_TIMEOUT_MAX};
 use crate::serf::recent::Novelty;
 use crate::serf::{Filter, PatternError, Serf};
@@ -18,11 +20,20 @@ use crate::wire::hashicorp::shortest_query_bytes;
 use crate::wire::serf::{self as wire, Query};
 
 /// A query that the application may respond to.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Open {
     pub(super) requester: Requester,
     pub(super) deadline: Instant,
     pub(super) answered: bool,
+}
+
+impl Open {
+    pub(super) fn fingerprint(&self, to: &mut Fingerprint<'_>) {
+        let Self { requester, deadline, answered } = self;
+        to.text(requester);
+        to.deadline(*deadline);
+        to.put(answered);
+    }
 }
 
 impl Serf {

@@ -4,11 +4,14 @@
 //! list, and inserts newcomers at random positions. Ours: a Feistel network over the row numbers computes the
 //! permutation. It needs no memory per member and no shuffle, and a newcomer's row has a random position in it.
 
+use serde::{Deserialize, Serialize};
+
+use crate::fingerprint::Fingerprint;
 use crate::rng::Rng;
 use crate::roster::MemberIdx;
 
 /// Iterator over all row numbers in permuted order.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct ProbeOrder {
     keys: [u32; ROUNDS],
     /// Half of the domain's bits. The domain is at least as large as the number of rows.
@@ -62,10 +65,24 @@ impl ProbeOrder {
         }
         (u64::from(left) << self.half_bits) | u64::from(right)
     }
+
+    /// Feeds the rows that are still to come in this round: different keys may permute a small table alike.
+    pub(super) fn fingerprint(&self, to: &mut Fingerprint<'_>) {
+        let size = 1_u64 << (2 * self.half_bits);
+        if size <= DOMAIN_LISTED_MAX {
+            (self.position..size).for_each(|position| to.put(self.permute(position)));
+        } else {
+            to.put((self.keys, self.position));
+        }
+        to.put(self.half_bits);
+    }
 }
 
 /// Four rounds make a Feistel network a pseudo-random permutation.
 const ROUNDS: usize = 4;
+
+/// The largest domain whose images a fingerprint lists.
+const DOMAIN_LISTED_MAX: u64 = 64;
 
 #[cfg(test)]
 mod tests {

@@ -3,8 +3,11 @@
 use alloc::collections::BTreeMap;
 use core::net::SocketAddr;
 
+use serde::{Deserialize, Serialize};
+
 use super::{ReplyTo, Swim};
 use crate::core::{Body, Core, Heard, Unicast};
+use crate::fingerprint::Fingerprint;
 use crate::limits::RELAYS_MAX;
 use crate::roster::{MemberIdx, canonical};
 use crate::stats::DropReason;
@@ -13,11 +16,11 @@ use crate::wire::Codec;
 use crate::wire::swim::IndirectPing;
 
 /// Relayed pings, by our own sequence number.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Relays(BTreeMap<u32, Relay>);
 
 /// A relayed ping.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Relay {
     /// The requester's sequence number.
     seq: u32,
@@ -46,6 +49,13 @@ impl Relays {
     fn timed_out(&mut self, core: &mut Core, seq: u32) {
         if let Some(relay) = self.0.remove(&seq).filter(|relay| relay.nack) {
             core.unicasts.push(relay.answer(Body::Nack { seq: relay.seq }));
+        }
+    }
+
+    pub(super) fn fingerprint(&self, last_seq: u32, to: &mut Fingerprint<'_>) {
+        for (ours, Relay { seq, requester, peer, codec, nack }) in &self.0 {
+            to.put((last_seq.wrapping_sub(*ours), seq, requester, peer, nack));
+            to.text(codec);
         }
     }
 }

@@ -1,0 +1,140 @@
+//! The rules that hold in every state, whatever the network does.
+
+use std::fmt;
+use std::net::SocketAddr;
+
+use serf_proto::internals::state::{KnownMember, known_members};
+use serf_proto::internals::wire::swim::State;
+use serf_proto::{Node, NodeState};
+
+/// A rule of the protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Rule {
+    /// A member that was declared dead or left is alive again only with a greater incarnation, for as long as the observer
+    /// remembers it.
+    NoResurrection,
+    /// A member that hears an accusation of itself lives on only with a greater incarnation.
+    NoLifeAfterDeath,
+    /// A node that has left is alive to none that has heard of it, and itself never again.
+    LeaveIsFinal,
+    /// A node delivers a user event at most once.
+    EventOnce,
+    /// Of two nodes with one name, at most one loses the vote.
+    OneKeepsItsName,
+    /// Digests are equal if and only if views are.
+    DigestIsView,
+    /// A live member that is accused is seen alive again, in a run without faults.
+    Refutable,
+    /// After the faults, all views agree with the truth.
+    Agreement,
+    /// No call panics.
+    NoPanic,
+}
+
+impl Rule {
+    /// All rules.
+    pub const ALL: [Self; 9] = [
+        Self::NoResurrection,
+        Self::NoLifeAfterDeath,
+        Self::LeaveIsFinal,
+        Self::EventOnce,
+        Self::OneKeepsItsName,
+        Self::DigestIsView,
+        Self::Refutable,
+        Self::Agreement,
+        Self::NoPanic,
+    ];
+
+    /// Its name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::NoResurrection => "no resurrection",
+            Self::NoLifeAfterDeath => "no life after a death at the same incarnation",
+            Self::LeaveIsFinal => "a leave is final",
+            Self::EventOnce => "an event at most once",
+            Self::OneKeepsItsName => "a name conflict does not stop both",
+            Self::DigestIsView => "digests are equal if and only if views are",
+            Self::Refutable => "an accusation can be refuted",
+            Self::Agreement => "agreement after the faults",
+            Self::NoPanic => "no call panics",
+        }
+    }
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// The first violation on the way to a state.
+#[derive(Clone, Debug)]
+pub struct Finding {
+    /// The rule.
+    pub rule: Rule,
+    /// What was seen.
+    pub what: String,
+}
+
+/// What a node knows of a member, with its address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Known {
+    pub(crate) member: KnownMember,
+    pub(crate) addr: Option<SocketAddr>,
+}
+
+impl Known {
+    /// All that a node knows.
+    pub(crate) fn all(node: &Node) -> Vec<Self> {
+        known_members(node)
+            .map(|member| {
+                let addr = node.member(&member.name).map(|member| member.addr());
+                Self { member, addr }
+            })
+            .collect()
+    }
+
+    pub(crate) const fn is_live(&self) -> bool {
+        matches!(self.member.state, State::Alive | State::Suspect)
+    }
+
+    pub(crate) const fn is_accused(&self) -> bool {
+        matches!(self.member.state, State::Suspect | State::Dead)
+    }
+}
+
+/// Checks what one node knows after a call against what it knew before. `has_left` says whether the node at an address has
+/// declared its leave and was not started again.
+pub(crate) fn check_changes(
+    before: &[Known],
+    after: &[Known],
+    has_left: impl Fn(SocketAddr) -> bool,
+) -> Option<Finding> {
+    after.iter().filter(|now| now.is_live()).find_map(|now| {
+        let was = before.iter().find(|was| was.member.name == now.member.name && was.addr == now.addr)?;
+        let (name, fell, rose) = (&now.member.name, was.member.incarnation, now.member.incarnation);
+        if was.is_live() {
+            return None;
+        }
+        if was.member.state == State::Left && now.addr.is_some_and(&has_left) {
+            let what = format!("{name} left at incarnation {fell} and is alive again at {rose}");
+            return Some(Finding { rule: Rule::LeaveIsFinal, what });
+        }
+        (rose <= fell).then(|| {
+            let what = format!("{name} was gone at incarnation {fell} and is alive at {rose}");
+            Finding { rule: Rule::NoResurrection, what }
+        })
+    })
+}
+
+/// Checks that a node whose leave has begun does not return.
+pub(crate) fn check_own_leave(before: NodeState, after: NodeState, own: Option<(&Known, &Known)>) -> Option<Finding> {
+    let order = |state| match state {
+        NodeState::Alive => 0,
+        NodeState::Leaving => 1,
+        NodeState::Left => 2,
+    };
+    let is_revoked = order(after) < order(before)
+        || own.is_some_and(|(was, is)| was.member.state == State::Left && is.member.state != State::Left);
+    is_revoked.then(|| Finding { rule: Rule::LeaveIsFinal, what: "its own leave is revoked".into() })
+}
