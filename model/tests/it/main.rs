@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::{env, fs};
+use std::{env, fs, thread};
 
 use serf_model::{Action, Explorer, Plan, Rule, World, play, script_of};
 use serf_tests::Script;
@@ -29,11 +29,15 @@ fn explore(plan: Plan) -> usize {
 
 #[test]
 fn all_rules_hold_in_all_states_of_the_small_worlds() {
-    for plan in Plan::small() {
-        let name = plan.name;
-        let states = explore(plan);
-        assert!(states > 1000, "{name} has {states} states");
-    }
+    thread::scope(|scope| {
+        for plan in Plan::small() {
+            scope.spawn(move || {
+                let name = plan.name;
+                let states = explore(plan);
+                assert!(states > 1000, "{name} has {states} states");
+            });
+        }
+    });
 }
 
 /// Walks at random, by a fixed rule.
