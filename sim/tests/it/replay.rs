@@ -68,7 +68,7 @@ fn incident(dir: &Dir, change: fn(Options) -> Options) {
             .await;
         net.settle(secs(60)).await;
         apps.of("n1").user_event("deploy", SECRET, true).expect("works");
-        if apps.of("n0").keys().len() > 0 {
+        if !apps.of("n0").keys().is_empty() {
             apps.of("n0").install_key(&key(9)).await.expect("works");
             apps.of("n0").use_key(&key(9)).await.expect("works");
         }
