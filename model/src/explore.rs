@@ -84,7 +84,7 @@ impl Explorer {
 fn is_sampled(world: &World, every: u64) -> bool {
     let mut hasher = DefaultHasher::new();
     world.hash(&mut hasher);
-    hasher.finish() % every == 0
+    hasher.finish().is_multiple_of(every)
 }
 
 impl Model for Explorer {

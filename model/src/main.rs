@@ -53,8 +53,8 @@ fn main() -> ExitCode {
     match plans(&args) {
         Err(error) => report(Err(error)),
         Ok(plans) => {
-            let held = plans.into_iter().fold(true, |held, plan| explore(&args, plan) && held);
-            if held { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+            let broken = plans.into_iter().map(|plan| explore(&args, plan)).filter(|held| !held).count();
+            if broken == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
     }
 }

@@ -176,7 +176,7 @@ impl<N: Net> Serf<N> {
 
     /// Returns how many members are alive, against the largest stable membership; `None` unless
     /// [`partition_stable_after`](serf_proto::SerfOptions::partition_stable_after) is set. Its changes are
-    /// [`Event::Partition`](crate::Event::Partition).
+    /// [`Event::Partition`].
     pub fn partition(&self) -> Option<PartitionShare> {
         self.shared().lock().node.partition()
     }

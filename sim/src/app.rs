@@ -43,7 +43,8 @@ use crate::shard::{fold_input, watching};
 ///     }
 ///
 ///     fn on_timer(&mut self, _: u64, node: &mut AppHandle<'_>) {
-///         node.user_event("rumour", b"").expect("it is small");
+///         // Events of equal names, payloads and Lamport times are one event.
+///         node.user_event("rumour", &node.index().to_le_bytes()).expect("it is small");
 ///         node.set_timer(0, Duration::from_secs(10));
 ///     }
 /// }

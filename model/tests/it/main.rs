@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::{env, fs};
+use std::{env, fs, thread};
 
 use serf_model::{Action, Explorer, Plan, Rule, World, play, script_of};
 use serf_tests::Script;
@@ -29,11 +29,15 @@ fn explore(plan: Plan) -> usize {
 
 #[test]
 fn all_rules_hold_in_all_states_of_the_small_worlds() {
-    for plan in Plan::small() {
-        let name = plan.name;
-        let states = explore(plan);
-        assert!(states > 1000, "{name} has {states} states");
-    }
+    thread::scope(|scope| {
+        for plan in Plan::small() {
+            scope.spawn(move || {
+                let name = plan.name;
+                let states = explore(plan);
+                assert!(states > 1000, "{name} has {states} states");
+            });
+        }
+    });
 }
 
 /// Walks at random, by a fixed rule.
@@ -47,7 +51,7 @@ fn walk(explorer: &Explorer, steps: usize, mut random: u64) -> (Vec<Action>, Wor
             break;
         }
         random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        let action = actions[usize::try_from(random >> 33).unwrap() % actions.len()];
+        let action = actions[usize::try_from(random >> 33).expect("31 bits") % actions.len()];
         if let Some(next) = explorer.next_state(&world, action) {
             world = next;
             taken.push(action);
@@ -96,7 +100,8 @@ fn the_choices_of_a_plan_cover_all_targets_of_a_first_probe() {
 
 fn scripts() -> Vec<PathBuf> {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts");
-    let mut paths: Vec<PathBuf> = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut paths: Vec<PathBuf> =
+        fs::read_dir(dir).expect("is there").map(|entry| entry.expect("can be read").path()).collect();
     paths.sort_unstable();
     paths
 }

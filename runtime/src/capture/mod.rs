@@ -21,8 +21,8 @@ pub(crate) use self::recorder::Recorder;
 pub struct Capture {
     /// The directory, of this node alone. Created if it does not exist, readable by its owner only.
     pub dir: PathBuf,
-    /// Bytes of inputs after which a new file begins, 4096 to 2³⁰. A file also has the state of the node, about 300 bytes per
-    /// member, and is that much longer. Default 16 MiB.
+    /// Bytes of inputs after which a new file begins, 4096 to 2³⁰. A file also has the state of the node,
+    /// some hundred bytes per member, and is that much longer. Default 16 MiB.
     pub file_bytes: u64,
     /// Number of files, 2 to 10 000; the oldest is removed when another one begins. Default 8.
     pub files: u32,

@@ -172,7 +172,7 @@ impl<'a> Campaign<'a> {
             is_swarm: cli.swarm,
             trace: cli.trace,
         };
-        let seeds = cli.seeds.unwrap_or(if cli.budget.is_some() { u64::MAX } else { SEEDS });
+        let seeds = cli.seeds.unwrap_or_else(|| if cli.budget.is_some() { u64::MAX } else { SEEDS });
         let began = Instant::now();
         let progress = Mutex::new(Progress { sums: Sums::default(), written_at: began });
         Ok(Self { cli, options, shard, seeds, began, progress })

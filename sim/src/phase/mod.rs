@@ -288,3 +288,15 @@ fn share_of_up(world: &World, ppm: u32) -> usize {
     let up = world.all(HostState::Up).len();
     (up * ppm as usize / 1_000_000).max(1).min(up)
 }
+
+#[cfg(all(test, feature = "cli"))]
+mod tests {
+    use clap::ValueEnum as _;
+
+    use super::Phase;
+
+    #[test]
+    fn all_phases_are_listed_in_their_order() {
+        assert_eq!(Phase::all(), Phase::value_variants());
+    }
+}

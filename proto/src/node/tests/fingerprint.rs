@@ -11,7 +11,7 @@ use crate::wire::swim::{Accusation, Alive};
 
 /// A node that knows another, both from the first moment, as it is one second after `start`.
 fn pair(start: Instant) -> (Node, Instant) {
-    let directory = Directory::new((0..2).map(|at| identity(at)));
+    let directory = Directory::new((0..2).map(identity));
     let cfg = Arc::new(Config::new(Options::lan().with(|options| options.serf.coordinates = false)).unwrap());
     let mut out = Outbox::new();
     let start_with = Start::new().with_directory(directory).converged();
