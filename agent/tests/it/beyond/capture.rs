@@ -16,14 +16,14 @@ impl Tap for Replayed {
     fn input(&self, _now: Instant, _input: Input) {}
 
     fn outputs(&self, outputs: Outputs) {
-        *self.0.lock().unwrap() = Some(outputs);
+        *self.0.lock().expect("works") = Some(outputs);
     }
 }
 
 /// Replays a file; returns the node at its end and the number of inputs whose outputs were compared.
 fn replay(bytes: &[u8]) -> (Node, usize) {
-    let reader = Reader::new(bytes).unwrap();
-    let mut node = Node::restore(&reader.head().checkpoint, None).unwrap();
+    let reader = Reader::new(bytes).expect("works");
+    let mut node = Node::restore(&reader.head().checkpoint, None).expect("works");
     let tap = Arc::new(Replayed::default());
     node.set_tap(Some(Arc::clone(&tap) as Arc<dyn Tap>));
     let mut out = Outbox::new();
@@ -31,7 +31,7 @@ fn replay(bytes: &[u8]) -> (Node, usize) {
     for (number, Recorded { at, input, outputs, .. }) in recorded.iter().enumerate() {
         node.apply(*at, input, &mut out);
         out.drain().for_each(drop);
-        let replayed = tap.0.lock().unwrap().take();
+        let replayed = tap.0.lock().expect("works").take();
         let is_cut = number + 1 == recorded.len() && outputs.is_none();
         assert!(is_cut || replayed == *outputs, "input {number}, {input:?}: {outputs:?}, now {replayed:?}");
     }
@@ -39,7 +39,7 @@ fn replay(bytes: &[u8]) -> (Node, usize) {
 }
 
 fn files(dir: &Path) -> Vec<PathBuf> {
-    let files = fs::read_dir(dir).into_iter().flatten().map(|entry| entry.unwrap().path());
+    let files = fs::read_dir(dir).into_iter().flatten().map(|entry| entry.expect("works").path());
     let mut files: Vec<_> = files.filter(|path| path.extension().is_some_and(|it| it == "capture")).collect();
     files.sort();
     files
@@ -50,7 +50,7 @@ fn a_killed_agent_leaves_a_capture_that_replays() {
     let one = Agent::start(OURS, "one", &[]);
     let directory = Directory::new("capture");
     let dir = directory.0.join("two");
-    let mut two = Agent::start(OURS, "two", &["-join", &one.bind, "-capture", dir.to_str().unwrap()]);
+    let mut two = Agent::start(OURS, "two", &["-join", &one.bind, "-capture", dir.to_str().expect("works")]);
     two.wait_status("one", "alive");
     assert_eq!(one.ask(&["event", "deploy", "v1"]).code, Some(0));
     eventually("some inputs are on the disk", || {
@@ -59,11 +59,11 @@ fn a_killed_agent_leaves_a_capture_that_replays() {
     two.kill();
     let found = files(&dir);
     assert_eq!(found.len(), 1);
-    let (node, inputs) = replay(&fs::read(&found[0]).unwrap());
+    let (node, inputs) = replay(&fs::read(&found[0]).expect("works"));
     assert!(inputs > 20, "{inputs} inputs");
     assert!(node.member("one").is_some() && node.local().name() == "two");
     // The next run continues the numbers and keeps what the killed one recorded. It records after a signal.
-    let flags = ["-join", &*one.bind, "-capture", dir.to_str().unwrap(), "-capture-paused"];
+    let flags = ["-join", &*one.bind, "-capture", dir.to_str().expect("works"), "-capture-paused"];
     let again = Agent::start(OURS, "three", &flags);
     again.wait_status("one", "alive");
     assert_eq!(files(&dir).len(), 1);
@@ -71,6 +71,6 @@ fn a_killed_agent_leaves_a_capture_that_replays() {
     eventually("the second file", || (files(&dir).len() == 2).then_some(()));
     again.signal("USR2");
     eventually("the capture stops", || again.log().contains("Capture stopped").then_some(()));
-    let (node, _) = replay(&fs::read(&files(&dir)[1]).unwrap());
+    let (node, _) = replay(&fs::read(&files(&dir)[1]).expect("works"));
     assert!(node.member("one").is_some(), "a capture that is switched on begins with what the node knows");
 }
